@@ -1,0 +1,290 @@
+//! One thing done to the host. An action is the only source of its words, its commands and what takes it back: the dry
+//! run prints them, the host runs them, and both are this same value.
+//!
+//! Not here: running them (chyves-host `apply`), choosing them ([`crate::plan`]).
+//! To add one: a variant, its arms below, and its arm in chyves-host `apply`.
+
+use crate::cmd::Cmd;
+use crate::launch::Launch;
+use crate::os::{Intent, Os};
+use crate::value::{Dataset, GuestName, Size, SnapshotRef};
+use crate::zfs::{Dialect, args, args::Pair};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// One step of a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "kebab-case")]
+pub enum Action {
+    /// Makes sure that names still mean the objects that were looked up.
+    Verify {
+        /// Names of datasets and snapshots, each with its GUID.
+        objects: Vec<(String, u64)>,
+    },
+    /// Makes a file system.
+    CreateDataset {
+        /// Its name.
+        dataset: Dataset,
+        /// ZFS' own properties.
+        native: Vec<Pair>,
+        /// Settings.
+        own: Vec<Pair>,
+    },
+    /// Makes a volume.
+    CreateVolume {
+        /// Its name.
+        dataset: Dataset,
+        /// Its size.
+        size: Size,
+    },
+    /// Makes a clone of a snapshot.
+    CloneDataset {
+        /// The snapshot.
+        from: SnapshotRef,
+        /// The clone.
+        to: Dataset,
+        /// ZFS' own properties.
+        native: Vec<Pair>,
+        /// Settings.
+        own: Vec<Pair>,
+    },
+    /// Changes settings.
+    Change {
+        /// The grammar of the host's `zfs`.
+        dialect: Dialect,
+        /// The dataset.
+        on: Dataset,
+        /// What to set.
+        set: Vec<Pair>,
+        /// What to take away.
+        clear: Vec<String>,
+        /// What the same keys were before; nothing where they were not set there.
+        before: Vec<(String, Option<String>)>,
+    },
+    /// Takes a snapshot of a dataset and all below it.
+    Snapshot {
+        /// Its name.
+        snapshot: SnapshotRef,
+        /// What is written on it.
+        own: Vec<Pair>,
+    },
+    /// Goes back to a snapshot, which is the newest.
+    Rollback {
+        /// The snapshot.
+        snapshot: SnapshotRef,
+    },
+    /// Gives a dataset another name.
+    Rename {
+        /// The present name.
+        from: Dataset,
+        /// The new one.
+        to: Dataset,
+    },
+    /// Destroys a snapshot (and those of its name below), whose GUID was verified.
+    DestroySnapshot {
+        /// The snapshot.
+        snapshot: SnapshotRef,
+    },
+    /// Mounts a file system.
+    Mount {
+        /// The file system.
+        dataset: Dataset,
+    },
+    /// Unmounts a file system.
+    Unmount {
+        /// The file system.
+        dataset: Dataset,
+    },
+    /// Makes a folder that root alone may enter.
+    MakeFolder {
+        /// Its path.
+        path: String,
+    },
+    /// Writes a small file whole, by way of a temporary name.
+    WriteFile {
+        /// Its path.
+        path: String,
+        /// Its content.
+        text: String,
+    },
+    /// Makes an empty disk: a sparse file.
+    MakeDisk {
+        /// Its path.
+        path: String,
+        /// Its size.
+        size: Size,
+    },
+    /// Makes a disk file larger.
+    GrowDisk {
+        /// Its path.
+        path: String,
+        /// Its size now.
+        from: Size,
+        /// Its size then.
+        to: Size,
+    },
+    /// Copies a file, holes staying holes; an existing one is kept.
+    CopyFile {
+        /// The original.
+        from: String,
+        /// The copy.
+        to: String,
+    },
+    /// Makes sure that files are there and can be written.
+    CheckFiles {
+        /// Their paths, each with what it is.
+        files: Vec<(String, String)>,
+    },
+    /// Reads an image from a file: hashed, recognised by its content, converted, written sparsely, described on its dataset.
+    ImportImage {
+        /// The file.
+        source: String,
+        /// The folder it is kept in.
+        folder: String,
+        /// The dataset that is described.
+        dataset: Dataset,
+        /// When, as it is recorded.
+        now: String,
+        /// The grammar of the host's `zfs`.
+        dialect: Dialect,
+    },
+    /// Something wanted of the host's kernel.
+    Host(Intent),
+    /// Runs a machine under a supervisor of its own.
+    Launch(Box<Launch>),
+    /// Asks a machine to power off, and waits.
+    Stop {
+        /// The guest.
+        guest: GuestName,
+        /// Its identity.
+        uuid: Uuid,
+        /// Seconds to wait.
+        timeout: u32,
+        /// Whether to pull the plug when the time is over.
+        force: bool,
+    },
+}
+
+impl Action {
+    /// One line for people, beginning with a verb.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Verify { objects } => {
+                let names: Vec<_> = objects.iter().map(|(name, guid)| format!("{name} has the GUID {guid}")).collect();
+                format!("make sure that {}", names.join(", "))
+            }
+            Self::CreateDataset { dataset, .. } => format!("make the file system {dataset}"),
+            Self::CreateVolume { dataset, size } => format!("make the volume {dataset} of {size}"),
+            Self::CloneDataset { from, to, .. } => format!("clone {from} to {to}"),
+            Self::Change { on, .. } => format!("change settings of {on}"),
+            Self::Snapshot { snapshot, .. } => format!("take the snapshot {snapshot}"),
+            Self::Rollback { snapshot } => format!("go back to {snapshot}"),
+            Self::Rename { from, to } => format!("rename {from} to {to}"),
+            Self::DestroySnapshot { snapshot } => format!("destroy the snapshot {snapshot}"),
+            Self::Mount { dataset } => format!("mount {dataset}"),
+            Self::Unmount { dataset } => format!("unmount {dataset}"),
+            Self::MakeFolder { path } => format!("make the folder {path}"),
+            Self::WriteFile { path, text } => format!("write {path} ({} lines)", text.lines().count()),
+            Self::MakeDisk { path, size } => format!("make the disk {path} of {size}"),
+            Self::GrowDisk { path, from, to } => format!("grow the disk {path} from {from} to {to}"),
+            Self::CopyFile { from, to } => format!("copy {from} to {to} unless it is there"),
+            Self::CheckFiles { files } => {
+                let names: Vec<_> = files.iter().map(|(path, what)| format!("{what} ({path})")).collect();
+                format!("make sure that these are there: {}", names.join(", "))
+            }
+            Self::ImportImage { source, folder, .. } => format!("read {source} into {folder}: hash, recognise, convert, write"),
+            Self::Host(intent) => intent.describe(),
+            Self::Launch(launch) => format!("run {} under a supervisor of its own", launch.guest),
+            Self::Stop { guest, timeout, force, .. } => {
+                let then = if *force { "pull the plug" } else { "give up" };
+                format!("ask {guest} by ACPI to power off, again and again for at most {timeout} s, then {then}")
+            }
+        }
+    }
+
+    /// The commands that a person would type for it; what chyves does itself is shown as the nearest command.
+    pub fn commands(&self, os: Os) -> Vec<Cmd> {
+        match self {
+            Self::Verify { objects } => {
+                let names: Vec<&str> = objects.iter().map(|(name, _)| name.as_str()).collect();
+                vec![args::read_guids(&names)]
+            }
+            Self::CreateDataset { dataset, native, own } => vec![args::create(dataset, &refs(native), own)],
+            Self::CreateVolume { dataset, size } => vec![args::create_volume(dataset, *size)],
+            Self::CloneDataset { from, to, native, own } => vec![args::clone(from, to, &refs(native), own)],
+            Self::Change { dialect, on, set, clear, .. } => args::change(*dialect, on.as_str(), set, clear),
+            Self::Snapshot { snapshot, own } => vec![args::snapshot(snapshot, own)],
+            Self::Rollback { snapshot } => vec![args::rollback(snapshot)],
+            Self::Rename { from, to } => vec![args::rename(from, to)],
+            Self::DestroySnapshot { snapshot } => vec![args::destroy_snapshot(snapshot)],
+            Self::Mount { dataset } => vec![args::mount(dataset)],
+            Self::Unmount { dataset } => vec![args::unmount(dataset)],
+            Self::MakeFolder { path } => vec![Cmd::new("mkdir", ["-m", "0700", "-p", path])],
+            Self::MakeDisk { path, size } => vec![Cmd::new("truncate", ["-s", &size.get().to_string(), path])],
+            Self::GrowDisk { path, to, .. } => vec![Cmd::new("truncate", ["-s", &to.get().to_string(), path])],
+            Self::CopyFile { from, to } => vec![Cmd::new("cp", ["-n", from, to])],
+            Self::CheckFiles { files } => files.iter().map(|(path, _)| Cmd::new("test", ["-w", path])).collect(),
+            Self::WriteFile { .. } | Self::ImportImage { .. } | Self::Stop { .. } => Vec::new(),
+            Self::Host(intent) => intent.commands(os),
+            Self::Launch(launch) => launch.before.iter().map(|p| p.cmd.clone()).chain([launch.hypervisor.clone()]).collect(),
+        }
+    }
+
+    /// What takes it back, done after it was done: actions again, newest effect first. None where nothing was made or
+    /// nothing can take it back.
+    pub fn undo(&self) -> Undo {
+        match self {
+            Self::Verify { .. } | Self::CheckFiles { .. } => Undo::Nothing,
+            Self::CreateDataset { dataset, .. } | Self::CreateVolume { dataset, .. } | Self::CloneDataset { to: dataset, .. } => {
+                Undo::Destroy(dataset.clone())
+            }
+            Self::Change { dialect, on, before, .. } => {
+                let set = before.iter().filter_map(|(k, v)| Some((k.clone(), v.clone()?))).collect();
+                let clear = before.iter().filter(|(_, v)| v.is_none()).map(|(k, _)| k.clone()).collect();
+                Undo::Action(Box::new(Self::Change { dialect: *dialect, on: on.clone(), set, clear, before: Vec::new() }))
+            }
+            Self::Snapshot { snapshot, .. } => Undo::Action(Box::new(Self::DestroySnapshot { snapshot: snapshot.clone() })),
+            Self::Rename { from, to } => Undo::Action(Box::new(Self::Rename { from: to.clone(), to: from.clone() })),
+            Self::Mount { dataset } => Undo::Action(Box::new(Self::Unmount { dataset: dataset.clone() })),
+            Self::Unmount { dataset } => Undo::Action(Box::new(Self::Mount { dataset: dataset.clone() })),
+            Self::MakeFolder { path } => Undo::RemoveFolder(path.clone()),
+            Self::WriteFile { path, .. } => Undo::RestoreFile(path.clone()),
+            Self::MakeDisk { path, .. } | Self::CopyFile { to: path, .. } => Undo::RemoveFile(path.clone()),
+            // Cutting off what was added takes nothing that was there before.
+            Self::GrowDisk { path, from, .. } => Undo::Shrink(path.clone(), *from),
+            // What it wrote lies in the dataset that the same plan made.
+            Self::ImportImage { .. } => Undo::Nothing,
+            Self::Host(intent) => Undo::Host(intent.clone()),
+            Self::Rollback { .. } | Self::DestroySnapshot { .. } => Undo::Impossible,
+            // The machine's own supervisor cleans up when the machine never came to life.
+            Self::Launch(_) | Self::Stop { .. } => Undo::Nothing,
+        }
+    }
+}
+
+/// What takes an action back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Undo {
+    /// There is nothing to take back.
+    Nothing,
+    /// Nothing can take it back.
+    Impossible,
+    /// Another action.
+    Action(Box<Action>),
+    /// Destroy this dataset, which the same plan made and which still has the GUID that it was made with.
+    Destroy(Dataset),
+    /// Remove this file, which the same plan made.
+    RemoveFile(String),
+    /// Remove this folder if it is empty.
+    RemoveFolder(String),
+    /// Put back the file that stood there before, or remove it where none stood.
+    RestoreFile(String),
+    /// Cut this file off at its former size.
+    Shrink(String, Size),
+    /// Take an intent back.
+    Host(Intent),
+}
+
+fn refs(pairs: &[Pair]) -> Vec<(&str, &str)> {
+    pairs.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect()
+}

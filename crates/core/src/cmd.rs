@@ -1,0 +1,115 @@
+//! A command described, not started: a program and its argument vector, printed so that it can be pasted into a shell.
+//!
+//! Not here: running it (chyves-host). No shell ever sees one.
+
+use serde::{Deserialize, Serialize};
+
+/// One command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cmd {
+    /// The program: a name to be found on the path, or an absolute path.
+    pub program: String,
+    /// Its arguments, each whole.
+    pub args: Vec<String>,
+}
+
+impl Cmd {
+    /// A command of these words.
+    pub fn new<S: Into<String>>(program: &str, args: impl IntoIterator<Item = S>) -> Self {
+        Self { program: program.to_owned(), args: args.into_iter().map(Into::into).collect() }
+    }
+
+    /// Adds one argument.
+    #[must_use]
+    pub fn arg(mut self, arg: impl Into<String>) -> Self {
+        self.args.push(arg.into());
+        self
+    }
+
+    /// Adds arguments.
+    #[must_use]
+    pub fn args<S: Into<String>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
+        self.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+}
+
+/// Words that a shell takes as they are need no quotes.
+fn plain(word: &str) -> bool {
+    !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./:,=@%+^".contains(&b))
+}
+
+fn quoted(word: &str) -> String {
+    if plain(word) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+}
+
+impl std::fmt::Display for Cmd {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&quoted(&self.program))?;
+        for arg in &self.args {
+            write!(f, " {}", quoted(arg))?;
+        }
+        Ok(())
+    }
+}
+
+/// Splits the words of a property such as `bargs` by a stated rule: blanks part words; `'…'` and `"…"` keep blanks;
+/// a backslash outside single quotes takes the next character as it is. Nothing is expanded.
+///
+/// # Errors
+/// A quote that is not closed, or a backslash at the end; the text says which.
+pub fn split_words(text: &str) -> Result<Vec<String>, String> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut chars = text.chars();
+    let mut quote: Option<char> = None;
+    while let Some(c) = chars.next() {
+        match (quote, c) {
+            (Some(q), c) if c == q => quote = None,
+            (None, '\'' | '"') => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (None | Some('"'), '\\') => {
+                let next = chars.next().ok_or("a backslash stands at the end")?;
+                word.get_or_insert_default().push(next);
+            }
+            (None, c) if c.is_whitespace() => words.extend(word.take()),
+            (_, c) => word.get_or_insert_default().push(c),
+        }
+    }
+    if let Some(q) = quote {
+        return Err(format!("the quote {q} is not closed"));
+    }
+    words.extend(word);
+    Ok(words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn words_are_split_by_the_stated_rule() {
+        assert_eq!(split_words(r#"-A  -o 'a b' "c\"d" e\ f ''"#).unwrap(), ["-A", "-o", "a b", "c\"d", "e f", ""]);
+        assert_eq!(split_words("  ").unwrap(), Vec::<String>::new());
+        assert_eq!(split_words("$HOME `id` *").unwrap(), ["$HOME", "`id`", "*"]);
+        assert!(split_words("'a").is_err());
+        assert!(split_words("a\\").is_err());
+    }
+
+    #[test]
+    fn a_command_can_be_pasted() {
+        let cmd = Cmd::new("zfs", ["set", "chyves:description=it's $HOME", "tank/a"]);
+        assert_eq!(cmd.to_string(), r"zfs set 'chyves:description=it'\''s $HOME' tank/a");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_printed_splits_to_the_same(words in proptest::collection::vec("[ -~]{0,12}", 1..6)) {
+            let cmd = Cmd::new(&words[0], words[1..].to_vec());
+            prop_assert_eq!(split_words(&cmd.to_string()).unwrap(), words);
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! What goes wrong, in one shape: what failed, on which object, why, and what to type next.
+//!
+//! Not here: how it is printed (crates/cli) and where it happens (each room makes its own with these words).
+
+use crate::value::BadValue;
+use serde::{Deserialize, Serialize};
+
+/// The class of a failure; it decides the exit code, which says what state the host is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// A step failed; what was done has been taken back.
+    Failed,
+    /// The command line or a value is wrong; nothing was changed.
+    Usage,
+    /// No such guest, disk, snapshot, image, pool or bridge; nothing was changed.
+    NotFound,
+    /// Not now: running, stopped, locked, a template, has clones; nothing was changed.
+    NotNow,
+    /// The host can't: a program, module, CPU feature or permission is missing; nothing was changed.
+    HostCant,
+    /// Several guests: some done, some not.
+    Partial,
+    /// A step failed and taking back failed too; what is left is listed.
+    Left,
+    /// Our own bug.
+    Bug,
+    /// Interrupted; taken back.
+    Interrupted,
+}
+
+impl Kind {
+    /// The exit status of a command that ends with this.
+    pub const fn exit_code(self) -> u8 {
+        match self {
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::NotFound => 3,
+            Self::NotNow => 4,
+            Self::HostCant => 5,
+            Self::Partial => 6,
+            Self::Left => 7,
+            Self::Bug => 70,
+            Self::Interrupted => 130,
+        }
+    }
+}
+
+/// A failure that a person can act on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// Its class.
+    pub code: Kind,
+    /// What failed, one sentence without a full stop; names in backticks.
+    pub message: String,
+    /// The object it is about: a guest, a dataset, a path, a key.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub object: Option<String>,
+    /// Why, outermost first.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub causes: Vec<String>,
+    /// What to type or do next.
+    #[serde(rename = "hint", skip_serializing_if = "Vec::is_empty", default)]
+    pub hints: Vec<String>,
+}
+
+/// The result of everything that decides or does.
+pub type Result<T, E = Problem> = std::result::Result<T, E>;
+
+impl Problem {
+    /// A failure of that class.
+    pub fn new(code: Kind, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), object: None, causes: Vec::new(), hints: Vec::new() }
+    }
+
+    /// The command line or a value is wrong.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::new(Kind::Usage, message)
+    }
+
+    /// Something named does not exist.
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self::new(Kind::NotFound, message)
+    }
+
+    /// It can't be done in the present state.
+    pub fn not_now(message: impl Into<String>) -> Self {
+        Self::new(Kind::NotNow, message)
+    }
+
+    /// The host lacks something.
+    pub fn host_cant(message: impl Into<String>) -> Self {
+        Self::new(Kind::HostCant, message)
+    }
+
+    /// A step failed.
+    pub fn failed(message: impl Into<String>) -> Self {
+        Self::new(Kind::Failed, message)
+    }
+
+    /// What can't happen happened.
+    pub fn bug(message: impl Into<String>) -> Self {
+        Self::new(Kind::Bug, message).hint("this is a defect of chyves; please report it with the command you typed")
+    }
+
+    /// Names the object it is about.
+    #[must_use]
+    pub fn on(mut self, object: impl std::fmt::Display) -> Self {
+        self.object = Some(object.to_string());
+        self
+    }
+
+    /// Adds a cause below those that are there.
+    #[must_use]
+    pub fn because(mut self, cause: impl std::fmt::Display) -> Self {
+        self.causes.push(cause.to_string());
+        self
+    }
+
+    /// Adds a hint: what to type or do next.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// Adds a hint if there is one.
+    #[must_use]
+    pub fn hint_if(mut self, hint: Option<String>) -> Self {
+        self.hints.extend(hint);
+        self
+    }
+
+    /// The same failure seen as part of a larger one: `message` first, what was the message becomes its cause.
+    #[must_use]
+    pub fn within(mut self, message: impl Into<String>) -> Self {
+        let inner = std::mem::replace(&mut self.message, message.into());
+        self.causes.insert(0, inner);
+        self
+    }
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)?;
+        for cause in &self.causes {
+            write!(f, ": {cause}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Problem {}
+
+impl From<BadValue> for Problem {
+    fn from(bad: BadValue) -> Self {
+        let object = bad.text.clone();
+        Self::usage(bad.to_string()).on(object).hint_if(bad.hint)
+    }
+}
+
+/// The candidate nearest to `word`, if one is near enough to be what was meant.
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    candidates
+        .into_iter()
+        .map(|c| (strsim::jaro_winkler(word, c).max(prefix_score(word, c)), c))
+        .filter(|(score, _)| *score > 0.8)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, c)| c)
+}
+
+/// A word that the other begins with is near, however much longer the other is.
+fn prefix_score(word: &str, candidate: &str) -> f64 {
+    if word.len() >= 3 && candidate.starts_with(word) { 0.9 } else { 0.0 }
+}
+
+/// "did you mean `x`?", if something is near.
+pub fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    nearest(word, candidates).map(|near| format!("did you mean `{near}`?"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_word_is_offered_only_when_near() {
+        let words = ["start", "stop", "snapshot", "description"];
+        assert_eq!(nearest("strat", words), Some("start"));
+        assert_eq!(nearest("desc", words), Some("description"));
+        assert_eq!(nearest("zebra", words), None);
+    }
+
+    #[test]
+    fn a_problem_reads_as_a_sentence() {
+        let p = Problem::failed("can't open `x`").because("permission denied").within("can't start `web01`");
+        assert_eq!(p.to_string(), "can't start `web01`: can't open `x`: permission denied");
+    }
+}

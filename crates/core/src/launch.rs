@@ -1,0 +1,104 @@
+//! What a supervisor needs to know to run one machine: handed to it when it is born and again at each reboot.
+//!
+//! The planner makes it (`plan::start`), the supervisor obeys it; neither knows how the other works.
+
+use crate::cmd::Cmd;
+use crate::value::{Dataset, GuestName, Size};
+use crate::vmm::Vmm;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// One start of a guest, complete.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Launch {
+    /// The guest's name now.
+    pub guest: GuestName,
+    /// Its identity; runtime files are kept by it.
+    pub uuid: Uuid,
+    /// Where it lives.
+    pub dataset: Dataset,
+    /// Which hypervisor runs it.
+    pub vmm: Vmm,
+    /// Commands to run to the end before the hypervisor, in order (a loader, the removal of an old VM object).
+    pub before: Vec<Prepare>,
+    /// The hypervisor itself; it stays in the foreground.
+    pub hypervisor: Cmd,
+    /// Commands to run after the machine has ended for good, whatever happens to each.
+    pub after: Vec<Cmd>,
+    /// How the machine is controlled.
+    pub control: Control,
+    /// Where its first serial port can be reached.
+    pub console: ConsoleEnd,
+    /// The folder of the bounded console log and of the hypervisor's own messages.
+    pub log_dir: String,
+    /// How much console log is kept.
+    pub log_limit: Size,
+    /// What follows an end.
+    pub policy: Policy,
+}
+
+/// A command before the hypervisor and how its failure counts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Prepare {
+    /// The command.
+    pub cmd: Cmd,
+    /// Whether a failure is no failure (removing what may not be there).
+    pub may_fail: bool,
+    /// Seconds after which it counts as hung.
+    pub timeout: u32,
+}
+
+/// The way to ask a machine to do something.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "by", rename_all = "kebab-case")]
+pub enum Control {
+    /// QEMU's machine protocol on a UNIX socket that QEMU listens on.
+    Qmp {
+        /// The socket's path.
+        socket: String,
+    },
+    /// Signals and `bhyvectl`.
+    Bhyve {
+        /// The name of the VM object below `/dev/vmm`.
+        vm: String,
+    },
+}
+
+/// The supervisor's end of the guest's first serial port.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "at", rename_all = "kebab-case")]
+pub enum ConsoleEnd {
+    /// A UNIX socket that the hypervisor listens on.
+    Socket {
+        /// The socket's path.
+        path: String,
+    },
+    /// A terminal device, such as the B side of an nmdm pair.
+    Device {
+        /// The device's path.
+        path: String,
+    },
+    /// The guest has no serial port.
+    None,
+}
+
+/// What follows when a machine ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Policy {
+    /// After the guest's own reboot.
+    pub on_reboot: OnEnd,
+    /// After a triple fault, an error of the hypervisor, or its death by a signal.
+    pub on_crash: OnEnd,
+    /// Seconds that a `stop` waits for the guest to power off.
+    pub stop_timeout: u32,
+}
+
+/// One of the things that may follow an end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnEnd {
+    /// Start again (after a crash with growing pauses and a limit).
+    Restart,
+    /// Clean up and stay off.
+    Stop,
+}

@@ -1,0 +1,24 @@
+//! The deciding half of chyves: facts in, plans out. Nothing here touches a process, a file, a clock, the environment
+//! or a terminal; `clippy.toml` beside this crate forbids them, with the reason.
+//!
+//! From the ground up:
+//! * [`value`]: names, sizes, addresses; parsed once, then types
+//! * [`property`]: the registry of every setting
+//! * [`zfs`]: dataset rows in, `zfs` arguments out
+//! * [`guest`], [`device`]: the field's words
+//! * [`vmm`]: a machine rendered for bhyve and for QEMU
+//! * [`os`]: intents rendered as FreeBSD's and Linux's commands
+//! * [`world`]: the facts a planner may know
+//! * [`action`]: one thing done to the host: its words, its commands, its undo
+//! * [`plan`]: (world, request) → plan
+//! * [`launch`], [`lifecycle`]: what a supervisor runs, and what follows when it ends
+
+#![forbid(unsafe_code)]
+
+pub mod cmd;
+pub mod device;
+pub mod error;
+pub mod launch;
+pub mod lifecycle;
+pub mod value;
+pub mod vmm;

@@ -1,0 +1,504 @@
+//! One row a property. The order here is the order of `get all` and of the manual.
+
+use super::kind::Kind;
+use super::{Access, Effect, Property, Scope, Unset};
+
+/// A row with what most rows have: free to set on guests and defaults, felt at the next start, in the first version.
+const BASE: Property = Property {
+    key: "",
+    scope: Scope::Guest,
+    kind: Kind::Text,
+    unset: Unset::Nothing,
+    effect: Effect::Start,
+    access: Access::Free,
+    summary: "",
+    detail: "",
+    since: "0.3",
+    aliases: &[],
+};
+
+/// What chyves keeps about a guest itself.
+const KEPT: Property = Property { scope: Scope::GuestOnly, effect: Effect::Now, ..BASE };
+
+/// What chyves keeps about an image.
+const IMAGE: Property = Property { scope: Scope::Image, access: Access::Kept("`chyves image import`"), effect: Effect::Now, ..BASE };
+
+/// What chyves keeps about a pool.
+const POOL: Property = Property { scope: Scope::Pool, access: Access::Kept("`chyves pool`"), effect: Effect::Now, ..BASE };
+
+/// The row that stands for the user's own keys, `x.…`.
+pub static ANNOTATION: Property = Property {
+    key: "x.…",
+    effect: Effect::Now,
+    summary: "a note of your own",
+    detail: "Any key that begins with `x.` is yours: chyves keeps, shows, copies and restores it and never reads it.",
+    ..BASE
+};
+
+/// Every property.
+pub static ALL: &[Property] = &[
+    Property {
+        key: "uuid",
+        kind: Kind::Uuid,
+        unset: Unset::Derived("random, made with the guest"),
+        access: Access::Kept("`chyves create` and `chyves clone`"),
+        summary: "the guest's identity",
+        detail: "SMBIOS shows it to the guest. Card addresses and disk serials derive from it unless they are set, so they survive renaming, moving and other devices coming and going.",
+        ..KEPT
+    },
+    Property {
+        key: "cpu",
+        kind: Kind::Count { min: 1, max: 254 },
+        unset: Unset::Value("1"),
+        summary: "virtual processors",
+        detail: "They are shown to the guest as cores of one socket unless cpu_sockets and cpu_threads say otherwise.",
+        aliases: &["cpus", "vcpus"],
+        ..BASE
+    },
+    Property {
+        key: "cpu_sockets",
+        kind: Kind::Count { min: 1, max: 254 },
+        unset: Unset::Value("1"),
+        summary: "sockets that the processors are spread over",
+        detail: "The product of sockets, cores and threads must be cpu, so it must divide it.",
+        ..BASE
+    },
+    Property {
+        key: "cpu_threads",
+        kind: Kind::Count { min: 1, max: 254 },
+        unset: Unset::Value("1"),
+        summary: "threads in each core",
+        detail: "The product of sockets, cores and threads must be cpu, so it must divide it.",
+        ..BASE
+    },
+    Property {
+        key: "ram",
+        kind: Kind::Memory,
+        unset: Unset::Value("256M"),
+        summary: "memory",
+        detail: "The least is 32M. The host gives memory to a running guest only as the guest touches it.",
+        aliases: &["memory", "mem"],
+        ..BASE
+    },
+    Property {
+        key: "loader",
+        kind: Kind::Choice(&["uefi", "bios", "bhyveload", "grub-bhyve"]),
+        unset: Unset::Value("uefi"),
+        summary: "how the guest boots",
+        detail: "uefi works on both hypervisors and keeps the firmware's variables with the guest. bios is QEMU's alone; bhyveload (FreeBSD guests) and grub-bhyve are bhyve's alone.",
+        ..BASE
+    },
+    Property {
+        key: "os",
+        kind: Kind::Choice(&[
+            "default", "freebsd", "linux", "windows", "openbsd", "netbsd", "illumos", "other", "arch", "centos6", "centos7", "coreos",
+            "custom", "d8lvm", "debian", "gentoo",
+        ]),
+        unset: Unset::Value("default"),
+        summary: "the guest's operating system",
+        detail: "With grub-bhyve it chooses the boot recipe; elsewhere it is a note.",
+        ..BASE
+    },
+    Property {
+        key: "accel",
+        kind: Kind::Choice(&["auto", "kvm", "tcg"]),
+        unset: Unset::Value("auto"),
+        summary: "how QEMU runs the guest's instructions",
+        detail: "auto takes KVM where it really runs guests, which is tried once after each boot of the host, and emulation (tcg) elsewhere. kvm makes its absence an error. bhyve ignores it.",
+        ..BASE
+    },
+    Property {
+        key: "rtc",
+        kind: Kind::Choice(&["utc", "localtime"]),
+        unset: Unset::Value("utc"),
+        summary: "what the guest's clock chip shows",
+        detail: "Windows expects localtime, everything else utc.",
+        ..BASE
+    },
+    Property {
+        key: "bargs",
+        kind: Kind::Words,
+        summary: "more arguments for bhyve",
+        detail: "Split into words at blanks; quotes keep blanks together; nothing is expanded. They stand before chyves' own arguments.",
+        ..BASE
+    },
+    Property {
+        key: "qargs",
+        kind: Kind::Words,
+        summary: "more arguments for QEMU",
+        detail: "Split as bargs is. They stand behind chyves' own arguments.",
+        ..BASE
+    },
+    Property {
+        key: "rcboot",
+        kind: Kind::Count { min: 0, max: 9999 },
+        unset: Unset::Value("0"),
+        effect: Effect::Now,
+        summary: "whether the guest starts with the host",
+        detail: "0 is no; guests with higher numbers start earlier.",
+        aliases: &["boot", "autostart"],
+        ..BASE
+    },
+    Property {
+        key: "stop_timeout",
+        kind: Kind::Seconds { min: 1, max: 86400 },
+        unset: Unset::Value("90"),
+        effect: Effect::Now,
+        summary: "how long a stop waits for the guest",
+        detail: "In seconds. The guest is asked by the ACPI power button again and again until it is off; when the time is over, stop fails, or pulls the plug with `--force`.",
+        ..BASE
+    },
+    Property {
+        key: "on_reboot",
+        kind: Kind::Choice(&["restart", "stop"]),
+        unset: Unset::Value("restart"),
+        summary: "what follows the guest's own reboot",
+        detail: "restart starts it again with its settings as they are then; stop leaves it off.",
+        ..BASE
+    },
+    Property {
+        key: "on_crash",
+        kind: Kind::Choice(&["stop", "restart"]),
+        unset: Unset::Value("stop"),
+        summary: "what follows a crash",
+        detail: "A crash is a triple fault, an error of the hypervisor or its death by a signal. restart tries again with growing pauses and gives up after a few crashes in a row; the state is then crashed.",
+        ..BASE
+    },
+    Property {
+        key: "console_log_limit",
+        kind: Kind::Space,
+        unset: Unset::Value("1M"),
+        summary: "how much of the serial console is kept",
+        detail: "In the guest's own file system, in logs/console.log and one older part.",
+        ..BASE
+    },
+    Property {
+        key: "uefi_console_output",
+        kind: Kind::Choice(&["serial", "vnc"]),
+        unset: Unset::Value("serial"),
+        summary: "whether the guest has a screen",
+        detail: "vnc adds a screen that is reached by VNC; the serial console stays.",
+        ..BASE
+    },
+    Property {
+        key: "uefi_vnc_ip",
+        kind: Kind::Address,
+        unset: Unset::Value("127.0.0.1"),
+        summary: "the address that VNC listens on",
+        detail: "The default is reachable from the host alone; tunnel to it with ssh -L.",
+        ..BASE
+    },
+    Property {
+        key: "uefi_vnc_port",
+        kind: Kind::Count { min: 0, max: 65535 },
+        unset: Unset::Value("0"),
+        summary: "the port that VNC listens on",
+        detail: "0 takes the first free one from 5900. QEMU takes ports from 5900 alone.",
+        ..BASE
+    },
+    Property {
+        key: "uefi_vnc_res",
+        kind: Kind::Resolution,
+        unset: Unset::Value("1024x768"),
+        summary: "the size of the screen",
+        detail: "Width and height in pixels, from 640x480 to 3840x2160.",
+        ..BASE
+    },
+    Property {
+        key: "uefi_vnc_mouse_type",
+        kind: Kind::Choice(&["ps2", "usb3"]),
+        unset: Unset::Value("usb3"),
+        summary: "the pointer that the screen has",
+        detail: "usb3 is a tablet, whose pointer follows yours; ps2 is for guests without a driver for it.",
+        ..BASE
+    },
+    Property {
+        key: "bridge",
+        kind: Kind::Interface,
+        unset: Unset::Value("bridge0"),
+        summary: "the bridge of cards that name none",
+        detail: "A card with the backend bridge and no bridge of its own is attached to this one.",
+        ..BASE
+    },
+    Property {
+        key: "disk{n}.kind",
+        kind: Kind::Choice(&["raw", "zvol"]),
+        scope: Scope::GuestOnly,
+        access: Access::Kept("`chyves create`"),
+        summary: "what disk n is",
+        detail: "raw is a file in the guest's own file system, zvol a volume below it.",
+        ..BASE
+    },
+    Property {
+        key: "disk{n}.size",
+        kind: Kind::Space,
+        scope: Scope::GuestOnly,
+        access: Access::Kept("`chyves create`"),
+        summary: "the size of disk n",
+        detail: "As the guest sees it; what it takes on the pool is often less.",
+        ..BASE
+    },
+    Property {
+        key: "disk{n}.bus",
+        kind: Kind::Choice(&["virtio-blk", "ahci-hd", "nvme"]),
+        unset: Unset::Value("virtio-blk"),
+        summary: "what disk n is attached to",
+        detail: "virtio-blk is the quickest; ahci-hd works with every guest; nvme suits Windows.",
+        aliases: &["bhyve_disk_type"],
+        ..BASE
+    },
+    Property {
+        key: "disk{n}.options",
+        kind: Kind::Text,
+        summary: "options of disk n's back end",
+        detail: "Parted by commas: ro, nocache, direct, nodelete, sectorsize=512/4096.",
+        aliases: &["virtio_block_options_disk{n}"],
+        ..BASE
+    },
+    Property {
+        key: "disk{n}.serial",
+        kind: Kind::Text,
+        scope: Scope::GuestOnly,
+        unset: Unset::Derived("from the guest's uuid and the disk's number"),
+        summary: "the serial number of disk n",
+        detail: "At most 20 letters and digits. Guests name disks by it.",
+        ..BASE
+    },
+    Property {
+        key: "disk{n}.pci",
+        kind: Kind::Place,
+        unset: Unset::Derived("from the disk's number"),
+        summary: "where disk n stands on the guest's PCI bus",
+        detail: "Other disks and cards coming and going never move it.",
+        ..BASE
+    },
+    Property {
+        key: "disk{n}.description",
+        effect: Effect::Now,
+        scope: Scope::GuestOnly,
+        summary: "what disk n is for",
+        detail: "A line for people.",
+        aliases: &["disk{n}_description"],
+        ..BASE
+    },
+    Property {
+        key: "disk{n}.notes",
+        effect: Effect::Now,
+        scope: Scope::GuestOnly,
+        summary: "notes about disk n",
+        detail: "A line for people.",
+        aliases: &["disk{n}_notes"],
+        ..BASE
+    },
+    Property {
+        key: "net{n}.backend",
+        kind: Kind::Choice(&["auto", "user", "bridge"]),
+        unset: Unset::Value("auto"),
+        summary: "how card n reaches the network",
+        detail: "user is a network of the hypervisor's own, outward only, without rights on the host; bridge is a tap on a bridge of the host; auto is user on QEMU and bridge on bhyve.",
+        ..BASE
+    },
+    Property {
+        key: "net{n}.model",
+        kind: Kind::Choice(&["virtio-net", "e1000"]),
+        unset: Unset::Value("virtio-net"),
+        summary: "the kind of card n",
+        detail: "virtio-net is the quickest; e1000 works with every guest.",
+        aliases: &["bhyve_net_type"],
+        ..BASE
+    },
+    Property {
+        key: "net{n}.bridge",
+        kind: Kind::Interface,
+        unset: Unset::Derived("from the property bridge"),
+        summary: "the bridge of card n",
+        detail: "Read where the card's backend is bridge.",
+        ..BASE
+    },
+    Property {
+        key: "net{n}.mac",
+        kind: Kind::Mac,
+        scope: Scope::GuestOnly,
+        unset: Unset::Derived("from the guest's uuid and the card's number"),
+        summary: "the Ethernet address of card n",
+        detail: "Unset, it is a locally administered address that stays the same as long as the uuid does.",
+        ..BASE
+    },
+    Property {
+        key: "net{n}.mtu",
+        kind: Kind::Count { min: 576, max: 9216 },
+        unset: Unset::Value("1500"),
+        summary: "the largest packet of card n",
+        detail: "In bytes, without the Ethernet header.",
+        ..BASE
+    },
+    Property {
+        key: "net{n}.pci",
+        kind: Kind::Place,
+        unset: Unset::Derived("from the card's number"),
+        summary: "where card n stands on the guest's PCI bus",
+        detail: "Guests name cards by it; other devices coming and going never move it.",
+        ..BASE
+    },
+    Property {
+        key: "pcidev_{n}",
+        kind: Kind::Text,
+        summary: "any other device of bhyve",
+        detail: "Written as bhyve's -s takes it without the place: virtio-9p,share=/usr/share or passthru,2/0/0.",
+        ..BASE
+    },
+    Property {
+        key: "description",
+        effect: Effect::Now,
+        scope: Scope::GuestOnly,
+        summary: "what the guest is for",
+        detail: "A line for people; lists show it.",
+        ..BASE
+    },
+    Property {
+        key: "notes",
+        effect: Effect::Now,
+        scope: Scope::GuestOnly,
+        summary: "notes about the guest",
+        detail: "A line for people.",
+        ..BASE
+    },
+    Property {
+        key: "template",
+        kind: Kind::YesNo,
+        effect: Effect::Now,
+        scope: Scope::GuestOnly,
+        unset: Unset::Value("no"),
+        summary: "whether the guest is only cloned from",
+        detail: "A template is never started.",
+        ..BASE
+    },
+    Property {
+        key: "owner",
+        kind: Kind::Uuid,
+        access: Access::Kept("`chyves create`, `chyves clone` and `chyves adopt`"),
+        summary: "the host that may start the guest",
+        detail: "The host id of a pool's root. A guest that another host owns, or that was received with a stream, is foreign: it is shown and never started until it is adopted.",
+        ..KEPT
+    },
+    Property {
+        key: "epoch",
+        kind: Kind::Count { min: 1, max: u32::MAX },
+        access: Access::Kept("`chyves adopt`"),
+        summary: "how often the owner changed",
+        detail: "Raised at each change, so that of two copies the later owner's can be told.",
+        ..KEPT
+    },
+    Property {
+        key: "created",
+        kind: Kind::Text,
+        access: Access::Kept("`chyves create` and `chyves clone`"),
+        summary: "when the guest was made",
+        detail: "UTC, in the form 2026-01-31T12:00:00Z.",
+        aliases: &["creation"],
+        ..KEPT
+    },
+    Property {
+        key: "cloned_from",
+        kind: Kind::Text,
+        access: Access::Kept("`chyves clone`"),
+        summary: "the guest and snapshot that this is a clone of",
+        detail: "As it was called when the clone was made.",
+        ..KEPT
+    },
+    Property {
+        key: "image",
+        kind: Kind::Image,
+        access: Access::Kept("`chyves create`"),
+        summary: "the image that disk 0 was made from",
+        detail: "As it was called when the guest was made.",
+        ..KEPT
+    },
+    Property {
+        key: "name",
+        kind: Kind::Guest,
+        access: Access::Kept("`chyves delete`"),
+        summary: "the name that a deleted guest had",
+        detail: "Set while it lies in the trash.",
+        ..KEPT
+    },
+    Property {
+        key: "group",
+        kind: Kind::Text,
+        access: Access::Kept("`chyves delete`"),
+        summary: "the group that a deleted guest was in",
+        detail: "Set while it lies in the trash.",
+        ..KEPT
+    },
+    Property {
+        key: "deleted",
+        kind: Kind::Text,
+        access: Access::Kept("`chyves delete`"),
+        summary: "when the guest was deleted",
+        detail: "UTC; set while it lies in the trash.",
+        ..KEPT
+    },
+    Property {
+        key: "snapshot.taken",
+        kind: Kind::Text,
+        access: Access::Kept("`chyves snapshot`"),
+        summary: "when a snapshot of chyves was taken",
+        detail: "UTC; on the snapshot. It also says that the settings on the snapshot are whole.",
+        ..KEPT
+    },
+    Property {
+        key: "snapshot.live",
+        kind: Kind::YesNo,
+        access: Access::Kept("`chyves snapshot`"),
+        summary: "whether the guest ran while a snapshot was taken",
+        detail: "On the snapshot. The disks are then as after a power cut.",
+        ..KEPT
+    },
+    Property {
+        key: "layout",
+        kind: Kind::Count { min: 1, max: 9999 },
+        summary: "the version of the datasets' layout",
+        detail: "On a pool's root, and what roots are found by.",
+        ..POOL
+    },
+    Property {
+        key: "role",
+        kind: Kind::Choice(&["primary", "secondary", "offline"]),
+        summary: "what the pool is to chyves",
+        detail: "The primary pool also holds images and global settings; an offline one is left alone.",
+        ..POOL
+    },
+    Property {
+        key: "host",
+        kind: Kind::Uuid,
+        summary: "the host that the pool's guests belong to",
+        detail: "Made with the pool's root.",
+        ..POOL
+    },
+    Property {
+        key: "group_levels",
+        kind: Kind::Count { min: 0, max: 8 },
+        unset: Unset::Value("0"),
+        access: Access::Free,
+        summary: "how deep groups of guests are nested",
+        detail: "A group is a dataset between guests and its guests. Readers look no deeper than this says.",
+        ..POOL
+    },
+    Property {
+        key: "image.kind",
+        kind: Kind::Choice(&["disk", "iso", "firmware"]),
+        summary: "what the image is",
+        detail: "Told by its content when it was imported.",
+        ..IMAGE
+    },
+    Property { key: "image.size", kind: Kind::Space, summary: "the image's size", detail: "As a disk, uncompressed.", ..IMAGE },
+    Property {
+        key: "image.sha256",
+        kind: Kind::Hash,
+        summary: "the SHA-256 of the image's content",
+        detail: "Of the file as it is kept, uncompressed and converted.",
+        ..IMAGE
+    },
+    Property { key: "image.source", kind: Kind::Text, summary: "where the image came from", detail: "A path or an address.", ..IMAGE },
+    Property { key: "image.added", kind: Kind::Text, summary: "when the image was imported", detail: "UTC.", ..IMAGE },
+];

@@ -1,0 +1,147 @@
+//! The typed names that code reads settings by. A test checks that each is a row of the catalogue.
+
+macro_rules! keys {
+    ($($(#[$doc:meta])* $name:ident = $key:literal;)*) => {
+        $($(#[$doc])* pub const $name: &str = $key;)*
+
+        /// All of them, for the test against the catalogue.
+        #[cfg(test)]
+        pub(super) const ALL: &[&str] = &[$($key),*];
+    };
+}
+
+keys! {
+    /// See the catalogue.
+    UUID = "uuid";
+    /// See the catalogue.
+    CPU = "cpu";
+    /// See the catalogue.
+    CPU_SOCKETS = "cpu_sockets";
+    /// See the catalogue.
+    CPU_THREADS = "cpu_threads";
+    /// See the catalogue.
+    RAM = "ram";
+    /// See the catalogue.
+    LOADER = "loader";
+    /// See the catalogue.
+    ACCEL = "accel";
+    /// See the catalogue.
+    BARGS = "bargs";
+    /// See the catalogue.
+    QARGS = "qargs";
+    /// See the catalogue.
+    RTC = "rtc";
+    /// See the catalogue.
+    DESCRIPTION = "description";
+    /// See the catalogue.
+    TEMPLATE = "template";
+    /// See the catalogue.
+    ON_REBOOT = "on_reboot";
+    /// See the catalogue.
+    ON_CRASH = "on_crash";
+    /// See the catalogue.
+    STOP_TIMEOUT = "stop_timeout";
+    /// See the catalogue.
+    CONSOLE_LOG_LIMIT = "console_log_limit";
+    /// See the catalogue.
+    VNC = "uefi_console_output";
+    /// See the catalogue.
+    VNC_ADDRESS = "uefi_vnc_ip";
+    /// See the catalogue.
+    VNC_PORT = "uefi_vnc_port";
+    /// See the catalogue.
+    VNC_RESOLUTION = "uefi_vnc_res";
+    /// See the catalogue.
+    VNC_MOUSE = "uefi_vnc_mouse_type";
+    /// See the catalogue.
+    OWNER = "owner";
+    /// See the catalogue.
+    EPOCH = "epoch";
+    /// See the catalogue.
+    CREATED = "created";
+    /// See the catalogue.
+    CLONED_FROM = "cloned_from";
+    /// See the catalogue.
+    IMAGE = "image";
+    /// See the catalogue.
+    DELETED = "deleted";
+    /// See the catalogue.
+    NAME = "name";
+    /// See the catalogue.
+    GROUP = "group";
+    /// See the catalogue.
+    LAYOUT = "layout";
+    /// See the catalogue.
+    ROLE = "role";
+    /// See the catalogue.
+    HOST = "host";
+    /// See the catalogue.
+    GROUP_LEVELS = "group_levels";
+    /// See the catalogue.
+    BRIDGE = "bridge";
+    /// See the catalogue.
+    IMAGE_KIND = "image.kind";
+    /// See the catalogue.
+    IMAGE_SIZE = "image.size";
+    /// See the catalogue.
+    IMAGE_SHA256 = "image.sha256";
+    /// See the catalogue.
+    IMAGE_SOURCE = "image.source";
+    /// See the catalogue.
+    IMAGE_ADDED = "image.added";
+    /// See the catalogue.
+    SNAPSHOT_TAKEN = "snapshot.taken";
+    /// See the catalogue.
+    SNAPSHOT_LIVE = "snapshot.live";
+}
+
+/// A key of disk `n`.
+pub fn disk(n: u16, part: DiskKey) -> String {
+    format!("disk{n}.{}", part.word())
+}
+
+/// A key of card `n`.
+pub fn net(n: u16, part: NetKey) -> String {
+    format!("net{n}.{}", part.word())
+}
+
+macro_rules! parts {
+    ($(#[$doc:meta])* $type:ident { $($variant:ident = $word:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[allow(missing_docs)] // the catalogue documents each
+        pub enum $type { $($variant,)* }
+
+        impl $type {
+            /// The word behind the point.
+            pub const fn word(self) -> &'static str {
+                match self { $(Self::$variant => $word,)* }
+            }
+
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+        }
+    };
+}
+
+parts! {
+    /// The settings of a disk.
+    DiskKey { Kind = "kind", Bus = "bus", Size = "size", Options = "options", Serial = "serial", Pci = "pci", Description = "description", Notes = "notes", }
+}
+parts! {
+    /// The settings of a network card.
+    NetKey { Backend = "backend", Model = "model", Bridge = "bridge", Mac = "mac", Mtu = "mtu", Pci = "pci", }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_is_in_the_catalogue() {
+        let numbered = DiskKey::ALL.iter().map(|k| disk(0, *k)).chain(NetKey::ALL.iter().map(|k| net(0, *k)));
+        for key in ALL.iter().map(|k| (*k).to_owned()).chain(numbered) {
+            assert_eq!(crate::property::find(&key).expect(&key).key, key);
+        }
+    }
+}

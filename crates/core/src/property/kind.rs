@@ -1,0 +1,261 @@
+//! What values a property may have: one kind a sort of value, each with its parser, its canonical form and its words.
+
+use crate::cmd::split_words;
+use crate::device::place::PciPlace;
+use crate::value::{BadValue, GuestName, IfName, ImageName, Mac, Size, SnapshotName};
+use uuid::Uuid;
+
+/// A sort of value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A whole number within limits, both included.
+    Count {
+        /// The least.
+        min: u32,
+        /// The most.
+        max: u32,
+    },
+    /// Seconds, within limits; `m` and `h` may stand behind the number.
+    Seconds {
+        /// The least.
+        min: u32,
+        /// The most.
+        max: u32,
+    },
+    /// Memory: a bare number is megabytes, below 32 of them is refused.
+    Memory,
+    /// Disk space: a bare number is bytes.
+    Space,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// `yes` or `no`; `on`, `off`, `true`, `false`, `1`, `0` are accepted.
+    YesNo,
+    /// Free text of one line.
+    Text,
+    /// Words for a command line, split by the stated rule, never by a shell.
+    Words,
+    /// A UUID.
+    Uuid,
+    /// A unicast Ethernet address.
+    Mac,
+    /// A guest's name.
+    Guest,
+    /// An image's name.
+    Image,
+    /// A snapshot's name, without the guest's and the `@`.
+    Snapshot,
+    /// A network interface of the host.
+    Interface,
+    /// A place on the guest's PCI bus, `slot:function`.
+    Place,
+    /// An IPv4 or IPv6 address.
+    Address,
+    /// Width and height of a screen, `1024x768`.
+    Resolution,
+    /// A lower-case hexadecimal hash.
+    Hash,
+}
+
+impl Kind {
+    /// The value in the form it is stored.
+    ///
+    /// # Errors
+    /// Why it is no value of this kind, with what would be.
+    pub fn canonical(self, text: &str) -> Result<String, BadValue> {
+        let refuse = |why: String| BadValue::new(text, why).hint(format!("it takes {}", self.words()));
+        match self {
+            Self::Count { min, max } => number(text, min, max).map(|n| n.to_string()).ok_or_else(|| refuse(self.out_of_range(min, max))),
+            Self::Seconds { min, max } => seconds(text)
+                .filter(|n| (min..=max).contains(n))
+                .map(|n| n.to_string())
+                .ok_or_else(|| refuse(self.out_of_range(min, max))),
+            Self::Memory => {
+                let size = Size::parse_with(text, 1 << 20)?;
+                if size < Size::mib(32) {
+                    let hint = format!("did you mean {text}G? a bare number is megabytes, and the least is 32M");
+                    return Err(BadValue::new(text, "is less than 32M").hint(hint));
+                }
+                if size.get() % (1 << 20) != 0 {
+                    return Err(refuse("is no whole number of megabytes".into()));
+                }
+                Ok(size.to_string())
+            }
+            Self::Space => {
+                let size: Size = text.parse()?;
+                if size.get() < 512 || size.get() % 512 != 0 {
+                    return Err(refuse("is no whole number of 512-byte sectors".into()));
+                }
+                Ok(size.to_string())
+            }
+            Self::Choice(words) => {
+                let lower = text.to_ascii_lowercase();
+                words.iter().find(|w| **w == lower).map(|w| (*w).to_owned()).ok_or_else(|| {
+                    let near = crate::error::nearest(&lower, words.iter().copied());
+                    let near = near.map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
+                    BadValue::new(text, "is not one of its values").hint(format!("it takes {}{near}", self.words()))
+                })
+            }
+            Self::YesNo => match text.to_ascii_lowercase().as_str() {
+                "yes" | "on" | "true" | "1" => Ok("yes".into()),
+                "no" | "off" | "false" | "0" => Ok("no".into()),
+                _ => Err(refuse("is neither yes nor no".into())),
+            },
+            Self::Text => {
+                if text.is_empty() {
+                    // Old ZFS takes no empty value, and an empty one reads as none.
+                    return Err(BadValue::new(text, "is empty").hint("take a value away with `chyves unset`"));
+                }
+                if text == "-" {
+                    return Err(BadValue::new(text, "is how ZFS shows a missing value").hint("take a value away with `chyves unset`"));
+                }
+                Ok(text.to_owned())
+            }
+            Self::Words => match split_words(text) {
+                Ok(words) if words.is_empty() => Err(refuse("is empty".into())),
+                Ok(_) => Ok(text.to_owned()),
+                Err(why) => Err(refuse(format!("can't be split into words: {why}"))),
+            },
+            Self::Uuid => match Uuid::try_parse(text) {
+                Ok(uuid) if !uuid.is_nil() && text.len() == 36 => Ok(uuid.to_string()),
+                _ => Err(refuse("is no UUID".into())),
+            },
+            Self::Mac => text.to_ascii_lowercase().parse::<Mac>().map(|m| m.to_string()),
+            Self::Guest => text.parse::<GuestName>().map(|n| n.to_string()),
+            Self::Image => text.parse::<ImageName>().map(|n| n.to_string()),
+            Self::Snapshot => text.trim_start_matches('@').parse::<SnapshotName>().map(|n| n.to_string()),
+            Self::Interface => text.parse::<IfName>().map(|n| n.to_string()),
+            Self::Place => text.parse::<PciPlace>().map(|p| p.to_string()).map_err(|_| refuse("is no place on a PCI bus".into())),
+            Self::Address => {
+                text.parse::<std::net::IpAddr>().map(|a| a.to_string()).map_err(|_| refuse("is no IP address".into()))
+            }
+            Self::Resolution => resolution(text).map(|(w, h)| format!("{w}x{h}")).ok_or_else(|| refuse("is no screen size".into())),
+            Self::Hash => {
+                let lower = text.to_ascii_lowercase();
+                if lower.len() >= 32 && lower.bytes().all(|b| b.is_ascii_hexdigit()) { Ok(lower) } else { Err(refuse("is no hash".into())) }
+            }
+        }
+    }
+
+    fn out_of_range(self, min: u32, max: u32) -> String {
+        format!("is no whole number from {min} to {max}")
+    }
+
+    /// What it takes, for hints and documentation; fits behind "it takes".
+    pub fn words(self) -> String {
+        match self {
+            Self::Count { min, max } => format!("a whole number from {min} to {max}"),
+            Self::Seconds { min, max } => format!("seconds from {min} to {max}, or minutes and hours as 5m and 1h"),
+            Self::Memory => "memory from 32M, as 512M or 4G; a bare number is megabytes".into(),
+            Self::Space => "a size as 8G or 1.5T, a whole number of 512-byte sectors".into(),
+            Self::Choice(words) => format!("one of {}", words.join(", ")),
+            Self::YesNo => "yes or no".into(),
+            Self::Text => "any text of one line".into(),
+            Self::Words => "words parted by blanks; quotes keep blanks, nothing is expanded".into(),
+            Self::Uuid => "a UUID, as 8a6e0804-2bd0-4672-b79d-d97027f9071a".into(),
+            Self::Mac => "an Ethernet address, as 58:9c:fc:00:12:ab".into(),
+            Self::Guest => "a guest's name".into(),
+            Self::Image => "an image's name".into(),
+            Self::Snapshot => "a snapshot's name".into(),
+            Self::Interface => "an interface's name of at most 15 characters".into(),
+            Self::Place => "a place as slot:function, slots 1 to 30, functions 0 to 7".into(),
+            Self::Address => "an IPv4 or IPv6 address".into(),
+            Self::Resolution => "width and height from 640x480 to 3840x2160, as 1024x768".into(),
+            Self::Hash => "hexadecimal digits".into(),
+        }
+    }
+
+    /// The words to offer for completion, where there are some.
+    pub fn completions(self) -> &'static [&'static str] {
+        match self {
+            Self::Choice(words) => words,
+            Self::YesNo => &["yes", "no"],
+            Self::Count { .. }
+            | Self::Seconds { .. }
+            | Self::Memory
+            | Self::Space
+            | Self::Text
+            | Self::Words
+            | Self::Uuid
+            | Self::Mac
+            | Self::Guest
+            | Self::Image
+            | Self::Snapshot
+            | Self::Interface
+            | Self::Place
+            | Self::Address
+            | Self::Resolution
+            | Self::Hash => &[],
+        }
+    }
+}
+
+fn number(text: &str, min: u32, max: u32) -> Option<u32> {
+    // `u32::from_str` takes a plus sign, which a second spelling of the same number would be.
+    let plain = text.bytes().all(|b| b.is_ascii_digit());
+    text.parse().ok().filter(|n| plain && (min..=max).contains(n))
+}
+
+fn seconds(text: &str) -> Option<u32> {
+    let (digits, factor) = match text.strip_suffix(['s', 'm', 'h']) {
+        Some(rest) if text.ends_with('h') => (rest, 3600),
+        Some(rest) if text.ends_with('m') => (rest, 60),
+        Some(rest) => (rest, 1),
+        None => (text, 1),
+    };
+    number(digits, 0, u32::MAX).and_then(|n| n.checked_mul(factor))
+}
+
+/// Reads `WxH` within what both hypervisors can show.
+pub fn resolution(text: &str) -> Option<(u16, u16)> {
+    let (w, h) = text.split_once('x')?;
+    let (w, h) = (number(w, 640, 3840)?, number(h, 480, 2160)?);
+    Some((u16::try_from(w).ok()?, u16::try_from(h).ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ok(kind: Kind, text: &str) -> String {
+        kind.canonical(text).unwrap_or_else(|e| panic!("{e}"))
+    }
+
+    #[test]
+    fn values_are_stored_in_one_form() {
+        assert_eq!(ok(Kind::Memory, "1024"), "1G");
+        assert_eq!(ok(Kind::Memory, "256m"), "256M");
+        assert_eq!(ok(Kind::Space, "8g"), "8G");
+        assert_eq!(ok(Kind::YesNo, "ON"), "yes");
+        assert_eq!(ok(Kind::Seconds { min: 1, max: 7200 }, "2m"), "120");
+        assert_eq!(ok(Kind::Mac, "58:9C:FC:00:12:AB"), "58:9c:fc:00:12:ab");
+        assert_eq!(ok(Kind::Snapshot, "@before"), "before");
+        assert_eq!(ok(Kind::Resolution, "1024x768"), "1024x768");
+        assert_eq!(ok(Kind::Address, "::1"), "::1");
+    }
+
+    #[test]
+    fn wrong_values_are_refused_with_the_right_ones() {
+        for (kind, bad) in [
+            (Kind::Count { min: 1, max: 9 }, "0"),
+            (Kind::Count { min: 1, max: 9 }, "+5"),
+            (Kind::Count { min: 1, max: 9 }, "x"),
+            (Kind::Memory, "31"),
+            (Kind::Memory, "100.3M"),
+            (Kind::Space, "100"),
+            (Kind::Choice(&["uefi", "bios"]), "ufei"),
+            (Kind::YesNo, "maybe"),
+            (Kind::Text, ""),
+            (Kind::Text, "-"),
+            (Kind::Words, "'open"),
+            (Kind::Uuid, "1234"),
+            (Kind::Uuid, "00000000-0000-0000-0000-000000000000"),
+            (Kind::Resolution, "99999x1"),
+            (Kind::Hash, "xyz"),
+        ] {
+            let refusal = kind.canonical(bad).expect_err(bad);
+            assert!(refusal.hint.is_some(), "{bad}: no hint");
+        }
+        let near = Kind::Choice(&["uefi", "bios"]).canonical("ufei").unwrap_err();
+        assert_eq!(near.hint.unwrap(), "it takes one of uefi, bios; did you mean `uefi`?");
+    }
+}

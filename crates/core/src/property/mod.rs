@@ -1,0 +1,239 @@
+//! The registry of every setting. Nothing else in the program knows a key's rules: validation at `set`, `get all`,
+//! `list properties`, completion, `chyves-properties(7)` and the JSON Schema all read the rows of [`catalog`].
+//!
+//! * [`kind`]: what values a property may have
+//! * [`catalog`]: one row a property
+//! * [`settings`]: what a guest's datasets say, with the source of each value
+//! * [`keys`]: the typed names that code reads settings by
+//!
+//! To add a property: one row in [`catalog`], one constant in [`keys`], and the field of `guest::Spec` that reads it.
+
+pub mod catalog;
+pub mod keys;
+pub mod kind;
+pub mod settings;
+
+use crate::error::{Problem, Result, did_you_mean};
+use kind::Kind;
+
+pub use settings::{Setting, Settings, Source};
+
+/// The prefix of every property's name on a dataset.
+pub const PREFIX: &str = "chyves:";
+
+/// The largest value that every version of ZFS stores, in bytes.
+pub const VALUE_LIMIT: usize = 1023;
+
+/// Where a property may be set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// On a guest; on `defaults` and on groups it is inherited by the guests below.
+    Guest,
+    /// On a guest alone: it is that guest's identity or state, so nothing may inherit it.
+    GuestOnly,
+    /// On a pool's root, for all guests of the host.
+    Global,
+    /// On an image's dataset.
+    Image,
+    /// On a pool's root, for that pool.
+    Pool,
+}
+
+/// When a change of a property is felt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Effect {
+    /// At once.
+    Now,
+    /// At the guest's next start or reboot.
+    Start,
+    /// When a guest is made.
+    Create,
+}
+
+impl Effect {
+    /// As the documentation says it.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Now => "at once",
+            Self::Start => "at the next start or reboot of the guest",
+            Self::Create => "when a guest is made",
+        }
+    }
+}
+
+/// What a property is when nothing sets it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unset {
+    /// This value.
+    Value(&'static str),
+    /// Nothing; shown as `-`.
+    Nothing,
+    /// A value that follows from other things, which the text names.
+    Derived(&'static str),
+}
+
+/// Who writes a property.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Anyone by `set` and `unset`.
+    Free,
+    /// chyves alone; the text says by which command.
+    Kept(&'static str),
+}
+
+/// One row of the registry.
+#[derive(Debug)]
+pub struct Property {
+    /// The key; `{n}` stands for a number from 0.
+    pub key: &'static str,
+    /// Where it may be set.
+    pub scope: Scope,
+    /// What values it may have.
+    pub kind: Kind,
+    /// What it is when nothing sets it.
+    pub unset: Unset,
+    /// When a change is felt.
+    pub effect: Effect,
+    /// Who writes it.
+    pub access: Access,
+    /// One line, no full stop.
+    pub summary: &'static str,
+    /// What it changes, in sentences.
+    pub detail: &'static str,
+    /// The first version that knows it.
+    pub since: &'static str,
+    /// Older and other spellings that are accepted.
+    pub aliases: &'static [&'static str],
+}
+
+impl Property {
+    /// Whether it is a setting of guests, wherever it is set.
+    pub fn of_guests(&self) -> bool {
+        matches!(self.scope, Scope::Guest | Scope::GuestOnly)
+    }
+}
+
+/// A key that was looked up: the row and the key in its present spelling with its number filled in.
+#[derive(Debug, Clone)]
+pub struct Known {
+    /// The row.
+    pub property: &'static Property,
+    /// The key as it is stored, without the prefix.
+    pub key: String,
+}
+
+/// If `key` fits `pattern` (which may hold one `{n}`), the number in it or 0.
+fn fits(pattern: &str, key: &str) -> Option<u16> {
+    let Some((front, back)) = pattern.split_once("{n}") else {
+        return (pattern == key).then_some(0);
+    };
+    let digits = key.strip_prefix(front)?.strip_suffix(back)?;
+    // One spelling a number: no leading zeros, no sign.
+    let canonical = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) && (digits == "0" || !digits.starts_with('0'));
+    if canonical { digits.parse().ok().filter(|n| *n < 1000) } else { None }
+}
+
+/// Looks a key up, by its name or an older spelling, in any case.
+///
+/// # Errors
+/// An unknown key, with the nearest known one.
+pub fn find(key: &str) -> Result<Known> {
+    let lower = key.to_ascii_lowercase();
+    for property in catalog::ALL {
+        for pattern in std::iter::once(&property.key).chain(property.aliases) {
+            if let Some(n) = fits(pattern, &lower) {
+                return Ok(Known { property, key: property.key.replace("{n}", &n.to_string()) });
+            }
+        }
+    }
+    if let Some(own) = lower.strip_prefix("x.") {
+        let good = !own.is_empty() && own.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-:+".contains(&b));
+        if good && lower.len() <= 200 {
+            return Ok(Known { property: &catalog::ANNOTATION, key: lower });
+        }
+    }
+    // Numbers are folded so that `net3.modl` is near `net{n}.model`.
+    let folded: String = lower.split_inclusive(|c: char| c.is_ascii_digit()).collect::<String>();
+    let names = catalog::ALL.iter().filter(|p| p.access == Access::Free).map(|p| p.key);
+    let shown = crate::value::printable(key, 60);
+    let hint = did_you_mean(&folded, names);
+    Err(Problem::usage(format!("no property is called `{shown}`"))
+        .on(&shown)
+        .hint_if(hint)
+        .hint("`chyves list properties` shows them all; your own notes go under keys that begin with `x.`"))
+}
+
+/// Checks a value for a key and gives it in the form it is stored.
+///
+/// # Errors
+/// A value that the kind does not allow, a newline or tab, or a value longer than every ZFS stores.
+pub fn check(known: &Known, value: &str) -> Result<String> {
+    let refuse = |why: &str| {
+        let shown = crate::value::printable(value, 60);
+        Problem::usage(format!("`{}` can't be `{shown}`: {why}", known.key)).on(&known.key)
+    };
+    if value.contains(['\n', '\r', '\t', '\0']) {
+        // `zfs get` prints them raw, so a reader by lines would be fooled.
+        return Err(refuse("a value is one line without tabs"));
+    }
+    if value.len() > VALUE_LIMIT {
+        return Err(refuse(&format!("it has {} bytes, and ZFS keeps {VALUE_LIMIT}", value.len())));
+    }
+    known.property.kind.canonical(value).map_err(|bad| {
+        let object = known.key.clone();
+        refuse(&bad.why).on(object).hint_if(bad.hint)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_is_well_formed() {
+        let mut keys = std::collections::BTreeSet::new();
+        for p in catalog::ALL {
+            assert!(keys.insert(p.key), "{} stands twice", p.key);
+            for alias in p.aliases {
+                assert!(keys.insert(alias), "{alias} stands twice");
+            }
+            assert!(!p.summary.is_empty() && !p.summary.ends_with('.'), "{}: summary", p.key);
+            assert!(p.detail.ends_with('.'), "{}: detail is sentences", p.key);
+            let ok = p.key.replace("{n}", "0").bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._".contains(&b));
+            assert!(ok, "{}: ZFS takes no other characters", p.key);
+            if let Unset::Value(v) = p.unset {
+                assert_eq!(p.kind.canonical(v).as_deref(), Ok(v), "{}: its default is not a value of its kind", p.key);
+            }
+        }
+    }
+
+    #[test]
+    fn keys_and_older_spellings_are_found() {
+        assert_eq!(find("ram").unwrap().key, "ram");
+        assert_eq!(find("net12.model").unwrap().key, "net12.model");
+        assert_eq!(find("memory").unwrap().key, "ram");
+        assert_eq!(find("boot").unwrap().key, "rcboot");
+        assert_eq!(find("x.ticket").unwrap().key, "x.ticket");
+        for bad in ["net01.model", "net.model", "net+1.model", "net1000.model", "x.", "x.a b", "", "chyves:ram"] {
+            assert!(find(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_key_gets_the_nearest() {
+        let hints = |k| find(k).unwrap_err().hints;
+        assert!(hints("descripton")[0].contains("`description`"), "{:?}", hints("descripton"));
+        assert!(hints("net0.modle")[0].contains("net{n}.model"), "{:?}", hints("net0.modle"));
+    }
+
+    #[test]
+    fn values_that_would_fool_a_reader_are_refused() {
+        let d = find("description").unwrap();
+        assert!(check(&d, "a\nb").is_err());
+        assert!(check(&d, "a\tb").is_err());
+        assert!(check(&d, &"x".repeat(1024)).is_err());
+        assert_eq!(check(&d, "first guest, ünïcode = fine").unwrap(), "first guest, ünïcode = fine");
+        let ram = check(&find("ram").unwrap(), "8").unwrap_err();
+        assert!(ram.hints.iter().any(|h| h.contains("8G")), "{ram:?}");
+    }
+}

@@ -1,0 +1,215 @@
+//! What datasets say about one guest, with the source of each value: local, received, inherited from where, default.
+//!
+//! Inheritance is computed here from the ancestors' own values, so readers ask ZFS for local and received ones only.
+
+use super::{Known, PREFIX, Unset, catalog};
+use crate::value::Dataset;
+use serde::{Serialize, Serializer};
+use std::collections::BTreeMap;
+
+/// Where a value comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// Set on the dataset itself.
+    Local,
+    /// Came with a stream.
+    Received,
+    /// Set on this ancestor.
+    Inherited(Dataset),
+    /// The program's own.
+    Default,
+    /// There is no value.
+    None,
+}
+
+impl std::fmt::Display for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Local => f.pad("local"),
+            Self::Received => f.pad("received"),
+            Self::Inherited(from) => f.pad(&format!("inherited from {from}")),
+            Self::Default => f.pad("default"),
+            Self::None => f.pad("-"),
+        }
+    }
+}
+
+impl Serialize for Source {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+/// A value as it stands on one dataset.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Own {
+    /// The value.
+    pub value: String,
+    /// Whether it came with a stream.
+    pub received: bool,
+}
+
+/// The values that stand on one dataset, by key without the prefix.
+pub type OwnValues = BTreeMap<String, Own>;
+
+/// One key's value and its source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Setting {
+    /// The key.
+    pub property: String,
+    /// The value, `None` where there is none.
+    pub value: Option<String>,
+    /// Where it comes from.
+    pub source: Source,
+}
+
+/// A guest's settings: its own values, and those of the datasets above it, nearest first.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Settings {
+    own: OwnValues,
+    above: Vec<(Dataset, std::sync::Arc<OwnValues>)>,
+}
+
+impl Settings {
+    /// Settings of a dataset with `own` values below `above` (nearest first).
+    pub fn new(own: OwnValues, above: Vec<(Dataset, std::sync::Arc<OwnValues>)>) -> Self {
+        Self { own, above }
+    }
+
+    /// The dataset's own value of a key, local or received.
+    pub fn own(&self, key: &str) -> Option<&str> {
+        self.own.get(key).map(|o| o.value.as_str())
+    }
+
+    /// All of the dataset's own values.
+    pub fn own_values(&self) -> &OwnValues {
+        &self.own
+    }
+
+    /// Whether the dataset's own value came with a stream.
+    pub fn is_received(&self, key: &str) -> bool {
+        self.own.get(key).is_some_and(|o| o.received)
+    }
+
+    /// The value that holds, with its source. Keys of the scope `GuestOnly` inherit nothing.
+    pub fn get(&self, known: &Known) -> Setting {
+        let found = |value: &str, source| Setting { property: known.key.clone(), value: Some(value.to_owned()), source };
+        if let Some(own) = self.own.get(&known.key) {
+            return found(&own.value, if own.received { Source::Received } else { Source::Local });
+        }
+        if known.property.scope != super::Scope::GuestOnly {
+            for (dataset, values) in &self.above {
+                if let Some(value) = values.get(&known.key) {
+                    return found(&value.value, Source::Inherited(dataset.clone()));
+                }
+            }
+        }
+        match known.property.unset {
+            Unset::Value(value) => found(value, Source::Default),
+            Unset::Nothing | Unset::Derived(_) => Setting { property: known.key.clone(), value: None, source: Source::None },
+        }
+    }
+
+    /// The value that holds for a key of the catalogue; unknown keys have none.
+    pub fn value(&self, key: &str) -> Option<String> {
+        super::find(key).ok().and_then(|known| self.get(&known).value)
+    }
+
+    /// The numbers of the devices of a family that this guest itself has: those with at least one own key that begins
+    /// with `family` and a number (`disk0.kind` gives 0 for `disk`).
+    pub fn numbers(&self, family: &str) -> Vec<u16> {
+        let mut numbers: Vec<u16> = self
+            .own
+            .keys()
+            .filter_map(|key| key.strip_prefix(family))
+            .filter_map(|rest| rest.split_once('.').map_or(rest, |(n, _)| n).parse().ok())
+            .collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        numbers
+    }
+
+    /// Every key that holds here, in the catalogue's order; numbered keys for the devices that the guest has; then
+    /// annotations and keys that this version does not know.
+    pub fn all(&self) -> Vec<Setting> {
+        let mut shown = Vec::new();
+        let mut seen = std::collections::BTreeSet::new();
+        for property in catalog::ALL.iter().filter(|p| p.of_guests()) {
+            let keys = match property.key.split_once("{n}") {
+                None => vec![property.key.to_owned()],
+                Some((family, _)) => {
+                    self.numbers(family).iter().map(|n| property.key.replace("{n}", &n.to_string())).collect()
+                }
+            };
+            for key in keys {
+                let setting = self.get(&Known { property, key: key.clone() });
+                // What chyves keeps for special occasions is noise where the occasion is not.
+                let kept = matches!(property.access, super::Access::Kept(_));
+                if setting.value.is_some() || !kept {
+                    shown.push(setting);
+                }
+                seen.insert(key);
+            }
+        }
+        shown.extend(self.own.keys().filter(|key| !seen.contains(*key)).map(|key| {
+            let own = &self.own[key];
+            let source = if own.received { Source::Received } else { Source::Local };
+            Setting { property: key.clone(), value: Some(own.value.clone()), source }
+        }));
+        shown
+    }
+}
+
+/// The key in a ZFS property's name, if it is one of ours.
+pub fn key_of(zfs_name: &str) -> Option<&str> {
+    zfs_name.strip_prefix(PREFIX)
+}
+
+/// The ZFS property's name of a key.
+pub fn zfs_name(key: &str) -> String {
+    format!("{PREFIX}{key}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::property::find;
+    use std::sync::Arc;
+
+    fn values(pairs: &[(&str, &str)]) -> OwnValues {
+        pairs.iter().map(|(k, v)| ((*k).to_owned(), Own { value: (*v).to_owned(), received: false })).collect()
+    }
+
+    fn settings() -> Settings {
+        let guests: Dataset = "tank/chyves/guests".parse().unwrap();
+        Settings::new(
+            values(&[("uuid", "u"), ("ram", "1G"), ("disk0.kind", "raw"), ("net10.backend", "user"), ("x.a", "b")]),
+            vec![(guests, Arc::new(values(&[("cpu", "2"), ("ram", "9G"), ("description", "leaks"), ("net0.model", "e1000")])))],
+        )
+    }
+
+    #[test]
+    fn the_source_is_told() {
+        let s = settings();
+        let get = |k: &str| {
+            let g = s.get(&find(k).unwrap());
+            format!("{} {}", g.value.unwrap_or("-".into()), g.source)
+        };
+        assert_eq!(get("ram"), "1G local");
+        assert_eq!(get("cpu"), "2 inherited from tank/chyves/guests");
+        assert_eq!(get("loader"), "uefi default");
+        assert_eq!(get("net10.mac"), "- -");
+        // What is one guest's own is inherited by nobody.
+        assert_eq!(get("description"), "- -");
+    }
+
+    #[test]
+    fn devices_are_those_that_the_guest_itself_has() {
+        let s = settings();
+        assert_eq!(s.numbers("disk"), [0]);
+        // A default for card 0 gives nobody a card 0.
+        assert_eq!(s.numbers("net"), [10]);
+        assert!(s.all().iter().any(|x| x.property == "net10.model"));
+        assert!(s.all().iter().any(|x| x.property == "x.a"));
+    }
+}

@@ -1,0 +1,97 @@
+//! Names, sizes and addresses: text becomes one of these once, at the door, and never goes back to `String` inside.
+//!
+//! Not here: what a property may hold (`property::kind`), which builds on these types.
+//! To add one: a file with the type, `FromStr`, `Display`, `serde` by its text, and tests that print ∘ parse is the identity.
+
+mod dataset;
+mod mac;
+mod name;
+mod size;
+
+pub use dataset::{Dataset, SnapshotRef};
+pub use mac::Mac;
+pub use name::{GuestName, IfName, ImageName, RESERVED, SnapshotName};
+pub use size::Size;
+
+/// Why a piece of text is not a value of the wanted type. Reads as the end of a sentence: "`x` …".
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadValue {
+    /// The text as it came, cut and escaped so that it can be shown.
+    pub text: String,
+    /// What is wrong with it, as a fragment: "has a blank".
+    pub why: String,
+    /// What would be right, as a sentence for the hint line.
+    pub hint: Option<String>,
+}
+
+impl BadValue {
+    /// A refusal of `text` because of `why`.
+    pub fn new(text: &str, why: impl Into<String>) -> Self {
+        Self { text: printable(text, 60), why: why.into(), hint: None }
+    }
+
+    /// The same with a sentence about what would be right.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+impl std::fmt::Display for BadValue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "`{}` {}", self.text, self.why)
+    }
+}
+
+impl std::error::Error for BadValue {}
+
+/// Text made safe for one line of a terminal: control characters are written as escapes, and what is longer than
+/// `limit` characters is cut with an ellipsis. For text that came from outside.
+pub fn printable(text: &str, limit: usize) -> String {
+    let mut out = String::new();
+    for (count, c) in text.chars().enumerate() {
+        if count == limit {
+            out.push('…');
+            break;
+        }
+        // Bidirectional overrides can make a line read as something else than it is.
+        let deceives = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        if c.is_control() || deceives {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// Implements serde by the text form, so that JSON shows what a person would type.
+macro_rules! serde_by_text {
+    ($type:ty) => {
+        impl serde::Serialize for $type {
+            fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+                s.collect_str(self)
+            }
+        }
+        impl<'de> serde::Deserialize<'de> for $type {
+            fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+                let text = <std::borrow::Cow<'de, str>>::deserialize(d)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+pub(crate) use serde_by_text;
+
+#[cfg(test)]
+mod tests {
+    use super::printable;
+
+    #[test]
+    fn text_from_outside_cannot_move_the_cursor() {
+        assert_eq!(printable("a\x1b[2Jb\n", 60), "a\\u{1b}[2Jb\\n");
+        assert_eq!(printable("abcdef", 3), "abc…");
+        assert_eq!(printable("x\u{202e}y", 9), "x\\u{202e}y");
+    }
+}

@@ -1,0 +1,280 @@
+//! The facts that a planner may know. What is not here it can't ask for; what is here was observed just now.
+
+use crate::error::{Problem, Result, did_you_mean};
+use crate::guest::Guest;
+use crate::os::Os;
+use crate::property::settings::OwnValues;
+use crate::value::{Dataset, GuestName, ImageName, Size, SnapshotRef};
+use crate::vmm::Vmm;
+use crate::zfs::Dialect;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// All that was observed for one command.
+#[derive(Debug, Clone)]
+pub struct World {
+    /// The host itself.
+    pub host: HostFacts,
+    /// The pools that carry chyves, in name order.
+    pub roots: Vec<Root>,
+    /// The guests that were looked at: all of them, or those that the command names.
+    pub guests: Vec<Guest>,
+    /// Images on the primary pool, where they were looked at.
+    pub images: Vec<Image>,
+    /// What lies in the trash, where it was looked at.
+    pub trash: Vec<Trashed>,
+    /// What was seen and could not be understood: shown as warnings, never skipped.
+    pub oddities: Vec<Problem>,
+}
+
+/// What is true of the host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostFacts {
+    /// Its operating system.
+    pub os: Os,
+    /// Its release, as (14, 3).
+    pub release: (u16, u16),
+    /// The processor's architecture as the system names it: `amd64`, `arm64`.
+    pub arch: String,
+    /// Which hypervisor runs guests on it.
+    pub vmm: Vmm,
+    /// Which `zfs` it has.
+    pub dialect: Dialect,
+    /// The folder of runtime records.
+    pub run_dir: String,
+    /// The UEFI firmware that was found: code, and the template of its variables.
+    pub uefi: Option<(String, String)>,
+    /// Whether KVM really runs guests; the reason where not.
+    pub kvm: Result<(), String>,
+    /// The hypervisor's program, where it was found.
+    pub hypervisor: Option<String>,
+}
+
+/// What a pool is to chyves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// Holds images and global settings too.
+    Primary,
+    /// Holds guests.
+    Secondary,
+    /// Is left alone.
+    Offline,
+}
+
+impl Role {
+    /// As it is stored.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Primary => "primary",
+            Self::Secondary => "secondary",
+            Self::Offline => "offline",
+        }
+    }
+
+    /// Reads what is stored.
+    pub fn read(word: &str) -> Option<Self> {
+        [Self::Primary, Self::Secondary, Self::Offline].into_iter().find(|r| r.word() == word)
+    }
+}
+
+/// The root of chyves on one pool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Root {
+    /// Its dataset.
+    pub dataset: Dataset,
+    /// What the pool is.
+    pub role: Role,
+    /// The host that the pool's guests belong to.
+    pub host: Option<Uuid>,
+    /// How deep groups are nested.
+    pub group_levels: usize,
+    /// Where it would be mounted, where that was looked at.
+    pub mountpoint: Option<String>,
+    /// Its own settings.
+    pub own: Arc<OwnValues>,
+}
+
+impl Root {
+    /// The dataset that guests live below; properties set on it are defaults.
+    pub fn guests(&self) -> Dataset {
+        self.dataset.child("guests")
+    }
+
+    /// The dataset that images live below.
+    pub fn images(&self) -> Dataset {
+        self.dataset.child("images")
+    }
+
+    /// The dataset that deleted guests lie below.
+    pub fn trash(&self) -> Dataset {
+        self.dataset.child("trash")
+    }
+
+    /// The datasets that every root has besides itself.
+    pub fn parts(&self) -> [Dataset; 3] {
+        [self.guests(), self.images(), self.trash()]
+    }
+}
+
+/// What is known of an image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Image {
+    /// Its name.
+    pub name: ImageName,
+    /// Its dataset.
+    pub dataset: Dataset,
+    /// What it is.
+    pub kind: ImageKind,
+    /// Its size as a disk.
+    pub size: Size,
+    /// What it takes on the pool.
+    pub used: Size,
+    /// The SHA-256 of its content.
+    pub sha256: Option<String>,
+    /// Where it came from.
+    pub source: Option<String>,
+    /// When it came.
+    pub added: Option<String>,
+}
+
+/// The snapshot that clones of an image are made from.
+pub const IMAGE_SNAPSHOT: &str = "ready";
+
+impl Image {
+    /// The snapshot that clones are made from.
+    ///
+    /// # Errors
+    /// Never: the name is a good one; the type asks for it.
+    pub fn snapshot(&self) -> Result<SnapshotRef> {
+        Ok(self.dataset.at(&IMAGE_SNAPSHOT.parse()?))
+    }
+}
+
+/// What an image is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ImageKind {
+    /// A disk.
+    Disk,
+    /// An optical disc.
+    Iso,
+    /// UEFI firmware.
+    Firmware,
+}
+
+impl ImageKind {
+    /// As it is stored.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Disk => "disk",
+            Self::Iso => "iso",
+            Self::Firmware => "firmware",
+        }
+    }
+
+    /// Reads what is stored.
+    pub fn read(word: &str) -> Option<Self> {
+        [Self::Disk, Self::Iso, Self::Firmware].into_iter().find(|k| k.word() == word)
+    }
+
+    /// The name of the file that holds it in its dataset. A disk's is that of a guest's disk 0, so that a clone of the
+    /// image's dataset is a guest's file system as it stands.
+    pub const fn file(self) -> &'static str {
+        match self {
+            Self::Disk => "disk0.raw",
+            Self::Iso => "image.iso",
+            Self::Firmware => "image.fd",
+        }
+    }
+}
+
+/// A deleted guest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Trashed {
+    /// The name it had.
+    pub name: GuestName,
+    /// Where it lies.
+    pub dataset: Dataset,
+    /// Its identity.
+    pub uuid: Option<Uuid>,
+    /// When it was deleted.
+    pub deleted: String,
+    /// What it takes on the pool.
+    pub used: Size,
+    /// The group that it was in.
+    pub group: Option<String>,
+}
+
+impl World {
+    /// The primary pool's root.
+    ///
+    /// # Errors
+    /// No pool carries chyves, or none of them is primary.
+    pub fn primary(&self) -> Result<&Root> {
+        self.roots.iter().find(|r| r.role == Role::Primary).ok_or_else(|| no_primary(&self.roots))
+    }
+
+    /// The root on a pool, by the pool's name.
+    ///
+    /// # Errors
+    /// The pool carries no chyves; the ones that do are named.
+    pub fn root_on(&self, pool: &str) -> Result<&Root> {
+        self.roots.iter().find(|r| r.dataset.pool() == pool || r.dataset.as_str() == pool).ok_or_else(|| {
+            let known: Vec<&str> = self.roots.iter().map(|r| r.dataset.pool()).collect();
+            let shown = crate::value::printable(pool, 60);
+            Problem::not_found(format!("no pool with chyves on it is called `{shown}`"))
+                .on(&shown)
+                .hint_if(did_you_mean(pool, known.iter().copied()))
+                .hint(format!("`chyves pool init {shown}` would set it up; `chyves pool list` shows those that are"))
+        })
+    }
+
+    /// The one guest of that name.
+    ///
+    /// # Errors
+    /// There is none, or several pools have one.
+    pub fn guest(&self, name: &GuestName) -> Result<&Guest> {
+        let mut found = self.guests.iter().filter(|g| g.name == *name);
+        match (found.next(), found.next()) {
+            (Some(guest), None) => Ok(guest),
+            (Some(a), Some(b)) => Err(Problem::not_now(format!("two guests are called `{name}`"))
+                .on(name)
+                .because(format!("{} and {}", a.dataset, b.dataset))
+                .hint("take one of the pools offline, or rename one of the datasets with `zfs rename`")),
+            (None, _) => Err(no_guest(name.as_str(), self.guests.iter().map(|g| g.name.as_str()))),
+        }
+    }
+
+    /// The image of that name.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn image(&self, name: &ImageName) -> Result<&Image> {
+        self.images.iter().find(|i| i.name == *name).ok_or_else(|| {
+            Problem::not_found(format!("no image is called `{name}`"))
+                .on(name)
+                .hint_if(did_you_mean(name.as_str(), self.images.iter().map(|i| i.name.as_str())))
+                .hint("`chyves image list` shows them all; `chyves image import FILE` adds one")
+        })
+    }
+}
+
+/// "No such guest", with the nearest name.
+pub fn no_guest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Problem {
+    let shown = crate::value::printable(name, 63);
+    Problem::not_found(format!("no guest is called `{shown}`"))
+        .on(&shown)
+        .hint_if(did_you_mean(name, known))
+        .hint("`chyves list` shows them all")
+}
+
+fn no_primary(roots: &[Root]) -> Problem {
+    let problem = Problem::not_found("no pool is set up for chyves");
+    if roots.is_empty() {
+        problem.hint("`chyves pool init POOL` sets one up; `zpool list` shows the pools, `zpool import` those not imported")
+    } else {
+        problem.because("none of the pools with chyves on it is primary").hint("`zpool import` the primary one")
+    }
+}

@@ -1,0 +1,150 @@
+//! Argument vectors of every `zfs` and `zpool` call, for both dialects.
+//!
+//! Rules that hold here: `destroy` never with `-R`, `receive` never with `-F`, `rollback` never with `-r`.
+
+use super::Dialect;
+use crate::cmd::Cmd;
+use crate::property::settings::zfs_name;
+use crate::value::{Dataset, Size, SnapshotRef};
+
+/// A key and its value, the key without the prefix.
+pub type Pair = (String, String);
+
+fn zfs<S: Into<String>>(args: impl IntoIterator<Item = S>) -> Cmd {
+    Cmd::new("zfs", args)
+}
+
+const COLUMNS: &str = "name,property,source,value";
+
+/// Finds the roots of chyves in all imported pools: the pools and the datasets directly below them are asked for the
+/// mark of a root, nothing deeper is read.
+pub fn find_roots() -> Cmd {
+    zfs(["get", "-H", "-p", "-d", "1", "-s", "local,received", "-o", COLUMNS]).arg("chyves:layout,chyves:role,chyves:host,chyves:group_levels")
+}
+
+/// Reads roots with everything below them to `depth`: own settings, and the native properties that describe the dataset
+/// itself (type, used, origin). Exact depth keeps disks and snapshots out of it.
+pub fn read_tree(roots: &[Dataset], depth: usize) -> Cmd {
+    let depth = depth.to_string();
+    zfs(["get", "-H", "-p", "-d", depth.as_str(), "-s", "local,received,none", "-o", COLUMNS, "all"]).args(roots.iter().map(Dataset::as_str))
+}
+
+/// Reads these datasets alone, with every native property, inherited ones too.
+pub fn read_exactly<S: AsRef<str>>(names: &[S]) -> Cmd {
+    zfs(["get", "-H", "-p", "-o", COLUMNS, "all"]).args(names.iter().map(AsRef::as_ref))
+}
+
+/// Reads the GUIDs of these datasets and snapshots.
+pub fn read_guids<S: AsRef<str>>(names: &[S]) -> Cmd {
+    zfs(["get", "-H", "-p", "-o", COLUMNS, "guid"]).args(names.iter().map(AsRef::as_ref))
+}
+
+/// Reads the own settings that stand on a snapshot.
+pub fn read_snapshot(snapshot: &SnapshotRef) -> Cmd {
+    zfs(["get", "-H", "-p", "-s", "local,received", "-o", COLUMNS, "all"]).arg(snapshot.to_string())
+}
+
+/// The names of the file systems and volumes below `above`, to `depth`.
+pub fn list_names(above: &Dataset, depth: usize) -> Cmd {
+    zfs(["list", "-H", "-d", depth.to_string().as_str(), "-o", "name", "-t", "filesystem,volume"]).arg(above.as_str())
+}
+
+/// The snapshots of a dataset itself, in the order they were taken.
+pub fn list_snapshots(of: &Dataset) -> Cmd {
+    zfs(["list", "-H", "-d", "1", "-t", "snapshot", "-s", "creation"])
+        .args(["-o", "name,creation,used,referenced,chyves:snapshot.taken,chyves:snapshot.live"])
+        .arg(of.as_str())
+}
+
+/// The clones of snapshots: every dataset of the pool with its origin.
+pub fn list_origins(pool: &str) -> Cmd {
+    zfs(["list", "-H", "-r", "-o", "name,origin", "-t", "filesystem,volume"]).arg(pool)
+}
+
+fn with_options(cmd: Cmd, native: &[(&str, &str)], own: &[Pair]) -> Cmd {
+    let cmd = native.iter().fold(cmd, |cmd, (k, v)| cmd.arg("-o").arg(format!("{k}={v}")));
+    own.iter().fold(cmd, |cmd, (k, v)| cmd.arg("-o").arg(format!("{}={v}", zfs_name(k))))
+}
+
+/// Makes a file system.
+pub fn create(dataset: &Dataset, native: &[(&str, &str)], own: &[Pair]) -> Cmd {
+    with_options(zfs(["create"]), native, own).arg(dataset.as_str())
+}
+
+/// Makes a volume, sparse, whose partitions the host leaves alone.
+pub fn create_volume(dataset: &Dataset, size: Size) -> Cmd {
+    zfs(["create", "-s", "-V"]).arg(size.get().to_string()).args(["-o", "volmode=dev"]).arg(dataset.as_str())
+}
+
+/// Makes a clone.
+pub fn clone(from: &SnapshotRef, to: &Dataset, native: &[(&str, &str)], own: &[Pair]) -> Cmd {
+    with_options(zfs(["clone"]), native, own).arg(from.to_string()).arg(to.as_str())
+}
+
+/// Sets and takes away settings of one dataset, in as few calls as the dialect allows.
+pub fn change(dialect: Dialect, on: &str, set: &[Pair], clear: &[String]) -> Vec<Cmd> {
+    let pair = |(k, v): &Pair| format!("{}={v}", zfs_name(k));
+    let mut cmds = Vec::new();
+    if !set.is_empty() {
+        match dialect {
+            Dialect::OpenZfs => cmds.push(zfs(["set"]).args(set.iter().map(pair)).arg(on)),
+            Dialect::Fuse => cmds.extend(set.iter().map(|p| zfs(["set"]).arg(pair(p)).arg(on))),
+        }
+    }
+    cmds.extend(clear.iter().map(|k| zfs(["inherit"]).arg(zfs_name(k)).arg(on)));
+    cmds
+}
+
+/// Takes one snapshot of a dataset and everything below it, at one moment.
+pub fn snapshot(snapshot: &SnapshotRef, own: &[Pair]) -> Cmd {
+    with_options(zfs(["snapshot", "-r"]), &[], own).arg(snapshot.to_string())
+}
+
+/// Goes back to the newest snapshot of a dataset; ZFS itself refuses if it is not the newest.
+pub fn rollback(snapshot: &SnapshotRef) -> Cmd {
+    zfs(["rollback"]).arg(snapshot.to_string())
+}
+
+/// Destroys a dataset that has nothing below it.
+pub fn destroy(dataset: &Dataset) -> Cmd {
+    zfs(["destroy"]).arg(dataset.as_str())
+}
+
+/// Destroys a snapshot, and those of the same name below it.
+pub fn destroy_snapshot(snapshot: &SnapshotRef) -> Cmd {
+    zfs(["destroy", "-r"]).arg(snapshot.to_string())
+}
+
+/// Gives a dataset another name.
+pub fn rename(from: &Dataset, to: &Dataset) -> Cmd {
+    zfs(["rename"]).args([from.as_str(), to.as_str()])
+}
+
+/// Mounts a file system.
+pub fn mount(dataset: &Dataset) -> Cmd {
+    zfs(["mount"]).arg(dataset.as_str())
+}
+
+/// Unmounts a file system; fails if a file in it is open.
+pub fn unmount(dataset: &Dataset) -> Cmd {
+    zfs(["unmount"]).arg(dataset.as_str())
+}
+
+/// Sizes and health of pools.
+pub fn list_pools() -> Cmd {
+    Cmd::new("zpool", ["list", "-H", "-o", "name,size,cap,health"])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_dialect_gets_a_change_it_understands() {
+        let set = [("cpu".to_owned(), "2".to_owned()), ("ram".to_owned(), "1G".to_owned())];
+        let clear = ["notes".to_owned()];
+        let lines = |d| change(d, "t/a", &set, &clear).iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(lines(Dialect::OpenZfs), ["zfs set chyves:cpu=2 chyves:ram=1G t/a", "zfs inherit chyves:notes t/a"]);
+        assert_eq!(lines(Dialect::Fuse), ["zfs set chyves:cpu=2 t/a", "zfs set chyves:ram=1G t/a", "zfs inherit chyves:notes t/a"]);
+    }
+}

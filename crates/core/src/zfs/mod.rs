@@ -1,0 +1,33 @@
+//! ZFS as text: what `zfs` prints becomes rows, what is wanted becomes its arguments.
+//!
+//! * [`rows`]: the parser of `zfs get -H -p`
+//! * [`args`]: argument vectors of every call, for both dialects
+//! * [`Dialect`]: which ZFS this is
+//!
+//! Least versions: OpenZFS 2.0 (Linux, FreeBSD 13) and zfs-fuse 0.7. Not here: running them (chyves-host).
+
+pub mod args;
+pub mod rows;
+
+use serde::{Deserialize, Serialize};
+
+/// Which grammar the host's `zfs` has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Dialect {
+    /// OpenZFS 2.x: several properties in one `zfs set`, volumes.
+    OpenZfs,
+    /// zfs-fuse 0.7: one property a `zfs set`, no volumes. There `zfs set a=1 b=2 ds` sets the first property and takes
+    /// the second for a dataset, so it must never be tried.
+    Fuse,
+}
+
+impl Dialect {
+    /// Whether volumes can be made.
+    pub const fn has_volumes(self) -> bool {
+        match self {
+            Self::OpenZfs => true,
+            Self::Fuse => false,
+        }
+    }
+}

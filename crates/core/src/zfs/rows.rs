@@ -1,0 +1,165 @@
+//! The parser of `zfs get -H -p -o name,property,source,value`.
+//!
+//! The value stands last because it alone may hold anything: `zfs get -H` prints a tab or a newline in a value raw.
+//! A row begins with a dataset's name, a property and a source; a line that does not is the rest of the value above.
+//! Nothing can be passed off as another dataset's row: where native properties are read too, each dataset's block
+//! begins with its `type`, exactly once, and no dataset has two blocks.
+
+use crate::error::{Problem, Result};
+use crate::property::settings::{Own, OwnValues, key_of};
+use std::collections::BTreeMap;
+
+/// One dataset or snapshot as it was read.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Row {
+    /// Its whole name.
+    pub name: String,
+    /// chyves' own properties, local and received, by key without the prefix.
+    pub own: OwnValues,
+    /// Native properties that were read.
+    pub native: BTreeMap<String, String>,
+}
+
+impl Row {
+    /// A native property, none where ZFS shows `-`.
+    pub fn native(&self, property: &str) -> Option<&str> {
+        self.native.get(property).map(String::as_str).filter(|v| *v != "-")
+    }
+
+    /// A native property that is a number.
+    pub fn number(&self, property: &str) -> Option<u64> {
+        self.native(property)?.parse().ok()
+    }
+}
+
+fn is_source(text: &str) -> bool {
+    matches!(text, "local" | "received" | "default" | "temporary" | "none" | "-") || text.starts_with("inherited from ")
+}
+
+/// Splits a line that begins a row.
+fn head(line: &str) -> Option<(&str, &str, &str, &str)> {
+    let mut parts = line.splitn(4, '\t');
+    let (name, property, source, value) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let named = name.starts_with(|c: char| c.is_ascii_alphabetic()) && !name.contains(|c: char| c.is_control());
+    let proper = !property.is_empty() && property.bytes().all(|b| b.is_ascii_graphic());
+    (named && proper && is_source(source)).then_some((name, property, source, value))
+}
+
+/// Reads the whole output. `blocks` says that native properties were asked for, so each dataset begins with its type.
+///
+/// # Errors
+/// A first line that is no row, or rows that can't be a dataset's own (a value somewhere holds a newline and pretends).
+pub fn parse(output: &str, blocks: bool) -> Result<Vec<Row>> {
+    let mut rows: Vec<Row> = Vec::new();
+    let mut index: std::collections::HashMap<String, usize> = std::collections::HashMap::new();
+    // Where the last value went, so that a continuation can find it.
+    let mut last: Option<(String, bool)> = None;
+    for line in output.split_terminator('\n') {
+        let Some((name, property, source, value)) = head(line) else {
+            let (Some(row), Some((property, ours))) = (rows.last_mut(), last.as_ref()) else {
+                return Err(unreadable(line));
+            };
+            let kept = if *ours { row.own.get_mut(property).map(|o| &mut o.value) } else { row.native.get_mut(property) };
+            if let Some(kept) = kept {
+                kept.push('\n');
+                kept.push_str(line);
+            }
+            continue;
+        };
+        let same = rows.last().is_some_and(|r| r.name == name);
+        if !same {
+            if blocks && property != "type" {
+                return Err(pretender(name, property));
+            }
+            if index.insert(name.to_owned(), rows.len()).is_some() {
+                return Err(pretender(name, property));
+            }
+            rows.push(Row { name: name.to_owned(), ..Row::default() });
+        }
+        let Some(row) = rows.last_mut() else {
+            return Err(unreadable(line));
+        };
+        last = match key_of(property) {
+            Some(key) => {
+                if source == "local" || source == "received" {
+                    let own = Own { value: value.to_owned(), received: source == "received" };
+                    if row.own.insert(key.to_owned(), own).is_some() {
+                        return Err(pretender(name, property));
+                    }
+                    Some((key.to_owned(), true))
+                } else {
+                    None
+                }
+            }
+            None => {
+                if row.native.insert(property.to_owned(), value.to_owned()).is_some() && blocks {
+                    return Err(pretender(name, property));
+                }
+                Some((property.to_owned(), false))
+            }
+        };
+    }
+    Ok(rows)
+}
+
+fn unreadable(line: &str) -> Problem {
+    Problem::failed("can't read what `zfs get` printed").because(format!("unexpected line: {}", crate::value::printable(line, 120)))
+}
+
+fn pretender(name: &str, property: &str) -> Problem {
+    let (name, property) = (crate::value::printable(name, 120), crate::value::printable(property, 60));
+    Problem::failed(format!("can't trust what `zfs get` printed about `{name}`"))
+        .on(&name)
+        .because(format!("a row of `{property}` stands where it can't; some property's value holds a newline and looks like a row"))
+        .hint("look for it with `zfs get -r -s local,received all` and take it away with `zfs inherit`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "tank/c\ttype\t-\tfilesystem\ntank/c\tused\t-\t344064\ntank/c\tchyves:layout\tlocal\t1\n\
+        tank/c/g\ttype\t-\tfilesystem\ntank/c/g\tcanmount\tlocal\tnoauto\ntank/c/g\tchyves:cpu\treceived\t4\ntank/c/g\tchyves:ram\tinherited from tank/c\t1G\n";
+
+    #[test]
+    fn rows_become_datasets() {
+        let rows = parse(GOOD, true).unwrap();
+        assert_eq!(rows.len(), 2);
+        assert_eq!(rows[0].number("used"), Some(344_064));
+        assert_eq!(rows[0].own["layout"].value, "1");
+        assert!(rows[1].own["cpu"].received);
+        // What is inherited is not the dataset's own.
+        assert!(!rows[1].own.contains_key("ram"));
+    }
+
+    #[test]
+    fn tabs_and_newlines_in_a_value_are_survived() {
+        let text = "t/a\ttype\t-\tfilesystem\nt/a\tchyves:notes\tlocal\tone\ttwo\nthree\n\nfour\nt/a\tchyves:cpu\tlocal\t2\n";
+        let rows = parse(text, true).unwrap();
+        assert_eq!(rows[0].own["notes"].value, "one\ttwo\nthree\n\nfour");
+        assert_eq!(rows[0].own["cpu"].value, "2");
+    }
+
+    #[test]
+    fn no_value_can_pretend_to_be_another_dataset() {
+        for forged in [
+            // a row of another dataset without its type
+            "t/a\ttype\t-\tfilesystem\nt/a\tchyves:notes\tlocal\tx\nt/b\tchyves:cpu\tlocal\t64\nt/b\ttype\t-\tfilesystem\n",
+            // a whole block of another dataset, which then comes itself
+            "t/a\ttype\t-\tfilesystem\nt/a\tchyves:notes\tlocal\tx\nt/b\ttype\t-\tfilesystem\nt/b\tchyves:cpu\tlocal\t64\nt/b\ttype\t-\tfilesystem\n",
+            // the same key twice
+            "t/a\ttype\t-\tfilesystem\nt/a\tchyves:cpu\tlocal\t1\nt/a\tchyves:cpu\tlocal\t64\n",
+            // going back
+            "t/a\ttype\t-\tf\nt/b\ttype\t-\tf\nt/a\ttype\t-\tf\n",
+        ] {
+            let problem = parse(forged, true).unwrap_err();
+            assert!(problem.message.contains("can't trust"), "{problem}");
+        }
+    }
+
+    #[test]
+    fn a_first_line_that_is_no_row_is_an_error() {
+        assert!(parse("cannot open\n", true).is_err());
+        assert_eq!(parse("", true).unwrap(), []);
+    }
+}
