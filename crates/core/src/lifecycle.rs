@@ -1,0 +1,471 @@
+//! A guest's life as a state machine: what follows when a machine ends, when somebody wants it stopped, when time passes.
+//!
+//! Pure: a [`Life`] and an [`Event`] at a moment give the next [`Life`] and what is to be [`Do`]ne. The supervisor
+//! (chyves-host) tells the events and does what is asked; how it does it is its own affair. Moments are milliseconds of
+//! any clock that never goes back.
+//!
+//! Not here: which exit status or QMP reason means what end; that is [`end`].
+
+mod end;
+
+#[cfg(test)]
+mod tests;
+
+pub use end::{End, Exit};
+
+use crate::launch::{OnEnd, Policy};
+
+/// The time between two requests to power off: a guest that was still booting at the first hears the next.
+pub const ASK_AGAIN: u64 = 3_000;
+/// A machine that was not seen running after this long never will be.
+pub const UP_WITHIN: u64 = 60_000;
+/// How long a machine that was told to end at once may take before it is killed.
+pub const PULL_GRACE: u64 = 3_000;
+/// After this long a killed process counts as one that can't be killed (it hangs in the kernel), and the waiting are told.
+pub const KILL_GRACE: u64 = 10_000;
+/// A machine that lived this long before a crash or reboot is no part of a loop.
+pub const STEADY: u64 = 600_000;
+/// Restarts after crashes that follow each other without a steady life between.
+pub const CRASH_LIMIT: u32 = 5;
+/// A life shorter than this that ends by a reboot may be a loop (a triple fault under QEMU looks like a reboot).
+pub const QUICK_LIFE: u64 = 10_000;
+/// So many quick reboots in a row are taken as they come; then each next one waits longer.
+pub const QUICK_FREE: u32 = 3;
+/// The longest pause before a restart.
+pub const LONGEST_PAUSE: u64 = 60_000;
+
+/// The rules of one guest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rules {
+    /// What follows an end, and how long a stop waits.
+    pub policy: Policy,
+    /// Milliseconds that a machine must live after it was seen up to count as running.
+    pub settle: u64,
+}
+
+/// What the supervisor saw.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// The new plan is there (after a reboot or crash), or why it could not be made.
+    Planned(Result<(), String>),
+    /// The commands before the hypervisor have run, or why not.
+    Prepared(Result<(), String>),
+    /// The machine executes its guest.
+    Up,
+    /// The machine is gone.
+    Ended(End),
+    /// Somebody wants it off.
+    Stop(Wish),
+    /// Somebody pulls the reset line.
+    Reset,
+    /// The commands after the end have run.
+    Cleaned,
+    /// Time has passed, nothing else.
+    Tick,
+}
+
+/// How somebody wants it off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wish {
+    /// Milliseconds to wait for the guest to obey.
+    pub timeout: u64,
+    /// What is done when it does not.
+    pub force: Force,
+}
+
+/// Whether a guest that does not obey is forced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Force {
+    /// The stop fails and the machine keeps running.
+    Never,
+    /// It is ended when the time is over.
+    AtDeadline,
+    /// It is ended at once, unasked.
+    Now,
+}
+
+/// What the supervisor is to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Do {
+    /// Make the plan anew from the properties as they are now; tell `Planned`.
+    Replan,
+    /// Run the commands before the hypervisor; tell `Prepared`.
+    Prepare,
+    /// Give up planning or preparing; nothing is told.
+    Abort,
+    /// Start the hypervisor; tell `Up`, and `Ended` when it is gone.
+    Launch,
+    /// The machine is running: tell who waits for it.
+    Announce,
+    /// Press the power button.
+    AskPowerOff,
+    /// Pull the reset line; an `Ended` with a reboot follows.
+    PullReset,
+    /// Let the hypervisor end the machine at once.
+    PullPlug,
+    /// Kill the hypervisor's process.
+    Kill,
+    /// Tell who waits for the stop that it failed, and why; the machine lives.
+    StopFailed(StopFailure),
+    /// Run the commands after the end; tell `Cleaned`.
+    CleanUp,
+    /// It is over.
+    Finish,
+}
+
+/// Why a stop failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopFailure {
+    /// The guest did not power off in time; it was asked so often.
+    NotObeyed {
+        /// How often the power button was pressed.
+        asked: u32,
+    },
+    /// The process does not die.
+    NotKilled,
+}
+
+/// How it ended for good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Final {
+    /// Off, as the guest or somebody wished.
+    Off(End),
+    /// A crash that nothing follows.
+    Crashed(End),
+}
+
+/// Where a guest is in its life.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Phase {
+    /// Its next plan is being made.
+    Planning,
+    /// The commands before the hypervisor run.
+    Preparing,
+    /// The hypervisor was started and is not yet seen running.
+    Launching,
+    /// It runs and has to show that it goes on running until that moment.
+    Settling {
+        /// The moment.
+        until: u64,
+    },
+    /// It runs.
+    Running,
+    /// It is being ended by force.
+    Killing(Killing),
+    /// It waits for that moment to be started again.
+    Pausing {
+        /// The moment.
+        until: u64,
+    },
+    /// The commands after its end run.
+    Cleaning(Final),
+    /// Nothing is left to do.
+    Over(Final),
+}
+
+/// A machine that is being ended by force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Killing {
+    /// Since when.
+    since: u64,
+    /// Whether its process has been killed already.
+    killed: bool,
+    /// Whether it was told that it can't be killed.
+    told: bool,
+    /// Why, where nobody asked for it: it never came up.
+    because: Option<String>,
+}
+
+/// A stop that was asked for and not yet answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stop {
+    deadline: u64,
+    ask_at: u64,
+    asked: u32,
+    force: Force,
+}
+
+/// A guest's life so far.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Life {
+    /// Where it is.
+    pub phase: Phase,
+    /// How often it was started again after its own reboot.
+    pub reboots: u32,
+    /// How often it was started again after crashes, without a steady life between.
+    pub crashes: u32,
+    /// Whether it never ran for certain yet: who starts it is still waiting, and an error is theirs.
+    first: bool,
+    /// Quick reboots in a row.
+    quick: u32,
+    /// When the present hypervisor was launched.
+    launched: u64,
+    stop: Option<Stop>,
+}
+
+impl Life {
+    /// The beginning, and what to do first.
+    pub fn begin(now: u64) -> (Self, Vec<Do>) {
+        (Self::in_phase(Phase::Preparing, now), vec![Do::Prepare])
+    }
+
+    /// A machine that runs already and lost its supervisor.
+    pub fn adopted(now: u64, reboots: u32) -> Self {
+        Self { first: false, reboots, ..Self::in_phase(Phase::Running, now) }
+    }
+
+    fn in_phase(phase: Phase, now: u64) -> Self {
+        Self { phase, reboots: 0, crashes: 0, first: true, quick: 0, launched: now, stop: None }
+    }
+
+    /// Whether somebody waits for it to be off.
+    pub fn is_stopping(&self) -> bool {
+        self.stop.is_some() || matches!(self.phase, Phase::Killing(_))
+    }
+
+    /// The moment at which a `Tick` must come, if one must.
+    pub fn wake_at(&self) -> Option<u64> {
+        let stop = self.stop.map(|s| s.deadline.min(s.ask_at));
+        match &self.phase {
+            Phase::Planning | Phase::Preparing | Phase::Cleaning(_) | Phase::Over(_) => None,
+            Phase::Launching => Some(self.launched + UP_WITHIN),
+            Phase::Settling { until } => Some(stop.map_or(*until, |s| s.min(*until))),
+            Phase::Running => stop,
+            Phase::Killing(k) if !k.killed => Some(k.since + PULL_GRACE),
+            Phase::Killing(k) if !k.told => Some(k.since + PULL_GRACE + KILL_GRACE),
+            Phase::Killing(_) => None,
+            Phase::Pausing { until } => Some(*until),
+        }
+    }
+
+    /// What follows an event.
+    #[must_use]
+    pub fn step(mut self, rules: &Rules, now: u64, event: Event) -> (Self, Vec<Do>) {
+        let todo = match event {
+            Event::Planned(result) => self.planned(result),
+            Event::Prepared(result) => self.prepared(rules, now, result),
+            Event::Up => self.up(rules, now),
+            Event::Ended(end) => self.ended(rules, now, end),
+            Event::Stop(wish) => self.stop(now, wish),
+            Event::Reset => self.reset(),
+            Event::Cleaned => self.cleaned(),
+            Event::Tick => self.tick(now),
+        };
+        (self, todo)
+    }
+
+    fn planned(&mut self, result: Result<(), String>) -> Vec<Do> {
+        match (&self.phase, result) {
+            (Phase::Planning, Ok(())) => {
+                self.phase = Phase::Preparing;
+                vec![Do::Prepare]
+            }
+            // Whatever is wrong with the properties is still wrong a minute later: no restart.
+            (Phase::Planning, Err(why)) => self.clean_up(Final::Crashed(End::NotStarted(why))),
+            _ => Vec::new(),
+        }
+    }
+
+    fn prepared(&mut self, rules: &Rules, now: u64, result: Result<(), String>) -> Vec<Do> {
+        match (&self.phase, result) {
+            (Phase::Preparing, Ok(())) => {
+                self.phase = Phase::Launching;
+                self.launched = now;
+                vec![Do::Launch]
+            }
+            (Phase::Preparing, Err(why)) => self.crashed(rules, now, End::NotStarted(why)),
+            _ => Vec::new(),
+        }
+    }
+
+    fn up(&mut self, rules: &Rules, now: u64) -> Vec<Do> {
+        if self.phase == Phase::Launching {
+            self.phase = Phase::Settling { until: now + rules.settle };
+        }
+        Vec::new()
+    }
+
+    fn ended(&mut self, rules: &Rules, now: u64, end: End) -> Vec<Do> {
+        match &mut self.phase {
+            Phase::Launching | Phase::Settling { .. } | Phase::Running => {}
+            Phase::Killing(killing) => {
+                return match killing.because.take() {
+                    Some(why) if self.stop.is_none() => self.crashed(rules, now, End::NotStarted(why)),
+                    _ => self.clean_up(Final::Off(end)),
+                };
+            }
+            Phase::Planning | Phase::Preparing | Phase::Pausing { .. } | Phase::Cleaning(_) | Phase::Over(_) => return Vec::new(),
+        }
+        // Whoever waits for it to be off has it off, also where it wanted to come back.
+        if self.stop.is_some() {
+            return self.clean_up(Final::Off(end));
+        }
+        if end.is_crash() {
+            return self.crashed(rules, now, end);
+        }
+        match end {
+            End::Reboot => match rules.policy.on_reboot {
+                OnEnd::Restart => self.reboot(now),
+                OnEnd::Stop => self.clean_up(Final::Off(End::Reboot)),
+            },
+            other => self.clean_up(Final::Off(other)),
+        }
+    }
+
+    fn reboot(&mut self, now: u64) -> Vec<Do> {
+        self.reboots += 1;
+        self.quick = if now.saturating_sub(self.launched) < QUICK_LIFE { self.quick.saturating_add(1) } else { 0 };
+        if self.quick <= QUICK_FREE {
+            self.phase = Phase::Planning;
+            return vec![Do::Replan];
+        }
+        self.phase = Phase::Pausing { until: now + pause(self.quick - QUICK_FREE) };
+        Vec::new()
+    }
+
+    fn crashed(&mut self, rules: &Rules, now: u64, end: End) -> Vec<Do> {
+        // Who starts it is still there to be told; starting again would only delay the answer.
+        if self.first {
+            return self.clean_up(Final::Crashed(end));
+        }
+        match rules.policy.on_crash {
+            OnEnd::Stop => self.clean_up(Final::Crashed(end)),
+            OnEnd::Restart => {
+                let steady = now.saturating_sub(self.launched) >= STEADY;
+                self.crashes = if steady { 1 } else { self.crashes + 1 };
+                if self.crashes > CRASH_LIMIT {
+                    return self.clean_up(Final::Crashed(end));
+                }
+                self.phase = Phase::Pausing { until: now + pause(self.crashes) };
+                Vec::new()
+            }
+        }
+    }
+
+    fn stop(&mut self, now: u64, wish: Wish) -> Vec<Do> {
+        match self.phase {
+            Phase::Planning | Phase::Preparing => {
+                let mut todo = vec![Do::Abort];
+                todo.extend(self.clean_up(Final::Off(End::Quit)));
+                todo
+            }
+            Phase::Pausing { .. } => self.clean_up(Final::Off(End::Quit)),
+            // The guest has not executed anything yet that could be lost.
+            Phase::Launching => {
+                self.remember_stop(now, wish);
+                self.kill(now, None)
+            }
+            Phase::Settling { .. } | Phase::Running => {
+                self.remember_stop(now, wish);
+                if wish.force == Force::Now { self.kill(now, None) } else { self.tick(now) }
+            }
+            Phase::Killing(_) => {
+                self.remember_stop(now, wish);
+                Vec::new()
+            }
+            Phase::Cleaning(_) | Phase::Over(_) => Vec::new(),
+        }
+    }
+
+    /// A second stop replaces the first one's time, and never makes it weaker.
+    fn remember_stop(&mut self, now: u64, wish: Wish) {
+        let before = self.stop;
+        self.stop = Some(Stop {
+            deadline: now.saturating_add(wish.timeout),
+            ask_at: before.map_or(now, |s| s.ask_at),
+            asked: before.map_or(0, |s| s.asked),
+            force: before.map_or(wish.force, |s| s.force.max(wish.force)),
+        });
+    }
+
+    fn reset(&mut self) -> Vec<Do> {
+        match self.phase {
+            Phase::Settling { .. } | Phase::Running => vec![Do::PullReset],
+            Phase::Planning
+            | Phase::Preparing
+            | Phase::Launching
+            | Phase::Killing(_)
+            | Phase::Pausing { .. }
+            | Phase::Cleaning(_)
+            | Phase::Over(_) => Vec::new(),
+        }
+    }
+
+    fn cleaned(&mut self) -> Vec<Do> {
+        if let Phase::Cleaning(end) = &self.phase {
+            self.phase = Phase::Over(end.clone());
+            return vec![Do::Finish];
+        }
+        Vec::new()
+    }
+
+    fn tick(&mut self, now: u64) -> Vec<Do> {
+        let mut todo = Vec::new();
+        match &mut self.phase {
+            Phase::Settling { until } if now >= *until => {
+                self.phase = Phase::Running;
+                self.first = false;
+                todo.push(Do::Announce);
+            }
+            Phase::Launching if now >= self.launched + UP_WITHIN => {
+                return self.kill(now, Some(format!("it was not seen running within {} seconds", UP_WITHIN / 1000)));
+            }
+            Phase::Pausing { until } if now >= *until => {
+                self.phase = Phase::Planning;
+                return vec![Do::Replan];
+            }
+            Phase::Killing(k) => {
+                if !k.killed && now >= k.since + PULL_GRACE {
+                    k.killed = true;
+                    return vec![Do::Kill];
+                }
+                if k.killed && !k.told && now >= k.since + PULL_GRACE + KILL_GRACE {
+                    k.told = true;
+                    return vec![Do::StopFailed(StopFailure::NotKilled)];
+                }
+                return todo;
+            }
+            Phase::Planning
+            | Phase::Preparing
+            | Phase::Launching
+            | Phase::Settling { .. }
+            | Phase::Running
+            | Phase::Pausing { .. }
+            | Phase::Cleaning(_)
+            | Phase::Over(_) => {}
+        }
+        if let Some(stop) = &mut self.stop {
+            if now >= stop.deadline {
+                if stop.force == Force::Never {
+                    let asked = stop.asked;
+                    self.stop = None;
+                    todo.push(Do::StopFailed(StopFailure::NotObeyed { asked }));
+                } else {
+                    todo.extend(self.kill(now, None));
+                }
+            } else if now >= stop.ask_at {
+                stop.ask_at = now + ASK_AGAIN;
+                stop.asked += 1;
+                todo.push(Do::AskPowerOff);
+            }
+        }
+        todo
+    }
+
+    fn kill(&mut self, now: u64, because: Option<String>) -> Vec<Do> {
+        self.phase = Phase::Killing(Killing { since: now, killed: false, told: false, because });
+        vec![Do::PullPlug]
+    }
+
+    fn clean_up(&mut self, end: Final) -> Vec<Do> {
+        self.stop = None;
+        self.phase = Phase::Cleaning(end);
+        vec![Do::CleanUp]
+    }
+}
+
+/// The pause before the nth restart of a loop: 1 s, 2 s, 4 s, … up to the longest.
+fn pause(nth: u32) -> u64 {
+    (1_000u64 << nth.saturating_sub(1).min(16)).min(LONGEST_PAUSE)
+}

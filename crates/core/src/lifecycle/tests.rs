@@ -1,0 +1,428 @@
+//! The life of a guest, told as sequences of events, and what holds for every sequence.
+
+use super::*;
+use proptest::prelude::*;
+
+fn rules(on_reboot: OnEnd, on_crash: OnEnd) -> Rules {
+    Rules { policy: Policy { on_reboot, on_crash, stop_timeout: 60 }, settle: 300 }
+}
+
+fn restarting() -> Rules {
+    rules(OnEnd::Restart, OnEnd::Restart)
+}
+
+fn wish(timeout: u64, force: Force) -> Event {
+    Event::Stop(Wish { timeout, force })
+}
+
+/// A life with its clock: tells an event after so many milliseconds, answers what is to be done.
+struct Story {
+    life: Life,
+    rules: Rules,
+    now: u64,
+}
+
+impl Story {
+    fn new(rules: Rules) -> Self {
+        let (life, first) = Life::begin(0);
+        assert_eq!(first, [Do::Prepare]);
+        Self { life, rules, now: 0 }
+    }
+
+    fn running(rules: Rules) -> Self {
+        let mut story = Self::new(rules);
+        story.come_up();
+        story
+    }
+
+    fn come_up(&mut self) {
+        assert_eq!(self.tell(1, Event::Prepared(Ok(()))), [Do::Launch]);
+        assert_eq!(self.tell(1, Event::Up), []);
+        assert_eq!(self.tell(300, Event::Tick), [Do::Announce]);
+        assert_eq!(self.life.phase, Phase::Running);
+    }
+
+    fn tell(&mut self, after: u64, event: Event) -> Vec<Do> {
+        self.now += after;
+        let (life, todo) = self.life.clone().step(&self.rules, self.now, event);
+        self.life = life;
+        todo
+    }
+
+    fn over(&mut self) -> Final {
+        assert_eq!(self.tell(1, Event::Cleaned), [Do::Finish]);
+        match &self.life.phase {
+            Phase::Over(end) => end.clone(),
+            other => panic!("not over but {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn bhyves_exits_mean_what_the_table_says() {
+    let end = |status| End::of_bhyve(Exit::Status(status), false);
+    assert_eq!([end(0), end(1), end(2), end(3), end(4), end(71)], [
+        End::Reboot,
+        End::PowerOff,
+        End::Halt,
+        End::TripleFault,
+        End::Status(4),
+        End::Status(71)
+    ]);
+    assert_eq!(End::of_bhyve(Exit::Status(1), true), End::Status(1));
+    assert_eq!(End::of_bhyve(Exit::Signal(6), false), End::Signal(6));
+    assert!(End::of_bhyve(Exit::Unseen, false).is_crash());
+}
+
+#[test]
+fn qemus_reasons_mean_the_same() {
+    let end = |reason| End::of_qemu(Some(reason), Exit::Status(0));
+    assert_eq!(end("guest-reset"), End::Reboot);
+    assert_eq!(end("host-qmp-system-reset"), End::Reboot);
+    assert_eq!(end("guest-shutdown"), End::PowerOff);
+    assert_eq!(end("guest-panic"), End::Panic);
+    assert_eq!(end("host-qmp-quit"), End::Quit);
+    assert_eq!(end("host-signal"), End::Signal(15));
+    assert_eq!(end("host-error"), End::Reason("host-error".into()));
+    assert_eq!(End::of_qemu(None, Exit::Status(0)), End::Quit);
+    assert_eq!(End::of_qemu(None, Exit::Status(1)), End::Status(1));
+    assert_eq!(End::of_qemu(Some("guest-shutdown"), Exit::Signal(11)), End::Signal(11));
+    assert_eq!(End::of_qemu(Some("guest-shutdown"), Exit::Unseen), End::PowerOff);
+    assert_eq!(End::of_qemu(None, Exit::Unseen), End::Unseen);
+}
+
+#[test]
+fn a_reboot_plans_anew_and_is_counted() {
+    let mut s = Story::running(restarting());
+    assert_eq!(s.tell(60_000, Event::Ended(End::Reboot)), [Do::Replan]);
+    assert_eq!(s.tell(1, Event::Planned(Ok(()))), [Do::Prepare]);
+    s.come_up();
+    assert_eq!(s.life.reboots, 1);
+}
+
+#[test]
+fn a_reboot_may_be_the_end() {
+    let mut s = Story::running(rules(OnEnd::Stop, OnEnd::Restart));
+    assert_eq!(s.tell(1, Event::Ended(End::Reboot)), [Do::CleanUp]);
+    assert_eq!(s.over(), Final::Off(End::Reboot));
+}
+
+#[test]
+fn a_power_off_cleans_up() {
+    for end in [End::PowerOff, End::Halt, End::Quit] {
+        let mut s = Story::running(restarting());
+        assert_eq!(s.tell(1, Event::Ended(end.clone())), [Do::CleanUp]);
+        assert_eq!(s.over(), Final::Off(end));
+    }
+}
+
+#[test]
+fn a_failing_plan_ends_a_reboot_as_a_crash() {
+    let mut s = Story::running(restarting());
+    s.tell(1, Event::Ended(End::Reboot));
+    assert_eq!(s.tell(1, Event::Planned(Err("no such pool".into()))), [Do::CleanUp]);
+    assert_eq!(s.over(), Final::Crashed(End::NotStarted("no such pool".into())));
+}
+
+#[test]
+fn crashes_pause_longer_each_time_and_have_a_limit() {
+    let mut s = Story::running(restarting());
+    for nth in 1..=CRASH_LIMIT {
+        assert_eq!(s.tell(1, Event::Ended(End::Signal(6))), []);
+        let until = s.life.wake_at().unwrap();
+        assert_eq!(until - s.now, 1000 << (nth - 1));
+        assert_eq!(s.tell(until - s.now - 1, Event::Tick), []);
+        assert_eq!(s.tell(1, Event::Tick), [Do::Replan]);
+        assert_eq!(s.tell(1, Event::Planned(Ok(()))), [Do::Prepare]);
+        s.come_up();
+    }
+    assert_eq!(s.tell(1, Event::Ended(End::Signal(6))), [Do::CleanUp]);
+    assert_eq!(s.over(), Final::Crashed(End::Signal(6)));
+}
+
+#[test]
+fn a_steady_life_forgets_older_crashes() {
+    let mut s = Story::running(restarting());
+    for _ in 0..3 * CRASH_LIMIT {
+        assert_eq!(s.tell(STEADY, Event::Ended(End::TripleFault)), []);
+        assert_eq!(s.life.crashes, 1);
+        assert_eq!(s.tell(1000, Event::Tick), [Do::Replan]);
+        s.tell(1, Event::Planned(Ok(())));
+        s.come_up();
+    }
+}
+
+#[test]
+fn a_crash_may_be_the_end() {
+    let mut s = Story::running(rules(OnEnd::Restart, OnEnd::Stop));
+    assert_eq!(s.tell(STEADY, Event::Ended(End::TripleFault)), [Do::CleanUp]);
+    assert_eq!(s.over(), Final::Crashed(End::TripleFault));
+}
+
+#[test]
+fn a_machine_that_dies_at_once_is_not_started_again() {
+    let mut s = Story::new(restarting());
+    s.tell(1, Event::Prepared(Ok(())));
+    s.tell(1, Event::Up);
+    assert_eq!(s.tell(299, Event::Ended(End::Status(4))), [Do::CleanUp]);
+    assert_eq!(s.over(), Final::Crashed(End::Status(4)));
+
+    let mut s = Story::new(restarting());
+    assert_eq!(s.tell(1, Event::Prepared(Err("no tap".into()))), [Do::CleanUp]);
+    assert_eq!(s.over(), Final::Crashed(End::NotStarted("no tap".into())));
+}
+
+#[test]
+fn a_machine_that_never_comes_up_is_ended() {
+    let mut s = Story::new(restarting());
+    s.tell(0, Event::Prepared(Ok(())));
+    assert_eq!(s.tell(UP_WITHIN, Event::Tick), [Do::PullPlug]);
+    assert_eq!(s.tell(PULL_GRACE, Event::Tick), [Do::Kill]);
+    assert_eq!(s.tell(1, Event::Ended(End::Signal(9))), [Do::CleanUp]);
+    assert!(matches!(s.over(), Final::Crashed(End::NotStarted(why)) if why.contains("60 seconds")));
+}
+
+#[test]
+fn quick_reboots_are_slowed_down_and_never_given_up() {
+    let mut s = Story::running(restarting());
+    let mut pauses = Vec::new();
+    for _ in 0..12 {
+        let todo = s.tell(1, Event::Ended(End::Reboot));
+        if todo == [Do::Replan] {
+            pauses.push(0);
+        } else {
+            let until = s.life.wake_at().unwrap();
+            pauses.push(until - s.now);
+            assert_eq!(s.tell(until - s.now, Event::Tick), [Do::Replan]);
+        }
+        s.tell(1, Event::Planned(Ok(())));
+        s.come_up();
+    }
+    assert_eq!(pauses, [0, 0, 0, 1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000, 60_000]);
+    assert_eq!(s.tell(QUICK_LIFE, Event::Ended(End::Reboot)), [Do::Replan]);
+}
+
+#[test]
+fn a_stop_asks_again_and_again_and_then_fails() {
+    let mut s = Story::running(restarting());
+    assert_eq!(s.tell(1, wish(10_000, Force::Never)), [Do::AskPowerOff]);
+    assert!(s.life.is_stopping());
+    assert_eq!(s.tell(2999, Event::Tick), []);
+    assert_eq!(s.tell(1, Event::Tick), [Do::AskPowerOff]);
+    assert_eq!(s.tell(3000, Event::Tick), [Do::AskPowerOff]);
+    assert_eq!(s.tell(3000, Event::Tick), [Do::AskPowerOff]);
+    assert_eq!(s.tell(1000, Event::Tick), [Do::StopFailed(StopFailure::NotObeyed { asked: 4 })]);
+    assert_eq!((s.life.phase.clone(), s.life.is_stopping(), s.life.wake_at()), (Phase::Running, false, None));
+    // It goes on as if nobody had asked.
+    assert_eq!(s.tell(1, Event::Ended(End::Reboot)), [Do::Replan]);
+}
+
+#[test]
+fn a_stop_forces_only_when_told() {
+    let mut s = Story::running(restarting());
+    s.tell(1, wish(1000, Force::AtDeadline));
+    assert_eq!(s.tell(1000, Event::Tick), [Do::PullPlug]);
+    assert_eq!(s.tell(1, Event::Ended(End::Quit)), [Do::CleanUp]);
+    assert_eq!(s.over(), Final::Off(End::Quit));
+
+    let mut s = Story::running(restarting());
+    assert_eq!(s.tell(1, wish(1000, Force::Now)), [Do::PullPlug]);
+    assert_eq!(s.tell(PULL_GRACE, Event::Tick), [Do::Kill]);
+    assert_eq!(s.tell(KILL_GRACE, Event::Tick), [Do::StopFailed(StopFailure::NotKilled)]);
+    assert_eq!(s.tell(60_000, Event::Ended(End::Signal(9))), [Do::CleanUp]);
+    assert_eq!(s.over(), Final::Off(End::Signal(9)));
+}
+
+#[test]
+fn a_second_stop_is_never_weaker() {
+    let mut s = Story::running(restarting());
+    s.tell(1, wish(1000, Force::AtDeadline));
+    assert_eq!(s.tell(1, wish(500, Force::Never)), []);
+    assert_eq!(s.tell(500, Event::Tick), [Do::PullPlug]);
+
+    let mut s = Story::running(restarting());
+    s.tell(1, wish(100_000, Force::Never));
+    assert_eq!(s.tell(1, wish(0, Force::Now)), [Do::PullPlug]);
+}
+
+#[test]
+fn a_stop_ends_whatever_the_guest_is_doing() {
+    // A reboot while the stop waits.
+    let mut s = Story::running(restarting());
+    s.tell(1, wish(60_000, Force::Never));
+    assert_eq!(s.tell(1, Event::Ended(End::Reboot)), [Do::CleanUp]);
+    assert_eq!(s.over(), Final::Off(End::Reboot));
+    // Between two lives.
+    let mut s = Story::running(restarting());
+    s.tell(1, Event::Ended(End::Reboot));
+    assert_eq!(s.tell(1, wish(60_000, Force::Never)), [Do::Abort, Do::CleanUp]);
+    assert_eq!(s.tell(1, Event::Planned(Ok(()))), []);
+    assert_eq!(s.over(), Final::Off(End::Quit));
+    // In the pause after a crash.
+    let mut s = Story::running(restarting());
+    s.tell(1, Event::Ended(End::Signal(9)));
+    assert_eq!(s.tell(1, wish(60_000, Force::Never)), [Do::CleanUp]);
+    assert_eq!(s.over(), Final::Off(End::Quit));
+    // Before it runs.
+    let mut s = Story::new(restarting());
+    s.tell(1, Event::Prepared(Ok(())));
+    assert_eq!(s.tell(1, wish(60_000, Force::Never)), [Do::PullPlug]);
+    assert_eq!(s.tell(1, Event::Ended(End::Signal(9))), [Do::CleanUp]);
+    assert_eq!(s.over(), Final::Off(End::Signal(9)));
+}
+
+#[test]
+fn an_adopted_machine_lives_by_the_same_rules() {
+    let s = Story { life: Life::adopted(5, 7), rules: restarting(), now: 5 };
+    let mut s = s;
+    assert_eq!(s.tell(1, Event::Ended(End::Reboot)), [Do::Replan]);
+    assert_eq!(s.life.reboots, 8);
+    let mut s = Story { life: Life::adopted(5, 0), rules: restarting(), now: 5 };
+    assert_eq!(s.tell(1, Event::Ended(End::Unseen)), []);
+    assert!(matches!(s.life.phase, Phase::Pausing { .. }));
+}
+
+#[test]
+fn a_reset_is_pulled_only_where_something_runs() {
+    let mut s = Story::running(restarting());
+    assert_eq!(s.tell(1, Event::Reset), [Do::PullReset]);
+    s.tell(1, Event::Ended(End::Reboot));
+    assert_eq!(s.tell(1, Event::Reset), []);
+}
+
+fn any_end() -> impl Strategy<Value = End> {
+    prop_oneof![
+        Just(End::Reboot),
+        Just(End::PowerOff),
+        Just(End::Quit),
+        Just(End::TripleFault),
+        Just(End::Status(4)),
+        Just(End::Signal(9)),
+        Just(End::Unseen),
+    ]
+}
+
+fn any_event() -> impl Strategy<Value = Event> {
+    let result = || any::<bool>().prop_map(|ok| if ok { Ok(()) } else { Err("why".to_owned()) });
+    prop_oneof![
+        2 => result().prop_map(Event::Planned),
+        2 => result().prop_map(Event::Prepared),
+        2 => Just(Event::Up),
+        3 => any_end().prop_map(Event::Ended),
+        1 => (0u64..20_000, prop_oneof![Just(Force::Never), Just(Force::AtDeadline), Just(Force::Now)])
+            .prop_map(|(timeout, force)| wish(timeout, force)),
+        1 => Just(Event::Reset),
+        1 => Just(Event::Cleaned),
+        4 => Just(Event::Tick),
+    ]
+}
+
+/// What the outside must look like for any sequence, events out of place included.
+#[derive(Default)]
+struct Outside {
+    machine: bool,
+    prepared: bool,
+    finished: bool,
+    cleaned: bool,
+}
+
+impl Outside {
+    fn check(&mut self, todo: &[Do]) {
+        for what in todo {
+            assert!(!self.finished, "{what:?} after the end");
+            match what {
+                Do::Prepare => self.prepared = true,
+                Do::Launch => {
+                    assert!(!self.machine, "two machines at once");
+                    assert!(std::mem::take(&mut self.prepared), "not prepared");
+                    self.machine = true;
+                }
+                Do::AskPowerOff | Do::PullReset | Do::PullPlug | Do::Kill | Do::Announce => {
+                    assert!(self.machine, "{what:?} without a machine");
+                }
+                Do::CleanUp => {
+                    assert!(!self.machine, "cleaning up under a living machine");
+                    assert!(!std::mem::replace(&mut self.cleaned, true), "cleaning up twice");
+                }
+                Do::Finish => self.finished = true,
+                Do::Replan | Do::Abort | Do::StopFailed(_) => {}
+            }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_sequence_of_events_breaks_the_house(
+        events in proptest::collection::vec((0u64..30_000, any_event()), 0..120),
+        on_reboot in prop_oneof![Just(OnEnd::Restart), Just(OnEnd::Stop)],
+        on_crash in prop_oneof![Just(OnEnd::Restart), Just(OnEnd::Stop)],
+    ) {
+        let rules = rules(on_reboot, on_crash);
+        let (mut life, first) = Life::begin(0);
+        let mut outside = Outside::default();
+        outside.check(&first);
+        let mut now = 0;
+        for (after, event) in events {
+            now += after;
+            // A machine can only end where there is one.
+            if matches!(event, Event::Ended(_)) {
+                if !outside.machine {
+                    continue;
+                }
+                outside.machine = false;
+            }
+            let stop = matches!(event, Event::Stop(_));
+            let (next, todo) = life.step(&rules, now, event);
+            life = next;
+            outside.check(&todo);
+            if stop {
+                let goes_on = matches!(life.phase, Phase::Planning | Phase::Preparing | Phase::Pausing { .. } | Phase::Launching);
+                prop_assert!(!goes_on, "a stop left {:?}", life.phase);
+            }
+            prop_assert!(life.crashes <= CRASH_LIMIT + 1);
+        }
+    }
+
+    /// However a life went, a forced stop ends it when time passes and the killed machine dies.
+    #[test]
+    fn a_forced_stop_always_ends_it(events in proptest::collection::vec((0u64..30_000, any_event()), 0..60)) {
+        let rules = restarting();
+        let (mut life, _) = Life::begin(0);
+        let mut now = 0;
+        let mut machine = false;
+        let mut take = |life: &mut Life, now: u64, event: Event| {
+            if matches!(event, Event::Ended(_)) && !std::mem::take(&mut machine) {
+                return Vec::new();
+            }
+            let (next, todo) = life.clone().step(&rules, now, event);
+            machine |= todo.contains(&Do::Launch);
+            *life = next;
+            todo
+        };
+        for (after, event) in events {
+            now += after;
+            take(&mut life, now, event);
+        }
+        let mut todo = take(&mut life, now, wish(5_000, Force::AtDeadline));
+        for _ in 0..20 {
+            if matches!(life.phase, Phase::Over(_)) {
+                break;
+            }
+            if todo.contains(&Do::Kill) {
+                todo = take(&mut life, now, Event::Ended(End::Signal(9)));
+            } else if matches!(life.phase, Phase::Cleaning(_)) {
+                todo = take(&mut life, now, Event::Cleaned);
+            } else {
+                now = life.wake_at().expect("something to wait for").max(now);
+                let killed = take(&mut life, now, Event::Tick);
+                if matches!(life.phase, Phase::Killing(_)) && killed.is_empty() {
+                    todo = vec![Do::Kill];
+                } else {
+                    todo = killed;
+                }
+            }
+        }
+        prop_assert!(matches!(life.phase, Phase::Over(_)), "still {:?}", life.phase);
+    }
+}
