@@ -1,0 +1,211 @@
+//! What the host's bhyve can't do, found before anything is started. Everything at once, each with the release that has it or with
+//! the way round.
+//!
+//! Not here: rules of any machine (`vmm::check`), and the state of the host (modules, IOMMU, free ports).
+
+use super::release::{Arch, Feature};
+use super::{BhyveHost, extra};
+use crate::device::{AhciPort, Device, HostDevice, NetBackend, ScreenSize, ScsiBehind, SerialEnd, VncListen};
+use crate::error::{Problem, did_you_mean};
+use crate::vmm::machine::{Boot, Machine, Tpm};
+
+/// Whether firmware has to be told something by QEMU's fw_cfg.
+pub(super) fn needs_fw_cfg(machine: &Machine) -> bool {
+    !machine.spec().fw_cfg.is_empty() || machine.devices().values().any(has_bootindex)
+}
+
+fn has_bootindex(device: &Device) -> bool {
+    match device {
+        Device::Disk(disk) => disk.options.bootindex.is_some(),
+        Device::Optical(drive) => drive.bootindex.is_some(),
+        Device::Ahci(controller) => controller.ports().iter().any(|port| match port {
+            AhciPort::Disk { options, .. } => options.bootindex.is_some(),
+            AhciPort::Optical(drive) => drive.bootindex.is_some(),
+        }),
+        Device::Scsi(controller) => controller.bootindex.is_some(),
+        Device::Passthru(device) => device.bootindex.is_some(),
+        // A card's boot order is QEMU's alone and is left out here.
+        _ => false,
+    }
+}
+
+/// Everything about the machine that the host's bhyve can't do.
+pub fn check(machine: &Machine, host: &BhyveHost) -> Vec<Problem> {
+    let spec = machine.spec();
+    let release = host.release;
+    let mut found = Vec::new();
+    let mut need = |feature: Feature, cure: &str| found.extend(feature.on(release).err().map(|problem| problem.hint(cure)));
+
+    need(Feature::Tree, "upgrade the host");
+    if host.arch == Arch::Arm64 {
+        need(Feature::Arm64, "upgrade the host");
+    }
+    let most = host.max_cpus.unwrap_or(u16::MAX);
+    if spec.topology.cpus > 16 && most > 16 {
+        need(Feature::ManyCpus, "set cpu=16 or less, or upgrade the host");
+    }
+    if needs_fw_cfg(machine) {
+        need(Feature::FwCfg, "unset bootindex and firmware items, or upgrade the host");
+    }
+    match &spec.tpm {
+        Some(Tpm::Passthru { .. }) => need(Feature::Tpm, "unset the TPM, or upgrade the host"),
+        Some(Tpm::Swtpm { .. }) => need(Feature::Swtpm, "use the host's own TPM, or upgrade the host"),
+        None => {}
+    }
+    for device in machine.devices().values() {
+        for (feature, cure) in device_needs(device) {
+            need(feature, cure);
+        }
+    }
+    for end in spec.serial.iter().flatten() {
+        if matches!(end, SerialEnd::Tcp(_)) {
+            need(Feature::TcpSerial, "use the console, or a terminal device, or upgrade the host");
+        }
+    }
+    if spec.topology.cpus > most {
+        found.push(
+            Problem::host_cant(format!("{} processors are wanted, the host gives a machine {most} at most", spec.topology.cpus))
+                .hint(format!("set cpu={most} or less, or raise hw.vmm.maxcpu in /boot/loader.conf")),
+        );
+    }
+    found.extend(boot(&spec.boot, host.arch));
+    found.extend(ends(machine));
+    if host.arch == Arch::Arm64 {
+        found.extend(arm64(machine));
+    }
+    if let Some(known) = &host.emulations {
+        found.extend(unknown(machine, known, host.arch));
+    }
+    found.extend(extra::check(machine, host));
+    found.into_iter().map(|p| if p.object.is_some() { p } else { p.on(&spec.name) }).collect()
+}
+
+/// What not every release has that a device needs, with the way round.
+fn device_needs(device: &Device) -> Vec<(Feature, &'static str)> {
+    match device {
+        Device::Input(_) => vec![(Feature::Input, "remove the device, or upgrade the host")],
+        Device::FrameBuffer(screen) => {
+            let ScreenSize { width, height } = screen.size;
+            let large = (width > 1920 || height > 1200).then_some((Feature::LargeScreen, "set uefi_vnc_res=1920x1200 or less"));
+            let socket = matches!(screen.listen, VncListen::Unix(_)).then_some((Feature::VncSocket, "let VNC listen on an address"));
+            large.into_iter().chain(socket).collect()
+        }
+        Device::Nic(nic) => match &nic.backend {
+            NetBackend::User(_) => vec![(Feature::Slirp, "attach the card to a bridge: chyves set GUEST net0.bridge=bridge0")],
+            NetBackend::Tap(_) | NetBackend::Vale(_) | NetBackend::Netmap(_) | NetBackend::Netgraph(_) => Vec::new(),
+        },
+        Device::Passthru(device) => match device.host {
+            HostDevice::Ppt(_) => vec![(Feature::PptName, "name the device by BUS/SLOT/FUNCTION, as pciconf -l shows them")],
+            HostDevice::Address(_) => Vec::new(),
+        },
+        Device::Scsi(controller) => match controller.behind {
+            ScsiBehind::Targets(_) => vec![(Feature::ScsiTargets, "put the disks on virtio-blk, nvme or ahci-hd")],
+            ScsiBehind::Ctl { .. } => Vec::new(),
+        },
+        Device::Uart(uart) if matches!(uart.end, SerialEnd::Tcp(_)) => {
+            vec![(Feature::TcpSerial, "use a terminal device, or upgrade the host")]
+        }
+        Device::Uart(_)
+        | Device::HostBridge(_)
+        | Device::Lpc
+        | Device::Disk(_)
+        | Device::RamDisk(_)
+        | Device::Optical(_)
+        | Device::Ahci(_)
+        | Device::Rng
+        | Device::Share(_)
+        | Device::Console(_)
+        | Device::Tablet
+        | Device::Hda(_)
+        | Device::Filler
+        | Device::Raw(_) => Vec::new(),
+    }
+}
+
+fn boot(boot: &Boot, arch: Arch) -> Option<Problem> {
+    let refuse = |what: &str, cure: &str| Some(Problem::host_cant(what.to_owned()).hint(cure));
+    match (boot, arch) {
+        (Boot::Bios, _) => refuse("bhyve has no PC BIOS", "set loader=uefi, or for FreeBSD guests loader=bhyveload"),
+        (Boot::Bhyveload(_), Arch::Arm64) => refuse("bhyveload does not exist on arm64", "set loader=uefi"),
+        (Boot::GrubBhyve(_), Arch::Arm64) => refuse("grub-bhyve does not exist on arm64", "set loader=uefi"),
+        (Boot::UBoot { .. }, Arch::Amd64) => refuse("U-Boot is for arm64; this host is amd64", "set loader=uefi"),
+        (Boot::Bhyveload(loader), Arch::Amd64) if loader.disks.is_empty() => {
+            Some(Problem::usage("bhyveload has nothing to boot from").hint("attach a disk, or start with --iso IMAGE"))
+        }
+        (Boot::Bhyveload(_) | Boot::GrubBhyve(_) | Boot::Uefi(_), Arch::Amd64) | (Boot::Uefi(_) | Boot::UBoot { .. }, Arch::Arm64) => None,
+    }
+}
+
+/// Ends of serial ports that bhyve does not have.
+fn ends(machine: &Machine) -> Vec<Problem> {
+    let uarts = machine.devices().values().filter_map(|d| if let Device::Uart(uart) = d { Some(&uart.end) } else { None });
+    let sockets = machine.spec().serial.iter().flatten().chain(uarts).filter(|end| matches!(end, SerialEnd::Socket(_)));
+    sockets
+        .map(|_| {
+            Problem::host_cant("bhyve has no serial port on a UNIX socket").hint("use a terminal device, as /dev/nmdm1A, or a virtio-console")
+        })
+        .collect()
+}
+
+/// What bhyve on arm64 lacks.
+fn arm64(machine: &Machine) -> Vec<Problem> {
+    let spec = machine.spec();
+    let mut found = Vec::new();
+    let mut refuse = |what: &str, cure: &str| found.push(Problem::host_cant(format!("bhyve on arm64 has no {what}")).hint(cure));
+    for device in machine.devices().values() {
+        match device {
+            Device::FrameBuffer(_) => refuse("frame buffer", "set uefi_console_output=serial"),
+            Device::Tablet => refuse("USB tablet", "set uefi_vnc_mouse_type=ps2"),
+            Device::Passthru(_) => refuse("passthrough", "unset the pcidev_{n}"),
+            Device::HostBridge(_)
+            | Device::Lpc
+            | Device::Disk(_)
+            | Device::RamDisk(_)
+            | Device::Optical(_)
+            | Device::Ahci(_)
+            | Device::Scsi(_)
+            | Device::Nic(_)
+            | Device::Rng
+            | Device::Share(_)
+            | Device::Console(_)
+            | Device::Input(_)
+            | Device::Hda(_)
+            | Device::Uart(_)
+            | Device::Filler
+            | Device::Raw(_) => {}
+        }
+    }
+    if spec.serial[1..].iter().any(Option::is_some) {
+        refuse("second serial port", "use a virtio-console");
+    }
+    if spec.tpm.is_some() {
+        refuse("TPM", "unset the TPM");
+    }
+    if !spec.fw_cfg.is_empty() {
+        refuse("firmware items", "unset them");
+    }
+    if matches!(spec.boot, Boot::Uefi(_)) && needs_fw_cfg(machine) && spec.fw_cfg.is_empty() {
+        refuse("boot order", "unset bootindex");
+    }
+    found
+}
+
+/// Emulations that `bhyve -s help` does not list.
+fn unknown(machine: &Machine, known: &[String], arch: Arch) -> Vec<Problem> {
+    let mut found: Vec<Problem> = Vec::new();
+    for device in machine.devices().values() {
+        let word = device.word();
+        // Some releases list one of AHCI's names only.
+        let same = |listed: &str| listed == word || (word.starts_with("ahci") && listed.starts_with("ahci"));
+        let skipped = *device == Device::Lpc && arch == Arch::Arm64;
+        if !skipped && !known.iter().any(|listed| same(listed)) {
+            let problem = Problem::host_cant(format!("the host's bhyve has no emulation `{word}`"))
+                .hint_if(did_you_mean(word, known.iter().map(String::as_str)))
+                .hint("bhyve -s help lists what it has");
+            if !found.contains(&problem) {
+                found.push(problem);
+            }
+        }
+    }
+    found
+}

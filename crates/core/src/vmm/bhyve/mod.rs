@@ -1,0 +1,214 @@
+//! A machine as bhyve's command line: for each release of FreeBSD in the words that it knows.
+//!
+//! Not here: commands that make the host ready (modules, taps), and what bhyve's exit status means.
+//!
+//! To add an option of bhyve: a [`Setting`] in [`settings`], and a row of `release::Feature` if not every release has it.
+
+mod check;
+mod conf;
+mod device;
+mod extra;
+mod release;
+#[cfg(test)]
+mod tests;
+
+pub use check::check;
+pub use release::{Arch, Feature, Release};
+
+use super::machine::{Boot, FwCfgContent, Machine, Rtc, Tpm, Uefi};
+use super::{HostFile, Rendered};
+use crate::cmd::Cmd;
+use crate::device::Device;
+use crate::error::{Problem, Result};
+use crate::launch::Prepare;
+use conf::{Setting, Unfit, literal};
+
+/// What bhyve's host is and where a machine finds its things there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BhyveHost {
+    /// The release of FreeBSD.
+    pub release: Release,
+    /// The processor.
+    pub arch: Arch,
+    /// The most processors of a machine (`hw.vmm.maxcpu`), where that is known.
+    pub max_cpus: Option<u16>,
+    /// What `bhyve -s help` lists, where that was asked.
+    pub emulations: Option<Vec<String>>,
+    /// The machine's end of the console, as `/dev/nmdm-web1.1A`.
+    pub console: String,
+    /// Where the file of settings goes that can't be on the command line.
+    pub config_file: String,
+}
+
+/// Bytes of arguments beyond which settings go into the file: a quarter of what FreeBSD gives a new process, which has
+/// to hold its environment too.
+const LONGEST: usize = 128 * 1024;
+/// Seconds that removing an old VM object may take: its memory is given back page by page.
+const DESTROY_TIMEOUT: u32 = 60;
+
+/// The machine in bhyve's words. `before` removes a VM object of an earlier life and runs the loader; `after` removes
+/// the object of this one.
+///
+/// # Errors
+/// The first thing that the host's bhyve can't do ([`check`] tells all of them).
+pub fn render(machine: &Machine, host: &BhyveHost) -> Result<Rendered> {
+    if let Some(problem) = check(machine, host).into_iter().next() {
+        return Err(problem);
+    }
+    let spec = machine.spec();
+    let settings = settings(machine, host);
+    let length: usize = settings.iter().flat_map(|s| &s.words).chain(&spec.extra).map(|word| word.len() + 1).sum();
+    let mut words = Vec::new();
+    let mut lines = String::new();
+    let mut secret = false;
+    for setting in settings {
+        let stays = setting.unfit == Unfit::No && length <= LONGEST;
+        match setting.tree {
+            Some(tree) if !stays => {
+                secret |= setting.unfit == Unfit::Secret;
+                lines.extend(tree.iter().map(|(key, value)| format!("{key}={value}\n")));
+            }
+            None if setting.unfit != Unfit::No => return Err(no_comma(&setting)),
+            _ => words.extend(setting.words),
+        }
+    }
+    let mut cmd = Cmd::new("bhyve", spec.extra.clone());
+    let mut files = Vec::new();
+    if !lines.is_empty() {
+        cmd = cmd.args(["-k", &host.config_file]);
+        files.push(HostFile { path: host.config_file.clone(), text: lines, secret });
+    }
+    let cmd = cmd.args(words).arg(spec.name.as_str());
+
+    let destroy = Cmd::new("bhyvectl", [format!("--vm={}", spec.name)]).arg("--destroy");
+    let mut before = vec![Prepare { cmd: destroy.clone(), may_fail: true, timeout: DESTROY_TIMEOUT }];
+    match &spec.boot {
+        Boot::Bhyveload(loader) => before.push(loader.prepare(&spec.name, spec.memory_with_extra(), &host.console)),
+        Boot::GrubBhyve(loader) => {
+            let (loader_files, prepare) = loader.prepare(&spec.name, spec.memory_with_extra(), &host.console)?;
+            files.extend(loader_files);
+            before.push(prepare);
+        }
+        Boot::Uefi(_) | Boot::UBoot { .. } | Boot::Bios => {}
+    }
+    Ok(Rendered { files, before, cmd, after: vec![destroy] })
+}
+
+/// A comma in a setting that only the command line can carry.
+fn no_comma(setting: &Setting) -> Problem {
+    Problem::usage(format!("bhyve can't be told `{}`", setting.words.join(" ")))
+        .because("a comma in a path or name ends it there")
+        .hint("rename it without the comma")
+}
+
+/// All settings of a machine, in the order of a usual command line.
+fn settings(machine: &Machine, host: &BhyveHost) -> Vec<Setting> {
+    let spec = machine.spec();
+    let amd64 = host.arch == Arch::Amd64;
+    let mut all = Vec::new();
+    let topology = spec.topology;
+    let parts = [("cpus", topology.cpus), ("sockets", topology.sockets), ("cores", topology.cores), ("threads", topology.threads)];
+    let text: Vec<String> = parts.iter().map(|(key, n)| format!("{key}={n}")).collect();
+    all.push(Setting {
+        words: vec!["-c".into(), text.join(",")],
+        unfit: Unfit::No,
+        tree: Some(parts.iter().map(|(key, n)| ((*key).to_owned(), n.to_string())).collect()),
+    });
+    // Always with a unit: a bare number is megabytes or bytes, by its size.
+    let memory = format!("{}M", spec.memory.size.mib_up());
+    all.push(Setting::plain(&["-m", &memory], &[("memory.size", &memory)]));
+    if amd64 {
+        if host.release < Release::new(15, 0) {
+            // Without it there are no ACPI tables; newer releases always build them.
+            all.push(Setting::plain(&["-A"], &[("acpi_tables", "true")]));
+        }
+        // An idle guest would burn a processor of the host, and Linux and Windows stumble over unknown MSRs.
+        all.push(Setting::plain(&["-H"], &[("x86.vmexit_on_hlt", "true")]));
+        all.push(Setting::plain(&["-P"], &[("x86.vmexit_on_pause", "true")]));
+        all.push(Setting::plain(&["-w"], &[("x86.strictmsr", "false")]));
+        match spec.rtc {
+            Rtc::Utc => all.push(Setting::plain(&["-u"], &[("rtc.use_localtime", "false")])),
+            Rtc::LocalTime => {}
+        }
+    }
+    if spec.memory.wired {
+        all.push(Setting::plain(&["-S"], &[("memory.wired", "true")]));
+    }
+    if spec.memory.in_core {
+        all.push(Setting::plain(&["-C"], &[("memory.guest_in_core", "true")]));
+    }
+    let uuid = spec.uuid.to_string();
+    all.push(Setting::plain(&["-U", &uuid], &[("uuid", &uuid)]));
+    for (place, device) in machine.devices() {
+        if amd64 || *device != Device::Lpc {
+            all.push(device::conf(device, host).at(*place));
+        }
+    }
+    serial(machine, host, &mut all);
+    firmware(machine, host, &mut all);
+    all
+}
+
+/// The PC's serial ports; arm64 has one, which is the console.
+fn serial(machine: &Machine, host: &BhyveHost, all: &mut Vec<Setting>) {
+    for (n, end) in machine.spec().serial.iter().enumerate() {
+        let Some(end) = end else { continue };
+        let path = literal(&device::serial_end(end, host));
+        let port = format!("com{}", n + 1);
+        all.push(match host.arch {
+            Arch::Amd64 => {
+                Setting::plain(&["-l", &format!("{port},{path}")], &[(&format!("lpc.{port}.path"), &path)]).unfit_if(path.contains(','))
+            }
+            Arch::Arm64 => Setting::plain(&["-o", &format!("console={path}")], &[("console", &path)]),
+        });
+    }
+}
+
+/// Firmware, TPM and firmware items.
+fn firmware(machine: &Machine, host: &BhyveHost, all: &mut Vec<Setting>) {
+    let spec = machine.spec();
+    match &spec.boot {
+        Boot::Uefi(firmware) if host.arch == Arch::Amd64 => all.push(bootrom(firmware, host, check::needs_fw_cfg(machine))),
+        Boot::Uefi(Uefi { code: image, .. }) | Boot::UBoot { image } => {
+            let image = literal(image);
+            all.push(Setting::plain(&["-o", &format!("bootrom={image}")], &[("bootrom", &image)]));
+        }
+        Boot::Bhyveload(_) | Boot::GrubBhyve(_) | Boot::Bios => {}
+    }
+    if let Some(tpm) = &spec.tpm {
+        let (kind, path) = match tpm {
+            Tpm::Passthru { device } => ("passthru", literal(device)),
+            Tpm::Swtpm { socket } => ("swtpm", literal(socket)),
+        };
+        let words = format!("tpm,{kind},{path}");
+        all.push(Setting::plain(&["-l", &words], &[("tpm.type", kind), ("tpm.path", &path)]).unfit_if(path.contains(',')));
+    }
+    for item in &spec.fw_cfg {
+        let (how, what) = match &item.content {
+            FwCfgContent::Text(text) => ("string", text),
+            FwCfgContent::File(path) => ("file", path),
+        };
+        let comma = item.name.contains(',') || what.contains(',');
+        let words = vec!["-f".to_owned(), format!("{},{how}={what}", item.name)];
+        all.push(Setting { words, unfit: Unfit::No, tree: None }.unfit_if(comma));
+    }
+}
+
+/// The boot ROM and the guest's variables; from 15.0 on their keys stand at the top of the tree.
+fn bootrom(firmware: &Uefi, host: &BhyveHost, fw_cfg: bool) -> Setting {
+    let top = if host.release < Release::new(15, 0) { "lpc." } else { "" };
+    let code = literal(&firmware.code);
+    let mut words = format!("bootrom,{code}");
+    let mut tree = vec![(format!("{top}bootrom"), code)];
+    if let Some(vars) = firmware.vars.as_deref().map(literal) {
+        words = format!("{words},{vars}");
+        tree.push((format!("{top}bootvars"), vars));
+    }
+    if fw_cfg {
+        words.push_str(",fwcfg=qemu");
+        tree.push(("lpc.fwcfg".to_owned(), "qemu".to_owned()));
+    }
+    // The second word is the variables' path unless it has a `=`.
+    let unfit = firmware.code.contains(',') || firmware.vars.as_deref().is_some_and(|vars| vars.contains([',', '=']));
+    Setting { words: vec!["-l".to_owned(), words], unfit: Unfit::No, tree: Some(tree) }.unfit_if(unfit)
+}

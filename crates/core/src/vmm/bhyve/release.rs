@@ -1,0 +1,163 @@
+//! Releases of FreeBSD and what each one's bhyve knows. A row that is uncertain is gated late rather than early.
+//!
+//! Not here: reading the release from a host (facts).
+
+use crate::error::Problem;
+use crate::value::BadValue;
+use std::str::FromStr;
+
+/// A release of FreeBSD, as 14.3.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Release {
+    /// 14.
+    pub major: u16,
+    /// 3.
+    pub minor: u16,
+}
+
+impl Release {
+    /// The release `major.minor`.
+    pub const fn new(major: u16, minor: u16) -> Self {
+        Self { major, minor }
+    }
+}
+
+impl From<(u16, u16)> for Release {
+    fn from((major, minor): (u16, u16)) -> Self {
+        Self { major, minor }
+    }
+}
+
+/// Reads `14.3`, and what `kern.osrelease` says: `14.3-RELEASE-p2`.
+impl FromStr for Release {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        let refuse = || BadValue::new(text, "is no release of FreeBSD").hint("write it as 14.3 or 14.3-RELEASE");
+        let number = |part: &str| part.bytes().all(|b| b.is_ascii_digit()).then(|| part.parse().ok()).flatten().ok_or_else(refuse);
+        let (major, minor) = text.split('-').next().and_then(|version| version.split_once('.')).ok_or_else(refuse)?;
+        Ok(Self { major: number(major)?, minor: number(minor)? })
+    }
+}
+
+impl std::fmt::Display for Release {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(&format!("{}.{}", self.major, self.minor))
+    }
+}
+
+/// The host's processor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arch {
+    /// Intel's and AMD's.
+    Amd64,
+    /// ARM's.
+    Arm64,
+}
+
+/// What not every bhyve has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Feature {
+    /// The oldest release that chyves runs guests on: bhyve's settings are a tree since then.
+    Tree,
+    /// More than 16 processors.
+    ManyCpus,
+    /// virtio-input.
+    Input,
+    /// Screens beyond 1920x1200.
+    LargeScreen,
+    /// `-f`, `fwcfg=qemu` and bootindex.
+    FwCfg,
+    /// The host's TPM.
+    Tpm,
+    /// An emulated TPM.
+    Swtpm,
+    /// Serial ports by TCP.
+    TcpSerial,
+    /// Memory domains.
+    Numa,
+    /// bhyve on arm64.
+    Arm64,
+    /// User-mode network cards.
+    Slirp,
+    /// User-mode network cards that let the guest out.
+    SlirpOpen,
+    /// Passthrough by the name of the ppt unit.
+    PptName,
+    /// VNC by a UNIX socket.
+    VncSocket,
+    /// Disks on virtio-scsi without CAM's target layer.
+    ScsiTargets,
+    /// Monitor mode.
+    Monitor,
+}
+
+impl Feature {
+    /// The first release that has it.
+    pub const fn since(self) -> Release {
+        match self {
+            Self::Tree => Release::new(13, 1),
+            Self::ManyCpus | Self::Input => Release::new(13, 2),
+            Self::FwCfg | Self::Tpm => Release::new(14, 0),
+            Self::LargeScreen | Self::Swtpm | Self::TcpSerial | Self::Numa | Self::Arm64 | Self::Slirp | Self::PptName => Release::new(15, 0),
+            Self::VncSocket => Release::new(15, 1),
+            Self::SlirpOpen | Self::ScsiTargets | Self::Monitor => Release::new(16, 0),
+        }
+    }
+
+    /// What it is called in messages.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Tree => "the bhyve that chyves needs",
+            Self::ManyCpus => "more than 16 processors",
+            Self::Input => "virtio-input",
+            Self::LargeScreen => "a screen beyond 1920x1200",
+            Self::FwCfg => "firmware items and a boot order",
+            Self::Tpm => "a TPM",
+            Self::Swtpm => "an emulated TPM",
+            Self::TcpSerial => "a serial port by TCP",
+            Self::Numa => "memory domains (-n)",
+            Self::Arm64 => "bhyve on arm64",
+            Self::Slirp => "a user-mode network card",
+            Self::SlirpOpen => "a user-mode network card that lets the guest out",
+            Self::PptName => "passthrough by the name of the ppt unit",
+            Self::VncSocket => "VNC by a UNIX socket",
+            Self::ScsiTargets => "disks on virtio-scsi without CAM's target layer",
+            Self::Monitor => "monitor mode (-M)",
+        }
+    }
+
+    /// Refuses it on a release that does not have it yet.
+    ///
+    /// # Errors
+    /// The release is older.
+    pub fn on(self, release: Release) -> Result<(), Problem> {
+        if release >= self.since() {
+            return Ok(());
+        }
+        Err(Problem::host_cant(format!("FreeBSD {release} does not have {}", self.words()))
+            .because(format!("it came with FreeBSD {}", self.since())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn releases_are_ordered_and_read_from_the_systems_words() {
+        let release = |text: &str| text.parse::<Release>().unwrap();
+        assert_eq!(release("14.3-RELEASE-p2"), Release::new(14, 3));
+        assert!(release("13.5") < release("14.0") && release("14.3") < release("14.10"));
+        for bad in ["", "14", "14.", ".3", "a.b", "14.x", "14.3.1", "+14.3"] {
+            assert!(bad.parse::<Release>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_names_the_release_that_has_it() {
+        let refusal = Feature::Swtpm.on(Release::new(14, 3)).unwrap_err();
+        assert_eq!(refusal.to_string(), "FreeBSD 14.3 does not have an emulated TPM: it came with FreeBSD 15.0");
+        assert!(Feature::Swtpm.on(Release::new(15, 0)).is_ok());
+    }
+}

@@ -1,0 +1,545 @@
+//! bhyve's command lines, whole.
+
+use super::{Arch, BhyveHost, check, render};
+use crate::device::{DiskBus, NicModel, PciPlace};
+use crate::vmm::fixture::{bare, built, disk, every, freebsd, lines, nic, one, tap, told, usual, with};
+use crate::vmm::machine::{Boot, FwCfg, FwCfgContent, Rtc, Spec, Topology, Tpm, Uefi};
+use insta::assert_snapshot;
+
+fn line(spec: Spec, host: &BhyveHost) -> String {
+    let rendered = render(&built(spec), host).unwrap();
+    let files: String = rendered.files.iter().map(|f| format!("\n[{}{}]\n{}", f.path, if f.secret { " secret" } else { "" }, f.text)).collect();
+    let before: String = rendered.before.iter().map(|p| format!("{}\n", p.cmd)).collect();
+    format!("{before}{}{files}", lines(&rendered.cmd))
+}
+
+fn refusals(spec: Spec, host: &BhyveHost) -> String {
+    told(&check(&built(spec), host))
+}
+
+#[test]
+fn a_usual_guest_on_14_3() {
+    assert_snapshot!(line(usual(), &freebsd("14.3")), @"
+    bhyvectl --vm=web01 --destroy
+    bhyve
+      -c cpus=4,sockets=1,cores=4,threads=1
+      -m 4096M
+      -A
+      -H
+      -P
+      -w
+      -u
+      -U 11111111-2222-3333-4444-555555555555
+      -s 0:0,hostbridge
+      -s 2:0,fbuf,rfb=127.0.0.1:5901,w=1024,h=768
+      -s 3:0,ahci-cd,/tank/chyves/images/deb.iso,ro
+      -s 4:0,virtio-blk,/dev/zvol/tank/chyves/guests/web01/disk0,ser=WEB1-0
+      -s 12:0,virtio-net,tap0,mac=58:9c:fc:00:00:01
+      -s 26:0,virtio-rnd
+      -s 27:0,xhci,tablet
+      -s 31:0,lpc
+      -l com1,/dev/nmdm-web01.1A
+      -l bootrom,/usr/local/share/uefi-firmware/BHYVE_UEFI.fd,/tank/chyves/guests/web01/uefi-vars.fd web01
+    ");
+}
+
+#[test]
+fn newer_releases_build_acpi_tables_by_themselves() {
+    for (release, has) in [("13.5", true), ("14.3", true), ("15.0", false)] {
+        assert_eq!(line(usual(), &freebsd(release)).contains("\n  -A\n"), has, "{release}");
+    }
+}
+
+/// Every device as a word of the command line and as lines of bhyve_config(5), on a release that has all of them.
+#[test]
+fn every_device_in_both_notations() {
+    let host = BhyveHost { config_file: "/c".into(), ..freebsd("16.0") };
+    let mut text = String::new();
+    for (what, device) in every() {
+        let setting = super::device::conf(&device, &host).at(PciPlace::on(5, 0));
+        text.push_str(&format!("{what}\n  {} {:?}\n", setting.words.join(" "), setting.unfit));
+        match setting.tree {
+            Some(tree) => tree.iter().for_each(|(key, value)| text.push_str(&format!("  {key}={value}\n"))),
+            None => text.push_str("  (only there)\n"),
+        }
+    }
+    assert_snapshot!(text, @"
+    amd_hostbridge
+      -s 5:0,amd_hostbridge No
+      (only there)
+    virtio-blk
+      -s 5:0,virtio-blk,/dev/zvol/tank/chyves/guests/web01/disk0,ser=WEB1-0 No
+      pci.0.5.0.device=virtio-blk
+      pci.0.5.0.path=/dev/zvol/tank/chyves/guests/web01/disk0
+      pci.0.5.0.ser=WEB1-0
+    virtio-blk, options
+      -s 5:0,virtio-blk,/dev/zvol/tank/chyves/guests/web01/disk0,nocache,direct,ro,sectorsize=512/4096,nodelete,ser=WEB1-0 No
+      pci.0.5.0.device=virtio-blk
+      pci.0.5.0.path=/dev/zvol/tank/chyves/guests/web01/disk0
+      pci.0.5.0.nocache=true
+      pci.0.5.0.direct=true
+      pci.0.5.0.ro=true
+      pci.0.5.0.sectorsize=512/4096
+      pci.0.5.0.nodelete=true
+      pci.0.5.0.ser=WEB1-0
+    ahci-hd
+      -s 5:0,ahci-hd,/dev/zvol/tank/chyves/guests/web01/disk0,ser=WEB1-0 No
+      pci.0.5.0.device=ahci
+      pci.0.5.0.port.0.type=hd
+      pci.0.5.0.port.0.path=/dev/zvol/tank/chyves/guests/web01/disk0
+      pci.0.5.0.port.0.ser=WEB1-0
+    ahci-hd, details
+      -s 5:0,ahci-hd,/dev/zvol/tank/chyves/guests/web01/disk0,sectorsize=4096,ser=WEB1-0,nmrr=1,rev=1.0,model=chyves disk No
+      pci.0.5.0.device=ahci
+      pci.0.5.0.port.0.type=hd
+      pci.0.5.0.port.0.path=/dev/zvol/tank/chyves/guests/web01/disk0
+      pci.0.5.0.port.0.sectorsize=4096
+      pci.0.5.0.port.0.ser=WEB1-0
+      pci.0.5.0.port.0.nmrr=1
+      pci.0.5.0.port.0.rev=1.0
+      pci.0.5.0.port.0.model=chyves disk
+    ahci-cd
+      -s 5:0,ahci-cd,/tank/chyves/images/deb.iso,ro No
+      pci.0.5.0.device=ahci
+      pci.0.5.0.port.0.type=cd
+      pci.0.5.0.port.0.path=/tank/chyves/images/deb.iso
+      pci.0.5.0.port.0.ro=true
+    ahci-cd, empty
+      -s 5:0,ahci-cd No
+      pci.0.5.0.device=ahci
+      pci.0.5.0.port.0.type=cd
+    ahci
+      -s 5:0,ahci,hd:/tank/d0.raw,ser=WEB1-0,hd:/tank/d1.raw,ser=WEB1-1,cd:/tank/a.iso,ro No
+      pci.0.5.0.device=ahci
+      pci.0.5.0.port.0.type=hd
+      pci.0.5.0.port.0.path=/tank/d0.raw
+      pci.0.5.0.port.0.ser=WEB1-0
+      pci.0.5.0.port.1.type=hd
+      pci.0.5.0.port.1.path=/tank/d1.raw
+      pci.0.5.0.port.1.ser=WEB1-1
+      pci.0.5.0.port.2.type=cd
+      pci.0.5.0.port.2.path=/tank/a.iso
+      pci.0.5.0.port.2.ro=true
+    nvme
+      -s 5:0,nvme,/dev/zvol/tank/chyves/guests/web01/disk0,ser=WEB1-0 No
+      pci.0.5.0.device=nvme
+      pci.0.5.0.path=/dev/zvol/tank/chyves/guests/web01/disk0
+      pci.0.5.0.ser=WEB1-0
+    nvme, knobs
+      -s 5:0,nvme,/dev/zvol/tank/chyves/guests/web01/disk0,ser=WEB1-0,maxq=8,qsz=512,ioslots=4,sectsz=4096,eui64=0x589cfc0000000001,dsm=disable No
+      pci.0.5.0.device=nvme
+      pci.0.5.0.path=/dev/zvol/tank/chyves/guests/web01/disk0
+      pci.0.5.0.ser=WEB1-0
+      pci.0.5.0.maxq=8
+      pci.0.5.0.qsz=512
+      pci.0.5.0.ioslots=4
+      pci.0.5.0.sectsz=4096
+      pci.0.5.0.eui64=0x589cfc0000000001
+      pci.0.5.0.dsm=disable
+    nvme, ram
+      -s 5:0,nvme,ram=64,ser=WEB1-9 No
+      pci.0.5.0.device=nvme
+      pci.0.5.0.ram=64
+      pci.0.5.0.ser=WEB1-9
+    virtio-scsi
+      -s 5:0,virtio-scsi,/dev/cam/ctl No
+      (only there)
+    virtio-scsi, port
+      -s 5:0,virtio-scsi,/dev/cam/ctl1.0,iid=3 No
+      (only there)
+    virtio-scsi, targets
+      -s 5:0,virtio-scsi,target=0:/tank/s0.raw,target=3:/tank/s3.raw No
+      (only there)
+    virtio-net, tap
+      -s 5:0,virtio-net,tap0,mac=58:9c:fc:00:00:01 No
+      pci.0.5.0.device=virtio-net
+      pci.0.5.0.backend=tap0
+      pci.0.5.0.mac=58:9c:fc:00:00:01
+    virtio-net, renamed tap
+      -s 5:0,virtio-net,web01-lan,type=tap,mac=58:9c:fc:00:00:01,mtu=9000 No
+      pci.0.5.0.device=virtio-net
+      pci.0.5.0.backend=web01-lan
+      pci.0.5.0.type=tap
+      pci.0.5.0.mac=58:9c:fc:00:00:01
+      pci.0.5.0.mtu=9000
+    virtio-net, vale
+      -s 5:0,virtio-net,vale0:web1,mac=58:9c:fc:00:00:01 No
+      pci.0.5.0.device=virtio-net
+      pci.0.5.0.backend=vale0:web1
+      pci.0.5.0.mac=58:9c:fc:00:00:01
+    virtio-net, netmap
+      -s 5:0,virtio-net,netmap:em1,mac=58:9c:fc:00:00:01 No
+      pci.0.5.0.device=virtio-net
+      pci.0.5.0.backend=netmap:em1
+      pci.0.5.0.mac=58:9c:fc:00:00:01
+    virtio-net, netgraph
+      -s 5:0,virtio-net,netgraph,path=lan:,peerhook=link2,hook=vm,mac=58:9c:fc:00:00:01 No
+      pci.0.5.0.device=virtio-net
+      pci.0.5.0.backend=netgraph
+      pci.0.5.0.path=lan:
+      pci.0.5.0.peerhook=link2
+      pci.0.5.0.hook=vm
+      pci.0.5.0.mac=58:9c:fc:00:00:01
+    virtio-net, user
+      -s 5:0,virtio-net,slirp,open,hostfwd=tcp:127.0.0.1:2222-10.0.2.15:22;udp:0.0.0.0:53-10.0.2.15:53,mac=58:9c:fc:00:00:01 No
+      pci.0.5.0.device=virtio-net
+      pci.0.5.0.backend=slirp
+      pci.0.5.0.open=true
+      pci.0.5.0.hostfwd=tcp:127.0.0.1:2222-10.0.2.15:22;udp:0.0.0.0:53-10.0.2.15:53
+      pci.0.5.0.mac=58:9c:fc:00:00:01
+    e1000, tap
+      -s 5:0,e1000,tap1,mac=58:9c:fc:00:00:01 No
+      pci.0.5.0.device=e1000
+      pci.0.5.0.backend=tap1
+      pci.0.5.0.mac=58:9c:fc:00:00:01
+    virtio-rnd
+      -s 5:0,virtio-rnd No
+      pci.0.5.0.device=virtio-rnd
+    virtio-9p
+      -s 5:0,virtio-9p,src=/usr/src,ro No
+      pci.0.5.0.device=virtio-9p
+      pci.0.5.0.sharename=src
+      pci.0.5.0.path=/usr/src
+      pci.0.5.0.ro=true
+    virtio-console
+      -s 5:0,virtio-console,agent.0=/run/chyves/web01/agent0,agent.1=/run/chyves/web01/agent1 No
+      pci.0.5.0.device=virtio-console
+      pci.0.5.0.port.0.name=agent.0
+      pci.0.5.0.port.0.path=/run/chyves/web01/agent0
+      pci.0.5.0.port.1.name=agent.1
+      pci.0.5.0.port.1.path=/run/chyves/web01/agent1
+    virtio-input
+      -s 5:0,virtio-input,/dev/input/event3 No
+      (only there)
+    fbuf
+      -s 5:0,fbuf,rfb=127.0.0.1:5901,w=1024,h=768 No
+      pci.0.5.0.device=fbuf
+      pci.0.5.0.rfb=127.0.0.1:5901
+      pci.0.5.0.w=1024
+      pci.0.5.0.h=768
+    fbuf, all
+      -s 5:0,fbuf,rfb=[::1]:5901,w=1920,h=1080,vga=off,wait Secret
+      pci.0.5.0.device=fbuf
+      pci.0.5.0.rfb=[::1]:5901
+      pci.0.5.0.w=1920
+      pci.0.5.0.h=1080
+      pci.0.5.0.vga=off
+      pci.0.5.0.wait=true
+      pci.0.5.0.password=s3cret
+    fbuf, socket
+      -s 5:0,fbuf,rfb=unix:/run/chyves/vnc,w=1024,h=768 No
+      pci.0.5.0.device=fbuf
+      pci.0.5.0.rfb=unix:/run/chyves/vnc
+      pci.0.5.0.w=1024
+      pci.0.5.0.h=768
+    xhci
+      -s 5:0,xhci,tablet No
+      pci.0.5.0.device=xhci
+      pci.0.5.0.slot.1.device=tablet
+    hda
+      -s 5:0,hda,play=/dev/dsp0,rec=/dev/dsp1 No
+      pci.0.5.0.device=hda
+      pci.0.5.0.play=/dev/dsp0
+      pci.0.5.0.rec=/dev/dsp1
+    hda, silent
+      -s 5:0,hda No
+      pci.0.5.0.device=hda
+    passthru
+      -s 5:0,passthru,2/0/1,rom=/tank/gpu.rom No
+      pci.0.5.0.device=passthru
+      pci.0.5.0.bus=2
+      pci.0.5.0.slot=0
+      pci.0.5.0.func=1
+      pci.0.5.0.rom=/tank/gpu.rom
+    passthru, ppt
+      -s 5:0,passthru,ppt3 No
+      pci.0.5.0.device=passthru
+      pci.0.5.0.pptdev=ppt3
+    uart
+      -s 5:0,uart,/dev/nmdm9A No
+      (only there)
+    uart, tcp
+      -s 5:0,uart,tcp=127.0.0.1:4000 No
+      (only there)
+    filler
+      -s 5:0,hostbridge No
+      pci.0.5.0.device=hostbridge
+    raw
+      -s 5:0,virtio-foo,/a/path,opt=1 No
+      (only there)
+    raw, no conf
+      -s 5:0,pci-dummy No
+      (only there)
+    ");
+}
+
+#[test]
+fn what_a_release_does_not_have_is_refused_with_the_release_that_has_it() {
+    let mut text = String::new();
+    for release in ["13.0", "13.1", "13.5", "14.3", "15.0", "15.1"] {
+        for (what, device) in every() {
+            let mut spec = one(device);
+            spec.memory.wired = true;
+            if what == "amd_hostbridge" {
+                spec.devices[0].0 = PciPlace::on(0, 0);
+            }
+            for problem in check(&built(spec), &freebsd(release)) {
+                if !problem.message.contains("bhyve that chyves needs") {
+                    text.push_str(&format!("{what}: {problem}\n"));
+                }
+            }
+        }
+    }
+    assert_snapshot!(text, @"
+    virtio-scsi, targets: FreeBSD 13.0 does not have disks on virtio-scsi without CAM's target layer: it came with FreeBSD 16.0
+    virtio-net, user: FreeBSD 13.0 does not have a user-mode network card: it came with FreeBSD 15.0
+    virtio-input: FreeBSD 13.0 does not have virtio-input: it came with FreeBSD 13.2
+    fbuf, socket: FreeBSD 13.0 does not have VNC by a UNIX socket: it came with FreeBSD 15.1
+    passthru, ppt: FreeBSD 13.0 does not have passthrough by the name of the ppt unit: it came with FreeBSD 15.0
+    uart, tcp: FreeBSD 13.0 does not have a serial port by TCP: it came with FreeBSD 15.0
+    virtio-scsi, targets: FreeBSD 13.1 does not have disks on virtio-scsi without CAM's target layer: it came with FreeBSD 16.0
+    virtio-net, user: FreeBSD 13.1 does not have a user-mode network card: it came with FreeBSD 15.0
+    virtio-input: FreeBSD 13.1 does not have virtio-input: it came with FreeBSD 13.2
+    fbuf, socket: FreeBSD 13.1 does not have VNC by a UNIX socket: it came with FreeBSD 15.1
+    passthru, ppt: FreeBSD 13.1 does not have passthrough by the name of the ppt unit: it came with FreeBSD 15.0
+    uart, tcp: FreeBSD 13.1 does not have a serial port by TCP: it came with FreeBSD 15.0
+    virtio-scsi, targets: FreeBSD 13.5 does not have disks on virtio-scsi without CAM's target layer: it came with FreeBSD 16.0
+    virtio-net, user: FreeBSD 13.5 does not have a user-mode network card: it came with FreeBSD 15.0
+    fbuf, socket: FreeBSD 13.5 does not have VNC by a UNIX socket: it came with FreeBSD 15.1
+    passthru, ppt: FreeBSD 13.5 does not have passthrough by the name of the ppt unit: it came with FreeBSD 15.0
+    uart, tcp: FreeBSD 13.5 does not have a serial port by TCP: it came with FreeBSD 15.0
+    virtio-scsi, targets: FreeBSD 14.3 does not have disks on virtio-scsi without CAM's target layer: it came with FreeBSD 16.0
+    virtio-net, user: FreeBSD 14.3 does not have a user-mode network card: it came with FreeBSD 15.0
+    fbuf, socket: FreeBSD 14.3 does not have VNC by a UNIX socket: it came with FreeBSD 15.1
+    passthru, ppt: FreeBSD 14.3 does not have passthrough by the name of the ppt unit: it came with FreeBSD 15.0
+    uart, tcp: FreeBSD 14.3 does not have a serial port by TCP: it came with FreeBSD 15.0
+    virtio-scsi, targets: FreeBSD 15.0 does not have disks on virtio-scsi without CAM's target layer: it came with FreeBSD 16.0
+    fbuf, socket: FreeBSD 15.0 does not have VNC by a UNIX socket: it came with FreeBSD 15.1
+    virtio-scsi, targets: FreeBSD 15.1 does not have disks on virtio-scsi without CAM's target layer: it came with FreeBSD 16.0
+    ");
+}
+
+#[test]
+fn a_comma_or_a_secret_goes_into_a_file() {
+    let mut spec = usual();
+    for (_, device) in &mut spec.devices {
+        match device {
+            crate::device::Device::Disk(disk) => disk.backing.path = "/tank/a,b 50%.raw".into(),
+            crate::device::Device::FrameBuffer(screen) => screen.password = Some("s3cret".parse().unwrap()),
+            _ => {}
+        }
+    }
+    spec.boot = Boot::Uefi(Uefi { code: "/fw/CODE.fd".into(), vars: Some("/tank/a=b/vars.fd".into()) });
+    assert_snapshot!(line(spec.clone(), &freebsd("14.3")), @"
+    bhyvectl --vm=web01 --destroy
+    bhyve
+      -k /var/run/chyves/web01/bhyve.conf
+      -c cpus=4,sockets=1,cores=4,threads=1
+      -m 4096M
+      -A
+      -H
+      -P
+      -w
+      -u
+      -U 11111111-2222-3333-4444-555555555555
+      -s 0:0,hostbridge
+      -s 3:0,ahci-cd,/tank/chyves/images/deb.iso,ro
+      -s 12:0,virtio-net,tap0,mac=58:9c:fc:00:00:01
+      -s 26:0,virtio-rnd
+      -s 27:0,xhci,tablet
+      -s 31:0,lpc
+      -l com1,/dev/nmdm-web01.1A web01
+    [/var/run/chyves/web01/bhyve.conf secret]
+    pci.0.2.0.device=fbuf
+    pci.0.2.0.rfb=127.0.0.1:5901
+    pci.0.2.0.w=1024
+    pci.0.2.0.h=768
+    pci.0.2.0.password=s3cret
+    pci.0.4.0.device=virtio-blk
+    pci.0.4.0.path=/tank/a,b 50%%.raw
+    pci.0.4.0.ser=WEB1-0
+    lpc.bootrom=/fw/CODE.fd
+    lpc.bootvars=/tank/a=b/vars.fd
+    ");
+    // From 15.0 on the firmware's keys stand at the top.
+    assert!(line(spec, &freebsd("15.0")).contains("\nbootrom=/fw/CODE.fd\nbootvars=/tank/a=b/vars.fd\n"));
+}
+
+#[test]
+fn a_command_line_that_is_too_long_becomes_a_file() {
+    let disks = (0..200u8).map(|n| (PciPlace::on(4 + n / 8, n % 8), n)).map(|(place, n)| {
+        let mut device = disk(DiskBus::VirtioBlk, "");
+        if let crate::device::Device::Disk(disk) = &mut device {
+            disk.backing.path = format!("/{}/{n}", "x".repeat(700));
+        }
+        (place, device)
+    });
+    let rendered = render(&built(with(disks.collect())), &freebsd("14.3")).unwrap();
+    assert_eq!(rendered.cmd.to_string(), "bhyve -k /var/run/chyves/web01/bhyve.conf web01");
+    let text = &rendered.files[0].text;
+    assert!(text.starts_with("cpus=1\nsockets=1\ncores=1\nthreads=1\nmemory.size=4096M\nacpi_tables=true\n"));
+    assert_eq!(text.matches(".device=virtio-blk\n").count(), 200);
+    assert!(text.contains("\nlpc.com1.path=/dev/nmdm-web01.1A\n") && text.contains("\nlpc.bootrom="));
+}
+
+#[test]
+fn what_only_the_command_line_can_carry_has_no_comma() {
+    let mut spec = bare();
+    spec.fw_cfg = vec![FwCfg { name: "opt/a".into(), content: FwCfgContent::Text("x,y".into()) }];
+    assert_eq!(render(&built(spec), &freebsd("14.3")).unwrap_err().to_string(), "bhyve can't be told `-f opt/a,string=x,y`: a comma in a path or name ends it there");
+}
+
+#[test]
+fn everything_beyond_devices() {
+    let mut spec = bare();
+    spec.topology = Topology::spread(8, 2, 2).unwrap();
+    spec.memory.wired = true;
+    spec.memory.in_core = true;
+    spec.rtc = Rtc::LocalTime;
+    spec.tpm = Some(Tpm::Swtpm { socket: "/run/tpm.sock".into() });
+    spec.fw_cfg = vec![FwCfg { name: "opt/org.example/a".into(), content: FwCfgContent::File("/tank/a".into()) }];
+    spec.serial[1] = Some(crate::device::SerialEnd::Tcp("127.0.0.1:4000".parse().unwrap()));
+    spec.extra = ["-p", "0:4", "-G", "w1234"].map(str::to_owned).to_vec();
+    assert_snapshot!(line(spec, &freebsd("15.0")), @"
+    bhyvectl --vm=web01 --destroy
+    bhyve
+      -p 0:4
+      -G w1234
+      -c cpus=8,sockets=2,cores=2,threads=2
+      -m 4096M
+      -H
+      -P
+      -w
+      -S
+      -C
+      -U 11111111-2222-3333-4444-555555555555
+      -s 0:0,hostbridge
+      -s 31:0,lpc
+      -l com1,/dev/nmdm-web01.1A
+      -l com2,tcp=127.0.0.1:4000
+      -l bootrom,/usr/local/share/uefi-firmware/BHYVE_UEFI.fd,/tank/chyves/guests/web01/uefi-vars.fd,fwcfg=qemu
+      -l tpm,swtpm,/run/tpm.sock
+      -f opt/org.example/a,file=/tank/a web01
+    ");
+}
+
+#[test]
+fn arm64_has_its_own_options() {
+    let mut spec = with(vec![
+        (PciPlace::on(4, 0), disk(DiskBus::VirtioBlk, "")),
+        (PciPlace::on(12, 0), nic(NicModel::VirtioNet, tap("tap0"))),
+    ]);
+    spec.boot = Boot::UBoot { image: "/usr/local/share/u-boot/u-boot-bhyve-arm64/u-boot.bin".into() };
+    let host = BhyveHost { arch: Arch::Arm64, ..freebsd("15.0") };
+    assert_snapshot!(line(spec.clone(), &host), @"
+    bhyvectl --vm=web01 --destroy
+    bhyve
+      -c cpus=1,sockets=1,cores=1,threads=1
+      -m 4096M
+      -U 11111111-2222-3333-4444-555555555555
+      -s 0:0,hostbridge
+      -s 4:0,virtio-blk,/dev/zvol/tank/chyves/guests/web01/disk0,ser=WEB1-0
+      -s 12:0,virtio-net,tap0,mac=58:9c:fc:00:00:01
+      -o console=/dev/nmdm-web01.1A
+      -o bootrom=/usr/local/share/u-boot/u-boot-bhyve-arm64/u-boot.bin web01
+    ");
+    spec.devices = usual().devices;
+    spec.tpm = Some(Tpm::Passthru { device: "/dev/tpm0".into() });
+    spec.serial[1] = Some(crate::device::SerialEnd::Stdio);
+    spec.extra = vec!["-H".into()];
+    assert_snapshot!(refusals(spec, &BhyveHost { release: super::Release::new(14, 3), ..host }), @"
+    FreeBSD 14.3 does not have bhyve on arm64: it came with FreeBSD 15.0
+      hint: upgrade the host
+    bhyve on arm64 has no frame buffer
+      hint: set uefi_console_output=serial
+    bhyve on arm64 has no USB tablet
+      hint: set uefi_vnc_mouse_type=ps2
+    bhyve on arm64 has no second serial port
+      hint: use a virtio-console
+    bhyve on arm64 has no TPM
+      hint: unset the TPM
+    bhyve would not take the argument `-H`: bhyve on arm64 has no option -H
+      hint: check bargs; bhyve -h lists the options
+    ");
+}
+
+#[test]
+fn the_host_sets_limits() {
+    let mut spec = bare();
+    spec.topology = Topology::spread(64, 1, 1).unwrap();
+    assert_snapshot!(refusals(spec.clone(), &freebsd("14.3")), @"
+    64 processors are wanted, the host gives a machine 32 at most
+      hint: set cpu=32 or less, or raise hw.vmm.maxcpu in /boot/loader.conf
+    ");
+    spec.topology = Topology::spread(17, 1, 1).unwrap();
+    assert_snapshot!(refusals(spec.clone(), &BhyveHost { max_cpus: None, ..freebsd("13.1") }), @"
+    FreeBSD 13.1 does not have more than 16 processors: it came with FreeBSD 13.2
+      hint: set cpu=16 or less, or upgrade the host
+    ");
+    spec.topology = Topology::spread(1, 1, 1).unwrap();
+    spec.boot = Boot::Bios;
+    spec.serial[1] = Some(crate::device::SerialEnd::Socket("/run/x".into()));
+    assert_snapshot!(refusals(spec, &freebsd("14.3")), @"
+    bhyve has no PC BIOS
+      hint: set loader=uefi, or for FreeBSD guests loader=bhyveload
+    bhyve has no serial port on a UNIX socket
+      hint: use a terminal device, as /dev/nmdm1A, or a virtio-console
+    ");
+    let known = ["hostbridge", "lpc", "ahci-hd", "virtio-blk", "virtio-net"].map(str::to_owned).to_vec();
+    let host = BhyveHost { emulations: Some(known), ..freebsd("14.3") };
+    let raw = |text: &str| crate::device::parse_pcidev(text).unwrap();
+    let devices = vec![(PciPlace::on(18, 0), raw("virtio-bkl,/a")), (PciPlace::on(19, 0), raw("virtio-blk,/a")), (PciPlace::on(20, 0), raw("ahci,hd:/a"))];
+    assert_snapshot!(refusals(with(devices), &host), @"
+    the host's bhyve has no emulation `virtio-bkl`
+      hint: did you mean `virtio-blk`?
+      hint: bhyve -s help lists what it has
+    ");
+}
+
+#[test]
+fn the_users_own_arguments_are_read_before_bhyve_reads_them() {
+    let told = |words: &str| {
+        let mut spec = usual();
+        spec.extra = crate::cmd::split_words(words).unwrap();
+        refusals(spec, &freebsd("13.5"))
+    };
+    assert_eq!(told("-A -H -P -S -p 0:1 -s 1,virtio-rnd -o a=b"), "");
+    assert_eq!(told("-HPw -p0:1"), "");
+    let all = ["-Q", "-M", "-n id=0", "-f opt/a,string=b", "web02", "-p", "-s 4,virtio-rnd", "-s 9,lpc", "-s 9,passthru,1/0/0", "-s x,virtio-rnd", "--"];
+    let text: String = all.iter().map(|words| format!("{words}\n{}", told(words))).collect();
+    assert_snapshot!(text, @"
+    -Q
+    bhyve would not take the argument `-Q`: bhyve has no option -Q
+      hint: check bargs; bhyve -h lists the options
+    -M
+    bhyve would not take the argument `-M`: FreeBSD 13.5 does not have monitor mode (-M): it came with FreeBSD 16.0
+      hint: remove it from bargs, or upgrade the host
+    -n id=0
+    bhyve would not take the argument `-n`: FreeBSD 13.5 does not have memory domains (-n): it came with FreeBSD 15.0
+      hint: remove it from bargs, or upgrade the host
+    -f opt/a,string=b
+    bhyve would not take the argument `-f`: FreeBSD 13.5 does not have firmware items and a boot order: it came with FreeBSD 14.0
+      hint: remove it from bargs, or upgrade the host
+    web02
+    bhyve would not take the argument `web02`: it is no option, so bhyve would take it for the machine's name
+      hint: check bargs
+    -p
+    bhyve would not take the argument `-p`: -p needs a value behind it
+      hint: check bargs
+    -s 4,virtio-rnd
+    bhyve would not take the argument `4,virtio-rnd`: virtio-blk is at 4:0 already
+      hint: use pcidev_1 and so on instead: chyves then gives them places
+    -s 9,lpc
+    bhyve would not take the argument `9,lpc`: a machine has one lpc at most, and this one has it already
+      hint: use pcidev_1 and so on instead: chyves then gives them places
+    -s 9,passthru,1/0/0
+    bhyve would not take the argument `9,passthru,1/0/0`: passthrough needs wired memory
+      hint: add -S to bargs
+    -s x,virtio-rnd
+    bhyve would not take the argument `x,virtio-rnd`: `x` is no PCI place
+      hint: use pcidev_1 and so on instead: chyves then gives them places
+    --
+    bhyve would not take the argument `--`: it is no option, so bhyve would take it for the machine's name
+      hint: check bargs
+    ");
+}

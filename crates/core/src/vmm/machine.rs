@@ -1,0 +1,247 @@
+//! A machine: the hypervisor-neutral description of one start of a guest. A [`Spec`] says what is wanted, [`Machine`] is
+//! one that holds together; only a machine can be rendered.
+//!
+//! Not here: the rules a machine keeps (`check`), and any hypervisor's words (`bhyve`, `qemu`).
+
+use super::bhyveload::Bhyveload;
+use super::grub::GrubBhyve;
+use crate::device::place::{HOSTBRIDGE, LPC};
+use crate::device::{Device, HostBridge, PciPlace, SerialEnd, fillers};
+use crate::error::{Problem, Result};
+use crate::value::{GuestName, Size};
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+/// What is wanted of a machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spec {
+    /// Its name, which is the guest's.
+    pub name: GuestName,
+    /// Its identity, shown to the guest by SMBIOS.
+    pub uuid: Uuid,
+    /// Its processors.
+    pub topology: Topology,
+    /// Its memory.
+    pub memory: Memory,
+    /// What it boots with.
+    pub boot: Boot,
+    /// Its devices, each at its place. The bridges at 0:0 and 31:0, and fillers, are added where they are missing.
+    pub devices: Vec<(PciPlace, Device)>,
+    /// The PC's serial ports, COM1 to COM4.
+    pub serial: [Option<SerialEnd>; 4],
+    /// Its TPM.
+    pub tpm: Option<Tpm>,
+    /// Items for the guest's firmware by QEMU's fw_cfg.
+    pub fw_cfg: Vec<FwCfg>,
+    /// What its clock chip shows.
+    pub rtc: Rtc,
+    /// The user's own arguments for the hypervisor, split into words.
+    pub extra: Vec<String>,
+}
+
+impl Spec {
+    /// A machine with one processor, nothing on its buses, its console on COM1 and its clock in UTC.
+    pub fn new(name: GuestName, uuid: Uuid, memory: Size, boot: Boot) -> Self {
+        Self {
+            name,
+            uuid,
+            topology: Topology { cpus: 1, sockets: 1, cores: 1, threads: 1 },
+            memory: Memory { size: memory, wired: false, in_core: false },
+            boot,
+            devices: Vec::new(),
+            serial: [Some(SerialEnd::Console), None, None, None],
+            tpm: None,
+            fw_cfg: Vec::new(),
+            rtc: Rtc::Utc,
+            extra: Vec::new(),
+        }
+    }
+
+    /// Memory as bhyve and its loaders are told: the user's own `-S` among the arguments counts.
+    pub(super) fn memory_with_extra(&self) -> Memory {
+        Memory { wired: self.memory.wired || self.extra.iter().any(|word| word == "-S"), ..self.memory }
+    }
+}
+
+/// Processors as the guest sees them. All of the numbers are always stated: hypervisors derive missing ones differently.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Topology {
+    /// Virtual processors in all.
+    pub cpus: u16,
+    /// Sockets.
+    pub sockets: u16,
+    /// Cores in a socket.
+    pub cores: u16,
+    /// Threads in a core.
+    pub threads: u16,
+}
+
+impl Topology {
+    /// So many processors spread over sockets of cores of threads; the cores follow from the rest.
+    ///
+    /// # Errors
+    /// A number is 0, or the processors can't be spread evenly.
+    pub fn spread(cpus: u16, sockets: u16, threads: u16) -> Result<Self> {
+        let parts = u32::from(sockets) * u32::from(threads);
+        let cores = u32::from(cpus).checked_div(parts).unwrap_or(0);
+        let topology = Self { cpus, sockets, cores: u16::try_from(cores).unwrap_or(0), threads };
+        topology.check()?;
+        Ok(topology)
+    }
+
+    /// Refuses a topology whose parts do not multiply to the whole.
+    pub(super) fn check(self) -> Result<()> {
+        let Self { cpus, sockets, cores, threads } = self;
+        let product = u64::from(sockets) * u64::from(cores) * u64::from(threads);
+        if cpus > 0 && product == u64::from(cpus) {
+            return Ok(());
+        }
+        Err(Problem::usage(format!("{cpus} processors can't be {sockets} sockets of {cores} cores of {threads} threads"))
+            .because(format!("{sockets} × {cores} × {threads} is {product}"))
+            .hint("choose a number of processors that sockets × threads divides"))
+    }
+}
+
+/// Memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Memory {
+    /// How much.
+    pub size: Size,
+    /// Whether the host may never page it out; passthrough needs that.
+    pub wired: bool,
+    /// Whether it goes into core files of bhyve.
+    pub in_core: bool,
+}
+
+/// What a machine boots with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Boot {
+    /// UEFI firmware.
+    Uefi(Uefi),
+    /// A PC BIOS (QEMU's own).
+    Bios,
+    /// FreeBSD's loader, run on the host before bhyve.
+    Bhyveload(Bhyveload),
+    /// GRUB, run on the host before bhyve.
+    GrubBhyve(GrubBhyve),
+    /// U-Boot, on arm64.
+    UBoot {
+        /// The image's path.
+        image: String,
+    },
+}
+
+/// UEFI firmware.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Uefi {
+    /// The path of its code, shared by guests and never written.
+    pub code: String,
+    /// The path of the guest's own variables.
+    pub vars: Option<String>,
+}
+
+/// A trusted platform module.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Tpm {
+    /// The host's own.
+    Passthru {
+        /// Its device, as `/dev/tpm0`.
+        device: String,
+    },
+    /// An emulated one.
+    Swtpm {
+        /// The socket that `swtpm` listens on.
+        socket: String,
+    },
+}
+
+/// An item for the guest's firmware.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FwCfg {
+    /// Its name; users' own begin with `opt/`.
+    pub name: String,
+    /// Its content.
+    pub content: FwCfgContent,
+}
+
+/// The content of a firmware item.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FwCfgContent {
+    /// The text itself.
+    Text(String),
+    /// A file's path.
+    File(String),
+}
+
+/// What the clock chip shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rtc {
+    /// Universal time.
+    Utc,
+    /// The host's local time, which Windows expects.
+    LocalTime,
+}
+
+/// A machine that holds together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Machine {
+    spec: Spec,
+    devices: BTreeMap<PciPlace, Device>,
+}
+
+impl Machine {
+    /// Checks what is wanted and adds what every machine has: bridges, and fillers so that function 0 of every used slot
+    /// exists.
+    ///
+    /// # Errors
+    /// Everything that is wrong, each with its cure.
+    pub fn build(spec: Spec) -> std::result::Result<Self, Vec<Problem>> {
+        let problems = super::check::problems(&spec);
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let mut devices: BTreeMap<PciPlace, Device> = spec.devices.iter().cloned().collect();
+        devices.entry(HOSTBRIDGE).or_insert(Device::HostBridge(HostBridge::Intel));
+        devices.entry(LPC).or_insert(Device::Lpc);
+        for place in fillers(devices.keys().copied()) {
+            devices.insert(place, Device::Filler);
+        }
+        Ok(Self { spec, devices })
+    }
+
+    /// What was wanted of it.
+    pub fn spec(&self) -> &Spec {
+        &self.spec
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &GuestName {
+        &self.spec.name
+    }
+
+    /// All its devices by place.
+    pub fn devices(&self) -> &BTreeMap<PciPlace, Device> {
+        &self.devices
+    }
+
+    /// Whether other functions of this place's slot are in use.
+    pub(super) fn shares_slot(&self, place: PciPlace) -> bool {
+        self.devices.keys().any(|other| *other != place && other.first_function() == place.first_function())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processors_are_spread_evenly_or_refused() {
+        assert_eq!(Topology::spread(4, 1, 1).unwrap(), Topology { cpus: 4, sockets: 1, cores: 4, threads: 1 });
+        assert_eq!(Topology::spread(8, 2, 2).unwrap().cores, 2);
+        let refusal = Topology::spread(8, 3, 1).unwrap_err();
+        assert_eq!(refusal.message, "8 processors can't be 3 sockets of 2 cores of 1 threads");
+        assert_eq!(refusal.causes, ["3 × 2 × 1 is 6"]);
+        assert!(Topology::spread(0, 1, 1).is_err());
+        assert!(Topology::spread(1, 0, 1).is_err());
+    }
+}

@@ -1,0 +1,104 @@
+//! Hypervisors: what they are, the machine they run, and that machine rendered for each.
+//!
+//! Not here: what a guest's settings mean for its machine (the planner of `start`), running anything (chyves-host), and what
+//! an exit status means ([`crate::lifecycle`]).
+//!
+//! To add a hypervisor: a variant of [`Vmm`] and a renderer beside [`bhyve`] and [`qemu`].
+
+pub mod bhyve;
+pub mod bhyveload;
+mod check;
+#[cfg(test)]
+mod fixture;
+pub mod grub;
+pub mod machine;
+pub mod qemu;
+
+pub use machine::{Boot, FwCfg, FwCfgContent, Machine, Memory, Rtc, Spec, Topology, Tpm, Uefi};
+
+use crate::cmd::Cmd;
+use crate::launch::Prepare;
+use crate::value::{BadValue, serde_by_text};
+use std::str::FromStr;
+
+/// A hypervisor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Vmm {
+    /// bhyve, on FreeBSD.
+    Bhyve,
+    /// QEMU, on Linux.
+    Qemu,
+}
+
+impl FromStr for Vmm {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        match text {
+            "bhyve" => Ok(Self::Bhyve),
+            "qemu" => Ok(Self::Qemu),
+            _ => Err(BadValue::new(text, "is no hypervisor").hint("the hypervisors are bhyve and qemu")),
+        }
+    }
+}
+
+impl std::fmt::Display for Vmm {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Bhyve => "bhyve",
+            Self::Qemu => "qemu",
+        })
+    }
+}
+
+serde_by_text!(Vmm);
+
+/// A machine in the words of one hypervisor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rendered {
+    /// Files to write, whole, before anything runs.
+    pub files: Vec<HostFile>,
+    /// Commands to run to the end before the hypervisor.
+    pub before: Vec<Prepare>,
+    /// The hypervisor.
+    pub cmd: Cmd,
+    /// Commands to run after the machine has ended for good.
+    pub after: Vec<Cmd>,
+}
+
+/// A file of the host that a hypervisor or loader reads.
+#[derive(Clone, PartialEq, Eq)]
+pub struct HostFile {
+    /// Its path.
+    pub path: String,
+    /// Its content.
+    pub text: String,
+    /// Whether it holds a secret: it is then made with mode 0600 and its content is never shown.
+    pub secret: bool,
+}
+
+impl std::fmt::Debug for HostFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let text = if self.secret { "…" } else { &self.text };
+        f.debug_struct("HostFile").field("path", &self.path).field("text", &text).field("secret", &self.secret).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hypervisor_reads_as_it_is_written() {
+        for vmm in [Vmm::Bhyve, Vmm::Qemu] {
+            assert_eq!(vmm.to_string().parse::<Vmm>().unwrap(), vmm);
+        }
+        assert_eq!("xen".parse::<Vmm>().unwrap_err().to_string(), "`xen` is no hypervisor");
+    }
+
+    #[test]
+    fn a_secret_file_is_not_shown() {
+        let file = HostFile { path: "/run/x".into(), text: "hunter2".into(), secret: true };
+        assert!(!format!("{file:?}").contains("hunter2"));
+    }
+}

@@ -1,0 +1,75 @@
+//! Disks and drives in QEMU's words: a node that opens the file or zvol, and a device that shows it.
+
+use super::opt::Opt;
+use super::{Args, opener};
+use crate::device::{AhciDetails, Backing, BlockOptions, DiskSerial, NvmeDetails};
+use crate::error::{Problem, Result};
+
+/// The node of a disk. Files are locked, so that no second QEMU opens what this one writes.
+pub(super) fn node(args: &mut Args, id: &str, backing: &Backing, options: BlockOptions) {
+    let driver = opener(backing.kind);
+    let discard = if options.nodelete { "ignore" } else { "unmap" };
+    let mut text = Opt::with("driver", "raw")
+        .set("node-name", id)
+        .set("read-only", if options.ro { "on" } else { "off" })
+        .set("discard", discard)
+        .on("cache.direct", options.nocache)
+        .set("file.driver", driver)
+        .set("file.filename", &backing.path)
+        .set("file.locking", "on")
+        .set("file.discard", discard);
+    if options.nocache {
+        text = text.set("file.cache.direct", "on");
+    }
+    args.put("-blockdev", text);
+}
+
+/// The node of a medium, which is only ever read.
+pub(super) fn medium(args: &mut Args, id: &str, backing: &Backing) {
+    node(args, id, backing, BlockOptions { ro: true, nodelete: true, ..BlockOptions::default() });
+}
+
+/// What every disk device has.
+pub(super) fn disk(device: Opt, id: &str, options: BlockOptions) -> Opt {
+    let device = device
+        .set("drive", id)
+        .maybe("logical_block_size", options.sectors.map(crate::device::SectorSizes::logical))
+        .maybe("physical_block_size", options.sectors.map(crate::device::SectorSizes::physical))
+        .maybe("bootindex", options.bootindex);
+    if options.direct { device.set("write-cache", "off") } else { device }
+}
+
+/// A disk on a port of an AHCI controller.
+pub(super) fn ahci_disk(bus: &str, id: &str, options: BlockOptions, serial: &DiskSerial, details: &AhciDetails) -> Opt {
+    disk(Opt::new("ide-hd").set("bus", bus), id, options)
+        .set("serial", serial)
+        .maybe("rotation_rate", details.rotation)
+        .maybe("ver", details.revision.as_ref())
+        .maybe("model", details.model.as_ref())
+}
+
+/// The controller and namespace of an NVMe disk.
+pub(super) fn nvme(args: &mut Args, id: &str, at: Opt, options: BlockOptions, serial: &DiskSerial, details: &NvmeDetails) -> Result<()> {
+    for (set, what) in [(details.queue_size.is_some(), "queue size"), (details.io_slots.is_some(), "number of request slots")] {
+        if set {
+            return Err(Problem::host_cant(format!("QEMU's nvme has no setting for its {what}")).hint("unset it: QEMU chooses it by itself"));
+        }
+    }
+    let controller = at.set("serial", serial).maybe("max_ioqpairs", details.max_queues);
+    args.put("-device", controller);
+    let mut options = options;
+    let bootindex = options.bootindex.take();
+    let sector = options.sectors.is_none().then_some(details.sector).flatten().map(crate::device::NvmeSector::bytes);
+    let namespace = disk(Opt::new("nvme-ns").set("bus", id), &node_id(id), options)
+        .maybe("logical_block_size", sector)
+        .maybe("physical_block_size", sector)
+        .maybe("eui64", details.eui64.map(|n| format!("{n:#x}")))
+        .maybe("bootindex", bootindex);
+    args.put("-device", namespace);
+    Ok(())
+}
+
+/// The name of a device's node.
+pub(super) fn node_id(id: &str) -> String {
+    format!("{id}-node")
+}

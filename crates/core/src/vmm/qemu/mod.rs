@@ -1,0 +1,195 @@
+//! A machine as QEMU's command line: a q35 that looks to the guest as bhyve's machine does, device by device, place by
+//! place.
+//!
+//! It starts paused (`-S`), so that the supervisor is connected before the first instruction, and ends when the guest
+//! reboots (`-no-reboot`), as bhyve does. Not here: QMP (chyves-host).
+
+mod block;
+mod device;
+mod opt;
+#[cfg(test)]
+mod tests;
+
+use super::machine::{Boot, FwCfgContent, Machine, Rtc, Tpm};
+use super::Rendered;
+use crate::cmd::Cmd;
+use crate::device::{BackingKind, PciPlace, SerialEnd};
+use crate::error::{Problem, Result};
+use crate::value::printable;
+use opt::Opt;
+
+/// What QEMU's host is and where a machine finds its things there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QemuHost {
+    /// How instructions are run.
+    pub accel: Accel,
+    /// The program, by name or path.
+    pub program: String,
+    /// The UNIX socket of the control protocol that QEMU makes.
+    pub qmp_socket: String,
+    /// The UNIX socket of the console that QEMU makes.
+    pub serial_socket: String,
+    /// Where the VNC password goes, if there is one.
+    pub secret_file: String,
+}
+
+/// How a guest's instructions are run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accel {
+    /// By the processor, through the kernel.
+    Kvm,
+    /// By emulation.
+    Tcg,
+}
+
+/// The longest path of a UNIX socket that Linux takes.
+const SOCKET_PATH: usize = 107;
+
+/// The machine in QEMU's words.
+///
+/// # Errors
+/// The first thing that QEMU can't do.
+pub fn render(machine: &Machine, host: &QemuHost) -> Result<Rendered> {
+    let spec = machine.spec();
+    let mut args = Args::default();
+    let t = spec.topology;
+    args.put("-name", Opt::with("guest", &spec.name));
+    let mut model = Opt::new("q35");
+    let (accel, cpu) = match host.accel {
+        Accel::Kvm => ("kvm", "host"),
+        Accel::Tcg => ("tcg", "max"),
+    };
+    let firmware = match &spec.boot {
+        Boot::Uefi(firmware) => {
+            let parts = [("pflash0", Some(&firmware.code), true), ("pflash1", firmware.vars.as_ref(), false)];
+            let parts: Vec<_> = parts.into_iter().filter_map(|(id, path, ro)| path.map(|path| (id, path, ro))).collect();
+            for (id, _, _) in &parts {
+                model = model.set(id, id);
+            }
+            parts
+        }
+        Boot::Bios => Vec::new(),
+        Boot::Bhyveload(_) | Boot::GrubBhyve(_) | Boot::UBoot { .. } => return Err(no_loader(&spec.boot)),
+    };
+    args.put("-machine", model);
+    args.put("-accel", Opt::new(accel));
+    args.put("-cpu", Opt::new(cpu));
+    for flag in ["-nodefaults", "-no-user-config", "-no-reboot", "-S"] {
+        args.0.push(flag.to_owned());
+    }
+    args.put("-display", Opt::new("none"));
+    args.put("-uuid", Opt::new(&spec.uuid.to_string()));
+    args.put("-smp", Opt::with("cpus", t.cpus).set("sockets", t.sockets).set("cores", t.cores).set("threads", t.threads));
+    args.put("-m", Opt::with("size", format!("{}M", spec.memory.size.mib_up())));
+    if spec.memory.wired {
+        args.put("-overcommit", Opt::with("mem-lock", "on"));
+    }
+    let clock = match spec.rtc {
+        Rtc::Utc => "utc",
+        Rtc::LocalTime => "localtime",
+    };
+    args.put("-rtc", Opt::with("base", clock));
+    for (id, path, ro) in firmware {
+        let file = Opt::with("driver", "raw").set("node-name", id).set("read-only", if ro { "on" } else { "off" });
+        args.put("-blockdev", file.set("file.driver", "file").set("file.filename", path));
+    }
+    args.put("-chardev", socket("qmp", &host.qmp_socket)?);
+    args.put("-mon", Opt::with("chardev", "qmp").set("mode", "control"));
+    for (n, end) in spec.serial.iter().enumerate() {
+        if let Some(end) = end {
+            let id = format!("com{}", n + 1);
+            args.put("-chardev", chardev(&id, end, host)?);
+            args.put("-device", Opt::new("isa-serial").set("chardev", &id).set("index", n));
+        }
+    }
+    let mut files = Vec::new();
+    for (place, device) in machine.devices() {
+        device::render(&mut device::Room { machine, host, args: &mut args, files: &mut files }, *place, device)
+            .map_err(|problem| if problem.object.is_some() { problem } else { problem.on(&spec.name) })?;
+    }
+    tpm(machine, &mut args)?;
+    for item in &spec.fw_cfg {
+        let (how, what) = match &item.content {
+            FwCfgContent::Text(text) => ("string", text),
+            FwCfgContent::File(path) => ("file", path),
+        };
+        args.put("-fw_cfg", Opt::with("name", &item.name).set(how, what));
+    }
+    let cmd = Cmd::new(&host.program, args.0).args(spec.extra.clone());
+    Ok(Rendered { files, before: Vec::new(), cmd, after: Vec::new() })
+}
+
+/// The words of the command line.
+#[derive(Default)]
+struct Args(Vec<String>);
+
+impl Args {
+    fn put(&mut self, option: &str, value: Opt) {
+        self.0.push(option.to_owned());
+        self.0.push(value.text());
+    }
+}
+
+/// Loaders that run on bhyve's host.
+fn no_loader(boot: &Boot) -> Problem {
+    let (what, cure) = match boot {
+        Boot::Bhyveload(_) => ("bhyveload is a loader of bhyve, which QEMU can't use", "set loader=uefi, or loader=bios for an older disk"),
+        Boot::GrubBhyve(_) => ("grub-bhyve is a loader of bhyve, which QEMU can't use", "set loader=bios: the guest's own GRUB then boots it"),
+        Boot::UBoot { .. } | Boot::Uefi(_) | Boot::Bios => ("U-Boot is for arm64, and this is a PC", "set loader=uefi"),
+    };
+    Problem::host_cant(what).hint(cure)
+}
+
+/// A socket that QEMU makes and listens on.
+fn socket(id: &str, path: &str) -> Result<Opt> {
+    if path.len() > SOCKET_PATH {
+        return Err(Problem::host_cant(format!("the path of a UNIX socket is too long: `{}`", printable(path, 200)))
+            .because(format!("it has {} bytes, the system takes {SOCKET_PATH}", path.len()))
+            .hint("choose a shorter path"));
+    }
+    Ok(Opt::new("socket").set("id", id).set("path", path).set("server", "on").set("wait", "off"))
+}
+
+/// The far end of a serial port.
+fn chardev(id: &str, end: &SerialEnd, host: &QemuHost) -> Result<Opt> {
+    Ok(match end {
+        SerialEnd::Console => socket(id, &host.serial_socket)?,
+        SerialEnd::Socket(path) => socket(id, path)?,
+        SerialEnd::Device(path) => Opt::new("serial").set("id", id).set("path", path),
+        SerialEnd::Tcp(address) => {
+            let host = address.ip();
+            Opt::new("socket").set("id", id).set("host", host).set("port", address.port()).set("server", "on").set("wait", "off")
+        }
+        SerialEnd::Stdio => Opt::new("stdio").set("id", id).set("signal", "off"),
+    })
+}
+
+fn tpm(machine: &Machine, args: &mut Args) -> Result<()> {
+    let Some(tpm) = &machine.spec().tpm else { return Ok(()) };
+    match tpm {
+        Tpm::Passthru { device } => args.put("-tpmdev", Opt::new("passthrough").set("id", "tpm0").set("path", device)),
+        Tpm::Swtpm { socket: path } => {
+            if path.len() > SOCKET_PATH {
+                socket("tpm", path)?;
+            }
+            // swtpm listens, QEMU comes to it.
+            args.put("-chardev", Opt::new("socket").set("id", "tpm").set("path", path));
+            args.put("-tpmdev", Opt::new("emulator").set("id", "tpm0").set("chardev", "tpm"));
+        }
+    }
+    args.put("-device", Opt::new("tpm-crb").set("tpmdev", "tpm0"));
+    Ok(())
+}
+
+/// A place as QEMU writes it: both numbers in hexadecimal.
+fn addr(place: PciPlace) -> String {
+    format!("{:02x}.{:x}", place.slot, place.function)
+}
+
+/// The driver that opens what stands at a backing's path.
+const fn opener(kind: BackingKind) -> &'static str {
+    match kind {
+        BackingKind::File => "file",
+        BackingKind::Device => "host_device",
+    }
+}
