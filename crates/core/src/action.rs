@@ -85,6 +85,11 @@ pub enum Action {
         /// The snapshot.
         snapshot: SnapshotRef,
     },
+    /// Destroys a dataset that has nothing below it, whose GUID was verified.
+    DestroyDataset {
+        /// The dataset.
+        dataset: Dataset,
+    },
     /// Mounts a file system.
     Mount {
         /// The file system.
@@ -181,6 +186,7 @@ impl Action {
             Self::Rollback { snapshot } => format!("go back to {snapshot}"),
             Self::Rename { from, to } => format!("rename {from} to {to}"),
             Self::DestroySnapshot { snapshot } => format!("destroy the snapshot {snapshot}"),
+            Self::DestroyDataset { dataset } => format!("destroy {dataset}"),
             Self::Mount { dataset } => format!("mount {dataset}"),
             Self::Unmount { dataset } => format!("unmount {dataset}"),
             Self::MakeFolder { path } => format!("make the folder {path}"),
@@ -217,6 +223,7 @@ impl Action {
             Self::Rollback { snapshot } => vec![args::rollback(snapshot)],
             Self::Rename { from, to } => vec![args::rename(from, to)],
             Self::DestroySnapshot { snapshot } => vec![args::destroy_snapshot(snapshot)],
+            Self::DestroyDataset { dataset } => vec![args::destroy(dataset)],
             Self::Mount { dataset } => vec![args::mount(dataset)],
             Self::Unmount { dataset } => vec![args::unmount(dataset)],
             Self::MakeFolder { path } => vec![Cmd::new("mkdir", ["-m", "0700", "-p", path])],
@@ -255,7 +262,7 @@ impl Action {
             // What it wrote lies in the dataset that the same plan made.
             Self::ImportImage { .. } => Undo::Nothing,
             Self::Host(intent) => Undo::Host(intent.clone()),
-            Self::Rollback { .. } | Self::DestroySnapshot { .. } => Undo::Impossible,
+            Self::Rollback { .. } | Self::DestroySnapshot { .. } | Self::DestroyDataset { .. } => Undo::Impossible,
             // The machine's own supervisor cleans up when the machine never came to life.
             Self::Launch(_) | Self::Stop { .. } => Undo::Nothing,
         }

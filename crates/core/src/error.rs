@@ -163,7 +163,7 @@ impl From<BadValue> for Problem {
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     candidates
         .into_iter()
-        .map(|c| (strsim::jaro_winkler(word, c).max(prefix_score(word, c)), c))
+        .map(|c| (strsim::jaro_winkler(word, c).max(prefix_score(word, c)).max(slip_score(word, c)), c))
         .filter(|(score, _)| *score > 0.8)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, c)| c)
@@ -172,6 +172,11 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
 /// A word that the other begins with is near, however much longer the other is.
 fn prefix_score(word: &str, candidate: &str) -> f64 {
     if word.len() >= 3 && candidate.starts_with(word) { 0.9 } else { 0.0 }
+}
+
+/// One letter too many, too few, wrong, or two turned round.
+fn slip_score(word: &str, candidate: &str) -> f64 {
+    if word.len() >= 3 && strsim::osa_distance(word, candidate) <= 1 { 0.85 } else { 0.0 }
 }
 
 /// "did you mean `x`?", if something is near.

@@ -15,10 +15,17 @@
 
 #![forbid(unsafe_code)]
 
+pub mod action;
 pub mod cmd;
 pub mod device;
 pub mod error;
+pub mod guest;
 pub mod launch;
 pub mod lifecycle;
+pub mod os;
+pub mod plan;
+pub mod property;
 pub mod value;
 pub mod vmm;
+pub mod world;
+pub mod zfs;

@@ -13,7 +13,8 @@ pub fn commands(intent: &Intent) -> Vec<Cmd> {
         // -n: a module that is there already is no failure.
         Intent::LoadModule { module } => vec![Cmd::new("kldload", ["-n", module])],
         Intent::MakeTap { tap, owner, mtu } => vec![
-            ifconfig([tap.as_str(), "create"]),
+            // The name is ours, the number the kernel's own: nothing is guessed.
+            ifconfig(["tap", "create", "name", tap.as_str()]),
             ifconfig([tap.as_str(), "descr", owner, "group", "chyves", "mtu", &mtu.to_string(), "up"]),
         ],
         Intent::Join { bridge, member } => vec![ifconfig([bridge.as_str(), "addm", member.as_str()])],

@@ -46,8 +46,6 @@ pub enum Effect {
     Now,
     /// At the guest's next start or reboot.
     Start,
-    /// When a guest is made.
-    Create,
 }
 
 impl Effect {
@@ -56,7 +54,6 @@ impl Effect {
         match self {
             Self::Now => "at once",
             Self::Start => "at the next start or reboot of the guest",
-            Self::Create => "when a guest is made",
         }
     }
 }

@@ -76,6 +76,12 @@ impl Settings {
         Self { own, above }
     }
 
+    /// The same place with other own values.
+    #[must_use]
+    pub fn with_own(&self, own: OwnValues) -> Self {
+        Self { own, above: self.above.clone() }
+    }
+
     /// The dataset's own value of a key, local or received.
     pub fn own(&self, key: &str) -> Option<&str> {
         self.own.get(key).map(|o| o.value.as_str())

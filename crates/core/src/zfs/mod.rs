@@ -1,12 +1,14 @@
 //! ZFS as text: what `zfs` prints becomes rows, what is wanted becomes its arguments.
 //!
 //! * [`rows`]: the parser of `zfs get -H -p`
+//! * [`inventory`]: rows become roots, guests, images
 //! * [`args`]: argument vectors of every call, for both dialects
 //! * [`Dialect`]: which ZFS this is
 //!
 //! Least versions: OpenZFS 2.0 (Linux, FreeBSD 13) and zfs-fuse 0.7. Not here: running them (chyves-host).
 
 pub mod args;
+pub mod inventory;
 pub mod rows;
 
 use serde::{Deserialize, Serialize};

@@ -1,0 +1,151 @@
+//! `delete` and `undelete`: into the trash and back. Nothing is destroyed here.
+
+use super::{Plan, stopped};
+use crate::action::Action;
+use crate::error::{Problem, Result, did_you_mean};
+use crate::guest::Guest;
+use crate::property::keys;
+use crate::value::GuestName;
+use crate::world::{Trashed, World};
+
+/// Plans a guest's way into the trash.
+///
+/// # Errors
+/// Its machine is alive.
+pub fn delete(world: &World, guest: &Guest, guid: u64, now: &str) -> Result<Plan> {
+    stopped(guest, "delete")?;
+    let root = world.root_on(guest.root.pool())?;
+    // Two copies of one guest may both be deleted: the identity alone may be taken.
+    let mut to = root.trash().child(guest.uuid.to_string());
+    if world.trash.iter().any(|t| t.dataset == to) {
+        to = root.trash().child(format!("{}-{guid}", guest.uuid));
+    }
+    let mut set = vec![(keys::DELETED.to_owned(), now.to_owned()), (keys::NAME.to_owned(), guest.name.to_string())];
+    set.extend(guest.group().map(|g| (keys::GROUP.to_owned(), g.to_owned())));
+    let before = set.iter().map(|(k, _)| (k.clone(), None)).collect();
+    let mut plan = Plan::default();
+    plan.push(Action::Verify { objects: vec![(guest.dataset.to_string(), guid)] });
+    if guest.mounted {
+        plan.push(Action::Unmount { dataset: guest.dataset.clone() });
+    }
+    plan.push(Action::Change { dialect: world.host.dialect, on: guest.dataset.clone(), set, clear: Vec::new(), before });
+    plan.push(Action::Rename { from: guest.dataset.clone(), to });
+    plan.notes.push(format!("{} goes to the trash with its disks and snapshots ({}); `chyves undelete {}` brings it back", guest.name, guest.used.human(), guest.name));
+    Ok(plan)
+}
+
+/// The one deleted guest that is meant: by its name, or by its identity where several had the name.
+///
+/// # Errors
+/// None, or several.
+pub fn find<'a>(world: &'a World, wanted: &str) -> Result<&'a Trashed> {
+    let found: Vec<&Trashed> = world
+        .trash
+        .iter()
+        .filter(|t| t.name.as_str() == wanted || t.dataset.leaf() == wanted || t.uuid.is_some_and(|u| u.to_string() == wanted))
+        .collect();
+    match found[..] {
+        [one] => Ok(one),
+        [] => {
+            let shown = crate::value::printable(wanted, 63);
+            Err(Problem::not_found(format!("nothing called `{shown}` lies in the trash"))
+                .on(&shown)
+                .hint_if(did_you_mean(wanted, world.trash.iter().map(|t| t.name.as_str())))
+                .hint("`chyves trash list` shows what does"))
+        }
+        _ => {
+            let each: Vec<String> = found.iter().map(|t| format!("{} deleted {}", t.dataset.leaf(), t.deleted)).collect();
+            Err(Problem::usage(format!("several deleted guests were called `{wanted}`"))
+                .on(wanted)
+                .because(each.join("; "))
+                .hint(format!("name one by its identity: `chyves undelete {}`", found[0].dataset.leaf())))
+        }
+    }
+}
+
+/// Plans a guest's way back from the trash, under its old name or another.
+///
+/// # Errors
+/// The name is taken.
+pub fn undelete(world: &World, trashed: &Trashed, guid: u64, name: Option<&GuestName>) -> Result<Plan> {
+    let root = world.root_on(trashed.dataset.pool())?;
+    let name = name.unwrap_or(&trashed.name);
+    if let Some(there) = world.guests.iter().find(|g| g.name == *name) {
+        return Err(Problem::not_now(format!("a guest is called `{name}` now"))
+            .on(name)
+            .because(format!("it is {}", there.dataset))
+            .hint(format!("bring it back under another name: `chyves undelete {} --name OTHER`", trashed.dataset.leaf())));
+    }
+    let to = root.guests().child(name);
+    let clear: Vec<String> = [keys::DELETED, keys::NAME].iter().map(|k| (*k).to_owned()).chain(trashed.group.as_ref().map(|_| keys::GROUP.to_owned())).collect();
+    let mut before = vec![(keys::DELETED.to_owned(), Some(trashed.deleted.clone())), (keys::NAME.to_owned(), Some(trashed.name.to_string()))];
+    before.extend(trashed.group.clone().map(|g| (keys::GROUP.to_owned(), Some(g))));
+    let mut plan = Plan::default();
+    plan.push(Action::Verify { objects: vec![(trashed.dataset.to_string(), guid)] });
+    plan.push(Action::Rename { from: trashed.dataset.clone(), to: to.clone() });
+    plan.push(Action::Change { dialect: world.host.dialect, on: to, set: Vec::new(), clear, before });
+    if let Some(group) = &trashed.group {
+        plan.notes.push(format!("it was in the group `{group}` and comes back outside it"));
+    }
+    Ok(plan)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::guest::RunState;
+    use crate::os::Os;
+    use crate::plan::testing;
+    use crate::value::Size;
+
+    fn trashed(name: &str, leaf: &str) -> Trashed {
+        Trashed {
+            name: name.parse().unwrap(),
+            dataset: format!("tank/chyves/trash/{leaf}").parse().unwrap(),
+            uuid: None,
+            deleted: "2026-01-01T00:00:00Z".into(),
+            used: Size::default(),
+            group: None,
+        }
+    }
+
+    #[test]
+    fn a_guest_goes_and_comes_back() {
+        let g = testing::guest("web", &[]);
+        let mut world = testing::world(vec![g.clone()]);
+        insta::assert_snapshot!(delete(&world, &g, 4711, "2026-01-31T12:00:00Z").unwrap().script(Os::Linux), @r"
+        # note: web goes to the trash with its disks and snapshots (1M); `chyves undelete web` brings it back
+        # make sure that tank/chyves/guests/web has the GUID 4711
+        zfs get -H -p -o name,property,source,value guid tank/chyves/guests/web
+        # change settings of tank/chyves/guests/web
+        zfs set chyves:deleted=2026-01-31T12:00:00Z tank/chyves/guests/web
+        zfs set chyves:name=web tank/chyves/guests/web
+        # rename tank/chyves/guests/web to tank/chyves/trash/5c3ff2be-0cbe-5d0d-ab76-ad2e3a5e6de5
+        zfs rename tank/chyves/guests/web tank/chyves/trash/5c3ff2be-0cbe-5d0d-ab76-ad2e3a5e6de5
+        ");
+        world.guests.clear();
+        insta::assert_snapshot!(undelete(&world, &trashed("web", "t1"), 4711, None).unwrap().script(Os::Linux), @r"
+        # make sure that tank/chyves/trash/t1 has the GUID 4711
+        zfs get -H -p -o name,property,source,value guid tank/chyves/trash/t1
+        # rename tank/chyves/trash/t1 to tank/chyves/guests/web
+        zfs rename tank/chyves/trash/t1 tank/chyves/guests/web
+        # change settings of tank/chyves/guests/web
+        zfs inherit chyves:deleted tank/chyves/guests/web
+        zfs inherit chyves:name tank/chyves/guests/web
+        ");
+    }
+
+    #[test]
+    fn exactly_one_is_meant_or_none() {
+        let mut g = testing::guest("web", &[]);
+        let mut world = testing::world(vec![g.clone()]);
+        world.trash = vec![trashed("web", "a1"), trashed("web-1", "a2"), trashed("twice", "a3"), trashed("twice", "a4")];
+        assert_eq!(find(&world, "web").unwrap().dataset.leaf(), "a1");
+        assert!(find(&world, "we").is_err());
+        assert!(find(&world, "twice").unwrap_err().causes[0].contains("a4"));
+        assert_eq!(find(&world, "a4").unwrap().dataset.leaf(), "a4");
+        assert!(undelete(&world, &world.trash[0], 1, None).is_err(), "its name is taken");
+        g.state = RunState::Running;
+        assert!(delete(&world, &g, 1, "").is_err());
+    }
+}

@@ -1,0 +1,212 @@
+//! A guest's settings as a machine: devices with their places, firmware, processors.
+//!
+//! Not here: rendering it (`vmm`), making the host ready for it ([`super::start`]).
+
+use crate::device::{
+    AhciDetails, Backing, BlockOptions, Device, DeviceClass, DeviceKey, Disk, DiskBus, FrameBuffer, NetBackend, Nic, NicModel, NvmeDetails,
+    PciPlace, ScreenSize, SerialEnd, UserNet, Vga, VncListen, Want, parse_pcidev, resolve,
+};
+use crate::error::{Problem, Result};
+use crate::guest::{Backend, DiskKind, DiskSpec, Guest, Loader, NetSpec, Spec, disk_name};
+use crate::property::keys;
+use crate::value::IfName;
+use crate::vmm::Vmm;
+use crate::vmm::bhyveload::Bhyveload;
+use crate::vmm::grub::{self, GrubBhyve};
+use crate::vmm::machine::{self, Boot, Machine, Memory, Rtc, Topology, Uefi};
+use crate::world::HostFacts;
+use std::net::SocketAddr;
+use uuid::Uuid;
+
+/// What only the moment of a start can tell.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Fresh {
+    /// A VNC port that is free now.
+    pub vnc_port: u16,
+    /// A password for VNC, made for this start.
+    pub secret: String,
+}
+
+/// Where a guest's firmware keeps its variables.
+pub(super) fn vars_path(folder: &str) -> String {
+    format!("{folder}/uefi-vars.fd")
+}
+
+/// The path of a disk as the hypervisor opens it.
+pub(super) fn disk_path(guest: &Guest, folder: &str, disk: &DiskSpec) -> String {
+    let name = disk_name(disk.number, disk.kind);
+    match disk.kind {
+        DiskKind::Raw => format!("{folder}/{name}"),
+        DiskKind::Zvol => format!("/dev/zvol/{}/{name}", guest.dataset),
+    }
+}
+
+/// How a card reaches the network under this hypervisor.
+pub(super) fn backend(net: &NetSpec, vmm: Vmm) -> Backend {
+    match (net.backend, vmm) {
+        (Backend::Auto, Vmm::Qemu) => Backend::User,
+        (Backend::Auto, Vmm::Bhyve) => Backend::Bridge,
+        (chosen @ (Backend::User | Backend::Bridge), _) => chosen,
+    }
+}
+
+/// The tap of a card: its name follows from the guest's identity, so that two guests never want the same one and a left
+/// over one is known again. 32 bits of a hash in 11 characters.
+pub fn tap_name(guest: Uuid, number: u16) -> Result<IfName> {
+    let hash = Uuid::new_v5(&guest, format!("tap{number}").as_bytes()).simple().to_string();
+    Ok(format!("chv{}", &hash[..8]).parse()?)
+}
+
+/// Builds a guest's machine.
+///
+/// # Errors
+/// Everything that does not hold together, in one problem.
+pub(super) fn build(guest: &Guest, spec: &Spec, host: &HostFacts, folder: &str, fresh: &Fresh) -> Result<Machine> {
+    let mut wanted = machine::Spec::new(guest.name.clone(), guest.uuid, spec.ram, boot(guest, spec, host, folder)?);
+    let small = |n: u32| u16::try_from(n).unwrap_or(u16::MAX);
+    let (cpus, sockets, threads) = spec.cpu;
+    wanted.topology = Topology::spread(small(cpus), small(sockets), small(threads)).map_err(|p| p.on(&guest.name))?;
+    wanted.rtc = if spec.utc { Rtc::Utc } else { Rtc::LocalTime };
+    wanted.extra = match host.vmm {
+        Vmm::Bhyve => spec.bargs.clone(),
+        Vmm::Qemu => spec.qargs.clone(),
+    };
+    wanted.serial = [Some(SerialEnd::Console), None, None, None];
+    let devices = devices(guest, spec, host, folder, fresh)?;
+    wanted.memory = Memory { wired: devices.iter().any(|(_, _, d)| matches!(d, Device::Passthru(_))), ..wanted.memory };
+    let wants: Vec<Want> = devices.iter().map(|(key, kept, device)| want(*key, *kept, device)).collect();
+    let places = resolve(&wants).map_err(|p| p.on(&guest.name))?;
+    wanted.devices = devices.into_iter().zip(places).map(|((_, _, device), placed)| (placed.place, device)).collect();
+    Machine::build(wanted).map_err(|problems| together(guest, problems))
+}
+
+fn want(key: DeviceKey, kept: Option<PciPlace>, device: &Device) -> Want {
+    let want = Want::new(key).kept(kept);
+    match device {
+        Device::Passthru(host) => match host.host {
+            crate::device::HostDevice::Address(address) => want.of_host(address),
+            crate::device::HostDevice::Ppt(_) => want,
+        },
+        _ => want,
+    }
+}
+
+/// Several findings as one problem, so that all are told at once.
+pub(super) fn together(guest: &Guest, mut problems: Vec<Problem>) -> Problem {
+    if problems.len() == 1 {
+        return problems.remove(0).on(&guest.name);
+    }
+    let code = problems.first().map_or(crate::error::Kind::Bug, |p| p.code);
+    let mut all = Problem::new(code, format!("{} things keep `{}` from starting", problems.len(), guest.name)).on(&guest.name);
+    for problem in problems {
+        all = all.because(&problem);
+        all.hints.extend(problem.hints);
+    }
+    all
+}
+
+fn boot(guest: &Guest, spec: &Spec, host: &HostFacts, folder: &str) -> Result<Boot> {
+    let disks: Vec<String> = spec.disks.iter().map(|d| disk_path(guest, folder, d)).collect();
+    Ok(match spec.loader {
+        Loader::Uefi => {
+            let (code, _) = host.uefi.as_ref().ok_or_else(|| {
+                let line = match host.vmm {
+                    Vmm::Bhyve => "pkg install edk2-bhyve",
+                    Vmm::Qemu => "apt-get install ovmf",
+                };
+                Problem::host_cant("this host has no UEFI firmware").on(&guest.name).hint(line).hint(format!("or boot another way: `chyves set {} loader=…`", guest.name))
+            })?;
+            Boot::Uefi(Uefi { code: code.clone(), vars: Some(vars_path(folder)) })
+        }
+        Loader::Bios => match host.vmm {
+            Vmm::Qemu => Boot::Bios,
+            Vmm::Bhyve => {
+                return Err(Problem::host_cant("bhyve has no BIOS").on(&guest.name).hint(format!("`chyves set {} loader=uefi`", guest.name)));
+            }
+        },
+        Loader::Bhyveload => Boot::Bhyveload(Bhyveload { disks, flags: Vec::new(), timeout: Bhyveload::TIMEOUT }),
+        Loader::GrubBhyve => Boot::GrubBhyve(GrubBhyve {
+            recipe: grub::recipe(&guest.settings.value("os").unwrap_or_default()),
+            dir: folder.to_owned(),
+            disk: disks.first().cloned(),
+            medium: None,
+            timeout: GrubBhyve::TIMEOUT,
+        }),
+    })
+}
+
+type Keyed = (DeviceKey, Option<PciPlace>, Device);
+
+fn devices(guest: &Guest, spec: &Spec, host: &HostFacts, folder: &str, fresh: &Fresh) -> Result<Vec<Keyed>> {
+    let mut all: Vec<Keyed> = Vec::new();
+    let kept = |pci: &Option<String>| pci.as_ref().map(|p| p.parse()).transpose();
+    for disk in &spec.disks {
+        all.push((DeviceKey::new(DeviceClass::Disk, disk.number.into()), kept(&disk.pci)?, Device::Disk(self::disk(guest, disk, host, folder)?)));
+    }
+    for net in &spec.nets {
+        all.push((DeviceKey::new(DeviceClass::Card, net.number.into()), kept(&net.pci)?, Device::Nic(nic(guest, net, host)?)));
+    }
+    for (number, text) in &spec.pcidevs {
+        let device = parse_pcidev(text).map_err(|p| p.within(format!("the setting `pcidev_{number}` of `{}` is wrong", guest.name)))?;
+        all.push((DeviceKey::new(DeviceClass::PciDev, (*number).into()), None, device));
+    }
+    // Every guest has a source of random numbers: without one a fresh guest waits for its keys.
+    all.push((DeviceKey::new(DeviceClass::Other, 0), None, Device::Rng));
+    if let Some(screen) = &spec.screen {
+        let port = if screen.port == 0 { fresh.vnc_port } else { screen.port };
+        let (width, height) = screen.size;
+        all.push((
+            DeviceKey::new(DeviceClass::Display, 0),
+            None,
+            Device::FrameBuffer(FrameBuffer {
+                listen: VncListen::Tcp(SocketAddr::new(screen.address, port)),
+                size: ScreenSize { width, height },
+                vga: Vga::Io,
+                wait: false,
+                password: Some(fresh.secret.parse()?),
+            }),
+        ));
+        if screen.tablet {
+            all.push((DeviceKey::new(DeviceClass::Other, 1), None, Device::Tablet));
+        }
+    }
+    Ok(all)
+}
+
+fn disk(guest: &Guest, disk: &DiskSpec, host: &HostFacts, folder: &str) -> Result<Disk> {
+    let name = |key: keys::DiskKey| keys::disk(disk.number, key);
+    let wrong = |key, e| Problem::from(e).within(format!("the setting `{}` of `{}` is wrong", name(key), guest.name)).on(&guest.dataset);
+    let mut options: BlockOptions = match &disk.options {
+        Some(text) => text.parse().map_err(|e| wrong(keys::DiskKey::Options, e))?,
+        None => BlockOptions::default(),
+    };
+    // QEMU's BIOS boots from what is numbered; bhyve's firmware has an order of its own.
+    if host.vmm == Vmm::Qemu && options.bootindex.is_none() {
+        options.bootindex = Some(u32::from(disk.number) + 1);
+    }
+    let path = disk_path(guest, folder, disk);
+    Ok(Disk {
+        bus: match disk.bus.as_str() {
+            "ahci-hd" => DiskBus::AhciHd(AhciDetails::default()),
+            "nvme" => DiskBus::Nvme(NvmeDetails::default()),
+            _ => DiskBus::VirtioBlk,
+        },
+        backing: Backing::at(path),
+        options,
+        serial: disk.serial.parse().map_err(|e| wrong(keys::DiskKey::Serial, e))?,
+    })
+}
+
+fn nic(guest: &Guest, net: &NetSpec, host: &HostFacts) -> Result<Nic> {
+    Ok(Nic {
+        model: if net.model == "e1000" { NicModel::E1000 } else { NicModel::VirtioNet },
+        backend: match backend(net, host.vmm) {
+            Backend::User | Backend::Auto => NetBackend::User(UserNet { forwards: Vec::new() }),
+            Backend::Bridge => NetBackend::Tap(tap_name(guest.uuid, net.number)?),
+        },
+        mac: net.mac,
+        // What every card has needs no words.
+        mtu: Some(u16::try_from(net.mtu).unwrap_or(u16::MAX)).filter(|m| *m != 1500),
+        bootindex: None,
+    })
+}

@@ -1,0 +1,239 @@
+//! What a command is going to do: (world, request) → plan. Pure; the dry run prints the value that is then run.
+//!
+//! One file a verb. To add a verb: a file here with its request and one function, and the command in crates/cli.
+
+pub mod adopt;
+pub mod clone;
+pub mod create;
+pub mod delete;
+pub mod image;
+pub mod machine;
+pub mod pool;
+pub mod set;
+pub mod snapshot;
+pub mod start;
+pub mod stop;
+
+use crate::action::Action;
+use crate::error::{Problem, Result};
+use crate::guest::{Guest, settings_copy};
+use crate::os::Os;
+use crate::property::settings::{Own, OwnValues};
+use crate::zfs::args::Pair;
+use serde::Serialize;
+
+/// Steps in order, and what a person should know about them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Plan {
+    /// What is done, in this order; taken back in the opposite one.
+    pub steps: Vec<Action>,
+    /// Remarks: what will only be felt later, what stays.
+    pub notes: Vec<String>,
+}
+
+impl Plan {
+    /// Nothing to do, for this reason.
+    pub fn nothing(note: impl Into<String>) -> Self {
+        Self { steps: Vec::new(), notes: vec![note.into()] }
+    }
+
+    /// Adds a step.
+    pub fn push(&mut self, step: Action) {
+        self.steps.push(step);
+    }
+
+    /// The plan as a script that a person can read and paste: each step's words as a comment, then its commands.
+    pub fn script(&self, os: Os) -> String {
+        let mut text = String::new();
+        for note in &self.notes {
+            text.push_str(&format!("# note: {note}\n"));
+        }
+        for step in &self.steps {
+            text.push_str(&format!("# {}\n", step.describe()));
+            for cmd in step.commands(os) {
+                text.push_str(&format!("{cmd}\n"));
+            }
+        }
+        text
+    }
+
+    /// The same for programs.
+    pub fn shown(&self, os: Os) -> Shown {
+        let step = |a: &Action| ShownStep { describe: a.describe(), commands: a.commands(os).iter().map(ToString::to_string).collect() };
+        Shown { steps: self.steps.iter().map(step).collect(), notes: self.notes.clone() }
+    }
+}
+
+/// A plan in the form that `--dry-run --json` prints.
+#[derive(Debug, Serialize)]
+pub struct Shown {
+    /// The steps in order.
+    pub steps: Vec<ShownStep>,
+    /// Remarks.
+    pub notes: Vec<String>,
+}
+
+/// One step of it.
+#[derive(Debug, Serialize)]
+pub struct ShownStep {
+    /// Its words.
+    pub describe: String,
+    /// Its commands, each as it can be pasted.
+    pub commands: Vec<String>,
+}
+
+/// Whole numbers that a plan may need and that only the machine can give.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moment {
+    /// The time, UTC, as it is recorded: `2026-01-31T12:00:00Z`.
+    pub now: String,
+    /// Random identities, as many as the request has guests.
+    pub uuids: Vec<uuid::Uuid>,
+}
+
+/// Refuses a guest that another host owns.
+fn own_guest(guest: &Guest) -> Result<()> {
+    match &guest.foreign {
+        None => Ok(()),
+        Some(why) => Err(Problem::not_now(format!("`{}` is foreign: {why}", guest.name))
+            .on(&guest.name)
+            .hint(format!("make sure that it runs nowhere else, then `chyves adopt {}` makes it this host's", guest.name))),
+    }
+}
+
+/// Refuses a guest whose machine is or may be alive.
+fn stopped(guest: &Guest, wish: &str) -> Result<()> {
+    if guest.state.is_alive() {
+        return Err(Problem::not_now(format!("can't {wish} `{}` while it is {}", guest.name, guest.state.word()))
+            .on(&guest.name)
+            .hint(format!("`chyves stop {}` first", guest.name)));
+    }
+    Ok(())
+}
+
+/// The steps that keep the copy of the settings in the guest's file system true, given what they will be. The file
+/// system is mounted for it and left as it was found.
+fn keep_copy(guest: &Guest, values: &OwnValues) -> Result<Vec<Action>> {
+    Ok(in_folder(guest, vec![Action::WriteFile { path: copy_path(guest.folder()?), text: settings_copy(values) }]))
+}
+
+/// Where the copy of the settings lies.
+fn copy_path(folder: &str) -> String {
+    format!("{folder}/config.toml")
+}
+
+/// `steps` with the guest's file system mounted around them, and left as it was found.
+fn in_folder(guest: &Guest, steps: Vec<Action>) -> Vec<Action> {
+    if guest.mounted {
+        return steps;
+    }
+    let mut all = vec![Action::Mount { dataset: guest.dataset.clone() }];
+    all.extend(steps);
+    all.push(Action::Unmount { dataset: guest.dataset.clone() });
+    all
+}
+
+/// Own values as the pairs that a command takes.
+fn pairs(values: &OwnValues) -> Vec<Pair> {
+    values.iter().map(|(k, o)| (k.clone(), o.value.clone())).collect()
+}
+
+/// Pairs as own values.
+fn values(pairs: &[Pair]) -> OwnValues {
+    pairs.iter().map(|(k, v)| (k.clone(), Own { value: v.clone(), received: false })).collect()
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    //! A small world for the tests of planners.
+
+    use crate::guest::{Guest, RunState};
+    use crate::os::Os;
+    use crate::plan::Moment;
+    use crate::property::settings::{Own, OwnValues, Settings};
+    use crate::value::{Dataset, Size};
+    use crate::vmm::Vmm;
+    use crate::world::{HostFacts, Image, ImageKind, Role, Root, World};
+    use crate::zfs::Dialect;
+    use std::sync::Arc;
+    use uuid::Uuid;
+
+    pub(crate) const HOST: Uuid = Uuid::from_u128(0x1111_1111_1111_4111_8111_1111_1111_1111);
+
+    pub(crate) fn own(pairs: &[(&str, &str)]) -> OwnValues {
+        pairs.iter().map(|(k, v)| ((*k).to_owned(), Own { value: (*v).to_owned(), received: false })).collect()
+    }
+
+    pub(crate) fn guest(name: &str, pairs: &[(&str, &str)]) -> Guest {
+        let dataset: Dataset = format!("tank/chyves/guests/{name}").parse().unwrap();
+        Guest {
+            name: name.parse().unwrap(),
+            root: "tank/chyves".parse().unwrap(),
+            uuid: Uuid::new_v5(&HOST, name.as_bytes()),
+            settings: Settings::new(own(pairs), vec![("tank/chyves/guests".parse().unwrap(), Arc::new(OwnValues::new()))]),
+            used: Size::mib(1),
+            origin: None,
+            mounted: false,
+            mountpoint: Some(format!("/tank/chyves/guests/{name}")),
+            guid: Some(4711),
+            foreign: None,
+            state: RunState::Stopped,
+            dataset,
+        }
+    }
+
+    pub(crate) fn world(guests: Vec<Guest>) -> World {
+        World {
+            host: HostFacts {
+                os: Os::Linux,
+                release: (6, 1),
+                arch: "amd64".into(),
+                vmm: Vmm::Qemu,
+                dialect: Dialect::Fuse,
+                run_dir: "/run/chyves".into(),
+                uefi: Some(("/fw/CODE.fd".into(), "/fw/VARS.fd".into())),
+                kvm: Err("this host has none".into()),
+                hypervisor: Some("qemu-system-x86_64".into()),
+            },
+            roots: vec![Root {
+                dataset: "tank/chyves".parse().unwrap(),
+                role: Role::Primary,
+                host: Some(HOST),
+                group_levels: 0,
+                mountpoint: Some("/tank/chyves".into()),
+                own: Arc::new(OwnValues::new()),
+            }],
+            guests,
+            images: vec![Image {
+                name: "tiny".parse().unwrap(),
+                dataset: "tank/chyves/images/tiny".parse().unwrap(),
+                kind: ImageKind::Disk,
+                size: Size::mib(64),
+                used: Size::mib(10),
+                sha256: None,
+                source: None,
+                added: None,
+            }],
+            trash: Vec::new(),
+            oddities: Vec::new(),
+        }
+    }
+
+    pub(crate) fn freebsd() -> HostFacts {
+        HostFacts {
+            os: Os::FreeBsd,
+            release: (14, 3),
+            arch: "amd64".into(),
+            vmm: Vmm::Bhyve,
+            dialect: Dialect::OpenZfs,
+            run_dir: "/var/run/chyves".into(),
+            uefi: Some(("/fw/BHYVE_UEFI.fd".into(), "/fw/BHYVE_UEFI_VARS.fd".into())),
+            kvm: Err("bhyve has no KVM".into()),
+            hypervisor: Some("bhyve".into()),
+        }
+    }
+
+    pub(crate) fn moment(uuids: u128) -> Moment {
+        Moment { now: "2026-01-31T12:00:00Z".into(), uuids: (1..=uuids).map(Uuid::from_u128).collect() }
+    }
+}

@@ -1,0 +1,209 @@
+//! `set` and `unset`: settings of guests, defaults, the whole host.
+
+use super::{Plan, keep_copy};
+use crate::action::Action;
+use crate::error::{Problem, Result};
+use crate::guest::Guest;
+use crate::property::settings::{Own, OwnValues};
+use crate::property::{self, Access, Effect, Scope};
+use crate::value::Dataset;
+use crate::world::{Root, World};
+use crate::zfs::args::Pair;
+
+/// What is wanted: keys and values as they were typed.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// To be set.
+    pub set: Vec<Pair>,
+    /// To be taken away.
+    pub unset: Vec<String>,
+}
+
+/// A typed key and value in their stored form.
+///
+/// # Errors
+/// An unknown key, one that chyves keeps itself, one of another scope, or a value it can't have.
+pub fn checked(key: &str, value: &str, scopes: &[Scope]) -> Result<Pair> {
+    let known = known(key, scopes)?;
+    let value = property::check(&known, value)?;
+    Ok((known.key, value))
+}
+
+fn known(key: &str, scopes: &[Scope]) -> Result<property::Known> {
+    let known = property::find(key)?;
+    if let Access::Kept(by) = known.property.access {
+        return Err(Problem::usage(format!("`{}` is kept by chyves itself", known.key)).on(&known.key).hint(format!("it is written by {by}")));
+    }
+    if !scopes.contains(&known.property.scope) {
+        let (is, instead) = match known.property.scope {
+            Scope::GuestOnly => ("belongs to one guest", "chyves set GUEST"),
+            Scope::Guest => ("is a setting of guests", "chyves set GUEST, or chyves set defaults"),
+            Scope::Global | Scope::Pool => ("is a setting of a pool", "chyves set global"),
+            Scope::Image => ("belongs to an image", "chyves image"),
+        };
+        return Err(Problem::usage(format!("`{}` {is} and can't be set here", known.key)).on(&known.key).hint(format!("see `{instead}`")));
+    }
+    Ok(known)
+}
+
+/// What changes on values that are `before`: only what differs.
+fn differences(before: &OwnValues, request: &Request, scopes: &[Scope]) -> Result<(Vec<Pair>, Vec<String>)> {
+    let mut set: Vec<Pair> = Vec::new();
+    for (key, value) in &request.set {
+        let (key, value) = checked(key, value, scopes)?;
+        set.retain(|(k, _)| *k != key);
+        set.push((key, value));
+    }
+    let mut clear = Vec::new();
+    for key in &request.unset {
+        clear.push(known(key, scopes)?.key);
+    }
+    set.retain(|(k, v)| before.get(k).is_none_or(|o| o.value != *v || o.received));
+    clear.retain(|k| before.contains_key(k));
+    Ok((set, clear))
+}
+
+fn change(world: &World, on: &Dataset, before: &OwnValues, set: Vec<Pair>, clear: Vec<String>) -> Action {
+    let keys = set.iter().map(|(k, _)| k).chain(&clear);
+    let before = keys.map(|k| (k.clone(), before.get(k).map(|o| o.value.clone()))).collect();
+    Action::Change { dialect: world.host.dialect, on: on.clone(), set, clear, before }
+}
+
+/// Plans a change of one guest.
+///
+/// # Errors
+/// See [`checked`].
+pub fn guest(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
+    let before = guest.settings.own_values();
+    let (set, clear) = differences(before, request, &[Scope::Guest, Scope::GuestOnly])?;
+    if set.is_empty() && clear.is_empty() {
+        return Ok(Plan::nothing(format!("{} is so already", guest.name)));
+    }
+    let mut after = before.clone();
+    for (k, v) in &set {
+        after.insert(k.clone(), Own { value: v.clone(), received: false });
+    }
+    after.retain(|k, _| !clear.contains(k));
+    whole(guest, &after)?;
+    let mut plan = Plan::default();
+    if guest.state.is_alive() {
+        let later = set.iter().map(|(k, _)| k).chain(&clear).filter(|k| later(k)).cloned().collect::<Vec<_>>();
+        if !later.is_empty() {
+            plan.notes.push(format!("{} is {}; felt at its next start or reboot: {}", guest.name, guest.state.word(), later.join(", ")));
+        }
+    }
+    plan.push(change(world, &guest.dataset, before, set, clear));
+    plan.steps.extend(keep_copy(guest, &after)?);
+    Ok(plan)
+}
+
+/// Refuses values that are good one by one and not together.
+fn whole(guest: &Guest, after: &OwnValues) -> Result<()> {
+    let changed = Guest { settings: guest.settings.with_own(after.clone()), ..guest.clone() };
+    let Ok(spec) = changed.spec() else {
+        // A stored value was wrong before; this change may be the cure of it, or of another one.
+        return Ok(());
+    };
+    let (cpus, sockets, threads) = spec.cpu;
+    if cpus % (sockets * threads) != 0 {
+        return Err(Problem::usage(format!("{cpus} processors can't be {sockets} sockets with {threads} threads a core"))
+            .on(&guest.name)
+            .hint("cpu must be a multiple of cpu_sockets times cpu_threads; set them in one command"));
+    }
+    Ok(())
+}
+
+fn later(key: &str) -> bool {
+    property::find(key).is_ok_and(|k| k.property.effect == Effect::Start)
+}
+
+/// Plans a change of the defaults that all guests of a pool inherit.
+///
+/// # Errors
+/// See [`checked`].
+pub fn defaults(world: &World, root: &Root, before: &OwnValues, request: &Request) -> Result<Plan> {
+    on_dataset(world, &root.guests(), before, request, &[Scope::Guest])
+}
+
+/// Plans a change of a pool's own settings.
+///
+/// # Errors
+/// See [`checked`].
+pub fn global(world: &World, root: &Root, request: &Request) -> Result<Plan> {
+    on_dataset(world, &root.dataset, &root.own, request, &[Scope::Global, Scope::Pool])
+}
+
+fn on_dataset(world: &World, on: &Dataset, before: &OwnValues, request: &Request, scopes: &[Scope]) -> Result<Plan> {
+    let (set, clear) = differences(before, request, scopes)?;
+    if set.is_empty() && clear.is_empty() {
+        return Ok(Plan::nothing(format!("{on} is so already")));
+    }
+    Ok(Plan { steps: vec![change(world, on, before, set, clear)], notes: Vec::new() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::guest::RunState;
+    use crate::os::Os;
+    use crate::plan::testing;
+
+    fn set(pairs: &[(&str, &str)]) -> Request {
+        Request { set: pairs.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect(), unset: Vec::new() }
+    }
+
+    #[test]
+    fn only_what_differs_is_set_and_the_copy_follows() {
+        let mut g = testing::guest("web01", &[("cpu", "2"), ("notes", "old")]);
+        g.state = RunState::Running;
+        let world = testing::world(vec![g.clone()]);
+        let mut request = set(&[("cpu", "2"), ("RAM", "512"), ("description", "it's first")]);
+        request.unset = vec!["notes".into(), "rcboot".into()];
+        let plan = guest(&world, &g, &request).unwrap();
+        insta::assert_snapshot!(plan.script(Os::Linux), @r"
+        # note: web01 is running; felt at its next start or reboot: ram
+        # change settings of tank/chyves/guests/web01
+        zfs set chyves:ram=512M tank/chyves/guests/web01
+        zfs set 'chyves:description=it'\''s first' tank/chyves/guests/web01
+        zfs inherit chyves:notes tank/chyves/guests/web01
+        # mount tank/chyves/guests/web01
+        zfs mount tank/chyves/guests/web01
+        # write /tank/chyves/guests/web01/config.toml (4 lines)
+        # unmount tank/chyves/guests/web01
+        zfs unmount tank/chyves/guests/web01
+        ");
+        assert!(guest(&world, &g, &set(&[("cpu", "2")])).unwrap().steps.is_empty());
+    }
+
+    #[test]
+    fn undo_puts_back_what_was_there() {
+        let g = testing::guest("web01", &[("cpu", "2")]);
+        let world = testing::world(vec![g.clone()]);
+        let plan = guest(&world, &g, &set(&[("cpu", "4"), ("notes", "x")])).unwrap();
+        let crate::action::Undo::Action(undo) = plan.steps[0].undo() else { panic!("no undo") };
+        let text: Vec<_> = undo.commands(Os::Linux).iter().map(ToString::to_string).collect();
+        assert_eq!(text, ["zfs set chyves:cpu=2 tank/chyves/guests/web01", "zfs inherit chyves:notes tank/chyves/guests/web01"]);
+    }
+
+    #[test]
+    fn what_a_key_is_for_decides_where_it_can_be_set() {
+        let g = testing::guest("web01", &[]);
+        let world = testing::world(vec![g.clone()]);
+        for (key, value) in [("uuid", "8a6e0804-2bd0-4672-b79d-d97027f9071a"), ("layout", "1"), ("disk0.size", "1G"), ("nonsense", "1"), ("cpu", "x")] {
+            assert!(guest(&world, &g, &set(&[(key, value)])).is_err(), "{key}");
+        }
+        let root = &world.roots[0];
+        assert!(defaults(&world, root, &OwnValues::new(), &set(&[("description", "for all")])).is_err());
+        assert!(defaults(&world, root, &OwnValues::new(), &set(&[("ram", "1G")])).is_ok());
+        assert!(global(&world, root, &set(&[("ram", "1G")])).is_err());
+        assert!(global(&world, root, &set(&[("group_levels", "1")])).is_ok());
+    }
+
+    #[test]
+    fn values_must_be_good_together() {
+        let g = testing::guest("web01", &[("cpu", "4")]);
+        let world = testing::world(vec![g.clone()]);
+        assert!(guest(&world, &g, &set(&[("cpu_sockets", "3")])).is_err());
+        assert!(guest(&world, &g, &set(&[("cpu_sockets", "3"), ("cpu", "6")])).is_ok());
+    }
+}
