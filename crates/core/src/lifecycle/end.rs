@@ -81,11 +81,11 @@ impl End {
             (_, Some("guest-reset" | "host-qmp-system-reset" | "subsystem-reset")) => Self::Reboot,
             (_, Some("guest-shutdown")) => Self::PowerOff,
             (_, Some("guest-panic")) => Self::Panic,
-            (_, Some("host-qmp-quit" | "host-ui")) => Self::Quit,
+            // Without a word and without an error: somebody had its monitor.
+            (_, Some("host-qmp-quit" | "host-ui")) | (Exit::Status(_), None) => Self::Quit,
             // QEMU takes SIGTERM, SIGINT and SIGHUP as a wish and ends with 0; to the table it is an end by a signal.
             (_, Some("host-signal")) => Self::Signal(15),
             (_, Some(other)) => Self::Reason(other.to_owned()),
-            (Exit::Status(_), None) => Self::Quit,
             (Exit::Unseen, None) => Self::Unseen,
         }
     }
@@ -103,7 +103,11 @@ impl std::fmt::Display for End {
             Self::Panic => f.write_str("the guest's kernel panicked"),
             Self::Status(status) => write!(f, "the hypervisor ended with status {status}"),
             Self::Signal(signal) => write!(f, "the hypervisor was ended by signal {signal}"),
-            Self::Reason(reason) => write!(f, "the hypervisor ended because of `{}`", crate::value::printable(reason, 60)),
+            Self::Reason(reason) => write!(
+                f,
+                "the hypervisor ended because of `{}`",
+                crate::value::printable(reason, 60)
+            ),
             Self::Unseen => f.write_str("the hypervisor is gone and nobody saw how it ended"),
             Self::NotStarted(why) => f.write_str(why),
         }

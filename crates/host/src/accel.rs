@@ -1,0 +1,259 @@
+//! Whether KVM really works here for ordinary guests: a device file alone proves nothing, since hosts exist that have it
+//! and whose guests then hang in their firmware. Cheap reasons for a no first, then a trial with a guest of one sector.
+//!
+//! Not here: which accelerator a guest gets (`accel=auto|kvm|tcg`, a matter of the planner).
+
+use crate::proc;
+use crate::runtime::{Runtime, record};
+use chyves_core::cmd::Cmd;
+use rustix::process::{Pid, Signal, kill_process_group};
+use serde::{Deserialize, Serialize};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long the trial may take; where KVM works it takes a fraction.
+const TRIAL: Duration = Duration::from_secs(5);
+/// What the trial's guest writes to the port, and what QEMU makes of it.
+const WORD: u8 = 0x2a;
+const STATUS: i32 = ((WORD as i32) << 1) | 1;
+
+/// Whether guests can be run by KVM.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kvm {
+    /// They can.
+    pub works: bool,
+    /// How that is known, or why not; a fragment.
+    pub reason: String,
+}
+
+impl Kvm {
+    fn no(reason: impl Into<String>) -> Self {
+        Self {
+            works: false,
+            reason: reason.into(),
+        }
+    }
+}
+
+/// What is kept for the rest of this boot.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    boot: String,
+    qemu: String,
+    kvm: Kvm,
+}
+
+/// Whether KVM works with this QEMU. A trial is made once a boot and its result kept in the runtime folder.
+pub fn kvm(rt: &Runtime, qemu: &str) -> Kvm {
+    if let Some(no) = cheap_no(Path::new("/dev/kvm"), Path::new("/proc/cpuinfo")) {
+        return no;
+    }
+    let path = rt.root().join("accel.json");
+    let boot = proc::boot_id().unwrap_or_default();
+    let kept = std::fs::read(&path)
+        .ok()
+        .and_then(|bytes| serde_json::from_slice::<Kept>(&bytes).ok());
+    if let Some(kept) = kept.filter(|k| !boot.is_empty() && k.boot == boot && k.qemu == qemu) {
+        return kept.kvm;
+    }
+    let kvm = try_it(rt, qemu);
+    if let Ok(bytes) = serde_json::to_vec(&Kept {
+        boot,
+        qemu: qemu.to_owned(),
+        kvm: kvm.clone(),
+    }) {
+        // Not kept, it is tried again next time.
+        drop(record::replace(&path, &bytes));
+    }
+    kvm
+}
+
+/// Reasons that cost nothing to find.
+fn cheap_no(device: &Path, cpuinfo: &Path) -> Option<Kvm> {
+    match std::fs::File::options().read(true).write(true).open(device) {
+        Ok(_) => {}
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            return Some(Kvm::no(format!("there is no {}", device.display())));
+        }
+        Err(e) => return Some(Kvm::no(format!("can't open {}: {e}", device.display()))),
+    }
+    // Other processors than x86 have no such flags; there the trial decides.
+    let text = std::fs::read_to_string(cpuinfo).unwrap_or_default();
+    let flags = text
+        .lines()
+        .find_map(|line| line.strip_prefix("flags")?.split_once(':'))?
+        .1;
+    if flags
+        .split_ascii_whitespace()
+        .any(|flag| flag == "vmx" || flag == "svm")
+    {
+        return None;
+    }
+    Some(Kvm::no(format!(
+        "{} exists, but the processor has neither vmx nor svm",
+        device.display()
+    )))
+}
+
+fn try_it(rt: &Runtime, qemu: &str) -> Kvm {
+    let sector = rt.root().join(format!("trial-{}.img", std::process::id()));
+    let made = rt
+        .create()
+        .map_err(|e| e.to_string())
+        .and_then(|()| std::fs::write(&sector, boot_sector()).map_err(|e| e.to_string()));
+    if let Err(e) = made {
+        return Kvm::no(format!("can't make a trial's guest: {e}"));
+    }
+    let result = run(&trial(qemu, "kvm", &sector), TRIAL);
+    drop(std::fs::remove_file(&sector));
+    match result {
+        Ok(Some(status)) if status.code() == Some(STATUS) => Kvm {
+            works: true,
+            reason: "a trial guest ran".to_owned(),
+        },
+        Ok(Some(status)) => Kvm::no(format!(
+            "a trial guest did not run: QEMU ended with {status}"
+        )),
+        Ok(None) => Kvm::no(format!(
+            "a trial guest hung for {} seconds",
+            TRIAL.as_secs()
+        )),
+        Err(e) => Kvm::no(format!("can't run {qemu} for a trial: {e}")),
+    }
+}
+
+/// 512 bytes that write one word to the port of `isa-debug-exit` and rest.
+fn boot_sector() -> [u8; 512] {
+    // mov dx, 0xf4; mov al, WORD; out dx, al; then for ever: cli; hlt
+    const CODE: [u8; 10] = [0xba, 0xf4, 0x00, 0xb0, WORD, 0xee, 0xfa, 0xf4, 0xeb, 0xfd];
+    let mut sector = [0; 512];
+    sector[..CODE.len()].copy_from_slice(&CODE);
+    sector[510] = 0x55;
+    sector[511] = 0xaa;
+    sector
+}
+
+fn trial(qemu: &str, accel: &str, sector: &Path) -> Cmd {
+    Cmd::new(
+        qemu,
+        [
+            "-nodefaults",
+            "-no-user-config",
+            "-display",
+            "none",
+            "-no-reboot",
+            "-machine",
+            "pc",
+            "-m",
+            "16",
+        ],
+    )
+    .args(["-accel", accel])
+    .args(["-device", "isa-debug-exit,iobase=0xf4,iosize=0x01"])
+    .args([
+        "-blockdev".to_owned(),
+        format!(
+            "driver=file,node-name=trial,filename={}",
+            sector.display().to_string().replace(',', ",,")
+        ),
+    ])
+    .args(["-device", "ide-hd,drive=trial"])
+}
+
+/// None if it did not end in time.
+fn run(cmd: &Cmd, within: Duration) -> std::io::Result<Option<ExitStatus>> {
+    let mut child = Command::new(&cmd.program)
+        .args(&cmd.args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()?;
+    let deadline = Instant::now() + within;
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        if Instant::now() >= deadline {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+        let _ = kill_process_group(pid, Signal::KILL);
+    }
+    child.wait()?;
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const QEMU: &str = "qemu-system-x86_64";
+
+    #[test]
+    fn the_trial_itself_works_by_emulation() {
+        let temp = tempfile::tempdir().unwrap();
+        let sector = temp.path().join("a,b.img");
+        std::fs::write(&sector, boot_sector()).unwrap();
+        let status = run(&trial(QEMU, "tcg", &sector), Duration::from_secs(120))
+            .unwrap()
+            .expect("hung");
+        assert_eq!(status.code(), Some(STATUS));
+        assert_eq!(STATUS, 85);
+    }
+
+    #[test]
+    fn a_guest_that_does_nothing_is_a_no() {
+        let temp = tempfile::tempdir().unwrap();
+        let sector = temp.path().join("empty.img");
+        let mut bytes = boot_sector();
+        bytes[..2].copy_from_slice(&[0xeb, 0xfe]);
+        std::fs::write(&sector, bytes).unwrap();
+        assert_eq!(
+            run(&trial(QEMU, "tcg", &sector), Duration::from_millis(500)).unwrap(),
+            None
+        );
+    }
+
+    #[test]
+    fn cheap_reasons_come_first() {
+        let temp = tempfile::tempdir().unwrap();
+        let (device, cpuinfo) = (temp.path().join("kvm"), temp.path().join("cpuinfo"));
+        let no = cheap_no(&device, &cpuinfo).unwrap();
+        assert!(no.reason.starts_with("there is no "), "{no:?}");
+        std::fs::write(&device, "").unwrap();
+        std::fs::write(&cpuinfo, "processor\t: 0\nflags\t\t: fpu sse svmx avx\n").unwrap();
+        assert!(
+            cheap_no(&device, &cpuinfo)
+                .unwrap()
+                .reason
+                .ends_with("neither vmx nor svm")
+        );
+        for flags in ["fpu vmx", "svm fpu"] {
+            std::fs::write(&cpuinfo, format!("flags : {flags}\n")).unwrap();
+            assert_eq!(cheap_no(&device, &cpuinfo), None);
+        }
+        std::fs::write(&cpuinfo, "BogoMIPS : 50\nFeatures : fp asimd\n").unwrap();
+        assert_eq!(cheap_no(&device, &cpuinfo), None);
+    }
+
+    #[test]
+    fn a_missing_program_is_a_no_with_its_name_and_is_kept_for_this_boot() {
+        let temp = tempfile::tempdir().unwrap();
+        let rt = Runtime::at(temp.path().join("run"));
+        let no = try_it(&rt, "qemu-that-is-not-there");
+        assert!(
+            !no.works && no.reason.contains("qemu-that-is-not-there"),
+            "{no:?}"
+        );
+        assert_eq!(
+            std::fs::read_dir(rt.root()).unwrap().count(),
+            0,
+            "nothing is left"
+        );
+    }
+}

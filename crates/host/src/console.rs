@@ -1,0 +1,374 @@
+//! A person at a guest's console: the terminal is raw while they are there, and as before on every way out.
+//!
+//! The supervisor owns the serial port and keeps the connection over a guest's reboot; here bytes only pass through.
+
+use crate::control::{Call, Reply, Request, Target};
+use crate::runtime::{GuestState, Runtime};
+use chyves_core::error::{Problem, Result};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcsetattr};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+/// Control and `]`: leaves the console.
+const ESCAPE: u8 = 0x1d;
+/// A guest that said nothing for so long after the last input has answered it.
+const QUIET: Duration = Duration::from_secs(1);
+/// A supervisor answers within this.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+/// How one sits at a console.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Only to watch.
+    pub read_only: bool,
+}
+
+/// Why one left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Left {
+    /// By the escape.
+    Escape,
+    /// The machine ended; how, in words, where that is known.
+    Ended(Option<String>),
+    /// The machine lives, but its supervisor is gone.
+    Orphaned,
+    /// The input was over and the guest had nothing more to say.
+    InputOver,
+    /// Whoever reads our output has gone, or a signal came.
+    Interrupted,
+}
+
+/// Sits at the console: what is typed goes to the guest, what the guest says goes to standard output, until one leaves
+/// or the machine ends.
+///
+/// # Errors
+/// It does not run, or its supervisor can't be reached.
+pub fn attach(rt: &Runtime, target: Target<'_>, options: Options) -> Result<Left> {
+    let stdin = std::io::stdin();
+    let interactive = isatty(&stdin);
+    let mut signals =
+        Signals::new().map_err(|e| Problem::failed("can't heed signals").because(e))?;
+    let mut announced = false;
+    let mut cut_off = 0;
+    loop {
+        let stream = connect(rt, target, options)?;
+        if !std::mem::replace(&mut announced, true) && interactive {
+            let what = if options.read_only { "Watching" } else { "At" };
+            eprint!(
+                "{what} the console of {}; leave with Ctrl-].\r\n",
+                target.name
+            );
+        }
+        let raw = if interactive {
+            Some(
+                Raw::enter(stdin.as_fd())
+                    .map_err(|e| Problem::failed("can't make this terminal raw").because(e))?,
+            )
+        } else {
+            None
+        };
+        let way = Sitting {
+            stream,
+            interactive,
+            options,
+            input: interactive || !options.read_only,
+            quiet: Instant::now(),
+        }
+        .sit(&mut signals);
+        drop(raw);
+        match way {
+            Some(left) => return Ok(left),
+            // Its end, or one of us was too slow and was cut off.
+            None => match after_end(rt, target)? {
+                Some(left) => return Ok(left),
+                None if cut_off == 5 => {
+                    return Err(Problem::failed(format!(
+                        "the console of `{}` closes again and again",
+                        target.name
+                    ))
+                    .on(target.name));
+                }
+                None => cut_off += 1,
+            },
+        }
+    }
+}
+
+/// What the end of a connection means: none where it is worth connecting again.
+fn after_end(rt: &Runtime, target: Target<'_>) -> Result<Option<Left>> {
+    // A supervisor closes its connections a moment before it is gone.
+    let deadline = Instant::now() + ANSWER_WITHIN;
+    loop {
+        let seen = rt.observe(target.uuid, target.dataset)?;
+        match seen.state {
+            GuestState::Stopped => return Ok(Some(Left::Ended(None))),
+            GuestState::Crashed { reason } => return Ok(Some(Left::Ended(Some(reason)))),
+            GuestState::Orphaned => return Ok(Some(Left::Orphaned)),
+            GuestState::Starting | GuestState::Running => return Ok(None),
+            GuestState::Stopping if Instant::now() >= deadline => return Ok(None),
+            GuestState::Stopping => std::thread::sleep(Duration::from_millis(5)),
+        }
+    }
+}
+
+fn connect(rt: &Runtime, target: Target<'_>, options: Options) -> Result<UnixStream> {
+    let state = rt.observe(target.uuid, target.dataset)?.state;
+    let not_now = |why: &str, hint: String| {
+        Err(Problem::not_now(format!("`{}` {why}", target.name))
+            .on(target.name)
+            .hint(hint))
+    };
+    match state {
+        GuestState::Stopped | GuestState::Crashed { .. } => {
+            return not_now(
+                "does not run",
+                format!("type `chyves start {}` first", target.name),
+            );
+        }
+        GuestState::Orphaned => {
+            return not_now(
+                "runs without its supervisor, which keeps its console",
+                format!("type `chyves reclaim {}` to give it a new one", target.name),
+            );
+        }
+        GuestState::Starting | GuestState::Running | GuestState::Stopping => {}
+    }
+    let Some(mut call) = Call::make(
+        rt,
+        target.uuid,
+        &Request::Console {
+            read_only: options.read_only,
+        },
+    )?
+    else {
+        return not_now(
+            "is just coming or going",
+            "try again in a moment".to_owned(),
+        );
+    };
+    match call.answer(ANSWER_WITHIN)? {
+        Some(Reply::Attached) => {
+            let early = call.stream.buffer().to_vec();
+            let stream = call.stream.into_inner();
+            stream
+                .set_read_timeout(None)
+                .map_err(|e| Problem::failed("can't read from the console").because(e))?;
+            drop(show(&early));
+            Ok(stream)
+        }
+        Some(Reply::Failed(problem)) => Err(problem),
+        Some(_) => Err(
+            Problem::failed("the guest's supervisor gave an answer that does not fit")
+                .hint("is it of another version?"),
+        ),
+        None => not_now("is just going", "try again in a moment".to_owned()),
+    }
+}
+
+fn show(bytes: &[u8]) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(bytes)?;
+    out.flush()
+}
+
+/// One connection.
+struct Sitting {
+    stream: UnixStream,
+    interactive: bool,
+    options: Options,
+    /// There may be more input.
+    input: bool,
+    /// Since when the guest has said nothing and was told nothing.
+    quiet: Instant,
+}
+
+impl Sitting {
+    /// None when the supervisor hung up.
+    fn sit(&mut self, signals: &mut Signals) -> Option<Left> {
+        let stdin = std::io::stdin();
+        let mut buffer = [0; 4096];
+        loop {
+            let left = (!self.input && !self.options.read_only)
+                .then(|| QUIET.saturating_sub(self.quiet.elapsed()));
+            if left.is_some_and(|left| left.is_zero()) {
+                return Some(Left::InputOver);
+            }
+            let mut fds = vec![
+                PollFd::from_borrowed_fd(signals.fd(), PollFlags::IN),
+                PollFd::new(&self.stream, PollFlags::IN),
+            ];
+            if self.input {
+                fds.push(PollFd::new(&stdin, PollFlags::IN));
+            }
+            let timeout = left.and_then(|d| Timespec::try_from(d).ok());
+            match poll(&mut fds, timeout.as_ref()) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(_) => return Some(Left::Interrupted),
+            }
+            let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
+            if ready[0] && signals.came() {
+                return Some(Left::Interrupted);
+            }
+            if ready[1] {
+                match self.stream.read(&mut buffer) {
+                    Ok(0) => return None,
+                    Ok(n) => {
+                        self.quiet = Instant::now();
+                        if show(&buffer[..n]).is_err() {
+                            return Some(Left::Interrupted);
+                        }
+                    }
+                    Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                    Err(_) => return None,
+                }
+            }
+            if ready.get(2) == Some(&true) {
+                // Not through std's buffer: it could hold bytes back that `poll` does not see.
+                match rustix::io::read(&stdin, &mut buffer) {
+                    Ok(0) => self.input = false,
+                    Ok(n) => match self.pass(&buffer[..n]) {
+                        Ok(None) => {}
+                        Ok(Some(left)) => return Some(left),
+                        Err(_) => return None,
+                    },
+                    Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => {}
+                    Err(_) => self.input = false,
+                }
+                self.quiet = Instant::now();
+            }
+        }
+    }
+
+    /// Hands input on, up to the escape.
+    fn pass(&mut self, bytes: &[u8]) -> std::io::Result<Option<Left>> {
+        let escape = if self.interactive {
+            bytes.iter().position(|&b| b == ESCAPE)
+        } else {
+            None
+        };
+        let typed = &bytes[..escape.unwrap_or(bytes.len())];
+        if !self.options.read_only {
+            self.write(typed)?;
+        }
+        Ok(escape.map(|_| Left::Escape))
+    }
+
+    /// While the guest does not take what is typed, what it says is still shown: else both could wait for each other.
+    fn write(&mut self, mut bytes: &[u8]) -> std::io::Result<()> {
+        self.stream.set_nonblocking(true)?;
+        let mut buffer = [0; 4096];
+        while !bytes.is_empty() {
+            match self.stream.write(bytes) {
+                Ok(n) => bytes = &bytes[n..],
+                Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => {
+                    let _ = poll(
+                        &mut [PollFd::new(&self.stream, PollFlags::IN | PollFlags::OUT)],
+                        None,
+                    );
+                    match self.stream.read(&mut buffer) {
+                        Ok(0) => return Err(std::io::ErrorKind::BrokenPipe.into()),
+                        Ok(n) => show(&buffer[..n])?,
+                        Err(e)
+                            if matches!(
+                                e.kind(),
+                                std::io::ErrorKind::WouldBlock | std::io::ErrorKind::Interrupted
+                            ) => {}
+                        Err(e) => return Err(e),
+                    }
+                }
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        self.stream.set_nonblocking(false)
+    }
+}
+
+/// How the terminal was, where it is raw now. A panic in a release build ends the process without a look back, so the
+/// panic hook must know.
+static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
+
+/// While this lives, the terminal is raw.
+struct Raw;
+
+impl Raw {
+    fn enter(terminal: BorrowedFd<'_>) -> std::io::Result<Self> {
+        static HOOK: std::sync::Once = std::sync::Once::new();
+        HOOK.call_once(|| {
+            let next = std::panic::take_hook();
+            std::panic::set_hook(Box::new(move |info| {
+                restore();
+                next(info);
+            }));
+        });
+        let before = tcgetattr(terminal)?;
+        let mut raw = before.clone();
+        raw.make_raw();
+        *BEFORE
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = Some(before);
+        tcsetattr(terminal, OptionalActions::Flush, &raw)?;
+        Ok(Self)
+    }
+}
+
+impl Drop for Raw {
+    fn drop(&mut self) {
+        restore();
+        eprintln!();
+    }
+}
+
+fn restore() {
+    // A panic while it is being set is no reason to wait for ever.
+    if let Ok(mut before) = BEFORE.try_lock()
+        && let Some(modes) = before.take()
+    {
+        let _ = tcsetattr(std::io::stdin(), OptionalActions::Flush, &modes);
+    }
+}
+
+/// The signals that end a sitting, as something to poll, so that the terminal is restored before we go.
+struct Signals {
+    pipe: UnixStream,
+    ids: Vec<signal_hook::SigId>,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        let (pipe, writer) = UnixStream::pair()?;
+        pipe.set_nonblocking(true)?;
+        let mut signals = Self {
+            pipe,
+            ids: Vec::new(),
+        };
+        for signal in [SIGTERM, SIGHUP, SIGINT, SIGQUIT] {
+            signals.ids.push(signal_hook::low_level::pipe::register(
+                signal,
+                writer.try_clone()?,
+            )?);
+        }
+        Ok(signals)
+    }
+
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.pipe.as_fd()
+    }
+
+    fn came(&mut self) -> bool {
+        matches!(self.pipe.read(&mut [0; 64]), Ok(n) if n > 0)
+    }
+}
+
+impl Drop for Signals {
+    fn drop(&mut self) {
+        for id in self.ids.drain(..) {
+            signal_hook::low_level::unregister(id);
+        }
+    }
+}

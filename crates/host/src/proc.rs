@@ -1,0 +1,247 @@
+//! Processes by proof: a process is its id together with the moment it started, so that an id used again by another
+//! process is never taken for it. The only room that knows how each system tells this, with `runtime` the only one with `cfg`.
+//!
+//! Not here: whether a guest runs (`runtime`, by locks) and starting processes (`supervise`).
+
+use chyves_core::error::{Problem, Result};
+use rustix::process::{Pid, Signal};
+use serde::{Deserialize, Serialize};
+
+/// One process, for certain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proc {
+    /// Its id.
+    pub pid: u32,
+    /// When it started, as its system writes it; compared, never computed with.
+    pub start: String,
+}
+
+impl Proc {
+    /// The process that has this id now, or none if none has.
+    ///
+    /// # Errors
+    /// The system would not tell.
+    pub fn find(pid: u32) -> Result<Option<Self>> {
+        Ok(start_of(pid)?.map(|start| Self { pid, start }))
+    }
+
+    /// This very process.
+    ///
+    /// # Errors
+    /// The system would not tell.
+    pub fn current() -> Result<Self> {
+        let pid = std::process::id();
+        Self::find(pid)?.ok_or_else(|| {
+            Problem::host_cant(format!("can't see process {pid}, which is this one"))
+                .hint(PROC_HINT)
+        })
+    }
+
+    /// Whether it still exists (a zombie does not).
+    ///
+    /// # Errors
+    /// The system would not tell.
+    pub fn is_alive(&self) -> Result<bool> {
+        Ok(start_of(self.pid)?.as_deref() == Some(self.start.as_str()))
+    }
+
+    /// Sends a signal to exactly this process; nothing happens if it is gone. Answers whether it was there.
+    ///
+    /// # Errors
+    /// The system refused.
+    pub fn signal(&self, signal: Signal) -> Result<bool> {
+        let refused = |e| {
+            Problem::failed(format!(
+                "can't send signal {} to process {}",
+                signal.as_raw(),
+                self.pid
+            ))
+            .because(e)
+        };
+        match i32::try_from(self.pid).ok().and_then(Pid::from_raw) {
+            Some(pid) => send(self, pid, signal).map_err(refused),
+            None => Ok(false),
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+const PROC_HINT: &str = "mount /proc";
+#[cfg(not(target_os = "linux"))]
+const PROC_HINT: &str = "check that ps(1) works";
+
+/// The descriptor pins the process before its start is compared, so that the signal can't reach a successor.
+#[cfg(target_os = "linux")]
+fn send(process: &Proc, pid: Pid, signal: Signal) -> std::io::Result<bool> {
+    use rustix::process::{PidfdFlags, pidfd_open, pidfd_send_signal};
+    let fd = match pidfd_open(pid, PidfdFlags::empty()) {
+        Ok(fd) => fd,
+        Err(rustix::io::Errno::SRCH) => return Ok(false),
+        Err(e) => return Err(e.into()),
+    };
+    if !process.is_alive().map_err(std::io::Error::other)? {
+        return Ok(false);
+    }
+    match pidfd_send_signal(fd, signal) {
+        Ok(()) => Ok(true),
+        Err(rustix::io::Errno::SRCH) => Ok(false),
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// Without process descriptors for strangers there is an instant between the proof and the signal; ids are not used
+/// again that fast.
+#[cfg(not(target_os = "linux"))]
+fn send(process: &Proc, pid: Pid, signal: Signal) -> std::io::Result<bool> {
+    if !process.is_alive().map_err(std::io::Error::other)? {
+        return Ok(false);
+    }
+    match rustix::process::kill_process(pid, signal) {
+        Ok(()) => Ok(true),
+        Err(rustix::io::Errno::SRCH) => Ok(false),
+        Err(e) => Err(e.into()),
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn start_of(pid: u32) -> Result<Option<String>> {
+    let path = format!("/proc/{pid}/stat");
+    let text = match std::fs::read(&path) {
+        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        Err(e)
+            if matches!(e.kind(), std::io::ErrorKind::NotFound) || e.raw_os_error() == Some(3) =>
+        {
+            return Ok(None);
+        }
+        Err(e) => {
+            return Err(Problem::host_cant(format!("can't read `{path}`"))
+                .on(path)
+                .because(e));
+        }
+    };
+    parse_stat(&text).ok_or_else(|| {
+        Problem::host_cant(format!("`{path}` has a form that is not known")).on(&path)
+    })
+}
+
+/// The start (field 22) of a line of `/proc/PID/stat`; none inside for a dead one that nobody has waited for yet.
+/// The name of the program may hold blanks and brackets, so fields are counted behind its last bracket.
+#[cfg(target_os = "linux")]
+#[allow(clippy::option_option)] // "unreadable" and "dead" are two things
+fn parse_stat(text: &str) -> Option<Option<String>> {
+    let (_, behind) = text.rsplit_once(')')?;
+    let mut fields = behind.split_ascii_whitespace();
+    let state = fields.next()?;
+    let start = fields
+        .nth(18)
+        .filter(|s| s.bytes().all(|b| b.is_ascii_digit()))?;
+    Some((!matches!(state, "Z" | "X")).then(|| start.to_owned()))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn start_of(pid: u32) -> Result<Option<String>> {
+    let output = std::process::Command::new("ps")
+        .args(["-o", "state=", "-o", "lstart=", "-p", &pid.to_string()])
+        .env("LC_ALL", "C")
+        .env("TZ", "UTC")
+        .stdin(std::process::Stdio::null())
+        .output()
+        .map_err(|e| Problem::host_cant("can't run `ps`").because(e))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    Ok(match text.trim().split_once(char::is_whitespace) {
+        None => None,
+        Some((state, _)) if state.starts_with('Z') => None,
+        Some((_, start)) => Some(start.trim().to_owned()),
+    })
+}
+
+/// An identity of the present boot of this host. What was recorded under another one is void.
+///
+/// # Errors
+/// The system would not tell.
+pub fn boot_id() -> Result<String> {
+    boot_text()
+        .map_err(|e| Problem::host_cant("can't tell this boot of the host from others").because(e))
+}
+
+#[cfg(target_os = "linux")]
+fn boot_text() -> std::io::Result<String> {
+    Ok(std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?
+        .trim()
+        .to_owned())
+}
+
+/// Newer kernels have an id of the boot; older ones tell its time, as `{ sec = 1700000000, usec = 5 } …`.
+#[cfg(not(target_os = "linux"))]
+fn boot_text() -> std::io::Result<String> {
+    for name in ["kern.boot_id", "kern.boottime"] {
+        let output = std::process::Command::new("sysctl")
+            .args(["-n", name])
+            .stdin(std::process::Stdio::null())
+            .output()?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let text = text.split(',').next().unwrap_or_default().trim().to_owned();
+        if output.status.success() && !text.is_empty() {
+            return Ok(text);
+        }
+    }
+    Err(std::io::Error::other(
+        "neither kern.boot_id nor kern.boottime is known to sysctl",
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_is_alive_and_an_impostor_is_not() {
+        let me = Proc::current().unwrap();
+        assert!(me.is_alive().unwrap());
+        let impostor = Proc {
+            start: "1".into(),
+            ..me
+        };
+        assert!(!impostor.is_alive().unwrap());
+        assert!(
+            !impostor.signal(Signal::KILL).unwrap(),
+            "a process with another start must not be touched"
+        );
+    }
+
+    #[test]
+    fn a_dead_child_is_dead_before_and_after_it_is_waited_for() {
+        let mut child = std::process::Command::new("sleep")
+            .arg("1000")
+            .spawn()
+            .unwrap();
+        let process = Proc::find(child.id()).unwrap().unwrap();
+        assert!(process.signal(Signal::KILL).unwrap());
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        while process.is_alive().unwrap() {
+            assert!(std::time::Instant::now() < deadline, "not dead");
+            std::thread::yield_now();
+        }
+        child.wait().unwrap();
+        assert!(!process.is_alive().unwrap());
+        assert!(!process.signal(Signal::TERM).unwrap());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_program_may_be_called_anything() {
+        let line = |name: &str, state: &str| {
+            format!("12 ({name}) {state} 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4711 20 21")
+        };
+        assert_eq!(parse_stat(&line("a) Z (b", "S")), Some(Some("4711".into())));
+        assert_eq!(parse_stat(&line("x", "Z")), Some(None));
+        assert_eq!(parse_stat("nonsense"), None);
+        assert_eq!(parse_stat("1 (x) S 1"), None);
+    }
+
+    #[test]
+    fn one_boot_has_one_id() {
+        assert_eq!(boot_id().unwrap(), boot_id().unwrap());
+        assert!(!boot_id().unwrap().is_empty());
+    }
+}

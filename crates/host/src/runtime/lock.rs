@@ -1,0 +1,269 @@
+//! Locks of the kernel (flock) on files: they vanish with their holder, however it dies, and the file says who it is.
+//!
+//! Not here: what is locked when; commands take [`Runtime::lock_guest`], supervisors their own.
+
+use super::Runtime;
+use chyves_core::error::{Problem, Result};
+use chyves_core::value::{GuestName, printable};
+use serde::{Deserialize, Serialize};
+use std::fs::{File, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use uuid::Uuid;
+
+/// How often a lock is tried while waiting for it.
+const RETRY: Duration = Duration::from_millis(20);
+/// Somebody who only looks holds a lock for an instant; it is not worth an error.
+pub(crate) const GLANCE: Duration = Duration::from_secs(2);
+/// A holder's note is short.
+const NOTE_LIMIT: u64 = 4096;
+
+/// A held lock; dropping it lets go.
+#[derive(Debug)]
+pub struct Lock {
+    file: File,
+    path: PathBuf,
+}
+
+/// What a holder writes into its lock's file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// Its process.
+    pub pid: u32,
+    /// The command as it was typed.
+    pub command: String,
+}
+
+impl std::fmt::Display for Holder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "`{}` (process {})",
+            printable(&self.command, 120),
+            self.pid
+        )
+    }
+}
+
+impl Lock {
+    /// Takes the lock at `path`, waiting at most so long. None if somebody holds it still.
+    pub(crate) fn take(path: &Path, wait: Duration) -> Result<Option<Self>> {
+        let deadline = Instant::now() + wait;
+        loop {
+            let file = open(path).map_err(|e| cant(path, &e))?;
+            match file.try_lock() {
+                // The file may have been removed, and made anew by somebody else, between opening and locking.
+                Ok(()) if is_at(&file, path) => {
+                    return Ok(Some(Self {
+                        file,
+                        path: path.to_owned(),
+                    }));
+                }
+                Ok(()) => continue,
+                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(e)) => return Err(cant(path, &e)),
+            }
+            if Instant::now() >= deadline {
+                return Ok(None);
+            }
+            std::thread::sleep(RETRY.min(wait));
+        }
+    }
+
+    /// Says who holds it.
+    pub(crate) fn note(&mut self, command: &str) -> Result<()> {
+        let holder = Holder {
+            pid: std::process::id(),
+            command: command.to_owned(),
+        };
+        let text = serde_json::to_string(&holder)
+            .map_err(|e| Problem::bug("a lock's note can't be written as JSON").because(e))?;
+        let mut write = || {
+            self.file.set_len(0)?;
+            self.file.rewind()?;
+            self.file.write_all(text.as_bytes())
+        };
+        write().map_err(|e| cant(&self.path, &e))
+    }
+
+    /// The open file, for a child that shall hold the lock too.
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+}
+
+fn cant(path: &Path, e: &std::io::Error) -> Problem {
+    let class = if e.kind() == std::io::ErrorKind::PermissionDenied {
+        Problem::host_cant
+    } else {
+        Problem::failed
+    };
+    let problem = class(format!("can't lock `{}`", path.display()))
+        .on(path.display())
+        .because(e);
+    if e.kind() == std::io::ErrorKind::PermissionDenied {
+        problem.hint("run it as root")
+    } else {
+        problem
+    }
+}
+
+fn open(path: &Path) -> std::io::Result<File> {
+    File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
+        .open(path)
+}
+
+fn is_at(file: &File, path: &Path) -> bool {
+    match (file.metadata(), std::fs::symlink_metadata(path)) {
+        (Ok(a), Ok(b)) => a.dev() == b.dev() && a.ino() == b.ino(),
+        _ => false,
+    }
+}
+
+/// Whether somebody holds the lock at `path` now. Looks without getting in anybody's way for longer than an instant.
+pub(crate) fn is_held(path: &Path) -> Result<bool> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        Err(e) => return Err(cant(path, &e)),
+    };
+    match file.try_lock_shared() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(e)) => Err(cant(path, &e)),
+    }
+}
+
+/// Who holds the lock at `path`, as far as its file says.
+pub(crate) fn holder(path: &Path) -> Option<Holder> {
+    let mut text = String::new();
+    File::open(path)
+        .ok()?
+        .take(NOTE_LIMIT)
+        .read_to_string(&mut text)
+        .ok()?;
+    serde_json::from_str(&text).ok()
+}
+
+impl Runtime {
+    /// Takes the lock of a guest for a command that changes it, waiting at most so long. `command` is shown to those who wait.
+    ///
+    /// # Errors
+    /// Somebody else holds it: not now, and who.
+    pub fn lock_guest(
+        &self,
+        uuid: Uuid,
+        name: &GuestName,
+        wait: Duration,
+        command: &str,
+    ) -> Result<Lock> {
+        self.lock(
+            &uuid.hyphenated().to_string(),
+            &format!("the guest `{name}`"),
+            wait,
+            command,
+        )
+    }
+
+    /// Takes the lock of something of the whole host, such as `networks`, waiting at most so long.
+    ///
+    /// # Errors
+    /// Somebody else holds it: not now, and who.
+    pub fn lock_named(&self, what: &str, wait: Duration, command: &str) -> Result<Lock> {
+        self.lock(what, &format!("`{what}`"), wait, command)
+    }
+
+    fn lock(&self, file: &str, object: &str, wait: Duration, command: &str) -> Result<Lock> {
+        self.create()?;
+        let folder = self.root.join("locks");
+        super::make_private(&folder)?;
+        let path = folder.join(file);
+        let Some(mut lock) = Lock::take(&path, wait)? else {
+            let problem = Problem::not_now(format!("{object} is being changed by another command"))
+                .on(object.replace('`', ""));
+            return Err(match holder(&path) {
+                Some(holder) => problem.because(format!("{holder} holds its lock")),
+                None => problem,
+            }
+            .hint("try again when it is done"));
+        };
+        lock.note(command)?;
+        Ok(lock)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chyves_core::error::Kind;
+
+    #[test]
+    fn the_second_is_told_who_was_first() {
+        let temp = tempfile::tempdir().unwrap();
+        let rt = Runtime::at(temp.path().join("run"));
+        let name: GuestName = "web01".parse().unwrap();
+        let first = rt
+            .lock_guest(Uuid::nil(), &name, Duration::ZERO, "chyves set web01 cpu=2")
+            .unwrap();
+        let refusal = rt
+            .lock_guest(Uuid::nil(), &name, Duration::ZERO, "chyves start web01")
+            .unwrap_err();
+        assert_eq!(refusal.code, Kind::NotNow);
+        assert_eq!(
+            refusal.causes,
+            [format!(
+                "`chyves set web01 cpu=2` (process {}) holds its lock",
+                std::process::id()
+            )]
+        );
+        let other = rt
+            .lock_guest(
+                Uuid::from_u128(1),
+                &name,
+                Duration::ZERO,
+                "chyves start web",
+            )
+            .unwrap();
+        drop((first, other));
+        rt.lock_guest(Uuid::nil(), &name, Duration::ZERO, "chyves start web01")
+            .unwrap();
+    }
+
+    #[test]
+    fn one_who_waits_gets_it() {
+        let temp = tempfile::tempdir().unwrap();
+        let rt = Runtime::at(temp.path());
+        let first = rt.lock_named("networks", Duration::ZERO, "a").unwrap();
+        std::thread::scope(|scope| {
+            let second = scope.spawn(|| {
+                rt.lock_named("networks", Duration::from_secs(60), "b")
+                    .map(|_| ())
+            });
+            drop(first);
+            second.join().unwrap().unwrap();
+        });
+    }
+
+    #[test]
+    fn a_lock_on_a_removed_file_is_no_lock() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("x.lock");
+        let old = Lock::take(&path, Duration::ZERO).unwrap().unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let new = Lock::take(&path, Duration::ZERO).unwrap().unwrap();
+        assert!(is_held(&path).unwrap());
+        drop(old);
+        assert!(is_held(&path).unwrap());
+        drop(new);
+        assert!(!is_held(&path).unwrap());
+        assert!(!is_held(&temp.path().join("never")).unwrap());
+    }
+}

@@ -1,0 +1,254 @@
+//! The runtime folder: what is true only while this host is up. Locks, sockets and records of running machines.
+//!
+//! Whether something lives is proved by locks, never by a remembered process id: a supervisor holds `supervisor.lock`,
+//! and every process of a machine holds `machine.lock` by inheriting it, so the kernel lets go of it exactly when the last
+//! one is gone. The record beside them only says what the locks can't.
+//!
+//! * [`lock`]: locks that say who holds them
+//! * [`record`]: what a supervisor writes down about its machine
+//! * [`observe`]: what is true now
+//!
+//! Not here: running a machine (`supervise`) and talking to its supervisor (`control`).
+
+pub mod lock;
+pub mod observe;
+pub mod record;
+
+pub use lock::Lock;
+pub use observe::{GuestState, Observed};
+pub use record::{Phase, Record};
+
+use chyves_core::error::{Problem, Result};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use uuid::Uuid;
+
+/// A UNIX socket's path has at most this many bytes: the least that a supported system allows, without its NUL.
+pub const SOCKET_PATH_LIMIT: usize = 103;
+
+#[cfg(target_os = "linux")]
+const ROOT: &str = "/run/chyves";
+#[cfg(not(target_os = "linux"))]
+const ROOT: &str = "/var/run/chyves";
+
+/// The variable that puts the runtime folder elsewhere.
+pub const ROOT_VARIABLE: &str = "CHYVES_RUNDIR";
+
+/// The runtime folder.
+#[derive(Debug, Clone)]
+pub struct Runtime {
+    root: PathBuf,
+}
+
+/// The files of one guest.
+#[derive(Debug, Clone)]
+pub(crate) struct GuestDir {
+    path: PathBuf,
+}
+
+impl Runtime {
+    /// This host's runtime folder, or the one that `CHYVES_RUNDIR` names. Creates nothing.
+    pub fn from_env() -> Self {
+        let chosen = std::env::var_os(ROOT_VARIABLE).filter(|v| !v.is_empty());
+        Self::at(chosen.map_or_else(|| PathBuf::from(ROOT), PathBuf::from))
+    }
+
+    /// The runtime folder at a path. Creates nothing.
+    pub fn at(root: impl Into<PathBuf>) -> Self {
+        let root = root.into();
+        // Supervisors live in `/`.
+        Self {
+            root: std::path::absolute(&root).unwrap_or(root),
+        }
+    }
+
+    /// Where it is.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The folder of one guest, whether or not it exists.
+    pub fn guest_dir(&self, uuid: Uuid) -> PathBuf {
+        self.guest(uuid).path
+    }
+
+    /// The path of a socket in a guest's folder, such as `qmp` or `serial`.
+    ///
+    /// # Errors
+    /// It would be too long for a socket.
+    pub fn socket(&self, uuid: Uuid, name: &str) -> Result<String> {
+        let path = self.guest_dir(uuid).join(name);
+        check_socket(&path)?;
+        path.to_str().map(str::to_owned).ok_or_else(|| {
+            Problem::usage(format!(
+                "the runtime folder `{}` is no UTF-8 text",
+                self.root.display()
+            ))
+            .hint(root_hint())
+        })
+    }
+
+    pub(crate) fn guest(&self, uuid: Uuid) -> GuestDir {
+        GuestDir {
+            path: self.root.join(uuid.hyphenated().to_string()),
+        }
+    }
+
+    /// Makes the runtime folder, or checks that the one that is there is nobody else's.
+    pub(crate) fn create(&self) -> Result<()> {
+        make_private(&self.root)
+    }
+}
+
+fn root_hint() -> String {
+    format!("name a shorter absolute path in {ROOT_VARIABLE}")
+}
+
+/// Refuses a path that some supported system could not bind a socket to.
+pub(crate) fn check_socket(path: &Path) -> Result<()> {
+    let length = path.as_os_str().len();
+    if length <= SOCKET_PATH_LIMIT {
+        return Ok(());
+    }
+    Err(Problem::host_cant(format!(
+        "the path of the socket `{}` is too long",
+        path.display()
+    ))
+    .on(path.display())
+    .because(format!(
+        "it has {length} bytes, and a socket's path may have {SOCKET_PATH_LIMIT}"
+    ))
+    .hint(root_hint()))
+}
+
+/// A folder of mode 0700 that is ours. One that somebody else made is refused: whoever owns it could put sockets there.
+fn make_private(path: &Path) -> Result<()> {
+    let failed = |e: std::io::Error| {
+        let problem = if e.kind() == std::io::ErrorKind::PermissionDenied {
+            Problem::host_cant
+        } else {
+            Problem::failed
+        };
+        problem(format!("can't make the folder `{}`", path.display()))
+            .on(path.display())
+            .because(e)
+    };
+    match std::fs::DirBuilder::new()
+        .mode(0o700)
+        .recursive(true)
+        .create(path)
+    {
+        Ok(()) => {}
+        Err(e) => return Err(failed(e)),
+    }
+    let meta = std::fs::symlink_metadata(path).map_err(failed)?;
+    let me = rustix::process::geteuid().as_raw();
+    if !meta.is_dir() || meta.uid() != me || meta.mode() & 0o022 != 0 {
+        return Err(Problem::host_cant(format!(
+            "the folder `{}` is not safe to use",
+            path.display()
+        ))
+        .on(path.display())
+        .because("it is no folder, belongs to another user, or others may write to it")
+        .hint(format!("remove it, or name another in {ROOT_VARIABLE}")));
+    }
+    Ok(())
+}
+
+impl GuestDir {
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn create(&self) -> Result<()> {
+        make_private(&self.path)
+    }
+
+    pub(crate) fn supervisor_lock(&self) -> PathBuf {
+        self.path.join("supervisor.lock")
+    }
+
+    pub(crate) fn machine_lock(&self) -> PathBuf {
+        self.path.join("machine.lock")
+    }
+
+    pub(crate) fn record(&self) -> PathBuf {
+        self.path.join("record.json")
+    }
+
+    pub(crate) fn control(&self) -> PathBuf {
+        self.path.join("control")
+    }
+
+    /// Where the hypervisor's messages go when its log folder can't take them.
+    pub(crate) fn spare_log(&self) -> PathBuf {
+        self.path.join("hypervisor.log")
+    }
+
+    /// Removes what a dead machine left, all but the supervisor's lock. Only for the holder of that lock.
+    pub(crate) fn clean(&self) -> std::io::Result<()> {
+        let lock = self.supervisor_lock();
+        for entry in std::fs::read_dir(&self.path)? {
+            let path = entry?.path();
+            if path != lock {
+                match std::fs::remove_file(&path) {
+                    Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e),
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the folder with all that is in it. Only for the holder of the supervisor's lock, when no machine lives.
+    /// The lock's file goes last: from then on the folder may be another's, who takes a new one.
+    pub(crate) fn remove(&self) -> std::io::Result<()> {
+        self.clean()?;
+        std::fs::remove_file(self.supervisor_lock())?;
+        match std::fs::remove_dir(&self.path) {
+            Err(e) if e.kind() != std::io::ErrorKind::DirectoryNotEmpty => Err(e),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_root_is_refused_with_the_way_out() {
+        let uuid = Uuid::nil();
+        assert_eq!(
+            Runtime::at("/run/chyves").socket(uuid, "qmp").unwrap(),
+            "/run/chyves/00000000-0000-0000-0000-000000000000/qmp"
+        );
+        let refusal = Runtime::at(format!("/{}", "x".repeat(62)))
+            .socket(uuid, "qmp")
+            .unwrap_err();
+        assert!(
+            refusal.causes[0].starts_with("it has 104 bytes"),
+            "{refusal:?}"
+        );
+        assert!(refusal.hints[0].contains("CHYVES_RUNDIR"));
+        assert!(
+            Runtime::at(format!("/{}", "x".repeat(61)))
+                .socket(uuid, "qmp")
+                .is_ok()
+        );
+    }
+
+    #[test]
+    fn the_folder_is_private_and_a_strangers_is_refused() {
+        use std::os::unix::fs::PermissionsExt;
+        let temp = tempfile::tempdir().unwrap();
+        let rt = Runtime::at(temp.path().join("deep/run"));
+        rt.create().unwrap();
+        assert_eq!(std::fs::metadata(rt.root()).unwrap().mode() & 0o777, 0o700);
+        std::fs::set_permissions(rt.root(), std::fs::Permissions::from_mode(0o777)).unwrap();
+        assert!(rt.create().unwrap_err().message.contains("not safe"));
+        let link = temp.path().join("link");
+        std::os::unix::fs::symlink(temp.path().join("deep"), &link).unwrap();
+        assert!(Runtime::at(link).create().is_err());
+    }
+}

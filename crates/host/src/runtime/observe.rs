@@ -1,0 +1,368 @@
+//! What is true of a guest now: looked at afresh each time, proved by locks.
+
+use super::{GuestDir, Phase, Record, Runtime, lock};
+use crate::proc;
+use chyves_core::error::{Problem, Result};
+use chyves_core::value::Dataset;
+use serde::Serialize;
+use uuid::Uuid;
+
+/// A guest's state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GuestState {
+    /// Nothing of it runs.
+    Stopped,
+    /// A supervisor is bringing it up, for the first time or again.
+    Starting,
+    /// Its guest executes.
+    Running,
+    /// It runs and somebody wants it off.
+    Stopping,
+    /// Its machine lives and its supervisor is gone.
+    Orphaned,
+    /// Nothing of it runs, and it did not end as anybody wished.
+    Crashed {
+        /// What happened.
+        reason: String,
+    },
+}
+
+impl GuestState {
+    /// Whether some process of it lives.
+    pub const fn is_alive(&self) -> bool {
+        match self {
+            Self::Starting | Self::Running | Self::Stopping | Self::Orphaned => true,
+            Self::Stopped | Self::Crashed { .. } => false,
+        }
+    }
+
+    /// The word that is shown.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Stopped => "stopped",
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Stopping => "stopping",
+            Self::Orphaned => "orphaned",
+            Self::Crashed { .. } => "crashed",
+        }
+    }
+}
+
+impl std::fmt::Display for GuestState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.word())
+    }
+}
+
+/// What was seen of a guest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observed {
+    /// Its identity.
+    pub uuid: Uuid,
+    /// Its state.
+    pub state: GuestState,
+    /// What its supervisor wrote down; none for a stopped one.
+    pub record: Option<Record>,
+    /// Another dataset, from which a machine of the same identity runs: a copy of this guest, not this guest.
+    pub elsewhere: Option<Dataset>,
+}
+
+impl Observed {
+    const fn stopped(uuid: Uuid) -> Self {
+        Self {
+            uuid,
+            state: GuestState::Stopped,
+            record: None,
+            elsewhere: None,
+        }
+    }
+}
+
+impl Runtime {
+    /// What is true now of the guest with this identity in this dataset.
+    ///
+    /// # Errors
+    /// The runtime folder can't be read.
+    pub fn observe(&self, uuid: Uuid, dataset: &Dataset) -> Result<Observed> {
+        let seen = look(&self.guest(uuid), uuid, &proc::boot_id()?)?;
+        match &seen.record {
+            Some(record) if record.dataset != *dataset => {
+                let elsewhere = seen.state.is_alive().then(|| record.dataset.clone());
+                Ok(Observed {
+                    elsewhere,
+                    ..Observed::stopped(uuid)
+                })
+            }
+            _ => Ok(seen),
+        }
+    }
+
+    /// Forgets a guest of which nothing lives: removes what its last machine left. The next start does the same.
+    ///
+    /// # Errors
+    /// Something of it lives, or a file can't be removed.
+    pub fn forget(&self, uuid: Uuid) -> Result<()> {
+        let dir = self.guest(uuid);
+        if !dir.path().exists() {
+            return Ok(());
+        }
+        let busy = || Problem::not_now("the guest runs").on(uuid);
+        let Some(_supervisor) = lock::Lock::take(&dir.supervisor_lock(), lock::GLANCE)? else {
+            return Err(busy());
+        };
+        if lock::is_held(&dir.machine_lock())? {
+            return Err(busy());
+        }
+        dir.remove().map_err(|e| {
+            Problem::failed(format!("can't remove `{}`", dir.path().display()))
+                .on(uuid)
+                .because(e)
+        })
+    }
+
+    /// Every guest of which there is something to say: all that live and all that crashed since the host is up.
+    ///
+    /// # Errors
+    /// The runtime folder can't be read.
+    pub fn observe_all(&self) -> Result<Vec<Observed>> {
+        let cant = |e| {
+            Problem::failed(format!("can't read the folder `{}`", self.root.display()))
+                .on(self.root.display())
+                .because(e)
+        };
+        let entries = match std::fs::read_dir(&self.root) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) => return Err(cant(e)),
+        };
+        let boot = proc::boot_id()?;
+        let mut all = Vec::new();
+        for entry in entries {
+            let name = entry.map_err(cant)?.file_name();
+            if let Some(uuid) = name.to_str().and_then(|n| Uuid::try_parse(n).ok()) {
+                let seen = look(&self.guest(uuid), uuid, &boot)?;
+                if seen.state != GuestState::Stopped {
+                    all.push(seen);
+                }
+            }
+        }
+        all.sort_by_key(|seen| seen.uuid);
+        Ok(all)
+    }
+}
+
+fn look(dir: &GuestDir, uuid: Uuid, boot: &str) -> Result<Observed> {
+    let mut tries = 0;
+    loop {
+        let supervisor = lock::is_held(&dir.supervisor_lock())?;
+        let machine = lock::is_held(&dir.machine_lock())?;
+        let record = Record::read(&dir.record())?.filter(|r| r.boot == boot && r.uuid == uuid);
+        let state = judge(supervisor, machine, record.as_ref());
+        // What seems to be without a supervisor may have got one between the first look and the last.
+        tries += 1;
+        if tries < 5
+            && !supervisor
+            && state != GuestState::Stopped
+            && lock::is_held(&dir.supervisor_lock())?
+        {
+            continue;
+        }
+        return Ok(Observed {
+            uuid,
+            record: record.filter(|_| state != GuestState::Stopped),
+            state,
+            elsewhere: None,
+        });
+    }
+}
+
+/// The locks are the truth; the record only says which of the living states it is, or how it died.
+fn judge(supervisor: bool, machine: bool, record: Option<&Record>) -> GuestState {
+    match (supervisor, machine, record.map(|r| r.phase)) {
+        (true, _, None | Some(Phase::Starting)) => GuestState::Starting,
+        (true, _, Some(Phase::Running)) => GuestState::Running,
+        (true, _, Some(Phase::Stopping | Phase::Crashed)) => GuestState::Stopping,
+        (false, true, _) => GuestState::Orphaned,
+        (false, false, None) => GuestState::Stopped,
+        (false, false, Some(Phase::Crashed)) => GuestState::Crashed {
+            reason: record
+                .and_then(|r| r.end.clone())
+                .unwrap_or_else(|| "nobody wrote down why".to_owned()),
+        },
+        (false, false, Some(Phase::Starting | Phase::Running | Phase::Stopping)) => {
+            GuestState::Crashed {
+                reason: "its supervisor and its machine are both gone, and nobody saw why"
+                    .to_owned(),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proc::Proc;
+    use crate::runtime::Lock;
+    use chyves_core::cmd::Cmd;
+    use chyves_core::launch::{ConsoleEnd, Control, Launch, OnEnd, Policy};
+    use chyves_core::value::Size;
+    use chyves_core::vmm::Vmm;
+    use std::time::Duration;
+
+    fn record(phase: Phase) -> Record {
+        let uuid = Uuid::from_u128(7);
+        let dataset: Dataset = "tank/chyves/guests/web01".parse().unwrap();
+        let launch = Launch {
+            guest: "web01".parse().unwrap(),
+            uuid,
+            dataset: dataset.clone(),
+            vmm: Vmm::Qemu,
+            before: Vec::new(),
+            hypervisor: Cmd::new("true", [""; 0]),
+            after: Vec::new(),
+            control: Control::Qmp {
+                socket: "/x".into(),
+            },
+            console: ConsoleEnd::None,
+            log_dir: "/".into(),
+            log_limit: Size::mib(1),
+            policy: Policy {
+                on_reboot: OnEnd::Restart,
+                on_crash: OnEnd::Stop,
+                stop_timeout: 1,
+            },
+        };
+        Record {
+            guest: launch.guest.clone(),
+            uuid,
+            dataset,
+            vmm: Vmm::Qemu,
+            boot: proc::boot_id().unwrap(),
+            supervisor: Proc {
+                pid: 1,
+                start: "1".into(),
+            },
+            machine: None,
+            started: 1,
+            since: 1,
+            reboots: 0,
+            phase,
+            end: Some("signal 9".into()),
+            launch,
+        }
+    }
+
+    struct House {
+        _temp: tempfile::TempDir,
+        rt: Runtime,
+        dir: GuestDir,
+    }
+
+    fn house(record: &Record) -> House {
+        let temp = tempfile::tempdir().unwrap();
+        let rt = Runtime::at(temp.path().join("run"));
+        let dir = rt.guest(record.uuid);
+        dir.create().unwrap();
+        record.write(&dir.record()).unwrap();
+        House {
+            _temp: temp,
+            rt,
+            dir,
+        }
+    }
+
+    #[test]
+    fn locks_are_the_truth_and_the_record_colours_it() {
+        for (phase, alone, supervised) in [
+            (Phase::Starting, "crashed", "starting"),
+            (Phase::Running, "crashed", "running"),
+            (Phase::Stopping, "crashed", "stopping"),
+            (Phase::Crashed, "crashed", "stopping"),
+        ] {
+            let record = record(phase);
+            let house = house(&record);
+            let state = || {
+                house
+                    .rt
+                    .observe(record.uuid, &record.dataset)
+                    .unwrap()
+                    .state
+                    .word()
+            };
+            assert_eq!(state(), alone);
+            let supervisor = Lock::take(&house.dir.supervisor_lock(), Duration::ZERO).unwrap();
+            assert_eq!(state(), supervised);
+            let machine = Lock::take(&house.dir.machine_lock(), Duration::ZERO).unwrap();
+            assert_eq!(state(), supervised);
+            drop(supervisor);
+            assert_eq!(state(), "orphaned");
+            assert_eq!(house.rt.observe_all().unwrap().len(), 1);
+            drop(machine);
+        }
+    }
+
+    #[test]
+    fn a_record_of_another_boot_is_void() {
+        let record = Record {
+            boot: "yesterday".into(),
+            ..record(Phase::Crashed)
+        };
+        let house = house(&record);
+        assert_eq!(
+            house.rt.observe(record.uuid, &record.dataset).unwrap(),
+            Observed::stopped(record.uuid)
+        );
+        assert!(house.rt.observe_all().unwrap().is_empty());
+    }
+
+    #[test]
+    fn only_the_dead_are_forgotten() {
+        let record = record(Phase::Crashed);
+        let house = house(&record);
+        let machine = Lock::take(&house.dir.machine_lock(), Duration::ZERO).unwrap();
+        assert!(house.rt.forget(record.uuid).is_err());
+        drop(machine);
+        house.rt.forget(record.uuid).unwrap();
+        assert!(!house.dir.path().exists());
+        house.rt.forget(record.uuid).unwrap();
+    }
+
+    #[test]
+    fn a_copy_elsewhere_is_not_this_guest() {
+        let record = record(Phase::Running);
+        let house = house(&record);
+        let copy: Dataset = "backup/chyves/guests/web01".parse().unwrap();
+        let _supervisor = Lock::take(&house.dir.supervisor_lock(), Duration::ZERO).unwrap();
+        let seen = house.rt.observe(record.uuid, &copy).unwrap();
+        assert_eq!(
+            (seen.state, seen.record, seen.elsewhere),
+            (GuestState::Stopped, None, Some(record.dataset))
+        );
+    }
+
+    #[test]
+    fn strangers_in_the_folder_are_no_guests_and_an_unreadable_record_is_an_error() {
+        let record = record(Phase::Running);
+        let house = house(&record);
+        std::fs::create_dir(house.rt.root().join("locks")).unwrap();
+        std::fs::write(house.rt.root().join("accel.json"), "x").unwrap();
+        assert_eq!(house.rt.observe_all().unwrap().len(), 1);
+        std::fs::write(house.dir.record(), "half").unwrap();
+        assert!(
+            house
+                .rt
+                .observe_all()
+                .unwrap_err()
+                .message
+                .contains("record.json")
+        );
+        assert!(
+            Runtime::at(house.rt.root().join("nowhere"))
+                .observe_all()
+                .unwrap()
+                .is_empty()
+        );
+    }
+}

@@ -1,0 +1,109 @@
+//! What a supervisor writes down about its machine, so that others can show it and a next supervisor can take it over.
+//!
+//! A record proves nothing: the locks do (`observe`). One of another boot of the host is void.
+
+use crate::proc::Proc;
+use chyves_core::error::{Problem, Result};
+use chyves_core::launch::Launch;
+use chyves_core::value::{Dataset, GuestName};
+use chyves_core::vmm::Vmm;
+use serde::{Deserialize, Serialize};
+use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use uuid::Uuid;
+
+/// More is not ours.
+const LIMIT: u64 = 1 << 20;
+
+/// Where a supervised guest is in its life, in the words that are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// On its way up, also between two lives.
+    Starting,
+    /// Its guest executes.
+    Running,
+    /// Somebody wants it off.
+    Stopping,
+    /// Its last end was a crash that nothing follows.
+    Crashed,
+}
+
+/// The record of one machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// The guest's name when it was started.
+    pub guest: GuestName,
+    /// Its identity.
+    pub uuid: Uuid,
+    /// Where it lived when it was started.
+    pub dataset: Dataset,
+    /// The hypervisor.
+    pub vmm: Vmm,
+    /// The boot of the host under which this was written.
+    pub boot: String,
+    /// Its supervisor.
+    pub supervisor: Proc,
+    /// The hypervisor's process, where there is one.
+    pub machine: Option<Proc>,
+    /// When it was started by somebody, seconds since 1970.
+    pub started: u64,
+    /// When the present hypervisor was started, seconds since 1970; changes with each reboot.
+    pub since: u64,
+    /// How often it was started again since then.
+    pub reboots: u32,
+    /// Where it is in its life.
+    pub phase: Phase,
+    /// How its last machine ended, in words.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub end: Option<String>,
+    /// All that is needed to run it, its command line included.
+    pub launch: Launch,
+}
+
+impl Record {
+    /// Reads a record, or none where there is none.
+    ///
+    /// # Errors
+    /// It can't be read or is none of ours.
+    pub(crate) fn read(path: &Path) -> Result<Option<Self>> {
+        let cant = |e: &dyn std::fmt::Display| {
+            Problem::failed(format!("can't read the record `{}`", path.display()))
+                .on(path.display())
+                .because(e)
+        };
+        let file = match std::fs::File::open(path) {
+            Ok(file) => file,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(cant(&e)),
+        };
+        let mut text = String::new();
+        file.take(LIMIT)
+            .read_to_string(&mut text)
+            .map_err(|e| cant(&e))?;
+        serde_json::from_str(&text).map(Some).map_err(|e| cant(&e))
+    }
+
+    /// Writes it whole or not at all: readers see the old one or the new one.
+    pub(crate) fn write(&self, path: &Path) -> std::io::Result<()> {
+        let text = serde_json::to_vec(self)?;
+        replace(path, &text)
+    }
+}
+
+/// Puts a file of mode 0600 in place by renaming.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let temp = path.with_extension(format!("new-{}", std::process::id()));
+    let put = || {
+        let mut file = std::fs::File::options()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&temp)?;
+        file.write_all(bytes)?;
+        std::fs::rename(&temp, path)
+    };
+    put().inspect_err(|_| drop(std::fs::remove_file(&temp)))
+}

@@ -1,0 +1,406 @@
+//! How each thing that the life wants is done, and how each request is answered.
+
+use super::engine::{Engine, epoch, logs};
+use super::job::{Ended, Job};
+use super::machine::Machine;
+use super::order::{LIMIT, Outcome, Word};
+use super::peers::Said;
+use super::qmp::Qmp;
+use super::serial::Serial;
+use crate::control::{Reply, Request, Status};
+use crate::runtime::{Lock, lock};
+use chyves_core::cmd::Cmd;
+use chyves_core::error::Problem;
+use chyves_core::launch::{Control, Launch};
+use chyves_core::lifecycle::{Do, End, Event, Phase, StopFailure, Wish};
+use rustix::process::Signal;
+
+/// Seconds that planning a reboot may take: it reads the pool.
+const REPLAN_WITHIN: u32 = 60;
+/// Seconds that a command after the end may take.
+pub(super) const AFTER_WITHIN: u32 = 30;
+/// Seconds that a button of bhyve's may take.
+const BUTTON_WITHIN: u32 = 10;
+
+impl Engine<'_> {
+    pub(super) fn perform(&mut self, what: &Do) {
+        match what {
+            Do::Replan => self.replan(),
+            Do::Prepare => {
+                if self.serial.is_device() {
+                    let now = self.now();
+                    self.serial.want(now);
+                    self.serial.open(now);
+                }
+                self.before = self.launch.before.clone().into();
+                self.next_before();
+            }
+            Do::Abort => {
+                if let Some(mut job) = self.job.take() {
+                    job.give_up();
+                }
+                self.before.clear();
+            }
+            Do::Launch => self.start(),
+            Do::Announce => self.announce(),
+            Do::AskPowerOff => {
+                self.ask_power_off();
+                self.peers.tell_waiting(&Reply::Asked, false);
+            }
+            Do::PullReset => self.pull_reset(),
+            Do::PullPlug => {
+                self.pull_plug();
+                self.peers.tell_waiting(&Reply::Forced, false);
+            }
+            Do::Kill => self.kill(),
+            Do::StopFailed(why) => self.stop_failed(*why),
+            Do::CleanUp => {
+                self.after = self.launch.after.clone().into();
+                self.next_after();
+            }
+            Do::Finish => self.finish(),
+        }
+    }
+
+    /// The plan is made by a process of its own: it reads the pool and needs memory that a supervisor is not to keep.
+    fn replan(&mut self) {
+        let cmd = self
+            .spawner
+            .command("_launch-spec")
+            .args(["--dataset", self.launch.dataset.as_str()]);
+        let limit = usize::try_from(LIMIT).unwrap_or(usize::MAX);
+        match Job::start(&cmd, Some(limit), self.now(), REPLAN_WITHIN) {
+            Ok(job) => self.job = Some(job),
+            Err(e) => self.events.push_back(Event::Planned(Err(e.why))),
+        }
+    }
+
+    fn planned(&mut self, ended: Ended) {
+        let result = match ended {
+            Ended::Badly(why) => Err(why),
+            Ended::Well(bytes) => serde_json::from_slice(&bytes)
+                .map_err(|e| format!("the new plan can't be read: {e}")),
+        };
+        let result = result.and_then(|launch: Launch| {
+            if launch.uuid != self.launch.uuid || launch.dataset != self.launch.dataset {
+                return Err(format!("the new plan is one of `{}`", launch.dataset));
+            }
+            self.obey(launch)
+        });
+        let result = result.map_err(|why| format!("it can't be started again: {why}"));
+        if let Err(why) = &result {
+            self.hypervisor_log.note(why);
+        }
+        self.events.push_back(Event::Planned(result));
+    }
+
+    /// From now on this launch is the one.
+    fn obey(&mut self, launch: Launch) -> Result<(), String> {
+        (self.console_log, self.hypervisor_log) =
+            logs(&self.dir, &launch).map_err(|e| e.to_string())?;
+        self.serial = Serial::new(launch.console.clone());
+        self.record.guest.clone_from(&launch.guest);
+        self.record.vmm = launch.vmm;
+        self.record.launch.clone_from(&launch);
+        self.launch = launch;
+        Ok(())
+    }
+
+    /// Starts the next command before the hypervisor, or tells that there is none left.
+    fn next_before(&mut self) {
+        while let Some(next) = self.before.front() {
+            (self.report)(Word::Run(next.cmd.to_string()));
+            match Job::start(&next.cmd, None, self.now(), next.timeout) {
+                Ok(job) => {
+                    self.job = Some(job);
+                    return;
+                }
+                Err(_) if next.may_fail => drop(self.before.pop_front()),
+                Err(e) => {
+                    self.missing = e.missing;
+                    self.before.clear();
+                    self.events.push_back(Event::Prepared(Err(e.why)));
+                    return;
+                }
+            }
+        }
+        self.events.push_back(Event::Prepared(Ok(())));
+    }
+
+    fn before_ended(&mut self, ended: Ended) {
+        let may_fail = self.before.pop_front().is_some_and(|p| p.may_fail);
+        match ended {
+            Ended::Badly(why) if !may_fail => {
+                self.hypervisor_log.note(&why);
+                self.before.clear();
+                self.events.push_back(Event::Prepared(Err(why)));
+            }
+            Ended::Badly(_) | Ended::Well(_) => self.next_before(),
+        }
+    }
+
+    /// Starts the next command after the end, or tells that there is none left. Whatever happens to each, the next runs.
+    fn next_after(&mut self) {
+        while let Some(cmd) = self.after.pop_front() {
+            match Job::start(&cmd, None, self.now(), AFTER_WITHIN) {
+                Ok(job) => {
+                    self.job = Some(job);
+                    return;
+                }
+                Err(e) => self.hypervisor_log.note(&e.why),
+            }
+        }
+        self.events.push_back(Event::Cleaned);
+    }
+
+    pub(super) fn look_at_jobs(&mut self, now: u64) {
+        if let Some(job) = &mut self.side {
+            job.read();
+            if let Some(ended) = job.ended(now) {
+                self.side = None;
+                if let Ended::Badly(why) = ended {
+                    self.hypervisor_log.note(&why);
+                }
+            }
+        }
+        let Some(job) = &mut self.job else { return };
+        job.read();
+        let Some(ended) = job.ended(now) else { return };
+        self.job = None;
+        match &self.life.phase {
+            Phase::Planning => self.planned(ended),
+            Phase::Preparing => self.before_ended(ended),
+            Phase::Cleaning(_) => {
+                if let Ended::Badly(why) = ended {
+                    self.hypervisor_log.note(&why);
+                }
+                self.next_after();
+            }
+            Phase::Launching
+            | Phase::Settling { .. }
+            | Phase::Running
+            | Phase::Killing(_)
+            | Phase::Pausing { .. }
+            | Phase::Over(_) => {}
+        }
+    }
+
+    fn start(&mut self) {
+        self.refused = None;
+        self.last_words = None;
+        self.hypervisor_log.mark();
+        (self.report)(Word::Run(self.launch.hypervisor.to_string()));
+        let launched = match Lock::take(&self.dir.machine_lock(), lock::GLANCE) {
+            Ok(Some(lock)) => {
+                Machine::launch(&self.launch.hypervisor, lock, self.hypervisor_log.file())
+                    .map_err(|e| (e.why, e.missing))
+            }
+            Ok(None) => Err((
+                "a process of its last machine still lives".to_owned(),
+                false,
+            )),
+            Err(e) => Err((e.to_string(), false)),
+        };
+        match launched {
+            Ok(machine) => {
+                self.record.since = epoch();
+                self.record.end = None;
+                self.machine = Some(machine);
+                self.connect();
+                // bhyve says nothing when it is up; that it goes on living is what is seen.
+                if self.qmp.is_none() {
+                    self.events.push_back(Event::Up);
+                }
+            }
+            Err((why, missing)) => {
+                self.missing = missing;
+                self.hypervisor_log.note(&why);
+                self.events.push_back(Event::Ended(End::NotStarted(why)));
+            }
+        }
+    }
+
+    /// Reaches for the machine's monitor and its serial port.
+    pub(super) fn connect(&mut self) {
+        let now = self.now();
+        self.serial.want(now);
+        self.qmp = match &self.launch.control {
+            Control::Qmp { socket } => Some(Qmp::new(socket, now)),
+            Control::Bhyve { .. } => None,
+        };
+    }
+
+    pub(super) fn announce(&mut self) {
+        self.adopting = None;
+        if !std::mem::replace(&mut self.told, true) {
+            let machine = self
+                .machine
+                .as_ref()
+                .and_then(Machine::process)
+                .map_or(0, |p| p.pid);
+            // Written before it is said: who is told looks at once.
+            self.record.phase = crate::runtime::Phase::Running;
+            self.record.machine = self.machine.as_ref().and_then(|m| m.process().cloned());
+            drop(self.record.write(&self.dir.record()));
+            (self.report)(Word::Running {
+                supervisor: std::process::id(),
+                machine,
+            });
+        }
+    }
+
+    fn ask_power_off(&mut self) {
+        match &self.launch.control {
+            Control::Qmp { .. } => {
+                if let Some(qmp) = &mut self.qmp {
+                    // One that can't be sent now is sent at the next request.
+                    qmp.command("system_powerdown");
+                }
+            }
+            Control::Bhyve { .. } => self.send(Signal::TERM),
+        }
+    }
+
+    fn pull_reset(&mut self) {
+        match &self.launch.control {
+            Control::Qmp { .. } => {
+                if let Some(qmp) = &mut self.qmp {
+                    // One that can't be sent now is sent at the next request.
+                    qmp.command("system_reset");
+                }
+            }
+            Control::Bhyve { vm } => self.bhyvectl(&vm.clone(), "--force-reset"),
+        }
+    }
+
+    fn pull_plug(&mut self) {
+        match &self.launch.control {
+            Control::Qmp { .. } => {
+                if !self.qmp.as_mut().is_some_and(|qmp| qmp.command("quit")) {
+                    // A QEMU whose monitor can't be reached takes this as the same wish.
+                    self.send(Signal::TERM);
+                }
+            }
+            Control::Bhyve { vm } => self.bhyvectl(&vm.clone(), "--force-poweroff"),
+        }
+    }
+
+    fn bhyvectl(&mut self, vm: &str, button: &str) {
+        let cmd = Cmd::new("bhyvectl", [format!("--vm={vm}"), button.to_owned()]);
+        match Job::start(&cmd, None, self.now(), BUTTON_WITHIN) {
+            Ok(job) => self.side = Some(job),
+            Err(e) => self.hypervisor_log.note(&e.why),
+        }
+    }
+
+    pub(super) fn kill(&mut self) {
+        self.send(Signal::KILL);
+    }
+
+    fn send(&mut self, signal: Signal) {
+        if let Some(Err(e)) = self.machine.as_ref().map(|machine| machine.signal(signal)) {
+            self.hypervisor_log.note(&e.to_string());
+        }
+    }
+
+    fn stop_failed(&mut self, why: StopFailure) {
+        let name = &self.launch.guest;
+        let problem = match why {
+            StopFailure::NotObeyed { asked } => {
+                Problem::not_now(format!("`{name}` did not power off in the time given"))
+                    .because(match asked {
+                        1 => "its power button was pressed once, and it still runs".to_owned(),
+                        more => {
+                            format!("its power button was pressed {more} times, and it still runs")
+                        }
+                    })
+                    .hint(format!("type `chyves console {name}` to see what it does"))
+                    .hint(format!(
+                        "type `chyves stop {name} --force` to end it as by pulling its plug"
+                    ))
+            }
+            StopFailure::NotKilled => {
+                let pid = self.record.machine.as_ref().map_or(0, |p| p.pid);
+                Problem::failed(format!("the hypervisor of `{name}` does not die"))
+                    .because(format!("process {pid} was killed and is still there; it hangs in the kernel, perhaps on a disk"))
+                    .hint(format!("look at `ps -o pid,state,wchan,command -p {pid}` and at the pool's health"))
+            }
+        };
+        let problem = problem.on(name);
+        self.hypervisor_log.note(&problem.to_string());
+        self.peers.tell_waiting(&Reply::Failed(problem), true);
+    }
+
+    pub(super) fn look_at_peers(&mut self, now: u64) {
+        self.peers.accept(now);
+        for index in 0..self.peers.count() {
+            while let Some(said) = self.peers.hear(index, self.serial.room()) {
+                match said {
+                    Said::Typed(bytes) => self.serial.type_in(&bytes, now),
+                    Said::Request(request) => self.answer(index, &request),
+                }
+            }
+        }
+        self.peers.sweep(now);
+    }
+
+    fn answer(&mut self, index: usize, request: &Request) {
+        match request {
+            Request::Status => {
+                let status = self.status();
+                self.peers.answer(index, &Reply::Status(Box::new(status)));
+            }
+            Request::Stop { timeout, force } => {
+                self.peers.let_wait(index);
+                let seconds = timeout.unwrap_or(self.launch.policy.stop_timeout);
+                self.events.push_back(Event::Stop(Wish {
+                    timeout: u64::from(seconds) * 1000,
+                    force: *force,
+                }));
+            }
+            Request::Console { read_only } => {
+                let before = self.ring.copy();
+                self.peers.let_watch(index, *read_only, &before);
+            }
+            Request::Reset => {
+                self.events.push_back(Event::Reset);
+                self.peers.answer(index, &Reply::Done);
+            }
+            Request::Release => {
+                if self.life.phase == Phase::Running
+                    && self.machine.is_some()
+                    && !self.life.is_stopping()
+                {
+                    self.peers.answer(index, &Reply::Done);
+                    self.outcome = Some(Outcome::Released);
+                } else {
+                    let problem =
+                        Problem::not_now(format!("`{}` is not settled", self.launch.guest))
+                            .hint("try again in a moment");
+                    self.peers.answer(index, &Reply::Failed(problem));
+                }
+            }
+        }
+    }
+
+    fn status(&self) -> Status {
+        Status {
+            guest: self.launch.guest.clone(),
+            uuid: self.launch.uuid,
+            dataset: self.launch.dataset.clone(),
+            phase: self.record.phase,
+            supervisor: self.record.supervisor.pid,
+            machine: self
+                .machine
+                .as_ref()
+                .and_then(Machine::process)
+                .map(|p| p.pid),
+            started: self.record.started,
+            since: self.record.since,
+            reboots: self.life.reboots,
+            crashes: self.life.crashes,
+            watching: self.peers.watching(),
+            command: self.launch.hypervisor.to_string(),
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! What an end meant, what is said about it, and what is left behind.
+
+use super::engine::Engine;
+use super::order::{Outcome, Word};
+use super::ring::last_lines;
+use crate::control::Reply;
+use chyves_core::error::{Kind, Problem, Result};
+use chyves_core::launch::Control;
+use chyves_core::lifecycle::{End, Event, Exit, Final, Phase};
+
+impl Engine<'_> {
+    /// The machine is gone: hears its last words, then tells the life what its end meant.
+    pub(super) fn machine_ended(&mut self, exit: Exit) {
+        let now = self.now();
+        // It spoke before it died, so all of it is there to be read now.
+        self.look_at_qmp(now);
+        self.look_at_serial(now);
+        let words = self.hypervisor_log.last_words();
+        let end = match &self.launch.control {
+            Control::Qmp { .. } => End::of_qemu(self.qmp.as_ref().and_then(|q| q.reason()), exit),
+            Control::Bhyve { .. } => End::of_bhyve(
+                exit,
+                String::from_utf8_lossy(&words)
+                    .to_ascii_lowercase()
+                    .contains("usage:"),
+            ),
+        };
+        let end = match self.refused.take() {
+            Some(why) => End::NotStarted(format!("the hypervisor would not run it: {why}")),
+            None => end,
+        };
+        let lines = last_lines(&words, 5);
+        self.last_words = (!lines.is_empty()).then(|| lines.join("; "));
+        self.machine = None;
+        self.qmp = None;
+        self.serial.close();
+        self.record.end = Some(end.to_string());
+        self.hypervisor_log.note(&end.to_string());
+        self.events.push_back(Event::Ended(end));
+    }
+
+    /// A machine that was to be taken over does not answer: it is left as it was found.
+    pub(super) fn give_back(&mut self) {
+        self.adopting = None;
+        self.told = true;
+        let name = &self.launch.guest;
+        let problem = Problem::not_now(format!(
+            "can't take `{name}` over: its machine does not answer"
+        ))
+        .on(name)
+        .because("its monitor could not be reached within 10 seconds")
+        .hint("see whether somebody else is connected to it, or whether it is frozen");
+        (self.report)(Word::Failed(problem));
+        self.outcome = Some(Outcome::Released);
+    }
+
+    /// It is over: says how.
+    pub(super) fn finish(&mut self) {
+        let Phase::Over(end) = self.life.phase.clone() else {
+            return;
+        };
+        self.outcome = Some(match &end {
+            Final::Off(end) => Outcome::Off(end.to_string()),
+            Final::Crashed(end) => Outcome::Crashed(end.to_string()),
+        });
+        let (Final::Off(how) | Final::Crashed(how)) = &end;
+        self.record.end = Some(match &self.last_words {
+            Some(words) if matches!(end, Final::Crashed(_)) => format!("{how}: {words}"),
+            _ => how.to_string(),
+        });
+    }
+
+    /// Why it did not start, with all that helps.
+    fn failed_start(&self, how: &str) -> Problem {
+        let name = &self.launch.guest;
+        let kind = if self.missing {
+            Kind::HostCant
+        } else {
+            Kind::Failed
+        };
+        let mut problem = Problem::new(kind, format!("`{name}` did not start: {how}")).on(name);
+        if let Some(words) = &self.last_words {
+            problem = problem.because(format!("the hypervisor's last words: {words}"));
+        }
+        let console = self.ring.last_lines(5);
+        if !console.is_empty() {
+            problem = problem.because(format!("the console's last lines: {}", console.join(" | ")));
+        }
+        problem
+            .hint(format!("the command was: {}", self.launch.hypervisor))
+            .hint_if((self.last_words.is_some()).then(|| {
+                format!(
+                    "all of its messages: {}",
+                    self.hypervisor_log.path().display()
+                )
+            }))
+    }
+
+    /// Leaves the place as it should be found.
+    pub(super) fn leave(mut self) -> Result<Outcome> {
+        let outcome = self.outcome.take().unwrap_or(Outcome::Released);
+        let (how, crashed) = match &outcome {
+            Outcome::Off(how) => (how.clone(), false),
+            Outcome::Crashed(how) => (how.clone(), true),
+            Outcome::Released => {
+                self.peers.say_goodbye();
+                return Ok(outcome);
+            }
+        };
+        let failed = (!self.told).then(|| self.failed_start(&how));
+        if crashed && failed.is_none() {
+            // The record stays to tell; everything else goes.
+            let record = self.record.clone();
+            drop(self.dir.clean());
+            drop(record.write(&self.dir.record()));
+        } else {
+            drop(self.dir.remove());
+        }
+        self.peers.tell_waiting(&Reply::Gone(how), true);
+        self.peers.say_goodbye();
+        match failed {
+            Some(problem) => {
+                (self.report)(Word::Failed(problem.clone()));
+                Err(problem)
+            }
+            None => Ok(outcome),
+        }
+    }
+}

@@ -1,0 +1,542 @@
+//! The life of one supervisor: wait for whatever happens, tell the life (`core::lifecycle`), do what it says.
+//!
+//! One thread and one `poll`. Everything that is polled is non-blocking and looked at after each wake-up; there are few of
+//! them and wake-ups are rare, so nothing keeps track of which one it was.
+//!
+//! Not here: how each thing is done (`deeds`), what an end meant and what is said about it (`ends`).
+
+use super::job::Job;
+use super::log::{ConsoleLog, HypervisorLog};
+use super::machine::Machine;
+use super::order::{Order, Outcome, Word};
+use super::peers::Peers;
+use super::qmp::{News, Qmp};
+use super::ring::Ring;
+use super::serial::Serial;
+use super::signals::Signals;
+use super::spawn::Spawner;
+use crate::proc::{self, Proc};
+use crate::runtime::{GuestDir, Lock, Phase as Shown, Record, Runtime, check_socket, lock};
+use chyves_core::cmd::Cmd;
+use chyves_core::error::{Problem, Result};
+use chyves_core::launch::{ConsoleEnd, Control, Launch, Prepare};
+use chyves_core::lifecycle::{Do, Event, Final, Force, Life, Phase, Rules, Wish};
+use chyves_core::value::Dataset;
+use chyves_core::vmm::Vmm;
+use rustix::event::{PollFd, Timespec, poll};
+use std::collections::VecDeque;
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime};
+use uuid::Uuid;
+
+/// How much of the console a newcomer sees.
+const SCROLL_BACK: usize = 16 << 10;
+/// How often the end of a machine that is not our child is looked for, milliseconds.
+const LOOK: u64 = 250;
+/// How often the hypervisor's log is kept short, milliseconds.
+const TRIM: u64 = 10_000;
+/// A machine that is taken over has so many milliseconds to answer.
+const ANSWER_WITHIN: u64 = 10_000;
+
+/// A life with all its belongings.
+pub(super) struct Engine<'a> {
+    pub(super) dir: GuestDir,
+    pub(super) spawner: Spawner,
+    pub(super) report: &'a mut dyn FnMut(Word),
+    pub(super) launch: Launch,
+    pub(super) life: Life,
+    pub(super) record: Record,
+    pub(super) machine: Option<Machine>,
+    pub(super) qmp: Option<Qmp>,
+    pub(super) serial: Serial,
+    pub(super) ring: Ring,
+    pub(super) console_log: ConsoleLog,
+    pub(super) hypervisor_log: HypervisorLog,
+    pub(super) peers: Peers,
+    /// Commands before the hypervisor that are still to run.
+    pub(super) before: VecDeque<Prepare>,
+    /// Commands after the end that are still to run.
+    pub(super) after: VecDeque<Cmd>,
+    /// The command that runs, where one after the other is to be done.
+    pub(super) job: Option<Job>,
+    /// A command that runs beside (a button of bhyve's).
+    pub(super) side: Option<Job>,
+    /// What happened and was not told to the life yet.
+    pub(super) events: VecDeque<Event>,
+    /// Why the hypervisor would not run the guest.
+    pub(super) refused: Option<String>,
+    /// What its last words were.
+    pub(super) last_words: Option<String>,
+    /// A program was missing.
+    pub(super) missing: bool,
+    /// Whoever started this has its answer.
+    pub(super) told: bool,
+    /// It was not started by us: then it must answer by that moment.
+    pub(super) adopting: Option<u64>,
+    /// It is kept even if it does not answer.
+    pub(super) insist: bool,
+    pub(super) outcome: Option<Outcome>,
+    written: Option<Record>,
+    signals: Signals,
+    clock: Instant,
+    look_at: u64,
+    trim_at: u64,
+    _lock: Lock,
+}
+
+/// Does what the order says, until it is over.
+pub(super) fn run(
+    rt: &Runtime,
+    order: Order,
+    spawner: Spawner,
+    foreground: bool,
+    report: &mut dyn FnMut(Word),
+) -> Result<Outcome> {
+    // Signals first: one that comes early must not end us half-way.
+    let signals =
+        Signals::new(foreground).map_err(|e| Problem::failed("can't heed signals").because(e))?;
+    match order {
+        Order::Start(launch) => Engine::fresh(rt, *launch, spawner, signals, report)?.live(),
+        Order::TakeOver {
+            uuid,
+            dataset,
+            insist,
+        } => {
+            let mut engine = Engine::adopting(rt, uuid, &dataset, spawner, signals, report)?;
+            engine.insist = insist;
+            engine.live()
+        }
+    }
+}
+
+/// Seconds since 1970.
+pub(super) fn epoch() -> u64 {
+    SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |d| d.as_secs())
+}
+
+/// Makes the guest's folder ours. Somebody who is just leaving may remove it between two of our steps.
+fn take_place(rt: &Runtime, dir: &GuestDir) -> Result<Option<Lock>> {
+    rt.create()?;
+    let mut tries = 0;
+    loop {
+        dir.create()?;
+        match Lock::take(&dir.supervisor_lock(), lock::GLANCE) {
+            Err(_) if tries < 50 && !dir.path().exists() => tries += 1,
+            other => return other,
+        }
+    }
+}
+
+impl<'a> Engine<'a> {
+    fn fresh(
+        rt: &Runtime,
+        launch: Launch,
+        spawner: Spawner,
+        signals: Signals,
+        report: &'a mut dyn FnMut(Word),
+    ) -> Result<Self> {
+        let dir = rt.guest(launch.uuid);
+        check_socket(&dir.control())?;
+        if let Control::Qmp { socket } = &launch.control {
+            check_socket(Path::new(socket))?;
+        }
+        if let ConsoleEnd::Socket { path } = &launch.console {
+            check_socket(Path::new(path))?;
+        }
+        let Some(mut lock) = take_place(rt, &dir)? else {
+            return Err(occupied(&dir, &launch));
+        };
+        if lock::is_held(&dir.machine_lock())? {
+            return Err(Problem::not_now(format!(
+                "`{}` runs already, without its supervisor",
+                launch.guest
+            ))
+            .on(&launch.guest)
+            .hint(format!(
+                "type `chyves stop {}` to stop it, or `chyves reclaim {}` to supervise it again",
+                launch.guest, launch.guest
+            )));
+        }
+        lock.note("a supervisor")?;
+        dir.clean().map_err(|e| {
+            Problem::failed(format!("can't clean `{}`", dir.path().display()))
+                .on(&launch.guest)
+                .because(e)
+        })?;
+        let record = Record {
+            guest: launch.guest.clone(),
+            uuid: launch.uuid,
+            dataset: launch.dataset.clone(),
+            vmm: launch.vmm,
+            boot: proc::boot_id()?,
+            supervisor: Proc::current()?,
+            machine: None,
+            started: epoch(),
+            since: epoch(),
+            reboots: 0,
+            phase: Shown::Starting,
+            end: None,
+            launch: launch.clone(),
+        };
+        Self::new(dir, launch, record, spawner, signals, report, lock)
+    }
+
+    fn adopting(
+        rt: &Runtime,
+        uuid: Uuid,
+        dataset: &Dataset,
+        spawner: Spawner,
+        signals: Signals,
+        report: &'a mut dyn FnMut(Word),
+    ) -> Result<Self> {
+        let dir = rt.guest(uuid);
+        let not_now = |why: &str| {
+            Problem::not_now(format!(
+                "there is nothing of `{}` to take over",
+                dataset.leaf()
+            ))
+            .on(dataset)
+            .because(why)
+        };
+        if !dir.path().exists() {
+            return Err(not_now("it does not run"));
+        }
+        let Some(mut lock) = take_place(rt, &dir)? else {
+            return Err(not_now("it has a supervisor"));
+        };
+        if !lock::is_held(&dir.machine_lock())? {
+            return Err(not_now("it does not run"));
+        }
+        let record = Record::read(&dir.record())?
+            .filter(|r| r.uuid == uuid && r.boot == proc::boot_id().unwrap_or_default());
+        let Some(mut record) = record else {
+            return Err(not_now("its record is lost").hint(format!(
+                "end the process that holds `{}`",
+                dir.machine_lock().display()
+            )));
+        };
+        if record.dataset != *dataset {
+            return Err(not_now(&format!(
+                "what runs is `{}`, a copy with the same identity",
+                record.dataset
+            )));
+        }
+        lock.note("a supervisor")?;
+        record.supervisor = Proc::current()?;
+        let process = match record.machine.take() {
+            Some(process) if process.is_alive()? => Some(process),
+            _ => None,
+        };
+        record.machine.clone_from(&process);
+        let launch = record.launch.clone();
+        let mut engine = Self::new(dir, launch, record, spawner, signals, report, lock)?;
+        let now = engine.now();
+        let words = engine.console_log.tail(SCROLL_BACK as u64);
+        engine.ring.push(&words);
+        engine.life = Life::adopted(now, engine.record.reboots);
+        engine.machine = Some(Machine::Adopted {
+            process,
+            lock: engine.dir.machine_lock(),
+        });
+        engine.adopting = Some(now + ANSWER_WITHIN);
+        engine.connect();
+        Ok(engine)
+    }
+
+    fn new(
+        dir: GuestDir,
+        launch: Launch,
+        record: Record,
+        spawner: Spawner,
+        signals: Signals,
+        report: &'a mut dyn FnMut(Word),
+        lock: Lock,
+    ) -> Result<Self> {
+        let (console_log, hypervisor_log) = logs(&dir, &launch)?;
+        let (life, _) = Life::begin(0);
+        let engine = Self {
+            peers: Peers::open(&dir.control())?,
+            serial: Serial::new(launch.console.clone()),
+            ring: Ring::new(SCROLL_BACK),
+            console_log,
+            hypervisor_log,
+            dir,
+            spawner,
+            report,
+            launch,
+            life,
+            record,
+            machine: None,
+            qmp: None,
+            before: VecDeque::new(),
+            after: VecDeque::new(),
+            job: None,
+            side: None,
+            events: VecDeque::new(),
+            refused: None,
+            last_words: None,
+            missing: false,
+            told: false,
+            adopting: None,
+            insist: false,
+            outcome: None,
+            written: None,
+            signals,
+            clock: Instant::now(),
+            look_at: 0,
+            trim_at: 0,
+            _lock: lock,
+        };
+        // Who can't write this now could never tell anybody about its machine.
+        engine.record.write(&engine.dir.record()).map_err(|e| {
+            Problem::failed(format!("can't write `{}`", engine.dir.record().display()))
+                .on(&engine.launch.guest)
+                .because(e)
+        })?;
+        Ok(engine)
+    }
+
+    /// Milliseconds of our own clock.
+    pub(super) fn now(&self) -> u64 {
+        u64::try_from(self.clock.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// The rules as the present launch has them.
+    pub(super) const fn rules(&self) -> Rules {
+        // QEMU tells when its guest runs; bhyve's errors of set-up all come in its first moments.
+        let settle = match self.launch.vmm {
+            Vmm::Qemu => 300,
+            Vmm::Bhyve => 1_000,
+        };
+        Rules {
+            policy: self.launch.policy,
+            settle,
+        }
+    }
+
+    fn live(mut self) -> Result<Outcome> {
+        if self.adopting.is_none() {
+            let (life, todo) = Life::begin(self.now());
+            self.life = life;
+            self.perform_all(&todo);
+        } else if self.qmp.is_none() {
+            self.announce();
+        }
+        while self.outcome.is_none() {
+            self.look();
+            self.pump();
+            self.write_record();
+            if self.outcome.is_none() && self.events.is_empty() {
+                self.wait();
+            }
+        }
+        self.leave()
+    }
+
+    fn perform_all(&mut self, todo: &[Do]) {
+        for what in todo {
+            self.perform(what);
+        }
+    }
+
+    /// Tells the life what happened, and that time has passed.
+    fn pump(&mut self) {
+        loop {
+            let now = self.now();
+            let event = match self.events.pop_front() {
+                Some(event) => event,
+                None if self.life.wake_at().is_some_and(|at| at <= now) => Event::Tick,
+                None => return,
+            };
+            let rules = self.rules();
+            let (life, todo) = self.life.clone().step(&rules, now, event);
+            self.life = life;
+            // Written before anybody is told: who is told looks at once.
+            self.write_record();
+            self.perform_all(&todo);
+        }
+    }
+
+    /// Waits until something can be done.
+    fn wait(&mut self) {
+        let now = self.now();
+        let mut wakes = vec![self.life.wake_at(), self.peers.wake_at(), self.adopting];
+        let mut fds = vec![PollFd::from_borrowed_fd(
+            self.signals.fd(),
+            rustix::event::PollFlags::IN,
+        )];
+        for job in self.job.iter().chain(&self.side) {
+            wakes.push(Some(job.deadline()));
+            fds.extend(
+                job.fds()
+                    .map(|fd| PollFd::from_borrowed_fd(fd, rustix::event::PollFlags::IN)),
+            );
+        }
+        if let Some(machine) = &self.machine {
+            wakes.push(Some(if machine.is_child() {
+                self.trim_at
+            } else {
+                self.look_at.min(self.trim_at)
+            }));
+        }
+        if let Some(qmp) = &self.qmp {
+            match qmp.interest() {
+                Ok((fd, flags)) => fds.push(PollFd::from_borrowed_fd(fd, flags)),
+                Err(at) => wakes.push(Some(at)),
+            }
+        }
+        match self.serial.interest() {
+            Ok((fd, flags)) => fds.push(PollFd::from_borrowed_fd(fd, flags)),
+            Err(at) => wakes.push(at),
+        }
+        fds.extend(
+            self.peers
+                .interest(self.serial.room())
+                .map(|(fd, flags)| PollFd::from_borrowed_fd(fd, flags)),
+        );
+        let timeout = wakes
+            .into_iter()
+            .flatten()
+            .min()
+            .map(|at| Duration::from_millis(at.saturating_sub(now)));
+        let timeout = timeout.and_then(|d| Timespec::try_from(d).ok());
+        // A signal ends it early, and that is what signals are for.
+        let _ = poll(&mut fds, timeout.as_ref());
+    }
+
+    /// Looks at everything that may have happened.
+    fn look(&mut self) {
+        let now = self.now();
+        if self.signals.take() {
+            self.hypervisor_log
+                .note("told by a signal to stop the guest");
+            let timeout = u64::from(self.launch.policy.stop_timeout) * 1000;
+            self.events.push_back(Event::Stop(Wish {
+                timeout,
+                force: Force::Never,
+            }));
+        }
+        self.look_at_jobs(now);
+        self.look_at_qmp(now);
+        self.look_at_serial(now);
+        self.look_at_machine(now);
+        self.look_at_peers(now);
+        if let Some(at) = self.adopting
+            && now >= at
+        {
+            if self.insist {
+                self.announce()
+            } else {
+                self.give_back()
+            }
+        }
+    }
+
+    pub(super) fn look_at_qmp(&mut self, now: u64) {
+        let Some(qmp) = &mut self.qmp else { return };
+        if self.serial.is_heard() {
+            qmp.let_run();
+        }
+        for news in qmp.turn(now) {
+            match news {
+                News::Up if self.adopting.is_some() => self.announce(),
+                News::Up => self.events.push_back(Event::Up),
+                News::Refused(why) => {
+                    self.refused = Some(why);
+                    self.kill();
+                }
+            }
+        }
+    }
+
+    pub(super) fn look_at_serial(&mut self, now: u64) {
+        self.serial.open(now);
+        self.serial.write(now);
+        let mut buffer = [0; 4096];
+        // A guest that never stops talking must not keep us from everything else.
+        for _ in 0..16 {
+            let Some(bytes) = self.serial.read(&mut buffer, now) else {
+                break;
+            };
+            self.ring.push(bytes);
+            self.console_log.write(now, bytes);
+            self.peers.show(bytes);
+        }
+    }
+
+    fn look_at_machine(&mut self, now: u64) {
+        if now >= self.trim_at {
+            self.trim_at = now + TRIM;
+            self.hypervisor_log.trim();
+        }
+        let Some(machine) = &mut self.machine else {
+            return;
+        };
+        if !machine.is_child() {
+            if now < self.look_at {
+                return;
+            }
+            self.look_at = now + LOOK;
+        }
+        if let Some(exit) = machine.ended() {
+            self.machine_ended(exit);
+        }
+    }
+
+    /// Writes down what has changed.
+    fn write_record(&mut self) {
+        self.record.reboots = self.life.reboots;
+        self.record.machine = self.machine.as_ref().and_then(|m| m.process().cloned());
+        self.record.phase = match &self.life.phase {
+            Phase::Over(Final::Crashed(_)) => Shown::Crashed,
+            Phase::Cleaning(_) | Phase::Over(Final::Off(_)) => Shown::Stopping,
+            _ if self.life.is_stopping() => Shown::Stopping,
+            Phase::Running => Shown::Running,
+            Phase::Planning
+            | Phase::Preparing
+            | Phase::Launching
+            | Phase::Settling { .. }
+            | Phase::Killing(_)
+            | Phase::Pausing { .. } => Shown::Starting,
+        };
+        if self.written.as_ref() != Some(&self.record)
+            && self.record.write(&self.dir.record()).is_ok()
+        {
+            self.written = Some(self.record.clone());
+        }
+    }
+}
+
+/// The logs of a launch.
+pub(super) fn logs(dir: &GuestDir, launch: &Launch) -> Result<(ConsoleLog, HypervisorLog)> {
+    let folder = Path::new(&launch.log_dir);
+    let hypervisor = HypervisorLog::open(folder, &dir.spare_log(), launch.log_limit.get())
+        .map_err(|e| {
+            Problem::failed(format!(
+                "can't open a log for the hypervisor of `{}`",
+                launch.guest
+            ))
+            .on(&launch.guest)
+            .because(e)
+        })?;
+    Ok((ConsoleLog::new(folder, launch.log_limit.get()), hypervisor))
+}
+
+/// Somebody else has its place.
+fn occupied(dir: &GuestDir, launch: &Launch) -> Problem {
+    let problem =
+        Problem::not_now(format!("`{}` has a supervisor already", launch.guest)).on(&launch.guest);
+    let problem = match lock::holder(&dir.supervisor_lock()) {
+        Some(holder) => problem.because(format!("process {} is it", holder.pid)),
+        None => problem,
+    };
+    match Record::read(&dir.record()) {
+        Ok(Some(record)) if record.dataset != launch.dataset => problem.because(format!(
+            "it runs from `{}`, a copy with the same identity",
+            record.dataset
+        )),
+        _ => problem.hint(format!("type `chyves info {}` to see it", launch.guest)),
+    }
+}

@@ -1,0 +1,248 @@
+//! A command that runs to its end while the supervisor goes on polling: bounded output, a deadline, and its whole group
+//! is killed when it is given up.
+//!
+//! Not here: the hypervisor (`machine`), which outlives its supervisor.
+
+use super::ring::Ring;
+use chyves_core::cmd::Cmd;
+use rustix::process::{Pid, Signal, kill_process_group};
+use std::io::Read;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// How much of the output that is only shown is kept.
+const SHOWN: usize = 2048;
+
+/// A running command.
+pub(super) struct Job {
+    text: String,
+    child: Child,
+    out: Option<ChildStdout>,
+    err: Option<ChildStderr>,
+    /// Its output, up to the limit; what is over it makes it fail.
+    stdout: Vec<u8>,
+    limit: usize,
+    said: Ring,
+    deadline: u64,
+}
+
+/// How it ended.
+pub(super) enum Ended {
+    /// Well, with this output.
+    Well(Vec<u8>),
+    /// Not, and why: one sentence, then its last words.
+    Badly(String),
+}
+
+impl Job {
+    /// Starts it. `limit`: how much output is wanted, or none where nobody reads it.
+    pub(super) fn start(
+        cmd: &Cmd,
+        limit: Option<usize>,
+        now: u64,
+        seconds: u32,
+    ) -> Result<Self, CantRun> {
+        let mut command = Command::new(&cmd.program);
+        command
+            .args(&cmd.args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0);
+        let mut child = command
+            .spawn()
+            .map_err(|e| CantRun::new(&cmd.program, &e))?;
+        let (out, err) = (child.stdout.take(), child.stderr.take());
+        let ready = out
+            .as_ref()
+            .map_or(Ok(()), |o| rustix::io::ioctl_fionbio(o, true));
+        let ready = ready.and(
+            err.as_ref()
+                .map_or(Ok(()), |e| rustix::io::ioctl_fionbio(e, true)),
+        );
+        let deadline = now + u64::from(seconds) * 1000;
+        let job = Self {
+            text: cmd.program.clone(),
+            child,
+            out,
+            err,
+            stdout: Vec::new(),
+            limit: limit.unwrap_or(0),
+            said: Ring::new(SHOWN),
+            deadline,
+        };
+        ready.map_err(|e| CantRun {
+            why: format!("can't read from `{}`: {e}", job.text),
+            missing: false,
+        })?;
+        Ok(job)
+    }
+
+    pub(super) const fn deadline(&self) -> u64 {
+        self.deadline
+    }
+
+    /// What to wait for.
+    pub(super) fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.out
+            .as_ref()
+            .map(AsFd::as_fd)
+            .into_iter()
+            .chain(self.err.as_ref().map(AsFd::as_fd))
+    }
+
+    /// Takes what it has said so far.
+    pub(super) fn read(&mut self) {
+        let mut buffer = [0; 1024];
+        while let Some(out) = &mut self.out {
+            match out.read(&mut buffer) {
+                Ok(0) => self.out = None,
+                Ok(n) if self.limit == 0 => self.said.push(&buffer[..n]),
+                // One byte over the limit is remembered, so that too much is not taken for enough.
+                Ok(n) => {
+                    let room = (self.limit + 1).saturating_sub(self.stdout.len());
+                    self.stdout.extend_from_slice(&buffer[..n.min(room)]);
+                }
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => break,
+                Err(_) => self.out = None,
+            }
+        }
+        while let Some(err) = &mut self.err {
+            match err.read(&mut buffer) {
+                Ok(0) => self.err = None,
+                Ok(n) => self.said.push(&buffer[..n]),
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => break,
+                Err(_) => self.err = None,
+            }
+        }
+    }
+
+    /// Whether it has ended, by itself or because its time was over.
+    pub(super) fn ended(&mut self, now: u64) -> Option<Ended> {
+        match self.child.try_wait() {
+            Ok(None) if now < self.deadline => None,
+            Ok(None) => {
+                self.give_up();
+                self.read();
+                Some(Ended::Badly(self.with_words("did not end in time")))
+            }
+            Ok(Some(status)) => {
+                self.read();
+                Some(if !status.success() {
+                    Ended::Badly(self.with_words(&describe(status)))
+                } else if self.stdout.len() > self.limit {
+                    Ended::Badly(format!(
+                        "`{}` said more than {} bytes",
+                        self.text, self.limit
+                    ))
+                } else {
+                    Ended::Well(std::mem::take(&mut self.stdout))
+                })
+            }
+            Err(e) => Some(Ended::Badly(format!("can't wait for `{}`: {e}", self.text))),
+        }
+    }
+
+    fn with_words(&self, what: &str) -> String {
+        let words = self.said.last_lines(5).join("; ");
+        if words.is_empty() {
+            format!("`{}` {what}", self.text)
+        } else {
+            format!("`{}` {what}: {words}", self.text)
+        }
+    }
+
+    /// Kills it with all that it started.
+    pub(super) fn give_up(&mut self) {
+        if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
+            let _ = kill_process_group(pid, Signal::KILL);
+        }
+        // One that hangs in the kernel is not waited for; it can do no more harm.
+        let deadline = Instant::now() + Duration::from_secs(1);
+        while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+/// Why a program could not be started.
+#[derive(Debug)]
+pub(super) struct CantRun {
+    /// In words.
+    pub(super) why: String,
+    /// It is not there at all.
+    pub(super) missing: bool,
+}
+
+impl CantRun {
+    pub(super) fn new(program: &str, e: &std::io::Error) -> Self {
+        let missing = e.kind() == std::io::ErrorKind::NotFound;
+        let why = if missing {
+            format!("the program `{program}` is not installed or not on the path")
+        } else {
+            format!("can't run `{program}`: {e}")
+        };
+        Self { why, missing }
+    }
+}
+
+/// "ended with status 1".
+fn describe(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("ended with status {code}"),
+        (None, Some(signal)) => format!("was ended by signal {signal}"),
+        (None, None) => "ended in a way that is not known".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(cmd: &Cmd, limit: Option<usize>, seconds: u32) -> Result<Vec<u8>, String> {
+        let mut job = Job::start(cmd, limit, 0, seconds).map_err(|e| e.why)?;
+        let start = Instant::now();
+        loop {
+            job.read();
+            match job.ended(u64::try_from(start.elapsed().as_millis()).unwrap()) {
+                Some(Ended::Well(out)) => return Ok(out),
+                Some(Ended::Badly(why)) => return Err(why),
+                None => std::thread::yield_now(),
+            }
+        }
+    }
+
+    #[test]
+    fn output_and_failures_come_back() {
+        assert_eq!(
+            run(&Cmd::new("echo", ["hello"]), Some(100), 60).unwrap(),
+            b"hello\n"
+        );
+        assert_eq!(run(&Cmd::new("echo", ["hello"]), None, 60).unwrap(), b"");
+        assert_eq!(
+            run(&Cmd::new("echo", ["hello"]), Some(3), 60).unwrap_err(),
+            "`echo` said more than 3 bytes"
+        );
+        let failed = run(&Cmd::new("ls", ["/no/such/path"]), None, 60).unwrap_err();
+        assert!(
+            failed.starts_with("`ls` ended with status 2: ") && failed.contains("/no/such/path"),
+            "{failed}"
+        );
+        assert_eq!(
+            run(&Cmd::new("chyves-no-such-program", [""; 0]), None, 60).unwrap_err(),
+            "the program `chyves-no-such-program` is not installed or not on the path"
+        );
+    }
+
+    #[test]
+    fn one_that_hangs_is_given_up() {
+        assert_eq!(
+            run(&Cmd::new("sleep", ["1000"]), None, 0).unwrap_err(),
+            "`sleep` did not end in time"
+        );
+    }
+}

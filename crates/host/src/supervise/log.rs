@@ -1,0 +1,262 @@
+//! Bounded logs. A log that can't be written loses text, never a machine: its pool may be full or gone.
+//!
+//! A write on a *suspended* pool hangs in the kernel and takes the supervisor with it until the pool is back; the guest's
+//! disks on the same pool hang then too, and the machine is still provably there by its lock.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// After a failure, wait so many milliseconds before the next try.
+const RETRY: u64 = 5_000;
+
+/// Opens a log for appending; a link that somebody put in its place is refused.
+fn append(path: &Path) -> std::io::Result<File> {
+    File::options()
+        .append(true)
+        .read(true)
+        .create(true)
+        .mode(0o600)
+        .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
+        .open(path)
+}
+
+/// The console's log: a file and its predecessor, each at most half of the limit.
+pub(super) struct ConsoleLog {
+    path: PathBuf,
+    half: u64,
+    file: Option<(File, u64)>,
+    retry_at: u64,
+}
+
+impl ConsoleLog {
+    pub(super) fn new(folder: &Path, limit: u64) -> Self {
+        Self {
+            path: folder.join("console.log"),
+            half: (limit / 2).max(1),
+            file: None,
+            retry_at: 0,
+        }
+    }
+
+    pub(super) fn write(&mut self, now: u64, bytes: &[u8]) {
+        if self.file.is_none() && now < self.retry_at {
+            return;
+        }
+        if self.try_write(bytes).is_err() {
+            self.file = None;
+            self.retry_at = now + RETRY;
+        }
+    }
+
+    fn try_write(&mut self, mut bytes: &[u8]) -> std::io::Result<()> {
+        while !bytes.is_empty() {
+            let (file, size) = match &mut self.file {
+                Some(open) => open,
+                none => {
+                    let file = append(&self.path)?;
+                    let size = file.metadata()?.len();
+                    none.insert((file, size))
+                }
+            };
+            let room = self.half.saturating_sub(*size);
+            if room == 0 {
+                std::fs::rename(&self.path, self.path.with_extension("log.1"))?;
+                self.file = None;
+                continue;
+            }
+            let part = &bytes[..bytes.len().min(usize::try_from(room).unwrap_or(usize::MAX))];
+            file.write_all(part)?;
+            *size += part.len() as u64;
+            bytes = &bytes[part.len()..];
+        }
+        Ok(())
+    }
+
+    /// The last bytes of what an earlier supervisor wrote.
+    pub(super) fn tail(&self, count: u64) -> Vec<u8> {
+        let read = || {
+            let mut file = File::open(&self.path)?;
+            let size = file.metadata()?.len();
+            file.seek(SeekFrom::Start(size.saturating_sub(count)))?;
+            let mut bytes = Vec::new();
+            file.take(count).read_to_end(&mut bytes)?;
+            Ok::<_, std::io::Error>(bytes)
+        };
+        read().unwrap_or_default()
+    }
+}
+
+/// The hypervisor's own messages. It writes to the file itself, so that it can go on without a supervisor and never
+/// meets a closed pipe; the supervisor only keeps the file short.
+pub(super) struct HypervisorLog {
+    path: PathBuf,
+    file: File,
+    limit: u64,
+    /// Where the present hypervisor's messages begin.
+    mark: u64,
+}
+
+impl HypervisorLog {
+    /// Opens the log, or the spare one where its folder can't take it.
+    pub(super) fn open(folder: &Path, spare: &Path, limit: u64) -> std::io::Result<Self> {
+        let path = folder.join("hypervisor.log");
+        let (path, file) = match append(&path).and_then(|file| Self::check(&file).map(|()| file)) {
+            Ok(file) => (path, file),
+            Err(_) => (spare.to_owned(), append(spare)?),
+        };
+        Ok(Self {
+            mark: file.metadata()?.len(),
+            path,
+            file,
+            limit: limit.clamp(4096, 1 << 20),
+        })
+    }
+
+    /// A full pool lets a file be opened and not be written.
+    fn check(mut file: &File) -> std::io::Result<()> {
+        file.write_all(
+            format!(
+                "chyves: process {} watches this hypervisor\n",
+                std::process::id()
+            )
+            .as_bytes(),
+        )
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// From here on it is another hypervisor that speaks.
+    pub(super) fn mark(&mut self) {
+        self.mark = self.file.metadata().map_or(self.mark, |m| m.len());
+    }
+
+    /// Adds a line of our own.
+    pub(super) fn note(&mut self, text: &str) {
+        drop(self.file.write_all(format!("chyves: {text}\n").as_bytes()));
+    }
+
+    /// Keeps it short: what is over half of the limit goes to the predecessor, the rest is forgotten.
+    pub(super) fn trim(&mut self) {
+        let size = self.file.metadata().map_or(0, |m| m.len());
+        if size <= self.limit / 2 {
+            return;
+        }
+        // The hypervisor keeps its descriptor, so the file is emptied in place; what it writes meanwhile may be lost.
+        drop(
+            self.tail(self.limit / 2)
+                .and_then(|old| std::fs::write(self.path.with_extension("log.1"), old)),
+        );
+        drop(self.file.set_len(0));
+        self.mark = 0;
+    }
+
+    fn tail(&self, count: u64) -> std::io::Result<Vec<u8>> {
+        self.read_from(self.file.metadata()?.len().saturating_sub(count), count)
+    }
+
+    fn read_from(&self, start: u64, count: u64) -> std::io::Result<Vec<u8>> {
+        let mut bytes = vec![0; usize::try_from(count).unwrap_or(0)];
+        let mut filled = 0;
+        while filled < bytes.len() {
+            match self
+                .file
+                .read_at(&mut bytes[filled..], start + filled as u64)?
+            {
+                0 => break,
+                n => filled += n,
+            }
+        }
+        bytes.truncate(filled);
+        Ok(bytes)
+    }
+
+    /// The last of what the present hypervisor said.
+    pub(super) fn last_words(&self) -> Vec<u8> {
+        const ENOUGH: u64 = 4096;
+        let size = self.file.metadata().map_or(0, |m| m.len());
+        self.read_from(self.mark.max(size.saturating_sub(ENOUGH)), ENOUGH)
+            .unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_console_log_never_grows_past_its_limit() {
+        let temp = tempfile::tempdir().unwrap();
+        let mut log = ConsoleLog::new(temp.path(), 100);
+        for n in 0..99u8 {
+            log.write(0, &[n; 7]);
+        }
+        let (new, old) = (
+            temp.path().join("console.log"),
+            temp.path().join("console.log.1"),
+        );
+        let (new, old) = (std::fs::read(new).unwrap(), std::fs::read(old).unwrap());
+        assert_eq!(old.len(), 50);
+        assert!(new.len() == 43 && new.ends_with(&[98; 7]));
+        let mut all = old;
+        all.extend(new);
+        assert!(all.is_sorted());
+        assert_eq!(log.tail(3), [98; 3]);
+        // The next supervisor goes on where this one was.
+        ConsoleLog::new(temp.path(), 100).write(0, b"z");
+        assert_eq!(log.tail(2), [98, b'z']);
+    }
+
+    #[test]
+    fn a_vanished_folder_is_tried_again_later() {
+        let temp = tempfile::tempdir().unwrap();
+        let folder = temp.path().join("pool");
+        let mut log = ConsoleLog::new(&folder, 100);
+        log.write(0, b"lost");
+        std::fs::create_dir(&folder).unwrap();
+        log.write(RETRY - 1, b"lost too");
+        assert!(log.tail(9).is_empty());
+        log.write(RETRY, b"kept");
+        assert_eq!(log.tail(9), b"kept");
+    }
+
+    #[test]
+    fn a_link_is_not_followed() {
+        let temp = tempfile::tempdir().unwrap();
+        let victim = temp.path().join("victim");
+        std::fs::write(&victim, "").unwrap();
+        std::os::unix::fs::symlink(&victim, temp.path().join("console.log")).unwrap();
+        ConsoleLog::new(temp.path(), 100).write(0, b"x");
+        assert_eq!(std::fs::read(victim).unwrap(), b"");
+    }
+
+    #[test]
+    fn the_hypervisors_log_is_kept_short_under_its_writer() {
+        let temp = tempfile::tempdir().unwrap();
+        let spare = temp.path().join("spare");
+        let mut log = HypervisorLog::open(temp.path(), &spare, 4096).unwrap();
+        let mut writer = log.file().try_clone().unwrap();
+        log.mark();
+        writer.write_all(b"first\n").unwrap();
+        assert_eq!(log.last_words(), b"first\n");
+        writer.write_all(&[b'x'; 3000]).unwrap();
+        log.trim();
+        writer.write_all(b"second\n").unwrap();
+        assert_eq!(log.last_words(), b"second\n");
+        assert!(
+            std::fs::metadata(temp.path().join("hypervisor.log.1"))
+                .unwrap()
+                .len()
+                <= 2048
+        );
+        let elsewhere = HypervisorLog::open(&temp.path().join("nowhere"), &spare, 4096).unwrap();
+        assert_eq!(elsewhere.path(), spare);
+    }
+}

@@ -1,0 +1,394 @@
+//! Whoever is connected to the supervisor's socket: people at the console, commands that ask something. Nobody of them
+//! can hold up the guest or each other: buffers are bounded, and who does not keep up is cut off.
+//!
+//! Not here: what a request does (`deeds`) and the words of the protocol (`control`).
+
+use crate::control::{REQUEST_LIMIT, Reply, Request};
+use chyves_core::error::{Problem, Result};
+use rustix::event::PollFlags;
+use std::collections::VecDeque;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+
+/// More are turned away.
+const PEERS_LIMIT: usize = 32;
+/// What may wait to be read by one of them, beyond what the kernel keeps.
+const OUTPUT_LIMIT: usize = 32 << 10;
+/// Who connects has so many milliseconds to say why.
+const ASK_WITHIN: u64 = 10_000;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Has not asked yet.
+    Asking { until: u64 },
+    /// Waits for the machine to be off.
+    Waiting,
+    /// Sits at the console.
+    Watching { read_only: bool },
+    /// Has got its answer and goes when it has read it.
+    Leaving,
+}
+
+struct Peer {
+    stream: UnixStream,
+    kind: Kind,
+    input: Vec<u8>,
+    output: VecDeque<u8>,
+    gone: bool,
+}
+
+/// All of them, and the door.
+pub(super) struct Peers {
+    listener: UnixListener,
+    all: Vec<Peer>,
+}
+
+/// What a turn at one of them brought.
+pub(super) enum Said {
+    /// It asks for something.
+    Request(Request),
+    /// It typed at the console.
+    Typed(Vec<u8>),
+}
+
+impl Peers {
+    /// Opens the door: a socket that only we can connect to.
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let open = || {
+            match std::fs::remove_file(path) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e),
+                _ => {}
+            }
+            let listener = UnixListener::bind(path)?;
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+            listener.set_nonblocking(true)?;
+            Ok(listener)
+        };
+        let listener = open().map_err(|e: std::io::Error| {
+            Problem::failed(format!(
+                "can't make the control socket `{}`",
+                path.display()
+            ))
+            .on(path.display())
+            .because(e)
+        })?;
+        Ok(Self {
+            listener,
+            all: Vec::new(),
+        })
+    }
+
+    /// What to wait for. `room`: how much may be typed; without room nobody's typing is read.
+    pub(super) fn interest(
+        &self,
+        room: usize,
+    ) -> impl Iterator<Item = (BorrowedFd<'_>, PollFlags)> {
+        let door = (self.listener.as_fd(), PollFlags::IN);
+        std::iter::once(door).chain(self.all.iter().filter_map(move |peer| {
+            let reads = !matches!(peer.kind, Kind::Watching { read_only: false }) || room > 0;
+            let mut flags = if reads {
+                PollFlags::IN
+            } else {
+                PollFlags::empty()
+            };
+            flags.set(PollFlags::OUT, !peer.output.is_empty());
+            // Without anything to wait for, a hang-up would wake us for nothing again and again.
+            (!flags.is_empty()).then(|| (peer.stream.as_fd(), flags))
+        }))
+    }
+
+    /// The moment at which the first of those who have not asked is late.
+    pub(super) fn wake_at(&self) -> Option<u64> {
+        self.all
+            .iter()
+            .filter_map(|peer| {
+                if let Kind::Asking { until } = peer.kind {
+                    Some(until)
+                } else {
+                    None
+                }
+            })
+            .min()
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.all.len()
+    }
+
+    /// How many sit at the console.
+    pub(super) fn watching(&self) -> usize {
+        self.all
+            .iter()
+            .filter(|p| matches!(p.kind, Kind::Watching { .. }))
+            .count()
+    }
+
+    /// Lets in who waits at the door.
+    pub(super) fn accept(&mut self, now: u64) {
+        while let Ok((stream, _)) = self.listener.accept() {
+            let crowded = self.all.len() >= PEERS_LIMIT;
+            if stream.set_nonblocking(true).is_err() {
+                continue;
+            }
+            self.all.push(Peer {
+                stream,
+                kind: Kind::Asking {
+                    until: now + ASK_WITHIN,
+                },
+                input: Vec::new(),
+                output: VecDeque::new(),
+                gone: false,
+            });
+            if crowded {
+                let full = Problem::not_now("too many are connected to this guest's supervisor")
+                    .hint("leave one of its consoles first");
+                self.answer(self.all.len() - 1, &Reply::Failed(full));
+            }
+        }
+    }
+
+    /// What one of them says now, if anything.
+    pub(super) fn hear(&mut self, index: usize, room: usize) -> Option<Said> {
+        let peer = &mut self.all[index];
+        let mut buffer = [0; 1024];
+        loop {
+            let want = match peer.kind {
+                Kind::Watching { read_only: false } => room.min(buffer.len()),
+                Kind::Asking { .. }
+                | Kind::Waiting
+                | Kind::Watching { read_only: true }
+                | Kind::Leaving => buffer.len(),
+            };
+            if want == 0 || peer.gone {
+                return None;
+            }
+            match peer.stream.read(&mut buffer[..want]) {
+                Ok(n) if n > 0 => match peer.kind {
+                    Kind::Watching { read_only: false } => {
+                        return Some(Said::Typed(buffer[..n].to_vec()));
+                    }
+                    Kind::Waiting | Kind::Watching { read_only: true } | Kind::Leaving => {}
+                    Kind::Asking { .. } => {
+                        peer.input.extend_from_slice(&buffer[..n]);
+                        if let Some(end) = peer.input.iter().position(|&b| b == b'\n') {
+                            let line = std::mem::take(&mut peer.input);
+                            match serde_json::from_slice(&line[..end]) {
+                                Ok(request) => return Some(Said::Request(request)),
+                                Err(e) => self.answer(
+                                    index,
+                                    &Reply::Failed(
+                                        Problem::bug("a request can't be read").because(e),
+                                    ),
+                                ),
+                            }
+                            return None;
+                        }
+                        peer.gone = peer.input.len() > REQUEST_LIMIT;
+                    }
+                },
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => return None,
+                Ok(_) | Err(_) => peer.gone = true,
+            }
+        }
+    }
+
+    /// Answers one of them, who then leaves.
+    pub(super) fn answer(&mut self, index: usize, reply: &Reply) {
+        let peer = &mut self.all[index];
+        peer.put(&reply.line());
+        peer.kind = Kind::Leaving;
+    }
+
+    /// One of them waits for the machine to be off from now on.
+    pub(super) fn let_wait(&mut self, index: usize) {
+        self.all[index].kind = Kind::Waiting;
+    }
+
+    /// One of them sits at the console from now on, and sees first what was there before it came.
+    pub(super) fn let_watch(&mut self, index: usize, read_only: bool, before: &[u8]) {
+        let peer = &mut self.all[index];
+        peer.put(&Reply::Attached.line());
+        peer.put(before);
+        peer.kind = Kind::Watching { read_only };
+    }
+
+    /// Tells those who wait for the machine to be off. `last`: they then leave.
+    pub(super) fn tell_waiting(&mut self, reply: &Reply, last: bool) {
+        let line = reply.line();
+        for peer in self.all.iter_mut().filter(|p| p.kind == Kind::Waiting) {
+            peer.put(&line);
+            if last {
+                peer.kind = Kind::Leaving;
+            }
+        }
+    }
+
+    /// Shows what the guest said to all at the console.
+    pub(super) fn show(&mut self, bytes: &[u8]) {
+        for peer in self
+            .all
+            .iter_mut()
+            .filter(|p| matches!(p.kind, Kind::Watching { .. }))
+        {
+            peer.put(bytes);
+        }
+    }
+
+    /// Writes what can be written and forgets who has gone.
+    pub(super) fn sweep(&mut self, now: u64) {
+        for peer in &mut self.all {
+            peer.flush();
+            let late = matches!(peer.kind, Kind::Asking { until } if now >= until);
+            peer.gone |= late || (peer.kind == Kind::Leaving && peer.output.is_empty());
+        }
+        self.all.retain(|peer| !peer.gone);
+    }
+
+    /// The last words: writes what is still to be written as far as it goes without waiting long.
+    pub(super) fn say_goodbye(&mut self) {
+        for peer in &mut self.all {
+            let patience = Some(std::time::Duration::from_millis(200));
+            drop(
+                peer.stream
+                    .set_nonblocking(false)
+                    .and_then(|()| peer.stream.set_write_timeout(patience)),
+            );
+            let bytes: Vec<u8> = peer.output.drain(..).collect();
+            drop(peer.stream.write_all(&bytes));
+        }
+        self.all.clear();
+    }
+}
+
+impl Peer {
+    fn put(&mut self, bytes: &[u8]) {
+        self.output.extend(bytes);
+        self.flush();
+        if self.output.len() > OUTPUT_LIMIT {
+            self.gone = true;
+        }
+    }
+
+    fn flush(&mut self) {
+        while !self.gone && !self.output.is_empty() {
+            match self.stream.write(self.output.as_slices().0) {
+                Ok(n) => drop(self.output.drain(..n)),
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => break,
+                Err(_) => self.gone = true,
+            }
+        }
+        if self.output.is_empty() && self.output.capacity() > 4096 {
+            self.output = VecDeque::new();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn door() -> (tempfile::TempDir, std::path::PathBuf, Peers) {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("control");
+        let peers = Peers::open(&path).unwrap();
+        (temp, path, peers)
+    }
+
+    #[test]
+    fn a_stuck_reader_is_cut_off_and_the_others_see_all() {
+        let (_temp, path, mut peers) = door();
+        let _stuck = UnixStream::connect(&path).unwrap();
+        let mut reader = UnixStream::connect(&path).unwrap();
+        peers.accept(0);
+        peers.let_watch(0, false, b"before ");
+        peers.let_watch(1, true, b"before ");
+        let chunk = [b'x'; 4096];
+        let mut seen = vec![0; Reply::Attached.line().len() + 7];
+        reader.read_exact(&mut seen).unwrap();
+        assert!(seen.ends_with(b"before "));
+        for _ in 0..1000 {
+            peers.show(&chunk);
+            peers.sweep(0);
+            let mut got = [0; 4096];
+            reader.read_exact(&mut got).unwrap();
+            assert_eq!(got, chunk);
+        }
+        assert_eq!(
+            peers.watching(),
+            1,
+            "the stuck one is gone, the reader is not"
+        );
+    }
+
+    #[test]
+    fn requests_are_heard_whole_and_nonsense_is_answered() {
+        let (_temp, path, mut peers) = door();
+        let mut client = UnixStream::connect(&path).unwrap();
+        peers.accept(0);
+        client.write_all(br#"{"ask":"sta"#).unwrap();
+        assert!(peers.hear(0, 0).is_none());
+        client.write_all(b"tus\"}\n").unwrap();
+        assert!(matches!(
+            peers.hear(0, 0),
+            Some(Said::Request(Request::Status))
+        ));
+        let mut other = UnixStream::connect(&path).unwrap();
+        peers.accept(0);
+        other.write_all(b"nonsense\n").unwrap();
+        assert!(peers.hear(1, 0).is_none());
+        peers.sweep(0);
+        let mut text = String::new();
+        other.read_to_string(&mut text).unwrap();
+        assert!(text.contains("can't be read"), "{text}");
+        assert_eq!(peers.wake_at(), Some(ASK_WITHIN));
+        peers.sweep(ASK_WITHIN);
+        assert_eq!(peers.count(), 0, "who never asks is shown out");
+    }
+
+    #[test]
+    fn an_endless_request_is_cut_off() {
+        let (_temp, path, mut peers) = door();
+        let mut client = UnixStream::connect(&path).unwrap();
+        peers.accept(0);
+        client.write_all(&vec![b'x'; REQUEST_LIMIT + 1]).unwrap();
+        assert!(peers.hear(0, 0).is_none());
+        peers.sweep(0);
+        assert_eq!(peers.count(), 0);
+    }
+
+    #[test]
+    fn what_a_read_only_one_types_is_nothing_and_without_room_nothing_is_read() {
+        let (_temp, path, mut peers) = door();
+        let mut one = UnixStream::connect(&path).unwrap();
+        let mut two = UnixStream::connect(&path).unwrap();
+        peers.accept(0);
+        peers.let_watch(0, true, b"");
+        peers.let_watch(1, false, b"");
+        one.write_all(b"rm").unwrap();
+        two.write_all(b"ls").unwrap();
+        assert!(peers.hear(0, 10).is_none());
+        assert!(peers.hear(1, 0).is_none());
+        assert_eq!(peers.interest(0).count(), 2, "the door and the reader");
+        assert!(matches!(peers.hear(1, 1), Some(Said::Typed(bytes)) if bytes == b"l"));
+        assert!(matches!(peers.hear(1, 10), Some(Said::Typed(bytes)) if bytes == b"s"));
+    }
+
+    #[test]
+    fn there_is_a_limit_to_the_crowd() {
+        let (_temp, path, mut peers) = door();
+        let mut crowd: Vec<UnixStream> = (0..=PEERS_LIMIT)
+            .map(|_| UnixStream::connect(&path).unwrap())
+            .collect();
+        peers.accept(0);
+        peers.sweep(0);
+        assert_eq!(peers.count(), PEERS_LIMIT);
+        let mut text = String::new();
+        crowd.pop().unwrap().read_to_string(&mut text).unwrap();
+        assert!(text.contains("too many"), "{text}");
+    }
+}

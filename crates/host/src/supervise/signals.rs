@@ -1,0 +1,67 @@
+//! Signals as something to poll: a handler may do next to nothing, so it writes a byte to a pipe.
+
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
+use std::io::Read;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The signals a supervisor heeds.
+pub(super) struct Signals {
+    pipe: UnixStream,
+    stop: Arc<AtomicBool>,
+    ids: Vec<signal_hook::SigId>,
+}
+
+impl Signals {
+    /// Starts to heed them. `foreground`: a terminal that goes away is a wish to stop.
+    pub(super) fn new(foreground: bool) -> std::io::Result<Self> {
+        let (pipe, writer) = UnixStream::pair()?;
+        pipe.set_nonblocking(true)?;
+        let mut signals = Self {
+            pipe,
+            stop: Arc::new(AtomicBool::new(false)),
+            ids: Vec::new(),
+        };
+        let stops: &[i32] = if foreground {
+            &[SIGTERM, SIGINT, SIGHUP]
+        } else {
+            &[SIGTERM, SIGINT]
+        };
+        // The flag first: the byte says "look", and then there must be something to see.
+        for &signal in stops {
+            signals.ids.push(signal_hook::flag::register(
+                signal,
+                Arc::clone(&signals.stop),
+            )?);
+        }
+        for &signal in stops.iter().chain(&[SIGCHLD]) {
+            signals.ids.push(signal_hook::low_level::pipe::register(
+                signal,
+                writer.try_clone()?,
+            )?);
+        }
+        Ok(signals)
+    }
+
+    /// What to wait for.
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+        self.pipe.as_fd()
+    }
+
+    /// Empties the pipe; answers whether somebody asked to stop since the last time.
+    pub(super) fn take(&mut self) -> bool {
+        let mut bytes = [0; 64];
+        while matches!(self.pipe.read(&mut bytes), Ok(n) if n == bytes.len()) {}
+        self.stop.swap(false, Ordering::SeqCst)
+    }
+}
+
+impl Drop for Signals {
+    fn drop(&mut self) {
+        for id in self.ids.drain(..) {
+            signal_hook::low_level::unregister(id);
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! The caller's side: starts a detached supervisor, tells it its order, and listens until the machine runs or not.
+
+use super::deeds::AFTER_WITHIN;
+use super::order::{LIMIT, Order, Progress, Word};
+use super::ring::last_lines;
+use crate::runtime::{ROOT_VARIABLE, Runtime};
+use chyves_core::cmd::Cmd;
+use chyves_core::error::{Problem, Result};
+use chyves_core::launch::Launch;
+use chyves_core::lifecycle::{KILL_GRACE, PULL_GRACE, UP_WITHIN};
+use chyves_core::value::{Dataset, GuestName};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::Signal;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+use uuid::Uuid;
+
+/// The hidden command.
+pub(super) const WORD: &str = "_supervise";
+/// Beyond what the supervisor itself allows for each step: after that it hangs.
+const SLACK: u64 = 30_000;
+/// A supervisor says next to nothing on its standard error; a longer file is begun anew.
+const STDERR_LIMIT: u64 = 64 << 10;
+
+/// How this very program is called for its hidden commands.
+#[derive(Debug, Clone)]
+pub struct Spawner {
+    /// The program.
+    pub exe: PathBuf,
+    /// What stands before the hidden command, usually nothing.
+    pub args: Vec<String>,
+}
+
+/// A supervisor at work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Started {
+    /// Its process.
+    pub supervisor: u32,
+    /// The hypervisor's process; 0 if it could not be told.
+    pub machine: u32,
+}
+
+impl Spawner {
+    /// The program that runs now.
+    ///
+    /// # Errors
+    /// The system does not tell which that is.
+    pub fn this_program() -> Result<Self> {
+        let exe = std::env::current_exe()
+            .map_err(|e| Problem::host_cant("can't tell where this program lies").because(e))?;
+        // On Linux a program that was replaced while it runs is called so; its successor has the old name.
+        let text = exe.to_string_lossy();
+        let exe = text
+            .strip_suffix(" (deleted)")
+            .map_or_else(|| exe.clone(), PathBuf::from);
+        Ok(Self {
+            exe,
+            args: Vec::new(),
+        })
+    }
+
+    /// One of its hidden commands.
+    pub(super) fn command(&self, word: &str) -> Cmd {
+        Cmd::new(&self.exe.to_string_lossy(), self.args.clone()).arg(word)
+    }
+}
+
+/// Starts a guest under a supervisor of its own, and returns when its machine is seen running.
+///
+/// # Errors
+/// It did not come up: why, its last words, the console's last lines, the command. Nothing of it is left then.
+pub fn spawn(
+    rt: &Runtime,
+    launch: &Launch,
+    spawner: &Spawner,
+    on: &mut dyn FnMut(Progress),
+) -> Result<Started> {
+    let commands: u64 = launch
+        .before
+        .iter()
+        .map(|p| u64::from(p.timeout) * 1000)
+        .sum();
+    let after = launch.after.len() as u64 * u64::from(AFTER_WITHIN) * 1000;
+    let within = commands + UP_WITHIN + PULL_GRACE + KILL_GRACE + after + SLACK;
+    let order = Order::Start(Box::new(launch.clone()));
+    Birth {
+        rt,
+        name: &launch.guest,
+        log_dir: Path::new(&launch.log_dir),
+    }
+    .give(&order, spawner, within, on)
+}
+
+/// Gives a new supervisor to a machine that lost its own.
+///
+/// # Errors
+/// It does not run, has a supervisor, or does not answer.
+pub fn take_over(
+    rt: &Runtime,
+    uuid: Uuid,
+    dataset: &Dataset,
+    spawner: &Spawner,
+    on: &mut dyn FnMut(Progress),
+) -> Result<Started> {
+    adopt(rt, uuid, dataset, spawner, false, on)
+}
+
+/// `insist`: also where its monitor does not answer, so that it can be ended.
+pub(crate) fn adopt(
+    rt: &Runtime,
+    uuid: Uuid,
+    dataset: &Dataset,
+    spawner: &Spawner,
+    insist: bool,
+    on: &mut dyn FnMut(Progress),
+) -> Result<Started> {
+    let Some(record) = rt.observe(uuid, dataset)?.record else {
+        return Err(Problem::not_now(format!(
+            "there is nothing of `{}` to take over",
+            dataset.leaf()
+        ))
+        .on(dataset));
+    };
+    let order = Order::TakeOver {
+        uuid,
+        dataset: dataset.clone(),
+        insist,
+    };
+    Birth {
+        rt,
+        name: &record.guest,
+        log_dir: Path::new(&record.launch.log_dir),
+    }
+    .give(&order, spawner, SLACK, on)
+}
+
+/// A supervisor about to be born.
+struct Birth<'a> {
+    rt: &'a Runtime,
+    name: &'a GuestName,
+    log_dir: &'a Path,
+}
+
+impl Birth<'_> {
+    fn give(
+        &self,
+        order: &Order,
+        spawner: &Spawner,
+        within: u64,
+        on: &mut dyn FnMut(Progress),
+    ) -> Result<Started> {
+        let cant = |e: &dyn std::fmt::Display| {
+            Problem::failed(format!("can't start a supervisor for `{}`", self.name))
+                .on(self.name)
+                .because(e)
+        };
+        let text = serde_json::to_vec(order).map_err(|e| cant(&e))?;
+        let cmd = spawner.command(WORD);
+        let mut child = Command::new(&spawner.exe)
+            .args(&cmd.args)
+            .env(ROOT_VARIABLE, self.rt.root())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(self.stderr())
+            .spawn()
+            .map_err(|e| cant(&e))?;
+        let Some(out) = child.stdout.take() else {
+            return Err(Problem::bug("a child has no standard output"));
+        };
+        if let Some(mut stdin) = child.stdin.take() {
+            // If it dies before it has read all, its answer or its end says why.
+            drop(stdin.write_all(&text));
+        }
+        let mut words = Words {
+            out,
+            bytes: Vec::new(),
+            deadline: Instant::now() + Duration::from_millis(within),
+        };
+        loop {
+            match words.next() {
+                Ok(Some(Word::Run(text))) => on(Progress::Run(text)),
+                Ok(Some(Word::Running {
+                    supervisor,
+                    machine,
+                })) => {
+                    on(Progress::Running);
+                    return Ok(Started {
+                        supervisor,
+                        machine,
+                    });
+                }
+                Ok(Some(Word::Failed(problem))) => {
+                    // What it leaves is cleaned before it says so; only its process is still going.
+                    wait_a_moment(&mut child);
+                    return Err(problem);
+                }
+                Ok(None) => return Err(self.died(&mut child)),
+                Err(e) => {
+                    terminate(&child);
+                    return Err(cant(&e).hint(format!(
+                        "type `chyves info {}` to see what is left",
+                        self.name
+                    )));
+                }
+            }
+        }
+    }
+
+    fn stderr_path(&self) -> PathBuf {
+        self.log_dir.join("supervisor.log")
+    }
+
+    /// Where a supervisor's own failures go; a log that can't be written is no reason not to start.
+    fn stderr(&self) -> Stdio {
+        let open = || {
+            let file = File::options()
+                .append(true)
+                .create(true)
+                .mode(0o600)
+                .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
+                .open(self.stderr_path())?;
+            if file.metadata()?.len() > STDERR_LIMIT {
+                file.set_len(0)?;
+            }
+            Ok::<_, std::io::Error>(file)
+        };
+        open().map_or_else(|_| Stdio::null(), Stdio::from)
+    }
+
+    fn died(&self, child: &mut Child) -> Problem {
+        wait_a_moment(child);
+        let how = child.try_wait().ok().flatten().map_or_else(
+            || "it closed its output".to_owned(),
+            |status| status.to_string(),
+        );
+        let log = self.stderr_path();
+        let words = std::fs::read(&log)
+            .map(|bytes| last_lines(&bytes, 3).join("; "))
+            .unwrap_or_default();
+        let problem =
+            Problem::failed(format!("the supervisor of `{}` died: {how}", self.name)).on(self.name);
+        let problem = if words.is_empty() {
+            problem
+        } else {
+            problem.because(words)
+        };
+        problem.hint(format!(
+            "type `chyves info {}` to see what is left",
+            self.name
+        ))
+    }
+}
+
+fn wait_a_moment(child: &mut Child) {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while matches!(child.try_wait(), Ok(None)) && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Lets a supervisor that does not get on stop in order.
+fn terminate(child: &Child) {
+    if let Some(pid) = i32::try_from(child.id())
+        .ok()
+        .and_then(rustix::process::Pid::from_raw)
+    {
+        let _ = rustix::process::kill_process(pid, Signal::TERM);
+    }
+}
+
+/// Its lines, each within the time that is left.
+struct Words {
+    out: ChildStdout,
+    bytes: Vec<u8>,
+    deadline: Instant,
+}
+
+impl Words {
+    /// The next one, or none at the end.
+    fn next(&mut self) -> std::io::Result<Option<Word>> {
+        loop {
+            if let Some(end) = self.bytes.iter().position(|&b| b == b'\n') {
+                let line: Vec<u8> = self.bytes.drain(..=end).collect();
+                return Ok(Some(serde_json::from_slice(&line)?));
+            }
+            if self.bytes.len() as u64 > LIMIT {
+                return Err(std::io::Error::other("it says more than can be"));
+            }
+            let left = self.deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(std::io::Error::other("it does not get on"));
+            }
+            let left = Timespec::try_from(left).ok();
+            match poll(&mut [PollFd::new(&self.out, PollFlags::IN)], left.as_ref()) {
+                Ok(0) | Err(rustix::io::Errno::INTR) => continue,
+                Ok(_) => {}
+                Err(e) => return Err(e.into()),
+            }
+            let mut buffer = [0; 4096];
+            match self.out.read(&mut buffer)? {
+                0 => return Ok(None),
+                n => self.bytes.extend_from_slice(&buffer[..n]),
+            }
+        }
+    }
+}
