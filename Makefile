@@ -1,0 +1,60 @@
+# Thin: cargo and scripts/ do the work. Understood by GNU make and by FreeBSD's.
+
+CARGO  ?= cargo
+PREFIX ?= /usr/local
+BINDIR  = $(DESTDIR)$(PREFIX)/bin
+MANDIR  = $(DESTDIR)$(PREFIX)/share/man
+CHYVES  = target/release/chyves
+
+help:
+	@echo "make setup      install what building and testing need, where it is missing (root)"
+	@echo "make build      build the release binary, $(CHYVES)"
+	@echo "make test       every check and every test (root)"
+	@echo "make demo       the main job on real guests, in a pool of its own (root)"
+	@echo "make lint       format, clippy and shellcheck alone"
+	@echo "make man        write the manual pages into man/"
+	@echo "make install    install binary and manual pages below DESTDIR and PREFIX ($(PREFIX))"
+	@echo "make uninstall  remove what install put there"
+	@echo "make clean      remove target/"
+
+setup:
+	scripts/setup
+
+build:
+	$(CARGO) build --release --locked
+
+test:
+	scripts/test
+
+demo:
+	scripts/demo
+
+lint:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	shellcheck -x .ci/run scripts/setup scripts/test scripts/demo scripts/guest/build
+
+man: build
+	$(CHYVES) dev man man
+
+install: build
+	install -d $(BINDIR)
+	install -m 755 $(CHYVES) $(BINDIR)/chyves
+	@for page in man/*.[1-9]; do \
+		[ -e "$$page" ] || continue; \
+		section=$(MANDIR)/man$${page##*.}; \
+		install -d "$$section" && install -m 644 "$$page" "$$section/" || exit 1; \
+		echo "installed $$section/$${page##*/}"; \
+	done
+
+uninstall:
+	rm -f $(BINDIR)/chyves
+	@for page in man/*.[1-9]; do \
+		[ -e "$$page" ] || continue; \
+		rm -f "$(MANDIR)/man$${page##*.}/$${page##*/}"; \
+	done
+
+clean:
+	$(CARGO) clean
+
+.PHONY: help setup build test demo lint man install uninstall clean
