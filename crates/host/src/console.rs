@@ -6,7 +6,9 @@ use crate::control::{Call, Reply, Request, Target};
 use crate::runtime::{GuestState, Runtime};
 use chyves_core::error::{Problem, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcsetattr};
+use rustix::termios::{
+    OptionalActions, QueueSelector, Termios, isatty, tcflush, tcgetattr, tcsetattr,
+};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -56,14 +58,8 @@ pub fn attach(rt: &Runtime, target: Target<'_>, options: Options) -> Result<Left
     let mut announced = false;
     let mut cut_off = 0;
     loop {
-        let stream = connect(rt, target, options)?;
-        if !std::mem::replace(&mut announced, true) && interactive {
-            let what = if options.read_only { "Watching" } else { "At" };
-            eprint!(
-                "{what} the console of {}; leave with Ctrl-].\r\n",
-                target.name
-            );
-        }
+        let (stream, early) = connect(rt, target, options)?;
+        // Raw before the first word is shown: whoever answers it is to be heard unchanged.
         let raw = if interactive {
             Some(
                 Raw::enter(stdin.as_fd())
@@ -72,14 +68,25 @@ pub fn attach(rt: &Runtime, target: Target<'_>, options: Options) -> Result<Left
         } else {
             None
         };
-        let way = Sitting {
+        if !std::mem::replace(&mut announced, true) && interactive {
+            let what = if options.read_only { "Watching" } else { "At" };
+            eprint!(
+                "{what} the console of {}; leave with Ctrl-].\r\n",
+                target.name
+            );
+        }
+        let input = interactive || !options.read_only;
+        let mut sitting = Sitting {
             stream,
             interactive,
             options,
-            input: interactive || !options.read_only,
+            input,
             quiet: Instant::now(),
-        }
-        .sit(&mut signals);
+        };
+        let way = match show(&early) {
+            Ok(()) => sitting.sit(&mut signals),
+            Err(_) => Some(Left::Interrupted),
+        };
         drop(raw);
         match way {
             Some(left) => return Ok(left),
@@ -116,7 +123,8 @@ fn after_end(rt: &Runtime, target: Target<'_>) -> Result<Option<Left>> {
     }
 }
 
-fn connect(rt: &Runtime, target: Target<'_>, options: Options) -> Result<UnixStream> {
+/// The connection, and what came with the answer already.
+fn connect(rt: &Runtime, target: Target<'_>, options: Options) -> Result<(UnixStream, Vec<u8>)> {
     let state = rt.observe(target.uuid, target.dataset)?.state;
     let not_now = |why: &str, hint: String| {
         Err(Problem::not_now(format!("`{}` {why}", target.name))
@@ -158,8 +166,7 @@ fn connect(rt: &Runtime, target: Target<'_>, options: Options) -> Result<UnixStr
             stream
                 .set_read_timeout(None)
                 .map_err(|e| Problem::failed("can't read from the console").because(e))?;
-            drop(show(&early));
-            Ok(stream)
+            Ok((stream, early))
         }
         Some(Reply::Failed(problem)) => Err(problem),
         Some(_) => Err(
@@ -312,7 +319,8 @@ impl Raw {
         *BEFORE
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner) = Some(before);
-        tcsetattr(terminal, OptionalActions::Flush, &raw)?;
+        // What was typed ahead is for the guest, so it is not thrown away.
+        tcsetattr(terminal, OptionalActions::Now, &raw)?;
         Ok(Self)
     }
 }
@@ -329,7 +337,9 @@ fn restore() {
     if let Ok(mut before) = BEFORE.try_lock()
         && let Some(modes) = before.take()
     {
-        let _ = tcsetattr(std::io::stdin(), OptionalActions::Flush, &modes);
+        // Without waiting for a terminal that may be stuck; what was typed for the guest is not for a shell.
+        let _ = tcflush(std::io::stdin(), QueueSelector::IFlush);
+        let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &modes);
     }
 }
 
