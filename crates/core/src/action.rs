@@ -163,6 +163,8 @@ pub enum Action {
         guest: GuestName,
         /// Its identity.
         uuid: Uuid,
+        /// Where it lives.
+        dataset: Dataset,
         /// Seconds to wait.
         timeout: u32,
         /// Whether to pull the plug when the time is over.

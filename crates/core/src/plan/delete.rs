@@ -113,15 +113,15 @@ mod tests {
     fn a_guest_goes_and_comes_back() {
         let g = testing::guest("web", &[]);
         let mut world = testing::world(vec![g.clone()]);
-        insta::assert_snapshot!(delete(&world, &g, 4711, "2026-01-31T12:00:00Z").unwrap().script(Os::Linux), @r"
+        insta::assert_snapshot!(delete(&world, &g, 4711, "2026-01-31T12:00:00Z").unwrap().script(Os::Linux), @"
         # note: web goes to the trash with its disks and snapshots (1M); `chyves undelete web` brings it back
         # make sure that tank/chyves/guests/web has the GUID 4711
         zfs get -H -p -o name,property,source,value guid tank/chyves/guests/web
         # change settings of tank/chyves/guests/web
         zfs set chyves:deleted=2026-01-31T12:00:00Z tank/chyves/guests/web
         zfs set chyves:name=web tank/chyves/guests/web
-        # rename tank/chyves/guests/web to tank/chyves/trash/5c3ff2be-0cbe-5d0d-ab76-ad2e3a5e6de5
-        zfs rename tank/chyves/guests/web tank/chyves/trash/5c3ff2be-0cbe-5d0d-ab76-ad2e3a5e6de5
+        # rename tank/chyves/guests/web to tank/chyves/trash/0767198b-ef5d-5b05-8f70-b7fca9b6e245
+        zfs rename tank/chyves/guests/web tank/chyves/trash/0767198b-ef5d-5b05-8f70-b7fca9b6e245
         ");
         world.guests.clear();
         insta::assert_snapshot!(undelete(&world, &trashed("web", "t1"), 4711, None).unwrap().script(Os::Linux), @r"

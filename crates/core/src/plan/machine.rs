@@ -128,7 +128,7 @@ fn boot(guest: &Guest, spec: &Spec, host: &HostFacts, folder: &str) -> Result<Bo
         Loader::GrubBhyve => Boot::GrubBhyve(GrubBhyve {
             recipe: grub::recipe(&guest.settings.value("os").unwrap_or_default()),
             dir: folder.to_owned(),
-            disk: disks.first().cloned(),
+            disks,
             medium: None,
             timeout: GrubBhyve::TIMEOUT,
         }),

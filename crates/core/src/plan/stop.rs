@@ -17,5 +17,6 @@ pub fn stop(guest: &Guest, timeout: Option<u32>, force: bool) -> Result<Plan> {
         Some(seconds) => seconds,
         None => guest.spec()?.policy.stop_timeout,
     };
-    Ok(Plan { steps: vec![Action::Stop { guest: guest.name.clone(), uuid: guest.uuid, timeout, force }], notes: Vec::new() })
+    let step = Action::Stop { guest: guest.name.clone(), uuid: guest.uuid, dataset: guest.dataset.clone(), timeout, force };
+    Ok(Plan { steps: vec![step], notes: Vec::new() })
 }

@@ -1,0 +1,25 @@
+//! `chyves adopt`: a foreign guest becomes this host's.
+
+use crate::session::{Report, Session};
+use crate::targets::Targets;
+use chyves_core::error::Result;
+use chyves_core::plan;
+
+/// Make foreign guests this host's
+///
+/// A guest that another host owns, or that came with a stream, is never started before it is adopted. Make sure first
+/// that it runs nowhere else.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The guests
+    #[arg(required = true, value_name = "GUEST")]
+    guests: Vec<String>,
+}
+
+pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
+    session.each(&Targets::parse(&args.guests)?, false, |world, guest| {
+        let plan = plan::adopt::adopt(world, guest)?;
+        let done = session.carry_out(world, &plan, guest.name.as_str())?;
+        Ok(done.map(|_| Report::new(&guest.name, if plan.steps.is_empty() { "nothing to do" } else { "adopted" })))
+    })
+}

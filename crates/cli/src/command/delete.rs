@@ -1,0 +1,60 @@
+//! `chyves delete` and `chyves undelete`: into the trash and back.
+
+use crate::session::{Report, Session};
+use crate::targets::Targets;
+use chyves_core::error::Result;
+use chyves_core::plan;
+use chyves_core::value::GuestName;
+use chyves_host::observe::{self, Look, Which};
+
+/// Move guests to the trash
+///
+/// Nothing is destroyed: `chyves undelete` brings a guest back with its disks, snapshots and settings.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The guests
+    #[arg(required = true, value_name = "GUEST")]
+    guests: Vec<String>,
+}
+
+pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
+    let targets = Targets::parse(&args.guests)?;
+    if targets == Targets::All && !session.dry_run {
+        session.ui.confirm("move all guests to the trash", session.yes)?;
+    }
+    session.each(&targets, false, |world, guest| {
+        let guid = observe::guids(&[guest.dataset.to_string()])?.first().map_or(0, |(_, g)| *g);
+        let mut world = world.clone();
+        world.trash = observe::world(&session.runtime, &Look { trash: true, ..Look::default() })?.trash;
+        let plan = plan::delete::delete(&world, guest, guid, &crate::session::now())?;
+        let done = session.carry_out(&world, &plan, guest.name.as_str())?;
+        Ok(done.map(|_| Report::new(&guest.name, "in the trash")))
+    })
+}
+
+/// Bring a guest back from the trash
+#[derive(Debug, clap::Args)]
+pub(crate) struct UndeleteArgs {
+    /// The name it had, or its identity in the trash
+    #[arg(value_name = "GUEST|IDENTITY")]
+    wanted: String,
+    /// Give it another name
+    #[arg(long)]
+    name: Option<GuestName>,
+}
+
+pub(crate) fn undelete(session: &Session, args: &UndeleteArgs) -> Result<()> {
+    let trash = session.look(&Look { trash: true, ..Look::default() })?;
+    trash.primary()?;
+    let found = plan::delete::find(&trash, &args.wanted)?;
+    let name = args.name.as_ref().unwrap_or(&found.name).clone();
+    let _lock = session.lock("guest", &[&name])?;
+    let world = session.look(&Look { guests: Which::Named(vec![name.clone()]), trash: true, ..Look::default() })?;
+    let found = plan::delete::find(&world, found.dataset.leaf())?;
+    let guid = observe::guids(&[found.dataset.to_string()])?.first().map_or(0, |(_, g)| *g);
+    let plan = plan::delete::undelete(&world, found, guid, Some(&name))?;
+    if session.carry_out(&world, &plan, name.as_str())?.is_some() {
+        session.tell(&[Report::new(&name, "back from the trash")]);
+    }
+    Ok(())
+}

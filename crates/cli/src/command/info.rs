@@ -1,0 +1,123 @@
+//! `chyves info`: all about a guest, for a person.
+
+use crate::session::Session;
+use crate::targets::Targets;
+use chyves_core::error::Result;
+use chyves_core::guest::{Guest, RunState};
+use chyves_core::property::keys;
+use chyves_core::value::{Size, printable};
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+
+/// Tell all about guests: state, devices, identity
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The guests
+    #[arg(required = true, value_name = "GUEST")]
+    guests: Vec<String>,
+}
+
+pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
+    let targets = Targets::parse(&args.guests)?;
+    let world = session.look(&targets.look())?;
+    let mut all = Vec::new();
+    let mut text = String::new();
+    for guest in targets.guests(&world)? {
+        let value = facts(session, guest)?;
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        lines(&mut text, &value, 0);
+        all.push(value);
+    }
+    if session.ui.json {
+        session.ui.answer_json(&Value::Array(all));
+    } else {
+        session.ui.answer(&text);
+    }
+    Ok(())
+}
+
+/// What there is to tell, in the order it is told.
+fn facts(session: &Session, guest: &Guest) -> Result<Value> {
+    let spec = guest.spec()?;
+    let mut value = json!({
+        "name": guest.name,
+        "state": guest.state.word(),
+        "uuid": guest.uuid,
+        "dataset": guest.dataset,
+        "used": guest.used.human(),
+        "processors": spec.cpu.0,
+        "memory": spec.ram.to_string(),
+        "loader": guest.settings.value(keys::LOADER),
+    });
+    let Some(fields) = value.as_object_mut() else { return Ok(value) };
+    let mut put = |key: &str, what: Value| {
+        fields.insert(key.to_owned(), what);
+    };
+    if let RunState::Crashed { reason } = &guest.state {
+        put("crash", json!(reason));
+    }
+    for (key, what) in [
+        ("description", guest.settings.value(keys::DESCRIPTION)),
+        ("notes", guest.settings.value("notes")),
+        ("foreign", guest.foreign.clone()),
+        ("origin", guest.origin.clone()),
+        ("cloned-from", guest.settings.value(keys::CLONED_FROM)),
+        ("image", guest.settings.value(keys::IMAGE)),
+        ("created", guest.settings.value(keys::CREATED)),
+        ("files", guest.mountpoint.clone()),
+    ] {
+        if let Some(what) = what {
+            put(key, json!(what));
+        }
+    }
+    if guest.state.is_alive() {
+        let observed = session.runtime.observe(guest.uuid, &guest.dataset)?;
+        if let Some(record) = observed.record {
+            put("pid", json!(record.machine.as_ref().map(|p| p.pid)));
+            put("reboots", json!(record.reboots));
+            let since = i64::try_from(record.since).ok().and_then(|s| jiff::Timestamp::from_second(s).ok());
+            put("since", json!(since.map(|t| t.to_string())));
+            put("command", json!(record.launch.hypervisor.to_string()));
+            if spec.screen.is_some() {
+                put("vnc-secret", json!(format!("{}/vnc.secret", session.runtime.guest_dir(guest.uuid).display())));
+            }
+        }
+    }
+    put("disks", Value::Array(spec.disks.iter().map(|d| {
+        json!({ "disk": format!("disk{}", d.number), "kind": d.kind, "size": d.size.map(Size::human), "bus": d.bus, "serial": d.serial, "description": d.description })
+    }).collect()));
+    put("networks", Value::Array(spec.nets.iter().map(|n| {
+        json!({ "card": format!("net{}", n.number), "backend": n.backend, "model": n.model, "mac": n.mac, "bridge": n.bridge })
+    }).collect()));
+    Ok(value)
+}
+
+/// Aligned lines of keys and values; lists of objects as one line each.
+fn lines(text: &mut String, value: &Value, indent: usize) {
+    let Some(fields) = value.as_object() else { return };
+    let width = fields.keys().map(String::len).max().unwrap_or(0) + 1;
+    for (key, value) in fields {
+        match value {
+            Value::Null => {}
+            Value::Array(items) => {
+                for item in items {
+                    let parts: Vec<String> = item.as_object().into_iter().flatten().filter(|(_, v)| !v.is_null()).map(|(k, v)| part(k, v)).collect();
+                    let _ = writeln!(text, "{:indent$}{:<width$} {}", "", format!("{key}:"), parts.join("  "));
+                }
+            }
+            other => {
+                let _ = writeln!(text, "{:indent$}{:<width$} {}", "", format!("{key}:"), plain(other));
+            }
+        }
+    }
+}
+
+fn part(key: &str, value: &Value) -> String {
+    if matches!(key, "disk" | "card" | "size" | "kind" | "bus" | "model") { plain(value) } else { format!("{key} {}", plain(value)) }
+}
+
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), |s| printable(s, 4000))
+}

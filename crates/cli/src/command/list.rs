@@ -1,0 +1,113 @@
+//! `chyves list`: one line a guest; properties, images, pools, snapshots and clones by their nouns.
+
+use super::get::{setting_cell, show};
+use crate::session::Session;
+use crate::table::{Cell, ListArgs, Table};
+use chyves_core::error::{Problem, Result, did_you_mean};
+use chyves_core::property::{self, Access, catalog};
+use chyves_core::world::World;
+use chyves_host::observe::{Look, Which};
+
+/// Columns that are no property.
+const FACTS: [&str; 9] = ["name", "state", "used", "pool", "dataset", "uuid", "group", "origin", "foreign"];
+
+const USUAL: [&str; 6] = ["name", "state", "cpu", "ram", "used", "description"];
+
+/// What `list` can list besides guests.
+const NOUNS: [&str; 7] = ["guests", "properties", "images", "iso", "firmware", "pools", "clones"];
+
+/// List guests; or properties, images, pools, clones
+///
+/// The columns are name, state, used, pool, dataset, uuid, group, origin, foreign, and every property. A property in
+/// place of a noun lists it for all guests: `chyves list ram`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// What to list: guests (where not given), properties, images, iso, firmware, pools, clones, or a property
+    what: Option<String>,
+    #[command(flatten)]
+    list: ListArgs,
+}
+
+pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
+    match args.what.as_deref() {
+        None | Some("guests") => guests(session, &args.list, &USUAL),
+        Some("properties") => properties(session, &args.list),
+        Some("images") => super::image::list(session, None, &args.list),
+        Some("iso") => super::image::list(session, Some("iso"), &args.list),
+        Some("firmware") => super::image::list(session, Some("firmware"), &args.list),
+        Some("pools") => super::pool::list(session, &args.list),
+        Some("clones") => guests(session, &args.list, &["name", "state", "origin", "cloned_from"]),
+        Some(word) => match property::find(word) {
+            Ok(known) => guests(session, &args.list, &["name", &known.key]),
+            Err(_) => {
+                let shown = chyves_core::value::printable(word, 40);
+                let near = did_you_mean(word, NOUNS.iter().copied().chain(catalog::ALL.iter().map(|p| p.key)));
+                Err(Problem::usage(format!("`{shown}` can't be listed"))
+                    .on(&shown)
+                    .hint_if(near)
+                    .hint(format!("it lists {}, or any property", NOUNS.join(", "))))
+            }
+        },
+    }
+}
+
+fn guests(session: &Session, args: &ListArgs, usual: &[&str]) -> Result<()> {
+    // What will be shown or sorted by, checked before anything is looked at.
+    let mut columns: Vec<String> = if args.columns.is_empty() { usual.iter().map(|c| (*c).to_owned()).collect() } else { args.columns.clone() };
+    let shown = columns.len();
+    columns.extend(args.ascending.iter().chain(&args.descending).filter(|c| !args.columns.contains(c)).cloned());
+    columns.dedup();
+    for column in &mut columns {
+        if !FACTS.contains(&column.as_str()) {
+            *column = property::find(column).map_err(|p| p.within(format!("there is no column called `{}`", chyves_core::value::printable(column, 40))))?.key;
+        }
+    }
+    let world = session.look(&Look { guests: Which::All, ..Look::default() })?;
+    world.primary()?;
+    let mut table = Table::new(columns.clone());
+    for index in 0..world.guests.len() {
+        table.rows.push(columns.iter().map(|column| cell(&world, index, column)).collect());
+    }
+    if table.rows.is_empty() && !session.ui.json && !args.bare {
+        session.ui.say("there are no guests; `chyves create` makes one");
+    }
+    let chosen = ListArgs { columns: columns[..shown.min(columns.len())].to_vec(), ..args.clone() };
+    show(session, table, &chosen)
+}
+
+fn cell(world: &World, index: usize, column: &str) -> Cell {
+    let guest = &world.guests[index];
+    match column {
+        "name" => Cell::text(guest.name.as_str()),
+        "state" => Cell::text(if guest.foreign.is_some() && !guest.state.is_alive() { "foreign" } else { guest.state.word() }),
+        "used" => Cell::number(guest.used.human(), guest.used.get()),
+        "pool" => Cell::text(guest.dataset.pool()),
+        "dataset" => Cell::text(guest.dataset.as_str()),
+        "uuid" => Cell::text(guest.uuid.to_string()),
+        "group" => Cell::maybe(guest.group().map(str::to_owned)),
+        "origin" => Cell::maybe(guest.origin.clone()),
+        "foreign" => Cell::maybe(guest.foreign.clone()),
+        "ram" => match guest.settings.value("ram").and_then(|r| r.parse::<chyves_core::value::Size>().ok()) {
+            Some(size) => Cell::number(size.to_string(), size.get()),
+            None => Cell::none(),
+        },
+        key => setting_cell(world, index, key),
+    }
+}
+
+fn properties(session: &Session, args: &ListArgs) -> Result<()> {
+    let mut table = Table::new(["property", "values", "default", "felt", "summary"]);
+    for p in catalog::ALL.iter().filter(|p| p.access == Access::Free) {
+        let default = match p.unset {
+            property::Unset::Value(value) => Cell::text(value),
+            property::Unset::Nothing => Cell::none(),
+            property::Unset::Derived(from) => Cell::text(format!("({from})")),
+        };
+        table.rows.push(vec![Cell::text(p.key), Cell::text(p.kind.words()), default, Cell::text(p.effect.words()), Cell::text(p.summary)]);
+    }
+    let mut args = args.clone();
+    if args.columns.is_empty() && !session.ui.json {
+        args.columns = ["property", "default", "summary"].map(str::to_owned).to_vec();
+    }
+    show(session, table, &args)
+}

@@ -1,0 +1,86 @@
+//! `chyves pool`: the pools that carry chyves.
+
+use super::get::show;
+use crate::session::{Report, Session};
+use crate::table::{Cell, ListArgs, Table};
+use chyves_core::error::Result;
+use chyves_core::plan;
+use chyves_core::value::Dataset;
+use chyves_host::observe::{self, Look};
+use serde_json::json;
+
+/// Manage the pools that guests live on
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Verb {
+    /// Set a pool up for guests
+    ///
+    /// The first pool becomes the primary one, which also holds images and global settings. Nothing that is on the pool
+    /// is touched.
+    Init {
+        /// The pool, or a dataset to be made directly below it (tank, tank/vm)
+        #[arg(value_name = "POOL[/NAME]")]
+        place: Dataset,
+        /// Where guests' files are mounted, where not below the pool's own mount point
+        #[arg(long, value_name = "PATH")]
+        mountpoint: Option<String>,
+    },
+    /// List the pools that carry chyves
+    List(ListArgs),
+}
+
+pub(crate) fn run(session: &Session, verb: &Verb) -> Result<()> {
+    match verb {
+        Verb::Init { place, mountpoint } => init(session, place, mountpoint.as_ref()),
+        Verb::List(args) => list(session, args),
+    }
+}
+
+fn init(session: &Session, place: &Dataset, mountpoint: Option<&String>) -> Result<()> {
+    let _lock = session.lock("pool", &[place.pool()])?;
+    let world = session.look(&Look::default())?;
+    let pool: Dataset = place.pool().parse()?;
+    let root = if place.parent().is_none() { place.child("chyves") } else { place.clone() };
+    let top = observe::dataset(&pool)?;
+    let request = plan::pool::Request {
+        place: place.clone(),
+        exists: observe::dataset(&root)?.is_some(),
+        mountpoint: top.and_then(|row| row.native("mountpoint").map(str::to_owned)),
+        wanted_mountpoint: mountpoint.cloned(),
+        host: chyves_host::identity::new(),
+    };
+    let plan = plan::pool::init(&world, &request)?;
+    if session.carry_out(&world, &plan, place.as_str())?.is_some() && !plan.steps.is_empty() {
+        let world = session.look(&Look::default())?;
+        let made = world.root_on(place.pool())?;
+        let said = format!("set up as {} pool; next: chyves image import FILE, chyves create NAME", made.role.word());
+        session.tell(&[Report::new(&made.dataset, said).with(json!({ "dataset": made.dataset, "role": made.role, "host": made.host }))]);
+    }
+    Ok(())
+}
+
+/// Lists the pools.
+pub(super) fn list(session: &Session, args: &ListArgs) -> Result<()> {
+    let world = session.look(&Look::at_all())?;
+    let mut table = Table::new(["pool", "root", "role", "guests", "images", "mountpoint", "host"]);
+    for root in &world.roots {
+        let guests = world.guests.iter().filter(|g| g.root == root.dataset).count();
+        let images = world.images.iter().filter(|i| i.dataset.is_within(&root.dataset)).count();
+        table.rows.push(vec![
+            Cell::text(root.dataset.pool()),
+            Cell::text(root.dataset.as_str()),
+            Cell::text(root.role.word()),
+            Cell::number(guests.to_string(), guests as u64),
+            Cell::number(images.to_string(), images as u64),
+            Cell::maybe(root.mountpoint.clone()),
+            Cell::maybe(root.host.map(|h| h.to_string())),
+        ]);
+    }
+    if table.rows.is_empty() && !session.ui.json && !args.bare {
+        session.ui.say("no pool is set up for chyves; `chyves pool init POOL` sets one up");
+    }
+    let mut args = args.clone();
+    if args.columns.is_empty() && !session.ui.json {
+        args.columns = ["pool", "root", "role", "guests", "images"].map(str::to_owned).to_vec();
+    }
+    show(session, table, &args)
+}

@@ -1,0 +1,95 @@
+//! `chyves set` and `chyves unset`: settings of guests, of the defaults, of the host.
+
+use crate::session::{Report, Session};
+use crate::targets::Targets;
+use chyves_core::error::{Problem, Result};
+use chyves_core::plan::{self, set::Request};
+use chyves_core::property;
+use chyves_core::world::Role;
+use chyves_host::observe::{self, Look};
+
+/// Change settings of guests, of `defaults`, or of the host (`global`)
+///
+/// A value that is not allowed changes nothing at all. `defaults` are what guests inherit that don't say otherwise.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Guests, `all`, `defaults` or `global`; then settings
+    #[arg(required = true, value_name = "GUEST|KEY=VALUE")]
+    words: Vec<String>,
+}
+
+/// Take settings away, so that what is inherited or the default holds
+#[derive(Debug, clap::Args)]
+pub(crate) struct UnsetArgs {
+    /// Guests, `all`, `defaults` or `global`; then properties
+    #[arg(required = true, value_name = "GUEST|PROPERTY")]
+    words: Vec<String>,
+}
+
+pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
+    let (set, guests): (Vec<&String>, Vec<&String>) = args.words.iter().partition(|w| w.contains('='));
+    if set.is_empty() {
+        return Err(Problem::usage("nothing is to be set").hint("write settings as KEY=VALUE: `chyves set web01 ram=1G`"));
+    }
+    let set = set.iter().filter_map(|w| w.split_once('=')).map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
+    change(session, &guests, &Request { set, unset: Vec::new() }, "set")
+}
+
+pub(crate) fn unset(session: &Session, args: &UnsetArgs) -> Result<()> {
+    let (first, rest) = args.words.split_first().ok_or_else(|| Problem::usage("nothing is named"))?;
+    let mut guests = vec![first];
+    let mut unset = Vec::new();
+    for (index, word) in rest.iter().enumerate() {
+        // The last word must be a property; before it, what is no property names a guest.
+        if property::find(word).is_ok() || index + 1 == rest.len() || !unset.is_empty() {
+            unset.push(property::find(word)?.key);
+        } else {
+            guests.push(word);
+        }
+    }
+    if unset.is_empty() {
+        return Err(Problem::usage("no property is named").hint("write `chyves unset GUEST PROPERTY`; `chyves list properties` shows them"));
+    }
+    change(session, &guests, &Request { set: Vec::new(), unset }, "unset")
+}
+
+fn change(session: &Session, words: &[&String], request: &Request, verb: &str) -> Result<()> {
+    if let [one] = words {
+        if matches!(one.as_str(), "defaults" | "global") {
+            return on_roots(session, one, request);
+        }
+    }
+    let targets = Targets::parse(words)?;
+    // Checked before the first guest is looked at: a wrong value changes nothing anywhere.
+    for (key, value) in &request.set {
+        plan::set::checked(key, value, &[property::Scope::Guest, property::Scope::GuestOnly])?;
+    }
+    session.each(&targets, false, |world, guest| {
+        let plan = plan::set::guest(world, guest, request)?;
+        let done = session.carry_out(world, &plan, guest.name.as_str())?;
+        Ok(done.filter(|_| !plan.steps.is_empty()).map(|_| Report::new(&guest.name, verb)))
+    })
+}
+
+fn on_roots(session: &Session, which: &str, request: &Request) -> Result<()> {
+    let _lock = session.lock("pool", &["settings"])?;
+    let world = session.look(&Look::default())?;
+    world.primary()?;
+    let mut plans = Vec::new();
+    for root in world.roots.iter().filter(|r| r.role != Role::Offline) {
+        plans.push(if which == "defaults" {
+            let before = observe::dataset(&root.guests())?.map(|r| r.own).unwrap_or_default();
+            plan::set::defaults(&world, root, &before, request)?
+        } else if root.role == Role::Primary {
+            plan::set::global(&world, root, request)?
+        } else {
+            continue;
+        });
+    }
+    for plan in &plans {
+        if session.carry_out(&world, plan, which)?.is_some() && !plan.steps.is_empty() {
+            session.tell(&[Report::new(which, "set")]);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,35 @@
+//! `chyves stop`: ask, wait, report.
+
+use crate::session::{Report, Session};
+use crate::targets::Targets;
+use chyves_core::error::Result;
+use chyves_core::plan;
+
+/// Power guests off
+///
+/// Each is asked by the ACPI power button, again and again, for at most its stop_timeout. A guest that does not obey
+/// stays on and the command fails, unless --force is given: then its plug is pulled when the time is over.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The guests
+    #[arg(required = true, value_name = "GUEST")]
+    guests: Vec<String>,
+    /// Pull the plug when the time is over
+    #[arg(short, long)]
+    force: bool,
+    /// Pull the plug at once
+    #[arg(long, conflicts_with = "timeout")]
+    now: bool,
+    /// Seconds to wait, where not the guest's stop_timeout
+    #[arg(short, long, value_name = "SECONDS")]
+    timeout: Option<u32>,
+}
+
+pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
+    let timeout = if args.now { Some(0) } else { args.timeout };
+    session.each(&Targets::parse(&args.guests)?, true, |world, guest| {
+        let plan = plan::stop::stop(guest, timeout, args.force || args.now)?;
+        let done = session.carry_out(world, &plan, guest.name.as_str())?;
+        Ok(done.filter(|_| !plan.steps.is_empty()).map(|d| Report::new(&guest.name, d.said.first().map_or("off", String::as_str))))
+    })
+}

@@ -1,0 +1,45 @@
+//! The command line of chyves: words in, plans shown or run, words out.
+//!
+//! * `words`: both word orders become one
+//! * `command`: one file a verb
+//! * `session`: what every command has: look, lock, plan, run
+//! * `ui`, `table`, `report`: the only places that speak
+//!
+//! Not here: deciding (chyves-core) and doing (chyves-host).
+
+#![forbid(unsafe_code)]
+
+mod command;
+mod manual;
+mod report;
+mod session;
+mod table;
+mod targets;
+mod ui;
+mod words;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let argv: Vec<std::ffi::OsString> = std::env::args_os().collect();
+    // Before everything else: a supervisor stays for as long as its guest, and what it never loads it never holds.
+    if argv.get(1).is_some_and(|word| word == "_supervise") {
+        return ExitCode::from(chyves_host::supervise::main_detached());
+    }
+    let mut text = Vec::with_capacity(argv.len());
+    for word in argv {
+        match word.into_string() {
+            Ok(word) => text.push(word),
+            Err(odd) => return report::hostile_word(&odd),
+        }
+    }
+    let text = match words::canonical(text) {
+        Ok(text) => text,
+        Err(problem) => return report::early(&problem),
+    };
+    match command::Cli::try_parse_from(&text) {
+        Ok(cli) => command::run(cli, &text),
+        Err(error) => report::clap(error, &text),
+    }
+}

@@ -1,0 +1,81 @@
+//! The manual page of the properties, made from the registry that validates them.
+
+use chyves_core::property::{Access, Property, Scope, Unset, catalog};
+use std::fmt::Write as _;
+
+/// Text as mdoc takes it: no line begins with a control character, and backslashes are themselves.
+fn escaped(text: &str) -> String {
+    let text = text.replace('\\', "\\e");
+    if text.starts_with(['.', '\'']) { format!("\\&{text}") } else { text }
+}
+
+const SECTIONS: &[(Scope, &str, &str)] = &[
+    (Scope::Guest, "SETTINGS OF GUESTS", "They may be set on a guest, and as defaults that all guests inherit which do not say otherwise."),
+    (Scope::GuestOnly, "SETTINGS OF ONE GUEST", "They belong to one guest and are inherited by none."),
+    (Scope::Pool, "SETTINGS OF A POOL", "They stand on the root of chyves on a pool."),
+    (Scope::Image, "SETTINGS OF AN IMAGE", "They stand on an image."),
+];
+
+/// `chyves-properties(7)` in mdoc(7).
+pub(crate) fn properties() -> String {
+    let mut page = String::from(
+        ".\\\" Made by `chyves dev properties` from the registry; a test keeps it true.\n.Dd $Mdocdate$\n.Dt CHYVES-PROPERTIES 7\n.Os\n.Sh NAME\n.Nm chyves-properties\n.Nd settings of guests, pools and images\n.Sh DESCRIPTION\n",
+    );
+    page.push_str("Every setting of\n.Xr chyves 8\nis kept as a ZFS user property named\n.Li chyves: Ns Ar key .\n");
+    page.push_str("A key with\n.Li {n}\nin it stands for one key a device:\n.Li disk0.bus , disk1.bus .\n");
+    page.push_str("Keys that begin with\n.Li x.\nare the user's own.\nA value that is not allowed is refused and changes nothing.\n");
+    for (scope, title, text) in SECTIONS {
+        let rows: Vec<&Property> = catalog::ALL.iter().filter(|p| p.scope == *scope).collect();
+        let _ = writeln!(page, ".Sh {title}\n{text}\n.Bl -tag -width Ds");
+        for row in rows {
+            entry(&mut page, row);
+        }
+        page.push_str(".El\n");
+    }
+    page.push_str(".Sh SEE ALSO\n.Xr chyves 8 ,\n.Xr zfs 8\n");
+    page
+}
+
+fn entry(page: &mut String, row: &Property) {
+    let _ = writeln!(page, ".It Sy {}", escaped(row.key));
+    let mut summary = row.summary.to_owned();
+    if let Some(first) = summary.get(..1) {
+        summary = first.to_uppercase() + &summary[1..];
+    }
+    for sentence in format!("{summary}. {}", row.detail).split_inclusive(". ") {
+        let _ = writeln!(page, "{}", escaped(sentence.trim_end()));
+    }
+    let default = match row.unset {
+        Unset::Value(value) => format!("Default: {value}."),
+        Unset::Nothing => String::new(),
+        Unset::Derived(from) => format!("Where it is not set it follows {from}."),
+    };
+    let _ = writeln!(page, "It takes {}.", escaped(&row.kind.words()));
+    if !default.is_empty() {
+        let _ = writeln!(page, "{}", escaped(&default));
+    }
+    match row.access {
+        Access::Free => {
+            let _ = writeln!(page, "A change is felt {}.", row.effect.words());
+        }
+        Access::Kept(by) => {
+            let _ = writeln!(page, "It is written by {} alone.", escaped(by).replace('`', ""));
+        }
+    }
+    if !row.aliases.is_empty() {
+        let _ = writeln!(page, "Also spelled {}.", row.aliases.join(", "));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_manual_page_is_that_of_the_registry() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../man/chyves-properties.7");
+        let made = super::properties();
+        if std::env::var_os("UPDATE_MANUAL").is_some() {
+            std::fs::write(path, &made).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(path).unwrap_or_default(), made, "run the tests with UPDATE_MANUAL=1");
+    }
+}

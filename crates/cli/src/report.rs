@@ -1,0 +1,94 @@
+//! A problem becomes words and an exit status, here and nowhere else.
+
+use crate::{command, words};
+use anstyle::{AnsiColor, Style};
+use chyves_core::error::{Kind, Problem, did_you_mean};
+use clap::CommandFactory;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+/// Tells a problem and gives its exit status.
+pub(crate) fn problem(problem: &Problem, json: bool) -> ExitCode {
+    if json {
+        let value = serde_json::json!({ "error": problem });
+        let _ = writeln!(std::io::stdout(), "{}", serde_json::to_string_pretty(&value).unwrap_or_default());
+    } else {
+        let _ = anstream::stderr().write_all(text(problem).as_bytes());
+    }
+    ExitCode::from(problem.code.exit_code())
+}
+
+/// A problem as people read it: what failed, why, what to do.
+pub(crate) fn text(problem: &Problem) -> String {
+    let (red, bold) = (AnsiColor::Red.on_default().bold(), Style::new().bold());
+    let mut text = format!("{red}error:{red:#} {}\n", problem.message);
+    for cause in &problem.causes {
+        let _ = writeln!(text, "  because: {}", cause.replace('\n', "\n           "));
+    }
+    for hint in &problem.hints {
+        let _ = writeln!(text, "  {bold}hint:{bold:#} {hint}");
+    }
+    text
+}
+
+/// A problem before the options were read: `--json` is looked for by hand.
+pub(crate) fn early(found: &Problem) -> ExitCode {
+    problem(found, std::env::args().any(|a| a == "--json"))
+}
+
+/// A word that is no text.
+pub(crate) fn hostile_word(word: &std::ffi::OsStr) -> ExitCode {
+    let shown = chyves_core::value::printable(&word.to_string_lossy(), 60);
+    problem(&Problem::usage(format!("`{shown}` is no UTF-8 text")), false)
+}
+
+/// What clap has to say, in our words: help is no error, a wrong word gets the nearest right one.
+pub(crate) fn clap(error: clap::Error, argv: &[String]) -> ExitCode {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            let _ = error.print();
+            return ExitCode::SUCCESS;
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            let _ = error.print();
+            // `chyves` alone asks what there is; a noun alone lacks its verb.
+            return ExitCode::from(if argv.len() <= 1 { 0 } else { Kind::Usage.exit_code() });
+        }
+        _ => {}
+    }
+    let context = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.clone()),
+        Some(ContextValue::Strings(texts)) => texts.first().cloned(),
+        _ => None,
+    };
+    let word = context(ContextKind::InvalidSubcommand).or_else(|| context(ContextKind::InvalidArg)).unwrap_or_default();
+    let shown = chyves_core::value::printable(&word, 60);
+    let mut found = match error.kind() {
+        ErrorKind::InvalidSubcommand => Problem::usage(format!("`{shown}` is no command here")).hint_if(near(&word, argv)),
+        ErrorKind::UnknownArgument => {
+            let near = context(ContextKind::SuggestedArg).map(|s| format!("did you mean `{s}`?"));
+            Problem::usage(format!("`{shown}` is not understood here")).hint_if(near)
+        }
+        ErrorKind::MissingRequiredArgument => Problem::usage(format!("{shown} is missing")),
+        _ => {
+            let rendered = error.render().to_string();
+            let line = rendered.lines().next().unwrap_or("the command line is wrong").trim_start_matches("error: ").to_owned();
+            Problem::usage(line)
+        }
+    };
+    if !shown.is_empty() {
+        found = found.on(&shown);
+    }
+    let verb = argv.iter().skip(1).find(|w| words::commands().any(|c| c == *w));
+    let help = verb.map_or_else(|| "chyves help".to_owned(), |v| format!("chyves help {v}"));
+    early(&found.hint(format!("`{help}` shows how it is written")))
+}
+
+fn near(word: &str, argv: &[String]) -> Option<String> {
+    let root = command::Cli::command();
+    let below = argv.iter().skip(1).find_map(|w| root.find_subcommand(w));
+    let names: Vec<String> = below.unwrap_or(&root).get_subcommands().map(|c| c.get_name().to_owned()).collect();
+    did_you_mean(word, names.iter().map(String::as_str))
+}

@@ -1,0 +1,250 @@
+//! What every command has: where it runs, how it speaks, and the way look → lock → plan → run.
+
+use crate::targets::Targets;
+use crate::ui::Ui;
+use chyves_core::error::{Kind, Problem, Result};
+use chyves_core::guest::Guest;
+use chyves_core::plan::{Moment, Plan};
+use chyves_core::value::GuestName;
+use chyves_core::world::World;
+use chyves_host::apply::{self, Applied, Event, Place};
+use chyves_host::observe::{self, Look};
+use chyves_host::runtime::{Lock, Runtime};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+/// How long a changing command waits for another one on the same guest.
+const LOCK_WAIT: Duration = Duration::from_secs(10);
+
+/// How many guests are worked on at once.
+const AT_ONCE: usize = 8;
+
+/// One command's surroundings.
+pub(crate) struct Session {
+    /// The runtime folder.
+    pub(crate) runtime: Runtime,
+    /// The voice.
+    pub(crate) ui: Ui,
+    /// Show the plan, change nothing.
+    pub(crate) dry_run: bool,
+    /// Every question is answered yes.
+    pub(crate) yes: bool,
+    /// Facts of another host to plan for.
+    pub(crate) facts: Option<chyves_core::world::HostFacts>,
+    /// The command as it was typed, for those who wait for its locks.
+    pub(crate) typed: String,
+    /// Raised by Ctrl-C and SIGTERM.
+    pub(crate) interrupted: Arc<AtomicBool>,
+}
+
+/// What became of one guest.
+#[derive(Debug)]
+pub(crate) struct Report {
+    /// The guest, or whatever was worked on.
+    pub(crate) object: String,
+    /// What was done, for people: "started".
+    pub(crate) said: String,
+    /// More for programs.
+    pub(crate) more: Value,
+}
+
+impl Report {
+    /// A report of an object.
+    pub(crate) fn new(object: impl ToString, said: impl Into<String>) -> Self {
+        Self { object: object.to_string(), said: said.into(), more: json!({}) }
+    }
+
+    /// With more for programs.
+    pub(crate) fn with(mut self, more: Value) -> Self {
+        self.more = more;
+        self
+    }
+
+    fn json(&self) -> Value {
+        let mut value = json!({ "object": self.object, "done": self.said });
+        if let (Some(to), Some(from)) = (value.as_object_mut(), self.more.as_object()) {
+            to.extend(from.clone());
+        }
+        value
+    }
+}
+
+impl Session {
+    /// The present moment, with that many new identities.
+    pub(crate) fn moment(uuids: usize) -> Moment {
+        Moment { now: now(), uuids: (0..uuids).map(|_| chyves_host::identity::new()).collect() }
+    }
+
+    /// Looks at the host; what is odd is told, on the host that is asked for.
+    pub(crate) fn look(&self, look: &Look) -> Result<World> {
+        let mut world = observe::world(&self.runtime, look)?;
+        for odd in &world.oddities {
+            self.ui.warn(&odd.to_string());
+        }
+        if let Some(facts) = &self.facts {
+            world.host = facts.clone();
+        }
+        Ok(world)
+    }
+
+    /// Takes the lock of names that a changing command is about, in an order that can't lock each other out.
+    pub(crate) fn lock<S: AsRef<str>>(&self, kind: &str, names: &[S]) -> Result<Vec<Lock>> {
+        if self.dry_run {
+            return Ok(Vec::new());
+        }
+        let mut sorted: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
+        sorted.sort_unstable();
+        sorted.dedup();
+        sorted.iter().map(|name| self.runtime.lock_named(&format!("{kind}.{name}"), LOCK_WAIT, &self.typed)).collect()
+    }
+
+    /// Runs a plan, or shows it. None where it was only shown.
+    pub(crate) fn carry_out(&self, world: &World, plan: &Plan, who: &str) -> Result<Option<Applied>> {
+        if self.dry_run {
+            if self.ui.json {
+                self.ui.answer_json(&json!(plan.shown(world.host.os)));
+            } else {
+                self.ui.answer(&plan.script(world.host.os));
+            }
+            return Ok(None);
+        }
+        for note in &plan.notes {
+            self.ui.say(note);
+        }
+        let verbose = self.ui.volume >= crate::ui::Volume::Verbose;
+        let mut report = |event: Event<'_>| match event {
+            Event::Step(step) if verbose => self.ui.say(&format!("{who}: {}", step.describe())),
+            Event::Step(_) => {}
+            // The hypervisor's command is always shown: it is what people look for.
+            Event::Hypervisor(line) => self.ui.command(&line),
+            Event::Command(line) if verbose => self.ui.command(&line),
+            Event::Command(_) => {}
+            Event::Progress(done, total) => self.ui.progress(done, total),
+            Event::Asked(text) => self.ui.say(&format!("{who}: {text}")),
+            Event::Warning(text) => self.ui.warn(&text),
+            Event::TakingBack(why) if verbose => self.ui.say(&format!("{who}: taking back: {why}")),
+            Event::TakingBack(_) => {}
+        };
+        let mut place = Place { os: world.host.os, runtime: &self.runtime, interrupted: &self.interrupted, report: &mut report };
+        apply::apply(plan, &mut place).map(Some)
+    }
+
+    /// Tells reports of single things.
+    pub(crate) fn tell(&self, reports: &[Report]) {
+        if self.dry_run {
+            return;
+        }
+        if self.ui.json {
+            self.ui.answer_json(&Value::Array(reports.iter().map(Report::json).collect()));
+        } else {
+            for report in reports {
+                self.ui.say(&format!("{}: {}", report.object, report.said));
+            }
+        }
+    }
+
+    /// Does the same to each of several guests: locks it, looks at it, plans and runs. One guest's failure does not
+    /// keep the others from being done; it is told, and the exit status says so.
+    pub(crate) fn each<F>(&self, targets: &Targets, at_once: bool, work: F) -> Result<()>
+    where
+        F: Fn(&World, &Guest) -> Result<Option<Report>> + Sync,
+    {
+        let world = self.look(&targets.look())?;
+        let names = targets.names(&world)?;
+        let one = |name: &GuestName| {
+            let _lock = self.lock("guest", &[name])?;
+            // Looked at again under the lock: what was seen before it may have changed meanwhile. A dry run has no lock.
+            let world = if self.dry_run { world.clone() } else { self.look_quietly(&Look::at(std::slice::from_ref(name)))? };
+            work(&world, observe::guest(&world, name)?)
+        };
+        let results: Vec<Result<Option<Report>>> = if at_once && names.len() > 1 && !self.dry_run {
+            side_by_side(&names, &one)
+        } else {
+            names.iter().map(one).collect()
+        };
+        self.sum_up(&names, results)
+    }
+
+    /// Oddities were told at the first look.
+    fn look_quietly(&self, look: &Look) -> Result<World> {
+        let mut world = observe::world(&self.runtime, look)?;
+        if let Some(facts) = &self.facts {
+            world.host = facts.clone();
+        }
+        Ok(world)
+    }
+
+    /// Tells what became of several guests.
+    fn sum_up(&self, names: &[GuestName], results: Vec<Result<Option<Report>>>) -> Result<()> {
+        let mut reports = Vec::new();
+        let mut failures: Vec<(&GuestName, Problem)> = Vec::new();
+        for (name, result) in names.iter().zip(results) {
+            match result {
+                Ok(report) => reports.extend(report),
+                Err(problem) => failures.push((name, problem)),
+            }
+        }
+        let total = names.len();
+        if total == 0 {
+            self.ui.say("there are no guests; `chyves create` makes one");
+        }
+        if failures.is_empty() {
+            self.tell(&reports);
+            return Ok(());
+        }
+        if total == 1 {
+            return Err(failures.remove(0).1);
+        }
+        if self.ui.json {
+            let mut all: Vec<Value> = reports.iter().map(Report::json).collect();
+            all.extend(failures.iter().map(|(name, p)| json!({ "object": name, "error": p })));
+            self.ui.answer_json(&Value::Array(all));
+        } else {
+            self.tell(&reports);
+        }
+        let all_failed = failures.len() == total;
+        let code = if all_failed { failures[0].1.code } else { Kind::Partial };
+        let mut problem = Problem::new(code, format!("{} of {total} guests could not be done", failures.len()));
+        for (name, failure) in failures {
+            let hint = failure.hints.first().cloned();
+            problem = problem.because(format!("{name}: {failure}")).hint_if(hint.filter(|h| !problem_has(&reports, h)));
+        }
+        problem.hints.dedup();
+        Err(problem)
+    }
+}
+
+fn problem_has(reports: &[Report], hint: &str) -> bool {
+    reports.iter().any(|r| r.said == hint)
+}
+
+/// Works on names side by side, at most so many at once; results in the order of the names.
+fn side_by_side<T: Send>(names: &[GuestName], work: &(dyn Fn(&GuestName) -> Result<T> + Sync)) -> Vec<Result<T>> {
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    let slots: Vec<std::sync::Mutex<Option<Result<T>>>> = names.iter().map(|_| std::sync::Mutex::new(None)).collect();
+    std::thread::scope(|scope| {
+        for _ in 0..AT_ONCE.min(names.len()) {
+            scope.spawn(|| {
+                loop {
+                    let index = next.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                    let Some(name) = names.get(index) else { break };
+                    let result = work(name);
+                    if let Ok(mut slot) = slots[index].lock() {
+                        *slot = Some(result);
+                    }
+                }
+            });
+        }
+    });
+    slots
+        .into_iter()
+        .map(|slot| slot.into_inner().ok().flatten().unwrap_or_else(|| Err(Problem::bug("a worker ended without a result"))))
+        .collect()
+}
+
+/// The time as it is recorded.
+pub(crate) fn now() -> String {
+    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}

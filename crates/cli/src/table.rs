@@ -1,0 +1,174 @@
+//! Tables as zfs(8) prints them: no borders, two blanks between columns, `-H` for programs.
+
+use serde_json::{Map, Value};
+use std::cmp::Ordering;
+
+/// One cell: what people see, the exact value, and how it sorts.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Cell {
+    /// For people.
+    pub(crate) shown: String,
+    /// For programs.
+    pub(crate) exact: Value,
+}
+
+impl Cell {
+    /// Text, the same for both; made safe for a terminal line when it is shown.
+    pub(crate) fn text(text: impl Into<String>) -> Self {
+        let text = text.into();
+        Self { shown: chyves_core::value::printable(&text, 2000), exact: Value::from(text) }
+    }
+
+    /// Text that may be missing.
+    pub(crate) fn maybe(text: Option<String>) -> Self {
+        text.map_or_else(Self::none, Self::text)
+    }
+
+    /// Nothing, shown as `-`.
+    pub(crate) fn none() -> Self {
+        Self { shown: "-".into(), exact: Value::Null }
+    }
+
+    /// A number that people see rounded.
+    pub(crate) fn number(shown: impl Into<String>, exact: u64) -> Self {
+        Self { shown: shown.into(), exact: Value::from(exact) }
+    }
+
+    fn exact_text(&self) -> String {
+        match &self.exact {
+            Value::Null => "-".into(),
+            Value::String(text) => chyves_core::value::printable(text, 9000),
+            other => other.to_string(),
+        }
+    }
+
+    fn order(&self, other: &Self) -> Ordering {
+        match (self.exact.as_u64(), other.exact.as_u64()) {
+            (Some(a), Some(b)) => a.cmp(&b),
+            _ => self.exact_text().cmp(&other.exact_text()),
+        }
+    }
+}
+
+/// The options that every list takes.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct ListArgs {
+    /// Print no headings, and tabs between columns
+    #[arg(short = 'H')]
+    pub(crate) bare: bool,
+    /// Print exact numbers
+    #[arg(short = 'p')]
+    pub(crate) exact: bool,
+    /// Print these columns, parted by commas
+    #[arg(short = 'o', value_name = "COLUMN,…", value_delimiter = ',')]
+    pub(crate) columns: Vec<String>,
+    /// Sort by this column
+    #[arg(short = 's', value_name = "COLUMN", conflicts_with = "descending")]
+    pub(crate) ascending: Option<String>,
+    /// Sort by this column, largest first
+    #[arg(short = 'S', value_name = "COLUMN")]
+    pub(crate) descending: Option<String>,
+}
+
+/// Columns by name and rows of cells in their order.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Table {
+    /// The columns' names, lower case.
+    pub(crate) columns: Vec<String>,
+    /// The rows.
+    pub(crate) rows: Vec<Vec<Cell>>,
+}
+
+impl Table {
+    /// A table with these columns.
+    pub(crate) fn new<S: Into<String>>(columns: impl IntoIterator<Item = S>) -> Self {
+        Self { columns: columns.into_iter().map(Into::into).collect(), rows: Vec::new() }
+    }
+
+    /// Sorts as the options say.
+    pub(crate) fn sort(&mut self, args: &ListArgs) {
+        let (column, down) = match (&args.ascending, &args.descending) {
+            (Some(column), _) => (column, false),
+            (None, Some(column)) => (column, true),
+            (None, None) => return,
+        };
+        if let Some(index) = self.columns.iter().position(|c| c == column) {
+            self.rows.sort_by(|a, b| a[index].order(&b[index]));
+            if down {
+                self.rows.reverse();
+            }
+        }
+    }
+
+    /// Leaves only these columns, in this order; all are there.
+    pub(crate) fn only(&mut self, columns: &[String]) {
+        let places: Vec<usize> = columns.iter().filter_map(|c| self.columns.iter().position(|have| have == c)).collect();
+        for row in &mut self.rows {
+            *row = places.iter().map(|i| row[*i].clone()).collect();
+        }
+        self.columns = columns.to_vec();
+    }
+
+    /// As text.
+    pub(crate) fn text(&self, args: &ListArgs) -> String {
+        let cell = |c: &Cell| if args.exact { c.exact_text() } else { c.shown.clone() };
+        let lines: Vec<Vec<String>> = self.rows.iter().map(|row| row.iter().map(cell).collect()).collect();
+        if args.bare {
+            return lines.iter().map(|l| l.join("\t") + "\n").collect();
+        }
+        let heads: Vec<String> = self.columns.iter().map(|c| c.to_uppercase()).collect();
+        let width = |i: usize| lines.iter().chain([&heads]).map(|l| l[i].chars().count()).max().unwrap_or(0);
+        let widths: Vec<usize> = (0..self.columns.len()).map(width).collect();
+        // Numbers line up at their last digit.
+        let right: Vec<bool> =
+            (0..self.columns.len()).map(|i| !self.rows.is_empty() && self.rows.iter().all(|r| r[i].exact.is_number() || r[i].exact.is_null()) && self.rows.iter().any(|r| r[i].exact.is_number())).collect();
+        let mut text = String::new();
+        for line in [&heads].into_iter().chain(&lines) {
+            let mut printed = String::new();
+            for (i, cell) in line.iter().enumerate() {
+                let width = widths[i];
+                printed.push_str(&if right[i] { format!("{cell:>width$}") } else { format!("{cell:<width$}") });
+                printed.push_str("  ");
+            }
+            text.push_str(printed.trim_end());
+            text.push('\n');
+        }
+        text
+    }
+
+    /// As a list of objects.
+    pub(crate) fn json(&self) -> Value {
+        let object = |row: &Vec<Cell>| {
+            let fields = self.columns.iter().zip(row).map(|(c, cell)| (c.clone(), cell.exact.clone()));
+            Value::Object(fields.collect::<Map<_, _>>())
+        };
+        Value::Array(self.rows.iter().map(object).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> Table {
+        let mut t = Table::new(["name", "used", "description"]);
+        t.rows.push(vec![Cell::text("web01"), Cell::number("1.50G", 1_610_612_736), Cell::text("a\tb")]);
+        t.rows.push(vec![Cell::text("db"), Cell::number("12M", 12 << 20), Cell::none()]);
+        t
+    }
+
+    #[test]
+    fn people_and_programs_get_what_they_need() {
+        let mut t = table();
+        insta::assert_snapshot!(t.text(&ListArgs::default()), @r"
+        NAME    USED  DESCRIPTION
+        web01  1.50G  a\tb
+        db       12M  -
+        ");
+        t.sort(&ListArgs { ascending: Some("used".into()), ..ListArgs::default() });
+        let exact = ListArgs { bare: true, exact: true, ..ListArgs::default() };
+        assert_eq!(t.text(&exact), "db\t12582912\t-\nweb01\t1610612736\ta\\tb\n");
+        t.only(&["used".into()]);
+        assert_eq!(t.json().to_string(), r#"[{"used":12582912},{"used":1610612736}]"#);
+    }
+}

@@ -1,0 +1,95 @@
+//! Which guests a command is about: `a,b`, `a b`, `all`.
+
+use chyves_core::error::{Problem, Result};
+use chyves_core::guest::Guest;
+use chyves_core::value::GuestName;
+use chyves_core::world::World;
+use chyves_host::observe::{self, Look, Which};
+
+/// The guests that were named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Targets {
+    /// Every guest of this host.
+    All,
+    /// These, each once, in the order they were typed.
+    Named(Vec<GuestName>),
+}
+
+impl Targets {
+    /// Reads words, each a name, a list with commas, or `all`.
+    ///
+    /// # Errors
+    /// None, or a word that can't be a guest's name.
+    pub(crate) fn parse<S: AsRef<str>>(words: &[S]) -> Result<Self> {
+        let mut names: Vec<GuestName> = Vec::new();
+        for word in words.iter().flat_map(|w| w.as_ref().split(',')) {
+            if word == "all" {
+                return Ok(Self::All);
+            }
+            let name: GuestName = word.parse().map_err(|e| Problem::from(e).within(format!("`{}` can't name a guest", chyves_core::value::printable(word, 63))))?;
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        if names.is_empty() {
+            return Err(Problem::usage("no guest is named").hint("name guests as `a,b` or `a b`, or say `all`; `chyves list` shows them"));
+        }
+        Ok(Self::Named(names))
+    }
+
+    /// What must be looked at.
+    pub(crate) fn look(&self) -> Look {
+        match self {
+            Self::All => Look { guests: Which::All, ..Look::default() },
+            Self::Named(names) => Look::at(names),
+        }
+    }
+
+    /// Their names in a world that was looked at for them.
+    ///
+    /// # Errors
+    /// One of them does not exist: then nothing is done to any.
+    pub(crate) fn names(&self, world: &World) -> Result<Vec<GuestName>> {
+        Ok(self.guests(world)?.into_iter().map(|g| g.name.clone()).collect())
+    }
+
+    /// The guests themselves.
+    ///
+    /// # Errors
+    /// One of them does not exist.
+    pub(crate) fn guests<'w>(&self, world: &'w World) -> Result<Vec<&'w Guest>> {
+        match self {
+            Self::All => {
+                world.primary()?;
+                Ok(world.guests.iter().collect())
+            }
+            Self::Named(names) => names.iter().map(|name| observe::guest(world, name)).collect(),
+        }
+    }
+}
+
+/// A guest and a snapshot, `web01@before`, or the guest alone.
+pub(crate) fn guest_at(word: &str) -> Result<(GuestName, Option<chyves_core::value::SnapshotName>)> {
+    match word.split_once('@') {
+        Some((guest, snapshot)) => Ok((guest.parse()?, Some(snapshot.parse()?))),
+        None => Ok((word.parse()?, None)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_and_words_name_guests_once() {
+        let named = |w: &[&str]| match Targets::parse(w).unwrap() {
+            Targets::All => "all".to_owned(),
+            Targets::Named(n) => n.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
+        };
+        assert_eq!(named(&["a,b", "c", "a"]), "a b c");
+        assert_eq!(named(&["a", "all"]), "all");
+        for bad in [&["a,"][..], &["web*"], &["../x"], &[]] {
+            assert!(Targets::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+}

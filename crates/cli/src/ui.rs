@@ -1,0 +1,105 @@
+//! Speaking: answers on standard output, everything else on standard error, progress only on a terminal.
+
+use anstyle::{AnsiColor, Style};
+use chyves_core::error::{Problem, Result};
+use std::io::{IsTerminal, Write};
+use std::sync::Mutex;
+
+/// How much is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Volume {
+    /// Answers and errors.
+    Quiet,
+    /// What is done.
+    Usual,
+    /// Each command too.
+    Verbose,
+}
+
+/// The voice of one command.
+#[derive(Debug)]
+pub(crate) struct Ui {
+    /// How much is said.
+    pub(crate) volume: Volume,
+    /// Whether answers are JSON.
+    pub(crate) json: bool,
+    /// Several guests may be worked on at once; a line is whole.
+    line: Mutex<()>,
+}
+
+impl Ui {
+    /// A voice.
+    pub(crate) fn new(volume: Volume, json: bool) -> Self {
+        Self { volume, json, line: Mutex::new(()) }
+    }
+
+    /// An answer.
+    pub(crate) fn answer(&self, text: &str) {
+        let _line = self.line.lock();
+        // A reader that has heard enough is no error.
+        let mut out = anstream::stdout();
+        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    }
+
+    /// An answer as JSON.
+    pub(crate) fn answer_json(&self, value: &serde_json::Value) {
+        let text = serde_json::to_string_pretty(value).unwrap_or_default();
+        self.answer(&(text + "\n"));
+    }
+
+    /// Something done, for people.
+    pub(crate) fn say(&self, text: &str) {
+        if self.volume >= Volume::Usual {
+            self.error_line(text);
+        }
+    }
+
+    /// A command that runs.
+    pub(crate) fn command(&self, text: &str) {
+        let dim = Style::new().dimmed();
+        self.error_line(&format!("{dim}+ {text}{dim:#}"));
+    }
+
+    /// Something to heed.
+    pub(crate) fn warn(&self, text: &str) {
+        let yellow = AnsiColor::Yellow.on_default();
+        self.error_line(&format!("{yellow}warning:{yellow:#} {text}"));
+    }
+
+    fn error_line(&self, text: &str) {
+        let _line = self.line.lock();
+        let mut err = anstream::stderr();
+        let _ = writeln!(err, "{text}");
+    }
+
+    /// How far a long step is, on a terminal.
+    pub(crate) fn progress(&self, done: u64, total: u64) {
+        let worth = total > 64 << 20 && self.volume >= Volume::Usual && !self.json;
+        if worth && std::io::stderr().is_terminal() {
+            let _line = self.line.lock();
+            let percent = done.saturating_mul(100) / total.max(1);
+            let end = if done >= total { "\n" } else { "" };
+            let _ = write!(std::io::stderr(), "\r{percent:3} % of {}{end}", chyves_core::value::Size::bytes(total).human());
+        }
+    }
+
+    /// Asks a person before something is destroyed or cut off.
+    ///
+    /// # Errors
+    /// The answer is no, or nobody can be asked.
+    pub(crate) fn confirm(&self, question: &str, yes: bool) -> Result<()> {
+        if yes {
+            return Ok(());
+        }
+        if !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
+            return Err(Problem::usage(format!("{question} needs a yes, and there is no terminal to ask on")).hint("say it with --yes"));
+        }
+        let _ = write!(std::io::stderr(), "{question}? [y/N] ");
+        let mut answer = String::new();
+        let read = std::io::stdin().read_line(&mut answer);
+        if read.is_ok() && matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes") {
+            return Ok(());
+        }
+        Err(Problem::not_now("the answer was no; nothing was changed"))
+    }
+}

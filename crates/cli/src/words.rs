@@ -1,0 +1,181 @@
+//! Two word orders become one: `chyves web01 start` is `chyves start web01`, and a noun without a verb gets its usual
+//! one. Both always work because no guest may bear a command's name.
+
+use chyves_core::error::{Problem, Result, nearest};
+use chyves_core::value::printable;
+
+/// Commands that stand alone or take other things than guests.
+const HOST_VERBS: &[&str] = &["help", "image", "iso", "list", "pool", "trash", "version", "completions", "dev"];
+
+/// Commands that take guests, and so may follow them.
+const GUEST_VERBS: &[&str] = &[
+    "adopt", "clone", "console", "create", "delete", "get", "info", "set", "snapshot", "start", "stop", "undelete", "unset",
+];
+
+/// The verbs below the noun `snapshot`; the first is meant where none is given.
+const SNAPSHOT_VERBS: &[&str] = &["create", "list", "delete", "rollback"];
+
+/// Options whose value is the next word.
+const WITH_VALUE: &[&str] = &["-o", "-s", "-S", "--host", "--facts", "--pool", "--image", "--size"];
+
+/// Every word that a command line may begin with.
+pub(crate) fn commands() -> impl Iterator<Item = &'static str> {
+    HOST_VERBS.iter().chain(GUEST_VERBS).copied()
+}
+
+/// The words with the verb first.
+///
+/// # Errors
+/// Neither the first word nor one behind it is a command.
+pub(crate) fn canonical(argv: Vec<String>) -> Result<Vec<String>> {
+    let Some(first) = position(&argv, 1) else { return Ok(argv) };
+    let word = argv[first].as_str();
+    if word.starts_with('_') || commands().any(|c| c == word) {
+        return Ok(nouns(argv, first));
+    }
+    // Guests first: everything up to the verb goes behind it.
+    let mut at = first;
+    while let Some(next) = position(&argv, at + 1) {
+        if GUEST_VERBS.contains(&argv[next].as_str()) {
+            return Ok(nouns(guests_first(argv, first, next), first));
+        }
+        if !looks_like_guests(&argv[at]) {
+            break;
+        }
+        at = next;
+    }
+    Err(unknown(&argv[first..]))
+}
+
+/// The place of the next word at or behind `from` that is no option.
+fn position(argv: &[String], from: usize) -> Option<usize> {
+    let mut at = from;
+    while let Some(word) = argv.get(at) {
+        if WITH_VALUE.contains(&word.as_str()) {
+            at += 2;
+        } else if word.starts_with('-') {
+            at += 1;
+        } else {
+            return Some(at);
+        }
+    }
+    None
+}
+
+fn looks_like_guests(word: &str) -> bool {
+    !word.contains('=')
+}
+
+/// `web01 snapshot rollback @a` → `snapshot rollback web01@a`, and so on.
+fn guests_first(mut argv: Vec<String>, first: usize, verb: usize) -> Vec<String> {
+    let mut guests: Vec<String> = argv.drain(first..verb).collect();
+    let mut behind = first + 1;
+    if argv[first] == "snapshot" && argv.get(behind).is_some_and(|w| SNAPSHOT_VERBS.contains(&w.as_str())) {
+        behind += 1;
+    }
+    // `web01 snapshot @before`: the guest and the snapshot are one word in the canonical order.
+    if argv[first] == "snapshot" || argv[first] == "clone" {
+        let names: Vec<String> = argv[behind..].iter().filter(|w| w.starts_with('@')).cloned().collect();
+        if let ([guest], false) = (&guests[..], names.is_empty()) {
+            guests = names.iter().map(|n| format!("{guest}{n}")).collect();
+            let tail: Vec<String> = argv.drain(behind..).filter(|w| !w.starts_with('@')).collect();
+            argv.extend(tail);
+        }
+    }
+    argv.splice(behind..behind, guests);
+    argv
+}
+
+/// Puts in the verb that a noun without one means.
+fn nouns(mut argv: Vec<String>, first: usize) -> Vec<String> {
+    if argv[first] == "snapshot" {
+        let next = argv.get(first + 1).map(String::as_str);
+        let asks = next.is_none_or(|w| w == "-h" || w == "--help" || w == "help" || SNAPSHOT_VERBS.contains(&w));
+        if !asks {
+            argv.insert(first + 1, SNAPSHOT_VERBS[0].to_owned());
+        }
+        // `snapshot rollback web01 @before` as well as `web01@before`.
+        if let [.., guest, name] = &argv[first..] {
+            if name.starts_with('@') && !guest.starts_with('-') && !guest.contains('@') {
+                let joined = format!("{guest}{name}");
+                argv.truncate(argv.len() - 2);
+                argv.push(joined);
+            }
+        }
+    }
+    argv
+}
+
+fn unknown(words: &[String]) -> Problem {
+    let word = &words[0];
+    let shown = printable(word, 40);
+    let second = words.get(1).filter(|w| !w.starts_with('-'));
+    let near = nearest(word, commands()).or_else(|| nearest(second?, commands()));
+    let problem = match second {
+        Some(second) => Problem::usage(format!("neither `{shown}` nor `{}` is a command", printable(second, 40))),
+        None => Problem::usage(format!("`{shown}` is no command")),
+    };
+    problem
+        .on(&shown)
+        .hint_if(near.map(|n| format!("did you mean `{n}`?")))
+        .hint("`chyves help` shows the commands; a guest's name may stand before or behind one")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order(line: &str) -> String {
+        let argv = std::iter::once("chyves").chain(line.split(' ')).map(str::to_owned).collect();
+        match canonical(argv) {
+            Ok(words) => words[1..].join(" "),
+            Err(problem) => format!("! {} | {}", problem.message, problem.hints.join(" | ")),
+        }
+    }
+
+    #[test]
+    fn both_orders_are_one() {
+        for (typed, meant) in [
+            ("start web01", "start web01"),
+            ("web01 start", "start web01"),
+            ("web01 web02 start", "start web01 web02"),
+            ("a,b stop --force", "stop a,b --force"),
+            ("all stop", "stop all"),
+            ("-n web01 start", "-n start web01"),
+            ("--host freebsd web01 start -n", "--host freebsd start web01 -n"),
+            ("web01 get ram -H", "get web01 ram -H"),
+            ("web01 set ram=1G", "set web01 ram=1G"),
+            ("web01 clone web02,web03", "clone web01 web02,web03"),
+            ("web01 clone @before web02", "clone web01@before web02"),
+            ("web01 snapshot @before", "snapshot create web01@before"),
+            ("web01 snapshot", "snapshot create web01"),
+            ("snapshot web01@before", "snapshot create web01@before"),
+            ("snapshot web01 @before", "snapshot create web01@before"),
+            ("web01 snapshot rollback @before", "snapshot rollback web01@before"),
+            ("snapshot rollback web01 @before", "snapshot rollback web01@before"),
+            ("snapshot rollback web01@before", "snapshot rollback web01@before"),
+            ("web01 snapshot list", "snapshot list web01"),
+            ("snapshot", "snapshot"),
+            ("pool init tank", "pool init tank"),
+            ("create web01 --image tiny", "create web01 --image tiny"),
+            ("web01 create --size 8G", "create web01 --size 8G"),
+            ("--version", "--version"),
+        ] {
+            assert_eq!(order(typed), meant, "{typed}");
+        }
+    }
+
+    #[test]
+    fn unknown_words_get_the_nearest_command() {
+        assert!(order("strat web01").contains("did you mean `start`?"), "{}", order("strat web01"));
+        assert!(order("web01 strat").contains("did you mean `start`?"), "{}", order("web01 strat"));
+        assert!(order("frobnicate").starts_with("! `frobnicate` is no command"));
+    }
+
+    #[test]
+    fn no_guest_may_bear_a_command_s_word() {
+        for word in commands().chain(SNAPSHOT_VERBS.iter().copied()) {
+            assert!(word.parse::<chyves_core::value::GuestName>().is_err(), "{word} could be a guest");
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! Running a plan: step by step, and when one fails, taking back what this plan did, newest first, and nothing older.
+//!
+//! * [`files`]: the steps that chyves does itself
+//! * [`image`]: reading an image
+//!
+//! Not here: deciding (chyves-core `plan`), running machines (`supervise`).
+
+mod files;
+mod image;
+mod undo;
+
+use crate::run;
+use crate::runtime::Runtime;
+use crate::supervise::{self, Progress, Spawner};
+use crate::{control, observe};
+use chyves_core::action::{Action, Undo};
+use chyves_core::cmd::Cmd;
+use chyves_core::error::{Kind, Problem, Result};
+use chyves_core::lifecycle::Force;
+use chyves_core::os::Os;
+use chyves_core::plan::Plan;
+use chyves_core::value::printable;
+use chyves_core::zfs::args;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What happens while a plan runs, for whoever shows it.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// A step begins.
+    Step(&'a Action),
+    /// A command is about to run, exactly as shown.
+    Command(String),
+    /// Part of a long step is done: how much of how much, in bytes.
+    Progress(u64, u64),
+    /// The hypervisor's command is about to run.
+    Hypervisor(String),
+    /// What happens while a guest is being stopped.
+    Asked(&'static str),
+    /// Something that does not fail the plan went wrong.
+    Warning(String),
+    /// The steps so far are being taken back, because of this.
+    TakingBack(&'a Problem),
+}
+
+/// Where plans are run.
+pub struct Place<'a> {
+    /// The operating system whose commands are run.
+    pub os: Os,
+    /// The runtime folder.
+    pub runtime: &'a Runtime,
+    /// Raised when the person wants to stop: the plan ends before its next step and is taken back.
+    pub interrupted: &'a AtomicBool,
+    /// Told what happens.
+    pub report: &'a mut dyn FnMut(Event<'_>),
+}
+
+/// What a plan that ran to its end gave back.
+#[derive(Debug, Clone, Default)]
+pub struct Applied {
+    /// What steps have to say when they are done: "web01 powered off".
+    pub said: Vec<String>,
+    /// The process ids of a machine that was started: its supervisor's and its own.
+    pub started: Option<(u32, u32)>,
+}
+
+/// A step that was done, and what takes it back.
+struct Done {
+    undo: Undo,
+    /// The content of a file that was replaced.
+    before: Option<Vec<u8>>,
+}
+
+/// Runs a plan to its end, or takes it back.
+///
+/// # Errors
+/// The step that failed, with `Kind::Left` and a list if taking back failed too.
+pub fn apply(plan: &Plan, place: &mut Place<'_>) -> Result<Applied> {
+    let mut applied = Applied::default();
+    let mut done: Vec<Done> = Vec::new();
+    let began = jiffy();
+    for step in &plan.steps {
+        let result = if place.interrupted.load(Ordering::SeqCst) {
+            Err(Problem::new(Kind::Interrupted, "interrupted"))
+        } else {
+            (place.report)(Event::Step(step));
+            perform(step, place, &mut applied, &mut done)
+        };
+        if let Err(problem) = result {
+            (place.report)(Event::TakingBack(&problem));
+            return Err(undo::take_back(done, began, place, problem));
+        }
+    }
+    Ok(applied)
+}
+
+/// Seconds since 1970, to tell what this plan made from what was there.
+fn jiffy() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs())
+}
+
+fn command(cmd: &Cmd, place: &mut Place<'_>) -> Result<()> {
+    (place.report)(Event::Command(cmd.to_string()));
+    run::must(cmd).map(drop)
+}
+
+/// Does one step. What it did is in `done` as soon as it is done, also where a later part of the step fails.
+fn perform(step: &Action, place: &mut Place<'_>, applied: &mut Applied, done: &mut Vec<Done>) -> Result<()> {
+    let mut made = |before: Option<Vec<u8>>| done.push(Done { undo: step.undo(), before });
+    match step {
+        Action::Verify { objects } => verify(objects),
+        Action::CreateDataset { .. }
+        | Action::CreateVolume { .. }
+        | Action::CloneDataset { .. }
+        | Action::Snapshot { .. }
+        | Action::Rollback { .. }
+        | Action::Rename { .. }
+        | Action::DestroySnapshot { .. }
+        | Action::DestroyDataset { .. } => {
+            for cmd in step.commands(place.os) {
+                command(&cmd, place)?;
+            }
+            made(None);
+            Ok(())
+        }
+        Action::Host(_) | Action::Change { .. } => {
+            let cmds = step.commands(place.os);
+            for (index, cmd) in cmds.iter().enumerate() {
+                let result = command(cmd, place);
+                // After the first command something is done, whatever becomes of the rest.
+                if index == 0 && result.is_ok() {
+                    made(None);
+                }
+                result?;
+            }
+            Ok(())
+        }
+        Action::Mount { dataset } => {
+            match command(&args::mount(dataset), place) {
+                Ok(()) => made(None),
+                // Somebody was quicker; then it is not ours to unmount.
+                Err(problem) => {
+                    let row = observe::dataset(dataset)?;
+                    if row.is_none_or(|r| r.native("mounted") != Some("yes")) {
+                        return Err(problem);
+                    }
+                }
+            }
+            Ok(())
+        }
+        Action::Unmount { dataset } => {
+            match command(&args::unmount(dataset), place) {
+                Ok(()) => made(None),
+                // A file system that stays mounted harms nothing; a step that needs it unmounted will say so.
+                Err(problem) => (place.report)(Event::Warning(format!("{dataset} stays mounted: {problem}"))),
+            }
+            Ok(())
+        }
+        Action::MakeFolder { path } => files::make_folder(path).map(|new| if new { made(None) }),
+        Action::WriteFile { path, text } => files::write(path, text).map(made),
+        Action::MakeDisk { path, size } => files::make_disk(path, *size).map(|()| made(None)),
+        Action::GrowDisk { path, from, to } => files::grow(path, *from, *to).map(|()| made(None)),
+        Action::CopyFile { from, to } => files::copy_unless_there(from, to, place).map(|new| if new { made(None) }),
+        Action::CheckFiles { files } => files::check(files),
+        Action::ImportImage { source, folder, dataset, now, dialect } => {
+            image::import(&image::Import { source, folder, dataset, now, dialect: *dialect }, place)
+        }
+        Action::Launch(launch) => {
+            let spawner = Spawner::this_program()?;
+            let report = &mut *place.report;
+            let hypervisor = launch.hypervisor.to_string();
+            let started = supervise::spawn(place.runtime, launch, &spawner, &mut |progress| match progress {
+                Progress::Run(line) if line == hypervisor => report(Event::Hypervisor(line)),
+                Progress::Run(line) => report(Event::Command(line)),
+                Progress::Running => {}
+            })?;
+            applied.started = Some((started.supervisor, started.machine));
+            Ok(())
+        }
+        Action::Stop { guest, uuid, dataset, timeout, force } => {
+            let target = control::Target { uuid: *uuid, name: guest, dataset };
+            applied.said.push(stop(&target, *timeout, *force, place)?);
+            Ok(())
+        }
+    }
+}
+
+/// Makes sure that each name still means what it meant when it was looked up.
+fn verify(objects: &[(String, u64)]) -> Result<()> {
+    let names: Vec<String> = objects.iter().map(|(n, _)| n.clone()).collect();
+    for ((name, was), (_, is)) in objects.iter().zip(observe::guids(&names)?) {
+        if *was != is {
+            return Err(Problem::not_now(format!("`{}` is not what it was a moment ago", printable(name, 120)))
+                .on(name)
+                .because(format!("its GUID was {was} and is {is}: something else has taken its name"))
+                .hint("look at it with `chyves list` and try again"));
+        }
+    }
+    Ok(())
+}
+
+/// Asks a machine to power off and waits; how it ended.
+fn stop(target: &control::Target<'_>, timeout: u32, force: bool, place: &mut Place<'_>) -> Result<String> {
+    let force = match (force, timeout) {
+        (true, 0) => Force::Now,
+        (true, _) => Force::AtDeadline,
+        (false, _) => Force::Never,
+    };
+    let how = control::How { timeout: Some(timeout), force };
+    let spawner = Spawner::this_program()?;
+    let report = &mut *place.report;
+    let stopped = control::stop(place.runtime, *target, how, &spawner, &mut |progress| {
+        report(Event::Asked(match progress {
+            control::StopProgress::TakenOver => "its supervisor was gone; a new one has taken over",
+            control::StopProgress::Asked => "asked to power off",
+            control::StopProgress::Forced => "the plug is being pulled",
+        }));
+    })?;
+    Ok(match stopped {
+        control::Stopped::WasNot => "was off already".to_owned(),
+        control::Stopped::Gone(how) => how,
+    })
+}
+
+/// Writes a small file whole that its owner alone may read.
+///
+/// # Errors
+/// It can't be written.
+pub fn write_private(path: &str, text: &str) -> Result<()> {
+    files::write_bytes(path, text.as_bytes())
+}

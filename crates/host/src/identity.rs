@@ -1,0 +1,8 @@
+//! New identities: random, from the system's own source.
+
+use uuid::Uuid;
+
+/// A new random UUID (version 4).
+pub fn new() -> Uuid {
+    Uuid::new_v4()
+}

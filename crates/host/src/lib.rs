@@ -1,0 +1,27 @@
+//! The doing half of chyves: every effect on the machine. What is to be done was decided by chyves-core.
+//!
+//! * [`run`]: one command to its end
+//! * [`facts`], [`observe`]: looking at the machine; facts become a world
+//! * [`apply`]: running a plan, taking it back when it fails
+//! * [`runtime`]: records and locks of what runs now
+//! * [`supervise`]: the process that runs one guest
+//! * [`control`], [`console`]: talking to it
+//! * [`accel`]: whether KVM really works
+//! * [`proc`]: processes, told apart for sure
+//!
+//! Where systems differ in how something is *done*, `proc` and `runtime` say so; nothing else asks which system it is.
+
+#![deny(unsafe_code)]
+
+pub mod accel;
+pub mod apply;
+pub mod console;
+pub mod control;
+pub mod facts;
+pub mod identity;
+pub mod observe;
+pub mod ports;
+pub mod proc;
+pub mod run;
+pub mod runtime;
+pub mod supervise;

@@ -1,0 +1,325 @@
+//! Looking at the machine: facts become a [`World`]. Looking has a scope, so that a command on one guest does not pay
+//! for a thousand others.
+//!
+//! However many guests there are, one look is at most two `zfs` calls: one finds the roots, one reads what was asked for.
+
+use crate::facts;
+use crate::run::{self, Output};
+use crate::runtime::{GuestState, Runtime};
+use chyves_core::cmd::Cmd;
+use chyves_core::error::{Problem, Result};
+use chyves_core::guest::{Guest, RunState};
+use chyves_core::property::settings::OwnValues;
+use chyves_core::plan::snapshot::{Seen, read as read_snapshots};
+use chyves_core::value::{Dataset, GuestName, ImageName, SnapshotRef, printable};
+use chyves_core::world::{HostFacts, Role, Root, World, no_guest};
+use chyves_core::zfs::inventory::{self, inventory};
+use chyves_core::zfs::rows::{self, Row};
+use chyves_core::zfs::args;
+use std::collections::HashMap;
+use std::fmt::Write as _;
+
+/// Which of a kind are looked at.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Which<T> {
+    /// None.
+    #[default]
+    None,
+    /// Those of these names; that one is missing is no error here.
+    Named(Vec<T>),
+    /// All.
+    All,
+}
+
+/// What is looked at.
+#[derive(Debug, Clone, Default)]
+pub struct Look {
+    /// Guests.
+    pub guests: Which<GuestName>,
+    /// Images.
+    pub images: Which<ImageName>,
+    /// The trash.
+    pub trash: bool,
+}
+
+impl Look {
+    /// These guests alone.
+    pub fn at(names: &[GuestName]) -> Self {
+        Self { guests: Which::Named(names.to_vec()), ..Self::default() }
+    }
+
+    /// Everything.
+    pub fn at_all() -> Self {
+        Self { guests: Which::All, images: Which::All, trash: true }
+    }
+}
+
+/// The roots of chyves on this host's pools, and those that can't be used.
+///
+/// # Errors
+/// `zfs` is missing, fails, or prints what can't be read.
+pub fn roots() -> Result<(Vec<Root>, Vec<Problem>)> {
+    let rows = rows::parse(&run::must(&args::find_roots()).map_err(no_zfs)?, false)?;
+    Ok(inventory::roots(&rows))
+}
+
+fn no_zfs(problem: Problem) -> Problem {
+    problem.within("can't ask ZFS for its pools").hint("is ZFS running? `zpool list` must work")
+}
+
+/// Looks at the host.
+///
+/// # Errors
+/// What can't be asked or read.
+pub fn world(runtime: &Runtime, look: &Look) -> Result<World> {
+    let (mut roots, oddities) = roots()?;
+    let mut world =
+        World { host: facts::host(runtime.root()), roots: Vec::new(), guests: Vec::new(), images: Vec::new(), trash: Vec::new(), oddities };
+    let active: Vec<Root> = roots.iter().filter(|r| r.role != Role::Offline).cloned().collect();
+    if active.is_empty() || *look == nothing() {
+        world.roots = roots;
+        return Ok(world);
+    }
+    let whole = look.guests == Which::All;
+    let rows = if whole { read_all(&active)? } else { read_some(&active, look)? };
+    let found = inventory(&rows, &active);
+    // A root's mount point is known only now.
+    for row in &rows {
+        if let Some(root) = roots.iter_mut().find(|r| r.dataset.as_str() == row.name) {
+            root.mountpoint = row.native("mountpoint").map(str::to_owned);
+        }
+    }
+    world.roots = roots;
+    world.guests = found.guests;
+    world.images = found.images;
+    world.trash = found.trash;
+    world.oddities.extend(found.oddities);
+    states(runtime, &mut world.guests, whole)?;
+    Ok(world)
+}
+
+fn nothing() -> Look {
+    Look::default()
+}
+
+impl PartialEq for Look {
+    fn eq(&self, other: &Self) -> bool {
+        self.guests == other.guests && self.images == other.images && self.trash == other.trash
+    }
+}
+
+/// Everything below the roots, to the depth that guests live at and no deeper.
+fn read_all(roots: &[Root]) -> Result<Vec<Row>> {
+    let depth = 2 + roots.iter().map(|r| r.group_levels).max().unwrap_or(0);
+    let names: Vec<Dataset> = roots.iter().map(|r| r.dataset.clone()).collect();
+    let cmd = args::read_tree(&names, depth);
+    rows::parse(&run::must(&cmd)?, true)
+}
+
+/// The roots, and of each kind what was asked for.
+fn read_some(roots: &[Root], look: &Look) -> Result<Vec<Row>> {
+    let mut exact: Vec<String> = Vec::new();
+    let mut trees: Vec<Dataset> = Vec::new();
+    for root in roots {
+        exact.extend([root.dataset.to_string(), root.guests().to_string()]);
+        if let Which::Named(names) = &look.guests {
+            for name in names {
+                exact.extend(places(root, name)?);
+            }
+        }
+        if let (Which::Named(names), Role::Primary) = (&look.images, root.role) {
+            exact.extend(names.iter().map(|n| root.images().child(n).to_string()));
+        }
+        if let (Which::All, Role::Primary) = (&look.images, root.role) {
+            trees.push(root.images());
+        }
+        if look.trash {
+            trees.push(root.trash());
+        }
+    }
+    exact.dedup();
+    let cmd = args::read_exactly(&exact);
+    let mut rows = rows::parse(&tolerant(&cmd, roots)?, true)?;
+    if !trees.is_empty() {
+        rows.extend(rows::parse(&run::must(&args::read_tree(&trees, 1))?, true)?);
+    }
+    Ok(rows)
+}
+
+/// Where a guest of that name would be: directly below `guests`, and with groups wherever one of that name is.
+fn places(root: &Root, name: &GuestName) -> Result<Vec<String>> {
+    let direct = root.guests().child(name);
+    if root.group_levels == 0 {
+        return Ok(vec![direct.to_string()]);
+    }
+    let listed = run::must(&args::list_names(&root.guests(), root.group_levels + 1))?;
+    let mut found: Vec<String> = vec![direct.to_string()];
+    for place in listed.lines().filter(|l| l.rsplit('/').next() == Some(name.as_str())) {
+        let mut at: Option<Dataset> = Some(place.parse()?);
+        // The groups above it, for what it inherits.
+        while let Some(dataset) = at.filter(|d| d.is_within(&root.guests()) && *d != root.guests()) {
+            found.push(dataset.to_string());
+            at = dataset.parent();
+        }
+    }
+    found.sort();
+    found.dedup();
+    Ok(found)
+}
+
+/// Output of a call that names datasets which may be missing: then `zfs` prints the others and ends with 1. That it did
+/// not fail otherwise is seen from the roots, which must be among what it printed.
+fn tolerant(cmd: &Cmd, roots: &[Root]) -> Result<String> {
+    let output: Output = run::run(cmd)?;
+    let has = |root: &Root| output.stdout.lines().any(|l| l.split('\t').next() == Some(root.dataset.as_str()));
+    if output.ok() || (output.status == Some(1) && roots.iter().all(has)) {
+        return Ok(output.stdout);
+    }
+    Err(run::failure(cmd, &output))
+}
+
+fn run_state(state: &GuestState) -> RunState {
+    match state {
+        GuestState::Stopped => RunState::Stopped,
+        GuestState::Starting => RunState::Starting,
+        GuestState::Running => RunState::Running,
+        GuestState::Stopping => RunState::Stopping,
+        GuestState::Orphaned => RunState::Orphaned,
+        GuestState::Crashed { reason } => RunState::Crashed { reason: reason.clone() },
+    }
+}
+
+/// What the guests' machines do, from the runtime folder.
+fn states(runtime: &Runtime, guests: &mut [Guest], all: bool) -> Result<()> {
+    if all {
+        let seen: HashMap<_, _> = runtime.observe_all()?.into_iter().map(|o| (o.uuid, o)).collect();
+        for guest in guests {
+            // A record belongs to one dataset: a copy of the guest elsewhere does not run because the guest does.
+            let own = seen.get(&guest.uuid).filter(|o| o.record.as_ref().is_none_or(|r| r.dataset == guest.dataset));
+            if let Some(observed) = own {
+                guest.state = run_state(&observed.state);
+            }
+        }
+    } else {
+        for guest in guests {
+            guest.state = run_state(&runtime.observe(guest.uuid, &guest.dataset)?.state);
+        }
+    }
+    Ok(())
+}
+
+/// The one guest of that name, or the nearest names where there is none. Asks ZFS once more only to say what is near.
+///
+/// # Errors
+/// There is none, or several.
+pub fn guest<'w>(world: &'w World, name: &GuestName) -> Result<&'w Guest> {
+    world.guest(name).map_err(|problem| if problem.code.exit_code() == 3 { not_found(world, name.as_str()) } else { problem })
+}
+
+/// "No such guest", with the nearest of all names.
+pub fn not_found(world: &World, name: &str) -> Problem {
+    if world.roots.is_empty() {
+        return world.primary().err().unwrap_or_else(|| no_guest(name, []));
+    }
+    let mut known = String::new();
+    for root in world.roots.iter().filter(|r| r.role != Role::Offline) {
+        if let Ok(names) = run::must(&args::list_names(&root.guests(), root.group_levels + 1)) {
+            let prefix = format!("{}/", root.guests());
+            for line in names.lines().filter_map(|l| l.strip_prefix(&prefix)) {
+                let _ = writeln!(known, "{}", line.rsplit('/').next().unwrap_or(line));
+            }
+        }
+    }
+    no_guest(name, known.lines())
+}
+
+/// The GUIDs of datasets and snapshots, in the order they were asked for.
+///
+/// # Errors
+/// One of them does not exist.
+pub fn guids(names: &[String]) -> Result<Vec<(String, u64)>> {
+    let rows = rows::parse(&run::must(&args::read_guids(names))?, false)?;
+    names
+        .iter()
+        .map(|name| {
+            let guid = rows.iter().find(|r| r.name == *name).and_then(|r| r.number("guid"));
+            guid.map(|g| (name.clone(), g)).ok_or_else(|| Problem::failed(format!("ZFS told no GUID of `{}`", printable(name, 120))).on(name))
+        })
+        .collect()
+}
+
+/// A guest's snapshots, oldest first.
+///
+/// # Errors
+/// What can't be asked or read.
+pub fn snapshots(guest: &Guest) -> Result<Vec<Seen>> {
+    let output = run::must(&args::list_snapshots(&guest.dataset))?;
+    // Depth 1 also shows snapshots of volumes below the guest; those bear the same names.
+    let own = format!("{}@", guest.dataset);
+    let lines: String = output.lines().filter(|l| l.starts_with(&own)).map(|l| format!("{l}\n")).collect();
+    read_snapshots(&lines)
+}
+
+/// The settings that a snapshot carries.
+///
+/// # Errors
+/// What can't be asked or read.
+pub fn carried(snapshot: &SnapshotRef) -> Result<OwnValues> {
+    let rows = rows::parse(&run::must(&args::read_snapshot(snapshot))?, false)?;
+    Ok(rows.into_iter().next().map(|r| r.own).unwrap_or_default())
+}
+
+/// Datasets that are clones of a snapshot, or of the same snapshot of a volume below it.
+///
+/// # Errors
+/// What can't be asked or read.
+pub fn clones(snapshot: &SnapshotRef) -> Result<Vec<String>> {
+    let output = run::must(&args::list_origins(snapshot.dataset.pool()))?;
+    let mut clones = Vec::new();
+    for line in output.lines() {
+        let Some((name, origin)) = line.split_once('\t') else {
+            return Err(Problem::failed("can't read what `zfs list` printed").because(printable(line, 120)));
+        };
+        let of = origin.split_once('@').and_then(|(d, s)| Some((d.parse::<Dataset>().ok()?, s)));
+        if of.is_some_and(|(d, s)| s == snapshot.name.as_str() && d.is_within(&snapshot.dataset)) {
+            clones.push(name.to_owned());
+        }
+    }
+    Ok(clones)
+}
+
+/// What one dataset itself says: its own settings and native properties; none if it does not exist.
+///
+/// # Errors
+/// What can't be asked or read.
+pub fn dataset(name: &Dataset) -> Result<Option<Row>> {
+    let cmd = args::read_exactly(&[name.as_str()]);
+    let output = run::run(&cmd)?;
+    if output.ok() {
+        return Ok(rows::parse(&output.stdout, true)?.into_iter().next());
+    }
+    // Texts differ between versions: that the pool answers tells "no such dataset" from "no ZFS".
+    let pool = run::run(&args::read_exactly(&[name.pool()]))?;
+    if pool.ok() && output.status == Some(1) {
+        return Ok(None);
+    }
+    Err(Problem::not_found(format!("no imported pool is called `{}`", name.pool()))
+        .on(name.pool())
+        .because(printable(output.stderr.lines().next().unwrap_or("zfs failed"), 200))
+        .hint("`zpool list` shows the pools, `zpool import` those not imported"))
+}
+
+/// Facts that a person states for another host, from a JSON file.
+///
+/// # Errors
+/// The file can't be read or is not of that form.
+pub fn stated_facts(path: &str) -> Result<HostFacts> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|e| Problem::usage(format!("can't read the facts in `{}`", printable(path, 200))).on(path).because(e))?;
+    serde_json::from_str(&text).map_err(|e| {
+        Problem::usage(format!("`{}` holds no facts of a host", printable(path, 200)))
+            .on(path)
+            .because(e)
+            .hint("`chyves dev facts --host freebsd` prints an example")
+    })
+}

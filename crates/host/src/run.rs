@@ -1,0 +1,143 @@
+//! Running one command to its end: no shell, a clean environment, both streams kept.
+//!
+//! Not here: what commands there are (chyves-core), and long-lived processes (`supervise`).
+
+use chyves_core::cmd::Cmd;
+use chyves_core::error::{Problem, Result};
+use chyves_core::value::printable;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// What a finished command left.
+#[derive(Debug, Clone)]
+pub struct Output {
+    /// Its exit status, or none if a signal ended it.
+    pub status: Option<i32>,
+    /// What it printed; bytes that are no UTF-8 are replaced.
+    pub stdout: String,
+    /// What it complained about.
+    pub stderr: String,
+}
+
+impl Output {
+    /// Whether it ended with 0.
+    pub fn ok(&self) -> bool {
+        self.status == Some(0)
+    }
+}
+
+/// Where administrators' programs live when the caller's path lacks them.
+const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// The path that programs are looked for on: the caller's, then the system's.
+pub fn search_path() -> String {
+    match std::env::var("PATH") {
+        Ok(path) if !path.is_empty() => format!("{path}:{SYSTEM_PATH}"),
+        _ => SYSTEM_PATH.to_owned(),
+    }
+}
+
+/// Where a program is, if it is anywhere on the path.
+pub fn find_program(name: &str) -> Option<PathBuf> {
+    if name.contains('/') {
+        return Some(PathBuf::from(name)).filter(|p| is_program(p));
+    }
+    search_path().split(':').filter(|d| d.starts_with('/')).map(|d| Path::new(d).join(name)).find(|p| is_program(p))
+}
+
+fn is_program(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::metadata(path).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
+}
+
+/// Runs a command to its end, whatever its exit status.
+///
+/// # Errors
+/// The program is missing or can't be started.
+pub fn run(cmd: &Cmd) -> Result<Output> {
+    let program = find_program(&cmd.program).ok_or_else(|| missing(&cmd.program))?;
+    let output = Command::new(program)
+        .args(&cmd.args)
+        .env_clear()
+        .env("PATH", search_path())
+        .env("LC_ALL", "C")
+        .stdin(Stdio::null())
+        // A Ctrl-C is for chyves, which finishes the step and takes it back; a `zfs` cut off half way helps nobody.
+        .process_group(0)
+        .output()
+        .map_err(|e| Problem::host_cant(format!("can't start `{}`", cmd.program)).on(&cmd.program).because(e))?;
+    Ok(Output {
+        status: output.status.code(),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    })
+}
+
+/// Runs a command that must end with 0; its output.
+///
+/// # Errors
+/// It is missing, or it failed: the command, its exit status and what it said.
+pub fn must(cmd: &Cmd) -> Result<String> {
+    let output = run(cmd)?;
+    if output.ok() { Ok(output.stdout) } else { Err(failure(cmd, &output)) }
+}
+
+/// The failure of a command that ran.
+pub fn failure(cmd: &Cmd, output: &Output) -> Problem {
+    let how = output.status.map_or_else(|| "was ended by a signal".to_owned(), |s| format!("exit status {s}"));
+    let shown = printable(&cmd.to_string(), 300);
+    let said = output.stderr.lines().map(str::trim).filter(|l| !l.is_empty()).take(4).map(|l| printable(l, 300)).collect::<Vec<_>>();
+    let mut problem = Problem::failed(format!("`{shown}` failed ({how})")).on(&cmd.program);
+    problem.causes.extend(said);
+    // A caller without rights sees many faces of the same cause.
+    if !rustix::process::geteuid().is_root() {
+        problem = problem.hint("you are not root: try again with sudo or doas");
+    }
+    problem
+}
+
+fn missing(program: &str) -> Problem {
+    let base = program.rsplit('/').next().unwrap_or(program);
+    let package = match (base, cfg!(target_os = "freebsd")) {
+        ("zfs" | "zpool", false) => Some("apt-get install zfsutils-linux (or zfs-fuse)"),
+        ("qemu-img", false) => Some("apt-get install qemu-utils"),
+        ("qemu-img", true) => Some("pkg install qemu-tools"),
+        (name, false) if name.starts_with("qemu-system") => Some("apt-get install qemu-system-x86 ovmf"),
+        ("ip", false) => Some("apt-get install iproute2"),
+        ("grub-bhyve", true) => Some("pkg install grub2-bhyve"),
+        _ => None,
+    };
+    let problem = Problem::host_cant(format!("the program `{program}` is missing")).on(program);
+    match package {
+        Some(line) => problem.hint(line),
+        None => problem.hint(format!("install it, or put its folder on PATH ({})", printable(&search_path(), 200))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_program_is_named_with_its_package() {
+        let problem = run(&Cmd::new("qemu-system-nowhere", [""; 0])).unwrap_err();
+        assert_eq!(problem.code.exit_code(), 5);
+        assert!(problem.message.contains("qemu-system-nowhere"));
+        assert!(!problem.hints.is_empty());
+    }
+
+    #[test]
+    fn a_failure_tells_the_command_and_what_it_said() {
+        let problem = must(&Cmd::new("ls", ["/nowhere at all"])).unwrap_err();
+        assert!(problem.message.contains("ls '/nowhere at all'"), "{problem}");
+        assert!(problem.causes[0].contains("No such file"), "{problem}");
+    }
+
+    #[test]
+    fn the_environment_is_clean_and_arguments_are_whole() {
+        assert_eq!(must(&Cmd::new("printf", ["%s|", "a b", "$HOME", "*"])).unwrap(), "a b|$HOME|*|");
+        let env = must(&Cmd::new("env", [""; 0])).unwrap();
+        assert!(env.lines().all(|l| l.starts_with("PATH=") || l.starts_with("LC_ALL=")), "{env}");
+    }
+}
