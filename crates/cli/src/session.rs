@@ -151,13 +151,16 @@ impl Session {
     where
         F: Fn(&World, &Guest) -> Result<Option<Report>> + Sync,
     {
-        let world = self.look(&targets.look())?;
-        let names = targets.names(&world)?;
         let one = |name: &GuestName| {
             let _lock = self.lock("guest", &[name])?;
-            // Looked at again under the lock: what was seen before it may have changed meanwhile. A dry run has no lock.
-            let world = if self.dry_run { world.clone() } else { self.look_quietly(&Look::at(std::slice::from_ref(name)))? };
+            // Looked at under the lock: what was seen before it may have changed meanwhile.
+            let world = self.look(&Look::at(std::slice::from_ref(name)))?;
             work(&world, observe::guest(&world, name)?)
+        };
+        let names = match targets {
+            Targets::Named(names) if names.len() == 1 => names.clone(),
+            // Of several, none is touched if one of them does not exist.
+            Targets::Named(_) | Targets::All => targets.names(&self.look(&Look { keys: Some(Vec::new()), ..targets.look() })?)?,
         };
         let results: Vec<Result<Option<Report>>> = if at_once && names.len() > 1 && !self.dry_run {
             side_by_side(&names, &one)
@@ -165,15 +168,6 @@ impl Session {
             names.iter().map(one).collect()
         };
         self.sum_up(&names, results)
-    }
-
-    /// Oddities were told at the first look.
-    fn look_quietly(&self, look: &Look) -> Result<World> {
-        let mut world = observe::world(&self.runtime, look)?;
-        if let Some(facts) = &self.facts {
-            world.host = facts.clone();
-        }
-        Ok(world)
     }
 
     /// Tells what became of several guests.
@@ -208,16 +202,12 @@ impl Session {
         let code = if all_failed { failures[0].1.code } else { Kind::Partial };
         let mut problem = Problem::new(code, format!("{} of {total} guests could not be done", failures.len()));
         for (name, failure) in failures {
-            let hint = failure.hints.first().cloned();
-            problem = problem.because(format!("{name}: {failure}")).hint_if(hint.filter(|h| !problem_has(&reports, h)));
+            let known = |hint: &&String| !problem.hints.contains(hint);
+            let hint = failure.hints.first().filter(known).cloned();
+            problem = problem.because(format!("{name}: {failure}")).hint_if(hint);
         }
-        problem.hints.dedup();
         Err(problem)
     }
-}
-
-fn problem_has(reports: &[Report], hint: &str) -> bool {
-    reports.iter().any(|r| r.said == hint)
 }
 
 /// Works on names side by side, at most so many at once; results in the order of the names.

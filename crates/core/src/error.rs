@@ -165,7 +165,8 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .into_iter()
         .map(|c| (strsim::jaro_winkler(word, c).max(prefix_score(word, c)).max(slip_score(word, c)), c))
         .filter(|(score, _)| *score > 0.8)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
+        // Of equals the first: candidates come in an order that means something.
+        .fold(None, |best: Option<(f64, &str)>, new| if best.is_some_and(|b| b.0 >= new.0) { best } else { Some(new) })
         .map(|(_, c)| c)
 }
 

@@ -9,6 +9,7 @@ use crate::runtime::{GuestState, Runtime};
 use chyves_core::cmd::Cmd;
 use chyves_core::error::{Problem, Result};
 use chyves_core::guest::{Guest, RunState};
+use chyves_core::property::keys::{OWNER, UUID};
 use chyves_core::property::settings::OwnValues;
 use chyves_core::plan::snapshot::{Seen, read as read_snapshots};
 use chyves_core::value::{Dataset, GuestName, ImageName, SnapshotRef, printable};
@@ -40,6 +41,8 @@ pub struct Look {
     pub images: Which<ImageName>,
     /// The trash.
     pub trash: bool,
+    /// The settings that will be read where all guests are looked at; all of them where none are given.
+    pub keys: Option<Vec<String>>,
 }
 
 impl Look {
@@ -48,9 +51,18 @@ impl Look {
         Self { guests: Which::Named(names.to_vec()), ..Self::default() }
     }
 
+    fn is_at_nothing(&self) -> bool {
+        self.guests == Which::None && self.images == Which::None && !self.trash
+    }
+
     /// Everything.
     pub fn at_all() -> Self {
-        Self { guests: Which::All, images: Which::All, trash: true }
+        Self { guests: Which::All, images: Which::All, trash: true, keys: None }
+    }
+
+    /// All guests, of whose settings only these will be read.
+    pub fn at_keys(keys: Vec<String>) -> Self {
+        Self { guests: Which::All, keys: Some(keys), ..Self::default() }
     }
 }
 
@@ -76,12 +88,12 @@ pub fn world(runtime: &Runtime, look: &Look) -> Result<World> {
     let mut world =
         World { host: facts::host(runtime.root()), roots: Vec::new(), guests: Vec::new(), images: Vec::new(), trash: Vec::new(), oddities };
     let active: Vec<Root> = roots.iter().filter(|r| r.role != Role::Offline).cloned().collect();
-    if active.is_empty() || *look == nothing() {
+    if active.is_empty() || look.is_at_nothing() {
         world.roots = roots;
         return Ok(world);
     }
     let whole = look.guests == Which::All;
-    let rows = if whole { read_all(&active)? } else { read_some(&active, look)? };
+    let rows = if whole { read_all(&active, look.keys.as_deref())? } else { read_some(&active, look)? };
     let found = inventory(&rows, &active);
     // A root's mount point is known only now.
     for row in &rows {
@@ -98,22 +110,24 @@ pub fn world(runtime: &Runtime, look: &Look) -> Result<World> {
     Ok(world)
 }
 
-fn nothing() -> Look {
-    Look::default()
-}
-
-impl PartialEq for Look {
-    fn eq(&self, other: &Self) -> bool {
-        self.guests == other.guests && self.images == other.images && self.trash == other.trash
-    }
-}
-
 /// Everything below the roots, to the depth that guests live at and no deeper.
-fn read_all(roots: &[Root]) -> Result<Vec<Row>> {
+fn read_all(roots: &[Root], keys: Option<&[String]>) -> Result<Vec<Row>> {
     let depth = 2 + roots.iter().map(|r| r.group_levels).max().unwrap_or(0);
     let names: Vec<Dataset> = roots.iter().map(|r| r.dataset.clone()).collect();
-    let cmd = args::read_tree(&names, depth);
-    rows::parse(&run::must(&cmd)?, true)
+    let keys = keys.map(|chosen| {
+        let mut keys: Vec<String> = [UUID, OWNER].iter().map(|k| (*k).to_owned()).collect();
+        keys.extend(chosen.iter().filter(|k| *k != UUID && *k != OWNER).cloned());
+        keys
+    });
+    let cmd = args::read_tree(&names, depth, keys.as_deref());
+    let mut rows = rows::parse(&run::must(&cmd)?, true)?;
+    if keys.is_some() {
+        // Of guests alone was enough read to make something of them.
+        let guests: Vec<Dataset> = roots.iter().map(Root::guests).collect();
+        let of_guests = |row: &Row| row.name.parse::<Dataset>().is_ok_and(|d| guests.iter().any(|g| d.is_within(g)));
+        rows.retain(|row| of_guests(row) || names.iter().any(|n| n.as_str() == row.name));
+    }
+    Ok(rows)
 }
 
 /// The roots, and of each kind what was asked for.
@@ -141,7 +155,7 @@ fn read_some(roots: &[Root], look: &Look) -> Result<Vec<Row>> {
     let cmd = args::read_exactly(&exact);
     let mut rows = rows::parse(&tolerant(&cmd, roots)?, true)?;
     if !trees.is_empty() {
-        rows.extend(rows::parse(&run::must(&args::read_tree(&trees, 1))?, true)?);
+        rows.extend(rows::parse(&run::must(&args::read_tree(&trees, 1, None))?, true)?);
     }
     Ok(rows)
 }

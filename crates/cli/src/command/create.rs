@@ -65,8 +65,8 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     // Every name is checked before the first guest is made.
     let mut reports = Vec::new();
     let _locks = session.lock("guest", &names)?;
-    let look = Look { guests: Which::Named(names.clone()), images: Which::All, trash: false };
-    let world = session.look(&Look { images: if args.image.is_some() { look.images.clone() } else { Which::None }, ..look })?;
+    let images = if args.image.is_some() { Which::All } else { Which::None };
+    let world = session.look(&Look { guests: Which::Named(names.clone()), images, ..Look::default() })?;
     let moment = Session::moment(names.len());
     let mut plans = Vec::new();
     for (index, name) in names.iter().enumerate() {

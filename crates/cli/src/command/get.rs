@@ -65,7 +65,9 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
         }
         _ => {
             let targets = Targets::parse(&guests)?;
-            let world = session.look(&targets.look())?;
+            let keys = properties.iter().map(|p| property::find(p).map(|k| k.key).ok()).collect::<Option<Vec<_>>>();
+            let look = if targets == Targets::All { Look { keys, ..targets.look() } } else { targets.look() };
+            let world = session.look(&look)?;
             for guest in targets.guests(&world)? {
                 for setting in chosen(&guest.settings, &properties)? {
                     add(guest.name.as_str(), setting);

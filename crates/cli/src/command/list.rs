@@ -6,7 +6,7 @@ use crate::table::{Cell, ListArgs, Table};
 use chyves_core::error::{Problem, Result, did_you_mean};
 use chyves_core::property::{self, Access, catalog};
 use chyves_core::world::World;
-use chyves_host::observe::{Look, Which};
+use chyves_host::observe::Look;
 
 /// Columns that are no property.
 const FACTS: [&str; 9] = ["name", "state", "used", "pool", "dataset", "uuid", "group", "origin", "foreign"];
@@ -62,7 +62,8 @@ fn guests(session: &Session, args: &ListArgs, usual: &[&str]) -> Result<()> {
             *column = property::find(column).map_err(|p| p.within(format!("there is no column called `{}`", chyves_core::value::printable(column, 40))))?.key;
         }
     }
-    let world = session.look(&Look { guests: Which::All, ..Look::default() })?;
+    let keys = columns.iter().filter(|c| !FACTS.contains(&c.as_str())).cloned().collect();
+    let world = session.look(&Look::at_keys(keys))?;
     world.primary()?;
     let mut table = Table::new(columns.clone());
     for index in 0..world.guests.len() {

@@ -23,10 +23,16 @@ pub fn find_roots() -> Cmd {
 }
 
 /// Reads roots with everything below them to `depth`: own settings, and the native properties that describe the dataset
-/// itself (type, used, origin). Exact depth keeps disks and snapshots out of it.
-pub fn read_tree(roots: &[Dataset], depth: usize) -> Cmd {
+/// itself (type, used, origin). Exact depth keeps disks and snapshots out of it. With `keys`, only these settings are
+/// read, which takes `zfs` a third of the time.
+pub fn read_tree(roots: &[Dataset], depth: usize, keys: Option<&[String]>) -> Cmd {
     let depth = depth.to_string();
-    zfs(["get", "-H", "-p", "-d", depth.as_str(), "-s", "local,received,none", "-o", COLUMNS, "all"]).args(roots.iter().map(Dataset::as_str))
+    let what = match keys {
+        None => "all".to_owned(),
+        // The type stands first, as it does among all: a dataset's rows begin with it.
+        Some(keys) => std::iter::once("type,used,mounted,origin".to_owned()).chain(keys.iter().map(|k| zfs_name(k))).collect::<Vec<_>>().join(","),
+    };
+    zfs(["get", "-H", "-p", "-d", depth.as_str(), "-s", "local,received,none", "-o", COLUMNS]).arg(what).args(roots.iter().map(Dataset::as_str))
 }
 
 /// Reads these datasets alone, with every native property, inherited ones too.
