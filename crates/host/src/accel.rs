@@ -50,22 +50,28 @@ pub fn kvm(rt: &Runtime, qemu: &str) -> Kvm {
     if let Some(no) = cheap_no(Path::new("/dev/kvm"), Path::new("/proc/cpuinfo")) {
         return no;
     }
-    let path = rt.root().join("accel.json");
     let boot = proc::boot_id().unwrap_or_default();
-    let kept = std::fs::read(&path)
-        .ok()
-        .and_then(|bytes| serde_json::from_slice::<Kept>(&bytes).ok());
+    remembered(&rt.root().join("accel.json"), &boot, qemu, || {
+        try_it(rt, qemu)
+    })
+}
+
+/// What is known since this boot, or else what the trial says.
+fn remembered(path: &Path, boot: &str, qemu: &str, trial: impl FnOnce() -> Kvm) -> Kvm {
+    let bytes = std::fs::read(path).ok();
+    let kept = bytes.and_then(|bytes| serde_json::from_slice::<Kept>(&bytes).ok());
     if let Some(kept) = kept.filter(|k| !boot.is_empty() && k.boot == boot && k.qemu == qemu) {
         return kept.kvm;
     }
-    let kvm = try_it(rt, qemu);
-    if let Ok(bytes) = serde_json::to_vec(&Kept {
-        boot,
+    let kvm = trial();
+    let kept = Kept {
+        boot: boot.to_owned(),
         qemu: qemu.to_owned(),
         kvm: kvm.clone(),
-    }) {
+    };
+    if let Ok(bytes) = serde_json::to_vec(&kept) {
         // Not kept, it is tried again next time.
-        drop(record::replace(&path, &bytes));
+        drop(record::replace(path, &bytes));
     }
     kvm
 }
@@ -242,7 +248,29 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_program_is_a_no_with_its_name_and_is_kept_for_this_boot() {
+    fn one_trial_is_enough_for_a_boot() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("accel.json");
+        let no = |reason: &str| Kvm::no(reason);
+        assert_eq!(remembered(&path, "b1", QEMU, || no("first")), no("first"));
+        assert_eq!(
+            remembered(&path, "b1", QEMU, || panic!("known")),
+            no("first")
+        );
+        assert_eq!(remembered(&path, "b2", QEMU, || no("second")), no("second"));
+        assert_eq!(
+            remembered(&path, "b2", "other", || no("third")),
+            no("third")
+        );
+        std::fs::write(&path, "half").unwrap();
+        assert_eq!(
+            remembered(&path, "b2", "other", || no("fourth")),
+            no("fourth")
+        );
+    }
+
+    #[test]
+    fn a_missing_program_is_a_no_with_its_name() {
         let temp = tempfile::tempdir().unwrap();
         let rt = Runtime::at(temp.path().join("run"));
         let no = try_it(&rt, "qemu-that-is-not-there");

@@ -20,6 +20,10 @@ use std::time::{Duration, Instant};
 const ESCAPE: u8 = 0x1d;
 /// A guest that said nothing for so long after the last input has answered it.
 const QUIET: Duration = Duration::from_secs(1);
+/// One who was too slow for a talkative guest comes again after this, and sees the last of what was said meanwhile.
+const AGAIN: Duration = Duration::from_millis(50);
+/// So often at once, then something is wrong.
+const CUT_OFF_LIMIT: u32 = 200;
 /// A supervisor answers within this.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
@@ -76,6 +80,7 @@ pub fn attach(rt: &Runtime, target: Target<'_>, options: Options) -> Result<Left
             );
         }
         let input = interactive || !options.read_only;
+        let since = Instant::now();
         let mut sitting = Sitting {
             stream,
             interactive,
@@ -93,14 +98,15 @@ pub fn attach(rt: &Runtime, target: Target<'_>, options: Options) -> Result<Left
             // Its end, or one of us was too slow and was cut off.
             None => match after_end(rt, target)? {
                 Some(left) => return Ok(left),
-                None if cut_off == 5 => {
-                    return Err(Problem::failed(format!(
-                        "the console of `{}` closes again and again",
-                        target.name
-                    ))
-                    .on(target.name));
+                None if since.elapsed() > QUIET => cut_off = 0,
+                None if cut_off == CUT_OFF_LIMIT => {
+                    let why = format!("the console of `{}` closes again and again", target.name);
+                    return Err(Problem::failed(why).on(target.name));
                 }
-                None => cut_off += 1,
+                None => {
+                    cut_off += 1;
+                    std::thread::sleep(AGAIN);
+                }
             },
         }
     }

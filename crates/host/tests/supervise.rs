@@ -324,6 +324,26 @@ fn a_machine_killed_under_a_second_supervisor_is_seen_gone() {
 }
 
 #[test]
+fn a_frozen_orphan_is_given_back_and_can_be_forced() {
+    let mut guest = Guest::new();
+    let started = guest.start().unwrap();
+    kill(started.supervisor);
+    guest.until_state("orphaned");
+    let machine = rustix::process::Pid::from_raw(started.machine.cast_signed()).unwrap();
+    rustix::process::kill_process(machine, rustix::process::Signal::STOP).unwrap();
+    let problem = guest.take_over().unwrap_err();
+    assert!(
+        problem.message.contains("its machine does not answer"),
+        "{problem:?}"
+    );
+    assert_eq!(guest.state(), GuestState::Orphaned);
+    let (stopped, seen) = guest.stop_seen(Some(0), Force::Now).unwrap();
+    assert!(matches!(stopped, Stopped::Gone(_)));
+    assert_eq!(seen, [StopProgress::TakenOver, StopProgress::Forced]);
+    guest.is_gone();
+}
+
+#[test]
 fn a_released_machine_goes_on_without_a_gap() {
     let mut guest = Guest::new();
     let started = guest.start().unwrap();

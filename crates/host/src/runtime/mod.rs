@@ -190,11 +190,17 @@ impl GuestDir {
         let lock = self.supervisor_lock();
         for entry in std::fs::read_dir(&self.path)? {
             let path = entry?.path();
-            if path != lock {
-                match std::fs::remove_file(&path) {
-                    Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e),
-                    _ => {}
-                }
+            if path == lock {
+                continue;
+            }
+            // Removing a folder does not follow links out of it.
+            let removed = match std::fs::symlink_metadata(&path) {
+                Ok(meta) if meta.is_dir() => std::fs::remove_dir_all(&path),
+                _ => std::fs::remove_file(&path),
+            };
+            match removed {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e),
+                _ => {}
             }
         }
         Ok(())

@@ -1,18 +1,20 @@
-//! How each thing that the life wants is done, and how each request is answered.
+//! How each thing that the life wants is done.
+//!
+//! Not here: the requests of those who are connected (`requests`).
 
-use super::engine::{Engine, epoch, logs};
+use super::birth::logs;
+use super::engine::{Engine, epoch};
 use super::job::{Ended, Job};
 use super::machine::Machine;
-use super::order::{LIMIT, Outcome, Word};
-use super::peers::Said;
+use super::order::{LIMIT, Word};
 use super::qmp::Qmp;
 use super::serial::Serial;
-use crate::control::{Reply, Request, Status};
+use crate::control::Reply;
 use crate::runtime::{Lock, lock};
 use chyves_core::cmd::Cmd;
 use chyves_core::error::Problem;
 use chyves_core::launch::{Control, Launch};
-use chyves_core::lifecycle::{Do, End, Event, Phase, StopFailure, Wish};
+use chyves_core::lifecycle::{Do, End, Event, Phase, StopFailure};
 use rustix::process::Signal;
 
 /// Seconds that planning a reboot may take: it reads the pool.
@@ -329,78 +331,5 @@ impl Engine<'_> {
         let problem = problem.on(name);
         self.hypervisor_log.note(&problem.to_string());
         self.peers.tell_waiting(&Reply::Failed(problem), true);
-    }
-
-    pub(super) fn look_at_peers(&mut self, now: u64) {
-        self.peers.accept(now);
-        for index in 0..self.peers.count() {
-            while let Some(said) = self.peers.hear(index, self.serial.room()) {
-                match said {
-                    Said::Typed(bytes) => self.serial.type_in(&bytes, now),
-                    Said::Request(request) => self.answer(index, &request),
-                }
-            }
-        }
-        self.peers.sweep(now);
-    }
-
-    fn answer(&mut self, index: usize, request: &Request) {
-        match request {
-            Request::Status => {
-                let status = self.status();
-                self.peers.answer(index, &Reply::Status(Box::new(status)));
-            }
-            Request::Stop { timeout, force } => {
-                self.peers.let_wait(index);
-                let seconds = timeout.unwrap_or(self.launch.policy.stop_timeout);
-                self.events.push_back(Event::Stop(Wish {
-                    timeout: u64::from(seconds) * 1000,
-                    force: *force,
-                }));
-            }
-            Request::Console { read_only } => {
-                let before = self.ring.copy();
-                self.peers.let_watch(index, *read_only, &before);
-            }
-            Request::Reset => {
-                self.events.push_back(Event::Reset);
-                self.peers.answer(index, &Reply::Done);
-            }
-            Request::Release => {
-                if self.life.phase == Phase::Running
-                    && self.machine.is_some()
-                    && !self.life.is_stopping()
-                {
-                    self.peers.answer(index, &Reply::Done);
-                    self.outcome = Some(Outcome::Released);
-                } else {
-                    let problem =
-                        Problem::not_now(format!("`{}` is not settled", self.launch.guest))
-                            .hint("try again in a moment");
-                    self.peers.answer(index, &Reply::Failed(problem));
-                }
-            }
-        }
-    }
-
-    fn status(&self) -> Status {
-        Status {
-            guest: self.launch.guest.clone(),
-            uuid: self.launch.uuid,
-            dataset: self.launch.dataset.clone(),
-            phase: self.record.phase,
-            supervisor: self.record.supervisor.pid,
-            machine: self
-                .machine
-                .as_ref()
-                .and_then(Machine::process)
-                .map(|p| p.pid),
-            started: self.record.started,
-            since: self.record.since,
-            reboots: self.life.reboots,
-            crashes: self.life.crashes,
-            watching: self.peers.watching(),
-            command: self.launch.hypervisor.to_string(),
-        }
     }
 }

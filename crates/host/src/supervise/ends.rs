@@ -48,7 +48,7 @@ impl Engine<'_> {
             "can't take `{name}` over: its machine does not answer"
         ))
         .on(name)
-        .because("its monitor could not be reached within 10 seconds")
+        .because("its monitor could not be reached in time")
         .hint("see whether somebody else is connected to it, or whether it is frozen");
         (self.report)(Word::Failed(problem));
         self.outcome = Some(Outcome::Released);

@@ -3,8 +3,9 @@
 //! One thread and one `poll`. Everything that is polled is non-blocking and looked at after each wake-up; there are few of
 //! them and wake-ups are rare, so nothing keeps track of which one it was.
 //!
-//! Not here: how each thing is done (`deeds`), what an end meant and what is said about it (`ends`).
+//! Not here: how it comes to be (`birth`), how each thing is done (`deeds`), what an end meant and what is said about it (`ends`).
 
+use super::birth::Means;
 use super::job::Job;
 use super::log::{ConsoleLog, HypervisorLog};
 use super::machine::Machine;
@@ -15,28 +16,26 @@ use super::ring::Ring;
 use super::serial::Serial;
 use super::signals::Signals;
 use super::spawn::Spawner;
-use crate::proc::{self, Proc};
-use crate::runtime::{GuestDir, Lock, Phase as Shown, Record, Runtime, check_socket, lock};
+use crate::runtime::{GuestDir, Lock, Phase as Shown, Record, Runtime};
 use chyves_core::cmd::Cmd;
 use chyves_core::error::{Problem, Result};
-use chyves_core::launch::{ConsoleEnd, Control, Launch, Prepare};
+use chyves_core::launch::{Launch, Prepare};
 use chyves_core::lifecycle::{Do, Event, Final, Force, Life, Phase, Rules, Wish};
-use chyves_core::value::Dataset;
 use chyves_core::vmm::Vmm;
 use rustix::event::{PollFd, Timespec, poll};
 use std::collections::VecDeque;
-use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
-use uuid::Uuid;
 
 /// How much of the console a newcomer sees.
-const SCROLL_BACK: usize = 16 << 10;
+pub(super) const SCROLL_BACK: usize = 16 << 10;
 /// How often the end of a machine that is not our child is looked for, milliseconds.
 const LOOK: u64 = 250;
 /// How often the hypervisor's log is kept short, milliseconds.
 const TRIM: u64 = 10_000;
 /// A machine that is taken over has so many milliseconds to answer.
-const ANSWER_WITHIN: u64 = 10_000;
+pub(super) const ANSWER_WITHIN: u64 = 5_000;
+/// After so many it is taken over all the same, where it is to be ended by force.
+pub(super) const INSIST_AFTER: u64 = 1_000;
 
 /// A life with all its belongings.
 pub(super) struct Engine<'a> {
@@ -76,12 +75,12 @@ pub(super) struct Engine<'a> {
     /// It is kept even if it does not answer.
     pub(super) insist: bool,
     pub(super) outcome: Option<Outcome>,
-    written: Option<Record>,
-    signals: Signals,
-    clock: Instant,
-    look_at: u64,
-    trim_at: u64,
-    _lock: Lock,
+    pub(super) written: Option<Record>,
+    pub(super) signals: Signals,
+    pub(super) clock: Instant,
+    pub(super) look_at: u64,
+    pub(super) trim_at: u64,
+    pub(super) _lock: Lock,
 }
 
 /// Does what the order says, until it is over.
@@ -95,17 +94,18 @@ pub(super) fn run(
     // Signals first: one that comes early must not end us half-way.
     let signals =
         Signals::new(foreground).map_err(|e| Problem::failed("can't heed signals").because(e))?;
+    let means = Means {
+        spawner,
+        signals,
+        report,
+    };
     match order {
-        Order::Start(launch) => Engine::fresh(rt, *launch, spawner, signals, report)?.live(),
+        Order::Start(launch) => Engine::fresh(rt, *launch, means)?.live(),
         Order::TakeOver {
             uuid,
             dataset,
             insist,
-        } => {
-            let mut engine = Engine::adopting(rt, uuid, &dataset, spawner, signals, report)?;
-            engine.insist = insist;
-            engine.live()
-        }
+        } => Engine::adopting(rt, uuid, &dataset, insist, means)?.live(),
     }
 }
 
@@ -116,188 +116,7 @@ pub(super) fn epoch() -> u64 {
         .map_or(0, |d| d.as_secs())
 }
 
-/// Makes the guest's folder ours. Somebody who is just leaving may remove it between two of our steps.
-fn take_place(rt: &Runtime, dir: &GuestDir) -> Result<Option<Lock>> {
-    rt.create()?;
-    let mut tries = 0;
-    loop {
-        dir.create()?;
-        match Lock::take(&dir.supervisor_lock(), lock::GLANCE) {
-            Err(_) if tries < 50 && !dir.path().exists() => tries += 1,
-            other => return other,
-        }
-    }
-}
-
-impl<'a> Engine<'a> {
-    fn fresh(
-        rt: &Runtime,
-        launch: Launch,
-        spawner: Spawner,
-        signals: Signals,
-        report: &'a mut dyn FnMut(Word),
-    ) -> Result<Self> {
-        let dir = rt.guest(launch.uuid);
-        check_socket(&dir.control())?;
-        if let Control::Qmp { socket } = &launch.control {
-            check_socket(Path::new(socket))?;
-        }
-        if let ConsoleEnd::Socket { path } = &launch.console {
-            check_socket(Path::new(path))?;
-        }
-        let Some(mut lock) = take_place(rt, &dir)? else {
-            return Err(occupied(&dir, &launch));
-        };
-        if lock::is_held(&dir.machine_lock())? {
-            return Err(Problem::not_now(format!(
-                "`{}` runs already, without its supervisor",
-                launch.guest
-            ))
-            .on(&launch.guest)
-            .hint(format!(
-                "type `chyves stop {}` to stop it, or `chyves reclaim {}` to supervise it again",
-                launch.guest, launch.guest
-            )));
-        }
-        lock.note("a supervisor")?;
-        dir.clean().map_err(|e| {
-            Problem::failed(format!("can't clean `{}`", dir.path().display()))
-                .on(&launch.guest)
-                .because(e)
-        })?;
-        let record = Record {
-            guest: launch.guest.clone(),
-            uuid: launch.uuid,
-            dataset: launch.dataset.clone(),
-            vmm: launch.vmm,
-            boot: proc::boot_id()?,
-            supervisor: Proc::current()?,
-            machine: None,
-            started: epoch(),
-            since: epoch(),
-            reboots: 0,
-            phase: Shown::Starting,
-            end: None,
-            launch: launch.clone(),
-        };
-        Self::new(dir, launch, record, spawner, signals, report, lock)
-    }
-
-    fn adopting(
-        rt: &Runtime,
-        uuid: Uuid,
-        dataset: &Dataset,
-        spawner: Spawner,
-        signals: Signals,
-        report: &'a mut dyn FnMut(Word),
-    ) -> Result<Self> {
-        let dir = rt.guest(uuid);
-        let not_now = |why: &str| {
-            Problem::not_now(format!(
-                "there is nothing of `{}` to take over",
-                dataset.leaf()
-            ))
-            .on(dataset)
-            .because(why)
-        };
-        if !dir.path().exists() {
-            return Err(not_now("it does not run"));
-        }
-        let Some(mut lock) = take_place(rt, &dir)? else {
-            return Err(not_now("it has a supervisor"));
-        };
-        if !lock::is_held(&dir.machine_lock())? {
-            return Err(not_now("it does not run"));
-        }
-        let record = Record::read(&dir.record())?
-            .filter(|r| r.uuid == uuid && r.boot == proc::boot_id().unwrap_or_default());
-        let Some(mut record) = record else {
-            return Err(not_now("its record is lost").hint(format!(
-                "end the process that holds `{}`",
-                dir.machine_lock().display()
-            )));
-        };
-        if record.dataset != *dataset {
-            return Err(not_now(&format!(
-                "what runs is `{}`, a copy with the same identity",
-                record.dataset
-            )));
-        }
-        lock.note("a supervisor")?;
-        record.supervisor = Proc::current()?;
-        let process = match record.machine.take() {
-            Some(process) if process.is_alive()? => Some(process),
-            _ => None,
-        };
-        record.machine.clone_from(&process);
-        let launch = record.launch.clone();
-        let mut engine = Self::new(dir, launch, record, spawner, signals, report, lock)?;
-        let now = engine.now();
-        let words = engine.console_log.tail(SCROLL_BACK as u64);
-        engine.ring.push(&words);
-        engine.life = Life::adopted(now, engine.record.reboots);
-        engine.machine = Some(Machine::Adopted {
-            process,
-            lock: engine.dir.machine_lock(),
-        });
-        engine.adopting = Some(now + ANSWER_WITHIN);
-        engine.connect();
-        Ok(engine)
-    }
-
-    fn new(
-        dir: GuestDir,
-        launch: Launch,
-        record: Record,
-        spawner: Spawner,
-        signals: Signals,
-        report: &'a mut dyn FnMut(Word),
-        lock: Lock,
-    ) -> Result<Self> {
-        let (console_log, hypervisor_log) = logs(&dir, &launch)?;
-        let (life, _) = Life::begin(0);
-        let engine = Self {
-            peers: Peers::open(&dir.control())?,
-            serial: Serial::new(launch.console.clone()),
-            ring: Ring::new(SCROLL_BACK),
-            console_log,
-            hypervisor_log,
-            dir,
-            spawner,
-            report,
-            launch,
-            life,
-            record,
-            machine: None,
-            qmp: None,
-            before: VecDeque::new(),
-            after: VecDeque::new(),
-            job: None,
-            side: None,
-            events: VecDeque::new(),
-            refused: None,
-            last_words: None,
-            missing: false,
-            told: false,
-            adopting: None,
-            insist: false,
-            outcome: None,
-            written: None,
-            signals,
-            clock: Instant::now(),
-            look_at: 0,
-            trim_at: 0,
-            _lock: lock,
-        };
-        // Who can't write this now could never tell anybody about its machine.
-        engine.record.write(&engine.dir.record()).map_err(|e| {
-            Problem::failed(format!("can't write `{}`", engine.dir.record().display()))
-                .on(&engine.launch.guest)
-                .because(e)
-        })?;
-        Ok(engine)
-    }
-
+impl Engine<'_> {
     /// Milliseconds of our own clock.
     pub(super) fn now(&self) -> u64 {
         u64::try_from(self.clock.elapsed().as_millis()).unwrap_or(u64::MAX)
@@ -427,9 +246,9 @@ impl<'a> Engine<'a> {
             && now >= at
         {
             if self.insist {
-                self.announce()
+                self.announce();
             } else {
-                self.give_back()
+                self.give_back();
             }
         }
     }
@@ -506,37 +325,5 @@ impl<'a> Engine<'a> {
         {
             self.written = Some(self.record.clone());
         }
-    }
-}
-
-/// The logs of a launch.
-pub(super) fn logs(dir: &GuestDir, launch: &Launch) -> Result<(ConsoleLog, HypervisorLog)> {
-    let folder = Path::new(&launch.log_dir);
-    let hypervisor = HypervisorLog::open(folder, &dir.spare_log(), launch.log_limit.get())
-        .map_err(|e| {
-            Problem::failed(format!(
-                "can't open a log for the hypervisor of `{}`",
-                launch.guest
-            ))
-            .on(&launch.guest)
-            .because(e)
-        })?;
-    Ok((ConsoleLog::new(folder, launch.log_limit.get()), hypervisor))
-}
-
-/// Somebody else has its place.
-fn occupied(dir: &GuestDir, launch: &Launch) -> Problem {
-    let problem =
-        Problem::not_now(format!("`{}` has a supervisor already", launch.guest)).on(&launch.guest);
-    let problem = match lock::holder(&dir.supervisor_lock()) {
-        Some(holder) => problem.because(format!("process {} is it", holder.pid)),
-        None => problem,
-    };
-    match Record::read(&dir.record()) {
-        Ok(Some(record)) if record.dataset != launch.dataset => problem.because(format!(
-            "it runs from `{}`, a copy with the same identity",
-            record.dataset
-        )),
-        _ => problem.hint(format!("type `chyves info {}` to see it", launch.guest)),
     }
 }

@@ -1,16 +1,18 @@
 //! Running a guest: one small process a guest, one thread, one `poll`.
 //!
-//! * [`order`]: what a supervisor is told at birth, and what it answers
-//! * [`spawn`]: the caller's side: a detached supervisor is started and listened to
-//! * [`engine`]: the life: waits for whatever happens, tells `core::lifecycle`, does what it says (`deeds`, `ends`, `peers`)
-//! * [`machine`], [`job`]: the hypervisor's process; commands that run to their end
-//! * [`qmp`], [`serial`]: talking to the machine, reading its serial port
-//! * [`log`], [`ring`]: bounded logs; the last bytes of a stream
-//! * [`signals`]: signals as something to poll
+//! * `order`: what a supervisor is told at birth, and what it answers
+//! * `spawn`: the caller's side: a detached supervisor is started and listened to
+//! * `engine`: the life: waits for whatever happens, tells `core::lifecycle`, does what it says (`birth`, `deeds`,
+//!   `ends`, `requests`); `peers`: who is connected
+//! * `machine`, `job`: the hypervisor's process; commands that run to their end
+//! * `qmp`, `serial`: talking to the machine, reading its serial port
+//! * `log`, `ring`: bounded logs; the last bytes of a stream
+//! * `signals`: signals as something to poll
 //!
 //! What follows an end is decided in `core::lifecycle`; what is run is decided by the planner and comes as a `Launch`.
 //! Nothing here knows a property.
 
+mod birth;
 mod deeds;
 mod ends;
 mod engine;
@@ -20,6 +22,7 @@ mod machine;
 mod order;
 mod peers;
 mod qmp;
+mod requests;
 mod ring;
 mod serial;
 mod signals;

@@ -200,10 +200,10 @@ impl Qmp {
         }
         match self.stage {
             Stage::Greeting if message.get("QMP").is_some() => {
-                self.ask(Stage::Capabilities, "qmp_capabilities")
+                self.ask(Stage::Capabilities, "qmp_capabilities");
             }
             Stage::Capabilities if answers("qmp_capabilities") => {
-                self.ask(Stage::State, "query-status")
+                self.ask(Stage::State, "query-status");
             }
             Stage::State if answers("query-status") => match answer["status"].as_str() {
                 Some("prelaunch") if self.may_run => self.ask(Stage::Continuing, "cont"),

@@ -1,0 +1,245 @@
+//! How a supervisor comes to be: it makes the guest's folder its own, and either begins a life or takes one over.
+//!
+//! Not here: the life itself (`engine`).
+
+use super::engine::{ANSWER_WITHIN, Engine, INSIST_AFTER, SCROLL_BACK, epoch};
+use super::log::{ConsoleLog, HypervisorLog};
+use super::machine::Machine;
+use super::order::Word;
+use super::peers::Peers;
+use super::ring::Ring;
+use super::serial::Serial;
+use super::signals::Signals;
+use super::spawn::Spawner;
+use crate::proc::{self, Proc};
+use crate::runtime::{GuestDir, Lock, Phase as Shown, Record, Runtime, check_socket, lock};
+use chyves_core::error::{Problem, Result};
+use chyves_core::launch::{ConsoleEnd, Control, Launch};
+use chyves_core::lifecycle::Life;
+use chyves_core::value::Dataset;
+use std::collections::VecDeque;
+use std::path::Path;
+use std::time::Instant;
+use uuid::Uuid;
+
+/// What every supervisor is given on its way.
+pub(super) struct Means<'a> {
+    pub(super) spawner: Spawner,
+    pub(super) signals: Signals,
+    pub(super) report: &'a mut dyn FnMut(Word),
+}
+
+/// Makes the guest's folder ours. Somebody who is just leaving may remove it between two of our steps.
+fn take_place(rt: &Runtime, dir: &GuestDir) -> Result<Option<Lock>> {
+    rt.create()?;
+    let mut tries = 0;
+    loop {
+        dir.create()?;
+        match Lock::take(&dir.supervisor_lock(), lock::GLANCE) {
+            Err(_) if tries < 50 && !dir.path().exists() => tries += 1,
+            other => return other,
+        }
+    }
+}
+
+impl<'a> Engine<'a> {
+    /// A supervisor that starts a machine.
+    pub(super) fn fresh(rt: &Runtime, launch: Launch, means: Means<'a>) -> Result<Self> {
+        let dir = rt.guest(launch.uuid);
+        check_socket(&dir.control())?;
+        if let Control::Qmp { socket } = &launch.control {
+            check_socket(Path::new(socket))?;
+        }
+        if let ConsoleEnd::Socket { path } = &launch.console {
+            check_socket(Path::new(path))?;
+        }
+        let Some(mut lock) = take_place(rt, &dir)? else {
+            return Err(occupied(&dir, &launch));
+        };
+        if lock::is_held(&dir.machine_lock())? {
+            return Err(Problem::not_now(format!(
+                "`{}` runs already, without its supervisor",
+                launch.guest
+            ))
+            .on(&launch.guest)
+            .hint(format!(
+                "type `chyves stop {}` to stop it, or `chyves reclaim {}` to supervise it again",
+                launch.guest, launch.guest
+            )));
+        }
+        lock.note("a supervisor")?;
+        dir.clean().map_err(|e| {
+            Problem::failed(format!("can't clean `{}`", dir.path().display()))
+                .on(&launch.guest)
+                .because(e)
+        })?;
+        let record = Record {
+            guest: launch.guest.clone(),
+            uuid: launch.uuid,
+            dataset: launch.dataset.clone(),
+            vmm: launch.vmm,
+            boot: proc::boot_id()?,
+            supervisor: Proc::current()?,
+            machine: None,
+            started: epoch(),
+            since: epoch(),
+            reboots: 0,
+            phase: Shown::Starting,
+            end: None,
+            launch: launch.clone(),
+        };
+        let left = dir.clone();
+        Self::new(dir, launch, record, means, lock).inspect_err(|_| drop(left.remove()))
+    }
+
+    /// A supervisor for a machine that lost its own. `insist`: also for one that does not answer.
+    pub(super) fn adopting(
+        rt: &Runtime,
+        uuid: Uuid,
+        dataset: &Dataset,
+        insist: bool,
+        means: Means<'a>,
+    ) -> Result<Self> {
+        let dir = rt.guest(uuid);
+        let not_now = |why: &str| {
+            Problem::not_now(format!(
+                "there is nothing of `{}` to take over",
+                dataset.leaf()
+            ))
+            .on(dataset)
+            .because(why)
+        };
+        if !dir.path().exists() {
+            return Err(not_now("it does not run"));
+        }
+        let Some(mut lock) = take_place(rt, &dir)? else {
+            return Err(not_now("it has a supervisor"));
+        };
+        if !lock::is_held(&dir.machine_lock())? {
+            return Err(not_now("it does not run"));
+        }
+        let record = Record::read(&dir.record())?
+            .filter(|r| r.uuid == uuid && r.boot == proc::boot_id().unwrap_or_default());
+        let Some(mut record) = record else {
+            return Err(not_now("its record is lost").hint(format!(
+                "end the process that holds `{}`",
+                dir.machine_lock().display()
+            )));
+        };
+        if record.dataset != *dataset {
+            return Err(not_now(&format!(
+                "what runs is `{}`, a copy with the same identity",
+                record.dataset
+            )));
+        }
+        lock.note("a supervisor")?;
+        record.supervisor = Proc::current()?;
+        let process = match record.machine.take() {
+            Some(process) if process.is_alive()? => Some(process),
+            _ => None,
+        };
+        record.machine.clone_from(&process);
+        let launch = record.launch.clone();
+        let mut engine = Self::new(dir, launch, record, means, lock)?;
+        let now = engine.now();
+        let words = engine.console_log.tail(SCROLL_BACK as u64);
+        engine.ring.push(&words);
+        engine.life = Life::adopted(now, engine.record.reboots);
+        engine.machine = Some(Machine::Adopted {
+            process,
+            lock: engine.dir.machine_lock(),
+        });
+        engine.insist = insist;
+        engine.adopting = Some(now + if insist { INSIST_AFTER } else { ANSWER_WITHIN });
+        engine.connect();
+        Ok(engine)
+    }
+
+    fn new(
+        dir: GuestDir,
+        launch: Launch,
+        record: Record,
+        means: Means<'a>,
+        lock: Lock,
+    ) -> Result<Self> {
+        let Means {
+            spawner,
+            signals,
+            report,
+        } = means;
+        let (console_log, hypervisor_log) = logs(&dir, &launch)?;
+        let (life, _) = Life::begin(0);
+        let engine = Self {
+            peers: Peers::open(&dir.control())?,
+            serial: Serial::new(launch.console.clone()),
+            ring: Ring::new(SCROLL_BACK),
+            console_log,
+            hypervisor_log,
+            dir,
+            spawner,
+            report,
+            launch,
+            life,
+            record,
+            machine: None,
+            qmp: None,
+            before: VecDeque::new(),
+            after: VecDeque::new(),
+            job: None,
+            side: None,
+            events: VecDeque::new(),
+            refused: None,
+            last_words: None,
+            missing: false,
+            told: false,
+            adopting: None,
+            insist: false,
+            outcome: None,
+            written: None,
+            signals,
+            clock: Instant::now(),
+            look_at: 0,
+            trim_at: 0,
+            _lock: lock,
+        };
+        // Who can't write this now could never tell anybody about its machine.
+        engine.record.write(&engine.dir.record()).map_err(|e| {
+            Problem::failed(format!("can't write `{}`", engine.dir.record().display()))
+                .on(&engine.launch.guest)
+                .because(e)
+        })?;
+        Ok(engine)
+    }
+}
+
+/// The logs of a launch.
+pub(super) fn logs(dir: &GuestDir, launch: &Launch) -> Result<(ConsoleLog, HypervisorLog)> {
+    let folder = Path::new(&launch.log_dir);
+    let hypervisor = HypervisorLog::open(folder, &dir.spare_log(), launch.log_limit.get())
+        .map_err(|e| {
+            Problem::failed(format!(
+                "can't open a log for the hypervisor of `{}`",
+                launch.guest
+            ))
+            .on(&launch.guest)
+            .because(e)
+        })?;
+    Ok((ConsoleLog::new(folder, launch.log_limit.get()), hypervisor))
+}
+
+/// Somebody else has its place.
+fn occupied(dir: &GuestDir, launch: &Launch) -> Problem {
+    let problem =
+        Problem::not_now(format!("`{}` has a supervisor already", launch.guest)).on(&launch.guest);
+    let problem = match lock::holder(&dir.supervisor_lock()) {
+        Some(holder) => problem.because(format!("process {} is it", holder.pid)),
+        None => problem,
+    };
+    match Record::read(&dir.record()) {
+        Ok(Some(record)) if record.dataset != launch.dataset => problem.because(format!(
+            "it runs from `{}`, a copy with the same identity",
+            record.dataset
+        )),
+        _ => problem.hint(format!("type `chyves info {}` to see it", launch.guest)),
+    }
+}

@@ -1,0 +1,84 @@
+//! How each request of those who are connected is answered.
+
+use super::engine::Engine;
+use super::machine::Machine;
+use super::order::Outcome;
+use super::peers::Said;
+use crate::control::{Reply, Request, Status};
+use chyves_core::error::Problem;
+use chyves_core::lifecycle::{Event, Phase, Wish};
+
+impl Engine<'_> {
+    pub(super) fn look_at_peers(&mut self, now: u64) {
+        self.peers.accept(now);
+        for index in 0..self.peers.count() {
+            while let Some(said) = self.peers.hear(index, self.serial.room()) {
+                match said {
+                    Said::Typed(bytes) => self.serial.type_in(&bytes, now),
+                    Said::Request(request) => self.answer(index, &request),
+                }
+            }
+        }
+        self.peers.sweep(now);
+    }
+
+    fn answer(&mut self, index: usize, request: &Request) {
+        match request {
+            Request::Status => {
+                let status = self.status();
+                self.peers.answer(index, &Reply::Status(Box::new(status)));
+            }
+            Request::Stop { timeout, force } => {
+                self.peers.let_wait(index);
+                let seconds = timeout.unwrap_or(self.launch.policy.stop_timeout);
+                self.events.push_back(Event::Stop(Wish {
+                    timeout: u64::from(seconds) * 1000,
+                    force: *force,
+                }));
+            }
+            Request::Console { read_only } => {
+                let before = self.ring.copy();
+                self.peers.let_watch(index, *read_only, &before);
+            }
+            Request::Reset => {
+                self.events.push_back(Event::Reset);
+                self.peers.answer(index, &Reply::Done);
+            }
+            Request::Release => {
+                if self.life.phase == Phase::Running
+                    && self.machine.is_some()
+                    && !self.life.is_stopping()
+                {
+                    self.peers.answer(index, &Reply::Done);
+                    self.outcome = Some(Outcome::Released);
+                } else {
+                    let problem =
+                        Problem::not_now(format!("`{}` is not settled", self.launch.guest))
+                            .hint("try again in a moment");
+                    self.peers.answer(index, &Reply::Failed(problem));
+                }
+            }
+        }
+    }
+
+    fn status(&self) -> Status {
+        Status {
+            guest: self.launch.guest.clone(),
+            uuid: self.launch.uuid,
+            dataset: self.launch.dataset.clone(),
+            phase: self.record.phase,
+            supervisor: self.record.supervisor.pid,
+            machine: self
+                .machine
+                .as_ref()
+                .and_then(Machine::process)
+                .map(|p| p.pid),
+            started: self.record.started,
+            since: self.record.since,
+            reboots: self.life.reboots,
+            crashes: self.life.crashes,
+            watching: self.peers.watching(),
+            command: self.launch.hypervisor.to_string(),
+        }
+    }
+}
