@@ -110,9 +110,8 @@ impl Device {
     /// The host's paths that it opens, in no particular order.
     pub fn paths(&self) -> Vec<&str> {
         match self {
-            Self::HostBridge(_) | Self::Lpc | Self::RamDisk(_) | Self::Nic(_) | Self::Rng | Self::Tablet | Self::Filler | Self::Raw(_) => {
-                Vec::new()
-            }
+            Self::HostBridge(_) | Self::Lpc | Self::RamDisk(_) | Self::Nic(_) | Self::Rng | Self::Tablet | Self::Filler => Vec::new(),
+            Self::Raw(raw) => raw.paths(),
             Self::Disk(disk) => vec![&disk.backing.path],
             Self::Optical(drive) => drive.medium.iter().map(|m| m.path.as_str()).collect(),
             Self::Ahci(controller) => controller

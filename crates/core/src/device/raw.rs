@@ -24,6 +24,26 @@ impl Raw {
     pub fn conf(&self) -> Option<&str> {
         self.conf.as_deref()
     }
+
+    /// The absolute paths in it: words that are one, or whose value is.
+    pub fn paths(&self) -> Vec<&str> {
+        let value = |word: &'_ str| word.find('/').filter(|at| *at == 0 || matches!(word.as_bytes()[at - 1], b'=' | b':'));
+        self.words().filter_map(|word| value(word).map(|at| &word[at..])).collect()
+    }
+
+    /// Whether such a word stands alone in it.
+    pub fn has_word(&self, word: &str) -> bool {
+        self.words().any(|w| w == word)
+    }
+
+    /// Whether what it opens are disks that it writes.
+    pub fn is_disk(&self) -> bool {
+        ["virtio-blk", "ahci-hd", "ahci", "nvme"].contains(&self.emulation())
+    }
+
+    fn words(&self) -> impl Iterator<Item = &str> {
+        self.conf.iter().flat_map(|conf| conf.split(','))
+    }
 }
 
 /// Reads the value of a `pcidev_{n}`.
@@ -122,6 +142,9 @@ mod tests {
     fn everything_else_stays_text() {
         let Device::Raw(raw) = parse_pcidev("virtio-foo,/path,opt=1").unwrap() else { panic!("not raw") };
         assert_eq!((raw.emulation(), raw.conf()), ("virtio-foo", Some("/path,opt=1")));
+        let Device::Raw(raw) = parse_pcidev("ahci,hd:/a,ro,cd:/b.iso,ser=x/y,rom=/c").unwrap() else { panic!("not raw") };
+        assert_eq!(raw.paths(), ["/a", "/b.iso", "/c"]);
+        assert!(raw.is_disk() && raw.has_word("ro") && !raw.has_word("rom"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Machines for the tests of the renderers.
 
+use super::HostFile;
 use super::bhyve::{Arch, BhyveHost, Release};
 use super::machine::{Boot, Machine, Spec, Topology, Uefi};
 use super::qemu::{Accel, QemuHost};
@@ -44,8 +45,8 @@ pub(super) fn wrong(spec: Spec) -> String {
 
 /// Problems as a person reads them.
 pub(super) fn told(problems: &[Problem]) -> String {
-    let line = |p: &Problem| format!("{p}\n{}", p.hints.iter().map(|hint| format!("  hint: {hint}\n")).collect::<String>());
-    problems.iter().map(line).collect()
+    let hints = |p: &Problem| p.hints.iter().map(|hint| format!("  hint: {hint}\n")).collect::<Vec<_>>().concat();
+    problems.iter().map(|p| format!("{p}\n{}", hints(p))).collect::<Vec<_>>().concat()
 }
 
 pub(super) fn disk(bus: DiskBus, options: &str) -> Device {
@@ -198,6 +199,12 @@ pub(super) fn linux() -> QemuHost {
         serial_socket: "/run/chyves/u/serial".into(),
         secret_file: "/run/chyves/u/vnc-password".into(),
     }
+}
+
+/// Files with what is in them.
+pub(super) fn files(files: &[HostFile]) -> String {
+    let one = |f: &HostFile| format!("\n[{} {:o}{}]\n{}", f.path, f.mode, if f.secret { " secret" } else { "" }, f.text);
+    files.iter().map(one).collect::<Vec<_>>().concat()
 }
 
 /// An option and its value a line, for reading.

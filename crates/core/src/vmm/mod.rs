@@ -30,6 +30,24 @@ pub enum Vmm {
     Qemu,
 }
 
+impl Vmm {
+    /// The program that runs a machine.
+    pub const fn program(self) -> &'static str {
+        match self {
+            Self::Bhyve => "bhyve",
+            Self::Qemu => "qemu-system-x86_64",
+        }
+    }
+
+    /// The values of the property `loader` that it can boot a guest with, the usual one first.
+    pub const fn loaders(self) -> &'static [&'static str] {
+        match self {
+            Self::Bhyve => &["uefi", "bhyveload", "grub-bhyve"],
+            Self::Qemu => &["uefi", "bios"],
+        }
+    }
+}
+
 impl FromStr for Vmm {
     type Err = BadValue;
 
@@ -73,14 +91,16 @@ pub struct HostFile {
     pub path: String,
     /// Its content.
     pub text: String,
-    /// Whether it holds a secret: it is then made with mode 0600 and its content is never shown.
+    /// Who may read it, as in chmod(1): 0600, or 0644 where the reader gives up root before it reads.
+    pub mode: u32,
+    /// Whether it holds a secret: its content is then never shown.
     pub secret: bool,
 }
 
 impl std::fmt::Debug for HostFile {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let text = if self.secret { "…" } else { &self.text };
-        f.debug_struct("HostFile").field("path", &self.path).field("text", &text).field("secret", &self.secret).finish()
+        f.debug_struct("HostFile").field("path", &self.path).field("text", &text).field("mode", &self.mode).finish()
     }
 }
 
@@ -98,7 +118,7 @@ mod tests {
 
     #[test]
     fn a_secret_file_is_not_shown() {
-        let file = HostFile { path: "/run/x".into(), text: "hunter2".into(), secret: true };
+        let file = HostFile { path: "/run/x".into(), text: "hunter2".into(), mode: 0o600, secret: true };
         assert!(!format!("{file:?}").contains("hunter2"));
     }
 }

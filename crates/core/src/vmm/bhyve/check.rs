@@ -77,7 +77,11 @@ pub fn check(machine: &Machine, host: &BhyveHost) -> Vec<Problem> {
         found.extend(unknown(machine, known, host.arch));
     }
     found.extend(extra::check(machine, host));
-    found.into_iter().map(|p| if p.object.is_some() { p } else { p.on(&spec.name) }).collect()
+    let named = |mut p: Problem| {
+        p.hints.iter_mut().for_each(|hint| *hint = hint.replace("GUEST", spec.name.as_str()));
+        if p.object.is_some() { p } else { p.on(&spec.name) }
+    };
+    found.into_iter().map(named).collect()
 }
 
 /// What not every release has that a device needs, with the way round.

@@ -76,7 +76,7 @@ pub fn render(machine: &Machine, host: &BhyveHost) -> Result<Rendered> {
     let mut files = Vec::new();
     if !lines.is_empty() {
         cmd = cmd.args(["-k", &host.config_file]);
-        files.push(HostFile { path: host.config_file.clone(), text: lines, secret });
+        files.push(HostFile { path: host.config_file.clone(), text: lines, mode: 0o600, secret });
     }
     let cmd = cmd.args(words).arg(spec.name.as_str());
 

@@ -1,16 +1,19 @@
 //! bhyve's command lines, whole.
 
+mod devices;
+
 use super::{Arch, BhyveHost, check, render};
 use crate::device::{DiskBus, NicModel, PciPlace};
-use crate::vmm::fixture::{bare, built, disk, every, freebsd, lines, nic, one, tap, told, usual, with};
+use crate::vmm::fixture::{bare, built, disk, every, files, freebsd, lines, nic, tap, told, usual, with};
 use crate::vmm::machine::{Boot, FwCfg, FwCfgContent, Rtc, Spec, Topology, Tpm, Uefi};
 use insta::assert_snapshot;
+use proptest::prelude::*;
 
 fn line(spec: Spec, host: &BhyveHost) -> String {
     let rendered = render(&built(spec), host).unwrap();
-    let files: String = rendered.files.iter().map(|f| format!("\n[{}{}]\n{}", f.path, if f.secret { " secret" } else { "" }, f.text)).collect();
-    let before: String = rendered.before.iter().map(|p| format!("{}\n", p.cmd)).collect();
-    format!("{before}{}{files}", lines(&rendered.cmd))
+    let files = files(&rendered.files);
+    let before: Vec<String> = rendered.before.iter().map(|p| format!("{}\n", p.cmd)).collect();
+    format!("{}{}{files}", before.concat(), lines(&rendered.cmd))
 }
 
 fn refusals(spec: Spec, host: &BhyveHost) -> String {
@@ -50,275 +53,6 @@ fn newer_releases_build_acpi_tables_by_themselves() {
     }
 }
 
-/// Every device as a word of the command line and as lines of bhyve_config(5), on a release that has all of them.
-#[test]
-fn every_device_in_both_notations() {
-    let host = BhyveHost { config_file: "/c".into(), ..freebsd("16.0") };
-    let mut text = String::new();
-    for (what, device) in every() {
-        let setting = super::device::conf(&device, &host).at(PciPlace::on(5, 0));
-        text.push_str(&format!("{what}\n  {} {:?}\n", setting.words.join(" "), setting.unfit));
-        match setting.tree {
-            Some(tree) => tree.iter().for_each(|(key, value)| text.push_str(&format!("  {key}={value}\n"))),
-            None => text.push_str("  (only there)\n"),
-        }
-    }
-    assert_snapshot!(text, @"
-    amd_hostbridge
-      -s 5:0,amd_hostbridge No
-      (only there)
-    virtio-blk
-      -s 5:0,virtio-blk,/dev/zvol/tank/chyves/guests/web01/disk0,ser=WEB1-0 No
-      pci.0.5.0.device=virtio-blk
-      pci.0.5.0.path=/dev/zvol/tank/chyves/guests/web01/disk0
-      pci.0.5.0.ser=WEB1-0
-    virtio-blk, options
-      -s 5:0,virtio-blk,/dev/zvol/tank/chyves/guests/web01/disk0,nocache,direct,ro,sectorsize=512/4096,nodelete,ser=WEB1-0 No
-      pci.0.5.0.device=virtio-blk
-      pci.0.5.0.path=/dev/zvol/tank/chyves/guests/web01/disk0
-      pci.0.5.0.nocache=true
-      pci.0.5.0.direct=true
-      pci.0.5.0.ro=true
-      pci.0.5.0.sectorsize=512/4096
-      pci.0.5.0.nodelete=true
-      pci.0.5.0.ser=WEB1-0
-    ahci-hd
-      -s 5:0,ahci-hd,/dev/zvol/tank/chyves/guests/web01/disk0,ser=WEB1-0 No
-      pci.0.5.0.device=ahci
-      pci.0.5.0.port.0.type=hd
-      pci.0.5.0.port.0.path=/dev/zvol/tank/chyves/guests/web01/disk0
-      pci.0.5.0.port.0.ser=WEB1-0
-    ahci-hd, details
-      -s 5:0,ahci-hd,/dev/zvol/tank/chyves/guests/web01/disk0,sectorsize=4096,ser=WEB1-0,nmrr=1,rev=1.0,model=chyves disk No
-      pci.0.5.0.device=ahci
-      pci.0.5.0.port.0.type=hd
-      pci.0.5.0.port.0.path=/dev/zvol/tank/chyves/guests/web01/disk0
-      pci.0.5.0.port.0.sectorsize=4096
-      pci.0.5.0.port.0.ser=WEB1-0
-      pci.0.5.0.port.0.nmrr=1
-      pci.0.5.0.port.0.rev=1.0
-      pci.0.5.0.port.0.model=chyves disk
-    ahci-cd
-      -s 5:0,ahci-cd,/tank/chyves/images/deb.iso,ro No
-      pci.0.5.0.device=ahci
-      pci.0.5.0.port.0.type=cd
-      pci.0.5.0.port.0.path=/tank/chyves/images/deb.iso
-      pci.0.5.0.port.0.ro=true
-    ahci-cd, empty
-      -s 5:0,ahci-cd No
-      pci.0.5.0.device=ahci
-      pci.0.5.0.port.0.type=cd
-    ahci
-      -s 5:0,ahci,hd:/tank/d0.raw,ser=WEB1-0,hd:/tank/d1.raw,ser=WEB1-1,cd:/tank/a.iso,ro No
-      pci.0.5.0.device=ahci
-      pci.0.5.0.port.0.type=hd
-      pci.0.5.0.port.0.path=/tank/d0.raw
-      pci.0.5.0.port.0.ser=WEB1-0
-      pci.0.5.0.port.1.type=hd
-      pci.0.5.0.port.1.path=/tank/d1.raw
-      pci.0.5.0.port.1.ser=WEB1-1
-      pci.0.5.0.port.2.type=cd
-      pci.0.5.0.port.2.path=/tank/a.iso
-      pci.0.5.0.port.2.ro=true
-    nvme
-      -s 5:0,nvme,/dev/zvol/tank/chyves/guests/web01/disk0,ser=WEB1-0 No
-      pci.0.5.0.device=nvme
-      pci.0.5.0.path=/dev/zvol/tank/chyves/guests/web01/disk0
-      pci.0.5.0.ser=WEB1-0
-    nvme, knobs
-      -s 5:0,nvme,/dev/zvol/tank/chyves/guests/web01/disk0,ser=WEB1-0,maxq=8,qsz=512,ioslots=4,sectsz=4096,eui64=0x589cfc0000000001,dsm=disable No
-      pci.0.5.0.device=nvme
-      pci.0.5.0.path=/dev/zvol/tank/chyves/guests/web01/disk0
-      pci.0.5.0.ser=WEB1-0
-      pci.0.5.0.maxq=8
-      pci.0.5.0.qsz=512
-      pci.0.5.0.ioslots=4
-      pci.0.5.0.sectsz=4096
-      pci.0.5.0.eui64=0x589cfc0000000001
-      pci.0.5.0.dsm=disable
-    nvme, ram
-      -s 5:0,nvme,ram=64,ser=WEB1-9 No
-      pci.0.5.0.device=nvme
-      pci.0.5.0.ram=64
-      pci.0.5.0.ser=WEB1-9
-    virtio-scsi
-      -s 5:0,virtio-scsi,/dev/cam/ctl No
-      (only there)
-    virtio-scsi, port
-      -s 5:0,virtio-scsi,/dev/cam/ctl1.0,iid=3 No
-      (only there)
-    virtio-scsi, targets
-      -s 5:0,virtio-scsi,target=0:/tank/s0.raw,target=3:/tank/s3.raw No
-      (only there)
-    virtio-net, tap
-      -s 5:0,virtio-net,tap0,mac=58:9c:fc:00:00:01 No
-      pci.0.5.0.device=virtio-net
-      pci.0.5.0.backend=tap0
-      pci.0.5.0.mac=58:9c:fc:00:00:01
-    virtio-net, renamed tap
-      -s 5:0,virtio-net,web01-lan,type=tap,mac=58:9c:fc:00:00:01,mtu=9000 No
-      pci.0.5.0.device=virtio-net
-      pci.0.5.0.backend=web01-lan
-      pci.0.5.0.type=tap
-      pci.0.5.0.mac=58:9c:fc:00:00:01
-      pci.0.5.0.mtu=9000
-    virtio-net, vale
-      -s 5:0,virtio-net,vale0:web1,mac=58:9c:fc:00:00:01 No
-      pci.0.5.0.device=virtio-net
-      pci.0.5.0.backend=vale0:web1
-      pci.0.5.0.mac=58:9c:fc:00:00:01
-    virtio-net, netmap
-      -s 5:0,virtio-net,netmap:em1,mac=58:9c:fc:00:00:01 No
-      pci.0.5.0.device=virtio-net
-      pci.0.5.0.backend=netmap:em1
-      pci.0.5.0.mac=58:9c:fc:00:00:01
-    virtio-net, netgraph
-      -s 5:0,virtio-net,netgraph,path=lan:,peerhook=link2,hook=vm,mac=58:9c:fc:00:00:01 No
-      pci.0.5.0.device=virtio-net
-      pci.0.5.0.backend=netgraph
-      pci.0.5.0.path=lan:
-      pci.0.5.0.peerhook=link2
-      pci.0.5.0.hook=vm
-      pci.0.5.0.mac=58:9c:fc:00:00:01
-    virtio-net, user
-      -s 5:0,virtio-net,slirp,open,hostfwd=tcp:127.0.0.1:2222-10.0.2.15:22;udp:0.0.0.0:53-10.0.2.15:53,mac=58:9c:fc:00:00:01 No
-      pci.0.5.0.device=virtio-net
-      pci.0.5.0.backend=slirp
-      pci.0.5.0.open=true
-      pci.0.5.0.hostfwd=tcp:127.0.0.1:2222-10.0.2.15:22;udp:0.0.0.0:53-10.0.2.15:53
-      pci.0.5.0.mac=58:9c:fc:00:00:01
-    e1000, tap
-      -s 5:0,e1000,tap1,mac=58:9c:fc:00:00:01 No
-      pci.0.5.0.device=e1000
-      pci.0.5.0.backend=tap1
-      pci.0.5.0.mac=58:9c:fc:00:00:01
-    virtio-rnd
-      -s 5:0,virtio-rnd No
-      pci.0.5.0.device=virtio-rnd
-    virtio-9p
-      -s 5:0,virtio-9p,src=/usr/src,ro No
-      pci.0.5.0.device=virtio-9p
-      pci.0.5.0.sharename=src
-      pci.0.5.0.path=/usr/src
-      pci.0.5.0.ro=true
-    virtio-console
-      -s 5:0,virtio-console,agent.0=/run/chyves/web01/agent0,agent.1=/run/chyves/web01/agent1 No
-      pci.0.5.0.device=virtio-console
-      pci.0.5.0.port.0.name=agent.0
-      pci.0.5.0.port.0.path=/run/chyves/web01/agent0
-      pci.0.5.0.port.1.name=agent.1
-      pci.0.5.0.port.1.path=/run/chyves/web01/agent1
-    virtio-input
-      -s 5:0,virtio-input,/dev/input/event3 No
-      (only there)
-    fbuf
-      -s 5:0,fbuf,rfb=127.0.0.1:5901,w=1024,h=768 No
-      pci.0.5.0.device=fbuf
-      pci.0.5.0.rfb=127.0.0.1:5901
-      pci.0.5.0.w=1024
-      pci.0.5.0.h=768
-    fbuf, all
-      -s 5:0,fbuf,rfb=[::1]:5901,w=1920,h=1080,vga=off,wait Secret
-      pci.0.5.0.device=fbuf
-      pci.0.5.0.rfb=[::1]:5901
-      pci.0.5.0.w=1920
-      pci.0.5.0.h=1080
-      pci.0.5.0.vga=off
-      pci.0.5.0.wait=true
-      pci.0.5.0.password=s3cret
-    fbuf, socket
-      -s 5:0,fbuf,rfb=unix:/run/chyves/vnc,w=1024,h=768 No
-      pci.0.5.0.device=fbuf
-      pci.0.5.0.rfb=unix:/run/chyves/vnc
-      pci.0.5.0.w=1024
-      pci.0.5.0.h=768
-    xhci
-      -s 5:0,xhci,tablet No
-      pci.0.5.0.device=xhci
-      pci.0.5.0.slot.1.device=tablet
-    hda
-      -s 5:0,hda,play=/dev/dsp0,rec=/dev/dsp1 No
-      pci.0.5.0.device=hda
-      pci.0.5.0.play=/dev/dsp0
-      pci.0.5.0.rec=/dev/dsp1
-    hda, silent
-      -s 5:0,hda No
-      pci.0.5.0.device=hda
-    passthru
-      -s 5:0,passthru,2/0/1,rom=/tank/gpu.rom No
-      pci.0.5.0.device=passthru
-      pci.0.5.0.bus=2
-      pci.0.5.0.slot=0
-      pci.0.5.0.func=1
-      pci.0.5.0.rom=/tank/gpu.rom
-    passthru, ppt
-      -s 5:0,passthru,ppt3 No
-      pci.0.5.0.device=passthru
-      pci.0.5.0.pptdev=ppt3
-    uart
-      -s 5:0,uart,/dev/nmdm9A No
-      (only there)
-    uart, tcp
-      -s 5:0,uart,tcp=127.0.0.1:4000 No
-      (only there)
-    filler
-      -s 5:0,hostbridge No
-      pci.0.5.0.device=hostbridge
-    raw
-      -s 5:0,virtio-foo,/a/path,opt=1 No
-      (only there)
-    raw, no conf
-      -s 5:0,pci-dummy No
-      (only there)
-    ");
-}
-
-#[test]
-fn what_a_release_does_not_have_is_refused_with_the_release_that_has_it() {
-    let mut text = String::new();
-    for release in ["13.0", "13.1", "13.5", "14.3", "15.0", "15.1"] {
-        for (what, device) in every() {
-            let mut spec = one(device);
-            spec.memory.wired = true;
-            if what == "amd_hostbridge" {
-                spec.devices[0].0 = PciPlace::on(0, 0);
-            }
-            for problem in check(&built(spec), &freebsd(release)) {
-                if !problem.message.contains("bhyve that chyves needs") {
-                    text.push_str(&format!("{what}: {problem}\n"));
-                }
-            }
-        }
-    }
-    assert_snapshot!(text, @"
-    virtio-scsi, targets: FreeBSD 13.0 does not have disks on virtio-scsi without CAM's target layer: it came with FreeBSD 16.0
-    virtio-net, user: FreeBSD 13.0 does not have a user-mode network card: it came with FreeBSD 15.0
-    virtio-input: FreeBSD 13.0 does not have virtio-input: it came with FreeBSD 13.2
-    fbuf, socket: FreeBSD 13.0 does not have VNC by a UNIX socket: it came with FreeBSD 15.1
-    passthru, ppt: FreeBSD 13.0 does not have passthrough by the name of the ppt unit: it came with FreeBSD 15.0
-    uart, tcp: FreeBSD 13.0 does not have a serial port by TCP: it came with FreeBSD 15.0
-    virtio-scsi, targets: FreeBSD 13.1 does not have disks on virtio-scsi without CAM's target layer: it came with FreeBSD 16.0
-    virtio-net, user: FreeBSD 13.1 does not have a user-mode network card: it came with FreeBSD 15.0
-    virtio-input: FreeBSD 13.1 does not have virtio-input: it came with FreeBSD 13.2
-    fbuf, socket: FreeBSD 13.1 does not have VNC by a UNIX socket: it came with FreeBSD 15.1
-    passthru, ppt: FreeBSD 13.1 does not have passthrough by the name of the ppt unit: it came with FreeBSD 15.0
-    uart, tcp: FreeBSD 13.1 does not have a serial port by TCP: it came with FreeBSD 15.0
-    virtio-scsi, targets: FreeBSD 13.5 does not have disks on virtio-scsi without CAM's target layer: it came with FreeBSD 16.0
-    virtio-net, user: FreeBSD 13.5 does not have a user-mode network card: it came with FreeBSD 15.0
-    fbuf, socket: FreeBSD 13.5 does not have VNC by a UNIX socket: it came with FreeBSD 15.1
-    passthru, ppt: FreeBSD 13.5 does not have passthrough by the name of the ppt unit: it came with FreeBSD 15.0
-    uart, tcp: FreeBSD 13.5 does not have a serial port by TCP: it came with FreeBSD 15.0
-    virtio-scsi, targets: FreeBSD 14.3 does not have disks on virtio-scsi without CAM's target layer: it came with FreeBSD 16.0
-    virtio-net, user: FreeBSD 14.3 does not have a user-mode network card: it came with FreeBSD 15.0
-    fbuf, socket: FreeBSD 14.3 does not have VNC by a UNIX socket: it came with FreeBSD 15.1
-    passthru, ppt: FreeBSD 14.3 does not have passthrough by the name of the ppt unit: it came with FreeBSD 15.0
-    uart, tcp: FreeBSD 14.3 does not have a serial port by TCP: it came with FreeBSD 15.0
-    virtio-scsi, targets: FreeBSD 15.0 does not have disks on virtio-scsi without CAM's target layer: it came with FreeBSD 16.0
-    fbuf, socket: FreeBSD 15.0 does not have VNC by a UNIX socket: it came with FreeBSD 15.1
-    virtio-scsi, targets: FreeBSD 15.1 does not have disks on virtio-scsi without CAM's target layer: it came with FreeBSD 16.0
-    ");
-}
-
 #[test]
 fn a_comma_or_a_secret_goes_into_a_file() {
     let mut spec = usual();
@@ -349,7 +83,7 @@ fn a_comma_or_a_secret_goes_into_a_file() {
       -s 27:0,xhci,tablet
       -s 31:0,lpc
       -l com1,/dev/nmdm-web01.1A web01
-    [/var/run/chyves/web01/bhyve.conf secret]
+    [/var/run/chyves/web01/bhyve.conf 600 secret]
     pci.0.2.0.device=fbuf
     pci.0.2.0.rfb=127.0.0.1:5901
     pci.0.2.0.w=1024
@@ -488,7 +222,7 @@ fn the_host_sets_limits() {
     let known = ["hostbridge", "lpc", "ahci-hd", "virtio-blk", "virtio-net"].map(str::to_owned).to_vec();
     let host = BhyveHost { emulations: Some(known), ..freebsd("14.3") };
     let raw = |text: &str| crate::device::parse_pcidev(text).unwrap();
-    let devices = vec![(PciPlace::on(18, 0), raw("virtio-bkl,/a")), (PciPlace::on(19, 0), raw("virtio-blk,/a")), (PciPlace::on(20, 0), raw("ahci,hd:/a"))];
+    let devices = vec![(PciPlace::on(18, 0), raw("virtio-bkl,/a")), (PciPlace::on(19, 0), raw("virtio-blk,/c")), (PciPlace::on(20, 0), raw("ahci,hd:/b"))];
     assert_snapshot!(refusals(with(devices), &host), @"
     the host's bhyve has no emulation `virtio-bkl`
       hint: did you mean `virtio-blk`?
@@ -506,8 +240,8 @@ fn the_users_own_arguments_are_read_before_bhyve_reads_them() {
     assert_eq!(told("-A -H -P -S -p 0:1 -s 1,virtio-rnd -o a=b"), "");
     assert_eq!(told("-HPw -p0:1"), "");
     let all = ["-Q", "-M", "-n id=0", "-f opt/a,string=b", "web02", "-p", "-s 4,virtio-rnd", "-s 9,lpc", "-s 9,passthru,1/0/0", "-s x,virtio-rnd", "--"];
-    let text: String = all.iter().map(|words| format!("{words}\n{}", told(words))).collect();
-    assert_snapshot!(text, @"
+    let text: Vec<String> = all.iter().map(|words| format!("{words}\n{}", told(words))).collect();
+    assert_snapshot!(text.concat(), @"
     -Q
     bhyve would not take the argument `-Q`: bhyve has no option -Q
       hint: check bargs; bhyve -h lists the options
@@ -542,4 +276,40 @@ fn the_users_own_arguments_are_read_before_bhyve_reads_them() {
     bhyve would not take the argument `--`: it is no option, so bhyve would take it for the machine's name
       hint: check bargs
     ");
+}
+
+/// Reads the places of a command line as bhyve would, and what sits there.
+fn places(cmd: &crate::cmd::Cmd) -> Vec<(PciPlace, String)> {
+    let slots = cmd.args.windows(2).filter(|pair| pair[0] == "-s").map(|pair| pair[1].as_str());
+    slots
+        .map(|slot| {
+            let (place, conf) = slot.split_once(',').unwrap();
+            (place.parse().unwrap(), conf.split(',').next().unwrap().to_owned())
+        })
+        .collect()
+}
+
+proptest! {
+    #[test]
+    fn as_many_devices_come_out_as_went_in_each_at_its_place(wanted in proptest::collection::btree_map((1u8..31, 0u8..8), 0usize..40, 0..216)) {
+        let all = every();
+        let devices: Vec<(PciPlace, crate::device::Device)> = wanted
+            .iter()
+            .map(|((slot, function), n)| {
+                // What there may be one of only is not asked for twice.
+                let device = all.iter().filter(|(_, d)| ["virtio-rnd", "hda", "uart"].contains(&d.word())).cycle().nth(*n).unwrap().1.clone();
+                (PciPlace::on(*slot, *function), device)
+            })
+            .collect();
+        let rendered = render(&built(with(devices.clone())), &freebsd("15.0")).unwrap();
+        let found = places(&rendered.cmd);
+        let distinct: std::collections::BTreeMap<PciPlace, String> = found.iter().cloned().collect();
+        prop_assert_eq!(distinct.len(), found.len(), "two devices share a place");
+        for (place, device) in &devices {
+            prop_assert_eq!(distinct.get(place).map(String::as_str), Some(device.word()));
+        }
+        prop_assert!(distinct.keys().all(|place| distinct.contains_key(&place.first_function())));
+        let fillers = distinct.iter().filter(|(place, word)| place.slot != 0 && *word == "hostbridge").count();
+        prop_assert_eq!(distinct.len(), devices.len() + fillers + 2);
+    }
 }

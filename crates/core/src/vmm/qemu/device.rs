@@ -272,7 +272,7 @@ fn frame_buffer(room: &mut Room<'_>, place: PciPlace, screen: &FrameBuffer) -> R
         Some(password) => {
             let path = room.host.secret_file.clone();
             room.args.put("-object", Opt::new("secret").set("id", "vnc-secret").set("file", &path));
-            room.files.push(HostFile { path, text: password.reveal().to_owned(), secret: true });
+            room.files.push(HostFile { path, text: password.reveal().to_owned(), mode: 0o600, secret: true });
             vnc.set("password-secret", "vnc-secret")
         }
     };

@@ -3,7 +3,13 @@
 //! What it is told differs by operating system; the recipes are a table. Not here: choosing the disk and the medium (the
 //! planner), and what follows when it fails (the supervisor): it exits with 0 even where nothing was booted.
 //!
-//! To add a recipe: a row of [`RECIPES`].
+//! To add a recipe: a row of `recipes`.
+
+mod recipes;
+#[cfg(test)]
+mod tests;
+
+pub use recipes::RECIPES;
 
 use super::HostFile;
 use super::machine::Memory;
@@ -19,8 +25,8 @@ pub struct GrubBhyve {
     pub recipe: &'static Recipe,
     /// The folder of device.map and grub.cfg, the guest's own.
     pub dir: String,
-    /// The disk, GRUB's hd0.
-    pub disk: Option<String>,
+    /// The disks, GRUB's hd0, hd1 and so on.
+    pub disks: Vec<String>,
     /// The medium, GRUB's cd0; if there is one, it is booted.
     pub medium: Option<Medium>,
     /// Seconds after which it counts as hung at a prompt.
@@ -65,71 +71,6 @@ pub enum Way {
     Own,
 }
 
-const CD: Way = Way::OnDevice { root: "cd0", dir: None };
-const DISK: Way = Way::OnDevice { root: "hd0,msdos1", dir: None };
-const fn disk_in(dir: &'static str) -> Way {
-    Way::OnDevice { root: "hd0,msdos1", dir: Some(dir) }
-}
-const ISOLINUX: Way = Way::Lines(&["linux (cd0)/isolinux/vmlinuz", "initrd (cd0)/isolinux/initrd.img", "boot"]);
-const OPENBSD_BOOT: Way = Way::Lines(&["kopenbsd -h com0 -r sd0a (hd0,openbsd1)/bsd", "boot"]);
-
-/// The recipes, the fallback first.
-pub static RECIPES: &[Recipe] = &[
-    Recipe { os: "default", install: CD, boot: DISK },
-    Recipe {
-        os: "arch",
-        install: Way::Lines(&[
-            "linux (cd0)/arch/boot/x86_64/vmlinuz archisobasedir=arch archisolabel={label} ro",
-            "initrd (cd0)/arch/boot/x86_64/archiso.img",
-            "boot",
-        ]),
-        boot: DISK,
-    },
-    Recipe { os: "centos6", install: ISOLINUX, boot: disk_in("/grub") },
-    Recipe { os: "centos7", install: ISOLINUX, boot: disk_in("/grub2") },
-    Recipe {
-        os: "coreos",
-        install: Way::Lines(&["linux (cd0)/coreos/vmlinuz coreos.autologin", "initrd (cd0)/coreos/cpio.gz", "boot"]),
-        boot: Way::Lines(&["linux (hd0,1)/coreos/vmlinuz-a ro root=LABEL=ROOT usr=LABEL=USR-A coreos.autologin", "boot"]),
-    },
-    Recipe {
-        os: "coreossecure",
-        install: Way::Lines(&["linux (cd0)/coreos/vmlinuz", "initrd (cd0)/coreos/cpio.gz", "boot"]),
-        boot: Way::Lines(&["linux (hd0,1)/coreos/vmlinuz-a ro root=LABEL=ROOT usr=LABEL=USR-A", "boot"]),
-    },
-    Recipe { os: "custom", install: Way::Own, boot: Way::Own },
-    Recipe { os: "d8lvm", install: CD, boot: disk_in("/grub") },
-    Recipe { os: "debian", install: CD, boot: DISK },
-    Recipe {
-        os: "gentoo",
-        install: Way::Lines(&[
-            "linux (cd0)/isolinux/gentoo root=/dev/ram0 init=/linuxrc dokeymap looptype=squashfs loop=/image.squashfs cdroot",
-            "initrd (cd0)/isolinux/gentoo.igz",
-            "boot",
-        ]),
-        boot: DISK,
-    },
-    Recipe {
-        os: "netbsd",
-        install: Way::Lines(&["knetbsd -h -r cd0a (cd0)/netbsd", "boot"]),
-        boot: Way::Lines(&["knetbsd -h -r wd0a (hd0,msdos1)/netbsd", "boot"]),
-    },
-    Recipe {
-        os: "openbsd",
-        install: Way::Lines(&["kopenbsd -h com0 (cd0)/{version}/amd64/bsd.rd", "boot"]),
-        boot: OPENBSD_BOOT,
-    },
-    Recipe {
-        os: "vyos",
-        install: Way::Lines(&[
-            "linux (cd0)/live/vmlinuz console=ttyS0 console=tty0 quiet boot=live nopersistent noautologin nonetworking nouser hostname=vyos",
-            "initrd (cd0)/live/initrd.img",
-            "boot",
-        ]),
-        boot: DISK,
-    },
-];
-
 /// The recipe for a value of the property `os`. The four OpenBSD releases of 2016 have the recipe of all; a system that
 /// has no recipe of its own has the fallback's: its own GRUB is looked for on the medium or the first partition.
 pub fn recipe(os: &str) -> &'static Recipe {
@@ -137,9 +78,13 @@ pub fn recipe(os: &str) -> &'static Recipe {
     RECIPES.iter().find(|recipe| recipe.os == os).unwrap_or(&RECIPES[0])
 }
 
-/// The version in the file name of an OpenBSD image: `install75.iso` is 7.5.
-pub fn version_in_name(path: &str) -> Option<String> {
-    let name = path.rsplit('/').next()?;
+/// The version of an OpenBSD medium, by its folder's name: what `os` says (`openbsd60` is 6.0), else what the file is called
+/// (`install75.iso` is 7.5).
+pub fn version(os: &str, path: &str) -> Option<String> {
+    os.strip_prefix("openbsd").and_then(version_in).or_else(|| version_in(path.rsplit('/').next()?))
+}
+
+fn version_in(name: &str) -> Option<String> {
     let at = name.find(|c: char| c.is_ascii_digit())?;
     match &name.as_bytes()[at..] {
         [major, minor, rest @ ..] if minor.is_ascii_digit() && !rest.first().is_some_and(u8::is_ascii_digit) => {
@@ -159,14 +104,14 @@ impl GrubBhyve {
             let words = [Some(&medium.path), medium.label.as_ref(), medium.version.as_ref()];
             words.into_iter().flatten().map(|text| ("the medium", text.as_str()))
         });
-        let disk = self.disk.iter().map(|disk| ("the loader's disk", disk.as_str()));
-        medium.chain(disk).chain([("the guest's folder", self.dir.as_str())]).collect()
+        let disks = self.disks.iter().map(|disk| ("the loader's disk", disk.as_str()));
+        medium.chain(disks).chain([("the guest's folder", self.dir.as_str())]).collect()
     }
 
     /// The files and the command.
     pub(super) fn prepare(&self, name: &GuestName, memory: Memory, console: &str) -> Result<(Vec<HostFile>, Prepare)> {
         let way = if self.medium.is_some() { &self.recipe.install } else { &self.recipe.boot };
-        if self.disk.is_none() && self.medium.is_none() {
+        if self.disks.is_empty() && self.medium.is_none() {
             return Err(Problem::usage("grub-bhyve has nothing to boot from").on(name).hint("attach a disk, or start with --iso IMAGE"));
         }
         let map = format!("{}/device.map", self.dir);
@@ -224,8 +169,8 @@ impl GrubBhyve {
     /// GRUB's names of the disk and the medium.
     fn device_map(&self, name: &GuestName) -> Result<String> {
         let mut lines = Vec::new();
-        for (device, path) in [("hd0", self.disk.as_ref()), ("cd0", self.medium.as_ref().map(|m| &m.path))] {
-            let Some(path) = path else { continue };
+        let disks = self.disks.iter().enumerate().map(|(n, path)| (format!("hd{n}"), path));
+        for (device, path) in disks.chain(self.medium.iter().map(|medium| ("cd0".to_owned(), &medium.path))) {
             // GRUB's map ends a path at the first blank, and then skips the line without a word.
             if path.contains(char::is_whitespace) || path.len() > 900 {
                 return Err(Problem::usage(format!("grub-bhyve can't be given the path `{}`", printable(path, 120)))
@@ -239,7 +184,8 @@ impl GrubBhyve {
     }
 }
 
+/// GRUB becomes `nobody` before it reads some of them.
 fn file(path: String, text: String) -> HostFile {
-    HostFile { path, text, secret: false }
+    HostFile { path, text, mode: 0o644, secret: false }
 }
 

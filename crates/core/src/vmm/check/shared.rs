@@ -1,0 +1,109 @@
+//! What two devices of a machine can't share: a disk, a network's end, an address, a turn to boot.
+
+use crate::device::{AhciPort, Device, NetBackend, ScsiBehind};
+use crate::error::Problem;
+use crate::value::printable;
+use crate::vmm::machine::Spec;
+use std::collections::BTreeSet;
+
+/// Everything that two devices of the machine share and must not.
+pub(super) fn check(spec: &Spec, found: &mut Vec<Problem>) {
+    let mut written: BTreeSet<&str> = BTreeSet::new();
+    let mut read: BTreeSet<&str> = BTreeSet::new();
+    let mut nets: BTreeSet<String> = BTreeSet::new();
+    let mut macs = BTreeSet::new();
+    let mut boots = BTreeSet::new();
+    let mut passed = BTreeSet::new();
+    for (_, device) in &spec.devices {
+        for (path, ro) in disks(device) {
+            if if ro { written.contains(path) } else { read.contains(path) || written.contains(path) } {
+                found.push(
+                    Problem::usage(format!("two disks of the machine are the same: {}", printable(path, 200)))
+                        .because("the guest would destroy its file systems")
+                        .hint("remove one of the two"),
+                );
+            }
+            if ro { read.insert(path) } else { written.insert(path) };
+        }
+        if let Device::Nic(nic) = device {
+            if let Some(end) = exclusive(&nic.backend).filter(|end| !nets.insert(end.clone())) {
+                found.push(Problem::usage(format!("two network cards have the same end {end}")).hint("give each card its own"));
+            }
+            if !macs.insert(nic.mac) {
+                found.push(
+                    Problem::usage(format!("two network cards have the same address {}", nic.mac))
+                        .hint("unset the mac of one of them: it is then derived from the guest's identity"),
+                );
+            }
+        }
+        if let Device::Passthru(device) = device
+            && !passed.insert(device.host)
+        {
+            found.push(Problem::usage(format!("the host's device {} is passed twice", device.host)).hint("unset one of the two pcidev_{n}"));
+        }
+        for index in bootindexes(device) {
+            if !boots.insert(index) {
+                found.push(
+                    Problem::usage(format!("two devices have the same boot order, bootindex {index}"))
+                        .hint("give each device that takes part its own number, the lowest boots first"),
+                );
+            }
+        }
+    }
+}
+
+/// The disks' paths of a device, and whether each is only read.
+fn disks(device: &Device) -> Vec<(&str, bool)> {
+    match device {
+        Device::Disk(disk) => vec![(&disk.backing.path, disk.options.ro)],
+        Device::Ahci(controller) => controller
+            .ports()
+            .iter()
+            .filter_map(|port| match port {
+                AhciPort::Disk { backing, options, .. } => Some((backing.path.as_str(), options.ro)),
+                AhciPort::Optical(_) => None,
+            })
+            .collect(),
+        Device::Scsi(scsi) => match &scsi.behind {
+            ScsiBehind::Targets(targets) => targets.iter().map(|t| (t.backing.path.as_str(), false)).collect(),
+            ScsiBehind::Ctl { .. } => Vec::new(),
+        },
+        Device::Raw(raw) if raw.is_disk() => {
+            let paths = raw.paths();
+            // Which of several disks a lone `ro` belongs to is bhyve's to know.
+            let ro = paths.len() == 1 && raw.has_word("ro");
+            paths.into_iter().map(|path| (path, ro)).collect()
+        },
+        _ => Vec::new(),
+    }
+}
+
+/// The host's end of a card where only one card can hold it.
+fn exclusive(backend: &NetBackend) -> Option<String> {
+    match backend {
+        NetBackend::Tap(name) | NetBackend::Netmap(name) => Some(name.to_string()),
+        NetBackend::Vale(port) => Some(port.to_string()),
+        NetBackend::Netgraph(node) => Some(format!("{}{}", node.path, node.peerhook)),
+        NetBackend::User(_) => None,
+    }
+}
+
+fn bootindexes(device: &Device) -> Vec<u32> {
+    let found: Vec<Option<u32>> = match device {
+        Device::Disk(disk) => vec![disk.options.bootindex],
+        Device::Optical(drive) => vec![drive.bootindex],
+        Device::Ahci(controller) => controller
+            .ports()
+            .iter()
+            .map(|port| match port {
+                AhciPort::Disk { options, .. } => options.bootindex,
+                AhciPort::Optical(drive) => drive.bootindex,
+            })
+            .collect(),
+        Device::Scsi(scsi) => vec![scsi.bootindex],
+        Device::Nic(nic) => vec![nic.bootindex],
+        Device::Passthru(device) => vec![device.bootindex],
+        _ => Vec::new(),
+    };
+    found.into_iter().flatten().collect()
+}

@@ -1,0 +1,322 @@
+//! Each recipe as files and a command, with a medium and without.
+#![allow(clippy::too_many_lines)] // the golden text is the length
+
+use super::{GrubBhyve, Medium, RECIPES, recipe, version};
+use crate::vmm::bhyve::render;
+use crate::vmm::bhyveload::Bhyveload;
+use crate::vmm::fixture::{bare, built, files, freebsd, told};
+use crate::vmm::machine::{Boot, Spec};
+use insta::assert_snapshot;
+
+const DISK: &str = "/dev/zvol/tank/chyves/guests/web01/disk0";
+
+fn grub(os: &str, medium: Option<Medium>) -> GrubBhyve {
+    GrubBhyve { recipe: recipe(os), dir: "/tank/g/web01".into(), disks: vec![DISK.into()], medium, timeout: GrubBhyve::TIMEOUT }
+}
+
+fn medium() -> Medium {
+    Medium { path: "/tank/i/install75.iso".into(), label: Some("ARCH_202601".into()), version: version("openbsd", "/tank/i/install75.iso") }
+}
+
+fn shown(boot: Boot) -> String {
+    match render(&built(Spec { boot, ..bare() }), &freebsd("14.3")) {
+        Ok(rendered) => {
+            let before: Vec<String> = rendered.before[1..].iter().map(|p| format!("  {}\n", p.cmd)).collect();
+            format!("{}{}", before.concat(), files(&rendered.files))
+        }
+        Err(problem) => told(&[problem]),
+    }
+}
+
+#[test]
+fn every_recipe() {
+    let mut text = Vec::new();
+    for recipe in RECIPES {
+        for (what, medium) in [("installs", Some(medium())), ("boots", None)] {
+            text.push(format!("{} {what}\n{}\n", recipe.os, shown(Boot::GrubBhyve(grub(recipe.os, medium)))));
+        }
+    }
+    assert_snapshot!(text.concat(), @"
+    default installs
+      grub-bhyve -r cd0 -m /tank/g/web01/device.map -c /dev/nmdm-web01.1A -M 4096M web01
+
+    [/tank/g/web01/device.map 644]
+    (hd0) /dev/zvol/tank/chyves/guests/web01/disk0
+    (cd0) /tank/i/install75.iso
+
+    default boots
+      grub-bhyve -r hd0,msdos1 -m /tank/g/web01/device.map -c /dev/nmdm-web01.1A -M 4096M web01
+
+    [/tank/g/web01/device.map 644]
+    (hd0) /dev/zvol/tank/chyves/guests/web01/disk0
+
+    arch installs
+      grub-bhyve -r host -m /tank/g/web01/device.map -d /tank/g/web01 -c /dev/nmdm-web01.1A -M 4096M web01
+
+    [/tank/g/web01/grub.cfg 644]
+    linux (cd0)/arch/boot/x86_64/vmlinuz archisobasedir=arch archisolabel=ARCH_202601 ro
+    initrd (cd0)/arch/boot/x86_64/archiso.img
+    boot
+
+    [/tank/g/web01/device.map 644]
+    (hd0) /dev/zvol/tank/chyves/guests/web01/disk0
+    (cd0) /tank/i/install75.iso
+
+    arch boots
+      grub-bhyve -r hd0,msdos1 -m /tank/g/web01/device.map -c /dev/nmdm-web01.1A -M 4096M web01
+
+    [/tank/g/web01/device.map 644]
+    (hd0) /dev/zvol/tank/chyves/guests/web01/disk0
+
+    centos6 installs
+      grub-bhyve -r host -m /tank/g/web01/device.map -d /tank/g/web01 -c /dev/nmdm-web01.1A -M 4096M web01
+
+    [/tank/g/web01/grub.cfg 644]
+    linux (cd0)/isolinux/vmlinuz
+    initrd (cd0)/isolinux/initrd.img
+    boot
+
+    [/tank/g/web01/device.map 644]
+    (hd0) /dev/zvol/tank/chyves/guests/web01/disk0
+    (cd0) /tank/i/install75.iso
+
+    centos6 boots
+      grub-bhyve -r hd0,msdos1 -m /tank/g/web01/device.map -d /grub -c /dev/nmdm-web01.1A -M 4096M web01
+
+    [/tank/g/web01/device.map 644]
+    (hd0) /dev/zvol/tank/chyves/guests/web01/disk0
+
+    centos7 installs
+      grub-bhyve -r host -m /tank/g/web01/device.map -d /tank/g/web01 -c /dev/nmdm-web01.1A -M 4096M web01
+
+    [/tank/g/web01/grub.cfg 644]
+    linux (cd0)/isolinux/vmlinuz
+    initrd (cd0)/isolinux/initrd.img
+    boot
+
+    [/tank/g/web01/device.map 644]
+    (hd0) /dev/zvol/tank/chyves/guests/web01/disk0
+    (cd0) /tank/i/install75.iso
+
+    centos7 boots
+      grub-bhyve -r hd0,msdos1 -m /tank/g/web01/device.map -d /grub2 -c /dev/nmdm-web01.1A -M 4096M web01
+
+    [/tank/g/web01/device.map 644]
+    (hd0) /dev/zvol/tank/chyves/guests/web01/disk0
+
+    coreos installs
+      grub-bhyve -r host -m /tank/g/web01/device.map -d /tank/g/web01 -c /dev/nmdm-web01.1A -M 4096M web01
+
+    [/tank/g/web01/grub.cfg 644]
+    linux (cd0)/coreos/vmlinuz coreos.autologin
+    initrd (cd0)/coreos/cpio.gz
+    boot
+
+    [/tank/g/web01/device.map 644]
+    (hd0) /dev/zvol/tank/chyves/guests/web01/disk0
+    (cd0) /tank/i/install75.iso
+
+    coreos boots
+      grub-bhyve -r host -m /tank/g/web01/device.map -d /tank/g/web01 -c /dev/nmdm-web01.1A -M 4096M web01
+
+    [/tank/g/web01/grub.cfg 644]
+    linux (hd0,1)/coreos/vmlinuz-a ro root=LABEL=ROOT usr=LABEL=USR-A coreos.autologin
+    boot
+
+    [/tank/g/web01/device.map 644]
+    (hd0) /dev/zvol/tank/chyves/guests/web01/disk0
+
+    coreossecure installs
+      grub-bhyve -r host -m /tank/g/web01/device.map -d /tank/g/web01 -c /dev/nmdm-web01.1A -M 4096M web01
+
+    [/tank/g/web01/grub.cfg 644]
+    linux (cd0)/coreos/vmlinuz
+    initrd (cd0)/coreos/cpio.gz
+    boot
+
+    [/tank/g/web01/device.map 644]
+    (hd0) /dev/zvol/tank/chyves/guests/web01/disk0
+    (cd0) /tank/i/install75.iso
+
+    coreossecure boots
+      grub-bhyve -r host -m /tank/g/web01/device.map -d /tank/g/web01 -c /dev/nmdm-web01.1A -M 4096M web01
+
+    [/tank/g/web01/grub.cfg 644]
+    linux (hd0,1)/coreos/vmlinuz-a ro root=LABEL=ROOT usr=LABEL=USR-A
+    boot
+
+    [/tank/g/web01/device.map 644]
+    (hd0) /dev/zvol/tank/chyves/guests/web01/disk0
+
+    custom installs
+      grub-bhyve -r host -m /tank/g/web01/device.map -d /tank/g/web01 -c /dev/nmdm-web01.1A -M 4096M web01
+
+    custom boots
+      grub-bhyve -r host -m /tank/g/web01/device.map -d /tank/g/web01 -c /dev/nmdm-web01.1A -M 4096M web01
+
+    d8lvm installs
+      grub-bhyve -r cd0 -m /tank/g/web01/device.map -c /dev/nmdm-web01.1A -M 4096M web01
+
+    [/tank/g/web01/device.map 644]
+    (hd0) /dev/zvol/tank/chyves/guests/web01/disk0
+    (cd0) /tank/i/install75.iso
+
+    d8lvm boots
+      grub-bhyve -r hd0,msdos1 -m /tank/g/web01/device.map -d /grub -c /dev/nmdm-web01.1A -M 4096M web01
+
+    [/tank/g/web01/device.map 644]
+    (hd0) /dev/zvol/tank/chyves/guests/web01/disk0
+
+    debian installs
+      grub-bhyve -r cd0 -m /tank/g/web01/device.map -c /dev/nmdm-web01.1A -M 4096M web01
+
+    [/tank/g/web01/device.map 644]
+    (hd0) /dev/zvol/tank/chyves/guests/web01/disk0
+    (cd0) /tank/i/install75.iso
+
+    debian boots
+      grub-bhyve -r hd0,msdos1 -m /tank/g/web01/device.map -c /dev/nmdm-web01.1A -M 4096M web01
+
+    [/tank/g/web01/device.map 644]
+    (hd0) /dev/zvol/tank/chyves/guests/web01/disk0
+
+    gentoo installs
+      grub-bhyve -r host -m /tank/g/web01/device.map -d /tank/g/web01 -c /dev/nmdm-web01.1A -M 4096M web01
+
+    [/tank/g/web01/grub.cfg 644]
+    linux (cd0)/isolinux/gentoo root=/dev/ram0 init=/linuxrc dokeymap looptype=squashfs loop=/image.squashfs cdroot
+    initrd (cd0)/isolinux/gentoo.igz
+    boot
+
+    [/tank/g/web01/device.map 644]
+    (hd0) /dev/zvol/tank/chyves/guests/web01/disk0
+    (cd0) /tank/i/install75.iso
+
+    gentoo boots
+      grub-bhyve -r hd0,msdos1 -m /tank/g/web01/device.map -c /dev/nmdm-web01.1A -M 4096M web01
+
+    [/tank/g/web01/device.map 644]
+    (hd0) /dev/zvol/tank/chyves/guests/web01/disk0
+
+    netbsd installs
+      grub-bhyve -r host -m /tank/g/web01/device.map -d /tank/g/web01 -c /dev/nmdm-web01.1A -M 4096M web01
+
+    [/tank/g/web01/grub.cfg 644]
+    knetbsd -h -r cd0a (cd0)/netbsd
+    boot
+
+    [/tank/g/web01/device.map 644]
+    (hd0) /dev/zvol/tank/chyves/guests/web01/disk0
+    (cd0) /tank/i/install75.iso
+
+    netbsd boots
+      grub-bhyve -r host -m /tank/g/web01/device.map -d /tank/g/web01 -c /dev/nmdm-web01.1A -M 4096M web01
+
+    [/tank/g/web01/grub.cfg 644]
+    knetbsd -h -r wd0a (hd0,msdos1)/netbsd
+    boot
+
+    [/tank/g/web01/device.map 644]
+    (hd0) /dev/zvol/tank/chyves/guests/web01/disk0
+
+    openbsd installs
+      grub-bhyve -r host -m /tank/g/web01/device.map -d /tank/g/web01 -c /dev/nmdm-web01.1A -M 4096M web01
+
+    [/tank/g/web01/grub.cfg 644]
+    kopenbsd -h com0 (cd0)/7.5/amd64/bsd.rd
+    boot
+
+    [/tank/g/web01/device.map 644]
+    (hd0) /dev/zvol/tank/chyves/guests/web01/disk0
+    (cd0) /tank/i/install75.iso
+
+    openbsd boots
+      grub-bhyve -r host -m /tank/g/web01/device.map -d /tank/g/web01 -c /dev/nmdm-web01.1A -M 4096M web01
+
+    [/tank/g/web01/grub.cfg 644]
+    kopenbsd -h com0 -r sd0a (hd0,openbsd1)/bsd
+    boot
+
+    [/tank/g/web01/device.map 644]
+    (hd0) /dev/zvol/tank/chyves/guests/web01/disk0
+
+    vyos installs
+      grub-bhyve -r host -m /tank/g/web01/device.map -d /tank/g/web01 -c /dev/nmdm-web01.1A -M 4096M web01
+
+    [/tank/g/web01/grub.cfg 644]
+    linux (cd0)/live/vmlinuz console=ttyS0 console=tty0 quiet boot=live nopersistent noautologin nonetworking nouser hostname=vyos
+    initrd (cd0)/live/initrd.img
+    boot
+
+    [/tank/g/web01/device.map 644]
+    (hd0) /dev/zvol/tank/chyves/guests/web01/disk0
+    (cd0) /tank/i/install75.iso
+
+    vyos boots
+      grub-bhyve -r hd0,msdos1 -m /tank/g/web01/device.map -c /dev/nmdm-web01.1A -M 4096M web01
+
+    [/tank/g/web01/device.map 644]
+    (hd0) /dev/zvol/tank/chyves/guests/web01/disk0
+    ");
+}
+
+#[test]
+fn what_a_medium_does_not_say_is_asked_for() {
+    let unnamed = || Medium { path: "/tank/i/my.iso".into(), label: None, version: version("openbsd", "/tank/i/my.iso") };
+    assert_snapshot!(shown(Boot::GrubBhyve(grub("openbsd", Some(unnamed())))), @"
+    the recipe for os=openbsd needs the medium's version, which is not known
+      hint: name the image as its maker does, as install75.iso
+      hint: or set os=custom and put a grub.cfg and a device.map into the guest's folder
+    ");
+    let hostile = Medium { label: Some("x\" ; reboot".into()), ..unnamed() };
+    assert_snapshot!(shown(Boot::GrubBhyve(grub("arch", Some(hostile)))), @r#"`x" ; reboot` is no label that GRUB can be told"#);
+    assert_snapshot!(shown(Boot::GrubBhyve(GrubBhyve { disks: Vec::new(), ..grub("debian", None) })), @"
+    grub-bhyve has nothing to boot from
+      hint: attach a disk, or start with --iso IMAGE
+    ");
+    assert_snapshot!(shown(Boot::GrubBhyve(GrubBhyve { disks: vec!["/tank/a b".into()], ..grub("debian", None) })), @"
+    grub-bhyve can't be given the path `/tank/a b`: its device map ends a path at the first blank
+      hint: rename it without blanks, or set loader=uefi
+    ");
+}
+
+#[test]
+fn a_version_is_read_from_the_system_or_the_file() {
+    assert_eq!(version("openbsd", "/i/install75.iso").as_deref(), Some("7.5"));
+    assert_eq!(version("openbsd60", "/i/my.iso").as_deref(), Some("6.0"));
+    for path in ["/i/my.iso", "/i/cd7.iso", "/i/install2024.iso", "/75/my.iso"] {
+        assert_eq!(version("openbsd", path), None, "{path}");
+    }
+}
+
+#[test]
+fn a_system_without_a_recipe_has_the_fallbacks() {
+    assert_eq!(recipe("illumos").os, "default");
+    assert_eq!(recipe("openbsd60").os, "openbsd");
+    let mut names: Vec<&str> = RECIPES[1..].iter().map(|r| r.os).collect();
+    names.dedup();
+    assert!(names.is_sorted() && names.len() == RECIPES.len() - 1);
+}
+
+#[test]
+fn bhyveload_boots_the_disks_in_order() {
+    let loader = Bhyveload {
+        disks: vec![DISK.into(), "/tank/second.raw".into()],
+        flags: vec!["-e".into(), "autoboot_delay=0".into()],
+        timeout: Bhyveload::TIMEOUT,
+    };
+    assert_snapshot!(shown(Boot::Bhyveload(loader.clone())), @"  bhyveload -c /dev/nmdm-web01.1A -m 4096M -d /dev/zvol/tank/chyves/guests/web01/disk0 -d /tank/second.raw -e autoboot_delay=0 web01");
+    let mut spec = Spec { boot: Boot::Bhyveload(loader), ..bare() };
+    spec.memory.in_core = true;
+    // The 2016 way of saying it.
+    spec.extra = vec!["-S".into()];
+    let rendered = render(&built(spec), &freebsd("13.5")).unwrap();
+    assert!(rendered.before[1].cmd.to_string().starts_with("bhyveload -c /dev/nmdm-web01.1A -m 4096M -S -C -d "));
+    assert!(!rendered.cmd.to_string().contains("bootrom"));
+    assert!(rendered.before[0].may_fail && !rendered.before[1].may_fail);
+    assert_eq!(rendered.after[0].to_string(), "bhyvectl --vm=web01 --destroy");
+    assert_snapshot!(shown(Boot::Bhyveload(Bhyveload { disks: Vec::new(), flags: Vec::new(), timeout: 1 })), @"
+    bhyveload has nothing to boot from
+      hint: attach a disk, or start with --iso IMAGE
+    ");
+}
