@@ -147,7 +147,7 @@ fn connect(rt: &Runtime, target: Target<'_>, options: Options) -> Result<(UnixSt
         GuestState::Orphaned => {
             return not_now(
                 "runs without its supervisor, which keeps its console",
-                format!("type `chyves reclaim {}` to give it a new one", target.name),
+                format!("type `chyves start {}` to give it a new one", target.name),
             );
         }
         GuestState::Starting | GuestState::Running | GuestState::Stopping => {}

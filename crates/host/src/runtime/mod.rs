@@ -185,6 +185,22 @@ impl GuestDir {
         self.path.join("hypervisor.log")
     }
 
+    /// Where a supervisor's own failures go.
+    pub(crate) fn supervisor_log(&self) -> PathBuf {
+        self.path.join("supervisor.log")
+    }
+
+    /// Removes what a dead supervisor left of its own. What a plan has just put there for the next machine stays.
+    pub(crate) fn clean_leftovers(&self) -> std::io::Result<()> {
+        for path in [self.record(), self.control(), self.spare_log()] {
+            match std::fs::remove_file(path) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Removes what a dead machine left, all but the supervisor's lock. Only for the holder of that lock.
     pub(crate) fn clean(&self) -> std::io::Result<()> {
         let lock = self.supervisor_lock();

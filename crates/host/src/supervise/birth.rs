@@ -63,12 +63,12 @@ impl<'a> Engine<'a> {
             ))
             .on(&launch.guest)
             .hint(format!(
-                "type `chyves stop {}` to stop it, or `chyves reclaim {}` to supervise it again",
+                "type `chyves start {}` to give it a new one, or `chyves stop {}` to stop it",
                 launch.guest, launch.guest
             )));
         }
         lock.note("a supervisor")?;
-        dir.clean().map_err(|e| {
+        dir.clean_leftovers().map_err(|e| {
             Problem::failed(format!("can't clean `{}`", dir.path().display()))
                 .on(&launch.guest)
                 .because(e)
@@ -190,6 +190,7 @@ impl<'a> Engine<'a> {
             events: VecDeque::new(),
             refused: None,
             last_words: None,
+            complaints: Vec::new(),
             missing: false,
             told: false,
             adopting: None,

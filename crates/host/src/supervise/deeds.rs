@@ -57,6 +57,9 @@ impl Engine<'_> {
             Do::Kill => self.kill(),
             Do::StopFailed(why) => self.stop_failed(*why),
             Do::CleanUp => {
+                // The last of these commands may unmount the file system that the logs lie on.
+                self.console_log.close();
+                self.hypervisor_log.close();
                 self.after = self.launch.after.clone().into();
                 self.next_after();
             }
@@ -149,7 +152,7 @@ impl Engine<'_> {
                     self.job = Some(job);
                     return;
                 }
-                Err(e) => self.hypervisor_log.note(&e.why),
+                Err(e) => self.complaints.push(e.why),
             }
         }
         self.events.push_back(Event::Cleaned);
@@ -174,7 +177,7 @@ impl Engine<'_> {
             Phase::Preparing => self.before_ended(ended),
             Phase::Cleaning(_) => {
                 if let Ended::Badly(why) = ended {
-                    self.hypervisor_log.note(&why);
+                    self.complaints.push(why);
                 }
                 self.next_after();
             }

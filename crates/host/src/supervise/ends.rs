@@ -59,9 +59,17 @@ impl Engine<'_> {
         let Phase::Over(end) = self.life.phase.clone() else {
             return;
         };
+        let told = |end: &End| {
+            let mut text = end.to_string();
+            if !self.complaints.is_empty() {
+                text.push_str("; not all could be cleaned up: ");
+                text.push_str(&self.complaints.join("; "));
+            }
+            text
+        };
         self.outcome = Some(match &end {
-            Final::Off(end) => Outcome::Off(end.to_string()),
-            Final::Crashed(end) => Outcome::Crashed(end.to_string()),
+            Final::Off(end) => Outcome::Off(told(end)),
+            Final::Crashed(end) => Outcome::Crashed(told(end)),
         });
         let (Final::Off(how) | Final::Crashed(how)) = &end;
         self.record.end = Some(match &self.last_words {

@@ -66,6 +66,8 @@ pub(super) struct Engine<'a> {
     pub(super) refused: Option<String>,
     /// What its last words were.
     pub(super) last_words: Option<String>,
+    /// What went wrong in the commands after the end.
+    pub(super) complaints: Vec<String>,
     /// A program was missing.
     pub(super) missing: bool,
     /// Whoever started this has its answer.

@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// After a failure, wait so many milliseconds before the next try.
@@ -22,12 +22,23 @@ fn append(path: &Path) -> std::io::Result<File> {
         .open(path)
 }
 
+/// The same, and only while its folder is on the file system that it was on first.
+fn append_on(path: &Path, device: &mut Option<u64>) -> std::io::Result<File> {
+    let now = std::fs::metadata(path.parent().unwrap_or(path))?.dev();
+    if *device.get_or_insert(now) != now {
+        return Err(std::io::ErrorKind::NotFound.into());
+    }
+    append(path)
+}
+
 /// The console's log: a file and its predecessor, each at most half of the limit.
 pub(super) struct ConsoleLog {
     path: PathBuf,
     half: u64,
     file: Option<(File, u64)>,
     retry_at: u64,
+    /// The file system of its folder. Once that is unmounted, what lies at the same path is not the log's folder.
+    device: Option<u64>,
 }
 
 impl ConsoleLog {
@@ -37,6 +48,7 @@ impl ConsoleLog {
             half: (limit / 2).max(1),
             file: None,
             retry_at: 0,
+            device: None,
         }
     }
 
@@ -55,7 +67,7 @@ impl ConsoleLog {
             let (file, size) = match &mut self.file {
                 Some(open) => open,
                 none => {
-                    let file = append(&self.path)?;
+                    let file = append_on(&self.path, &mut self.device)?;
                     let size = file.metadata()?.len();
                     none.insert((file, size))
                 }
@@ -72,6 +84,12 @@ impl ConsoleLog {
             bytes = &bytes[part.len()..];
         }
         Ok(())
+    }
+
+    /// Lets go of the file for good: its file system is about to be unmounted.
+    pub(super) fn close(&mut self) {
+        self.file = None;
+        self.retry_at = u64::MAX;
     }
 
     /// The last bytes of what an earlier supervisor wrote.
@@ -131,6 +149,13 @@ impl HypervisorLog {
 
     pub(super) fn file(&self) -> &File {
         &self.file
+    }
+
+    /// Lets go of the file for good: its file system is about to be unmounted. What is noted from now on is lost.
+    pub(super) fn close(&mut self) {
+        if let Ok(null) = File::options().read(true).write(true).open("/dev/null") {
+            self.file = null;
+        }
     }
 
     /// From here on it is another hypervisor that speaks.

@@ -3,7 +3,7 @@
 use super::deeds::AFTER_WITHIN;
 use super::order::{LIMIT, Order, Progress, Word};
 use super::ring::last_lines;
-use crate::runtime::{ROOT_VARIABLE, Runtime};
+use crate::runtime::{GuestDir, ROOT_VARIABLE, Runtime};
 use chyves_core::cmd::Cmd;
 use chyves_core::error::{Problem, Result};
 use chyves_core::launch::Launch;
@@ -14,7 +14,7 @@ use rustix::process::Signal;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
@@ -90,7 +90,7 @@ pub fn spawn(
     Birth {
         rt,
         name: &launch.guest,
-        log_dir: Path::new(&launch.log_dir),
+        dir: rt.guest(launch.uuid),
     }
     .give(&order, spawner, within, on)
 }
@@ -133,7 +133,7 @@ pub(crate) fn adopt(
     Birth {
         rt,
         name: &record.guest,
-        log_dir: Path::new(&record.launch.log_dir),
+        dir: rt.guest(uuid),
     }
     .give(&order, spawner, SLACK, on)
 }
@@ -142,7 +142,7 @@ pub(crate) fn adopt(
 struct Birth<'a> {
     rt: &'a Runtime,
     name: &'a GuestName,
-    log_dir: &'a Path,
+    dir: GuestDir,
 }
 
 impl Birth<'_> {
@@ -210,19 +210,18 @@ impl Birth<'_> {
         }
     }
 
-    fn stderr_path(&self) -> PathBuf {
-        self.log_dir.join("supervisor.log")
-    }
-
-    /// Where a supervisor's own failures go; a log that can't be written is no reason not to start.
+    /// Where a supervisor's own failures go: in the runtime folder, since it would keep a guest's file system busy. A log that
+    /// can't be written is no reason not to start.
     fn stderr(&self) -> Stdio {
         let open = || {
+            self.rt.create().map_err(std::io::Error::other)?;
+            self.dir.create().map_err(std::io::Error::other)?;
             let file = File::options()
                 .append(true)
                 .create(true)
                 .mode(0o600)
                 .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
-                .open(self.stderr_path())?;
+                .open(self.dir.supervisor_log())?;
             if file.metadata()?.len() > STDERR_LIMIT {
                 file.set_len(0)?;
             }
@@ -237,7 +236,7 @@ impl Birth<'_> {
             || "it closed its output".to_owned(),
             |status| status.to_string(),
         );
-        let log = self.stderr_path();
+        let log = self.dir.supervisor_log();
         let words = std::fs::read(&log)
             .map(|bytes| last_lines(&bytes, 3).join("; "))
             .unwrap_or_default();
