@@ -12,7 +12,7 @@ help:
 	@echo "make test       every check and every test (root)"
 	@echo "make demo       the main job on real guests, in a pool of its own (root)"
 	@echo "make lint       format, clippy and shellcheck alone"
-	@echo "make man        write the manual pages into man/"
+	@echo "make man        write the manual page of the properties into man/"
 	@echo "make install    install binary and manual pages below DESTDIR and PREFIX ($(PREFIX))"
 	@echo "make uninstall  remove what install put there"
 	@echo "make clean      remove target/"
@@ -35,7 +35,9 @@ lint:
 	shellcheck -x .ci/run scripts/setup scripts/test scripts/demo scripts/guest/build
 
 man: build
-	$(CHYVES) dev man man
+	mkdir -p man
+	$(CHYVES) dev properties >man/chyves-properties.7.new
+	mv man/chyves-properties.7.new man/chyves-properties.7
 
 install: build
 	install -d $(BINDIR)

@@ -30,11 +30,16 @@ need_root() {
     [ "$(id -u)" -eq 0 ] || die "needs root (packages, ZFS, guests): run 'sudo $0'"
 }
 
-# The first argument of a command line that is a person's typing, quoted where a shell would need it.
+# A command line as a person would type it: a space before each word, and quotes where a shell needs them.
 quoted() {
     for quoted_word in "$@"; do
         case $quoted_word in
-            '' | *[!A-Za-z0-9_@%+=:,./-]*) printf " '%s'" "$quoted_word" ;;
+            '' | *[!A-Za-z0-9_@%+=:,./-]*)
+                case $quoted_word in
+                    [a-zA-Z]*=*) printf " %s='%s'" "${quoted_word%%=*}" "${quoted_word#*=}" ;;
+                    *) printf " '%s'" "$quoted_word" ;;
+                esac
+                ;;
             *) printf ' %s' "$quoted_word" ;;
         esac
     done
@@ -187,9 +192,10 @@ own_zfs() { # SCRIPT [ARGUMENT…]
 # Second half of own_zfs, in the new namespace. The list of known pools must be hidden too: a second daemon that
 # opened the pools of the first would destroy them.
 own_zfs_start() {
-    mkdir -p /var/lib/zfs /var/run/zfs
-    mount -t tmpfs tmpfs /var/lib/zfs || die "cannot hide the host's list of pools"
-    mount -t tmpfs tmpfs /var/run/zfs || die "cannot hide the host's ZFS"
+    for zfs_dir in /var/lib/zfs /var/run/zfs /var/lock/zfs; do
+        mkdir -p "$zfs_dir"
+        mount -t tmpfs tmpfs "$zfs_dir" || die "cannot hide the host's $zfs_dir"
+    done
     zfs_fuse_pid_file=/var/run/zfs/zfs-fuse.pid
     zfs_fuse_launch
 }
