@@ -3,7 +3,7 @@
 //! Not here: how a hypervisor is told about them (`vmm`), and which properties describe them (`property`).
 //!
 //! To add one: a type in the file of its family (or a new file), a variant of [`Device`]; the compiler then lists the
-//! rooms that must answer: `word` and `facts` here, and the renderers `vmm::bhyve::device` and `vmm::qemu::device`.
+//! rooms that must answer: `word` and `paths` here, `vmm::check::device`, and the renderers `vmm::bhyve` and `vmm::qemu`.
 
 mod ahci;
 mod disk;

@@ -1,5 +1,5 @@
-//! What the host's bhyve can't do, found before anything is started. Everything at once, each with the release that has it or with
-//! the way round.
+//! What the host's bhyve can't do, found before anything is started. Everything at once, each with the release that has it
+//! or with the way round.
 //!
 //! Not here: rules of any machine (`vmm::check`), and the state of the host (modules, IOMMU, free ports).
 

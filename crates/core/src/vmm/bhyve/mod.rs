@@ -2,7 +2,7 @@
 //!
 //! Not here: commands that make the host ready (modules, taps), and what bhyve's exit status means.
 //!
-//! To add an option of bhyve: a [`Setting`] in [`settings`], and a row of `release::Feature` if not every release has it.
+//! To add an option of bhyve: a `Setting` in `settings`, and a row of [`Feature`] if not every release has it.
 
 mod check;
 mod conf;
@@ -169,6 +169,7 @@ fn firmware(machine: &Machine, host: &BhyveHost, all: &mut Vec<Setting>) {
     let spec = machine.spec();
     match &spec.boot {
         Boot::Uefi(firmware) if host.arch == Arch::Amd64 => all.push(bootrom(firmware, host, check::needs_fw_cfg(machine))),
+        // On arm64 the image is all: bhyve has no key for variables there.
         Boot::Uefi(Uefi { code: image, .. }) | Boot::UBoot { image } => {
             let image = literal(image);
             all.push(Setting::plain(&["-o", &format!("bootrom={image}")], &[("bootrom", &image)]));

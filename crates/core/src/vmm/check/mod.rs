@@ -1,7 +1,8 @@
 //! The rules that every machine keeps, whatever runs it. All that is wrong is found at once, each with its cure.
 //!
-//! To add one: a function here, or its room below: `shared` (what two devices can't share), `device` (what a device must be by
-//! itself), `texts` (what any text must be). Not here: what one hypervisor or release can't do (`bhyve::check`, `qemu`), and anything that needs a look at the host.
+//! To add one: a function here, or its room: `shared` (what two devices can't share), `device` (what a device must be by
+//! itself), `texts` (what any text must be). Not here: what one hypervisor or release can't do (`bhyve::check`, `qemu`),
+//! and anything that needs a look at the host.
 
 mod device;
 mod shared;
