@@ -74,9 +74,7 @@ pub struct Wish {
 }
 
 /// Whether a guest that does not obey is forced.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Force {
     /// The stop fails and the machine keeps running.
@@ -214,23 +212,11 @@ impl Life {
 
     /// A machine that runs already and lost its supervisor.
     pub fn adopted(now: u64, reboots: u32) -> Self {
-        Self {
-            first: false,
-            reboots,
-            ..Self::in_phase(Phase::Running, now)
-        }
+        Self { first: false, reboots, ..Self::in_phase(Phase::Running, now) }
     }
 
     fn in_phase(phase: Phase, now: u64) -> Self {
-        Self {
-            phase,
-            reboots: 0,
-            crashes: 0,
-            first: true,
-            quick: 0,
-            launched: now,
-            stop: None,
-        }
+        Self { phase, reboots: 0, crashes: 0, first: true, quick: 0, launched: now, stop: None }
     }
 
     /// Whether somebody waits for it to be off.
@@ -248,11 +234,7 @@ impl Life {
             Phase::Killing(k) if !k.killed => Some(k.since + PULL_GRACE),
             Phase::Killing(k) if !k.told => Some(k.since + PULL_GRACE + KILL_GRACE),
             Phase::Pausing { until } => Some(*until),
-            Phase::Killing(_)
-            | Phase::Planning
-            | Phase::Preparing
-            | Phase::Cleaning(_)
-            | Phase::Over(_) => None,
+            Phase::Killing(_) | Phase::Planning | Phase::Preparing | Phase::Cleaning(_) | Phase::Over(_) => None,
         }
     }
 
@@ -298,9 +280,7 @@ impl Life {
 
     fn up(&mut self, rules: &Rules, now: u64) -> Vec<Do> {
         if self.phase == Phase::Launching {
-            self.phase = Phase::Settling {
-                until: now + rules.settle,
-            };
+            self.phase = Phase::Settling { until: now + rules.settle };
         }
         Vec::new()
     }
@@ -310,17 +290,11 @@ impl Life {
             Phase::Launching | Phase::Settling { .. } | Phase::Running => {}
             Phase::Killing(killing) => {
                 return match killing.because.take() {
-                    Some(why) if self.stop.is_none() => {
-                        self.crashed(rules, now, End::NotStarted(why))
-                    }
+                    Some(why) if self.stop.is_none() => self.crashed(rules, now, End::NotStarted(why)),
                     _ => self.clean_up(Final::Off(end)),
                 };
             }
-            Phase::Planning
-            | Phase::Preparing
-            | Phase::Pausing { .. }
-            | Phase::Cleaning(_)
-            | Phase::Over(_) => return Vec::new(),
+            Phase::Planning | Phase::Preparing | Phase::Pausing { .. } | Phase::Cleaning(_) | Phase::Over(_) => return Vec::new(),
         }
         // Whoever waits for it to be off has it off, also where it wanted to come back.
         if self.stop.is_some() {
@@ -337,18 +311,12 @@ impl Life {
 
     fn reboot(&mut self, now: u64) -> Vec<Do> {
         self.reboots += 1;
-        self.quick = if now.saturating_sub(self.launched) < QUICK_LIFE {
-            self.quick.saturating_add(1)
-        } else {
-            0
-        };
+        self.quick = if now.saturating_sub(self.launched) < QUICK_LIFE { self.quick.saturating_add(1) } else { 0 };
         if self.quick <= QUICK_FREE {
             self.phase = Phase::Planning;
             return vec![Do::Replan];
         }
-        self.phase = Phase::Pausing {
-            until: now + pause(self.quick - QUICK_FREE),
-        };
+        self.phase = Phase::Pausing { until: now + pause(self.quick - QUICK_FREE) };
         Vec::new()
     }
 
@@ -365,9 +333,7 @@ impl Life {
                 if self.crashes > CRASH_LIMIT {
                     return self.clean_up(Final::Crashed(end));
                 }
-                self.phase = Phase::Pausing {
-                    until: now + pause(self.crashes),
-                };
+                self.phase = Phase::Pausing { until: now + pause(self.crashes) };
                 Vec::new()
             }
         }
@@ -388,11 +354,7 @@ impl Life {
             }
             Phase::Settling { .. } | Phase::Running => {
                 self.remember_stop(now, wish);
-                if wish.force == Force::Now {
-                    self.kill(now, None)
-                } else {
-                    self.tick(now)
-                }
+                if wish.force == Force::Now { self.kill(now, None) } else { self.tick(now) }
             }
             Phase::Killing(_) => {
                 self.remember_stop(now, wish);
@@ -443,13 +405,7 @@ impl Life {
                 todo.push(Do::Announce);
             }
             Phase::Launching if now >= self.launched + UP_WITHIN => {
-                return self.kill(
-                    now,
-                    Some(format!(
-                        "it was not seen running within {} seconds",
-                        UP_WITHIN / 1000
-                    )),
-                );
+                return self.kill(now, Some(format!("it was not seen running within {} seconds", UP_WITHIN / 1000)));
             }
             Phase::Pausing { until } if now >= *until => {
                 self.phase = Phase::Planning;
@@ -494,12 +450,7 @@ impl Life {
     }
 
     fn kill(&mut self, now: u64, because: Option<String>) -> Vec<Do> {
-        self.phase = Phase::Killing(Killing {
-            since: now,
-            killed: false,
-            told: false,
-            because,
-        });
+        self.phase = Phase::Killing(Killing { since: now, killed: false, told: false, because });
         vec![Do::PullPlug]
     }
 

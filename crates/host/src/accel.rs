@@ -30,10 +30,7 @@ pub struct Kvm {
 
 impl Kvm {
     fn no(reason: impl Into<String>) -> Self {
-        Self {
-            works: false,
-            reason: reason.into(),
-        }
+        Self { works: false, reason: reason.into() }
     }
 }
 
@@ -51,9 +48,7 @@ pub fn kvm(rt: &Runtime, qemu: &str) -> Kvm {
         return no;
     }
     let boot = proc::boot_id().unwrap_or_default();
-    remembered(&rt.root().join("accel.json"), &boot, qemu, || {
-        try_it(rt, qemu)
-    })
+    remembered(&rt.root().join("accel.json"), &boot, qemu, || try_it(rt, qemu))
 }
 
 /// What is known since this boot, or else what the trial says.
@@ -64,11 +59,7 @@ fn remembered(path: &Path, boot: &str, qemu: &str, trial: impl FnOnce() -> Kvm) 
         return kept.kvm;
     }
     let kvm = trial();
-    let kept = Kept {
-        boot: boot.to_owned(),
-        qemu: qemu.to_owned(),
-        kvm: kvm.clone(),
-    };
+    let kept = Kept { boot: boot.to_owned(), qemu: qemu.to_owned(), kvm: kvm.clone() };
     if let Ok(bytes) = serde_json::to_vec(&kept) {
         // Not kept, it is tried again next time.
         drop(record::replace(path, &bytes));
@@ -87,45 +78,25 @@ fn cheap_no(device: &Path, cpuinfo: &Path) -> Option<Kvm> {
     }
     // Other processors than x86 have no such flags; there the trial decides.
     let text = std::fs::read_to_string(cpuinfo).unwrap_or_default();
-    let flags = text
-        .lines()
-        .find_map(|line| line.strip_prefix("flags")?.split_once(':'))?
-        .1;
-    if flags
-        .split_ascii_whitespace()
-        .any(|flag| flag == "vmx" || flag == "svm")
-    {
+    let flags = text.lines().find_map(|line| line.strip_prefix("flags")?.split_once(':'))?.1;
+    if flags.split_ascii_whitespace().any(|flag| flag == "vmx" || flag == "svm") {
         return None;
     }
-    Some(Kvm::no(format!(
-        "{} exists, but the processor has neither vmx nor svm",
-        device.display()
-    )))
+    Some(Kvm::no(format!("{} exists, but the processor has neither vmx nor svm", device.display())))
 }
 
 fn try_it(rt: &Runtime, qemu: &str) -> Kvm {
     let sector = rt.root().join(format!("trial-{}.img", std::process::id()));
-    let made = rt
-        .create()
-        .map_err(|e| e.to_string())
-        .and_then(|()| std::fs::write(&sector, boot_sector()).map_err(|e| e.to_string()));
+    let made = rt.create().map_err(|e| e.to_string()).and_then(|()| std::fs::write(&sector, boot_sector()).map_err(|e| e.to_string()));
     if let Err(e) = made {
         return Kvm::no(format!("can't make a trial's guest: {e}"));
     }
     let result = run(&trial(qemu, "kvm", &sector), TRIAL);
     drop(std::fs::remove_file(&sector));
     match result {
-        Ok(Some(status)) if status.code() == Some(STATUS) => Kvm {
-            works: true,
-            reason: "a trial guest ran".to_owned(),
-        },
-        Ok(Some(status)) => Kvm::no(format!(
-            "a trial guest did not run: QEMU ended with {status}"
-        )),
-        Ok(None) => Kvm::no(format!(
-            "a trial guest hung for {} seconds",
-            TRIAL.as_secs()
-        )),
+        Ok(Some(status)) if status.code() == Some(STATUS) => Kvm { works: true, reason: "a trial guest ran".to_owned() },
+        Ok(Some(status)) => Kvm::no(format!("a trial guest did not run: QEMU ended with {status}")),
+        Ok(None) => Kvm::no(format!("a trial guest hung for {} seconds", TRIAL.as_secs())),
         Err(e) => Kvm::no(format!("can't run {qemu} for a trial: {e}")),
     }
 }
@@ -142,30 +113,11 @@ fn boot_sector() -> [u8; 512] {
 }
 
 fn trial(qemu: &str, accel: &str, sector: &Path) -> Cmd {
-    Cmd::new(
-        qemu,
-        [
-            "-nodefaults",
-            "-no-user-config",
-            "-display",
-            "none",
-            "-no-reboot",
-            "-machine",
-            "pc",
-            "-m",
-            "16",
-        ],
-    )
-    .args(["-accel", accel])
-    .args(["-device", "isa-debug-exit,iobase=0xf4,iosize=0x01"])
-    .args([
-        "-blockdev".to_owned(),
-        format!(
-            "driver=file,node-name=trial,filename={}",
-            sector.display().to_string().replace(',', ",,")
-        ),
-    ])
-    .args(["-device", "ide-hd,drive=trial"])
+    Cmd::new(qemu, ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-machine", "pc", "-m", "16"])
+        .args(["-accel", accel])
+        .args(["-device", "isa-debug-exit,iobase=0xf4,iosize=0x01"])
+        .args(["-blockdev".to_owned(), format!("driver=file,node-name=trial,filename={}", sector.display().to_string().replace(',', ",,"))])
+        .args(["-device", "ide-hd,drive=trial"])
 }
 
 /// None if it did not end in time.
@@ -205,9 +157,7 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let sector = temp.path().join("a,b.img");
         std::fs::write(&sector, boot_sector()).unwrap();
-        let status = run(&trial(QEMU, "tcg", &sector), Duration::from_secs(120))
-            .unwrap()
-            .expect("hung");
+        let status = run(&trial(QEMU, "tcg", &sector), Duration::from_secs(120)).unwrap().expect("hung");
         assert_eq!(status.code(), Some(STATUS));
         assert_eq!(STATUS, 85);
     }
@@ -219,10 +169,7 @@ mod tests {
         let mut bytes = boot_sector();
         bytes[..2].copy_from_slice(&[0xeb, 0xfe]);
         std::fs::write(&sector, bytes).unwrap();
-        assert_eq!(
-            run(&trial(QEMU, "tcg", &sector), Duration::from_millis(500)).unwrap(),
-            None
-        );
+        assert_eq!(run(&trial(QEMU, "tcg", &sector), Duration::from_millis(500)).unwrap(), None);
     }
 
     #[test]
@@ -233,12 +180,7 @@ mod tests {
         assert!(no.reason.starts_with("there is no "), "{no:?}");
         std::fs::write(&device, "").unwrap();
         std::fs::write(&cpuinfo, "processor\t: 0\nflags\t\t: fpu sse svmx avx\n").unwrap();
-        assert!(
-            cheap_no(&device, &cpuinfo)
-                .unwrap()
-                .reason
-                .ends_with("neither vmx nor svm")
-        );
+        assert!(cheap_no(&device, &cpuinfo).unwrap().reason.ends_with("neither vmx nor svm"));
         for flags in ["fpu vmx", "svm fpu"] {
             std::fs::write(&cpuinfo, format!("flags : {flags}\n")).unwrap();
             assert_eq!(cheap_no(&device, &cpuinfo), None);
@@ -253,20 +195,11 @@ mod tests {
         let path = temp.path().join("accel.json");
         let no = |reason: &str| Kvm::no(reason);
         assert_eq!(remembered(&path, "b1", QEMU, || no("first")), no("first"));
-        assert_eq!(
-            remembered(&path, "b1", QEMU, || panic!("known")),
-            no("first")
-        );
+        assert_eq!(remembered(&path, "b1", QEMU, || panic!("known")), no("first"));
         assert_eq!(remembered(&path, "b2", QEMU, || no("second")), no("second"));
-        assert_eq!(
-            remembered(&path, "b2", "other", || no("third")),
-            no("third")
-        );
+        assert_eq!(remembered(&path, "b2", "other", || no("third")), no("third"));
         std::fs::write(&path, "half").unwrap();
-        assert_eq!(
-            remembered(&path, "b2", "other", || no("fourth")),
-            no("fourth")
-        );
+        assert_eq!(remembered(&path, "b2", "other", || no("fourth")), no("fourth"));
     }
 
     #[test]
@@ -274,14 +207,7 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let rt = Runtime::at(temp.path().join("run"));
         let no = try_it(&rt, "qemu-that-is-not-there");
-        assert!(
-            !no.works && no.reason.contains("qemu-that-is-not-there"),
-            "{no:?}"
-        );
-        assert_eq!(
-            std::fs::read_dir(rt.root()).unwrap().count(),
-            0,
-            "nothing is left"
-        );
+        assert!(!no.works && no.reason.contains("qemu-that-is-not-there"), "{no:?}");
+        assert_eq!(std::fs::read_dir(rt.root()).unwrap().count(), 0, "nothing is left");
     }
 }

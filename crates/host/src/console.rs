@@ -6,9 +6,7 @@ use crate::control::{Call, Reply, Request, Target};
 use crate::runtime::{GuestState, Runtime};
 use chyves_core::error::{Problem, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::termios::{
-    OptionalActions, QueueSelector, Termios, isatty, tcflush, tcgetattr, tcsetattr,
-};
+use rustix::termios::{OptionalActions, QueueSelector, Termios, isatty, tcflush, tcgetattr, tcsetattr};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -57,37 +55,24 @@ pub enum Left {
 pub fn attach(rt: &Runtime, target: Target<'_>, options: Options) -> Result<Left> {
     let stdin = std::io::stdin();
     let interactive = isatty(&stdin);
-    let mut signals =
-        Signals::new().map_err(|e| Problem::failed("can't heed signals").because(e))?;
+    let mut signals = Signals::new().map_err(|e| Problem::failed("can't heed signals").because(e))?;
     let mut announced = false;
     let mut cut_off = 0;
     loop {
         let (stream, early) = connect(rt, target, options)?;
         // Raw before the first word is shown: whoever answers it is to be heard unchanged.
         let raw = if interactive {
-            Some(
-                Raw::enter(stdin.as_fd())
-                    .map_err(|e| Problem::failed("can't make this terminal raw").because(e))?,
-            )
+            Some(Raw::enter(stdin.as_fd()).map_err(|e| Problem::failed("can't make this terminal raw").because(e))?)
         } else {
             None
         };
         if !std::mem::replace(&mut announced, true) && interactive {
             let what = if options.read_only { "Watching" } else { "At" };
-            eprint!(
-                "{what} the console of {}; leave with Ctrl-].\r\n",
-                target.name
-            );
+            eprint!("{what} the console of {}; leave with Ctrl-].\r\n", target.name);
         }
         let input = interactive || !options.read_only;
         let since = Instant::now();
-        let mut sitting = Sitting {
-            stream,
-            interactive,
-            options,
-            input,
-            quiet: Instant::now(),
-        };
+        let mut sitting = Sitting { stream, interactive, options, input, quiet: Instant::now() };
         let way = match show(&early) {
             Ok(()) => sitting.sit(&mut signals),
             Err(_) => Some(Left::Interrupted),
@@ -132,17 +117,10 @@ fn after_end(rt: &Runtime, target: Target<'_>) -> Result<Option<Left>> {
 /// The connection, and what came with the answer already.
 fn connect(rt: &Runtime, target: Target<'_>, options: Options) -> Result<(UnixStream, Vec<u8>)> {
     let state = rt.observe(target.uuid, target.dataset)?.state;
-    let not_now = |why: &str, hint: String| {
-        Err(Problem::not_now(format!("`{}` {why}", target.name))
-            .on(target.name)
-            .hint(hint))
-    };
+    let not_now = |why: &str, hint: String| Err(Problem::not_now(format!("`{}` {why}", target.name)).on(target.name).hint(hint));
     match state {
         GuestState::Stopped | GuestState::Crashed { .. } => {
-            return not_now(
-                "does not run",
-                format!("type `chyves start {}` first", target.name),
-            );
+            return not_now("does not run", format!("type `chyves start {}` first", target.name));
         }
         GuestState::Orphaned => {
             return not_now(
@@ -152,33 +130,18 @@ fn connect(rt: &Runtime, target: Target<'_>, options: Options) -> Result<(UnixSt
         }
         GuestState::Starting | GuestState::Running | GuestState::Stopping => {}
     }
-    let Some(mut call) = Call::make(
-        rt,
-        target.uuid,
-        &Request::Console {
-            read_only: options.read_only,
-        },
-    )?
-    else {
-        return not_now(
-            "is just coming or going",
-            "try again in a moment".to_owned(),
-        );
+    let Some(mut call) = Call::make(rt, target.uuid, &Request::Console { read_only: options.read_only })? else {
+        return not_now("is just coming or going", "try again in a moment".to_owned());
     };
     match call.answer(ANSWER_WITHIN)? {
         Some(Reply::Attached) => {
             let early = call.stream.buffer().to_vec();
             let stream = call.stream.into_inner();
-            stream
-                .set_read_timeout(None)
-                .map_err(|e| Problem::failed("can't read from the console").because(e))?;
+            stream.set_read_timeout(None).map_err(|e| Problem::failed("can't read from the console").because(e))?;
             Ok((stream, early))
         }
         Some(Reply::Failed(problem)) => Err(problem),
-        Some(_) => Err(
-            Problem::failed("the guest's supervisor gave an answer that does not fit")
-                .hint("is it of another version?"),
-        ),
+        Some(_) => Err(Problem::failed("the guest's supervisor gave an answer that does not fit").hint("is it of another version?")),
         None => not_now("is just going", "try again in a moment".to_owned()),
     }
 }
@@ -206,15 +169,11 @@ impl Sitting {
         let stdin = std::io::stdin();
         let mut buffer = [0; 4096];
         loop {
-            let left = (!self.input && !self.options.read_only)
-                .then(|| QUIET.saturating_sub(self.quiet.elapsed()));
+            let left = (!self.input && !self.options.read_only).then(|| QUIET.saturating_sub(self.quiet.elapsed()));
             if left.is_some_and(|left| left.is_zero()) {
                 return Some(Left::InputOver);
             }
-            let mut fds = vec![
-                PollFd::from_borrowed_fd(signals.fd(), PollFlags::IN),
-                PollFd::new(&self.stream, PollFlags::IN),
-            ];
+            let mut fds = vec![PollFd::from_borrowed_fd(signals.fd(), PollFlags::IN), PollFd::new(&self.stream, PollFlags::IN)];
             if self.input {
                 fds.push(PollFd::new(&stdin, PollFlags::IN));
             }
@@ -259,11 +218,7 @@ impl Sitting {
 
     /// Hands input on, up to the escape.
     fn pass(&mut self, bytes: &[u8]) -> std::io::Result<Option<Left>> {
-        let escape = if self.interactive {
-            bytes.iter().position(|&b| b == ESCAPE)
-        } else {
-            None
-        };
+        let escape = if self.interactive { bytes.iter().position(|&b| b == ESCAPE) } else { None };
         let typed = &bytes[..escape.unwrap_or(bytes.len())];
         if !self.options.read_only {
             self.write(typed)?;
@@ -279,18 +234,11 @@ impl Sitting {
             match self.stream.write(bytes) {
                 Ok(n) => bytes = &bytes[n..],
                 Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => {
-                    let _ = poll(
-                        &mut [PollFd::new(&self.stream, PollFlags::IN | PollFlags::OUT)],
-                        None,
-                    );
+                    let _ = poll(&mut [PollFd::new(&self.stream, PollFlags::IN | PollFlags::OUT)], None);
                     match self.stream.read(&mut buffer) {
                         Ok(0) => return Err(std::io::ErrorKind::BrokenPipe.into()),
                         Ok(n) => show(&buffer[..n])?,
-                        Err(e)
-                            if matches!(
-                                e.kind(),
-                                std::io::ErrorKind::WouldBlock | std::io::ErrorKind::Interrupted
-                            ) => {}
+                        Err(e) if matches!(e.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::Interrupted) => {}
                         Err(e) => return Err(e),
                     }
                 }
@@ -322,9 +270,7 @@ impl Raw {
         let before = tcgetattr(terminal)?;
         let mut raw = before.clone();
         raw.make_raw();
-        *BEFORE
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner) = Some(before);
+        *BEFORE.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(before);
         // What was typed ahead is for the guest, so it is not thrown away.
         tcsetattr(terminal, OptionalActions::Now, &raw)?;
         Ok(Self)
@@ -359,15 +305,9 @@ impl Signals {
     fn new() -> std::io::Result<Self> {
         let (pipe, writer) = UnixStream::pair()?;
         pipe.set_nonblocking(true)?;
-        let mut signals = Self {
-            pipe,
-            ids: Vec::new(),
-        };
+        let mut signals = Self { pipe, ids: Vec::new() };
         for signal in [SIGTERM, SIGHUP, SIGINT, SIGQUIT] {
-            signals.ids.push(signal_hook::low_level::pipe::register(
-                signal,
-                writer.try_clone()?,
-            )?);
+            signals.ids.push(signal_hook::low_level::pipe::register(signal, writer.try_clone()?)?);
         }
         Ok(signals)
     }

@@ -147,19 +147,10 @@ impl Call {
     /// Asks. None if nobody listens there.
     pub(crate) fn make(rt: &Runtime, uuid: Uuid, request: &Request) -> Result<Option<Self>> {
         let path = rt.guest(uuid).control();
-        let cant = |e: &dyn std::fmt::Display| {
-            Problem::failed("can't talk to the guest's supervisor")
-                .on(path.display())
-                .because(e)
-        };
+        let cant = |e: &dyn std::fmt::Display| Problem::failed("can't talk to the guest's supervisor").on(path.display()).because(e);
         let mut stream = match UnixStream::connect(&path) {
             Ok(stream) => stream,
-            Err(e)
-                if matches!(
-                    e.kind(),
-                    std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused
-                ) =>
-            {
+            Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused) => {
                 return Ok(None);
             }
             Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => {
@@ -169,13 +160,9 @@ impl Call {
         };
         let mut line = serde_json::to_vec(request).map_err(|e| cant(&e))?;
         line.push(b'\n');
-        stream
-            .set_write_timeout(Some(ANSWER_WITHIN))
-            .map_err(|e| cant(&e))?;
+        stream.set_write_timeout(Some(ANSWER_WITHIN)).map_err(|e| cant(&e))?;
         match stream.write_all(&line) {
-            Ok(()) => Ok(Some(Self {
-                stream: BufReader::new(stream),
-            })),
+            Ok(()) => Ok(Some(Self { stream: BufReader::new(stream) })),
             Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(None),
             Err(e) => Err(cant(&e)),
         }
@@ -183,22 +170,14 @@ impl Call {
 
     /// The next answer, or none when the supervisor has hung up.
     pub(crate) fn answer(&mut self, within: Duration) -> Result<Option<Reply>> {
-        let cant = |e: &dyn std::fmt::Display| {
-            Problem::failed("the guest's supervisor does not answer").because(e)
-        };
-        self.stream
-            .get_ref()
-            .set_read_timeout(Some(within.max(LOOK)))
-            .map_err(|e| cant(&e))?;
+        let cant = |e: &dyn std::fmt::Display| Problem::failed("the guest's supervisor does not answer").because(e);
+        self.stream.get_ref().set_read_timeout(Some(within.max(LOOK))).map_err(|e| cant(&e))?;
         let mut line = String::new();
         match (&mut self.stream).take(REPLY_LIMIT).read_line(&mut line) {
             Ok(0) => Ok(None),
             Ok(_) => serde_json::from_str(&line).map(Some).map_err(|e| cant(&e)),
             Err(e) if e.kind() == std::io::ErrorKind::ConnectionReset => Ok(None),
-            Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => Err(cant(&format!(
-                "nothing came within {} seconds",
-                within.as_secs()
-            ))),
+            Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => Err(cant(&format!("nothing came within {} seconds", within.as_secs()))),
             Err(e) => Err(cant(&e)),
         }
     }
@@ -240,38 +219,22 @@ pub fn reset(rt: &Runtime, target: Target<'_>) -> Result<()> {
 pub fn release(rt: &Runtime, target: Target<'_>) -> Result<()> {
     simple(rt, target, &Request::Release)?;
     let dir = rt.guest(target.uuid);
-    gone(CLEAN_WITHIN, || Ok(!lock::is_held(&dir.supervisor_lock())?)).and_then(|free| {
-        if free {
-            Ok(())
-        } else {
-            Err(Problem::failed(format!(
-                "the supervisor of `{}` does not leave",
-                target.name
-            )))
-        }
-    })
+    gone(CLEAN_WITHIN, || Ok(!lock::is_held(&dir.supervisor_lock())?))
+        .and_then(|free| if free { Ok(()) } else { Err(Problem::failed(format!("the supervisor of `{}` does not leave", target.name))) })
 }
 
 fn simple(rt: &Runtime, target: Target<'_>, request: &Request) -> Result<()> {
     let reply = match rt.observe(target.uuid, target.dataset)?.state {
         GuestState::Stopped | GuestState::Crashed { .. } => None,
-        GuestState::Starting
-        | GuestState::Running
-        | GuestState::Stopping
-        | GuestState::Orphaned => ask(rt, target.uuid, request)?,
+        GuestState::Starting | GuestState::Running | GuestState::Stopping | GuestState::Orphaned => ask(rt, target.uuid, request)?,
     };
     match reply {
         Some(Reply::Done) => Ok(()),
         Some(Reply::Failed(problem)) => Err(problem),
         Some(other) => Err(unexpected(&other)),
-        None => Err(
-            Problem::not_now(format!("`{}` has no supervisor", target.name))
-                .on(target.name)
-                .hint(format!(
-                    "type `chyves info {}` to see whether it runs",
-                    target.name
-                )),
-        ),
+        None => Err(Problem::not_now(format!("`{}` has no supervisor", target.name))
+            .on(target.name)
+            .hint(format!("type `chyves info {}` to see whether it runs", target.name))),
     }
 }
 
@@ -286,27 +249,14 @@ fn unexpected(reply: &Reply) -> Problem {
 ///
 /// # Errors
 /// The time is over and it still runs: not now. Or it can't be reached.
-pub fn stop(
-    rt: &Runtime,
-    target: Target<'_>,
-    how: How,
-    spawner: &Spawner,
-    on: &mut dyn FnMut(StopProgress),
-) -> Result<Stopped> {
+pub fn stop(rt: &Runtime, target: Target<'_>, how: How, spawner: &Spawner, on: &mut dyn FnMut(StopProgress)) -> Result<Stopped> {
     // A supervisor may die while it is waited for; then there is an orphan to go on with, but not for ever.
     for _ in 0..3 {
         let seen = rt.observe(target.uuid, target.dataset)?;
         match seen.state {
             GuestState::Stopped | GuestState::Crashed { .. } => return Ok(Stopped::WasNot),
             GuestState::Orphaned => {
-                supervise::adopt(
-                    rt,
-                    target.uuid,
-                    target.dataset,
-                    spawner,
-                    how.force != Force::Never,
-                    &mut |_| {},
-                )?;
+                supervise::adopt(rt, target.uuid, target.dataset, spawner, how.force != Force::Never, &mut |_| {})?;
                 on(StopProgress::TakenOver);
             }
             GuestState::Starting | GuestState::Running | GuestState::Stopping => {}
@@ -316,38 +266,22 @@ pub fn stop(
             return Ok(Stopped::Gone(words));
         }
     }
-    Err(
-        Problem::failed(format!("`{}` loses each of its supervisors", target.name))
-            .on(target.name)
-            .hint(format!(
-                "type `chyves info {}` to see what is left",
-                target.name
-            )),
-    )
+    Err(Problem::failed(format!("`{}` loses each of its supervisors", target.name))
+        .on(target.name)
+        .hint(format!("type `chyves info {}` to see what is left", target.name)))
 }
 
 /// None if its supervisor went away without a word.
-fn stop_supervised(
-    rt: &Runtime,
-    target: Target<'_>,
-    how: How,
-    own: u32,
-    on: &mut dyn FnMut(StopProgress),
-) -> Result<Option<String>> {
+fn stop_supervised(rt: &Runtime, target: Target<'_>, how: How, own: u32, on: &mut dyn FnMut(StopProgress)) -> Result<Option<String>> {
     let dir = rt.guest(target.uuid);
-    let all_gone =
-        || Ok(!lock::is_held(&dir.supervisor_lock())? && !lock::is_held(&dir.machine_lock())?);
-    let request = Request::Stop {
-        timeout: how.timeout,
-        force: how.force,
-    };
+    let all_gone = || Ok(!lock::is_held(&dir.supervisor_lock())? && !lock::is_held(&dir.machine_lock())?);
+    let request = Request::Stop { timeout: how.timeout, force: how.force };
     let Some(mut call) = Call::make(rt, target.uuid, &request)? else {
         // It may just be leaving, or not be at its door yet.
         return Ok(gone(Duration::from_secs(2), all_gone)?.then(|| "it ended by itself".to_owned()));
     };
     let patience = Duration::from_secs(u64::from(how.timeout.unwrap_or(own)));
-    let deadline =
-        Instant::now() + patience + Duration::from_millis(PULL_GRACE + KILL_GRACE) + CLEAN_WITHIN;
+    let deadline = Instant::now() + patience + Duration::from_millis(PULL_GRACE + KILL_GRACE) + CLEAN_WITHIN;
     loop {
         match call.answer(deadline.saturating_duration_since(Instant::now()))? {
             Some(Reply::Asked) => on(StopProgress::Asked),
@@ -357,22 +291,15 @@ fn stop_supervised(
                 if gone(CLEAN_WITHIN, all_gone)? {
                     return Ok(Some(words));
                 }
-                return Err(Problem::failed(format!(
-                    "something of `{}` is still there",
-                    target.name
-                ))
-                .on(target.name)
-                .because(format!(
-                    "a process holds a lock in `{}`",
-                    dir.path().display()
-                )));
+                return Err(Problem::failed(format!("something of `{}` is still there", target.name))
+                    .on(target.name)
+                    .because(format!("a process holds a lock in `{}`", dir.path().display())));
             }
             Some(other @ (Reply::Status(_) | Reply::Attached | Reply::Done)) => {
                 return Err(unexpected(&other));
             }
             None => {
-                return Ok(gone(Duration::from_secs(2), all_gone)?
-                    .then(|| "it ended by itself".to_owned()));
+                return Ok(gone(Duration::from_secs(2), all_gone)?.then(|| "it ended by itself".to_owned()));
             }
         }
     }

@@ -31,10 +31,7 @@ impl Proc {
     /// The system would not tell.
     pub fn current() -> Result<Self> {
         let pid = std::process::id();
-        Self::find(pid)?.ok_or_else(|| {
-            Problem::host_cant(format!("can't see process {pid}, which is this one"))
-                .hint(PROC_HINT)
-        })
+        Self::find(pid)?.ok_or_else(|| Problem::host_cant(format!("can't see process {pid}, which is this one")).hint(PROC_HINT))
     }
 
     /// Whether it still exists (a zombie does not).
@@ -50,14 +47,7 @@ impl Proc {
     /// # Errors
     /// The system refused.
     pub fn signal(&self, signal: Signal) -> Result<bool> {
-        let refused = |e| {
-            Problem::failed(format!(
-                "can't send signal {} to process {}",
-                signal.as_raw(),
-                self.pid
-            ))
-            .because(e)
-        };
+        let refused = |e| Problem::failed(format!("can't send signal {} to process {}", signal.as_raw(), self.pid)).because(e);
         match i32::try_from(self.pid).ok().and_then(Pid::from_raw) {
             Some(pid) => send(self, pid, signal).map_err(refused),
             None => Ok(false),
@@ -108,20 +98,14 @@ fn start_of(pid: u32) -> Result<Option<String>> {
     let path = format!("/proc/{pid}/stat");
     let text = match std::fs::read(&path) {
         Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-        Err(e)
-            if matches!(e.kind(), std::io::ErrorKind::NotFound) || e.raw_os_error() == Some(3) =>
-        {
+        Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound) || e.raw_os_error() == Some(3) => {
             return Ok(None);
         }
         Err(e) => {
-            return Err(Problem::host_cant(format!("can't read `{path}`"))
-                .on(path)
-                .because(e));
+            return Err(Problem::host_cant(format!("can't read `{path}`")).on(path).because(e));
         }
     };
-    parse_stat(&text).ok_or_else(|| {
-        Problem::host_cant(format!("`{path}` has a form that is not known")).on(&path)
-    })
+    parse_stat(&text).ok_or_else(|| Problem::host_cant(format!("`{path}` has a form that is not known")).on(&path))
 }
 
 /// The start (field 22) of a line of `/proc/PID/stat`; none inside for a dead one that nobody has waited for yet.
@@ -132,9 +116,7 @@ fn parse_stat(text: &str) -> Option<Option<String>> {
     let (_, behind) = text.rsplit_once(')')?;
     let mut fields = behind.split_ascii_whitespace();
     let state = fields.next()?;
-    let start = fields
-        .nth(18)
-        .filter(|s| s.bytes().all(|b| b.is_ascii_digit()))?;
+    let start = fields.nth(18).filter(|s| s.bytes().all(|b| b.is_ascii_digit()))?;
     Some((!matches!(state, "Z" | "X")).then(|| start.to_owned()))
 }
 
@@ -160,34 +142,26 @@ fn start_of(pid: u32) -> Result<Option<String>> {
 /// # Errors
 /// The system would not tell.
 pub fn boot_id() -> Result<String> {
-    boot_text()
-        .map_err(|e| Problem::host_cant("can't tell this boot of the host from others").because(e))
+    boot_text().map_err(|e| Problem::host_cant("can't tell this boot of the host from others").because(e))
 }
 
 #[cfg(target_os = "linux")]
 fn boot_text() -> std::io::Result<String> {
-    Ok(std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?
-        .trim()
-        .to_owned())
+    Ok(std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
 }
 
 /// Newer kernels have an id of the boot; older ones tell its time, as `{ sec = 1700000000, usec = 5 } …`.
 #[cfg(not(target_os = "linux"))]
 fn boot_text() -> std::io::Result<String> {
     for name in ["kern.boot_id", "kern.boottime"] {
-        let output = std::process::Command::new("sysctl")
-            .args(["-n", name])
-            .stdin(std::process::Stdio::null())
-            .output()?;
+        let output = std::process::Command::new("sysctl").args(["-n", name]).stdin(std::process::Stdio::null()).output()?;
         let text = String::from_utf8_lossy(&output.stdout);
         let text = text.split(',').next().unwrap_or_default().trim().to_owned();
         if output.status.success() && !text.is_empty() {
             return Ok(text);
         }
     }
-    Err(std::io::Error::other(
-        "neither kern.boot_id nor kern.boottime is known to sysctl",
-    ))
+    Err(std::io::Error::other("neither kern.boot_id nor kern.boottime is known to sysctl"))
 }
 
 #[cfg(test)]
@@ -198,23 +172,14 @@ mod tests {
     fn this_process_is_alive_and_an_impostor_is_not() {
         let me = Proc::current().unwrap();
         assert!(me.is_alive().unwrap());
-        let impostor = Proc {
-            start: "1".into(),
-            ..me
-        };
+        let impostor = Proc { start: "1".into(), ..me };
         assert!(!impostor.is_alive().unwrap());
-        assert!(
-            !impostor.signal(Signal::KILL).unwrap(),
-            "a process with another start must not be touched"
-        );
+        assert!(!impostor.signal(Signal::KILL).unwrap(), "a process with another start must not be touched");
     }
 
     #[test]
     fn a_dead_child_is_dead_before_and_after_it_is_waited_for() {
-        let mut child = std::process::Command::new("sleep")
-            .arg("1000")
-            .spawn()
-            .unwrap();
+        let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
         let process = Proc::find(child.id()).unwrap().unwrap();
         assert!(process.signal(Signal::KILL).unwrap());
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
@@ -230,9 +195,7 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn a_program_may_be_called_anything() {
-        let line = |name: &str, state: &str| {
-            format!("12 ({name}) {state} 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4711 20 21")
-        };
+        let line = |name: &str, state: &str| format!("12 ({name}) {state} 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4711 20 21");
         assert_eq!(parse_stat(&line("a) Z (b", "S")), Some(Some("4711".into())));
         assert_eq!(parse_stat(&line("x", "Z")), Some(None));
         assert_eq!(parse_stat("nonsense"), None);

@@ -50,17 +50,10 @@ impl Bhyve {
         guest.launch.vmm = Vmm::Bhyve;
         guest.launch.control = Control::Bhyve { vm: "tiny".into() };
         guest.launch.console = ConsoleEnd::Device { path };
-        guest.launch.before = vec![Prepare {
-            cmd: destroy.clone(),
-            may_fail: true,
-            timeout: 20,
-        }];
+        guest.launch.before = vec![Prepare { cmd: destroy.clone(), may_fail: true, timeout: 20 }];
         guest.launch.after = vec![destroy];
         guest.launch.hypervisor = Cmd::new("sh", ["-c", STAND_IN, "bhyve", &folder]);
-        let bhyve = Self {
-            guest,
-            console: File::from(pair),
-        };
+        let bhyve = Self { guest, console: File::from(pair) };
         std::fs::write(bhyve.file("ends"), ends).unwrap();
         bhyve.guest.tell_spec();
         bhyve
@@ -71,9 +64,7 @@ impl Bhyve {
     }
 
     fn lives(&self) -> String {
-        std::fs::read_to_string(self.file("lives"))
-            .unwrap_or_default()
-            .replace('\n', " ")
+        std::fs::read_to_string(self.file("lives")).unwrap_or_default().replace('\n', " ")
     }
 }
 
@@ -82,19 +73,11 @@ fn each_exit_means_what_the_table_says() {
     let mut bhyve = Bhyve::new("0\n0\n2\n");
     bhyve.guest.start().unwrap();
     bhyve.guest.until_state("stopped");
-    assert_eq!(
-        bhyve.lives(),
-        "destroy life destroy life destroy life destroy "
-    );
+    assert_eq!(bhyve.lives(), "destroy life destroy life destroy life destroy ");
 
     let mut bhyve = Bhyve::new("3\n");
     bhyve.guest.start().unwrap();
-    assert_eq!(
-        bhyve.guest.until_state("crashed"),
-        GuestState::Crashed {
-            reason: "the guest had a triple fault".into()
-        }
-    );
+    assert_eq!(bhyve.guest.until_state("crashed"), GuestState::Crashed { reason: "the guest had a triple fault".into() });
     assert_eq!(bhyve.lives(), "destroy life destroy ");
 }
 
@@ -111,22 +94,14 @@ fn a_crash_is_followed_by_a_restart_where_so_set() {
 #[test]
 fn a_wrong_command_line_is_no_power_off() {
     let mut bhyve = Bhyve::new("usage\n");
+    bhyve.console.write_all(b"\x1b[2JBooting\r\n\r\n").unwrap();
     let problem = bhyve.guest.start().unwrap_err();
-    assert_eq!(
-        problem.message,
-        "`tiny` did not start: the hypervisor ended with status 1"
-    );
+    assert_eq!(problem.message, "`tiny` did not start: the hypervisor ended with status 1");
     assert!(problem.causes[0].contains("Usage: bhyve"), "{problem:?}");
+    assert_eq!(problem.causes[1], "the console's last lines: \\u{1b}[2JBooting");
     bhyve.guest.is_gone();
     let mut bhyve = Bhyve::new("kill\n");
-    assert!(
-        bhyve
-            .guest
-            .start()
-            .unwrap_err()
-            .message
-            .ends_with("was ended by signal 9")
-    );
+    assert!(bhyve.guest.start().unwrap_err().message.ends_with("was ended by signal 9"));
 }
 
 #[test]
@@ -134,10 +109,7 @@ fn the_button_is_a_signal_and_the_console_a_device() {
     let mut bhyve = Bhyve::new("");
     bhyve.guest.start().unwrap();
     let mut console = bhyve.guest.console();
-    bhyve
-        .console
-        .write_all(b"FreeBSD/amd64 (tiny) (ttyu0)\r\n")
-        .unwrap();
+    bhyve.console.write_all(b"FreeBSD/amd64 (tiny) (ttyu0)\r\n").unwrap();
     console.expect("(ttyu0)");
     console.say("root\r");
     let mut typed = [0; 5];
@@ -156,14 +128,9 @@ fn a_stop_in_a_pause_after_a_crash_ends_it() {
     bhyve.guest.tell_spec();
     bhyve.guest.start().unwrap();
     until("a second crash", || {
-        control::status(&bhyve.guest.rt, bhyve.guest.launch.uuid)
-            .unwrap()
-            .filter(|s| s.crashes == 2 && s.machine.is_none())
+        control::status(&bhyve.guest.rt, bhyve.guest.launch.uuid).unwrap().filter(|s| s.crashes == 2 && s.machine.is_none())
     });
-    assert_eq!(
-        bhyve.guest.stop(None, Force::Never).unwrap(),
-        Stopped::Gone("it was ended from the host".into())
-    );
+    assert_eq!(bhyve.guest.stop(None, Force::Never).unwrap(), Stopped::Gone("it was ended from the host".into()));
     bhyve.guest.is_gone();
     assert_eq!(bhyve.lives().matches("life").count(), 2);
 }

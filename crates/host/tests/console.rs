@@ -52,21 +52,12 @@ impl Terminal {
                 }
             }
         });
-        Self {
-            keys,
-            screen,
-            seen: String::new(),
-            line,
-            child,
-        }
+        Self { keys, screen, seen: String::new(), line, child }
     }
 
     fn expect(&mut self, text: &str) {
         while !self.seen.contains(text) {
-            let more = self
-                .screen
-                .recv_timeout(guest::PATIENCE)
-                .unwrap_or_else(|_| panic!("no `{text}` in {:?}", self.seen));
+            let more = self.screen.recv_timeout(guest::PATIENCE).unwrap_or_else(|_| panic!("no `{text}` in {:?}", self.seen));
             self.seen.push_str(&String::from_utf8_lossy(&more));
         }
         let at = self.seen.find(text).unwrap();
@@ -74,10 +65,7 @@ impl Terminal {
     }
 
     fn is_raw(&self) -> bool {
-        !tcgetattr(&self.line)
-            .unwrap()
-            .local_modes
-            .intersects(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG)
+        !tcgetattr(&self.line).unwrap().local_modes.intersects(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG)
     }
 
     fn until_left(&mut self) {
@@ -125,11 +113,7 @@ fn a_signal_leaves_the_terminal_as_it_was() {
     let mut terminal = Terminal::open(&guest, "console");
     terminal.expect("tiny: ready 1");
     assert!(terminal.is_raw());
-    kill_process(
-        Pid::from_raw(terminal.child.id().cast_signed()).unwrap(),
-        Signal::TERM,
-    )
-    .unwrap();
+    kill_process(Pid::from_raw(terminal.child.id().cast_signed()).unwrap(), Signal::TERM).unwrap();
     terminal.expect("left: Interrupted");
     terminal.until_left();
 }
@@ -153,10 +137,7 @@ fn the_end_of_the_machine_is_told() {
         .output()
         .unwrap();
     assert!(!refused.status.success());
-    assert_eq!(
-        String::from_utf8_lossy(&refused.stderr),
-        "`tiny` does not run\n"
-    );
+    assert_eq!(String::from_utf8_lossy(&refused.stderr), "`tiny` does not run\n");
 }
 
 #[test]
@@ -193,15 +174,8 @@ fn a_script_gets_its_answers() {
     child.stdin.take().unwrap().write_all(b"wx\x1dig").unwrap();
     let output = child.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(
-        said.contains("tiny: data x") && said.ends_with("tiny: ready 1\r\ntiny: data x\r\n"),
-        "{said:?}"
-    );
-    assert_eq!(
-        String::from_utf8_lossy(&output.stderr),
-        "left: InputOver\n",
-        "no word about an escape that there is not"
-    );
+    assert!(said.contains("tiny: data x") && said.ends_with("tiny: ready 1\r\ntiny: data x\r\n"), "{said:?}");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "left: InputOver\n", "no word about an escape that there is not");
 }
 
 #[test]
@@ -214,26 +188,12 @@ fn in_the_foreground_a_signal_stops_the_guest_in_order() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    child
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(&std::fs::read(guest.spec()).unwrap())
-        .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap())
-        .lines()
-        .map(Result::unwrap);
-    assert_eq!(
-        lines.next().unwrap(),
-        format!("+ {}", guest.launch.hypervisor)
-    );
+    child.stdin.take().unwrap().write_all(&std::fs::read(guest.spec()).unwrap()).unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert_eq!(lines.next().unwrap(), format!("+ {}", guest.launch.hypervisor));
     assert_eq!(lines.next().unwrap(), "running");
     guest.console().expect("tiny: ready 1");
-    kill_process(
-        Pid::from_raw(child.id().cast_signed()).unwrap(),
-        Signal::INT,
-    )
-    .unwrap();
+    kill_process(Pid::from_raw(child.id().cast_signed()).unwrap(), Signal::INT).unwrap();
     assert_eq!(lines.next().unwrap(), "off: the guest powered off");
     let status = child.wait().unwrap();
     assert!(status.success() && status.signal().is_none());

@@ -16,45 +16,23 @@ use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixStream;
 
 fn prepare(program: &str, args: &[&str], may_fail: bool) -> Prepare {
-    Prepare {
-        cmd: Cmd::new(program, args.iter().copied()),
-        may_fail,
-        timeout: 20,
-    }
+    Prepare { cmd: Cmd::new(program, args.iter().copied()), may_fail, timeout: 20 }
 }
 
 #[test]
 fn a_guest_starts_reboots_with_its_new_settings_and_stops() {
     let mut guest = Guest::new();
     let marker = guest.temp.path().join("cleaned");
-    guest.launch.before = vec![
-        prepare("echo", &["hello world"], false),
-        prepare("false", &[], true),
-    ];
+    guest.launch.before = vec![prepare("echo", &["hello world"], false), prepare("false", &[], true)];
     guest.launch.after = vec![
         Cmd::new("chyves-no-such-program", [""; 0]),
         Cmd::new("touch", [marker.to_str().unwrap()]),
         // The last thing may be to unmount the guest's file system, so nothing of it is open any more.
-        Cmd::new(
-            "sh",
-            [
-                "-c",
-                "! ls -l /proc/$PPID/fd | grep -F \"$0\"",
-                &guest.launch.log_dir,
-            ],
-        ),
+        Cmd::new("sh", ["-c", "! ls -l /proc/$PPID/fd | grep -F \"$0\"", &guest.launch.log_dir]),
     ];
     guest.tell_spec();
     let started = guest.start().unwrap();
-    assert_eq!(
-        guest.ran,
-        [
-            "echo 'hello world'",
-            "false",
-            &guest.launch.hypervisor.to_string(),
-            "running"
-        ]
-    );
+    assert_eq!(guest.ran, ["echo 'hello world'", "false", &guest.launch.hypervisor.to_string(), "running"]);
     assert_eq!(guest.state(), GuestState::Running);
     assert_eq!(guest.machine(), started.machine);
     let mut console = guest.console();
@@ -65,37 +43,22 @@ fn a_guest_starts_reboots_with_its_new_settings_and_stops() {
     guest.tell_spec();
     console.say("r");
     console.expect("tiny: ready 2");
-    let status = control::status(&guest.rt, guest.launch.uuid)
-        .unwrap()
-        .unwrap();
-    assert_eq!(
-        (status.supervisor, status.reboots, status.watching),
-        (started.supervisor, 1, 1)
-    );
+    let status = control::status(&guest.rt, guest.launch.uuid).unwrap().unwrap();
+    assert_eq!((status.supervisor, status.reboots, status.watching), (started.supervisor, 1, 1));
     assert_ne!(status.machine, Some(started.machine));
-    assert!(
-        status.command.ends_with("-name renamed"),
-        "{}",
-        status.command
-    );
+    assert!(status.command.ends_with("-name renamed"), "{}", status.command);
     assert!(!marker.exists(), "a reboot is no end");
 
     let (stopped, seen) = guest.stop_seen(None, Force::Never).unwrap();
     let complaint = "the program `chyves-no-such-program` is not installed or not on the path";
     let words = format!("the guest powered off; not all could be cleaned up: {complaint}");
     assert_eq!(stopped, Stopped::Gone(words));
-    assert!(
-        !seen.is_empty() && seen.iter().all(|p| *p == StopProgress::Asked),
-        "{seen:?}"
-    );
+    assert!(!seen.is_empty() && seen.iter().all(|p| *p == StopProgress::Asked), "{seen:?}");
     assert!(marker.exists());
     guest.is_gone();
     assert_eq!(console.until_end().matches("tiny: power button").count(), 1);
     let log = guest.log("console.log");
-    assert!(
-        log.contains("tiny: ready 1") && log.contains("tiny: ready 2"),
-        "{log:?}"
-    );
+    assert!(log.contains("tiny: ready 1") && log.contains("tiny: ready 2"), "{log:?}");
     assert_eq!(guest.stop(None, Force::Never).unwrap(), Stopped::WasNot);
 }
 
@@ -105,25 +68,12 @@ fn a_machine_that_dies_at_once_says_why_and_leaves_nothing() {
     let marker = guest.temp.path().join("cleaned");
     guest.launch.after = vec![Cmd::new("touch", [marker.to_str().unwrap()])];
     guest.launch.policy.on_crash = OnEnd::Restart;
-    guest.launch.hypervisor = guest
-        .launch
-        .hypervisor
-        .clone()
-        .args(["-device", "no-such-device"]);
+    guest.launch.hypervisor = guest.launch.hypervisor.clone().args(["-device", "no-such-device"]);
     let problem = guest.start().unwrap_err();
     assert_eq!(problem.code, Kind::Failed);
-    assert_eq!(
-        problem.message,
-        "`tiny` did not start: the hypervisor ended with status 1"
-    );
-    assert!(
-        problem.causes[0].contains("'no-such-device' is not a valid device model name"),
-        "{problem:?}"
-    );
-    assert!(
-        problem.hints[0].ends_with("-device no-such-device"),
-        "{problem:?}"
-    );
+    assert_eq!(problem.message, "`tiny` did not start: the hypervisor ended with status 1");
+    assert!(problem.causes[0].contains("'no-such-device' is not a valid device model name"), "{problem:?}");
+    assert!(problem.hints[0].ends_with("-device no-such-device"), "{problem:?}");
     assert!(marker.exists());
     guest.is_gone();
 }
@@ -134,12 +84,7 @@ fn a_missing_program_and_a_failing_preparation_are_told_apart() {
     guest.launch.before = vec![prepare("ls", &["/no/such/path"], false)];
     let problem = guest.start().unwrap_err();
     assert_eq!(problem.code, Kind::Failed);
-    assert!(
-        problem
-            .message
-            .starts_with("`tiny` did not start: `ls` ended with status 2: "),
-        "{problem:?}"
-    );
+    assert!(problem.message.starts_with("`tiny` did not start: `ls` ended with status 2: "), "{problem:?}");
     assert_eq!(guest.ran, ["ls /no/such/path"]);
     guest.is_gone();
 
@@ -147,12 +92,7 @@ fn a_missing_program_and_a_failing_preparation_are_told_apart() {
     guest.launch.hypervisor.program = "qemu-that-is-not-there".into();
     let problem = guest.start().unwrap_err();
     assert_eq!(problem.code, Kind::HostCant);
-    assert!(
-        problem
-            .message
-            .contains("`qemu-that-is-not-there` is not installed"),
-        "{problem:?}"
-    );
+    assert!(problem.message.contains("`qemu-that-is-not-there` is not installed"), "{problem:?}");
     guest.is_gone();
 }
 
@@ -162,10 +102,7 @@ fn a_guest_that_powers_off_at_once_did_not_start() {
     // A hypervisor that leaves without a word.
     guest.launch.hypervisor = Cmd::new("true", [""; 0]);
     let problem = guest.start().unwrap_err();
-    assert_eq!(
-        problem.message,
-        "`tiny` did not start: it was ended from the host"
-    );
+    assert_eq!(problem.message, "`tiny` did not start: it was ended from the host");
     guest.is_gone();
 }
 
@@ -174,26 +111,13 @@ fn what_runs_is_not_started_twice() {
     let mut guest = Guest::new();
     let started = guest.start().unwrap();
     let problem = guest.start().unwrap_err();
-    assert_eq!(
-        (problem.code, problem.message.as_str()),
-        (Kind::NotNow, "`tiny` has a supervisor already")
-    );
-    assert_eq!(
-        problem.causes,
-        [format!("process {} is it", started.supervisor)]
-    );
+    assert_eq!((problem.code, problem.message.as_str()), (Kind::NotNow, "`tiny` has a supervisor already"));
+    assert_eq!(problem.causes, [format!("process {} is it", started.supervisor)]);
     guest.launch.dataset = "backup/chyves/guests/tiny".parse().unwrap();
     let problem = guest.start().unwrap_err();
-    assert!(
-        problem.causes[1].contains("it runs from `tank/chyves/guests/tiny`"),
-        "{problem:?}"
-    );
+    assert!(problem.causes[1].contains("it runs from `tank/chyves/guests/tiny`"), "{problem:?}");
     assert_eq!(guest.state(), GuestState::Stopped, "the copy does not run");
-    assert_eq!(
-        guest.stop(Some(0), Force::Now).unwrap(),
-        Stopped::WasNot,
-        "the copy can't stop the other"
-    );
+    assert_eq!(guest.stop(Some(0), Force::Now).unwrap(), Stopped::WasNot, "the copy can't stop the other");
     guest.launch.dataset = "tank/chyves/guests/tiny".parse().unwrap();
     assert_eq!(guest.state(), GuestState::Running);
 }
@@ -221,22 +145,13 @@ fn a_killed_machine_is_a_crash_and_the_next_start_cleans_up() {
     let mut guest = Guest::new();
     // What a plan puts into the folder for its machine.
     let secret = guest.rt.guest_dir(guest.launch.uuid).join("secret");
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(secret.parent().unwrap())
-        .unwrap();
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(secret.parent().unwrap()).unwrap();
     std::fs::write(&secret, "x").unwrap();
     guest.start().unwrap();
     assert!(secret.exists());
     kill(guest.machine());
     let state = guest.until_state("crashed");
-    assert_eq!(
-        state,
-        GuestState::Crashed {
-            reason: "the hypervisor was ended by signal 9".into()
-        }
-    );
+    assert_eq!(state, GuestState::Crashed { reason: "the hypervisor was ended by signal 9".into() });
     assert_eq!(guest.rt.observe_all().unwrap().len(), 1);
     assert_eq!(guest.stop(None, Force::Never).unwrap(), Stopped::WasNot);
     guest.start().unwrap();
@@ -255,9 +170,7 @@ fn a_killed_machine_is_started_again_where_so_set() {
     let first = guest.machine();
     kill(first);
     console.expect("tiny: ready 2");
-    let status = control::status(&guest.rt, guest.launch.uuid)
-        .unwrap()
-        .unwrap();
+    let status = control::status(&guest.rt, guest.launch.uuid).unwrap().unwrap();
     assert_eq!((status.crashes, status.reboots), (1, 0));
     assert_ne!(guest.machine(), first);
 }
@@ -271,10 +184,7 @@ fn a_machine_outlives_its_supervisor_and_is_taken_over() {
     guest.until_state("orphaned");
     let problem = guest.start().unwrap_err();
     assert_eq!(problem.code, Kind::NotNow);
-    assert!(
-        problem.message.contains("without its supervisor"),
-        "{problem:?}"
-    );
+    assert!(problem.message.contains("without its supervisor"), "{problem:?}");
 
     let again = guest.take_over().unwrap();
     assert_eq!(again.machine, started.machine);
@@ -288,13 +198,7 @@ fn a_machine_outlives_its_supervisor_and_is_taken_over() {
     // It is no child of this supervisor, and yet its reboot is seen for what it is.
     console.say("r");
     console.expect("tiny: ready 2");
-    assert_eq!(
-        control::status(&guest.rt, guest.launch.uuid)
-            .unwrap()
-            .unwrap()
-            .reboots,
-        1
-    );
+    assert_eq!(control::status(&guest.rt, guest.launch.uuid).unwrap().unwrap().reboots, 1);
     console.say("p");
     guest.until_state("stopped");
     assert!(console.until_end().contains("tiny: bye"));
@@ -348,10 +252,7 @@ fn a_frozen_orphan_is_given_back_and_can_be_forced() {
     let machine = rustix::process::Pid::from_raw(started.machine.cast_signed()).unwrap();
     rustix::process::kill_process(machine, rustix::process::Signal::STOP).unwrap();
     let problem = guest.take_over().unwrap_err();
-    assert!(
-        problem.message.contains("its machine does not answer"),
-        "{problem:?}"
-    );
+    assert!(problem.message.contains("its machine does not answer"), "{problem:?}");
     assert_eq!(guest.state(), GuestState::Orphaned);
     let (stopped, seen) = guest.stop_seen(Some(0), Force::Now).unwrap();
     assert!(matches!(stopped, Stopped::Gone(_)));
@@ -398,19 +299,9 @@ fn a_reboot_that_can_not_be_planned_ends_as_a_crash() {
     console.expect("tiny: ready 1");
     std::fs::remove_file(guest.spec()).unwrap();
     console.say("r");
-    let GuestState::Crashed { reason } = guest.until_state("crashed") else {
-        unreachable!()
-    };
-    assert!(
-        reason.contains("can't be started again")
-            && reason.contains("there is no such guest any more"),
-        "{reason}"
-    );
-    assert!(
-        guest
-            .log("hypervisor.log")
-            .contains("there is no such guest any more")
-    );
+    let GuestState::Crashed { reason } = guest.until_state("crashed") else { unreachable!() };
+    assert!(reason.contains("can't be started again") && reason.contains("there is no such guest any more"), "{reason}");
+    assert!(guest.log("hypervisor.log").contains("there is no such guest any more"));
 }
 
 #[test]
@@ -432,9 +323,7 @@ fn many_sit_at_the_console_and_a_stuck_one_hurts_nobody() {
     let mut one = guest.console();
     let mut watcher = guest.console_as(true);
     let stuck = UnixStream::connect(guest.rt.guest_dir(guest.launch.uuid).join("control")).unwrap();
-    (&stuck)
-        .write_all(b"{\"ask\":\"console\",\"read_only\":false}\n")
-        .unwrap();
+    (&stuck).write_all(b"{\"ask\":\"console\",\"read_only\":false}\n").unwrap();
     one.expect("tiny: ready 1");
     watcher.expect("tiny: ready 1");
     watcher.say("p");
@@ -446,11 +335,7 @@ fn many_sit_at_the_console_and_a_stuck_one_hurts_nobody() {
     drop(one);
     let mut late = guest.console();
     late.expect("tiny: ready 1"); // the scroll-back
-    assert_eq!(
-        guest.state(),
-        GuestState::Running,
-        "one who only watches can't power it off"
-    );
+    assert_eq!(guest.state(), GuestState::Running, "one who only watches can't power it off");
     drop(stuck);
 }
 
@@ -465,10 +350,7 @@ fn a_log_folder_that_vanishes_does_not_end_the_machine() {
     console.expect("tiny: ready 1");
     console.say("r");
     console.expect("tiny: ready 2");
-    assert_eq!(
-        guest.stop(None, Force::Never).unwrap(),
-        Stopped::Gone("the guest powered off".into())
-    );
+    assert_eq!(guest.stop(None, Force::Never).unwrap(), Stopped::Gone("the guest powered off".into()));
 }
 
 #[test]
@@ -481,9 +363,7 @@ fn a_signal_to_the_supervisor_stops_the_guest_in_order() {
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     console.expect("tiny: power button");
     guest.until_state("stopped");
-    until("the folder to go", || {
-        (!guest.rt.guest_dir(guest.launch.uuid).exists()).then_some(())
-    });
+    until("the folder to go", || (!guest.rt.guest_dir(guest.launch.uuid).exists()).then_some(()));
 }
 
 #[test]
@@ -495,22 +375,8 @@ fn a_supervisor_is_small() {
     console.say("r");
     console.expect("tiny: ready 2");
     let status = std::fs::read_to_string(format!("/proc/{}/status", started.supervisor)).unwrap();
-    let kib: u64 = status
-        .lines()
-        .find_map(|l| l.strip_prefix("VmRSS:"))
-        .unwrap()
-        .trim()
-        .trim_end_matches(" kB")
-        .parse()
-        .unwrap();
-    let anonymous: u64 = status
-        .lines()
-        .find_map(|l| l.strip_prefix("RssAnon:"))
-        .unwrap()
-        .trim()
-        .trim_end_matches(" kB")
-        .parse()
-        .unwrap();
+    let kib: u64 = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).unwrap().trim().trim_end_matches(" kB").parse().unwrap();
+    let anonymous: u64 = status.lines().find_map(|l| l.strip_prefix("RssAnon:")).unwrap().trim().trim_end_matches(" kB").parse().unwrap();
     eprintln!("VmRSS {kib} KiB, of which anonymous {anonymous} KiB");
     // What is mapped of an unoptimised program is no measure; what it allocates is.
     assert!(anonymous <= 1024, "{anonymous} KiB");

@@ -45,13 +45,9 @@ impl End {
     pub const fn is_crash(&self) -> bool {
         match self {
             Self::Reboot | Self::PowerOff | Self::Halt | Self::Quit => false,
-            Self::TripleFault
-            | Self::Panic
-            | Self::Status(_)
-            | Self::Signal(_)
-            | Self::Reason(_)
-            | Self::Unseen
-            | Self::NotStarted(_) => true,
+            Self::TripleFault | Self::Panic | Self::Status(_) | Self::Signal(_) | Self::Reason(_) | Self::Unseen | Self::NotStarted(_) => {
+                true
+            }
         }
     }
 
@@ -103,11 +99,7 @@ impl std::fmt::Display for End {
             Self::Panic => f.write_str("the guest's kernel panicked"),
             Self::Status(status) => write!(f, "the hypervisor ended with status {status}"),
             Self::Signal(signal) => write!(f, "the hypervisor was ended by signal {signal}"),
-            Self::Reason(reason) => write!(
-                f,
-                "the hypervisor ended because of `{}`",
-                crate::value::printable(reason, 60)
-            ),
+            Self::Reason(reason) => write!(f, "the hypervisor ended because of `{}`", crate::value::printable(reason, 60)),
             Self::Unseen => f.write_str("the hypervisor is gone and nobody saw how it ended"),
             Self::NotStarted(why) => f.write_str(why),
         }

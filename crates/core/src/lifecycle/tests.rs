@@ -4,14 +4,7 @@ use super::*;
 use proptest::prelude::*;
 
 fn rules(on_reboot: OnEnd, on_crash: OnEnd) -> Rules {
-    Rules {
-        policy: Policy {
-            on_reboot,
-            on_crash,
-            stop_timeout: 60,
-        },
-        settle: 300,
-    }
+    Rules { policy: Policy { on_reboot, on_crash, stop_timeout: 60 }, settle: 300 }
 }
 
 fn restarting() -> Rules {
@@ -33,11 +26,7 @@ impl Story {
     fn new(rules: Rules) -> Self {
         let (life, first) = Life::begin(0);
         assert_eq!(first, [Do::Prepare]);
-        Self {
-            life,
-            rules,
-            now: 0,
-        }
+        Self { life, rules, now: 0 }
     }
 
     fn running(rules: Rules) -> Self {
@@ -74,14 +63,7 @@ fn bhyves_exits_mean_what_the_table_says() {
     let end = |status| End::of_bhyve(Exit::Status(status), false);
     assert_eq!(
         [end(0), end(1), end(2), end(3), end(4), end(71)],
-        [
-            End::Reboot,
-            End::PowerOff,
-            End::Halt,
-            End::TripleFault,
-            End::Status(4),
-            End::Status(71)
-        ]
+        [End::Reboot, End::PowerOff, End::Halt, End::TripleFault, End::Status(4), End::Status(71)]
     );
     assert_eq!(End::of_bhyve(Exit::Status(1), true), End::Status(1));
     assert_eq!(End::of_bhyve(Exit::Signal(6), false), End::Signal(6));
@@ -100,14 +82,8 @@ fn qemus_reasons_mean_the_same() {
     assert_eq!(end("host-error"), End::Reason("host-error".into()));
     assert_eq!(End::of_qemu(None, Exit::Status(0)), End::Quit);
     assert_eq!(End::of_qemu(None, Exit::Status(1)), End::Status(1));
-    assert_eq!(
-        End::of_qemu(Some("guest-shutdown"), Exit::Signal(11)),
-        End::Signal(11)
-    );
-    assert_eq!(
-        End::of_qemu(Some("guest-shutdown"), Exit::Unseen),
-        End::PowerOff
-    );
+    assert_eq!(End::of_qemu(Some("guest-shutdown"), Exit::Signal(11)), End::Signal(11));
+    assert_eq!(End::of_qemu(Some("guest-shutdown"), Exit::Unseen), End::PowerOff);
     assert_eq!(End::of_qemu(None, Exit::Unseen), End::Unseen);
 }
 
@@ -140,14 +116,8 @@ fn a_power_off_cleans_up() {
 fn a_failing_plan_ends_a_reboot_as_a_crash() {
     let mut s = Story::running(restarting());
     s.tell(1, Event::Ended(End::Reboot));
-    assert_eq!(
-        s.tell(1, Event::Planned(Err("no such pool".into()))),
-        [Do::CleanUp]
-    );
-    assert_eq!(
-        s.over(),
-        Final::Crashed(End::NotStarted("no such pool".into()))
-    );
+    assert_eq!(s.tell(1, Event::Planned(Err("no such pool".into()))), [Do::CleanUp]);
+    assert_eq!(s.over(), Final::Crashed(End::NotStarted("no such pool".into())));
 }
 
 #[test]
@@ -181,10 +151,7 @@ fn a_steady_life_forgets_older_crashes() {
 #[test]
 fn a_crash_may_be_the_end() {
     let mut s = Story::running(rules(OnEnd::Restart, OnEnd::Stop));
-    assert_eq!(
-        s.tell(STEADY, Event::Ended(End::TripleFault)),
-        [Do::CleanUp]
-    );
+    assert_eq!(s.tell(STEADY, Event::Ended(End::TripleFault)), [Do::CleanUp]);
     assert_eq!(s.over(), Final::Crashed(End::TripleFault));
 }
 
@@ -197,10 +164,7 @@ fn a_machine_that_dies_at_once_is_not_started_again() {
     assert_eq!(s.over(), Final::Crashed(End::Status(4)));
 
     let mut s = Story::new(restarting());
-    assert_eq!(
-        s.tell(1, Event::Prepared(Err("no tap".into()))),
-        [Do::CleanUp]
-    );
+    assert_eq!(s.tell(1, Event::Prepared(Err("no tap".into()))), [Do::CleanUp]);
     assert_eq!(s.over(), Final::Crashed(End::NotStarted("no tap".into())));
 }
 
@@ -230,12 +194,7 @@ fn quick_reboots_are_slowed_down_and_never_given_up() {
         s.tell(1, Event::Planned(Ok(())));
         s.come_up();
     }
-    assert_eq!(
-        pauses,
-        [
-            0, 0, 0, 1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000, 60_000
-        ]
-    );
+    assert_eq!(pauses, [0, 0, 0, 1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000, 60_000]);
     assert_eq!(s.tell(QUICK_LIFE, Event::Ended(End::Reboot)), [Do::Replan]);
 }
 
@@ -248,14 +207,8 @@ fn a_stop_asks_again_and_again_and_then_fails() {
     assert_eq!(s.tell(1, Event::Tick), [Do::AskPowerOff]);
     assert_eq!(s.tell(3000, Event::Tick), [Do::AskPowerOff]);
     assert_eq!(s.tell(3000, Event::Tick), [Do::AskPowerOff]);
-    assert_eq!(
-        s.tell(1000, Event::Tick),
-        [Do::StopFailed(StopFailure::NotObeyed { asked: 4 })]
-    );
-    assert_eq!(
-        (s.life.phase.clone(), s.life.is_stopping(), s.life.wake_at()),
-        (Phase::Running, false, None)
-    );
+    assert_eq!(s.tell(1000, Event::Tick), [Do::StopFailed(StopFailure::NotObeyed { asked: 4 })]);
+    assert_eq!((s.life.phase.clone(), s.life.is_stopping(), s.life.wake_at()), (Phase::Running, false, None));
     // It goes on as if nobody had asked.
     assert_eq!(s.tell(1, Event::Ended(End::Reboot)), [Do::Replan]);
 }
@@ -271,10 +224,7 @@ fn a_stop_forces_only_when_told() {
     let mut s = Story::running(restarting());
     assert_eq!(s.tell(1, wish(1000, Force::Now)), [Do::PullPlug]);
     assert_eq!(s.tell(PULL_GRACE, Event::Tick), [Do::Kill]);
-    assert_eq!(
-        s.tell(KILL_GRACE, Event::Tick),
-        [Do::StopFailed(StopFailure::NotKilled)]
-    );
+    assert_eq!(s.tell(KILL_GRACE, Event::Tick), [Do::StopFailed(StopFailure::NotKilled)]);
     assert_eq!(s.tell(60_000, Event::Ended(End::Signal(9))), [Do::CleanUp]);
     assert_eq!(s.over(), Final::Off(End::Signal(9)));
 }
@@ -301,10 +251,7 @@ fn a_stop_ends_whatever_the_guest_is_doing() {
     // Between two lives.
     let mut s = Story::running(restarting());
     s.tell(1, Event::Ended(End::Reboot));
-    assert_eq!(
-        s.tell(1, wish(60_000, Force::Never)),
-        [Do::Abort, Do::CleanUp]
-    );
+    assert_eq!(s.tell(1, wish(60_000, Force::Never)), [Do::Abort, Do::CleanUp]);
     assert_eq!(s.tell(1, Event::Planned(Ok(()))), []);
     assert_eq!(s.over(), Final::Off(End::Quit));
     // In the pause after a crash.
@@ -322,19 +269,11 @@ fn a_stop_ends_whatever_the_guest_is_doing() {
 
 #[test]
 fn an_adopted_machine_lives_by_the_same_rules() {
-    let s = Story {
-        life: Life::adopted(5, 7),
-        rules: restarting(),
-        now: 5,
-    };
+    let s = Story { life: Life::adopted(5, 7), rules: restarting(), now: 5 };
     let mut s = s;
     assert_eq!(s.tell(1, Event::Ended(End::Reboot)), [Do::Replan]);
     assert_eq!(s.life.reboots, 8);
-    let mut s = Story {
-        life: Life::adopted(5, 0),
-        rules: restarting(),
-        now: 5,
-    };
+    let mut s = Story { life: Life::adopted(5, 0), rules: restarting(), now: 5 };
     assert_eq!(s.tell(1, Event::Ended(End::Unseen)), []);
     assert!(matches!(s.life.phase, Phase::Pausing { .. }));
 }
@@ -399,10 +338,7 @@ impl Outside {
                 }
                 Do::CleanUp => {
                     assert!(!self.machine, "cleaning up under a living machine");
-                    assert!(
-                        !std::mem::replace(&mut self.cleaned, true),
-                        "cleaning up twice"
-                    );
+                    assert!(!std::mem::replace(&mut self.cleaned, true), "cleaning up twice");
                 }
                 Do::Finish => self.finished = true,
                 Do::Replan | Do::Abort | Do::StopFailed(_) => {}

@@ -42,9 +42,7 @@ fn launch_spec(path: &str, dataset: &str) -> ExitCode {
 fn foreground() -> ExitCode {
     let mut text = String::new();
     let read = std::io::stdin().read_to_string(&mut text);
-    let (Ok(_), Ok(launch), Ok(spawner)) =
-        (read, serde_json::from_str(&text), Spawner::this_program())
-    else {
+    let (Ok(_), Ok(launch), Ok(spawner)) = (read, serde_json::from_str(&text), Spawner::this_program()) else {
         return fail("no launch");
     };
     let mut on = |progress: Progress| match progress {
@@ -62,22 +60,10 @@ fn foreground() -> ExitCode {
 }
 
 fn sit(uuid: &str, name: &str, dataset: &str, read_only: bool) -> ExitCode {
-    let (Ok(uuid), Ok(name), Ok(dataset)) = (
-        uuid.parse(),
-        name.parse::<GuestName>(),
-        dataset.parse::<Dataset>(),
-    ) else {
+    let (Ok(uuid), Ok(name), Ok(dataset)) = (uuid.parse(), name.parse::<GuestName>(), dataset.parse::<Dataset>()) else {
         return fail("which guest?");
     };
-    match console::attach(
-        &Runtime::from_env(),
-        Target {
-            uuid,
-            name: &name,
-            dataset: &dataset,
-        },
-        console::Options { read_only },
-    ) {
+    match console::attach(&Runtime::from_env(), Target { uuid, name: &name, dataset: &dataset }, console::Options { read_only }) {
         Ok(left) => {
             eprintln!("left: {left:?}");
             ExitCode::SUCCESS

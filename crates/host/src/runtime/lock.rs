@@ -38,12 +38,7 @@ pub struct Holder {
 
 impl std::fmt::Display for Holder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "`{}` (process {})",
-            printable(&self.command, 120),
-            self.pid
-        )
+        write!(f, "`{}` (process {})", printable(&self.command, 120), self.pid)
     }
 }
 
@@ -56,10 +51,7 @@ impl Lock {
             match file.try_lock() {
                 // The file may have been removed, and made anew by somebody else, between opening and locking.
                 Ok(()) if is_at(&file, path) => {
-                    return Ok(Some(Self {
-                        file,
-                        path: path.to_owned(),
-                    }));
+                    return Ok(Some(Self { file, path: path.to_owned() }));
                 }
                 Ok(()) => continue,
                 Err(TryLockError::WouldBlock) => {}
@@ -74,12 +66,8 @@ impl Lock {
 
     /// Says who holds it.
     pub(crate) fn note(&mut self, command: &str) -> Result<()> {
-        let holder = Holder {
-            pid: std::process::id(),
-            command: command.to_owned(),
-        };
-        let text = serde_json::to_string(&holder)
-            .map_err(|e| Problem::bug("a lock's note can't be written as JSON").because(e))?;
+        let holder = Holder { pid: std::process::id(), command: command.to_owned() };
+        let text = serde_json::to_string(&holder).map_err(|e| Problem::bug("a lock's note can't be written as JSON").because(e))?;
         let mut write = || {
             self.file.set_len(0)?;
             self.file.rewind()?;
@@ -95,19 +83,9 @@ impl Lock {
 }
 
 fn cant(path: &Path, e: &std::io::Error) -> Problem {
-    let class = if e.kind() == std::io::ErrorKind::PermissionDenied {
-        Problem::host_cant
-    } else {
-        Problem::failed
-    };
-    let problem = class(format!("can't lock `{}`", path.display()))
-        .on(path.display())
-        .because(e);
-    if e.kind() == std::io::ErrorKind::PermissionDenied {
-        problem.hint("run it as root")
-    } else {
-        problem
-    }
+    let class = if e.kind() == std::io::ErrorKind::PermissionDenied { Problem::host_cant } else { Problem::failed };
+    let problem = class(format!("can't lock `{}`", path.display())).on(path.display()).because(e);
+    if e.kind() == std::io::ErrorKind::PermissionDenied { problem.hint("run it as root") } else { problem }
 }
 
 fn open(path: &Path) -> std::io::Result<File> {
@@ -145,11 +123,7 @@ pub(crate) fn is_held(path: &Path) -> Result<bool> {
 /// Who holds the lock at `path`, as far as its file says.
 pub(crate) fn holder(path: &Path) -> Option<Holder> {
     let mut text = String::new();
-    File::open(path)
-        .ok()?
-        .take(NOTE_LIMIT)
-        .read_to_string(&mut text)
-        .ok()?;
+    File::open(path).ok()?.take(NOTE_LIMIT).read_to_string(&mut text).ok()?;
     serde_json::from_str(&text).ok()
 }
 
@@ -158,19 +132,8 @@ impl Runtime {
     ///
     /// # Errors
     /// Somebody else holds it: not now, and who.
-    pub fn lock_guest(
-        &self,
-        uuid: Uuid,
-        name: &GuestName,
-        wait: Duration,
-        command: &str,
-    ) -> Result<Lock> {
-        self.lock(
-            &uuid.hyphenated().to_string(),
-            &format!("the guest `{name}`"),
-            wait,
-            command,
-        )
+    pub fn lock_guest(&self, uuid: Uuid, name: &GuestName, wait: Duration, command: &str) -> Result<Lock> {
+        self.lock(&uuid.hyphenated().to_string(), &format!("the guest `{name}`"), wait, command)
     }
 
     /// Takes the lock of something of the whole host, such as `networks`, waiting at most so long.
@@ -187,8 +150,7 @@ impl Runtime {
         super::make_private(&folder)?;
         let path = folder.join(file);
         let Some(mut lock) = Lock::take(&path, wait)? else {
-            let problem = Problem::not_now(format!("{object} is being changed by another command"))
-                .on(object.replace('`', ""));
+            let problem = Problem::not_now(format!("{object} is being changed by another command")).on(object.replace('`', ""));
             return Err(match holder(&path) {
                 Some(holder) => problem.because(format!("{holder} holds its lock")),
                 None => problem,
@@ -210,31 +172,13 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let rt = Runtime::at(temp.path().join("run"));
         let name: GuestName = "web01".parse().unwrap();
-        let first = rt
-            .lock_guest(Uuid::nil(), &name, Duration::ZERO, "chyves set web01 cpu=2")
-            .unwrap();
-        let refusal = rt
-            .lock_guest(Uuid::nil(), &name, Duration::ZERO, "chyves start web01")
-            .unwrap_err();
+        let first = rt.lock_guest(Uuid::nil(), &name, Duration::ZERO, "chyves set web01 cpu=2").unwrap();
+        let refusal = rt.lock_guest(Uuid::nil(), &name, Duration::ZERO, "chyves start web01").unwrap_err();
         assert_eq!(refusal.code, Kind::NotNow);
-        assert_eq!(
-            refusal.causes,
-            [format!(
-                "`chyves set web01 cpu=2` (process {}) holds its lock",
-                std::process::id()
-            )]
-        );
-        let other = rt
-            .lock_guest(
-                Uuid::from_u128(1),
-                &name,
-                Duration::ZERO,
-                "chyves start web",
-            )
-            .unwrap();
+        assert_eq!(refusal.causes, [format!("`chyves set web01 cpu=2` (process {}) holds its lock", std::process::id())]);
+        let other = rt.lock_guest(Uuid::from_u128(1), &name, Duration::ZERO, "chyves start web").unwrap();
         drop((first, other));
-        rt.lock_guest(Uuid::nil(), &name, Duration::ZERO, "chyves start web01")
-            .unwrap();
+        rt.lock_guest(Uuid::nil(), &name, Duration::ZERO, "chyves start web01").unwrap();
     }
 
     #[test]
@@ -243,10 +187,7 @@ mod tests {
         let rt = Runtime::at(temp.path());
         let first = rt.lock_named("networks", Duration::ZERO, "a").unwrap();
         std::thread::scope(|scope| {
-            let second = scope.spawn(|| {
-                rt.lock_named("networks", Duration::from_secs(60), "b")
-                    .map(|_| ())
-            });
+            let second = scope.spawn(|| rt.lock_named("networks", Duration::from_secs(60), "b").map(|_| ()));
             drop(first);
             second.join().unwrap().unwrap();
         });

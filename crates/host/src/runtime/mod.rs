@@ -57,9 +57,7 @@ impl Runtime {
     pub fn at(root: impl Into<PathBuf>) -> Self {
         let root = root.into();
         // Supervisors live in `/`.
-        Self {
-            root: std::path::absolute(&root).unwrap_or(root),
-        }
+        Self { root: std::path::absolute(&root).unwrap_or(root) }
     }
 
     /// Where it is.
@@ -79,19 +77,13 @@ impl Runtime {
     pub fn socket(&self, uuid: Uuid, name: &str) -> Result<String> {
         let path = self.guest_dir(uuid).join(name);
         check_socket(&path)?;
-        path.to_str().map(str::to_owned).ok_or_else(|| {
-            Problem::usage(format!(
-                "the runtime folder `{}` is no UTF-8 text",
-                self.root.display()
-            ))
-            .hint(root_hint())
-        })
+        path.to_str()
+            .map(str::to_owned)
+            .ok_or_else(|| Problem::usage(format!("the runtime folder `{}` is no UTF-8 text", self.root.display())).hint(root_hint()))
     }
 
     pub(crate) fn guest(&self, uuid: Uuid) -> GuestDir {
-        GuestDir {
-            path: self.root.join(uuid.hyphenated().to_string()),
-        }
+        GuestDir { path: self.root.join(uuid.hyphenated().to_string()) }
     }
 
     /// Makes the runtime folder, or checks that the one that is there is nobody else's.
@@ -110,47 +102,29 @@ pub(crate) fn check_socket(path: &Path) -> Result<()> {
     if length <= SOCKET_PATH_LIMIT {
         return Ok(());
     }
-    Err(Problem::host_cant(format!(
-        "the path of the socket `{}` is too long",
-        path.display()
-    ))
-    .on(path.display())
-    .because(format!(
-        "it has {length} bytes, and a socket's path may have {SOCKET_PATH_LIMIT}"
-    ))
-    .hint(root_hint()))
+    Err(Problem::host_cant(format!("the path of the socket `{}` is too long", path.display()))
+        .on(path.display())
+        .because(format!("it has {length} bytes, and a socket's path may have {SOCKET_PATH_LIMIT}"))
+        .hint(root_hint()))
 }
 
 /// A folder of mode 0700 that is ours. One that somebody else made is refused: whoever owns it could put sockets there.
 fn make_private(path: &Path) -> Result<()> {
     let failed = |e: std::io::Error| {
-        let problem = if e.kind() == std::io::ErrorKind::PermissionDenied {
-            Problem::host_cant
-        } else {
-            Problem::failed
-        };
-        problem(format!("can't make the folder `{}`", path.display()))
-            .on(path.display())
-            .because(e)
+        let problem = if e.kind() == std::io::ErrorKind::PermissionDenied { Problem::host_cant } else { Problem::failed };
+        problem(format!("can't make the folder `{}`", path.display())).on(path.display()).because(e)
     };
-    match std::fs::DirBuilder::new()
-        .mode(0o700)
-        .recursive(true)
-        .create(path)
-    {
+    match std::fs::DirBuilder::new().mode(0o700).recursive(true).create(path) {
         Ok(()) => {}
         Err(e) => return Err(failed(e)),
     }
     let meta = std::fs::symlink_metadata(path).map_err(failed)?;
     let me = rustix::process::geteuid().as_raw();
     if !meta.is_dir() || meta.uid() != me || meta.mode() & 0o022 != 0 {
-        return Err(Problem::host_cant(format!(
-            "the folder `{}` is not safe to use",
-            path.display()
-        ))
-        .on(path.display())
-        .because("it is no folder, belongs to another user, or others may write to it")
-        .hint(format!("remove it, or name another in {ROOT_VARIABLE}")));
+        return Err(Problem::host_cant(format!("the folder `{}` is not safe to use", path.display()))
+            .on(path.display())
+            .because("it is no folder, belongs to another user, or others may write to it")
+            .hint(format!("remove it, or name another in {ROOT_VARIABLE}")));
     }
     Ok(())
 }
@@ -241,23 +215,11 @@ mod tests {
     #[test]
     fn a_long_root_is_refused_with_the_way_out() {
         let uuid = Uuid::nil();
-        assert_eq!(
-            Runtime::at("/run/chyves").socket(uuid, "qmp").unwrap(),
-            "/run/chyves/00000000-0000-0000-0000-000000000000/qmp"
-        );
-        let refusal = Runtime::at(format!("/{}", "x".repeat(62)))
-            .socket(uuid, "qmp")
-            .unwrap_err();
-        assert!(
-            refusal.causes[0].starts_with("it has 104 bytes"),
-            "{refusal:?}"
-        );
+        assert_eq!(Runtime::at("/run/chyves").socket(uuid, "qmp").unwrap(), "/run/chyves/00000000-0000-0000-0000-000000000000/qmp");
+        let refusal = Runtime::at(format!("/{}", "x".repeat(62))).socket(uuid, "qmp").unwrap_err();
+        assert!(refusal.causes[0].starts_with("it has 104 bytes"), "{refusal:?}");
         assert!(refusal.hints[0].contains("CHYVES_RUNDIR"));
-        assert!(
-            Runtime::at(format!("/{}", "x".repeat(61)))
-                .socket(uuid, "qmp")
-                .is_ok()
-        );
+        assert!(Runtime::at(format!("/{}", "x".repeat(61))).socket(uuid, "qmp").is_ok());
     }
 
     #[test]

@@ -71,12 +71,7 @@ pub struct Observed {
 
 impl Observed {
     const fn stopped(uuid: Uuid) -> Self {
-        Self {
-            uuid,
-            state: GuestState::Stopped,
-            record: None,
-            elsewhere: None,
-        }
+        Self { uuid, state: GuestState::Stopped, record: None, elsewhere: None }
     }
 }
 
@@ -90,10 +85,7 @@ impl Runtime {
         match &seen.record {
             Some(record) if record.dataset != *dataset => {
                 let elsewhere = seen.state.is_alive().then(|| record.dataset.clone());
-                Ok(Observed {
-                    elsewhere,
-                    ..Observed::stopped(uuid)
-                })
+                Ok(Observed { elsewhere, ..Observed::stopped(uuid) })
             }
             _ => Ok(seen),
         }
@@ -115,11 +107,7 @@ impl Runtime {
         if lock::is_held(&dir.machine_lock())? {
             return Err(busy());
         }
-        dir.remove().map_err(|e| {
-            Problem::failed(format!("can't remove `{}`", dir.path().display()))
-                .on(uuid)
-                .because(e)
-        })
+        dir.remove().map_err(|e| Problem::failed(format!("can't remove `{}`", dir.path().display())).on(uuid).because(e))
     }
 
     /// Every guest of which there is something to say: all that live and all that crashed since the host is up.
@@ -127,11 +115,7 @@ impl Runtime {
     /// # Errors
     /// The runtime folder can't be read.
     pub fn observe_all(&self) -> Result<Vec<Observed>> {
-        let cant = |e| {
-            Problem::failed(format!("can't read the folder `{}`", self.root.display()))
-                .on(self.root.display())
-                .because(e)
-        };
+        let cant = |e| Problem::failed(format!("can't read the folder `{}`", self.root.display())).on(self.root.display()).because(e);
         let entries = match std::fs::read_dir(&self.root) {
             Ok(entries) => entries,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -162,19 +146,10 @@ fn look(dir: &GuestDir, uuid: Uuid, boot: &str) -> Result<Observed> {
         let state = judge(supervisor, machine, record.as_ref());
         // What seems to be without a supervisor may have got one between the first look and the last.
         tries += 1;
-        if tries < 5
-            && !supervisor
-            && state != GuestState::Stopped
-            && lock::is_held(&dir.supervisor_lock())?
-        {
+        if tries < 5 && !supervisor && state != GuestState::Stopped && lock::is_held(&dir.supervisor_lock())? {
             continue;
         }
-        return Ok(Observed {
-            uuid,
-            record: record.filter(|_| state != GuestState::Stopped),
-            state,
-            elsewhere: None,
-        });
+        return Ok(Observed { uuid, record: record.filter(|_| state != GuestState::Stopped), state, elsewhere: None });
     }
 }
 
@@ -186,16 +161,11 @@ fn judge(supervisor: bool, machine: bool, record: Option<&Record>) -> GuestState
         (true, _, Some(Phase::Stopping | Phase::Crashed)) => GuestState::Stopping,
         (false, true, _) => GuestState::Orphaned,
         (false, false, None) => GuestState::Stopped,
-        (false, false, Some(Phase::Crashed)) => GuestState::Crashed {
-            reason: record
-                .and_then(|r| r.end.clone())
-                .unwrap_or_else(|| "nobody wrote down why".to_owned()),
-        },
+        (false, false, Some(Phase::Crashed)) => {
+            GuestState::Crashed { reason: record.and_then(|r| r.end.clone()).unwrap_or_else(|| "nobody wrote down why".to_owned()) }
+        }
         (false, false, Some(Phase::Starting | Phase::Running | Phase::Stopping)) => {
-            GuestState::Crashed {
-                reason: "its supervisor and its machine are both gone, and nobody saw why"
-                    .to_owned(),
-            }
+            GuestState::Crashed { reason: "its supervisor and its machine are both gone, and nobody saw why".to_owned() }
         }
     }
 }
@@ -222,17 +192,11 @@ mod tests {
             before: Vec::new(),
             hypervisor: Cmd::new("true", [""; 0]),
             after: Vec::new(),
-            control: Control::Qmp {
-                socket: "/x".into(),
-            },
+            control: Control::Qmp { socket: "/x".into() },
             console: ConsoleEnd::None,
             log_dir: "/".into(),
             log_limit: Size::mib(1),
-            policy: Policy {
-                on_reboot: OnEnd::Restart,
-                on_crash: OnEnd::Stop,
-                stop_timeout: 1,
-            },
+            policy: Policy { on_reboot: OnEnd::Restart, on_crash: OnEnd::Stop, stop_timeout: 1 },
         };
         Record {
             guest: launch.guest.clone(),
@@ -240,10 +204,7 @@ mod tests {
             dataset,
             vmm: Vmm::Qemu,
             boot: proc::boot_id().unwrap(),
-            supervisor: Proc {
-                pid: 1,
-                start: "1".into(),
-            },
+            supervisor: Proc { pid: 1, start: "1".into() },
             machine: None,
             started: 1,
             since: 1,
@@ -266,11 +227,7 @@ mod tests {
         let dir = rt.guest(record.uuid);
         dir.create().unwrap();
         record.write(&dir.record()).unwrap();
-        House {
-            _temp: temp,
-            rt,
-            dir,
-        }
+        House { _temp: temp, rt, dir }
     }
 
     #[test]
@@ -283,14 +240,7 @@ mod tests {
         ] {
             let record = record(phase);
             let house = house(&record);
-            let state = || {
-                house
-                    .rt
-                    .observe(record.uuid, &record.dataset)
-                    .unwrap()
-                    .state
-                    .word()
-            };
+            let state = || house.rt.observe(record.uuid, &record.dataset).unwrap().state.word();
             assert_eq!(state(), alone);
             let supervisor = Lock::take(&house.dir.supervisor_lock(), Duration::ZERO).unwrap();
             assert_eq!(state(), supervised);
@@ -305,15 +255,9 @@ mod tests {
 
     #[test]
     fn a_record_of_another_boot_is_void() {
-        let record = Record {
-            boot: "yesterday".into(),
-            ..record(Phase::Crashed)
-        };
+        let record = Record { boot: "yesterday".into(), ..record(Phase::Crashed) };
         let house = house(&record);
-        assert_eq!(
-            house.rt.observe(record.uuid, &record.dataset).unwrap(),
-            Observed::stopped(record.uuid)
-        );
+        assert_eq!(house.rt.observe(record.uuid, &record.dataset).unwrap(), Observed::stopped(record.uuid));
         assert!(house.rt.observe_all().unwrap().is_empty());
     }
 
@@ -336,10 +280,7 @@ mod tests {
         let copy: Dataset = "backup/chyves/guests/web01".parse().unwrap();
         let _supervisor = Lock::take(&house.dir.supervisor_lock(), Duration::ZERO).unwrap();
         let seen = house.rt.observe(record.uuid, &copy).unwrap();
-        assert_eq!(
-            (seen.state, seen.record, seen.elsewhere),
-            (GuestState::Stopped, None, Some(record.dataset))
-        );
+        assert_eq!((seen.state, seen.record, seen.elsewhere), (GuestState::Stopped, None, Some(record.dataset)));
     }
 
     #[test]
@@ -350,19 +291,7 @@ mod tests {
         std::fs::write(house.rt.root().join("accel.json"), "x").unwrap();
         assert_eq!(house.rt.observe_all().unwrap().len(), 1);
         std::fs::write(house.dir.record(), "half").unwrap();
-        assert!(
-            house
-                .rt
-                .observe_all()
-                .unwrap_err()
-                .message
-                .contains("record.json")
-        );
-        assert!(
-            Runtime::at(house.rt.root().join("nowhere"))
-                .observe_all()
-                .unwrap()
-                .is_empty()
-        );
+        assert!(house.rt.observe_all().unwrap_err().message.contains("record.json"));
+        assert!(Runtime::at(house.rt.root().join("nowhere")).observe_all().unwrap().is_empty());
     }
 }

@@ -69,9 +69,7 @@ impl Record {
     /// It can't be read or is none of ours.
     pub(crate) fn read(path: &Path) -> Result<Option<Self>> {
         let cant = |e: &dyn std::fmt::Display| {
-            Problem::failed(format!("can't read the record `{}`", path.display()))
-                .on(path.display())
-                .because(e)
+            Problem::failed(format!("can't read the record `{}`", path.display())).on(path.display()).because(e)
         };
         let file = match std::fs::File::open(path) {
             Ok(file) => file,
@@ -79,9 +77,7 @@ impl Record {
             Err(e) => return Err(cant(&e)),
         };
         let mut text = String::new();
-        file.take(LIMIT)
-            .read_to_string(&mut text)
-            .map_err(|e| cant(&e))?;
+        file.take(LIMIT).read_to_string(&mut text).map_err(|e| cant(&e))?;
         serde_json::from_str(&text).map(Some).map_err(|e| cant(&e))
     }
 
@@ -96,12 +92,7 @@ impl Record {
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let temp = path.with_extension(format!("new-{}", std::process::id()));
     let put = || {
-        let mut file = std::fs::File::options()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&temp)?;
+        let mut file = std::fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(&temp)?;
         file.write_all(bytes)?;
         std::fs::rename(&temp, path)
     };

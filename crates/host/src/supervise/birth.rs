@@ -57,22 +57,13 @@ impl<'a> Engine<'a> {
             return Err(occupied(&dir, &launch));
         };
         if lock::is_held(&dir.machine_lock())? {
-            return Err(Problem::not_now(format!(
-                "`{}` runs already, without its supervisor",
-                launch.guest
-            ))
-            .on(&launch.guest)
-            .hint(format!(
-                "type `chyves start {}` to give it a new one, or `chyves stop {}` to stop it",
-                launch.guest, launch.guest
-            )));
+            return Err(Problem::not_now(format!("`{}` runs already, without its supervisor", launch.guest))
+                .on(&launch.guest)
+                .hint(format!("type `chyves start {}` to give it a new one, or `chyves stop {}` to stop it", launch.guest, launch.guest)));
         }
         lock.note("a supervisor")?;
-        dir.clean_leftovers().map_err(|e| {
-            Problem::failed(format!("can't clean `{}`", dir.path().display()))
-                .on(&launch.guest)
-                .because(e)
-        })?;
+        dir.clean_leftovers()
+            .map_err(|e| Problem::failed(format!("can't clean `{}`", dir.path().display())).on(&launch.guest).because(e))?;
         let record = Record {
             guest: launch.guest.clone(),
             uuid: launch.uuid,
@@ -93,22 +84,10 @@ impl<'a> Engine<'a> {
     }
 
     /// A supervisor for a machine that lost its own. `insist`: also for one that does not answer.
-    pub(super) fn adopting(
-        rt: &Runtime,
-        uuid: Uuid,
-        dataset: &Dataset,
-        insist: bool,
-        means: Means<'a>,
-    ) -> Result<Self> {
+    pub(super) fn adopting(rt: &Runtime, uuid: Uuid, dataset: &Dataset, insist: bool, means: Means<'a>) -> Result<Self> {
         let dir = rt.guest(uuid);
-        let not_now = |why: &str| {
-            Problem::not_now(format!(
-                "there is nothing of `{}` to take over",
-                dataset.leaf()
-            ))
-            .on(dataset)
-            .because(why)
-        };
+        let not_now =
+            |why: &str| Problem::not_now(format!("there is nothing of `{}` to take over", dataset.leaf())).on(dataset).because(why);
         if !dir.path().exists() {
             return Err(not_now("it does not run"));
         }
@@ -118,19 +97,12 @@ impl<'a> Engine<'a> {
         if !lock::is_held(&dir.machine_lock())? {
             return Err(not_now("it does not run"));
         }
-        let record = Record::read(&dir.record())?
-            .filter(|r| r.uuid == uuid && r.boot == proc::boot_id().unwrap_or_default());
+        let record = Record::read(&dir.record())?.filter(|r| r.uuid == uuid && r.boot == proc::boot_id().unwrap_or_default());
         let Some(mut record) = record else {
-            return Err(not_now("its record is lost").hint(format!(
-                "end the process that holds `{}`",
-                dir.machine_lock().display()
-            )));
+            return Err(not_now("its record is lost").hint(format!("end the process that holds `{}`", dir.machine_lock().display())));
         };
         if record.dataset != *dataset {
-            return Err(not_now(&format!(
-                "what runs is `{}`, a copy with the same identity",
-                record.dataset
-            )));
+            return Err(not_now(&format!("what runs is `{}`, a copy with the same identity", record.dataset)));
         }
         lock.note("a supervisor")?;
         record.supervisor = Proc::current()?;
@@ -145,28 +117,15 @@ impl<'a> Engine<'a> {
         let words = engine.console_log.tail(SCROLL_BACK as u64);
         engine.ring.push(&words);
         engine.life = Life::adopted(now, engine.record.reboots);
-        engine.machine = Some(Machine::Adopted {
-            process,
-            lock: engine.dir.machine_lock(),
-        });
+        engine.machine = Some(Machine::Adopted { process, lock: engine.dir.machine_lock() });
         engine.insist = insist;
         engine.adopting = Some(now + if insist { INSIST_AFTER } else { ANSWER_WITHIN });
         engine.connect();
         Ok(engine)
     }
 
-    fn new(
-        dir: GuestDir,
-        launch: Launch,
-        record: Record,
-        means: Means<'a>,
-        lock: Lock,
-    ) -> Result<Self> {
-        let Means {
-            spawner,
-            signals,
-            report,
-        } = means;
+    fn new(dir: GuestDir, launch: Launch, record: Record, means: Means<'a>, lock: Lock) -> Result<Self> {
+        let Means { spawner, signals, report } = means;
         let (console_log, hypervisor_log) = logs(&dir, &launch)?;
         let (life, _) = Life::begin(0);
         let engine = Self {
@@ -204,11 +163,10 @@ impl<'a> Engine<'a> {
             _lock: lock,
         };
         // Who can't write this now could never tell anybody about its machine.
-        engine.record.write(&engine.dir.record()).map_err(|e| {
-            Problem::failed(format!("can't write `{}`", engine.dir.record().display()))
-                .on(&engine.launch.guest)
-                .because(e)
-        })?;
+        engine
+            .record
+            .write(&engine.dir.record())
+            .map_err(|e| Problem::failed(format!("can't write `{}`", engine.dir.record().display())).on(&engine.launch.guest).because(e))?;
         Ok(engine)
     }
 }
@@ -217,30 +175,21 @@ impl<'a> Engine<'a> {
 pub(super) fn logs(dir: &GuestDir, launch: &Launch) -> Result<(ConsoleLog, HypervisorLog)> {
     let folder = Path::new(&launch.log_dir);
     let hypervisor = HypervisorLog::open(folder, &dir.spare_log(), launch.log_limit.get())
-        .map_err(|e| {
-            Problem::failed(format!(
-                "can't open a log for the hypervisor of `{}`",
-                launch.guest
-            ))
-            .on(&launch.guest)
-            .because(e)
-        })?;
+        .map_err(|e| Problem::failed(format!("can't open a log for the hypervisor of `{}`", launch.guest)).on(&launch.guest).because(e))?;
     Ok((ConsoleLog::new(folder, launch.log_limit.get()), hypervisor))
 }
 
 /// Somebody else has its place.
 fn occupied(dir: &GuestDir, launch: &Launch) -> Problem {
-    let problem =
-        Problem::not_now(format!("`{}` has a supervisor already", launch.guest)).on(&launch.guest);
+    let problem = Problem::not_now(format!("`{}` has a supervisor already", launch.guest)).on(&launch.guest);
     let problem = match lock::holder(&dir.supervisor_lock()) {
         Some(holder) => problem.because(format!("process {} is it", holder.pid)),
         None => problem,
     };
     match Record::read(&dir.record()) {
-        Ok(Some(record)) if record.dataset != launch.dataset => problem.because(format!(
-            "it runs from `{}`, a copy with the same identity",
-            record.dataset
-        )),
+        Ok(Some(record)) if record.dataset != launch.dataset => {
+            problem.because(format!("it runs from `{}`, a copy with the same identity", record.dataset))
+        }
         _ => problem.hint(format!("type `chyves info {}` to see it", launch.guest)),
     }
 }

@@ -69,10 +69,7 @@ impl Engine<'_> {
 
     /// The plan is made by a process of its own: it reads the pool and needs memory that a supervisor is not to keep.
     fn replan(&mut self) {
-        let cmd = self
-            .spawner
-            .command("_launch-spec")
-            .args(["--dataset", self.launch.dataset.as_str()]);
+        let cmd = self.spawner.command("_launch-spec").args(["--dataset", self.launch.dataset.as_str()]);
         let limit = usize::try_from(LIMIT).unwrap_or(usize::MAX);
         match Job::start(&cmd, Some(limit), self.now(), REPLAN_WITHIN) {
             Ok(job) => self.job = Some(job),
@@ -83,8 +80,7 @@ impl Engine<'_> {
     fn planned(&mut self, ended: Ended) {
         let result = match ended {
             Ended::Badly(why) => Err(why),
-            Ended::Well(bytes) => serde_json::from_slice(&bytes)
-                .map_err(|e| format!("the new plan can't be read: {e}")),
+            Ended::Well(bytes) => serde_json::from_slice(&bytes).map_err(|e| format!("the new plan can't be read: {e}")),
         };
         let result = result.and_then(|launch: Launch| {
             if launch.uuid != self.launch.uuid || launch.dataset != self.launch.dataset {
@@ -101,8 +97,7 @@ impl Engine<'_> {
 
     /// From now on this launch is the one.
     fn obey(&mut self, launch: Launch) -> Result<(), String> {
-        (self.console_log, self.hypervisor_log) =
-            logs(&self.dir, &launch).map_err(|e| e.to_string())?;
+        (self.console_log, self.hypervisor_log) = logs(&self.dir, &launch).map_err(|e| e.to_string())?;
         self.serial = Serial::new(launch.console.clone());
         self.record.guest.clone_from(&launch.guest);
         self.record.vmm = launch.vmm;
@@ -181,12 +176,7 @@ impl Engine<'_> {
                 }
                 self.next_after();
             }
-            Phase::Launching
-            | Phase::Settling { .. }
-            | Phase::Running
-            | Phase::Killing(_)
-            | Phase::Pausing { .. }
-            | Phase::Over(_) => {}
+            Phase::Launching | Phase::Settling { .. } | Phase::Running | Phase::Killing(_) | Phase::Pausing { .. } | Phase::Over(_) => {}
         }
     }
 
@@ -196,14 +186,8 @@ impl Engine<'_> {
         self.hypervisor_log.mark();
         (self.report)(Word::Run(self.launch.hypervisor.to_string()));
         let launched = match Lock::take(&self.dir.machine_lock(), lock::GLANCE) {
-            Ok(Some(lock)) => {
-                Machine::launch(&self.launch.hypervisor, lock, self.hypervisor_log.file())
-                    .map_err(|e| (e.why, e.missing))
-            }
-            Ok(None) => Err((
-                "a process of its last machine still lives".to_owned(),
-                false,
-            )),
+            Ok(Some(lock)) => Machine::launch(&self.launch.hypervisor, lock, self.hypervisor_log.file()).map_err(|e| (e.why, e.missing)),
+            Ok(None) => Err(("a process of its last machine still lives".to_owned(), false)),
             Err(e) => Err((e.to_string(), false)),
         };
         match launched {
@@ -238,19 +222,12 @@ impl Engine<'_> {
     pub(super) fn announce(&mut self) {
         self.adopting = None;
         if !std::mem::replace(&mut self.told, true) {
-            let machine = self
-                .machine
-                .as_ref()
-                .and_then(Machine::process)
-                .map_or(0, |p| p.pid);
+            let machine = self.machine.as_ref().and_then(Machine::process).map_or(0, |p| p.pid);
             // Written before it is said: who is told looks at once.
             self.record.phase = crate::runtime::Phase::Running;
             self.record.machine = self.machine.as_ref().and_then(|m| m.process().cloned());
             drop(self.record.write(&self.dir.record()));
-            (self.report)(Word::Running {
-                supervisor: std::process::id(),
-                machine,
-            });
+            (self.report)(Word::Running { supervisor: std::process::id(), machine });
         }
     }
 
@@ -311,19 +288,15 @@ impl Engine<'_> {
     fn stop_failed(&mut self, why: StopFailure) {
         let name = &self.launch.guest;
         let problem = match why {
-            StopFailure::NotObeyed { asked } => {
-                Problem::not_now(format!("`{name}` did not power off in the time given"))
-                    .because(match asked {
-                        1 => "its power button was pressed once, and it still runs".to_owned(),
-                        more => {
-                            format!("its power button was pressed {more} times, and it still runs")
-                        }
-                    })
-                    .hint(format!("type `chyves console {name}` to see what it does"))
-                    .hint(format!(
-                        "type `chyves stop {name} --force` to end it as by pulling its plug"
-                    ))
-            }
+            StopFailure::NotObeyed { asked } => Problem::not_now(format!("`{name}` did not power off in the time given"))
+                .because(match asked {
+                    1 => "its power button was pressed once, and it still runs".to_owned(),
+                    more => {
+                        format!("its power button was pressed {more} times, and it still runs")
+                    }
+                })
+                .hint(format!("type `chyves console {name}` to see what it does"))
+                .hint(format!("type `chyves stop {name} --force` to end it as by pulling its plug")),
             StopFailure::NotKilled => {
                 let pid = self.record.machine.as_ref().map_or(0, |p| p.pid);
                 Problem::failed(format!("the hypervisor of `{name}` does not die"))

@@ -18,12 +18,7 @@ impl Engine<'_> {
         let words = self.hypervisor_log.last_words();
         let end = match &self.launch.control {
             Control::Qmp { .. } => End::of_qemu(self.qmp.as_ref().and_then(|q| q.reason()), exit),
-            Control::Bhyve { .. } => End::of_bhyve(
-                exit,
-                String::from_utf8_lossy(&words)
-                    .to_ascii_lowercase()
-                    .contains("usage:"),
-            ),
+            Control::Bhyve { .. } => End::of_bhyve(exit, String::from_utf8_lossy(&words).to_ascii_lowercase().contains("usage:")),
         };
         let end = match self.refused.take() {
             Some(why) => End::NotStarted(format!("the hypervisor would not run it: {why}")),
@@ -44,12 +39,10 @@ impl Engine<'_> {
         self.adopting = None;
         self.told = true;
         let name = &self.launch.guest;
-        let problem = Problem::not_now(format!(
-            "can't take `{name}` over: its machine does not answer"
-        ))
-        .on(name)
-        .because("its monitor could not be reached in time")
-        .hint("see whether somebody else is connected to it, or whether it is frozen");
+        let problem = Problem::not_now(format!("can't take `{name}` over: its machine does not answer"))
+            .on(name)
+            .because("its monitor could not be reached in time")
+            .hint("see whether somebody else is connected to it, or whether it is frozen");
         (self.report)(Word::Failed(problem));
         self.outcome = Some(Outcome::Released);
     }
@@ -81,11 +74,7 @@ impl Engine<'_> {
     /// Why it did not start, with all that helps.
     fn failed_start(&self, how: &str) -> Problem {
         let name = &self.launch.guest;
-        let kind = if self.missing {
-            Kind::HostCant
-        } else {
-            Kind::Failed
-        };
+        let kind = if self.missing { Kind::HostCant } else { Kind::Failed };
         let mut problem = Problem::new(kind, format!("`{name}` did not start: {how}")).on(name);
         if let Some(words) = &self.last_words {
             problem = problem.because(format!("the hypervisor's last words: {words}"));
@@ -96,12 +85,7 @@ impl Engine<'_> {
         }
         problem
             .hint(format!("the command was: {}", self.launch.hypervisor))
-            .hint_if((self.last_words.is_some()).then(|| {
-                format!(
-                    "all of its messages: {}",
-                    self.hypervisor_log.path().display()
-                )
-            }))
+            .hint_if((self.last_words.is_some()).then(|| format!("all of its messages: {}", self.hypervisor_log.path().display())))
     }
 
     /// Leaves the place as it should be found.

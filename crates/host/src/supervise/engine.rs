@@ -86,36 +86,19 @@ pub(super) struct Engine<'a> {
 }
 
 /// Does what the order says, until it is over.
-pub(super) fn run(
-    rt: &Runtime,
-    order: Order,
-    spawner: Spawner,
-    foreground: bool,
-    report: &mut dyn FnMut(Word),
-) -> Result<Outcome> {
+pub(super) fn run(rt: &Runtime, order: Order, spawner: Spawner, foreground: bool, report: &mut dyn FnMut(Word)) -> Result<Outcome> {
     // Signals first: one that comes early must not end us half-way.
-    let signals =
-        Signals::new(foreground).map_err(|e| Problem::failed("can't heed signals").because(e))?;
-    let means = Means {
-        spawner,
-        signals,
-        report,
-    };
+    let signals = Signals::new(foreground).map_err(|e| Problem::failed("can't heed signals").because(e))?;
+    let means = Means { spawner, signals, report };
     match order {
         Order::Start(launch) => Engine::fresh(rt, *launch, means)?.live(),
-        Order::TakeOver {
-            uuid,
-            dataset,
-            insist,
-        } => Engine::adopting(rt, uuid, &dataset, insist, means)?.live(),
+        Order::TakeOver { uuid, dataset, insist } => Engine::adopting(rt, uuid, &dataset, insist, means)?.live(),
     }
 }
 
 /// Seconds since 1970.
 pub(super) fn epoch() -> u64 {
-    SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .map_or(0, |d| d.as_secs())
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs())
 }
 
 impl Engine<'_> {
@@ -131,10 +114,7 @@ impl Engine<'_> {
             Vmm::Qemu => 300,
             Vmm::Bhyve => 1_000,
         };
-        Rules {
-            policy: self.launch.policy,
-            settle,
-        }
+        Rules { policy: self.launch.policy, settle }
     }
 
     fn live(mut self) -> Result<Outcome> {
@@ -184,23 +164,13 @@ impl Engine<'_> {
     fn wait(&mut self) {
         let now = self.now();
         let mut wakes = vec![self.life.wake_at(), self.peers.wake_at(), self.adopting];
-        let mut fds = vec![PollFd::from_borrowed_fd(
-            self.signals.fd(),
-            rustix::event::PollFlags::IN,
-        )];
+        let mut fds = vec![PollFd::from_borrowed_fd(self.signals.fd(), rustix::event::PollFlags::IN)];
         for job in self.job.iter().chain(&self.side) {
             wakes.push(Some(job.deadline()));
-            fds.extend(
-                job.fds()
-                    .map(|fd| PollFd::from_borrowed_fd(fd, rustix::event::PollFlags::IN)),
-            );
+            fds.extend(job.fds().map(|fd| PollFd::from_borrowed_fd(fd, rustix::event::PollFlags::IN)));
         }
         if let Some(machine) = &self.machine {
-            wakes.push(Some(if machine.is_child() {
-                self.trim_at
-            } else {
-                self.look_at.min(self.trim_at)
-            }));
+            wakes.push(Some(if machine.is_child() { self.trim_at } else { self.look_at.min(self.trim_at) }));
         }
         if let Some(qmp) = &self.qmp {
             match qmp.interest() {
@@ -212,16 +182,8 @@ impl Engine<'_> {
             Ok((fd, flags)) => fds.push(PollFd::from_borrowed_fd(fd, flags)),
             Err(at) => wakes.push(at),
         }
-        fds.extend(
-            self.peers
-                .interest(self.serial.room())
-                .map(|(fd, flags)| PollFd::from_borrowed_fd(fd, flags)),
-        );
-        let timeout = wakes
-            .into_iter()
-            .flatten()
-            .min()
-            .map(|at| Duration::from_millis(at.saturating_sub(now)));
+        fds.extend(self.peers.interest(self.serial.room()).map(|(fd, flags)| PollFd::from_borrowed_fd(fd, flags)));
+        let timeout = wakes.into_iter().flatten().min().map(|at| Duration::from_millis(at.saturating_sub(now)));
         let timeout = timeout.and_then(|d| Timespec::try_from(d).ok());
         // A signal ends it early, and that is what signals are for.
         let _ = poll(&mut fds, timeout.as_ref());
@@ -231,13 +193,9 @@ impl Engine<'_> {
     fn look(&mut self) {
         let now = self.now();
         if self.signals.take() {
-            self.hypervisor_log
-                .note("told by a signal to stop the guest");
+            self.hypervisor_log.note("told by a signal to stop the guest");
             let timeout = u64::from(self.launch.policy.stop_timeout) * 1000;
-            self.events.push_back(Event::Stop(Wish {
-                timeout,
-                force: Force::Never,
-            }));
+            self.events.push_back(Event::Stop(Wish { timeout, force: Force::Never }));
         }
         self.look_at_jobs(now);
         self.look_at_qmp(now);
@@ -315,16 +273,11 @@ impl Engine<'_> {
             Phase::Cleaning(_) | Phase::Over(Final::Off(_)) => Shown::Stopping,
             _ if self.life.is_stopping() => Shown::Stopping,
             Phase::Running => Shown::Running,
-            Phase::Planning
-            | Phase::Preparing
-            | Phase::Launching
-            | Phase::Settling { .. }
-            | Phase::Killing(_)
-            | Phase::Pausing { .. } => Shown::Starting,
+            Phase::Planning | Phase::Preparing | Phase::Launching | Phase::Settling { .. } | Phase::Killing(_) | Phase::Pausing { .. } => {
+                Shown::Starting
+            }
         };
-        if self.written.as_ref() != Some(&self.record)
-            && self.record.write(&self.dir.record()).is_ok()
-        {
+        if self.written.as_ref() != Some(&self.record) && self.record.write(&self.dir.record()).is_ok() {
             self.written = Some(self.record.clone());
         }
     }

@@ -38,30 +38,13 @@ pub(super) enum Ended {
 
 impl Job {
     /// Starts it. `limit`: how much output is wanted, or none where nobody reads it.
-    pub(super) fn start(
-        cmd: &Cmd,
-        limit: Option<usize>,
-        now: u64,
-        seconds: u32,
-    ) -> Result<Self, CantRun> {
+    pub(super) fn start(cmd: &Cmd, limit: Option<usize>, now: u64, seconds: u32) -> Result<Self, CantRun> {
         let mut command = Command::new(&cmd.program);
-        command
-            .args(&cmd.args)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0);
-        let mut child = command
-            .spawn()
-            .map_err(|e| CantRun::new(&cmd.program, &e))?;
+        command.args(&cmd.args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        let mut child = command.spawn().map_err(|e| CantRun::new(&cmd.program, &e))?;
         let (out, err) = (child.stdout.take(), child.stderr.take());
-        let ready = out
-            .as_ref()
-            .map_or(Ok(()), |o| rustix::io::ioctl_fionbio(o, true));
-        let ready = ready.and(
-            err.as_ref()
-                .map_or(Ok(()), |e| rustix::io::ioctl_fionbio(e, true)),
-        );
+        let ready = out.as_ref().map_or(Ok(()), |o| rustix::io::ioctl_fionbio(o, true));
+        let ready = ready.and(err.as_ref().map_or(Ok(()), |e| rustix::io::ioctl_fionbio(e, true)));
         let deadline = now + u64::from(seconds) * 1000;
         let job = Self {
             text: cmd.program.clone(),
@@ -73,10 +56,7 @@ impl Job {
             said: Ring::new(SHOWN),
             deadline,
         };
-        ready.map_err(|e| CantRun {
-            why: format!("can't read from `{}`: {e}", job.text),
-            missing: false,
-        })?;
+        ready.map_err(|e| CantRun { why: format!("can't read from `{}`: {e}", job.text), missing: false })?;
         Ok(job)
     }
 
@@ -86,11 +66,7 @@ impl Job {
 
     /// What to wait for.
     pub(super) fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.out
-            .as_ref()
-            .map(AsFd::as_fd)
-            .into_iter()
-            .chain(self.err.as_ref().map(AsFd::as_fd))
+        self.out.as_ref().map(AsFd::as_fd).into_iter().chain(self.err.as_ref().map(AsFd::as_fd))
     }
 
     /// Takes what it has said so far.
@@ -135,10 +111,7 @@ impl Job {
                 Some(if !status.success() {
                     Ended::Badly(self.with_words(&describe(status)))
                 } else if self.stdout.len() > self.limit {
-                    Ended::Badly(format!(
-                        "`{}` said more than {} bytes",
-                        self.text, self.limit
-                    ))
+                    Ended::Badly(format!("`{}` said more than {} bytes", self.text, self.limit))
                 } else {
                     Ended::Well(std::mem::take(&mut self.stdout))
                 })
@@ -149,11 +122,7 @@ impl Job {
 
     fn with_words(&self, what: &str) -> String {
         let words = self.said.last_lines(5).join("; ");
-        if words.is_empty() {
-            format!("`{}` {what}", self.text)
-        } else {
-            format!("`{}` {what}: {words}", self.text)
-        }
+        if words.is_empty() { format!("`{}` {what}", self.text) } else { format!("`{}` {what}: {words}", self.text) }
     }
 
     /// Kills it with all that it started.
@@ -218,20 +187,11 @@ mod tests {
 
     #[test]
     fn output_and_failures_come_back() {
-        assert_eq!(
-            run(&Cmd::new("echo", ["hello"]), Some(100), 60).unwrap(),
-            b"hello\n"
-        );
+        assert_eq!(run(&Cmd::new("echo", ["hello"]), Some(100), 60).unwrap(), b"hello\n");
         assert_eq!(run(&Cmd::new("echo", ["hello"]), None, 60).unwrap(), b"");
-        assert_eq!(
-            run(&Cmd::new("echo", ["hello"]), Some(3), 60).unwrap_err(),
-            "`echo` said more than 3 bytes"
-        );
+        assert_eq!(run(&Cmd::new("echo", ["hello"]), Some(3), 60).unwrap_err(), "`echo` said more than 3 bytes");
         let failed = run(&Cmd::new("ls", ["/no/such/path"]), None, 60).unwrap_err();
-        assert!(
-            failed.starts_with("`ls` ended with status 2: ") && failed.contains("/no/such/path"),
-            "{failed}"
-        );
+        assert!(failed.starts_with("`ls` ended with status 2: ") && failed.contains("/no/such/path"), "{failed}");
         assert_eq!(
             run(&Cmd::new("chyves-no-such-program", [""; 0]), None, 60).unwrap_err(),
             "the program `chyves-no-such-program` is not installed or not on the path"
@@ -240,9 +200,6 @@ mod tests {
 
     #[test]
     fn one_that_hangs_is_given_up() {
-        assert_eq!(
-            run(&Cmd::new("sleep", ["1000"]), None, 0).unwrap_err(),
-            "`sleep` did not end in time"
-        );
+        assert_eq!(run(&Cmd::new("sleep", ["1000"]), None, 0).unwrap_err(), "`sleep` did not end in time");
     }
 }

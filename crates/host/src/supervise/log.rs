@@ -43,13 +43,7 @@ pub(super) struct ConsoleLog {
 
 impl ConsoleLog {
     pub(super) fn new(folder: &Path, limit: u64) -> Self {
-        Self {
-            path: folder.join("console.log"),
-            half: (limit / 2).max(1),
-            file: None,
-            retry_at: 0,
-            device: None,
-        }
+        Self { path: folder.join("console.log"), half: (limit / 2).max(1), file: None, retry_at: 0, device: None }
     }
 
     pub(super) fn write(&mut self, now: u64, bytes: &[u8]) {
@@ -124,23 +118,12 @@ impl HypervisorLog {
             Ok(file) => (path, file),
             Err(_) => (spare.to_owned(), append(spare)?),
         };
-        Ok(Self {
-            mark: file.metadata()?.len(),
-            path,
-            file,
-            limit: limit.clamp(4096, 1 << 20),
-        })
+        Ok(Self { mark: file.metadata()?.len(), path, file, limit: limit.clamp(4096, 1 << 20) })
     }
 
     /// A full pool lets a file be opened and not be written.
     fn check(mut file: &File) -> std::io::Result<()> {
-        file.write_all(
-            format!(
-                "chyves: process {} watches this hypervisor\n",
-                std::process::id()
-            )
-            .as_bytes(),
-        )
+        file.write_all(format!("chyves: process {} watches this hypervisor\n", std::process::id()).as_bytes())
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -175,10 +158,7 @@ impl HypervisorLog {
             return;
         }
         // The hypervisor keeps its descriptor, so the file is emptied in place; what it writes meanwhile may be lost.
-        drop(
-            self.tail(self.limit / 2)
-                .and_then(|old| std::fs::write(self.path.with_extension("log.1"), old)),
-        );
+        drop(self.tail(self.limit / 2).and_then(|old| std::fs::write(self.path.with_extension("log.1"), old)));
         drop(self.file.set_len(0));
         self.mark = 0;
     }
@@ -191,10 +171,7 @@ impl HypervisorLog {
         let mut bytes = vec![0; usize::try_from(count).unwrap_or(0)];
         let mut filled = 0;
         while filled < bytes.len() {
-            match self
-                .file
-                .read_at(&mut bytes[filled..], start + filled as u64)?
-            {
+            match self.file.read_at(&mut bytes[filled..], start + filled as u64)? {
                 0 => break,
                 n => filled += n,
             }
@@ -207,8 +184,7 @@ impl HypervisorLog {
     pub(super) fn last_words(&self) -> Vec<u8> {
         const ENOUGH: u64 = 4096;
         let size = self.file.metadata().map_or(0, |m| m.len());
-        self.read_from(self.mark.max(size.saturating_sub(ENOUGH)), ENOUGH)
-            .unwrap_or_default()
+        self.read_from(self.mark.max(size.saturating_sub(ENOUGH)), ENOUGH).unwrap_or_default()
     }
 }
 
@@ -223,10 +199,7 @@ mod tests {
         for n in 0..99u8 {
             log.write(0, &[n; 7]);
         }
-        let (new, old) = (
-            temp.path().join("console.log"),
-            temp.path().join("console.log.1"),
-        );
+        let (new, old) = (temp.path().join("console.log"), temp.path().join("console.log.1"));
         let (new, old) = (std::fs::read(new).unwrap(), std::fs::read(old).unwrap());
         assert_eq!(old.len(), 50);
         assert!(new.len() == 43 && new.ends_with(&[98; 7]));
@@ -275,12 +248,7 @@ mod tests {
         log.trim();
         writer.write_all(b"second\n").unwrap();
         assert_eq!(log.last_words(), b"second\n");
-        assert!(
-            std::fs::metadata(temp.path().join("hypervisor.log.1"))
-                .unwrap()
-                .len()
-                <= 2048
-        );
+        assert!(std::fs::metadata(temp.path().join("hypervisor.log.1")).unwrap().len() <= 2048);
         let elsewhere = HypervisorLog::open(&temp.path().join("nowhere"), &spare, 4096).unwrap();
         assert_eq!(elsewhere.path(), spare);
     }

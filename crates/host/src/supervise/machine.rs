@@ -19,35 +19,19 @@ pub(super) enum Machine {
     /// Our child: its exit is seen.
     Child { child: Child, process: Option<Proc> },
     /// Another supervisor's child: only that it is gone is seen, by its lock.
-    Adopted {
-        process: Option<Proc>,
-        lock: PathBuf,
-    },
+    Adopted { process: Option<Proc>, lock: PathBuf },
 }
 
 impl Machine {
     /// Starts the hypervisor, which takes the lock over. Its messages go to `log`.
     pub(super) fn launch(cmd: &Cmd, lock: Lock, log: &File) -> std::result::Result<Self, CantRun> {
-        let cant = |why| CantRun {
-            why,
-            missing: false,
-        };
-        let inherit = |flags| {
-            rustix::io::fcntl_setfd(lock.file(), flags)
-                .map_err(|e| cant(format!("can't hand the machine's lock on: {e}")))
-        };
-        let clone = || {
-            log.try_clone()
-                .map_err(|e| cant(format!("can't open the hypervisor's log: {e}")))
-        };
+        let cant = |why| CantRun { why, missing: false };
+        let inherit =
+            |flags| rustix::io::fcntl_setfd(lock.file(), flags).map_err(|e| cant(format!("can't hand the machine's lock on: {e}")));
+        let clone = || log.try_clone().map_err(|e| cant(format!("can't open the hypervisor's log: {e}")));
         let mut command = Command::new(&cmd.program);
         // A group of its own: what is typed at the terminal of a supervisor in the foreground is not for the hypervisor.
-        command
-            .args(&cmd.args)
-            .stdin(Stdio::null())
-            .stdout(clone()?)
-            .stderr(clone()?)
-            .process_group(0);
+        command.args(&cmd.args).stdin(Stdio::null()).stdout(clone()?).stderr(clone()?).process_group(0);
         inherit(FdFlags::empty())?;
         let spawned = command.spawn();
         // Nothing else may be born with it.

@@ -61,19 +61,12 @@ pub fn main_detached() -> u8 {
 fn detached(told: &mut bool) -> Result<Outcome> {
     let mut spawner = Spawner::this_program()?;
     // What stood before our own word stands before the next one's too.
-    spawner.args = std::env::args()
-        .skip(1)
-        .take_while(|arg| arg != spawn::WORD)
-        .collect();
+    spawner.args = std::env::args().skip(1).take_while(|arg| arg != spawn::WORD).collect();
     // No folder of the host is to be kept busy by a supervisor that was started in it.
     let _ = rustix::process::chdir("/");
     let mut text = String::new();
-    std::io::stdin()
-        .take(LIMIT)
-        .read_to_string(&mut text)
-        .map_err(|e| Problem::bug("a supervisor can't read its order").because(e))?;
-    let order: Order = serde_json::from_str(&text)
-        .map_err(|e| Problem::bug("a supervisor can't read its order").because(e))?;
+    std::io::stdin().take(LIMIT).read_to_string(&mut text).map_err(|e| Problem::bug("a supervisor can't read its order").because(e))?;
+    let order: Order = serde_json::from_str(&text).map_err(|e| Problem::bug("a supervisor can't read its order").because(e))?;
     drop(text);
     let mut report = |word: Word| {
         let last = matches!(word, Word::Running { .. } | Word::Failed(_));
@@ -97,11 +90,7 @@ fn say(word: &Word) {
 
 /// The caller has its answer: nothing of it is held open any longer.
 fn hang_up() {
-    if let Ok(null) = std::fs::File::options()
-        .read(true)
-        .write(true)
-        .open("/dev/null")
-    {
+    if let Ok(null) = std::fs::File::options().read(true).write(true).open("/dev/null") {
         let _ = rustix::stdio::dup2_stdin(&null);
         let _ = rustix::stdio::dup2_stdout(&null);
     }
@@ -112,22 +101,11 @@ fn hang_up() {
 ///
 /// # Errors
 /// It did not come up.
-pub fn run_foreground(
-    rt: &Runtime,
-    launch: Launch,
-    spawner: Spawner,
-    on: &mut dyn FnMut(Progress),
-) -> Result<Outcome> {
+pub fn run_foreground(rt: &Runtime, launch: Launch, spawner: Spawner, on: &mut dyn FnMut(Progress)) -> Result<Outcome> {
     let mut report = |word: Word| match word {
         Word::Run(text) => on(Progress::Run(text)),
         Word::Running { .. } => on(Progress::Running),
         Word::Failed(_) => {}
     };
-    engine::run(
-        rt,
-        Order::Start(Box::new(launch)),
-        spawner,
-        true,
-        &mut report,
-    )
+    engine::run(rt, Order::Start(Box::new(launch)), spawner, true, &mut report)
 }

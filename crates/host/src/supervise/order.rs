@@ -18,11 +18,7 @@ pub(super) enum Order {
     /// Start a machine.
     Start(Box<Launch>),
     /// Care for a machine that lost its supervisor. `insist`: also if its monitor does not answer.
-    TakeOver {
-        uuid: Uuid,
-        dataset: Dataset,
-        insist: bool,
-    },
+    TakeOver { uuid: Uuid, dataset: Dataset, insist: bool },
 }
 
 /// A line of progress.

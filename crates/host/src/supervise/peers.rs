@@ -68,32 +68,17 @@ impl Peers {
             Ok(listener)
         };
         let listener = open().map_err(|e: std::io::Error| {
-            Problem::failed(format!(
-                "can't make the control socket `{}`",
-                path.display()
-            ))
-            .on(path.display())
-            .because(e)
+            Problem::failed(format!("can't make the control socket `{}`", path.display())).on(path.display()).because(e)
         })?;
-        Ok(Self {
-            listener,
-            all: Vec::new(),
-        })
+        Ok(Self { listener, all: Vec::new() })
     }
 
     /// What to wait for. `room`: how much may be typed; without room nobody's typing is read.
-    pub(super) fn interest(
-        &self,
-        room: usize,
-    ) -> impl Iterator<Item = (BorrowedFd<'_>, PollFlags)> {
+    pub(super) fn interest(&self, room: usize) -> impl Iterator<Item = (BorrowedFd<'_>, PollFlags)> {
         let door = (self.listener.as_fd(), PollFlags::IN);
         std::iter::once(door).chain(self.all.iter().filter_map(move |peer| {
             let reads = !matches!(peer.kind, Kind::Watching { read_only: false }) || room > 0;
-            let mut flags = if reads {
-                PollFlags::IN
-            } else {
-                PollFlags::empty()
-            };
+            let mut flags = if reads { PollFlags::IN } else { PollFlags::empty() };
             flags.set(PollFlags::OUT, !peer.output.is_empty());
             // Without anything to wait for, a hang-up would wake us for nothing again and again.
             (!flags.is_empty()).then(|| (peer.stream.as_fd(), flags))
@@ -102,16 +87,7 @@ impl Peers {
 
     /// The moment at which the first of those who have not asked is late.
     pub(super) fn wake_at(&self) -> Option<u64> {
-        self.all
-            .iter()
-            .filter_map(|peer| {
-                if let Kind::Asking { until } = peer.kind {
-                    Some(until)
-                } else {
-                    None
-                }
-            })
-            .min()
+        self.all.iter().filter_map(|peer| if let Kind::Asking { until } = peer.kind { Some(until) } else { None }).min()
     }
 
     pub(super) fn count(&self) -> usize {
@@ -120,10 +96,7 @@ impl Peers {
 
     /// How many sit at the console.
     pub(super) fn watching(&self) -> usize {
-        self.all
-            .iter()
-            .filter(|p| matches!(p.kind, Kind::Watching { .. }))
-            .count()
+        self.all.iter().filter(|p| matches!(p.kind, Kind::Watching { .. })).count()
     }
 
     /// Lets in who waits at the door.
@@ -135,16 +108,13 @@ impl Peers {
             }
             self.all.push(Peer {
                 stream,
-                kind: Kind::Asking {
-                    until: now + ASK_WITHIN,
-                },
+                kind: Kind::Asking { until: now + ASK_WITHIN },
                 input: Vec::new(),
                 output: VecDeque::new(),
                 gone: false,
             });
             if crowded {
-                let full = Problem::not_now("too many are connected to this guest's supervisor")
-                    .hint("leave one of its consoles first");
+                let full = Problem::not_now("too many are connected to this guest's supervisor").hint("leave one of its consoles first");
                 self.answer(self.all.len() - 1, &Reply::Failed(full));
             }
         }
@@ -157,10 +127,7 @@ impl Peers {
         loop {
             let want = match peer.kind {
                 Kind::Watching { read_only: false } => room.min(buffer.len()),
-                Kind::Asking { .. }
-                | Kind::Waiting
-                | Kind::Watching { read_only: true }
-                | Kind::Leaving => buffer.len(),
+                Kind::Asking { .. } | Kind::Waiting | Kind::Watching { read_only: true } | Kind::Leaving => buffer.len(),
             };
             if want == 0 || peer.gone {
                 return None;
@@ -177,12 +144,7 @@ impl Peers {
                             let line = std::mem::take(&mut peer.input);
                             match serde_json::from_slice(&line[..end]) {
                                 Ok(request) => return Some(Said::Request(request)),
-                                Err(e) => self.answer(
-                                    index,
-                                    &Reply::Failed(
-                                        Problem::bug("a request can't be read").because(e),
-                                    ),
-                                ),
+                                Err(e) => self.answer(index, &Reply::Failed(Problem::bug("a request can't be read").because(e))),
                             }
                             return None;
                         }
@@ -229,11 +191,7 @@ impl Peers {
 
     /// Shows what the guest said to all at the console.
     pub(super) fn show(&mut self, bytes: &[u8]) {
-        for peer in self
-            .all
-            .iter_mut()
-            .filter(|p| matches!(p.kind, Kind::Watching { .. }))
-        {
+        for peer in self.all.iter_mut().filter(|p| matches!(p.kind, Kind::Watching { .. })) {
             peer.put(bytes);
         }
     }
@@ -252,11 +210,7 @@ impl Peers {
     pub(super) fn say_goodbye(&mut self) {
         for peer in &mut self.all {
             let patience = Some(std::time::Duration::from_millis(200));
-            drop(
-                peer.stream
-                    .set_nonblocking(false)
-                    .and_then(|()| peer.stream.set_write_timeout(patience)),
-            );
+            drop(peer.stream.set_nonblocking(false).and_then(|()| peer.stream.set_write_timeout(patience)));
             let bytes: Vec<u8> = peer.output.drain(..).collect();
             drop(peer.stream.write_all(&bytes));
         }
@@ -318,11 +272,7 @@ mod tests {
             reader.read_exact(&mut got).unwrap();
             assert_eq!(got, chunk);
         }
-        assert_eq!(
-            peers.watching(),
-            1,
-            "the stuck one is gone, the reader is not"
-        );
+        assert_eq!(peers.watching(), 1, "the stuck one is gone, the reader is not");
     }
 
     #[test]
@@ -333,10 +283,7 @@ mod tests {
         client.write_all(br#"{"ask":"sta"#).unwrap();
         assert!(peers.hear(0, 0).is_none());
         client.write_all(b"tus\"}\n").unwrap();
-        assert!(matches!(
-            peers.hear(0, 0),
-            Some(Said::Request(Request::Status))
-        ));
+        assert!(matches!(peers.hear(0, 0), Some(Said::Request(Request::Status))));
         let mut other = UnixStream::connect(&path).unwrap();
         peers.accept(0);
         other.write_all(b"nonsense\n").unwrap();
@@ -381,9 +328,7 @@ mod tests {
     #[test]
     fn there_is_a_limit_to_the_crowd() {
         let (_temp, path, mut peers) = door();
-        let mut crowd: Vec<UnixStream> = (0..=PEERS_LIMIT)
-            .map(|_| UnixStream::connect(&path).unwrap())
-            .collect();
+        let mut crowd: Vec<UnixStream> = (0..=PEERS_LIMIT).map(|_| UnixStream::connect(&path).unwrap()).collect();
         peers.accept(0);
         peers.sweep(0);
         assert_eq!(peers.count(), PEERS_LIMIT);

@@ -166,11 +166,7 @@ impl Qmp {
     }
 
     fn push(&mut self, name: &str) {
-        self.output.extend_from_slice(
-            json!({ "execute": name, "id": name })
-                .to_string()
-                .as_bytes(),
-        );
+        self.output.extend_from_slice(json!({ "execute": name, "id": name }).to_string().as_bytes());
         self.output.push(b'\n');
     }
 
@@ -181,12 +177,7 @@ impl Qmp {
 
     fn hear(&mut self, message: &Value, news: &mut Vec<News>) {
         if message["event"] == "SHUTDOWN" {
-            self.reason = Some(
-                message["data"]["reason"]
-                    .as_str()
-                    .unwrap_or("an unnamed reason")
-                    .to_owned(),
-            );
+            self.reason = Some(message["data"]["reason"].as_str().unwrap_or("an unnamed reason").to_owned());
             return;
         }
         let answer = &message["return"];
@@ -216,19 +207,10 @@ impl Qmp {
                 Some("running") => self.live(news),
                 other => {
                     self.stage = Stage::Live;
-                    news.push(News::Refused(format!(
-                        "QEMU's state is `{}`",
-                        other.unwrap_or("not told")
-                    )));
+                    news.push(News::Refused(format!("QEMU's state is `{}`", other.unwrap_or("not told"))));
                 }
             },
-            Stage::Greeting
-            | Stage::Capabilities
-            | Stage::State
-            | Stage::Waiting
-            | Stage::Continuing
-            | Stage::Running
-            | Stage::Live => {}
+            Stage::Greeting | Stage::Capabilities | Stage::State | Stage::Waiting | Stage::Continuing | Stage::Running | Stage::Live => {}
         }
     }
 
@@ -259,19 +241,13 @@ mod tests {
 
     impl Qemu {
         fn say(&mut self, text: &str) {
-            self.lines
-                .get_mut()
-                .write_all(format!("{text}\n").as_bytes())
-                .unwrap();
+            self.lines.get_mut().write_all(format!("{text}\n").as_bytes()).unwrap();
         }
 
         fn hears(&mut self) -> String {
             let mut line = String::new();
             self.lines.read_line(&mut line).unwrap();
-            serde_json::from_str::<Value>(&line).unwrap()["execute"]
-                .as_str()
-                .unwrap()
-                .to_owned()
+            serde_json::from_str::<Value>(&line).unwrap()["execute"].as_str().unwrap().to_owned()
         }
     }
 
@@ -285,13 +261,7 @@ mod tests {
         assert!(qmp.turn(RETRY - 1).is_empty() && qmp.stream.is_none());
         assert!(qmp.turn(RETRY).is_empty() && qmp.stream.is_some());
         let (stream, _) = listener.accept().unwrap();
-        (
-            temp,
-            qmp,
-            Qemu {
-                lines: BufReader::new(stream),
-            },
-        )
+        (temp, qmp, Qemu { lines: BufReader::new(stream) })
     }
 
     const GREETING: &str = r#"{"QMP": {"version": {"qemu": {"micro": 22, "minor": 2, "major": 7}}, "capabilities": ["oob"]}}"#;
@@ -348,10 +318,7 @@ mod tests {
         qemu.say(r#"{"return": {"status": "prelaunch"}, "id": "query-status"}"#);
         qmp.turn(1);
         qemu.say(r#"{"id": "cont", "error": {"class": "GenericError", "desc": "Could not reopen qcow2 layer"}}"#);
-        assert_eq!(
-            qmp.turn(1),
-            [News::Refused("Could not reopen qcow2 layer".into())]
-        );
+        assert_eq!(qmp.turn(1), [News::Refused("Could not reopen qcow2 layer".into())]);
     }
 
     #[test]

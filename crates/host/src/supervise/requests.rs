@@ -31,10 +31,7 @@ impl Engine<'_> {
             Request::Stop { timeout, force } => {
                 self.peers.let_wait(index);
                 let seconds = timeout.unwrap_or(self.launch.policy.stop_timeout);
-                self.events.push_back(Event::Stop(Wish {
-                    timeout: u64::from(seconds) * 1000,
-                    force: *force,
-                }));
+                self.events.push_back(Event::Stop(Wish { timeout: u64::from(seconds) * 1000, force: *force }));
             }
             Request::Console { read_only } => {
                 let before = self.ring.copy();
@@ -45,16 +42,11 @@ impl Engine<'_> {
                 self.peers.answer(index, &Reply::Done);
             }
             Request::Release => {
-                if self.life.phase == Phase::Running
-                    && self.machine.is_some()
-                    && !self.life.is_stopping()
-                {
+                if self.life.phase == Phase::Running && self.machine.is_some() && !self.life.is_stopping() {
                     self.peers.answer(index, &Reply::Done);
                     self.outcome = Some(Outcome::Released);
                 } else {
-                    let problem =
-                        Problem::not_now(format!("`{}` is not settled", self.launch.guest))
-                            .hint("try again in a moment");
+                    let problem = Problem::not_now(format!("`{}` is not settled", self.launch.guest)).hint("try again in a moment");
                     self.peers.answer(index, &Reply::Failed(problem));
                 }
             }
@@ -68,11 +60,7 @@ impl Engine<'_> {
             dataset: self.launch.dataset.clone(),
             phase: self.record.phase,
             supervisor: self.record.supervisor.pid,
-            machine: self
-                .machine
-                .as_ref()
-                .and_then(Machine::process)
-                .map(|p| p.pid),
+            machine: self.machine.as_ref().and_then(Machine::process).map(|p| p.pid),
             started: self.record.started,
             since: self.record.since,
             reboots: self.life.reboots,

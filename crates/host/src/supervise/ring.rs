@@ -11,10 +11,7 @@ pub(super) struct Ring {
 
 impl Ring {
     pub(super) const fn new(limit: usize) -> Self {
-        Self {
-            bytes: VecDeque::new(),
-            limit,
-        }
+        Self { bytes: VecDeque::new(), limit }
     }
 
     pub(super) fn push(&mut self, more: &[u8]) {
@@ -23,9 +20,7 @@ impl Ring {
         self.bytes.drain(..drop);
         // Growing by doubling could take twice the limit.
         if self.bytes.capacity() < self.bytes.len() + more.len() {
-            let want = (self.bytes.len() + more.len())
-                .next_power_of_two()
-                .min(self.limit);
+            let want = (self.bytes.len() + more.len()).next_power_of_two().min(self.limit);
             self.bytes.reserve_exact(want - self.bytes.len());
         }
         self.bytes.extend(more);
@@ -43,14 +38,8 @@ impl Ring {
 /// The last so many lines that are not blank, each escaped and cut so that it can be shown.
 pub(super) fn last_lines(bytes: &[u8], count: usize) -> Vec<String> {
     let text = String::from_utf8_lossy(bytes);
-    let mut lines: Vec<String> = text
-        .lines()
-        .rev()
-        .map(str::trim_end)
-        .filter(|line| !line.trim().is_empty())
-        .take(count)
-        .map(|line| printable(line, 200))
-        .collect();
+    let mut lines: Vec<String> =
+        text.lines().rev().map(str::trim_end).filter(|line| !line.trim().is_empty()).take(count).map(|line| printable(line, 200)).collect();
     lines.reverse();
     lines
 }
@@ -72,10 +61,7 @@ mod tests {
 
     #[test]
     fn lines_are_safe_to_show() {
-        assert_eq!(
-            last_lines(b"a\r\n\r\n\x1b[2Jb\r\n  \r\nc", 2),
-            ["\\u{1b}[2Jb", "c"]
-        );
+        assert_eq!(last_lines(b"a\r\n\r\n\x1b[2Jb\r\n  \r\nc", 2), ["\\u{1b}[2Jb", "c"]);
         assert_eq!(last_lines(b"\xff\n", 5), ["\u{fffd}"]);
         assert!(last_lines(b"\n\n", 5).is_empty());
     }

@@ -32,13 +32,7 @@ pub(super) struct Serial {
 
 impl Serial {
     pub(super) const fn new(end: ConsoleEnd) -> Self {
-        Self {
-            end,
-            file: None,
-            typed: VecDeque::new(),
-            retry_at: 0,
-            wanted: false,
-        }
+        Self { end, file: None, typed: VecDeque::new(), retry_at: 0, wanted: false }
     }
 
     /// From now on there is somebody at the other end.
@@ -69,9 +63,7 @@ impl Serial {
         match &self.file {
             Some(file) if self.typed.is_empty() => Ok((file.as_fd(), PollFlags::IN)),
             Some(file) => Ok((file.as_fd(), PollFlags::IN | PollFlags::OUT)),
-            None => {
-                Err((self.wanted && !matches!(self.end, ConsoleEnd::None)).then_some(self.retry_at))
-            }
+            None => Err((self.wanted && !matches!(self.end, ConsoleEnd::None)).then_some(self.retry_at)),
         }
     }
 
@@ -95,9 +87,7 @@ impl Serial {
         }
         self.retry_at = now + RETRY;
         self.file = match &self.end {
-            ConsoleEnd::Socket { path } => connect(Path::new(path))
-                .ok()
-                .map(|s| File::from(OwnedFd::from(s))),
+            ConsoleEnd::Socket { path } => connect(Path::new(path)).ok().map(|s| File::from(OwnedFd::from(s))),
             ConsoleEnd::Device { path } => open_device(path).ok(),
             ConsoleEnd::None => None,
         };
@@ -139,11 +129,7 @@ impl Serial {
 /// Opens a terminal device raw: cooked, its echo would be typed into the guest. Without heed to its carrier, so that it can
 /// be open before there is anybody at the other side.
 fn open_device(path: &str) -> std::io::Result<File> {
-    let device = rustix::fs::open(
-        path,
-        OFlags::RDWR | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC,
-        Mode::empty(),
-    )?;
+    let device = rustix::fs::open(path, OFlags::RDWR | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())?;
     let mut modes = tcgetattr(&device)?;
     modes.make_raw();
     modes.control_modes |= ControlModes::CLOCAL;
@@ -189,13 +175,7 @@ mod tests {
         assert_eq!(heard, b"\x03login:\n");
         assert!(serial.read(&mut buffer, 0).is_none());
         drop(machine);
-        until(|| {
-            serial
-                .read(&mut buffer, 7)
-                .is_none()
-                .then_some(())
-                .filter(|()| !serial.is_heard())
-        });
+        until(|| serial.read(&mut buffer, 7).is_none().then_some(()).filter(|()| !serial.is_heard()));
         assert!(matches!(serial.interest(), Err(Some(at)) if at == 7 + RETRY_BROKEN));
         serial.close();
         assert!(matches!(serial.interest(), Err(None)));
@@ -209,9 +189,7 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("serial");
         let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
-        let mut serial = Serial::new(ConsoleEnd::Socket {
-            path: path.to_str().unwrap().to_owned(),
-        });
+        let mut serial = Serial::new(ConsoleEnd::Socket { path: path.to_str().unwrap().to_owned() });
         serial.want(0);
         serial.open(0);
         let (_deaf, _) = listener.accept().unwrap();

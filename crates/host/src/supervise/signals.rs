@@ -19,28 +19,14 @@ impl Signals {
     pub(super) fn new(foreground: bool) -> std::io::Result<Self> {
         let (pipe, writer) = UnixStream::pair()?;
         pipe.set_nonblocking(true)?;
-        let mut signals = Self {
-            pipe,
-            stop: Arc::new(AtomicBool::new(false)),
-            ids: Vec::new(),
-        };
-        let stops: &[i32] = if foreground {
-            &[SIGTERM, SIGINT, SIGHUP]
-        } else {
-            &[SIGTERM, SIGINT]
-        };
+        let mut signals = Self { pipe, stop: Arc::new(AtomicBool::new(false)), ids: Vec::new() };
+        let stops: &[i32] = if foreground { &[SIGTERM, SIGINT, SIGHUP] } else { &[SIGTERM, SIGINT] };
         // The flag first: the byte says "look", and then there must be something to see.
         for &signal in stops {
-            signals.ids.push(signal_hook::flag::register(
-                signal,
-                Arc::clone(&signals.stop),
-            )?);
+            signals.ids.push(signal_hook::flag::register(signal, Arc::clone(&signals.stop))?);
         }
         for &signal in stops.iter().chain(&[SIGCHLD]) {
-            signals.ids.push(signal_hook::low_level::pipe::register(
-                signal,
-                writer.try_clone()?,
-            )?);
+            signals.ids.push(signal_hook::low_level::pipe::register(signal, writer.try_clone()?)?);
         }
         Ok(signals)
     }

@@ -50,17 +50,11 @@ impl Spawner {
     /// # Errors
     /// The system does not tell which that is.
     pub fn this_program() -> Result<Self> {
-        let exe = std::env::current_exe()
-            .map_err(|e| Problem::host_cant("can't tell where this program lies").because(e))?;
+        let exe = std::env::current_exe().map_err(|e| Problem::host_cant("can't tell where this program lies").because(e))?;
         // On Linux a program that was replaced while it runs is called so; its successor has the old name.
         let text = exe.to_string_lossy();
-        let exe = text
-            .strip_suffix(" (deleted)")
-            .map_or_else(|| exe.clone(), PathBuf::from);
-        Ok(Self {
-            exe,
-            args: Vec::new(),
-        })
+        let exe = text.strip_suffix(" (deleted)").map_or_else(|| exe.clone(), PathBuf::from);
+        Ok(Self { exe, args: Vec::new() })
     }
 
     /// One of its hidden commands.
@@ -73,39 +67,19 @@ impl Spawner {
 ///
 /// # Errors
 /// It did not come up: why, its last words, the console's last lines, the command. Nothing of it is left then.
-pub fn spawn(
-    rt: &Runtime,
-    launch: &Launch,
-    spawner: &Spawner,
-    on: &mut dyn FnMut(Progress),
-) -> Result<Started> {
-    let commands: u64 = launch
-        .before
-        .iter()
-        .map(|p| u64::from(p.timeout) * 1000)
-        .sum();
+pub fn spawn(rt: &Runtime, launch: &Launch, spawner: &Spawner, on: &mut dyn FnMut(Progress)) -> Result<Started> {
+    let commands: u64 = launch.before.iter().map(|p| u64::from(p.timeout) * 1000).sum();
     let after = launch.after.len() as u64 * u64::from(AFTER_WITHIN) * 1000;
     let within = commands + UP_WITHIN + PULL_GRACE + KILL_GRACE + after + SLACK;
     let order = Order::Start(Box::new(launch.clone()));
-    Birth {
-        rt,
-        name: &launch.guest,
-        dir: rt.guest(launch.uuid),
-    }
-    .give(&order, spawner, within, on)
+    Birth { rt, name: &launch.guest, dir: rt.guest(launch.uuid) }.give(&order, spawner, within, on)
 }
 
 /// Gives a new supervisor to a machine that lost its own.
 ///
 /// # Errors
 /// It does not run, has a supervisor, or does not answer.
-pub fn take_over(
-    rt: &Runtime,
-    uuid: Uuid,
-    dataset: &Dataset,
-    spawner: &Spawner,
-    on: &mut dyn FnMut(Progress),
-) -> Result<Started> {
+pub fn take_over(rt: &Runtime, uuid: Uuid, dataset: &Dataset, spawner: &Spawner, on: &mut dyn FnMut(Progress)) -> Result<Started> {
     adopt(rt, uuid, dataset, spawner, false, on)
 }
 
@@ -119,23 +93,10 @@ pub(crate) fn adopt(
     on: &mut dyn FnMut(Progress),
 ) -> Result<Started> {
     let Some(record) = rt.observe(uuid, dataset)?.record else {
-        return Err(Problem::not_now(format!(
-            "there is nothing of `{}` to take over",
-            dataset.leaf()
-        ))
-        .on(dataset));
+        return Err(Problem::not_now(format!("there is nothing of `{}` to take over", dataset.leaf())).on(dataset));
     };
-    let order = Order::TakeOver {
-        uuid,
-        dataset: dataset.clone(),
-        insist,
-    };
-    Birth {
-        rt,
-        name: &record.guest,
-        dir: rt.guest(uuid),
-    }
-    .give(&order, spawner, SLACK, on)
+    let order = Order::TakeOver { uuid, dataset: dataset.clone(), insist };
+    Birth { rt, name: &record.guest, dir: rt.guest(uuid) }.give(&order, spawner, SLACK, on)
 }
 
 /// A supervisor about to be born.
@@ -146,18 +107,9 @@ struct Birth<'a> {
 }
 
 impl Birth<'_> {
-    fn give(
-        &self,
-        order: &Order,
-        spawner: &Spawner,
-        within: u64,
-        on: &mut dyn FnMut(Progress),
-    ) -> Result<Started> {
-        let cant = |e: &dyn std::fmt::Display| {
-            Problem::failed(format!("can't start a supervisor for `{}`", self.name))
-                .on(self.name)
-                .because(e)
-        };
+    fn give(&self, order: &Order, spawner: &Spawner, within: u64, on: &mut dyn FnMut(Progress)) -> Result<Started> {
+        let cant =
+            |e: &dyn std::fmt::Display| Problem::failed(format!("can't start a supervisor for `{}`", self.name)).on(self.name).because(e);
         let text = serde_json::to_vec(order).map_err(|e| cant(&e))?;
         let cmd = spawner.command(WORD);
         let mut child = Command::new(&spawner.exe)
@@ -175,23 +127,13 @@ impl Birth<'_> {
             // If it dies before it has read all, its answer or its end says why.
             drop(stdin.write_all(&text));
         }
-        let mut words = Words {
-            out,
-            bytes: Vec::new(),
-            deadline: Instant::now() + Duration::from_millis(within),
-        };
+        let mut words = Words { out, bytes: Vec::new(), deadline: Instant::now() + Duration::from_millis(within) };
         loop {
             match words.next() {
                 Ok(Some(Word::Run(text))) => on(Progress::Run(text)),
-                Ok(Some(Word::Running {
-                    supervisor,
-                    machine,
-                })) => {
+                Ok(Some(Word::Running { supervisor, machine })) => {
                     on(Progress::Running);
-                    return Ok(Started {
-                        supervisor,
-                        machine,
-                    });
+                    return Ok(Started { supervisor, machine });
                 }
                 Ok(Some(Word::Failed(problem))) => {
                     // What it leaves is cleaned before it says so; only its process is still going.
@@ -201,10 +143,7 @@ impl Birth<'_> {
                 Ok(None) => return Err(self.died(&mut child)),
                 Err(e) => {
                     terminate(&child);
-                    return Err(cant(&e).hint(format!(
-                        "type `chyves info {}` to see what is left",
-                        self.name
-                    )));
+                    return Err(cant(&e).hint(format!("type `chyves info {}` to see what is left", self.name)));
                 }
             }
         }
@@ -232,25 +171,12 @@ impl Birth<'_> {
 
     fn died(&self, child: &mut Child) -> Problem {
         wait_a_moment(child);
-        let how = child.try_wait().ok().flatten().map_or_else(
-            || "it closed its output".to_owned(),
-            |status| status.to_string(),
-        );
+        let how = child.try_wait().ok().flatten().map_or_else(|| "it closed its output".to_owned(), |status| status.to_string());
         let log = self.dir.supervisor_log();
-        let words = std::fs::read(&log)
-            .map(|bytes| last_lines(&bytes, 3).join("; "))
-            .unwrap_or_default();
-        let problem =
-            Problem::failed(format!("the supervisor of `{}` died: {how}", self.name)).on(self.name);
-        let problem = if words.is_empty() {
-            problem
-        } else {
-            problem.because(words)
-        };
-        problem.hint(format!(
-            "type `chyves info {}` to see what is left",
-            self.name
-        ))
+        let words = std::fs::read(&log).map(|bytes| last_lines(&bytes, 3).join("; ")).unwrap_or_default();
+        let problem = Problem::failed(format!("the supervisor of `{}` died: {how}", self.name)).on(self.name);
+        let problem = if words.is_empty() { problem } else { problem.because(words) };
+        problem.hint(format!("type `chyves info {}` to see what is left", self.name))
     }
 }
 
@@ -263,10 +189,7 @@ fn wait_a_moment(child: &mut Child) {
 
 /// Lets a supervisor that does not get on stop in order.
 fn terminate(child: &Child) {
-    if let Some(pid) = i32::try_from(child.id())
-        .ok()
-        .and_then(rustix::process::Pid::from_raw)
-    {
+    if let Some(pid) = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw) {
         let _ = rustix::process::kill_process(pid, Signal::TERM);
     }
 }

@@ -49,67 +49,19 @@ pub(crate) fn kill(pid: u32) {
 }
 
 fn run(program: &str, args: &[&str]) {
-    let output = Command::new(program)
-        .args(args)
-        .output()
-        .unwrap_or_else(|e| panic!("{program}: {e} (scripts/setup installs it)"));
-    assert!(
-        output.status.success(),
-        "{program}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let output = Command::new(program).args(args).output().unwrap_or_else(|e| panic!("{program}: {e} (scripts/setup installs it)"));
+    assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// Assembles the tiny guest, as `scripts/guest/build` does.
 fn assemble(folder: &Path, deaf: bool) -> PathBuf {
-    let source = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../../scripts/guest/tiny/tiny.S"
-    );
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../../scripts/guest/tiny/tiny.S");
     let at = |name: &str| folder.join(name).to_str().unwrap().to_owned();
-    run(
-        "as",
-        &[
-            "--32",
-            "--defsym",
-            &format!("DEAF={}", u8::from(deaf)),
-            "-o",
-            &at("tiny.o"),
-            source,
-        ],
-    );
-    run(
-        "ld",
-        &[
-            "-m",
-            "elf_i386",
-            "-Ttext",
-            "0x7c00",
-            "-e",
-            "_start",
-            "-o",
-            &at("tiny.elf"),
-            &at("tiny.o"),
-        ],
-    );
-    run(
-        "objcopy",
-        &[
-            "-O",
-            "binary",
-            "-j",
-            ".text",
-            &at("tiny.elf"),
-            &at("tiny.img"),
-        ],
-    );
+    run("as", &["--32", "--defsym", &format!("DEAF={}", u8::from(deaf)), "-o", &at("tiny.o"), source]);
+    run("ld", &["-m", "elf_i386", "-Ttext", "0x7c00", "-e", "_start", "-o", &at("tiny.elf"), &at("tiny.o")]);
+    run("objcopy", &["-O", "binary", "-j", ".text", &at("tiny.elf"), &at("tiny.img")]);
     let image = folder.join("tiny.img");
-    std::fs::File::options()
-        .write(true)
-        .open(&image)
-        .unwrap()
-        .set_len(1 << 20)
-        .unwrap();
+    std::fs::File::options().write(true).open(&image).unwrap().set_len(1 << 20).unwrap();
     image
 }
 
@@ -123,41 +75,19 @@ impl Guest {
     }
 
     fn make(deaf: bool) -> Self {
-        let temp = tempfile::Builder::new()
-            .prefix("chyves-")
-            .tempdir()
-            .unwrap();
+        let temp = tempfile::Builder::new().prefix("chyves-").tempdir().unwrap();
         let rt = Runtime::at(temp.path().join("run"));
         let uuid = Uuid::new_v4();
         let image = assemble(temp.path(), deaf);
-        let (qmp, serial) = (
-            rt.socket(uuid, "qmp").unwrap(),
-            rt.socket(uuid, "serial").unwrap(),
-        );
+        let (qmp, serial) = (rt.socket(uuid, "qmp").unwrap(), rt.socket(uuid, "serial").unwrap());
         let log_dir = temp.path().join("log");
         std::fs::create_dir(&log_dir).unwrap();
-        let qemu = Cmd::new(
-            "qemu-system-x86_64",
-            [
-                "-S",
-                "-no-reboot",
-                "-nodefaults",
-                "-no-user-config",
-                "-display",
-                "none",
-            ],
-        )
-        .args(["-machine", "q35", "-accel", "tcg", "-m", "32"])
-        .args([
-            "-drive".to_owned(),
-            format!("file={},format=raw", image.display()),
-        ])
-        .args(["-qmp".to_owned(), format!("unix:{qmp},server=on,wait=off")])
-        .args([
-            "-chardev".to_owned(),
-            format!("socket,id=com1,path={serial},server=on,wait=off"),
-        ])
-        .args(["-serial", "chardev:com1"]);
+        let qemu = Cmd::new("qemu-system-x86_64", ["-S", "-no-reboot", "-nodefaults", "-no-user-config", "-display", "none"])
+            .args(["-machine", "q35", "-accel", "tcg", "-m", "32"])
+            .args(["-drive".to_owned(), format!("file={},format=raw", image.display())])
+            .args(["-qmp".to_owned(), format!("unix:{qmp},server=on,wait=off")])
+            .args(["-chardev".to_owned(), format!("socket,id=com1,path={serial},server=on,wait=off")])
+            .args(["-serial", "chardev:com1"]);
         let launch = Launch {
             guest: "tiny".parse().unwrap(),
             uuid,
@@ -170,24 +100,11 @@ impl Guest {
             console: ConsoleEnd::Socket { path: serial },
             log_dir: log_dir.to_str().unwrap().to_owned(),
             log_limit: Size::mib(1),
-            policy: Policy {
-                on_reboot: OnEnd::Restart,
-                on_crash: OnEnd::Stop,
-                stop_timeout: 60,
-            },
+            policy: Policy { on_reboot: OnEnd::Restart, on_crash: OnEnd::Stop, stop_timeout: 60 },
         };
         let spec = temp.path().join("spec.json").to_str().unwrap().to_owned();
-        let spawner = Spawner {
-            exe: PROGRAM.into(),
-            args: vec![spec],
-        };
-        let guest = Self {
-            temp,
-            rt,
-            launch,
-            spawner,
-            ran: Vec::new(),
-        };
+        let spawner = Spawner { exe: PROGRAM.into(), args: vec![spec] };
+        let guest = Self { temp, rt, launch, spawner, ran: Vec::new() };
         guest.tell_spec();
         guest
     }
@@ -211,57 +128,30 @@ impl Guest {
     }
 
     pub(crate) fn take_over(&self) -> Result<Started> {
-        supervise::take_over(
-            &self.rt,
-            self.launch.uuid,
-            &self.launch.dataset,
-            &self.spawner,
-            &mut |_| {},
-        )
+        supervise::take_over(&self.rt, self.launch.uuid, &self.launch.dataset, &self.spawner, &mut |_| {})
     }
 
     pub(crate) fn target(&self) -> Target<'_> {
-        Target {
-            uuid: self.launch.uuid,
-            name: &self.launch.guest,
-            dataset: &self.launch.dataset,
-        }
+        Target { uuid: self.launch.uuid, name: &self.launch.guest, dataset: &self.launch.dataset }
     }
 
     pub(crate) fn names(&self) -> [String; 3] {
         let (name, dataset): (&GuestName, &Dataset) = (&self.launch.guest, &self.launch.dataset);
-        [
-            self.launch.uuid.to_string(),
-            name.to_string(),
-            dataset.to_string(),
-        ]
+        [self.launch.uuid.to_string(), name.to_string(), dataset.to_string()]
     }
 
     pub(crate) fn stop(&self, timeout: Option<u32>, force: Force) -> Result<Stopped> {
         self.stop_seen(timeout, force).map(|(stopped, _)| stopped)
     }
 
-    pub(crate) fn stop_seen(
-        &self,
-        timeout: Option<u32>,
-        force: Force,
-    ) -> Result<(Stopped, Vec<StopProgress>)> {
+    pub(crate) fn stop_seen(&self, timeout: Option<u32>, force: Force) -> Result<(Stopped, Vec<StopProgress>)> {
         let mut seen = Vec::new();
-        let stopped = control::stop(
-            &self.rt,
-            self.target(),
-            How { timeout, force },
-            &self.spawner,
-            &mut |p| seen.push(p),
-        )?;
+        let stopped = control::stop(&self.rt, self.target(), How { timeout, force }, &self.spawner, &mut |p| seen.push(p))?;
         Ok((stopped, seen))
     }
 
     pub(crate) fn state(&self) -> GuestState {
-        self.rt
-            .observe(self.launch.uuid, &self.launch.dataset)
-            .unwrap()
-            .state
+        self.rt.observe(self.launch.uuid, &self.launch.dataset).unwrap().state
     }
 
     pub(crate) fn until_state(&self, word: &str) -> GuestState {
@@ -269,11 +159,7 @@ impl Guest {
     }
 
     pub(crate) fn record(&self) -> Record {
-        self.rt
-            .observe(self.launch.uuid, &self.launch.dataset)
-            .unwrap()
-            .record
-            .expect("a record")
+        self.rt.observe(self.launch.uuid, &self.launch.dataset).unwrap().record.expect("a record")
     }
 
     pub(crate) fn machine(&self) -> u32 {
@@ -281,10 +167,7 @@ impl Guest {
     }
 
     pub(crate) fn log(&self, name: &str) -> String {
-        String::from_utf8_lossy(
-            &std::fs::read(Path::new(&self.launch.log_dir).join(name)).unwrap_or_default(),
-        )
-        .into_owned()
+        String::from_utf8_lossy(&std::fs::read(Path::new(&self.launch.log_dir).join(name)).unwrap_or_default()).into_owned()
     }
 
     pub(crate) fn console(&self) -> Console {
@@ -292,24 +175,17 @@ impl Guest {
     }
 
     pub(crate) fn console_as(&self, read_only: bool) -> Console {
-        let mut stream =
-            UnixStream::connect(self.rt.guest_dir(self.launch.uuid).join("control")).unwrap();
+        let mut stream = UnixStream::connect(self.rt.guest_dir(self.launch.uuid).join("control")).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         writeln!(stream, r#"{{"ask":"console","read_only":{read_only}}}"#).unwrap();
-        let mut console = Console {
-            stream,
-            heard: String::new(),
-        };
+        let mut console = Console { stream, heard: String::new() };
         console.expect("\"attached\"\n");
         console
     }
 
     pub(crate) fn is_gone(&self) {
         assert_eq!(self.state(), GuestState::Stopped);
-        assert!(
-            !self.rt.guest_dir(self.launch.uuid).exists(),
-            "something is left in the runtime folder"
-        );
+        assert!(!self.rt.guest_dir(self.launch.uuid).exists(), "something is left in the runtime folder");
     }
 }
 
@@ -341,10 +217,7 @@ impl Console {
                 self.heard.drain(..at + text.len());
                 return;
             }
-            let n = self
-                .stream
-                .read(&mut buffer)
-                .unwrap_or_else(|e| panic!("no `{text}`: {e}; heard {:?}", self.heard));
+            let n = self.stream.read(&mut buffer).unwrap_or_else(|e| panic!("no `{text}`: {e}; heard {:?}", self.heard));
             assert!(n > 0, "hung up before `{text}`; heard {:?}", self.heard);
             self.heard.push_str(&String::from_utf8_lossy(&buffer[..n]));
         }
