@@ -380,45 +380,47 @@ proptest! {
         }
     }
 
-    /// However a life went, a forced stop ends it when time passes and the killed machine dies.
+    /// However a life went, a forced stop ends it when time passes and a killed machine dies.
     #[test]
     fn a_forced_stop_always_ends_it(events in proptest::collection::vec((0u64..30_000, any_event()), 0..60)) {
-        let rules = restarting();
-        let (mut life, _) = Life::begin(0);
-        let mut now = 0;
-        let mut machine = false;
-        let mut take = |life: &mut Life, now: u64, event: Event| {
-            if matches!(event, Event::Ended(_)) && !std::mem::take(&mut machine) {
-                return Vec::new();
-            }
-            let (next, todo) = life.clone().step(&rules, now, event);
-            machine |= todo.contains(&Do::Launch);
-            *life = next;
-            todo
-        };
+        let mut house = House { story: Story::new(restarting()), machine: false, killed: false };
         for (after, event) in events {
-            now += after;
-            take(&mut life, now, event);
+            house.tell(after, event);
         }
-        let mut todo = take(&mut life, now, wish(5_000, Force::AtDeadline));
+        house.tell(0, wish(5_000, Force::AtDeadline));
         for _ in 0..20 {
-            if matches!(life.phase, Phase::Over(_)) {
-                break;
-            }
-            if todo.contains(&Do::Kill) {
-                todo = take(&mut life, now, Event::Ended(End::Signal(9)));
-            } else if matches!(life.phase, Phase::Cleaning(_)) {
-                todo = take(&mut life, now, Event::Cleaned);
-            } else {
-                now = life.wake_at().expect("something to wait for").max(now);
-                let killed = take(&mut life, now, Event::Tick);
-                if matches!(life.phase, Phase::Killing(_)) && killed.is_empty() {
-                    todo = vec![Do::Kill];
-                } else {
-                    todo = killed;
+            match &house.story.life.phase {
+                Phase::Over(_) => break,
+                Phase::Cleaning(_) => house.tell(0, Event::Cleaned),
+                _ if house.machine && house.killed => house.tell(0, Event::Ended(End::Signal(9))),
+                _ => {
+                    let at = house.story.life.wake_at().expect("something to wait for");
+                    house.tell(at.saturating_sub(house.story.now), Event::Tick);
                 }
             }
         }
-        prop_assert!(matches!(life.phase, Phase::Over(_)), "still {:?}", life.phase);
+        let phase = &house.story.life.phase;
+        prop_assert!(matches!(phase, Phase::Over(_)), "still {:?}", phase);
+    }
+}
+
+/// A story with a machine that can only end once, and dies when it is killed.
+struct House {
+    story: Story,
+    machine: bool,
+    killed: bool,
+}
+
+impl House {
+    fn tell(&mut self, after: u64, event: Event) {
+        if matches!(event, Event::Ended(_)) && !std::mem::take(&mut self.machine) {
+            return;
+        }
+        let todo = self.story.tell(after, event);
+        if todo.contains(&Do::Launch) {
+            self.machine = true;
+            self.killed = false;
+        }
+        self.killed |= todo.contains(&Do::Kill);
     }
 }
