@@ -75,6 +75,8 @@ pub enum Action {
     },
     /// Gives a dataset another name.
     Rename {
+        /// The grammar of the host's `zfs`.
+        dialect: Dialect,
         /// The present name.
         from: Dataset,
         /// The new one.
@@ -89,6 +91,20 @@ pub enum Action {
     DestroyDataset {
         /// The dataset.
         dataset: Dataset,
+    },
+    /// Destroys a dataset with its snapshots and all below it, having shown what that is and verified its GUID.
+    DestroyTree {
+        /// The dataset.
+        dataset: Dataset,
+        /// What goes with it, itself included.
+        takes: Vec<String>,
+    },
+    /// Makes a clone the owner of the snapshots up to its origin.
+    Promote {
+        /// The clone.
+        clone: Dataset,
+        /// What it is a clone of, and what will be a clone of it.
+        origin: Dataset,
     },
     /// Mounts a file system.
     Mount {
@@ -134,6 +150,15 @@ pub enum Action {
         from: String,
         /// The copy.
         to: String,
+    },
+    /// Makes the files of a folder what they are in another, block by block where they differ; logs are left alone.
+    RestoreFiles {
+        /// What they are to be.
+        from: String,
+        /// Where.
+        to: String,
+        /// The snapshot that was taken of the file system just before, by which it is taken back.
+        before: SnapshotRef,
     },
     /// Makes sure that files are there and can be written.
     CheckFiles {
@@ -186,9 +211,11 @@ impl Action {
             Self::Change { on, .. } => format!("change settings of {on}"),
             Self::Snapshot { snapshot, .. } => format!("take the snapshot {snapshot}"),
             Self::Rollback { snapshot } => format!("go back to {snapshot}"),
-            Self::Rename { from, to } => format!("rename {from} to {to}"),
+            Self::Rename { from, to, .. } => format!("rename {from} to {to}"),
             Self::DestroySnapshot { snapshot } => format!("destroy the snapshot {snapshot}"),
             Self::DestroyDataset { dataset } => format!("destroy {dataset}"),
+            Self::DestroyTree { dataset, takes } => format!("destroy {dataset}, and with it {}", takes.join(", ")),
+            Self::Promote { clone, origin } => format!("make {clone} the owner of the snapshots that it shares with {origin}"),
             Self::Mount { dataset } => format!("mount {dataset}"),
             Self::Unmount { dataset } => format!("unmount {dataset}"),
             Self::MakeFolder { path } => format!("make the folder {path}"),
@@ -196,6 +223,7 @@ impl Action {
             Self::MakeDisk { path, size } => format!("make the disk {path} of {size}"),
             Self::GrowDisk { path, from, to } => format!("grow the disk {path} from {from} to {to}"),
             Self::CopyFile { from, to } => format!("copy {from} to {to} unless it is there"),
+            Self::RestoreFiles { from, to, .. } => format!("make the files in {to} what they are in {from}, where they differ"),
             Self::CheckFiles { files } => {
                 let names: Vec<_> = files.iter().map(|(path, what)| format!("{what} ({path})")).collect();
                 format!("make sure that these are there: {}", names.join(", "))
@@ -223,9 +251,11 @@ impl Action {
             Self::Change { dialect, on, set, clear, .. } => args::change(*dialect, on.as_str(), set, clear),
             Self::Snapshot { snapshot, own } => vec![args::snapshot(snapshot, own)],
             Self::Rollback { snapshot } => vec![args::rollback(snapshot)],
-            Self::Rename { from, to } => vec![args::rename(from, to)],
+            Self::Rename { dialect, from, to } => vec![args::rename(*dialect, from, to)],
             Self::DestroySnapshot { snapshot } => vec![args::destroy_snapshot(snapshot)],
             Self::DestroyDataset { dataset } => vec![args::destroy(dataset)],
+            Self::DestroyTree { dataset, .. } => vec![args::destroy_tree(dataset)],
+            Self::Promote { clone, .. } => vec![args::promote(clone)],
             Self::Mount { dataset } => vec![args::mount(dataset)],
             Self::Unmount { dataset } => vec![args::unmount(dataset)],
             Self::MakeFolder { path } => vec![Cmd::new("mkdir", ["-m", "0700", "-p", path])],
@@ -233,6 +263,9 @@ impl Action {
             Self::GrowDisk { path, to, .. } => vec![Cmd::new("truncate", ["-s", &to.get().to_string(), path])],
             Self::CopyFile { from, to } => vec![Cmd::new("cp", ["-n", from, to])],
             Self::CheckFiles { files } => files.iter().map(|(path, _)| Cmd::new("test", ["-w", path])).collect(),
+            Self::RestoreFiles { from, to, .. } => {
+                vec![Cmd::new("rsync", ["-rt", "--inplace", "--no-whole-file", "--delete", "--exclude=/logs", &format!("{from}/"), &format!("{to}/")])]
+            }
             Self::WriteFile { .. } | Self::ImportImage { .. } | Self::Stop { .. } => Vec::new(),
             Self::Host(intent) => intent.commands(os),
             Self::Launch(launch) => launch.before.iter().map(|p| p.cmd.clone()).chain([launch.hypervisor.clone()]).collect(),
@@ -253,7 +286,9 @@ impl Action {
                 Undo::Action(Box::new(Self::Change { dialect: *dialect, on: on.clone(), set, clear, before: Vec::new() }))
             }
             Self::Snapshot { snapshot, .. } => Undo::Action(Box::new(Self::DestroySnapshot { snapshot: snapshot.clone() })),
-            Self::Rename { from, to } => Undo::Action(Box::new(Self::Rename { from: to.clone(), to: from.clone() })),
+            Self::Rename { dialect, from, to } => {
+                Undo::Action(Box::new(Self::Rename { dialect: *dialect, from: to.clone(), to: from.clone() }))
+            }
             Self::Mount { dataset } => Undo::Action(Box::new(Self::Unmount { dataset: dataset.clone() })),
             Self::Unmount { dataset } => Undo::Action(Box::new(Self::Mount { dataset: dataset.clone() })),
             Self::MakeFolder { path } => Undo::RemoveFolder(path.clone()),
@@ -264,7 +299,9 @@ impl Action {
             // What it wrote lies in the dataset that the same plan made.
             Self::ImportImage { .. } => Undo::Nothing,
             Self::Host(intent) => Undo::Host(intent.clone()),
-            Self::Rollback { .. } | Self::DestroySnapshot { .. } | Self::DestroyDataset { .. } => Undo::Impossible,
+            Self::Promote { clone, origin } => Undo::Action(Box::new(Self::Promote { clone: origin.clone(), origin: clone.clone() })),
+            Self::RestoreFiles { before, .. } => Undo::Action(Box::new(Self::Rollback { snapshot: before.clone() })),
+            Self::Rollback { .. } | Self::DestroySnapshot { .. } | Self::DestroyDataset { .. } | Self::DestroyTree { .. } => Undo::Impossible,
             // The machine's own supervisor cleans up when the machine never came to life.
             Self::Launch(_) | Self::Stop { .. } => Undo::Nothing,
         }

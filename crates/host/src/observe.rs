@@ -9,8 +9,9 @@ use crate::runtime::{GuestState, Runtime};
 use chyves_core::cmd::Cmd;
 use chyves_core::error::{Problem, Result};
 use chyves_core::guest::{Guest, RunState};
-use chyves_core::property::keys::{OWNER, UUID};
+use chyves_core::property::keys::{DELETED, NAME, OWNER, UUID};
 use chyves_core::property::settings::OwnValues;
+use chyves_core::plan::delete::Doomed;
 use chyves_core::plan::snapshot::{Seen, read as read_snapshots};
 use chyves_core::value::{Dataset, GuestName, ImageName, SnapshotRef, printable};
 use chyves_core::world::{HostFacts, Role, Root, World, no_guest};
@@ -103,6 +104,9 @@ pub fn world(runtime: &Runtime, look: &Look) -> Result<World> {
     }
     world.roots = roots;
     world.guests = found.guests;
+    if let Which::Named(names) = &look.guests {
+        world.guests.retain(|g| names.contains(&g.name));
+    }
     world.images = found.images;
     world.trash = found.trash;
     world.oddities.extend(found.oddities);
@@ -116,7 +120,8 @@ fn read_all(roots: &[Root], keys: Option<&[String]>) -> Result<Vec<Row>> {
     let names: Vec<Dataset> = roots.iter().map(|r| r.dataset.clone()).collect();
     let keys = keys.map(|chosen| {
         let mut keys: Vec<String> = [UUID, OWNER].iter().map(|k| (*k).to_owned()).collect();
-        keys.extend(chosen.iter().filter(|k| *k != UUID && *k != OWNER).cloned());
+        keys.extend([DELETED, NAME].map(str::to_owned));
+        keys.extend(chosen.iter().filter(|k| !keys.contains(k)).cloned().collect::<Vec<_>>());
         keys
     });
     let cmd = args::read_tree(&names, depth, keys.as_deref());
@@ -148,14 +153,16 @@ fn read_some(roots: &[Root], look: &Look) -> Result<Vec<Row>> {
             trees.push(root.images());
         }
         if look.trash {
-            trees.push(root.trash());
+            // Guests too: a deleted one may have had to stay where it was.
+            trees.extend([root.trash(), root.guests()]);
         }
     }
     exact.dedup();
     let cmd = args::read_exactly(&exact);
     let mut rows = rows::parse(&tolerant(&cmd, roots)?, true)?;
     if !trees.is_empty() {
-        rows.extend(rows::parse(&run::must(&args::read_tree(&trees, 1, None))?, true)?);
+        let more = rows::parse(&run::must(&args::read_tree(&trees, 1, None))?, true)?;
+        rows.extend(more.into_iter().filter(|r| !exact.contains(&r.name)).collect::<Vec<_>>());
     }
     Ok(rows)
 }
@@ -300,6 +307,27 @@ pub fn clones(snapshot: &SnapshotRef) -> Result<Vec<String>> {
         }
     }
     Ok(clones)
+}
+
+/// What the destruction of a dataset would take, and what keeps it from being destroyed.
+///
+/// # Errors
+/// What can't be asked or read.
+pub fn doomed(dataset: &Dataset) -> Result<Doomed> {
+    let takes: Vec<String> = run::must(&args::list_everything(dataset))?.lines().map(str::to_owned).collect();
+    let origins = run::must(&args::list_origins(dataset.pool()))?;
+    let mut clones = Vec::new();
+    for line in origins.lines() {
+        let Some((name, origin)) = line.split_once('\t') else {
+            return Err(Problem::failed("can't read what `zfs list` printed").because(printable(line, 120)));
+        };
+        let outside = !name.parse::<Dataset>().is_ok_and(|d| d.is_within(dataset));
+        if outside && takes.iter().any(|t| t == origin) {
+            clones.push(name.to_owned());
+        }
+    }
+    let guid = guids(&[dataset.to_string()])?.first().map_or(0, |(_, g)| *g);
+    Ok(Doomed { guid, takes, clones })
 }
 
 /// What one dataset itself says: its own settings and native properties; none if it does not exist.

@@ -5,6 +5,7 @@ use crate::targets::Targets;
 use chyves_core::error::Result;
 use chyves_core::plan;
 use chyves_core::value::GuestName;
+use chyves_core::zfs::Dialect;
 use chyves_host::observe::{self, Look, Which};
 
 /// Move guests to the trash
@@ -15,10 +16,16 @@ pub(crate) struct Args {
     /// The guests
     #[arg(required = true, value_name = "GUEST")]
     guests: Vec<String>,
+    /// Destroy them at once, with disks and snapshots, without a way back
+    #[arg(long)]
+    now: bool,
 }
 
 pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     let targets = Targets::parse(&args.guests)?;
+    if args.now {
+        return destroy(session, &targets);
+    }
     if targets == Targets::All && !session.dry_run {
         session.ui.confirm("move all guests to the trash", session.yes)?;
     }
@@ -26,9 +33,26 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
         let guid = observe::guids(&[guest.dataset.to_string()])?.first().map_or(0, |(_, g)| *g);
         let mut world = world.clone();
         world.trash = observe::world(&session.runtime, &Look { trash: true, ..Look::default() })?.trash;
-        let plan = plan::delete::delete(&world, guest, guid, &crate::session::now())?;
+        let stays = world.host.dialect == Dialect::Fuse && !observe::doomed(&guest.dataset)?.clones.is_empty();
+        let plan = plan::delete::delete(&world, guest, guid, stays, &crate::session::now())?;
         let done = session.carry_out(&world, &plan, guest.name.as_str())?;
         Ok(done.map(|_| Report::new(&guest.name, "in the trash")))
+    })
+}
+
+/// Destroys guests, having shown everything that goes.
+fn destroy(session: &Session, targets: &Targets) -> Result<()> {
+    session.each(targets, false, |world, guest| {
+        let doomed = observe::doomed(&guest.dataset)?;
+        let plan = plan::delete::destroy(guest, &doomed)?;
+        if !session.dry_run {
+            for name in &doomed.takes {
+                session.ui.say(&format!("{}: destroys {name}", guest.name));
+            }
+            session.ui.confirm(&format!("destroy {} for good", guest.name), session.yes)?;
+        }
+        let done = session.carry_out(world, &plan, guest.name.as_str())?;
+        Ok(done.map(|_| Report::new(&guest.name, "destroyed")))
     })
 }
 

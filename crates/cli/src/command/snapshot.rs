@@ -37,10 +37,15 @@ pub(crate) enum Verb {
         snapshots: Vec<String>,
     },
     /// Make a stopped guest what it was: disks, firmware variables and settings
+    ///
+    /// What it is now, with all newer snapshots, goes to the trash, so that this can itself be taken back.
     Rollback {
-        /// The snapshot; it must be the guest's newest
+        /// The snapshot
         #[arg(value_name = "GUEST@SNAPSHOT")]
         snapshot: String,
+        /// Keep nothing of the present; the snapshot must be the newest
+        #[arg(long)]
+        in_place: bool,
     },
 }
 
@@ -49,7 +54,7 @@ pub(crate) fn run(session: &Session, verb: &Verb) -> Result<()> {
         Verb::Create { guests } => create(session, guests),
         Verb::List { guests, list } => self::list(session, guests, list),
         Verb::Delete { snapshots } => delete(session, snapshots),
-        Verb::Rollback { snapshot } => rollback(session, snapshot),
+        Verb::Rollback { snapshot, in_place } => rollback(session, snapshot, *in_place),
     }
 }
 
@@ -154,7 +159,7 @@ fn delete(session: &Session, words: &[String]) -> Result<()> {
     Ok(())
 }
 
-fn rollback(session: &Session, word: &str) -> Result<()> {
+fn rollback(session: &Session, word: &str, in_place: bool) -> Result<()> {
     let (guest, name) = named(word)?;
     let _lock = session.lock("guest", &[&guest])?;
     let world = session.look(&Look::at(std::slice::from_ref(&guest)))?;
@@ -166,8 +171,12 @@ fn rollback(session: &Session, word: &str) -> Result<()> {
         facts.guids = observe::guids(&[guest.dataset.to_string(), snapshot.to_string()])?;
         facts.settings = observe::carried(&snapshot)?;
     }
-    let plan = plan::snapshot::rollback(&world, guest, &name, &facts)?;
-    if !session.dry_run {
+    let plan = if in_place {
+        plan::snapshot::rollback_in_place(&world, guest, &name, &facts)?
+    } else {
+        plan::snapshot::rollback(&world, guest, &name, &facts, &Session::moment(1))?
+    };
+    if in_place && !session.dry_run {
         session.ui.confirm(&format!("make {} what it was at @{name} and lose what came after", guest.name), session.yes)?;
     }
     if session.carry_out(&world, &plan, guest.name.as_str())?.is_some() {

@@ -1,20 +1,52 @@
 //! `chyves trash`: what was deleted and not yet destroyed.
 
 use super::get::show;
-use crate::session::Session;
+use crate::session::{Report, Session};
 use crate::table::{Cell, ListArgs, Table};
-use chyves_core::error::Result;
-use chyves_host::observe::Look;
+use chyves_core::error::{Problem, Result};
+use chyves_core::plan;
+use chyves_core::world::Trashed;
+use chyves_host::observe::{self, Look};
 
-/// Look at deleted guests
+/// Look at deleted guests, and destroy them for good
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Verb {
     /// List deleted guests
     List(ListArgs),
+    /// Destroy deleted guests for good
+    ///
+    /// Everything that goes is shown first. What other guests are clones of is kept and told.
+    Empty {
+        /// Those of these names or identities; all where none is given
+        #[arg(value_name = "GUEST|IDENTITY")]
+        wanted: Vec<String>,
+        /// Only what was deleted longer ago than this: 7d, 12h, 30m
+        #[arg(long, value_name = "AGE", value_parser = age)]
+        older: Option<jiff::SignedDuration>,
+    },
+}
+
+/// Reads `7d`, `12h`, `30m`.
+fn age(text: &str) -> Result<jiff::SignedDuration, String> {
+    let wrong = || "write an age as 7d, 12h or 30m".to_owned();
+    let unit = text.chars().last().ok_or_else(wrong)?;
+    let number: i64 = text[..text.len() - unit.len_utf8()].parse().ok().filter(|n| (0..100_000).contains(n)).ok_or_else(wrong)?;
+    match unit {
+        'd' => Ok(jiff::SignedDuration::from_hours(24 * number)),
+        'h' => Ok(jiff::SignedDuration::from_hours(number)),
+        'm' => Ok(jiff::SignedDuration::from_mins(number)),
+        _ => Err(wrong()),
+    }
 }
 
 pub(crate) fn run(session: &Session, verb: &Verb) -> Result<()> {
-    let Verb::List(args) = verb;
+    match verb {
+        Verb::List(args) => list(session, args),
+        Verb::Empty { wanted, older } => empty(session, wanted, *older),
+    }
+}
+
+fn list(session: &Session, args: &ListArgs) -> Result<()> {
     let world = session.look(&Look { trash: true, ..Look::default() })?;
     world.primary()?;
     let mut table = Table::new(["name", "deleted", "used", "identity", "dataset"]);
@@ -35,4 +67,73 @@ pub(crate) fn run(session: &Session, verb: &Verb) -> Result<()> {
         args.columns = ["name", "deleted", "used", "identity"].map(str::to_owned).to_vec();
     }
     show(session, table, &args)
+}
+
+/// Whether something was deleted at least so long ago. What bears no readable time is never old enough.
+fn is_older(trashed: &Trashed, age: jiff::SignedDuration) -> bool {
+    trashed.deleted.parse::<jiff::Timestamp>().is_ok_and(|then| jiff::Timestamp::now().duration_since(then) >= age)
+}
+
+fn empty(session: &Session, wanted: &[String], older: Option<jiff::SignedDuration>) -> Result<()> {
+    let _lock = session.lock("trash", &["empty"])?;
+    let world = session.look(&Look { trash: true, ..Look::default() })?;
+    world.primary()?;
+    let mut chosen: Vec<&Trashed> = match wanted {
+        [] => world.trash.iter().collect(),
+        names => names.iter().map(|name| plan::delete::find(&world, name)).collect::<Result<_>>()?,
+    };
+    chosen.retain(|t| older.is_none_or(|age| is_older(t, age)));
+    if chosen.is_empty() {
+        session.ui.say("nothing in the trash is meant");
+        return Ok(());
+    }
+    // The latest first: what was rolled back stands on what took its place.
+    chosen.sort_by(|a, b| b.deleted.cmp(&a.deleted));
+    let mut plans = Vec::new();
+    let mut kept: Vec<Problem> = Vec::new();
+    for trashed in chosen {
+        let doomed = observe::doomed(&trashed.dataset)?;
+        match plan::delete::empty(trashed, &doomed) {
+            Ok(plan) => plans.push((trashed, doomed, plan)),
+            Err(problem) => kept.push(problem),
+        }
+    }
+    if !session.dry_run {
+        for (trashed, doomed, _) in &plans {
+            for name in &doomed.takes {
+                session.ui.say(&format!("{}: destroys {name}", trashed.name));
+            }
+        }
+        if !plans.is_empty() {
+            session.ui.confirm(&format!("destroy {} deleted guests for good", plans.len()), session.yes)?;
+        }
+    }
+    let mut reports = Vec::new();
+    for (trashed, _, plan) in &plans {
+        if session.carry_out(&world, plan, trashed.name.as_str())?.is_some() {
+            reports.push(Report::new(&trashed.name, "destroyed"));
+        }
+    }
+    session.tell(&reports);
+    match kept.len() {
+        0 => Ok(()),
+        _ if plans.is_empty() && kept.len() == 1 => Err(kept.remove(0)),
+        n => {
+            let code = if plans.is_empty() { chyves_core::error::Kind::NotNow } else { chyves_core::error::Kind::Partial };
+            let problem = Problem::new(code, format!("{n} deleted guests were kept"));
+            Err(kept.into_iter().fold(problem, |p, why| p.because(&why)))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn ages_are_read() {
+        assert_eq!(super::age("7d").unwrap().as_hours(), 168);
+        assert_eq!(super::age("30m").unwrap().as_mins(), 30);
+        for bad in ["", "d", "7", "7w", "-1d", "1é"] {
+            assert!(super::age(bad).is_err(), "{bad}");
+        }
+    }
 }

@@ -5,14 +5,15 @@ use crate::action::Action;
 use crate::error::{Problem, Result, did_you_mean};
 use crate::guest::Guest;
 use crate::property::keys;
-use crate::value::GuestName;
+use crate::value::{Dataset, GuestName};
 use crate::world::{Trashed, World};
 
-/// Plans a guest's way into the trash.
+/// Plans a guest's way into the trash. With `stays` it stays where it is and is only marked: zfs-fuse can't rename what
+/// has clones.
 ///
 /// # Errors
 /// Its machine is alive.
-pub fn delete(world: &World, guest: &Guest, guid: u64, now: &str) -> Result<Plan> {
+pub fn delete(world: &World, guest: &Guest, guid: u64, stays: bool, now: &str) -> Result<Plan> {
     stopped(guest, "delete")?;
     let root = world.root_on(guest.root.pool())?;
     // Two copies of one guest may both be deleted: the identity alone may be taken.
@@ -20,18 +21,76 @@ pub fn delete(world: &World, guest: &Guest, guid: u64, now: &str) -> Result<Plan
     if world.trash.iter().any(|t| t.dataset == to) {
         to = root.trash().child(format!("{}-{guid}", guest.uuid));
     }
-    let mut set = vec![(keys::DELETED.to_owned(), now.to_owned()), (keys::NAME.to_owned(), guest.name.to_string())];
-    set.extend(guest.group().map(|g| (keys::GROUP.to_owned(), g.to_owned())));
-    let before = set.iter().map(|(k, _)| (k.clone(), None)).collect();
     let mut plan = Plan::default();
     plan.push(Action::Verify { objects: vec![(guest.dataset.to_string(), guid)] });
     if guest.mounted {
         plan.push(Action::Unmount { dataset: guest.dataset.clone() });
     }
-    plan.push(Action::Change { dialect: world.host.dialect, on: guest.dataset.clone(), set, clear: Vec::new(), before });
-    plan.push(Action::Rename { from: guest.dataset.clone(), to });
+    let mut steps = into_trash(world, guest, now, &to);
+    if stays {
+        steps.pop();
+        plan.notes.push(format!("this ZFS can't move what has clones: {} is marked as deleted and keeps its place", guest.name));
+    }
+    plan.steps.extend(steps);
     plan.notes.push(format!("{} goes to the trash with its disks and snapshots ({}); `chyves undelete {}` brings it back", guest.name, guest.used.human(), guest.name));
     Ok(plan)
+}
+
+/// The steps that put a guest, unmounted, into the trash at `to`.
+pub(super) fn into_trash(world: &World, guest: &Guest, now: &str, to: &Dataset) -> Vec<Action> {
+    let mut set = vec![(keys::DELETED.to_owned(), now.to_owned()), (keys::NAME.to_owned(), guest.name.to_string())];
+    set.extend(guest.group().map(|g| (keys::GROUP.to_owned(), g.to_owned())));
+    let before = set.iter().map(|(k, _)| (k.clone(), None)).collect();
+    vec![
+        Action::Change { dialect: world.host.dialect, on: guest.dataset.clone(), set, clear: Vec::new(), before },
+        Action::Rename { dialect: world.host.dialect, from: guest.dataset.clone(), to: to.clone() },
+    ]
+}
+
+/// What a destruction takes, as it was seen.
+#[derive(Debug, Clone, Default)]
+pub struct Doomed {
+    /// The GUID of the dataset.
+    pub guid: u64,
+    /// Everything that goes: the dataset, what is below it, and all their snapshots.
+    pub takes: Vec<String>,
+    /// Datasets elsewhere that are clones of any of these snapshots: they keep it from being destroyed.
+    pub clones: Vec<String>,
+}
+
+/// Plans the end of a guest without a way back.
+///
+/// # Errors
+/// Its machine is alive, or clones stand on it.
+pub fn destroy(guest: &Guest, doomed: &Doomed) -> Result<Plan> {
+    stopped(guest, "destroy")?;
+    let mut plan = Plan::default();
+    if guest.mounted {
+        plan.push(Action::Unmount { dataset: guest.dataset.clone() });
+    }
+    plan.steps.extend(end(guest.name.as_str(), &guest.dataset, doomed)?);
+    Ok(plan)
+}
+
+/// Plans the end of a deleted guest.
+///
+/// # Errors
+/// Clones stand on it.
+pub fn empty(trashed: &Trashed, doomed: &Doomed) -> Result<Plan> {
+    Ok(Plan { steps: end(trashed.name.as_str(), &trashed.dataset, doomed)?, notes: Vec::new() })
+}
+
+fn end(name: &str, dataset: &Dataset, doomed: &Doomed) -> Result<Vec<Action>> {
+    if !doomed.clones.is_empty() {
+        return Err(Problem::not_now(format!("`{name}` can't be destroyed: clones stand on it"))
+            .on(dataset)
+            .because(doomed.clones.join(", "))
+            .hint("destroy those first, or turn the dependency round: `chyves promote CLONE`"));
+    }
+    Ok(vec![
+        Action::Verify { objects: vec![(dataset.to_string(), doomed.guid)] },
+        Action::DestroyTree { dataset: dataset.clone(), takes: doomed.takes.clone() },
+    ])
 }
 
 /// The one deleted guest that is meant: by its name, or by its identity where several had the name.
@@ -82,7 +141,9 @@ pub fn undelete(world: &World, trashed: &Trashed, guid: u64, name: Option<&Guest
     before.extend(trashed.group.clone().map(|g| (keys::GROUP.to_owned(), Some(g))));
     let mut plan = Plan::default();
     plan.push(Action::Verify { objects: vec![(trashed.dataset.to_string(), guid)] });
-    plan.push(Action::Rename { from: trashed.dataset.clone(), to: to.clone() });
+    if trashed.dataset != to {
+        plan.push(Action::Rename { dialect: world.host.dialect, from: trashed.dataset.clone(), to: to.clone() });
+    }
     plan.push(Action::Change { dialect: world.host.dialect, on: to, set: Vec::new(), clear, before });
     if let Some(group) = &trashed.group {
         plan.notes.push(format!("it was in the group `{group}` and comes back outside it"));
@@ -113,7 +174,7 @@ mod tests {
     fn a_guest_goes_and_comes_back() {
         let g = testing::guest("web", &[]);
         let mut world = testing::world(vec![g.clone()]);
-        insta::assert_snapshot!(delete(&world, &g, 4711, "2026-01-31T12:00:00Z").unwrap().script(Os::Linux), @"
+        insta::assert_snapshot!(delete(&world, &g, 4711, false, "2026-01-31T12:00:00Z").unwrap().script(Os::Linux), @"
         # note: web goes to the trash with its disks and snapshots (1M); `chyves undelete web` brings it back
         # make sure that tank/chyves/guests/web has the GUID 4711
         zfs get -H -p -o name,property,source,value guid tank/chyves/guests/web
@@ -146,6 +207,6 @@ mod tests {
         assert_eq!(find(&world, "a4").unwrap().dataset.leaf(), "a4");
         assert!(undelete(&world, &world.trash[0], 1, None).is_err(), "its name is taken");
         g.state = RunState::Running;
-        assert!(delete(&world, &g, 1, "").is_err());
+        assert!(delete(&world, &g, 1, false, "").is_err());
     }
 }

@@ -51,7 +51,7 @@ pub fn import(world: &World, request: &Import) -> Result<Plan> {
     });
     plan.push(Action::Unmount { dataset: work.clone() });
     plan.push(Action::Snapshot { snapshot: work.at(&IMAGE_SNAPSHOT.parse()?), own: Vec::new() });
-    plan.push(Action::Rename { from: work, to: last });
+    plan.push(Action::Rename { dialect: world.host.dialect, from: work, to: last });
     Ok(plan)
 }
 

@@ -3,7 +3,7 @@
 //! ZFS neither keeps nor brings back properties, so each snapshot carries the guest's own settings as properties of the
 //! snapshot, and a rollback puts them back.
 
-use super::{Plan, keep_copy, pairs, stopped};
+use super::{Moment, Plan, keep_copy, pairs, stopped};
 use crate::action::Action;
 use crate::error::{Problem, Result, did_you_mean};
 use crate::guest::{DiskKind, Guest, disk_name};
@@ -11,6 +11,7 @@ use crate::property::keys;
 use crate::property::settings::{Own, OwnValues};
 use crate::value::{Size, SnapshotName, SnapshotRef};
 use crate::world::World;
+use crate::zfs::Dialect;
 use serde::Serialize;
 
 /// One snapshot of a guest as it was observed.
@@ -95,20 +96,129 @@ pub fn delete(guest: &Guest, name: &SnapshotName, facts: &Facts) -> Result<Plan>
     Ok(plan)
 }
 
-/// Plans a return to a snapshot: disks, firmware variables and settings.
+/// Plans a return to a snapshot that keeps what the guest is now, so that it can itself be taken back. Nothing is
+/// destroyed: neither the present state, of which a snapshot is taken first, nor newer snapshots, nor clones.
+///
+/// # Errors
+/// The guest runs, or there is no such snapshot.
+pub fn rollback(world: &World, guest: &Guest, name: &SnapshotName, facts: &Facts, moment: &Moment) -> Result<Plan> {
+    stopped(guest, "roll back")?;
+    let seen = find(guest, name, &facts.there)?;
+    let token = moment.uuids.first().map(|u| u.simple().to_string()).unwrap_or_default();
+    let token = token.get(..8).unwrap_or(&token);
+    let stamp: String = moment.now.chars().filter(char::is_ascii_alphanumeric).collect();
+    let back = Back {
+        name,
+        token,
+        last: format!("before-rollback-{stamp}-{token}").parse()?,
+        after: if seen.ours { carried_settings(guest.settings.own_values(), &facts.settings) } else { guest.settings.own_values().clone() },
+    };
+    let mut plan = Plan::default();
+    plan.push(Action::Verify { objects: facts.guids.clone() });
+    plan.steps.extend(create(guest, &back.last, &facts.there, &moment.now)?.steps);
+    match world.host.dialect {
+        Dialect::OpenZfs => back.by_swap(world, guest, &moment.now, &mut plan)?,
+        // zfs-fuse renames nothing that has a clone, and has no volumes.
+        Dialect::Fuse => back.by_copy(world, guest, &mut plan)?,
+    }
+    if !seen.ours {
+        plan.notes.push(format!("`{name}` was not taken by chyves and carries no settings: they stay as they are"));
+    }
+    Ok(plan)
+}
+
+/// A return to a snapshot.
+struct Back<'a> {
+    name: &'a SnapshotName,
+    /// A random word for working names.
+    token: &'a str,
+    /// The snapshot of the present.
+    last: SnapshotName,
+    /// The settings that will hold.
+    after: OwnValues,
+}
+
+impl Back<'_> {
+    /// A clone of the snapshot takes the guest's place and the snapshots up to it; the present guest, with all newer
+    /// snapshots, goes to the trash. Takes no time however large the disks are.
+    fn by_swap(&self, world: &World, guest: &Guest, now: &str, plan: &mut Plan) -> Result<()> {
+        let root = world.root_on(guest.root.pool())?;
+        let work = root.trash().child(format!("rollback-{}", self.token));
+        let away = root.trash().child(format!("{}-{}", guest.uuid, self.token));
+        let volumes: Vec<String> =
+            guest.spec()?.disks.iter().filter(|d| d.kind == DiskKind::Zvol).map(|d| disk_name(d.number, d.kind)).collect();
+        if guest.mounted {
+            plan.push(Action::Unmount { dataset: guest.dataset.clone() });
+        }
+        plan.push(Action::CloneDataset {
+            from: guest.dataset.at(self.name),
+            to: work.clone(),
+            native: vec![("canmount".into(), "noauto".into())],
+            own: pairs(&self.after),
+        });
+        for volume in &volumes {
+            let from = SnapshotRef { dataset: guest.dataset.child(volume), name: self.name.clone() };
+            plan.push(Action::CloneDataset { from, to: work.child(volume), native: vec![("volmode".into(), "dev".into())], own: Vec::new() });
+        }
+        plan.push(Action::Promote { clone: work.clone(), origin: guest.dataset.clone() });
+        for volume in &volumes {
+            plan.push(Action::Promote { clone: work.child(volume), origin: guest.dataset.child(volume) });
+        }
+        plan.steps.extend(super::delete::into_trash(world, guest, now, &away));
+        plan.push(Action::Rename { dialect: world.host.dialect, from: work, to: guest.dataset.clone() });
+        let settled = Guest { mounted: false, ..guest.clone() };
+        plan.steps.extend(keep_copy(&settled, &self.after)?);
+        plan.notes.push(format!(
+            "what {} was until now goes to the trash; take the rollback back with: chyves delete {} && chyves undelete {}",
+            guest.name,
+            guest.name,
+            away.leaf()
+        ));
+        Ok(())
+    }
+
+    /// The files become what they were in the snapshot, block by block where they differ; all snapshots stay.
+    fn by_copy(&self, world: &World, guest: &Guest, plan: &mut Plan) -> Result<()> {
+        let root = world.root_on(guest.root.pool())?;
+        let work = root.trash().child(format!("rollback-{}", self.token));
+        let folder = guest.folder()?;
+        let past = root.mountpoint.as_deref().map(|m| format!("{m}/trash/{}", work.leaf())).ok_or_else(|| {
+            Problem::not_now(format!("`{}` has no mount point", root.dataset)).on(&root.dataset)
+        })?;
+        let snapshot = guest.dataset.at(self.name);
+        plan.push(Action::CloneDataset { from: snapshot, to: work.clone(), native: vec![("canmount".into(), "noauto".into())], own: Vec::new() });
+        plan.push(Action::Mount { dataset: work.clone() });
+        if !guest.mounted {
+            plan.push(Action::Mount { dataset: guest.dataset.clone() });
+        }
+        plan.push(Action::RestoreFiles { from: past, to: folder.to_owned(), before: guest.dataset.at(&self.last) });
+        let settled = Guest { mounted: true, ..guest.clone() };
+        plan.steps.extend(settings_back(world, &settled, &self.after)?);
+        if !guest.mounted {
+            plan.push(Action::Unmount { dataset: guest.dataset.clone() });
+        }
+        plan.push(Action::Unmount { dataset: work.clone() });
+        plan.push(Action::DestroyDataset { dataset: work });
+        plan.notes.push(format!("take the rollback back with: chyves snapshot rollback {}@{}", guest.name, self.last));
+        Ok(())
+    }
+}
+
+/// Plans a return to the newest snapshot that keeps nothing of the present.
 ///
 /// # Errors
 /// The guest runs, there is no such snapshot, or newer ones would be destroyed; those are named.
-pub fn rollback(world: &World, guest: &Guest, name: &SnapshotName, facts: &Facts) -> Result<Plan> {
+pub fn rollback_in_place(world: &World, guest: &Guest, name: &SnapshotName, facts: &Facts) -> Result<Plan> {
     stopped(guest, "roll back")?;
     let seen = find(guest, name, &facts.there)?;
     let newer: Vec<&str> = facts.there.iter().skip_while(|s| s.name != seen.name).skip(1).map(|s| s.name.as_str()).collect();
     if !newer.is_empty() {
         let list: Vec<String> = newer.iter().map(|n| format!("{}@{n}", guest.name)).collect();
-        return Err(Problem::not_now(format!("going back to `{}@{name}` would destroy newer snapshots", guest.name))
+        return Err(Problem::not_now(format!("going back to `{}@{name}` in place would destroy newer snapshots", guest.name))
             .on(format!("{}@{name}", guest.name))
             .because(list.join(", "))
-            .hint(format!("go back to the newest one, or delete the newer ones first: chyves snapshot delete {}", list.join(" "))));
+            .hint("leave --in-place away: they are then kept, with the present state, in the trash")
+            .hint(format!("or delete them first: chyves snapshot delete {}", list.join(" "))));
     }
     let snapshot = guest.dataset.at(name);
     let mut plan = Plan::default();
@@ -119,25 +229,31 @@ pub fn rollback(world: &World, guest: &Guest, name: &SnapshotName, facts: &Facts
         plan.push(Action::Rollback { snapshot: SnapshotRef { dataset: volume, name: name.clone() } });
     }
     if seen.ours {
-        plan.steps.extend(settings_back(world, guest, &facts.settings)?);
+        let after = carried_settings(guest.settings.own_values(), &facts.settings);
+        plan.steps.extend(settings_back(world, guest, &after)?);
     } else {
         plan.notes.push(format!("`{name}` was not taken by chyves and carries no settings: they stay as they are"));
     }
     Ok(plan)
 }
 
-/// The steps that make the settings those that a snapshot carries.
-fn settings_back(world: &World, guest: &Guest, carried: &OwnValues) -> Result<Vec<Action>> {
+/// The settings that a snapshot carries, as the guest gets them back: without the snapshot's own marks, and with the
+/// identity and owner that the guest has now, which are not the past's business.
+fn carried_settings(before: &OwnValues, carried: &OwnValues) -> OwnValues {
     let marks = [keys::SNAPSHOT_TAKEN, keys::SNAPSHOT_LIVE];
     let mut after: OwnValues = carried.iter().filter(|(k, _)| !marks.contains(&k.as_str())).map(|(k, o)| (k.clone(), o.clone())).collect();
-    let before = guest.settings.own_values();
-    // Who owns the guest now is not the past's business.
     for key in [keys::UUID, keys::OWNER, keys::EPOCH] {
         match before.get(key) {
             Some(own) => after.insert(key.into(), own.clone()),
             None => after.remove(key),
         };
     }
+    after
+}
+
+/// The steps that make the settings what they are to be, in ZFS and in the copy.
+fn settings_back(world: &World, guest: &Guest, after: &OwnValues) -> Result<Vec<Action>> {
+    let before = guest.settings.own_values();
     let set: Vec<_> = after.iter().filter(|(k, o)| before.get(*k).map(|b| &b.value) != Some(&o.value)).map(|(k, o)| (k.clone(), o.value.clone())).collect();
     let clear: Vec<_> = before.keys().filter(|k| !after.contains_key(*k)).cloned().collect();
     let mut steps = Vec::new();
@@ -146,7 +262,7 @@ fn settings_back(world: &World, guest: &Guest, carried: &OwnValues) -> Result<Ve
         steps.push(Action::Change { dialect: world.host.dialect, on: guest.dataset.clone(), set, clear, before: was });
     }
     // The copy inside was brought back by ZFS; it lacks what the present keeps.
-    steps.extend(keep_copy(guest, &after)?);
+    steps.extend(keep_copy(guest, after)?);
     Ok(steps)
 }
 
@@ -217,7 +333,7 @@ mod tests {
             settings: own(&[("cpu", "2"), ("uuid", "u"), ("epoch", "1"), ("disk0.kind", "zvol"), ("disk0.size", "1G"), ("snapshot.taken", "t")]),
             ..Facts::default()
         };
-        insta::assert_snapshot!(rollback(&world, &g, &"before".parse().unwrap(), &facts).unwrap().script(Os::Linux), @r"
+        insta::assert_snapshot!(rollback_in_place(&world, &g, &"before".parse().unwrap(), &facts).unwrap().script(Os::Linux), @r"
         # make sure that tank/chyves/guests/web01 has the GUID 1, tank/chyves/guests/web01@before has the GUID 2
         zfs get -H -p -o name,property,source,value guid tank/chyves/guests/web01 tank/chyves/guests/web01@before
         # go back to tank/chyves/guests/web01@before
@@ -233,12 +349,18 @@ mod tests {
         # unmount tank/chyves/guests/web01
         zfs unmount tank/chyves/guests/web01
         ");
-        let past = rollback(&world, &g, &"old".parse().unwrap(), &facts).unwrap_err();
+        let past = rollback_in_place(&world, &g, &"old".parse().unwrap(), &facts).unwrap_err();
         assert_eq!(past.causes, ["web01@before"]);
         let mut running = g.clone();
         running.state = RunState::Orphaned;
-        assert!(rollback(&world, &running, &"before".parse().unwrap(), &facts).is_err());
-        assert!(rollback(&world, &g, &"befor".parse().unwrap(), &facts).unwrap_err().hints[0].contains("`before`"));
+        let back = |g: &Guest, name: &str| rollback(&world, g, &name.parse().unwrap(), &facts, &testing::moment(1));
+        assert!(back(&running, "before").is_err());
+        assert!(back(&g, "befor").unwrap_err().hints[0].contains("`before`"));
+        insta::assert_snapshot!("by_copy", back(&g, "old").unwrap().script(Os::Linux));
+        let mut swapping = world.clone();
+        swapping.host.dialect = Dialect::OpenZfs;
+        let plan = rollback(&swapping, &g, &"old".parse().unwrap(), &facts, &testing::moment(1)).unwrap();
+        insta::assert_snapshot!("by_swap", plan.script(Os::Linux));
     }
 
     #[test]

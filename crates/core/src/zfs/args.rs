@@ -116,14 +116,34 @@ pub fn destroy(dataset: &Dataset) -> Cmd {
     zfs(["destroy"]).arg(dataset.as_str())
 }
 
+/// Destroys a dataset with its snapshots and everything below it, but nothing that is a clone of them: that `zfs` refuses.
+pub fn destroy_tree(dataset: &Dataset) -> Cmd {
+    zfs(["destroy", "-r"]).arg(dataset.as_str())
+}
+
+/// Turns round which of a clone and its origin depends on the other; the snapshots up to the origin go to the clone.
+pub fn promote(clone: &Dataset) -> Cmd {
+    zfs(["promote"]).arg(clone.as_str())
+}
+
+/// Everything below a dataset, itself and snapshots included: what a destruction would take.
+pub fn list_everything(dataset: &Dataset) -> Cmd {
+    zfs(["list", "-H", "-r", "-o", "name", "-t", "filesystem,volume,snapshot"]).arg(dataset.as_str())
+}
+
 /// Destroys a snapshot, and those of the same name below it.
 pub fn destroy_snapshot(snapshot: &SnapshotRef) -> Cmd {
     zfs(["destroy", "-r"]).arg(snapshot.to_string())
 }
 
-/// Gives a dataset another name.
-pub fn rename(from: &Dataset, to: &Dataset) -> Cmd {
-    zfs(["rename"]).args([from.as_str(), to.as_str()])
+/// Gives a dataset another name. What is mounted of it or of its clones stays mounted where ZFS can leave it so: without
+/// that a rename unmounts clones too, and fails while one of them is in use.
+pub fn rename(dialect: Dialect, from: &Dataset, to: &Dataset) -> Cmd {
+    let verb = match dialect {
+        Dialect::OpenZfs => zfs(["rename", "-u"]),
+        Dialect::Fuse => zfs(["rename"]),
+    };
+    verb.args([from.as_str(), to.as_str()])
 }
 
 /// Mounts a file system.

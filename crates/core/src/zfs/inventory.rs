@@ -81,7 +81,11 @@ pub fn inventory(rows: &[Row], roots: &[Root]) -> Inventory {
             continue;
         };
         let Some(root) = roots.iter().find(|r| dataset.is_within(&r.dataset)) else { continue };
-        if dataset.is_within(&root.guests()) && row.own.contains_key(keys::UUID) {
+        let deleted = row.own.contains_key(keys::DELETED) && row.own.contains_key(keys::NAME);
+        if dataset.is_within(&root.guests()) && row.own.contains_key(keys::UUID) && deleted {
+            // Marked where it stood: it could not be moved.
+            found.trash.extend(trashed(row, &dataset).map_err(|p| found.oddities.push(p)).ok());
+        } else if dataset.is_within(&root.guests()) && row.own.contains_key(keys::UUID) {
             match guest(row, &dataset, root, &values) {
                 Ok(guest) => found.guests.push(guest),
                 Err(problem) => found.oddities.push(problem),

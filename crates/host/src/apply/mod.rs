@@ -2,26 +2,30 @@
 //!
 //! * [`files`]: the steps that chyves does itself
 //! * [`image`]: reading an image
+//! * [`restore`]: making a folder what another is
 //!
 //! Not here: deciding (chyves-core `plan`), running machines (`supervise`).
 
 mod files;
 mod image;
+mod restore;
 mod undo;
 
 use crate::run;
 use crate::runtime::Runtime;
 use crate::supervise::{self, Progress, Spawner};
-use crate::{control, observe};
+use crate::{control, facts, observe};
 use chyves_core::action::{Action, Undo};
 use chyves_core::cmd::Cmd;
 use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::lifecycle::Force;
 use chyves_core::os::Os;
 use chyves_core::plan::Plan;
-use chyves_core::value::printable;
+use chyves_core::value::{Dataset, printable};
 use chyves_core::zfs::args;
+use chyves_core::zfs::Dialect;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 /// What happens while a plan runs, for whoever shows it.
 #[derive(Debug)]
@@ -100,8 +104,43 @@ fn jiffy() -> u64 {
 
 fn command(cmd: &Cmd, place: &mut Place<'_>) -> Result<()> {
     (place.report)(Event::Command(cmd.to_string()));
-    run::must(cmd).map(drop)
+    settled(cmd)
 }
+
+/// Runs a command that must end with 0. zfs-fuse lets go of a file system only some time after `zfs unmount` has
+/// returned, and calls the dataset busy until then: there, such an answer is waited out for a while.
+fn settled(cmd: &Cmd) -> Result<()> {
+    let began = Instant::now();
+    let mut pause = Duration::from_millis(5);
+    loop {
+        let output = run::run(cmd)?;
+        if output.ok() {
+            return Ok(());
+        }
+        let passing = output.stderr.contains("is busy");
+        let waits = cmd.program == "zfs" && facts::dialect() == Dialect::Fuse;
+        if !(passing && waits && began.elapsed() < LET_GO) {
+            return Err(run::failure(cmd, &output));
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(200));
+    }
+}
+
+/// Mounts a file system; whether that was needed. Somebody may have been quicker: zfs-fuse itself mounts each clone when
+/// it makes it.
+fn mount(dataset: &Dataset, place: &mut Place<'_>) -> Result<bool> {
+    let cmd = args::mount(dataset);
+    (place.report)(Event::Command(cmd.to_string()));
+    let Err(problem) = settled(&cmd) else { return Ok(true) };
+    match observe::dataset(dataset)? {
+        Some(row) if row.native("mounted") == Some("yes") => Ok(false),
+        Some(_) | None => Err(problem),
+    }
+}
+
+/// How long zfs-fuse may take to let go of a file system.
+const LET_GO: Duration = Duration::from_secs(20);
 
 /// Does one step. What it did is in `done` as soon as it is done, also where a later part of the step fails.
 fn perform(step: &Action, place: &mut Place<'_>, applied: &mut Applied, done: &mut Vec<Done>) -> Result<()> {
@@ -115,7 +154,9 @@ fn perform(step: &Action, place: &mut Place<'_>, applied: &mut Applied, done: &m
         | Action::Rollback { .. }
         | Action::Rename { .. }
         | Action::DestroySnapshot { .. }
-        | Action::DestroyDataset { .. } => {
+        | Action::DestroyDataset { .. }
+        | Action::DestroyTree { .. }
+        | Action::Promote { .. } => {
             for cmd in step.commands(place.os) {
                 command(&cmd, place)?;
             }
@@ -134,19 +175,7 @@ fn perform(step: &Action, place: &mut Place<'_>, applied: &mut Applied, done: &m
             }
             Ok(())
         }
-        Action::Mount { dataset } => {
-            match command(&args::mount(dataset), place) {
-                Ok(()) => made(None),
-                // Somebody was quicker; then it is not ours to unmount.
-                Err(problem) => {
-                    let row = observe::dataset(dataset)?;
-                    if row.is_none_or(|r| r.native("mounted") != Some("yes")) {
-                        return Err(problem);
-                    }
-                }
-            }
-            Ok(())
-        }
+        Action::Mount { dataset } => mount(dataset, place).map(|new| if new { made(None) }),
         Action::Unmount { dataset } => {
             match command(&args::unmount(dataset), place) {
                 Ok(()) => made(None),
@@ -160,6 +189,11 @@ fn perform(step: &Action, place: &mut Place<'_>, applied: &mut Applied, done: &m
         Action::MakeDisk { path, size } => files::make_disk(path, *size).map(|()| made(None)),
         Action::GrowDisk { path, from, to } => files::grow(path, *from, *to).map(|()| made(None)),
         Action::CopyFile { from, to } => files::copy_unless_there(from, to, place).map(|new| if new { made(None) }),
+        Action::RestoreFiles { from, to, .. } => {
+            // From the first block on something is done.
+            made(None);
+            restore::restore(from.as_ref(), to.as_ref(), place)
+        }
         Action::CheckFiles { files } => files::check(files),
         Action::ImportImage { source, folder, dataset, now, dialect } => {
             image::import(&image::Import { source, folder, dataset, now, dialect: *dialect }, place)

@@ -1,7 +1,7 @@
 //! Taking back what a plan did: newest first, going on through its own failures, telling what is left.
 
-use super::{Done, Event, Place, files};
-use crate::{observe, run};
+use super::{Done, Event, Place, files, settled};
+use crate::observe;
 use chyves_core::action::{Action, Undo};
 use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::property::keys;
@@ -33,7 +33,7 @@ fn one(step: &Done, began: u64, place: &mut Place<'_>) -> Result<()> {
         Undo::Action(action) => {
             for cmd in action.commands(place.os) {
                 (place.report)(Event::Command(cmd.to_string()));
-                let result = run::must(&cmd);
+                let result = settled(&cmd);
                 if let (Err(problem), false) = (result, matches!(**action, Action::Mount { .. } | Action::Unmount { .. })) {
                     return Err(problem);
                 }
@@ -51,7 +51,7 @@ fn one(step: &Done, began: u64, place: &mut Place<'_>) -> Result<()> {
         Undo::Host(intent) => {
             for cmd in intent.undo(place.os) {
                 (place.report)(Event::Command(cmd.to_string()));
-                run::must(&cmd)?;
+                settled(&cmd)?;
             }
             Ok(())
         }
@@ -69,5 +69,5 @@ fn destroy(dataset: &Dataset, began: u64, place: &mut Place<'_>) -> Result<()> {
     }
     let cmd = args::destroy(dataset);
     (place.report)(Event::Command(cmd.to_string()));
-    run::must(&cmd).map(drop)
+    settled(&cmd)
 }
