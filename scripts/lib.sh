@@ -118,10 +118,12 @@ zfs_answers() { have zfs && have zpool && bounded 20 zfs list -H -o name >/dev/n
 zfs_fuse_pid_file=/var/run/zfs-fuse.pid
 zfs_fuse_socket=/var/run/zfs/zfs_socket
 
-# Is process PID a zfs-fuse of this system that still runs? (A dead one not yet collected has no program.)
+# Is process PID a zfs-fuse of this system that still runs? A dead one not yet collected has no program, and one
+# in another mount namespace has another socket.
 is_zfs_fuse() {
     [ "$(cat "/proc/$1/comm" 2>/dev/null)" = zfs-fuse ] && [ -e "/proc/$1/exe" ] &&
-        [ "$(readlink "/proc/$1/root" 2>/dev/null)" = / ]
+        [ "$(readlink "/proc/$1/root" 2>/dev/null)" = / ] &&
+        [ "$(readlink "/proc/$1/ns/mnt" 2>/dev/null)" = "$(readlink /proc/self/ns/mnt)" ]
 }
 
 # The id of the zfs-fuse daemon that the pid file names.
