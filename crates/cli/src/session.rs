@@ -7,7 +7,7 @@ use chyves_core::guest::Guest;
 use chyves_core::plan::{Moment, Plan};
 use chyves_core::value::GuestName;
 use chyves_core::world::World;
-use chyves_host::apply::{self, Applied, Event, Place};
+use chyves_host::apply::{self, Applied, Event, Place, journal};
 use chyves_host::observe::{self, Look};
 use chyves_host::runtime::{Lock, Runtime};
 use serde_json::{Value, json};
@@ -37,6 +37,10 @@ pub(crate) struct Session {
     pub(crate) typed: String,
     /// Raised by Ctrl-C and SIGTERM.
     pub(crate) interrupted: Arc<AtomicBool>,
+    /// The locks that this process holds, for the journals of its plans.
+    pub(crate) held: std::sync::Mutex<Vec<String>>,
+    /// Whether each guest is worked on by itself: then a guest's journal is about that guest alone.
+    pub(crate) one_by_one: AtomicBool,
 }
 
 /// What became of one guest.
@@ -94,10 +98,40 @@ impl Session {
         if self.dry_run {
             return Ok(Vec::new());
         }
-        let mut sorted: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
+        let mut sorted: Vec<String> = names.iter().map(|name| format!("{kind}.{}", name.as_ref())).collect();
         sorted.sort_unstable();
         sorted.dedup();
-        sorted.iter().map(|name| self.runtime.lock_named(&format!("{kind}.{name}"), LOCK_WAIT, &self.typed)).collect()
+        let locks = sorted.iter().map(|name| self.runtime.lock_named(name, LOCK_WAIT, &self.typed)).collect::<Result<Vec<_>>>()?;
+        self.heal(&sorted)?;
+        if let Ok(mut held) = self.held.lock() {
+            held.extend(sorted);
+        }
+        Ok(locks)
+    }
+
+    /// Finishes or takes back what a killed command left on what this one has just locked.
+    fn heal(&self, mine: &[String]) -> Result<()> {
+        for dead in journal::dead(&self.runtime, Some(mine))? {
+            let others: Vec<&String> = dead.record.locks.iter().filter(|l| !mine.contains(l)).collect();
+            let _others = others.iter().map(|name| self.runtime.lock_named(name, LOCK_WAIT, &self.typed)).collect::<Result<Vec<_>>>()?;
+            self.recover(&dead)?;
+        }
+        Ok(())
+    }
+
+    /// Finishes or takes back one killed command.
+    pub(crate) fn recover(&self, dead: &journal::Dead) -> Result<()> {
+        let how = if dead.goes_on() { "finishing it" } else { "taking it back" };
+        self.ui.say(&format!("{}; {how}", dead.describe()));
+        let mut report = |event: Event<'_>| {
+            if let Event::Warning(text) = event {
+                self.ui.warn(&text);
+            }
+        };
+        let never = AtomicBool::new(false);
+        let os = chyves_host::facts::os();
+        let mut place = Place { os, runtime: &self.runtime, command: &dead.record.command, locks: &dead.record.locks, interrupted: &never, report: &mut report };
+        journal::recover(dead, &mut place).map_err(|p| p.hint("`chyves repair` shows what is left and tries again"))
     }
 
     /// Runs a plan, or shows it. None where it was only shown.
@@ -127,8 +161,22 @@ impl Session {
             Event::TakingBack(why) if verbose => self.ui.say(&format!("{who}: taking back: {why}")),
             Event::TakingBack(_) => {}
         };
-        let mut place = Place { os: world.host.os, runtime: &self.runtime, interrupted: &self.interrupted, report: &mut report };
+        let locks = self.held.lock().map(|h| h.clone()).unwrap_or_default();
+        let locks: Vec<String> = locks.into_iter().filter(|l| !self.of_others(l, who)).collect();
+        let mut place = Place {
+            os: world.host.os,
+            runtime: &self.runtime,
+            command: &self.typed,
+            locks: &locks,
+            interrupted: &self.interrupted,
+            report: &mut report,
+        };
         apply::apply(plan, &mut place).map(Some)
+    }
+
+    /// Whether a lock belongs to another guest of a command that works on several one by one.
+    fn of_others(&self, lock: &str, who: &str) -> bool {
+        self.one_by_one.load(std::sync::atomic::Ordering::SeqCst) && lock.starts_with("guest.") && lock != format!("guest.{who}")
     }
 
     /// Tells reports of single things.
@@ -151,6 +199,7 @@ impl Session {
     where
         F: Fn(&World, &Guest) -> Result<Option<Report>> + Sync,
     {
+        self.one_by_one.store(true, std::sync::atomic::Ordering::SeqCst);
         let one = |name: &GuestName| {
             let _lock = self.lock("guest", &[name])?;
             // Looked at under the lock: what was seen before it may have changed meanwhile.

@@ -351,6 +351,30 @@ pub fn dataset(name: &Dataset) -> Result<Option<Row>> {
         .hint("`zpool list` shows the pools, `zpool import` those not imported"))
 }
 
+/// Whether a dataset or snapshot exists.
+///
+/// # Errors
+/// ZFS does not answer.
+pub fn exists(name: &str) -> Result<bool> {
+    if run::run(&args::read_guids(&[name]))?.ok() {
+        return Ok(true);
+    }
+    let pool = name.split(['/', '@']).next().unwrap_or(name);
+    run::must(&args::read_guids(&[pool])).map(|_| false)
+}
+
+/// When a dataset or snapshot was made, seconds since 1970; none if it does not exist.
+///
+/// # Errors
+/// ZFS does not answer.
+pub fn created(name: &str) -> Result<Option<u64>> {
+    if !exists(name)? {
+        return Ok(None);
+    }
+    let rows = rows::parse(&run::must(&args::read_exactly(&[name]))?, false)?;
+    Ok(rows.first().and_then(|r| r.number("creation")))
+}
+
 /// Facts that a person states for another host, from a JSON file.
 ///
 /// # Errors

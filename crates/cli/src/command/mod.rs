@@ -15,6 +15,7 @@ mod image;
 mod info;
 mod list;
 mod pool;
+mod repair;
 mod set;
 mod snapshot;
 mod start;
@@ -98,6 +99,7 @@ enum Verb {
     List(list::Args),
     #[command(subcommand)]
     Pool(pool::Verb),
+    Repair(repair::Args),
     Set(set::Args),
     #[command(subcommand)]
     Snapshot(snapshot::Verb),
@@ -147,6 +149,8 @@ fn session(global: &Global, argv: &[String]) -> Result<Session> {
         facts,
         typed: argv.join(" "),
         interrupted,
+        held: std::sync::Mutex::default(),
+        one_by_one: std::sync::atomic::AtomicBool::new(false),
     })
 }
 
@@ -164,6 +168,7 @@ fn dispatch(session: &Session, verb: Verb) -> Result<()> {
         Verb::Info(args) => info::run(session, &args),
         Verb::List(args) => list::run(session, &args),
         Verb::Pool(verb) => pool::run(session, &verb),
+        Verb::Repair(args) => repair::run(session, &args),
         Verb::Set(args) => set::run(session, &args),
         Verb::Snapshot(verb) => snapshot::run(session, &verb),
         Verb::Start(args) => start::run(session, &args),

@@ -2,12 +2,16 @@
 //!
 //! * [`files`]: the steps that chyves does itself
 //! * [`image`]: reading an image
+//! * [`journal`]: what was done so far, for when this process is killed
+//! * [`fault`]: failures on purpose, in test builds
 //! * [`restore`]: making a folder what another is
 //!
 //! Not here: deciding (chyves-core `plan`), running machines (`supervise`).
 
+mod fault;
 mod files;
 mod image;
+pub mod journal;
 mod restore;
 mod undo;
 
@@ -16,6 +20,7 @@ use crate::runtime::Runtime;
 use crate::supervise::{self, Progress, Spawner};
 use crate::{control, facts, observe};
 use chyves_core::action::{Action, Undo};
+use journal::Journal;
 use chyves_core::cmd::Cmd;
 use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::lifecycle::Force;
@@ -52,6 +57,10 @@ pub struct Place<'a> {
     pub os: Os,
     /// The runtime folder.
     pub runtime: &'a Runtime,
+    /// The command as it was typed, for the journal.
+    pub command: &'a str,
+    /// The locks that are held, for the journal.
+    pub locks: &'a [String],
     /// Raised when the person wants to stop: the plan ends before its next step and is taken back.
     pub interrupted: &'a AtomicBool,
     /// Told what happens.
@@ -72,6 +81,8 @@ struct Done {
     undo: Undo,
     /// The content of a file that was replaced.
     before: Option<Vec<u8>>,
+    /// What it was, for people.
+    words: String,
 }
 
 /// Runs a plan to its end, or takes it back.
@@ -80,20 +91,34 @@ struct Done {
 /// The step that failed, with `Kind::Left` and a list if taking back failed too.
 pub fn apply(plan: &Plan, place: &mut Place<'_>) -> Result<Applied> {
     let mut applied = Applied::default();
+    if plan.steps.is_empty() {
+        return Ok(applied);
+    }
     let mut done: Vec<Done> = Vec::new();
     let began = jiffy();
-    for step in &plan.steps {
-        let result = if place.interrupted.load(Ordering::SeqCst) {
+    let mut journal = Journal::begin(place.runtime, plan, began, place.command, place.locks)?;
+    for (index, step) in plan.steps.iter().enumerate() {
+        // Once something was done that nothing can take back, the rest is finished whatever the person wishes.
+        let bound = done.iter().any(|d| d.undo == Undo::Impossible);
+        let result = if place.interrupted.load(Ordering::SeqCst) && !bound {
             Err(Problem::new(Kind::Interrupted, "interrupted"))
         } else {
             (place.report)(Event::Step(step));
-            perform(step, place, &mut applied, &mut done)
+            journal
+                .begins(index)
+                .and_then(|()| fault::before(index))
+                .and_then(|()| perform(step, place, &mut applied, &mut done))
+                .and_then(|()| journal.ended(index))
+                .and_then(|()| fault::after(index))
         };
         if let Err(problem) = result {
             (place.report)(Event::TakingBack(&problem));
-            return Err(undo::take_back(done, began, place, problem));
+            let problem = undo::take_back(done, began, place, problem);
+            journal.close();
+            return Err(problem);
         }
     }
+    journal.close();
     Ok(applied)
 }
 
@@ -144,7 +169,7 @@ const LET_GO: Duration = Duration::from_secs(20);
 
 /// Does one step. What it did is in `done` as soon as it is done, also where a later part of the step fails.
 fn perform(step: &Action, place: &mut Place<'_>, applied: &mut Applied, done: &mut Vec<Done>) -> Result<()> {
-    let mut made = |before: Option<Vec<u8>>| done.push(Done { undo: step.undo(), before });
+    let mut made = |before: Option<Vec<u8>>| done.push(Done { undo: step.undo(), before, words: step.describe() });
     match step {
         Action::Verify { objects } => verify(objects),
         Action::CreateDataset { .. }

@@ -29,7 +29,7 @@ pub(super) fn take_back(done: Vec<Done>, began: u64, place: &mut Place<'_>, prob
 fn one(step: &Done, began: u64, place: &mut Place<'_>) -> Result<()> {
     match &step.undo {
         Undo::Nothing => Ok(()),
-        Undo::Impossible => Err(Problem::failed("a step before the failure can't be taken back")),
+        Undo::Impossible => Err(Problem::failed(format!("this was done and can't be taken back: {}", step.words))),
         Undo::Action(action) => {
             for cmd in action.commands(place.os) {
                 (place.report)(Event::Command(cmd.to_string()));
@@ -55,6 +55,26 @@ fn one(step: &Done, began: u64, place: &mut Place<'_>) -> Result<()> {
             }
             Ok(())
         }
+    }
+}
+
+/// Whether a step that was begun and not seen done may have had its effect, so that it has to be taken back. Only what
+/// can be asked of ZFS is asked; the rest is taken back in a way that bears both.
+pub(super) fn may_be_done(step: &Action, began: u64) -> bool {
+    let there = |name: &str| observe::exists(name).unwrap_or(true);
+    match step {
+        Action::Verify { .. } | Action::CheckFiles { .. } => false,
+        Action::Rename { from, to, .. } => there(to.as_str()) && !there(from.as_str()),
+        Action::Snapshot { snapshot, .. } => observe::created(&snapshot.to_string()).is_ok_and(|c| c.is_some_and(|c| c + 2 >= began)),
+        // A clone that has been promoted is none any more.
+        Action::Promote { clone, .. } => observe::dataset(clone).is_ok_and(|row| row.is_some_and(|r| r.native("origin").is_none())),
+        // A file that was there before this command is not its own to remove.
+        Action::MakeDisk { path, .. } | Action::CopyFile { to: path, .. } => {
+            use std::os::unix::fs::MetadataExt;
+            std::fs::metadata(path).is_ok_and(|m| u64::try_from(m.ctime()).unwrap_or(0) + 2 >= began)
+        }
+        Action::GrowDisk { path, to, .. } => std::fs::metadata(path).is_ok_and(|m| m.len() == to.get()),
+        _ => true,
     }
 }
 
