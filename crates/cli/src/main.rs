@@ -40,6 +40,6 @@ fn main() -> ExitCode {
     };
     match command::Cli::try_parse_from(&text) {
         Ok(cli) => command::run(cli, &text),
-        Err(error) => report::clap(error, &text),
+        Err(error) => report::clap(&error, &text),
     }
 }

@@ -45,7 +45,7 @@ pub(crate) fn hostile_word(word: &std::ffi::OsStr) -> ExitCode {
 }
 
 /// What clap has to say, in our words: help is no error, a wrong word gets the nearest right one.
-pub(crate) fn clap(error: clap::Error, argv: &[String]) -> ExitCode {
+pub(crate) fn clap(error: &clap::Error, argv: &[String]) -> ExitCode {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             let _ = error.print();

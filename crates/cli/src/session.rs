@@ -56,7 +56,7 @@ pub(crate) struct Report {
 
 impl Report {
     /// A report of an object.
-    pub(crate) fn new(object: impl ToString, said: impl Into<String>) -> Self {
+    pub(crate) fn new(object: impl std::fmt::Display, said: impl Into<String>) -> Self {
         Self { object: object.to_string(), said: said.into(), more: json!({}) }
     }
 

@@ -91,7 +91,7 @@ impl Ui {
         if yes {
             return Ok(());
         }
-        if !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
+        if self.json || !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
             return Err(Problem::usage(format!("{question} needs a yes, and there is no terminal to ask on")).hint("say it with --yes"));
         }
         let _ = write!(std::io::stderr(), "{question}? [y/N] ");

@@ -95,12 +95,14 @@ fn nouns(mut argv: Vec<String>, first: usize) -> Vec<String> {
             argv.insert(first + 1, SNAPSHOT_VERBS[0].to_owned());
         }
         // `snapshot rollback web01 @before` as well as `web01@before`.
-        if let [.., guest, name] = &argv[first..] {
-            if name.starts_with('@') && !guest.starts_with('-') && !guest.contains('@') {
-                let joined = format!("{guest}{name}");
-                argv.truncate(argv.len() - 2);
-                argv.push(joined);
-            }
+        if let [.., guest, name] = &argv[first..]
+            && name.starts_with('@')
+            && !guest.starts_with('-')
+            && !guest.contains('@')
+        {
+            let joined = format!("{guest}{name}");
+            argv.truncate(argv.len() - 2);
+            argv.push(joined);
         }
     }
     argv

@@ -2,7 +2,6 @@
 
 use super::Cli;
 use crate::session::Session;
-use chyves_core::error::Result;
 use clap::CommandFactory;
 use clap_complete::Shell;
 
@@ -15,9 +14,8 @@ pub(crate) struct Args {
     shell: Shell,
 }
 
-pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
+pub(crate) fn run(session: &Session, args: &Args) {
     let mut text = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "chyves", &mut text);
     session.ui.answer(&String::from_utf8_lossy(&text));
-    Ok(())
 }

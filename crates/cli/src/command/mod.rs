@@ -158,7 +158,10 @@ fn dispatch(session: &Session, verb: Verb) -> Result<()> {
     match verb {
         Verb::Adopt(args) => adopt::run(session, &args),
         Verb::Clone(args) => clone::run(session, &args),
-        Verb::Completions(args) => completions::run(session, &args),
+        Verb::Completions(args) => {
+            completions::run(session, &args);
+            Ok(())
+        }
         Verb::Console(args) => console::run(session, &args),
         Verb::Create(args) => create::run(session, &args),
         Verb::Delete(args) => delete::run(session, &args),

@@ -54,10 +54,10 @@ pub(crate) fn unset(session: &Session, args: &UnsetArgs) -> Result<()> {
 }
 
 fn change(session: &Session, words: &[&String], request: &Request, verb: &str) -> Result<()> {
-    if let [one] = words {
-        if matches!(one.as_str(), "defaults" | "global") {
-            return on_roots(session, one, request);
-        }
+    if let [one] = words
+        && matches!(one.as_str(), "defaults" | "global")
+    {
+        return on_roots(session, one, request);
     }
     let targets = Targets::parse(words)?;
     // Checked before the first guest is looked at: a wrong value changes nothing anywhere.

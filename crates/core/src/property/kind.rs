@@ -64,25 +64,25 @@ impl Kind {
     pub fn canonical(self, text: &str) -> Result<String, BadValue> {
         let refuse = |why: String| BadValue::new(text, why).hint(format!("it takes {}", self.words()));
         match self {
-            Self::Count { min, max } => number(text, min, max).map(|n| n.to_string()).ok_or_else(|| refuse(self.out_of_range(min, max))),
+            Self::Count { min, max } => number(text, min, max).map(|n| n.to_string()).ok_or_else(|| refuse(out_of_range(min, max))),
             Self::Seconds { min, max } => seconds(text)
                 .filter(|n| (min..=max).contains(n))
                 .map(|n| n.to_string())
-                .ok_or_else(|| refuse(self.out_of_range(min, max))),
+                .ok_or_else(|| refuse(out_of_range(min, max))),
             Self::Memory => {
                 let size = Size::parse_with(text, 1 << 20)?;
                 if size < Size::mib(32) {
                     let hint = format!("did you mean {text}G? a bare number is megabytes, and the least is 32M");
                     return Err(BadValue::new(text, "is less than 32M").hint(hint));
                 }
-                if size.get() % (1 << 20) != 0 {
+                if !size.get().is_multiple_of(1 << 20) {
                     return Err(refuse("is no whole number of megabytes".into()));
                 }
                 Ok(size.to_string())
             }
             Self::Space => {
                 let size: Size = text.parse()?;
-                if size.get() < 512 || size.get() % 512 != 0 {
+                if size.get() < 512 || !size.get().is_multiple_of(512) {
                     return Err(refuse("is no whole number of 512-byte sectors".into()));
                 }
                 Ok(size.to_string())
@@ -136,10 +136,6 @@ impl Kind {
         }
     }
 
-    fn out_of_range(self, min: u32, max: u32) -> String {
-        format!("is no whole number from {min} to {max}")
-    }
-
     /// What it takes, for hints and documentation; fits behind "it takes".
     pub fn words(self) -> String {
         match self {
@@ -187,6 +183,10 @@ impl Kind {
             | Self::Hash => &[],
         }
     }
+}
+
+fn out_of_range(min: u32, max: u32) -> String {
+    format!("is no whole number from {min} to {max}")
 }
 
 fn number(text: &str, min: u32, max: u32) -> Option<u32> {

@@ -14,6 +14,7 @@ impl Dataset {
     }
 
     /// The dataset below this one called `name`, which must be one component.
+    #[must_use]
     pub fn child(&self, name: impl AsRef<str>) -> Self {
         Self(format!("{}/{}", self.0, name.as_ref()))
     }

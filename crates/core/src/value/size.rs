@@ -73,7 +73,7 @@ impl Size {
             return self.0.to_string();
         };
         let unit = 1u64 << power;
-        if self.0 % unit == 0 {
+        if self.0.is_multiple_of(unit) {
             return format!("{}{letter}", self.0 / unit);
         }
         #[allow(clippy::cast_precision_loss)] // three digits are shown
@@ -94,7 +94,7 @@ impl FromStr for Size {
 /// Exact: the largest unit that divides it, so that parsing gives the same number back.
 impl std::fmt::Display for Size {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let unit = UNITS.iter().rev().find(|(_, power)| self.0 != 0 && self.0 % (1 << power) == 0);
+        let unit = UNITS.iter().rev().find(|(_, power)| self.0 != 0 && self.0.is_multiple_of(1 << power));
         f.pad(&match unit {
             Some((letter, power)) => format!("{}{letter}", self.0 >> power),
             None => self.0.to_string(),
