@@ -277,8 +277,8 @@ pub fn snapshots(guest: &Guest) -> Result<Vec<Seen>> {
     let output = run::must(&args::list_snapshots(&guest.dataset))?;
     // Depth 1 also shows snapshots of volumes below the guest; those bear the same names.
     let own = format!("{}@", guest.dataset);
-    let lines: String = output.lines().filter(|l| l.starts_with(&own)).map(|l| format!("{l}\n")).collect();
-    read_snapshots(&lines)
+    let lines: Vec<&str> = output.lines().filter(|l| l.starts_with(&own)).collect();
+    read_snapshots(&lines.join("\n"))
 }
 
 /// The settings that a snapshot carries.

@@ -29,9 +29,8 @@ pub(super) fn before(index: usize) -> Result<()> {
 }
 
 /// After step `index`.
-pub(super) fn after(index: usize) -> Result<()> {
+pub(super) fn after(index: usize) {
     if wanted("killed", index) {
         die();
     }
-    Ok(())
 }

@@ -109,7 +109,7 @@ pub fn apply(plan: &Plan, place: &mut Place<'_>) -> Result<Applied> {
                 .and_then(|()| fault::before(index))
                 .and_then(|()| perform(step, place, &mut applied, &mut done))
                 .and_then(|()| journal.ended(index))
-                .and_then(|()| fault::after(index))
+                .map(|()| fault::after(index))
         };
         if let Err(problem) = result {
             (place.report)(Event::TakingBack(&problem));
