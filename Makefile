@@ -8,10 +8,12 @@ CHYVES  = target/release/chyves
 
 help:
 	@echo "make setup      install what building and testing need, where it is missing (root)"
-	@echo "make build      build the release binary, $(CHYVES)"
+	@echo "make build      build the release binary, $(CHYVES) (static on Linux)"
 	@echo "make test       every check and every test (root)"
 	@echo "make demo       the main job on real guests, in a pool of its own (root)"
 	@echo "make lint       format, clippy and shellcheck alone"
+	@echo "make freebsd    link an executable for FreeBSD on Linux, below target/freebsd"
+	@echo "make bench      what chyves adds to the bare zfs calls, as ratios (root)"
 	@echo "make man        write the manual page of the properties into man/"
 	@echo "make install    install binary and manual pages below DESTDIR and PREFIX ($(PREFIX))"
 	@echo "make uninstall  remove what install put there"
@@ -20,8 +22,15 @@ help:
 setup:
 	scripts/setup
 
+# On Linux one static binary, which runs on any distribution; FreeBSD's libc is there wherever FreeBSD is.
 build:
-	$(CARGO) build --release --locked
+	@triple=$$(rustc -vV | sed -n 's/^host: //p'); \
+	case $$triple in \
+	*-linux-gnu) \
+		RUSTFLAGS="$$RUSTFLAGS -C target-feature=+crt-static" $(CARGO) build --release --locked --target $$triple && \
+		mkdir -p target/release && cp target/$$triple/release/chyves $(CHYVES) ;; \
+	*)	$(CARGO) build --release --locked ;; \
+	esac
 
 test:
 	scripts/test
@@ -33,6 +42,12 @@ lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	shellcheck -x .ci/run scripts/setup scripts/test scripts/demo scripts/guest/build
+
+freebsd:
+	scripts/build-freebsd
+
+bench: build
+	scripts/bench
 
 man: build
 	mkdir -p man
@@ -59,4 +74,4 @@ uninstall:
 clean:
 	$(CARGO) clean
 
-.PHONY: help setup build test demo lint man install uninstall clean
+.PHONY: help setup build test demo lint man install uninstall clean freebsd bench
