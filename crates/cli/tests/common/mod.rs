@@ -1,0 +1,205 @@
+//! A host for one test alone: its own ZFS, pool, processes and runtime folder, gone at the end whatever happens.
+//!
+//! * [`cell`]: the namespaces that keep it apart from the machine
+//! * [`needs`]: what the machine must have, the test guests, and telling of a skipped test
+//! * [`answer`]: what one command said, and whole sessions as text
+//! * [`tidy`]: taking out of a text what differs from run to run
+//! * [`terminal`]: a person at a terminal
+//! * [`look`]: what is on the pool and what runs, for comparing
+//!
+//! Not here: anything that knows how chyves works inside; these tests see what a person sees.
+
+#![allow(dead_code, unreachable_pub)] // no test file needs all of it
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a panic is the failure report
+
+mod answer;
+mod cell;
+mod look;
+mod needs;
+mod terminal;
+mod tidy;
+
+pub use answer::Answer;
+pub use look::{Process, Tree};
+pub use terminal::Terminal;
+
+use cell::Cell;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// The program under test.
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_chyves");
+/// Nothing here takes so long; it is for a loaded machine, and a hang.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Waits until it is so.
+pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(seen) = look() {
+            return seen;
+        }
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        std::thread::park_timeout(Duration::from_millis(10));
+    }
+}
+
+/// What a test wants of its host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum With {
+    /// A pool, nothing on it.
+    Pool,
+    /// A pool that is set up, with a small file imported as the image `small`: for what never runs.
+    Image,
+    /// A pool that is set up, with the tiny guest imported as the image `tiny`.
+    Tiny,
+    /// Images of all test guests beside the person, nothing on the pool.
+    Files,
+}
+
+/// One host.
+pub struct Host {
+    // Ends first: the processes in it use what comes below.
+    cell: Cell,
+    /// The pool's name.
+    pub pool: String,
+    /// Folders that are searched for programs before those of the system.
+    path: Vec<PathBuf>,
+    temp: tempfile::TempDir,
+}
+
+impl Host {
+    /// A host, or none where the machine lacks what it takes; then that has been told.
+    pub fn new(test: &str, with: With) -> Option<Self> {
+        Self::sized(test, with, "1G")
+    }
+
+    /// The same with a pool of that size.
+    pub fn sized(test: &str, with: With, size: &str) -> Option<Self> {
+        let guests = match needs::look(with) {
+            Ok(guests) => guests,
+            Err(reason) => {
+                needs::skipped(test, &reason);
+                return None;
+            }
+        };
+        let temp = tempfile::Builder::new().prefix("it-").tempdir().unwrap();
+        for folder in ["run", "work"] {
+            std::fs::create_dir(temp.path().join(folder)).unwrap();
+        }
+        let cell = match Cell::open(temp.path()) {
+            Ok(cell) => cell,
+            Err(reason) => {
+                needs::skipped(test, &reason);
+                return None;
+            }
+        };
+        let pool = cell.pool_name();
+        let host = Self { cell, pool, path: Vec::new(), temp };
+        let disk = host.dir().join("disk");
+        host.sh("truncate", &["-s", size, disk.to_str().unwrap()]);
+        let mount = host.mount_point();
+        host.sh("zpool", &["create", "-o", "cachefile=none", "-m", mount.to_str().unwrap(), &host.pool, disk.to_str().unwrap()]);
+        host.furnish(with, &guests);
+        Some(host)
+    }
+
+    fn furnish(&self, with: With, guests: &Path) {
+        let copy = |name: &str| {
+            std::fs::copy(guests.join(name), self.work().join(name)).unwrap_or_else(|e| panic!("{name}: {e}"));
+        };
+        match with {
+            With::Pool => {}
+            With::Image => {
+                std::fs::write(self.work().join("small.img"), b"no disk that boots\n".repeat(1000)).unwrap();
+                self.ok(&format!("pool init {}", self.pool));
+                self.ok("image import ./small.img");
+            }
+            With::Tiny => {
+                copy("tiny.img");
+                copy("tiny-deaf.img");
+                self.ok(&format!("pool init {}", self.pool));
+                self.ok("image import ./tiny.img");
+            }
+            With::Files => ["tiny.img", "tiny-deaf.img", "linux.img"].iter().for_each(|n| copy(n)),
+        }
+    }
+
+    /// The folder that all of this host's files lie in.
+    pub fn dir(&self) -> &Path {
+        self.temp.path()
+    }
+
+    /// Where the person sits.
+    pub fn work(&self) -> PathBuf {
+        self.dir().join("work")
+    }
+
+    /// The runtime folder.
+    pub fn run_dir(&self) -> PathBuf {
+        self.dir().join("run")
+    }
+
+    /// Where the pool is mounted, as the host sees it.
+    pub fn mount_point(&self) -> PathBuf {
+        self.dir().join("pool")
+    }
+
+    /// A path of the host as this test can open it.
+    pub fn open_path(&self, path: impl AsRef<Path>) -> PathBuf {
+        self.cell.root().join(path.as_ref().strip_prefix("/").unwrap())
+    }
+
+    /// From now on programs are searched for in this folder first.
+    pub fn first_on_path(&mut self, folder: &Path) {
+        self.path.insert(0, folder.to_owned());
+    }
+
+    /// A program on this host, with the environment that a person has.
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = self.cell.command(&self.work());
+        let system = std::env::var("PATH").unwrap_or_default();
+        let path: Vec<String> = self.path.iter().map(|p| p.display().to_string()).chain([system, "/usr/sbin:/sbin".to_owned()]).collect();
+        command.arg(program).env("CHYVES_RUNDIR", self.run_dir()).env("PATH", path.join(":")).env("LC_ALL", "C").env("TERM", "xterm").env_remove("NO_COLOR");
+        command
+    }
+
+    /// Runs a program that must succeed; its output.
+    pub fn sh(&self, program: &str, args: &[&str]) -> String {
+        let output = self.command(program).args(args).output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{program} {args:?}: {}: {error}", output.status);
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// One native or user property of a dataset.
+    pub fn zfs_get(&self, property: &str, of: &str) -> String {
+        self.sh("zfs", &["get", "-H", "-p", "-o", "value", property, of]).trim_end().to_owned()
+    }
+
+    /// The dataset of a guest.
+    pub fn dataset(&self, guest: &str) -> String {
+        format!("{}/chyves/guests/{guest}", self.pool)
+    }
+
+    /// Runs `work` with a guest's file system mounted, on the folder as this test can open it.
+    pub fn in_folder<T>(&self, guest: &str, work: impl FnOnce(&Path) -> T) -> T {
+        let dataset = self.dataset(guest);
+        let was = self.zfs_get("mounted", &dataset);
+        if was != "yes" {
+            self.sh("zfs", &["mount", &dataset]);
+        }
+        let result = work(&self.open_path(self.mount_point().join("chyves/guests").join(guest)));
+        if was != "yes" {
+            until("the file system to be let go", || self.command("zfs").args(["unmount", &dataset]).output().unwrap().status.success().then_some(()));
+        }
+        result
+    }
+
+    /// Ends a process of this host as `kill -9` does.
+    pub fn kill(&self, pid: u64) {
+        self.sh("kill", &["-9", &pid.to_string()]);
+    }
+}
