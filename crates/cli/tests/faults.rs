@@ -88,7 +88,7 @@ fn restore(host: &Host, case: &Case, old: &Shape) {
         return;
     }
     for line in case.back {
-        let listed = host.ok("snapshot list web -H -o name").out;
+        let listed = host.chyves("snapshot list web -H -o name").out;
         let before: Vec<&str> = listed.lines().filter(|l| l.contains("@before-rollback-")).collect();
         host.chyves(&line.replace("{before}", &before.join(" ")));
     }
