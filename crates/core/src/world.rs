@@ -3,6 +3,7 @@
 use crate::error::{Problem, Result, did_you_mean};
 use crate::guest::Guest;
 use crate::os::Os;
+use crate::property::keys;
 use crate::property::settings::OwnValues;
 use crate::value::{Dataset, GuestName, ImageName, Size, SnapshotRef};
 use crate::vmm::Vmm;
@@ -112,10 +113,28 @@ impl Root {
         self.dataset.child("trash")
     }
 
+    /// Whether it came with a stream: the copy of a root, left alone until it is given a role here.
+    pub fn is_copy(&self) -> bool {
+        self.own.get(keys::LAYOUT).is_some_and(|o| o.received)
+    }
+
     /// The datasets that every root has besides itself.
     pub fn parts(&self) -> [Dataset; 3] {
         [self.guests(), self.images(), self.trash()]
     }
+}
+
+/// Who this host is: the host id of its primary pool. Nothing but the pools says so, so that `zpool import` on a bare host
+/// is a complete recovery. Where no pool is primary, it is what the others agree on; where they don't, nobody knows.
+pub fn this_host(roots: &[Root]) -> Option<Uuid> {
+    let of = |role: Role| roots.iter().filter(move |r| r.role == role && !(role == Role::Offline && r.is_copy()));
+    for role in [Role::Primary, Role::Secondary, Role::Offline] {
+        let mut hosts = of(role).map(|r| r.host);
+        if let Some(first) = hosts.next() {
+            return first.filter(|_| hosts.all(|h| h == first));
+        }
+    }
+    None
 }
 
 /// What is known of an image.
@@ -211,9 +230,22 @@ impl World {
     /// The primary pool's root.
     ///
     /// # Errors
-    /// No pool carries chyves, or none of them is primary.
+    /// No pool carries chyves, none of them is primary, or several are.
     pub fn primary(&self) -> Result<&Root> {
-        self.roots.iter().find(|r| r.role == Role::Primary).ok_or_else(|| no_primary(&self.roots))
+        let mut found = self.roots.iter().filter(|r| r.role == Role::Primary);
+        match (found.next(), found.next()) {
+            (Some(root), None) => Ok(root),
+            (Some(a), Some(b)) => Err(Problem::not_now("two pools are primary")
+                .on(b.dataset.pool())
+                .because(format!("{} and {}", a.dataset, b.dataset))
+                .hint(format!("say which one is this host's: `chyves pool promote {}`; the other becomes secondary", a.dataset.pool()))),
+            (None, _) => Err(no_primary(&self.roots)),
+        }
+    }
+
+    /// Who this host is, by its pools.
+    pub fn this_host(&self) -> Option<Uuid> {
+        this_host(&self.roots)
     }
 
     /// The root on a pool, by the pool's name.
@@ -275,6 +307,8 @@ fn no_primary(roots: &[Root]) -> Problem {
     if roots.is_empty() {
         problem.hint("`chyves pool init POOL` sets one up; `zpool list` shows the pools, `zpool import` those not imported")
     } else {
-        problem.because("none of the pools with chyves on it is primary").hint("`zpool import` the primary one")
+        problem
+            .because("none of the pools with chyves on it is primary")
+            .hint("`zpool import` the primary one, or make another one it: `chyves pool promote POOL`")
     }
 }

@@ -3,6 +3,8 @@
 //!
 //! However many guests there are, one look is at most two `zfs` calls: one finds the roots, one reads what was asked for.
 
+pub mod pool;
+
 use crate::facts;
 use crate::run::{self, Output};
 use crate::runtime::{GuestState, Runtime};
@@ -110,6 +112,9 @@ pub fn world(runtime: &Runtime, look: &Look) -> Result<World> {
     world.images = found.images;
     world.trash = found.trash;
     world.oddities.extend(found.oddities);
+    if whole {
+        world.oddities.extend(pool::namesakes(&world.guests));
+    }
     states(runtime, &mut world.guests, whole)?;
     Ok(world)
 }

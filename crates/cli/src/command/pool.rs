@@ -1,5 +1,7 @@
 //! `chyves pool`: the pools that carry chyves.
 
+mod roles;
+
 use super::get::show;
 use crate::session::{Report, Session};
 use crate::table::{Cell, ListArgs, Table};
@@ -26,12 +28,45 @@ pub(crate) enum Verb {
     },
     /// List the pools that carry chyves
     List(ListArgs),
+    /// Make a pool the primary one
+    ///
+    /// The former primary pool becomes a secondary one. Guests stay where they are and start as before; images stay
+    /// too, and how to bring them is told.
+    Promote {
+        /// The pool
+        pool: String,
+    },
+    /// Leave a pool alone from now on
+    ///
+    /// No command but `pool` looks at it. Refused while a guest of it runs.
+    Offline {
+        /// The pool
+        pool: String,
+    },
+    /// Use an offline pool again
+    ///
+    /// Refused while a guest of it has the name of a guest of another pool.
+    Online {
+        /// The pool
+        pool: String,
+    },
+    /// Take chyves off a pool that holds no guest, no image and no trash any more
+    ///
+    /// Exactly the empty datasets are destroyed, which are shown first. The pool itself stays.
+    Remove {
+        /// The pool
+        pool: String,
+    },
 }
 
 pub(crate) fn run(session: &Session, verb: &Verb) -> Result<()> {
     match verb {
         Verb::Init { place, mountpoint } => init(session, place, mountpoint.as_ref()),
         Verb::List(args) => list(session, args),
+        Verb::Promote { pool } => roles::promote(session, pool),
+        Verb::Offline { pool } => roles::offline(session, pool),
+        Verb::Online { pool } => roles::online(session, pool),
+        Verb::Remove { pool } => roles::remove(session, pool),
     }
 }
 
@@ -61,7 +96,8 @@ fn init(session: &Session, place: &Dataset, mountpoint: Option<&String>) -> Resu
 /// Lists the pools.
 pub(super) fn list(session: &Session, args: &ListArgs) -> Result<()> {
     let world = session.look(&Look::at_all())?;
-    let mut table = Table::new(["pool", "root", "role", "guests", "images", "mountpoint", "host"]);
+    let mut table = Table::new(["pool", "root", "role", "guests", "images", "mountpoint", "host", "owner"]);
+    let here = world.this_host();
     for root in &world.roots {
         let guests = world.guests.iter().filter(|g| g.root == root.dataset).count();
         let images = world.images.iter().filter(|i| i.dataset.is_within(&root.dataset)).count();
@@ -73,6 +109,11 @@ pub(super) fn list(session: &Session, args: &ListArgs) -> Result<()> {
             Cell::number(images.to_string(), images as u64),
             Cell::maybe(root.mountpoint.clone()),
             Cell::maybe(root.host.map(|h| h.to_string())),
+            Cell::text(match (root.host, here) {
+                (Some(host), Some(here)) if host == here => "this-host",
+                (Some(_), Some(_)) => "other-host",
+                (None, _) | (_, None) => "unknown",
+            }),
         ]);
     }
     if table.rows.is_empty() && !session.ui.json && !args.bare {
@@ -80,7 +121,7 @@ pub(super) fn list(session: &Session, args: &ListArgs) -> Result<()> {
     }
     let mut args = args.clone();
     if args.columns.is_empty() && !session.ui.json {
-        args.columns = ["pool", "root", "role", "guests", "images"].map(str::to_owned).to_vec();
+        args.columns = ["pool", "root", "role", "guests", "images", "owner"].map(str::to_owned).to_vec();
     }
     show(session, table, &args)
 }

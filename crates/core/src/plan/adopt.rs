@@ -17,10 +17,12 @@ pub fn adopt(world: &World, guest: &Guest) -> Result<Plan> {
         return Ok(Plan::nothing(format!("{} is this host's already", guest.name)));
     }
     let root = world.root_on(guest.root.pool())?;
-    let host = root.host.ok_or_else(|| {
-        Problem::not_now(format!("the pool of `{}` has no host id", guest.name))
-            .on(&root.dataset)
-            .hint(format!("give it one: zfs set chyves:host=$(uuidgen) {}", root.dataset))
+    let host = world.this_host().ok_or_else(|| {
+        let problem = Problem::not_now("whose host this is can't be told from its pools").on(&root.dataset);
+        match root.host {
+            Some(_) => problem.hint(format!("say which pool is this host's: `chyves pool promote {}`", root.dataset.pool())),
+            None => problem.hint(format!("give the root a host id: zfs set chyves:host=$(uuidgen) {}", root.dataset)),
+        }
     })?;
     let before = guest.settings.own_values();
     let epoch: u32 = guest.settings.own(keys::EPOCH).and_then(|e| e.parse().ok()).unwrap_or(0);

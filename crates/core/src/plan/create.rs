@@ -142,7 +142,7 @@ pub(super) fn guests_folder(root: &Root) -> Result<String> {
 pub(super) fn identity(world: &World, root: &Root, moment: &Moment, index: usize) -> Result<Vec<Pair>> {
     let uuid = moment.uuids.get(index).ok_or_else(|| Problem::bug("a plan was asked for more guests than it has identities"))?;
     let mut own = vec![(keys::UUID.to_owned(), uuid.to_string()), (keys::CREATED.to_owned(), moment.now.clone())];
-    if let Some(host) = root.host.or_else(|| world.roots.iter().find_map(|r| r.host)) {
+    if let Some(host) = world.this_host().or(root.host) {
         own.push((keys::OWNER.into(), host.to_string()));
         own.push((keys::EPOCH.into(), "1".into()));
     }

@@ -9,6 +9,7 @@ pub mod delete;
 pub mod image;
 pub mod machine;
 pub mod pool;
+pub mod roles;
 pub mod set;
 pub mod snapshot;
 pub mod start;

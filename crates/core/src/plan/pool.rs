@@ -52,7 +52,7 @@ pub fn init(world: &World, request: &Request) -> Result<Plan> {
     }
     let first = !world.roots.iter().any(|r| r.role == Role::Primary);
     let role = if first { Role::Primary } else { Role::Secondary };
-    let host = world.roots.iter().find_map(|r| r.host).unwrap_or(request.host);
+    let host = world.this_host().unwrap_or(request.host);
     let mountpoint = match (&request.wanted_mountpoint, request.mountpoint.as_deref()) {
         (Some(wanted), _) if !wanted.starts_with('/') || wanted.contains(['\n', '\t']) => {
             return Err(Problem::usage(format!("`{wanted}` is no absolute path")).on(wanted).hint("write --mountpoint /path"));

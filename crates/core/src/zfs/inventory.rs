@@ -6,7 +6,7 @@ use crate::guest::{Guest, RunState};
 use crate::property::keys;
 use crate::property::settings::{OwnValues, Settings};
 use crate::value::{Dataset, Size};
-use crate::world::{Image, ImageKind, Role, Root, Trashed};
+use crate::world::{Image, ImageKind, Role, Root, Trashed, this_host};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -54,7 +54,12 @@ fn root(row: &Row) -> Result<Root, Problem> {
         }
         _ => return Err(wrong(format!("its layout `{}` is none", crate::value::printable(layout, 20)))),
     }
-    let role = own(&row.own, keys::ROLE).and_then(Role::read).ok_or_else(|| wrong("its role is not one".into()))?;
+    let role = match row.own.get(keys::ROLE) {
+        // A role does not travel: the copy of a root that came with a stream is left alone until it is given one here.
+        Some(role) if role.received => Role::Offline,
+        Some(role) => Role::read(&role.value).ok_or_else(|| wrong("its role is not one".into()))?,
+        None => return Err(wrong("it has no role".into()).hint(format!("give it one: zfs set chyves:role=secondary {}", row.name))),
+    };
     Ok(Root {
         dataset: row.name.parse()?,
         role,
@@ -72,6 +77,7 @@ pub fn inventory(rows: &[Row], roots: &[Root]) -> Inventory {
         values.insert(row.name.as_str(), Arc::new(row.own.clone()));
     }
     let mut found = Inventory::default();
+    let host = this_host(roots);
     for row in rows.iter().filter(|r| !r.name.contains('@')) {
         let Ok(dataset) = row.name.parse::<Dataset>() else {
             if row.own.contains_key(keys::UUID) {
@@ -86,7 +92,7 @@ pub fn inventory(rows: &[Row], roots: &[Root]) -> Inventory {
             // Marked where it stood: it could not be moved.
             found.trash.extend(trashed(row, &dataset).map_err(|p| found.oddities.push(p)).ok());
         } else if dataset.is_within(&root.guests()) && row.own.contains_key(keys::UUID) {
-            match guest(row, &dataset, root, &values) {
+            match guest(row, &dataset, (root, host), &values) {
                 Ok(guest) => found.guests.push(guest),
                 Err(problem) => found.oddities.push(problem),
             }
@@ -108,7 +114,7 @@ fn used(row: &Row) -> Size {
     Size::bytes(row.number("used").unwrap_or(0))
 }
 
-fn guest(row: &Row, dataset: &Dataset, root: &Root, values: &BTreeMap<&str, Arc<OwnValues>>) -> Result<Guest, Problem> {
+fn guest(row: &Row, dataset: &Dataset, (root, host): (&Root, Option<Uuid>), values: &BTreeMap<&str, Arc<OwnValues>>) -> Result<Guest, Problem> {
     let odd = |p: Problem| p.within(format!("`{dataset}` is marked as a guest and can't be used")).on(dataset);
     let name = dataset.leaf().parse().map_err(|e| odd(Problem::from(e)).hint("rename it with `zfs rename`"))?;
     let text = own(&row.own, keys::UUID).unwrap_or_default();
@@ -125,7 +131,7 @@ fn guest(row: &Row, dataset: &Dataset, root: &Root, values: &BTreeMap<&str, Arc<
         at = ancestor.parent();
     }
     let settings = Settings::new(row.own.clone(), above);
-    let foreign = foreign(&settings, root);
+    let foreign = foreign(&settings, root, host);
     Ok(Guest {
         name,
         dataset: dataset.clone(),
@@ -142,17 +148,27 @@ fn guest(row: &Row, dataset: &Dataset, root: &Root, values: &BTreeMap<&str, Arc<
     })
 }
 
-/// Why this host may not start the guest, if so.
-fn foreign(settings: &Settings, root: &Root) -> Option<String> {
+/// Why `host` may not start the guest, if so.
+fn foreign(settings: &Settings, root: &Root, host: Option<Uuid>) -> Option<String> {
+    let came = || Some("it was received with a stream".to_owned());
     if settings.is_received(keys::UUID) {
-        return Some("it was received with a stream".into());
+        return came();
     }
-    let owner = settings.own(keys::OWNER)?;
-    match root.host {
-        Some(host) if host.to_string() == owner => None,
-        Some(_) | None => Some(format!("the host {} owns it", crate::value::printable(owner, 40))),
+    let Some(host) = host else {
+        return Some("the pools don't agree on whose host this is; `chyves pool promote POOL` settles it".into());
+    };
+    match settings.own(keys::OWNER) {
+        Some(NOBODY) => came(),
+        Some(owner) if owner == host.to_string() => None,
+        Some(owner) => Some(format!("the host {} owns it", crate::value::printable(owner, 40))),
+        // Made by hand, without an owner: it is the pool's.
+        None if root.host.is_none_or(|h| h == host) => None,
+        None => Some(format!("it lies on a pool of the host {}", root.host.map(|h| h.to_string()).unwrap_or_default())),
     }
 }
+
+/// The owner of a guest whose settings were read from a received file: nobody, until it is adopted.
+pub const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
 
 /// A dataset below `images` is an image once its kind is written, which an import does last.
 fn image(row: &Row, dataset: &Dataset) -> Option<Image> {
@@ -236,6 +252,43 @@ mod tests {
         let inv = inventory(&rows, &roots(&rows).0);
         let foreign = |n: &str| inv.guests.iter().find(|g| g.name.as_str() == n).unwrap().foreign.is_some();
         assert_eq!((foreign("db"), foreign("web"), foreign("web-1")), (false, true, true));
+    }
+
+    /// Two pools, each with a guest of its own host, and what is foreign of [a, b].
+    fn two_pools(roles: [&str; 2], hosts: [&str; 2]) -> ([bool; 2], Option<Uuid>) {
+        let mut text = String::new();
+        for (index, pool) in ["ta", "tb"].iter().enumerate() {
+            let (role, host) = (roles[index], hosts[index]);
+            let (role, source) = role.strip_prefix("received ").map_or((role, "local"), |r| (r, "received"));
+            text.push_str(&format!("{pool}/c\ttype\t-\tfilesystem\n{pool}/c\tchyves:layout\t{source}\t1\n{pool}/c\tchyves:role\t{source}\t{role}\n"));
+            text.push_str(&format!("{pool}/c\tchyves:host\tlocal\t{host}\n{pool}/c/guests\ttype\t-\tfilesystem\n"));
+            text.push_str(&format!("{pool}/c/guests/g{index}\ttype\t-\tfilesystem\n{pool}/c/guests/g{index}\tchyves:uuid\tlocal\t{host}\n"));
+            text.push_str(&format!("{pool}/c/guests/g{index}\tchyves:owner\tlocal\t{host}\n"));
+        }
+        let rows = parse(&text, true).unwrap();
+        let (roots, odd) = roots(&rows);
+        assert_eq!(odd, []);
+        let inv = inventory(&rows, &roots);
+        let foreign = |n: &str| inv.guests.iter().find(|g| g.name.as_str() == n).unwrap().foreign.is_some();
+        ([foreign("g0"), foreign("g1")], this_host(&roots))
+    }
+
+    #[test]
+    fn this_host_is_whose_the_primary_pool_is() {
+        let (a, b) = ("11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222");
+        let is = |h: &str| Some(h.parse::<Uuid>().unwrap());
+        assert_eq!(two_pools(["primary", "secondary"], [a, a]), ([false, false], is(a)));
+        // A pool from elsewhere says whose it is, and that does not count here.
+        assert_eq!(two_pools(["primary", "secondary"], [a, b]), ([false, true], is(a)));
+        assert_eq!(two_pools(["secondary", "primary"], [a, b]), ([true, false], is(b)));
+        // Two that claim to be primary: nobody's guests start before a person has said whose this host is.
+        assert_eq!(two_pools(["primary", "primary"], [a, b]), ([true, true], None));
+        assert_eq!(two_pools(["primary", "primary"], [a, a]), ([false, false], is(a)));
+        // No primary one: the secondary ones stand for it where they agree.
+        assert_eq!(two_pools(["secondary", "secondary"], [a, a]), ([false, false], is(a)));
+        assert_eq!(two_pools(["secondary", "secondary"], [a, b]), ([true, true], None));
+        // The copy of a root has no role here.
+        assert_eq!(two_pools(["primary", "received primary"], [a, b]).1, is(a));
     }
 
     #[test]

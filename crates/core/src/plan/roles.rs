@@ -1,0 +1,313 @@
+//! `pool promote|offline|online|remove`: what a pool is to this host, and the end of chyves on it.
+//!
+//! Nothing here moves or destroys anything of a guest or an image: roles are three properties of a root, and only a root
+//! that has nothing left is removed.
+
+use super::Plan;
+use crate::action::Action;
+use crate::error::{Problem, Result};
+use crate::guest::Guest;
+use crate::property::keys;
+use crate::value::Dataset;
+use crate::world::{IMAGE_SNAPSHOT, Role, Root, World};
+use crate::zfs::args::Pair;
+use crate::zfs::inventory::LAYOUT;
+
+/// A dataset or snapshot by its name and GUID.
+pub type Object = (String, u64);
+
+/// The change of a root's marks.
+fn mark(world: &World, root: &Root, set: Vec<Pair>) -> Action {
+    let before = |key: &str| match key {
+        keys::LAYOUT => Some(LAYOUT.to_string()),
+        keys::ROLE => Some(root.role.word().to_owned()),
+        keys::HOST => root.host.map(|h| h.to_string()),
+        _ => None,
+    };
+    let before = set.iter().map(|(k, _)| (k.clone(), before(k))).collect();
+    Action::Change { dialect: world.host.dialect, on: root.dataset.clone(), set, clear: Vec::new(), before }
+}
+
+fn role(role: Role) -> Pair {
+    (keys::ROLE.to_owned(), role.word().to_owned())
+}
+
+/// The marks that make a root, or the copy of one, a root of this host in that role.
+fn own_root(root: &Root, wanted: Role) -> Vec<Pair> {
+    let mut set = vec![role(wanted)];
+    if root.is_copy() {
+        set.push((keys::LAYOUT.to_owned(), LAYOUT.to_string()));
+    }
+    set
+}
+
+/// Refuses a pool whose guests' names others have.
+fn no_clash(world: &World, root: &Root, theirs: &[Guest]) -> Result<()> {
+    let clashes: Vec<String> = theirs
+        .iter()
+        .filter_map(|g| world.guests.iter().find(|other| other.name == g.name && other.root != g.root).map(|other| (g, other)))
+        .map(|(g, other)| format!("{} and {}", g.dataset, other.dataset))
+        .collect();
+    if clashes.is_empty() {
+        return Ok(());
+    }
+    Err(Problem::not_now(format!("guests of `{}` have names that guests of another pool have", root.dataset.pool()))
+        .on(root.dataset.pool())
+        .because(clashes.join("; "))
+        .hint("a name means one guest: rename or delete one of each two, or take the other pool offline"))
+}
+
+/// Plans that a pool becomes the primary one. The world must hold all guests and the images; `theirs` are the guests of
+/// the pool where it is offline, `guids` the GUIDs of all roots.
+///
+/// # Errors
+/// A guest of an offline pool has a name that another pool's guest has.
+pub fn promote(world: &World, root: &Root, theirs: &[Guest], guids: &[Object]) -> Result<Plan> {
+    let former: Vec<&Root> = world.roots.iter().filter(|r| r.role == Role::Primary && r.dataset != root.dataset).collect();
+    if root.role == Role::Primary && former.is_empty() {
+        return Ok(Plan::nothing(format!("{} is primary already", root.dataset.pool())));
+    }
+    no_clash(world, root, theirs)?;
+    let mut plan = Plan::default();
+    plan.push(Action::Verify { objects: guids.to_vec() });
+    for other in &former {
+        plan.push(mark(world, other, vec![role(Role::Secondary)]));
+    }
+    let mut set = own_root(root, Role::Primary);
+    // This host stays who it is. Where nobody knows, the promoted pool is who says it.
+    if let Some(host) = world.this_host().filter(|h| root.host != Some(*h)) {
+        set.push((keys::HOST.to_owned(), host.to_string()));
+    }
+    if root.role != Role::Primary || set.len() > 1 {
+        plan.push(mark(world, root, set));
+    }
+    let pool = root.dataset.pool();
+    plan.notes.push(format!("{pool} becomes the primary pool"));
+    for other in &former {
+        let theirs = if world.this_host().is_none() && other.host != root.host {
+            format!("this host is the one of {pool} from now on, so its guests are foreign until adopted")
+        } else {
+            "its guests stay and start as before".to_owned()
+        };
+        plan.notes.push(format!("{} becomes a secondary pool; {theirs}", other.dataset.pool()));
+    }
+    let left: Vec<_> = world.images.iter().filter(|i| !i.dataset.is_within(&root.dataset)).collect();
+    if !left.is_empty() {
+        plan.notes.push("images stay where they are and are not used from there; bring those that you need:".to_owned());
+        for image in left {
+            let to = root.images().child(image.name.as_str());
+            plan.notes.push(format!("  zfs send -p {}@{IMAGE_SNAPSHOT} | zfs receive -u {to}", image.dataset));
+        }
+    }
+    Ok(plan)
+}
+
+/// Plans that a pool is left alone. The world must hold all guests.
+///
+/// # Errors
+/// It is primary, or a guest of it runs.
+pub fn offline(world: &World, root: &Root, guids: &[Object]) -> Result<Plan> {
+    let pool = root.dataset.pool();
+    match root.role {
+        Role::Offline => return Ok(Plan::nothing(format!("{pool} is offline already"))),
+        Role::Primary => {
+            return Err(Problem::not_now(format!("`{pool}` is the primary pool and can't be left alone"))
+                .on(pool)
+                .hint("make another one primary first: `chyves pool promote POOL`"));
+        }
+        Role::Secondary => {}
+    }
+    let alive: Vec<&str> = world.guests.iter().filter(|g| g.root == root.dataset && g.state.is_alive()).map(|g| g.name.as_str()).collect();
+    if !alive.is_empty() {
+        return Err(Problem::not_now(format!("guests of `{pool}` are running"))
+            .on(pool)
+            .because(alive.join(", "))
+            .hint(format!("`chyves stop {}` first", alive.join(" "))));
+    }
+    let mut plan = Plan::default();
+    plan.push(Action::Verify { objects: guids.to_vec() });
+    plan.push(mark(world, root, vec![role(Role::Offline)]));
+    plan.notes.push(format!("{pool} is left alone by every command but `chyves pool`; `chyves pool online {pool}` brings it back"));
+    Ok(plan)
+}
+
+/// Plans that an offline pool is used again. `theirs` are its guests; the world must hold those of the others.
+///
+/// # Errors
+/// A guest of it has a name that another pool's guest has.
+pub fn online(world: &World, root: &Root, theirs: &[Guest], guids: &[Object]) -> Result<Plan> {
+    let pool = root.dataset.pool();
+    match root.role {
+        Role::Primary | Role::Secondary => return Ok(Plan::nothing(format!("{pool} is online already, as {} pool", root.role.word()))),
+        Role::Offline => {}
+    }
+    no_clash(world, root, theirs)?;
+    let mut plan = Plan::default();
+    plan.push(Action::Verify { objects: guids.to_vec() });
+    plan.push(mark(world, root, own_root(root, Role::Secondary)));
+    plan.notes.push(format!("{pool} becomes a secondary pool with {} guests", theirs.len()));
+    if !world.roots.iter().any(|r| r.role == Role::Primary) {
+        plan.notes.push(format!("no pool is primary; `chyves pool promote {pool}` makes it so"));
+    }
+    Ok(plan)
+}
+
+/// Plans the end of chyves on a pool that holds nothing of it any more: `there` is the root with everything below it,
+/// snapshots included, each with its GUID.
+///
+/// # Errors
+/// Something is there besides the empty datasets of a root, or others need the pool as the primary one.
+pub fn remove(world: &World, root: &Root, there: &[Object]) -> Result<Plan> {
+    let pool = root.dataset.pool();
+    if root.role == Role::Primary && world.roots.len() > 1 {
+        return Err(Problem::not_now(format!("`{pool}` is the primary pool, and others need one"))
+            .on(pool)
+            .hint("make another one primary first: `chyves pool promote POOL`"));
+    }
+    let parts = root.parts();
+    let empty: Vec<Dataset> = parts.iter().filter(|p| there.iter().any(|(n, _)| n == p.as_str())).cloned().chain([root.dataset.clone()]).collect();
+    let more: Vec<&str> = there.iter().map(|(n, _)| n.as_str()).filter(|n| !empty.iter().any(|e| e.as_str() == *n)).collect();
+    if !more.is_empty() {
+        let mut problem = Problem::not_now(format!("`{pool}` still holds what chyves keeps there")).on(pool).because(shortened(&more));
+        for (part, hint) in parts.iter().zip([
+            "guests: `chyves list`, then delete them or bring them to another pool",
+            "images: `chyves image list` on the primary pool, then `chyves image delete`",
+            "deleted guests: `chyves trash list`, then `chyves trash empty`",
+        ]) {
+            let inside = |n: &&str| n.strip_prefix(part.as_str()).is_some_and(|rest| rest.starts_with('/'));
+            if more.iter().any(inside) {
+                problem = problem.hint(hint);
+            }
+        }
+        if more.iter().any(|n| empty.iter().any(|e| n.strip_prefix(e.as_str()).is_some_and(|rest| rest.starts_with('@')))) {
+            problem = problem.hint("snapshots of the empty datasets, by chyves' upgrades or another program: `zfs destroy` them one by one");
+        }
+        return Err(problem);
+    }
+    let mut plan = Plan::default();
+    plan.push(Action::Verify { objects: there.to_vec() });
+    // Without -r: should something have come there meanwhile, ZFS refuses.
+    for dataset in empty {
+        plan.push(Action::DestroyDataset { dataset });
+    }
+    plan.notes.push(format!("the pool {pool} itself stays, with everything else that is on it"));
+    Ok(plan)
+}
+
+fn shortened(names: &[&str]) -> String {
+    const SHOWN: usize = 12;
+    let more = names.len().saturating_sub(SHOWN);
+    let list = names[..names.len() - more].join(", ");
+    if more == 0 { list } else { format!("{list} and {more} more") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::guest::RunState;
+    use crate::os::Os;
+    use crate::plan::testing;
+    use crate::property::settings::{Own, OwnValues};
+    use std::sync::Arc;
+    use uuid::Uuid;
+
+    fn other(role: Role, host: Uuid) -> Root {
+        Root { dataset: "other/vm".parse().unwrap(), role, host: Some(host), group_levels: 0, mountpoint: None, own: Arc::default() }
+    }
+
+    fn copy() -> Root {
+        let own = OwnValues::from([(keys::LAYOUT.to_owned(), Own { value: "1".into(), received: true })]);
+        Root { own: Arc::new(own), ..other(Role::Offline, testing::HOST) }
+    }
+
+    fn there(names: &[&str]) -> Vec<Object> {
+        names.iter().zip(1..).map(|(n, g)| ((*n).to_owned(), g)).collect()
+    }
+
+    #[test]
+    fn only_one_pool_is_primary_and_the_host_stays_who_it_is() {
+        let mut world = testing::world(Vec::new());
+        world.roots.push(other(Role::Secondary, Uuid::from_u128(5)));
+        let guids = there(&["other/vm", "tank/chyves"]);
+        insta::assert_snapshot!(promote(&world, &world.roots[1], &[], &guids).unwrap().script(Os::Linux), @r"
+        # note: other becomes the primary pool
+        # note: tank becomes a secondary pool; its guests stay and start as before
+        # note: images stay where they are and are not used from there; bring those that you need:
+        # note:   zfs send -p tank/chyves/images/tiny@ready | zfs receive -u other/vm/images/tiny
+        # make sure that other/vm has the GUID 1, tank/chyves has the GUID 2
+        zfs get -H -p -o name,property,source,value guid other/vm tank/chyves
+        # change settings of tank/chyves
+        zfs set chyves:role=secondary tank/chyves
+        # change settings of other/vm
+        zfs set chyves:role=primary other/vm
+        zfs set chyves:host=11111111-1111-4111-8111-111111111111 other/vm
+        ");
+        assert!(promote(&world, &world.roots[0], &[], &guids).unwrap().steps.is_empty());
+    }
+
+    #[test]
+    fn of_two_primary_pools_one_is_chosen() {
+        let mut world = testing::world(Vec::new());
+        world.roots.push(other(Role::Primary, Uuid::from_u128(5)));
+        assert!(world.primary().unwrap_err().hints[0].contains("pool promote tank"));
+        let plan = promote(&world, &world.roots[0], &[], &[]).unwrap();
+        let text = plan.script(Os::Linux);
+        assert!(text.contains("zfs set chyves:role=secondary other/vm") && text.contains("are foreign until adopted"), "{text}");
+        assert!(!text.contains("zfs set chyves:host") && !text.contains("set chyves:role=primary"), "{text}");
+    }
+
+    #[test]
+    fn a_pool_in_use_is_not_taken_offline() {
+        let mut g = testing::guest("web", &[]);
+        g.root = "other/vm".parse().unwrap();
+        let mut world = testing::world(vec![g]);
+        world.roots.push(other(Role::Secondary, testing::HOST));
+        assert!(offline(&world, &world.roots[0], &[]).is_err(), "the primary one");
+        assert!(offline(&world, &world.roots[1], &[]).unwrap().script(Os::Linux).contains("zfs set chyves:role=offline other/vm"));
+        world.guests[0].state = RunState::Orphaned;
+        assert_eq!(offline(&world, &world.roots[1], &[]).unwrap_err().causes, ["web"]);
+    }
+
+    #[test]
+    fn names_mean_one_guest_over_all_pools() {
+        let mut theirs = testing::guest("web", &[]);
+        theirs.root = "other/vm".parse().unwrap();
+        theirs.dataset = "other/vm/guests/web".parse().unwrap();
+        let mut world = testing::world(vec![testing::guest("web", &[])]);
+        world.roots.push(copy());
+        let root = world.roots[1].clone();
+        assert!(online(&world, &root, &[theirs.clone()], &[]).unwrap_err().causes[0].contains("other/vm/guests/web and tank"));
+        assert!(promote(&world, &root, &[theirs.clone()], &[]).is_err());
+        world.guests.clear();
+        let text = online(&world, &root, &[theirs], &[]).unwrap().script(Os::Linux);
+        assert!(text.contains("chyves:role=secondary") && text.contains("chyves:layout=1"), "{text}");
+    }
+
+    #[test]
+    fn only_an_empty_root_is_removed() {
+        let mut world = testing::world(Vec::new());
+        let all = ["tank/chyves", "tank/chyves/guests", "tank/chyves/images", "tank/chyves/trash"];
+        insta::assert_snapshot!(remove(&world, &world.roots[0], &there(&all)).unwrap().script(Os::Linux), @r"
+        # note: the pool tank itself stays, with everything else that is on it
+        # make sure that tank/chyves has the GUID 1, tank/chyves/guests has the GUID 2, tank/chyves/images has the GUID 3, tank/chyves/trash has the GUID 4
+        zfs get -H -p -o name,property,source,value guid tank/chyves tank/chyves/guests tank/chyves/images tank/chyves/trash
+        # destroy tank/chyves/guests
+        zfs destroy tank/chyves/guests
+        # destroy tank/chyves/images
+        zfs destroy tank/chyves/images
+        # destroy tank/chyves/trash
+        zfs destroy tank/chyves/trash
+        # destroy tank/chyves
+        zfs destroy tank/chyves
+        ");
+        for more in ["tank/chyves/guests/web", "tank/chyves/trash/x", "tank/chyves@daily", "tank/chyves/guestsold", "tank/chyves/images/tiny@ready"] {
+            let mut names = all.to_vec();
+            names.push(more);
+            assert_eq!(remove(&world, &world.roots[0], &there(&names)).unwrap_err().causes, [more]);
+        }
+        // What a removal that was cut off has left.
+        assert_eq!(remove(&world, &world.roots[0], &there(&["tank/chyves", "tank/chyves/trash"])).unwrap().steps.len(), 3);
+        world.roots.push(other(Role::Secondary, testing::HOST));
+        assert!(remove(&world, &world.roots[0], &there(&all)).is_err());
+    }
+}
