@@ -2,7 +2,7 @@
 
 use crate::error::{Problem, Result, did_you_mean};
 use crate::guest::Guest;
-use crate::os::Os;
+use crate::os::{HostState, Os};
 use crate::property::keys;
 use crate::property::settings::OwnValues;
 use crate::value::{Dataset, GuestName, ImageName, Size, SnapshotRef};
@@ -50,6 +50,9 @@ pub struct HostFacts {
     pub kvm: Result<(), String>,
     /// The hypervisor's program, where it was found.
     pub hypervisor: Option<String>,
+    /// What only a start and `doctor` look at.
+    #[serde(default)]
+    pub state: HostState,
 }
 
 /// What a pool is to chyves.

@@ -1,7 +1,7 @@
 //! What is true of the host itself: system, release, ZFS, firmware, hypervisor.
 
 use crate::run;
-use chyves_core::os::Os;
+use chyves_core::os::{HostState, Os};
 use chyves_core::vmm::Vmm;
 use chyves_core::world::HostFacts;
 use chyves_core::zfs::Dialect;
@@ -69,6 +69,7 @@ pub fn host(run_dir: &Path) -> HostFacts {
         uefi,
         kvm: Err("it was not tried".into()),
         hypervisor: run::find_program(program).map(|p| p.to_string_lossy().into_owned()),
+        state: HostState::default(),
     }
 }
 
@@ -84,5 +85,6 @@ pub fn freebsd_14_3() -> HostFacts {
         uefi: Some((UEFI_FREEBSD[0].0.to_owned(), UEFI_FREEBSD[0].1.to_owned())),
         kvm: Err("bhyve has no KVM".into()),
         hypervisor: Some("bhyve".into()),
+        state: HostState::default(),
     }
 }

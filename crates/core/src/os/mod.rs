@@ -1,9 +1,15 @@
-//! What is wanted of the host, as intents; each operating system's file says with which commands.
+//! Hosts: what is wanted of one, as intents, which each operating system's folder says by its commands; and what is known
+//! of one ([`state`]), which the same folders read from what their tools print.
 //!
-//! To add a host: a variant of [`Os`], a file beside these, and the arms that the compiler asks for.
+//! Not here: running the tools (chyves-host) and what follows from what is known (`check`).
+//!
+//! To add a host: a variant of [`Os`], a folder beside these, and the arms that the compiler asks for.
 
 pub mod freebsd;
 pub mod linux;
+pub mod state;
+
+pub use state::HostState;
 
 use crate::cmd::Cmd;
 use crate::value::IfName;

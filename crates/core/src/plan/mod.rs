@@ -149,7 +149,7 @@ pub(crate) mod testing {
     //! A small world for the tests of planners.
 
     use crate::guest::{Guest, RunState};
-    use crate::os::Os;
+    use crate::os::{HostState, Os};
     use crate::plan::Moment;
     use crate::property::settings::{Own, OwnValues, Settings};
     use crate::value::{Dataset, Size};
@@ -195,6 +195,7 @@ pub(crate) mod testing {
                 uefi: Some(("/fw/CODE.fd".into(), "/fw/VARS.fd".into())),
                 kvm: Err("this host has none".into()),
                 hypervisor: Some("qemu-system-x86_64".into()),
+                state: HostState::default(),
             },
             roots: vec![Root {
                 dataset: "tank/chyves".parse().unwrap(),
@@ -231,6 +232,7 @@ pub(crate) mod testing {
             uefi: Some(("/fw/BHYVE_UEFI.fd".into(), "/fw/BHYVE_UEFI_VARS.fd".into())),
             kvm: Err("bhyve has no KVM".into()),
             hypervisor: Some("bhyve".into()),
+            state: HostState::default(),
         }
     }
 

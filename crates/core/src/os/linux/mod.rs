@@ -1,10 +1,15 @@
-//! Linux' commands: modprobe, ip.
+//! Linux: the commands of intents (modprobe, ip), and one file for each tool or file that tells something of the host:
+//! [`meminfo`] of memory, [`ip`] of interfaces, [`versions`] of programs.
+
+pub mod ip;
+pub mod meminfo;
+pub mod versions;
 
 use super::Intent;
 use crate::cmd::Cmd;
 
 fn ip<const N: usize>(args: [&str; N]) -> Cmd {
-    Cmd::new("ip", args)
+    Cmd::new(ip::TOOL, args)
 }
 
 /// The commands that bring an intent about.

@@ -1,10 +1,28 @@
-//! FreeBSD's commands: kldload, ifconfig.
+//! FreeBSD: the commands of intents, and one file for each tool that tells something of the host.
+//!
+//! * [`sysctl`], [`dmesg`], [`kldstat`]: kernel, processor, memory, modules
+//! * [`pciconf`], [`acpidump`]: what can be passed through
+//! * [`bhyve`]: which devices this release's bhyve has
+//! * [`ifconfig`], [`processes`]: interfaces; who holds a file
+//! * [`facts`]: all of it together
+
+pub mod acpidump;
+pub mod bhyve;
+pub mod dmesg;
+pub mod facts;
+pub mod ifconfig;
+pub mod kldstat;
+pub mod pciconf;
+pub mod processes;
+#[cfg(test)]
+pub(crate) mod recorded;
+pub mod sysctl;
 
 use super::Intent;
 use crate::cmd::Cmd;
 
 fn ifconfig<const N: usize>(args: [&str; N]) -> Cmd {
-    Cmd::new("ifconfig", args)
+    Cmd::new(ifconfig::TOOL, args)
 }
 
 /// The commands that bring an intent about.

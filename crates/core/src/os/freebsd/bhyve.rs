@@ -1,0 +1,56 @@
+//! bhyve(8), FreeBSD 13.0 on, asked what it has: `-s help` (emulations) and, on amd64, `-l help` (devices behind the LPC
+//! bridge). Better than comparing releases where a device's first release is uncertain.
+//!
+//! Not here: running guests with it (`vmm::bhyve`).
+
+use crate::cmd::Cmd;
+use crate::error::Result;
+use crate::os::state::unreadable;
+
+/// The program.
+pub const TOOL: &str = "bhyve";
+
+/// The question for emulations.
+pub fn emulations() -> Cmd {
+    Cmd::new(TOOL, ["-s", "help"])
+}
+
+/// The question for devices behind the LPC bridge.
+pub fn lpc() -> Cmd {
+    Cmd::new(TOOL, ["-l", "help"])
+}
+
+/// Reads either answer: one name a line.
+///
+/// # Errors
+/// A line that is no name, or no line at all.
+pub fn parse(text: &str) -> Result<Vec<String>> {
+    let name = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    let mut names = Vec::new();
+    for line in text.lines() {
+        let word = line.trim();
+        if word.is_empty() || !word.bytes().all(name) {
+            return Err(unreadable(TOOL, line));
+        }
+        names.push(word.to_owned());
+    }
+    if names.is_empty() { Err(unreadable(TOOL, "")) } else { Ok(names) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_one_a_line() {
+        assert_eq!(parse("hostbridge\namd_hostbridge\nahci-hd\n").unwrap(), ["hostbridge", "amd_hostbridge", "ahci-hd"]);
+        assert_eq!(parse("com1\ncom2\n").unwrap().len(), 2);
+    }
+
+    #[test]
+    fn usage_text_is_no_list() {
+        for bad in ["", "\n", "Usage: bhyve [-aCDeHhPSuWwxY]", "ahci\nbhyve: x\n"] {
+            assert!(parse(bad).unwrap_err().message.contains("bhyve"), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Hosts as transcripts of what their tools print, for tests: releases by processors, and hosts with something wrong.
+//!
+//! A transcript's commands are compared with those that chyves runs, so that a changed question is noticed.
+
+use super::facts::{Printed, read};
+use super::{acpidump, bhyve, ifconfig, kldstat, pciconf, sysctl};
+use crate::cmd::Cmd;
+use crate::os::{HostState, Os};
+use crate::vmm::Vmm;
+use crate::world::HostFacts;
+use crate::zfs::Dialect;
+
+macro_rules! transcripts {
+    ($($name:literal),* $(,)?) => {
+        /// The transcripts by their names.
+        pub(crate) const ALL: &[(&str, &str)] = &[$(($name, include_str!(concat!("../../../tests-data/freebsd/", $name, ".txt")))),*];
+    };
+}
+
+transcripts!(
+    "13.5-amd",
+    "13.5-intel",
+    "14.3-amd",
+    "14.3-amd-switched-off",
+    "14.3-guest",
+    "14.3-intel",
+    "14.3-intel-restricted",
+    "14.3-jail",
+    "15.0-amd",
+    "15.0-arm64",
+    "15.0-intel",
+);
+
+/// What the tools of a host printed.
+pub(crate) fn printed(transcript: &str) -> Printed {
+    let mut printed = Printed::default();
+    for section in transcript.split("$ ").skip(1) {
+        let (command, text) = section.split_once('\n').unwrap();
+        let text = Some(text.to_owned());
+        let is = |cmd: &Cmd| cmd.to_string() == command;
+        match command {
+            "cat /var/run/dmesg.boot" => printed.dmesg = text,
+            "ls /dev/vmm" => printed.vms = text.map(|names| names.lines().map(str::to_owned).collect()),
+            _ if is(&sysctl::command()) => printed.sysctl = text,
+            _ if is(&kldstat::command()) => printed.kldstat = text,
+            _ if is(&ifconfig::names()) => printed.interfaces = text,
+            _ if is(&ifconfig::bridges()) => printed.bridges = text,
+            _ if is(&pciconf::command()) => printed.pciconf = text,
+            _ if is(&acpidump::command()) => printed.acpidump = text,
+            _ if is(&bhyve::emulations()) => printed.emulations = text,
+            _ if is(&bhyve::lpc()) => printed.lpc = text,
+            _ => {
+                let module = command.rsplit(' ').next().unwrap();
+                assert!(is(&kldstat::query(module)), "chyves does not run `{command}`");
+                printed.built_in.push(module.to_owned());
+            }
+        }
+    }
+    printed
+}
+
+/// A FreeBSD host of which nothing is known yet.
+pub(crate) fn unknown() -> HostFacts {
+    HostFacts {
+        os: Os::FreeBsd,
+        release: (14, 3),
+        arch: "amd64".into(),
+        vmm: Vmm::Bhyve,
+        dialect: Dialect::OpenZfs,
+        run_dir: "/var/run/chyves".into(),
+        uefi: Some(("/fw/BHYVE_UEFI.fd".into(), "/fw/BHYVE_UEFI_VARS.fd".into())),
+        kvm: Err("bhyve has no KVM".into()),
+        hypervisor: Some("/usr/sbin/bhyve".into()),
+        state: HostState::default(),
+    }
+}
+
+/// The host of that name, read from its transcript.
+pub(crate) fn host(name: &str) -> HostFacts {
+    let (_, transcript) = ALL.iter().find(|(known, _)| *known == name).unwrap_or_else(|| panic!("no transcript of `{name}`"));
+    let mut host = unknown();
+    read(&printed(transcript), &mut host);
+    host
+}
