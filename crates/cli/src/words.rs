@@ -9,11 +9,14 @@ const HOST_VERBS: &[&str] = &["help", "image", "iso", "list", "pool", "repair", 
 
 /// Commands that take guests, and so may follow them.
 const GUEST_VERBS: &[&str] = &[
-    "adopt", "clone", "console", "create", "delete", "get", "info", "set", "snapshot", "start", "stop", "undelete", "unset",
+    "adopt", "clone", "console", "create", "delete", "disk", "get", "info", "set", "snapshot", "start", "stop", "undelete", "unset",
 ];
 
 /// The verbs below the noun `snapshot`; the first is meant where none is given.
 const SNAPSHOT_VERBS: &[&str] = &["create", "list", "delete", "rollback"];
+
+/// The verbs below the noun `disk`; the first is meant where none is given.
+const DISK_VERBS: &[&str] = &["list", "add", "remove", "delete", "resize", "set", "move"];
 
 /// Options whose value is the next word.
 const WITH_VALUE: &[&str] = &["-o", "-s", "-S", "--host", "--facts", "--pool", "--image", "--size"];
@@ -73,6 +76,9 @@ fn guests_first(mut argv: Vec<String>, first: usize, verb: usize) -> Vec<String>
     if argv[first] == "snapshot" && argv.get(behind).is_some_and(|w| SNAPSHOT_VERBS.contains(&w.as_str())) {
         behind += 1;
     }
+    if argv[first] == "disk" && argv.get(behind).is_some_and(|w| DISK_VERBS.contains(&w.as_str())) {
+        behind += 1;
+    }
     // `web01 snapshot @before`: the guest and the snapshot are one word in the canonical order.
     if argv[first] == "snapshot" || argv[first] == "clone" {
         let names: Vec<String> = argv[behind..].iter().filter(|w| w.starts_with('@')).cloned().collect();
@@ -105,7 +111,32 @@ fn nouns(mut argv: Vec<String>, first: usize) -> Vec<String> {
             argv.push(joined);
         }
     }
+    if argv[first] == "disk" {
+        disk(&mut argv, first);
+    }
     argv
+}
+
+/// The same for `disk`, whose verb may also stand behind the guest, and which in 2016 had a text behind the disk's name.
+fn disk(argv: &mut Vec<String>, first: usize) {
+    let is_verb = |at: usize| argv.get(at).is_some_and(|w| DISK_VERBS.contains(&w.as_str()));
+    let asks = argv.get(first + 1).is_none_or(|w| w.starts_with('-') || w == "help");
+    if asks || is_verb(first + 1) {
+        return;
+    }
+    if is_verb(first + 2) {
+        argv.swap(first + 1, first + 2);
+        return;
+    }
+    let Some(key) = argv.get(first + 3).filter(|w| *w == "description" || *w == "notes").cloned() else {
+        argv.insert(first + 1, DISK_VERBS[0].to_owned());
+        return;
+    };
+    // `web01 disk disk0 description the first one`
+    let (options, text): (Vec<String>, Vec<String>) = argv.drain(first + 3..).skip(1).partition(|w| w.starts_with('-') && w.len() > 1);
+    argv.push(format!("{key}={}", text.join(" ")));
+    argv.extend(options);
+    argv.insert(first + 1, "set".to_owned());
 }
 
 fn unknown(words: &[String]) -> Problem {
@@ -158,6 +189,18 @@ mod tests {
             ("snapshot rollback web01@before", "snapshot rollback web01@before"),
             ("web01 snapshot list", "snapshot list web01"),
             ("snapshot", "snapshot"),
+            ("web01 disk add 8G", "disk add web01 8G"),
+            ("disk add web01 8G", "disk add web01 8G"),
+            ("disk web01 add 8G", "disk add web01 8G"),
+            ("web01 disk resize disk0 16G", "disk resize web01 disk0 16G"),
+            ("web01 disk delete disk0", "disk delete web01 disk0"),
+            ("web01 disk disk0 description the first one", "disk set web01 disk0 description=the first one"),
+            ("web01 disk disk0 notes old -n", "disk set web01 disk0 notes=old -n"),
+            ("web01 disk", "disk list web01"),
+            ("web01 disk list", "disk list web01"),
+            ("disk", "disk"),
+            ("disk list -H", "disk list -H"),
+            ("-n web01 disk remove disk1", "-n disk remove web01 disk1"),
             ("pool init tank", "pool init tank"),
             ("create web01 --image tiny", "create web01 --image tiny"),
             ("web01 create --size 8G", "create web01 --size 8G"),
@@ -176,7 +219,7 @@ mod tests {
 
     #[test]
     fn no_guest_may_bear_a_command_s_word() {
-        for word in commands().chain(SNAPSHOT_VERBS.iter().copied()) {
+        for word in commands().chain(SNAPSHOT_VERBS.iter().chain(DISK_VERBS).copied()) {
             assert!(word.parse::<chyves_core::value::GuestName>().is_err(), "{word} could be a guest");
         }
     }

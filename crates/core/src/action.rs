@@ -8,6 +8,7 @@ use crate::cmd::Cmd;
 use crate::launch::Launch;
 use crate::os::{Intent, Os};
 use crate::value::{Dataset, GuestName, Size, SnapshotRef};
+use crate::world::DiskFormat;
 use crate::zfs::{Dialect, args, args::Pair};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -36,6 +37,19 @@ pub enum Action {
         dataset: Dataset,
         /// Its size.
         size: Size,
+        /// The size of its blocks, where not what ZFS takes by itself.
+        block: Option<Size>,
+        /// Whether the pool sets its whole size aside.
+        reserved: bool,
+    },
+    /// Makes a volume larger or smaller.
+    ResizeVolume {
+        /// Its name.
+        dataset: Dataset,
+        /// Its size now.
+        from: Size,
+        /// Its size then.
+        to: Size,
     },
     /// Makes a clone of a snapshot.
     CloneDataset {
@@ -144,6 +158,40 @@ pub enum Action {
         /// Its size then.
         to: Size,
     },
+    /// Cuts the end of a disk file off, with what lies there.
+    ShrinkDisk {
+        /// Its path.
+        path: String,
+        /// Its size now.
+        from: Size,
+        /// Its size then.
+        to: Size,
+    },
+    /// Writes the content of a file into a new disk file, or into a new volume.
+    CopyDisk {
+        /// The file.
+        from: String,
+        /// Its format.
+        format: DiskFormat,
+        /// The new file, which must not be there, or the volume's device.
+        to: String,
+        /// The new disk's size, what is behind the content being zeros; where it is none, the content's.
+        size: Option<Size>,
+    },
+    /// Gives a file another name in its folder, which nothing may have.
+    RenameFile {
+        /// The present path.
+        from: String,
+        /// The new one.
+        to: String,
+    },
+    /// Removes a file of which a whole copy was made before.
+    RemoveFile {
+        /// Its path.
+        path: String,
+        /// Where the copy is.
+        copy: String,
+    },
     /// Copies a file, holes staying holes; an existing one is kept.
     CopyFile {
         /// The original.
@@ -206,7 +254,10 @@ impl Action {
                 format!("make sure that {}", names.join(", "))
             }
             Self::CreateDataset { dataset, .. } => format!("make the file system {dataset}"),
-            Self::CreateVolume { dataset, size } => format!("make the volume {dataset} of {size}"),
+            Self::CreateVolume { dataset, size, reserved, .. } => {
+                format!("make the volume {dataset} of {size}{}", if *reserved { ", reserved" } else { "" })
+            }
+            Self::ResizeVolume { dataset, from, to } => format!("resize the volume {dataset} from {from} to {to}"),
             Self::CloneDataset { from, to, .. } => format!("clone {from} to {to}"),
             Self::Change { on, .. } => format!("change settings of {on}"),
             Self::Snapshot { snapshot, .. } => format!("take the snapshot {snapshot}"),
@@ -222,6 +273,13 @@ impl Action {
             Self::WriteFile { path, text } => format!("write {path} ({} lines)", text.lines().count()),
             Self::MakeDisk { path, size } => format!("make the disk {path} of {size}"),
             Self::GrowDisk { path, from, to } => format!("grow the disk {path} from {from} to {to}"),
+            Self::ShrinkDisk { path, from, to } => format!("cut the disk {path} from {from} to {to}, with what lies behind"),
+            Self::CopyDisk { from, format, to, size } => {
+                let size = size.map(|s| format!(" of {s}")).unwrap_or_default();
+                format!("write {from} ({}) to the disk {to}{size}", format.word())
+            }
+            Self::RenameFile { from, to } => format!("rename the file {from} to {to}"),
+            Self::RemoveFile { path, copy } => format!("remove {path}, which is now {copy}"),
             Self::CopyFile { from, to } => format!("copy {from} to {to} unless it is there"),
             Self::RestoreFiles { from, to, .. } => format!("make the files in {to} what they are in {from}, where they differ"),
             Self::CheckFiles { files } => {
@@ -246,7 +304,8 @@ impl Action {
                 vec![args::read_guids(&names)]
             }
             Self::CreateDataset { dataset, native, own } => vec![args::create(dataset, &refs(native), own)],
-            Self::CreateVolume { dataset, size } => vec![args::create_volume(dataset, *size)],
+            Self::CreateVolume { dataset, size, block, reserved } => vec![args::create_volume(dataset, *size, *block, *reserved)],
+            Self::ResizeVolume { dataset, to, .. } => vec![args::resize_volume(dataset, *to)],
             Self::CloneDataset { from, to, native, own } => vec![args::clone(from, to, &refs(native), own)],
             Self::Change { dialect, on, set, clear, .. } => args::change(*dialect, on.as_str(), set, clear),
             Self::Snapshot { snapshot, own } => vec![args::snapshot(snapshot, own)],
@@ -260,7 +319,10 @@ impl Action {
             Self::Unmount { dataset } => vec![args::unmount(dataset)],
             Self::MakeFolder { path } => vec![Cmd::new("mkdir", ["-m", "0700", "-p", path])],
             Self::MakeDisk { path, size } => vec![Cmd::new("truncate", ["-s", &size.get().to_string(), path])],
-            Self::GrowDisk { path, to, .. } => vec![Cmd::new("truncate", ["-s", &to.get().to_string(), path])],
+            Self::GrowDisk { path, to, .. } | Self::ShrinkDisk { path, to, .. } => vec![Cmd::new("truncate", ["-s", &to.get().to_string(), path])],
+            Self::CopyDisk { from, format, to, size } => copy_disk(from, *format, to, *size),
+            Self::RenameFile { from, to } => vec![Cmd::new("mv", ["-n", from, to])],
+            Self::RemoveFile { path, .. } => vec![Cmd::new("rm", [path])],
             Self::CopyFile { from, to } => vec![Cmd::new("cp", ["-n", from, to])],
             Self::CheckFiles { files } => files.iter().map(|(path, _)| Cmd::new("test", ["-w", path])).collect(),
             Self::RestoreFiles { from, to, .. } => {
@@ -294,6 +356,13 @@ impl Action {
             Self::MakeFolder { path } => Undo::RemoveFolder(path.clone()),
             Self::WriteFile { path, .. } => Undo::RestoreFile(path.clone()),
             Self::MakeDisk { path, .. } | Self::CopyFile { to: path, .. } => Undo::RemoveFile(path.clone()),
+            // A volume goes with the step that made it.
+            Self::CopyDisk { to, .. } if is_device(to) => Undo::Nothing,
+            Self::CopyDisk { to, .. } => Undo::RemoveFile(to.clone()),
+            Self::RenameFile { from, to } => Undo::Action(Box::new(Self::RenameFile { from: to.clone(), to: from.clone() })),
+            Self::ResizeVolume { dataset, from, to } if from <= to => {
+                Undo::Action(Box::new(Self::ResizeVolume { dataset: dataset.clone(), from: *to, to: *from }))
+            }
             // Cutting off what was added takes nothing that was there before.
             Self::GrowDisk { path, from, .. } => Undo::Shrink(path.clone(), *from),
             // What it wrote lies in the dataset that the same plan made.
@@ -301,6 +370,7 @@ impl Action {
             Self::Host(intent) => Undo::Host(intent.clone()),
             Self::Promote { clone, origin } => Undo::Action(Box::new(Self::Promote { clone: origin.clone(), origin: clone.clone() })),
             Self::RestoreFiles { before, .. } => Undo::Action(Box::new(Self::Rollback { snapshot: before.clone() })),
+            Self::ResizeVolume { .. } | Self::ShrinkDisk { .. } | Self::RemoveFile { .. } => Undo::Impossible,
             Self::Rollback { .. } | Self::DestroySnapshot { .. } | Self::DestroyDataset { .. } | Self::DestroyTree { .. } => Undo::Impossible,
             // The machine's own supervisor cleans up when the machine never came to life.
             Self::Launch(_) | Self::Stop { .. } => Undo::Nothing,
@@ -329,6 +399,23 @@ pub enum Undo {
     Shrink(String, Size),
     /// Take an intent back.
     Host(Intent),
+}
+
+/// Whether a disk's path is that of a volume.
+pub fn is_device(path: &str) -> bool {
+    path.starts_with("/dev/")
+}
+
+fn copy_disk(from: &str, format: DiskFormat, to: &str, size: Option<Size>) -> Vec<Cmd> {
+    let mut cmds = vec![match (format, is_device(to)) {
+        (DiskFormat::Raw, _) => Cmd::new("dd", [&format!("if={from}"), &format!("of={to}"), "bs=65536", "conv=sparse"]),
+        (DiskFormat::Qcow2, false) => Cmd::new("qemu-img", ["convert", "-f", "qcow2", "-O", "raw", "-S", "64k", from, to]),
+        (DiskFormat::Qcow2, true) => Cmd::new("qemu-img", ["convert", "-n", "-f", "qcow2", "-O", "raw", from, to]),
+    }];
+    if let (false, Some(size)) = (is_device(to), size) {
+        cmds.push(Cmd::new("truncate", ["-s", &size.get().to_string(), to]));
+    }
+    cmds
 }
 
 fn refs(pairs: &[Pair]) -> Vec<(&str, &str)> {

@@ -146,6 +146,8 @@ pub struct DiskSpec {
     pub number: u16,
     /// What it is.
     pub kind: DiskKind,
+    /// Where an attached disk stands: an absolute path. None for the others.
+    pub source: Option<String>,
     /// Its size, where it is recorded.
     pub size: Option<Size>,
     /// What it is attached to.
@@ -168,6 +170,8 @@ pub enum DiskKind {
     Raw,
     /// A volume below the guest.
     Zvol,
+    /// A file, volume or device that stands elsewhere and that chyves only uses.
+    Attached,
 }
 
 impl DiskKind {
@@ -176,16 +180,24 @@ impl DiskKind {
         match self {
             Self::Raw => "raw",
             Self::Zvol => "zvol",
+            Self::Attached => "attached",
         }
     }
 }
 
-/// The name of disk `number`'s file, or of its volume.
+/// The name of disk `number`'s file, or of its volume. An attached disk has none on the pool; it is called by its number.
 pub fn disk_name(number: u16, kind: DiskKind) -> String {
     match kind {
         DiskKind::Raw => format!("disk{number}.raw"),
-        DiskKind::Zvol => format!("disk{number}"),
+        DiskKind::Zvol | DiskKind::Attached => format!("disk{number}"),
     }
+}
+
+/// The serial number of a guest's disk that has none set.
+pub fn derived_serial(guest: Uuid, number: u16) -> String {
+    let hash = Uuid::new_v5(&guest, format!("disk{number}").as_bytes()).simple().to_string();
+    // 20 characters are what every bus carries.
+    hash[..20].to_ascii_uppercase()
 }
 
 /// One network card.
@@ -342,17 +354,21 @@ impl Reader<'_> {
 
     fn disk(&self, number: u16) -> Result<DiskSpec> {
         let key = |part| keys::disk(number, part);
-        let hash = Uuid::new_v5(&self.guest.uuid, format!("disk{number}").as_bytes());
+        let kind = match self.word(&key(DiskKey::Kind))?.as_str() {
+            "zvol" => DiskKind::Zvol,
+            "attached" => DiskKind::Attached,
+            _ => DiskKind::Raw,
+        };
         Ok(DiskSpec {
             number,
-            kind: if self.word(&key(DiskKey::Kind))? == "zvol" { DiskKind::Zvol } else { DiskKind::Raw },
+            kind,
+            source: if kind == DiskKind::Attached { Some(self.word(&key(DiskKey::Source))?) } else { None },
             size: self.optional(&key(DiskKey::Size))?.and_then(|s| s.parse().ok()),
             bus: self.word(&key(DiskKey::Bus))?,
             options: self.optional(&key(DiskKey::Options))?,
-            // 20 characters are what every bus carries.
             serial: self
                 .optional(&key(DiskKey::Serial))?
-                .unwrap_or_else(|| hash.simple().to_string()[..20].to_ascii_uppercase()),
+                .unwrap_or_else(|| derived_serial(self.guest.uuid, number)),
             pci: self.optional(&key(DiskKey::Pci))?,
             description: self.optional(&key(DiskKey::Description))?,
         })

@@ -1,7 +1,7 @@
 //! The facts that a planner may know. What is not here it can't ask for; what is here was observed just now.
 
 use crate::error::{Problem, Result, did_you_mean};
-use crate::guest::Guest;
+use crate::guest::{DiskKind, Guest};
 use crate::os::{HostState, Os};
 use crate::property::keys;
 use crate::property::settings::OwnValues;
@@ -212,7 +212,7 @@ impl ImageKind {
     }
 }
 
-/// A deleted guest.
+/// A deleted guest, or a disk that was taken from one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Trashed {
     /// The name it had.
@@ -227,6 +227,62 @@ pub struct Trashed {
     pub used: Size,
     /// The group that it was in.
     pub group: Option<String>,
+    /// Where it is no guest but a disk that was taken from one: which.
+    pub disk: Option<TrashedDisk>,
+}
+
+impl Trashed {
+    /// What it is called in lists: a guest's name, or that with the disk's number.
+    pub fn label(&self) -> String {
+        match &self.disk {
+            Some(disk) => format!("{}:disk{}", self.name, disk.number),
+            None => self.name.to_string(),
+        }
+    }
+}
+
+/// A disk that was taken from a guest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TrashedDisk {
+    /// The guest's identity.
+    pub of: Uuid,
+    /// The number that it had.
+    pub number: u16,
+    /// What it is: a file in the dataset, or the dataset itself.
+    pub kind: DiskKind,
+    /// Its settings, by the part of the key behind the point.
+    pub settings: Vec<(String, String)>,
+}
+
+/// How a file holds a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DiskFormat {
+    /// Byte for byte.
+    Raw,
+    /// QEMU's own format.
+    Qcow2,
+}
+
+impl DiskFormat {
+    /// As programs call it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::Qcow2 => "qcow2",
+        }
+    }
+}
+
+/// A file or device that holds a disk, as it was looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DiskFile {
+    /// Its path.
+    pub path: String,
+    /// Its format.
+    pub format: DiskFormat,
+    /// The size of the disk in it.
+    pub size: Size,
 }
 
 impl World {

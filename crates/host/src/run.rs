@@ -3,7 +3,7 @@
 //! Not here: what commands there are (chyves-core), and long-lived processes (`supervise`).
 
 use chyves_core::cmd::Cmd;
-use chyves_core::error::{Problem, Result};
+use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::value::printable;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -90,8 +90,21 @@ pub fn failure(cmd: &Cmd, output: &Output) -> Problem {
     let said = output.stderr.lines().map(str::trim).filter(|l| !l.is_empty()).take(4).map(|l| printable(l, 300)).collect::<Vec<_>>();
     let mut problem = Problem::failed(format!("`{shown}` failed ({how})")).on(&cmd.program);
     problem.causes.extend(said);
+    // Words that tell a person's next step; nothing is decided by them.
+    for (word, hint) in [
+        ("out of space", "make room: `chyves trash list` shows what is deleted and not yet destroyed, `zfs list -o space` where space goes"),
+        ("read-only", "the pool or dataset is read-only: `zfs get readonly`, `zpool status`"),
+        ("failed to create mountpoint", "is the file system that it is mounted in read-only or full? `zfs get readonly`, `zpool list`"),
+        ("no such pool", "`zpool list` shows the pools, `zpool import` those not imported"),
+        ("dataset is busy", "some process has a file of it open, or another mount namespace has it mounted: `fuser -vm` on its folder tells"),
+    ] {
+        if output.stderr.contains(word) {
+            problem = problem.hint(hint);
+        }
+    }
     // A caller without rights sees many faces of the same cause.
     if !rustix::process::geteuid().is_root() {
+        problem.code = Kind::HostCant;
         problem = problem.hint("you are not root: try again with sudo or doas");
     }
     problem

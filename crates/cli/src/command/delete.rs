@@ -2,7 +2,7 @@
 
 use crate::session::{Report, Session};
 use crate::targets::Targets;
-use chyves_core::error::Result;
+use chyves_core::error::{Problem, Result};
 use chyves_core::plan;
 use chyves_core::value::GuestName;
 use chyves_core::zfs::Dialect;
@@ -56,10 +56,10 @@ fn destroy(session: &Session, targets: &Targets) -> Result<()> {
     })
 }
 
-/// Bring a guest back from the trash
+/// Bring a guest, or a disk of one, back from the trash
 #[derive(Debug, clap::Args)]
 pub(crate) struct UndeleteArgs {
-    /// The name it had, or its identity in the trash
+    /// The name it had (a disk: GUEST:disk0), or its identity in the trash
     #[arg(value_name = "GUEST|IDENTITY")]
     wanted: String,
     /// Give it another name
@@ -71,6 +71,12 @@ pub(crate) fn undelete(session: &Session, args: &UndeleteArgs) -> Result<()> {
     let trash = session.look(&Look { trash: true, ..Look::default() })?;
     trash.primary()?;
     let found = plan::delete::find(&trash, &args.wanted)?;
+    if found.disk.is_some() {
+        if args.name.is_some() {
+            return Err(Problem::usage(format!("`{}` is a disk and takes no other name", found.label())).on(found.label()).hint("leave --name away"));
+        }
+        return super::disk::undelete(session, &args.wanted);
+    }
     let name = args.name.as_ref().unwrap_or(&found.name).clone();
     let _lock = session.lock("guest", &[&name])?;
     let world = session.look(&Look { guests: Which::Named(vec![name.clone()]), trash: true, ..Look::default() })?;

@@ -10,6 +10,7 @@ mod console;
 mod create;
 mod delete;
 mod dev;
+mod disk;
 mod get;
 mod image;
 mod info;
@@ -92,6 +93,8 @@ enum Verb {
     Delete(delete::Args),
     #[command(subcommand)]
     Dev(dev::Verb),
+    #[command(subcommand)]
+    Disk(disk::Verb),
     Get(get::Args),
     #[command(subcommand)]
     Image(image::Verb),
@@ -166,6 +169,7 @@ fn dispatch(session: &Session, verb: Verb) -> Result<()> {
         Verb::Create(args) => create::run(session, &args),
         Verb::Delete(args) => delete::run(session, &args),
         Verb::Dev(verb) => dev::run(session, &verb),
+        Verb::Disk(verb) => disk::run(session, &verb),
         Verb::Get(args) => get::run(session, &args),
         Verb::Image(verb) => image::run(session, &verb),
         Verb::Info(args) => info::run(session, &args),

@@ -8,12 +8,12 @@ use chyves_core::plan;
 use chyves_core::world::Trashed;
 use chyves_host::observe::{self, Look};
 
-/// Look at deleted guests, and destroy them for good
+/// Look at deleted guests and disks, and destroy them for good
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Verb {
-    /// List deleted guests
+    /// List deleted guests and disks
     List(ListArgs),
-    /// Destroy deleted guests for good
+    /// Destroy deleted guests and disks for good
     ///
     /// Everything that goes is shown first. What other guests are clones of is kept and told.
     Empty {
@@ -49,10 +49,11 @@ pub(crate) fn run(session: &Session, verb: &Verb) -> Result<()> {
 fn list(session: &Session, args: &ListArgs) -> Result<()> {
     let world = session.look(&Look { trash: true, ..Look::default() })?;
     world.primary()?;
-    let mut table = Table::new(["name", "deleted", "used", "identity", "dataset"]);
+    let mut table = Table::new(["name", "kind", "deleted", "used", "identity", "dataset"]);
     for trashed in &world.trash {
         table.rows.push(vec![
-            Cell::text(trashed.name.as_str()),
+            Cell::text(trashed.label()),
+            Cell::text(if trashed.disk.is_some() { "disk" } else { "guest" }),
             Cell::text(trashed.deleted.clone()),
             Cell::number(trashed.used.human(), trashed.used.get()),
             Cell::text(trashed.dataset.leaf()),
@@ -64,7 +65,7 @@ fn list(session: &Session, args: &ListArgs) -> Result<()> {
     }
     let mut args = args.clone();
     if args.columns.is_empty() && !session.ui.json {
-        args.columns = ["name", "deleted", "used", "identity"].map(str::to_owned).to_vec();
+        args.columns = ["name", "kind", "deleted", "used", "identity"].map(str::to_owned).to_vec();
     }
     show(session, table, &args)
 }
@@ -101,17 +102,17 @@ fn empty(session: &Session, wanted: &[String], older: Option<jiff::SignedDuratio
     if !session.dry_run {
         for (trashed, doomed, _) in &plans {
             for name in &doomed.takes {
-                session.ui.say(&format!("{}: destroys {name}", trashed.name));
+                session.ui.say(&format!("{}: destroys {name}", trashed.label()));
             }
         }
         if !plans.is_empty() {
-            session.ui.confirm(&format!("destroy {} deleted guests for good", plans.len()), session.yes)?;
+            session.ui.confirm(&format!("destroy {} deleted things for good", plans.len()), session.yes)?;
         }
     }
     let mut reports = Vec::new();
     for (trashed, _, plan) in &plans {
         if session.carry_out(&world, plan, trashed.name.as_str())?.is_some() {
-            reports.push(Report::new(&trashed.name, "destroyed"));
+            reports.push(Report::new(trashed.label(), "destroyed"));
         }
     }
     session.tell(&reports);
@@ -120,7 +121,7 @@ fn empty(session: &Session, wanted: &[String], older: Option<jiff::SignedDuratio
         _ if plans.is_empty() && kept.len() == 1 => Err(kept.remove(0)),
         n => {
             let code = if plans.is_empty() { chyves_core::error::Kind::NotNow } else { chyves_core::error::Kind::Partial };
-            let problem = Problem::new(code, format!("{n} deleted guests were kept"));
+            let problem = Problem::new(code, format!("{n} deleted things were kept"));
             Err(kept.into_iter().fold(problem, |p, why| p.because(&why)))
         }
     }

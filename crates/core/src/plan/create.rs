@@ -100,7 +100,7 @@ pub fn create(world: &World, request: &Request, moment: &Moment) -> Result<Plan>
             if let Some(size) = request.size {
                 disk(&mut own, wanted, size);
                 if wanted == DiskKind::Zvol {
-                    steps.push(Action::CreateVolume { dataset: dataset.child(disk_name(0, wanted)), size });
+                    steps.push(Action::CreateVolume { dataset: dataset.child(disk_name(0, wanted)), size, block: None, reserved: false });
                 }
             }
             steps.push(Action::Mount { dataset: dataset.clone() });
@@ -125,7 +125,8 @@ pub fn create(world: &World, request: &Request, moment: &Moment) -> Result<Plan>
     Ok(Plan { steps, notes: Vec::new() })
 }
 
-fn mountpoint(root: &Root) -> Result<&str> {
+/// Where a root's file system will be mounted.
+pub(super) fn mountpoint(root: &Root) -> Result<&str> {
     root.mountpoint.as_deref().filter(|p| p.starts_with('/')).ok_or_else(|| {
         Problem::not_now(format!("`{}` has no mount point", root.dataset))
             .on(&root.dataset)

@@ -77,7 +77,7 @@ pub fn destroy(guest: &Guest, doomed: &Doomed) -> Result<Plan> {
 /// # Errors
 /// Clones stand on it.
 pub fn empty(trashed: &Trashed, doomed: &Doomed) -> Result<Plan> {
-    Ok(Plan { steps: end(trashed.name.as_str(), &trashed.dataset, doomed)?, notes: Vec::new() })
+    Ok(Plan { steps: end(&trashed.label(), &trashed.dataset, doomed)?, notes: Vec::new() })
 }
 
 fn end(name: &str, dataset: &Dataset, doomed: &Doomed) -> Result<Vec<Action>> {
@@ -101,7 +101,7 @@ pub fn find<'a>(world: &'a World, wanted: &str) -> Result<&'a Trashed> {
     let found: Vec<&Trashed> = world
         .trash
         .iter()
-        .filter(|t| t.name.as_str() == wanted || t.dataset.leaf() == wanted || t.uuid.is_some_and(|u| u.to_string() == wanted))
+        .filter(|t| t.label() == wanted || t.dataset.leaf() == wanted || t.uuid.is_some_and(|u| u.to_string() == wanted))
         .collect();
     match found[..] {
         [one] => Ok(one),
@@ -109,7 +109,7 @@ pub fn find<'a>(world: &'a World, wanted: &str) -> Result<&'a Trashed> {
             let shown = crate::value::printable(wanted, 63);
             Err(Problem::not_found(format!("nothing called `{shown}` lies in the trash"))
                 .on(&shown)
-                .hint_if(did_you_mean(wanted, world.trash.iter().map(|t| t.name.as_str())))
+                .hint_if(did_you_mean(wanted, world.trash.iter().map(Trashed::label).collect::<Vec<_>>().iter().map(String::as_str)))
                 .hint("`chyves trash list` shows what does"))
         }
         _ => {
@@ -167,6 +167,7 @@ mod tests {
             deleted: "2026-01-01T00:00:00Z".into(),
             used: Size::default(),
             group: None,
+            disk: None,
         }
     }
 

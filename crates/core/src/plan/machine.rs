@@ -4,7 +4,7 @@
 
 use crate::device::{
     AhciDetails, Backing, BlockOptions, Device, DeviceClass, DeviceKey, Disk, DiskBus, FrameBuffer, NetBackend, Nic, NicModel, NvmeDetails,
-    PciPlace, ScreenSize, SerialEnd, UserNet, Vga, VncListen, Want, parse_pcidev, resolve,
+    PciPlace, ScreenSize, SerialEnd, UserNet, Vga, VncListen, Want, add, parse_pcidev, resolve,
 };
 use crate::error::{Problem, Result};
 use crate::guest::{Backend, DiskKind, DiskSpec, Guest, Loader, NetSpec, Spec, disk_name};
@@ -36,6 +36,8 @@ pub(super) fn vars_path(folder: &str) -> String {
 pub(super) fn disk_path(guest: &Guest, folder: &str, disk: &DiskSpec) -> String {
     let name = disk_name(disk.number, disk.kind);
     match disk.kind {
+        // That it has a source was checked when its settings were read.
+        DiskKind::Attached => disk.source.clone().unwrap_or_default(),
         DiskKind::Raw => format!("{folder}/{name}"),
         DiskKind::Zvol => format!("/dev/zvol/{}/{name}", guest.dataset),
     }
@@ -78,6 +80,32 @@ pub(super) fn build(guest: &Guest, spec: &Spec, host: &HostFacts, folder: &str, 
     let places = resolve(&wants).map_err(|p| p.on(&guest.name))?;
     wanted.devices = devices.into_iter().zip(places).map(|((_, _, device), placed)| (placed.place, device)).collect();
     Machine::build(wanted).map_err(|problems| together(guest, problems))
+}
+
+/// What wants a place on the guest's PCI bus, whatever this host can do for it.
+fn wants(guest: &Guest, spec: &Spec, host: &HostFacts) -> Result<Vec<Want>> {
+    let fresh = Fresh { vnc_port: 5900, secret: "unused".into() };
+    Ok(devices(guest, spec, host, "", &fresh)?.iter().map(|(key, kept, device)| want(*key, *kept, device)).collect())
+}
+
+/// The place of every device of a guest.
+///
+/// # Errors
+/// Two have the same place, or none is left.
+pub(super) fn places(guest: &Guest, spec: &Spec, host: &HostFacts) -> Result<Vec<(DeviceKey, PciPlace)>> {
+    let placed = resolve(&wants(guest, spec, host)?).map_err(|p| p.on(&guest.name))?;
+    Ok(placed.into_iter().map(|p| (p.key, p.place)).collect())
+}
+
+/// The place of a new device, where it has to be kept as a property because it does not follow from the device's key.
+/// `kept` is a place that was chosen for it.
+///
+/// # Errors
+/// No place is left, or the chosen one is taken.
+pub(super) fn place_to_keep(guest: &Guest, host: &HostFacts, key: DeviceKey, kept: Option<PciPlace>) -> Result<Option<PciPlace>> {
+    let there = wants(guest, &guest.spec()?, host)?;
+    let placed = add(&there, Want::new(key).kept(kept)).map_err(|p| p.on(&guest.name))?;
+    Ok((placed.keep || kept.is_some()).then_some(placed.place))
 }
 
 fn want(key: DeviceKey, kept: Option<PciPlace>, device: &Device) -> Want {

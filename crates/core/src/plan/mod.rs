@@ -6,6 +6,7 @@ pub mod adopt;
 pub mod clone;
 pub mod create;
 pub mod delete;
+pub mod disk;
 pub mod image;
 pub mod machine;
 pub mod pool;

@@ -63,7 +63,8 @@ fn differences(before: &OwnValues, request: &Request, scopes: &[Scope]) -> Resul
     Ok((set, clear))
 }
 
-fn change(world: &World, on: &Dataset, before: &OwnValues, set: Vec<Pair>, clear: Vec<String>) -> Action {
+/// The step that changes settings which were `before`.
+pub(super) fn change(world: &World, on: &Dataset, before: &OwnValues, set: Vec<Pair>, clear: Vec<String>) -> Action {
     let keys = set.iter().map(|(k, _)| k).chain(&clear);
     let before = keys.map(|k| (k.clone(), before.get(k).map(|o| o.value.clone()))).collect();
     Action::Change { dialect: world.host.dialect, on: on.clone(), set, clear, before }

@@ -222,18 +222,26 @@ pub static ALL: &[Property] = &[
     },
     Property {
         key: "disk{n}.kind",
-        kind: Kind::Choice(&["raw", "zvol"]),
+        kind: Kind::Choice(&["raw", "zvol", "attached"]),
         scope: Scope::GuestOnly,
-        access: Access::Kept("`chyves create`"),
+        access: Access::Kept("`chyves create` and `chyves disk`"),
         summary: "what disk n is",
-        detail: "raw is a file in the guest's own file system, zvol a volume below it.",
+        detail: "raw is a file in the guest's own file system, zvol a volume below it, attached a file, volume or device that stands elsewhere.",
+        ..BASE
+    },
+    Property {
+        key: "disk{n}.source",
+        scope: Scope::GuestOnly,
+        access: Access::Kept("`chyves disk add --attach`"),
+        summary: "where an attached disk n stands",
+        detail: "A path. chyves neither snapshots, clones nor destroys what is attached.",
         ..BASE
     },
     Property {
         key: "disk{n}.size",
         kind: Kind::Space,
         scope: Scope::GuestOnly,
-        access: Access::Kept("`chyves create`"),
+        access: Access::Kept("`chyves create` and `chyves disk`"),
         summary: "the size of disk n",
         detail: "As the guest sees it; what it takes on the pool is often less.",
         ..BASE
@@ -249,7 +257,7 @@ pub static ALL: &[Property] = &[
     },
     Property {
         key: "disk{n}.options",
-        kind: Kind::Text,
+        kind: Kind::DiskOptions,
         summary: "options of disk n's back end",
         detail: "Parted by commas: ro, nocache, direct, nodelete, sectorsize=512/4096.",
         aliases: &["virtio_block_options_disk{n}"],
@@ -257,7 +265,7 @@ pub static ALL: &[Property] = &[
     },
     Property {
         key: "disk{n}.serial",
-        kind: Kind::Text,
+        kind: Kind::DiskSerial,
         scope: Scope::GuestOnly,
         unset: Unset::Derived("from the guest's uuid and the disk's number"),
         summary: "the serial number of disk n",
@@ -417,7 +425,7 @@ pub static ALL: &[Property] = &[
     Property {
         key: "name",
         kind: Kind::Guest,
-        access: Access::Kept("`chyves delete`"),
+        access: Access::Kept("`chyves delete` and `chyves disk remove`"),
         summary: "the name that a deleted guest had",
         detail: "Set while it lies in the trash.",
         ..KEPT
@@ -431,9 +439,17 @@ pub static ALL: &[Property] = &[
         ..KEPT
     },
     Property {
+        key: "removed_from",
+        kind: Kind::Uuid,
+        access: Access::Kept("`chyves disk remove`"),
+        summary: "the guest that a removed disk was taken from",
+        detail: "Set on a disk that lies in the trash.",
+        ..KEPT
+    },
+    Property {
         key: "deleted",
         kind: Kind::Text,
-        access: Access::Kept("`chyves delete`"),
+        access: Access::Kept("`chyves delete` and `chyves disk remove`"),
         summary: "when the guest was deleted",
         detail: "UTC; set while it lies in the trash.",
         ..KEPT

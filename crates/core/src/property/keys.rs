@@ -70,6 +70,8 @@ keys! {
     /// See the catalogue.
     GROUP = "group";
     /// See the catalogue.
+    REMOVED_FROM = "removed_from";
+    /// See the catalogue.
     LAYOUT = "layout";
     /// See the catalogue.
     ROLE = "role";
@@ -126,7 +128,7 @@ macro_rules! parts {
 
 parts! {
     /// The settings of a disk.
-    DiskKey { Kind = "kind", Bus = "bus", Size = "size", Options = "options", Serial = "serial", Pci = "pci", Description = "description", Notes = "notes", }
+    DiskKey { Kind = "kind", Source = "source", Bus = "bus", Size = "size", Options = "options", Serial = "serial", Pci = "pci", Description = "description", Notes = "notes", }
 }
 parts! {
     /// The settings of a network card.

@@ -2,6 +2,7 @@
 
 use crate::cmd::split_words;
 use crate::device::place::PciPlace;
+use crate::device::{BlockOptions, DiskSerial};
 use crate::value::{BadValue, GuestName, IfName, ImageName, Mac, Size, SnapshotName};
 use uuid::Uuid;
 
@@ -54,6 +55,10 @@ pub enum Kind {
     Resolution,
     /// A lower-case hexadecimal hash.
     Hash,
+    /// How a disk is opened: bhyve's words with commas between.
+    DiskOptions,
+    /// The serial number of a disk.
+    DiskSerial,
 }
 
 impl Kind {
@@ -129,6 +134,11 @@ impl Kind {
                 text.parse::<std::net::IpAddr>().map(|a| a.to_string()).map_err(|_| refuse("is no IP address".into()))
             }
             Self::Resolution => resolution(text).map(|(w, h)| format!("{w}x{h}")).ok_or_else(|| refuse("is no screen size".into())),
+            Self::DiskOptions => match text.parse::<BlockOptions>()?.to_string() {
+                none if none.is_empty() => Err(refuse("is empty".into()).hint("take a value away with `chyves unset`")),
+                options => Ok(options),
+            },
+            Self::DiskSerial => text.parse::<DiskSerial>().map(|s| s.to_string()),
             Self::Hash => {
                 let lower = text.to_ascii_lowercase();
                 if lower.len() >= 32 && lower.bytes().all(|b| b.is_ascii_hexdigit()) { Ok(lower) } else { Err(refuse("is no hash".into())) }
@@ -157,6 +167,8 @@ impl Kind {
             Self::Address => "an IPv4 or IPv6 address".into(),
             Self::Resolution => "width and height from 640x480 to 3840x2160, as 1024x768".into(),
             Self::Hash => "hexadecimal digits".into(),
+            Self::DiskOptions => "ro, nocache, direct, nodelete, sectorsize=512/4096, bootindex=1, with commas between".into(),
+            Self::DiskSerial => "1 to 20 letters, digits and signs, without blanks and commas".into(),
         }
     }
 
@@ -180,7 +192,9 @@ impl Kind {
             | Self::Place
             | Self::Address
             | Self::Resolution
-            | Self::Hash => &[],
+            | Self::Hash
+            | Self::DiskOptions
+            | Self::DiskSerial => &[],
         }
     }
 }

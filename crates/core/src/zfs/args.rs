@@ -77,9 +77,25 @@ pub fn create(dataset: &Dataset, native: &[(&str, &str)], own: &[Pair]) -> Cmd {
     with_options(zfs(["create"]), native, own).arg(dataset.as_str())
 }
 
-/// Makes a volume, sparse, whose partitions the host leaves alone.
-pub fn create_volume(dataset: &Dataset, size: Size) -> Cmd {
-    zfs(["create", "-s", "-V"]).arg(size.get().to_string()).args(["-o", "volmode=dev"]).arg(dataset.as_str())
+/// Makes a volume whose partitions the host leaves alone; sparse unless its size is to be reserved.
+pub fn create_volume(dataset: &Dataset, size: Size, block: Option<Size>, reserved: bool) -> Cmd {
+    let cmd = if reserved { zfs(["create", "-V"]) } else { zfs(["create", "-s", "-V"]) };
+    let cmd = cmd.arg(size.get().to_string()).args(["-o", "volmode=dev"]);
+    let cmd = match block {
+        Some(block) => cmd.arg("-o").arg(format!("volblocksize={}", block.get())),
+        None => cmd,
+    };
+    cmd.arg(dataset.as_str())
+}
+
+/// Makes a volume larger or smaller.
+pub fn resize_volume(dataset: &Dataset, size: Size) -> Cmd {
+    zfs(["set"]).arg(format!("volsize={}", size.get())).arg(dataset.as_str())
+}
+
+/// What datasets take on the pool and what they refer to.
+pub fn read_space<S: AsRef<str>>(names: &[S]) -> Cmd {
+    zfs(["get", "-H", "-p", "-o", COLUMNS, "used,referenced"]).args(names.iter().map(AsRef::as_ref))
 }
 
 /// Makes a clone.

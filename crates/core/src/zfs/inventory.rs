@@ -2,11 +2,11 @@
 
 use super::rows::Row;
 use crate::error::Problem;
-use crate::guest::{Guest, RunState};
+use crate::guest::{DiskKind, Guest, RunState};
 use crate::property::keys;
 use crate::property::settings::{OwnValues, Settings};
 use crate::value::{Dataset, Size};
-use crate::world::{Image, ImageKind, Role, Root, Trashed, this_host};
+use crate::world::{Image, ImageKind, Role, Root, Trashed, TrashedDisk, this_host};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -194,7 +194,23 @@ fn trashed(row: &Row, dataset: &Dataset) -> Result<Trashed, Problem> {
         deleted: own(&row.own, keys::DELETED).unwrap_or("-").to_owned(),
         used: used(row),
         group: own(&row.own, keys::GROUP).map(str::to_owned),
+        disk: own(&row.own, keys::REMOVED_FROM).map(|of| trashed_disk(row, dataset, of)).transpose()?,
     })
+}
+
+/// A dataset in the trash that says whose disk it was holds the settings of that disk and no other.
+fn trashed_disk(row: &Row, dataset: &Dataset, of: &str) -> Result<TrashedDisk, Problem> {
+    let odd = |why: &str| Problem::not_now(format!("`{dataset}` in the trash is no disk that can be brought back")).on(dataset).because(why);
+    let of = of.parse().map_err(|_| odd("the identity of its guest is none"))?;
+    let settings = Settings::new(row.own.clone(), Vec::new());
+    let [number] = settings.numbers("disk")[..] else { return Err(odd("it has the settings of no disk, or of several")) };
+    let prefix = format!("disk{number}.");
+    let kind = match row.native("type") {
+        Some("volume") => DiskKind::Zvol,
+        _ => DiskKind::Raw,
+    };
+    let settings = row.own.iter().filter_map(|(k, o)| Some((k.strip_prefix(&prefix)?.to_owned(), o.value.clone()))).collect();
+    Ok(TrashedDisk { of, number, kind, settings })
 }
 
 #[cfg(test)]

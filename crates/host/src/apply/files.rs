@@ -81,6 +81,24 @@ pub(super) fn shrink(path: &str, size: Size) -> Result<()> {
     OpenOptions::new().write(true).open(path).and_then(|f| f.set_len(size.get())).map_err(io("cut", path))
 }
 
+/// Cuts a disk file off, if it is as large as it was thought to be; that it is cut already is as good.
+pub(super) fn cut(path: &str, from: Size, to: Size) -> Result<()> {
+    let file = OpenOptions::new().write(true).open(path).map_err(io("open the disk", path))?;
+    let is = file.metadata().map_err(io("look at", path))?.len();
+    if is != from.get() && is != to.get() {
+        return Err(Problem::failed(format!("the disk `{path}` has {is} bytes, not {}", from.get())).on(path));
+    }
+    file.set_len(to.get()).and_then(|()| file.sync_all()).map_err(io("cut", path))
+}
+
+/// Gives a file a name that nothing has.
+pub(super) fn rename(from: &str, to: &str) -> Result<()> {
+    if fs::symlink_metadata(to).is_ok() {
+        return Err(Problem::failed(format!("`{}` is there already", printable(to, 300))).on(to).hint("look what it is, and move it out of the way"));
+    }
+    fs::rename(from, to).map_err(io("rename", from))
+}
+
 /// Removes a file that this plan made; that it is gone already is as good.
 pub(super) fn remove(path: &str) -> Result<()> {
     match fs::remove_file(path) {
@@ -107,7 +125,7 @@ pub(super) fn check(files: &[(String, String)]) -> Result<()> {
             Ok(meta) => meta,
             Err(e) if e.kind() == ErrorKind::NotFound => {
                 return wrong("it is not there".into())
-                    .map_err(|p: Problem| p.hint("look for it in a snapshot: `chyves snapshot list`; or take the device away with `chyves unset`"));
+                    .map_err(|p: Problem| p.hint("look for it in a snapshot: `chyves snapshot list`; or take it away: `chyves disk remove`"));
             }
             Err(e) => return wrong(e.to_string()),
         };
@@ -165,7 +183,10 @@ pub(super) fn sparse(source: &mut dyn Read, target: &File, name: &str, went_on: 
             }
         }
         if filled == 0 {
-            target.set_len(at).map_err(io("write", name))?;
+            // A volume has its length.
+            if target.metadata().is_ok_and(|m| m.is_file()) {
+                target.set_len(at).map_err(io("write", name))?;
+            }
             return Ok(at);
         }
         // 64 KiB: the record size that disk files are made with.

@@ -25,7 +25,7 @@ pub(super) struct Import<'a> {
 
 /// What a file is, by its first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Content {
+pub(super) enum Content {
     Raw,
     Iso,
     Firmware,
@@ -33,7 +33,7 @@ enum Content {
 }
 
 /// Recognises a file's content; what can't be a disk is refused by name.
-fn recognise(path: &str) -> Result<Content> {
+pub(super) fn recognise(path: &str) -> Result<Content> {
     let head = files::peek(path, 0, 64)?;
     let starts = |magic: &[u8]| head.starts_with(magic);
     let refuse = |what: &str, hint: &str| {
@@ -131,9 +131,15 @@ fn copy(source: &str, target: &str, total: u64, place: &mut Place<'_>) -> Result
     to.sync_all().map_err(|e| Problem::failed(format!("can't write `{target}`")).on(target).because(e))
 }
 
-/// Makes a raw disk of a qcow2 image, which must be whole in itself: one that names another file would let an image
-/// read any file of the host.
+/// Makes a raw disk of a qcow2 image.
 fn convert(source: &str, target: &str, place: &mut Place<'_>) -> Result<()> {
+    whole(source)?;
+    command(&Cmd::new("qemu-img", ["convert", "-f", "qcow2", "-O", "raw", "-S", "64k", source, target]), place)
+}
+
+/// The size of the disk in a qcow2 image, which must be whole in itself: one that names another file would let an image
+/// read any file of the host.
+pub(super) fn whole(source: &str) -> Result<Size> {
     let info = run::must(&Cmd::new("qemu-img", ["info", "-f", "qcow2", "--output=json", source]))?;
     let info: serde_json::Value = serde_json::from_str(&info).map_err(|e| Problem::failed("can't read what `qemu-img info` printed").because(e))?;
     let data_file = info.pointer("/format-specific/data/data-file");
@@ -142,7 +148,8 @@ fn convert(source: &str, target: &str, place: &mut Place<'_>) -> Result<()> {
             .on(source)
             .hint("flatten it first: qemu-img convert -O qcow2 IMAGE WHOLE"));
     }
-    command(&Cmd::new("qemu-img", ["convert", "-f", "qcow2", "-O", "raw", "-S", "64k", source, target]), place)
+    let size = info.get("virtual-size").and_then(serde_json::Value::as_u64);
+    size.map(Size::bytes).ok_or_else(|| Problem::failed("can't read what `qemu-img info` printed").because("it tells no virtual size"))
 }
 
 /// The SHA-256 of a file and its length.

@@ -199,7 +199,7 @@ fn finish(record: &Record, place: &mut Place<'_>) -> Result<()> {
     for (index, step) in record.steps.iter().enumerate().skip(record.begun.saturating_sub(1)) {
         let was_under_way = index + 1 == record.begun;
         (place.report)(Event::Step(step));
-        match perform(step, place, &mut applied, &mut done) {
+        match perform(step, record.began, place, &mut applied, &mut done) {
             Err(_) if was_under_way && is_done(step) => {}
             other => other?,
         }

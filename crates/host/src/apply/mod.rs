@@ -1,6 +1,7 @@
 //! Running a plan: step by step, and when one fails, taking back what this plan did, newest first, and nothing older.
 //!
 //! * [`files`]: the steps that chyves does itself
+//! * [`disk`]: disks from files, to files
 //! * [`image`]: reading an image
 //! * [`journal`]: what was done so far, for when this process is killed
 //! * [`fault`]: failures on purpose, in test builds
@@ -8,6 +9,7 @@
 //!
 //! Not here: deciding (chyves-core `plan`), running machines (`supervise`).
 
+pub mod disk;
 mod fault;
 mod files;
 mod image;
@@ -107,7 +109,7 @@ pub fn apply(plan: &Plan, place: &mut Place<'_>) -> Result<Applied> {
             journal
                 .begins(index)
                 .and_then(|()| fault::before(index))
-                .and_then(|()| perform(step, place, &mut applied, &mut done))
+                .and_then(|()| perform(step, began, place, &mut applied, &mut done))
                 .and_then(|()| journal.ended(index))
                 .map(|()| fault::after(index))
         };
@@ -168,12 +170,13 @@ fn mount(dataset: &Dataset, place: &mut Place<'_>) -> Result<bool> {
 const LET_GO: Duration = Duration::from_secs(20);
 
 /// Does one step. What it did is in `done` as soon as it is done, also where a later part of the step fails.
-fn perform(step: &Action, place: &mut Place<'_>, applied: &mut Applied, done: &mut Vec<Done>) -> Result<()> {
+fn perform(step: &Action, began: u64, place: &mut Place<'_>, applied: &mut Applied, done: &mut Vec<Done>) -> Result<()> {
     let mut made = |before: Option<Vec<u8>>| done.push(Done { undo: step.undo(), before, words: step.describe() });
     match step {
         Action::Verify { objects } => verify(objects),
         Action::CreateDataset { .. }
         | Action::CreateVolume { .. }
+        | Action::ResizeVolume { .. }
         | Action::CloneDataset { .. }
         | Action::Snapshot { .. }
         | Action::Rollback { .. }
@@ -183,7 +186,13 @@ fn perform(step: &Action, place: &mut Place<'_>, applied: &mut Applied, done: &m
         | Action::DestroyTree { .. }
         | Action::Promote { .. } => {
             for cmd in step.commands(place.os) {
-                command(&cmd, place)?;
+                if let Err(problem) = command(&cmd, place) {
+                    // `zfs` may have made what it then failed to mount: half made is made, and is to be taken back.
+                    if undo::is_half_made(step, began) {
+                        made(None);
+                    }
+                    return Err(problem);
+                }
             }
             made(None);
             Ok(())
@@ -213,6 +222,22 @@ fn perform(step: &Action, place: &mut Place<'_>, applied: &mut Applied, done: &m
         Action::WriteFile { path, text } => files::write(path, text).map(made),
         Action::MakeDisk { path, size } => files::make_disk(path, *size).map(|()| made(None)),
         Action::GrowDisk { path, from, to } => files::grow(path, *from, *to).map(|()| made(None)),
+        Action::ShrinkDisk { path, from, to } => {
+            files::cut(path, *from, *to)?;
+            made(None);
+            Ok(())
+        }
+        Action::CopyDisk { from, format, to, size } => {
+            disk::copy(from, *format, to, *size, place)?;
+            made(None);
+            Ok(())
+        }
+        Action::RenameFile { from, to } => files::rename(from, to).map(|()| made(None)),
+        Action::RemoveFile { path, .. } => {
+            files::remove(path)?;
+            made(None);
+            Ok(())
+        }
         Action::CopyFile { from, to } => files::copy_unless_there(from, to, place).map(|new| if new { made(None) }),
         Action::RestoreFiles { from, to, .. } => {
             // From the first block on something is done.

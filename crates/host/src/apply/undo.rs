@@ -15,6 +15,10 @@ pub(super) fn take_back(done: Vec<Done>, began: u64, place: &mut Place<'_>, prob
         if let Err(why) = one(&step, began, place) {
             left.push(why);
         }
+        if step.undo == Undo::Impossible {
+            // What was done before it is what there is now: the copy of a file that was then removed.
+            break;
+        }
     }
     if left.is_empty() {
         return problem;
@@ -31,6 +35,9 @@ fn one(step: &Done, began: u64, place: &mut Place<'_>) -> Result<()> {
         Undo::Nothing => Ok(()),
         Undo::Impossible => Err(Problem::failed(format!("this was done and can't be taken back: {}", step.words))),
         Undo::Action(action) => {
+            if let Action::RenameFile { from, to } = &**action {
+                return files::rename(from, to);
+            }
             for cmd in action.commands(place.os) {
                 (place.report)(Event::Command(cmd.to_string()));
                 let result = settled(&cmd);
@@ -58,6 +65,20 @@ fn one(step: &Done, began: u64, place: &mut Place<'_>) -> Result<()> {
     }
 }
 
+/// Whether a step that failed has nevertheless made its dataset: one that is there, as young as this plan, and bears the
+/// identity that the step gave it.
+pub(super) fn is_half_made(step: &Action, began: u64) -> bool {
+    let (dataset, own) = match step {
+        Action::CreateDataset { dataset, own, .. } | Action::CloneDataset { to: dataset, own, .. } => (dataset, own.as_slice()),
+        Action::CreateVolume { dataset, .. } => (dataset, &[][..]),
+        _ => return false,
+    };
+    let Ok(Some(row)) = observe::dataset(dataset) else { return false };
+    let wanted = own.iter().find(|(k, _)| k == keys::UUID).map(|(_, v)| v.as_str());
+    let young = row.number("creation").is_some_and(|c| c + 2 >= began);
+    young && row.own.get(keys::UUID).map(|o| o.value.as_str()) == wanted
+}
+
 /// Whether a step that was begun and not seen done may have had its effect, so that it has to be taken back. Only what
 /// can be asked of ZFS is asked; the rest is taken back in a way that bears both.
 pub(super) fn may_be_done(step: &Action, began: u64) -> bool {
@@ -69,10 +90,11 @@ pub(super) fn may_be_done(step: &Action, began: u64) -> bool {
         // A clone that has been promoted is none any more.
         Action::Promote { clone, .. } => observe::dataset(clone).is_ok_and(|row| row.is_some_and(|r| r.native("origin").is_none())),
         // A file that was there before this command is not its own to remove.
-        Action::MakeDisk { path, .. } | Action::CopyFile { to: path, .. } => {
+        Action::MakeDisk { path, .. } | Action::CopyFile { to: path, .. } | Action::CopyDisk { to: path, .. } => {
             use std::os::unix::fs::MetadataExt;
             std::fs::metadata(path).is_ok_and(|m| u64::try_from(m.ctime()).unwrap_or(0) + 2 >= began)
         }
+        Action::RenameFile { from, to } => std::fs::metadata(to).is_ok() && std::fs::metadata(from).is_err(),
         Action::GrowDisk { path, to, .. } => std::fs::metadata(path).is_ok_and(|m| m.len() == to.get()),
         _ => true,
     }

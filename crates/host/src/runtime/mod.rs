@@ -120,6 +120,11 @@ fn make_private(path: &Path) -> Result<()> {
     }
     let meta = std::fs::symlink_metadata(path).map_err(failed)?;
     let me = rustix::process::geteuid().as_raw();
+    if meta.is_dir() && meta.uid() == 0 && me != 0 {
+        return Err(Problem::host_cant(format!("the folder `{}` is root's", path.display()))
+            .on(path.display())
+            .hint("you are not root: try again with sudo or doas"));
+    }
     if !meta.is_dir() || meta.uid() != me || meta.mode() & 0o022 != 0 {
         return Err(Problem::host_cant(format!("the folder `{}` is not safe to use", path.display()))
             .on(path.display())

@@ -1,0 +1,304 @@
+//! `chyves disk`: the disks of guests.
+
+use super::get::show;
+use crate::session::{Report, Session};
+use crate::table::{Cell, ListArgs, Table};
+use crate::targets::Targets;
+use chyves_core::error::{Problem, Result};
+use chyves_core::guest::{DiskKind, DiskSpec, Guest, disk_name};
+use chyves_core::plan::{self, disk::add::Origin};
+use chyves_core::value::Size;
+use chyves_core::world::World;
+use chyves_host::apply::disk as files;
+use chyves_host::observe::{self, Look};
+use serde_json::json;
+use std::collections::BTreeMap;
+
+/// Add, remove, resize and list disks of guests
+///
+/// A disk is called disk0, disk1 and so on. `chyves web01 disk add 8G` is `chyves disk add web01 8G`.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Verb {
+    /// Add a disk: an empty one, the content of a file, something attached, or one from the trash
+    ///
+    /// A guest that runs sees it from its next start or reboot on.
+    Add(AddArgs),
+    /// Move a disk of a stopped guest to the trash
+    ///
+    /// Nothing is destroyed: `chyves undelete` brings it back. What is attached is only let go.
+    #[command(visible_alias = "delete")]
+    Remove {
+        /// The guest
+        guest: String,
+        /// The disk: disk0
+        #[arg(value_parser = number)]
+        disk: u16,
+    },
+    /// Make a disk larger, or with --force smaller
+    Resize {
+        /// The guest
+        guest: String,
+        /// The disk: disk0
+        #[arg(value_parser = number)]
+        disk: u16,
+        /// The new size
+        size: Size,
+        /// Let it become smaller, and lose what lies behind the new end
+        #[arg(short, long)]
+        force: bool,
+    },
+    /// List disks
+    List {
+        /// The guests; all where none is given
+        #[arg(value_name = "GUEST")]
+        guests: Vec<String>,
+        #[command(flatten)]
+        list: ListArgs,
+    },
+    /// Change settings of one disk: bus, options, serial, pci, description, notes
+    Set {
+        /// The guest
+        guest: String,
+        /// The disk: disk0
+        #[arg(value_parser = number)]
+        disk: u16,
+        /// Settings
+        #[arg(required = true, value_name = "KEY=VALUE")]
+        settings: Vec<String>,
+    },
+    /// Give a disk of a stopped guest another number; its serial number stays
+    Move {
+        /// The guest
+        guest: String,
+        /// The disk: disk1
+        #[arg(value_parser = number)]
+        disk: u16,
+        /// What it is to be: disk3
+        #[arg(value_parser = number)]
+        to: u16,
+    },
+}
+
+/// What a new disk is to be.
+#[derive(Debug, clap::Args)]
+pub(crate) struct AddArgs {
+    /// The guests
+    guest: String,
+    /// The size, and settings as KEY=VALUE: bus, options, serial, pci, description, notes
+    #[arg(value_name = "SIZE|KEY=VALUE")]
+    words: Vec<String>,
+    /// The size
+    #[arg(short = 'z', long)]
+    size: Option<Size>,
+    /// Its number, where not the next
+    #[arg(long, value_parser = number)]
+    number: Option<u16>,
+    /// What it is: a file (raw) or a volume (zvol); the pool's ZFS decides where it is not given
+    #[arg(long, value_parser = kind)]
+    kind: Option<DiskKind>,
+    /// Set its whole size aside on the pool
+    #[arg(long)]
+    reserved: bool,
+    /// The size of a volume's blocks
+    #[arg(long, value_name = "SIZE")]
+    block_size: Option<Size>,
+    /// Fill it with the content of this file: raw or qcow2, told by its content
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["attach", "from_trash"])]
+    import: Option<String>,
+    /// Use this file, device or volume as it is; chyves never destroys it, and it is part of no snapshot
+    #[arg(long, value_name = "PATH|VOLUME", conflicts_with = "from_trash")]
+    attach: Option<String>,
+    /// Bring this disk back from the trash, with its settings
+    #[arg(long, value_name = "IDENTITY")]
+    from_trash: Option<String>,
+}
+
+fn number(text: &str) -> Result<u16, String> {
+    plan::disk::number(text).map_err(|e| e.to_string())
+}
+
+fn kind(word: &str) -> Result<DiskKind, String> {
+    [DiskKind::Raw, DiskKind::Zvol].into_iter().find(|k| k.word() == word).ok_or_else(|| "it takes raw or zvol".into())
+}
+
+pub(crate) fn run(session: &Session, verb: &Verb) -> Result<()> {
+    match verb {
+        Verb::Add(args) => add(session, args),
+        Verb::Remove { guest, disk } => one(session, guest, *disk, "removed", |world, guest, guids| {
+            plan::disk::remove::remove(world, guest, *disk, guids, &Session::moment(1))
+        }),
+        Verb::Resize { guest, disk, size, force } => one(session, guest, *disk, &format!("has {size} now"), |world, guest, guids| {
+            plan::disk::resize::resize(world, guest, *disk, *size, *force, guids)
+        }),
+        Verb::List { guests, list } => self::list(session, guests, list),
+        Verb::Set { guest, disk, settings } => {
+            let pairs = pairs(settings)?;
+            one(session, guest, *disk, "set", |world, guest, _| plan::disk::set(world, guest, *disk, &pairs, &[]))
+        }
+        Verb::Move { guest, disk, to } => one(session, guest, *disk, &format!("is disk{to} now"), |world, guest, guids| {
+            plan::disk::renumber(world, guest, *disk, *to, guids)
+        }),
+    }
+}
+
+fn pairs(words: &[String]) -> Result<Vec<(String, String)>> {
+    let pair = |word: &String| {
+        let shown = chyves_core::value::printable(word, 60);
+        let wrong = || Problem::usage(format!("`{shown}` is no setting")).on(&shown).hint("write settings as KEY=VALUE: bus=nvme");
+        word.split_once('=').map(|(k, v)| (k.to_owned(), v.to_owned())).ok_or_else(wrong)
+    };
+    words.iter().map(pair).collect()
+}
+
+/// Does something to one disk of each guest.
+fn one(session: &Session, guests: &str, disk: u16, said: &str, plan: impl Fn(&World, &Guest, Vec<(String, u64)>) -> Result<plan::Plan> + Sync) -> Result<()> {
+    session.each(&Targets::parse(&[guests])?, false, |world, guest| {
+        let guids = observe::guids(&plan::disk::datasets(guest, disk)?)?;
+        let plan = plan(world, guest, guids)?;
+        let done = session.carry_out(world, &plan, guest.name.as_str())?;
+        Ok(done.filter(|_| !plan.steps.is_empty()).map(|_| Report::new(&guest.name, format!("disk{disk} {said}")).with(json!({ "disk": disk }))))
+    })
+}
+
+fn add(session: &Session, args: &AddArgs) -> Result<()> {
+    let (settings, sizes): (Vec<String>, Vec<String>) = args.words.iter().cloned().partition(|w| w.contains('='));
+    let size = match (&sizes[..], args.size) {
+        ([], size) => size,
+        ([size], None) => Some(size.parse()?),
+        _ => return Err(Problem::usage("a disk has one size").hint("write `chyves disk add GUEST 8G`")),
+    };
+    let set = pairs(&settings)?;
+    let found = match (&args.import, &args.attach) {
+        (Some(file), _) => Origin::File(files::look(file)?),
+        (None, Some(source)) => Origin::Attached(files::look_at_source(source)?),
+        (None, None) => Origin::Empty,
+    };
+    session.each(&Targets::parse(&[&args.guest])?, false, |world, guest| {
+        let _trash = args.from_trash.as_ref().map(|_| session.lock("trash", &["empty"])).transpose()?;
+        let mut world = world.clone();
+        let more = if matches!(found, Origin::Attached(_)) { Look::at_all() } else { Look { trash: true, ..Look::default() } };
+        let seen = observe::world(&session.runtime, &more)?;
+        (world.trash, world.roots) = (seen.trash, seen.roots);
+        world.guests.extend(seen.guests.into_iter().filter(|g| g.dataset != guest.dataset));
+        let origin = match &args.from_trash {
+            Some(wanted) => from_trash(&world, wanted)?,
+            None => found.clone(),
+        };
+        let request = plan::disk::add::Request {
+            number: args.number,
+            origin,
+            size,
+            kind: args.kind,
+            reserved: args.reserved,
+            block: args.block_size,
+            set: set.clone(),
+        };
+        carry_out(session, &world, guest, &request)
+    })
+}
+
+fn from_trash(world: &World, wanted: &str) -> Result<Origin> {
+    let trashed = plan::delete::find(world, wanted)?;
+    let guid = observe::guids(&[trashed.dataset.to_string()])?.first().map_or(0, |(_, g)| *g);
+    Ok(Origin::Trash(trashed.clone(), guid))
+}
+
+fn carry_out(session: &Session, world: &World, guest: &Guest, request: &plan::disk::add::Request) -> Result<Option<Report>> {
+    let number = plan::disk::add::number(world, guest, request);
+    let plan = plan::disk::add::add(world, guest, request)?;
+    let done = session.carry_out(world, &plan, guest.name.as_str())?;
+    Ok(done.map(|_| Report::new(&guest.name, format!("disk{number} added")).with(json!({ "disk": number }))))
+}
+
+/// Brings a removed disk back to the guest that it was taken from.
+pub(super) fn undelete(session: &Session, wanted: &str) -> Result<()> {
+    let world = session.look(&Look { guests: observe::Which::All, trash: true, keys: Some(Vec::new()), ..Look::default() })?;
+    let trashed = plan::delete::find(&world, wanted)?;
+    let of = trashed.disk.as_ref().map(|d| d.of);
+    let guest = world.guests.iter().find(|g| Some(g.uuid) == of).ok_or_else(|| {
+        Problem::not_found(format!("the guest that `{}` was taken from is not there", trashed.label()))
+            .on(trashed.label())
+            .hint(format!("give the disk to another one: `chyves disk add GUEST --from-trash {}`", trashed.dataset.leaf()))
+    })?;
+    let args = AddArgs {
+        guest: guest.name.to_string(),
+        words: Vec::new(),
+        size: None,
+        number: None,
+        kind: None,
+        reserved: false,
+        block_size: None,
+        import: None,
+        attach: None,
+        from_trash: Some(trashed.dataset.leaf().to_owned()),
+    };
+    add(session, &args)
+}
+
+const COLUMNS: [&str; 11] = ["guest", "number", "kind", "size", "used", "bus", "options", "serial", "pci", "description", "source"];
+
+fn list(session: &Session, guests: &[String], args: &ListArgs) -> Result<()> {
+    let targets = if guests.is_empty() { Targets::All } else { Targets::parse(guests)? };
+    let world = session.look(&targets.look())?;
+    let mut disks: Vec<(&Guest, Vec<DiskSpec>)> = Vec::new();
+    for guest in targets.guests(&world)? {
+        match guest.spec() {
+            Ok(spec) => disks.push((guest, spec.disks)),
+            Err(problem) if targets == Targets::All => session.ui.warn(&problem.to_string()),
+            Err(problem) => return Err(problem),
+        }
+    }
+    let space = files::space(&disks.iter().flat_map(|(g, d)| asked(g, d)).collect::<Vec<_>>())?;
+    let mut table = Table::new(COLUMNS);
+    for (guest, disks) in &disks {
+        let places = plan::disk::places(&world, guest);
+        for disk in disks {
+            table.rows.push(vec![
+                Cell::text(guest.name.as_str()),
+                Cell::number(disk.number.to_string(), disk.number.into()),
+                Cell::text(disk.kind.word()),
+                disk.size.map_or_else(Cell::none, |s| Cell::number(s.human(), s.get())),
+                used(guest, disks, disk, &space).map_or_else(Cell::none, |n| Cell::number(Size::bytes(n).human(), n)),
+                Cell::text(disk.bus.clone()),
+                Cell::maybe(disk.options.clone()),
+                Cell::text(disk.serial.clone()),
+                Cell::maybe(places.get(&disk.number).cloned().or_else(|| disk.pci.clone())),
+                Cell::maybe(disk.description.clone()),
+                Cell::maybe(disk.source.clone()),
+            ]);
+        }
+    }
+    if table.rows.is_empty() && !session.ui.json && !args.bare {
+        session.ui.say("there are no disks; `chyves disk add GUEST SIZE` adds one");
+    }
+    let mut args = args.clone();
+    if args.columns.is_empty() && !session.ui.json {
+        let one = matches!(&targets, Targets::Named(names) if names.len() == 1);
+        args.columns = COLUMNS[usize::from(one)..10].iter().map(|c| (*c).to_owned()).collect();
+    }
+    show(session, table, &args)
+}
+
+/// Whether what a disk takes is what its guest's file system refers to: a file in one that is not mounted, and the only one.
+fn is_alone(guest: &Guest, disks: &[DiskSpec]) -> bool {
+    !guest.mounted && disks.iter().filter(|d| d.kind == DiskKind::Raw).count() == 1
+}
+
+/// The datasets that tell what disks take.
+fn asked(guest: &Guest, disks: &[DiskSpec]) -> Vec<String> {
+    let volumes = disks.iter().filter(|d| d.kind == DiskKind::Zvol).map(|d| guest.dataset.child(disk_name(d.number, d.kind)).to_string());
+    let own = is_alone(guest, disks).then(|| guest.dataset.to_string());
+    volumes.chain(own).collect()
+}
+
+/// What a disk takes on the pool, where it can be told without mounting anything.
+fn used(guest: &Guest, disks: &[DiskSpec], disk: &DiskSpec, space: &BTreeMap<String, (u64, u64)>) -> Option<u64> {
+    let name = disk_name(disk.number, disk.kind);
+    match disk.kind {
+        DiskKind::Attached => None,
+        DiskKind::Zvol => space.get(guest.dataset.child(name).as_str()).map(|(used, _)| *used),
+        DiskKind::Raw if is_alone(guest, disks) => space.get(guest.dataset.as_str()).map(|(_, referenced)| *referenced),
+        DiskKind::Raw if guest.mounted => files::taken(&format!("{}/{name}", guest.folder().ok()?)),
+        DiskKind::Raw => None,
+    }
+}

@@ -1,0 +1,251 @@
+//! `disk`: what a guest's disks are, and how that changes.
+//!
+//! * [`add`]: a disk more: empty, from a file, attached, or back from the trash
+//! * [`remove`]: into the trash
+//! * [`resize`]: larger, and smaller
+//! * here: settings of one disk, another number for it, and what the others share
+//!
+//! Not here: the disk that a guest is made with ([`super::create`]) and how a hypervisor opens it ([`super::machine`]).
+
+pub mod add;
+pub mod remove;
+pub mod resize;
+
+use super::set::change;
+use super::{Plan, copy_path, in_folder, own_guest, stopped};
+use crate::action::Action;
+use crate::device::{DeviceClass, DeviceKey, PciPlace};
+use crate::error::{Problem, Result, did_you_mean};
+use crate::guest::{DiskKind, DiskSpec, Guest, Spec, derived_serial, disk_name, settings_copy};
+use crate::property::keys::{self, DiskKey};
+use crate::property::settings::{Own, OwnValues};
+use crate::value::{BadValue, Dataset, Size};
+use crate::world::World;
+use crate::zfs::args::Pair;
+use std::collections::BTreeMap;
+
+/// Reads which disk is meant: `disk0`, or `0`.
+///
+/// # Errors
+/// It is neither.
+pub fn number(text: &str) -> Result<u16, BadValue> {
+    let digits = text.strip_prefix("disk").unwrap_or(text);
+    let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) && (digits == "0" || !digits.starts_with('0'));
+    let refuse = || BadValue::new(text, "names no disk").hint("write it as disk0 or 0; `chyves disk list` shows them");
+    digits.parse().ok().filter(|n| plain && *n < LIMIT).ok_or_else(refuse)
+}
+
+/// Numbers end below this.
+const LIMIT: u16 = 1000;
+
+/// The disk of that number.
+///
+/// # Errors
+/// There is none; those that are there are named.
+pub fn find<'a>(guest: &Guest, spec: &'a Spec, number: u16) -> Result<&'a DiskSpec> {
+    spec.disks.iter().find(|d| d.number == number).ok_or_else(|| {
+        let there: Vec<String> = spec.disks.iter().map(|d| format!("disk{}", d.number)).collect();
+        let has = if there.is_empty() { "it has none".to_owned() } else { format!("it has {}", there.join(", ")) };
+        Problem::not_found(format!("`{}` has no disk{number}", guest.name))
+            .on(format!("{}:disk{number}", guest.name))
+            .because(has)
+            .hint(format!("`chyves disk list {}` shows its disks", guest.name))
+    })
+}
+
+/// What has to be verified before a disk is touched: the guest's dataset, and the disk's own where it is a volume.
+pub fn datasets(guest: &Guest, number: u16) -> Result<Vec<String>> {
+    let spec = guest.spec()?;
+    let disk = find(guest, &spec, number)?;
+    let mut names = vec![guest.dataset.to_string()];
+    names.extend((disk.kind == DiskKind::Zvol).then(|| volume(guest, number).to_string()));
+    Ok(names)
+}
+
+/// Where each disk stands on the guest's PCI bus; nothing where the guest's devices don't hold together.
+pub fn places(world: &World, guest: &Guest) -> BTreeMap<u16, String> {
+    let placed = guest.spec().and_then(|spec| super::machine::places(guest, &spec, &world.host)).unwrap_or_default();
+    let disk = |(key, place): (DeviceKey, PciPlace)| (key.class == DeviceClass::Disk).then(|| Some((key.number.try_into().ok()?, place.to_string()))).flatten();
+    placed.into_iter().filter_map(disk).collect()
+}
+
+/// The volume that a disk of a guest is.
+fn volume(guest: &Guest, number: u16) -> Dataset {
+    guest.dataset.child(disk_name(number, DiskKind::Zvol))
+}
+
+/// The file that a disk of a guest is.
+fn file(folder: &str, number: u16) -> String {
+    format!("{folder}/{}", disk_name(number, DiskKind::Raw))
+}
+
+/// Refuses a guest whose disks are not to be changed: another host's, and a template.
+fn changeable(guest: &Guest) -> Result<()> {
+    own_guest(guest)?;
+    if guest.is_template() {
+        return Err(Problem::not_now(format!("`{}` is a template: its disks stay as they are", guest.name))
+            .on(&guest.name)
+            .hint(format!("make it a guest first: `chyves set {} template=no`", guest.name)));
+    }
+    Ok(())
+}
+
+/// The guest's own settings of one disk, by the part of the key behind the point.
+fn settings_of(guest: &Guest, number: u16) -> Vec<Pair> {
+    let prefix = format!("disk{number}.");
+    let part = |(key, own): (&String, &Own)| Some((key.strip_prefix(&prefix)?.to_owned(), own.value.clone()));
+    guest.settings.own_values().iter().filter_map(part).collect()
+}
+
+/// The same as settings of disk `number`.
+fn renumbered(parts: &[Pair], number: u16) -> Vec<Pair> {
+    parts.iter().map(|(part, value)| (format!("disk{number}.{part}"), value.clone())).collect()
+}
+
+/// A change of a guest's settings, with what is done in its folder before and after it.
+struct Amendment {
+    set: Vec<Pair>,
+    clear: Vec<String>,
+    before: Vec<Action>,
+    after: Vec<Action>,
+}
+
+impl Amendment {
+    /// The settings that will hold.
+    fn values(&self, guest: &Guest) -> OwnValues {
+        let mut values = guest.settings.own_values().clone();
+        values.retain(|key, _| !self.clear.contains(key));
+        values.extend(self.set.iter().map(|(k, v)| (k.clone(), Own { value: v.clone(), received: false })));
+        values
+    }
+
+    /// Makes sure that the guest is whole with them: every value can be read, every device has a place.
+    fn checked(&self, world: &World, guest: &Guest) -> Result<()> {
+        let changed = Guest { settings: guest.settings.with_own(self.values(guest)), ..guest.clone() };
+        super::machine::places(&changed, &changed.spec()?, &world.host).map(drop)
+    }
+
+    fn steps(mut self, world: &World, guest: &Guest) -> Result<Vec<Action>> {
+        let own = guest.settings.own_values();
+        let text = settings_copy(&self.values(guest));
+        self.clear.retain(|key| own.contains_key(key));
+        let mut steps = self.before;
+        steps.push(change(world, &guest.dataset, own, self.set, self.clear));
+        steps.push(Action::WriteFile { path: copy_path(guest.folder()?), text });
+        steps.extend(self.after);
+        Ok(in_folder(guest, steps))
+    }
+}
+
+/// Typed settings of disk `number`: `bus=nvme` or `disk0.bus=nvme`.
+fn typed(number: u16, pairs: &[Pair]) -> Result<Vec<Pair>> {
+    use crate::property::Scope;
+    let mut all: Vec<Pair> = Vec::new();
+    for (key, value) in pairs {
+        let (key, value) = super::set::checked(&full_key(number, key)?, value, &[Scope::Guest, Scope::GuestOnly])?;
+        all.retain(|(k, _)| *k != key);
+        all.push((key, value));
+    }
+    Ok(all)
+}
+
+/// The setting that records a disk's size.
+fn typed_size(number: u16, size: Size) -> Result<Pair> {
+    let known = crate::property::find(&keys::disk(number, DiskKey::Size))?;
+    let value = crate::property::check(&known, &size.to_string())?;
+    Ok((known.key, value))
+}
+
+/// The whole key of what was typed for one disk.
+fn full_key(number: u16, key: &str) -> Result<String> {
+    let prefix = format!("disk{number}.");
+    let part = key.strip_prefix(&prefix).unwrap_or(key).to_ascii_lowercase();
+    if DiskKey::ALL.iter().any(|k| k.word() == part) {
+        return Ok(format!("{prefix}{part}"));
+    }
+    let shown = crate::value::printable(key, 60);
+    Err(Problem::usage(format!("a disk has no setting called `{shown}`"))
+        .on(&shown)
+        .hint_if(did_you_mean(&part, DiskKey::ALL.iter().map(|k| k.word())))
+        .hint("a disk has bus, options, serial, pci, description and notes"))
+}
+
+/// Plans a change of one disk's settings. `unset` takes some away.
+///
+/// # Errors
+/// There is no such disk, or a value is wrong.
+pub fn set(world: &World, guest: &Guest, number: u16, pairs: &[Pair], unset: &[String]) -> Result<Plan> {
+    find(guest, &guest.spec()?, number)?;
+    let request = super::set::Request {
+        set: typed(number, pairs)?,
+        unset: unset.iter().map(|key| full_key(number, key)).collect::<Result<_>>()?,
+    };
+    let wish = Amendment { set: request.set.clone(), clear: request.unset.clone(), before: Vec::new(), after: Vec::new() };
+    wish.checked(world, guest)?;
+    super::set::guest(world, guest, &request)
+}
+
+/// Plans another number for a disk: its serial number stays, so the guest knows it again.
+///
+/// # Errors
+/// The guest runs, there is no such disk, or the number is taken.
+pub fn renumber(world: &World, guest: &Guest, from: u16, to: u16, guids: Vec<(String, u64)>) -> Result<Plan> {
+    changeable(guest)?;
+    let spec = guest.spec()?;
+    let disk = find(guest, &spec, from)?;
+    if from == to {
+        return Ok(Plan::nothing(format!("it is disk{to} already")));
+    }
+    free(guest, to)?;
+    stopped(guest, "move a disk of")?;
+    let parts = settings_of(guest, from);
+    let mut set = renumbered(&parts, to);
+    if !parts.iter().any(|(part, _)| part == DiskKey::Serial.word()) {
+        set.push((keys::disk(to, DiskKey::Serial), disk.serial.clone()));
+    }
+    let clear: Vec<String> = renumbered(&parts, from).into_iter().map(|(key, _)| key).collect();
+    // Its place follows from its number, unless it was set or somebody is there.
+    if disk.pci.is_none() {
+        let without = guest.settings.own_values().iter().filter(|(k, _)| !clear.contains(k)).map(|(k, o)| (k.clone(), o.clone())).collect();
+        let rest = Guest { settings: guest.settings.with_own(without), ..guest.clone() };
+        let place = super::machine::place_to_keep(&rest, &world.host, DeviceKey::new(DeviceClass::Disk, to.into()), None)?;
+        set.extend(place.map(|p| (keys::disk(to, DiskKey::Pci), p.to_string())));
+    }
+    let mut plan = Plan::default();
+    plan.push(Action::Verify { objects: guids });
+    let mut before = Vec::new();
+    match disk.kind {
+        DiskKind::Raw => before.push(Action::RenameFile { from: file(guest.folder()?, from), to: file(guest.folder()?, to) }),
+        DiskKind::Zvol => {
+            plan.push(Action::Rename { dialect: world.host.dialect, from: volume(guest, from), to: volume(guest, to) });
+        }
+        DiskKind::Attached => {}
+    }
+    let wish = Amendment { set, clear, before, after: Vec::new() };
+    wish.checked(world, guest)?;
+    plan.steps.extend(wish.steps(world, guest)?);
+    plan.notes.push(format!("its serial number stays {}", disk.serial));
+    Ok(plan)
+}
+
+/// Refuses a number that a disk has.
+fn free(guest: &Guest, number: u16) -> Result<()> {
+    if number >= LIMIT {
+        return Err(Problem::usage(format!("disks are numbered below {LIMIT}")).on(number));
+    }
+    if guest.settings.numbers("disk").contains(&number) {
+        return Err(Problem::not_now(format!("`{}` has a disk{number} already", guest.name))
+            .on(format!("{}:disk{number}", guest.name))
+            .hint("choose another number, or leave --number away"));
+    }
+    Ok(())
+}
+
+/// The serial number that has to be set so that a disk keeps it as `number` of `guest`, where it was `was` of `of`.
+fn kept_serial(guest: &Guest, number: u16, of: uuid::Uuid, was: u16) -> Option<String> {
+    // In another guest it is another disk.
+    (of == guest.uuid && was != number).then(|| derived_serial(of, was))
+}
+
+#[cfg(test)]
+mod tests;

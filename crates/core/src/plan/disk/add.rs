@@ -1,0 +1,282 @@
+//! A disk more.
+
+use super::{Amendment, Plan, changeable, file, free, kept_serial, renumbered, typed, volume};
+use crate::action::Action;
+use crate::device::{DeviceClass, DeviceKey, PciPlace};
+use crate::error::{Problem, Result};
+use crate::guest::{DiskKind, Guest};
+use crate::property::keys::{self, DiskKey};
+use crate::value::Size;
+use crate::world::{DiskFile, DiskFormat, Trashed, TrashedDisk, World};
+use crate::zfs::args::Pair;
+
+/// What is wanted.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Its number, where not the next.
+    pub number: Option<u16>,
+    /// Where it comes from.
+    pub origin: Origin,
+    /// Its size, where it does not follow from where it comes from.
+    pub size: Option<Size>,
+    /// What it is, where not what suits the host's ZFS.
+    pub kind: Option<DiskKind>,
+    /// Whether the pool sets its whole size aside.
+    pub reserved: bool,
+    /// The size of a volume's blocks.
+    pub block: Option<Size>,
+    /// Its settings as they were typed, the keys with or without the disk's name.
+    pub set: Vec<Pair>,
+}
+
+/// Where a new disk comes from.
+#[derive(Debug, Clone)]
+pub enum Origin {
+    /// It is empty.
+    Empty,
+    /// It gets the content of a file.
+    File(DiskFile),
+    /// It is that file, volume or device itself.
+    Attached(DiskFile),
+    /// It was taken from a guest; with the GUID of its dataset.
+    Trash(Trashed, u64),
+}
+
+/// The blocks that sizes of volumes are rounded up to where none were asked for: as large as those that ZFS takes by
+/// itself, in every version.
+const BLOCK: Size = Size::bytes(16 << 10);
+
+/// Plans a disk more. For a number that no disk had before the world must hold the trash; for an attached one, all guests.
+///
+/// # Errors
+/// The number is taken, a value is wrong, the file does not fit, the host has no volumes, or another guest has what is to
+/// be attached.
+pub fn add(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
+    changeable(guest)?;
+    let number = number(world, guest, request);
+    free(guest, number)?;
+    let wish = Wish { world, guest, request, number };
+    let mut plan = match &request.origin {
+        Origin::Attached(there) => wish.attached(there)?,
+        Origin::Trash(trashed, guid) => wish.from_trash(trashed, *guid)?,
+        Origin::Empty => {
+            let size = request.size.ok_or_else(|| Problem::usage("how large is the disk to be?").hint(format!("`chyves disk add {} 8G`", guest.name)))?;
+            wish.new(size, None)?
+        }
+        Origin::File(from) => wish.new(wish.size_for(from)?, Some(from))?,
+    };
+    if guest.state.is_alive() {
+        plan.notes.push(format!("{} is {}; it sees disk{number} from its next start or reboot on", guest.name, guest.state.word()));
+    }
+    Ok(plan)
+}
+
+/// The number that the new disk will have: the one that was chosen, or the next.
+pub fn number(world: &World, guest: &Guest, request: &Request) -> u16 {
+    request.number.unwrap_or_else(|| next(world, guest, &request.origin))
+}
+
+/// The next number: never one that a removed disk had, because a guest would take the new one for that.
+fn next(world: &World, guest: &Guest, origin: &Origin) -> u16 {
+    let there = guest.settings.numbers("disk");
+    if let Origin::Trash(Trashed { disk: Some(disk), .. }, _) = origin {
+        if disk.of == guest.uuid && !there.contains(&disk.number) {
+            return disk.number;
+        }
+    }
+    let removed = world.trash.iter().filter_map(|t| t.disk.as_ref()).filter(|d| d.of == guest.uuid).map(|d| d.number);
+    there.iter().copied().chain(removed).max().map_or(0, |n| n + 1)
+}
+
+struct Wish<'a> {
+    world: &'a World,
+    guest: &'a Guest,
+    request: &'a Request,
+    number: u16,
+}
+
+impl Wish<'_> {
+    fn key(&self, part: DiskKey) -> String {
+        keys::disk(self.number, part)
+    }
+
+    fn size_for(&self, from: &DiskFile) -> Result<Size> {
+        let least = Size::bytes(from.size.get().next_multiple_of(512).max(512));
+        match self.request.size {
+            Some(size) if size < least => Err(Problem::usage(format!("a disk of {size} can't hold `{}` of {least}", from.path))
+                .on(&from.path)
+                .hint(format!("leave --size away, or give at least {least}"))),
+            chosen => Ok(chosen.unwrap_or(least)),
+        }
+    }
+
+    /// A disk of chyves' own, empty or with the content of a file.
+    fn new(&self, size: Size, from: Option<&DiskFile>) -> Result<Plan> {
+        let Self { world, guest, request, number } = *self;
+        let has_volumes = world.host.dialect.has_volumes();
+        let kind = request.kind.unwrap_or(if has_volumes { DiskKind::Zvol } else { DiskKind::Raw });
+        let mut plan = Plan::default();
+        let mut before = Vec::new();
+        let mut size = size;
+        match kind {
+            DiskKind::Zvol => {
+                if !has_volumes {
+                    return Err(Problem::host_cant("the ZFS of this host has no volumes")
+                        .hint("leave `--kind` away: the disk is then a file in the guest's file system"));
+                }
+                let block = block(request.block)?;
+                let whole = Size::bytes(size.get().next_multiple_of(block.get()));
+                if whole != size {
+                    plan.notes.push(format!("{size} is rounded up to {whole}, whole blocks of {block}"));
+                    size = whole;
+                }
+                let dataset = volume(guest, number);
+                plan.push(Action::CreateVolume { dataset: dataset.clone(), size, block: request.block, reserved: request.reserved });
+                if let Some(from) = from {
+                    plan.push(Action::CopyDisk { from: from.path.clone(), format: from.format, to: format!("/dev/zvol/{dataset}"), size: Some(size) });
+                }
+            }
+            DiskKind::Raw | DiskKind::Attached => {
+                self.no_volume_options()?;
+                let path = file(guest.folder()?, number);
+                before.push(match from {
+                    None => Action::MakeDisk { path, size },
+                    Some(from) => Action::CopyDisk { from: from.path.clone(), format: from.format, to: path, size: Some(size) },
+                });
+            }
+        }
+        let (key, value) = super::typed_size(number, size)?;
+        let set = vec![(self.key(DiskKey::Kind), kind.word().to_owned()), (key, value)];
+        self.finish(plan, set, before)
+    }
+
+    fn no_volume_options(&self) -> Result<()> {
+        if self.request.block.is_some() {
+            return Err(Problem::usage("a file has no block size of its own")
+                .because("the record size belongs to the guest's whole file system, and chyves makes that with 64K")
+                .hint(format!("leave --block-size away, or change it for all files: zfs set recordsize=… {}", self.guest.dataset)));
+        }
+        if self.request.reserved {
+            return Err(Problem::usage("space for a file can't be reserved by itself")
+                .hint(format!("leave --reserved away, or reserve space for the guest: zfs set reservation=… {}", self.guest.dataset)));
+        }
+        Ok(())
+    }
+
+    /// Nothing of chyves' own: what stands elsewhere is only used.
+    fn attached(&self, there: &DiskFile) -> Result<Plan> {
+        let Self { world, guest, request, number } = *self;
+        if request.kind.is_some() || request.size.is_some() {
+            return Err(Problem::usage("what is attached has its own kind and size").hint("leave --kind and --size away"));
+        }
+        self.no_volume_options()?;
+        let roots = world.roots.iter().flat_map(|r| [r.mountpoint.clone(), Some(format!("/dev/zvol/{}", r.dataset))]).flatten();
+        for root in roots {
+            if there.path.strip_prefix(&root).is_some_and(|rest| rest.starts_with('/')) {
+                return Err(Problem::usage(format!("`{}` lies among chyves' own datasets", there.path))
+                    .on(&there.path)
+                    .hint("attach what stands elsewhere; `chyves disk add --import FILE` takes a copy"));
+            }
+        }
+        for other in &world.guests {
+            let has = |n: &u16| other.settings.own(&keys::disk(*n, DiskKey::Source)) == Some(there.path.as_str());
+            if let Some(n) = other.settings.numbers("disk").iter().find(|n| has(n)) {
+                return Err(Problem::not_now(format!("`{}` is disk{n} of `{}` already", there.path, other.name))
+                    .on(&there.path)
+                    .because("two guests that write one disk destroy what is on it")
+                    .hint(format!("`chyves disk remove {} disk{n}` first", other.name)));
+            }
+        }
+        let set = vec![
+            (self.key(DiskKey::Kind), DiskKind::Attached.word().to_owned()),
+            (self.key(DiskKey::Source), there.path.clone()),
+            super::typed_size(number, there.size)?,
+        ];
+        let mut plan = self.finish(Plan::default(), set, Vec::new())?;
+        plan.notes.push(format!("{} stays where it is: it is part of no snapshot and no clone of {}, and chyves never destroys it", there.path, guest.name));
+        Ok(plan)
+    }
+
+    /// What was removed comes back with its settings.
+    fn from_trash(&self, trashed: &Trashed, guid: u64) -> Result<Plan> {
+        let Self { world, guest, request, number } = *self;
+        let disk = trashed.disk.as_ref().ok_or_else(|| {
+            Problem::usage(format!("`{}` in the trash is a guest, no disk", trashed.name)).on(&trashed.name).hint(format!("`chyves undelete {}` brings it back", trashed.name))
+        })?;
+        if request.kind.is_some() || request.size.is_some() {
+            return Err(Problem::usage("a disk from the trash has its own kind and size").hint("leave --kind and --size away; `chyves disk resize` changes the size"));
+        }
+        self.no_volume_options()?;
+        let set = self.settings_from(disk);
+        let mut plan = Plan::default();
+        plan.push(Action::Verify { objects: vec![(trashed.dataset.to_string(), guid)] });
+        match disk.kind {
+            DiskKind::Zvol => {
+                if trashed.dataset.pool() != guest.dataset.pool() {
+                    return Err(Problem::not_now(format!("`{}` lies on another pool than `{}`", trashed.label(), guest.name))
+                        .on(&trashed.dataset)
+                        .hint("a volume can't be renamed to another pool; `zfs send` and `zfs receive` copy it"));
+                }
+                let to = volume(guest, number);
+                plan.push(Action::Rename { dialect: world.host.dialect, from: trashed.dataset.clone(), to: to.clone() });
+                let marks = super::remove::marks(trashed, disk);
+                let before = marks.iter().map(|(k, v)| (k.clone(), Some(v.clone()))).collect();
+                let clear = marks.into_iter().map(|(k, _)| k).collect();
+                plan.push(Action::Change { dialect: world.host.dialect, on: to, set: Vec::new(), clear, before });
+                self.finish(plan, set, Vec::new())
+            }
+            DiskKind::Raw | DiskKind::Attached => {
+                let folder = super::remove::folder(world, &trashed.dataset)?;
+                plan.push(Action::Mount { dataset: trashed.dataset.clone() });
+                let copy = Action::CopyDisk { from: file(&folder, disk.number), format: DiskFormat::Raw, to: file(guest.folder()?, number), size: None };
+                let mut plan = self.finish(plan, set, vec![copy])?;
+                plan.push(Action::Unmount { dataset: trashed.dataset.clone() });
+                plan.push(Action::DestroyDataset { dataset: trashed.dataset.clone() });
+                Ok(plan)
+            }
+        }
+    }
+
+    /// The settings that a disk brings along from the trash.
+    fn settings_from(&self, disk: &TrashedDisk) -> Vec<Pair> {
+        let mut parts = disk.settings.clone();
+        let has = |parts: &[Pair], key: DiskKey| parts.iter().any(|(part, _)| part == key.word());
+        if !has(&parts, DiskKey::Serial) {
+            parts.extend(kept_serial(self.guest, self.number, disk.of, disk.number).map(|s| (DiskKey::Serial.word().to_owned(), s)));
+        }
+        // A place that somebody else has by now is not insisted on.
+        let place = |text: &str| text.parse().ok();
+        let key = DeviceKey::new(DeviceClass::Disk, self.number.into());
+        let taken = |p: PciPlace| super::super::machine::place_to_keep(self.guest, &self.world.host, key, Some(p)).is_err();
+        parts.retain(|(part, value)| part != DiskKey::Pci.word() || place(value).is_some_and(|p| !taken(p)));
+        renumbered(&parts, self.number)
+    }
+
+    /// Everything else: typed settings, the place, and the steps.
+    fn finish(&self, mut plan: Plan, mut set: Vec<Pair>, before: Vec<Action>) -> Result<Plan> {
+        let Self { world, guest, request, number } = *self;
+        for (key, value) in typed(number, &request.set)? {
+            set.retain(|(k, _)| *k != key);
+            set.push((key, value));
+        }
+        let pci = self.key(DiskKey::Pci);
+        let chosen = set.iter().find(|(k, _)| *k == pci).map(|(_, v)| v.parse()).transpose()?;
+        let key = DeviceKey::new(DeviceClass::Disk, number.into());
+        if let (Some(place), None) = (super::super::machine::place_to_keep(guest, &world.host, key, chosen)?, chosen) {
+            set.push((pci, place.to_string()));
+        }
+        let wish = Amendment { set, clear: Vec::new(), before, after: Vec::new() };
+        wish.checked(world, guest)?;
+        plan.steps.extend(wish.steps(world, guest)?);
+        Ok(plan)
+    }
+}
+
+/// The blocks of a volume.
+fn block(wanted: Option<Size>) -> Result<Size> {
+    let block = wanted.unwrap_or(BLOCK);
+    if block.get().is_power_of_two() && (512..=128 << 10).contains(&block.get()) {
+        return Ok(block);
+    }
+    Err(Problem::usage(format!("a volume can't have blocks of {block}")).on(block).hint("it takes powers of two from 512 to 128K"))
+}

@@ -1,0 +1,79 @@
+//! A disk less: it goes to the trash with its settings, and nothing is destroyed.
+
+use super::{Amendment, Plan, changeable, file, find, renumbered, settings_of, volume};
+use crate::action::Action;
+use crate::error::Result;
+use crate::guest::{DiskKind, Guest};
+use crate::plan::create::mountpoint;
+use crate::plan::{Moment, stopped};
+use crate::property::keys;
+use crate::value::Dataset;
+use crate::world::{DiskFormat, Trashed, TrashedDisk, World};
+use crate::zfs::args::Pair;
+
+/// Plans a disk's way into the trash. `guids` are those of [`super::datasets`].
+///
+/// # Errors
+/// The guest runs, or has no such disk.
+pub fn remove(world: &World, guest: &Guest, number: u16, guids: Vec<(String, u64)>, moment: &Moment) -> Result<Plan> {
+    changeable(guest)?;
+    let spec = guest.spec()?;
+    let disk = find(guest, &spec, number)?;
+    stopped(guest, "remove a disk of")?;
+    let token = moment.uuids.first().map(|u| u.simple().to_string()).unwrap_or_default();
+    let to = world.root_on(guest.root.pool())?.trash().child(format!("{}-disk{number}-{}", guest.uuid, token.get(..8).unwrap_or(&token)));
+    let own = renumbered(&settings_of(guest, number), number);
+    let mut marks = vec![
+        (keys::DELETED.to_owned(), moment.now.clone()),
+        (keys::NAME.to_owned(), guest.name.to_string()),
+        (keys::REMOVED_FROM.to_owned(), guest.uuid.to_string()),
+    ];
+    marks.extend(own.clone());
+    let mut wish = Amendment { set: Vec::new(), clear: own.into_iter().map(|(key, _)| key).collect(), before: Vec::new(), after: Vec::new() };
+    let mut plan = Plan::default();
+    plan.push(Action::Verify { objects: guids });
+    match disk.kind {
+        DiskKind::Attached => {
+            plan.steps.extend(wish.steps(world, guest)?);
+            let source = disk.source.as_deref().unwrap_or_default();
+            plan.notes.push(format!("{source} stays as it is; `chyves disk add {} --attach {source}` attaches it again", guest.name));
+            return Ok(plan);
+        }
+        DiskKind::Zvol => {
+            let from = volume(guest, number);
+            let before = marks.iter().map(|(k, _)| (k.clone(), None)).collect();
+            plan.push(Action::Change { dialect: world.host.dialect, on: from.clone(), set: marks, clear: Vec::new(), before });
+            plan.push(Action::Rename { dialect: world.host.dialect, from, to: to.clone() });
+            plan.steps.extend(wish.steps(world, guest)?);
+        }
+        DiskKind::Raw => {
+            let (from, copy) = (file(guest.folder()?, number), file(&folder(world, &to)?, number));
+            let native = vec![("canmount".into(), "noauto".into()), ("recordsize".into(), "64K".into())];
+            plan.push(Action::CreateDataset { dataset: to.clone(), native, own: marks });
+            plan.push(Action::Mount { dataset: to.clone() });
+            wish.before.push(Action::CopyDisk { from: from.clone(), format: DiskFormat::Raw, to: copy.clone(), size: None });
+            // Last: from here on the copy is the disk.
+            wish.after.push(Action::RemoveFile { path: from, copy });
+            plan.steps.extend(wish.steps(world, guest)?);
+            plan.push(Action::Unmount { dataset: to.clone() });
+        }
+    }
+    plan.notes.push(format!("disk{number} of {} goes to the trash; `chyves undelete {}` brings it back", guest.name, to.leaf()));
+    Ok(plan)
+}
+
+/// Where the file system of something in the trash will be mounted.
+pub(super) fn folder(world: &World, trashed: &Dataset) -> Result<String> {
+    Ok(format!("{}/trash/{}", mountpoint(world.root_on(trashed.pool())?)?, trashed.leaf()))
+}
+
+/// What marks a volume in the trash.
+pub(super) fn marks(trashed: &Trashed, disk: &TrashedDisk) -> Vec<Pair> {
+    let mut marks = vec![
+        (keys::DELETED.to_owned(), trashed.deleted.clone()),
+        (keys::NAME.to_owned(), trashed.name.to_string()),
+        (keys::REMOVED_FROM.to_owned(), disk.of.to_string()),
+    ];
+    marks.extend(renumbered(&disk.settings, disk.number));
+    marks
+}

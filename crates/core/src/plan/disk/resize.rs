@@ -1,0 +1,63 @@
+//! A disk of another size. A larger one loses nothing; of a smaller one the end is gone.
+
+use super::{Amendment, Plan, changeable, file, find, typed_size, volume};
+use crate::action::Action;
+use crate::error::{Problem, Result};
+use crate::guest::{DiskKind, Guest};
+use crate::plan::stopped;
+use crate::value::Size;
+use crate::world::World;
+
+/// Volumes end at a multiple of their blocks; this is one of every size of blocks.
+const GRAIN: u64 = 128 << 10;
+
+/// Plans another size for a disk. `force` allows a smaller one. `guids` are those of [`super::datasets`].
+///
+/// # Errors
+/// There is no such disk; the guest runs; it would become smaller without `force`; it is attached.
+pub fn resize(world: &World, guest: &Guest, number: u16, to: Size, force: bool, guids: Vec<(String, u64)>) -> Result<Plan> {
+    changeable(guest)?;
+    let spec = guest.spec()?;
+    let disk = find(guest, &spec, number)?;
+    let object = format!("{}:disk{number}", guest.name);
+    let from = disk.size.ok_or_else(|| Problem::not_now(format!("the size of disk{number} is not recorded")).on(&object))?;
+    let mut plan = Plan::default();
+    let mut to = to;
+    if disk.kind == DiskKind::Zvol && to.get() % GRAIN != 0 {
+        let whole = Size::bytes(to.get().next_multiple_of(GRAIN));
+        plan.notes.push(format!("{to} is rounded up to {whole}, whole blocks of the volume"));
+        to = whole;
+    }
+    let set = vec![typed_size(number, to)?];
+    if to == from {
+        return Ok(Plan::nothing(format!("disk{number} of {} has {to} already", guest.name)));
+    }
+    if disk.kind == DiskKind::Attached {
+        return Err(Problem::usage(format!("disk{number} of `{}` is attached, not chyves' own", guest.name))
+            .on(&object)
+            .hint(format!("resize {} itself, then remove and attach it again", disk.source.as_deref().unwrap_or_default())));
+    }
+    let smaller = to < from;
+    if smaller && !force {
+        return Err(Problem::not_now(format!("disk{number} of `{}` would shrink from {from} to {to}", guest.name))
+            .on(&object)
+            .because("whatever lies behind its new end is lost, and a guest that was not told before may lose everything on it")
+            .hint("make its partitions and file systems smaller in the guest first, and take a snapshot")
+            .hint(format!("then `chyves disk resize {} disk{number} {to} --force`", guest.name)));
+    }
+    stopped(guest, "resize a disk of")?;
+    plan.push(Action::Verify { objects: guids });
+    let mut wish = Amendment { set, clear: Vec::new(), before: Vec::new(), after: Vec::new() };
+    if smaller {
+        plan.notes.push(format!("whatever lies behind {to} on disk{number} of {} is lost", guest.name));
+    }
+    match (disk.kind, smaller) {
+        (DiskKind::Zvol, false) => wish.before.push(Action::ResizeVolume { dataset: volume(guest, number), from, to }),
+        // What can't be taken back is done last.
+        (DiskKind::Zvol, true) => wish.after.push(Action::ResizeVolume { dataset: volume(guest, number), from, to }),
+        (DiskKind::Raw | DiskKind::Attached, false) => wish.before.push(Action::GrowDisk { path: file(guest.folder()?, number), from, to }),
+        (DiskKind::Raw | DiskKind::Attached, true) => wish.after.push(Action::ShrinkDisk { path: file(guest.folder()?, number), from, to }),
+    }
+    plan.steps.extend(wish.steps(world, guest)?);
+    Ok(plan)
+}

@@ -1,0 +1,271 @@
+//! Disks from files and to files: looking at what may become a disk, and writing its content into a new one.
+//!
+//! Not here: images, which are described on a dataset (`image`).
+
+use super::image::{self, Content};
+use super::{Event, Place, command, files};
+use crate::run;
+use chyves_core::action::is_device;
+use chyves_core::cmd::Cmd;
+use chyves_core::error::{Kind, Problem, Result};
+use chyves_core::value::{Dataset, Size, printable};
+use chyves_core::world::{DiskFile, DiskFormat};
+use chyves_core::zfs::args;
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{Seek, SeekFrom};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// How long the host may take to show the device of a new volume.
+const APPEARS: Duration = Duration::from_secs(15);
+
+fn fail(what: &str, path: &str) -> impl FnOnce(std::io::Error) -> Problem {
+    let (what, path) = (what.to_owned(), path.to_owned());
+    move |e| {
+        let problem = Problem::failed(format!("can't {what} `{}`", printable(&path, 300))).on(&path).because(&e);
+        match e.kind() {
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+                problem.hint("make room: `chyves trash list` shows what is deleted and not yet destroyed, `zfs list -o space` where space goes")
+            }
+            _ => problem,
+        }
+    }
+}
+
+/// Looks at a file whose content is to become a disk: raw or qcow2, told by its content.
+///
+/// # Errors
+/// It is not there, is no disk, or stands on another file.
+pub fn look(path: &str) -> Result<DiskFile> {
+    let shown = printable(path, 300);
+    let meta = fs::metadata(path).map_err(|e| Problem::not_found(format!("can't open the disk `{shown}`")).on(path).because(e))?;
+    if !meta.is_file() {
+        return Err(Problem::usage(format!("`{shown}` is no file")).on(path).hint("`--attach` takes devices and volumes as they are"));
+    }
+    let refuse = |what: &str, hint: &str| Err(Problem::usage(format!("`{shown}` is {what}, no disk")).on(path).hint(hint));
+    match image::recognise(path)? {
+        Content::Raw => Ok(DiskFile { path: path.to_owned(), format: DiskFormat::Raw, size: Size::bytes(meta.len()) }),
+        Content::Qcow2 => Ok(DiskFile { path: path.to_owned(), format: DiskFormat::Qcow2, size: image::whole(path)? }),
+        Content::Iso => refuse("an optical disc", "`chyves image import` keeps it as an image"),
+        Content::Firmware => refuse("UEFI firmware", "`chyves image import` keeps it as an image"),
+    }
+}
+
+/// Looks at what is to be attached: the path of a file or device, or the name of a volume.
+///
+/// # Errors
+/// It is not there, is neither, is in use by the host, or holds another format than raw.
+pub fn look_at_source(wanted: &str) -> Result<DiskFile> {
+    let path = if wanted.starts_with('/') || wanted.starts_with('.') { wanted.to_owned() } else { volume(wanted)? };
+    let shown = printable(&path, 300);
+    let real = fs::canonicalize(&path).map_err(|e| Problem::not_found(format!("can't find `{shown}`")).on(&path).because(e))?;
+    let meta = fs::metadata(&real).map_err(fail("look at", &path))?;
+    let device = meta.file_type().is_block_device() || meta.file_type().is_char_device();
+    if !device && !meta.is_file() {
+        return Err(Problem::usage(format!("`{shown}` is neither a file nor a device")).on(&path));
+    }
+    let mut options = OpenOptions::new();
+    options.read(true);
+    if meta.file_type().is_block_device() {
+        // Linux refuses this while a file system of the device is mounted.
+        options.custom_flags(rustix::fs::OFlags::EXCL.bits().cast_signed());
+    }
+    let mut file = options.open(&real).map_err(|e| match e.kind() {
+        std::io::ErrorKind::ResourceBusy => Problem::not_now(format!("`{shown}` is in use by this host")).on(&path).because(e).hint("is it mounted? `mount` tells"),
+        _ => Problem::not_now(format!("can't open `{shown}`")).on(&path).because(e),
+    })?;
+    let size = match file.seek(SeekFrom::End(0)).map_err(fail("look at", &path))? {
+        // FreeBSD's disks have no end to seek to.
+        0 if meta.file_type().is_char_device() => media_size(&path)?,
+        size => size,
+    };
+    if size == 0 || size % 512 != 0 {
+        return Err(Problem::usage(format!("`{shown}` can't be a disk")).on(&path).because(format!("it has {size} bytes, no whole number of 512-byte sectors")));
+    }
+    if meta.is_file() && image::recognise(&path)? == Content::Qcow2 {
+        return Err(Problem::usage(format!("`{shown}` is qcow2, and only raw disks can be attached")).on(&path).hint("`--import` takes its content"));
+    }
+    // A volume's name stays good when the device behind it is another one after a boot; a relative path does not.
+    let path = if device { path } else { real.into_os_string().into_string().map_err(|_| Problem::usage("the path is no text"))? };
+    Ok(DiskFile { path, format: DiskFormat::Raw, size: Size::bytes(size) })
+}
+
+/// The size of a disk device as diskinfo(8) prints it: path, sector size, size, and more.
+fn media_size(path: &str) -> Result<u64> {
+    let printed = run::must(&Cmd::new("diskinfo", [path]))?;
+    let size = printed.split_ascii_whitespace().nth(2).and_then(|s| s.parse().ok());
+    size.ok_or_else(|| Problem::failed("can't read what `diskinfo` printed").on(path).because(printable(&printed, 120)))
+}
+
+/// The device of a volume.
+fn volume(name: &str) -> Result<String> {
+    let wrong = |p: Problem| p.hint("write a path with `/` or `./` before it, or the whole name of a volume");
+    let dataset: Dataset = name.parse().map_err(|e| wrong(Problem::from(e)))?;
+    match crate::observe::dataset(&dataset)? {
+        Some(row) if row.native("type") == Some("volume") => Ok(format!("/dev/zvol/{dataset}")),
+        Some(_) => Err(wrong(Problem::usage(format!("`{dataset}` is no volume")).on(&dataset))),
+        None => Err(wrong(Problem::not_found(format!("no volume is called `{dataset}`")).on(&dataset))),
+    }
+}
+
+/// Writes the content of a file into a new disk: a file that must not be there, or a volume that this plan made.
+pub(super) fn copy(from: &str, format: DiskFormat, to: &str, size: Option<Size>, place: &mut Place<'_>) -> Result<()> {
+    if is_device(to) {
+        appears(to, place)?;
+        return match format {
+            DiskFormat::Qcow2 => {
+                image::whole(from)?;
+                command(&Cmd::new("qemu-img", ["convert", "-n", "-f", "qcow2", "-O", "raw", from, to]), place)
+            }
+            DiskFormat::Raw => {
+                let target = OpenOptions::new().write(true).open(to).map_err(fail("open", to))?;
+                write(from, to, &target, size, place)
+            }
+        };
+    }
+    let target = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to).map_err(fail("make the disk", to))?;
+    let result = match format {
+        DiskFormat::Raw => write(from, to, &target, size, place),
+        DiskFormat::Qcow2 => convert(from, to, size, place),
+    };
+    if result.is_err() {
+        let _ = fs::remove_file(to);
+    }
+    result
+}
+
+fn convert(from: &str, to: &str, size: Option<Size>, place: &mut Place<'_>) -> Result<()> {
+    image::whole(from)?;
+    command(&Cmd::new("qemu-img", ["convert", "-f", "qcow2", "-O", "raw", "-S", "64k", from, to]), place)?;
+    fs::set_permissions(to, Permissions::from_mode(0o600)).map_err(fail("write", to))?;
+    let target = OpenOptions::new().write(true).open(to).map_err(fail("open", to))?;
+    lengthen(to, &target, size)
+}
+
+fn write(from: &str, to: &str, target: &File, size: Option<Size>, place: &mut Place<'_>) -> Result<()> {
+    let mut source = File::open(from).map_err(fail("open", from))?;
+    let total = source.metadata().map_err(fail("look at", from))?.len();
+    let mut at = 0;
+    let length = files::sparse(&mut source, target, to, &mut |n| {
+        at += n;
+        (place.report)(Event::Progress(at, total));
+        !place.interrupted.load(Ordering::SeqCst)
+    })?;
+    if length != total {
+        return Err(Problem::failed(format!("`{}` changed while it was read", printable(from, 300))).on(from).because(format!("{length} bytes came of {total}")));
+    }
+    lengthen(to, target, size)
+}
+
+/// Makes a disk as large as it is to be, and sees that it is on the pool.
+fn lengthen(to: &str, target: &File, size: Option<Size>) -> Result<()> {
+    if let (false, Some(size)) = (is_device(to), size) {
+        let is = target.metadata().map_err(fail("look at", to))?.len();
+        if is > size.get() {
+            return Err(Problem::failed(format!("the content has {is} bytes, more than the disk's {}", size.get())).on(to).hint("did the file grow meanwhile?"));
+        }
+        target.set_len(size.get()).map_err(fail("write", to))?;
+    }
+    target.sync_all().map_err(fail("write", to))
+}
+
+/// Waits for the device of a volume that was just made: some hosts show it only a moment later.
+fn appears(path: &str, place: &Place<'_>) -> Result<()> {
+    let deadline = Instant::now() + APPEARS;
+    while !Path::new(path).exists() {
+        if place.interrupted.load(Ordering::SeqCst) {
+            return Err(Problem::new(Kind::Interrupted, "interrupted").on(path));
+        }
+        if Instant::now() > deadline {
+            return Err(Problem::failed(format!("the volume's device `{path}` does not appear")).on(path).hint("is udev (Linux) or devfs (FreeBSD) at work?"));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
+
+/// What a disk file takes on the pool now, where it can be seen.
+pub fn taken(path: &str) -> Option<u64> {
+    use std::os::unix::fs::MetadataExt;
+    fs::metadata(path).ok().map(|m| m.blocks() * 512)
+}
+
+/// What datasets take on the pool and what they refer to, those that are there: by name.
+///
+/// # Errors
+/// ZFS can't be asked, or what it prints can't be read.
+pub fn space(names: &[String]) -> Result<std::collections::BTreeMap<String, (u64, u64)>> {
+    if names.is_empty() {
+        return Ok(std::collections::BTreeMap::new());
+    }
+    // Of names that are not there `zfs` tells with status 1, having printed the others.
+    let output = run::run(&args::read_space(names))?;
+    let rows = chyves_core::zfs::rows::parse(&output.stdout, false)?;
+    Ok(rows.into_iter().filter_map(|r| Some((r.name.clone(), (r.number("used")?, r.number("referenced")?)))).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::Runtime;
+    use chyves_core::os::Os;
+    use std::sync::atomic::AtomicBool;
+
+    fn with<T>(work: impl FnOnce(&Path, &mut Place<'_>) -> T) -> T {
+        let dir = tempfile::tempdir().unwrap();
+        let (interrupted, runtime) = (AtomicBool::new(false), Runtime::at(dir.path()));
+        let mut place = Place { os: Os::Linux, runtime: &runtime, command: "", locks: &[], interrupted: &interrupted, report: &mut |_| {} };
+        work(dir.path(), &mut place)
+    }
+
+    #[test]
+    fn a_copy_is_whole_sparse_private_and_as_large_as_wanted() {
+        use std::os::unix::fs::MetadataExt;
+        with(|dir, place| {
+            let (from, to) = (dir.join("from").display().to_string(), dir.join("to").display().to_string());
+            let mut content = vec![0u8; 3 << 20];
+            content[2 << 20] = 7;
+            fs::write(&from, &content).unwrap();
+            copy(&from, DiskFormat::Raw, &to, Some(Size::mib(4)), place).unwrap();
+            content.resize(4 << 20, 0);
+            assert_eq!(fs::read(&to).unwrap(), content);
+            let meta = fs::metadata(&to).unwrap();
+            assert!(meta.blocks() * 512 < 1 << 20 && meta.mode() & 0o777 == 0o600);
+        });
+    }
+
+    #[test]
+    fn what_is_there_is_never_overwritten_and_a_copy_that_fails_leaves_nothing() {
+        with(|dir, place| {
+            let (from, to) = (dir.join("from").display().to_string(), dir.join("to").display().to_string());
+            fs::write(&from, vec![1; 4096]).unwrap();
+            fs::write(&to, "precious").unwrap();
+            assert!(copy(&from, DiskFormat::Raw, &to, None, place).is_err());
+            assert_eq!(fs::read(&to).unwrap(), b"precious");
+            fs::remove_file(&to).unwrap();
+            assert!(copy(&from, DiskFormat::Raw, &to, Some(Size::bytes(512)), place).is_err());
+            assert!(!Path::new(&to).exists());
+        });
+    }
+
+    #[test]
+    fn what_is_no_disk_is_refused_by_name() {
+        with(|dir, _| {
+            let file = |name: &str, bytes: &[u8]| {
+                let path = dir.join(name).display().to_string();
+                fs::write(&path, bytes).unwrap();
+                path
+            };
+            assert_eq!(look(&file("raw", &[1; 1000])).unwrap().size, Size::bytes(1000));
+            let mut firmware = vec![0u8; 64];
+            firmware[40..44].copy_from_slice(b"_FVH");
+            assert_eq!(look(&file("fd", &firmware)).unwrap_err().code, Kind::Usage);
+            assert_eq!(look(&dir.join("none").display().to_string()).unwrap_err().code, Kind::NotFound);
+            assert_eq!(look_at_source(&file("odd", &[1; 1000])).unwrap_err().code, Kind::Usage);
+            assert_eq!(look_at_source(&file("a.qcow2", &[&b"QFI\xfb"[..], &[0; 508]].concat())).unwrap_err().code, Kind::Usage);
+            assert_eq!(look_at_source(&file("good", &[1; 1024])).unwrap().size, Size::bytes(1024));
+        });
+    }
+}
