@@ -212,8 +212,9 @@ fn carry_out(session: &Session, world: &World, guest: &Guest, request: &plan::di
 
 /// Brings a removed disk back to the guest that it was taken from.
 pub(super) fn undelete(session: &Session, wanted: &str) -> Result<()> {
-    let world = session.look(&Look { guests: observe::Which::All, trash: true, keys: Some(Vec::new()), ..Look::default() })?;
-    let trashed = plan::delete::find(&world, wanted)?;
+    let trash = session.look(&Look { trash: true, ..Look::default() })?;
+    let trashed = plan::delete::find(&trash, wanted)?;
+    let world = session.look(&Look::at_keys(Vec::new()))?;
     let of = trashed.disk.as_ref().map(|d| d.of);
     let guest = world.guests.iter().find(|g| Some(g.uuid) == of).ok_or_else(|| {
         Problem::not_found(format!("the guest that `{}` was taken from is not there", trashed.label()))

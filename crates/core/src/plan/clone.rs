@@ -68,6 +68,12 @@ pub fn clone(world: &World, source: &Guest, request: &Request, moment: &Moment) 
         }
     };
     let spec = source.spec()?;
+    // Two guests that write one disk destroy what is on it.
+    let attached: Vec<String> = spec.disks.iter().filter(|d| d.kind == DiskKind::Attached).map(|d| format!("disk{}.", d.number)).collect();
+    let is_attached = |key: &str| attached.iter().any(|prefix| key.starts_with(prefix));
+    if !attached.is_empty() {
+        plan.notes.push(format!("what is attached to {} is not cloned: {}", source.name, attached.join(" ").replace('.', "")));
+    }
     let parent = source.dataset.parent().ok_or_else(|| Problem::bug("a guest lies on no pool"))?;
     let folder = create::guests_folder(root)?;
     let group = source.group().map(|g| format!("/{g}")).unwrap_or_default();
@@ -76,7 +82,7 @@ pub fn clone(world: &World, source: &Guest, request: &Request, moment: &Moment) 
         let folder = format!("{folder}{group}/{name}");
         let mut own = create::identity(world, root, moment, index)?;
         own.push((keys::CLONED_FROM.into(), format!("{}@{snapshot}", source.name)));
-        own.extend(super::pairs(source.settings.own_values()).into_iter().filter(|(k, _)| !not_taken_over(k)));
+        own.extend(super::pairs(source.settings.own_values()).into_iter().filter(|(k, _)| !not_taken_over(k) && !is_attached(k)));
         for (key, value) in &request.set {
             use crate::property::Scope;
             let (key, value) = super::set::checked(key, value, &[Scope::Guest, Scope::GuestOnly])?;

@@ -119,10 +119,22 @@ impl Amendment {
         values
     }
 
-    /// Makes sure that the guest is whole with them: every value can be read, every device has a place.
-    fn checked(&self, world: &World, guest: &Guest) -> Result<()> {
+    /// Makes sure that the guest is whole with them: every value can be read, every device has a place, and none but
+    /// disk `number` gets another one.
+    fn checked(&self, world: &World, guest: &Guest, number: u16) -> Result<()> {
         let changed = Guest { settings: guest.settings.with_own(self.values(guest)), ..guest.clone() };
-        super::machine::places(&changed, &changed.spec()?, &world.host).map(drop)
+        let after = super::machine::places(&changed, &changed.spec()?, &world.host)?;
+        let before = super::machine::places(guest, &guest.spec()?, &world.host).unwrap_or_default();
+        let own = DeviceKey::new(DeviceClass::Disk, number.into());
+        for (key, place) in after {
+            let was = before.iter().find(|(k, p)| *k == key && *p != place && key != own);
+            if let Some((_, was)) = was {
+                return Err(Problem::usage(format!("`{key}` of `{}` stands at {was} and would have to move to {place}", guest.name))
+                    .on(&guest.name)
+                    .hint("choose another place for the disk: guests know devices by their places"));
+            }
+        }
+        Ok(())
     }
 
     fn steps(mut self, world: &World, guest: &Guest) -> Result<Vec<Action>> {
@@ -181,7 +193,7 @@ pub fn set(world: &World, guest: &Guest, number: u16, pairs: &[Pair], unset: &[S
         unset: unset.iter().map(|key| full_key(number, key)).collect::<Result<_>>()?,
     };
     let wish = Amendment { set: request.set.clone(), clear: request.unset.clone(), before: Vec::new(), after: Vec::new() };
-    wish.checked(world, guest)?;
+    wish.checked(world, guest, number)?;
     super::set::guest(world, guest, &request)
 }
 
@@ -222,7 +234,7 @@ pub fn renumber(world: &World, guest: &Guest, from: u16, to: u16, guids: Vec<(St
         DiskKind::Attached => {}
     }
     let wish = Amendment { set, clear, before, after: Vec::new() };
-    wish.checked(world, guest)?;
+    wish.checked(world, guest, to)?;
     plan.steps.extend(wish.steps(world, guest)?);
     plan.notes.push(format!("its serial number stays {}", disk.serial));
     Ok(plan)

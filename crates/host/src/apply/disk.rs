@@ -81,11 +81,11 @@ pub fn look_at_source(wanted: &str) -> Result<DiskFile> {
         0 if meta.file_type().is_char_device() => media_size(&path)?,
         size => size,
     };
-    if size == 0 || size % 512 != 0 {
-        return Err(Problem::usage(format!("`{shown}` can't be a disk")).on(&path).because(format!("it has {size} bytes, no whole number of 512-byte sectors")));
-    }
     if meta.is_file() && image::recognise(&path)? == Content::Qcow2 {
         return Err(Problem::usage(format!("`{shown}` is qcow2, and only raw disks can be attached")).on(&path).hint("`--import` takes its content"));
+    }
+    if size == 0 || size % 512 != 0 {
+        return Err(Problem::usage(format!("`{shown}` can't be a disk")).on(&path).because(format!("it has {size} bytes, no whole number of 512-byte sectors")));
     }
     // A volume's name stays good when the device behind it is another one after a boot; a relative path does not.
     let path = if device { path } else { real.into_os_string().into_string().map_err(|_| Problem::usage("the path is no text"))? };

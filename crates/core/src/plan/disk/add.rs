@@ -266,7 +266,7 @@ impl Wish<'_> {
             set.push((pci, place.to_string()));
         }
         let wish = Amendment { set, clear: Vec::new(), before, after: Vec::new() };
-        wish.checked(world, guest)?;
+        wish.checked(world, guest, number)?;
         plan.steps.extend(wish.steps(world, guest)?);
         Ok(plan)
     }

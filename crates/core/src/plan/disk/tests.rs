@@ -1,1 +1,417 @@
-use super::*;
+use super::add::{Origin, Request};
+use super::{add, find, number, remove, renumber, resize, set};
+use crate::error::Kind;
+use crate::guest::{Guest, RunState};
+use crate::os::Os;
+use crate::plan::testing::{self, moment};
+use crate::plan::Plan;
+use crate::value::Size;
+use crate::world::{DiskFile, DiskFormat, Trashed, TrashedDisk, World};
+use crate::zfs::Dialect;
+
+fn guest(more: &[(&str, &str)]) -> Guest {
+    let mut pairs = vec![("disk0.kind", "raw"), ("disk0.size", "1G"), ("net0.backend", "auto")];
+    pairs.extend(more);
+    testing::guest("web01", &pairs)
+}
+
+fn request(origin: Origin) -> Request {
+    Request { number: None, origin, size: None, kind: None, reserved: false, block: None, set: Vec::new() }
+}
+
+fn file(path: &str, size: u64) -> DiskFile {
+    DiskFile { path: path.into(), format: DiskFormat::Raw, size: Size::bytes(size) }
+}
+
+fn open_zfs(guests: Vec<Guest>) -> World {
+    let mut world = testing::world(guests);
+    world.host.dialect = Dialect::OpenZfs;
+    world
+}
+
+fn guids(guest: &Guest, number: u16) -> Vec<(String, u64)> {
+    super::datasets(guest, number).unwrap().into_iter().map(|name| (name, 4711)).collect()
+}
+
+fn script(plan: crate::error::Result<Plan>) -> String {
+    plan.unwrap().script(Os::Linux)
+}
+
+fn trashed(guest: &Guest, number: u16, settings: &[(&str, &str)]) -> Trashed {
+    Trashed {
+        name: guest.name.clone(),
+        dataset: "tank/chyves/trash/t1".parse().unwrap(),
+        uuid: None,
+        deleted: "2026-01-01T00:00:00Z".into(),
+        used: Size::default(),
+        group: None,
+        disk: Some(TrashedDisk {
+            of: guest.uuid,
+            number,
+            kind: crate::guest::DiskKind::Raw,
+            settings: settings.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+        }),
+    }
+}
+
+#[test]
+fn disks_are_named_by_number_in_one_spelling() {
+    assert_eq!((number("disk0").unwrap(), number("12").unwrap()), (0, 12));
+    for bad in ["", "disk", "disk01", "disk1000", "net0", "disk-1", "+1", "disk0.raw", "1e2"] {
+        assert!(number(bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn an_empty_disk_is_a_file_or_a_volume() {
+    let g = guest(&[]);
+    let mut r = request(Origin::Empty);
+    r.size = Some(Size::mib(8192));
+    r.set = vec![("bus".into(), "nvme".into()), ("disk1.description".into(), "data".into())];
+    insta::assert_snapshot!(script(add::add(&testing::world(vec![g.clone()]), &g, &r)), @"
+    # mount tank/chyves/guests/web01
+    zfs mount tank/chyves/guests/web01
+    # make the disk /tank/chyves/guests/web01/disk1.raw of 8G
+    truncate -s 8589934592 /tank/chyves/guests/web01/disk1.raw
+    # change settings of tank/chyves/guests/web01
+    zfs set chyves:disk1.kind=raw tank/chyves/guests/web01
+    zfs set chyves:disk1.size=8G tank/chyves/guests/web01
+    zfs set chyves:disk1.bus=nvme tank/chyves/guests/web01
+    zfs set chyves:disk1.description=data tank/chyves/guests/web01
+    # write /tank/chyves/guests/web01/config.toml (8 lines)
+    # unmount tank/chyves/guests/web01
+    zfs unmount tank/chyves/guests/web01
+    ");
+    (r.reserved, r.block, r.size) = (true, Some(Size::bytes(65536)), Some(Size::bytes(100_000_256)));
+    insta::assert_snapshot!(script(add::add(&open_zfs(vec![g.clone()]), &g, &r)), @"
+    # note: 100000256 is rounded up to 97664K, whole blocks of 64K
+    # make the volume tank/chyves/guests/web01/disk1 of 97664K, reserved
+    zfs create -V 100007936 -o volmode=dev -o volblocksize=65536 tank/chyves/guests/web01/disk1
+    # mount tank/chyves/guests/web01
+    zfs mount tank/chyves/guests/web01
+    # change settings of tank/chyves/guests/web01
+    zfs set chyves:disk1.kind=zvol chyves:disk1.size=97664K chyves:disk1.bus=nvme chyves:disk1.description=data tank/chyves/guests/web01
+    # write /tank/chyves/guests/web01/config.toml (8 lines)
+    # unmount tank/chyves/guests/web01
+    zfs unmount tank/chyves/guests/web01
+    ");
+}
+
+#[test]
+fn what_does_not_suit_the_host_is_refused() {
+    let g = guest(&[]);
+    let world = testing::world(vec![g.clone()]);
+    let refused = |change: fn(&mut Request)| {
+        let mut r = request(Origin::Empty);
+        r.size = Some(Size::mib(1));
+        change(&mut r);
+        add::add(&world, &g, &r).unwrap_err().code
+    };
+    assert_eq!(refused(|r| r.kind = Some(crate::guest::DiskKind::Zvol)), Kind::HostCant);
+    assert_eq!(refused(|r| r.block = Some(Size::bytes(4096))), Kind::Usage);
+    assert_eq!(refused(|r| r.reserved = true), Kind::Usage);
+    assert_eq!(refused(|r| r.size = None), Kind::Usage);
+    assert_eq!(refused(|r| r.size = Some(Size::bytes(1000))), Kind::Usage);
+    assert_eq!(refused(|r| r.number = Some(0)), Kind::NotNow);
+    assert_eq!(refused(|r| r.set = vec![("disk0.bus".into(), "nvme".into())]), Kind::Usage);
+    assert_eq!(refused(|r| r.set = vec![("kind".into(), "zvol".into())]), Kind::Usage);
+    let template = guest(&[("template", "yes")]);
+    let mut r = request(Origin::Empty);
+    r.size = Some(Size::mib(1));
+    assert_eq!(add::add(&world, &template, &r).unwrap_err().code, Kind::NotNow);
+    let foreign = Guest { foreign: Some("it was received".into()), ..guest(&[]) };
+    assert_eq!(add::add(&world, &foreign, &r).unwrap_err().code, Kind::NotNow);
+    let zvol = open_zfs(vec![g.clone()]);
+    r.block = Some(Size::bytes(1000));
+    assert_eq!(add::add(&zvol, &g, &r).unwrap_err().code, Kind::Usage);
+}
+
+#[test]
+fn a_disk_from_a_file_is_at_least_as_large_as_that() {
+    let g = guest(&[]);
+    let world = testing::world(vec![g.clone()]);
+    let mut r = request(Origin::File(DiskFile { format: DiskFormat::Qcow2, ..file("a.qcow2", 1_000_000) }));
+    let text = script(add::add(&world, &g, &r));
+    assert!(text.contains("qemu-img convert -f qcow2 -O raw -S 64k a.qcow2 /tank/chyves/guests/web01/disk1.raw\ntruncate -s 1000448 "), "{text}");
+    r.size = Some(Size::bytes(512));
+    assert_eq!(add::add(&world, &g, &r).unwrap_err().code, Kind::Usage);
+    r.size = Some(Size::mib(4));
+    let text = script(add::add(&open_zfs(vec![g.clone()]), &g, &r));
+    assert!(text.contains("zfs create -s -V 4194304 -o volmode=dev tank/chyves/guests/web01/disk1\n"), "{text}");
+    assert!(text.contains("qemu-img convert -n -f qcow2 -O raw a.qcow2 /dev/zvol/tank/chyves/guests/web01/disk1\n"), "{text}");
+}
+
+#[test]
+fn what_is_attached_is_attached_once_and_never_chyves_own() {
+    let g = guest(&[]);
+    let other = testing::guest("db", &[("disk3.kind", "attached"), ("disk3.source", "/dev/sdb")]);
+    let world = testing::world(vec![g.clone(), other]);
+    let attach = |path: &str| add::add(&world, &g, &request(Origin::Attached(file(path, 1 << 20))));
+    insta::assert_snapshot!(script(attach("/dev/sdc")), @"
+    # note: /dev/sdc stays where it is: it is part of no snapshot and no clone of web01, and chyves never destroys it
+    # mount tank/chyves/guests/web01
+    zfs mount tank/chyves/guests/web01
+    # change settings of tank/chyves/guests/web01
+    zfs set chyves:disk1.kind=attached tank/chyves/guests/web01
+    zfs set chyves:disk1.source=/dev/sdc tank/chyves/guests/web01
+    zfs set chyves:disk1.size=1M tank/chyves/guests/web01
+    # write /tank/chyves/guests/web01/config.toml (7 lines)
+    # unmount tank/chyves/guests/web01
+    zfs unmount tank/chyves/guests/web01
+    ");
+    assert_eq!(attach("/dev/sdb").unwrap_err().code, Kind::NotNow);
+    for own in ["/dev/zvol/tank/chyves/guests/db/disk0", "/tank/chyves/guests/db/disk0.raw"] {
+        assert_eq!(attach(own).unwrap_err().code, Kind::Usage, "{own}");
+    }
+    // The same letters are not the same folder.
+    assert!(attach("/tank/chyves2/a.img").is_ok());
+}
+
+#[test]
+fn a_new_disk_moves_nobody_and_keeps_the_place_that_it_got() {
+    let mut pairs: Vec<(String, String)> = (0..3).map(|n| (format!("disk{n}.kind"), "raw".to_owned())).collect();
+    pairs.push(("disk0.pci".into(), "7:0".into()));
+    let pairs: Vec<(&str, &str)> = pairs.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+    let g = testing::guest("web01", &pairs);
+    let world = testing::world(vec![g.clone()]);
+    let mut r = request(Origin::Empty);
+    r.size = Some(Size::mib(1));
+    let text = script(add::add(&world, &g, &r));
+    assert!(text.contains("chyves:disk3.pci=4:0 "), "7:0, the place of disk3, is taken: {text}");
+    r.set = vec![("pci".into(), "5:0".into())];
+    assert!(add::add(&world, &g, &r).unwrap_err().message.contains("5:0"), "disk1 is there");
+    r.set = vec![("pci".into(), "9:1".into())];
+    assert!(script(add::add(&world, &g, &r)).contains("chyves:disk3.pci=9:1 "));
+    assert!(set(&world, &g, 0, &[("pci".into(), "5:0".into())], &[]).is_err(), "disk1 would move");
+}
+
+#[test]
+fn a_removed_disk_lies_in_the_trash_with_its_settings() {
+    let g = guest(&[("disk1.kind", "raw"), ("disk1.size", "8G"), ("disk1.bus", "nvme"), ("disk10.kind", "raw")]);
+    let world = testing::world(vec![g.clone()]);
+    insta::assert_snapshot!(script(remove::remove(&world, &g, 1, guids(&g, 1), &moment(1))), @"
+    # note: disk1 of web01 goes to the trash; `chyves undelete e7402fa1-6791-5e38-a6ba-6fb88037d7ef-disk1-00000000` brings it back
+    # make sure that tank/chyves/guests/web01 has the GUID 4711
+    zfs get -H -p -o name,property,source,value guid tank/chyves/guests/web01
+    # make the file system tank/chyves/trash/e7402fa1-6791-5e38-a6ba-6fb88037d7ef-disk1-00000000
+    zfs create -o canmount=noauto -o recordsize=64K -o chyves:deleted=2026-01-31T12:00:00Z -o chyves:name=web01 -o chyves:removed_from=e7402fa1-6791-5e38-a6ba-6fb88037d7ef -o chyves:disk1.bus=nvme -o chyves:disk1.kind=raw -o chyves:disk1.size=8G tank/chyves/trash/e7402fa1-6791-5e38-a6ba-6fb88037d7ef-disk1-00000000
+    # mount tank/chyves/trash/e7402fa1-6791-5e38-a6ba-6fb88037d7ef-disk1-00000000
+    zfs mount tank/chyves/trash/e7402fa1-6791-5e38-a6ba-6fb88037d7ef-disk1-00000000
+    # mount tank/chyves/guests/web01
+    zfs mount tank/chyves/guests/web01
+    # write /tank/chyves/guests/web01/disk1.raw (raw) to the disk /tank/chyves/trash/e7402fa1-6791-5e38-a6ba-6fb88037d7ef-disk1-00000000/disk1.raw
+    dd if=/tank/chyves/guests/web01/disk1.raw of=/tank/chyves/trash/e7402fa1-6791-5e38-a6ba-6fb88037d7ef-disk1-00000000/disk1.raw bs=65536 conv=sparse
+    # change settings of tank/chyves/guests/web01
+    zfs inherit chyves:disk1.bus tank/chyves/guests/web01
+    zfs inherit chyves:disk1.kind tank/chyves/guests/web01
+    zfs inherit chyves:disk1.size tank/chyves/guests/web01
+    # write /tank/chyves/guests/web01/config.toml (5 lines)
+    # remove /tank/chyves/guests/web01/disk1.raw, which is now /tank/chyves/trash/e7402fa1-6791-5e38-a6ba-6fb88037d7ef-disk1-00000000/disk1.raw
+    rm /tank/chyves/guests/web01/disk1.raw
+    # unmount tank/chyves/guests/web01
+    zfs unmount tank/chyves/guests/web01
+    # unmount tank/chyves/trash/e7402fa1-6791-5e38-a6ba-6fb88037d7ef-disk1-00000000
+    zfs unmount tank/chyves/trash/e7402fa1-6791-5e38-a6ba-6fb88037d7ef-disk1-00000000
+    ");
+    let g = guest(&[("disk1.kind", "zvol"), ("disk1.size", "8G")]);
+    insta::assert_snapshot!(script(remove::remove(&open_zfs(vec![g.clone()]), &g, 1, guids(&g, 1), &moment(1))), @"
+    # note: disk1 of web01 goes to the trash; `chyves undelete e7402fa1-6791-5e38-a6ba-6fb88037d7ef-disk1-00000000` brings it back
+    # make sure that tank/chyves/guests/web01 has the GUID 4711, tank/chyves/guests/web01/disk1 has the GUID 4711
+    zfs get -H -p -o name,property,source,value guid tank/chyves/guests/web01 tank/chyves/guests/web01/disk1
+    # change settings of tank/chyves/guests/web01/disk1
+    zfs set chyves:deleted=2026-01-31T12:00:00Z chyves:name=web01 chyves:removed_from=e7402fa1-6791-5e38-a6ba-6fb88037d7ef chyves:disk1.kind=zvol chyves:disk1.size=8G tank/chyves/guests/web01/disk1
+    # rename tank/chyves/guests/web01/disk1 to tank/chyves/trash/e7402fa1-6791-5e38-a6ba-6fb88037d7ef-disk1-00000000
+    zfs rename -u tank/chyves/guests/web01/disk1 tank/chyves/trash/e7402fa1-6791-5e38-a6ba-6fb88037d7ef-disk1-00000000
+    # mount tank/chyves/guests/web01
+    zfs mount tank/chyves/guests/web01
+    # change settings of tank/chyves/guests/web01
+    zfs inherit chyves:disk1.kind tank/chyves/guests/web01
+    zfs inherit chyves:disk1.size tank/chyves/guests/web01
+    # write /tank/chyves/guests/web01/config.toml (4 lines)
+    # unmount tank/chyves/guests/web01
+    zfs unmount tank/chyves/guests/web01
+    ");
+}
+
+#[test]
+fn once_the_file_is_gone_nothing_before_it_is_taken_back() {
+    let g = guest(&[("disk1.kind", "raw")]);
+    let plan = remove::remove(&testing::world(vec![g.clone()]), &g, 1, guids(&g, 1), &moment(1)).unwrap();
+    let last = plan.steps.iter().position(|s| s.undo() == crate::action::Undo::Impossible).unwrap();
+    let copied = plan.steps.iter().position(|s| matches!(s, crate::action::Action::CopyDisk { .. })).unwrap();
+    assert!(copied < last);
+    assert!(plan.steps[last + 1..].iter().all(|s| matches!(s, crate::action::Action::Unmount { .. })), "only what can't fail follows");
+}
+
+#[test]
+fn an_attached_disk_is_let_go_and_stays() {
+    let g = guest(&[("disk1.kind", "attached"), ("disk1.source", "/dev/sdc")]);
+    let plan = remove::remove(&testing::world(vec![g.clone()]), &g, 1, guids(&g, 1), &moment(1)).unwrap();
+    assert!(plan.notes[0].contains("/dev/sdc stays as it is"));
+    assert!(!plan.script(Os::Linux).contains("zfs destroy"));
+    assert!(plan.steps.iter().all(|s| s.undo() != crate::action::Undo::Impossible));
+}
+
+#[test]
+fn a_disk_comes_back_as_it_was() {
+    let g = guest(&[]);
+    let mut world = testing::world(vec![g.clone()]);
+    let lost = trashed(&g, 1, &[("kind", "raw"), ("size", "8G"), ("pci", "4:0")]);
+    world.trash = vec![lost.clone()];
+    // A new disk does not take its number, for its serial number follows from that.
+    let mut r = request(Origin::Empty);
+    r.size = Some(Size::mib(1));
+    assert_eq!(add::number(&world, &g, &r), 2);
+    let mut r = request(Origin::Trash(lost.clone(), 4711));
+    assert_eq!(add::number(&world, &g, &r), 1);
+    insta::assert_snapshot!(script(add::add(&world, &g, &r)), @"
+    # make sure that tank/chyves/trash/t1 has the GUID 4711
+    zfs get -H -p -o name,property,source,value guid tank/chyves/trash/t1
+    # mount tank/chyves/trash/t1
+    zfs mount tank/chyves/trash/t1
+    # mount tank/chyves/guests/web01
+    zfs mount tank/chyves/guests/web01
+    # write /tank/chyves/trash/t1/disk1.raw (raw) to the disk /tank/chyves/guests/web01/disk1.raw
+    dd if=/tank/chyves/trash/t1/disk1.raw of=/tank/chyves/guests/web01/disk1.raw bs=65536 conv=sparse
+    # change settings of tank/chyves/guests/web01
+    zfs set chyves:disk1.kind=raw tank/chyves/guests/web01
+    zfs set chyves:disk1.size=8G tank/chyves/guests/web01
+    # write /tank/chyves/guests/web01/config.toml (6 lines)
+    # unmount tank/chyves/guests/web01
+    zfs unmount tank/chyves/guests/web01
+    # unmount tank/chyves/trash/t1
+    zfs unmount tank/chyves/trash/t1
+    # destroy tank/chyves/trash/t1
+    zfs destroy tank/chyves/trash/t1
+    ");
+    r.number = Some(5);
+    let serial = crate::guest::derived_serial(g.uuid, 1);
+    assert!(script(add::add(&world, &g, &r)).contains(&format!("chyves:disk5.serial={serial} ")));
+    let other = testing::guest("db", &[]);
+    assert!(!script(add::add(&world, &other, &r)).contains("serial"), "in another guest it is another disk");
+}
+
+#[test]
+fn a_volume_comes_back_without_its_marks() {
+    let g = guest(&[]);
+    let mut lost = trashed(&g, 1, &[("kind", "zvol"), ("size", "8G")]);
+    lost.disk.as_mut().unwrap().kind = crate::guest::DiskKind::Zvol;
+    insta::assert_snapshot!(script(add::add(&open_zfs(vec![g.clone()]), &g, &request(Origin::Trash(lost.clone(), 1)))), @"
+    # make sure that tank/chyves/trash/t1 has the GUID 1
+    zfs get -H -p -o name,property,source,value guid tank/chyves/trash/t1
+    # rename tank/chyves/trash/t1 to tank/chyves/guests/web01/disk1
+    zfs rename -u tank/chyves/trash/t1 tank/chyves/guests/web01/disk1
+    # change settings of tank/chyves/guests/web01/disk1
+    zfs inherit chyves:deleted tank/chyves/guests/web01/disk1
+    zfs inherit chyves:name tank/chyves/guests/web01/disk1
+    zfs inherit chyves:removed_from tank/chyves/guests/web01/disk1
+    zfs inherit chyves:disk1.kind tank/chyves/guests/web01/disk1
+    zfs inherit chyves:disk1.size tank/chyves/guests/web01/disk1
+    # mount tank/chyves/guests/web01
+    zfs mount tank/chyves/guests/web01
+    # change settings of tank/chyves/guests/web01
+    zfs set chyves:disk1.kind=zvol chyves:disk1.size=8G tank/chyves/guests/web01
+    # write /tank/chyves/guests/web01/config.toml (6 lines)
+    # unmount tank/chyves/guests/web01
+    zfs unmount tank/chyves/guests/web01
+    ");
+    lost.dataset = "other/chyves/trash/t1".parse().unwrap();
+    assert_eq!(add::add(&open_zfs(vec![g.clone()]), &g, &request(Origin::Trash(lost, 1))).unwrap_err().code, Kind::NotNow);
+}
+
+#[test]
+fn larger_can_be_taken_back_and_smaller_is_done_last() {
+    let g = guest(&[]);
+    let world = testing::world(vec![g.clone()]);
+    let to = |size, force| resize::resize(&world, &g, 0, size, force, guids(&g, 0));
+    insta::assert_snapshot!(script(to(Size::mib(2048), false)), @"
+    # make sure that tank/chyves/guests/web01 has the GUID 4711
+    zfs get -H -p -o name,property,source,value guid tank/chyves/guests/web01
+    # mount tank/chyves/guests/web01
+    zfs mount tank/chyves/guests/web01
+    # grow the disk /tank/chyves/guests/web01/disk0.raw from 1G to 2G
+    truncate -s 2147483648 /tank/chyves/guests/web01/disk0.raw
+    # change settings of tank/chyves/guests/web01
+    zfs set chyves:disk0.size=2G tank/chyves/guests/web01
+    # write /tank/chyves/guests/web01/config.toml (4 lines)
+    # unmount tank/chyves/guests/web01
+    zfs unmount tank/chyves/guests/web01
+    ");
+    assert_eq!(to(Size::mib(512), false).unwrap_err().code, Kind::NotNow);
+    insta::assert_snapshot!(script(to(Size::mib(512), true)), @"
+    # note: whatever lies behind 512M on disk0 of web01 is lost
+    # make sure that tank/chyves/guests/web01 has the GUID 4711
+    zfs get -H -p -o name,property,source,value guid tank/chyves/guests/web01
+    # mount tank/chyves/guests/web01
+    zfs mount tank/chyves/guests/web01
+    # change settings of tank/chyves/guests/web01
+    zfs set chyves:disk0.size=512M tank/chyves/guests/web01
+    # write /tank/chyves/guests/web01/config.toml (4 lines)
+    # cut the disk /tank/chyves/guests/web01/disk0.raw from 1G to 512M, with what lies behind
+    truncate -s 536870912 /tank/chyves/guests/web01/disk0.raw
+    # unmount tank/chyves/guests/web01
+    zfs unmount tank/chyves/guests/web01
+    ");
+    assert!(to(Size::mib(1024), false).unwrap().steps.is_empty());
+    assert_eq!(to(Size::bytes(1000), true).unwrap_err().code, Kind::Usage);
+    let z = guest(&[("disk1.kind", "zvol"), ("disk1.size", "1G")]);
+    let text = script(resize::resize(&open_zfs(vec![z.clone()]), &z, 1, Size::bytes((2 << 30) + 512), false, guids(&z, 1)));
+    assert!(text.contains("zfs set volsize=2147614720 tank/chyves/guests/web01/disk1\n") && text.contains("rounded up"), "{text}");
+    assert!(text.contains("make sure that tank/chyves/guests/web01 has the GUID 4711, tank/chyves/guests/web01/disk1 has"), "{text}");
+}
+
+#[test]
+fn another_number_keeps_the_serial_number() {
+    let g = guest(&[("disk1.kind", "raw"), ("disk1.size", "1G"), ("disk1.bus", "nvme")]);
+    let world = testing::world(vec![g.clone()]);
+    insta::assert_snapshot!(script(renumber(&world, &g, 1, 3, guids(&g, 1))), @"
+    # note: its serial number stays 4C932382A7305B3E9C58
+    # make sure that tank/chyves/guests/web01 has the GUID 4711
+    zfs get -H -p -o name,property,source,value guid tank/chyves/guests/web01
+    # mount tank/chyves/guests/web01
+    zfs mount tank/chyves/guests/web01
+    # rename the file /tank/chyves/guests/web01/disk1.raw to /tank/chyves/guests/web01/disk3.raw
+    mv -n /tank/chyves/guests/web01/disk1.raw /tank/chyves/guests/web01/disk3.raw
+    # change settings of tank/chyves/guests/web01
+    zfs set chyves:disk3.bus=nvme tank/chyves/guests/web01
+    zfs set chyves:disk3.kind=raw tank/chyves/guests/web01
+    zfs set chyves:disk3.size=1G tank/chyves/guests/web01
+    zfs set chyves:disk3.serial=4C932382A7305B3E9C58 tank/chyves/guests/web01
+    zfs inherit chyves:disk1.bus tank/chyves/guests/web01
+    zfs inherit chyves:disk1.kind tank/chyves/guests/web01
+    zfs inherit chyves:disk1.size tank/chyves/guests/web01
+    # write /tank/chyves/guests/web01/config.toml (8 lines)
+    # unmount tank/chyves/guests/web01
+    zfs unmount tank/chyves/guests/web01
+    ");
+    assert_eq!(renumber(&world, &g, 1, 0, guids(&g, 1)).unwrap_err().code, Kind::NotNow);
+    assert!(renumber(&world, &g, 1, 1, guids(&g, 1)).unwrap().steps.is_empty());
+    let z = guest(&[("disk1.kind", "zvol")]);
+    let text = script(renumber(&open_zfs(vec![z.clone()]), &z, 1, 3, guids(&z, 1)));
+    assert!(text.contains("zfs rename -u tank/chyves/guests/web01/disk1 tank/chyves/guests/web01/disk3\n"), "{text}");
+}
+
+#[test]
+fn a_guest_that_runs_keeps_its_disks() {
+    let mut g = guest(&[("disk1.kind", "raw"), ("disk1.size", "1G")]);
+    g.state = RunState::Running;
+    let world = testing::world(vec![g.clone()]);
+    for refused in [
+        remove::remove(&world, &g, 1, Vec::new(), &moment(1)),
+        renumber(&world, &g, 1, 3, Vec::new()),
+        resize::resize(&world, &g, 1, Size::mib(1), true, Vec::new()),
+    ] {
+        let problem = refused.unwrap_err();
+        assert_eq!((problem.code, problem.hints[0].as_str()), (Kind::NotNow, "`chyves stop web01` first"));
+    }
+    let mut r = request(Origin::Empty);
+    r.size = Some(Size::mib(1));
+    assert!(add::add(&world, &g, &r).unwrap().notes[0].contains("next start"));
+}
+
+#[test]
+fn a_disk_that_is_not_there_is_named_with_those_that_are() {
+    let g = guest(&[("disk4.kind", "raw")]);
+    let problem = find(&g, &g.spec().unwrap(), 40).unwrap_err();
+    assert_eq!((problem.code, problem.causes[0].as_str()), (Kind::NotFound, "it has disk0, disk4"));
+}
