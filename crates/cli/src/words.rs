@@ -19,7 +19,7 @@ const SNAPSHOT_VERBS: &[&str] = &["create", "list", "delete", "rollback"];
 const DISK_VERBS: &[&str] = &["list", "add", "remove", "delete", "resize", "set", "move"];
 
 /// Options whose value is the next word.
-const WITH_VALUE: &[&str] = &["-o", "-s", "-S", "--host", "--facts", "--pool", "--image", "--size"];
+const WITH_VALUE: &[&str] = &["-o", "-s", "-S", "--host", "--facts", "--pool", "--image", "--size", "--iso"];
 
 /// Every word that a command line may begin with.
 pub(crate) fn commands() -> impl Iterator<Item = &'static str> {

@@ -125,6 +125,11 @@ pub enum Action {
         /// The file system.
         dataset: Dataset,
     },
+    /// Mounts a file system that others may use at the same time. It is unmounted when the last of them has gone.
+    Borrow {
+        /// The file system.
+        dataset: Dataset,
+    },
     /// Unmounts a file system.
     Unmount {
         /// The file system.
@@ -268,6 +273,7 @@ impl Action {
             Self::DestroyTree { dataset, takes } => format!("destroy {dataset}, and with it {}", takes.join(", ")),
             Self::Promote { clone, origin } => format!("make {clone} the owner of the snapshots that it shares with {origin}"),
             Self::Mount { dataset } => format!("mount {dataset}"),
+            Self::Borrow { dataset } => format!("mount {dataset} unless it is, for as long as somebody uses it"),
             Self::Unmount { dataset } => format!("unmount {dataset}"),
             Self::MakeFolder { path } => format!("make the folder {path}"),
             Self::WriteFile { path, text } => format!("write {path} ({} lines)", text.lines().count()),
@@ -315,7 +321,7 @@ impl Action {
             Self::DestroyDataset { dataset } => vec![args::destroy(dataset)],
             Self::DestroyTree { dataset, .. } => vec![args::destroy_tree(dataset)],
             Self::Promote { clone, .. } => vec![args::promote(clone)],
-            Self::Mount { dataset } => vec![args::mount(dataset)],
+            Self::Mount { dataset } | Self::Borrow { dataset } => vec![args::mount(dataset)],
             Self::Unmount { dataset } => vec![args::unmount(dataset)],
             Self::MakeFolder { path } => vec![Cmd::new("mkdir", ["-m", "0700", "-p", path])],
             Self::MakeDisk { path, size } => vec![Cmd::new("truncate", ["-s", &size.get().to_string(), path])],
@@ -365,6 +371,8 @@ impl Action {
             }
             // Cutting off what was added takes nothing that was there before.
             Self::GrowDisk { path, from, .. } => Undo::Shrink(path.clone(), *from),
+            // Somebody else may have begun to use it; the command that borrowed it looks when it is over.
+            Self::Borrow { .. } => Undo::Nothing,
             // What it wrote lies in the dataset that the same plan made.
             Self::ImportImage { .. } => Undo::Nothing,
             Self::Host(intent) => Undo::Host(intent.clone()),

@@ -6,7 +6,7 @@ use crate::error::{Problem, Result};
 use crate::launch::{OnEnd, Policy};
 use crate::property::keys::{self, DiskKey, NetKey};
 use crate::property::settings::{OwnValues, Settings, Source};
-use crate::value::{Dataset, GuestName, IfName, Mac, Size};
+use crate::value::{Dataset, GuestName, IfName, Mac, Size, SnapshotName};
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
 use uuid::Uuid;
@@ -113,6 +113,32 @@ pub struct Spec {
     pub policy: Policy,
     /// How much console log is kept.
     pub console_log_limit: Size,
+    /// The reboot at which media come out of their drives; 0 is never.
+    pub eject: u32,
+    /// Whether and when it goes back to a snapshot.
+    pub revert: Revert,
+}
+
+/// A guest's return to a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revert {
+    /// The snapshot.
+    pub snapshot: Option<SnapshotName>,
+    /// When.
+    pub at: RevertAt,
+}
+
+/// When a guest goes back to its snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RevertAt {
+    /// Never.
+    Off,
+    /// Before each start, not at reboots.
+    Start,
+    /// At each of its reboots, not before a start.
+    Reboot,
+    /// At both.
+    Both,
 }
 
 /// How a guest boots.
@@ -306,6 +332,16 @@ impl Guest {
                 stop_timeout: read.parsed(keys::STOP_TIMEOUT)?,
             },
             console_log_limit: read.parsed(keys::CONSOLE_LOG_LIMIT)?,
+            eject: read.parsed(keys::EJECT)?,
+            revert: Revert {
+                snapshot: read.optional(keys::REVERT_TO)?.map(|s| s.parse()).transpose()?,
+                at: match read.word(keys::REVERT_AT)?.as_str() {
+                    "start" => RevertAt::Start,
+                    "reboot" => RevertAt::Reboot,
+                    "both" => RevertAt::Both,
+                    _ => RevertAt::Off,
+                },
+            },
         })
     }
 }

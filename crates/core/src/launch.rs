@@ -35,6 +35,16 @@ pub struct Launch {
     pub log_limit: Size,
     /// What follows an end.
     pub policy: Policy,
+    /// Words that the supervisor hands back when it asks how the guest is to be run again: what holds for this run and is
+    /// no setting.
+    #[serde(default)]
+    pub again: Vec<String>,
+    /// File systems that other guests may use too. One that nobody uses any more is unmounted.
+    #[serde(default)]
+    pub borrows: Vec<Dataset>,
+    /// Whether the commands before the hypervisor need the file system that the logs lie on for themselves.
+    #[serde(default)]
+    pub frees_logs: bool,
 }
 
 /// A command before the hypervisor and how its failure counts.

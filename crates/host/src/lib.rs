@@ -5,6 +5,7 @@
 //! * [`apply`]: running a plan, taking it back when it fails
 //! * [`runtime`]: records and locks of what runs now
 //! * [`supervise`]: the process that runs one guest
+//! * [`borrow`]: file systems that several guests use at once
 //! * [`control`], [`console`]: talking to it
 //! * [`accel`]: whether KVM really works
 //! * [`proc`]: processes, told apart for sure
@@ -15,6 +16,7 @@
 
 pub mod accel;
 pub mod apply;
+pub mod borrow;
 pub mod console;
 pub mod control;
 pub mod facts;

@@ -9,12 +9,16 @@
  *   0 .. CODE_SECTORS-1   this program
  *   8                     its memory: 4 bytes boot counter (little endian), 1 byte stored character
  *
- * Assembled with `--defsym DEAF=1` it neither enables nor looks at the power button.
+ * Assembled with `--defsym DEAF=1` it neither enables nor looks at the power button; with `--defsym CD=1` it is what
+ * iso.S puts on a disc: loaded whole by the firmware, it has no disk and no memory, and has booted 0 times.
  */
 
         .code16
         .ifndef DEAF
         .set DEAF, 0
+        .endif
+        .ifndef CD
+        .set CD, 0
         .endif
 
         .set COM1,            0x3f8
@@ -54,6 +58,9 @@ _start:
         cld
         movb %dl, drive
 
+        .if CD
+        jmp main
+        .endif
         movb $0x42, %ah                       # load what lies behind this sector
         movw $rest_packet, %si
         int $0x13
@@ -104,6 +111,9 @@ main:
         .endif
 
         movl $0, COUNTER                      # for a disk that can't be read
+        .if CD
+        jmp 1f
+        .endif
         movb $0x42, %ah
         call disk
         jc 1f

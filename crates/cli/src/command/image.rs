@@ -6,6 +6,7 @@ use crate::table::{Cell, ListArgs, Table};
 use chyves_core::error::{Problem, Result};
 use chyves_core::plan;
 use chyves_core::value::ImageName;
+use chyves_host::borrow;
 use chyves_host::observe::{self, Look, Which};
 use serde_json::json;
 
@@ -106,6 +107,14 @@ fn delete(session: &Session, name: &ImageName) -> Result<()> {
     let world = session.look(&Look { images: Which::All, ..Look::default() })?;
     let image = world.image(name)?;
     let snapshot = image.snapshot()?;
+    let running = borrow::users(&session.runtime, &image.dataset)?;
+    if !running.is_empty() {
+        let names: Vec<&str> = running.iter().map(|n| n.as_str()).collect();
+        return Err(Problem::not_now(format!("the image `{name}` lies in a drive"))
+            .on(name)
+            .because(format!("of {}", names.join(", ")))
+            .hint("it is taken out when the guest is off, or at the reboot that eject_iso_on_n_reboot says"));
+    }
     let users = observe::clones(&snapshot)?;
     let guids = observe::guids(&[image.dataset.to_string(), snapshot.to_string()])?;
     let plan = plan::image::delete(&world, &plan::image::Delete { name: name.clone(), users, guids })?;

@@ -116,6 +116,8 @@ enum Verb {
     Version,
     #[command(name = "_launch-spec", hide = true)]
     LaunchSpec(start::LaunchSpecArgs),
+    #[command(name = "_let-go", hide = true)]
+    LetGo(start::LetGoArgs),
 }
 
 /// Runs a parsed command line to its exit status.
@@ -188,6 +190,7 @@ fn dispatch(session: &Session, verb: Verb) -> Result<()> {
             Ok(())
         }
         Verb::LaunchSpec(args) => start::launch_spec(session, &args),
+        Verb::LetGo(args) => start::let_go(session, &args),
     }
 }
 

@@ -4,11 +4,16 @@ use crate::session::{Report, Session};
 use crate::targets::Targets;
 use chyves_core::error::{Problem, Result};
 use chyves_core::guest::{Guest, RunState};
-use chyves_core::plan::{self, machine::Fresh, start::Request};
-use chyves_core::value::Dataset;
+use chyves_core::plan::drives::Drive;
+use chyves_core::plan::snapshot::Facts;
+use chyves_core::plan::start::{Occasion, Request};
+use chyves_core::plan::{self, machine::Fresh};
+use chyves_core::value::{Dataset, ImageName};
 use chyves_core::vmm::Vmm;
-use chyves_core::world::World;
-use chyves_host::observe::{self, Look};
+use chyves_core::world::{Image, World};
+use chyves_host::borrow;
+use chyves_host::observe::{self, Look, Which};
+use chyves_host::runtime::Lock;
 use chyves_host::supervise::{self, Spawner};
 use chyves_host::{accel, facts, ports};
 use serde_json::json;
@@ -26,20 +31,68 @@ pub(crate) struct Args {
     /// Stay with the guest until it ends, for daemon(8), systemd and the like
     #[arg(short, long)]
     foreground: bool,
+    /// Put that ISO into a drive of each; booted before the disks, taken out at the reboot that eject_iso_on_n_reboot says
+    #[arg(long, value_name = "IMAGE")]
+    iso: Option<ImageName>,
+}
+
+/// The ISO of a start: found once for all guests, and kept mounted while they are started.
+struct Disc {
+    images: Vec<Image>,
+    drives: Vec<Drive>,
+    dataset: Option<Dataset>,
+}
+
+impl Disc {
+    fn find(session: &Session, iso: Option<&ImageName>) -> Result<Self> {
+        let Some(iso) = iso else { return Ok(Self { images: Vec::new(), drives: Vec::new(), dataset: None }) };
+        let world = session.look(&Look { images: Which::All, ..Look::default() })?;
+        let dataset = plan::drives::disc(&world, iso)?.dataset.clone();
+        Ok(Self { images: world.images, drives: vec![Drive::Holds(iso.clone())], dataset: Some(dataset) })
+    }
+
+    fn hold(&self, session: &Session) -> Result<Option<Lock>> {
+        match &self.dataset {
+            Some(dataset) if !session.dry_run => borrow::hold(&session.runtime, dataset, &session.typed).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// Where no guest came up with it, nobody else unmounts it.
+    fn let_go(&self, session: &Session, held: Option<Lock>) {
+        drop(held);
+        if let (Some(dataset), false) = (&self.dataset, session.dry_run)
+            && let Err(problem) = borrow::let_go(&session.runtime, dataset, &session.typed)
+        {
+            session.ui.warn(&format!("{dataset} stays mounted: {problem}"));
+        }
+    }
+
+    /// What is planned for a guest, in a world that knows the disc.
+    fn request(&self, session: &Session, world: &World, guest: &Guest) -> Result<(World, Request)> {
+        let mut world = with_accel(session, world);
+        world.images.clone_from(&self.images);
+        Ok((world, request(guest, Occasion::Start, self.drives.clone())?))
+    }
 }
 
 pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     let targets = Targets::parse(&args.guests)?;
-    if args.foreground {
-        return foreground(session, &targets);
-    }
-    session.each(&targets, true, |world, guest| {
+    let disc = Disc::find(session, args.iso.as_ref())?;
+    let mut held = disc.hold(session)?;
+    let result = if args.foreground { foreground(session, &targets, &disc, &mut held) } else { background(session, &targets, &disc) };
+    disc.let_go(session, held);
+    result
+}
+
+fn background(session: &Session, targets: &Targets, disc: &Disc) -> Result<()> {
+    session.each(targets, true, |world, guest| {
         if guest.state == RunState::Orphaned && !session.dry_run {
             with_supervisor(session, guest, &Spawner::this_program()?)?;
             return Ok(Some(Report::new(&guest.name, "running; its supervisor was gone and it has a new one")));
         }
-        let world = with_accel(session, world);
-        let plan = plan::start::start(&world, guest, &request(guest)?)?;
+        let (world, request) = disc.request(session, world, guest)?;
+        let plan = plan::start::start(&world, guest, &request)?;
         let done = session.carry_out(&world, &plan, guest.name.as_str())?;
         Ok(done.and_then(|d| d.started).map(|(supervisor, machine)| {
             let said = format!("running (pid {machine}); `chyves console {}` shows its console", guest.name);
@@ -68,26 +121,39 @@ fn with_accel(session: &Session, world: &World) -> World {
 }
 
 /// What only this moment can tell.
-fn request(guest: &Guest) -> Result<Request> {
+fn request(guest: &Guest, occasion: Occasion, drives: Vec<Drive>) -> Result<Request> {
     let secret = chyves_host::identity::new().simple().to_string()[..8].to_owned();
-    let screen = guest.spec()?.screen;
+    let spec = guest.spec()?;
+    let snapshots = match &spec.revert.snapshot {
+        Some(name) if plan::revert::wanted(guest, &spec.revert, occasion)? => {
+            let there = observe::snapshots(guest)?;
+            // One that is not there is told by the plan, with what is near.
+            let known = there.iter().any(|s| s.name == name.as_str());
+            let objects: Vec<String> = [guest.dataset.to_string()].into_iter().chain(known.then(|| format!("{}@{name}", guest.dataset))).collect();
+            Some(Facts { there, guids: observe::guids(&objects)?, ..Facts::default() })
+        }
+        Some(_) => None,
+        None => plan::revert::wanted(guest, &spec.revert, occasion).map(|_| None)?,
+    };
+    let screen = spec.screen;
     let vnc_port = match screen {
         Some(screen) if screen.port == 0 => ports::free_vnc(screen.address)?,
         Some(_) | None => 0,
     };
-    Ok(Request { fresh: Fresh { vnc_port, secret } })
+    Ok(Request { fresh: Fresh { vnc_port, secret }, occasion, drives, snapshots })
 }
 
-fn foreground(session: &Session, targets: &Targets) -> Result<()> {
+fn foreground(session: &Session, targets: &Targets, disc: &Disc, held: &mut Option<Lock>) -> Result<()> {
     let look = session.look(&targets.look())?;
     let names = targets.names(&look)?;
     let [name] = &names[..] else {
         return Err(Problem::usage("--foreground takes one guest").hint("start several without it"));
     };
     let lock = session.lock("guest", &[name])?;
-    let world = with_accel(session, &session.look(&Look::at(std::slice::from_ref(name)))?);
+    let world = session.look(&Look::at(std::slice::from_ref(name)))?;
     let guest = observe::guest(&world, name)?;
-    let mut plan = plan::start::start(&world, guest, &request(guest)?)?;
+    let (world, request) = disc.request(session, &world, guest)?;
+    let mut plan = plan::start::start(&world, guest, &request)?;
     if session.dry_run {
         return session.carry_out(&world, &plan, name.as_str()).map(drop);
     }
@@ -100,7 +166,10 @@ fn foreground(session: &Session, targets: &Targets) -> Result<()> {
     let ui = &session.ui;
     let outcome = supervise::run_foreground(&session.runtime, *launch, Spawner::this_program()?, &mut |progress| match progress {
         supervise::Progress::Run(line) => ui.command(&line),
-        supervise::Progress::Running => ui.say(&format!("{name}: running")),
+        supervise::Progress::Running => {
+            drop(held.take());
+            ui.say(&format!("{name}: running"));
+        }
     })?;
     match outcome {
         supervise::Outcome::Off(how) => {
@@ -121,17 +190,56 @@ pub(crate) struct LaunchSpecArgs {
     /// The guest's dataset
     #[arg(long)]
     dataset: Dataset,
+    /// What ended: the guest's own reboot or a crash
+    #[arg(long, default_value = "reboot")]
+    after: After,
+    /// How often the guest rebooted since its start
+    #[arg(long, default_value_t = 0)]
+    reboots: u32,
+    /// What lies in its drive
+    #[arg(long)]
+    iso: Vec<ImageName>,
+    /// It has a drive in which nothing lies any more
+    #[arg(long, action = clap::ArgAction::Count)]
+    empty_drive: u8,
+}
+
+/// What a supervisor has seen end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum After {
+    /// The guest rebooted.
+    Reboot,
+    /// It crashed.
+    Crash,
+}
+
+/// Unmount a file system that several guests use, if none of them uses it any more (asked by supervisors)
+#[derive(Debug, clap::Args)]
+pub(crate) struct LetGoArgs {
+    /// The file system
+    #[arg(long)]
+    dataset: Dataset,
+}
+
+pub(crate) fn let_go(session: &Session, args: &LetGoArgs) -> Result<()> {
+    borrow::let_go(&session.runtime, &args.dataset, &session.typed).map(drop)
 }
 
 pub(crate) fn launch_spec(session: &Session, args: &LaunchSpecArgs) -> Result<()> {
     let name = args.dataset.leaf().parse()?;
-    let world = with_accel(session, &session.look(&Look::at(&[name]))?);
+    let world = with_accel(session, &session.look(&Look { images: Which::Named(args.iso.clone()), ..Look::at(&[name]) })?);
+    let occasion = match args.after {
+        After::Reboot => Occasion::Reboot(args.reboots),
+        After::Crash => Occasion::Crash,
+    };
+    let empty = (0..args.empty_drive).map(|_| Drive::Empty);
+    let drives = args.iso.iter().cloned().map(Drive::Holds).chain(empty).collect();
     let guest = world
         .guests
         .iter()
         .find(|g| g.dataset == args.dataset)
         .ok_or_else(|| Problem::not_found(format!("`{}` is no guest any more", args.dataset)).on(&args.dataset))?;
-    let (launch, files) = plan::start::launch(&world, guest, &request(guest)?)?;
+    let (launch, files) = plan::start::launch(&world, guest, &request(guest, occasion, drives)?)?;
     for file in files {
         chyves_host::apply::write_private(&file.path, &file.text)?;
     }

@@ -9,6 +9,7 @@ use crate::device::{
 use crate::error::{Problem, Result};
 use crate::guest::{Backend, DiskKind, DiskSpec, Guest, Loader, NetSpec, Spec, disk_name};
 use crate::property::keys;
+use super::drives::{self, Loaded};
 use crate::value::IfName;
 use crate::vmm::Vmm;
 use crate::vmm::bhyveload::Bhyveload;
@@ -63,8 +64,12 @@ pub fn tap_name(guest: Uuid, number: u16) -> Result<IfName> {
 ///
 /// # Errors
 /// Everything that does not hold together, in one problem.
-pub(super) fn build(guest: &Guest, spec: &Spec, host: &HostFacts, folder: &str, fresh: &Fresh) -> Result<Machine> {
-    let mut wanted = machine::Spec::new(guest.name.clone(), guest.uuid, spec.ram, boot(guest, spec, host, folder)?);
+pub(super) fn build(guest: &Guest, spec: &Spec, host: &HostFacts, folder: &str, fresh: &Fresh, drives: &[Option<Loaded>]) -> Result<Machine> {
+    let mut boot = boot(guest, spec, host, folder)?;
+    if let Some(medium) = drives.iter().flatten().next() {
+        boot_medium(&mut boot, guest, medium);
+    }
+    let mut wanted = machine::Spec::new(guest.name.clone(), guest.uuid, spec.ram, boot);
     let small = |n: u32| u16::try_from(n).unwrap_or(u16::MAX);
     let (cpus, sockets, threads) = spec.cpu;
     wanted.topology = Topology::spread(small(cpus), small(sockets), small(threads)).map_err(|p| p.on(&guest.name))?;
@@ -74,7 +79,8 @@ pub(super) fn build(guest: &Guest, spec: &Spec, host: &HostFacts, folder: &str, 
         Vmm::Qemu => spec.qargs.clone(),
     };
     wanted.serial = [Some(SerialEnd::Console), None, None, None];
-    let devices = devices(guest, spec, host, folder, fresh)?;
+    let mut devices = devices(guest, spec, host, folder, fresh)?;
+    devices.extend(drives::devices(drives, host.vmm == Vmm::Qemu));
     wanted.memory = Memory { wired: devices.iter().any(|(_, _, d)| matches!(d, Device::Passthru(_))), ..wanted.memory };
     let wants: Vec<Want> = devices.iter().map(|(key, kept, device)| want(*key, *kept, device)).collect();
     let places = resolve(&wants).map_err(|p| p.on(&guest.name))?;
@@ -161,6 +167,18 @@ fn boot(guest: &Guest, spec: &Spec, host: &HostFacts, folder: &str) -> Result<Bo
             timeout: GrubBhyve::TIMEOUT,
         }),
     })
+}
+
+/// A loader that the host runs boots the medium; firmware finds it by itself.
+fn boot_medium(boot: &mut Boot, guest: &Guest, medium: &Loaded) {
+    match boot {
+        Boot::Bhyveload(loader) => loader.disks.insert(0, medium.path.clone()),
+        Boot::GrubBhyve(loader) => {
+            let os = guest.settings.value("os").unwrap_or_default();
+            loader.medium = Some(grub::Medium { path: medium.path.clone(), label: None, version: grub::version(&os, medium.image.as_str()) });
+        }
+        Boot::Uefi(_) | Boot::Bios | Boot::UBoot { .. } => {}
+    }
 }
 
 type Keyed = (DeviceKey, Option<PciPlace>, Device);

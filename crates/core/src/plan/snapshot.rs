@@ -56,7 +56,7 @@ pub fn create(guest: &Guest, name: &SnapshotName, there: &[Seen], now: &str) -> 
 }
 
 /// The snapshot of that name among those that are there.
-fn find<'a>(guest: &Guest, name: &SnapshotName, there: &'a [Seen]) -> Result<&'a Seen> {
+pub(super) fn find<'a>(guest: &Guest, name: &SnapshotName, there: &'a [Seen]) -> Result<&'a Seen> {
     there.iter().find(|s| s.name == name.as_str()).ok_or_else(|| {
         Problem::not_found(format!("`{}` has no snapshot called `{name}`", guest.name))
             .on(format!("{}@{name}", guest.name))
@@ -66,7 +66,7 @@ fn find<'a>(guest: &Guest, name: &SnapshotName, there: &'a [Seen]) -> Result<&'a
 }
 
 /// What a change of snapshots needs to have seen.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Facts {
     /// The guest's snapshots, oldest first.
     pub there: Vec<Seen>,

@@ -1,6 +1,8 @@
 //! `start`: the host is made ready, then the machine runs under a supervisor of its own.
 
+use super::drives::{self, Drive, Loaded};
 use super::machine::{self, Fresh, backend, disk_path, tap_name, vars_path};
+use super::{revert, snapshot};
 use super::{Plan, own_guest};
 use crate::action::Action;
 use crate::cmd::Cmd;
@@ -8,6 +10,7 @@ use crate::error::{Problem, Result};
 use crate::guest::{Accel, Backend, Guest, Loader, Spec};
 use crate::launch::{ConsoleEnd, Control, Launch, Prepare};
 use crate::os::{Intent, Os};
+use crate::value::Dataset;
 use crate::vmm::bhyve::{self, Arch, BhyveHost};
 use crate::vmm::qemu::{self, QemuHost};
 use crate::vmm::{HostFile, Rendered, Vmm};
@@ -19,6 +22,24 @@ use crate::zfs::args;
 pub struct Request {
     /// What only the moment can tell.
     pub fresh: Fresh,
+    /// What it is run for.
+    pub occasion: Occasion,
+    /// Optical drives, as they were so far in this run.
+    pub drives: Vec<Drive>,
+    /// The guest's snapshots, where [`revert::wanted`] says so.
+    pub snapshots: Option<snapshot::Facts>,
+}
+
+/// Why a machine is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Occasion {
+    /// Somebody starts it.
+    #[default]
+    Start,
+    /// The guest rebooted, for the n-th time since its start.
+    Reboot(u32),
+    /// It crashed and is to be tried again.
+    Crash,
 }
 
 /// Plans a start.
@@ -38,8 +59,10 @@ pub fn start(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
     let spec = guest.spec()?;
     let host = &world.host;
     let folder = guest.folder()?;
-    let made = make(guest, &spec, host, folder, request)?;
+    let made = make(world, guest, &spec, folder, request)?;
     let mut plan = Plan::default();
+    plan.steps.extend(made.verify);
+    plan.notes.extend(made.note);
     for module in modules(&spec, host) {
         plan.push(Action::Host(Intent::LoadModule { module: module.into() }));
     }
@@ -66,6 +89,9 @@ pub fn start(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
         plan.push(Action::Host(Intent::MakeTap { tap: tap.clone(), owner: format!("chyves/{}/net{}", guest.uuid, net.number), mtu: net.mtu }));
         plan.push(Action::Host(Intent::Join { bridge: net.bridge.clone(), member: tap }));
     }
+    for dataset in &made.launch.borrows {
+        plan.push(Action::Borrow { dataset: dataset.clone() });
+    }
     plan.push(Action::Launch(Box::new(made.launch)));
     Ok(plan)
 }
@@ -76,11 +102,13 @@ pub fn start(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
 /// As [`start`], but for the machine being alive.
 pub fn launch(world: &World, guest: &Guest, request: &Request) -> Result<(Launch, Vec<HostFile>)> {
     own_guest(guest)?;
-    let made = make(guest, &guest.spec()?, &world.host, guest.folder()?, request)?;
+    let made = make(world, guest, &guest.spec()?, guest.folder()?, request)?;
     Ok((made.launch, made.files))
 }
 
 struct Made {
+    verify: Option<Action>,
+    note: Option<String>,
     launch: Launch,
     files: Vec<HostFile>,
 }
@@ -93,9 +121,16 @@ fn run_dir(guest: &Guest, host: &HostFacts) -> String {
     format!("{}/{}", host.run_dir, guest.uuid)
 }
 
-fn make(guest: &Guest, spec: &Spec, host: &HostFacts, folder: &str, request: &Request) -> Result<Made> {
-    let machine = machine::build(guest, spec, host, folder, &request.fresh)?;
+fn make(world: &World, guest: &Guest, spec: &Spec, folder: &str, request: &Request) -> Result<Made> {
+    let host = &world.host;
     let run = run_dir(guest, host);
+    let drives = drives::now(&request.drives, request.occasion, spec.eject);
+    let loaded = drives::find(world, &drives)?;
+    let machine = machine::build(guest, spec, host, folder, &request.fresh, &loaded)?;
+    let back = match &request.snapshots {
+        Some(facts) if revert::wanted(guest, &spec.revert, request.occasion)? => revert::steps(guest, spec, host, folder, &run, facts)?,
+        _ => revert::Steps::default(),
+    };
     let program = host.hypervisor.clone().ok_or_else(|| {
         let line = match host.vmm {
             Vmm::Bhyve => "bhyve is part of FreeBSD; this system has none",
@@ -126,7 +161,10 @@ fn make(guest: &Guest, spec: &Spec, host: &HostFacts, folder: &str, request: &Re
             (bhyve::render(&machine, &host)?, Control::Bhyve { vm: guest.name.to_string() }, ConsoleEnd::Device { path: format!("{nmdm}B") })
         }
     };
-    let Rendered { files, mut before, cmd, mut after } = rendered;
+    let Rendered { mut files, mut before, cmd, mut after } = rendered;
+    let frees_logs = !back.before.is_empty();
+    before.splice(0..0, back.before);
+    files.extend(back.files);
     for net in spec.nets.iter().filter(|n| backend(n, host.vmm) == Backend::Bridge) {
         let tap = tap_name(guest.uuid, net.number)?;
         // FreeBSD takes a tap down when its last user closes it, which every reboot does.
@@ -150,8 +188,17 @@ fn make(guest: &Guest, spec: &Spec, host: &HostFacts, folder: &str, request: &Re
         log_dir: log_dir(folder),
         log_limit: spec.console_log_limit,
         policy: spec.policy,
+        again: drives.iter().flat_map(Drive::again).collect(),
+        borrows: borrowed(&loaded),
+        frees_logs,
     };
-    Ok(Made { launch, files })
+    Ok(Made { verify: back.verify, note: back.note, launch, files })
+}
+
+/// The file systems of media, each once.
+fn borrowed(drives: &[Option<Loaded>]) -> Vec<Dataset> {
+    let all: std::collections::BTreeSet<&Dataset> = drives.iter().flatten().map(|l| &l.dataset).collect();
+    all.into_iter().cloned().collect()
 }
 
 fn accel(guest: &Guest, spec: &Spec, host: &HostFacts) -> Result<qemu::Accel> {
@@ -203,7 +250,7 @@ mod tests {
     use crate::plan::testing;
 
     fn request() -> Request {
-        Request { fresh: Fresh { vnc_port: 5901, secret: "abcd1234".into() } }
+        Request { fresh: Fresh { vnc_port: 5901, secret: "abcd1234".into() }, ..Request::default() }
     }
 
     const USUAL: &[(&str, &str)] =
@@ -251,6 +298,84 @@ mod tests {
         let mut g = testing::guest("web01", &[]);
         g.state = RunState::Running;
         assert!(start(&testing::world(vec![]), &g, &request()).unwrap().steps.is_empty());
+    }
+
+    /// A world with a disc in it.
+    fn with_disc(guest: &Guest) -> World {
+        let mut world = testing::world(vec![guest.clone()]);
+        let disc = crate::world::Image {
+            name: "install75".parse().unwrap(),
+            dataset: "tank/chyves/images/install75".parse().unwrap(),
+            kind: crate::world::ImageKind::Iso,
+            ..world.images[0].clone()
+        };
+        world.images.push(disc);
+        world
+    }
+
+    fn disc_request(name: &str, occasion: Occasion) -> Request {
+        Request { drives: vec![Drive::Holds(name.parse().unwrap())], occasion, ..request() }
+    }
+
+    #[test]
+    fn a_disc_is_borrowed_booted_first_and_remembered() {
+        let g = testing::guest("web01", &[("loader", "bios"), ("disk0.kind", "raw")]);
+        let plan = start(&with_disc(&g), &g, &disc_request("install75", Occasion::Start)).unwrap();
+        let Some(Action::Launch(launch)) = plan.steps.last() else { panic!("{plan:?}") };
+        assert_eq!(launch.again, ["--iso", "install75"]);
+        assert_eq!(launch.borrows, ["tank/chyves/images/install75".parse().unwrap()]);
+        let borrow = Action::Borrow { dataset: launch.borrows[0].clone() };
+        assert!(plan.steps.contains(&borrow) && borrow.undo() == crate::action::Undo::Nothing);
+        let line = launch.hypervisor.to_string();
+        assert!(line.contains("file.filename=/tank/chyves/images/install75/image.iso"), "{line}");
+        assert!(line.contains("drive=cd-3.0-drive0-node,bootindex=0") && line.contains("drive=disk-4.0-node,bootindex=1"), "{line}");
+    }
+
+    #[test]
+    fn at_its_reboot_the_disc_is_out_and_the_drive_stays() {
+        let g = testing::guest("web01", &[("loader", "bios"), ("disk0.kind", "raw"), ("eject_iso_on_n_reboot", "2")]);
+        let world = with_disc(&g);
+        let at = |n| launch(&world, &g, &disc_request("install75", Occasion::Reboot(n))).unwrap().0;
+        assert_eq!(at(1).again, ["--iso", "install75"]);
+        let out = at(2);
+        assert_eq!((out.again.as_slice(), out.borrows.len()), (&["--empty-drive".to_owned()][..], 0));
+        let line = out.hypervisor.to_string();
+        assert!(line.contains("ide-cd,bus=cd-3.0.0") && !line.contains("image.iso"), "{line}");
+        // Without a drive there is nothing to take out, and none appears.
+        let plain = launch(&world, &g, &Request { occasion: Occasion::Reboot(2), ..request() }).unwrap().0;
+        assert!(plain.again.is_empty() && !plain.hypervisor.to_string().contains("ide-cd"));
+    }
+
+    #[test]
+    fn loaders_of_freebsd_boot_the_disc() {
+        let line = |settings: &[(&str, &str)]| {
+            let g = testing::guest("web01", settings);
+            let mut world = with_disc(&g);
+            world.host = testing::freebsd();
+            start(&world, &g, &disc_request("install75", Occasion::Start)).unwrap().script(Os::FreeBsd)
+        };
+        let disc = "/tank/chyves/images/install75/image.iso";
+        let uefi = line(USUAL);
+        assert!(uefi.contains(&format!("-s 3:0,ahci-cd,{disc}")), "{uefi}");
+        let bhyveload = line(&[("loader", "bhyveload"), ("disk0.kind", "raw")]);
+        assert!(bhyveload.contains(&format!("-d {disc} -d /tank/chyves/guests/web01/disk0.raw")), "{bhyveload}");
+        let g = testing::guest("web01", &[("loader", "grub-bhyve"), ("os", "openbsd"), ("disk0.kind", "raw")]);
+        let mut world = with_disc(&g);
+        world.host = testing::freebsd();
+        let (_, files) = launch(&world, &g, &disc_request("install75", Occasion::Start)).unwrap();
+        let text: String = files.iter().map(|f| f.text.as_str()).collect();
+        assert!(text.contains(&format!("(cd0) {disc}")) && text.contains("/7.5/amd64/"), "{text}");
+    }
+
+    #[test]
+    fn what_is_no_disc_is_refused_with_what_is() {
+        let g = testing::guest("web01", &[("loader", "bios")]);
+        let world = with_disc(&g);
+        let why = |name| start(&world, &g, &disc_request(name, Occasion::Start)).unwrap_err();
+        assert_eq!(why("instal75").code.exit_code(), 3);
+        assert!(why("instal75").hints[0].contains("`install75`"));
+        let disk = why("tiny");
+        assert!(disk.message.contains("no ISO but a disk") && disk.hints[0].contains("install75"), "{disk}");
     }
 
     #[test]

@@ -165,6 +165,29 @@ pub static ALL: &[Property] = &[
         ..BASE
     },
     Property {
+        key: "eject_iso_on_n_reboot",
+        kind: Kind::Count { min: 0, max: 9999 },
+        unset: Unset::Value("1"),
+        summary: "at which reboot the ISO of `start --iso` is taken out",
+        detail: "Counted from the start. Installers reboot once when they are done, so the default is 1; 0 leaves the ISO in until the guest is off. The drive stays, empty.",
+        ..BASE
+    },
+    Property {
+        key: "revert_to_snapshot",
+        kind: Kind::Snapshot,
+        summary: "the snapshot that the guest goes back to",
+        detail: "Its disks, firmware variables and logs become what they were; settings stay as they are. It must be the guest's newest snapshot, since going back destroys newer ones.",
+        ..BASE
+    },
+    Property {
+        key: "revert_to_snapshot_method",
+        kind: Kind::Choice(&["off", "start", "reboot", "both"]),
+        unset: Unset::Value("off"),
+        summary: "when the guest goes back to revert_to_snapshot",
+        detail: "start is before each `chyves start` and at no reboot; reboot is after each reboot of the guest. What was written since the snapshot is lost. A guest that can't go back is not started, or ends as crashed.",
+        ..BASE
+    },
+    Property {
         key: "console_log_limit",
         kind: Kind::Space,
         unset: Unset::Value("1M"),

@@ -40,6 +40,12 @@ keys! {
     /// See the catalogue.
     ON_CRASH = "on_crash";
     /// See the catalogue.
+    EJECT = "eject_iso_on_n_reboot";
+    /// See the catalogue.
+    REVERT_TO = "revert_to_snapshot";
+    /// See the catalogue.
+    REVERT_AT = "revert_to_snapshot_method";
+    /// See the catalogue.
     STOP_TIMEOUT = "stop_timeout";
     /// See the catalogue.
     CONSOLE_LOG_LIMIT = "console_log_limit";

@@ -136,7 +136,7 @@ fn command(cmd: &Cmd, place: &mut Place<'_>) -> Result<()> {
 
 /// Runs a command that must end with 0. zfs-fuse lets go of a file system only some time after `zfs unmount` has
 /// returned, and calls the dataset busy until then: there, such an answer is waited out for a while.
-fn settled(cmd: &Cmd) -> Result<()> {
+pub(crate) fn settled(cmd: &Cmd) -> Result<()> {
     let began = Instant::now();
     let mut pause = Duration::from_millis(5);
     loop {
@@ -210,6 +210,7 @@ fn perform(step: &Action, began: u64, place: &mut Place<'_>, applied: &mut Appli
             Ok(())
         }
         Action::Mount { dataset } => mount(dataset, place).map(|new| if new { made(None) }),
+        Action::Borrow { dataset } => mount(dataset, place).map(drop),
         Action::Unmount { dataset } => {
             match command(&args::unmount(dataset), place) {
                 Ok(()) => made(None),

@@ -15,7 +15,7 @@ fn main() -> ExitCode {
     match words[..] {
         // The file that holds what `_launch-spec` is to answer stands first.
         [_, "_supervise"] => ExitCode::from(supervise::main_detached()),
-        [spec, "_launch-spec", "--dataset", dataset] => launch_spec(spec, dataset),
+        [spec, "_launch-spec", "--dataset", dataset, ..] => launch_spec(spec, dataset),
         ["foreground"] => foreground(),
         ["console", uuid, name, dataset] => sit(uuid, name, dataset, false),
         ["watch", uuid, name, dataset] => sit(uuid, name, dataset, true),

@@ -45,10 +45,14 @@ impl std::fmt::Display for Holder {
 impl Lock {
     /// Takes the lock at `path`, waiting at most so long. None if somebody holds it still.
     pub(crate) fn take(path: &Path, wait: Duration) -> Result<Option<Self>> {
+        Self::take_by(path, wait, File::try_lock)
+    }
+
+    fn take_by(path: &Path, wait: Duration, lock: fn(&File) -> Result<(), TryLockError>) -> Result<Option<Self>> {
         let deadline = Instant::now() + wait;
         loop {
             let file = open(path).map_err(|e| cant(path, &e))?;
-            match file.try_lock() {
+            match lock(&file) {
                 // The file may have been removed, and made anew by somebody else, between opening and locking.
                 Ok(()) if is_at(&file, path) => {
                     return Ok(Some(Self { file, path: path.to_owned() }));
@@ -62,6 +66,11 @@ impl Lock {
             }
             std::thread::sleep(RETRY.min(wait));
         }
+    }
+
+    /// Takes the lock together with others who share it, waiting at most so long. None if somebody holds it alone still.
+    pub(crate) fn share(path: &Path, wait: Duration) -> Result<Option<Self>> {
+        Self::take_by(path, wait, File::try_lock_shared)
     }
 
     /// Says who holds it.
@@ -133,7 +142,7 @@ impl Runtime {
     /// # Errors
     /// Somebody else holds it: not now, and who.
     pub fn lock_guest(&self, uuid: Uuid, name: &GuestName, wait: Duration, command: &str) -> Result<Lock> {
-        self.lock(&uuid.hyphenated().to_string(), &format!("the guest `{name}`"), wait, command)
+        self.lock(&uuid.hyphenated().to_string(), &format!("the guest `{name}`"), |path| Lock::take(path, wait), command)
     }
 
     /// Takes the lock of something of the whole host, such as `networks`, waiting at most so long.
@@ -141,15 +150,23 @@ impl Runtime {
     /// # Errors
     /// Somebody else holds it: not now, and who.
     pub fn lock_named(&self, what: &str, wait: Duration, command: &str) -> Result<Lock> {
-        self.lock(what, &format!("`{what}`"), wait, command)
+        self.lock(what, &format!("`{what}`"), |path| Lock::take(path, wait), command)
     }
 
-    fn lock(&self, file: &str, object: &str, wait: Duration, command: &str) -> Result<Lock> {
+    /// Takes the same lock together with others who want the thing to stay as it is, waiting at most so long.
+    ///
+    /// # Errors
+    /// Somebody holds it alone: not now, and who.
+    pub fn share_named(&self, what: &str, wait: Duration, command: &str) -> Result<Lock> {
+        self.lock(what, &format!("`{what}`"), |path| Lock::share(path, wait), command)
+    }
+
+    fn lock(&self, file: &str, object: &str, take: impl Fn(&Path) -> Result<Option<Lock>>, command: &str) -> Result<Lock> {
         self.create()?;
         let folder = self.root.join("locks");
         super::make_private(&folder)?;
         let path = folder.join(file);
-        let Some(mut lock) = Lock::take(&path, wait)? else {
+        let Some(mut lock) = take(&path)? else {
             let problem = Problem::not_now(format!("{object} is being changed by another command")).on(object.replace('`', ""));
             return Err(match holder(&path) {
                 Some(holder) => problem.because(format!("{holder} holds its lock")),
@@ -191,6 +208,20 @@ mod tests {
             drop(first);
             second.join().unwrap().unwrap();
         });
+    }
+
+    #[test]
+    fn those_who_share_keep_out_who_wants_it_alone() {
+        let temp = tempfile::tempdir().unwrap();
+        let rt = Runtime::at(temp.path());
+        let first = rt.share_named("image.deb", Duration::ZERO, "a").unwrap();
+        let second = rt.share_named("image.deb", Duration::ZERO, "b").unwrap();
+        drop(first);
+        assert!(rt.lock_named("image.deb", Duration::ZERO, "c").is_err());
+        drop(second);
+        let alone = rt.lock_named("image.deb", Duration::ZERO, "c").unwrap();
+        assert!(rt.share_named("image.deb", Duration::ZERO, "a").is_err());
+        drop(alone);
     }
 
     #[test]

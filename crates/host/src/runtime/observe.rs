@@ -197,6 +197,9 @@ mod tests {
             log_dir: "/".into(),
             log_limit: Size::mib(1),
             policy: Policy { on_reboot: OnEnd::Restart, on_crash: OnEnd::Stop, stop_timeout: 1 },
+            again: Vec::new(),
+            borrows: Vec::new(),
+            frees_logs: false,
         };
         Record {
             guest: launch.guest.clone(),

@@ -147,6 +147,8 @@ impl<'a> Engine<'a> {
             job: None,
             side: None,
             events: VecDeque::new(),
+            rebooted: false,
+            returned: Vec::new(),
             refused: None,
             last_words: None,
             complaints: Vec::new(),

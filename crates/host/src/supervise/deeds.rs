@@ -13,7 +13,8 @@ use crate::control::Reply;
 use crate::runtime::{Lock, lock};
 use chyves_core::cmd::Cmd;
 use chyves_core::error::Problem;
-use chyves_core::launch::{Control, Launch};
+use chyves_core::launch::{Control, Launch, Prepare};
+use chyves_core::value::Dataset;
 use chyves_core::lifecycle::{Do, End, Event, Phase, StopFailure};
 use rustix::process::Signal;
 
@@ -35,6 +36,12 @@ impl Engine<'_> {
                     self.serial.open(now);
                 }
                 self.before = self.launch.before.clone().into();
+                for dataset in std::mem::take(&mut self.returned) {
+                    self.before.push_back(Prepare { cmd: self.let_go(&dataset), may_fail: true, timeout: AFTER_WITHIN });
+                }
+                if self.launch.frees_logs {
+                    self.close_logs();
+                }
                 self.next_before();
             }
             Do::Abort => {
@@ -58,9 +65,14 @@ impl Engine<'_> {
             Do::StopFailed(why) => self.stop_failed(*why),
             Do::CleanUp => {
                 // The last of these commands may unmount the file system that the logs lie on.
-                self.console_log.close();
-                self.hypervisor_log.close();
+                self.close_logs();
                 self.after = self.launch.after.clone().into();
+                // Others who look from now on see that this guest uses nothing any more.
+                for dataset in std::mem::take(&mut self.record.launch.borrows) {
+                    let cmd = self.let_go(&dataset);
+                    self.after.push_back(cmd);
+                }
+                self.write_record();
                 self.next_after();
             }
             Do::Finish => self.finish(),
@@ -69,7 +81,13 @@ impl Engine<'_> {
 
     /// The plan is made by a process of its own: it reads the pool and needs memory that a supervisor is not to keep.
     fn replan(&mut self) {
-        let cmd = self.spawner.command("_launch-spec").args(["--dataset", self.launch.dataset.as_str()]);
+        let after = if self.rebooted { "reboot" } else { "crash" };
+        let cmd = self
+            .spawner
+            .command("_launch-spec")
+            .args(["--dataset", self.launch.dataset.as_str()])
+            .args(["--after", after, "--reboots", &self.life.reboots.to_string()])
+            .args(self.launch.again.iter().map(String::as_str));
         let limit = usize::try_from(LIMIT).unwrap_or(usize::MAX);
         match Job::start(&cmd, Some(limit), self.now(), REPLAN_WITHIN) {
             Ok(job) => self.job = Some(job),
@@ -101,9 +119,29 @@ impl Engine<'_> {
         self.serial = Serial::new(launch.console.clone());
         self.record.guest.clone_from(&launch.guest);
         self.record.vmm = launch.vmm;
+        self.returned = self.launch.borrows.iter().filter(|b| !launch.borrows.contains(b)).cloned().collect();
         self.record.launch.clone_from(&launch);
         self.launch = launch;
         Ok(())
+    }
+
+    /// The command that unmounts a file system if nobody else uses it.
+    fn let_go(&self, dataset: &Dataset) -> Cmd {
+        self.spawner.command("_let-go").args(["--dataset", dataset.as_str()])
+    }
+
+    fn close_logs(&mut self) {
+        self.console_log.close();
+        self.hypervisor_log.close();
+    }
+
+    /// The commands that needed the logs' file system for themselves are over.
+    fn reopen_logs(&mut self) {
+        if self.launch.frees_logs
+            && let Ok(open) = logs(&self.dir, &self.launch)
+        {
+            (self.console_log, self.hypervisor_log) = open;
+        }
     }
 
     /// Starts the next command before the hypervisor, or tells that there is none left.
@@ -119,11 +157,13 @@ impl Engine<'_> {
                 Err(e) => {
                     self.missing = e.missing;
                     self.before.clear();
+                    self.reopen_logs();
                     self.events.push_back(Event::Prepared(Err(e.why)));
                     return;
                 }
             }
         }
+        self.reopen_logs();
         self.events.push_back(Event::Prepared(Ok(())));
     }
 
@@ -131,6 +171,7 @@ impl Engine<'_> {
         let may_fail = self.before.pop_front().is_some_and(|p| p.may_fail);
         match ended {
             Ended::Badly(why) if !may_fail => {
+                self.reopen_logs();
                 self.hypervisor_log.note(&why);
                 self.before.clear();
                 self.events.push_back(Event::Prepared(Err(why)));

@@ -27,6 +27,7 @@ impl Engine<'_> {
         let lines = last_lines(&words, 5);
         self.last_words = (!lines.is_empty()).then(|| lines.join("; "));
         self.machine = None;
+        self.rebooted = end == End::Reboot;
         self.qmp = None;
         self.serial.close();
         self.record.end = Some(end.to_string());

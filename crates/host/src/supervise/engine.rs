@@ -20,6 +20,7 @@ use crate::runtime::{GuestDir, Lock, Phase as Shown, Record, Runtime};
 use chyves_core::cmd::Cmd;
 use chyves_core::error::{Problem, Result};
 use chyves_core::launch::{Launch, Prepare};
+use chyves_core::value::Dataset;
 use chyves_core::lifecycle::{Do, Event, Final, Force, Life, Phase, Rules, Wish};
 use chyves_core::vmm::Vmm;
 use rustix::event::{PollFd, Timespec, poll};
@@ -62,6 +63,10 @@ pub(super) struct Engine<'a> {
     pub(super) side: Option<Job>,
     /// What happened and was not told to the life yet.
     pub(super) events: VecDeque<Event>,
+    /// What ended last was the guest's own reboot, and nothing has run since.
+    pub(super) rebooted: bool,
+    /// File systems that the last launch borrowed and the present one does not.
+    pub(super) returned: Vec<Dataset>,
     /// Why the hypervisor would not run the guest.
     pub(super) refused: Option<String>,
     /// What its last words were.
@@ -265,7 +270,7 @@ impl Engine<'_> {
     }
 
     /// Writes down what has changed.
-    fn write_record(&mut self) {
+    pub(super) fn write_record(&mut self) {
         self.record.reboots = self.life.reboots;
         self.record.machine = self.machine.as_ref().and_then(|m| m.process().cloned());
         self.record.phase = match &self.life.phase {

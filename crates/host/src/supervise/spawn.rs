@@ -69,7 +69,7 @@ impl Spawner {
 /// It did not come up: why, its last words, the console's last lines, the command. Nothing of it is left then.
 pub fn spawn(rt: &Runtime, launch: &Launch, spawner: &Spawner, on: &mut dyn FnMut(Progress)) -> Result<Started> {
     let commands: u64 = launch.before.iter().map(|p| u64::from(p.timeout) * 1000).sum();
-    let after = launch.after.len() as u64 * u64::from(AFTER_WITHIN) * 1000;
+    let after = (launch.after.len() + launch.borrows.len()) as u64 * u64::from(AFTER_WITHIN) * 1000;
     let within = commands + UP_WITHIN + PULL_GRACE + KILL_GRACE + after + SLACK;
     let order = Order::Start(Box::new(launch.clone()));
     Birth { rt, name: &launch.guest, dir: rt.guest(launch.uuid) }.give(&order, spawner, within, on)

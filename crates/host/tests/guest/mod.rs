@@ -101,6 +101,9 @@ impl Guest {
             log_dir: log_dir.to_str().unwrap().to_owned(),
             log_limit: Size::mib(1),
             policy: Policy { on_reboot: OnEnd::Restart, on_crash: OnEnd::Stop, stop_timeout: 60 },
+            again: Vec::new(),
+            borrows: Vec::new(),
+            frees_logs: false,
         };
         let spec = temp.path().join("spec.json").to_str().unwrap().to_owned();
         let spawner = Spawner { exe: PROGRAM.into(), args: vec![spec] };

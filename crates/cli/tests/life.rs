@@ -1,0 +1,218 @@
+//! A guest's life beyond start and stop: media and when they come out, going back to snapshots, many at once.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a panic is the failure report
+
+mod common;
+
+use common::{Host, Terminal, With, until};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+/// Runs one of the assembler's programs beside the test.
+fn tool(folder: &Path, program: &str, args: &[&str]) {
+    let output = std::process::Command::new(program).current_dir(folder).args(args).output();
+    let output = output.unwrap_or_else(|e| panic!("{program}: {e} (scripts/setup installs it)"));
+    assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Puts tiny.iso beside the person: a disc that says `tiny: ready 0`, which no disk does, and obeys as tiny does.
+fn make_iso(host: &Host) {
+    let source = |name: &str| format!("{}/../../scripts/guest/tiny/{name}", env!("CARGO_MANIFEST_DIR"));
+    let work = host.work();
+    tool(&work, "as", &["--32", "--defsym", "CD=1", "-o", "cd.o", &source("tiny.S")]);
+    tool(&work, "ld", &["-m", "elf_i386", "-Ttext", "0x7c00", "-e", "_start", "-o", "cd.elf", "cd.o"]);
+    tool(&work, "objcopy", &["-O", "binary", "-j", ".text", "cd.elf", "tiny-cd.bin"]);
+    tool(&work, "as", &["--32", "-I", ".", "-o", "iso.o", &source("iso.S")]);
+    tool(&work, "objcopy", &["-O", "binary", "-j", ".text", "iso.o", "tiny.iso"]);
+}
+
+/// A host with the images `tiny` and `disc`.
+fn with_disc(test: &str) -> Option<Host> {
+    let host = Host::new(test, With::Tiny)?;
+    make_iso(&host);
+    host.ok("image import ./tiny.iso --name disc").says("iso of");
+    Some(host)
+}
+
+fn is_mounted(host: &Host, dataset: &str) -> bool {
+    host.zfs_get("mounted", &format!("{}/chyves/{dataset}", host.pool)) == "yes"
+}
+
+/// Lets the guest at this console reboot, and waits for what it says then.
+fn reboots(console: &mut Terminal, ready: &str) {
+    console.types("r");
+    console.sees("tiny: reboot");
+    console.sees(ready);
+}
+
+#[test]
+fn a_disc_boots_comes_out_at_the_reboot_and_is_let_go() {
+    let Some(host) = with_disc("life::disc") else { return };
+    host.ok("create web01 --image tiny --ram 32M loader=bios");
+    host.chyves("start web01 --iso dics").ends(3).says("no image is called `dics`").says("did you mean `disc`?");
+    host.chyves("start web01 --iso tiny").ends(2).says("no ISO but a disk");
+    assert_eq!(host.state("web01"), "stopped");
+    host.ok("start web01 --iso disc --dry-run").says("image.iso");
+    assert!(!is_mounted(&host, "images/disc"));
+
+    host.ok("start web01 --iso disc").says("bootindex=0");
+    let mut console = host.console("web01");
+    console.sees("tiny: ready 0");
+    assert!(is_mounted(&host, "images/disc"));
+    host.chyves("image delete disc --yes").ends(4).says("lies in a drive").says("of web01");
+    reboots(&mut console, "tiny: ready 1");
+    // Nobody else uses it, so its file system is not kept mounted until the end.
+    assert!(!is_mounted(&host, "images/disc"));
+    let machine = until("the new machine", || host.processes().into_iter().find(|p| p.line.contains("qemu-system")));
+    assert!(machine.line.contains("ide-cd") && !machine.line.contains("image.iso"), "{}", machine.line);
+    reboots(&mut console, "tiny: ready 2");
+    console.leaves();
+    host.ok("stop web01");
+
+    // What was in a drive is forgotten with the run.
+    host.ok("start web01").is_silent_of("ide-cd");
+    host.ok("stop web01");
+    host.nothing_is_left();
+}
+
+#[test]
+fn a_disc_stays_as_long_as_is_said_and_as_anybody_uses_it() {
+    let Some(host) = with_disc("life::disc_shared") else { return };
+    host.ok("set defaults eject_iso_on_n_reboot=2");
+    host.ok("create a,b,c --image tiny --ram 32M loader=bios");
+    host.ok("set b eject_iso_on_n_reboot=0");
+    host.ok("start a,b --iso disc");
+    let (mut a, mut b) = (host.console("a"), host.console("b"));
+    a.sees("tiny: ready 0");
+    b.sees("tiny: ready 0");
+    reboots(&mut a, "tiny: ready 0");
+    reboots(&mut a, "tiny: ready 1");
+    assert!(is_mounted(&host, "images/disc"), "b still uses it");
+    for _ in 0..3 {
+        reboots(&mut b, "tiny: ready 0");
+    }
+    // A supervisor that takes over knows what lies in the drive.
+    let (_, supervisor) = host.pids("b");
+    host.kill(supervisor);
+    until("b to be orphaned", || (host.state("b") == "orphaned").then_some(()));
+    drop(b);
+    host.ok("start b").says("has a new one");
+    let mut b = host.console("b");
+    reboots(&mut b, "tiny: ready 0");
+    a.leaves();
+    b.leaves();
+    host.ok("stop a");
+    assert!(is_mounted(&host, "images/disc"));
+    // One that does not come up gives back what it borrowed, and takes nothing from the others.
+    host.ok("set c qargs=-no-such-option");
+    host.chyves("start c --iso disc").ends(1);
+    assert!(is_mounted(&host, "images/disc"));
+    host.ok("stop b");
+    assert!(!is_mounted(&host, "images/disc"));
+    host.chyves("start c --iso disc").ends(1);
+    assert!(!is_mounted(&host, "images/disc"));
+    host.nothing_is_left();
+}
+
+#[test]
+fn a_guest_goes_back_to_its_snapshot_when_it_is_said_to() {
+    let Some(host) = Host::new("life::revert", With::Tiny) else { return };
+    host.ok("create web01 --image tiny --ram 32M loader=bios");
+    host.ok("set web01 revert_to_snapshot_method=start");
+    host.chyves("start web01").ends(4).says("none is named");
+    host.ok("set web01 revert_to_snapshot=@clean");
+    host.chyves("start web01").ends(3).says("clean");
+    host.ok("snapshot web01@clean");
+    host.ok("set web01 description=later");
+
+    // At starts alone: a reboot keeps what was written.
+    for _ in 0..2 {
+        host.ok("start web01").says("goes back to its snapshot clean");
+        let mut console = host.console("web01");
+        console.sees("tiny: ready 1");
+        console.types("g");
+        console.sees("tiny: data -");
+        console.types("wA");
+        console.sees("tiny: data A");
+        reboots(&mut console, "tiny: ready 2");
+        console.types("g");
+        console.sees("tiny: data A");
+        console.leaves();
+        host.ok("stop web01");
+    }
+    // Settings are those of today, and so is their copy among the files.
+    assert_eq!(host.value("web01", "description"), "later");
+    let copy = host.in_folder("web01", |folder| std::fs::read_to_string(folder.join("config.toml")).unwrap());
+    assert!(copy.contains("\"description\" = \"later\""), "{copy}");
+
+    // At reboots alone: a start keeps what was written.
+    host.ok("set web01 revert_to_snapshot_method=reboot");
+    host.ok("start web01").is_silent_of("goes back");
+    let mut console = host.console("web01");
+    console.sees("tiny: ready 3");
+    for _ in 0..2 {
+        reboots(&mut console, "tiny: ready 1");
+        console.types("g");
+        console.sees("tiny: data -");
+        console.types("wB");
+        console.sees("tiny: data B");
+    }
+
+    // It can't go back any more: it does not run on what was not reverted.
+    host.ok("snapshot web01@newer");
+    console.types("r");
+    until("the crash", || (host.state("web01") == "crashed").then_some(()));
+    console.ends(0);
+    host.ok("info web01").says("newer ones would be destroyed");
+    host.chyves("start web01").ends(0);
+    host.ok("set web01 revert_to_snapshot_method=both");
+    host.ok("stop web01");
+    host.chyves("start web01").ends(4).says("web01@newer").says("chyves snapshot delete web01@newer");
+    host.nothing_is_left();
+}
+
+#[test]
+fn many_start_side_by_side_and_each_is_told() {
+    let Some(mut host) = Host::new("life::many", With::Tiny) else { return };
+    let names: Vec<String> = (0..20).map(|n| format!("g{n:02}")).collect();
+    host.ok(&format!("create {} --image tiny --ram 32M loader=bios net0.backend=user", names.join(",")));
+    host.ok("set g07 qargs=-no-such-option");
+
+    // One start costs as many processes of ZFS whether one guest runs or many.
+    let log = count_zfs(&mut host);
+    let calls = |line: &str| {
+        let before = std::fs::read_to_string(&log).unwrap_or_default().lines().count();
+        host.ok(line);
+        std::fs::read_to_string(&log).unwrap().lines().count() - before
+    };
+    let alone = calls("start g00");
+    host.ok("stop g00");
+
+    let all = host.chyves("start all").ends(6).says("1 of 20 guests could not be done").says("g07: `g07` did not start");
+    for name in names.iter().filter(|n| *n != "g07") {
+        assert!(all.err.contains(&format!("{name}: running (pid ")), "{name} in {}", all.err);
+        assert_eq!(host.state(name), "running");
+    }
+    host.ok("stop g00");
+    let among_many = calls("start g00");
+    println!("a start calls zfs {alone} times alone and {among_many} times beside 18 running guests");
+    assert_eq!(alone, among_many);
+
+    // Fewer machines than guests at any moment is not to be seen from here; that all are there at the end is.
+    let machines = host.processes().iter().filter(|p| p.line.contains("qemu-system")).count();
+    assert_eq!(machines, 19);
+    host.ok("stop all");
+    host.nothing_is_left();
+}
+
+/// Puts a `zfs` first on the path that writes each call down.
+fn count_zfs(host: &mut Host) -> PathBuf {
+    let (folder, log) = (host.dir().join("bin"), host.dir().join("zfs.log"));
+    std::fs::create_dir(&folder).unwrap();
+    let real = host.sh("sh", &["-c", "command -v zfs"]);
+    let script = folder.join("zfs");
+    std::fs::write(&script, format!("#!/bin/sh\necho \"$*\" >>{}\nexec {} \"$@\"\n", log.display(), real.trim())).unwrap();
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    host.first_on_path(&folder);
+    log
+}

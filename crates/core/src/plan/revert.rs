@@ -1,0 +1,178 @@
+//! `revert_to_snapshot`: a guest that begins each run, or each boot, as a snapshot has it.
+//!
+//! The commands stand before the hypervisor's in its launch, at a start and at a reboot alike, so that the machine never
+//! runs what was not reverted: where one of them fails, it does not run. Settings stay as they are now.
+//! Not here: `snapshot rollback`, which can be taken back ([`super::snapshot`]).
+
+use super::machine::vars_path;
+use super::snapshot::{Facts, find};
+use super::start::Occasion;
+use super::copy_path;
+use crate::action::Action;
+use crate::cmd::Cmd;
+use crate::error::{Problem, Result};
+use crate::guest::{DiskKind, Guest, Loader, Revert, RevertAt, Spec, disk_name, settings_copy};
+use crate::launch::Prepare;
+use crate::value::SnapshotRef;
+use crate::vmm::HostFile;
+use crate::world::HostFacts;
+use crate::zfs::args;
+
+/// Seconds that going back may take: it frees what was written since.
+const WITHIN: u32 = 600;
+
+/// What has to be done so that a guest begins as its snapshot has it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Steps {
+    /// Before everything else: names still mean what was looked at.
+    pub(super) verify: Option<Action>,
+    /// Commands before the hypervisor.
+    pub(super) before: Vec<Prepare>,
+    /// Files that they need.
+    pub(super) files: Vec<HostFile>,
+    /// What a person should know.
+    pub(super) note: Option<String>,
+}
+
+/// Whether this start or reboot goes back to the snapshot, so that its snapshots must be looked at.
+///
+/// # Errors
+/// It would, and no snapshot is named.
+pub fn wanted(guest: &Guest, revert: &Revert, occasion: Occasion) -> Result<bool> {
+    let due = match (revert.at, occasion) {
+        (RevertAt::Off, _) | (_, Occasion::Crash) => false,
+        (RevertAt::Start, Occasion::Start) | (RevertAt::Reboot, Occasion::Reboot(_)) | (RevertAt::Both, _) => true,
+        (RevertAt::Start, Occasion::Reboot(_)) | (RevertAt::Reboot, Occasion::Start) => false,
+    };
+    // Told at the start already, where somebody is there to hear it.
+    if revert.at != RevertAt::Off && revert.snapshot.is_none() {
+        let name = &guest.name;
+        return Err(Problem::not_now(format!("`{name}` is to go back to a snapshot, and none is named"))
+            .on(name)
+            .because("revert_to_snapshot_method is set and revert_to_snapshot is not")
+            .hint(format!("name it: `chyves set {name} revert_to_snapshot=SNAPSHOT`; `chyves snapshot list {name}` shows them"))
+            .hint(format!("or: `chyves set {name} revert_to_snapshot_method=off`")));
+    }
+    Ok(due)
+}
+
+/// Plans the return. `run` is the guest's runtime folder.
+///
+/// # Errors
+/// There is no such snapshot, or newer ones would have to be destroyed; those are named.
+pub(super) fn steps(guest: &Guest, spec: &Spec, host: &HostFacts, folder: &str, run: &str, facts: &Facts) -> Result<Steps> {
+    let Some(name) = &spec.revert.snapshot else { return Ok(Steps::default()) };
+    let seen = find(guest, name, &facts.there)?;
+    let newer: Vec<String> = facts.there.iter().skip_while(|s| s.name != seen.name).skip(1).map(|s| format!("{}@{}", guest.name, s.name)).collect();
+    if !newer.is_empty() {
+        return Err(Problem::not_now(format!("`{}` can't go back to its snapshot `{name}`: newer ones would be destroyed", guest.name))
+            .on(format!("{}@{name}", guest.name))
+            .because(newer.join(", "))
+            .hint(format!("delete them: chyves snapshot delete {}", newer.join(" ")))
+            .hint(format!("or go back to the newest: `chyves set {} revert_to_snapshot={}`", guest.name, newest(&facts.there)))
+            .hint(format!("or don't go back: `chyves set {} revert_to_snapshot_method=off`", guest.name)));
+    }
+    let must = |cmd| Prepare { cmd, may_fail: false, timeout: WITHIN };
+    let may = |cmd| Prepare { cmd, may_fail: true, timeout: 30 };
+    let mut steps = Steps { verify: Some(Action::Verify { objects: facts.guids.clone() }), ..Steps::default() };
+    let own = SnapshotRef { dataset: guest.dataset.clone(), name: name.clone() };
+    steps.before.push(must(args::rollback(&own)));
+    for disk in spec.disks.iter().filter(|d| d.kind == DiskKind::Zvol) {
+        let volume = guest.dataset.child(disk_name(disk.number, disk.kind));
+        steps.before.push(must(args::rollback(&SnapshotRef { dataset: volume, name: name.clone() })));
+    }
+    // Where going back took the mount with it.
+    steps.before.push(may(args::mount(&guest.dataset)));
+    steps.before.push(must(Cmd::new("mkdir", ["-m", "0700", "-p", &format!("{folder}/logs")])));
+    if let (Loader::Uefi, Some((_, vars))) = (spec.loader, &host.uefi) {
+        // A snapshot from before the first start has none yet. Some cp(1) call it a failure that the file is there.
+        steps.before.push(may(Cmd::new("cp", ["-n", vars, &vars_path(folder)])));
+    }
+    // The copy of the settings went back too; it has to say what holds now.
+    let copy = format!("{run}/config.toml");
+    steps.before.push(must(Cmd::new("cp", [&copy, &copy_path(folder)])));
+    steps.files.push(HostFile { path: copy, text: settings_copy(guest.settings.own_values()), mode: 0o600, secret: false });
+    steps.note = Some(format!("{} goes back to its snapshot {name}: what was written to its disks since is lost", guest.name));
+    Ok(steps)
+}
+
+fn newest(there: &[super::snapshot::Seen]) -> &str {
+    there.last().map_or("", |s| s.name.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::snapshot::Seen;
+    use crate::plan::start::{self, Request};
+    use crate::plan::testing;
+
+    fn seen(names: &[&str]) -> Vec<Seen> {
+        let one = |n: &&str| Seen { name: (*n).into(), creation: "c".into(), used: "0".into(), referenced: "1M".into(), ours: true, live: false };
+        names.iter().map(one).collect()
+    }
+
+    fn request(there: &[&str], occasion: Occasion) -> Request {
+        Request { occasion, snapshots: Some(Facts { there: seen(there), ..Facts::default() }), ..Request::default() }
+    }
+
+    const KIOSK: &[(&str, &str)] = &[
+        ("loader", "uefi"),
+        ("disk0.kind", "raw"),
+        ("disk1.kind", "zvol"),
+        ("disk1.size", "1G"),
+        ("revert_to_snapshot", "clean"),
+        ("revert_to_snapshot_method", "both"),
+    ];
+
+    #[test]
+    fn going_back_stands_before_everything_that_runs() {
+        let g = testing::guest("web01", KIOSK);
+        let world = testing::world(vec![g.clone()]);
+        let (launch, files) = start::launch(&world, &g, &request(&["old", "clean"], Occasion::Reboot(3))).unwrap();
+        assert!(launch.frees_logs);
+        let lines: Vec<String> = launch.before.iter().map(|p| format!("{}{}", if p.may_fail { "-" } else { "" }, p.cmd)).collect();
+        assert_eq!(
+            lines,
+            [
+                "zfs rollback tank/chyves/guests/web01@clean",
+                "zfs rollback tank/chyves/guests/web01/disk1@clean",
+                "-zfs mount tank/chyves/guests/web01",
+                "mkdir -m 0700 -p /tank/chyves/guests/web01/logs",
+                "-cp -n /fw/VARS.fd /tank/chyves/guests/web01/uefi-vars.fd",
+                &format!("cp /run/chyves/{}/config.toml /tank/chyves/guests/web01/config.toml", g.uuid),
+            ]
+        );
+        assert!(files.iter().any(|f| f.path.ends_with("/config.toml") && f.text.contains("revert_to_snapshot")));
+    }
+
+    #[test]
+    fn each_method_has_its_moments() {
+        let at = |method: &str, occasion| {
+            let mut settings = KIOSK.to_vec();
+            settings[5].1 = method;
+            let g = testing::guest("web01", &settings);
+            wanted(&g, &g.spec().unwrap().revert, occasion).unwrap()
+        };
+        let all = |method| [at(method, Occasion::Start), at(method, Occasion::Reboot(1)), at(method, Occasion::Crash)];
+        assert_eq!(all("off"), [false, false, false]);
+        assert_eq!(all("start"), [true, false, false]);
+        assert_eq!(all("reboot"), [false, true, false]);
+        assert_eq!(all("both"), [true, true, false]);
+    }
+
+    #[test]
+    fn nothing_newer_is_destroyed() {
+        let g = testing::guest("web01", KIOSK);
+        let world = testing::world(vec![g.clone()]);
+        let why = |there: &[&str]| start::start(&world, &g, &request(there, Occasion::Start)).unwrap_err();
+        let newer = why(&["clean", "later", "last"]);
+        assert_eq!(newer.causes, ["web01@later, web01@last"]);
+        assert!(newer.hints[1].contains("revert_to_snapshot=last"), "{newer:?}");
+        assert_eq!(why(&["claen"]).code.exit_code(), 3);
+        let mut settings = KIOSK.to_vec();
+        settings.remove(4);
+        let g = testing::guest("web01", &settings);
+        assert!(wanted(&g, &g.spec().unwrap().revert, Occasion::Start).unwrap_err().message.contains("none is named"));
+    }
+}

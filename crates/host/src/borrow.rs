@@ -1,0 +1,57 @@
+//! File systems that several guests use at once, such as an image's: mounted by whoever needs one first, unmounted when
+//! nobody does any more.
+//!
+//! A guest that uses one says so in its record for as long as its supervisor lives. Who is about to start a guest holds
+//! the lock of the image, together with others who do the same, until the guest's record says it; who looks whether it is
+//! still used holds that lock alone. So nothing is unmounted between a start's mount and its machine's opening of the file.
+//!
+//! Not here: mounting (`apply`).
+
+use crate::apply;
+use crate::observe;
+use crate::runtime::{Lock, Runtime};
+use chyves_core::error::Result;
+use chyves_core::value::{Dataset, GuestName};
+use chyves_core::zfs::args;
+use std::time::Duration;
+
+/// How long is waited for the locks; they are held for as long as guests take to start.
+const WAIT: Duration = Duration::from_secs(10);
+
+fn lock_name(dataset: &Dataset) -> String {
+    format!("image.{}", dataset.leaf())
+}
+
+/// Keeps a file system from being unmounted while guests are started with it.
+///
+/// # Errors
+/// Somebody changes it.
+pub fn hold(rt: &Runtime, dataset: &Dataset, command: &str) -> Result<Lock> {
+    rt.share_named(&lock_name(dataset), WAIT, command)
+}
+
+/// The guests that use it now.
+///
+/// # Errors
+/// The runtime folder can't be read.
+pub fn users(rt: &Runtime, dataset: &Dataset) -> Result<Vec<GuestName>> {
+    let alive = rt.observe_all()?.into_iter().filter(|seen| seen.state.is_alive());
+    let records = alive.filter_map(|seen| seen.record);
+    Ok(records.filter(|r| r.launch.borrows.contains(dataset)).map(|r| r.guest).collect())
+}
+
+/// Unmounts a file system that nobody uses; whether it did. Where somebody uses it, or is about to, it stays for them.
+///
+/// # Errors
+/// It can't be looked at or unmounted.
+pub fn let_go(rt: &Runtime, dataset: &Dataset, command: &str) -> Result<bool> {
+    let Ok(_alone) = rt.lock_named(&lock_name(dataset), WAIT, command) else { return Ok(false) };
+    if !users(rt, dataset)?.is_empty() {
+        return Ok(false);
+    }
+    let mounted = observe::dataset(dataset)?.is_some_and(|row| row.native("mounted") == Some("yes"));
+    if !mounted {
+        return Ok(false);
+    }
+    apply::settled(&args::unmount(dataset)).map(|()| true)
+}
