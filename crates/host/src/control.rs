@@ -49,6 +49,8 @@ pub(crate) enum Reply {
     Status(Box<Status>),
     /// Its power button was pressed.
     Asked,
+    /// Its power button can't be pressed yet.
+    NotYet,
     /// It is being ended by force.
     Forced,
     /// It is off; in words.
@@ -125,6 +127,8 @@ pub enum StopProgress {
     TakenOver,
     /// Its power button was pressed.
     Asked,
+    /// Its system has not switched ACPI on yet: pressing the button would end it as by pulling its plug, so that is put off.
+    NotYet,
     /// It is being ended by force.
     Forced,
 }
@@ -285,6 +289,7 @@ fn stop_supervised(rt: &Runtime, target: Target<'_>, how: How, own: u32, on: &mu
     loop {
         match call.answer(deadline.saturating_duration_since(Instant::now()))? {
             Some(Reply::Asked) => on(StopProgress::Asked),
+            Some(Reply::NotYet) => on(StopProgress::NotYet),
             Some(Reply::Forced) => on(StopProgress::Forced),
             Some(Reply::Failed(problem)) => return Err(problem),
             Some(Reply::Gone(words)) => {

@@ -42,6 +42,15 @@ impl Proc {
         Ok(start_of(self.pid)?.as_deref() == Some(self.start.as_str()))
     }
 
+    /// Whether SIGTERM would not simply end it: it ignores the signal or has a handler for it. None where that can't be
+    /// told. bhyve takes the signal out of the kernel's hands when its guest switches ACPI on, and not before.
+    pub fn bears_term(&self) -> Option<bool> {
+        let (ignored, caught) = dispositions(self.pid)?;
+        let term = 1u64 << (Signal::TERM.as_raw() - 1);
+        // Asked after it was looked at: what was seen was its own.
+        (self.is_alive() == Ok(true)).then_some((ignored | caught) & term != 0)
+    }
+
     /// Sends a signal to exactly this process; nothing happens if it is gone. Answers whether it was there.
     ///
     /// # Errors
@@ -137,6 +146,31 @@ fn start_of(pid: u32) -> Result<Option<String>> {
     })
 }
 
+/// The signals that a process ignores and those that it has handlers for, as masks.
+#[cfg(target_os = "linux")]
+fn dispositions(pid: u32) -> Option<(u64, u64)> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let mask = |name: &str| {
+        let line = text.lines().find_map(|l| l.strip_prefix(name))?;
+        u64::from_str_radix(line.trim(), 16).ok()
+    };
+    Some((mask("SigIgn:")?, mask("SigCgt:")?))
+}
+
+/// Here ps(1) tells them, in hexadecimal digits.
+#[cfg(not(target_os = "linux"))]
+fn dispositions(pid: u32) -> Option<(u64, u64)> {
+    let output = std::process::Command::new("ps")
+        .args(["-o", "sigignore=", "-o", "sigcatch=", "-p", &pid.to_string()])
+        .env("LC_ALL", "C")
+        .stdin(std::process::Stdio::null())
+        .output()
+        .ok()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let mut masks = text.split_ascii_whitespace().map(|word| u64::from_str_radix(word.trim_start_matches("0x"), 16));
+    Some((masks.next()?.ok()?, masks.next()?.ok()?))
+}
+
 /// An identity of the present boot of this host. What was recorded under another one is void.
 ///
 /// # Errors
@@ -190,6 +224,24 @@ mod tests {
         child.wait().unwrap();
         assert!(!process.is_alive().unwrap());
         assert!(!process.signal(Signal::TERM).unwrap());
+    }
+
+    #[test]
+    fn who_bears_a_term_is_told_from_who_dies_of_it() {
+        use std::io::Read;
+        let run = |script: &str| {
+            let mut child = std::process::Command::new("sh").args(["-c", script]).stdout(std::process::Stdio::piped()).spawn().unwrap();
+            // It says so when it is as far as that.
+            child.stdout.take().unwrap().read_exact(&mut [0; 3]).unwrap();
+            let process = Proc::find(child.id()).unwrap().unwrap();
+            let bears = process.bears_term();
+            process.signal(Signal::KILL).unwrap();
+            child.wait().unwrap();
+            (bears, process.bears_term())
+        };
+        assert_eq!(run("echo up; while :; do :; done"), (Some(false), None));
+        assert_eq!(run("trap '' TERM; echo up; while :; do :; done"), (Some(true), None));
+        assert_eq!(run("trap : TERM; echo up; while :; do :; done"), (Some(true), None));
     }
 
     #[cfg(target_os = "linux")]

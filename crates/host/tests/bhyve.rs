@@ -21,6 +21,7 @@ use std::path::PathBuf;
 /// It lives a little before it ends: longer than what counts as dying at once.
 const STAND_IN: &str = r#"
 echo life >> "$1/lives"
+[ ! -e "$1/boots" ] || until [ -e "$1/acpi" ]; do sleep 0.05; done
 trap 'echo button >> "$1/lives"; exit 1' TERM
 status=$(head -n 1 "$1/ends")
 sed -i 1d "$1/ends"
@@ -118,6 +119,27 @@ fn the_button_is_a_signal_and_the_console_a_device() {
     let (stopped, seen) = bhyve.guest.stop_seen(None, Force::Never).unwrap();
     assert_eq!(stopped, Stopped::Gone("the guest powered off".into()));
     assert_eq!(seen[0], StopProgress::Asked);
+    assert_eq!(bhyve.lives(), "destroy life button destroy ");
+}
+
+#[test]
+fn the_button_is_not_pressed_before_it_is_one() {
+    let mut bhyve = Bhyve::new("");
+    std::fs::write(bhyve.file("boots"), "").unwrap();
+    bhyve.guest.start().unwrap();
+    // A SIGTERM would kill it now.
+    let refusal = bhyve.guest.stop_seen(Some(4), Force::Never).unwrap_err();
+    assert!(refusal.causes[0].contains("has not switched ACPI on"), "{refusal:?}");
+    assert_eq!(bhyve.guest.state(), GuestState::Running);
+    let at_acpi = bhyve.file("acpi");
+    let mut seen = Vec::new();
+    let how = control::How { timeout: None, force: Force::Never };
+    let stopped = control::stop(&bhyve.guest.rt, bhyve.guest.target(), how, &bhyve.guest.spawner, &mut |p| {
+        seen.push(p);
+        std::fs::write(&at_acpi, "").unwrap();
+    });
+    assert_eq!(stopped.unwrap(), Stopped::Gone("the guest powered off".into()));
+    assert_eq!(seen[..2], [StopProgress::NotYet, StopProgress::Asked]);
     assert_eq!(bhyve.lives(), "destroy life button destroy ");
 }
 

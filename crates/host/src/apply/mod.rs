@@ -297,6 +297,7 @@ fn stop(target: &control::Target<'_>, timeout: u32, force: bool, place: &mut Pla
         report(Event::Asked(match progress {
             control::StopProgress::TakenOver => "its supervisor was gone; a new one has taken over",
             control::StopProgress::Asked => "asked to power off",
+            control::StopProgress::NotYet => "its system has not switched ACPI on yet; waiting, for asking now would end it as by pulling its plug",
             control::StopProgress::Forced => "the plug is being pulled",
         }));
     })?;

@@ -147,6 +147,8 @@ impl<'a> Engine<'a> {
             job: None,
             side: None,
             events: VecDeque::new(),
+            launched: 0,
+            put_off: 0,
             rebooted: false,
             returned: Vec::new(),
             refused: None,

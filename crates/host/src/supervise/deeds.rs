@@ -24,6 +24,8 @@ const REPLAN_WITHIN: u32 = 60;
 pub(super) const AFTER_WITHIN: u32 = 30;
 /// Seconds that a button of bhyve's may take.
 const BUTTON_WITHIN: u32 = 10;
+/// A guest has switched ACPI on by then, where that can't be seen, milliseconds.
+const BOOTS_WITHIN: u64 = 30_000;
 
 impl Engine<'_> {
     pub(super) fn perform(&mut self, what: &Do) {
@@ -52,6 +54,14 @@ impl Engine<'_> {
             }
             Do::Launch => self.start(),
             Do::Announce => self.announce(),
+            Do::AskPowerOff if self.is_deadly_to_ask() => {
+                // Told once; it is tried again and again.
+                if self.put_off == 0 {
+                    self.peers.tell_waiting(&Reply::NotYet, false);
+                    self.hypervisor_log.note("its power button can't be pressed before its system has switched ACPI on");
+                }
+                self.put_off += 1;
+            }
             Do::AskPowerOff => {
                 self.ask_power_off();
                 self.peers.tell_waiting(&Reply::Asked, false);
@@ -224,6 +234,8 @@ impl Engine<'_> {
     fn start(&mut self) {
         self.refused = None;
         self.last_words = None;
+        self.launched = self.now();
+        self.put_off = 0;
         self.hypervisor_log.mark();
         (self.report)(Word::Run(self.launch.hypervisor.to_string()));
         let launched = match Lock::take(&self.dir.machine_lock(), lock::GLANCE) {
@@ -269,6 +281,18 @@ impl Engine<'_> {
             self.record.machine = self.machine.as_ref().and_then(|m| m.process().cloned());
             drop(self.record.write(&self.dir.record()));
             (self.report)(Word::Running { supervisor: std::process::id(), machine });
+        }
+    }
+
+    /// Whether the power button of this machine would end it as by pulling its plug: bhyve's is SIGTERM, which is just that
+    /// until the guest has switched ACPI on. Where that can't be seen, a guest is given a while to boot.
+    fn is_deadly_to_ask(&self) -> bool {
+        match &self.launch.control {
+            Control::Qmp { .. } => false,
+            Control::Bhyve { .. } => match self.machine.as_ref().and_then(Machine::process).and_then(crate::proc::Proc::bears_term) {
+                Some(bears) => !bears,
+                None => self.now().saturating_sub(self.launched) < BOOTS_WITHIN,
+            },
         }
     }
 
@@ -330,7 +354,8 @@ impl Engine<'_> {
         let name = &self.launch.guest;
         let problem = match why {
             StopFailure::NotObeyed { asked } => Problem::not_now(format!("`{name}` did not power off in the time given"))
-                .because(match asked {
+                .because(match asked.saturating_sub(self.put_off) {
+                    0 => "its system has not switched ACPI on, so its power button could not be pressed: it still boots, or knows no ACPI".to_owned(),
                     1 => "its power button was pressed once, and it still runs".to_owned(),
                     more => {
                         format!("its power button was pressed {more} times, and it still runs")
@@ -345,6 +370,7 @@ impl Engine<'_> {
                     .hint(format!("look at `ps -o pid,state,wchan,command -p {pid}` and at the pool's health"))
             }
         };
+        self.put_off = 0;
         let problem = problem.on(name);
         self.hypervisor_log.note(&problem.to_string());
         self.peers.tell_waiting(&Reply::Failed(problem), true);

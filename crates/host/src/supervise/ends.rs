@@ -8,6 +8,9 @@ use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::launch::Control;
 use chyves_core::lifecycle::{End, Event, Exit, Final, Phase};
 
+/// A bhyve that does not understand its command line is gone well within this, milliseconds, also on a busy host.
+const USAGE_WITHIN: u64 = 5_000;
+
 impl Engine<'_> {
     /// The machine is gone: hears its last words, then tells the life what its end meant.
     pub(super) fn machine_ended(&mut self, exit: Exit) {
@@ -18,7 +21,10 @@ impl Engine<'_> {
         let words = self.hypervisor_log.last_words();
         let end = match &self.launch.control {
             Control::Qmp { .. } => End::of_qemu(self.qmp.as_ref().and_then(|q| q.reason()), exit),
-            Control::Bhyve { .. } => End::of_bhyve(exit, String::from_utf8_lossy(&words).to_ascii_lowercase().contains("usage:")),
+            Control::Bhyve { .. } => {
+                let usage = String::from_utf8_lossy(&words).to_ascii_lowercase().contains("usage:");
+                End::of_bhyve(exit, usage && now.saturating_sub(self.launched) < USAGE_WITHIN)
+            }
         };
         let end = match self.refused.take() {
             Some(why) => End::NotStarted(format!("the hypervisor would not run it: {why}")),

@@ -63,6 +63,10 @@ pub(super) struct Engine<'a> {
     pub(super) side: Option<Job>,
     /// What happened and was not told to the life yet.
     pub(super) events: VecDeque<Event>,
+    /// When the present hypervisor was started.
+    pub(super) launched: u64,
+    /// How often the power button was to be pressed and could not be yet.
+    pub(super) put_off: u32,
     /// What ended last was the guest's own reboot, and nothing has run since.
     pub(super) rebooted: bool,
     /// File systems that the last launch borrowed and the present one does not.
