@@ -9,6 +9,7 @@
 //! * [`vmm`]: a machine rendered for bhyve and for QEMU
 //! * [`os`]: intents rendered as FreeBSD's and Linux's commands
 //! * [`world`]: the facts a planner may know
+//! * [`check`]: whether a host is fit for a start
 //! * [`action`]: one thing done to the host: its words, its commands, its undo
 //! * [`plan`]: (world, request) → plan
 //! * [`launch`], [`lifecycle`]: what a supervisor runs, and what follows when it ends
@@ -16,6 +17,7 @@
 #![forbid(unsafe_code)]
 
 pub mod action;
+pub mod check;
 pub mod cmd;
 pub mod device;
 pub mod error;

@@ -125,17 +125,22 @@ fn want(key: DeviceKey, kept: Option<PciPlace>, device: &Device) -> Want {
     }
 }
 
-/// Several findings as one problem, so that all are told at once.
+/// Several findings as one problem, so that all are told at once. What was put together before is taken apart.
 pub(super) fn together(guest: &Guest, mut problems: Vec<Problem>) -> Problem {
     if problems.len() == 1 {
         return problems.remove(0).on(&guest.name);
     }
-    let code = problems.first().map_or(crate::error::Kind::Bug, |p| p.code);
-    let mut all = Problem::new(code, format!("{} things keep `{}` from starting", problems.len(), guest.name)).on(&guest.name);
+    let title = |n: usize| format!("{n} things keep `{}` from starting", guest.name);
+    let mut all = Problem::new(problems.first().map_or(crate::error::Kind::Bug, |p| p.code), "").on(&guest.name);
     for problem in problems {
-        all = all.because(&problem);
+        if problem.message == title(problem.causes.len()) {
+            all.causes.extend(problem.causes);
+        } else {
+            all.causes.push(problem.to_string());
+        }
         all.hints.extend(problem.hints);
     }
+    all.message = title(all.causes.len());
     all
 }
 

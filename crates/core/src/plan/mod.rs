@@ -17,6 +17,7 @@ pub mod set;
 pub mod snapshot;
 pub mod start;
 pub mod stop;
+pub mod wants;
 
 use crate::action::Action;
 use crate::error::{Problem, Result};

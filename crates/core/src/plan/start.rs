@@ -2,9 +2,9 @@
 
 use super::drives::{self, Drive, Loaded};
 use super::machine::{self, Fresh, backend, disk_path, tap_name, vars_path};
-use super::{revert, snapshot};
-use super::{Plan, own_guest};
+use super::{Plan, own_guest, revert, snapshot, wants};
 use crate::action::Action;
+use crate::check::{self, Finding, Severity};
 use crate::cmd::Cmd;
 use crate::error::{Problem, Result};
 use crate::guest::{Accel, Backend, Guest, Loader, Spec};
@@ -59,11 +59,14 @@ pub fn start(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
     let spec = guest.spec()?;
     let host = &world.host;
     let folder = guest.folder()?;
-    let made = make(world, guest, &spec, folder, request)?;
+    let wants = wants::of(guest, &spec, host, folder)?;
+    let findings = check::start(host, &wants);
+    let made = unless_refused(guest, &findings, make(world, guest, &spec, folder, request))?;
     let mut plan = Plan::default();
     plan.steps.extend(made.verify);
     plan.notes.extend(made.note);
-    for module in modules(&spec, host) {
+    plan.notes.extend(findings.iter().map(Finding::line));
+    for module in check::modules::missing(&host.state, &wants.modules) {
         plan.push(Action::Host(Intent::LoadModule { module: module.into() }));
     }
     if !guest.mounted {
@@ -104,6 +107,16 @@ pub fn launch(world: &World, guest: &Guest, request: &Request) -> Result<(Launch
     own_guest(guest)?;
     let made = make(world, guest, &guest.spec()?, guest.folder()?, request)?;
     Ok((made.launch, made.files))
+}
+
+/// What was made, unless something keeps the guest from starting: then all of it at once, and nothing is started.
+fn unless_refused(guest: &Guest, findings: &[Finding], made: Result<Made>) -> Result<Made> {
+    let mut refusals: Vec<Problem> = findings.iter().filter(|f| f.severity == Severity::Fails).map(Finding::problem).collect();
+    if refusals.is_empty() {
+        return made;
+    }
+    refusals.extend(made.err());
+    Err(machine::together(guest, refusals))
 }
 
 struct Made {
@@ -221,32 +234,17 @@ fn bhyve_host(host: &HostFacts, console: String, config_file: String) -> Result<
             other => return Err(Problem::host_cant(format!("chyves does not know bhyve on `{other}`")).hint("bhyve runs on amd64 and arm64")),
         },
         max_cpus: None,
-        emulations: None,
+        emulations: host.state.emulations.clone(),
         console,
         config_file,
     })
-}
-
-/// The kernel modules that this start needs.
-fn modules(spec: &Spec, host: &HostFacts) -> Vec<&'static str> {
-    let bridged = spec.nets.iter().any(|n| backend(n, host.vmm) == Backend::Bridge);
-    match host.os {
-        Os::FreeBsd => {
-            let mut all = vec!["vmm", "nmdm"];
-            if bridged {
-                all.extend(["if_bridge", "if_tuntap"]);
-            }
-            all
-        }
-        // Linux loads what is asked for by itself.
-        Os::Linux => Vec::new(),
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::guest::RunState;
+    use crate::os::freebsd::recorded;
     use crate::plan::testing;
 
     fn request() -> Request {
@@ -269,6 +267,40 @@ mod tests {
         let mut world = testing::world(vec![g.clone()]);
         world.host = testing::freebsd();
         insta::assert_snapshot!(start(&world, &g, &request()).unwrap().script(Os::FreeBsd));
+    }
+
+    #[test]
+    fn a_known_host_loads_only_what_is_missing() {
+        let g = testing::guest("web01", USUAL);
+        let mut world = testing::world(vec![g.clone()]);
+        for (name, loaded) in [("13.5-intel", [""; 0].as_slice()), ("15.0-amd", &["kldload -n vmm", "kldload -n nmdm"]), ("14.3-amd", &[])] {
+            world.host = recorded::host(name);
+            let text = start(&world, &g, &request()).unwrap().script(Os::FreeBsd);
+            let modules: Vec<&str> = text.lines().filter(|l| l.starts_with("kldload")).collect();
+            assert_eq!(modules, loaded, "{name}");
+        }
+    }
+
+    #[test]
+    fn all_that_keeps_a_guest_from_starting_is_told_at_once() {
+        let mut settings = USUAL.to_vec();
+        settings.extend([("pcidev_0", "passthru,1/0/0"), ("pcidev_1", "virtio-snd,x=1"), ("net0.bridge", "lan")]);
+        let g = testing::guest("web01", &settings);
+        let mut world = testing::world(vec![g.clone()]);
+        world.host = recorded::host("14.3-intel-restricted");
+        let problem = start(&world, &g, &request()).unwrap_err();
+        assert_eq!(problem.code, crate::error::Kind::HostCant);
+        let told = [vec![problem.message], problem.causes, problem.hints].concat().join("\n");
+        insta::assert_snapshot!(told);
+    }
+
+    #[test]
+    fn a_warning_is_a_note_of_the_plan() {
+        let g = testing::guest("web01", &[("disk0.kind", "raw"), ("ram", "30G")]);
+        let mut world = testing::world(vec![g.clone()]);
+        world.host = recorded::host("14.3-intel");
+        let plan = start(&world, &g, &request()).unwrap();
+        assert_eq!(plan.notes, ["30G of memory is wanted, and 17G can be had: the host may have to page; `chyves set web01 ram=17408M` or less"]);
     }
 
     #[test]

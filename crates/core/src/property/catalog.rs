@@ -130,6 +130,14 @@ pub static ALL: &[Property] = &[
         ..BASE
     },
     Property {
+        key: "auto_load_kernel_mods",
+        kind: Kind::YesNo,
+        unset: Unset::Value("yes"),
+        summary: "whether a start may load kernel modules",
+        detail: "On FreeBSD. Where it may not, or can't (in a jail, or with a securelevel above 0), a start that misses one fails and tells the line for /etc/rc.conf.",
+        ..BASE
+    },
+    Property {
         key: "rcboot",
         kind: Kind::Count { min: 0, max: 9999 },
         unset: Unset::Value("0"),

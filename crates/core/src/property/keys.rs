@@ -30,6 +30,8 @@ keys! {
     /// See the catalogue.
     QARGS = "qargs";
     /// See the catalogue.
+    AUTO_LOAD_MODULES = "auto_load_kernel_mods";
+    /// See the catalogue.
     RTC = "rtc";
     /// See the catalogue.
     DESCRIPTION = "description";

@@ -1,0 +1,46 @@
+//! Files and devices that a guest opens: there, of the right sort, writable, and nobody else's at the moment. bhyve locks
+//! nothing, and what it can't write it opens for reading without a word.
+
+use super::{Finding, Need, Wants, WantedPath};
+use crate::os::state::{FileKind, FileSeen};
+use crate::value::printable;
+use crate::world::HostFacts;
+
+/// What a start wants of them.
+pub(super) fn start(host: &HostFacts, wants: &Wants) -> Vec<Finding> {
+    wants.paths.iter().filter_map(|wanted| one(host, wanted)).collect()
+}
+
+fn one(host: &HostFacts, wanted: &WantedPath) -> Option<Finding> {
+    let WantedPath { path, what, need } = wanted;
+    let shown = printable(path, 300);
+    let fails = |why: &str, cure: String| Some(Finding::fails(what, format!("{what} can't be used: `{shown}` {why}")).cure(cure));
+    let seen = host.state.files.get(path)?;
+    let sort = match (need, seen) {
+        (Need::Absent, None) => return None,
+        (Need::Absent, Some(_)) => return fails("is there already, and bhyve makes it itself", format!("if nothing uses it: rm {shown}")),
+        (Need::Read | Need::Write | Need::Folder, None) => {
+            return fails("is not there", "look for it in a snapshot: `chyves snapshot list`; or take the device away with `chyves unset`".into());
+        }
+        (Need::Folder, Some(FileSeen { kind: FileKind::Folder, .. })) => return None,
+        (Need::Folder, Some(_)) => return fails("is no folder", "name a folder".into()),
+        (Need::Read | Need::Write, Some(seen)) => seen,
+    };
+    match sort.kind {
+        FileKind::File | FileKind::Device => {}
+        FileKind::Folder => return fails("is a folder", "name a file or a device".into()),
+        FileKind::Other => return fails("is neither a file nor a device", "name a file or a device".into()),
+    }
+    if *need == Need::Read {
+        return None;
+    }
+    if !sort.writable {
+        return fails("can't be written, and bhyve would open it for reading without a word", "make it writable, or say so with the option `ro`".into());
+    }
+    let holders = host.state.holders.get(path).map(Vec::as_slice).unwrap_or_default();
+    if holders.is_empty() {
+        return None;
+    }
+    let names: Vec<String> = holders.iter().map(ToString::to_string).collect();
+    fails(&format!("is held open by {}", names.join(", ")), "end that first: two that write to one disk destroy it".into())
+}

@@ -1,0 +1,126 @@
+//! A host alone, a line a matter: what `chyves doctor` shows.
+
+use super::{Finding, memory, modules, network, passthru, processor, system, vm};
+use crate::error::Problem;
+use crate::os::Os;
+use crate::value::printable;
+use crate::world::{HostFacts, Role, Root};
+use crate::zfs::Dialect;
+
+/// Everything about a host.
+pub fn host(host: &HostFacts) -> Vec<Finding> {
+    let state = &host.state;
+    let mut all = vec![system::host(host), system::rights(host)];
+    all.extend(system::surroundings(state));
+    match host.os {
+        Os::FreeBsd => {
+            all.extend([processor::host(host), processor::limit(host), memory::host(host), vm::program(host), modules::host(host), vm::firmware(host)]);
+            all.extend(vm::loaders(host));
+            all.extend([network::host(host), passthru::host(host)]);
+        }
+        Os::Linux => all.extend([memory::host(host), qemu(host), kvm(host), linux_firmware(host), network::host(host)]),
+    }
+    all.push(zfs(host));
+    all.push(qemu_img(host));
+    all.push(runtime(host));
+    all.extend(system::faults(state));
+    all
+}
+
+/// The pools: the roots that were found and what was odd about them, or why ZFS could not be asked.
+pub fn pools(found: Result<(&[Root], &[Problem]), &Problem>) -> Vec<Finding> {
+    let what = "pools";
+    let (roots, oddities) = match found {
+        Ok(found) => found,
+        Err(problem) => {
+            let mut finding = Finding::fails(what, problem.to_string());
+            finding.cure.clone_from(&problem.hints);
+            return vec![finding];
+        }
+    };
+    let mut all = Vec::new();
+    let names: Vec<String> = roots.iter().map(|root| format!("{} ({})", root.dataset, root.role.word())).collect();
+    let primary = roots.iter().filter(|root| root.role == Role::Primary).count();
+    all.push(match (roots.is_empty(), primary) {
+        (true, _) => Finding::fails(what, "no pool is set up for chyves")
+            .cure("`chyves pool init POOL` sets one up; `zpool list` shows the pools, `zpool import` those not imported"),
+        (false, 0) => Finding::fails(what, format!("no pool is primary: {}", names.join(", "))).cure("`zpool import` the primary one"),
+        (false, 1) => Finding::ok(what, names.join(", ")),
+        (false, _) => Finding::fails(what, format!("{primary} pools are primary: {}", names.join(", "))).cure("`chyves pool list` shows them; one host has one primary pool"),
+    });
+    for odd in oddities {
+        let mut finding = Finding::warns(what, odd.to_string());
+        finding.cure.clone_from(&odd.hints);
+        all.push(finding);
+    }
+    all
+}
+
+fn zfs(host: &HostFacts) -> Finding {
+    let what = "ZFS";
+    let name = match host.dialect {
+        Dialect::OpenZfs => "OpenZFS",
+        Dialect::Fuse => "zfs-fuse",
+    };
+    let version = host.state.versions.get("zfs").map_or_else(String::new, |version| format!(" {version}"));
+    match (host.state.programs.get("zfs"), host.dialect) {
+        (Some(None), _) => Finding::fails(what, "the program `zfs` is missing").cure(match host.os {
+            Os::FreeBsd => "it is part of FreeBSD's base system",
+            Os::Linux => "apt-get install zfsutils-linux (or zfs-fuse)",
+        }),
+        (Some(Some(_)), Dialect::Fuse) => Finding::ok(what, format!("{name}{version}, which has no volumes: disks are files")),
+        (Some(Some(_)), Dialect::OpenZfs) => Finding::ok(what, format!("{name}{version}")),
+        (None, _) => Finding::unknown(what, "nobody looked for the program `zfs`"),
+    }
+}
+
+fn qemu(host: &HostFacts) -> Finding {
+    let what = "QEMU";
+    let version = host.state.versions.get("qemu").map_or_else(String::new, |version| format!(", version {version}"));
+    match &host.hypervisor {
+        Some(path) => Finding::ok(what, format!("{path}{version}")),
+        None => Finding::fails(what, "QEMU is missing on this host").cure("apt-get install qemu-system-x86"),
+    }
+}
+
+fn kvm(host: &HostFacts) -> Finding {
+    match &host.kvm {
+        Ok(()) => Finding::ok("KVM", "a trial guest ran"),
+        Err(why) => Finding::warns("KVM", format!("it does not work: {}; guests are emulated, which is many times slower", printable(why, 200)))
+            .cure("switch virtualisation on in the firmware's set-up and load kvm_intel or kvm_amd; in a guest, let its hypervisor pass it on"),
+    }
+}
+
+fn linux_firmware(host: &HostFacts) -> Finding {
+    match &host.uefi {
+        Some((code, vars)) => Finding::ok("firmware", format!("{code}, variables {vars}")),
+        None => Finding::fails("firmware", "there is no UEFI firmware").cure("apt-get install ovmf; or guests boot with loader=bios"),
+    }
+}
+
+fn qemu_img(host: &HostFacts) -> Finding {
+    let what = "qemu-img";
+    match host.state.programs.get(what) {
+        Some(Some(path)) => Finding::ok(what, path),
+        Some(None) => Finding::warns(what, "it is missing: images in the format qcow2 can't be imported").cure(match host.os {
+            Os::FreeBsd => "pkg install qemu-tools",
+            Os::Linux => "apt-get install qemu-utils",
+        }),
+        None => Finding::unknown(what, "nobody looked for it"),
+    }
+}
+
+fn runtime(host: &HostFacts) -> Finding {
+    let what = "runtime folder";
+    let Some(seen) = &host.state.runtime else { return Finding::unknown(what, format!("nobody looked at {}", host.run_dir)) };
+    match (&seen.refused, seen.leftovers.as_slice()) {
+        (Some(why), _) => Finding::fails(what, format!("nothing can be written to {}: {}", host.run_dir, printable(why, 200)))
+            .cure("run chyves as root, or name another folder in CHYVES_RUNDIR"),
+        (None, []) => Finding::ok(what, &host.run_dir),
+        (None, left) => {
+            let names: Vec<String> = left.iter().map(|path| printable(path, 200)).collect();
+            Finding::warns(what, format!("{}: nothing alive stands behind {}", host.run_dir, names.join(", ")))
+                .cure(format!("remove what is left: rm -r {}", names.join(" ")))
+        }
+    }
+}

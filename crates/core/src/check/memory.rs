@@ -1,0 +1,50 @@
+//! Memory: what a guest wants against what the host has. A guest's memory is taken page by page as the guest touches it,
+//! so a shortage is a warning; where it is wired, for passthrough, all of it is taken at once or not at all.
+
+use super::{Finding, Wants};
+use crate::os::Os;
+use crate::value::Size;
+use crate::world::HostFacts;
+
+const WHAT: &str = "memory";
+
+/// Below this a host is short of memory whatever its guests want.
+const SHORT: Size = Size::mib(512);
+
+/// The memory alone.
+pub(super) fn host(host: &HostFacts) -> Finding {
+    let Some(memory) = host.state.memory else { return Finding::unknown(WHAT, "nobody looked at the memory") };
+    let cache = memory.cache.map_or_else(String::new, |cache| format!(", {} of that from the cache of ZFS", cache.human()));
+    let shown = format!("{}; guests can have {}{cache}", memory.total.human(), memory.obtainable().human());
+    if memory.obtainable() >= SHORT {
+        return Finding::ok(WHAT, shown);
+    }
+    Finding::warns(WHAT, shown).cure(match host.os {
+        Os::FreeBsd => "stop what is not needed, or limit the cache of ZFS: vfs.zfs.arc.max in /boot/loader.conf",
+        Os::Linux => "stop what is not needed",
+    })
+}
+
+/// What a start wants of it.
+pub(super) fn start(host: &HostFacts, wants: &Wants) -> Option<Finding> {
+    let memory = host.state.memory?;
+    let (ram, guest) = (wants.ram, &wants.guest);
+    let less = |most: Size| format!("`chyves set {guest} ram={}M` or less", most.get() >> 20);
+    if ram >= memory.total {
+        return Some(
+            Finding::fails(WHAT, format!("{} of memory is wanted, and the host has {}", ram.human(), memory.total.human()))
+                .cure(less(memory.obtainable())),
+        );
+    }
+    if ram <= memory.obtainable() {
+        return None;
+    }
+    let shown = format!("{} of memory is wanted, and {} can be had", ram.human(), memory.obtainable().human());
+    Some(if wants.passthru.is_empty() {
+        Finding::warns(WHAT, format!("{shown}: the host may have to page")).cure(less(memory.obtainable()))
+    } else {
+        Finding::fails(WHAT, format!("{shown}; with passthrough all of it is wired at the start"))
+            .cure(less(memory.obtainable()))
+            .cure("or stop other guests")
+    })
+}

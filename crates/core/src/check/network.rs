@@ -1,0 +1,95 @@
+//! Networks: the bridges that cards want, taps that are there already, and addresses that VNC is to listen on.
+
+use super::{Finding, WantedCard, Wants};
+use crate::os::Os;
+use crate::os::state::InterfaceKind;
+use crate::value::printable;
+use crate::world::HostFacts;
+use std::collections::BTreeMap;
+
+type Interfaces = BTreeMap<String, InterfaceKind>;
+
+const WHAT: &str = "network";
+
+/// Whether it is a name that FreeBSD itself gives: `bridge0`.
+fn is_unit(name: &str) -> bool {
+    name.strip_prefix("bridge").is_some_and(|unit| !unit.is_empty() && unit.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// How a bridge is made.
+fn make_bridge(os: Os, name: &str) -> String {
+    match os {
+        Os::FreeBsd if is_unit(name) => {
+            format!("make it: ifconfig {name} create up; at boot, in /etc/rc.conf: cloned_interfaces=\"{name}\"")
+        }
+        Os::FreeBsd => format!(
+            "make it: ifconfig bridge create name {name} up; at boot, in /etc/rc.conf: cloned_interfaces=\"bridge0\" and ifconfig_bridge0_name=\"{name}\""
+        ),
+        Os::Linux => format!("make it: ip link add {name} type bridge && ip link set {name} up"),
+    }
+}
+
+fn bridges(interfaces: &Interfaces) -> Vec<&str> {
+    interfaces.iter().filter(|(_, kind)| **kind == InterfaceKind::Bridge).map(|(name, _)| name.as_str()).collect()
+}
+
+/// The bridges alone.
+pub(super) fn host(host: &HostFacts) -> Finding {
+    let Some(interfaces) = &host.state.interfaces else { return Finding::unknown(WHAT, "nobody looked at the interfaces") };
+    let bridges = bridges(interfaces);
+    match (bridges.is_empty(), host.os) {
+        (false, _) => Finding::ok(WHAT, format!("bridges {}", bridges.join(", "))),
+        (true, Os::FreeBsd) => Finding::warns(WHAT, "there is no bridge that guests' cards could be attached to").cure(make_bridge(host.os, "bridge0")),
+        (true, Os::Linux) => Finding::ok(WHAT, "no bridge; guests have networks of QEMU's own"),
+    }
+}
+
+/// What a start wants of them.
+pub(super) fn start(host: &HostFacts, wants: &Wants) -> Vec<Finding> {
+    let mut all = Vec::new();
+    if let Some(interfaces) = &host.state.interfaces {
+        for card in &wants.cards {
+            all.extend(bridge(host.os, interfaces, wants, card));
+            all.extend(tap(host.os, interfaces, card));
+        }
+    }
+    all.extend(vnc(host, wants));
+    all
+}
+
+/// A card's bridge.
+fn bridge(os: Os, interfaces: &Interfaces, wants: &Wants, WantedCard { card, bridge, .. }: &WantedCard) -> Option<Finding> {
+    let bridge = bridge.as_str();
+    let finding = match interfaces.get(bridge) {
+        Some(InterfaceKind::Bridge) => return None,
+        Some(InterfaceKind::Other) => Finding::fails(WHAT, format!("`{bridge}`, which {card} wants, is no bridge"))
+            .cure(format!("make one with {bridge} as its member, and name that in {card}.bridge")),
+        None => Finding::fails(WHAT, format!("there is no bridge `{bridge}`, which {card} wants")).cure(make_bridge(os, bridge)),
+    };
+    Some(match bridges(interfaces).first() {
+        Some(other) => finding.cure(format!("or choose another: `chyves set {} {card}.bridge={other}`", wants.guest)),
+        None => finding,
+    })
+}
+
+/// A card's tap, which the start is going to make.
+fn tap(os: Os, interfaces: &Interfaces, WantedCard { card, tap, .. }: &WantedCard) -> Option<Finding> {
+    interfaces.get(tap.as_str())?;
+    let destroy = match os {
+        Os::FreeBsd => format!("ifconfig {tap} destroy"),
+        Os::Linux => format!("ip link delete {tap}"),
+    };
+    Some(Finding::fails(WHAT, format!("the tap {tap}, which {card} wants, is there already")).cure(format!("if nothing uses it: {destroy}")))
+}
+
+/// Where VNC is to listen.
+fn vnc(host: &HostFacts, wants: &Wants) -> Option<Finding> {
+    let (address, guest) = (wants.vnc?, &wants.guest);
+    let why = printable(host.state.listens.get(&address.to_string())?.as_deref()?, 120);
+    let ours = "takes an address of this host";
+    Some(match address.port() {
+        0 => Finding::fails("VNC", format!("VNC can't listen on {}: {why}", address.ip())).cure(format!("`chyves set {guest} uefi_vnc_ip=…` {ours}")),
+        _ => Finding::fails("VNC", format!("VNC can't listen on {address}: {why}"))
+            .cure(format!("`chyves set {guest} uefi_vnc_port=0` takes a port that is free; uefi_vnc_ip {ours}")),
+    })
+}

@@ -1,0 +1,118 @@
+//! bhyve itself: its program, the loaders' programs, its firmware, and a VM object that somebody else has made.
+
+use super::{Finding, Wants};
+use crate::guest::Loader;
+use crate::os::state::{FileKind, FileSeen};
+use crate::value::Size;
+use crate::world::HostFacts;
+
+const VM: &str = "VM object";
+const FIRMWARE: &str = "firmware";
+
+/// Code and variables together must fit in here.
+const ROM: Size = Size::mib(16);
+/// Firmware is mapped page by page.
+const PAGE: u64 = 4096;
+
+/// The package that has the firmware.
+pub(super) fn package(host: &HostFacts) -> &'static str {
+    if host.arch == "arm64" { "pkg install u-boot-bhyve-arm64" } else { "pkg install edk2-bhyve" }
+}
+
+/// bhyve's program and how much it has.
+pub(super) fn program(host: &HostFacts) -> Finding {
+    let what = "bhyve";
+    match (&host.hypervisor, &host.state.emulations) {
+        (None, _) => Finding::fails(what, "bhyve is missing on this host").cure("it is part of FreeBSD: install the base system's bhyve"),
+        (Some(path), Some(all)) => Finding::ok(what, format!("{path}, with {} emulations", all.len())),
+        (Some(path), None) => Finding::ok(what, path),
+    }
+}
+
+/// The loaders besides firmware.
+pub(super) fn loaders(host: &HostFacts) -> Option<Finding> {
+    let there = |name: &str| host.state.programs.get(name).map(Option::is_some);
+    if host.arch == "arm64" {
+        return None;
+    }
+    Some(match (there("bhyveload"), there("grub-bhyve")) {
+        (Some(true), Some(true)) => Finding::ok("loaders", "bhyveload, grub-bhyve"),
+        (Some(true), Some(false)) => Finding::ok("loaders", "bhyveload; loader=grub-bhyve would want `pkg install grub2-bhyve`"),
+        (Some(false), _) => Finding::warns("loaders", "bhyveload is missing, so loader=bhyveload does not work").cure("it is part of FreeBSD's base system"),
+        (None, _) | (Some(true), None) => Finding::unknown("loaders", "nobody looked for bhyveload and grub-bhyve"),
+    })
+}
+
+/// The firmware alone.
+pub(super) fn firmware(host: &HostFacts) -> Finding {
+    if host.arch == "arm64" {
+        return match &host.state.uboot {
+            Some(path) => Finding::ok(FIRMWARE, path),
+            None => Finding::fails(FIRMWARE, "there is no U-Boot for guests").cure(package(host)),
+        };
+    }
+    let Some((code, vars)) = &host.uefi else {
+        return Finding::fails(FIRMWARE, "there is no UEFI firmware").cure(package(host));
+    };
+    bad_firmware(host).unwrap_or_else(|| {
+        let size = host.state.files.get(code).copied().flatten().map_or_else(String::new, |seen| format!(" ({})", seen.size.human()));
+        Finding::ok(FIRMWARE, format!("{code}{size}, variables {vars}"))
+    })
+}
+
+/// Firmware that bhyve will not take, as far as its files were looked at.
+fn bad_firmware(host: &HostFacts) -> Option<Finding> {
+    let (code, vars) = host.uefi.as_ref()?;
+    let bad = |cause: String| Some(Finding::fails(FIRMWARE, cause).cure(format!("{} -f", package(host))));
+    let mut whole = 0;
+    for path in [code, vars] {
+        match host.state.files.get(path) {
+            None => return None,
+            Some(Some(FileSeen { kind: FileKind::File, size, .. })) if size.get() > 0 && size.get() % PAGE == 0 => whole += size.get(),
+            Some(Some(FileSeen { kind: FileKind::File, size, .. })) => {
+                return bad(format!("the firmware `{path}` has {} bytes, which are no whole pages", size.get()));
+            }
+            Some(Some(_)) => return bad(format!("the firmware `{path}` is no file")),
+            Some(None) => return bad(format!("the firmware `{path}` is not there")),
+        }
+    }
+    if whole <= ROM.get() {
+        return None;
+    }
+    bad(format!("the firmware `{code}` and its variables have {}, and bhyve takes {}", Size::bytes(whole).human(), ROM.human()))
+}
+
+/// What a start wants of it. That there is no firmware at all, or no bhyve, the planner says.
+pub(super) fn start(host: &HostFacts, wants: &Wants) -> Vec<Finding> {
+    let mut all = Vec::new();
+    let lacks = |name: &str| matches!(host.state.programs.get(name), Some(None));
+    match wants.loader {
+        Loader::Uefi => all.extend(bad_firmware(host)),
+        Loader::Bhyveload if lacks("bhyveload") => {
+            all.push(Finding::fails("loader", "bhyveload is missing on this host").cure("it is part of FreeBSD's base system"));
+        }
+        Loader::GrubBhyve if lacks("grub-bhyve") => {
+            all.push(Finding::fails("loader", "grub-bhyve is missing on this host").cure("pkg install grub2-bhyve"));
+        }
+        Loader::Bhyveload | Loader::GrubBhyve | Loader::Bios => {}
+    }
+    all.extend(taken(host, wants));
+    all
+}
+
+/// A VM object of the guest's name that no run of this guest has left. Starting would destroy it, whoever runs in it.
+fn taken(host: &HostFacts, wants: &Wants) -> Option<Finding> {
+    let name = wants.guest.as_str();
+    let running = host.state.bhyves.get(name);
+    let there = host.state.vms.as_ref().is_some_and(|vms| vms.contains(name));
+    if !there || (wants.left_by_crash && running.is_none()) {
+        return None;
+    }
+    let who = running.map_or_else(String::new, |process| format!(", and {process} runs it"));
+    let finding = Finding::fails(VM, format!("a VM called `{name}` exists on this host that chyves has not made{who}"));
+    Some(if running.is_some() {
+        finding.cure("stop it with the program that started it")
+    } else {
+        finding.cure(format!("if no other program wants it: bhyvectl --vm={name} --destroy"))
+    })
+}

@@ -1,0 +1,134 @@
+//! What a guest's start wants of its host, read from its settings. The host is looked at for these things and no others.
+//!
+//! Not here: whether the host has them (`check`), and the machine itself ([`super::machine`]).
+
+use super::machine::{backend, disk_path, tap_name};
+use crate::check::{Need, WantedCard, WantedPath, Wants};
+use crate::device::{AhciPort, BlockOptions, Device, ScsiBehind, parse_pcidev};
+use crate::error::Result;
+use crate::guest::{Backend, DiskKind, Guest, Loader, RunState, Spec};
+use crate::os::Os;
+use crate::property::keys;
+use crate::vmm::Vmm;
+use crate::world::HostFacts;
+use std::net::SocketAddr;
+
+/// What the start of a guest wants.
+///
+/// # Errors
+/// A stored value that its property does not allow, or a guest without a folder.
+pub fn wants(guest: &Guest, host: &HostFacts) -> Result<Wants> {
+    of(guest, &guest.spec()?, host, guest.folder()?)
+}
+
+pub(super) fn of(guest: &Guest, spec: &Spec, host: &HostFacts, folder: &str) -> Result<Wants> {
+    let mut wants = Wants {
+        guest: guest.name.clone(),
+        cpus: spec.cpu.0,
+        ram: spec.ram,
+        loader: spec.loader,
+        modules: modules(spec, host).into_iter().map(str::to_owned).collect(),
+        may_load: guest.settings.value(keys::AUTO_LOAD_MODULES).as_deref() != Some("no"),
+        left_by_crash: matches!(guest.state, RunState::Crashed { .. }),
+        paths: Vec::new(),
+        cards: Vec::new(),
+        passthru: Vec::new(),
+        vnc: spec.screen.as_ref().map(|screen| SocketAddr::new(screen.address, screen.port)),
+        emulations: false,
+    };
+    for disk in &spec.disks {
+        // A file in a file system that is not mounted can't be seen, and nobody can have it open.
+        if disk.kind == DiskKind::Raw && !guest.mounted {
+            continue;
+        }
+        // Options that can't be read are told where the disk is made.
+        let ro = disk.options.as_ref().and_then(|text| text.parse::<BlockOptions>().ok()).is_some_and(|options| options.ro);
+        let need = if ro { Need::Read } else { Need::Write };
+        wants.paths.push(WantedPath { path: disk_path(guest, folder, disk), what: format!("disk {} of `{}`", disk.number, guest.name), need });
+    }
+    for net in spec.nets.iter().filter(|net| backend(net, host.vmm) == Backend::Bridge) {
+        wants.cards.push(WantedCard { card: format!("net{}", net.number), bridge: net.bridge.clone(), tap: tap_name(guest.uuid, net.number)? });
+    }
+    if host.vmm == Vmm::Bhyve {
+        for (number, text) in &spec.pcidevs {
+            // A text that is no device is told where the machine is made.
+            if let Ok(device) = parse_pcidev(text) {
+                wants.device(&device, &format!("pcidev_{number} of `{}`", guest.name));
+            }
+        }
+    }
+    Ok(wants)
+}
+
+impl Wants {
+    /// What one more device wants.
+    fn device(&mut self, device: &Device, what: &str) {
+        let mut want = |path: &str, need: Need| self.paths.push(WantedPath { path: path.to_owned(), what: what.to_owned(), need });
+        let written = |ro: bool| if ro { Need::Read } else { Need::Write };
+        match device {
+            Device::Disk(disk) => want(&disk.backing.path, written(disk.options.ro)),
+            Device::Optical(drive) => drive.medium.iter().for_each(|medium| want(&medium.path, Need::Read)),
+            Device::Ahci(controller) => {
+                for port in controller.ports() {
+                    match port {
+                        AhciPort::Disk { backing, options, .. } => want(&backing.path, written(options.ro)),
+                        AhciPort::Optical(drive) => drive.medium.iter().for_each(|medium| want(&medium.path, Need::Read)),
+                    }
+                }
+            }
+            Device::Scsi(controller) => match &controller.behind {
+                ScsiBehind::Ctl { device, .. } => device.iter().for_each(|path| want(path, Need::Read)),
+                ScsiBehind::Targets(targets) => targets.iter().for_each(|target| want(&target.backing.path, Need::Write)),
+            },
+            Device::Share(share) => want(&share.path, Need::Folder),
+            Device::Console(console) => console.ports.iter().for_each(|port| want(&port.socket, Need::Absent)),
+            Device::Input(input) => want(&input.path, Need::Read),
+            Device::Hda(sound) => sound.play.iter().chain(&sound.rec).for_each(|path| want(path, Need::Read)),
+            Device::Passthru(device) => {
+                device.rom.iter().for_each(|path| want(path, Need::Read));
+                self.passthru.push(device.host);
+            }
+            Device::Raw(raw) => {
+                if raw.is_disk() {
+                    raw.paths().into_iter().for_each(|path| want(path, written(raw.has_word("ro"))));
+                }
+                self.emulations = true;
+            }
+            // A terminal is made by looking at it, so looking tells nothing; the others open nothing.
+            Device::Uart(_)
+            | Device::HostBridge(_)
+            | Device::Lpc
+            | Device::RamDisk(_)
+            | Device::Nic(_)
+            | Device::Rng
+            | Device::FrameBuffer(_)
+            | Device::Tablet
+            | Device::Filler => {}
+        }
+    }
+
+    /// Whether a loader's own program is needed besides the hypervisor's.
+    pub const fn loader_program(&self) -> Option<&'static str> {
+        match self.loader {
+            Loader::Bhyveload => Some("bhyveload"),
+            Loader::GrubBhyve => Some("grub-bhyve"),
+            Loader::Uefi | Loader::Bios => None,
+        }
+    }
+}
+
+/// The kernel modules that a start needs.
+fn modules(spec: &Spec, host: &HostFacts) -> Vec<&'static str> {
+    let bridged = spec.nets.iter().any(|n| backend(n, host.vmm) == Backend::Bridge);
+    match host.os {
+        Os::FreeBsd => {
+            let mut all = vec!["vmm", "nmdm"];
+            if bridged {
+                all.extend(["if_bridge", "if_tuntap"]);
+            }
+            all
+        }
+        // Linux loads what is asked for by itself.
+        Os::Linux => Vec::new(),
+    }
+}
