@@ -2,12 +2,16 @@
 //!
 //! Not here: what commands there are (chyves-core), and long-lived processes (`supervise`).
 
+use crate::facts;
 use chyves_core::cmd::Cmd;
 use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::value::printable;
+use chyves_core::zfs::Dialect;
+use std::fs::{File, TryLockError};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// What a finished command left.
 #[derive(Debug, Clone)]
@@ -57,6 +61,7 @@ fn is_program(path: &Path) -> bool {
 /// The program is missing or can't be started.
 pub fn run(cmd: &Cmd) -> Result<Output> {
     let program = find_program(&cmd.program).ok_or_else(|| missing(&cmd.program))?;
+    let _turn = mount_turn(cmd);
     let output = Command::new(program)
         .args(&cmd.args)
         .env_clear()
@@ -72,6 +77,29 @@ pub fn run(cmd: &Cmd) -> Result<Output> {
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
     })
+}
+
+/// The folder of zfs-fuse's socket: one for each daemon, whoever uses it.
+const FUSE_SOCKET_DIR: &str = "/var/run/zfs";
+/// No mount takes so long; a turn that does not come is not waited for longer.
+const TURN: Duration = Duration::from_secs(60);
+
+/// zfs-fuse learns what to mount through a pipe whose writers don't take turns: of two at once it reads garbage, and from
+/// then on whoever opens a file there hangs. So commands that may mount take turns here, those of other chyves included.
+fn mount_turn(cmd: &Cmd) -> Option<File> {
+    let mounts = matches!(cmd.args.first().map(String::as_str), Some("clone" | "create" | "mount" | "receive" | "rename" | "rollback"));
+    if cmd.program != "zfs" || !mounts || facts::dialect() != Dialect::Fuse {
+        return None;
+    }
+    let turn = File::open(FUSE_SOCKET_DIR).ok()?;
+    let deadline = Instant::now() + TURN;
+    while matches!(turn.try_lock(), Err(TryLockError::WouldBlock)) {
+        if Instant::now() >= deadline {
+            return None;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    Some(turn)
 }
 
 /// Runs a command that must end with 0; its output.
