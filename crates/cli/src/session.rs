@@ -85,7 +85,8 @@ impl Session {
     pub(crate) fn look(&self, look: &Look) -> Result<World> {
         let mut world = observe::world(&self.runtime, look)?;
         for odd in &world.oddities {
-            self.ui.warn(&odd.to_string());
+            let hints: Vec<String> = odd.hints.iter().map(|h| format!(" ({h})")).collect();
+            self.ui.warn(&format!("{odd}{}", hints.concat()));
         }
         if let Some(facts) = &self.facts {
             world.host = facts.clone();

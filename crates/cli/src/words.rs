@@ -97,7 +97,10 @@ fn nouns(mut argv: Vec<String>, first: usize) -> Vec<String> {
     if argv[first] == "snapshot" {
         let next = argv.get(first + 1).map(String::as_str);
         let asks = next.is_none_or(|w| w == "-h" || w == "--help" || w == "help" || SNAPSHOT_VERBS.contains(&w));
-        if !asks {
+        // `snapshot rolback web@a` means a verb; a guest alone may have any name.
+        let slip = next.is_some_and(|w| !w.contains(['@', ',']) && nearest(w, SNAPSHOT_VERBS.iter().copied()).is_some());
+        let alone = argv[first + 1..].iter().filter(|w| !w.starts_with('-')).count() < 2;
+        if !asks && (alone || !slip) {
             argv.insert(first + 1, SNAPSHOT_VERBS[0].to_owned());
         }
         // `snapshot rollback web01 @before` as well as `web01@before`.
@@ -188,6 +191,8 @@ mod tests {
             ("snapshot rollback web01 @before", "snapshot rollback web01@before"),
             ("snapshot rollback web01@before", "snapshot rollback web01@before"),
             ("web01 snapshot list", "snapshot list web01"),
+            ("snapshot rolback web@a", "snapshot rolback web@a"),
+            ("snapshot rolbak", "snapshot create rolbak"),
             ("snapshot", "snapshot"),
             ("web01 disk add 8G", "disk add web01 8G"),
             ("disk add web01 8G", "disk add web01 8G"),

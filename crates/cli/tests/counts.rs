@@ -1,0 +1,99 @@
+//! What a command costs, counted: processes, and which datasets are read. Wrappers that stand first on the path write
+//! down each call and then do it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a panic is the failure report
+
+mod common;
+
+use common::{Host, With};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+/// A host whose `zfs` and `zpool` write down how they are called.
+struct Counted {
+    host: Host,
+    log: PathBuf,
+}
+
+impl Counted {
+    fn new(test: &str, with: With) -> Option<Self> {
+        let mut host = Host::new(test, with)?;
+        let folder = host.dir().join("wrap");
+        let log = host.dir().join("calls");
+        std::fs::create_dir(&folder).unwrap();
+        for tool in ["zfs", "zpool"] {
+            let real = host.sh("sh", &["-c", &format!("command -v {tool}")]);
+            let script = format!("#!/bin/sh\necho \"{tool} $*\" >>{}\nexec {} \"$@\"\n", log.display(), real.trim());
+            std::fs::write(folder.join(tool), script).unwrap();
+            std::fs::set_permissions(folder.join(tool), std::fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        host.first_on_path(&folder);
+        Some(Self { host, log })
+    }
+
+    /// The calls that a command makes.
+    fn calls(&self, line: &str) -> Vec<String> {
+        std::fs::write(&self.log, "").unwrap();
+        self.host.ok(line);
+        std::fs::read_to_string(&self.log).unwrap().lines().map(str::to_owned).collect()
+    }
+
+    /// Makes guests by bare zfs: as many datasets as there would be, in a fraction of the time.
+    fn fill(&self, from: usize, to: usize) {
+        let owner = self.host.zfs_get("chyves:host", &format!("{}/chyves", self.host.pool));
+        for n in from..to {
+            let uuid = format!("chyves:uuid=00000000-0000-4000-8000-{n:012}");
+            let owner = format!("chyves:owner={owner}");
+            let dataset = self.host.dataset(&format!("filler{n}"));
+            self.host.sh("zfs", &["create", "-o", "canmount=noauto", "-o", &uuid, "-o", &owner, "-o", "chyves:cpu=2", &dataset]);
+        }
+    }
+}
+
+#[test]
+fn a_look_is_two_calls_however_many_guests_there_are() {
+    let Some(host) = Counted::new("counts::looks", With::Image) else { return };
+    host.host.ok("create web --image small");
+    let lines = ["list", "list -o name,used,uuid,cpu", "list ram", "get all ram", "get all all", "info web", "get web all", "pool list"];
+    for (from, to) in [(0, 3), (3, 60)] {
+        host.fill(from, to);
+        for line in lines {
+            let calls = host.calls(line);
+            assert!(calls.len() <= 2, "`{line}` with {to} guests makes {calls:#?}");
+        }
+    }
+}
+
+#[test]
+fn a_command_on_one_guest_reads_that_guest() {
+    let Some(host) = Counted::new("counts::one", With::Image) else { return };
+    host.host.ok("create web --image small loader=bios");
+    host.fill(0, 40);
+    let lines = ["get web all", "info web", "set web notes=x", "start web --dry-run", "snapshot web@one", "unset web notes", "stop web"];
+    for line in lines {
+        let calls = host.calls(line);
+        assert!(!calls.is_empty());
+        for call in &calls {
+            let deep = call.contains(" -r ") && !call.starts_with("zfs snapshot");
+            assert!(!call.contains("filler") && !deep, "`{line}` reads more than it needs: {call}");
+            // The search for roots is the one call that names nothing.
+            let finds_roots = call.contains("chyves:layout");
+            assert!(finds_roots || call.contains("/chyves"), "`{line}` reads everything: {call}");
+        }
+    }
+}
+
+#[test]
+fn a_start_has_as_many_calls_with_many_guests_as_with_few() {
+    let Some(host) = Counted::new("counts::start", With::Tiny) else { return };
+    host.host.ok("create web --image tiny loader=bios accel=tcg");
+    let few = host.calls("start web");
+    host.host.ok("stop web --now");
+    host.fill(0, 60);
+    let many = host.calls("start web");
+    host.host.ok("stop web --now");
+    assert_eq!(few.len(), many.len(), "{few:#?} {many:#?}");
+    // With the supervisor and the hypervisor: far from the 25 that would be too many.
+    assert!(many.len() <= 8, "{many:#?}");
+    host.host.nothing_is_left();
+}

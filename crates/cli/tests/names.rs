@@ -1,0 +1,104 @@
+//! The program exists because `delete pfSense` once destroyed every guest whose name began with pfSense. Here each
+//! changing command is given one of a set of near names, and everything of the others must stay as it is.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a panic is the failure report
+
+mod common;
+
+use common::{Host, Tree, With};
+use std::collections::BTreeMap;
+
+/// The one that is named, among names that begin with it, that it begins with, and that patterns would take for it.
+const NAMED: &str = "web";
+const OTHERS: [&str; 9] = ["web-1", "web01", "web1", "we", "web.1", "Web", "web_1", "webweb", "w.b"];
+
+/// All that the others have: properties with their sources, snapshots, GUIDs, and the content of their files.
+fn others(host: &Host) -> (Tree, Vec<BTreeMap<String, u64>>) {
+    let mut tree = host.tree();
+    tree.retain(|name, _| OTHERS.iter().any(|o| name.split(['/', '@']).any(|part| part == *o)));
+    (tree, OTHERS.iter().map(|o| host.files(o)).collect())
+}
+
+fn ground(test: &str, with: With, image: &str) -> Option<Host> {
+    let host = Host::new(test, with)?;
+    for name in OTHERS.iter().chain([&NAMED]) {
+        host.ok(&format!("create {name} --image {image} loader=bios accel=tcg notes=mine"));
+        host.ok(&format!("snapshot {name}@kept"));
+    }
+    Some(host)
+}
+
+#[test]
+fn every_change_of_one_leaves_all_others_alone() {
+    let Some(host) = ground("names::changes", With::Image, "small") else { return };
+    let before = others(&host);
+    assert_eq!(before.0.len(), OTHERS.len() * 2);
+    for line in [
+        "set web cpu=2 notes=changed",
+        "unset web notes",
+        "snapshot web@two",
+        "web snapshot @three",
+        "snapshot rollback web@two --yes",
+        "snapshot rollback web@kept --yes",
+        "clone web web2",
+        "clone web@kept web3",
+        "snapshot delete web@three --yes",
+        "delete web2",
+        "undelete web2",
+        "delete web2 --now --yes",
+        "delete web3 --yes",
+        "trash empty --yes",
+        "delete web",
+        "undelete web",
+        "repair",
+        "adopt web",
+        "stop web",
+    ] {
+        host.ok(line);
+        assert_eq!(others(&host), before, "after `{line}`");
+    }
+}
+
+#[test]
+fn running_one_runs_no_other() {
+    let Some(host) = ground("names::running", With::Tiny, "tiny") else { return };
+    host.ok("start web");
+    let running = |host: &Host| -> Vec<String> {
+        let listed = host.ok("list -H -o name,state").out;
+        listed.lines().filter_map(|l| l.strip_suffix("\trunning")).map(str::to_owned).collect()
+    };
+    assert_eq!(running(&host), ["web"]);
+    host.ok("start web-1");
+    assert_eq!(running(&host), ["web", "web-1"]);
+    // The console is that of the one that was named: each has drawn a letter on its own disk.
+    for (guest, letter) in [("web", "A"), ("web-1", "B")] {
+        let mut console = host.console(guest);
+        console.sees("tiny: ready 1");
+        console.types(&format!("w{letter}"));
+        console.sees(&format!("tiny: data {letter}"));
+        console.leaves();
+    }
+    host.ok("stop web");
+    assert_eq!(running(&host), ["web-1"]);
+    let mut console = host.console("web-1");
+    console.types("g");
+    console.sees("tiny: data B");
+    console.leaves();
+    host.ok("stop all");
+    assert_eq!(running(&host), Vec::<String>::new());
+    host.nothing_is_left();
+}
+
+#[test]
+fn what_does_not_exist_is_not_taken_for_what_is_near() {
+    let Some(host) = ground("names::near", With::Image, "small") else { return };
+    host.ok("delete web");
+    let before = host.tree();
+    for line in ["delete web --yes", "start web", "set web cpu=2", "snapshot web@x", "clone web web9", "stop web", "unset web notes"] {
+        host.chyves(line).ends(3).says("no guest is called `web`");
+    }
+    for line in ["delete web* --yes", "stop ../web", "set web% cpu=2", "delete we.* --yes", "start -rf", "delete web@kept --yes"] {
+        host.chyves(line).ends(2);
+    }
+    assert_eq!(host.tree(), before);
+}
