@@ -163,6 +163,23 @@ pub enum Action {
         /// Its size then.
         to: Size,
     },
+    /// Makes a disk of a running machine larger, last of all steps: the guest may use the new space at once.
+    GrowLive {
+        /// The guest.
+        guest: GuestName,
+        /// Its identity.
+        uuid: Uuid,
+        /// Where it lives.
+        dataset: Dataset,
+        /// The disk as its hypervisor opened it.
+        path: String,
+        /// How it is done.
+        by: Growth,
+        /// Its size now.
+        from: Size,
+        /// Its size then.
+        to: Size,
+    },
     /// Cuts the end of a disk file off, with what lies there.
     ShrinkDisk {
         /// Its path.
@@ -250,6 +267,18 @@ pub enum Action {
     },
 }
 
+/// How a disk of a running machine becomes larger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Growth {
+    /// The hypervisor is asked to, by way of the guest's supervisor.
+    Asked,
+    /// The hypervisor sees that its file has grown.
+    OfFile,
+    /// The hypervisor sees that this volume has grown.
+    OfVolume(Dataset),
+}
+
 impl Action {
     /// One line for people, beginning with a verb.
     pub fn describe(&self) -> String {
@@ -279,6 +308,7 @@ impl Action {
             Self::WriteFile { path, text } => format!("write {path} ({} lines)", text.lines().count()),
             Self::MakeDisk { path, size } => format!("make the disk {path} of {size}"),
             Self::GrowDisk { path, from, to } => format!("grow the disk {path} from {from} to {to}"),
+            Self::GrowLive { guest, path, from, to, .. } => format!("grow the disk {path} of the running {guest} from {from} to {to}"),
             Self::ShrinkDisk { path, from, to } => format!("cut the disk {path} from {from} to {to}, with what lies behind"),
             Self::CopyDisk { from, format, to, size } => {
                 let size = size.map(|s| format!(" of {s}")).unwrap_or_default();
@@ -326,6 +356,11 @@ impl Action {
             Self::MakeFolder { path } => vec![Cmd::new("mkdir", ["-m", "0700", "-p", path])],
             Self::MakeDisk { path, size } => vec![Cmd::new("truncate", ["-s", &size.get().to_string(), path])],
             Self::GrowDisk { path, to, .. } | Self::ShrinkDisk { path, to, .. } => vec![Cmd::new("truncate", ["-s", &to.get().to_string(), path])],
+            Self::GrowLive { path, by, to, .. } => match by {
+                Growth::Asked => Vec::new(),
+                Growth::OfFile => vec![Cmd::new("truncate", ["-s", &to.get().to_string(), path])],
+                Growth::OfVolume(volume) => vec![args::resize_volume(volume, *to)],
+            },
             Self::CopyDisk { from, format, to, size } => copy_disk(from, *format, to, *size),
             Self::RenameFile { from, to } => vec![Cmd::new("mv", ["-n", from, to])],
             Self::RemoveFile { path, .. } => vec![Cmd::new("rm", [path])],
@@ -378,7 +413,7 @@ impl Action {
             Self::Host(intent) => Undo::Host(intent.clone()),
             Self::Promote { clone, origin } => Undo::Action(Box::new(Self::Promote { clone: origin.clone(), origin: clone.clone() })),
             Self::RestoreFiles { before, .. } => Undo::Action(Box::new(Self::Rollback { snapshot: before.clone() })),
-            Self::ResizeVolume { .. } | Self::ShrinkDisk { .. } | Self::RemoveFile { .. } => Undo::Impossible,
+            Self::ResizeVolume { .. } | Self::GrowLive { .. } | Self::ShrinkDisk { .. } | Self::RemoveFile { .. } => Undo::Impossible,
             Self::Rollback { .. } | Self::DestroySnapshot { .. } | Self::DestroyDataset { .. } | Self::DestroyTree { .. } => Undo::Impossible,
             // The machine's own supervisor cleans up when the machine never came to life.
             Self::Launch(_) | Self::Stop { .. } => Undo::Nothing,

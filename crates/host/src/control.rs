@@ -7,7 +7,7 @@ use crate::runtime::{GuestState, Phase, Runtime, lock};
 use crate::supervise::{self, Spawner};
 use chyves_core::error::{Problem, Result};
 use chyves_core::lifecycle::{Force, KILL_GRACE, PULL_GRACE};
-use chyves_core::value::{Dataset, GuestName};
+use chyves_core::value::{Dataset, GuestName, Size};
 use serde::{Deserialize, Serialize};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -37,6 +37,8 @@ pub(crate) enum Request {
     Console { read_only: bool },
     /// That its reset line be pulled.
     Reset,
+    /// That a disk, by its path, be so many bytes large from now on.
+    Grow { path: String, size: u64 },
     /// That the supervisor leaves and the machine lives on.
     Release,
 }
@@ -214,6 +216,22 @@ pub fn status(rt: &Runtime, uuid: Uuid) -> Result<Option<Status>> {
 /// It does not run.
 pub fn reset(rt: &Runtime, target: Target<'_>) -> Result<()> {
     simple(rt, target, &Request::Reset)
+}
+
+/// Makes a disk of a running guest larger. The inner problem is a refusal: nothing was done.
+///
+/// # Errors
+/// No answer came, so nobody knows.
+pub fn grow(rt: &Runtime, target: Target<'_>, path: &str, size: Size) -> Result<Result<()>> {
+    let request = Request::Grow { path: path.to_owned(), size: size.get() };
+    Ok(match ask(rt, target.uuid, &request)? {
+        Some(Reply::Done) => Ok(()),
+        Some(Reply::Failed(problem)) => Err(problem),
+        Some(other) => return Err(unexpected(&other)),
+        None => Err(Problem::not_now(format!("`{}` has no supervisor", target.name))
+            .on(target.name)
+            .hint(format!("type `chyves info {}` to see whether it runs", target.name))),
+    })
 }
 
 /// Lets the supervisor leave while the machine lives on, so that another (a newer chyves, say) can take over.

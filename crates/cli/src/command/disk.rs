@@ -151,12 +151,20 @@ fn pairs(words: &[String]) -> Result<Vec<(String, String)>> {
 }
 
 /// Does something to one disk of each guest.
-fn one(session: &Session, guests: &str, disk: u16, said: &str, plan: impl Fn(&World, &Guest, Vec<(String, u64)>) -> Result<plan::Plan> + Sync) -> Result<()> {
+fn one(
+    session: &Session,
+    guests: &str,
+    disk: u16,
+    said: &str,
+    plan: impl Fn(&World, &Guest, Vec<(String, u64)>) -> Result<plan::Plan> + Sync,
+) -> Result<()> {
     session.each(&Targets::parse(&[guests])?, false, |world, guest| {
         let guids = observe::guids(&plan::disk::datasets(guest, disk)?)?;
         let plan = plan(world, guest, guids)?;
         let done = session.carry_out(world, &plan, guest.name.as_str())?;
-        Ok(done.filter(|_| !plan.steps.is_empty()).map(|_| Report::new(&guest.name, format!("disk{disk} {said}")).with(json!({ "disk": disk }))))
+        Ok(done
+            .filter(|_| !plan.steps.is_empty())
+            .map(|_| Report::new(&guest.name, format!("disk{disk} {said}")).with(json!({ "disk": disk }))))
     })
 }
 

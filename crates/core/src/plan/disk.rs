@@ -65,7 +65,9 @@ pub fn datasets(guest: &Guest, number: u16) -> Result<Vec<String>> {
 /// Where each disk stands on the guest's PCI bus; nothing where the guest's devices don't hold together.
 pub fn places(world: &World, guest: &Guest) -> BTreeMap<u16, String> {
     let placed = guest.spec().and_then(|spec| super::machine::places(guest, &spec, &world.host)).unwrap_or_default();
-    let disk = |(key, place): (DeviceKey, PciPlace)| (key.class == DeviceClass::Disk).then(|| Some((key.number.try_into().ok()?, place.to_string()))).flatten();
+    let disk = |(key, place): (DeviceKey, PciPlace)| {
+        (key.class == DeviceClass::Disk).then(|| Some((key.number.try_into().ok()?, place.to_string()))).flatten()
+    };
     placed.into_iter().filter_map(disk).collect()
 }
 
@@ -188,10 +190,8 @@ fn full_key(number: u16, key: &str) -> Result<String> {
 /// There is no such disk, or a value is wrong.
 pub fn set(world: &World, guest: &Guest, number: u16, pairs: &[Pair], unset: &[String]) -> Result<Plan> {
     find(guest, &guest.spec()?, number)?;
-    let request = super::set::Request {
-        set: typed(number, pairs)?,
-        unset: unset.iter().map(|key| full_key(number, key)).collect::<Result<_>>()?,
-    };
+    let request =
+        super::set::Request { set: typed(number, pairs)?, unset: unset.iter().map(|key| full_key(number, key)).collect::<Result<_>>()? };
     let wish = Amendment { set: request.set.clone(), clear: request.unset.clone(), before: Vec::new(), after: Vec::new() };
     wish.checked(world, guest, number)?;
     super::set::guest(world, guest, &request)

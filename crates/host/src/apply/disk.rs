@@ -26,9 +26,8 @@ fn fail(what: &str, path: &str) -> impl FnOnce(std::io::Error) -> Problem {
     move |e| {
         let problem = Problem::failed(format!("can't {what} `{}`", printable(&path, 300))).on(&path).because(&e);
         match e.kind() {
-            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
-                problem.hint("make room: `chyves trash list` shows what is deleted and not yet destroyed, `zfs list -o space` where space goes")
-            }
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => problem
+                .hint("make room: `chyves trash list` shows what is deleted and not yet destroyed, `zfs list -o space` where space goes"),
             _ => problem,
         }
     }
@@ -73,7 +72,9 @@ pub fn look_at_source(wanted: &str) -> Result<DiskFile> {
         options.custom_flags(rustix::fs::OFlags::EXCL.bits().cast_signed());
     }
     let mut file = options.open(&real).map_err(|e| match e.kind() {
-        std::io::ErrorKind::ResourceBusy => Problem::not_now(format!("`{shown}` is in use by this host")).on(&path).because(e).hint("is it mounted? `mount` tells"),
+        std::io::ErrorKind::ResourceBusy => {
+            Problem::not_now(format!("`{shown}` is in use by this host")).on(&path).because(e).hint("is it mounted? `mount` tells")
+        }
         _ => Problem::not_now(format!("can't open `{shown}`")).on(&path).because(e),
     })?;
     let size = match file.seek(SeekFrom::End(0)).map_err(fail("look at", &path))? {
@@ -82,10 +83,14 @@ pub fn look_at_source(wanted: &str) -> Result<DiskFile> {
         size => size,
     };
     if meta.is_file() && image::recognise(&path)? == Content::Qcow2 {
-        return Err(Problem::usage(format!("`{shown}` is qcow2, and only raw disks can be attached")).on(&path).hint("`--import` takes its content"));
+        return Err(Problem::usage(format!("`{shown}` is qcow2, and only raw disks can be attached"))
+            .on(&path)
+            .hint("`--import` takes its content"));
     }
     if size == 0 || size % 512 != 0 {
-        return Err(Problem::usage(format!("`{shown}` can't be a disk")).on(&path).because(format!("it has {size} bytes, no whole number of 512-byte sectors")));
+        return Err(Problem::usage(format!("`{shown}` can't be a disk"))
+            .on(&path)
+            .because(format!("it has {size} bytes, no whole number of 512-byte sectors")));
     }
     // A volume's name stays good when the device behind it is another one after a boot; a relative path does not.
     let path = if device { path } else { real.into_os_string().into_string().map_err(|_| Problem::usage("the path is no text"))? };
@@ -154,7 +159,9 @@ fn write(from: &str, to: &str, target: &File, size: Option<Size>, place: &mut Pl
         !place.interrupted.load(Ordering::SeqCst)
     })?;
     if length != total {
-        return Err(Problem::failed(format!("`{}` changed while it was read", printable(from, 300))).on(from).because(format!("{length} bytes came of {total}")));
+        return Err(Problem::failed(format!("`{}` changed while it was read", printable(from, 300)))
+            .on(from)
+            .because(format!("{length} bytes came of {total}")));
     }
     lengthen(to, target, size)
 }
@@ -164,7 +171,9 @@ fn lengthen(to: &str, target: &File, size: Option<Size>) -> Result<()> {
     if let (false, Some(size)) = (is_device(to), size) {
         let is = target.metadata().map_err(fail("look at", to))?.len();
         if is > size.get() {
-            return Err(Problem::failed(format!("the content has {is} bytes, more than the disk's {}", size.get())).on(to).hint("did the file grow meanwhile?"));
+            return Err(Problem::failed(format!("the content has {is} bytes, more than the disk's {}", size.get()))
+                .on(to)
+                .hint("did the file grow meanwhile?"));
         }
         target.set_len(size.get()).map_err(fail("write", to))?;
     }
@@ -179,7 +188,9 @@ fn appears(path: &str, place: &Place<'_>) -> Result<()> {
             return Err(Problem::new(Kind::Interrupted, "interrupted").on(path));
         }
         if Instant::now() > deadline {
-            return Err(Problem::failed(format!("the volume's device `{path}` does not appear")).on(path).hint("is udev (Linux) or devfs (FreeBSD) at work?"));
+            return Err(Problem::failed(format!("the volume's device `{path}` does not appear"))
+                .on(path)
+                .hint("is udev (Linux) or devfs (FreeBSD) at work?"));
         }
         std::thread::sleep(Duration::from_millis(20));
     }

@@ -76,6 +76,14 @@ pub(super) fn grow(path: &str, from: Size, to: Size) -> Result<()> {
     file.set_len(to.get()).map_err(io("grow", path))
 }
 
+/// The same, where it may be so large already.
+pub(super) fn grow_or_so(path: &str, from: Size, to: Size) -> Result<()> {
+    match fs::metadata(path) {
+        Ok(meta) if meta.len() == to.get() => Ok(()),
+        _ => grow(path, from, to),
+    }
+}
+
 /// Cuts a file off at the size it had before this plan grew it.
 pub(super) fn shrink(path: &str, size: Size) -> Result<()> {
     OpenOptions::new().write(true).open(path).and_then(|f| f.set_len(size.get())).map_err(io("cut", path))

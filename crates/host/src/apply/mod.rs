@@ -21,7 +21,7 @@ use crate::run;
 use crate::runtime::Runtime;
 use crate::supervise::{self, Progress, Spawner};
 use crate::{control, facts, observe};
-use chyves_core::action::{Action, Undo};
+use chyves_core::action::{Action, Growth, Undo};
 use journal::Journal;
 use chyves_core::cmd::Cmd;
 use chyves_core::error::{Kind, Problem, Result};
@@ -223,6 +223,14 @@ fn perform(step: &Action, began: u64, place: &mut Place<'_>, applied: &mut Appli
         Action::WriteFile { path, text } => files::write(path, text).map(made),
         Action::MakeDisk { path, size } => files::make_disk(path, *size).map(|()| made(None)),
         Action::GrowDisk { path, from, to } => files::grow(path, *from, *to).map(|()| made(None)),
+        Action::GrowLive { by, .. } => {
+            let grown = grow_live(step, place);
+            // A refusal leaves everything as it was; anything else the guest may have seen.
+            if grown.as_ref().map_or_else(|p| p.code != Kind::NotNow && *by == Growth::Asked, |()| true) {
+                made(None);
+            }
+            grown
+        }
         Action::ShrinkDisk { path, from, to } => {
             files::cut(path, *from, *to)?;
             made(None);
@@ -266,6 +274,19 @@ fn perform(step: &Action, began: u64, place: &mut Place<'_>, applied: &mut Appli
             applied.said.push(stop(&target, *timeout, *force, place)?);
             Ok(())
         }
+    }
+}
+
+/// Makes a disk of a running machine larger. A problem that is "not now" is a refusal.
+fn grow_live(step: &Action, place: &mut Place<'_>) -> Result<()> {
+    let Action::GrowLive { guest, uuid, dataset, path, by, from, to } = step else { return Ok(()) };
+    match by {
+        Growth::Asked => {
+            let target = control::Target { uuid: *uuid, name: guest, dataset };
+            control::grow(place.runtime, target, path, *to)?.map_err(|p| Problem { code: Kind::NotNow, ..p })
+        }
+        Growth::OfFile => files::grow_or_so(path, *from, *to),
+        Growth::OfVolume(_) => step.commands(place.os).iter().try_for_each(|cmd| command(cmd, place)),
     }
 }
 

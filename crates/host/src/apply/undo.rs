@@ -11,14 +11,18 @@ use chyves_core::zfs::args;
 /// Takes everything back; the problem that caused it, with what is left if something is.
 pub(super) fn take_back(done: Vec<Done>, began: u64, place: &mut Place<'_>, problem: Problem) -> Problem {
     let mut left = Vec::new();
+    let mut bound = false;
     for step in done.into_iter().rev() {
+        // What was done before a step that can't be taken back is what there is now, such as the copy of a file that was
+        // then removed: of that only mounts are taken back.
+        let mounts = matches!(&step.undo, Undo::Action(action) if matches!(**action, Action::Unmount { .. }));
+        if bound && !mounts {
+            continue;
+        }
         if let Err(why) = one(&step, began, place) {
             left.push(why);
         }
-        if step.undo == Undo::Impossible {
-            // What was done before it is what there is now: the copy of a file that was then removed.
-            break;
-        }
+        bound |= step.undo == Undo::Impossible;
     }
     if left.is_empty() {
         return problem;

@@ -231,6 +231,7 @@ impl Engine<'_> {
             match news {
                 News::Up if self.adopting.is_some() => self.announce(),
                 News::Up => self.events.push_back(Event::Up),
+                News::Resized(result) => self.resized(result),
                 News::Refused(why) => {
                     self.refused = Some(why);
                     self.kill();

@@ -26,6 +26,8 @@ enum Kind {
     Asking { until: u64 },
     /// Waits for the machine to be off.
     Waiting,
+    /// Waits for a disk to grow.
+    Growing,
     /// Sits at the console.
     Watching { read_only: bool },
     /// Has got its answer and goes when it has read it.
@@ -127,7 +129,7 @@ impl Peers {
         loop {
             let want = match peer.kind {
                 Kind::Watching { read_only: false } => room.min(buffer.len()),
-                Kind::Asking { .. } | Kind::Waiting | Kind::Watching { read_only: true } | Kind::Leaving => buffer.len(),
+                Kind::Asking { .. } | Kind::Waiting | Kind::Growing | Kind::Watching { read_only: true } | Kind::Leaving => buffer.len(),
             };
             if want == 0 || peer.gone {
                 return None;
@@ -137,7 +139,7 @@ impl Peers {
                     Kind::Watching { read_only: false } => {
                         return Some(Said::Typed(buffer[..n].to_vec()));
                     }
-                    Kind::Waiting | Kind::Watching { read_only: true } | Kind::Leaving => {}
+                    Kind::Waiting | Kind::Growing | Kind::Watching { read_only: true } | Kind::Leaving => {}
                     Kind::Asking { .. } => {
                         peer.input.extend_from_slice(&buffer[..n]);
                         if let Some(end) = peer.input.iter().position(|&b| b == b'\n') {
@@ -168,6 +170,18 @@ impl Peers {
     /// One of them waits for the machine to be off from now on.
     pub(super) fn let_wait(&mut self, index: usize) {
         self.all[index].kind = Kind::Waiting;
+    }
+
+    /// One of them waits for a disk to grow from now on.
+    pub(super) fn let_grow(&mut self, index: usize) {
+        self.all[index].kind = Kind::Growing;
+    }
+
+    /// Tells who waits for a disk to grow. Whoever asked first is answered first, as the machine answers.
+    pub(super) fn tell_growing(&mut self, reply: &Reply) {
+        if let Some(index) = self.all.iter().position(|p| p.kind == Kind::Growing) {
+            self.answer(index, reply);
+        }
     }
 
     /// One of them sits at the console from now on, and sees first what was there before it came.

@@ -23,7 +23,12 @@ pub(super) enum News {
     Up,
     /// QEMU will not run it, and why.
     Refused(String),
+    /// A disk has grown, or why not.
+    Resized(Result<(), String>),
 }
+
+/// The command that resizes a disk.
+const RESIZE: &str = "block_resize";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
@@ -105,6 +110,18 @@ impl Qmp {
         self.stream.is_some()
     }
 
+    /// Asks for a disk to be so many bytes large; the answer comes as news. Answers whether it could be sent.
+    pub(super) fn resize(&mut self, node: &str, size: u64) -> bool {
+        if !self.is_live() {
+            return false;
+        }
+        let command = json!({ "execute": RESIZE, "id": RESIZE, "arguments": { "node-name": node, "size": size } });
+        self.output.extend_from_slice(command.to_string().as_bytes());
+        self.output.push(b'\n');
+        self.write();
+        self.stream.is_some()
+    }
+
     /// Does whatever can be done now.
     pub(super) fn turn(&mut self, now: u64) -> Vec<News> {
         if self.stream.is_none() {
@@ -182,6 +199,11 @@ impl Qmp {
         }
         let answer = &message["return"];
         let answers = |name: &str| message["id"] == name;
+        if answers(RESIZE) {
+            let error = message.get("error").map(|e| e["desc"].as_str().unwrap_or("it does not say why").to_owned());
+            news.push(News::Resized(error.map_or(Ok(()), Err)));
+            return;
+        }
         if let Some(why) = message["error"]["desc"].as_str()
             && self.stage != Stage::Live
         {
@@ -286,6 +308,14 @@ mod tests {
         assert_eq!(qemu.hears(), "query-status");
         qemu.say(r#"{"return": {"status": "running", "running": true}, "id": "query-status"}"#);
         assert_eq!(qmp.turn(1), [News::Up]);
+        assert!(qmp.resize("disk-4.0-node", 1 << 20));
+        assert_eq!(qemu.hears(), "block_resize");
+        qemu.say(r#"{"id": "block_resize", "error": {"class": "GenericError", "desc": "in use"}}"#);
+        assert_eq!(qmp.turn(1), [News::Resized(Err("in use".into()))]);
+        assert!(qmp.resize("disk-4.0-node", 1 << 20));
+        assert_eq!(qemu.hears(), "block_resize");
+        qemu.say(r#"{"return": {}, "id": "block_resize"}"#);
+        assert_eq!(qmp.turn(1), [News::Resized(Ok(()))]);
         assert!(qmp.command("system_powerdown"));
         assert_eq!(qemu.hears(), "system_powerdown");
         qemu.say(r#"{"event": "SHUTDOWN", "data": {"guest": true, "reason": "guest-shutdown"}}"#);

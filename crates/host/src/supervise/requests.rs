@@ -7,6 +7,7 @@ use super::peers::Said;
 use crate::control::{Reply, Request, Status};
 use chyves_core::error::Problem;
 use chyves_core::lifecycle::{Event, Phase, Wish};
+use chyves_core::vmm::qemu;
 
 impl Engine<'_> {
     pub(super) fn look_at_peers(&mut self, now: u64) {
@@ -41,6 +42,16 @@ impl Engine<'_> {
                 self.events.push_back(Event::Reset);
                 self.peers.answer(index, &Reply::Done);
             }
+            Request::Grow { path, size } => {
+                if let Err(why) = self.grow(path, *size) {
+                    let problem = Problem::not_now(format!("`{path}` can't grow while `{}` runs", self.launch.guest))
+                        .because(why)
+                        .hint(format!("`chyves stop {}` first", self.launch.guest));
+                    self.peers.answer(index, &Reply::Failed(problem.on(path)));
+                } else {
+                    self.peers.let_grow(index);
+                }
+            }
             Request::Release => {
                 if self.life.phase == Phase::Running && self.machine.is_some() && !self.life.is_stopping() {
                     self.peers.answer(index, &Reply::Done);
@@ -51,6 +62,25 @@ impl Engine<'_> {
                 }
             }
         }
+    }
+
+    /// Asks the machine to take a disk for larger; its answer comes as news.
+    fn grow(&mut self, path: &str, size: u64) -> Result<(), String> {
+        let node = qemu::node_of(&self.launch.hypervisor, path).ok_or("the machine that runs has no such disk: it was added since")?;
+        let asked = self.qmp.as_mut().is_some_and(|qmp| qmp.resize(&node, size));
+        if asked { Ok(()) } else { Err("its hypervisor can't be asked just now".to_owned()) }
+    }
+
+    /// The machine has answered whether a disk has grown.
+    pub(super) fn resized(&mut self, result: Result<(), String>) {
+        let reply = match result {
+            Ok(()) => Reply::Done,
+            Err(why) => {
+                let name = &self.launch.guest;
+                Reply::Failed(Problem::not_now(format!("a disk of `{name}` can't grow while it runs")).because(why).hint(format!("`chyves stop {name}` first")))
+            }
+        };
+        self.peers.tell_growing(&reply);
     }
 
     fn status(&self) -> Status {

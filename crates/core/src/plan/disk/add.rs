@@ -58,12 +58,14 @@ pub fn add(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
     let wish = Wish { world, guest, request, number };
     let mut plan = match &request.origin {
         Origin::Attached(there) => wish.attached(there)?,
-        Origin::Trash(trashed, guid) => wish.from_trash(trashed, *guid)?,
+        Origin::Trash(trashed, guid) => wish.brought_back(trashed, *guid)?,
         Origin::Empty => {
-            let size = request.size.ok_or_else(|| Problem::usage("how large is the disk to be?").hint(format!("`chyves disk add {} 8G`", guest.name)))?;
-            wish.new(size, None)?
+            let size = request
+                .size
+                .ok_or_else(|| Problem::usage("how large is the disk to be?").hint(format!("`chyves disk add {} 8G`", guest.name)))?;
+            wish.made(size, None)?
         }
-        Origin::File(from) => wish.new(wish.size_for(from)?, Some(from))?,
+        Origin::File(from) => wish.made(wish.size_for(from)?, Some(from))?,
     };
     if guest.state.is_alive() {
         plan.notes.push(format!("{} is {}; it sees disk{number} from its next start or reboot on", guest.name, guest.state.word()));
@@ -79,10 +81,11 @@ pub fn number(world: &World, guest: &Guest, request: &Request) -> u16 {
 /// The next number: never one that a removed disk had, because a guest would take the new one for that.
 fn next(world: &World, guest: &Guest, origin: &Origin) -> u16 {
     let there = guest.settings.numbers("disk");
-    if let Origin::Trash(Trashed { disk: Some(disk), .. }, _) = origin {
-        if disk.of == guest.uuid && !there.contains(&disk.number) {
-            return disk.number;
-        }
+    if let Origin::Trash(Trashed { disk: Some(disk), .. }, _) = origin
+        && disk.of == guest.uuid
+        && !there.contains(&disk.number)
+    {
+        return disk.number;
     }
     let removed = world.trash.iter().filter_map(|t| t.disk.as_ref()).filter(|d| d.of == guest.uuid).map(|d| d.number);
     there.iter().copied().chain(removed).max().map_or(0, |n| n + 1)
@@ -111,7 +114,7 @@ impl Wish<'_> {
     }
 
     /// A disk of chyves' own, empty or with the content of a file.
-    fn new(&self, size: Size, from: Option<&DiskFile>) -> Result<Plan> {
+    fn made(&self, size: Size, from: Option<&DiskFile>) -> Result<Plan> {
         let Self { world, guest, request, number } = *self;
         let has_volumes = world.host.dialect.has_volumes();
         let kind = request.kind.unwrap_or(if has_volumes { DiskKind::Zvol } else { DiskKind::Raw });
@@ -133,7 +136,12 @@ impl Wish<'_> {
                 let dataset = volume(guest, number);
                 plan.push(Action::CreateVolume { dataset: dataset.clone(), size, block: request.block, reserved: request.reserved });
                 if let Some(from) = from {
-                    plan.push(Action::CopyDisk { from: from.path.clone(), format: from.format, to: format!("/dev/zvol/{dataset}"), size: Some(size) });
+                    plan.push(Action::CopyDisk {
+                        from: from.path.clone(),
+                        format: from.format,
+                        to: format!("/dev/zvol/{dataset}"),
+                        size: Some(size),
+                    });
                 }
             }
             DiskKind::Raw | DiskKind::Attached => {
@@ -193,18 +201,24 @@ impl Wish<'_> {
             super::typed_size(number, there.size)?,
         ];
         let mut plan = self.finish(Plan::default(), set, Vec::new())?;
-        plan.notes.push(format!("{} stays where it is: it is part of no snapshot and no clone of {}, and chyves never destroys it", there.path, guest.name));
+        plan.notes.push(format!(
+            "{} stays where it is: it is part of no snapshot and no clone of {}, and chyves never destroys it",
+            there.path, guest.name
+        ));
         Ok(plan)
     }
 
     /// What was removed comes back with its settings.
-    fn from_trash(&self, trashed: &Trashed, guid: u64) -> Result<Plan> {
+    fn brought_back(&self, trashed: &Trashed, guid: u64) -> Result<Plan> {
         let Self { world, guest, request, number } = *self;
         let disk = trashed.disk.as_ref().ok_or_else(|| {
-            Problem::usage(format!("`{}` in the trash is a guest, no disk", trashed.name)).on(&trashed.name).hint(format!("`chyves undelete {}` brings it back", trashed.name))
+            Problem::usage(format!("`{}` in the trash is a guest, no disk", trashed.name))
+                .on(&trashed.name)
+                .hint(format!("`chyves undelete {}` brings it back", trashed.name))
         })?;
         if request.kind.is_some() || request.size.is_some() {
-            return Err(Problem::usage("a disk from the trash has its own kind and size").hint("leave --kind and --size away; `chyves disk resize` changes the size"));
+            return Err(Problem::usage("a disk from the trash has its own kind and size")
+                .hint("leave --kind and --size away; `chyves disk resize` changes the size"));
         }
         self.no_volume_options()?;
         let set = self.settings_from(disk);
@@ -228,7 +242,12 @@ impl Wish<'_> {
             DiskKind::Raw | DiskKind::Attached => {
                 let folder = super::remove::folder(world, &trashed.dataset)?;
                 plan.push(Action::Mount { dataset: trashed.dataset.clone() });
-                let copy = Action::CopyDisk { from: file(&folder, disk.number), format: DiskFormat::Raw, to: file(guest.folder()?, number), size: None };
+                let copy = Action::CopyDisk {
+                    from: file(&folder, disk.number),
+                    format: DiskFormat::Raw,
+                    to: file(guest.folder()?, number),
+                    size: None,
+                };
                 let mut plan = self.finish(plan, set, vec![copy])?;
                 plan.push(Action::Unmount { dataset: trashed.dataset.clone() });
                 plan.push(Action::DestroyDataset { dataset: trashed.dataset.clone() });

@@ -29,7 +29,8 @@ pub fn remove(world: &World, guest: &Guest, number: u16, guids: Vec<(String, u64
         (keys::REMOVED_FROM.to_owned(), guest.uuid.to_string()),
     ];
     marks.extend(own.clone());
-    let mut wish = Amendment { set: Vec::new(), clear: own.into_iter().map(|(key, _)| key).collect(), before: Vec::new(), after: Vec::new() };
+    let mut wish =
+        Amendment { set: Vec::new(), clear: own.into_iter().map(|(key, _)| key).collect(), before: Vec::new(), after: Vec::new() };
     let mut plan = Plan::default();
     plan.push(Action::Verify { objects: guids });
     match disk.kind {

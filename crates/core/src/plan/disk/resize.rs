@@ -1,15 +1,30 @@
-//! A disk of another size. A larger one loses nothing; of a smaller one the end is gone.
+//! A disk of another size. A larger one loses nothing, and may grow under the running guest where the hypervisor sees
+//! that; of a smaller one the end is gone.
 
 use super::{Amendment, Plan, changeable, file, find, typed_size, volume};
-use crate::action::Action;
+use crate::action::{Action, Growth};
 use crate::error::{Problem, Result};
-use crate::guest::{DiskKind, Guest};
+use crate::guest::{DiskKind, DiskSpec, Guest, RunState};
+use crate::plan::machine::disk_path;
 use crate::plan::stopped;
 use crate::value::Size;
+use crate::vmm::Vmm;
 use crate::world::World;
 
 /// Volumes end at a multiple of their blocks; this is one of every size of blocks.
 const GRAIN: u64 = 128 << 10;
+
+/// How the disk grows under the running machine, if its hypervisor can see that.
+fn live(world: &World, guest: &Guest, disk: &DiskSpec) -> Option<Growth> {
+    let runs = guest.state == RunState::Running;
+    match (world.host.vmm, disk.bus.as_str(), disk.kind) {
+        _ if !runs => None,
+        (Vmm::Qemu, "virtio-blk", _) => Some(Growth::Asked),
+        (Vmm::Bhyve, "virtio-blk", DiskKind::Zvol) => Some(Growth::OfVolume(volume(guest, disk.number))),
+        (Vmm::Bhyve, "virtio-blk", DiskKind::Raw | DiskKind::Attached) => Some(Growth::OfFile),
+        (Vmm::Qemu | Vmm::Bhyve, _, _) => None,
+    }
+}
 
 /// Plans another size for a disk. `force` allows a smaller one. `guids` are those of [`super::datasets`].
 ///
@@ -23,7 +38,7 @@ pub fn resize(world: &World, guest: &Guest, number: u16, to: Size, force: bool, 
     let from = disk.size.ok_or_else(|| Problem::not_now(format!("the size of disk{number} is not recorded")).on(&object))?;
     let mut plan = Plan::default();
     let mut to = to;
-    if disk.kind == DiskKind::Zvol && to.get() % GRAIN != 0 {
+    if disk.kind == DiskKind::Zvol && !to.get().is_multiple_of(GRAIN) {
         let whole = Size::bytes(to.get().next_multiple_of(GRAIN));
         plan.notes.push(format!("{to} is rounded up to {whole}, whole blocks of the volume"));
         to = whole;
@@ -45,11 +60,34 @@ pub fn resize(world: &World, guest: &Guest, number: u16, to: Size, force: bool, 
             .hint("make its partitions and file systems smaller in the guest first, and take a snapshot")
             .hint(format!("then `chyves disk resize {} disk{number} {to} --force`", guest.name)));
     }
-    stopped(guest, "resize a disk of")?;
+    let live = if smaller { None } else { live(world, guest, disk) };
+    if live.is_none() {
+        stopped(guest, "resize a disk of")
+            .map_err(|p| if smaller { p } else { p.hint("while it runs a guest sees disks on virtio-blk grow, no others") })?;
+    }
     plan.push(Action::Verify { objects: guids });
     let mut wish = Amendment { set, clear: Vec::new(), before: Vec::new(), after: Vec::new() };
     if smaller {
         plan.notes.push(format!("whatever lies behind {to} on disk{number} of {} is lost", guest.name));
+    }
+    if let Some(by) = live {
+        if by == Growth::Asked && disk.kind == DiskKind::Zvol {
+            plan.push(Action::ResizeVolume { dataset: volume(guest, number), from, to });
+        }
+        let path = disk_path(guest, guest.folder()?, disk);
+        // The last step: what the guest sees can't be taken back.
+        wish.after.push(Action::GrowLive {
+            guest: guest.name.clone(),
+            uuid: guest.uuid,
+            dataset: guest.dataset.clone(),
+            path,
+            by,
+            from,
+            to,
+        });
+        plan.steps.extend(wish.steps(world, guest)?);
+        plan.notes.push(format!("{} runs and sees disk{number} grow; its partitions and file systems are its own to grow", guest.name));
+        return Ok(plan);
     }
     match (disk.kind, smaller) {
         (DiskKind::Zvol, false) => wish.before.push(Action::ResizeVolume { dataset: volume(guest, number), from, to }),

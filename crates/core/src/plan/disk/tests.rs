@@ -3,8 +3,8 @@ use super::{add, find, number, remove, renumber, resize, set};
 use crate::error::Kind;
 use crate::guest::{Guest, RunState};
 use crate::os::Os;
-use crate::plan::testing::{self, moment};
 use crate::plan::Plan;
+use crate::plan::testing::{self, moment};
 use crate::value::Size;
 use crate::world::{DiskFile, DiskFormat, Trashed, TrashedDisk, World};
 use crate::zfs::Dialect;
@@ -132,7 +132,10 @@ fn a_disk_from_a_file_is_at_least_as_large_as_that() {
     let world = testing::world(vec![g.clone()]);
     let mut r = request(Origin::File(DiskFile { format: DiskFormat::Qcow2, ..file("a.qcow2", 1_000_000) }));
     let text = script(add::add(&world, &g, &r));
-    assert!(text.contains("qemu-img convert -f qcow2 -O raw -S 64k a.qcow2 /tank/chyves/guests/web01/disk1.raw\ntruncate -s 1000448 "), "{text}");
+    assert!(
+        text.contains("qemu-img convert -f qcow2 -O raw -S 64k a.qcow2 /tank/chyves/guests/web01/disk1.raw\ntruncate -s 1000448 "),
+        "{text}"
+    );
     r.size = Some(Size::bytes(512));
     assert_eq!(add::add(&world, &g, &r).unwrap_err().code, Kind::Usage);
     r.size = Some(Size::mib(4));
@@ -395,11 +398,14 @@ fn another_number_keeps_the_serial_number() {
 fn a_guest_that_runs_keeps_its_disks() {
     let mut g = guest(&[("disk1.kind", "raw"), ("disk1.size", "1G")]);
     g.state = RunState::Running;
+    let mut nvme = guest(&[("disk1.kind", "raw"), ("disk1.size", "1G"), ("disk1.bus", "nvme")]);
+    nvme.state = RunState::Running;
     let world = testing::world(vec![g.clone()]);
     for refused in [
         remove::remove(&world, &g, 1, Vec::new(), &moment(1)),
         renumber(&world, &g, 1, 3, Vec::new()),
         resize::resize(&world, &g, 1, Size::mib(1), true, Vec::new()),
+        resize::resize(&world, &nvme, 1, Size::mib(2048), false, Vec::new()),
     ] {
         let problem = refused.unwrap_err();
         assert_eq!((problem.code, problem.hints[0].as_str()), (Kind::NotNow, "`chyves stop web01` first"));
@@ -414,4 +420,38 @@ fn a_disk_that_is_not_there_is_named_with_those_that_are() {
     let g = guest(&[("disk4.kind", "raw")]);
     let problem = find(&g, &g.spec().unwrap(), 40).unwrap_err();
     assert_eq!((problem.code, problem.causes[0].as_str()), (Kind::NotFound, "it has disk0, disk4"));
+}
+
+#[test]
+fn a_guest_that_runs_sees_its_disk_grow_after_everything_else_is_done() {
+    let running = |pairs: &[(&str, &str)]| Guest { state: RunState::Running, mounted: true, ..guest(pairs) };
+    let grow = |world: &World, g: &Guest, number| resize::resize(world, g, number, Size::mib(2048), false, guids(g, number)).unwrap();
+    let qemu = testing::world(Vec::new());
+    let g = running(&[]);
+    insta::assert_snapshot!(grow(&qemu, &g, 0).script(Os::Linux), @"
+    # note: web01 runs and sees disk0 grow; its partitions and file systems are its own to grow
+    # make sure that tank/chyves/guests/web01 has the GUID 4711
+    zfs get -H -p -o name,property,source,value guid tank/chyves/guests/web01
+    # change settings of tank/chyves/guests/web01
+    zfs set chyves:disk0.size=2G tank/chyves/guests/web01
+    # write /tank/chyves/guests/web01/config.toml (4 lines)
+    # grow the disk /tank/chyves/guests/web01/disk0.raw of the running web01 from 1G to 2G
+    ");
+    let mut bhyve = testing::world(Vec::new());
+    bhyve.host = testing::freebsd();
+    let zvol = running(&[("disk1.kind", "zvol"), ("disk1.size", "1G")]);
+    for (world, g, number, last) in [
+        (&qemu, &g, 0, ""),
+        (&bhyve, &g, 0, "truncate -s 2147483648 /tank/chyves/guests/web01/disk0.raw"),
+        (&bhyve, &zvol, 1, "zfs set volsize=2147483648 tank/chyves/guests/web01/disk1"),
+    ] {
+        let plan = grow(world, g, number);
+        let step = plan.steps.last().unwrap();
+        assert_eq!(step.undo(), crate::action::Undo::Impossible);
+        assert_eq!(step.commands(Os::FreeBsd).iter().map(ToString::to_string).collect::<String>(), last);
+    }
+    // QEMU takes a volume for larger only when it is.
+    let text = grow(&open_zfs(Vec::new()), &zvol, 1).script(Os::Linux);
+    let (volume, asked) = (text.find("zfs set volsize=").unwrap(), text.find("of the running web01").unwrap());
+    assert!(volume < asked, "{text}");
 }

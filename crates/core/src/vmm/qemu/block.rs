@@ -24,6 +24,36 @@ pub(super) fn node(args: &mut Args, id: &str, backing: &Backing, options: BlockO
     args.put("-blockdev", text);
 }
 
+/// The name of the node that a QEMU of that command line opened a file by.
+pub(super) fn node_of<'a>(args: impl IntoIterator<Item = &'a String>, path: &str) -> Option<String> {
+    let wanted = format!("file.filename={}", super::opt::literal(path));
+    args.into_iter().find_map(|arg| {
+        let fields = fields(arg);
+        let name = fields.iter().find_map(|f| f.strip_prefix("node-name="))?;
+        fields.iter().any(|f| *f == wanted).then(|| name.to_owned())
+    })
+}
+
+/// The fields of an option text, between single commas, as they are written.
+fn fields(text: &str) -> Vec<&str> {
+    let mut fields = Vec::new();
+    let (mut begin, mut at) = (0, 0);
+    let bytes = text.as_bytes();
+    while at < bytes.len() {
+        match (bytes[at], bytes.get(at + 1)) {
+            (b',', Some(b',')) => at += 2,
+            (b',', _) => {
+                fields.push(&text[begin..at]);
+                at += 1;
+                begin = at;
+            }
+            _ => at += 1,
+        }
+    }
+    fields.push(&text[begin..]);
+    fields
+}
+
 /// The node of a medium, which is only ever read.
 pub(super) fn medium(args: &mut Args, id: &str, backing: &Backing) {
     node(args, id, backing, BlockOptions { ro: true, nodelete: true, ..BlockOptions::default() });

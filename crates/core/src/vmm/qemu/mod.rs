@@ -42,6 +42,11 @@ pub enum Accel {
     Tcg,
 }
 
+/// The name of the node by which a machine of that command line has a disk open, by the disk's path.
+pub fn node_of(machine: &Cmd, path: &str) -> Option<String> {
+    block::node_of(&machine.args, path)
+}
+
 /// The longest path of a UNIX socket that Linux takes.
 const SOCKET_PATH: usize = 107;
 

@@ -5,7 +5,7 @@
 pub(super) struct Opt(String);
 
 /// A value as QEMU reads it.
-fn literal(value: &str) -> String {
+pub(super) fn literal(value: &str) -> String {
     value.replace(',', ",,")
 }
 

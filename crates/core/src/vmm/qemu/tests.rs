@@ -36,6 +36,16 @@ fn added(device: Device) -> String {
 }
 
 #[test]
+fn a_disk_is_found_by_its_path_as_it_was_written() {
+    let Device::Disk(usual) = disk(DiskBus::VirtioBlk, "") else { panic!("a disk is a disk") };
+    let odd = Device::Disk(crate::device::Disk { backing: Backing::file("/tank/a,b/disk0.raw"), ..usual });
+    let rendered = render(&built(one(odd)), &linux()).unwrap();
+    assert_eq!(super::node_of(&rendered.cmd, "/tank/a,b/disk0.raw").unwrap(), "disk-5.0-node");
+    assert_eq!(super::node_of(&rendered.cmd, "/tank/a"), None);
+    assert_eq!(super::node_of(&rendered.cmd, "/tank/a,b/disk0.ra"), None);
+}
+
+#[test]
 fn a_usual_guest_by_emulation() {
     let mut spec = usual();
     spec.boot = Boot::Uefi(Uefi { code: "/usr/share/OVMF/OVMF_CODE_4M.fd".into(), vars: Some("/tank/g/web01/uefi-vars.fd".into()) });

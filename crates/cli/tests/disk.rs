@@ -1,0 +1,349 @@
+//! Disks of guests: added, filled, attached, resized, renumbered, removed and brought back, on a real pool; and what is
+//! left when any step of that fails or is killed.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a panic is the failure report
+
+mod common;
+
+use common::{Host, With};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::Path;
+
+/// Makes the guest `web` with one small disk.
+fn host(test: &str) -> Option<Host> {
+    let host = Host::new(test, With::Pool)?;
+    host.ok(&format!("pool init {}", host.pool));
+    host.ok("create web --size 1M loader=bios");
+    Some(host)
+}
+
+/// Writes into a disk file, so that it can be told from others.
+fn mark(folder: &Path, disk: &str, at: u64, bytes: &[u8]) {
+    std::fs::OpenOptions::new().write(true).open(folder.join(disk)).unwrap().write_all_at(bytes, at).unwrap();
+}
+
+/// What lists say of the disks of `web`, tabs between columns.
+fn disks(host: &Host, columns: &str) -> String {
+    host.ok(&format!("disk list web -H -p -o {columns}")).out
+}
+
+/// The identity of the one thing in the trash.
+fn in_trash(host: &Host) -> String {
+    host.ok("trash list -H -o identity").value().to_owned()
+}
+
+#[test]
+fn a_disk_is_added_in_every_word_order_and_form_of_2016() {
+    let Some(host) = host("disk::add") else { return };
+    for line in ["disk add web 1M", "web disk add 1M", "disk web add 1M", "web disk add --size 1M bus=nvme disk4.description='the fourth'"]
+    {
+        host.ok(line).says("added");
+    }
+    host.ok("web disk disk1 description the first one").says("disk1 set");
+    host.ok("web disk disk1 notes old");
+    host.ok("web disk resize disk1 2M");
+    host.ok("disk set web disk2 bus=ahci-hd options=sync,ro");
+    assert_eq!(
+        disks(&host, "number,kind,size,bus,options,pci,description"),
+        "0\traw\t1048576\tvirtio-blk\t-\t4:0\t-\n\
+         1\traw\t2097152\tvirtio-blk\t-\t5:0\tthe first one\n\
+         2\traw\t1048576\tahci-hd\tdirect,ro\t6:0\t-\n\
+         3\traw\t1048576\tvirtio-blk\t-\t7:0\t-\n\
+         4\traw\t1048576\tnvme\t-\t8:0\tthe fourth\n"
+    );
+    assert_eq!(host.value("web", "disk1.notes"), "old");
+    host.in_folder("web", |folder| {
+        assert_eq!(std::fs::metadata(folder.join("disk1.raw")).unwrap().len(), 2 << 20);
+        let copy = std::fs::read_to_string(folder.join("config.toml")).unwrap();
+        assert!(copy.contains("\"disk4.description\" = \"the fourth\"\n"), "{copy}");
+    });
+    host.ok("disk list").says("GUEST").says("NUMBER");
+    assert_eq!(host.ok("web disk").out, host.ok("disk list web").out);
+    let all = host.ok("disk list --json -s number").json();
+    assert_eq!((all[4]["guest"].as_str(), all[4]["bus"].as_str()), (Some("web"), Some("nvme")));
+}
+
+#[test]
+fn refusals_name_the_reason_and_change_nothing() {
+    let Some(host) = host("disk::refusals") else { return };
+    let before = host.tree();
+    std::fs::write(host.work().join("page.img"), "<!DOCTYPE html>").unwrap();
+    for (line, code, words) in [
+        ("disk add web", 2, "how large"),
+        ("disk add web 1000", 2, "512-byte sectors"),
+        ("disk add web 1M 2M", 2, "one size"),
+        ("disk add web 1M --number 0", 4, "has a disk0 already"),
+        ("disk add web 1M bus=scsi", 2, "virtio-blk"),
+        ("disk add web 1M options=fast", 2, "unknown option"),
+        ("disk add web 1M pci=4:0", 2, "same PCI place"),
+        ("disk add web 1M colour=red", 2, "no setting called"),
+        ("disk add web 1M serial='a b'", 2, "no serial number"),
+        ("disk add web 1M --reserved", 2, "can't be reserved"),
+        ("disk add web 1M --block-size 64K", 2, "no block size"),
+        ("disk add web2 1M", 3, "no guest is called"),
+        ("disk add web --import none.img", 3, "can't open"),
+        ("disk add web --import page.img", 2, "a web page"),
+        ("disk add web --attach ./page.img", 2, "a web page"),
+        ("disk add web --attach none/such", 3, "no imported pool"),
+        ("disk add web --from-trash none", 3, "lies in the trash"),
+        ("disk remove web disk1", 3, "it has disk0"),
+        ("disk remove web disk01", 2, "names no disk"),
+        ("disk resize web disk0 512K", 4, "would shrink"),
+        ("disk resize web disk0 x", 2, "is no size"),
+        ("disk move web disk0 disk1000", 2, "names no disk"),
+        ("disk move web disk3 disk4", 3, "has no disk3"),
+        ("disk set web disk0 size=1G", 2, "kept by chyves"),
+        ("disk set web disk0 kind=zvol", 2, "kept by chyves"),
+        ("disk set web disk0 bus", 2, "KEY=VALUE"),
+    ] {
+        host.chyves(line).ends(code).says(words);
+    }
+    if host.sh("zfs", &["get", "-H", "-o", "value", "type", &host.pool]).trim() == "filesystem" && !Path::new("/dev/zfs").exists() {
+        host.chyves("disk add web 1M --kind zvol").ends(5).says("no volumes");
+    }
+    for line in
+        ["disk add web 1M", "disk remove web disk0", "disk resize web disk0 2M", "disk move web disk0 disk1", "disk set web disk0 bus=nvme"]
+    {
+        let shown = host.ok(&format!("{line} --dry-run"));
+        assert!(shown.out.contains("zfs "), "{}", shown.out);
+        assert!(host.ok(&format!("{line} --dry-run --json")).json()["steps"][0]["describe"].is_string());
+    }
+    assert_eq!(host.tree(), before);
+}
+
+#[test]
+fn a_disk_gets_the_content_of_a_file() {
+    let Some(host) = host("disk::import") else { return };
+    if host.command("qemu-img").arg("--version").output().is_ok_and(|o| o.status.success()) {
+        let mut content = vec![0u8; (1 << 20) + 700];
+        content[300_000..300_007].copy_from_slice(b"content");
+        content[1 << 20] = 9;
+        std::fs::write(host.work().join("a.img"), &content).unwrap();
+        host.sh("qemu-img", &["convert", "-f", "raw", "-O", "qcow2", "a.img", "b.img"]);
+        host.sh("qemu-img", &["create", "-q", "-f", "qcow2", "-b", "b.img", "-F", "qcow2", "over.img"]);
+        host.ok("disk add web --import a.img");
+        host.ok("disk add web --import ./b.img 4M bus=nvme");
+        host.chyves("disk add web --import over.img").ends(2).says("stands on another file");
+        host.chyves("disk add web --import a.img 1M").ends(2).says("can't hold");
+        // Sectors are filled up.
+        assert_eq!(disks(&host, "number,size"), "0\t1048576\n1\t1049600\n2\t4194304\n");
+        host.in_folder("web", |folder| {
+            for (disk, length) in [("disk1.raw", 1_049_600), ("disk2.raw", 4 << 20)] {
+                let meta = std::fs::metadata(folder.join(disk)).unwrap();
+                assert_eq!((meta.len(), meta.mode() & 0o777), (length, 0o600), "{disk}");
+                let is = std::fs::read(folder.join(disk)).unwrap();
+                assert_eq!(is[..content.len()], content, "{disk}");
+                assert!(is[content.len()..].iter().all(|b| *b == 0), "{disk}");
+            }
+        });
+    }
+}
+
+#[test]
+fn what_is_attached_is_used_once_and_never_touched() {
+    let Some(host) = host("disk::attach") else { return };
+    host.ok("create db --size 1M loader=bios");
+    let file = host.work().join("ext.img");
+    std::fs::write(&file, vec![7; 4096]).unwrap();
+    host.ok("disk add web --attach ./ext.img").says("part of no snapshot");
+    assert_eq!(disks(&host, "number,kind,size,source"), format!("0\traw\t1048576\t-\n1\tattached\t4096\t{}\n", file.display()));
+    host.chyves("disk add db --attach ./ext.img").ends(4).says("is disk1 of `web` already");
+    host.chyves(&format!("disk add db --attach {}/chyves/guests/config", host.mount_point().display())).ends(3);
+    host.chyves(&format!("disk add db --attach {}", host.dataset("web"))).ends(2).says("is no volume");
+    host.chyves("disk resize web disk1 8K").ends(2).says("is attached");
+    host.ok("snapshot web@one");
+    host.ok("clone web@one twin").says("not cloned: disk1");
+    assert_eq!(host.ok("disk list twin -H -o number").out, "0\n");
+    host.ok("disk move web disk1 disk2");
+    host.ok("disk remove web disk2").says("stays as it is");
+    host.ok("trash list").says("the trash is empty");
+    assert_eq!(std::fs::read(&file).unwrap(), vec![7; 4096]);
+    host.ok("disk add db --attach ./ext.img");
+}
+
+#[test]
+fn a_removed_disk_comes_back_with_its_content_and_settings() {
+    let Some(host) = host("disk::trash") else { return };
+    host.ok("disk add web 3M bus=nvme description='dear to me'");
+    host.ok("disk add web 1M --number 10");
+    host.in_folder("web", |f| mark(f, "disk1.raw", 2_500_000, b"dear"));
+    let serial = |n: &str| disks(&host, "number,serial").lines().find_map(|l| l.strip_prefix(n)?.strip_prefix('\t').map(str::to_owned));
+    let was = serial("1").unwrap();
+    host.ok("web disk delete disk1").says("goes to the trash");
+    assert_eq!(host.ok("trash list -H -o name,kind").out, "web:disk1\tdisk\n");
+    assert_eq!(disks(&host, "number"), "0\n10\n");
+    assert!(!host.ok("get web all").out.contains("disk1."));
+    host.in_folder("web", |f| assert!(!f.join("disk1.raw").exists() && f.join("disk10.raw").exists()));
+    // Its number, and with it its serial number, is not given to another.
+    host.ok("disk add web 1M").says("disk11 added");
+    host.ok("undelete web:disk1").says("disk1 added");
+    assert_eq!((serial("1").unwrap(), host.value("web", "disk1.description")), (was.clone(), "dear to me".to_owned()));
+    host.in_folder("web", |f| assert_eq!(std::fs::read(f.join("disk1.raw")).unwrap()[2_500_000..2_500_004], *b"dear"));
+    host.ok("trash list").says("the trash is empty");
+    // Under another number it keeps its serial number; in another guest it has another.
+    host.ok("disk remove web disk1");
+    let identity = in_trash(&host);
+    host.ok(&format!("disk add web --from-trash {identity} --number 5 bus=ahci-hd"));
+    assert_eq!((serial("5").unwrap(), host.value("web", "disk5.bus")), (was.clone(), "ahci-hd".to_owned()));
+    host.ok("disk remove web disk5");
+    host.ok("create db --size 1M loader=bios");
+    host.chyves(&format!("undelete {} --name db", in_trash(&host))).ends(2).says("takes no other name");
+    host.ok(&format!("disk add db --from-trash {}", in_trash(&host))).says("disk1 added");
+    host.in_folder("db", |f| assert_eq!(std::fs::read(f.join("disk1.raw")).unwrap()[2_500_000..2_500_004], *b"dear"));
+    // Emptying the trash destroys a disk as it does a guest.
+    host.ok("disk remove db disk1");
+    host.ok("trash empty --yes").says("db:disk1: destroyed");
+    host.ok("trash list").says("the trash is empty");
+}
+
+#[test]
+fn a_removed_disk_outlives_its_guest() {
+    let Some(host) = host("disk::outlives") else { return };
+    host.ok("disk add web 1M");
+    host.ok("disk remove web disk1");
+    let identity = in_trash(&host);
+    host.ok("delete web --now --yes");
+    host.chyves(&format!("undelete {identity}")).ends(3).says("--from-trash");
+    host.ok("create db --size 1M loader=bios");
+    host.ok(&format!("disk add db --from-trash {identity}"));
+    assert_eq!(host.ok("disk list db -H -o number").out, "0\n1\n");
+}
+
+#[test]
+fn only_force_makes_a_disk_smaller() {
+    let Some(host) = host("disk::shrink") else { return };
+    host.in_folder("web", |f| {
+        mark(f, "disk0.raw", 0, b"front");
+        mark(f, "disk0.raw", 1_000_000, b"behind");
+    });
+    host.ok("disk resize web disk0 4M");
+    host.chyves("disk resize web disk0 512K").ends(4).says("--force");
+    host.in_folder("web", |f| assert_eq!(std::fs::read(f.join("disk0.raw")).unwrap()[1_000_000..1_000_006], *b"behind"));
+    host.ok("disk resize web disk0 512K --force").says("is lost");
+    assert_eq!(host.value("web", "disk0.size"), "512K");
+    host.in_folder("web", |f| {
+        let is = std::fs::read(f.join("disk0.raw")).unwrap();
+        assert_eq!((is.len(), &is[..5]), (512 << 10, &b"front"[..]));
+    });
+    host.ok("disk resize web disk0 512K").says("already");
+}
+
+#[test]
+fn a_disk_under_another_number_is_the_same_disk() {
+    let Some(host) = host("disk::move") else { return };
+    host.ok("disk add web 1M bus=nvme");
+    host.in_folder("web", |f| mark(f, "disk1.raw", 0, b"one"));
+    let before = disks(&host, "serial");
+    host.chyves("disk move web disk1 disk0").ends(4);
+    host.ok("disk move web disk1 disk3").says("is disk3 now");
+    assert_eq!(disks(&host, "serial"), before);
+    assert_eq!(disks(&host, "number,bus,pci"), "0\tvirtio-blk\t4:0\n3\tnvme\t7:0\n");
+    host.in_folder("web", |f| {
+        assert!(!f.join("disk1.raw").exists());
+        assert_eq!(std::fs::read(f.join("disk3.raw")).unwrap()[..3], *b"one");
+    });
+}
+
+#[test]
+fn the_guest_that_runs_keeps_its_disks_and_sees_one_grow() {
+    let Some(host) = Host::new("disk::running", With::Tiny) else { return };
+    host.ok("create web --image tiny --ram 64M loader=bios");
+    host.ok("disk add web 1M");
+    host.ok("disk add web 1M bus=nvme");
+    host.ok("start web -q");
+    host.ok("disk add web 1M").says("next start or reboot");
+    host.chyves("disk remove web disk1").ends(4).says("chyves stop web");
+    host.chyves("disk move web disk1 disk9").ends(4);
+    host.chyves("disk resize web disk1 512K --force").ends(4);
+    host.chyves("disk resize web disk2 2M").ends(4).says("virtio-blk");
+    host.chyves("disk resize web disk3 2M").ends(4).says("it was added since");
+    assert_eq!(host.value("web", "disk3.size"), "1M", "a refusal is taken back");
+    host.ok("disk resize web disk1 2M").says("sees disk1 grow");
+    host.in_folder("web", |f| assert_eq!(std::fs::metadata(f.join("disk1.raw")).unwrap().len(), 2 << 20));
+    assert_eq!(host.value("web", "disk1.size"), "2M");
+    host.ok("stop web --now");
+    host.ok("start web -q");
+    host.ok("disk resize web disk3 2M");
+    host.ok("stop web --now");
+}
+
+/// What is where: the files of the guest and of what lies in the trash, each with its content, and the settings of disks.
+fn state(host: &Host) -> Vec<String> {
+    let hash = |text: &[u8]| {
+        use std::hash::{DefaultHasher, Hash, Hasher};
+        let mut hasher = DefaultHasher::new();
+        text.hash(&mut hasher);
+        hasher.finish()
+    };
+    let files = host.in_folder("web", |folder| {
+        let mut names: Vec<_> = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).filter(|p| p.is_file()).collect();
+        names.sort();
+        names.iter().map(|p| format!("{} {:x}", p.file_name().unwrap().display(), hash(&std::fs::read(p).unwrap()))).collect::<Vec<_>>()
+    });
+    let trash = host.ok("trash list -H -o name,kind").out;
+    let settings = host.ok("get web all -H -o property,value,source").out;
+    let settings = settings.lines().filter(|l| l.starts_with("disk")).map(str::to_owned);
+    files.into_iter().chain(trash.lines().map(str::to_owned)).chain(settings).collect()
+}
+
+#[test]
+fn a_step_that_fails_or_is_killed_loses_nothing() {
+    let Some(host) = host("disk::faults") else { return };
+    std::fs::write(host.work().join("a.img"), vec![5; 1 << 20]).unwrap();
+    host.ok("disk add web 1M bus=nvme");
+    host.in_folder("web", |f| mark(f, "disk1.raw", 1000, b"dear"));
+    for (line, back) in [
+        ("disk add web --import a.img --number 2", "disk remove web disk2"),
+        ("disk move web disk1 disk3", "disk move web disk3 disk1"),
+        ("disk resize web disk0 2M", "disk resize web disk0 1M --force"),
+        ("disk resize web disk0 512K --force", "disk resize web disk0 1M"),
+        ("disk remove web disk1", "undelete web:disk1"),
+        ("undelete web:disk1", "disk remove web disk1"),
+    ] {
+        let put_back = |host: &Host| {
+            host.chyves(back);
+            if line.contains("import") {
+                host.chyves("trash empty web:disk2 --yes");
+            }
+            // A serial number that was kept at a move goes with the next one, and the file is what tells.
+            if line.contains("move") {
+                host.chyves("unset web disk1.serial");
+            }
+        };
+        if line.starts_with("undelete") {
+            host.ok("disk remove web disk1");
+        }
+        let old = state(&host);
+        let steps = match line.split(' ').next() {
+            Some("disk") => host.ok(&format!("{line} -n --json")).json()["steps"].as_array().unwrap().len(),
+            _ => host.ok("disk add web --from-trash web:disk1 -n --json").json()["steps"].as_array().unwrap().len(),
+        };
+        host.ok(line);
+        let new = state(&host);
+        assert_ne!(old, new, "`{line}` does nothing");
+        put_back(&host);
+        assert_eq!(state(&host), old, "`{back}` does not take `{line}` back");
+        for step in 0..steps {
+            for fault in ["fail", "kill", "killed"] {
+                let output =
+                    host.command(common::PROGRAM).args(line.split(' ')).env("CHYVES_FAULT", format!("{fault}:{step}")).output().unwrap();
+                let what = format!("`{line}` with {fault}:{step}: {}", String::from_utf8_lossy(&output.stderr));
+                if fault == "fail" {
+                    assert!(matches!(output.status.code(), Some(1 | 7)), "{what}");
+                } else {
+                    assert_eq!(output.status.code(), None, "{what}");
+                    host.ok("repair");
+                }
+                let now = state(&host);
+                assert!(now == old || now == new, "{what}\n{now:#?}\nis neither\n{old:#?}\nnor\n{new:#?}");
+                if now != old {
+                    put_back(&host);
+                    assert_eq!(state(&host), old, "{what}");
+                }
+            }
+        }
+        if line.starts_with("undelete") {
+            host.ok(line);
+        }
+    }
+}
