@@ -9,7 +9,7 @@ const HOST_VERBS: &[&str] = &["help", "image", "iso", "list", "pool", "repair", 
 
 /// Commands that take guests, and so may follow them.
 const GUEST_VERBS: &[&str] = &[
-    "adopt", "clone", "console", "create", "delete", "disk", "get", "info", "set", "snapshot", "start", "stop", "undelete", "unset",
+    "adopt", "clone", "console", "create", "delete", "disk", "get", "info", "reclaim", "set", "snapshot", "start", "stop", "undelete", "unset",
 ];
 
 /// The verbs below the noun `snapshot`; the first is meant where none is given.

@@ -216,3 +216,79 @@ fn count_zfs(host: &mut Host) -> PathBuf {
     host.first_on_path(&folder);
     log
 }
+
+#[test]
+fn what_the_dead_left_is_put_away_and_the_living_are_not_touched() {
+    let Some(host) = Host::new("life::reclaim", With::Tiny) else { return };
+    host.ok("create dead,alone,well --image tiny --ram 32M loader=bios");
+    host.ok("reclaim").says("nothing is left over");
+    host.ok("start dead,alone,well");
+    host.ok("reclaim").says("nothing is left over");
+
+    // Supervisor and machine die at once: nobody unmounts, nobody clears the runtime folder.
+    let (machine, supervisor) = host.pids("dead");
+    host.sh("kill", &["-9", &supervisor.to_string(), &machine.to_string()]);
+    let (orphan, supervisor) = host.pids("alone");
+    host.kill(supervisor);
+    until("both to be seen", || (host.state("dead") == "crashed" && host.state("alone") == "orphaned").then_some(()));
+    assert!(is_mounted(&host, "guests/dead"));
+    // An image that nobody's drive holds, and the folder of a guest that is nowhere.
+    host.sh("zfs", &["mount", &format!("{}/chyves/images/tiny", host.pool)]);
+    let stray = host.run_dir().join("8a6e0804-2bd0-4672-b79d-d97027f9071a");
+    std::fs::create_dir(&stray).unwrap();
+    std::fs::write(stray.join("control"), "").unwrap();
+
+    let shown = host.ok("reclaim --dry-run").says("zfs unmount").says("8a6e0804").says("alone runs").says("chyves reclaim alone --force");
+    let shown = shown.is_silent_of("well");
+    assert!(shown.out.contains(&format!("zfs unmount {}", host.dataset("dead"))), "{}", shown.out);
+    assert!(is_mounted(&host, "guests/dead") && stray.exists());
+
+    host.ok("reclaim").says(&format!("process {orphan}")).is_silent_of("well");
+    assert!(!stray.exists() && !is_mounted(&host, "guests/dead") && !is_mounted(&host, "images/tiny"));
+    assert_eq!([host.state("dead"), host.state("alone"), host.state("well")], ["stopped", "orphaned", "running"]);
+    host.ok("reclaim well").says("nothing is left over");
+
+    host.ok("reclaim alone --force").says("alone: killed");
+    assert_eq!(host.state("alone"), "stopped");
+    assert!(host.processes().iter().all(|p| p.pid != orphan));
+    host.chyves("reclaim alon").ends(3).says("`alone`");
+
+    // A record that can't be read keeps everything from being told; reclaim is the way out.
+    let uuid = host.value("dead", "uuid");
+    std::fs::create_dir(host.run_dir().join(&uuid)).unwrap();
+    std::fs::write(host.run_dir().join(&uuid).join("record.json"), "half").unwrap();
+    host.chyves("list").ends(1).says("chyves reclaim");
+    host.ok("reclaim").says(&uuid);
+    assert_eq!(host.state("dead"), "stopped");
+    host.ok("stop well");
+    host.nothing_is_left();
+}
+
+/// Run in a network of its own: `$1` is chyves, `$2` the guest, `$3` its identity.
+const TAPS: &str = r#"
+set -e
+tap() { ip tuntap add dev "$1" mode tap; ip link set dev "$1" alias "$2" up; }
+tap chv1 "chyves/$3/net0"
+tap chv2 "chyves/8a6e0804-2bd0-4672-b79d-d97027f9071a/net0"
+tap other0 "chyves/$3/net"
+tap other1 "somebody's"
+"$1" reclaim --dry-run
+"$1" reclaim "$2"
+ip -o link show chv2 >/dev/null
+"$1" reclaim
+ip -o link show | cut -d ' ' -f 2 | tr '\n' ' '
+"#;
+
+#[test]
+fn taps_with_our_token_go_and_no_others() {
+    let Some(host) = Host::new("life::reclaim_taps", With::Image) else { return };
+    if !host.command("unshare").args(["--net", "ip", "tuntap", "add", "dev", "x", "mode", "tap"]).output().unwrap().status.success() {
+        println!("skipped: no network namespace with taps can be made here");
+        return;
+    }
+    host.ok("create web01 --image small loader=bios");
+    let said = host.sh("unshare", &["--net", "sh", "-c", TAPS, "sh", common::PROGRAM, "web01", &host.value("web01", "uuid")]);
+    assert!(said.contains("ip link delete dev chv1") && said.contains("ip link delete dev chv2"), "{said}");
+    let left = said.lines().last().unwrap();
+    assert!(left.contains("other0:") && left.contains("other1:") && !left.contains("chv"), "{said}");
+}

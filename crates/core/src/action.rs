@@ -130,6 +130,18 @@ pub enum Action {
         /// The file system.
         dataset: Dataset,
     },
+    /// Unmounts a file system that others may use, if none of them uses it any more.
+    LetGo {
+        /// The file system.
+        dataset: Dataset,
+    },
+    /// Removes what a dead machine left in the runtime folder.
+    Forget {
+        /// Whose.
+        guest: String,
+        /// Its identity.
+        uuid: Uuid,
+    },
     /// Unmounts a file system.
     Unmount {
         /// The file system.
@@ -303,6 +315,8 @@ impl Action {
             Self::Promote { clone, origin } => format!("make {clone} the owner of the snapshots that it shares with {origin}"),
             Self::Mount { dataset } => format!("mount {dataset}"),
             Self::Borrow { dataset } => format!("mount {dataset} unless it is, for as long as somebody uses it"),
+            Self::LetGo { dataset } => format!("unmount {dataset}, which nobody uses"),
+            Self::Forget { guest, .. } => format!("forget what the last machine of {guest} left in the runtime folder"),
             Self::Unmount { dataset } => format!("unmount {dataset}"),
             Self::MakeFolder { path } => format!("make the folder {path}"),
             Self::WriteFile { path, text } => format!("write {path} ({} lines)", text.lines().count()),
@@ -352,7 +366,7 @@ impl Action {
             Self::DestroyTree { dataset, .. } => vec![args::destroy_tree(dataset)],
             Self::Promote { clone, .. } => vec![args::promote(clone)],
             Self::Mount { dataset } | Self::Borrow { dataset } => vec![args::mount(dataset)],
-            Self::Unmount { dataset } => vec![args::unmount(dataset)],
+            Self::Unmount { dataset } | Self::LetGo { dataset } => vec![args::unmount(dataset)],
             Self::MakeFolder { path } => vec![Cmd::new("mkdir", ["-m", "0700", "-p", path])],
             Self::MakeDisk { path, size } => vec![Cmd::new("truncate", ["-s", &size.get().to_string(), path])],
             Self::GrowDisk { path, to, .. } | Self::ShrinkDisk { path, to, .. } => vec![Cmd::new("truncate", ["-s", &to.get().to_string(), path])],
@@ -369,7 +383,7 @@ impl Action {
             Self::RestoreFiles { from, to, .. } => {
                 vec![Cmd::new("rsync", ["-rt", "--inplace", "--no-whole-file", "--delete", "--exclude=/logs", &format!("{from}/"), &format!("{to}/")])]
             }
-            Self::WriteFile { .. } | Self::ImportImage { .. } | Self::Stop { .. } => Vec::new(),
+            Self::WriteFile { .. } | Self::ImportImage { .. } | Self::Stop { .. } | Self::Forget { .. } => Vec::new(),
             Self::Host(intent) => intent.commands(os),
             Self::Launch(launch) => launch.before.iter().map(|p| p.cmd.clone()).chain([launch.hypervisor.clone()]).collect(),
         }
@@ -408,6 +422,8 @@ impl Action {
             Self::GrowDisk { path, from, .. } => Undo::Shrink(path.clone(), *from),
             // Somebody else may have begun to use it; the command that borrowed it looks when it is over.
             Self::Borrow { .. } => Undo::Nothing,
+            // What was put away was of use to nobody.
+            Self::LetGo { .. } | Self::Forget { .. } | Self::Host(Intent::RemoveTap { .. } | Intent::DestroyVm { .. }) => Undo::Nothing,
             // What it wrote lies in the dataset that the same plan made.
             Self::ImportImage { .. } => Undo::Nothing,
             Self::Host(intent) => Undo::Host(intent.clone()),

@@ -5,6 +5,7 @@
 //! * [`apply`]: running a plan, taking it back when it fails
 //! * [`runtime`]: records and locks of what runs now
 //! * [`supervise`]: the process that runs one guest
+//! * [`leftovers`]: looking for what dead machines left
 //! * [`borrow`]: file systems that several guests use at once
 //! * [`control`], [`console`]: talking to it
 //! * [`accel`]: whether KVM really works
@@ -21,6 +22,7 @@ pub mod console;
 pub mod control;
 pub mod facts;
 pub mod identity;
+pub mod leftovers;
 pub mod observe;
 pub mod ports;
 pub mod proc;

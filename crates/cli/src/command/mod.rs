@@ -16,6 +16,7 @@ mod image;
 mod info;
 mod list;
 mod pool;
+mod reclaim;
 mod repair;
 mod set;
 mod snapshot;
@@ -102,6 +103,7 @@ enum Verb {
     List(list::Args),
     #[command(subcommand)]
     Pool(pool::Verb),
+    Reclaim(reclaim::Args),
     Repair(repair::Args),
     Set(set::Args),
     #[command(subcommand)]
@@ -177,6 +179,7 @@ fn dispatch(session: &Session, verb: Verb) -> Result<()> {
         Verb::Info(args) => info::run(session, &args),
         Verb::List(args) => list::run(session, &args),
         Verb::Pool(verb) => pool::run(session, &verb),
+        Verb::Reclaim(args) => reclaim::run(session, &args),
         Verb::Repair(args) => repair::run(session, &args),
         Verb::Set(args) => set::run(session, &args),
         Verb::Snapshot(verb) => snapshot::run(session, &verb),

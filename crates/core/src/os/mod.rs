@@ -8,6 +8,7 @@
 pub mod freebsd;
 pub mod linux;
 pub mod state;
+pub mod taps;
 
 pub use state::HostState;
 
@@ -64,6 +65,18 @@ pub enum Intent {
         /// Its MTU.
         mtu: u32,
     },
+    /// A tap that was made for this owner is gone.
+    RemoveTap {
+        /// Its name.
+        tap: IfName,
+        /// Its token.
+        owner: String,
+    },
+    /// A VM object of bhyve's is gone.
+    DestroyVm {
+        /// Its name.
+        vm: String,
+    },
     /// An interface is a member of a bridge.
     Join {
         /// The bridge.
@@ -79,6 +92,8 @@ impl Intent {
         match self {
             Self::LoadModule { module } => format!("load the kernel module {module}"),
             Self::MakeTap { tap, owner, .. } => format!("make the tap {tap} for {owner}"),
+            Self::RemoveTap { tap, owner } => format!("remove the tap {tap} of {owner}"),
+            Self::DestroyVm { vm } => format!("destroy the VM object {vm}"),
             Self::Join { bridge, member } => format!("attach {member} to {bridge}"),
         }
     }

@@ -11,6 +11,7 @@ pub mod drives;
 pub mod image;
 pub mod machine;
 pub mod pool;
+pub mod reclaim;
 pub mod revert;
 pub mod roles;
 pub mod set;

@@ -9,7 +9,7 @@ use crate::cmd::Cmd;
 use crate::error::{Problem, Result};
 use crate::guest::{Accel, Backend, Guest, Loader, Spec};
 use crate::launch::{ConsoleEnd, Control, Launch, Prepare};
-use crate::os::{Intent, Os};
+use crate::os::{Intent, Os, taps};
 use crate::value::Dataset;
 use crate::vmm::bhyve::{self, Arch, BhyveHost};
 use crate::vmm::qemu::{self, QemuHost};
@@ -89,7 +89,7 @@ pub fn start(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
     }
     for net in spec.nets.iter().filter(|n| backend(n, host.vmm) == Backend::Bridge) {
         let tap = tap_name(guest.uuid, net.number)?;
-        plan.push(Action::Host(Intent::MakeTap { tap: tap.clone(), owner: format!("chyves/{}/net{}", guest.uuid, net.number), mtu: net.mtu }));
+        plan.push(Action::Host(Intent::MakeTap { tap: tap.clone(), owner: taps::token(guest.uuid, net.number), mtu: net.mtu }));
         plan.push(Action::Host(Intent::Join { bridge: net.bridge.clone(), member: tap }));
     }
     for dataset in &made.launch.borrows {

@@ -55,6 +55,11 @@ pub fn list_names(above: &Dataset, depth: usize) -> Cmd {
     zfs(["list", "-H", "-d", depth.to_string().as_str(), "-o", "name", "-t", "filesystem,volume"]).arg(above.as_str())
 }
 
+/// Which file systems directly below `above` are mounted.
+pub fn list_mounted(above: &Dataset) -> Cmd {
+    zfs(["get", "-H", "-p", "-d", "1", "-o", COLUMNS, "mounted"]).arg(above.as_str())
+}
+
 /// The snapshots of a dataset itself, in the order they were taken.
 pub fn list_snapshots(of: &Dataset) -> Cmd {
     zfs(["list", "-H", "-d", "1", "-t", "snapshot", "-s", "creation"])

@@ -210,6 +210,11 @@ fn perform(step: &Action, began: u64, place: &mut Place<'_>, applied: &mut Appli
             Ok(())
         }
         Action::Mount { dataset } => mount(dataset, place).map(|new| if new { made(None) }),
+        Action::LetGo { dataset } => {
+            (place.report)(Event::Command(args::unmount(dataset).to_string()));
+            crate::borrow::let_go(place.runtime, dataset, place.command).map(drop)
+        }
+        Action::Forget { uuid, .. } => place.runtime.forget(*uuid),
         Action::Borrow { dataset } => mount(dataset, place).map(drop),
         Action::Unmount { dataset } => {
             match command(&args::unmount(dataset), place) {

@@ -110,29 +110,64 @@ impl Runtime {
         dir.remove().map_err(|e| Problem::failed(format!("can't remove `{}`", dir.path().display())).on(uuid).because(e))
     }
 
-    /// Every guest of which there is something to say: all that live and all that crashed since the host is up.
+    /// Whether anything of the machine with this identity lives.
+    ///
+    /// # Errors
+    /// Its locks can't be looked at.
+    pub fn is_held(&self, uuid: Uuid) -> Result<bool> {
+        let dir = self.guest(uuid);
+        Ok(lock::is_held(&dir.supervisor_lock())? || lock::is_held(&dir.machine_lock())?)
+    }
+
+    /// Every folder of a guest, with its record where that is of this boot and can be read.
     ///
     /// # Errors
     /// The runtime folder can't be read.
-    pub fn observe_all(&self) -> Result<Vec<Observed>> {
+    pub fn folders(&self) -> Result<Vec<(Uuid, Option<Record>)>> {
+        let boot = proc::boot_id()?;
+        let record = |uuid| Record::read(&self.guest(uuid).record()).ok().flatten().filter(|r| r.boot == boot && r.uuid == uuid);
+        Ok(self.uuids()?.into_iter().map(|uuid| (uuid, record(uuid))).collect())
+    }
+
+    /// The folders of guests whose record is there and can't be read.
+    ///
+    /// # Errors
+    /// The runtime folder can't be read.
+    pub fn unreadable(&self) -> Result<Vec<Uuid>> {
+        Ok(self.uuids()?.into_iter().filter(|uuid| Record::read(&self.guest(*uuid).record()).is_err()).collect())
+    }
+
+    /// The identities that have a folder.
+    fn uuids(&self) -> Result<Vec<Uuid>> {
         let cant = |e| Problem::failed(format!("can't read the folder `{}`", self.root.display())).on(self.root.display()).because(e);
         let entries = match std::fs::read_dir(&self.root) {
             Ok(entries) => entries,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(e) => return Err(cant(e)),
         };
-        let boot = proc::boot_id()?;
         let mut all = Vec::new();
         for entry in entries {
             let name = entry.map_err(cant)?.file_name();
-            if let Some(uuid) = name.to_str().and_then(|n| Uuid::try_parse(n).ok()) {
-                let seen = look(&self.guest(uuid), uuid, &boot)?;
-                if seen.state != GuestState::Stopped {
-                    all.push(seen);
-                }
+            all.extend(name.to_str().and_then(|n| Uuid::try_parse(n).ok()));
+        }
+        all.sort_unstable();
+        Ok(all)
+    }
+
+    /// Every guest of which there is something to say: all that live and all that crashed since the host is up.
+    ///
+    /// # Errors
+    /// The runtime folder can't be read.
+    pub fn observe_all(&self) -> Result<Vec<Observed>> {
+        let uuids = self.uuids()?;
+        let boot = proc::boot_id()?;
+        let mut all = Vec::new();
+        for uuid in uuids {
+            let seen = look(&self.guest(uuid), uuid, &boot)?;
+            if seen.state != GuestState::Stopped {
+                all.push(seen);
             }
         }
-        all.sort_by_key(|seen| seen.uuid);
         Ok(all)
     }
 }

@@ -35,6 +35,8 @@ pub fn commands(intent: &Intent) -> Vec<Cmd> {
             ifconfig(["tap", "create", "name", tap.as_str()]),
             ifconfig([tap.as_str(), "descr", owner, "group", "chyves", "mtu", &mtu.to_string(), "up"]),
         ],
+        Intent::RemoveTap { tap, .. } => vec![ifconfig([tap.as_str(), "destroy"])],
+        Intent::DestroyVm { vm } => vec![Cmd::new("bhyvectl", [&format!("--vm={vm}"), "--destroy"])],
         Intent::Join { bridge, member } => vec![ifconfig([bridge.as_str(), "addm", member.as_str()])],
     }
 }
@@ -42,7 +44,7 @@ pub fn commands(intent: &Intent) -> Vec<Cmd> {
 /// The commands that take it back. A module stays: others may use it by then.
 pub fn undo(intent: &Intent) -> Vec<Cmd> {
     match intent {
-        Intent::LoadModule { .. } => Vec::new(),
+        Intent::LoadModule { .. } | Intent::RemoveTap { .. } | Intent::DestroyVm { .. } => Vec::new(),
         Intent::MakeTap { tap, .. } => vec![ifconfig([tap.as_str(), "destroy"])],
         Intent::Join { bridge, member } => vec![ifconfig([bridge.as_str(), "deletem", member.as_str()])],
     }

@@ -20,6 +20,9 @@ pub fn commands(intent: &Intent) -> Vec<Cmd> {
             ip(["tuntap", "add", "dev", tap.as_str(), "mode", "tap"]),
             ip(["link", "set", "dev", tap.as_str(), "alias", owner, "mtu", &mtu.to_string(), "up"]),
         ],
+        Intent::RemoveTap { tap, .. } => vec![ip(["link", "delete", "dev", tap.as_str()])],
+        // bhyve is not of this system.
+        Intent::DestroyVm { .. } => Vec::new(),
         Intent::Join { bridge, member } => vec![ip(["link", "set", "dev", member.as_str(), "master", bridge.as_str()])],
     }
 }
@@ -27,7 +30,7 @@ pub fn commands(intent: &Intent) -> Vec<Cmd> {
 /// The commands that take it back. A module stays: others may use it by then.
 pub fn undo(intent: &Intent) -> Vec<Cmd> {
     match intent {
-        Intent::LoadModule { .. } => Vec::new(),
+        Intent::LoadModule { .. } | Intent::RemoveTap { .. } | Intent::DestroyVm { .. } => Vec::new(),
         Intent::MakeTap { tap, .. } => vec![ip(["link", "delete", "dev", tap.as_str()])],
         Intent::Join { member, .. } => vec![ip(["link", "set", "dev", member.as_str(), "nomaster"])],
     }

@@ -1,0 +1,125 @@
+//! `chyves reclaim`: what dead machines left, put away.
+
+use crate::session::{Report, Session};
+use crate::targets::Targets;
+use chyves_core::action::Action;
+use chyves_core::error::Result;
+use chyves_core::guest::{Guest, RunState};
+use chyves_core::plan::reclaim::{self, Left};
+use chyves_core::plan::Plan;
+use chyves_core::world::World;
+use chyves_host::observe::Look;
+use chyves_host::{borrow, leftovers};
+use std::collections::BTreeMap;
+use std::io::IsTerminal;
+use uuid::Uuid;
+
+/// Put away what dead machines left
+///
+/// Folders and records in the runtime folder, file systems of stopped guests that are still mounted, taps, VM objects of
+/// bhyve: each only where it is proved to be chyves' own and nothing of its guest lives. Running guests are not touched. A
+/// machine whose supervisor is gone is shown; `chyves start` gives it a new one, --force kills it. With --dry-run it only
+/// shows.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The guests; without any, all, and what belongs to none
+    #[arg(value_name = "GUEST")]
+    guests: Vec<String>,
+    /// Kill machines whose supervisor is gone
+    #[arg(short, long)]
+    force: bool,
+}
+
+pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
+    let targets = if args.guests.is_empty() { Targets::All } else { Targets::parse(&args.guests)? };
+    let mut reports = Vec::new();
+    if targets == Targets::All {
+        reports.extend(unreadable(session)?);
+        if session.dry_run && !reports.is_empty() {
+            session.ui.say("the rest can be looked at when that is gone");
+            return Ok(());
+        }
+    }
+    let os = chyves_host::facts::os();
+    let left = leftovers::look(&session.runtime, os)?;
+    let world = session.look(&Look { keys: Some(Vec::new()), ..targets.look() })?;
+    let nothing = Left::default();
+    let of = |guest: &Guest| left.get(&guest.uuid).unwrap_or(&nothing);
+    let found = targets.guests(&world)?;
+    let names: Vec<_> = found.iter().filter(|g| reclaim::is_worth_a_look(g, of(g))).map(|g| g.name.clone()).collect();
+    if targets == Targets::All {
+        reports.extend(nobodys(session, &world, &left)?);
+    }
+    if names.is_empty() {
+        if reports.is_empty() {
+            session.ui.say("nothing is left over");
+        }
+        session.tell(&reports);
+        return Ok(());
+    }
+    session.tell(&reports);
+    session.each(&Targets::Named(names), false, |world, guest| one(session, world, guest, args.force))
+}
+
+/// One guest, under its lock: what was seen before it may have changed.
+fn one(session: &Session, world: &World, guest: &Guest, force: bool) -> Result<Option<Report>> {
+    let left = leftovers::look(&session.runtime, chyves_host::facts::os())?.remove(&guest.uuid).unwrap_or_default();
+    let orphaned = guest.state == RunState::Orphaned;
+    let kill = force || (orphaned && !session.dry_run && asked(session, guest, &left));
+    let plan = reclaim::guest(guest, &left, kill);
+    let done = session.carry_out(world, &plan, guest.name.as_str())?;
+    let said = if orphaned { "killed".to_owned() } else { words(&plan) };
+    Ok(done.filter(|_| !plan.steps.is_empty()).map(|_| Report::new(&guest.name, said)))
+}
+
+/// Whether a person at the terminal wants a machine killed that runs without a supervisor.
+fn asked(session: &Session, guest: &Guest, left: &Left) -> bool {
+    let there = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+    let pid = left.machine.map(|pid| format!(" (process {pid})")).unwrap_or_default();
+    there && !session.yes && session.ui.confirm(&format!("{}{pid} runs and its supervisor is gone; kill it", guest.name), false).is_ok()
+}
+
+/// What was done, as one line.
+fn words(plan: &Plan) -> String {
+    let what = |step: &Action| step.describe();
+    plan.steps.iter().map(what).collect::<Vec<_>>().join("; ")
+}
+
+/// What belongs to no guest on this host's pools: folders and taps of guests that are gone, images in no drive.
+fn nobodys(session: &Session, world: &World, left: &BTreeMap<Uuid, Left>) -> Result<Vec<Report>> {
+    let mut reports = Vec::new();
+    let mut carry = |plan: &Plan, who: &str| -> Result<()> {
+        if !plan.steps.is_empty() && session.carry_out(world, plan, who)?.is_some() {
+            reports.push(Report::new(who, words(plan)));
+        }
+        Ok(())
+    };
+    for (uuid, left) in left {
+        if !world.guests.iter().any(|g| g.uuid == *uuid) {
+            carry(&reclaim::stray(*uuid, left), &uuid.to_string())?;
+        }
+    }
+    if let Ok(root) = world.primary() {
+        let mounted = leftovers::mounted_images(&root.images())?;
+        // One that is being imported is mounted by its import.
+        let whole: Vec<_> = mounted.into_iter().filter(|d| !d.leaf().starts_with("importing-")).collect();
+        let used = |dataset: &_| borrow::users(&session.runtime, dataset).unwrap_or_default();
+        carry(&reclaim::images(&whole, &used), "images")?;
+    }
+    Ok(reports)
+}
+
+/// Records that can't be read keep everything else from being looked at, so they go first.
+fn unreadable(session: &Session) -> Result<Vec<Report>> {
+    let mut reports = Vec::new();
+    for uuid in leftovers::unreadable(&session.runtime)? {
+        let step = Action::Forget { guest: uuid.to_string(), uuid };
+        if session.dry_run {
+            session.ui.answer(&format!("# {}\n", step.describe()));
+        } else {
+            session.runtime.forget(uuid)?;
+        }
+        reports.push(Report::new(uuid, step.describe()));
+    }
+    Ok(reports)
+}
