@@ -157,6 +157,7 @@ impl Session {
             Event::Command(line) if verbose => self.ui.command(&line),
             Event::Command(_) => {}
             Event::Progress(done, total) => self.ui.progress(done, total),
+            Event::Flow(flow) => self.ui.flow(flow.done, flow.total, flow.elapsed, flow.ended),
             Event::Asked(text) => self.ui.say(&format!("{who}: {text}")),
             Event::Warning(text) => self.ui.warn(&text),
             Event::TakingBack(why) if verbose => self.ui.say(&format!("{who}: taking back: {why}")),

@@ -3,7 +3,7 @@
 use chyves_core::error::{Problem, Result};
 use chyves_core::guest::Guest;
 use chyves_core::value::GuestName;
-use chyves_core::world::{Role, World};
+use chyves_core::world::World;
 use chyves_host::observe::{self, Look, Which};
 
 /// The guests that were named.
@@ -60,10 +60,7 @@ impl Targets {
     pub(crate) fn guests<'w>(&self, world: &'w World) -> Result<Vec<&'w Guest>> {
         match self {
             Self::All => {
-                // Which pool is primary is no matter here, as long as there is one to look at.
-                if world.roots.iter().all(|r| r.role == Role::Offline) {
-                    world.primary()?;
-                }
+                world.in_use()?;
                 Ok(world.guests.iter().collect())
             }
             Self::Named(names) => names.iter().map(|name| observe::guest(world, name)).collect(),

@@ -83,6 +83,28 @@ impl Ui {
         }
     }
 
+    /// How far a stream is: how much of how much, and how quickly, on a terminal while it goes and at its end.
+    pub(crate) fn flow(&self, done: u64, total: Option<u64>, elapsed: std::time::Duration, ended: bool) {
+        let human = |bytes: u64| chyves_core::value::Size::bytes(bytes).human();
+        let rate = u128::from(done).saturating_mul(1000) / elapsed.as_millis().max(1);
+        let mut text = human(done);
+        if let (Some(total), false) = (total, ended) {
+            text.push_str(&format!(" of {} ({} %)", human(total), done.saturating_mul(100) / total.max(1)));
+        }
+        text.push_str(&format!(", {}/s", human(u64::try_from(rate).unwrap_or(u64::MAX))));
+        let live = std::io::stderr().is_terminal();
+        if self.volume < Volume::Usual || self.json || !(live || ended) {
+            return;
+        }
+        let _line = self.line.lock();
+        // Padded, so that nothing of a longer line before it stays.
+        let _ = match (live, ended) {
+            (true, false) => write!(std::io::stderr(), "\r{text:<60}"),
+            (true, true) => writeln!(std::io::stderr(), "\r{text:<60}"),
+            (false, _) => writeln!(std::io::stderr(), "{text}"),
+        };
+    }
+
     /// Asks a person before something is destroyed or cut off.
     ///
     /// # Errors

@@ -5,11 +5,12 @@ use chyves_core::error::{Problem, Result, nearest};
 use chyves_core::value::printable;
 
 /// Commands that stand alone or take other things than guests.
-const HOST_VERBS: &[&str] = &["help", "image", "iso", "list", "pool", "repair", "trash", "version", "completions", "dev"];
+const HOST_VERBS: &[&str] = &["help", "image", "iso", "list", "pool", "receive", "repair", "trash", "version", "completions", "dev"];
 
 /// Commands that take guests, and so may follow them.
 const GUEST_VERBS: &[&str] = &[
-    "adopt", "clone", "console", "create", "delete", "disk", "get", "info", "reclaim", "set", "snapshot", "start", "stop", "undelete", "unset",
+    "adopt", "clone", "console", "create", "delete", "disk", "get", "info", "reclaim", "send", "set", "snapshot", "start", "stop",
+    "undelete", "unset",
 ];
 
 /// The verbs below the noun `snapshot`; the first is meant where none is given.
@@ -19,7 +20,8 @@ const SNAPSHOT_VERBS: &[&str] = &["create", "list", "delete", "rollback"];
 const DISK_VERBS: &[&str] = &["list", "add", "remove", "delete", "resize", "set", "move"];
 
 /// Options whose value is the next word.
-const WITH_VALUE: &[&str] = &["-o", "-s", "-S", "--host", "--facts", "--pool", "--image", "--size", "--iso"];
+const WITH_VALUE: &[&str] =
+    &["-o", "-s", "-S", "--host", "--facts", "--pool", "--image", "--size", "--iso", "--from", "--incremental-for", "--name"];
 
 /// Every word that a command line may begin with.
 pub(crate) fn commands() -> impl Iterator<Item = &'static str> {
@@ -80,11 +82,14 @@ fn guests_first(mut argv: Vec<String>, first: usize, verb: usize) -> Vec<String>
         behind += 1;
     }
     // `web01 snapshot @before`: the guest and the snapshot are one word in the canonical order.
-    if argv[first] == "snapshot" || argv[first] == "clone" {
-        let names: Vec<String> = argv[behind..].iter().filter(|w| w.starts_with('@')).cloned().collect();
+    if matches!(argv[first].as_str(), "snapshot" | "clone" | "send") {
+        // `--from @base` names another snapshot.
+        let option_s = |at: usize| argv.get(at.wrapping_sub(1)).is_some_and(|w| WITH_VALUE.contains(&w.as_str()));
+        let is_name = |(at, w): &(usize, &String)| w.starts_with('@') && !option_s(behind + at);
+        let names: Vec<String> = argv[behind..].iter().enumerate().filter(is_name).map(|(_, w)| w.clone()).collect();
         if let ([guest], false) = (&guests[..], names.is_empty()) {
             guests = names.iter().map(|n| format!("{guest}{n}")).collect();
-            let tail: Vec<String> = argv.drain(behind..).filter(|w| !w.starts_with('@')).collect();
+            let tail: Vec<String> = argv.drain(behind..).filter(|w| !names.contains(w)).collect();
             argv.extend(tail);
         }
     }
@@ -174,6 +179,8 @@ mod tests {
         for (typed, meant) in [
             ("start web01", "start web01"),
             ("web01 start", "start web01"),
+            ("web01 send @b --from @a", "send web01@b --from @a"),
+            ("web01 send --from @a", "send web01 --from @a"),
             ("web01 web02 start", "start web01 web02"),
             ("a,b stop --force", "stop a,b --force"),
             ("all stop", "stop all"),

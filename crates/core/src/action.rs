@@ -7,8 +7,9 @@
 use crate::cmd::Cmd;
 use crate::launch::Launch;
 use crate::os::{Intent, Os};
-use crate::value::{Dataset, GuestName, Size, SnapshotRef};
+use crate::value::{Dataset, GuestName, Size, SnapshotName, SnapshotRef};
 use crate::world::DiskFormat;
+use crate::zfs::stream::{self, Sending};
 use crate::zfs::{Dialect, args, args::Pair};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -260,6 +261,26 @@ pub enum Action {
         /// The grammar of the host's `zfs`.
         dialect: Dialect,
     },
+    /// Writes a stream to standard output.
+    Send {
+        /// What.
+        sending: Sending,
+    },
+    /// Reads a guest as a stream from standard input, makes sure that it is one, and that it has its settings.
+    Receive {
+        /// The grammar of the host's `zfs`.
+        dialect: Dialect,
+        /// The dataset.
+        into: Dataset,
+        /// Whether that comes into being by it.
+        new: bool,
+        /// The snapshot that must be there then.
+        snapshot: Option<SnapshotName>,
+        /// Its GUID.
+        guid: Option<u64>,
+        /// Whether what came is kept if the stream is cut off.
+        resumable: bool,
+    },
     /// Something wanted of the host's kernel.
     Host(Intent),
     /// Runs a machine under a supervisor of its own.
@@ -337,6 +358,11 @@ impl Action {
                 format!("make sure that these are there: {}", names.join(", "))
             }
             Self::ImportImage { source, folder, .. } => format!("read {source} into {folder}: hash, recognise, convert, write"),
+            Self::Send { sending } => match sending {
+                Sending::Snapshot { snapshot, .. } => format!("send {snapshot} to standard output"),
+                Sending::Rest(_) => "send the rest of a stream to standard output".to_owned(),
+            },
+            Self::Receive { into, .. } => format!("receive {into} from standard input"),
             Self::Host(intent) => intent.describe(),
             Self::Launch(launch) => format!("run {} under a supervisor of its own", launch.guest),
             Self::Stop { guest, timeout, force, .. } => {
@@ -382,6 +408,13 @@ impl Action {
             Self::CheckFiles { files } => files.iter().map(|(path, _)| Cmd::new("test", ["-w", path])).collect(),
             Self::RestoreFiles { from, to, .. } => {
                 vec![Cmd::new("rsync", ["-rt", "--inplace", "--no-whole-file", "--delete", "--exclude=/logs", &format!("{from}/"), &format!("{to}/")])]
+            }
+            Self::Send { sending } => vec![sending.cmd()],
+            Self::Receive { dialect, into, new, resumable, .. } => {
+                let plain = *dialect == Dialect::Fuse;
+                let mut cmds = vec![stream::receive(into, plain, *resumable)];
+                cmds.extend(new.then(|| stream::tame(into)).into_iter().flatten());
+                cmds
             }
             Self::WriteFile { .. } | Self::ImportImage { .. } | Self::Stop { .. } | Self::Forget { .. } => Vec::new(),
             Self::Host(intent) => intent.commands(os),
@@ -431,6 +464,8 @@ impl Action {
             Self::RestoreFiles { before, .. } => Undo::Action(Box::new(Self::Rollback { snapshot: before.clone() })),
             Self::ResizeVolume { .. } | Self::GrowLive { .. } | Self::ShrinkDisk { .. } | Self::RemoveFile { .. } => Undo::Impossible,
             Self::Rollback { .. } | Self::DestroySnapshot { .. } | Self::DestroyDataset { .. } | Self::DestroyTree { .. } => Undo::Impossible,
+            Self::Send { .. } | Self::Receive { new: false, .. } => Undo::Nothing,
+            Self::Receive { into, resumable, .. } => Undo::DestroyReceived { dataset: into.clone(), unless_resumable: *resumable },
             // The machine's own supervisor cleans up when the machine never came to life.
             Self::Launch(_) | Self::Stop { .. } => Undo::Nothing,
         }
@@ -448,6 +483,13 @@ pub enum Undo {
     Action(Box<Action>),
     /// Destroy this dataset, which the same plan made and which still has the GUID that it was made with.
     Destroy(Dataset),
+    /// Destroy this dataset with its snapshots and volumes, which the same plan received.
+    DestroyReceived {
+        /// The dataset.
+        dataset: Dataset,
+        /// Keep it if the reception can go on later.
+        unless_resumable: bool,
+    },
     /// Remove this file, which the same plan made.
     RemoveFile(String),
     /// Remove this folder if it is empty.

@@ -460,6 +460,27 @@ pub fn settings_copy(own: &OwnValues) -> String {
     text
 }
 
+/// Reads a copy of settings as [`settings_copy`] writes it.
+///
+/// # Errors
+/// A line that it would not have written.
+pub fn read_settings_copy(text: &str) -> Result<OwnValues> {
+    let mut own = OwnValues::new();
+    for line in text.lines().filter(|l| !l.is_empty() && !l.starts_with('#')) {
+        let wrong = || Problem::failed("the copy of the settings can't be read").because(format!("unexpected line: {}", crate::value::printable(line, 120)));
+        let mut words = serde_json::Deserializer::from_str(line).into_iter::<String>();
+        let key = words.next().and_then(Result::ok).ok_or_else(wrong)?;
+        let value = line[words.byte_offset()..].trim_start().strip_prefix('=').ok_or_else(wrong)?;
+        let value: String = serde_json::from_str(value.trim()).map_err(|_| wrong())?;
+        let good = !key.is_empty() && key.len() <= 200 && key.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-:+".contains(&b));
+        let fits = value.len() <= crate::property::VALUE_LIMIT && !value.contains(char::is_control);
+        if !(good && fits) || own.insert(key, crate::property::settings::Own { value, received: false }).is_some() {
+            return Err(wrong());
+        }
+    }
+    Ok(own)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -483,6 +504,15 @@ mod tests {
             guid: None,
             foreign: None,
             state: RunState::Stopped,
+        }
+    }
+
+    #[test]
+    fn a_copy_of_settings_is_read_as_it_was_written() {
+        let settings = own(&[("uuid", "u"), ("description", "it's \"a\" = \\ ünïcode #"), ("x.a-b", "")]);
+        assert_eq!(read_settings_copy(&settings_copy(&settings)).unwrap(), settings);
+        for bad in ["x", "\"a\" \"b\"", "\"a\" = b", "\"a\" = \"1\"\n\"a\" = \"2\"", "\"-O x\" = \"1\"", "\"a\" = \"x\\ny\"", "\"a\" = \"1\" x"] {
+            assert!(read_settings_copy(bad).is_err(), "{bad}");
         }
     }
 

@@ -302,6 +302,14 @@ impl World {
         }
     }
 
+    /// Makes sure that there is a pool to look at, whichever of them is primary.
+    ///
+    /// # Errors
+    /// No pool carries chyves, or all are offline.
+    pub fn in_use(&self) -> Result<()> {
+        if self.roots.iter().any(|r| r.role != Role::Offline) { Ok(()) } else { Err(no_primary(&self.roots)) }
+    }
+
     /// Who this host is, by its pools.
     pub fn this_host(&self) -> Option<Uuid> {
         this_host(&self.roots)

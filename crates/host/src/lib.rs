@@ -28,4 +28,5 @@ pub mod ports;
 pub mod proc;
 pub mod run;
 pub mod runtime;
+pub mod stream;
 pub mod supervise;

@@ -138,7 +138,8 @@ pub fn failure(cmd: &Cmd, output: &Output) -> Problem {
     problem
 }
 
-fn missing(program: &str) -> Problem {
+/// The failure that a program is not there, with its package.
+pub(crate) fn missing(program: &str) -> Problem {
     let base = program.rsplit('/').next().unwrap_or(program);
     let package = match (base, cfg!(target_os = "freebsd")) {
         ("zfs" | "zpool", false) => Some("apt-get install zfsutils-linux (or zfs-fuse)"),

@@ -4,6 +4,7 @@ use crate::session::{Report, Session};
 use crate::targets::Targets;
 use chyves_core::error::Result;
 use chyves_core::plan;
+use chyves_host::observe::{self, Look};
 
 /// Make foreign guests this host's
 ///
@@ -14,11 +15,17 @@ pub(crate) struct Args {
     /// The guests
     #[arg(required = true, value_name = "GUEST")]
     guests: Vec<String>,
+    /// Make each another machine: a new uuid, card addresses and disk serials. For a copy of a guest that is kept too
+    #[arg(long)]
+    new_identity: bool,
 }
 
 pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     session.each(&Targets::parse(&args.guests)?, false, |world, guest| {
-        let plan = plan::adopt::adopt(world, guest)?;
+        // What is odd has been told by the look at the guest itself.
+        let all = observe::world(&session.runtime, &Look::at_keys(Vec::new()))?.guests;
+        let identity = args.new_identity.then(chyves_host::identity::new);
+        let plan = plan::adopt::adopt(world, guest, &all, identity)?;
         let done = session.carry_out(world, &plan, guest.name.as_str())?;
         Ok(done.map(|_| Report::new(&guest.name, if plan.steps.is_empty() { "nothing to do" } else { "adopted" })))
     })

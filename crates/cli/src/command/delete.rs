@@ -69,7 +69,7 @@ pub(crate) struct UndeleteArgs {
 
 pub(crate) fn undelete(session: &Session, args: &UndeleteArgs) -> Result<()> {
     let trash = session.look(&Look { trash: true, ..Look::default() })?;
-    trash.primary()?;
+    trash.in_use()?;
     let found = plan::delete::find(&trash, &args.wanted)?;
     if found.disk.is_some() {
         if args.name.is_some() {

@@ -64,7 +64,7 @@ fn guests(session: &Session, args: &ListArgs, usual: &[&str]) -> Result<()> {
     }
     let keys = columns.iter().filter(|c| !FACTS.contains(&c.as_str())).cloned().collect();
     let world = session.look(&Look::at_keys(keys))?;
-    world.primary()?;
+    world.in_use()?;
     let mut table = Table::new(columns.clone());
     for index in 0..world.guests.len() {
         table.rows.push(columns.iter().map(|column| cell(&world, index, column)).collect());

@@ -18,6 +18,8 @@ mod list;
 mod pool;
 mod reclaim;
 mod repair;
+mod receive;
+mod send;
 mod set;
 mod snapshot;
 mod start;
@@ -105,6 +107,8 @@ enum Verb {
     Pool(pool::Verb),
     Reclaim(reclaim::Args),
     Repair(repair::Args),
+    Receive(receive::Args),
+    Send(send::Args),
     Set(set::Args),
     #[command(subcommand)]
     Snapshot(snapshot::Verb),
@@ -181,6 +185,8 @@ fn dispatch(session: &Session, verb: Verb) -> Result<()> {
         Verb::Pool(verb) => pool::run(session, &verb),
         Verb::Reclaim(args) => reclaim::run(session, &args),
         Verb::Repair(args) => repair::run(session, &args),
+        Verb::Receive(args) => receive::run(session, &args),
+        Verb::Send(args) => send::run(session, &args),
         Verb::Set(args) => set::run(session, &args),
         Verb::Snapshot(verb) => snapshot::run(session, &verb),
         Verb::Start(args) => start::run(session, &args),

@@ -92,8 +92,11 @@ fn create(session: &Session, words: &[String]) -> Result<()> {
 fn list(session: &Session, guests: &[String], args: &ListArgs) -> Result<()> {
     let targets = if guests.is_empty() { Targets::All } else { Targets::parse(guests)? };
     let world = session.look(&targets.look())?;
-    let mut table = Table::new(["name", "guest", "snapshot", "creation", "used", "referenced", "by", "live"]);
+    let mut table = Table::new(["name", "guest", "snapshot", "creation", "used", "referenced", "by", "live", "guid"]);
+    // Only who asks for the GUIDs pays for them.
+    let wants_guids = session.ui.json || args.columns.iter().any(|c| c == "guid");
     for guest in targets.guests(&world)? {
+        let guids = if wants_guids { observe::pool::snapshot_guids(&guest.dataset)? } else { Vec::new() };
         for seen in observe::snapshots(guest)? {
             table.rows.push(vec![
                 Cell::text(format!("{}@{}", guest.name, seen.name)),
@@ -104,6 +107,7 @@ fn list(session: &Session, guests: &[String], args: &ListArgs) -> Result<()> {
                 Cell::number(seen.referenced.clone(), plan::snapshot::rounded(&seen.referenced)),
                 Cell::text(if seen.ours { "chyves" } else { "other" }),
                 Cell::text(if seen.live { "yes" } else { "no" }),
+                Cell::maybe(guids.iter().find(|(name, _)| *name == seen.name).map(|(_, g)| g.to_string())),
             ]);
         }
     }

@@ -48,7 +48,7 @@ pub(crate) fn run(session: &Session, verb: &Verb) -> Result<()> {
 
 fn list(session: &Session, args: &ListArgs) -> Result<()> {
     let world = session.look(&Look { trash: true, ..Look::default() })?;
-    world.primary()?;
+    world.in_use()?;
     let mut table = Table::new(["name", "kind", "deleted", "used", "identity", "dataset"]);
     for trashed in &world.trash {
         table.rows.push(vec![
@@ -78,7 +78,7 @@ fn is_older(trashed: &Trashed, age: jiff::SignedDuration) -> bool {
 fn empty(session: &Session, wanted: &[String], older: Option<jiff::SignedDuration>) -> Result<()> {
     let _lock = session.lock("trash", &["empty"])?;
     let world = session.look(&Look { trash: true, ..Look::default() })?;
-    world.primary()?;
+    world.in_use()?;
     let mut chosen: Vec<&Trashed> = match wanted {
         [] => world.trash.iter().collect(),
         names => names.iter().map(|name| plan::delete::find(&world, name)).collect::<Result<_>>()?,

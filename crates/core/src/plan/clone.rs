@@ -25,10 +25,13 @@ pub struct Request {
 /// Keys that a clone does not take over: its source's identity, place in the world and history.
 fn not_taken_over(key: &str) -> bool {
     let kept = [keys::UUID, keys::OWNER, keys::EPOCH, keys::CREATED, keys::CLONED_FROM, keys::TEMPLATE, "rcboot"];
+    kept.contains(&key) || is_identity(key)
+}
+
+/// Keys by which a guest is told from others on a network or by its disks.
+pub(super) fn is_identity(key: &str) -> bool {
     let identity = |family: &str, part: &str| key.starts_with(family) && key.ends_with(part);
-    kept.contains(&key)
-        || identity("net", &format!(".{}", NetKey::Mac.word()))
-        || identity("disk", &format!(".{}", DiskKey::Serial.word()))
+    identity("net", &format!(".{}", NetKey::Mac.word())) || identity("disk", &format!(".{}", DiskKey::Serial.word()))
 }
 
 /// Plans clones of one guest: all of them or none.

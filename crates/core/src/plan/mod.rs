@@ -18,6 +18,7 @@ pub mod set;
 pub mod snapshot;
 pub mod start;
 pub mod stop;
+pub mod transfer;
 pub mod wants;
 
 use crate::action::Action;

@@ -165,7 +165,8 @@ pub fn remove(world: &World, root: &Root, there: &[Object]) -> Result<Plan> {
             .hint("make another one primary first: `chyves pool promote POOL`"));
     }
     let parts = root.parts();
-    let empty: Vec<Dataset> = parts.iter().filter(|p| there.iter().any(|(n, _)| n == p.as_str())).cloned().chain([root.dataset.clone()]).collect();
+    let empty: Vec<Dataset> =
+        parts.iter().filter(|p| there.iter().any(|(n, _)| n == p.as_str())).cloned().chain([root.dataset.clone()]).collect();
     let more: Vec<&str> = there.iter().map(|(n, _)| n.as_str()).filter(|n| !empty.iter().any(|e| e.as_str() == *n)).collect();
     if !more.is_empty() {
         let mut problem = Problem::not_now(format!("`{pool}` still holds what chyves keeps there")).on(pool).because(shortened(&more));
@@ -180,7 +181,8 @@ pub fn remove(world: &World, root: &Root, there: &[Object]) -> Result<Plan> {
             }
         }
         if more.iter().any(|n| empty.iter().any(|e| n.strip_prefix(e.as_str()).is_some_and(|rest| rest.starts_with('@')))) {
-            problem = problem.hint("snapshots of the empty datasets, by chyves' upgrades or another program: `zfs destroy` them one by one");
+            problem =
+                problem.hint("snapshots of the empty datasets, by chyves' upgrades or another program: `zfs destroy` them one by one");
         }
         return Err(problem);
     }
@@ -300,7 +302,9 @@ mod tests {
         # destroy tank/chyves
         zfs destroy tank/chyves
         ");
-        for more in ["tank/chyves/guests/web", "tank/chyves/trash/x", "tank/chyves@daily", "tank/chyves/guestsold", "tank/chyves/images/tiny@ready"] {
+        for more in
+            ["tank/chyves/guests/web", "tank/chyves/trash/x", "tank/chyves@daily", "tank/chyves/guestsold", "tank/chyves/images/tiny@ready"]
+        {
             let mut names = all.to_vec();
             names.push(more);
             assert_eq!(remove(&world, &world.roots[0], &there(&names)).unwrap_err().causes, [more]);

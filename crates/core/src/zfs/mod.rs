@@ -3,6 +3,7 @@
 //! * [`rows`]: the parser of `zfs get -H -p`
 //! * [`inventory`]: rows become roots, guests, images
 //! * [`args`]: argument vectors of every call, for both dialects
+//! * [`stream`]: streams of `zfs send`: their beginning, and the commands about them
 //! * [`Dialect`]: which ZFS this is
 //!
 //! Least versions: OpenZFS 2.0 (Linux, FreeBSD 13) and zfs-fuse 0.7. Not here: running them (chyves-host).
@@ -10,6 +11,7 @@
 pub mod args;
 pub mod inventory;
 pub mod rows;
+pub mod stream;
 
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +27,14 @@ pub enum Dialect {
 }
 
 impl Dialect {
+    /// Whether a stream that was cut off can be gone on with.
+    pub const fn can_resume(self) -> bool {
+        match self {
+            Self::OpenZfs => true,
+            Self::Fuse => false,
+        }
+    }
+
     /// Whether volumes can be made.
     pub const fn has_volumes(self) -> bool {
         match self {

@@ -5,6 +5,7 @@
 //! * [`image`]: reading an image
 //! * [`journal`]: what was done so far, for when this process is killed
 //! * [`fault`]: failures on purpose, in test builds
+//! * [`receive`]: taking a guest from a stream
 //! * [`restore`]: making a folder what another is
 //!
 //! Not here: deciding (chyves-core `plan`), running machines (`supervise`).
@@ -14,13 +15,14 @@ mod fault;
 mod files;
 mod image;
 pub mod journal;
+mod receive;
 mod restore;
 mod undo;
 
 use crate::run;
 use crate::runtime::Runtime;
 use crate::supervise::{self, Progress, Spawner};
-use crate::{control, facts, observe};
+use crate::{control, facts, observe, stream};
 use chyves_core::action::{Action, Growth, Undo};
 use journal::Journal;
 use chyves_core::cmd::Cmd;
@@ -31,6 +33,7 @@ use chyves_core::plan::Plan;
 use chyves_core::value::{Dataset, printable};
 use chyves_core::zfs::args;
 use chyves_core::zfs::Dialect;
+use chyves_core::zfs::stream::{Sending, estimated};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -43,6 +46,8 @@ pub enum Event<'a> {
     Command(String),
     /// Part of a long step is done: how much of how much, in bytes.
     Progress(u64, u64),
+    /// How far a stream is.
+    Flow(stream::Flow),
     /// The hypervisor's command is about to run.
     Hypervisor(String),
     /// What happens while a guest is being stopped.
@@ -262,6 +267,11 @@ fn perform(step: &Action, began: u64, place: &mut Place<'_>, applied: &mut Appli
         Action::ImportImage { source, folder, dataset, now, dialect } => {
             image::import(&image::Import { source, folder, dataset, now, dialect: *dialect }, place)
         }
+        Action::Send { sending } => send(sending, place),
+        Action::Receive { dialect, into, new, snapshot, guid, resumable } => {
+            let wanted = receive::Reception { dialect: *dialect, into, new: *new, snapshot: snapshot.as_ref(), guid: *guid, resumable: *resumable };
+            receive::receive(&wanted, place).map(|()| made(None))
+        }
         Action::Launch(launch) => {
             let spawner = Spawner::this_program()?;
             let report = &mut *place.report;
@@ -293,6 +303,18 @@ fn grow_live(step: &Action, place: &mut Place<'_>) -> Result<()> {
         Growth::OfFile => files::grow_or_so(path, *from, *to),
         Growth::OfVolume(_) => step.commands(place.os).iter().try_for_each(|cmd| command(cmd, place)),
     }
+}
+
+/// Writes a stream to standard output, telling how far it is; how long it will be is asked for where the ZFS can tell.
+fn send(sending: &Sending, place: &mut Place<'_>) -> Result<()> {
+    let total = match facts::dialect() {
+        Dialect::OpenZfs => run::run(&sending.estimate()).ok().filter(run::Output::ok).and_then(|o| estimated(&(o.stdout + &o.stderr))),
+        Dialect::Fuse => None,
+    };
+    let cmd = sending.cmd();
+    (place.report)(Event::Command(cmd.to_string()));
+    let report = &mut *place.report;
+    stream::give(&cmd, total, facts::dialect() == Dialect::Fuse, place.interrupted, &mut |flow| report(Event::Flow(flow)))
 }
 
 /// Makes sure that each name still means what it meant when it was looked up.

@@ -1,6 +1,6 @@
 //! Taking back what a plan did: newest first, going on through its own failures, telling what is left.
 
-use super::{Done, Event, Place, files, settled};
+use super::{Done, Event, Place, files, receive, settled};
 use crate::observe;
 use chyves_core::action::{Action, Undo};
 use chyves_core::error::{Kind, Problem, Result};
@@ -52,6 +52,13 @@ fn one(step: &Done, began: u64, place: &mut Place<'_>) -> Result<()> {
             Ok(())
         }
         Undo::Destroy(dataset) => destroy(dataset, began, place),
+        Undo::DestroyReceived { dataset, unless_resumable } => {
+            if *unless_resumable && receive::token(dataset).is_some() {
+                return Ok(());
+            }
+            young(dataset, began)?;
+            receive::discard(dataset, place)
+        }
         Undo::RemoveFile(path) => files::remove(path),
         Undo::RemoveFolder(path) => files::remove_folder(path),
         Undo::RestoreFile(path) => match &step.before {
@@ -106,14 +113,25 @@ pub(super) fn may_be_done(step: &Action, began: u64) -> bool {
 
 /// Destroys a dataset that this plan made: never one that was there before, and never with anything below it.
 fn destroy(dataset: &Dataset, began: u64, place: &mut Place<'_>) -> Result<()> {
-    let Some(row) = observe::dataset(dataset)? else { return Ok(()) };
+    if !young(dataset, began)? {
+        return Ok(());
+    }
+    let cmd = args::destroy(dataset);
+    (place.report)(Event::Command(cmd.to_string()));
+    settled(&cmd)
+}
+
+/// Whether a dataset is there.
+///
+/// # Errors
+/// It is older than the plan.
+fn young(dataset: &Dataset, began: u64) -> Result<bool> {
+    let Some(row) = observe::dataset(dataset)? else { return Ok(false) };
     let created = row.number("creation").unwrap_or(0);
     // The clock of ZFS is the host's; a second is its grain.
     if created + 2 < began {
         let uuid = row.own.get(keys::UUID).map_or("none", |o| o.value.as_str());
         return Err(Problem::failed(format!("`{dataset}` is older than this command and stays (uuid {uuid})")).on(dataset));
     }
-    let cmd = args::destroy(dataset);
-    (place.report)(Event::Command(cmd.to_string()));
-    settled(&cmd)
+    Ok(true)
 }

@@ -5,9 +5,11 @@ use crate::run;
 use crate::runtime::Runtime;
 use chyves_core::error::{Problem, Result};
 use chyves_core::guest::Guest;
+use chyves_core::value::Dataset;
 use chyves_core::world::Root;
-use chyves_core::zfs::args;
 use chyves_core::zfs::inventory::inventory;
+use chyves_core::zfs::rows::{self, Row};
+use chyves_core::zfs::{args, stream};
 
 /// The guests of one pool, whatever its role.
 ///
@@ -43,4 +45,25 @@ pub(super) fn namesakes(guests: &[Guest]) -> Vec<Problem> {
                 .hint("take one of the pools offline (`chyves pool offline POOL`), or rename one of the datasets with `zfs rename`")
         })
         .collect()
+}
+
+/// The snapshots of a dataset itself with their GUIDs.
+///
+/// # Errors
+/// What can't be asked or read.
+pub fn snapshot_guids(dataset: &Dataset) -> Result<Vec<(String, u64)>> {
+    let rows = rows::parse(&run::must(&stream::snapshot_guids(dataset))?, false)?;
+    let own = format!("{dataset}@");
+    let guid = |row: &Row| Some((row.name.strip_prefix(&own)?.to_owned(), row.number("guid")?));
+    Ok(rows.iter().filter_map(guid).collect())
+}
+
+/// The GUID of a guest's newest snapshot, if it has one.
+///
+/// # Errors
+/// What can't be asked or read.
+pub fn newest_guid(guest: &Guest) -> Result<Option<u64>> {
+    let guids = snapshot_guids(&guest.dataset)?;
+    let newest = super::snapshots(guest)?.pop();
+    Ok(newest.and_then(|n| guids.into_iter().find(|(name, _)| *name == n.name)).map(|(_, g)| g))
 }

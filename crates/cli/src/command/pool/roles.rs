@@ -40,7 +40,8 @@ fn change(session: &Session, pool: &str, plan: impl Fn(&Seen, &Root) -> Result<P
         let after = session.look(&Look::default())?;
         let root = after.root_on(pool)?;
         let said = if plan.steps.is_empty() { "nothing to do".to_owned() } else { format!("is {} now", root.role.word()) };
-        session.tell(&[Report::new(root.dataset.pool(), said).with(json!({ "dataset": root.dataset, "role": root.role, "host": root.host }))]);
+        session
+            .tell(&[Report::new(root.dataset.pool(), said).with(json!({ "dataset": root.dataset, "role": root.role, "host": root.host }))]);
     }
     Ok(())
 }

@@ -1,0 +1,146 @@
+//! `chyves send`: a guest as a stream on standard output.
+
+use crate::session::Session;
+use crate::targets::guest_at;
+use chyves_core::action::Action;
+use chyves_core::error::{Kind, Problem, Result};
+use chyves_core::guest::Guest;
+use chyves_core::plan::Plan;
+use chyves_core::plan::transfer::{self, Base, Facts};
+use chyves_core::value::SnapshotName;
+use chyves_core::world::World;
+use chyves_core::zfs::stream::Sending;
+use chyves_host::observe::{self, Look};
+use std::io::IsTerminal;
+
+/// Write a guest as a stream to standard output
+///
+/// The stream holds the guest's disks, firmware variables and settings at one snapshot, and is an ordinary one of ZFS:
+/// `chyves receive` and `zfs receive` take it. Without a snapshot's name a new one is taken, which stays.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The guest, or one of its snapshots
+    #[arg(value_name = "GUEST[@SNAPSHOT]", required_unless_present = "resume")]
+    guest: Option<String>,
+    /// Only what changed since this snapshot, which must be where the stream goes
+    #[arg(long, value_name = "@SNAPSHOT", conflicts_with = "incremental_for")]
+    from: Option<String>,
+    /// Only what changed since the newest snapshot that another place has too: a pool of this host, or a file with
+    /// what `chyves snapshot list GUEST -H -o name,guid` prints there
+    #[arg(long, value_name = "POOL|FILE")]
+    incremental_for: Option<String>,
+    /// The rest of a stream that was cut off; `receive --resumable` tells the token
+    #[arg(long, value_name = "TOKEN", conflicts_with_all = ["guest", "from", "incremental_for"])]
+    resume: Option<String>,
+}
+
+pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
+    if std::io::stdout().is_terminal() && !session.dry_run {
+        return Err(Problem::usage("a stream is not for a terminal")
+            .hint("write it to a file (> web01.zfs) or give it to a program (| ssh host chyves receive)"));
+    }
+    if session.ui.json && !session.dry_run {
+        return Err(Problem::usage("standard output is the stream, so there is no place for JSON").hint("leave --json away"));
+    }
+    match (&args.guest, &args.resume) {
+        (_, Some(token)) => rest(session, token),
+        (Some(word), None) => send(session, args, word),
+        (None, None) => Err(Problem::usage("no guest is named").hint("chyves send GUEST > FILE")),
+    }
+}
+
+fn rest(session: &Session, token: &str) -> Result<()> {
+    let world = session.look(&Look::default())?;
+    if !world.host.dialect.can_resume() {
+        return Err(
+            Problem::host_cant("the ZFS of this host can't go on with a stream that was cut off").hint("send it again from the beginning")
+        );
+    }
+    if token.is_empty() || !token.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+        return Err(Problem::usage("this is no token").hint("`receive --resumable` tells it when the stream is cut off"));
+    }
+    let plan = Plan { steps: vec![Action::Send { sending: Sending::Rest(token.to_owned()) }], notes: Vec::new() };
+    session.carry_out(&world, &plan, "send").map(|_| ())
+}
+
+fn send(session: &Session, args: &Args, word: &str) -> Result<()> {
+    let (name, snapshot) = guest_at(word)?;
+    let base = match (&args.from, &args.incremental_for) {
+        (Some(from), _) => Base::Snapshot(from.strip_prefix('@').unwrap_or(from).parse()?),
+        (None, Some(_)) | (None, None) => Base::Whole,
+    };
+    // Only a new snapshot is a change of the guest. A stream may take hours, and a guest must be stoppable meanwhile.
+    let lock = if snapshot.is_none() { session.lock("guest", &[&name])? } else { Vec::new() };
+    let world = session.look(&Look::at(std::slice::from_ref(&name)))?;
+    let guest = observe::guest(&world, &name)?;
+    let base = match &args.incremental_for {
+        Some(place) => common(session, &world, guest, place)?,
+        None => base,
+    };
+    let mut plan = transfer::send(guest, snapshot.as_ref(), &base, &facts(guest)?, &Session::moment(1))?;
+    let new = plan.steps.iter().find_map(|s| match s {
+        Action::Snapshot { snapshot, .. } => Some(snapshot.name.clone()),
+        _ => None,
+    });
+    let Some(taken) = new.filter(|_| !session.dry_run) else {
+        return session.carry_out(&world, &plan, name.as_str()).map(|_| ());
+    };
+    let stream = plan.steps.pop().ok_or_else(|| Problem::bug("a plan of a stream sends nothing"))?;
+    session.carry_out(&world, &plan, name.as_str())?;
+    drop(lock);
+    let plan = Plan { steps: vec![stream], notes: Vec::new() };
+    match session.carry_out(&world, &plan, name.as_str()) {
+        Ok(_) => {
+            session.ui.say(&format!("{name}: sent as it was at {name}@{taken}, which stays for later increments"));
+            Ok(())
+        }
+        Err(problem) => Err(match take_away(session, &world, guest, &taken) {
+            Ok(()) => problem,
+            Err(left) => Problem { code: Kind::Left, ..problem }.because(format!("and {name}@{taken} could not be taken away: {left}")),
+        }),
+    }
+}
+
+/// Destroys the snapshot that a failed stream was made from.
+fn take_away(session: &Session, world: &World, guest: &Guest, name: &SnapshotName) -> Result<()> {
+    let _lock = session.lock("guest", &[&guest.name])?;
+    let snapshot = guest.dataset.at(name);
+    let objects = observe::guids(&[snapshot.to_string()])?;
+    let plan = Plan { steps: vec![Action::Verify { objects }, Action::DestroySnapshot { snapshot }], notes: Vec::new() };
+    // The person may have asked for the end; this still has to be done.
+    session.interrupted.store(false, std::sync::atomic::Ordering::SeqCst);
+    session.carry_out(world, &plan, guest.name.as_str()).map(|_| ())
+}
+
+fn facts(guest: &Guest) -> Result<Facts> {
+    let there = observe::snapshots(guest)?;
+    let guids = observe::pool::snapshot_guids(&guest.dataset)?;
+    let row = observe::dataset(&guest.dataset)?;
+    let encryption_root = row.as_ref().and_then(|r| r.native("encryptionroot")).filter(|r| !r.is_empty()).map(str::to_owned);
+    let guid = observe::guids(&[guest.dataset.to_string()])?.first().map_or(0, |(_, g)| *g);
+    Ok(Facts { there, guid, guids, encryption_root })
+}
+
+/// The snapshots that another place has: a pool of this host, or what a file lists.
+fn common(session: &Session, world: &World, guest: &Guest, place: &str) -> Result<Base> {
+    if let Ok(root) = world.root_on(place) {
+        let copies = observe::pool::guests(&session.runtime, root)?;
+        let copy = copies.iter().find(|g| g.uuid == guest.uuid && g.dataset != guest.dataset).ok_or_else(|| {
+            Problem::not_found(format!("the pool `{place}` has no copy of `{}`", guest.name))
+                .on(place)
+                .hint("send it whole: leave --incremental-for away")
+        })?;
+        let guids = observe::pool::snapshot_guids(&copy.dataset)?.into_iter().map(|(_, g)| g).collect();
+        return Ok(Base::Common(guids, copy.dataset.to_string()));
+    }
+    let text = std::fs::read_to_string(place).map_err(|e| {
+        Problem::not_found(format!(
+            "`{}` is neither a pool with chyves nor a file that can be read",
+            chyves_core::value::printable(place, 120)
+        ))
+        .on(place)
+        .because(e)
+        .hint(format!("make one where the stream goes: chyves snapshot list {} -H -o name,guid", guest.name))
+    })?;
+    Ok(Base::Common(transfer::guids_in(&text)?, format!("the place that `{}` tells of", chyves_core::value::printable(place, 120))))
+}

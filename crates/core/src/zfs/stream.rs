@@ -1,0 +1,301 @@
+//! A ZFS stream's first records, and the commands that make and take streams.
+//!
+//! Only the beginning is read: whose snapshot it is, and whether it builds on another one. What `zfs receive` makes of
+//! the rest is its own business. Layout: records of 312 bytes; a plain stream begins with its own first record, a
+//! stream with properties with an envelope (first record, a list, an end record) and the plain stream in it.
+//!
+//! Not here: running them (chyves-host `apply`).
+
+use crate::cmd::Cmd;
+use crate::error::{Problem, Result};
+use crate::value::{Dataset, SnapshotName, SnapshotRef, printable};
+use serde::{Deserialize, Serialize};
+
+/// The size of one record.
+const RECORD: usize = 312;
+/// What a first record bears, in the byte order of the host that made the stream.
+const MAGIC: u64 = 0x2_f5ba_cbac;
+/// The types of records that are told apart here.
+const BEGIN: u32 = 0;
+const END: u32 = 5;
+/// The stream is a clone of a snapshot that is not in it.
+const FLAG_CLONE: u32 = 1;
+/// No list of properties is larger; a stream that says so is damaged.
+const ENVELOPE_LIMIT: usize = 64 << 20;
+
+/// What the beginning of a stream says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Header {
+    /// The dataset that it was sent from.
+    pub dataset: String,
+    /// The snapshot that it brings, the last one where it brings several.
+    pub snapshot: SnapshotName,
+    /// That snapshot's GUID, where the beginning tells it.
+    pub guid: Option<u64>,
+    /// The GUID of the snapshot that must be there already.
+    pub base: Option<u64>,
+}
+
+/// What is known from the bytes that there are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reading {
+    /// So many bytes from the beginning are needed.
+    Needs(usize),
+    /// All.
+    Done(Header),
+}
+
+struct Begin {
+    compound: bool,
+    list: usize,
+    flags: u32,
+    guid: u64,
+    base: u64,
+    name: String,
+}
+
+fn damaged(why: impl std::fmt::Display) -> Problem {
+    Problem::usage("this is no stream of a guest")
+        .because(why)
+        .hint("`chyves send GUEST > FILE` makes one; give the whole file, uncompressed")
+}
+
+fn begin(record: &[u8]) -> Result<Begin> {
+    let array = |at: usize| -> [u8; 8] { std::array::from_fn(|i| record.get(at + i).copied().unwrap_or(0)) };
+    let little = match (u64::from_le_bytes(array(8)), u64::from_be_bytes(array(8))) {
+        (MAGIC, _) => true,
+        (_, MAGIC) => false,
+        _ => return Err(damaged("it does not begin as a ZFS stream does")),
+    };
+    let long = |at| if little { u64::from_le_bytes(array(at)) } else { u64::from_be_bytes(array(at)) };
+    let short = |at: usize| {
+        let four: [u8; 4] = std::array::from_fn(|i| record.get(at + i).copied().unwrap_or(0));
+        if little { u32::from_le_bytes(four) } else { u32::from_be_bytes(four) }
+    };
+    if short(0) != BEGIN {
+        return Err(damaged("its first record is of another kind"));
+    }
+    let name: Vec<u8> = record.iter().skip(56).take(256).copied().take_while(|b| *b != 0).collect();
+    Ok(Begin {
+        compound: match long(16) & 3 {
+            1 => false,
+            2 => true,
+            n => return Err(damaged(format!("it is of the unknown kind {n}"))),
+        },
+        list: usize::try_from(short(4)).unwrap_or(usize::MAX),
+        flags: short(36),
+        guid: long(40),
+        base: long(48),
+        name: String::from_utf8(name).map_err(|_| damaged("its name is no text"))?,
+    })
+}
+
+fn kind_of(record: &[u8]) -> Option<u32> {
+    // The two kinds that are looked for are told apart in either byte order.
+    let four: [u8; 4] = record.get(..4)?.try_into().ok()?;
+    Some(u32::from_le_bytes(four).min(u32::from_be_bytes(four)))
+}
+
+/// Reads the beginning of a stream.
+///
+/// # Errors
+/// It is no stream, or one that can't stand alone.
+pub fn read(bytes: &[u8]) -> Result<Reading> {
+    if bytes.len() < RECORD {
+        return Ok(Reading::Needs(RECORD));
+    }
+    let first = begin(&bytes[..RECORD])?;
+    let inner = if first.compound {
+        if first.list > ENVELOPE_LIMIT {
+            return Err(damaged("its list of properties has no sensible size"));
+        }
+        let end = RECORD + first.list;
+        let whole = end + 2 * RECORD;
+        if bytes.len() < whole {
+            return Ok(Reading::Needs(whole));
+        }
+        if kind_of(&bytes[end..]) != Some(END) || kind_of(&bytes[end + RECORD..]) != Some(BEGIN) {
+            return Err(damaged("nothing is in it, or its beginning is damaged"));
+        }
+        begin(&bytes[end + RECORD..whole])?
+    } else {
+        begin(&bytes[..RECORD])?
+    };
+    if inner.flags & FLAG_CLONE != 0 {
+        return Err(Problem::usage("this stream holds a clone without what it is a clone of")
+            .because(format!("it is {}", printable(&inner.name, 200)))
+            .hint("send the guest with `chyves send`, which makes streams that stand alone"));
+    }
+    let (dataset, snapshot) = first.name.split_once('@').ok_or_else(|| damaged("it names no snapshot"))?;
+    Ok(Reading::Done(Header {
+        dataset: dataset.to_owned(),
+        snapshot: snapshot.parse().map_err(|e| Problem::from(e).within("the stream's snapshot has a name that can't be used"))?,
+        guid: (inner.name == first.name).then_some(inner.guid),
+        base: (inner.base != 0).then_some(inner.base),
+    }))
+}
+
+/// How a stream is made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Sending {
+    /// From a snapshot.
+    Snapshot {
+        /// The snapshot.
+        snapshot: SnapshotRef,
+        /// The one that it builds on.
+        base: Option<SnapshotName>,
+        /// With the volumes below, and so with all earlier snapshots.
+        volumes: bool,
+        /// As it lies encrypted on the pool.
+        raw: bool,
+    },
+    /// The rest of one that was cut off, by its token.
+    Rest(String),
+}
+
+impl Sending {
+    /// The command.
+    pub fn cmd(&self) -> Cmd {
+        Cmd::new("zfs", ["send"]).args(self.args())
+    }
+
+    /// The command that says how long the stream will be, where this `zfs` can.
+    pub fn estimate(&self) -> Cmd {
+        Cmd::new("zfs", ["send", "-n", "-P"]).args(self.args())
+    }
+
+    fn args(&self) -> Vec<String> {
+        match self {
+            Self::Snapshot { snapshot, base, volumes, raw } => {
+                let mut args = vec![if *volumes { "-R".to_owned() } else { "-p".to_owned() }];
+                args.extend(raw.then(|| "-w".to_owned()));
+                args.extend(base.iter().flat_map(|base| ["-i".to_owned(), format!("@{base}")]));
+                args.push(snapshot.to_string());
+                args
+            }
+            Self::Rest(token) => vec!["-t".to_owned(), token.clone()],
+        }
+    }
+}
+
+/// Takes a stream: never by force, never mounting it, with no mount point or share of its own where `zfs` can leave them
+/// out.
+pub fn receive(into: &Dataset, plain: bool, resumable: bool) -> Cmd {
+    let mut cmd = Cmd::new("zfs", ["receive", "-u"]);
+    if resumable {
+        cmd = cmd.arg("-s");
+    }
+    if !plain {
+        for property in FOREIGN {
+            cmd = cmd.args(["-x", property]);
+        }
+    }
+    cmd.arg(into.as_str())
+}
+
+/// What a stream may not bring: where and how another host mounts and shares.
+pub const FOREIGN: [&str; 3] = ["mountpoint", "sharenfs", "sharesmb"];
+
+/// Makes sure that a received file system is mounted by chyves alone, below the root.
+pub fn tame(dataset: &Dataset) -> Vec<Cmd> {
+    let mut cmds = vec![Cmd::new("zfs", ["set", "canmount=noauto"]).arg(dataset.as_str())];
+    cmds.extend(FOREIGN.iter().map(|p| Cmd::new("zfs", ["inherit"]).arg(*p).arg(dataset.as_str())));
+    cmds
+}
+
+/// The size in what [`Sending::estimate`] prints.
+pub fn estimated(output: &str) -> Option<u64> {
+    output.lines().rev().find_map(|line| line.strip_prefix("size")?.trim().parse().ok())
+}
+
+/// The snapshots of a dataset itself with their GUIDs, and those of what is directly below it.
+pub fn snapshot_guids(dataset: &Dataset) -> Cmd {
+    Cmd::new("zfs", ["get", "-H", "-p", "-d", "1", "-o", "name,property,source,value", "guid"]).arg(dataset.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(kind: u32, list: u32, version: u64, flags: u32, guids: (u64, u64), name: &str, little: bool) -> Vec<u8> {
+        let mut bytes = vec![0u8; RECORD];
+        let mut put = |at: usize, value: &[u8]| bytes[at..at + value.len()].copy_from_slice(value);
+        let long = |v: u64| if little { v.to_le_bytes() } else { v.to_be_bytes() };
+        let short = |v: u32| if little { v.to_le_bytes() } else { v.to_be_bytes() };
+        put(0, &short(kind));
+        put(4, &short(list));
+        if kind == BEGIN {
+            put(8, &long(MAGIC));
+            put(16, &long(version));
+            put(36, &short(flags));
+            put(40, &long(guids.0));
+            put(48, &long(guids.1));
+            put(56, name.as_bytes());
+        }
+        bytes
+    }
+
+    fn envelope(inner: &[u8], name: &str, little: bool) -> Vec<u8> {
+        let mut bytes = record(BEGIN, 24, 2, 0, (0, 0), name, little);
+        bytes.extend([7; 24]);
+        bytes.extend(record(END, 0, 0, 0, (0, 0), "", little));
+        bytes.extend(inner);
+        bytes
+    }
+
+    #[test]
+    fn the_beginning_says_whose_it_is() {
+        for little in [true, false] {
+            let plain = record(BEGIN, 0, 1, 0, (11, 0), "tank/c/guests/web01@a", little);
+            let Reading::Done(header) = read(&plain).unwrap() else { panic!() };
+            assert_eq!(
+                (header.dataset.as_str(), header.snapshot.as_str(), header.guid, header.base),
+                ("tank/c/guests/web01", "a", Some(11), None)
+            );
+            let inner = record(BEGIN, 0, 1, 0, (12, 11), "tank/c/guests/web01@b", little);
+            let whole = envelope(&inner, "tank/c/guests/web01@b", little);
+            for cut in 0..whole.len() {
+                assert!(matches!(read(&whole[..cut]).unwrap(), Reading::Needs(n) if n > cut), "{cut}");
+            }
+            let Reading::Done(header) = read(&whole).unwrap() else { panic!() };
+            assert_eq!((header.guid, header.base), (Some(12), Some(11)));
+            // With earlier snapshots in it, the first one's GUID is not the last one's.
+            let Reading::Done(header) = read(&envelope(&inner, "tank/c/guests/web01@z", little)).unwrap() else { panic!() };
+            assert_eq!((header.snapshot.as_str(), header.guid), ("z", None));
+        }
+    }
+
+    #[test]
+    fn what_is_no_stream_is_told() {
+        let good = record(BEGIN, 0, 1, 0, (11, 0), "t/a@a", true);
+        assert!(read(&vec![0x55; 400]).is_err());
+        for broken in [
+            record(3, 0, 1, 0, (1, 0), "t/a@a", true),
+            record(BEGIN, 0, 3, 0, (1, 0), "t/a@a", true),
+            record(BEGIN, 0, 1, 0, (1, 0), "t/a", true),
+            record(BEGIN, 0, 1, 0, (1, 0), "t/a@\u{7f}", true),
+            record(BEGIN, u32::MAX, 2, 0, (1, 0), "t/a@a", true),
+            envelope(&record(END, 0, 1, 0, (1, 0), "", true), "t/a@a", true),
+        ] {
+            assert!(read(&broken).is_err(), "{:?}", &broken[..64]);
+        }
+        assert!(read(&record(BEGIN, 0, 1, FLAG_CLONE, (1, 9), "t/a@a", true)).unwrap_err().message.contains("clone"));
+        assert!(read(&good).is_ok());
+    }
+
+    #[test]
+    fn streams_are_made_and_taken_without_force() {
+        let snapshot = |s: &str| s.parse::<SnapshotRef>().unwrap();
+        let mut sending = Sending::Snapshot { snapshot: snapshot("t/web@b"), base: Some("a".parse().unwrap()), volumes: false, raw: false };
+        assert_eq!(sending.cmd().to_string(), "zfs send -p -i @a t/web@b");
+        sending = Sending::Snapshot { snapshot: snapshot("t/web@b"), base: None, volumes: true, raw: true };
+        assert_eq!(sending.estimate().to_string(), "zfs send -n -P -R -w t/web@b");
+        assert_eq!(receive(&"t/new".parse().unwrap(), true, false).to_string(), "zfs receive -u t/new");
+        assert_eq!(
+            receive(&"t/new".parse().unwrap(), false, true).to_string(),
+            "zfs receive -u -s -x mountpoint -x sharenfs -x sharesmb t/new"
+        );
+        assert_eq!(estimated("full\tt/web@b\t4711\nsize\t4711\n"), Some(4711));
+        assert_eq!(estimated("nonsense"), None);
+    }
+}

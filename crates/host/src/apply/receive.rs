@@ -1,0 +1,212 @@
+//! Taking a guest from a stream: `zfs receive`, then making sure that it is a guest, whole, and has its settings.
+
+use super::{Event, Place, command, settled};
+use crate::{observe, run, stream};
+use chyves_core::error::{Problem, Result};
+use chyves_core::guest::{DiskKind, disk_name, read_settings_copy};
+use chyves_core::property::keys::{self, DiskKey};
+use chyves_core::property::settings::{OwnValues, Settings};
+use chyves_core::value::{Dataset, SnapshotName, printable};
+use chyves_core::zfs::inventory::NOBODY;
+use chyves_core::zfs::rows::Row;
+use chyves_core::zfs::{Dialect, args, stream as streams};
+use std::io::Read;
+
+/// The copy of the settings is a small file; a larger one was not written by chyves.
+const COPY_LIMIT: u64 = 1 << 20;
+
+/// The property that says how a reception can go on.
+const TOKEN: &str = "receive_resume_token";
+
+/// What is received.
+pub(super) struct Reception<'a> {
+    pub(super) dialect: Dialect,
+    pub(super) into: &'a Dataset,
+    /// Whether it comes into being by it.
+    pub(super) new: bool,
+    pub(super) snapshot: Option<&'a SnapshotName>,
+    pub(super) guid: Option<u64>,
+    pub(super) resumable: bool,
+}
+
+/// Receives. When it fails, what came into being by it is gone again, unless it is kept to go on with.
+pub(super) fn receive(wanted: &Reception<'_>, place: &mut Place<'_>) -> Result<()> {
+    let result = flow(wanted, place).and_then(|()| settle(wanted, place));
+    let Err(problem) = result else { return Ok(()) };
+    if !wanted.new {
+        // ZFS itself throws away an increment that does not arrive whole.
+        return Err(problem);
+    }
+    if let Some(token) = wanted.resumable.then(|| token(wanted.into)).flatten() {
+        return Err(problem
+            .because(format!("what came so far is kept as {}", wanted.into))
+            .hint(format!("go on: chyves send --resume {token} > rest, then chyves receive --resume {} < rest", wanted.into.leaf()))
+            .hint(format!("or throw it away: zfs receive -A {}", wanted.into)));
+    }
+    match discard(wanted.into, place) {
+        Ok(()) => Err(problem),
+        Err(left) => Err(Problem { code: chyves_core::error::Kind::Left, ..problem }
+            .because(format!("and what came could not be taken away: {left}"))
+            .hint(format!("look at it and take it away: zfs destroy -r {}", wanted.into))),
+    }
+}
+
+fn flow(wanted: &Reception<'_>, place: &mut Place<'_>) -> Result<()> {
+    let cmd = streams::receive(wanted.into, wanted.dialect == Dialect::Fuse, wanted.resumable);
+    (place.report)(Event::Command(cmd.to_string()));
+    let report = &mut *place.report;
+    let output = stream::take(&cmd, place.interrupted, &mut |flow| report(Event::Flow(flow)))?;
+    // zfs-fuse ends with 1 after each increment that has arrived, and complains of nothing; what is there decides.
+    let silent = wanted.dialect == Dialect::Fuse && !wanted.new && output.status == Some(1) && output.stderr.trim().is_empty();
+    if output.ok() || (silent && wanted.guid.is_some()) {
+        return Ok(());
+    }
+    let problem = run::failure(&cmd, &output).within("the stream could not be received");
+    Err(if output.stderr.contains("has been modified") {
+        problem.hint(format!("its file system was looked into since; make it what it was: zfs rollback {}@NEWEST-SNAPSHOT", wanted.into))
+    } else {
+        problem.hint("it may be damaged or cut off: send it again, and compare its checksum")
+    })
+}
+
+/// How a reception into a dataset can go on, if it can.
+pub(super) fn token(dataset: &Dataset) -> Option<String> {
+    observe::dataset(dataset).ok().flatten()?.native(TOKEN).filter(|t| !t.is_empty()).map(str::to_owned)
+}
+
+/// Destroys what was received, if it is there, and the clone that it was looked at by.
+pub(super) fn discard(dataset: &Dataset, place: &mut Place<'_>) -> Result<()> {
+    if let Some(clone) = beside(dataset) {
+        let row = observe::dataset(&clone)?;
+        if row.is_some_and(|r| r.native("origin").is_some_and(|o| o.starts_with(&format!("{dataset}@")))) {
+            command(&args::destroy(&clone), place)?;
+        }
+    }
+    if observe::dataset(dataset)?.is_none() {
+        return Ok(());
+    }
+    command(&args::destroy_tree(dataset), place)
+}
+
+fn not_a_guest(why: String) -> Problem {
+    Problem::usage("what came is no whole guest of chyves").because(why).hint("`chyves send GUEST > FILE` makes streams of guests")
+}
+
+/// Makes sure of what came, and makes it a guest that nobody owns yet.
+fn settle(wanted: &Reception<'_>, place: &mut Place<'_>) -> Result<()> {
+    let gone = || Problem::failed(format!("`{}` is not there after it was received", wanted.into)).on(wanted.into);
+    if wanted.new {
+        for cmd in streams::tame(wanted.into) {
+            command(&cmd, place)?;
+        }
+    }
+    let row = observe::dataset(wanted.into)?.ok_or_else(gone)?;
+    if row.native("type") != Some("filesystem") {
+        return Err(not_a_guest(format!("it is a {}", row.native("type").unwrap_or("nothing known"))));
+    }
+    if let Some(snapshot) = wanted.snapshot {
+        let name = wanted.into.at(snapshot).to_string();
+        let guid = observe::guids(std::slice::from_ref(&name))?.first().map(|(_, g)| *g);
+        if wanted.guid.is_some() && guid != wanted.guid {
+            return Err(Problem::failed(format!("`{name}` is not the snapshot that was sent")).on(&name));
+        }
+    }
+    let own = if has_settings(&row) { row.own.clone() } else { restore(wanted, &row, place)? };
+    whole(wanted.into, &own)
+}
+
+/// Whether the settings came as properties. An increment onto a guest whose settings were read from the copy brings a
+/// newer copy.
+fn has_settings(row: &Row) -> bool {
+    row.own.contains_key(keys::UUID) && row.own.get(keys::OWNER).is_none_or(|o| o.value != NOBODY)
+}
+
+/// Every volume that the settings speak of is there, and nothing else is below the guest.
+fn whole(into: &Dataset, own: &OwnValues) -> Result<()> {
+    let below: Vec<String> = run::must(&args::list_names(into, 8))?.lines().filter(|l| *l != into.as_str()).map(str::to_owned).collect();
+    let settings = Settings::new(own.clone(), Vec::new());
+    let volumes: Vec<String> = settings
+        .numbers("disk")
+        .into_iter()
+        .filter(|n| settings.own(&keys::disk(*n, DiskKey::Kind)) == Some(DiskKind::Zvol.word()))
+        .map(|n| into.child(disk_name(n, DiskKind::Zvol)).to_string())
+        .collect();
+    if let Some(missing) = volumes.iter().find(|v| !below.contains(v)) {
+        return Err(not_a_guest(format!("its volume {missing} did not come with it")));
+    }
+    match below.iter().find(|b| !volumes.contains(b)) {
+        Some(more) => Err(not_a_guest(format!("{} came with it and is none of its disks", printable(more, 200)))),
+        None => Ok(()),
+    }
+}
+
+/// Reads the settings from the copy in the file system and sets them; the guest belongs to nobody until it is adopted.
+fn restore(wanted: &Reception<'_>, row: &Row, place: &mut Place<'_>) -> Result<OwnValues> {
+    let into = wanted.into;
+    let text = read_copy(wanted, place)?;
+    let mut own = read_settings_copy(&text)
+        .map_err(|p| p.within("the stream carries no properties, and the copy of the settings in it can't be read"))?;
+    if own.get(keys::UUID).is_none_or(|o| o.value.parse::<uuid::Uuid>().is_err()) {
+        return Err(not_a_guest("its settings tell no uuid".into()));
+    }
+    if let Some(owner) = own.get_mut(keys::OWNER) {
+        owner.value = NOBODY.into();
+    } else {
+        own.insert(keys::OWNER.into(), chyves_core::property::settings::Own { value: NOBODY.into(), received: false });
+    }
+    let set: Vec<_> = own
+        .iter()
+        .filter(|(k, o)| row.own.get(*k).is_none_or(|is| is.value != o.value))
+        .map(|(k, o)| (k.clone(), o.value.clone()))
+        .collect();
+    let clear: Vec<_> = row.own.keys().filter(|k| !own.contains_key(*k)).cloned().collect();
+    for cmd in args::change(wanted.dialect, into.as_str(), &set, &clear) {
+        command(&cmd, place)?;
+    }
+    Ok(own)
+}
+
+/// Where the copy is looked at: beside the dataset that came.
+fn beside(into: &Dataset) -> Option<Dataset> {
+    Some(into.parent()?.child(format!("{}-reading", into.leaf())))
+}
+
+/// The text of the copy. Looking at it must not count as a change of the guest, so a clone is looked at and destroyed.
+fn read_copy(wanted: &Reception<'_>, place: &mut Place<'_>) -> Result<String> {
+    let snapshot = match wanted.snapshot {
+        Some(snapshot) => snapshot.clone(),
+        None => newest(wanted.into)?,
+    };
+    let clone = beside(wanted.into).ok_or_else(|| Problem::bug("a guest lies on no pool"))?;
+    command(&args::clone(&wanted.into.at(&snapshot), &clone, &[("canmount", "noauto"), ("readonly", "on")], &[]), place)?;
+    let text = text_in(&clone, place);
+    command(&args::destroy(&clone), place)?;
+    text
+}
+
+fn newest(dataset: &Dataset) -> Result<SnapshotName> {
+    let listed = run::must(&args::list_snapshots(dataset))?;
+    let own = format!("{dataset}@");
+    let name = listed.lines().filter_map(|l| l.split('\t').next()?.strip_prefix(&own)).next_back();
+    Ok(name.ok_or_else(|| not_a_guest("no snapshot came with it".into()))?.parse()?)
+}
+
+fn text_in(clone: &Dataset, place: &mut Place<'_>) -> Result<String> {
+    let row = observe::dataset(clone)?;
+    let folder = row.as_ref().and_then(|r| r.native("mountpoint")).filter(|m| m.starts_with('/')).ok_or_else(|| {
+        Problem::not_now(format!("`{clone}` has no mount point")).on(clone).hint("give chyves' root one: zfs set mountpoint=/path ROOT")
+    })?;
+    super::mount(clone, place)?;
+    let path = format!("{folder}/config.toml");
+    let text = (|| {
+        let meta = std::fs::symlink_metadata(&path)?;
+        if !meta.is_file() {
+            return Err(std::io::Error::other("it is no file"));
+        }
+        let mut text = String::new();
+        std::fs::File::open(&path)?.take(COPY_LIMIT).read_to_string(&mut text)?;
+        Ok(text)
+    })();
+    settled(&args::unmount(clone))?;
+    text.map_err(|e| not_a_guest(format!("it carries neither settings as properties nor a copy of them: config.toml: {e}")))
+}

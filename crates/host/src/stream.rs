@@ -1,0 +1,217 @@
+//! Streams through this process: from `zfs send` to standard output, from standard input to `zfs receive`, counted on
+//! the way and ended when a person wants to stop.
+//!
+//! Not here: what is sent and whether what came is a guest (`apply`).
+
+use crate::run;
+use chyves_core::cmd::Cmd;
+use chyves_core::error::{Kind, Problem, Result};
+use chyves_core::zfs::stream::{Header, Reading, read};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::Timespec;
+use std::fs::File;
+use std::io::{ErrorKind, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// How much is moved at once: what a pipe holds.
+const CHUNK: usize = 1 << 16;
+/// How often progress is told.
+const TELL: Duration = Duration::from_millis(250);
+/// How long a look at a silent peer takes before the person's wish is looked at again.
+const GLANCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+/// More of what a program complains about is not kept.
+const COMPLAINT: u64 = 1 << 16;
+
+/// How far a stream is.
+#[derive(Debug, Clone, Copy)]
+pub struct Flow {
+    /// Bytes so far.
+    pub done: u64,
+    /// Bytes in all, where somebody knows.
+    pub total: Option<u64>,
+    /// Since it began.
+    pub elapsed: Duration,
+    /// Whether this is the end.
+    pub ended: bool,
+}
+
+/// What was read of standard input ahead of the program that will take it. There is one standard input.
+static AHEAD: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+
+/// Reads the beginning of the stream on standard input; it stays there for [`take`].
+///
+/// # Errors
+/// Standard input ends too early, or holds something else.
+pub fn header() -> Result<Header> {
+    let mut ahead = AHEAD.lock().map_err(|_| Problem::bug("somebody else reads standard input"))?;
+    let mut input = own(std::io::stdin().as_fd())?;
+    loop {
+        match read(&ahead)? {
+            Reading::Done(header) => return Ok(header),
+            Reading::Needs(n) => {
+                let missing = n - ahead.len();
+                let got = (&mut input)
+                    .take(missing as u64)
+                    .read_to_end(&mut ahead)
+                    .map_err(|e| Problem::failed("can't read standard input").because(e))?;
+                if got < missing {
+                    return Err(Problem::usage("the stream ends before it has begun")
+                        .because(format!("{} bytes came on standard input", ahead.len()))
+                        .hint("did the program that makes it fail?"));
+                }
+            }
+        }
+    }
+}
+
+fn own(fd: BorrowedFd<'_>) -> Result<File> {
+    Ok(File::from(fd.try_clone_to_owned().map_err(|e| Problem::failed("can't use a standard stream").because(e))?))
+}
+
+fn start(cmd: &Cmd, stdin: Stdio, stdout: Stdio) -> Result<Child> {
+    let program = run::find_program(&cmd.program).ok_or_else(|| run::missing(&cmd.program))?;
+    Command::new(program)
+        .args(&cmd.args)
+        .env_clear()
+        .env("PATH", run::search_path())
+        .env("LC_ALL", "C")
+        .stdin(stdin)
+        .stdout(stdout)
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .spawn()
+        .map_err(|e| Problem::host_cant(format!("can't start `{}`", cmd.program)).on(&cmd.program).because(e))
+}
+
+/// How moving bytes ended, where not by a failure of this process.
+enum End {
+    /// There are no more.
+    Source,
+    /// Who takes them takes no more.
+    Sink,
+}
+
+/// Moves everything, waiting on `patient` (the side that is not ours) only in glances.
+fn pump(
+    source: &mut dyn Read,
+    sink: &mut File,
+    patient: (BorrowedFd<'_>, PollFlags),
+    interrupted: &AtomicBool,
+    flow: &mut dyn FnMut(u64),
+) -> Result<End> {
+    let mut buffer = vec![0u8; CHUNK];
+    loop {
+        loop {
+            if interrupted.load(Ordering::SeqCst) {
+                return Err(Problem::new(Kind::Interrupted, "interrupted"));
+            }
+            let mut fds = [PollFd::from_borrowed_fd(patient.0, patient.1)];
+            match poll(&mut fds, Some(&GLANCE)) {
+                Ok(0) | Err(rustix::io::Errno::INTR) => {}
+                Ok(_) => break,
+                Err(e) => return Err(Problem::failed("can't wait for a stream").because(e)),
+            }
+        }
+        let n = match source.read(&mut buffer) {
+            Ok(0) => return Ok(End::Source),
+            Ok(n) => n,
+            Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+            Err(e) => return Err(Problem::failed("can't read a stream").because(e)),
+        };
+        match sink.write_all(&buffer[..n]) {
+            Ok(()) => flow(n as u64),
+            Err(e) if e.kind() == ErrorKind::BrokenPipe => return Ok(End::Sink),
+            Err(e) => return Err(Problem::failed("can't write a stream").because(e)),
+        }
+    }
+}
+
+/// Runs `work` while what the child complains about is read, and with `kill` ends the child if that fails; its exit status, its complaint and the work's result.
+fn beside<T>(child: &mut Child, kill: bool, work: impl FnOnce(&mut Child) -> Result<T>) -> Result<(run::Output, Result<T>)> {
+    let complaint = child.stderr.take();
+    let reader = std::thread::spawn(move || {
+        let mut text = Vec::new();
+        if let Some(mut from) = complaint {
+            let _ = (&mut from).take(COMPLAINT).read_to_end(&mut text);
+            // What comes after is thrown away, so that the child does not wait for a reader.
+            let _ = std::io::copy(&mut from, &mut std::io::sink());
+        }
+        String::from_utf8_lossy(&text).into_owned()
+    });
+    let result = work(child);
+    if kill && result.is_err() {
+        let _ = child.kill();
+    }
+    let status = child.wait().map_err(|e| Problem::failed("can't wait for a program").because(e))?;
+    let stderr = reader.join().unwrap_or_default();
+    Ok((run::Output { status: status.code(), stdout: String::new(), stderr }, result))
+}
+
+/// Tells how far it is, not too often, and at the end.
+fn teller<'a>(total: Option<u64>, tell: &'a mut dyn FnMut(Flow)) -> impl FnMut(Option<u64>) + 'a {
+    let began = Instant::now();
+    let (mut done, mut told) = (0u64, began);
+    move |n| {
+        done += n.unwrap_or(0);
+        let now = Instant::now();
+        if n.is_none() || now.duration_since(told) >= TELL {
+            told = now;
+            tell(Flow { done, total, elapsed: now.duration_since(began), ended: n.is_none() });
+        }
+    }
+}
+
+/// Runs a program that makes a stream, to standard output. With `patient` it is always let go to its end, also when nobody
+/// reads any more: zfs-fuse calls a snapshot busy for good whose stream was broken off.
+///
+/// # Errors
+/// It fails, or nobody reads.
+pub fn give(cmd: &Cmd, total: Option<u64>, patient: bool, interrupted: &AtomicBool, tell: &mut dyn FnMut(Flow)) -> Result<()> {
+    let out = std::io::stdout();
+    let mut sink = own(out.as_fd())?;
+    let mut child = start(cmd, Stdio::null(), Stdio::piped())?;
+    let mut tell = teller(total, tell);
+    let (output, result) = beside(&mut child, !patient, |child| {
+        let mut from = child.stdout.take().ok_or_else(|| Problem::bug("a program has no standard output"))?;
+        let end = pump(&mut from, &mut sink, (out.as_fd(), PollFlags::OUT), interrupted, &mut |n| tell(Some(n)));
+        if patient {
+            let _ = std::io::copy(&mut from, &mut std::io::sink());
+        }
+        end
+    })?;
+    tell(None);
+    match result? {
+        End::Source if output.ok() => Ok(()),
+        End::Source => Err(run::failure(cmd, &output).hint("what was written is no whole stream: throw it away")),
+        End::Sink => Err(Problem::failed("who reads the stream ended before it did").because("standard output was closed")),
+    }
+}
+
+/// Runs a program that takes a stream, from standard input and what was read of it ahead; how it ended.
+///
+/// # Errors
+/// Standard input can't be read, or a person wants to stop.
+pub fn take(cmd: &Cmd, interrupted: &AtomicBool, tell: &mut dyn FnMut(Flow)) -> Result<run::Output> {
+    let ahead = std::mem::take(&mut *AHEAD.lock().map_err(|_| Problem::bug("somebody else reads standard input"))?);
+    let stdin = std::io::stdin();
+    let mut source = own(stdin.as_fd())?;
+    let mut child = start(cmd, Stdio::piped(), Stdio::null())?;
+    let mut tell = teller(None, tell);
+    // Never killed: its stream ends, and it takes back what it did.
+    let (output, result) = beside(&mut child, false, |child| {
+        let to = child.stdin.take().ok_or_else(|| Problem::bug("a program has no standard input"))?;
+        let mut to = File::from(std::os::fd::OwnedFd::from(to));
+        if let Err(e) = to.write_all(&ahead) {
+            return if e.kind() == ErrorKind::BrokenPipe { Ok(End::Sink) } else { Err(Problem::failed("can't write a stream").because(e)) };
+        }
+        tell(Some(ahead.len() as u64));
+        pump(&mut source, &mut to, (stdin.as_fd(), PollFlags::IN), interrupted, &mut |n| tell(Some(n)))
+    })?;
+    tell(None);
+    result.map(|_| output)
+}
