@@ -35,7 +35,7 @@ pub(crate) fn walk<'a>(letters: &str, long: &'static [Long], args: &'a [String])
         }
         let Some(cluster) = word.strip_prefix('-').filter(|cluster| !cluster.is_empty()) else { break };
         rest = after;
-        let mut at = cluster.char_indices();
+        let at = cluster.char_indices();
         for (place, letter) in at {
             let known = letters.find(letter).filter(|_| letter != ':');
             let behind = known.map_or("", |known| &letters[known + letter.len_utf8()..]);

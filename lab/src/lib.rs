@@ -6,6 +6,8 @@
 
 #![forbid(unsafe_code)]
 #![cfg(target_os = "linux")]
+#![allow(clippy::unnecessary_wraps, reason = "a table's functions share one type")]
+#![allow(clippy::format_collect, clippy::needless_for_each, clippy::struct_field_names, reason = "they read well, and nothing here is hot")]
 
 mod bhyve;
 mod command;

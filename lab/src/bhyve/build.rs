@@ -106,7 +106,7 @@ impl<'a> Build<'a> {
     pub(crate) fn device(&mut self, node: &Node, device: &str, options: &[String]) -> Done {
         let (bus, slot, function) = (node.bus, node.slot, node.function);
         // What q35 has of its own cannot be moved.
-        if bus == 0 && (slot, function) == (0, 0) || bus == 0 && (slot, function) == (31, 0) {
+        if bus == 0 && [(0, 0), (31, 0)].contains(&(slot, function)) {
             return exit(ERROR, format!("lab: QEMU has a bridge of its own at 0:{slot}:{function}, where {device} would have to be"));
         }
         let root = self.bus(bus)?;

@@ -164,7 +164,7 @@ impl Guest<'_> {
             // Its events are read to their end before its exit counts.
             if self.qmp.closed() {
                 let left = qemu.wait().or_broken("QEMU")?;
-                return Ok(self.judge(said, left.success()));
+                return Ok(self.judge(said.as_deref(), left.success()));
             }
             let pause = self.order.halts.then_some(Timespec { tv_sec: 0, tv_nsec: 200_000_000 });
             let mut fds = [
@@ -200,18 +200,18 @@ impl Guest<'_> {
             match event["event"].as_str().unwrap_or_default() {
                 "SHUTDOWN" => *said = event["data"]["reason"].as_str().map(str::to_owned),
                 "VNC_INITIALIZED" if self.order.wait_for_viewer => {
-                    self.qmp.execute("cont", json!({}));
+                    self.qmp.execute("cont", &json!({}));
                 }
                 _ => {}
             }
         }
     }
 
-    fn judge(&self, said: Option<String>, orderly: bool) -> End {
+    fn judge(&self, said: Option<&str>, orderly: bool) -> End {
         if let Some(wanted) = self.wanted {
             return wanted;
         }
-        match said.as_deref() {
+        match said {
             Some("guest-reset") if self.faulted() => End::TripleFault,
             Some("guest-reset") => End::Reboot,
             Some("guest-shutdown") if orderly => End::PowerOff,
@@ -228,7 +228,7 @@ impl Guest<'_> {
     /// SIGTERM presses the power button where the guest has ACPI, and is deadly where it has not.
     fn power_button(&mut self) {
         if self.order.acpi && (self.place.host.acpi == Acpi::On || self.acpi_is_on()) {
-            self.qmp.execute("system_powerdown", json!({}));
+            self.qmp.execute("system_powerdown", &json!({}));
         } else {
             self.end(End::Killed);
         }
@@ -253,7 +253,7 @@ impl Guest<'_> {
                 Some(Word::Reset) => self.end(End::Reboot),
                 Some(Word::Destroy) => self.end(End::Destroyed),
                 Some(Word::Nmi) => {
-                    self.qmp.execute("inject-nmi", json!({}));
+                    self.qmp.execute("inject-nmi", &json!({}));
                 }
                 None => {}
             }
@@ -264,7 +264,7 @@ impl Guest<'_> {
     fn end(&mut self, end: End) {
         if self.wanted.is_none() {
             self.wanted = Some(end);
-            self.qmp.execute("quit", json!({}));
+            self.qmp.execute("quit", &json!({}));
         }
     }
 

@@ -22,7 +22,7 @@ impl Qmp {
     /// Takes a new connection into use.
     pub(crate) fn new(stream: UnixStream) -> Qmp {
         let mut qmp = Qmp { stream, partial: Vec::new(), events: VecDeque::new(), answers: VecDeque::new(), closed: false };
-        qmp.execute("qmp_capabilities", json!({}));
+        qmp.execute("qmp_capabilities", &json!({}));
         qmp
     }
 
@@ -43,7 +43,7 @@ impl Qmp {
 
     /// Reads what is there.
     pub(crate) fn pump(&mut self) {
-        let mut bytes = [0; 65536];
+        let mut bytes = [0; 16384];
         match self.stream.read(&mut bytes) {
             Ok(0) => self.closed = true,
             Ok(count) => self.take(&bytes[..count]),
@@ -66,7 +66,7 @@ impl Qmp {
     }
 
     /// Runs a command; its answer, or none when QEMU went away.
-    pub(crate) fn execute(&mut self, command: &str, arguments: Value) -> Option<Value> {
+    pub(crate) fn execute(&mut self, command: &str, arguments: &Value) -> Option<Value> {
         let mut line = json!({ "execute": command, "arguments": arguments }).to_string();
         line.push('\n');
         // A QEMU that does not answer for so long is not going to.
@@ -83,7 +83,7 @@ impl Qmp {
 
     /// A command of QEMU's other, textual monitor; what it prints.
     pub(crate) fn text(&mut self, command: &str) -> String {
-        let answer = self.execute("human-monitor-command", json!({ "command-line": command }));
+        let answer = self.execute("human-monitor-command", &json!({ "command-line": command }));
         answer.and_then(|answer| answer.as_str().map(str::to_owned)).unwrap_or_default()
     }
 }

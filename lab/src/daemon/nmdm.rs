@@ -25,7 +25,9 @@ const KEPT: usize = 4096;
 /// Bytes on their way to a side that is slow to read; after that its writer waits.
 const QUEUE: usize = 1 << 16;
 /// How long a hang-up waits for a reader to take what is left.
-const LINGER: Duration = Duration::from_secs(2);
+const LINGER: Duration = Duration::from_secs(5);
+/// How long nothing must have been left before that is believed: bytes reach a reader by way of the kernel's own queue.
+const QUIET: Duration = Duration::from_millis(50);
 
 struct Side {
     master: OwnedFd,
@@ -35,8 +37,8 @@ struct Side {
     opens: i32,
     /// Bytes for this side's reader.
     queue: VecDeque<u8>,
-    /// A hang-up that waits for its reader, since when; and how often nothing was left to read.
-    hanging: Option<(Instant, u8)>,
+    /// A hang-up that waits for its reader: since when, and since when nothing has been left to read.
+    hanging: Option<(Instant, Option<Instant>)>,
 }
 
 impl Side {
@@ -196,7 +198,7 @@ impl Pair {
         let (bytes, _) = self.a.read();
         if self.b.is_open() {
             self.b.queue.extend(bytes);
-            self.b.hanging.get_or_insert((Instant::now(), 0));
+            self.b.hanging.get_or_insert((Instant::now(), None));
         } else {
             // Nobody was there to hear it.
             self.b.queue.clear();
@@ -232,9 +234,8 @@ impl Pair {
     fn hang_up(&mut self, inotify: &OwnedFd) -> Done {
         let Some((since, quiet)) = self.b.hanging else { return Ok(()) };
         let nothing_left = self.b.queue.is_empty() && self.b.unread() == 0;
-        // Bytes reach a terminal's reader by way of the kernel's own queue: nothing, three times over, is nothing.
-        let quiet = if nothing_left { quiet + 1 } else { 0 };
-        if quiet < 3 && since.elapsed() < LINGER {
+        let quiet = if nothing_left { Some(quiet.unwrap_or_else(Instant::now)) } else { None };
+        if quiet.is_none_or(|quiet| quiet.elapsed() < QUIET) && since.elapsed() < LINGER {
             self.b.hanging = Some((since, quiet));
             return Ok(());
         }

@@ -74,7 +74,7 @@ fn usual(device: &Device) -> Option<&'static str> {
 /// The driver with its first free unit.
 fn with_unit(driver: &str, devices: &[Device]) -> String {
     let taken = |name: &str| devices.iter().any(|device| device.driver.as_deref() == Some(name));
-    (0..).map(|unit: u32| format!("{driver}{unit}")).find(|name| !taken(name)).unwrap_or_default()
+    (0..=u32::MAX).map(|unit| format!("{driver}{unit}")).find(|name| !taken(name)).unwrap_or_default()
 }
 
 fn usage() -> Done {

@@ -205,7 +205,7 @@ impl Session<'_> {
             ["boot", ..] => Ok(Next::Boot),
             ["exit" | "halt" | "reboot", ..] => Ok(Next::Leave),
             ["set", setting] if setting.starts_with("root=") => {
-                self.root = setting.trim_start_matches("root=").trim_matches(|c| "'\"()".contains(c)).to_owned();
+                setting.trim_start_matches("root=").trim_matches(|c| "'\"()".contains(c)).clone_into(&mut self.root);
                 Ok(Next::More)
             }
             [command, arguments @ ..] if KERNELS.contains(command) => {

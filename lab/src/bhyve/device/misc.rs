@@ -5,7 +5,6 @@ use crate::bhyve::config::{Config, ERROR};
 use crate::exit::{Done, exit};
 
 /// QEMU has its own bridge at 0:0:0, and needs no other.
-#[expect(clippy::unnecessary_wraps, reason = "a row of the table of emulations")]
 pub(crate) fn host_bridge(_: &mut Build, _: &Node) -> Done {
     Ok(())
 }

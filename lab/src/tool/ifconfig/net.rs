@@ -128,7 +128,7 @@ pub(crate) fn rename(place: &Place, old: &str, new: &str) -> Done {
 pub(crate) fn hidden_name() -> Done<String> {
     let links = ip::links()?;
     let taken = |name: &str| links.iter().any(|link| link.name == name);
-    Ok((0..).map(|number: u32| format!("{HIDDEN}{number}")).find(|name| !taken(name)).unwrap_or_default())
+    Ok((0..=u32::MAX).map(|number| format!("{HIDDEN}{number}")).find(|name| !taken(name)).unwrap_or_default())
 }
 
 /// The first unit that no interface of a cloner has, under whatever name it goes today.
@@ -139,5 +139,5 @@ pub(crate) fn free_unit(place: &Place, kind: Kind) -> Done<u32> {
         let names = [format!("{word}{unit}"), format!("{word}{unit}a"), format!("{word}{unit}b")];
         interfaces.iter().any(|known| names.contains(&known.name) || known.extra.get("was").is_some_and(|was| names.contains(was)))
     };
-    Ok((0..).find(|unit| !taken(*unit)).unwrap_or_default())
+    Ok((0..=u32::MAX).find(|unit| !taken(*unit)).unwrap_or_default())
 }
