@@ -109,7 +109,7 @@ fn delete(session: &Session, name: &ImageName) -> Result<()> {
     let snapshot = image.snapshot()?;
     let running = borrow::users(&session.runtime, &image.dataset)?;
     if !running.is_empty() {
-        let names: Vec<&str> = running.iter().map(|n| n.as_str()).collect();
+        let names: Vec<&str> = running.iter().map(chyves_core::value::GuestName::as_str).collect();
         return Err(Problem::not_now(format!("the image `{name}` lies in a drive"))
             .on(name)
             .because(format!("of {}", names.join(", ")))

@@ -27,6 +27,7 @@ use chyves_core::action::{Action, Growth, Undo};
 use journal::Journal;
 use chyves_core::cmd::Cmd;
 use chyves_core::error::{Kind, Problem, Result};
+use chyves_core::launch::Launch;
 use chyves_core::lifecycle::Force;
 use chyves_core::os::Os;
 use chyves_core::plan::Plan;
@@ -215,10 +216,7 @@ fn perform(step: &Action, began: u64, place: &mut Place<'_>, applied: &mut Appli
             Ok(())
         }
         Action::Mount { dataset } => mount(dataset, place).map(|new| if new { made(None) }),
-        Action::LetGo { dataset } => {
-            (place.report)(Event::Command(args::unmount(dataset).to_string()));
-            crate::borrow::let_go(place.runtime, dataset, place.command).map(drop)
-        }
+        Action::LetGo { dataset } => crate::borrow::let_go(place.runtime, dataset, place.command).map(drop),
         Action::Forget { uuid, .. } => place.runtime.forget(*uuid),
         Action::Borrow { dataset } => mount(dataset, place).map(drop),
         Action::Unmount { dataset } => {
@@ -272,18 +270,7 @@ fn perform(step: &Action, began: u64, place: &mut Place<'_>, applied: &mut Appli
             let wanted = receive::Reception { dialect: *dialect, into, new: *new, snapshot: snapshot.as_ref(), guid: *guid, resumable: *resumable };
             receive::receive(&wanted, place).map(|()| made(None))
         }
-        Action::Launch(launch) => {
-            let spawner = Spawner::this_program()?;
-            let report = &mut *place.report;
-            let hypervisor = launch.hypervisor.to_string();
-            let started = supervise::spawn(place.runtime, launch, &spawner, &mut |progress| match progress {
-                Progress::Run(line) if line == hypervisor => report(Event::Hypervisor(line)),
-                Progress::Run(line) => report(Event::Command(line)),
-                Progress::Running => {}
-            })?;
-            applied.started = Some((started.supervisor, started.machine));
-            Ok(())
-        }
+        Action::Launch(what) => launch(what, place).map(|pids| applied.started = Some(pids)),
         Action::Stop { guest, uuid, dataset, timeout, force } => {
             let target = control::Target { uuid: *uuid, name: guest, dataset };
             applied.said.push(stop(&target, *timeout, *force, place)?);
@@ -315,6 +302,19 @@ fn send(sending: &Sending, place: &mut Place<'_>) -> Result<()> {
     (place.report)(Event::Command(cmd.to_string()));
     let report = &mut *place.report;
     stream::give(&cmd, total, facts::dialect() == Dialect::Fuse, place.interrupted, &mut |flow| report(Event::Flow(flow)))
+}
+
+/// Runs a machine under a supervisor; the process ids of the supervisor and the machine.
+fn launch(what: &Launch, place: &mut Place<'_>) -> Result<(u32, u32)> {
+    let spawner = Spawner::this_program()?;
+    let report = &mut *place.report;
+    let hypervisor = what.hypervisor.to_string();
+    let started = supervise::spawn(place.runtime, what, &spawner, &mut |progress| match progress {
+        Progress::Run(line) if line == hypervisor => report(Event::Hypervisor(line)),
+        Progress::Run(line) => report(Event::Command(line)),
+        Progress::Running => {}
+    })?;
+    Ok((started.supervisor, started.machine))
 }
 
 /// Makes sure that each name still means what it meant when it was looked up.
