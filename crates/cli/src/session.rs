@@ -139,7 +139,11 @@ impl Session {
     pub(crate) fn carry_out(&self, world: &World, plan: &Plan, who: &str) -> Result<Option<Applied>> {
         if self.dry_run {
             if self.ui.json {
-                self.ui.answer_json(&json!(plan.shown(world.host.os)));
+                let mut shown = json!({ "object": who });
+                if let (Some(to), Value::Object(from)) = (shown.as_object_mut(), json!(plan.shown(world.host.os))) {
+                    to.extend(from);
+                }
+                self.ui.answer_json(shown);
             } else {
                 self.ui.answer(&plan.script(world.host.os));
             }
@@ -152,7 +156,7 @@ impl Session {
         let mut report = |event: Event<'_>| match event {
             Event::Step(step) if verbose => self.ui.say(&format!("{who}: {}", step.describe())),
             Event::Step(_) => {}
-            // The hypervisor's command is always shown: it is what people look for.
+            // The hypervisor's command is shown without asking: it is what people look for.
             Event::Hypervisor(line) => self.ui.command(&line),
             Event::Command(line) if verbose => self.ui.command(&line),
             Event::Command(_) => {}
@@ -187,7 +191,7 @@ impl Session {
             return;
         }
         if self.ui.json {
-            self.ui.answer_json(&Value::Array(reports.iter().map(Report::json).collect()));
+            self.ui.answer_json(Value::Array(reports.iter().map(Report::json).collect()));
         } else {
             for report in reports {
                 self.ui.say(&format!("{}: {}", report.object, report.said));
@@ -234,6 +238,9 @@ impl Session {
         let total = names.len();
         if total == 0 {
             self.ui.say("there are no guests; `chyves create` makes one");
+            if self.dry_run && self.ui.json {
+                self.ui.answer_json(json!([]));
+            }
         }
         if failures.is_empty() {
             self.tell(&reports);
@@ -245,7 +252,7 @@ impl Session {
         if self.ui.json {
             let mut all: Vec<Value> = reports.iter().map(Report::json).collect();
             all.extend(failures.iter().map(|(name, p)| json!({ "object": name, "error": p })));
-            self.ui.answer_json(&Value::Array(all));
+            self.ui.answer_json(Value::Array(all));
         } else {
             self.tell(&reports);
         }

@@ -2,6 +2,7 @@
 
 use anstyle::{AnsiColor, Style};
 use chyves_core::error::{Problem, Result};
+use serde_json::{Value, json};
 use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
 
@@ -25,12 +26,14 @@ pub(crate) struct Ui {
     pub(crate) json: bool,
     /// Several guests may be worked on at once; a line is whole.
     line: Mutex<()>,
+    /// Answers in JSON, kept for the end: a command prints one document, whatever it was about.
+    answers: Mutex<Vec<Value>>,
 }
 
 impl Ui {
     /// A voice.
     pub(crate) fn new(volume: Volume, json: bool) -> Self {
-        Self { volume, json, line: Mutex::new(()) }
+        Self { volume, json, line: Mutex::new(()), answers: Mutex::new(Vec::new()) }
     }
 
     /// An answer.
@@ -41,10 +44,20 @@ impl Ui {
         let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     }
 
-    /// An answer as JSON.
-    pub(crate) fn answer_json(&self, value: &serde_json::Value) {
-        let text = serde_json::to_string_pretty(value).unwrap_or_default();
-        self.answer(&(text + "\n"));
+    /// An answer as JSON, printed at the end.
+    pub(crate) fn answer_json(&self, value: Value) {
+        if let Ok(mut answers) = self.answers.lock() {
+            answers.push(value);
+        }
+    }
+
+    /// The end: prints the answers in JSON as one document, with what went wrong.
+    pub(crate) fn end(&self, problem: Option<&Problem>) {
+        let answers = self.answers.lock().map(|mut a| std::mem::take(&mut *a)).unwrap_or_default();
+        if let Some(document) = document(answers, problem.filter(|_| self.json)) {
+            let text = serde_json::to_string_pretty(&document).unwrap_or_default();
+            self.answer(&(text + "\n"));
+        }
     }
 
     /// Something done, for people.
@@ -57,7 +70,7 @@ impl Ui {
     /// A command that runs.
     pub(crate) fn command(&self, text: &str) {
         let dim = Style::new().dimmed();
-        self.error_line(&format!("{dim}+ {text}{dim:#}"));
+        self.say(&format!("{dim}+ {text}{dim:#}"));
     }
 
     /// Something to heed.
@@ -123,5 +136,39 @@ impl Ui {
             return Ok(());
         }
         Err(Problem::not_now("the answer was no; nothing was changed"))
+    }
+}
+
+/// One answer as it is, several as one list; with a problem they are its results.
+fn document(mut answers: Vec<Value>, problem: Option<&Problem>) -> Option<Value> {
+    let together = |answers: Vec<Value>| {
+        let items = answers.into_iter().flat_map(|answer| match answer {
+            Value::Array(items) => items,
+            one => vec![one],
+        });
+        Value::Array(items.collect())
+    };
+    match (problem, answers.len()) {
+        (None, 0) => None,
+        (None, 1) => answers.pop(),
+        (None, _) => Some(together(answers)),
+        (Some(problem), 0) => Some(json!({ "error": problem })),
+        (Some(problem), _) => Some(json!({ "results": together(answers), "error": problem })),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_one_document_whatever_was_answered() {
+        let problem = Problem::usage("wrong");
+        let text = |answers: Vec<Value>, problem| document(answers, problem).map(|d| d.to_string());
+        assert_eq!(text(vec![], None), None);
+        assert_eq!(text(vec![json!({"a": 1})], None).as_deref(), Some(r#"{"a":1}"#));
+        assert_eq!(text(vec![json!([1]), json!({"a": 1}), json!([])], None).as_deref(), Some(r#"[1,{"a":1}]"#));
+        assert_eq!(text(vec![], Some(&problem)).as_deref(), Some(r#"{"error":{"code":"usage","message":"wrong"}}"#));
+        assert_eq!(text(vec![json!([1])], Some(&problem)).as_deref(), Some(r#"{"results":[1],"error":{"code":"usage","message":"wrong"}}"#));
     }
 }

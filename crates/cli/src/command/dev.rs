@@ -26,7 +26,7 @@ pub(crate) fn run(session: &Session, verb: &Verb) -> Result<()> {
                 Some(Os::Linux) | None => facts::host(session.runtime.root()),
             };
             let value = serde_json::to_value(&found).map_err(|e| Problem::bug("facts are no JSON").because(e))?;
-            session.ui.answer_json(&value);
+            session.ui.answer_json(value);
         }
         Verb::Properties => session.ui.answer(&crate::manual::properties()),
     }

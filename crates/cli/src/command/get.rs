@@ -126,7 +126,7 @@ pub(super) fn show(session: &Session, mut table: Table, args: &ListArgs) -> Resu
         table.only(&args.columns);
     }
     if session.ui.json {
-        session.ui.answer_json(&table.json());
+        session.ui.answer_json(table.json());
     } else if table.rows.is_empty() {
         // Nothing is no table; programs get nothing, people a word on standard error from the caller.
     } else {

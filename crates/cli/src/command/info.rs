@@ -31,7 +31,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
         all.push(value);
     }
     if session.ui.json {
-        session.ui.answer_json(&Value::Array(all));
+        session.ui.answer_json(Value::Array(all));
     } else {
         session.ui.answer(&text);
     }

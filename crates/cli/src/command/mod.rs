@@ -129,10 +129,16 @@ enum Verb {
 /// Runs a parsed command line to its exit status.
 pub(crate) fn run(cli: Cli, argv: &[String]) -> ExitCode {
     let json = cli.global.json;
-    let result = session(&cli.global, argv).and_then(|session| dispatch(&session, cli.verb));
+    let session = match session(&cli.global, argv) {
+        Ok(session) => session,
+        Err(problem) => return report::problem(&problem, json),
+    };
+    let result = dispatch(&session, cli.verb);
+    session.ui.end(result.as_ref().err());
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(problem) => report::problem(&problem, json),
+        Err(problem) if json => ExitCode::from(problem.code.exit_code()),
+        Err(problem) => report::problem(&problem, false),
     }
 }
 
@@ -195,7 +201,11 @@ fn dispatch(session: &Session, verb: Verb) -> Result<()> {
         Verb::Undelete(args) => delete::undelete(session, &args),
         Verb::Unset(args) => set::unset(session, &args),
         Verb::Version => {
-            session.ui.answer(concat!("chyves ", env!("CARGO_PKG_VERSION"), "\n"));
+            if session.ui.json {
+                session.ui.answer_json(serde_json::json!({ "version": env!("CARGO_PKG_VERSION") }));
+            } else {
+                session.ui.answer(concat!("chyves ", env!("CARGO_PKG_VERSION"), "\n"));
+            }
             Ok(())
         }
         Verb::LaunchSpec(args) => start::launch_spec(session, &args),
