@@ -36,6 +36,7 @@ impl Answer {
 
     /// It did not say this.
     #[track_caller]
+    #[allow(clippy::wrong_self_convention)] // reads on in a chain, as the others do
     pub fn is_silent_of(self, text: &str) -> Self {
         assert!(!self.out.contains(text) && !self.err.contains(text), "chyves {} says `{text}`:\n{}{}", self.line, self.out, self.err);
         self

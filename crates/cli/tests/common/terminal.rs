@@ -26,7 +26,7 @@ impl Host {
     pub fn terminal(&self, line: &str) -> Terminal {
         let mut command = self.command(PROGRAM);
         command.args(words(line));
-        Terminal::open(command)
+        Terminal::open(&command)
     }
 
     /// Sits down at a guest's console.
@@ -39,7 +39,7 @@ impl Host {
 
 impl Terminal {
     /// Runs a command that has this terminal as its own.
-    fn open(command: Command) -> Self {
+    fn open(command: &Command) -> Self {
         let pair = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&pair).unwrap();
         unlockpt(&pair).unwrap();

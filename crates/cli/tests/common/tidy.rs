@@ -13,6 +13,8 @@ impl Host {
         let text = replace(&text, hash, "HASH");
         let text = replace(&text, time, "TIME");
         let text = replace(&text, stamp, "STAMP");
+        let text = replace(&text, |t| like(t, "rollback-xxxxxxxx"), "rollback-TOKEN");
+        let text = replace(&text, |t| like(t, "chvxxxxxxxx"), "chvTAP");
         numbers_behind(&numbers_behind(&text, "pid "), "process ")
     }
 }
@@ -61,7 +63,9 @@ fn time(text: &[u8]) -> Option<usize> {
 }
 
 fn stamp(text: &[u8]) -> Option<usize> {
-    like(text, "00000000T000000Z-xxxxxx").or_else(|| like(text, "00000000T000000Z"))
+    let length = like(text, "00000000T000000Z")?;
+    let random = text[length..].iter().skip(1).take_while(|b| b.is_ascii_hexdigit()).count();
+    Some(if text.get(length) == Some(&b'-') && random >= 4 { length + 1 + random } else { length })
 }
 
 fn numbers_behind(text: &str, word: &str) -> String {
