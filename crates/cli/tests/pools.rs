@@ -63,7 +63,9 @@ fn files(host: &Host, dataset: &str) -> Vec<(PathBuf, Vec<u8>)> {
         .map(|e| (PathBuf::from(e.file_name()), std::fs::read(e.path()).unwrap()))
         .collect();
     found.sort();
-    common::until("the file system to be let go", || host.command("zfs").args(["unmount", dataset]).output().unwrap().status.success().then_some(()));
+    common::until("the file system to be let go", || {
+        host.command("zfs").args(["unmount", dataset]).output().unwrap().status.success().then_some(())
+    });
     found
 }
 
@@ -232,10 +234,64 @@ fn a_pool_from_another_host_is_recognised() {
     host.ok("list").says("2 guests are called `web01`");
     host.chyves("start web05").ends(4).says("pool promote");
     host.ok(&format!("pool promote {}", host.pool)).says("foreign until adopted");
-    host.ok("pool list -H -o pool,role,owner").says(&format!("{}\tprimary\tthis-host", host.pool)).says(&format!("{other}\tsecondary\tother-host"));
+    host.ok("pool list -H -o pool,role,owner")
+        .says(&format!("{}\tprimary\tthis-host", host.pool))
+        .says(&format!("{other}\tsecondary\tother-host"));
     host.ok("list -H -o name,state").says("web05\tforeign");
     host.chyves("start web01").ends(4).says("two guests are called");
     host.chyves("start web05").ends(4).says("foreign");
     host.ok("adopt web05");
     host.ok("list -H -o name,state").says("web05\tstopped");
+}
+
+#[test]
+fn an_older_layout_is_upgraded_and_taken_back() {
+    let Some(host) = Host::new("an_older_layout_is_upgraded_and_taken_back", With::Image) else { return };
+    let (pool, web) = (host.pool.clone(), host.dataset("web01"));
+    let root = format!("{pool}/chyves");
+    let guests = format!("{root}/guests");
+    host.ok("create web01 --image small --cpu 2");
+    let disk = host.files("web01")["disk0.raw"];
+    // As the layout before the first release had it.
+    host.sh("zfs", &["inherit", "chyves:cpu", &web]);
+    host.sh("zfs", &["set", "chyves:cpus=2", &web]);
+    host.sh("zfs", &["set", "chyves:memory=2G", &guests]);
+    host.sh("zfs", &["destroy", &format!("{root}/trash")]);
+    host.sh("zfs", &["set", "chyves:layout=0", &root]);
+    let old = host.tree();
+    // It is left alone, and what to do is told.
+    host.chyves("start web01").ends(3).says("its layout is 0");
+    host.ok(&format!("pool upgrade {pool} -n")).says("zfs snapshot -r");
+    assert_eq!(host.tree(), old);
+
+    host.ok(&format!("pool upgrade {pool}")).says("has layout 1 now");
+    assert_eq!((host.value("web01", "cpu"), host.value("web01", "ram")), ("2".to_owned(), "2G".to_owned()));
+    assert_eq!(host.files("web01")["disk0.raw"], disk);
+    let copy = host.in_folder("web01", |folder| std::fs::read_to_string(folder.join("config.toml")).unwrap());
+    assert!(copy.contains("\"cpu\" = \"2\"") && !copy.contains("cpus"), "{copy}");
+    host.ok(&format!("pool upgrade {pool}")).says("nothing to do");
+    host.ok("set web01 notes=later");
+    host.ok("set web01 cpu=3");
+    host.ok("delete web01");
+    host.chyves(&format!("pool upgrade --undo {pool}")).ends(4).says("trash empty");
+    host.ok("undelete web01");
+
+    host.ok(&format!("pool upgrade --undo {pool}")).says("has layout 0 now");
+    // Everything is as it was, but for the snapshots and what was set since.
+    let own = |tree: &common::Tree, of: &str| -> Vec<(String, String)> {
+        tree[of].iter().filter(|(k, _)| k.starts_with("chyves:")).map(|(k, v)| (k.clone(), v.clone())).collect()
+    };
+    let back = host.tree();
+    assert_eq!(back.keys().filter(|k| !k.contains('@')).collect::<Vec<_>>(), old.keys().filter(|k| !k.contains('@')).collect::<Vec<_>>());
+    for of in [&root, &guests] {
+        assert_eq!(own(&back, of), own(&old, of), "{of}");
+    }
+    assert_eq!(host.zfs_get("chyves:cpus", &web), "3");
+    assert_eq!(host.zfs_get("chyves:notes", &web), "later");
+    assert_eq!(host.zfs_get("chyves:cpu", &web), "-");
+    host.chyves(&format!("pool upgrade --undo {pool}")).ends(4).says("no upgrade");
+    // And forward again.
+    host.ok(&format!("pool upgrade {pool}"));
+    assert_eq!(host.value("web01", "cpu"), "3");
+    assert_eq!(host.files("web01")["disk0.raw"], disk);
 }

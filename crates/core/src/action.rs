@@ -83,6 +83,15 @@ pub enum Action {
         /// What is written on it.
         own: Vec<Pair>,
     },
+    /// Writes settings onto a snapshot, to be kept with it.
+    MarkSnapshot {
+        /// The grammar of the host's `zfs`.
+        dialect: Dialect,
+        /// The snapshot.
+        snapshot: SnapshotRef,
+        /// What is written.
+        own: Vec<Pair>,
+    },
     /// Goes back to a snapshot, which is the newest.
     Rollback {
         /// The snapshot.
@@ -328,6 +337,7 @@ impl Action {
             Self::CloneDataset { from, to, .. } => format!("clone {from} to {to}"),
             Self::Change { on, .. } => format!("change settings of {on}"),
             Self::Snapshot { snapshot, .. } => format!("take the snapshot {snapshot}"),
+            Self::MarkSnapshot { snapshot, .. } => format!("write onto {snapshot} what is about to change"),
             Self::Rollback { snapshot } => format!("go back to {snapshot}"),
             Self::Rename { from, to, .. } => format!("rename {from} to {to}"),
             Self::DestroySnapshot { snapshot } => format!("destroy the snapshot {snapshot}"),
@@ -385,6 +395,7 @@ impl Action {
             Self::CloneDataset { from, to, native, own } => vec![args::clone(from, to, &refs(native), own)],
             Self::Change { dialect, on, set, clear, .. } => args::change(*dialect, on.as_str(), set, clear),
             Self::Snapshot { snapshot, own } => vec![args::snapshot(snapshot, own)],
+            Self::MarkSnapshot { dialect, snapshot, own } => args::change(*dialect, &snapshot.to_string(), own, &[]),
             Self::Rollback { snapshot } => vec![args::rollback(snapshot)],
             Self::Rename { dialect, from, to } => vec![args::rename(*dialect, from, to)],
             Self::DestroySnapshot { snapshot } => vec![args::destroy_snapshot(snapshot)],
@@ -464,6 +475,8 @@ impl Action {
             Self::RestoreFiles { before, .. } => Undo::Action(Box::new(Self::Rollback { snapshot: before.clone() })),
             Self::ResizeVolume { .. } | Self::GrowLive { .. } | Self::ShrinkDisk { .. } | Self::RemoveFile { .. } => Undo::Impossible,
             Self::Rollback { .. } | Self::DestroySnapshot { .. } | Self::DestroyDataset { .. } | Self::DestroyTree { .. } => Undo::Impossible,
+            // It goes with the snapshot, which the same plan took.
+            Self::MarkSnapshot { .. } => Undo::Nothing,
             Self::Send { .. } | Self::Receive { new: false, .. } => Undo::Nothing,
             Self::Receive { into, resumable, .. } => Undo::DestroyReceived { dataset: into.clone(), unless_resumable: *resumable },
             // The machine's own supervisor cleans up when the machine never came to life.

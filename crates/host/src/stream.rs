@@ -153,7 +153,7 @@ fn beside<T>(child: &mut Child, kill: bool, work: impl FnOnce(&mut Child) -> Res
 }
 
 /// Tells how far it is, not too often, and at the end.
-fn teller<'a>(total: Option<u64>, tell: &'a mut dyn FnMut(Flow)) -> impl FnMut(Option<u64>) + 'a {
+fn teller(total: Option<u64>, tell: &mut dyn FnMut(Flow)) -> impl FnMut(Option<u64>) + '_ {
     let began = Instant::now();
     let (mut done, mut told) = (0u64, began);
     move |n| {

@@ -1,6 +1,7 @@
 //! `chyves pool`: the pools that carry chyves.
 
 mod roles;
+mod upgrade;
 
 use super::get::show;
 use crate::session::{Report, Session};
@@ -50,6 +51,16 @@ pub(crate) enum Verb {
         /// The pool
         pool: String,
     },
+    /// Bring a pool of an older chyves to the present layout of its datasets
+    ///
+    /// A recursive snapshot is taken first, and what is changed is recorded on it.
+    Upgrade {
+        /// The pool
+        pool: String,
+        /// Take the newest upgrade back, for an older chyves; what was set since is kept
+        #[arg(long)]
+        undo: bool,
+    },
     /// Take chyves off a pool that holds no guest, no image and no trash any more
     ///
     /// Exactly the empty datasets are destroyed, which are shown first. The pool itself stays.
@@ -66,6 +77,7 @@ pub(crate) fn run(session: &Session, verb: &Verb) -> Result<()> {
         Verb::Promote { pool } => roles::promote(session, pool),
         Verb::Offline { pool } => roles::offline(session, pool),
         Verb::Online { pool } => roles::online(session, pool),
+        Verb::Upgrade { pool, undo } => upgrade::run(session, pool, *undo),
         Verb::Remove { pool } => roles::remove(session, pool),
     }
 }

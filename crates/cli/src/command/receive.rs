@@ -2,7 +2,10 @@
 
 use crate::session::{Report, Session};
 use chyves_core::error::{Problem, Result};
-use chyves_core::plan::transfer::{self, Arrival};
+use chyves_core::plan::{
+    Plan,
+    transfer::{self, Arrival},
+};
 use chyves_core::value::{Dataset, GuestName, printable};
 use chyves_core::world::{Role, World};
 use chyves_host::observe::{self, Look};
@@ -30,12 +33,15 @@ pub(crate) struct Args {
     resume: Option<String>,
 }
 
+/// What makes the plan when the world has been looked at under the lock.
+type Planner<'a> = Box<dyn Fn(&World) -> Result<Plan> + 'a>;
+
 pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     if std::io::stdin().is_terminal() {
         return Err(Problem::usage("a stream does not come from a terminal")
             .hint("read it from a file (< web01.zfs) or from a program (ssh host chyves send web01 |)"));
     }
-    let (name, plan_for): (GuestName, Box<dyn Fn(&World) -> Result<_>>) = match (&args.resume, &args.name) {
+    let (name, plan_for): (GuestName, Planner<'_>) = match (&args.resume, &args.name) {
         (Some(kept), Some(name)) => (name.clone(), Box::new(move |world: &World| transfer::resume(world, &kept_as(world, kept)?, name))),
         (Some(_), None) => {
             return Err(Problem::usage("what was kept has no name yet").hint("say what the guest will be called: --name NAME"));

@@ -67,7 +67,7 @@ fn send(session: &Session, args: &Args, word: &str) -> Result<()> {
     let (name, snapshot) = guest_at(word)?;
     let base = match (&args.from, &args.incremental_for) {
         (Some(from), _) => Base::Snapshot(from.strip_prefix('@').unwrap_or(from).parse()?),
-        (None, Some(_)) | (None, None) => Base::Whole,
+        (None, Some(_) | None) => Base::Whole,
     };
     // Only a new snapshot is a change of the guest. A stream may take hours, and a guest must be stoppable meanwhile.
     let lock = if snapshot.is_none() { session.lock("guest", &[&name])? } else { Vec::new() };

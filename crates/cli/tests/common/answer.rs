@@ -30,7 +30,13 @@ impl Answer {
     /// It said this, on either stream.
     #[track_caller]
     pub fn says(self, text: &str) -> Self {
-        assert!(self.out.contains(text) || self.err.contains(text), "chyves {} does not say `{text}`:\n{}{}", self.line, self.out, self.err);
+        assert!(
+            self.out.contains(text) || self.err.contains(text),
+            "chyves {} does not say `{text}`:\n{}{}",
+            self.line,
+            self.out,
+            self.err
+        );
         self
     }
 

@@ -117,7 +117,8 @@ pub(super) fn find(program: &str) -> Option<PathBuf> {
 fn take_turn() -> Result<File, String> {
     let zfs = find("zfs").ok_or("there is no `zfs`")?;
     let turn = File::open(zfs).and_then(|file| file.lock().map(|()| file)).map_err(|e| format!("no turn on this host's ZFS: {e}"))?;
-    let roots = Command::new("zfs").args(["get", "-H", "-s", "local", "-o", "name", "chyves:layout"]).output().map_err(|e| format!("zfs: {e}"))?;
+    let roots =
+        Command::new("zfs").args(["get", "-H", "-s", "local", "-o", "name", "chyves:layout"]).output().map_err(|e| format!("zfs: {e}"))?;
     if roots.status.success() && roots.stdout.is_empty() {
         Ok(turn)
     } else {

@@ -9,7 +9,8 @@ use std::path::Path;
 pub type Tree = BTreeMap<String, BTreeMap<String, String>>;
 
 /// Natives that change by themselves, or with what others do on the pool.
-const VOLATILE: &[&str] = &["used", "available", "referenced", "compressratio", "refcompressratio", "written", "logicalused", "logicalreferenced"];
+const VOLATILE: &[&str] =
+    &["used", "available", "referenced", "compressratio", "refcompressratio", "written", "logicalused", "logicalreferenced"];
 
 /// A process of this host that belongs to chyves.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,7 +84,8 @@ impl Host {
     pub fn nothing_is_left(&self) {
         // A supervisor answers that its guest is off, and then has its own end before it.
         until("every process of chyves to end", || self.processes().is_empty().then_some(()));
-        let left: Vec<_> = std::fs::read_dir(self.run_dir()).unwrap().flatten().filter(|e| e.file_type().unwrap().is_dir()).map(|e| e.path()).collect();
+        let left: Vec<_> =
+            std::fs::read_dir(self.run_dir()).unwrap().flatten().filter(|e| e.file_type().unwrap().is_dir()).map(|e| e.path()).collect();
         let left: Vec<_> = left.iter().flat_map(|dir| std::fs::read_dir(dir).unwrap().flatten()).map(|e| e.path()).collect();
         // The files of locks stay: removing one that somebody waits for would give two people the same lock.
         let left: Vec<_> = left.into_iter().filter(|p| !p.parent().is_some_and(|d| d.ends_with("locks"))).collect();

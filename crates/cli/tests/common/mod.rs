@@ -162,7 +162,13 @@ impl Host {
         let mut command = self.cell.command(&self.work());
         let system = std::env::var("PATH").unwrap_or_default();
         let path: Vec<String> = self.path.iter().map(|p| p.display().to_string()).chain([system, "/usr/sbin:/sbin".to_owned()]).collect();
-        command.arg(program).env("CHYVES_RUNDIR", self.run_dir()).env("PATH", path.join(":")).env("LC_ALL", "C").env("TERM", "xterm").env_remove("NO_COLOR");
+        command
+            .arg(program)
+            .env("CHYVES_RUNDIR", self.run_dir())
+            .env("PATH", path.join(":"))
+            .env("LC_ALL", "C")
+            .env("TERM", "xterm")
+            .env_remove("NO_COLOR");
         command
     }
 
@@ -193,7 +199,9 @@ impl Host {
         }
         let result = work(&self.open_path(self.mount_point().join("chyves/guests").join(guest)));
         if was != "yes" {
-            until("the file system to be let go", || self.command("zfs").args(["unmount", &dataset]).output().unwrap().status.success().then_some(()));
+            until("the file system to be let go", || {
+                self.command("zfs").args(["unmount", &dataset]).output().unwrap().status.success().then_some(())
+            });
         }
         result
     }

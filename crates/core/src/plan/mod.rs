@@ -19,6 +19,7 @@ pub mod snapshot;
 pub mod start;
 pub mod stop;
 pub mod transfer;
+pub mod upgrade;
 pub mod wants;
 
 use crate::action::Action;

@@ -49,6 +49,11 @@ fn root(row: &Row) -> Result<Root, Problem> {
     let layout = own(&row.own, keys::LAYOUT).unwrap_or_default();
     match layout.parse::<u32>() {
         Ok(n) if n == LAYOUT => {}
+        Ok(n) if n < LAYOUT => {
+            let pool = row.name.split('/').next().unwrap_or_default();
+            let why = format!("its layout is {n}, and this program uses {LAYOUT}");
+            return Err(wrong(why).hint(format!("bring it to the present layout: chyves pool upgrade {pool} (it can be taken back)")));
+        }
         Ok(n) if n > LAYOUT => {
             return Err(wrong(format!("its layout is {n}, and this program knows {LAYOUT}")).hint("use a newer chyves for this pool"));
         }

@@ -185,6 +185,7 @@ fn perform(step: &Action, began: u64, place: &mut Place<'_>, applied: &mut Appli
         | Action::ResizeVolume { .. }
         | Action::CloneDataset { .. }
         | Action::Snapshot { .. }
+        | Action::MarkSnapshot { .. }
         | Action::Rollback { .. }
         | Action::Rename { .. }
         | Action::DestroySnapshot { .. }

@@ -5,7 +5,9 @@ use crate::run;
 use crate::runtime::Runtime;
 use chyves_core::error::{Problem, Result};
 use chyves_core::guest::Guest;
-use chyves_core::value::Dataset;
+use chyves_core::plan::upgrade::{self, Place, Tree};
+use chyves_core::property::keys;
+use chyves_core::value::{Dataset, SnapshotName};
 use chyves_core::world::Root;
 use chyves_core::zfs::inventory::inventory;
 use chyves_core::zfs::rows::{self, Row};
@@ -66,4 +68,52 @@ pub fn newest_guid(guest: &Guest) -> Result<Option<u64>> {
     let guids = snapshot_guids(&guest.dataset)?;
     let newest = super::snapshots(guest)?.pop();
     Ok(newest.and_then(|n| guids.into_iter().find(|(name, _)| *name == n.name)).map(|(_, g)| g))
+}
+
+/// The roots on all imported pools with their layouts, also those that this program can't use as they are.
+///
+/// # Errors
+/// What can't be asked or read.
+pub fn layouts() -> Result<Vec<(Dataset, u32)>> {
+    let rows = rows::parse(&run::must(&args::find_roots())?, false)?;
+    let layout = |row: &Row| Some((row.name.parse().ok()?, row.own.get(keys::LAYOUT)?.value.parse().ok()?));
+    Ok(rows.iter().filter(|r| !r.name.contains('@')).filter_map(layout).collect())
+}
+
+/// Everything below a root that carries settings, for a change of its layout; to take one back, with what the newest
+/// snapshot of the upgrade to this layout recorded, and that snapshot's name.
+///
+/// # Errors
+/// What can't be asked or read.
+pub fn tree(runtime: &Runtime, root: &Dataset, layout: u32, back: bool) -> Result<(Tree, Option<SnapshotName>)> {
+    // Groups, guests and their disks, however a layout nests them.
+    const DEEP: usize = 12;
+    let rows = rows::parse(&run::must(&args::read_tree(std::slice::from_ref(root), DEEP, None))?, true)?;
+    let rows: Vec<&Row> = rows.iter().filter(|r| !r.name.contains('@')).collect();
+    let names: Vec<String> = rows.iter().map(|r| r.name.clone()).collect();
+    let native = rows::parse(&run::must(&args::read_exactly(&names))?, true)?;
+    let prefix = format!("{root}@{}", upgrade::snapshot_prefix(layout));
+    // The stamp at the end sorts as the time does.
+    let listed = if back { run::must(&args::list_snapshots(root))? } else { String::new() };
+    let snapshot = listed.lines().filter_map(|l| l.split('\t').next()).filter(|n| n.starts_with(&prefix)).max();
+    let snapshot: Option<SnapshotName> = snapshot.and_then(|s| s.split_once('@')).map(|(_, s)| s.parse()).transpose()?;
+    let mut places = Vec::new();
+    for row in rows {
+        let dataset: Dataset = row.name.parse()?;
+        let of = native.iter().find(|n| n.name == row.name);
+        let recorded = match &snapshot {
+            Some(name) if super::exists(&dataset.at(name).to_string())? => Some(super::carried(&dataset.at(name))?),
+            Some(_) | None => None,
+        };
+        places.push(Place {
+            mountpoint: of.and_then(|r| r.native("mountpoint")).map(str::to_owned),
+            mounted: of.and_then(|r| r.native("mounted")) == Some("yes"),
+            own: row.own.clone(),
+            dataset,
+            recorded,
+        });
+    }
+    let alive = runtime.observe_all()?.into_iter().filter(|o| super::run_state(&o.state).is_alive()).filter_map(|o| o.record);
+    let alive = alive.filter(|r| r.dataset.is_within(root)).map(|r| r.dataset.leaf().to_owned()).collect();
+    Ok((Tree { layout, places, guids: super::guids(&names)?, alive }, snapshot))
 }
