@@ -1,5 +1,5 @@
 //! Linux: the commands of intents (modprobe, ip), and one file for each tool or file that tells something of the host:
-//! [`meminfo`] of memory, [`ip`] of interfaces, [`versions`] of programs.
+//! [`meminfo`] of memory, [`mod@ip`] of interfaces, [`versions`] of programs.
 
 pub mod ip;
 pub mod meminfo;

@@ -50,7 +50,7 @@ const DESTROY_TIMEOUT: u32 = 60;
 /// the object of this one.
 ///
 /// # Errors
-/// The first thing that the host's bhyve can't do ([`check`] tells all of them).
+/// The first thing that the host's bhyve can't do ([`check()`] tells all of them).
 pub fn render(machine: &Machine, host: &BhyveHost) -> Result<Rendered> {
     if let Some(problem) = check(machine, host).into_iter().next() {
         return Err(problem);
