@@ -3,7 +3,7 @@
 //! * [`sysctl`], [`dmesg`], [`kldstat`]: kernel, processor, memory, modules
 //! * [`pciconf`], [`acpidump`]: what can be passed through
 //! * [`bhyve`]: which devices this release's bhyve has
-//! * [`ifconfig`], [`processes`]: interfaces; who holds a file
+//! * [`mod@ifconfig`], [`processes`]: interfaces; who holds a file
 //! * [`facts`]: all of it together
 
 pub mod acpidump;
