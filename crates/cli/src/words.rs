@@ -9,12 +9,12 @@ const HOST_VERBS: &[&str] = &["help", "image", "iso", "list", "pool", "receive",
 
 /// Commands that take guests, and so may follow them.
 const GUEST_VERBS: &[&str] = &[
-    "adopt", "clone", "console", "create", "delete", "disk", "get", "info", "reclaim", "send", "set", "snapshot", "start", "stop",
-    "undelete", "unset",
+    "adopt", "clone", "console", "create", "delete", "disk", "get", "info", "move", "promote", "reclaim", "rename", "send", "set",
+    "snapshot", "start", "stop", "undelete", "unset",
 ];
 
 /// The verbs below the noun `snapshot`; the first is meant where none is given.
-const SNAPSHOT_VERBS: &[&str] = &["create", "list", "delete", "rollback"];
+const SNAPSHOT_VERBS: &[&str] = &["create", "list", "delete", "diff", "rollback"];
 
 /// The verbs below the noun `disk`; the first is meant where none is given.
 const DISK_VERBS: &[&str] = &["list", "add", "remove", "delete", "resize", "set", "move"];

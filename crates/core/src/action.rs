@@ -157,6 +157,52 @@ pub enum Action {
         /// The file system.
         dataset: Dataset,
     },
+    /// Lets nobody write into a dataset and those below it, or lets them again.
+    SetReadonly {
+        /// The dataset.
+        dataset: Dataset,
+        /// Whether it is read-only.
+        on: bool,
+    },
+    /// Sets ZFS' own properties on a dataset that the same plan made.
+    SetNative {
+        /// The dataset.
+        dataset: Dataset,
+        /// The properties.
+        native: Vec<Pair>,
+    },
+    /// Destroys a working snapshot that the same plan made, and those of its name below.
+    DropSnapshot {
+        /// The snapshot.
+        snapshot: SnapshotRef,
+    },
+    /// Sends a snapshot into a new dataset, which is not mounted; the snapshot comes with it.
+    SendReceive {
+        /// The snapshot.
+        from: SnapshotRef,
+        /// The new dataset.
+        to: Dataset,
+        /// About how much that is.
+        size: Size,
+    },
+    /// Puts the settings of a copy in a file on a dataset; who the guest is and whose stays.
+    SettingsFromCopy {
+        /// The grammar of the host's `zfs`.
+        dialect: Dialect,
+        /// The file.
+        from: String,
+        /// The dataset.
+        on: Dataset,
+        /// All settings that the dataset has before.
+        before: Vec<Pair>,
+    },
+    /// Writes the copy of the settings that a dataset has by then.
+    KeepCopy {
+        /// The dataset.
+        on: Dataset,
+        /// The copy's path.
+        path: String,
+    },
     /// Makes a folder that root alone may enter.
     MakeFolder {
         /// Its path.
@@ -349,6 +395,16 @@ impl Action {
             Self::LetGo { dataset } => format!("unmount {dataset}, which nobody uses"),
             Self::Forget { guest, .. } => format!("forget what the last machine of {guest} left in the runtime folder"),
             Self::Unmount { dataset } => format!("unmount {dataset}"),
+            Self::SetReadonly { dataset, on: true } => format!("make {dataset} read-only"),
+            Self::SetReadonly { dataset, on: false } => format!("let {dataset} be written again"),
+            Self::SetNative { dataset, native } => {
+                let each: Vec<String> = native.iter().map(|(k, v)| format!("{k}={v}")).collect();
+                format!("give {dataset} {}", each.join(" "))
+            }
+            Self::DropSnapshot { snapshot } => format!("destroy the working snapshot {snapshot}"),
+            Self::SendReceive { from, to, size } => format!("send {from} ({}) into the new {to}", size.human()),
+            Self::SettingsFromCopy { from, on, .. } => format!("put the settings of {from} on {on}"),
+            Self::KeepCopy { on, path } => format!("write the settings of {on} to {path}"),
             Self::MakeFolder { path } => format!("make the folder {path}"),
             Self::WriteFile { path, text } => format!("write {path} ({} lines)", text.lines().count()),
             Self::MakeDisk { path, size } => format!("make the disk {path} of {size}"),
@@ -398,12 +454,15 @@ impl Action {
             Self::MarkSnapshot { dialect, snapshot, own } => args::change(*dialect, &snapshot.to_string(), own, &[]),
             Self::Rollback { snapshot } => vec![args::rollback(snapshot)],
             Self::Rename { dialect, from, to } => vec![args::rename(*dialect, from, to)],
-            Self::DestroySnapshot { snapshot } => vec![args::destroy_snapshot(snapshot)],
+            Self::DestroySnapshot { snapshot } | Self::DropSnapshot { snapshot } => vec![args::destroy_snapshot(snapshot)],
             Self::DestroyDataset { dataset } => vec![args::destroy(dataset)],
             Self::DestroyTree { dataset, .. } => vec![args::destroy_tree(dataset)],
             Self::Promote { clone, .. } => vec![args::promote(clone)],
             Self::Mount { dataset } | Self::Borrow { dataset } => vec![args::mount(dataset)],
             Self::Unmount { dataset } | Self::LetGo { dataset } => vec![args::unmount(dataset)],
+            Self::SetReadonly { dataset, on } => vec![args::set_readonly(dataset, *on)],
+            Self::SetNative { dataset, native } => args::set_native(dataset, native),
+            Self::SendReceive { from, to, .. } => vec![args::send(from), args::receive(to)],
             Self::MakeFolder { path } => vec![Cmd::new("mkdir", ["-m", "0700", "-p", path])],
             Self::MakeDisk { path, size } => vec![Cmd::new("truncate", ["-s", &size.get().to_string(), path])],
             Self::GrowDisk { path, to, .. } | Self::ShrinkDisk { path, to, .. } => vec![Cmd::new("truncate", ["-s", &to.get().to_string(), path])],
@@ -427,7 +486,8 @@ impl Action {
                 cmds.extend(new.then(|| stream::tame(into)).into_iter().flatten());
                 cmds
             }
-            Self::WriteFile { .. } | Self::ImportImage { .. } | Self::Stop { .. } | Self::Forget { .. } => Vec::new(),
+            Self::SettingsFromCopy { .. } | Self::KeepCopy { .. } | Self::WriteFile { .. } => Vec::new(),
+            Self::ImportImage { .. } | Self::Stop { .. } | Self::Forget { .. } => Vec::new(),
             Self::Host(intent) => intent.commands(os),
             Self::Launch(launch) => launch.before.iter().map(|p| p.cmd.clone()).chain([launch.hypervisor.clone()]).collect(),
         }
@@ -453,7 +513,14 @@ impl Action {
             Self::Mount { dataset } => Undo::Action(Box::new(Self::Unmount { dataset: dataset.clone() })),
             Self::Unmount { dataset } => Undo::Action(Box::new(Self::Mount { dataset: dataset.clone() })),
             Self::MakeFolder { path } => Undo::RemoveFolder(path.clone()),
-            Self::WriteFile { path, .. } => Undo::RestoreFile(path.clone()),
+            Self::SetReadonly { dataset, on } => Undo::Action(Box::new(Self::SetReadonly { dataset: dataset.clone(), on: !on })),
+            Self::SendReceive { from, to, .. } => Undo::DestroyCopy { dataset: to.clone(), like: from.clone() },
+            // The dataset goes with the step that made it.
+            Self::SetNative { .. } | Self::DropSnapshot { .. } => Undo::Nothing,
+            Self::SettingsFromCopy { dialect, on, before, .. } => {
+                Undo::Settings { dialect: *dialect, on: on.clone(), values: before.clone() }
+            }
+            Self::WriteFile { path, .. } | Self::KeepCopy { path, .. } => Undo::RestoreFile(path.clone()),
             Self::MakeDisk { path, .. } | Self::CopyFile { to: path, .. } => Undo::RemoveFile(path.clone()),
             // A volume goes with the step that made it.
             Self::CopyDisk { to, .. } if is_device(to) => Undo::Nothing,
@@ -502,6 +569,22 @@ pub enum Undo {
         dataset: Dataset,
         /// Keep it if the reception can go on later.
         unless_resumable: bool,
+    },
+    /// Destroy this dataset, which the same plan copied, with the one snapshot that came with it.
+    DestroyCopy {
+        /// The dataset.
+        dataset: Dataset,
+        /// The snapshot that was sent: the one that came with the dataset has its name and its GUID.
+        like: SnapshotRef,
+    },
+    /// Make the settings of a dataset exactly these.
+    Settings {
+        /// The grammar of the host's `zfs`.
+        dialect: Dialect,
+        /// The dataset.
+        on: Dataset,
+        /// The settings.
+        values: Vec<Pair>,
     },
     /// Remove this file, which the same plan made.
     RemoveFile(String),

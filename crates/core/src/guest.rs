@@ -465,20 +465,58 @@ pub fn settings_copy(own: &OwnValues) -> String {
 /// # Errors
 /// A line that it would not have written.
 pub fn read_settings_copy(text: &str) -> Result<OwnValues> {
-    let mut own = OwnValues::new();
-    for line in text.lines().filter(|l| !l.is_empty() && !l.starts_with('#')) {
-        let wrong = || Problem::failed("the copy of the settings can't be read").because(format!("unexpected line: {}", crate::value::printable(line, 120)));
-        let mut words = serde_json::Deserializer::from_str(line).into_iter::<String>();
-        let key = words.next().and_then(Result::ok).ok_or_else(wrong)?;
-        let value = line[words.byte_offset()..].trim_start().strip_prefix('=').ok_or_else(wrong)?;
-        let value: String = serde_json::from_str(value.trim()).map_err(|_| wrong())?;
+    let own = read_lines(text)?;
+    for (key, own) in &own {
         let good = !key.is_empty() && key.len() <= 200 && key.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-:+".contains(&b));
-        let fits = value.len() <= crate::property::VALUE_LIMIT && !value.contains(char::is_control);
-        if !(good && fits) || own.insert(key, crate::property::settings::Own { value, received: false }).is_some() {
-            return Err(wrong());
+        let fits = own.value.len() <= crate::property::VALUE_LIMIT && !own.value.contains(char::is_control);
+        if !(good && fits) {
+            return Err(Problem::failed("the copy of the settings can't be read")
+                .because(format!("no setting is so: {} = {}", crate::value::printable(key, 60), crate::value::printable(&own.value, 60))));
         }
     }
     Ok(own)
+}
+
+/// Reads a copy of settings that are to hold: each key must be one that chyves knows, with a value that it allows.
+///
+/// # Errors
+/// As [`read_settings_copy`], and a key or value that is not allowed.
+pub fn read_copy(text: &str) -> Result<OwnValues> {
+    let own = read_lines(text)?;
+    for (key, own) in &own {
+        let wrong = |why: &str| Problem::failed("the copy of the settings is wrong").because(format!("`{}`: {why}", crate::value::printable(key, 60)));
+        let known = crate::property::find(key).map_err(|_| wrong("chyves does not know the key"))?;
+        if known.key != *key {
+            return Err(wrong(&format!("the key is written `{}`", known.key)));
+        }
+        crate::property::check(&known, &own.value).map_err(|p| wrong(&p.to_string()))?;
+    }
+    Ok(own)
+}
+
+/// Comments, and lines of a quoted key and a quoted value, each key once.
+fn read_lines(text: &str) -> Result<OwnValues> {
+    let mut own = OwnValues::new();
+    for (index, line) in text.lines().enumerate().filter(|(_, l)| !l.is_empty() && !l.starts_with('#')) {
+        let shown = || crate::value::printable(line, 120);
+        let wrong = |why: &str| Problem::failed(format!("line {} of the copy of the settings is wrong", index + 1)).because(format!("{why}: {}", shown()));
+        let (key, value) = pair(line).ok_or_else(|| wrong("it is no `\"key\" = \"value\"`"))?;
+        if own.insert(key, crate::property::settings::Own { value, received: false }).is_some() {
+            return Err(wrong("the key stands twice"));
+        }
+    }
+    Ok(own)
+}
+
+fn pair(line: &str) -> Option<(String, String)> {
+    // JSON lets blanks stand around; chyves writes none.
+    if !(line.starts_with('"') && line.ends_with('"')) {
+        return None;
+    }
+    let mut key = serde_json::Deserializer::from_str(line).into_iter::<String>();
+    let first = key.next()?.ok()?;
+    let rest = line.get(key.byte_offset()..)?.strip_prefix(" = ").filter(|rest| rest.starts_with('"'))?;
+    Some((first, serde_json::from_str(rest).ok()?))
 }
 
 #[cfg(test)]
@@ -543,5 +581,31 @@ mod tests {
         "notes" = "say \"hi\"\nand \\ more"
         "x.a" = "ü"
         "#);
+    }
+
+    #[test]
+    fn a_copy_is_read_back_as_it_was_written() {
+        let values = own(&[("cpu", "2"), ("notes", "say \"hi\" and \\ \u{1} more"), ("x.a", "ü = \"1\""), ("disk0.kind", "raw")]);
+        assert_eq!(read_copy(&settings_copy(&values)).unwrap(), values);
+        assert_eq!(read_copy("").unwrap(), OwnValues::new());
+    }
+
+    #[test]
+    fn a_copy_that_chyves_did_not_write_is_refused() {
+        for bad in [
+            "cpu = 2",
+            "\"cpu\" = 2",
+            "\"cpu\"=\"2\"",
+            "\"cpu\" = \"2\" # two",
+            "\"cpu\" = \"many\"",
+            "\"nonsense\" = \"2\"",
+            "\"cpu\" = \"2\"\n\"cpu\" = \"4\"",
+            "[guest]",
+            " \"cpu\" = \"2\"",
+            "\"cpu\" = \"2",
+        ] {
+            let problem = read_copy(bad).unwrap_err();
+            assert!(problem.message.contains("the copy of the settings is wrong"), "{bad}: {problem}");
+        }
     }
 }

@@ -18,6 +18,7 @@
 
 pub mod action;
 pub mod check;
+pub mod clones;
 pub mod cmd;
 pub mod device;
 pub mod error;

@@ -4,6 +4,7 @@
 //! However many guests there are, one look is at most two `zfs` calls: one finds the roots, one reads what was asked for.
 
 pub mod pool;
+pub mod snapshots;
 
 use crate::facts;
 use crate::run::{self, Output};
@@ -12,10 +13,7 @@ use chyves_core::cmd::Cmd;
 use chyves_core::error::{Problem, Result};
 use chyves_core::guest::{Guest, RunState};
 use chyves_core::property::keys::{DELETED, NAME, OWNER, UUID};
-use chyves_core::property::settings::OwnValues;
-use chyves_core::plan::delete::Doomed;
-use chyves_core::plan::snapshot::{Seen, read as read_snapshots};
-use chyves_core::value::{Dataset, GuestName, ImageName, SnapshotRef, printable};
+use chyves_core::value::{Dataset, GuestName, ImageName, printable};
 use chyves_core::world::{HostFacts, Role, Root, World, no_guest};
 use chyves_core::zfs::inventory::{self, inventory};
 use chyves_core::zfs::rows::{self, Row};
@@ -272,67 +270,6 @@ pub fn guids(names: &[String]) -> Result<Vec<(String, u64)>> {
             guid.map(|g| (name.clone(), g)).ok_or_else(|| Problem::failed(format!("ZFS told no GUID of `{}`", printable(name, 120))).on(name))
         })
         .collect()
-}
-
-/// A guest's snapshots, oldest first.
-///
-/// # Errors
-/// What can't be asked or read.
-pub fn snapshots(guest: &Guest) -> Result<Vec<Seen>> {
-    let output = run::must(&args::list_snapshots(&guest.dataset))?;
-    // Depth 1 also shows snapshots of volumes below the guest; those bear the same names.
-    let own = format!("{}@", guest.dataset);
-    let lines: Vec<&str> = output.lines().filter(|l| l.starts_with(&own)).collect();
-    read_snapshots(&lines.join("\n"))
-}
-
-/// The settings that a snapshot carries.
-///
-/// # Errors
-/// What can't be asked or read.
-pub fn carried(snapshot: &SnapshotRef) -> Result<OwnValues> {
-    let rows = rows::parse(&run::must(&args::read_snapshot(snapshot))?, false)?;
-    Ok(rows.into_iter().next().map(|r| r.own).unwrap_or_default())
-}
-
-/// Datasets that are clones of a snapshot, or of the same snapshot of a volume below it.
-///
-/// # Errors
-/// What can't be asked or read.
-pub fn clones(snapshot: &SnapshotRef) -> Result<Vec<String>> {
-    let output = run::must(&args::list_origins(snapshot.dataset.pool()))?;
-    let mut clones = Vec::new();
-    for line in output.lines() {
-        let Some((name, origin)) = line.split_once('\t') else {
-            return Err(Problem::failed("can't read what `zfs list` printed").because(printable(line, 120)));
-        };
-        let of = origin.split_once('@').and_then(|(d, s)| Some((d.parse::<Dataset>().ok()?, s)));
-        if of.is_some_and(|(d, s)| s == snapshot.name.as_str() && d.is_within(&snapshot.dataset)) {
-            clones.push(name.to_owned());
-        }
-    }
-    Ok(clones)
-}
-
-/// What the destruction of a dataset would take, and what keeps it from being destroyed.
-///
-/// # Errors
-/// What can't be asked or read.
-pub fn doomed(dataset: &Dataset) -> Result<Doomed> {
-    let takes: Vec<String> = run::must(&args::list_everything(dataset))?.lines().map(str::to_owned).collect();
-    let origins = run::must(&args::list_origins(dataset.pool()))?;
-    let mut clones = Vec::new();
-    for line in origins.lines() {
-        let Some((name, origin)) = line.split_once('\t') else {
-            return Err(Problem::failed("can't read what `zfs list` printed").because(printable(line, 120)));
-        };
-        let outside = !name.parse::<Dataset>().is_ok_and(|d| d.is_within(dataset));
-        if outside && takes.iter().any(|t| t == origin) {
-            clones.push(name.to_owned());
-        }
-    }
-    let guid = guids(&[dataset.to_string()])?.first().map_or(0, |(_, g)| *g);
-    Ok(Doomed { guid, takes, clones })
 }
 
 /// What one dataset itself says: its own settings and native properties; none if it does not exist.

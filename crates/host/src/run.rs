@@ -60,16 +60,9 @@ fn is_program(path: &Path) -> bool {
 /// # Errors
 /// The program is missing or can't be started.
 pub fn run(cmd: &Cmd) -> Result<Output> {
-    let program = find_program(&cmd.program).ok_or_else(|| missing(&cmd.program))?;
     let _turn = mount_turn(cmd);
-    let output = Command::new(program)
-        .args(&cmd.args)
-        .env_clear()
-        .env("PATH", search_path())
-        .env("LC_ALL", "C")
+    let output = prepare(cmd)?
         .stdin(Stdio::null())
-        // A Ctrl-C is for chyves, which finishes the step and takes it back; a `zfs` cut off half way helps nobody.
-        .process_group(0)
         .output()
         .map_err(|e| Problem::host_cant(format!("can't start `{}`", cmd.program)).on(&cmd.program).because(e))?;
     Ok(Output {
@@ -77,6 +70,23 @@ pub fn run(cmd: &Cmd) -> Result<Output> {
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
     })
+}
+
+/// A command ready to be started, in a clean environment.
+///
+/// # Errors
+/// The program is missing.
+pub fn prepare(cmd: &Cmd) -> Result<Command> {
+    let program = find_program(&cmd.program).ok_or_else(|| missing(&cmd.program))?;
+    let mut command = Command::new(program);
+    command
+        .args(&cmd.args)
+        .env_clear()
+        .env("PATH", search_path())
+        .env("LC_ALL", "C")
+        // A Ctrl-C is for chyves, which finishes the step and takes it back; a `zfs` cut off half way helps nobody.
+        .process_group(0);
+    Ok(command)
 }
 
 /// The folder of zfs-fuse's socket: one for each daemon, whoever uses it.

@@ -1,16 +1,23 @@
-//! `chyves clone`: guests that share a source's disks until they write.
+//! `chyves clone` and `chyves promote`: guests made from another one, and turning round who stands on whom.
 
 use crate::session::{Report, Session};
 use crate::targets::{Targets, guest_at};
 use chyves_core::error::{Problem, Result};
+use chyves_core::guest::{DiskKind, Guest, disk_name};
 use chyves_core::plan;
-use chyves_host::observe::{self, Look};
+use chyves_core::value::{Dataset, Size, SnapshotName};
+use chyves_core::world::World;
+use chyves_core::zfs::Dialect;
+use chyves_host::observe::{self, Look, snapshots};
 use serde_json::json;
+use std::collections::BTreeMap;
 
-/// Make guests that share another one's disks until they write
+/// Make guests from another one
 ///
-/// Each clone has an identity of its own (UUID, card addresses, disk serials) and its source's other settings. Cloning
-/// takes no time and no space; the source's snapshot stays while a clone stands on it.
+/// A linked clone shares its source's disks until it writes: it takes no time and no space, and the source's snapshot stays
+/// while a clone stands on it. An independent clone is a full copy that stands on nothing. Each clone has an identity of
+/// its own (UUID, card addresses, disk serials) unless --exact is given, and its source's other settings. The flags of
+/// 2016 are understood: -cu, -ce, -iu, -ie.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The guest, or one of its snapshots
@@ -19,6 +26,21 @@ pub(crate) struct Args {
     /// The clones' names; KEY=VALUE gives all of them another setting
     #[arg(required = true, value_name = "NAME|KEY=VALUE")]
     names: Vec<String>,
+    /// Share the source's disks until they write; so it is where nothing is said
+    #[arg(short = 'c', long, conflicts_with = "independent")]
+    linked: bool,
+    /// Make full copies that stand on nothing
+    #[arg(short, long)]
+    independent: bool,
+    /// Give each an identity of its own; so it is where nothing is said
+    #[arg(short, long, conflicts_with = "exact")]
+    unique: bool,
+    /// Keep the source's identity: UUID, card addresses, disk serials. Then only one of them can run at a time
+    #[arg(short, long)]
+    exact: bool,
+    /// The pool of independent clones, where not the source's
+    #[arg(long)]
+    pool: Option<String>,
 }
 
 pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
@@ -34,18 +56,80 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     let world = session.look(&Look::at(&involved))?;
     let guest = observe::guest(&world, &source)?;
     let snapshot_exists = match &snapshot {
-        Some(name) => observe::snapshots(guest)?.iter().any(|s| s.name == name.as_str()),
+        Some(name) => snapshots::of(world.host.dialect, guest)?.iter().any(|s| s.name == name.as_str()),
         None => false,
     };
-    let request = plan::clone::Request { snapshot, snapshot_exists, names: names.clone(), set };
+    let known = snapshot.as_ref().filter(|_| snapshot_exists);
+    let sizes = if args.independent && (snapshot_exists || snapshot.is_none()) { sizes(&world, guest, known)? } else { BTreeMap::new() };
+    let request = plan::clone::Request {
+        snapshot,
+        snapshot_exists,
+        names: names.clone(),
+        set,
+        independent: args.independent,
+        exact: args.exact,
+        pool: args.pool.clone(),
+        sizes,
+    };
     let plan = plan::clone::clone(&world, guest, &request, &Session::moment(names.len()))?;
     if session.carry_out(&world, &plan, source.as_str())?.is_some() {
         let made = session.look(&Look::at(&names))?;
+        let what = match (args.independent, args.exact) {
+            (false, false) => "a clone",
+            (true, false) => "a copy",
+            (false, true) => "an exact clone",
+            (true, true) => "an exact copy",
+        };
         let report = |name| -> Result<Report> {
             let clone = observe::guest(&made, name)?;
-            Ok(Report::new(name, format!("a clone of {source}")).with(json!({ "dataset": clone.dataset, "uuid": clone.uuid })))
+            Ok(Report::new(name, format!("{what} of {source}")).with(json!({ "dataset": clone.dataset, "uuid": clone.uuid })))
         };
         session.tell(&names.iter().map(report).collect::<Result<Vec<_>>>()?);
     }
     Ok(())
+}
+
+/// About how much each dataset of a guest has to be sent, from a snapshot or from one that will be taken.
+pub(super) fn sizes(world: &World, guest: &Guest, snapshot: Option<&SnapshotName>) -> Result<BTreeMap<Dataset, Size>> {
+    let mut all = vec![guest.dataset.clone()];
+    all.extend(guest.spec()?.disks.iter().filter(|d| d.kind == DiskKind::Zvol).map(|d| guest.dataset.child(disk_name(d.number, d.kind))));
+    all.into_iter()
+        .map(|dataset| {
+            let size = match snapshot {
+                Some(name) => snapshots::stream_size(world.host.dialect, &dataset.at(name))?,
+                None => Size::bytes(snapshots::size_of(dataset.as_str())?),
+            };
+            Ok((dataset, size))
+        })
+        .collect()
+}
+
+/// Let a clone own the snapshots that it shares with what it is a clone of
+///
+/// Then that is a clone of it, and can be deleted for good or renamed.
+#[derive(Debug, clap::Args)]
+pub(crate) struct PromoteArgs {
+    /// The clones
+    #[arg(required = true, value_name = "GUEST")]
+    guests: Vec<String>,
+}
+
+pub(crate) fn promote(session: &Session, args: &PromoteArgs) -> Result<()> {
+    session.each(&Targets::parse(&args.guests)?, false, |world, guest| {
+        let facts = match plan::promote::origin(guest) {
+            Some(origin) => {
+                let pair = (names_of(world.host.dialect, &guest.dataset)?, names_of(world.host.dialect, &origin.dataset)?);
+                let guids = observe::guids(&[guest.dataset.to_string(), origin.dataset.to_string()])?;
+                plan::promote::Facts { origins: snapshots::origins(guest.dataset.pool())?, snapshots: pair, guids }
+            }
+            None => plan::promote::Facts::default(),
+        };
+        let plan = plan::promote::promote(world, guest, &facts)?;
+        let done = session.carry_out(world, &plan, guest.name.as_str())?;
+        Ok(done.filter(|_| !plan.steps.is_empty()).map(|_| Report::new(&guest.name, "owns the snapshots now")))
+    })
+}
+
+fn names_of(dialect: Dialect, dataset: &Dataset) -> Result<Vec<String>> {
+    Ok(snapshots::of_dataset(dialect, dataset)?.into_iter().map(|s| s.name).collect())
 }

@@ -6,7 +6,7 @@ use chyves_core::error::{Problem, Result};
 use chyves_core::plan;
 use chyves_core::value::GuestName;
 use chyves_core::zfs::Dialect;
-use chyves_host::observe::{self, Look, Which};
+use chyves_host::observe::{self, Look, Which, snapshots};
 
 /// Move guests to the trash
 ///
@@ -33,7 +33,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
         let guid = observe::guids(&[guest.dataset.to_string()])?.first().map_or(0, |(_, g)| *g);
         let mut world = world.clone();
         world.trash = observe::world(&session.runtime, &Look { trash: true, ..Look::default() })?.trash;
-        let stays = world.host.dialect == Dialect::Fuse && !observe::doomed(&guest.dataset)?.clones.is_empty();
+        let stays = world.host.dialect == Dialect::Fuse && !snapshots::doomed(&guest.dataset)?.clones.is_empty();
         let plan = plan::delete::delete(&world, guest, guid, stays, &crate::session::now())?;
         let done = session.carry_out(&world, &plan, guest.name.as_str())?;
         Ok(done.map(|_| Report::new(&guest.name, "in the trash")))
@@ -43,10 +43,10 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
 /// Destroys guests, having shown everything that goes.
 fn destroy(session: &Session, targets: &Targets) -> Result<()> {
     session.each(targets, false, |world, guest| {
-        let doomed = observe::doomed(&guest.dataset)?;
+        let doomed = snapshots::doomed(&guest.dataset)?;
         let plan = plan::delete::destroy(guest, &doomed)?;
         if !session.dry_run {
-            for name in &doomed.takes {
+            for name in doomed.all(&[]) {
                 session.ui.say(&format!("{}: destroys {name}", guest.name));
             }
             session.ui.confirm(&format!("destroy {} for good", guest.name), session.yes)?;

@@ -115,7 +115,7 @@ fn delete(session: &Session, name: &ImageName) -> Result<()> {
             .because(format!("of {}", names.join(", ")))
             .hint("it is taken out when the guest is off, or at the reboot that eject_iso_on_n_reboot says"));
     }
-    let users = observe::clones(&snapshot)?;
+    let users = observe::snapshots::clones(&snapshot)?;
     let guids = observe::guids(&[image.dataset.to_string(), snapshot.to_string()])?;
     let plan = plan::image::delete(&world, &plan::image::Delete { name: name.clone(), users, guids })?;
     if !session.dry_run {

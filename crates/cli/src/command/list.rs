@@ -36,7 +36,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
         Some("iso") => super::image::list(session, Some("iso"), &args.list),
         Some("firmware") => super::image::list(session, Some("firmware"), &args.list),
         Some("pools") => super::pool::list(session, &args.list),
-        Some("clones") => guests(session, &args.list, &["name", "state", "origin", "cloned_from"]),
+        Some("clones") => clones(session, &args.list),
         Some(word) => match property::find(word) {
             Ok(known) => guests(session, &args.list, &["name", &known.key]),
             Err(_) => {
@@ -74,6 +74,35 @@ fn guests(session: &Session, args: &ListArgs, usual: &[&str]) -> Result<()> {
     }
     let chosen = ListArgs { columns: columns[..shown.min(columns.len())].to_vec(), ..args.clone() };
     show(session, table, &chosen)
+}
+
+/// Guests that are clones or have clones, drawn as a tree.
+fn clones(session: &Session, args: &ListArgs) -> Result<()> {
+    let world = session.look(&Look::at_keys(Vec::new()))?;
+    world.primary()?;
+    let mut table = Table::new(["name", "state", "used", "origin", "above"]);
+    for branch in chyves_core::clones::tree(&world.guests) {
+        let guest = &world.guests[branch.index];
+        // Without the root that all have.
+        let origin = guest.origin.as_deref().map(|o| o.strip_prefix(&format!("{}/", guest.root)).unwrap_or(o));
+        let origin = origin.map(|o| o.strip_prefix("guests/").unwrap_or(o).to_owned());
+        let drawn = if args.bare { String::new() } else { branch.lines.clone() };
+        table.rows.push(vec![
+            Cell { shown: format!("{drawn}{}", guest.name), exact: guest.name.as_str().into() },
+            cell(&world, branch.index, "state"),
+            cell(&world, branch.index, "used"),
+            Cell::maybe(origin),
+            Cell::maybe(branch.above.map(|above| world.guests[above].name.to_string())),
+        ]);
+    }
+    if table.rows.is_empty() && !session.ui.json && !args.bare {
+        session.ui.say("there are no clones; `chyves clone GUEST NAME` makes one");
+    }
+    let mut args = args.clone();
+    if args.columns.is_empty() && !session.ui.json {
+        args.columns = ["name", "state", "used", "origin"].map(str::to_owned).to_vec();
+    }
+    show(session, table, &args)
 }
 
 fn cell(world: &World, index: usize, column: &str) -> Cell {

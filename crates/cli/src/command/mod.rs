@@ -17,6 +17,7 @@ mod info;
 mod list;
 mod pool;
 mod reclaim;
+mod rename;
 mod repair;
 mod receive;
 mod send;
@@ -103,9 +104,12 @@ enum Verb {
     Image(image::Verb),
     Info(info::Args),
     List(list::Args),
+    Move(rename::MoveArgs),
     #[command(subcommand)]
     Pool(pool::Verb),
+    Promote(clone::PromoteArgs),
     Reclaim(reclaim::Args),
+    Rename(rename::RenameArgs),
     Repair(repair::Args),
     Receive(receive::Args),
     Send(send::Args),
@@ -188,8 +192,11 @@ fn dispatch(session: &Session, verb: Verb) -> Result<()> {
         Verb::Image(verb) => image::run(session, &verb),
         Verb::Info(args) => info::run(session, &args),
         Verb::List(args) => list::run(session, &args),
+        Verb::Move(args) => rename::relocate(session, &args),
         Verb::Pool(verb) => pool::run(session, &verb),
+        Verb::Promote(args) => clone::promote(session, &args),
         Verb::Reclaim(args) => reclaim::run(session, &args),
+        Verb::Rename(args) => rename::rename(session, &args),
         Verb::Repair(args) => repair::run(session, &args),
         Verb::Receive(args) => receive::run(session, &args),
         Verb::Send(args) => send::run(session, &args),

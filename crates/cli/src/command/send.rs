@@ -113,7 +113,7 @@ fn take_away(session: &Session, world: &World, guest: &Guest, name: &SnapshotNam
 }
 
 fn facts(guest: &Guest) -> Result<Facts> {
-    let there = observe::snapshots(guest)?;
+    let there = observe::snapshots::of(chyves_host::facts::dialect(), guest)?;
     let guids = observe::pool::snapshot_guids(&guest.dataset)?;
     let row = observe::dataset(&guest.dataset)?;
     let encryption_root = row.as_ref().and_then(|r| r.native("encryptionroot")).filter(|r| !r.is_empty()).map(str::to_owned);

@@ -7,8 +7,10 @@ use crate::targets::{Targets, guest_at};
 use chyves_core::error::{Problem, Result};
 use chyves_core::plan::{self, snapshot::Facts};
 use chyves_core::value::{GuestName, SnapshotName};
-use chyves_host::observe::{self, Look};
+use chyves_core::zfs::Dialect;
+use chyves_host::observe::{self, Look, snapshots};
 use serde_json::json;
+use std::collections::HashMap;
 
 /// Take, list, delete snapshots of guests, and go back to them
 ///
@@ -30,11 +32,26 @@ pub(crate) enum Verb {
         #[command(flatten)]
         list: ListArgs,
     },
-    /// Destroy snapshots
+    /// Destroy snapshots that chyves took
+    ///
+    /// What goes and the space that it frees are shown first. Those of zrepl, sanoid and others stay, also in a range.
     Delete {
-        /// The snapshots
-        #[arg(required = true, value_name = "GUEST@SNAPSHOT")]
+        /// The snapshots; a range from one to another is GUEST@FIRST%LAST, GUEST@%LAST or GUEST@FIRST%
+        #[arg(required = true, value_name = "GUEST@SNAPSHOT[%SNAPSHOT]")]
         snapshots: Vec<String>,
+    },
+    /// Show what changed since a snapshot, or from one to another
+    ///
+    /// Settings and sizes, and where the ZFS can tell them the files.
+    Diff {
+        /// The older snapshot
+        #[arg(value_name = "GUEST@SNAPSHOT")]
+        from: String,
+        /// The newer one; the present where none is given
+        #[arg(value_name = "@SNAPSHOT")]
+        to: Option<String>,
+        #[command(flatten)]
+        list: ListArgs,
     },
     /// Make a stopped guest what it was: disks, firmware variables and settings
     ///
@@ -46,6 +63,9 @@ pub(crate) enum Verb {
         /// Keep nothing of the present; the snapshot must be the newest
         #[arg(long)]
         in_place: bool,
+        /// Leave the settings as they are
+        #[arg(long)]
+        keep_settings: bool,
     },
 }
 
@@ -54,7 +74,8 @@ pub(crate) fn run(session: &Session, verb: &Verb) -> Result<()> {
         Verb::Create { guests } => create(session, guests),
         Verb::List { guests, list } => self::list(session, guests, list),
         Verb::Delete { snapshots } => delete(session, snapshots),
-        Verb::Rollback { snapshot, in_place } => rollback(session, snapshot, *in_place),
+        Verb::Diff { from, to, list } => diff(session, from, to.as_deref(), list),
+        Verb::Rollback { snapshot, in_place, keep_settings } => rollback(session, snapshot, *in_place, *keep_settings),
     }
 }
 
@@ -80,7 +101,7 @@ fn create(session: &Session, words: &[String]) -> Result<()> {
     session.each(&targets, false, |world, guest| {
         let mut reports = None;
         for (_, name) in wanted.iter().filter(|(g, _)| *g == guest.name) {
-            let there = observe::snapshots(guest)?;
+            let there = snapshots::of(world.host.dialect, guest)?;
             let plan = plan::snapshot::create(guest, name, &there, &now)?;
             let done = session.carry_out(world, &plan, guest.name.as_str())?;
             reports = done.map(|_| Report::new(&guest.name, format!("snapshot {}@{name} taken", guest.name)).with(json!({ "snapshot": name })));
@@ -91,23 +112,25 @@ fn create(session: &Session, words: &[String]) -> Result<()> {
 
 fn list(session: &Session, guests: &[String], args: &ListArgs) -> Result<()> {
     let targets = if guests.is_empty() { Targets::All } else { Targets::parse(guests)? };
-    let world = session.look(&targets.look())?;
+    let world = session.look(&Look { keys: Some(Vec::new()), ..targets.look() })?;
     let mut table = Table::new(["name", "guest", "snapshot", "creation", "used", "referenced", "by", "live", "guid"]);
+    let guests = targets.guests(&world)?;
     // Only who asks for the GUIDs pays for them.
     let wants_guids = session.ui.json || args.columns.iter().any(|c| c == "guid");
-    for guest in targets.guests(&world)? {
-        let guids = if wants_guids { observe::pool::snapshot_guids(&guest.dataset)? } else { Vec::new() };
-        for seen in observe::snapshots(guest)? {
+    let guids = if wants_guids { snapshots::guids_of(&guests)? } else { HashMap::new() };
+    for (guest, all) in guests.iter().zip(snapshots::of_guests(world.host.dialect, &guests)?) {
+        for seen in all {
+            let (shown, exact) = when(&seen.creation);
             table.rows.push(vec![
                 Cell::text(format!("{}@{}", guest.name, seen.name)),
                 Cell::text(guest.name.as_str()),
                 Cell::text(seen.name.clone()),
-                Cell::text(seen.creation.clone()),
-                Cell::number(seen.used.clone(), plan::snapshot::rounded(&seen.used)),
-                Cell::number(seen.referenced.clone(), plan::snapshot::rounded(&seen.referenced)),
-                Cell::text(if seen.ours { "chyves" } else { "other" }),
+                Cell::number(shown, exact),
+                Cell::number(seen.used.human(), seen.used.get()),
+                Cell::number(seen.referenced.human(), seen.referenced.get()),
+                Cell::text(seen.maker.word()),
                 Cell::text(if seen.live { "yes" } else { "no" }),
-                Cell::maybe(guids.iter().find(|(name, _)| *name == seen.name).map(|(_, g)| g.to_string())),
+                Cell::maybe(guids.get(&format!("{}@{}", guest.dataset, seen.name)).map(u64::to_string)),
             ]);
         }
     }
@@ -129,62 +152,164 @@ fn named(word: &str) -> Result<(GuestName, SnapshotName)> {
     Ok((guest, name))
 }
 
+/// When a snapshot was taken, for people and as seconds since 1970.
+fn when(creation: &str) -> (String, u64) {
+    let zone = jiff::tz::TimeZone::system();
+    // A ZFS that tells no numbers tells its local time to the minute.
+    let seconds = creation.parse::<i64>().ok().or_else(|| {
+        let civil = jiff::civil::DateTime::strptime("%a %b %d %H:%M %Y", creation).ok()?;
+        Some(civil.to_zoned(zone.clone()).ok()?.timestamp().as_second())
+    });
+    match seconds.and_then(|s| jiff::Timestamp::from_second(s).ok()) {
+        Some(time) => (time.to_zoned(zone).strftime("%Y-%m-%d %H:%M").to_string(), u64::try_from(time.as_second()).unwrap_or(0)),
+        None => (creation.to_owned(), 0),
+    }
+}
+
+/// A word of `delete`: a guest, and the snapshots that are meant.
+fn chosen(word: &str) -> Result<(GuestName, plan::snapshot::Choice)> {
+    match word.split_once('@') {
+        Some((guest, choice)) => Ok((guest.parse()?, choice.parse()?)),
+        None => named(word).map(|(guest, name)| (guest, plan::snapshot::Choice::One(name))),
+    }
+}
+
 fn delete(session: &Session, words: &[String]) -> Result<()> {
-    let wanted = words.iter().flat_map(|w| w.split(',')).map(named).collect::<Result<Vec<_>>>()?;
+    let wanted = words.iter().flat_map(|w| w.split(',')).map(chosen).collect::<Result<Vec<_>>>()?;
     let names: Vec<&GuestName> = wanted.iter().map(|(g, _)| g).collect();
     let _locks = session.lock("guest", &names)?;
     let world = session.look(&Targets::Named(names.into_iter().cloned().collect()).look())?;
     // All are looked at before the first is destroyed.
     let mut plans = Vec::new();
-    for (guest, name) in &wanted {
-        let guest = observe::guest(&world, guest)?;
-        let snapshot = guest.dataset.at(name);
-        let there = observe::snapshots(guest)?;
-        let known = there.iter().any(|s| s.name == name.as_str());
-        let facts = Facts {
-            clones: if known { observe::clones(&snapshot)? } else { Vec::new() },
-            guids: if known { observe::guids(&[guest.dataset.to_string(), snapshot.to_string()])? } else { Vec::new() },
-            there,
-            ..Facts::default()
-        };
-        plans.push((guest, name, plan::snapshot::delete(guest, name, &facts)?));
+    for (name, choice) in &wanted {
+        let guest = observe::guest(&world, name)?;
+        let (chosen, facts) = snapshots::for_deletion(world.host.dialect, guest, choice)?;
+        let mut plan = plan::snapshot::delete(guest, &chosen, &facts)?;
+        let exact = snapshots::reclaim(world.host.dialect, guest, &chosen.names)?;
+        if !chosen.names.is_empty() {
+            plan.notes.insert(0, freed(guest.name.as_str(), &chosen, exact));
+        }
+        if !session.dry_run {
+            // Told before the question, not after it.
+            plan.notes.drain(..).for_each(|note| session.ui.say(&note));
+        }
+        plans.push((guest, chosen, exact, plan));
     }
-    let list: Vec<String> = words.to_vec();
+    if plans.iter().all(|(_, chosen, ..)| chosen.names.is_empty()) && !session.dry_run {
+        return Ok(());
+    }
     if !session.dry_run {
-        session.ui.confirm(&format!("destroy {}", list.join(", ")), session.yes)?;
+        session.ui.confirm(&format!("destroy {}", words.join(", ")), session.yes)?;
     }
     let mut reports = Vec::new();
-    for (guest, name, plan) in &plans {
+    for (guest, chosen, exact, plan) in &plans {
         if session.carry_out(&world, plan, guest.name.as_str())?.is_some() {
-            reports.push(Report::new(&guest.name, format!("snapshot {}@{name} destroyed", guest.name)));
+            let said = match &chosen.names[..] {
+                [one] => format!("snapshot {}@{one} destroyed", guest.name),
+                all => format!("{} snapshots destroyed", all.len()),
+            };
+            let frees = exact.unwrap_or(chosen.used).get();
+            let more = json!({ "snapshots": chosen.names, "frees": frees, "frees_exactly": exact.is_some() });
+            reports.push(Report::new(&guest.name, said).with(more));
         }
     }
     session.tell(&reports);
     Ok(())
 }
 
-fn rollback(session: &Session, word: &str, in_place: bool) -> Result<()> {
+/// What goes and what that frees.
+fn freed(guest: &str, chosen: &plan::snapshot::Chosen, exact: Option<chyves_core::value::Size>) -> String {
+    let list: Vec<String> = chosen.names.iter().take(20).map(|n| format!("@{n}")).collect();
+    let more = chosen.names.len().saturating_sub(list.len());
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    let space = match exact {
+        Some(size) => format!("which frees {}", size.human()),
+        None => format!("which frees at least {} (this ZFS can't tell what they hold together)", chosen.used.human()),
+    };
+    format!("{guest}: destroys {}{more}, {space}", list.join(" "))
+}
+
+fn diff(session: &Session, from: &str, to: Option<&str>, args: &ListArgs) -> Result<()> {
+    let (guest, from) = named(from)?;
+    let to = match to.map(|word| word.split_once('@').unwrap_or(("", word))) {
+        None => None,
+        Some((of, _)) if !of.is_empty() && of != guest.as_str() => {
+            return Err(Problem::usage("two guests can't be compared").on(of).hint(format!("write both snapshots of `{guest}`")));
+        }
+        Some((_, name)) => Some(name.parse::<SnapshotName>()?),
+    };
+    let world = session.look(&Look::at(std::slice::from_ref(&guest)))?;
+    let guest = observe::guest(&world, &guest)?;
+    let dialect = world.host.dialect;
+    let there = snapshots::of(dialect, guest)?;
+    let old = plan::snapshot::find(guest, &from, &there)?;
+    let new = to.as_ref().map(|name| plan::snapshot::find(guest, name, &there)).transpose()?;
+    let mut changes = Vec::new();
+    match [Some(old), new].into_iter().flatten().find(|s| !s.is_ours()) {
+        None => {
+            let before = snapshots::carried(&guest.dataset.at(&from))?;
+            let after = match &to {
+                Some(name) => snapshots::carried(&guest.dataset.at(name))?,
+                None => guest.settings.own_values().clone(),
+            };
+            changes.extend(plan::snapshot::diff::settings(&before, &after));
+        }
+        Some(other) => session.ui.warn(&format!("@{} was taken by {} and carries no settings; they are not compared", other.name, other.maker.word())),
+    }
+    let name = to.as_ref().map_or_else(|| guest.dataset.to_string(), |n| guest.dataset.at(n).to_string());
+    let now = match new {
+        Some(seen) => seen.referenced,
+        None => chyves_core::value::Size::bytes(snapshots::size_of(&name)?),
+    };
+    if old.referenced.human() != now.human() {
+        changes.push(plan::snapshot::diff::Change { kind: "size", name: "disks and files".into(), before: Some(old.referenced.human()), after: Some(now.human()) });
+    }
+    match dialect {
+        Dialect::OpenZfs => changes.extend(snapshots::changed_files(guest, &from, to.as_ref())?),
+        Dialect::Fuse => session.ui.say("this ZFS can't tell which files differ; settings and sizes are compared"),
+    }
+    let mut table = Table::new(["kind", "name", "before", "after"]);
+    for change in changes {
+        table.rows.push(vec![Cell::text(change.kind), Cell::text(change.name), Cell::maybe(change.before), Cell::maybe(change.after)]);
+    }
+    show(session, table, args)
+}
+
+fn rollback(session: &Session, word: &str, in_place: bool, keep_settings: bool) -> Result<()> {
     let (guest, name) = named(word)?;
     let _lock = session.lock("guest", &[&guest])?;
     let world = session.look(&Look::at(std::slice::from_ref(&guest)))?;
     let guest = observe::guest(&world, &guest)?;
     let snapshot = guest.dataset.at(&name);
-    let there = observe::snapshots(guest)?;
-    let mut facts = Facts { there, ..Facts::default() };
+    let mut facts = Facts { there: snapshots::of(world.host.dialect, guest)?, ..Facts::default() };
     if facts.there.iter().any(|s| s.name == name.as_str()) {
         facts.guids = observe::guids(&[guest.dataset.to_string(), snapshot.to_string()])?;
-        facts.settings = observe::carried(&snapshot)?;
+        facts.settings = snapshots::carried(&snapshot)?;
     }
+    let moment = Session::moment(1);
     let plan = if in_place {
-        plan::snapshot::rollback_in_place(&world, guest, &name, &facts)?
+        plan::snapshot::rollback_in_place(&world, guest, &name, &facts, keep_settings, &moment)?
     } else {
-        plan::snapshot::rollback(&world, guest, &name, &facts, &Session::moment(1))?
+        plan::snapshot::rollback(&world, guest, &name, &facts, keep_settings, &moment)?
     };
     if in_place && !session.dry_run {
         session.ui.confirm(&format!("make {} what it was at @{name} and lose what came after", guest.name), session.yes)?;
     }
     if session.carry_out(&world, &plan, guest.name.as_str())?.is_some() {
-        session.tell(&[Report::new(&guest.name, format!("disks and settings are those of @{name}"))]);
+        let said = if keep_settings { format!("disks are those of @{name}; settings stay") } else { format!("disks and settings are those of @{name}") };
+        session.tell(&[Report::new(&guest.name, said)]);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn times_are_read_as_each_zfs_tells_them() {
+        assert_eq!(super::when("1700000000").1, 1_700_000_000);
+        let (shown, exact) = super::when("Mon Nov 23 20:54 2026");
+        assert_eq!(shown, "2026-11-23 20:54");
+        assert!(exact > 1_700_000_000);
+        assert_eq!(super::when("soon"), ("soon".to_owned(), 0));
+    }
 }

@@ -91,6 +91,7 @@ fn background(session: &Session, targets: &Targets, disc: &Disc) -> Result<()> {
             with_supervisor(session, guest, &Spawner::this_program()?)?;
             return Ok(Some(Report::new(&guest.name, "running; its supervisor was gone and it has a new one")));
         }
+        alone(session, guest)?;
         let (world, request) = disc.request(session, world, guest)?;
         let plan = plan::start::start(&world, guest, &request)?;
         let done = session.carry_out(&world, &plan, guest.name.as_str())?;
@@ -99,6 +100,17 @@ fn background(session: &Session, targets: &Targets, disc: &Disc) -> Result<()> {
             Report::new(&guest.name, said).with(json!({ "pid": machine, "supervisor": supervisor, "uuid": guest.uuid }))
         }))
     })
+}
+
+/// Refuses a guest whose identity runs already from another dataset: of exact clones one can run at a time.
+fn alone(session: &Session, guest: &Guest) -> Result<()> {
+    match session.runtime.observe(guest.uuid, &guest.dataset)?.elsewhere {
+        None => Ok(()),
+        Some(other) => Err(Problem::not_now(format!("`{}` can't run while {} does", guest.name, other.leaf()))
+            .on(&guest.name)
+            .because(format!("both have the UUID {}, and with it the same card addresses and disk serials", guest.uuid))
+            .hint(format!("`chyves stop {}` first; or clone without --exact", other.leaf()))),
+    }
 }
 
 /// A guest whose supervisor was killed gets a new one; anything else is left as it is.
@@ -126,7 +138,7 @@ fn request(guest: &Guest, occasion: Occasion, drives: Vec<Drive>) -> Result<Requ
     let spec = guest.spec()?;
     let snapshots = match &spec.revert.snapshot {
         Some(name) if plan::revert::wanted(guest, &spec.revert, occasion)? => {
-            let there = observe::snapshots(guest)?;
+            let there = observe::snapshots::of(facts::dialect(), guest)?;
             // One that is not there is told by the plan, with what is near.
             let known = there.iter().any(|s| s.name == name.as_str());
             let objects: Vec<String> = [guest.dataset.to_string()].into_iter().chain(known.then(|| format!("{}@{name}", guest.dataset))).collect();
@@ -152,6 +164,7 @@ fn foreground(session: &Session, targets: &Targets, disc: &Disc, held: &mut Opti
     let lock = session.lock("guest", &[name])?;
     let world = session.look(&Look::at(std::slice::from_ref(name)))?;
     let guest = observe::guest(&world, name)?;
+    alone(session, guest)?;
     let (world, request) = disc.request(session, &world, guest)?;
     let mut plan = plan::start::start(&world, guest, &request)?;
     if session.dry_run {

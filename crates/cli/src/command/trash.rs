@@ -6,7 +6,7 @@ use crate::table::{Cell, ListArgs, Table};
 use chyves_core::error::{Problem, Result};
 use chyves_core::plan;
 use chyves_core::world::Trashed;
-use chyves_host::observe::{self, Look};
+use chyves_host::observe::{Look, snapshots};
 
 /// Look at deleted guests and disks, and destroy them for good
 #[derive(Debug, clap::Subcommand)]
@@ -88,20 +88,21 @@ fn empty(session: &Session, wanted: &[String], older: Option<jiff::SignedDuratio
         session.ui.say("nothing in the trash is meant");
         return Ok(());
     }
-    // The latest first: what was rolled back stands on what took its place.
-    chosen.sort_by(|a, b| b.deleted.cmp(&a.deleted));
+    let doomed = chosen.iter().map(|t| snapshots::doomed(&t.dataset)).collect::<Result<Vec<_>>>()?;
+    let places: Vec<_> = chosen.iter().zip(&doomed).map(|(t, d)| (t.dataset.clone(), d)).collect();
+    // Clones before what they stand on.
+    let order = plan::delete::order(&places);
+    let mut gone = Vec::new();
     let mut plans = Vec::new();
-    let mut kept: Vec<Problem> = Vec::new();
-    for trashed in chosen {
-        let doomed = observe::doomed(&trashed.dataset)?;
-        match plan::delete::empty(trashed, &doomed) {
-            Ok(plan) => plans.push((trashed, doomed, plan)),
-            Err(problem) => kept.push(problem),
-        }
+    for index in &order {
+        plans.push((chosen[*index], doomed[*index].all(&gone), plan::delete::empty(chosen[*index], &doomed[*index], &gone)?));
+        gone.push(chosen[*index].dataset.clone());
     }
+    let left = (0..chosen.len()).filter(|index| !order.contains(index));
+    let mut kept: Vec<Problem> = left.filter_map(|index| plan::delete::empty(chosen[index], &doomed[index], &gone).err()).collect();
     if !session.dry_run {
-        for (trashed, doomed, _) in &plans {
-            for name in &doomed.takes {
+        for (trashed, goes, _) in &plans {
+            for name in goes {
                 session.ui.say(&format!("{}: destroys {name}", trashed.label()));
             }
         }

@@ -1,16 +1,18 @@
-//! `clone`: guests that share a source's disks until they write (linked clones), each with an identity of its own.
+//! `clone`: guests made from another one, linked (they share its disks until they write) or independent (a full copy), each
+//! with an identity of its own or exactly the source's.
 
 use super::{Moment, Plan, copy_path, create, values};
 use crate::action::Action;
 use crate::error::{Problem, Result};
 use crate::guest::{DiskKind, Guest, disk_name, settings_copy};
 use crate::property::keys::{self, DiskKey, NetKey};
-use crate::value::{GuestName, SnapshotName, SnapshotRef};
-use crate::world::World;
+use crate::value::{Dataset, GuestName, Size, SnapshotName, SnapshotRef};
+use crate::world::{Role, Root, World};
 use crate::zfs::args::Pair;
+use std::collections::BTreeMap;
 
 /// What is wanted.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Request {
     /// The snapshot to clone, or a new one.
     pub snapshot: Option<SnapshotName>,
@@ -20,9 +22,17 @@ pub struct Request {
     pub names: Vec<GuestName>,
     /// Settings of the clones that differ, as they were typed.
     pub set: Vec<Pair>,
+    /// Whether the clones are full copies that stand on nothing.
+    pub independent: bool,
+    /// Whether the clones keep the source's identity.
+    pub exact: bool,
+    /// The pool of independent clones, where not the source's.
+    pub pool: Option<String>,
+    /// About how much each dataset of the source has to be sent for an independent clone.
+    pub sizes: BTreeMap<Dataset, Size>,
 }
 
-/// Keys that a clone does not take over: its source's identity, place in the world and history.
+/// Keys that a unique clone does not take over: its source's identity, place in the world and history.
 fn not_taken_over(key: &str) -> bool {
     let kept = [keys::UUID, keys::OWNER, keys::EPOCH, keys::CREATED, keys::CLONED_FROM, keys::TEMPLATE, "rcboot"];
     kept.contains(&key) || is_identity(key)
@@ -34,12 +44,75 @@ pub(super) fn is_identity(key: &str) -> bool {
     identity("net", &format!(".{}", NetKey::Mac.word())) || identity("disk", &format!(".{}", DiskKey::Serial.word()))
 }
 
+/// The name of a snapshot that chyves takes for clones by itself.
+fn automatic(moment: &Moment) -> Result<SnapshotName> {
+    let stamp: String = moment.now.chars().filter(char::is_ascii_alphanumeric).collect();
+    let first = moment.uuids.first().map(|u| u.simple().to_string()).unwrap_or_default();
+    Ok(format!("clone-{stamp}-{}", first.get(..6).unwrap_or_default()).parse()?)
+}
+
+/// Whether a snapshot bears exactly such a name: `clone-20260131T120000Z-0a1b2c`.
+pub fn is_automatic(name: &SnapshotName) -> bool {
+    let shape = |text: &str, like: &str| {
+        text.len() == like.len()
+            && text.bytes().zip(like.bytes()).all(|(c, l)| match l {
+                b'0' => c.is_ascii_digit(),
+                b'f' => c.is_ascii_digit() || (b'a'..=b'f').contains(&c),
+                l => c == l,
+            })
+    };
+    shape(name.as_str(), "clone-00000000T000000Z-ffffff")
+}
+
+/// The snapshot that the clones are made from, and the step that takes it where it is not there.
+fn snapshot(source: &Guest, request: &Request, moment: &Moment, plan: &mut Plan) -> Result<SnapshotName> {
+    match &request.snapshot {
+        Some(name) if request.snapshot_exists => Ok(name.clone()),
+        Some(name) => Err(Problem::not_found(format!("`{}` has no snapshot called `{name}`", source.name))
+            .on(format!("{}@{name}", source.name))
+            .hint(format!("`chyves snapshot list {}` shows them all", source.name))),
+        None => {
+            let name = automatic(moment)?;
+            if source.state.is_alive() {
+                plan.notes.push(format!("{} is {}: the clones find its disks as after a power cut", source.name, source.state.word()));
+            }
+            let mut own = super::snapshot::carried(source, &moment.now);
+            own.push((keys::SNAPSHOT_FOR.into(), "clone".into()));
+            plan.push(Action::Snapshot { snapshot: source.dataset.at(&name), own });
+            Ok(name)
+        }
+    }
+}
+
+/// The root that the clones will live below.
+fn target<'w>(world: &'w World, source: &Guest, request: &Request) -> Result<&'w Root> {
+    let Some(pool) = &request.pool else { return world.root_on(source.root.pool()) };
+    let root = world.root_on(pool)?;
+    if root.dataset != source.root && !request.independent {
+        return Err(Problem::usage(format!("a linked clone of `{}` stands on its pool, {}", source.name, source.root.pool()))
+            .on(&source.name)
+            .hint("make it a full copy: add `--independent`"));
+    }
+    online(root)?;
+    Ok(root)
+}
+
+/// Refuses a pool that is to be left alone.
+pub(super) fn online(root: &Root) -> Result<()> {
+    match root.role {
+        Role::Primary | Role::Secondary => Ok(()),
+        Role::Offline => Err(Problem::not_now(format!("the pool `{}` is offline", root.dataset.pool()))
+            .on(root.dataset.pool())
+            .hint(format!("`chyves pool online {}` takes it back", root.dataset.pool()))),
+    }
+}
+
 /// Plans clones of one guest: all of them or none.
 ///
 /// # Errors
-/// A name is taken or stands twice, or the snapshot is not there.
+/// A name is taken or stands twice, the snapshot is not there, or the pool is not one that the clones can live on.
 pub fn clone(world: &World, source: &Guest, request: &Request, moment: &Moment) -> Result<Plan> {
-    let root = world.root_on(source.root.pool())?;
+    let root = target(world, source, request)?;
     for (index, name) in request.names.iter().enumerate() {
         if request.names[..index].contains(name) {
             return Err(Problem::usage(format!("`{name}` stands twice")).on(name));
@@ -52,66 +125,118 @@ pub fn clone(world: &World, source: &Guest, request: &Request, moment: &Moment) 
         }
     }
     let mut plan = Plan::default();
-    let snapshot = match &request.snapshot {
-        Some(name) if request.snapshot_exists => name.clone(),
-        Some(name) => {
-            return Err(Problem::not_found(format!("`{}` has no snapshot called `{name}`", source.name))
-                .on(format!("{}@{name}", source.name))
-                .hint(format!("`chyves snapshot list {}` shows them all", source.name)));
-        }
-        None => {
-            let stamp: String = moment.now.chars().filter(char::is_ascii_alphanumeric).collect();
-            let first = moment.uuids.first().map(|u| u.simple().to_string()).unwrap_or_default();
-            let name: SnapshotName = format!("clone-{stamp}-{}", first.get(..6).unwrap_or_default()).parse()?;
-            if source.state.is_alive() {
-                plan.notes.push(format!("{} is {}: the clones find its disks as after a power cut", source.name, source.state.word()));
-            }
-            plan.steps.extend(super::snapshot::create(source, &name, &[], &moment.now)?.steps);
-            name
-        }
-    };
-    let spec = source.spec()?;
-    // Two guests that write one disk destroy what is on it.
-    let attached: Vec<String> = spec.disks.iter().filter(|d| d.kind == DiskKind::Attached).map(|d| format!("disk{}.", d.number)).collect();
-    let is_attached = |key: &str| attached.iter().any(|prefix| key.starts_with(prefix));
+    let snapshot = snapshot(source, request, moment, &mut plan)?;
+    let attached = attached(source)?;
     if !attached.is_empty() {
         plan.notes.push(format!("what is attached to {} is not cloned: {}", source.name, attached.join(" ").replace('.', "")));
     }
-    let parent = source.dataset.parent().ok_or_else(|| Problem::bug("a guest lies on no pool"))?;
+    let home = source.root == root.dataset;
+    // Groups are the source pool's own.
+    let group = source.group().filter(|_| home);
     let folder = create::guests_folder(root)?;
-    let group = source.group().map(|g| format!("/{g}")).unwrap_or_default();
+    let (parent, folder) = match group {
+        Some(group) => (root.guests().child(group), format!("{folder}/{group}")),
+        None => (root.guests(), folder),
+    };
     for (index, name) in request.names.iter().enumerate() {
+        let own = own(world, root, source, request, &snapshot, moment, index)?;
         let to = parent.child(name);
-        let folder = format!("{folder}{group}/{name}");
-        let mut own = create::identity(world, root, moment, index)?;
-        own.push((keys::CLONED_FROM.into(), format!("{}@{snapshot}", source.name)));
-        own.extend(super::pairs(source.settings.own_values()).into_iter().filter(|(k, _)| !not_taken_over(k) && !is_attached(k)));
-        for (key, value) in &request.set {
-            use crate::property::Scope;
-            let (key, value) = super::set::checked(key, value, &[Scope::Guest, Scope::GuestOnly])?;
-            own.retain(|(k, _)| *k != key);
-            own.push((key, value));
-        }
-        plan.push(Action::CloneDataset {
-            from: source.dataset.at(&snapshot),
-            to: to.clone(),
-            native: vec![("canmount".into(), "noauto".into())],
-            own: own.clone(),
-        });
-        for disk in spec.disks.iter().filter(|d| d.kind == DiskKind::Zvol) {
-            let volume = disk_name(disk.number, disk.kind);
-            plan.push(Action::CloneDataset {
-                from: SnapshotRef { dataset: source.dataset.child(&volume), name: snapshot.clone() },
-                to: to.child(&volume),
-                native: vec![("volmode".into(), "dev".into())],
-                own: Vec::new(),
-            });
+        if request.independent {
+            plan.steps.extend(copies(source, &snapshot, &to, &request.sizes)?);
+            plan.steps.push(settle(world, &to, own.clone()));
+        } else {
+            plan.steps.extend(links(source, &snapshot, &to, &own)?);
         }
         plan.push(Action::Mount { dataset: to.clone() });
-        plan.push(Action::WriteFile { path: copy_path(&folder), text: settings_copy(&values(&own)) });
+        plan.push(Action::WriteFile { path: copy_path(&format!("{folder}/{name}")), text: settings_copy(&values(&own)) });
         plan.push(Action::Unmount { dataset: to });
     }
+    if request.independent {
+        plan.steps.extend(request.names.iter().map(|n| Action::DropSnapshot { snapshot: parent.child(n).at(&snapshot) }));
+        if request.snapshot.is_none() {
+            plan.push(Action::DestroySnapshot { snapshot: source.dataset.at(&snapshot) });
+        }
+    }
+    if request.exact {
+        plan.notes.push(format!("exact clones can't run while {} does: they have its UUID, card addresses and disk serials", source.name));
+    }
     Ok(plan)
+}
+
+/// The settings of the `index`th clone.
+fn own(world: &World, root: &Root, source: &Guest, request: &Request, snapshot: &SnapshotName, moment: &Moment, index: usize) -> Result<Vec<Pair>> {
+    use crate::property::Scope;
+    let cloned_from = (keys::CLONED_FROM.to_owned(), format!("{}@{snapshot}", source.name));
+    let attached = attached(source)?;
+    let is_attached = |key: &str| attached.iter().any(|prefix| key.starts_with(prefix));
+    let taken = super::pairs(source.settings.own_values()).into_iter().filter(|(k, _)| !is_attached(k));
+    let mut own = if request.exact {
+        let mut own: Vec<Pair> = taken.filter(|(k, _)| k != keys::CLONED_FROM && k != keys::TEMPLATE).collect();
+        own.push(cloned_from);
+        own
+    } else {
+        let mut own = create::identity(world, root, moment, index)?;
+        own.push(cloned_from);
+        own.extend(taken.filter(|(k, _)| !not_taken_over(k)));
+        own
+    };
+    for (key, value) in &request.set {
+        let (key, value) = super::set::checked(key, value, &[Scope::Guest, Scope::GuestOnly])?;
+        own.retain(|(k, _)| *k != key);
+        own.push((key, value));
+    }
+    Ok(own)
+}
+
+/// How the keys of attached disks begin: two guests that write one disk destroy what is on it.
+fn attached(source: &Guest) -> Result<Vec<String>> {
+    Ok(source.spec()?.disks.iter().filter(|d| d.kind == DiskKind::Attached).map(|d| format!("disk{}.", d.number)).collect())
+}
+
+fn volumes(source: &Guest) -> Result<Vec<String>> {
+    Ok(source.spec()?.disks.iter().filter(|d| d.kind == DiskKind::Zvol).map(|d| disk_name(d.number, d.kind)).collect())
+}
+
+/// The steps of a clone that stands on the snapshot.
+fn links(source: &Guest, snapshot: &SnapshotName, to: &Dataset, own: &[Pair]) -> Result<Vec<Action>> {
+    let mut steps = vec![Action::CloneDataset {
+        from: source.dataset.at(snapshot),
+        to: to.clone(),
+        native: vec![("canmount".into(), "noauto".into())],
+        own: own.to_vec(),
+    }];
+    for volume in volumes(source)? {
+        steps.push(Action::CloneDataset {
+            from: SnapshotRef { dataset: source.dataset.child(&volume), name: snapshot.clone() },
+            to: to.child(&volume),
+            native: vec![("volmode".into(), "dev".into())],
+            own: Vec::new(),
+        });
+    }
+    Ok(steps)
+}
+
+/// The steps of a full copy, without settings.
+pub(super) fn copies(source: &Guest, snapshot: &SnapshotName, to: &Dataset, sizes: &BTreeMap<Dataset, Size>) -> Result<Vec<Action>> {
+    let mut steps = Vec::new();
+    let mut copy = |from: Dataset, to: Dataset, native: &[(&str, &str)]| {
+        let size = sizes.get(&from).copied().unwrap_or_default();
+        steps.push(Action::SendReceive { from: from.at(snapshot), to: to.clone(), size });
+        steps.push(Action::SetNative { dataset: to, native: native.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect() });
+    };
+    copy(source.dataset.clone(), to.clone(), &[("canmount", "noauto"), ("recordsize", "64K")]);
+    for volume in volumes(source)? {
+        copy(source.dataset.child(&volume), to.child(&volume), &[("volmode", "dev")]);
+    }
+    Ok(steps)
+}
+
+/// The step that makes a copy a guest. What makes it one is set last: a guest is never seen with half of its settings.
+pub(super) fn settle(world: &World, on: &Dataset, own: Vec<Pair>) -> Action {
+    let (last, mut set): (Vec<Pair>, Vec<Pair>) = own.into_iter().partition(|(k, _)| k == keys::UUID);
+    set.extend(last);
+    let before = set.iter().map(|(k, _)| (k.clone(), None)).collect();
+    Action::Change { dialect: world.host.dialect, on: on.clone(), set, clear: Vec::new(), before }
 }
 
 #[cfg(test)]
@@ -121,7 +246,7 @@ mod tests {
     use crate::plan::testing::{self, moment};
 
     fn request(names: &[&str]) -> Request {
-        Request { snapshot: None, snapshot_exists: false, names: names.iter().map(|n| n.parse().unwrap()).collect(), set: Vec::new() }
+        Request { names: names.iter().map(|n| n.parse().unwrap()).collect(), ..Request::default() }
     }
 
     #[test]
@@ -130,7 +255,7 @@ mod tests {
         let world = testing::world(vec![source.clone()]);
         insta::assert_snapshot!(clone(&world, &source, &request(&["web02"]), &moment(1)).unwrap().script(Os::Linux), @r"
         # take the snapshot tank/chyves/guests/web01@clone-20260131T120000Z-000000
-        zfs snapshot -r -o chyves:cpu=2 -o chyves:disk0.kind=raw -o chyves:disk0.size=64M -o chyves:net0.mac=58:9c:fc:00:00:01 -o chyves:template=yes -o chyves:uuid=old -o chyves:snapshot.taken=2026-01-31T12:00:00Z tank/chyves/guests/web01@clone-20260131T120000Z-000000
+        zfs snapshot -r -o chyves:cpu=2 -o chyves:disk0.kind=raw -o chyves:disk0.size=64M -o chyves:net0.mac=58:9c:fc:00:00:01 -o chyves:template=yes -o chyves:uuid=old -o chyves:snapshot.taken=2026-01-31T12:00:00Z -o chyves:snapshot.for=clone tank/chyves/guests/web01@clone-20260131T120000Z-000000
         # clone tank/chyves/guests/web01@clone-20260131T120000Z-000000 to tank/chyves/guests/web02
         zfs clone -o canmount=noauto -o chyves:uuid=00000000-0000-0000-0000-000000000001 -o chyves:created=2026-01-31T12:00:00Z -o chyves:owner=11111111-1111-4111-8111-111111111111 -o chyves:epoch=1 -o chyves:cloned_from=web01@clone-20260131T120000Z-000000 -o chyves:cpu=2 -o chyves:disk0.kind=raw -o chyves:disk0.size=64M tank/chyves/guests/web01@clone-20260131T120000Z-000000 tank/chyves/guests/web02
         # mount tank/chyves/guests/web02
@@ -150,5 +275,60 @@ mod tests {
         let mut missing = request(&["a"]);
         missing.snapshot = Some("nope".parse().unwrap());
         assert!(clone(&world, &source, &missing, &moment(1)).is_err());
+    }
+
+    fn two_pools(source: &Guest) -> World {
+        let mut world = testing::world(vec![source.clone()]);
+        let mut other = world.roots[0].clone();
+        other.dataset = "depot/chyves".parse().unwrap();
+        other.role = Role::Secondary;
+        other.mountpoint = Some("/depot/chyves".into());
+        world.roots.push(other);
+        world
+    }
+
+    #[test]
+    fn an_independent_clone_is_a_whole_copy_wherever_it_is_wanted() {
+        let source = testing::guest("web01", &[("uuid", "old"), ("cpu", "2"), ("disk0.kind", "zvol"), ("disk0.size", "64M")]);
+        let world = two_pools(&source);
+        let mut wanted = request(&["web02"]);
+        wanted.pool = Some("depot".into());
+        assert!(clone(&world, &source, &wanted, &moment(1)).unwrap_err().hints[0].contains("--independent"));
+        wanted.independent = true;
+        wanted.sizes = [(source.dataset.clone(), Size::mib(3))].into();
+        insta::assert_snapshot!("independent", clone(&world, &source, &wanted, &moment(1)).unwrap().script(Os::Linux));
+        wanted.pool = None;
+        wanted.snapshot = Some("given".parse().unwrap());
+        wanted.snapshot_exists = true;
+        let text = clone(&world, &source, &wanted, &moment(1)).unwrap().script(Os::Linux);
+        assert!(!text.contains("zfs snapshot") && !text.contains("destroy -r tank/chyves/guests/web01@"), "{text}");
+        let mut offline = world.clone();
+        offline.roots[1].role = Role::Offline;
+        wanted.pool = Some("depot".into());
+        assert_eq!(clone(&offline, &source, &wanted, &moment(1)).unwrap_err().code.exit_code(), 4);
+    }
+
+    #[test]
+    fn an_exact_clone_is_who_its_source_is() {
+        let source = testing::guest("web01", &[("uuid", "old"), ("net0.mac", "58:9c:fc:00:00:01"), ("rcboot", "1"), ("template", "yes"), ("cloned_from", "x@y")]);
+        let world = testing::world(vec![source.clone()]);
+        let mut wanted = request(&["web02"]);
+        wanted.exact = true;
+        wanted.set = vec![("notes".into(), "n".into())];
+        let plan = clone(&world, &source, &wanted, &moment(1)).unwrap();
+        let Some(Action::CloneDataset { own, .. }) = plan.steps.get(1) else { panic!("{:?}", plan.steps) };
+        let own: Vec<String> = own.iter().map(|(k, v)| format!("{k}={v}")).collect();
+        assert_eq!(own, ["net0.mac=58:9c:fc:00:00:01", "rcboot=1", "uuid=old", "cloned_from=web01@clone-20260131T120000Z-000000", "notes=n"]);
+        assert!(plan.notes[0].contains("can't run while web01 does"));
+    }
+
+    #[test]
+    fn only_what_chyves_calls_so_is_automatic() {
+        let is = |name: &str| is_automatic(&name.parse().unwrap());
+        assert!(is("clone-20260131T120000Z-0a1b2f"));
+        for other in ["clone-20260131T120000Z-0a1b2", "clone-20260131T120000Z-0a1b2g", "clone-20260131T120000Z-0A1B2F", "clone-mine", "xclone-20260131T120000Z-0a1b2f", "clone-20260131T120000Z-0a1b2ff"] {
+            assert!(!is(other), "{other}");
+        }
+        assert!(is_automatic(&automatic(&moment(1)).unwrap()));
     }
 }

@@ -1,26 +1,22 @@
 //! `delete` and `undelete`: into the trash and back. Nothing is destroyed here.
 
-use super::{Plan, stopped};
+use super::{Plan, not_template, stopped};
 use crate::action::Action;
 use crate::error::{Problem, Result, did_you_mean};
 use crate::guest::Guest;
 use crate::property::keys;
-use crate::value::{Dataset, GuestName};
+use crate::value::{Dataset, GuestName, SnapshotRef};
 use crate::world::{Trashed, World};
 
 /// Plans a guest's way into the trash. With `stays` it stays where it is and is only marked: zfs-fuse can't rename what
 /// has clones.
 ///
 /// # Errors
-/// Its machine is alive.
+/// Its machine is alive, or it is a template.
 pub fn delete(world: &World, guest: &Guest, guid: u64, stays: bool, now: &str) -> Result<Plan> {
+    not_template(guest, "delete")?;
     stopped(guest, "delete")?;
-    let root = world.root_on(guest.root.pool())?;
-    // Two copies of one guest may both be deleted: the identity alone may be taken.
-    let mut to = root.trash().child(guest.uuid.to_string());
-    if world.trash.iter().any(|t| t.dataset == to) {
-        to = root.trash().child(format!("{}-{guid}", guest.uuid));
-    }
+    let to = place(world, guest, guid)?;
     let mut plan = Plan::default();
     plan.push(Action::Verify { objects: vec![(guest.dataset.to_string(), guid)] });
     if guest.mounted {
@@ -34,6 +30,14 @@ pub fn delete(world: &World, guest: &Guest, guid: u64, stays: bool, now: &str) -
     plan.steps.extend(steps);
     plan.notes.push(format!("{} goes to the trash with its disks and snapshots ({}); `chyves undelete {}` brings it back", guest.name, guest.used.human(), guest.name));
     Ok(plan)
+}
+
+/// Where a guest will lie in the trash.
+pub(super) fn place(world: &World, guest: &Guest, guid: u64) -> Result<Dataset> {
+    let trash = world.root_on(guest.root.pool())?.trash();
+    let to = trash.child(guest.uuid.to_string());
+    // Two copies of one guest may both be deleted: the identity alone may be taken.
+    Ok(if world.trash.iter().any(|t| t.dataset == to) { trash.child(format!("{}-{guid}", guest.uuid)) } else { to })
 }
 
 /// The steps that put a guest, unmounted, into the trash at `to`.
@@ -56,41 +60,93 @@ pub struct Doomed {
     pub takes: Vec<String>,
     /// Datasets elsewhere that are clones of any of these snapshots: they keep it from being destroyed.
     pub clones: Vec<String>,
+    /// The snapshot that chyves took by itself when it made this clone.
+    pub leaves: Option<Leaves>,
+}
+
+/// A snapshot that chyves took for a clone, which is of no use when nothing stands on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leaves {
+    /// The snapshot.
+    pub snapshot: SnapshotRef,
+    /// Its GUID.
+    pub guid: u64,
+    /// Other clones that stand on it.
+    pub others: Vec<Dataset>,
+}
+
+impl Doomed {
+    /// Everything that goes when these datasets will be gone, in words.
+    pub fn all(&self, gone: &[Dataset]) -> Vec<String> {
+        self.takes.iter().cloned().chain(self.last_of(gone).map(|l| format!("{} (it was taken for this clone)", l.snapshot))).collect()
+    }
+
+    /// The snapshot that goes with its last clone.
+    fn last_of(&self, gone: &[Dataset]) -> Option<&Leaves> {
+        self.leaves.as_ref().filter(|l| l.others.iter().all(|o| is_gone(o.as_str(), gone)))
+    }
+}
+
+fn is_gone(dataset: &str, gone: &[Dataset]) -> bool {
+    dataset.parse::<Dataset>().is_ok_and(|d| gone.iter().any(|g| d.is_within(g)))
+}
+
+/// The order in which datasets can be destroyed: clones before what they stand on. Those that clones elsewhere keep are
+/// not among them.
+pub fn order(doomed: &[(Dataset, &Doomed)]) -> Vec<usize> {
+    let mut order: Vec<usize> = Vec::new();
+    let mut gone: Vec<Dataset> = Vec::new();
+    loop {
+        let ready = |index: &usize| !order.contains(index) && doomed[*index].1.clones.iter().all(|c| is_gone(c, &gone));
+        let next: Vec<usize> = (0..doomed.len()).filter(ready).collect();
+        if next.is_empty() {
+            return order;
+        }
+        gone.extend(next.iter().map(|i| doomed[*i].0.clone()));
+        order.extend(next);
+    }
 }
 
 /// Plans the end of a guest without a way back.
 ///
 /// # Errors
-/// Its machine is alive, or clones stand on it.
+/// Its machine is alive, it is a template, or clones stand on it.
 pub fn destroy(guest: &Guest, doomed: &Doomed) -> Result<Plan> {
+    not_template(guest, "destroy")?;
     stopped(guest, "destroy")?;
     let mut plan = Plan::default();
     if guest.mounted {
         plan.push(Action::Unmount { dataset: guest.dataset.clone() });
     }
-    plan.steps.extend(end(guest.name.as_str(), &guest.dataset, doomed)?);
+    plan.steps.extend(end(guest.name.as_str(), &guest.dataset, doomed, &[])?);
     Ok(plan)
 }
 
-/// Plans the end of a deleted guest.
+/// Plans the end of a deleted guest, when these datasets will be gone.
 ///
 /// # Errors
 /// Clones stand on it.
-pub fn empty(trashed: &Trashed, doomed: &Doomed) -> Result<Plan> {
-    Ok(Plan { steps: end(&trashed.label(), &trashed.dataset, doomed)?, notes: Vec::new() })
+pub fn empty(trashed: &Trashed, doomed: &Doomed, gone: &[Dataset]) -> Result<Plan> {
+    Ok(Plan { steps: end(&trashed.label(), &trashed.dataset, doomed, gone)?, notes: Vec::new() })
 }
 
-fn end(name: &str, dataset: &Dataset, doomed: &Doomed) -> Result<Vec<Action>> {
-    if !doomed.clones.is_empty() {
+fn end(name: &str, dataset: &Dataset, doomed: &Doomed, gone: &[Dataset]) -> Result<Vec<Action>> {
+    let clones: Vec<&str> = doomed.clones.iter().map(String::as_str).filter(|c| !is_gone(c, gone)).collect();
+    if !clones.is_empty() {
         return Err(Problem::not_now(format!("`{name}` can't be destroyed: clones stand on it"))
             .on(dataset)
-            .because(doomed.clones.join(", "))
+            .because(clones.join(", "))
             .hint("destroy those first, or turn the dependency round: `chyves promote CLONE`"));
     }
-    Ok(vec![
-        Action::Verify { objects: vec![(dataset.to_string(), doomed.guid)] },
-        Action::DestroyTree { dataset: dataset.clone(), takes: doomed.takes.clone() },
-    ])
+    let mut objects = vec![(dataset.to_string(), doomed.guid)];
+    let mut steps = vec![Action::DestroyTree { dataset: dataset.clone(), takes: doomed.takes.clone() }];
+    // The last clone takes the snapshot with it that was taken for clones.
+    if let Some(leaves) = doomed.last_of(gone) {
+        objects.push((leaves.snapshot.to_string(), leaves.guid));
+        steps.push(Action::DestroySnapshot { snapshot: leaves.snapshot.clone() });
+    }
+    steps.insert(0, Action::Verify { objects });
+    Ok(steps)
 }
 
 /// The one deleted guest that is meant: by its name, or by its identity where several had the name.
@@ -209,5 +265,46 @@ mod tests {
         assert!(undelete(&world, &world.trash[0], 1, None).is_err(), "its name is taken");
         g.state = RunState::Running;
         assert!(delete(&world, &g, 1, false, "").is_err());
+    }
+
+    #[test]
+    fn a_template_is_not_deleted() {
+        let g = testing::guest("gold", &[("template", "yes")]);
+        let world = testing::world(vec![g.clone()]);
+        assert!(delete(&world, &g, 1, false, "").unwrap_err().hints[0].contains("template=no"));
+        assert!(destroy(&g, &Doomed::default()).is_err());
+    }
+
+    #[test]
+    fn clones_go_before_what_they_stand_on() {
+        let ds = |leaf: &str| format!("tank/chyves/trash/{leaf}").parse::<Dataset>().unwrap();
+        let on = |clones: &[&str]| Doomed { clones: clones.iter().map(|c| ds(c).to_string()).collect(), ..Doomed::default() };
+        let (a, b, c, d, e) = (on(&["b", "c/disk0"]), on(&["c"]), on(&[]), on(&["kept"]), on(&["d"]));
+        let all = [(ds("a"), &a), (ds("b"), &b), (ds("c"), &c), (ds("d"), &d), (ds("e"), &e)];
+        assert_eq!(order(&all), [2, 1, 0]);
+        assert!(empty(&trashed("a", "a"), &a, &[]).is_err());
+        assert!(empty(&trashed("a", "a"), &a, &[ds("b"), ds("c")]).is_ok());
+        // A name that begins with another's is another's.
+        assert!(empty(&trashed("d", "d"), &d, &[ds("kep")]).is_err());
+    }
+
+    #[test]
+    fn the_last_clone_takes_its_snapshot_along() {
+        let leaves = |others: &[&str]| Leaves {
+            snapshot: "tank/chyves/guests/web@clone-20260131T120000Z-000000".parse().unwrap(),
+            guid: 12,
+            others: others.iter().map(|o| o.parse().unwrap()).collect(),
+        };
+        let doomed = |others: &[&str]| Doomed { guid: 11, leaves: Some(leaves(others)), ..Doomed::default() };
+        let g = testing::guest("web02", &[]);
+        insta::assert_snapshot!(destroy(&g, &doomed(&[])).unwrap().script(Os::Linux), @"
+        # make sure that tank/chyves/guests/web02 has the GUID 11, tank/chyves/guests/web@clone-20260131T120000Z-000000 has the GUID 12
+        zfs get -H -p -o name,property,source,value guid tank/chyves/guests/web02 tank/chyves/guests/web@clone-20260131T120000Z-000000
+        # destroy tank/chyves/guests/web02, and with it 
+        zfs destroy -r tank/chyves/guests/web02
+        # destroy the snapshot tank/chyves/guests/web@clone-20260131T120000Z-000000
+        zfs destroy -r tank/chyves/guests/web@clone-20260131T120000Z-000000
+        ");
+        assert_eq!(destroy(&g, &doomed(&["tank/chyves/guests/web03"])).unwrap().steps.len(), 2);
     }
 }

@@ -11,7 +11,9 @@ pub mod drives;
 pub mod image;
 pub mod machine;
 pub mod pool;
+pub mod promote;
 pub mod reclaim;
+pub mod rename;
 pub mod revert;
 pub mod roles;
 pub mod set;
@@ -26,6 +28,7 @@ use crate::action::Action;
 use crate::error::{Problem, Result};
 use crate::guest::{Guest, settings_copy};
 use crate::os::Os;
+use crate::property::keys;
 use crate::property::settings::{Own, OwnValues};
 use crate::zfs::args::Pair;
 use serde::Serialize;
@@ -58,8 +61,8 @@ impl Plan {
         }
         for step in &self.steps {
             text.push_str(&format!("# {}\n", step.describe()));
-            for cmd in step.commands(os) {
-                text.push_str(&format!("{cmd}\n"));
+            for line in lines(step, os) {
+                text.push_str(&format!("{line}\n"));
             }
         }
         text
@@ -67,9 +70,15 @@ impl Plan {
 
     /// The same for programs.
     pub fn shown(&self, os: Os) -> Shown {
-        let step = |a: &Action| ShownStep { describe: a.describe(), commands: a.commands(os).iter().map(ToString::to_string).collect() };
+        let step = |a: &Action| ShownStep { describe: a.describe(), commands: lines(a, os) };
         Shown { steps: self.steps.iter().map(step).collect(), notes: self.notes.clone() }
     }
+}
+
+/// A step's commands as a person would type them.
+fn lines(step: &Action, os: Os) -> Vec<String> {
+    let each: Vec<String> = step.commands(os).iter().map(ToString::to_string).collect();
+    if let Action::SendReceive { .. } = step { vec![each.join(" | ")] } else { each }
 }
 
 /// A plan in the form that `--dry-run --json` prints.
@@ -119,10 +128,28 @@ fn stopped(guest: &Guest, wish: &str) -> Result<()> {
     Ok(())
 }
 
+/// Refuses a template, which stays as it is.
+fn not_template(guest: &Guest, wish: &str) -> Result<()> {
+    if guest.is_template() {
+        return Err(Problem::not_now(format!("can't {wish} `{}`: it is a template", guest.name))
+            .on(&guest.name)
+            .hint(format!("make it a guest first: `chyves set {} template=no`; or clone it: `chyves clone {} NAME`", guest.name, guest.name)));
+    }
+    Ok(())
+}
+
 /// The steps that keep the copy of the settings in the guest's file system true, given what they will be. The file
 /// system is mounted for it and left as it was found.
 fn keep_copy(guest: &Guest, values: &OwnValues) -> Result<Vec<Action>> {
-    Ok(in_folder(guest, vec![Action::WriteFile { path: copy_path(guest.folder()?), text: settings_copy(values) }]))
+    let mut steps = in_folder(guest, vec![Action::WriteFile { path: copy_path(guest.folder()?), text: settings_copy(values) }]);
+    // A template's file system is read-only; it is opened for the copy alone.
+    if guest.is_template() {
+        steps.insert(0, Action::SetReadonly { dataset: guest.dataset.clone(), on: false });
+    }
+    if values.get(keys::TEMPLATE).is_some_and(|o| o.value == "yes") {
+        steps.push(Action::SetReadonly { dataset: guest.dataset.clone(), on: true });
+    }
+    Ok(steps)
 }
 
 /// Where the copy of the settings lies.

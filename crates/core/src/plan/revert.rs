@@ -103,14 +103,9 @@ fn newest(there: &[super::snapshot::Seen]) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::snapshot::Seen;
+    use crate::plan::snapshot::testing::seen;
     use crate::plan::start::{self, Request};
     use crate::plan::testing;
-
-    fn seen(names: &[&str]) -> Vec<Seen> {
-        let one = |n: &&str| Seen { name: (*n).into(), creation: "c".into(), used: "0".into(), referenced: "1M".into(), ours: true, live: false };
-        names.iter().map(one).collect()
-    }
 
     fn request(there: &[&str], occasion: Occasion) -> Request {
         Request { occasion, snapshots: Some(Facts { there: seen(there), ..Facts::default() }), ..Request::default() }

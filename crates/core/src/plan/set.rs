@@ -4,6 +4,7 @@ use super::{Plan, keep_copy};
 use crate::action::Action;
 use crate::error::{Problem, Result};
 use crate::guest::Guest;
+use crate::property::keys;
 use crate::property::settings::{Own, OwnValues};
 use crate::property::{self, Access, Effect, Scope};
 use crate::value::Dataset;
@@ -86,6 +87,10 @@ pub fn guest(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
     }
     after.retain(|k, _| !clear.contains(k));
     whole(guest, &after)?;
+    let template = |values: &OwnValues| values.get(keys::TEMPLATE).is_some_and(|o| o.value == "yes");
+    if template(&after) && !template(before) {
+        super::stopped(guest, "make a template of")?;
+    }
     let mut plan = Plan::default();
     if guest.state.is_alive() {
         let later = set.iter().map(|(k, _)| k).chain(&clear).filter(|k| later(k)).cloned().collect::<Vec<_>>();
@@ -206,5 +211,41 @@ mod tests {
         let world = testing::world(vec![g.clone()]);
         assert!(guest(&world, &g, &set(&[("cpu_sockets", "3")])).is_err());
         assert!(guest(&world, &g, &set(&[("cpu_sockets", "3"), ("cpu", "6")])).is_ok());
+    }
+
+    #[test]
+    fn a_template_is_read_only_but_for_the_moment_of_its_own_change() {
+        let mut g = testing::guest("gold", &[("cpu", "2")]);
+        let world = testing::world(vec![g.clone()]);
+        let shown = |g: &Guest, pairs: &[(&str, &str)]| {
+            let plan = guest(&world, g, &set(pairs)).unwrap();
+            let words: Vec<String> = plan.steps.iter().map(Action::describe).collect();
+            words.join("\n")
+        };
+        insta::assert_snapshot!(shown(&g, &[("template", "yes")]), @r"
+        change settings of tank/chyves/guests/gold
+        mount tank/chyves/guests/gold
+        write /tank/chyves/guests/gold/config.toml (3 lines)
+        unmount tank/chyves/guests/gold
+        make tank/chyves/guests/gold read-only
+        ");
+        g.state = RunState::Running;
+        assert!(guest(&world, &g, &set(&[("template", "yes")])).is_err());
+        let gold = testing::guest("gold", &[("template", "yes")]);
+        insta::assert_snapshot!(shown(&gold, &[("notes", "x")]), @r"
+        change settings of tank/chyves/guests/gold
+        let tank/chyves/guests/gold be written again
+        mount tank/chyves/guests/gold
+        write /tank/chyves/guests/gold/config.toml (3 lines)
+        unmount tank/chyves/guests/gold
+        make tank/chyves/guests/gold read-only
+        ");
+        insta::assert_snapshot!(shown(&gold, &[("template", "no")]), @r"
+        change settings of tank/chyves/guests/gold
+        let tank/chyves/guests/gold be written again
+        mount tank/chyves/guests/gold
+        write /tank/chyves/guests/gold/config.toml (2 lines)
+        unmount tank/chyves/guests/gold
+        ");
     }
 }

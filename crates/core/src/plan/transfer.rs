@@ -294,21 +294,14 @@ fn increment(
 mod tests {
     use super::*;
     use crate::os::Os;
+    use crate::plan::snapshot::testing::seen;
     use crate::plan::testing::{self, moment};
     use crate::property::settings::{Own, Settings};
     use crate::zfs::Dialect;
 
     fn facts(names: &[(&str, u64)]) -> Facts {
-        let one = |(n, _): &(&str, u64)| Seen {
-            name: (*n).into(),
-            creation: "c".into(),
-            used: "0".into(),
-            referenced: "1M".into(),
-            ours: true,
-            live: false,
-        };
         Facts {
-            there: names.iter().map(one).collect(),
+            there: seen(&names.iter().map(|(n, _)| *n).collect::<Vec<_>>()),
             guids: names.iter().map(|(n, g)| ((*n).into(), *g)).collect(),
             encryption_root: None,
             guid: 4711,

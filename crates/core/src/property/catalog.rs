@@ -409,7 +409,7 @@ pub static ALL: &[Property] = &[
         scope: Scope::GuestOnly,
         unset: Unset::Value("no"),
         summary: "whether the guest is only cloned from",
-        detail: "A template is never started.",
+        detail: "A template is never started, its file system and volumes are read-only, and it is neither rolled back nor deleted.",
         ..BASE
     },
     Property {
@@ -499,6 +499,14 @@ pub static ALL: &[Property] = &[
         access: Access::Kept("`chyves snapshot`"),
         summary: "whether the guest ran while a snapshot was taken",
         detail: "On the snapshot. The disks are then as after a power cut.",
+        ..KEPT
+    },
+    Property {
+        key: "snapshot.for",
+        kind: Kind::Choice(&["clone"]),
+        access: Access::Kept("`chyves clone`"),
+        summary: "what chyves took a snapshot for by itself",
+        detail: "On the snapshot. One that was taken for a clone goes with the last clone that stands on it.",
         ..KEPT
     },
     Property {

@@ -103,7 +103,12 @@ keys! {
     SNAPSHOT_TAKEN = "snapshot.taken";
     /// See the catalogue.
     SNAPSHOT_LIVE = "snapshot.live";
+    /// See the catalogue.
+    SNAPSHOT_FOR = "snapshot.for";
 }
+
+/// What a snapshot says of itself, beside the settings that it carries.
+pub const OF_SNAPSHOTS: [&str; 3] = [SNAPSHOT_TAKEN, SNAPSHOT_LIVE, SNAPSHOT_FOR];
 
 /// A key of disk `n`.
 pub fn disk(n: u16, part: DiskKey) -> String {

@@ -5,7 +5,7 @@
 use super::Dialect;
 use crate::cmd::Cmd;
 use crate::property::settings::zfs_name;
-use crate::value::{Dataset, Size, SnapshotRef};
+use crate::value::{Dataset, Size, SnapshotName, SnapshotRef};
 
 /// A key and its value, the key without the prefix.
 pub type Pair = (String, String);
@@ -45,6 +45,11 @@ pub fn read_guids<S: AsRef<str>>(names: &[S]) -> Cmd {
     zfs(["get", "-H", "-p", "-o", COLUMNS, "guid"]).args(names.iter().map(AsRef::as_ref))
 }
 
+/// Reads the GUIDs of these datasets, of their snapshots and of everything below them.
+pub fn read_guids_below(of: &[&Dataset]) -> Cmd {
+    zfs(["get", "-H", "-p", "-r", "-o", COLUMNS, "guid"]).args(of.iter().map(|d| d.as_str()))
+}
+
 /// Reads the own settings that stand on a snapshot.
 pub fn read_snapshot(snapshot: &SnapshotRef) -> Cmd {
     zfs(["get", "-H", "-p", "-s", "local,received", "-o", COLUMNS, "all"]).arg(snapshot.to_string())
@@ -60,11 +65,58 @@ pub fn list_mounted(above: &Dataset) -> Cmd {
     zfs(["get", "-H", "-p", "-d", "1", "-o", COLUMNS, "mounted"]).arg(above.as_str())
 }
 
-/// The snapshots of a dataset itself, in the order they were taken.
+/// The names of the snapshots of a dataset itself, in the order they were taken.
 pub fn list_snapshots(of: &Dataset) -> Cmd {
-    zfs(["list", "-H", "-d", "1", "-t", "snapshot", "-s", "creation"])
+    zfs(["list", "-H", "-d", "1", "-t", "snapshot", "-s", "creation", "-o", "name"]).arg(of.as_str())
+}
+
+/// The snapshots of these datasets and of everything below them, in the order they were taken; exact numbers where the
+/// dialect has them.
+pub fn list_snapshots_below(dialect: Dialect, of: &[&Dataset]) -> Cmd {
+    let cmd = match dialect {
+        Dialect::OpenZfs => zfs(["list", "-H", "-p", "-r"]),
+        Dialect::Fuse => zfs(["list", "-H", "-r"]),
+    };
+    cmd.args(["-t", "snapshot", "-s", "creation"])
         .args(["-o", "name,creation,used,referenced,chyves:snapshot.taken,chyves:snapshot.live"])
-        .arg(of.as_str())
+        .args(of.iter().map(|d| d.as_str()))
+}
+
+/// What the destruction of snapshots, and of those of the same names below, would free. OpenZFS alone can tell.
+pub fn preview_snapshots(of: &Dataset, names: &[SnapshotName]) -> Cmd {
+    let names: Vec<&str> = names.iter().map(SnapshotName::as_str).collect();
+    zfs(["destroy", "-n", "-v", "-p", "-r"]).arg(format!("{of}@{}", names.join(",")))
+}
+
+/// The files that differ between a snapshot and another, or the present. OpenZFS alone can tell.
+pub fn diff(from: &SnapshotRef, to: Option<&SnapshotName>) -> Cmd {
+    let to = to.map_or_else(|| from.dataset.to_string(), |name| from.dataset.at(name).to_string());
+    zfs(["diff", "-H"]).arg(from.to_string()).arg(to)
+}
+
+/// How large the stream of a snapshot will be. OpenZFS alone can tell.
+pub fn send_size(from: &SnapshotRef) -> Cmd {
+    zfs(["send", "-n", "-v", "-P"]).arg(from.to_string())
+}
+
+/// Writes a snapshot to standard output, without settings: those of the copy are its own.
+pub fn send(from: &SnapshotRef) -> Cmd {
+    zfs(["send"]).arg(from.to_string())
+}
+
+/// Reads a stream from standard input into a new dataset and leaves it unmounted. Never `-F`: what is there stays.
+pub fn receive(to: &Dataset) -> Cmd {
+    zfs(["receive", "-u"]).arg(to.as_str())
+}
+
+/// Sets ZFS' own properties, one a call: every ZFS takes that.
+pub fn set_native(dataset: &Dataset, native: &[Pair]) -> Vec<Cmd> {
+    native.iter().map(|(k, v)| zfs(["set"]).arg(format!("{k}={v}")).arg(dataset.as_str())).collect()
+}
+
+/// Lets nobody write into a dataset and those below it, or lets them again.
+pub fn set_readonly(dataset: &Dataset, on: bool) -> Cmd {
+    if on { zfs(["set", "readonly=on"]).arg(dataset.as_str()) } else { zfs(["inherit", "readonly"]).arg(dataset.as_str()) }
 }
 
 /// The clones of snapshots: every dataset of the pool with its origin.
@@ -155,6 +207,11 @@ pub fn list_everything(dataset: &Dataset) -> Cmd {
 /// Destroys a snapshot, and those of the same name below it.
 pub fn destroy_snapshot(snapshot: &SnapshotRef) -> Cmd {
     zfs(["destroy", "-r"]).arg(snapshot.to_string())
+}
+
+/// Destroys one snapshot and none below it.
+pub fn destroy_snapshot_alone(snapshot: &SnapshotRef) -> Cmd {
+    zfs(["destroy"]).arg(snapshot.to_string())
 }
 
 /// Gives a dataset another name. What is mounted of it or of its clones stays mounted where ZFS can leave it so: without

@@ -83,7 +83,7 @@ impl Journal {
     pub(super) fn begins(&mut self, index: usize) -> Result<()> {
         self.record.begun = index + 1;
         // What a file was before is read ahead: when the step is done it is too late.
-        if let Some(Action::WriteFile { path, .. }) = self.record.steps.get(index) {
+        if let Some(Action::WriteFile { path, .. } | Action::KeepCopy { path, .. }) = self.record.steps.get(index) {
             self.record.replaced.push((index, std::fs::read_to_string(path).ok()));
         }
         self.write()

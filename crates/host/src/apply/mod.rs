@@ -7,16 +7,20 @@
 //! * [`fault`]: failures on purpose, in test builds
 //! * [`receive`]: taking a guest from a stream
 //! * [`restore`]: making a folder what another is
+//! * [`copy`]: copying a dataset
+//! * [`settings`]: settings that are known only while a plan runs
 //!
 //! Not here: deciding (chyves-core `plan`), running machines (`supervise`).
 
 pub mod disk;
+mod copy;
 mod fault;
 mod files;
 mod image;
 pub mod journal;
 mod receive;
 mod restore;
+mod settings;
 mod undo;
 
 use crate::run;
@@ -191,6 +195,9 @@ fn perform(step: &Action, began: u64, place: &mut Place<'_>, applied: &mut Appli
         | Action::DestroySnapshot { .. }
         | Action::DestroyDataset { .. }
         | Action::DestroyTree { .. }
+        | Action::SetReadonly { .. }
+        | Action::SetNative { .. }
+        | Action::DropSnapshot { .. }
         | Action::Promote { .. } => {
             for cmd in step.commands(place.os) {
                 if let Err(problem) = command(&cmd, place) {
@@ -228,6 +235,7 @@ fn perform(step: &Action, began: u64, place: &mut Place<'_>, applied: &mut Appli
             }
             Ok(())
         }
+        Action::SendReceive { .. } | Action::SettingsFromCopy { .. } | Action::KeepCopy { .. } => from_elsewhere(step, place, done),
         Action::MakeFolder { path } => files::make_folder(path).map(|new| if new { made(None) }),
         Action::WriteFile { path, text } => files::write(path, text).map(made),
         Action::MakeDisk { path, size } => files::make_disk(path, *size).map(|()| made(None)),
@@ -316,6 +324,21 @@ fn launch(what: &Launch, place: &mut Place<'_>) -> Result<(u32, u32)> {
         Progress::Running => {}
     })?;
     Ok((started.supervisor, started.machine))
+}
+
+/// Steps whose content is known only when they are done: a stream, and settings in a file or on a dataset.
+fn from_elsewhere(step: &Action, place: &mut Place<'_>, done: &mut Vec<Done>) -> Result<()> {
+    let mut made = |before: Option<Vec<u8>>| done.push(Done { undo: step.undo(), before, words: step.describe() });
+    match step {
+        Action::SendReceive { from, to, size } => {
+            copy::is_free(to)?;
+            // Half of it may be there as soon as it has begun.
+            made(None);
+            copy::copy(from, to, *size, place)
+        }
+        Action::KeepCopy { on, path } => settings::keep(on, path).map(made),
+        _ => settings::from_copy(step, place, done),
+    }
 }
 
 /// Makes sure that each name still means what it meant when it was looked up.

@@ -1,6 +1,6 @@
 //! Taking back what a plan did: newest first, going on through its own failures, telling what is left.
 
-use super::{Done, Event, Place, files, receive, settled};
+use super::{Done, Event, Place, copy, files, receive, settings, settled};
 use crate::observe;
 use chyves_core::action::{Action, Undo};
 use chyves_core::error::{Kind, Problem, Result};
@@ -59,6 +59,11 @@ fn one(step: &Done, began: u64, place: &mut Place<'_>) -> Result<()> {
             young(dataset, began)?;
             receive::discard(dataset, place)
         }
+        Undo::DestroyCopy { dataset, like } => {
+            copy::destroy(dataset, like, place)?;
+            destroy(dataset, began, place)
+        }
+        Undo::Settings { dialect, on, values } => settings::put_back(*dialect, on, values, place),
         Undo::RemoveFile(path) => files::remove(path),
         Undo::RemoveFolder(path) => files::remove_folder(path),
         Undo::RestoreFile(path) => match &step.before {
@@ -98,6 +103,7 @@ pub(super) fn may_be_done(step: &Action, began: u64) -> bool {
         Action::Verify { .. } | Action::CheckFiles { .. } => false,
         Action::Rename { from, to, .. } => there(to.as_str()) && !there(from.as_str()),
         Action::Snapshot { snapshot, .. } => observe::created(&snapshot.to_string()).is_ok_and(|c| c.is_some_and(|c| c + 2 >= began)),
+        Action::SendReceive { to, .. } => observe::created(to.as_str()).is_ok_and(|c| c.is_some_and(|c| c + 2 >= began)),
         // A clone that has been promoted is none any more.
         Action::Promote { clone, .. } => observe::dataset(clone).is_ok_and(|row| row.is_some_and(|r| r.native("origin").is_none())),
         // A file that was there before this command is not its own to remove.

@@ -66,7 +66,7 @@ pub fn snapshot_guids(dataset: &Dataset) -> Result<Vec<(String, u64)>> {
 /// What can't be asked or read.
 pub fn newest_guid(guest: &Guest) -> Result<Option<u64>> {
     let guids = snapshot_guids(&guest.dataset)?;
-    let newest = super::snapshots(guest)?.pop();
+    let newest = super::snapshots::of(crate::facts::dialect(), guest)?.pop();
     Ok(newest.and_then(|n| guids.into_iter().find(|(name, _)| *name == n.name)).map(|(_, g)| g))
 }
 
@@ -102,7 +102,7 @@ pub fn tree(runtime: &Runtime, root: &Dataset, layout: u32, back: bool) -> Resul
         let dataset: Dataset = row.name.parse()?;
         let of = native.iter().find(|n| n.name == row.name);
         let recorded = match &snapshot {
-            Some(name) if super::exists(&dataset.at(name).to_string())? => Some(super::carried(&dataset.at(name))?),
+            Some(name) if super::exists(&dataset.at(name).to_string())? => Some(super::snapshots::carried(&dataset.at(name))?),
             Some(_) | None => None,
         };
         places.push(Place {

@@ -1,0 +1,67 @@
+//! `chyves rename` and `chyves move`: another name, another pool, the same guest.
+
+use super::clone::sizes;
+use crate::session::{Report, Session};
+use crate::targets::Targets;
+use chyves_core::error::Result;
+use chyves_core::plan;
+use chyves_core::value::GuestName;
+use chyves_host::observe::{self, Look, snapshots};
+use serde_json::json;
+
+/// Give a stopped guest another name
+///
+/// Everything else stays: its UUID, card addresses, disk serials, firmware variables, snapshots.
+#[derive(Debug, clap::Args)]
+pub(crate) struct RenameArgs {
+    /// The guest
+    #[arg(value_name = "GUEST")]
+    guest: GuestName,
+    /// Its new name
+    #[arg(value_name = "NAME")]
+    name: GuestName,
+}
+
+pub(crate) fn rename(session: &Session, args: &RenameArgs) -> Result<()> {
+    let both = [args.guest.clone(), args.name.clone()];
+    let _locks = session.lock("guest", &both)?;
+    let world = session.look(&Look::at(&both))?;
+    let guest = observe::guest(&world, &args.guest)?;
+    let doomed = snapshots::doomed(&guest.dataset)?;
+    let facts = plan::rename::Facts { guid: doomed.guid, clones: doomed.clones, ..plan::rename::Facts::default() };
+    let plan = plan::rename::rename(&world, guest, &args.name, &facts)?;
+    if session.carry_out(&world, &plan, guest.name.as_str())?.is_some() && !plan.steps.is_empty() {
+        session.tell(&[Report::new(&args.guest, format!("called {} now", args.name)).with(json!({ "name": args.name }))]);
+    }
+    Ok(())
+}
+
+/// Move stopped guests to another pool
+///
+/// The guest is copied and the copy proved whole; then the original goes to the trash, from where it can be brought back.
+#[derive(Debug, clap::Args)]
+pub(crate) struct MoveArgs {
+    /// The guests
+    #[arg(required = true, value_name = "GUEST")]
+    guests: Vec<String>,
+    /// The pool
+    #[arg(long)]
+    pool: String,
+}
+
+pub(crate) fn relocate(session: &Session, args: &MoveArgs) -> Result<()> {
+    session.each(&Targets::parse(&args.guests)?, false, |world, guest| {
+        let mut world = world.clone();
+        world.trash = observe::world(&session.runtime, &Look { trash: true, ..Look::default() })?.trash;
+        let doomed = snapshots::doomed(&guest.dataset)?;
+        let facts = plan::rename::Facts {
+            guid: doomed.guid,
+            clones: doomed.clones,
+            snapshots: snapshots::of(world.host.dialect, guest)?.len(),
+            sizes: sizes(&world, guest, None)?,
+        };
+        let plan = plan::rename::relocate(&world, guest, &args.pool, &facts, &Session::moment(1))?;
+        let done = session.carry_out(&world, &plan, guest.name.as_str())?;
+        Ok(done.filter(|_| !plan.steps.is_empty()).map(|_| Report::new(&guest.name, format!("on the pool {} now", args.pool))))
+    })
+}

@@ -1,0 +1,166 @@
+//! `rename` and `move`: another name, another pool. Who the guest is stays: UUID, card addresses, serials, firmware variables.
+
+use super::{Moment, Plan, clone, copy_path, create, delete, own_guest, pairs, stopped, values};
+use crate::action::Action;
+use crate::error::{Problem, Result};
+use crate::guest::{Guest, settings_copy};
+use crate::property::keys;
+use crate::value::{Dataset, GuestName, Size, SnapshotName};
+use crate::world::World;
+use crate::zfs::Dialect;
+use crate::zfs::args::Pair;
+use std::collections::BTreeMap;
+
+/// What has to be seen before.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    /// The GUID of the guest's dataset.
+    pub guid: u64,
+    /// Datasets that stand on its snapshots.
+    pub clones: Vec<String>,
+    /// How many snapshots it has.
+    pub snapshots: usize,
+    /// About how much each of its datasets has to be sent.
+    pub sizes: BTreeMap<Dataset, Size>,
+}
+
+fn free(world: &World, guest: &Guest, name: &GuestName) -> Result<()> {
+    match world.guests.iter().find(|g| g.name == *name && g.dataset != guest.dataset) {
+        None => Ok(()),
+        Some(there) => Err(Problem::not_now(format!("a guest is called `{name}` already"))
+            .on(name)
+            .because(format!("it is {}", there.dataset))
+            .hint("choose another name")),
+    }
+}
+
+/// Plans another name for a guest. The world must hold both names.
+///
+/// # Errors
+/// The guest runs or is foreign, the name is taken, or this ZFS can't rename what has clones.
+pub fn rename(world: &World, guest: &Guest, name: &GuestName, facts: &Facts) -> Result<Plan> {
+    own_guest(guest)?;
+    if *name == guest.name {
+        return Ok(Plan::nothing(format!("{name} is its name already")));
+    }
+    stopped(guest, "rename")?;
+    free(world, guest, name)?;
+    match world.host.dialect {
+        Dialect::Fuse if !facts.clones.is_empty() => {
+            return Err(Problem::not_now(format!("`{}` can't be renamed: guests are clones of it", guest.name))
+                .on(&guest.name)
+                .because(format!("zfs-fuse renames nothing that clones stand on: {}", facts.clones.join(", ")))
+                .hint("let a clone own the snapshots first: `chyves promote CLONE`; then rename"));
+        }
+        Dialect::OpenZfs | Dialect::Fuse => {}
+    }
+    let parent = guest.dataset.parent().ok_or_else(|| Problem::bug("a guest lies on no pool"))?;
+    let mut plan = Plan::default();
+    plan.push(Action::Verify { objects: vec![(guest.dataset.to_string(), facts.guid)] });
+    if guest.mounted {
+        plan.push(Action::Unmount { dataset: guest.dataset.clone() });
+    }
+    plan.push(Action::Rename { dialect: world.host.dialect, from: guest.dataset.clone(), to: parent.child(name) });
+    Ok(plan)
+}
+
+/// Plans a guest's way to another pool: a full copy that is proved whole, then the original goes to the trash.
+///
+/// # Errors
+/// The guest runs or is foreign, the pool is offline or unknown, or the name is taken there.
+pub fn relocate(world: &World, guest: &Guest, pool: &str, facts: &Facts, moment: &Moment) -> Result<Plan> {
+    own_guest(guest)?;
+    let root = world.root_on(pool)?;
+    if root.dataset == guest.root {
+        return Ok(Plan::nothing(format!("{} is on {} already", guest.name, root.dataset.pool())));
+    }
+    stopped(guest, "move")?;
+    free(world, guest, &guest.name)?;
+    clone::online(root)?;
+    let stamp: String = moment.now.chars().filter(char::is_ascii_alphanumeric).collect();
+    let token = moment.uuids.first().map(|u| u.simple().to_string()).unwrap_or_default();
+    let snapshot: SnapshotName = format!("move-{stamp}-{}", token.get(..6).unwrap_or_default()).parse()?;
+    let to = root.guests().child(&guest.name);
+    let folder = format!("{}/{}", create::guests_folder(root)?, guest.name);
+    let own = pairs(guest.settings.own_values());
+    let (identity, rest): (Vec<Pair>, Vec<Pair>) = own.iter().cloned().partition(|(k, _)| k == keys::UUID);
+    let mut plan = Plan::default();
+    plan.push(Action::Verify { objects: vec![(guest.dataset.to_string(), facts.guid)] });
+    plan.push(Action::Snapshot { snapshot: guest.dataset.at(&snapshot), own: super::snapshot::carried(guest, &moment.now) });
+    plan.steps.extend(clone::copies(guest, &snapshot, &to, &facts.sizes)?);
+    plan.push(clone::settle(world, &to, rest));
+    plan.push(Action::Mount { dataset: to.clone() });
+    plan.push(Action::WriteFile { path: copy_path(&folder), text: settings_copy(&values(&own)) });
+    plan.push(Action::Unmount { dataset: to.clone() });
+    plan.push(Action::DropSnapshot { snapshot: to.at(&snapshot) });
+    if guest.is_template() {
+        plan.push(Action::SetReadonly { dataset: to.clone(), on: true });
+    }
+    // One of the two is a guest at any time, never both.
+    if guest.mounted {
+        plan.push(Action::Unmount { dataset: guest.dataset.clone() });
+    }
+    let mut place = delete::place(world, guest, facts.guid)?;
+    let mut away = delete::into_trash(world, guest, &moment.now, &place);
+    if world.host.dialect == Dialect::Fuse && !facts.clones.is_empty() {
+        // Marked as deleted where it is.
+        away.pop();
+        place = guest.dataset.clone();
+    }
+    plan.steps.extend(away);
+    plan.push(clone::settle(world, &to, identity));
+    plan.push(Action::DestroySnapshot { snapshot: place.at(&snapshot) });
+    plan.notes.push(format!("the original goes to the trash of {} when the copy is whole", guest.dataset.pool()));
+    if facts.snapshots > 0 {
+        plan.notes.push(format!("its {} snapshots stay there with the original", facts.snapshots));
+    }
+    Ok(plan)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::guest::RunState;
+    use crate::os::Os;
+    use crate::plan::testing;
+    use crate::world::Role;
+
+    #[test]
+    fn a_rename_changes_the_name_alone() {
+        let mut g = testing::guest("web01", &[]);
+        let mut world = testing::world(vec![g.clone(), testing::guest("web03", &[])]);
+        let name = "web02".parse().unwrap();
+        let mut facts = Facts { guid: 9, ..Facts::default() };
+        insta::assert_snapshot!(rename(&world, &g, &name, &facts).unwrap().script(Os::Linux), @r"
+        # make sure that tank/chyves/guests/web01 has the GUID 9
+        zfs get -H -p -o name,property,source,value guid tank/chyves/guests/web01
+        # rename tank/chyves/guests/web01 to tank/chyves/guests/web02
+        zfs rename tank/chyves/guests/web01 tank/chyves/guests/web02
+        ");
+        assert!(rename(&world, &g, &"web03".parse().unwrap(), &facts).unwrap_err().message.contains("already"));
+        assert!(rename(&world, &g, &"web01".parse().unwrap(), &facts).unwrap().steps.is_empty());
+        facts.clones = vec!["tank/chyves/guests/c".into()];
+        assert!(rename(&world, &g, &name, &facts).unwrap_err().hints[0].contains("promote"));
+        world.host.dialect = Dialect::OpenZfs;
+        assert!(rename(&world, &g, &name, &facts).is_ok());
+        g.state = RunState::Running;
+        assert_eq!(rename(&world, &g, &name, &facts).unwrap_err().code.exit_code(), 4);
+    }
+
+    #[test]
+    fn a_move_copies_whole_and_keeps_the_original_in_the_trash() {
+        let g = testing::guest("web01", &[("uuid", "u"), ("cpu", "2"), ("disk0.kind", "raw")]);
+        let mut world = testing::world(vec![g.clone()]);
+        let mut other = world.roots[0].clone();
+        other.dataset = "depot/chyves".parse().unwrap();
+        other.role = Role::Secondary;
+        other.mountpoint = Some("/depot/chyves".into());
+        world.roots.push(other);
+        let facts = Facts { guid: 9, snapshots: 2, ..Facts::default() };
+        insta::assert_snapshot!("move", relocate(&world, &g, "depot", &facts, &testing::moment(1)).unwrap().script(Os::Linux));
+        assert!(relocate(&world, &g, "tank", &facts, &testing::moment(1)).unwrap().steps.is_empty());
+        assert_eq!(relocate(&world, &g, "nowhere", &facts, &testing::moment(1)).unwrap_err().code.exit_code(), 3);
+        world.guests.push(Guest { dataset: "depot/chyves/guests/web01".parse().unwrap(), ..g.clone() });
+        assert!(relocate(&world, &g, "depot", &facts, &testing::moment(1)).is_err());
+    }
+}

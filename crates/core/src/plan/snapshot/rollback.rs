@@ -1,0 +1,343 @@
+//! `snapshot rollback`: a guest becomes what it was: files, disks and settings.
+//!
+//! A snapshot of chyves carries the settings itself; one of another program holds the copy of them that lies in the guest's
+//! file system, and that copy is read before anything is changed.
+
+use super::{Facts, create, find};
+use crate::action::Action;
+use crate::error::{Problem, Result};
+use crate::guest::{DiskKind, Guest, disk_name};
+use crate::plan::{Moment, Plan, copy_path, in_folder, keep_copy, not_template, pairs, stopped};
+use crate::property::keys;
+use crate::property::settings::{Own, OwnValues};
+use crate::value::{Dataset, SnapshotName, SnapshotRef};
+use crate::world::World;
+use crate::zfs::Dialect;
+
+/// Plans a return to a snapshot that keeps what the guest is now, so that it can itself be taken back. Nothing is
+/// destroyed: neither the present state, of which a snapshot is taken first, nor newer snapshots, nor clones. With
+/// `keep_settings` the settings stay as they are.
+///
+/// # Errors
+/// The guest runs or is a template, or there is no such snapshot.
+pub fn rollback(world: &World, guest: &Guest, name: &SnapshotName, facts: &Facts, keep_settings: bool, moment: &Moment) -> Result<Plan> {
+    not_template(guest, "roll back")?;
+    stopped(guest, "roll back")?;
+    let seen = find(guest, name, &facts.there)?;
+    let token = token(moment);
+    let stamp: String = moment.now.chars().filter(char::is_ascii_alphanumeric).collect();
+    let back = Back { name, last: format!("before-rollback-{stamp}-{token}").parse()?, token, after: After::of(guest, seen.is_ours(), facts, keep_settings) };
+    let mut plan = Plan::default();
+    plan.push(Action::Verify { objects: facts.guids.clone() });
+    plan.steps.extend(create(guest, &back.last, &facts.there, &moment.now)?.steps);
+    match world.host.dialect {
+        Dialect::OpenZfs => back.by_swap(world, guest, &moment.now, &mut plan)?,
+        // zfs-fuse renames nothing that has a clone, and has no volumes.
+        Dialect::Fuse => back.by_copy(world, guest, &mut plan)?,
+    }
+    Ok(plan)
+}
+
+/// A random word for working names.
+fn token(moment: &Moment) -> String {
+    let token = moment.uuids.first().map(|u| u.simple().to_string()).unwrap_or_default();
+    token.get(..8).unwrap_or(&token).to_owned()
+}
+
+/// The settings that will hold.
+enum After {
+    /// These.
+    Known(OwnValues),
+    /// Those of the copy that lies in the snapshot.
+    Copied,
+}
+
+impl After {
+    fn of(guest: &Guest, carries: bool, facts: &Facts, keep: bool) -> Self {
+        let present = guest.settings.own_values();
+        match (keep, carries) {
+            (true, _) => Self::Known(present.clone()),
+            (false, true) => Self::Known(carried_settings(present, &facts.settings)),
+            (false, false) => Self::Copied,
+        }
+    }
+}
+
+/// A return to a snapshot.
+struct Back<'a> {
+    name: &'a SnapshotName,
+    /// A random word for working names.
+    token: String,
+    /// The snapshot of the present.
+    last: SnapshotName,
+    after: After,
+}
+
+impl Back<'_> {
+    /// A clone of the snapshot takes the guest's place and the snapshots up to it; the present guest, with all newer
+    /// snapshots, goes to the trash. Takes no time however large the disks are.
+    fn by_swap(&self, world: &World, guest: &Guest, now: &str, plan: &mut Plan) -> Result<()> {
+        let root = world.root_on(guest.root.pool())?;
+        let work = root.trash().child(format!("rollback-{}", self.token));
+        let away = root.trash().child(format!("{}-{}", guest.uuid, self.token));
+        let volumes: Vec<String> =
+            guest.spec()?.disks.iter().filter(|d| d.kind == DiskKind::Zvol).map(|d| disk_name(d.number, d.kind)).collect();
+        if guest.mounted {
+            plan.push(Action::Unmount { dataset: guest.dataset.clone() });
+        }
+        plan.push(Action::CloneDataset {
+            from: guest.dataset.at(self.name),
+            to: work.clone(),
+            native: vec![("canmount".into(), "noauto".into())],
+            own: match &self.after {
+                After::Known(after) => pairs(after),
+                After::Copied => pairs(&lasting(guest.settings.own_values())),
+            },
+        });
+        if let After::Copied = self.after {
+            let folder = work_folder(world, &work)?;
+            plan.push(Action::Mount { dataset: work.clone() });
+            plan.push(settings_from(world, &folder, &work, &lasting(guest.settings.own_values())));
+            plan.push(Action::KeepCopy { on: work.clone(), path: copy_path(&folder) });
+            plan.push(Action::Unmount { dataset: work.clone() });
+        }
+        for volume in &volumes {
+            let from = SnapshotRef { dataset: guest.dataset.child(volume), name: self.name.clone() };
+            plan.push(Action::CloneDataset { from, to: work.child(volume), native: vec![("volmode".into(), "dev".into())], own: Vec::new() });
+        }
+        plan.push(Action::Promote { clone: work.clone(), origin: guest.dataset.clone() });
+        for volume in &volumes {
+            plan.push(Action::Promote { clone: work.child(volume), origin: guest.dataset.child(volume) });
+        }
+        plan.steps.extend(crate::plan::delete::into_trash(world, guest, now, &away));
+        plan.push(Action::Rename { dialect: world.host.dialect, from: work, to: guest.dataset.clone() });
+        if let After::Known(after) = &self.after {
+            let settled = Guest { mounted: false, ..guest.clone() };
+            plan.steps.extend(keep_copy(&settled, after)?);
+        }
+        plan.notes.push(format!(
+            "what {} was until now goes to the trash; take the rollback back with: chyves delete {} && chyves undelete {}",
+            guest.name,
+            guest.name,
+            away.leaf()
+        ));
+        Ok(())
+    }
+
+    /// The files become what they were in the snapshot, block by block where they differ; all snapshots stay.
+    fn by_copy(&self, world: &World, guest: &Guest, plan: &mut Plan) -> Result<()> {
+        let root = world.root_on(guest.root.pool())?;
+        let work = root.trash().child(format!("rollback-{}", self.token));
+        let folder = guest.folder()?;
+        let past = work_folder(world, &work)?;
+        let snapshot = guest.dataset.at(self.name);
+        plan.push(Action::CloneDataset { from: snapshot, to: work.clone(), native: vec![("canmount".into(), "noauto".into())], own: Vec::new() });
+        plan.push(Action::Mount { dataset: work.clone() });
+        if !guest.mounted {
+            plan.push(Action::Mount { dataset: guest.dataset.clone() });
+        }
+        if let After::Copied = self.after {
+            plan.push(settings_from(world, &past, &guest.dataset, guest.settings.own_values()));
+        }
+        plan.push(Action::RestoreFiles { from: past, to: folder.to_owned(), before: guest.dataset.at(&self.last) });
+        match &self.after {
+            After::Known(after) => {
+                let settled = Guest { mounted: true, ..guest.clone() };
+                plan.steps.extend(settings_back(world, &settled, after)?);
+            }
+            After::Copied => plan.push(Action::KeepCopy { on: guest.dataset.clone(), path: copy_path(folder) }),
+        }
+        if !guest.mounted {
+            plan.push(Action::Unmount { dataset: guest.dataset.clone() });
+        }
+        plan.push(Action::Unmount { dataset: work.clone() });
+        plan.push(Action::DestroyDataset { dataset: work });
+        plan.notes.push(format!("take the rollback back with: chyves snapshot rollback {}@{}", guest.name, self.last));
+        Ok(())
+    }
+}
+
+/// Plans a return to the newest snapshot that keeps nothing of the present.
+///
+/// # Errors
+/// The guest runs or is a template, there is no such snapshot, or newer ones would be destroyed; those are named.
+pub fn rollback_in_place(world: &World, guest: &Guest, name: &SnapshotName, facts: &Facts, keep_settings: bool, moment: &Moment) -> Result<Plan> {
+    not_template(guest, "roll back")?;
+    stopped(guest, "roll back")?;
+    let seen = find(guest, name, &facts.there)?;
+    let newer: Vec<&str> = facts.there.iter().skip_while(|s| s.name != seen.name).skip(1).map(|s| s.name.as_str()).collect();
+    if !newer.is_empty() {
+        let list: Vec<String> = newer.iter().map(|n| format!("{}@{n}", guest.name)).collect();
+        return Err(Problem::not_now(format!("going back to `{}@{name}` in place would destroy newer snapshots", guest.name))
+            .on(format!("{}@{name}", guest.name))
+            .because(list.join(", "))
+            .hint("leave --in-place away: they are then kept, with the present state, in the trash")
+            .hint(format!("or delete them first: chyves snapshot delete {}", list.join(" "))));
+    }
+    let snapshot = guest.dataset.at(name);
+    let after = After::of(guest, seen.is_ours(), facts, keep_settings);
+    let mut plan = Plan::default();
+    let mut used = None;
+    plan.push(Action::Verify { objects: facts.guids.clone() });
+    if let After::Copied = after {
+        // Read before anything goes: a copy that is not as it should be changes nothing.
+        let work = world.root_on(guest.root.pool())?.trash().child(format!("rollback-{}", token(moment)));
+        let past = work_folder(world, &work)?;
+        plan.push(Action::CloneDataset { from: snapshot.clone(), to: work.clone(), native: vec![("canmount".into(), "noauto".into())], own: Vec::new() });
+        plan.push(Action::Mount { dataset: work.clone() });
+        plan.push(settings_from(world, &past, &guest.dataset, guest.settings.own_values()));
+        plan.push(Action::Unmount { dataset: work.clone() });
+        used = Some(work);
+    }
+    plan.push(Action::Rollback { snapshot });
+    for disk in guest.spec()?.disks.iter().filter(|d| d.kind == DiskKind::Zvol) {
+        let volume = guest.dataset.child(disk_name(disk.number, disk.kind));
+        plan.push(Action::Rollback { snapshot: SnapshotRef { dataset: volume, name: name.clone() } });
+    }
+    match &after {
+        After::Known(after) => plan.steps.extend(settings_back(world, guest, after)?),
+        After::Copied => {
+            let keep = Action::KeepCopy { on: guest.dataset.clone(), path: copy_path(guest.folder()?) };
+            plan.steps.extend(in_folder(guest, vec![keep]));
+        }
+    }
+    plan.steps.extend(used.map(|dataset| Action::DestroyDataset { dataset }));
+    Ok(plan)
+}
+
+/// Where a working clone in the trash will be mounted.
+fn work_folder(world: &World, work: &Dataset) -> Result<String> {
+    let root = world.root_on(work.pool())?;
+    Ok(format!("{}/trash/{}", crate::plan::create::mountpoint(root)?, work.leaf()))
+}
+
+/// The step that puts the settings of the copy in `folder` on a dataset that has these.
+fn settings_from(world: &World, folder: &str, on: &Dataset, before: &OwnValues) -> Action {
+    Action::SettingsFromCopy { dialect: world.host.dialect, from: copy_path(folder), on: on.clone(), before: pairs(before) }
+}
+
+/// What stays with a guest whatever becomes of its settings: who it is and whose.
+const LASTING: [&str; 3] = [keys::UUID, keys::OWNER, keys::EPOCH];
+
+fn lasting(of: &OwnValues) -> OwnValues {
+    of.iter().filter(|(k, _)| LASTING.contains(&k.as_str())).map(|(k, o)| (k.clone(), o.clone())).collect()
+}
+
+/// The settings of a copy that was read, as a guest with the settings `before` gets them.
+///
+/// # Errors
+/// See [`crate::guest::read_copy`].
+pub fn after_copy(text: &str, before: &OwnValues) -> Result<OwnValues> {
+    Ok(carried_settings(before, &crate::guest::read_copy(text)?))
+}
+
+/// The settings that a snapshot carries, as the guest gets them back: without the snapshot's own marks, and with the
+/// identity and owner that the guest has now, which are not the past's business.
+fn carried_settings(before: &OwnValues, carried: &OwnValues) -> OwnValues {
+    let of_now = |key: &str| keys::OF_SNAPSHOTS.contains(&key) || LASTING.contains(&key);
+    let mut after: OwnValues = carried.iter().filter(|(k, _)| !of_now(k)).map(|(k, o)| (k.clone(), o.clone())).collect();
+    after.extend(lasting(before));
+    after
+}
+
+/// The step that makes a dataset's settings what they are to be; none where they are.
+pub fn settings_change(dialect: Dialect, on: &Dataset, before: &OwnValues, after: &OwnValues) -> Option<Action> {
+    let differs = |k: &String, o: &Own| before.get(k).map(|b| &b.value) != Some(&o.value);
+    let set: Vec<_> = after.iter().filter(|(k, o)| differs(k, o)).map(|(k, o)| (k.clone(), o.value.clone())).collect();
+    let clear: Vec<_> = before.keys().filter(|k| !after.contains_key(*k)).cloned().collect();
+    if set.is_empty() && clear.is_empty() {
+        return None;
+    }
+    let was = set.iter().map(|(k, _)| k).chain(&clear).map(|k| (k.clone(), before.get(k).map(|o: &Own| o.value.clone()))).collect();
+    Some(Action::Change { dialect, on: on.clone(), set, clear, before: was })
+}
+
+/// The steps that make the settings what they are to be, in ZFS and in the copy.
+fn settings_back(world: &World, guest: &Guest, after: &OwnValues) -> Result<Vec<Action>> {
+    let mut steps: Vec<Action> = settings_change(world.host.dialect, &guest.dataset, guest.settings.own_values(), after).into_iter().collect();
+    // The copy inside was brought back by ZFS; it lacks what the present keeps.
+    steps.extend(keep_copy(guest, after)?);
+    Ok(steps)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::seen;
+    use super::*;
+    use crate::guest::RunState;
+    use crate::os::Os;
+    use crate::plan::testing::{self, own};
+
+    #[test]
+    fn a_rollback_brings_settings_back_and_keeps_the_owner() {
+        let g = testing::guest("web01", &[("cpu", "8"), ("notes", "new"), ("uuid", "u"), ("epoch", "3"), ("disk0.kind", "zvol"), ("disk0.size", "1G")]);
+        let world = testing::world(vec![g.clone()]);
+        let facts = Facts {
+            there: seen(&["old", "before"]),
+            guids: vec![("tank/chyves/guests/web01".into(), 1), ("tank/chyves/guests/web01@before".into(), 2)],
+            settings: own(&[("cpu", "2"), ("uuid", "u"), ("epoch", "1"), ("disk0.kind", "zvol"), ("disk0.size", "1G"), ("snapshot.taken", "t")]),
+            ..Facts::default()
+        };
+        insta::assert_snapshot!(rollback_in_place(&world, &g, &"before".parse().unwrap(), &facts, false, &testing::moment(1)).unwrap().script(Os::Linux), @r"
+        # make sure that tank/chyves/guests/web01 has the GUID 1, tank/chyves/guests/web01@before has the GUID 2
+        zfs get -H -p -o name,property,source,value guid tank/chyves/guests/web01 tank/chyves/guests/web01@before
+        # go back to tank/chyves/guests/web01@before
+        zfs rollback tank/chyves/guests/web01@before
+        # go back to tank/chyves/guests/web01/disk0@before
+        zfs rollback tank/chyves/guests/web01/disk0@before
+        # change settings of tank/chyves/guests/web01
+        zfs set chyves:cpu=2 tank/chyves/guests/web01
+        zfs inherit chyves:notes tank/chyves/guests/web01
+        # mount tank/chyves/guests/web01
+        zfs mount tank/chyves/guests/web01
+        # write /tank/chyves/guests/web01/config.toml (6 lines)
+        # unmount tank/chyves/guests/web01
+        zfs unmount tank/chyves/guests/web01
+        ");
+        let past = rollback_in_place(&world, &g, &"old".parse().unwrap(), &facts, false, &testing::moment(1)).unwrap_err();
+        assert_eq!(past.causes, ["web01@before"]);
+        let mut running = g.clone();
+        running.state = RunState::Orphaned;
+        let back = |g: &Guest, name: &str| rollback(&world, g, &name.parse().unwrap(), &facts, false, &testing::moment(1));
+        assert!(back(&running, "before").is_err());
+        assert!(back(&g, "befor").unwrap_err().hints[0].contains("`before`"));
+        insta::assert_snapshot!("by_copy", back(&g, "old").unwrap().script(Os::Linux));
+        let mut swapping = world.clone();
+        swapping.host.dialect = Dialect::OpenZfs;
+        let plan = rollback(&swapping, &g, &"old".parse().unwrap(), &facts, false, &testing::moment(1)).unwrap();
+        insta::assert_snapshot!("by_swap", plan.script(Os::Linux));
+    }
+
+    #[test]
+    fn settings_come_from_the_copy_where_the_snapshot_carries_none() {
+        let g = testing::guest("web01", &[("cpu", "8"), ("uuid", "u")]);
+        let mut world = testing::world(vec![g.clone()]);
+        let facts = Facts { there: seen(&["zrepl_20260101_0"]), guids: vec![("tank/chyves/guests/web01".into(), 1)], ..Facts::default() };
+        let name = "zrepl_20260101_0".parse().unwrap();
+        let by_copy = rollback(&world, &g, &name, &facts, false, &testing::moment(1)).unwrap();
+        insta::assert_snapshot!("copied_by_copy", by_copy.script(Os::Linux));
+        insta::assert_snapshot!("copied_in_place", rollback_in_place(&world, &g, &name, &facts, false, &testing::moment(1)).unwrap().script(Os::Linux));
+        let kept = rollback(&world, &g, &name, &facts, true, &testing::moment(1)).unwrap().script(Os::Linux);
+        assert!(!kept.contains("config.toml'"), "{kept}");
+        world.host.dialect = Dialect::OpenZfs;
+        insta::assert_snapshot!("copied_by_swap", rollback(&world, &g, &name, &facts, false, &testing::moment(1)).unwrap().script(Os::FreeBsd));
+        let before = own(&[("uuid", "u"), ("cpu", "8"), ("notes", "x")]);
+        let after = after_copy("\"cpu\" = \"2\"\n\"uuid\" = \"00000000-0000-4000-8000-000000000000\"\n", &before).unwrap();
+        assert_eq!(after, own(&[("uuid", "u"), ("cpu", "2")]));
+    }
+
+    #[test]
+    fn templates_stay_as_they_are() {
+        let g = testing::guest("gold", &[("template", "yes")]);
+        let world = testing::world(vec![g.clone()]);
+        let facts = Facts { there: seen(&["a"]), ..Facts::default() };
+        for result in [
+            rollback(&world, &g, &"a".parse().unwrap(), &facts, false, &testing::moment(1)),
+            rollback_in_place(&world, &g, &"a".parse().unwrap(), &facts, false, &testing::moment(1)),
+        ] {
+            let refused = result.unwrap_err();
+            assert_eq!(refused.code.exit_code(), 4);
+            assert!(refused.hints[0].contains("template=no"));
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! `zfs send` into `zfs receive`: both started by their argument vectors, the bytes carried and counted by chyves itself.
+//! Nothing is forced, and nothing that is there is received onto.
+
+use super::{Event, Place, settled};
+use crate::{observe, run};
+use chyves_core::cmd::Cmd;
+use chyves_core::error::{Kind, Problem, Result};
+use chyves_core::value::{Dataset, Size, SnapshotRef, printable};
+use chyves_core::zfs::args;
+use std::io::{ErrorKind, Read, Write};
+use std::process::{Child, Stdio};
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+
+/// How much is carried at once.
+const CHUNK: usize = 1 << 20;
+
+/// A process and what it complains about.
+struct End {
+    cmd: Cmd,
+    child: Child,
+    said: JoinHandle<String>,
+}
+
+impl End {
+    fn start(cmd: Cmd, stdin: Stdio, stdout: Stdio, place: &mut Place<'_>) -> Result<Self> {
+        (place.report)(Event::Command(cmd.to_string()));
+        let mut child = run::prepare(&cmd)?
+            .stdin(stdin)
+            .stdout(stdout)
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|e| Problem::host_cant(format!("can't start `{}`", cmd.program)).on(&cmd.program).because(e))?;
+        let stderr = child.stderr.take();
+        let said = std::thread::spawn(move || {
+            let mut text = Vec::new();
+            if let Some(stderr) = stderr {
+                let _ = stderr.take(1 << 16).read_to_end(&mut text);
+            }
+            String::from_utf8_lossy(&text).into_owned()
+        });
+        Ok(Self { cmd, child, said })
+    }
+
+    /// Waits for its end; the failure, if it was one.
+    fn end(mut self) -> Option<Problem> {
+        let status = self.child.wait();
+        let stderr = self.said.join().unwrap_or_default();
+        match status {
+            Ok(status) if status.success() => None,
+            Ok(status) => Some(run::failure(&self.cmd, &run::Output { status: status.code(), stdout: String::new(), stderr })),
+            Err(e) => Some(Problem::failed(format!("can't wait for `{}`", self.cmd.program)).because(e)),
+        }
+    }
+}
+
+/// Makes sure that nothing is where a dataset will be received.
+pub(super) fn is_free(to: &Dataset) -> Result<()> {
+    if observe::exists(to.as_str())? {
+        return Err(Problem::not_now(format!("`{to}` is there already")).on(to).hint("nothing is received onto what is there"));
+    }
+    Ok(())
+}
+
+/// Sends a snapshot into a new dataset, and makes sure that it arrived whole: ZFS gives the copy of a snapshot the GUID of
+/// the original, and only when every block of it was received and its checksum was right.
+pub(super) fn copy(from: &SnapshotRef, to: &Dataset, size: Size, place: &mut Place<'_>) -> Result<()> {
+    let mut sender = End::start(args::send(from), Stdio::null(), Stdio::piped(), place)?;
+    let mut receiver = match End::start(args::receive(to), Stdio::piped(), Stdio::null(), place) {
+        Ok(receiver) => receiver,
+        Err(problem) => {
+            let _ = sender.child.kill();
+            sender.end();
+            return Err(problem);
+        }
+    };
+    let carried = carry(&mut sender.child, &mut receiver.child, size, place);
+    if carried.is_err() {
+        // Nobody reads on; it may not have noticed yet.
+        let _ = sender.child.kill();
+    }
+    // Both pipes are closed by now: each ends by itself, the receiver having let go of half a dataset.
+    let (sent, received) = (sender.end(), receiver.end());
+    carried?;
+    // A receiver that fails makes the sender fail too; the first cause is the receiver's.
+    if let Some(problem) = received.or(sent) {
+        return Err(problem.within(format!("can't copy {from} to {to}")));
+    }
+    same(from, to)
+}
+
+fn carry(sender: &mut Child, receiver: &mut Child, size: Size, place: &mut Place<'_>) -> Result<()> {
+    let broken = || Problem::bug("a pipe to `zfs` was not made");
+    let (mut source, mut sink) = (sender.stdout.take().ok_or_else(broken)?, receiver.stdin.take().ok_or_else(broken)?);
+    let mut buffer = vec![0u8; CHUNK];
+    let mut done = 0u64;
+    loop {
+        if place.interrupted.load(Ordering::SeqCst) {
+            return Err(Problem::new(Kind::Interrupted, "interrupted"));
+        }
+        let filled = match source.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(n) => n,
+            Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+            Err(e) => return Err(Problem::failed("can't read what `zfs send` writes").because(e)),
+        };
+        // The receiver tells by its end why it takes no more.
+        if sink.write_all(&buffer[..filled]).is_err() {
+            return Ok(());
+        }
+        done += filled as u64;
+        (place.report)(Event::Progress(done, done.max(size.get())));
+    }
+    (place.report)(Event::Progress(done, done));
+    Ok(())
+}
+
+fn same(from: &SnapshotRef, to: &Dataset) -> Result<()> {
+    let names = [from.to_string(), to.at(&from.name).to_string()];
+    let guids: Vec<u64> = observe::guids(&names)?.into_iter().map(|(_, guid)| guid).collect();
+    if guids[0] != guids[1] {
+        return Err(Problem::failed(format!("the copy `{to}` is not what was sent")).on(to).because(format!(
+            "{} has the GUID {}, and {} has {}",
+            names[0], guids[0], names[1], guids[1]
+        )));
+    }
+    Ok(())
+}
+
+/// Destroys a received dataset with the snapshot that came with it, if that is still the copy of the original.
+pub(super) fn destroy(to: &Dataset, like: &SnapshotRef, place: &mut Place<'_>) -> Result<()> {
+    let copy = to.at(&like.name);
+    if observe::exists(&copy.to_string())? {
+        same(like, to).map_err(|p| p.within(format!("`{}` stays", printable(to.as_str(), 120))))?;
+        let cmd = args::destroy_snapshot_alone(&copy);
+        (place.report)(Event::Command(cmd.to_string()));
+        settled(&cmd)?;
+    }
+    Ok(())
+}
