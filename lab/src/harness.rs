@@ -6,7 +6,7 @@ use std::io::{self, BufRead as _, BufReader, Error};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use crate::bhyve::write_rom;
+use crate::bhyve::{ROM_FILES, write_rom};
 use crate::exit::{Done, Or};
 use crate::host::Host;
 use crate::pci;
@@ -114,8 +114,24 @@ pub(crate) fn furnish(binary: &Path, dir: &Path, settings: &[&str]) -> Done {
     fs::write(dir.join("pci"), pci::DEFAULT).or_broken(dir.display())?;
     fs::write(dir.join("devfs/cam/ctl"), "").or_broken(dir.display())?;
     fs::write(dir.join("var/run/dmesg.boot"), dmesg(&host)).or_broken(dir.display())?;
-    write_rom(&dir.join("usr/local/share/uefi-firmware"))?;
+    firmware(&host, &dir.join("usr/local/share"))?;
     install(binary, &dir.join("bin")).or_broken(dir.display())
+}
+
+/// Firmware where the packages of FreeBSD put it: edk2-bhyve with links from the older place, or U-Boot.
+fn firmware(host: &Host, share: &Path) -> Done {
+    if host.arm64() {
+        let folder = share.join("u-boot/u-boot-bhyve-arm64");
+        let rom = write_rom(&folder)?;
+        return fs::rename(rom, folder.join("u-boot.bin")).or_broken(folder.display());
+    }
+    write_rom(&share.join("edk2-bhyve"))?;
+    let links = share.join("uefi-firmware");
+    fs::create_dir_all(&links).or_broken(links.display())?;
+    for name in ROM_FILES {
+        std::os::unix::fs::symlink(format!("../edk2-bhyve/{name}"), links.join(name)).or_broken(links.display())?;
+    }
+    Ok(())
 }
 
 /// The lines of a boot that tell what the processor can.

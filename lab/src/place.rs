@@ -4,6 +4,7 @@
 //! host       the settings                     vmm/NAME     a VM object          net/IF    what Linux can't keep of an interface
 //! modules    loaded modules, in order         locks/NAME   held while it runs   pci       the PCI devices and their drivers
 //! sysctl     values that were written         ctl/         sockets of running bhyves
+//! usr/local/ firmware, as FreeBSD's packages put it
 //! dev/       the daemon's file system         devfs/       devices that a test puts there
 //! run/       the daemon's pid and network namespace; scratch folders of running bhyves
 //! ```
@@ -47,12 +48,11 @@ impl Place {
         self.dir.join(name)
     }
 
-    /// What a file name means on the host that the lab plays: `/dev/X` is the lab's own, all else is what it is.
+    /// What a file name means on the host that the lab plays: `/dev/X` is the lab's own, and so is what the lab has of
+    /// `/usr/local`; all else is what it is.
     pub(crate) fn resolve(&self, path: &str) -> PathBuf {
-        match path.strip_prefix("/dev/") {
-            Some(device) => self.path("dev").join(device),
-            None => PathBuf::from(path),
-        }
+        let own = self.dir.join(path.trim_start_matches('/'));
+        if path.starts_with("/dev/") || path.starts_with("/usr/local/") && own.exists() { own } else { PathBuf::from(path) }
     }
 
     /// Refuses to act on any network but the lab's own.

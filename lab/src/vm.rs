@@ -17,6 +17,9 @@ use crate::place::Place;
 /// The longest VM name, from 13.0 on.
 const LONGEST: usize = 229;
 
+/// Memory of devices that shows below `/dev/vmm.io`.
+const SEGMENTS: &[&str] = &["bootrom", "framebuffer"];
+
 /// What a loader put into a VM's memory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Loaded {
@@ -122,13 +125,28 @@ pub(crate) fn destroy(place: &Place, name: &str) -> Done<Result<(), Errno>> {
     if !exists(place, name) {
         return Ok(Err(Errno::Invalid));
     }
-    fs::remove_file(file(place, name)).or_broken(format_args!("VM {name}"))?;
+    remove(place, name)?;
     tell(place, name, Word::Destroy)?;
     let patience = Instant::now() + Duration::from_secs(10);
     while running(place, name)? && Instant::now() < patience {
         std::thread::sleep(Duration::from_millis(5));
     }
     Ok(Ok(()))
+}
+
+/// Removes a VM object, whoever runs it.
+pub(crate) fn remove(place: &Place, name: &str) -> Done {
+    fs::remove_file(file(place, name)).or_broken(format_args!("VM {name}"))?;
+    for segment in SEGMENTS {
+        let _ = fs::remove_file(place.path(&format!("vmm.io/{name}.{segment}")));
+    }
+    Ok(())
+}
+
+/// Shows a segment of device memory of a VM.
+pub(crate) fn add_segment(place: &Place, name: &str, segment: &str) -> Done {
+    let file = place.path(&format!("vmm.io/{name}.{segment}"));
+    fs::write(&file, "").or_broken(file.display())
 }
 
 /// The names of all VM objects, in order.

@@ -1,5 +1,8 @@
 //! Labs come, are apart from each other, and go without leaving anything.
 
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, reason = "a panic is the report of a failure")]
+
 mod common;
 
 use std::path::{Path, PathBuf};

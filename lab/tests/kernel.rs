@@ -1,5 +1,8 @@
 //! Modules, sysctls, PCI devices and ACPI tables of the lab's host, and bhyvectl's way of failing.
 
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, reason = "a panic is the report of a failure")]
+
 mod common;
 
 use common::{bad, good, lab, run};

@@ -1,5 +1,8 @@
 //! The guest's life in the lab's bhyve: each end has bhyve's exit status, and the VM object outlives it.
 
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, reason = "a panic is the report of a failure")]
+
 mod common;
 
 use chyves_lab::Lab;
@@ -30,14 +33,17 @@ fn a_reboot_is_0_and_the_next_run_goes_on_where_the_disk_was() {
     let Some((lab, mut guest)) = booted("a_reboot_is_0", &[], "tiny.img", "") else { return };
     guest.send("r");
     assert_eq!(guest.end(), 0);
-    assert!(lab.dir().join("dev/vmm/web01").exists(), "the VM object outlives bhyve");
+    assert!(lab.dev("vmm/web01").exists(), "the VM object outlives bhyve");
     let disk = lab.dir().join("guest.img").display().to_string();
-    let mut guest = Guest::start(&lab, &bhyve(&lab, &disk, ""));
+    // FreeBSD's own path of the firmware means the lab's.
+    let line = bhyve(&lab, &disk, "").replace(&rom(&lab), "/usr/local/share/uefi-firmware/BHYVE_UEFI.fd");
+    let mut guest = Guest::start(&lab, &line);
     guest.expect("tiny: ready 2");
+    assert!(lab.dev("vmm.io/web01.bootrom").exists());
     guest.send("p");
     assert_eq!(guest.end(), 1);
     good(&lab, "bhyvectl --vm=web01 --destroy");
-    assert!(!lab.dir().join("dev/vmm").exists(), "without a VM there is no /dev/vmm");
+    assert!(!lab.dev("vmm").exists() && !lab.dev("vmm.io").exists(), "without a VM there is no /dev/vmm");
 }
 
 #[test]
@@ -69,7 +75,7 @@ fn sigterm_is_deadly_without_acpi() {
     let Some((lab, guest)) = booted("sigterm_is_deadly", &[], "tiny-deaf.img", "") else { return };
     guest.signal(Signal::TERM);
     assert_eq!(guest.end(), 128 + 15);
-    assert!(lab.dir().join("dev/vmm/web01").exists());
+    assert!(lab.dev("vmm/web01").exists());
 }
 
 #[test]
@@ -102,7 +108,7 @@ fn a_guest_may_ignore_the_button() {
     }
     good(&lab, "bhyvectl --vm=web01 --force-poweroff --destroy");
     assert_eq!(guest.end(), 1);
-    assert!(!lab.dir().join("dev/vmm").exists());
+    assert!(!lab.dev("vmm").exists());
 }
 
 #[test]
@@ -111,7 +117,7 @@ fn bhyvectl_ends_a_guest_each_way() {
         let Some((lab, guest)) = booted("bhyvectl_ends_a_guest", &[], "tiny.img", "") else { return };
         good(&lab, &format!("bhyvectl --vm=web01 {word}"));
         assert_eq!(guest.end(), status, "{word}");
-        assert_eq!(lab.dir().join("dev/vmm/web01").exists(), word != "--destroy");
+        assert_eq!(lab.dev("vmm/web01").exists(), word != "--destroy");
     }
 }
 
@@ -123,7 +129,7 @@ fn a_killed_bhyve_takes_its_qemu_along_and_leaves_its_vm() {
     guest.signal(Signal::KILL);
     assert_eq!(guest.end(), 128 + 9);
     until("QEMU's end", || !std::fs::read(format!("/proc/{qemu}/cmdline")).is_ok_and(|line| !line.is_empty()));
-    assert!(lab.dir().join("dev/vmm/web01").exists());
+    assert!(lab.dev("vmm/web01").exists());
     // What it left does not look like a running machine.
     assert_eq!(good(&lab, "bhyvectl --vm=web01 --get-active-cpus"), "active cpus:\t (none)\n");
     good(&lab, "bhyvectl --vm=web01 --destroy");
@@ -148,7 +154,7 @@ fn destroy_on_poweroff_destroys() {
     let Some((lab, mut guest)) = booted("destroy_on_poweroff", &[], "tiny.img", "-D") else { return };
     guest.send("p");
     assert_eq!(guest.end(), 1);
-    assert!(!lab.dir().join("dev/vmm").exists());
+    assert!(!lab.dev("vmm").exists());
 }
 
 #[test]
@@ -222,10 +228,10 @@ fn thirty_devices_and_two_processors_boot_on_two_releases() {
     let share = lab.dir().join("var").display().to_string();
     std::fs::create_dir_all(lab.dir().join("devfs/input")).unwrap();
     std::fs::write(lab.dir().join("devfs/input/event0"), "").unwrap();
-    let ports: String = blanks[..9].iter().map(|path| format!(",hd:{path},ser=A")).collect();
+    let ports = blanks[..9].join(",ser=A,hd:");
     let mut devices = format!(
         "-S -s 2,fbuf,tcp=127.0.0.1:5901,w=1024,h=768,password=geheim12 -s 4:1,nvme,{},ser=N1 -s 4:2,nvme,ram=16 -s 4,virtio-blk,{},ro \
-         -s 5,ahci{ports},cd: -s 6,ahci-cd -s 7,virtio-net,netmap:em0 -s 7:1,e1000 -s 8,virtio-rnd -s 9,virtio-9p,share={share},ro \
+         -s 5,ahci,hd:{ports},cd: -s 6,ahci-cd -s 7,virtio-net,netmap:em0 -s 7:1,e1000 -s 8,virtio-rnd -s 9,virtio-9p,share={share},ro \
          -s 10,virtio-input,/dev/input/event0 -s 11,virtio-scsi -s 12,hda,play=/dev/dsp0 -s 13,uart,/dev/nmdm9A -s 14,passthru,2/0/0 \
          -s 14:1,passthru,pci0:2:0:1 -s 1:3:0,virtio-rnd -s 15,virtio-net,vale0:p1 -s 15:1,virtio-net,netgraph,path=lan:,peerhook=link2 \
          -s 30,xhci,tablet -l com2,/dev/nmdm8A -l com3,/dev/nmdm7A",

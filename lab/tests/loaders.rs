@@ -1,5 +1,8 @@
 //! bhyveload and grub-bhyve: what they refuse, what they leave in the VM, and what bhyve then does with it.
 
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, reason = "a panic is the report of a failure")]
+
 mod common;
 
 use chyves_lab::Lab;

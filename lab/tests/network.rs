@@ -1,5 +1,8 @@
 //! ifconfig: real interfaces under FreeBSD's words, output and rules.
 
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, reason = "a panic is the report of a failure")]
+
 mod common;
 
 use common::{bad, good, lab, run};

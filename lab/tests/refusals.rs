@@ -4,6 +4,9 @@
 //! The VM `vm` is there and nothing was loaded into it: a line that is taken, and has no boot ROM, ends with 3 once everything
 //! has been checked.
 
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, reason = "a panic is the report of a failure")]
+
 mod common;
 
 use common::{blank, good, lab, run};

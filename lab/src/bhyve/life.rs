@@ -16,6 +16,7 @@ use std::path::Path;
 use std::process::{Child, Command};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use signal_hook::consts::{SIGCHLD, SIGTERM};
 use signal_hook::low_level;
@@ -111,7 +112,7 @@ fn live(place: &Place, order: &Order) -> Done<End> {
     for tap in order.taps.iter().filter(|_| taps_up) {
         ip::run(&["link", "set", tap, "up"])?;
     }
-    let mut guest = Guest { place, order, qmp: Qmp::new(stream), wanted: None, halted: 0 };
+    let mut guest = Guest { place, order, qmp: Qmp::new(stream), qemu: qemu.id(), wanted: None, halted: 0 };
     let end = guest.watch(&terms, &children, &words, &mut qemu);
     let _ = qemu.kill();
     let _ = qemu.wait();
@@ -149,6 +150,7 @@ struct Guest<'a> {
     place: &'a Place,
     order: &'a Order,
     qmp: Qmp,
+    qemu: u32,
     /// The end that was asked for from outside.
     wanted: Option<End>,
     /// How often all processors were seen standing still.
@@ -264,7 +266,11 @@ impl Guest<'_> {
     fn end(&mut self, end: End) {
         if self.wanted.is_none() {
             self.wanted = Some(end);
-            self.qmp.execute("quit", &json!({}));
+            if self.qmp.execute("quit", &json!({})).is_none() && !self.qmp.closed() {
+                // It hangs.
+                let pid = i32::try_from(self.qemu).ok().and_then(Pid::from_raw);
+                let _ = pid.map(|pid| kill_process(pid, Signal::KILL));
+            }
         }
     }
 
@@ -299,7 +305,7 @@ fn clean_up(place: &Place, order: &Order, end: Option<End>) {
         let _ = UnixListener::bind(socket);
     }
     if end == Some(End::PowerOff) && order.destroy_on_poweroff {
-        let _ = fs::remove_file(place.path("vmm").join(&order.name));
+        let _ = vm::remove(place, &order.name);
     }
     let _ = fs::remove_file(vm::socket(place, std::process::id()));
     let _ = fs::remove_dir_all(&order.scratch);

@@ -17,6 +17,9 @@ const DEVICES: &[(&str, Release)] =
 /// A boot ROM that starts with this is the lab's own: SeaBIOS runs instead of it.
 pub(crate) const LAB_ROM: &[u8] = b"chyves-lab: boots by SeaBIOS\n";
 
+/// The package's names: ROM, the same again, variables.
+pub(crate) const ROM_FILES: [&str; 3] = ["BHYVE_UEFI.fd", "BHYVE_UEFI_CODE.fd", "BHYVE_UEFI_VARS.fd"];
+
 const PAGE: u64 = 4096;
 /// ROM and variables together.
 const REGION: u64 = 16 << 20;
@@ -164,10 +167,10 @@ pub(crate) fn write_rom(folder: &Path) -> Done<PathBuf> {
     std::fs::create_dir_all(folder).or_broken(folder.display())?;
     let mut rom = LAB_ROM.to_vec();
     rom.resize(2 << 20, 0xff);
-    let file = folder.join("BHYVE_UEFI.fd");
-    for name in ["BHYVE_UEFI.fd", "BHYVE_UEFI_CODE.fd"] {
-        std::fs::write(folder.join(name), &rom).or_broken(folder.display())?;
+    let vars = vec![0xff; 540_672];
+    let [first, second, third] = ROM_FILES.map(|name| folder.join(name));
+    for (file, content) in [(&first, &rom), (&second, &rom), (&third, &vars)] {
+        std::fs::write(file, content).or_broken(file.display())?;
     }
-    std::fs::write(folder.join("BHYVE_UEFI_VARS.fd"), vec![0xff; 540_672]).or_broken(folder.display())?;
-    Ok(file)
+    Ok(first)
 }

@@ -32,7 +32,7 @@ use options::Asked;
 use topology::Topology;
 
 pub(crate) use life::run_prepared;
-pub(crate) use lpc::write_rom;
+pub(crate) use lpc::{ROM_FILES, write_rom};
 
 /// How a running bhyve begins its title: `bhyve: web01 (bhyve)`.
 pub(crate) const TITLE: &str = "bhyve: ";
@@ -75,7 +75,8 @@ pub(crate) fn run(place: &Place, args: &[String]) -> Done {
         return exit(USAGE, format!("invalid memsize '{}'", config.get("memory.size")?.unwrap_or_default()));
     };
     let rom = lpc::bootrom(place, &config)?;
-    let (claim, loaded) = open_vm(place, &name, rom.is_some())?;
+    let has_rom = rom.is_some();
+    let (claim, loaded) = open_vm(place, &name, has_rom)?;
     check_cpus(place, topology)?;
     check_memory(place, &config, memory, loaded.as_ref())?;
 
@@ -93,6 +94,7 @@ pub(crate) fn run(place: &Place, args: &[String]) -> Done {
         }
     };
     machine(&mut build, topology, memory, &firmware)?;
+    let frame_buffer = build.frame_buffer;
 
     let acpi = config.is_on("acpi_tables", false)? && place.host.acpi != Acpi::Off && !place.host.arm64();
     let order = Order {
@@ -111,6 +113,12 @@ pub(crate) fn run(place: &Place, args: &[String]) -> Done {
     let pid = std::process::id();
     let vm = Vm { loaded: None, pid, qemu: 0, sockets, cores, threads, memory, taps: build.taps, passthru: build.passthru };
     vm::write(place, &name, &vm)?;
+    if has_rom {
+        vm::add_segment(place, &name, "bootrom")?;
+    }
+    if frame_buffer {
+        vm::add_segment(place, &name, "framebuffer")?;
+    }
     become_title(place, claim, &order)
 }
 

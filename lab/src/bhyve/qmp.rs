@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -70,9 +70,10 @@ impl Qmp {
         let mut line = json!({ "execute": command, "arguments": arguments }).to_string();
         line.push('\n');
         // A QEMU that does not answer for so long is not going to.
-        self.stream.set_read_timeout(Some(Duration::from_secs(30))).ok()?;
+        let deadline = Instant::now() + Duration::from_secs(60);
+        self.stream.set_read_timeout(Some(Duration::from_secs(1))).ok()?;
         self.stream.write_all(line.as_bytes()).ok()?;
-        while !self.closed {
+        while !self.closed && Instant::now() < deadline {
             if let Some(answer) = self.answers.pop_front() {
                 return answer.get("return").cloned();
             }

@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 use super::nmdm::Nmdm;
 use crate::exit::Done;
 use crate::place::Place;
-use crate::vm;
 
 pub(super) struct Tree {
     place: Place,
@@ -34,16 +33,18 @@ impl Tree {
             return if loaded { self.nmdm.path(pair, side == "A") } else { None };
         }
         match name {
-            "vmm" | "vmm.io" => {
-                let none = vm::all(&self.place).unwrap_or_default().is_empty();
-                (!none).then(|| self.place.path(name))
-            }
+            "vmm" | "vmm.io" => self.has_entries(name).then(|| self.place.path(name)),
             _ => {
                 let own = self.place.path("devfs").join(name);
                 let machine = Path::new("/dev").join(name);
                 [own, machine].into_iter().find(|path| path.symlink_metadata().is_ok())
             }
         }
+    }
+
+    /// Is there a VM, or a segment of one? The folders come and go with what is in them.
+    fn has_entries(&self, folder: &str) -> bool {
+        std::fs::read_dir(self.place.path(folder)).is_ok_and(|mut entries| entries.next().is_some())
     }
 
     /// What a listing of the folder shows.
@@ -57,9 +58,7 @@ impl Tree {
                 }
             }
         }
-        if !vm::all(&self.place).unwrap_or_default().is_empty() {
-            names.extend(["vmm".to_owned(), "vmm.io".to_owned()]);
-        }
+        names.extend(["vmm", "vmm.io"].into_iter().filter(|name| self.has_entries(name)).map(str::to_owned));
         names.sort();
         names
     }

@@ -1,6 +1,7 @@
 //! What the lab's tests share: a lab, its commands, and a guest that is spoken to on its console.
 
 #![allow(dead_code, reason = "each test file uses its own part")]
+#![allow(clippy::unwrap_used, reason = "a panic is the report of a failure")]
 
 use std::fmt::Write as _;
 use std::fs;
@@ -18,11 +19,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A lab, or nothing with a word about it where this machine can't have one.
 pub(crate) fn lab(test: &str, settings: &[&str]) -> Option<Lab> {
-    let missing = if !rustix::process::geteuid().is_root() {
-        Some("not root".to_owned())
-    } else {
-        ["/dev/fuse", "/dev/net/tun"].into_iter().find(|file| !Path::new(file).exists()).map(|file| format!("no {file}"))
-    };
+    let root = rustix::process::geteuid().is_root();
+    let absent = ["/dev/fuse", "/dev/net/tun"].into_iter().find(|file| !Path::new(file).exists());
+    let missing = if root { absent.map(|file| format!("no {file}")) } else { Some("not root".to_owned()) };
     if let Some(why) = missing {
         skip(test, &why);
         return None;
@@ -63,7 +62,12 @@ pub(crate) fn blank(lab: &Lab, name: &str) -> String {
 
 /// The lab's own boot ROM.
 pub(crate) fn rom(lab: &Lab) -> String {
-    lab.dir().join("usr/local/share/uefi-firmware/BHYVE_UEFI.fd").display().to_string()
+    let amd64 = lab.dir().join("usr/local/share/uefi-firmware/BHYVE_UEFI.fd");
+    if amd64.exists() {
+        amd64.display().to_string()
+    } else {
+        lab.dir().join("usr/local/share/u-boot/u-boot-bhyve-arm64/u-boot.bin").display().to_string()
+    }
 }
 
 /// How a command ended and what it said.
