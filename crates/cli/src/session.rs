@@ -131,7 +131,14 @@ impl Session {
         };
         let never = AtomicBool::new(false);
         let os = chyves_host::facts::os();
-        let mut place = Place { os, runtime: &self.runtime, command: &dead.record.command, locks: &dead.record.locks, interrupted: &never, report: &mut report };
+        let mut place = Place {
+            os,
+            runtime: &self.runtime,
+            command: &dead.record.command,
+            locks: &dead.record.locks,
+            interrupted: &never,
+            report: &mut report,
+        };
         journal::recover(dead, &mut place).map_err(|p| p.hint("`chyves repair` shows what is left and tries again"))
     }
 
@@ -217,11 +224,8 @@ impl Session {
             // Of several, none is touched if one of them does not exist.
             Targets::Named(_) | Targets::All => targets.names(&self.look(&Look { keys: Some(Vec::new()), ..targets.look() })?)?,
         };
-        let results: Vec<Result<Option<Report>>> = if at_once && names.len() > 1 && !self.dry_run {
-            side_by_side(&names, &one)
-        } else {
-            names.iter().map(one).collect()
-        };
+        let results: Vec<Result<Option<Report>>> =
+            if at_once && names.len() > 1 && !self.dry_run { side_by_side(&names, &one) } else { names.iter().map(one).collect() };
         self.sum_up(&names, results)
     }
 

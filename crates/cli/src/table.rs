@@ -120,8 +120,13 @@ impl Table {
         let width = |i: usize| lines.iter().chain([&heads]).map(|l| l[i].chars().count()).max().unwrap_or(0);
         let widths: Vec<usize> = (0..self.columns.len()).map(width).collect();
         // Numbers line up at their last digit.
-        let right: Vec<bool> =
-            (0..self.columns.len()).map(|i| !self.rows.is_empty() && self.rows.iter().all(|r| r[i].exact.is_number() || r[i].exact.is_null()) && self.rows.iter().any(|r| r[i].exact.is_number())).collect();
+        let right: Vec<bool> = (0..self.columns.len())
+            .map(|i| {
+                !self.rows.is_empty()
+                    && self.rows.iter().all(|r| r[i].exact.is_number() || r[i].exact.is_null())
+                    && self.rows.iter().any(|r| r[i].exact.is_number())
+            })
+            .collect();
         let mut text = String::new();
         for line in [&heads].into_iter().chain(&lines) {
             let mut printed = String::new();

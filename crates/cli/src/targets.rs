@@ -26,7 +26,9 @@ impl Targets {
             if word == "all" {
                 return Ok(Self::All);
             }
-            let name: GuestName = word.parse().map_err(|e| Problem::from(e).within(format!("`{}` can't name a guest", chyves_core::value::printable(word, 63))))?;
+            let name: GuestName = word
+                .parse()
+                .map_err(|e| Problem::from(e).within(format!("`{}` can't name a guest", chyves_core::value::printable(word, 63))))?;
             if !names.contains(&name) {
                 names.push(name);
             }

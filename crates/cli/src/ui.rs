@@ -169,6 +169,9 @@ mod tests {
         assert_eq!(text(vec![json!({"a": 1})], None).as_deref(), Some(r#"{"a":1}"#));
         assert_eq!(text(vec![json!([1]), json!({"a": 1}), json!([])], None).as_deref(), Some(r#"[1,{"a":1}]"#));
         assert_eq!(text(vec![], Some(&problem)).as_deref(), Some(r#"{"error":{"code":"usage","message":"wrong"}}"#));
-        assert_eq!(text(vec![json!([1])], Some(&problem)).as_deref(), Some(r#"{"results":[1],"error":{"code":"usage","message":"wrong"}}"#));
+        assert_eq!(
+            text(vec![json!([1])], Some(&problem)).as_deref(),
+            Some(r#"{"results":[1],"error":{"code":"usage","message":"wrong"}}"#)
+        );
     }
 }

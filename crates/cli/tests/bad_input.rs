@@ -147,7 +147,9 @@ fn a_read_only_or_missing_pool_is_named() {
     host.chyves("create two --image small").ends(1);
     assert_eq!(host.tree(), before);
     host.sh("zfs", &["inherit", "readonly", &root]);
-    common::until("the pool to be exported", || host.command("zpool").args(["export", &host.pool]).output().unwrap().status.success().then_some(()));
+    common::until("the pool to be exported", || {
+        host.command("zpool").args(["export", &host.pool]).output().unwrap().status.success().then_some(())
+    });
     host.chyves("start web").ends(3).says("no pool is set up").says("zpool import");
     host.chyves("list").ends(3);
     host.sh("zpool", &["import", "-d", host.dir().to_str().unwrap(), &host.pool]);
@@ -168,7 +170,8 @@ fn what_others_wrote_by_hand_is_survived() {
     host.ok("start web --dry-run");
     // A value that pretends to be another guest's row fools nobody.
     host.ok("create other --image small loader=bios");
-    let forged = format!("chyves:notes=x\n{}\ttype\t-\tfilesystem\n{}\tchyves:cpu\tlocal\t64", host.dataset("other"), host.dataset("other"));
+    let forged =
+        format!("chyves:notes=x\n{}\ttype\t-\tfilesystem\n{}\tchyves:cpu\tlocal\t64", host.dataset("other"), host.dataset("other"));
     host.sh("zfs", &["set", &forged, &web]);
     let said = host.chyves("list");
     assert!(said.code == 1 && said.err.contains("can't trust") || host.value("other", "cpu") == "1", "{said:?}");

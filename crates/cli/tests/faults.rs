@@ -1,6 +1,8 @@
 //! The fault matrix: every step of every changing command is made to fail, and the command is killed before and after
 //! every step. Afterwards nothing that the command did not name differs, and what it named is as before or as wished.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a panic is the failure report
+
 mod common;
 
 use common::{Host, Tree, With, until};
@@ -41,7 +43,13 @@ fn matrix(test: &str, case: &Case) {
     for step in 0..steps {
         for fault in ["fail", "kill", "killed"] {
             tried += 1;
-            let output = host.command(common::PROGRAM).args(case.line.split(' ')).arg("--yes").env("CHYVES_FAULT", format!("{fault}:{step}")).output().unwrap();
+            let output = host
+                .command(common::PROGRAM)
+                .args(case.line.split(' '))
+                .arg("--yes")
+                .env("CHYVES_FAULT", format!("{fault}:{step}"))
+                .output()
+                .unwrap();
             let what = format!("`{}` with {fault}:{step}", case.line);
             if fault == "fail" {
                 let code = output.status.code();
@@ -59,7 +67,8 @@ fn matrix(test: &str, case: &Case) {
             if now != old && now != new {
                 lost.push(format!("{what}: neither the old nor the new state: {:#?}", difference(&old, &now)));
             }
-            let journals = host.command("find").args([host.run_dir().join("journal").as_os_str(), "-type".as_ref(), "f".as_ref()]).output().unwrap();
+            let journals =
+                host.command("find").args([host.run_dir().join("journal").as_os_str(), "-type".as_ref(), "f".as_ref()]).output().unwrap();
             assert!(journals.stdout.is_empty(), "{what}: a journal is left");
             restore(&host, case, &old);
         }
@@ -143,7 +152,8 @@ fn plain(name: &str) -> String {
 }
 
 fn difference(old: &Shape, now: &Shape) -> Vec<String> {
-    let lines = |s: &Shape| s.iter().flat_map(|(n, v)| v.iter().map(move |v| format!("{n} {v}")).chain([n.clone()])).collect::<BTreeSet<_>>();
+    let lines =
+        |s: &Shape| s.iter().flat_map(|(n, v)| v.iter().map(move |v| format!("{n} {v}")).chain([n.clone()])).collect::<BTreeSet<_>>();
     let (old, now) = (lines(old), lines(now));
     old.difference(&now).map(|l| format!("- {l}")).chain(now.difference(&old).map(|l| format!("+ {l}"))).collect()
 }
@@ -152,7 +162,10 @@ const BASE: Case = Case { ground: &[], line: "", back: &[], runs: false };
 
 #[test]
 fn set() {
-    matrix("faults::set", &Case { line: "set web cpu=2 notes=second ram=512M", back: &["set web notes=first", "unset web cpu ram"], ..BASE });
+    matrix(
+        "faults::set",
+        &Case { line: "set web cpu=2 notes=second ram=512M", back: &["set web notes=first", "unset web cpu ram"], ..BASE },
+    );
 }
 
 #[test]
@@ -199,10 +212,7 @@ fn rollback() {
 
 #[test]
 fn image_import() {
-    matrix(
-        "faults::import",
-        &Case { line: "image import ./small.img --name other", back: &["image delete other --yes"], ..BASE },
-    );
+    matrix("faults::import", &Case { line: "image import ./small.img --name other", back: &["image delete other --yes"], ..BASE });
 }
 
 #[test]

@@ -126,7 +126,11 @@ fn with_the_tiny_guest_under_bios() {
     third.leaves();
 
     let stopped = host.ok("stop all");
-    assert!(stopped.err.contains("web02: the guest powered off") && stopped.err.contains("web03: the guest powered off"), "{}", stopped.err);
+    assert!(
+        stopped.err.contains("web02: the guest powered off") && stopped.err.contains("web03: the guest powered off"),
+        "{}",
+        stopped.err
+    );
     assert!(stopped.err.contains("web01 is stopped already"), "{}", stopped.err);
     host.nothing_is_left();
 

@@ -121,7 +121,10 @@ fn every_command_answers_in_json() {
     assert_eq!(at("create web01 --image tiny --ram 32M loader=bios accel=tcg --json", "/0/dataset"), host.dataset("web01"));
     let uuid = host.value("web01", "uuid");
     assert_eq!(at("set web01 notes=x --json", "/0/object"), "web01");
-    assert_eq!(at("get web01 notes --json", "/0"), serde_json::json!({"name": "web01", "property": "notes", "value": "x", "source": "local"}));
+    assert_eq!(
+        at("get web01 notes --json", "/0"),
+        serde_json::json!({"name": "web01", "property": "notes", "value": "x", "source": "local"})
+    );
     assert_eq!(at("get web01 bargs --json", "/0/value"), Value::Null);
     assert_eq!(at("unset web01 notes --json", "/0/done"), "unset");
     assert_eq!(at("list --json", "/0/ram"), 32 << 20);

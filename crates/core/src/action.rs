@@ -465,7 +465,9 @@ impl Action {
             Self::SendReceive { from, to, .. } => vec![args::send(from), args::receive(to)],
             Self::MakeFolder { path } => vec![Cmd::new("mkdir", ["-m", "0700", "-p", path])],
             Self::MakeDisk { path, size } => vec![Cmd::new("truncate", ["-s", &size.get().to_string(), path])],
-            Self::GrowDisk { path, to, .. } | Self::ShrinkDisk { path, to, .. } => vec![Cmd::new("truncate", ["-s", &to.get().to_string(), path])],
+            Self::GrowDisk { path, to, .. } | Self::ShrinkDisk { path, to, .. } => {
+                vec![Cmd::new("truncate", ["-s", &to.get().to_string(), path])]
+            }
             Self::GrowLive { path, by, to, .. } => match by {
                 Growth::Asked => Vec::new(),
                 Growth::OfFile => vec![Cmd::new("truncate", ["-s", &to.get().to_string(), path])],
@@ -477,7 +479,10 @@ impl Action {
             Self::CopyFile { from, to } => vec![Cmd::new("cp", ["-n", from, to])],
             Self::CheckFiles { files } => files.iter().map(|(path, _)| Cmd::new("test", ["-w", path])).collect(),
             Self::RestoreFiles { from, to, .. } => {
-                vec![Cmd::new("rsync", ["-rt", "--inplace", "--no-whole-file", "--delete", "--exclude=/logs", &format!("{from}/"), &format!("{to}/")])]
+                vec![Cmd::new(
+                    "rsync",
+                    ["-rt", "--inplace", "--no-whole-file", "--delete", "--exclude=/logs", &format!("{from}/"), &format!("{to}/")],
+                )]
             }
             Self::Send { sending } => vec![sending.cmd()],
             Self::Receive { dialect, into, new, resumable, .. } => {
@@ -541,7 +546,9 @@ impl Action {
             Self::Promote { clone, origin } => Undo::Action(Box::new(Self::Promote { clone: origin.clone(), origin: clone.clone() })),
             Self::RestoreFiles { before, .. } => Undo::Action(Box::new(Self::Rollback { snapshot: before.clone() })),
             Self::ResizeVolume { .. } | Self::GrowLive { .. } | Self::ShrinkDisk { .. } | Self::RemoveFile { .. } => Undo::Impossible,
-            Self::Rollback { .. } | Self::DestroySnapshot { .. } | Self::DestroyDataset { .. } | Self::DestroyTree { .. } => Undo::Impossible,
+            Self::Rollback { .. } | Self::DestroySnapshot { .. } | Self::DestroyDataset { .. } | Self::DestroyTree { .. } => {
+                Undo::Impossible
+            }
             // It goes with the snapshot, which the same plan took.
             Self::MarkSnapshot { .. } => Undo::Nothing,
             Self::Send { .. } | Self::Receive { new: false, .. } => Undo::Nothing,

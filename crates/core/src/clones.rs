@@ -38,7 +38,15 @@ pub fn tree(guests: &[Guest]) -> Vec<Branch> {
     found
 }
 
-fn walk(index: usize, above: Option<usize>, before: &str, own: &str, below: &BTreeMap<usize, Vec<usize>>, seen: &mut BTreeSet<usize>, found: &mut Vec<Branch>) {
+fn walk(
+    index: usize,
+    above: Option<usize>,
+    before: &str,
+    own: &str,
+    below: &BTreeMap<usize, Vec<usize>>,
+    seen: &mut BTreeSet<usize>,
+    found: &mut Vec<Branch>,
+) {
     if !seen.insert(index) {
         return;
     }

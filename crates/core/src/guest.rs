@@ -369,9 +369,7 @@ impl Reader<'_> {
     }
 
     fn word(&self, key: &str) -> Result<String> {
-        self.optional(key)?.ok_or_else(|| {
-            Problem::not_now(format!("`{}` has no `{key}`", self.guest.name)).on(&self.guest.dataset)
-        })
+        self.optional(key)?.ok_or_else(|| Problem::not_now(format!("`{}` has no `{key}`", self.guest.name)).on(&self.guest.dataset))
     }
 
     fn parsed<T: FromStr>(&self, key: &str) -> Result<T> {
@@ -402,9 +400,7 @@ impl Reader<'_> {
             size: self.optional(&key(DiskKey::Size))?.and_then(|s| s.parse().ok()),
             bus: self.word(&key(DiskKey::Bus))?,
             options: self.optional(&key(DiskKey::Options))?,
-            serial: self
-                .optional(&key(DiskKey::Serial))?
-                .unwrap_or_else(|| derived_serial(self.guest.uuid, number)),
+            serial: self.optional(&key(DiskKey::Serial))?.unwrap_or_else(|| derived_serial(self.guest.uuid, number)),
             pci: self.optional(&key(DiskKey::Pci))?,
             description: self.optional(&key(DiskKey::Description))?,
         })
@@ -467,11 +463,16 @@ pub fn settings_copy(own: &OwnValues) -> String {
 pub fn read_settings_copy(text: &str) -> Result<OwnValues> {
     let own = read_lines(text)?;
     for (key, own) in &own {
-        let good = !key.is_empty() && key.len() <= 200 && key.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-:+".contains(&b));
+        let good = !key.is_empty()
+            && key.len() <= 200
+            && key.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-:+".contains(&b));
         let fits = own.value.len() <= crate::property::VALUE_LIMIT && !own.value.contains(char::is_control);
         if !(good && fits) {
-            return Err(Problem::failed("the copy of the settings can't be read")
-                .because(format!("no setting is so: {} = {}", crate::value::printable(key, 60), crate::value::printable(&own.value, 60))));
+            return Err(Problem::failed("the copy of the settings can't be read").because(format!(
+                "no setting is so: {} = {}",
+                crate::value::printable(key, 60),
+                crate::value::printable(&own.value, 60)
+            )));
         }
     }
     Ok(own)
@@ -484,7 +485,9 @@ pub fn read_settings_copy(text: &str) -> Result<OwnValues> {
 pub fn read_copy(text: &str) -> Result<OwnValues> {
     let own = read_lines(text)?;
     for (key, own) in &own {
-        let wrong = |why: &str| Problem::failed("the copy of the settings is wrong").because(format!("`{}`: {why}", crate::value::printable(key, 60)));
+        let wrong = |why: &str| {
+            Problem::failed("the copy of the settings is wrong").because(format!("`{}`: {why}", crate::value::printable(key, 60)))
+        };
         let known = crate::property::find(key).map_err(|_| wrong("chyves does not know the key"))?;
         if known.key != *key {
             return Err(wrong(&format!("the key is written `{}`", known.key)));
@@ -499,7 +502,9 @@ fn read_lines(text: &str) -> Result<OwnValues> {
     let mut own = OwnValues::new();
     for (index, line) in text.lines().enumerate().filter(|(_, l)| !l.is_empty() && !l.starts_with('#')) {
         let shown = || crate::value::printable(line, 120);
-        let wrong = |why: &str| Problem::failed(format!("line {} of the copy of the settings is wrong", index + 1)).because(format!("{why}: {}", shown()));
+        let wrong = |why: &str| {
+            Problem::failed(format!("line {} of the copy of the settings is wrong", index + 1)).because(format!("{why}: {}", shown()))
+        };
         let (key, value) = pair(line).ok_or_else(|| wrong("it is no `\"key\" = \"value\"`"))?;
         if own.insert(key, crate::property::settings::Own { value, received: false }).is_some() {
             return Err(wrong("the key stands twice"));
@@ -549,7 +554,9 @@ mod tests {
     fn a_copy_of_settings_is_read_as_it_was_written() {
         let settings = own(&[("uuid", "u"), ("description", "it's \"a\" = \\ ünïcode #"), ("x.a-b", "")]);
         assert_eq!(read_settings_copy(&settings_copy(&settings)).unwrap(), settings);
-        for bad in ["x", "\"a\" \"b\"", "\"a\" = b", "\"a\" = \"1\"\n\"a\" = \"2\"", "\"-O x\" = \"1\"", "\"a\" = \"x\\ny\"", "\"a\" = \"1\" x"] {
+        for bad in
+            ["x", "\"a\" \"b\"", "\"a\" = b", "\"a\" = \"1\"\n\"a\" = \"2\"", "\"-O x\" = \"1\"", "\"a\" = \"x\\ny\"", "\"a\" = \"1\" x"]
+        {
             assert!(read_settings_copy(bad).is_err(), "{bad}");
         }
     }

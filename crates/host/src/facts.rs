@@ -49,7 +49,10 @@ pub fn host(run_dir: &Path) -> HostFacts {
     let release = uname.release().to_string_lossy();
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse().unwrap_or(0));
     let found = |pairs: &[(&str, &str)]| {
-        pairs.iter().find(|(code, vars)| Path::new(code).exists() && Path::new(vars).exists()).map(|(c, v)| ((*c).to_owned(), (*v).to_owned()))
+        pairs
+            .iter()
+            .find(|(code, vars)| Path::new(code).exists() && Path::new(vars).exists())
+            .map(|(c, v)| ((*c).to_owned(), (*v).to_owned()))
     };
     let (vmm, uefi, program) = match os {
         Os::FreeBsd => (Vmm::Bhyve, found(UEFI_FREEBSD), "bhyve"),

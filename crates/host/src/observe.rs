@@ -15,9 +15,9 @@ use chyves_core::guest::{Guest, RunState};
 use chyves_core::property::keys::{DELETED, NAME, OWNER, UUID};
 use chyves_core::value::{Dataset, GuestName, ImageName, printable};
 use chyves_core::world::{HostFacts, Role, Root, World, no_guest};
+use chyves_core::zfs::args;
 use chyves_core::zfs::inventory::{self, inventory};
 use chyves_core::zfs::rows::{self, Row};
-use chyves_core::zfs::args;
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
@@ -267,7 +267,8 @@ pub fn guids(names: &[String]) -> Result<Vec<(String, u64)>> {
         .iter()
         .map(|name| {
             let guid = rows.iter().find(|r| r.name == *name).and_then(|r| r.number("guid"));
-            guid.map(|g| (name.clone(), g)).ok_or_else(|| Problem::failed(format!("ZFS told no GUID of `{}`", printable(name, 120))).on(name))
+            guid.map(|g| (name.clone(), g))
+                .ok_or_else(|| Problem::failed(format!("ZFS told no GUID of `{}`", printable(name, 120))).on(name))
         })
         .collect()
 }

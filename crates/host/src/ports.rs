@@ -13,7 +13,10 @@ pub fn free_vnc(address: IpAddr) -> Result<u16> {
             Ok(_) => return Ok(port),
             Err(e) if e.kind() == std::io::ErrorKind::AddrInUse => {}
             Err(e) => {
-                return Err(Problem::host_cant(format!("VNC can't listen on {address}")).on(address).because(e).hint("set uefi_vnc_ip to an address of this host"));
+                return Err(Problem::host_cant(format!("VNC can't listen on {address}"))
+                    .on(address)
+                    .because(e)
+                    .hint("set uefi_vnc_ip to an address of this host"));
             }
         }
     }

@@ -130,11 +130,17 @@ pub fn failure(cmd: &Cmd, output: &Output) -> Problem {
     problem.causes.extend(said);
     // Words that tell a person's next step; nothing is decided by them.
     for (word, hint) in [
-        ("out of space", "make room: `chyves trash list` shows what is deleted and not yet destroyed, `zfs list -o space` where space goes"),
+        (
+            "out of space",
+            "make room: `chyves trash list` shows what is deleted and not yet destroyed, `zfs list -o space` where space goes",
+        ),
         ("read-only", "the pool or dataset is read-only: `zfs get readonly`, `zpool status`"),
         ("failed to create mountpoint", "is the file system that it is mounted in read-only or full? `zfs get readonly`, `zpool list`"),
         ("no such pool", "`zpool list` shows the pools, `zpool import` those not imported"),
-        ("dataset is busy", "some process has a file of it open, or another mount namespace has it mounted: `fuser -vm` on its folder tells"),
+        (
+            "dataset is busy",
+            "some process has a file of it open, or another mount namespace has it mounted: `fuser -vm` on its folder tells",
+        ),
     ] {
         if output.stderr.contains(word) {
             problem = problem.hint(hint);

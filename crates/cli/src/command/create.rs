@@ -58,7 +58,9 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
         return Err(Problem::usage("`all` can't name a new guest").hint("choose a name"));
     };
     let mut settings: Vec<(String, String)> = Vec::new();
-    for (key, value) in [(keys::CPU, &args.cpu), (keys::RAM, &args.ram), (keys::LOADER, &args.loader), (keys::DESCRIPTION, &args.description)] {
+    for (key, value) in
+        [(keys::CPU, &args.cpu), (keys::RAM, &args.ram), (keys::LOADER, &args.loader), (keys::DESCRIPTION, &args.description)]
+    {
         settings.extend(value.as_ref().map(|v| (key.to_owned(), v.clone())));
     }
     settings.extend(set.iter().filter_map(|w| w.split_once('=')).map(|(k, v)| (k.to_owned(), v.to_owned())));

@@ -73,7 +73,9 @@ pub(crate) fn undelete(session: &Session, args: &UndeleteArgs) -> Result<()> {
     let found = plan::delete::find(&trash, &args.wanted)?;
     if found.disk.is_some() {
         if args.name.is_some() {
-            return Err(Problem::usage(format!("`{}` is a disk and takes no other name", found.label())).on(found.label()).hint("leave --name away"));
+            return Err(Problem::usage(format!("`{}` is a disk and takes no other name", found.label()))
+                .on(found.label())
+                .hint("leave --name away"));
         }
         return super::disk::undelete(session, &args.wanted);
     }

@@ -48,7 +48,9 @@ fn name_of(file: &str) -> Result<ImageName> {
         name = name.strip_suffix(ending).unwrap_or(name);
     }
     name.parse().map_err(|e| {
-        Problem::from(e).within(format!("`{}` gives no good name for an image", chyves_core::value::printable(base, 60))).hint("give one with --name")
+        Problem::from(e)
+            .within(format!("`{}` gives no good name for an image", chyves_core::value::printable(base, 60)))
+            .hint("give one with --name")
     })
 }
 

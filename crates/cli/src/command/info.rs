@@ -103,7 +103,8 @@ fn lines(text: &mut String, value: &Value, indent: usize) {
             Value::Null => {}
             Value::Array(items) => {
                 for item in items {
-                    let parts: Vec<String> = item.as_object().into_iter().flatten().filter(|(_, v)| !v.is_null()).map(|(k, v)| part(k, v)).collect();
+                    let parts: Vec<String> =
+                        item.as_object().into_iter().flatten().filter(|(_, v)| !v.is_null()).map(|(k, v)| part(k, v)).collect();
                     let _ = writeln!(text, "{:indent$}{:<width$} {}", "", format!("{key}:"), parts.join("  "));
                 }
             }

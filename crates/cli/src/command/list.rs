@@ -53,13 +53,16 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
 
 fn guests(session: &Session, args: &ListArgs, usual: &[&str]) -> Result<()> {
     // What will be shown or sorted by, checked before anything is looked at.
-    let mut columns: Vec<String> = if args.columns.is_empty() { usual.iter().map(|c| (*c).to_owned()).collect() } else { args.columns.clone() };
+    let mut columns: Vec<String> =
+        if args.columns.is_empty() { usual.iter().map(|c| (*c).to_owned()).collect() } else { args.columns.clone() };
     let shown = columns.len();
     columns.extend(args.ascending.iter().chain(&args.descending).filter(|c| !args.columns.contains(c)).cloned());
     columns.dedup();
     for column in &mut columns {
         if !FACTS.contains(&column.as_str()) {
-            *column = property::find(column).map_err(|p| p.within(format!("there is no column called `{}`", chyves_core::value::printable(column, 40))))?.key;
+            *column = property::find(column)
+                .map_err(|p| p.within(format!("there is no column called `{}`", chyves_core::value::printable(column, 40))))?
+                .key;
         }
     }
     let keys = columns.iter().filter(|c| !FACTS.contains(&c.as_str())).cloned().collect();

@@ -25,7 +25,8 @@ pub(crate) fn run(session: &Session, _: &Args) -> Result<()> {
             continue;
         }
         let wait = Duration::from_secs(10);
-        let _locks = dead.record.locks.iter().map(|name| session.runtime.lock_named(name, wait, &session.typed)).collect::<Result<Vec<_>>>()?;
+        let _locks =
+            dead.record.locks.iter().map(|name| session.runtime.lock_named(name, wait, &session.typed)).collect::<Result<Vec<_>>>()?;
         session.recover(&dead)?;
         reports.push(Report::new(dead.record.locks.join(" "), how));
     }

@@ -104,7 +104,8 @@ fn create(session: &Session, words: &[String]) -> Result<()> {
             let there = snapshots::of(world.host.dialect, guest)?;
             let plan = plan::snapshot::create(guest, name, &there, &now)?;
             let done = session.carry_out(world, &plan, guest.name.as_str())?;
-            reports = done.map(|_| Report::new(&guest.name, format!("snapshot {}@{name} taken", guest.name)).with(json!({ "snapshot": name })));
+            reports =
+                done.map(|_| Report::new(&guest.name, format!("snapshot {}@{name} taken", guest.name)).with(json!({ "snapshot": name })));
         }
         Ok(reports)
     })
@@ -147,7 +148,9 @@ fn list(session: &Session, guests: &[String], args: &ListArgs) -> Result<()> {
 fn named(word: &str) -> Result<(GuestName, SnapshotName)> {
     let (guest, name) = guest_at(word)?;
     let name = name.ok_or_else(|| {
-        Problem::usage(format!("`{guest}` names no snapshot")).on(&guest).hint(format!("write it as {guest}@NAME; `chyves snapshot list {guest}` shows them"))
+        Problem::usage(format!("`{guest}` names no snapshot"))
+            .on(&guest)
+            .hint(format!("write it as {guest}@NAME; `chyves snapshot list {guest}` shows them"))
     })?;
     Ok((guest, name))
 }
@@ -254,7 +257,9 @@ fn diff(session: &Session, from: &str, to: Option<&str>, args: &ListArgs) -> Res
             };
             changes.extend(plan::snapshot::diff::settings(&before, &after));
         }
-        Some(other) => session.ui.warn(&format!("@{} was taken by {} and carries no settings; they are not compared", other.name, other.maker.word())),
+        Some(other) => {
+            session.ui.warn(&format!("@{} was taken by {} and carries no settings; they are not compared", other.name, other.maker.word()))
+        }
     }
     let name = to.as_ref().map_or_else(|| guest.dataset.to_string(), |n| guest.dataset.at(n).to_string());
     let now = match new {
@@ -262,7 +267,12 @@ fn diff(session: &Session, from: &str, to: Option<&str>, args: &ListArgs) -> Res
         None => chyves_core::value::Size::bytes(snapshots::size_of(&name)?),
     };
     if old.referenced.human() != now.human() {
-        changes.push(plan::snapshot::diff::Change { kind: "size", name: "disks and files".into(), before: Some(old.referenced.human()), after: Some(now.human()) });
+        changes.push(plan::snapshot::diff::Change {
+            kind: "size",
+            name: "disks and files".into(),
+            before: Some(old.referenced.human()),
+            after: Some(now.human()),
+        });
     }
     match dialect {
         Dialect::OpenZfs => changes.extend(snapshots::changed_files(guest, &from, to.as_ref())?),
@@ -296,7 +306,11 @@ fn rollback(session: &Session, word: &str, in_place: bool, keep_settings: bool) 
         session.ui.confirm(&format!("make {} what it was at @{name} and lose what came after", guest.name), session.yes)?;
     }
     if session.carry_out(&world, &plan, guest.name.as_str())?.is_some() {
-        let said = if keep_settings { format!("disks are those of @{name}; settings stay") } else { format!("disks and settings are those of @{name}") };
+        let said = if keep_settings {
+            format!("disks are those of @{name}; settings stay")
+        } else {
+            format!("disks and settings are those of @{name}")
+        };
         session.tell(&[Report::new(&guest.name, said)]);
     }
     Ok(())

@@ -141,7 +141,8 @@ fn request(guest: &Guest, occasion: Occasion, drives: Vec<Drive>) -> Result<Requ
             let there = observe::snapshots::of(facts::dialect(), guest)?;
             // One that is not there is told by the plan, with what is near.
             let known = there.iter().any(|s| s.name == name.as_str());
-            let objects: Vec<String> = [guest.dataset.to_string()].into_iter().chain(known.then(|| format!("{}@{name}", guest.dataset))).collect();
+            let objects: Vec<String> =
+                [guest.dataset.to_string()].into_iter().chain(known.then(|| format!("{}@{name}", guest.dataset))).collect();
             Some(Facts { there, guids: observe::guids(&objects)?, ..Facts::default() })
         }
         Some(_) => None,

@@ -1,7 +1,7 @@
 //! Files and devices that a guest opens: there, of the right sort, writable, and nobody else's at the moment. bhyve locks
 //! nothing, and what it can't write it opens for reading without a word.
 
-use super::{Finding, Need, Wants, WantedPath};
+use super::{Finding, Need, WantedPath, Wants};
 use crate::os::state::{FileKind, FileSeen};
 use crate::value::printable;
 use crate::world::HostFacts;
@@ -20,7 +20,10 @@ fn one(host: &HostFacts, wanted: &WantedPath) -> Option<Finding> {
         (Need::Absent, None) => return None,
         (Need::Absent, Some(_)) => return fails("is there already, and bhyve makes it itself", format!("if nothing uses it: rm {shown}")),
         (Need::Read | Need::Write | Need::Folder, None) => {
-            return fails("is not there", "look for it in a snapshot: `chyves snapshot list`; or take the device away with `chyves unset`".into());
+            return fails(
+                "is not there",
+                "look for it in a snapshot: `chyves snapshot list`; or take the device away with `chyves unset`".into(),
+            );
         }
         (Need::Folder, Some(FileSeen { kind: FileKind::Folder, .. })) => return None,
         (Need::Folder, Some(_)) => return fails("is no folder", "name a folder".into()),
@@ -35,7 +38,10 @@ fn one(host: &HostFacts, wanted: &WantedPath) -> Option<Finding> {
         return None;
     }
     if !sort.writable {
-        return fails("can't be written, and bhyve would open it for reading without a word", "make it writable, or say so with the option `ro`".into());
+        return fails(
+            "can't be written, and bhyve would open it for reading without a word",
+            "make it writable, or say so with the option `ro`".into(),
+        );
     }
     let holders = host.state.holders.get(path).map(Vec::as_slice).unwrap_or_default();
     if holders.is_empty() {

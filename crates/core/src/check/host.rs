@@ -14,7 +14,14 @@ pub fn host(host: &HostFacts) -> Vec<Finding> {
     all.extend(system::surroundings(state));
     match host.os {
         Os::FreeBsd => {
-            all.extend([processor::host(host), processor::limit(host), memory::host(host), vm::program(host), modules::host(host), vm::firmware(host)]);
+            all.extend([
+                processor::host(host),
+                processor::limit(host),
+                memory::host(host),
+                vm::program(host),
+                modules::host(host),
+                vm::firmware(host),
+            ]);
             all.extend(vm::loaders(host));
             all.extend([network::host(host), passthru::host(host)]);
         }
@@ -46,7 +53,8 @@ pub fn pools(found: Result<(&[Root], &[Problem]), &Problem>) -> Vec<Finding> {
             .cure("`chyves pool init POOL` sets one up; `zpool list` shows the pools, `zpool import` those not imported"),
         (false, 0) => Finding::fails(what, format!("no pool is primary: {}", names.join(", "))).cure("`zpool import` the primary one"),
         (false, 1) => Finding::ok(what, names.join(", ")),
-        (false, _) => Finding::fails(what, format!("{primary} pools are primary: {}", names.join(", "))).cure("`chyves pool list` shows them; one host has one primary pool"),
+        (false, _) => Finding::fails(what, format!("{primary} pools are primary: {}", names.join(", ")))
+            .cure("`chyves pool list` shows them; one host has one primary pool"),
     });
     for odd in oddities {
         let mut finding = Finding::warns(what, odd.to_string());
@@ -86,8 +94,11 @@ fn qemu(host: &HostFacts) -> Finding {
 fn kvm(host: &HostFacts) -> Finding {
     match &host.kvm {
         Ok(()) => Finding::ok("KVM", "a trial guest ran"),
-        Err(why) => Finding::warns("KVM", format!("it does not work: {}; guests are emulated, which is many times slower", printable(why, 200)))
-            .cure("switch virtualisation on in the firmware's set-up and load kvm_intel or kvm_amd; in a guest, let its hypervisor pass it on"),
+        Err(why) => Finding::warns(
+            "KVM",
+            format!("it does not work: {}; guests are emulated, which is many times slower", printable(why, 200)),
+        )
+        .cure("switch virtualisation on in the firmware's set-up and load kvm_intel or kvm_amd; in a guest, let its hypervisor pass it on"),
     }
 }
 

@@ -39,7 +39,9 @@ pub(super) fn host(host: &HostFacts) -> Finding {
     let bridges = bridges(interfaces);
     match (bridges.is_empty(), host.os) {
         (false, _) => Finding::ok(WHAT, format!("bridges {}", bridges.join(", "))),
-        (true, Os::FreeBsd) => Finding::warns(WHAT, "there is no bridge that guests' cards could be attached to").cure(make_bridge(host.os, "bridge0")),
+        (true, Os::FreeBsd) => {
+            Finding::warns(WHAT, "there is no bridge that guests' cards could be attached to").cure(make_bridge(host.os, "bridge0"))
+        }
         (true, Os::Linux) => Finding::ok(WHAT, "no bridge; guests have networks of QEMU's own"),
     }
 }
@@ -79,7 +81,9 @@ fn tap(os: Os, interfaces: &Interfaces, WantedCard { card, tap, .. }: &WantedCar
         Os::FreeBsd => format!("ifconfig {tap} destroy"),
         Os::Linux => format!("ip link delete {tap}"),
     };
-    Some(Finding::fails(WHAT, format!("the tap {tap}, which {card} wants, is there already")).cure(format!("if nothing uses it: {destroy}")))
+    Some(
+        Finding::fails(WHAT, format!("the tap {tap}, which {card} wants, is there already")).cure(format!("if nothing uses it: {destroy}")),
+    )
 }
 
 /// Where VNC is to listen.
@@ -88,7 +92,8 @@ fn vnc(host: &HostFacts, wants: &Wants) -> Option<Finding> {
     let why = printable(host.state.listens.get(&address.to_string())?.as_deref()?, 120);
     let ours = "takes an address of this host";
     Some(match address.port() {
-        0 => Finding::fails("VNC", format!("VNC can't listen on {}: {why}", address.ip())).cure(format!("`chyves set {guest} uefi_vnc_ip=…` {ours}")),
+        0 => Finding::fails("VNC", format!("VNC can't listen on {}: {why}", address.ip()))
+            .cure(format!("`chyves set {guest} uefi_vnc_ip=…` {ours}")),
         _ => Finding::fails("VNC", format!("VNC can't listen on {address}: {why}"))
             .cure(format!("`chyves set {guest} uefi_vnc_port=0` takes a port that is free; uefi_vnc_ip {ours}")),
     })

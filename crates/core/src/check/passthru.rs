@@ -32,8 +32,12 @@ pub(super) fn host(host: &HostFacts) -> Finding {
         (None, _) => Finding::unknown(WHAT, "whether there is an IOMMU can't be seen"),
         (Some(Iommu::None), _) => Finding::ok(WHAT, "not possible: no IOMMU, or the firmware has switched it off (VT-d, AMD-Vi)"),
         (Some(Iommu::Dmar), _) => Finding::ok(WHAT, format!("VT-d; {devices}")),
-        (Some(Iommu::Ivrs), Some(false)) if !aside.is_empty() => Finding::warns(WHAT, format!("AMD-Vi, which vmm does not use yet; {devices}")).cure(AMDVI),
-        (Some(Iommu::Ivrs), Some(false)) => Finding::ok(WHAT, format!("AMD-Vi, which vmm uses only with hw.vmm.amdvi.enable=1 in /boot/loader.conf; {devices}")),
+        (Some(Iommu::Ivrs), Some(false)) if !aside.is_empty() => {
+            Finding::warns(WHAT, format!("AMD-Vi, which vmm does not use yet; {devices}")).cure(AMDVI)
+        }
+        (Some(Iommu::Ivrs), Some(false)) => {
+            Finding::ok(WHAT, format!("AMD-Vi, which vmm uses only with hw.vmm.amdvi.enable=1 in /boot/loader.conf; {devices}"))
+        }
         (Some(Iommu::Ivrs), _) => Finding::ok(WHAT, format!("AMD-Vi; {devices}")),
     }
 }
@@ -56,10 +60,16 @@ pub(super) fn start(host: &HostFacts, wants: &Wants) -> Vec<Finding> {
     }
     let release = Release::from(host.release);
     if state.jailed == Some(true) && release < Release::new(15, 1) {
-        all.push(Finding::fails(WHAT, format!("FreeBSD {release} has no passthrough in a jail: it came with FreeBSD 15.1")).cure("start the guest outside of the jail"));
+        all.push(
+            Finding::fails(WHAT, format!("FreeBSD {release} has no passthrough in a jail: it came with FreeBSD 15.1"))
+                .cure("start the guest outside of the jail"),
+        );
     }
     if state.system.as_deref() == Some("15.0-RELEASE") {
-        all.push(Finding::warns(WHAT, "passthrough of 15.0-RELEASE is broken (EN-25:20.vmm)").cure("freebsd-update fetch install, to 15.0-RELEASE-p1 or later"));
+        all.push(
+            Finding::warns(WHAT, "passthrough of 15.0-RELEASE is broken (EN-25:20.vmm)")
+                .cure("freebsd-update fetch install, to 15.0-RELEASE-p1 or later"),
+        );
     }
     all.extend(devices(host, wants));
     all
@@ -82,7 +92,10 @@ fn devices(host: &HostFacts, wants: &Wants) -> Vec<Finding> {
         let names = [address(function).map(|a| a.to_string()), function.driver.clone(), Some(wanted.to_string())];
         let user = names.into_iter().flatten().find_map(|name| host.state.given.get(&name));
         if let Some(user) = user.filter(|user| user.as_str() != wants.guest.as_str()) {
-            all.push(Finding::fails(WHAT, format!("the device {wanted} is used by `{user}`")).cure(format!("`chyves stop {user}` first: a device is one guest's")));
+            all.push(
+                Finding::fails(WHAT, format!("the device {wanted} is used by `{user}`"))
+                    .cure(format!("`chyves stop {user}` first: a device is one guest's")),
+            );
         } else if !is_set_aside(function) {
             to_set_aside.push((*wanted, function));
         }

@@ -11,9 +11,9 @@ const WHAT: &str = "processor";
 const LIMIT: &str = "virtual processors";
 
 fn name(cpu: &Cpu) -> String {
-    cpu.model.as_deref().map_or_else(|| "the processor".to_owned(), |model| {
-        printable(&model.split_whitespace().collect::<Vec<_>>().join(" "), 80)
-    })
+    cpu.model
+        .as_deref()
+        .map_or_else(|| "the processor".to_owned(), |model| printable(&model.split_whitespace().collect::<Vec<_>>().join(" "), 80))
 }
 
 /// What virtualisation is called.
@@ -63,7 +63,9 @@ pub(super) fn host(host: &HostFacts) -> Finding {
     let count = cpu.count.map_or_else(String::new, |n| format!("{n} × "));
     let shown = format!("{count}{}", name(cpu));
     match (cpu.nested_paging, cpu.unrestricted) {
-        (None, _) => Finding::unknown(WHAT, format!("{shown}: what it has of virtualisation is known when vmm is loaded")).cure("kldload -n vmm"),
+        (None, _) => {
+            Finding::unknown(WHAT, format!("{shown}: what it has of virtualisation is known when vmm is loaded")).cure("kldload -n vmm")
+        }
         (Some(_), Some(false)) => {
             Finding::warns(WHAT, format!("{shown}: no unrestricted guest (UG), so guests have one processor and boot by bhyveload alone"))
                 .cure("use a host with a newer processor for everything else")
@@ -97,8 +99,11 @@ pub(super) fn start(host: &HostFacts, wants: &Wants) -> Vec<Finding> {
         }
         if wants.cpus > 1 {
             all.push(
-                Finding::fails(WHAT, format!("{cpu} has no unrestricted guest (UG), without which a guest has one processor, not {}", wants.cpus))
-                    .cure(format!("`chyves set {guest} cpu=1`")),
+                Finding::fails(
+                    WHAT,
+                    format!("{cpu} has no unrestricted guest (UG), without which a guest has one processor, not {}", wants.cpus),
+                )
+                .cure(format!("`chyves set {guest} cpu=1`")),
             );
         }
     }
@@ -114,15 +119,21 @@ fn too_many(host: &HostFacts, wants: &Wants) -> Option<Finding> {
     let raise = format!("or raise the limit in /boot/loader.conf and reboot: hw.vmm.maxcpu={}", wants.cpus);
     match (host.state.max_cpus, host.state.cpu.count) {
         (Some(most), _) if wants.cpus > u32::from(most) => Some(
-            Finding::fails(LIMIT, format!("{} processors are wanted, and the host gives a guest {most} at most (hw.vmm.maxcpu)", wants.cpus))
-                .cure(format!("`chyves set {} cpu={most}` or less", wants.guest))
-                .cure(raise),
+            Finding::fails(
+                LIMIT,
+                format!("{} processors are wanted, and the host gives a guest {most} at most (hw.vmm.maxcpu)", wants.cpus),
+            )
+            .cure(format!("`chyves set {} cpu={most}` or less", wants.guest))
+            .cure(raise),
         ),
         // Unless the limit was set, it is the number of processors.
         (None, Some(count)) if wants.cpus > count => Some(
-            Finding::warns(LIMIT, format!("{} processors are wanted, the host has {count}, and that is its limit unless it was raised", wants.cpus))
-                .cure(format!("`chyves set {} cpu={count}` or less", wants.guest))
-                .cure(raise),
+            Finding::warns(
+                LIMIT,
+                format!("{} processors are wanted, the host has {count}, and that is its limit unless it was raised", wants.cpus),
+            )
+            .cure(format!("`chyves set {} cpu={count}` or less", wants.guest))
+            .cure(raise),
         ),
         (Some(_) | None, _) => None,
     }

@@ -32,7 +32,9 @@ pub(super) fn host(host: &HostFacts) -> Finding {
         (Os::FreeBsd, _) if release < Feature::Tree.since() => too_old(Feature::Tree),
         (Os::FreeBsd, "arm64") if release < Feature::Arm64.since() => too_old(Feature::Arm64),
         (Os::FreeBsd, "amd64" | "arm64") => Finding::ok(WHAT, shown),
-        (Os::FreeBsd, other) => Finding::fails(WHAT, format!("chyves does not know bhyve on `{other}`")).cure("use a host with amd64 or arm64"),
+        (Os::FreeBsd, other) => {
+            Finding::fails(WHAT, format!("chyves does not know bhyve on `{other}`")).cure("use a host with amd64 or arm64")
+        }
     }
 }
 

@@ -143,7 +143,10 @@ fn devices_are_set_aside_and_nobody_else_s() {
     let unloaded = with("13.5-amd", |h| h.state.amdvi = Some(true), wish("1/0/0"));
     assert!(unloaded.contains("kldload -n vmm && devctl set driver -f pci0:1:0:0 ppt"), "{unloaded}");
     for missing in ["9/0/0", "ppt7"] {
-        assert_eq!(with("13.5-intel", |_| {}, wish(missing)), format!("fails passthrough: the host has no device {missing}; `pciconf -lv` shows those that it has\n"));
+        assert_eq!(
+            with("13.5-intel", |_| {}, wish(missing)),
+            format!("fails passthrough: the host has no device {missing}; `pciconf -lv` shows those that it has\n")
+        );
     }
     let used_by = |guest: &'static str| move |h: &mut HostFacts| h.state.given = BTreeMap::from([("2/0/0".to_owned(), guest.to_owned())]);
     for name in ["2/0/0", "ppt0"] {
@@ -171,14 +174,25 @@ fn disks_are_there_writable_and_not_open_elsewhere() {
     for (need, there, why) in [
         (Need::Write, None, "is not there; look for it in a snapshot"),
         (Need::Read, None, "is not there"),
-        (Need::Write, Some(file(FileKind::Device, false)), "can't be written, and bhyve would open it for reading without a word; make it writable, or say so with the option `ro`"),
+        (
+            Need::Write,
+            Some(file(FileKind::Device, false)),
+            "can't be written, and bhyve would open it for reading without a word; make it writable, or say so with the option `ro`",
+        ),
         (Need::Write, Some(file(FileKind::Folder, true)), "is a folder"),
         (Need::Read, Some(file(FileKind::Other, true)), "is neither a file nor a device"),
         (Need::Folder, Some(file(FileKind::File, true)), "is no folder"),
-        (Need::Absent, Some(file(FileKind::Other, true)), "is there already, and bhyve makes it itself; if nothing uses it: rm /dev/zvol/tank/a"),
+        (
+            Need::Absent,
+            Some(file(FileKind::Other, true)),
+            "is there already, and bhyve makes it itself; if nothing uses it: rm /dev/zvol/tank/a",
+        ),
     ] {
         let told = with("14.3-intel", seen(there), disk(need));
-        assert!(told.starts_with("fails disk 0 of `web01`: disk 0 of `web01` can't be used: `/dev/zvol/tank/a` ") && told.contains(why), "{told}");
+        assert!(
+            told.starts_with("fails disk 0 of `web01`: disk 0 of `web01` can't be used: `/dev/zvol/tank/a` ") && told.contains(why),
+            "{told}"
+        );
     }
     let held = |h: &mut HostFacts| {
         seen(Some(file(FileKind::Device, true)))(h);
@@ -206,7 +220,9 @@ fn a_vm_of_the_same_name_that_is_not_ours() {
 #[test]
 fn bridges_taps_and_addresses() {
     let card = |bridge: &'static str| {
-        move |w: &mut Wants| w.cards = vec![WantedCard { card: "net0".into(), bridge: bridge.parse().unwrap(), tap: "chv12345678".parse().unwrap() }]
+        move |w: &mut Wants| {
+            w.cards = vec![WantedCard { card: "net0".into(), bridge: bridge.parse().unwrap(), tap: "chv12345678".parse().unwrap() }]
+        }
     };
     assert_eq!(with("14.3-intel", |_| {}, card("lan")), "");
     insta::assert_snapshot!(with("14.3-intel", |_| {}, card("bridge0")), @r#"fails network: there is no bridge `bridge0`, which net0 wants; make it: ifconfig bridge0 create up; at boot, in /etc/rc.conf: cloned_interfaces="bridge0"; or choose another: `chyves set web01 net0.bridge=dmz`"#);

@@ -38,7 +38,9 @@ pub(super) fn loaders(host: &HostFacts) -> Option<Finding> {
     Some(match (there("bhyveload"), there("grub-bhyve")) {
         (Some(true), Some(true)) => Finding::ok("loaders", "bhyveload, grub-bhyve"),
         (Some(true), Some(false)) => Finding::ok("loaders", "bhyveload; loader=grub-bhyve would want `pkg install grub2-bhyve`"),
-        (Some(false), _) => Finding::warns("loaders", "bhyveload is missing, so loader=bhyveload does not work").cure("it is part of FreeBSD's base system"),
+        (Some(false), _) => {
+            Finding::warns("loaders", "bhyveload is missing, so loader=bhyveload does not work").cure("it is part of FreeBSD's base system")
+        }
         (None, _) | (Some(true), None) => Finding::unknown("loaders", "nobody looked for bhyveload and grub-bhyve"),
     })
 }

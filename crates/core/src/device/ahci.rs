@@ -84,10 +84,7 @@ mod tests {
         let drives = |n| vec![AhciPort::Optical(Optical::default()); n];
         assert!(Ahci::new(drives(1)).is_ok());
         assert!(Ahci::new(drives(32)).is_ok());
-        assert_eq!(
-            Ahci::new(drives(33)).unwrap_err().message,
-            "33 drives do not fit on one AHCI controller, which has 32 ports"
-        );
+        assert_eq!(Ahci::new(drives(33)).unwrap_err().message, "33 drives do not fit on one AHCI controller, which has 32 ports");
         assert!(Ahci::new(Vec::new()).is_err());
     }
 }

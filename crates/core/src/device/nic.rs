@@ -67,10 +67,7 @@ impl FromStr for ValePort {
 
     fn from_str(text: &str) -> Result<Self, BadValue> {
         let word = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-        let fine = text
-            .strip_prefix("vale")
-            .and_then(|rest| rest.split_once(':'))
-            .is_some_and(|(switch, port)| word(switch) && word(port));
+        let fine = text.strip_prefix("vale").and_then(|rest| rest.split_once(':')).is_some_and(|(switch, port)| word(switch) && word(port));
         if fine && text.len() <= 15 {
             return Ok(Self(text.to_owned()));
         }

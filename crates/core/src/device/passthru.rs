@@ -85,10 +85,13 @@ mod tests {
 
     #[test]
     fn the_forms_of_bhyve_are_read() {
-        for (text, shown) in [("2/0/0", "2/0/0"), ("pci0:2:0:1", "2/0/1"), ("pci2:0:1", "2/0/1"), ("pci0:0:20:2", "0/20/2"), ("ppt3", "ppt3")] {
+        for (text, shown) in
+            [("2/0/0", "2/0/0"), ("pci0:2:0:1", "2/0/1"), ("pci2:0:1", "2/0/1"), ("pci0:0:20:2", "0/20/2"), ("ppt3", "ppt3")]
+        {
             assert_eq!(text.parse::<HostDevice>().unwrap().to_string(), shown, "{text}");
         }
-        for bad in ["", "2/0", "2/0/8", "2/32/0", "256/0/0", "2/0/0/0", "ppt", "pptx", "pci1:2:0:0", "02:00.0", "2/ 0/0", "+2/0/0", "a/b/c"] {
+        for bad in ["", "2/0", "2/0/8", "2/32/0", "256/0/0", "2/0/0/0", "ppt", "pptx", "pci1:2:0:0", "02:00.0", "2/ 0/0", "+2/0/0", "a/b/c"]
+        {
             assert!(bad.parse::<HostDevice>().is_err(), "{bad}");
         }
     }

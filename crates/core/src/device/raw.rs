@@ -133,7 +133,9 @@ mod tests {
         assert_eq!(parse_pcidev("virtio-rnd").unwrap(), Device::Rng);
         assert_eq!(parse_pcidev("xhci,tablet").unwrap(), Device::Tablet);
         assert_eq!(parse_pcidev("lpc").unwrap(), Device::Lpc);
-        assert!(matches!(parse_pcidev("passthru,2/0/0,rom=/rom,bootindex=1").unwrap(), Device::Passthru(p) if p.rom.as_deref() == Some("/rom")));
+        assert!(
+            matches!(parse_pcidev("passthru,2/0/0,rom=/rom,bootindex=1").unwrap(), Device::Passthru(p) if p.rom.as_deref() == Some("/rom"))
+        );
         assert!(matches!(parse_pcidev("hda,play=/dev/dsp0").unwrap(), Device::Hda(_)));
         assert!(matches!(parse_pcidev("ahci-cd,/a.iso").unwrap(), Device::Optical(_)));
     }

@@ -96,8 +96,13 @@ struct Link {
 
 /// A tap that nobody has open has no carrier.
 fn ip(answer: &str) -> Result<Vec<Described>> {
-    let links: Vec<Link> = serde_json::from_str(answer).map_err(|e| unreadable(linux::ip::TOOL, answer.lines().next().unwrap_or_default()).because(e))?;
-    let described = |link: Link| Described { name: link.ifname, text: link.ifalias.unwrap_or_default(), open: link.flags.iter().any(|f| f == "LOWER_UP") };
+    let links: Vec<Link> =
+        serde_json::from_str(answer).map_err(|e| unreadable(linux::ip::TOOL, answer.lines().next().unwrap_or_default()).because(e))?;
+    let described = |link: Link| Described {
+        name: link.ifname,
+        text: link.ifalias.unwrap_or_default(),
+        open: link.flags.iter().any(|f| f == "LOWER_UP"),
+    };
     Ok(links.into_iter().map(described).collect())
 }
 

@@ -164,7 +164,15 @@ pub fn clone(world: &World, source: &Guest, request: &Request, moment: &Moment) 
 }
 
 /// The settings of the `index`th clone.
-fn own(world: &World, root: &Root, source: &Guest, request: &Request, snapshot: &SnapshotName, moment: &Moment, index: usize) -> Result<Vec<Pair>> {
+fn own(
+    world: &World,
+    root: &Root,
+    source: &Guest,
+    request: &Request,
+    snapshot: &SnapshotName,
+    moment: &Moment,
+    index: usize,
+) -> Result<Vec<Pair>> {
     use crate::property::Scope;
     let cloned_from = (keys::CLONED_FROM.to_owned(), format!("{}@{snapshot}", source.name));
     let attached = attached(source)?;
@@ -251,7 +259,17 @@ mod tests {
 
     #[test]
     fn a_clone_has_its_source_s_settings_and_an_identity_of_its_own() {
-        let source = testing::guest("web01", &[("uuid", "old"), ("cpu", "2"), ("net0.mac", "58:9c:fc:00:00:01"), ("template", "yes"), ("disk0.kind", "raw"), ("disk0.size", "64M")]);
+        let source = testing::guest(
+            "web01",
+            &[
+                ("uuid", "old"),
+                ("cpu", "2"),
+                ("net0.mac", "58:9c:fc:00:00:01"),
+                ("template", "yes"),
+                ("disk0.kind", "raw"),
+                ("disk0.size", "64M"),
+            ],
+        );
         let world = testing::world(vec![source.clone()]);
         insta::assert_snapshot!(clone(&world, &source, &request(&["web02"]), &moment(1)).unwrap().script(Os::Linux), @r"
         # take the snapshot tank/chyves/guests/web01@clone-20260131T120000Z-000000
@@ -310,7 +328,10 @@ mod tests {
 
     #[test]
     fn an_exact_clone_is_who_its_source_is() {
-        let source = testing::guest("web01", &[("uuid", "old"), ("net0.mac", "58:9c:fc:00:00:01"), ("rcboot", "1"), ("template", "yes"), ("cloned_from", "x@y")]);
+        let source = testing::guest(
+            "web01",
+            &[("uuid", "old"), ("net0.mac", "58:9c:fc:00:00:01"), ("rcboot", "1"), ("template", "yes"), ("cloned_from", "x@y")],
+        );
         let world = testing::world(vec![source.clone()]);
         let mut wanted = request(&["web02"]);
         wanted.exact = true;
@@ -318,7 +339,10 @@ mod tests {
         let plan = clone(&world, &source, &wanted, &moment(1)).unwrap();
         let Some(Action::CloneDataset { own, .. }) = plan.steps.get(1) else { panic!("{:?}", plan.steps) };
         let own: Vec<String> = own.iter().map(|(k, v)| format!("{k}={v}")).collect();
-        assert_eq!(own, ["net0.mac=58:9c:fc:00:00:01", "rcboot=1", "uuid=old", "cloned_from=web01@clone-20260131T120000Z-000000", "notes=n"]);
+        assert_eq!(
+            own,
+            ["net0.mac=58:9c:fc:00:00:01", "rcboot=1", "uuid=old", "cloned_from=web01@clone-20260131T120000Z-000000", "notes=n"]
+        );
         assert!(plan.notes[0].contains("can't run while web01 does"));
     }
 
@@ -326,7 +350,14 @@ mod tests {
     fn only_what_chyves_calls_so_is_automatic() {
         let is = |name: &str| is_automatic(&name.parse().unwrap());
         assert!(is("clone-20260131T120000Z-0a1b2f"));
-        for other in ["clone-20260131T120000Z-0a1b2", "clone-20260131T120000Z-0a1b2g", "clone-20260131T120000Z-0A1B2F", "clone-mine", "xclone-20260131T120000Z-0a1b2f", "clone-20260131T120000Z-0a1b2ff"] {
+        for other in [
+            "clone-20260131T120000Z-0a1b2",
+            "clone-20260131T120000Z-0a1b2g",
+            "clone-20260131T120000Z-0A1B2F",
+            "clone-mine",
+            "xclone-20260131T120000Z-0a1b2f",
+            "clone-20260131T120000Z-0a1b2ff",
+        ] {
             assert!(!is(other), "{other}");
         }
         assert!(is_automatic(&automatic(&moment(1)).unwrap()));

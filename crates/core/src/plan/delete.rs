@@ -28,7 +28,12 @@ pub fn delete(world: &World, guest: &Guest, guid: u64, stays: bool, now: &str) -
         plan.notes.push(format!("this ZFS can't move what has clones: {} is marked as deleted and keeps its place", guest.name));
     }
     plan.steps.extend(steps);
-    plan.notes.push(format!("{} goes to the trash with its disks and snapshots ({}); `chyves undelete {}` brings it back", guest.name, guest.used.human(), guest.name));
+    plan.notes.push(format!(
+        "{} goes to the trash with its disks and snapshots ({}); `chyves undelete {}` brings it back",
+        guest.name,
+        guest.used.human(),
+        guest.name
+    ));
     Ok(plan)
 }
 
@@ -192,8 +197,10 @@ pub fn undelete(world: &World, trashed: &Trashed, guid: u64, name: Option<&Guest
             .hint(format!("bring it back under another name: `chyves undelete {} --name OTHER`", trashed.dataset.leaf())));
     }
     let to = root.guests().child(name);
-    let clear: Vec<String> = [keys::DELETED, keys::NAME].iter().map(|k| (*k).to_owned()).chain(trashed.group.as_ref().map(|_| keys::GROUP.to_owned())).collect();
-    let mut before = vec![(keys::DELETED.to_owned(), Some(trashed.deleted.clone())), (keys::NAME.to_owned(), Some(trashed.name.to_string()))];
+    let clear: Vec<String> =
+        [keys::DELETED, keys::NAME].iter().map(|k| (*k).to_owned()).chain(trashed.group.as_ref().map(|_| keys::GROUP.to_owned())).collect();
+    let mut before =
+        vec![(keys::DELETED.to_owned(), Some(trashed.deleted.clone())), (keys::NAME.to_owned(), Some(trashed.name.to_string()))];
     before.extend(trashed.group.clone().map(|g| (keys::GROUP.to_owned(), Some(g))));
     let mut plan = Plan::default();
     plan.push(Action::Verify { objects: vec![(trashed.dataset.to_string(), guid)] });

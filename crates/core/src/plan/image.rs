@@ -93,7 +93,12 @@ mod tests {
 
     #[test]
     fn an_import_becomes_visible_last() {
-        let request = Import { source: "/a/debian.qcow2".into(), name: "debian".parse().unwrap(), token: "k3".into(), now: "2026-01-31T12:00:00Z".into() };
+        let request = Import {
+            source: "/a/debian.qcow2".into(),
+            name: "debian".parse().unwrap(),
+            token: "k3".into(),
+            now: "2026-01-31T12:00:00Z".into(),
+        };
         insta::assert_snapshot!(import(&testing::world(Vec::new()), &request).unwrap().script(Os::Linux), @r"
         # make the file system tank/chyves/images/importing-k3
         zfs create -o canmount=noauto tank/chyves/images/importing-k3

@@ -2,6 +2,7 @@
 //!
 //! Not here: rendering it (`vmm`), making the host ready for it ([`super::start`]).
 
+use super::drives::{self, Loaded};
 use crate::device::{
     AhciDetails, Backing, BlockOptions, Device, DeviceClass, DeviceKey, Disk, DiskBus, FrameBuffer, NetBackend, Nic, NicModel, NvmeDetails,
     PciPlace, ScreenSize, SerialEnd, UserNet, Vga, VncListen, Want, add, parse_pcidev, resolve,
@@ -9,7 +10,6 @@ use crate::device::{
 use crate::error::{Problem, Result};
 use crate::guest::{Backend, DiskKind, DiskSpec, Guest, Loader, NetSpec, Spec, disk_name};
 use crate::property::keys;
-use super::drives::{self, Loaded};
 use crate::value::IfName;
 use crate::vmm::Vmm;
 use crate::vmm::bhyveload::Bhyveload;
@@ -64,7 +64,14 @@ pub fn tap_name(guest: Uuid, number: u16) -> Result<IfName> {
 ///
 /// # Errors
 /// Everything that does not hold together, in one problem.
-pub(super) fn build(guest: &Guest, spec: &Spec, host: &HostFacts, folder: &str, fresh: &Fresh, drives: &[Option<Loaded>]) -> Result<Machine> {
+pub(super) fn build(
+    guest: &Guest,
+    spec: &Spec,
+    host: &HostFacts,
+    folder: &str,
+    fresh: &Fresh,
+    drives: &[Option<Loaded>],
+) -> Result<Machine> {
     let mut boot = boot(guest, spec, host, folder)?;
     if let Some(medium) = drives.iter().flatten().next() {
         boot_medium(&mut boot, guest, medium);
@@ -153,14 +160,19 @@ fn boot(guest: &Guest, spec: &Spec, host: &HostFacts, folder: &str) -> Result<Bo
                     Vmm::Bhyve => "pkg install edk2-bhyve",
                     Vmm::Qemu => "apt-get install ovmf",
                 };
-                Problem::host_cant("this host has no UEFI firmware").on(&guest.name).hint(line).hint(format!("or boot another way: `chyves set {} loader=…`", guest.name))
+                Problem::host_cant("this host has no UEFI firmware")
+                    .on(&guest.name)
+                    .hint(line)
+                    .hint(format!("or boot another way: `chyves set {} loader=…`", guest.name))
             })?;
             Boot::Uefi(Uefi { code: code.clone(), vars: Some(vars_path(folder)) })
         }
         Loader::Bios => match host.vmm {
             Vmm::Qemu => Boot::Bios,
             Vmm::Bhyve => {
-                return Err(Problem::host_cant("bhyve has no BIOS").on(&guest.name).hint(format!("`chyves set {} loader=uefi`", guest.name)));
+                return Err(Problem::host_cant("bhyve has no BIOS")
+                    .on(&guest.name)
+                    .hint(format!("`chyves set {} loader=uefi`", guest.name)));
             }
         },
         Loader::Bhyveload => Boot::Bhyveload(Bhyveload { disks, flags: Vec::new(), timeout: Bhyveload::TIMEOUT }),
@@ -180,7 +192,8 @@ fn boot_medium(boot: &mut Boot, guest: &Guest, medium: &Loaded) {
         Boot::Bhyveload(loader) => loader.disks.insert(0, medium.path.clone()),
         Boot::GrubBhyve(loader) => {
             let os = guest.settings.value("os").unwrap_or_default();
-            loader.medium = Some(grub::Medium { path: medium.path.clone(), label: None, version: grub::version(&os, medium.image.as_str()) });
+            loader.medium =
+                Some(grub::Medium { path: medium.path.clone(), label: None, version: grub::version(&os, medium.image.as_str()) });
         }
         Boot::Uefi(_) | Boot::Bios | Boot::UBoot { .. } => {}
     }
@@ -192,7 +205,11 @@ fn devices(guest: &Guest, spec: &Spec, host: &HostFacts, folder: &str, fresh: &F
     let mut all: Vec<Keyed> = Vec::new();
     let kept = |pci: &Option<String>| pci.as_ref().map(|p| p.parse()).transpose();
     for disk in &spec.disks {
-        all.push((DeviceKey::new(DeviceClass::Disk, disk.number.into()), kept(&disk.pci)?, Device::Disk(self::disk(guest, disk, host, folder)?)));
+        all.push((
+            DeviceKey::new(DeviceClass::Disk, disk.number.into()),
+            kept(&disk.pci)?,
+            Device::Disk(self::disk(guest, disk, host, folder)?),
+        ));
     }
     for net in &spec.nets {
         all.push((DeviceKey::new(DeviceClass::Card, net.number.into()), kept(&net.pci)?, Device::Nic(nic(guest, net, host)?)));

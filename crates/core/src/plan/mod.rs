@@ -131,9 +131,10 @@ fn stopped(guest: &Guest, wish: &str) -> Result<()> {
 /// Refuses a template, which stays as it is.
 fn not_template(guest: &Guest, wish: &str) -> Result<()> {
     if guest.is_template() {
-        return Err(Problem::not_now(format!("can't {wish} `{}`: it is a template", guest.name))
-            .on(&guest.name)
-            .hint(format!("make it a guest first: `chyves set {} template=no`; or clone it: `chyves clone {} NAME`", guest.name, guest.name)));
+        return Err(Problem::not_now(format!("can't {wish} `{}`: it is a template", guest.name)).on(&guest.name).hint(format!(
+            "make it a guest first: `chyves set {} template=no`; or clone it: `chyves clone {} NAME`",
+            guest.name, guest.name
+        )));
     }
     Ok(())
 }

@@ -89,7 +89,13 @@ mod tests {
     use crate::plan::testing;
 
     fn request(place: &str) -> Request {
-        Request { place: place.parse().unwrap(), exists: false, mountpoint: Some("/other".into()), wanted_mountpoint: None, host: Uuid::from_u128(1) }
+        Request {
+            place: place.parse().unwrap(),
+            exists: false,
+            mountpoint: Some("/other".into()),
+            wanted_mountpoint: None,
+            host: Uuid::from_u128(1),
+        }
     }
 
     #[test]

@@ -46,7 +46,9 @@ pub fn is_worth_a_look(guest: &Guest, left: &Left) -> bool {
 pub fn guest(guest: &Guest, left: &Left, kill: bool) -> Plan {
     let name = &guest.name;
     match guest.state {
-        RunState::Starting | RunState::Running | RunState::Stopping => Plan::nothing(format!("{name} is {}: nothing of it is left over", guest.state.word())),
+        RunState::Starting | RunState::Running | RunState::Stopping => {
+            Plan::nothing(format!("{name} is {}: nothing of it is left over", guest.state.word()))
+        }
         RunState::Orphaned if kill => {
             let stop = Action::Stop { guest: name.clone(), uuid: guest.uuid, dataset: guest.dataset.clone(), timeout: 0, force: true };
             // Who takes it over to end it puts away the rest.

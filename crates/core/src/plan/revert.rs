@@ -4,10 +4,10 @@
 //! runs what was not reverted: where one of them fails, it does not run. Settings stay as they are now.
 //! Not here: `snapshot rollback`, which can be taken back ([`super::snapshot`]).
 
+use super::copy_path;
 use super::machine::vars_path;
 use super::snapshot::{Facts, find};
 use super::start::Occasion;
-use super::copy_path;
 use crate::action::Action;
 use crate::cmd::Cmd;
 use crate::error::{Problem, Result};
@@ -63,7 +63,8 @@ pub fn wanted(guest: &Guest, revert: &Revert, occasion: Occasion) -> Result<bool
 pub(super) fn steps(guest: &Guest, spec: &Spec, host: &HostFacts, folder: &str, run: &str, facts: &Facts) -> Result<Steps> {
     let Some(name) = &spec.revert.snapshot else { return Ok(Steps::default()) };
     let seen = find(guest, name, &facts.there)?;
-    let newer: Vec<String> = facts.there.iter().skip_while(|s| s.name != seen.name).skip(1).map(|s| format!("{}@{}", guest.name, s.name)).collect();
+    let newer: Vec<String> =
+        facts.there.iter().skip_while(|s| s.name != seen.name).skip(1).map(|s| format!("{}@{}", guest.name, s.name)).collect();
     if !newer.is_empty() {
         return Err(Problem::not_now(format!("`{}` can't go back to its snapshot `{name}`: newer ones would be destroyed", guest.name))
             .on(format!("{}@{name}", guest.name))

@@ -33,7 +33,9 @@ pub fn checked(key: &str, value: &str, scopes: &[Scope]) -> Result<Pair> {
 fn known(key: &str, scopes: &[Scope]) -> Result<property::Known> {
     let known = property::find(key)?;
     if let Access::Kept(by) = known.property.access {
-        return Err(Problem::usage(format!("`{}` is kept by chyves itself", known.key)).on(&known.key).hint(format!("it is written by {by}")));
+        return Err(Problem::usage(format!("`{}` is kept by chyves itself", known.key))
+            .on(&known.key)
+            .hint(format!("it is written by {by}")));
     }
     if !scopes.contains(&known.property.scope) {
         let (is, instead) = match known.property.scope {
@@ -195,7 +197,9 @@ mod tests {
     fn what_a_key_is_for_decides_where_it_can_be_set() {
         let g = testing::guest("web01", &[]);
         let world = testing::world(vec![g.clone()]);
-        for (key, value) in [("uuid", "8a6e0804-2bd0-4672-b79d-d97027f9071a"), ("layout", "1"), ("disk0.size", "1G"), ("nonsense", "1"), ("cpu", "x")] {
+        for (key, value) in
+            [("uuid", "8a6e0804-2bd0-4672-b79d-d97027f9071a"), ("layout", "1"), ("disk0.size", "1G"), ("nonsense", "1"), ("cpu", "x")]
+        {
             assert!(guest(&world, &g, &set(&[(key, value)])).is_err(), "{key}");
         }
         let root = &world.roots[0];

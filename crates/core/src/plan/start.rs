@@ -171,7 +171,11 @@ fn make(world: &World, guest: &Guest, spec: &Spec, folder: &str, request: &Reque
             if !problems.is_empty() {
                 return Err(machine::together(guest, problems));
             }
-            (bhyve::render(&machine, &host)?, Control::Bhyve { vm: guest.name.to_string() }, ConsoleEnd::Device { path: format!("{nmdm}B") })
+            (
+                bhyve::render(&machine, &host)?,
+                Control::Bhyve { vm: guest.name.to_string() },
+                ConsoleEnd::Device { path: format!("{nmdm}B") },
+            )
         }
     };
     let Rendered { mut files, mut before, cmd, mut after } = rendered;
@@ -231,7 +235,9 @@ fn bhyve_host(host: &HostFacts, console: String, config_file: String) -> Result<
         arch: match host.arch.as_str() {
             "amd64" => Arch::Amd64,
             "arm64" => Arch::Arm64,
-            other => return Err(Problem::host_cant(format!("chyves does not know bhyve on `{other}`")).hint("bhyve runs on amd64 and arm64")),
+            other => {
+                return Err(Problem::host_cant(format!("chyves does not know bhyve on `{other}`")).hint("bhyve runs on amd64 and arm64"));
+            }
         },
         max_cpus: None,
         emulations: host.state.emulations.clone(),
@@ -251,8 +257,7 @@ mod tests {
         Request { fresh: Fresh { vnc_port: 5901, secret: "abcd1234".into() }, ..Request::default() }
     }
 
-    const USUAL: &[(&str, &str)] =
-        &[("disk0.kind", "raw"), ("disk0.size", "64M"), ("net0.backend", "auto"), ("cpu", "2"), ("ram", "256M")];
+    const USUAL: &[(&str, &str)] = &[("disk0.kind", "raw"), ("disk0.size", "64M"), ("net0.backend", "auto"), ("cpu", "2"), ("ram", "256M")];
 
     #[test]
     fn a_start_on_linux() {
@@ -273,7 +278,8 @@ mod tests {
     fn a_known_host_loads_only_what_is_missing() {
         let g = testing::guest("web01", USUAL);
         let mut world = testing::world(vec![g.clone()]);
-        for (name, loaded) in [("13.5-intel", [""; 0].as_slice()), ("15.0-amd", &["kldload -n vmm", "kldload -n nmdm"]), ("14.3-amd", &[])] {
+        for (name, loaded) in [("13.5-intel", [""; 0].as_slice()), ("15.0-amd", &["kldload -n vmm", "kldload -n nmdm"]), ("14.3-amd", &[])]
+        {
             world.host = recorded::host(name);
             let text = start(&world, &g, &request()).unwrap().script(Os::FreeBsd);
             let modules: Vec<&str> = text.lines().filter(|l| l.starts_with("kldload")).collect();
@@ -300,7 +306,10 @@ mod tests {
         let mut world = testing::world(vec![g.clone()]);
         world.host = recorded::host("14.3-intel");
         let plan = start(&world, &g, &request()).unwrap();
-        assert_eq!(plan.notes, ["30G of memory is wanted, and 17G can be had: the host may have to page; `chyves set web01 ram=17408M` or less"]);
+        assert_eq!(
+            plan.notes,
+            ["30G of memory is wanted, and 17G can be had: the host may have to page; `chyves set web01 ram=17408M` or less"]
+        );
     }
 
     #[test]

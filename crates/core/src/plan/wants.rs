@@ -44,10 +44,18 @@ pub(super) fn of(guest: &Guest, spec: &Spec, host: &HostFacts, folder: &str) -> 
         // Options that can't be read are told where the disk is made.
         let ro = disk.options.as_ref().and_then(|text| text.parse::<BlockOptions>().ok()).is_some_and(|options| options.ro);
         let need = if ro { Need::Read } else { Need::Write };
-        wants.paths.push(WantedPath { path: disk_path(guest, folder, disk), what: format!("disk {} of `{}`", disk.number, guest.name), need });
+        wants.paths.push(WantedPath {
+            path: disk_path(guest, folder, disk),
+            what: format!("disk {} of `{}`", disk.number, guest.name),
+            need,
+        });
     }
     for net in spec.nets.iter().filter(|net| backend(net, host.vmm) == Backend::Bridge) {
-        wants.cards.push(WantedCard { card: format!("net{}", net.number), bridge: net.bridge.clone(), tap: tap_name(guest.uuid, net.number)? });
+        wants.cards.push(WantedCard {
+            card: format!("net{}", net.number),
+            bridge: net.bridge.clone(),
+            tap: tap_name(guest.uuid, net.number)?,
+        });
     }
     if host.vmm == Vmm::Bhyve {
         for (number, text) in &spec.pcidevs {

@@ -70,10 +70,9 @@ impl Kind {
         let refuse = |why: String| BadValue::new(text, why).hint(format!("it takes {}", self.words()));
         match self {
             Self::Count { min, max } => number(text, min, max).map(|n| n.to_string()).ok_or_else(|| refuse(out_of_range(min, max))),
-            Self::Seconds { min, max } => seconds(text)
-                .filter(|n| (min..=max).contains(n))
-                .map(|n| n.to_string())
-                .ok_or_else(|| refuse(out_of_range(min, max))),
+            Self::Seconds { min, max } => {
+                seconds(text).filter(|n| (min..=max).contains(n)).map(|n| n.to_string()).ok_or_else(|| refuse(out_of_range(min, max)))
+            }
             Self::Memory => {
                 let size = Size::parse_with(text, 1 << 20)?;
                 if size < Size::mib(32) {
@@ -130,9 +129,7 @@ impl Kind {
             Self::Snapshot => text.trim_start_matches('@').parse::<SnapshotName>().map(|n| n.to_string()),
             Self::Interface => text.parse::<IfName>().map(|n| n.to_string()),
             Self::Place => text.parse::<PciPlace>().map(|p| p.to_string()).map_err(|_| refuse("is no place on a PCI bus".into())),
-            Self::Address => {
-                text.parse::<std::net::IpAddr>().map(|a| a.to_string()).map_err(|_| refuse("is no IP address".into()))
-            }
+            Self::Address => text.parse::<std::net::IpAddr>().map(|a| a.to_string()).map_err(|_| refuse("is no IP address".into())),
             Self::Resolution => resolution(text).map(|(w, h)| format!("{w}x{h}")).ok_or_else(|| refuse("is no screen size".into())),
             Self::DiskOptions => match text.parse::<BlockOptions>()?.to_string() {
                 none if none.is_empty() => Err(refuse("is empty".into()).hint("take a value away with `chyves unset`")),

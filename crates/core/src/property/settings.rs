@@ -143,9 +143,7 @@ impl Settings {
         for property in catalog::ALL.iter().filter(|p| p.of_guests()) {
             let keys = match property.key.split_once("{n}") {
                 None => vec![property.key.to_owned()],
-                Some((family, _)) => {
-                    self.numbers(family).iter().map(|n| property.key.replace("{n}", &n.to_string())).collect()
-                }
+                Some((family, _)) => self.numbers(family).iter().map(|n| property.key.replace("{n}", &n.to_string())).collect(),
             };
             for key in keys {
                 let setting = self.get(&Known { property, key: key.clone() });

@@ -6,9 +6,9 @@ use super::machine::{Boot, Machine, Spec, Topology, Uefi};
 use super::qemu::{Accel, QemuHost};
 use crate::device::place::DISPLAY;
 use crate::device::{
-    Ahci, AhciDetails, AhciPort, Backing, BlockOptions, ConsolePort, Device, Disk, DiskBus, FrameBuffer, Hda, HostBridge, Input, NetBackend,
-    Netgraph, Nic, NicModel, NvmeDetails, NvmeSector, Optical, Passthru, PciPlace, RamDisk, ScreenSize, Scsi, ScsiBehind, ScsiTarget,
-    SerialEnd, Share, Uart, UserNet, Vga, VirtioConsole, VncListen, parse_pcidev,
+    Ahci, AhciDetails, AhciPort, Backing, BlockOptions, ConsolePort, Device, Disk, DiskBus, FrameBuffer, Hda, HostBridge, Input,
+    NetBackend, Netgraph, Nic, NicModel, NvmeDetails, NvmeSector, Optical, Passthru, PciPlace, RamDisk, ScreenSize, Scsi, ScsiBehind,
+    ScsiTarget, SerialEnd, Share, Uart, UserNet, Vga, VirtioConsole, VncListen, parse_pcidev,
 };
 use crate::error::Problem;
 use crate::value::Size;
@@ -117,11 +117,10 @@ pub(super) fn every() -> Vec<(&'static str, Device)> {
     };
     let ports = vec![port(0), port(1), AhciPort::Optical(Optical { medium: Some(Backing::file("/tank/a.iso")), bootindex: None })];
     let console = |n: u8| ConsolePort { name: format!("agent.{n}"), socket: format!("/run/chyves/web01/agent{n}") };
-    let ctl = |device: Option<&str>, initiator| Scsi {
-        behind: ScsiBehind::Ctl { device: device.map(Into::into), initiator },
-        bootindex: None,
-    };
-    let targets = vec![ScsiTarget { id: 0, backing: Backing::file("/tank/s0.raw") }, ScsiTarget { id: 3, backing: Backing::file("/tank/s3.raw") }];
+    let ctl =
+        |device: Option<&str>, initiator| Scsi { behind: ScsiBehind::Ctl { device: device.map(Into::into), initiator }, bootindex: None };
+    let targets =
+        vec![ScsiTarget { id: 0, backing: Backing::file("/tank/s0.raw") }, ScsiTarget { id: 3, backing: Backing::file("/tank/s3.raw") }];
     let pcidev = |text: &str| parse_pcidev(text).unwrap();
     vec![
         ("amd_hostbridge", Device::HostBridge(HostBridge::Amd)),
@@ -134,10 +133,7 @@ pub(super) fn every() -> Vec<(&'static str, Device)> {
         ("ahci", Device::Ahci(Ahci::new(ports).unwrap())),
         ("nvme", disk(DiskBus::Nvme(NvmeDetails::default()), "")),
         ("nvme, knobs", disk(DiskBus::Nvme(knobs), "")),
-        (
-            "nvme, ram",
-            Device::RamDisk(RamDisk { size: Size::mib(64), serial: "WEB1-9".parse().unwrap(), details: NvmeDetails::default() }),
-        ),
+        ("nvme, ram", Device::RamDisk(RamDisk { size: Size::mib(64), serial: "WEB1-9".parse().unwrap(), details: NvmeDetails::default() })),
         ("virtio-scsi", Device::Scsi(ctl(None, None))),
         ("virtio-scsi, port", Device::Scsi(ctl(Some("/dev/cam/ctl1.0"), Some(3)))),
         ("virtio-scsi, targets", Device::Scsi(Scsi { behind: ScsiBehind::Targets(targets), bootindex: None })),
@@ -167,10 +163,7 @@ pub(super) fn every() -> Vec<(&'static str, Device)> {
         ("xhci", Device::Tablet),
         ("hda", Device::Hda(Hda { play: Some("/dev/dsp0".into()), rec: Some("/dev/dsp1".into()) })),
         ("hda, silent", Device::Hda(Hda::default())),
-        (
-            "passthru",
-            Device::Passthru(Passthru { host: "2/0/1".parse().unwrap(), rom: Some("/tank/gpu.rom".into()), bootindex: None }),
-        ),
+        ("passthru", Device::Passthru(Passthru { host: "2/0/1".parse().unwrap(), rom: Some("/tank/gpu.rom".into()), bootindex: None })),
         ("passthru, ppt", Device::Passthru(Passthru { host: "ppt3".parse().unwrap(), rom: None, bootindex: None })),
         ("uart", Device::Uart(Uart { end: SerialEnd::Device("/dev/nmdm9A".into()) })),
         ("uart, tcp", Device::Uart(Uart { end: SerialEnd::Tcp("127.0.0.1:4000".parse().unwrap()) })),

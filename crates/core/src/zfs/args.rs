@@ -19,7 +19,8 @@ const COLUMNS: &str = "name,property,source,value";
 /// Finds the roots of chyves in all imported pools: the pools and the datasets directly below them are asked for the
 /// mark of a root, nothing deeper is read.
 pub fn find_roots() -> Cmd {
-    zfs(["get", "-H", "-p", "-d", "1", "-s", "local,received", "-o", COLUMNS]).arg("chyves:layout,chyves:role,chyves:host,chyves:group_levels")
+    zfs(["get", "-H", "-p", "-d", "1", "-s", "local,received", "-o", COLUMNS])
+        .arg("chyves:layout,chyves:role,chyves:host,chyves:group_levels")
 }
 
 /// Reads roots with everything below them to `depth`: own settings, and the native properties that describe the dataset
@@ -30,9 +31,13 @@ pub fn read_tree(roots: &[Dataset], depth: usize, keys: Option<&[String]>) -> Cm
     let what = match keys {
         None => "all".to_owned(),
         // The type stands first, as it does among all: a dataset's rows begin with it.
-        Some(keys) => std::iter::once("type,used,mounted,origin".to_owned()).chain(keys.iter().map(|k| zfs_name(k))).collect::<Vec<_>>().join(","),
+        Some(keys) => {
+            std::iter::once("type,used,mounted,origin".to_owned()).chain(keys.iter().map(|k| zfs_name(k))).collect::<Vec<_>>().join(",")
+        }
     };
-    zfs(["get", "-H", "-p", "-d", depth.as_str(), "-s", "local,received,none", "-o", COLUMNS]).arg(what).args(roots.iter().map(Dataset::as_str))
+    zfs(["get", "-H", "-p", "-d", depth.as_str(), "-s", "local,received,none", "-o", COLUMNS])
+        .arg(what)
+        .args(roots.iter().map(Dataset::as_str))
 }
 
 /// Reads these datasets alone, with every native property, inherited ones too.

@@ -119,7 +119,12 @@ fn used(row: &Row) -> Size {
     Size::bytes(row.number("used").unwrap_or(0))
 }
 
-fn guest(row: &Row, dataset: &Dataset, (root, host): (&Root, Option<Uuid>), values: &BTreeMap<&str, Arc<OwnValues>>) -> Result<Guest, Problem> {
+fn guest(
+    row: &Row,
+    dataset: &Dataset,
+    (root, host): (&Root, Option<Uuid>),
+    values: &BTreeMap<&str, Arc<OwnValues>>,
+) -> Result<Guest, Problem> {
     let odd = |p: Problem| p.within(format!("`{dataset}` is marked as a guest and can't be used")).on(dataset);
     let name = dataset.leaf().parse().map_err(|e| odd(Problem::from(e)).hint("rename it with `zfs rename`"))?;
     let text = own(&row.own, keys::UUID).unwrap_or_default();
@@ -205,7 +210,8 @@ fn trashed(row: &Row, dataset: &Dataset) -> Result<Trashed, Problem> {
 
 /// A dataset in the trash that says whose disk it was holds the settings of that disk and no other.
 fn trashed_disk(row: &Row, dataset: &Dataset, of: &str) -> Result<TrashedDisk, Problem> {
-    let odd = |why: &str| Problem::not_now(format!("`{dataset}` in the trash is no disk that can be brought back")).on(dataset).because(why);
+    let odd =
+        |why: &str| Problem::not_now(format!("`{dataset}` in the trash is no disk that can be brought back")).on(dataset).because(why);
     let of = of.parse().map_err(|_| odd("the identity of its guest is none"))?;
     let settings = Settings::new(row.own.clone(), Vec::new());
     let [number] = settings.numbers("disk")[..] else { return Err(odd("it has the settings of no disk, or of several")) };
@@ -234,7 +240,10 @@ mod tests {
         };
         let host = "11111111-1111-4111-8111-111111111111";
         let other = "22222222-2222-4222-8222-222222222222";
-        add("tank/chyves", &[("layout", "local", "1"), ("role", "local", "primary"), ("host", "local", host), ("group_levels", "local", "1")]);
+        add(
+            "tank/chyves",
+            &[("layout", "local", "1"), ("role", "local", "primary"), ("host", "local", host), ("group_levels", "local", "1")],
+        );
         add("tank/chyves/guests", &[("cpu", "local", "2")]);
         add("tank/chyves/guests/prod", &[("ram", "local", "4G")]);
         add("tank/chyves/guests/prod/db", &[("uuid", "local", other), ("owner", "local", host)]);
@@ -281,9 +290,13 @@ mod tests {
         for (index, pool) in ["ta", "tb"].iter().enumerate() {
             let (role, host) = (roles[index], hosts[index]);
             let (role, source) = role.strip_prefix("received ").map_or((role, "local"), |r| (r, "received"));
-            text.push_str(&format!("{pool}/c\ttype\t-\tfilesystem\n{pool}/c\tchyves:layout\t{source}\t1\n{pool}/c\tchyves:role\t{source}\t{role}\n"));
+            text.push_str(&format!(
+                "{pool}/c\ttype\t-\tfilesystem\n{pool}/c\tchyves:layout\t{source}\t1\n{pool}/c\tchyves:role\t{source}\t{role}\n"
+            ));
             text.push_str(&format!("{pool}/c\tchyves:host\tlocal\t{host}\n{pool}/c/guests\ttype\t-\tfilesystem\n"));
-            text.push_str(&format!("{pool}/c/guests/g{index}\ttype\t-\tfilesystem\n{pool}/c/guests/g{index}\tchyves:uuid\tlocal\t{host}\n"));
+            text.push_str(&format!(
+                "{pool}/c/guests/g{index}\ttype\t-\tfilesystem\n{pool}/c/guests/g{index}\tchyves:uuid\tlocal\t{host}\n"
+            ));
             text.push_str(&format!("{pool}/c/guests/g{index}\tchyves:owner\tlocal\t{host}\n"));
         }
         let rows = parse(&text, true).unwrap();

@@ -119,10 +119,9 @@ fn same(from: &SnapshotRef, to: &Dataset) -> Result<()> {
     let names = [from.to_string(), to.at(&from.name).to_string()];
     let guids: Vec<u64> = observe::guids(&names)?.into_iter().map(|(_, guid)| guid).collect();
     if guids[0] != guids[1] {
-        return Err(Problem::failed(format!("the copy `{to}` is not what was sent")).on(to).because(format!(
-            "{} has the GUID {}, and {} has {}",
-            names[0], guids[0], names[1], guids[1]
-        )));
+        return Err(Problem::failed(format!("the copy `{to}` is not what was sent"))
+            .on(to)
+            .because(format!("{} has the GUID {}, and {} has {}", names[0], guids[0], names[1], guids[1])));
     }
     Ok(())
 }

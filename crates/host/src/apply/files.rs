@@ -13,9 +13,8 @@ fn io(what: &str, path: &str) -> impl FnOnce(std::io::Error) -> Problem {
     move |e| {
         let problem = Problem::failed(format!("can't {what} `{}`", printable(&path, 300))).on(&path).because(&e);
         match e.kind() {
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-                problem.hint("make room: `chyves trash list` shows what is deleted and not yet destroyed, `zfs list -o space` where space goes")
-            }
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => problem
+                .hint("make room: `chyves trash list` shows what is deleted and not yet destroyed, `zfs list -o space` where space goes"),
             ErrorKind::ReadOnlyFilesystem => problem.hint("the pool or dataset is read-only: `zfs get readonly`, `zpool status`"),
             _ => problem,
         }
@@ -102,7 +101,9 @@ pub(super) fn cut(path: &str, from: Size, to: Size) -> Result<()> {
 /// Gives a file a name that nothing has.
 pub(super) fn rename(from: &str, to: &str) -> Result<()> {
     if fs::symlink_metadata(to).is_ok() {
-        return Err(Problem::failed(format!("`{}` is there already", printable(to, 300))).on(to).hint("look what it is, and move it out of the way"));
+        return Err(Problem::failed(format!("`{}` is there already", printable(to, 300)))
+            .on(to)
+            .hint("look what it is, and move it out of the way"));
     }
     fs::rename(from, to).map_err(io("rename", from))
 }
@@ -132,8 +133,9 @@ pub(super) fn check(files: &[(String, String)]) -> Result<()> {
         let meta = match fs::metadata(path) {
             Ok(meta) => meta,
             Err(e) if e.kind() == ErrorKind::NotFound => {
-                return wrong("it is not there".into())
-                    .map_err(|p: Problem| p.hint("look for it in a snapshot: `chyves snapshot list`; or take it away: `chyves disk remove`"));
+                return wrong("it is not there".into()).map_err(|p: Problem| {
+                    p.hint("look for it in a snapshot: `chyves snapshot list`; or take it away: `chyves disk remove`")
+                });
             }
             Err(e) => return wrong(e.to_string()),
         };

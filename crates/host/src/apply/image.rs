@@ -94,7 +94,11 @@ pub(super) fn import(import: &Import<'_>, place: &mut Place<'_>) -> Result<()> {
     let sectors = length.next_multiple_of(512);
     if kind == ImageKind::Disk && sectors != length {
         // Hypervisors refuse a disk that ends within a sector.
-        OpenOptions::new().write(true).open(&target).and_then(|f| f.set_len(sectors)).map_err(|e| Problem::failed("can't pad the image").on(&target).because(e))?;
+        OpenOptions::new()
+            .write(true)
+            .open(&target)
+            .and_then(|f| f.set_len(sectors))
+            .map_err(|e| Problem::failed("can't pad the image").on(&target).because(e))?;
     }
     let own = [
         (keys::IMAGE_SIZE, Size::bytes(sectors).to_string()),
@@ -112,7 +116,8 @@ pub(super) fn import(import: &Import<'_>, place: &mut Place<'_>) -> Result<()> {
 }
 
 fn copy(source: &str, target: &str, total: u64, place: &mut Place<'_>) -> Result<()> {
-    let mut from = File::open(source).map_err(|e| Problem::not_found(format!("can't open `{}`", printable(source, 300))).on(source).because(e))?;
+    let mut from =
+        File::open(source).map_err(|e| Problem::not_found(format!("can't open `{}`", printable(source, 300))).on(source).because(e))?;
     let to = OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -126,7 +131,9 @@ fn copy(source: &str, target: &str, total: u64, place: &mut Place<'_>) -> Result
         !place.interrupted.load(Ordering::SeqCst)
     })?;
     if length != total {
-        return Err(Problem::failed(format!("`{}` changed while it was read", printable(source, 300))).on(source).because(format!("{length} bytes came of {total}")));
+        return Err(Problem::failed(format!("`{}` changed while it was read", printable(source, 300)))
+            .on(source)
+            .because(format!("{length} bytes came of {total}")));
     }
     to.sync_all().map_err(|e| Problem::failed(format!("can't write `{target}`")).on(target).because(e))
 }
@@ -141,7 +148,8 @@ fn convert(source: &str, target: &str, place: &mut Place<'_>) -> Result<()> {
 /// read any file of the host.
 pub(super) fn whole(source: &str) -> Result<Size> {
     let info = run::must(&Cmd::new("qemu-img", ["info", "-f", "qcow2", "--output=json", source]))?;
-    let info: serde_json::Value = serde_json::from_str(&info).map_err(|e| Problem::failed("can't read what `qemu-img info` printed").because(e))?;
+    let info: serde_json::Value =
+        serde_json::from_str(&info).map_err(|e| Problem::failed("can't read what `qemu-img info` printed").because(e))?;
     let data_file = info.pointer("/format-specific/data/data-file");
     if info.get("backing-filename").is_some() || data_file.is_some() {
         return Err(Problem::usage(format!("`{}` is not whole: it stands on another file", printable(source, 300)))
@@ -198,7 +206,9 @@ mod tests {
         assert_eq!(recognise(&file("a.img", &iso)).unwrap(), Content::Iso);
         assert_eq!(recognise(&file("b.img", &firmware)).unwrap(), Content::Firmware);
         assert_eq!(recognise(&file("c.img", b"QFI\xfb\0\0\0\x03")).unwrap(), Content::Qcow2);
-        for (name, bytes) in [("empty", &b""[..]), ("x.img", b"\xfd7zXZ\0\0"), ("page.img", b"  <!DOCTYPE html><html>"), ("z.img", b"PK\x03\x04")] {
+        for (name, bytes) in
+            [("empty", &b""[..]), ("x.img", b"\xfd7zXZ\0\0"), ("page.img", b"  <!DOCTYPE html><html>"), ("z.img", b"PK\x03\x04")]
+        {
             assert_eq!(recognise(&file(name, bytes)).unwrap_err().code.exit_code(), 2, "{name}");
         }
     }

@@ -62,8 +62,7 @@ impl Journal {
         let folder = folder(runtime);
         DirBuilder::new().mode(0o700).recursive(true).create(&folder).map_err(cant("begin", &folder))?;
         let path = folder.join(format!("{}.json", crate::identity::new().simple()));
-        let file =
-            OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path).map_err(cant("begin", &path))?;
+        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path).map_err(cant("begin", &path))?;
         file.try_lock().map_err(|e| cant("lock", &path)(e.into()))?;
         let record = Record {
             command: command.to_owned(),

@@ -12,8 +12,8 @@
 //!
 //! Not here: deciding (chyves-core `plan`), running machines (`supervise`).
 
-pub mod disk;
 mod copy;
+pub mod disk;
 mod fault;
 mod files;
 mod image;
@@ -28,7 +28,6 @@ use crate::runtime::Runtime;
 use crate::supervise::{self, Progress, Spawner};
 use crate::{control, facts, observe, stream};
 use chyves_core::action::{Action, Growth, Undo};
-use journal::Journal;
 use chyves_core::cmd::Cmd;
 use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::launch::Launch;
@@ -36,9 +35,10 @@ use chyves_core::lifecycle::Force;
 use chyves_core::os::Os;
 use chyves_core::plan::Plan;
 use chyves_core::value::{Dataset, printable};
-use chyves_core::zfs::args;
 use chyves_core::zfs::Dialect;
+use chyves_core::zfs::args;
 use chyves_core::zfs::stream::{Sending, estimated};
+use journal::Journal;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -180,6 +180,7 @@ fn mount(dataset: &Dataset, place: &mut Place<'_>) -> Result<bool> {
 const LET_GO: Duration = Duration::from_secs(20);
 
 /// Does one step. What it did is in `done` as soon as it is done, also where a later part of the step fails.
+#[allow(clippy::too_many_lines)] // one arm a step: the table of what a plan can do
 fn perform(step: &Action, began: u64, place: &mut Place<'_>, applied: &mut Applied, done: &mut Vec<Done>) -> Result<()> {
     let mut made = |before: Option<Vec<u8>>| done.push(Done { undo: step.undo(), before, words: step.describe() });
     match step {
@@ -223,7 +224,11 @@ fn perform(step: &Action, began: u64, place: &mut Place<'_>, applied: &mut Appli
             }
             Ok(())
         }
-        Action::Mount { dataset } => mount(dataset, place).map(|new| if new { made(None) }),
+        Action::Mount { dataset } => mount(dataset, place).map(|new| {
+            if new {
+                made(None)
+            }
+        }),
         Action::LetGo { dataset } => crate::borrow::let_go(place.runtime, dataset, place.command).map(drop),
         Action::Forget { uuid, .. } => place.runtime.forget(*uuid),
         Action::Borrow { dataset } => mount(dataset, place).map(drop),
@@ -236,7 +241,11 @@ fn perform(step: &Action, began: u64, place: &mut Place<'_>, applied: &mut Appli
             Ok(())
         }
         Action::SendReceive { .. } | Action::SettingsFromCopy { .. } | Action::KeepCopy { .. } => from_elsewhere(step, place, done),
-        Action::MakeFolder { path } => files::make_folder(path).map(|new| if new { made(None) }),
+        Action::MakeFolder { path } => files::make_folder(path).map(|new| {
+            if new {
+                made(None)
+            }
+        }),
         Action::WriteFile { path, text } => files::write(path, text).map(made),
         Action::MakeDisk { path, size } => files::make_disk(path, *size).map(|()| made(None)),
         Action::GrowDisk { path, from, to } => files::grow(path, *from, *to).map(|()| made(None)),
@@ -264,7 +273,11 @@ fn perform(step: &Action, began: u64, place: &mut Place<'_>, applied: &mut Appli
             made(None);
             Ok(())
         }
-        Action::CopyFile { from, to } => files::copy_unless_there(from, to, place).map(|new| if new { made(None) }),
+        Action::CopyFile { from, to } => files::copy_unless_there(from, to, place).map(|new| {
+            if new {
+                made(None)
+            }
+        }),
         Action::RestoreFiles { from, to, .. } => {
             // From the first block on something is done.
             made(None);
@@ -276,7 +289,8 @@ fn perform(step: &Action, began: u64, place: &mut Place<'_>, applied: &mut Appli
         }
         Action::Send { sending } => send(sending, place),
         Action::Receive { dialect, into, new, snapshot, guid, resumable } => {
-            let wanted = receive::Reception { dialect: *dialect, into, new: *new, snapshot: snapshot.as_ref(), guid: *guid, resumable: *resumable };
+            let wanted =
+                receive::Reception { dialect: *dialect, into, new: *new, snapshot: snapshot.as_ref(), guid: *guid, resumable: *resumable };
             receive::receive(&wanted, place).map(|()| made(None))
         }
         Action::Launch(what) => launch(what, place).map(|pids| applied.started = Some(pids)),
@@ -369,7 +383,9 @@ fn stop(target: &control::Target<'_>, timeout: u32, force: bool, place: &mut Pla
         report(Event::Asked(match progress {
             control::StopProgress::TakenOver => "its supervisor was gone; a new one has taken over",
             control::StopProgress::Asked => "asked to power off",
-            control::StopProgress::NotYet => "its system has not switched ACPI on yet; waiting, for asking now would end it as by pulling its plug",
+            control::StopProgress::NotYet => {
+                "its system has not switched ACPI on yet; waiting, for asking now would end it as by pulling its plug"
+            }
             control::StopProgress::Forced => "the plug is being pulled",
         }));
     })?;

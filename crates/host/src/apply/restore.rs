@@ -74,7 +74,8 @@ fn file(source: &Path, target: &Path, place: &mut Place<'_>) -> Result<()> {
     }
     let past = File::open(source).map_err(fail("open", source))?;
     let meta = past.metadata().map_err(fail("look at", source))?;
-    let present = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(target).map_err(fail("open", target))?;
+    let present =
+        OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(target).map_err(fail("open", target))?;
     present.set_len(meta.len()).map_err(fail("write", target))?;
     let (mut was, mut is) = (vec![0u8; BLOCK], vec![0u8; BLOCK]);
     let mut at = 0u64;

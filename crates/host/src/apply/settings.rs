@@ -40,11 +40,12 @@ fn read(path: &str) -> Result<String> {
 
 /// Puts the settings of a copy on a dataset. Every line is read and checked before the first is set.
 pub(super) fn from_copy(step: &Action, place: &mut Place<'_>, done: &mut Vec<Done>) -> Result<()> {
-    let Action::SettingsFromCopy { dialect, from, on, before } = step else { return Err(Problem::bug("another step was taken for one of settings")) };
+    let Action::SettingsFromCopy { dialect, from, on, before } = step else {
+        return Err(Problem::bug("another step was taken for one of settings"));
+    };
     let before = values(before);
-    let after = after_copy(&read(from)?, &before).map_err(|p| {
-        p.on(from).hint("the settings stay as they are with `chyves snapshot rollback GUEST@SNAPSHOT --keep-settings`")
-    })?;
+    let after = after_copy(&read(from)?, &before)
+        .map_err(|p| p.on(from).hint("the settings stay as they are with `chyves snapshot rollback GUEST@SNAPSHOT --keep-settings`"))?;
     // From the first command on something is done.
     done.push(Done { undo: step.undo(), before: None, words: step.describe() });
     change(*dialect, on, &before, &after, place)

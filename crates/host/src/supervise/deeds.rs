@@ -14,8 +14,8 @@ use crate::runtime::{Lock, lock};
 use chyves_core::cmd::Cmd;
 use chyves_core::error::Problem;
 use chyves_core::launch::{Control, Launch, Prepare};
-use chyves_core::value::Dataset;
 use chyves_core::lifecycle::{Do, End, Event, Phase, StopFailure};
+use chyves_core::value::Dataset;
 use rustix::process::Signal;
 
 /// Seconds that planning a reboot may take: it reads the pool.
@@ -355,7 +355,8 @@ impl Engine<'_> {
         let problem = match why {
             StopFailure::NotObeyed { asked } => Problem::not_now(format!("`{name}` did not power off in the time given"))
                 .because(match asked.saturating_sub(self.put_off) {
-                    0 => "its system has not switched ACPI on, so its power button could not be pressed: it still boots, or knows no ACPI".to_owned(),
+                    0 => "its system has not switched ACPI on, so its power button could not be pressed: it still boots, or knows no ACPI"
+                        .to_owned(),
                     1 => "its power button was pressed once, and it still runs".to_owned(),
                     more => {
                         format!("its power button was pressed {more} times, and it still runs")

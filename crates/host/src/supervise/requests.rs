@@ -77,7 +77,11 @@ impl Engine<'_> {
             Ok(()) => Reply::Done,
             Err(why) => {
                 let name = &self.launch.guest;
-                Reply::Failed(Problem::not_now(format!("a disk of `{name}` can't grow while it runs")).because(why).hint(format!("`chyves stop {name}` first")))
+                Reply::Failed(
+                    Problem::not_now(format!("a disk of `{name}` can't grow while it runs"))
+                        .because(why)
+                        .hint(format!("`chyves stop {name}` first")),
+                )
             }
         };
         self.peers.tell_growing(&reply);

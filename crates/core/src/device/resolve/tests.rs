@@ -45,10 +45,7 @@ fn functions_of_one_physical_slot_stay_together() {
     let second = passthru(2, 3, 0, 0).kept(Some(newcomer.place));
     let third = add(&[first, second], passthru(3, 3, 0, 1)).unwrap();
     assert_eq!((third.place, third.keep), (PciPlace::on(23, 1), true));
-    assert_eq!(
-        resolve(&[first, passthru(9, 2, 0, 0)]).unwrap_err().message,
-        "`pcidev_1` and `pcidev_9` are both the host's device 2/0/0"
-    );
+    assert_eq!(resolve(&[first, passthru(9, 2, 0, 0)]).unwrap_err().message, "`pcidev_1` and `pcidev_9` are both the host's device 2/0/0");
 }
 
 /// Devices of every class, among them functions of a few physical slots.

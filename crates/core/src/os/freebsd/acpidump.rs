@@ -37,7 +37,8 @@ pub fn parse(text: &str) -> Result<Iommu> {
 mod tests {
     use super::*;
 
-    const START: &str = "/*\n  RSD PTR: OEM=ALASKA, ACPI_Rev=2.0x (2)\n */\n/*\n  XSDT: Length=236, Revision=1, Checksum=250,\n\tOEMID=ALASKA\n */\n";
+    const START: &str =
+        "/*\n  RSD PTR: OEM=ALASKA, ACPI_Rev=2.0x (2)\n */\n/*\n  XSDT: Length=236, Revision=1, Checksum=250,\n\tOEMID=ALASKA\n */\n";
 
     #[test]
     fn each_maker_s_table_is_known() {

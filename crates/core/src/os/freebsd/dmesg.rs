@@ -97,7 +97,8 @@ mod tests {
         }
     }
 
-    const CPU: &str = "CPU: Some Processor (3292.61-MHz K8-class CPU)\n  Origin=\"GenuineIntel\"  Id=0x306c3\n  Features=0xbfebfbff<FPU,VME>\n";
+    const CPU: &str =
+        "CPU: Some Processor (3292.61-MHz K8-class CPU)\n  Origin=\"GenuineIntel\"  Id=0x306c3\n  Features=0xbfebfbff<FPU,VME>\n";
 
     #[test]
     fn the_features_of_both_makers() {

@@ -110,8 +110,7 @@ fn memory(values: &Values) -> Result<Option<Memory>> {
     let number = |name| values.number::<u64>(name);
     let page = number("hw.pagesize")?.unwrap_or(4096);
     let pages = |name| Ok::<_, Problem>(number(name)?.map(|n| Size::bytes(n.saturating_mul(page))));
-    let (total, free, inactive) =
-        (number("hw.physmem")?, pages("vm.stats.vm.v_free_count")?, pages("vm.stats.vm.v_inactive_count")?);
+    let (total, free, inactive) = (number("hw.physmem")?, pages("vm.stats.vm.v_free_count")?, pages("vm.stats.vm.v_inactive_count")?);
     let cache = match (number("kstat.zfs.misc.arcstats.size")?, number("kstat.zfs.misc.arcstats.c_min")?) {
         (Some(size), Some(least)) => Some(Size::bytes(size.saturating_sub(least))),
         _ => None,

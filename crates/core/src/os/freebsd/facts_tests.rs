@@ -45,7 +45,10 @@ fn the_processors_of_the_recorded_hosts() {
 #[test]
 fn what_else_a_host_tells() {
     let host = recorded::host("13.5-intel");
-    assert_eq!((host.release, host.arch.as_str(), host.state.max_cpus, host.state.inside.as_deref()), ((13, 5), "amd64", Some(16), Some("none")));
+    assert_eq!(
+        (host.release, host.arch.as_str(), host.state.max_cpus, host.state.inside.as_deref()),
+        ((13, 5), "amd64", Some(16), Some("none"))
+    );
     assert_eq!(host.state.iommu, Some(Iommu::Dmar));
     let memory = host.state.memory.unwrap();
     assert_eq!(memory.available, Size::bytes((3_801_088 + 1_048_576) * 4096));

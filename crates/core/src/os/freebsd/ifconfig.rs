@@ -62,7 +62,8 @@ mod tests {
 
     #[test]
     fn what_is_no_name_is_an_error_that_names_the_tool() {
-        for (names, bridges) in [("", ""), ("ifconfig: x y\n", ""), ("lo0\nem0\n", ""), ("lo0", "a name\n"), ("an-endlessly-long-name", "")] {
+        for (names, bridges) in [("", ""), ("ifconfig: x y\n", ""), ("lo0\nem0\n", ""), ("lo0", "a name\n"), ("an-endlessly-long-name", "")]
+        {
             assert!(parse(names, bridges).unwrap_err().message.contains("ifconfig"), "{names} {bridges}");
         }
     }

@@ -17,7 +17,8 @@ pub fn command() -> Cmd {
 /// # Errors
 /// A line is not as it should be, or there is none.
 pub fn parse(text: &str) -> Result<Vec<PciFunction>> {
-    let functions: Vec<PciFunction> = text.lines().map(|line| function(line).ok_or_else(|| unreadable(TOOL, line))).collect::<Result<_>>()?;
+    let functions: Vec<PciFunction> =
+        text.lines().map(|line| function(line).ok_or_else(|| unreadable(TOOL, line))).collect::<Result<_>>()?;
     if functions.is_empty() { Err(unreadable(TOOL, "")) } else { Ok(functions) }
 }
 
@@ -63,7 +64,8 @@ mod tests {
     #[test]
     fn a_line_that_can_t_be_read_is_an_error_that_names_the_tool() {
         let short = "em0@pci0:2:0:\tclass=0x030000 vendor=0x1 device=0x1";
-        for bad in ["", "pciconf: /dev/pci: No such file", short, "em0@pci0:2:0:0:\tclass=030000 vendor=0x1 device=0x1", "em0@pci0:2:0:0:"] {
+        for bad in ["", "pciconf: /dev/pci: No such file", short, "em0@pci0:2:0:0:\tclass=030000 vendor=0x1 device=0x1", "em0@pci0:2:0:0:"]
+        {
             assert!(parse(bad).unwrap_err().message.contains("pciconf"), "{bad}");
         }
         assert!(parse(&format!("{GPU}\nhalf")).is_err());

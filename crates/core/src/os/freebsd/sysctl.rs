@@ -105,7 +105,11 @@ mod tests {
     fn a_line_that_is_no_answer_is_an_error_that_names_the_tool() {
         for bad in ["", "sysctl: unknown oid 'x'", "kern.osrelease=14.3\nhw.ncpu", "kern.osrelease=14.3\nhw.other=1", "hw.ncpu=8"] {
             let problem = parse(bad).unwrap_err();
-            assert_eq!((problem.message.as_str(), problem.object.as_deref()), ("can't read what `sysctl` printed", Some("sysctl")), "{bad}");
+            assert_eq!(
+                (problem.message.as_str(), problem.object.as_deref()),
+                ("can't read what `sysctl` printed", Some("sysctl")),
+                "{bad}"
+            );
         }
         let values = parse("kern.osrelease=14.3\nhw.ncpu=eight\nhw.vmm.maxcpu=-1").unwrap();
         assert!(values.number::<u32>("hw.ncpu").unwrap_err().to_string().contains("`hw.ncpu=eight`"));

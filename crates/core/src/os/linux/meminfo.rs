@@ -26,7 +26,8 @@ mod tests {
 
     #[test]
     fn two_lines_of_it_count() {
-        let memory = parse("MemTotal:       16384000 kB\nMemFree:         1 kB\nMemAvailable:    8192000 kB\nHugePages_Total:       0\n").unwrap();
+        let memory =
+            parse("MemTotal:       16384000 kB\nMemFree:         1 kB\nMemAvailable:    8192000 kB\nHugePages_Total:       0\n").unwrap();
         assert_eq!((memory.total.get(), memory.available.get()), (16_384_000 << 10, 8_192_000 << 10));
     }
 

@@ -92,7 +92,8 @@ pub fn choose(guest: &Guest, choice: &Choice, there: &[Seen]) -> Result<Chosen> 
 pub fn delete(guest: &Guest, chosen: &Chosen, facts: &Facts) -> Result<Plan> {
     if !facts.clones.is_empty() {
         let each: Vec<String> = facts.clones.iter().map(|(snapshot, clone)| format!("{clone} stands on @{snapshot}")).collect();
-        let which: Vec<String> = chosen.names.iter().map(ToString::to_string).filter(|n| facts.clones.iter().any(|(s, _)| s == n)).collect();
+        let which: Vec<String> =
+            chosen.names.iter().map(ToString::to_string).filter(|n| facts.clones.iter().any(|(s, _)| s == n)).collect();
         return Err(Problem::not_now(format!("snapshots of `{}` have clones: {}", guest.name, which.join(", ")))
             .on(&guest.name)
             .because(each.join("; "))

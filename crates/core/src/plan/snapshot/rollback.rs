@@ -26,7 +26,12 @@ pub fn rollback(world: &World, guest: &Guest, name: &SnapshotName, facts: &Facts
     let seen = find(guest, name, &facts.there)?;
     let token = token(moment);
     let stamp: String = moment.now.chars().filter(char::is_ascii_alphanumeric).collect();
-    let back = Back { name, last: format!("before-rollback-{stamp}-{token}").parse()?, token, after: After::of(guest, seen.is_ours(), facts, keep_settings) };
+    let back = Back {
+        name,
+        last: format!("before-rollback-{stamp}-{token}").parse()?,
+        token,
+        after: After::of(guest, seen.is_ours(), facts, keep_settings),
+    };
     let mut plan = Plan::default();
     plan.push(Action::Verify { objects: facts.guids.clone() });
     plan.steps.extend(create(guest, &back.last, &facts.there, &moment.now)?.steps);
@@ -103,7 +108,12 @@ impl Back<'_> {
         }
         for volume in &volumes {
             let from = SnapshotRef { dataset: guest.dataset.child(volume), name: self.name.clone() };
-            plan.push(Action::CloneDataset { from, to: work.child(volume), native: vec![("volmode".into(), "dev".into())], own: Vec::new() });
+            plan.push(Action::CloneDataset {
+                from,
+                to: work.child(volume),
+                native: vec![("volmode".into(), "dev".into())],
+                own: Vec::new(),
+            });
         }
         plan.push(Action::Promote { clone: work.clone(), origin: guest.dataset.clone() });
         for volume in &volumes {
@@ -131,7 +141,12 @@ impl Back<'_> {
         let folder = guest.folder()?;
         let past = work_folder(world, &work)?;
         let snapshot = guest.dataset.at(self.name);
-        plan.push(Action::CloneDataset { from: snapshot, to: work.clone(), native: vec![("canmount".into(), "noauto".into())], own: Vec::new() });
+        plan.push(Action::CloneDataset {
+            from: snapshot,
+            to: work.clone(),
+            native: vec![("canmount".into(), "noauto".into())],
+            own: Vec::new(),
+        });
         plan.push(Action::Mount { dataset: work.clone() });
         if !guest.mounted {
             plan.push(Action::Mount { dataset: guest.dataset.clone() });
@@ -161,7 +176,14 @@ impl Back<'_> {
 ///
 /// # Errors
 /// The guest runs or is a template, there is no such snapshot, or newer ones would be destroyed; those are named.
-pub fn rollback_in_place(world: &World, guest: &Guest, name: &SnapshotName, facts: &Facts, keep_settings: bool, moment: &Moment) -> Result<Plan> {
+pub fn rollback_in_place(
+    world: &World,
+    guest: &Guest,
+    name: &SnapshotName,
+    facts: &Facts,
+    keep_settings: bool,
+    moment: &Moment,
+) -> Result<Plan> {
     not_template(guest, "roll back")?;
     stopped(guest, "roll back")?;
     let seen = find(guest, name, &facts.there)?;
@@ -183,7 +205,12 @@ pub fn rollback_in_place(world: &World, guest: &Guest, name: &SnapshotName, fact
         // Read before anything goes: a copy that is not as it should be changes nothing.
         let work = world.root_on(guest.root.pool())?.trash().child(format!("rollback-{}", token(moment)));
         let past = work_folder(world, &work)?;
-        plan.push(Action::CloneDataset { from: snapshot.clone(), to: work.clone(), native: vec![("canmount".into(), "noauto".into())], own: Vec::new() });
+        plan.push(Action::CloneDataset {
+            from: snapshot.clone(),
+            to: work.clone(),
+            native: vec![("canmount".into(), "noauto".into())],
+            own: Vec::new(),
+        });
         plan.push(Action::Mount { dataset: work.clone() });
         plan.push(settings_from(world, &past, &guest.dataset, guest.settings.own_values()));
         plan.push(Action::Unmount { dataset: work.clone() });
@@ -254,7 +281,8 @@ pub fn settings_change(dialect: Dialect, on: &Dataset, before: &OwnValues, after
 
 /// The steps that make the settings what they are to be, in ZFS and in the copy.
 fn settings_back(world: &World, guest: &Guest, after: &OwnValues) -> Result<Vec<Action>> {
-    let mut steps: Vec<Action> = settings_change(world.host.dialect, &guest.dataset, guest.settings.own_values(), after).into_iter().collect();
+    let mut steps: Vec<Action> =
+        settings_change(world.host.dialect, &guest.dataset, guest.settings.own_values(), after).into_iter().collect();
     // The copy inside was brought back by ZFS; it lacks what the present keeps.
     steps.extend(keep_copy(guest, after)?);
     Ok(steps)
@@ -270,12 +298,22 @@ mod tests {
 
     #[test]
     fn a_rollback_brings_settings_back_and_keeps_the_owner() {
-        let g = testing::guest("web01", &[("cpu", "8"), ("notes", "new"), ("uuid", "u"), ("epoch", "3"), ("disk0.kind", "zvol"), ("disk0.size", "1G")]);
+        let g = testing::guest(
+            "web01",
+            &[("cpu", "8"), ("notes", "new"), ("uuid", "u"), ("epoch", "3"), ("disk0.kind", "zvol"), ("disk0.size", "1G")],
+        );
         let world = testing::world(vec![g.clone()]);
         let facts = Facts {
             there: seen(&["old", "before"]),
             guids: vec![("tank/chyves/guests/web01".into(), 1), ("tank/chyves/guests/web01@before".into(), 2)],
-            settings: own(&[("cpu", "2"), ("uuid", "u"), ("epoch", "1"), ("disk0.kind", "zvol"), ("disk0.size", "1G"), ("snapshot.taken", "t")]),
+            settings: own(&[
+                ("cpu", "2"),
+                ("uuid", "u"),
+                ("epoch", "1"),
+                ("disk0.kind", "zvol"),
+                ("disk0.size", "1G"),
+                ("snapshot.taken", "t"),
+            ]),
             ..Facts::default()
         };
         insta::assert_snapshot!(rollback_in_place(&world, &g, &"before".parse().unwrap(), &facts, false, &testing::moment(1)).unwrap().script(Os::Linux), @r"
@@ -316,11 +354,17 @@ mod tests {
         let name = "zrepl_20260101_0".parse().unwrap();
         let by_copy = rollback(&world, &g, &name, &facts, false, &testing::moment(1)).unwrap();
         insta::assert_snapshot!("copied_by_copy", by_copy.script(Os::Linux));
-        insta::assert_snapshot!("copied_in_place", rollback_in_place(&world, &g, &name, &facts, false, &testing::moment(1)).unwrap().script(Os::Linux));
+        insta::assert_snapshot!(
+            "copied_in_place",
+            rollback_in_place(&world, &g, &name, &facts, false, &testing::moment(1)).unwrap().script(Os::Linux)
+        );
         let kept = rollback(&world, &g, &name, &facts, true, &testing::moment(1)).unwrap().script(Os::Linux);
         assert!(!kept.contains("config.toml'"), "{kept}");
         world.host.dialect = Dialect::OpenZfs;
-        insta::assert_snapshot!("copied_by_swap", rollback(&world, &g, &name, &facts, false, &testing::moment(1)).unwrap().script(Os::FreeBsd));
+        insta::assert_snapshot!(
+            "copied_by_swap",
+            rollback(&world, &g, &name, &facts, false, &testing::moment(1)).unwrap().script(Os::FreeBsd)
+        );
         let before = own(&[("uuid", "u"), ("cpu", "8"), ("notes", "x")]);
         let after = after_copy("\"cpu\" = \"2\"\n\"uuid\" = \"00000000-0000-4000-8000-000000000000\"\n", &before).unwrap();
         assert_eq!(after, own(&[("uuid", "u"), ("cpu", "2")]));

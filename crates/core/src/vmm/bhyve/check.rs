@@ -146,7 +146,8 @@ fn ends(machine: &Machine) -> Vec<Problem> {
     let sockets = machine.spec().serial.iter().flatten().chain(uarts).filter(|end| matches!(end, SerialEnd::Socket(_)));
     sockets
         .map(|_| {
-            Problem::host_cant("bhyve has no serial port on a UNIX socket").hint("use a terminal device, as /dev/nmdm1A, or a virtio-console")
+            Problem::host_cant("bhyve has no serial port on a UNIX socket")
+                .hint("use a terminal device, as /dev/nmdm1A, or a virtio-console")
         })
         .collect()
 }

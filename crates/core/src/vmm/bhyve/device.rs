@@ -42,7 +42,11 @@ pub(super) fn conf(device: &Device, host: &BhyveHost) -> Conf {
             .prefixed("path", &format!("{}=", share.name), &share.path)
             .flag("ro", share.ro),
         Device::Console(console) => console.ports.iter().enumerate().fold(Conf::new("virtio-console"), |conf, (n, port)| {
-            conf.tree_only(&format!("port.{n}.name"), &port.name).prefixed(&format!("port.{n}.path"), &format!("{}=", port.name), &port.socket)
+            conf.tree_only(&format!("port.{n}.name"), &port.name).prefixed(
+                &format!("port.{n}.path"),
+                &format!("{}=", port.name),
+                &port.socket,
+            )
         }),
         Device::Input(input) => Conf::new("virtio-input").words_only().bare("path", &input.path),
         Device::FrameBuffer(screen) => frame_buffer(screen),

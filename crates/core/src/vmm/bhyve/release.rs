@@ -99,7 +99,9 @@ impl Feature {
             Self::Tree => Release::new(13, 1),
             Self::ManyCpus | Self::Input => Release::new(13, 2),
             Self::FwCfg | Self::Tpm => Release::new(14, 0),
-            Self::LargeScreen | Self::Swtpm | Self::TcpSerial | Self::Numa | Self::Arm64 | Self::Slirp | Self::PptName => Release::new(15, 0),
+            Self::LargeScreen | Self::Swtpm | Self::TcpSerial | Self::Numa | Self::Arm64 | Self::Slirp | Self::PptName => {
+                Release::new(15, 0)
+            }
             Self::VncSocket => Release::new(15, 1),
             Self::SlirpOpen | Self::ScsiTargets | Self::Monitor => Release::new(16, 0),
         }

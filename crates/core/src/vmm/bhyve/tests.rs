@@ -120,7 +120,10 @@ fn a_command_line_that_is_too_long_becomes_a_file() {
 fn what_only_the_command_line_can_carry_has_no_comma() {
     let mut spec = bare();
     spec.fw_cfg = vec![FwCfg { name: "opt/a".into(), content: FwCfgContent::Text("x,y".into()) }];
-    assert_eq!(render(&built(spec), &freebsd("14.3")).unwrap_err().to_string(), "bhyve can't be told `-f opt/a,string=x,y`: a comma in a path or name ends it there");
+    assert_eq!(
+        render(&built(spec), &freebsd("14.3")).unwrap_err().to_string(),
+        "bhyve can't be told `-f opt/a,string=x,y`: a comma in a path or name ends it there"
+    );
 }
 
 #[test]
@@ -159,10 +162,8 @@ fn everything_beyond_devices() {
 
 #[test]
 fn arm64_has_its_own_options() {
-    let mut spec = with(vec![
-        (PciPlace::on(4, 0), disk(DiskBus::VirtioBlk, "")),
-        (PciPlace::on(12, 0), nic(NicModel::VirtioNet, tap("tap0"))),
-    ]);
+    let mut spec =
+        with(vec![(PciPlace::on(4, 0), disk(DiskBus::VirtioBlk, "")), (PciPlace::on(12, 0), nic(NicModel::VirtioNet, tap("tap0")))]);
     spec.boot = Boot::UBoot { image: "/usr/local/share/u-boot/u-boot-bhyve-arm64/u-boot.bin".into() };
     let host = BhyveHost { arch: Arch::Arm64, ..freebsd("15.0") };
     assert_snapshot!(line(spec.clone(), &host), @"
@@ -222,7 +223,11 @@ fn the_host_sets_limits() {
     let known = ["hostbridge", "lpc", "ahci-hd", "virtio-blk", "virtio-net"].map(str::to_owned).to_vec();
     let host = BhyveHost { emulations: Some(known), ..freebsd("14.3") };
     let raw = |text: &str| crate::device::parse_pcidev(text).unwrap();
-    let devices = vec![(PciPlace::on(18, 0), raw("virtio-bkl,/a")), (PciPlace::on(19, 0), raw("virtio-blk,/c")), (PciPlace::on(20, 0), raw("ahci,hd:/b"))];
+    let devices = vec![
+        (PciPlace::on(18, 0), raw("virtio-bkl,/a")),
+        (PciPlace::on(19, 0), raw("virtio-blk,/c")),
+        (PciPlace::on(20, 0), raw("ahci,hd:/b")),
+    ];
     assert_snapshot!(refusals(with(devices), &host), @"
     the host's bhyve has no emulation `virtio-bkl`
       hint: did you mean `virtio-blk`?
@@ -239,7 +244,19 @@ fn the_users_own_arguments_are_read_before_bhyve_reads_them() {
     };
     assert_eq!(told("-A -H -P -S -p 0:1 -s 1,virtio-rnd -o a=b"), "");
     assert_eq!(told("-HPw -p0:1"), "");
-    let all = ["-Q", "-M", "-n id=0", "-f opt/a,string=b", "web02", "-p", "-s 4,virtio-rnd", "-s 9,lpc", "-s 9,passthru,1/0/0", "-s x,virtio-rnd", "--"];
+    let all = [
+        "-Q",
+        "-M",
+        "-n id=0",
+        "-f opt/a,string=b",
+        "web02",
+        "-p",
+        "-s 4,virtio-rnd",
+        "-s 9,lpc",
+        "-s 9,passthru,1/0/0",
+        "-s x,virtio-rnd",
+        "--",
+    ];
     let text: Vec<String> = all.iter().map(|words| format!("{words}\n{}", told(words))).collect();
     assert_snapshot!(text.concat(), @"
     -Q

@@ -37,7 +37,10 @@ pub(super) fn check(place: PciPlace, device: &Device, found: &mut Vec<Problem>) 
             ScsiBehind::Targets(targets) => {
                 let ids: BTreeSet<u8> = targets.iter().map(|t| t.id).collect();
                 if targets.is_empty() || ids.len() != targets.len() {
-                    refuse("each target needs a number of its own, and one is needed at least".into(), "number the targets 0, 1, 2 and so on");
+                    refuse(
+                        "each target needs a number of its own, and one is needed at least".into(),
+                        "number the targets 0, 1, 2 and so on",
+                    );
                 }
             }
             ScsiBehind::Ctl { .. } => {}
@@ -85,7 +88,9 @@ fn ahci_details(details: &AhciDetails, refuse: &mut impl FnMut(String, &str)) {
 
 fn card(nic: &Nic, refuse: &mut impl FnMut(String, &str)) {
     match (nic.model, nic.mtu) {
-        (NicModel::E1000, Some(_)) => refuse("an e1000 card can't be told an MTU".into(), "unset the card's mtu, or set its model to virtio-net"),
+        (NicModel::E1000, Some(_)) => {
+            refuse("an e1000 card can't be told an MTU".into(), "unset the card's mtu, or set its model to virtio-net")
+        }
         (NicModel::VirtioNet, Some(mtu)) if mtu < 68 => refuse(format!("{mtu} is no MTU"), "choose an MTU from 68 to 65535, usually 1500"),
         (NicModel::VirtioNet, _) | (NicModel::E1000, None) => {}
     }

@@ -84,9 +84,7 @@ fn singles(spec: &Spec, found: &mut Vec<Problem>) {
     let count = |word: &str| spec.devices.iter().filter(|(_, device)| device.word() == word).count();
     let elsewhere = spec.devices.iter().any(|(place, device)| device.word() == "lpc" && *place != LPC);
     if count("lpc") > 1 || elsewhere {
-        found.push(
-            Problem::usage("a machine has one LPC bridge, which is at 31:0 already").hint("unset the pcidev_{n} that says lpc"),
-        );
+        found.push(Problem::usage("a machine has one LPC bridge, which is at 31:0 already").hint("unset the pcidev_{n} that says lpc"));
     }
     if count("fbuf") > 1 {
         found.push(

@@ -23,7 +23,11 @@ pub(super) fn check(spec: &Spec, found: &mut Vec<Problem>) {
                         .hint("remove one of the two"),
                 );
             }
-            if ro { read.insert(path) } else { written.insert(path) };
+            if ro {
+                read.insert(path)
+            } else {
+                written.insert(path)
+            };
         }
         if let Device::Nic(nic) = device {
             if let Some(end) = exclusive(&nic.backend).filter(|end| !nets.insert(end.clone())) {
@@ -39,7 +43,8 @@ pub(super) fn check(spec: &Spec, found: &mut Vec<Problem>) {
         if let Device::Passthru(device) = device
             && !passed.insert(device.host)
         {
-            found.push(Problem::usage(format!("the host's device {} is passed twice", device.host)).hint("unset one of the two pcidev_{n}"));
+            found
+                .push(Problem::usage(format!("the host's device {} is passed twice", device.host)).hint("unset one of the two pcidev_{n}"));
         }
         for index in bootindexes(device) {
             if !boots.insert(index) {
@@ -73,7 +78,7 @@ fn disks(device: &Device) -> Vec<(&str, bool)> {
             // Which of several disks a lone `ro` belongs to is bhyve's to know.
             let ro = paths.len() == 1 && raw.has_word("ro");
             paths.into_iter().map(|path| (path, ro)).collect()
-        },
+        }
         _ => Vec::new(),
     }
 }

@@ -153,7 +153,9 @@ fn each_device_keeps_its_own_rules() {
         other => other,
     };
     let details = AhciDetails { rotation: None, revision: Some("123456789".into()), model: Some("x".repeat(41)) };
-    let ram = |size| Device::RamDisk(crate::device::RamDisk { size, serial: "S".parse().unwrap(), details: crate::device::NvmeDetails::default() });
+    let ram = |size| {
+        Device::RamDisk(crate::device::RamDisk { size, serial: "S".parse().unwrap(), details: crate::device::NvmeDetails::default() })
+    };
     let all = [
         Device::Console(VirtioConsole { ports: Vec::new() }),
         Device::Console(VirtioConsole { ports: vec![port("a"), port("a"), port("b=c")] }),

@@ -188,4 +188,3 @@ impl GrubBhyve {
 fn file(path: String, text: String) -> HostFile {
     HostFile { path, text, mode: 0o644, secret: false }
 }
-

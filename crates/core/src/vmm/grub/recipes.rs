@@ -53,11 +53,7 @@ pub static RECIPES: &[Recipe] = &[
         install: Way::Lines(&["knetbsd -h -r cd0a (cd0)/netbsd", "boot"]),
         boot: Way::Lines(&["knetbsd -h -r wd0a (hd0,msdos1)/netbsd", "boot"]),
     },
-    Recipe {
-        os: "openbsd",
-        install: Way::Lines(&["kopenbsd -h com0 (cd0)/{version}/amd64/bsd.rd", "boot"]),
-        boot: OPENBSD_BOOT,
-    },
+    Recipe { os: "openbsd", install: Way::Lines(&["kopenbsd -h com0 (cd0)/{version}/amd64/bsd.rd", "boot"]), boot: OPENBSD_BOOT },
     Recipe {
         os: "vyos",
         install: Way::Lines(&[

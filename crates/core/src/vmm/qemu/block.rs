@@ -82,7 +82,9 @@ pub(super) fn ahci_disk(bus: &str, id: &str, options: BlockOptions, serial: &Dis
 pub(super) fn nvme(args: &mut Args, id: &str, at: Opt, options: BlockOptions, serial: &DiskSerial, details: &NvmeDetails) -> Result<()> {
     for (set, what) in [(details.queue_size.is_some(), "queue size"), (details.io_slots.is_some(), "number of request slots")] {
         if set {
-            return Err(Problem::host_cant(format!("QEMU's nvme has no setting for its {what}")).hint("unset it: QEMU chooses it by itself"));
+            return Err(
+                Problem::host_cant(format!("QEMU's nvme has no setting for its {what}")).hint("unset it: QEMU chooses it by itself")
+            );
         }
     }
     let controller = at.set("serial", serial).maybe("max_ioqpairs", details.max_queues);

@@ -202,9 +202,7 @@ fn card(room: &mut Room<'_>, place: PciPlace, id: &str, nic: &Nic) -> Result<()>
     let end = format!("{id}-end");
     let back = match &nic.backend {
         // No script: the tap was made and attached before.
-        NetBackend::Tap(name) => {
-            Opt::new("tap").set("id", &end).set("ifname", name).set("script", "no").set("downscript", "no")
-        }
+        NetBackend::Tap(name) => Opt::new("tap").set("id", &end).set("ifname", name).set("script", "no").set("downscript", "no"),
         NetBackend::User(net) => net.forwards.iter().fold(Opt::new("user").set("id", &end), |back, f| back.set("hostfwd", f)),
         NetBackend::Vale(_) | NetBackend::Netmap(_) | NetBackend::Netgraph(_) => {
             return Err(cant(
@@ -221,10 +219,13 @@ fn card(room: &mut Room<'_>, place: PciPlace, id: &str, nic: &Nic) -> Result<()>
     };
     let device = device.set("netdev", end).set("mac", nic.mac);
     // A boot ROM only where the card is to be booted from: bhyve's cards have none, and it costs a second at each boot.
-    room.args.put("-device", match nic.bootindex {
-        Some(n) => device.set("bootindex", n),
-        None => device.set("romfile", ""),
-    });
+    room.args.put(
+        "-device",
+        match nic.bootindex {
+            Some(n) => device.set("bootindex", n),
+            None => device.set("romfile", ""),
+        },
+    );
     Ok(())
 }
 
@@ -288,11 +289,8 @@ fn passthru(room: &mut Room<'_>, place: PciPlace, id: &str, device: &Passthru) -
         }
     };
     let host = format!("0000:{:02x}:{:02x}.{:x}", host.slot.bus, host.slot.slot, host.function);
-    let device = room
-        .at("vfio-pci", id, place)
-        .set("host", host)
-        .maybe("romfile", device.rom.as_ref())
-        .maybe("bootindex", device.bootindex);
+    let device =
+        room.at("vfio-pci", id, place).set("host", host).maybe("romfile", device.rom.as_ref()).maybe("bootindex", device.bootindex);
     room.args.put("-device", device);
     Ok(())
 }

@@ -10,8 +10,8 @@ mod opt;
 #[cfg(test)]
 mod tests;
 
-use super::machine::{Boot, FwCfgContent, Machine, Rtc, Tpm};
 use super::Rendered;
+use super::machine::{Boot, FwCfgContent, Machine, Rtc, Tpm};
 use crate::cmd::Cmd;
 use crate::device::{BackingKind, PciPlace, SerialEnd};
 use crate::error::{Problem, Result};
@@ -139,7 +139,9 @@ impl Args {
 fn no_loader(boot: &Boot) -> Problem {
     let (what, cure) = match boot {
         Boot::Bhyveload(_) => ("bhyveload is a loader of bhyve, which QEMU can't use", "set loader=uefi, or loader=bios for an older disk"),
-        Boot::GrubBhyve(_) => ("grub-bhyve is a loader of bhyve, which QEMU can't use", "set loader=bios: the guest's own GRUB then boots it"),
+        Boot::GrubBhyve(_) => {
+            ("grub-bhyve is a loader of bhyve, which QEMU can't use", "set loader=bios: the guest's own GRUB then boots it")
+        }
         Boot::UBoot { .. } | Boot::Uefi(_) | Boot::Bios => ("U-Boot is for arm64, and this is a PC", "set loader=uefi"),
     };
     Problem::host_cant(what).hint(cure)

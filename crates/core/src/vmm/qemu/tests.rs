@@ -289,7 +289,12 @@ fn a_password_is_in_a_file_only() {
     let device = Device::FrameBuffer(FrameBuffer { password: Some("s3cret".parse().unwrap()), ..screen() });
     let rendered = render(&built(one(device)), &linux()).unwrap();
     assert!(!rendered.cmd.to_string().contains("s3cret"));
-    assert!(rendered.cmd.to_string().contains("-object secret,id=vnc-secret,file=/run/chyves/u/vnc-password -vnc 127.0.0.1:1,password-secret=vnc-secret"));
+    assert!(
+        rendered
+            .cmd
+            .to_string()
+            .contains("-object secret,id=vnc-secret,file=/run/chyves/u/vnc-password -vnc 127.0.0.1:1,password-secret=vnc-secret")
+    );
     assert!(rendered.files[0].secret && rendered.files[0].text == "s3cret");
 }
 
