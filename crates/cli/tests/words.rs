@@ -141,7 +141,7 @@ fn every_command_answers_in_json() {
     assert_eq!(at("snapshot rollback web01@live --yes --json", "/0/object"), "web01");
     assert_eq!(at("snapshot delete web01@live --yes --json", "/0/object"), "web01");
     assert_ne!(at("clone web01 web02 --json", "/0/uuid"), uuid);
-    assert_eq!(at("list clones --json -o name,cloned_from", "/1/name"), "web02");
+    assert_eq!(at("list clones --json -o name,origin", "/1/name"), "web02");
     assert_eq!(at("delete web02 --json", "/0/object"), "web02");
     assert_eq!(at("trash list --json", "/0/name"), "web02");
     assert_eq!(at("undelete web02 --json", "/0/object"), "web02");
