@@ -4,9 +4,9 @@
 //! snapshot, and a rollback puts them back.
 //!
 //! * [`seen`]: snapshots as they were observed, and who made them
-//! * [`delete`]: one snapshot or a range
-//! * [`diff`]: what changed since one
-//! * [`rollback`]: the way back to one
+//! * [`mod@delete`]: one snapshot or a range
+//! * [`mod@diff`]: what changed since one
+//! * [`mod@rollback`]: the way back to one
 
 pub mod delete;
 pub mod diff;
