@@ -6,6 +6,7 @@
 
 use crate::cmd::Cmd;
 use crate::launch::Launch;
+use crate::network::Proof;
 use crate::os::{Intent, Os};
 use crate::value::{Dataset, GuestName, Size, SnapshotName, SnapshotRef};
 use crate::world::DiskFormat;
@@ -338,6 +339,11 @@ pub enum Action {
     },
     /// Something wanted of the host's kernel.
     Host(Intent),
+    /// Makes sure, by looking again, that the host's networks are as the steps before left them.
+    ProveNetwork {
+        /// What has to be so.
+        proofs: Vec<Proof>,
+    },
     /// Runs a machine under a supervisor of its own.
     Launch(Box<Launch>),
     /// Asks a machine to power off, and waits.
@@ -430,6 +436,10 @@ impl Action {
             },
             Self::Receive { into, .. } => format!("receive {into} from standard input"),
             Self::Host(intent) => intent.describe(),
+            Self::ProveNetwork { proofs } => {
+                let each: Vec<String> = proofs.iter().map(Proof::describe).collect();
+                format!("make sure that {}", each.join(", "))
+            }
             Self::Launch(launch) => format!("run {} under a supervisor of its own", launch.guest),
             Self::Stop { guest, timeout, force, .. } => {
                 let then = if *force { "pull the plug" } else { "give up" };
@@ -494,6 +504,7 @@ impl Action {
             Self::SettingsFromCopy { .. } | Self::KeepCopy { .. } | Self::WriteFile { .. } => Vec::new(),
             Self::ImportImage { .. } | Self::Stop { .. } | Self::Forget { .. } => Vec::new(),
             Self::Host(intent) => intent.commands(os),
+            Self::ProveNetwork { .. } => vec![crate::network::observe::question(os)],
             Self::Launch(launch) => launch.before.iter().map(|p| p.cmd.clone()).chain([launch.hypervisor.clone()]).collect(),
         }
     }
@@ -539,10 +550,15 @@ impl Action {
             // Somebody else may have begun to use it; the command that borrowed it looks when it is over.
             Self::Borrow { .. } => Undo::Nothing,
             // What was put away was of use to nobody.
-            Self::LetGo { .. } | Self::Forget { .. } | Self::Host(Intent::RemoveTap { .. } | Intent::DestroyVm { .. }) => Undo::Nothing,
+            Self::LetGo { .. } | Self::Forget { .. } => Undo::Nothing,
             // What it wrote lies in the dataset that the same plan made.
             Self::ImportImage { .. } => Undo::Nothing,
-            Self::Host(intent) => Undo::Host(intent.clone()),
+            // What is proved is left as it is.
+            Self::ProveNetwork { .. } => Undo::Nothing,
+            Self::Host(intent) => match intent.opposite() {
+                Some(_) => Undo::Host(intent.clone()),
+                None => Undo::Nothing,
+            },
             Self::Promote { clone, origin } => Undo::Action(Box::new(Self::Promote { clone: origin.clone(), origin: clone.clone() })),
             Self::RestoreFiles { before, .. } => Undo::Action(Box::new(Self::Rollback { snapshot: before.clone() })),
             Self::ResizeVolume { .. } | Self::GrowLive { .. } | Self::ShrinkDisk { .. } | Self::RemoveFile { .. } => Undo::Impossible,

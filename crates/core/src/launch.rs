@@ -42,6 +42,9 @@ pub struct Launch {
     /// File systems that other guests may use too. One that nobody uses any more is unmounted.
     #[serde(default)]
     pub borrows: Vec<Dataset>,
+    /// Whether it has taps or more on the host's networks, which go with it.
+    #[serde(default)]
+    pub networks: bool,
     /// Whether the commands before the hypervisor need the file system that the logs lie on for themselves.
     #[serde(default)]
     pub frees_logs: bool,

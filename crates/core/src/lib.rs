@@ -25,6 +25,7 @@ pub mod error;
 pub mod guest;
 pub mod launch;
 pub mod lifecycle;
+pub mod network;
 pub mod os;
 pub mod plan;
 pub mod property;

@@ -128,6 +128,8 @@ enum Verb {
     LaunchSpec(start::LaunchSpecArgs),
     #[command(name = "_let-go", hide = true)]
     LetGo(start::LetGoArgs),
+    #[command(name = "_put-away", hide = true)]
+    PutAway(start::PutAwayArgs),
 }
 
 /// Runs a parsed command line to its exit status.
@@ -217,6 +219,7 @@ fn dispatch(session: &Session, verb: Verb) -> Result<()> {
         }
         Verb::LaunchSpec(args) => start::launch_spec(session, &args),
         Verb::LetGo(args) => start::let_go(session, &args),
+        Verb::PutAway(args) => start::put_away(session, &args),
     }
 }
 

@@ -28,7 +28,7 @@ pub fn token(guest: Uuid, card: u16) -> String {
 }
 
 /// The guest of a token; none for any other text.
-fn owner(text: &str) -> Option<Uuid> {
+pub(crate) fn owner(text: &str) -> Option<Uuid> {
     let (guest, card) = text.strip_prefix("chyves/")?.split_once("/net")?;
     let guest = Uuid::try_parse(guest).ok()?;
     // Nothing but what we write ourselves, to the letter.

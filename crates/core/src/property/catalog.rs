@@ -20,6 +20,12 @@ const BASE: Property = Property {
 /// What chyves keeps about a guest itself.
 const KEPT: Property = Property { scope: Scope::GuestOnly, effect: Effect::Now, ..BASE };
 
+/// A setting of the host, on the primary pool's root.
+const GLOBAL: Property = Property { scope: Scope::Global, effect: Effect::Now, ..BASE };
+
+/// A setting of a bridge of the host: felt when the bridge is made, verified or applied.
+const OF_BRIDGE: Property = Property { scope: Scope::Global, effect: Effect::Apply, ..BASE };
+
 /// What chyves keeps about an image.
 const IMAGE: Property = Property { scope: Scope::Image, access: Access::Kept("`chyves image import`"), effect: Effect::Now, ..BASE };
 
@@ -331,10 +337,10 @@ pub static ALL: &[Property] = &[
     },
     Property {
         key: "net{n}.backend",
-        kind: Kind::Choice(&["auto", "user", "bridge"]),
+        kind: Kind::Choice(&["auto", "user", "bridge", "vale", "netgraph"]),
         unset: Unset::Value("auto"),
         summary: "how card n reaches the network",
-        detail: "user is a network of the hypervisor's own, outward only, without rights on the host; bridge is a tap on a bridge of the host; auto is user on QEMU and bridge on bhyve.",
+        detail: "user is a network of the hypervisor's own, outward only, without rights on the host; bridge is a tap on a bridge of the host; vale is a port of a VALE switch and netgraph a hook of a netgraph node, both on FreeBSD alone; auto is user on QEMU and bridge on bhyve.",
         ..BASE
     },
     Property {
@@ -366,9 +372,57 @@ pub static ALL: &[Property] = &[
     Property {
         key: "net{n}.mtu",
         kind: Kind::Count { min: 576, max: 9216 },
-        unset: Unset::Value("1500"),
+        unset: Unset::Derived("from the bridge"),
         summary: "the largest packet of card n",
-        detail: "In bytes, without the Ethernet header.",
+        detail: "In bytes, without the Ethernet header. Unset, it is what the bridge carries; more than that is refused. The guest is told of it where the card is virtio-net.",
+        ..BASE
+    },
+    Property {
+        key: "net{n}.vlan",
+        kind: Kind::Count { min: 1, max: 4094 },
+        summary: "the VLAN of card n on its bridge",
+        detail: "The guest sends and receives without a tag; on the bridge, which then filters VLANs, its packets bear this one. FreeBSD has it from 15.0 on; before, give each VLAN a bridge of its own by bridge{n}.vlan.",
+        ..BASE
+    },
+    Property {
+        key: "net{n}.tap",
+        kind: Kind::Interface,
+        scope: Scope::GuestOnly,
+        unset: Unset::Derived("from the guest's uuid and the card's number"),
+        summary: "the tap of card n",
+        detail: "One of that name that is there and free is used and left; where there is none it is made and removed with the machine. With network_design_mode=manual it must be there.",
+        ..BASE
+    },
+    Property {
+        key: "net{n}.vale",
+        kind: Kind::Vale,
+        scope: Scope::GuestOnly,
+        unset: Unset::Value("vale0"),
+        summary: "the VALE switch of card n, and its port",
+        detail: "Read where the card's backend is vale. The port is made when the machine opens it; unset, its name follows from the guest's uuid and the card's number.",
+        ..BASE
+    },
+    Property {
+        key: "net{n}.netgraph",
+        kind: Kind::GraphHook,
+        summary: "the netgraph node of card n",
+        detail: "Read where the card's backend is netgraph: the address of an ng_bridge node, which must be there, as `lan:`, or a hook of it, as `lan:link2`. Without a hook the node chooses a free one.",
+        ..BASE
+    },
+    Property {
+        key: "net{n}.queues",
+        kind: Kind::Count { min: 1, max: 16 },
+        unset: Unset::Value("1"),
+        summary: "pairs of queues of card n",
+        detail: "More than one lets a guest with several processors work on the card with all of them. QEMU with virtio-net alone; bhyve ignores it.",
+        ..BASE
+    },
+    Property {
+        key: "net{n}.optional",
+        kind: Kind::YesNo,
+        unset: Unset::Value("no"),
+        summary: "whether the guest may start without card n's network",
+        detail: "yes lets it start although the bridge or its uplink is missing: the card is there, with its cable unplugged. no refuses the start.",
         ..BASE
     },
     Property {
@@ -508,6 +562,97 @@ pub static ALL: &[Property] = &[
         summary: "what chyves took a snapshot for by itself",
         detail: "On the snapshot. One that was taken for a clone goes with the last clone that stands on it.",
         ..KEPT
+    },
+    Property {
+        key: "network_design_mode",
+        kind: Kind::DesignMode,
+        unset: Unset::Value("system"),
+        summary: "who makes bridges, VLANs and taps",
+        detail: "system: chyves makes what guests need when they start, verifies it, and removes it with the last of them. manual: you make it; chyves attaches guests to it, verifies it, creates nothing and says what is missing. auto is accepted for system; what the program of 2016 called system is manual here.",
+        ..GLOBAL
+    },
+    Property {
+        key: "bridge{n}.name",
+        kind: Kind::Interface,
+        unset: Unset::Derived("bridge and the number"),
+        summary: "the interface that bridge n is",
+        detail: "Any name that the host's kernel takes: lan, br-dmz.",
+        ..OF_BRIDGE
+    },
+    Property {
+        key: "bridge{n}.uplink",
+        kind: Kind::Interface,
+        summary: "the interface by which bridge n leads out of the host",
+        detail: "A physical interface, an aggregate, a VLAN. It becomes a member of the bridge. Its own addresses belong on the bridge then; see bridge{n}.address.",
+        aliases: &["bridge{n}_phy_attach"],
+        ..OF_BRIDGE
+    },
+    Property {
+        key: "bridge{n}.vlan",
+        kind: Kind::Count { min: 1, max: 4094 },
+        summary: "the VLAN of the uplink that bridge n is on",
+        detail: "The VLAN interface of the uplink with this tag becomes the member; it is made where there is none.",
+        ..OF_BRIDGE
+    },
+    Property {
+        key: "bridge{n}.private",
+        kind: Kind::YesNo,
+        unset: Unset::Value("no"),
+        summary: "whether bridge n leads nowhere",
+        detail: "yes: it has no uplink, and guests on it reach each other alone, and the host where that has an address on it.",
+        ..OF_BRIDGE
+    },
+    Property {
+        key: "bridge{n}.mtu",
+        kind: Kind::Count { min: 576, max: 9216 },
+        unset: Unset::Derived("from the uplink"),
+        summary: "the largest packet on bridge n",
+        detail: "The uplink must be able to carry it. Taps get the same.",
+        ..OF_BRIDGE
+    },
+    Property {
+        key: "bridge{n}.address",
+        kind: Kind::Cidr,
+        summary: "the address of the host on bridge n",
+        detail: "With its prefix, as 10.0.0.1/24. Where the uplink has this address it moves from there, with the default route.",
+        ..OF_BRIDGE
+    },
+    Property {
+        key: "bridge{n}.address6",
+        kind: Kind::Cidr,
+        summary: "a second address of the host on bridge n",
+        detail: "With its prefix, as fd00::1/64.",
+        ..OF_BRIDGE
+    },
+    Property {
+        key: "bridge{n}.filtering",
+        kind: Kind::YesNo,
+        unset: Unset::Value("no"),
+        summary: "whether bridge n keeps VLANs apart",
+        detail: "Switched on by itself where a card with net{n}.vlan is attached. FreeBSD has it from 15.0 on.",
+        ..OF_BRIDGE
+    },
+    Property {
+        key: "bridge{n}.nat",
+        kind: Kind::Interface,
+        summary: "the interface behind whose address guests on bridge n hide",
+        detail: "For a laptop, or an uplink that can't be bridged such as a wireless one. The bridge is then private, has an address, and what guests send leaves by this interface. Linux gets a table of its own in nftables; for FreeBSD `chyves network nat` prints the anchor for pf.",
+        ..OF_BRIDGE
+    },
+    Property {
+        key: "bridge{n}.dhcp",
+        kind: Kind::YesNo,
+        unset: Unset::Value("no"),
+        summary: "whether guests on bridge n get addresses and names from this host",
+        detail: "By a dnsmasq of its own, in chyves' runtime folder; it must be installed, and the bridge needs an address.",
+        ..OF_BRIDGE
+    },
+    Property {
+        key: "bridge{n}.description",
+        effect: Effect::Now,
+        summary: "what bridge n is for",
+        detail: "A line for people.",
+        ..OF_BRIDGE
     },
     Property {
         key: "layout",
