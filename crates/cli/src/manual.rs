@@ -12,6 +12,11 @@ fn escaped(text: &str) -> String {
 const SECTIONS: &[(Scope, &str, &str)] = &[
     (Scope::Guest, "SETTINGS OF GUESTS", "They may be set on a guest, and as defaults that all guests inherit which do not say otherwise."),
     (Scope::GuestOnly, "SETTINGS OF ONE GUEST", "They belong to one guest and are inherited by none."),
+    (
+        Scope::Global,
+        "SETTINGS OF THE HOST",
+        "They stand on the root of chyves on the primary pool; `chyves set global` and `chyves network` change them.",
+    ),
     (Scope::Pool, "SETTINGS OF A POOL", "They stand on the root of chyves on a pool."),
     (Scope::Image, "SETTINGS OF AN IMAGE", "They stand on an image."),
 ];
@@ -25,7 +30,7 @@ pub(crate) fn properties() -> String {
     page.push_str("A key with\n.Li {n}\nin it stands for one key a device:\n.Li disk0.bus , disk1.bus .\n");
     page.push_str("Keys that begin with\n.Li x.\nare the user's own.\nA value that is not allowed is refused and changes nothing.\n");
     for (scope, title, text) in SECTIONS {
-        let rows: Vec<&Property> = catalog::ALL.iter().filter(|p| p.scope == *scope).collect();
+        let rows: Vec<&Property> = catalog::all().filter(|p| p.scope == *scope).collect();
         let _ = writeln!(page, ".Sh {title}\n{text}\n.Bl -tag -width Ds");
         for row in rows {
             entry(&mut page, row);

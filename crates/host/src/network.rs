@@ -23,12 +23,15 @@ use uuid::Uuid;
 /// How long is waited for the lock: it is held for some commands at a time, by one after the other.
 const WAIT: Duration = Duration::from_secs(60);
 
+/// The lock of the host's networks.
+pub const LOCK: &str = "host.network";
+
 /// Takes the lock of the host's networks.
 ///
 /// # Errors
 /// Somebody holds it still.
 pub fn lock(rt: &Runtime, command: &str) -> Result<Lock> {
-    rt.lock_named("host.network", WAIT, command)
+    rt.lock_named(LOCK, WAIT, command)
 }
 
 /// Looks at the interfaces, once. A host without the tool has none that chyves could do anything with.
@@ -74,10 +77,9 @@ pub(crate) fn prove_it(os: Os, proofs: &[Proof]) -> Result<()> {
 
 /// Takes an intent back, if it had its effect and nobody else depends on it by now.
 pub(crate) fn take_back(intent: &Intent, place: &mut Place<'_>) -> Result<()> {
-    let _lock = match place.network {
-        Some(_) => None,
-        None => Some(lock(place.runtime, place.command)?),
-    };
+    // A plan of this command, or the dead one's whose locks were taken over for it.
+    let held = place.network.is_some() || place.locks.iter().any(|l| l == LOCK);
+    let _lock = if held { None } else { Some(lock(place.runtime, place.command)?) };
     if !tidy::is_in_effect(&look(place.os)?, intent) {
         return Ok(());
     }
@@ -92,8 +94,9 @@ pub(crate) fn take_back(intent: &Intent, place: &mut Place<'_>) -> Result<()> {
 fn design() -> Design {
     let Ok((roots, _)) = observe::roots() else { return Design::default() };
     let primary = roots.iter().find(|r| r.role == Role::Primary);
+    let row = primary.and_then(|r| observe::dataset(&r.dataset).ok().flatten());
     // One that can't be read says of no bridge where it leads: then those with members stay.
-    primary.and_then(|r| Design::read(&r.own).ok()).unwrap_or_default()
+    row.and_then(|r| Design::read(&r.own).ok()).unwrap_or_default()
 }
 
 /// Puts away what a guest's machine leaves, and what no guest is on any more. What was removed.

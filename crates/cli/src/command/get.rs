@@ -96,13 +96,13 @@ fn of_root(which: &str, root: &Root, properties: &[String]) -> Result<Vec<Settin
         let row = observe::dataset(&root.guests())?;
         (row.map(|r| r.own).unwrap_or_default(), &[Scope::Guest])
     } else {
-        ((*root.own).clone(), &[Scope::Global, Scope::Pool])
+        (observe::dataset(&root.dataset)?.map(|r| r.own).unwrap_or_default(), &[Scope::Global, Scope::Pool])
     };
     let settings = Settings::new(own.iter().map(|(k, v): (&String, &Own)| (k.clone(), v.clone())).collect(), Vec::new());
     if !properties.iter().any(|p| p == "all") {
         return chosen(&settings, properties);
     }
-    let plain = catalog::ALL.iter().filter(|p| scopes.contains(&p.scope) && !p.key.contains("{n}"));
+    let plain = catalog::all().filter(|p| scopes.contains(&p.scope) && !p.key.contains("{n}"));
     let mut found: Vec<Setting> = plain.map(|p| property::find(p.key).map(|k| settings.get(&k))).collect::<Result<_>>()?;
     let numbered = own.keys().filter(|k| !found.iter().any(|s| s.property == **k)).cloned().collect::<Vec<_>>();
     found.extend(numbered.iter().filter_map(|k| property::find(k).ok()).map(|k| settings.get(&k)));

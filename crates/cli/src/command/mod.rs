@@ -15,6 +15,7 @@ mod get;
 mod image;
 mod info;
 mod list;
+mod network;
 mod pool;
 mod receive;
 mod reclaim;
@@ -106,6 +107,8 @@ enum Verb {
     List(list::Args),
     Move(rename::MoveArgs),
     #[command(subcommand)]
+    Network(network::Verb),
+    #[command(subcommand)]
     Pool(pool::Verb),
     Promote(clone::PromoteArgs),
     Reclaim(reclaim::Args),
@@ -130,6 +133,8 @@ enum Verb {
     LetGo(start::LetGoArgs),
     #[command(name = "_put-away", hide = true)]
     PutAway(start::PutAwayArgs),
+    #[command(name = "_go-back", hide = true)]
+    GoBack(network::GoBackArgs),
 }
 
 /// Runs a parsed command line to its exit status.
@@ -194,6 +199,7 @@ fn dispatch(session: &Session, verb: Verb) -> Result<()> {
         Verb::Image(verb) => image::run(session, &verb),
         Verb::Info(args) => info::run(session, &args),
         Verb::List(args) => list::run(session, &args),
+        Verb::Network(verb) => network::run(session, &verb),
         Verb::Move(args) => rename::relocate(session, &args),
         Verb::Pool(verb) => pool::run(session, &verb),
         Verb::Promote(args) => clone::promote(session, &args),
@@ -219,6 +225,7 @@ fn dispatch(session: &Session, verb: Verb) -> Result<()> {
         }
         Verb::LaunchSpec(args) => start::launch_spec(session, &args),
         Verb::LetGo(args) => start::let_go(session, &args),
+        Verb::GoBack(args) => network::go_back(session, &args),
         Verb::PutAway(args) => start::put_away(session, &args),
     }
 }

@@ -166,7 +166,9 @@ fn networks(session: &Session, world: &World, guest: &Guest, request: &mut Reque
         return Ok(None);
     }
     let lock = if session.dry_run { None } else { Some(network::lock(&session.runtime, &session.typed)?) };
-    request.network = Some(plan::network::Facts::of(world, network::look(world.host.os)?)?);
+    let mut world = world.clone();
+    observe::global(&mut world)?;
+    request.network = Some(plan::network::Facts::of(&world, network::look(world.host.os)?)?);
     Ok(lock)
 }
 

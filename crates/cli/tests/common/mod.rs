@@ -78,6 +78,19 @@ impl Host {
 
     /// The same with a pool of that size.
     pub fn sized(test: &str, with: With, size: &str) -> Option<Self> {
+        Self::open(test, with, size, false)
+    }
+
+    /// The same with interfaces of its own: there is only the loopback, and what the test makes.
+    pub fn with_networks(test: &str, with: With) -> Option<Self> {
+        if cell::find("ip").is_none() {
+            needs::skipped(test, "the program `ip` is missing (scripts/setup installs it)");
+            return None;
+        }
+        Self::open(test, with, "1G", true)
+    }
+
+    fn open(test: &str, with: With, size: &str, networks: bool) -> Option<Self> {
         let guests = match needs::look(with) {
             Ok(guests) => guests,
             Err(reason) => {
@@ -89,7 +102,7 @@ impl Host {
         for folder in ["run", "work"] {
             std::fs::create_dir(temp.path().join(folder)).unwrap();
         }
-        let cell = match Cell::open(temp.path()) {
+        let cell = match Cell::open(temp.path(), networks) {
             Ok(cell) => cell,
             Err(reason) => {
                 needs::skipped(test, &reason);

@@ -7,6 +7,7 @@ use super::design::{BridgeSpec, Design};
 use crate::error::Problem;
 use crate::os::{Intent, Os};
 use crate::value::{Cidr, IfName};
+use std::net::IpAddr;
 
 /// What differences are looked for in.
 #[derive(Debug, Clone, Copy)]
@@ -121,7 +122,7 @@ pub fn bridge(room: &Room<'_>, spec: &BridgeSpec) -> Vec<Difference> {
                 None => all.push(Difference::by(
                     name,
                     format!("the host has no {address} on it"),
-                    vec![Intent::AddAddress { interface: name.clone(), address: *address }],
+                    vec![Intent::AddAddress { interface: name.clone(), address: *address, router: None }],
                 )),
             }
         }
@@ -294,17 +295,19 @@ fn join(room: &Room<'_>, spec: &BridgeSpec, member: &IfName, seen: Option<&Inter
         ));
     }
     let moving: Vec<_> = seen.addresses.iter().filter(|a| spec.addresses.contains(a)).copied().collect();
-    let mut intents: Vec<Intent> =
-        moving.iter().map(|address| Intent::RemoveAddress { interface: member.clone(), address: *address }).collect();
+    // The default route goes with the address by which its router is reached.
+    let router = |address: &Cidr| {
+        let by = |(via, dev): &(Option<IpAddr>, String)| {
+            via.filter(|via| dev == member.as_str() && address.overlaps(Cidr { address: *via, prefix: address.prefix }))
+        };
+        room.actual.default_routes.iter().find_map(by)
+    };
+    let mut intents: Vec<Intent> = moving
+        .iter()
+        .map(|address| Intent::RemoveAddress { interface: member.clone(), address: *address, router: router(address) })
+        .collect();
     intents.push(joined);
-    intents.extend(moving.iter().map(|address| Intent::AddAddress { interface: name.clone(), address: *address }));
-    // The default route went with the address.
-    for (via, dev) in &room.actual.default_routes {
-        let Some(via) = via.filter(|_| dev == member.as_str()) else { continue };
-        if moving.iter().any(|a| a.overlaps(Cidr { address: via, prefix: a.prefix })) {
-            intents.push(Intent::AddDefaultRoute { via, interface: name.clone() });
-        }
-    }
+    intents.extend(moving.iter().map(|address| Intent::AddAddress { interface: name.clone(), address: *address, router: router(address) }));
     Ok(intents)
 }
 
@@ -328,7 +331,6 @@ pub fn touched(actual: &Actual, intents: &[&Intent]) -> Vec<String> {
             | Intent::Describe { .. }
             | Intent::SetUp { .. }
             | Intent::AddAddress { .. }
-            | Intent::AddDefaultRoute { .. }
             | Intent::Forward { .. }
             | Intent::LoadRules { .. }
             | Intent::DropRules { .. }

@@ -152,6 +152,8 @@ pub enum Intent {
         interface: IfName,
         /// The address.
         address: Cidr,
+        /// The router of the default route that goes by it, where there is one.
+        router: Option<IpAddr>,
     },
     /// The host has an address on an interface no more.
     RemoveAddress {
@@ -159,13 +161,8 @@ pub enum Intent {
         interface: IfName,
         /// The address.
         address: Cidr,
-    },
-    /// What is for none of the host's networks goes to this router.
-    AddDefaultRoute {
-        /// The router.
-        via: IpAddr,
-        /// The interface that it is behind.
-        interface: IfName,
+        /// The router of the default route that goes by it, and goes with it.
+        router: Option<IpAddr>,
     },
     /// A bridge keeps VLANs apart.
     FilterVlans {
@@ -213,9 +210,14 @@ impl Intent {
             Self::Describe { interface, to, .. } => format!("mark {interface} with {to}"),
             Self::SetUp { interface } => format!("bring {interface} up"),
             Self::SetMtu { interface, from, to } => format!("let {interface} carry {to} bytes instead of {from}"),
-            Self::AddAddress { interface, address } => format!("give {interface} the address {address}"),
-            Self::RemoveAddress { interface, address } => format!("take the address {address} from {interface}"),
-            Self::AddDefaultRoute { via, interface } => format!("lead the default route by {interface} to {via}"),
+            Self::AddAddress { interface, address, router: None } => format!("give {interface} the address {address}"),
+            Self::AddAddress { interface, address, router: Some(router) } => {
+                format!("give {interface} the address {address} and the default route to {router}")
+            }
+            Self::RemoveAddress { interface, address, router: None } => format!("take the address {address} from {interface}"),
+            Self::RemoveAddress { interface, address, router: Some(router) } => {
+                format!("take the address {address} from {interface}, and with it the default route to {router}")
+            }
             Self::FilterVlans { bridge } => format!("let {bridge} keep VLANs apart"),
             Self::Forward { v6 } => format!("let the kernel pass {} packets on", if *v6 { "IPv6" } else { "IPv4" }),
             Self::LoadRules { file, table } => format!("load the rules of {file} into their own table {table}"),
@@ -250,12 +252,14 @@ impl Intent {
             }
             Self::Describe { interface, from, to } => Self::Describe { interface: here(interface), from: to.clone(), to: from.clone() },
             Self::SetMtu { interface, from, to } => Self::SetMtu { interface: here(interface), from: *to, to: *from },
-            Self::AddAddress { interface, address } => Self::RemoveAddress { interface: here(interface), address: *address },
-            Self::RemoveAddress { interface, address } => Self::AddAddress { interface: here(interface), address: *address },
+            Self::AddAddress { interface, address, router } => {
+                Self::RemoveAddress { interface: here(interface), address: *address, router: *router }
+            }
+            Self::RemoveAddress { interface, address, router } => {
+                Self::AddAddress { interface: here(interface), address: *address, router: *router }
+            }
             Self::LoadRules { table, .. } => Self::DropRules { table: table.clone() },
-            // A route goes with its address or interface; what has no opposite stays.
-            Self::AddDefaultRoute { .. }
-            | Self::LoadModule { .. }
+            Self::LoadModule { .. }
             | Self::RemoveTap { .. }
             | Self::DestroyVm { .. }
             | Self::RemoveInterface { .. }

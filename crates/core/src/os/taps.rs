@@ -35,6 +35,11 @@ pub(crate) fn owner(text: &str) -> Option<Uuid> {
     (token(guest, card.parse().ok()?) == text).then_some(guest)
 }
 
+/// The guest that a tap was made for, by what is written on it.
+pub fn owner_of(mark: &str) -> Option<Uuid> {
+    owner(mark)
+}
+
 /// The question for all interfaces with what is written on them.
 pub fn question(os: Os) -> Cmd {
     match os {

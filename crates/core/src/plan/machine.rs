@@ -45,7 +45,7 @@ pub(super) fn disk_path(guest: &Guest, folder: &str, disk: &DiskSpec) -> String 
 }
 
 /// How a card reaches the network under this hypervisor.
-pub(super) fn backend(net: &NetSpec, vmm: Vmm) -> Backend {
+pub fn backend(net: &NetSpec, vmm: Vmm) -> Backend {
     match (net.backend, vmm) {
         (Backend::Auto, Vmm::Qemu) => Backend::User,
         (Backend::Auto, Vmm::Bhyve) => Backend::Bridge,

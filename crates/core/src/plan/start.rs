@@ -282,6 +282,7 @@ mod tests {
     use super::*;
     use crate::guest::RunState;
     use crate::os::freebsd::recorded;
+    use crate::plan::machine::tap_name;
     use crate::plan::testing;
 
     fn request() -> Request {

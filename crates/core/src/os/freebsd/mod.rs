@@ -71,12 +71,16 @@ pub fn commands(intent: &Intent) -> Vec<Cmd> {
         Intent::Describe { interface, to, .. } => vec![ifconfig([interface.as_str(), "descr", to])],
         Intent::SetUp { interface } => vec![ifconfig([interface.as_str(), "up"])],
         Intent::SetMtu { interface, to, .. } => vec![ifconfig([interface.as_str(), "mtu", &to.to_string()])],
-        Intent::AddAddress { interface, address } => vec![ifconfig([interface.as_str(), family(address), &address.to_string(), "alias"])],
-        Intent::RemoveAddress { interface, address } => {
-            vec![ifconfig([interface.as_str(), family(address), &address.address.to_string(), "-alias"])]
+        Intent::AddAddress { interface, address, router } => {
+            let mut cmds = vec![ifconfig([interface.as_str(), family(address), &address.to_string(), "alias"])];
+            cmds.extend(router.map(|via| Cmd::new("route", [of_family(address), "add", "default", &via.to_string()])));
+            cmds
         }
-        Intent::AddDefaultRoute { via, .. } if via.is_ipv6() => vec![Cmd::new("route", ["-6", "add", "default", &via.to_string()])],
-        Intent::AddDefaultRoute { via, .. } => vec![Cmd::new("route", ["add", "default", &via.to_string()])],
+        Intent::RemoveAddress { interface, address, router } => {
+            let route = router.map(|_| Cmd::new("route", [of_family(address), "delete", "default"]));
+            let remove = ifconfig([interface.as_str(), family(address), &address.address.to_string(), "-alias"]);
+            route.into_iter().chain([remove]).collect()
+        }
         Intent::FilterVlans { bridge } => vec![ifconfig([bridge.as_str(), "vlanfilter"])],
         Intent::Forward { v6: false } => vec![Cmd::new("sysctl", ["net.inet.ip.forwarding=1"])],
         Intent::Forward { v6: true } => vec![Cmd::new("sysctl", ["net.inet6.ip6.forwarding=1"])],
@@ -84,6 +88,10 @@ pub fn commands(intent: &Intent) -> Vec<Cmd> {
         Intent::LoadRules { .. } | Intent::DropRules { .. } => Vec::new(),
         Intent::ServeNames { file } => vec![Cmd::new("dnsmasq", [format!("--conf-file={file}")])],
     }
+}
+
+fn of_family(address: &Cidr) -> &'static str {
+    if address.address.is_ipv4() { "-4" } else { "-6" }
 }
 
 fn family(address: &Cidr) -> &'static str {

@@ -57,10 +57,14 @@ pub fn commands(intent: &Intent) -> Vec<Cmd> {
         Intent::Describe { interface, to, .. } => vec![ip(["link", "set", "dev", interface.as_str(), "alias", to])],
         Intent::SetUp { interface } => vec![ip(["link", "set", "dev", interface.as_str(), "up"])],
         Intent::SetMtu { interface, to, .. } => vec![ip(["link", "set", "dev", interface.as_str(), "mtu", &to.to_string()])],
-        Intent::AddAddress { interface, address } => vec![ip(["address", "add", &address.to_string(), "dev", interface.as_str()])],
-        Intent::RemoveAddress { interface, address } => vec![ip(["address", "delete", &address.to_string(), "dev", interface.as_str()])],
-        Intent::AddDefaultRoute { via, interface } => {
-            vec![ip(["route", "replace", "default", "via", &via.to_string(), "dev", interface.as_str()])]
+        Intent::AddAddress { interface, address, router } => {
+            let mut cmds = vec![ip(["address", "add", &address.to_string(), "dev", interface.as_str()])];
+            cmds.extend(router.map(|via| ip(["route", "replace", "default", "via", &via.to_string(), "dev", interface.as_str()])));
+            cmds
+        }
+        // The kernel takes the routes by it away too.
+        Intent::RemoveAddress { interface, address, .. } => {
+            vec![ip(["address", "delete", &address.to_string(), "dev", interface.as_str()])]
         }
         Intent::FilterVlans { bridge } => vec![ip(["link", "set", "dev", bridge.as_str(), "type", "bridge", "vlan_filtering", "1"])],
         Intent::Forward { v6: false } => vec![Cmd::new("sysctl", ["-q", "-w", "net.ipv4.ip_forward=1"])],

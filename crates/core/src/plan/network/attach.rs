@@ -303,7 +303,7 @@ pub(super) fn proof(intent: &Intent) -> Option<Proof> {
         Intent::Join { bridge, member, .. } => Proof::IsIn { bridge: bridge.clone(), member: member.clone() },
         Intent::Leave { bridge, member } => Proof::IsOut { bridge: bridge.clone(), member: member.clone() },
         Intent::SetUp { interface } => Proof::IsUp { interface: interface.clone() },
-        Intent::AddAddress { interface, address } => Proof::HasAddress { interface: interface.clone(), address: *address },
+        Intent::AddAddress { interface, address, .. } => Proof::HasAddress { interface: interface.clone(), address: *address },
         Intent::MakeBridge { bridge: interface, owner, .. } | Intent::MakeVlan { vlan: interface, owner, .. } => {
             Proof::IsMarked { interface: interface.clone(), mark: owner.clone() }
         }
@@ -315,7 +315,6 @@ pub(super) fn proof(intent: &Intent) -> Option<Proof> {
         | Intent::Describe { .. }
         | Intent::SetMtu { .. }
         | Intent::RemoveAddress { .. }
-        | Intent::AddDefaultRoute { .. }
         | Intent::FilterVlans { .. }
         | Intent::Forward { .. }
         | Intent::LoadRules { .. }

@@ -135,6 +135,7 @@ pub fn change(world: &World, facts: &Facts, name: &IfName, wish: &Wish) -> Resul
     planned.touches = compare::touched(&facts.actual, &intents.iter().collect::<Vec<_>>());
     planned.plan.steps.extend(rules(&world.host, new.design.get(&name), before.as_ref()));
     planned.plan.steps.extend(attach::Attached { intents, proofs, notes: Vec::new() }.steps());
+    planned.plan.steps.extend(new.design.get(&name).map(|spec| nat::serve(&world.host, spec)).unwrap_or_default());
     Ok(planned)
 }
 
@@ -262,8 +263,10 @@ pub fn apply(world: &World, facts: &Facts, only: &[IfName]) -> Result<Planned> {
     let mut modules = std::collections::BTreeSet::new();
     intents.retain(|i| !matches!(i, Intent::LoadModule { module } if !modules.insert(module.clone())));
     if intents.is_empty() && planned.plan.steps.is_empty() {
-        let plan = Plan { notes: planned.plan.notes, ..Plan::nothing("the host's networks are as designed") };
-        return Ok(Planned { plan, ..Planned::default() });
+        if planned.plan.notes.is_empty() {
+            planned.plan.notes.push("the host's networks are as designed".into());
+        }
+        return Ok(planned);
     }
     if facts.design.mode == Mode::Manual {
         planned.plan.notes.push("networks are made by hand here (network_design_mode=manual)".into());
@@ -271,15 +274,26 @@ pub fn apply(world: &World, facts: &Facts, only: &[IfName]) -> Result<Planned> {
     planned.touches = compare::touched(&facts.actual, &intents.iter().collect::<Vec<_>>());
     let proofs = intents.iter().filter_map(attach::proof).collect();
     planned.plan.steps.extend(attach::Attached { intents, proofs, notes: Vec::new() }.steps());
+    planned.plan.steps.extend(chosen.iter().flat_map(|spec| nat::serve(&world.host, spec)));
     Ok(planned)
 }
 
-/// The differences of all bridges and of all cards of running guests.
+/// The differences of all bridges and of all cards of running guests. A bridge that is not there and that no running
+/// guest is on is none: a start makes it.
 pub fn differences(world: &World, facts: &Facts) -> Vec<Difference> {
     let room = Room { mark: APPLIED, ..facts.room(&world.host) };
-    let mut all: Vec<Difference> = facts.design.bridges().flat_map(|spec| compare::bridge(&room, spec)).collect();
+    let waiting: Vec<&IfName> = waiting(world, facts).into_iter().map(|s| &s.name).collect();
+    let bridges = facts.design.bridges().filter(|s| !waiting.contains(&&s.name));
+    let mut all: Vec<Difference> = bridges.flat_map(|spec| compare::bridge(&room, spec)).collect();
     all.extend(cards(&room, world));
     all
+}
+
+/// The bridges that are not there and that no running guest is on.
+pub fn waiting<'a>(world: &World, facts: &'a Facts) -> Vec<&'a BridgeSpec> {
+    let alive = world.guests.iter().filter(|g| g.state.is_alive()).filter_map(|g| g.spec().ok());
+    let used: Vec<IfName> = alive.flat_map(|s| bridged(&s, &world.host).iter().map(|n| n.bridge.clone()).collect::<Vec<_>>()).collect();
+    facts.design.bridges().filter(|s| facts.actual.get(s.name.as_str()).is_none() && !used.contains(&s.name)).collect()
 }
 
 /// Cards of running guests that are not in their bridges.

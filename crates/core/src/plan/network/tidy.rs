@@ -78,8 +78,8 @@ pub fn is_in_effect(actual: &Actual, intent: &Intent) -> bool {
         Intent::Leave { bridge, member } => seen(bridge).is_some() && seen(member).is_some_and(|m| m.bridge.is_none()),
         Intent::SetMtu { interface, to, .. } => seen(interface).is_some_and(|i| i.mtu == *to),
         Intent::Describe { interface, to, .. } => seen(interface).is_some_and(|i| i.mark == *to),
-        Intent::AddAddress { interface, address } => seen(interface).is_some_and(|i| i.addresses.contains(address)),
-        Intent::RemoveAddress { interface, address } => seen(interface).is_some_and(|i| !i.addresses.contains(address)),
+        Intent::AddAddress { interface, address, .. } => seen(interface).is_some_and(|i| i.addresses.contains(address)),
+        Intent::RemoveAddress { interface, address, .. } => seen(interface).is_some_and(|i| !i.addresses.contains(address)),
         // That a table is gone already is no harm; what can't be taken back is not asked for.
         Intent::LoadRules { .. } => true,
         Intent::LoadModule { .. }
@@ -87,7 +87,6 @@ pub fn is_in_effect(actual: &Actual, intent: &Intent) -> bool {
         | Intent::DestroyVm { .. }
         | Intent::RemoveInterface { .. }
         | Intent::SetUp { .. }
-        | Intent::AddDefaultRoute { .. }
         | Intent::FilterVlans { .. }
         | Intent::Forward { .. }
         | Intent::DropRules { .. }
