@@ -10,7 +10,8 @@ image_programs='sh env mount umount unshare nsenter setsid kill find truncate dd
 image_modules='virtio_pci virtio_blk ext4 crc32c_generic tun bridge isofs loop'
 # What QEMU and the guests in the machine need of this system.
 image_files='/usr/share/seabios /usr/share/OVMF/OVMF_CODE_4M.fd /usr/share/OVMF/OVMF_VARS_4M.fd /usr/share/qemu/kvmvapic.bin
-    /usr/share/qemu/linuxboot_dma.bin /usr/share/qemu/keymaps /usr/lib/ipxe/qemu /etc/passwd /etc/group'
+    /usr/share/qemu/linuxboot_dma.bin /usr/share/qemu/keymaps
+    /usr/lib/x86_64-linux-gnu/qemu/accel-tcg-x86_64.so /usr/lib/ipxe/qemu /etc/passwd /etc/group'
 
 # Copies a file to the same place below the image, whatever links lead to it.
 image_copy() {
