@@ -54,7 +54,7 @@ fn wrong_words_get_the_nearest_right_one() {
         ("image delete smal --yes", 3, "did you mean `small`?"),
         ("image delete small --yes", 4, "in use"),
         ("pool init nope", 3, "no imported pool"),
-        ("pool init tank/a/b", 4, "already"),
+        ("pool init POOL/a/b", 4, "already"),
         ("snapshot web@kept", 4, "already"),
         ("snapshot delete web@kep --yes", 3, "did you mean `kept`?"),
         ("snapshot rollback web@nope --yes", 3, "no snapshot"),
@@ -65,7 +65,7 @@ fn wrong_words_get_the_nearest_right_one() {
         ("console web", 4, ""),
         ("start web --host freebsd", 2, ""),
     ] {
-        let answer = host.chyves(line).ends(code);
+        let answer = host.chyves(&line.replace("POOL", &host.pool)).ends(code);
         assert!(answer.err.contains(says), "chyves {line} does not say `{says}`:\n{}", answer.err);
         assert!(answer.out.is_empty(), "chyves {line} answers on standard output:\n{}", answer.out);
     }

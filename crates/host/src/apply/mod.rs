@@ -193,6 +193,7 @@ fn perform(step: &Action, began: u64, place: &mut Place<'_>, applied: &mut Appli
         | Action::MarkSnapshot { .. }
         | Action::Rollback { .. }
         | Action::Rename { .. }
+        | Action::RenameVolume { .. }
         | Action::DestroySnapshot { .. }
         | Action::DestroyDataset { .. }
         | Action::DestroyTree { .. }
