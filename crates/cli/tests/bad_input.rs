@@ -150,7 +150,9 @@ fn of_several_new_guests_each_is_told() {
     assert!(!said.out.contains("two"), "{said:?}");
     assert_eq!(host.ok("list -H -o name").out, "one\nthree\nweb\n");
     let json = host.chyves("create five,two --image small loader=bios --json").ends(6).json();
-    assert_eq!((json[0]["object"].as_str(), json[1]["error"]["code"].as_str()), (Some("five"), Some("failed")));
+    assert_eq!(json["error"]["code"], "partial");
+    let results = &json["results"];
+    assert_eq!((results[0]["object"].as_str(), results[1]["error"]["code"].as_str()), (Some("five"), Some("failed")));
     host.chyves("create two --image small loader=bios").ends(1);
 }
 
