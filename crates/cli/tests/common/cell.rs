@@ -46,6 +46,8 @@ pub(super) struct Cell {
     pool: String,
     /// Whether it has interfaces of its own.
     networks: bool,
+    /// The folder that the files of this host's pools lie in.
+    dir: PathBuf,
 }
 
 impl Cell {
@@ -69,7 +71,7 @@ impl Cell {
         let mut said = [0; 6];
         let heard = first.stdout.take().unwrap().read_exact(&mut said);
         let pool = if own { "tank".to_owned() } else { format!("it{}", std::process::id()) };
-        let cell = Self { first, life, turn, pool, networks };
+        let cell = Self { first, life, turn, pool, networks, dir: dir.to_owned() };
         match heard {
             Ok(()) if &said == b"ready\n" => Ok(cell),
             _ => {
@@ -115,9 +117,21 @@ impl Drop for Cell {
         }
         if self.turn.is_some() {
             // The kernel's ZFS outlives the namespaces.
-            let _ = Command::new("zpool").args(["destroy", "-f", &self.pool]).output();
+            for pool in pools_in(&self.dir) {
+                let _ = Command::new("zpool").args(["destroy", "-f", &pool]).output();
+            }
         }
     }
+}
+
+/// The pools whose files lie in a folder, and no others.
+fn pools_in(dir: &Path) -> Vec<String> {
+    let list = |args: &[&str]| {
+        let output = Command::new("zpool").arg("list").args(args).output();
+        output.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default()
+    };
+    let within = |pool: &&str| list(&["-H", "-P", "-v", pool]).split_whitespace().any(|word| Path::new(word).starts_with(dir));
+    list(&["-H", "-o", "name"]).lines().filter(within).map(str::to_owned).collect()
 }
 
 /// Where a program is.

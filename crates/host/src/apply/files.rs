@@ -1,14 +1,16 @@
 //! The steps that chyves does itself: folders, small files, disk files.
 
 use super::{Event, Place};
+use crate::platform;
 use chyves_core::error::{Problem, Result};
 use chyves_core::value::{Size, printable};
 use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::Path;
 
-fn io(what: &str, path: &str) -> impl FnOnce(std::io::Error) -> Problem {
+/// The problem that something can't be done with a file, with what to do where the pool is full or read-only.
+pub(crate) fn io(what: &str, path: &str) -> impl FnOnce(std::io::Error) -> Problem {
     let (what, path) = (what.to_owned(), path.to_owned());
     move |e| {
         let problem = Problem::failed(format!("can't {what} `{}`", printable(&path, 300))).on(&path).because(&e);
@@ -42,7 +44,7 @@ pub(super) fn write(path: &str, text: &str) -> Result<Option<Vec<u8>>> {
 }
 
 /// Writes a file by way of a temporary name, so that nobody sees half of it.
-pub(super) fn write_bytes(path: &str, bytes: &[u8]) -> Result<()> {
+pub(crate) fn write_bytes(path: &str, bytes: &[u8]) -> Result<()> {
     let temporary = format!("{path}.new");
     let result = (|| {
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
@@ -130,7 +132,8 @@ pub(super) fn check(files: &[(String, String)]) -> Result<()> {
         let wrong = |why: String| {
             Err(Problem::not_now(format!("{what} can't be used")).on(path).because(format!("`{}`: {why}", printable(path, 300))))
         };
-        let meta = match fs::metadata(path) {
+        let place = platform::here().path(path);
+        let meta = match fs::metadata(&place) {
             Ok(meta) => meta,
             Err(e) if e.kind() == ErrorKind::NotFound => {
                 return wrong("it is not there".into()).map_err(|p: Problem| {
@@ -142,7 +145,7 @@ pub(super) fn check(files: &[(String, String)]) -> Result<()> {
         if meta.is_dir() {
             return wrong("it is a folder".into());
         }
-        if let Err(e) = OpenOptions::new().read(true).write(true).open(path) {
+        if let Err(e) = OpenOptions::new().read(true).write(true).open(place) {
             return wrong(format!("it can't be opened for writing: {e}"));
         }
     }
@@ -157,7 +160,7 @@ pub(super) fn copy_unless_there(from: &str, to: &str, place: &mut Place<'_>) -> 
     if Path::new(to).exists() {
         return Ok(false);
     }
-    let mut source = File::open(from).map_err(io("open", from))?;
+    let mut source = File::open(platform::here().path(from)).map_err(io("open", from))?;
     let total = source.metadata().map_err(io("look at", from))?.len();
     let temporary = format!("{to}.new");
     let result = (|| {
@@ -211,15 +214,6 @@ pub(super) fn sparse(source: &mut dyn Read, target: &File, name: &str, went_on: 
             return Err(Problem::new(chyves_core::error::Kind::Interrupted, "interrupted").on(name));
         }
     }
-}
-
-/// The first bytes of a file at an offset; fewer where it ends.
-pub(super) fn peek(path: &str, offset: u64, length: usize) -> Result<Vec<u8>> {
-    let mut file = File::open(path).map_err(io("open", path))?;
-    file.seek(SeekFrom::Start(offset)).map_err(io("read", path))?;
-    let mut bytes = Vec::with_capacity(length);
-    file.take(length as u64).read_to_end(&mut bytes).map_err(io("read", path))?;
-    Ok(bytes)
 }
 
 #[cfg(test)]

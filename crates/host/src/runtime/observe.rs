@@ -235,6 +235,7 @@ mod tests {
             again: Vec::new(),
             borrows: Vec::new(),
             networks: false,
+            given: Vec::new(),
             frees_logs: false,
         };
         Record {

@@ -1,7 +1,7 @@
 //! Cards of guests: add, remove, set, move; join and unjoin, as they were called in 2016.
 
 use super::{facts, pairs};
-use crate::session::{Report, Session};
+use crate::session::{Pace, Report, Session};
 use crate::targets::Targets;
 use chyves_core::error::{Problem, Result};
 use chyves_core::guest::Guest;
@@ -72,7 +72,7 @@ fn is_tap(word: &str) -> bool {
 
 pub(super) fn add(session: &Session, guests: &str, words: &[String]) -> Result<()> {
     let (what, settings) = what(words)?;
-    session.each(&Targets::parse(&[guests])?, false, |world, guest| {
+    session.each(&Targets::parse(&[guests])?, Pace::InTurn, |world, guest| {
         let unique = matches!(what, What::Tap { tap: Some(_), .. }) || settings.iter().any(|(k, _)| k.ends_with("mac"));
         let world = if unique { with_all(session, world, guest)? } else { world.clone() };
         let (plan, number) = cards::add(&world, guest, &what, &settings)?;
@@ -82,7 +82,7 @@ pub(super) fn add(session: &Session, guests: &str, words: &[String]) -> Result<(
 }
 
 pub(super) fn remove(session: &Session, guests: &str, card: &str) -> Result<()> {
-    session.each(&Targets::parse(&[guests])?, false, |world, guest| {
+    session.each(&Targets::parse(&[guests])?, Pace::InTurn, |world, guest| {
         let (plan, number) = cards::remove(world, guest, card)?;
         let done = session.carry_out(world, &plan, guest.name.as_str())?;
         Ok(done.map(|_| Report::new(&guest.name, format!("net{number} removed")).with(json!({ "card": number }))))
@@ -91,7 +91,7 @@ pub(super) fn remove(session: &Session, guests: &str, card: &str) -> Result<()> 
 
 pub(super) fn set(session: &Session, guests: &str, card: Option<&str>, words: &[String]) -> Result<()> {
     let settings = pairs(words)?;
-    session.each(&Targets::parse(&[guests])?, false, |world, guest| {
+    session.each(&Targets::parse(&[guests])?, Pace::InTurn, |world, guest| {
         let number = match card {
             Some(word) => cards::find(guest, Some(word))?,
             // The keys say which.
@@ -112,7 +112,7 @@ pub(super) fn relocate(session: &Session, guests: &str, words: &[String]) -> Res
         [] => return Err(Problem::usage("where to?").hint("`chyves network move GUEST BRIDGE`")),
     };
     let bridge: IfName = bridge.parse()?;
-    session.each(&Targets::parse(&[guests])?, false, |world, guest| shift(session, world, guest, card, &bridge))
+    session.each(&Targets::parse(&[guests])?, Pace::InTurn, |world, guest| shift(session, world, guest, card, &bridge))
 }
 
 /// Moves one card; a bridge that a start made and that is empty then goes.
@@ -145,12 +145,12 @@ fn owner(session: &Session, tap: &str) -> Result<chyves_core::value::GuestName> 
 
 pub(super) fn join(session: &Session, bridge: &IfName, tap: &str) -> Result<()> {
     let owner = owner(session, tap)?;
-    session.each(&Targets::Named(vec![owner]), false, |world, guest| shift(session, world, guest, Some(tap), bridge))
+    session.each(&Targets::Named(vec![owner]), Pace::InTurn, |world, guest| shift(session, world, guest, Some(tap), bridge))
 }
 
 pub(super) fn unjoin(session: &Session, bridge: &IfName, tap: &str) -> Result<()> {
     let owner = owner(session, tap)?;
-    session.each(&Targets::Named(vec![owner]), false, |world, guest| {
+    session.each(&Targets::Named(vec![owner]), Pace::InTurn, |world, guest| {
         let number = cards::find(guest, Some(tap))?;
         let usual: IfName = guest.settings.value(keys::BRIDGE).unwrap_or_else(|| "bridge0".into()).parse()?;
         let is = guest.settings.value(&keys::net(number, NetKey::Bridge)).unwrap_or_else(|| usual.to_string());
