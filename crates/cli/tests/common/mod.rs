@@ -167,6 +167,15 @@ impl Host {
         }
     }
 
+    /// Whether the machine has a program; where not, the test is told to be skipped.
+    pub fn has(test: &str, program: &str) -> bool {
+        let has = cell::find(program).is_some();
+        if !has {
+            needs::skipped(test, &format!("the program `{program}` is missing (scripts/setup installs it)"));
+        }
+        has
+    }
+
     /// The folder that all of this host's files lie in.
     pub fn dir(&self) -> &Path {
         self.temp.path()
