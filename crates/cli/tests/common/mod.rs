@@ -176,6 +176,11 @@ impl Host {
         has
     }
 
+    /// Tells that the rest of a test is skipped, because the machine lacks something.
+    pub fn lacks(test: &str, reason: &str) {
+        needs::skipped(test, reason);
+    }
+
     /// The folder that all of this host's files lie in.
     pub fn dir(&self) -> &Path {
         self.temp.path()
