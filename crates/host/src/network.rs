@@ -12,7 +12,8 @@ use chyves_core::error::{Problem, Result};
 use chyves_core::network::{Actual, Design, Proof, observe as reading, prove};
 use chyves_core::os::{Intent, Os};
 use chyves_core::plan::Plan;
-use chyves_core::plan::network::tidy;
+use chyves_core::plan::network::attach;
+use chyves_core::plan::network::tidy::{self, Joined};
 use chyves_core::world::Role;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -103,6 +104,22 @@ fn design() -> Design {
     row.and_then(|r| Design::read(&r.own).ok()).unwrap_or_default()
 }
 
+fn joined_folder(rt: &Runtime) -> PathBuf {
+    PathBuf::from(attach::joined_folder(&rt.root().to_string_lossy()))
+}
+
+/// What starts put into bridges and was there before.
+fn joined(rt: &Runtime) -> Vec<Joined> {
+    let entries = std::fs::read_dir(joined_folder(rt)).into_iter().flatten().flatten();
+    let read = |entry: std::fs::DirEntry| {
+        let name = entry.file_name();
+        let (bridge, member) = name.to_str()?.split_once('+')?;
+        let guest = std::fs::read_to_string(entry.path()).ok()?.trim().parse().ok();
+        Some(Joined { bridge: bridge.to_owned(), member: member.to_owned(), guest })
+    };
+    entries.filter_map(read).collect()
+}
+
 /// Puts away what a guest's machine leaves, and what no guest is on any more. What was removed.
 ///
 /// # Errors
@@ -113,11 +130,20 @@ pub fn put_away(rt: &Runtime, guest: Option<Uuid>, command: &str) -> Result<Vec<
         return Ok(Vec::new());
     }
     let _lock = lock(rt, command)?;
-    let intents = tidy::tidy(&design(), &look(os)?, guest);
+    let joined = joined(rt);
+    let actual = look(os)?;
+    let intents = tidy::tidy(&design(), &actual, guest, &joined);
     let mut failures = Vec::new();
     for cmd in intents.iter().flat_map(|i| i.commands(os)) {
         // One that stays is no reason to leave the others.
         failures.extend(settled(&cmd).err());
+    }
+    for Joined { bridge, member, .. } in &joined {
+        let left =
+            intents.iter().any(|i| matches!(i, Intent::Leave { bridge: b, member: m } if b.as_str() == bridge && m.as_str() == member));
+        if left || actual.get(bridge).is_none_or(|b| !b.members.contains(member)) {
+            let _ = std::fs::remove_file(joined_folder(rt).join(format!("{bridge}+{member}")));
+        }
     }
     match failures.pop() {
         Some(problem) => Err(problem),

@@ -299,7 +299,7 @@ pub(crate) fn launch_spec(session: &Session, args: &LaunchSpecArgs) -> Result<()
     // What its cards need may have changed since it was started.
     let attached = plan::start::network(&world, guest, &guest.spec()?, &request)?;
     if lock.is_some() {
-        let plan = plan::Plan { notes: attached.notes.clone(), steps: attached.steps() };
+        let plan = plan::Plan { notes: attached.notes.clone(), steps: attached.steps(&world.host.run_dir) };
         session.carry_out_with(&world, &plan, guest.name.as_str(), lock)?;
     }
     for file in files {

@@ -99,7 +99,7 @@ pub fn start(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
         plan.push(Action::WriteFile { path: file.path, text: file.text });
     }
     plan.notes.extend(attached.notes.iter().cloned());
-    plan.steps.extend(attached.steps());
+    plan.steps.extend(attached.steps(&host.run_dir));
     for dataset in &made.launch.borrows {
         plan.push(Action::Borrow { dataset: dataset.clone() });
     }

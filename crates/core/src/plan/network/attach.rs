@@ -14,6 +14,7 @@ use crate::plan::machine::{backend, tap_name};
 use crate::value::IfName;
 use crate::world::HostFacts;
 use std::collections::{BTreeMap, BTreeSet};
+use uuid::Uuid;
 
 /// What is to be done for cards.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -24,17 +25,35 @@ pub struct Attached {
     pub proofs: Vec<Proof>,
     /// What is worth a word: a card whose cable is out.
     pub notes: Vec<String>,
+    /// What is put into bridges and was there before: a bridge, its new member, and the guest where it is a tap.
+    pub joined: Vec<(IfName, IfName, Option<Uuid>)>,
 }
 
 impl Attached {
-    /// The steps of a plan, the proof last.
-    pub fn steps(self) -> Vec<Action> {
-        let mut steps: Vec<Action> = self.intents.into_iter().map(Action::Host).collect();
+    /// The steps of a plan, the proof last. What is to be undone with the last guest, and can't be read from the
+    /// interfaces, is written down in the runtime folder first.
+    pub fn steps(self, run_dir: &str) -> Vec<Action> {
+        let mut steps = Vec::new();
+        if !self.joined.is_empty() {
+            steps.push(Action::MakeFolder { path: format!("{run_dir}/network") });
+            steps.push(Action::MakeFolder { path: joined_folder(run_dir) });
+        }
+        for (bridge, member, guest) in self.joined {
+            let path = format!("{}/{bridge}+{member}", joined_folder(run_dir));
+            let text = guest.map_or_else(|| "uplink\n".to_owned(), |guest| format!("{guest}\n"));
+            steps.push(Action::WriteFile { path, text });
+        }
+        steps.extend(self.intents.into_iter().map(Action::Host));
         if !steps.is_empty() && !self.proofs.is_empty() {
             steps.push(Action::ProveNetwork { proofs: self.proofs });
         }
         steps
     }
+}
+
+/// The folder of what starts put into bridges that were there: a file each.
+pub fn joined_folder(run_dir: &str) -> String {
+    format!("{run_dir}/network/joined")
 }
 
 /// The tap of a card: the one that was chosen, or the one that follows from the guest's identity.
@@ -175,6 +194,13 @@ impl Work<'_> {
         if !intents.is_empty() {
             self.done.proofs.push(Proof::IsUp { interface: name.clone() });
         }
+        if there.is_some_and(|b| !crate::network::is_ours(&b.mark)) {
+            let joined = intents.iter().filter_map(|i| match i {
+                Intent::Join { bridge, member, .. } => Some((bridge.clone(), member.clone(), None)),
+                _ => None,
+            });
+            self.done.joined.extend(joined);
+        }
         self.done.intents.extend(intents);
         ready
     }
@@ -248,6 +274,9 @@ impl Work<'_> {
             self.done.proofs.push(Proof::IsMarked { interface: tap.clone(), mark: owner_of(guest, net) });
         }
         if plugged {
+            if seen.is_some_and(|i| i.mark != owner_of(guest, net)) && joined.as_deref() != Some(net.bridge.as_str()) {
+                self.done.joined.push((net.bridge.clone(), tap.clone(), Some(guest.uuid)));
+            }
             self.plug(&tap, net, joined.as_deref())?;
         }
         self.done.proofs.push(Proof::IsUp { interface: tap });

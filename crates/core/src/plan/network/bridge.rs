@@ -134,7 +134,7 @@ pub fn change(world: &World, facts: &Facts, name: &IfName, wish: &Wish) -> Resul
     }
     planned.touches = compare::touched(&facts.actual, &intents.iter().collect::<Vec<_>>());
     planned.plan.steps.extend(rules(&world.host, new.design.get(&name), before.as_ref()));
-    planned.plan.steps.extend(attach::Attached { intents, proofs, notes: Vec::new() }.steps());
+    planned.plan.steps.extend(attach::Attached { intents, proofs, ..attach::Attached::default() }.steps(&world.host.run_dir));
     planned.plan.steps.extend(new.design.get(&name).map(|spec| nat::serve(&world.host, spec)).unwrap_or_default());
     Ok(planned)
 }
@@ -273,7 +273,7 @@ pub fn apply(world: &World, facts: &Facts, only: &[IfName]) -> Result<Planned> {
     }
     planned.touches = compare::touched(&facts.actual, &intents.iter().collect::<Vec<_>>());
     let proofs = intents.iter().filter_map(attach::proof).collect();
-    planned.plan.steps.extend(attach::Attached { intents, proofs, notes: Vec::new() }.steps());
+    planned.plan.steps.extend(attach::Attached { intents, proofs, ..attach::Attached::default() }.steps(&world.host.run_dir));
     planned.plan.steps.extend(chosen.iter().flat_map(|spec| nat::serve(&world.host, spec)));
     Ok(planned)
 }

@@ -150,7 +150,7 @@ pub fn relocate(world: &World, facts: &Facts, guest: &Guest, word: Option<&str>,
     }
     if guest.state.is_alive() {
         if was == Backend::Bridge {
-            plan.steps.extend(live(world, facts, guest, net, &target)?.steps());
+            plan.steps.extend(live(world, facts, guest, net, &target)?.steps(&world.host.run_dir));
         } else {
             plan.notes.push(format!(
                 "{} is {}, and net{number} is on no bridge yet; felt at its next start or reboot",

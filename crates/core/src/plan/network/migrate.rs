@@ -104,7 +104,7 @@ pub fn migrate(world: &World, facts: &Facts, defaults: &OwnValues, from: &IfName
         intents.push(Intent::Join { bridge: to.clone(), member: tap, vlan });
     }
     planned.touches = compare::touched(&facts.actual, &intents.iter().collect::<Vec<_>>());
-    planned.plan.steps.extend(attach::Attached { intents, proofs, notes: Vec::new() }.steps());
+    planned.plan.steps.extend(attach::Attached { intents, proofs, ..attach::Attached::default() }.steps(&world.host.run_dir));
     Ok(planned)
 }
 

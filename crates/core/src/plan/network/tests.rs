@@ -60,7 +60,7 @@ fn start(os: Os, release: (u16, u16), design: &[(&str, &str)], more: &[(&str, In
     match attach::attach(&world.host, &facts(os, design, more), &[(&guest, &guest.spec().unwrap())]) {
         Ok(attached) => {
             let notes = attached.notes.clone();
-            Plan { notes, steps: attached.steps() }.script(os)
+            Plan { notes, steps: attached.steps("/run/chyves") }.script(os)
         }
         Err(problem) => format!("{problem}\n{}\n", problem.hints.join("\n")),
     }
@@ -80,6 +80,7 @@ fn a_start_leaves_what_is_there() {
     let text = start(Os::Linux, (6, 1), &[("bridge0.uplink", "em0")], &[("bridge0", bridge)], CARD);
     // em0 stands in the members, but says nothing of it itself here: joined once more would be an error of the kernel.
     assert!(!text.contains("type bridge"), "{text}");
+    assert!(text.contains("/run/chyves/network/joined/bridge0+em0"), "{text}");
     let plain = start(Os::Linux, (6, 1), &[], &[("bridge0", bridge_of(&[]))], CARD);
     insta::assert_snapshot!("plain", plain);
 }
@@ -215,7 +216,7 @@ fn what_a_machine_leaves_goes_and_nothing_else() {
     let design = &[("bridge0.uplink", "em5"), ("bridge1.private", "yes"), ("bridge2.private", "yes")];
     let shown = |guest, more: &[(&str, Interface)]| {
         let facts = facts(Os::Linux, design, more);
-        tidy::tidy(&facts.design, &facts.actual, Some(guest)).iter().map(Intent::describe).collect::<Vec<_>>()
+        tidy::tidy(&facts.design, &facts.actual, Some(guest), &[]).iter().map(Intent::describe).collect::<Vec<_>>()
     };
     let em5 = ("em5", Interface { bridge: Some("bridge0".into()), ..Interface::new(IfKind::Physical) });
     let both = [started("bridge0"), started("bridge1"), em5.clone(), ("chv1", tap(mine, "bridge0")), ("chv2", tap(other, "bridge1"))];
@@ -230,6 +231,20 @@ fn what_a_machine_leaves_goes_and_nothing_else() {
     assert!(shown(mine, &[started("bridge2"), stranger]).is_empty());
     let applied = ("bridge2", Interface { mark: APPLIED.into(), ..Interface::new(IfKind::Bridge) });
     assert!(shown(mine, &[applied]).is_empty());
+    // What a start put into a bridge that was there leaves with the last guest, and not before.
+    let found = ("bridge2", Interface::new(IfKind::Bridge));
+    let inside = ("em5", Interface { bridge: Some("bridge2".into()), ..Interface::new(IfKind::Physical) });
+    for (others, left) in [(vec![], true), (vec![("chv2", tap(other, "bridge2"))], false)] {
+        let more: Vec<_> = [found.clone(), inside.clone(), ("chv1", tap(mine, "bridge2"))].into_iter().chain(others).collect();
+        let facts = facts(Os::Linux, design, &more);
+        let gone = tidy::tidy(
+            &facts.design,
+            &facts.actual,
+            Some(mine),
+            &[tidy::Joined { bridge: "bridge2".into(), member: "em5".into(), guest: None }],
+        );
+        assert_eq!(gone.iter().any(|i| matches!(i, Intent::Leave { .. })), left, "{gone:?}");
+    }
     let mut open = tap(mine, "bridge1");
     open.open = true;
     assert!(shown(mine, &[started("bridge1"), ("chv1", open)]).is_empty());

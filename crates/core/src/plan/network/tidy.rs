@@ -7,8 +7,20 @@ use crate::value::IfName;
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
-/// Plans to put away what a guest's machine leaves. Without a guest only what no guest is on.
-pub fn tidy(design: &Design, actual: &Actual, guest: Option<Uuid>) -> Vec<Intent> {
+/// What a start put into a bridge, and was there before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Joined {
+    /// The bridge.
+    pub bridge: String,
+    /// Its member.
+    pub member: String,
+    /// The guest, where the member is a tap; none for an uplink.
+    pub guest: Option<Uuid>,
+}
+
+/// Plans to put away what a guest's machine leaves. Without a guest only what no guest is on. `joined` are the uplinks that
+/// starts put into bridges that were there, and taps that were there and that starts put into bridges.
+pub fn tidy(design: &Design, actual: &Actual, guest: Option<Uuid>, joined: &[Joined]) -> Vec<Intent> {
     let mut intents = Vec::new();
     let mut gone: BTreeSet<&str> = BTreeSet::new();
     for (name, interface) in &actual.interfaces {
@@ -20,6 +32,22 @@ pub fn tidy(design: &Design, actual: &Actual, guest: Option<Uuid>) -> Vec<Intent
         {
             intents.push(Intent::RemoveTap { tap, owner: interface.mark.clone() });
             gone.insert(name);
+        }
+    }
+    // Taps of the guest's that were there before, then uplinks of bridges that no guest is on any more.
+    for taps in [true, false] {
+        for Joined { bridge, member, guest: of } in joined {
+            let Some(seen) = actual.get(bridge).filter(|b| b.members.contains(member)) else { continue };
+            let Some(inside) = actual.get(member) else { continue };
+            let others = |m: &String| !gone.contains(m.as_str()) && actual.get(m).is_some_and(|i| i.kind == IfKind::Tap);
+            let due = match of {
+                Some(_) => taps && *of == guest && !inside.open,
+                None => !taps && !seen.members.iter().any(others),
+            };
+            if let (true, Ok(bridge), Ok(name)) = (due, bridge.parse(), member.parse()) {
+                intents.push(Intent::Leave { bridge, member: name });
+                gone.insert(member);
+            }
         }
     }
     for (name, bridge) in &actual.interfaces {
