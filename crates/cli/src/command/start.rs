@@ -154,7 +154,9 @@ fn request(guest: &Guest, occasion: Occasion, drives: Vec<Drive>) -> Result<Requ
             let known = there.iter().any(|s| s.name == name.as_str());
             let objects: Vec<String> =
                 [guest.dataset.to_string()].into_iter().chain(known.then(|| format!("{}@{name}", guest.dataset))).collect();
-            Some(Facts { there, guids: observe::guids(&objects)?, ..Facts::default() })
+            let mut facts = Facts { there, guids: observe::guids(&objects)?, ..Facts::default() };
+            facts.add_volumes(observe::snapshots::volumes_with(guest, name)?);
+            Some(facts)
         }
         Some(_) => None,
         None => plan::revert::wanted(guest, &spec.revert, occasion).map(|_| None)?,

@@ -29,7 +29,7 @@ pub fn rollback(world: &World, guest: &Guest, name: &SnapshotName, facts: &Facts
     let stamp: String = moment.now.chars().filter(char::is_ascii_alphanumeric).collect();
     let after = After::of(guest, seen.is_ours(), facts, keep_settings);
     let volumes = match (&after, keep_settings) {
-        (After::Known(_), true) => volumes::all(guest, name, facts)?,
+        (After::Known(_), true) => volumes::all(guest, name, facts).map_err(|p| p.hint("or leave --keep-settings away"))?,
         (After::Known(after), false) => volumes::then(guest, name, after.clone(), facts)?,
         (After::Copied, _) => volumes::now(guest, facts)?,
     };
@@ -200,7 +200,7 @@ pub fn rollback_in_place(
     }
     let snapshot = guest.dataset.at(name);
     let after = After::of(guest, seen.is_ours(), facts, keep_settings);
-    let volumes = volumes::all(guest, name, facts)?;
+    let volumes = volumes::all(guest, name, facts).map_err(|p| p.hint("or leave --in-place away"))?;
     if let After::Known(after) = &after {
         let then = volumes::then(guest, name, after.clone(), facts)?;
         if then.iter().any(|v| v.now != v.then) || then.len() != volumes.len() {
