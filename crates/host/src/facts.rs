@@ -42,6 +42,16 @@ pub fn dialect() -> Dialect {
     }
 }
 
+/// The processor's architecture as the system's own name for it: `amd64`, `arm64`.
+pub fn arch() -> String {
+    let uname = rustix::system::uname();
+    match uname.machine().to_string_lossy().as_ref() {
+        "x86_64" => "amd64".into(),
+        "aarch64" => "arm64".into(),
+        other => other.to_owned(),
+    }
+}
+
 /// The facts of this host. Whether KVM works is left open; it costs a trial and only a start needs it.
 pub fn host(run_dir: &Path) -> HostFacts {
     let os = os();
@@ -61,11 +71,7 @@ pub fn host(run_dir: &Path) -> HostFacts {
     HostFacts {
         os,
         release: (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)),
-        arch: match uname.machine().to_string_lossy().as_ref() {
-            "x86_64" => "amd64".into(),
-            "aarch64" => "arm64".into(),
-            other => other.to_owned(),
-        },
+        arch: arch(),
         vmm,
         dialect: dialect(),
         run_dir: run_dir.to_string_lossy().into_owned(),

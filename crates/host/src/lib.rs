@@ -18,6 +18,7 @@
 pub mod accel;
 pub mod apply;
 pub mod borrow;
+pub mod catalogue;
 pub mod console;
 pub mod control;
 pub mod facts;
