@@ -557,3 +557,33 @@ fn three_nouns_share_one_store_and_tell_who_uses_what() {
     assert_eq!(screen.split_whitespace().collect::<Vec<_>>(), ["blob", "code", "tiny"]);
     host.nothing_is_left();
 }
+
+#[test]
+fn two_commands_do_not_fetch_one_address_at_once() {
+    let Some(host) = Host::new("images::twice", With::Pool) else { return };
+    host.ok(&format!("pool init {}", host.pool));
+    let server = Server::new();
+    let disk = disk();
+    server.gives("/disk.img", Reply::Silent(disk.clone(), 2 << 20));
+    let address = server.address("/disk.img");
+    let mut first = host.command(PROGRAM);
+    first.args(["image", "fetch", &address, "--name", "first"]).env("no_proxy", "127.0.0.1");
+    let mut first = first.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let part = || {
+        let folders = std::fs::read_dir(host.open_path(host.mount_point().join("chyves/images"))).ok()?.flatten();
+        folders.map(|f| f.path().join("part")).find_map(|p| std::fs::metadata(p).ok()).filter(|m| m.len() == 2 << 20).map(drop)
+    };
+    common::until("half of it to come", part);
+    direct(&host, &format!("image fetch {address} --name second")).ends(4).says("is being fetched already");
+    assert!(part().is_some(), "what the first one has is gone");
+    // Interrupted, the first one leaves what it has for the next.
+    let process = host.processes().into_iter().find(|p| p.line.contains("--name first")).unwrap();
+    host.sh("kill", &["-INT", &process.pid.to_string()]);
+    first.wait().unwrap();
+    server.gives("/disk.img", Reply::File(disk));
+    server.asked();
+    direct(&host, &format!("image fetch {address} --name third")).ends(0);
+    assert!(server.asked().concat().to_lowercase().contains(&format!("range: bytes={}-", 2 << 20)));
+    assert_eq!(host.ok("image list -H -o name").out, "third\n");
+    host.nothing_is_left();
+}
