@@ -41,6 +41,7 @@ const WITH_VALUE: &[&str] = &[
     "--max-size",
     "--timeout",
     "--retries",
+    "--like",
 ];
 
 /// Every word that a command line may begin with.

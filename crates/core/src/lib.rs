@@ -8,6 +8,7 @@
 //! * [`guest`], [`device`]: the field's words
 //! * [`vmm`]: a machine rendered for bhyve and for QEMU
 //! * [`os`]: intents rendered as FreeBSD's and Linux's commands
+//! * [`catalogue`]: known systems: names become addresses and settings
 //! * [`image`]: where images come from, and what they must be
 //! * [`world`]: the facts a planner may know
 //! * [`check`]: whether a host is fit for a start
@@ -18,6 +19,7 @@
 #![forbid(unsafe_code)]
 
 pub mod action;
+pub mod catalogue;
 pub mod check;
 pub mod clones;
 pub mod cmd;

@@ -19,6 +19,7 @@
 pub mod accel;
 pub mod apply;
 pub mod borrow;
+pub mod catalogue;
 pub mod console;
 pub mod control;
 pub mod facts;

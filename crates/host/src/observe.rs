@@ -12,7 +12,7 @@ use crate::runtime::{GuestState, Runtime};
 use chyves_core::cmd::Cmd;
 use chyves_core::error::{Problem, Result};
 use chyves_core::guest::{Guest, RunState};
-use chyves_core::property::keys::{DELETED, NAME, OWNER, UUID};
+use chyves_core::property::keys::{DELETED, IMAGE_PARTIAL, NAME, OWNER, UUID};
 use chyves_core::value::{Dataset, GuestName, ImageName, printable};
 use chyves_core::world::{HostFacts, Role, Root, World, no_guest};
 use chyves_core::zfs::args;
@@ -255,6 +255,22 @@ pub fn not_found(world: &World, name: &str) -> Problem {
         }
     }
     no_guest(name, known.lines())
+}
+
+/// What came of transfers that were cut: the datasets, and the addresses they are of.
+///
+/// # Errors
+/// ZFS does not answer.
+pub fn parts(root: &Root) -> Result<Vec<(Dataset, String)>> {
+    let keys = [IMAGE_PARTIAL.to_owned()];
+    let rows = rows::parse(&run::must(&args::read_tree(&[root.images()], 1, Some(&keys)))?, true)?;
+    let mut found = Vec::new();
+    for row in rows {
+        if let Some(address) = row.own.get(IMAGE_PARTIAL) {
+            found.push((row.name.parse()?, address.value.clone()));
+        }
+    }
+    Ok(found)
 }
 
 /// The GUIDs of datasets and snapshots, in the order they were asked for.

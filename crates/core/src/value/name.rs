@@ -97,6 +97,7 @@ pub const RESERVED: &[&str] = &[
     "template",
     "trash",
     "undelete",
+    "unpack",
     "unset",
     "upgrade",
     "verify",
