@@ -111,6 +111,11 @@ pub enum Action {
         /// The snapshot.
         snapshot: SnapshotRef,
     },
+    /// Lets ZFS itself destroy a snapshot (and those of its name below) together with the last clone of it.
+    LeaveToClones {
+        /// The snapshot.
+        snapshot: SnapshotRef,
+    },
     /// Destroys a dataset that has nothing below it, whose GUID was verified.
     DestroyDataset {
         /// The dataset.
@@ -401,6 +406,7 @@ impl Action {
                 let each: Vec<String> = native.iter().map(|(k, v)| format!("{k}={v}")).collect();
                 format!("give {dataset} {}", each.join(" "))
             }
+            Self::LeaveToClones { snapshot } => format!("let the snapshot {snapshot} go with its last clone"),
             Self::DropSnapshot { snapshot } => format!("destroy the working snapshot {snapshot}"),
             Self::SendReceive { from, to, size } => format!("send {from} ({}) into the new {to}", size.human()),
             Self::SettingsFromCopy { from, on, .. } => format!("put the settings of {from} on {on}"),
@@ -455,6 +461,7 @@ impl Action {
             Self::Rollback { snapshot } => vec![args::rollback(snapshot)],
             Self::Rename { dialect, from, to } => vec![args::rename(*dialect, from, to)],
             Self::DestroySnapshot { snapshot } | Self::DropSnapshot { snapshot } => vec![args::destroy_snapshot(snapshot)],
+            Self::LeaveToClones { snapshot } => vec![args::leave_to_clones(snapshot)],
             Self::DestroyDataset { dataset } => vec![args::destroy(dataset)],
             Self::DestroyTree { dataset, .. } => vec![args::destroy_tree(dataset)],
             Self::Promote { clone, .. } => vec![args::promote(clone)],
@@ -520,6 +527,8 @@ impl Action {
             Self::MakeFolder { path } => Undo::RemoveFolder(path.clone()),
             Self::SetReadonly { dataset, on } => Undo::Action(Box::new(Self::SetReadonly { dataset: dataset.clone(), on: !on })),
             Self::SendReceive { from, to, .. } => Undo::DestroyCopy { dataset: to.clone(), like: from.clone() },
+            // It says only what holds anyway: chyves takes the snapshot away with its last clone.
+            Self::LeaveToClones { .. } => Undo::Nothing,
             // The dataset goes with the step that made it.
             Self::SetNative { .. } | Self::DropSnapshot { .. } => Undo::Nothing,
             Self::SettingsFromCopy { dialect, on, before, .. } => {

@@ -214,6 +214,11 @@ pub fn destroy_snapshot(snapshot: &SnapshotRef) -> Cmd {
     zfs(["destroy", "-r"]).arg(snapshot.to_string())
 }
 
+/// Marks a snapshot, and those of the same name below it, to be destroyed by ZFS with the last clone of each.
+pub fn leave_to_clones(snapshot: &SnapshotRef) -> Cmd {
+    zfs(["destroy", "-d", "-r"]).arg(snapshot.to_string())
+}
+
 /// Destroys one snapshot and none below it.
 pub fn destroy_snapshot_alone(snapshot: &SnapshotRef) -> Cmd {
     zfs(["destroy"]).arg(snapshot.to_string())
