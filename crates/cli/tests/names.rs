@@ -17,7 +17,9 @@ fn others(host: &Host) -> (Tree, Vec<BTreeMap<String, u64>>) {
     let mut tree = host.tree();
     tree.retain(|name, _| OTHERS.iter().any(|o| name.split(['/', '@']).any(|part| part == *o)));
     // What the pool is to the host shows in everything on it.
-    tree.values_mut().for_each(|values| drop(values.remove("chyves:role")));
+    for values in tree.values_mut() {
+        values.remove("chyves:role");
+    }
     (tree, OTHERS.iter().map(|o| host.files(o)).collect())
 }
 
@@ -64,10 +66,7 @@ fn every_change_of_one_leaves_all_others_alone() {
 #[test]
 fn every_change_of_disks_clones_and_places_leaves_all_others_alone() {
     let Some(host) = ground("names::storage", With::Image, "small") else { return };
-    let other = format!("{}b", host.pool);
-    let (disk, mount) = (host.dir().join("disk-b"), host.dir().join("pool-b"));
-    host.sh("truncate", &["-s", "512M", disk.to_str().unwrap()]);
-    host.sh("zpool", &["create", "-o", "cachefile=none", "-m", mount.to_str().unwrap(), &other, disk.to_str().unwrap()]);
+    let other = host.second_pool();
     std::fs::write(host.work().join("a.img"), vec![5; 1 << 20]).unwrap();
     let before = others(&host);
     let lines = [
