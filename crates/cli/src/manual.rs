@@ -25,7 +25,7 @@ pub(crate) fn properties() -> String {
     page.push_str("A key with\n.Li {n}\nin it stands for one key a device:\n.Li disk0.bus , disk1.bus .\n");
     page.push_str("Keys that begin with\n.Li x.\nare the user's own.\nA value that is not allowed is refused and changes nothing.\n");
     for (scope, title, text) in SECTIONS {
-        let rows: Vec<&Property> = catalog::ALL.iter().filter(|p| p.scope == *scope).collect();
+        let rows: Vec<&Property> = catalog::all().filter(|p| p.scope == *scope).collect();
         let _ = writeln!(page, ".Sh {title}\n{text}\n.Bl -tag -width Ds");
         for row in rows {
             entry(&mut page, row);

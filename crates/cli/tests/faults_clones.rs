@@ -71,7 +71,7 @@ fn destroy_the_last_clone() {
 #[test]
 fn empty_the_trash() {
     let make = &["clone web lu", "create db --size 1M", "delete lu db"];
-    matrix("faults_clones::trash", &Case { ground: make, line: "trash empty", back: make, ..BASE });
+    matrix("faults_clones::trash", &Case { ground: make, line: "trash empty", back: make, again: Some("trash empty"), ..BASE });
 }
 
 #[test]

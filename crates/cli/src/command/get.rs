@@ -102,7 +102,7 @@ fn of_root(which: &str, root: &Root, properties: &[String]) -> Result<Vec<Settin
     if !properties.iter().any(|p| p == "all") {
         return chosen(&settings, properties);
     }
-    let plain = catalog::ALL.iter().filter(|p| scopes.contains(&p.scope) && !p.key.contains("{n}"));
+    let plain = catalog::all().filter(|p| scopes.contains(&p.scope) && !p.key.contains("{n}"));
     let mut found: Vec<Setting> = plain.map(|p| property::find(p.key).map(|k| settings.get(&k))).collect::<Result<_>>()?;
     let numbered = own.keys().filter(|k| !found.iter().any(|s| s.property == **k)).cloned().collect::<Vec<_>>();
     found.extend(numbered.iter().filter_map(|k| property::find(k).ok()).map(|k| settings.get(&k)));

@@ -41,7 +41,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
             Ok(known) => guests(session, &args.list, &["name", &known.key]),
             Err(_) => {
                 let shown = chyves_core::value::printable(word, 40);
-                let near = did_you_mean(word, NOUNS.iter().copied().chain(catalog::ALL.iter().map(|p| p.key)));
+                let near = did_you_mean(word, NOUNS.iter().copied().chain(catalog::all().map(|p| p.key)));
                 Err(Problem::usage(format!("`{shown}` can't be listed"))
                     .on(&shown)
                     .hint_if(near)
@@ -130,7 +130,7 @@ fn cell(world: &World, index: usize, column: &str) -> Cell {
 
 fn properties(session: &Session, args: &ListArgs) -> Result<()> {
     let mut table = Table::new(["property", "values", "default", "felt", "summary"]);
-    for p in catalog::ALL.iter().filter(|p| p.access == Access::Free) {
+    for p in catalog::all().filter(|p| p.access == Access::Free) {
         let default = match p.unset {
             property::Unset::Value(value) => Cell::text(value),
             property::Unset::Nothing => Cell::none(),

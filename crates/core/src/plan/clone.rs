@@ -252,7 +252,7 @@ pub(super) fn settle(world: &World, on: &Dataset, own: Vec<Pair>) -> Action {
     let (last, mut set): (Vec<Pair>, Vec<Pair>) = own.into_iter().partition(|(k, _)| k == keys::UUID);
     set.extend(last);
     let before = set.iter().map(|(k, _)| (k.clone(), None)).collect();
-    Action::Change { dialect: world.host.dialect, on: on.clone(), set, clear: Vec::new(), before }
+    Action::Change { dialect: world.host.dialect, on: on.clone(), set, clear: Vec::new(), before, received: Vec::new() }
 }
 
 #[cfg(test)]

@@ -51,7 +51,7 @@ pub(super) fn into_trash(world: &World, guest: &Guest, now: &str, to: &Dataset) 
     set.extend(guest.group().map(|g| (keys::GROUP.to_owned(), g.to_owned())));
     let before = set.iter().map(|(k, _)| (k.clone(), None)).collect();
     vec![
-        Action::Change { dialect: world.host.dialect, on: guest.dataset.clone(), set, clear: Vec::new(), before },
+        Action::Change { dialect: world.host.dialect, on: guest.dataset.clone(), set, clear: Vec::new(), before, received: Vec::new() },
         Action::Rename { dialect: world.host.dialect, from: guest.dataset.clone(), to: to.clone() },
     ]
 }
@@ -215,7 +215,7 @@ pub fn undelete(world: &World, trashed: &Trashed, guid: u64, name: Option<&Guest
     if trashed.dataset != to {
         plan.push(Action::Rename { dialect: world.host.dialect, from: trashed.dataset.clone(), to: to.clone() });
     }
-    plan.push(Action::Change { dialect: world.host.dialect, on: to, set: Vec::new(), clear, before });
+    plan.push(Action::Change { dialect: world.host.dialect, on: to, set: Vec::new(), clear, before, received: Vec::new() });
     if let Some(group) = &trashed.group {
         plan.notes.push(format!("it was in the group `{group}` and comes back outside it"));
     }

@@ -6,7 +6,7 @@
 //! * [`settings`]: what a guest's datasets say, with the source of each value
 //! * [`keys`]: the typed names that code reads settings by
 //!
-//! To add a property: one row in [`catalog`], one constant in [`keys`], and the field of `guest::Spec` that reads it.
+//! To add a property: one row in its room of [`catalog`], one constant in [`keys`], and the field of `guest::Spec` that reads it.
 
 pub mod catalog;
 pub mod keys;
@@ -136,7 +136,7 @@ fn fits(pattern: &str, key: &str) -> Option<u16> {
 /// An unknown key, with the nearest known one.
 pub fn find(key: &str) -> Result<Known> {
     let lower = key.to_ascii_lowercase();
-    for property in catalog::ALL {
+    for property in catalog::all() {
         for pattern in std::iter::once(&property.key).chain(property.aliases) {
             if let Some(n) = fits(pattern, &lower) {
                 return Ok(Known { property, key: property.key.replace("{n}", &n.to_string()) });
@@ -151,7 +151,7 @@ pub fn find(key: &str) -> Result<Known> {
     }
     // Numbers are folded so that `net3.modl` is near `net{n}.model`.
     let folded: String = lower.split_inclusive(|c: char| c.is_ascii_digit()).collect::<String>();
-    let names = catalog::ALL.iter().filter(|p| p.access == Access::Free).map(|p| p.key);
+    let names = catalog::all().filter(|p| p.access == Access::Free).map(|p| p.key);
     let shown = crate::value::printable(key, 60);
     let hint = did_you_mean(&folded, names);
     Err(Problem::usage(format!("no property is called `{shown}`"))
@@ -189,7 +189,7 @@ mod tests {
     #[test]
     fn every_row_is_well_formed() {
         let mut keys = std::collections::BTreeSet::new();
-        for p in catalog::ALL {
+        for p in catalog::all() {
             assert!(keys.insert(p.key), "{} stands twice", p.key);
             for alias in p.aliases {
                 assert!(keys.insert(alias), "{alias} stands twice");

@@ -140,7 +140,7 @@ impl Settings {
     pub fn all(&self) -> Vec<Setting> {
         let mut shown = Vec::new();
         let mut seen = std::collections::BTreeSet::new();
-        for property in catalog::ALL.iter().filter(|p| p.of_guests()) {
+        for property in catalog::all().filter(|p| p.of_guests()) {
             let keys = match property.key.split_once("{n}") {
                 None => vec![property.key.to_owned()],
                 Some((family, _)) => self.numbers(family).iter().map(|n| property.key.replace("{n}", &n.to_string())).collect(),

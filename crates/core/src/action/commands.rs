@@ -1,0 +1,89 @@
+//! An action as the commands that a person would type.
+
+use super::{Action, Growth, is_device};
+use crate::cmd::Cmd;
+use crate::os::Os;
+use crate::value::Size;
+use crate::world::DiskFormat;
+use crate::zfs::args::Pair;
+use crate::zfs::{Dialect, args, stream};
+
+impl Action {
+    /// The commands that a person would type for it; what chyves does itself is shown as the nearest command.
+    pub fn commands(&self, os: Os) -> Vec<Cmd> {
+        match self {
+            Self::Verify { objects } => {
+                let names: Vec<&str> = objects.iter().map(|(name, _)| name.as_str()).collect();
+                vec![args::read_guids(&names)]
+            }
+            Self::CreateDataset { dataset, native, own } => vec![args::create(dataset, &refs(native), own)],
+            Self::CreateVolume { dataset, size, block, reserved } => vec![args::create_volume(dataset, *size, *block, *reserved)],
+            Self::ResizeVolume { dataset, to, .. } => vec![args::resize_volume(dataset, *to)],
+            Self::CloneDataset { from, to, native, own } => vec![args::clone(from, to, &refs(native), own)],
+            Self::Change { dialect, on, set, clear, .. } => args::change(*dialect, on.as_str(), set, clear),
+            Self::Snapshot { snapshot, own } => vec![args::snapshot(snapshot, own)],
+            Self::MarkSnapshot { dialect, snapshot, own } => args::change(*dialect, &snapshot.to_string(), own, &[]),
+            Self::Rollback { snapshot } => vec![args::rollback(snapshot)],
+            Self::Rename { dialect, from, to } => vec![args::rename(*dialect, from, to)],
+            Self::RenameVolume { from, to } => vec![args::rename_volume(from, to)],
+            Self::DestroySnapshot { snapshot } | Self::DropSnapshot { snapshot } => vec![args::destroy_snapshot(snapshot)],
+            Self::LeaveToClones { snapshot } => vec![args::leave_to_clones(snapshot)],
+            Self::DestroyDataset { dataset } => vec![args::destroy(dataset)],
+            Self::DestroyTree { dataset, .. } => vec![args::destroy_tree(dataset)],
+            Self::Promote { clone, .. } => vec![args::promote(clone)],
+            Self::Mount { dataset } | Self::Borrow { dataset } => vec![args::mount(dataset)],
+            Self::Unmount { dataset } | Self::LetGo { dataset } => vec![args::unmount(dataset)],
+            Self::SetReadonly { dataset, on } => vec![args::set_readonly(dataset, *on)],
+            Self::SetNative { dataset, native } => args::set_native(dataset, native),
+            Self::SendReceive { from, to, .. } => vec![args::send(from), args::receive(to)],
+            Self::MakeFolder { path } => vec![Cmd::new("mkdir", ["-m", "0700", "-p", path])],
+            Self::MakeDisk { path, size } => vec![Cmd::new("truncate", ["-s", &size.get().to_string(), path])],
+            Self::GrowDisk { path, to, .. } | Self::ShrinkDisk { path, to, .. } => {
+                vec![Cmd::new("truncate", ["-s", &to.get().to_string(), path])]
+            }
+            Self::GrowLive { path, by, to, .. } => match by {
+                Growth::Asked => Vec::new(),
+                Growth::OfFile => vec![Cmd::new("truncate", ["-s", &to.get().to_string(), path])],
+                Growth::OfVolume(volume) => vec![args::resize_volume(volume, *to)],
+            },
+            Self::CopyDisk { from, format, to, size } => copy_disk(from, *format, to, *size),
+            Self::RenameFile { from, to } => vec![Cmd::new("mv", ["-n", from, to])],
+            Self::RemoveFile { path, .. } => vec![Cmd::new("rm", [path])],
+            Self::CopyFile { from, to } => vec![Cmd::new("cp", ["-n", from, to])],
+            Self::CheckFiles { files } => files.iter().map(|(path, _)| Cmd::new("test", ["-w", path])).collect(),
+            Self::RestoreFiles { from, to, .. } => {
+                vec![Cmd::new(
+                    "rsync",
+                    ["-rt", "--inplace", "--no-whole-file", "--delete", "--exclude=/logs", &format!("{from}/"), &format!("{to}/")],
+                )]
+            }
+            Self::Send { sending } => vec![sending.cmd()],
+            Self::Receive { dialect, into, new, resumable, .. } => {
+                let plain = *dialect == Dialect::Fuse;
+                let mut cmds = vec![stream::receive(into, plain, *resumable)];
+                cmds.extend(new.then(|| stream::tame(into)).into_iter().flatten());
+                cmds
+            }
+            Self::SettingsFromCopy { .. } | Self::KeepCopy { .. } | Self::WriteFile { .. } => Vec::new(),
+            Self::ImportImage { .. } | Self::Stop { .. } | Self::Forget { .. } => Vec::new(),
+            Self::Host(intent) => intent.commands(os),
+            Self::Launch(launch) => launch.before.iter().map(|p| p.cmd.clone()).chain([launch.hypervisor.clone()]).collect(),
+        }
+    }
+}
+
+fn copy_disk(from: &str, format: DiskFormat, to: &str, size: Option<Size>) -> Vec<Cmd> {
+    let mut cmds = vec![match (format, is_device(to)) {
+        (DiskFormat::Raw, _) => Cmd::new("dd", [&format!("if={from}"), &format!("of={to}"), "bs=65536", "conv=sparse"]),
+        (DiskFormat::Qcow2, false) => Cmd::new("qemu-img", ["convert", "-f", "qcow2", "-O", "raw", "-S", "64k", from, to]),
+        (DiskFormat::Qcow2, true) => Cmd::new("qemu-img", ["convert", "-n", "-f", "qcow2", "-O", "raw", from, to]),
+    }];
+    if let (false, Some(size)) = (is_device(to), size) {
+        cmds.push(Cmd::new("truncate", ["-s", &size.get().to_string(), to]));
+    }
+    cmds
+}
+
+fn refs(pairs: &[Pair]) -> Vec<(&str, &str)> {
+    pairs.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect()
+}

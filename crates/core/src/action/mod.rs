@@ -1,0 +1,396 @@
+//! One thing done to the host. An action is the only source of its words, its commands and what takes it back: the dry
+//! run prints them, the host runs them, and both are this same value.
+//!
+//! * `words`: one line for people
+//! * `commands`: what a person would type
+//! * [`undo`]: what takes it back
+//!
+//! Not here: running them (chyves-host `apply`), choosing them ([`crate::plan`]).
+//! To add one: a variant, its arms in the three rooms, and its arm in chyves-host `apply`.
+
+mod commands;
+mod undo;
+mod words;
+
+pub use undo::Undo;
+
+use crate::launch::Launch;
+use crate::os::Intent;
+use crate::value::{Dataset, GuestName, Size, SnapshotName, SnapshotRef};
+use crate::world::DiskFormat;
+use crate::zfs::stream::Sending;
+use crate::zfs::{Dialect, args::Pair};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// One step of a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "kebab-case")]
+pub enum Action {
+    /// Makes sure that names still mean the objects that were looked up.
+    Verify {
+        /// Names of datasets and snapshots, each with its GUID.
+        objects: Vec<(String, u64)>,
+    },
+    /// Makes a file system.
+    CreateDataset {
+        /// Its name.
+        dataset: Dataset,
+        /// ZFS' own properties.
+        native: Vec<Pair>,
+        /// Settings.
+        own: Vec<Pair>,
+    },
+    /// Makes a volume.
+    CreateVolume {
+        /// Its name.
+        dataset: Dataset,
+        /// Its size.
+        size: Size,
+        /// The size of its blocks, where not what ZFS takes by itself.
+        block: Option<Size>,
+        /// Whether the pool sets its whole size aside.
+        reserved: bool,
+    },
+    /// Makes a volume larger or smaller.
+    ResizeVolume {
+        /// Its name.
+        dataset: Dataset,
+        /// Its size now.
+        from: Size,
+        /// Its size then.
+        to: Size,
+    },
+    /// Makes a clone of a snapshot.
+    CloneDataset {
+        /// The snapshot.
+        from: SnapshotRef,
+        /// The clone.
+        to: Dataset,
+        /// ZFS' own properties.
+        native: Vec<Pair>,
+        /// Settings.
+        own: Vec<Pair>,
+    },
+    /// Changes settings.
+    Change {
+        /// The grammar of the host's `zfs`.
+        dialect: Dialect,
+        /// The dataset.
+        on: Dataset,
+        /// What to set.
+        set: Vec<Pair>,
+        /// What to take away.
+        clear: Vec<String>,
+        /// What the same keys were before; nothing where they were not set there.
+        before: Vec<(String, Option<String>)>,
+        /// Those of them that had come with a stream.
+        received: Vec<String>,
+    },
+    /// Takes a snapshot of a dataset and all below it.
+    Snapshot {
+        /// Its name.
+        snapshot: SnapshotRef,
+        /// What is written on it.
+        own: Vec<Pair>,
+    },
+    /// Writes settings onto a snapshot, to be kept with it.
+    MarkSnapshot {
+        /// The grammar of the host's `zfs`.
+        dialect: Dialect,
+        /// The snapshot.
+        snapshot: SnapshotRef,
+        /// What is written.
+        own: Vec<Pair>,
+    },
+    /// Goes back to a snapshot, which is the newest.
+    Rollback {
+        /// The snapshot.
+        snapshot: SnapshotRef,
+    },
+    /// Gives a dataset another name.
+    Rename {
+        /// The grammar of the host's `zfs`.
+        dialect: Dialect,
+        /// The present name.
+        from: Dataset,
+        /// The new one.
+        to: Dataset,
+    },
+    /// Gives a volume another name: nothing of it is mounted, and OpenZFS takes no word about that.
+    RenameVolume {
+        /// The present name.
+        from: Dataset,
+        /// The new one.
+        to: Dataset,
+    },
+    /// Destroys a snapshot (and those of its name below), whose GUID was verified.
+    DestroySnapshot {
+        /// The snapshot.
+        snapshot: SnapshotRef,
+    },
+    /// Lets ZFS itself destroy a snapshot (and those of its name below) together with the last clone of it.
+    LeaveToClones {
+        /// The snapshot.
+        snapshot: SnapshotRef,
+    },
+    /// Destroys a dataset that has nothing below it, whose GUID was verified.
+    DestroyDataset {
+        /// The dataset.
+        dataset: Dataset,
+    },
+    /// Destroys a dataset with its snapshots and all below it, having shown what that is and verified its GUID.
+    DestroyTree {
+        /// The dataset.
+        dataset: Dataset,
+        /// What goes with it, itself included.
+        takes: Vec<String>,
+    },
+    /// Makes a clone the owner of the snapshots up to its origin.
+    Promote {
+        /// The clone.
+        clone: Dataset,
+        /// What it is a clone of, and what will be a clone of it.
+        origin: Dataset,
+    },
+    /// Mounts a file system.
+    Mount {
+        /// The file system.
+        dataset: Dataset,
+    },
+    /// Mounts a file system that others may use at the same time. It is unmounted when the last of them has gone.
+    Borrow {
+        /// The file system.
+        dataset: Dataset,
+    },
+    /// Unmounts a file system that others may use, if none of them uses it any more.
+    LetGo {
+        /// The file system.
+        dataset: Dataset,
+    },
+    /// Removes what a dead machine left in the runtime folder.
+    Forget {
+        /// Whose.
+        guest: String,
+        /// Its identity.
+        uuid: Uuid,
+    },
+    /// Unmounts a file system.
+    Unmount {
+        /// The file system.
+        dataset: Dataset,
+    },
+    /// Lets nobody write into a dataset and those below it, or lets them again.
+    SetReadonly {
+        /// The dataset.
+        dataset: Dataset,
+        /// Whether it is read-only.
+        on: bool,
+    },
+    /// Sets ZFS' own properties on a dataset that the same plan made.
+    SetNative {
+        /// The dataset.
+        dataset: Dataset,
+        /// The properties.
+        native: Vec<Pair>,
+    },
+    /// Destroys a working snapshot that the same plan made, and those of its name below.
+    DropSnapshot {
+        /// The snapshot.
+        snapshot: SnapshotRef,
+    },
+    /// Sends a snapshot into a new dataset, which is not mounted; the snapshot comes with it.
+    SendReceive {
+        /// The snapshot.
+        from: SnapshotRef,
+        /// The new dataset.
+        to: Dataset,
+        /// About how much that is.
+        size: Size,
+    },
+    /// Puts the settings of a copy in a file on a dataset; who the guest is and whose stays.
+    SettingsFromCopy {
+        /// The grammar of the host's `zfs`.
+        dialect: Dialect,
+        /// The file.
+        from: String,
+        /// The dataset.
+        on: Dataset,
+        /// All settings that the dataset has before.
+        before: Vec<Pair>,
+    },
+    /// Writes the copy of the settings that a dataset has by then.
+    KeepCopy {
+        /// The dataset.
+        on: Dataset,
+        /// The copy's path.
+        path: String,
+    },
+    /// Makes a folder that root alone may enter.
+    MakeFolder {
+        /// Its path.
+        path: String,
+    },
+    /// Writes a small file whole, by way of a temporary name.
+    WriteFile {
+        /// Its path.
+        path: String,
+        /// Its content.
+        text: String,
+    },
+    /// Makes an empty disk: a sparse file.
+    MakeDisk {
+        /// Its path.
+        path: String,
+        /// Its size.
+        size: Size,
+    },
+    /// Makes a disk file larger.
+    GrowDisk {
+        /// Its path.
+        path: String,
+        /// Its size now.
+        from: Size,
+        /// Its size then.
+        to: Size,
+    },
+    /// Makes a disk of a running machine larger, last of all steps: the guest may use the new space at once.
+    GrowLive {
+        /// The guest.
+        guest: GuestName,
+        /// Its identity.
+        uuid: Uuid,
+        /// Where it lives.
+        dataset: Dataset,
+        /// The disk as its hypervisor opened it.
+        path: String,
+        /// How it is done.
+        by: Growth,
+        /// Its size now.
+        from: Size,
+        /// Its size then.
+        to: Size,
+    },
+    /// Cuts the end of a disk file off, with what lies there.
+    ShrinkDisk {
+        /// Its path.
+        path: String,
+        /// Its size now.
+        from: Size,
+        /// Its size then.
+        to: Size,
+    },
+    /// Writes the content of a file into a new disk file, or into a new volume.
+    CopyDisk {
+        /// The file.
+        from: String,
+        /// Its format.
+        format: DiskFormat,
+        /// The new file, which must not be there, or the volume's device.
+        to: String,
+        /// The new disk's size, what is behind the content being zeros; where it is none, the content's.
+        size: Option<Size>,
+    },
+    /// Gives a file another name in its folder, which nothing may have.
+    RenameFile {
+        /// The present path.
+        from: String,
+        /// The new one.
+        to: String,
+    },
+    /// Removes a file of which a whole copy was made before.
+    RemoveFile {
+        /// Its path.
+        path: String,
+        /// Where the copy is.
+        copy: String,
+    },
+    /// Copies a file, holes staying holes; an existing one is kept.
+    CopyFile {
+        /// The original.
+        from: String,
+        /// The copy.
+        to: String,
+    },
+    /// Makes the files of a folder what they are in another, block by block where they differ; logs are left alone.
+    RestoreFiles {
+        /// What they are to be.
+        from: String,
+        /// Where.
+        to: String,
+        /// The snapshot that was taken of the file system just before, by which it is taken back.
+        before: SnapshotRef,
+    },
+    /// Makes sure that files are there and can be written.
+    CheckFiles {
+        /// Their paths, each with what it is.
+        files: Vec<(String, String)>,
+    },
+    /// Reads an image from a file: hashed, recognised by its content, converted, written sparsely, described on its dataset.
+    ImportImage {
+        /// The file.
+        source: String,
+        /// The folder it is kept in.
+        folder: String,
+        /// The dataset that is described.
+        dataset: Dataset,
+        /// When, as it is recorded.
+        now: String,
+        /// The grammar of the host's `zfs`.
+        dialect: Dialect,
+    },
+    /// Writes a stream to standard output.
+    Send {
+        /// What.
+        sending: Sending,
+    },
+    /// Reads a guest as a stream from standard input, makes sure that it is one, and that it has its settings.
+    Receive {
+        /// The grammar of the host's `zfs`.
+        dialect: Dialect,
+        /// The dataset.
+        into: Dataset,
+        /// Whether that comes into being by it.
+        new: bool,
+        /// The snapshot that must be there then.
+        snapshot: Option<SnapshotName>,
+        /// Its GUID.
+        guid: Option<u64>,
+        /// Whether what came is kept if the stream is cut off.
+        resumable: bool,
+    },
+    /// Something wanted of the host's kernel.
+    Host(Intent),
+    /// Runs a machine under a supervisor of its own.
+    Launch(Box<Launch>),
+    /// Asks a machine to power off, and waits.
+    Stop {
+        /// The guest.
+        guest: GuestName,
+        /// Its identity.
+        uuid: Uuid,
+        /// Where it lives.
+        dataset: Dataset,
+        /// Seconds to wait.
+        timeout: u32,
+        /// Whether to pull the plug when the time is over.
+        force: bool,
+    },
+}
+
+/// How a disk of a running machine becomes larger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Growth {
+    /// The hypervisor is asked to, by way of the guest's supervisor.
+    Asked,
+    /// The hypervisor sees that its file has grown.
+    OfFile,
+    /// The hypervisor sees that this volume has grown.
+    OfVolume(Dataset),
+}
+
+/// Whether a disk's path is that of a volume.
+pub fn is_device(path: &str) -> bool {
+    path.starts_with("/dev/")
+}

@@ -1,0 +1,136 @@
+//! What takes an action back.
+
+use super::{Action, is_device};
+use crate::os::Intent;
+use crate::value::{Dataset, Size, SnapshotRef};
+use crate::zfs::Dialect;
+use crate::zfs::args::Pair;
+
+/// What takes an action back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Undo {
+    /// There is nothing to take back.
+    Nothing,
+    /// Nothing can take it back.
+    Impossible,
+    /// Another action.
+    Action(Box<Action>),
+    /// Change settings back.
+    Change {
+        /// The grammar of the host's `zfs`.
+        dialect: Dialect,
+        /// The dataset.
+        on: Dataset,
+        /// What to set.
+        set: Vec<Pair>,
+        /// What to take away.
+        clear: Vec<String>,
+        /// What is to be again as it came with a stream.
+        received: Vec<String>,
+    },
+    /// Destroy this dataset, which the same plan made and which still has the GUID that it was made with.
+    Destroy(Dataset),
+    /// Destroy this dataset with its snapshots and volumes, which the same plan received.
+    DestroyReceived {
+        /// The dataset.
+        dataset: Dataset,
+        /// Keep it if the reception can go on later.
+        unless_resumable: bool,
+    },
+    /// Destroy this dataset, which the same plan copied, with the one snapshot that came with it.
+    DestroyCopy {
+        /// The dataset.
+        dataset: Dataset,
+        /// The snapshot that was sent: the one that came with the dataset has its name and its GUID.
+        like: SnapshotRef,
+    },
+    /// Make the settings of a dataset exactly these.
+    Settings {
+        /// The grammar of the host's `zfs`.
+        dialect: Dialect,
+        /// The dataset.
+        on: Dataset,
+        /// The settings.
+        values: Vec<Pair>,
+    },
+    /// Remove this file, which the same plan made.
+    RemoveFile(String),
+    /// Remove this folder if it is empty.
+    RemoveFolder(String),
+    /// Put back the file that stood there before, or remove it where none stood.
+    RestoreFile(String),
+    /// Cut this file off at its former size.
+    Shrink(String, Size),
+    /// Take an intent back.
+    Host(Intent),
+}
+
+impl Action {
+    /// What takes it back, done after it was done: actions again, newest effect first. None where nothing was made or
+    /// nothing can take it back.
+    pub fn undo(&self) -> Undo {
+        match self {
+            Self::Verify { .. } | Self::CheckFiles { .. } => Undo::Nothing,
+            Self::CreateDataset { dataset, .. } | Self::CreateVolume { dataset, .. } | Self::CloneDataset { to: dataset, .. } => {
+                Undo::Destroy(dataset.clone())
+            }
+            Self::Change { dialect, on, before, received, .. } => {
+                let local = before.iter().filter(|(k, _)| !received.contains(k));
+                Undo::Change {
+                    dialect: *dialect,
+                    on: on.clone(),
+                    set: local.clone().filter_map(|(k, v)| Some((k.clone(), v.clone()?))).collect(),
+                    clear: local.filter(|(_, v)| v.is_none()).map(|(k, _)| k.clone()).collect(),
+                    received: received.clone(),
+                }
+            }
+            Self::Snapshot { snapshot, .. } => Undo::Action(Box::new(Self::DestroySnapshot { snapshot: snapshot.clone() })),
+            Self::Rename { dialect, from, to } => {
+                Undo::Action(Box::new(Self::Rename { dialect: *dialect, from: to.clone(), to: from.clone() }))
+            }
+            Self::RenameVolume { from, to } => Undo::Action(Box::new(Self::RenameVolume { from: to.clone(), to: from.clone() })),
+            Self::Mount { dataset } => Undo::Action(Box::new(Self::Unmount { dataset: dataset.clone() })),
+            Self::Unmount { dataset } => Undo::Action(Box::new(Self::Mount { dataset: dataset.clone() })),
+            Self::MakeFolder { path } => Undo::RemoveFolder(path.clone()),
+            Self::SetReadonly { dataset, on } => Undo::Action(Box::new(Self::SetReadonly { dataset: dataset.clone(), on: !on })),
+            Self::SendReceive { from, to, .. } => Undo::DestroyCopy { dataset: to.clone(), like: from.clone() },
+            // It says only what holds anyway: chyves takes the snapshot away with its last clone.
+            Self::LeaveToClones { .. } => Undo::Nothing,
+            // The dataset goes with the step that made it.
+            Self::SetNative { .. } | Self::DropSnapshot { .. } => Undo::Nothing,
+            Self::SettingsFromCopy { dialect, on, before, .. } => {
+                Undo::Settings { dialect: *dialect, on: on.clone(), values: before.clone() }
+            }
+            Self::WriteFile { path, .. } | Self::KeepCopy { path, .. } => Undo::RestoreFile(path.clone()),
+            Self::MakeDisk { path, .. } | Self::CopyFile { to: path, .. } => Undo::RemoveFile(path.clone()),
+            // A volume goes with the step that made it.
+            Self::CopyDisk { to, .. } if is_device(to) => Undo::Nothing,
+            Self::CopyDisk { to, .. } => Undo::RemoveFile(to.clone()),
+            Self::RenameFile { from, to } => Undo::Action(Box::new(Self::RenameFile { from: to.clone(), to: from.clone() })),
+            Self::ResizeVolume { dataset, from, to } if from <= to => {
+                Undo::Action(Box::new(Self::ResizeVolume { dataset: dataset.clone(), from: *to, to: *from }))
+            }
+            // Cutting off what was added takes nothing that was there before.
+            Self::GrowDisk { path, from, .. } => Undo::Shrink(path.clone(), *from),
+            // Somebody else may have begun to use it; the command that borrowed it looks when it is over.
+            Self::Borrow { .. } => Undo::Nothing,
+            // What was put away was of use to nobody.
+            Self::LetGo { .. } | Self::Forget { .. } | Self::Host(Intent::RemoveTap { .. } | Intent::DestroyVm { .. }) => Undo::Nothing,
+            // What it wrote lies in the dataset that the same plan made.
+            Self::ImportImage { .. } => Undo::Nothing,
+            Self::Host(intent) => Undo::Host(intent.clone()),
+            Self::Promote { clone, origin } => Undo::Action(Box::new(Self::Promote { clone: origin.clone(), origin: clone.clone() })),
+            Self::RestoreFiles { before, .. } => Undo::Action(Box::new(Self::Rollback { snapshot: before.clone() })),
+            Self::ResizeVolume { .. } | Self::GrowLive { .. } | Self::ShrinkDisk { .. } | Self::RemoveFile { .. } => Undo::Impossible,
+            Self::Rollback { .. } | Self::DestroySnapshot { .. } | Self::DestroyDataset { .. } | Self::DestroyTree { .. } => {
+                Undo::Impossible
+            }
+            // It goes with the snapshot, which the same plan took.
+            Self::MarkSnapshot { .. } => Undo::Nothing,
+            Self::Send { .. } | Self::Receive { new: false, .. } => Undo::Nothing,
+            Self::Receive { into, resumable, .. } => Undo::DestroyReceived { dataset: into.clone(), unless_resumable: *resumable },
+            // The machine's own supervisor cleans up when the machine never came to life.
+            Self::Launch(_) | Self::Stop { .. } => Undo::Nothing,
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! The copy of a guest's settings that is kept in its file system.
+
+use crate::error::{Problem, Result};
+use crate::property::settings::OwnValues;
+
+/// The copy of a guest's own settings that is kept in its file system: TOML, sorted, one line a setting. Read only to
+/// restore from snapshots that carry no settings themselves.
+pub fn settings_copy(own: &OwnValues) -> String {
+    let mut text = String::from("# A copy of this guest's settings; the ZFS properties are the truth.\n");
+    for (key, value) in own {
+        // JSON's strings are TOML's basic strings.
+        let quoted = |s: &str| serde_json::Value::from(s).to_string();
+        text.push_str(&format!("{} = {}\n", quoted(key), quoted(&value.value)));
+    }
+    text
+}
+
+/// Reads a copy of settings as [`settings_copy`] writes it.
+///
+/// # Errors
+/// A line that it would not have written.
+pub fn read_settings_copy(text: &str) -> Result<OwnValues> {
+    let own = read_lines(text)?;
+    for (key, own) in &own {
+        let good = !key.is_empty()
+            && key.len() <= 200
+            && key.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-:+".contains(&b));
+        let fits = own.value.len() <= crate::property::VALUE_LIMIT && !own.value.contains(char::is_control);
+        if !(good && fits) {
+            return Err(Problem::failed("the copy of the settings can't be read").because(format!(
+                "no setting is so: {} = {}",
+                crate::value::printable(key, 60),
+                crate::value::printable(&own.value, 60)
+            )));
+        }
+    }
+    Ok(own)
+}
+
+/// Reads a copy of settings that are to hold: each key must be one that chyves knows, with a value that it allows.
+///
+/// # Errors
+/// As [`read_settings_copy`], and a key or value that is not allowed.
+pub fn read_copy(text: &str) -> Result<OwnValues> {
+    let own = read_lines(text)?;
+    for (key, own) in &own {
+        let wrong = |why: &str| {
+            Problem::failed("the copy of the settings is wrong").because(format!("`{}`: {why}", crate::value::printable(key, 60)))
+        };
+        let known = crate::property::find(key).map_err(|_| wrong("chyves does not know the key"))?;
+        if known.key != *key {
+            return Err(wrong(&format!("the key is written `{}`", known.key)));
+        }
+        crate::property::check(&known, &own.value).map_err(|p| wrong(&p.to_string()))?;
+    }
+    Ok(own)
+}
+
+/// Comments, and lines of a quoted key and a quoted value, each key once.
+fn read_lines(text: &str) -> Result<OwnValues> {
+    let mut own = OwnValues::new();
+    for (index, line) in text.lines().enumerate().filter(|(_, l)| !l.is_empty() && !l.starts_with('#')) {
+        let shown = || crate::value::printable(line, 120);
+        let wrong = |why: &str| {
+            Problem::failed(format!("line {} of the copy of the settings is wrong", index + 1)).because(format!("{why}: {}", shown()))
+        };
+        let (key, value) = pair(line).ok_or_else(|| wrong("it is no `\"key\" = \"value\"`"))?;
+        if own.insert(key, crate::property::settings::Own { value, received: false }).is_some() {
+            return Err(wrong("the key stands twice"));
+        }
+    }
+    Ok(own)
+}
+
+fn pair(line: &str) -> Option<(String, String)> {
+    // JSON lets blanks stand around; chyves writes none.
+    if !(line.starts_with('"') && line.ends_with('"')) {
+        return None;
+    }
+    let mut key = serde_json::Deserializer::from_str(line).into_iter::<String>();
+    let first = key.next()?.ok()?;
+    let rest = line.get(key.byte_offset()..)?.strip_prefix(" = ").filter(|rest| rest.starts_with('"'))?;
+    Some((first, serde_json::from_str(rest).ok()?))
+}

@@ -1,0 +1,159 @@
+//! From stored values to typed ones. Somebody may have written them by `zfs set`, so each is checked again.
+
+use super::Guest;
+use super::spec::{Accel, Backend, DiskKind, DiskSpec, Loader, NetSpec, Revert, RevertAt, ScreenSpec, Spec, derived_serial};
+use crate::error::{Problem, Result};
+use crate::launch::{OnEnd, Policy};
+use crate::property::keys::{self, DiskKey, NetKey};
+use crate::property::settings::Source;
+use crate::value::Mac;
+use std::str::FromStr;
+
+impl Guest {
+    /// Its settings, typed.
+    ///
+    /// # Errors
+    /// A stored value that its property does not allow, naming the dataset and the property.
+    pub fn spec(&self) -> Result<Spec> {
+        let read = Reader { guest: self };
+        let disks = self.settings.numbers("disk").into_iter().map(|n| read.disk(n)).collect::<Result<_>>()?;
+        let nets = self.settings.numbers("net").into_iter().map(|n| read.net(n)).collect::<Result<_>>()?;
+        let pcidevs = self.settings.numbers("pcidev_");
+        Ok(Spec {
+            cpu: (read.parsed(keys::CPU)?, read.parsed(keys::CPU_SOCKETS)?, read.parsed(keys::CPU_THREADS)?),
+            ram: read.parsed(keys::RAM)?,
+            loader: match read.word(keys::LOADER)?.as_str() {
+                "bios" => Loader::Bios,
+                "bhyveload" => Loader::Bhyveload,
+                "grub-bhyve" => Loader::GrubBhyve,
+                _ => Loader::Uefi,
+            },
+            accel: match read.word(keys::ACCEL)?.as_str() {
+                "kvm" => Accel::Kvm,
+                "tcg" => Accel::Tcg,
+                _ => Accel::Auto,
+            },
+            utc: read.word(keys::RTC)? == "utc",
+            bargs: read.words(keys::BARGS)?,
+            qargs: read.words(keys::QARGS)?,
+            disks,
+            nets,
+            pcidevs: pcidevs.into_iter().map(|n| Ok((n, read.word(&format!("pcidev_{n}"))?))).collect::<Result<_>>()?,
+            screen: read.screen()?,
+            policy: Policy {
+                on_reboot: read.on_end(keys::ON_REBOOT)?,
+                on_crash: read.on_end(keys::ON_CRASH)?,
+                stop_timeout: read.parsed(keys::STOP_TIMEOUT)?,
+            },
+            console_log_limit: read.parsed(keys::CONSOLE_LOG_LIMIT)?,
+            eject: read.parsed(keys::EJECT)?,
+            revert: Revert {
+                snapshot: read.optional(keys::REVERT_TO)?.map(|s| s.parse()).transpose()?,
+                at: match read.word(keys::REVERT_AT)?.as_str() {
+                    "start" => RevertAt::Start,
+                    "reboot" => RevertAt::Reboot,
+                    "both" => RevertAt::Both,
+                    _ => RevertAt::Off,
+                },
+            },
+        })
+    }
+}
+
+/// Reads stored values, which somebody may have written by `zfs set`: each is checked again.
+struct Reader<'a> {
+    guest: &'a Guest,
+}
+
+impl Reader<'_> {
+    fn optional(&self, key: &str) -> Result<Option<String>> {
+        let known = crate::property::find(key)?;
+        let setting = self.guest.settings.get(&known);
+        let Some(value) = setting.value else { return Ok(None) };
+        crate::property::check(&known, &value).map(Some).map_err(|problem| {
+            let on = match &setting.source {
+                Source::Inherited(from) => from.clone(),
+                Source::Local | Source::Received | Source::Default | Source::None => self.guest.dataset.clone(),
+            };
+            problem
+                .within(format!("the setting `{}` of `{}` is wrong", known.key, self.guest.name))
+                .on(&on)
+                .hint(format!("it is stored on {on}; `chyves set {} {}=…` gives it a good value", self.guest.name, known.key))
+        })
+    }
+
+    fn word(&self, key: &str) -> Result<String> {
+        self.optional(key)?.ok_or_else(|| Problem::not_now(format!("`{}` has no `{key}`", self.guest.name)).on(&self.guest.dataset))
+    }
+
+    fn parsed<T: FromStr>(&self, key: &str) -> Result<T> {
+        let text = self.word(key)?;
+        text.parse().map_err(|_| Problem::bug(format!("`{key}` allows `{text}`, which its reader does not")).on(key))
+    }
+
+    fn words(&self, key: &str) -> Result<Vec<String>> {
+        let Some(text) = self.optional(key)? else { return Ok(Vec::new()) };
+        crate::cmd::split_words(&text).map_err(|why| Problem::usage(format!("`{key}` can't be split: {why}")).on(key))
+    }
+
+    fn on_end(&self, key: &str) -> Result<OnEnd> {
+        Ok(if self.word(key)? == "restart" { OnEnd::Restart } else { OnEnd::Stop })
+    }
+
+    fn disk(&self, number: u16) -> Result<DiskSpec> {
+        let key = |part| keys::disk(number, part);
+        let kind = match self.word(&key(DiskKey::Kind))?.as_str() {
+            "zvol" => DiskKind::Zvol,
+            "attached" => DiskKind::Attached,
+            _ => DiskKind::Raw,
+        };
+        Ok(DiskSpec {
+            number,
+            kind,
+            source: if kind == DiskKind::Attached { Some(self.word(&key(DiskKey::Source))?) } else { None },
+            size: self.optional(&key(DiskKey::Size))?.and_then(|s| s.parse().ok()),
+            bus: self.word(&key(DiskKey::Bus))?,
+            options: self.optional(&key(DiskKey::Options))?,
+            serial: self.optional(&key(DiskKey::Serial))?.unwrap_or_else(|| derived_serial(self.guest.uuid, number)),
+            pci: self.optional(&key(DiskKey::Pci))?,
+            description: self.optional(&key(DiskKey::Description))?,
+        })
+    }
+
+    fn net(&self, number: u16) -> Result<NetSpec> {
+        let key = |part| keys::net(number, part);
+        let bridge = match self.optional(&key(NetKey::Bridge))? {
+            Some(own) => own,
+            None => self.word(keys::BRIDGE)?,
+        };
+        Ok(NetSpec {
+            number,
+            backend: match self.word(&key(NetKey::Backend))?.as_str() {
+                "user" => Backend::User,
+                "bridge" => Backend::Bridge,
+                _ => Backend::Auto,
+            },
+            model: self.word(&key(NetKey::Model))?,
+            bridge: bridge.parse()?,
+            mac: match self.optional(&key(NetKey::Mac))? {
+                Some(mac) => mac.parse()?,
+                None => Mac::derived(self.guest.uuid, number),
+            },
+            mtu: self.parsed(&key(NetKey::Mtu))?,
+            pci: self.optional(&key(NetKey::Pci))?,
+        })
+    }
+
+    fn screen(&self) -> Result<Option<ScreenSpec>> {
+        if self.word(keys::VNC)? != "vnc" {
+            return Ok(None);
+        }
+        let size = self.word(keys::VNC_RESOLUTION)?;
+        Ok(Some(ScreenSpec {
+            address: self.parsed(keys::VNC_ADDRESS)?,
+            port: self.parsed(keys::VNC_PORT)?,
+            size: crate::property::kind::resolution(&size).unwrap_or((1024, 768)),
+            tablet: self.word(keys::VNC_MOUSE)? == "usb3",
+        }))
+    }
+}

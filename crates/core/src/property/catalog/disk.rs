@@ -1,0 +1,87 @@
+//! Rows of disks.
+
+use super::BASE;
+use crate::property::kind::Kind;
+use crate::property::{Access, Effect, Property, Scope, Unset};
+
+/// The rows.
+pub(super) static ROWS: &[Property] = &[
+    Property {
+        key: "disk{n}.kind",
+        kind: Kind::Choice(&["raw", "zvol", "attached"]),
+        scope: Scope::GuestOnly,
+        access: Access::Kept("`chyves create` and `chyves disk`"),
+        summary: "what disk n is",
+        detail: "raw is a file in the guest's own file system, zvol a volume below it, attached a file, volume or device that stands elsewhere.",
+        ..BASE
+    },
+    Property {
+        key: "disk{n}.source",
+        scope: Scope::GuestOnly,
+        access: Access::Kept("`chyves disk add --attach`"),
+        summary: "where an attached disk n stands",
+        detail: "A path. chyves neither snapshots, clones nor destroys what is attached.",
+        ..BASE
+    },
+    Property {
+        key: "disk{n}.size",
+        kind: Kind::Space,
+        scope: Scope::GuestOnly,
+        access: Access::Kept("`chyves create` and `chyves disk`"),
+        summary: "the size of disk n",
+        detail: "As the guest sees it; what it takes on the pool is often less.",
+        ..BASE
+    },
+    Property {
+        key: "disk{n}.bus",
+        kind: Kind::Choice(&["virtio-blk", "ahci-hd", "nvme"]),
+        unset: Unset::Value("virtio-blk"),
+        summary: "what disk n is attached to",
+        detail: "virtio-blk is the quickest; ahci-hd works with every guest; nvme suits Windows.",
+        aliases: &["bhyve_disk_type"],
+        ..BASE
+    },
+    Property {
+        key: "disk{n}.options",
+        kind: Kind::DiskOptions,
+        summary: "options of disk n's back end",
+        detail: "Parted by commas: ro, nocache, direct, nodelete, sectorsize=512/4096.",
+        aliases: &["virtio_block_options_disk{n}"],
+        ..BASE
+    },
+    Property {
+        key: "disk{n}.serial",
+        kind: Kind::DiskSerial,
+        scope: Scope::GuestOnly,
+        unset: Unset::Derived("from the guest's uuid and the disk's number"),
+        summary: "the serial number of disk n",
+        detail: "At most 20 letters and digits. Guests name disks by it.",
+        ..BASE
+    },
+    Property {
+        key: "disk{n}.pci",
+        kind: Kind::Place,
+        unset: Unset::Derived("from the disk's number"),
+        summary: "where disk n stands on the guest's PCI bus",
+        detail: "Other disks and cards coming and going never move it.",
+        ..BASE
+    },
+    Property {
+        key: "disk{n}.description",
+        effect: Effect::Now,
+        scope: Scope::GuestOnly,
+        summary: "what disk n is for",
+        detail: "A line for people.",
+        aliases: &["disk{n}_description"],
+        ..BASE
+    },
+    Property {
+        key: "disk{n}.notes",
+        effect: Effect::Now,
+        scope: Scope::GuestOnly,
+        summary: "notes about disk n",
+        detail: "A line for people.",
+        aliases: &["disk{n}_notes"],
+        ..BASE
+    },
+];

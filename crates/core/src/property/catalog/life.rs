@@ -1,0 +1,75 @@
+//! Rows of a guest's life: start with the host, stop, reboot, crash, media, console.
+
+use super::BASE;
+use crate::property::kind::Kind;
+use crate::property::{Effect, Property, Unset};
+
+/// The rows.
+pub(super) static ROWS: &[Property] = &[
+    Property {
+        key: "rcboot",
+        kind: Kind::Count { min: 0, max: 9999 },
+        unset: Unset::Value("0"),
+        effect: Effect::Now,
+        summary: "whether the guest starts with the host",
+        detail: "0 is no; guests with higher numbers start earlier.",
+        aliases: &["boot", "autostart"],
+        ..BASE
+    },
+    Property {
+        key: "stop_timeout",
+        kind: Kind::Seconds { min: 1, max: 86400 },
+        unset: Unset::Value("90"),
+        effect: Effect::Now,
+        summary: "how long a stop waits for the guest",
+        detail: "In seconds. The guest is asked by the ACPI power button again and again until it is off; when the time is over, stop fails, or pulls the plug with `--force`.",
+        ..BASE
+    },
+    Property {
+        key: "on_reboot",
+        kind: Kind::Choice(&["restart", "stop"]),
+        unset: Unset::Value("restart"),
+        summary: "what follows the guest's own reboot",
+        detail: "restart starts it again with its settings as they are then; stop leaves it off.",
+        ..BASE
+    },
+    Property {
+        key: "on_crash",
+        kind: Kind::Choice(&["stop", "restart"]),
+        unset: Unset::Value("stop"),
+        summary: "what follows a crash",
+        detail: "A crash is a triple fault, an error of the hypervisor or its death by a signal. restart tries again with growing pauses and gives up after a few crashes in a row; the state is then crashed.",
+        ..BASE
+    },
+    Property {
+        key: "eject_iso_on_n_reboot",
+        kind: Kind::Count { min: 0, max: 9999 },
+        unset: Unset::Value("1"),
+        summary: "at which reboot the ISO of `start --iso` is taken out",
+        detail: "Counted from the start. Installers reboot once when they are done, so the default is 1; 0 leaves the ISO in until the guest is off. The drive stays, empty.",
+        ..BASE
+    },
+    Property {
+        key: "revert_to_snapshot",
+        kind: Kind::Snapshot,
+        summary: "the snapshot that the guest goes back to",
+        detail: "Its disks, firmware variables and logs become what they were; settings stay as they are. It must be the guest's newest snapshot, since going back destroys newer ones.",
+        ..BASE
+    },
+    Property {
+        key: "revert_to_snapshot_method",
+        kind: Kind::Choice(&["off", "start", "reboot", "both"]),
+        unset: Unset::Value("off"),
+        summary: "when the guest goes back to revert_to_snapshot",
+        detail: "start is before each `chyves start` and at no reboot; reboot is after each reboot of the guest. What was written since the snapshot is lost. A guest that can't go back is not started, or ends as crashed.",
+        ..BASE
+    },
+    Property {
+        key: "console_log_limit",
+        kind: Kind::Space,
+        unset: Unset::Value("1M"),
+        summary: "how much of the serial console is kept",
+        detail: "In the guest's own file system, in logs/console.log and one older part.",
+        ..BASE
+    },
+];

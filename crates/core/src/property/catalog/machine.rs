@@ -1,0 +1,116 @@
+//! Rows of the machine itself: processors, memory, boot, arguments, devices of no kind of their own.
+
+use super::{BASE, KEPT};
+use crate::property::kind::Kind;
+use crate::property::{Access, Property, Unset};
+
+/// The rows.
+pub(super) static ROWS: &[Property] = &[
+    Property {
+        key: "uuid",
+        kind: Kind::Uuid,
+        unset: Unset::Derived("random, made with the guest"),
+        access: Access::Kept("`chyves create` and `chyves clone`"),
+        summary: "the guest's identity",
+        detail: "SMBIOS shows it to the guest. Card addresses and disk serials derive from it unless they are set, so they survive renaming, moving and other devices coming and going.",
+        ..KEPT
+    },
+    Property {
+        key: "cpu",
+        kind: Kind::Count { min: 1, max: 254 },
+        unset: Unset::Value("1"),
+        summary: "virtual processors",
+        detail: "They are shown to the guest as cores of one socket unless cpu_sockets and cpu_threads say otherwise.",
+        aliases: &["cpus", "vcpus"],
+        ..BASE
+    },
+    Property {
+        key: "cpu_sockets",
+        kind: Kind::Count { min: 1, max: 254 },
+        unset: Unset::Value("1"),
+        summary: "sockets that the processors are spread over",
+        detail: "The product of sockets, cores and threads must be cpu, so it must divide it.",
+        ..BASE
+    },
+    Property {
+        key: "cpu_threads",
+        kind: Kind::Count { min: 1, max: 254 },
+        unset: Unset::Value("1"),
+        summary: "threads in each core",
+        detail: "The product of sockets, cores and threads must be cpu, so it must divide it.",
+        ..BASE
+    },
+    Property {
+        key: "ram",
+        kind: Kind::Memory,
+        unset: Unset::Value("256M"),
+        summary: "memory",
+        detail: "The least is 32M. The host gives memory to a running guest only as the guest touches it.",
+        aliases: &["memory", "mem"],
+        ..BASE
+    },
+    Property {
+        key: "loader",
+        kind: Kind::Choice(&["uefi", "bios", "bhyveload", "grub-bhyve"]),
+        unset: Unset::Value("uefi"),
+        summary: "how the guest boots",
+        detail: "uefi works on both hypervisors and keeps the firmware's variables with the guest. bios is QEMU's alone; bhyveload (FreeBSD guests) and grub-bhyve are bhyve's alone.",
+        ..BASE
+    },
+    Property {
+        key: "os",
+        kind: Kind::Choice(&[
+            "default", "freebsd", "linux", "windows", "openbsd", "netbsd", "illumos", "other", "arch", "centos6", "centos7", "coreos",
+            "custom", "d8lvm", "debian", "gentoo",
+        ]),
+        unset: Unset::Value("default"),
+        summary: "the guest's operating system",
+        detail: "With grub-bhyve it chooses the boot recipe; elsewhere it is a note.",
+        ..BASE
+    },
+    Property {
+        key: "accel",
+        kind: Kind::Choice(&["auto", "kvm", "tcg"]),
+        unset: Unset::Value("auto"),
+        summary: "how QEMU runs the guest's instructions",
+        detail: "auto takes KVM where it really runs guests, which is tried once after each boot of the host, and emulation (tcg) elsewhere. kvm makes its absence an error. bhyve ignores it.",
+        ..BASE
+    },
+    Property {
+        key: "rtc",
+        kind: Kind::Choice(&["utc", "localtime"]),
+        unset: Unset::Value("utc"),
+        summary: "what the guest's clock chip shows",
+        detail: "Windows expects localtime, everything else utc.",
+        ..BASE
+    },
+    Property {
+        key: "bargs",
+        kind: Kind::Words,
+        summary: "more arguments for bhyve",
+        detail: "Split into words at blanks; quotes keep blanks together; nothing is expanded. They stand before chyves' own arguments.",
+        ..BASE
+    },
+    Property {
+        key: "qargs",
+        kind: Kind::Words,
+        summary: "more arguments for QEMU",
+        detail: "Split as bargs is. They stand behind chyves' own arguments.",
+        ..BASE
+    },
+    Property {
+        key: "auto_load_kernel_mods",
+        kind: Kind::YesNo,
+        unset: Unset::Value("yes"),
+        summary: "whether a start may load kernel modules",
+        detail: "On FreeBSD. Where it may not, or can't (in a jail, or with a securelevel above 0), a start that misses one fails and tells the line for /etc/rc.conf.",
+        ..BASE
+    },
+    Property {
+        key: "pcidev_{n}",
+        kind: Kind::Text,
+        summary: "any other device of bhyve",
+        detail: "Written as bhyve's -s takes it without the place: virtio-9p,share=/usr/share or passthru,2/0/0.",
+        ..BASE
+    },
+];

@@ -1,0 +1,62 @@
+//! One row a property, in a room for each thing that has them. The order of [`PARTS`], and of the rows in each, is the
+//! order of `get all` and of the manual.
+//!
+//! * [`machine`]: rows of the machine itself: processors, memory, boot, arguments, devices of no kind of their own
+//! * [`life`]: rows of a guest's life: start with the host, stop, reboot, crash, media, console
+//! * [`screen`]: rows of the guest's screen
+//! * [`disk`]: rows of disks
+//! * [`net`]: rows of network cards and of what they are plugged into
+//! * [`people`]: rows for people
+//! * [`kept`]: rows that chyves keeps about guests, what is deleted, and snapshots
+//! * [`pool`]: rows of pools
+//! * [`image`]: rows of images
+//!
+//! To add a row: in the room of the thing that has the property.
+
+mod disk;
+mod image;
+mod kept;
+mod life;
+mod machine;
+mod net;
+mod people;
+mod pool;
+mod screen;
+
+use super::kind::Kind;
+use super::{Access, Effect, Property, Scope, Unset};
+
+/// The rooms, in order.
+static PARTS: &[&[Property]] =
+    &[machine::ROWS, life::ROWS, screen::ROWS, disk::ROWS, net::ROWS, people::ROWS, kept::ROWS, pool::ROWS, image::ROWS];
+
+/// Every property.
+pub fn all() -> impl Iterator<Item = &'static Property> {
+    PARTS.iter().copied().flatten()
+}
+
+/// A row with what most rows have: free to set on guests and defaults, felt at the next start, in the first version.
+const BASE: Property = Property {
+    key: "",
+    scope: Scope::Guest,
+    kind: Kind::Text,
+    unset: Unset::Nothing,
+    effect: Effect::Start,
+    access: Access::Free,
+    summary: "",
+    detail: "",
+    since: "0.3",
+    aliases: &[],
+};
+
+/// What chyves keeps about a guest itself.
+const KEPT: Property = Property { scope: Scope::GuestOnly, effect: Effect::Now, ..BASE };
+
+/// The row that stands for the user's own keys, `x.…`.
+pub static ANNOTATION: Property = Property {
+    key: "x.…",
+    effect: Effect::Now,
+    summary: "a note of your own",
+    detail: "Any key that begins with `x.` is yours: chyves keeps, shows, copies and restores it and never reads it.",
+    ..BASE
+};

@@ -1,0 +1,35 @@
+//! Rows for people.
+
+use super::BASE;
+use crate::property::kind::Kind;
+use crate::property::{Effect, Property, Scope, Unset};
+
+/// The rows.
+pub(super) static ROWS: &[Property] = &[
+    Property {
+        key: "description",
+        effect: Effect::Now,
+        scope: Scope::GuestOnly,
+        summary: "what the guest is for",
+        detail: "A line for people; lists show it.",
+        ..BASE
+    },
+    Property {
+        key: "notes",
+        effect: Effect::Now,
+        scope: Scope::GuestOnly,
+        summary: "notes about the guest",
+        detail: "A line for people.",
+        ..BASE
+    },
+    Property {
+        key: "template",
+        kind: Kind::YesNo,
+        effect: Effect::Now,
+        scope: Scope::GuestOnly,
+        unset: Unset::Value("no"),
+        summary: "whether the guest is only cloned from",
+        detail: "A template is never started, its file system and volumes are read-only, and it is neither rolled back nor deleted.",
+        ..BASE
+    },
+];

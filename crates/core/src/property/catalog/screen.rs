@@ -1,0 +1,49 @@
+//! Rows of the guest's screen.
+
+use super::BASE;
+use crate::property::kind::Kind;
+use crate::property::{Property, Unset};
+
+/// The rows.
+pub(super) static ROWS: &[Property] = &[
+    Property {
+        key: "uefi_console_output",
+        kind: Kind::Choice(&["serial", "vnc"]),
+        unset: Unset::Value("serial"),
+        summary: "whether the guest has a screen",
+        detail: "vnc adds a screen that is reached by VNC; the serial console stays.",
+        ..BASE
+    },
+    Property {
+        key: "uefi_vnc_ip",
+        kind: Kind::Address,
+        unset: Unset::Value("127.0.0.1"),
+        summary: "the address that VNC listens on",
+        detail: "The default is reachable from the host alone; tunnel to it with ssh -L.",
+        ..BASE
+    },
+    Property {
+        key: "uefi_vnc_port",
+        kind: Kind::Count { min: 0, max: 65535 },
+        unset: Unset::Value("0"),
+        summary: "the port that VNC listens on",
+        detail: "0 takes the first free one from 5900. QEMU takes ports from 5900 alone.",
+        ..BASE
+    },
+    Property {
+        key: "uefi_vnc_res",
+        kind: Kind::Resolution,
+        unset: Unset::Value("1024x768"),
+        summary: "the size of the screen",
+        detail: "Width and height in pixels, from 640x480 to 3840x2160.",
+        ..BASE
+    },
+    Property {
+        key: "uefi_vnc_mouse_type",
+        kind: Kind::Choice(&["ps2", "usb3"]),
+        unset: Unset::Value("usb3"),
+        summary: "the pointer that the screen has",
+        detail: "usb3 is a tablet, whose pointer follows yours; ps2 is for guests without a driver for it.",
+        ..BASE
+    },
+];
