@@ -180,6 +180,10 @@ impl Session {
             Event::Command(line) if verbose => self.ui.command(&line),
             Event::Command(_) => {}
             Event::Progress(done, total) => self.ui.progress(done, total),
+            Event::Reading(flow) if std::io::IsTerminal::is_terminal(&std::io::stderr()) => {
+                self.ui.flow(flow.done, flow.total, flow.elapsed, flow.ended);
+            }
+            Event::Reading(_) => {}
             Event::Flow(flow) => self.ui.flow(flow.done, flow.total, flow.elapsed, flow.ended),
             Event::Asked(text) => self.ui.say(&format!("{who}: {text}")),
             Event::Warning(text) => self.ui.warn(&text),
