@@ -7,6 +7,7 @@
 //! * [`tidy`]: taking out of a text what differs from run to run
 //! * [`terminal`]: a person at a terminal
 //! * [`look`]: what is on the pool and what runs, for comparing
+//! * [`matrix`]: each step of a command made to fail, and killed before and after
 //! * [`volume`]: disks that are volumes, where the ZFS has them
 //!
 //! Not here: anything that knows how chyves works inside; these tests see what a person sees.
@@ -18,6 +19,7 @@ mod answer;
 mod cell;
 mod lab;
 mod look;
+mod matrix;
 mod needs;
 mod terminal;
 mod tidy;
@@ -25,6 +27,7 @@ mod volume;
 
 pub use answer::Answer;
 pub use look::{Process, Tree};
+pub use matrix::{BASE, Case, matrix};
 pub use terminal::Terminal;
 
 use cell::Cell;
@@ -226,18 +229,32 @@ impl Host {
 
     /// Runs `work` with a guest's file system mounted, on the folder as this test can open it.
     pub fn in_folder<T>(&self, guest: &str, work: impl FnOnce(&Path) -> T) -> T {
-        let dataset = self.dataset(guest);
-        let was = self.zfs_get("mounted", &dataset);
+        self.in_dataset(&self.dataset(guest), work)
+    }
+
+    /// Runs `work` with a file system mounted, on its folder as this test can open it.
+    pub fn in_dataset<T>(&self, dataset: &str, work: impl FnOnce(&Path) -> T) -> T {
+        let was = self.sh("zfs", &["get", "-H", "-o", "value", "mounted,mountpoint", dataset]);
+        let (was, folder) = was.trim_end().split_once('\n').unwrap();
         if was != "yes" {
-            self.sh("zfs", &["mount", &dataset]);
+            self.sh("zfs", &["mount", dataset]);
         }
-        let result = work(&self.open_path(self.mount_point().join("chyves/guests").join(guest)));
+        let result = work(&self.open_path(folder));
         if was != "yes" {
             until("the file system to be let go", || {
-                self.command("zfs").args(["unmount", &dataset]).output().unwrap().status.success().then_some(())
+                self.command("zfs").args(["unmount", dataset]).output().unwrap().status.success().then_some(())
             });
         }
         result
+    }
+
+    /// Makes a second pool on this host, gone with it; its name.
+    pub fn second_pool(&self) -> String {
+        let name = format!("{}b", self.pool);
+        let (disk, mount) = (self.dir().join("disk-b"), self.dir().join("pool-b"));
+        self.sh("truncate", &["-s", "512M", disk.to_str().unwrap()]);
+        self.sh("zpool", &["create", "-o", "cachefile=none", "-m", mount.to_str().unwrap(), &name, disk.to_str().unwrap()]);
+        name
     }
 
     /// The lab that this host is in.

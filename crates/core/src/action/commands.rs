@@ -28,6 +28,7 @@ impl Action {
             Self::Rename { dialect, from, to } => vec![args::rename(*dialect, from, to)],
             Self::RenameVolume { from, to } => vec![args::rename_volume(from, to)],
             Self::DestroySnapshot { snapshot } | Self::DropSnapshot { snapshot } => vec![args::destroy_snapshot(snapshot)],
+            Self::LeaveToClones { snapshot } => vec![args::leave_to_clones(snapshot)],
             Self::DestroyDataset { dataset } => vec![args::destroy(dataset)],
             Self::DestroyTree { dataset, .. } => vec![args::destroy_tree(dataset)],
             Self::Promote { clone, .. } => vec![args::promote(clone)],

@@ -85,6 +85,8 @@ pub enum Action {
         clear: Vec<String>,
         /// What the same keys were before; nothing where they were not set there.
         before: Vec<(String, Option<String>)>,
+        /// Those of them that had come with a stream.
+        received: Vec<String>,
     },
     /// Takes a snapshot of a dataset and all below it.
     Snapshot {
@@ -125,6 +127,11 @@ pub enum Action {
     },
     /// Destroys a snapshot (and those of its name below), whose GUID was verified.
     DestroySnapshot {
+        /// The snapshot.
+        snapshot: SnapshotRef,
+    },
+    /// Lets ZFS itself destroy a snapshot (and those of its name below) together with the last clone of it.
+    LeaveToClones {
         /// The snapshot.
         snapshot: SnapshotRef,
     },

@@ -37,6 +37,7 @@ impl Action {
                 let each: Vec<String> = native.iter().map(|(k, v)| format!("{k}={v}")).collect();
                 format!("give {dataset} {}", each.join(" "))
             }
+            Self::LeaveToClones { snapshot } => format!("let the snapshot {snapshot} go with its last clone"),
             Self::DropSnapshot { snapshot } => format!("destroy the working snapshot {snapshot}"),
             Self::SendReceive { from, to, size } => format!("send {from} ({}) into the new {to}", size.human()),
             Self::SettingsFromCopy { from, on, .. } => format!("put the settings of {from} on {on}"),

@@ -203,6 +203,7 @@ fn perform(step: &Action, began: u64, place: &mut Place<'_>, applied: &mut Appli
         | Action::SetReadonly { .. }
         | Action::SetNative { .. }
         | Action::DropSnapshot { .. }
+        | Action::LeaveToClones { .. }
         | Action::Promote { .. } => {
             for cmd in step.commands(place.os) {
                 if let Err(problem) = command(&cmd, place) {

@@ -270,7 +270,7 @@ pub fn after_copy(text: &str, before: &OwnValues) -> Result<OwnValues> {
 
 /// The settings that a snapshot carries, as the guest gets them back: without the snapshot's own marks, and with the
 /// identity and owner that the guest has now, which are not the past's business.
-fn carried_settings(before: &OwnValues, carried: &OwnValues) -> OwnValues {
+pub(in crate::plan) fn carried_settings(before: &OwnValues, carried: &OwnValues) -> OwnValues {
     let of_now = |key: &str| keys::OF_SNAPSHOTS.contains(&key) || LASTING.contains(&key);
     let mut after: OwnValues = carried.iter().filter(|(k, _)| !of_now(k)).map(|(k, o)| (k.clone(), o.clone())).collect();
     after.extend(lasting(before));
@@ -285,8 +285,7 @@ pub fn settings_change(dialect: Dialect, on: &Dataset, before: &OwnValues, after
     if set.is_empty() && clear.is_empty() {
         return None;
     }
-    let was = set.iter().map(|(k, _)| k).chain(&clear).map(|k| (k.clone(), before.get(k).map(|o: &Own| o.value.clone()))).collect();
-    Some(Action::Change { dialect, on: on.clone(), set, clear, before: was })
+    Some(crate::plan::set::change_by(dialect, on, before, set, clear))
 }
 
 /// The steps that make the settings what they are to be, in ZFS and in the copy.
