@@ -8,6 +8,7 @@
 //! * [`supervise`]: the process that runs one guest
 //! * [`leftovers`]: looking for what dead machines left
 //! * [`borrow`]: file systems that several guests use at once
+//! * [`network`]: the host's networks
 //! * [`control`], [`console`]: talking to it
 //! * [`accel`]: whether KVM really works
 //! * [`proc`]: processes, told apart for sure
@@ -26,6 +27,7 @@ pub mod facts;
 pub mod identity;
 pub mod import;
 pub mod leftovers;
+pub mod network;
 pub mod observe;
 pub mod platform;
 pub mod ports;

@@ -90,18 +90,27 @@ impl Host {
 
     /// The same with a pool of that size.
     pub fn sized(test: &str, with: With, size: &str) -> Option<Self> {
-        Self::made(test, with, size, None)
+        Self::made(test, with, size, None, false)
+    }
+
+    /// The same with interfaces of its own: there is only the loopback, and what the test makes.
+    pub fn with_networks(test: &str, with: With) -> Option<Self> {
+        if cell::find("ip").is_none() {
+            needs::skipped(test, "the program `ip` is missing (scripts/setup installs it)");
+            return None;
+        }
+        Self::made(test, with, "1G", None, true)
     }
 
     /// A FreeBSD host in a lab with these settings (`release=13.5`, `cpu=amd`), with the usual bridge. With the pool of
     /// the machine's ZFS.
     pub fn freebsd(test: &str, with: With, settings: &[&str]) -> Option<Self> {
-        let host = Self::made(test, with, "1G", Some(settings))?;
+        let host = Self::made(test, with, "1G", Some(settings), false)?;
         host.sh("ifconfig", &["bridge0", "create", "up"]);
         Some(host)
     }
 
-    fn made(test: &str, with: With, size: &str, lab: Option<&[&str]>) -> Option<Self> {
+    fn made(test: &str, with: With, size: &str, lab: Option<&[&str]>, networks: bool) -> Option<Self> {
         let guests = match needs::look(with) {
             Ok(guests) => guests,
             Err(reason) => {
@@ -121,7 +130,7 @@ impl Host {
                 return None;
             }
         };
-        let cell = match Cell::open(temp.path()) {
+        let cell = match Cell::open(temp.path(), networks) {
             Ok(cell) => cell,
             Err(reason) => {
                 needs::skipped(test, &reason);

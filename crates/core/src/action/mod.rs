@@ -16,6 +16,7 @@ pub use undo::Undo;
 
 use crate::image::Order;
 use crate::launch::Launch;
+use crate::network::Proof;
 use crate::os::Intent;
 use crate::value::{Dataset, GuestName, ImageName, Size, SnapshotName, SnapshotRef};
 use crate::world::DiskFormat;
@@ -389,6 +390,11 @@ pub enum Action {
     },
     /// Something wanted of the host's kernel.
     Host(Intent),
+    /// Makes sure, by looking again, that the host's networks are as the steps before left them.
+    ProveNetwork {
+        /// What has to be so.
+        proofs: Vec<Proof>,
+    },
     /// Runs a machine under a supervisor of its own.
     Launch(Box<Launch>),
     /// Asks a machine to power off, and waits.

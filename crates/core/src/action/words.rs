@@ -1,6 +1,7 @@
 //! An action in words.
 
 use super::Action;
+use crate::network::Proof;
 use crate::zfs::stream::Sending;
 
 impl Action {
@@ -73,6 +74,10 @@ impl Action {
             },
             Self::Receive { into, .. } => format!("receive {into} from standard input"),
             Self::Host(intent) => intent.describe(),
+            Self::ProveNetwork { proofs } => {
+                let each: Vec<String> = proofs.iter().map(Proof::describe).collect();
+                format!("make sure that {}", each.join(", "))
+            }
             Self::Launch(launch) => format!("run {} under a supervisor of its own", launch.guest),
             Self::Stop { guest, timeout, force, .. } => {
                 let then = if *force { "pull the plug" } else { "give up" };

@@ -10,6 +10,7 @@ pub mod disk;
 pub mod drives;
 pub mod image;
 pub mod machine;
+pub mod network;
 pub mod pool;
 pub mod promote;
 pub mod reclaim;
