@@ -9,8 +9,26 @@ const HOST_VERBS: &[&str] = &["help", "image", "iso", "list", "pool", "receive",
 
 /// Commands that take guests, and so may follow them.
 const GUEST_VERBS: &[&str] = &[
-    "adopt", "clone", "console", "create", "delete", "disk", "get", "info", "move", "promote", "reclaim", "rename", "send", "set",
-    "snapshot", "start", "stop", "undelete", "unset",
+    "adopt",
+    "clone",
+    "cloud-init",
+    "console",
+    "create",
+    "delete",
+    "disk",
+    "get",
+    "info",
+    "move",
+    "promote",
+    "reclaim",
+    "rename",
+    "send",
+    "set",
+    "snapshot",
+    "start",
+    "stop",
+    "undelete",
+    "unset",
 ];
 
 /// The verbs below the noun `snapshot`; the first is meant where none is given.
@@ -19,9 +37,33 @@ const SNAPSHOT_VERBS: &[&str] = &["create", "list", "delete", "diff", "rollback"
 /// The verbs below the noun `disk`; the first is meant where none is given.
 const DISK_VERBS: &[&str] = &["list", "add", "remove", "delete", "resize", "set", "move"];
 
+/// The verbs below the noun `cloud-init`; the first is meant where none is given.
+const CLOUD_INIT_VERBS: &[&str] = &["status", "show", "set", "reinit"];
+
 /// Options whose value is the next word.
-const WITH_VALUE: &[&str] =
-    &["-o", "-s", "-S", "--host", "--facts", "--pool", "--image", "--size", "--iso", "--from", "--incremental-for", "--name"];
+const WITH_VALUE: &[&str] = &[
+    "-o",
+    "-s",
+    "-S",
+    "-k",
+    "--host",
+    "--facts",
+    "--pool",
+    "--image",
+    "--size",
+    "--iso",
+    "--from",
+    "--incremental-for",
+    "--name",
+    "--os",
+    "--ssh-key",
+    "--user",
+    "--hostname",
+    "--user-data",
+    "--vendor-data",
+    "--network-config",
+    "--password-file",
+];
 
 /// Every word that a command line may begin with.
 pub(crate) fn commands() -> impl Iterator<Item = &'static str> {
@@ -81,6 +123,9 @@ fn guests_first(mut argv: Vec<String>, first: usize, verb: usize) -> Vec<String>
     if argv[first] == "disk" && argv.get(behind).is_some_and(|w| DISK_VERBS.contains(&w.as_str())) {
         behind += 1;
     }
+    if argv[first] == "cloud-init" && argv.get(behind).is_some_and(|w| CLOUD_INIT_VERBS.contains(&w.as_str())) {
+        behind += 1;
+    }
     // `web01 snapshot @before`: the guest and the snapshot are one word in the canonical order.
     if matches!(argv[first].as_str(), "snapshot" | "clone" | "send") {
         // `--from @base` names another snapshot.
@@ -121,6 +166,18 @@ fn nouns(mut argv: Vec<String>, first: usize) -> Vec<String> {
     }
     if argv[first] == "disk" {
         disk(&mut argv, first);
+    }
+    if argv[first] == "cloud-init" {
+        let is_verb = |at: usize| argv.get(at).is_some_and(|w| CLOUD_INIT_VERBS.contains(&w.as_str()));
+        let asks = argv.get(first + 1).is_none_or(|w| w.starts_with('-') || w == "help");
+        if !asks && !is_verb(first + 1) {
+            // `cloud-init web01 show` as well as `cloud-init show web01`.
+            if is_verb(first + 2) {
+                argv.swap(first + 1, first + 2);
+            } else {
+                argv.insert(first + 1, CLOUD_INIT_VERBS[0].to_owned());
+            }
+        }
     }
     argv
 }
@@ -210,6 +267,9 @@ mod tests {
             ("web01 disk disk0 notes old -n", "disk set web01 disk0 notes=old -n"),
             ("web01 disk", "disk list web01"),
             ("web01 disk list", "disk list web01"),
+            ("web01 cloud-init", "cloud-init status web01"),
+            ("cloud-init web01 show", "cloud-init show web01"),
+            ("web01 cloud-init show user-data", "cloud-init show web01 user-data"),
             ("disk", "disk"),
             ("disk list -H", "disk list -H"),
             ("-n web01 disk remove disk1", "-n disk remove web01 disk1"),
@@ -231,7 +291,7 @@ mod tests {
 
     #[test]
     fn no_guest_may_bear_a_command_s_word() {
-        for word in commands().chain(SNAPSHOT_VERBS.iter().chain(DISK_VERBS).copied()) {
+        for word in commands().chain(SNAPSHOT_VERBS.iter().chain(DISK_VERBS).chain(CLOUD_INIT_VERBS).copied()) {
             assert!(word.parse::<chyves_core::value::GuestName>().is_err(), "{word} could be a guest");
         }
     }

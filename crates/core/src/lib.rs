@@ -8,6 +8,8 @@
 //! * [`guest`], [`device`]: the field's words
 //! * [`vmm`]: a machine rendered for bhyve and for QEMU
 //! * [`os`]: intents rendered as FreeBSD's and Linux's commands
+//! * [`cloudinit`]: what a guest's cloud-init is told
+//! * [`profile`]: what each operating system wants of its machine
 //! * [`world`]: the facts a planner may know
 //! * [`check`]: whether a host is fit for a start
 //! * [`action`]: one thing done to the host: its words, its commands, its undo
@@ -19,6 +21,7 @@
 pub mod action;
 pub mod check;
 pub mod clones;
+pub mod cloudinit;
 pub mod cmd;
 pub mod device;
 pub mod error;
@@ -27,6 +30,7 @@ pub mod launch;
 pub mod lifecycle;
 pub mod os;
 pub mod plan;
+pub mod profile;
 pub mod property;
 pub mod value;
 pub mod vmm;

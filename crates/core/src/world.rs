@@ -159,6 +159,8 @@ pub struct Image {
     pub source: Option<String>,
     /// When it came.
     pub added: Option<String>,
+    /// Settings that the system in it wants, keys and values.
+    pub wants: Vec<(String, String)>,
 }
 
 /// The snapshot that clones of an image are made from.

@@ -4,6 +4,7 @@
 
 pub mod adopt;
 pub mod clone;
+pub mod cloud_init;
 pub mod create;
 pub mod delete;
 pub mod disk;
@@ -250,6 +251,7 @@ pub(crate) mod testing {
                 sha256: None,
                 source: None,
                 added: None,
+                wants: Vec::new(),
             }],
             trash: Vec::new(),
             oddities: Vec::new(),

@@ -1,5 +1,6 @@
 //! What values a property may have: one kind a sort of value, each with its parser, its canonical form and its words.
 
+use crate::cloudinit::values::{CardAddress, HostName, PublicKey, UserName};
 use crate::cmd::split_words;
 use crate::device::place::PciPlace;
 use crate::device::{BlockOptions, DiskSerial};
@@ -59,6 +60,18 @@ pub enum Kind {
     DiskOptions,
     /// The serial number of a disk.
     DiskSerial,
+    /// A host's name.
+    HostName,
+    /// A user's name.
+    User,
+    /// A public key of OpenSSH.
+    PublicKey,
+    /// A file of the host by its absolute path, or a plain name.
+    FilePath,
+    /// How a card gets its IPv4 address.
+    CardAddress4,
+    /// How a card gets its IPv6 address.
+    CardAddress6,
 }
 
 impl Kind {
@@ -136,6 +149,20 @@ impl Kind {
                 options => Ok(options),
             },
             Self::DiskSerial => text.parse::<DiskSerial>().map(|s| s.to_string()),
+            Self::HostName => text.parse::<HostName>().map(|n| n.to_string()),
+            Self::User => text.parse::<UserName>().map(|n| n.to_string()),
+            Self::PublicKey => text.parse::<PublicKey>().map(|k| k.to_string()),
+            Self::CardAddress4 => CardAddress::v4(text).map(|a| a.to_string()),
+            Self::CardAddress6 => CardAddress::v6(text).map(|a| a.to_string()),
+            Self::FilePath => {
+                let plain = !text.contains('/') && !text.is_empty() && text != "." && text != "..";
+                let absolute = text.starts_with('/') && !text.ends_with('/') && !text.split('/').any(|part| part == "..");
+                if plain || absolute {
+                    Ok(text.to_owned())
+                } else {
+                    Err(refuse("is neither a plain name nor an absolute path of a file".into()))
+                }
+            }
             Self::Hash => {
                 let lower = text.to_ascii_lowercase();
                 if lower.len() >= 32 && lower.bytes().all(|b| b.is_ascii_hexdigit()) { Ok(lower) } else { Err(refuse("is no hash".into())) }
@@ -166,6 +193,12 @@ impl Kind {
             Self::Hash => "hexadecimal digits".into(),
             Self::DiskOptions => "ro, nocache, direct, nodelete, sectorsize=512/4096, bootindex=1, with commas between".into(),
             Self::DiskSerial => "1 to 20 letters, digits and signs, without blanks and commas".into(),
+            Self::HostName => "a host name, as db01 or db01.example.org".into(),
+            Self::User => "a user's name".into(),
+            Self::PublicKey => "a public key as OpenSSH writes it: ssh-ed25519 AAAA… name@host".into(),
+            Self::FilePath => "an absolute path of the host, or a name in the guest's folder cloud-init".into(),
+            Self::CardAddress4 => "dhcp, none, or an address with its network, as 192.0.2.10/24".into(),
+            Self::CardAddress6 => "auto, dhcp, none, or an address with its network, as 2001:db8::10/64".into(),
         }
     }
 
@@ -174,6 +207,8 @@ impl Kind {
         match self {
             Self::Choice(words) => words,
             Self::YesNo => &["yes", "no"],
+            Self::CardAddress4 => &["dhcp", "none"],
+            Self::CardAddress6 => &["auto", "dhcp", "none"],
             Self::Count { .. }
             | Self::Seconds { .. }
             | Self::Memory
@@ -191,7 +226,11 @@ impl Kind {
             | Self::Resolution
             | Self::Hash
             | Self::DiskOptions
-            | Self::DiskSerial => &[],
+            | Self::DiskSerial
+            | Self::HostName
+            | Self::User
+            | Self::PublicKey
+            | Self::FilePath => &[],
         }
     }
 }

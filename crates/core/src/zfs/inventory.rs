@@ -192,6 +192,7 @@ fn image(row: &Row, dataset: &Dataset) -> Option<Image> {
         sha256: text(keys::IMAGE_SHA256),
         source: text(keys::IMAGE_SOURCE),
         added: text(keys::IMAGE_ADDED),
+        wants: row.own.iter().filter_map(|(k, o)| Some((k.strip_prefix(keys::WANTS)?.to_owned(), o.value.clone()))).collect(),
     })
 }
 
