@@ -1,6 +1,7 @@
 //! The doing half of chyves: every effect on the machine. What is to be done was decided by chyves-core.
 //!
 //! * [`run`]: one command to its end
+//! * [`platform`]: which host this is, decided once
 //! * [`facts`], [`observe`]: looking at the machine; facts become a world
 //! * [`apply`]: running a plan, taking it back when it fails
 //! * [`seed`]: a guest's cloud-init seed, read and written
@@ -12,7 +13,7 @@
 //! * [`accel`]: whether KVM really works
 //! * [`proc`]: processes, told apart for sure
 //!
-//! Where systems differ in how something is *done*, `proc` and `runtime` say so; nothing else asks which system it is.
+//! Where kernels differ in how something is *done*, `proc` says so by `cfg`; which host it is, `platform` says as a value.
 
 #![deny(unsafe_code)]
 
@@ -25,6 +26,7 @@ pub mod facts;
 pub mod identity;
 pub mod leftovers;
 pub mod observe;
+pub mod platform;
 pub mod ports;
 pub mod proc;
 pub mod run;

@@ -1,6 +1,6 @@
 //! `chyves cloud-init`: what a guest's cloud-init is told, and making it begin anew.
 
-use crate::session::{Report, Session};
+use crate::session::{Pace, Report, Session};
 use crate::targets::Targets;
 use chyves_core::cloudinit::{FOLDER, Seed, Text, settings};
 use chyves_core::error::{Problem, Result};
@@ -98,7 +98,7 @@ pub(crate) fn run(session: &Session, verb: &Verb) -> Result<()> {
             all.extend(gone.into_iter().filter(|(_, gone)| **gone).map(|(text, _)| (text, String::new())));
             set(session, guest, &all)
         }
-        Verb::Reinit { guests } => session.each(&Targets::parse(guests)?, false, |world, guest| {
+        Verb::Reinit { guests } => session.each(&Targets::parse(guests)?, Pace::InTurn, |world, guest| {
             let plan = plan::cloud_init::reinit(world, guest)?;
             let done = session.carry_out(world, &plan, guest.name.as_str())?;
             let next = settings::generation(guest)?.saturating_add(1);
@@ -112,7 +112,7 @@ fn set(session: &Session, guest: &str, texts: &[(Text, String)]) -> Result<()> {
         return Err(Problem::usage("nothing is to be set")
             .hint("give a file: `chyves cloud-init set web01 --user-data FILE`; settings are changed by `chyves set web01 ci.…`"));
     }
-    session.each(&Targets::parse(&[guest])?, false, |world, guest| {
+    session.each(&Targets::parse(&[guest])?, Pace::InTurn, |world, guest| {
         let plan = plan::cloud_init::texts(guest, texts)?;
         let names: Vec<&str> = texts.iter().map(|(text, _)| text.file()).collect();
         Ok(session.carry_out(world, &plan, guest.name.as_str())?.map(|_| Report::new(&guest.name, format!("set {}", names.join(", ")))))

@@ -1,6 +1,6 @@
 //! `chyves start`: run guests; and what a supervisor asks for when its guest reboots.
 
-use crate::session::{Report, Session};
+use crate::session::{Pace, Report, Session};
 use crate::targets::Targets;
 use chyves_core::error::{Problem, Result};
 use chyves_core::guest::{Guest, RunState};
@@ -70,7 +70,7 @@ impl Disc {
 
     /// What is planned for a guest, in a world that knows the disc.
     fn request(&self, session: &Session, world: &World, guest: &Guest) -> Result<(World, Request)> {
-        let mut world = with_accel(session, world);
+        let mut world = with_facts(session, world, guest)?;
         world.images.clone_from(&self.images);
         Ok((world, request(guest, Occasion::Start, self.drives.clone())?))
     }
@@ -91,7 +91,7 @@ pub(super) fn usual(session: &Session, targets: &Targets) -> Result<()> {
 }
 
 fn background(session: &Session, targets: &Targets, disc: &Disc) -> Result<()> {
-    session.each(targets, true, |world, guest| {
+    session.each(targets, Pace::SideBySide, |world, guest| {
         if guest.state == RunState::Orphaned && !session.dry_run {
             with_supervisor(session, guest, &Spawner::this_program()?)?;
             return Ok(Some(Report::new(&guest.name, "running; its supervisor was gone and it has a new one")));
@@ -127,7 +127,18 @@ pub(super) fn with_supervisor(session: &Session, guest: &Guest, spawner: &Spawne
     Ok(())
 }
 
-/// Whether KVM works costs a trial, and only a start needs to know.
+/// The world with what only a start needs to know of the host.
+fn with_facts(session: &Session, world: &World, guest: &Guest) -> Result<World> {
+    let mut world = with_accel(session, world);
+    // The facts of another host are as they were stated. What a guest that runs already would need is nobody's question.
+    if session.facts.is_none() && !guest.state.is_alive() {
+        let wants = plan::wants::wants(guest, &world.host)?;
+        facts::for_start(&session.runtime, &mut world.host, &wants);
+    }
+    Ok(world)
+}
+
+/// Whether KVM works costs a trial.
 fn with_accel(session: &Session, world: &World) -> World {
     let mut world = world.clone();
     if session.facts.is_none() && world.host.vmm == Vmm::Qemu {

@@ -1,11 +1,13 @@
 //! A host for one test alone: its own ZFS, pool, processes and runtime folder, gone at the end whatever happens.
 //!
 //! * [`cell`]: the namespaces that keep it apart from the machine
+//! * [`mod@lab`]: a host that plays FreeBSD
 //! * [`needs`]: what the machine must have, the test guests, and telling of a skipped test
 //! * [`answer`]: what one command said, and whole sessions as text
 //! * [`tidy`]: taking out of a text what differs from run to run
 //! * [`terminal`]: a person at a terminal
 //! * [`look`]: what is on the pool and what runs, for comparing
+//! * [`volume`]: disks that are volumes, where the ZFS has them
 //!
 //! Not here: anything that knows how chyves works inside; these tests see what a person sees.
 
@@ -14,16 +16,19 @@
 
 mod answer;
 mod cell;
+mod lab;
 mod look;
 mod needs;
 mod terminal;
 mod tidy;
+mod volume;
 
 pub use answer::Answer;
 pub use look::{Process, Tree};
 pub use terminal::Terminal;
 
 use cell::Cell;
+use lab::Lab;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -51,6 +56,8 @@ pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 pub enum With {
     /// A pool, nothing on it.
     Pool,
+    /// A pool that is set up, on a ZFS that has volumes.
+    Volumes,
     /// A pool that is set up, with a small file imported as the image `small`: for what never runs.
     Image,
     /// A pool that is set up, with the tiny guest imported as the image `tiny`.
@@ -63,6 +70,8 @@ pub enum With {
 pub struct Host {
     // Ends first: the processes in it use what comes below.
     cell: Cell,
+    /// The FreeBSD that it plays, if it does.
+    lab: Option<Lab>,
     /// The pool's name.
     pub pool: String,
     /// Folders that are searched for programs before those of the system.
@@ -78,6 +87,18 @@ impl Host {
 
     /// The same with a pool of that size.
     pub fn sized(test: &str, with: With, size: &str) -> Option<Self> {
+        Self::made(test, with, size, None)
+    }
+
+    /// A FreeBSD host in a lab with these settings (`release=13.5`, `cpu=amd`), with the usual bridge. With the pool of
+    /// the machine's ZFS.
+    pub fn freebsd(test: &str, with: With, settings: &[&str]) -> Option<Self> {
+        let host = Self::made(test, with, "1G", Some(settings))?;
+        host.sh("ifconfig", &["bridge0", "create", "up"]);
+        Some(host)
+    }
+
+    fn made(test: &str, with: With, size: &str, lab: Option<&[&str]>) -> Option<Self> {
         let guests = match needs::look(with) {
             Ok(guests) => guests,
             Err(reason) => {
@@ -89,6 +110,14 @@ impl Host {
         for folder in ["run", "work"] {
             std::fs::create_dir(temp.path().join(folder)).unwrap();
         }
+        // Before the cell, whose mounts are a copy of those that there are.
+        let lab = match lab.map(lab::up).transpose() {
+            Ok(lab) => lab,
+            Err(reason) => {
+                needs::skipped(test, &reason);
+                return None;
+            }
+        };
         let cell = match Cell::open(temp.path()) {
             Ok(cell) => cell,
             Err(reason) => {
@@ -97,7 +126,8 @@ impl Host {
             }
         };
         let pool = cell.pool_name();
-        let host = Self { cell, pool, path: Vec::new(), temp };
+        let path = lab.iter().map(|lab| lab.dir().join("bin")).collect();
+        let host = Self { cell, lab, pool, path, temp };
         let disk = host.dir().join("disk");
         host.sh("truncate", &["-s", size, disk.to_str().unwrap()]);
         let mount = host.mount_point();
@@ -112,6 +142,7 @@ impl Host {
         };
         match with {
             With::Pool => {}
+            With::Volumes => drop(self.ok(&format!("pool init {}", self.pool))),
             With::Image => {
                 std::fs::write(self.work().join("small.img"), b"no disk that boots\n".repeat(1000)).unwrap();
                 self.ok(&format!("pool init {}", self.pool));
@@ -160,6 +191,9 @@ impl Host {
     /// A program on this host, with the environment that a person has.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = self.cell.command(&self.work());
+        if let Some(lab) = &self.lab {
+            command = lab::within(lab, &command);
+        }
         let system = std::env::var("PATH").unwrap_or_default();
         let path: Vec<String> = self.path.iter().map(|p| p.display().to_string()).chain([system, "/usr/sbin:/sbin".to_owned()]).collect();
         command
@@ -204,6 +238,11 @@ impl Host {
             });
         }
         result
+    }
+
+    /// The lab that this host is in.
+    pub fn lab(&self) -> &Lab {
+        self.lab.as_ref().expect("this host is in no lab")
     }
 
     /// Ends a process of this host as `kill -9` does.

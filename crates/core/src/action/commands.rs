@@ -25,6 +25,7 @@ impl Action {
             Self::MarkSnapshot { dialect, snapshot, own } => args::change(*dialect, &snapshot.to_string(), own, &[]),
             Self::Rollback { snapshot } => vec![args::rollback(snapshot)],
             Self::Rename { dialect, from, to } => vec![args::rename(*dialect, from, to)],
+            Self::RenameVolume { from, to } => vec![args::rename_volume(from, to)],
             Self::DestroySnapshot { snapshot } | Self::DropSnapshot { snapshot } => vec![args::destroy_snapshot(snapshot)],
             Self::DestroyDataset { dataset } => vec![args::destroy(dataset)],
             Self::DestroyTree { dataset, .. } => vec![args::destroy_tree(dataset)],

@@ -116,6 +116,13 @@ pub enum Action {
         /// The new one.
         to: Dataset,
     },
+    /// Gives a volume another name: nothing of it is mounted, and OpenZFS takes no word about that.
+    RenameVolume {
+        /// The present name.
+        from: Dataset,
+        /// The new one.
+        to: Dataset,
+    },
     /// Destroys a snapshot (and those of its name below), whose GUID was verified.
     DestroySnapshot {
         /// The snapshot.

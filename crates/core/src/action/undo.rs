@@ -70,6 +70,7 @@ impl Action {
             Self::Rename { dialect, from, to } => {
                 Undo::Action(Box::new(Self::Rename { dialect: *dialect, from: to.clone(), to: from.clone() }))
             }
+            Self::RenameVolume { from, to } => Undo::Action(Box::new(Self::RenameVolume { from: to.clone(), to: from.clone() })),
             Self::Mount { dataset } => Undo::Action(Box::new(Self::Unmount { dataset: dataset.clone() })),
             Self::Unmount { dataset } => Undo::Action(Box::new(Self::Mount { dataset: dataset.clone() })),
             Self::MakeFolder { path } => Undo::RemoveFolder(path.clone()),

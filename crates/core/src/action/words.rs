@@ -21,7 +21,7 @@ impl Action {
             Self::Snapshot { snapshot, .. } => format!("take the snapshot {snapshot}"),
             Self::MarkSnapshot { snapshot, .. } => format!("write onto {snapshot} what is about to change"),
             Self::Rollback { snapshot } => format!("go back to {snapshot}"),
-            Self::Rename { from, to, .. } => format!("rename {from} to {to}"),
+            Self::Rename { from, to, .. } | Self::RenameVolume { from, to } => format!("rename {from} to {to}"),
             Self::DestroySnapshot { snapshot } => format!("destroy the snapshot {snapshot}"),
             Self::DestroyDataset { dataset } => format!("destroy {dataset}"),
             Self::DestroyTree { dataset, takes } => format!("destroy {dataset}, and with it {}", takes.join(", ")),

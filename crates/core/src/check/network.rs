@@ -52,7 +52,9 @@ pub(super) fn start(host: &HostFacts, wants: &Wants) -> Vec<Finding> {
     if let Some(interfaces) = &host.state.interfaces {
         for card in &wants.cards {
             all.extend(bridge(host.os, interfaces, wants, card));
-            all.extend(tap(host.os, interfaces, card));
+            if !host.state.left_taps.contains(card.tap.as_str()) {
+                all.extend(tap(host.os, interfaces, card));
+            }
         }
     }
     all.extend(vnc(host, wants));
@@ -74,7 +76,7 @@ fn bridge(os: Os, interfaces: &Interfaces, wants: &Wants, WantedCard { card, bri
     })
 }
 
-/// A card's tap, which the start is going to make.
+/// A card's tap, which the start is going to make, in the hands of somebody else.
 fn tap(os: Os, interfaces: &Interfaces, WantedCard { card, tap, .. }: &WantedCard) -> Option<Finding> {
     interfaces.get(tap.as_str())?;
     let destroy = match os {

@@ -158,6 +158,12 @@ pub(super) fn together(guest: &Guest, mut problems: Vec<Problem>) -> Problem {
 fn boot(guest: &Guest, spec: &Spec, host: &HostFacts, folder: &str) -> Result<Boot> {
     let disks: Vec<String> = spec.disks.iter().map(|d| disk_path(guest, folder, d)).collect();
     Ok(match spec.loader {
+        Loader::Uefi if host.vmm == Vmm::Bhyve && host.arch == "arm64" => {
+            let image = host.state.uboot.clone().ok_or_else(|| {
+                Problem::host_cant("this host has no U-Boot for guests").on(&guest.name).hint("pkg install u-boot-bhyve-arm64")
+            })?;
+            Boot::UBoot { image }
+        }
         Loader::Uefi => {
             let (code, _) = host.uefi.as_ref().ok_or_else(|| {
                 let line = match host.vmm {

@@ -7,6 +7,7 @@ use crate::action::Action;
 use crate::check::{self, Finding, Severity};
 use crate::cloudinit::{self, SeedDisc};
 use crate::cmd::Cmd;
+use crate::device::Device;
 use crate::error::{Problem, Result};
 use crate::guest::{Accel, Backend, Guest, Loader, Spec};
 use crate::launch::{ConsoleEnd, Control, Launch, Prepare};
@@ -73,8 +74,10 @@ pub fn start(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
     if !guest.mounted {
         plan.push(Action::Mount { dataset: guest.dataset.clone() });
     }
+    // A disk that is only read need not be writable; whether it is there was looked at.
+    let written = spec.disks.iter().filter(|d| !wants::is_read_only(d));
     let disks: Vec<(String, String)> =
-        spec.disks.iter().map(|d| (disk_path(guest, folder, d), format!("disk {} of `{}`", d.number, guest.name))).collect();
+        written.map(|d| (disk_path(guest, folder, d), format!("disk {} of `{}`", d.number, guest.name))).collect();
     if !disks.is_empty() {
         plan.push(Action::CheckFiles { files: disks });
     }
@@ -91,7 +94,11 @@ pub fn start(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
     }
     for net in spec.nets.iter().filter(|n| backend(n, host.vmm) == Backend::Bridge) {
         let tap = tap_name(guest.uuid, net.number)?;
-        plan.push(Action::Host(Intent::MakeTap { tap: tap.clone(), owner: taps::token(guest.uuid, net.number), mtu: net.mtu }));
+        let owner = taps::token(guest.uuid, net.number);
+        if host.state.left_taps.contains(tap.as_str()) {
+            plan.push(Action::Host(Intent::RemoveTap { tap: tap.clone(), owner: owner.clone() }));
+        }
+        plan.push(Action::Host(Intent::MakeTap { tap: tap.clone(), owner, mtu: net.mtu }));
         plan.push(Action::Host(Intent::Join { bridge: net.bridge.clone(), member: tap }));
     }
     for dataset in &made.launch.borrows {
@@ -165,6 +172,7 @@ fn make(world: &World, guest: &Guest, spec: &Spec, folder: &str, request: &Reque
         };
         Problem::host_cant(format!("{} is missing on this host", host.vmm)).on(&guest.name).hint(line)
     })?;
+    let given = machine.devices().values().filter_map(passed).collect();
     let (rendered, control, console) = match host.vmm {
         Vmm::Qemu => {
             let qmp = format!("{run}/qmp");
@@ -221,6 +229,7 @@ fn make(world: &World, guest: &Guest, spec: &Spec, folder: &str, request: &Reque
         policy: spec.policy,
         again: drives.iter().flat_map(Drive::again).collect(),
         borrows: borrowed(&loaded),
+        given,
         frees_logs,
     };
     let seed = cloudinit::settings::of(guest)?.map(|seed| SeedDisc {
@@ -235,6 +244,14 @@ fn make(world: &World, guest: &Guest, spec: &Spec, folder: &str, request: &Reque
 fn borrowed(drives: &[Option<Loaded>]) -> Vec<Dataset> {
     let all: std::collections::BTreeSet<&Dataset> = drives.iter().flatten().map(|l| &l.dataset).collect();
     all.into_iter().cloned().collect()
+}
+
+/// The device of the host behind a device of the guest.
+fn passed(device: &Device) -> Option<String> {
+    match device {
+        Device::Passthru(device) => Some(device.host.to_string()),
+        _ => None,
+    }
 }
 
 fn accel(guest: &Guest, spec: &Spec, host: &HostFacts) -> Result<qemu::Accel> {
@@ -258,7 +275,7 @@ fn bhyve_host(host: &HostFacts, console: String, config_file: String) -> Result<
                 return Err(Problem::host_cant(format!("chyves does not know bhyve on `{other}`")).hint("bhyve runs on amd64 and arm64"));
             }
         },
-        max_cpus: None,
+        max_cpus: host.state.max_cpus,
         emulations: host.state.emulations.clone(),
         console,
         config_file,
@@ -317,6 +334,21 @@ mod tests {
         assert_eq!(problem.code, crate::error::Kind::HostCant);
         let told = [vec![problem.message], problem.causes, problem.hints].concat().join("\n");
         insta::assert_snapshot!(told);
+    }
+
+    #[test]
+    fn a_tap_that_a_killed_run_left_is_made_anew_and_anybody_else_s_is_refused() {
+        let g = testing::guest("web01", USUAL);
+        let tap = tap_name(g.uuid, 0).unwrap();
+        let mut world = testing::world(vec![g.clone()]);
+        world.host = recorded::host("13.5-intel");
+        world.host.state.interfaces.as_mut().unwrap().insert(tap.to_string(), crate::os::state::InterfaceKind::Other);
+        let refused = start(&world, &g, &request()).unwrap_err();
+        assert!(refused.message.contains(&format!("the tap {tap}, which net0 wants, is there already")), "{refused}");
+        world.host.state.left_taps.insert(tap.to_string());
+        let text = start(&world, &g, &request()).unwrap().script(Os::FreeBsd);
+        let lines: Vec<&str> = text.lines().filter(|l| l.contains("destroy") || l.contains("tap create")).collect();
+        assert_eq!(lines[..2], [format!("ifconfig {tap} destroy"), format!("ifconfig tap create name {tap}")], "{text}");
     }
 
     #[test]

@@ -6,8 +6,8 @@ use super::machine::{backend, disk_path, tap_name};
 use crate::check::{Need, WantedCard, WantedPath, Wants};
 use crate::device::{AhciPort, BlockOptions, Device, ScsiBehind, parse_pcidev};
 use crate::error::Result;
-use crate::guest::{Backend, DiskKind, Guest, Loader, RunState, Spec};
-use crate::os::Os;
+use crate::guest::{Backend, DiskKind, DiskSpec, Guest, Loader, RunState, Spec};
+use crate::os::{Os, taps};
 use crate::property::keys;
 use crate::vmm::Vmm;
 use crate::world::HostFacts;
@@ -41,9 +41,7 @@ pub(super) fn of(guest: &Guest, spec: &Spec, host: &HostFacts, folder: &str) -> 
         if disk.kind == DiskKind::Raw && !guest.mounted {
             continue;
         }
-        // Options that can't be read are told where the disk is made.
-        let ro = disk.options.as_ref().and_then(|text| text.parse::<BlockOptions>().ok()).is_some_and(|options| options.ro);
-        let need = if ro { Need::Read } else { Need::Write };
+        let need = if is_read_only(disk) { Need::Read } else { Need::Write };
         wants.paths.push(WantedPath {
             path: disk_path(guest, folder, disk),
             what: format!("disk {} of `{}`", disk.number, guest.name),
@@ -55,6 +53,7 @@ pub(super) fn of(guest: &Guest, spec: &Spec, host: &HostFacts, folder: &str) -> 
             card: format!("net{}", net.number),
             bridge: net.bridge.clone(),
             tap: tap_name(guest.uuid, net.number)?,
+            owner: taps::token(guest.uuid, net.number),
         });
     }
     if host.vmm == Vmm::Bhyve {
@@ -66,6 +65,11 @@ pub(super) fn of(guest: &Guest, spec: &Spec, host: &HostFacts, folder: &str) -> 
         }
     }
     Ok(wants)
+}
+
+/// Whether a disk is only read. Options that can't be read are told where the disk is made.
+pub(super) fn is_read_only(disk: &DiskSpec) -> bool {
+    disk.options.as_ref().and_then(|text| text.parse::<BlockOptions>().ok()).is_some_and(|options| options.ro)
 }
 
 impl Wants {

@@ -193,6 +193,7 @@ fn perform(step: &Action, began: u64, place: &mut Place<'_>, applied: &mut Appli
         | Action::MarkSnapshot { .. }
         | Action::Rollback { .. }
         | Action::Rename { .. }
+        | Action::RenameVolume { .. }
         | Action::DestroySnapshot { .. }
         | Action::DestroyDataset { .. }
         | Action::DestroyTree { .. }
@@ -380,7 +381,7 @@ fn stop(target: &control::Target<'_>, timeout: u32, force: bool, place: &mut Pla
     let how = control::How { timeout: Some(timeout), force };
     let spawner = Spawner::this_program()?;
     let report = &mut *place.report;
-    let stopped = control::stop(place.runtime, *target, how, &spawner, &mut |progress| {
+    let stopped = control::stop(place.runtime, *target, how, &spawner, place.interrupted, &mut |progress| {
         report(Event::Asked(match progress {
             control::StopProgress::TakenOver => "its supervisor was gone; a new one has taken over",
             control::StopProgress::Asked => "asked to power off",
