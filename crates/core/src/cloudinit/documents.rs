@@ -220,7 +220,7 @@ mod tests {
     }
 
     fn text(documents: &Documents) -> String {
-        documents.each().iter().map(|(name, text)| format!("== {name}\n{text}")).collect()
+        documents.each().iter().map(|(name, text)| format!("== {name}\n{text}")).collect::<Vec<_>>().concat()
     }
 
     #[test]

@@ -32,7 +32,12 @@ fn is_archive(text: &str) -> bool {
 /// Both texts, the second with the last word. Nothing but the texts decides what it looks like.
 pub fn both(first: &str, second: &str) -> String {
     let taken = |boundary: &str| first.contains(boundary) || second.contains(boundary);
-    let boundary = (0u32..).map(|n| format!("chyves-part-{n}")).find(|b| !taken(b)).unwrap_or_default();
+    let mut number = 0u32;
+    let mut boundary = format!("chyves-part-{number}");
+    while taken(&boundary) {
+        number += 1;
+        boundary = format!("chyves-part-{number}");
+    }
     let mut text = format!("Content-Type: multipart/mixed; boundary=\"{boundary}\"\nMIME-Version: 1.0\n\n");
     for (name, part) in [("chyves", first), ("own", second)] {
         text.push_str(&format!("--{boundary}\n"));
