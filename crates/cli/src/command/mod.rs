@@ -5,6 +5,7 @@
 
 mod adopt;
 mod clone;
+mod cloud_init;
 mod completions;
 mod console;
 mod create;
@@ -93,6 +94,8 @@ struct Global {
 enum Verb {
     Adopt(adopt::Args),
     Clone(clone::Args),
+    #[command(subcommand)]
+    CloudInit(cloud_init::Verb),
     Completions(completions::Args),
     Console(console::Args),
     Create(create::Args),
@@ -193,6 +196,7 @@ fn dispatch(session: &Session, verb: Verb) -> Result<()> {
     match verb {
         Verb::Adopt(args) => adopt::run(session, &args),
         Verb::Clone(args) => clone::run(session, &args),
+        Verb::CloudInit(verb) => cloud_init::run(session, &verb),
         Verb::Completions(args) => {
             completions::run(session, &args);
             Ok(())

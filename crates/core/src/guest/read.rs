@@ -10,6 +10,14 @@ use crate::value::Mac;
 use std::str::FromStr;
 
 impl Guest {
+    /// One setting that holds, checked.
+    ///
+    /// # Errors
+    /// A stored value that its property does not allow, naming the dataset and the property.
+    pub fn checked(&self, key: &str) -> Result<Option<String>> {
+        Reader { guest: self }.optional(key)
+    }
+
     /// Its settings, typed.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use super::{Moment, Plan, copy_path, create, values};
 use crate::action::Action;
 use crate::error::{Problem, Result};
 use crate::guest::{DiskKind, Guest, disk_name, settings_copy};
-use crate::property::keys::{self, DiskKey, NetKey};
+use crate::property::keys::{self, CiNetKey, DiskKey, NetKey};
 use crate::property::settings::OwnValues;
 use crate::value::{Dataset, GuestName, Size, SnapshotName, SnapshotRef};
 use crate::world::{Role, Root, World};
@@ -38,7 +38,13 @@ pub struct Request {
 /// Keys that a unique clone does not take over: its source's identity, place in the world and history.
 fn not_taken_over(key: &str) -> bool {
     let kept = [keys::UUID, keys::OWNER, keys::EPOCH, keys::CREATED, keys::CLONED_FROM, keys::TEMPLATE, "rcboot"];
-    kept.contains(&key) || is_identity(key)
+    kept.contains(&key) || is_identity(key) || is_one_machine_s(key)
+}
+
+/// What cloud-init was told that only one machine may have.
+fn is_one_machine_s(key: &str) -> bool {
+    let address = |part: CiNetKey| key.starts_with("ci.net") && key.ends_with(&format!(".{}", part.word()));
+    matches!(key, keys::CI_HOSTNAME | keys::CI_GENERATION) || address(CiNetKey::Address) || address(CiNetKey::Address6)
 }
 
 /// Keys by which a guest is told from others on a network or by its disks.
@@ -136,6 +142,11 @@ pub fn clone(world: &World, source: &Guest, request: &Request, moment: &Moment) 
     let attached = attached(source)?;
     if !attached.is_empty() {
         plan.notes.push(format!("what is attached to {} is not cloned: {}", source.name, attached.join(" ").replace('.', "")));
+    }
+    let left: Vec<&str> =
+        source.settings.own_values().keys().map(String::as_str).filter(|k| is_one_machine_s(k) && *k != keys::CI_GENERATION).collect();
+    if !left.is_empty() && !request.exact {
+        plan.notes.push(format!("what only {} may have is not cloned: {}", source.name, left.join(" ")));
     }
     let home = source.root == root.dataset;
     // Groups are the source pool's own.
@@ -390,5 +401,24 @@ mod tests {
             assert!(!is(other), "{other}");
         }
         assert!(is_automatic(&automatic(&moment(1)).unwrap()));
+    }
+
+    #[test]
+    fn a_clone_is_another_instance_with_a_name_and_an_address_of_its_own() {
+        let ci = [
+            ("uuid", "old"),
+            ("ci.enabled", "yes"),
+            ("ci.generation", "3"),
+            ("ci.hostname", "db01"),
+            ("ci.net0.address", "192.0.2.9/24"),
+            ("ci.net0.gateway", "192.0.2.1"),
+        ];
+        let source = testing::guest("web01", &ci);
+        let world = testing::world(vec![source.clone()]);
+        let plan = clone(&world, &source, &request(&["web02"]), &moment(1)).unwrap();
+        let Some(Action::CloneDataset { own, .. }) = plan.steps.get(1) else { panic!("{:?}", plan.steps) };
+        let taken: Vec<String> = own.iter().filter(|(k, _)| k.starts_with("ci.")).map(|(k, v)| format!("{k}={v}")).collect();
+        assert_eq!(taken, ["ci.enabled=yes", "ci.net0.gateway=192.0.2.1"]);
+        assert_eq!(plan.notes, ["what only web01 may have is not cloned: ci.hostname ci.net0.address"]);
     }
 }

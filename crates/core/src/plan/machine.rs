@@ -3,9 +3,10 @@
 //! Not here: rendering it (`vmm`), making the host ready for it ([`super::start`]).
 
 use super::drives::{self, Loaded};
+use crate::cloudinit;
 use crate::device::{
     AhciDetails, Backing, BlockOptions, Device, DeviceClass, DeviceKey, Disk, DiskBus, FrameBuffer, GraphHook, NetBackend, Netgraph, Nic,
-    NicModel, NvmeDetails, PciPlace, ScreenSize, SerialEnd, UserNet, ValePort, Vga, VncListen, Want, add, parse_pcidev, resolve,
+    NicModel, NvmeDetails, Optical, PciPlace, ScreenSize, SerialEnd, UserNet, ValePort, Vga, VncListen, Want, add, parse_pcidev, resolve,
 };
 use crate::error::{Problem, Result};
 use crate::guest::{Backend, DiskKind, DiskSpec, Guest, Loader, NetSpec, Spec, disk_name};
@@ -27,6 +28,9 @@ pub struct Fresh {
     /// A password for VNC, made for this start.
     pub secret: String,
 }
+
+/// The seed's number among other devices: its place follows from it on both hypervisors.
+const SEED: u32 = 4;
 
 /// Where a guest's firmware keeps its variables.
 pub(super) fn vars_path(folder: &str) -> String {
@@ -224,6 +228,10 @@ fn devices(guest: &Guest, spec: &Spec, host: &HostFacts, folder: &str, fresh: &F
         let device = parse_pcidev(text).map_err(|p| p.within(format!("the setting `pcidev_{number}` of `{}` is wrong", guest.name)))?;
         all.push((DeviceKey::new(DeviceClass::PciDev, (*number).into()), None, device));
     }
+    if cloudinit::settings::is_wanted(guest)? {
+        // Behind all disks: a guest that counts them finds the first one where it was.
+        all.push((DeviceKey::new(DeviceClass::Other, SEED), None, seed(guest, spec, host)?));
+    }
     // Every guest has a source of random numbers: without one a fresh guest waits for its keys.
     all.push((DeviceKey::new(DeviceClass::Other, 0), None, Device::Rng));
     if let Some(screen) = &spec.screen {
@@ -245,6 +253,22 @@ fn devices(guest: &Guest, spec: &Spec, host: &HostFacts, folder: &str, fresh: &F
         }
     }
     Ok(all)
+}
+
+/// The seed as a drive that the guest has a driver for: its own disk's. It is only read.
+fn seed(guest: &Guest, spec: &Spec, host: &HostFacts) -> Result<Device> {
+    let backing = Backing::file(seed_path(guest, host));
+    Ok(if spec.disks.first().is_none_or(|disk| disk.bus == "virtio-blk") {
+        let options = BlockOptions { ro: true, nodelete: true, ..BlockOptions::default() };
+        Device::Disk(Disk { bus: DiskBus::VirtioBlk, backing, options, serial: cloudinit::LABEL.parse()? })
+    } else {
+        Device::Optical(Optical { medium: Some(backing), bootindex: None })
+    })
+}
+
+/// Where a guest's seed lies: in the runtime folder, which is gone with the machine, since it may hold a secret.
+pub(super) fn seed_path(guest: &Guest, host: &HostFacts) -> String {
+    format!("{}/{}/cidata.iso", host.run_dir, guest.uuid)
 }
 
 fn disk(guest: &Guest, disk: &DiskSpec, host: &HostFacts, folder: &str) -> Result<Disk> {

@@ -131,7 +131,7 @@ mod tests {
     fn going_back_stands_before_everything_that_runs() {
         let g = testing::guest("web01", KIOSK);
         let world = testing::world(vec![g.clone()]);
-        let (launch, files) = start::launch(&world, &g, &request(&["old", "clean"], Occasion::Reboot(3))).unwrap();
+        let start::Ready { launch, files, .. } = start::launch(&world, &g, &request(&["old", "clean"], Occasion::Reboot(3))).unwrap();
         assert!(launch.frees_logs);
         let lines: Vec<String> = launch.before.iter().map(|p| format!("{}{}", if p.may_fail { "-" } else { "" }, p.cmd)).collect();
         assert_eq!(

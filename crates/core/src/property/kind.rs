@@ -1,5 +1,6 @@
 //! What values a property may have: one kind a sort of value, each with its parser, its canonical form and its words.
 
+use crate::cloudinit::values::{CardAddress, HostName, PublicKey, UserName};
 use crate::cmd::split_words;
 use crate::device::place::PciPlace;
 use crate::device::{BlockOptions, DiskSerial, GraphHook, ValePort};
@@ -67,6 +68,18 @@ pub enum Kind {
     GraphHook,
     /// Who makes networks: `system` or `manual`; `auto` is an older word for the former.
     DesignMode,
+    /// A host's name.
+    HostName,
+    /// A user's name.
+    User,
+    /// A public key of OpenSSH.
+    PublicKey,
+    /// A file of the host by its absolute path, or a plain name.
+    FilePath,
+    /// How a card gets its IPv4 address.
+    CardAddress4,
+    /// How a card gets its IPv6 address.
+    CardAddress6,
 }
 
 impl Kind {
@@ -157,6 +170,20 @@ impl Kind {
                 "manual" => Ok("manual".into()),
                 _ => Err(refuse("is neither system nor manual".into())),
             },
+            Self::HostName => text.parse::<HostName>().map(|n| n.to_string()),
+            Self::User => text.parse::<UserName>().map(|n| n.to_string()),
+            Self::PublicKey => text.parse::<PublicKey>().map(|k| k.to_string()),
+            Self::CardAddress4 => CardAddress::v4(text).map(|a| a.to_string()),
+            Self::CardAddress6 => CardAddress::v6(text).map(|a| a.to_string()),
+            Self::FilePath => {
+                let plain = !text.contains('/') && !text.is_empty() && text != "." && text != "..";
+                let absolute = text.starts_with('/') && !text.ends_with('/') && !text.split('/').any(|part| part == "..");
+                if plain || absolute {
+                    Ok(text.to_owned())
+                } else {
+                    Err(refuse("is neither a plain name nor an absolute path of a file".into()))
+                }
+            }
             Self::Hash => {
                 let lower = text.to_ascii_lowercase();
                 if lower.len() >= 32 && lower.bytes().all(|b| b.is_ascii_hexdigit()) { Ok(lower) } else { Err(refuse("is no hash".into())) }
@@ -191,6 +218,12 @@ impl Kind {
             Self::Vale => "a VALE switch as vale0, or a port of one as vale0:web1".into(),
             Self::GraphHook => "a netgraph node as lan:, or a hook of one as lan:link2".into(),
             Self::DesignMode => "one of system, manual".into(),
+            Self::HostName => "a host name, as db01 or db01.example.org".into(),
+            Self::User => "a user's name".into(),
+            Self::PublicKey => "a public key as OpenSSH writes it: ssh-ed25519 AAAA… name@host".into(),
+            Self::FilePath => "an absolute path of the host, or a name in the guest's folder cloud-init".into(),
+            Self::CardAddress4 => "dhcp, none, or an address with its network, as 192.0.2.10/24".into(),
+            Self::CardAddress6 => "auto, dhcp, none, or an address with its network, as 2001:db8::10/64".into(),
         }
     }
 
@@ -200,6 +233,8 @@ impl Kind {
             Self::Choice(words) => words,
             Self::YesNo => &["yes", "no"],
             Self::DesignMode => &["system", "manual"],
+            Self::CardAddress4 => &["dhcp", "none"],
+            Self::CardAddress6 => &["auto", "dhcp", "none"],
             Self::Count { .. }
             | Self::Seconds { .. }
             | Self::Memory
@@ -220,7 +255,11 @@ impl Kind {
             | Self::DiskSerial
             | Self::Cidr
             | Self::Vale
-            | Self::GraphHook => &[],
+            | Self::GraphHook
+            | Self::HostName
+            | Self::User
+            | Self::PublicKey
+            | Self::FilePath => &[],
         }
     }
 }
