@@ -106,6 +106,19 @@ impl Intent {
         }
     }
 
+    /// The question that is answered with a failure where nothing of it is left to be taken back.
+    pub fn witness(&self, os: Os) -> Option<Cmd> {
+        let interface = match self {
+            Self::MakeTap { tap, .. } => tap,
+            Self::Join { member, .. } => member,
+            Self::LoadModule { .. } | Self::RemoveTap { .. } | Self::DestroyVm { .. } => return None,
+        };
+        Some(match os {
+            Os::FreeBsd => Cmd::new(freebsd::ifconfig::TOOL, [interface.as_str()]),
+            Os::Linux => Cmd::new(linux::ip::TOOL, ["link", "show", "dev", interface.as_str()]),
+        })
+    }
+
     /// The commands that take it back; none where it is better left.
     pub fn undo(&self, os: Os) -> Vec<Cmd> {
         match os {

@@ -1,9 +1,10 @@
 //! Taking back what a plan did: newest first, going on through its own failures, telling what is left.
 
 use super::{Done, Event, Place, copy, files, receive, settings, settled};
-use crate::observe;
+use crate::{observe, run};
 use chyves_core::action::{Action, Undo};
 use chyves_core::error::{Kind, Problem, Result};
+use chyves_core::os::{Intent, Os};
 use chyves_core::property::keys;
 use chyves_core::value::Dataset;
 use chyves_core::zfs::args;
@@ -74,11 +75,16 @@ fn one(step: &Done, began: u64, place: &mut Place<'_>) -> Result<()> {
         Undo::Host(intent) => {
             for cmd in intent.undo(place.os) {
                 (place.report)(Event::Command(cmd.to_string()));
-                settled(&cmd)?;
+                settled(&cmd).or_else(|problem| if is_gone(intent, place.os) { Ok(()) } else { Err(problem) })?;
             }
             Ok(())
         }
     }
+}
+
+/// Whether what an intent made is gone already: the supervisor of a machine that did not come up has cleaned up after it.
+fn is_gone(intent: &Intent, os: Os) -> bool {
+    intent.witness(os).is_some_and(|question| run::run(&question).is_ok_and(|output| !output.ok()))
 }
 
 /// Whether a step that failed has nevertheless made its dataset: one that is there, as young as this plan, and bears the
