@@ -5,7 +5,8 @@ use chyves_core::error::{Problem, Result, nearest};
 use chyves_core::value::printable;
 
 /// Commands that stand alone or take other things than guests.
-const HOST_VERBS: &[&str] = &["help", "image", "iso", "list", "pool", "receive", "repair", "trash", "version", "completions", "dev"];
+const HOST_VERBS: &[&str] =
+    &["doctor", "help", "image", "iso", "list", "pool", "receive", "repair", "trash", "version", "completions", "dev"];
 
 /// Commands that take guests, and so may follow them.
 const GUEST_VERBS: &[&str] = &[

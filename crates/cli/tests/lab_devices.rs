@@ -243,8 +243,9 @@ fn what_the_host_lacks_is_told_with_the_line_to_add() {
     host.ok("set web01 auto_load_kernel_mods=no");
     refused(&host, 5).says("auto_load_kernel_mods of `web01` is no").says("kldload -n");
     host.ok("unset web01 auto_load_kernel_mods");
-    host.lab().set(&["cpu=none"]).unwrap();
-    std::fs::write(host.lab().dir().join("var/run/dmesg.boot"), "FreeBSD 14.3-RELEASE\nCPU: Old\n  Features2=0x40e31d<SSE3,SSSE3>\n")
-        .unwrap();
-    refused(&host, 5).says("VT-x or SVM");
+    let Some(host) = self::host("lab_devices::old", &["release=14.3", "cpu=none"]) else { return };
+    refused(&host, 5).says("has no VT-x or SVM with nested paging, which bhyve needs");
+    let Some(host) = self::host("lab_devices::restricted", &["release=14.3", "ug=off"]) else { return };
+    host.ok("set web01 cpu=2");
+    refused(&host, 5).says("boots by bhyveload alone").says("a guest has one processor, not 2").says("loader=bhyveload");
 }

@@ -11,6 +11,7 @@ mod create;
 mod delete;
 mod dev;
 mod disk;
+mod doctor;
 mod get;
 mod image;
 mod info;
@@ -99,6 +100,7 @@ enum Verb {
     Dev(dev::Verb),
     #[command(subcommand)]
     Disk(disk::Verb),
+    Doctor(doctor::Args),
     Get(get::Args),
     #[command(subcommand)]
     Image(image::Verb),
@@ -188,6 +190,7 @@ fn dispatch(session: &Session, verb: Verb) -> Result<()> {
         Verb::Delete(args) => delete::run(session, &args),
         Verb::Dev(verb) => dev::run(session, &verb),
         Verb::Disk(verb) => disk::run(session, &verb),
+        Verb::Doctor(args) => doctor::run(session, &args),
         Verb::Get(args) => get::run(session, &args),
         Verb::Image(verb) => image::run(session, &verb),
         Verb::Info(args) => info::run(session, &args),
