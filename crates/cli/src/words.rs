@@ -6,7 +6,7 @@ use chyves_core::value::printable;
 
 /// Commands that stand alone or take other things than guests.
 const HOST_VERBS: &[&str] =
-    &["doctor", "help", "image", "iso", "list", "pool", "receive", "repair", "trash", "version", "completions", "dev"];
+    &["doctor", "firmware", "help", "image", "iso", "list", "pool", "receive", "repair", "trash", "version", "completions", "dev"];
 
 /// Commands that take guests, and so may follow them.
 const GUEST_VERBS: &[&str] = &[
@@ -21,8 +21,27 @@ const SNAPSHOT_VERBS: &[&str] = &["create", "list", "delete", "diff", "rollback"
 const DISK_VERBS: &[&str] = &["list", "add", "remove", "delete", "resize", "set", "move"];
 
 /// Options whose value is the next word.
-const WITH_VALUE: &[&str] =
-    &["-o", "-s", "-S", "--host", "--facts", "--pool", "--image", "--size", "--iso", "--from", "--incremental-for", "--name"];
+const WITH_VALUE: &[&str] = &[
+    "-o",
+    "-s",
+    "-S",
+    "--host",
+    "--facts",
+    "--pool",
+    "--image",
+    "--size",
+    "--iso",
+    "--from",
+    "--incremental-for",
+    "--name",
+    "--hash",
+    "--checksums",
+    "--key",
+    "--signature",
+    "--max-size",
+    "--timeout",
+    "--retries",
+];
 
 /// Every word that a command line may begin with.
 pub(crate) fn commands() -> impl Iterator<Item = &'static str> {

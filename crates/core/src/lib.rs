@@ -8,6 +8,7 @@
 //! * [`guest`], [`device`]: the field's words
 //! * [`vmm`]: a machine rendered for bhyve and for QEMU
 //! * [`os`]: intents rendered as FreeBSD's and Linux's commands
+//! * [`image`]: where images come from, and what they must be
 //! * [`world`]: the facts a planner may know
 //! * [`check`]: whether a host is fit for a start
 //! * [`action`]: one thing done to the host: its words, its commands, its undo
@@ -23,6 +24,7 @@ pub mod cmd;
 pub mod device;
 pub mod error;
 pub mod guest;
+pub mod image;
 pub mod launch;
 pub mod lifecycle;
 pub mod os;

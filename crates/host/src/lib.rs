@@ -23,6 +23,7 @@ pub mod console;
 pub mod control;
 pub mod facts;
 pub mod identity;
+pub mod import;
 pub mod leftovers;
 pub mod observe;
 pub mod platform;

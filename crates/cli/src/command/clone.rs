@@ -1,6 +1,6 @@
 //! `chyves clone` and `chyves promote`: guests made from another one, and turning round who stands on whom.
 
-use crate::session::{Report, Session};
+use crate::session::{Pace, Report, Session};
 use crate::targets::{Targets, guest_at};
 use chyves_core::error::{Problem, Result};
 use chyves_core::guest::{DiskKind, Guest, disk_name};
@@ -115,7 +115,7 @@ pub(crate) struct PromoteArgs {
 }
 
 pub(crate) fn promote(session: &Session, args: &PromoteArgs) -> Result<()> {
-    session.each(&Targets::parse(&args.guests)?, false, |world, guest| {
+    session.each(&Targets::parse(&args.guests)?, Pace::InTurn, |world, guest| {
         let facts = match plan::promote::origin(guest) {
             Some(origin) => {
                 let pair = (names_of(world.host.dialect, &guest.dataset)?, names_of(world.host.dialect, &origin.dataset)?);

@@ -5,7 +5,7 @@ use crate::session::Session;
 use crate::table::{Cell, ListArgs, Table};
 use chyves_core::error::{Problem, Result, did_you_mean};
 use chyves_core::property::{self, Access, catalog};
-use chyves_core::world::World;
+use chyves_core::world::{ImageKind, World};
 use chyves_host::observe::Look;
 
 /// Columns that are no property.
@@ -33,8 +33,8 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
         None | Some("guests") => guests(session, &args.list, &USUAL),
         Some("properties") => properties(session, &args.list),
         Some("images") => super::image::list(session, None, &args.list),
-        Some("iso") => super::image::list(session, Some("iso"), &args.list),
-        Some("firmware") => super::image::list(session, Some("firmware"), &args.list),
+        Some("iso") => super::image::list(session, Some(ImageKind::Iso), &args.list),
+        Some("firmware") => super::image::list(session, Some(ImageKind::Firmware), &args.list),
         Some("pools") => super::pool::list(session, &args.list),
         Some("clones") => clones(session, &args.list),
         Some(word) => match property::find(word) {

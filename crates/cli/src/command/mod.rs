@@ -33,6 +33,7 @@ use crate::session::Session;
 use crate::ui::{Ui, Volume};
 use chyves_core::error::Result;
 use chyves_core::os::Os;
+use chyves_core::world::ImageKind;
 use chyves_host::{facts, observe, runtime::Runtime};
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -101,10 +102,16 @@ enum Verb {
     #[command(subcommand)]
     Disk(disk::Verb),
     Doctor(doctor::Args),
+    /// Manage images of UEFI firmware
+    #[command(subcommand)]
+    Firmware(image::Verb),
     Get(get::Args),
     #[command(subcommand)]
     Image(image::Verb),
     Info(info::Args),
+    /// Manage images of optical discs
+    #[command(subcommand)]
+    Iso(image::Verb),
     List(list::Args),
     Move(rename::MoveArgs),
     #[command(subcommand)]
@@ -192,7 +199,9 @@ fn dispatch(session: &Session, verb: Verb) -> Result<()> {
         Verb::Disk(verb) => disk::run(session, &verb),
         Verb::Doctor(args) => doctor::run(session, &args),
         Verb::Get(args) => get::run(session, &args),
-        Verb::Image(verb) => image::run(session, &verb),
+        Verb::Firmware(verb) => image::run(session, Some(ImageKind::Firmware), &verb),
+        Verb::Image(verb) => image::run(session, None, &verb),
+        Verb::Iso(verb) => image::run(session, Some(ImageKind::Iso), &verb),
         Verb::Info(args) => info::run(session, &args),
         Verb::List(args) => list::run(session, &args),
         Verb::Move(args) => rename::relocate(session, &args),

@@ -1,6 +1,6 @@
 //! `chyves set` and `chyves unset`: settings of guests, of the defaults, of the host.
 
-use crate::session::{Report, Session};
+use crate::session::{Pace, Report, Session};
 use crate::targets::Targets;
 use chyves_core::error::{Problem, Result};
 use chyves_core::plan::{self, set::Request};
@@ -64,7 +64,7 @@ fn change(session: &Session, words: &[&String], request: &Request, verb: &str) -
     for (key, value) in &request.set {
         plan::set::checked(key, value, &[property::Scope::Guest, property::Scope::GuestOnly])?;
     }
-    session.each(&targets, false, |world, guest| {
+    session.each(&targets, Pace::InTurn, |world, guest| {
         let plan = plan::set::guest(world, guest, request)?;
         let done = session.carry_out(world, &plan, guest.name.as_str())?;
         Ok(done.filter(|_| !plan.steps.is_empty()).map(|_| Report::new(&guest.name, verb)))

@@ -1,6 +1,6 @@
 //! `chyves start`: run guests; and what a supervisor asks for when its guest reboots.
 
-use crate::session::{Report, Session};
+use crate::session::{Pace, Report, Session};
 use crate::targets::Targets;
 use chyves_core::error::{Problem, Result};
 use chyves_core::guest::{Guest, RunState};
@@ -86,7 +86,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
 }
 
 fn background(session: &Session, targets: &Targets, disc: &Disc) -> Result<()> {
-    session.each(targets, true, |world, guest| {
+    session.each(targets, Pace::SideBySide, |world, guest| {
         if guest.state == RunState::Orphaned && !session.dry_run {
             with_supervisor(session, guest, &Spawner::this_program()?)?;
             return Ok(Some(Report::new(&guest.name, "running; its supervisor was gone and it has a new one")));

@@ -39,6 +39,8 @@ pub(super) struct Cell {
     /// Held where the machine's only ZFS is used.
     turn: Option<File>,
     pool: String,
+    /// The folder that the files of this host's pools lie in.
+    dir: PathBuf,
 }
 
 impl Cell {
@@ -59,7 +61,7 @@ impl Cell {
         let mut said = [0; 6];
         let heard = first.stdout.take().unwrap().read_exact(&mut said);
         let pool = if own { "tank".to_owned() } else { format!("it{}", std::process::id()) };
-        let cell = Self { first, life, turn, pool };
+        let cell = Self { first, life, turn, pool, dir: dir.to_owned() };
         match heard {
             Ok(()) if &said == b"ready\n" => Ok(cell),
             _ => {
@@ -102,9 +104,21 @@ impl Drop for Cell {
         }
         if self.turn.is_some() {
             // The kernel's ZFS outlives the namespaces.
-            let _ = Command::new("zpool").args(["destroy", "-f", &self.pool]).output();
+            for pool in pools_in(&self.dir) {
+                let _ = Command::new("zpool").args(["destroy", "-f", &pool]).output();
+            }
         }
     }
+}
+
+/// The pools whose files lie in a folder, and no others.
+fn pools_in(dir: &Path) -> Vec<String> {
+    let list = |args: &[&str]| {
+        let output = Command::new("zpool").arg("list").args(args).output();
+        output.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default()
+    };
+    let within = |pool: &&str| list(&["-H", "-P", "-v", pool]).split_whitespace().any(|word| Path::new(word).starts_with(dir));
+    list(&["-H", "-o", "name"]).lines().filter(within).map(str::to_owned).collect()
 }
 
 /// Where a program is.

@@ -8,6 +8,7 @@
 //! * [`tidy`]: taking out of a text what differs from run to run
 //! * [`terminal`]: a person at a terminal
 //! * [`look`]: what is on the pool and what runs, for comparing
+//! * [`volume`]: disks that are volumes, where the ZFS has them
 //!
 //! Not here: anything that knows how chyves works inside; these tests see what a person sees.
 
@@ -22,6 +23,7 @@ mod look;
 mod needs;
 mod terminal;
 mod tidy;
+mod volume;
 
 pub use answer::Answer;
 pub use look::{Process, Tree};
@@ -56,6 +58,8 @@ pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 pub enum With {
     /// A pool, nothing on it.
     Pool,
+    /// A pool that is set up, on a ZFS that has volumes.
+    Volumes,
     /// A pool that is set up, with a small file imported as the image `small`: for what never runs.
     Image,
     /// A pool that is set up, with the tiny guest imported as the image `tiny`.
@@ -140,6 +144,7 @@ impl Host {
         };
         match with {
             With::Pool => {}
+            With::Volumes => drop(self.ok(&format!("pool init {}", self.pool))),
             With::Image => {
                 std::fs::write(self.work().join("small.img"), b"no disk that boots\n".repeat(1000)).unwrap();
                 self.ok(&format!("pool init {}", self.pool));

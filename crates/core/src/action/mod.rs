@@ -14,9 +14,10 @@ mod words;
 
 pub use undo::Undo;
 
+use crate::image::Order;
 use crate::launch::Launch;
 use crate::os::Intent;
-use crate::value::{Dataset, GuestName, Size, SnapshotName, SnapshotRef};
+use crate::value::{Dataset, GuestName, ImageName, Size, SnapshotName, SnapshotRef};
 use crate::world::DiskFormat;
 use crate::zfs::stream::Sending;
 use crate::zfs::{Dialect, args::Pair};
@@ -110,6 +111,13 @@ pub enum Action {
     Rename {
         /// The grammar of the host's `zfs`.
         dialect: Dialect,
+        /// The present name.
+        from: Dataset,
+        /// The new one.
+        to: Dataset,
+    },
+    /// Gives a volume another name: nothing of it is mounted, and OpenZFS takes no word about that.
+    RenameVolume {
         /// The present name.
         from: Dataset,
         /// The new one.
@@ -312,18 +320,45 @@ pub enum Action {
         /// Their paths, each with what it is.
         files: Vec<(String, String)>,
     },
-    /// Reads an image from a file: hashed, recognised by its content, converted, written sparsely, described on its dataset.
+    /// Makes room for what comes from an address, where what has come stays for another try if the transfer is cut.
+    KeepPart {
+        /// The dataset.
+        part: Dataset,
+        /// Whether it is there from an earlier try.
+        there: bool,
+        /// The address, as it is shown.
+        address: String,
+        /// When, as it is recorded.
+        now: String,
+    },
+    /// Destroys what was kept for another try, once it is of no use any more.
+    DropPart {
+        /// The dataset.
+        part: Dataset,
+    },
+    /// Reads an image: hashed, recognised by its content, unpacked, converted, written sparsely, described on its dataset.
     ImportImage {
-        /// The file.
-        source: String,
+        /// From where, and what it must be.
+        order: Box<Order>,
         /// The folder it is kept in.
         folder: String,
         /// The dataset that is described.
         dataset: Dataset,
+        /// Where what comes from an address is kept: the dataset and its folder.
+        part: Option<(Dataset, String)>,
         /// When, as it is recorded.
         now: String,
         /// The grammar of the host's `zfs`.
         dialect: Dialect,
+    },
+    /// Reads an image again and makes sure that it is what was imported.
+    VerifyImage {
+        /// Its name.
+        image: ImageName,
+        /// The file.
+        path: String,
+        /// The SHA-256 that it must have.
+        sha256: String,
     },
     /// Writes a stream to standard output.
     Send {

@@ -70,6 +70,7 @@ impl Action {
             Self::Rename { dialect, from, to } => {
                 Undo::Action(Box::new(Self::Rename { dialect: *dialect, from: to.clone(), to: from.clone() }))
             }
+            Self::RenameVolume { from, to } => Undo::Action(Box::new(Self::RenameVolume { from: to.clone(), to: from.clone() })),
             Self::Mount { dataset } => Undo::Action(Box::new(Self::Unmount { dataset: dataset.clone() })),
             Self::Unmount { dataset } => Undo::Action(Box::new(Self::Mount { dataset: dataset.clone() })),
             Self::MakeFolder { path } => Undo::RemoveFolder(path.clone()),
@@ -96,7 +97,11 @@ impl Action {
             // What was put away was of use to nobody.
             Self::LetGo { .. } | Self::Forget { .. } | Self::Host(Intent::RemoveTap { .. } | Intent::DestroyVm { .. }) => Undo::Nothing,
             // What it wrote lies in the dataset that the same plan made.
-            Self::ImportImage { .. } => Undo::Nothing,
+            Self::ImportImage { .. } | Self::VerifyImage { .. } => Undo::Nothing,
+            // It is kept so that another try can go on from there.
+            Self::KeepPart { .. } => Undo::Nothing,
+            // By then the image is whole.
+            Self::DropPart { .. } => Undo::Impossible,
             Self::Host(intent) => Undo::Host(intent.clone()),
             Self::Promote { clone, origin } => Undo::Action(Box::new(Self::Promote { clone: origin.clone(), origin: clone.clone() })),
             Self::RestoreFiles { before, .. } => Undo::Action(Box::new(Self::Rollback { snapshot: before.clone() })),

@@ -21,7 +21,7 @@ impl Action {
             Self::Snapshot { snapshot, .. } => format!("take the snapshot {snapshot}"),
             Self::MarkSnapshot { snapshot, .. } => format!("write onto {snapshot} what is about to change"),
             Self::Rollback { snapshot } => format!("go back to {snapshot}"),
-            Self::Rename { from, to, .. } => format!("rename {from} to {to}"),
+            Self::Rename { from, to, .. } | Self::RenameVolume { from, to } => format!("rename {from} to {to}"),
             Self::DestroySnapshot { snapshot } => format!("destroy the snapshot {snapshot}"),
             Self::DestroyDataset { dataset } => format!("destroy {dataset}"),
             Self::DestroyTree { dataset, takes } => format!("destroy {dataset}, and with it {}", takes.join(", ")),
@@ -59,7 +59,13 @@ impl Action {
                 let names: Vec<_> = files.iter().map(|(path, what)| format!("{what} ({path})")).collect();
                 format!("make sure that these are there: {}", names.join(", "))
             }
-            Self::ImportImage { source, folder, .. } => format!("read {source} into {folder}: hash, recognise, convert, write"),
+            Self::KeepPart { part, there: false, .. } => format!("make {part}, where what comes is kept for another try"),
+            Self::KeepPart { part, there: true, .. } => format!("go on with what {part} kept of an earlier try"),
+            Self::DropPart { part } => format!("destroy {part}, which is of no use any more"),
+            Self::ImportImage { order, folder, .. } => {
+                format!("read {} into {folder}: hash, recognise, unpack, convert, write", order.source.shown())
+            }
+            Self::VerifyImage { image, path, .. } => format!("read {path} again: is {image} what was imported?"),
             Self::Send { sending } => match sending {
                 Sending::Snapshot { snapshot, .. } => format!("send {snapshot} to standard output"),
                 Sending::Rest(_) => "send the rest of a stream to standard output".to_owned(),

@@ -106,6 +106,14 @@ keys! {
     /// See the catalogue.
     IMAGE_ADDED = "image.added";
     /// See the catalogue.
+    IMAGE_NAME = "image.name";
+    /// See the catalogue.
+    IMAGE_FORMAT = "image.format";
+    /// See the catalogue.
+    IMAGE_CHECKED = "image.checked";
+    /// See the catalogue.
+    IMAGE_PARTIAL = "image.partial";
+    /// See the catalogue.
     SNAPSHOT_TAKEN = "snapshot.taken";
     /// See the catalogue.
     SNAPSHOT_LIVE = "snapshot.live";
@@ -115,6 +123,9 @@ keys! {
 
 /// What a snapshot says of itself, beside the settings that it carries.
 pub const OF_SNAPSHOTS: [&str; 3] = [SNAPSHOT_TAKEN, SNAPSHOT_LIVE, SNAPSHOT_FOR];
+
+/// What stands before a setting's key on an image that wants guests made from it to have that setting.
+pub const WANTS: &str = "wants.";
 
 /// A key of disk `n`.
 pub fn disk(n: u16, part: DiskKey) -> String {

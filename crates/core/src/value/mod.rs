@@ -11,7 +11,7 @@ mod size;
 pub use dataset::{Dataset, SnapshotRef};
 pub use mac::Mac;
 pub use name::{GuestName, IfName, ImageName, RESERVED, SnapshotName};
-pub use size::Size;
+pub use size::{DiskSize, Size};
 
 /// Why a piece of text is not a value of the wanted type. Reads as the end of a sentence: "`x` …".
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -229,6 +229,11 @@ pub fn rename(dialect: Dialect, from: &Dataset, to: &Dataset) -> Cmd {
     verb.args([from.as_str(), to.as_str()])
 }
 
+/// Gives a volume another name.
+pub fn rename_volume(from: &Dataset, to: &Dataset) -> Cmd {
+    zfs(["rename"]).args([from.as_str(), to.as_str()])
+}
+
 /// Mounts a file system.
 pub fn mount(dataset: &Dataset) -> Cmd {
     zfs(["mount"]).arg(dataset.as_str())

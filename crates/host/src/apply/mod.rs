@@ -2,7 +2,7 @@
 //!
 //! * [`files`]: the steps that chyves does itself
 //! * [`disk`]: disks from files, to files
-//! * [`image`]: reading an image
+//! * [`image`]: reading an image in, and what is kept of one for another try
 //! * [`journal`]: what was done so far, for when this process is killed
 //! * [`fault`]: failures on purpose, in test builds
 //! * [`receive`]: taking a guest from a stream
@@ -16,7 +16,7 @@ mod copy;
 pub mod disk;
 mod fault;
 mod files;
-mod image;
+pub(crate) mod image;
 pub mod journal;
 mod receive;
 mod restore;
@@ -38,6 +38,7 @@ use chyves_core::value::{Dataset, printable};
 use chyves_core::zfs::Dialect;
 use chyves_core::zfs::args;
 use chyves_core::zfs::stream::{Sending, estimated};
+pub(crate) use files::{io as io_problem, write_bytes as write_whole};
 use journal::Journal;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -53,6 +54,8 @@ pub enum Event<'a> {
     Progress(u64, u64),
     /// How far a stream is.
     Flow(stream::Flow),
+    /// How far the reading of an image is, which is of interest while it goes on.
+    Reading(stream::Flow),
     /// The hypervisor's command is about to run.
     Hypervisor(String),
     /// What happens while a guest is being stopped.
@@ -139,7 +142,7 @@ fn jiffy() -> u64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs())
 }
 
-fn command(cmd: &Cmd, place: &mut Place<'_>) -> Result<()> {
+pub(crate) fn command(cmd: &Cmd, place: &mut Place<'_>) -> Result<()> {
     (place.report)(Event::Command(cmd.to_string()));
     settled(cmd)
 }
@@ -193,6 +196,7 @@ fn perform(step: &Action, began: u64, place: &mut Place<'_>, applied: &mut Appli
         | Action::MarkSnapshot { .. }
         | Action::Rollback { .. }
         | Action::Rename { .. }
+        | Action::RenameVolume { .. }
         | Action::DestroySnapshot { .. }
         | Action::DestroyDataset { .. }
         | Action::DestroyTree { .. }
@@ -284,8 +288,13 @@ fn perform(step: &Action, began: u64, place: &mut Place<'_>, applied: &mut Appli
             restore::restore(from.as_ref(), to.as_ref(), place)
         }
         Action::CheckFiles { files } => files::check(files),
-        Action::ImportImage { source, folder, dataset, now, dialect } => {
-            image::import(&image::Import { source, folder, dataset, now, dialect: *dialect }, place)
+        Action::KeepPart { .. } | Action::DropPart { .. } | Action::ImportImage { .. } | Action::VerifyImage { .. } => {
+            image::perform(step, place)?;
+            // Once what was kept is gone, the image stays.
+            if matches!(step, Action::DropPart { .. }) {
+                made(None);
+            }
+            Ok(())
         }
         Action::Send { sending } => send(sending, place),
         Action::Receive { dialect, into, new, snapshot, guid, resumable } => {
@@ -379,7 +388,7 @@ fn stop(target: &control::Target<'_>, timeout: u32, force: bool, place: &mut Pla
     let how = control::How { timeout: Some(timeout), force };
     let spawner = Spawner::this_program()?;
     let report = &mut *place.report;
-    let stopped = control::stop(place.runtime, *target, how, &spawner, &mut |progress| {
+    let stopped = control::stop(place.runtime, *target, how, &spawner, place.interrupted, &mut |progress| {
         report(Event::Asked(match progress {
             control::StopProgress::TakenOver => "its supervisor was gone; a new one has taken over",
             control::StopProgress::Asked => "asked to power off",

@@ -107,7 +107,7 @@ pub(super) fn may_be_done(step: &Action, began: u64) -> bool {
     let there = |name: &str| observe::exists(name).unwrap_or(true);
     match step {
         Action::Verify { .. } | Action::CheckFiles { .. } => false,
-        Action::Rename { from, to, .. } => there(to.as_str()) && !there(from.as_str()),
+        Action::Rename { from, to, .. } | Action::RenameVolume { from, to } => there(to.as_str()) && !there(from.as_str()),
         Action::Snapshot { snapshot, .. } => observe::created(&snapshot.to_string()).is_ok_and(|c| c.is_some_and(|c| c + 2 >= began)),
         Action::SendReceive { to, .. } => observe::created(to.as_str()).is_ok_and(|c| c.is_some_and(|c| c + 2 >= began)),
         // A clone that has been promoted is none any more.

@@ -16,6 +16,7 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
@@ -150,7 +151,8 @@ impl Guest {
 
     pub(crate) fn stop_seen(&self, timeout: Option<u32>, force: Force) -> Result<(Stopped, Vec<StopProgress>)> {
         let mut seen = Vec::new();
-        let stopped = control::stop(&self.rt, self.target(), How { timeout, force }, &self.spawner, &mut |p| seen.push(p))?;
+        let stopped =
+            control::stop(&self.rt, self.target(), How { timeout, force }, &self.spawner, &AtomicBool::new(false), &mut |p| seen.push(p))?;
         Ok((stopped, seen))
     }
 

@@ -7,11 +7,13 @@
 //! * [`mod@delete`]: one snapshot or a range
 //! * [`mod@diff`]: what changed since one
 //! * [`mod@rollback`]: the way back to one
+//! * [`volumes`]: the volumes of then, and what they are called now
 
 pub mod delete;
 pub mod diff;
 pub mod rollback;
 pub mod seen;
+pub(in crate::plan) mod volumes;
 
 use super::{Plan, pairs};
 use crate::action::Action;
@@ -36,6 +38,8 @@ pub struct Facts {
     pub guids: Vec<(String, u64)>,
     /// The settings that the snapshot carries.
     pub settings: OwnValues,
+    /// The volumes of the guest, by the last part of their names, that have the snapshot that is meant.
+    pub volumes: Vec<String>,
 }
 
 /// Plans a snapshot.
