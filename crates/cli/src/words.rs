@@ -6,7 +6,7 @@ use chyves_core::value::printable;
 
 /// Commands that stand alone or take other things than guests.
 const HOST_VERBS: &[&str] =
-    &["firmware", "help", "image", "iso", "list", "pool", "receive", "repair", "trash", "version", "completions", "dev"];
+    &["doctor", "firmware", "help", "image", "iso", "list", "pool", "receive", "repair", "trash", "version", "completions", "dev"];
 
 /// Commands that take guests, and so may follow them.
 const GUEST_VERBS: &[&str] = &[

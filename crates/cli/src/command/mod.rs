@@ -12,6 +12,7 @@ mod create;
 mod delete;
 mod dev;
 mod disk;
+mod doctor;
 mod get;
 mod image;
 mod info;
@@ -104,6 +105,7 @@ enum Verb {
     Dev(dev::Verb),
     #[command(subcommand)]
     Disk(disk::Verb),
+    Doctor(doctor::Args),
     /// Manage images of UEFI firmware
     #[command(subcommand)]
     Firmware(image::Verb),
@@ -206,6 +208,7 @@ fn dispatch(session: &Session, verb: Verb) -> Result<()> {
         Verb::Delete(args) => delete::run(session, &args),
         Verb::Dev(verb) => dev::run(session, &verb),
         Verb::Disk(verb) => disk::run(session, &verb),
+        Verb::Doctor(args) => doctor::run(session, &args),
         Verb::Get(args) => get::run(session, &args),
         Verb::Firmware(verb) => image::run(session, Some(ImageKind::Firmware), &verb),
         Verb::Image(verb) => image::run(session, None, &verb),

@@ -1,6 +1,7 @@
 //! A host for one test alone: its own ZFS, pool, processes and runtime folder, gone at the end whatever happens.
 //!
 //! * [`cell`]: the namespaces that keep it apart from the machine
+//! * [`iso`]: a disc that boots
 //! * [`mod@lab`]: a host that plays FreeBSD
 //! * [`needs`]: what the machine must have, the test guests, and telling of a skipped test
 //! * [`answer`]: what one command said, and whole sessions as text
@@ -17,6 +18,7 @@
 
 mod answer;
 mod cell;
+mod iso;
 mod lab;
 mod look;
 mod matrix;

@@ -6,13 +6,15 @@ use super::drives::{self, Loaded};
 use crate::cloudinit;
 use crate::device::{
     AhciDetails, Backing, BlockOptions, Device, DeviceClass, DeviceKey, Disk, DiskBus, FrameBuffer, GraphHook, NetBackend, Netgraph, Nic,
-    NicModel, NvmeDetails, Optical, PciPlace, ScreenSize, SerialEnd, UserNet, ValePort, Vga, VncListen, Want, add, parse_pcidev, resolve,
+    NicModel, NvmeDetails, Optical, Owner, PciPlace, ScreenSize, SerialEnd, UserNet, ValePort, Vga, VncListen, Want, add, parse_pcidev,
+    parse_serial_end, resolve,
 };
 use crate::error::{Problem, Result};
 use crate::guest::{Backend, DiskKind, DiskSpec, Guest, Loader, NetSpec, Spec, disk_name};
 use crate::property::keys;
 use crate::value::IfName;
 use crate::vmm::Vmm;
+use crate::vmm::bhyve::{Feature, Release};
 use crate::vmm::bhyveload::Bhyveload;
 use crate::vmm::grub::{self, GrubBhyve};
 use crate::vmm::machine::{self, Boot, Machine, Memory, Rtc, Topology, Uefi};
@@ -89,14 +91,40 @@ pub(super) fn build(
         Vmm::Bhyve => spec.bargs.clone(),
         Vmm::Qemu => spec.qargs.clone(),
     };
-    wanted.serial = [Some(SerialEnd::Console), None, None, None];
+    wanted.serial = serial(guest, spec)?;
+    wanted.tpm = spec.tpm.as_deref().map(str::parse).transpose()?;
+    wanted.fw_cfg = spec.fw_cfg.iter().map(|(_, item)| Ok(item.parse()?)).collect::<Result<_>>()?;
     let mut devices = devices(guest, spec, host, folder, fresh)?;
-    devices.extend(drives::devices(drives, host.vmm == Vmm::Qemu));
+    devices.extend(drives::devices(drives, heeds_bootindex(spec, host)));
     wanted.memory = Memory { wired: devices.iter().any(|(_, _, d)| matches!(d, Device::Passthru(_))), ..wanted.memory };
     let wants: Vec<Want> = devices.iter().map(|(key, kept, device)| want(*key, *kept, device)).collect();
     let places = resolve(&wants).map_err(|p| p.on(&guest.name))?;
     wanted.devices = devices.into_iter().zip(places).map(|((_, _, device), placed)| (placed.place, device)).collect();
     Machine::build(wanted).map_err(|problems| together(guest, problems))
+}
+
+/// Whether what boots the guest can be told which device comes first. Firmware under bhyve can where it has QEMU's fw_cfg;
+/// before that it asks the disks first, and an installation needs a disk without a system.
+fn heeds_bootindex(spec: &Spec, host: &HostFacts) -> bool {
+    match host.vmm {
+        Vmm::Qemu => true,
+        Vmm::Bhyve => spec.loader == Loader::Uefi && host.arch == "amd64" && Release::from(host.release) >= Feature::FwCfg.since(),
+    }
+}
+
+/// The PC's serial ports: the console and what the settings say of the others.
+fn serial(guest: &Guest, spec: &Spec) -> Result<[Option<SerialEnd>; 4]> {
+    let mut ports = [Some(SerialEnd::Console), None, None, None];
+    for (number, text) in &spec.serial {
+        let port = ports.get_mut(usize::from(*number).wrapping_sub(1)).filter(|_| *number > 1).ok_or_else(|| {
+            Problem::usage(format!("`{}` can't have the serial port com{number}", guest.name))
+                .on(&guest.name)
+                .because("com1 is the console, and com2, com3 and com4 are all that a PC has besides")
+                .hint(format!("`chyves unset {} com{number}`", guest.name))
+        })?;
+        *port = Some(parse_serial_end(text).map_err(|why| Problem::usage(format!("com{number} of `{}` is wrong: {why}", guest.name)))?);
+    }
+    Ok(ports)
 }
 
 /// What wants a place on the guest's PCI bus, whatever this host can do for it.
@@ -185,13 +213,13 @@ fn boot(guest: &Guest, spec: &Spec, host: &HostFacts, folder: &str) -> Result<Bo
                     .hint(format!("`chyves set {} loader=uefi`", guest.name)));
             }
         },
-        Loader::Bhyveload => Boot::Bhyveload(Bhyveload { disks, flags: Vec::new(), timeout: Bhyveload::TIMEOUT }),
+        Loader::Bhyveload => Boot::Bhyveload(Bhyveload { disks, flags: spec.bhyveload_flags.clone(), timeout: spec.loader_timeout }),
         Loader::GrubBhyve => Boot::GrubBhyve(GrubBhyve {
             recipe: grub::recipe(&guest.settings.value("os").unwrap_or_default()),
             dir: folder.to_owned(),
             disks,
             medium: None,
-            timeout: GrubBhyve::TIMEOUT,
+            timeout: spec.loader_timeout,
         }),
     })
 }
@@ -225,7 +253,8 @@ fn devices(guest: &Guest, spec: &Spec, host: &HostFacts, folder: &str, fresh: &F
         all.push((DeviceKey::new(DeviceClass::Card, net.number.into()), kept(&net.pci)?, Device::Nic(nic(guest, net, host)?)));
     }
     for (number, text) in &spec.pcidevs {
-        let device = parse_pcidev(text).map_err(|p| p.within(format!("the setting `pcidev_{number}` of `{}` is wrong", guest.name)))?;
+        let device = parse_pcidev(text, Owner { guest: guest.uuid, number: *number })
+            .map_err(|p| p.within(format!("the setting `pcidev_{number}` of `{}` is wrong", guest.name)))?;
         all.push((DeviceKey::new(DeviceClass::PciDev, (*number).into()), None, device));
     }
     if cloudinit::settings::is_wanted(guest)? {

@@ -234,6 +234,14 @@ fn make(world: &World, guest: &Guest, spec: &Spec, folder: &str, request: &Reque
     let frees_logs = !back.before.is_empty();
     before.splice(0..0, back.before);
     files.extend(back.files);
+    // bhyve makes the sockets of a virtio console, does not remove them, and fails where they are.
+    for socket in machine.devices().values().flat_map(sockets) {
+        let remove = Cmd::new("rm", ["-f", socket]);
+        if request.occasion != Occasion::Start {
+            before.push(Prepare { cmd: remove.clone(), may_fail: true, timeout: 10 });
+        }
+        after.push(remove);
+    }
     for net in spec.nets.iter().filter(|n| backend(n, host.vmm) == Backend::Bridge) {
         let tap = attach::tap(guest, net)?;
         // FreeBSD takes a tap down when its last user closes it, which every reboot does.
@@ -276,6 +284,14 @@ fn borrowed(drives: &[Option<Loaded>]) -> Vec<Dataset> {
     all.into_iter().cloned().collect()
 }
 
+/// The sockets that the hypervisor makes for a device.
+fn sockets(device: &Device) -> Vec<&str> {
+    match device {
+        Device::Console(console) => console.ports.iter().map(|port| port.socket.as_str()).collect(),
+        _ => Vec::new(),
+    }
+}
+
 /// The device of the host behind a device of the guest.
 fn passed(device: &Device) -> Option<String> {
     match device {
@@ -305,7 +321,8 @@ fn bhyve_host(host: &HostFacts, console: String, config_file: String) -> Result<
                 return Err(Problem::host_cant(format!("chyves does not know bhyve on `{other}`")).hint("bhyve runs on amd64 and arm64"));
             }
         },
-        max_cpus: host.state.max_cpus,
+        // The host's limit is one of its checks (`check::processor`).
+        max_cpus: None,
         emulations: host.state.emulations.clone(),
         console,
         config_file,

@@ -24,6 +24,12 @@ keys! {
     /// See the catalogue.
     LOADER = "loader";
     /// See the catalogue.
+    LOADER_TIMEOUT = "loader_timeout";
+    /// See the catalogue.
+    BHYVELOAD_FLAGS = "bhyveload_flags";
+    /// See the catalogue.
+    TPM = "tpm";
+    /// See the catalogue.
     OS = "os";
     /// See the catalogue.
     ACCEL = "accel";

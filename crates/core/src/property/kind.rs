@@ -3,8 +3,9 @@
 use crate::cloudinit::values::{CardAddress, HostName, PublicKey, UserName};
 use crate::cmd::split_words;
 use crate::device::place::PciPlace;
-use crate::device::{BlockOptions, DiskSerial, GraphHook, ValePort};
+use crate::device::{BlockOptions, Device, DiskSerial, GraphHook, Owner, ValePort, parse_pcidev, parse_serial_end};
 use crate::value::{BadValue, Cidr, GuestName, IfName, ImageName, Mac, Size, SnapshotName};
+use crate::vmm::machine::{FwCfg, Tpm};
 use uuid::Uuid;
 
 /// A sort of value.
@@ -80,6 +81,14 @@ pub enum Kind {
     CardAddress4,
     /// How a card gets its IPv6 address.
     CardAddress6,
+    /// A PCI device in bhyve's words.
+    Device,
+    /// The far end of a serial port.
+    SerialEnd,
+    /// A TPM.
+    Tpm,
+    /// An item for the firmware.
+    FwCfg,
 }
 
 impl Kind {
@@ -184,6 +193,16 @@ impl Kind {
                     Err(refuse("is neither a plain name nor an absolute path of a file".into()))
                 }
             }
+            Self::Device => device(text).map(|()| text.to_owned()),
+            Self::SerialEnd => match parse_serial_end(text) {
+                Ok(crate::device::SerialEnd::Stdio) => {
+                    Err(refuse("is no end that can be reached: a guest has no terminal of its own".into()))
+                }
+                Ok(_) => Ok(text.to_owned()),
+                Err(why) => Err(BadValue::new(text, "is no end of a serial port").hint(why)),
+            },
+            Self::Tpm => text.parse::<Tpm>().map(|_| text.to_owned()),
+            Self::FwCfg => text.parse::<FwCfg>().map(|_| text.to_owned()),
             Self::Hash => {
                 let lower = text.to_ascii_lowercase();
                 if lower.len() >= 32 && lower.bytes().all(|b| b.is_ascii_hexdigit()) { Ok(lower) } else { Err(refuse("is no hash".into())) }
@@ -213,6 +232,10 @@ impl Kind {
             Self::Resolution => "width and height from 640x480 to 3840x2160, as 1024x768".into(),
             Self::Hash => "hexadecimal digits".into(),
             Self::DiskOptions => "ro, nocache, direct, nodelete, sectorsize=512/4096, bootindex=1, with commas between".into(),
+            Self::Device => "a device as bhyve(8)'s -s has it behind the slot: EMULATION[,CONF]".into(),
+            Self::SerialEnd => "a terminal device, as /dev/nmdm-web01.2A, or tcp=ADDRESS:PORT".into(),
+            Self::Tpm => "passthru,/dev/tpm0 or swtpm,/PATH/TO/SOCKET".into(),
+            Self::FwCfg => "NAME,string=TEXT or NAME,file=/PATH".into(),
             Self::DiskSerial => "1 to 20 letters, digits and signs, without blanks and commas".into(),
             Self::Cidr => "an address with its prefix, as 10.0.0.1/24".into(),
             Self::Vale => "a VALE switch as vale0, or a port of one as vale0:web1".into(),
@@ -259,9 +282,31 @@ impl Kind {
             | Self::HostName
             | Self::User
             | Self::PublicKey
-            | Self::FilePath => &[],
+            | Self::FilePath
+            | Self::Device
+            | Self::SerialEnd
+            | Self::Tpm
+            | Self::FwCfg => &[],
         }
     }
+}
+
+/// Refuses what is no device, and what every guest has once already.
+fn device(text: &str) -> Result<(), BadValue> {
+    let owner = Owner { guest: Uuid::nil(), number: 0 };
+    let device = parse_pcidev(text, owner).map_err(|problem| {
+        let why = problem.causes.join("; ");
+        BadValue::new(text, "is no PCI device").hint(match problem.hints.first() {
+            Some(hint) if why.is_empty() => hint.clone(),
+            Some(hint) => format!("{why}; {hint}"),
+            None => why,
+        })
+    })?;
+    if device == Device::Lpc {
+        let hint = "its serial ports are com1 to com4; unset this";
+        return Err(BadValue::new(text, "is a second LPC bridge: every guest has one, and can have no more").hint(hint));
+    }
+    Ok(())
 }
 
 fn out_of_range(min: u32, max: u32) -> String {
