@@ -64,7 +64,7 @@ fn a_halt_is_2() {
 #[test]
 fn sigterm_presses_the_button_once_the_guest_has_acpi() {
     let Some((_lab, mut guest)) = booted("sigterm_presses_the_button", &[], "tiny.img", "") else { return };
-    guest.signal(Signal::TERM);
+    guest.press();
     guest.expect("tiny: power button");
     assert_eq!(guest.end(), 1);
 }
@@ -93,14 +93,14 @@ fn without_its_tables_a_guest_has_no_acpi() {
     lab.set(&["release=15.0"]).unwrap();
     let mut guest = Guest::start(&lab, &line);
     guest.expect("tiny: ready 2");
-    guest.signal(Signal::TERM);
+    guest.press();
     assert_eq!(guest.end(), 1);
 }
 
 #[test]
 fn a_guest_may_ignore_the_button() {
     let Some((lab, mut guest)) = booted("a_guest_may_ignore", &["acpi=on"], "tiny-deaf.img", "") else { return };
-    guest.signal(Signal::TERM);
+    guest.press();
     // The second answer comes from after the press.
     for _ in 0..2 {
         guest.send("i");
@@ -287,7 +287,7 @@ fn a_real_uefi_boots_linux_and_keeps_its_variables() {
     let mut guest = Guest::start(&lab, &line);
     guest.expect("chyves-guest login:");
     // Linux has switched ACPI on.
-    guest.signal(Signal::TERM);
+    guest.press();
     assert_eq!(guest.end(), 1);
     assert_ne!(std::fs::read(&vars).unwrap(), fresh);
 }

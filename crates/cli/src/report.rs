@@ -3,6 +3,7 @@
 use crate::{command, words};
 use anstyle::{AnsiColor, Style};
 use chyves_core::error::{Kind, Problem, did_you_mean};
+use chyves_core::value::BadValue;
 use clap::CommandFactory;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use std::fmt::Write as _;
@@ -72,11 +73,11 @@ pub(crate) fn clap(error: &clap::Error, argv: &[String]) -> ExitCode {
             Problem::usage(format!("`{shown}` is not understood here")).hint_if(near)
         }
         ErrorKind::MissingRequiredArgument => Problem::usage(format!("{shown} is missing")),
-        _ => {
-            let rendered = error.render().to_string();
-            let line = rendered.lines().next().unwrap_or("the command line is wrong").trim_start_matches("error: ").to_owned();
-            Problem::usage(line)
-        }
+        ErrorKind::ValueValidation => match std::error::Error::source(error).and_then(|e| e.downcast_ref::<BadValue>()) {
+            Some(bad) => Problem::from(bad.clone()).within(format!("the value of `{shown}` is wrong")),
+            None => Problem::usage(first_line(error)),
+        },
+        _ => Problem::usage(first_line(error)),
     };
     if !shown.is_empty() {
         found = found.on(&shown);
@@ -84,6 +85,12 @@ pub(crate) fn clap(error: &clap::Error, argv: &[String]) -> ExitCode {
     let verb = argv.iter().skip(1).find(|w| words::commands().any(|c| c == *w));
     let help = verb.map_or_else(|| "chyves help".to_owned(), |v| format!("chyves help {v}"));
     early(&found.hint(format!("`{help}` shows how it is written")))
+}
+
+/// clap's own words, without what stands around them.
+fn first_line(error: &clap::Error) -> String {
+    let rendered = error.render().to_string();
+    rendered.lines().next().unwrap_or("the command line is wrong").trim_start_matches("error: ").to_owned()
 }
 
 fn near(word: &str, argv: &[String]) -> Option<String> {

@@ -43,6 +43,18 @@ pub(crate) struct Session {
     pub(crate) one_by_one: AtomicBool,
 }
 
+/// How a command works on several guests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// One after the other, each under its lock.
+    InTurn,
+    /// Side by side, each under its lock.
+    SideBySide,
+    /// Side by side without locks: nothing is changed, the supervisors are asked, which heed one wish at a time. So a second
+    /// stop that means it more is not kept waiting by the first.
+    Asking,
+}
+
 /// What became of one guest.
 #[derive(Debug)]
 pub(crate) struct Report {
@@ -138,12 +150,18 @@ impl Session {
             locks: &dead.record.locks,
             interrupted: &never,
             report: &mut report,
+            network: None,
         };
         journal::recover(dead, &mut place).map_err(|p| p.hint("`chyves repair` shows what is left and tries again"))
     }
 
     /// Runs a plan, or shows it. None where it was only shown.
     pub(crate) fn carry_out(&self, world: &World, plan: &Plan, who: &str) -> Result<Option<Applied>> {
+        self.carry_out_with(world, plan, who, None)
+    }
+
+    /// The same for a plan that changes the host's networks, with their lock.
+    pub(crate) fn carry_out_with(&self, world: &World, plan: &Plan, who: &str, network: Option<Lock>) -> Result<Option<Applied>> {
         if self.dry_run {
             if self.ui.json {
                 let mut shown = json!({ "object": who });
@@ -187,6 +205,7 @@ impl Session {
             locks: &locks,
             interrupted: &self.interrupted,
             report: &mut report,
+            network,
         };
         apply::apply(plan, &mut place).map(Some)
     }
@@ -210,15 +229,15 @@ impl Session {
         }
     }
 
-    /// Does the same to each of several guests: locks it, looks at it, plans and runs. One guest's failure does not
+    /// Does the same to each of several guests: locks it where its pace says so, looks at it, plans and runs. One guest's failure does not
     /// keep the others from being done; it is told, and the exit status says so.
-    pub(crate) fn each<F>(&self, targets: &Targets, at_once: bool, work: F) -> Result<()>
+    pub(crate) fn each<F>(&self, targets: &Targets, pace: Pace, work: F) -> Result<()>
     where
         F: Fn(&World, &Guest) -> Result<Option<Report>> + Sync,
     {
         self.one_by_one.store(true, std::sync::atomic::Ordering::SeqCst);
         let one = |name: &GuestName| {
-            let _lock = self.lock("guest", &[name])?;
+            let _lock = if pace == Pace::Asking { Vec::new() } else { self.lock("guest", &[name])? };
             // Looked at under the lock: what was seen before it may have changed meanwhile.
             let world = self.look(&Look::at(std::slice::from_ref(name)))?;
             work(&world, observe::guest(&world, name)?)
@@ -228,13 +247,13 @@ impl Session {
             // Of several, none is touched if one of them does not exist.
             Targets::Named(_) | Targets::All => targets.names(&self.look(&Look { keys: Some(Vec::new()), ..targets.look() })?)?,
         };
-        let results: Vec<Result<Option<Report>>> =
-            if at_once && names.len() > 1 && !self.dry_run { side_by_side(&names, &one) } else { names.iter().map(one).collect() };
+        let side = pace != Pace::InTurn && names.len() > 1 && !self.dry_run;
+        let results: Vec<Result<Option<Report>>> = if side { side_by_side(&names, &one) } else { names.iter().map(one).collect() };
         self.sum_up(&names, results)
     }
 
-    /// Tells what became of several guests.
-    fn sum_up(&self, names: &[GuestName], results: Vec<Result<Option<Report>>>) -> Result<()> {
+    /// Tells what became of several guests: what was done, then what was not; the exit status says whether it was all.
+    pub(crate) fn sum_up(&self, names: &[GuestName], results: Vec<Result<Option<Report>>>) -> Result<()> {
         let mut reports = Vec::new();
         let mut failures: Vec<(&GuestName, Problem)> = Vec::new();
         for (name, result) in names.iter().zip(results) {
@@ -264,8 +283,13 @@ impl Session {
         } else {
             self.tell(&reports);
         }
-        let all_failed = failures.len() == total;
-        let code = if all_failed { failures[0].1.code } else { Kind::Partial };
+        // Who interrupted it knows that not all was done.
+        let interrupted = failures.iter().any(|(_, p)| p.code == Kind::Interrupted);
+        let code = match (interrupted, failures.len() == total) {
+            (true, _) => Kind::Interrupted,
+            (false, true) => failures[0].1.code,
+            (false, false) => Kind::Partial,
+        };
         let mut problem = Problem::new(code, format!("{} of {total} guests could not be done", failures.len()));
         for (name, failure) in failures {
             let known = |hint: &&String| !problem.hints.contains(hint);

@@ -41,7 +41,10 @@ fn wrong_words_get_the_nearest_right_one() {
         ("start wbe", 3, "did you mean `web`?"),
         ("start web,wbe", 3, "no guest is called `wbe`"),
         ("create two --image smal", 3, "did you mean `small`?"),
-        ("create two --image small --size 1K", 2, "can't hold"),
+        ("create two --image small --size 1K", 2, "too small for a disk"),
+        ("create two --size 8", 2, "did you mean 8G?"),
+        ("create two --size 0", 2, "too small for a disk"),
+        ("create two --size 100001", 2, "512-byte sectors"),
         ("create two --image small ram=1", 2, "less than 32M"),
         ("create web --image small", 4, "already"),
         ("create two --pool nope --image small", 3, "no pool"),
@@ -51,7 +54,7 @@ fn wrong_words_get_the_nearest_right_one() {
         ("image delete smal --yes", 3, "did you mean `small`?"),
         ("image delete small --yes", 4, "in use"),
         ("pool init nope", 3, "no imported pool"),
-        ("pool init tank/a/b", 4, "already"),
+        ("pool init POOL/a/b", 4, "already"),
         ("snapshot web@kept", 4, "already"),
         ("snapshot delete web@kep --yes", 3, "did you mean `kept`?"),
         ("snapshot rollback web@nope --yes", 3, "no snapshot"),
@@ -62,7 +65,7 @@ fn wrong_words_get_the_nearest_right_one() {
         ("console web", 4, ""),
         ("start web --host freebsd", 2, ""),
     ] {
-        let answer = host.chyves(line).ends(code);
+        let answer = host.chyves(&line.replace("POOL", &host.pool)).ends(code);
         assert!(answer.err.contains(says), "chyves {line} does not say `{says}`:\n{}", answer.err);
         assert!(answer.out.is_empty(), "chyves {line} answers on standard output:\n{}", answer.out);
     }
@@ -135,6 +138,22 @@ fn a_full_pool_leaves_nothing_half_made() {
         assert_eq!(host.tree(), before, "after `{line}`");
     }
     host.ok("list").says("web");
+}
+
+#[test]
+fn of_several_new_guests_each_is_told() {
+    let Some(host) = ground("bad::several") else { return };
+    // A file stands where the second one's file system would be mounted.
+    std::fs::write(host.open_path(host.mount_point().join("chyves/guests/two")), "in the way").unwrap();
+    let said = host.chyves("create one,two,three --image small loader=bios").ends(6);
+    let said = said.says("one: made as").says("three: made as").says("1 of 3 guests could not be done").says("two: ");
+    assert!(!said.out.contains("two"), "{said:?}");
+    assert_eq!(host.ok("list -H -o name").out, "one\nthree\nweb\n");
+    let json = host.chyves("create five,two --image small loader=bios --json").ends(6).json();
+    assert_eq!(json["error"]["code"], "partial");
+    let results = &json["results"];
+    assert_eq!((results[0]["object"].as_str(), results[1]["error"]["code"].as_str()), (Some("five"), Some("failed")));
+    host.chyves("create two --image small loader=bios").ends(1);
 }
 
 #[test]

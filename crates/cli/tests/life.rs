@@ -115,6 +115,54 @@ fn a_disc_stays_as_long_as_is_said_and_as_anybody_uses_it() {
 }
 
 #[test]
+fn a_guest_that_is_to_stay_off_after_its_reboot_does() {
+    let Some(host) = Host::new("life::on_reboot", With::Tiny) else { return };
+    host.ok("create web --image tiny --ram 32M loader=bios accel=tcg on_reboot=stop");
+    host.ok("start web");
+    let mut console = host.console("web");
+    console.sees("tiny: ready 1");
+    console.types("r");
+    console.sees("tiny: reboot");
+    until("web to be off", || (host.state("web") == "stopped").then_some(()));
+    host.nothing_is_left();
+    host.ok("set web on_reboot=restart");
+    host.ok("start web");
+    let mut console = host.console("web");
+    console.sees("tiny: ready 2");
+    reboots(&mut console, "tiny: ready 3");
+    console.leaves();
+    host.ok("stop web");
+}
+
+#[test]
+fn the_log_of_a_talkative_console_keeps_its_bound() {
+    let Some(host) = Host::new("life::console_log", With::Tiny) else { return };
+    host.ok("create web --image tiny --ram 32M loader=bios accel=tcg console_log_limit=1K");
+    host.ok("start web");
+    let mut console = host.console("web");
+    console.sees("tiny: ready 1");
+    for letter in ('a'..='z').chain('A'..='Z').chain('a'..='z') {
+        console.types(&format!("w{letter}g"));
+        console.sees(&format!("tiny: data {letter}"));
+        console.sees(&format!("tiny: data {letter}"));
+    }
+    console.leaves();
+    host.ok("stop web");
+    host.in_folder("web", |folder| {
+        let logs: Vec<(String, u64)> = std::fs::read_dir(folder.join("logs"))
+            .unwrap()
+            .map(|entry| entry.unwrap())
+            .map(|entry| (entry.file_name().into_string().unwrap(), entry.metadata().unwrap().len()))
+            .filter(|(name, _)| name.starts_with("console"))
+            .collect();
+        assert!(logs.iter().any(|(name, _)| name == "console.log"), "{logs:?}");
+        assert!(logs.iter().map(|(_, size)| size).sum::<u64>() <= 1024, "{logs:?}");
+        let last = std::fs::read_to_string(folder.join("logs/console.log")).unwrap();
+        assert!(last.contains("tiny: bye"), "{last:?}");
+    });
+}
+
+#[test]
 fn a_guest_goes_back_to_its_snapshot_when_it_is_said_to() {
     let Some(host) = Host::new("life::revert", With::Tiny) else { return };
     host.ok("create web01 --image tiny --ram 32M loader=bios");

@@ -29,6 +29,7 @@ pub mod guest;
 pub mod image;
 pub mod launch;
 pub mod lifecycle;
+pub mod network;
 pub mod os;
 pub mod plan;
 pub mod property;

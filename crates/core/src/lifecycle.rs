@@ -56,6 +56,8 @@ pub enum Event {
     Ended(End),
     /// Somebody wants it off.
     Stop(Wish),
+    /// All who waited for it to be off have gone: they were interrupted.
+    Withdrawn,
     /// Somebody pulls the reset line.
     Reset,
     /// The commands after the end have run.
@@ -71,6 +73,8 @@ pub struct Wish {
     pub timeout: u64,
     /// What is done when it does not.
     pub force: Force,
+    /// Whether the wish stands when nobody waits for its fulfilment any more, as that of a signal does.
+    pub stands: bool,
 }
 
 /// Whether a guest that does not obey is forced.
@@ -184,6 +188,7 @@ struct Stop {
     ask_at: u64,
     asked: u32,
     force: Force,
+    stands: bool,
 }
 
 /// A guest's life so far.
@@ -247,6 +252,7 @@ impl Life {
             Event::Up => self.up(rules, now),
             Event::Ended(end) => self.ended(rules, now, end),
             Event::Stop(wish) => self.stop(now, wish),
+            Event::Withdrawn => self.withdraw(),
             Event::Reset => self.reset(),
             Event::Cleaned => self.cleaned(),
             Event::Tick => self.tick(now),
@@ -372,7 +378,17 @@ impl Life {
             ask_at: before.map_or(now, |s| s.ask_at),
             asked: before.map_or(0, |s| s.asked),
             force: before.map_or(wish.force, |s| s.force.max(wish.force)),
+            stands: wish.stands || before.is_some_and(|s| s.stands),
         });
+    }
+
+    /// The guest is asked no more, and above all nobody pulls its plug when the time is over. What the guest heard it may
+    /// still obey.
+    fn withdraw(&mut self) -> Vec<Do> {
+        if matches!(self.phase, Phase::Settling { .. } | Phase::Running) {
+            self.stop = self.stop.filter(|s| s.stands).map(|s| Stop { force: Force::Never, ..s });
+        }
+        Vec::new()
     }
 
     fn reset(&mut self) -> Vec<Do> {

@@ -5,12 +5,14 @@
 
 use crate::runtime::{GuestState, Phase, Runtime, lock};
 use crate::supervise::{self, Spawner};
-use chyves_core::error::{Problem, Result};
+use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::lifecycle::{Force, KILL_GRACE, PULL_GRACE};
 use chyves_core::value::{Dataset, GuestName, Size};
+use rustix::event::{PollFd, PollFlags, Timespec};
 use serde::{Deserialize, Serialize};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
@@ -24,6 +26,8 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 const CLEAN_WITHIN: Duration = Duration::from_secs(180);
 /// How often is looked whether it is gone.
 const LOOK: Duration = Duration::from_millis(5);
+/// How often is looked whether the person still waits; a signal may have met another thread.
+const HEED: Duration = Duration::from_millis(200);
 
 /// What can be asked.
 #[derive(Debug, Serialize, Deserialize)]
@@ -174,6 +178,21 @@ impl Call {
         }
     }
 
+    /// Waits until there is something to read, or that time has come. False when the person does not wait any longer.
+    fn is_heard(&self, interrupted: &AtomicBool, until: Instant) -> bool {
+        let mut readable = !self.stream.buffer().is_empty();
+        while !readable && Instant::now() < until {
+            if interrupted.load(Ordering::SeqCst) {
+                return false;
+            }
+            let mut fds = [PollFd::new(self.stream.get_ref(), PollFlags::IN)];
+            let wait = Timespec { tv_sec: 0, tv_nsec: i64::from(HEED.subsec_nanos()) };
+            // A signal ends it early; then the flag says which.
+            readable = rustix::event::poll(&mut fds, Some(&wait)).is_ok_and(|ready| ready > 0);
+        }
+        true
+    }
+
     /// The next answer, or none when the supervisor has hung up.
     pub(crate) fn answer(&mut self, within: Duration) -> Result<Option<Reply>> {
         let cant = |e: &dyn std::fmt::Display| Problem::failed("the guest's supervisor does not answer").because(e);
@@ -270,8 +289,15 @@ fn unexpected(reply: &Reply) -> Problem {
 /// its machine and its supervisor are seen gone. A machine without supervisor is taken over first.
 ///
 /// # Errors
-/// The time is over and it still runs: not now. Or it can't be reached.
-pub fn stop(rt: &Runtime, target: Target<'_>, how: How, spawner: &Spawner, on: &mut dyn FnMut(StopProgress)) -> Result<Stopped> {
+/// The time is over and it still runs: not now. Or it can't be reached. Or the person was `interrupted`: the wish is taken back.
+pub fn stop(
+    rt: &Runtime,
+    target: Target<'_>,
+    how: How,
+    spawner: &Spawner,
+    interrupted: &AtomicBool,
+    on: &mut dyn FnMut(StopProgress),
+) -> Result<Stopped> {
     // A supervisor may die while it is waited for; then there is an orphan to go on with, but not for ever.
     for _ in 0..3 {
         let seen = rt.observe(target.uuid, target.dataset)?;
@@ -284,7 +310,7 @@ pub fn stop(rt: &Runtime, target: Target<'_>, how: How, spawner: &Spawner, on: &
             GuestState::Starting | GuestState::Running | GuestState::Stopping => {}
         }
         let own = seen.record.map_or(0, |r| r.launch.policy.stop_timeout);
-        if let Some(words) = stop_supervised(rt, target, how, own, on)? {
+        if let Some(words) = stop_supervised(rt, target, how, own, interrupted, on)? {
             return Ok(Stopped::Gone(words));
         }
     }
@@ -294,7 +320,14 @@ pub fn stop(rt: &Runtime, target: Target<'_>, how: How, spawner: &Spawner, on: &
 }
 
 /// None if its supervisor went away without a word.
-fn stop_supervised(rt: &Runtime, target: Target<'_>, how: How, own: u32, on: &mut dyn FnMut(StopProgress)) -> Result<Option<String>> {
+fn stop_supervised(
+    rt: &Runtime,
+    target: Target<'_>,
+    how: How,
+    own: u32,
+    interrupted: &AtomicBool,
+    on: &mut dyn FnMut(StopProgress),
+) -> Result<Option<String>> {
     let dir = rt.guest(target.uuid);
     let all_gone = || Ok(!lock::is_held(&dir.supervisor_lock())? && !lock::is_held(&dir.machine_lock())?);
     let request = Request::Stop { timeout: how.timeout, force: how.force };
@@ -304,9 +337,21 @@ fn stop_supervised(rt: &Runtime, target: Target<'_>, how: How, own: u32, on: &mu
     };
     let patience = Duration::from_secs(u64::from(how.timeout.unwrap_or(own)));
     let deadline = Instant::now() + patience + Duration::from_millis(PULL_GRACE + KILL_GRACE) + CLEAN_WITHIN;
+    let mut asked = false;
     loop {
+        if !call.is_heard(interrupted, deadline) {
+            // Hanging up is what takes the wish back.
+            let heard = if asked { "it was asked before that, and may still power off" } else { "this command had not asked it yet" };
+            return Err(Problem::new(Kind::Interrupted, format!("`{}` was left as it is: nobody waits for it to be off", target.name))
+                .on(target.name)
+                .because(heard)
+                .hint(format!("`chyves stop {}` asks it again", target.name)));
+        }
         match call.answer(deadline.saturating_duration_since(Instant::now()))? {
-            Some(Reply::Asked) => on(StopProgress::Asked),
+            Some(Reply::Asked) => {
+                asked = true;
+                on(StopProgress::Asked);
+            }
             Some(Reply::NotYet) => on(StopProgress::NotYet),
             Some(Reply::Forced) => on(StopProgress::Forced),
             Some(Reply::Failed(problem)) => return Err(problem),

@@ -1,8 +1,8 @@
 //! Looking for what dead machines left: folders, taps, VM objects, mounted images. Looking only; what is put away is
 //! decided in core's `plan::reclaim`.
 
-use crate::run;
 use crate::runtime::Runtime;
+use crate::{platform, run};
 use chyves_core::error::{Problem, Result};
 use chyves_core::launch::Control;
 use chyves_core::os::Os;
@@ -57,7 +57,7 @@ fn own_taps(os: Os) -> Result<Vec<OwnTap>> {
 
 fn vm_objects() -> Result<BTreeSet<String>> {
     let cant = |e: std::io::Error| Problem::host_cant(format!("can't read `{VMM}`")).on(VMM).because(e);
-    match std::fs::read_dir(VMM) {
+    match std::fs::read_dir(platform::here().path(VMM)) {
         Ok(entries) => entries.map(|e| Ok(e.map_err(cant)?.file_name().to_string_lossy().into_owned())).collect(),
         // It is not there while there is no VM.
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(BTreeSet::new()),

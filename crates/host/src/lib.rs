@@ -1,17 +1,19 @@
 //! The doing half of chyves: every effect on the machine. What is to be done was decided by chyves-core.
 //!
 //! * [`run`]: one command to its end
+//! * [`platform`]: which host this is, decided once
 //! * [`facts`], [`observe`]: looking at the machine; facts become a world
 //! * [`apply`]: running a plan, taking it back when it fails
 //! * [`runtime`]: records and locks of what runs now
 //! * [`supervise`]: the process that runs one guest
 //! * [`leftovers`]: looking for what dead machines left
 //! * [`borrow`]: file systems that several guests use at once
+//! * [`network`]: the host's networks
 //! * [`control`], [`console`]: talking to it
 //! * [`accel`]: whether KVM really works
 //! * [`proc`]: processes, told apart for sure
 //!
-//! Where systems differ in how something is *done*, `proc` and `runtime` say so; nothing else asks which system it is.
+//! Where kernels differ in how something is *done*, `proc` says so by `cfg`; which host it is, `platform` says as a value.
 
 #![deny(unsafe_code)]
 
@@ -25,7 +27,9 @@ pub mod facts;
 pub mod identity;
 pub mod import;
 pub mod leftovers;
+pub mod network;
 pub mod observe;
+pub mod platform;
 pub mod ports;
 pub mod proc;
 pub mod run;

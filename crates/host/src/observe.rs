@@ -289,6 +289,19 @@ pub fn guids(names: &[String]) -> Result<Vec<(String, u64)>> {
         .collect()
 }
 
+/// Reads the settings of the whole host into its primary root: finding roots reads no more than what they are found by.
+///
+/// # Errors
+/// What can't be asked or read, or no pool is primary.
+pub fn global(world: &mut World) -> Result<()> {
+    let primary = world.primary()?.dataset.clone();
+    let own = dataset(&primary)?.map(|row| row.own).unwrap_or_default();
+    if let Some(root) = world.roots.iter_mut().find(|r| r.dataset == primary) {
+        root.own = std::sync::Arc::new(own);
+    }
+    Ok(())
+}
+
 /// What one dataset itself says: its own settings and native properties; none if it does not exist.
 ///
 /// # Errors

@@ -1,5 +1,5 @@
 //! Processes by proof: a process is its id together with the moment it started, so that an id used again by another
-//! process is never taken for it. The only room that knows how each system tells this, with `runtime` the only one with `cfg`.
+//! process is never taken for it. The only room that knows how each kernel tells this, and so has `cfg`.
 //!
 //! Not here: whether a guest runs (`runtime`, by locks) and starting processes (`supervise`).
 

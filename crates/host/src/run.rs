@@ -2,9 +2,10 @@
 //!
 //! Not here: what commands there are (chyves-core), and long-lived processes (`supervise`).
 
-use crate::facts;
+use crate::{facts, platform};
 use chyves_core::cmd::Cmd;
 use chyves_core::error::{Kind, Problem, Result};
+use chyves_core::os::Os;
 use chyves_core::value::printable;
 use chyves_core::zfs::Dialect;
 use std::fs::{File, TryLockError};
@@ -84,6 +85,7 @@ pub fn prepare(cmd: &Cmd) -> Result<Command> {
         .env_clear()
         .env("PATH", search_path())
         .env("LC_ALL", "C")
+        .envs(platform::here().variable())
         // A Ctrl-C is for chyves, which finishes the step and takes it back; a `zfs` cut off half way helps nobody.
         .process_group(0);
     Ok(command)
@@ -157,13 +159,13 @@ pub fn failure(cmd: &Cmd, output: &Output) -> Problem {
 /// The failure that a program is not there, with its package.
 pub(crate) fn missing(program: &str) -> Problem {
     let base = program.rsplit('/').next().unwrap_or(program);
-    let package = match (base, cfg!(target_os = "freebsd")) {
-        ("zfs" | "zpool", false) => Some("apt-get install zfsutils-linux (or zfs-fuse)"),
-        ("qemu-img", false) => Some("apt-get install qemu-utils"),
-        ("qemu-img", true) => Some("pkg install qemu-tools"),
-        (name, false) if name.starts_with("qemu-system") => Some("apt-get install qemu-system-x86 ovmf"),
-        ("ip", false) => Some("apt-get install iproute2"),
-        ("grub-bhyve", true) => Some("pkg install grub2-bhyve"),
+    let package = match (base, facts::os()) {
+        ("zfs" | "zpool", Os::Linux) => Some("apt-get install zfsutils-linux (or zfs-fuse)"),
+        ("qemu-img", Os::Linux) => Some("apt-get install qemu-utils"),
+        ("qemu-img", Os::FreeBsd) => Some("pkg install qemu-tools"),
+        (name, Os::Linux) if name.starts_with("qemu-system") => Some("apt-get install qemu-system-x86 ovmf"),
+        ("ip", Os::Linux) => Some("apt-get install iproute2"),
+        ("grub-bhyve", Os::FreeBsd) => Some("pkg install grub2-bhyve"),
         _ => None,
     };
     let problem = Problem::host_cant(format!("the program `{program}` is missing")).on(program);
@@ -196,6 +198,6 @@ mod tests {
     fn the_environment_is_clean_and_arguments_are_whole() {
         assert_eq!(must(&Cmd::new("printf", ["%s|", "a b", "$HOME", "*"])).unwrap(), "a b|$HOME|*|");
         let env = must(&Cmd::new("env", [""; 0])).unwrap();
-        assert!(env.lines().all(|l| l.starts_with("PATH=") || l.starts_with("LC_ALL=")), "{env}");
+        assert!(env.lines().all(|l| ["PATH=", "LC_ALL=", "CHYVES_LAB="].iter().any(|name| l.starts_with(name))), "{env}");
     }
 }

@@ -16,6 +16,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 
 /// Counts its lives in a file, then ends with the status that the next line of another file says, or waits for the button.
 /// It lives a little before it ends: longer than what counts as dying at once.
@@ -134,7 +135,7 @@ fn the_button_is_not_pressed_before_it_is_one() {
     let at_acpi = bhyve.file("acpi");
     let mut seen = Vec::new();
     let how = control::How { timeout: None, force: Force::Never };
-    let stopped = control::stop(&bhyve.guest.rt, bhyve.guest.target(), how, &bhyve.guest.spawner, &mut |p| {
+    let stopped = control::stop(&bhyve.guest.rt, bhyve.guest.target(), how, &bhyve.guest.spawner, &AtomicBool::new(false), &mut |p| {
         seen.push(p);
         std::fs::write(&at_acpi, "").unwrap();
     });

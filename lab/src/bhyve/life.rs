@@ -31,6 +31,9 @@ use crate::place::Place;
 use crate::tool::sysctl_value;
 use crate::vm::{self, Word};
 
+/// How often the guest's registers are looked at, nanoseconds.
+const LOOK: i64 = 200_000_000;
+
 /// How a guest ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
@@ -85,8 +88,7 @@ fn live(place: &Place, order: &Order) -> Done<End> {
     let socket = vm::socket(place, pid);
     let words = UnixDatagram::bind(&socket).or_broken(socket.display())?;
     words.set_nonblocking(true).or_broken(socket.display())?;
-    let (terms, sender) = UnixStream::pair().or_broken("a pipe")?;
-    low_level::pipe::register(SIGTERM, sender).or_broken("SIGTERM")?;
+    let (terms, button) = UnixStream::pair().or_broken("a pipe")?;
     let (children, sender) = UnixStream::pair().or_broken("a pipe")?;
     low_level::pipe::register(SIGCHLD, sender).or_broken("SIGCHLD")?;
     for pipe in [&terms, &children] {
@@ -112,7 +114,8 @@ fn live(place: &Place, order: &Order) -> Done<End> {
     for tap in order.taps.iter().filter(|_| taps_up) {
         ip::run(&["link", "set", tap, "up"])?;
     }
-    let mut guest = Guest { place, order, qmp: Qmp::new(stream), qemu: qemu.id(), wanted: None, halted: 0 };
+    let mut guest =
+        Guest { place, order, qmp: Qmp::new(stream), qemu: qemu.id(), wanted: None, halted: 0, button: Button { sender: Some(button) } };
     let end = guest.watch(&terms, &children, &words, &mut qemu);
     let _ = qemu.kill();
     let _ = qemu.wait();
@@ -155,6 +158,22 @@ struct Guest<'a> {
     wanted: Option<End>,
     /// How often all processors were seen standing still.
     halted: u8,
+    button: Button,
+}
+
+/// SIGTERM as the power button. As with bhyve it is one only once the guest has switched ACPI on; before that it has its
+/// default action, which anybody can see of the process.
+struct Button {
+    sender: Option<UnixStream>,
+}
+
+impl Button {
+    fn connect(&mut self) -> Done {
+        match self.sender.take() {
+            Some(sender) => low_level::pipe::register(SIGTERM, sender).map(drop).or_broken("SIGTERM"),
+            None => Ok(()),
+        }
+    }
 }
 
 impl Guest<'_> {
@@ -168,7 +187,11 @@ impl Guest<'_> {
                 let left = qemu.wait().or_broken("QEMU")?;
                 return Ok(self.judge(said.as_deref(), left.success()));
             }
-            let pause = self.order.halts.then_some(Timespec { tv_sec: 0, tv_nsec: 200_000_000 });
+            if self.button.sender.is_some() && self.has_acpi() {
+                self.button.connect()?;
+            }
+            let looks = self.order.halts || self.button.sender.is_some() && self.order.acpi;
+            let pause = looks.then_some(Timespec { tv_sec: 0, tv_nsec: LOOK });
             let mut fds = [
                 PollFd::from_borrowed_fd(self.qmp.fd(), PollFlags::IN),
                 PollFd::from_borrowed_fd(terms.as_fd(), PollFlags::IN),
@@ -190,7 +213,7 @@ impl Guest<'_> {
             if word {
                 self.obey(words);
             }
-            if ready == 0 && self.stands_still() {
+            if ready == 0 && self.order.halts && self.stands_still() {
                 self.end(End::Halt);
             }
         }
@@ -227,13 +250,17 @@ impl Guest<'_> {
         log.split(|byte| *byte == b'\n').any(|line| line == b"Triple fault")
     }
 
-    /// SIGTERM presses the power button where the guest has ACPI, and is deadly where it has not.
+    /// SIGTERM presses the power button where the guest has ACPI, and is deadly where it has switched it off again.
     fn power_button(&mut self) {
-        if self.order.acpi && (self.place.host.acpi == Acpi::On || self.acpi_is_on()) {
+        if self.has_acpi() {
             self.qmp.execute("system_powerdown", &json!({}));
         } else {
             self.end(End::Killed);
         }
+    }
+
+    fn has_acpi(&mut self) -> bool {
+        self.order.acpi && (self.place.host.acpi == Acpi::On || self.acpi_is_on())
     }
 
     /// Has the guest switched ACPI on, or does it at least look at the button? The ICH9's power management registers are

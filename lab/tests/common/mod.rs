@@ -174,6 +174,17 @@ impl Guest {
         rustix::process::kill_process(pid, signal).unwrap();
     }
 
+    /// Presses the power button, once the guest has one: until then the signal is deadly, as its process shows.
+    pub(crate) fn press(&self) {
+        let caught = |line: &str| u64::from_str_radix(line.strip_prefix("SigCgt:")?.trim(), 16).ok();
+        let term = 1 << (rustix::process::Signal::TERM.as_raw() - 1);
+        until("ACPI", || {
+            let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap_or_default();
+            status.lines().find_map(caught).is_some_and(|mask: u64| mask & term != 0)
+        });
+        self.signal(rustix::process::Signal::TERM);
+    }
+
     /// Waits for its end; the exit status, or 128 and the signal.
     pub(crate) fn end(mut self) -> i32 {
         let end = Instant::now() + PATIENCE;

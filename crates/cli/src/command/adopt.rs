@@ -1,6 +1,6 @@
 //! `chyves adopt`: a foreign guest becomes this host's.
 
-use crate::session::{Report, Session};
+use crate::session::{Pace, Report, Session};
 use crate::targets::Targets;
 use chyves_core::error::Result;
 use chyves_core::plan;
@@ -21,7 +21,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
-    session.each(&Targets::parse(&args.guests)?, false, |world, guest| {
+    session.each(&Targets::parse(&args.guests)?, Pace::InTurn, |world, guest| {
         // What is odd has been told by the look at the guest itself.
         let all = observe::world(&session.runtime, &Look::at_keys(Vec::new()))?.guests;
         let identity = args.new_identity.then(chyves_host::identity::new);

@@ -6,7 +6,7 @@ use chyves_core::error::{Problem, Result};
 use chyves_core::guest::DiskKind;
 use chyves_core::plan;
 use chyves_core::property::keys;
-use chyves_core::value::{GuestName, ImageName, Size};
+use chyves_core::value::{DiskSize, GuestName, ImageName};
 use chyves_host::observe::{self, Look, Which};
 use serde_json::json;
 
@@ -24,7 +24,7 @@ pub(crate) struct Args {
     image: Option<ImageName>,
     /// The size of the first disk
     #[arg(short = 'z', long)]
-    size: Option<Size>,
+    size: Option<DiskSize>,
     /// What an empty disk is: a file (raw) or a volume (zvol)
     #[arg(long, value_name = "KIND", value_parser = disk_kind)]
     disk: Option<DiskKind>,
@@ -65,7 +65,6 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     }
     settings.extend(set.iter().filter_map(|w| w.split_once('=')).map(|(k, v)| (k.to_owned(), v.to_owned())));
     // Every name is checked before the first guest is made.
-    let mut reports = Vec::new();
     let _locks = session.lock("guest", &names)?;
     let images = if args.image.is_some() { Which::All } else { Which::None };
     let world = session.look(&Look { guests: Which::Named(names.clone()), images, ..Look::default() })?;
@@ -76,15 +75,15 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
         let own = plan::Moment { now: moment.now.clone(), uuids: moment.uuids[index..=index].to_vec() };
         plans.push((name, own.uuids[0], plan::create::create(&world, &request, &own)?));
     }
-    for (name, uuid, plan) in &plans {
-        if session.carry_out(&world, plan, name.as_str())?.is_some() {
-            let made = observe::world(&session.runtime, &Look::at(std::slice::from_ref(name)))?;
-            let guest = observe::guest(&made, name)?;
-            reports.push(Report::new(name, format!("made as {}", guest.dataset)).with(json!({ "dataset": guest.dataset, "uuid": uuid })));
+    let results = plans.iter().map(|(name, uuid, plan)| {
+        if session.carry_out(&world, plan, name.as_str())?.is_none() {
+            return Ok(None);
         }
-    }
-    session.tell(&reports);
-    Ok(())
+        let made = observe::world(&session.runtime, &Look::at(std::slice::from_ref(*name)))?;
+        let guest = observe::guest(&made, name)?;
+        Ok(Some(Report::new(name, format!("made as {}", guest.dataset)).with(json!({ "dataset": guest.dataset, "uuid": uuid }))))
+    });
+    session.sum_up(&names, results.collect())
 }
 
 fn request(args: &Args, name: &GuestName, settings: &[(String, String)]) -> plan::create::Request {
@@ -92,7 +91,7 @@ fn request(args: &Args, name: &GuestName, settings: &[(String, String)]) -> plan
         name: name.clone(),
         pool: args.pool.clone(),
         image: args.image.clone(),
-        size: args.size,
+        size: args.size.map(DiskSize::get),
         disk: args.disk,
         nets: args.nets,
         set: settings.to_vec(),

@@ -1,6 +1,6 @@
 //! `chyves delete` and `chyves undelete`: into the trash and back.
 
-use crate::session::{Report, Session};
+use crate::session::{Pace, Report, Session};
 use crate::targets::Targets;
 use chyves_core::error::{Problem, Result};
 use chyves_core::plan;
@@ -29,7 +29,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     if targets == Targets::All && !session.dry_run {
         session.ui.confirm("move all guests to the trash", session.yes)?;
     }
-    session.each(&targets, false, |world, guest| {
+    session.each(&targets, Pace::InTurn, |world, guest| {
         let guid = observe::guids(&[guest.dataset.to_string()])?.first().map_or(0, |(_, g)| *g);
         let mut world = world.clone();
         world.trash = observe::world(&session.runtime, &Look { trash: true, ..Look::default() })?.trash;
@@ -42,7 +42,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
 
 /// Destroys guests, having shown everything that goes.
 fn destroy(session: &Session, targets: &Targets) -> Result<()> {
-    session.each(targets, false, |world, guest| {
+    session.each(targets, Pace::InTurn, |world, guest| {
         let doomed = snapshots::doomed(&guest.dataset)?;
         let plan = plan::delete::destroy(guest, &doomed)?;
         if !session.dry_run {
@@ -82,7 +82,7 @@ pub(crate) fn undelete(session: &Session, args: &UndeleteArgs) -> Result<()> {
     let name = args.name.as_ref().unwrap_or(&found.name).clone();
     let _lock = session.lock("guest", &[&name])?;
     let world = session.look(&Look { guests: Which::Named(vec![name.clone()]), trash: true, ..Look::default() })?;
-    let found = plan::delete::find(&world, found.dataset.leaf())?;
+    let found = plan::delete::find(&world, found.dataset.as_str())?;
     let guid = observe::guids(&[found.dataset.to_string()])?.first().map_or(0, |(_, g)| *g);
     let plan = plan::delete::undelete(&world, found, guid, Some(&name))?;
     if session.carry_out(&world, &plan, name.as_str())?.is_some() {

@@ -1,7 +1,7 @@
 //! `chyves disk`: the disks of guests.
 
 use super::get::show;
-use crate::session::{Report, Session};
+use crate::session::{Pace, Report, Session};
 use crate::table::{Cell, ListArgs, Table};
 use crate::targets::Targets;
 use chyves_core::error::{Problem, Result};
@@ -158,7 +158,7 @@ fn one(
     said: &str,
     plan: impl Fn(&World, &Guest, Vec<(String, u64)>) -> Result<plan::Plan> + Sync,
 ) -> Result<()> {
-    session.each(&Targets::parse(&[guests])?, false, |world, guest| {
+    session.each(&Targets::parse(&[guests])?, Pace::InTurn, |world, guest| {
         let guids = observe::guids(&plan::disk::datasets(guest, disk)?)?;
         let plan = plan(world, guest, guids)?;
         let done = session.carry_out(world, &plan, guest.name.as_str())?;
@@ -181,7 +181,7 @@ fn add(session: &Session, args: &AddArgs) -> Result<()> {
         (None, Some(source)) => Origin::Attached(files::look_at_source(source)?),
         (None, None) => Origin::Empty,
     };
-    session.each(&Targets::parse(&[&args.guest])?, false, |world, guest| {
+    session.each(&Targets::parse(&[&args.guest])?, Pace::InTurn, |world, guest| {
         let _trash = args.from_trash.as_ref().map(|_| session.lock("trash", &["empty"])).transpose()?;
         let mut world = world.clone();
         let more = if matches!(found, Origin::Attached(_)) { Look::at_all() } else { Look { trash: true, ..Look::default() } };

@@ -15,6 +15,7 @@ mod get;
 mod image;
 mod info;
 mod list;
+mod network;
 mod pool;
 mod receive;
 mod reclaim;
@@ -113,6 +114,8 @@ enum Verb {
     List(list::Args),
     Move(rename::MoveArgs),
     #[command(subcommand)]
+    Network(network::Verb),
+    #[command(subcommand)]
     Pool(pool::Verb),
     Promote(clone::PromoteArgs),
     Reclaim(reclaim::Args),
@@ -135,6 +138,10 @@ enum Verb {
     LaunchSpec(start::LaunchSpecArgs),
     #[command(name = "_let-go", hide = true)]
     LetGo(start::LetGoArgs),
+    #[command(name = "_put-away", hide = true)]
+    PutAway(start::PutAwayArgs),
+    #[command(name = "_go-back", hide = true)]
+    GoBack(network::GoBackArgs),
 }
 
 /// Runs a parsed command line to its exit status.
@@ -201,6 +208,7 @@ fn dispatch(session: &Session, verb: Verb) -> Result<()> {
         Verb::Iso(verb) => image::run(session, Some(ImageKind::Iso), &verb),
         Verb::Info(args) => info::run(session, &args),
         Verb::List(args) => list::run(session, &args),
+        Verb::Network(verb) => network::run(session, &verb),
         Verb::Move(args) => rename::relocate(session, &args),
         Verb::Pool(verb) => pool::run(session, &verb),
         Verb::Promote(args) => clone::promote(session, &args),
@@ -226,6 +234,8 @@ fn dispatch(session: &Session, verb: Verb) -> Result<()> {
         }
         Verb::LaunchSpec(args) => start::launch_spec(session, &args),
         Verb::LetGo(args) => start::let_go(session, &args),
+        Verb::GoBack(args) => network::go_back(session, &args),
+        Verb::PutAway(args) => start::put_away(session, &args),
     }
 }
 

@@ -1,6 +1,6 @@
 //! `chyves reclaim`: what dead machines left, put away.
 
-use crate::session::{Report, Session};
+use crate::session::{Pace, Report, Session};
 use crate::targets::Targets;
 use chyves_core::action::Action;
 use chyves_core::error::Result;
@@ -58,7 +58,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
         return Ok(());
     }
     session.tell(&reports);
-    session.each(&Targets::Named(names), false, |world, guest| one(session, world, guest, args.force))
+    session.each(&Targets::Named(names), Pace::InTurn, |world, guest| one(session, world, guest, args.force))
 }
 
 /// One guest, under its lock: what was seen before it may have changed.

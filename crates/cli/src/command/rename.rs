@@ -1,7 +1,7 @@
 //! `chyves rename` and `chyves move`: another name, another pool, the same guest.
 
 use super::clone::sizes;
-use crate::session::{Report, Session};
+use crate::session::{Pace, Report, Session};
 use crate::targets::Targets;
 use chyves_core::error::Result;
 use chyves_core::plan;
@@ -50,7 +50,7 @@ pub(crate) struct MoveArgs {
 }
 
 pub(crate) fn relocate(session: &Session, args: &MoveArgs) -> Result<()> {
-    session.each(&Targets::parse(&args.guests)?, false, |world, guest| {
+    session.each(&Targets::parse(&args.guests)?, Pace::InTurn, |world, guest| {
         let mut world = world.clone();
         world.trash = observe::world(&session.runtime, &Look { trash: true, ..Look::default() })?.trash;
         let doomed = snapshots::doomed(&guest.dataset)?;

@@ -1,7 +1,7 @@
 //! `chyves snapshot`: a guest at one moment, with its disks and settings.
 
 use super::get::show;
-use crate::session::{Report, Session};
+use crate::session::{Pace, Report, Session};
 use crate::table::{Cell, ListArgs, Table};
 use crate::targets::{Targets, guest_at};
 use chyves_core::error::{Problem, Result};
@@ -98,7 +98,7 @@ fn create(session: &Session, words: &[String]) -> Result<()> {
         }
     }
     let targets = Targets::Named(wanted.iter().map(|(g, _)| g.clone()).collect());
-    session.each(&targets, false, |world, guest| {
+    session.each(&targets, Pace::InTurn, |world, guest| {
         let mut reports = None;
         for (_, name) in wanted.iter().filter(|(g, _)| *g == guest.name) {
             let there = snapshots::of(world.host.dialect, guest)?;
@@ -294,6 +294,7 @@ fn rollback(session: &Session, word: &str, in_place: bool, keep_settings: bool) 
     let mut facts = Facts { there: snapshots::of(world.host.dialect, guest)?, ..Facts::default() };
     if facts.there.iter().any(|s| s.name == name.as_str()) {
         facts.guids = observe::guids(&[guest.dataset.to_string(), snapshot.to_string()])?;
+        facts.add_volumes(snapshots::volumes_with(guest, &name)?);
         facts.settings = snapshots::carried(&snapshot)?;
     }
     let moment = Session::moment(1);

@@ -1,6 +1,6 @@
 //! `chyves stop`: ask, wait, report.
 
-use crate::session::{Report, Session};
+use crate::session::{Pace, Report, Session};
 use crate::targets::Targets;
 use chyves_core::error::Result;
 use chyves_core::plan;
@@ -27,7 +27,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     let timeout = if args.now { Some(0) } else { args.timeout };
-    session.each(&Targets::parse(&args.guests)?, true, |world, guest| {
+    session.each(&Targets::parse(&args.guests)?, Pace::Asking, |world, guest| {
         let plan = plan::stop::stop(guest, timeout, args.force || args.now)?;
         let done = session.carry_out(world, &plan, guest.name.as_str())?;
         Ok(done.filter(|_| !plan.steps.is_empty()).map(|d| Report::new(&guest.name, d.said.first().map_or("off", String::as_str))))

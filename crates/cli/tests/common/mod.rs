@@ -1,11 +1,14 @@
 //! A host for one test alone: its own ZFS, pool, processes and runtime folder, gone at the end whatever happens.
 //!
 //! * [`cell`]: the namespaces that keep it apart from the machine
+//! * [`mod@lab`]: a host that plays FreeBSD
 //! * [`needs`]: what the machine must have, the test guests, and telling of a skipped test
 //! * [`answer`]: what one command said, and whole sessions as text
 //! * [`tidy`]: taking out of a text what differs from run to run
 //! * [`terminal`]: a person at a terminal
 //! * [`look`]: what is on the pool and what runs, for comparing
+//! * [`matrix`]: each step of a command made to fail, and killed before and after
+//! * [`volume`]: disks that are volumes, where the ZFS has them
 //!
 //! Not here: anything that knows how chyves works inside; these tests see what a person sees.
 
@@ -14,16 +17,21 @@
 
 mod answer;
 mod cell;
+mod lab;
 mod look;
+mod matrix;
 mod needs;
 mod terminal;
 mod tidy;
+mod volume;
 
 pub use answer::Answer;
 pub use look::{Process, Tree};
+pub use matrix::{BASE, Case, matrix};
 pub use terminal::Terminal;
 
 use cell::Cell;
+use lab::Lab;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -51,6 +59,8 @@ pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 pub enum With {
     /// A pool, nothing on it.
     Pool,
+    /// A pool that is set up, on a ZFS that has volumes.
+    Volumes,
     /// A pool that is set up, with a small file imported as the image `small`: for what never runs.
     Image,
     /// A pool that is set up, with the tiny guest imported as the image `tiny`.
@@ -63,6 +73,8 @@ pub enum With {
 pub struct Host {
     // Ends first: the processes in it use what comes below.
     cell: Cell,
+    /// The FreeBSD that it plays, if it does.
+    lab: Option<Lab>,
     /// The pool's name.
     pub pool: String,
     /// Folders that are searched for programs before those of the system.
@@ -78,6 +90,27 @@ impl Host {
 
     /// The same with a pool of that size.
     pub fn sized(test: &str, with: With, size: &str) -> Option<Self> {
+        Self::made(test, with, size, None, false)
+    }
+
+    /// The same with interfaces of its own: there is only the loopback, and what the test makes.
+    pub fn with_networks(test: &str, with: With) -> Option<Self> {
+        if cell::find("ip").is_none() {
+            needs::skipped(test, "the program `ip` is missing (scripts/setup installs it)");
+            return None;
+        }
+        Self::made(test, with, "1G", None, true)
+    }
+
+    /// A FreeBSD host in a lab with these settings (`release=13.5`, `cpu=amd`), with the usual bridge. With the pool of
+    /// the machine's ZFS.
+    pub fn freebsd(test: &str, with: With, settings: &[&str]) -> Option<Self> {
+        let host = Self::made(test, with, "1G", Some(settings), false)?;
+        host.sh("ifconfig", &["bridge0", "create", "up"]);
+        Some(host)
+    }
+
+    fn made(test: &str, with: With, size: &str, lab: Option<&[&str]>, networks: bool) -> Option<Self> {
         let guests = match needs::look(with) {
             Ok(guests) => guests,
             Err(reason) => {
@@ -89,7 +122,15 @@ impl Host {
         for folder in ["run", "work"] {
             std::fs::create_dir(temp.path().join(folder)).unwrap();
         }
-        let cell = match Cell::open(temp.path()) {
+        // Before the cell, whose mounts are a copy of those that there are.
+        let lab = match lab.map(lab::up).transpose() {
+            Ok(lab) => lab,
+            Err(reason) => {
+                needs::skipped(test, &reason);
+                return None;
+            }
+        };
+        let cell = match Cell::open(temp.path(), networks) {
             Ok(cell) => cell,
             Err(reason) => {
                 needs::skipped(test, &reason);
@@ -97,7 +138,8 @@ impl Host {
             }
         };
         let pool = cell.pool_name();
-        let host = Self { cell, pool, path: Vec::new(), temp };
+        let path = lab.iter().map(|lab| lab.dir().join("bin")).collect();
+        let host = Self { cell, lab, pool, path, temp };
         let disk = host.dir().join("disk");
         host.sh("truncate", &["-s", size, disk.to_str().unwrap()]);
         let mount = host.mount_point();
@@ -112,6 +154,7 @@ impl Host {
         };
         match with {
             With::Pool => {}
+            With::Volumes => drop(self.ok(&format!("pool init {}", self.pool))),
             With::Image => {
                 std::fs::write(self.work().join("small.img"), b"no disk that boots\n".repeat(1000)).unwrap();
                 self.ok(&format!("pool init {}", self.pool));
@@ -160,6 +203,9 @@ impl Host {
     /// A program on this host, with the environment that a person has.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = self.cell.command(&self.work());
+        if let Some(lab) = &self.lab {
+            command = lab::within(lab, &command);
+        }
         let system = std::env::var("PATH").unwrap_or_default();
         let path: Vec<String> = self.path.iter().map(|p| p.display().to_string()).chain([system, "/usr/sbin:/sbin".to_owned()]).collect();
         command
@@ -192,18 +238,37 @@ impl Host {
 
     /// Runs `work` with a guest's file system mounted, on the folder as this test can open it.
     pub fn in_folder<T>(&self, guest: &str, work: impl FnOnce(&Path) -> T) -> T {
-        let dataset = self.dataset(guest);
-        let was = self.zfs_get("mounted", &dataset);
+        self.in_dataset(&self.dataset(guest), work)
+    }
+
+    /// Runs `work` with a file system mounted, on its folder as this test can open it.
+    pub fn in_dataset<T>(&self, dataset: &str, work: impl FnOnce(&Path) -> T) -> T {
+        let was = self.sh("zfs", &["get", "-H", "-o", "value", "mounted,mountpoint", dataset]);
+        let (was, folder) = was.trim_end().split_once('\n').unwrap();
         if was != "yes" {
-            self.sh("zfs", &["mount", &dataset]);
+            self.sh("zfs", &["mount", dataset]);
         }
-        let result = work(&self.open_path(self.mount_point().join("chyves/guests").join(guest)));
+        let result = work(&self.open_path(folder));
         if was != "yes" {
             until("the file system to be let go", || {
-                self.command("zfs").args(["unmount", &dataset]).output().unwrap().status.success().then_some(())
+                self.command("zfs").args(["unmount", dataset]).output().unwrap().status.success().then_some(())
             });
         }
         result
+    }
+
+    /// Makes a second pool on this host, gone with it; its name.
+    pub fn second_pool(&self) -> String {
+        let name = format!("{}b", self.pool);
+        let (disk, mount) = (self.dir().join("disk-b"), self.dir().join("pool-b"));
+        self.sh("truncate", &["-s", "512M", disk.to_str().unwrap()]);
+        self.sh("zpool", &["create", "-o", "cachefile=none", "-m", mount.to_str().unwrap(), &name, disk.to_str().unwrap()]);
+        name
+    }
+
+    /// The lab that this host is in.
+    pub fn lab(&self) -> &Lab {
+        self.lab.as_ref().expect("this host is in no lab")
     }
 
     /// Ends a process of this host as `kill -9` does.

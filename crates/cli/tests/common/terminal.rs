@@ -47,7 +47,8 @@ impl Terminal {
         let line = File::options().read(true).write(true).custom_flags_noctty().open(path).unwrap();
         let side = || Stdio::from(line.try_clone().unwrap());
         let mut own = Command::new("setsid");
-        own.arg("--ctty").arg("--wait").arg(command.get_program()).args(command.get_args());
+        // What leads to the command is not to die of the keys that are meant for it.
+        own.args(["--ctty", "--wait", "env", "--ignore-signal=INT"]).arg(command.get_program()).args(command.get_args());
         for (key, value) in command.get_envs() {
             match value {
                 Some(value) => own.env(key, value),

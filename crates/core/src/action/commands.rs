@@ -26,7 +26,9 @@ impl Action {
             Self::MarkSnapshot { dialect, snapshot, own } => args::change(*dialect, &snapshot.to_string(), own, &[]),
             Self::Rollback { snapshot } => vec![args::rollback(snapshot)],
             Self::Rename { dialect, from, to } => vec![args::rename(*dialect, from, to)],
+            Self::RenameVolume { from, to } => vec![args::rename_volume(from, to)],
             Self::DestroySnapshot { snapshot } | Self::DropSnapshot { snapshot } => vec![args::destroy_snapshot(snapshot)],
+            Self::LeaveToClones { snapshot } => vec![args::leave_to_clones(snapshot)],
             Self::DestroyDataset { dataset } => vec![args::destroy(dataset)],
             Self::DestroyTree { dataset, .. } => vec![args::destroy_tree(dataset)],
             Self::Promote { clone, .. } => vec![args::promote(clone)],
@@ -73,6 +75,7 @@ impl Action {
             Self::DropPart { part } => vec![args::unmount(part), args::destroy(part)],
             Self::ImportImage { .. } | Self::VerifyImage { .. } | Self::Stop { .. } | Self::Forget { .. } => Vec::new(),
             Self::Host(intent) => intent.commands(os),
+            Self::ProveNetwork { .. } => vec![crate::network::observe::question(os)],
             Self::Launch(launch) => launch.before.iter().map(|p| p.cmd.clone()).chain([launch.hypervisor.clone()]).collect(),
         }
     }

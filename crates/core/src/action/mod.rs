@@ -16,6 +16,7 @@ pub use undo::Undo;
 
 use crate::image::Order;
 use crate::launch::Launch;
+use crate::network::Proof;
 use crate::os::Intent;
 use crate::value::{Dataset, GuestName, ImageName, Size, SnapshotName, SnapshotRef};
 use crate::world::DiskFormat;
@@ -85,6 +86,8 @@ pub enum Action {
         clear: Vec<String>,
         /// What the same keys were before; nothing where they were not set there.
         before: Vec<(String, Option<String>)>,
+        /// Those of them that had come with a stream.
+        received: Vec<String>,
     },
     /// Takes a snapshot of a dataset and all below it.
     Snapshot {
@@ -116,8 +119,20 @@ pub enum Action {
         /// The new one.
         to: Dataset,
     },
+    /// Gives a volume another name: nothing of it is mounted, and OpenZFS takes no word about that.
+    RenameVolume {
+        /// The present name.
+        from: Dataset,
+        /// The new one.
+        to: Dataset,
+    },
     /// Destroys a snapshot (and those of its name below), whose GUID was verified.
     DestroySnapshot {
+        /// The snapshot.
+        snapshot: SnapshotRef,
+    },
+    /// Lets ZFS itself destroy a snapshot (and those of its name below) together with the last clone of it.
+    LeaveToClones {
         /// The snapshot.
         snapshot: SnapshotRef,
     },
@@ -375,6 +390,11 @@ pub enum Action {
     },
     /// Something wanted of the host's kernel.
     Host(Intent),
+    /// Makes sure, by looking again, that the host's networks are as the steps before left them.
+    ProveNetwork {
+        /// What has to be so.
+        proofs: Vec<Proof>,
+    },
     /// Runs a machine under a supervisor of its own.
     Launch(Box<Launch>),
     /// Asks a machine to power off, and waits.

@@ -1,6 +1,7 @@
 //! An action in words.
 
 use super::Action;
+use crate::network::Proof;
 use crate::zfs::stream::Sending;
 
 impl Action {
@@ -21,7 +22,7 @@ impl Action {
             Self::Snapshot { snapshot, .. } => format!("take the snapshot {snapshot}"),
             Self::MarkSnapshot { snapshot, .. } => format!("write onto {snapshot} what is about to change"),
             Self::Rollback { snapshot } => format!("go back to {snapshot}"),
-            Self::Rename { from, to, .. } => format!("rename {from} to {to}"),
+            Self::Rename { from, to, .. } | Self::RenameVolume { from, to } => format!("rename {from} to {to}"),
             Self::DestroySnapshot { snapshot } => format!("destroy the snapshot {snapshot}"),
             Self::DestroyDataset { dataset } => format!("destroy {dataset}"),
             Self::DestroyTree { dataset, takes } => format!("destroy {dataset}, and with it {}", takes.join(", ")),
@@ -37,6 +38,7 @@ impl Action {
                 let each: Vec<String> = native.iter().map(|(k, v)| format!("{k}={v}")).collect();
                 format!("give {dataset} {}", each.join(" "))
             }
+            Self::LeaveToClones { snapshot } => format!("let the snapshot {snapshot} go with its last clone"),
             Self::DropSnapshot { snapshot } => format!("destroy the working snapshot {snapshot}"),
             Self::SendReceive { from, to, size } => format!("send {from} ({}) into the new {to}", size.human()),
             Self::SettingsFromCopy { from, on, .. } => format!("put the settings of {from} on {on}"),
@@ -72,6 +74,10 @@ impl Action {
             },
             Self::Receive { into, .. } => format!("receive {into} from standard input"),
             Self::Host(intent) => intent.describe(),
+            Self::ProveNetwork { proofs } => {
+                let each: Vec<String> = proofs.iter().map(Proof::describe).collect();
+                format!("make sure that {}", each.join(", "))
+            }
             Self::Launch(launch) => format!("run {} under a supervisor of its own", launch.guest),
             Self::Stop { guest, timeout, force, .. } => {
                 let then = if *force { "pull the plug" } else { "give up" };

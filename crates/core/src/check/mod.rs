@@ -181,6 +181,8 @@ pub struct WantedCard {
     pub bridge: IfName,
     /// Its tap.
     pub tap: IfName,
+    /// The token that the tap bears.
+    pub owner: String,
 }
 
 /// Everything that is to be said before a guest starts, the worst first within each matter. What is well is not said.

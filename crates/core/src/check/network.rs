@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 
 type Interfaces = BTreeMap<String, InterfaceKind>;
 
-const WHAT: &str = "network";
+/// What it is about.
+pub(crate) const WHAT: &str = "network";
 
 /// Whether it is a name that FreeBSD itself gives: `bridge0`.
 fn is_unit(name: &str) -> bool {
@@ -52,7 +53,9 @@ pub(super) fn start(host: &HostFacts, wants: &Wants) -> Vec<Finding> {
     if let Some(interfaces) = &host.state.interfaces {
         for card in &wants.cards {
             all.extend(bridge(host.os, interfaces, wants, card));
-            all.extend(tap(host.os, interfaces, card));
+            if !host.state.left_taps.contains(card.tap.as_str()) {
+                all.extend(tap(host.os, interfaces, card));
+            }
         }
     }
     all.extend(vnc(host, wants));
@@ -74,7 +77,7 @@ fn bridge(os: Os, interfaces: &Interfaces, wants: &Wants, WantedCard { card, bri
     })
 }
 
-/// A card's tap, which the start is going to make.
+/// A card's tap, which the start is going to make, in the hands of somebody else.
 fn tap(os: Os, interfaces: &Interfaces, WantedCard { card, tap, .. }: &WantedCard) -> Option<Finding> {
     interfaces.get(tap.as_str())?;
     let destroy = match os {

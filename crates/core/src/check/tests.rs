@@ -57,7 +57,8 @@ fn what_is_unknown_fails_nothing() {
     let mut wanted = wants();
     wanted.passthru = vec!["2/0/0".parse().unwrap(), "ppt0".parse().unwrap()];
     wanted.paths = vec![WantedPath { path: "/a".into(), what: "disk 0".into(), need: Need::Write }];
-    wanted.cards = vec![WantedCard { card: "net0".into(), bridge: "lan".parse().unwrap(), tap: "chv0".parse().unwrap() }];
+    wanted.cards =
+        vec![WantedCard { card: "net0".into(), bridge: "lan".parse().unwrap(), tap: "chv0".parse().unwrap(), owner: String::new() }];
     wanted.vnc = Some("127.0.0.1:5900".parse().unwrap());
     wanted.ram = Size::mib(1 << 30);
     wanted.cpus = 200;
@@ -221,7 +222,12 @@ fn a_vm_of_the_same_name_that_is_not_ours() {
 fn bridges_taps_and_addresses() {
     let card = |bridge: &'static str| {
         move |w: &mut Wants| {
-            w.cards = vec![WantedCard { card: "net0".into(), bridge: bridge.parse().unwrap(), tap: "chv12345678".parse().unwrap() }]
+            w.cards = vec![WantedCard {
+                card: "net0".into(),
+                bridge: bridge.parse().unwrap(),
+                tap: "chv12345678".parse().unwrap(),
+                owner: String::new(),
+            }]
         }
     };
     assert_eq!(with("14.3-intel", |_| {}, card("lan")), "");
@@ -246,7 +252,8 @@ fn bridges_taps_and_addresses() {
 fn networks_of_a_linux_host() {
     let mut host = testing::world(Vec::new()).host;
     let mut wanted = wants();
-    wanted.cards = vec![WantedCard { card: "net0".into(), bridge: "lan".parse().unwrap(), tap: "chv0".parse().unwrap() }];
+    wanted.cards =
+        vec![WantedCard { card: "net0".into(), bridge: "lan".parse().unwrap(), tap: "chv0".parse().unwrap(), owner: String::new() }];
     host.state.interfaces = Some(BTreeMap::from([("lo".to_owned(), InterfaceKind::Other)]));
     insta::assert_snapshot!(said(&host, &wanted), @"fails network: there is no bridge `lan`, which net0 wants; make it: ip link add lan type bridge && ip link set lan up");
     host.state.interfaces = Some(BTreeMap::from([("lan".to_owned(), InterfaceKind::Bridge), ("chv0".to_owned(), InterfaceKind::Other)]));
@@ -307,7 +314,12 @@ fn everything_is_said_at_once_and_nothing_hides_anything() {
             w.cpus = 9;
             w.ram = Size::mib(1 << 20);
             w.passthru = vec!["1/0/0".parse().unwrap()];
-            w.cards = vec![WantedCard { card: "net0".into(), bridge: "lan".parse().unwrap(), tap: "chv0".parse().unwrap() }];
+            w.cards = vec![WantedCard {
+                card: "net0".into(),
+                bridge: "lan".parse().unwrap(),
+                tap: "chv0".parse().unwrap(),
+                owner: String::new(),
+            }];
         },
     );
     let topics: Vec<&str> = all.lines().map(|line| line.split(':').next().unwrap()).collect();

@@ -12,7 +12,7 @@ fn restarting() -> Rules {
 }
 
 fn wish(timeout: u64, force: Force) -> Event {
-    Event::Stop(Wish { timeout, force })
+    Event::Stop(Wish { timeout, force, stands: false })
 }
 
 /// A life with its clock: tells an event after so many milliseconds, answers what is to be done.
@@ -230,6 +230,35 @@ fn a_stop_forces_only_when_told() {
 }
 
 #[test]
+fn a_stop_that_is_withdrawn_neither_asks_again_nor_forces() {
+    let mut s = Story::running(restarting());
+    s.tell(1, wish(10_000, Force::AtDeadline));
+    assert_eq!(s.tell(1, Event::Withdrawn), []);
+    assert_eq!((s.life.is_stopping(), s.life.wake_at()), (false, None));
+    assert_eq!(s.tell(60_000, Event::Tick), []);
+    // It obeys what it heard before, late.
+    assert_eq!(s.tell(1, Event::Ended(End::PowerOff)), [Do::CleanUp]);
+}
+
+#[test]
+fn a_signal_s_stop_stands_and_is_not_made_stronger_by_who_left() {
+    let mut s = Story::running(restarting());
+    s.tell(1, Event::Stop(Wish { timeout: 5000, force: Force::Never, stands: true }));
+    s.tell(1, wish(5000, Force::AtDeadline));
+    s.tell(1, Event::Withdrawn);
+    assert!(s.life.is_stopping());
+    assert_eq!(s.tell(5000, Event::Tick), [Do::StopFailed(StopFailure::NotObeyed { asked: 1 })]);
+}
+
+#[test]
+fn a_plug_that_is_pulled_is_pulled() {
+    let mut s = Story::running(restarting());
+    assert_eq!(s.tell(1, wish(0, Force::Now)), [Do::PullPlug]);
+    assert_eq!(s.tell(1, Event::Withdrawn), []);
+    assert_eq!(s.tell(PULL_GRACE, Event::Tick), [Do::Kill]);
+}
+
+#[test]
 fn a_second_stop_is_never_weaker() {
     let mut s = Story::running(restarting());
     s.tell(1, wish(1000, Force::AtDeadline));
@@ -307,6 +336,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         3 => any_end().prop_map(Event::Ended),
         1 => (0u64..20_000, prop_oneof![Just(Force::Never), Just(Force::AtDeadline), Just(Force::Now)])
             .prop_map(|(timeout, force)| wish(timeout, force)),
+        1 => Just(Event::Withdrawn),
         1 => Just(Event::Reset),
         1 => Just(Event::Cleaned),
         4 => Just(Event::Tick),

@@ -60,6 +60,9 @@ pub struct HostState {
     /// The network interfaces.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interfaces: Option<BTreeMap<String, InterfaceKind>>,
+    /// Taps of the guest that is to start, left by a run that was killed, which nobody has open.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub left_taps: BTreeSet<String>,
     /// What the firmware tells of an IOMMU.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub iommu: Option<Iommu>,

@@ -38,13 +38,8 @@ pub fn create(world: &World, request: &Request, moment: &Moment) -> Result<Plan>
         Some(pool) => world.root_on(pool)?,
         None => world.primary()?,
     };
-    if let Some(there) = world.guests.iter().find(|g| g.name == request.name) {
-        return Err(Problem::not_now(format!("a guest is called `{}` already", there.name))
-            .on(&there.name)
-            .because(format!("it is {}", there.dataset))
-            .hint(format!("choose another name, or `chyves delete {}` first", there.name)));
-    }
     let dataset = root.guests().child(&request.name);
+    super::free(world, &request.name, &dataset, None)?;
     let folder = guests_folder(root)?;
     let folder = format!("{folder}/{}", request.name);
     let mut own = identity(world, root, moment, 0)?;
@@ -121,7 +116,8 @@ pub fn create(world: &World, request: &Request, moment: &Moment) -> Result<Plan>
     }
     steps.push(Action::MakeFolder { path: format!("{folder}/logs") });
     steps.push(Action::WriteFile { path: copy_path(&folder), text: settings_copy(&values(&own)) });
-    steps.push(Action::Unmount { dataset });
+    steps.push(Action::Unmount { dataset: dataset.clone() });
+    steps.extend(super::lock_template(&dataset, &own));
     Ok(Plan { steps, notes: Vec::new() })
 }
 

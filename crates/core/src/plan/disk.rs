@@ -229,7 +229,7 @@ pub fn renumber(world: &World, guest: &Guest, from: u16, to: u16, guids: Vec<(St
     match disk.kind {
         DiskKind::Raw => before.push(Action::RenameFile { from: file(guest.folder()?, from), to: file(guest.folder()?, to) }),
         DiskKind::Zvol => {
-            plan.push(Action::Rename { dialect: world.host.dialect, from: volume(guest, from), to: volume(guest, to) });
+            plan.push(Action::RenameVolume { from: volume(guest, from), to: volume(guest, to) });
         }
         DiskKind::Attached => {}
     }

@@ -1,11 +1,13 @@
 //! `start`: the host is made ready, then the machine runs under a supervisor of its own.
 
 use super::drives::{self, Drive, Loaded};
-use super::machine::{self, Fresh, backend, disk_path, tap_name, vars_path};
+use super::machine::{self, Fresh, backend, disk_path, vars_path};
+use super::network::attach;
 use super::{Plan, own_guest, revert, snapshot, wants};
 use crate::action::Action;
 use crate::check::{self, Finding, Severity};
 use crate::cmd::Cmd;
+use crate::device::Device;
 use crate::error::{Problem, Result};
 use crate::guest::{Accel, Backend, Guest, Loader, Spec};
 use crate::launch::{ConsoleEnd, Control, Launch, Prepare};
@@ -28,6 +30,8 @@ pub struct Request {
     pub drives: Vec<Drive>,
     /// The guest's snapshots, where [`revert::wanted`] says so.
     pub snapshots: Option<snapshot::Facts>,
+    /// The host's networks; where nobody looked, bridges are taken to be there.
+    pub network: Option<super::network::Facts>,
 }
 
 /// Why a machine is run.
@@ -60,8 +64,13 @@ pub fn start(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
     let host = &world.host;
     let folder = guest.folder()?;
     let wants = wants::of(guest, &spec, host, folder)?;
-    let findings = check::start(host, &wants);
-    let made = unless_refused(guest, &findings, make(world, guest, &spec, folder, request))?;
+    let mut findings = check::start(host, &wants);
+    if request.network.is_some() {
+        // Those who looked closer tell it better.
+        findings.retain(|f| f.what != check::network::WHAT);
+    }
+    let attached = network(world, guest, &spec, request);
+    let (made, attached) = unless_refused(guest, &findings, make(world, guest, &spec, folder, request), attached)?;
     let mut plan = Plan::default();
     plan.steps.extend(made.verify);
     plan.notes.extend(made.note);
@@ -72,8 +81,10 @@ pub fn start(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
     if !guest.mounted {
         plan.push(Action::Mount { dataset: guest.dataset.clone() });
     }
+    // A disk that is only read need not be writable; whether it is there was looked at.
+    let written = spec.disks.iter().filter(|d| !wants::is_read_only(d));
     let disks: Vec<(String, String)> =
-        spec.disks.iter().map(|d| (disk_path(guest, folder, d), format!("disk {} of `{}`", d.number, guest.name))).collect();
+        written.map(|d| (disk_path(guest, folder, d), format!("disk {} of `{}`", d.number, guest.name))).collect();
     if !disks.is_empty() {
         plan.push(Action::CheckFiles { files: disks });
     }
@@ -87,11 +98,8 @@ pub fn start(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
     for file in made.files {
         plan.push(Action::WriteFile { path: file.path, text: file.text });
     }
-    for net in spec.nets.iter().filter(|n| backend(n, host.vmm) == Backend::Bridge) {
-        let tap = tap_name(guest.uuid, net.number)?;
-        plan.push(Action::Host(Intent::MakeTap { tap: tap.clone(), owner: taps::token(guest.uuid, net.number), mtu: net.mtu }));
-        plan.push(Action::Host(Intent::Join { bridge: net.bridge.clone(), member: tap }));
-    }
+    plan.notes.extend(attached.notes.iter().cloned());
+    plan.steps.extend(attached.steps());
     for dataset in &made.launch.borrows {
         plan.push(Action::Borrow { dataset: dataset.clone() });
     }
@@ -109,13 +117,42 @@ pub fn launch(world: &World, guest: &Guest, request: &Request) -> Result<(Launch
     Ok((made.launch, made.files))
 }
 
-/// What was made, unless something keeps the guest from starting: then all of it at once, and nothing is started.
-fn unless_refused(guest: &Guest, findings: &[Finding], made: Result<Made>) -> Result<Made> {
-    let mut refusals: Vec<Problem> = findings.iter().filter(|f| f.severity == Severity::Fails).map(Finding::problem).collect();
-    if refusals.is_empty() {
-        return made;
+/// What the guest's cards need of the host's networks. Where nobody looked at them, bridges are taken to be there.
+///
+/// # Errors
+/// What keeps a card from its network.
+pub fn network(world: &World, guest: &Guest, spec: &Spec, request: &Request) -> Result<attach::Attached> {
+    if let Some(facts) = &request.network {
+        return attach::attach(&world.host, facts, &[(guest, spec)]);
     }
-    refusals.extend(made.err());
+    let mut assumed = attach::Attached::default();
+    for net in spec.nets.iter().filter(|n| backend(n, world.host.vmm) == Backend::Bridge) {
+        let tap = attach::tap(guest, net)?;
+        let (owner, mtu) = (taps::token(guest.uuid, net.number), net.mtu.unwrap_or(1500));
+        if world.host.state.left_taps.contains(tap.as_str()) {
+            assumed.intents.push(Intent::RemoveTap { tap: tap.clone(), owner: owner.clone() });
+        }
+        assumed.intents.push(Intent::MakeTap { tap: tap.clone(), owner, mtu, queues: net.queues });
+        assumed.intents.push(Intent::Join { bridge: net.bridge.clone(), member: tap, vlan: net.vlan });
+    }
+    Ok(assumed)
+}
+
+/// What was made, unless something keeps the guest from starting: then all of it at once, and nothing is started.
+fn unless_refused(
+    guest: &Guest,
+    findings: &[Finding],
+    made: Result<Made>,
+    attached: Result<attach::Attached>,
+) -> Result<(Made, attach::Attached)> {
+    let mut refusals: Vec<Problem> = findings.iter().filter(|f| f.severity == Severity::Fails).map(Finding::problem).collect();
+    match (made, attached) {
+        (Ok(made), Ok(attached)) if refusals.is_empty() => return Ok((made, attached)),
+        (made, attached) => {
+            refusals.extend(attached.err());
+            refusals.extend(made.err());
+        }
+    }
     Err(machine::together(guest, refusals))
 }
 
@@ -151,6 +188,7 @@ fn make(world: &World, guest: &Guest, spec: &Spec, folder: &str, request: &Reque
         };
         Problem::host_cant(format!("{} is missing on this host", host.vmm)).on(&guest.name).hint(line)
     })?;
+    let given = machine.devices().values().filter_map(passed).collect();
     let (rendered, control, console) = match host.vmm {
         Vmm::Qemu => {
             let qmp = format!("{run}/qmp");
@@ -183,12 +221,11 @@ fn make(world: &World, guest: &Guest, spec: &Spec, folder: &str, request: &Reque
     before.splice(0..0, back.before);
     files.extend(back.files);
     for net in spec.nets.iter().filter(|n| backend(n, host.vmm) == Backend::Bridge) {
-        let tap = tap_name(guest.uuid, net.number)?;
+        let tap = attach::tap(guest, net)?;
         // FreeBSD takes a tap down when its last user closes it, which every reboot does.
         if host.os == Os::FreeBsd {
             before.push(Prepare { cmd: Cmd::new("ifconfig", [tap.as_str(), "up"]), may_fail: false, timeout: 10 });
         }
-        after.extend(Intent::MakeTap { tap, owner: String::new(), mtu: net.mtu }.undo(host.os));
     }
     // What start mounted the end unmounts: a thousand mounted file systems help nobody.
     after.push(args::unmount(&guest.dataset));
@@ -207,6 +244,8 @@ fn make(world: &World, guest: &Guest, spec: &Spec, folder: &str, request: &Reque
         policy: spec.policy,
         again: drives.iter().flat_map(Drive::again).collect(),
         borrows: borrowed(&loaded),
+        networks: spec.nets.iter().any(|n| backend(n, host.vmm) == Backend::Bridge),
+        given,
         frees_logs,
     };
     Ok(Made { verify: back.verify, note: back.note, launch, files })
@@ -216,6 +255,14 @@ fn make(world: &World, guest: &Guest, spec: &Spec, folder: &str, request: &Reque
 fn borrowed(drives: &[Option<Loaded>]) -> Vec<Dataset> {
     let all: std::collections::BTreeSet<&Dataset> = drives.iter().flatten().map(|l| &l.dataset).collect();
     all.into_iter().cloned().collect()
+}
+
+/// The device of the host behind a device of the guest.
+fn passed(device: &Device) -> Option<String> {
+    match device {
+        Device::Passthru(device) => Some(device.host.to_string()),
+        _ => None,
+    }
 }
 
 fn accel(guest: &Guest, spec: &Spec, host: &HostFacts) -> Result<qemu::Accel> {
@@ -239,7 +286,7 @@ fn bhyve_host(host: &HostFacts, console: String, config_file: String) -> Result<
                 return Err(Problem::host_cant(format!("chyves does not know bhyve on `{other}`")).hint("bhyve runs on amd64 and arm64"));
             }
         },
-        max_cpus: None,
+        max_cpus: host.state.max_cpus,
         emulations: host.state.emulations.clone(),
         console,
         config_file,
@@ -251,6 +298,7 @@ mod tests {
     use super::*;
     use crate::guest::RunState;
     use crate::os::freebsd::recorded;
+    use crate::plan::machine::tap_name;
     use crate::plan::testing;
 
     fn request() -> Request {
@@ -298,6 +346,21 @@ mod tests {
         assert_eq!(problem.code, crate::error::Kind::HostCant);
         let told = [vec![problem.message], problem.causes, problem.hints].concat().join("\n");
         insta::assert_snapshot!(told);
+    }
+
+    #[test]
+    fn a_tap_that_a_killed_run_left_is_made_anew_and_anybody_else_s_is_refused() {
+        let g = testing::guest("web01", USUAL);
+        let tap = tap_name(g.uuid, 0).unwrap();
+        let mut world = testing::world(vec![g.clone()]);
+        world.host = recorded::host("13.5-intel");
+        world.host.state.interfaces.as_mut().unwrap().insert(tap.to_string(), crate::os::state::InterfaceKind::Other);
+        let refused = start(&world, &g, &request()).unwrap_err();
+        assert!(refused.message.contains(&format!("the tap {tap}, which net0 wants, is there already")), "{refused}");
+        world.host.state.left_taps.insert(tap.to_string());
+        let text = start(&world, &g, &request()).unwrap().script(Os::FreeBsd);
+        let lines: Vec<&str> = text.lines().filter(|l| l.contains("destroy") || l.contains("tap create")).collect();
+        assert_eq!(lines[..2], [format!("ifconfig {tap} destroy"), format!("ifconfig tap create name {tap}")], "{text}");
     }
 
     #[test]

@@ -2,12 +2,12 @@
 //!
 //! Not here: whether the host has them (`check`), and the machine itself ([`super::machine`]).
 
-use super::machine::{backend, disk_path, tap_name};
+use super::machine::{backend, disk_path};
 use crate::check::{Need, WantedCard, WantedPath, Wants};
 use crate::device::{AhciPort, BlockOptions, Device, ScsiBehind, parse_pcidev};
 use crate::error::Result;
-use crate::guest::{Backend, DiskKind, Guest, Loader, RunState, Spec};
-use crate::os::Os;
+use crate::guest::{Backend, DiskKind, DiskSpec, Guest, Loader, RunState, Spec};
+use crate::os::{Os, taps};
 use crate::property::keys;
 use crate::vmm::Vmm;
 use crate::world::HostFacts;
@@ -41,9 +41,7 @@ pub(super) fn of(guest: &Guest, spec: &Spec, host: &HostFacts, folder: &str) -> 
         if disk.kind == DiskKind::Raw && !guest.mounted {
             continue;
         }
-        // Options that can't be read are told where the disk is made.
-        let ro = disk.options.as_ref().and_then(|text| text.parse::<BlockOptions>().ok()).is_some_and(|options| options.ro);
-        let need = if ro { Need::Read } else { Need::Write };
+        let need = if is_read_only(disk) { Need::Read } else { Need::Write };
         wants.paths.push(WantedPath {
             path: disk_path(guest, folder, disk),
             what: format!("disk {} of `{}`", disk.number, guest.name),
@@ -54,7 +52,8 @@ pub(super) fn of(guest: &Guest, spec: &Spec, host: &HostFacts, folder: &str) -> 
         wants.cards.push(WantedCard {
             card: format!("net{}", net.number),
             bridge: net.bridge.clone(),
-            tap: tap_name(guest.uuid, net.number)?,
+            tap: super::network::attach::tap(guest, net)?,
+            owner: taps::token(guest.uuid, net.number),
         });
     }
     if host.vmm == Vmm::Bhyve {
@@ -66,6 +65,11 @@ pub(super) fn of(guest: &Guest, spec: &Spec, host: &HostFacts, folder: &str) -> 
         }
     }
     Ok(wants)
+}
+
+/// Whether a disk is only read. Options that can't be read are told where the disk is made.
+pub(super) fn is_read_only(disk: &DiskSpec) -> bool {
+    disk.options.as_ref().and_then(|text| text.parse::<BlockOptions>().ok()).is_some_and(|options| options.ro)
 }
 
 impl Wants {
@@ -133,6 +137,9 @@ fn modules(spec: &Spec, host: &HostFacts) -> Vec<&'static str> {
             let mut all = vec!["vmm", "nmdm"];
             if bridged {
                 all.extend(["if_bridge", "if_tuntap"]);
+            }
+            if spec.nets.iter().any(|n| n.backend == Backend::Netgraph) {
+                all.extend(["ng_socket", "ng_bridge", "ng_ether"]);
             }
             all
         }

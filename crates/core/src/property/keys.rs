@@ -90,6 +90,8 @@ keys! {
     /// See the catalogue.
     BRIDGE = "bridge";
     /// See the catalogue.
+    NETWORK_MODE = "network_design_mode";
+    /// See the catalogue.
     IMAGE_KIND = "image.kind";
     /// See the catalogue.
     IMAGE_SIZE = "image.size";
@@ -126,6 +128,11 @@ pub fn disk(n: u16, part: DiskKey) -> String {
     format!("disk{n}.{}", part.word())
 }
 
+/// A key of bridge `n` of the host's design.
+pub fn bridge(n: u16, part: BridgeKey) -> String {
+    format!("bridge{n}.{}", part.word())
+}
+
 /// A key of card `n`.
 pub fn net(n: u16, part: NetKey) -> String {
     format!("net{n}.{}", part.word())
@@ -156,7 +163,11 @@ parts! {
 }
 parts! {
     /// The settings of a network card.
-    NetKey { Backend = "backend", Model = "model", Bridge = "bridge", Mac = "mac", Mtu = "mtu", Pci = "pci", }
+    NetKey { Backend = "backend", Model = "model", Bridge = "bridge", Mac = "mac", Mtu = "mtu", Pci = "pci", Vlan = "vlan", Tap = "tap", Vale = "vale", Netgraph = "netgraph", Queues = "queues", Optional = "optional", }
+}
+parts! {
+    /// The settings of a bridge of the host.
+    BridgeKey { Name = "name", Uplink = "uplink", Vlan = "vlan", Private = "private", Mtu = "mtu", Address = "address", Address6 = "address6", Filtering = "filtering", Nat = "nat", Dhcp = "dhcp", Description = "description", }
 }
 
 #[cfg(test)]
@@ -166,6 +177,7 @@ mod tests {
     #[test]
     fn every_key_is_in_the_catalogue() {
         let numbered = DiskKey::ALL.iter().map(|k| disk(0, *k)).chain(NetKey::ALL.iter().map(|k| net(0, *k)));
+        let numbered = numbered.chain(BridgeKey::ALL.iter().map(|k| bridge(0, *k)));
         for key in ALL.iter().map(|k| (*k).to_owned()).chain(numbered) {
             assert_eq!(crate::property::find(&key).expect(&key).key, key);
         }

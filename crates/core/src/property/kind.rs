@@ -2,8 +2,8 @@
 
 use crate::cmd::split_words;
 use crate::device::place::PciPlace;
-use crate::device::{BlockOptions, DiskSerial};
-use crate::value::{BadValue, GuestName, IfName, ImageName, Mac, Size, SnapshotName};
+use crate::device::{BlockOptions, DiskSerial, GraphHook, ValePort};
+use crate::value::{BadValue, Cidr, GuestName, IfName, ImageName, Mac, Size, SnapshotName};
 use uuid::Uuid;
 
 /// A sort of value.
@@ -59,6 +59,14 @@ pub enum Kind {
     DiskOptions,
     /// The serial number of a disk.
     DiskSerial,
+    /// An address with its prefix, `10.0.0.1/24`.
+    Cidr,
+    /// A VALE switch, with or without a port.
+    Vale,
+    /// A netgraph node, with or without a hook.
+    GraphHook,
+    /// Who makes networks: `system` or `manual`; `auto` is an older word for the former.
+    DesignMode,
 }
 
 impl Kind {
@@ -136,6 +144,19 @@ impl Kind {
                 options => Ok(options),
             },
             Self::DiskSerial => text.parse::<DiskSerial>().map(|s| s.to_string()),
+            Self::Cidr => text.parse::<Cidr>().map(|c| c.to_string()),
+            Self::Vale if text.contains(':') => text.parse::<ValePort>().map(|p| p.to_string()),
+            // With a port of one letter it must be a good one.
+            Self::Vale => format!("{text}:0")
+                .parse::<ValePort>()
+                .map(|_| text.to_owned())
+                .map_err(|e| BadValue::new(text, e.why).hint("write vale0, or vale0:web1 with a port")),
+            Self::GraphHook => text.parse::<GraphHook>().map(|h| h.to_string()),
+            Self::DesignMode => match text.to_ascii_lowercase().as_str() {
+                "system" | "auto" => Ok("system".into()),
+                "manual" => Ok("manual".into()),
+                _ => Err(refuse("is neither system nor manual".into())),
+            },
             Self::Hash => {
                 let lower = text.to_ascii_lowercase();
                 if lower.len() >= 32 && lower.bytes().all(|b| b.is_ascii_hexdigit()) { Ok(lower) } else { Err(refuse("is no hash".into())) }
@@ -166,6 +187,10 @@ impl Kind {
             Self::Hash => "hexadecimal digits".into(),
             Self::DiskOptions => "ro, nocache, direct, nodelete, sectorsize=512/4096, bootindex=1, with commas between".into(),
             Self::DiskSerial => "1 to 20 letters, digits and signs, without blanks and commas".into(),
+            Self::Cidr => "an address with its prefix, as 10.0.0.1/24".into(),
+            Self::Vale => "a VALE switch as vale0, or a port of one as vale0:web1".into(),
+            Self::GraphHook => "a netgraph node as lan:, or a hook of one as lan:link2".into(),
+            Self::DesignMode => "one of system, manual".into(),
         }
     }
 
@@ -174,6 +199,7 @@ impl Kind {
         match self {
             Self::Choice(words) => words,
             Self::YesNo => &["yes", "no"],
+            Self::DesignMode => &["system", "manual"],
             Self::Count { .. }
             | Self::Seconds { .. }
             | Self::Memory
@@ -191,7 +217,10 @@ impl Kind {
             | Self::Resolution
             | Self::Hash
             | Self::DiskOptions
-            | Self::DiskSerial => &[],
+            | Self::DiskSerial
+            | Self::Cidr
+            | Self::Vale
+            | Self::GraphHook => &[],
         }
     }
 }

@@ -104,6 +104,42 @@ impl std::fmt::Display for Size {
 
 serde_by_text!(Size);
 
+/// The size of a disk as a person gives it: whole sectors, and so many that it is no slip (`--size 8` for `8G`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DiskSize(Size);
+
+/// The smallest disk that can be asked for.
+const LEAST_DISK: Size = Size::bytes(64 << 10);
+/// The unit that every bus counts disks in, in bytes.
+const SECTOR: u64 = 512;
+
+impl DiskSize {
+    /// The number of bytes.
+    pub const fn get(self) -> Size {
+        self.0
+    }
+}
+
+impl FromStr for DiskSize {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        let size: Size = text.parse()?;
+        if size < LEAST_DISK {
+            let bare = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) && text != "0";
+            let meant =
+                if bare { format!("a number without a unit is bytes; did you mean {text}G?") } else { "as 512M, 8G or 1.5T".into() };
+            return Err(BadValue::new(text, format!("is too small for a disk; the least is {LEAST_DISK}")).hint(meant));
+        }
+        if !size.get().is_multiple_of(SECTOR) {
+            return Err(
+                BadValue::new(text, format!("is no whole number of {SECTOR}-byte sectors")).hint("write a size as 512M, 8G or 1.5T")
+            );
+        }
+        Ok(Self(size))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -123,6 +159,17 @@ mod tests {
     fn nonsense_is_refused() {
         for bad in ["", "G", "1X", "-1", "1.", ".5G", "1..2", "1 G", "99999999999999999999", "17E", "0x10", "1GiBB", "1e3", "1KM"] {
             assert!(bad.parse::<Size>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_disk_is_whole_sectors_and_no_slip() {
+        let disk = |text: &str| text.parse::<DiskSize>().map(|d| d.get().get());
+        assert_eq!(disk("1M"), Ok(1 << 20));
+        assert_eq!(disk("65536"), Ok(1 << 16));
+        assert_eq!(disk("8").unwrap_err().hint.as_deref(), Some("a number without a unit is bytes; did you mean 8G?"));
+        for bad in ["0", "1", "32K", "1B", "0G", "", "65537", "18446744073709551615"] {
+            assert!(bad.parse::<DiskSize>().is_err(), "{bad}");
         }
     }
 

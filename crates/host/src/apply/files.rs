@@ -1,6 +1,7 @@
 //! The steps that chyves does itself: folders, small files, disk files.
 
 use super::{Event, Place};
+use crate::platform;
 use chyves_core::error::{Problem, Result};
 use chyves_core::value::{Size, printable};
 use std::fs::{self, File, OpenOptions};
@@ -131,7 +132,8 @@ pub(super) fn check(files: &[(String, String)]) -> Result<()> {
         let wrong = |why: String| {
             Err(Problem::not_now(format!("{what} can't be used")).on(path).because(format!("`{}`: {why}", printable(path, 300))))
         };
-        let meta = match fs::metadata(path) {
+        let place = platform::here().path(path);
+        let meta = match fs::metadata(&place) {
             Ok(meta) => meta,
             Err(e) if e.kind() == ErrorKind::NotFound => {
                 return wrong("it is not there".into()).map_err(|p: Problem| {
@@ -143,7 +145,7 @@ pub(super) fn check(files: &[(String, String)]) -> Result<()> {
         if meta.is_dir() {
             return wrong("it is a folder".into());
         }
-        if let Err(e) = OpenOptions::new().read(true).write(true).open(path) {
+        if let Err(e) = OpenOptions::new().read(true).write(true).open(place) {
             return wrong(format!("it can't be opened for writing: {e}"));
         }
     }
@@ -158,7 +160,7 @@ pub(super) fn copy_unless_there(from: &str, to: &str, place: &mut Place<'_>) -> 
     if Path::new(to).exists() {
         return Ok(false);
     }
-    let mut source = File::open(from).map_err(io("open", from))?;
+    let mut source = File::open(platform::here().path(from)).map_err(io("open", from))?;
     let total = source.metadata().map_err(io("look at", from))?.len();
     let temporary = format!("{to}.new");
     let result = (|| {

@@ -3,7 +3,7 @@
 use super::{dataset, guids};
 use crate::run;
 use chyves_core::error::{Problem, Result};
-use chyves_core::guest::Guest;
+use chyves_core::guest::{DiskKind, Guest, disk_name};
 use chyves_core::plan::delete::{Doomed, Leaves};
 use chyves_core::plan::snapshot::{Choice, Chosen, Facts, Seen, choose, diff, read};
 use chyves_core::property::keys;
@@ -49,6 +49,23 @@ pub fn guids_of(guests: &[&Guest]) -> Result<HashMap<String, u64>> {
         found.extend(rows.into_iter().filter_map(|r| Some((r.name.clone(), r.number("guid")?))));
     }
     Ok(found)
+}
+
+/// The snapshots of that name that volumes of a guest have, in their order, with their GUIDs.
+///
+/// # Errors
+/// What can't be asked or read.
+pub fn volumes_with(guest: &Guest, name: &SnapshotName) -> Result<Vec<(SnapshotRef, u64)>> {
+    let volumes = guest.spec()?.disks.into_iter().filter(|d| d.kind == DiskKind::Zvol);
+    let snapshots: Vec<SnapshotRef> = volumes.map(|d| guest.dataset.child(disk_name(d.number, d.kind)).at(name)).collect();
+    if snapshots.is_empty() {
+        return Ok(Vec::new());
+    }
+    let names: Vec<String> = snapshots.iter().map(ToString::to_string).collect();
+    // Of names that are not there `zfs` tells with status 1, having printed the others.
+    let rows = rows::parse(&run::run(&args::read_guids(&names))?.stdout, false)?;
+    let guid = |of: &SnapshotRef| rows.iter().find(|r| r.name == of.to_string())?.number("guid");
+    Ok(snapshots.into_iter().filter_map(|s| guid(&s).map(|g| (s, g))).collect())
 }
 
 /// The snapshots of a dataset that may be no guest any more, oldest first.

@@ -18,7 +18,9 @@ pub use lock::Lock;
 pub use observe::{GuestState, Observed};
 pub use record::{Phase, Record};
 
+use crate::platform;
 use chyves_core::error::{Problem, Result};
+use chyves_core::os::Os;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
@@ -26,10 +28,13 @@ use uuid::Uuid;
 /// A UNIX socket's path has at most this many bytes: the least that a supported system allows, without its NUL.
 pub const SOCKET_PATH_LIMIT: usize = 103;
 
-#[cfg(target_os = "linux")]
-const ROOT: &str = "/run/chyves";
-#[cfg(not(target_os = "linux"))]
-const ROOT: &str = "/var/run/chyves";
+/// Where it is on each system.
+const fn root(os: Os) -> &'static str {
+    match os {
+        Os::Linux => "/run/chyves",
+        Os::FreeBsd => "/var/run/chyves",
+    }
+}
 
 /// The variable that puts the runtime folder elsewhere.
 pub const ROOT_VARIABLE: &str = "CHYVES_RUNDIR";
@@ -50,7 +55,7 @@ impl Runtime {
     /// This host's runtime folder, or the one that `CHYVES_RUNDIR` names. Creates nothing.
     pub fn from_env() -> Self {
         let chosen = std::env::var_os(ROOT_VARIABLE).filter(|v| !v.is_empty());
-        Self::at(chosen.map_or_else(|| PathBuf::from(ROOT), PathBuf::from))
+        Self::at(chosen.map_or_else(|| PathBuf::from(root(platform::here().os())), PathBuf::from))
     }
 
     /// The runtime folder at a path. Creates nothing.
@@ -84,6 +89,13 @@ impl Runtime {
 
     pub(crate) fn guest(&self, uuid: Uuid) -> GuestDir {
         GuestDir { path: self.root.join(uuid.hyphenated().to_string()) }
+    }
+
+    /// Why nothing can be written there, if so. Makes the folder where it is missing.
+    pub fn refusal(&self) -> Option<String> {
+        let tried = self.create().map_err(|problem| problem.to_string());
+        let writable = || rustix::fs::access(&self.root, rustix::fs::Access::WRITE_OK).map_err(|e| e.to_string());
+        tried.and_then(|()| writable()).err()
     }
 
     /// Makes the runtime folder, or checks that the one that is there is nobody else's.

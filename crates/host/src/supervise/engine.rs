@@ -204,7 +204,7 @@ impl Engine<'_> {
         if self.signals.take() {
             self.hypervisor_log.note("told by a signal to stop the guest");
             let timeout = u64::from(self.launch.policy.stop_timeout) * 1000;
-            self.events.push_back(Event::Stop(Wish { timeout, force: Force::Never }));
+            self.events.push_back(Event::Stop(Wish { timeout, force: Force::Never, stands: true }));
         }
         self.look_at_jobs(now);
         self.look_at_qmp(now);

@@ -4,6 +4,7 @@
 //! Not here: the hypervisor (`machine`), which outlives its supervisor.
 
 use super::ring::Ring;
+use crate::run;
 use chyves_core::cmd::Cmd;
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::io::Read;
@@ -40,7 +41,13 @@ impl Job {
     /// Starts it. `limit`: how much output is wanted, or none where nobody reads it.
     pub(super) fn start(cmd: &Cmd, limit: Option<usize>, now: u64, seconds: u32) -> Result<Self, CantRun> {
         let mut command = Command::new(&cmd.program);
-        command.args(&cmd.args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        command
+            .args(&cmd.args)
+            .env("PATH", run::search_path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0);
         let mut child = command.spawn().map_err(|e| CantRun::new(&cmd.program, &e))?;
         let (out, err) = (child.stdout.take(), child.stderr.take());
         let ready = out.as_ref().map_or(Ok(()), |o| rustix::io::ioctl_fionbio(o, true));

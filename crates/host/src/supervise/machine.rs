@@ -3,6 +3,7 @@
 
 use super::job::CantRun;
 use crate::proc::Proc;
+use crate::run;
 use crate::runtime::{Lock, lock};
 use chyves_core::cmd::Cmd;
 use chyves_core::error::Result;
@@ -31,7 +32,7 @@ impl Machine {
         let clone = || log.try_clone().map_err(|e| cant(format!("can't open the hypervisor's log: {e}")));
         let mut command = Command::new(&cmd.program);
         // A group of its own: what is typed at the terminal of a supervisor in the foreground is not for the hypervisor.
-        command.args(&cmd.args).stdin(Stdio::null()).stdout(clone()?).stderr(clone()?).process_group(0);
+        command.args(&cmd.args).env("PATH", run::search_path()).stdin(Stdio::null()).stdout(clone()?).stderr(clone()?).process_group(0);
         inherit(FdFlags::empty())?;
         let spawned = command.spawn();
         // Nothing else may be born with it.

@@ -210,14 +210,18 @@ impl Peers {
         }
     }
 
-    /// Writes what can be written and forgets who has gone.
-    pub(super) fn sweep(&mut self, now: u64) {
+    /// Writes what can be written and forgets who has gone. Whether the last of those who waited for the machine to be off
+    /// is among them.
+    pub(super) fn sweep(&mut self, now: u64) -> bool {
+        let waits = |peers: &[Peer]| peers.iter().any(|p| p.kind == Kind::Waiting);
+        let waited = waits(&self.all);
         for peer in &mut self.all {
             peer.flush();
             let late = matches!(peer.kind, Kind::Asking { until } if now >= until);
             peer.gone |= late || (peer.kind == Kind::Leaving && peer.output.is_empty());
         }
         self.all.retain(|peer| !peer.gone);
+        waited && !waits(&self.all)
     }
 
     /// The last words: writes what is still to be written as far as it goes without waiting long.

@@ -20,7 +20,9 @@ impl Engine<'_> {
                 }
             }
         }
-        self.peers.sweep(now);
+        if self.peers.sweep(now) {
+            self.events.push_back(Event::Withdrawn);
+        }
     }
 
     fn answer(&mut self, index: usize, request: &Request) {
@@ -32,7 +34,7 @@ impl Engine<'_> {
             Request::Stop { timeout, force } => {
                 self.peers.let_wait(index);
                 let seconds = timeout.unwrap_or(self.launch.policy.stop_timeout);
-                self.events.push_back(Event::Stop(Wish { timeout: u64::from(seconds) * 1000, force: *force }));
+                self.events.push_back(Event::Stop(Wish { timeout: u64::from(seconds) * 1000, force: *force, stands: false }));
             }
             Request::Console { read_only } => {
                 let before = self.ring.copy();

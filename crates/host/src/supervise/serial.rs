@@ -3,6 +3,7 @@
 //! Not here: who reads and writes it (`peers`) and where it is logged (`engine`).
 
 use super::qmp::connect;
+use crate::platform;
 use chyves_core::launch::ConsoleEnd;
 use rustix::event::PollFlags;
 use rustix::fs::{Mode, OFlags};
@@ -88,7 +89,7 @@ impl Serial {
         self.retry_at = now + RETRY;
         self.file = match &self.end {
             ConsoleEnd::Socket { path } => connect(Path::new(path)).ok().map(|s| File::from(OwnedFd::from(s))),
-            ConsoleEnd::Device { path } => open_device(path).ok(),
+            ConsoleEnd::Device { path } => open_device(&platform::here().path(path)).ok(),
             ConsoleEnd::None => None,
         };
     }
@@ -128,7 +129,7 @@ impl Serial {
 
 /// Opens a terminal device raw: cooked, its echo would be typed into the guest. Without heed to its carrier, so that it can
 /// be open before there is anybody at the other side.
-fn open_device(path: &str) -> std::io::Result<File> {
+fn open_device(path: &Path) -> std::io::Result<File> {
     let device = rustix::fs::open(path, OFlags::RDWR | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())?;
     let mut modes = tcgetattr(&device)?;
     modes.make_raw();

@@ -16,6 +16,7 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
@@ -103,6 +104,8 @@ impl Guest {
             policy: Policy { on_reboot: OnEnd::Restart, on_crash: OnEnd::Stop, stop_timeout: 60 },
             again: Vec::new(),
             borrows: Vec::new(),
+            networks: false,
+            given: Vec::new(),
             frees_logs: false,
         };
         let spec = temp.path().join("spec.json").to_str().unwrap().to_owned();
@@ -149,7 +152,8 @@ impl Guest {
 
     pub(crate) fn stop_seen(&self, timeout: Option<u32>, force: Force) -> Result<(Stopped, Vec<StopProgress>)> {
         let mut seen = Vec::new();
-        let stopped = control::stop(&self.rt, self.target(), How { timeout, force }, &self.spawner, &mut |p| seen.push(p))?;
+        let stopped =
+            control::stop(&self.rt, self.target(), How { timeout, force }, &self.spawner, &AtomicBool::new(false), &mut |p| seen.push(p))?;
         Ok((stopped, seen))
     }
 

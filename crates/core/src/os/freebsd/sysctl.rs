@@ -44,6 +44,11 @@ pub fn command() -> Cmd {
     Cmd::new(TOOL, ["-i", "-e"]).args(NAMES)
 }
 
+/// The question for the release and the architecture alone, a line each.
+pub fn name() -> Cmd {
+    Cmd::new(TOOL, ["-n", "kern.osrelease", "hw.machine"])
+}
+
 /// The answer.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Values(BTreeMap<&'static str, String>);

@@ -232,11 +232,11 @@ impl Wish<'_> {
                         .hint("a volume can't be renamed to another pool; `zfs send` and `zfs receive` copy it"));
                 }
                 let to = volume(guest, number);
-                plan.push(Action::Rename { dialect: world.host.dialect, from: trashed.dataset.clone(), to: to.clone() });
+                plan.push(Action::RenameVolume { from: trashed.dataset.clone(), to: to.clone() });
                 let marks = super::remove::marks(trashed, disk);
                 let before = marks.iter().map(|(k, v)| (k.clone(), Some(v.clone()))).collect();
                 let clear = marks.into_iter().map(|(k, _)| k).collect();
-                plan.push(Action::Change { dialect: world.host.dialect, on: to, set: Vec::new(), clear, before });
+                plan.push(Action::Change { dialect: world.host.dialect, on: to, set: Vec::new(), clear, before, received: Vec::new() });
                 self.finish(plan, set, Vec::new())
             }
             DiskKind::Raw | DiskKind::Attached => {

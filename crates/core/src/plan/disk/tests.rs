@@ -224,7 +224,7 @@ fn a_removed_disk_lies_in_the_trash_with_its_settings() {
     # change settings of tank/chyves/guests/web01/disk1
     zfs set chyves:deleted=2026-01-31T12:00:00Z chyves:name=web01 chyves:removed_from=e7402fa1-6791-5e38-a6ba-6fb88037d7ef chyves:disk1.kind=zvol chyves:disk1.size=8G tank/chyves/guests/web01/disk1
     # rename tank/chyves/guests/web01/disk1 to tank/chyves/trash/e7402fa1-6791-5e38-a6ba-6fb88037d7ef-disk1-00000000
-    zfs rename -u tank/chyves/guests/web01/disk1 tank/chyves/trash/e7402fa1-6791-5e38-a6ba-6fb88037d7ef-disk1-00000000
+    zfs rename tank/chyves/guests/web01/disk1 tank/chyves/trash/e7402fa1-6791-5e38-a6ba-6fb88037d7ef-disk1-00000000
     # mount tank/chyves/guests/web01
     zfs mount tank/chyves/guests/web01
     # change settings of tank/chyves/guests/web01
@@ -303,7 +303,7 @@ fn a_volume_comes_back_without_its_marks() {
     # make sure that tank/chyves/trash/t1 has the GUID 1
     zfs get -H -p -o name,property,source,value guid tank/chyves/trash/t1
     # rename tank/chyves/trash/t1 to tank/chyves/guests/web01/disk1
-    zfs rename -u tank/chyves/trash/t1 tank/chyves/guests/web01/disk1
+    zfs rename tank/chyves/trash/t1 tank/chyves/guests/web01/disk1
     # change settings of tank/chyves/guests/web01/disk1
     zfs inherit chyves:deleted tank/chyves/guests/web01/disk1
     zfs inherit chyves:name tank/chyves/guests/web01/disk1
@@ -391,7 +391,7 @@ fn another_number_keeps_the_serial_number() {
     assert!(renumber(&world, &g, 1, 1, guids(&g, 1)).unwrap().steps.is_empty());
     let z = guest(&[("disk1.kind", "zvol")]);
     let text = script(renumber(&open_zfs(vec![z.clone()]), &z, 1, 3, guids(&z, 1)));
-    assert!(text.contains("zfs rename -u tank/chyves/guests/web01/disk1 tank/chyves/guests/web01/disk3\n"), "{text}");
+    assert!(text.contains("zfs rename tank/chyves/guests/web01/disk1 tank/chyves/guests/web01/disk3\n"), "{text}");
 }
 
 #[test]

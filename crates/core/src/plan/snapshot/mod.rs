@@ -7,11 +7,13 @@
 //! * [`mod@delete`]: one snapshot or a range
 //! * [`mod@diff`]: what changed since one
 //! * [`mod@rollback`]: the way back to one
+//! * [`volumes`]: the volumes of then, and what they are called now
 
 pub mod delete;
 pub mod diff;
 pub mod rollback;
 pub mod seen;
+pub(in crate::plan) mod volumes;
 
 use super::{Plan, pairs};
 use crate::action::Action;
@@ -19,7 +21,7 @@ use crate::error::{Problem, Result, did_you_mean};
 use crate::guest::Guest;
 use crate::property::keys;
 use crate::property::settings::OwnValues;
-use crate::value::SnapshotName;
+use crate::value::{SnapshotName, SnapshotRef};
 use crate::zfs::args::Pair;
 pub use delete::{Choice, Chosen, choose, delete};
 pub use rollback::{after_copy, rollback, rollback_in_place, settings_change};
@@ -36,6 +38,18 @@ pub struct Facts {
     pub guids: Vec<(String, u64)>,
     /// The settings that the snapshot carries.
     pub settings: OwnValues,
+    /// The volumes of the guest, by the last part of their names, that have the snapshot that is meant.
+    pub volumes: Vec<String>,
+}
+
+impl Facts {
+    /// Adds the snapshots of volumes, with their GUIDs.
+    pub fn add_volumes(&mut self, of: Vec<(SnapshotRef, u64)>) {
+        for (snapshot, guid) in of {
+            self.volumes.push(snapshot.dataset.leaf().to_owned());
+            self.guids.push((snapshot.to_string(), guid));
+        }
+    }
 }
 
 /// Plans a snapshot.

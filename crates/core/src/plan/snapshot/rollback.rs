@@ -3,10 +3,11 @@
 //! A snapshot of chyves carries the settings itself; one of another program holds the copy of them that lies in the guest's
 //! file system, and that copy is read before anything is changed.
 
+use super::volumes::{self, Volume};
 use super::{Facts, create, find};
 use crate::action::Action;
 use crate::error::{Problem, Result};
-use crate::guest::{DiskKind, Guest, disk_name};
+use crate::guest::Guest;
 use crate::plan::{Moment, Plan, copy_path, in_folder, keep_copy, not_template, pairs, stopped};
 use crate::property::keys;
 use crate::property::settings::{Own, OwnValues};
@@ -26,12 +27,13 @@ pub fn rollback(world: &World, guest: &Guest, name: &SnapshotName, facts: &Facts
     let seen = find(guest, name, &facts.there)?;
     let token = token(moment);
     let stamp: String = moment.now.chars().filter(char::is_ascii_alphanumeric).collect();
-    let back = Back {
-        name,
-        last: format!("before-rollback-{stamp}-{token}").parse()?,
-        token,
-        after: After::of(guest, seen.is_ours(), facts, keep_settings),
+    let after = After::of(guest, seen.is_ours(), facts, keep_settings);
+    let volumes = match (&after, keep_settings) {
+        (After::Known(_), true) => volumes::all(guest, name, facts).map_err(|p| p.hint("or leave --keep-settings away"))?,
+        (After::Known(after), false) => volumes::then(guest, name, after.clone(), facts)?,
+        (After::Copied, _) => volumes::now(guest, facts)?,
     };
+    let back = Back { name, last: format!("before-rollback-{stamp}-{token}").parse()?, token, after, volumes };
     let mut plan = Plan::default();
     plan.push(Action::Verify { objects: facts.guids.clone() });
     plan.steps.extend(create(guest, &back.last, &facts.there, &moment.now)?.steps);
@@ -76,6 +78,8 @@ struct Back<'a> {
     /// The snapshot of the present.
     last: SnapshotName,
     after: After,
+    /// The volumes that the guest will have.
+    volumes: Vec<Volume>,
 }
 
 impl Back<'_> {
@@ -85,8 +89,6 @@ impl Back<'_> {
         let root = world.root_on(guest.root.pool())?;
         let work = root.trash().child(format!("rollback-{}", self.token));
         let away = root.trash().child(format!("{}-{}", guest.uuid, self.token));
-        let volumes: Vec<String> =
-            guest.spec()?.disks.iter().filter(|d| d.kind == DiskKind::Zvol).map(|d| disk_name(d.number, d.kind)).collect();
         if guest.mounted {
             plan.push(Action::Unmount { dataset: guest.dataset.clone() });
         }
@@ -106,18 +108,18 @@ impl Back<'_> {
             plan.push(Action::KeepCopy { on: work.clone(), path: copy_path(&folder) });
             plan.push(Action::Unmount { dataset: work.clone() });
         }
-        for volume in &volumes {
-            let from = SnapshotRef { dataset: guest.dataset.child(volume), name: self.name.clone() };
+        for volume in &self.volumes {
+            let from = SnapshotRef { dataset: guest.dataset.child(&volume.now), name: self.name.clone() };
             plan.push(Action::CloneDataset {
                 from,
-                to: work.child(volume),
+                to: work.child(&volume.then),
                 native: vec![("volmode".into(), "dev".into())],
                 own: Vec::new(),
             });
         }
         plan.push(Action::Promote { clone: work.clone(), origin: guest.dataset.clone() });
-        for volume in &volumes {
-            plan.push(Action::Promote { clone: work.child(volume), origin: guest.dataset.child(volume) });
+        for volume in &self.volumes {
+            plan.push(Action::Promote { clone: work.child(&volume.then), origin: guest.dataset.child(&volume.now) });
         }
         plan.steps.extend(crate::plan::delete::into_trash(world, guest, now, &away));
         plan.push(Action::Rename { dialect: world.host.dialect, from: work, to: guest.dataset.clone() });
@@ -198,6 +200,15 @@ pub fn rollback_in_place(
     }
     let snapshot = guest.dataset.at(name);
     let after = After::of(guest, seen.is_ours(), facts, keep_settings);
+    let volumes = volumes::all(guest, name, facts).map_err(|p| p.hint("or leave --in-place away"))?;
+    if let After::Known(after) = &after {
+        let then = volumes::then(guest, name, after.clone(), facts)?;
+        if then.iter().any(|v| v.now != v.then) || then.len() != volumes.len() {
+            return Err(Problem::not_now(format!("`{}` had its disks under other numbers at `@{name}`", guest.name))
+                .on(format!("{}@{name}", guest.name))
+                .hint("leave --in-place away: then they come back under those"));
+        }
+    }
     let mut plan = Plan::default();
     let mut used = None;
     plan.push(Action::Verify { objects: facts.guids.clone() });
@@ -217,9 +228,8 @@ pub fn rollback_in_place(
         used = Some(work);
     }
     plan.push(Action::Rollback { snapshot });
-    for disk in guest.spec()?.disks.iter().filter(|d| d.kind == DiskKind::Zvol) {
-        let volume = guest.dataset.child(disk_name(disk.number, disk.kind));
-        plan.push(Action::Rollback { snapshot: SnapshotRef { dataset: volume, name: name.clone() } });
+    for volume in volumes {
+        plan.push(Action::Rollback { snapshot: SnapshotRef { dataset: guest.dataset.child(&volume.now), name: name.clone() } });
     }
     match &after {
         After::Known(after) => plan.steps.extend(settings_back(world, guest, after)?),
@@ -260,7 +270,7 @@ pub fn after_copy(text: &str, before: &OwnValues) -> Result<OwnValues> {
 
 /// The settings that a snapshot carries, as the guest gets them back: without the snapshot's own marks, and with the
 /// identity and owner that the guest has now, which are not the past's business.
-fn carried_settings(before: &OwnValues, carried: &OwnValues) -> OwnValues {
+pub(in crate::plan) fn carried_settings(before: &OwnValues, carried: &OwnValues) -> OwnValues {
     let of_now = |key: &str| keys::OF_SNAPSHOTS.contains(&key) || LASTING.contains(&key);
     let mut after: OwnValues = carried.iter().filter(|(k, _)| !of_now(k)).map(|(k, o)| (k.clone(), o.clone())).collect();
     after.extend(lasting(before));
@@ -275,8 +285,7 @@ pub fn settings_change(dialect: Dialect, on: &Dataset, before: &OwnValues, after
     if set.is_empty() && clear.is_empty() {
         return None;
     }
-    let was = set.iter().map(|(k, _)| k).chain(&clear).map(|k| (k.clone(), before.get(k).map(|o: &Own| o.value.clone()))).collect();
-    Some(Action::Change { dialect, on: on.clone(), set, clear, before: was })
+    Some(crate::plan::set::change_by(dialect, on, before, set, clear))
 }
 
 /// The steps that make the settings what they are to be, in ZFS and in the copy.
@@ -314,6 +323,7 @@ mod tests {
                 ("disk0.size", "1G"),
                 ("snapshot.taken", "t"),
             ]),
+            volumes: vec!["disk0".into()],
             ..Facts::default()
         };
         insta::assert_snapshot!(rollback_in_place(&world, &g, &"before".parse().unwrap(), &facts, false, &testing::moment(1)).unwrap().script(Os::Linux), @r"

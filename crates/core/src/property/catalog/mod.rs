@@ -6,6 +6,7 @@
 //! * [`screen`]: rows of the guest's screen
 //! * [`disk`]: rows of disks
 //! * [`net`]: rows of network cards and of what they are plugged into
+//! * [`bridge`]: rows of the host's bridges
 //! * [`people`]: rows for people
 //! * [`kept`]: rows that chyves keeps about guests, what is deleted, and snapshots
 //! * [`pool`]: rows of pools
@@ -13,6 +14,7 @@
 //!
 //! To add a row: in the room of the thing that has the property.
 
+mod bridge;
 mod disk;
 mod image;
 mod kept;
@@ -28,7 +30,7 @@ use super::{Access, Effect, Property, Scope, Unset};
 
 /// The rooms, in order.
 static PARTS: &[&[Property]] =
-    &[machine::ROWS, life::ROWS, screen::ROWS, disk::ROWS, net::ROWS, people::ROWS, kept::ROWS, pool::ROWS, image::ROWS];
+    &[machine::ROWS, life::ROWS, screen::ROWS, disk::ROWS, net::ROWS, bridge::ROWS, people::ROWS, kept::ROWS, pool::ROWS, image::ROWS];
 
 /// Every property.
 pub fn all() -> impl Iterator<Item = &'static Property> {

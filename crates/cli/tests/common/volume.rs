@@ -1,0 +1,52 @@
+//! Disks that are volumes, and a second pool beside the first.
+
+use super::{Host, until};
+use std::fs::{File, OpenOptions};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+
+impl Host {
+    /// A second pool on the same host, set up and gone with it.
+    pub fn second(&self) -> String {
+        let name = format!("{}b", self.pool);
+        let disk = self.dir().join("disk-b");
+        let mount = self.dir().join("pool-b");
+        self.sh("truncate", &["-s", "512M", disk.to_str().unwrap()]);
+        self.sh("zpool", &["create", "-o", "cachefile=none", "-m", mount.to_str().unwrap(), &name, disk.to_str().unwrap()]);
+        self.ok(&format!("pool init {name}/vm"));
+        name
+    }
+
+    /// Opens a volume as a hypervisor would; its device comes a moment after the volume.
+    fn device(&self, volume: &str, write: bool) -> File {
+        let path = PathBuf::from(format!("/dev/zvol/{volume}"));
+        until(&format!("{} to be there and free", path.display()), || OpenOptions::new().read(true).write(write).open(&path).ok())
+    }
+
+    /// Writes into a volume, and sees that it is on the pool.
+    pub fn write_volume(&self, volume: &str, at: u64, bytes: &[u8]) {
+        let device = self.device(volume, true);
+        device.write_all_at(bytes, at).unwrap();
+        device.sync_all().unwrap();
+    }
+
+    /// What stands in a volume.
+    pub fn read_volume(&self, volume: &str, at: u64, length: usize) -> Vec<u8> {
+        let mut bytes = vec![0; length];
+        self.device(volume, false).read_exact_at(&mut bytes, at).unwrap();
+        bytes
+    }
+
+    /// The volumes of a guest, each with a mark of its whole content.
+    pub fn volumes(&self, dataset: &str) -> Vec<(String, u64)> {
+        let listed = self.sh("zfs", &["list", "-H", "-r", "-t", "volume", "-o", "name", dataset]);
+        let mark = |name: &str| {
+            let size: usize = self.zfs_get("volsize", name).parse().unwrap();
+            let mut hasher = DefaultHasher::new();
+            self.read_volume(name, 0, size).hash(&mut hasher);
+            hasher.finish()
+        };
+        listed.lines().map(|name| (name.rsplit('/').next().unwrap().to_owned(), mark(name))).collect()
+    }
+}

@@ -1,0 +1,74 @@
+//! Ctrl-C: a command that is interrupted ends soon, says what it left, and takes its wish back.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a panic is the failure report
+
+mod common;
+
+use common::{Host, With, until};
+
+/// A host with `deaf`, which ignores its power button, and `web`, which obeys; both run.
+fn ground(test: &str) -> Option<Host> {
+    let host = Host::new(test, With::Tiny)?;
+    host.ok("image import ./tiny-deaf.img --name deafimage");
+    host.ok("create deaf --image deafimage --ram 32M loader=bios accel=tcg");
+    host.ok("create web --image tiny --ram 32M loader=bios accel=tcg");
+    host.ok("start deaf,web");
+    Some(host)
+}
+
+#[test]
+fn a_stop_that_is_interrupted_asks_no_more_and_forces_nothing() {
+    let Some(host) = ground("interrupts::stop") else { return };
+    let pids = host.pids("deaf");
+    let mut stop = host.terminal("stop deaf --force --timeout 600");
+    stop.sees("asked to power off");
+    assert_eq!(host.state("deaf"), "stopping");
+    stop.types("\x03");
+    stop.sees("`deaf` was left as it is");
+    stop.sees("may still power off");
+    stop.ends(130);
+    // Nobody pulls its plug any more: it runs on, and can be stopped by who means it.
+    until("the wish to be taken back", || (host.state("deaf") == "running").then_some(()));
+    assert_eq!(host.pids("deaf"), pids);
+    host.ok("stop deaf --now");
+    host.ok("stop web");
+    host.nothing_is_left();
+}
+
+#[test]
+fn of_several_each_is_told_and_who_else_waits_is_not_left_alone() {
+    let Some(host) = ground("interrupts::several") else { return };
+    let mut other = host.terminal("stop deaf --timeout 600");
+    other.sees("asked to power off");
+    let mut all = host.terminal("stop all --timeout 600");
+    all.sees("web: asked to power off");
+    until("web to be off", || (host.state("web") == "stopped").then_some(()));
+    all.types("\x03");
+    all.sees("web: the guest powered off");
+    all.sees("`deaf` was left as it is");
+    all.ends(130);
+    assert_eq!(host.state("deaf"), "stopping");
+    host.ok("stop deaf --now");
+    other.ends(0);
+    host.nothing_is_left();
+}
+
+#[test]
+fn an_interrupted_creation_leaves_nothing_half_made() {
+    let Some(host) = Host::new("interrupts::create", With::Image) else { return };
+    // An image whose copy takes a while: the second guest lies on another pool, so that its disk is copied.
+    let before = host.tree();
+    let names: Vec<String> = (0..60).map(|n| format!("g{n}")).collect();
+    let mut create = host.terminal(&format!("-v create {} --image small loader=bios", names.join(",")));
+    create.sees("clone");
+    create.types("\x03");
+    create.sees("guests could not be done");
+    create.ends(130);
+    let made: Vec<String> = host.ok("list -H -o name").out.lines().map(str::to_owned).collect();
+    assert!(made.len() < names.len(), "{made:?}");
+    for name in &made {
+        host.ok(&format!("start {name} --dry-run"));
+        host.ok(&format!("delete {name} --now --yes"));
+    }
+    assert_eq!(host.tree(), before);
+}

@@ -1,0 +1,125 @@
+//! The volumes that a guest had at one of its snapshots, and what they are called now: disks are added, removed and given
+//! other numbers, and a volume's snapshots stay with the volume.
+//!
+//! A disk is known by its serial number, which goes with it wherever it goes.
+
+use super::Facts;
+use crate::error::{Problem, Result};
+use crate::guest::{DiskKind, DiskSpec, Guest, disk_name};
+use crate::property::settings::OwnValues;
+use crate::value::SnapshotName;
+
+/// One volume of a guest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::plan) struct Volume {
+    /// What it is called now.
+    pub(in crate::plan) now: String,
+    /// What it was called at the snapshot.
+    pub(in crate::plan) then: String,
+}
+
+impl Volume {
+    fn of(now: &DiskSpec, then: &DiskSpec) -> Self {
+        Self { now: disk_name(now.number, now.kind), then: disk_name(then.number, then.kind) }
+    }
+}
+
+/// The disks that are volumes.
+fn volumes(guest: &Guest) -> Result<Vec<DiskSpec>> {
+    Ok(guest.spec()?.disks.into_iter().filter(|d| d.kind == DiskKind::Zvol).collect())
+}
+
+/// The volumes of then, where `settings` are those that held then.
+///
+/// # Errors
+/// One is with the guest no more.
+pub(in crate::plan) fn then(guest: &Guest, name: &SnapshotName, settings: OwnValues, facts: &Facts) -> Result<Vec<Volume>> {
+    let past = volumes(&Guest { settings: guest.settings.with_own(settings), ..guest.clone() })?;
+    let present = volumes(guest)?;
+    let same = |old: &DiskSpec| {
+        let by_serial = present.iter().find(|d| d.serial == old.serial);
+        // Somebody may have given it another serial number since.
+        let by_number = || present.iter().find(|d| d.number == old.number && past.iter().all(|p| p.serial != d.serial));
+        by_serial.or_else(by_number)
+    };
+    past.iter()
+        .map(|old| match same(old).map(|new| Volume::of(new, old)).filter(|v| facts.volumes.contains(&v.now)) {
+            Some(volume) => Ok(volume),
+            None => {
+                Err(Problem::not_now(format!("`{}` can't be what it was at `@{name}`: its disk{} of then is gone", guest.name, old.number))
+                    .on(format!("{}:disk{}", guest.name, old.number))
+                    .because(format!("no disk of the present has the serial number {} and that snapshot", old.serial))
+                    .hint(format!(
+                        "if it lies in the trash (`chyves trash list`), bring it back first: `chyves undelete {}:disk{}`",
+                        guest.name, old.number
+                    )))
+            }
+        })
+        .collect()
+}
+
+/// The volumes of the present that have the snapshot.
+///
+/// # Errors
+/// The settings can't be read.
+pub(in crate::plan) fn now(guest: &Guest, facts: &Facts) -> Result<Vec<Volume>> {
+    Ok(volumes(guest)?.iter().map(|d| Volume::of(d, d)).filter(|v| facts.volumes.contains(&v.now)).collect())
+}
+
+/// Every volume of the present.
+///
+/// # Errors
+/// One was not there at the snapshot.
+pub(in crate::plan) fn all(guest: &Guest, name: &SnapshotName, facts: &Facts) -> Result<Vec<Volume>> {
+    let had = now(guest, facts)?;
+    match volumes(guest)?.iter().find(|d| had.iter().all(|v| v.now != disk_name(d.number, d.kind))) {
+        None => Ok(had),
+        Some(new) => Err(Problem::not_now(format!("`{}` had no disk{} at `@{name}`", guest.name, new.number))
+            .on(format!("{}:disk{}", guest.name, new.number))
+            .because("its settings speak of that disk, and it was added since")
+            .hint(format!("remove it first; it goes to the trash: `chyves disk remove {} disk{}`", guest.name, new.number))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::testing::{self, own};
+
+    fn facts(volumes: &[&str]) -> Facts {
+        Facts { volumes: volumes.iter().map(|v| (*v).to_owned()).collect(), ..Facts::default() }
+    }
+
+    fn pairs(volumes: &[Volume]) -> Vec<(&str, &str)> {
+        volumes.iter().map(|v| (v.now.as_str(), v.then.as_str())).collect()
+    }
+
+    #[test]
+    fn a_disk_is_found_under_the_number_that_it_has_now() {
+        let past = own(&[("disk0.kind", "zvol"), ("disk1.kind", "zvol"), ("disk2.kind", "raw")]);
+        let before = testing::guest("web01", &[("disk0.kind", "zvol"), ("disk1.kind", "zvol")]);
+        let serial = |n: usize| before.spec().unwrap().disks[n].serial.clone();
+        let name = "one".parse().unwrap();
+        // Each bears the other's number, and a third one came.
+        let g = testing::guest(
+            "web01",
+            &[
+                ("disk0.kind", "zvol"),
+                ("disk0.serial", &serial(1)),
+                ("disk1.kind", "zvol"),
+                ("disk1.serial", &serial(0)),
+                ("disk5.kind", "zvol"),
+            ],
+        );
+        let there = facts(&["disk0", "disk1"]);
+        assert_eq!(pairs(&then(&g, &name, past.clone(), &there).unwrap()), [("disk1", "disk0"), ("disk0", "disk1")]);
+        assert_eq!(pairs(&now(&g, &there).unwrap()), [("disk0", "disk0"), ("disk1", "disk1")]);
+        assert!(all(&g, &name, &there).unwrap_err().hints[0].contains("disk remove web01 disk5"));
+        // With another serial number it is still the disk of its number; a new disk of that number has no such snapshot.
+        let g = testing::guest("web01", &[("disk0.kind", "zvol"), ("disk0.serial", "MINE"), ("disk1.kind", "zvol")]);
+        assert_eq!(pairs(&then(&g, &name, past.clone(), &there).unwrap()), [("disk0", "disk0"), ("disk1", "disk1")]);
+        let gone = then(&g, &name, past, &facts(&["disk0"])).unwrap_err();
+        assert_eq!(gone.code.exit_code(), 4);
+        assert!(gone.hints[0].contains("undelete web01:disk1"), "{gone:?}");
+    }
+}

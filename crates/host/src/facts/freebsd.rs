@@ -1,0 +1,119 @@
+//! Asking FreeBSD's tools. Reading their answers is core's (`os::freebsd::facts`).
+
+use super::{ask, program_there};
+use crate::platform;
+use crate::runtime::Runtime;
+use chyves_core::check::{Wants, modules};
+use chyves_core::os::freebsd::facts::{Printed, read};
+use chyves_core::os::freebsd::{acpidump, bhyve, ifconfig, kldstat, pciconf, processes, sysctl};
+use chyves_core::vmm::bhyve::Release;
+use chyves_core::world::HostFacts;
+use std::collections::BTreeSet;
+
+/// Where bhyve's VM objects are.
+const VMM: &str = "/dev/vmm";
+/// What the kernel said when it came up.
+const DMESG: &str = "/var/run/dmesg.boot";
+
+/// The release and the architecture, asked of the kernel.
+pub(super) fn name() -> Option<((u16, u16), String)> {
+    let answer = ask(&sysctl::name())?;
+    let (release, arch) = answer.trim().split_once('\n')?;
+    let release: Release = release.trim().parse().ok()?;
+    Some(((release.major, release.minor), arch.trim().to_owned()))
+}
+
+/// What a start has to know.
+pub(super) fn for_start(rt: &Runtime, host: &mut HostFacts, wants: &Wants) {
+    let passthru = !wants.passthru.is_empty();
+    let cards = !wants.cards.is_empty();
+    let mut printed = kernel(wants.modules.iter().map(String::as_str));
+    if cards {
+        networks(&mut printed);
+    }
+    if passthru {
+        buses(&mut printed);
+    }
+    if wants.emulations {
+        printed.emulations = ask(&bhyve::emulations());
+    }
+    let busy = printed.vms.as_ref().is_some_and(|vms| vms.contains(wants.guest.as_str()));
+    read(&printed, host);
+    if busy && let Some(list) = ask(&processes::list()) {
+        match processes::parse_list(&list) {
+            Ok(all) => host.state.bhyves = processes::bhyves(&all),
+            Err(fault) => host.state.faults.push(fault),
+        }
+    }
+    if passthru {
+        given(rt, host);
+    }
+    if let Some(program) = wants.loader_program() {
+        program_there(host, program);
+    }
+}
+
+/// All that can be known.
+pub(super) fn for_doctor(host: &mut HostFacts) {
+    let mut printed = kernel(modules::USUAL);
+    networks(&mut printed);
+    buses(&mut printed);
+    printed.emulations = ask(&bhyve::emulations());
+    if host.arch != "arm64" {
+        printed.lpc = ask(&bhyve::lpc());
+    }
+    read(&printed, host);
+    for program in ["bhyveload", "grub-bhyve"] {
+        program_there(host, program);
+    }
+}
+
+/// The kernel, its modules, and the VM objects.
+fn kernel<'a>(wanted: impl IntoIterator<Item = &'a str>) -> Printed {
+    let mut printed =
+        Printed { sysctl: ask(&sysctl::command()), kldstat: ask(&kldstat::command()), vms: vm_objects(), ..Printed::default() };
+    let files = printed.kldstat.as_deref().and_then(|text| kldstat::parse(text).ok()).unwrap_or_default();
+    for module in wanted.into_iter().filter(|module| !files.contains(*module)) {
+        if ask(&kldstat::query(module)).is_some() {
+            printed.built_in.push(module.to_owned());
+        }
+    }
+    // vmm's own word is better than that of the boot; it has none before it is loaded.
+    if !printed.sysctl.as_deref().is_some_and(|text| text.contains("hw.vmm.")) {
+        let text = std::fs::read(platform::here().path(DMESG)).ok();
+        printed.dmesg = text.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    }
+    printed
+}
+
+fn networks(printed: &mut Printed) {
+    printed.interfaces = ask(&ifconfig::names());
+    printed.bridges = ask(&ifconfig::bridges());
+}
+
+fn buses(printed: &mut Printed) {
+    printed.pciconf = ask(&pciconf::command());
+    printed.acpidump = ask(&acpidump::command());
+}
+
+/// The VM objects; none where they can't be read.
+fn vm_objects() -> Option<BTreeSet<String>> {
+    match std::fs::read_dir(platform::here().path(VMM)) {
+        Ok(entries) => Some(entries.filter_map(|e| Some(e.ok()?.file_name().to_string_lossy().into_owned())).collect()),
+        // It is not there while there is no VM.
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Some(BTreeSet::new()),
+        Err(_) => None,
+    }
+}
+
+/// The devices that running guests have been given.
+fn given(rt: &Runtime, host: &mut HostFacts) {
+    match rt.observe_all() {
+        Ok(all) => {
+            for record in all.into_iter().filter_map(|o| o.record) {
+                host.state.given.extend(record.launch.given.iter().map(|device| (device.clone(), record.guest.to_string())));
+            }
+        }
+        Err(fault) => host.state.faults.push(fault),
+    }
+}

@@ -1,0 +1,174 @@
+//! What is true of the host itself. [`host`] costs no process and is read for every command; what a start or `doctor`
+//! must know besides is asked of the host's tools, once, and only what the question needs.
+//!
+//! * [`mod@freebsd`], [`mod@linux`]: what the tools and files of that system tell
+//! * [`wanted`]: the things that one guest opens: files, devices, addresses
+//!
+//! What can't be asked stays unknown. Not here: reading what a tool printed (core's `os`), and what follows from it (core's
+//! `check`).
+
+mod freebsd;
+mod linux;
+mod wanted;
+
+use crate::platform;
+use crate::run;
+use crate::runtime::Runtime;
+use chyves_core::check::Wants;
+use chyves_core::cmd::Cmd;
+use chyves_core::os::state::RuntimeSeen;
+use chyves_core::os::{HostState, Os, linux::versions};
+use chyves_core::vmm::Vmm;
+use chyves_core::world::HostFacts;
+use chyves_core::zfs::Dialect;
+use std::path::Path;
+
+/// UEFI firmware of the distributions: code, and the template of its variables, the better ones first.
+const UEFI_LINUX: &[(&str, &str)] = &[
+    ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"),
+    ("/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_VARS.fd"),
+    ("/usr/share/edk2/x64/OVMF_CODE.4m.fd", "/usr/share/edk2/x64/OVMF_VARS.4m.fd"),
+    ("/usr/share/edk2/ovmf/OVMF_CODE.fd", "/usr/share/edk2/ovmf/OVMF_VARS.fd"),
+    ("/usr/share/edk2-ovmf/x64/OVMF_CODE.fd", "/usr/share/edk2-ovmf/x64/OVMF_VARS.fd"),
+    ("/usr/share/qemu/ovmf-x86_64-code.bin", "/usr/share/qemu/ovmf-x86_64-vars.bin"),
+];
+
+/// UEFI firmware of FreeBSD's packages.
+const UEFI_FREEBSD: &[(&str, &str)] = &[
+    ("/usr/local/share/uefi-firmware/BHYVE_UEFI.fd", "/usr/local/share/uefi-firmware/BHYVE_UEFI_VARS.fd"),
+    ("/usr/local/share/edk2-bhyve/BHYVE_UEFI.fd", "/usr/local/share/edk2-bhyve/BHYVE_UEFI_VARS.fd"),
+];
+
+/// U-Boot of FreeBSD's package, which boots guests on arm64.
+const UBOOT: &str = "/usr/local/share/u-boot/u-boot-bhyve-arm64/u-boot.bin";
+
+/// The program that runs guests under QEMU.
+pub const QEMU: &str = "qemu-system-x86_64";
+
+/// The operating system of this host.
+pub fn os() -> Os {
+    platform::here().os()
+}
+
+/// Which grammar the host's `zfs` has, without asking it.
+pub fn dialect() -> Dialect {
+    platform::here().dialect()
+}
+
+fn is_there(name: &str) -> bool {
+    platform::here().path(name).exists()
+}
+
+/// The facts of this host that cost nothing. Whether KVM works is left open; it costs a trial and only a start needs it.
+pub fn host(run_dir: &Path) -> HostFacts {
+    let platform = platform::here();
+    let (release, arch) = name();
+    let found = |pairs: &[(&str, &str)]| {
+        pairs.iter().find(|(code, vars)| is_there(code) && is_there(vars)).map(|(c, v)| ((*c).to_owned(), (*v).to_owned()))
+    };
+    let (uefi, program) = match platform.vmm() {
+        Vmm::Bhyve => (found(UEFI_FREEBSD), "bhyve"),
+        Vmm::Qemu => (found(UEFI_LINUX), QEMU),
+    };
+    let uboot = (platform.vmm() == Vmm::Bhyve && is_there(UBOOT)).then(|| UBOOT.to_owned());
+    HostFacts {
+        os: platform.os(),
+        release,
+        arch,
+        vmm: platform.vmm(),
+        dialect: platform.dialect(),
+        run_dir: run_dir.to_string_lossy().into_owned(),
+        uefi,
+        kvm: Err("it was not tried".into()),
+        hypervisor: run::find_program(program).map(|p| p.to_string_lossy().into_owned()),
+        state: HostState { uboot, ..HostState::default() },
+    }
+}
+
+/// The host's release and architecture, as the kernel names them. That of a lab is not the kernel that runs.
+fn name() -> ((u16, u16), String) {
+    if platform::here().variable().is_some()
+        && let Some(known) = freebsd::name()
+    {
+        return known;
+    }
+    let uname = rustix::system::uname();
+    let release = uname.release().to_string_lossy();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse().unwrap_or(0));
+    ((numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)), machine(&uname.machine().to_string_lossy()))
+}
+
+/// The processor's architecture as FreeBSD names it.
+fn machine(word: &str) -> String {
+    match word {
+        "x86_64" => "amd64".to_owned(),
+        "aarch64" => "arm64".to_owned(),
+        other => other.to_owned(),
+    }
+}
+
+/// The architecture of this host's guests: `amd64`, `arm64`.
+pub fn arch() -> String {
+    name().1
+}
+
+/// Adds what the start of one guest has to know. The same few questions however many guests there are.
+pub fn for_start(rt: &Runtime, host: &mut HostFacts, wants: &Wants) {
+    host.state.root = Some(rustix::process::geteuid().is_root());
+    match host.os {
+        Os::FreeBsd => freebsd::for_start(rt, host, wants),
+        Os::Linux => linux::for_start(host, wants),
+    }
+    wanted::look(host, wants);
+}
+
+/// Adds everything that can be known of the host alone.
+pub fn for_doctor(rt: &Runtime, host: &mut HostFacts) {
+    host.state.root = Some(rustix::process::geteuid().is_root());
+    match host.os {
+        Os::FreeBsd => freebsd::for_doctor(host),
+        Os::Linux => linux::for_doctor(host),
+    }
+    for program in ["zfs", "qemu-img"] {
+        program_there(host, program);
+    }
+    if host.dialect == Dialect::OpenZfs
+        && let Some(version) = ask(&versions::zfs()).and_then(|text| versions::parse_zfs(&text).ok())
+    {
+        host.state.versions.insert("zfs".to_owned(), version);
+    }
+    if let Some((code, vars)) = host.uefi.clone() {
+        wanted::files(&mut host.state, [code.as_str(), vars.as_str()]);
+    }
+    host.state.runtime = Some(RuntimeSeen {
+        refused: rt.refusal(),
+        leftovers: rt.unreadable().unwrap_or_default().iter().map(|uuid| rt.guest_dir(*uuid).to_string_lossy().into_owned()).collect(),
+    });
+}
+
+/// What a command printed; none if its program is missing or it failed.
+fn ask(cmd: &Cmd) -> Option<String> {
+    run::run(cmd).ok().filter(run::Output::ok).map(|output| output.stdout)
+}
+
+/// Looks for a program.
+fn program_there(host: &mut HostFacts, program: &str) {
+    let found = run::find_program(program).map(|path| path.to_string_lossy().into_owned());
+    host.state.programs.insert(program.to_owned(), found);
+}
+
+/// The facts of a FreeBSD 14.3 amd64 host, for planning on another machine.
+pub fn freebsd_14_3() -> HostFacts {
+    HostFacts {
+        os: Os::FreeBsd,
+        release: (14, 3),
+        arch: "amd64".into(),
+        vmm: Vmm::Bhyve,
+        dialect: Dialect::OpenZfs,
+        run_dir: "/var/run/chyves".into(),
+        uefi: Some((UEFI_FREEBSD[0].0.to_owned(), UEFI_FREEBSD[0].1.to_owned())),
+        kvm: Err("bhyve has no KVM".into()),
+        hypervisor: Some("bhyve".into()),
+        state: HostState::default(),
+    }
+}

@@ -1,0 +1,152 @@
+//! Looking at what one guest opens: its files and devices, who else holds them, and the address of its screen.
+
+use super::ask;
+use crate::platform;
+use crate::run;
+use chyves_core::check::{Need, WantedCard, Wants};
+use chyves_core::guest::Loader;
+use chyves_core::os::freebsd::processes;
+use chyves_core::os::state::{FileKind, FileSeen, Process};
+use chyves_core::os::{HostState, taps};
+use chyves_core::value::Size;
+use chyves_core::vmm::Vmm;
+use chyves_core::world::HostFacts;
+use rustix::fs::Access;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
+
+/// Looks at everything that a start opens.
+pub(super) fn look(host: &mut HostFacts, wants: &Wants) {
+    files(&mut host.state, wants.paths.iter().map(|wanted| wanted.path.as_str()));
+    // QEMU locks its disks itself; bhyve locks nothing.
+    if host.vmm == Vmm::Bhyve {
+        let firmware = (wants.loader == Loader::Uefi).then(|| host.uefi.clone()).flatten();
+        if let Some((code, vars)) = firmware {
+            files(&mut host.state, [code.as_str(), vars.as_str()]);
+        }
+        let there = |path: &&str| matches!(host.state.files.get(*path), Some(Some(_)));
+        let written = wants.paths.iter().filter(|wanted| wanted.need == Need::Write).map(|wanted| wanted.path.as_str());
+        let written: Vec<&str> = written.filter(there).collect();
+        holders(&mut host.state, &written);
+    }
+    left_taps(host, wants);
+    if let Some(address) = wants.vnc {
+        host.state.listens.insert(address.to_string(), refusal(address));
+    }
+}
+
+/// Looks at files and devices.
+pub(super) fn files<'a>(state: &mut HostState, names: impl IntoIterator<Item = &'a str>) {
+    for name in names {
+        state.files.insert(name.to_owned(), file(&platform::here().path(name)));
+    }
+}
+
+fn file(path: &Path) -> Option<FileSeen> {
+    let meta = std::fs::metadata(path).ok()?;
+    let kind = match meta.file_type() {
+        t if t.is_file() => FileKind::File,
+        t if t.is_dir() => FileKind::Folder,
+        t if t.is_char_device() || t.is_block_device() => FileKind::Device,
+        _ => FileKind::Other,
+    };
+    let writable = match kind {
+        // Root may write what others may not, but not to a file system that is read-only or to a file that is set so:
+        // only opening it tells. A device might feel it.
+        FileKind::File => std::fs::File::options().write(true).open(path).is_ok(),
+        FileKind::Device | FileKind::Folder | FileKind::Other => rustix::fs::access(path, Access::WRITE_OK).is_ok(),
+    };
+    let size = if kind == FileKind::File { meta.len() } else { 0 };
+    Some(FileSeen { kind, size: Size::bytes(size), writable })
+}
+
+/// Who holds these open. One question for all of them; only where somebody does, one for each.
+fn holders(state: &mut HostState, names: &[&str]) {
+    let own: Vec<String> = names.iter().map(|name| platform::here().path(name).to_string_lossy().into_owned()).collect();
+    let all: Vec<&str> = own.iter().map(String::as_str).collect();
+    if all.is_empty() || pids(state, &all).is_none_or(|pids| pids.is_empty()) {
+        return;
+    }
+    let commands = ask(&processes::list()).and_then(|text| processes::parse_list(&text).ok()).unwrap_or_default();
+    for (name, path) in names.iter().zip(&all) {
+        let found = pids(state, &[path]).unwrap_or_default();
+        let named = found.into_iter().map(|pid| Process { pid, command: commands.get(&pid).cloned().unwrap_or_default() }).collect();
+        state.holders.insert((*name).to_owned(), named);
+    }
+}
+
+/// The processes that hold any of these; none where it can't be asked.
+fn pids(state: &mut HostState, paths: &[&str]) -> Option<Vec<u32>> {
+    // Its exit status says nothing: to some releases nobody is an error.
+    let output = run::run(&processes::holders(paths)).ok()?;
+    processes::parse_holders(&output.stdout).map_err(|fault| state.faults.push(fault)).ok()
+}
+
+/// Taps that an earlier run of this very guest left, and nobody uses.
+fn left_taps(host: &mut HostFacts, wants: &Wants) {
+    let there = |card: &&WantedCard| host.state.interfaces.as_ref().is_some_and(|all| all.contains_key(card.tap.as_str()));
+    let cards: Vec<&WantedCard> = wants.cards.iter().filter(there).collect();
+    if cards.is_empty() {
+        return;
+    }
+    let Some(answer) = ask(&taps::question(host.os)) else { return };
+    match taps::read(host.os, &answer) {
+        Ok(own) => {
+            let left = own.iter().filter(|tap| !tap.open && cards.iter().any(|card| card.tap == tap.tap && card.owner == tap.token));
+            host.state.left_taps = left.map(|tap| tap.tap.to_string()).collect();
+        }
+        Err(fault) => host.state.faults.push(fault),
+    }
+}
+
+/// Why nobody can listen there, if so.
+fn refusal(address: SocketAddr) -> Option<String> {
+    TcpListener::bind(address).err().map(|e| e.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_file_is_seen_as_what_it_is() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("disk");
+        assert_eq!(file(&path), None);
+        std::fs::write(&path, [0; 4096]).unwrap();
+        assert_eq!(file(&path), Some(FileSeen { kind: FileKind::File, size: Size::bytes(4096), writable: true }));
+        assert_eq!(file(temp.path()).unwrap().kind, FileKind::Folder);
+        assert_eq!(file(Path::new("/dev/null")).unwrap().kind, FileKind::Device);
+        if !rustix::process::geteuid().is_root() {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o444)).unwrap();
+            assert!(!file(&path).unwrap().writable);
+        }
+    }
+
+    #[test]
+    fn who_holds_a_file_is_named() {
+        if run::find_program(processes::FUSER).is_none() {
+            return;
+        }
+        let temp = tempfile::tempdir().unwrap();
+        let (held, free) = (temp.path().join("held"), temp.path().join("free"));
+        std::fs::write(&free, "").unwrap();
+        let _open = std::fs::File::create(&held).unwrap();
+        let mut state = HostState::default();
+        let names = [held.to_str().unwrap(), free.to_str().unwrap()];
+        holders(&mut state, &names);
+        assert_eq!(state.holders[names[0]].iter().map(|p| p.pid).collect::<Vec<_>>(), [std::process::id()]);
+        assert!(!state.holders[names[0]][0].command.is_empty() && state.holders[names[1]].is_empty());
+        assert!(state.faults.is_empty());
+    }
+
+    #[test]
+    fn an_address_in_use_is_told() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        assert!(refusal(taken.local_addr().unwrap()).is_some());
+        assert_eq!(refusal("127.0.0.1:0".parse().unwrap()), None);
+        assert!(refusal("192.0.2.1:0".parse().unwrap()).is_some());
+    }
+}

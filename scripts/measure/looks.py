@@ -1,0 +1,20 @@
+"""Commands that look, and the plan of a start, against the zfs calls that they make."""
+
+WHAT = "list, get, info and start --dry-run with 10, 100 and 1,000 guests"
+# Own work at most this share above the bare calls.
+LIST_BOUND = 1.15
+CALLS_BOUND = 2
+
+
+def measure(ground, options, table):
+    for count in options.guests:
+        ground.fill(count)
+        last = f"g{count - 1:04}"
+        for words in (["list"], ["get", "all", "ram"], ["info", last], ["get", last, "all"], ["start", last, "--dry-run"]):
+            calls, ratio, ours, bare = ground.compare([ground.chyves, *words], options.runs)
+            shown = " ".join(words).replace(last, "GUEST")
+            table.row(shown, count, calls, ours, bare, ratio)
+            if words == ["list"] and count >= 100 and ratio > LIST_BOUND:
+                table.broken(f"list at {count} guests takes {ratio:.2f} times the bare calls, more than {LIST_BOUND}")
+            if calls > CALLS_BOUND:
+                table.broken(f"`{shown}` makes {calls} zfs calls, more than {CALLS_BOUND}")
