@@ -1,10 +1,11 @@
 //! `clone`: guests made from another one, linked (they share its disks until they write) or independent (a full copy), each
 //! with an identity of its own or exactly the source's.
 
+use super::snapshot::volumes::{self, Volume};
 use super::{Moment, Plan, copy_path, create, values};
 use crate::action::Action;
 use crate::error::{Problem, Result};
-use crate::guest::{DiskKind, Guest, disk_name, settings_copy};
+use crate::guest::{DiskKind, Guest, settings_copy};
 use crate::property::keys::{self, CiNetKey, DiskKey, NetKey};
 use crate::property::settings::OwnValues;
 use crate::value::{Dataset, GuestName, Size, SnapshotName, SnapshotRef};
@@ -21,6 +22,8 @@ pub struct Request {
     pub snapshot_exists: bool,
     /// The settings that it carries, where it carries some: those of the clones. Else the source's present ones.
     pub carried: Option<OwnValues>,
+    /// The volumes of the source, by the last part of their names, that have that snapshot.
+    pub volumes: Vec<String>,
     /// The clones' names.
     pub names: Vec<GuestName>,
     /// Settings of the clones that differ, as they were typed.
@@ -131,12 +134,14 @@ pub fn clone(world: &World, source: &Guest, request: &Request, moment: &Moment) 
     let mut plan = Plan::default();
     let snapshot = snapshot(source, request, moment, &mut plan)?;
     // What it was at that moment is what is cloned: it may have had other disks than it has now.
-    let then = match &request.carried {
+    let (then, volumes) = match &request.carried {
         Some(carried) => {
             let own = super::snapshot::rollback::carried_settings(source.settings.own_values(), carried);
-            Guest { settings: source.settings.with_own(own), ..source.clone() }
+            let volumes = volumes::then(source, &snapshot, own.clone(), &request.volumes)?;
+            (Guest { settings: source.settings.with_own(own), ..source.clone() }, volumes)
         }
-        None => source.clone(),
+        None if request.snapshot.is_some() => (source.clone(), volumes::all(source, &snapshot, &request.volumes)?),
+        None => (source.clone(), volumes::present(source)?),
     };
     let source = &then;
     let attached = attached(source)?;
@@ -160,10 +165,10 @@ pub fn clone(world: &World, source: &Guest, request: &Request, moment: &Moment) 
         let own = own(world, root, source, request, &snapshot, moment, index)?;
         let to = parent.child(name);
         if request.independent {
-            plan.steps.extend(copies(source, &snapshot, &to, &request.sizes)?);
+            plan.steps.extend(copies(source, &volumes, &snapshot, &to, &request.sizes));
             plan.steps.push(settle(world, &to, own.clone()));
         } else {
-            plan.steps.extend(links(source, &snapshot, &to, &own)?);
+            plan.steps.extend(links(source, &volumes, &snapshot, &to, &own));
         }
         plan.push(Action::Mount { dataset: to.clone() });
         plan.push(Action::WriteFile { path: copy_path(&format!("{folder}/{name}")), text: settings_copy(&values(&own)) });
@@ -220,31 +225,33 @@ fn attached(source: &Guest) -> Result<Vec<String>> {
     Ok(source.spec()?.disks.iter().filter(|d| d.kind == DiskKind::Attached).map(|d| format!("disk{}.", d.number)).collect())
 }
 
-fn volumes(source: &Guest) -> Result<Vec<String>> {
-    Ok(source.spec()?.disks.iter().filter(|d| d.kind == DiskKind::Zvol).map(|d| disk_name(d.number, d.kind)).collect())
-}
-
 /// The steps of a clone that stands on the snapshot.
-fn links(source: &Guest, snapshot: &SnapshotName, to: &Dataset, own: &[Pair]) -> Result<Vec<Action>> {
+fn links(source: &Guest, volumes: &[Volume], snapshot: &SnapshotName, to: &Dataset, own: &[Pair]) -> Vec<Action> {
     let mut steps = vec![Action::CloneDataset {
         from: source.dataset.at(snapshot),
         to: to.clone(),
         native: vec![("canmount".into(), "noauto".into())],
         own: own.to_vec(),
     }];
-    for volume in volumes(source)? {
+    for volume in volumes {
         steps.push(Action::CloneDataset {
-            from: SnapshotRef { dataset: source.dataset.child(&volume), name: snapshot.clone() },
-            to: to.child(&volume),
+            from: SnapshotRef { dataset: source.dataset.child(&volume.now), name: snapshot.clone() },
+            to: to.child(&volume.then),
             native: vec![("volmode".into(), "dev".into())],
             own: Vec::new(),
         });
     }
-    Ok(steps)
+    steps
 }
 
 /// The steps of a full copy, without settings.
-pub(super) fn copies(source: &Guest, snapshot: &SnapshotName, to: &Dataset, sizes: &BTreeMap<Dataset, Size>) -> Result<Vec<Action>> {
+pub(super) fn copies(
+    source: &Guest,
+    volumes: &[Volume],
+    snapshot: &SnapshotName,
+    to: &Dataset,
+    sizes: &BTreeMap<Dataset, Size>,
+) -> Vec<Action> {
     let mut steps = Vec::new();
     let mut copy = |from: Dataset, to: Dataset, native: &[(&str, &str)]| {
         let size = sizes.get(&from).copied().unwrap_or_default();
@@ -252,10 +259,10 @@ pub(super) fn copies(source: &Guest, snapshot: &SnapshotName, to: &Dataset, size
         steps.push(Action::SetNative { dataset: to, native: native.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect() });
     };
     copy(source.dataset.clone(), to.clone(), &[("canmount", "noauto"), ("recordsize", "64K")]);
-    for volume in volumes(source)? {
-        copy(source.dataset.child(&volume), to.child(&volume), &[("volmode", "dev")]);
+    for volume in volumes {
+        copy(source.dataset.child(&volume.now), to.child(&volume.then), &[("volmode", "dev")]);
     }
-    Ok(steps)
+    steps
 }
 
 /// The step that makes a copy a guest. What makes it one is set last: a guest is never seen with half of its settings.
@@ -337,6 +344,7 @@ mod tests {
         wanted.pool = None;
         wanted.snapshot = Some("given".parse().unwrap());
         wanted.snapshot_exists = true;
+        wanted.volumes = vec!["disk0".into()];
         let text = clone(&world, &source, &wanted, &moment(1)).unwrap().script(Os::Linux);
         assert!(!text.contains("zfs snapshot") && !text.contains("destroy -r tank/chyves/guests/web01@"), "{text}");
         let mut offline = world.clone();
@@ -351,6 +359,7 @@ mod tests {
         let world = testing::world(vec![source.clone()]);
         let mut wanted = Request { snapshot_exists: true, ..request(&["web02"]) };
         wanted.snapshot = Some("base".parse().unwrap());
+        wanted.volumes = vec!["disk0".into()];
         wanted.carried = Some(testing::own(&[("uuid", "then"), ("cpu", "2"), ("disk0.kind", "zvol"), ("snapshot.taken", "2026")]));
         let text = clone(&world, &source, &wanted, &moment(1)).unwrap().script(Os::Linux);
         assert!(text.contains("chyves:cpu=2") && text.contains("web02/disk0") && !text.contains("disk1"), "{text}");
