@@ -172,6 +172,20 @@ impl Host {
         }
     }
 
+    /// Whether the machine has a program; where not, the test is told to be skipped.
+    pub fn has(test: &str, program: &str) -> bool {
+        let has = cell::find(program).is_some();
+        if !has {
+            needs::skipped(test, &format!("the program `{program}` is missing (scripts/setup installs it)"));
+        }
+        has
+    }
+
+    /// Tells that the rest of a test is skipped, because the machine lacks something.
+    pub fn lacks(test: &str, reason: &str) {
+        needs::skipped(test, reason);
+    }
+
     /// The folder that all of this host's files lie in.
     pub fn dir(&self) -> &Path {
         self.temp.path()

@@ -230,8 +230,11 @@ fn perform(step: &Action, began: u64, place: &mut Place<'_>, applied: &mut Appli
             Ok(())
         }
         Action::Host(_) | Action::Change { .. } => {
-            if let Action::Host(Intent::ServeNames { file }) = step {
+            if let Action::Host(Intent::ServeNames { file } | Intent::EndNames { file }) = step {
                 network::end_server(file);
+            }
+            if let Action::Host(Intent::EndNames { .. }) = step {
+                return Ok(());
             }
             let cmds = step.commands(place.os);
             for (index, cmd) in cmds.iter().enumerate() {
