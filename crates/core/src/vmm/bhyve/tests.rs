@@ -4,13 +4,15 @@ mod devices;
 
 use super::{Arch, BhyveHost, check, render};
 use crate::device::{DiskBus, NicModel, PciPlace};
-use crate::vmm::fixture::{bare, built, disk, every, files, freebsd, lines, nic, tap, told, usual, with};
+use crate::vmm::fixture::{bare, built, covered, disk, every, files, freebsd, lines, nic, tap, told, usual, with};
 use crate::vmm::machine::{Boot, FwCfg, FwCfgContent, Rtc, Spec, Topology, Tpm, Uefi};
 use insta::assert_snapshot;
 use proptest::prelude::*;
 
 fn line(spec: Spec, host: &BhyveHost) -> String {
-    let rendered = render(&built(spec), host).unwrap();
+    let machine = built(spec);
+    covered(&machine, host);
+    let rendered = render(&machine, host).unwrap();
     let files = files(&rendered.files);
     let before: Vec<String> = rendered.before.iter().map(|p| format!("{}\n", p.cmd)).collect();
     format!("{}{}{files}", before.concat(), lines(&rendered.cmd))
