@@ -6,12 +6,31 @@ use chyves_core::value::printable;
 
 /// Commands that stand alone or take other things than guests.
 const HOST_VERBS: &[&str] =
-    &["firmware", "help", "image", "iso", "list", "pool", "receive", "repair", "trash", "version", "completions", "dev"];
+    &["doctor", "firmware", "help", "image", "iso", "list", "pool", "receive", "repair", "trash", "version", "completions", "dev"];
 
 /// Commands that take guests, and so may follow them.
 const GUEST_VERBS: &[&str] = &[
-    "adopt", "clone", "console", "create", "delete", "disk", "get", "info", "move", "promote", "reclaim", "rename", "send", "set",
-    "snapshot", "start", "stop", "undelete", "unset",
+    "adopt",
+    "clone",
+    "cloud-init",
+    "console",
+    "create",
+    "delete",
+    "disk",
+    "get",
+    "info",
+    "move",
+    "network",
+    "promote",
+    "reclaim",
+    "rename",
+    "send",
+    "set",
+    "snapshot",
+    "start",
+    "stop",
+    "undelete",
+    "unset",
 ];
 
 /// The verbs below the noun `snapshot`; the first is meant where none is given.
@@ -20,11 +39,20 @@ const SNAPSHOT_VERBS: &[&str] = &["create", "list", "delete", "diff", "rollback"
 /// The verbs below the noun `disk`; the first is meant where none is given.
 const DISK_VERBS: &[&str] = &["list", "add", "remove", "delete", "resize", "set", "move"];
 
+/// The verbs below the noun `network`; the first is meant where none is given.
+const NETWORK_VERBS: &[&str] = &[
+    "list", "check", "plan", "apply", "confirm", "attach", "detach", "private", "default", "delete", "set", "add", "remove", "move",
+    "migrate", "join", "unjoin", "nat",
+];
+/// The verbs below the noun `cloud-init`; the first is meant where none is given.
+const CLOUD_INIT_VERBS: &[&str] = &["status", "show", "set", "reinit"];
+
 /// Options whose value is the next word.
 const WITH_VALUE: &[&str] = &[
     "-o",
     "-s",
     "-S",
+    "-k",
     "--host",
     "--facts",
     "--pool",
@@ -41,6 +69,15 @@ const WITH_VALUE: &[&str] = &[
     "--max-size",
     "--timeout",
     "--retries",
+    "--like",
+    "--os",
+    "--ssh-key",
+    "--user",
+    "--hostname",
+    "--user-data",
+    "--vendor-data",
+    "--network-config",
+    "--password-file",
 ];
 
 /// Every word that a command line may begin with.
@@ -101,6 +138,11 @@ fn guests_first(mut argv: Vec<String>, first: usize, verb: usize) -> Vec<String>
     if argv[first] == "disk" && argv.get(behind).is_some_and(|w| DISK_VERBS.contains(&w.as_str())) {
         behind += 1;
     }
+    let below: &[(&str, &[&str])] = &[("network", NETWORK_VERBS), ("cloud-init", CLOUD_INIT_VERBS)];
+    let own = below.iter().find(|(noun, _)| *noun == argv[first]).map_or(&[][..], |(_, verbs)| verbs);
+    if argv.get(behind).is_some_and(|w| own.contains(&w.as_str())) {
+        behind += 1;
+    }
     // `web01 snapshot @before`: the guest and the snapshot are one word in the canonical order.
     if matches!(argv[first].as_str(), "snapshot" | "clone" | "send") {
         // `--from @base` names another snapshot.
@@ -142,7 +184,40 @@ fn nouns(mut argv: Vec<String>, first: usize) -> Vec<String> {
     if argv[first] == "disk" {
         disk(&mut argv, first);
     }
+    if argv[first] == "network" {
+        network(&mut argv, first);
+    }
+    if argv[first] == "cloud-init" {
+        let is_verb = |at: usize| argv.get(at).is_some_and(|w| CLOUD_INIT_VERBS.contains(&w.as_str()));
+        let asks = argv.get(first + 1).is_none_or(|w| w.starts_with('-') || w == "help");
+        if !asks && !is_verb(first + 1) {
+            // `cloud-init web01 show` as well as `cloud-init show web01`.
+            if is_verb(first + 2) {
+                argv.swap(first + 1, first + 2);
+            } else {
+                argv.insert(first + 1, CLOUD_INIT_VERBS[0].to_owned());
+            }
+        }
+    }
     argv
+}
+
+/// The same for `network`, whose verb may also stand behind a bridge or a guest: `network bridge0 attach em0`.
+fn network(argv: &mut Vec<String>, first: usize) {
+    let is_verb = |at: usize| argv.get(at).is_some_and(|w| NETWORK_VERBS.contains(&w.as_str()));
+    let asks = |at: usize| argv.get(at).is_some_and(|w| w == "-h" || w == "--help" || w == "help");
+    if is_verb(first + 1) || asks(first + 1) {
+        return;
+    }
+    // `network guest web01 add tap` is how the manual of 2016 wrote it.
+    if argv.get(first + 1).is_some_and(|w| w == "guest") {
+        argv.remove(first + 1);
+        network(argv, first);
+    } else if is_verb(first + 2) {
+        argv.swap(first + 1, first + 2);
+    } else if argv.get(first + 1).is_none_or(|w| w.starts_with('-')) {
+        argv.insert(first + 1, NETWORK_VERBS[0].to_owned());
+    }
 }
 
 /// The same for `disk`, whose verb may also stand behind the guest, and which in 2016 had a text behind the disk's name.
@@ -230,9 +305,24 @@ mod tests {
             ("web01 disk disk0 notes old -n", "disk set web01 disk0 notes=old -n"),
             ("web01 disk", "disk list web01"),
             ("web01 disk list", "disk list web01"),
+            ("web01 cloud-init", "cloud-init status web01"),
+            ("cloud-init web01 show", "cloud-init show web01"),
+            ("web01 cloud-init show user-data", "cloud-init show web01 user-data"),
             ("disk", "disk"),
             ("disk list -H", "disk list -H"),
             ("-n web01 disk remove disk1", "-n disk remove web01 disk1"),
+            ("network", "network list"),
+            ("network list -H", "network list -H"),
+            ("network attach bridge0 em0", "network attach bridge0 em0"),
+            ("network bridge0 attach em0", "network attach bridge0 em0"),
+            ("network bridge0 private", "network private bridge0"),
+            ("network bridge0 unjoin tap5", "network unjoin bridge0 tap5"),
+            ("network bridge0 migrate bridge1", "network migrate bridge0 bridge1"),
+            ("network web01 add tap7 bridge1", "network add web01 tap7 bridge1"),
+            ("network guest add web01 tap", "network add web01 tap"),
+            ("network guest web01 remove net1", "network remove web01 net1"),
+            ("web01 network add vale0:1", "network add web01 vale0:1"),
+            ("-n network bridge0 set mtu=9000", "-n network set bridge0 mtu=9000"),
             ("pool init tank", "pool init tank"),
             ("create web01 --image tiny", "create web01 --image tiny"),
             ("web01 create --size 8G", "create web01 --size 8G"),
@@ -251,7 +341,8 @@ mod tests {
 
     #[test]
     fn no_guest_may_bear_a_command_s_word() {
-        for word in commands().chain(SNAPSHOT_VERBS.iter().chain(DISK_VERBS).copied()) {
+        let below = SNAPSHOT_VERBS.iter().chain(DISK_VERBS).chain(NETWORK_VERBS).chain(CLOUD_INIT_VERBS);
+        for word in commands().chain(below.copied()) {
             assert!(word.parse::<chyves_core::value::GuestName>().is_err(), "{word} could be a guest");
         }
     }

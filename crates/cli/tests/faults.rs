@@ -61,7 +61,13 @@ fn rollback_in_place() {
 #[test]
 fn rollback() {
     let ground = &["snapshot web@one", "set web notes=second", "snapshot web@two"];
-    let back = &["set web notes=second", "snapshot delete {before-rollback-}"];
+    // OpenZFS gives the guest's place to a clone of the snapshot; zfs-fuse, which can't, brings the files back.
+    let swaps = std::path::Path::new("/dev/zfs").exists();
+    let back: &'static [&'static str] = if swaps {
+        &["delete web", "undelete {kept}", "promote web", "trash empty", "snapshot delete {before-rollback-}"]
+    } else {
+        &["set web notes=second", "snapshot delete {before-rollback-}"]
+    };
     matrix("faults::rollback", &Case { ground, line: "snapshot rollback web@one", back, ..BASE });
 }
 

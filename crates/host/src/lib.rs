@@ -4,10 +4,12 @@
 //! * [`platform`]: which host this is, decided once
 //! * [`facts`], [`observe`]: looking at the machine; facts become a world
 //! * [`apply`]: running a plan, taking it back when it fails
+//! * [`seed`]: a guest's cloud-init seed, read and written
 //! * [`runtime`]: records and locks of what runs now
 //! * [`supervise`]: the process that runs one guest
 //! * [`leftovers`]: looking for what dead machines left
 //! * [`borrow`]: file systems that several guests use at once
+//! * [`network`]: the host's networks
 //! * [`control`], [`console`]: talking to it
 //! * [`accel`]: whether KVM really works
 //! * [`proc`]: processes, told apart for sure
@@ -19,17 +21,20 @@
 pub mod accel;
 pub mod apply;
 pub mod borrow;
+pub mod catalogue;
 pub mod console;
 pub mod control;
 pub mod facts;
 pub mod identity;
 pub mod import;
 pub mod leftovers;
+pub mod network;
 pub mod observe;
 pub mod platform;
 pub mod ports;
 pub mod proc;
 pub mod run;
 pub mod runtime;
+pub mod seed;
 pub mod stream;
 pub mod supervise;

@@ -14,15 +14,15 @@ const FACTS: [&str; 9] = ["name", "state", "used", "pool", "dataset", "uuid", "g
 const USUAL: [&str; 6] = ["name", "state", "cpu", "ram", "used", "description"];
 
 /// What `list` can list besides guests.
-const NOUNS: [&str; 7] = ["guests", "properties", "images", "iso", "firmware", "pools", "clones"];
+const NOUNS: [&str; 8] = ["guests", "properties", "images", "iso", "firmware", "pools", "clones", "bridges"];
 
-/// List guests; or properties, images, pools, clones
+/// List guests; or properties, images, pools, clones, bridges
 ///
 /// The columns are name, state, used, pool, dataset, uuid, group, origin, foreign, and every property. A property in
 /// place of a noun lists it for all guests: `chyves list ram`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// What to list: guests (where not given), properties, images, iso, firmware, pools, clones, or a property
+    /// What to list: guests (where not given), properties, images, iso, firmware, pools, clones, bridges, or a property
     what: Option<String>,
     #[command(flatten)]
     list: ListArgs,
@@ -36,6 +36,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
         Some("iso") => super::image::list(session, Some(ImageKind::Iso), &args.list),
         Some("firmware") => super::image::list(session, Some(ImageKind::Firmware), &args.list),
         Some("pools") => super::pool::list(session, &args.list),
+        Some("bridges" | "networks") => super::network::list(session, &args.list),
         Some("clones") => clones(session, &args.list),
         Some(word) => match property::find(word) {
             Ok(known) => guests(session, &args.list, &["name", &known.key]),

@@ -5,16 +5,19 @@
 
 mod adopt;
 mod clone;
+mod cloud_init;
 mod completions;
 mod console;
 mod create;
 mod delete;
 mod dev;
 mod disk;
+mod doctor;
 mod get;
 mod image;
 mod info;
 mod list;
+mod network;
 mod pool;
 mod receive;
 mod reclaim;
@@ -92,6 +95,8 @@ struct Global {
 enum Verb {
     Adopt(adopt::Args),
     Clone(clone::Args),
+    #[command(subcommand)]
+    CloudInit(cloud_init::Verb),
     Completions(completions::Args),
     Console(console::Args),
     Create(create::Args),
@@ -100,6 +105,7 @@ enum Verb {
     Dev(dev::Verb),
     #[command(subcommand)]
     Disk(disk::Verb),
+    Doctor(doctor::Args),
     /// Manage images of UEFI firmware
     #[command(subcommand)]
     Firmware(image::Verb),
@@ -112,6 +118,8 @@ enum Verb {
     Iso(image::Verb),
     List(list::Args),
     Move(rename::MoveArgs),
+    #[command(subcommand)]
+    Network(network::Verb),
     #[command(subcommand)]
     Pool(pool::Verb),
     Promote(clone::PromoteArgs),
@@ -135,6 +143,10 @@ enum Verb {
     LaunchSpec(start::LaunchSpecArgs),
     #[command(name = "_let-go", hide = true)]
     LetGo(start::LetGoArgs),
+    #[command(name = "_put-away", hide = true)]
+    PutAway(start::PutAwayArgs),
+    #[command(name = "_go-back", hide = true)]
+    GoBack(network::GoBackArgs),
 }
 
 /// Runs a parsed command line to its exit status.
@@ -186,6 +198,7 @@ fn dispatch(session: &Session, verb: Verb) -> Result<()> {
     match verb {
         Verb::Adopt(args) => adopt::run(session, &args),
         Verb::Clone(args) => clone::run(session, &args),
+        Verb::CloudInit(verb) => cloud_init::run(session, &verb),
         Verb::Completions(args) => {
             completions::run(session, &args);
             Ok(())
@@ -195,12 +208,14 @@ fn dispatch(session: &Session, verb: Verb) -> Result<()> {
         Verb::Delete(args) => delete::run(session, &args),
         Verb::Dev(verb) => dev::run(session, &verb),
         Verb::Disk(verb) => disk::run(session, &verb),
+        Verb::Doctor(args) => doctor::run(session, &args),
         Verb::Get(args) => get::run(session, &args),
         Verb::Firmware(verb) => image::run(session, Some(ImageKind::Firmware), &verb),
         Verb::Image(verb) => image::run(session, None, &verb),
         Verb::Iso(verb) => image::run(session, Some(ImageKind::Iso), &verb),
         Verb::Info(args) => info::run(session, &args),
         Verb::List(args) => list::run(session, &args),
+        Verb::Network(verb) => network::run(session, &verb),
         Verb::Move(args) => rename::relocate(session, &args),
         Verb::Pool(verb) => pool::run(session, &verb),
         Verb::Promote(args) => clone::promote(session, &args),
@@ -226,6 +241,8 @@ fn dispatch(session: &Session, verb: Verb) -> Result<()> {
         }
         Verb::LaunchSpec(args) => start::launch_spec(session, &args),
         Verb::LetGo(args) => start::let_go(session, &args),
+        Verb::GoBack(args) => network::go_back(session, &args),
+        Verb::PutAway(args) => start::put_away(session, &args),
     }
 }
 

@@ -12,7 +12,8 @@ use std::io::Write;
 use std::process::{Output, Stdio};
 
 /// One command of the matrix. In lines `POOL` and `OTHER` stand for the pools, `< FILE` and `> FILE` at the end for a file,
-/// `{PREFIX}` for the snapshots of `web` that begin so; one that begins with `zfs ` is not chyves'.
+/// `{PREFIX}` for the snapshots of `web` that begin so; one that begins with `zfs ` is not chyves'. In `back` stands `{kept}`
+/// for what lay in the trash after the run.
 pub struct Case {
     /// What makes the ground, once.
     pub ground: &'static [&'static str],
@@ -180,8 +181,9 @@ fn restore(host: &Host, case: &Case, old: &Shape) {
         return;
     }
     let mut said = String::new();
+    let kept = host.chyves("trash list -H -o identity").out;
     for line in case.back {
-        let output = run(host, line, None);
+        let output = run(host, &line.replace("{kept}", kept.trim()), None);
         said.push_str(&format!("{line}: {}", String::from_utf8_lossy(&output.stderr)));
     }
     let now = shape(host, case);

@@ -1,6 +1,7 @@
 //! A host for one test alone: its own ZFS, pool, processes and runtime folder, gone at the end whatever happens.
 //!
 //! * [`cell`]: the namespaces that keep it apart from the machine
+//! * [`iso`]: a disc that boots
 //! * [`mod@lab`]: a host that plays FreeBSD
 //! * [`needs`]: what the machine must have, the test guests, and telling of a skipped test
 //! * [`answer`]: what one command said, and whole sessions as text
@@ -17,6 +18,7 @@
 
 mod answer;
 mod cell;
+mod iso;
 mod lab;
 mod look;
 mod matrix;
@@ -90,18 +92,27 @@ impl Host {
 
     /// The same with a pool of that size.
     pub fn sized(test: &str, with: With, size: &str) -> Option<Self> {
-        Self::made(test, with, size, None)
+        Self::made(test, with, size, None, false)
+    }
+
+    /// The same with interfaces of its own: there is only the loopback, and what the test makes.
+    pub fn with_networks(test: &str, with: With) -> Option<Self> {
+        if cell::find("ip").is_none() {
+            needs::skipped(test, "the program `ip` is missing (scripts/setup installs it)");
+            return None;
+        }
+        Self::made(test, with, "1G", None, true)
     }
 
     /// A FreeBSD host in a lab with these settings (`release=13.5`, `cpu=amd`), with the usual bridge. With the pool of
     /// the machine's ZFS.
     pub fn freebsd(test: &str, with: With, settings: &[&str]) -> Option<Self> {
-        let host = Self::made(test, with, "1G", Some(settings))?;
+        let host = Self::made(test, with, "1G", Some(settings), false)?;
         host.sh("ifconfig", &["bridge0", "create", "up"]);
         Some(host)
     }
 
-    fn made(test: &str, with: With, size: &str, lab: Option<&[&str]>) -> Option<Self> {
+    fn made(test: &str, with: With, size: &str, lab: Option<&[&str]>, networks: bool) -> Option<Self> {
         let guests = match needs::look(with) {
             Ok(guests) => guests,
             Err(reason) => {
@@ -121,7 +132,7 @@ impl Host {
                 return None;
             }
         };
-        let cell = match Cell::open(temp.path()) {
+        let cell = match Cell::open(temp.path(), networks) {
             Ok(cell) => cell,
             Err(reason) => {
                 needs::skipped(test, &reason);
@@ -161,6 +172,20 @@ impl Host {
         }
     }
 
+    /// Whether the machine has a program; where not, the test is told to be skipped.
+    pub fn has(test: &str, program: &str) -> bool {
+        let has = cell::find(program).is_some();
+        if !has {
+            needs::skipped(test, &format!("the program `{program}` is missing (scripts/setup installs it)"));
+        }
+        has
+    }
+
+    /// Tells that the rest of a test is skipped, because the machine lacks something.
+    pub fn lacks(test: &str, reason: &str) {
+        needs::skipped(test, reason);
+    }
+
     /// The folder that all of this host's files lie in.
     pub fn dir(&self) -> &Path {
         self.temp.path()
@@ -196,6 +221,10 @@ impl Host {
         let mut command = self.cell.command(&self.work());
         if let Some(lab) = &self.lab {
             command = lab::within(lab, &command);
+            // What chyves has run in a lab is counted for the summary of the tests.
+            if let Some(file) = std::env::var_os("CHYVES_TEST_COVERED") {
+                command.env("CHYVES_LAB_COVERED", file);
+            }
         }
         let system = std::env::var("PATH").unwrap_or_default();
         let path: Vec<String> = self.path.iter().map(|p| p.display().to_string()).chain([system, "/usr/sbin:/sbin".to_owned()]).collect();

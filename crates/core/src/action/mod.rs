@@ -14,8 +14,10 @@ mod words;
 
 pub use undo::Undo;
 
+use crate::cloudinit::SeedDisc;
 use crate::image::Order;
 use crate::launch::Launch;
+use crate::network::Proof;
 use crate::os::Intent;
 use crate::value::{Dataset, GuestName, ImageName, Size, SnapshotName, SnapshotRef};
 use crate::world::DiskFormat;
@@ -239,6 +241,8 @@ pub enum Action {
         /// Its content.
         text: String,
     },
+    /// Makes a guest's cloud-init seed: reads the user's own texts, writes the disc.
+    WriteSeed(Box<SeedDisc>),
     /// Makes an empty disk: a sparse file.
     MakeDisk {
         /// Its path.
@@ -389,6 +393,11 @@ pub enum Action {
     },
     /// Something wanted of the host's kernel.
     Host(Intent),
+    /// Makes sure, by looking again, that the host's networks are as the steps before left them.
+    ProveNetwork {
+        /// What has to be so.
+        proofs: Vec<Proof>,
+    },
     /// Runs a machine under a supervisor of its own.
     Launch(Box<Launch>),
     /// Asks a machine to power off, and waits.

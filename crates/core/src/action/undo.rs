@@ -102,6 +102,8 @@ impl Action {
                 Undo::Settings { dialect: *dialect, on: on.clone(), values: before.clone() }
             }
             Self::WriteFile { path, .. } | Self::KeepCopy { path, .. } => Undo::RestoreFile(path.clone()),
+            // Made anew at each start, and of use to nobody without a machine.
+            Self::WriteSeed(disc) => Undo::RemoveFile(disc.path.clone()),
             Self::MakeDisk { path, .. } | Self::CopyFile { to: path, .. } => Undo::RemoveFile(path.clone()),
             // A volume goes with the step that made it.
             Self::CopyDisk { to, .. } if is_device(to) => Undo::Nothing,
@@ -115,14 +117,19 @@ impl Action {
             // Somebody else may have begun to use it; the command that borrowed it looks when it is over.
             Self::Borrow { .. } => Undo::Nothing,
             // What was put away was of use to nobody.
-            Self::LetGo { .. } | Self::Forget { .. } | Self::Host(Intent::RemoveTap { .. } | Intent::DestroyVm { .. }) => Undo::Nothing,
+            Self::LetGo { .. } | Self::Forget { .. } => Undo::Nothing,
+            // What was looked at is left as it is.
+            Self::ProveNetwork { .. } => Undo::Nothing,
             // What it wrote lies in the dataset that the same plan made.
             Self::ImportImage { .. } | Self::VerifyImage { .. } => Undo::Nothing,
             // It is kept so that another try can go on from there.
             Self::KeepPart { .. } => Undo::Nothing,
             // By then the image is whole.
             Self::DropPart { .. } => Undo::Impossible,
-            Self::Host(intent) => Undo::Host(intent.clone()),
+            Self::Host(intent) => match intent.opposite() {
+                Some(_) => Undo::Host(intent.clone()),
+                None => Undo::Nothing,
+            },
             Self::Promote { clone, origin } => Undo::Action(Box::new(Self::Promote { clone: origin.clone(), origin: clone.clone() })),
             Self::RestoreFiles { before, .. } => Undo::Action(Box::new(Self::Rollback { snapshot: before.clone() })),
             Self::ResizeVolume { .. } | Self::GrowLive { .. } | Self::ShrinkDisk { .. } | Self::RemoveFile { .. } => Undo::Impossible,

@@ -1,6 +1,7 @@
 //! An action in words.
 
 use super::Action;
+use crate::network::Proof;
 use crate::zfs::stream::Sending;
 
 impl Action {
@@ -44,6 +45,7 @@ impl Action {
             Self::KeepCopy { on, path } => format!("write the settings of {on} to {path}"),
             Self::MakeFolder { path } => format!("make the folder {path}"),
             Self::WriteFile { path, text } => format!("write {path} ({} lines)", text.lines().count()),
+            Self::WriteSeed(disc) => format!("make the cloud-init seed {} for the instance {}", disc.path, disc.seed.instance_id),
             Self::MakeDisk { path, size } => format!("make the disk {path} of {size}"),
             Self::GrowDisk { path, from, to } => format!("grow the disk {path} from {from} to {to}"),
             Self::GrowLive { guest, path, from, to, .. } => format!("grow the disk {path} of the running {guest} from {from} to {to}"),
@@ -73,6 +75,10 @@ impl Action {
             },
             Self::Receive { into, .. } => format!("receive {into} from standard input"),
             Self::Host(intent) => intent.describe(),
+            Self::ProveNetwork { proofs } => {
+                let each: Vec<String> = proofs.iter().map(Proof::describe).collect();
+                format!("make sure that {}", each.join(", "))
+            }
             Self::Launch(launch) => format!("run {} under a supervisor of its own", launch.guest),
             Self::Stop { guest, timeout, force, .. } => {
                 let then = if *force { "pull the plug" } else { "give up" };

@@ -156,14 +156,14 @@ pub fn rename(world: &World, request: &Rename) -> Result<Plan> {
     for guest in named_by(world, &request.from) {
         let pair = |name: &ImageName| (keys::IMAGE.to_owned(), name.to_string());
         let before = vec![(keys::IMAGE.to_owned(), Some(request.from.to_string()))];
-        let set = vec![pair(&request.to)];
+        let own = guest.settings.own_values().get(keys::IMAGE);
         plan.push(Action::Change {
             dialect: world.host.dialect,
             on: guest.dataset.clone(),
-            set,
+            set: vec![pair(&request.to)],
             clear: Vec::new(),
             before,
-            received: Vec::new(),
+            received: own.filter(|o| o.received).map(|_| keys::IMAGE.to_owned()).into_iter().collect(),
         });
     }
     Ok(plan)

@@ -4,12 +4,14 @@
 
 pub mod adopt;
 pub mod clone;
+pub mod cloud_init;
 pub mod create;
 pub mod delete;
 pub mod disk;
 pub mod drives;
 pub mod image;
 pub mod machine;
+pub mod network;
 pub mod pool;
 pub mod promote;
 pub mod reclaim;

@@ -24,6 +24,14 @@ keys! {
     /// See the catalogue.
     LOADER = "loader";
     /// See the catalogue.
+    LOADER_TIMEOUT = "loader_timeout";
+    /// See the catalogue.
+    BHYVELOAD_FLAGS = "bhyveload_flags";
+    /// See the catalogue.
+    TPM = "tpm";
+    /// See the catalogue.
+    OS = "os";
+    /// See the catalogue.
     ACCEL = "accel";
     /// See the catalogue.
     BARGS = "bargs";
@@ -62,6 +70,16 @@ keys! {
     /// See the catalogue.
     VNC_MOUSE = "uefi_vnc_mouse_type";
     /// See the catalogue.
+    CI_ENABLED = "ci.enabled";
+    /// See the catalogue.
+    CI_HOSTNAME = "ci.hostname";
+    /// See the catalogue.
+    CI_USER = "ci.user";
+    /// See the catalogue.
+    CI_PASSWORD_FILE = "ci.password_file";
+    /// See the catalogue.
+    CI_GENERATION = "ci.generation";
+    /// See the catalogue.
     OWNER = "owner";
     /// See the catalogue.
     EPOCH = "epoch";
@@ -89,6 +107,8 @@ keys! {
     GROUP_LEVELS = "group_levels";
     /// See the catalogue.
     BRIDGE = "bridge";
+    /// See the catalogue.
+    NETWORK_MODE = "network_design_mode";
     /// See the catalogue.
     IMAGE_KIND = "image.kind";
     /// See the catalogue.
@@ -126,9 +146,34 @@ pub fn disk(n: u16, part: DiskKey) -> String {
     format!("disk{n}.{}", part.word())
 }
 
+/// A key of bridge `n` of the host's design.
+pub fn bridge(n: u16, part: BridgeKey) -> String {
+    format!("bridge{n}.{}", part.word())
+}
+
 /// A key of card `n`.
 pub fn net(n: u16, part: NetKey) -> String {
     format!("net{n}.{}", part.word())
+}
+
+/// The key of public key `n` of a guest's cloud-init.
+pub fn ci_key(n: u16) -> String {
+    format!("ci.key{n}")
+}
+
+/// The key of name server `n`.
+pub fn ci_dns(n: u16) -> String {
+    format!("ci.dns{n}")
+}
+
+/// The key of search domain `n`.
+pub fn ci_search(n: u16) -> String {
+    format!("ci.search{n}")
+}
+
+/// A key of what cloud-init is told of card `n`.
+pub fn ci_net(n: u16, part: CiNetKey) -> String {
+    format!("ci.net{n}.{}", part.word())
 }
 
 macro_rules! parts {
@@ -156,7 +201,15 @@ parts! {
 }
 parts! {
     /// The settings of a network card.
-    NetKey { Backend = "backend", Model = "model", Bridge = "bridge", Mac = "mac", Mtu = "mtu", Pci = "pci", }
+    NetKey { Backend = "backend", Model = "model", Bridge = "bridge", Mac = "mac", Mtu = "mtu", Pci = "pci", Vlan = "vlan", Tap = "tap", Vale = "vale", Netgraph = "netgraph", Queues = "queues", Optional = "optional", }
+}
+parts! {
+    /// The settings of a bridge of the host.
+    BridgeKey { Name = "name", Uplink = "uplink", Vlan = "vlan", Private = "private", Mtu = "mtu", Address = "address", Address6 = "address6", Filtering = "filtering", Nat = "nat", Dhcp = "dhcp", Description = "description", }
+}
+parts! {
+    /// What cloud-init is told of a card.
+    CiNetKey { Address = "address", Gateway = "gateway", Address6 = "address6", Gateway6 = "gateway6", }
 }
 
 #[cfg(test)]
@@ -166,6 +219,8 @@ mod tests {
     #[test]
     fn every_key_is_in_the_catalogue() {
         let numbered = DiskKey::ALL.iter().map(|k| disk(0, *k)).chain(NetKey::ALL.iter().map(|k| net(0, *k)));
+        let numbered = numbered.chain(BridgeKey::ALL.iter().map(|k| bridge(0, *k)));
+        let numbered = numbered.chain([ci_key(0), ci_dns(0), ci_search(0)]).chain(CiNetKey::ALL.iter().map(|k| ci_net(0, *k)));
         for key in ALL.iter().map(|k| (*k).to_owned()).chain(numbered) {
             assert_eq!(crate::property::find(&key).expect(&key).key, key);
         }

@@ -232,7 +232,15 @@ mod tests {
     fn with<T>(work: impl FnOnce(&Path, &mut Place<'_>) -> T) -> T {
         let dir = tempfile::tempdir().unwrap();
         let (interrupted, runtime) = (AtomicBool::new(false), Runtime::at(dir.path()));
-        let mut place = Place { os: Os::Linux, runtime: &runtime, command: "", locks: &[], interrupted: &interrupted, report: &mut |_| {} };
+        let mut place = Place {
+            os: Os::Linux,
+            runtime: &runtime,
+            command: "",
+            locks: &[],
+            interrupted: &interrupted,
+            report: &mut |_| {},
+            network: None,
+        };
         work(dir.path(), &mut place)
     }
 

@@ -24,15 +24,15 @@ mod settings;
 mod undo;
 
 use crate::run;
-use crate::runtime::Runtime;
+use crate::runtime::{Lock, Runtime};
 use crate::supervise::{self, Progress, Spawner};
-use crate::{control, facts, observe, stream};
+use crate::{control, facts, network, observe, stream};
 use chyves_core::action::{Action, Growth, Undo};
 use chyves_core::cmd::Cmd;
 use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::launch::Launch;
 use chyves_core::lifecycle::Force;
-use chyves_core::os::Os;
+use chyves_core::os::{Intent, Os};
 use chyves_core::plan::Plan;
 use chyves_core::value::{Dataset, printable};
 use chyves_core::zfs::Dialect;
@@ -80,6 +80,8 @@ pub struct Place<'a> {
     pub interrupted: &'a AtomicBool,
     /// Told what happens.
     pub report: &'a mut dyn FnMut(Event<'_>),
+    /// The lock of the host's networks, where the plan changes them; let go before a machine is started.
+    pub network: Option<Lock>,
 }
 
 /// What a plan that ran to its end gave back.
@@ -135,6 +137,16 @@ pub fn apply(plan: &Plan, place: &mut Place<'_>) -> Result<Applied> {
     }
     journal.close();
     Ok(applied)
+}
+
+/// Takes back the steps of a plan that ran to its end.
+///
+/// # Errors
+/// Something can't be taken back; all the rest was.
+pub fn take_back_steps(plan: &Plan, place: &mut Place<'_>) -> Result<()> {
+    let done = plan.steps.iter().map(|s| Done { undo: s.undo(), before: None, words: s.describe() }).collect();
+    let result = undo::take_back(done, jiffy(), place, Problem::failed("it was not confirmed"));
+    if result.code == Kind::Left { Err(result) } else { Ok(()) }
 }
 
 /// Seconds since 1970, to tell what this plan made from what was there.
@@ -218,6 +230,12 @@ fn perform(step: &Action, began: u64, place: &mut Place<'_>, applied: &mut Appli
             Ok(())
         }
         Action::Host(_) | Action::Change { .. } => {
+            if let Action::Host(Intent::ServeNames { file } | Intent::EndNames { file }) = step {
+                network::end_server(file);
+            }
+            if let Action::Host(Intent::EndNames { .. }) = step {
+                return Ok(());
+            }
             let cmds = step.commands(place.os);
             for (index, cmd) in cmds.iter().enumerate() {
                 let result = command(cmd, place);
@@ -252,6 +270,7 @@ fn perform(step: &Action, began: u64, place: &mut Place<'_>, applied: &mut Appli
             }
         }),
         Action::WriteFile { path, text } => files::write(path, text).map(made),
+        Action::WriteSeed(disc) => crate::seed::write(disc).map(|()| made(None)),
         Action::MakeDisk { path, size } => files::make_disk(path, *size).map(|()| made(None)),
         Action::GrowDisk { path, from, to } => files::grow(path, *from, *to).map(|()| made(None)),
         Action::GrowLive { by, .. } => {
@@ -303,6 +322,12 @@ fn perform(step: &Action, began: u64, place: &mut Place<'_>, applied: &mut Appli
                 receive::Reception { dialect: *dialect, into, new: *new, snapshot: snapshot.as_ref(), guid: *guid, resumable: *resumable };
             receive::receive(&wanted, place).map(|()| made(None))
         }
+        Action::ProveNetwork { proofs } => {
+            (place.report)(Event::Command(chyves_core::network::observe::question(place.os).to_string()));
+            network::prove_it(place.os, proofs)
+        }
+        // From here on others may see to their networks: a machine takes its time.
+        Action::Launch(_) if place.network.take().is_some() => perform(step, began, place, applied, done),
         Action::Launch(what) => launch(what, place).map(|pids| applied.started = Some(pids)),
         Action::Stop { guest, uuid, dataset, timeout, force } => {
             let target = control::Target { uuid: *uuid, name: guest, dataset };
@@ -411,4 +436,12 @@ fn stop(target: &control::Target<'_>, timeout: u32, force: bool, place: &mut Pla
 /// It can't be written.
 pub fn write_private(path: &str, text: &str) -> Result<()> {
     files::write_bytes(path, text.as_bytes())
+}
+
+/// The same for what is no text.
+///
+/// # Errors
+/// It can't be written.
+pub fn write_private_bytes(path: &str, bytes: &[u8]) -> Result<()> {
+    files::write_bytes(path, bytes)
 }
