@@ -9,14 +9,14 @@ use crate::value::{Dataset, GuestName, SnapshotRef};
 use crate::world::{Trashed, World};
 
 /// Plans a guest's way into the trash. With `stays` it stays where it is and is only marked: zfs-fuse can't rename what
-/// has clones.
+/// has clones. `taken` says that its identity is in the trash already.
 ///
 /// # Errors
 /// Its machine is alive, or it is a template.
-pub fn delete(world: &World, guest: &Guest, guid: u64, stays: bool, now: &str) -> Result<Plan> {
+pub fn delete(world: &World, guest: &Guest, guid: u64, (stays, taken): (bool, bool), now: &str) -> Result<Plan> {
     not_template(guest, "delete")?;
     stopped(guest, "delete")?;
-    let to = place(world, guest, guid)?;
+    let to = place(world, guest, guid, taken)?;
     let mut plan = Plan::default();
     plan.push(Action::Verify { objects: vec![(guest.dataset.to_string(), guid)] });
     if guest.mounted {
@@ -37,12 +37,18 @@ pub fn delete(world: &World, guest: &Guest, guid: u64, stays: bool, now: &str) -
     Ok(plan)
 }
 
-/// Where a guest will lie in the trash.
-pub(super) fn place(world: &World, guest: &Guest, guid: u64) -> Result<Dataset> {
-    let trash = world.root_on(guest.root.pool())?.trash();
-    let to = trash.child(guest.uuid.to_string());
-    // Two copies of one guest may both be deleted: the identity alone may be taken.
-    Ok(if world.trash.iter().any(|t| t.dataset == to) { trash.child(format!("{}-{guid}", guest.uuid)) } else { to })
+/// Where a guest lies in the trash, unless another copy of it does.
+///
+/// # Errors
+/// Its pool carries chyves no more.
+pub fn usual_place(world: &World, guest: &Guest) -> Result<Dataset> {
+    Ok(world.root_on(guest.root.pool())?.trash().child(guest.uuid.to_string()))
+}
+
+/// Where a guest will lie in the trash. Two copies of one guest may both be deleted: then the usual place is taken.
+pub(super) fn place(world: &World, guest: &Guest, guid: u64, taken: bool) -> Result<Dataset> {
+    let usual = usual_place(world, guest)?;
+    Ok(if taken { world.root_on(guest.root.pool())?.trash().child(format!("{}-{guid}", guest.uuid)) } else { usual })
 }
 
 /// The steps that put a guest, unmounted, into the trash at `to`.
@@ -246,7 +252,7 @@ mod tests {
     fn a_guest_goes_and_comes_back() {
         let g = testing::guest("web", &[]);
         let mut world = testing::world(vec![g.clone()]);
-        insta::assert_snapshot!(delete(&world, &g, 4711, false, "2026-01-31T12:00:00Z").unwrap().script(Os::Linux), @"
+        insta::assert_snapshot!(delete(&world, &g, 4711, (false, false), "2026-01-31T12:00:00Z").unwrap().script(Os::Linux), @"
         # note: web goes to the trash with its disks and snapshots (1M); `chyves undelete web` brings it back
         # make sure that tank/chyves/guests/web has the GUID 4711
         zfs get -H -p -o name,property,source,value guid tank/chyves/guests/web
@@ -279,7 +285,7 @@ mod tests {
         assert_eq!(find(&world, "a4").unwrap().dataset.leaf(), "a4");
         assert!(undelete(&world, &world.trash[0], 1, None).is_err(), "its name is taken");
         g.state = RunState::Running;
-        assert!(delete(&world, &g, 1, false, "").is_err());
+        assert!(delete(&world, &g, 1, (false, false), "").is_err());
     }
 
     #[test]
@@ -309,7 +315,7 @@ mod tests {
     fn a_template_is_not_deleted() {
         let g = testing::guest("gold", &[("template", "yes")]);
         let world = testing::world(vec![g.clone()]);
-        assert!(delete(&world, &g, 1, false, "").unwrap_err().hints[0].contains("template=no"));
+        assert!(delete(&world, &g, 1, (false, false), "").unwrap_err().hints[0].contains("template=no"));
         assert!(destroy(&g, &Doomed::default()).is_err());
     }
 

@@ -19,6 +19,8 @@ pub struct Facts {
     pub guid: u64,
     /// Datasets that stand on its snapshots.
     pub clones: Vec<String>,
+    /// Whether its identity is in the trash already.
+    pub trashed: bool,
     /// How many snapshots it has.
     pub snapshots: usize,
     /// About how much each of its datasets has to be sent.
@@ -91,7 +93,7 @@ pub fn relocate(world: &World, guest: &Guest, pool: &str, facts: &Facts, moment:
     if guest.mounted {
         plan.push(Action::Unmount { dataset: guest.dataset.clone() });
     }
-    let mut place = delete::place(world, guest, facts.guid)?;
+    let mut place = delete::place(world, guest, facts.guid, facts.trashed)?;
     let mut away = delete::into_trash(world, guest, &moment.now, &place);
     if world.host.dialect == Dialect::Fuse && !facts.clones.is_empty() {
         // Marked as deleted where it is.

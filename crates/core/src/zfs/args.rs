@@ -209,9 +209,9 @@ pub fn promote(clone: &Dataset) -> Cmd {
     zfs(["promote"]).arg(clone.as_str())
 }
 
-/// Everything below a dataset, itself and snapshots included: what a destruction would take.
+/// Everything below a dataset, itself and snapshots included: what a destruction would take; and what each is a clone of.
 pub fn list_everything(dataset: &Dataset) -> Cmd {
-    zfs(["list", "-H", "-r", "-o", "name", "-t", "filesystem,volume,snapshot"]).arg(dataset.as_str())
+    zfs(["list", "-H", "-r", "-o", "name,origin", "-t", "filesystem,volume,snapshot"]).arg(dataset.as_str())
 }
 
 /// Destroys a snapshot, and those of the same name below it.
