@@ -157,7 +157,8 @@ pub fn rename(world: &World, request: &Rename) -> Result<Plan> {
         let pair = |name: &ImageName| (keys::IMAGE.to_owned(), name.to_string());
         let before = vec![(keys::IMAGE.to_owned(), Some(request.from.to_string()))];
         let set = vec![pair(&request.to)];
-        plan.push(Action::Change { dialect: world.host.dialect, on: guest.dataset.clone(), set, clear: Vec::new(), before });
+        let received = guest.settings.is_received(keys::IMAGE).then(|| keys::IMAGE.to_owned()).into_iter().collect();
+        plan.push(Action::Change { dialect: world.host.dialect, on: guest.dataset.clone(), set, clear: Vec::new(), before, received });
     }
     Ok(plan)
 }
