@@ -275,3 +275,19 @@ fn the_guest_that_runs_keeps_its_disks_and_sees_one_grow() {
     host.ok("disk resize web disk3 2M");
     host.ok("stop web --now");
 }
+
+#[test]
+fn a_disk_that_is_lost_is_named_and_can_be_forgotten() {
+    let Some(host) = host("disk::lost") else { return };
+    host.ok("disk add web 1M");
+    host.in_folder("web", |f| std::fs::remove_file(f.join("disk1.raw")).unwrap());
+    host.chyves("start web").says("disk1.raw").says("chyves disk remove web disk1 --lost");
+    host.chyves("disk remove web disk1").ends(1);
+    assert_eq!(disks(&host, "number"), "0\n1\n");
+    host.ok("disk remove web disk1 --lost").says("forgotten");
+    assert_eq!(disks(&host, "number"), "0\n");
+    assert_eq!(host.ok("trash list -H").out, "");
+    // What is not lost stays where it is.
+    host.ok("disk remove web disk0 --lost");
+    host.in_folder("web", |f| assert!(f.join("disk0.raw").exists()));
+}

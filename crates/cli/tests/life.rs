@@ -6,30 +6,12 @@ mod common;
 
 use common::{Host, Terminal, With, until};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-
-/// Runs one of the assembler's programs beside the test.
-fn tool(folder: &Path, program: &str, args: &[&str]) {
-    let output = std::process::Command::new(program).current_dir(folder).args(args).output();
-    let output = output.unwrap_or_else(|e| panic!("{program}: {e} (scripts/setup installs it)"));
-    assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
-}
-
-/// Puts tiny.iso beside the person: a disc that says `tiny: ready 0`, which no disk does, and obeys as tiny does.
-fn make_iso(host: &Host) {
-    let source = |name: &str| format!("{}/../../scripts/guest/tiny/{name}", env!("CARGO_MANIFEST_DIR"));
-    let work = host.work();
-    tool(&work, "as", &["--32", "--defsym", "CD=1", "-o", "cd.o", &source("tiny.S")]);
-    tool(&work, "ld", &["-m", "elf_i386", "-Ttext", "0x7c00", "-e", "_start", "-o", "cd.elf", "cd.o"]);
-    tool(&work, "objcopy", &["-O", "binary", "-j", ".text", "cd.elf", "tiny-cd.bin"]);
-    tool(&work, "as", &["--32", "-I", ".", "-o", "iso.o", &source("iso.S")]);
-    tool(&work, "objcopy", &["-O", "binary", "-j", ".text", "iso.o", "tiny.iso"]);
-}
+use std::path::PathBuf;
 
 /// A host with the images `tiny` and `disc`.
 fn with_disc(test: &str) -> Option<Host> {
     let host = Host::new(test, With::Tiny)?;
-    make_iso(&host);
+    host.make_iso();
     host.ok("image import ./tiny.iso --name disc").says("iso of");
     Some(host)
 }

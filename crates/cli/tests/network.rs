@@ -159,6 +159,9 @@ fn each_step_of_a_start_may_be_killed() {
 
 #[test]
 fn a_design_is_made_changed_and_taken_away() {
+    if !Host::has("network::design", "ping") {
+        return;
+    }
     let Some(host) = host("network::design", With::Pool) else { return };
     let before = shape(&host);
     host.ok("network bridge0 attach em0").says("leads out by em0");
@@ -317,4 +320,93 @@ fn a_card_moves_to_another_bridge_while_its_guest_runs_and_keeps_its_name() {
     console.leaves();
     stop(&host, "web");
     host.nothing_is_left();
+}
+
+#[test]
+fn guests_hide_behind_the_host_s_address_and_get_theirs_from_it() {
+    if !["nft", "dnsmasq"].iter().all(|program| Host::has("network::nat", program)) {
+        return;
+    }
+    let Some(host) = host("network::nat", With::Files) else { return };
+    host.ok(&format!("pool init {}", host.pool));
+    host.ok("image import ./linux.img");
+    host.sh("ip", &["address", "add", "10.7.0.1/24", "dev", "em0"]);
+    host.chyves("network bridge0 set dhcp=yes").ends(2).says("needs an address");
+    host.ok("network bridge0 set nat=em0 address=10.9.0.1/24 dhcp=yes");
+    let rules = host.sh("nft", &["list", "ruleset"]);
+    assert!(rules.contains("table inet chyves_bridge0") && rules.contains("masquerade"), "{rules}");
+    host.ok("network nat bridge0").says("masquerade");
+    // Applied again, everything is there once.
+    host.ok("network apply");
+    host.ok("create web --image linux --ram 128M loader=bios accel=tcg net0.backend=bridge");
+    host.ok("start web");
+    let mut console = host.console("web");
+    console.logs_in();
+    console.shell("net-up eth0");
+    let has = console.shell("ip -4 address show eth0");
+    assert!(has.contains("10.9.0."), "{has}");
+    // The peer knows no way to 10.9.0.0: it answers the host's own address.
+    assert!(console.shell("ping -c 1 -w 60 10.7.0.2 >/dev/null && echo reached").ends_with("reached"));
+    console.leaves();
+    stop(&host, "web");
+    host.ok("delete web --yes");
+    host.ok("network bridge0 delete");
+    assert!(!host.sh("nft", &["list", "ruleset"]).contains("chyves"));
+    until("the server of addresses to be gone", || host.command("pgrep").arg("dnsmasq").output().unwrap().stdout.is_empty().then_some(()));
+}
+
+/// Whether the kernel has VLANs; where not, the test is told to be skipped.
+fn has_vlans(host: &Host, test: &str) -> bool {
+    let made = host.command("ip").args(["link", "add", "link", "em0", "name", "probe", "type", "vlan", "id", "2"]).output().unwrap();
+    if made.status.success() {
+        host.sh("ip", &["link", "delete", "dev", "probe"]);
+        return true;
+    }
+    Host::lacks(test, "this kernel has no VLANs (scripts/test-openzfs network runs it on one that has)");
+    false
+}
+
+#[test]
+fn a_vlan_of_the_uplink_is_made_for_its_bridge_and_goes_with_it() {
+    let Some(host) = host("network::vlan_bridge", With::Pool) else { return };
+    if !has_vlans(&host, "network::vlan_bridge") {
+        return;
+    }
+    for words in [
+        &["link", "add", "link", "far", "name", "far.5", "type", "vlan", "id", "5"][..],
+        &["address", "add", "10.8.0.2/24", "dev", "far.5"],
+        &["link", "set", "far.5", "up"],
+    ] {
+        host.sh("ip", &[&["-n", "peer"], words].concat());
+    }
+    let before = shape(&host);
+    host.ok("network bridge5 attach em0 vlan=5 address=10.8.0.1/24").says("VLAN 5 of em0");
+    assert_eq!(members(&host, "bridge5"), ["em0.5"]);
+    host.sh("ip", &["netns", "exec", "peer", "ping", "-c", "1", "-W", "20", "10.8.0.1"]);
+    // The untagged network of the same card is another bridge's, and nobody's here.
+    let other = host.command("ip").args(["netns", "exec", "peer", "ping", "-c", "1", "-W", "2", "10.7.0.1"]).output().unwrap();
+    assert!(!other.status.success());
+    host.ok("network check");
+    host.ok("network bridge5 delete");
+    assert_eq!(shape(&host), before);
+}
+
+#[test]
+fn a_card_on_a_vlan_is_kept_apart_on_its_bridge() {
+    let Some(host) = host("network::vlan_card", With::Tiny) else { return };
+    if !has_vlans(&host, "network::vlan_card") {
+        return;
+    }
+    host.ok("set global bridge0.uplink=em0");
+    host.ok(&format!("create web {CARD} net0.vlan=7"));
+    host.ok("start web");
+    let tap = tap(&host, "web").unwrap();
+    let seen: Value = serde_json::from_str(&host.sh("bridge", &["-j", "vlan", "show", "dev", &tap])).unwrap();
+    let vlans = seen[0]["vlans"].as_array().unwrap();
+    assert_eq!(vlans.len(), 1, "{seen}");
+    assert_eq!(vlans[0]["vlan"], 7);
+    assert!(vlans[0]["flags"].to_string().contains("PVID"), "{seen}");
+    host.ok("network check");
+    stop(&host, "web");
+    assert!(!names(&host).contains(&"bridge0".to_owned()));
 }

@@ -122,7 +122,15 @@ fn a_rollback_finds_the_volumes_that_were_there() {
     assert_eq!(disks(&host, "web"), "0 zvol 8388608;1 zvol 8388608;");
     assert_eq!((word(&host, "web", 0), word(&host, "web", 1)), ("first".to_owned(), "dear".to_owned()));
     assert_eq!(host.value("web", "disk1.description"), "dear");
+    // A clone of that time has the volumes of that time, too.
     host.ok("disk move web disk1 disk2");
+    host.ok("clone web@two then");
+    host.ok("clone web@two whole --independent");
+    for clone in ["then", "whole"] {
+        assert_eq!((word(&host, clone, 0), word(&host, clone, 1)), ("first".to_owned(), "dear".to_owned()), "{clone}");
+        assert_eq!(disks(&host, clone), "0 zvol 8388608;1 zvol 8388608;", "{clone}");
+    }
+    host.ok("delete then,whole --now --yes");
     // Removed since: it has to come back first, and that is said.
     host.ok("disk remove web disk2");
     let before = host.tree();

@@ -80,6 +80,10 @@ pub(crate) fn take_back(intent: &Intent, place: &mut Place<'_>) -> Result<()> {
     // A plan of this command, or the dead one's whose locks were taken over for it.
     let held = place.network.is_some() || place.locks.iter().any(|l| l == LOCK);
     let _lock = if held { None } else { Some(lock(place.runtime, place.command)?) };
+    if let Intent::ServeNames { file } = intent {
+        end_server(file);
+        return Ok(());
+    }
     if !tidy::is_in_effect(&look(place.os)?, intent) {
         return Ok(());
     }

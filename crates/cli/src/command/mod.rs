@@ -5,12 +5,14 @@
 
 mod adopt;
 mod clone;
+mod cloud_init;
 mod completions;
 mod console;
 mod create;
 mod delete;
 mod dev;
 mod disk;
+mod doctor;
 mod get;
 mod image;
 mod info;
@@ -93,6 +95,8 @@ struct Global {
 enum Verb {
     Adopt(adopt::Args),
     Clone(clone::Args),
+    #[command(subcommand)]
+    CloudInit(cloud_init::Verb),
     Completions(completions::Args),
     Console(console::Args),
     Create(create::Args),
@@ -101,6 +105,7 @@ enum Verb {
     Dev(dev::Verb),
     #[command(subcommand)]
     Disk(disk::Verb),
+    Doctor(doctor::Args),
     /// Manage images of UEFI firmware
     #[command(subcommand)]
     Firmware(image::Verb),
@@ -193,6 +198,7 @@ fn dispatch(session: &Session, verb: Verb) -> Result<()> {
     match verb {
         Verb::Adopt(args) => adopt::run(session, &args),
         Verb::Clone(args) => clone::run(session, &args),
+        Verb::CloudInit(verb) => cloud_init::run(session, &verb),
         Verb::Completions(args) => {
             completions::run(session, &args);
             Ok(())
@@ -202,6 +208,7 @@ fn dispatch(session: &Session, verb: Verb) -> Result<()> {
         Verb::Delete(args) => delete::run(session, &args),
         Verb::Dev(verb) => dev::run(session, &verb),
         Verb::Disk(verb) => disk::run(session, &verb),
+        Verb::Doctor(args) => doctor::run(session, &args),
         Verb::Get(args) => get::run(session, &args),
         Verb::Firmware(verb) => image::run(session, Some(ImageKind::Firmware), &verb),
         Verb::Image(verb) => image::run(session, None, &verb),

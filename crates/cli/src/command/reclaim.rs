@@ -50,6 +50,12 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     if targets == Targets::All {
         reports.extend(nobodys(session, &world, &left)?);
     }
+    if targets == Targets::All && !session.dry_run {
+        // Bridges and VLANs that starts made for guests that are no more.
+        for gone in chyves_host::network::put_away(&session.runtime, None, &session.typed)? {
+            reports.push(Report::new("network", gone));
+        }
+    }
     if names.is_empty() {
         if reports.is_empty() {
             session.ui.say("nothing is left over");

@@ -6,7 +6,7 @@ use chyves_core::error::{Problem, Result};
 use chyves_core::guest::{Guest, RunState};
 use chyves_core::plan::drives::Drive;
 use chyves_core::plan::snapshot::Facts;
-use chyves_core::plan::start::{Occasion, Request};
+use chyves_core::plan::start::{Occasion, Ready, Request};
 use chyves_core::plan::{self, machine::Fresh};
 use chyves_core::value::{Dataset, ImageName};
 use chyves_core::vmm::Vmm;
@@ -85,6 +85,11 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     let result = if args.foreground { foreground(session, &targets, &disc, &mut held) } else { background(session, &targets, &disc) };
     disc.let_go(session, held);
     result
+}
+
+/// Starts guests as `chyves start` does without options.
+pub(super) fn usual(session: &Session, targets: &Targets) -> Result<()> {
+    background(session, targets, &Disc::find(session, None)?)
 }
 
 fn background(session: &Session, targets: &Targets, disc: &Disc) -> Result<()> {
@@ -297,7 +302,7 @@ pub(crate) fn launch_spec(session: &Session, args: &LaunchSpecArgs) -> Result<()
         .ok_or_else(|| Problem::not_found(format!("`{}` is no guest any more", args.dataset)).on(&args.dataset))?;
     let mut request = request(guest, occasion, drives)?;
     let lock = networks(session, &world, guest, &mut request)?;
-    let (launch, files) = plan::start::launch(&world, guest, &request)?;
+    let Ready { launch, files, seed } = plan::start::launch(&world, guest, &request)?;
     // What its cards need may have changed since it was started.
     let attached = plan::start::network(&world, guest, &guest.spec()?, &request)?;
     if lock.is_some() {
@@ -306,6 +311,9 @@ pub(crate) fn launch_spec(session: &Session, args: &LaunchSpecArgs) -> Result<()
     }
     for file in files {
         chyves_host::apply::write_private(&file.path, &file.text)?;
+    }
+    if let Some(disc) = seed {
+        chyves_host::seed::write(&disc)?;
     }
     let text = serde_json::to_string(&launch).map_err(|e| Problem::bug("a launch is no JSON").because(e))?;
     session.ui.answer(&text);

@@ -1,6 +1,7 @@
 //! A host for one test alone: its own ZFS, pool, processes and runtime folder, gone at the end whatever happens.
 //!
 //! * [`cell`]: the namespaces that keep it apart from the machine
+//! * [`iso`]: a disc that boots
 //! * [`mod@lab`]: a host that plays FreeBSD
 //! * [`needs`]: what the machine must have, the test guests, and telling of a skipped test
 //! * [`answer`]: what one command said, and whole sessions as text
@@ -17,6 +18,7 @@
 
 mod answer;
 mod cell;
+mod iso;
 mod lab;
 mod look;
 mod matrix;
@@ -168,6 +170,20 @@ impl Host {
             }
             With::Files => ["tiny.img", "tiny-deaf.img", "linux.img"].iter().for_each(|n| copy(n)),
         }
+    }
+
+    /// Whether the machine has a program; where not, the test is told to be skipped.
+    pub fn has(test: &str, program: &str) -> bool {
+        let has = cell::find(program).is_some();
+        if !has {
+            needs::skipped(test, &format!("the program `{program}` is missing (scripts/setup installs it)"));
+        }
+        has
+    }
+
+    /// Tells that the rest of a test is skipped, because the machine lacks something.
+    pub fn lacks(test: &str, reason: &str) {
+        needs::skipped(test, reason);
     }
 
     /// The folder that all of this host's files lie in.

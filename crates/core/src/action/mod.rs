@@ -14,6 +14,7 @@ mod words;
 
 pub use undo::Undo;
 
+use crate::cloudinit::SeedDisc;
 use crate::image::Order;
 use crate::launch::Launch;
 use crate::network::Proof;
@@ -240,6 +241,8 @@ pub enum Action {
         /// Its content.
         text: String,
     },
+    /// Makes a guest's cloud-init seed: reads the user's own texts, writes the disc.
+    WriteSeed(Box<SeedDisc>),
     /// Makes an empty disk: a sparse file.
     MakeDisk {
         /// Its path.

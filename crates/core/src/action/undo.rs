@@ -102,6 +102,8 @@ impl Action {
                 Undo::Settings { dialect: *dialect, on: on.clone(), values: before.clone() }
             }
             Self::WriteFile { path, .. } | Self::KeepCopy { path, .. } => Undo::RestoreFile(path.clone()),
+            // Made anew at each start, and of use to nobody without a machine.
+            Self::WriteSeed(disc) => Undo::RemoveFile(disc.path.clone()),
             Self::MakeDisk { path, .. } | Self::CopyFile { to: path, .. } => Undo::RemoveFile(path.clone()),
             // A volume goes with the step that made it.
             Self::CopyDisk { to, .. } if is_device(to) => Undo::Nothing,

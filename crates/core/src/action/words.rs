@@ -45,6 +45,7 @@ impl Action {
             Self::KeepCopy { on, path } => format!("write the settings of {on} to {path}"),
             Self::MakeFolder { path } => format!("make the folder {path}"),
             Self::WriteFile { path, text } => format!("write {path} ({} lines)", text.lines().count()),
+            Self::WriteSeed(disc) => format!("make the cloud-init seed {} for the instance {}", disc.path, disc.seed.instance_id),
             Self::MakeDisk { path, size } => format!("make the disk {path} of {size}"),
             Self::GrowDisk { path, from, to } => format!("grow the disk {path} from {from} to {to}"),
             Self::GrowLive { guest, path, from, to, .. } => format!("grow the disk {path} of the running {guest} from {from} to {to}"),

@@ -95,6 +95,14 @@ pub fn bridge(room: &Room<'_>, spec: &BridgeSpec) -> Vec<Difference> {
                 all.push(Difference::by(name, "it is down", vec![Intent::SetUp { interface: name.clone() }]));
             }
             if let Some(mtu) = spec.mtu.filter(|m| *m != bridge.mtu) {
+                if room.os == Os::FreeBsd && !bridge.members.is_empty() {
+                    return vec![Difference::cant(
+                        name,
+                        Problem::not_now(format!("it carries {} bytes and not {mtu}, and has members that do too", bridge.mtu))
+                            .because("all members of a bridge of FreeBSD carry the same")
+                            .hint(format!("stop its guests and take its uplink out first: `chyves network {name} detach`")),
+                    )];
+                }
                 let set = Intent::SetMtu { interface: name.clone(), from: bridge.mtu, to: mtu };
                 all.push(Difference::by(name, format!("it carries {} bytes instead of {mtu}", bridge.mtu), vec![set]));
             }
@@ -241,8 +249,7 @@ fn unfit(room: &Room<'_>, spec: &BridgeSpec, uplink: &IfName, card: &Interface) 
                     format!("`chyves network {name} set mtu={}`, or let {uplink} carry more, if the network behind it does", card.mtu),
                 ));
             }
-            let inside = card.bridge.as_deref() == Some(name.as_str());
-            if room.os == Os::FreeBsd && spec.vlan.is_none() && !inside && mtu != card.mtu {
+            if room.os == Os::FreeBsd && spec.vlan.is_none() && mtu != card.mtu {
                 return Some(
                     Problem::host_cant(format!("its uplink `{uplink}` carries {} bytes and the bridge {mtu}", card.mtu))
                         .because("all members of a bridge of FreeBSD carry the same")
@@ -334,7 +341,8 @@ pub fn touched(actual: &Actual, intents: &[&Intent]) -> Vec<String> {
             | Intent::Forward { .. }
             | Intent::LoadRules { .. }
             | Intent::DropRules { .. }
-            | Intent::ServeNames { .. } => None,
+            | Intent::ServeNames { .. }
+            | Intent::EndNames { .. } => None,
         })
         .filter_map(|name| actual.carries(name.as_str()))
         .collect();

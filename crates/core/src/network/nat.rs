@@ -103,6 +103,10 @@ pub fn steps(host: &HostFacts, spec: Option<&BridgeSpec>, before: Option<&Bridge
     if let Some(before) = had.filter(|_| spec.is_none_or(|s| s.nat.is_none()) && host.os == Os::Linux) {
         steps.push(Action::Host(Intent::DropRules { table: table(before) }));
     }
+    if let Some(before) = before.filter(|b| b.dhcp && spec.is_none_or(|s| !s.dhcp)) {
+        let file = format!("{}/dnsmasq.conf", folder(&host.run_dir, before));
+        steps.push(Action::Host(Intent::EndNames { file }));
+    }
     let Some(spec) = spec else { return steps };
     let folder = folder(&host.run_dir, spec);
     if let (Some(text), Os::Linux) = (nftables(spec), host.os) {

@@ -191,6 +191,11 @@ pub enum Intent {
         /// Its settings.
         file: String,
     },
+    /// The dnsmasq that reads these settings runs no more.
+    EndNames {
+        /// Its settings.
+        file: String,
+    },
 }
 
 impl Intent {
@@ -223,6 +228,7 @@ impl Intent {
             Self::LoadRules { file, table } => format!("load the rules of {file} into their own table {table}"),
             Self::DropRules { table } => format!("remove the table {table} of rules"),
             Self::ServeNames { file } => format!("run a dnsmasq of its own by {file}"),
+            Self::EndNames { file } => format!("end the dnsmasq that runs by {file}"),
         }
     }
 
@@ -258,6 +264,7 @@ impl Intent {
             Self::RemoveAddress { interface, address, router } => {
                 Self::AddAddress { interface: here(interface), address: *address, router: *router }
             }
+            Self::ServeNames { file } => Self::EndNames { file: file.clone() },
             Self::LoadRules { table, .. } => Self::DropRules { table: table.clone() },
             Self::LoadModule { .. }
             | Self::RemoveTap { .. }
@@ -267,7 +274,7 @@ impl Intent {
             | Self::FilterVlans { .. }
             | Self::Forward { .. }
             | Self::DropRules { .. }
-            | Self::ServeNames { .. } => return None,
+            | Self::EndNames { .. } => return None,
         })
     }
 }

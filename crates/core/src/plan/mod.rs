@@ -4,6 +4,7 @@
 
 pub mod adopt;
 pub mod clone;
+pub mod cloud_init;
 pub mod create;
 pub mod delete;
 pub mod disk;

@@ -1,5 +1,6 @@
 //! `rename` and `move`: another name, another pool. Who the guest is stays: UUID, card addresses, serials, firmware variables.
 
+use super::snapshot::volumes;
 use super::{Moment, Plan, clone, copy_path, create, delete, free, own_guest, pairs, stopped, values};
 use crate::action::Action;
 use crate::error::{Problem, Result};
@@ -77,7 +78,7 @@ pub fn relocate(world: &World, guest: &Guest, pool: &str, facts: &Facts, moment:
     let mut plan = Plan::default();
     plan.push(Action::Verify { objects: vec![(guest.dataset.to_string(), facts.guid)] });
     plan.push(Action::Snapshot { snapshot: guest.dataset.at(&snapshot), own: super::snapshot::carried(guest, &moment.now) });
-    plan.steps.extend(clone::copies(guest, &snapshot, &to, &facts.sizes)?);
+    plan.steps.extend(clone::copies(guest, &volumes::present(guest)?, &snapshot, &to, &facts.sizes));
     plan.push(clone::settle(world, &to, rest));
     plan.push(Action::Mount { dataset: to.clone() });
     plan.push(Action::WriteFile { path: copy_path(&folder), text: settings_copy(&values(&own)) });

@@ -75,7 +75,7 @@ pub(super) fn steps(guest: &Guest, spec: &Spec, host: &HostFacts, folder: &str, 
     }
     // Looked at before anything goes back: a guest with one half of then and one of now is nothing.
     let off = format!("or don't go back: `chyves set {} revert_to_snapshot_method=off`", guest.name);
-    let volumes = volumes::all(guest, name, facts).map_err(|p| p.hint(off))?;
+    let volumes = volumes::all(guest, name, &facts.volumes).map_err(|p| p.hint(off))?;
     let must = |cmd| Prepare { cmd, may_fail: false, timeout: WITHIN };
     let may = |cmd| Prepare { cmd, may_fail: true, timeout: 30 };
     let mut steps = Steps { verify: Some(Action::Verify { objects: facts.guids.clone() }), ..Steps::default() };
@@ -131,7 +131,7 @@ mod tests {
     fn going_back_stands_before_everything_that_runs() {
         let g = testing::guest("web01", KIOSK);
         let world = testing::world(vec![g.clone()]);
-        let (launch, files) = start::launch(&world, &g, &request(&["old", "clean"], Occasion::Reboot(3))).unwrap();
+        let start::Ready { launch, files, .. } = start::launch(&world, &g, &request(&["old", "clean"], Occasion::Reboot(3))).unwrap();
         assert!(launch.frees_logs);
         let lines: Vec<String> = launch.before.iter().map(|p| format!("{}{}", if p.may_fail { "-" } else { "" }, p.cmd)).collect();
         assert_eq!(

@@ -195,9 +195,16 @@ mod tests {
         let g = testing::guest("web01", &[("cpu", "2")]);
         let world = testing::world(vec![g.clone()]);
         let plan = guest(&world, &g, &set(&[("cpu", "4"), ("notes", "x")])).unwrap();
-        let crate::action::Undo::Action(undo) = plan.steps[0].undo() else { panic!("no undo") };
-        let text: Vec<_> = undo.commands(Os::Linux).iter().map(ToString::to_string).collect();
-        assert_eq!(text, ["zfs set chyves:cpu=2 tank/chyves/guests/web01", "zfs inherit chyves:notes tank/chyves/guests/web01"]);
+        let pairs = |all: &[(&str, &str)]| all.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect::<Vec<_>>();
+        let crate::action::Undo::Change { set: back, clear, received, .. } = plan.steps[0].undo() else { panic!("no undo") };
+        assert_eq!((back, clear, received), (pairs(&[("cpu", "2")]), vec!["notes".to_owned()], Vec::new()));
+        // What had come with a stream is that again: it says whether the guest is foreign.
+        let mut own = g.settings.own_values().clone();
+        own.get_mut("cpu").unwrap().received = true;
+        let g = Guest { settings: g.settings.with_own(own), ..g };
+        let plan = guest(&world, &g, &set(&[("cpu", "4")])).unwrap();
+        let crate::action::Undo::Change { set: back, clear, received, .. } = plan.steps[0].undo() else { panic!("no undo") };
+        assert_eq!((back, clear, received), (Vec::new(), Vec::new(), vec!["cpu".to_owned()]));
     }
 
     #[test]

@@ -121,7 +121,7 @@ pub(super) fn every() -> Vec<(&'static str, Device)> {
         |device: Option<&str>, initiator| Scsi { behind: ScsiBehind::Ctl { device: device.map(Into::into), initiator }, bootindex: None };
     let targets =
         vec![ScsiTarget { id: 0, backing: Backing::file("/tank/s0.raw") }, ScsiTarget { id: 3, backing: Backing::file("/tank/s3.raw") }];
-    let pcidev = |text: &str| parse_pcidev(text).unwrap();
+    let pcidev = |text: &str| parse_pcidev(text, crate::device::Owner { guest: uuid::Uuid::nil(), number: 0 }).unwrap();
     vec![
         ("amd_hostbridge", Device::HostBridge(HostBridge::Amd)),
         ("virtio-blk", disk(DiskBus::VirtioBlk, "")),

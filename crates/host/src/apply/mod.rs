@@ -230,8 +230,11 @@ fn perform(step: &Action, began: u64, place: &mut Place<'_>, applied: &mut Appli
             Ok(())
         }
         Action::Host(_) | Action::Change { .. } => {
-            if let Action::Host(Intent::ServeNames { file }) = step {
+            if let Action::Host(Intent::ServeNames { file } | Intent::EndNames { file }) = step {
                 network::end_server(file);
+            }
+            if let Action::Host(Intent::EndNames { .. }) = step {
+                return Ok(());
             }
             let cmds = step.commands(place.os);
             for (index, cmd) in cmds.iter().enumerate() {
@@ -267,6 +270,7 @@ fn perform(step: &Action, began: u64, place: &mut Place<'_>, applied: &mut Appli
             }
         }),
         Action::WriteFile { path, text } => files::write(path, text).map(made),
+        Action::WriteSeed(disc) => crate::seed::write(disc).map(|()| made(None)),
         Action::MakeDisk { path, size } => files::make_disk(path, *size).map(|()| made(None)),
         Action::GrowDisk { path, from, to } => files::grow(path, *from, *to).map(|()| made(None)),
         Action::GrowLive { by, .. } => {
@@ -432,4 +436,12 @@ fn stop(target: &control::Target<'_>, timeout: u32, force: bool, place: &mut Pla
 /// It can't be written.
 pub fn write_private(path: &str, text: &str) -> Result<()> {
     files::write_bytes(path, text.as_bytes())
+}
+
+/// The same for what is no text.
+///
+/// # Errors
+/// It can't be written.
+pub fn write_private_bytes(path: &str, bytes: &[u8]) -> Result<()> {
+    files::write_bytes(path, bytes)
 }

@@ -87,6 +87,8 @@ pub fn commands(intent: &Intent) -> Vec<Cmd> {
         // The packet filter's settings are the administrator's; the anchor is printed for them.
         Intent::LoadRules { .. } | Intent::DropRules { .. } => Vec::new(),
         Intent::ServeNames { file } => vec![Cmd::new("dnsmasq", [format!("--conf-file={file}")])],
+        // chyves makes sure first that the process is the one that reads this file.
+        Intent::EndNames { file } => vec![Cmd::new("pkill", ["-F", &file.replace("dnsmasq.conf", "dnsmasq.pid")])],
     }
 }
 

@@ -319,7 +319,8 @@ pub(super) fn proof(intent: &Intent) -> Option<Proof> {
         | Intent::Forward { .. }
         | Intent::LoadRules { .. }
         | Intent::DropRules { .. }
-        | Intent::ServeNames { .. } => return None,
+        | Intent::ServeNames { .. }
+        | Intent::EndNames { .. } => return None,
     })
 }
 

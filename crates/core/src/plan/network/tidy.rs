@@ -81,7 +81,7 @@ pub fn is_in_effect(actual: &Actual, intent: &Intent) -> bool {
         Intent::AddAddress { interface, address, .. } => seen(interface).is_some_and(|i| i.addresses.contains(address)),
         Intent::RemoveAddress { interface, address, .. } => seen(interface).is_some_and(|i| !i.addresses.contains(address)),
         // That a table is gone already is no harm; what can't be taken back is not asked for.
-        Intent::LoadRules { .. } => true,
+        Intent::LoadRules { .. } | Intent::ServeNames { .. } => true,
         Intent::LoadModule { .. }
         | Intent::RemoveTap { .. }
         | Intent::DestroyVm { .. }
@@ -90,6 +90,6 @@ pub fn is_in_effect(actual: &Actual, intent: &Intent) -> bool {
         | Intent::FilterVlans { .. }
         | Intent::Forward { .. }
         | Intent::DropRules { .. }
-        | Intent::ServeNames { .. } => false,
+        | Intent::EndNames { .. } => false,
     }
 }

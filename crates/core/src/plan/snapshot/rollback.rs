@@ -29,9 +29,9 @@ pub fn rollback(world: &World, guest: &Guest, name: &SnapshotName, facts: &Facts
     let stamp: String = moment.now.chars().filter(char::is_ascii_alphanumeric).collect();
     let after = After::of(guest, seen.is_ours(), facts, keep_settings);
     let volumes = match (&after, keep_settings) {
-        (After::Known(_), true) => volumes::all(guest, name, facts).map_err(|p| p.hint("or leave --keep-settings away"))?,
-        (After::Known(after), false) => volumes::then(guest, name, after.clone(), facts)?,
-        (After::Copied, _) => volumes::now(guest, facts)?,
+        (After::Known(_), true) => volumes::all(guest, name, &facts.volumes).map_err(|p| p.hint("or leave --keep-settings away"))?,
+        (After::Known(after), false) => volumes::then(guest, name, after.clone(), &facts.volumes)?,
+        (After::Copied, _) => volumes::now(guest, &facts.volumes)?,
     };
     let back = Back { name, last: format!("before-rollback-{stamp}-{token}").parse()?, token, after, volumes };
     let mut plan = Plan::default();
@@ -200,9 +200,9 @@ pub fn rollback_in_place(
     }
     let snapshot = guest.dataset.at(name);
     let after = After::of(guest, seen.is_ours(), facts, keep_settings);
-    let volumes = volumes::all(guest, name, facts).map_err(|p| p.hint("or leave --in-place away"))?;
+    let volumes = volumes::all(guest, name, &facts.volumes).map_err(|p| p.hint("or leave --in-place away"))?;
     if let After::Known(after) = &after {
-        let then = volumes::then(guest, name, after.clone(), facts)?;
+        let then = volumes::then(guest, name, after.clone(), &facts.volumes)?;
         if then.iter().any(|v| v.now != v.then) || then.len() != volumes.len() {
             return Err(Problem::not_now(format!("`{}` had its disks under other numbers at `@{name}`", guest.name))
                 .on(format!("{}@{name}", guest.name))

@@ -222,7 +222,7 @@ fn the_host_sets_limits() {
     ");
     let known = ["hostbridge", "lpc", "ahci-hd", "virtio-blk", "virtio-net"].map(str::to_owned).to_vec();
     let host = BhyveHost { emulations: Some(known), ..freebsd("14.3") };
-    let raw = |text: &str| crate::device::parse_pcidev(text).unwrap();
+    let raw = |text: &str| crate::device::parse_pcidev(text, crate::device::Owner { guest: uuid::Uuid::nil(), number: 0 }).unwrap();
     let devices = vec![
         (PciPlace::on(18, 0), raw("virtio-bkl,/a")),
         (PciPlace::on(19, 0), raw("virtio-blk,/c")),

@@ -11,7 +11,7 @@ use insta::assert_snapshot;
 const DISK: &str = "/dev/zvol/tank/chyves/guests/web01/disk0";
 
 fn grub(os: &str, medium: Option<Medium>) -> GrubBhyve {
-    GrubBhyve { recipe: recipe(os), dir: "/tank/g/web01".into(), disks: vec![DISK.into()], medium, timeout: GrubBhyve::TIMEOUT }
+    GrubBhyve { recipe: recipe(os), dir: "/tank/g/web01".into(), disks: vec![DISK.into()], medium, timeout: 300 }
 }
 
 fn medium() -> Medium {
@@ -303,7 +303,7 @@ fn bhyveload_boots_the_disks_in_order() {
     let loader = Bhyveload {
         disks: vec![DISK.into(), "/tank/second.raw".into()],
         flags: vec!["-e".into(), "autoboot_delay=0".into()],
-        timeout: Bhyveload::TIMEOUT,
+        timeout: 300,
     };
     assert_snapshot!(shown(Boot::Bhyveload(loader.clone())), @"  bhyveload -c /dev/nmdm-web01.1A -m 4096M -d /dev/zvol/tank/chyves/guests/web01/disk0 -d /tank/second.raw -e autoboot_delay=0 web01");
     let mut spec = Spec { boot: Boot::Bhyveload(loader), ..bare() };
