@@ -15,6 +15,7 @@ mod disk;
 mod get;
 mod image;
 mod info;
+mod insert;
 mod list;
 mod pool;
 mod receive;
@@ -102,10 +103,12 @@ enum Verb {
     Dev(dev::Verb),
     #[command(subcommand)]
     Disk(disk::Verb),
+    Eject(insert::EjectArgs),
     Get(get::Args),
     #[command(subcommand)]
     Image(image::Verb),
     Info(info::Args),
+    Insert(insert::InsertArgs),
     List(list::Args),
     Move(rename::MoveArgs),
     #[command(subcommand)]
@@ -192,9 +195,11 @@ fn dispatch(session: &Session, verb: Verb) -> Result<()> {
         Verb::Delete(args) => delete::run(session, &args),
         Verb::Dev(verb) => dev::run(session, &verb),
         Verb::Disk(verb) => disk::run(session, &verb),
+        Verb::Eject(args) => insert::eject(session, &args),
         Verb::Get(args) => get::run(session, &args),
         Verb::Image(verb) => image::run(session, &verb),
         Verb::Info(args) => info::run(session, &args),
+        Verb::Insert(args) => insert::insert(session, &args),
         Verb::List(args) => list::run(session, &args),
         Verb::Move(args) => rename::relocate(session, &args),
         Verb::Pool(verb) => pool::run(session, &verb),

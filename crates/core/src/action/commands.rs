@@ -64,7 +64,7 @@ impl Action {
                 cmds
             }
             Self::SettingsFromCopy { .. } | Self::KeepCopy { .. } | Self::WriteFile { .. } => Vec::new(),
-            Self::ImportImage { .. } | Self::WriteSeed(_) | Self::Stop { .. } | Self::Forget { .. } => Vec::new(),
+            Self::ImportImage { .. } | Self::WriteSeed(_) | Self::ChangeDisc { .. } | Self::Stop { .. } | Self::Forget { .. } => Vec::new(),
             Self::Host(intent) => intent.commands(os),
             Self::Launch(launch) => launch.before.iter().map(|p| p.cmd.clone()).chain([launch.hypervisor.clone()]).collect(),
         }
