@@ -12,6 +12,11 @@ fn escaped(text: &str) -> String {
 const SECTIONS: &[(Scope, &str, &str)] = &[
     (Scope::Guest, "SETTINGS OF GUESTS", "They may be set on a guest, and as defaults that all guests inherit which do not say otherwise."),
     (Scope::GuestOnly, "SETTINGS OF ONE GUEST", "They belong to one guest and are inherited by none."),
+    (
+        Scope::Global,
+        "SETTINGS OF THE HOST",
+        "They stand on the root of chyves on the primary pool; `chyves set global` and `chyves network` change them.",
+    ),
     (Scope::Pool, "SETTINGS OF A POOL", "They stand on the root of chyves on a pool."),
     (Scope::Image, "SETTINGS OF AN IMAGE", "They stand on an image."),
 ];

@@ -150,12 +150,18 @@ impl Session {
             locks: &dead.record.locks,
             interrupted: &never,
             report: &mut report,
+            network: None,
         };
         journal::recover(dead, &mut place).map_err(|p| p.hint("`chyves repair` shows what is left and tries again"))
     }
 
     /// Runs a plan, or shows it. None where it was only shown.
     pub(crate) fn carry_out(&self, world: &World, plan: &Plan, who: &str) -> Result<Option<Applied>> {
+        self.carry_out_with(world, plan, who, None)
+    }
+
+    /// The same for a plan that changes the host's networks, with their lock.
+    pub(crate) fn carry_out_with(&self, world: &World, plan: &Plan, who: &str, network: Option<Lock>) -> Result<Option<Applied>> {
         if self.dry_run {
             if self.ui.json {
                 let mut shown = json!({ "object": who });
@@ -180,6 +186,10 @@ impl Session {
             Event::Command(line) if verbose => self.ui.command(&line),
             Event::Command(_) => {}
             Event::Progress(done, total) => self.ui.progress(done, total),
+            Event::Reading(flow) if std::io::IsTerminal::is_terminal(&std::io::stderr()) => {
+                self.ui.flow(flow.done, flow.total, flow.elapsed, flow.ended);
+            }
+            Event::Reading(_) => {}
             Event::Flow(flow) => self.ui.flow(flow.done, flow.total, flow.elapsed, flow.ended),
             Event::Asked(text) => self.ui.say(&format!("{who}: {text}")),
             Event::Warning(text) => self.ui.warn(&text),
@@ -195,6 +205,7 @@ impl Session {
             locks: &locks,
             interrupted: &self.interrupted,
             report: &mut report,
+            network,
         };
         apply::apply(plan, &mut place).map(Some)
     }

@@ -105,6 +105,9 @@ impl Ui {
             text.push_str(&format!(" of {} ({} %)", human(total), done.saturating_mul(100) / total.max(1)));
         }
         text.push_str(&format!(", {}/s", human(u64::try_from(rate).unwrap_or(u64::MAX))));
+        if let (Some(left), false) = (left(done, total, elapsed), ended) {
+            text.push_str(&format!(", {left}"));
+        }
         let live = std::io::stderr().is_terminal();
         if self.volume < Volume::Usual || self.json || !(live || ended) {
             return;
@@ -139,6 +142,17 @@ impl Ui {
     }
 }
 
+/// How long the rest will take at the rate so far, once there is one.
+fn left(done: u64, total: Option<u64>, elapsed: std::time::Duration) -> Option<String> {
+    let rest = total?.checked_sub(done).filter(|_| done > 0 && elapsed.as_secs() >= 2)?;
+    let seconds = u64::try_from(u128::from(rest) * elapsed.as_millis() / u128::from(done) / 1000).ok()?;
+    Some(match seconds {
+        0..60 => format!("{seconds} s left"),
+        60..3600 => format!("{}:{:02} min left", seconds / 60, seconds % 60),
+        _ => format!("{}:{:02} h left", seconds / 3600, seconds / 60 % 60),
+    })
+}
+
 /// One answer as it is, several as one list; with a problem they are its results.
 fn document(mut answers: Vec<Value>, problem: Option<&Problem>) -> Option<Value> {
     let together = |answers: Vec<Value>| {
@@ -160,6 +174,17 @@ fn document(mut answers: Vec<Value>, problem: Option<&Problem>) -> Option<Value>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_time_left_follows_from_the_rate_so_far() {
+        let after = |seconds, done, total| left(done, Some(total), std::time::Duration::from_secs(seconds));
+        assert_eq!(after(1, 5, 10), None, "too early to tell");
+        assert_eq!(after(10, 5, 10).as_deref(), Some("10 s left"));
+        assert_eq!(after(10, 1, 10).as_deref(), Some("1:30 min left"));
+        assert_eq!(after(60, 1, 121).as_deref(), Some("2:00 h left"));
+        assert_eq!(after(9, 0, 10), None);
+        assert_eq!(left(5, None, std::time::Duration::from_secs(9)), None);
+    }
 
     #[test]
     fn there_is_one_document_whatever_was_answered() {

@@ -5,7 +5,8 @@ use chyves_core::error::{Problem, Result, nearest};
 use chyves_core::value::printable;
 
 /// Commands that stand alone or take other things than guests.
-const HOST_VERBS: &[&str] = &["help", "image", "iso", "list", "pool", "receive", "repair", "trash", "version", "completions", "dev"];
+const HOST_VERBS: &[&str] =
+    &["firmware", "help", "image", "iso", "list", "pool", "receive", "repair", "trash", "version", "completions", "dev"];
 
 /// Commands that take guests, and so may follow them.
 const GUEST_VERBS: &[&str] = &[
@@ -21,6 +22,7 @@ const GUEST_VERBS: &[&str] = &[
     "info",
     "insert",
     "move",
+    "network",
     "promote",
     "reclaim",
     "rename",
@@ -41,6 +43,12 @@ const DISK_VERBS: &[&str] = &["list", "add", "remove", "delete", "resize", "set"
 
 /// The verbs below the noun `cloud-init`; the first is meant where none is given.
 const CLOUD_INIT_VERBS: &[&str] = &["status", "show", "set", "reinit"];
+
+/// The verbs below the noun `network`; the first is meant where none is given.
+const NETWORK_VERBS: &[&str] = &[
+    "list", "check", "plan", "apply", "confirm", "attach", "detach", "private", "default", "delete", "set", "add", "remove", "move",
+    "migrate", "join", "unjoin", "nat",
+];
 
 /// Options whose value is the next word.
 const WITH_VALUE: &[&str] = &[
@@ -65,6 +73,14 @@ const WITH_VALUE: &[&str] = &[
     "--vendor-data",
     "--network-config",
     "--password-file",
+    "--hash",
+    "--checksums",
+    "--key",
+    "--signature",
+    "--max-size",
+    "--timeout",
+    "--retries",
+    "--like",
 ];
 
 /// Every word that a command line may begin with.
@@ -128,6 +144,9 @@ fn guests_first(mut argv: Vec<String>, first: usize, verb: usize) -> Vec<String>
     if argv[first] == "cloud-init" && argv.get(behind).is_some_and(|w| CLOUD_INIT_VERBS.contains(&w.as_str())) {
         behind += 1;
     }
+    if argv[first] == "network" && argv.get(behind).is_some_and(|w| NETWORK_VERBS.contains(&w.as_str())) {
+        behind += 1;
+    }
     // `web01 snapshot @before`: the guest and the snapshot are one word in the canonical order.
     if matches!(argv[first].as_str(), "snapshot" | "clone" | "send") {
         // `--from @base` names another snapshot.
@@ -181,7 +200,28 @@ fn nouns(mut argv: Vec<String>, first: usize) -> Vec<String> {
             }
         }
     }
+    if argv[first] == "network" {
+        network(&mut argv, first);
+    }
     argv
+}
+
+/// The same for `network`, whose verb may also stand behind a bridge or a guest: `network bridge0 attach em0`.
+fn network(argv: &mut Vec<String>, first: usize) {
+    let is_verb = |at: usize| argv.get(at).is_some_and(|w| NETWORK_VERBS.contains(&w.as_str()));
+    let asks = |at: usize| argv.get(at).is_some_and(|w| w == "-h" || w == "--help" || w == "help");
+    if is_verb(first + 1) || asks(first + 1) {
+        return;
+    }
+    // `network guest web01 add tap` is how the manual of 2016 wrote it.
+    if argv.get(first + 1).is_some_and(|w| w == "guest") {
+        argv.remove(first + 1);
+        network(argv, first);
+    } else if is_verb(first + 2) {
+        argv.swap(first + 1, first + 2);
+    } else if argv.get(first + 1).is_none_or(|w| w.starts_with('-')) {
+        argv.insert(first + 1, NETWORK_VERBS[0].to_owned());
+    }
 }
 
 /// The same for `disk`, whose verb may also stand behind the guest, and which in 2016 had a text behind the disk's name.
@@ -275,6 +315,18 @@ mod tests {
             ("disk", "disk"),
             ("disk list -H", "disk list -H"),
             ("-n web01 disk remove disk1", "-n disk remove web01 disk1"),
+            ("network", "network list"),
+            ("network list -H", "network list -H"),
+            ("network attach bridge0 em0", "network attach bridge0 em0"),
+            ("network bridge0 attach em0", "network attach bridge0 em0"),
+            ("network bridge0 private", "network private bridge0"),
+            ("network bridge0 unjoin tap5", "network unjoin bridge0 tap5"),
+            ("network bridge0 migrate bridge1", "network migrate bridge0 bridge1"),
+            ("network web01 add tap7 bridge1", "network add web01 tap7 bridge1"),
+            ("network guest add web01 tap", "network add web01 tap"),
+            ("network guest web01 remove net1", "network remove web01 net1"),
+            ("web01 network add vale0:1", "network add web01 vale0:1"),
+            ("-n network bridge0 set mtu=9000", "-n network set bridge0 mtu=9000"),
             ("pool init tank", "pool init tank"),
             ("create web01 --image tiny", "create web01 --image tiny"),
             ("web01 create --size 8G", "create web01 --size 8G"),
@@ -293,7 +345,7 @@ mod tests {
 
     #[test]
     fn no_guest_may_bear_a_command_s_word() {
-        for word in commands().chain(SNAPSHOT_VERBS.iter().chain(DISK_VERBS).chain(CLOUD_INIT_VERBS).copied()) {
+        for word in commands().chain(SNAPSHOT_VERBS.iter().chain(DISK_VERBS).chain(CLOUD_INIT_VERBS).chain(NETWORK_VERBS).copied()) {
             assert!(word.parse::<chyves_core::value::GuestName>().is_err(), "{word} could be a guest");
         }
     }

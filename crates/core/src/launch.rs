@@ -42,6 +42,9 @@ pub struct Launch {
     /// File systems that other guests may use too. One that nobody uses any more is unmounted.
     #[serde(default)]
     pub borrows: Vec<Dataset>,
+    /// Whether it has taps or more on the host's networks, which go with it.
+    #[serde(default)]
+    pub networks: bool,
     /// Devices of the host that the machine has for itself, as the planner names them: `2/0/0`.
     #[serde(default)]
     pub given: Vec<String>,

@@ -10,6 +10,8 @@
 //! * [`os`]: intents rendered as FreeBSD's and Linux's commands
 //! * [`cloudinit`]: what a guest's cloud-init is told
 //! * [`profile`]: what each operating system wants of its machine
+//! * [`catalogue`]: known systems: names become addresses and settings
+//! * [`image`]: where images come from, and what they must be
 //! * [`world`]: the facts a planner may know
 //! * [`check`]: whether a host is fit for a start
 //! * [`action`]: one thing done to the host: its words, its commands, its undo
@@ -19,6 +21,7 @@
 #![forbid(unsafe_code)]
 
 pub mod action;
+pub mod catalogue;
 pub mod check;
 pub mod clones;
 pub mod cloudinit;
@@ -26,8 +29,10 @@ pub mod cmd;
 pub mod device;
 pub mod error;
 pub mod guest;
+pub mod image;
 pub mod launch;
 pub mod lifecycle;
+pub mod network;
 pub mod os;
 pub mod plan;
 pub mod profile;

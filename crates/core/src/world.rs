@@ -159,6 +159,12 @@ pub struct Image {
     pub source: Option<String>,
     /// When it came.
     pub added: Option<String>,
+    /// The name of the file that it was made from.
+    pub original: Option<String>,
+    /// How it was packed when it came.
+    pub format: Option<String>,
+    /// What it was checked against when it came.
+    pub checked: Option<String>,
     /// Settings that the system in it wants, keys and values.
     pub wants: Vec<(String, String)>,
 }
@@ -194,6 +200,24 @@ impl ImageKind {
         match self {
             Self::Disk => "disk",
             Self::Iso => "iso",
+            Self::Firmware => "firmware",
+        }
+    }
+
+    /// As people call it.
+    pub const fn noun(self) -> &'static str {
+        match self {
+            Self::Disk => "disk",
+            Self::Iso => "ISO",
+            Self::Firmware => "firmware",
+        }
+    }
+
+    /// The same as part of a sentence.
+    pub const fn phrase(self) -> &'static str {
+        match self {
+            Self::Disk => "a disk",
+            Self::Iso => "an ISO",
             Self::Firmware => "firmware",
         }
     }

@@ -9,6 +9,7 @@
 //! * [`supervise`]: the process that runs one guest
 //! * [`leftovers`]: looking for what dead machines left
 //! * [`borrow`]: file systems that several guests use at once
+//! * [`network`]: the host's networks
 //! * [`control`], [`console`]: talking to it
 //! * [`accel`]: whether KVM really works
 //! * [`proc`]: processes, told apart for sure
@@ -20,11 +21,14 @@
 pub mod accel;
 pub mod apply;
 pub mod borrow;
+pub mod catalogue;
 pub mod console;
 pub mod control;
 pub mod facts;
 pub mod identity;
+pub mod import;
 pub mod leftovers;
+pub mod network;
 pub mod observe;
 pub mod platform;
 pub mod ports;

@@ -12,7 +12,7 @@ use crate::runtime::{GuestState, Runtime};
 use chyves_core::cmd::Cmd;
 use chyves_core::error::{Problem, Result};
 use chyves_core::guest::{Guest, RunState};
-use chyves_core::property::keys::{DELETED, NAME, OWNER, UUID};
+use chyves_core::property::keys::{DELETED, IMAGE_PARTIAL, NAME, OWNER, UUID};
 use chyves_core::value::{Dataset, GuestName, ImageName, printable};
 use chyves_core::world::{HostFacts, Role, Root, World, no_guest};
 use chyves_core::zfs::args;
@@ -257,6 +257,22 @@ pub fn not_found(world: &World, name: &str) -> Problem {
     no_guest(name, known.lines())
 }
 
+/// What came of transfers that were cut: the datasets, and the addresses they are of.
+///
+/// # Errors
+/// ZFS does not answer.
+pub fn parts(root: &Root) -> Result<Vec<(Dataset, String)>> {
+    let keys = [IMAGE_PARTIAL.to_owned()];
+    let rows = rows::parse(&run::must(&args::read_tree(&[root.images()], 1, Some(&keys)))?, true)?;
+    let mut found = Vec::new();
+    for row in rows {
+        if let Some(address) = row.own.get(IMAGE_PARTIAL) {
+            found.push((row.name.parse()?, address.value.clone()));
+        }
+    }
+    Ok(found)
+}
+
 /// The GUIDs of datasets and snapshots, in the order they were asked for.
 ///
 /// # Errors
@@ -271,6 +287,19 @@ pub fn guids(names: &[String]) -> Result<Vec<(String, u64)>> {
                 .ok_or_else(|| Problem::failed(format!("ZFS told no GUID of `{}`", printable(name, 120))).on(name))
         })
         .collect()
+}
+
+/// Reads the settings of the whole host into its primary root: finding roots reads no more than what they are found by.
+///
+/// # Errors
+/// What can't be asked or read, or no pool is primary.
+pub fn global(world: &mut World) -> Result<()> {
+    let primary = world.primary()?.dataset.clone();
+    let own = dataset(&primary)?.map(|row| row.own).unwrap_or_default();
+    if let Some(root) = world.roots.iter_mut().find(|r| r.dataset == primary) {
+        root.own = std::sync::Arc::new(own);
+    }
+    Ok(())
 }
 
 /// What one dataset itself says: its own settings and native properties; none if it does not exist.

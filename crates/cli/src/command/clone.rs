@@ -55,15 +55,26 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     let _locks = session.lock("guest", &involved)?;
     let world = session.look(&Look::at(&involved))?;
     let guest = observe::guest(&world, &source)?;
-    let snapshot_exists = match &snapshot {
-        Some(name) => snapshots::of(world.host.dialect, guest)?.iter().any(|s| s.name == name.as_str()),
-        None => false,
+    let seen = match &snapshot {
+        Some(name) => snapshots::of(world.host.dialect, guest)?.into_iter().find(|s| s.name == name.as_str()),
+        None => None,
     };
+    let snapshot_exists = seen.is_some();
     let known = snapshot.as_ref().filter(|_| snapshot_exists);
+    let carried = match (&seen, known) {
+        (Some(seen), Some(name)) if seen.is_ours() => Some(snapshots::carried(&guest.dataset.at(name))?),
+        (Some(seen), _) => {
+            let shown = format!("{}@{}", guest.name, seen.name);
+            session.ui.warn(&format!("{shown} carries no settings ({}); clones get those that {} has now", seen.maker.word(), guest.name));
+            None
+        }
+        (None, _) => None,
+    };
     let sizes = if args.independent && (snapshot_exists || snapshot.is_none()) { sizes(&world, guest, known)? } else { BTreeMap::new() };
     let request = plan::clone::Request {
         snapshot,
         snapshot_exists,
+        carried,
         names: names.clone(),
         set,
         independent: args.independent,

@@ -82,7 +82,7 @@ pub(crate) fn undelete(session: &Session, args: &UndeleteArgs) -> Result<()> {
     let name = args.name.as_ref().unwrap_or(&found.name).clone();
     let _lock = session.lock("guest", &[&name])?;
     let world = session.look(&Look { guests: Which::Named(vec![name.clone()]), trash: true, ..Look::default() })?;
-    let found = plan::delete::find(&world, found.dataset.leaf())?;
+    let found = plan::delete::find(&world, found.dataset.as_str())?;
     let guid = observe::guids(&[found.dataset.to_string()])?.first().map_or(0, |(_, g)| *g);
     let plan = plan::delete::undelete(&world, found, guid, Some(&name))?;
     if session.carry_out(&world, &plan, name.as_str())?.is_some() {

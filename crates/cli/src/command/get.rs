@@ -96,7 +96,7 @@ fn of_root(which: &str, root: &Root, properties: &[String]) -> Result<Vec<Settin
         let row = observe::dataset(&root.guests())?;
         (row.map(|r| r.own).unwrap_or_default(), &[Scope::Guest])
     } else {
-        ((*root.own).clone(), &[Scope::Global, Scope::Pool])
+        (observe::dataset(&root.dataset)?.map(|r| r.own).unwrap_or_default(), &[Scope::Global, Scope::Pool])
     };
     let settings = Settings::new(own.iter().map(|(k, v): (&String, &Own)| (k.clone(), v.clone())).collect(), Vec::new());
     if !properties.iter().any(|p| p == "all") {

@@ -95,7 +95,7 @@ fn facts(session: &Session, guest: &Guest) -> Result<Value> {
 }
 
 /// Aligned lines of keys and values; lists of objects as one line each.
-fn lines(text: &mut String, value: &Value, indent: usize) {
+pub(super) fn lines(text: &mut String, value: &Value, indent: usize) {
     let Some(fields) = value.as_object() else { return };
     let width = fields.keys().map(String::len).max().unwrap_or(0) + 1;
     for (key, value) in fields {

@@ -5,7 +5,7 @@ use crate::session::Session;
 use crate::table::{Cell, ListArgs, Table};
 use chyves_core::error::{Problem, Result, did_you_mean};
 use chyves_core::property::{self, Access, catalog};
-use chyves_core::world::World;
+use chyves_core::world::{ImageKind, World};
 use chyves_host::observe::Look;
 
 /// Columns that are no property.
@@ -14,15 +14,15 @@ const FACTS: [&str; 9] = ["name", "state", "used", "pool", "dataset", "uuid", "g
 const USUAL: [&str; 6] = ["name", "state", "cpu", "ram", "used", "description"];
 
 /// What `list` can list besides guests.
-const NOUNS: [&str; 7] = ["guests", "properties", "images", "iso", "firmware", "pools", "clones"];
+const NOUNS: [&str; 8] = ["guests", "properties", "images", "iso", "firmware", "pools", "clones", "bridges"];
 
-/// List guests; or properties, images, pools, clones
+/// List guests; or properties, images, pools, clones, bridges
 ///
 /// The columns are name, state, used, pool, dataset, uuid, group, origin, foreign, and every property. A property in
 /// place of a noun lists it for all guests: `chyves list ram`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// What to list: guests (where not given), properties, images, iso, firmware, pools, clones, or a property
+    /// What to list: guests (where not given), properties, images, iso, firmware, pools, clones, bridges, or a property
     what: Option<String>,
     #[command(flatten)]
     list: ListArgs,
@@ -33,9 +33,10 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
         None | Some("guests") => guests(session, &args.list, &USUAL),
         Some("properties") => properties(session, &args.list),
         Some("images") => super::image::list(session, None, &args.list),
-        Some("iso") => super::image::list(session, Some("iso"), &args.list),
-        Some("firmware") => super::image::list(session, Some("firmware"), &args.list),
+        Some("iso") => super::image::list(session, Some(ImageKind::Iso), &args.list),
+        Some("firmware") => super::image::list(session, Some(ImageKind::Firmware), &args.list),
         Some("pools") => super::pool::list(session, &args.list),
+        Some("bridges" | "networks") => super::network::list(session, &args.list),
         Some("clones") => clones(session, &args.list),
         Some(word) => match property::find(word) {
             Ok(known) => guests(session, &args.list, &["name", &known.key]),

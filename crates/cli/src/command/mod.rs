@@ -17,6 +17,7 @@ mod image;
 mod info;
 mod insert;
 mod list;
+mod network;
 mod pool;
 mod receive;
 mod reclaim;
@@ -34,6 +35,7 @@ use crate::session::Session;
 use crate::ui::{Ui, Volume};
 use chyves_core::error::Result;
 use chyves_core::os::Os;
+use chyves_core::world::ImageKind;
 use chyves_host::{facts, observe, runtime::Runtime};
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -104,13 +106,21 @@ enum Verb {
     #[command(subcommand)]
     Disk(disk::Verb),
     Eject(insert::EjectArgs),
+    /// Manage images of UEFI firmware
+    #[command(subcommand)]
+    Firmware(image::Verb),
     Get(get::Args),
     #[command(subcommand)]
     Image(image::Verb),
     Info(info::Args),
     Insert(insert::InsertArgs),
+    /// Manage images of optical discs
+    #[command(subcommand)]
+    Iso(image::Verb),
     List(list::Args),
     Move(rename::MoveArgs),
+    #[command(subcommand)]
+    Network(network::Verb),
     #[command(subcommand)]
     Pool(pool::Verb),
     Promote(clone::PromoteArgs),
@@ -134,6 +144,10 @@ enum Verb {
     LaunchSpec(start::LaunchSpecArgs),
     #[command(name = "_let-go", hide = true)]
     LetGo(start::LetGoArgs),
+    #[command(name = "_put-away", hide = true)]
+    PutAway(start::PutAwayArgs),
+    #[command(name = "_go-back", hide = true)]
+    GoBack(network::GoBackArgs),
 }
 
 /// Runs a parsed command line to its exit status.
@@ -197,10 +211,13 @@ fn dispatch(session: &Session, verb: Verb) -> Result<()> {
         Verb::Disk(verb) => disk::run(session, &verb),
         Verb::Eject(args) => insert::eject(session, &args),
         Verb::Get(args) => get::run(session, &args),
-        Verb::Image(verb) => image::run(session, &verb),
+        Verb::Firmware(verb) => image::run(session, Some(ImageKind::Firmware), &verb),
+        Verb::Image(verb) => image::run(session, None, &verb),
+        Verb::Iso(verb) => image::run(session, Some(ImageKind::Iso), &verb),
         Verb::Info(args) => info::run(session, &args),
         Verb::Insert(args) => insert::insert(session, &args),
         Verb::List(args) => list::run(session, &args),
+        Verb::Network(verb) => network::run(session, &verb),
         Verb::Move(args) => rename::relocate(session, &args),
         Verb::Pool(verb) => pool::run(session, &verb),
         Verb::Promote(args) => clone::promote(session, &args),
@@ -226,6 +243,8 @@ fn dispatch(session: &Session, verb: Verb) -> Result<()> {
         }
         Verb::LaunchSpec(args) => start::launch_spec(session, &args),
         Verb::LetGo(args) => start::let_go(session, &args),
+        Verb::GoBack(args) => network::go_back(session, &args),
+        Verb::PutAway(args) => start::put_away(session, &args),
     }
 }
 

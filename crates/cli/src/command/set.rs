@@ -65,6 +65,7 @@ fn change(session: &Session, words: &[&String], request: &Request, verb: &str) -
         plan::set::checked(key, value, &[property::Scope::Guest, property::Scope::GuestOnly])?;
     }
     session.each(&targets, Pace::InTurn, |world, guest| {
+        super::network::mac_is_free(session, guest, &request.set)?;
         let plan = plan::set::guest(world, guest, request)?;
         let done = session.carry_out(world, &plan, guest.name.as_str())?;
         Ok(done.filter(|_| !plan.steps.is_empty()).map(|_| Report::new(&guest.name, verb)))
@@ -73,8 +74,8 @@ fn change(session: &Session, words: &[&String], request: &Request, verb: &str) -
 
 fn on_roots(session: &Session, which: &str, request: &Request) -> Result<()> {
     let _lock = session.lock("pool", &["settings"])?;
-    let world = session.look(&Look::default())?;
-    world.primary()?;
+    let mut world = session.look(&Look::default())?;
+    observe::global(&mut world)?;
     let mut plans = Vec::new();
     for root in world.roots.iter().filter(|r| r.role != Role::Offline) {
         plans.push(if which == "defaults" {

@@ -15,7 +15,7 @@ use chyves_host::borrow;
 use chyves_host::observe::{self, Look, Which};
 use chyves_host::runtime::Lock;
 use chyves_host::supervise::{self, Spawner};
-use chyves_host::{accel, facts, ports};
+use chyves_host::{accel, facts, network, ports};
 use serde_json::json;
 
 /// Start guests
@@ -78,10 +78,12 @@ impl Disc {
     }
 
     /// What is planned for a guest, in a world that knows the disc.
-    fn request(&self, session: &Session, world: &World, guest: &Guest) -> Result<(World, Request)> {
+    fn request(&self, session: &Session, world: &World, guest: &Guest) -> Result<(World, Request, Option<Lock>)> {
         let mut world = with_facts(session, world, guest)?;
         world.images.clone_from(&self.images);
-        Ok((world, request(guest, Occasion::Start, self.drives.clone())?))
+        let mut request = request(guest, Occasion::Start, self.drives.clone())?;
+        let lock = networks(session, &world, guest, &mut request)?;
+        Ok((world, request, lock))
     }
 }
 
@@ -106,9 +108,9 @@ fn background(session: &Session, targets: &Targets, disc: &Disc) -> Result<()> {
             return Ok(Some(Report::new(&guest.name, "running; its supervisor was gone and it has a new one")));
         }
         alone(session, guest)?;
-        let (world, request) = disc.request(session, world, guest)?;
+        let (world, request, lock) = disc.request(session, world, guest)?;
         let plan = plan::start::start(&world, guest, &request)?;
-        let done = session.carry_out(&world, &plan, guest.name.as_str())?;
+        let done = session.carry_out_with(&world, &plan, guest.name.as_str(), lock)?;
         Ok(done.and_then(|d| d.started).map(|(supervisor, machine)| {
             let said = format!("running (pid {machine}); `chyves console {}` shows its console", guest.name);
             Report::new(&guest.name, said).with(json!({ "pid": machine, "supervisor": supervisor, "uuid": guest.uuid }))
@@ -141,7 +143,8 @@ fn with_facts(session: &Session, world: &World, guest: &Guest) -> Result<World> 
     let mut world = with_accel(session, world);
     // The facts of another host are as they were stated. What a guest that runs already would need is nobody's question.
     if session.facts.is_none() && !guest.state.is_alive() {
-        let wants = plan::wants::wants(guest, &world.host)?;
+        // The networks are looked at by themselves, under their lock.
+        let wants = chyves_core::check::Wants { cards: Vec::new(), ..plan::wants::wants(guest, &world.host)? };
         facts::for_start(&session.runtime, &mut world.host, &wants);
     }
     Ok(world)
@@ -168,7 +171,9 @@ fn request(guest: &Guest, occasion: Occasion, drives: Vec<Drive>) -> Result<Requ
             let known = there.iter().any(|s| s.name == name.as_str());
             let objects: Vec<String> =
                 [guest.dataset.to_string()].into_iter().chain(known.then(|| format!("{}@{name}", guest.dataset))).collect();
-            Some(Facts { there, guids: observe::guids(&objects)?, ..Facts::default() })
+            let mut facts = Facts { there, guids: observe::guids(&objects)?, ..Facts::default() };
+            facts.add_volumes(observe::snapshots::volumes_with(guest, name)?);
+            Some(facts)
         }
         Some(_) => None,
         None => plan::revert::wanted(guest, &spec.revert, occasion).map(|_| None)?,
@@ -178,7 +183,21 @@ fn request(guest: &Guest, occasion: Occasion, drives: Vec<Drive>) -> Result<Requ
         Some(screen) if screen.port == 0 => ports::free_vnc(screen.address)?,
         Some(_) | None => 0,
     };
-    Ok(Request { fresh: Fresh { vnc_port, secret }, occasion, drives, snapshots })
+    Ok(Request { fresh: Fresh { vnc_port, secret }, occasion, drives, snapshots, network: None })
+}
+
+/// Looks at the host's networks where the guest's cards need them, and keeps others from changing them meanwhile. Another
+/// host's can't be looked at.
+fn networks(session: &Session, world: &World, guest: &Guest, request: &mut Request) -> Result<Option<Lock>> {
+    let wanted = plan::network::bridge::bridged(&guest.spec()?, &world.host).is_empty();
+    if wanted || session.facts.is_some() || guest.state.is_alive() && request.occasion == Occasion::Start {
+        return Ok(None);
+    }
+    let lock = if session.dry_run { None } else { Some(network::lock(&session.runtime, &session.typed)?) };
+    let mut world = world.clone();
+    observe::global(&mut world)?;
+    request.network = Some(plan::network::Facts::of(&world, network::look(world.host.os)?)?);
+    Ok(lock)
 }
 
 fn foreground(session: &Session, targets: &Targets, disc: &Disc, held: &mut Vec<Lock>) -> Result<()> {
@@ -191,7 +210,7 @@ fn foreground(session: &Session, targets: &Targets, disc: &Disc, held: &mut Vec<
     let world = session.look(&Look::at(std::slice::from_ref(name)))?;
     let guest = observe::guest(&world, name)?;
     alone(session, guest)?;
-    let (world, request) = disc.request(session, &world, guest)?;
+    let (world, request, networks) = disc.request(session, &world, guest)?;
     let mut plan = plan::start::start(&world, guest, &request)?;
     if session.dry_run {
         return session.carry_out(&world, &plan, name.as_str()).map(drop);
@@ -199,7 +218,7 @@ fn foreground(session: &Session, targets: &Targets, disc: &Disc, held: &mut Vec<
     let Some(chyves_core::action::Action::Launch(launch)) = plan.steps.pop() else {
         return Err(Problem::not_now(format!("`{name}` is {} already", guest.state.word())).on(name));
     };
-    session.carry_out(&world, &plan, name.as_str())?;
+    session.carry_out_with(&world, &plan, name.as_str(), networks)?;
     // From here on the supervisor's own locks say that the guest runs; others may ask it to stop.
     drop(lock);
     let ui = &session.ui;
@@ -257,6 +276,18 @@ pub(crate) struct LetGoArgs {
     dataset: Dataset,
 }
 
+/// Put away what a machine leaves on the host's networks (asked by supervisors)
+#[derive(Debug, clap::Args)]
+pub(crate) struct PutAwayArgs {
+    /// The guest's identity
+    #[arg(long)]
+    guest: uuid::Uuid,
+}
+
+pub(crate) fn put_away(session: &Session, args: &PutAwayArgs) -> Result<()> {
+    network::put_away(&session.runtime, Some(args.guest), &session.typed).map(drop)
+}
+
 pub(crate) fn let_go(session: &Session, args: &LetGoArgs) -> Result<()> {
     borrow::let_go(&session.runtime, &args.dataset, &session.typed).map(drop)
 }
@@ -277,7 +308,15 @@ pub(crate) fn launch_spec(session: &Session, args: &LaunchSpecArgs) -> Result<()
         .iter()
         .find(|g| g.dataset == args.dataset)
         .ok_or_else(|| Problem::not_found(format!("`{}` is no guest any more", args.dataset)).on(&args.dataset))?;
-    let Ready { launch, files, seed } = plan::start::launch(&world, guest, &request(guest, occasion, args.drive.clone())?)?;
+    let mut request = request(guest, occasion, args.drive.clone())?;
+    let lock = networks(session, &world, guest, &mut request)?;
+    let Ready { launch, files, seed } = plan::start::launch(&world, guest, &request)?;
+    // What its cards need may have changed since it was started.
+    let attached = plan::start::network(&world, guest, &guest.spec()?, &request)?;
+    if lock.is_some() {
+        let plan = plan::Plan { notes: attached.notes.clone(), steps: attached.steps() };
+        session.carry_out_with(&world, &plan, guest.name.as_str(), lock)?;
+    }
     for file in files {
         chyves_host::apply::write_private(&file.path, &file.text)?;
     }

@@ -27,6 +27,11 @@ if [ "$1" = own ]; then
         sleep 0.05
     done
 fi
+if [ "$2" = net ]; then
+    # Names of more namespaces: a second host's.
+    mkdir -p /run/netns && mount -t tmpfs tmpfs /run/netns || exit 1
+    ip link set lo up || exit 1
+fi
 echo ready
 cat >/dev/null
 "#;
@@ -39,19 +44,24 @@ pub(super) struct Cell {
     /// Held where the machine's only ZFS is used.
     turn: Option<File>,
     pool: String,
+    /// Whether it has interfaces of its own.
+    networks: bool,
     /// The folder that the files of this host's pools lie in.
     dir: PathBuf,
 }
 
 impl Cell {
-    /// Makes them. The reason why not, where the machine does not let us.
-    pub(super) fn open(dir: &Path) -> Result<Self, String> {
+    /// Makes them; `networks`: with interfaces of their own, of which there is only the loopback. The reason why not, where
+    /// the machine does not let us.
+    pub(super) fn open(dir: &Path, networks: bool) -> Result<Self, String> {
         let own = find("zfs-fuse").is_some() && !Path::new("/dev/zfs").exists();
         let turn = if own { None } else { Some(take_turn()?) };
         let log = dir.join("cell.log");
         let mut first = Command::new("unshare")
+            .args(if networks { &["--net"][..] } else { &[] })
             .args(["--mount", "--pid", "--fork", "--propagation", "private", "sh", "-c", FIRST, "sh"])
             .arg(if own { "own" } else { "host" })
+            .arg(if networks { "net" } else { "shared" })
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(File::create(&log).unwrap())
@@ -61,7 +71,7 @@ impl Cell {
         let mut said = [0; 6];
         let heard = first.stdout.take().unwrap().read_exact(&mut said);
         let pool = if own { "tank".to_owned() } else { format!("it{}", std::process::id()) };
-        let cell = Self { first, life, turn, pool, dir: dir.to_owned() };
+        let cell = Self { first, life, turn, pool, networks, dir: dir.to_owned() };
         match heard {
             Ok(()) if &said == b"ready\n" => Ok(cell),
             _ => {
@@ -86,6 +96,9 @@ impl Cell {
         let namespace = |kind: &str| format!("/proc/{}/ns/{kind}", self.first.id());
         let mut command = Command::new("nsenter");
         command.arg(format!("--mount={}", namespace("mnt"))).arg(format!("--pid={}", namespace("pid_for_children")));
+        if self.networks {
+            command.arg(format!("--net={}", namespace("net")));
+        }
         command.args(["--", "env", "-C"]).arg(work);
         command
     }

@@ -7,6 +7,7 @@
 //! * [`tidy`]: taking out of a text what differs from run to run
 //! * [`terminal`]: a person at a terminal
 //! * [`look`]: what is on the pool and what runs, for comparing
+//! * [`matrix`]: each step of a command made to fail, and killed before and after
 //! * [`volume`]: disks that are volumes, where the ZFS has them
 //!
 //! Not here: anything that knows how chyves works inside; these tests see what a person sees.
@@ -18,6 +19,7 @@ mod answer;
 mod cell;
 mod lab;
 mod look;
+mod matrix;
 mod needs;
 mod terminal;
 mod tidy;
@@ -25,6 +27,7 @@ mod volume;
 
 pub use answer::Answer;
 pub use look::{Process, Tree};
+pub use matrix::{BASE, Case, matrix};
 pub use terminal::Terminal;
 
 use cell::Cell;
@@ -87,18 +90,27 @@ impl Host {
 
     /// The same with a pool of that size.
     pub fn sized(test: &str, with: With, size: &str) -> Option<Self> {
-        Self::made(test, with, size, None)
+        Self::made(test, with, size, None, false)
+    }
+
+    /// The same with interfaces of its own: there is only the loopback, and what the test makes.
+    pub fn with_networks(test: &str, with: With) -> Option<Self> {
+        if cell::find("ip").is_none() {
+            needs::skipped(test, "the program `ip` is missing (scripts/setup installs it)");
+            return None;
+        }
+        Self::made(test, with, "1G", None, true)
     }
 
     /// A FreeBSD host in a lab with these settings (`release=13.5`, `cpu=amd`), with the usual bridge. With the pool of
     /// the machine's ZFS.
     pub fn freebsd(test: &str, with: With, settings: &[&str]) -> Option<Self> {
-        let host = Self::made(test, with, "1G", Some(settings))?;
+        let host = Self::made(test, with, "1G", Some(settings), false)?;
         host.sh("ifconfig", &["bridge0", "create", "up"]);
         Some(host)
     }
 
-    fn made(test: &str, with: With, size: &str, lab: Option<&[&str]>) -> Option<Self> {
+    fn made(test: &str, with: With, size: &str, lab: Option<&[&str]>, networks: bool) -> Option<Self> {
         let guests = match needs::look(with) {
             Ok(guests) => guests,
             Err(reason) => {
@@ -118,7 +130,7 @@ impl Host {
                 return None;
             }
         };
-        let cell = match Cell::open(temp.path()) {
+        let cell = match Cell::open(temp.path(), networks) {
             Ok(cell) => cell,
             Err(reason) => {
                 needs::skipped(test, &reason);
@@ -226,18 +238,32 @@ impl Host {
 
     /// Runs `work` with a guest's file system mounted, on the folder as this test can open it.
     pub fn in_folder<T>(&self, guest: &str, work: impl FnOnce(&Path) -> T) -> T {
-        let dataset = self.dataset(guest);
-        let was = self.zfs_get("mounted", &dataset);
+        self.in_dataset(&self.dataset(guest), work)
+    }
+
+    /// Runs `work` with a file system mounted, on its folder as this test can open it.
+    pub fn in_dataset<T>(&self, dataset: &str, work: impl FnOnce(&Path) -> T) -> T {
+        let was = self.sh("zfs", &["get", "-H", "-o", "value", "mounted,mountpoint", dataset]);
+        let (was, folder) = was.trim_end().split_once('\n').unwrap();
         if was != "yes" {
-            self.sh("zfs", &["mount", &dataset]);
+            self.sh("zfs", &["mount", dataset]);
         }
-        let result = work(&self.open_path(self.mount_point().join("chyves/guests").join(guest)));
+        let result = work(&self.open_path(folder));
         if was != "yes" {
             until("the file system to be let go", || {
-                self.command("zfs").args(["unmount", &dataset]).output().unwrap().status.success().then_some(())
+                self.command("zfs").args(["unmount", dataset]).output().unwrap().status.success().then_some(())
             });
         }
         result
+    }
+
+    /// Makes a second pool on this host, gone with it; its name.
+    pub fn second_pool(&self) -> String {
+        let name = format!("{}b", self.pool);
+        let (disk, mount) = (self.dir().join("disk-b"), self.dir().join("pool-b"));
+        self.sh("truncate", &["-s", "512M", disk.to_str().unwrap()]);
+        self.sh("zpool", &["create", "-o", "cachefile=none", "-m", mount.to_str().unwrap(), &name, disk.to_str().unwrap()]);
+        name
     }
 
     /// The lab that this host is in.

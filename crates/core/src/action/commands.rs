@@ -3,6 +3,7 @@
 use super::{Action, Growth, is_device};
 use crate::cmd::Cmd;
 use crate::os::Os;
+use crate::property::keys;
 use crate::value::Size;
 use crate::world::DiskFormat;
 use crate::zfs::args::Pair;
@@ -27,6 +28,7 @@ impl Action {
             Self::Rename { dialect, from, to } => vec![args::rename(*dialect, from, to)],
             Self::RenameVolume { from, to } => vec![args::rename_volume(from, to)],
             Self::DestroySnapshot { snapshot } | Self::DropSnapshot { snapshot } => vec![args::destroy_snapshot(snapshot)],
+            Self::LeaveToClones { snapshot } => vec![args::leave_to_clones(snapshot)],
             Self::DestroyDataset { dataset } => vec![args::destroy(dataset)],
             Self::DestroyTree { dataset, .. } => vec![args::destroy_tree(dataset)],
             Self::Promote { clone, .. } => vec![args::promote(clone)],
@@ -64,8 +66,21 @@ impl Action {
                 cmds
             }
             Self::SettingsFromCopy { .. } | Self::KeepCopy { .. } | Self::WriteFile { .. } => Vec::new(),
-            Self::ImportImage { .. } | Self::WriteSeed(_) | Self::ChangeDisc { .. } | Self::Stop { .. } | Self::Forget { .. } => Vec::new(),
+            Self::KeepPart { part, there, address, now } => {
+                let native = [("canmount", "noauto")];
+                let own = [(keys::IMAGE_PARTIAL.to_owned(), address.clone()), (keys::IMAGE_ADDED.to_owned(), now.clone())];
+                let make = (!there).then(|| args::create(part, &native, &own));
+                make.into_iter().chain([args::mount(part)]).collect()
+            }
+            Self::DropPart { part } => vec![args::unmount(part), args::destroy(part)],
+            Self::ImportImage { .. }
+            | Self::VerifyImage { .. }
+            | Self::WriteSeed(_)
+            | Self::ChangeDisc { .. }
+            | Self::Stop { .. }
+            | Self::Forget { .. } => Vec::new(),
             Self::Host(intent) => intent.commands(os),
+            Self::ProveNetwork { .. } => vec![crate::network::observe::question(os)],
             Self::Launch(launch) => launch.before.iter().map(|p| p.cmd.clone()).chain([launch.hypervisor.clone()]).collect(),
         }
     }

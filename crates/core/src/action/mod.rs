@@ -15,7 +15,9 @@ mod words;
 pub use undo::Undo;
 
 use crate::cloudinit::SeedDisc;
+use crate::image::Order;
 use crate::launch::Launch;
+use crate::network::Proof;
 use crate::os::Intent;
 use crate::value::{Dataset, GuestName, ImageName, Size, SnapshotName, SnapshotRef};
 use crate::world::DiskFormat;
@@ -85,6 +87,8 @@ pub enum Action {
         clear: Vec<String>,
         /// What the same keys were before; nothing where they were not set there.
         before: Vec<(String, Option<String>)>,
+        /// Those of them that had come with a stream.
+        received: Vec<String>,
     },
     /// Takes a snapshot of a dataset and all below it.
     Snapshot {
@@ -125,6 +129,11 @@ pub enum Action {
     },
     /// Destroys a snapshot (and those of its name below), whose GUID was verified.
     DestroySnapshot {
+        /// The snapshot.
+        snapshot: SnapshotRef,
+    },
+    /// Lets ZFS itself destroy a snapshot (and those of its name below) together with the last clone of it.
+    LeaveToClones {
         /// The snapshot.
         snapshot: SnapshotRef,
     },
@@ -347,18 +356,45 @@ pub enum Action {
         /// Their paths, each with what it is.
         files: Vec<(String, String)>,
     },
-    /// Reads an image from a file: hashed, recognised by its content, converted, written sparsely, described on its dataset.
+    /// Makes room for what comes from an address, where what has come stays for another try if the transfer is cut.
+    KeepPart {
+        /// The dataset.
+        part: Dataset,
+        /// Whether it is there from an earlier try.
+        there: bool,
+        /// The address, as it is shown.
+        address: String,
+        /// When, as it is recorded.
+        now: String,
+    },
+    /// Destroys what was kept for another try, once it is of no use any more.
+    DropPart {
+        /// The dataset.
+        part: Dataset,
+    },
+    /// Reads an image: hashed, recognised by its content, unpacked, converted, written sparsely, described on its dataset.
     ImportImage {
-        /// The file.
-        source: String,
+        /// From where, and what it must be.
+        order: Box<Order>,
         /// The folder it is kept in.
         folder: String,
         /// The dataset that is described.
         dataset: Dataset,
+        /// Where what comes from an address is kept: the dataset and its folder.
+        part: Option<(Dataset, String)>,
         /// When, as it is recorded.
         now: String,
         /// The grammar of the host's `zfs`.
         dialect: Dialect,
+    },
+    /// Reads an image again and makes sure that it is what was imported.
+    VerifyImage {
+        /// Its name.
+        image: ImageName,
+        /// The file.
+        path: String,
+        /// The SHA-256 that it must have.
+        sha256: String,
     },
     /// Writes a stream to standard output.
     Send {
@@ -382,6 +418,11 @@ pub enum Action {
     },
     /// Something wanted of the host's kernel.
     Host(Intent),
+    /// Makes sure, by looking again, that the host's networks are as the steps before left them.
+    ProveNetwork {
+        /// What has to be so.
+        proofs: Vec<Proof>,
+    },
     /// Runs a machine under a supervisor of its own.
     Launch(Box<Launch>),
     /// Asks a machine to power off, and waits.

@@ -15,6 +15,19 @@ pub enum Undo {
     Impossible,
     /// Another action.
     Action(Box<Action>),
+    /// Change settings back.
+    Change {
+        /// The grammar of the host's `zfs`.
+        dialect: Dialect,
+        /// The dataset.
+        on: Dataset,
+        /// What to set.
+        set: Vec<Pair>,
+        /// What to take away.
+        clear: Vec<String>,
+        /// What is to be again as it came with a stream.
+        received: Vec<String>,
+    },
     /// Destroy this dataset, which the same plan made and which still has the GUID that it was made with.
     Destroy(Dataset),
     /// Destroy this dataset with its snapshots and volumes, which the same plan received.
@@ -61,10 +74,15 @@ impl Action {
             Self::CreateDataset { dataset, .. } | Self::CreateVolume { dataset, .. } | Self::CloneDataset { to: dataset, .. } => {
                 Undo::Destroy(dataset.clone())
             }
-            Self::Change { dialect, on, before, .. } => {
-                let set = before.iter().filter_map(|(k, v)| Some((k.clone(), v.clone()?))).collect();
-                let clear = before.iter().filter(|(_, v)| v.is_none()).map(|(k, _)| k.clone()).collect();
-                Undo::Action(Box::new(Self::Change { dialect: *dialect, on: on.clone(), set, clear, before: Vec::new() }))
+            Self::Change { dialect, on, before, received, .. } => {
+                let local = before.iter().filter(|(k, _)| !received.contains(k));
+                Undo::Change {
+                    dialect: *dialect,
+                    on: on.clone(),
+                    set: local.clone().filter_map(|(k, v)| Some((k.clone(), v.clone()?))).collect(),
+                    clear: local.filter(|(_, v)| v.is_none()).map(|(k, _)| k.clone()).collect(),
+                    received: received.clone(),
+                }
             }
             Self::Snapshot { snapshot, .. } => Undo::Action(Box::new(Self::DestroySnapshot { snapshot: snapshot.clone() })),
             Self::Rename { dialect, from, to } => {
@@ -76,6 +94,8 @@ impl Action {
             Self::MakeFolder { path } => Undo::RemoveFolder(path.clone()),
             Self::SetReadonly { dataset, on } => Undo::Action(Box::new(Self::SetReadonly { dataset: dataset.clone(), on: !on })),
             Self::SendReceive { from, to, .. } => Undo::DestroyCopy { dataset: to.clone(), like: from.clone() },
+            // It says only what holds anyway: chyves takes the snapshot away with its last clone.
+            Self::LeaveToClones { .. } => Undo::Nothing,
             // The dataset goes with the step that made it.
             Self::SetNative { .. } | Self::DropSnapshot { .. } => Undo::Nothing,
             Self::SettingsFromCopy { dialect, on, before, .. } => {
@@ -97,10 +117,19 @@ impl Action {
             // Somebody else may have begun to use it; the command that borrowed it looks when it is over.
             Self::Borrow { .. } => Undo::Nothing,
             // What was put away was of use to nobody.
-            Self::LetGo { .. } | Self::Forget { .. } | Self::Host(Intent::RemoveTap { .. } | Intent::DestroyVm { .. }) => Undo::Nothing,
+            Self::LetGo { .. } | Self::Forget { .. } => Undo::Nothing,
+            // What was looked at is left as it is.
+            Self::ProveNetwork { .. } => Undo::Nothing,
             // What it wrote lies in the dataset that the same plan made.
-            Self::ImportImage { .. } => Undo::Nothing,
-            Self::Host(intent) => Undo::Host(intent.clone()),
+            Self::ImportImage { .. } | Self::VerifyImage { .. } => Undo::Nothing,
+            // It is kept so that another try can go on from there.
+            Self::KeepPart { .. } => Undo::Nothing,
+            // By then the image is whole.
+            Self::DropPart { .. } => Undo::Impossible,
+            Self::Host(intent) => match intent.opposite() {
+                Some(_) => Undo::Host(intent.clone()),
+                None => Undo::Nothing,
+            },
             Self::Promote { clone, origin } => Undo::Action(Box::new(Self::Promote { clone: origin.clone(), origin: clone.clone() })),
             Self::RestoreFiles { before, .. } => Undo::Action(Box::new(Self::Rollback { snapshot: before.clone() })),
             Self::ResizeVolume { .. } | Self::GrowLive { .. } | Self::ShrinkDisk { .. } | Self::RemoveFile { .. } => Undo::Impossible,

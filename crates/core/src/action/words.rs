@@ -1,6 +1,7 @@
 //! An action in words.
 
 use super::Action;
+use crate::network::Proof;
 use crate::zfs::stream::Sending;
 
 impl Action {
@@ -37,6 +38,7 @@ impl Action {
                 let each: Vec<String> = native.iter().map(|(k, v)| format!("{k}={v}")).collect();
                 format!("give {dataset} {}", each.join(" "))
             }
+            Self::LeaveToClones { snapshot } => format!("let the snapshot {snapshot} go with its last clone"),
             Self::DropSnapshot { snapshot } => format!("destroy the working snapshot {snapshot}"),
             Self::SendReceive { from, to, size } => format!("send {from} ({}) into the new {to}", size.human()),
             Self::SettingsFromCopy { from, on, .. } => format!("put the settings of {from} on {on}"),
@@ -69,13 +71,23 @@ impl Action {
                 let names: Vec<_> = files.iter().map(|(path, what)| format!("{what} ({path})")).collect();
                 format!("make sure that these are there: {}", names.join(", "))
             }
-            Self::ImportImage { source, folder, .. } => format!("read {source} into {folder}: hash, recognise, convert, write"),
+            Self::KeepPart { part, there: false, .. } => format!("make {part}, where what comes is kept for another try"),
+            Self::KeepPart { part, there: true, .. } => format!("go on with what {part} kept of an earlier try"),
+            Self::DropPart { part } => format!("destroy {part}, which is of no use any more"),
+            Self::ImportImage { order, folder, .. } => {
+                format!("read {} into {folder}: hash, recognise, unpack, convert, write", order.source.shown())
+            }
+            Self::VerifyImage { image, path, .. } => format!("read {path} again: is {image} what was imported?"),
             Self::Send { sending } => match sending {
                 Sending::Snapshot { snapshot, .. } => format!("send {snapshot} to standard output"),
                 Sending::Rest(_) => "send the rest of a stream to standard output".to_owned(),
             },
             Self::Receive { into, .. } => format!("receive {into} from standard input"),
             Self::Host(intent) => intent.describe(),
+            Self::ProveNetwork { proofs } => {
+                let each: Vec<String> = proofs.iter().map(Proof::describe).collect();
+                format!("make sure that {}", each.join(", "))
+            }
             Self::Launch(launch) => format!("run {} under a supervisor of its own", launch.guest),
             Self::Stop { guest, timeout, force, .. } => {
                 let then = if *force { "pull the plug" } else { "give up" };

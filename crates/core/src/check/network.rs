@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 
 type Interfaces = BTreeMap<String, InterfaceKind>;
 
-const WHAT: &str = "network";
+/// What it is about.
+pub(crate) const WHAT: &str = "network";
 
 /// Whether it is a name that FreeBSD itself gives: `bridge0`.
 fn is_unit(name: &str) -> bool {

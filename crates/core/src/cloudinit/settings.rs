@@ -82,7 +82,7 @@ fn card(guest: &Guest, net: &crate::guest::NetSpec) -> Result<Card> {
     Ok(Card {
         number: net.number,
         mac: net.mac,
-        mtu: Some(net.mtu).filter(|mtu| *mtu != 1500),
+        mtu: net.mtu.filter(|mtu| *mtu != 1500),
         v4,
         v6,
         gateway: gateway(CiNetKey::Gateway, v4)?,

@@ -22,7 +22,7 @@ pub use ahci::{Ahci, AhciDetails, AhciPort, Optical};
 pub use disk::{Backing, BackingKind, BlockOptions, Disk, DiskBus, DiskSerial, SectorSizes};
 pub use display::{FrameBuffer, ScreenSize, Vga, VncListen, VncPassword};
 pub use misc::{Hda, HostBridge, Input, Share};
-pub use nic::{Forward, NetBackend, Netgraph, Nic, NicModel, Protocol, UserNet, ValePort};
+pub use nic::{Forward, GraphHook, NetBackend, Netgraph, Nic, NicModel, Protocol, UserNet, ValePort};
 pub use nvme::{NvmeDetails, NvmeSector, RamDisk};
 pub use passthru::{HostDevice, HostPci, HostSlot, Passthru};
 pub use place::{DeviceClass, DeviceKey, PciPlace, choose};

@@ -17,6 +17,8 @@ pub struct Nic {
     pub mac: Mac,
     /// The greatest packet that the guest is told of; `virtio-net` only.
     pub mtu: Option<u16>,
+    /// Pairs of queues; `virtio-net` on QEMU alone has more than one.
+    pub queues: u16,
     /// The place in the firmware's boot order, for booting from the network (QEMU).
     pub bootindex: Option<u32>,
 }
@@ -79,6 +81,48 @@ impl FromStr for ValePort {
 impl std::fmt::Display for ValePort {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.pad(&self.0)
+    }
+}
+
+impl ValePort {
+    /// The port of a card on a switch, where none was chosen: from the guest's identity, so that no two want the same.
+    ///
+    /// # Errors
+    /// The switch's name leaves no room for it.
+    pub fn derived(switch: &str, guest: uuid::Uuid, card: u16) -> Result<Self, BadValue> {
+        let hash = uuid::Uuid::new_v5(&guest, format!("vale{card}").as_bytes()).simple().to_string();
+        let room = 15usize.saturating_sub(switch.len() + 1).min(8);
+        format!("{switch}:{}", &hash[..room]).parse()
+    }
+}
+
+/// A netgraph node's address, `lan:`, with or without a hook of it, `lan:link2`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GraphHook {
+    /// The node's address.
+    pub path: String,
+    /// The hook.
+    pub hook: Option<String>,
+}
+
+impl FromStr for GraphHook {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        let word =
+            |part: &str| !part.is_empty() && part.len() <= 31 && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+        match text.split_once(':') {
+            Some((node, hook)) if word(node) && (hook.is_empty() || word(hook)) => {
+                Ok(Self { path: format!("{node}:"), hook: (!hook.is_empty()).then(|| hook.to_owned()) })
+            }
+            _ => Err(BadValue::new(text, "is no netgraph node").hint("write NODE: or NODE:HOOK, as lan: or lan:link2")),
+        }
+    }
+}
+
+impl std::fmt::Display for GraphHook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(&format!("{}{}", self.path, self.hook.as_deref().unwrap_or_default()))
     }
 }
 

@@ -139,6 +139,8 @@ impl Reader<'_> {
             backend: match self.word(&key(NetKey::Backend))?.as_str() {
                 "user" => Backend::User,
                 "bridge" => Backend::Bridge,
+                "vale" => Backend::Vale,
+                "netgraph" => Backend::Netgraph,
                 _ => Backend::Auto,
             },
             model: self.word(&key(NetKey::Model))?,
@@ -147,8 +149,14 @@ impl Reader<'_> {
                 Some(mac) => mac.parse()?,
                 None => Mac::derived(self.guest.uuid, number),
             },
-            mtu: self.parsed(&key(NetKey::Mtu))?,
+            mtu: self.optional(&key(NetKey::Mtu))?.and_then(|m| m.parse().ok()),
             pci: self.optional(&key(NetKey::Pci))?,
+            vlan: self.optional(&key(NetKey::Vlan))?.and_then(|v| v.parse().ok()),
+            tap: self.optional(&key(NetKey::Tap))?.map(|t| t.parse()).transpose()?,
+            vale: self.word(&key(NetKey::Vale))?,
+            netgraph: self.optional(&key(NetKey::Netgraph))?,
+            queues: self.parsed(&key(NetKey::Queues))?,
+            optional: self.word(&key(NetKey::Optional))? == "yes",
         })
     }
 

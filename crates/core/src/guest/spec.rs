@@ -162,10 +162,22 @@ pub struct NetSpec {
     pub bridge: IfName,
     /// Its address.
     pub mac: Mac,
-    /// Its MTU.
-    pub mtu: u32,
+    /// Its MTU, where it is not the bridge's.
+    pub mtu: Option<u32>,
     /// Its place, where one is set.
     pub pci: Option<String>,
+    /// Its VLAN on the bridge.
+    pub vlan: Option<u16>,
+    /// The tap that was chosen for it.
+    pub tap: Option<IfName>,
+    /// Its VALE switch, maybe with a port.
+    pub vale: String,
+    /// Its netgraph node, maybe with a hook.
+    pub netgraph: Option<String>,
+    /// Its pairs of queues.
+    pub queues: u16,
+    /// Whether the guest may start without its network.
+    pub optional: bool,
 }
 
 /// How a card reaches the network.
@@ -178,6 +190,23 @@ pub enum Backend {
     User,
     /// A tap on a bridge.
     Bridge,
+    /// A port of a VALE switch.
+    Vale,
+    /// A hook of a netgraph node.
+    Netgraph,
+}
+
+impl Backend {
+    /// As it is stored.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::User => "user",
+            Self::Bridge => "bridge",
+            Self::Vale => "vale",
+            Self::Netgraph => "netgraph",
+        }
+    }
 }
 
 /// The screen of a guest.

@@ -13,8 +13,9 @@ pub mod taps;
 pub use state::HostState;
 
 use crate::cmd::Cmd;
-use crate::value::IfName;
+use crate::value::{Cidr, IfName};
 use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
 
 /// The operating system of a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +65,8 @@ pub enum Intent {
         owner: String,
         /// Its MTU.
         mtu: u32,
+        /// Its pairs of queues.
+        queues: u16,
     },
     /// A tap that was made for this owner is gone.
     RemoveTap {
@@ -83,6 +86,110 @@ pub enum Intent {
         bridge: IfName,
         /// The member.
         member: IfName,
+        /// The VLAN that the member is on, without knowing it.
+        vlan: Option<u16>,
+    },
+    /// An interface is no member of a bridge any more.
+    Leave {
+        /// The bridge.
+        bridge: IfName,
+        /// The member.
+        member: IfName,
+    },
+    /// A bridge exists, described with its owner, and is up.
+    MakeBridge {
+        /// Its name.
+        bridge: IfName,
+        /// The exact token that says that chyves made it, and for how long.
+        owner: String,
+        /// Its MTU, where it has to be told.
+        mtu: Option<u32>,
+    },
+    /// A VLAN of an interface exists as an interface, described with its owner, and is up.
+    MakeVlan {
+        /// Its name.
+        vlan: IfName,
+        /// The interface whose VLAN it is.
+        parent: IfName,
+        /// The VLAN.
+        tag: u16,
+        /// The exact token that says that chyves made it, and for how long.
+        owner: String,
+    },
+    /// A bridge or VLAN that chyves made, and that nothing is on any more, is gone.
+    RemoveInterface {
+        /// Its name.
+        interface: IfName,
+        /// Its token.
+        owner: String,
+    },
+    /// What chyves made stays, or goes, as the new token says.
+    Describe {
+        /// The interface.
+        interface: IfName,
+        /// What is written on it now.
+        from: String,
+        /// What is to be.
+        to: String,
+    },
+    /// An interface is up.
+    SetUp {
+        /// Its name.
+        interface: IfName,
+    },
+    /// An interface carries packets so large.
+    SetMtu {
+        /// Its name.
+        interface: IfName,
+        /// What it carries now.
+        from: u32,
+        /// What it is to carry.
+        to: u32,
+    },
+    /// The host has an address on an interface.
+    AddAddress {
+        /// The interface.
+        interface: IfName,
+        /// The address.
+        address: Cidr,
+        /// The router of the default route that goes by it, where there is one.
+        router: Option<IpAddr>,
+    },
+    /// The host has an address on an interface no more.
+    RemoveAddress {
+        /// The interface.
+        interface: IfName,
+        /// The address.
+        address: Cidr,
+        /// The router of the default route that goes by it, and goes with it.
+        router: Option<IpAddr>,
+    },
+    /// A bridge keeps VLANs apart.
+    FilterVlans {
+        /// The bridge.
+        bridge: IfName,
+    },
+    /// The kernel passes packets on between its networks.
+    Forward {
+        /// Those of IPv6.
+        v6: bool,
+    },
+    /// Rules of the packet filter, from a file, in a table of their own.
+    LoadRules {
+        /// The file.
+        file: String,
+        /// The table.
+        table: String,
+    },
+    /// That table of rules is gone.
+    DropRules {
+        /// The table.
+        table: String,
+    },
+    /// A dnsmasq of its own runs for a bridge.
+    ServeNames {
+        /// Its settings.
+        file: String,
     },
 }
 
@@ -94,7 +201,28 @@ impl Intent {
             Self::MakeTap { tap, owner, .. } => format!("make the tap {tap} for {owner}"),
             Self::RemoveTap { tap, owner } => format!("remove the tap {tap} of {owner}"),
             Self::DestroyVm { vm } => format!("destroy the VM object {vm}"),
-            Self::Join { bridge, member } => format!("attach {member} to {bridge}"),
+            Self::Join { bridge, member, vlan: None } => format!("attach {member} to {bridge}"),
+            Self::Join { bridge, member, vlan: Some(tag) } => format!("attach {member} to {bridge} on its VLAN {tag}"),
+            Self::Leave { bridge, member } => format!("take {member} off {bridge}"),
+            Self::MakeBridge { bridge, .. } => format!("make the bridge {bridge}"),
+            Self::MakeVlan { vlan, parent, tag, .. } => format!("make {vlan}, the VLAN {tag} of {parent}"),
+            Self::RemoveInterface { interface, .. } => format!("remove {interface}, which chyves made and nothing uses"),
+            Self::Describe { interface, to, .. } => format!("mark {interface} with {to}"),
+            Self::SetUp { interface } => format!("bring {interface} up"),
+            Self::SetMtu { interface, from, to } => format!("let {interface} carry {to} bytes instead of {from}"),
+            Self::AddAddress { interface, address, router: None } => format!("give {interface} the address {address}"),
+            Self::AddAddress { interface, address, router: Some(router) } => {
+                format!("give {interface} the address {address} and the default route to {router}")
+            }
+            Self::RemoveAddress { interface, address, router: None } => format!("take the address {address} from {interface}"),
+            Self::RemoveAddress { interface, address, router: Some(router) } => {
+                format!("take the address {address} from {interface}, and with it the default route to {router}")
+            }
+            Self::FilterVlans { bridge } => format!("let {bridge} keep VLANs apart"),
+            Self::Forward { v6 } => format!("let the kernel pass {} packets on", if *v6 { "IPv6" } else { "IPv4" }),
+            Self::LoadRules { file, table } => format!("load the rules of {file} into their own table {table}"),
+            Self::DropRules { table } => format!("remove the table {table} of rules"),
+            Self::ServeNames { file } => format!("run a dnsmasq of its own by {file}"),
         }
     }
 
@@ -108,9 +236,38 @@ impl Intent {
 
     /// The commands that take it back; none where it is better left.
     pub fn undo(&self, os: Os) -> Vec<Cmd> {
-        match os {
-            Os::FreeBsd => freebsd::undo(self),
-            Os::Linux => linux::undo(self),
-        }
+        self.opposite().map(|intent| intent.commands(os)).unwrap_or_default()
+    }
+
+    /// What takes it back, as an intent; none where it is better left: a module, a kernel that forwards, an interface
+    /// that is up may be of use to others by then.
+    pub fn opposite(&self) -> Option<Self> {
+        let here = |name: &IfName| name.clone();
+        Some(match self {
+            Self::MakeTap { tap, owner, .. } => Self::RemoveTap { tap: here(tap), owner: owner.clone() },
+            Self::Join { bridge, member, .. } => Self::Leave { bridge: here(bridge), member: here(member) },
+            Self::Leave { bridge, member } => Self::Join { bridge: here(bridge), member: here(member), vlan: None },
+            Self::MakeBridge { bridge: interface, owner, .. } | Self::MakeVlan { vlan: interface, owner, .. } => {
+                Self::RemoveInterface { interface: here(interface), owner: owner.clone() }
+            }
+            Self::Describe { interface, from, to } => Self::Describe { interface: here(interface), from: to.clone(), to: from.clone() },
+            Self::SetMtu { interface, from, to } => Self::SetMtu { interface: here(interface), from: *to, to: *from },
+            Self::AddAddress { interface, address, router } => {
+                Self::RemoveAddress { interface: here(interface), address: *address, router: *router }
+            }
+            Self::RemoveAddress { interface, address, router } => {
+                Self::AddAddress { interface: here(interface), address: *address, router: *router }
+            }
+            Self::LoadRules { table, .. } => Self::DropRules { table: table.clone() },
+            Self::LoadModule { .. }
+            | Self::RemoveTap { .. }
+            | Self::DestroyVm { .. }
+            | Self::RemoveInterface { .. }
+            | Self::SetUp { .. }
+            | Self::FilterVlans { .. }
+            | Self::Forward { .. }
+            | Self::DropRules { .. }
+            | Self::ServeNames { .. } => return None,
+        })
     }
 }

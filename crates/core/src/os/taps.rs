@@ -28,11 +28,16 @@ pub fn token(guest: Uuid, card: u16) -> String {
 }
 
 /// The guest of a token; none for any other text.
-fn owner(text: &str) -> Option<Uuid> {
+pub(crate) fn owner(text: &str) -> Option<Uuid> {
     let (guest, card) = text.strip_prefix("chyves/")?.split_once("/net")?;
     let guest = Uuid::try_parse(guest).ok()?;
     // Nothing but what we write ourselves, to the letter.
     (token(guest, card.parse().ok()?) == text).then_some(guest)
+}
+
+/// The guest that a tap was made for, by what is written on it.
+pub fn owner_of(mark: &str) -> Option<Uuid> {
+    owner(mark)
 }
 
 /// The question for all interfaces with what is written on them.

@@ -6,6 +6,7 @@ use crate::action::Action;
 use crate::error::{Problem, Result};
 use crate::guest::{DiskKind, Guest, disk_name, settings_copy};
 use crate::property::keys::{self, CiNetKey, DiskKey, NetKey};
+use crate::property::settings::OwnValues;
 use crate::value::{Dataset, GuestName, Size, SnapshotName, SnapshotRef};
 use crate::world::{Role, Root, World};
 use crate::zfs::args::Pair;
@@ -18,6 +19,8 @@ pub struct Request {
     pub snapshot: Option<SnapshotName>,
     /// Whether that snapshot is there.
     pub snapshot_exists: bool,
+    /// The settings that it carries, where it carries some: those of the clones. Else the source's present ones.
+    pub carried: Option<OwnValues>,
     /// The clones' names.
     pub names: Vec<GuestName>,
     /// Settings of the clones that differ, as they were typed.
@@ -123,15 +126,19 @@ pub fn clone(world: &World, source: &Guest, request: &Request, moment: &Moment) 
         if request.names[..index].contains(name) {
             return Err(Problem::usage(format!("`{name}` stands twice")).on(name));
         }
-        if let Some(there) = world.guests.iter().find(|g| g.name == *name) {
-            return Err(Problem::not_now(format!("a guest is called `{name}` already"))
-                .on(name)
-                .because(format!("it is {}", there.dataset))
-                .hint("choose another name for the clone"));
-        }
+        super::free(world, name, &root.guests().child(name), None)?;
     }
     let mut plan = Plan::default();
     let snapshot = snapshot(source, request, moment, &mut plan)?;
+    // What it was at that moment is what is cloned: it may have had other disks than it has now.
+    let then = match &request.carried {
+        Some(carried) => {
+            let own = super::snapshot::rollback::carried_settings(source.settings.own_values(), carried);
+            Guest { settings: source.settings.with_own(own), ..source.clone() }
+        }
+        None => source.clone(),
+    };
+    let source = &then;
     let attached = attached(source)?;
     if !attached.is_empty() {
         plan.notes.push(format!("what is attached to {} is not cloned: {}", source.name, attached.join(" ").replace('.', "")));
@@ -160,7 +167,8 @@ pub fn clone(world: &World, source: &Guest, request: &Request, moment: &Moment) 
         }
         plan.push(Action::Mount { dataset: to.clone() });
         plan.push(Action::WriteFile { path: copy_path(&format!("{folder}/{name}")), text: settings_copy(&values(&own)) });
-        plan.push(Action::Unmount { dataset: to });
+        plan.push(Action::Unmount { dataset: to.clone() });
+        plan.steps.extend(super::lock_template(&to, &own));
     }
     if request.independent {
         plan.steps.extend(request.names.iter().map(|n| Action::DropSnapshot { snapshot: parent.child(n).at(&snapshot) }));
@@ -255,7 +263,7 @@ pub(super) fn settle(world: &World, on: &Dataset, own: Vec<Pair>) -> Action {
     let (last, mut set): (Vec<Pair>, Vec<Pair>) = own.into_iter().partition(|(k, _)| k == keys::UUID);
     set.extend(last);
     let before = set.iter().map(|(k, _)| (k.clone(), None)).collect();
-    Action::Change { dialect: world.host.dialect, on: on.clone(), set, clear: Vec::new(), before }
+    Action::Change { dialect: world.host.dialect, on: on.clone(), set, clear: Vec::new(), before, received: Vec::new() }
 }
 
 #[cfg(test)]
@@ -335,6 +343,27 @@ mod tests {
         offline.roots[1].role = Role::Offline;
         wanted.pool = Some("depot".into());
         assert_eq!(clone(&offline, &source, &wanted, &moment(1)).unwrap_err().code.exit_code(), 4);
+    }
+
+    #[test]
+    fn a_clone_of_a_snapshot_has_the_settings_and_disks_of_then() {
+        let source = testing::guest("web01", &[("uuid", "now"), ("cpu", "4"), ("disk0.kind", "zvol"), ("disk1.kind", "zvol")]);
+        let world = testing::world(vec![source.clone()]);
+        let mut wanted = Request { snapshot_exists: true, ..request(&["web02"]) };
+        wanted.snapshot = Some("base".parse().unwrap());
+        wanted.carried = Some(testing::own(&[("uuid", "then"), ("cpu", "2"), ("disk0.kind", "zvol"), ("snapshot.taken", "2026")]));
+        let text = clone(&world, &source, &wanted, &moment(1)).unwrap().script(Os::Linux);
+        assert!(text.contains("chyves:cpu=2") && text.contains("web02/disk0") && !text.contains("disk1"), "{text}");
+        assert!(!text.contains("snapshot.taken") && !text.contains("then"), "{text}");
+    }
+
+    #[test]
+    fn a_new_template_is_locked() {
+        let source = testing::guest("web01", &[]);
+        let world = testing::world(vec![source.clone()]);
+        let wanted = Request { set: vec![("template".into(), "yes".into())], ..request(&["gold"]) };
+        let plan = clone(&world, &source, &wanted, &moment(1)).unwrap();
+        assert_eq!(plan.steps.last(), Some(&Action::SetReadonly { dataset: "tank/chyves/guests/gold".parse().unwrap(), on: true }));
     }
 
     #[test]

@@ -51,7 +51,7 @@ pub(super) fn into_trash(world: &World, guest: &Guest, now: &str, to: &Dataset) 
     set.extend(guest.group().map(|g| (keys::GROUP.to_owned(), g.to_owned())));
     let before = set.iter().map(|(k, _)| (k.clone(), None)).collect();
     vec![
-        Action::Change { dialect: world.host.dialect, on: guest.dataset.clone(), set, clear: Vec::new(), before },
+        Action::Change { dialect: world.host.dialect, on: guest.dataset.clone(), set, clear: Vec::new(), before, received: Vec::new() },
         Action::Rename { dialect: world.host.dialect, from: guest.dataset.clone(), to: to.clone() },
     ]
 }
@@ -144,12 +144,14 @@ fn end(name: &str, dataset: &Dataset, doomed: &Doomed, gone: &[Dataset]) -> Resu
             .hint("destroy those first, or turn the dependency round: `chyves promote CLONE`"));
     }
     let mut objects = vec![(dataset.to_string(), doomed.guid)];
-    let mut steps = vec![Action::DestroyTree { dataset: dataset.clone(), takes: doomed.takes.clone() }];
-    // The last clone takes the snapshot with it that was taken for clones.
+    let mut steps = Vec::new();
+    // The last clone takes the snapshot with it that was taken for clones. ZFS itself does that in one: nothing between
+    // the two can fail and leave the snapshot behind.
     if let Some(leaves) = doomed.last_of(gone) {
         objects.push((leaves.snapshot.to_string(), leaves.guid));
-        steps.push(Action::DestroySnapshot { snapshot: leaves.snapshot.clone() });
+        steps.push(Action::LeaveToClones { snapshot: leaves.snapshot.clone() });
     }
+    steps.push(Action::DestroyTree { dataset: dataset.clone(), takes: doomed.takes.clone() });
     steps.insert(0, Action::Verify { objects });
     Ok(steps)
 }
@@ -162,7 +164,12 @@ pub fn find<'a>(world: &'a World, wanted: &str) -> Result<&'a Trashed> {
     let found: Vec<&Trashed> = world
         .trash
         .iter()
-        .filter(|t| t.label() == wanted || t.dataset.leaf() == wanted || t.uuid.is_some_and(|u| u.to_string() == wanted))
+        .filter(|t| {
+            t.label() == wanted
+                || t.dataset.leaf() == wanted
+                || t.dataset.as_str() == wanted
+                || t.uuid.is_some_and(|u| u.to_string() == wanted)
+        })
         .collect();
     match found[..] {
         [one] => Ok(one),
@@ -174,11 +181,14 @@ pub fn find<'a>(world: &'a World, wanted: &str) -> Result<&'a Trashed> {
                 .hint("`chyves trash list` shows what does"))
         }
         _ => {
-            let each: Vec<String> = found.iter().map(|t| format!("{} deleted {}", t.dataset.leaf(), t.deleted)).collect();
+            // One that was moved may have been deleted on both pools: then the identity is not enough.
+            let twice = found.iter().filter(|t| t.dataset.leaf() == found[0].dataset.leaf()).count() > 1;
+            let which = |t: &Trashed| if twice { t.dataset.to_string() } else { t.dataset.leaf().to_owned() };
+            let each: Vec<String> = found.iter().map(|t| format!("{} deleted {}", which(t), t.deleted)).collect();
             Err(Problem::usage(format!("several deleted guests were called `{wanted}`"))
                 .on(wanted)
                 .because(each.join("; "))
-                .hint(format!("name one by its identity: `chyves undelete {}`", found[0].dataset.leaf())))
+                .hint(format!("name one as it lies there: `{}`", which(found[0]))))
         }
     }
 }
@@ -190,13 +200,11 @@ pub fn find<'a>(world: &'a World, wanted: &str) -> Result<&'a Trashed> {
 pub fn undelete(world: &World, trashed: &Trashed, guid: u64, name: Option<&GuestName>) -> Result<Plan> {
     let root = world.root_on(trashed.dataset.pool())?;
     let name = name.unwrap_or(&trashed.name);
-    if let Some(there) = world.guests.iter().find(|g| g.name == *name) {
-        return Err(Problem::not_now(format!("a guest is called `{name}` now"))
-            .on(name)
-            .because(format!("it is {}", there.dataset))
-            .hint(format!("bring it back under another name: `chyves undelete {} --name OTHER`", trashed.dataset.leaf())));
-    }
     let to = root.guests().child(name);
+    if trashed.dataset != to || world.guests.iter().any(|g| g.name == *name) {
+        super::free(world, name, &to, None)
+            .map_err(|p| p.hint(format!("bring it back under another name: `chyves undelete {} --name OTHER`", trashed.dataset.leaf())))?;
+    }
     let clear: Vec<String> =
         [keys::DELETED, keys::NAME].iter().map(|k| (*k).to_owned()).chain(trashed.group.as_ref().map(|_| keys::GROUP.to_owned())).collect();
     let mut before =
@@ -207,7 +215,7 @@ pub fn undelete(world: &World, trashed: &Trashed, guid: u64, name: Option<&Guest
     if trashed.dataset != to {
         plan.push(Action::Rename { dialect: world.host.dialect, from: trashed.dataset.clone(), to: to.clone() });
     }
-    plan.push(Action::Change { dialect: world.host.dialect, on: to, set: Vec::new(), clear, before });
+    plan.push(Action::Change { dialect: world.host.dialect, on: to, set: Vec::new(), clear, before, received: Vec::new() });
     if let Some(group) = &trashed.group {
         plan.notes.push(format!("it was in the group `{group}` and comes back outside it"));
     }
@@ -275,6 +283,29 @@ mod tests {
     }
 
     #[test]
+    fn one_that_was_deleted_on_two_pools_is_told_by_where_it_lies() {
+        let mut world = testing::world(Vec::new());
+        let mut other = trashed("web", "t1");
+        other.dataset = "depot/chyves/trash/t1".parse().unwrap();
+        world.trash = vec![trashed("web", "t1"), other];
+        assert!(find(&world, "t1").unwrap_err().hints[0].contains("tank/chyves/trash/t1"));
+        assert_eq!(find(&world, "depot/chyves/trash/t1").unwrap().dataset.pool(), "depot");
+    }
+
+    #[test]
+    fn a_name_that_a_deleted_guest_keeps_is_taken() {
+        let mut world = testing::world(Vec::new());
+        let mut kept = trashed("web", "t1");
+        kept.dataset = "tank/chyves/guests/web".parse().unwrap();
+        world.trash = vec![kept];
+        let name: GuestName = "web".parse().unwrap();
+        let place = |pool: &str| format!("{pool}/chyves/guests/web").parse::<Dataset>().unwrap();
+        assert!(super::super::free(&world, &name, &place("tank"), None).unwrap_err().hints[0].contains("chyves undelete web"));
+        assert!(super::super::free(&world, &name, &place("depot"), None).is_ok());
+        assert!(undelete(&world, &world.trash[0], 1, None).is_ok(), "it keeps its name for itself");
+    }
+
+    #[test]
     fn a_template_is_not_deleted() {
         let g = testing::guest("gold", &[("template", "yes")]);
         let world = testing::world(vec![g.clone()]);
@@ -307,10 +338,10 @@ mod tests {
         insta::assert_snapshot!(destroy(&g, &doomed(&[])).unwrap().script(Os::Linux), @"
         # make sure that tank/chyves/guests/web02 has the GUID 11, tank/chyves/guests/web@clone-20260131T120000Z-000000 has the GUID 12
         zfs get -H -p -o name,property,source,value guid tank/chyves/guests/web02 tank/chyves/guests/web@clone-20260131T120000Z-000000
+        # let the snapshot tank/chyves/guests/web@clone-20260131T120000Z-000000 go with its last clone
+        zfs destroy -d -r tank/chyves/guests/web@clone-20260131T120000Z-000000
         # destroy tank/chyves/guests/web02, and with it 
         zfs destroy -r tank/chyves/guests/web02
-        # destroy the snapshot tank/chyves/guests/web@clone-20260131T120000Z-000000
-        zfs destroy -r tank/chyves/guests/web@clone-20260131T120000Z-000000
         ");
         assert_eq!(destroy(&g, &doomed(&["tank/chyves/guests/web03"])).unwrap().steps.len(), 2);
     }

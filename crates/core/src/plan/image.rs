@@ -1,57 +1,95 @@
-//! `image import` and `image delete`: an image becomes visible under its name only when it is whole.
+//! `image import`, `fetch`, `verify`, `rename` and `delete`: an image becomes visible under its name only when it is whole.
+//!
+//! Not here: what an image may be and where it comes from ([`crate::image`]).
 
 use super::Plan;
 use crate::action::Action;
 use crate::error::{Problem, Result};
-use crate::value::ImageName;
-use crate::world::{IMAGE_SNAPSHOT, World};
+use crate::guest::Guest;
+use crate::image::{Order, Source};
+use crate::property::keys;
+use crate::value::{Dataset, ImageName};
+use crate::world::{IMAGE_SNAPSHOT, Image, ImageKind, World};
 
 /// What is wanted.
 #[derive(Debug, Clone)]
 pub struct Import {
-    /// The file, absolute.
-    pub source: String,
+    /// From where, and what it must be.
+    pub order: Order,
     /// The name it gets.
     pub name: ImageName,
     /// A random word for the working name.
     pub token: String,
+    /// For an address: the word that tells it from others, and whether something of an earlier try is there.
+    pub part: Option<(String, bool)>,
     /// The time, UTC.
     pub now: String,
+}
+
+/// What the names of datasets that are no images yet begin with.
+pub const WORKING: [&str; 2] = ["importing-", "fetching-"];
+
+/// The dataset of what comes from the address that `word` stands for.
+///
+/// # Errors
+/// No pool is primary.
+pub fn part(world: &World, word: &str) -> Result<Dataset> {
+    Ok(world.primary()?.images().child(format!("{}{word}", WORKING[1])))
+}
+
+fn free(world: &World, name: &ImageName, hint: impl FnOnce() -> String) -> Result<()> {
+    if let Some(start) = WORKING.iter().find(|w| name.as_str().starts_with(**w)) {
+        return Err(Problem::usage(format!("an image can't be called `{name}`"))
+            .on(name)
+            .because(format!("names that begin with `{start}` are of images that are not whole yet"))
+            .hint("choose another name"));
+    }
+    match world.images.iter().find(|i| i.name == *name) {
+        None => Ok(()),
+        Some(there) => Err(Problem::not_now(format!("an image is called `{}` already", there.name)).on(&there.name).hint(hint())),
+    }
+}
+
+/// Where the images' file systems will be mounted.
+fn folder(world: &World) -> Result<String> {
+    Ok(format!("{}/images", super::create::mountpoint(world.primary()?)?))
 }
 
 /// Plans an import.
 ///
 /// # Errors
-/// The name is taken, or there is no primary pool.
+/// The name is taken, there is no primary pool, or what is asked for does not go together.
 pub fn import(world: &World, request: &Import) -> Result<Plan> {
     let root = world.primary()?;
-    if let Some(there) = world.images.iter().find(|i| i.name == request.name) {
-        return Err(Problem::not_now(format!("an image is called `{}` already", there.name))
-            .on(&there.name)
-            .hint(format!("give another name: `chyves image import --name OTHER {}`", crate::value::printable(&request.source, 200)))
-            .hint(format!("or `chyves image delete {}` first", there.name)));
-    }
-    let work = root.images().child(format!("importing-{}", request.token));
+    request.order.check()?;
+    free(world, &request.name, || format!("give another name with --name, or `chyves image delete {}` first", request.name))?;
+    let work = root.images().child(format!("{}{}", WORKING[0], request.token));
     let last = root.images().child(&request.name);
-    let folder = root.mountpoint.as_deref().filter(|p| p.starts_with('/')).ok_or_else(|| {
-        Problem::not_now(format!("`{}` has no mount point", root.dataset))
-            .on(&root.dataset)
-            .hint(format!("give it one: zfs set mountpoint=/path {}", root.dataset))
-    })?;
-    let folder = format!("{folder}/images/{}", work.leaf());
+    let folder = folder(world)?;
     let mut plan = Plan::default();
+    let mut kept = None;
+    if let (Some((word, there)), Source::Address(_)) = (&request.part, &request.order.source) {
+        let dataset = part(world, word)?;
+        kept = Some((dataset.clone(), format!("{folder}/{}", dataset.leaf())));
+        let (address, now) = (request.order.source.shown(), request.now.clone());
+        plan.push(Action::KeepPart { part: dataset, there: *there, address, now });
+    }
     plan.push(Action::CreateDataset { dataset: work.clone(), native: vec![("canmount".into(), "noauto".into())], own: Vec::new() });
     plan.push(Action::Mount { dataset: work.clone() });
     plan.push(Action::ImportImage {
-        source: request.source.clone(),
-        folder,
+        order: Box::new(request.order.clone()),
+        folder: format!("{folder}/{}", work.leaf()),
         dataset: work.clone(),
+        part: kept.clone(),
         now: request.now.clone(),
         dialect: world.host.dialect,
     });
     plan.push(Action::Unmount { dataset: work.clone() });
     plan.push(Action::Snapshot { snapshot: work.at(&IMAGE_SNAPSHOT.parse()?), own: Vec::new() });
     plan.push(Action::Rename { dialect: world.host.dialect, from: work, to: last });
+    if let Some((part, _)) = kept {
+        plan.push(Action::DropPart { part });
+    }
     Ok(plan)
 }
 
@@ -85,26 +123,110 @@ pub fn delete(world: &World, request: &Delete) -> Result<Plan> {
     Ok(plan)
 }
 
+/// The guests whose settings name an image.
+pub fn named_by<'w>(world: &'w World, name: &ImageName) -> Vec<&'w Guest> {
+    world.guests.iter().filter(|g| g.settings.own(keys::IMAGE) == Some(name.as_str())).collect()
+}
+
+/// What is wanted, and what was seen.
+#[derive(Debug, Clone)]
+pub struct Rename {
+    /// The image.
+    pub from: ImageName,
+    /// Its new name.
+    pub to: ImageName,
+    /// Its dataset's GUID.
+    pub guids: Vec<(String, u64)>,
+}
+
+/// Plans another name for an image. Guests that were made from it go on naming it; the world must hold them all.
+///
+/// # Errors
+/// There is none of that name, or the new one is taken.
+pub fn rename(world: &World, request: &Rename) -> Result<Plan> {
+    let image = world.image(&request.from)?;
+    if request.from == request.to {
+        return Ok(Plan::nothing(format!("it is called {} already", request.to)));
+    }
+    free(world, &request.to, || format!("choose another name, or `chyves image delete {}` first", request.to))?;
+    let mut plan = Plan::default();
+    plan.push(Action::Verify { objects: request.guids.clone() });
+    let to = world.primary()?.images().child(&request.to);
+    plan.push(Action::Rename { dialect: world.host.dialect, from: image.dataset.clone(), to });
+    for guest in named_by(world, &request.from) {
+        let pair = |name: &ImageName| (keys::IMAGE.to_owned(), name.to_string());
+        let before = vec![(keys::IMAGE.to_owned(), Some(request.from.to_string()))];
+        let own = guest.settings.own_values().get(keys::IMAGE);
+        plan.push(Action::Change {
+            dialect: world.host.dialect,
+            on: guest.dataset.clone(),
+            set: vec![pair(&request.to)],
+            clear: Vec::new(),
+            before,
+            received: own.filter(|o| o.received).map(|_| keys::IMAGE.to_owned()).into_iter().collect(),
+        });
+    }
+    Ok(plan)
+}
+
+/// Plans a look whether an image is still what was imported.
+///
+/// # Errors
+/// Nobody knows what it was.
+pub fn verify(world: &World, image: &Image) -> Result<Plan> {
+    let Some(sha256) = image.sha256.clone() else {
+        return Err(Problem::not_now(format!("nobody knows what the image `{}` was", image.name))
+            .on(&image.name)
+            .because("no SHA-256 stands on its dataset")
+            .hint("import it again to have one"));
+    };
+    let path = format!("{}/{}/{}", folder(world)?, image.name, image.kind.file());
+    let mut plan = Plan::default();
+    plan.push(Action::Borrow { dataset: image.dataset.clone() });
+    plan.push(Action::VerifyImage { image: image.name.clone(), path, sha256 });
+    Ok(plan)
+}
+
+/// The image of that name, which must be of the kind that the command is about.
+///
+/// # Errors
+/// There is none, or it is another kind.
+pub fn of_kind<'w>(world: &'w World, name: &ImageName, kind: Option<ImageKind>) -> Result<&'w Image> {
+    let image = world.image(name)?;
+    match kind {
+        Some(kind) if kind != image.kind => Err(Problem::not_found(format!("the image `{name}` is no {}", kind.noun()))
+            .on(name)
+            .because(format!("it is {}", image.kind.phrase()))
+            .hint(format!("`chyves image` is about all of them: `chyves image info {name}`"))),
+        _ => Ok(image),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::os::Os;
     use crate::plan::testing;
 
-    #[test]
-    fn an_import_becomes_visible_last() {
-        let request = Import {
-            source: "/a/debian.qcow2".into(),
+    fn request(source: Source) -> Import {
+        Import {
+            order: Order::new(source),
             name: "debian".parse().unwrap(),
             token: "k3".into(),
+            part: Some(("a1".into(), false)),
             now: "2026-01-31T12:00:00Z".into(),
-        };
+        }
+    }
+
+    #[test]
+    fn an_import_becomes_visible_last() {
+        let request = request(Source::File("/a/debian.qcow2".into()));
         insta::assert_snapshot!(import(&testing::world(Vec::new()), &request).unwrap().script(Os::Linux), @r"
         # make the file system tank/chyves/images/importing-k3
         zfs create -o canmount=noauto tank/chyves/images/importing-k3
         # mount tank/chyves/images/importing-k3
         zfs mount tank/chyves/images/importing-k3
-        # read /a/debian.qcow2 into /tank/chyves/images/importing-k3: hash, recognise, convert, write
+        # read /a/debian.qcow2 into /tank/chyves/images/importing-k3: hash, recognise, unpack, convert, write
         # unmount tank/chyves/images/importing-k3
         zfs unmount tank/chyves/images/importing-k3
         # take the snapshot tank/chyves/images/importing-k3@ready
@@ -115,11 +237,61 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_from_an_address_is_kept_until_the_image_is_whole() {
+        let request = request(Source::Address("https://me:secret@h/debian.qcow2".into()));
+        let script = import(&testing::world(Vec::new()), &request).unwrap().script(Os::Linux);
+        assert!(!script.contains("secret"), "{script}");
+        insta::assert_snapshot!(script, @r"
+        # make tank/chyves/images/fetching-a1, where what comes is kept for another try
+        zfs create -o canmount=noauto -o chyves:image.partial=https://h/debian.qcow2 -o chyves:image.added=2026-01-31T12:00:00Z tank/chyves/images/fetching-a1
+        zfs mount tank/chyves/images/fetching-a1
+        # make the file system tank/chyves/images/importing-k3
+        zfs create -o canmount=noauto tank/chyves/images/importing-k3
+        # mount tank/chyves/images/importing-k3
+        zfs mount tank/chyves/images/importing-k3
+        # read https://h/debian.qcow2 into /tank/chyves/images/importing-k3: hash, recognise, unpack, convert, write
+        # unmount tank/chyves/images/importing-k3
+        zfs unmount tank/chyves/images/importing-k3
+        # take the snapshot tank/chyves/images/importing-k3@ready
+        zfs snapshot -r tank/chyves/images/importing-k3@ready
+        # rename tank/chyves/images/importing-k3 to tank/chyves/images/debian
+        zfs rename tank/chyves/images/importing-k3 tank/chyves/images/debian
+        # destroy tank/chyves/images/fetching-a1, which is of no use any more
+        zfs unmount tank/chyves/images/fetching-a1
+        zfs destroy tank/chyves/images/fetching-a1
+        ");
+    }
+
+    #[test]
     fn a_taken_name_and_a_used_image_are_refused() {
         let world = testing::world(Vec::new());
-        let request = Import { source: "/a/x".into(), name: "tiny".parse().unwrap(), token: "k".into(), now: String::new() };
-        assert!(import(&world, &request).unwrap_err().message.contains("`tiny` already"));
+        let named = |name: &str| Import { name: name.parse().unwrap(), ..request(Source::Input) };
+        assert!(import(&world, &named("tiny")).unwrap_err().message.contains("`tiny` already"));
+        assert_eq!(import(&world, &named("importing-x")).unwrap_err().code.exit_code(), 2);
+        assert_eq!(import(&world, &named("fetching-x")).unwrap_err().code.exit_code(), 2);
         let used = Delete { name: "tiny".parse().unwrap(), users: vec!["tank/chyves/guests/web".into()], guids: Vec::new() };
         assert!(delete(&world, &used).unwrap_err().causes[0].contains("guests/web"));
+    }
+
+    #[test]
+    fn guests_go_on_naming_a_renamed_image() {
+        let world = testing::world(vec![testing::guest("web", &[("image", "tiny")]), testing::guest("other", &[])]);
+        let rename =
+            |to: &str| super::rename(&world, &Rename { from: "tiny".parse().unwrap(), to: to.parse().unwrap(), guids: Vec::new() });
+        let script = rename("small").unwrap().script(Os::Linux);
+        assert!(script.contains("zfs rename tank/chyves/images/tiny tank/chyves/images/small"), "{script}");
+        assert!(script.contains("chyves:image=small tank/chyves/guests/web"), "{script}");
+        assert!(!script.contains("other"), "{script}");
+        assert!(rename("tiny").unwrap().steps.is_empty());
+        assert_eq!(rename("fetching-1").unwrap_err().code.exit_code(), 2);
+    }
+
+    #[test]
+    fn a_kind_that_it_is_not_is_told() {
+        let world = testing::world(Vec::new());
+        let name = "tiny".parse().unwrap();
+        assert!(of_kind(&world, &name, None).is_ok());
+        let problem = of_kind(&world, &name, Some(ImageKind::Iso)).unwrap_err();
+        assert_eq!((problem.message.as_str(), problem.causes[0].as_str()), ("the image `tiny` is no ISO", "it is a disk"));
     }
 }

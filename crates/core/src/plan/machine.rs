@@ -5,8 +5,8 @@
 use super::drives::{self, Loaded};
 use crate::cloudinit;
 use crate::device::{
-    AhciDetails, Backing, BlockOptions, Device, DeviceClass, DeviceKey, Disk, DiskBus, FrameBuffer, NetBackend, Nic, NicModel, NvmeDetails,
-    Optical, PciPlace, ScreenSize, SerialEnd, UserNet, Vga, VncListen, Want, add, parse_pcidev, resolve,
+    AhciDetails, Backing, BlockOptions, Device, DeviceClass, DeviceKey, Disk, DiskBus, FrameBuffer, GraphHook, NetBackend, Netgraph, Nic,
+    NicModel, NvmeDetails, Optical, PciPlace, ScreenSize, SerialEnd, UserNet, ValePort, Vga, VncListen, Want, add, parse_pcidev, resolve,
 };
 use crate::error::{Problem, Result};
 use crate::guest::{Backend, DiskKind, DiskSpec, Guest, Loader, NetSpec, Spec, disk_name};
@@ -49,11 +49,11 @@ pub(super) fn disk_path(guest: &Guest, folder: &str, disk: &DiskSpec) -> String 
 }
 
 /// How a card reaches the network under this hypervisor.
-pub(super) fn backend(net: &NetSpec, vmm: Vmm) -> Backend {
+pub fn backend(net: &NetSpec, vmm: Vmm) -> Backend {
     match (net.backend, vmm) {
         (Backend::Auto, Vmm::Qemu) => Backend::User,
         (Backend::Auto, Vmm::Bhyve) => Backend::Bridge,
-        (chosen @ (Backend::User | Backend::Bridge), _) => chosen,
+        (chosen @ (Backend::User | Backend::Bridge | Backend::Vale | Backend::Netgraph), _) => chosen,
     }
 }
 
@@ -300,11 +300,26 @@ fn nic(guest: &Guest, net: &NetSpec, host: &HostFacts) -> Result<Nic> {
         model: if net.model == "e1000" { NicModel::E1000 } else { NicModel::VirtioNet },
         backend: match backend(net, host.vmm) {
             Backend::User | Backend::Auto => NetBackend::User(UserNet { forwards: Vec::new() }),
-            Backend::Bridge => NetBackend::Tap(tap_name(guest.uuid, net.number)?),
+            Backend::Bridge => NetBackend::Tap(super::network::attach::tap(guest, net)?),
+            Backend::Vale if net.vale.contains(':') => NetBackend::Vale(net.vale.parse()?),
+            Backend::Vale => NetBackend::Vale(ValePort::derived(&net.vale, guest.uuid, net.number)?),
+            Backend::Netgraph => NetBackend::Netgraph(netgraph(guest, net)?),
         },
         mac: net.mac,
         // What every card has needs no words.
-        mtu: Some(u16::try_from(net.mtu).unwrap_or(u16::MAX)).filter(|m| *m != 1500),
+        mtu: net.mtu.and_then(|m| u16::try_from(m).ok()).filter(|m| *m != 1500),
+        queues: net.queues,
         bootindex: None,
     })
+}
+
+/// Without a hook that was chosen, a bridge of netgraph gives one that is free.
+fn netgraph(guest: &Guest, net: &NetSpec) -> Result<Netgraph> {
+    let text = net.netgraph.as_deref().ok_or_else(|| {
+        Problem::usage(format!("net{} of `{}` is on no netgraph node", net.number, guest.name))
+            .on(&guest.name)
+            .hint(format!("`chyves set {} net{}.netgraph=lan:`", guest.name, net.number))
+    })?;
+    let GraphHook { path, hook } = text.parse()?;
+    Ok(Netgraph { path, peerhook: hook.unwrap_or_else(|| "link".to_owned()), socket: None, hook: None })
 }

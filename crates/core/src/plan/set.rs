@@ -9,6 +9,7 @@ use crate::property::settings::{Own, OwnValues};
 use crate::property::{self, Access, Effect, Scope};
 use crate::value::Dataset;
 use crate::world::{Root, World};
+use crate::zfs::Dialect;
 use crate::zfs::args::Pair;
 
 /// What is wanted: keys and values as they were typed.
@@ -67,10 +68,16 @@ fn differences(before: &OwnValues, request: &Request, scopes: &[Scope]) -> Resul
 }
 
 /// The step that changes settings which were `before`.
+pub(super) fn change_by(dialect: Dialect, on: &Dataset, before: &OwnValues, set: Vec<Pair>, clear: Vec<String>) -> Action {
+    let keys = || set.iter().map(|(k, _)| k).chain(&clear);
+    let was = keys().map(|k| (k.clone(), before.get(k).map(|o| o.value.clone()))).collect();
+    let received = keys().filter(|k| before.get(*k).is_some_and(|o| o.received)).cloned().collect();
+    Action::Change { dialect, on: on.clone(), set, clear, before: was, received }
+}
+
+/// The same on this host.
 pub(super) fn change(world: &World, on: &Dataset, before: &OwnValues, set: Vec<Pair>, clear: Vec<String>) -> Action {
-    let keys = set.iter().map(|(k, _)| k).chain(&clear);
-    let before = keys.map(|k| (k.clone(), before.get(k).map(|o| o.value.clone()))).collect();
-    Action::Change { dialect: world.host.dialect, on: on.clone(), set, clear, before }
+    change_by(world.host.dialect, on, before, set, clear)
 }
 
 /// Plans a change of one guest.

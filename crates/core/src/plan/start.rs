@@ -1,7 +1,8 @@
 //! `start`: the host is made ready, then the machine runs under a supervisor of its own.
 
 use super::drives::{self, Drive, Loaded};
-use super::machine::{self, Fresh, backend, disk_path, seed_path, tap_name, vars_path};
+use super::machine::{self, Fresh, backend, disk_path, seed_path, vars_path};
+use super::network::attach;
 use super::{Plan, own_guest, revert, snapshot, wants};
 use crate::action::Action;
 use crate::check::{self, Finding, Severity};
@@ -30,6 +31,8 @@ pub struct Request {
     pub drives: Vec<Drive>,
     /// The guest's snapshots, where [`revert::wanted`] says so.
     pub snapshots: Option<snapshot::Facts>,
+    /// The host's networks; where nobody looked, bridges are taken to be there.
+    pub network: Option<super::network::Facts>,
 }
 
 /// Why a machine is run.
@@ -62,8 +65,13 @@ pub fn start(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
     let host = &world.host;
     let folder = guest.folder()?;
     let wants = wants::of(guest, &spec, host, folder)?;
-    let findings = check::start(host, &wants);
-    let made = unless_refused(guest, &findings, make(world, guest, &spec, folder, request))?;
+    let mut findings = check::start(host, &wants);
+    if request.network.is_some() {
+        // Those who looked closer tell it better.
+        findings.retain(|f| f.what != check::network::WHAT);
+    }
+    let attached = network(world, guest, &spec, request);
+    let (made, attached) = unless_refused(guest, &findings, make(world, guest, &spec, folder, request), attached)?;
     let mut plan = Plan::default();
     plan.steps.extend(made.verify);
     plan.notes.extend(made.note);
@@ -92,15 +100,8 @@ pub fn start(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
     for file in made.files {
         plan.push(Action::WriteFile { path: file.path, text: file.text });
     }
-    for net in spec.nets.iter().filter(|n| backend(n, host.vmm) == Backend::Bridge) {
-        let tap = tap_name(guest.uuid, net.number)?;
-        let owner = taps::token(guest.uuid, net.number);
-        if host.state.left_taps.contains(tap.as_str()) {
-            plan.push(Action::Host(Intent::RemoveTap { tap: tap.clone(), owner: owner.clone() }));
-        }
-        plan.push(Action::Host(Intent::MakeTap { tap: tap.clone(), owner, mtu: net.mtu }));
-        plan.push(Action::Host(Intent::Join { bridge: net.bridge.clone(), member: tap }));
-    }
+    plan.notes.extend(attached.notes.iter().cloned());
+    plan.steps.extend(attached.steps());
     for dataset in &made.launch.borrows {
         plan.push(Action::Borrow { dataset: dataset.clone() });
     }
@@ -129,13 +130,42 @@ pub struct Ready {
     pub seed: Option<SeedDisc>,
 }
 
-/// What was made, unless something keeps the guest from starting: then all of it at once, and nothing is started.
-fn unless_refused(guest: &Guest, findings: &[Finding], made: Result<Made>) -> Result<Made> {
-    let mut refusals: Vec<Problem> = findings.iter().filter(|f| f.severity == Severity::Fails).map(Finding::problem).collect();
-    if refusals.is_empty() {
-        return made;
+/// What the guest's cards need of the host's networks. Where nobody looked at them, bridges are taken to be there.
+///
+/// # Errors
+/// What keeps a card from its network.
+pub fn network(world: &World, guest: &Guest, spec: &Spec, request: &Request) -> Result<attach::Attached> {
+    if let Some(facts) = &request.network {
+        return attach::attach(&world.host, facts, &[(guest, spec)]);
     }
-    refusals.extend(made.err());
+    let mut assumed = attach::Attached::default();
+    for net in spec.nets.iter().filter(|n| backend(n, world.host.vmm) == Backend::Bridge) {
+        let tap = attach::tap(guest, net)?;
+        let (owner, mtu) = (taps::token(guest.uuid, net.number), net.mtu.unwrap_or(1500));
+        if world.host.state.left_taps.contains(tap.as_str()) {
+            assumed.intents.push(Intent::RemoveTap { tap: tap.clone(), owner: owner.clone() });
+        }
+        assumed.intents.push(Intent::MakeTap { tap: tap.clone(), owner, mtu, queues: net.queues });
+        assumed.intents.push(Intent::Join { bridge: net.bridge.clone(), member: tap, vlan: net.vlan });
+    }
+    Ok(assumed)
+}
+
+/// What was made, unless something keeps the guest from starting: then all of it at once, and nothing is started.
+fn unless_refused(
+    guest: &Guest,
+    findings: &[Finding],
+    made: Result<Made>,
+    attached: Result<attach::Attached>,
+) -> Result<(Made, attach::Attached)> {
+    let mut refusals: Vec<Problem> = findings.iter().filter(|f| f.severity == Severity::Fails).map(Finding::problem).collect();
+    match (made, attached) {
+        (Ok(made), Ok(attached)) if refusals.is_empty() => return Ok((made, attached)),
+        (made, attached) => {
+            refusals.extend(attached.err());
+            refusals.extend(made.err());
+        }
+    }
     Err(machine::together(guest, refusals))
 }
 
@@ -205,12 +235,11 @@ fn make(world: &World, guest: &Guest, spec: &Spec, folder: &str, request: &Reque
     before.splice(0..0, back.before);
     files.extend(back.files);
     for net in spec.nets.iter().filter(|n| backend(n, host.vmm) == Backend::Bridge) {
-        let tap = tap_name(guest.uuid, net.number)?;
+        let tap = attach::tap(guest, net)?;
         // FreeBSD takes a tap down when its last user closes it, which every reboot does.
         if host.os == Os::FreeBsd {
             before.push(Prepare { cmd: Cmd::new("ifconfig", [tap.as_str(), "up"]), may_fail: false, timeout: 10 });
         }
-        after.extend(Intent::MakeTap { tap, owner: String::new(), mtu: net.mtu }.undo(host.os));
     }
     // What start mounted the end unmounts: a thousand mounted file systems help nobody.
     after.push(args::unmount(&guest.dataset));
@@ -229,6 +258,7 @@ fn make(world: &World, guest: &Guest, spec: &Spec, folder: &str, request: &Reque
         policy: spec.policy,
         again: drives.iter().flat_map(Drive::again).collect(),
         borrows: borrowed(&loaded),
+        networks: spec.nets.iter().any(|n| backend(n, host.vmm) == Backend::Bridge),
         given,
         frees_logs,
     };
@@ -287,6 +317,7 @@ mod tests {
     use super::*;
     use crate::guest::RunState;
     use crate::os::freebsd::recorded;
+    use crate::plan::machine::tap_name;
     use crate::plan::testing;
 
     fn request() -> Request {

@@ -2,7 +2,7 @@
 //!
 //! Not here: whether the host has them (`check`), and the machine itself ([`super::machine`]).
 
-use super::machine::{backend, disk_path, tap_name};
+use super::machine::{backend, disk_path};
 use crate::check::{Need, WantedCard, WantedPath, Wants};
 use crate::device::{AhciPort, BlockOptions, Device, ScsiBehind, parse_pcidev};
 use crate::error::Result;
@@ -52,7 +52,7 @@ pub(super) fn of(guest: &Guest, spec: &Spec, host: &HostFacts, folder: &str) -> 
         wants.cards.push(WantedCard {
             card: format!("net{}", net.number),
             bridge: net.bridge.clone(),
-            tap: tap_name(guest.uuid, net.number)?,
+            tap: super::network::attach::tap(guest, net)?,
             owner: taps::token(guest.uuid, net.number),
         });
     }
@@ -137,6 +137,9 @@ fn modules(spec: &Spec, host: &HostFacts) -> Vec<&'static str> {
             let mut all = vec!["vmm", "nmdm"];
             if bridged {
                 all.extend(["if_bridge", "if_tuntap"]);
+            }
+            if spec.nets.iter().any(|n| n.backend == Backend::Netgraph) {
+                all.extend(["ng_socket", "ng_bridge", "ng_ether"]);
             }
             all
         }

@@ -102,6 +102,8 @@ keys! {
     /// See the catalogue.
     BRIDGE = "bridge";
     /// See the catalogue.
+    NETWORK_MODE = "network_design_mode";
+    /// See the catalogue.
     IMAGE_KIND = "image.kind";
     /// See the catalogue.
     IMAGE_SIZE = "image.size";
@@ -111,6 +113,14 @@ keys! {
     IMAGE_SOURCE = "image.source";
     /// See the catalogue.
     IMAGE_ADDED = "image.added";
+    /// See the catalogue.
+    IMAGE_NAME = "image.name";
+    /// See the catalogue.
+    IMAGE_FORMAT = "image.format";
+    /// See the catalogue.
+    IMAGE_CHECKED = "image.checked";
+    /// See the catalogue.
+    IMAGE_PARTIAL = "image.partial";
     /// See the catalogue.
     SNAPSHOT_TAKEN = "snapshot.taken";
     /// See the catalogue.
@@ -128,6 +138,11 @@ pub const WANTS: &str = "wants.";
 /// A key of disk `n`.
 pub fn disk(n: u16, part: DiskKey) -> String {
     format!("disk{n}.{}", part.word())
+}
+
+/// A key of bridge `n` of the host's design.
+pub fn bridge(n: u16, part: BridgeKey) -> String {
+    format!("bridge{n}.{}", part.word())
 }
 
 /// A key of card `n`.
@@ -180,7 +195,11 @@ parts! {
 }
 parts! {
     /// The settings of a network card.
-    NetKey { Backend = "backend", Model = "model", Bridge = "bridge", Mac = "mac", Mtu = "mtu", Pci = "pci", }
+    NetKey { Backend = "backend", Model = "model", Bridge = "bridge", Mac = "mac", Mtu = "mtu", Pci = "pci", Vlan = "vlan", Tap = "tap", Vale = "vale", Netgraph = "netgraph", Queues = "queues", Optional = "optional", }
+}
+parts! {
+    /// The settings of a bridge of the host.
+    BridgeKey { Name = "name", Uplink = "uplink", Vlan = "vlan", Private = "private", Mtu = "mtu", Address = "address", Address6 = "address6", Filtering = "filtering", Nat = "nat", Dhcp = "dhcp", Description = "description", }
 }
 parts! {
     /// What cloud-init is told of a card.
@@ -195,6 +214,7 @@ mod tests {
     fn every_key_is_in_the_catalogue() {
         let numbered = DiskKey::ALL.iter().map(|k| disk(0, *k)).chain(NetKey::ALL.iter().map(|k| net(0, *k)));
         let numbered = numbered.chain([ci_key(0), ci_dns(0), ci_search(0)]).chain(CiNetKey::ALL.iter().map(|k| ci_net(0, *k)));
+        let numbered = numbered.chain(BridgeKey::ALL.iter().map(|k| bridge(0, *k)));
         for key in ALL.iter().map(|k| (*k).to_owned()).chain(numbered) {
             assert_eq!(crate::property::find(&key).expect(&key).key, key);
         }

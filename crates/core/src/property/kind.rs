@@ -3,8 +3,8 @@
 use crate::cloudinit::values::{CardAddress, HostName, PublicKey, UserName};
 use crate::cmd::split_words;
 use crate::device::place::PciPlace;
-use crate::device::{BlockOptions, DiskSerial};
-use crate::value::{BadValue, GuestName, IfName, ImageName, Mac, Size, SnapshotName};
+use crate::device::{BlockOptions, DiskSerial, GraphHook, ValePort};
+use crate::value::{BadValue, Cidr, GuestName, IfName, ImageName, Mac, Size, SnapshotName};
 use uuid::Uuid;
 
 /// A sort of value.
@@ -72,6 +72,14 @@ pub enum Kind {
     CardAddress4,
     /// How a card gets its IPv6 address.
     CardAddress6,
+    /// An address with its prefix, `10.0.0.1/24`.
+    Cidr,
+    /// A VALE switch, with or without a port.
+    Vale,
+    /// A netgraph node, with or without a hook.
+    GraphHook,
+    /// Who makes networks: `system` or `manual`; `auto` is an older word for the former.
+    DesignMode,
 }
 
 impl Kind {
@@ -163,6 +171,19 @@ impl Kind {
                     Err(refuse("is neither a plain name nor an absolute path of a file".into()))
                 }
             }
+            Self::Cidr => text.parse::<Cidr>().map(|c| c.to_string()),
+            Self::Vale if text.contains(':') => text.parse::<ValePort>().map(|p| p.to_string()),
+            // With a port of one letter it must be a good one.
+            Self::Vale => format!("{text}:0")
+                .parse::<ValePort>()
+                .map(|_| text.to_owned())
+                .map_err(|e| BadValue::new(text, e.why).hint("write vale0, or vale0:web1 with a port")),
+            Self::GraphHook => text.parse::<GraphHook>().map(|h| h.to_string()),
+            Self::DesignMode => match text.to_ascii_lowercase().as_str() {
+                "system" | "auto" => Ok("system".into()),
+                "manual" => Ok("manual".into()),
+                _ => Err(refuse("is neither system nor manual".into())),
+            },
             Self::Hash => {
                 let lower = text.to_ascii_lowercase();
                 if lower.len() >= 32 && lower.bytes().all(|b| b.is_ascii_hexdigit()) { Ok(lower) } else { Err(refuse("is no hash".into())) }
@@ -199,6 +220,10 @@ impl Kind {
             Self::FilePath => "an absolute path of the host, or a name in the guest's folder cloud-init".into(),
             Self::CardAddress4 => "dhcp, none, or an address with its network, as 192.0.2.10/24".into(),
             Self::CardAddress6 => "auto, dhcp, none, or an address with its network, as 2001:db8::10/64".into(),
+            Self::Cidr => "an address with its prefix, as 10.0.0.1/24".into(),
+            Self::Vale => "a VALE switch as vale0, or a port of one as vale0:web1".into(),
+            Self::GraphHook => "a netgraph node as lan:, or a hook of one as lan:link2".into(),
+            Self::DesignMode => "one of system, manual".into(),
         }
     }
 
@@ -209,6 +234,7 @@ impl Kind {
             Self::YesNo => &["yes", "no"],
             Self::CardAddress4 => &["dhcp", "none"],
             Self::CardAddress6 => &["auto", "dhcp", "none"],
+            Self::DesignMode => &["system", "manual"],
             Self::Count { .. }
             | Self::Seconds { .. }
             | Self::Memory
@@ -230,7 +256,10 @@ impl Kind {
             | Self::HostName
             | Self::User
             | Self::PublicKey
-            | Self::FilePath => &[],
+            | Self::FilePath
+            | Self::Cidr
+            | Self::Vale
+            | Self::GraphHook => &[],
         }
     }
 }

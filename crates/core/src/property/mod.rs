@@ -46,6 +46,8 @@ pub enum Effect {
     Now,
     /// At the guest's next start or reboot.
     Start,
+    /// At the next start of a guest that needs it, or by `chyves network apply`.
+    Apply,
 }
 
 impl Effect {
@@ -54,6 +56,7 @@ impl Effect {
         match self {
             Self::Now => "at once",
             Self::Start => "at the next start or reboot of the guest",
+            Self::Apply => "at the next start of a guest on it, or by `chyves network apply`",
         }
     }
 }

@@ -3,11 +3,13 @@
 //! Not here: what a property may hold (`property::kind`), which builds on these types.
 //! To add one: a file with the type, `FromStr`, `Display`, `serde` by its text, and tests that print ∘ parse is the identity.
 
+mod cidr;
 mod dataset;
 mod mac;
 mod name;
 mod size;
 
+pub use cidr::Cidr;
 pub use dataset::{Dataset, SnapshotRef};
 pub use mac::Mac;
 pub use name::{GuestName, IfName, ImageName, RESERVED, SnapshotName};

@@ -59,7 +59,7 @@ pub(super) fn disk(bus: DiskBus, options: &str) -> Device {
 }
 
 pub(super) fn nic(model: NicModel, backend: NetBackend) -> Device {
-    Device::Nic(Nic { model, backend, mac: "58:9c:fc:00:00:01".parse().unwrap(), mtu: None, bootindex: None })
+    Device::Nic(Nic { model, backend, mac: "58:9c:fc:00:00:01".parse().unwrap(), mtu: None, queues: 1, bootindex: None })
 }
 
 pub(super) fn user_net() -> NetBackend {

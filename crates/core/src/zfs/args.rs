@@ -179,6 +179,11 @@ pub fn change(dialect: Dialect, on: &str, set: &[Pair], clear: &[String]) -> Vec
     cmds
 }
 
+/// Makes settings again what they came as with a stream.
+pub fn as_received(on: &Dataset, keys: &[String]) -> Vec<Cmd> {
+    keys.iter().map(|k| zfs(["inherit", "-S"]).arg(zfs_name(k)).arg(on.as_str())).collect()
+}
+
 /// Takes one snapshot of a dataset and everything below it, at one moment.
 pub fn snapshot(snapshot: &SnapshotRef, own: &[Pair]) -> Cmd {
     with_options(zfs(["snapshot", "-r"]), &[], own).arg(snapshot.to_string())
@@ -212,6 +217,11 @@ pub fn list_everything(dataset: &Dataset) -> Cmd {
 /// Destroys a snapshot, and those of the same name below it.
 pub fn destroy_snapshot(snapshot: &SnapshotRef) -> Cmd {
     zfs(["destroy", "-r"]).arg(snapshot.to_string())
+}
+
+/// Marks a snapshot, and those of the same name below it, to be destroyed by ZFS with the last clone of each.
+pub fn leave_to_clones(snapshot: &SnapshotRef) -> Cmd {
+    zfs(["destroy", "-d", "-r"]).arg(snapshot.to_string())
 }
 
 /// Destroys one snapshot and none below it.

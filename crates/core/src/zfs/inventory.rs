@@ -3,6 +3,7 @@
 use super::rows::Row;
 use crate::error::Problem;
 use crate::guest::{DiskKind, Guest, RunState};
+use crate::plan::image::WORKING;
 use crate::property::keys;
 use crate::property::settings::{OwnValues, Settings};
 use crate::value::{Dataset, Size};
@@ -184,7 +185,7 @@ pub const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
 fn image(row: &Row, dataset: &Dataset) -> Option<Image> {
     let text = |key| own(&row.own, key).map(str::to_owned);
     Some(Image {
-        name: dataset.leaf().parse().ok().filter(|_| !dataset.leaf().starts_with("importing-"))?,
+        name: dataset.leaf().parse().ok().filter(|_| !WORKING.iter().any(|w| dataset.leaf().starts_with(w)))?,
         dataset: dataset.clone(),
         kind: ImageKind::read(own(&row.own, keys::IMAGE_KIND)?)?,
         size: own(&row.own, keys::IMAGE_SIZE)?.parse().ok()?,
@@ -192,6 +193,9 @@ fn image(row: &Row, dataset: &Dataset) -> Option<Image> {
         sha256: text(keys::IMAGE_SHA256),
         source: text(keys::IMAGE_SOURCE),
         added: text(keys::IMAGE_ADDED),
+        original: text(keys::IMAGE_NAME),
+        format: text(keys::IMAGE_FORMAT),
+        checked: text(keys::IMAGE_CHECKED),
         wants: row.own.iter().filter_map(|(k, o)| Some((k.strip_prefix(keys::WANTS)?.to_owned(), o.value.clone()))).collect(),
     })
 }

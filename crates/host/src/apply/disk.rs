@@ -2,8 +2,9 @@
 //!
 //! Not here: images, which are described on a dataset (`image`).
 
-use super::image::{self, Content};
 use super::{Event, Place, command, files};
+use crate::import::content::{self, Content, Format, Seen};
+use crate::import::convert::whole;
 use crate::run;
 use chyves_core::action::is_device;
 use chyves_core::cmd::Cmd;
@@ -44,11 +45,15 @@ pub fn look(path: &str) -> Result<DiskFile> {
         return Err(Problem::usage(format!("`{shown}` is no file")).on(path).hint("`--attach` takes devices and volumes as they are"));
     }
     let refuse = |what: &str, hint: &str| Err(Problem::usage(format!("`{shown}` is {what}, no disk")).on(path).hint(hint));
-    match image::recognise(path)? {
-        Content::Raw => Ok(DiskFile { path: path.to_owned(), format: DiskFormat::Raw, size: Size::bytes(meta.len()) }),
-        Content::Qcow2 => Ok(DiskFile { path: path.to_owned(), format: DiskFormat::Qcow2, size: image::whole(path)? }),
-        Content::Iso => refuse("an optical disc", "`chyves image import` keeps it as an image"),
-        Content::Firmware => refuse("UEFI firmware", "`chyves image import` keeps it as an image"),
+    match content::of_file(path)? {
+        Seen::Plain(Content::Raw) => Ok(DiskFile { path: path.to_owned(), format: DiskFormat::Raw, size: Size::bytes(meta.len()) }),
+        Seen::Plain(Content::Format(Format::Qcow2)) => {
+            Ok(DiskFile { path: path.to_owned(), format: DiskFormat::Qcow2, size: whole(path, Format::Qcow2)? })
+        }
+        Seen::Plain(Content::Format(other)) => refuse(&format!("a {}", other.word()), "`chyves image import` makes an image of it"),
+        Seen::Packed(packing) => refuse(&format!("packed ({})", packing.word()), "`chyves image import` unpacks it"),
+        Seen::Plain(Content::Iso) => refuse("an optical disc", "`chyves image import` keeps it as an image"),
+        Seen::Plain(Content::Firmware) => refuse("UEFI firmware", "`chyves image import` keeps it as an image"),
     }
 }
 
@@ -82,7 +87,7 @@ pub fn look_at_source(wanted: &str) -> Result<DiskFile> {
         0 if meta.file_type().is_char_device() => media_size(&path)?,
         size => size,
     };
-    if meta.is_file() && image::recognise(&path)? == Content::Qcow2 {
+    if meta.is_file() && content::of_file(&path)? == Seen::Plain(Content::Format(Format::Qcow2)) {
         return Err(Problem::usage(format!("`{shown}` is qcow2, and only raw disks can be attached"))
             .on(&path)
             .hint("`--import` takes its content"));
@@ -121,7 +126,7 @@ pub(super) fn copy(from: &str, format: DiskFormat, to: &str, size: Option<Size>,
         appears(to, place)?;
         return match format {
             DiskFormat::Qcow2 => {
-                image::whole(from)?;
+                whole(from, Format::Qcow2)?;
                 command(&Cmd::new("qemu-img", ["convert", "-n", "-f", "qcow2", "-O", "raw", from, to]), place)
             }
             DiskFormat::Raw => {
@@ -142,7 +147,7 @@ pub(super) fn copy(from: &str, format: DiskFormat, to: &str, size: Option<Size>,
 }
 
 fn convert(from: &str, to: &str, size: Option<Size>, place: &mut Place<'_>) -> Result<()> {
-    image::whole(from)?;
+    whole(from, Format::Qcow2)?;
     command(&Cmd::new("qemu-img", ["convert", "-f", "qcow2", "-O", "raw", "-S", "64k", from, to]), place)?;
     fs::set_permissions(to, Permissions::from_mode(0o600)).map_err(fail("write", to))?;
     let target = OpenOptions::new().write(true).open(to).map_err(fail("open", to))?;
@@ -227,7 +232,15 @@ mod tests {
     fn with<T>(work: impl FnOnce(&Path, &mut Place<'_>) -> T) -> T {
         let dir = tempfile::tempdir().unwrap();
         let (interrupted, runtime) = (AtomicBool::new(false), Runtime::at(dir.path()));
-        let mut place = Place { os: Os::Linux, runtime: &runtime, command: "", locks: &[], interrupted: &interrupted, report: &mut |_| {} };
+        let mut place = Place {
+            os: Os::Linux,
+            runtime: &runtime,
+            command: "",
+            locks: &[],
+            interrupted: &interrupted,
+            report: &mut |_| {},
+            network: None,
+        };
         work(dir.path(), &mut place)
     }
 

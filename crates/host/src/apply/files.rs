@@ -5,11 +5,12 @@ use crate::platform;
 use chyves_core::error::{Problem, Result};
 use chyves_core::value::{Size, printable};
 use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::Path;
 
-fn io(what: &str, path: &str) -> impl FnOnce(std::io::Error) -> Problem {
+/// The problem that something can't be done with a file, with what to do where the pool is full or read-only.
+pub(crate) fn io(what: &str, path: &str) -> impl FnOnce(std::io::Error) -> Problem {
     let (what, path) = (what.to_owned(), path.to_owned());
     move |e| {
         let problem = Problem::failed(format!("can't {what} `{}`", printable(&path, 300))).on(&path).because(&e);
@@ -43,7 +44,7 @@ pub(super) fn write(path: &str, text: &str) -> Result<Option<Vec<u8>>> {
 }
 
 /// Writes a file by way of a temporary name, so that nobody sees half of it.
-pub(super) fn write_bytes(path: &str, bytes: &[u8]) -> Result<()> {
+pub(crate) fn write_bytes(path: &str, bytes: &[u8]) -> Result<()> {
     let temporary = format!("{path}.new");
     let result = (|| {
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
@@ -213,15 +214,6 @@ pub(super) fn sparse(source: &mut dyn Read, target: &File, name: &str, went_on: 
             return Err(Problem::new(chyves_core::error::Kind::Interrupted, "interrupted").on(name));
         }
     }
-}
-
-/// The first bytes of a file at an offset; fewer where it ends.
-pub(super) fn peek(path: &str, offset: u64, length: usize) -> Result<Vec<u8>> {
-    let mut file = File::open(path).map_err(io("open", path))?;
-    file.seek(SeekFrom::Start(offset)).map_err(io("read", path))?;
-    let mut bytes = Vec::with_capacity(length);
-    file.take(length as u64).read_to_end(&mut bytes).map_err(io("read", path))?;
-    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! * [`files`]: the steps that chyves does itself
 //! * [`disk`]: disks from files, to files
-//! * [`image`]: reading an image
+//! * [`image`]: reading an image in, and what is kept of one for another try
 //! * [`journal`]: what was done so far, for when this process is killed
 //! * [`fault`]: failures on purpose, in test builds
 //! * [`receive`]: taking a guest from a stream
@@ -16,7 +16,7 @@ mod copy;
 pub mod disk;
 mod fault;
 mod files;
-mod image;
+pub(crate) mod image;
 pub mod journal;
 mod receive;
 mod restore;
@@ -24,20 +24,21 @@ mod settings;
 mod undo;
 
 use crate::run;
-use crate::runtime::Runtime;
+use crate::runtime::{Lock, Runtime};
 use crate::supervise::{self, Progress, Spawner};
-use crate::{control, facts, observe, stream};
+use crate::{control, facts, network, observe, stream};
 use chyves_core::action::{Action, Growth, Undo};
 use chyves_core::cmd::Cmd;
 use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::launch::Launch;
 use chyves_core::lifecycle::Force;
-use chyves_core::os::Os;
+use chyves_core::os::{Intent, Os};
 use chyves_core::plan::Plan;
 use chyves_core::value::{Dataset, printable};
 use chyves_core::zfs::Dialect;
 use chyves_core::zfs::args;
 use chyves_core::zfs::stream::{Sending, estimated};
+pub(crate) use files::{io as io_problem, write_bytes as write_whole};
 use journal::Journal;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -53,6 +54,8 @@ pub enum Event<'a> {
     Progress(u64, u64),
     /// How far a stream is.
     Flow(stream::Flow),
+    /// How far the reading of an image is, which is of interest while it goes on.
+    Reading(stream::Flow),
     /// The hypervisor's command is about to run.
     Hypervisor(String),
     /// What happens while a guest is being stopped.
@@ -77,6 +80,8 @@ pub struct Place<'a> {
     pub interrupted: &'a AtomicBool,
     /// Told what happens.
     pub report: &'a mut dyn FnMut(Event<'_>),
+    /// The lock of the host's networks, where the plan changes them; let go before a machine is started.
+    pub network: Option<Lock>,
 }
 
 /// What a plan that ran to its end gave back.
@@ -134,12 +139,22 @@ pub fn apply(plan: &Plan, place: &mut Place<'_>) -> Result<Applied> {
     Ok(applied)
 }
 
+/// Takes back the steps of a plan that ran to its end.
+///
+/// # Errors
+/// Something can't be taken back; all the rest was.
+pub fn take_back_steps(plan: &Plan, place: &mut Place<'_>) -> Result<()> {
+    let done = plan.steps.iter().map(|s| Done { undo: s.undo(), before: None, words: s.describe() }).collect();
+    let result = undo::take_back(done, jiffy(), place, Problem::failed("it was not confirmed"));
+    if result.code == Kind::Left { Err(result) } else { Ok(()) }
+}
+
 /// Seconds since 1970, to tell what this plan made from what was there.
 fn jiffy() -> u64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs())
 }
 
-fn command(cmd: &Cmd, place: &mut Place<'_>) -> Result<()> {
+pub(crate) fn command(cmd: &Cmd, place: &mut Place<'_>) -> Result<()> {
     (place.report)(Event::Command(cmd.to_string()));
     settled(cmd)
 }
@@ -200,6 +215,7 @@ fn perform(step: &Action, began: u64, place: &mut Place<'_>, applied: &mut Appli
         | Action::SetReadonly { .. }
         | Action::SetNative { .. }
         | Action::DropSnapshot { .. }
+        | Action::LeaveToClones { .. }
         | Action::Promote { .. } => {
             for cmd in step.commands(place.os) {
                 if let Err(problem) = command(&cmd, place) {
@@ -214,6 +230,9 @@ fn perform(step: &Action, began: u64, place: &mut Place<'_>, applied: &mut Appli
             Ok(())
         }
         Action::Host(_) | Action::Change { .. } => {
+            if let Action::Host(Intent::ServeNames { file }) = step {
+                network::end_server(file);
+            }
             let cmds = step.commands(place.os);
             for (index, cmd) in cmds.iter().enumerate() {
                 let result = command(cmd, place);
@@ -291,8 +310,13 @@ fn perform(step: &Action, began: u64, place: &mut Place<'_>, applied: &mut Appli
             restore::restore(from.as_ref(), to.as_ref(), place)
         }
         Action::CheckFiles { files } => files::check(files),
-        Action::ImportImage { source, folder, dataset, now, dialect } => {
-            image::import(&image::Import { source, folder, dataset, now, dialect: *dialect }, place)
+        Action::KeepPart { .. } | Action::DropPart { .. } | Action::ImportImage { .. } | Action::VerifyImage { .. } => {
+            image::perform(step, place)?;
+            // Once what was kept is gone, the image stays.
+            if matches!(step, Action::DropPart { .. }) {
+                made(None);
+            }
+            Ok(())
         }
         Action::Send { sending } => send(sending, place),
         Action::Receive { dialect, into, new, snapshot, guid, resumable } => {
@@ -300,6 +324,12 @@ fn perform(step: &Action, began: u64, place: &mut Place<'_>, applied: &mut Appli
                 receive::Reception { dialect: *dialect, into, new: *new, snapshot: snapshot.as_ref(), guid: *guid, resumable: *resumable };
             receive::receive(&wanted, place).map(|()| made(None))
         }
+        Action::ProveNetwork { proofs } => {
+            (place.report)(Event::Command(chyves_core::network::observe::question(place.os).to_string()));
+            network::prove_it(place.os, proofs)
+        }
+        // From here on others may see to their networks: a machine takes its time.
+        Action::Launch(_) if place.network.take().is_some() => perform(step, began, place, applied, done),
         Action::Launch(what) => launch(what, place).map(|pids| applied.started = Some(pids)),
         Action::Stop { guest, uuid, dataset, timeout, force } => {
             let target = control::Target { uuid: *uuid, name: guest, dataset };

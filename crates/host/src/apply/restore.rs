@@ -123,7 +123,15 @@ mod tests {
         fs::write(to.join("a"), "a file where a folder was").unwrap();
         let interrupted = AtomicBool::new(false);
         let runtime = Runtime::at(dir.path());
-        let mut place = Place { os: Os::Linux, runtime: &runtime, command: "", locks: &[], interrupted: &interrupted, report: &mut |_| {} };
+        let mut place = Place {
+            os: Os::Linux,
+            runtime: &runtime,
+            command: "",
+            locks: &[],
+            interrupted: &interrupted,
+            report: &mut |_| {},
+            network: None,
+        };
         restore(&from, &to, &mut place).unwrap();
         assert_eq!(fs::read(to.join("disk0.raw")).unwrap(), fs::read(from.join("disk0.raw")).unwrap());
         assert!(!to.join("disk1.raw").exists());

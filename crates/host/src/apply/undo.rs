@@ -51,6 +51,13 @@ fn one(step: &Done, began: u64, place: &mut Place<'_>) -> Result<()> {
             }
             Ok(())
         }
+        Undo::Change { dialect, on, set, clear, received } => {
+            for cmd in args::change(*dialect, on.as_str(), set, clear).into_iter().chain(args::as_received(on, received)) {
+                (place.report)(Event::Command(cmd.to_string()));
+                settled(&cmd)?;
+            }
+            Ok(())
+        }
         Undo::Destroy(dataset) => destroy(dataset, began, place),
         Undo::DestroyReceived { dataset, unless_resumable } => {
             if *unless_resumable && receive::token(dataset).is_some() {
@@ -71,13 +78,7 @@ fn one(step: &Done, began: u64, place: &mut Place<'_>) -> Result<()> {
             None => files::remove(path),
         },
         Undo::Shrink(path, size) => files::shrink(path, *size),
-        Undo::Host(intent) => {
-            for cmd in intent.undo(place.os) {
-                (place.report)(Event::Command(cmd.to_string()));
-                settled(&cmd)?;
-            }
-            Ok(())
-        }
+        Undo::Host(intent) => crate::network::take_back(intent, place),
     }
 }
 
@@ -100,7 +101,7 @@ pub(super) fn is_half_made(step: &Action, began: u64) -> bool {
 pub(super) fn may_be_done(step: &Action, began: u64) -> bool {
     let there = |name: &str| observe::exists(name).unwrap_or(true);
     match step {
-        Action::Verify { .. } | Action::CheckFiles { .. } => false,
+        Action::Verify { .. } | Action::CheckFiles { .. } | Action::ProveNetwork { .. } => false,
         Action::Rename { from, to, .. } | Action::RenameVolume { from, to } => there(to.as_str()) && !there(from.as_str()),
         Action::Snapshot { snapshot, .. } => observe::created(&snapshot.to_string()).is_ok_and(|c| c.is_some_and(|c| c + 2 >= began)),
         Action::SendReceive { to, .. } => observe::created(to.as_str()).is_ok_and(|c| c.is_some_and(|c| c + 2 >= began)),

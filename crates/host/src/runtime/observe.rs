@@ -234,6 +234,7 @@ mod tests {
             policy: Policy { on_reboot: OnEnd::Restart, on_crash: OnEnd::Stop, stop_timeout: 1 },
             again: Vec::new(),
             borrows: Vec::new(),
+            networks: false,
             given: Vec::new(),
             frees_logs: false,
         };

@@ -82,6 +82,9 @@ impl Engine<'_> {
                     let cmd = self.let_go(&dataset);
                     self.after.push_back(cmd);
                 }
+                if self.launch.networks {
+                    self.after.push_front(self.spawner.command("_put-away").args(["--guest", &self.launch.uuid.to_string()]));
+                }
                 self.write_record();
                 self.next_after();
             }

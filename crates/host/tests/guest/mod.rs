@@ -104,6 +104,7 @@ impl Guest {
             policy: Policy { on_reboot: OnEnd::Restart, on_crash: OnEnd::Stop, stop_timeout: 60 },
             again: Vec::new(),
             borrows: Vec::new(),
+            networks: false,
             given: Vec::new(),
             frees_logs: false,
         };

@@ -20,9 +20,22 @@ pub mod sysctl;
 
 use super::Intent;
 use crate::cmd::Cmd;
+use crate::value::Cidr;
 
 fn ifconfig<const N: usize>(args: [&str; N]) -> Cmd {
     Cmd::new(ifconfig::TOOL, args)
+}
+
+/// Whether it is a name that the kernel itself gives interfaces of a kind: `bridge0`.
+pub fn is_unit(name: &str, kind: &str) -> bool {
+    name.strip_prefix(kind).is_some_and(|unit| !unit.is_empty() && unit.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// A name of the kernel's own is asked for as such; another one is given to what has the kernel's next number, so that
+/// nothing is guessed.
+fn create(kind: &str, name: &str, words: &[&str]) -> Cmd {
+    let cmd = if is_unit(name, kind) { ifconfig([name, "create"]) } else { ifconfig([kind, "create", "name", name]) };
+    cmd.args(words.iter().copied())
 }
 
 /// The commands that bring an intent about.
@@ -30,22 +43,57 @@ pub fn commands(intent: &Intent) -> Vec<Cmd> {
     match intent {
         // -n: a module that is there already is no failure.
         Intent::LoadModule { module } => vec![Cmd::new("kldload", ["-n", module])],
-        Intent::MakeTap { tap, owner, mtu } => vec![
-            // The name is ours, the number the kernel's own: nothing is guessed.
-            ifconfig(["tap", "create", "name", tap.as_str()]),
+        Intent::MakeTap { tap, owner, mtu, .. } => vec![
+            create("tap", tap.as_str(), &[]),
             ifconfig([tap.as_str(), "descr", owner, "group", "chyves", "mtu", &mtu.to_string(), "up"]),
         ],
-        Intent::RemoveTap { tap, .. } => vec![ifconfig([tap.as_str(), "destroy"])],
+        Intent::RemoveTap { tap: interface, .. } | Intent::RemoveInterface { interface, .. } => {
+            vec![ifconfig([interface.as_str(), "destroy"])]
+        }
         Intent::DestroyVm { vm } => vec![Cmd::new("bhyvectl", [&format!("--vm={vm}"), "--destroy"])],
-        Intent::Join { bridge, member } => vec![ifconfig([bridge.as_str(), "addm", member.as_str()])],
+        Intent::Join { bridge, member, vlan: None } => vec![ifconfig([bridge.as_str(), "addm", member.as_str()])],
+        Intent::Join { bridge, member, vlan: Some(tag) } => {
+            vec![ifconfig([bridge.as_str(), "addm", member.as_str(), "untagged", &tag.to_string()])]
+        }
+        Intent::Leave { bridge, member } => vec![ifconfig([bridge.as_str(), "deletem", member.as_str()])],
+        Intent::MakeBridge { bridge, owner, mtu } => {
+            let describe = ifconfig([bridge.as_str(), "descr", owner, "group", "chyves"]);
+            let describe = match mtu {
+                Some(mtu) => describe.args(["mtu", &mtu.to_string()]),
+                None => describe,
+            };
+            vec![create("bridge", bridge.as_str(), &[]), describe.arg("up")]
+        }
+        Intent::MakeVlan { vlan, parent, tag, owner } => vec![
+            ifconfig(["vlan", "create", "vlandev", parent.as_str(), "vlan", &tag.to_string(), "name", vlan.as_str()]),
+            ifconfig([vlan.as_str(), "descr", owner, "group", "chyves", "up"]),
+        ],
+        Intent::Describe { interface, to, .. } => vec![ifconfig([interface.as_str(), "descr", to])],
+        Intent::SetUp { interface } => vec![ifconfig([interface.as_str(), "up"])],
+        Intent::SetMtu { interface, to, .. } => vec![ifconfig([interface.as_str(), "mtu", &to.to_string()])],
+        Intent::AddAddress { interface, address, router } => {
+            let mut cmds = vec![ifconfig([interface.as_str(), family(address), &address.to_string(), "alias"])];
+            cmds.extend(router.map(|via| Cmd::new("route", [of_family(address), "add", "default", &via.to_string()])));
+            cmds
+        }
+        Intent::RemoveAddress { interface, address, router } => {
+            let route = router.map(|_| Cmd::new("route", [of_family(address), "delete", "default"]));
+            let remove = ifconfig([interface.as_str(), family(address), &address.address.to_string(), "-alias"]);
+            route.into_iter().chain([remove]).collect()
+        }
+        Intent::FilterVlans { bridge } => vec![ifconfig([bridge.as_str(), "vlanfilter"])],
+        Intent::Forward { v6: false } => vec![Cmd::new("sysctl", ["net.inet.ip.forwarding=1"])],
+        Intent::Forward { v6: true } => vec![Cmd::new("sysctl", ["net.inet6.ip6.forwarding=1"])],
+        // The packet filter's settings are the administrator's; the anchor is printed for them.
+        Intent::LoadRules { .. } | Intent::DropRules { .. } => Vec::new(),
+        Intent::ServeNames { file } => vec![Cmd::new("dnsmasq", [format!("--conf-file={file}")])],
     }
 }
 
-/// The commands that take it back. A module stays: others may use it by then.
-pub fn undo(intent: &Intent) -> Vec<Cmd> {
-    match intent {
-        Intent::LoadModule { .. } | Intent::RemoveTap { .. } | Intent::DestroyVm { .. } => Vec::new(),
-        Intent::MakeTap { tap, .. } => vec![ifconfig([tap.as_str(), "destroy"])],
-        Intent::Join { bridge, member } => vec![ifconfig([bridge.as_str(), "deletem", member.as_str()])],
-    }
+fn of_family(address: &Cidr) -> &'static str {
+    if address.address.is_ipv4() { "-4" } else { "-6" }
+}
+
+fn family(address: &Cidr) -> &'static str {
+    if address.address.is_ipv4() { "inet" } else { "inet6" }
 }

@@ -12,26 +12,65 @@ fn ip<const N: usize>(args: [&str; N]) -> Cmd {
     Cmd::new(ip::TOOL, args)
 }
 
+/// The tool of bridges' VLANs.
+const BRIDGE: &str = "bridge";
+
 /// The commands that bring an intent about.
 pub fn commands(intent: &Intent) -> Vec<Cmd> {
     match intent {
         Intent::LoadModule { module } => vec![Cmd::new("modprobe", [module])],
-        Intent::MakeTap { tap, owner, mtu } => vec![
-            ip(["tuntap", "add", "dev", tap.as_str(), "mode", "tap"]),
-            ip(["link", "set", "dev", tap.as_str(), "alias", owner, "mtu", &mtu.to_string(), "up"]),
-        ],
-        Intent::RemoveTap { tap, .. } => vec![ip(["link", "delete", "dev", tap.as_str()])],
+        Intent::MakeTap { tap, owner, mtu, queues } => {
+            // Without a user any process that may open /dev/net/tun could take it.
+            let add = ip(["tuntap", "add", "dev", tap.as_str(), "mode", "tap", "user", "0"]);
+            vec![
+                if *queues > 1 { add.arg("multi_queue") } else { add },
+                ip(["link", "set", "dev", tap.as_str(), "alias", owner, "mtu", &mtu.to_string(), "up"]),
+            ]
+        }
+        Intent::RemoveTap { tap: interface, .. } | Intent::RemoveInterface { interface, .. } => {
+            vec![ip(["link", "delete", "dev", interface.as_str()])]
+        }
         // bhyve is not of this system.
         Intent::DestroyVm { .. } => Vec::new(),
-        Intent::Join { bridge, member } => vec![ip(["link", "set", "dev", member.as_str(), "master", bridge.as_str()])],
-    }
-}
-
-/// The commands that take it back. A module stays: others may use it by then.
-pub fn undo(intent: &Intent) -> Vec<Cmd> {
-    match intent {
-        Intent::LoadModule { .. } | Intent::RemoveTap { .. } | Intent::DestroyVm { .. } => Vec::new(),
-        Intent::MakeTap { tap, .. } => vec![ip(["link", "delete", "dev", tap.as_str()])],
-        Intent::Join { member, .. } => vec![ip(["link", "set", "dev", member.as_str(), "nomaster"])],
+        Intent::Join { bridge, member, vlan } => {
+            let mut cmds = vec![ip(["link", "set", "dev", member.as_str(), "master", bridge.as_str()])];
+            if let Some(tag) = vlan {
+                let vlan = |words: &[&str]| Cmd::new(BRIDGE, ["vlan"]).args(words.iter().copied());
+                cmds.push(vlan(&["delete", "dev", member.as_str(), "vid", "1"]));
+                cmds.push(vlan(&["add", "dev", member.as_str(), "vid", &tag.to_string(), "pvid", "untagged"]));
+            }
+            cmds
+        }
+        Intent::Leave { member, .. } => vec![ip(["link", "set", "dev", member.as_str(), "nomaster"])],
+        Intent::MakeBridge { bridge, owner, mtu } => {
+            let describe = ip(["link", "set", "dev", bridge.as_str(), "alias", owner]);
+            let describe = match mtu {
+                Some(mtu) => describe.args(["mtu", &mtu.to_string()]),
+                None => describe,
+            };
+            vec![ip(["link", "add", "name", bridge.as_str(), "type", "bridge"]), describe.arg("up")]
+        }
+        Intent::MakeVlan { vlan, parent, tag, owner } => vec![
+            ip(["link", "add", "link", parent.as_str(), "name", vlan.as_str(), "type", "vlan", "id", &tag.to_string()]),
+            ip(["link", "set", "dev", vlan.as_str(), "alias", owner, "up"]),
+        ],
+        Intent::Describe { interface, to, .. } => vec![ip(["link", "set", "dev", interface.as_str(), "alias", to])],
+        Intent::SetUp { interface } => vec![ip(["link", "set", "dev", interface.as_str(), "up"])],
+        Intent::SetMtu { interface, to, .. } => vec![ip(["link", "set", "dev", interface.as_str(), "mtu", &to.to_string()])],
+        Intent::AddAddress { interface, address, router } => {
+            let mut cmds = vec![ip(["address", "add", &address.to_string(), "dev", interface.as_str()])];
+            cmds.extend(router.map(|via| ip(["route", "replace", "default", "via", &via.to_string(), "dev", interface.as_str()])));
+            cmds
+        }
+        // The kernel takes the routes by it away too.
+        Intent::RemoveAddress { interface, address, .. } => {
+            vec![ip(["address", "delete", &address.to_string(), "dev", interface.as_str()])]
+        }
+        Intent::FilterVlans { bridge } => vec![ip(["link", "set", "dev", bridge.as_str(), "type", "bridge", "vlan_filtering", "1"])],
+        Intent::Forward { v6: false } => vec![Cmd::new("sysctl", ["-q", "-w", "net.ipv4.ip_forward=1"])],
+        Intent::Forward { v6: true } => vec![Cmd::new("sysctl", ["-q", "-w", "net.ipv6.conf.all.forwarding=1"])],
+        Intent::LoadRules { file, .. } => vec![Cmd::new("nft", ["-f", file])],
+        Intent::DropRules { table } => vec![Cmd::new("nft", ["delete", "table", "inet", table])],
+        Intent::ServeNames { file } => vec![Cmd::new("dnsmasq", [format!("--conf-file={file}")])],
     }
 }

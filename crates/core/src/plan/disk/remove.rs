@@ -43,7 +43,14 @@ pub fn remove(world: &World, guest: &Guest, number: u16, guids: Vec<(String, u64
         DiskKind::Zvol => {
             let from = volume(guest, number);
             let before = marks.iter().map(|(k, _)| (k.clone(), None)).collect();
-            plan.push(Action::Change { dialect: world.host.dialect, on: from.clone(), set: marks, clear: Vec::new(), before });
+            plan.push(Action::Change {
+                dialect: world.host.dialect,
+                on: from.clone(),
+                set: marks,
+                clear: Vec::new(),
+                before,
+                received: Vec::new(),
+            });
             plan.push(Action::RenameVolume { from, to: to.clone() });
             plan.steps.extend(wish.steps(world, guest)?);
         }

@@ -77,7 +77,7 @@ pub(in crate::plan) fn all(guest: &Guest, name: &SnapshotName, facts: &Facts) ->
         Some(new) => Err(Problem::not_now(format!("`{}` had no disk{} at `@{name}`", guest.name, new.number))
             .on(format!("{}:disk{}", guest.name, new.number))
             .because("its settings speak of that disk, and it was added since")
-            .hint(format!("go back with the settings of then (without --keep-settings and --in-place), or remove it first: `chyves disk remove {} disk{}`", guest.name, new.number))),
+            .hint(format!("remove it first; it goes to the trash: `chyves disk remove {} disk{}`", guest.name, new.number))),
     }
 }
 

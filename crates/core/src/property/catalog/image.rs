@@ -25,5 +25,34 @@ pub(super) static ROWS: &[Property] = &[
         ..IMAGE
     },
     Property { key: "image.source", kind: Kind::Text, summary: "where the image came from", detail: "A path or an address.", ..IMAGE },
+    Property {
+        key: "image.name",
+        kind: Kind::Text,
+        summary: "the name of the file that the image was made from",
+        detail: "Inside an archive, the archive's name.",
+        ..IMAGE
+    },
+    Property {
+        key: "image.format",
+        kind: Kind::Text,
+        summary: "how the image was packed when it came",
+        detail: "As `tar.gz`, `xz`, `qcow2.xz` or `raw`, told by its content.",
+        ..IMAGE
+    },
+    Property {
+        key: "image.checked",
+        kind: Kind::Text,
+        summary: "what the file was checked against when it came",
+        detail: "The hash that it had to have, and whose signature stood below that; `no` where no hash was given.",
+        ..IMAGE
+    },
+    Property {
+        key: "image.partial",
+        kind: Kind::Text,
+        summary: "the address that this part of a file came from",
+        detail: "On the dataset of a transfer that was cut: the next `chyves image fetch` of that address goes on from there. \
+                 `chyves repair` destroys it.",
+        ..IMAGE
+    },
     Property { key: "image.added", kind: Kind::Text, summary: "when the image was imported", detail: "UTC.", ..IMAGE },
 ];

@@ -16,10 +16,10 @@ pub(super) static ROWS: &[Property] = &[
     },
     Property {
         key: "net{n}.backend",
-        kind: Kind::Choice(&["auto", "user", "bridge"]),
+        kind: Kind::Choice(&["auto", "user", "bridge", "vale", "netgraph"]),
         unset: Unset::Value("auto"),
         summary: "how card n reaches the network",
-        detail: "user is a network of the hypervisor's own, outward only, without rights on the host; bridge is a tap on a bridge of the host; auto is user on QEMU and bridge on bhyve.",
+        detail: "user is a network of the hypervisor's own, outward only, without rights on the host; bridge is a tap on a bridge of the host; vale is a port of a VALE switch and netgraph a hook of a netgraph node, both on FreeBSD alone; auto is user on QEMU and bridge on bhyve.",
         ..BASE
     },
     Property {
@@ -51,9 +51,57 @@ pub(super) static ROWS: &[Property] = &[
     Property {
         key: "net{n}.mtu",
         kind: Kind::Count { min: 576, max: 9216 },
-        unset: Unset::Value("1500"),
+        unset: Unset::Derived("from the bridge"),
         summary: "the largest packet of card n",
-        detail: "In bytes, without the Ethernet header.",
+        detail: "In bytes, without the Ethernet header. Unset, it is what the bridge carries; more than that is refused. The guest is told of it where the card is virtio-net.",
+        ..BASE
+    },
+    Property {
+        key: "net{n}.vlan",
+        kind: Kind::Count { min: 1, max: 4094 },
+        summary: "the VLAN of card n on its bridge",
+        detail: "The guest sends and receives without a tag; on the bridge, which then filters VLANs, its packets bear this one. FreeBSD has it from 15.0 on; before, give each VLAN a bridge of its own by bridge{n}.vlan.",
+        ..BASE
+    },
+    Property {
+        key: "net{n}.tap",
+        kind: Kind::Interface,
+        scope: Scope::GuestOnly,
+        unset: Unset::Derived("from the guest's uuid and the card's number"),
+        summary: "the tap of card n",
+        detail: "One of that name that is there and free is used and left; where there is none it is made and removed with the machine. With network_design_mode=manual it must be there.",
+        ..BASE
+    },
+    Property {
+        key: "net{n}.vale",
+        kind: Kind::Vale,
+        scope: Scope::GuestOnly,
+        unset: Unset::Value("vale0"),
+        summary: "the VALE switch of card n, and its port",
+        detail: "Read where the card's backend is vale. The port is made when the machine opens it; unset, its name follows from the guest's uuid and the card's number.",
+        ..BASE
+    },
+    Property {
+        key: "net{n}.netgraph",
+        kind: Kind::GraphHook,
+        summary: "the netgraph node of card n",
+        detail: "Read where the card's backend is netgraph: the address of an ng_bridge node, which must be there, as `lan:`, or a hook of it, as `lan:link2`. Without a hook the node chooses a free one.",
+        ..BASE
+    },
+    Property {
+        key: "net{n}.queues",
+        kind: Kind::Count { min: 1, max: 16 },
+        unset: Unset::Value("1"),
+        summary: "pairs of queues of card n",
+        detail: "More than one lets a guest with several processors work on the card with all of them. QEMU with virtio-net alone; bhyve ignores it.",
+        ..BASE
+    },
+    Property {
+        key: "net{n}.optional",
+        kind: Kind::YesNo,
+        unset: Unset::Value("no"),
+        summary: "whether the guest may start without card n's network",
+        detail: "yes lets it start although the bridge or its uplink is missing: the card is there, with its cable unplugged. no refuses the start.",
         ..BASE
     },
     Property {

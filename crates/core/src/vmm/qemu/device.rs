@@ -208,11 +208,20 @@ fn scsi(room: &mut Room<'_>, place: PciPlace, id: &str, controller: &Scsi) -> Re
     Ok(())
 }
 
+/// The pairs of queues of a card that has more than one. Only a tap can feed several.
+fn several(nic: &Nic) -> Option<u16> {
+    let fits = nic.model == NicModel::VirtioNet && matches!(nic.backend, NetBackend::Tap(_));
+    (fits && nic.queues > 1).then_some(nic.queues)
+}
+
 fn card(room: &mut Room<'_>, place: PciPlace, id: &str, nic: &Nic) -> Result<()> {
     let end = format!("{id}-end");
     let back = match &nic.backend {
         // No script: the tap was made and attached before.
-        NetBackend::Tap(name) => Opt::new("tap").set("id", &end).set("ifname", name).set("script", "no").set("downscript", "no"),
+        NetBackend::Tap(name) => {
+            let back = Opt::new("tap").set("id", &end).set("ifname", name).set("script", "no").set("downscript", "no");
+            back.maybe("queues", several(nic))
+        }
         NetBackend::User(net) => net.forwards.iter().fold(Opt::new("user").set("id", &end), |back, f| back.set("hostfwd", f)),
         NetBackend::Vale(_) | NetBackend::Netmap(_) | NetBackend::Netgraph(_) => {
             return Err(cant(
@@ -224,7 +233,14 @@ fn card(room: &mut Room<'_>, place: PciPlace, id: &str, nic: &Nic) -> Result<()>
     room.args.put("-netdev", back);
     let device = match nic.model {
         // The MTU is only told to the guest; QEMU calls that host_mtu.
-        NicModel::VirtioNet => room.at("virtio-net-pci", id, place).maybe("host_mtu", nic.mtu),
+        NicModel::VirtioNet => {
+            let device = room.at("virtio-net-pci", id, place).maybe("host_mtu", nic.mtu);
+            // A vector for each queue of each direction, one for control, one for changes of the card's settings.
+            match several(nic) {
+                Some(queues) => device.set("mq", "on").set("vectors", 2 * queues + 2),
+                None => device,
+            }
+        }
         NicModel::E1000 => room.at("e1000", id, place),
     };
     let device = device.set("netdev", end).set("mac", nic.mac);

@@ -1,0 +1,167 @@
+//! What is done with images that are there: telling of one, looking at it again, another name, its end.
+
+use crate::session::{Report, Session};
+use chyves_core::error::{Problem, Result};
+use chyves_core::guest::Guest;
+use chyves_core::plan::{self, image::of_kind};
+use chyves_core::value::{GuestName, ImageName};
+use chyves_core::world::{Image, ImageKind, World};
+use chyves_host::borrow;
+use chyves_host::observe::{self, Look, Which};
+use serde_json::{Value, json};
+
+/// Who uses an image.
+struct Uses {
+    /// Datasets that are clones of it.
+    clones: Vec<String>,
+    /// Guests that run with it in a drive.
+    drives: Vec<GuestName>,
+    /// Other guests whose settings say that they were made from it.
+    named: Vec<GuestName>,
+}
+
+fn uses(session: &Session, world: &World, image: &Image) -> Result<Uses> {
+    let clones = observe::snapshots::clones(&image.snapshot()?)?;
+    let is_clone = |guest: &Guest| clones.iter().any(|c| c == guest.dataset.as_str());
+    let named = plan::image::named_by(world, &image.name).into_iter().filter(|g| !is_clone(g)).map(|g| g.name.clone()).collect();
+    Ok(Uses { drives: borrow::users(&session.runtime, &image.dataset)?, named, clones })
+}
+
+/// All images and guests.
+fn all() -> Look {
+    Look { guests: Which::All, images: Which::All, ..Look::default() }
+}
+
+pub(super) fn info(session: &Session, kind: Option<ImageKind>, names: &[ImageName]) -> Result<()> {
+    let world = session.look(&all())?;
+    let mut answers = Vec::new();
+    let mut text = String::new();
+    for name in names {
+        let image = of_kind(&world, name, kind)?;
+        let uses = uses(session, &world, image)?;
+        let mut value = json!({
+            "name": image.name, "kind": image.kind, "size": image.size.human(), "used": image.used.human(), "sha256": image.sha256,
+            "source": image.source, "file": image.original, "format": image.format, "checked": image.checked, "added": image.added,
+            "dataset": image.dataset,
+        });
+        if let Some(fields) = value.as_object_mut() {
+            let text = |names: &[GuestName]| names.iter().map(GuestName::to_string).collect::<Vec<_>>();
+            let rows: Vec<(&str, Vec<String>)> = vec![
+                ("wants", image.wants.iter().map(|(k, v)| format!("{k}={v}")).collect()),
+                ("clones", uses.clones.clone()),
+                ("in-drives-of", text(&uses.drives)),
+                ("named-by", text(&uses.named)),
+            ];
+            for (key, items) in rows {
+                let shown = if session.ui.json { json!(items) } else { json!(items.join(" ")) };
+                if session.ui.json || !items.is_empty() {
+                    fields.insert(key.to_owned(), shown);
+                }
+            }
+        }
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        crate::command::info::lines(&mut text, &value, 0);
+        answers.push(value);
+    }
+    if session.ui.json {
+        session.ui.answer_json(Value::Array(answers));
+    } else {
+        session.ui.answer(&text);
+    }
+    Ok(())
+}
+
+pub(super) fn verify(session: &Session, kind: Option<ImageKind>, names: &[ImageName]) -> Result<()> {
+    let world = session.look(&Look { images: Which::All, ..Look::default() })?;
+    world.primary()?;
+    let images: Vec<&Image> = match names {
+        [] => world.images.iter().filter(|i| kind.is_none_or(|k| k == i.kind)).collect(),
+        names => names.iter().map(|name| of_kind(&world, name, kind)).collect::<Result<_>>()?,
+    };
+    if images.is_empty() {
+        session.ui.say("there are no images to be read");
+    }
+    let mut reports = Vec::new();
+    let mut failures = Vec::new();
+    for image in images {
+        let plan = plan::image::verify(&world, image);
+        // Others may start guests with it meanwhile; who would unmount it waits.
+        let hold = if session.dry_run { None } else { Some(borrow::hold(&session.runtime, &image.dataset, &session.typed)?) };
+        let result = plan.and_then(|plan| session.carry_out(&world, &plan, image.name.as_str()));
+        drop(hold);
+        if !session.dry_run
+            && let Err(problem) = borrow::let_go(&session.runtime, &image.dataset, &session.typed)
+        {
+            session.ui.warn(&format!("{} stays mounted: {problem}", image.dataset));
+        }
+        match result {
+            Ok(Some(_)) => reports.push(Report::new(&image.name, "is what was imported").with(json!({ "sha256": image.sha256 }))),
+            Ok(None) => {}
+            Err(problem) => failures.push(problem),
+        }
+    }
+    session.tell(&reports);
+    match failures.len() {
+        0 => Ok(()),
+        1 => Err(failures.remove(0)),
+        n => {
+            let mut problem = Problem::failed(format!("{n} images are not what was imported"));
+            for failure in failures {
+                problem = problem.because(&failure).hint_if(failure.hints.first().filter(|_| n == 1).cloned());
+            }
+            Err(problem.hint("`zpool status -v` tells whether the pool is damaged"))
+        }
+    }
+}
+
+pub(super) fn rename(session: &Session, kind: Option<ImageKind>, from: &ImageName, to: &ImageName) -> Result<()> {
+    let _lock = session.lock("image", &[from, to])?;
+    let named = |world: &World| plan::image::named_by(world, from).into_iter().map(|g| g.name.clone()).collect::<Vec<_>>();
+    let guests = named(&session.look(&all())?);
+    let _guests = session.lock("guest", &guests)?;
+    // What was seen before the guests were locked may have changed meanwhile.
+    let world = session.look(&all())?;
+    if !named(&world).iter().all(|name| guests.contains(name)) {
+        return Err(Problem::not_now(format!("a guest was made from `{from}` meanwhile")).on(from).hint("try again"));
+    }
+    let image = of_kind(&world, from, kind)?;
+    in_no_drive(session, image)?;
+    let guids = observe::guids(&[image.dataset.to_string()])?;
+    let plan = plan::image::rename(&world, &plan::image::Rename { from: from.clone(), to: to.clone(), guids })?;
+    if session.carry_out(&world, &plan, from.as_str())?.is_some() {
+        session.tell(&[Report::new(from, format!("is called {to} now")).with(json!({ "name": to }))]);
+    }
+    Ok(())
+}
+
+pub(super) fn delete(session: &Session, kind: Option<ImageKind>, name: &ImageName) -> Result<()> {
+    let _lock = session.lock("image", &[name])?;
+    let world = session.look(&Look { images: Which::All, ..Look::default() })?;
+    let image = of_kind(&world, name, kind)?;
+    let snapshot = image.snapshot()?;
+    in_no_drive(session, image)?;
+    let users = observe::snapshots::clones(&snapshot)?;
+    let guids = observe::guids(&[image.dataset.to_string(), snapshot.to_string()])?;
+    let plan = plan::image::delete(&world, &plan::image::Delete { name: name.clone(), users, guids })?;
+    if !session.dry_run {
+        session.ui.confirm(&format!("destroy the image {name} ({})", image.used.human()), session.yes)?;
+    }
+    if session.carry_out(&world, &plan, name.as_str())?.is_some() {
+        session.tell(&[Report::new(name, "destroyed")]);
+    }
+    Ok(())
+}
+
+fn in_no_drive(session: &Session, image: &Image) -> Result<()> {
+    let running = borrow::users(&session.runtime, &image.dataset)?;
+    if running.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<&str> = running.iter().map(GuestName::as_str).collect();
+    Err(Problem::not_now(format!("the image `{}` lies in a drive", image.name))
+        .on(&image.name)
+        .because(format!("of {}", names.join(", ")))
+        .hint("it is taken out when the guest is off, or at the reboot that eject_iso_on_n_reboot says"))
+}

@@ -1,0 +1,102 @@
+//! Making the host's networks what they are to be, showing how that is done, and going back unless it is confirmed.
+
+use super::bridges::{carry_out, locks};
+use super::{facts, look_at};
+use crate::session::Session;
+use chyves_core::error::{Problem, Result};
+use chyves_core::plan::network::bridge;
+use chyves_core::value::IfName;
+use chyves_host::network::{self, Pending};
+use chyves_host::observe::{Look, Which};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+use uuid::Uuid;
+
+/// What is applied, and how surely.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The bridges; all where none is given
+    bridges: Vec<String>,
+    /// Go back by itself after so many seconds, unless `chyves network confirm` is given by then
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    confirm: Option<u64>,
+}
+
+fn named(words: &[String]) -> Result<Vec<IfName>> {
+    words.iter().flat_map(|w| w.split(',')).map(|w| Ok(w.parse()?)).collect()
+}
+
+pub(super) fn run(session: &Session, args: &Args) -> Result<()> {
+    let only = named(&args.bridges)?;
+    let (_settings, lock) = locks(session)?;
+    if network::pending(&session.runtime)?.is_some() && !session.dry_run {
+        return Err(Problem::not_now("a change of the host's networks waits for confirmation")
+            .hint("`chyves network confirm` keeps it; or wait until it has gone back"));
+    }
+    let world = look_at(session, &Look { guests: Which::All, ..Look::default() })?;
+    let facts = facts(session, &world)?;
+    let planned = bridge::apply(&world, &facts, &only)?;
+    if !carry_out(session, &world, &planned, "network", "applied", lock)? {
+        return Ok(());
+    }
+    if let Some(seconds) = args.confirm {
+        let pending = Pending { command: session.typed.clone(), token: chyves_host::identity::new(), steps: planned.plan.steps };
+        network::await_confirmation(&session.runtime, &pending)?;
+        wait_apart(pending.token, seconds)?;
+        session.ui.say(&format!("it goes back in {seconds} s unless you confirm it: `chyves network confirm`"));
+    }
+    Ok(())
+}
+
+/// Somebody who goes on when this login is cut off.
+fn wait_apart(token: Uuid, seconds: u64) -> Result<()> {
+    let program = std::env::current_exe().map_err(|e| Problem::bug("this program can't be found").because(e))?;
+    let mut command = Command::new(program);
+    command.args(["_go-back", "--token", &token.to_string(), "--after", &seconds.to_string()]);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    command.spawn().map(drop).map_err(|e| Problem::failed("nobody can be left to wait for your confirmation").because(e))
+}
+
+/// Go back unless it was confirmed (started by `network apply --confirm`)
+#[derive(Debug, clap::Args)]
+pub(crate) struct GoBackArgs {
+    /// Which change
+    #[arg(long)]
+    token: Uuid,
+    /// Seconds
+    #[arg(long)]
+    after: u64,
+}
+
+pub(crate) fn go_back(session: &Session, args: &GoBackArgs) -> Result<()> {
+    network::revert_unless_confirmed(&session.runtime, args.token, Duration::from_secs(args.after), &session.typed).map(drop)
+}
+
+pub(super) fn confirm(session: &Session) -> Result<()> {
+    let text = if session.dry_run {
+        "nothing is changed in a dry run"
+    } else if network::confirm(&session.runtime)? {
+        "confirmed: it stays"
+    } else {
+        "nothing waits for confirmation"
+    };
+    session.ui.say(text);
+    Ok(())
+}
+
+pub(super) fn plan(session: &Session, bridges: &[String]) -> Result<()> {
+    let only = named(bridges)?;
+    let world = look_at(session, &Look { guests: Which::All, ..Look::default() })?;
+    let facts = facts(session, &world)?;
+    let planned = bridge::apply(&world, &facts, &only)?;
+    if session.ui.json {
+        session.ui.answer_json(serde_json::json!(planned.plan.shown(world.host.os)));
+    } else {
+        session.ui.answer(&planned.plan.script(world.host.os));
+    }
+    for what in &planned.touches {
+        session.ui.warn(&format!("{what}, and would be touched"));
+    }
+    Ok(())
+}

@@ -1,0 +1,108 @@
+//! What bridges are to be: attach, detach, private, default, delete, set, migrate.
+
+use super::{facts, look_at, pairs};
+use crate::session::{Report, Session};
+use chyves_core::error::Result;
+use chyves_core::plan::Plan;
+use chyves_core::plan::network::bridge::{self, Planned, Wish};
+use chyves_core::plan::network::{Facts, migrate as migration};
+use chyves_core::value::IfName;
+use chyves_core::world::World;
+use chyves_host::observe::{self, Look};
+use chyves_host::runtime::Lock;
+
+/// The locks of the host's settings and networks.
+pub(super) fn locks(session: &Session) -> Result<(Vec<Lock>, Option<Lock>)> {
+    let settings = session.lock("pool", &["settings"])?;
+    Ok((settings, session.lock("host", &["network"])?.pop()))
+}
+
+/// Runs a plan; what somebody may depend on is told first.
+pub(super) fn carry_out(session: &Session, world: &World, planned: &Planned, who: &str, said: &str, lock: Option<Lock>) -> Result<bool> {
+    if !planned.touches.is_empty() && !session.dry_run {
+        let what = planned.touches.join(", ");
+        session.ui.warn(&format!("{what}: a mistake here may cut you off; `chyves network apply --confirm 60` goes back by itself"));
+        session.ui.confirm("touch it", session.yes)?;
+    }
+    let done = session.carry_out_with(world, &planned.plan, who, lock)?.is_some() && !planned.plan.steps.is_empty();
+    if done {
+        session.tell(&[Report::new(who, said)]);
+    }
+    Ok(done)
+}
+
+fn change(session: &Session, bridge: &IfName, wishes: &[(Wish, String)]) -> Result<()> {
+    let (_settings, mut lock) = locks(session)?;
+    for (wish, said) in wishes {
+        // Only who takes a bridge away must know who is on it.
+        let look = if *wish == Wish::Delete { Look { guests: observe::Which::All, ..Look::default() } } else { Look::default() };
+        let world = look_at(session, &look)?;
+        let facts = facts(session, &world)?;
+        let planned = bridge::change(&world, &facts, bridge, wish)?;
+        carry_out(session, &world, &planned, bridge.as_str(), said, lock.take())?;
+    }
+    Ok(())
+}
+
+pub(super) fn attach(session: &Session, bridge: &IfName, uplink: &IfName, settings: &[String]) -> Result<()> {
+    let mut settings = pairs(settings)?;
+    let mut vlan = None;
+    if let Some(at) = settings.iter().position(|(k, _)| k == "vlan") {
+        let (key, value) = settings.remove(at);
+        let known = chyves_core::property::find(&format!("bridge0.{key}"))?;
+        vlan = chyves_core::property::check(&known, &value)?.parse().ok();
+    }
+    let said = match vlan {
+        Some(tag) => format!("leads out by VLAN {tag} of {uplink}"),
+        None => format!("leads out by {uplink}"),
+    };
+    let wish = Wish::Attach { uplink: uplink.clone(), vlan };
+    if settings.is_empty() {
+        return change(session, bridge, &[(wish, said)]);
+    }
+    // The settings first: what the bridge carries decides whether the uplink fits.
+    change(session, bridge, &[(Wish::Set(settings), "set".into()), (wish, said)])
+}
+
+pub(super) fn detach(session: &Session, bridge: &IfName, uplink: Option<&IfName>) -> Result<()> {
+    change(session, bridge, &[(Wish::Detach { uplink: uplink.cloned() }, "has no uplink any more".into())])
+}
+
+pub(super) fn private(session: &Session, bridge: &IfName) -> Result<()> {
+    change(session, bridge, &[(Wish::Private, "leads nowhere".into())])
+}
+
+pub(super) fn delete(session: &Session, bridge: &IfName) -> Result<()> {
+    change(session, bridge, &[(Wish::Delete, "deleted".into())])
+}
+
+pub(super) fn set(session: &Session, bridge: &str, settings: &[String]) -> Result<()> {
+    change(session, &bridge.parse()?, &[(Wish::Set(pairs(settings)?), "set".into())])
+}
+
+pub(super) fn default(session: &Session, bridge: &IfName) -> Result<()> {
+    let (_settings, _lock) = locks(session)?;
+    let world = look_at(session, &Look::default())?;
+    let facts = facts(session, &world)?;
+    for root in world.roots.iter().filter(|r| r.role != chyves_core::world::Role::Offline) {
+        let before = observe::dataset(&root.guests())?.map(|r| r.own).unwrap_or_default();
+        let plan: Plan = bridge::default(&world, &facts, root, &before, bridge)?;
+        let done = session.carry_out(&world, &plan, "defaults")?;
+        if done.is_some() && !plan.steps.is_empty() {
+            session.tell(&[Report::new(bridge, "the bridge of cards that name none")]);
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn migrate(session: &Session, from: &IfName, to: &IfName) -> Result<()> {
+    // All guests that may be on it are locked before the networks are.
+    let names = session.look(&Look::at_keys(Vec::new()))?.guests.iter().map(|g| g.name.clone()).collect::<Vec<_>>();
+    let _guests = session.lock("guest", &names)?;
+    let (_settings, lock) = locks(session)?;
+    let world = look_at(session, &Look::at_all())?;
+    let facts: Facts = facts(session, &world)?;
+    let defaults = observe::dataset(&world.primary()?.guests())?.map(|r| r.own).unwrap_or_default();
+    let planned = migration::migrate(&world, &facts, &defaults, from, to)?;
+    carry_out(session, &world, &planned, from.as_str(), &format!("all of it is on {to}"), lock).map(drop)
+}

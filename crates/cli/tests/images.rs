@@ -1,0 +1,589 @@
+//! Images come in whatever they are packed in, from wherever they are, and are looked after.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a panic is the failure report
+
+mod common;
+mod loopback;
+
+use common::{Answer, Host, PROGRAM, With};
+use loopback::{Reply, Server};
+use std::fmt::Write as _;
+use std::process::Stdio;
+
+/// A disk with holes, data that don't compress and data that do.
+fn disk() -> Vec<u8> {
+    let mut state = 1u32;
+    let mut noise = |length: usize| {
+        std::iter::repeat_with(|| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24) as u8
+        })
+        .take(length)
+        .collect::<Vec<u8>>()
+    };
+    let mut disk = noise(300_000);
+    disk.resize(3 << 20, 0);
+    disk.extend(noise(100_000));
+    disk.extend(b"the same again and again ".repeat(10_000));
+    disk.resize(4 << 20, 0);
+    disk
+}
+
+fn sha256(host: &Host, file: &str) -> String {
+    host.sh("sha256sum", &[file]).split(' ').next().unwrap().to_owned()
+}
+
+/// Runs chyves without the proxies of this machine.
+fn direct(host: &Host, line: &str) -> Answer {
+    with_env(host, line, &[])
+}
+
+fn with_env(host: &Host, line: &str, env: &[(&str, &str)]) -> Answer {
+    let words: Vec<&str> = line.split(' ').collect();
+    let mut command = host.command(PROGRAM);
+    for name in ["http_proxy", "https_proxy", "all_proxy", "no_proxy"] {
+        command.env_remove(name).env_remove(name.to_uppercase());
+    }
+    let output = command.args(&words).envs(env.iter().copied()).stdin(Stdio::null()).output().unwrap();
+    Answer {
+        line: line.to_owned(),
+        code: output.status.code().unwrap_or(128),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// What `image list` says of one.
+fn listed(host: &Host, name: &str) -> serde_json::Value {
+    let all = host.ok("image list --json").json();
+    all.as_array().unwrap().iter().find(|row| row["name"] == name).unwrap_or_else(|| panic!("no {name} in {all}")).clone()
+}
+
+const ZIP: &str = "import sys,zipfile
+z=zipfile.ZipFile(sys.argv[1],'w',zipfile.ZIP_DEFLATED)
+for f in sys.argv[2:]: z.write(f.split('=')[0], f.split('=')[-1])
+z.close()";
+
+#[test]
+fn every_packing_and_format_gives_the_same_image() {
+    let Some(host) = Host::new("images::formats", With::Pool) else { return };
+    host.ok(&format!("pool init {}", host.pool));
+    std::fs::write(host.work().join("disk.img"), disk()).unwrap();
+    let sum = sha256(&host, "disk.img");
+    host.sh("gzip", &["-k", "disk.img"]);
+    host.sh("xz", &["-k", "-0", "--block-size=1MiB", "disk.img"]);
+    host.sh("zstd", &["-q", "-k", "disk.img"]);
+    host.sh("bzip2", &["-k", "disk.img"]);
+    host.sh("tar", &["-cf", "disk.tar", "./disk.img"]);
+    host.sh("tar", &["-czSf", "sparse.tar.gz", "disk.img"]);
+    host.sh("tar", &["-cJf", "disk.tar.xz", "disk.img"]);
+    host.sh("python3", &["-c", ZIP, "disk.zip", "disk.img"]);
+    host.sh("sh", &["-c", "cat disk.img.gz disk.img.gz > /dev/null; head -c 1000000 disk.img | zstd -q > two.zst; tail -c +1000001 disk.img | zstd -q >> two.zst"]);
+    for format in ["qcow2", "vmdk", "vdi", "vhdx"] {
+        host.sh("qemu-img", &["convert", "-O", format, "disk.img", &format!("disk.{format}")]);
+    }
+    host.sh("xz", &["-k", "-0", "disk.qcow2"]);
+    for (index, (file, format)) in [
+        ("disk.img", "raw"),
+        ("disk.img.gz", "raw.gz"),
+        ("disk.img.xz", "raw.xz"),
+        ("disk.img.zst", "raw.zst"),
+        ("two.zst", "raw.zst"),
+        ("disk.img.bz2", "raw.bz2"),
+        ("disk.tar", "raw.tar"),
+        ("sparse.tar.gz", "raw.tar.gz"),
+        ("disk.tar.xz", "raw.tar.xz"),
+        ("disk.zip", "raw.zip"),
+        ("disk.qcow2", "qcow2"),
+        ("disk.vmdk", "vmdk"),
+        ("disk.vdi", "vdi"),
+        ("disk.vhdx", "vhdx"),
+        ("disk.qcow2.xz", "qcow2.xz"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        // The name says nothing of what it is.
+        let (plain, name) = (format!("file{index}"), format!("image{index}"));
+        std::fs::rename(host.work().join(file), host.work().join(&plain)).unwrap();
+        host.ok(&format!("image import {plain} --name {name}")).says("not checked against any hash");
+        let image = listed(&host, &name);
+        assert_eq!((&image["sha256"], &image["format"], &image["kind"]), (&sum.clone().into(), &format.into(), &"disk".into()), "{file}");
+        assert!(image["used"].as_u64().unwrap() < 2 << 20, "holes of {file} are no holes: {image}");
+    }
+    // The same on standard input, where nothing can be read twice.
+    for (from, name) in [("file3", "piped-zstd"), ("file9", "piped-zip"), ("file10", "piped-qcow2"), ("file0", "piped-raw")] {
+        host.sh("sh", &["-c", &format!("cat {from} | {PROGRAM} image import - --name {name}")]);
+        assert_eq!(listed(&host, name)["sha256"], sum.clone(), "{from}");
+    }
+    host.ok("image verify").says("image0: is what was imported").says("piped-raw: is what was imported");
+    host.nothing_is_left();
+}
+
+#[test]
+fn what_is_no_image_is_refused_and_leaves_nothing() {
+    let Some(host) = Host::new("images::bad", With::Image) else { return };
+    let disk = disk();
+    let write = |name: &str, bytes: &[u8]| std::fs::write(host.work().join(name), bytes).unwrap();
+    let read = |name: &str| std::fs::read(host.work().join(name)).unwrap();
+    write("disk.img", &disk);
+    write("other.img", b"another file");
+    for (tool, ending) in [("gzip", "gz"), ("xz", "xz"), ("zstd", "zst"), ("bzip2", "bz2")] {
+        let args = if tool == "zstd" { vec!["-q", "-k", "disk.img"] } else { vec!["-k", "disk.img"] };
+        host.sh(tool, &args);
+        let whole = read(&format!("disk.img.{ending}"));
+        write(&format!("cut-{ending}"), &whole[..whole.len() - 9]);
+        write(&format!("half-{ending}"), &whole[..whole.len() / 2]);
+        let mut poisoned = whole;
+        // In the middle of what does not compress, so that nothing but a checksum can tell.
+        poisoned[100_000] ^= 0x55;
+        write(&format!("poisoned-{ending}"), &poisoned);
+    }
+    host.sh("tar", &["-cf", "two.tar", "disk.img", "other.img"]);
+    host.sh("tar", &["-cPf", "out.tar", "--transform=s,^,../,", "disk.img"]);
+    host.sh("tar", &["-cPf", "root.tar", "--transform=s,^,/etc/,", "disk.img"]);
+    host.sh("ln", &["-s", "/etc/passwd", "link"]);
+    host.sh("tar", &["-cf", "link.tar", "link"]);
+    host.sh("mkdir", &["empty"]);
+    host.sh("tar", &["-cf", "none.tar", "empty"]);
+    let tar = {
+        host.sh("tar", &["-cf", "one.tar", "disk.img"]);
+        read("one.tar")
+    };
+    write("cut-tar", &tar[..tar.len() / 2]);
+    host.sh("python3", &["-c", ZIP, "two.zip", "disk.img", "other.img"]);
+    host.sh("python3", &["-c", ZIP, "out.zip", "disk.img=../disk.img"]);
+    host.sh("python3", &["-c", ZIP, "one.zip", "disk.img"]);
+    let mut zip = read("one.zip");
+    write("cut-zip", &zip[..zip.len() / 2]);
+    zip[100_000] ^= 0x55;
+    write("poisoned-zip", &zip);
+    host.sh("sh", &["-c", "head -c 64M /dev/zero | gzip > bomb.gz; gzip < bomb.gz | gzip | gzip | gzip > five"]);
+    host.sh("qemu-img", &["create", "-q", "-f", "qcow2", "-b", "/etc/passwd", "-F", "raw", "back.qcow2", "1M"]);
+    host.sh("qemu-img", &["create", "-q", "-f", "qcow2", "large.qcow2", "1T"]);
+    write("cut-qcow2", &disk[..0].iter().chain(b"QFI\xfb\0\0\0\x03 and nothing more").copied().collect::<Vec<_>>());
+    write("page", b"\n<!DOCTYPE html>\n<html><body>not found</body></html>");
+    write("nothing", b"");
+    let before = host.tree();
+    for (line, code, says) in [
+        ("cut-gz", 1, "ends too early"),
+        ("cut-xz", 1, "ends too early"),
+        ("cut-zst", 1, "ends too early"),
+        ("cut-bz2", 1, "ends too early"),
+        ("half-gz", 1, "ends too early"),
+        ("half-xz", 1, "ends too early"),
+        ("half-zst", 1, "ends too early"),
+        ("half-bz2", 1, "ends too early"),
+        ("poisoned-gz", 1, "can't be unpacked (gz)"),
+        ("poisoned-xz", 1, "can't be unpacked (xz)"),
+        ("poisoned-zst", 1, "can't be unpacked (zst)"),
+        ("poisoned-bz2", 1, "can't be unpacked (bz2)"),
+        ("two.tar", 2, "more than one file: `disk.img` and `other.img`"),
+        ("out.tar", 2, "`../disk.img` in it leads out of its folder"),
+        ("root.tar", 2, "leads out of its folder"),
+        ("link.tar", 2, "is a link or a device"),
+        ("none.tar", 2, "it holds no file"),
+        ("cut-tar", 1, "ends too early"),
+        ("two.zip", 2, "more than one file"),
+        ("out.zip", 2, "leads out of its folder"),
+        ("cut-zip", 1, "can't be unpacked (zip)"),
+        ("poisoned-zip", 1, "can't be unpacked (zip)"),
+        ("bomb.gz --max-size 63M", 1, "grows to more than 63M"),
+        ("five", 2, "more than 4 layers"),
+        ("large.qcow2 --max-size 1G", 1, "--max-size SIZE"),
+        ("large.qcow2", 1, "grows to more than 256G"),
+        ("back.qcow2", 2, "stands on another file"),
+        ("cut-qcow2", 1, "is no good qcow2"),
+        ("page", 2, "is a web page"),
+        ("nothing", 2, "is empty"),
+        ("missing", 3, "there is no file"),
+        ("empty", 2, "is no file"),
+        ("disk.img --name small", 4, "an image is called `small` already"),
+        ("disk.img --hash sha256:12", 2, "is no hash"),
+        ("disk.img --name importing-x", 2, "not whole yet"),
+        ("-", 2, "--name"),
+        ("gopher://localhost/x", 2, "no address that can be read"),
+        ("disk.img --key disk.img", 2, "there is none"),
+    ] {
+        let answer = host.chyves(&format!("image import {line}")).ends(code);
+        assert!(answer.err.contains(says), "{line} does not say `{says}`:\n{}", answer.err);
+        assert_eq!(host.tree(), before, "{line}");
+    }
+    // A wrong hash is told with the right one, and the limit is only a limit.
+    let zeros = "0".repeat(64);
+    host.chyves(&format!("image import disk.img --hash {zeros}")).ends(1).says(&zeros).says(&sha256(&host, "disk.img"));
+    host.chyves(&format!("image import disk.img.gz --hash md5:{}", &zeros[..32])).ends(1).says("md5");
+    assert_eq!(host.tree(), before);
+    host.ok("image import bomb.gz --max-size 64M");
+    for (tool, kind) in [("md5sum", "md5"), ("sha1sum", "sha1"), ("sha512sum", "sha512")] {
+        let hash = host.sh(tool, &["disk.img.xz"]).split(' ').next().unwrap().to_owned();
+        host.ok(&format!("image import disk.img.xz --name by-{kind} --hash {kind}:{hash}")).says(&format!("checked: {kind}:"));
+    }
+    host.nothing_is_left();
+}
+
+#[test]
+fn a_server_may_fail_in_every_way() {
+    let Some(host) = Host::new("images::server", With::Image) else { return };
+    let server = Server::new();
+    let disk = disk();
+    let (half, n) = (disk[..disk.len() / 2].to_vec(), disk.len() / 2);
+    for (path, reply) in [
+        ("/short.img", Reply::Short(half.clone(), n)),
+        ("/long.img", Reply::Long(disk.clone(), 5)),
+        ("/chunked-cut.img", Reply::ChunkedCut(half.clone())),
+        ("/changes.img", Reply::CutsAndChanges(disk.clone(), 1000)),
+        ("/page.img", Reply::Page),
+        ("/gone.img", Reply::Status(410)),
+        ("/locked.img", Reply::Status(401)),
+        ("/broken.img", Reply::Status(500)),
+        ("/circle.img", Reply::Redirect(server.address("/circle.img"))),
+        ("/nowhere.img", Reply::Redirect("http://127.0.0.1:1/x".into())),
+        ("/odd.img", Reply::Redirect("ftp://127.0.0.1/x".into())),
+        ("/whole.img", Reply::Plain(disk.clone())),
+        ("/silent.img", Reply::Silent(disk.clone(), 0)),
+        ("/SUMS", Reply::Plain(format!("{}  other.img\n", "0".repeat(64)).into_bytes())),
+    ] {
+        server.gives(path, reply);
+    }
+    let before = host.tree();
+    let wrong = "1".repeat(64);
+    for (line, code, says) in [
+        ("/missing.img", 3, "404"),
+        ("/gone.img", 3, "410"),
+        ("/locked.img", 1, "401"),
+        ("/broken.img", 1, "500"),
+        ("/circle.img", 1, "leads in a circle"),
+        ("/nowhere.img", 1, "can't be fetched"),
+        ("/odd.img", 1, "leads to where it is not followed"),
+        ("/short.img", 1, "did not come whole"),
+        ("/long.img", 1, "is longer than its server said"),
+        ("/chunked-cut.img", 1, "did not come whole"),
+        ("/changes.img", 1, "changed while it was fetched"),
+        ("/page.img", 2, "is a web page"),
+        ("/silent.img --timeout 1 --retries 0", 1, "nothing came for 1 s"),
+        (&format!("/whole.img --hash {wrong}"), 1, &wrong),
+        (&format!("/whole.img --checksums {}", server.address("/SUMS")), 1, "does not have `whole.img`"),
+        (&format!("/whole.img --checksums {}", server.address("/NONE")), 3, "404"),
+        ("/whole.img --name small", 4, "already"),
+    ] {
+        let answer = direct(&host, &format!("image fetch {}", server.address(line))).ends(code);
+        assert!(answer.err.contains(says), "{line} does not say `{says}`:\n{}", answer.err);
+        assert_eq!(host.tree(), before, "{line}");
+    }
+    direct(&host, "image fetch ./disk.img").ends(2).says("chyves image import");
+    direct(&host, &format!("image fetch {} --name fine", server.address("/whole.img"))).ends(0);
+    server.gives("/chunked.img", Reply::Chunked(disk));
+    direct(&host, &format!("image fetch {}", server.address("/chunked.img"))).ends(0);
+    assert_eq!(listed(&host, "chunked")["sha256"], listed(&host, "fine")["sha256"]);
+    let address = server.address("/elsewhere.img").replace("http://", "http://me:word@");
+    server.gives("/elsewhere.img", Reply::Redirect("/whole.img".into()));
+    direct(&host, &format!("image fetch {address}")).ends(0).is_silent_of("word");
+    assert_eq!(listed(&host, "elsewhere")["source"], server.address("/elsewhere.img"));
+    host.nothing_is_left();
+}
+
+#[test]
+fn a_cut_transfer_goes_on_by_itself_and_after_a_kill() {
+    let Some(host) = Host::new("images::resume", With::Pool) else { return };
+    host.ok(&format!("pool init {}", host.pool));
+    let server = Server::new();
+    let disk = disk();
+    std::fs::write(host.work().join("disk.img"), &disk).unwrap();
+    let sum = sha256(&host, "disk.img");
+    server.gives("/cuts.img", Reply::Cuts(disk.clone(), 1_500_000));
+    direct(&host, &format!("image fetch {}", server.address("/cuts.img"))).ends(0);
+    assert_eq!(listed(&host, "cuts")["sha256"], sum.clone());
+    let ranges = server.asked().iter().filter(|head| head.to_lowercase().contains("\r\nrange: bytes=")).count();
+    assert_eq!(ranges, 2, "4 MiB in pieces of 1.5 million bytes");
+
+    // Cut for good: what came is kept where nobody sees it, and said.
+    let address = server.address("/disk.img");
+    server.gives("/disk.img", Reply::Silent(disk.clone(), 1 << 20));
+    let before = host.tree();
+    direct(&host, &format!("image fetch {address} --timeout 1 --retries 0")).ends(1).says("goes on from there");
+    host.ok("image list -H -o name").is_silent_of("disk");
+    assert_eq!(host.tree().len(), before.len() + 1);
+    // Killed in the middle: the same.
+    let mut killed = host.command(PROGRAM);
+    killed.args(["image", "fetch", &address]).env("no_proxy", "127.0.0.1").env_remove("http_proxy").env_remove("HTTP_PROXY");
+    server.asked();
+    server.gives("/disk.img", Reply::Silent(disk.clone(), 2 << 20));
+    let mut child = killed.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let part = |_: &()| {
+        let folders = std::fs::read_dir(host.open_path(host.mount_point().join("chyves/images"))).unwrap().flatten();
+        folders.map(|f| f.path().join("part")).find_map(|p| std::fs::metadata(p).ok()).is_some_and(|m| m.len() == 2 << 20)
+    };
+    common::until("half of it to come", || Some(()).filter(part));
+    let of = |p: &common::Process| p.line.contains("image fetch");
+    let process = common::until("the process", || host.processes().into_iter().find(of));
+    host.kill(process.pid);
+    child.wait().unwrap();
+    host.ok("image list -H -o name").is_silent_of("disk");
+    server.gives("/disk.img", Reply::File(disk));
+    server.asked();
+    direct(&host, &format!("image fetch {address}")).ends(0);
+    assert_eq!(listed(&host, "disk")["sha256"], sum);
+    let heads = server.asked().concat().to_lowercase();
+    assert!(heads.contains("range: bytes=") && heads.contains("if-range: \"one\""), "{heads}");
+    let left = host.tree().into_keys().filter(|k| k.contains("fetching-") || k.contains("importing-")).collect::<Vec<_>>();
+    assert_eq!(left, Vec::<String>::new());
+    host.ok("image verify");
+    host.nothing_is_left();
+}
+
+#[test]
+fn other_ways_to_a_server() {
+    let Some(host) = Host::new("images::ways", With::Pool) else { return };
+    host.ok(&format!("pool init {}", host.pool));
+    let disk = disk();
+    std::fs::write(host.work().join("disk.img"), &disk).unwrap();
+    let sum = sha256(&host, "disk.img");
+    // FTP, cut once.
+    let (port, told) = loopback::ftp(disk.clone(), 1_000_000);
+    direct(&host, &format!("image fetch ftp://127.0.0.1:{port}/images/disk.img --name by-ftp")).ends(0);
+    assert_eq!(listed(&host, "by-ftp")["sha256"], sum.clone());
+    assert!(told.lock().unwrap().iter().any(|line| line.starts_with("REST ")));
+    direct(&host, &format!("image fetch ftp://127.0.0.1:{port}/images/none.img")).ends(3).says("550");
+    // A proxy is asked for the whole address.
+    let proxy = Server::new();
+    proxy.gives("http://images.invalid/disk.img", Reply::Plain(disk));
+    let env = [("http_proxy", format!("http://127.0.0.1:{}", proxy.port))];
+    let env: Vec<(&str, &str)> = env.iter().map(|(k, v)| (*k, v.as_str())).collect();
+    with_env(&host, "image fetch http://images.invalid/disk.img --name by-proxy", &env).ends(0);
+    assert_eq!(listed(&host, "by-proxy")["sha256"], sum.clone());
+    // A file address.
+    host.ok(&format!("image fetch file://{} --name by-file", host.work().join("disk.img").display()));
+    // A server whose certificate this system's certificates don't vouch for, and then do.
+    let pem = host.work().join("ca.pem");
+    let request = |more: &[&str]| {
+        let common = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "3"];
+        host.sh("openssl", &[&common[..], more].concat());
+    };
+    request(&["-subj", "/CN=test", "-keyout", "ca.key", "-out", "ca.pem"]);
+    let names = "subjectAltName=DNS:localhost,IP:127.0.0.1";
+    let leaf =
+        ["-subj", "/CN=localhost", "-CA", "ca.pem", "-CAkey", "ca.key", "-addext", names, "-addext", "basicConstraints=critical,CA:FALSE"];
+    request(&[&leaf[..], &["-keyout", "server.key", "-out", "server.pem"]].concat());
+    let mut tls = std::process::Command::new("openssl");
+    tls.args(["s_server", "-accept", "127.0.0.1:0", "-cert", "server.pem", "-key", "server.key", "-WWW"]).current_dir(host.work());
+    let mut tls = tls.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut said = std::io::BufReader::new(tls.stdout.take().unwrap());
+    let port = std::iter::repeat_with(|| {
+        let mut line = String::new();
+        assert!(std::io::BufRead::read_line(&mut said, &mut line).unwrap() > 0, "openssl s_server ended");
+        line
+    })
+    .find_map(|line| line.trim().strip_prefix("ACCEPT ").and_then(|place| place.rsplit(':').next()?.parse::<u16>().ok()))
+    .unwrap();
+    let line = format!("image fetch https://127.0.0.1:{port}/disk.img --name by-tls");
+    let refused = direct(&host, &line);
+    let trusted = with_env(&host, &line, &[("SSL_CERT_FILE", pem.to_str().unwrap())]);
+    tls.kill().unwrap();
+    tls.wait().unwrap();
+    refused.ends(1).says("can't be trusted");
+    trusted.ends(0);
+    assert_eq!(listed(&host, "by-tls")["sha256"], sum);
+}
+
+#[test]
+fn lists_of_checksums_and_their_signatures_decide() {
+    let Some(host) = Host::new("images::lists", With::Pool) else { return };
+    host.ok(&format!("pool init {}", host.pool));
+    let server = Server::new();
+    let disk = disk();
+    let write = |name: &str, bytes: &str| std::fs::write(host.work().join(name), bytes).unwrap();
+    std::fs::write(host.work().join("disk.img"), &disk).unwrap();
+    server.gives("/disk.img", Reply::File(disk));
+    let sum = sha256(&host, "disk.img");
+    write("GNU", &format!("{}  other.img\n{sum} *disk.img\n", "0".repeat(64)));
+    write("BSD", &host.sh("sha512sum", &["--tag", "disk.img"]));
+    let sums = host.sh("sha256sum", &["disk.img"]);
+    server.gives("/SHA256SUMS", Reply::Plain(sums.into_bytes()));
+    host.ok("image import disk.img --name gnu --checksums GNU").says(&format!("checked: sha256:{sum}"));
+    host.ok("image import disk.img --name bsd --checksums BSD").says("checked: sha512:");
+    let fetch = format!("image fetch {} --checksums {}", server.address("/disk.img"), server.address("/SHA256SUMS"));
+    direct(&host, &fetch).ends(0).says("/SHA256SUMS");
+    // OpenPGP: in the list, and beside it.
+    let home = host.work().join("gnupg");
+    std::fs::create_dir(&home).unwrap();
+    host.sh("chmod", &["700", "gnupg"]);
+    let home = home.to_str().unwrap();
+    let gpg = |args: &[&str]| {
+        host.sh("gpg", &[&["--homedir", home, "--batch", "--quiet", "--pinentry-mode", "loopback", "--passphrase", ""], args].concat())
+    };
+    gpg(&["--quick-gen-key", "maker@example.org", "ed25519", "sign", "never"]);
+    gpg(&["--armor", "--output", "key.asc", "--export"]);
+    gpg(&["--output", "key.gpg", "--export"]);
+    gpg(&["--clearsign", "--output", "SIGNED", "GNU"]);
+    gpg(&["--detach-sign", "--output", "GNU.sig", "GNU"]);
+    host.command("gpgconf").args(["--homedir", home, "--kill", "all"]).output().unwrap();
+    host.ok("image import disk.img --name inside --checksums SIGNED --key key.asc").says("signed by the OpenPGP key");
+    host.ok("image import disk.img --name beside --checksums GNU --signature GNU.sig --key key.gpg").says("signed by");
+    let before = host.tree();
+    let signed = std::fs::read_to_string(host.work().join("SIGNED")).unwrap();
+    write("FORGED", &signed.replace(&"0".repeat(64), &"1".repeat(64)));
+    write("OTHER", "SHA256 (disk.img) = 00\n");
+    for (options, says) in [
+        ("--checksums FORGED --key key.asc", "is not good"),
+        ("--checksums GNU --key key.asc", "is not good"),
+        ("--checksums BSD --signature GNU.sig --key key.gpg", "is not good"),
+        ("--checksums OTHER", "no checksums at all"),
+    ] {
+        host.chyves(&format!("image import disk.img --name x {options}")).ends(1).says(says);
+        assert_eq!(host.tree(), before, "{options}");
+    }
+    host.nothing_is_left();
+}
+
+#[test]
+fn the_catalogue_is_data_and_anybody_s_own_comes_first() {
+    let Some(host) = Host::new("images::catalogue", With::Pool) else { return };
+    host.ok(&format!("pool init {}", host.pool));
+    let server = Server::new();
+    let disk = disk();
+    std::fs::write(host.work().join("mine-1.2.img"), &disk).unwrap();
+    let sums = host.sh("sha256sum", &["mine-1.2.img"]);
+    server.gives("/1.2/mine-1.2.img", Reply::File(disk));
+    server.gives("/1.2/SHA256SUMS", Reply::Plain(sums.into_bytes()));
+    let tables = host.work().join("tables");
+    std::fs::create_dir(&tables).unwrap();
+    let table = r#"[{"name": "mine-{version}", "title": "My own {version}", "kind": "disk", "versions": [{"version": "1.2"}],
+        "address": "ADDRESS/{version}/mine-{version}.img", "checksums": "ADDRESS/{version}/SHA256SUMS",
+        "settings": {"os": "linux", "ram": "96M", "disk0.bus": "ahci-hd"}}]"#;
+    std::fs::write(tables.join("mine.json"), table.replace("ADDRESS", &server.address(""))).unwrap();
+    let env = [("CHYVES_CATALOGUE", tables.to_str().unwrap())];
+    let known = with_env(&host, "image catalogue -H -o name,kind", &env).ends(0);
+    assert!(known.out.starts_with("mine-1.2\tdisk\n"), "{}", known.out);
+    known.says("debian-12\tdisk").says("windows-11\tiso");
+    with_env(&host, "iso catalogue", &env).ends(0).is_silent_of("debian-12").says("openbsd");
+    with_env(&host, "image fetch mine-1.2", &env).ends(0).says("checked: sha256:").says("/1.2/SHA256SUMS");
+    let dataset = format!("{}/chyves/images/mine-1.2", host.pool);
+    assert_eq!(host.zfs_get("chyves:wants.ram", &dataset), "96M");
+    assert_eq!(host.zfs_get("chyves:wants.disk0.bus", &dataset), "ahci-hd");
+    host.ok("image info mine-1.2").says("disk0.bus=ahci-hd os=linux ram=96M");
+    // A guest is made from it as from any other.
+    host.ok("create web --image mine-1.2");
+    let before = host.tree();
+    for (line, code, says) in [
+        ("image fetch mine-1", 3, "did you mean `mine-1.2`?"),
+        ("image fetch windows-11", 2, "chyves iso import FILE --like windows-11"),
+        ("image fetch mine-1.2", 4, "already"),
+        ("image import mine-1.2.img --name x --like nothing", 3, "nothing in the catalogue"),
+    ] {
+        let answer = with_env(&host, line, &env).ends(code);
+        assert!(answer.err.contains(says), "{line} does not say `{says}`:\n{}", answer.err);
+        assert_eq!(host.tree(), before, "{line}");
+    }
+    host.ok("image import mine-1.2.img --name by-hand --like windows-11");
+    host.ok("image info by-hand").says("os=windows");
+    // What a vendor changed without its list is not taken.
+    server.gives("/1.2/SHA256SUMS", Reply::Plain(format!("{}  mine-1.2.img\n", "0".repeat(64)).into_bytes()));
+    let before = host.tree();
+    with_env(&host, "image fetch mine-1.2 --name again", &env).ends(1).says("is not what it must be");
+    assert_eq!(host.tree(), before);
+    std::fs::write(tables.join("wrong.json"), "[{}]").unwrap();
+    with_env(&host, "image catalogue", &env).ends(2).says("wrong.json");
+}
+
+#[test]
+fn what_was_kept_of_a_cut_transfer_is_deleted_by_repair() {
+    let Some(host) = Host::new("images::repair", With::Image) else { return };
+    let server = Server::new();
+    let before = host.tree();
+    server.gives("/disk.img", Reply::Silent(disk(), 1 << 20));
+    direct(&host, &format!("image fetch {} --timeout 1 --retries 0", server.address("/disk.img"))).ends(1).says("chyves repair");
+    assert_ne!(host.tree(), before);
+    host.ok("repair --dry-run").says("fetching-");
+    host.ok("repair").says(&server.address("/disk.img")).says("deleted");
+    assert_eq!(host.tree(), before);
+    host.ok("repair").says("nothing was left");
+    host.nothing_is_left();
+}
+
+#[test]
+fn three_nouns_share_one_store_and_tell_who_uses_what() {
+    let Some(host) = Host::new("images::nouns", With::Image) else { return };
+    let write = |name: &str, length: usize, offset: usize, magic: &[u8]| {
+        let mut bytes = vec![0u8; length];
+        bytes[offset..offset + magic.len()].copy_from_slice(magic);
+        std::fs::write(host.work().join(name), bytes).unwrap();
+    };
+    write("disc", 65_536, 32_769, b"CD001");
+    write("code", 65_536, 40, b"_FVH");
+    std::fs::write(host.work().join("blob"), b"some old firmware").unwrap();
+    host.ok("iso import disc");
+    host.ok("firmware import code");
+    host.ok("firmware import blob");
+    for (line, code, says) in [
+        ("iso import small.img --name x", 2, "by its content it is a disk"),
+        ("firmware import disc --name x", 2, "by its content it is an ISO"),
+        ("iso info small", 3, "is no ISO"),
+        ("iso delete code --yes", 3, "is no ISO"),
+        ("firmware rename disc x", 3, "is no firmware"),
+        ("firmware verify disc", 3, "is no firmware"),
+        ("image info nope", 3, "no image is called"),
+        ("image rename small disc", 4, "already"),
+        ("image rename small fetching-x", 2, "not whole yet"),
+    ] {
+        let answer = host.chyves(line).ends(code);
+        assert!(answer.err.contains(says), "{line} does not say `{says}`:\n{}", answer.err);
+    }
+    let names = |noun: &str| host.ok(&format!("{noun} list -H -o name")).out.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert_eq!((names("image"), names("iso"), names("firmware")), ("blob code disc small".into(), "disc".into(), "blob code".into()));
+    host.ok("create web --image small loader=bios");
+    host.ok("image info small").says("guests/web");
+    let info = host.ok("image info small --json").json();
+    assert_eq!(info[0]["clones"][0], host.dataset("web"));
+    host.chyves("image delete small --yes").ends(4).says("guests/web");
+    host.ok("image rename small tiny").says("is called tiny now");
+    assert_eq!(host.value("web", "image"), "tiny");
+    host.ok("image info tiny").says("guests/web");
+    host.ok("image verify tiny").says("is what was imported");
+    // A guest is started from the image under its new name, and from what was made before.
+    host.ok("create two --image tiny loader=bios");
+    host.ok("start web --dry-run");
+    // Somebody wrote to an image's file behind our back.
+    let disc = format!("{}/chyves/images/disc", host.pool);
+    host.sh("zfs", &["mount", &disc]);
+    let file = host.open_path(host.mount_point().join("chyves/images/disc/image.iso"));
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[0] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    host.chyves("image verify").ends(1).says("the image `disc` is not what was imported").says("tiny: is what was imported");
+    host.ok("iso delete disc --yes");
+    let mut screen = String::new();
+    write!(screen, "{}", host.ok("image list -H -o name").out).unwrap();
+    assert_eq!(screen.split_whitespace().collect::<Vec<_>>(), ["blob", "code", "tiny"]);
+    host.nothing_is_left();
+}
+
+#[test]
+fn two_commands_do_not_fetch_one_address_at_once() {
+    let Some(host) = Host::new("images::twice", With::Pool) else { return };
+    host.ok(&format!("pool init {}", host.pool));
+    let server = Server::new();
+    let disk = disk();
+    server.gives("/disk.img", Reply::Silent(disk.clone(), 2 << 20));
+    let address = server.address("/disk.img");
+    let mut first = host.command(PROGRAM);
+    first.args(["image", "fetch", &address, "--name", "first"]).env("no_proxy", "127.0.0.1");
+    let mut first = first.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let part = || {
+        let folders = std::fs::read_dir(host.open_path(host.mount_point().join("chyves/images"))).ok()?.flatten();
+        folders.map(|f| f.path().join("part")).find_map(|p| std::fs::metadata(p).ok()).filter(|m| m.len() == 2 << 20).map(drop)
+    };
+    common::until("half of it to come", part);
+    direct(&host, &format!("image fetch {address} --name second")).ends(4).says("is being fetched already");
+    assert!(part().is_some(), "what the first one has is gone");
+    // Interrupted, the first one leaves what it has for the next.
+    let process = host.processes().into_iter().find(|p| p.line.contains("--name first")).unwrap();
+    host.sh("kill", &["-INT", &process.pid.to_string()]);
+    first.wait().unwrap();
+    server.gives("/disk.img", Reply::File(disk));
+    server.asked();
+    direct(&host, &format!("image fetch {address} --name third")).ends(0);
+    assert!(server.asked().concat().to_lowercase().contains(&format!("range: bytes={}-", 2 << 20)));
+    assert_eq!(host.ok("image list -H -o name").out, "third\n");
+    host.nothing_is_left();
+}

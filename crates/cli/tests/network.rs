@@ -1,0 +1,320 @@
+//! Networks: bridges and taps that are made and go, on interfaces of the test's own; a second host behind them; guests
+//! that reach it, move, and leave what is not theirs; and what is left when any step of that is killed.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a panic is the failure report
+
+mod common;
+
+use common::{Host, With, until};
+use serde_json::Value;
+
+/// A host with an uplink `em0`, behind which stands a peer with the address 10.7.0.2.
+fn host(test: &str, with: With) -> Option<Host> {
+    let host = Host::with_networks(test, with)?;
+    host.sh("ip", &["netns", "add", "peer"]);
+    host.sh("ip", &["link", "add", "em0", "type", "veth", "peer", "name", "far", "netns", "peer"]);
+    host.sh("ip", &["link", "set", "em0", "up"]);
+    for words in [&["address", "add", "10.7.0.2/24", "dev", "far"][..], &["link", "set", "far", "up"], &["link", "set", "lo", "up"]] {
+        let all = [&["-n", "peer"], words].concat();
+        host.sh("ip", &all);
+    }
+    if with == With::Pool {
+        host.ok(&format!("pool init {}", host.pool));
+    }
+    Some(host)
+}
+
+/// The interfaces by name, each with what `ip` tells of it.
+fn interfaces(host: &Host) -> Vec<Value> {
+    serde_json::from_str(&host.sh("ip", &["-j", "-d", "address", "show"])).unwrap()
+}
+
+/// The names of all interfaces.
+fn names(host: &Host) -> Vec<String> {
+    interfaces(host).iter().map(|i| i["ifname"].as_str().unwrap().to_owned()).collect()
+}
+
+/// What is in a bridge.
+fn members(host: &Host, bridge: &str) -> Vec<String> {
+    interfaces(host).iter().filter(|i| i["master"] == bridge).map(|i| i["ifname"].as_str().unwrap().to_owned()).collect()
+}
+
+/// All interfaces with what they are in, what is written on them and their addresses, to compare.
+fn shape(host: &Host) -> Vec<String> {
+    let line = |i: &Value| {
+        format!("{} {} {} {} {}", i["ifname"], i["master"], i["ifalias"], i["mtu"], i["addr_info"].as_array().map_or(0, Vec::len))
+    };
+    let mut all: Vec<String> = interfaces(host).iter().map(line).collect();
+    all.sort();
+    all
+}
+
+/// The tap of a guest's first card.
+fn tap(host: &Host, guest: &str) -> Option<String> {
+    let token = format!("chyves/{}/net0", host.ok(&format!("get {guest} uuid -H -o value")).value());
+    interfaces(host).iter().find(|i| i["ifalias"] == token.as_str()).map(|i| i["ifname"].as_str().unwrap().to_owned())
+}
+
+/// Waits until a guest's machine has gone with all that it leaves.
+fn stop(host: &Host, guest: &str) {
+    host.ok(&format!("stop {guest} --force --timeout 0"));
+    until("the guest to be stopped", || (host.state(guest) == "stopped").then_some(()));
+}
+
+const CARD: &str = "--image tiny --ram 32M loader=bios accel=tcg net0.backend=bridge";
+
+#[test]
+fn a_start_makes_what_is_missing_and_the_last_stop_removes_it() {
+    let Some(host) = host("network::start", With::Tiny) else { return };
+    let before = shape(&host);
+    host.ok(&format!("create web {CARD}"));
+    host.ok(&format!("create web2 {CARD}"));
+    // Nobody has said where bridge0 is to lead: nothing is started, nothing is changed.
+    host.chyves("start web").ends(5).says("there is no bridge `bridge0`").says("chyves network bridge0 attach INTERFACE");
+    assert_eq!(shape(&host), before);
+    host.ok("set global bridge0.uplink=em0");
+    assert_eq!(shape(&host), before, "a setting alone makes nothing");
+    host.ok("start web");
+    let first = tap(&host, "web").expect("a tap with the guest's token");
+    let mut inside = members(&host, "bridge0");
+    inside.sort();
+    assert_eq!(inside, [first.as_str(), "em0"]);
+    host.ok("start web2");
+    let second = tap(&host, "web2").unwrap();
+    host.ok("network check").says("as designed");
+    host.ok("network list -H -o bridge,state,uplink,guests,made").says("bridge0\tup\tem0\tweb,web2\tat a start");
+    // web goes; web2's tap lives on.
+    stop(&host, "web");
+    assert_eq!(tap(&host, "web"), None);
+    assert!(members(&host, "bridge0").contains(&second));
+    assert_eq!(host.state("web2"), "running");
+    stop(&host, "web2");
+    assert_eq!(shape(&host), before, "what was made has gone, what was found is as it was");
+    host.nothing_is_left();
+}
+
+#[test]
+fn what_was_found_is_left() {
+    let Some(host) = host("network::found", With::Tiny) else { return };
+    host.sh("ip", &["link", "add", "lan", "type", "bridge"]);
+    host.sh("ip", &["link", "set", "lan", "up"]);
+    host.sh("ip", &["tuntap", "add", "dev", "tap7", "mode", "tap"]);
+    host.ok(&format!("create web {CARD} net0.bridge=lan net0.tap=tap7"));
+    let before = shape(&host);
+    host.ok("start web");
+    assert_eq!(members(&host, "lan"), ["tap7"]);
+    stop(&host, "web");
+    assert!(names(&host).contains(&"tap7".to_owned()) && names(&host).contains(&"lan".to_owned()));
+    assert_eq!(names(&host).len(), before.len());
+}
+
+#[test]
+fn two_starts_at_once_share_one_bridge() {
+    let Some(host) = host("network::at_once", With::Tiny) else { return };
+    host.ok("set global bridge0.uplink=em0");
+    let guests: Vec<String> = (1..=4).map(|n| format!("web{n}")).collect();
+    guests.iter().for_each(|g| drop(host.ok(&format!("create {g} {CARD}"))));
+    // One command that starts two, beside another that starts the others.
+    let spawn = |line: &str| host.command(common::PROGRAM).args(line.split(' ')).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    for child in [spawn("start web1 web2"), spawn("start web3 web4")] {
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    assert_eq!(members(&host, "bridge0").len(), 5);
+    host.ok("network check");
+    host.ok("stop all --force --timeout 0");
+    until("all of it to be gone", || (!names(&host).contains(&"bridge0".to_owned())).then_some(()));
+    host.nothing_is_left();
+}
+
+#[test]
+fn each_step_of_a_start_may_be_killed() {
+    let Some(host) = host("network::killed", With::Tiny) else { return };
+    host.ok("set global bridge0.uplink=em0");
+    host.ok(&format!("create web {CARD}"));
+    let before = shape(&host);
+    let plan = host.ok("start web --dry-run --json").json();
+    let steps = plan["steps"].as_array().unwrap().len();
+    assert!(plan.to_string().contains("tuntap add") && plan.to_string().contains("type bridge"), "{plan}");
+    for step in 0..steps {
+        for fault in ["fail", "kill", "killed"] {
+            let what = format!("{fault}:{step}");
+            let output = host.command(common::PROGRAM).args(["start", "web"]).env("CHYVES_FAULT", &what).output().unwrap();
+            assert!(!output.status.success(), "{what}");
+            if fault != "fail" {
+                host.ok("repair");
+            }
+            if host.state("web") == "running" {
+                // The last step was done: its machine lives, with its network.
+                assert!(tap(&host, "web").is_some(), "{what}");
+                stop(&host, "web");
+            }
+            until(&format!("{what}: the networks as before"), || (shape(&host) == before).then_some(()));
+        }
+    }
+    host.ok("start web");
+    stop(&host, "web");
+    host.nothing_is_left();
+}
+
+#[test]
+fn a_design_is_made_changed_and_taken_away() {
+    let Some(host) = host("network::design", With::Pool) else { return };
+    let before = shape(&host);
+    host.ok("network bridge0 attach em0").says("leads out by em0");
+    assert_eq!(members(&host, "bridge0"), ["em0"]);
+    host.ok("network attach bridge0 em0").is_silent_of("leads out");
+    host.ok("network bridge0 set description=office mtu=1400");
+    host.ok("network list").says("office".get(..0).unwrap()).says("by command");
+    host.ok("list bridges -H -o bridge,mtu,members,description").says("bridge0\t1400\tem0\toffice");
+    host.ok("network bridge0 private").says("leads nowhere");
+    assert!(members(&host, "bridge0").is_empty());
+    host.ok("network lan attach em0 address=10.7.0.1/24");
+    host.sh("ip", &["netns", "exec", "peer", "ping", "-c", "1", "-W", "20", "10.7.0.1"]);
+    host.ok("network lan default");
+    assert_eq!(host.ok("get defaults bridge -H -o value").value(), "lan");
+    host.ok("network lan migrate dmz");
+    assert_eq!(members(&host, "dmz"), ["em0"]);
+    assert!(!names(&host).contains(&"lan".to_owned()));
+    assert_eq!(host.ok("get defaults bridge -H -o value").value(), "dmz");
+    // Somebody takes the uplink out by hand: it is told, and closed.
+    host.sh("ip", &["link", "set", "em0", "nomaster"]);
+    host.chyves("network check").ends(5).says("dmz: em0 is not in it").says("ip link set dev em0 master dmz");
+    host.ok("network plan").says("ip link set dev em0 master dmz");
+    assert!(members(&host, "dmz").is_empty(), "showing changes nothing");
+    host.ok("network apply").says("applied");
+    host.ok("network apply").says("as designed");
+    host.ok("network check");
+    for bridge in ["dmz", "bridge0"] {
+        host.ok(&format!("network {bridge} delete")).says("deleted");
+    }
+    host.chyves("network dmz delete").ends(3);
+    assert_eq!(shape(&host), before);
+    assert!(!host.ok("get global").out.contains("bridge"));
+}
+
+#[test]
+fn bad_input_is_refused_with_its_cause_and_nothing_changes() {
+    let Some(host) = host("network::bad", With::Pool) else { return };
+    host.ok("create web --size 1M loader=bios net0.backend=bridge");
+    host.ok("create web2 --size 1M loader=bios net0.mac=58:9c:fc:00:00:01");
+    host.sh("ip", &["link", "add", "br9", "type", "bridge"]);
+    host.sh("ip", &["link", "add", "bridge5", "type", "veth", "peer", "name", "other"]);
+    host.sh("ip", &["link", "add", "em1", "type", "veth", "peer", "name", "far1", "netns", "peer"]);
+    host.sh("ip", &["link", "set", "em1", "master", "br9"]);
+    host.ok("network bridge0 attach em0");
+    let settings = |host: &Host| host.ok("get global -H").out + &host.ok("get web,web2 -H").out;
+    let before = (shape(&host), settings(&host));
+    for (line, code, why) in [
+        ("network bridge7 detach", 3, "no bridge of this host's design"),
+        ("network web move bridge7", 3, "bridge7"),
+        ("network bridge1 attach em0", 2, "`em0` is the uplink of `bridge0` already"),
+        ("network bridge1 attach em1", 4, "in the bridge `br9`"),
+        ("network bridge1 attach br9", 5, "no bridge can be in a bridge"),
+        ("network bridge1 attach bridge1", 2, "its own uplink"),
+        ("network bridge1 attach nosuch", 5, "is not there"),
+        ("network bridge1 attach lo", 5, "the loopback"),
+        ("network bridge1 attach em0 vlan=4095", 2, "4094"),
+        ("network bridge5 private", 5, "no bridge"),
+        ("network bridge0 set mtu=9000", 5, "can't carry 9000"),
+        ("network bridge0 set mtu=12", 2, "576"),
+        ("network bridge0 set colour=red", 2, "no property"),
+        ("network web set net0 mac=01:00:5e:00:00:01", 2, "multicast"),
+        ("network web set net0 mac=58:9c:fc:00:00:01", 4, "net0 of `web2` already"),
+        ("set web net0.mac=58:9c:fc:00:00:01", 4, "net0 of `web2` already"),
+        ("network web add vale0:web1", 5, "FreeBSD's"),
+        ("network web add tap33000", 2, "up to 32767"),
+        ("network web set net0 vlan=4095", 2, "4094"),
+        ("network web set net7 vlan=5", 3, "no card `net7`"),
+        ("network bridge0 delete", 4, "is the bridge of web"),
+        ("network bridge0 join tap5", 3, "no guest's card has the tap"),
+        ("network bridge0 migrate bridge0", 2, "same bridge"),
+        ("network nat bridge0", 4, "do not hide"),
+        ("network nosuch add", 3, "no guest"),
+    ] {
+        host.chyves(line).ends(code).says(why).says("hint: ");
+        assert_eq!((shape(&host), settings(&host)), before, "{line} changed something");
+    }
+}
+
+#[test]
+fn what_carries_the_administrator_is_touched_only_on_purpose_and_goes_back_unless_confirmed() {
+    let Some(host) = host("network::care", With::Pool) else { return };
+    host.sh("ip", &["address", "add", "10.7.0.1/24", "dev", "em0"]);
+    host.sh("ip", &["route", "add", "default", "via", "10.7.0.2"]);
+    let before = shape(&host);
+    let reached = || host.sh("ip", &["netns", "exec", "peer", "ping", "-c", "1", "-W", "20", "10.7.0.1"]);
+    host.chyves("network bridge0 attach em0").ends(5).says("would lose it").says("set address=10.7.0.1/24");
+    host.ok("set global bridge0.uplink=em0 bridge0.address=10.7.0.1/24");
+    host.chyves("network apply").ends(2).says("em0 carries the default route").says("--yes");
+    assert_eq!(shape(&host), before);
+    // Nobody confirms it: it goes back.
+    host.ok("network apply --yes --confirm 1").says("chyves network confirm");
+    until("it to go back", || (!names(&host).contains(&"bridge0".to_owned())).then_some(()));
+    until("all of it to be as before", || (shape(&host) == before).then_some(()));
+    reached();
+    // Somebody does: it stays, with the address and the route.
+    host.ok("network apply --yes --confirm 600");
+    host.chyves("network apply").ends(4).says("waits for confirmation");
+    host.ok("network confirm").says("it stays");
+    host.ok("network confirm").says("nothing waits");
+    assert_eq!(members(&host, "bridge0"), ["em0"]);
+    reached();
+    assert!(host.sh("ip", &["route", "show", "default"]).contains("via 10.7.0.2 dev bridge0"));
+    host.ok("network check");
+}
+
+#[test]
+fn made_by_hand_chyves_attaches_and_verifies() {
+    let Some(host) = host("network::manual", With::Tiny) else { return };
+    host.ok("set global network_design_mode=manual");
+    host.ok(&format!("create web {CARD}"));
+    let before = shape(&host);
+    host.chyves("start web").ends(5).says("by hand").says("ip link add name bridge0 type bridge");
+    host.sh("ip", &["link", "add", "bridge0", "type", "bridge"]);
+    host.sh("ip", &["link", "set", "bridge0", "up"]);
+    host.chyves("start web").ends(5).says("there is no tap").says("ip tuntap add");
+    host.sh("ip", &["tuntap", "add", "dev", "tap0", "mode", "tap", "user", "0"]);
+    host.ok("set web net0.tap=tap0");
+    host.ok("start web");
+    assert_eq!(members(&host, "bridge0"), ["tap0"]);
+    stop(&host, "web");
+    assert_eq!(names(&host).len(), before.len() + 2, "what was made by hand stays");
+}
+
+#[test]
+fn a_card_moves_to_another_bridge_while_its_guest_runs_and_keeps_its_name() {
+    let Some(host) = host("network::guest", With::Files) else { return };
+    host.ok(&format!("pool init {}", host.pool));
+    host.ok("image import ./linux.img");
+    host.ok("set global bridge0.uplink=em0 bridge1.private=yes");
+    host.ok("create web --image linux --ram 128M loader=bios accel=tcg net0.backend=bridge");
+    host.ok("start web");
+    let mut console = host.console("web");
+    console.logs_in();
+    let ping = "ping -c 1 -w 60 10.7.0.2 >/dev/null && echo reached || echo alone";
+    let up = "ip address add 10.7.0.10/24 dev eth0; ip link set eth0 up";
+    console.shell(up);
+    assert!(console.shell(ping).ends_with("reached"));
+    host.sh("ip", &["netns", "exec", "peer", "ping", "-c", "1", "-w", "60", "10.7.0.10"]);
+    // To a private bridge: nobody is reached any more. And back.
+    host.ok("network move web bridge1").says("net0 is on bridge1");
+    host.ok("network check");
+    assert!(console.shell("ping -c 1 -w 3 10.7.0.2 >/dev/null && echo reached || echo alone").ends_with("alone"));
+    host.ok("network web move net0 bridge0");
+    assert!(!names(&host).contains(&"bridge1".to_owned()), "a bridge that nothing is on goes");
+    assert!(console.shell(ping).ends_with("reached"));
+    let mac = host.ok("info web --json").json()[0]["networks"][0]["mac"].as_str().unwrap().to_owned();
+    assert!(console.shell("cat /sys/class/net/eth0/address").ends_with(&mac));
+    // A disk more moves no card, across a reboot that attaches it anew.
+    host.ok("disk add web 1M");
+    console.types("reboot\r");
+    console.logs_in();
+    assert!(console.shell("cat /sys/class/net/eth0/address").ends_with(&mac));
+    assert!(console.shell("echo $(ls /sys/block)").contains("vdb"));
+    console.shell(up);
+    assert!(console.shell(ping).ends_with("reached"));
+    console.leaves();
+    stop(&host, "web");
+    host.nothing_is_left();
+}

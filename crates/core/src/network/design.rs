@@ -1,0 +1,273 @@
+//! What the settings on the primary pool's root say of the host's bridges.
+
+use crate::error::{Problem, Result, did_you_mean};
+use crate::property::keys::{self, BridgeKey};
+use crate::property::settings::OwnValues;
+use crate::value::{Cidr, IfName};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Who makes networks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// chyves makes what is missing.
+    #[default]
+    System,
+    /// The administrator does; chyves attaches and verifies.
+    Manual,
+}
+
+/// All bridges that the settings tell of.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Design {
+    /// Who makes them.
+    pub mode: Mode,
+    /// The bridges by their interface's name.
+    bridges: BTreeMap<IfName, BridgeSpec>,
+}
+
+/// One bridge as it is to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BridgeSpec {
+    /// Its number in the settings.
+    pub number: u16,
+    /// Its interface's name.
+    pub name: IfName,
+    /// The interface by which it leads out.
+    pub uplink: Option<IfName>,
+    /// The VLAN of the uplink that it is on.
+    pub vlan: Option<u16>,
+    /// Whether it leads nowhere.
+    pub private: bool,
+    /// The largest packet on it, where it does not follow from the uplink.
+    pub mtu: Option<u32>,
+    /// The host's addresses on it.
+    pub addresses: Vec<Cidr>,
+    /// Whether it keeps VLANs apart.
+    pub filtering: bool,
+    /// The interface behind whose address its guests hide.
+    pub nat: Option<IfName>,
+    /// Whether guests get addresses and names from the host.
+    pub dhcp: bool,
+    /// What it is for.
+    pub description: Option<String>,
+}
+
+impl BridgeSpec {
+    /// A bridge of which nothing is said.
+    pub fn new(number: u16, name: IfName) -> Self {
+        Self {
+            number,
+            name,
+            uplink: None,
+            vlan: None,
+            private: false,
+            mtu: None,
+            addresses: Vec::new(),
+            filtering: false,
+            nat: None,
+            dhcp: false,
+            description: None,
+        }
+    }
+
+    /// Whether somebody has said where it leads, so that it may be made.
+    pub fn is_decided(&self) -> bool {
+        self.uplink.is_some() || self.private || self.nat.is_some()
+    }
+}
+
+/// The number of a key like `bridge3.uplink`.
+fn number_of(key: &str) -> Option<u16> {
+    key.strip_prefix("bridge")?.split_once('.')?.0.parse().ok()
+}
+
+impl Design {
+    /// Reads the settings of the primary pool's root.
+    ///
+    /// # Errors
+    /// A stored value that its property does not allow, two bridges of one name, one uplink for two of them, or a bridge
+    /// that is to be private and to have an uplink.
+    pub fn read(own: &OwnValues) -> Result<Self> {
+        let get = |key: &str| -> Result<Option<String>> {
+            let known = crate::property::find(key)?;
+            let Some(value) = own.get(&known.key) else { return Ok(None) };
+            crate::property::check(&known, &value.value).map(Some).map_err(|p| {
+                p.within(format!("the host's setting `{}` is wrong", known.key))
+                    .hint(format!("`chyves set global {}=…` gives it a good value", known.key))
+            })
+        };
+        let mode = if get(keys::NETWORK_MODE)?.as_deref() == Some("manual") { Mode::Manual } else { Mode::System };
+        let mut design = Self { mode, bridges: BTreeMap::new() };
+        let numbers: BTreeSet<u16> = own.keys().filter_map(|k| number_of(k)).collect();
+        for number in numbers {
+            let part = |part: BridgeKey| get(&keys::bridge(number, part));
+            let name: IfName = part(BridgeKey::Name)?.unwrap_or_else(|| format!("bridge{number}")).parse()?;
+            let mut spec = BridgeSpec::new(number, name.clone());
+            spec.uplink = part(BridgeKey::Uplink)?.map(|u| u.parse()).transpose()?;
+            spec.private = part(BridgeKey::Private)?.as_deref() == Some("yes");
+            // In 2016 a private bridge was one with an uplink of this name.
+            if spec.uplink.as_ref().is_some_and(|u| u.as_str() == "private") {
+                spec.uplink = None;
+                spec.private = true;
+            }
+            spec.vlan = part(BridgeKey::Vlan)?.and_then(|v| v.parse().ok());
+            spec.mtu = part(BridgeKey::Mtu)?.and_then(|m| m.parse().ok());
+            for key in [BridgeKey::Address, BridgeKey::Address6] {
+                spec.addresses.extend(part(key)?.and_then(|a| a.parse::<Cidr>().ok()));
+            }
+            spec.filtering = part(BridgeKey::Filtering)?.as_deref() == Some("yes");
+            spec.nat = part(BridgeKey::Nat)?.map(|n| n.parse()).transpose()?;
+            spec.dhcp = part(BridgeKey::Dhcp)?.as_deref() == Some("yes");
+            spec.description = part(BridgeKey::Description)?;
+            design.sound(&spec)?;
+            design.bridges.insert(name, spec);
+        }
+        Ok(design)
+    }
+
+    /// Whether one more bridge goes with the others.
+    fn sound(&self, spec: &BridgeSpec) -> Result<()> {
+        let refuse = |why: String, hint: String| Err(Problem::usage(why).on(&spec.name).hint(hint));
+        let key = |part| keys::bridge(spec.number, part);
+        if let Some(other) = self.bridges.get(&spec.name) {
+            return refuse(
+                format!("two bridges are called `{}`", spec.name),
+                format!("give one another name: `chyves set global {}=…`, or bridge{}.name", key(BridgeKey::Name), other.number),
+            );
+        }
+        if let (true, Some(uplink)) = (spec.private || spec.nat.is_some(), &spec.uplink) {
+            return refuse(
+                format!("`{}` can't lead out by `{uplink}` and be private", spec.name),
+                format!("`chyves network {0} detach {uplink}`, or `chyves network {0} attach {uplink}`", spec.name),
+            );
+        }
+        if let (Some(tag), None) = (spec.vlan, &spec.uplink) {
+            return refuse(
+                format!("`{}` is on VLAN {tag} of no uplink", spec.name),
+                format!("`chyves network {} attach INTERFACE`", spec.name),
+            );
+        }
+        if let Some(uplink) = &spec.uplink {
+            if *uplink == spec.name {
+                return refuse(format!("`{uplink}` can't be its own uplink"), "attach a network card".into());
+            }
+            if let Some(other) = self.bridges.values().find(|b| b.uplink.as_ref() == Some(uplink) && b.vlan == spec.vlan) {
+                return refuse(
+                    format!("`{uplink}` is the uplink of `{}` already", other.name),
+                    format!(
+                        "`chyves network {} detach {uplink}` first; or take a VLAN of it: `chyves network {} set vlan=…`",
+                        other.name, spec.name
+                    ),
+                );
+            }
+        }
+        for address in &spec.addresses {
+            let clash = self.bridges.values().find(|b| b.addresses.iter().any(|a| a.overlaps(*address)));
+            if let Some(other) = clash {
+                return refuse(
+                    format!("the network of {address} on `{}` is that of `{}` too", spec.name, other.name),
+                    "give each bridge a network of its own".into(),
+                );
+            }
+        }
+        if (spec.dhcp || spec.nat.is_some()) && !spec.addresses.iter().any(|a| a.address.is_ipv4()) {
+            return refuse(
+                format!("`{}` needs an address for what it is to do", spec.name),
+                format!("`chyves network {} set address=10.0.0.1/24`", spec.name),
+            );
+        }
+        Ok(())
+    }
+
+    /// The bridge of that name.
+    pub fn get(&self, name: &IfName) -> Option<&BridgeSpec> {
+        self.bridges.get(name)
+    }
+
+    /// The bridge of that name, or with that number by the name that it would have without another.
+    pub fn find(&self, word: &str) -> Option<&BridgeSpec> {
+        let numbered = || {
+            let number: u16 = word.strip_prefix("bridge")?.parse().ok()?;
+            self.bridges.values().find(|b| b.number == number)
+        };
+        self.bridges.values().find(|b| b.name.as_str() == word).or_else(numbered)
+    }
+
+    /// The same, where there must be one.
+    ///
+    /// # Errors
+    /// There is none; the nearest is named.
+    pub fn must(&self, word: &str) -> Result<&BridgeSpec> {
+        let shown = crate::value::printable(word, 40);
+        self.find(word).ok_or_else(|| {
+            Problem::not_found(format!("no bridge of this host's design is called `{shown}`"))
+                .on(&shown)
+                .hint_if(did_you_mean(word, self.bridges.keys().map(IfName::as_str)))
+                .hint(format!("`chyves network list` shows them; `chyves network {shown} attach INTERFACE`, or `… private`, makes it one"))
+        })
+    }
+
+    /// All bridges in the order of their names.
+    pub fn bridges(&self) -> impl Iterator<Item = &BridgeSpec> {
+        self.bridges.values()
+    }
+
+    /// The number for a bridge of that name: the one in it where that is free, else the first that is.
+    pub fn number_for(&self, name: &IfName) -> u16 {
+        let taken: BTreeSet<u16> = self.bridges.values().map(|b| b.number).collect();
+        let own = name.as_str().strip_prefix("bridge").filter(|d| *d == "0" || !d.starts_with('0')).and_then(|d| d.parse::<u16>().ok());
+        match own.filter(|n| *n < 1000 && !taken.contains(n)) {
+            Some(number) => number,
+            // Those that names with numbers want are left to them.
+            None => (100..1000).chain(0..100).find(|n| !taken.contains(n)).unwrap_or(999),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::testing::own;
+
+    #[test]
+    fn bridges_are_read_by_number_and_found_by_name() {
+        let design = Design::read(&own(&[
+            ("bridge0.uplink", "em0"),
+            ("bridge1.private", "yes"),
+            ("bridge1.address", "10.1.0.1/24"),
+            ("bridge7.name", "lan"),
+            ("bridge7.uplink", "em0"),
+            ("bridge7.vlan", "5"),
+            ("bridge8.uplink", "private"),
+            ("network_design_mode", "manual"),
+        ]))
+        .unwrap();
+        assert_eq!(design.mode, Mode::Manual);
+        let names: Vec<&str> = design.bridges().map(|b| b.name.as_str()).collect();
+        assert_eq!(names, ["bridge0", "bridge1", "bridge8", "lan"]);
+        assert_eq!(design.find("bridge7").unwrap().name.as_str(), "lan");
+        assert!(design.find("bridge8").unwrap().private && design.find("bridge9").is_none());
+        assert!(design.must("lna").unwrap_err().hints[0].contains("lan"));
+        assert_eq!(design.number_for(&"bridge9".parse().unwrap()), 9);
+        assert_eq!(design.number_for(&"bridge7".parse().unwrap()), 100);
+        assert_eq!(design.number_for(&"dmz".parse().unwrap()), 100);
+    }
+
+    #[test]
+    fn what_does_not_go_together_is_refused() {
+        for (settings, why) in [
+            (&[("bridge0.uplink", "em0"), ("bridge1.uplink", "em0")][..], "already"),
+            (&[("bridge0.uplink", "em0"), ("bridge0.private", "yes")], "private"),
+            (&[("bridge0.uplink", "bridge0")], "its own uplink"),
+            (&[("bridge0.vlan", "5")], "of no uplink"),
+            (&[("bridge0.uplink", "em0"), ("bridge0.vlan", "4095")], "4094"),
+            (&[("bridge0.name", "x"), ("bridge1.name", "x")], "two bridges"),
+            (&[("bridge0.address", "10.0.0.1/24"), ("bridge1.address", "10.0.0.129/25")], "the network of"),
+            (&[("bridge0.dhcp", "yes")], "needs an address"),
+        ] {
+            let problem = Design::read(&own(settings)).unwrap_err();
+            let all = format!("{problem} {}", problem.hints.join(" "));
+            assert!(all.contains(why) && !problem.hints.is_empty(), "{settings:?}: {all}");
+        }
+    }
+}

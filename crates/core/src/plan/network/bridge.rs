@@ -1,0 +1,350 @@
+//! Bridges and their design: attach, detach, private, default, set, delete, apply; and the differences of all of it.
+
+use super::{Facts, attach, tidy};
+use crate::action::Action;
+use crate::error::{Problem, Result};
+use crate::guest::{Backend, Guest, Spec};
+use crate::network::compare::{self, Close, Difference, Room};
+use crate::network::{APPLIED, BridgeSpec, Design, IfKind, Interface, Mode, STARTED, nat};
+use crate::os::{Intent, Os, taps};
+use crate::plan::Plan;
+use crate::plan::machine::backend;
+use crate::plan::set;
+use crate::property::Scope;
+use crate::property::keys::{self, BridgeKey};
+use crate::property::settings::{Own, OwnValues};
+use crate::value::IfName;
+use crate::world::{HostFacts, Root, World};
+use crate::zfs::args::Pair;
+
+/// What a bridge is to become.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wish {
+    /// It leads out by this interface, or a VLAN of it.
+    Attach {
+        /// The interface.
+        uplink: IfName,
+        /// The VLAN.
+        vlan: Option<u16>,
+    },
+    /// It does so no more.
+    Detach {
+        /// The interface, where it was named.
+        uplink: Option<IfName>,
+    },
+    /// It leads nowhere.
+    Private,
+    /// These settings of it change, as they were typed.
+    Set(Vec<Pair>),
+    /// It is gone.
+    Delete,
+}
+
+/// What a plan for bridges touches that somebody may depend on.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Planned {
+    /// What is done.
+    pub plan: Plan,
+    /// What is touched that carries the default route or the present login.
+    pub touches: Vec<String>,
+}
+
+/// Plans what becomes of a bridge. `guests` are all of the host's, for who is on it.
+///
+/// # Errors
+/// The design would not hold together, or the host can't have it.
+pub fn change(world: &World, facts: &Facts, name: &IfName, wish: &Wish) -> Result<Planned> {
+    let root = world.primary()?;
+    let there = facts.design.find(name.as_str());
+    let name = there.map_or(name, |s| &s.name).clone();
+    let number = there.map_or_else(|| facts.design.number_for(&name), |s| s.number);
+    let key = |part| keys::bridge(number, part);
+    let mut set: Vec<Pair> = Vec::new();
+    let mut clear: Vec<String> = Vec::new();
+    match wish {
+        Wish::Attach { uplink, vlan } => {
+            set.push((key(BridgeKey::Uplink), uplink.to_string()));
+            match vlan {
+                Some(tag) => set.push((key(BridgeKey::Vlan), tag.to_string())),
+                None => clear.push(key(BridgeKey::Vlan)),
+            }
+            clear.extend([BridgeKey::Private, BridgeKey::Nat].map(key));
+        }
+        Wish::Detach { uplink } => {
+            let spec = facts.design.must(name.as_str())?;
+            let Some(is) = &spec.uplink else {
+                return Ok(Planned { plan: Plan::nothing(format!("{name} has no uplink already")), ..Planned::default() });
+            };
+            if let Some(named) = uplink.as_ref().filter(|u| *u != is) {
+                return Err(Problem::not_found(format!("`{named}` is not the uplink of `{name}`"))
+                    .on(named)
+                    .hint(format!("that is `{is}`")));
+            }
+            clear.extend([BridgeKey::Uplink, BridgeKey::Vlan].map(key));
+        }
+        Wish::Private => {
+            set.push((key(BridgeKey::Private), "yes".into()));
+            clear.extend([BridgeKey::Uplink, BridgeKey::Vlan, BridgeKey::Nat].map(key));
+        }
+        Wish::Set(pairs) => {
+            for (typed, value) in pairs {
+                let full =
+                    if typed.starts_with("bridge") && typed.contains('.') { typed.clone() } else { format!("bridge{number}.{typed}") };
+                let (full, value) = set::checked(&full, value, &[Scope::Global])?;
+                if full == key(BridgeKey::Nat) {
+                    clear.extend([BridgeKey::Uplink, BridgeKey::Vlan].map(key));
+                }
+                set.push((full, value));
+            }
+        }
+        Wish::Delete => {
+            if there.is_none() && facts.actual.get(name.as_str()).is_none() {
+                return Err(facts.design.must(name.as_str()).err().unwrap_or_else(|| Problem::bug("a bridge is there and is not")));
+            }
+            unused(world, &name)?;
+            clear.extend(BridgeKey::ALL.iter().map(|k| key(*k)));
+        }
+    }
+    // A new bridge with a name of its own has it written down.
+    if name.as_str() != format!("bridge{number}") && *wish != Wish::Delete {
+        set.push((key(BridgeKey::Name), name.to_string()));
+    }
+    let after = changed(&root.own, &set, &clear);
+    let design = Design::read(&after)?;
+    let mut planned = Planned::default();
+    write(world, root, set, clear, &mut planned.plan);
+    if facts.design.mode == Mode::Manual {
+        planned
+            .plan
+            .notes
+            .push("networks are made by hand here (network_design_mode=manual): `chyves network plan` shows what is missing".into());
+        return Ok(planned);
+    }
+    let before = there.cloned();
+    let mut intents = leaving(facts, before.as_ref(), design.get(&name));
+    let new = Facts { actual: facts.actual.after(&intents), design };
+    let mut proofs: Vec<_> = intents.iter().filter_map(attach::proof).collect();
+    match new.design.get(&name) {
+        Some(spec) => {
+            let closed = close(&Room { mark: APPLIED, ..new.room(&world.host) }, spec, &world.host)?;
+            proofs.extend(closed.iter().filter_map(attach::proof));
+            intents.extend(closed);
+        }
+        None => intents.extend(removal(facts, before.as_ref(), &name, &mut planned.plan)),
+    }
+    planned.touches = compare::touched(&facts.actual, &intents.iter().collect::<Vec<_>>());
+    planned.plan.steps.extend(rules(&world.host, new.design.get(&name), before.as_ref()));
+    planned.plan.steps.extend(attach::Attached { intents, proofs, notes: Vec::new() }.steps());
+    planned.plan.steps.extend(new.design.get(&name).map(|spec| nat::serve(&world.host, spec)).unwrap_or_default());
+    Ok(planned)
+}
+
+/// Settings after a change.
+fn changed(before: &OwnValues, set: &[Pair], clear: &[String]) -> OwnValues {
+    let mut after = before.clone();
+    after.retain(|k, _| !clear.contains(k));
+    for (k, v) in set {
+        after.insert(k.clone(), Own { value: v.clone(), received: false });
+    }
+    after
+}
+
+/// The change of the settings, where there is one.
+fn write(world: &World, root: &Root, mut set: Vec<Pair>, mut clear: Vec<String>, plan: &mut Plan) {
+    set.retain(|(k, v)| root.own.get(k).is_none_or(|o| o.value != *v));
+    clear.retain(|k| root.own.contains_key(k) && !set.iter().any(|(s, _)| s == k));
+    if !set.is_empty() || !clear.is_empty() {
+        plan.push(set::change(world, &root.dataset, &root.own, set, clear));
+    }
+}
+
+/// Refuses to take a bridge away from guests.
+fn unused(world: &World, name: &IfName) -> Result<()> {
+    let on = |g: &&Guest| g.spec().is_ok_and(|s| s.nets.iter().any(|n| backend(n, world.host.vmm) == Backend::Bridge && n.bridge == *name));
+    let guests: Vec<&str> = world.guests.iter().filter(on).map(|g| g.name.as_str()).collect();
+    if guests.is_empty() {
+        return Ok(());
+    }
+    Err(Problem::not_now(format!("`{name}` is the bridge of {}", guests.join(", ")))
+        .on(name)
+        .hint(format!("move them first: `chyves network move GUEST BRIDGE`, or all of them: `chyves network {name} migrate BRIDGE`")))
+}
+
+/// What a bridge loses by its new design: its former way out.
+fn leaving(facts: &Facts, before: Option<&BridgeSpec>, after: Option<&BridgeSpec>) -> Vec<Intent> {
+    let Some(before) = before.filter(|b| b.uplink.is_some()) else { return Vec::new() };
+    if after.is_some_and(|a| a.uplink == before.uplink && a.vlan == before.vlan) {
+        return Vec::new();
+    }
+    let Some(bridge) = facts.actual.get(before.name.as_str()) else { return Vec::new() };
+    let mut intents = Vec::new();
+    for member in bridge.members.iter().filter(|m| tidy::is_way_out(&facts.actual, Some(before), m)) {
+        let (Ok(member), Some(seen)) = (member.parse::<IfName>(), facts.actual.get(member)) else { continue };
+        intents.push(Intent::Leave { bridge: before.name.clone(), member: member.clone() });
+        if seen.kind == IfKind::Vlan && (seen.mark == APPLIED || seen.mark == STARTED) {
+            intents.push(Intent::RemoveInterface { interface: member, owner: seen.mark.clone() });
+        }
+    }
+    intents
+}
+
+/// A bridge that is no more: its interface goes if chyves made it and nothing is on it.
+fn removal(facts: &Facts, spec: Option<&BridgeSpec>, name: &IfName, plan: &mut Plan) -> Option<Intent> {
+    let bridge = facts.actual.get(name.as_str()).filter(|i| i.kind == IfKind::Bridge)?;
+    if bridge.mark != APPLIED && bridge.mark != STARTED {
+        plan.notes.push(format!("the interface {name} stays: chyves did not make it"));
+        return None;
+    }
+    let others: Vec<&str> = bridge.members.iter().filter(|m| !tidy::is_way_out(&facts.actual, spec, m)).map(String::as_str).collect();
+    if !others.is_empty() {
+        plan.notes.push(format!("the interface {name} stays: {} are in it", others.join(", ")));
+        return None;
+    }
+    Some(Intent::RemoveInterface { interface: name.clone(), owner: bridge.mark.clone() })
+}
+
+/// The intents that make a bridge what it is to be, and stay so.
+fn close(room: &Room<'_>, spec: &BridgeSpec, host: &HostFacts) -> Result<Vec<Intent>> {
+    // A bridge of which only a description was written is not made.
+    if !spec.is_decided() && room.actual.get(spec.name.as_str()).is_none() {
+        return Ok(Vec::new());
+    }
+    let mut intents = Vec::new();
+    for difference in compare::bridge(room, spec) {
+        match difference.close {
+            Close::By(more) => intents.extend(more),
+            Close::Cant(problem) => return Err(problem.within(format!("`{}` can't be made as designed", spec.name)).on(&spec.name)),
+        }
+    }
+    let seen = room.actual.get(spec.name.as_str());
+    if seen.is_some_and(|i| i.mark == STARTED) {
+        intents.push(Intent::Describe { interface: spec.name.clone(), from: STARTED.into(), to: APPLIED.into() });
+    }
+    if let (Some(uplink), Some(tag)) = (&spec.uplink, spec.vlan)
+        && let Some(vlan) = room.actual.vlan_of(uplink.as_str(), tag)
+        && room.actual.get(vlan).is_some_and(|i| i.mark == STARTED)
+    {
+        intents.push(Intent::Describe { interface: vlan.parse()?, from: STARTED.into(), to: APPLIED.into() });
+    }
+    if host.os == Os::FreeBsd && !intents.is_empty() {
+        intents.insert(0, Intent::LoadModule { module: "if_bridge".into() });
+    }
+    Ok(intents)
+}
+
+/// Rules for guests that hide behind the host's address, and the server of their addresses.
+fn rules(host: &HostFacts, spec: Option<&BridgeSpec>, before: Option<&BridgeSpec>) -> Vec<Action> {
+    nat::steps(host, spec, before)
+}
+
+/// Plans to make bridges what they are to be, all of them or those that are named; also the cards of running guests.
+///
+/// # Errors
+/// What can't be had; nothing is done then.
+pub fn apply(world: &World, facts: &Facts, only: &[IfName]) -> Result<Planned> {
+    let mut planned = Planned::default();
+    let mut intents = Vec::new();
+    let room = Room { mark: APPLIED, ..facts.room(&world.host) };
+    let chosen: Vec<&BridgeSpec> = match only {
+        [] => facts.design.bridges().collect(),
+        names => names.iter().map(|n| facts.design.must(n.as_str())).collect::<Result<_>>()?,
+    };
+    for spec in &chosen {
+        intents.extend(close(&room, spec, &world.host)?);
+        planned.plan.steps.extend(rules(&world.host, Some(spec), Some(spec)));
+    }
+    for difference in cards(&room, world) {
+        match difference.close {
+            Close::By(more) => intents.extend(more),
+            Close::Cant(problem) => planned.plan.notes.push(format!("{}: {problem}", difference.object)),
+        }
+    }
+    // Several bridges ask for the same module.
+    let mut modules = std::collections::BTreeSet::new();
+    intents.retain(|i| !matches!(i, Intent::LoadModule { module } if !modules.insert(module.clone())));
+    if intents.is_empty() && planned.plan.steps.is_empty() {
+        if planned.plan.notes.is_empty() {
+            planned.plan.notes.push("the host's networks are as designed".into());
+        }
+        return Ok(planned);
+    }
+    if facts.design.mode == Mode::Manual {
+        planned.plan.notes.push("networks are made by hand here (network_design_mode=manual)".into());
+    }
+    planned.touches = compare::touched(&facts.actual, &intents.iter().collect::<Vec<_>>());
+    let proofs = intents.iter().filter_map(attach::proof).collect();
+    planned.plan.steps.extend(attach::Attached { intents, proofs, notes: Vec::new() }.steps());
+    planned.plan.steps.extend(chosen.iter().flat_map(|spec| nat::serve(&world.host, spec)));
+    Ok(planned)
+}
+
+/// The differences of all bridges and of all cards of running guests. A bridge that is not there and that no running
+/// guest is on is none: a start makes it.
+pub fn differences(world: &World, facts: &Facts) -> Vec<Difference> {
+    let room = Room { mark: APPLIED, ..facts.room(&world.host) };
+    let waiting: Vec<&IfName> = waiting(world, facts).into_iter().map(|s| &s.name).collect();
+    let bridges = facts.design.bridges().filter(|s| !waiting.contains(&&s.name));
+    let mut all: Vec<Difference> = bridges.flat_map(|spec| compare::bridge(&room, spec)).collect();
+    all.extend(cards(&room, world));
+    all
+}
+
+/// The bridges that are not there and that no running guest is on.
+pub fn waiting<'a>(world: &World, facts: &'a Facts) -> Vec<&'a BridgeSpec> {
+    let alive = world.guests.iter().filter(|g| g.state.is_alive()).filter_map(|g| g.spec().ok());
+    let used: Vec<IfName> = alive.flat_map(|s| bridged(&s, &world.host).iter().map(|n| n.bridge.clone()).collect::<Vec<_>>()).collect();
+    facts.design.bridges().filter(|s| facts.actual.get(s.name.as_str()).is_none() && !used.contains(&s.name)).collect()
+}
+
+/// Cards of running guests that are not in their bridges.
+fn cards(room: &Room<'_>, world: &World) -> Vec<Difference> {
+    let mut all = Vec::new();
+    for guest in world.guests.iter().filter(|g| g.state.is_alive()) {
+        let Ok(spec) = guest.spec() else { continue };
+        for net in spec.nets.iter().filter(|n| backend(n, world.host.vmm) == Backend::Bridge) {
+            let (Ok(tap), token) = (attach::tap(guest, net), taps::token(guest.uuid, net.number)) else { continue };
+            let object = format!("{} net{}", guest.name, net.number);
+            // A card that came to the settings while it runs has none yet.
+            let Some(seen) = room.actual.get(tap.as_str()).filter(|i| i.mark == token) else { continue };
+            all.extend(card(room, &object, &tap, seen, net));
+        }
+    }
+    all
+}
+
+fn card(room: &Room<'_>, object: &str, tap: &IfName, seen: &Interface, net: &crate::guest::NetSpec) -> Option<Difference> {
+    if seen.bridge.as_deref() == Some(net.bridge.as_str()) {
+        return (!seen.up)
+            .then(|| Difference::by(object, format!("its tap {tap} is down"), vec![Intent::SetUp { interface: tap.clone() }]));
+    }
+    let is = seen.bridge.as_ref().map_or_else(|| "in no bridge".to_owned(), |b| format!("in {b}"));
+    let there = room.actual.get(net.bridge.as_str()).is_some_and(|i| i.kind == IfKind::Bridge);
+    if !there && room.design.get(&net.bridge).is_none_or(|s| !s.is_decided()) {
+        let problem = Problem::host_cant(format!("its tap {tap} is {is}, and there is no {}", net.bridge));
+        return Some(Difference::cant(object, problem.hint(format!("`chyves network {} attach INTERFACE`", net.bridge))));
+    }
+    let mut intents = Vec::new();
+    if let Some(old) = seen.bridge.as_ref().and_then(|b| b.parse().ok()) {
+        intents.push(Intent::Leave { bridge: old, member: tap.clone() });
+    }
+    intents.push(Intent::Join { bridge: net.bridge.clone(), member: tap.clone(), vlan: net.vlan });
+    Some(Difference::by(object, format!("its tap {tap} is {is} instead of {}", net.bridge), intents))
+}
+
+/// Plans to make a bridge the one of cards that name none.
+///
+/// # Errors
+/// There is no such bridge.
+pub fn default(world: &World, facts: &Facts, root: &Root, before: &OwnValues, name: &IfName) -> Result<Plan> {
+    let known = facts.design.find(name.as_str()).map(|s| s.name.clone());
+    let there = facts.actual.get(name.as_str()).is_some_and(|i| i.kind == IfKind::Bridge);
+    let Some(name) = known.or_else(|| there.then(|| name.clone())) else {
+        return Err(facts.design.must(name.as_str()).err().unwrap_or_else(|| Problem::bug("a bridge is there and is not")));
+    };
+    set::defaults(world, root, before, &set::Request { set: vec![(keys::BRIDGE.into(), name.to_string())], unset: Vec::new() })
+}
+
+/// A guest's cards that reach a network of the host.
+pub fn bridged<'a>(spec: &'a Spec, host: &HostFacts) -> Vec<&'a crate::guest::NetSpec> {
+    spec.nets.iter().filter(|n| backend(n, host.vmm) == Backend::Bridge).collect()
+}

@@ -1,0 +1,339 @@
+//! Cards that guests gain, lose, or that move to another bridge, also while the guest runs.
+
+use super::{Facts, attach};
+use crate::action::Action;
+use crate::device::{DeviceClass, DeviceKey};
+use crate::error::{Problem, Result};
+use crate::guest::{Backend, Guest, NetSpec};
+use crate::network::compare::{self, Close};
+use crate::network::{BridgeSpec, Mode};
+use crate::os::{Intent, taps};
+use crate::plan::machine::{backend, place_to_keep};
+use crate::plan::{Plan, keep_copy, own_guest, set};
+use crate::property::Scope;
+use crate::property::keys::{self, NetKey};
+use crate::property::settings::{Own, OwnValues};
+use crate::value::{IfName, Mac};
+use crate::vmm::Vmm;
+use crate::world::World;
+use crate::zfs::args::Pair;
+
+/// Where a new card leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum What {
+    /// A tap on a bridge; both may be left open.
+    Tap {
+        /// The tap.
+        tap: Option<IfName>,
+        /// The bridge.
+        bridge: Option<IfName>,
+    },
+    /// A VALE switch, or a port of one.
+    Vale(String),
+    /// A netgraph node, or a hook of one.
+    Netgraph(String),
+    /// A network of the hypervisor's own.
+    User,
+}
+
+/// Plans a card more. For a MAC that was chosen the world must hold all guests.
+///
+/// # Errors
+/// A value is wrong, an address or a tap is another guest's, or there is no room for one more.
+pub fn add(world: &World, guest: &Guest, what: &What, settings: &[Pair]) -> Result<(Plan, u16)> {
+    changeable(guest)?;
+    let number = guest.settings.numbers("net").into_iter().max().map_or(0, |n| n + 1);
+    let key = |part| keys::net(number, part);
+    let mut pairs: Vec<Pair> = Vec::new();
+    match what {
+        What::Tap { tap, bridge } => {
+            pairs.push((key(NetKey::Backend), "bridge".into()));
+            if let Some(tap) = tap {
+                let other = world.guests.iter().find_map(|g| {
+                    let n = g
+                        .settings
+                        .numbers("net")
+                        .into_iter()
+                        .find(|n| g.settings.own(&keys::net(*n, NetKey::Tap)) == Some(tap.as_str()))?;
+                    Some((g, n))
+                });
+                if let Some((other, n)) = other {
+                    return Err(Problem::not_now(format!("`{tap}` is the tap of net{n} of `{}` already", other.name))
+                        .on(tap)
+                        .hint("choose another, or let chyves name it: leave the name away"));
+                }
+                unit(tap)?;
+                pairs.push((key(NetKey::Tap), tap.to_string()));
+            }
+            pairs.extend(bridge.as_ref().map(|b| (key(NetKey::Bridge), b.to_string())));
+        }
+        What::Vale(port) => {
+            freebsd(world, "VALE switches")?;
+            pairs.push((key(NetKey::Backend), "vale".into()));
+            pairs.push((key(NetKey::Vale), port.clone()));
+        }
+        What::Netgraph(hook) => {
+            freebsd(world, "netgraph nodes")?;
+            pairs.push((key(NetKey::Backend), "netgraph".into()));
+            pairs.push((key(NetKey::Netgraph), hook.clone()));
+        }
+        What::User => pairs.push((key(NetKey::Backend), "user".into())),
+    }
+    for (typed, value) in settings {
+        pairs.push((full(number, typed), value.clone()));
+    }
+    let mut pairs = checked(world, guest, &pairs)?;
+    let place = place_to_keep(guest, &world.host, DeviceKey::new(DeviceClass::Card, number.into()), None)?;
+    if let Some(place) = place
+        && !pairs.iter().any(|(k, _)| *k == key(NetKey::Pci))
+    {
+        pairs.push((key(NetKey::Pci), place.to_string()));
+    }
+    let mut plan = Plan::default();
+    if guest.state.is_alive() {
+        plan.notes.push(format!("{} is {}; it sees net{number} from its next start or reboot on", guest.name, guest.state.word()));
+    }
+    write(world, guest, pairs, Vec::new(), &mut plan)?;
+    Ok((plan, number))
+}
+
+/// Plans a card less.
+///
+/// # Errors
+/// The guest has no such card.
+pub fn remove(world: &World, guest: &Guest, word: &str) -> Result<(Plan, u16)> {
+    changeable(guest)?;
+    let number = find(guest, Some(word))?;
+    let clear: Vec<String> = NetKey::ALL.iter().map(|k| keys::net(number, *k)).filter(|k| guest.settings.own(k).is_some()).collect();
+    let mut plan = Plan::default();
+    if guest.state.is_alive() {
+        plan.notes.push(format!("{} is {}; it loses net{number} at its next start or reboot", guest.name, guest.state.word()));
+    }
+    write(world, guest, Vec::new(), clear, &mut plan)?;
+    Ok((plan, number))
+}
+
+/// Plans a change of a card's settings, the keys with or without the card's name.
+///
+/// # Errors
+/// A value is wrong, or an address is another card's.
+pub fn change(world: &World, guest: &Guest, number: u16, settings: &[Pair]) -> Result<Plan> {
+    changeable(guest)?;
+    let pairs: Vec<Pair> = settings.iter().map(|(k, v)| (full(number, k), v.clone())).collect();
+    let pairs = checked(world, guest, &pairs)?;
+    set::guest(world, guest, &set::Request { set: pairs, unset: Vec::new() })
+}
+
+/// Plans the move of a card to another bridge: of a running guest's at once.
+///
+/// # Errors
+/// There is no such card or bridge, or the bridge can't be had.
+pub fn relocate(world: &World, facts: &Facts, guest: &Guest, word: Option<&str>, bridge: &IfName) -> Result<(Plan, u16)> {
+    changeable(guest)?;
+    let number = find(guest, word)?;
+    let spec = guest.spec()?;
+    let net = spec.nets.iter().find(|n| n.number == number).ok_or_else(|| Problem::bug("a card is there and is not"))?;
+    let target = facts.design.find(bridge.as_str()).map_or(bridge, |s| &s.name).clone();
+    let there = facts.actual.get(target.as_str()).is_some_and(|i| i.kind == crate::network::IfKind::Bridge);
+    if !there && facts.design.get(&target).is_none_or(|s| !s.is_decided()) {
+        return Err(facts.design.must(bridge.as_str()).err().unwrap_or_else(|| {
+            Problem::not_found(format!("nobody has said where `{bridge}` is to lead"))
+                .on(bridge)
+                .hint(format!("`chyves network {bridge} attach INTERFACE`, or `… private`"))
+        }));
+    }
+    let mut plan = Plan::default();
+    let was = backend(net, world.host.vmm);
+    let mut pairs = vec![(keys::net(number, NetKey::Bridge), target.to_string())];
+    if was != Backend::Bridge {
+        pairs.push((keys::net(number, NetKey::Backend), "bridge".into()));
+    }
+    if guest.state.is_alive() {
+        if was == Backend::Bridge {
+            plan.steps.extend(live(world, facts, guest, net, &target)?.steps());
+        } else {
+            plan.notes.push(format!(
+                "{} is {}, and net{number} is on no bridge yet; felt at its next start or reboot",
+                guest.name,
+                guest.state.word()
+            ));
+        }
+    }
+    let pairs: Vec<Pair> = pairs.into_iter().filter(|(k, v)| guest.settings.own(k) != Some(v.as_str())).collect();
+    if pairs.is_empty() && plan.steps.is_empty() {
+        return Ok((Plan::nothing(format!("net{number} of {} is on {target} already", guest.name)), number));
+    }
+    write(world, guest, pairs, Vec::new(), &mut plan)?;
+    Ok((plan, number))
+}
+
+/// The steps that move a running guest's tap.
+fn live(world: &World, facts: &Facts, guest: &Guest, net: &NetSpec, target: &IfName) -> Result<attach::Attached> {
+    let tap = attach::tap(guest, net)?;
+    let token = taps::token(guest.uuid, net.number);
+    let mut done = attach::Attached::default();
+    let seen = facts.actual.get(tap.as_str()).filter(|i| i.mark == token || net.tap.is_some()).ok_or_else(|| {
+        Problem::not_now(format!("the tap `{tap}` of net{} of `{}` is not there", net.number, guest.name)).on(&guest.name).hint(format!(
+            "the running machine does not have this card yet; `chyves set {} net{}.bridge={target}` is felt at its next start",
+            guest.name, net.number
+        ))
+    })?;
+    if seen.bridge.as_deref() == Some(target.as_str()) {
+        return Ok(done);
+    }
+    let room = facts.room(&world.host);
+    let unknown = BridgeSpec::new(0, target.clone());
+    let spec = facts.design.get(target).unwrap_or(&unknown);
+    for difference in compare::bridge(&room, spec) {
+        match difference.close {
+            Close::By(intents) if facts.design.mode == Mode::System => done.intents.extend(intents),
+            Close::By(_) => {
+                return Err(Problem::host_cant(format!("`{target}` is not as it is designed: {}", difference.says))
+                    .on(target)
+                    .because("networks are made by hand here (network_design_mode=manual)")
+                    .hint("`chyves network plan` shows the commands"));
+            }
+            Close::Cant(problem) => return Err(problem.within(format!("net{} can't be moved to `{target}`", net.number)).on(target)),
+        }
+    }
+    if net.vlan.is_some() && !spec.filtering && !facts.actual.get(target.as_str()).is_some_and(|b| b.filters) {
+        match compare::filtering(&room, target).close {
+            Close::By(intents) => done.intents.extend(intents),
+            Close::Cant(problem) => return Err(*problem),
+        }
+    }
+    let mtu = room.mtu(spec);
+    if let Some(wanted) = net.mtu.filter(|m| *m > mtu) {
+        return Err(Problem::host_cant(format!("`{target}` carries {mtu} bytes, and the guest was told {wanted}"))
+            .on(target)
+            .hint("move it while it is off"));
+    }
+    done.proofs.extend(done.intents.iter().filter_map(attach::proof));
+    if let Some(old) = seen.bridge.as_ref().and_then(|b| b.parse().ok()) {
+        done.intents.push(Intent::Leave { bridge: old, member: tap.clone() });
+    }
+    if seen.mtu != mtu {
+        done.intents.push(Intent::SetMtu { interface: tap.clone(), from: seen.mtu, to: mtu });
+    }
+    done.intents.push(Intent::Join { bridge: target.clone(), member: tap.clone(), vlan: net.vlan });
+    done.proofs.push(crate::network::Proof::IsIn { bridge: target.clone(), member: tap });
+    Ok(done)
+}
+
+/// The card that a word means: its name, its tap, its port; where none is given, the only one.
+///
+/// # Errors
+/// None, or several.
+pub fn find(guest: &Guest, word: Option<&str>) -> Result<u16> {
+    let numbers = guest.settings.numbers("net");
+    let known = || numbers.iter().map(|n| format!("net{n}")).collect::<Vec<_>>().join(", ");
+    let Some(word) = word else {
+        return match numbers[..] {
+            [one] => Ok(one),
+            [] => Err(Problem::not_found(format!("`{}` has no card", guest.name))
+                .on(&guest.name)
+                .hint(format!("`chyves network add {}`", guest.name))),
+            _ => Err(Problem::usage(format!("`{}` has several cards", guest.name)).on(&guest.name).hint(format!("name one: {}", known()))),
+        };
+    };
+    let own = |n: u16, part| guest.settings.own(&keys::net(n, part)).is_some_and(|v| v == word);
+    let named = |n: &u16| format!("net{n}") == word || own(*n, NetKey::Tap) || own(*n, NetKey::Vale);
+    let derived = |n: &u16| crate::plan::machine::tap_name(guest.uuid, *n).is_ok_and(|t| t.as_str() == word);
+    numbers.iter().find(|n| named(n) || derived(n)).copied().ok_or_else(|| {
+        let shown = crate::value::printable(word, 40);
+        Problem::not_found(format!("`{}` has no card `{shown}`", guest.name)).on(&shown).hint(match known() {
+            none if none.is_empty() => "it has none at all".to_owned(),
+            known => format!("it has {known}"),
+        })
+    })
+}
+
+/// Makes sure that no other card of the guests that were looked at has an address.
+///
+/// # Errors
+/// One has.
+pub fn free_mac(guests: &[Guest], but: Option<(&Guest, u16)>, mac: Mac) -> Result<()> {
+    for guest in guests {
+        for n in guest.settings.numbers("net") {
+            if but.is_some_and(|(g, m)| g.uuid == guest.uuid && g.dataset == guest.dataset && m == n) {
+                continue;
+            }
+            let own = guest.settings.own(&keys::net(n, NetKey::Mac)).and_then(|m| m.parse().ok());
+            if own.unwrap_or_else(|| Mac::derived(guest.uuid, n)) == mac {
+                return Err(Problem::not_now(format!("`{mac}` is the address of net{n} of `{}` already", guest.name))
+                    .on(mac)
+                    .because("two cards of one address on one network get each other's packets")
+                    .hint("choose another, or none: the card has one of its own"));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn changeable(guest: &Guest) -> Result<()> {
+    own_guest(guest)?;
+    crate::plan::not_template(guest, "change the cards of")
+}
+
+fn freebsd(world: &World, what: &str) -> Result<()> {
+    match world.host.vmm {
+        Vmm::Bhyve => Ok(()),
+        Vmm::Qemu => {
+            Err(Problem::host_cant(format!("{what} are FreeBSD's; this host is {}", world.host.os))
+                .hint("attach the card to a bridge instead"))
+        }
+    }
+}
+
+/// A number in a name of the kernel's own must be one that it gives.
+fn unit(name: &IfName) -> Result<()> {
+    let digits = name.as_str().trim_start_matches(|c: char| !c.is_ascii_digit());
+    let kernel = ["tap", "bridge", "vlan", "epair"].iter().any(|k| name.as_str().strip_prefix(k) == Some(digits));
+    match digits.parse::<u32>() {
+        Ok(number) if kernel && number > crate::network::MOST_UNITS => Err(Problem::usage(format!("there can be no `{name}`"))
+            .on(name)
+            .because(format!("kernels number interfaces up to {}", crate::network::MOST_UNITS))
+            .hint("choose a smaller number, or let chyves name it")),
+        _ => Ok(()),
+    }
+}
+
+fn full(number: u16, typed: &str) -> String {
+    if typed.starts_with("net") && typed.contains('.') { typed.to_owned() } else { format!("net{number}.{typed}") }
+}
+
+/// Keys and values in their stored form; an address must be nobody else's.
+fn checked(world: &World, guest: &Guest, pairs: &[Pair]) -> Result<Vec<Pair>> {
+    let mut all = Vec::new();
+    for (key, value) in pairs {
+        let (key, value) = set::checked(key, value, &[Scope::Guest, Scope::GuestOnly])?;
+        let number = key.strip_prefix("net").and_then(|k| k.split_once('.')).and_then(|(n, part)| Some((n.parse::<u16>().ok()?, part)));
+        match number {
+            Some((number, "mac")) => free_mac(&world.guests, Some((guest, number)), value.parse()?)?,
+            Some((_, "tap")) => unit(&value.parse()?)?,
+            Some(_) => {}
+            None => {
+                return Err(Problem::usage(format!("`{key}` is no setting of a card")).on(&key).hint("write model=e1000, mac=…, vlan=…"));
+            }
+        }
+        all.push((key, value));
+    }
+    Ok(all)
+}
+
+/// The change of a guest's settings and of their copy.
+pub(super) fn write(world: &World, guest: &Guest, pairs: Vec<Pair>, clear: Vec<String>, plan: &mut Plan) -> Result<()> {
+    let before: &OwnValues = guest.settings.own_values();
+    let mut after = before.clone();
+    after.retain(|k, _| !clear.contains(k));
+    for (k, v) in &pairs {
+        after.insert(k.clone(), Own { value: v.clone(), received: false });
+    }
+    if pairs.is_empty() && clear.is_empty() {
+        return Ok(());
+    }
+    plan.push(set::change(world, &guest.dataset, before, pairs, clear));
+    let copy: Vec<Action> = keep_copy(guest, &after)?;
+    plan.steps.extend(copy);
+    Ok(())
+}

@@ -1,0 +1,139 @@
+//! All of one bridge to another: its way out, its guests' cards, those that run included, and its place as the default.
+
+use super::bridge::Planned;
+use super::{Facts, attach, cards, tidy};
+use crate::error::{Problem, Result};
+use crate::guest::Backend;
+use crate::network::compare::{self, Close, Room};
+use crate::network::{APPLIED, BridgeSpec, Design, IfKind, Mode, Proof, STARTED};
+use crate::os::{Intent, taps};
+use crate::plan::machine::backend;
+use crate::plan::set;
+use crate::property::keys::{self, BridgeKey, NetKey};
+use crate::property::settings::{Own, OwnValues};
+use crate::value::IfName;
+use crate::world::World;
+use crate::zfs::args::Pair;
+
+/// Plans it. The world holds all guests; `defaults` are the settings that they inherit.
+///
+/// # Errors
+/// There is no such bridge, or the other one can't take its place.
+pub fn migrate(world: &World, facts: &Facts, defaults: &OwnValues, from: &IfName, to: &IfName) -> Result<Planned> {
+    let root = world.primary()?;
+    if facts.design.mode == Mode::Manual {
+        return Err(Problem::not_now("networks are made by hand here (network_design_mode=manual)")
+            .hint("`chyves set global network_design_mode=system`"));
+    }
+    let old = facts.design.must(from.as_str())?.clone();
+    let to = facts.design.find(to.as_str()).map_or(to, |s| &s.name).clone();
+    if old.name == to {
+        return Err(Problem::usage(format!("`{to}` is the same bridge")).on(&to).hint("name two"));
+    }
+    let (set, clear) = settings(&facts.design, &old, &to);
+    let mut after = (*root.own).clone();
+    after.retain(|k, _| !clear.contains(k));
+    for (k, v) in &set {
+        after.insert(k.clone(), Own { value: v.clone(), received: false });
+    }
+    let design = Design::read(&after)?;
+    let mut planned = Planned::default();
+    let set: Vec<Pair> = set.into_iter().filter(|(k, v)| root.own.get(k).is_none_or(|o| o.value != *v)).collect();
+    let clear: Vec<String> = clear.into_iter().filter(|k| root.own.contains_key(k)).collect();
+    planned.plan.push(set::change(world, &root.dataset, &root.own, set, clear));
+    // Whose cards name none.
+    let usual = defaults.get(keys::BRIDGE).map_or("bridge0", |o| o.value.as_str());
+    if usual == old.name.as_str() {
+        planned.plan.push(set::change(world, &root.guests(), defaults, vec![(keys::BRIDGE.into(), to.to_string())], Vec::new()));
+    }
+    let mut intents = Vec::new();
+    let mut moved = Vec::new();
+    for guest in &world.guests {
+        let Ok(spec) = guest.spec() else { continue };
+        let mut pairs = Vec::new();
+        for net in spec.nets.iter().filter(|n| n.bridge == old.name && backend(n, world.host.vmm) == Backend::Bridge) {
+            let key = keys::net(net.number, NetKey::Bridge);
+            if guest.settings.own(&key).is_some() {
+                pairs.push((key, to.to_string()));
+            } else if let Some(own) = guest.settings.own(keys::BRIDGE)
+                && own == old.name.as_str()
+            {
+                pairs.push((keys::BRIDGE.into(), to.to_string()));
+            }
+            let tap = attach::tap(guest, net)?;
+            let token = taps::token(guest.uuid, net.number);
+            if facts.actual.get(tap.as_str()).is_some_and(|i| i.mark == token && i.bridge.as_deref() == Some(old.name.as_str())) {
+                intents.push(Intent::Leave { bridge: old.name.clone(), member: tap.clone() });
+                moved.push((tap, net.vlan));
+            }
+        }
+        pairs.dedup();
+        cards::write(world, guest, pairs, Vec::new(), &mut planned.plan)?;
+    }
+    let bridge = facts.actual.get(old.name.as_str());
+    for member in bridge.map(|b| b.members.as_slice()).unwrap_or_default() {
+        if tidy::is_way_out(&facts.actual, Some(&old), member) {
+            intents.push(Intent::Leave { bridge: old.name.clone(), member: member.parse()? });
+        }
+    }
+    let actual = facts.actual.after(&intents);
+    let left = actual.get(old.name.as_str()).map(|b| b.members.join(", ")).unwrap_or_default();
+    match bridge {
+        Some(b) if b.kind == IfKind::Bridge && left.is_empty() && (b.mark == APPLIED || b.mark == STARTED) => {
+            intents.push(Intent::RemoveInterface { interface: old.name.clone(), owner: b.mark.clone() });
+        }
+        Some(_) if left.is_empty() => planned.plan.notes.push(format!("the interface {} stays: chyves did not make it", old.name)),
+        Some(_) => planned.plan.notes.push(format!("the interface {} stays: {left} are in it", old.name)),
+        None => {}
+    }
+    let new = Facts { actual: facts.actual.after(&intents), design };
+    let spec = new.design.must(to.as_str())?;
+    let room = Room { mark: APPLIED, ..new.room(&world.host) };
+    let mut proofs = Vec::new();
+    if spec.is_decided() || new.actual.get(to.as_str()).is_some() {
+        for difference in compare::bridge(&room, spec) {
+            match difference.close {
+                Close::By(more) => intents.extend(more),
+                Close::Cant(problem) => return Err(problem.within(format!("`{to}` can't take the place of `{}`", old.name)).on(&to)),
+            }
+        }
+    }
+    proofs.extend(intents.iter().filter_map(attach::proof).filter(|p| !matches!(p, Proof::IsOut { .. })));
+    for (tap, vlan) in moved {
+        proofs.push(Proof::IsIn { bridge: to.clone(), member: tap.clone() });
+        intents.push(Intent::Join { bridge: to.clone(), member: tap, vlan });
+    }
+    planned.touches = compare::touched(&facts.actual, &intents.iter().collect::<Vec<_>>());
+    planned.plan.steps.extend(attach::Attached { intents, proofs, notes: Vec::new() }.steps());
+    Ok(planned)
+}
+
+/// What the settings become: the old bridge's are the new one's where that has none of its own.
+fn settings(design: &Design, old: &BridgeSpec, to: &IfName) -> (Vec<Pair>, Vec<String>) {
+    let there = design.get(to);
+    let number = there.map_or_else(|| design.number_for(to), |s| s.number);
+    let key = |part| keys::bridge(number, part);
+    let mut set: Vec<Pair> = Vec::new();
+    if to.as_str() != format!("bridge{number}") {
+        set.push((key(BridgeKey::Name), to.to_string()));
+    }
+    if there.is_none_or(|s| !s.is_decided()) {
+        let yes = |on: bool| on.then(|| "yes".to_owned());
+        let v4 = old.addresses.iter().find(|a| a.address.is_ipv4()).map(ToString::to_string);
+        let v6 = old.addresses.iter().find(|a| a.address.is_ipv6()).map(ToString::to_string);
+        let all = [
+            (BridgeKey::Uplink, old.uplink.as_ref().map(ToString::to_string)),
+            (BridgeKey::Vlan, old.vlan.map(|v| v.to_string())),
+            (BridgeKey::Private, yes(old.private)),
+            (BridgeKey::Mtu, old.mtu.map(|m| m.to_string())),
+            (BridgeKey::Address, v4.clone().or_else(|| v6.clone())),
+            (BridgeKey::Address6, v6.filter(|_| v4.is_some())),
+            (BridgeKey::Filtering, yes(old.filtering)),
+            (BridgeKey::Nat, old.nat.as_ref().map(ToString::to_string)),
+            (BridgeKey::Dhcp, yes(old.dhcp)),
+            (BridgeKey::Description, old.description.clone()),
+        ];
+        set.extend(all.into_iter().filter_map(|(part, value)| Some((key(part), value?))));
+    }
+    (set, BridgeKey::ALL.iter().map(|k| keys::bridge(old.number, *k)).collect())
+}

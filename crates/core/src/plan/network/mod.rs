@@ -1,0 +1,45 @@
+//! The host's networks: what a start needs of them, what commands change, what goes with a machine.
+//!
+//! * [`attach`]: the cards of guests that are about to run
+//! * [`bridge`]: bridges and their design
+//! * [`cards`]: cards that guests gain, lose, or that move to another bridge
+//! * [`migrate`]: all of one bridge to another
+//! * [`tidy`]: what goes with a machine
+//!
+//! Not here: what differs (`network::compare`), how the system is told (`os`).
+
+pub mod attach;
+pub mod bridge;
+pub mod cards;
+pub mod migrate;
+pub mod tidy;
+
+use crate::error::Result;
+use crate::network::{Actual, Design, STARTED, compare::Room};
+use crate::world::{HostFacts, World};
+
+/// What is known of the host's networks.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// What is wanted.
+    pub design: Design,
+    /// What is there.
+    pub actual: Actual,
+}
+
+impl Facts {
+    /// The design of the world's primary pool, beside what was seen.
+    ///
+    /// # Errors
+    /// A stored setting is wrong, or no pool is primary.
+    pub fn of(world: &World, actual: Actual) -> Result<Self> {
+        Ok(Self { design: Design::read(&world.primary()?.own)?, actual })
+    }
+
+    fn room(&self, host: &HostFacts) -> Room<'_> {
+        Room { os: host.os, release: host.release, design: &self.design, actual: &self.actual, mark: STARTED }
+    }
+}
+
+#[cfg(test)]
+mod tests;

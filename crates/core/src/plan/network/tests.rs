@@ -1,0 +1,322 @@
+use super::bridge::{self, Wish};
+use super::*;
+use crate::guest::{Guest, RunState};
+use crate::network::observe::read;
+use crate::network::{APPLIED, IfKind, Interface, Mode};
+use crate::os::{Intent, Os, taps};
+use crate::plan::Plan;
+use crate::plan::machine::tap_name;
+use crate::plan::testing::{self, own};
+use std::sync::Arc;
+
+/// A host of that system with two cards, and what else is given.
+fn actual(os: Os, more: &[(&str, Interface)]) -> Actual {
+    let text = match os {
+        Os::Linux => {
+            r#"[{"ifname":"lo","flags":["LOOPBACK","UP"],"mtu":65536,"link_type":"loopback"},
+            {"ifname":"em0","flags":["UP","LOWER_UP"],"mtu":1500,"link_type":"ether"},
+            {"ifname":"em1","flags":[],"mtu":9000,"link_type":"ether"}]"#
+        }
+        Os::FreeBsd => {
+            "lo0: flags=8049<UP,LOOPBACK> metric 0 mtu 16384\n\tgroups: lo\n\
+             em0: flags=8843<UP> metric 0 mtu 1500\n\tmedia: Ethernet autoselect\n\
+             em1: flags=8802<BROADCAST> metric 0 mtu 9000\n\tmedia: Ethernet autoselect\n"
+        }
+    };
+    let mut actual = read(os, text).unwrap();
+    for (name, interface) in more {
+        if let Some(above) = &interface.bridge {
+            actual.interfaces.get_mut(above).unwrap().members.push((*name).to_owned());
+        }
+        actual.interfaces.insert((*name).to_owned(), interface.clone());
+    }
+    actual
+}
+
+fn facts(os: Os, design: &[(&str, &str)], more: &[(&str, Interface)]) -> Facts {
+    Facts { design: Design::read(&own(design)).unwrap(), actual: actual(os, more) }
+}
+
+fn bridge_of(members: &[&str]) -> Interface {
+    Interface { members: members.iter().map(|m| (*m).to_owned()).collect(), ..Interface::new(IfKind::Bridge) }
+}
+
+fn world(os: Os, design: &[(&str, &str)], guests: Vec<Guest>) -> World {
+    let mut world = testing::world(guests);
+    if os == Os::FreeBsd {
+        world.host = testing::freebsd();
+    }
+    world.roots[0].own = Arc::new(own(design));
+    world
+}
+
+const CARD: &[(&str, &str)] = &[("net0.backend", "bridge")];
+
+/// The script of what a guest's cards need; or why they can't have it.
+fn start(os: Os, release: (u16, u16), design: &[(&str, &str)], more: &[(&str, Interface)], settings: &[(&str, &str)]) -> String {
+    let guest = testing::guest("web01", settings);
+    let mut world = world(os, design, vec![guest.clone()]);
+    world.host.release = release;
+    match attach::attach(&world.host, &facts(os, design, more), &[(&guest, &guest.spec().unwrap())]) {
+        Ok(attached) => {
+            let notes = attached.notes.clone();
+            Plan { notes, steps: attached.steps() }.script(os)
+        }
+        Err(problem) => format!("{problem}\n{}\n", problem.hints.join("\n")),
+    }
+}
+
+#[test]
+fn a_start_makes_all_that_is_designed_and_missing() {
+    let design = &[("bridge0.uplink", "em0"), ("bridge1.uplink", "em0"), ("bridge1.vlan", "5"), ("bridge1.name", "lan")];
+    let two = &[("net0.backend", "bridge"), ("net1.backend", "bridge"), ("net1.bridge", "lan")];
+    insta::assert_snapshot!("linux", start(Os::Linux, (6, 1), design, &[], two));
+    insta::assert_snapshot!("freebsd", start(Os::FreeBsd, (14, 3), design, &[], two));
+}
+
+#[test]
+fn a_start_leaves_what_is_there() {
+    let bridge = bridge_of(&["em0"]);
+    let text = start(Os::Linux, (6, 1), &[("bridge0.uplink", "em0")], &[("bridge0", bridge)], CARD);
+    // em0 stands in the members, but says nothing of it itself here: joined once more would be an error of the kernel.
+    assert!(!text.contains("type bridge"), "{text}");
+    let plain = start(Os::Linux, (6, 1), &[], &[("bridge0", bridge_of(&[]))], CARD);
+    insta::assert_snapshot!("plain", plain);
+}
+
+#[test]
+fn a_vlan_of_a_card_needs_a_bridge_that_filters() {
+    let settings = &[("net0.backend", "bridge"), ("net0.vlan", "7")];
+    let more = || [("bridge0", bridge_of(&[]))];
+    for (os, release) in [(Os::Linux, (6, 1)), (Os::FreeBsd, (15, 0))] {
+        let text = start(os, release, &[], &more(), settings);
+        let filter = if os == Os::Linux { "vlan_filtering 1" } else { "ifconfig bridge0 vlanfilter" };
+        let tagged = if os == Os::Linux { "vid 7 pvid untagged" } else { "untagged 7" };
+        assert!(text.contains(filter) && text.contains(tagged), "{text}");
+    }
+    let refused = start(Os::FreeBsd, (14, 3), &[], &more(), settings);
+    assert!(refused.contains("those of 15.0 can"), "{refused}");
+}
+
+#[test]
+fn each_refusal_names_its_cause_and_its_cure() {
+    let mut tap_in_use = Interface::new(IfKind::Tap);
+    tap_in_use.open = true;
+    let tap = tap_name(testing::guest("web01", &[]).uuid, 0).unwrap();
+    let tap = tap.as_str();
+    let member = |of: &str| Interface { bridge: Some(of.to_owned()), ..Interface::new(IfKind::Physical) };
+    let vlan_on = |parent: &str| Interface { vlan: Some((parent.into(), 5)), ..Interface::new(IfKind::Vlan) };
+    let addressed = Interface { addresses: vec!["192.168.1.2/24".parse().unwrap()], ..Interface::new(IfKind::Physical) };
+    type Case<'a> = (&'a [(&'a str, &'a str)], Vec<(&'a str, Interface)>, &'a [(&'a str, &'a str)], &'a str);
+    let cases: Vec<Case<'_>> = vec![
+        (&[], vec![], CARD, "there is no bridge `bridge0`"),
+        (&[], vec![("bridge0", Interface::new(IfKind::Pair))], CARD, "no bridge"),
+        (&[("bridge0.uplink", "em9")], vec![], CARD, "`em9` is not there"),
+        (&[("bridge0.uplink", "lo")], vec![], CARD, "the loopback"),
+        (&[("bridge0.uplink", "br1")], vec![("br1", bridge_of(&[]))], CARD, "no bridge can be in a bridge"),
+        (&[("bridge0.uplink", "em7")], vec![("br1", bridge_of(&[])), ("em7", member("br1"))], CARD, "in the bridge `br1`"),
+        (&[("bridge0.uplink", "v5")], vec![("bridge0", bridge_of(&[])), ("v5", vlan_on("bridge0"))], CARD, "loop"),
+        (&[("bridge0.uplink", "em7")], vec![("em7", addressed)], CARD, "would lose it"),
+        (&[("bridge0.uplink", "em0"), ("bridge0.mtu", "9000")], vec![], CARD, "can't carry 9000"),
+        (&[("bridge0.uplink", "em0")], vec![], &[("net0.backend", "bridge"), ("net0.mtu", "4000")], "not 4000"),
+        (&[("bridge0.private", "yes")], vec![(tap, tap_in_use)], CARD, "in use"),
+        (&[("bridge0.private", "yes")], vec![(tap, Interface::new(IfKind::Tap))], CARD, "nothing says"),
+        (&[("bridge0.private", "yes")], vec![(tap, Interface::new(IfKind::Pair))], CARD, "one end of a pair"),
+        (&[("network_design_mode", "manual")], vec![], CARD, "by hand"),
+        (&[("network_design_mode", "manual")], vec![("bridge0", bridge_of(&[]))], CARD, "there is no tap"),
+        (&[("bridge0.private", "yes"), ("network_design_mode", "manual")], vec![("bridge0", bridge_of(&["em0"]))], CARD, "leads out"),
+    ];
+    for (design, more, settings, why) in cases {
+        let text = start(Os::Linux, (6, 1), design, &more, settings);
+        let lines = text.lines().filter(|l| !l.is_empty()).count();
+        assert!(text.contains(why) && lines > 1 && !text.contains("# make"), "{why}: {text}");
+    }
+}
+
+#[test]
+fn an_optional_card_starts_with_its_cable_out() {
+    let text = start(Os::Linux, (6, 1), &[], &[], &[("net0.backend", "bridge"), ("net0.optional", "yes")]);
+    assert!(text.contains("its cable out") && text.contains("tuntap add") && !text.contains("master"), "{text}");
+}
+
+#[test]
+fn a_bridge_takes_as_many_as_the_kernel_does_and_a_host_as_many_taps() {
+    let members: Vec<String> = (0..1023).map(|n| format!("t{n}")).collect();
+    let full = bridge_of(&members.iter().map(String::as_str).collect::<Vec<_>>());
+    assert!(start(Os::Linux, (6, 1), &[], &[("bridge0", full)], CARD).contains("1023 at most"));
+    let mut facts = facts(Os::Linux, &[("bridge0.private", "yes")], &[]);
+    for n in 0..33_000 {
+        facts.actual.interfaces.insert(format!("t{n}"), Interface::new(IfKind::Tap));
+    }
+    let guest = testing::guest("web01", CARD);
+    let host = testing::world(Vec::new()).host;
+    let refused = attach::attach(&host, &facts, &[(&guest, &guest.spec().unwrap())]).unwrap_err();
+    assert!(refused.message.contains("33001 taps are more"), "{refused}");
+}
+
+#[test]
+fn a_member_with_an_address_is_for_releases_before_15() {
+    let em7 = || Interface { addresses: vec!["192.168.1.2/24".parse().unwrap()], ..Interface::new(IfKind::Physical) };
+    let design = &[("bridge0.uplink", "em7")];
+    assert!(start(Os::FreeBsd, (14, 3), design, &[("em7", em7())], CARD).contains("ifconfig bridge0 addm em7"));
+    let refused = start(Os::FreeBsd, (15, 0), design, &[("em7", em7())], CARD);
+    assert!(refused.contains("set address=192.168.1.2/24"), "{refused}");
+    let moved = &[("bridge0.uplink", "em7"), ("bridge0.address", "192.168.1.2/24")];
+    let text = start(Os::FreeBsd, (15, 0), moved, &[("em7", em7())], CARD);
+    let at = |what: &str| text.find(what).unwrap_or_else(|| panic!("{what}: {text}"));
+    assert!(
+        at("ifconfig em7 inet 192.168.1.2 -alias") < at("addm em7") && at("addm em7") < at("ifconfig bridge0 inet 192.168.1.2/24 alias")
+    );
+}
+
+#[test]
+fn what_carries_the_administrator_is_not_touched_by_a_start() {
+    let guest = testing::guest("web01", CARD);
+    let mut facts = facts(Os::Linux, &[("bridge0.uplink", "em0")], &[]);
+    facts.actual.default_routes = vec![(None, "em0".into())];
+    let host = testing::world(Vec::new()).host;
+    let refused = attach::attach(&host, &facts, &[(&guest, &guest.spec().unwrap())]).unwrap_err();
+    assert!(refused.to_string().contains("default route") && refused.hints.join(" ").contains("--confirm"), "{refused}");
+}
+
+/// The script of a change of the design.
+fn change(design: &[(&str, &str)], more: &[(&str, Interface)], name: &str, wish: &Wish) -> String {
+    let world = world(Os::Linux, design, Vec::new());
+    match bridge::change(&world, &facts(Os::Linux, design, more), &name.parse().unwrap(), wish) {
+        Ok(planned) => planned.plan.script(Os::Linux),
+        Err(problem) => format!("{problem}\n{}\n", problem.hints.join("\n")),
+    }
+}
+
+#[test]
+fn a_bridge_gets_an_uplink_and_another_and_none() {
+    let attach = |uplink: &str, vlan| Wish::Attach { uplink: uplink.parse().unwrap(), vlan };
+    insta::assert_snapshot!("attach", change(&[], &[], "lan", &attach("em0", Some(5))));
+    let there = || {
+        let bridge = Interface { mark: APPLIED.into(), ..bridge_of(&[]) };
+        [("bridge0", bridge), ("em5", Interface { bridge: Some("bridge0".into()), ..Interface::new(IfKind::Physical) })]
+    };
+    insta::assert_snapshot!("another", change(&[("bridge0.uplink", "em5")], &there(), "bridge0", &attach("em0", None)));
+    insta::assert_snapshot!("private", change(&[("bridge0.uplink", "em5")], &there(), "bridge0", &Wish::Private));
+    insta::assert_snapshot!("deleted", change(&[("bridge0.uplink", "em5")], &there(), "bridge0", &Wish::Delete));
+    let again = change(&[("bridge0.uplink", "em5")], &there(), "bridge0", &attach("em5", None));
+    assert_eq!(again, "", "nothing is left to do");
+    assert!(change(&[("bridge1.uplink", "em0")], &[], "bridge0", &attach("em0", None)).contains("already"));
+    assert!(change(&[], &[], "nosuch", &Wish::Delete).contains("no bridge"));
+}
+
+#[test]
+fn what_a_machine_leaves_goes_and_nothing_else() {
+    let (mine, other) = (testing::guest("web", &[]).uuid, testing::guest("web2", &[]).uuid);
+    let tap = |of, bridge: &str| Interface { mark: taps::token(of, 0), bridge: Some(bridge.into()), ..Interface::new(IfKind::Tap) };
+    let started = |name: &'static str| (name, Interface { mark: STARTED.into(), ..Interface::new(IfKind::Bridge) });
+    let design = &[("bridge0.uplink", "em5"), ("bridge1.private", "yes"), ("bridge2.private", "yes")];
+    let shown = |guest, more: &[(&str, Interface)]| {
+        let facts = facts(Os::Linux, design, more);
+        tidy::tidy(&facts.design, &facts.actual, Some(guest)).iter().map(Intent::describe).collect::<Vec<_>>()
+    };
+    let em5 = ("em5", Interface { bridge: Some("bridge0".into()), ..Interface::new(IfKind::Physical) });
+    let both = [started("bridge0"), started("bridge1"), em5.clone(), ("chv1", tap(mine, "bridge0")), ("chv2", tap(other, "bridge1"))];
+    assert_eq!(
+        shown(mine, &both),
+        [format!("remove the tap chv1 of {}", taps::token(mine, 0)), "remove bridge0, which chyves made and nothing uses".to_owned()]
+    );
+    // web2 is on it too; a tap that nothing marks is somebody's; one that stays by command stays.
+    let shared = [started("bridge0"), em5, ("chv1", tap(mine, "bridge0")), ("chv2", tap(other, "bridge0"))];
+    assert_eq!(shown(mine, &shared).len(), 1);
+    let stranger = ("tap9", Interface { bridge: Some("bridge2".into()), ..Interface::new(IfKind::Tap) });
+    assert!(shown(mine, &[started("bridge2"), stranger]).is_empty());
+    let applied = ("bridge2", Interface { mark: APPLIED.into(), ..Interface::new(IfKind::Bridge) });
+    assert!(shown(mine, &[applied]).is_empty());
+    let mut open = tap(mine, "bridge1");
+    open.open = true;
+    assert!(shown(mine, &[started("bridge1"), ("chv1", open)]).is_empty());
+}
+
+#[test]
+fn a_card_moves_while_its_guest_runs() {
+    let mut guest = testing::guest("web01", CARD);
+    guest.state = RunState::Running;
+    let tap = tap_name(guest.uuid, 0).unwrap();
+    let seen = Interface { mark: taps::token(guest.uuid, 0), bridge: Some("bridge0".into()), ..Interface::new(IfKind::Tap) };
+    let more = [("bridge0", bridge_of(&[])), (tap.as_str(), seen)];
+    let design = &[("bridge1.private", "yes")];
+    let world = world(Os::Linux, design, vec![guest.clone()]);
+    let (plan, _) = cards::relocate(&world, &facts(Os::Linux, design, &more), &guest, None, &"bridge1".parse().unwrap()).unwrap();
+    insta::assert_snapshot!(plan.script(Os::Linux));
+    let nowhere = cards::relocate(&world, &facts(Os::Linux, design, &more), &guest, None, &"bridge7".parse().unwrap());
+    assert!(nowhere.unwrap_err().to_string().contains("bridge7"));
+}
+
+#[test]
+fn all_of_a_bridge_moves_to_another() {
+    let mut guest = testing::guest("web01", &[("net0.backend", "bridge"), ("net0.bridge", "bridge0")]);
+    guest.state = RunState::Running;
+    let tap = tap_name(guest.uuid, 0).unwrap();
+    let inside = |kind| Interface { bridge: Some("bridge0".into()), ..Interface::new(kind) };
+    let more = [
+        ("bridge0", Interface { mark: APPLIED.into(), ..bridge_of(&[]) }),
+        ("em5", inside(IfKind::Physical)),
+        (tap.as_str(), Interface { mark: taps::token(guest.uuid, 0), ..inside(IfKind::Tap) }),
+    ];
+    let design = &[("bridge0.uplink", "em5"), ("bridge0.description", "office")];
+    let world = world(Os::Linux, design, vec![guest]);
+    let facts = facts(Os::Linux, design, &more);
+    let planned = migrate::migrate(&world, &facts, &own(&[]), &"bridge0".parse().unwrap(), &"lan".parse().unwrap()).unwrap();
+    insta::assert_snapshot!(planned.plan.script(Os::Linux));
+}
+
+#[test]
+fn cards_come_and_go() {
+    let guest = testing::guest("web01", &[("net0.backend", "user"), ("net0.mac", "58:9c:fc:00:00:01")]);
+    let other = testing::guest("web02", &[("net0.backend", "bridge"), ("net0.tap", "tap5")]);
+    let world = world(Os::Linux, &[], vec![guest.clone(), other]);
+    let tap = |tap: &str| cards::What::Tap { tap: Some(tap.parse().unwrap()), bridge: Some("lan".parse().unwrap()) };
+    let (plan, number) = cards::add(&world, &guest, &tap("tap7"), &[("model".into(), "e1000".into())]).unwrap();
+    assert_eq!(number, 1);
+    let text = plan.script(Os::Linux);
+    for key in ["net1.backend=bridge", "net1.tap=tap7", "net1.bridge=lan", "net1.model=e1000"] {
+        assert!(text.contains(key), "{key}: {text}");
+    }
+    let refused = |what: &cards::What, set: &[(&str, &str)]| {
+        let set: Vec<_> = set.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        cards::add(&world, &guest, what, &set).unwrap_err()
+    };
+    for (what, set, why) in [
+        (tap("tap5"), &[][..], "`web02` already"),
+        (tap("tap33000"), &[], "up to 32767"),
+        (cards::What::Vale("vale0:1".into()), &[], "are FreeBSD's"),
+        (cards::What::User, &[("mac", "01:00:5e:00:00:01")], "multicast"),
+        (cards::What::User, &[("mac", "58:9C:FC:00:00:01")], "net0 of `web01` already"),
+        (cards::What::User, &[("vlan", "4095")], "4094"),
+        (cards::What::User, &[("net1.bridge", "a-name-that-is-too-long")], "characters"),
+        (cards::What::User, &[("ram", "1G")], "no property"),
+    ] {
+        let problem = refused(&what, set);
+        assert!(problem.to_string().contains(why) || problem.hints.join(" ").contains(why), "{why}: {problem} {:?}", problem.hints);
+    }
+    let (gone, _) = cards::remove(&world, &guest, "net0").unwrap();
+    assert!(gone.script(Os::Linux).contains("zfs inherit chyves:net0.mac"));
+    assert!(cards::remove(&world, &guest, "net7").unwrap_err().hints.join(" ").contains("net0"));
+}
+
+#[test]
+fn manual_changes_nothing_but_the_settings() {
+    let design = &[("network_design_mode", "manual")];
+    let text = change(design, &[], "bridge0", &Wish::Private);
+    assert!(text.contains("zfs set chyves:bridge0.private=yes") && !text.contains("ip link"), "{text}");
+    assert_eq!(Design::read(&own(&[("network_design_mode", "auto")])).unwrap().mode, Mode::System);
+}
+
+#[test]
+fn guests_behind_the_host_s_address_get_rules_of_their_own() {
+    let wish = Wish::Set(vec![("nat".into(), "em0".into()), ("address".into(), "10.9.0.1/24".into()), ("dhcp".into(), "yes".into())]);
+    let world = world(Os::Linux, &[], Vec::new());
+    let planned = bridge::change(&world, &facts(Os::Linux, &[], &[]), &"bridge0".parse().unwrap(), &wish).unwrap();
+    insta::assert_snapshot!("nat", planned.plan.script(Os::Linux));
+    let design = Design::read(&own(&[("bridge0.nat", "em0"), ("bridge0.address", "10.9.0.1/24"), ("bridge0.dhcp", "yes")])).unwrap();
+    let spec = design.find("bridge0").unwrap();
+    insta::assert_snapshot!("nftables", crate::network::nat::nftables(spec).unwrap());
+    insta::assert_snapshot!("pf", crate::network::nat::pf(spec).unwrap());
+    insta::assert_snapshot!("dnsmasq", crate::network::nat::dnsmasq("/run/chyves", spec).unwrap());
+}

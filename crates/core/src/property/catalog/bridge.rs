@@ -1,0 +1,106 @@
+//! Rows of the host's bridges and of who makes them.
+
+use super::BASE;
+use crate::property::kind::Kind;
+use crate::property::{Effect, Property, Scope, Unset};
+
+/// A setting of the host, on the primary pool's root.
+const GLOBAL: Property = Property { scope: Scope::Global, effect: Effect::Now, ..BASE };
+
+/// A setting of a bridge of the host: felt when the bridge is made, verified or applied.
+const OF_BRIDGE: Property = Property { scope: Scope::Global, effect: Effect::Apply, ..BASE };
+
+/// The rows.
+pub(super) static ROWS: &[Property] = &[
+    Property {
+        key: "network_design_mode",
+        kind: Kind::DesignMode,
+        unset: Unset::Value("system"),
+        summary: "who makes bridges, VLANs and taps",
+        detail: "system: chyves makes what guests need when they start, verifies it, and removes it with the last of them. manual: you make it; chyves attaches guests to it, verifies it, creates nothing and says what is missing. auto is accepted for system; what the program of 2016 called system is manual here.",
+        ..GLOBAL
+    },
+    Property {
+        key: "bridge{n}.name",
+        kind: Kind::Interface,
+        unset: Unset::Derived("bridge and the number"),
+        summary: "the interface that bridge n is",
+        detail: "Any name that the host's kernel takes: lan, br-dmz.",
+        ..OF_BRIDGE
+    },
+    Property {
+        key: "bridge{n}.uplink",
+        kind: Kind::Interface,
+        summary: "the interface by which bridge n leads out of the host",
+        detail: "A physical interface, an aggregate, a VLAN. It becomes a member of the bridge. Its own addresses belong on the bridge then; see bridge{n}.address.",
+        aliases: &["bridge{n}_phy_attach"],
+        ..OF_BRIDGE
+    },
+    Property {
+        key: "bridge{n}.vlan",
+        kind: Kind::Count { min: 1, max: 4094 },
+        summary: "the VLAN of the uplink that bridge n is on",
+        detail: "The VLAN interface of the uplink with this tag becomes the member; it is made where there is none.",
+        ..OF_BRIDGE
+    },
+    Property {
+        key: "bridge{n}.private",
+        kind: Kind::YesNo,
+        unset: Unset::Value("no"),
+        summary: "whether bridge n leads nowhere",
+        detail: "yes: it has no uplink, and guests on it reach each other alone, and the host where that has an address on it.",
+        ..OF_BRIDGE
+    },
+    Property {
+        key: "bridge{n}.mtu",
+        kind: Kind::Count { min: 576, max: 9216 },
+        unset: Unset::Derived("from the uplink"),
+        summary: "the largest packet on bridge n",
+        detail: "The uplink must be able to carry it. Taps get the same.",
+        ..OF_BRIDGE
+    },
+    Property {
+        key: "bridge{n}.address",
+        kind: Kind::Cidr,
+        summary: "the address of the host on bridge n",
+        detail: "With its prefix, as 10.0.0.1/24. Where the uplink has this address it moves from there, with the default route.",
+        ..OF_BRIDGE
+    },
+    Property {
+        key: "bridge{n}.address6",
+        kind: Kind::Cidr,
+        summary: "a second address of the host on bridge n",
+        detail: "With its prefix, as fd00::1/64.",
+        ..OF_BRIDGE
+    },
+    Property {
+        key: "bridge{n}.filtering",
+        kind: Kind::YesNo,
+        unset: Unset::Value("no"),
+        summary: "whether bridge n keeps VLANs apart",
+        detail: "Switched on by itself where a card with net{n}.vlan is attached. FreeBSD has it from 15.0 on.",
+        ..OF_BRIDGE
+    },
+    Property {
+        key: "bridge{n}.nat",
+        kind: Kind::Interface,
+        summary: "the interface behind whose address guests on bridge n hide",
+        detail: "For a laptop, or an uplink that can't be bridged such as a wireless one. The bridge is then private, has an address, and what guests send leaves by this interface. Linux gets a table of its own in nftables; for FreeBSD `chyves network nat` prints the anchor for pf.",
+        ..OF_BRIDGE
+    },
+    Property {
+        key: "bridge{n}.dhcp",
+        kind: Kind::YesNo,
+        unset: Unset::Value("no"),
+        summary: "whether guests on bridge n get addresses and names from this host",
+        detail: "By a dnsmasq of its own, in chyves' runtime folder; it must be installed, and the bridge needs an address.",
+        ..OF_BRIDGE
+    },
+    Property {
+        key: "bridge{n}.description",
+        effect: Effect::Now,
+        summary: "what bridge n is for",
+        detail: "A line for people.",
+        ..OF_BRIDGE
+    },
+];

@@ -1,0 +1,139 @@
+//! Archives with exactly one image in them. What else could be in one is refused: nothing of an archive is ever written
+//! under a name that the archive says.
+//!
+//! Not here: what the image in it is (`unpack`).
+
+use super::chunks::carried;
+use super::content::{Content, Packing};
+use super::unpack::{Unpacker, damaged};
+use chyves_core::error::{Problem, Result};
+use chyves_core::value::printable;
+use std::fs::File;
+use std::io::{self, Read};
+use tar::EntryType;
+
+/// The image in a tar archive.
+pub(super) fn tar(unpacker: &mut Unpacker, from: &mut dyn Read) -> Result<Content> {
+    let name = unpacker.shown();
+    let broken = |e: io::Error| super::chunks::problem(e, |e| damaged(&name, Packing::Tar, &e));
+    let mut archive = tar::Archive::new(from);
+    let mut found: Option<(String, Content)> = None;
+    for entry in archive.entries().map_err(broken)? {
+        let mut entry = entry.map_err(broken)?;
+        let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        match entry.header().entry_type() {
+            EntryType::Directory | EntryType::XGlobalHeader => {
+                proper(&name, &path)?;
+                continue;
+            }
+            EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {}
+            _ => return Err(odd(&name, &format!("`{}` in it is a link or a device", printable(&path, 120)))),
+        }
+        proper(&name, &path)?;
+        if is_shadow(&path) {
+            continue;
+        }
+        only(&name, found.as_ref().map(|(first, _)| first.as_str()), &path)?;
+        let mut counted = Counted { left: entry.size(), from: &mut entry, name: &name };
+        let content = unpacker.layer(&mut counted, &path)?;
+        unpacker.drain(&mut counted)?;
+        found = Some((path, content));
+    }
+    found.map(|(_, content)| content).ok_or_else(|| odd(&name, "it holds no file"))
+}
+
+/// The image in a zip archive, which must be a file: its directory stands at its end.
+pub(super) fn zip(unpacker: &mut Unpacker, file: File) -> Result<Content> {
+    let name = unpacker.shown();
+    let broken = |e: zip::result::ZipError| {
+        let error = match e {
+            zip::result::ZipError::Io(e) => e,
+            other => io::Error::new(io::ErrorKind::InvalidData, other.to_string()),
+        };
+        damaged(&name, Packing::Zip, &error)
+    };
+    let mut archive = zip::ZipArchive::new(io::BufReader::new(file)).map_err(broken)?;
+    let mut found: Option<(usize, String)> = None;
+    for index in 0..archive.len() {
+        let entry = archive.by_index_raw(index).map_err(broken)?;
+        let path = entry.name().map_err(broken)?.into_owned();
+        if entry.is_symlink() {
+            return Err(odd(&name, &format!("`{}` in it is a link", printable(&path, 120))));
+        }
+        proper(&name, &path)?;
+        if entry.is_dir() || is_shadow(&path) {
+            continue;
+        }
+        if entry.encrypted() {
+            return Err(odd(&name, &format!("`{}` in it is locked with a password", printable(&path, 120))));
+        }
+        only(&name, found.as_ref().map(|(_, first)| first.as_str()), &path)?;
+        found = Some((index, path));
+    }
+    let (index, path) = found.ok_or_else(|| odd(&name, "it holds no file"))?;
+    let mut entry = archive.by_index(index).map_err(broken)?;
+    let mut named = Named { from: &mut entry, name: &name };
+    let content = unpacker.layer(&mut named, &path)?;
+    unpacker.drain(&mut named)?;
+    Ok(content)
+}
+
+/// Files that macOS puts beside others.
+fn is_shadow(path: &str) -> bool {
+    path.starts_with("__MACOSX/") || path.rsplit('/').next().is_some_and(|n| n.starts_with("._"))
+}
+
+/// A path that leads out of its folder says that somebody means harm, though nothing is written by it here.
+fn proper(name: &str, path: &str) -> Result<()> {
+    let out = path.starts_with(['/', '\\']) || path.split(['/', '\\']).any(|part| part == "..") || path.contains('\0');
+    if out { Err(odd(name, &format!("`{}` in it leads out of its folder", printable(path, 120)))) } else { Ok(()) }
+}
+
+fn only(name: &str, first: Option<&str>, second: &str) -> Result<()> {
+    match first {
+        None => Ok(()),
+        Some(first) => {
+            Err(odd(name, &format!("it holds more than one file: `{}` and `{}`", printable(first, 120), printable(second, 120))))
+        }
+    }
+}
+
+fn odd(name: &str, why: &str) -> Problem {
+    Problem::usage(format!("`{name}` is no archive with one image in it"))
+        .on(name)
+        .because(why)
+        .hint("unpack it yourself, and import the file that is meant")
+}
+
+/// An entry of a tar archive must be as long as it says: the reader ends quietly where the archive does.
+struct Counted<'a> {
+    from: &'a mut dyn Read,
+    left: u64,
+    name: &'a str,
+}
+
+impl Read for Counted<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let n = self.from.read(into)?;
+        if n == 0 && !into.is_empty() && self.left > 0 {
+            return Err(carried(damaged(self.name, Packing::Tar, &io::ErrorKind::UnexpectedEof.into())));
+        }
+        self.left = self.left.saturating_sub(n as u64);
+        Ok(n)
+    }
+}
+
+/// The reader of a zip entry, whose errors name the archive.
+struct Named<'a> {
+    from: &'a mut dyn Read,
+    name: &'a str,
+}
+
+impl Read for Named<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.from.read(into).map_err(|e| match e.kind() {
+            io::ErrorKind::Interrupted => e,
+            _ => carried(damaged(self.name, Packing::Zip, &e)),
+        })
+    }
+}

@@ -1,0 +1,88 @@
+//! What flows between the stages of an import: pieces of bytes through bounded channels, so that the slowest stage sets
+//! the pace and nothing piles up.
+
+use chyves_core::error::Problem;
+use std::io::{self, Read};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+/// How large a piece is: a multiple of the 64 KiB that holes are looked for in.
+pub(super) const PIECE: usize = 1 << 18;
+/// How many pieces may wait.
+const WAITING: usize = 8;
+/// How long a stage waits before it looks whether the whole is to stop.
+pub(super) const GLANCE: Duration = Duration::from_millis(100);
+
+/// A part of a stream; one that was broken off has no end.
+#[derive(Debug)]
+pub(super) enum Piece {
+    Data(Vec<u8>),
+    End,
+}
+
+/// A channel between two stages.
+pub(super) fn channel<T>() -> (SyncSender<T>, Receiver<T>) {
+    mpsc::sync_channel(WAITING)
+}
+
+/// The reading end of a stage: the stream before it.
+pub(super) struct Feed {
+    from: Receiver<Piece>,
+    stop: Arc<AtomicBool>,
+    piece: Vec<u8>,
+    at: usize,
+    ended: bool,
+}
+
+impl Feed {
+    pub(super) fn new(from: Receiver<Piece>, stop: Arc<AtomicBool>) -> Self {
+        Self { from, stop, piece: Vec::new(), at: 0, ended: false }
+    }
+}
+
+impl Read for Feed {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        while self.at == self.piece.len() && !self.ended {
+            match self.from.recv_timeout(GLANCE) {
+                Ok(Piece::Data(piece)) => (self.piece, self.at) = (piece, 0),
+                Ok(Piece::End) => self.ended = true,
+                Err(RecvTimeoutError::Timeout) if !self.stop.load(Ordering::SeqCst) => {}
+                // What broke off tells by itself why.
+                Err(_) => return Err(io::Error::other("the stream broke off")),
+            }
+        }
+        let n = (self.piece.len() - self.at).min(into.len());
+        into[..n].copy_from_slice(&self.piece[self.at..self.at + n]);
+        self.at += n;
+        Ok(n)
+    }
+}
+
+/// Fills a buffer as far as the stream goes.
+pub(super) fn fill(from: &mut dyn Read, into: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < into.len() {
+        match from.read(&mut into[filled..]) {
+            Ok(0) => break,
+            Ok(n) => filled += n,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(filled)
+}
+
+/// A problem on its way through a reader.
+pub(super) fn carried(problem: Problem) -> io::Error {
+    io::Error::other(problem)
+}
+
+/// The problem that a reader carried, or what is made of another error.
+pub(super) fn problem(error: io::Error, other: impl FnOnce(io::Error) -> Problem) -> Problem {
+    match error.downcast::<Problem>() {
+        Ok(problem) => problem,
+        Err(error) => other(error),
+    }
+}

@@ -1,0 +1,221 @@
+//! What a file is, told by its first bytes: how it is packed, what disk format it has, or that it can't be an image.
+//!
+//! Not here: unpacking (`unpack`) and converting (`convert`).
+
+use chyves_core::error::{Problem, Result};
+use chyves_core::value::printable;
+use chyves_core::world::ImageKind;
+use std::fs::File;
+use std::io::Read;
+
+/// How many first bytes it takes: the mark of an ISO stands behind its 32 KiB of system area.
+pub(crate) const HEAD: usize = 32_774;
+
+/// What the bytes of an image are, unpacked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Content {
+    Raw,
+    Iso,
+    Firmware,
+    Format(Format),
+}
+
+/// A disk format that has to be converted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    Qcow2,
+    Vmdk,
+    Vdi,
+    Vhdx,
+    Vhd,
+}
+
+impl Format {
+    /// As people call it.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Qcow2 => "qcow2",
+            Self::Vmdk => "vmdk",
+            Self::Vdi => "vdi",
+            Self::Vhdx => "vhdx",
+            Self::Vhd => "vhd",
+        }
+    }
+
+    /// As `qemu-img` calls it.
+    pub(crate) const fn driver(self) -> &'static str {
+        match self {
+            Self::Vhd => "vpc",
+            Self::Qcow2 | Self::Vmdk | Self::Vdi | Self::Vhdx => self.word(),
+        }
+    }
+}
+
+/// How bytes are packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Packing {
+    Gzip,
+    Xz,
+    Zstd,
+    Bzip2,
+    Tar,
+    Zip,
+}
+
+impl Packing {
+    /// As it stands at the end of a name.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Gzip => "gz",
+            Self::Xz => "xz",
+            Self::Zstd => "zst",
+            Self::Bzip2 => "bz2",
+            Self::Tar => "tar",
+            Self::Zip => "zip",
+        }
+    }
+}
+
+/// What a beginning says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Seen {
+    Packed(Packing),
+    Plain(Content),
+}
+
+impl Content {
+    /// The kind of image it makes.
+    pub(crate) const fn kind(self) -> ImageKind {
+        match self {
+            Self::Iso => ImageKind::Iso,
+            Self::Firmware => ImageKind::Firmware,
+            Self::Raw | Self::Format(_) => ImageKind::Disk,
+        }
+    }
+
+    /// As it is called where it is told how an image came.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::Iso => "iso",
+            Self::Firmware => "firmware",
+            Self::Format(format) => format.word(),
+        }
+    }
+}
+
+/// Recognises a beginning of at least [`HEAD`] bytes, or the whole of something shorter. `name` is what it is called in
+/// the refusal of what can't be an image.
+pub(crate) fn recognise(head: &[u8], name: &str) -> Result<Seen> {
+    let starts = |magic: &[u8]| head.starts_with(magic);
+    let at = |offset: usize, magic: &[u8]| head.get(offset..offset + magic.len()) == Some(magic);
+    let refuse = |what: &str, hint: &str| {
+        Err(Problem::usage(format!("`{}` is {what}, not a disk, an ISO or firmware", printable(name, 300)))
+            .on(printable(name, 300))
+            .hint(hint))
+    };
+    if head.is_empty() {
+        return refuse("empty", "was it fetched to its end?");
+    }
+    for (magic, packing) in [
+        (&b"\x1f\x8b"[..], Packing::Gzip),
+        (b"\xfd7zXZ\0", Packing::Xz),
+        (b"\x28\xb5\x2f\xfd", Packing::Zstd),
+        (b"BZh", Packing::Bzip2),
+        (b"PK\x03\x04", Packing::Zip),
+        (b"PK\x05\x06", Packing::Zip),
+    ] {
+        if starts(magic) {
+            return Ok(Seen::Packed(packing));
+        }
+    }
+    // A skippable frame may stand first.
+    if head.len() >= 4 && head[1..4] == *b"\x2a\x4d\x18" && head[0] & 0xf0 == 0x50 {
+        return Ok(Seen::Packed(Packing::Zstd));
+    }
+    if at(257, b"ustar") {
+        return Ok(Seen::Packed(Packing::Tar));
+    }
+    for (offset, magic, format) in [
+        (0, &b"QFI\xfb"[..], Format::Qcow2),
+        (0, b"KDMV", Format::Vmdk),
+        (0x40, b"\x7f\x10\xda\xbe", Format::Vdi),
+        (0, b"vhdxfile", Format::Vhdx),
+        (0, b"conectix", Format::Vhd),
+    ] {
+        if at(offset, magic) {
+            return Ok(Seen::Plain(Content::Format(format)));
+        }
+    }
+    if starts(b"# Disk DescriptorFile") {
+        return refuse(
+            "the description of a VMDK whose content lies in other files",
+            "make one file of it: qemu-img convert -O qcow2 IMAGE WHOLE",
+        );
+    }
+    for (magic, what) in [(&b"7z\xbc\xaf\x27\x1c"[..], "a 7z archive"), (b"Rar!\x1a\x07", "a rar archive"), (b"LZIP", "lzip-compressed")] {
+        if starts(magic) {
+            return refuse(what, "unpack it first");
+        }
+    }
+    let text = String::from_utf8_lossy(&head[..head.len().min(512)]).trim_start_matches('\u{feff}').trim_start().to_ascii_lowercase();
+    if ["<!doctype", "<html", "<?xml", "<head"].iter().any(|tag| text.starts_with(tag)) {
+        return refuse("a web page", "the address it came from answered with a page; fetch the file itself");
+    }
+    // The signature of a UEFI firmware volume stands behind its 40-byte header's reserved part.
+    if at(40, b"_FVH") {
+        return Ok(Seen::Plain(Content::Firmware));
+    }
+    if at(32_769, b"CD001") {
+        return Ok(Seen::Plain(Content::Iso));
+    }
+    Ok(Seen::Plain(Content::Raw))
+}
+
+/// Recognises a file of this host.
+pub(crate) fn of_file(path: &str) -> Result<Seen> {
+    let mut head = Vec::with_capacity(HEAD);
+    File::open(path).and_then(|file| file.take(HEAD as u64).read_to_end(&mut head)).map_err(|e| {
+        let shown = printable(path, 300);
+        match e.kind() {
+            std::io::ErrorKind::NotFound => Problem::not_found(format!("there is no file `{shown}`")).on(&shown).because(e),
+            _ => Problem::failed(format!("can't read `{shown}`")).on(&shown).because(e),
+        }
+    })?;
+    recognise(&head, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_decides_not_the_name() {
+        let with = |length: usize, offset: usize, magic: &[u8]| {
+            let mut bytes = vec![0u8; length];
+            bytes[offset..offset + magic.len()].copy_from_slice(magic);
+            recognise(&bytes, "x.iso")
+        };
+        let plain = |content| Ok(Seen::Plain(content));
+        assert_eq!(recognise(&[0xeb; 512], "x.qcow2"), plain(Content::Raw));
+        assert_eq!(with(40_000, 32_769, b"CD001"), plain(Content::Iso));
+        assert_eq!(with(64, 40, b"_FVH"), plain(Content::Firmware));
+        assert_eq!(with(8, 0, b"QFI\xfb"), plain(Content::Format(Format::Qcow2)));
+        assert_eq!(with(512, 64, b"\x7f\x10\xda\xbe"), plain(Content::Format(Format::Vdi)));
+        assert_eq!(with(512, 0, b"KDMV"), plain(Content::Format(Format::Vmdk)));
+        assert_eq!(with(512, 0, b"vhdxfile"), plain(Content::Format(Format::Vhdx)));
+        assert_eq!(with(512, 257, b"ustar"), Ok(Seen::Packed(Packing::Tar)));
+        assert_eq!(with(512, 0, b"\x52\x2a\x4d\x18"), Ok(Seen::Packed(Packing::Zstd)));
+        assert_eq!(with(512, 0, b"\x1f\x8b"), Ok(Seen::Packed(Packing::Gzip)));
+        for wrong in [
+            &b""[..],
+            b"  <!DOCTYPE html><html>",
+            b"\xef\xbb\xbf<HTML>",
+            b"# Disk DescriptorFile\n",
+            b"7z\xbc\xaf\x27\x1c",
+            b"Rar!\x1a\x07",
+        ] {
+            assert_eq!(recognise(wrong, "x.img").unwrap_err().code.exit_code(), 2, "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,368 @@
+//! `http:` and `https:`: one request an answer, with the system's certificates, the environment's proxies and a bound on
+//! redirects and silence.
+//!
+//! Not here: what follows a cut (`fetch`).
+
+use super::chunks::carried;
+use super::fetch::{Answer, Remote};
+use super::part::Whole;
+use super::proxy;
+use base64::Engine as _;
+use chyves_core::error::{Problem, Result};
+use chyves_core::image::{percent_decoded, public};
+use chyves_core::value::printable;
+use std::io::{self, Read};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use ureq::http::{HeaderMap, Response, StatusCode};
+use ureq::tls::{RootCerts, TlsConfig};
+use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, DefaultConnector, NextTimeout, Transport, time};
+use ureq::{Agent, Error};
+
+/// More redirects than that lead nowhere.
+const REDIRECTS: u32 = 10;
+/// How long a server may take to close a connection that it was asked to close.
+const CLOSING: time::Duration = time::Duration::from_millis(500);
+
+/// A file on a web server.
+pub(super) struct Http {
+    /// The connections that are open, to be ended from outside.
+    open: Open,
+    address: String,
+    login: Option<String>,
+    silence: u32,
+    more: Arc<AtomicBool>,
+}
+
+/// What is asked just now.
+pub(super) type Open = Arc<Mutex<Option<Agent>>>;
+
+impl Http {
+    pub(super) fn new(address: &str, silence: u32) -> Self {
+        let (address, login) = without_login(address);
+        Self { open: Open::default(), address, login, silence, more: Arc::default() }
+    }
+
+    /// A handle by which what goes on is ended from outside.
+    pub(super) fn agent(&self) -> Open {
+        self.open.clone()
+    }
+
+    /// One request, wherever it leads.
+    fn ask(&self, address: &str, from: u64, validator: Option<&str>) -> Result<Response<ureq::Body>> {
+        let quiet = Some(Duration::from_secs(u64::from(self.silence)));
+        let way = proxy::way(address);
+        let tls = TlsConfig::builder()
+            .root_certs(RootCerts::PlatformVerifier)
+            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .build();
+        let config = Agent::config_builder()
+            .tls_config(tls)
+            .proxy(way.tunnel)
+            .user_agent(concat!("chyves/", env!("CARGO_PKG_VERSION")))
+            .accept_encoding("identity")
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .max_idle_connections(0)
+            .input_buffer_size(1 << 17)
+            .timeout_resolve(quiet)
+            .timeout_connect(quiet)
+            .timeout_recv_response(quiet)
+            .timeout_per_read(quiet)
+            .timeout_per_write(quiet)
+            .build();
+        let prefix = way.forward.as_ref().map(|f| f.prefix.clone());
+        let connector = DefaultConnector::new().chain(Watch { more: self.more.clone(), prefix });
+        let proxy_login = way.forward.as_ref().and_then(|f| f.login.clone());
+        let agent = Agent::with_parts(config, connector, proxy::Places::new(way.forward));
+        if let Ok(mut open) = self.open.lock() {
+            *open = Some(agent.clone());
+        }
+        let mut request = agent.get(address).header("connection", "close");
+        if let Some(login) = proxy_login {
+            request = request.header("proxy-authorization", login);
+        }
+        // Nobody but the host that it is meant for gets the password.
+        if let Some(login) = self.login.as_ref().filter(|_| host(address) == host(&self.address)) {
+            request = request.header("authorization", login);
+        }
+        if let (true, Some(validator)) = (from > 0, validator) {
+            request = request.header("range", format!("bytes={from}-")).header("if-range", validator);
+        }
+        request.call().map_err(|e| self.explain(e))
+    }
+
+    /// The answer at the end of all redirects.
+    fn follow(&self, from: u64, validator: Option<&str>) -> Result<Response<ureq::Body>> {
+        let mut address = self.address.clone();
+        let shown = printable(&public(&self.address), 300);
+        for _ in 0..=REDIRECTS {
+            let response = self.ask(&address, from, validator)?;
+            let to = response.headers().get("location").and_then(|v| v.to_str().ok());
+            let (true, Some(to)) = (matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308), to) else { return Ok(response) };
+            let next = joined(&address, to);
+            let (shown_next, scheme) = (printable(&public(&next), 200), scheme(&next));
+            let unsafe_now = scheme == "http" && super::trust::scheme(&address) == "https";
+            if unsafe_now || !matches!(scheme.as_str(), "http" | "https") {
+                return Err(Problem::failed(format!("`{shown}` leads to where it is not followed"))
+                    .on(&shown)
+                    .because(format!("to {shown_next}"))
+                    .hint("fetch that address itself if you trust it, with --hash"));
+            }
+            address = next;
+        }
+        Err(Problem::failed(format!("`{shown}` leads in a circle"))
+            .on(&shown)
+            .because(format!("it leads on and on, more than {REDIRECTS} times"))
+            .hint("look for another address"))
+    }
+
+    fn explain(&self, error: Error) -> Problem {
+        explain(error, &self.address, self.silence)
+    }
+}
+
+impl Remote for Http {
+    fn open(&mut self, from: u64, validator: Option<&str>) -> Result<Answer> {
+        self.more.store(false, Ordering::SeqCst);
+        let response = self.follow(from, validator)?;
+        let (head, body) = response.into_parts();
+        let length = body.content_length();
+        let (begins, total) = match head.status {
+            StatusCode::OK => (0, length),
+            StatusCode::PARTIAL_CONTENT => {
+                let (begins, total) = content_range(&head.headers).unwrap_or((u64::MAX, None));
+                (begins, total.or_else(|| length.map(|n| begins.saturating_add(n))))
+            }
+            status => return Err(refused(status, &self.address)),
+        };
+        let whole = Whole { validator: version(&head.headers), total };
+        let body = Body { body: body.into_with_config().limit(u64::MAX).reader(), address: self.address.clone(), silence: self.silence };
+        Ok(Answer { from: begins, whole, body: Box::new(body) })
+    }
+
+    fn went_on(&self) -> bool {
+        self.more.load(Ordering::SeqCst)
+    }
+}
+
+struct Body<R> {
+    body: R,
+    address: String,
+    silence: u32,
+}
+
+impl<R: Read> Read for Body<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.body.read(into).map_err(|e| match (e.kind(), Error::from(e)) {
+            (io::ErrorKind::Interrupted, _) => io::ErrorKind::Interrupted.into(),
+            // A server may take the transfer up again; what came so far is told with it.
+            (kind, Error::Io(e)) if !is_about_certificates(&e) => io::Error::new(kind, e.to_string()),
+            (_, error) => carried(explain(error, &self.address, self.silence)),
+        })
+    }
+}
+
+/// An address without user and password, and these as a header.
+fn without_login(address: &str) -> (String, Option<String>) {
+    let found = address.split_once("//").and_then(|(scheme, rest)| {
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (login, host) = rest[..end].rsplit_once('@')?;
+        let login = percent_decoded(login)?;
+        let login = format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(login));
+        Some((format!("{scheme}//{host}{}", &rest[end..]), Some(login)))
+    });
+    found.unwrap_or_else(|| (address.to_owned(), None))
+}
+
+/// What tells one version of a file from another: a strong entity tag, or the time of its last change.
+fn version(headers: &HeaderMap) -> Option<String> {
+    let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
+    text("etag").filter(|tag| tag.starts_with('"')).or_else(|| text("last-modified"))
+}
+
+/// `bytes 5-9/10` as (5, 10).
+fn content_range(headers: &HeaderMap) -> Option<(u64, Option<u64>)> {
+    let text = headers.get("content-range")?.to_str().ok()?;
+    let (range, total) = text.trim().strip_prefix("bytes")?.trim().split_once('/')?;
+    let (first, _) = range.split_once('-')?;
+    Some((first.trim().parse().ok()?, total.trim().parse().ok()))
+}
+
+fn refused(status: StatusCode, address: &str) -> Problem {
+    let shown = printable(&public(address), 300);
+    let said = status.canonical_reason().unwrap_or("no reason given");
+    let because = format!("the server answered {} {said}", status.as_u16());
+    match status.as_u16() {
+        404 | 410 => Problem::not_found(format!("there is no `{shown}`"))
+            .on(&shown)
+            .because(because)
+            .hint("is the address spelt right? vendors move their files with each release"),
+        401 | 403 | 407 => Problem::failed(format!("`{shown}` is not for everybody"))
+            .on(&shown)
+            .because(because)
+            .hint("a user and a password may stand in the address: https://USER:PASSWORD@HOST/…"),
+        _ => Problem::failed(format!("`{shown}` can't be fetched")).on(&shown).because(because),
+    }
+}
+
+fn explain(error: Error, address: &str, silence: u32) -> Problem {
+    let shown = printable(&public(address), 300);
+    let failed = |what: &str| Problem::failed(format!("`{shown}` {what}")).on(&shown);
+    let way = proxy::way(address);
+    let proxied =
+        (way.tunnel.is_some() || way.forward.is_some()).then(|| "a proxy is asked: the environment's http_proxy or https_proxy".to_owned());
+    match error {
+        Error::Timeout(_) => failed("is silent").because(format!("nothing came for {silence} s")).hint("--timeout SECONDS waits longer"),
+        Error::HostNotFound => {
+            failed("can't be fetched").because("nobody knows its host").hint_if(proxied).hint("is the name spelt right?")
+        }
+        Error::BadUri(why) => {
+            failed("is no address, or leads to none").because(printable(&why, 200)).hint("write it as https://host/path/to/image")
+        }
+        Error::Io(e) if is_about_certificates(&e) => unsafe_server(&shown, &e.to_string()),
+        Error::Rustls(e) => unsafe_server(&shown, &e.to_string()),
+        Error::Io(e) => failed("can't be fetched").because(e).hint_if(proxied),
+        other => failed("can't be fetched").because(printable(&other.to_string(), 200)).hint_if(proxied),
+    }
+}
+
+fn is_about_certificates(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|e| e.is::<rustls::Error>())
+}
+
+fn unsafe_server(shown: &str, why: &str) -> Problem {
+    Problem::failed(format!("the server of `{shown}` can't be trusted"))
+        .on(shown)
+        .because(why)
+        .hint("this system's certificates decide that; SSL_CERT_FILE=FILE names others, such as those of your own proxy")
+}
+
+fn scheme(address: &str) -> String {
+    address.split(':').next().unwrap_or_default().to_ascii_lowercase()
+}
+
+fn host(address: &str) -> Option<&str> {
+    address.split_once("//")?.1.split(['/', '?', '#']).next()
+}
+
+/// Where an answer leads, seen from the address that was asked.
+fn joined(from: &str, to: &str) -> String {
+    let is_whole = to.split_once("://").is_some_and(|(scheme, _)| !scheme.is_empty() && !scheme.contains(['/', '?']));
+    if is_whole {
+        return to.to_owned();
+    }
+    let (scheme, rest) = from.split_once("://").unwrap_or(("http", from));
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (place, path) = rest.split_at(end);
+    if let Some(other) = to.strip_prefix("//") {
+        return format!("{scheme}://{other}");
+    }
+    if to.starts_with('/') {
+        return format!("{scheme}://{place}{to}");
+    }
+    let path = path.split(['?', '#']).next().unwrap_or_default();
+    let folder = path.rfind('/').map_or("/", |at| &path[..=at]);
+    format!("{scheme}://{place}{folder}{to}")
+}
+
+/// Looks, when a connection is done with, whether more came than was announced: the server was asked to close it.
+#[derive(Debug)]
+struct Watch {
+    more: Arc<AtomicBool>,
+    /// What a proxy wants to see before the path.
+    prefix: Option<String>,
+}
+
+impl<In: Transport> Connector<In> for Watch {
+    type Out = Watched<In>;
+
+    fn connect(&self, _: &ConnectionDetails, chained: Option<In>) -> Result<Option<Self::Out>, Error> {
+        Ok(chained.map(|inner| Watched { inner, more: self.more.clone(), prefix: self.prefix.clone() }))
+    }
+}
+
+#[derive(Debug)]
+struct Watched<T: Transport> {
+    inner: T,
+    more: Arc<AtomicBool>,
+    prefix: Option<String>,
+}
+
+impl<T: Transport> Transport for Watched<T> {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        self.inner.buffers()
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
+        let mut amount = amount;
+        if let Some(prefix) = self.prefix.take() {
+            // `GET /path` becomes `GET http://host/path`.
+            let output = self.inner.buffers().output();
+            if output.len() < amount + prefix.len() || !output.starts_with(b"GET /") {
+                return Err(Error::ConnectionFailed);
+            }
+            output.copy_within(4..amount, 4 + prefix.len());
+            output[4..4 + prefix.len()].copy_from_slice(prefix.as_bytes());
+            amount += prefix.len();
+        }
+        self.inner.transmit_output(amount, timeout)
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
+        self.inner.await_input(timeout)
+    }
+
+    fn is_open(&mut self) -> bool {
+        self.inner.is_open()
+    }
+
+    fn is_tls(&self) -> bool {
+        self.inner.is_tls()
+    }
+}
+
+impl<T: Transport> Drop for Watched<T> {
+    fn drop(&mut self) {
+        let timeout = NextTimeout { per_read: Some(CLOSING), ..NextTimeout::default() };
+        let more = !self.inner.buffers().input().is_empty() || self.inner.await_input(timeout).unwrap_or(false);
+        self.more.store(more, Ordering::SeqCst);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_is_no_part_of_the_address() {
+        let (address, login) = without_login("https://me:a%40b@h:1/x@y");
+        assert_eq!((address.as_str(), login.as_deref()), ("https://h:1/x@y", Some("Basic bWU6YUBi")));
+        assert_eq!(without_login("http://h/x@y"), ("http://h/x@y".to_owned(), None));
+    }
+
+    #[test]
+    fn an_answer_leads_on_from_where_it_was_given() {
+        let to = |to: &str| joined("https://h:1/a/b?c=/d", to);
+        assert_eq!(to("http://x/y"), "http://x/y");
+        assert_eq!(to("//x/y"), "https://x/y");
+        assert_eq!(to("/y?u=http://z/"), "https://h:1/y?u=http://z/");
+        assert_eq!(to("y"), "https://h:1/a/y");
+        assert_eq!(joined("https://h", "y"), "https://h/y");
+    }
+
+    #[test]
+    fn ranges_and_versions_are_read() {
+        let headers = |pairs: &[(&'static str, &'static str)]| {
+            pairs.iter().map(|(k, v)| (k.parse::<ureq::http::HeaderName>().unwrap(), v.parse().unwrap())).collect::<HeaderMap>()
+        };
+        assert_eq!(content_range(&headers(&[("content-range", "bytes 5-9/10")])), Some((5, Some(10))));
+        assert_eq!(content_range(&headers(&[("content-range", "bytes 5-9/*")])), Some((5, None)));
+        assert_eq!(content_range(&headers(&[("content-range", "bytes */10")])), None);
+        assert_eq!(version(&headers(&[("etag", "W/\"weak\""), ("last-modified", "then")])).as_deref(), Some("then"));
+        assert_eq!(version(&headers(&[("etag", "\"strong\""), ("last-modified", "then")])).as_deref(), Some("\"strong\""));
+        assert_eq!(version(&headers(&[])), None);
+    }
+}

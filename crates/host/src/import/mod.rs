@@ -1,0 +1,406 @@
+//! Reading an image in one pass: what comes is hashed, recognised, unpacked and written while the rest is still coming.
+//!
+//! ```text
+//! source ─ hash as it comes ─►│ layer by layer: gzip, tar … ─►│ holes, file ─ SHA-256 of what is kept
+//!   file, standard input,     │   until something plain       │   another disk format: by qemu-img, from a scratch file
+//!   a server, and a part of   │   appears                     │
+//!   an earlier try            │                               │
+//!        thread               │           thread              │        this thread, and one that hashes
+//! ```
+//!
+//! * [`content`]: what a beginning says it is; [`unpack`], [`archive`], [`zstd`]: layers; [`convert`]: disk formats
+//! * [`fetch`], [`http`], [`proxy`], [`ftp`], [`part`]: servers, and going on after a cut
+//! * [`trust`], [`digest`]: what a file must be, and whether it is
+//! * [`chunks`]: what flows between the stages
+//!
+//! Not here: the dataset that it happens on, and that nobody sees it before it is whole (chyves-core `plan::image`).
+
+mod archive;
+mod chunks;
+pub(crate) mod content;
+pub(crate) mod convert;
+pub(crate) mod digest;
+mod fetch;
+mod ftp;
+mod http;
+pub mod part;
+mod proxy;
+mod source;
+mod trust;
+mod unpack;
+mod zstd;
+
+use crate::apply::{self, Event, Place};
+use crate::stream::Flow;
+use chunks::{Feed, GLANCE, channel};
+use chyves_core::error::{Kind, Problem, Result};
+use chyves_core::image::{Order, Source};
+use chyves_core::property::keys;
+use chyves_core::value::{Dataset, Size, printable};
+use chyves_core::world::ImageKind;
+use chyves_core::zfs::{Dialect, args};
+use content::Content;
+use digest::{Beside, compare};
+use source::Opened;
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+use unpack::{Out, Unpacker};
+
+/// How often progress is told.
+const TELL: Duration = Duration::from_millis(250);
+/// Zeros that are looked for: the record size that disk files are made with.
+const HOLE: usize = 1 << 16;
+static ZEROS: [u8; HOLE] = [0; HOLE];
+
+/// What is imported where.
+pub(crate) struct Import<'a> {
+    pub(crate) order: &'a Order,
+    pub(crate) folder: &'a str,
+    pub(crate) dataset: &'a Dataset,
+    /// The folder that what comes from an address is kept in.
+    pub(crate) part: Option<&'a str>,
+    pub(crate) now: &'a str,
+    pub(crate) dialect: Dialect,
+}
+
+/// What the middle of the pipe made.
+struct Written {
+    content: Content,
+    /// Where the bytes stand if they are still to be converted.
+    scratch: Option<String>,
+    length: u64,
+    /// Of the file, where that is the image already.
+    sha256: Option<String>,
+}
+
+/// A failure, and whether what came so far is worth another try.
+pub(crate) struct Failed {
+    pub(crate) problem: Problem,
+    pub(crate) keep: bool,
+}
+
+impl From<Problem> for Failed {
+    fn from(problem: Problem) -> Self {
+        Self { problem, keep: false }
+    }
+}
+
+pub(crate) fn interrupted(what: &str) -> Problem {
+    Problem::new(Kind::Interrupted, "interrupted").on(printable(what, 300))
+}
+
+/// Imports one image; it is described on its dataset last.
+pub(crate) fn import(import: &Import<'_>, place: &mut Place<'_>) -> Result<(), Failed> {
+    let order = import.order;
+    // Before anything was read, what an earlier try left is as good as it was.
+    let early = |problem| Failed { problem, keep: import.part.is_some_and(part::is_of_use) };
+    let wanted = trust::wanted(order, import.folder).map_err(early)?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let opened = source::open(order, import.part, &stop, wanted.hash.as_ref().map(|h| h.kind)).map_err(early)?;
+    let unchanged = opened.unchanged.clone();
+    let (written, format) = flow(import, opened, &stop, wanted.hash.as_ref(), place)?;
+    finish(import, written, &format, &wanted.told, place)?;
+    // Another program may have read it after this one.
+    unchanged().map_err(Failed::from)
+}
+
+/// Runs the stages; what was written, and how it was packed.
+fn flow(
+    import: &Import<'_>,
+    opened: Opened,
+    stop: &Arc<AtomicBool>,
+    wanted: Option<&chyves_core::image::Hash>,
+    place: &mut Place<'_>,
+) -> Result<(Written, String), Failed> {
+    let order = import.order;
+    let shown = order.source.shown();
+    let (pieces_to, pieces) = channel();
+    let (out_to, out) = channel();
+    let unpacker = Unpacker {
+        to: out_to,
+        name: shown.clone(),
+        max: order.max_size.get(),
+        direct: opened.direct.clone(),
+        to_the_end: wanted.is_some() || !matches!(order.source, Source::File(_)),
+        scratch: format!("{}/scratch.zip", import.folder),
+        stop: stop.clone(),
+        layers: Vec::new(),
+    };
+    let feed = Feed::new(pieces, stop.clone());
+    let Opened { status, counter, end, pump, .. } = opened;
+    let pump = std::thread::spawn(move || pump(pieces_to));
+    let middle = std::thread::spawn(move || unpacker.run(feed));
+    let mut meter = Meter::new(counter, status.clone());
+    let written = write(import, &out, &mut meter, place);
+    // Whatever failed, the other stages end now.
+    drop(out);
+    if written.is_err() {
+        stop.store(true, Ordering::SeqCst);
+        end();
+    }
+    let middle = middle.join().unwrap_or_else(|_| Err(Problem::bug("the stage that unpacks broke")));
+    if middle.is_err() {
+        stop.store(true, Ordering::SeqCst);
+        end();
+    }
+    // Standard input can't be woken; a pump that waits for it is left to the end of the process.
+    let waits = matches!(order.source, Source::Input) && (written.is_err() || middle.is_err());
+    let pumped = match waits && !pump.is_finished() {
+        true => Ok(None),
+        false => pump.join().unwrap_or_else(|_| Err(Problem::bug("the stage that reads broke"))),
+    };
+    meter.end(place);
+    let keep = status.keep.load(Ordering::SeqCst);
+    let is_interrupt = |p: &Problem| p.code == Kind::Interrupted;
+    let by_hand = place.interrupted.load(Ordering::SeqCst);
+    match (pumped, middle, written) {
+        // Who reads knows best why it ended, unless it was told to.
+        (Err(problem), middle, written) if !is_interrupt(&problem) || by_hand => {
+            let others = middle.is_err_and(|p| !is_interrupt(&p) && !p.message.starts_with("can't read"))
+                || written.as_ref().is_err_and(|p| !is_interrupt(p));
+            let broke = problem.code != Kind::Failed || !others;
+            let hint = match keep {
+                true => {
+                    Some(format!("what came so far is kept: `chyves image fetch {shown}` goes on from there, `chyves repair` deletes it"))
+                }
+                false => None,
+            };
+            Err(Failed { problem: problem.hint_if(hint.filter(|_| broke)), keep: keep && broke })
+        }
+        (_, Err(problem), written) if !is_interrupt(&problem) || written.is_ok() => Err(problem.into()),
+        (_, _, Err(problem)) => {
+            let keep = keep && is_interrupt(&problem);
+            Err(Failed { problem, keep })
+        }
+        (Err(problem), ..) | (_, Err(problem), _) => Err(problem.into()),
+        (Ok(hex), Ok(format), Ok(written)) => {
+            if let (Some(wanted), Some(hex)) = (wanted, hex) {
+                compare(wanted, &hex, &shown)?;
+            }
+            Ok((written, format))
+        }
+    }
+}
+
+/// What the stage before has next; none where it ended, or a person wants to.
+fn next(out: &Receiver<Out>, meter: &mut Meter, place: &mut Place<'_>) -> Option<Out> {
+    loop {
+        match out.recv_timeout(GLANCE) {
+            Ok(out) => return Some(out),
+            Err(RecvTimeoutError::Timeout) => {
+                meter.tell(place);
+                if place.interrupted.load(Ordering::SeqCst) {
+                    return None;
+                }
+            }
+            Err(RecvTimeoutError::Disconnected) => return None,
+        }
+    }
+}
+
+/// The last stage: writes what comes, with holes for zeros, and hashes it.
+fn write(import: &Import<'_>, out: &Receiver<Out>, meter: &mut Meter, place: &mut Place<'_>) -> Result<Written> {
+    let shown = import.order.source.shown();
+    let Some(Out::Content { content, direct }) = next(out, meter, place) else { return Err(interrupted(&shown)) };
+    let content = as_expected(content, import.order, &shown)?;
+    let is_image = !matches!(content, Content::Format(_));
+    let path = match is_image {
+        true => format!("{}/{}", import.folder, content.kind().file()),
+        false => format!("{}/scratch", import.folder),
+    };
+    let fail = |e: std::io::Error| apply::io_problem("write", &path)(e);
+    let target: Option<File> = match direct {
+        true => None,
+        false => Some(OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).map_err(fail)?),
+    };
+    let hash = is_image.then(Beside::begin);
+    let mut at = 0u64;
+    loop {
+        match next(out, meter, place) {
+            Some(Out::Data(piece)) => {
+                if let Some(target) = &target {
+                    for (index, block) in piece.chunks(HOLE).enumerate() {
+                        if *block != ZEROS[..block.len()] {
+                            target.write_all_at(block, at + (index * HOLE) as u64).map_err(fail)?;
+                        }
+                    }
+                }
+                at += piece.len() as u64;
+                if let Some(hash) = &hash {
+                    hash.update(Arc::new(piece));
+                }
+            }
+            Some(Out::End) => break,
+            Some(Out::Content { .. }) => return Err(Problem::bug("an archive gave two images")),
+            None => return Err(interrupted(&shown)),
+        }
+        meter.tell(place);
+        if place.interrupted.load(Ordering::SeqCst) {
+            return Err(interrupted(&shown));
+        }
+    }
+    // Hypervisors refuse a disk that ends within a sector.
+    let length = if content.kind() == ImageKind::Disk && is_image { at.next_multiple_of(512) } else { at };
+    if let Some(target) = &target {
+        target.set_len(length).and_then(|()| target.sync_all()).map_err(fail)?;
+    }
+    let sha256 = hash.map(|hash| {
+        hash.update(Arc::new(vec![0; usize::try_from(length - at).unwrap_or(0)]));
+        hash.end()
+    });
+    Ok(Written { content, scratch: (!is_image && !direct).then_some(path), length, sha256: sha256.transpose()? })
+}
+
+/// What it is, where that is what was asked for. Firmware of an unknown sort is firmware where a person says so.
+fn as_expected(content: Content, order: &Order, shown: &str) -> Result<Content> {
+    match (order.expect, content) {
+        (Some(ImageKind::Firmware), Content::Raw) => Ok(Content::Firmware),
+        (Some(kind), content) if kind != content.kind() => {
+            let is = content.kind().phrase();
+            Err(Problem::usage(format!("`{shown}` is not {}", kind.phrase()))
+                .on(shown)
+                .because(format!("by its content it is {is}"))
+                .hint("`chyves image import` takes whatever it is"))
+        }
+        (_, content) => Ok(content),
+    }
+}
+
+/// Converts what has to be, and describes the image on its dataset.
+fn finish(import: &Import<'_>, written: Written, format: &str, checked: &str, place: &mut Place<'_>) -> Result<()> {
+    let order = import.order;
+    let shown = order.source.shown();
+    let kind = written.content.kind();
+    let target = format!("{}/{}", import.folder, kind.file());
+    let (length, sha256) = match (written.content, written.sha256) {
+        (Content::Format(disk), _) => {
+            let from = match (&written.scratch, import.part, &order.source) {
+                (Some(scratch), ..) => scratch.clone(),
+                (None, Some(folder), _) => part::Part::path(folder),
+                (None, None, Source::File(path)) => path.clone(),
+                (None, None, _) => return Err(Problem::bug("a stream was taken for a file")),
+            };
+            apply::command(&convert::command(&from, disk, &target, order.max_size.get(), &shown)?, place)?;
+            if let Some(scratch) = &written.scratch {
+                std::fs::remove_file(scratch).map_err(apply::io_problem("remove", scratch))?;
+            }
+            padded(&target, place)?
+        }
+        (_, Some(sha256)) => (written.length, sha256),
+        (_, None) => return Err(Problem::bug("an image without a hash")),
+    };
+    let name = order.source.file_name().unwrap_or_else(|| "-".into());
+    let mut own: Vec<(String, String)> = order.wants.iter().map(|(k, v)| (format!("{}{k}", keys::WANTS), v.clone())).collect();
+    own.extend(
+        [
+            (keys::IMAGE_SIZE, Size::bytes(length).to_string()),
+            (keys::IMAGE_SHA256, sha256),
+            (keys::IMAGE_SOURCE, shown),
+            (keys::IMAGE_NAME, printable(&name, 200)),
+            (keys::IMAGE_FORMAT, format.to_owned()),
+            (keys::IMAGE_CHECKED, printable(checked, 900)),
+            (keys::IMAGE_ADDED, import.now.to_owned()),
+            // Last: a dataset is an image once its kind is written.
+            (keys::IMAGE_KIND, kind.word().to_owned()),
+        ]
+        .map(|(k, v)| (k.to_owned(), v)),
+    );
+    for cmd in args::change(import.dialect, import.dataset.as_str(), &own, &[]) {
+        apply::command(&cmd, place)?;
+    }
+    Ok(())
+}
+
+/// Makes a disk end with a sector; its length and its SHA-256 then.
+fn padded(path: &str, place: &mut Place<'_>) -> Result<(u64, String)> {
+    let fail = |e: std::io::Error| apply::io_problem("write", path)(e);
+    let file = OpenOptions::new().write(true).open(path).map_err(fail)?;
+    let length = file.metadata().map_err(fail)?.len().next_multiple_of(512);
+    file.set_len(length).and_then(|()| file.sync_all()).map_err(fail)?;
+    Ok((length, hash(path, place)?))
+}
+
+/// The SHA-256 of a file, with progress.
+pub(crate) fn hash(path: &str, place: &mut Place<'_>) -> Result<String> {
+    digest::of_file(path, &mut |done, total| {
+        (place.report)(Event::Progress(done, total));
+        !place.interrupted.load(Ordering::SeqCst)
+    })
+}
+
+/// Reads an image again and compares it with what it was.
+pub(crate) fn verify(image: &str, path: &str, sha256: &str, place: &mut Place<'_>) -> Result<()> {
+    if !Path::new(path).exists() {
+        return Err(Problem::failed(format!("the image `{image}` has lost its file")).on(image).because(format!("there is no {path}")));
+    }
+    let is = hash(path, place)?;
+    if is == sha256 {
+        return Ok(());
+    }
+    Err(Problem::failed(format!("the image `{image}` is not what was imported"))
+        .on(image)
+        .because(format!("its SHA-256 was {sha256}"))
+        .because(format!("and now is        {is}"))
+        .hint("`zpool status -v` tells whether the pool is damaged; import the image again under another name"))
+}
+
+/// Unpacks a file to nowhere: what its decoder takes, for measuring. The bytes that came out, and how it was packed.
+///
+/// # Errors
+/// It is no image, or can't be unpacked.
+pub fn unpack_alone(path: &str) -> Result<(u64, String)> {
+    let order = Order::new(Source::File(path.to_owned()));
+    let stop = Arc::new(AtomicBool::new(false));
+    let opened = source::open(&order, None, &stop, None)?;
+    let (pieces_to, pieces) = channel();
+    let (to, out) = channel();
+    let (name, max, layers) = (order.source.shown(), order.max_size.get(), Vec::new());
+    let scratch = format!("{path}.scratch");
+    let unpacker = Unpacker { to, name, max, direct: opened.direct, to_the_end: false, scratch, stop: stop.clone(), layers };
+    let pump = opened.pump;
+    let pump = std::thread::spawn(move || pump(pieces_to));
+    let middle = std::thread::spawn(move || unpacker.run(Feed::new(pieces, stop)));
+    let bytes = out.iter().map(|out| if let Out::Data(piece) = out { piece.len() as u64 } else { 0 }).sum();
+    let broke = || Problem::bug("a stage broke");
+    pump.join().map_err(|_| broke())??;
+    Ok((bytes, middle.join().map_err(|_| broke())??))
+}
+
+/// How far it is, for whoever shows it.
+struct Meter {
+    counter: Arc<std::sync::atomic::AtomicU64>,
+    status: Arc<fetch::Status>,
+    began: Instant,
+    told: Instant,
+}
+
+impl Meter {
+    fn new(counter: Arc<std::sync::atomic::AtomicU64>, status: Arc<fetch::Status>) -> Self {
+        let began = Instant::now();
+        Self { counter, status, began, told: began }
+    }
+
+    fn flow(&self, ended: bool) -> Flow {
+        let total = Some(self.status.total.load(Ordering::SeqCst)).filter(|n| *n > 0);
+        Flow { done: self.counter.load(Ordering::SeqCst), total, elapsed: self.began.elapsed(), ended }
+    }
+
+    fn tell(&mut self, place: &mut Place<'_>) {
+        if self.told.elapsed() >= TELL {
+            self.told = Instant::now();
+            (place.report)(Event::Reading(self.flow(false)));
+        }
+    }
+
+    fn end(&self, place: &mut Place<'_>) {
+        // What is over at once needs no word.
+        if self.told > self.began {
+            (place.report)(Event::Reading(self.flow(true)));
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! What has come from an address so far, kept beside the images so that another try can go on from there: the bytes in
+//! `part`, and in `part.json` what they are the beginning of.
+//!
+//! Not here: the dataset it lies on (`apply`), asking the server for the rest (`fetch`).
+
+use super::digest::sha256;
+use chyves_core::error::{Problem, Result};
+use chyves_core::image::public;
+use serde::{Deserialize, Serialize};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+
+/// The word that tells one address from all others.
+pub fn word(address: &str) -> String {
+    sha256(address.as_bytes())[..16].to_owned()
+}
+
+/// Whether what lies in a folder would be of use to another try. Somebody may be fetching into it just now.
+pub(super) fn is_of_use(folder: &str) -> bool {
+    let is_empty = |name: &str| std::fs::metadata(format!("{folder}/{name}")).map_or(true, |m| m.len() == 0);
+    !is_empty("part") || !is_empty("part.json")
+}
+
+/// What the server said of the whole file.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Whole {
+    /// What tells this version of the file from others: an entity tag or a time.
+    pub(super) validator: Option<String>,
+    /// Its length.
+    pub(super) total: Option<u64>,
+}
+
+/// A part of a file.
+#[derive(Debug)]
+pub(super) struct Part {
+    file: File,
+    folder: String,
+    /// How long it is.
+    pub(super) length: u64,
+    /// What it is the beginning of.
+    pub(super) whole: Whole,
+}
+
+impl Part {
+    pub(super) fn path(folder: &str) -> String {
+        format!("{folder}/part")
+    }
+
+    /// Opens the part in a folder, which one command at a time may do.
+    pub(super) fn open(folder: &str, address: &str) -> Result<Self> {
+        let path = Self::path(folder);
+        let fail = |e: std::io::Error| crate::apply::io_problem("open", &path)(e);
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(fail)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let shown = public(address);
+                return Err(Problem::not_now(format!("`{shown}` is being fetched already")).on(&shown).hint("wait for the other command"));
+            }
+            Err(TryLockError::Error(e)) => return Err(fail(e)),
+        }
+        let length = file.metadata().map_err(fail)?.len();
+        let mut text = String::new();
+        let known = File::open(format!("{folder}/part.json")).and_then(|f| f.take(1 << 16).read_to_string(&mut text));
+        let whole: Whole = known.ok().and_then(|_| serde_json::from_str(&text).ok()).unwrap_or_default();
+        let mut part = Self { file, folder: folder.to_owned(), length, whole };
+        if part.whole.validator.is_none() && part.length > 0 {
+            // Nobody could tell what it is the beginning of.
+            part.reset()?;
+        }
+        Ok(part)
+    }
+
+    /// Begins anew.
+    pub(super) fn reset(&mut self) -> Result<()> {
+        self.file.set_len(0).map_err(crate::apply::io_problem("cut", &Self::path(&self.folder)))?;
+        (self.length, self.whole) = (0, Whole::default());
+        Ok(())
+    }
+
+    /// Remembers what it is the beginning of.
+    pub(super) fn know(&mut self, whole: Whole) -> Result<()> {
+        let path = format!("{}/part.json", self.folder);
+        let text = serde_json::to_vec(&whole).map_err(|e| Problem::bug("what a server said is no JSON").because(e))?;
+        crate::apply::write_whole(&path, &text)?;
+        self.whole = whole;
+        Ok(())
+    }
+
+    pub(super) fn add(&mut self, bytes: &[u8]) -> Result<()> {
+        self.file.write_all_at(bytes, self.length).map_err(crate::apply::io_problem("write", &Self::path(&self.folder)))?;
+        self.length += bytes.len() as u64;
+        Ok(())
+    }
+
+    pub(super) fn read(&self, at: u64, into: &mut [u8]) -> std::io::Result<usize> {
+        loop {
+            match self.file.read_at(into, at) {
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                other => return other,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_is_gone_on_with_only_where_it_is_known_what_of() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().to_str().unwrap();
+        let mut part = Part::open(folder, "http://h/a").unwrap();
+        part.add(b"abc").unwrap();
+        assert_eq!(Part::open(folder, "http://me:word@h/a").unwrap_err().code.exit_code(), 4);
+        drop(part);
+        // Without a validator it is of no use.
+        let mut part = Part::open(folder, "http://h/a").unwrap();
+        assert_eq!(part.length, 0);
+        part.know(Whole { validator: Some("\"x\"".into()), total: Some(9) }).unwrap();
+        part.add(b"abcd").unwrap();
+        drop(part);
+        let part = Part::open(folder, "http://h/a").unwrap();
+        assert_eq!((part.length, part.whole.total), (4, Some(9)));
+        let mut bytes = [0; 8];
+        assert_eq!(part.read(1, &mut bytes).unwrap(), 3);
+        assert_eq!(&bytes[..3], b"bcd");
+    }
+}

@@ -1,0 +1,191 @@
+//! Where an image comes from, as a stage of its own: opened before anything is done, read in a thread, hashed as it comes.
+//!
+//! Not here: servers (`http`, `ftp`), going on after a cut (`fetch`).
+
+use super::chunks::{PIECE, Piece, fill, problem};
+use super::digest::{Hasher, stops};
+use super::fetch::{Fetch, Status};
+use super::part::Part;
+use super::{ftp, http, interrupted, trust};
+use chyves_core::error::{Problem, Result};
+use chyves_core::image::{HashKind, Order, Source};
+use chyves_core::value::printable;
+use std::fs::{File, Metadata};
+use std::io::Read;
+use std::net::Shutdown;
+use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::SyncSender;
+
+/// The stage that reads: gives the hash of all that came, if it was asked for and it all came.
+type Pump = Box<dyn FnOnce(SyncSender<Piece>) -> Result<Option<String>> + Send>;
+
+/// A source, ready to be read.
+pub(super) struct Opened {
+    /// The file that what comes stands in, once it has come whole.
+    pub(super) direct: Option<String>,
+    pub(super) status: Arc<Status>,
+    /// How many bytes came.
+    pub(super) counter: Arc<AtomicU64>,
+    /// Makes sure that the source is still what it was when it was opened.
+    pub(super) unchanged: Arc<dyn Fn() -> Result<()> + Send + Sync>,
+    /// Wakes the stage if it waits for a server.
+    pub(super) end: Box<dyn Fn() + Send>,
+    pub(super) pump: Pump,
+}
+
+/// Opens it.
+pub(super) fn open(order: &Order, part: Option<&str>, stop: &Arc<AtomicBool>, hash: Option<HashKind>) -> Result<Opened> {
+    let status = Arc::new(Status::default());
+    let counter = Arc::new(AtomicU64::new(0));
+    let shown = order.source.shown();
+    let mut end: Box<dyn Fn() + Send> = Box::new(|| {});
+    let mut direct = None;
+    let mut unchanged: Arc<dyn Fn() -> Result<()> + Send + Sync> = Arc::new(|| Ok(()));
+    let from: Box<dyn FnOnce() -> Result<Box<dyn Read>> + Send> = match &order.source {
+        Source::File(path) => {
+            let (file, meta) = file(path)?;
+            status.total.store(meta.len(), Ordering::SeqCst);
+            direct = Some(path.clone());
+            let path = path.clone();
+            let copy = file.try_clone().map_err(|e| Problem::failed(format!("can't open `{shown}`")).because(e))?;
+            unchanged = Arc::new(move || same(&path, &meta, &copy));
+            Box::new(move || Ok(Box::new(file)))
+        }
+        Source::Input => Box::new(|| Ok(Box::new(std::io::stdin().lock()))),
+        Source::Address(address) => {
+            let kept = part.map(|folder| Part::open(folder, address)).transpose()?;
+            direct = part.map(Part::path);
+            let remote: Box<dyn super::fetch::Remote> = match trust::scheme(address) {
+                "ftp" => {
+                    let ftp = ftp::Ftp::new(address, order.silence)?;
+                    let sockets = ftp.sockets();
+                    end = Box::new(move || {
+                        for socket in sockets.lock().iter().flat_map(|s| s.iter()) {
+                            let _ = socket.shutdown(Shutdown::Both);
+                        }
+                    });
+                    Box::new(ftp)
+                }
+                _ => {
+                    let http = http::Http::new(address, order.silence);
+                    let agent = http.agent();
+                    end = Box::new(move || {
+                        let open = agent.lock().ok().and_then(|mut open| open.take());
+                        open.into_iter().for_each(ureq::Agent::shutdown);
+                    });
+                    Box::new(http)
+                }
+            };
+            let (address, retries, stop, status) = (address.clone(), order.retries, stop.clone(), status.clone());
+            Box::new(move || Ok(Box::new(Fetch::begin(&address, remote, kept, retries, stop, status)?)))
+        }
+    };
+    let (count, stop, check) = (counter.clone(), stop.clone(), unchanged.clone());
+    let pump: Pump = Box::new(move |to| {
+        let mut from = from()?;
+        let mut hasher = hash.map(Hasher::new);
+        loop {
+            let mut piece = vec![0; PIECE];
+            let n = fill(&mut *from, &mut piece)
+                .map_err(|e| problem(e, |e| Problem::failed(format!("can't read `{shown}`")).on(&shown).because(e)))?;
+            if stops(&stop) {
+                return Err(interrupted(&shown));
+            }
+            if n == 0 {
+                check()?;
+                let _ = to.send(Piece::End);
+                return Ok(hasher.map(Hasher::hex));
+            }
+            piece.truncate(n);
+            count.fetch_add(n as u64, Ordering::SeqCst);
+            if let Some(hasher) = &mut hasher {
+                hasher.update(&piece);
+            }
+            if to.send(Piece::Data(piece)).is_err() {
+                // The next stage has seen enough, or failed and says why.
+                check()?;
+                return Ok(None);
+            }
+        }
+    });
+    Ok(Opened { direct, status, counter, unchanged, end, pump })
+}
+
+fn file(path: &str) -> Result<(File, Metadata)> {
+    let shown = printable(path, 300);
+    let missing = |e| Problem::not_found(format!("can't open the image `{shown}`")).on(&shown).because(e);
+    let meta = std::fs::metadata(path).map_err(missing)?;
+    if !meta.is_file() {
+        return Err(Problem::usage(format!("`{shown}` is no file")).on(&shown));
+    }
+    let file = File::open(path).map_err(missing)?;
+    let meta = file.metadata().map_err(missing)?;
+    Ok((file, meta))
+}
+
+/// Makes sure that a file was not changed or removed while it was read.
+fn same(path: &str, before: &Metadata, file: &File) -> Result<()> {
+    let shown = printable(path, 300);
+    let changed =
+        |why: &str| Err(Problem::failed(format!("`{shown}` changed while it was read")).on(&shown).because(why).hint("try again"));
+    match std::fs::metadata(path) {
+        Err(_) => return changed("it is not there any more"),
+        Ok(now) if (now.dev(), now.ino()) != (before.dev(), before.ino()) => return changed("another file has its name"),
+        Ok(_) => {}
+    }
+    let now = file.metadata().map_err(|e| Problem::failed(format!("can't look at `{shown}`")).because(e))?;
+    if now.len() != before.len() {
+        return changed(&format!("it had {} bytes and has {}", before.len(), now.len()));
+    }
+    if (now.mtime(), now.mtime_nsec()) != (before.mtime(), before.mtime_nsec()) {
+        return changed("somebody wrote to it");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    /// Reads a file that something happens to after the first piece.
+    fn read_while(happens: impl FnOnce(&str)) -> Result<Option<String>> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("disk.img").to_str().unwrap().to_owned();
+        std::fs::write(&path, vec![7; PIECE * 4]).unwrap();
+        let opened = open(&Order::new(Source::File(path.clone())), None, &Arc::default(), Some(HashKind::Md5)).unwrap();
+        // Nobody takes the second piece before it has happened.
+        let (to, from) = std::sync::mpsc::sync_channel(0);
+        let pump = std::thread::spawn(move || (opened.pump)(to));
+        from.recv().unwrap();
+        happens(&path);
+        for _ in from {}
+        pump.join().unwrap()
+    }
+
+    #[test]
+    fn a_file_that_changes_or_vanishes_while_it_is_read_is_refused() {
+        assert!(read_while(|_| ()).unwrap().is_some());
+        let why = |problem: Result<Option<String>>| problem.unwrap_err().causes.remove(0);
+        assert!(why(read_while(|path| std::fs::remove_file(path).unwrap())).contains("not there any more"));
+        assert!(
+            why(read_while(|path| {
+                std::fs::remove_file(path).unwrap();
+                std::fs::write(path, "another").unwrap();
+            }))
+            .contains("another file")
+        );
+        let longer = |path: &str| std::fs::OpenOptions::new().append(true).open(path).unwrap().write_all(b"more").unwrap();
+        assert!(why(read_while(longer)).contains("has"));
+        let shorter = |path: &str| std::fs::OpenOptions::new().write(true).open(path).unwrap().set_len(9).unwrap();
+        assert!(why(read_while(shorter)).contains("has 9"));
+    }
+
+    #[test]
+    fn what_is_no_file_is_refused_before_anything_is_read() {
+        let code = |path: &str| open(&Order::new(Source::File(path.into())), None, &Arc::default(), None).err().unwrap().code.exit_code();
+        assert_eq!((code("/nowhere/x"), code("/dev/null"), code("/")), (3, 2, 2));
+    }
+}

@@ -1,0 +1,202 @@
+//! What a file must be: the hash that was given, or the one in a list of checksums, whose signature is checked where a
+//! key is given: signify's here, OpenPGP's by `gpgv`.
+//!
+//! Not here: reading lists (chyves-core `image::checksums`), hashing (`digest`).
+
+use super::fetch::Remote;
+use super::{ftp, http};
+use crate::run;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use chyves_core::cmd::Cmd;
+use chyves_core::error::{Problem, Result};
+use chyves_core::image::{Hash, Order, Source, checksums};
+use chyves_core::value::printable;
+use std::fs::File;
+use std::io::Read;
+
+/// Lists, signatures and keys are not larger.
+const SMALL: u64 = 4 << 20;
+
+/// What is wanted of a file, and how that is told afterwards.
+pub(super) struct Wanted {
+    pub(super) hash: Option<Hash>,
+    pub(super) told: String,
+}
+
+/// Finds out what a file must be. `scratch` is a folder that files may be made in for a while.
+pub(super) fn wanted(order: &Order, scratch: &str) -> Result<Wanted> {
+    if let Some(hash) = &order.hash {
+        return Ok(Wanted { hash: Some(hash.clone()), told: hash.to_string() });
+    }
+    let Some(place) = &order.checksums else { return Ok(Wanted { hash: None, told: "no".into() }) };
+    let shown = place.shown();
+    let bytes = small(place, order.silence)?;
+    let (list, signed) = match &order.key {
+        None => (bytes, String::new()),
+        Some(key) => {
+            let signature = order.signature.as_ref().map(|s| small(s, order.silence)).transpose()?;
+            let (list, by) = verified(&bytes, signature.as_deref(), key, scratch, &shown)?;
+            (list, format!(", signed by {by}"))
+        }
+    };
+    let list = String::from_utf8_lossy(&list).into_owned();
+    let name = order.source.file_name().ok_or_else(|| {
+        Problem::usage(format!("`{}` has no name to look up in a list", order.source.shown())).hint("give its hash with --hash")
+    })?;
+    let hash = checksums::find(&list, &name).map_err(|p| p.because(format!("the list is {shown}")))?;
+    Ok(Wanted { told: format!("{hash} in {shown}{signed}"), hash: Some(hash) })
+}
+
+/// Reads a small file from wherever it is.
+fn small(place: &Source, silence: u32) -> Result<Vec<u8>> {
+    let shown = place.shown();
+    let mut bytes = Vec::new();
+    let mut from: Box<dyn Read> = match place {
+        Source::File(path) => Box::new(
+            File::open(path).map_err(|e| Problem::not_found(format!("can't open `{}`", printable(path, 300))).on(&shown).because(e))?,
+        ),
+        Source::Input => return Err(Problem::bug("standard input carries the image alone")),
+        Source::Address(address) => match scheme(address) {
+            "ftp" => ftp::Ftp::new(address, silence)?.open(0, None)?.body,
+            _ => http::Http::new(address, silence).open(0, None)?.body,
+        },
+    };
+    from.by_ref()
+        .take(SMALL + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|e| super::chunks::problem(e, |e| Problem::failed(format!("can't read `{shown}`")).on(&shown).because(e)))?;
+    if bytes.len() as u64 > SMALL {
+        return Err(Problem::failed(format!("`{shown}` is too large for what it should be"))
+            .on(&shown)
+            .because("lists of checksums, signatures and keys are small"));
+    }
+    Ok(bytes)
+}
+
+pub(super) fn scheme(address: &str) -> &'static str {
+    match address.split(':').next().unwrap_or_default().to_ascii_lowercase().as_str() {
+        "ftp" => "ftp",
+        "https" => "https",
+        _ => "http",
+    }
+}
+
+/// The text that a key's owner signed, and whose that key is.
+fn verified(list: &[u8], signature: Option<&[u8]>, key: &str, scratch: &str, shown: &str) -> Result<(Vec<u8>, String)> {
+    let path = printable(key, 300);
+    let key = small(&Source::File(key.to_owned()), 0)?;
+    if key.starts_with(b"untrusted comment:") {
+        return signify(list, signature, &key, shown).map(|text| (text, format!("the signify key {path}")));
+    }
+    openpgp(list, signature, &key, scratch, shown).map(|text| (text, format!("the OpenPGP key {path}")))
+}
+
+fn bad_signature(shown: &str, why: &str) -> Problem {
+    Problem::failed(format!("the signature of `{shown}` is not good"))
+        .on(shown)
+        .because(why)
+        .hint("nothing was fetched by it; is it the key of this release? the list may have been changed on its way")
+}
+
+/// Signify's files: a comment, then base64 of `Ed`, eight bytes that name the key, and the key or signature.
+fn signify_block<const N: usize>(text: &[u8]) -> Option<([u8; 8], [u8; N], &[u8])> {
+    let end = text.iter().position(|b| *b == b'\n')?;
+    let behind = &text[end + 1..];
+    let end = behind.iter().position(|b| *b == b'\n').unwrap_or(behind.len());
+    if !text.starts_with(b"untrusted comment:") {
+        return None;
+    }
+    let bytes = STANDARD.decode(behind[..end].trim_ascii()).ok()?;
+    let (number, rest) = bytes.strip_prefix(b"Ed")?.split_first_chunk::<8>()?;
+    Some((*number, rest.try_into().ok()?, behind.get(end + 1..).unwrap_or_default()))
+}
+
+fn signify(list: &[u8], signature: Option<&[u8]>, key: &[u8], shown: &str) -> Result<Vec<u8>> {
+    let (number, key, _) = signify_block::<32>(key).ok_or_else(|| {
+        Problem::usage("the key is no good signify key").hint("a public key is two lines: a comment, and base64 that begins with RW")
+    })?;
+    let (signer, bytes, inside) =
+        signify_block::<64>(signature.unwrap_or(list)).ok_or_else(|| bad_signature(shown, "there is no signify signature"))?;
+    if signer != number {
+        return Err(bad_signature(shown, "another key signed it"));
+    }
+    let message = if signature.is_some() { list } else { inside };
+    let key = ed25519_dalek::VerifyingKey::from_bytes(&key).map_err(|_| bad_signature(shown, "the key is none"))?;
+    key.verify_strict(message, &ed25519_dalek::Signature::from_bytes(&bytes))
+        .map_err(|_| bad_signature(shown, "the key does not fit the text and its signature"))?;
+    Ok(message.to_vec())
+}
+
+fn openpgp(list: &[u8], signature: Option<&[u8]>, key: &[u8], scratch: &str, shown: &str) -> Result<Vec<u8>> {
+    let ring =
+        binary(key).ok_or_else(|| Problem::usage("the key is no good OpenPGP key").hint("export it with `gpg --export KEY > FILE`"))?;
+    let at = |name: &str| format!("{scratch}/{name}");
+    let (ring_path, list_path, signature_path) = (at("key.gpg"), at("list"), at("list.sig"));
+    let mut made = vec![(&ring_path, ring.as_slice()), (&list_path, list)];
+    made.extend(signature.map(|bytes| (&signature_path, bytes)));
+    let result = (|| {
+        for (path, bytes) in &made {
+            crate::apply::write_whole(path, bytes)?;
+        }
+        let cmd = match signature {
+            Some(_) => Cmd::new("gpgv", ["--homedir", scratch, "--keyring", &ring_path, &signature_path, &list_path]),
+            None => Cmd::new("gpgv", ["--homedir", scratch, "--keyring", &ring_path, "--output", "-", &list_path]),
+        };
+        let output = run::run(&cmd)?;
+        if !output.ok() {
+            let said = output.stderr.lines().map(|l| l.trim_start_matches("gpgv: ")).next_back().unwrap_or("gpgv says no");
+            return Err(bad_signature(shown, &printable(said, 200)));
+        }
+        Ok(if signature.is_some() { list.to_vec() } else { output.stdout.into_bytes() })
+    })();
+    for (path, _) in made {
+        let _ = std::fs::remove_file(path);
+    }
+    result
+}
+
+/// The key as bytes, out of its armour if it wears one.
+fn binary(key: &[u8]) -> Option<Vec<u8>> {
+    let Ok(text) = std::str::from_utf8(key) else { return Some(key.to_vec()) };
+    let mut lines = text.lines().map(str::trim).skip_while(|l| !l.starts_with("-----BEGIN PGP PUBLIC KEY BLOCK"));
+    lines.next()?;
+    let body: String = lines.skip_while(|l| !l.is_empty()).take_while(|l| !l.starts_with("-----END") && !l.starts_with('=')).collect();
+    STANDARD.decode(body).ok().filter(|bytes| !bytes.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ed25519_dalek::{Signer, SigningKey};
+
+    fn block(comment: &str, number: u8, bytes: &[u8]) -> Vec<u8> {
+        let body = [&b"Ed"[..], &[number; 8], bytes].concat();
+        format!("untrusted comment: {comment}\n{}\n", STANDARD.encode(body)).into_bytes()
+    }
+
+    #[test]
+    fn signify_signs_inside_and_beside() {
+        let secret = SigningKey::from_bytes(&[7; 32]);
+        let public = block("public key", 1, secret.verifying_key().as_bytes());
+        let list = b"SHA256 (install.img) = 00\n";
+        let signature = block("verify with x.pub", 1, &secret.sign(list).to_bytes());
+        assert_eq!(signify(list, Some(&signature), &public, "l").unwrap(), list);
+        let inside = [signature.as_slice(), list].concat();
+        assert_eq!(signify(&inside, None, &public, "l").unwrap(), list);
+        let changed = [signature.as_slice(), b"SHA256 (install.img) = 01\n"].concat();
+        assert!(signify(&changed, None, &public, "l").unwrap_err().causes[0].contains("does not fit"));
+        let other = block("public key", 2, secret.verifying_key().as_bytes());
+        assert!(signify(&inside, None, &other, "l").unwrap_err().causes[0].contains("another key"));
+        assert!(signify(list, None, &public, "l").is_err());
+        assert_eq!(signify(list, None, b"untrusted comment: x\nnonsense\n", "l").unwrap_err().code.exit_code(), 2);
+    }
+
+    #[test]
+    fn armour_is_taken_off() {
+        let armoured = b"-----BEGIN PGP PUBLIC KEY BLOCK-----\nComment: x\n\nAQID\nBA==\n=abcd\n-----END PGP PUBLIC KEY BLOCK-----\n";
+        assert_eq!(binary(armoured).unwrap(), [1, 2, 3, 4]);
+        assert_eq!(binary(b"nonsense"), None);
+        assert_eq!(binary(&[0x99, 0xff]).unwrap(), [0x99, 0xff]);
+    }
+}

@@ -1,0 +1,233 @@
+//! From what came to the bytes of an image: layer by layer, whatever the layers are, until something plain appears.
+//!
+//! Not here: what archives may hold (`archive`), what plain content is (`content`), writing it (`import`).
+
+use super::archive;
+use super::chunks::{Feed, PIECE, carried, fill, problem};
+use super::content::{Content, HEAD, Packing, Seen, recognise};
+use super::digest::stops;
+use super::zstd::Zstd;
+use chyves_core::error::{Problem, Result};
+use chyves_core::value::{Size, printable};
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufReader, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::SyncSender;
+
+/// More layers than that nobody packs in good faith.
+const LAYERS: usize = 4;
+/// What an archive may be larger than the image in it.
+const SLACK: u64 = 16 << 20;
+
+/// What the next stage gets.
+#[derive(Debug)]
+pub(super) enum Out {
+    /// What it is; `direct` where it stands in a file as it is, so that no bytes follow.
+    Content {
+        content: Content,
+        direct: bool,
+    },
+    Data(Vec<u8>),
+    End,
+}
+
+/// What is unpacked, and within which limits.
+pub(super) struct Unpacker {
+    pub(super) to: SyncSender<Out>,
+    /// What it is called in errors.
+    pub(super) name: String,
+    /// What it may grow to.
+    pub(super) max: u64,
+    /// The file that what comes stands in, once it has come whole.
+    pub(super) direct: Option<String>,
+    /// Whether somebody needs what comes to be read to its end.
+    pub(super) to_the_end: bool,
+    /// A file that may be made for what can't be read from its beginning to its end.
+    pub(super) scratch: String,
+    pub(super) stop: Arc<AtomicBool>,
+    pub(super) layers: Vec<Packing>,
+}
+
+impl Unpacker {
+    /// Unpacks; how it was packed, as `raw.tar.gz`.
+    pub(super) fn run(mut self, mut feed: Feed) -> Result<String> {
+        let name = self.name.clone();
+        let content = self.layer(&mut feed, &name)?;
+        if self.to_the_end {
+            self.drain(&mut feed)?;
+        }
+        drop(feed);
+        let _ = self.to.send(Out::End);
+        let words = std::iter::once(content.word()).chain(self.layers.iter().rev().map(|l| l.word()));
+        Ok(words.collect::<Vec<_>>().join("."))
+    }
+
+    /// One layer, and everything in it.
+    pub(super) fn layer(&mut self, from: &mut dyn Read, name: &str) -> Result<Content> {
+        let mut head = vec![0; HEAD];
+        let n = fill(from, &mut head).map_err(|e| self.broken(e))?;
+        head.truncate(n);
+        let packing = match recognise(&head, name)? {
+            Seen::Packed(packing) => packing,
+            Seen::Plain(content) => {
+                self.plain(content, &head, from)?;
+                return Ok(content);
+            }
+        };
+        self.layers.push(packing);
+        if self.layers.len() > LAYERS {
+            return Err(Problem::usage(format!("`{}` is packed in more than {LAYERS} layers", self.shown()))
+                .on(self.shown())
+                .hint("unpack it first, and look what it is"));
+        }
+        let outermost = self.layers.len() == 1;
+        let mut whole = head.as_slice().chain(from);
+        let content = match packing {
+            Packing::Gzip => self.inside(&mut flate2::bufread::MultiGzDecoder::new(BufReader::with_capacity(PIECE, whole)), packing, name),
+            Packing::Xz => self.inside(&mut lzma_rust2::XzReader::new(BufReader::with_capacity(PIECE, whole), true), packing, name),
+            Packing::Zstd => self.inside(&mut Zstd::new(BufReader::with_capacity(PIECE, whole)), packing, name),
+            Packing::Bzip2 => self.inside(&mut bzip2::bufread::MultiBzDecoder::new(BufReader::with_capacity(PIECE, whole)), packing, name),
+            Packing::Tar => {
+                let content = archive::tar(self, &mut whole)?;
+                self.drain(&mut whole)?;
+                return Ok(content);
+            }
+            Packing::Zip => match self.direct.clone().filter(|_| outermost) {
+                Some(path) => {
+                    if self.to_the_end {
+                        self.drain(&mut whole)?;
+                    }
+                    archive::zip(self, open(&path)?)
+                }
+                None => {
+                    let path = self.scratch.clone();
+                    let spooled = self.spool(&mut whole, &path);
+                    let content = spooled.and_then(|()| archive::zip(self, open(&path)?));
+                    let _ = std::fs::remove_file(&path);
+                    content
+                }
+            },
+        }?;
+        Ok(content)
+    }
+
+    /// What a decoder gives, to its end.
+    fn inside(&mut self, decoder: &mut dyn Read, packing: Packing, name: &str) -> Result<Content> {
+        let mut bounded = Bounded { from: decoder, packing, left: self.max.saturating_add(SLACK), max: self.max, name: self.shown() };
+        let content = self.layer(&mut bounded, name)?;
+        self.drain(&mut bounded)?;
+        Ok(content)
+    }
+
+    /// The image itself.
+    fn plain(&mut self, content: Content, head: &[u8], from: &mut dyn Read) -> Result<()> {
+        let direct = matches!(content, Content::Format(_)) && self.layers.is_empty() && self.direct.is_some();
+        self.send(Out::Content { content, direct })?;
+        if direct {
+            return Ok(());
+        }
+        let mut whole = head.chain(from);
+        let mut left = self.max;
+        loop {
+            let mut piece = vec![0; PIECE];
+            let n = fill(&mut whole, &mut piece).map_err(|e| self.broken(e))?;
+            if n == 0 {
+                return Ok(());
+            }
+            left = left.checked_sub(n as u64).ok_or_else(|| too_large(&self.shown(), self.max))?;
+            piece.truncate(n);
+            self.send(Out::Data(piece))?;
+        }
+    }
+
+    fn send(&self, out: Out) -> Result<()> {
+        // The next stage went away: whoever ended it knows why.
+        self.to.send(out).map_err(|_| super::interrupted(&self.shown()))
+    }
+
+    /// Reads to the end and keeps nothing.
+    pub(super) fn drain(&self, from: &mut dyn Read) -> Result<()> {
+        let mut buffer = vec![0; PIECE];
+        while fill(from, &mut buffer).map_err(|e| self.broken(e))? > 0 {
+            if stops(&self.stop) {
+                return Err(super::interrupted(&self.shown()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts a stream into a file of its own.
+    fn spool(&self, from: &mut dyn Read, path: &str) -> Result<()> {
+        let fail = |e: io::Error| crate::apply::io_problem("write", path)(e);
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path).map_err(fail)?;
+        let mut buffer = vec![0; PIECE];
+        let mut left = self.max;
+        loop {
+            let n = fill(from, &mut buffer).map_err(|e| self.broken(e))?;
+            if n == 0 {
+                return Ok(());
+            }
+            left = left.checked_sub(n as u64).ok_or_else(|| too_large(&self.shown(), self.max))?;
+            file.write_all(&buffer[..n]).map_err(fail)?;
+        }
+    }
+
+    pub(super) fn shown(&self) -> String {
+        printable(&self.name, 300)
+    }
+
+    /// What became of a stream that could not be read on.
+    pub(super) fn broken(&self, error: io::Error) -> Problem {
+        let shown = self.shown();
+        problem(error, |e| Problem::failed(format!("can't read `{shown}`")).on(&shown).because(e))
+    }
+}
+
+fn open(path: &str) -> Result<File> {
+    File::open(path).map_err(|e| Problem::failed(format!("can't open `{path}`")).on(path).because(e))
+}
+
+/// The limit was passed.
+pub(super) fn too_large(name: &str, max: u64) -> Problem {
+    let max = Size::bytes(max).human();
+    Problem::failed(format!("`{name}` grows to more than {max}"))
+        .on(name)
+        .because("a small file that grows without end could fill the pool, so there is a limit")
+        .hint("if it is that large in good faith, say how large it may be: --max-size SIZE")
+}
+
+/// A decoder whose errors say which layer is broken, and which can't go on for ever.
+struct Bounded<'a> {
+    from: &'a mut dyn Read,
+    packing: Packing,
+    left: u64,
+    max: u64,
+    name: String,
+}
+
+impl Read for Bounded<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let n = self.from.read(into).map_err(|e| {
+            if e.kind() == io::ErrorKind::Interrupted {
+                return e;
+            }
+            carried(problem(e, |e| damaged(&self.name, self.packing, &e)))
+        })?;
+        match self.left.checked_sub(n as u64) {
+            Some(left) => self.left = left,
+            None => return Err(carried(too_large(&self.name, self.max))),
+        }
+        Ok(n)
+    }
+}
+
+/// A layer that can't be unpacked.
+pub(super) fn damaged(name: &str, packing: Packing, error: &io::Error) -> Problem {
+    let problem = Problem::failed(format!("`{name}` can't be unpacked ({})", packing.word())).on(name);
+    if error.kind() == io::ErrorKind::UnexpectedEof {
+        return problem.because("it ends too early").hint("was it fetched to its end? fetch it again");
+    }
+    problem.because(printable(&error.to_string(), 200)).hint("it is damaged: fetch it again, and give its hash with --hash")
+}

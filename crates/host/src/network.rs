@@ -1,0 +1,216 @@
+//! The host's networks: looking at them, the lock that those who change them hold, taking back what was done to them,
+//! and putting away what goes with a machine.
+//!
+//! Not here: what is to be done (core's `plan::network`).
+
+use crate::apply::{self, Event, Place, settled};
+use crate::runtime::{Lock, Runtime};
+use crate::{facts, observe, run};
+use chyves_core::action::Action;
+use chyves_core::cmd::Cmd;
+use chyves_core::error::{Problem, Result};
+use chyves_core::network::{Actual, Design, Proof, observe as reading, prove};
+use chyves_core::os::{Intent, Os};
+use chyves_core::plan::Plan;
+use chyves_core::plan::network::tidy;
+use chyves_core::world::Role;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// How long is waited for the lock: it is held for some commands at a time, by one after the other.
+const WAIT: Duration = Duration::from_secs(60);
+
+/// The lock of the host's networks.
+pub const LOCK: &str = "host.network";
+
+/// Takes the lock of the host's networks.
+///
+/// # Errors
+/// Somebody holds it still.
+pub fn lock(rt: &Runtime, command: &str) -> Result<Lock> {
+    rt.lock_named(LOCK, WAIT, command)
+}
+
+/// Looks at the interfaces, once. A host without the tool has none that chyves could do anything with.
+///
+/// # Errors
+/// They can't be asked for or read.
+pub fn look(os: Os) -> Result<Actual> {
+    let question = reading::question(os);
+    if run::find_program(&question.program).is_none() {
+        return Err(Problem::host_cant(format!("`{}` is missing on this host", question.program)).hint(match os {
+            Os::FreeBsd => "it is part of FreeBSD",
+            Os::Linux => "apt-get install iproute2",
+        }));
+    }
+    reading::read(os, &run::must(&question)?)
+}
+
+/// The same with what must not be lost: default routes, and where the present login comes in.
+///
+/// # Errors
+/// As [`look`].
+pub fn look_with_care(os: Os) -> Result<Actual> {
+    let mut actual = look(os)?;
+    for question in reading::routes(os) {
+        // Without a route FreeBSD's tool fails; without IPv6 Linux' does.
+        let answer = run::run(&question)?;
+        if answer.ok() {
+            actual.default_routes.extend(reading::read_routes(os, &answer.stdout)?);
+        }
+    }
+    // client's address and port, the host's own address and port
+    actual.login = std::env::var("SSH_CONNECTION").ok().and_then(|told| told.split(' ').nth(2)?.parse().ok());
+    Ok(actual)
+}
+
+/// Looks again, and makes sure that it is as it must be.
+///
+/// # Errors
+/// It is not.
+pub(crate) fn prove_it(os: Os, proofs: &[Proof]) -> Result<()> {
+    prove::prove(&look(os)?, proofs)
+}
+
+/// Takes an intent back, if it had its effect and nobody else depends on it by now.
+pub(crate) fn take_back(intent: &Intent, place: &mut Place<'_>) -> Result<()> {
+    // A plan of this command, or the dead one's whose locks were taken over for it.
+    let held = place.network.is_some() || place.locks.iter().any(|l| l == LOCK);
+    let _lock = if held { None } else { Some(lock(place.runtime, place.command)?) };
+    if !tidy::is_in_effect(&look(place.os)?, intent) {
+        return Ok(());
+    }
+    for cmd in intent.undo(place.os) {
+        (place.report)(Event::Command(cmd.to_string()));
+        settled(&cmd)?;
+    }
+    Ok(())
+}
+
+/// The design of this host's bridges; an empty one where no pool tells it.
+fn design() -> Design {
+    let Ok((roots, _)) = observe::roots() else { return Design::default() };
+    let primary = roots.iter().find(|r| r.role == Role::Primary);
+    let row = primary.and_then(|r| observe::dataset(&r.dataset).ok().flatten());
+    // One that can't be read says of no bridge where it leads: then those with members stay.
+    row.and_then(|r| Design::read(&r.own).ok()).unwrap_or_default()
+}
+
+/// Puts away what a guest's machine leaves, and what no guest is on any more. What was removed.
+///
+/// # Errors
+/// It can't be looked at or removed.
+pub fn put_away(rt: &Runtime, guest: Option<Uuid>, command: &str) -> Result<Vec<String>> {
+    let os = facts::os();
+    if run::find_program(&reading::question(os).program).is_none() {
+        return Ok(Vec::new());
+    }
+    let _lock = lock(rt, command)?;
+    let intents = tidy::tidy(&design(), &look(os)?, guest);
+    let mut failures = Vec::new();
+    for cmd in intents.iter().flat_map(|i| i.commands(os)) {
+        // One that stays is no reason to leave the others.
+        failures.extend(settled(&cmd).err());
+    }
+    match failures.pop() {
+        Some(problem) => Err(problem),
+        None => Ok(intents.iter().map(Intent::describe).collect()),
+    }
+}
+
+/// A change of the host's networks that goes back by itself unless it is confirmed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Pending {
+    /// The command as it was typed.
+    pub command: String,
+    /// Which one it is.
+    pub token: Uuid,
+    /// The steps that were done.
+    pub steps: Vec<Action>,
+}
+
+fn pending_path(rt: &Runtime) -> PathBuf {
+    rt.root().join("network").join("unconfirmed.json")
+}
+
+/// Writes down what was done, so that it can go back.
+///
+/// # Errors
+/// It can't be written.
+pub fn await_confirmation(rt: &Runtime, pending: &Pending) -> Result<()> {
+    let path = pending_path(rt);
+    let cant = |e: std::io::Error| Problem::host_cant(format!("can't write `{}`", path.display())).because(e);
+    std::fs::create_dir_all(path.parent().unwrap_or(Path::new("/"))).map_err(cant)?;
+    let text = serde_json::to_string(pending).map_err(|e| Problem::bug("a pending change is no JSON").because(e))?;
+    apply::write_private(&path.to_string_lossy(), &text)
+}
+
+/// What waits for confirmation.
+///
+/// # Errors
+/// It can't be read.
+pub fn pending(rt: &Runtime) -> Result<Option<Pending>> {
+    let path = pending_path(rt);
+    match std::fs::read_to_string(&path) {
+        Ok(text) => {
+            serde_json::from_str(&text).map(Some).map_err(|e| Problem::failed(format!("`{}` can't be read", path.display())).because(e))
+        }
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(Problem::host_cant(format!("can't read `{}`", path.display())).because(e)),
+    }
+}
+
+/// Confirms what waits for it; whether anything did.
+///
+/// # Errors
+/// It can't be read.
+pub fn confirm(rt: &Runtime) -> Result<bool> {
+    let there = pending(rt)?.is_some();
+    if there {
+        std::fs::remove_file(pending_path(rt)).map_err(|e| Problem::failed("the change can't be confirmed").because(e))?;
+    }
+    Ok(there)
+}
+
+/// Waits, and takes a change back that nobody has confirmed by then. Whether it was.
+///
+/// # Errors
+/// It could not be taken back.
+pub fn revert_unless_confirmed(rt: &Runtime, token: Uuid, after: Duration, command: &str) -> Result<bool> {
+    let is_ours = || pending(rt).map(|p| p.filter(|p| p.token == token));
+    let deadline = std::time::Instant::now() + after;
+    while std::time::Instant::now() < deadline {
+        if is_ours()?.is_none() {
+            return Ok(false);
+        }
+        std::thread::sleep(Duration::from_millis(200).min(after));
+    }
+    let Some(pending) = is_ours()? else { return Ok(false) };
+    let held = lock(rt, command)?;
+    confirm(rt)?;
+    let never = AtomicBool::new(false);
+    let mut report = |_: Event<'_>| {};
+    let mut place =
+        Place { os: facts::os(), runtime: rt, command, locks: &[], interrupted: &never, report: &mut report, network: Some(held) };
+    apply::take_back_steps(&Plan { steps: pending.steps, notes: Vec::new() }, &mut place)?;
+    Ok(true)
+}
+
+/// Ends the server of addresses that reads `file`, if one runs: only a process that says so itself.
+pub(crate) fn end_server(file: &str) {
+    let Some(folder) = Path::new(file).parent() else { return };
+    let Ok(pid) = std::fs::read_to_string(folder.join("dnsmasq.pid")) else { return };
+    let Some(pid) = pid.trim().parse::<i32>().ok().and_then(rustix::process::Pid::from_raw) else { return };
+    // A number alone may be anybody's by now.
+    let told = run::run(&Cmd::new("ps", ["-o", "args=", "-p", &pid.as_raw_nonzero().to_string()])).map(|o| o.stdout).unwrap_or_default();
+    if told.contains(&format!("--conf-file={file}")) {
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        let deadline = std::time::Instant::now() + Duration::from_secs(5);
+        while rustix::process::test_kill_process(pid).is_ok() && std::time::Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
