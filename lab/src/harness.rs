@@ -137,16 +137,23 @@ fn firmware(host: &Host, share: &Path) -> Done {
 /// The lines of a boot that tell what the processor can.
 fn dmesg(host: &Host) -> String {
     use crate::host::Cpu;
-    let features = match host.cpu {
+    let processor = match host.cpu {
         Cpu::Intel => {
             let unrestricted = if host.unrestricted { "UG," } else { "" };
-            format!("  Features2=0x7ffafbff<SSE3,VMX,SSSE3,POPCNT>\n  VT-x: PAT,HLT,MTF,PAUSE,EPT,{unrestricted}VPID\n")
+            format!(
+                "CPU: Intel(R) Xeon(R) E-2288G CPU @ 3.70GHz (3700.00-MHz K8-class CPU)\n  Origin=\"GenuineIntel\"  Id=0x906ed  Family=0x6\n\
+                 \x20 Features2=0x7ffafbff<SSE3,VMX,SSSE3,POPCNT>\n  VT-x: PAT,HLT,MTF,PAUSE,EPT,{unrestricted}VPID\n"
+            )
         }
-        Cpu::Amd => "  AMD Features2=0x75c237ff<LAHF,SVM,CR8>\n  SVM: NP,NRIP,VClean,AFlush,DAssist,NAsids=32768\n".to_owned(),
+        Cpu::Amd => {
+            "CPU: AMD EPYC 7302P 16-Core Processor (2994.00-MHz K8-class CPU)\n  Origin=\"AuthenticAMD\"  Id=0x830f10  Family=0x17\n\
+                     \x20 AMD Features2=0x75c237ff<LAHF,SVM,CR8>\n  SVM: NP,NRIP,VClean,AFlush,DAssist,NAsids=32768\n"
+                .to_owned()
+        }
         Cpu::Arm64 => "CPU  0: ARM Neoverse-N1 r3p1 affinity:  0  0\n".to_owned(),
-        Cpu::Plain => "  Features2=0x40e31d<SSE3,SSSE3>\n".to_owned(),
+        Cpu::Plain => "CPU: Intel(R) Atom(TM) CPU 330 (1600.00-MHz K8-class CPU)\n  Features2=0x40e31d<SSE3,SSSE3>\n".to_owned(),
     };
-    format!("FreeBSD {}\n{features}", host.release.text(host.patch))
+    format!("---<<BOOT>>---\nFreeBSD {}\n{processor}", host.release.text(host.patch))
 }
 
 /// Links of all stand-ins to the one program.

@@ -127,6 +127,24 @@ fn the_end_of_a_is_a_hang_up_for_b_after_its_last_words() {
 }
 
 #[test]
+fn a_local_b_is_not_hung_up() {
+    let Some(lab) = lab("a_local_b", &[]) else { return };
+    good(&lab, "kldload nmdm");
+    let mut b = open_raw(&lab, "nmdm1B");
+    let mut modes = rustix::termios::tcgetattr(&b).unwrap();
+    modes.control_modes |= rustix::termios::ControlModes::CLOCAL;
+    rustix::termios::tcsetattr(&b, rustix::termios::OptionalActions::Now, &modes).unwrap();
+    for word in [b"one", b"two"] {
+        let mut a = open_raw(&lab, "nmdm1A");
+        a.write_all(word).unwrap();
+        drop(a);
+        let mut heard = [0; 3];
+        b.read_exact(&mut heard).unwrap();
+        assert_eq!(&heard, word);
+    }
+}
+
+#[test]
 fn the_end_of_b_does_not_disturb_a() {
     let Some(lab) = lab("the_end_of_b", &[]) else { return };
     good(&lab, "kldload nmdm");

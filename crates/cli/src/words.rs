@@ -6,12 +6,33 @@ use chyves_core::value::printable;
 
 /// Commands that stand alone or take other things than guests.
 const HOST_VERBS: &[&str] =
-    &["firmware", "help", "image", "iso", "list", "pool", "receive", "repair", "trash", "version", "completions", "dev"];
+    &["doctor", "firmware", "help", "image", "iso", "list", "pool", "receive", "repair", "trash", "version", "completions", "dev"];
 
 /// Commands that take guests, and so may follow them.
 const GUEST_VERBS: &[&str] = &[
-    "adopt", "clone", "console", "create", "delete", "disk", "get", "info", "move", "network", "promote", "reclaim", "rename", "send",
-    "set", "snapshot", "start", "stop", "undelete", "unset",
+    "adopt",
+    "clone",
+    "cloud-init",
+    "console",
+    "create",
+    "delete",
+    "disk",
+    "eject",
+    "get",
+    "info",
+    "insert",
+    "move",
+    "network",
+    "promote",
+    "reclaim",
+    "rename",
+    "send",
+    "set",
+    "snapshot",
+    "start",
+    "stop",
+    "undelete",
+    "unset",
 ];
 
 /// The verbs below the noun `snapshot`; the first is meant where none is given.
@@ -25,12 +46,15 @@ const NETWORK_VERBS: &[&str] = &[
     "list", "check", "plan", "apply", "confirm", "attach", "detach", "private", "default", "delete", "set", "add", "remove", "move",
     "migrate", "join", "unjoin", "nat",
 ];
+/// The verbs below the noun `cloud-init`; the first is meant where none is given.
+const CLOUD_INIT_VERBS: &[&str] = &["status", "show", "set", "reinit"];
 
 /// Options whose value is the next word.
 const WITH_VALUE: &[&str] = &[
     "-o",
     "-s",
     "-S",
+    "-k",
     "--host",
     "--facts",
     "--pool",
@@ -47,6 +71,15 @@ const WITH_VALUE: &[&str] = &[
     "--max-size",
     "--timeout",
     "--retries",
+    "--like",
+    "--os",
+    "--ssh-key",
+    "--user",
+    "--hostname",
+    "--user-data",
+    "--vendor-data",
+    "--network-config",
+    "--password-file",
 ];
 
 /// Every word that a command line may begin with.
@@ -107,7 +140,9 @@ fn guests_first(mut argv: Vec<String>, first: usize, verb: usize) -> Vec<String>
     if argv[first] == "disk" && argv.get(behind).is_some_and(|w| DISK_VERBS.contains(&w.as_str())) {
         behind += 1;
     }
-    if argv[first] == "network" && argv.get(behind).is_some_and(|w| NETWORK_VERBS.contains(&w.as_str())) {
+    let below: &[(&str, &[&str])] = &[("network", NETWORK_VERBS), ("cloud-init", CLOUD_INIT_VERBS)];
+    let own = below.iter().find(|(noun, _)| *noun == argv[first]).map_or(&[][..], |(_, verbs)| verbs);
+    if argv.get(behind).is_some_and(|w| own.contains(&w.as_str())) {
         behind += 1;
     }
     // `web01 snapshot @before`: the guest and the snapshot are one word in the canonical order.
@@ -153,6 +188,18 @@ fn nouns(mut argv: Vec<String>, first: usize) -> Vec<String> {
     }
     if argv[first] == "network" {
         network(&mut argv, first);
+    }
+    if argv[first] == "cloud-init" {
+        let is_verb = |at: usize| argv.get(at).is_some_and(|w| CLOUD_INIT_VERBS.contains(&w.as_str()));
+        let asks = argv.get(first + 1).is_none_or(|w| w.starts_with('-') || w == "help");
+        if !asks && !is_verb(first + 1) {
+            // `cloud-init web01 show` as well as `cloud-init show web01`.
+            if is_verb(first + 2) {
+                argv.swap(first + 1, first + 2);
+            } else {
+                argv.insert(first + 1, CLOUD_INIT_VERBS[0].to_owned());
+            }
+        }
     }
     argv
 }
@@ -260,6 +307,9 @@ mod tests {
             ("web01 disk disk0 notes old -n", "disk set web01 disk0 notes=old -n"),
             ("web01 disk", "disk list web01"),
             ("web01 disk list", "disk list web01"),
+            ("web01 cloud-init", "cloud-init status web01"),
+            ("cloud-init web01 show", "cloud-init show web01"),
+            ("web01 cloud-init show user-data", "cloud-init show web01 user-data"),
             ("disk", "disk"),
             ("disk list -H", "disk list -H"),
             ("-n web01 disk remove disk1", "-n disk remove web01 disk1"),
@@ -293,7 +343,8 @@ mod tests {
 
     #[test]
     fn no_guest_may_bear_a_command_s_word() {
-        for word in commands().chain(SNAPSHOT_VERBS.iter().chain(DISK_VERBS).chain(NETWORK_VERBS).copied()) {
+        let below = SNAPSHOT_VERBS.iter().chain(DISK_VERBS).chain(NETWORK_VERBS).chain(CLOUD_INIT_VERBS);
+        for word in commands().chain(below.copied()) {
             assert!(word.parse::<chyves_core::value::GuestName>().is_err(), "{word} could be a guest");
         }
     }

@@ -221,3 +221,40 @@ fn a_vanished_disk_and_a_missing_kvm_keep_a_guest_from_starting() {
     host.ok("adopt web");
     host.ok("start web --dry-run");
 }
+
+#[test]
+fn a_value_that_looks_like_a_row_harms_its_own_guest_alone() {
+    let Some(host) = Host::new("bad_input::forged", With::Image) else { return };
+    for name in ["odd", "web", "zed"] {
+        host.ok(&format!("create {name} --image small loader=bios cpu=2"));
+    }
+    let row = |guest: &str, rest: &str| format!("{}\t{rest}", host.dataset(guest));
+    let forge = |lines: &[String]| host.sh("zfs", &["set", &format!("chyves:notes=x\n{}", lines.join("\n")), &host.dataset("odd")]);
+    let forgeries = [
+        vec![row("web", "chyves:cpu\tlocal\t64")],
+        vec![row("zed", "type\t-\tfilesystem"), row("zed", "chyves:cpu\tlocal\t64")],
+        vec![row("web", "type\t-\tfilesystem"), row("web", "chyves:uuid\tlocal\t00000000-0000-4000-8000-000000000001")],
+        vec![row("odd", "chyves:uuid\tlocal\t00000000-0000-4000-8000-000000000001"), row("odd", "chyves:cpu\tlocal\t64")],
+    ];
+    for (index, lines) in forgeries.iter().enumerate() {
+        forge(lines);
+        for (guest, cpu) in [("web", "2"), ("zed", "2")] {
+            assert_eq!(host.value(guest, "cpu"), cpu, "{index}");
+            host.ok(&format!("set {guest} description=d{index}"));
+            host.ok(&format!("snapshot {guest}@s{index}"));
+        }
+        let listed = host.ok("list -H -o name,cpu");
+        assert!(listed.out.contains("web\t2\n") && listed.out.contains("zed\t2\n"), "{index}: {}", listed.out);
+        let all = host.ok("get all all -H");
+        // Where only its own rows are in doubt it is odd, and what to do is told; else its value is a text of several lines.
+        let odd = host.chyves("info odd");
+        if odd.code == 0 {
+            assert_eq!(host.value("odd", "cpu"), "2", "{index}");
+        } else {
+            all.says("zfs inherit");
+            odd.ends(3).says("can't trust").says("zfs inherit");
+        }
+        host.sh("zfs", &["inherit", "chyves:notes", &host.dataset("odd")]);
+        host.ok("set odd notes=good");
+    }
+}

@@ -98,3 +98,37 @@ fn a_start_has_as_many_calls_with_many_guests_as_with_few() {
     assert!(many.len() <= 8, "{many:#?}");
     host.host.nothing_is_left();
 }
+
+#[test]
+fn snapshots_are_listed_by_one_call_however_many_there_are() {
+    let Some(host) = Counted::new("counts::snapshots", With::Image) else { return };
+    host.host.ok("create web --image small");
+    host.fill(0, 3);
+    for (from, to) in [(0, 3), (3, 60)] {
+        for n in from..to {
+            host.host.sh("zfs", &["snapshot", &format!("{}@s{n:05}", host.host.dataset("web"))]);
+        }
+        for line in ["snapshot list", "snapshot list web"] {
+            let calls = host.calls(line);
+            let lists = calls.iter().filter(|call| call.contains("-t snapshot")).count();
+            assert!(lists == 1 && calls.len() <= 3, "`{line}` with {to} snapshots makes {calls:#?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_done_to_many_costs_so_many_times_what_it_costs_for_one() {
+    let Some(host) = Counted::new("counts::linear", With::Image) else { return };
+    host.host.ok("create web --image small loader=bios");
+    let names = |from: usize, to: usize| (from..to).map(|n| format!("c{n:03}")).collect::<Vec<_>>().join(" ");
+    // A clone is made, mounted for the copy of its settings, and let go; all else is once for all of them.
+    let few = host.calls(&format!("clone web {}", names(0, 2))).len();
+    let many = host.calls(&format!("clone web {}", names(2, 32))).len();
+    assert!(many <= few + 28 * 4, "2 clones: {few} calls, 30 clones: {many}");
+    let per = |line: &str, from: usize, to: usize| host.calls(&line.replace("ALL", &names(from, to))).len();
+    for line in ["snapshot ALL", "set ALL notes=x", "delete ALL", "trash empty ALL --yes"] {
+        // What was there before is as much for the one as for the many.
+        let (one, ten) = (per(line, 0, 1), per(line, 1, 11));
+        assert!(ten <= one * 11, "`{line}`: {one} calls for one, {ten} for ten");
+    }
+}

@@ -1,5 +1,5 @@
-//! Disks of guests: added, filled, attached, resized, renumbered, removed and brought back, on a real pool; and what is
-//! left when any step of that fails or is killed.
+//! Disks of guests: added, filled, attached, resized, renumbered, removed and brought back, on a real pool. What is
+//! left when a step of that fails or is killed: `faults_disks`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a panic is the failure report
 
@@ -276,83 +276,18 @@ fn the_guest_that_runs_keeps_its_disks_and_sees_one_grow() {
     host.ok("stop web --now");
 }
 
-/// What is where: the files of the guest and of what lies in the trash, each with its content, and the settings of disks.
-fn state(host: &Host) -> Vec<String> {
-    let hash = |text: &[u8]| {
-        use std::hash::{DefaultHasher, Hash, Hasher};
-        let mut hasher = DefaultHasher::new();
-        text.hash(&mut hasher);
-        hasher.finish()
-    };
-    let files = host.in_folder("web", |folder| {
-        let mut names: Vec<_> = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).filter(|p| p.is_file()).collect();
-        names.sort();
-        names.iter().map(|p| format!("{} {:x}", p.file_name().unwrap().display(), hash(&std::fs::read(p).unwrap()))).collect::<Vec<_>>()
-    });
-    let trash = host.ok("trash list -H -o name,kind").out;
-    let settings = host.ok("get web all -H -o property,value,source").out;
-    let settings = settings.lines().filter(|l| l.starts_with("disk")).map(str::to_owned);
-    files.into_iter().chain(trash.lines().map(str::to_owned)).chain(settings).collect()
-}
-
 #[test]
-fn a_step_that_fails_or_is_killed_loses_nothing() {
-    let Some(host) = host("disk::faults") else { return };
-    std::fs::write(host.work().join("a.img"), vec![5; 1 << 20]).unwrap();
-    host.ok("disk add web --kind raw 1M bus=nvme");
-    host.in_folder("web", |f| mark(f, "disk1.raw", 1000, b"dear"));
-    for (line, back) in [
-        ("disk add web --kind raw --import a.img --number 2", "disk remove web disk2"),
-        ("disk move web disk1 disk3", "disk move web disk3 disk1"),
-        ("disk resize web disk0 2M", "disk resize web disk0 1M --force"),
-        ("disk resize web disk0 512K --force", "disk resize web disk0 1M"),
-        ("disk remove web disk1", "undelete web:disk1"),
-        ("undelete web:disk1", "disk remove web disk1"),
-    ] {
-        let put_back = |host: &Host| {
-            host.chyves(back);
-            if line.contains("import") {
-                host.chyves("trash empty web:disk2 --yes");
-            }
-            // A serial number that was kept at a move goes with the next one, and the file is what tells.
-            if line.contains("move") {
-                host.chyves("unset web disk1.serial");
-            }
-        };
-        if line.starts_with("undelete") {
-            host.ok("disk remove web disk1");
-        }
-        let old = state(&host);
-        let steps = match line.split(' ').next() {
-            Some("disk") => host.ok(&format!("{line} -n --json")).json()["steps"].as_array().unwrap().len(),
-            _ => host.ok("disk add web --from-trash web:disk1 -n --json").json()["steps"].as_array().unwrap().len(),
-        };
-        host.ok(line);
-        let new = state(&host);
-        assert_ne!(old, new, "`{line}` does nothing");
-        put_back(&host);
-        assert_eq!(state(&host), old, "`{back}` does not take `{line}` back");
-        for step in 0..steps {
-            for fault in ["fail", "kill", "killed"] {
-                let output =
-                    host.command(common::PROGRAM).args(line.split(' ')).env("CHYVES_FAULT", format!("{fault}:{step}")).output().unwrap();
-                let what = format!("`{line}` with {fault}:{step}: {}", String::from_utf8_lossy(&output.stderr));
-                if fault == "fail" {
-                    assert!(matches!(output.status.code(), Some(1 | 7)), "{what}");
-                } else {
-                    assert_eq!(output.status.code(), None, "{what}");
-                    host.ok("repair");
-                }
-                let now = state(&host);
-                assert!(now == old || now == new, "{what}\n{now:#?}\nis neither\n{old:#?}\nnor\n{new:#?}");
-                if now != old {
-                    put_back(&host);
-                    assert_eq!(state(&host), old, "{what}");
-                }
-            }
-        }
-        if line.starts_with("undelete") {
-            host.ok(line);
-        }
-    }
+fn a_disk_that_is_lost_is_named_and_can_be_forgotten() {
+    let Some(host) = host("disk::lost") else { return };
+    host.ok("disk add web 1M");
+    host.in_folder("web", |f| std::fs::remove_file(f.join("disk1.raw")).unwrap());
+    host.chyves("start web").says("disk1.raw").says("chyves disk remove web disk1 --lost");
+    host.chyves("disk remove web disk1").ends(1);
+    assert_eq!(disks(&host, "number"), "0\n1\n");
+    host.ok("disk remove web disk1 --lost").says("forgotten");
+    assert_eq!(disks(&host, "number"), "0\n");
+    assert_eq!(host.ok("trash list -H").out, "");
+    // What is not lost stays where it is.
+    host.ok("disk remove web disk0 --lost");
+    host.in_folder("web", |f| assert!(f.join("disk0.raw").exists()));
 }

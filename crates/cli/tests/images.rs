@@ -437,6 +437,71 @@ fn lists_of_checksums_and_their_signatures_decide() {
 }
 
 #[test]
+fn the_catalogue_is_data_and_anybody_s_own_comes_first() {
+    let Some(host) = Host::new("images::catalogue", With::Pool) else { return };
+    host.ok(&format!("pool init {}", host.pool));
+    let server = Server::new();
+    let disk = disk();
+    std::fs::write(host.work().join("mine-1.2.img"), &disk).unwrap();
+    let sums = host.sh("sha256sum", &["mine-1.2.img"]);
+    server.gives("/1.2/mine-1.2.img", Reply::File(disk));
+    server.gives("/1.2/SHA256SUMS", Reply::Plain(sums.into_bytes()));
+    let tables = host.work().join("tables");
+    std::fs::create_dir(&tables).unwrap();
+    let table = r#"[{"name": "mine-{version}", "title": "My own {version}", "kind": "disk", "versions": [{"version": "1.2"}],
+        "address": "ADDRESS/{version}/mine-{version}.img", "checksums": "ADDRESS/{version}/SHA256SUMS",
+        "settings": {"os": "linux", "ram": "96M", "disk0.bus": "ahci-hd"}}]"#;
+    std::fs::write(tables.join("mine.json"), table.replace("ADDRESS", &server.address(""))).unwrap();
+    let env = [("CHYVES_CATALOGUE", tables.to_str().unwrap())];
+    let known = with_env(&host, "image catalogue -H -o name,kind", &env).ends(0);
+    assert!(known.out.starts_with("mine-1.2\tdisk\n"), "{}", known.out);
+    known.says("debian-12\tdisk").says("windows-11\tiso");
+    with_env(&host, "iso catalogue", &env).ends(0).is_silent_of("debian-12").says("openbsd");
+    with_env(&host, "image fetch mine-1.2", &env).ends(0).says("checked: sha256:").says("/1.2/SHA256SUMS");
+    let dataset = format!("{}/chyves/images/mine-1.2", host.pool);
+    assert_eq!(host.zfs_get("chyves:wants.ram", &dataset), "96M");
+    assert_eq!(host.zfs_get("chyves:wants.disk0.bus", &dataset), "ahci-hd");
+    host.ok("image info mine-1.2").says("disk0.bus=ahci-hd os=linux ram=96M");
+    // A guest is made from it as from any other.
+    host.ok("create web --image mine-1.2");
+    let before = host.tree();
+    for (line, code, says) in [
+        ("image fetch mine-1", 3, "did you mean `mine-1.2`?"),
+        ("image fetch windows-11", 2, "chyves iso import FILE --like windows-11"),
+        ("image fetch mine-1.2", 4, "already"),
+        ("image import mine-1.2.img --name x --like nothing", 3, "nothing in the catalogue"),
+    ] {
+        let answer = with_env(&host, line, &env).ends(code);
+        assert!(answer.err.contains(says), "{line} does not say `{says}`:\n{}", answer.err);
+        assert_eq!(host.tree(), before, "{line}");
+    }
+    host.ok("image import mine-1.2.img --name by-hand --like windows-11");
+    host.ok("image info by-hand").says("os=windows");
+    // What a vendor changed without its list is not taken.
+    server.gives("/1.2/SHA256SUMS", Reply::Plain(format!("{}  mine-1.2.img\n", "0".repeat(64)).into_bytes()));
+    let before = host.tree();
+    with_env(&host, "image fetch mine-1.2 --name again", &env).ends(1).says("is not what it must be");
+    assert_eq!(host.tree(), before);
+    std::fs::write(tables.join("wrong.json"), "[{}]").unwrap();
+    with_env(&host, "image catalogue", &env).ends(2).says("wrong.json");
+}
+
+#[test]
+fn what_was_kept_of_a_cut_transfer_is_deleted_by_repair() {
+    let Some(host) = Host::new("images::repair", With::Image) else { return };
+    let server = Server::new();
+    let before = host.tree();
+    server.gives("/disk.img", Reply::Silent(disk(), 1 << 20));
+    direct(&host, &format!("image fetch {} --timeout 1 --retries 0", server.address("/disk.img"))).ends(1).says("chyves repair");
+    assert_ne!(host.tree(), before);
+    host.ok("repair --dry-run").says("fetching-");
+    host.ok("repair").says(&server.address("/disk.img")).says("deleted");
+    assert_eq!(host.tree(), before);
+    host.ok("repair").says("nothing was left");
+    host.nothing_is_left();
+}
+
+#[test]
 fn three_nouns_share_one_store_and_tell_who_uses_what() {
     let Some(host) = Host::new("images::nouns", With::Image) else { return };
     let write = |name: &str, length: usize, offset: usize, magic: &[u8]| {
@@ -490,5 +555,35 @@ fn three_nouns_share_one_store_and_tell_who_uses_what() {
     let mut screen = String::new();
     write!(screen, "{}", host.ok("image list -H -o name").out).unwrap();
     assert_eq!(screen.split_whitespace().collect::<Vec<_>>(), ["blob", "code", "tiny"]);
+    host.nothing_is_left();
+}
+
+#[test]
+fn two_commands_do_not_fetch_one_address_at_once() {
+    let Some(host) = Host::new("images::twice", With::Pool) else { return };
+    host.ok(&format!("pool init {}", host.pool));
+    let server = Server::new();
+    let disk = disk();
+    server.gives("/disk.img", Reply::Silent(disk.clone(), 2 << 20));
+    let address = server.address("/disk.img");
+    let mut first = host.command(PROGRAM);
+    first.args(["image", "fetch", &address, "--name", "first"]).env("no_proxy", "127.0.0.1");
+    let mut first = first.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let part = || {
+        let folders = std::fs::read_dir(host.open_path(host.mount_point().join("chyves/images"))).ok()?.flatten();
+        folders.map(|f| f.path().join("part")).find_map(|p| std::fs::metadata(p).ok()).filter(|m| m.len() == 2 << 20).map(drop)
+    };
+    common::until("half of it to come", part);
+    direct(&host, &format!("image fetch {address} --name second")).ends(4).says("is being fetched already");
+    assert!(part().is_some(), "what the first one has is gone");
+    // Interrupted, the first one leaves what it has for the next.
+    let process = host.processes().into_iter().find(|p| p.line.contains("--name first")).unwrap();
+    host.sh("kill", &["-INT", &process.pid.to_string()]);
+    first.wait().unwrap();
+    server.gives("/disk.img", Reply::File(disk));
+    server.asked();
+    direct(&host, &format!("image fetch {address} --name third")).ends(0);
+    assert!(server.asked().concat().to_lowercase().contains(&format!("range: bytes={}-", 2 << 20)));
+    assert_eq!(host.ok("image list -H -o name").out, "third\n");
     host.nothing_is_left();
 }

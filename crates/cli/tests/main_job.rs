@@ -25,7 +25,7 @@ fn with_the_tiny_guest_under_bios() {
     tank becomes a primary pool
     tank/chyves: set up as primary pool; next: chyves image import FILE, chyves create NAME
     $ chyves image import ./tiny.img
-    tiny: imported: disk of 1M, SHA-256 HASH
+    tiny: imported: disk of 1M, SHA-256 HASH; not checked against any hash
     $ chyves image list -o name,kind,size
     NAME  KIND  SIZE
     tiny  disk    1M

@@ -8,13 +8,9 @@ use common::{Host, With};
 use std::path::PathBuf;
 use std::process::Stdio;
 
-/// A second pool on the same host, gone with it.
+/// A second pool on the same host, set up.
 fn second(host: &Host) -> String {
-    let name = format!("{}b", host.pool);
-    let disk = host.dir().join("disk-b");
-    let mount = host.dir().join("pool-b");
-    host.sh("truncate", &["-s", "512M", disk.to_str().unwrap()]);
-    host.sh("zpool", &["create", "-o", "cachefile=none", "-m", mount.to_str().unwrap(), &name, disk.to_str().unwrap()]);
+    let name = host.second_pool();
     host.ok(&format!("pool init {name}/vm"));
     name
 }

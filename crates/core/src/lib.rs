@@ -8,7 +8,10 @@
 //! * [`guest`], [`device`]: the field's words
 //! * [`vmm`]: a machine rendered for bhyve and for QEMU
 //! * [`os`]: intents rendered as FreeBSD's and Linux's commands
+//! * [`catalogue`]: known systems: names become addresses and settings
 //! * [`image`]: where images come from, and what they must be
+//! * [`cloudinit`]: what a guest's cloud-init is told
+//! * [`profile`]: what each operating system wants of its machine
 //! * [`world`]: the facts a planner may know
 //! * [`check`]: whether a host is fit for a start
 //! * [`action`]: one thing done to the host: its words, its commands, its undo
@@ -18,8 +21,10 @@
 #![forbid(unsafe_code)]
 
 pub mod action;
+pub mod catalogue;
 pub mod check;
 pub mod clones;
+pub mod cloudinit;
 pub mod cmd;
 pub mod device;
 pub mod error;
@@ -30,6 +35,7 @@ pub mod lifecycle;
 pub mod network;
 pub mod os;
 pub mod plan;
+pub mod profile;
 pub mod property;
 pub mod value;
 pub mod vmm;

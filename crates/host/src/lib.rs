@@ -4,6 +4,7 @@
 //! * [`platform`]: which host this is, decided once
 //! * [`facts`], [`observe`]: looking at the machine; facts become a world
 //! * [`apply`]: running a plan, taking it back when it fails
+//! * [`seed`]: a guest's cloud-init seed, read and written
 //! * [`runtime`]: records and locks of what runs now
 //! * [`supervise`]: the process that runs one guest
 //! * [`leftovers`]: looking for what dead machines left
@@ -20,6 +21,7 @@
 pub mod accel;
 pub mod apply;
 pub mod borrow;
+pub mod catalogue;
 pub mod console;
 pub mod control;
 pub mod facts;
@@ -33,5 +35,6 @@ pub mod ports;
 pub mod proc;
 pub mod run;
 pub mod runtime;
+pub mod seed;
 pub mod stream;
 pub mod supervise;

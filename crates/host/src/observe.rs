@@ -12,7 +12,7 @@ use crate::runtime::{GuestState, Runtime};
 use chyves_core::cmd::Cmd;
 use chyves_core::error::{Problem, Result};
 use chyves_core::guest::{Guest, RunState};
-use chyves_core::property::keys::{DELETED, NAME, OWNER, UUID};
+use chyves_core::property::keys::{DELETED, IMAGE_PARTIAL, NAME, OWNER, UUID};
 use chyves_core::value::{Dataset, GuestName, ImageName, printable};
 use chyves_core::world::{HostFacts, Role, Root, World, no_guest};
 use chyves_core::zfs::args;
@@ -128,7 +128,10 @@ fn read_all(roots: &[Root], keys: Option<&[String]>) -> Result<Vec<Row>> {
         keys
     });
     let cmd = args::read_tree(&names, depth, keys.as_deref());
-    let mut rows = rows::parse(&run::must(&cmd)?, true)?;
+    let mut rows = match rows::parse(&run::must(&cmd)?, true) {
+        Ok(rows) => rows,
+        Err(_) => one_by_one(&names_below(&names, depth)?)?,
+    };
     if keys.is_some() {
         // Of guests alone was enough read to make something of them.
         let guests: Vec<Dataset> = roots.iter().map(Root::guests).collect();
@@ -162,10 +165,37 @@ fn read_some(roots: &[Root], look: &Look) -> Result<Vec<Row>> {
     }
     exact.dedup();
     let cmd = args::read_exactly(&exact);
-    let mut rows = rows::parse(&tolerant(&cmd, roots)?, true)?;
+    let output = tolerant(&cmd, roots)?;
+    let mut rows = match rows::parse(&output, true) {
+        Ok(rows) => rows,
+        Err(_) => one_by_one(&exact)?,
+    };
     if !trees.is_empty() {
-        let more = rows::parse(&run::must(&args::read_tree(&trees, 1, None))?, true)?;
+        let more = match rows::parse(&run::must(&args::read_tree(&trees, 1, None))?, true) {
+            Ok(rows) => rows,
+            Err(_) => one_by_one(&names_below(&trees, 1)?)?,
+        };
         rows.extend(more.into_iter().filter(|r| !exact.contains(&r.name)).collect::<Vec<_>>());
+    }
+    Ok(rows)
+}
+
+/// The names of datasets to a depth. A name holds no newline, whatever the values of properties do.
+fn names_below(above: &[Dataset], depth: usize) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for dataset in above {
+        names.extend(run::must(&args::list_names(dataset, depth))?.lines().map(str::to_owned));
+    }
+    Ok(names)
+}
+
+/// The same rows by a call for each dataset, for when a value among them looks like a row of another one: so it can
+/// harm its own dataset alone.
+fn one_by_one(names: &[String]) -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    for name in names {
+        // One that is missing is missing, as it is among many.
+        rows.extend(rows::parse_one(name, &run::run(&args::read_exactly(&[name]))?.stdout));
     }
     Ok(rows)
 }
@@ -257,6 +287,22 @@ pub fn not_found(world: &World, name: &str) -> Problem {
     no_guest(name, known.lines())
 }
 
+/// What came of transfers that were cut: the datasets, and the addresses they are of.
+///
+/// # Errors
+/// ZFS does not answer.
+pub fn parts(root: &Root) -> Result<Vec<(Dataset, String)>> {
+    let keys = [IMAGE_PARTIAL.to_owned()];
+    let rows = rows::parse(&run::must(&args::read_tree(&[root.images()], 1, Some(&keys)))?, true)?;
+    let mut found = Vec::new();
+    for row in rows {
+        if let Some(address) = row.own.get(IMAGE_PARTIAL) {
+            found.push((row.name.parse()?, address.value.clone()));
+        }
+    }
+    Ok(found)
+}
+
 /// The GUIDs of datasets and snapshots, in the order they were asked for.
 ///
 /// # Errors
@@ -294,7 +340,10 @@ pub fn dataset(name: &Dataset) -> Result<Option<Row>> {
     let cmd = args::read_exactly(&[name.as_str()]);
     let output = run::run(&cmd)?;
     if output.ok() {
-        return Ok(rows::parse(&output.stdout, true)?.into_iter().next());
+        return match rows::parse_one(name.as_str(), &output.stdout) {
+            Some(Row { name, doubtful: Some(property), .. }) => Err(rows::pretender(&name, &property)),
+            row => Ok(row),
+        };
     }
     // Texts differ between versions: that the pool answers tells "no such dataset" from "no ZFS".
     let pool = run::run(&args::read_exactly(&[name.pool()]))?;

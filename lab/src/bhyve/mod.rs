@@ -113,6 +113,7 @@ pub(crate) fn run(place: &Place, args: &[String]) -> Done {
     let pid = std::process::id();
     let vm = Vm { loaded: None, pid, qemu: 0, sockets, cores, threads, memory, taps: build.taps, passthru: build.passthru };
     vm::write(place, &name, &vm)?;
+    covered(place, &nodes, &config, has_rom, loaded.as_ref());
     if has_rom {
         vm::add_segment(place, &name, "bootrom")?;
     }
@@ -120,6 +121,30 @@ pub(crate) fn run(place: &Place, args: &[String]) -> Done {
         vm::add_segment(place, &name, "framebuffer")?;
     }
     become_title(place, claim, &order)
+}
+
+/// The file in which a test counts what its labs have run.
+const COVERED: &str = "CHYVES_LAB_COVERED";
+
+/// Tells a test what is run here, where it wants to know.
+fn covered(place: &Place, nodes: &[Node], config: &Config, rom: bool, loaded: Option<&Loaded>) {
+    let Some(file) = std::env::var_os(COVERED) else { return };
+    let loader = match (loaded, rom) {
+        (Some(loaded), _) => loaded.by.as_str(),
+        (None, true) if place.host.arm64() => "u-boot",
+        (None, true) => "uefi",
+        (None, false) => "none",
+    };
+    let mut text: String = nodes.iter().map(|node| format!("lab device {}\n", node.device)).collect();
+    for port in (1..=4).map(|n| format!("com{n}")).filter(|port| matches!(config.get(&format!("lpc.{port}.path")), Ok(Some(_)))) {
+        text.push_str(&format!("lab device {port}\n"));
+    }
+    if matches!(config.get("tpm.type"), Ok(Some(_))) {
+        text.push_str("lab device tpm\n");
+    }
+    text.push_str(&format!("lab loader {loader}\nlab release {}\n", place.host.release));
+    let open = fs::File::options().append(true).create(true).open(file);
+    let _ = open.and_then(|mut file| std::io::Write::write_all(&mut file, text.as_bytes()));
 }
 
 /// Opens the VM, and makes it where there is a boot ROM. Whoever runs it holds its lock.

@@ -1,8 +1,8 @@
 //! nmdm(4): pairs of terminals, each a pseudo terminal of Linux, with this in between.
 //!
 //! * What one side writes the other reads. For a side that nobody has open the first 4 KiB are kept, the rest is lost.
-//! * When the last one closes side A, side B is hung up: who has it open reads what is left, then the end of file, and must
-//!   open it anew. Closing B does not disturb A, whose user (bhyve, a loader) ignores the modem's lines.
+//! * When the last one closes side A, side B is hung up, unless it heeds no modem's lines (CLOCAL): who has it open reads what is
+//!   left, then the end of file, and must open it anew. Closing B does not disturb A, whose user (bhyve, a loader) is of that kind.
 //! * A side begins as any terminal does, cooked and with echo: it is its user who makes it raw.
 //!
 //! Not its job: names and looking up; see `tree`.
@@ -17,6 +17,7 @@ use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::ControlModes;
 
 use crate::exit::{Done, Or};
 
@@ -55,6 +56,11 @@ impl Side {
 
     fn is_open(&self) -> bool {
         self.opens > 0
+    }
+
+    /// Whether its user heeds no modem's lines, such as that the other end has gone.
+    fn is_local(&self) -> bool {
+        rustix::termios::tcgetattr(&self.master).is_ok_and(|modes| modes.control_modes.contains(ControlModes::CLOCAL))
     }
 
     /// Reads what its user has written.
@@ -198,6 +204,10 @@ impl Pair {
         let (bytes, _) = self.a.read();
         if self.b.is_open() {
             self.b.queue.extend(bytes);
+            if self.b.is_local() {
+                self.a.queue.clear();
+                return;
+            }
             self.b.hanging.get_or_insert((Instant::now(), None));
         } else {
             // Nobody was there to hear it.

@@ -55,15 +55,31 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     let _locks = session.lock("guest", &involved)?;
     let world = session.look(&Look::at(&involved))?;
     let guest = observe::guest(&world, &source)?;
-    let snapshot_exists = match &snapshot {
-        Some(name) => snapshots::of(world.host.dialect, guest)?.iter().any(|s| s.name == name.as_str()),
-        None => false,
+    let seen = match &snapshot {
+        Some(name) => snapshots::of(world.host.dialect, guest)?.into_iter().find(|s| s.name == name.as_str()),
+        None => None,
     };
+    let snapshot_exists = seen.is_some();
     let known = snapshot.as_ref().filter(|_| snapshot_exists);
+    let carried = match (&seen, known) {
+        (Some(seen), Some(name)) if seen.is_ours() => Some(snapshots::carried(&guest.dataset.at(name))?),
+        (Some(seen), _) => {
+            let shown = format!("{}@{}", guest.name, seen.name);
+            session.ui.warn(&format!("{shown} carries no settings ({}); clones get those that {} has now", seen.maker.word(), guest.name));
+            None
+        }
+        (None, _) => None,
+    };
     let sizes = if args.independent && (snapshot_exists || snapshot.is_none()) { sizes(&world, guest, known)? } else { BTreeMap::new() };
+    let volumes = match known {
+        Some(name) => snapshots::volumes_with(guest, name)?.into_iter().map(|(s, _)| s.dataset.leaf().to_owned()).collect(),
+        None => Vec::new(),
+    };
     let request = plan::clone::Request {
+        volumes,
         snapshot,
         snapshot_exists,
+        carried,
         names: names.clone(),
         set,
         independent: args.independent,
@@ -92,7 +108,14 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
 /// About how much each dataset of a guest has to be sent, from a snapshot or from one that will be taken.
 pub(super) fn sizes(world: &World, guest: &Guest, snapshot: Option<&SnapshotName>) -> Result<BTreeMap<Dataset, Size>> {
     let mut all = vec![guest.dataset.clone()];
-    all.extend(guest.spec()?.disks.iter().filter(|d| d.kind == DiskKind::Zvol).map(|d| guest.dataset.child(disk_name(d.number, d.kind))));
+    match snapshot {
+        // Those that were added since have no such snapshot.
+        Some(name) => all.extend(snapshots::volumes_with(guest, name)?.into_iter().map(|(s, _)| s.dataset)),
+        None => {
+            let volumes = guest.spec()?.disks.into_iter().filter(|d| d.kind == DiskKind::Zvol);
+            all.extend(volumes.map(|d| guest.dataset.child(disk_name(d.number, d.kind))));
+        }
+    }
     all.into_iter()
         .map(|dataset| {
             let size = match snapshot {

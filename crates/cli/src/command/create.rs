@@ -1,19 +1,27 @@
-//! `chyves create`: a new guest.
+//! `chyves create`: a new guest, in one command up to its first boot.
 
+use super::cloud_init::Texts;
+use super::start;
 use crate::session::{Report, Session};
 use crate::targets::Targets;
-use chyves_core::error::{Problem, Result};
+use chyves_core::cloudinit::Text;
+use chyves_core::cloudinit::values::PublicKey;
+use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::guest::DiskKind;
 use chyves_core::plan;
-use chyves_core::property::keys;
+use chyves_core::property::{VALUE_LIMIT, keys};
 use chyves_core::value::{DiskSize, GuestName, ImageName};
 use chyves_host::observe::{self, Look, Which};
+use chyves_host::seed;
 use serde_json::json;
+use std::path::Path;
 
 /// Make guests, from an image or with an empty disk
 ///
 /// With --image the first disk is a clone of the image: made at once, taking no space. With --size alone it is empty.
-/// Any setting can be given as KEY=VALUE; `chyves list properties` shows them.
+/// What the image and the system (--os) want of the guest's settings is set, unless something else is given. With a key,
+/// a user or the like the guest is set up by cloud-init. Any setting can be given as KEY=VALUE; `chyves list properties`
+/// shows them.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The guests' names, and settings as KEY=VALUE
@@ -22,7 +30,10 @@ pub(crate) struct Args {
     /// Make the first disk from this image
     #[arg(short, long)]
     image: Option<ImageName>,
-    /// The size of the first disk
+    /// Copy the image instead of cloning it: slower, takes its space, and needs the image no more
+    #[arg(long, requires = "image")]
+    full: bool,
+    /// The size of the first disk; that of the image where none is given
     #[arg(short = 'z', long)]
     size: Option<DiskSize>,
     /// What an empty disk is: a file (raw) or a volume (zvol)
@@ -37,6 +48,9 @@ pub(crate) struct Args {
     /// How it boots: uefi, bios, bhyveload or grub-bhyve
     #[arg(long)]
     loader: Option<String>,
+    /// The system that will run in it, and so what it wants: freebsd, linux, windows, openbsd, netbsd, illumos, other
+    #[arg(long, value_name = "SYSTEM")]
+    os: Option<String>,
     /// What it is for
     #[arg(long)]
     description: Option<String>,
@@ -46,6 +60,74 @@ pub(crate) struct Args {
     /// The pool, where not the primary one
     #[arg(long)]
     pool: Option<String>,
+    /// Start it when it is made
+    #[arg(long)]
+    start: bool,
+    #[command(flatten, next_help_heading = "Set up by cloud-init")]
+    setup: Setup,
+}
+
+/// What cloud-init is to do.
+#[derive(Debug, clap::Args)]
+struct Setup {
+    /// Let in who has this public key: a file .pub, or the key itself; may be given several times
+    #[arg(short = 'k', long, value_name = "FILE")]
+    ssh_key: Vec<String>,
+    /// The user's name, where not the image's own
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+    /// The host name, where not the guest's name
+    #[arg(long, value_name = "NAME")]
+    hostname: Option<String>,
+    /// The file that holds the hash of the user's password, as `openssl passwd -6` prints it
+    #[arg(long, value_name = "FILE", requires = "user")]
+    password_file: Option<String>,
+    #[command(flatten)]
+    texts: Texts,
+}
+
+impl Setup {
+    /// Settings, and texts that are kept with the guest.
+    fn read(&self) -> Result<(Vec<(String, String)>, Vec<(Text, String)>)> {
+        let mut settings = Vec::new();
+        let mut texts = self.texts.read()?;
+        let mut long = String::new();
+        let mut number = 0;
+        for word in &self.ssh_key {
+            for key in keys_in(word)? {
+                // ZFS keeps no longer value everywhere; a file in the guest's file system does.
+                if key.as_str().len() > VALUE_LIMIT {
+                    long.push_str(&format!("{key}\n"));
+                } else {
+                    settings.push((keys::ci_key(number), key.to_string()));
+                    number += 1;
+                }
+            }
+        }
+        if !long.is_empty() {
+            texts.push((Text::AuthorizedKeys, long));
+            // They are no settings, which alone would say that cloud-init is wanted.
+            settings.push((keys::CI_ENABLED.to_owned(), "yes".to_owned()));
+        }
+        for (key, value) in [(keys::CI_USER, &self.user), (keys::CI_HOSTNAME, &self.hostname)] {
+            settings.extend(value.as_ref().map(|v| (key.to_owned(), v.clone())));
+        }
+        if let Some(file) = &self.password_file {
+            let path = std::path::absolute(file).map_err(|e| Problem::usage(format!("`{file}` is no path")).because(e))?;
+            settings.push((keys::CI_PASSWORD_FILE.to_owned(), path.display().to_string()));
+        }
+        Ok((settings, texts))
+    }
+}
+
+/// The keys in a file, or the one that was typed.
+fn keys_in(word: &str) -> Result<Vec<PublicKey>> {
+    let (text, from) = if PublicKey::looks_like(word) {
+        (word.to_owned(), "the key on the command line".to_owned())
+    } else {
+        (seed::read_text(Path::new(word)).map_err(|p| p.hint("`ssh-keygen -t ed25519` makes a pair of keys"))?, format!("`{word}`"))
+    };
+    PublicKey::all(&text).map_err(|bad| Problem::from(bad).within(format!("{from} can't let anybody in")))
 }
 
 fn disk_kind(word: &str) -> Result<DiskKind, String> {
@@ -58,22 +140,32 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
         return Err(Problem::usage("`all` can't name a new guest").hint("choose a name"));
     };
     let mut settings: Vec<(String, String)> = Vec::new();
-    for (key, value) in
-        [(keys::CPU, &args.cpu), (keys::RAM, &args.ram), (keys::LOADER, &args.loader), (keys::DESCRIPTION, &args.description)]
-    {
+    for (key, value) in [
+        (keys::CPU, &args.cpu),
+        (keys::RAM, &args.ram),
+        (keys::LOADER, &args.loader),
+        (keys::OS, &args.os),
+        (keys::DESCRIPTION, &args.description),
+    ] {
         settings.extend(value.as_ref().map(|v| (key.to_owned(), v.clone())));
     }
+    let (setup, texts) = args.setup.read()?;
+    settings.extend(setup);
     settings.extend(set.iter().filter_map(|w| w.split_once('=')).map(|(k, v)| (k.to_owned(), v.to_owned())));
     // Every name is checked before the first guest is made.
-    let _locks = session.lock("guest", &names)?;
+    let locks = session.lock("guest", &names)?;
     let images = if args.image.is_some() { Which::All } else { Which::None };
     let world = session.look(&Look { guests: Which::Named(names.clone()), images, ..Look::default() })?;
     let moment = Session::moment(names.len());
     let mut plans = Vec::new();
     for (index, name) in names.iter().enumerate() {
-        let request = request(args, name, &settings);
+        let request = request(args, name, &settings, &texts);
         let own = plan::Moment { now: moment.now.clone(), uuids: moment.uuids[index..=index].to_vec() };
-        plans.push((name, own.uuids[0], plan::create::create(&world, &request, &own)?));
+        let mut plan = plan::create::create(&world, &request, &own)?;
+        if args.start && session.dry_run {
+            plan.notes.push(format!("then {name} is started: what that does, `chyves start {name} -n` shows once it is made"));
+        }
+        plans.push((name, own.uuids[0], plan));
     }
     let results = plans.iter().map(|(name, uuid, plan)| {
         if session.carry_out(&world, plan, name.as_str())?.is_none() {
@@ -83,17 +175,31 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
         let guest = observe::guest(&made, name)?;
         Ok(Some(Report::new(name, format!("made as {}", guest.dataset)).with(json!({ "dataset": guest.dataset, "uuid": uuid }))))
     });
-    session.sum_up(&names, results.collect())
+    session.sum_up(&names, results.collect())?;
+    drop(locks);
+    if args.start && !session.dry_run { started(session, names) } else { Ok(()) }
 }
 
-fn request(args: &Args, name: &GuestName, settings: &[(String, String)]) -> plan::create::Request {
+/// Starts what was made. It stays made, whatever comes of that.
+fn started(session: &Session, names: Vec<GuestName>) -> Result<()> {
+    let listed = names.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+    start::usual(session, &Targets::Named(names)).map_err(|problem| {
+        let said = format!("`{listed}` was made, and did not start");
+        Problem { code: Kind::Partial, ..problem.within(said) }
+            .hint(format!("`chyves start {listed}` tries again; `chyves delete {listed}` puts it away"))
+    })
+}
+
+fn request(args: &Args, name: &GuestName, settings: &[(String, String)], texts: &[(Text, String)]) -> plan::create::Request {
     plan::create::Request {
         name: name.clone(),
         pool: args.pool.clone(),
         image: args.image.clone(),
+        full: args.full,
         size: args.size.map(DiskSize::get),
         disk: args.disk,
         nets: args.nets,
         set: settings.to_vec(),
+        texts: texts.to_vec(),
     }
 }

@@ -31,11 +31,10 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     }
     session.each(&targets, Pace::InTurn, |world, guest| {
         let guid = observe::guids(&[guest.dataset.to_string()])?.first().map_or(0, |(_, g)| *g);
-        let mut world = world.clone();
-        world.trash = observe::world(&session.runtime, &Look { trash: true, ..Look::default() })?.trash;
+        let taken = observe::exists(plan::delete::usual_place(world, guest)?.as_str())?;
         let stays = world.host.dialect == Dialect::Fuse && !snapshots::doomed(&guest.dataset)?.clones.is_empty();
-        let plan = plan::delete::delete(&world, guest, guid, stays, &crate::session::now())?;
-        let done = session.carry_out(&world, &plan, guest.name.as_str())?;
+        let plan = plan::delete::delete(world, guest, guid, (stays, taken), &crate::session::now())?;
+        let done = session.carry_out(world, &plan, guest.name.as_str())?;
         Ok(done.map(|_| Report::new(&guest.name, "in the trash")))
     })
 }
@@ -82,7 +81,7 @@ pub(crate) fn undelete(session: &Session, args: &UndeleteArgs) -> Result<()> {
     let name = args.name.as_ref().unwrap_or(&found.name).clone();
     let _lock = session.lock("guest", &[&name])?;
     let world = session.look(&Look { guests: Which::Named(vec![name.clone()]), trash: true, ..Look::default() })?;
-    let found = plan::delete::find(&world, found.dataset.leaf())?;
+    let found = plan::delete::find(&world, found.dataset.as_str())?;
     let guid = observe::guids(&[found.dataset.to_string()])?.first().map_or(0, |(_, g)| *g);
     let plan = plan::delete::undelete(&world, found, guid, Some(&name))?;
     if session.carry_out(&world, &plan, name.as_str())?.is_some() {

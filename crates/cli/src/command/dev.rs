@@ -16,6 +16,11 @@ pub(crate) enum Verb {
     },
     /// Print the manual page of the properties, made from the registry
     Properties,
+    /// Unpack a file as an import would, to nowhere: what its decoder takes
+    Unpack {
+        /// The file
+        file: String,
+    },
 }
 
 pub(crate) fn run(session: &Session, verb: &Verb) -> Result<()> {
@@ -27,6 +32,10 @@ pub(crate) fn run(session: &Session, verb: &Verb) -> Result<()> {
             };
             let value = serde_json::to_value(&found).map_err(|e| Problem::bug("facts are no JSON").because(e))?;
             session.ui.answer_json(value);
+        }
+        Verb::Unpack { file } => {
+            let (bytes, format) = chyves_host::import::unpack_alone(file)?;
+            session.ui.answer(&format!("{bytes} bytes of {format}\n"));
         }
         Verb::Properties => session.ui.answer(&crate::manual::properties()),
     }

@@ -33,6 +33,9 @@ pub(crate) enum Verb {
         /// The disk: disk0
         #[arg(value_parser = number)]
         disk: u16,
+        /// Its file or volume is lost: only forget it, and touch nothing
+        #[arg(long)]
+        lost: bool,
     },
     /// Make a disk larger, or with --force smaller
     Resize {
@@ -124,7 +127,8 @@ fn kind(word: &str) -> Result<DiskKind, String> {
 pub(crate) fn run(session: &Session, verb: &Verb) -> Result<()> {
     match verb {
         Verb::Add(args) => add(session, args),
-        Verb::Remove { guest, disk } => one(session, guest, *disk, "removed", |world, guest, guids| {
+        Verb::Remove { guest, disk, lost: true } => forget(session, guest, *disk),
+        Verb::Remove { guest, disk, lost: false } => one(session, guest, *disk, "removed", |world, guest, guids| {
             plan::disk::remove::remove(world, guest, *disk, guids, &Session::moment(1))
         }),
         Verb::Resize { guest, disk, size, force } => one(session, guest, *disk, &format!("has {size} now"), |world, guest, guids| {
@@ -148,6 +152,17 @@ fn pairs(words: &[String]) -> Result<Vec<(String, String)>> {
         word.split_once('=').map(|(k, v)| (k.to_owned(), v.to_owned())).ok_or_else(wrong)
     };
     words.iter().map(pair).collect()
+}
+
+/// Forgets a disk that is lost.
+fn forget(session: &Session, guests: &str, disk: u16) -> Result<()> {
+    session.each(&Targets::parse(&[guests])?, Pace::InTurn, |world, guest| {
+        // Of the disk itself there may be nothing to ask for.
+        let guids = observe::guids(&[guest.dataset.to_string()])?;
+        let plan = plan::disk::remove::let_go(world, guest, disk, guids, &Session::moment(1))?;
+        let done = session.carry_out(world, &plan, guest.name.as_str())?;
+        Ok(done.map(|_| Report::new(&guest.name, format!("disk{disk} forgotten")).with(json!({ "disk": disk }))))
+    })
 }
 
 /// Does something to one disk of each guest.

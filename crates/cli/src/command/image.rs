@@ -24,10 +24,16 @@ pub(crate) enum Verb {
     /// with one image in it. Its content is recognised, not its name. The image is seen under its name only when it is
     /// whole.
     Import(import::Args),
-    /// Fetch an image from an address
+    /// Fetch an image from an address, or one that the catalogue knows by name
     ///
-    /// The same as import. What came of a transfer that was cut is kept: the next fetch of that address goes on from there.
+    /// From the catalogue (debian-12, freebsd-14.3) the image is checked against its vendor's list of checksums, and
+    /// remembers the settings that the system wants. What came of a transfer that was cut is kept: the next fetch of that address goes on from there.
     Fetch(import::Args),
+    /// List the systems that can be fetched by name
+    ///
+    /// Tables of your own lie in /etc/chyves/catalogue.d (/usr/local/etc/chyves/catalogue.d on FreeBSD); chyves(8) tells
+    /// their form.
+    Catalogue(ListArgs),
     /// List images
     List(ListArgs),
     /// Tell all about images, and who uses them
@@ -63,6 +69,7 @@ pub(crate) enum Verb {
 pub(crate) fn run(session: &Session, kind: Option<ImageKind>, verb: &Verb) -> Result<()> {
     match verb {
         Verb::Import(args) | Verb::Fetch(args) => import::run(session, kind, args, matches!(verb, Verb::Fetch(_))),
+        Verb::Catalogue(args) => import::catalogue(session, kind, args),
         Verb::List(args) => list(session, kind, args),
         Verb::Info { images } => keep::info(session, kind, images),
         Verb::Verify { images } => keep::verify(session, kind, images),

@@ -5,15 +5,18 @@
 
 mod adopt;
 mod clone;
+mod cloud_init;
 mod completions;
 mod console;
 mod create;
 mod delete;
 mod dev;
 mod disk;
+mod doctor;
 mod get;
 mod image;
 mod info;
+mod insert;
 mod list;
 mod network;
 mod pool;
@@ -93,6 +96,8 @@ struct Global {
 enum Verb {
     Adopt(adopt::Args),
     Clone(clone::Args),
+    #[command(subcommand)]
+    CloudInit(cloud_init::Verb),
     Completions(completions::Args),
     Console(console::Args),
     Create(create::Args),
@@ -101,6 +106,8 @@ enum Verb {
     Dev(dev::Verb),
     #[command(subcommand)]
     Disk(disk::Verb),
+    Doctor(doctor::Args),
+    Eject(insert::EjectArgs),
     /// Manage images of UEFI firmware
     #[command(subcommand)]
     Firmware(image::Verb),
@@ -108,6 +115,7 @@ enum Verb {
     #[command(subcommand)]
     Image(image::Verb),
     Info(info::Args),
+    Insert(insert::InsertArgs),
     /// Manage images of optical discs
     #[command(subcommand)]
     Iso(image::Verb),
@@ -193,6 +201,7 @@ fn dispatch(session: &Session, verb: Verb) -> Result<()> {
     match verb {
         Verb::Adopt(args) => adopt::run(session, &args),
         Verb::Clone(args) => clone::run(session, &args),
+        Verb::CloudInit(verb) => cloud_init::run(session, &verb),
         Verb::Completions(args) => {
             completions::run(session, &args);
             Ok(())
@@ -202,11 +211,14 @@ fn dispatch(session: &Session, verb: Verb) -> Result<()> {
         Verb::Delete(args) => delete::run(session, &args),
         Verb::Dev(verb) => dev::run(session, &verb),
         Verb::Disk(verb) => disk::run(session, &verb),
+        Verb::Doctor(args) => doctor::run(session, &args),
+        Verb::Eject(args) => insert::eject(session, &args),
         Verb::Get(args) => get::run(session, &args),
         Verb::Firmware(verb) => image::run(session, Some(ImageKind::Firmware), &verb),
         Verb::Image(verb) => image::run(session, None, &verb),
         Verb::Iso(verb) => image::run(session, Some(ImageKind::Iso), &verb),
         Verb::Info(args) => info::run(session, &args),
+        Verb::Insert(args) => insert::insert(session, &args),
         Verb::List(args) => list::run(session, &args),
         Verb::Network(verb) => network::run(session, &verb),
         Verb::Move(args) => rename::relocate(session, &args),

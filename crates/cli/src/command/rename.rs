@@ -51,17 +51,16 @@ pub(crate) struct MoveArgs {
 
 pub(crate) fn relocate(session: &Session, args: &MoveArgs) -> Result<()> {
     session.each(&Targets::parse(&args.guests)?, Pace::InTurn, |world, guest| {
-        let mut world = world.clone();
-        world.trash = observe::world(&session.runtime, &Look { trash: true, ..Look::default() })?.trash;
         let doomed = snapshots::doomed(&guest.dataset)?;
         let facts = plan::rename::Facts {
             guid: doomed.guid,
             clones: doomed.clones,
+            trashed: observe::exists(plan::delete::usual_place(world, guest)?.as_str())?,
             snapshots: snapshots::of(world.host.dialect, guest)?.len(),
             sizes: sizes(&world, guest, None)?,
         };
-        let plan = plan::rename::relocate(&world, guest, &args.pool, &facts, &Session::moment(1))?;
-        let done = session.carry_out(&world, &plan, guest.name.as_str())?;
+        let plan = plan::rename::relocate(world, guest, &args.pool, &facts, &Session::moment(1))?;
+        let done = session.carry_out(world, &plan, guest.name.as_str())?;
         Ok(done.filter(|_| !plan.steps.is_empty()).map(|_| Report::new(&guest.name, format!("on the pool {} now", args.pool))))
     })
 }

@@ -1,20 +1,25 @@
 //! `chyves repair`: what killed commands left, finished or taken back.
 
 use crate::session::{Report, Session};
+use chyves_core::action::Action;
 use chyves_core::error::Result;
+use chyves_core::plan::Plan;
+use chyves_core::value::Dataset;
 use chyves_host::apply::journal;
+use chyves_host::observe::{self, Look};
 use std::time::Duration;
 
 /// Finish or take back what killed commands left
 ///
 /// The next changing command on the same guest does that by itself; this one does it for all, and shows what it found.
-/// With --dry-run it only shows.
+/// What came of images whose transfer was cut is deleted, so that the next fetch begins anew. With --dry-run it only shows.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {}
 
 pub(crate) fn run(session: &Session, _: &Args) -> Result<()> {
     let found = journal::dead(&session.runtime, None)?;
-    if found.is_empty() {
+    let parts = parts(session)?;
+    if found.is_empty() && parts.is_empty() {
         session.ui.say("nothing was left by killed commands");
     }
     let mut reports = Vec::new();
@@ -30,6 +35,25 @@ pub(crate) fn run(session: &Session, _: &Args) -> Result<()> {
         session.recover(&dead)?;
         reports.push(Report::new(dead.record.locks.join(" "), how));
     }
+    // A killed command may have left its part mounted, so these come last.
+    for (part, address) in parts {
+        let mut plan = Plan::default();
+        plan.push(Action::DropPart { part: part.clone() });
+        let world = session.look(&Look::default())?;
+        if session.carry_out(&world, &plan, part.leaf())?.is_some() && observe::dataset(&part)?.is_none() {
+            reports.push(Report::new(address, "what came of it was deleted"));
+        }
+    }
     session.tell(&reports);
     Ok(())
+}
+
+/// What came of transfers that were cut, with their addresses.
+fn parts(session: &Session) -> Result<Vec<(Dataset, String)>> {
+    let world = session.look(&Look::default())?;
+    match world.primary() {
+        Ok(root) => observe::parts(root),
+        // Without a primary pool there are none.
+        Err(_) => Ok(Vec::new()),
+    }
 }

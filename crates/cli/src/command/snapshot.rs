@@ -294,9 +294,7 @@ fn rollback(session: &Session, word: &str, in_place: bool, keep_settings: bool) 
     let mut facts = Facts { there: snapshots::of(world.host.dialect, guest)?, ..Facts::default() };
     if facts.there.iter().any(|s| s.name == name.as_str()) {
         facts.guids = observe::guids(&[guest.dataset.to_string(), snapshot.to_string()])?;
-        let volumes = snapshots::volumes_with(guest, &name)?;
-        facts.volumes = volumes.iter().map(|(volume, _)| volume.dataset.leaf().to_owned()).collect();
-        facts.guids.extend(volumes.into_iter().map(|(volume, guid)| (volume.to_string(), guid)));
+        facts.add_volumes(snapshots::volumes_with(guest, &name)?);
         facts.settings = snapshots::carried(&snapshot)?;
     }
     let moment = Session::moment(1);

@@ -24,7 +24,12 @@ pub struct Process {
 impl Host {
     /// What is on the pool below chyves' root.
     pub fn tree(&self) -> Tree {
-        let root = format!("{}/chyves", self.pool);
+        self.tree_on(&self.pool)
+    }
+
+    /// The same of another pool.
+    pub fn tree_on(&self, pool: &str) -> Tree {
+        let root = format!("{pool}/chyves");
         let there = self.command("zfs").args(["list", "-H", "-o", "name", &root]).output().unwrap().status.success();
         let mut tree = Tree::new();
         if !there {
@@ -37,16 +42,22 @@ impl Host {
                 tree.entry(name.to_owned()).or_default().insert(property.to_owned(), format!("{source}: {value}"));
             }
         }
+        // `all` leaves it out on older ZFS.
+        for line in self.sh("zfs", &["get", "-r", "-H", "-p", "-o", "name,value", "guid", &root]).lines() {
+            let (name, guid) = line.split_once('\t').unwrap();
+            tree.entry(name.to_owned()).or_default().insert("guid".to_owned(), guid.to_owned());
+        }
         tree
     }
 
     /// A mark of every file in a stopped guest's file system, logs apart.
     pub fn files(&self, guest: &str) -> BTreeMap<String, u64> {
-        self.in_folder(guest, |folder| {
-            let mut marks = BTreeMap::new();
-            mark(folder, folder, &mut marks);
-            marks
-        })
+        self.files_of(&self.dataset(guest))
+    }
+
+    /// A mark of every file in a file system, logs apart.
+    pub fn files_of(&self, dataset: &str) -> BTreeMap<String, u64> {
+        self.in_dataset(dataset, marks)
     }
 
     /// The processes of chyves on this host: those that were told its runtime folder or have a file open there.
@@ -95,6 +106,13 @@ impl Host {
         let left: Vec<_> = mounts.lines().filter(|l| l.contains(&guests)).collect();
         assert!(left.is_empty(), "still mounted: {left:?}");
     }
+}
+
+/// A mark of every file in a folder, logs apart.
+pub(super) fn marks(folder: &Path) -> BTreeMap<String, u64> {
+    let mut found = BTreeMap::new();
+    mark(folder, folder, &mut found);
+    found
 }
 
 fn mark(root: &Path, folder: &Path, marks: &mut BTreeMap<String, u64>) {

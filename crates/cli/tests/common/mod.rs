@@ -1,12 +1,14 @@
 //! A host for one test alone: its own ZFS, pool, processes and runtime folder, gone at the end whatever happens.
 //!
 //! * [`cell`]: the namespaces that keep it apart from the machine
+//! * [`iso`]: a disc that boots
 //! * [`mod@lab`]: a host that plays FreeBSD
 //! * [`needs`]: what the machine must have, the test guests, and telling of a skipped test
 //! * [`answer`]: what one command said, and whole sessions as text
 //! * [`tidy`]: taking out of a text what differs from run to run
 //! * [`terminal`]: a person at a terminal
 //! * [`look`]: what is on the pool and what runs, for comparing
+//! * [`matrix`]: each step of a command made to fail, and killed before and after
 //! * [`volume`]: disks that are volumes, where the ZFS has them
 //!
 //! Not here: anything that knows how chyves works inside; these tests see what a person sees.
@@ -16,8 +18,10 @@
 
 mod answer;
 mod cell;
+mod iso;
 mod lab;
 mod look;
+mod matrix;
 mod needs;
 mod terminal;
 mod tidy;
@@ -25,6 +29,7 @@ mod volume;
 
 pub use answer::Answer;
 pub use look::{Process, Tree};
+pub use matrix::{BASE, Case, matrix};
 pub use terminal::Terminal;
 
 use cell::Cell;
@@ -216,6 +221,10 @@ impl Host {
         let mut command = self.cell.command(&self.work());
         if let Some(lab) = &self.lab {
             command = lab::within(lab, &command);
+            // What chyves has run in a lab is counted for the summary of the tests.
+            if let Some(file) = std::env::var_os("CHYVES_TEST_COVERED") {
+                command.env("CHYVES_LAB_COVERED", file);
+            }
         }
         let system = std::env::var("PATH").unwrap_or_default();
         let path: Vec<String> = self.path.iter().map(|p| p.display().to_string()).chain([system, "/usr/sbin:/sbin".to_owned()]).collect();
@@ -249,18 +258,32 @@ impl Host {
 
     /// Runs `work` with a guest's file system mounted, on the folder as this test can open it.
     pub fn in_folder<T>(&self, guest: &str, work: impl FnOnce(&Path) -> T) -> T {
-        let dataset = self.dataset(guest);
-        let was = self.zfs_get("mounted", &dataset);
+        self.in_dataset(&self.dataset(guest), work)
+    }
+
+    /// Runs `work` with a file system mounted, on its folder as this test can open it.
+    pub fn in_dataset<T>(&self, dataset: &str, work: impl FnOnce(&Path) -> T) -> T {
+        let was = self.sh("zfs", &["get", "-H", "-o", "value", "mounted,mountpoint", dataset]);
+        let (was, folder) = was.trim_end().split_once('\n').unwrap();
         if was != "yes" {
-            self.sh("zfs", &["mount", &dataset]);
+            self.sh("zfs", &["mount", dataset]);
         }
-        let result = work(&self.open_path(self.mount_point().join("chyves/guests").join(guest)));
+        let result = work(&self.open_path(folder));
         if was != "yes" {
             until("the file system to be let go", || {
-                self.command("zfs").args(["unmount", &dataset]).output().unwrap().status.success().then_some(())
+                self.command("zfs").args(["unmount", dataset]).output().unwrap().status.success().then_some(())
             });
         }
         result
+    }
+
+    /// Makes a second pool on this host, gone with it; its name.
+    pub fn second_pool(&self) -> String {
+        let name = format!("{}b", self.pool);
+        let (disk, mount) = (self.dir().join("disk-b"), self.dir().join("pool-b"));
+        self.sh("truncate", &["-s", "512M", disk.to_str().unwrap()]);
+        self.sh("zpool", &["create", "-o", "cachefile=none", "-m", mount.to_str().unwrap(), &name, disk.to_str().unwrap()]);
+        name
     }
 
     /// The lab that this host is in.

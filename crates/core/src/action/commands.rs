@@ -28,6 +28,7 @@ impl Action {
             Self::Rename { dialect, from, to } => vec![args::rename(*dialect, from, to)],
             Self::RenameVolume { from, to } => vec![args::rename_volume(from, to)],
             Self::DestroySnapshot { snapshot } | Self::DropSnapshot { snapshot } => vec![args::destroy_snapshot(snapshot)],
+            Self::LeaveToClones { snapshot } => vec![args::leave_to_clones(snapshot)],
             Self::DestroyDataset { dataset } => vec![args::destroy(dataset)],
             Self::DestroyTree { dataset, .. } => vec![args::destroy_tree(dataset)],
             Self::Promote { clone, .. } => vec![args::promote(clone)],
@@ -72,7 +73,12 @@ impl Action {
                 make.into_iter().chain([args::mount(part)]).collect()
             }
             Self::DropPart { part } => vec![args::unmount(part), args::destroy(part)],
-            Self::ImportImage { .. } | Self::VerifyImage { .. } | Self::Stop { .. } | Self::Forget { .. } => Vec::new(),
+            Self::ImportImage { .. }
+            | Self::VerifyImage { .. }
+            | Self::WriteSeed(_)
+            | Self::ChangeDisc { .. }
+            | Self::Stop { .. }
+            | Self::Forget { .. } => Vec::new(),
             Self::Host(intent) => intent.commands(os),
             Self::ProveNetwork { .. } => vec![crate::network::observe::question(os)],
             Self::Launch(launch) => launch.before.iter().map(|p| p.cmd.clone()).chain([launch.hypervisor.clone()]).collect(),

@@ -14,6 +14,7 @@ mod words;
 
 pub use undo::Undo;
 
+use crate::cloudinit::SeedDisc;
 use crate::image::Order;
 use crate::launch::Launch;
 use crate::network::Proof;
@@ -86,6 +87,8 @@ pub enum Action {
         clear: Vec<String>,
         /// What the same keys were before; nothing where they were not set there.
         before: Vec<(String, Option<String>)>,
+        /// Those of them that had come with a stream.
+        received: Vec<String>,
     },
     /// Takes a snapshot of a dataset and all below it.
     Snapshot {
@@ -126,6 +129,11 @@ pub enum Action {
     },
     /// Destroys a snapshot (and those of its name below), whose GUID was verified.
     DestroySnapshot {
+        /// The snapshot.
+        snapshot: SnapshotRef,
+    },
+    /// Lets ZFS itself destroy a snapshot (and those of its name below) together with the last clone of it.
+    LeaveToClones {
         /// The snapshot.
         snapshot: SnapshotRef,
     },
@@ -232,6 +240,33 @@ pub enum Action {
         path: String,
         /// Its content.
         text: String,
+    },
+    /// Makes a guest's cloud-init seed: reads the user's own texts, writes the disc.
+    WriteSeed(Box<SeedDisc>),
+    /// Puts another disc into a drive of a running guest, or takes one out.
+    ChangeDisc {
+        /// The guest.
+        guest: GuestName,
+        /// Its identity.
+        uuid: Uuid,
+        /// Where it lives.
+        dataset: Dataset,
+        /// The drive's number.
+        drive: usize,
+        /// The drive as its hypervisor knows it; none where the change waits for the next reboot.
+        device: Option<String>,
+        /// The disc; none leaves the drive empty.
+        disc: Option<ImageName>,
+        /// The disc that lies in it before.
+        before: Option<ImageName>,
+        /// The disc's file.
+        path: Option<String>,
+        /// Whether the guest is not asked.
+        force: bool,
+        /// What the supervisor hands back from then on.
+        again: Vec<String>,
+        /// The file systems that the guest uses from then on.
+        borrows: Vec<Dataset>,
     },
     /// Makes an empty disk: a sparse file.
     MakeDisk {

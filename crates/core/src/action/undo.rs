@@ -15,6 +15,19 @@ pub enum Undo {
     Impossible,
     /// Another action.
     Action(Box<Action>),
+    /// Change settings back.
+    Change {
+        /// The grammar of the host's `zfs`.
+        dialect: Dialect,
+        /// The dataset.
+        on: Dataset,
+        /// What to set.
+        set: Vec<Pair>,
+        /// What to take away.
+        clear: Vec<String>,
+        /// What is to be again as it came with a stream.
+        received: Vec<String>,
+    },
     /// Destroy this dataset, which the same plan made and which still has the GUID that it was made with.
     Destroy(Dataset),
     /// Destroy this dataset with its snapshots and volumes, which the same plan received.
@@ -61,10 +74,15 @@ impl Action {
             Self::CreateDataset { dataset, .. } | Self::CreateVolume { dataset, .. } | Self::CloneDataset { to: dataset, .. } => {
                 Undo::Destroy(dataset.clone())
             }
-            Self::Change { dialect, on, before, .. } => {
-                let set = before.iter().filter_map(|(k, v)| Some((k.clone(), v.clone()?))).collect();
-                let clear = before.iter().filter(|(_, v)| v.is_none()).map(|(k, _)| k.clone()).collect();
-                Undo::Action(Box::new(Self::Change { dialect: *dialect, on: on.clone(), set, clear, before: Vec::new() }))
+            Self::Change { dialect, on, before, received, .. } => {
+                let local = before.iter().filter(|(k, _)| !received.contains(k));
+                Undo::Change {
+                    dialect: *dialect,
+                    on: on.clone(),
+                    set: local.clone().filter_map(|(k, v)| Some((k.clone(), v.clone()?))).collect(),
+                    clear: local.filter(|(_, v)| v.is_none()).map(|(k, _)| k.clone()).collect(),
+                    received: received.clone(),
+                }
             }
             Self::Snapshot { snapshot, .. } => Undo::Action(Box::new(Self::DestroySnapshot { snapshot: snapshot.clone() })),
             Self::Rename { dialect, from, to } => {
@@ -76,12 +94,16 @@ impl Action {
             Self::MakeFolder { path } => Undo::RemoveFolder(path.clone()),
             Self::SetReadonly { dataset, on } => Undo::Action(Box::new(Self::SetReadonly { dataset: dataset.clone(), on: !on })),
             Self::SendReceive { from, to, .. } => Undo::DestroyCopy { dataset: to.clone(), like: from.clone() },
+            // It says only what holds anyway: chyves takes the snapshot away with its last clone.
+            Self::LeaveToClones { .. } => Undo::Nothing,
             // The dataset goes with the step that made it.
             Self::SetNative { .. } | Self::DropSnapshot { .. } => Undo::Nothing,
             Self::SettingsFromCopy { dialect, on, before, .. } => {
                 Undo::Settings { dialect: *dialect, on: on.clone(), values: before.clone() }
             }
             Self::WriteFile { path, .. } | Self::KeepCopy { path, .. } => Undo::RestoreFile(path.clone()),
+            // Made anew at each start, and of use to nobody without a machine.
+            Self::WriteSeed(disc) => Undo::RemoveFile(disc.path.clone()),
             Self::MakeDisk { path, .. } | Self::CopyFile { to: path, .. } => Undo::RemoveFile(path.clone()),
             // A volume goes with the step that made it.
             Self::CopyDisk { to, .. } if is_device(to) => Undo::Nothing,
@@ -119,7 +141,7 @@ impl Action {
             Self::Send { .. } | Self::Receive { new: false, .. } => Undo::Nothing,
             Self::Receive { into, resumable, .. } => Undo::DestroyReceived { dataset: into.clone(), unless_resumable: *resumable },
             // The machine's own supervisor cleans up when the machine never came to life.
-            Self::Launch(_) | Self::Stop { .. } => Undo::Nothing,
+            Self::Launch(_) | Self::Stop { .. } | Self::ChangeDisc { .. } => Undo::Nothing,
         }
     }
 }

@@ -11,6 +11,17 @@ pub(super) fn start(host: &HostFacts, wants: &Wants) -> Vec<Finding> {
     wants.paths.iter().filter_map(|wanted| one(host, wanted)).collect()
 }
 
+/// What to do about something that is not there.
+pub fn gone(what: &str) -> String {
+    let snapshot = "look for it in a snapshot: `chyves snapshot list`";
+    // "disk 1 of `web`"
+    let disk = what.strip_prefix("disk ").and_then(|rest| rest.split_once(" of `"));
+    match disk.and_then(|(number, guest)| Some((number, guest.strip_suffix('`')?))) {
+        Some((number, guest)) => format!("{snapshot}; or let the guest go without it: `chyves disk remove {guest} disk{number} --lost`"),
+        None => format!("{snapshot}; or take the device away with `chyves unset`"),
+    }
+}
+
 fn one(host: &HostFacts, wanted: &WantedPath) -> Option<Finding> {
     let WantedPath { path, what, need } = wanted;
     let shown = printable(path, 300);
@@ -20,10 +31,7 @@ fn one(host: &HostFacts, wanted: &WantedPath) -> Option<Finding> {
         (Need::Absent, None) => return None,
         (Need::Absent, Some(_)) => return fails("is there already, and bhyve makes it itself", format!("if nothing uses it: rm {shown}")),
         (Need::Read | Need::Write | Need::Folder, None) => {
-            return fails(
-                "is not there",
-                "look for it in a snapshot: `chyves snapshot list`; or take the device away with `chyves unset`".into(),
-            );
+            return fails("is not there", gone(what));
         }
         (Need::Folder, Some(FileSeen { kind: FileKind::Folder, .. })) => return None,
         (Need::Folder, Some(_)) => return fails("is no folder", "name a folder".into()),

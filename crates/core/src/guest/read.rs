@@ -10,6 +10,14 @@ use crate::value::Mac;
 use std::str::FromStr;
 
 impl Guest {
+    /// One setting that holds, checked.
+    ///
+    /// # Errors
+    /// A stored value that its property does not allow, naming the dataset and the property.
+    pub fn checked(&self, key: &str) -> Result<Option<String>> {
+        Reader { guest: self }.optional(key)
+    }
+
     /// Its settings, typed.
     ///
     /// # Errors
@@ -18,7 +26,6 @@ impl Guest {
         let read = Reader { guest: self };
         let disks = self.settings.numbers("disk").into_iter().map(|n| read.disk(n)).collect::<Result<_>>()?;
         let nets = self.settings.numbers("net").into_iter().map(|n| read.net(n)).collect::<Result<_>>()?;
-        let pcidevs = self.settings.numbers("pcidev_");
         Ok(Spec {
             cpu: (read.parsed(keys::CPU)?, read.parsed(keys::CPU_SOCKETS)?, read.parsed(keys::CPU_THREADS)?),
             ram: read.parsed(keys::RAM)?,
@@ -28,6 +35,11 @@ impl Guest {
                 "grub-bhyve" => Loader::GrubBhyve,
                 _ => Loader::Uefi,
             },
+            loader_timeout: read.parsed(keys::LOADER_TIMEOUT)?,
+            bhyveload_flags: read.words(keys::BHYVELOAD_FLAGS)?,
+            serial: read.numbered("com")?,
+            tpm: read.optional(keys::TPM)?,
+            fw_cfg: read.numbered("fw_cfg")?,
             accel: match read.word(keys::ACCEL)?.as_str() {
                 "kvm" => Accel::Kvm,
                 "tcg" => Accel::Tcg,
@@ -38,7 +50,7 @@ impl Guest {
             qargs: read.words(keys::QARGS)?,
             disks,
             nets,
-            pcidevs: pcidevs.into_iter().map(|n| Ok((n, read.word(&format!("pcidev_{n}"))?))).collect::<Result<_>>()?,
+            pcidevs: read.numbered("pcidev_")?,
             screen: read.screen()?,
             policy: Policy {
                 on_reboot: read.on_end(keys::ON_REBOOT)?,
@@ -94,6 +106,11 @@ impl Reader<'_> {
     fn words(&self, key: &str) -> Result<Vec<String>> {
         let Some(text) = self.optional(key)? else { return Ok(Vec::new()) };
         crate::cmd::split_words(&text).map_err(|why| Problem::usage(format!("`{key}` can't be split: {why}")).on(key))
+    }
+
+    /// The values of a key with a number behind it.
+    fn numbered(&self, key: &str) -> Result<Vec<(u16, String)>> {
+        self.guest.settings.numbers(key).into_iter().map(|n| Ok((n, self.word(&format!("{key}{n}"))?))).collect()
     }
 
     fn on_end(&self, key: &str) -> Result<OnEnd> {

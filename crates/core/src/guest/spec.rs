@@ -16,6 +16,16 @@ pub struct Spec {
     pub ram: Size,
     /// How it boots.
     pub loader: Loader,
+    /// Seconds that a loader of the host may take.
+    pub loader_timeout: u32,
+    /// More arguments for bhyveload, split.
+    pub bhyveload_flags: Vec<String>,
+    /// Serial ports besides the console, by number.
+    pub serial: Vec<(u16, String)>,
+    /// Its TPM.
+    pub tpm: Option<String>,
+    /// Items for its firmware, by number.
+    pub fw_cfg: Vec<(u16, String)>,
     /// How QEMU runs it.
     pub accel: Accel,
     /// Whether its clock shows UTC.

@@ -1,7 +1,6 @@
 //! `adopt`: a foreign guest becomes this host's.
 
 use super::{Plan, keep_copy};
-use crate::action::Action;
 use crate::error::{Problem, Result};
 use crate::guest::Guest;
 use crate::property::keys;
@@ -54,9 +53,8 @@ pub fn adopt(world: &World, guest: &Guest, others: &[Guest], identity: Option<Uu
     for (k, v) in &set {
         after.insert(k.clone(), Own { value: v.clone(), received: false });
     }
-    let was = set.iter().map(|(k, _)| k).chain(&clear).map(|k| (k.clone(), before.get(k).map(|o| o.value.clone()))).collect();
     let mut plan = Plan::default();
-    plan.push(Action::Change { dialect: world.host.dialect, on: guest.dataset.clone(), set, clear, before: was });
+    plan.push(super::set::change(world, &guest.dataset, before, set, clear));
     plan.steps.extend(keep_copy(guest, &after)?);
     plan.notes.push(format!("make sure that {} runs on no other host", guest.name));
     Ok(plan)

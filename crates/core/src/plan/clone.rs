@@ -1,11 +1,13 @@
 //! `clone`: guests made from another one, linked (they share its disks until they write) or independent (a full copy), each
 //! with an identity of its own or exactly the source's.
 
+use super::snapshot::volumes::{self, Volume};
 use super::{Moment, Plan, copy_path, create, values};
 use crate::action::Action;
 use crate::error::{Problem, Result};
-use crate::guest::{DiskKind, Guest, disk_name, settings_copy};
-use crate::property::keys::{self, DiskKey, NetKey};
+use crate::guest::{DiskKind, Guest, settings_copy};
+use crate::property::keys::{self, CiNetKey, DiskKey, NetKey};
+use crate::property::settings::OwnValues;
 use crate::value::{Dataset, GuestName, Size, SnapshotName, SnapshotRef};
 use crate::world::{Role, Root, World};
 use crate::zfs::args::Pair;
@@ -18,6 +20,10 @@ pub struct Request {
     pub snapshot: Option<SnapshotName>,
     /// Whether that snapshot is there.
     pub snapshot_exists: bool,
+    /// The settings that it carries, where it carries some: those of the clones. Else the source's present ones.
+    pub carried: Option<OwnValues>,
+    /// The volumes of the source, by the last part of their names, that have that snapshot.
+    pub volumes: Vec<String>,
     /// The clones' names.
     pub names: Vec<GuestName>,
     /// Settings of the clones that differ, as they were typed.
@@ -35,7 +41,13 @@ pub struct Request {
 /// Keys that a unique clone does not take over: its source's identity, place in the world and history.
 fn not_taken_over(key: &str) -> bool {
     let kept = [keys::UUID, keys::OWNER, keys::EPOCH, keys::CREATED, keys::CLONED_FROM, keys::TEMPLATE, "rcboot"];
-    kept.contains(&key) || is_identity(key)
+    kept.contains(&key) || is_identity(key) || is_one_machine_s(key)
+}
+
+/// What cloud-init was told that only one machine may have.
+fn is_one_machine_s(key: &str) -> bool {
+    let address = |part: CiNetKey| key.starts_with("ci.net") && key.ends_with(&format!(".{}", part.word()));
+    matches!(key, keys::CI_HOSTNAME | keys::CI_GENERATION) || address(CiNetKey::Address) || address(CiNetKey::Address6)
 }
 
 /// Keys by which a guest is told from others on a network or by its disks.
@@ -117,18 +129,29 @@ pub fn clone(world: &World, source: &Guest, request: &Request, moment: &Moment) 
         if request.names[..index].contains(name) {
             return Err(Problem::usage(format!("`{name}` stands twice")).on(name));
         }
-        if let Some(there) = world.guests.iter().find(|g| g.name == *name) {
-            return Err(Problem::not_now(format!("a guest is called `{name}` already"))
-                .on(name)
-                .because(format!("it is {}", there.dataset))
-                .hint("choose another name for the clone"));
-        }
+        super::free(world, name, &root.guests().child(name), None)?;
     }
     let mut plan = Plan::default();
     let snapshot = snapshot(source, request, moment, &mut plan)?;
+    // What it was at that moment is what is cloned: it may have had other disks than it has now.
+    let (then, volumes) = match &request.carried {
+        Some(carried) => {
+            let own = super::snapshot::rollback::carried_settings(source.settings.own_values(), carried);
+            let volumes = volumes::then(source, &snapshot, own.clone(), &request.volumes)?;
+            (Guest { settings: source.settings.with_own(own), ..source.clone() }, volumes)
+        }
+        None if request.snapshot.is_some() => (source.clone(), volumes::all(source, &snapshot, &request.volumes)?),
+        None => (source.clone(), volumes::present(source)?),
+    };
+    let source = &then;
     let attached = attached(source)?;
     if !attached.is_empty() {
         plan.notes.push(format!("what is attached to {} is not cloned: {}", source.name, attached.join(" ").replace('.', "")));
+    }
+    let left: Vec<&str> =
+        source.settings.own_values().keys().map(String::as_str).filter(|k| is_one_machine_s(k) && *k != keys::CI_GENERATION).collect();
+    if !left.is_empty() && !request.exact {
+        plan.notes.push(format!("what only {} may have is not cloned: {}", source.name, left.join(" ")));
     }
     let home = source.root == root.dataset;
     // Groups are the source pool's own.
@@ -142,14 +165,15 @@ pub fn clone(world: &World, source: &Guest, request: &Request, moment: &Moment) 
         let own = own(world, root, source, request, &snapshot, moment, index)?;
         let to = parent.child(name);
         if request.independent {
-            plan.steps.extend(copies(source, &snapshot, &to, &request.sizes)?);
+            plan.steps.extend(copies(source, &volumes, &snapshot, &to, &request.sizes));
             plan.steps.push(settle(world, &to, own.clone()));
         } else {
-            plan.steps.extend(links(source, &snapshot, &to, &own)?);
+            plan.steps.extend(links(source, &volumes, &snapshot, &to, &own));
         }
         plan.push(Action::Mount { dataset: to.clone() });
         plan.push(Action::WriteFile { path: copy_path(&format!("{folder}/{name}")), text: settings_copy(&values(&own)) });
-        plan.push(Action::Unmount { dataset: to });
+        plan.push(Action::Unmount { dataset: to.clone() });
+        plan.steps.extend(super::lock_template(&to, &own));
     }
     if request.independent {
         plan.steps.extend(request.names.iter().map(|n| Action::DropSnapshot { snapshot: parent.child(n).at(&snapshot) }));
@@ -201,31 +225,33 @@ fn attached(source: &Guest) -> Result<Vec<String>> {
     Ok(source.spec()?.disks.iter().filter(|d| d.kind == DiskKind::Attached).map(|d| format!("disk{}.", d.number)).collect())
 }
 
-fn volumes(source: &Guest) -> Result<Vec<String>> {
-    Ok(source.spec()?.disks.iter().filter(|d| d.kind == DiskKind::Zvol).map(|d| disk_name(d.number, d.kind)).collect())
-}
-
 /// The steps of a clone that stands on the snapshot.
-fn links(source: &Guest, snapshot: &SnapshotName, to: &Dataset, own: &[Pair]) -> Result<Vec<Action>> {
+fn links(source: &Guest, volumes: &[Volume], snapshot: &SnapshotName, to: &Dataset, own: &[Pair]) -> Vec<Action> {
     let mut steps = vec![Action::CloneDataset {
         from: source.dataset.at(snapshot),
         to: to.clone(),
         native: vec![("canmount".into(), "noauto".into())],
         own: own.to_vec(),
     }];
-    for volume in volumes(source)? {
+    for volume in volumes {
         steps.push(Action::CloneDataset {
-            from: SnapshotRef { dataset: source.dataset.child(&volume), name: snapshot.clone() },
-            to: to.child(&volume),
+            from: SnapshotRef { dataset: source.dataset.child(&volume.now), name: snapshot.clone() },
+            to: to.child(&volume.then),
             native: vec![("volmode".into(), "dev".into())],
             own: Vec::new(),
         });
     }
-    Ok(steps)
+    steps
 }
 
 /// The steps of a full copy, without settings.
-pub(super) fn copies(source: &Guest, snapshot: &SnapshotName, to: &Dataset, sizes: &BTreeMap<Dataset, Size>) -> Result<Vec<Action>> {
+pub(super) fn copies(
+    source: &Guest,
+    volumes: &[Volume],
+    snapshot: &SnapshotName,
+    to: &Dataset,
+    sizes: &BTreeMap<Dataset, Size>,
+) -> Vec<Action> {
     let mut steps = Vec::new();
     let mut copy = |from: Dataset, to: Dataset, native: &[(&str, &str)]| {
         let size = sizes.get(&from).copied().unwrap_or_default();
@@ -233,10 +259,10 @@ pub(super) fn copies(source: &Guest, snapshot: &SnapshotName, to: &Dataset, size
         steps.push(Action::SetNative { dataset: to, native: native.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect() });
     };
     copy(source.dataset.clone(), to.clone(), &[("canmount", "noauto"), ("recordsize", "64K")]);
-    for volume in volumes(source)? {
-        copy(source.dataset.child(&volume), to.child(&volume), &[("volmode", "dev")]);
+    for volume in volumes {
+        copy(source.dataset.child(&volume.now), to.child(&volume.then), &[("volmode", "dev")]);
     }
-    Ok(steps)
+    steps
 }
 
 /// The step that makes a copy a guest. What makes it one is set last: a guest is never seen with half of its settings.
@@ -244,7 +270,7 @@ pub(super) fn settle(world: &World, on: &Dataset, own: Vec<Pair>) -> Action {
     let (last, mut set): (Vec<Pair>, Vec<Pair>) = own.into_iter().partition(|(k, _)| k == keys::UUID);
     set.extend(last);
     let before = set.iter().map(|(k, _)| (k.clone(), None)).collect();
-    Action::Change { dialect: world.host.dialect, on: on.clone(), set, clear: Vec::new(), before }
+    Action::Change { dialect: world.host.dialect, on: on.clone(), set, clear: Vec::new(), before, received: Vec::new() }
 }
 
 #[cfg(test)]
@@ -318,12 +344,35 @@ mod tests {
         wanted.pool = None;
         wanted.snapshot = Some("given".parse().unwrap());
         wanted.snapshot_exists = true;
+        wanted.volumes = vec!["disk0".into()];
         let text = clone(&world, &source, &wanted, &moment(1)).unwrap().script(Os::Linux);
         assert!(!text.contains("zfs snapshot") && !text.contains("destroy -r tank/chyves/guests/web01@"), "{text}");
         let mut offline = world.clone();
         offline.roots[1].role = Role::Offline;
         wanted.pool = Some("depot".into());
         assert_eq!(clone(&offline, &source, &wanted, &moment(1)).unwrap_err().code.exit_code(), 4);
+    }
+
+    #[test]
+    fn a_clone_of_a_snapshot_has_the_settings_and_disks_of_then() {
+        let source = testing::guest("web01", &[("uuid", "now"), ("cpu", "4"), ("disk0.kind", "zvol"), ("disk1.kind", "zvol")]);
+        let world = testing::world(vec![source.clone()]);
+        let mut wanted = Request { snapshot_exists: true, ..request(&["web02"]) };
+        wanted.snapshot = Some("base".parse().unwrap());
+        wanted.volumes = vec!["disk0".into()];
+        wanted.carried = Some(testing::own(&[("uuid", "then"), ("cpu", "2"), ("disk0.kind", "zvol"), ("snapshot.taken", "2026")]));
+        let text = clone(&world, &source, &wanted, &moment(1)).unwrap().script(Os::Linux);
+        assert!(text.contains("chyves:cpu=2") && text.contains("web02/disk0") && !text.contains("disk1"), "{text}");
+        assert!(!text.contains("snapshot.taken") && !text.contains("then"), "{text}");
+    }
+
+    #[test]
+    fn a_new_template_is_locked() {
+        let source = testing::guest("web01", &[]);
+        let world = testing::world(vec![source.clone()]);
+        let wanted = Request { set: vec![("template".into(), "yes".into())], ..request(&["gold"]) };
+        let plan = clone(&world, &source, &wanted, &moment(1)).unwrap();
+        assert_eq!(plan.steps.last(), Some(&Action::SetReadonly { dataset: "tank/chyves/guests/gold".parse().unwrap(), on: true }));
     }
 
     #[test]
@@ -361,5 +410,24 @@ mod tests {
             assert!(!is(other), "{other}");
         }
         assert!(is_automatic(&automatic(&moment(1)).unwrap()));
+    }
+
+    #[test]
+    fn a_clone_is_another_instance_with_a_name_and_an_address_of_its_own() {
+        let ci = [
+            ("uuid", "old"),
+            ("ci.enabled", "yes"),
+            ("ci.generation", "3"),
+            ("ci.hostname", "db01"),
+            ("ci.net0.address", "192.0.2.9/24"),
+            ("ci.net0.gateway", "192.0.2.1"),
+        ];
+        let source = testing::guest("web01", &ci);
+        let world = testing::world(vec![source.clone()]);
+        let plan = clone(&world, &source, &request(&["web02"]), &moment(1)).unwrap();
+        let Some(Action::CloneDataset { own, .. }) = plan.steps.get(1) else { panic!("{:?}", plan.steps) };
+        let taken: Vec<String> = own.iter().filter(|(k, _)| k.starts_with("ci.")).map(|(k, v)| format!("{k}={v}")).collect();
+        assert_eq!(taken, ["ci.enabled=yes", "ci.net0.gateway=192.0.2.1"]);
+        assert_eq!(plan.notes, ["what only web01 may have is not cloned: ci.hostname ci.net0.address"]);
     }
 }

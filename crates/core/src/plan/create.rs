@@ -1,13 +1,17 @@
 //! `create`: a new guest, from an image or with an empty disk.
+//!
+//! * `wishes`: what the system, the image and the person want of its settings
+
+mod wishes;
 
 use super::{Moment, Plan, copy_path, values};
 use crate::action::Action;
+use crate::cloudinit::Text;
 use crate::error::{Problem, Result};
 use crate::guest::{DiskKind, disk_name, settings_copy};
-use crate::property;
 use crate::property::keys::{self, DiskKey, NetKey};
-use crate::value::{GuestName, ImageName, Size};
-use crate::world::{ImageKind, Root, World};
+use crate::value::{Dataset, GuestName, ImageName, Size};
+use crate::world::{Image, ImageKind, Root, World};
 use crate::zfs::args::Pair;
 
 /// What is wanted.
@@ -19,6 +23,8 @@ pub struct Request {
     pub pool: Option<String>,
     /// The image of its first disk.
     pub image: Option<ImageName>,
+    /// Whether that disk is a copy of the image, which needs it no more.
+    pub full: bool,
     /// The size of its first disk.
     pub size: Option<Size>,
     /// The disk's kind, where not what suits.
@@ -27,6 +33,8 @@ pub struct Request {
     pub nets: u16,
     /// Settings, keys and values as they were typed.
     pub set: Vec<Pair>,
+    /// The user's own texts for cloud-init.
+    pub texts: Vec<(Text, String)>,
 }
 
 /// Plans a guest. The world must hold a guest of the same name, if there is one.
@@ -38,91 +46,126 @@ pub fn create(world: &World, request: &Request, moment: &Moment) -> Result<Plan>
         Some(pool) => world.root_on(pool)?,
         None => world.primary()?,
     };
-    if let Some(there) = world.guests.iter().find(|g| g.name == request.name) {
-        return Err(Problem::not_now(format!("a guest is called `{}` already", there.name))
-            .on(&there.name)
-            .because(format!("it is {}", there.dataset))
-            .hint(format!("choose another name, or `chyves delete {}` first", there.name)));
-    }
     let dataset = root.guests().child(&request.name);
-    let folder = guests_folder(root)?;
-    let folder = format!("{folder}/{}", request.name);
+    super::free(world, &request.name, &dataset, None)?;
+    let folder = format!("{}/{}", guests_folder(root)?, request.name);
+    let image = request.image.as_ref().map(|name| disk_image(world, name, request)).transpose()?;
+    let mut first = FirstDisk { kind: None, size: None };
+    let mut steps = match image {
+        Some(image) => from_image(image, request, &dataset, &folder, &mut first)?,
+        None => from_nothing(world, request, &dataset, &folder, &mut first)?,
+    };
     let mut own = identity(world, root, moment, 0)?;
-    let mut steps = Vec::new();
-    let mut native: Vec<Pair> = vec![("canmount".into(), "noauto".into())];
-    let has_volumes = world.host.dialect.has_volumes();
-    match &request.image {
-        Some(name) => {
-            let image = world.image(name)?;
-            if image.kind != ImageKind::Disk {
-                return Err(Problem::usage(format!("the image `{name}` is no disk, it is {}", image.kind.word()))
-                    .on(name)
-                    .hint("`chyves image list` shows what each image is"));
-            }
-            let size = request.size.unwrap_or(image.size);
-            if size < image.size {
-                return Err(Problem::usage(format!("a disk of {size} can't hold the image `{name}` of {}", image.size))
-                    .on(name)
-                    .hint(format!("leave --size away, or give at least {}", image.size)));
-            }
-            if request.disk == Some(DiskKind::Zvol) {
-                return Err(Problem::usage("a disk made from an image is a file: `--disk zvol` does not go with `--image`")
-                    .hint("leave `--disk` away"));
-            }
-            own.push((keys::IMAGE.into(), name.to_string()));
-            disk(&mut own, DiskKind::Raw, size);
-            let file = format!("{folder}/{}", disk_name(0, DiskKind::Raw));
-            if image.dataset.pool() == dataset.pool() {
-                // The image's file is called as disk 0 is: the clone is the guest's file system as it stands.
-                steps.push(Action::CloneDataset { from: image.snapshot()?, to: dataset.clone(), native, own: Vec::new() });
-                steps.push(Action::Mount { dataset: dataset.clone() });
-            } else {
-                let primary = world.primary()?;
-                let from = format!("{}/images/{name}/{}", mountpoint(primary)?, ImageKind::Disk.file());
-                steps.push(Action::CreateDataset { dataset: dataset.clone(), native, own: Vec::new() });
-                steps.push(Action::Mount { dataset: dataset.clone() });
-                steps.push(Action::Mount { dataset: image.dataset.clone() });
-                steps.push(Action::CopyFile { from, to: file.clone() });
-                steps.push(Action::Unmount { dataset: image.dataset.clone() });
-            }
-            if size > image.size {
-                steps.push(Action::GrowDisk { path: file, from: image.size, to: size });
-            }
-        }
-        None => {
-            let wanted = request.disk.unwrap_or(if has_volumes { DiskKind::Zvol } else { DiskKind::Raw });
-            if wanted == DiskKind::Zvol && !has_volumes {
-                return Err(Problem::host_cant("the ZFS of this host has no volumes")
-                    .hint("leave `--disk` away: the disk is then a file in the guest's file system"));
-            }
-            native.push(("recordsize".into(), "64K".into()));
-            steps.push(Action::CreateDataset { dataset: dataset.clone(), native, own: Vec::new() });
-            if let Some(size) = request.size {
-                disk(&mut own, wanted, size);
-                if wanted == DiskKind::Zvol {
-                    steps.push(Action::CreateVolume { dataset: dataset.child(disk_name(0, wanted)), size, block: None, reserved: false });
-                }
-            }
-            steps.push(Action::Mount { dataset: dataset.clone() });
-            if let (Some(size), DiskKind::Raw) = (request.size, wanted) {
-                steps.push(Action::MakeDisk { path: format!("{folder}/{}", disk_name(0, wanted)), size });
-            }
-        }
+    own.extend(request.image.iter().map(|name| (keys::IMAGE.to_owned(), name.to_string())));
+    if let (Some(kind), Some(size)) = (first.kind, first.size) {
+        own.push((keys::disk(0, DiskKey::Kind), kind.word().into()));
+        own.push((keys::disk(0, DiskKey::Size), size.to_string()));
     }
     for n in 0..request.nets {
         own.push((keys::net(n, NetKey::Backend), "auto".into()));
     }
-    typed(&mut own, &request.set)?;
-    // The settings come with the dataset itself, in the same call: a guest is never seen without them.
-    for step in &mut steps {
-        if let Action::CloneDataset { own: slot, .. } | Action::CreateDataset { own: slot, .. } = step {
-            slot.clone_from(&own);
+    let mut notes = Vec::new();
+    let wishes = wishes::settings(request, image, first.kind.is_some(), &mut notes)?;
+    own.retain(|(k, _)| !wishes.iter().any(|(wished, _)| wished == k));
+    own.extend(wishes);
+    // The settings come with the dataset itself, in the same call: a guest is never seen without them. A copy gets them
+    // when it is whole.
+    match steps.first_mut() {
+        Some(Action::CloneDataset { own: slot, .. } | Action::CreateDataset { own: slot, .. }) => slot.clone_from(&own),
+        _ => {
+            let at = steps.iter().take_while(|s| matches!(s, Action::SendReceive { .. } | Action::SetNative { .. })).count();
+            steps.insert(at, super::clone::settle(world, &dataset, own.clone()));
         }
     }
+    steps.extend(super::cloud_init::texts_in(&folder, &request.texts));
     steps.push(Action::MakeFolder { path: format!("{folder}/logs") });
     steps.push(Action::WriteFile { path: copy_path(&folder), text: settings_copy(&values(&own)) });
-    steps.push(Action::Unmount { dataset });
-    Ok(Plan { steps, notes: Vec::new() })
+    steps.push(Action::Unmount { dataset: dataset.clone() });
+    if let (Some(image), true) = (image, matches!(steps.first(), Some(Action::SendReceive { .. }))) {
+        steps.push(Action::DropSnapshot { snapshot: dataset.at(&image.snapshot()?.name) });
+    }
+    steps.extend(super::lock_template(&dataset, &own));
+    Ok(Plan { steps, notes })
+}
+
+/// What the first disk became.
+struct FirstDisk {
+    kind: Option<DiskKind>,
+    size: Option<Size>,
+}
+
+/// The image that a disk can be made from as it is wished.
+fn disk_image<'w>(world: &'w World, name: &ImageName, request: &Request) -> Result<&'w Image> {
+    let image = world.image(name)?;
+    if image.kind != ImageKind::Disk {
+        let problem = Problem::usage(format!("the image `{name}` is no disk, it is {}", image.kind.word())).on(name);
+        return Err(match image.kind {
+            ImageKind::Iso => problem.hint(format!(
+                "install from it: `chyves create {} --size 20G`, then `chyves start {} --iso {name}`",
+                request.name, request.name
+            )),
+            ImageKind::Disk | ImageKind::Firmware => problem.hint("`chyves image list` shows what each image is"),
+        });
+    }
+    if let Some(size) = request.size.filter(|size| *size < image.size) {
+        return Err(Problem::usage(format!("a disk of {size} can't hold the image `{name}` of {}", image.size))
+            .on(name)
+            .hint(format!("leave --size away, or give at least {}", image.size)));
+    }
+    if request.disk == Some(DiskKind::Zvol) {
+        return Err(
+            Problem::usage("a disk made from an image is a file: `--disk zvol` does not go with `--image`").hint("leave `--disk` away")
+        );
+    }
+    Ok(image)
+}
+
+/// The image's file is called as disk 0 is: a clone or copy of its dataset is the guest's file system as it stands.
+fn from_image(image: &Image, request: &Request, dataset: &Dataset, folder: &str, first: &mut FirstDisk) -> Result<Vec<Action>> {
+    let size = request.size.unwrap_or(image.size);
+    *first = FirstDisk { kind: Some(DiskKind::Raw), size: Some(size) };
+    let native: Vec<Pair> = vec![("canmount".into(), "noauto".into())];
+    let mut steps = if request.full || image.dataset.pool() != dataset.pool() {
+        let native = native.into_iter().chain([("recordsize".to_owned(), "64K".to_owned())]).collect();
+        vec![
+            Action::SendReceive { from: image.snapshot()?, to: dataset.clone(), size: image.used },
+            Action::SetNative { dataset: dataset.clone(), native },
+        ]
+    } else {
+        vec![Action::CloneDataset { from: image.snapshot()?, to: dataset.clone(), native, own: Vec::new() }]
+    };
+    steps.push(Action::Mount { dataset: dataset.clone() });
+    if size > image.size {
+        let path = format!("{folder}/{}", disk_name(0, DiskKind::Raw));
+        steps.push(Action::GrowDisk { path, from: image.size, to: size });
+    }
+    Ok(steps)
+}
+
+/// A file system, and a disk where a size is given.
+fn from_nothing(world: &World, request: &Request, dataset: &Dataset, folder: &str, first: &mut FirstDisk) -> Result<Vec<Action>> {
+    if request.full {
+        return Err(Problem::usage("`--full` is about the image that a disk is copied from").hint("name it: `--image NAME`"));
+    }
+    let has_volumes = world.host.dialect.has_volumes();
+    let wanted = request.disk.unwrap_or(if has_volumes { DiskKind::Zvol } else { DiskKind::Raw });
+    if wanted == DiskKind::Zvol && !has_volumes {
+        return Err(Problem::host_cant("the ZFS of this host has no volumes")
+            .hint("leave `--disk` away: the disk is then a file in the guest's file system"));
+    }
+    let native: Vec<Pair> = vec![("canmount".into(), "noauto".into()), ("recordsize".into(), "64K".into())];
+    let mut steps = vec![Action::CreateDataset { dataset: dataset.clone(), native, own: Vec::new() }];
+    if let Some(size) = request.size {
+        *first = FirstDisk { kind: Some(wanted), size: Some(size) };
+        if wanted == DiskKind::Zvol {
+            steps.push(Action::CreateVolume { dataset: dataset.child(disk_name(0, wanted)), size, block: None, reserved: false });
+        }
+    }
+    steps.push(Action::Mount { dataset: dataset.clone() });
+    if let (Some(size), DiskKind::Raw) = (request.size, wanted) {
+        steps.push(Action::MakeDisk { path: format!("{folder}/{}", disk_name(0, wanted)), size });
+    }
+    Ok(steps)
 }
 
 /// Where a root's file system will be mounted.
@@ -150,21 +193,6 @@ pub(super) fn identity(world: &World, root: &Root, moment: &Moment, index: usize
     Ok(own)
 }
 
-fn disk(own: &mut Vec<Pair>, kind: DiskKind, size: Size) {
-    own.push((keys::disk(0, DiskKey::Kind), kind.word().into()));
-    own.push((keys::disk(0, DiskKey::Size), size.to_string()));
-}
-
-/// Adds settings as they were typed, each checked; a key that is there already is replaced.
-fn typed(own: &mut Vec<Pair>, set: &[Pair]) -> Result<()> {
-    for (key, value) in set {
-        let (key, value) = super::set::checked(key, value, &[property::Scope::Guest, property::Scope::GuestOnly])?;
-        own.retain(|(k, _)| *k != key);
-        own.push((key, value));
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -173,7 +201,17 @@ mod tests {
     use crate::zfs::Dialect;
 
     fn request() -> Request {
-        Request { name: "web01".parse().unwrap(), pool: None, image: None, size: None, disk: None, nets: 1, set: Vec::new() }
+        Request {
+            name: "web01".parse().unwrap(),
+            pool: None,
+            image: None,
+            full: false,
+            size: None,
+            disk: None,
+            nets: 1,
+            set: Vec::new(),
+            texts: Vec::new(),
+        }
     }
 
     #[test]
@@ -227,5 +265,65 @@ mod tests {
         let mut r = request();
         r.pool = Some("tnak".into());
         assert!(create(&world, &r, &moment(1)).unwrap_err().hints[0].contains("`tank`"));
+    }
+
+    #[test]
+    fn a_full_copy_stands_on_nothing_and_is_a_guest_only_when_it_is_whole() {
+        let mut r = request();
+        r.image = Some("tiny".parse().unwrap());
+        r.full = true;
+        r.size = Some(Size::mib(128));
+        insta::assert_snapshot!(create(&testing::world(Vec::new()), &r, &moment(1)).unwrap().script(Os::Linux));
+        r.image = None;
+        assert!(create(&testing::world(Vec::new()), &r, &moment(1)).unwrap_err().hints[0].contains("--image"));
+    }
+
+    #[test]
+    fn what_the_image_and_the_system_want_holds_unless_something_else_is_given() {
+        let mut world = testing::world(Vec::new());
+        world.images[0].wants = [("os", "debian"), ("ram", "1G"), ("net0.model", "e1000"), ("net3.model", "e1000"), ("flux", "1")]
+            .map(|(k, v)| (k.to_owned(), v.to_owned()))
+            .to_vec();
+        let mut r = request();
+        r.image = Some("tiny".parse().unwrap());
+        let settings = |r: &Request| {
+            let plan = create(&world, r, &moment(1)).unwrap();
+            let Some(Action::CloneDataset { own, .. }) = plan.steps.first() else { panic!("{:?}", plan.steps) };
+            let shown = own.iter().skip(5).map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(" ");
+            (shown, plan.notes)
+        };
+        let (all, notes) = settings(&r);
+        assert_eq!(
+            all,
+            "disk0.kind=raw disk0.size=64M net0.backend=auto os=debian ram=1G net0.model=e1000 loader=uefi rtc=utc disk0.bus=virtio-blk"
+        );
+        assert_eq!(notes, ["the image wants flux=1, which this chyves does not know"]);
+        r.set = vec![
+            ("ram".into(), "300M".into()),
+            ("net0.backend".into(), "user".into()),
+            ("net0.model".into(), "virtio-net".into()),
+            ("loader".into(), "bios".into()),
+        ];
+        let (all, notes) = settings(&r);
+        assert!(all.contains("net0.backend=user") && !all.contains("net0.backend=auto"), "{all}");
+        assert!(all.contains("ram=300M") && all.contains("net0.model=virtio-net") && all.contains("loader=bios"), "{all}");
+        assert!(!all.contains("uefi") && notes[1].contains("512M"), "{all} {notes:?}");
+    }
+
+    #[test]
+    fn a_profile_is_for_all_devices_and_raises_the_memory() {
+        let mut r = request();
+        r.nets = 2;
+        r.size = Some(Size::mib(64));
+        r.set = vec![("os".into(), "Windows".into()), ("ci.user".into(), "ann".into())];
+        let plan = create(&testing::world(Vec::new()), &r, &moment(1)).unwrap();
+        let Some(Action::CreateDataset { own, .. }) = plan.steps.first() else { panic!("{:?}", plan.steps) };
+        let has = |key: &str, value: &str| own.iter().any(|(k, v)| k == key && v == value);
+        for (key, value) in [("disk0.bus", "nvme"), ("net0.model", "e1000"), ("net1.model", "e1000"), ("ram", "4G"), ("rtc", "localtime")] {
+            assert!(has(key, value), "{key}: {own:?}");
+        }
+        assert!(has("ci.enabled", "yes"));
+        r.set = vec![("os".into(), "beos".into())];
+        assert!(create(&testing::world(Vec::new()), &r, &moment(1)).is_err());
     }
 }

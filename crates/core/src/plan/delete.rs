@@ -9,14 +9,14 @@ use crate::value::{Dataset, GuestName, SnapshotRef};
 use crate::world::{Trashed, World};
 
 /// Plans a guest's way into the trash. With `stays` it stays where it is and is only marked: zfs-fuse can't rename what
-/// has clones.
+/// has clones. `taken` says that its identity is in the trash already.
 ///
 /// # Errors
 /// Its machine is alive, or it is a template.
-pub fn delete(world: &World, guest: &Guest, guid: u64, stays: bool, now: &str) -> Result<Plan> {
+pub fn delete(world: &World, guest: &Guest, guid: u64, (stays, taken): (bool, bool), now: &str) -> Result<Plan> {
     not_template(guest, "delete")?;
     stopped(guest, "delete")?;
-    let to = place(world, guest, guid)?;
+    let to = place(world, guest, guid, taken)?;
     let mut plan = Plan::default();
     plan.push(Action::Verify { objects: vec![(guest.dataset.to_string(), guid)] });
     if guest.mounted {
@@ -37,12 +37,18 @@ pub fn delete(world: &World, guest: &Guest, guid: u64, stays: bool, now: &str) -
     Ok(plan)
 }
 
-/// Where a guest will lie in the trash.
-pub(super) fn place(world: &World, guest: &Guest, guid: u64) -> Result<Dataset> {
-    let trash = world.root_on(guest.root.pool())?.trash();
-    let to = trash.child(guest.uuid.to_string());
-    // Two copies of one guest may both be deleted: the identity alone may be taken.
-    Ok(if world.trash.iter().any(|t| t.dataset == to) { trash.child(format!("{}-{guid}", guest.uuid)) } else { to })
+/// Where a guest lies in the trash, unless another copy of it does.
+///
+/// # Errors
+/// Its pool carries chyves no more.
+pub fn usual_place(world: &World, guest: &Guest) -> Result<Dataset> {
+    Ok(world.root_on(guest.root.pool())?.trash().child(guest.uuid.to_string()))
+}
+
+/// Where a guest will lie in the trash. Two copies of one guest may both be deleted: then the usual place is taken.
+pub(super) fn place(world: &World, guest: &Guest, guid: u64, taken: bool) -> Result<Dataset> {
+    let usual = usual_place(world, guest)?;
+    Ok(if taken { world.root_on(guest.root.pool())?.trash().child(format!("{}-{guid}", guest.uuid)) } else { usual })
 }
 
 /// The steps that put a guest, unmounted, into the trash at `to`.
@@ -51,7 +57,7 @@ pub(super) fn into_trash(world: &World, guest: &Guest, now: &str, to: &Dataset) 
     set.extend(guest.group().map(|g| (keys::GROUP.to_owned(), g.to_owned())));
     let before = set.iter().map(|(k, _)| (k.clone(), None)).collect();
     vec![
-        Action::Change { dialect: world.host.dialect, on: guest.dataset.clone(), set, clear: Vec::new(), before },
+        Action::Change { dialect: world.host.dialect, on: guest.dataset.clone(), set, clear: Vec::new(), before, received: Vec::new() },
         Action::Rename { dialect: world.host.dialect, from: guest.dataset.clone(), to: to.clone() },
     ]
 }
@@ -144,12 +150,14 @@ fn end(name: &str, dataset: &Dataset, doomed: &Doomed, gone: &[Dataset]) -> Resu
             .hint("destroy those first, or turn the dependency round: `chyves promote CLONE`"));
     }
     let mut objects = vec![(dataset.to_string(), doomed.guid)];
-    let mut steps = vec![Action::DestroyTree { dataset: dataset.clone(), takes: doomed.takes.clone() }];
-    // The last clone takes the snapshot with it that was taken for clones.
+    let mut steps = Vec::new();
+    // The last clone takes the snapshot with it that was taken for clones. ZFS itself does that in one: nothing between
+    // the two can fail and leave the snapshot behind.
     if let Some(leaves) = doomed.last_of(gone) {
         objects.push((leaves.snapshot.to_string(), leaves.guid));
-        steps.push(Action::DestroySnapshot { snapshot: leaves.snapshot.clone() });
+        steps.push(Action::LeaveToClones { snapshot: leaves.snapshot.clone() });
     }
+    steps.push(Action::DestroyTree { dataset: dataset.clone(), takes: doomed.takes.clone() });
     steps.insert(0, Action::Verify { objects });
     Ok(steps)
 }
@@ -162,7 +170,12 @@ pub fn find<'a>(world: &'a World, wanted: &str) -> Result<&'a Trashed> {
     let found: Vec<&Trashed> = world
         .trash
         .iter()
-        .filter(|t| t.label() == wanted || t.dataset.leaf() == wanted || t.uuid.is_some_and(|u| u.to_string() == wanted))
+        .filter(|t| {
+            t.label() == wanted
+                || t.dataset.leaf() == wanted
+                || t.dataset.as_str() == wanted
+                || t.uuid.is_some_and(|u| u.to_string() == wanted)
+        })
         .collect();
     match found[..] {
         [one] => Ok(one),
@@ -174,11 +187,14 @@ pub fn find<'a>(world: &'a World, wanted: &str) -> Result<&'a Trashed> {
                 .hint("`chyves trash list` shows what does"))
         }
         _ => {
-            let each: Vec<String> = found.iter().map(|t| format!("{} deleted {}", t.dataset.leaf(), t.deleted)).collect();
+            // One that was moved may have been deleted on both pools: then the identity is not enough.
+            let twice = found.iter().filter(|t| t.dataset.leaf() == found[0].dataset.leaf()).count() > 1;
+            let which = |t: &Trashed| if twice { t.dataset.to_string() } else { t.dataset.leaf().to_owned() };
+            let each: Vec<String> = found.iter().map(|t| format!("{} deleted {}", which(t), t.deleted)).collect();
             Err(Problem::usage(format!("several deleted guests were called `{wanted}`"))
                 .on(wanted)
                 .because(each.join("; "))
-                .hint(format!("name one by its identity: `chyves undelete {}`", found[0].dataset.leaf())))
+                .hint(format!("name one as it lies there: `{}`", which(found[0]))))
         }
     }
 }
@@ -190,13 +206,11 @@ pub fn find<'a>(world: &'a World, wanted: &str) -> Result<&'a Trashed> {
 pub fn undelete(world: &World, trashed: &Trashed, guid: u64, name: Option<&GuestName>) -> Result<Plan> {
     let root = world.root_on(trashed.dataset.pool())?;
     let name = name.unwrap_or(&trashed.name);
-    if let Some(there) = world.guests.iter().find(|g| g.name == *name) {
-        return Err(Problem::not_now(format!("a guest is called `{name}` now"))
-            .on(name)
-            .because(format!("it is {}", there.dataset))
-            .hint(format!("bring it back under another name: `chyves undelete {} --name OTHER`", trashed.dataset.leaf())));
-    }
     let to = root.guests().child(name);
+    if trashed.dataset != to || world.guests.iter().any(|g| g.name == *name) {
+        super::free(world, name, &to, None)
+            .map_err(|p| p.hint(format!("bring it back under another name: `chyves undelete {} --name OTHER`", trashed.dataset.leaf())))?;
+    }
     let clear: Vec<String> =
         [keys::DELETED, keys::NAME].iter().map(|k| (*k).to_owned()).chain(trashed.group.as_ref().map(|_| keys::GROUP.to_owned())).collect();
     let mut before =
@@ -207,7 +221,7 @@ pub fn undelete(world: &World, trashed: &Trashed, guid: u64, name: Option<&Guest
     if trashed.dataset != to {
         plan.push(Action::Rename { dialect: world.host.dialect, from: trashed.dataset.clone(), to: to.clone() });
     }
-    plan.push(Action::Change { dialect: world.host.dialect, on: to, set: Vec::new(), clear, before });
+    plan.push(Action::Change { dialect: world.host.dialect, on: to, set: Vec::new(), clear, before, received: Vec::new() });
     if let Some(group) = &trashed.group {
         plan.notes.push(format!("it was in the group `{group}` and comes back outside it"));
     }
@@ -238,7 +252,7 @@ mod tests {
     fn a_guest_goes_and_comes_back() {
         let g = testing::guest("web", &[]);
         let mut world = testing::world(vec![g.clone()]);
-        insta::assert_snapshot!(delete(&world, &g, 4711, false, "2026-01-31T12:00:00Z").unwrap().script(Os::Linux), @"
+        insta::assert_snapshot!(delete(&world, &g, 4711, (false, false), "2026-01-31T12:00:00Z").unwrap().script(Os::Linux), @"
         # note: web goes to the trash with its disks and snapshots (1M); `chyves undelete web` brings it back
         # make sure that tank/chyves/guests/web has the GUID 4711
         zfs get -H -p -o name,property,source,value guid tank/chyves/guests/web
@@ -271,14 +285,37 @@ mod tests {
         assert_eq!(find(&world, "a4").unwrap().dataset.leaf(), "a4");
         assert!(undelete(&world, &world.trash[0], 1, None).is_err(), "its name is taken");
         g.state = RunState::Running;
-        assert!(delete(&world, &g, 1, false, "").is_err());
+        assert!(delete(&world, &g, 1, (false, false), "").is_err());
+    }
+
+    #[test]
+    fn one_that_was_deleted_on_two_pools_is_told_by_where_it_lies() {
+        let mut world = testing::world(Vec::new());
+        let mut other = trashed("web", "t1");
+        other.dataset = "depot/chyves/trash/t1".parse().unwrap();
+        world.trash = vec![trashed("web", "t1"), other];
+        assert!(find(&world, "t1").unwrap_err().hints[0].contains("tank/chyves/trash/t1"));
+        assert_eq!(find(&world, "depot/chyves/trash/t1").unwrap().dataset.pool(), "depot");
+    }
+
+    #[test]
+    fn a_name_that_a_deleted_guest_keeps_is_taken() {
+        let mut world = testing::world(Vec::new());
+        let mut kept = trashed("web", "t1");
+        kept.dataset = "tank/chyves/guests/web".parse().unwrap();
+        world.trash = vec![kept];
+        let name: GuestName = "web".parse().unwrap();
+        let place = |pool: &str| format!("{pool}/chyves/guests/web").parse::<Dataset>().unwrap();
+        assert!(super::super::free(&world, &name, &place("tank"), None).unwrap_err().hints[0].contains("chyves undelete web"));
+        assert!(super::super::free(&world, &name, &place("depot"), None).is_ok());
+        assert!(undelete(&world, &world.trash[0], 1, None).is_ok(), "it keeps its name for itself");
     }
 
     #[test]
     fn a_template_is_not_deleted() {
         let g = testing::guest("gold", &[("template", "yes")]);
         let world = testing::world(vec![g.clone()]);
-        assert!(delete(&world, &g, 1, false, "").unwrap_err().hints[0].contains("template=no"));
+        assert!(delete(&world, &g, 1, (false, false), "").unwrap_err().hints[0].contains("template=no"));
         assert!(destroy(&g, &Doomed::default()).is_err());
     }
 
@@ -307,10 +344,10 @@ mod tests {
         insta::assert_snapshot!(destroy(&g, &doomed(&[])).unwrap().script(Os::Linux), @"
         # make sure that tank/chyves/guests/web02 has the GUID 11, tank/chyves/guests/web@clone-20260131T120000Z-000000 has the GUID 12
         zfs get -H -p -o name,property,source,value guid tank/chyves/guests/web02 tank/chyves/guests/web@clone-20260131T120000Z-000000
+        # let the snapshot tank/chyves/guests/web@clone-20260131T120000Z-000000 go with its last clone
+        zfs destroy -d -r tank/chyves/guests/web@clone-20260131T120000Z-000000
         # destroy tank/chyves/guests/web02, and with it 
         zfs destroy -r tank/chyves/guests/web02
-        # destroy the snapshot tank/chyves/guests/web@clone-20260131T120000Z-000000
-        zfs destroy -r tank/chyves/guests/web@clone-20260131T120000Z-000000
         ");
         assert_eq!(destroy(&g, &doomed(&["tank/chyves/guests/web03"])).unwrap().steps.len(), 2);
     }

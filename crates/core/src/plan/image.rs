@@ -156,8 +156,15 @@ pub fn rename(world: &World, request: &Rename) -> Result<Plan> {
     for guest in named_by(world, &request.from) {
         let pair = |name: &ImageName| (keys::IMAGE.to_owned(), name.to_string());
         let before = vec![(keys::IMAGE.to_owned(), Some(request.from.to_string()))];
-        let set = vec![pair(&request.to)];
-        plan.push(Action::Change { dialect: world.host.dialect, on: guest.dataset.clone(), set, clear: Vec::new(), before });
+        let own = guest.settings.own_values().get(keys::IMAGE);
+        plan.push(Action::Change {
+            dialect: world.host.dialect,
+            on: guest.dataset.clone(),
+            set: vec![pair(&request.to)],
+            clear: Vec::new(),
+            before,
+            received: own.filter(|o| o.received).map(|_| keys::IMAGE.to_owned()).into_iter().collect(),
+        });
     }
     Ok(plan)
 }

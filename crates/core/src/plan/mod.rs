@@ -4,12 +4,14 @@
 
 pub mod adopt;
 pub mod clone;
+pub mod cloud_init;
 pub mod create;
 pub mod delete;
 pub mod disk;
 pub mod drives;
 pub mod image;
 pub mod machine;
+pub mod media;
 pub mod network;
 pub mod pool;
 pub mod promote;
@@ -31,6 +33,8 @@ use crate::guest::{Guest, settings_copy};
 use crate::os::Os;
 use crate::property::keys;
 use crate::property::settings::{Own, OwnValues};
+use crate::value::{Dataset, GuestName};
+use crate::world::World;
 use crate::zfs::args::Pair;
 use serde::Serialize;
 
@@ -129,6 +133,12 @@ fn stopped(guest: &Guest, wish: &str) -> Result<()> {
     Ok(())
 }
 
+/// The step that lets nobody write into a new guest that is a template.
+fn lock_template(dataset: &Dataset, own: &[Pair]) -> Option<Action> {
+    let template = own.iter().any(|(k, v)| k == keys::TEMPLATE && v == "yes");
+    template.then(|| Action::SetReadonly { dataset: dataset.clone(), on: true })
+}
+
 /// Refuses a template, which stays as it is.
 fn not_template(guest: &Guest, wish: &str) -> Result<()> {
     if guest.is_template() {
@@ -136,6 +146,29 @@ fn not_template(guest: &Guest, wish: &str) -> Result<()> {
             "make it a guest first: `chyves set {} template=no`; or clone it: `chyves clone {} NAME`",
             guest.name, guest.name
         )));
+    }
+    Ok(())
+}
+
+/// "1 snapshot", "2 snapshots".
+fn count(n: usize, what: &str) -> String {
+    if n == 1 { format!("{n} {what}") } else { format!("{n} {what}s") }
+}
+
+/// Refuses a name that another guest has, or a deleted one that could not be moved away. The world must hold what has
+/// that name; `own` is the guest that is to get it.
+fn free(world: &World, name: &GuestName, to: &Dataset, own: Option<&Dataset>) -> Result<()> {
+    if let Some(there) = world.guests.iter().find(|g| g.name == *name && Some(&g.dataset) != own) {
+        return Err(Problem::not_now(format!("a guest is called `{name}` already"))
+            .on(name)
+            .because(format!("it is {}", there.dataset))
+            .hint("choose another name"));
+    }
+    if let Some(there) = world.trash.iter().find(|t| t.dataset == *to) {
+        return Err(Problem::not_now(format!("a deleted guest keeps the name `{name}`"))
+            .on(name)
+            .because(format!("clones stand on it, so this ZFS could not move it: it lies at {}", there.dataset))
+            .hint(format!("choose another name, or bring it back: `chyves undelete {name}`")));
     }
     Ok(())
 }

@@ -60,7 +60,8 @@ pub fn promote(world: &World, guest: &Guest, facts: &Facts) -> Result<Plan> {
             plan.push(Action::Promote { clone: volume, origin: of.dataset.clone() });
         }
     }
-    plan.notes.push(format!("{} snapshots go from {} to {}: {}", coming.len(), origin.dataset, guest.name, names(&coming)));
+    let moved = super::count(coming.len(), "snapshot");
+    plan.notes.push(format!("from {} to {}: {moved}, {}", origin.dataset, guest.name, names(&coming)));
     Ok(plan)
 }
 
@@ -92,7 +93,7 @@ mod tests {
         assert!(promote(&world, &g, &Facts::default()).unwrap().steps.is_empty());
         g.origin = Some("tank/chyves/guests/web01@base".into());
         insta::assert_snapshot!(promote(&world, &g, &facts(&["mine", "new"])).unwrap().script(Os::Linux), @r"
-        # note: 2 snapshots go from tank/chyves/guests/web01 to web02: @old, @base
+        # note: from tank/chyves/guests/web01 to web02: 2 snapshots, @old, @base
         # make sure that tank/chyves/guests/web02 has the GUID 1, tank/chyves/guests/web01 has the GUID 2
         zfs get -H -p -o name,property,source,value guid tank/chyves/guests/web02 tank/chyves/guests/web01
         # make tank/chyves/guests/web02 the owner of the snapshots that it shares with tank/chyves/guests/web01

@@ -1,6 +1,7 @@
 //! `rename` and `move`: another name, another pool. Who the guest is stays: UUID, card addresses, serials, firmware variables.
 
-use super::{Moment, Plan, clone, copy_path, create, delete, own_guest, pairs, stopped, values};
+use super::snapshot::volumes;
+use super::{Moment, Plan, clone, copy_path, create, delete, free, own_guest, pairs, stopped, values};
 use crate::action::Action;
 use crate::error::{Problem, Result};
 use crate::guest::{Guest, settings_copy};
@@ -18,20 +19,12 @@ pub struct Facts {
     pub guid: u64,
     /// Datasets that stand on its snapshots.
     pub clones: Vec<String>,
+    /// Whether its identity is in the trash already.
+    pub trashed: bool,
     /// How many snapshots it has.
     pub snapshots: usize,
     /// About how much each of its datasets has to be sent.
     pub sizes: BTreeMap<Dataset, Size>,
-}
-
-fn free(world: &World, guest: &Guest, name: &GuestName) -> Result<()> {
-    match world.guests.iter().find(|g| g.name == *name && g.dataset != guest.dataset) {
-        None => Ok(()),
-        Some(there) => Err(Problem::not_now(format!("a guest is called `{name}` already"))
-            .on(name)
-            .because(format!("it is {}", there.dataset))
-            .hint("choose another name")),
-    }
 }
 
 /// Plans another name for a guest. The world must hold both names.
@@ -44,7 +37,8 @@ pub fn rename(world: &World, guest: &Guest, name: &GuestName, facts: &Facts) -> 
         return Ok(Plan::nothing(format!("{name} is its name already")));
     }
     stopped(guest, "rename")?;
-    free(world, guest, name)?;
+    let parent = guest.dataset.parent().ok_or_else(|| Problem::bug("a guest lies on no pool"))?;
+    free(world, name, &parent.child(name), Some(&guest.dataset))?;
     match world.host.dialect {
         Dialect::Fuse if !facts.clones.is_empty() => {
             return Err(Problem::not_now(format!("`{}` can't be renamed: guests are clones of it", guest.name))
@@ -54,7 +48,6 @@ pub fn rename(world: &World, guest: &Guest, name: &GuestName, facts: &Facts) -> 
         }
         Dialect::OpenZfs | Dialect::Fuse => {}
     }
-    let parent = guest.dataset.parent().ok_or_else(|| Problem::bug("a guest lies on no pool"))?;
     let mut plan = Plan::default();
     plan.push(Action::Verify { objects: vec![(guest.dataset.to_string(), facts.guid)] });
     if guest.mounted {
@@ -75,19 +68,19 @@ pub fn relocate(world: &World, guest: &Guest, pool: &str, facts: &Facts, moment:
         return Ok(Plan::nothing(format!("{} is on {} already", guest.name, root.dataset.pool())));
     }
     stopped(guest, "move")?;
-    free(world, guest, &guest.name)?;
+    let to = root.guests().child(&guest.name);
+    free(world, &guest.name, &to, Some(&guest.dataset))?;
     clone::online(root)?;
     let stamp: String = moment.now.chars().filter(char::is_ascii_alphanumeric).collect();
     let token = moment.uuids.first().map(|u| u.simple().to_string()).unwrap_or_default();
     let snapshot: SnapshotName = format!("move-{stamp}-{}", token.get(..6).unwrap_or_default()).parse()?;
-    let to = root.guests().child(&guest.name);
     let folder = format!("{}/{}", create::guests_folder(root)?, guest.name);
     let own = pairs(guest.settings.own_values());
     let (identity, rest): (Vec<Pair>, Vec<Pair>) = own.iter().cloned().partition(|(k, _)| k == keys::UUID);
     let mut plan = Plan::default();
     plan.push(Action::Verify { objects: vec![(guest.dataset.to_string(), facts.guid)] });
     plan.push(Action::Snapshot { snapshot: guest.dataset.at(&snapshot), own: super::snapshot::carried(guest, &moment.now) });
-    plan.steps.extend(clone::copies(guest, &snapshot, &to, &facts.sizes)?);
+    plan.steps.extend(clone::copies(guest, &volumes::present(guest)?, &snapshot, &to, &facts.sizes));
     plan.push(clone::settle(world, &to, rest));
     plan.push(Action::Mount { dataset: to.clone() });
     plan.push(Action::WriteFile { path: copy_path(&folder), text: settings_copy(&values(&own)) });
@@ -100,7 +93,7 @@ pub fn relocate(world: &World, guest: &Guest, pool: &str, facts: &Facts, moment:
     if guest.mounted {
         plan.push(Action::Unmount { dataset: guest.dataset.clone() });
     }
-    let mut place = delete::place(world, guest, facts.guid)?;
+    let mut place = delete::place(world, guest, facts.guid, facts.trashed)?;
     let mut away = delete::into_trash(world, guest, &moment.now, &place);
     if world.host.dialect == Dialect::Fuse && !facts.clones.is_empty() {
         // Marked as deleted where it is.
@@ -112,7 +105,7 @@ pub fn relocate(world: &World, guest: &Guest, pool: &str, facts: &Facts, moment:
     plan.push(Action::DestroySnapshot { snapshot: place.at(&snapshot) });
     plan.notes.push(format!("the original goes to the trash of {} when the copy is whole", guest.dataset.pool()));
     if facts.snapshots > 0 {
-        plan.notes.push(format!("its {} snapshots stay there with the original", facts.snapshots));
+        plan.notes.push(format!("its {} stay there with the original", super::count(facts.snapshots, "snapshot")));
     }
     Ok(plan)
 }

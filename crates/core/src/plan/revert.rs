@@ -6,12 +6,12 @@
 
 use super::copy_path;
 use super::machine::vars_path;
-use super::snapshot::{Facts, find};
+use super::snapshot::{Facts, find, volumes};
 use super::start::Occasion;
 use crate::action::Action;
 use crate::cmd::Cmd;
 use crate::error::{Problem, Result};
-use crate::guest::{DiskKind, Guest, Loader, Revert, RevertAt, Spec, disk_name, settings_copy};
+use crate::guest::{Guest, Loader, Revert, RevertAt, Spec, settings_copy};
 use crate::launch::Prepare;
 use crate::value::SnapshotRef;
 use crate::vmm::HostFile;
@@ -73,14 +73,16 @@ pub(super) fn steps(guest: &Guest, spec: &Spec, host: &HostFacts, folder: &str, 
             .hint(format!("or go back to the newest: `chyves set {} revert_to_snapshot={}`", guest.name, newest(&facts.there)))
             .hint(format!("or don't go back: `chyves set {} revert_to_snapshot_method=off`", guest.name)));
     }
+    // Looked at before anything goes back: a guest with one half of then and one of now is nothing.
+    let off = format!("or don't go back: `chyves set {} revert_to_snapshot_method=off`", guest.name);
+    let volumes = volumes::all(guest, name, &facts.volumes).map_err(|p| p.hint(off))?;
     let must = |cmd| Prepare { cmd, may_fail: false, timeout: WITHIN };
     let may = |cmd| Prepare { cmd, may_fail: true, timeout: 30 };
     let mut steps = Steps { verify: Some(Action::Verify { objects: facts.guids.clone() }), ..Steps::default() };
     let own = SnapshotRef { dataset: guest.dataset.clone(), name: name.clone() };
     steps.before.push(must(args::rollback(&own)));
-    for disk in spec.disks.iter().filter(|d| d.kind == DiskKind::Zvol) {
-        let volume = guest.dataset.child(disk_name(disk.number, disk.kind));
-        steps.before.push(must(args::rollback(&SnapshotRef { dataset: volume, name: name.clone() })));
+    for volume in volumes {
+        steps.before.push(must(args::rollback(&SnapshotRef { dataset: guest.dataset.child(&volume.now), name: name.clone() })));
     }
     // Where going back took the mount with it.
     steps.before.push(may(args::mount(&guest.dataset)));
@@ -109,7 +111,11 @@ mod tests {
     use crate::plan::testing;
 
     fn request(there: &[&str], occasion: Occasion) -> Request {
-        Request { occasion, snapshots: Some(Facts { there: seen(there), ..Facts::default() }), ..Request::default() }
+        Request {
+            occasion,
+            snapshots: Some(Facts { there: seen(there), volumes: vec!["disk1".into()], ..Facts::default() }),
+            ..Request::default()
+        }
     }
 
     const KIOSK: &[(&str, &str)] = &[
@@ -125,7 +131,7 @@ mod tests {
     fn going_back_stands_before_everything_that_runs() {
         let g = testing::guest("web01", KIOSK);
         let world = testing::world(vec![g.clone()]);
-        let (launch, files) = start::launch(&world, &g, &request(&["old", "clean"], Occasion::Reboot(3))).unwrap();
+        let start::Ready { launch, files, .. } = start::launch(&world, &g, &request(&["old", "clean"], Occasion::Reboot(3))).unwrap();
         assert!(launch.frees_logs);
         let lines: Vec<String> = launch.before.iter().map(|p| format!("{}{}", if p.may_fail { "-" } else { "" }, p.cmd)).collect();
         assert_eq!(
@@ -162,6 +168,10 @@ mod tests {
         let g = testing::guest("web01", KIOSK);
         let world = testing::world(vec![g.clone()]);
         let why = |there: &[&str]| start::start(&world, &g, &request(there, Occasion::Start)).unwrap_err();
+        let mut with_new = KIOSK.to_vec();
+        with_new.push(("disk2.kind", "zvol"));
+        let new = start::start(&world, &testing::guest("web01", &with_new), &request(&["clean"], Occasion::Start)).unwrap_err();
+        assert!(new.message.contains("no disk2") && new.hints.len() == 2, "{new:?}");
         let newer = why(&["clean", "later", "last"]);
         assert_eq!(newer.causes, ["web01@later, web01@last"]);
         assert!(newer.hints[1].contains("revert_to_snapshot=last"), "{newer:?}");

@@ -25,7 +25,7 @@ fn mark(world: &World, root: &Root, set: Vec<Pair>) -> Action {
         _ => None,
     };
     let before = set.iter().map(|(k, _)| (k.clone(), before(k))).collect();
-    Action::Change { dialect: world.host.dialect, on: root.dataset.clone(), set, clear: Vec::new(), before }
+    Action::Change { dialect: world.host.dialect, on: root.dataset.clone(), set, clear: Vec::new(), before, received: Vec::new() }
 }
 
 fn role(role: Role) -> Pair {

@@ -9,6 +9,7 @@ use crate::property::settings::{Own, OwnValues};
 use crate::property::{self, Access, Effect, Scope};
 use crate::value::Dataset;
 use crate::world::{Root, World};
+use crate::zfs::Dialect;
 use crate::zfs::args::Pair;
 
 /// What is wanted: keys and values as they were typed.
@@ -67,10 +68,16 @@ fn differences(before: &OwnValues, request: &Request, scopes: &[Scope]) -> Resul
 }
 
 /// The step that changes settings which were `before`.
+pub(super) fn change_by(dialect: Dialect, on: &Dataset, before: &OwnValues, set: Vec<Pair>, clear: Vec<String>) -> Action {
+    let keys = || set.iter().map(|(k, _)| k).chain(&clear);
+    let was = keys().map(|k| (k.clone(), before.get(k).map(|o| o.value.clone()))).collect();
+    let received = keys().filter(|k| before.get(*k).is_some_and(|o| o.received)).cloned().collect();
+    Action::Change { dialect, on: on.clone(), set, clear, before: was, received }
+}
+
+/// The same on this host.
 pub(super) fn change(world: &World, on: &Dataset, before: &OwnValues, set: Vec<Pair>, clear: Vec<String>) -> Action {
-    let keys = set.iter().map(|(k, _)| k).chain(&clear);
-    let before = keys.map(|k| (k.clone(), before.get(k).map(|o| o.value.clone()))).collect();
-    Action::Change { dialect: world.host.dialect, on: on.clone(), set, clear, before }
+    change_by(world.host.dialect, on, before, set, clear)
 }
 
 /// Plans a change of one guest.
@@ -188,9 +195,16 @@ mod tests {
         let g = testing::guest("web01", &[("cpu", "2")]);
         let world = testing::world(vec![g.clone()]);
         let plan = guest(&world, &g, &set(&[("cpu", "4"), ("notes", "x")])).unwrap();
-        let crate::action::Undo::Action(undo) = plan.steps[0].undo() else { panic!("no undo") };
-        let text: Vec<_> = undo.commands(Os::Linux).iter().map(ToString::to_string).collect();
-        assert_eq!(text, ["zfs set chyves:cpu=2 tank/chyves/guests/web01", "zfs inherit chyves:notes tank/chyves/guests/web01"]);
+        let pairs = |all: &[(&str, &str)]| all.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect::<Vec<_>>();
+        let crate::action::Undo::Change { set: back, clear, received, .. } = plan.steps[0].undo() else { panic!("no undo") };
+        assert_eq!((back, clear, received), (pairs(&[("cpu", "2")]), vec!["notes".to_owned()], Vec::new()));
+        // What had come with a stream is that again: it says whether the guest is foreign.
+        let mut own = g.settings.own_values().clone();
+        own.get_mut("cpu").unwrap().received = true;
+        let g = Guest { settings: g.settings.with_own(own), ..g };
+        let plan = guest(&world, &g, &set(&[("cpu", "4")])).unwrap();
+        let crate::action::Undo::Change { set: back, clear, received, .. } = plan.steps[0].undo() else { panic!("no undo") };
+        assert_eq!((back, clear, received), (Vec::new(), Vec::new(), vec!["cpu".to_owned()]));
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! `start`: the host is made ready, then the machine runs under a supervisor of its own.
 
 use super::drives::{self, Drive, Loaded};
-use super::machine::{self, Fresh, backend, disk_path, vars_path};
+use super::machine::{self, Fresh, backend, disk_path, seed_path, vars_path};
 use super::network::attach;
 use super::{Plan, own_guest, revert, snapshot, wants};
 use crate::action::Action;
 use crate::check::{self, Finding, Severity};
+use crate::cloudinit::{self, SeedDisc};
 use crate::cmd::Cmd;
 use crate::device::Device;
 use crate::error::{Problem, Result};
@@ -92,9 +93,10 @@ pub fn start(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
     if let (Loader::Uefi, Some((_, vars))) = (spec.loader, &host.uefi) {
         plan.push(Action::CopyFile { from: vars.clone(), to: vars_path(folder) });
     }
-    if !made.files.is_empty() {
+    if !made.files.is_empty() || made.seed.is_some() {
         plan.push(Action::MakeFolder { path: run_dir(guest, host) });
     }
+    plan.steps.extend(made.seed.map(|disc| Action::WriteSeed(Box::new(disc))));
     for file in made.files {
         plan.push(Action::WriteFile { path: file.path, text: file.text });
     }
@@ -111,10 +113,21 @@ pub fn start(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
 ///
 /// # Errors
 /// As [`start`], but for the machine being alive.
-pub fn launch(world: &World, guest: &Guest, request: &Request) -> Result<(Launch, Vec<HostFile>)> {
+pub fn launch(world: &World, guest: &Guest, request: &Request) -> Result<Ready> {
     own_guest(guest)?;
     let made = make(world, guest, &guest.spec()?, guest.folder()?, request)?;
-    Ok((made.launch, made.files))
+    Ok(Ready { launch: made.launch, files: made.files, seed: made.seed })
+}
+
+/// A launch, and what has to be written before it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ready {
+    /// The launch.
+    pub launch: Launch,
+    /// Files of the hypervisor's.
+    pub files: Vec<HostFile>,
+    /// The guest's cloud-init seed.
+    pub seed: Option<SeedDisc>,
 }
 
 /// What the guest's cards need of the host's networks. Where nobody looked at them, bridges are taken to be there.
@@ -161,6 +174,7 @@ struct Made {
     note: Option<String>,
     launch: Launch,
     files: Vec<HostFile>,
+    seed: Option<SeedDisc>,
 }
 
 fn log_dir(folder: &str) -> String {
@@ -220,6 +234,14 @@ fn make(world: &World, guest: &Guest, spec: &Spec, folder: &str, request: &Reque
     let frees_logs = !back.before.is_empty();
     before.splice(0..0, back.before);
     files.extend(back.files);
+    // bhyve makes the sockets of a virtio console, does not remove them, and fails where they are.
+    for socket in machine.devices().values().flat_map(sockets) {
+        let remove = Cmd::new("rm", ["-f", socket]);
+        if request.occasion != Occasion::Start {
+            before.push(Prepare { cmd: remove.clone(), may_fail: true, timeout: 10 });
+        }
+        after.push(remove);
+    }
     for net in spec.nets.iter().filter(|n| backend(n, host.vmm) == Backend::Bridge) {
         let tap = attach::tap(guest, net)?;
         // FreeBSD takes a tap down when its last user closes it, which every reboot does.
@@ -248,13 +270,26 @@ fn make(world: &World, guest: &Guest, spec: &Spec, folder: &str, request: &Reque
         given,
         frees_logs,
     };
-    Ok(Made { verify: back.verify, note: back.note, launch, files })
+    let seed = cloudinit::settings::of(guest)?.map(|seed| SeedDisc {
+        seed,
+        folder: format!("{folder}/{}", cloudinit::FOLDER),
+        path: seed_path(guest, host),
+    });
+    Ok(Made { verify: back.verify, note: back.note, launch, files, seed })
 }
 
 /// The file systems of media, each once.
 fn borrowed(drives: &[Option<Loaded>]) -> Vec<Dataset> {
     let all: std::collections::BTreeSet<&Dataset> = drives.iter().flatten().map(|l| &l.dataset).collect();
     all.into_iter().cloned().collect()
+}
+
+/// The sockets that the hypervisor makes for a device.
+fn sockets(device: &Device) -> Vec<&str> {
+    match device {
+        Device::Console(console) => console.ports.iter().map(|port| port.socket.as_str()).collect(),
+        _ => Vec::new(),
+    }
 }
 
 /// The device of the host behind a device of the guest.
@@ -286,7 +321,8 @@ fn bhyve_host(host: &HostFacts, console: String, config_file: String) -> Result<
                 return Err(Problem::host_cant(format!("chyves does not know bhyve on `{other}`")).hint("bhyve runs on amd64 and arm64"));
             }
         },
-        max_cpus: host.state.max_cpus,
+        // The host's limit is one of its checks (`check::processor`).
+        max_cpus: None,
         emulations: host.state.emulations.clone(),
         console,
         config_file,
@@ -418,7 +454,7 @@ mod tests {
     }
 
     fn disc_request(name: &str, occasion: Occasion) -> Request {
-        Request { drives: vec![Drive::Holds(name.parse().unwrap())], occasion, ..request() }
+        Request { drives: vec![Drive::with(name.parse().unwrap())], occasion, ..request() }
     }
 
     #[test]
@@ -426,7 +462,7 @@ mod tests {
         let g = testing::guest("web01", &[("loader", "bios"), ("disk0.kind", "raw")]);
         let plan = start(&with_disc(&g), &g, &disc_request("install75", Occasion::Start)).unwrap();
         let Some(Action::Launch(launch)) = plan.steps.last() else { panic!("{plan:?}") };
-        assert_eq!(launch.again, ["--iso", "install75"]);
+        assert_eq!(launch.again, ["--drive", "install75@0"]);
         assert_eq!(launch.borrows, ["tank/chyves/images/install75".parse().unwrap()]);
         let borrow = Action::Borrow { dataset: launch.borrows[0].clone() };
         assert!(plan.steps.contains(&borrow) && borrow.undo() == crate::action::Undo::Nothing);
@@ -439,14 +475,14 @@ mod tests {
     fn at_its_reboot_the_disc_is_out_and_the_drive_stays() {
         let g = testing::guest("web01", &[("loader", "bios"), ("disk0.kind", "raw"), ("eject_iso_on_n_reboot", "2")]);
         let world = with_disc(&g);
-        let at = |n| launch(&world, &g, &disc_request("install75", Occasion::Reboot(n))).unwrap().0;
-        assert_eq!(at(1).again, ["--iso", "install75"]);
+        let at = |n| launch(&world, &g, &disc_request("install75", Occasion::Reboot(n))).unwrap().launch;
+        assert_eq!(at(1).again, ["--drive", "install75@0"]);
         let out = at(2);
-        assert_eq!((out.again.as_slice(), out.borrows.len()), (&["--empty-drive".to_owned()][..], 0));
+        assert_eq!((out.again.as_slice(), out.borrows.len()), (&["--drive".to_owned(), "@".to_owned()][..], 0));
         let line = out.hypervisor.to_string();
         assert!(line.contains("ide-cd,bus=cd-3.0.0") && !line.contains("image.iso"), "{line}");
         // Without a drive there is nothing to take out, and none appears.
-        let plain = launch(&world, &g, &Request { occasion: Occasion::Reboot(2), ..request() }).unwrap().0;
+        let plain = launch(&world, &g, &Request { occasion: Occasion::Reboot(2), ..request() }).unwrap().launch;
         assert!(plain.again.is_empty() && !plain.hypervisor.to_string().contains("ide-cd"));
     }
 
@@ -466,7 +502,7 @@ mod tests {
         let g = testing::guest("web01", &[("loader", "grub-bhyve"), ("os", "openbsd"), ("disk0.kind", "raw")]);
         let mut world = with_disc(&g);
         world.host = testing::freebsd();
-        let (_, files) = launch(&world, &g, &disc_request("install75", Occasion::Start)).unwrap();
+        let files = launch(&world, &g, &disc_request("install75", Occasion::Start)).unwrap().files;
         let text: String = files.iter().map(|f| f.text.as_str()).collect();
         assert!(text.contains(&format!("(cd0) {disc}")) && text.contains("/7.5/amd64/"), "{text}");
     }
@@ -480,6 +516,26 @@ mod tests {
         assert!(why("instal75").hints[0].contains("`install75`"));
         let disk = why("tiny");
         assert!(disk.message.contains("no ISO but a disk") && disk.hints[0].contains("install75"), "{disk}");
+    }
+
+    #[test]
+    fn a_seed_is_written_before_the_launch_and_stands_behind_all_disks() {
+        let g = testing::guest("web01", &[USUAL, &[("ci.enabled", "yes"), ("ci.user", "ann"), ("ci.password_file", "hash")]].concat());
+        let mut world = testing::world(vec![g.clone()]);
+        let plan = start(&world, &g, &request()).unwrap();
+        let [.., Action::WriteSeed(disc), Action::Launch(launch)] = &plan.steps[..] else { panic!("{plan:?}") };
+        assert_eq!(disc.path, format!("{}/{}/cidata.iso", world.host.run_dir, g.uuid));
+        assert_eq!(disc.folder, "/tank/chyves/guests/web01/cloud-init");
+        let line = launch.hypervisor.to_string();
+        assert!(line.contains("addr=1e.0,drive=disk-30.0-node") && line.contains(&disc.path), "{line}");
+        assert_eq!(super::launch(&world, &g, &Request { occasion: Occasion::Reboot(1), ..request() }).unwrap().seed.unwrap(), **disc);
+        world.host = testing::freebsd();
+        let script = start(&world, &g, &request()).unwrap().script(Os::FreeBsd);
+        assert!(script.contains("-s 30:0,virtio-blk,") && script.contains("cidata.iso,ro,nodelete,ser=CIDATA"), "{script}");
+        // A guest that has no driver for virtio gets a drive that it has one for.
+        let ahci = testing::guest("web01", &[("ci.enabled", "yes"), ("disk0.kind", "raw"), ("disk0.bus", "ahci-hd")]);
+        let script = start(&world, &ahci, &request()).unwrap().script(Os::FreeBsd);
+        assert!(script.contains("-s 30:0,ahci-cd,"), "{script}");
     }
 
     #[test]

@@ -205,12 +205,8 @@ pub fn receive(world: &World, header: &Header, arrival: &Arrival, there: Option<
     if let Some(base) = header.base {
         return increment(world, header, &name, guest, base, there);
     }
-    if let Some(there) = guest {
-        return Err(Problem::not_now(format!("a guest is called `{name}` already"))
-            .on(&name)
-            .because(format!("it is {}", there.dataset))
-            .hint("nothing is received onto what exists; give the new one another name: --name NAME"));
-    }
+    super::free(world, &name, &root.guests().child(&name), None)
+        .map_err(|p| p.hint("nothing is received onto what exists; give the new one another name: --name NAME"))?;
     let token = moment.uuids.first().map(|u| u.simple().to_string()).unwrap_or_default();
     let work = root.trash().child(format!("receiving-{}", token.get(..8).unwrap_or(&token)));
     Ok(arrive(world, &work, &root.guests().child(&name), Some((&header.snapshot, header.guid)), arrival.resumable))
@@ -222,12 +218,7 @@ pub fn receive(world: &World, header: &Header, arrival: &Arrival, there: Option<
 /// The name is taken.
 pub fn resume(world: &World, work: &Dataset, name: &GuestName) -> Result<Plan> {
     let root = world.root_on(work.pool())?;
-    if let Some(there) = world.guests.iter().find(|g| g.name == *name) {
-        return Err(Problem::not_now(format!("a guest is called `{name}` already"))
-            .on(name)
-            .because(format!("it is {}", there.dataset))
-            .hint("give the new one another name: --name NAME"));
-    }
+    super::free(world, name, &root.guests().child(name), None).map_err(|p| p.hint("give the new one another name: --name NAME"))?;
     Ok(arrive(world, work, &root.guests().child(name), None, true))
 }
 
@@ -372,7 +363,7 @@ mod tests {
         let text = receive(&world, &header(None), &resumable, None, &moment(1)).unwrap().script(Os::Linux);
         assert!(text.contains("zfs receive -u -s -x mountpoint -x sharenfs -x sharesmb tank/"), "{text}");
         world.guests = vec![testing::guest("web01", &[])];
-        assert!(receive(&world, &header(None), &arrival(), None, &moment(1)).unwrap_err().hints[0].contains("--name"));
+        assert!(receive(&world, &header(None), &arrival(), None, &moment(1)).unwrap_err().hints[1].contains("--name"));
         let named = Arrival { name: Some("web02".parse().unwrap()), ..arrival() };
         assert!(receive(&world, &header(None), &named, None, &moment(1)).is_ok());
         let odd = Header { dataset: "tank".into(), ..header(None) };

@@ -141,7 +141,7 @@ fn changed(place: &Place, (set, clear): Moves, dialect: Dialect) -> Vec<Action> 
     let mut after = place.own.clone();
     after.retain(|k, _| !clear.contains(k));
     after.extend(set.iter().map(|(k, v)| (k.clone(), Own { value: v.clone(), received: false })));
-    let mut steps = vec![Action::Change { dialect, on: place.dataset.clone(), set, clear, before }];
+    let mut steps = vec![Action::Change { dialect, on: place.dataset.clone(), set, clear, before, received: Vec::new() }];
     let folder = place.mountpoint.as_deref().filter(|m| m.starts_with('/') && place.own.contains_key(keys::UUID));
     if let Some(folder) = folder {
         let write = Action::WriteFile { path: copy_path(folder), text: settings_copy(&after) };
@@ -160,6 +160,7 @@ fn relabel(root: &Place, from: u32, to: u32, dialect: Dialect) -> Action {
         set: vec![(keys::LAYOUT.into(), to.to_string())],
         clear: Vec::new(),
         before: vec![(keys::LAYOUT.into(), Some(from.to_string()))],
+        received: Vec::new(),
     }
 }
 

@@ -4,7 +4,7 @@
 
 use super::machine::{backend, disk_path};
 use crate::check::{Need, WantedCard, WantedPath, Wants};
-use crate::device::{AhciPort, BlockOptions, Device, ScsiBehind, parse_pcidev};
+use crate::device::{AhciPort, BlockOptions, Device, Owner, ScsiBehind, parse_pcidev};
 use crate::error::Result;
 use crate::guest::{Backend, DiskKind, DiskSpec, Guest, Loader, RunState, Spec};
 use crate::os::{Os, taps};
@@ -59,7 +59,7 @@ pub(super) fn of(guest: &Guest, spec: &Spec, host: &HostFacts, folder: &str) -> 
     if host.vmm == Vmm::Bhyve {
         for (number, text) in &spec.pcidevs {
             // A text that is no device is told where the machine is made.
-            if let Ok(device) = parse_pcidev(text) {
+            if let Ok(device) = parse_pcidev(text, Owner { guest: guest.uuid, number: *number }) {
                 wants.device(&device, &format!("pcidev_{number} of `{}`", guest.name));
             }
         }

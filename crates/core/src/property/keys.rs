@@ -24,6 +24,14 @@ keys! {
     /// See the catalogue.
     LOADER = "loader";
     /// See the catalogue.
+    LOADER_TIMEOUT = "loader_timeout";
+    /// See the catalogue.
+    BHYVELOAD_FLAGS = "bhyveload_flags";
+    /// See the catalogue.
+    TPM = "tpm";
+    /// See the catalogue.
+    OS = "os";
+    /// See the catalogue.
     ACCEL = "accel";
     /// See the catalogue.
     BARGS = "bargs";
@@ -61,6 +69,16 @@ keys! {
     VNC_RESOLUTION = "uefi_vnc_res";
     /// See the catalogue.
     VNC_MOUSE = "uefi_vnc_mouse_type";
+    /// See the catalogue.
+    CI_ENABLED = "ci.enabled";
+    /// See the catalogue.
+    CI_HOSTNAME = "ci.hostname";
+    /// See the catalogue.
+    CI_USER = "ci.user";
+    /// See the catalogue.
+    CI_PASSWORD_FILE = "ci.password_file";
+    /// See the catalogue.
+    CI_GENERATION = "ci.generation";
     /// See the catalogue.
     OWNER = "owner";
     /// See the catalogue.
@@ -138,6 +156,26 @@ pub fn net(n: u16, part: NetKey) -> String {
     format!("net{n}.{}", part.word())
 }
 
+/// The key of public key `n` of a guest's cloud-init.
+pub fn ci_key(n: u16) -> String {
+    format!("ci.key{n}")
+}
+
+/// The key of name server `n`.
+pub fn ci_dns(n: u16) -> String {
+    format!("ci.dns{n}")
+}
+
+/// The key of search domain `n`.
+pub fn ci_search(n: u16) -> String {
+    format!("ci.search{n}")
+}
+
+/// A key of what cloud-init is told of card `n`.
+pub fn ci_net(n: u16, part: CiNetKey) -> String {
+    format!("ci.net{n}.{}", part.word())
+}
+
 macro_rules! parts {
     ($(#[$doc:meta])* $type:ident { $($variant:ident = $word:literal,)* }) => {
         $(#[$doc])*
@@ -169,6 +207,10 @@ parts! {
     /// The settings of a bridge of the host.
     BridgeKey { Name = "name", Uplink = "uplink", Vlan = "vlan", Private = "private", Mtu = "mtu", Address = "address", Address6 = "address6", Filtering = "filtering", Nat = "nat", Dhcp = "dhcp", Description = "description", }
 }
+parts! {
+    /// What cloud-init is told of a card.
+    CiNetKey { Address = "address", Gateway = "gateway", Address6 = "address6", Gateway6 = "gateway6", }
+}
 
 #[cfg(test)]
 mod tests {
@@ -178,6 +220,7 @@ mod tests {
     fn every_key_is_in_the_catalogue() {
         let numbered = DiskKey::ALL.iter().map(|k| disk(0, *k)).chain(NetKey::ALL.iter().map(|k| net(0, *k)));
         let numbered = numbered.chain(BridgeKey::ALL.iter().map(|k| bridge(0, *k)));
+        let numbered = numbered.chain([ci_key(0), ci_dns(0), ci_search(0)]).chain(CiNetKey::ALL.iter().map(|k| ci_net(0, *k)));
         for key in ALL.iter().map(|k| (*k).to_owned()).chain(numbered) {
             assert_eq!(crate::property::find(&key).expect(&key).key, key);
         }

@@ -1,9 +1,11 @@
 //! What values a property may have: one kind a sort of value, each with its parser, its canonical form and its words.
 
+use crate::cloudinit::values::{CardAddress, HostName, PublicKey, UserName};
 use crate::cmd::split_words;
 use crate::device::place::PciPlace;
-use crate::device::{BlockOptions, DiskSerial, GraphHook, ValePort};
+use crate::device::{BlockOptions, Device, DiskSerial, GraphHook, Owner, ValePort, parse_pcidev, parse_serial_end};
 use crate::value::{BadValue, Cidr, GuestName, IfName, ImageName, Mac, Size, SnapshotName};
+use crate::vmm::machine::{FwCfg, Tpm};
 use uuid::Uuid;
 
 /// A sort of value.
@@ -67,6 +69,26 @@ pub enum Kind {
     GraphHook,
     /// Who makes networks: `system` or `manual`; `auto` is an older word for the former.
     DesignMode,
+    /// A host's name.
+    HostName,
+    /// A user's name.
+    User,
+    /// A public key of OpenSSH.
+    PublicKey,
+    /// A file of the host by its absolute path, or a plain name.
+    FilePath,
+    /// How a card gets its IPv4 address.
+    CardAddress4,
+    /// How a card gets its IPv6 address.
+    CardAddress6,
+    /// A PCI device in bhyve's words.
+    Device,
+    /// The far end of a serial port.
+    SerialEnd,
+    /// A TPM.
+    Tpm,
+    /// An item for the firmware.
+    FwCfg,
 }
 
 impl Kind {
@@ -157,6 +179,30 @@ impl Kind {
                 "manual" => Ok("manual".into()),
                 _ => Err(refuse("is neither system nor manual".into())),
             },
+            Self::HostName => text.parse::<HostName>().map(|n| n.to_string()),
+            Self::User => text.parse::<UserName>().map(|n| n.to_string()),
+            Self::PublicKey => text.parse::<PublicKey>().map(|k| k.to_string()),
+            Self::CardAddress4 => CardAddress::v4(text).map(|a| a.to_string()),
+            Self::CardAddress6 => CardAddress::v6(text).map(|a| a.to_string()),
+            Self::FilePath => {
+                let plain = !text.contains('/') && !text.is_empty() && text != "." && text != "..";
+                let absolute = text.starts_with('/') && !text.ends_with('/') && !text.split('/').any(|part| part == "..");
+                if plain || absolute {
+                    Ok(text.to_owned())
+                } else {
+                    Err(refuse("is neither a plain name nor an absolute path of a file".into()))
+                }
+            }
+            Self::Device => device(text).map(|()| text.to_owned()),
+            Self::SerialEnd => match parse_serial_end(text) {
+                Ok(crate::device::SerialEnd::Stdio) => {
+                    Err(refuse("is no end that can be reached: a guest has no terminal of its own".into()))
+                }
+                Ok(_) => Ok(text.to_owned()),
+                Err(why) => Err(BadValue::new(text, "is no end of a serial port").hint(why)),
+            },
+            Self::Tpm => text.parse::<Tpm>().map(|_| text.to_owned()),
+            Self::FwCfg => text.parse::<FwCfg>().map(|_| text.to_owned()),
             Self::Hash => {
                 let lower = text.to_ascii_lowercase();
                 if lower.len() >= 32 && lower.bytes().all(|b| b.is_ascii_hexdigit()) { Ok(lower) } else { Err(refuse("is no hash".into())) }
@@ -186,11 +232,21 @@ impl Kind {
             Self::Resolution => "width and height from 640x480 to 3840x2160, as 1024x768".into(),
             Self::Hash => "hexadecimal digits".into(),
             Self::DiskOptions => "ro, nocache, direct, nodelete, sectorsize=512/4096, bootindex=1, with commas between".into(),
+            Self::Device => "a device as bhyve(8)'s -s has it behind the slot: EMULATION[,CONF]".into(),
+            Self::SerialEnd => "a terminal device, as /dev/nmdm-web01.2A, or tcp=ADDRESS:PORT".into(),
+            Self::Tpm => "passthru,/dev/tpm0 or swtpm,/PATH/TO/SOCKET".into(),
+            Self::FwCfg => "NAME,string=TEXT or NAME,file=/PATH".into(),
             Self::DiskSerial => "1 to 20 letters, digits and signs, without blanks and commas".into(),
             Self::Cidr => "an address with its prefix, as 10.0.0.1/24".into(),
             Self::Vale => "a VALE switch as vale0, or a port of one as vale0:web1".into(),
             Self::GraphHook => "a netgraph node as lan:, or a hook of one as lan:link2".into(),
             Self::DesignMode => "one of system, manual".into(),
+            Self::HostName => "a host name, as db01 or db01.example.org".into(),
+            Self::User => "a user's name".into(),
+            Self::PublicKey => "a public key as OpenSSH writes it: ssh-ed25519 AAAA… name@host".into(),
+            Self::FilePath => "an absolute path of the host, or a name in the guest's folder cloud-init".into(),
+            Self::CardAddress4 => "dhcp, none, or an address with its network, as 192.0.2.10/24".into(),
+            Self::CardAddress6 => "auto, dhcp, none, or an address with its network, as 2001:db8::10/64".into(),
         }
     }
 
@@ -200,6 +256,8 @@ impl Kind {
             Self::Choice(words) => words,
             Self::YesNo => &["yes", "no"],
             Self::DesignMode => &["system", "manual"],
+            Self::CardAddress4 => &["dhcp", "none"],
+            Self::CardAddress6 => &["auto", "dhcp", "none"],
             Self::Count { .. }
             | Self::Seconds { .. }
             | Self::Memory
@@ -220,9 +278,35 @@ impl Kind {
             | Self::DiskSerial
             | Self::Cidr
             | Self::Vale
-            | Self::GraphHook => &[],
+            | Self::GraphHook
+            | Self::HostName
+            | Self::User
+            | Self::PublicKey
+            | Self::FilePath
+            | Self::Device
+            | Self::SerialEnd
+            | Self::Tpm
+            | Self::FwCfg => &[],
         }
     }
+}
+
+/// Refuses what is no device, and what every guest has once already.
+fn device(text: &str) -> Result<(), BadValue> {
+    let owner = Owner { guest: Uuid::nil(), number: 0 };
+    let device = parse_pcidev(text, owner).map_err(|problem| {
+        let why = problem.causes.join("; ");
+        BadValue::new(text, "is no PCI device").hint(match problem.hints.first() {
+            Some(hint) if why.is_empty() => hint.clone(),
+            Some(hint) => format!("{why}; {hint}"),
+            None => why,
+        })
+    })?;
+    if device == Device::Lpc {
+        let hint = "its serial ports are com1 to com4; unset this";
+        return Err(BadValue::new(text, "is a second LPC bridge: every guest has one, and can have no more").hint(hint));
+    }
+    Ok(())
 }
 
 fn out_of_range(min: u32, max: u32) -> String {

@@ -135,6 +135,18 @@ impl Settings {
         numbers
     }
 
+    /// The numbers of a family that hold here, inherited ones included: for what is no device of one guest's own.
+    pub fn numbers_that_hold(&self, family: &str) -> Vec<u16> {
+        let mut numbers: Vec<u16> = std::iter::once(&self.own)
+            .chain(self.above.iter().map(|(_, values)| values.as_ref()))
+            .flat_map(|values| values.keys())
+            .filter_map(|key| key.strip_prefix(family)?.parse().ok())
+            .collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        numbers
+    }
+
     /// Every key that holds here, in the catalogue's order; numbered keys for the devices that the guest has; then
     /// annotations and keys that this version does not know.
     pub fn all(&self) -> Vec<Setting> {

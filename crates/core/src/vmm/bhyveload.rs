@@ -19,9 +19,6 @@ pub struct Bhyveload {
 }
 
 impl Bhyveload {
-    /// Seconds that it may take unless set: its countdown and a slow disk.
-    pub const TIMEOUT: u32 = 300;
-
     /// The command.
     pub(super) fn prepare(&self, name: &GuestName, memory: Memory, console: &str) -> Prepare {
         let mut cmd = Cmd::new("bhyveload", ["-c", console, "-m"]).arg(format!("{}M", memory.size.mib_up()));

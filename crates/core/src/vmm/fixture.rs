@@ -38,6 +38,26 @@ pub(super) fn built(spec: Spec) -> Machine {
     Machine::build(spec).unwrap()
 }
 
+/// Tells the summary of the tests which devices, loaders and releases a golden command line has shown.
+pub(super) fn covered(machine: &Machine, host: &BhyveHost) {
+    use std::io::Write as _;
+    let Some(path) = std::env::var_os("CHYVES_TEST_COVERED") else { return };
+    let loader = match machine.spec().boot {
+        Boot::Uefi(_) => "uefi",
+        Boot::Bios => "bios",
+        Boot::Bhyveload(_) => "bhyveload",
+        Boot::GrubBhyve(_) => "grub-bhyve",
+        Boot::UBoot { .. } => "u-boot",
+    };
+    let devices = machine.devices().values().map(|device| format!("golden device {}\n", device.word()));
+    let tpm = machine.spec().tpm.iter().map(|_| "golden device tpm\n".to_owned());
+    let items = machine.spec().fw_cfg.iter().map(|_| "golden device fwcfg\n".to_owned());
+    let ports = machine.spec().serial.iter().zip(1..).filter(|(end, _)| end.is_some()).map(|(_, n)| format!("golden device com{n}\n"));
+    let text: String = devices.chain(tpm).chain(items).chain(ports).collect();
+    let text = format!("{text}golden loader {loader}\ngolden release {}\n", host.release);
+    std::fs::OpenOptions::new().append(true).create(true).open(path).unwrap().write_all(text.as_bytes()).unwrap();
+}
+
 /// What is wrong with it, a line a problem.
 pub(super) fn wrong(spec: Spec) -> String {
     Machine::build(spec).map_or_else(|problems| told(&problems), |_| "nothing".to_owned())
@@ -121,7 +141,7 @@ pub(super) fn every() -> Vec<(&'static str, Device)> {
         |device: Option<&str>, initiator| Scsi { behind: ScsiBehind::Ctl { device: device.map(Into::into), initiator }, bootindex: None };
     let targets =
         vec![ScsiTarget { id: 0, backing: Backing::file("/tank/s0.raw") }, ScsiTarget { id: 3, backing: Backing::file("/tank/s3.raw") }];
-    let pcidev = |text: &str| parse_pcidev(text).unwrap();
+    let pcidev = |text: &str| parse_pcidev(text, crate::device::Owner { guest: uuid::Uuid::nil(), number: 0 }).unwrap();
     vec![
         ("amd_hostbridge", Device::HostBridge(HostBridge::Amd)),
         ("virtio-blk", disk(DiskBus::VirtioBlk, "")),

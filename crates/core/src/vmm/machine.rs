@@ -8,8 +8,9 @@ use super::grub::GrubBhyve;
 use crate::device::place::{HOSTBRIDGE, LPC};
 use crate::device::{Device, HostBridge, PciPlace, SerialEnd, fillers};
 use crate::error::{Problem, Result};
-use crate::value::{GuestName, Size};
+use crate::value::{BadValue, GuestName, Size};
 use std::collections::BTreeMap;
+use std::str::FromStr;
 use uuid::Uuid;
 
 /// What is wanted of a machine.
@@ -155,6 +156,19 @@ pub enum Tpm {
     },
 }
 
+/// `passthru,/dev/tpm0` or `swtpm,/path/of/socket`, as bhyve's -l writes it behind `tpm,`.
+impl FromStr for Tpm {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        match text.split_once(',') {
+            Some(("passthru", path)) if path.starts_with("/dev/") => Ok(Self::Passthru { device: path.to_owned() }),
+            Some(("swtpm", path)) if path.starts_with('/') => Ok(Self::Swtpm { socket: path.to_owned() }),
+            _ => Err(BadValue::new(text, "is no TPM").hint("write passthru,/dev/tpm0 or swtpm,/PATH of the socket that swtpm listens on")),
+        }
+    }
+}
+
 /// An item for the guest's firmware.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FwCfg {
@@ -171,6 +185,27 @@ pub enum FwCfgContent {
     Text(String),
     /// A file's path.
     File(String),
+}
+
+/// `NAME,string=TEXT` or `NAME,file=/PATH`, as bhyve's -f writes it.
+impl FromStr for FwCfg {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        let refuse =
+            |why: &str| BadValue::new(text, why).hint("write NAME,string=TEXT or NAME,file=/PATH; names of your own begin with opt/");
+        let (name, rest) = text.split_once(',').ok_or_else(|| refuse("has a name alone"))?;
+        let fine = |b: u8| b.is_ascii_graphic() && b != b'=';
+        if name.is_empty() || name.len() > 55 || !name.bytes().all(fine) {
+            return Err(refuse("has no name of a firmware item"));
+        }
+        let content = match rest.split_once('=') {
+            Some(("string", text)) if !text.is_empty() => FwCfgContent::Text(text.to_owned()),
+            Some(("file", path)) if path.starts_with('/') => FwCfgContent::File(path.to_owned()),
+            _ => return Err(refuse("has neither a string nor a file")),
+        };
+        Ok(Self { name: name.to_owned(), content })
+    }
 }
 
 /// What the clock chip shows.

@@ -179,6 +179,11 @@ pub fn change(dialect: Dialect, on: &str, set: &[Pair], clear: &[String]) -> Vec
     cmds
 }
 
+/// Makes settings again what they came as with a stream.
+pub fn as_received(on: &Dataset, keys: &[String]) -> Vec<Cmd> {
+    keys.iter().map(|k| zfs(["inherit", "-S"]).arg(zfs_name(k)).arg(on.as_str())).collect()
+}
+
 /// Takes one snapshot of a dataset and everything below it, at one moment.
 pub fn snapshot(snapshot: &SnapshotRef, own: &[Pair]) -> Cmd {
     with_options(zfs(["snapshot", "-r"]), &[], own).arg(snapshot.to_string())
@@ -204,14 +209,19 @@ pub fn promote(clone: &Dataset) -> Cmd {
     zfs(["promote"]).arg(clone.as_str())
 }
 
-/// Everything below a dataset, itself and snapshots included: what a destruction would take.
+/// Everything below a dataset, itself and snapshots included: what a destruction would take; and what each is a clone of.
 pub fn list_everything(dataset: &Dataset) -> Cmd {
-    zfs(["list", "-H", "-r", "-o", "name", "-t", "filesystem,volume,snapshot"]).arg(dataset.as_str())
+    zfs(["list", "-H", "-r", "-o", "name,origin", "-t", "filesystem,volume,snapshot"]).arg(dataset.as_str())
 }
 
 /// Destroys a snapshot, and those of the same name below it.
 pub fn destroy_snapshot(snapshot: &SnapshotRef) -> Cmd {
     zfs(["destroy", "-r"]).arg(snapshot.to_string())
+}
+
+/// Marks a snapshot, and those of the same name below it, to be destroyed by ZFS with the last clone of each.
+pub fn leave_to_clones(snapshot: &SnapshotRef) -> Cmd {
+    zfs(["destroy", "-d", "-r"]).arg(snapshot.to_string())
 }
 
 /// Destroys one snapshot and none below it.

@@ -127,6 +127,9 @@ fn guest(
     values: &BTreeMap<&str, Arc<OwnValues>>,
 ) -> Result<Guest, Problem> {
     let odd = |p: Problem| p.within(format!("`{dataset}` is marked as a guest and can't be used")).on(dataset);
+    if let Some(property) = &row.doubtful {
+        return Err(odd(super::rows::pretender(&row.name, property)));
+    }
     let name = dataset.leaf().parse().map_err(|e| odd(Problem::from(e)).hint("rename it with `zfs rename`"))?;
     let text = own(&row.own, keys::UUID).unwrap_or_default();
     let uuid: Uuid = text.parse().map_err(|_| {

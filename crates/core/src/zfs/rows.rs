@@ -18,6 +18,8 @@ pub struct Row {
     pub own: OwnValues,
     /// Native properties that were read.
     pub native: BTreeMap<String, String>,
+    /// A property that was there twice: the value of another one holds what looks like it, and which is meant can't be told.
+    pub doubtful: Option<String>,
 }
 
 impl Row {
@@ -102,16 +104,52 @@ pub fn parse(output: &str, blocks: bool) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
+/// Reads the output about this dataset alone: whatever is no row of it is part of a value. So the output about one
+/// dataset after the other can be read where [`parse`] of all at once finds a value that pretends to be a row.
+pub fn parse_one(name: &str, output: &str) -> Option<Row> {
+    let mut row: Option<Row> = None;
+    // The last value; none where it is one that is not kept.
+    let mut last: Option<&mut String> = None;
+    for line in output.split_terminator('\n') {
+        let Some((_, property, source, value)) = head(line).filter(|(n, ..)| *n == name) else {
+            if let Some(kept) = &mut last {
+                kept.push('\n');
+                kept.push_str(line);
+            }
+            continue;
+        };
+        let row = row.get_or_insert_with(|| Row { name: name.to_owned(), ..Row::default() });
+        let known = match key_of(property) {
+            Some(key) => row.own.contains_key(key),
+            None => row.native.contains_key(property),
+        };
+        if known {
+            row.doubtful = Some(property.to_owned());
+        }
+        last = match key_of(property) {
+            _ if known => None,
+            Some(key) if source == "local" || source == "received" => {
+                let own = Own { value: value.to_owned(), received: source == "received" };
+                Some(&mut row.own.entry(key.to_owned()).or_insert(own).value)
+            }
+            Some(_) => None,
+            None => Some(row.native.entry(property.to_owned()).or_insert(value.to_owned())),
+        };
+    }
+    row
+}
+
 fn unreadable(line: &str) -> Problem {
     Problem::failed("can't read what `zfs get` printed").because(format!("unexpected line: {}", crate::value::printable(line, 120)))
 }
 
-fn pretender(name: &str, property: &str) -> Problem {
+/// What is told of a dataset whose settings can't be told apart.
+pub fn pretender(name: &str, property: &str) -> Problem {
     let (name, property) = (crate::value::printable(name, 120), crate::value::printable(property, 60));
     Problem::failed(format!("can't trust what `zfs get` printed about `{name}`"))
         .on(&name)
         .because(format!("a row of `{property}` stands where it can't; some property's value holds a newline and looks like a row"))
-        .hint("look for it with `zfs get -r -s local,received all` and take it away with `zfs inherit`")
+        .hint(format!("look for it with `zfs get -s local,received all {name}` and take it away with `zfs inherit`"))
 }
 
 #[cfg(test)]
@@ -155,6 +193,21 @@ mod tests {
             let problem = parse(forged, true).unwrap_err();
             assert!(problem.message.contains("can't trust"), "{problem}");
         }
+    }
+
+    #[test]
+    fn read_by_itself_a_dataset_can_only_harm_itself() {
+        let of_others =
+            "t/a\ttype\t-\tf\nt/a\tchyves:notes\tlocal\tx\nt/b\ttype\t-\tf\nt/b\tchyves:cpu\tlocal\t64\nt/a\tchyves:ram\tlocal\t1G\n";
+        assert!(parse(of_others, true).is_err());
+        let row = parse_one("t/a", of_others).unwrap();
+        assert_eq!(row.own["notes"].value, "x\nt/b\ttype\t-\tf\nt/b\tchyves:cpu\tlocal\t64");
+        assert_eq!((row.own["ram"].value.as_str(), &row.doubtful), ("1G", &None));
+        let of_itself = "t/a\ttype\t-\tf\nt/a\tchyves:notes\tlocal\tx\nt/a\tchyves:cpu\tlocal\t64\nt/a\tchyves:cpu\tlocal\t1\n";
+        assert_eq!(parse_one("t/a", of_itself).unwrap().doubtful.as_deref(), Some("chyves:cpu"));
+        assert_eq!(parse_one("t/a", GOOD), None);
+        let inherited = "t/a\ttype\t-\tf\nt/a\tchyves:cpu\tinherited from t\tx\nmore\n";
+        assert!(parse_one("t/a", inherited).unwrap().own.is_empty());
     }
 
     #[test]

@@ -136,9 +136,7 @@ pub(super) fn check(files: &[(String, String)]) -> Result<()> {
         let meta = match fs::metadata(&place) {
             Ok(meta) => meta,
             Err(e) if e.kind() == ErrorKind::NotFound => {
-                return wrong("it is not there".into()).map_err(|p: Problem| {
-                    p.hint("look for it in a snapshot: `chyves snapshot list`; or take it away: `chyves disk remove`")
-                });
+                return wrong("it is not there".into()).map_err(|p: Problem| p.hint(chyves_core::check::files::gone(what)));
             }
             Err(e) => return wrong(e.to_string()),
         };

@@ -6,7 +6,7 @@ use super::{Event, Place, command, mount, settled};
 use crate::import::{self, Import};
 use crate::observe;
 use chyves_core::action::Action;
-use chyves_core::error::Result;
+use chyves_core::error::{Problem, Result};
 use chyves_core::property::keys;
 use chyves_core::value::Dataset;
 use chyves_core::zfs::args;
@@ -36,7 +36,7 @@ pub(super) fn perform(step: &Action, place: &mut Place<'_>) -> Result<()> {
             let kept = part.as_ref().map(|(_, folder)| folder.as_str());
             let wanted = Import { order, folder, dataset, part: kept, now, dialect: *dialect };
             import::import(&wanted, place).map_err(|failed| {
-                let left = part.as_ref().map(|(part, _)| if failed.keep { settled(&args::unmount(part)) } else { discard(part, place) });
+                let left = part.as_ref().map(|(part, _)| if failed.keep { leave(part) } else { discard(part, place) });
                 match left {
                     Some(Err(why)) => failed.problem.because(format!("and what came stays: {why}")).hint("`chyves repair` deletes it"),
                     Some(Ok(())) | None => failed.problem,
@@ -46,6 +46,12 @@ pub(super) fn perform(step: &Action, place: &mut Place<'_>) -> Result<()> {
         Action::VerifyImage { image, path, sha256 } => import::verify(image.as_str(), path, sha256, place),
         _ => Ok(()),
     }
+}
+
+/// Unmounts what is kept, unless somebody else is fetching into it.
+fn leave(part: &Dataset) -> Result<()> {
+    let taken = |problem: &Problem| problem.causes.iter().any(|c| c.contains("busy"));
+    settled(&args::unmount(part)).or_else(|problem| if taken(&problem) { Ok(()) } else { Err(problem) })
 }
 
 /// Destroys what is kept of an address, if it is that.

@@ -3,6 +3,10 @@
 //! A journal lies beside the locks, in the runtime folder, locked by its writer for as long as that lives. One that
 //! nobody holds was left by a command that died. It is gone when its plan ended, well or taken back.
 //!
+//! The first line is the plan; each step adds a line when it begins and one when it is done, so a long plan costs no more
+//! a step than a short one. A line that was cut off says nothing: what it was to tell had not happened yet, or is found
+//! as a step that may have been done.
+//!
 //! Not here: doing steps (`apply`) and taking them back (`undo`). What was under way when the host itself went down is
 //! found by its working names on the pool, not here: the runtime folder is empty then.
 
@@ -13,9 +17,10 @@ use chyves_core::error::{Problem, Result};
 use chyves_core::plan::Plan;
 use chyves_core::value::printable;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{Read, Write};
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// A journal larger than this was not written by chyves.
@@ -33,18 +38,53 @@ pub struct Record {
     /// Its steps.
     pub steps: Vec<Action>,
     /// How many steps were begun.
+    #[serde(skip)]
     pub begun: usize,
     /// How many of them were done.
+    #[serde(skip)]
     pub done: usize,
     /// The files that were replaced: the step's number and what stood there before.
+    #[serde(skip)]
     pub replaced: Vec<(usize, Option<String>)>,
+}
+
+/// One of the lines behind the first.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Line {
+    /// This step begins.
+    Begins(usize),
+    /// This step begins, and replaces a file that held this.
+    Replaces(usize, Option<String>),
+    /// This step is done.
+    Done(usize),
+}
+
+impl Record {
+    /// Reads a journal; nothing where it was cut off before its plan was whole.
+    fn read(text: &str) -> Option<Self> {
+        let mut lines = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
+        let mut record: Self = serde_json::from_str(lines.next()?).ok()?;
+        for line in lines.map_while(|line| serde_json::from_str(line).ok()) {
+            match line {
+                Line::Begins(index) => record.begun = index + 1,
+                Line::Replaces(index, before) => {
+                    record.begun = index + 1;
+                    record.replaced.push((index, before));
+                }
+                Line::Done(index) => record.done = index + 1,
+            }
+        }
+        Some(record)
+    }
 }
 
 /// A journal being written.
 pub(super) struct Journal {
     file: File,
     path: PathBuf,
-    record: Record,
+    /// The files that steps replace, by the number of the step.
+    replaces: BTreeMap<usize, String>,
 }
 
 fn folder(runtime: &Runtime) -> PathBuf {
@@ -73,25 +113,28 @@ impl Journal {
             done: 0,
             replaced: Vec::new(),
         };
-        let mut journal = Self { file, path, record };
-        journal.write()?;
+        let replaces = plan.steps.iter().enumerate().filter_map(|(index, step)| match step {
+            Action::WriteFile { path, .. } | Action::KeepCopy { path, .. } => Some((index, path.clone())),
+            _ => None,
+        });
+        let mut journal = Self { file, path, replaces: replaces.collect() };
+        journal.write(&record)?;
         Ok(journal)
     }
 
     /// Step `index` begins.
     pub(super) fn begins(&mut self, index: usize) -> Result<()> {
-        self.record.begun = index + 1;
         // What a file was before is read ahead: when the step is done it is too late.
-        if let Some(Action::WriteFile { path, .. } | Action::KeepCopy { path, .. }) = self.record.steps.get(index) {
-            self.record.replaced.push((index, std::fs::read_to_string(path).ok()));
-        }
-        self.write()
+        let line = match self.replaces.get(&index) {
+            Some(path) => Line::Replaces(index, std::fs::read_to_string(path).ok()),
+            None => Line::Begins(index),
+        };
+        self.write(&line)
     }
 
     /// Step `index` is done.
     pub(super) fn ended(&mut self, index: usize) -> Result<()> {
-        self.record.done = index + 1;
-        self.write()
+        self.write(&Line::Done(index))
     }
 
     /// The plan has ended; nothing of it is to be finished or taken back.
@@ -100,12 +143,10 @@ impl Journal {
         let _ = std::fs::remove_file(&self.path);
     }
 
-    fn write(&mut self) -> Result<()> {
-        let text = serde_json::to_vec(&self.record).map_err(|e| Problem::bug("a journal is no JSON").because(e))?;
-        // The file is locked, so it is written in place: first the text, then what is behind it is cut off.
-        self.file.write_all_at(&text, 0).map_err(cant("write", &self.path))?;
-        self.file.set_len(text.len() as u64).map_err(cant("write", &self.path))?;
-        self.file.flush().map_err(cant("write", &self.path))
+    fn write(&mut self, what: &impl Serialize) -> Result<()> {
+        let mut line = serde_json::to_vec(what).map_err(|e| Problem::bug("a journal is no JSON").because(e))?;
+        line.push(b'\n');
+        self.file.write_all(&line).map_err(cant("write", &self.path))
     }
 }
 
@@ -154,7 +195,7 @@ pub fn dead(runtime: &Runtime, locks: Option<&[String]>) -> Result<Vec<Dead>> {
         let mut text = String::new();
         let read = Read::by_ref(&mut file).take(LIMIT).read_to_string(&mut text);
         // One that was cut off while it was begun says nothing, because nothing was done yet.
-        let Ok(record) = read.map_err(|_| ()).and_then(|_| serde_json::from_str::<Record>(&text).map_err(|_| ())) else {
+        let Some(record) = read.ok().and_then(|_| Record::read(&text)) else {
             let _ = std::fs::remove_file(&path);
             continue;
         };
@@ -233,5 +274,44 @@ fn take_back(record: &Record, place: &mut Place<'_>) -> Result<()> {
     match result.code {
         chyves_core::error::Kind::Left => Err(result),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn journal(steps: usize) -> String {
+        let step = Action::Verify { objects: vec![("tank/a".into(), 1)] };
+        let record = Record {
+            command: "chyves set web cpu=2".into(),
+            locks: vec!["guest.web".into()],
+            began: 7,
+            steps: vec![step; steps],
+            begun: 0,
+            done: 0,
+            replaced: Vec::new(),
+        };
+        serde_json::to_string(&record).unwrap() + "\n"
+    }
+
+    #[test]
+    fn a_journal_is_read_as_far_as_it_was_written() {
+        let lines = [Line::Begins(0), Line::Done(0), Line::Replaces(1, Some("a\nb".into())), Line::Done(1), Line::Begins(2)];
+        let whole = lines.iter().fold(journal(3), |text, line| text + &serde_json::to_string(line).unwrap() + "\n");
+        let record = Record::read(&whole).unwrap();
+        assert_eq!((record.begun, record.done, record.steps.len()), (3, 2, 3));
+        assert_eq!(record.replaced, [(1, Some("a\nb".to_owned()))]);
+        let mut seen = (0, 0);
+        for cut in 0..whole.len() {
+            let Some(record) = Record::read(&whole[..cut]) else {
+                assert!(cut < journal(3).len(), "{cut}");
+                continue;
+            };
+            // It never says more than had happened, and never less than an earlier cut.
+            assert!(record.begun >= seen.0 && record.done >= seen.1 && record.done <= record.begun);
+            seen = (record.begun, record.done);
+        }
+        assert_eq!(seen, (2, 2));
     }
 }

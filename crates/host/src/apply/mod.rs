@@ -215,6 +215,7 @@ fn perform(step: &Action, began: u64, place: &mut Place<'_>, applied: &mut Appli
         | Action::SetReadonly { .. }
         | Action::SetNative { .. }
         | Action::DropSnapshot { .. }
+        | Action::LeaveToClones { .. }
         | Action::Promote { .. } => {
             for cmd in step.commands(place.os) {
                 if let Err(problem) = command(&cmd, place) {
@@ -269,6 +270,12 @@ fn perform(step: &Action, began: u64, place: &mut Place<'_>, applied: &mut Appli
             }
         }),
         Action::WriteFile { path, text } => files::write(path, text).map(made),
+        Action::ChangeDisc { guest, uuid, dataset, device, path, force, again, borrows, .. } => {
+            let target = control::Target { uuid: *uuid, name: guest, dataset };
+            let disc = control::Disc { drive: device.as_deref(), path: path.as_deref(), force: *force, again, borrows };
+            control::disc(place.runtime, target, disc)
+        }
+        Action::WriteSeed(disc) => crate::seed::write(disc).map(|()| made(None)),
         Action::MakeDisk { path, size } => files::make_disk(path, *size).map(|()| made(None)),
         Action::GrowDisk { path, from, to } => files::grow(path, *from, *to).map(|()| made(None)),
         Action::GrowLive { by, .. } => {
@@ -434,4 +441,12 @@ fn stop(target: &control::Target<'_>, timeout: u32, force: bool, place: &mut Pla
 /// It can't be written.
 pub fn write_private(path: &str, text: &str) -> Result<()> {
     files::write_bytes(path, text.as_bytes())
+}
+
+/// The same for what is no text.
+///
+/// # Errors
+/// It can't be written.
+pub fn write_private_bytes(path: &str, bytes: &[u8]) -> Result<()> {
+    files::write_bytes(path, bytes)
 }

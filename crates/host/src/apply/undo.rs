@@ -51,6 +51,13 @@ fn one(step: &Done, began: u64, place: &mut Place<'_>) -> Result<()> {
             }
             Ok(())
         }
+        Undo::Change { dialect, on, set, clear, received } => {
+            for cmd in args::change(*dialect, on.as_str(), set, clear).into_iter().chain(args::as_received(on, received)) {
+                (place.report)(Event::Command(cmd.to_string()));
+                settled(&cmd)?;
+            }
+            Ok(())
+        }
         Undo::Destroy(dataset) => destroy(dataset, began, place),
         Undo::DestroyReceived { dataset, unless_resumable } => {
             if *unless_resumable && receive::token(dataset).is_some() {

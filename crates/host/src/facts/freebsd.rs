@@ -5,15 +5,13 @@ use crate::platform;
 use crate::runtime::Runtime;
 use chyves_core::check::{Wants, modules};
 use chyves_core::os::freebsd::facts::{Printed, read};
-use chyves_core::os::freebsd::{acpidump, bhyve, ifconfig, kldstat, pciconf, processes, sysctl};
+use chyves_core::os::freebsd::{acpidump, bhyve, dmesg, ifconfig, kldstat, pciconf, processes, sysctl};
 use chyves_core::vmm::bhyve::Release;
 use chyves_core::world::HostFacts;
 use std::collections::BTreeSet;
 
 /// Where bhyve's VM objects are.
 const VMM: &str = "/dev/vmm";
-/// What the kernel said when it came up.
-const DMESG: &str = "/var/run/dmesg.boot";
 
 /// The release and the architecture, asked of the kernel.
 pub(super) fn name() -> Option<((u16, u16), String)> {
@@ -80,7 +78,7 @@ fn kernel<'a>(wanted: impl IntoIterator<Item = &'a str>) -> Printed {
     }
     // vmm's own word is better than that of the boot; it has none before it is loaded.
     if !printed.sysctl.as_deref().is_some_and(|text| text.contains("hw.vmm.")) {
-        let text = std::fs::read(platform::here().path(DMESG)).ok();
+        let text = std::fs::read(platform::here().path(dmesg::FILE)).ok();
         printed.dmesg = text.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
     }
     printed

@@ -95,12 +95,21 @@ fn name() -> ((u16, u16), String) {
     let uname = rustix::system::uname();
     let release = uname.release().to_string_lossy();
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse().unwrap_or(0));
-    let arch = match uname.machine().to_string_lossy().as_ref() {
+    ((numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)), machine(&uname.machine().to_string_lossy()))
+}
+
+/// The processor's architecture as FreeBSD names it.
+fn machine(word: &str) -> String {
+    match word {
         "x86_64" => "amd64".to_owned(),
         "aarch64" => "arm64".to_owned(),
         other => other.to_owned(),
-    };
-    ((numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)), arch)
+    }
+}
+
+/// The architecture of this host's guests: `amd64`, `arm64`.
+pub fn arch() -> String {
+    name().1
 }
 
 /// Adds what the start of one guest has to know. The same few questions however many guests there are.

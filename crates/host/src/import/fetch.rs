@@ -70,6 +70,8 @@ impl Fetch {
     ) -> Result<Self> {
         let known = part.as_ref().map(|p| (p.length, p.whole.clone())).filter(|(n, w)| *n > 0 && w.validator.is_some());
         let (had, whole) = known.unwrap_or_default();
+        // Whatever becomes of this try, what is there is worth another one.
+        status.keep.store(had > 0, Ordering::SeqCst);
         let mut fetch = |from: u64, validator: Option<&str>| remote.open(from, validator);
         let (body, replayed, whole) = if had > 0 && whole.total == Some(had) {
             // Everything came, and then something else went wrong.

@@ -97,11 +97,16 @@ pub(crate) fn interrupted(what: &str) -> Problem {
 /// Imports one image; it is described on its dataset last.
 pub(crate) fn import(import: &Import<'_>, place: &mut Place<'_>) -> Result<(), Failed> {
     let order = import.order;
-    let wanted = trust::wanted(order, import.folder)?;
+    // Before anything was read, what an earlier try left is as good as it was.
+    let early = |problem| Failed { problem, keep: import.part.is_some_and(part::is_of_use) };
+    let wanted = trust::wanted(order, import.folder).map_err(early)?;
     let stop = Arc::new(AtomicBool::new(false));
-    let opened = source::open(order, import.part, &stop, wanted.hash.as_ref().map(|h| h.kind))?;
+    let opened = source::open(order, import.part, &stop, wanted.hash.as_ref().map(|h| h.kind)).map_err(early)?;
+    let unchanged = opened.unchanged.clone();
     let (written, format) = flow(import, opened, &stop, wanted.hash.as_ref(), place)?;
-    finish(import, written, &format, &wanted.told, place).map_err(Failed::from)
+    finish(import, written, &format, &wanted.told, place)?;
+    // Another program may have read it after this one.
+    unchanged().map_err(Failed::from)
 }
 
 /// Runs the stages; what was written, and how it was packed.
@@ -281,7 +286,6 @@ fn finish(import: &Import<'_>, written: Written, format: &str, checked: &str, pl
                 (None, None, _) => return Err(Problem::bug("a stream was taken for a file")),
             };
             apply::command(&convert::command(&from, disk, &target, order.max_size.get(), &shown)?, place)?;
-            source::unchanged(order)?;
             if let Some(scratch) = &written.scratch {
                 std::fs::remove_file(scratch).map_err(apply::io_problem("remove", scratch))?;
             }
@@ -343,6 +347,28 @@ pub(crate) fn verify(image: &str, path: &str, sha256: &str, place: &mut Place<'_
         .because(format!("its SHA-256 was {sha256}"))
         .because(format!("and now is        {is}"))
         .hint("`zpool status -v` tells whether the pool is damaged; import the image again under another name"))
+}
+
+/// Unpacks a file to nowhere: what its decoder takes, for measuring. The bytes that came out, and how it was packed.
+///
+/// # Errors
+/// It is no image, or can't be unpacked.
+pub fn unpack_alone(path: &str) -> Result<(u64, String)> {
+    let order = Order::new(Source::File(path.to_owned()));
+    let stop = Arc::new(AtomicBool::new(false));
+    let opened = source::open(&order, None, &stop, None)?;
+    let (pieces_to, pieces) = channel();
+    let (to, out) = channel();
+    let (name, max, layers) = (order.source.shown(), order.max_size.get(), Vec::new());
+    let scratch = format!("{path}.scratch");
+    let unpacker = Unpacker { to, name, max, direct: opened.direct, to_the_end: false, scratch, stop: stop.clone(), layers };
+    let pump = opened.pump;
+    let pump = std::thread::spawn(move || pump(pieces_to));
+    let middle = std::thread::spawn(move || unpacker.run(Feed::new(pieces, stop)));
+    let bytes = out.iter().map(|out| if let Out::Data(piece) = out { piece.len() as u64 } else { 0 }).sum();
+    let broke = || Problem::bug("a stage broke");
+    pump.join().map_err(|_| broke())??;
+    Ok((bytes, middle.join().map_err(|_| broke())??))
 }
 
 /// How far it is, for whoever shows it.

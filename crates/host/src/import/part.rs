@@ -16,6 +16,12 @@ pub fn word(address: &str) -> String {
     sha256(address.as_bytes())[..16].to_owned()
 }
 
+/// Whether what lies in a folder would be of use to another try. Somebody may be fetching into it just now.
+pub(super) fn is_of_use(folder: &str) -> bool {
+    let is_empty = |name: &str| std::fs::metadata(format!("{folder}/{name}")).map_or(true, |m| m.len() == 0);
+    !is_empty("part") || !is_empty("part.json")
+}
+
 /// What the server said of the whole file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Whole {

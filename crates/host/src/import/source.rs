@@ -28,6 +28,8 @@ pub(super) struct Opened {
     pub(super) status: Arc<Status>,
     /// How many bytes came.
     pub(super) counter: Arc<AtomicU64>,
+    /// Makes sure that the source is still what it was when it was opened.
+    pub(super) unchanged: Arc<dyn Fn() -> Result<()> + Send + Sync>,
     /// Wakes the stage if it waits for a server.
     pub(super) end: Box<dyn Fn() + Send>,
     pub(super) pump: Pump,
@@ -40,7 +42,7 @@ pub(super) fn open(order: &Order, part: Option<&str>, stop: &Arc<AtomicBool>, ha
     let shown = order.source.shown();
     let mut end: Box<dyn Fn() + Send> = Box::new(|| {});
     let mut direct = None;
-    let mut check: Box<dyn FnOnce() -> Result<()> + Send> = Box::new(|| Ok(()));
+    let mut unchanged: Arc<dyn Fn() -> Result<()> + Send + Sync> = Arc::new(|| Ok(()));
     let from: Box<dyn FnOnce() -> Result<Box<dyn Read>> + Send> = match &order.source {
         Source::File(path) => {
             let (file, meta) = file(path)?;
@@ -48,7 +50,7 @@ pub(super) fn open(order: &Order, part: Option<&str>, stop: &Arc<AtomicBool>, ha
             direct = Some(path.clone());
             let path = path.clone();
             let copy = file.try_clone().map_err(|e| Problem::failed(format!("can't open `{shown}`")).because(e))?;
-            check = Box::new(move || same(&path, &meta, &copy));
+            unchanged = Arc::new(move || same(&path, &meta, &copy));
             Box::new(move || Ok(Box::new(file)))
         }
         Source::Input => Box::new(|| Ok(Box::new(std::io::stdin().lock()))),
@@ -80,7 +82,7 @@ pub(super) fn open(order: &Order, part: Option<&str>, stop: &Arc<AtomicBool>, ha
             Box::new(move || Ok(Box::new(Fetch::begin(&address, remote, kept, retries, stop, status)?)))
         }
     };
-    let (count, stop) = (counter.clone(), stop.clone());
+    let (count, stop, check) = (counter.clone(), stop.clone(), unchanged.clone());
     let pump: Pump = Box::new(move |to| {
         let mut from = from()?;
         let mut hasher = hash.map(Hasher::new);
@@ -108,7 +110,7 @@ pub(super) fn open(order: &Order, part: Option<&str>, stop: &Arc<AtomicBool>, ha
             }
         }
     });
-    Ok(Opened { direct, status, counter, end, pump })
+    Ok(Opened { direct, status, counter, unchanged, end, pump })
 }
 
 fn file(path: &str) -> Result<(File, Metadata)> {
@@ -143,10 +145,47 @@ fn same(path: &str, before: &Metadata, file: &File) -> Result<()> {
     Ok(())
 }
 
-/// The same for one that another program read.
-pub(super) fn unchanged(order: &Order) -> Result<()> {
-    match &order.source {
-        Source::File(path) => file(path).map(drop),
-        Source::Input | Source::Address(_) => Ok(()),
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    /// Reads a file that something happens to after the first piece.
+    fn read_while(happens: impl FnOnce(&str)) -> Result<Option<String>> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("disk.img").to_str().unwrap().to_owned();
+        std::fs::write(&path, vec![7; PIECE * 4]).unwrap();
+        let opened = open(&Order::new(Source::File(path.clone())), None, &Arc::default(), Some(HashKind::Md5)).unwrap();
+        // Nobody takes the second piece before it has happened.
+        let (to, from) = std::sync::mpsc::sync_channel(0);
+        let pump = std::thread::spawn(move || (opened.pump)(to));
+        from.recv().unwrap();
+        happens(&path);
+        for _ in from {}
+        pump.join().unwrap()
+    }
+
+    #[test]
+    fn a_file_that_changes_or_vanishes_while_it_is_read_is_refused() {
+        assert!(read_while(|_| ()).unwrap().is_some());
+        let why = |problem: Result<Option<String>>| problem.unwrap_err().causes.remove(0);
+        assert!(why(read_while(|path| std::fs::remove_file(path).unwrap())).contains("not there any more"));
+        assert!(
+            why(read_while(|path| {
+                std::fs::remove_file(path).unwrap();
+                std::fs::write(path, "another").unwrap();
+            }))
+            .contains("another file")
+        );
+        let longer = |path: &str| std::fs::OpenOptions::new().append(true).open(path).unwrap().write_all(b"more").unwrap();
+        assert!(why(read_while(longer)).contains("has"));
+        let shorter = |path: &str| std::fs::OpenOptions::new().write(true).open(path).unwrap().set_len(9).unwrap();
+        assert!(why(read_while(shorter)).contains("has 9"));
+    }
+
+    #[test]
+    fn what_is_no_file_is_refused_before_anything_is_read() {
+        let code = |path: &str| open(&Order::new(Source::File(path.into())), None, &Arc::default(), None).err().unwrap().code.exit_code();
+        assert_eq!((code("/nowhere/x"), code("/dev/null"), code("/")), (3, 2, 2));
     }
 }

@@ -29,7 +29,8 @@ pub fn guests(runtime: &Runtime, root: &Root) -> Result<Vec<Guest>> {
 /// # Errors
 /// What can't be asked or read.
 pub fn everything(root: &Root) -> Result<Vec<(String, u64)>> {
-    let names: Vec<String> = run::must(&args::list_everything(&root.dataset))?.lines().map(str::to_owned).collect();
+    let names: Vec<String> =
+        run::must(&args::list_everything(&root.dataset))?.lines().map(|l| l.split('\t').next().unwrap_or(l).to_owned()).collect();
     super::guids(&names)
 }
 

@@ -203,8 +203,14 @@ pub fn size_of(name: &str) -> Result<u64> {
 /// # Errors
 /// What can't be asked or read.
 pub fn doomed(name: &Dataset) -> Result<Doomed> {
-    let takes: Vec<String> = run::must(&args::list_everything(name))?.lines().map(str::to_owned).collect();
-    let origins = origins(name.pool())?;
+    let listed = run::must(&args::list_everything(name))?;
+    let pairs: Vec<(&str, &str)> = listed.lines().map(|l| l.split_once('\t').unwrap_or((l, "-"))).collect();
+    let takes: Vec<String> = pairs.iter().map(|(n, _)| (*n).to_owned()).collect();
+    // All clones of the pool are looked for only where this has snapshots, or stands on one that may go with it: else each
+    // of many would cost as much as all of them.
+    let own = pairs.iter().find(|(n, _)| *n == name.as_str()).and_then(|(_, o)| o.parse::<SnapshotRef>().ok());
+    let concerned = takes.iter().any(|n| n.contains('@')) || own.is_some_and(|o| chyves_core::plan::clone::is_automatic(&o.name));
+    let origins = if concerned { origins(name.pool())? } else { Vec::new() };
     let within = |d: &Dataset| d.is_within(name);
     let clones = origins.iter().filter(|(c, o)| !within(c) && within(&o.dataset)).map(|(c, _)| c.to_string()).collect();
     let guid = guids(&[name.to_string()])?.first().map_or(0, |(_, g)| *g);

@@ -8,7 +8,6 @@ use super::job::{Ended, Job};
 use super::machine::Machine;
 use super::order::{LIMIT, Word};
 use super::qmp::Qmp;
-use super::serial::Serial;
 use crate::control::Reply;
 use crate::runtime::{Lock, lock};
 use chyves_core::cmd::Cmd;
@@ -129,7 +128,7 @@ impl Engine<'_> {
     /// From now on this launch is the one.
     fn obey(&mut self, launch: Launch) -> Result<(), String> {
         (self.console_log, self.hypervisor_log) = logs(&self.dir, &launch).map_err(|e| e.to_string())?;
-        self.serial = Serial::new(launch.console.clone());
+        self.serial.move_to(&launch.console);
         self.record.guest.clone_from(&launch.guest);
         self.record.vmm = launch.vmm;
         self.returned = self.launch.borrows.iter().filter(|b| !launch.borrows.contains(b)).cloned().collect();

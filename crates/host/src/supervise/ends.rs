@@ -35,7 +35,7 @@ impl Engine<'_> {
         self.machine = None;
         self.rebooted = end == End::Reboot;
         self.qmp = None;
-        self.serial.close();
+        self.serial.machine_gone();
         self.record.end = Some(end.to_string());
         self.hypervisor_log.note(&end.to_string());
         self.events.push_back(Event::Ended(end));

@@ -42,11 +42,21 @@ impl Serial {
         self.retry_at = now;
     }
 
-    /// The machine is gone; what was typed for it is not for the next one.
-    pub(super) fn close(&mut self) {
-        self.wanted = false;
-        self.file = None;
+    /// The machine is gone; what was typed for it is not for the next one. A device stays open and raw: one that is opened
+    /// while the next machine speaks would be cooked for a moment, and its echo typed into the guest.
+    pub(super) fn machine_gone(&mut self) {
         self.typed.clear();
+        if !self.is_device() {
+            self.wanted = false;
+            self.file = None;
+        }
+    }
+
+    /// The next machine has its port there.
+    pub(super) fn move_to(&mut self, end: &ConsoleEnd) {
+        if self.end != *end {
+            *self = Self::new(end.clone());
+        }
     }
 
     /// Whether a device is there before its machine, so that nothing said early is lost.
@@ -178,7 +188,7 @@ mod tests {
         drop(machine);
         until(|| serial.read(&mut buffer, 7).is_none().then_some(()).filter(|()| !serial.is_heard()));
         assert!(matches!(serial.interest(), Err(Some(at)) if at == 7 + RETRY_BROKEN));
-        serial.close();
+        serial.move_to(&ConsoleEnd::None);
         assert!(matches!(serial.interest(), Err(None)));
     }
 

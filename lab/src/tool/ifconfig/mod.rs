@@ -10,7 +10,9 @@ mod net;
 mod show;
 mod words;
 
-use crate::exit::{Done, exit};
+use std::fs::File;
+
+use crate::exit::{Done, Or as _, exit};
 use crate::place::Place;
 use net::Kind;
 
@@ -63,8 +65,20 @@ pub(crate) fn run(place: &Place, args: &[String]) -> Done {
             Some(interface) => show::one(place, &interface, &format),
             None => missing(name),
         },
-        [name, verbs @ ..] => words::run(place, name, verbs, load),
+        [name, verbs @ ..] => {
+            // A kernel gives a number and a name once, whoever asks at the same moment.
+            let _turn = turn(place)?;
+            words::run(place, name, verbs, load)
+        }
     }
+}
+
+/// Lets changes of interfaces go one after the other.
+fn turn(place: &Place) -> Done<File> {
+    let path = place.path("run/ifconfig");
+    let file = File::options().create(true).append(true).open(&path).or_broken(path.display())?;
+    file.lock().or_broken(path.display())?;
+    Ok(file)
 }
 
 fn missing<T>(name: &str) -> Done<T> {

@@ -1,6 +1,9 @@
 //! `import` and `fetch`: from what a person types to one order.
 
+use crate::command::get::show;
 use crate::session::{Report, Session};
+use crate::table::{Cell, ListArgs, Table};
+use chyves_core::catalogue::{self, Found};
 use chyves_core::error::{Problem, Result};
 use chyves_core::image::{self, Hash, Order, Source};
 use chyves_core::plan;
@@ -8,13 +11,14 @@ use chyves_core::value::{ImageName, Size, printable};
 use chyves_core::world::ImageKind;
 use chyves_host::import::part;
 use chyves_host::observe::{self, Look, Which};
+use chyves_host::{catalogue as host_catalogue, facts};
 use serde_json::json;
 
 /// Where an image comes from, and what it must be.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// A file, an address (http:, https:, ftp:, file:), or - for standard input
-    #[arg(value_name = "FILE|ADDRESS|-")]
+    /// A file, an address (http:, https:, ftp:, file:), - for standard input, or with fetch a name from the catalogue
+    #[arg(value_name = "FILE|ADDRESS|NAME|-")]
     from: String,
     /// The image's name, where not the file's
     #[arg(long)]
@@ -31,6 +35,9 @@ pub(crate) struct Args {
     /// The signature of the list, where not in it
     #[arg(long, value_name = "FILE|ADDRESS")]
     signature: Option<String>,
+    /// The system of the catalogue that it is: guests made from it get the settings that this one wants
+    #[arg(long, value_name = "NAME")]
+    like: Option<String>,
     /// How large the image may become when it is unpacked
     #[arg(long, value_name = "SIZE", default_value = "256G")]
     max_size: Size,
@@ -43,22 +50,32 @@ pub(crate) struct Args {
 }
 
 pub(super) fn run(session: &Session, kind: Option<ImageKind>, args: &Args, is_fetch: bool) -> Result<()> {
-    let source = place(&args.from)?;
-    if is_fetch && !matches!(source, Source::Address(_)) && !args.from.starts_with("file:") {
-        let shown = printable(&args.from, 200);
-        return Err(Problem::usage(format!("`{shown}` is no address"))
-            .on(&shown)
-            .hint(format!("a file of this host is imported: `chyves image import {shown}`")));
-    }
-    let name = match (&args.name, source.file_name()) {
-        (Some(name), _) => name.clone(),
-        (None, Some(file)) => image::name_of(&file)?,
-        (None, None) => return Err(Problem::usage("what comes there has no name").hint("give the image one with --name")),
+    let known = if is_fetch { known(&args.from)? } else { None };
+    let source = match known.as_ref().and_then(|k| k.address.clone()) {
+        Some(address) => Source::Address(address),
+        None => place(&args.from)?,
+    };
+    let name = match (&args.name, &known, source.file_name()) {
+        (Some(name), ..) => name.clone(),
+        (None, Some(known), _) => known.name.clone(),
+        (None, None, Some(file)) => image::name_of(&file)?,
+        (None, None, None) => return Err(Problem::usage("what comes there has no name").hint("give the image one with --name")),
+    };
+    let like = match &args.like {
+        Some(like) => Some(catalogue::find(&host_catalogue::entries()?, like, &facts::arch())?),
+        None => known.clone(),
+    };
+    let checksums = match (&args.checksums, &args.hash, known) {
+        (Some(list), ..) => Some(place(list)?),
+        // A person who gives a hash knows better.
+        (None, None, Some(known)) => known.checksums.map(Source::Address),
+        (None, ..) => None,
     };
     let order = Order {
         expect: kind,
         hash: args.hash.clone(),
-        checksums: args.checksums.as_deref().map(place).transpose()?,
+        checksums,
+        wants: like.map(|l| l.settings).unwrap_or_default(),
         signature: args.signature.as_deref().map(place).transpose()?,
         key: args.key.as_deref().map(file).transpose()?,
         max_size: args.max_size,
@@ -67,6 +84,51 @@ pub(super) fn run(session: &Session, kind: Option<ImageKind>, args: &Args, is_fe
         ..Order::new(source)
     };
     bring(session, &order, &name)
+}
+
+/// What the catalogue knows of a word that is fetched; none where it is an address.
+fn known(word: &str) -> Result<Option<Found>> {
+    if !matches!(Source::parse(word)?, Source::File(_)) || word.starts_with("file:") {
+        return Ok(None);
+    }
+    if word.contains('/') || std::path::Path::new(word).exists() {
+        let shown = printable(word, 200);
+        return Err(Problem::usage(format!("`{shown}` is no address"))
+            .on(&shown)
+            .hint(format!("a file of this host is imported: `chyves image import {shown}`")));
+    }
+    let found = catalogue::find(&host_catalogue::entries()?, word, &facts::arch())?;
+    match (&found.address, &found.note) {
+        (None, Some(note)) => Err(Problem::usage(format!("`{}` can't be fetched", found.name))
+            .on(&found.name)
+            .because("the catalogue has no address of it")
+            .hint(note)),
+        _ => Ok(Some(found)),
+    }
+}
+
+/// Shows what the catalogue has for this host.
+pub(super) fn catalogue(session: &Session, kind: Option<ImageKind>, args: &ListArgs) -> Result<()> {
+    let mut table = Table::new(["name", "kind", "title", "address", "checksums", "settings"]);
+    for found in catalogue::list(&host_catalogue::entries()?, &facts::arch())? {
+        if kind.is_some_and(|k| k != found.kind) {
+            continue;
+        }
+        let settings: Vec<String> = found.settings.iter().map(|(k, v)| format!("{k}={v}")).collect();
+        table.rows.push(vec![
+            Cell::text(found.name.as_str()),
+            Cell::text(found.kind.word()),
+            Cell::text(found.title),
+            Cell::maybe(found.address),
+            Cell::maybe(found.checksums),
+            Cell::text(settings.join(" ")),
+        ]);
+    }
+    let mut args = args.clone();
+    if args.columns.is_empty() && !session.ui.json {
+        args.columns = ["name", "kind", "title"].map(str::to_owned).to_vec();
+    }
+    show(session, table, &args)
 }
 
 /// Brings one image in.

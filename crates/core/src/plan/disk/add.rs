@@ -236,7 +236,7 @@ impl Wish<'_> {
                 let marks = super::remove::marks(trashed, disk);
                 let before = marks.iter().map(|(k, v)| (k.clone(), Some(v.clone()))).collect();
                 let clear = marks.into_iter().map(|(k, _)| k).collect();
-                plan.push(Action::Change { dialect: world.host.dialect, on: to, set: Vec::new(), clear, before });
+                plan.push(Action::Change { dialect: world.host.dialect, on: to, set: Vec::new(), clear, before, received: Vec::new() });
                 self.finish(plan, set, Vec::new())
             }
             DiskKind::Raw | DiskKind::Attached => {

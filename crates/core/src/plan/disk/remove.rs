@@ -16,6 +16,18 @@ use crate::zfs::args::Pair;
 /// # Errors
 /// The guest runs, or has no such disk.
 pub fn remove(world: &World, guest: &Guest, number: u16, guids: Vec<(String, u64)>, moment: &Moment) -> Result<Plan> {
+    away(world, guest, number, guids, moment, false)
+}
+
+/// Plans that a disk is let go whose file is gone: its settings go, and nothing else is touched.
+///
+/// # Errors
+/// As [`remove`].
+pub fn let_go(world: &World, guest: &Guest, number: u16, guids: Vec<(String, u64)>, moment: &Moment) -> Result<Plan> {
+    away(world, guest, number, guids, moment, true)
+}
+
+fn away(world: &World, guest: &Guest, number: u16, guids: Vec<(String, u64)>, moment: &Moment, lost: bool) -> Result<Plan> {
     changeable(guest)?;
     let spec = guest.spec()?;
     let disk = find(guest, &spec, number)?;
@@ -34,6 +46,11 @@ pub fn remove(world: &World, guest: &Guest, number: u16, guids: Vec<(String, u64
     let mut plan = Plan::default();
     plan.push(Action::Verify { objects: guids });
     match disk.kind {
+        DiskKind::Raw | DiskKind::Zvol if lost => {
+            plan.steps.extend(wish.steps(world, guest)?);
+            plan.notes.push(format!("disk{number} of {} is forgotten; whatever is left of it stays where it is", guest.name));
+            return Ok(plan);
+        }
         DiskKind::Attached => {
             plan.steps.extend(wish.steps(world, guest)?);
             let source = disk.source.as_deref().unwrap_or_default();
@@ -43,7 +60,14 @@ pub fn remove(world: &World, guest: &Guest, number: u16, guids: Vec<(String, u64
         DiskKind::Zvol => {
             let from = volume(guest, number);
             let before = marks.iter().map(|(k, _)| (k.clone(), None)).collect();
-            plan.push(Action::Change { dialect: world.host.dialect, on: from.clone(), set: marks, clear: Vec::new(), before });
+            plan.push(Action::Change {
+                dialect: world.host.dialect,
+                on: from.clone(),
+                set: marks,
+                clear: Vec::new(),
+                before,
+                received: Vec::new(),
+            });
             plan.push(Action::RenameVolume { from, to: to.clone() });
             plan.steps.extend(wish.steps(world, guest)?);
         }

@@ -21,7 +21,7 @@ use crate::error::{Problem, Result, did_you_mean};
 use crate::guest::Guest;
 use crate::property::keys;
 use crate::property::settings::OwnValues;
-use crate::value::SnapshotName;
+use crate::value::{SnapshotName, SnapshotRef};
 use crate::zfs::args::Pair;
 pub use delete::{Choice, Chosen, choose, delete};
 pub use rollback::{after_copy, rollback, rollback_in_place, settings_change};
@@ -40,6 +40,16 @@ pub struct Facts {
     pub settings: OwnValues,
     /// The volumes of the guest, by the last part of their names, that have the snapshot that is meant.
     pub volumes: Vec<String>,
+}
+
+impl Facts {
+    /// Adds the snapshots of volumes, with their GUIDs.
+    pub fn add_volumes(&mut self, of: Vec<(SnapshotRef, u64)>) {
+        for (snapshot, guid) in of {
+            self.volumes.push(snapshot.dataset.leaf().to_owned());
+            self.guids.push((snapshot.to_string(), guid));
+        }
+    }
 }
 
 /// Plans a snapshot.

@@ -29,9 +29,9 @@ pub fn rollback(world: &World, guest: &Guest, name: &SnapshotName, facts: &Facts
     let stamp: String = moment.now.chars().filter(char::is_ascii_alphanumeric).collect();
     let after = After::of(guest, seen.is_ours(), facts, keep_settings);
     let volumes = match (&after, keep_settings) {
-        (After::Known(_), true) => volumes::all(guest, name, facts)?,
-        (After::Known(after), false) => volumes::then(guest, name, after.clone(), facts)?,
-        (After::Copied, _) => volumes::now(guest, facts)?,
+        (After::Known(_), true) => volumes::all(guest, name, &facts.volumes).map_err(|p| p.hint("or leave --keep-settings away"))?,
+        (After::Known(after), false) => volumes::then(guest, name, after.clone(), &facts.volumes)?,
+        (After::Copied, _) => volumes::now(guest, &facts.volumes)?,
     };
     let back = Back { name, last: format!("before-rollback-{stamp}-{token}").parse()?, token, after, volumes };
     let mut plan = Plan::default();
@@ -200,9 +200,9 @@ pub fn rollback_in_place(
     }
     let snapshot = guest.dataset.at(name);
     let after = After::of(guest, seen.is_ours(), facts, keep_settings);
-    let volumes = volumes::all(guest, name, facts)?;
+    let volumes = volumes::all(guest, name, &facts.volumes).map_err(|p| p.hint("or leave --in-place away"))?;
     if let After::Known(after) = &after {
-        let then = volumes::then(guest, name, after.clone(), facts)?;
+        let then = volumes::then(guest, name, after.clone(), &facts.volumes)?;
         if then.iter().any(|v| v.now != v.then) || then.len() != volumes.len() {
             return Err(Problem::not_now(format!("`{}` had its disks under other numbers at `@{name}`", guest.name))
                 .on(format!("{}@{name}", guest.name))
@@ -270,7 +270,7 @@ pub fn after_copy(text: &str, before: &OwnValues) -> Result<OwnValues> {
 
 /// The settings that a snapshot carries, as the guest gets them back: without the snapshot's own marks, and with the
 /// identity and owner that the guest has now, which are not the past's business.
-fn carried_settings(before: &OwnValues, carried: &OwnValues) -> OwnValues {
+pub(in crate::plan) fn carried_settings(before: &OwnValues, carried: &OwnValues) -> OwnValues {
     let of_now = |key: &str| keys::OF_SNAPSHOTS.contains(&key) || LASTING.contains(&key);
     let mut after: OwnValues = carried.iter().filter(|(k, _)| !of_now(k)).map(|(k, o)| (k.clone(), o.clone())).collect();
     after.extend(lasting(before));
@@ -285,8 +285,7 @@ pub fn settings_change(dialect: Dialect, on: &Dataset, before: &OwnValues, after
     if set.is_empty() && clear.is_empty() {
         return None;
     }
-    let was = set.iter().map(|(k, _)| k).chain(&clear).map(|k| (k.clone(), before.get(k).map(|o: &Own| o.value.clone()))).collect();
-    Some(Action::Change { dialect, on: on.clone(), set, clear, before: was })
+    Some(crate::plan::set::change_by(dialect, on, before, set, clear))
 }
 
 /// The steps that make the settings what they are to be, in ZFS and in the copy.

@@ -3,7 +3,6 @@
 //!
 //! A disk is known by its serial number, which goes with it wherever it goes.
 
-use super::Facts;
 use crate::error::{Problem, Result};
 use crate::guest::{DiskKind, DiskSpec, Guest, disk_name};
 use crate::property::settings::OwnValues;
@@ -24,16 +23,25 @@ impl Volume {
     }
 }
 
+/// Every volume of the present, for a snapshot that is not taken yet.
+///
+/// # Errors
+/// The settings can't be read.
+pub(in crate::plan) fn present(guest: &Guest) -> Result<Vec<Volume>> {
+    Ok(volumes(guest)?.iter().map(|d| Volume::of(d, d)).collect())
+}
+
 /// The disks that are volumes.
 fn volumes(guest: &Guest) -> Result<Vec<DiskSpec>> {
     Ok(guest.spec()?.disks.into_iter().filter(|d| d.kind == DiskKind::Zvol).collect())
 }
 
-/// The volumes of then, where `settings` are those that held then.
+/// The volumes of then, where `settings` are those that held then, and `there` the volumes of the present that have the
+/// snapshot.
 ///
 /// # Errors
 /// One is with the guest no more.
-pub(in crate::plan) fn then(guest: &Guest, name: &SnapshotName, settings: OwnValues, facts: &Facts) -> Result<Vec<Volume>> {
+pub(in crate::plan) fn then(guest: &Guest, name: &SnapshotName, settings: OwnValues, there: &[String]) -> Result<Vec<Volume>> {
     let past = volumes(&Guest { settings: guest.settings.with_own(settings), ..guest.clone() })?;
     let present = volumes(guest)?;
     let same = |old: &DiskSpec| {
@@ -43,7 +51,7 @@ pub(in crate::plan) fn then(guest: &Guest, name: &SnapshotName, settings: OwnVal
         by_serial.or_else(by_number)
     };
     past.iter()
-        .map(|old| match same(old).map(|new| Volume::of(new, old)).filter(|v| facts.volumes.contains(&v.now)) {
+        .map(|old| match same(old).map(|new| Volume::of(new, old)).filter(|v| there.contains(&v.now)) {
             Some(volume) => Ok(volume),
             None => {
                 Err(Problem::not_now(format!("`{}` can't be what it was at `@{name}`: its disk{} of then is gone", guest.name, old.number))
@@ -62,22 +70,22 @@ pub(in crate::plan) fn then(guest: &Guest, name: &SnapshotName, settings: OwnVal
 ///
 /// # Errors
 /// The settings can't be read.
-pub(in crate::plan) fn now(guest: &Guest, facts: &Facts) -> Result<Vec<Volume>> {
-    Ok(volumes(guest)?.iter().map(|d| Volume::of(d, d)).filter(|v| facts.volumes.contains(&v.now)).collect())
+pub(in crate::plan) fn now(guest: &Guest, there: &[String]) -> Result<Vec<Volume>> {
+    Ok(volumes(guest)?.iter().map(|d| Volume::of(d, d)).filter(|v| there.contains(&v.now)).collect())
 }
 
 /// Every volume of the present.
 ///
 /// # Errors
 /// One was not there at the snapshot.
-pub(in crate::plan) fn all(guest: &Guest, name: &SnapshotName, facts: &Facts) -> Result<Vec<Volume>> {
-    let had = now(guest, facts)?;
+pub(in crate::plan) fn all(guest: &Guest, name: &SnapshotName, there: &[String]) -> Result<Vec<Volume>> {
+    let had = now(guest, there)?;
     match volumes(guest)?.iter().find(|d| had.iter().all(|v| v.now != disk_name(d.number, d.kind))) {
         None => Ok(had),
         Some(new) => Err(Problem::not_now(format!("`{}` had no disk{} at `@{name}`", guest.name, new.number))
             .on(format!("{}:disk{}", guest.name, new.number))
             .because("its settings speak of that disk, and it was added since")
-            .hint(format!("go back with the settings of then (without --keep-settings and --in-place), or remove it first: `chyves disk remove {} disk{}`", guest.name, new.number))),
+            .hint(format!("remove it first; it goes to the trash: `chyves disk remove {} disk{}`", guest.name, new.number))),
     }
 }
 
@@ -86,8 +94,8 @@ mod tests {
     use super::*;
     use crate::plan::testing::{self, own};
 
-    fn facts(volumes: &[&str]) -> Facts {
-        Facts { volumes: volumes.iter().map(|v| (*v).to_owned()).collect(), ..Facts::default() }
+    fn facts(volumes: &[&str]) -> Vec<String> {
+        volumes.iter().map(|v| (*v).to_owned()).collect()
     }
 
     fn pairs(volumes: &[Volume]) -> Vec<(&str, &str)> {

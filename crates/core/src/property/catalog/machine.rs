@@ -58,10 +58,45 @@ pub(super) static ROWS: &[Property] = &[
         ..BASE
     },
     Property {
+        key: "loader_timeout",
+        kind: Kind::Seconds { min: 1, max: 86400 },
+        unset: Unset::Value("300"),
+        summary: "how long bhyveload or grub-bhyve may take",
+        detail: "In seconds, their menus included. One that takes longer hangs at a prompt: it is ended, and the guest does not start.",
+        ..BASE
+    },
+    Property {
+        key: "bhyveload_flags",
+        kind: Kind::Words,
+        summary: "more arguments for bhyveload",
+        detail: "Split as bargs is: -e autoboot_delay=0 boots without a countdown.",
+        ..BASE
+    },
+    Property {
         key: "os",
         kind: Kind::Choice(&[
-            "default", "freebsd", "linux", "windows", "openbsd", "netbsd", "illumos", "other", "arch", "centos6", "centos7", "coreos",
-            "custom", "d8lvm", "debian", "gentoo",
+            "default",
+            "freebsd",
+            "linux",
+            "windows",
+            "openbsd",
+            "openbsd57",
+            "openbsd58",
+            "openbsd59",
+            "openbsd60",
+            "netbsd",
+            "illumos",
+            "other",
+            "arch",
+            "centos6",
+            "centos7",
+            "coreos",
+            "coreossecure",
+            "custom",
+            "d8lvm",
+            "debian",
+            "gentoo",
+            "vyos",
         ]),
         unset: Unset::Value("default"),
         summary: "the guest's operating system",
@@ -108,9 +143,30 @@ pub(super) static ROWS: &[Property] = &[
     },
     Property {
         key: "pcidev_{n}",
-        kind: Kind::Text,
+        kind: Kind::Device,
         summary: "any other device of bhyve",
-        detail: "Written as bhyve's -s takes it without the place: virtio-9p,share=/usr/share or passthru,2/0/0.",
+        detail: "Written as bhyve's -s takes it without the place: virtio-9p,share=/usr/share or passthru,2/0/0. Disks and cards that say no serial number or address have one that follows from the guest's uuid.",
+        ..BASE
+    },
+    Property {
+        key: "com{n}",
+        kind: Kind::SerialEnd,
+        summary: "the far end of serial port n, 2 to 4",
+        detail: "com1 is the console. The others are a terminal device of the host, as /dev/nmdm-web01.2A, or from FreeBSD 15.0 on tcp=ADDRESS:PORT, where anybody may connect who can reach it.",
+        ..BASE
+    },
+    Property {
+        key: "tpm",
+        kind: Kind::Tpm,
+        summary: "the guest's TPM",
+        detail: "passthru,/dev/tpm0 is the host's own (FreeBSD 14.0), swtpm,/PATH one that swtpm plays and listens for at that socket (FreeBSD 15.0).",
+        ..BASE
+    },
+    Property {
+        key: "fw_cfg{n}",
+        kind: Kind::FwCfg,
+        summary: "an item for the guest's firmware and system",
+        detail: "NAME,string=TEXT or NAME,file=/PATH, by QEMU's fw_cfg (FreeBSD 14.0). Names of your own begin with opt/.",
         ..BASE
     },
 ];

@@ -7,6 +7,7 @@
 //! * [`disk`]: rows of disks
 //! * [`net`]: rows of network cards and of what they are plugged into
 //! * [`bridge`]: rows of the host's bridges
+//! * [`cloudinit`]: rows of what a guest's cloud-init is told
 //! * [`people`]: rows for people
 //! * [`kept`]: rows that chyves keeps about guests, what is deleted, and snapshots
 //! * [`pool`]: rows of pools
@@ -15,6 +16,7 @@
 //! To add a row: in the room of the thing that has the property.
 
 mod bridge;
+mod cloudinit;
 mod disk;
 mod image;
 mod kept;
@@ -29,8 +31,19 @@ use super::kind::Kind;
 use super::{Access, Effect, Property, Scope, Unset};
 
 /// The rooms, in order.
-static PARTS: &[&[Property]] =
-    &[machine::ROWS, life::ROWS, screen::ROWS, disk::ROWS, net::ROWS, bridge::ROWS, people::ROWS, kept::ROWS, pool::ROWS, image::ROWS];
+static PARTS: &[&[Property]] = &[
+    machine::ROWS,
+    life::ROWS,
+    screen::ROWS,
+    disk::ROWS,
+    net::ROWS,
+    bridge::ROWS,
+    cloudinit::ROWS,
+    people::ROWS,
+    kept::ROWS,
+    pool::ROWS,
+    image::ROWS,
+];
 
 /// Every property.
 pub fn all() -> impl Iterator<Item = &'static Property> {

@@ -4,13 +4,15 @@ mod devices;
 
 use super::{Arch, BhyveHost, check, render};
 use crate::device::{DiskBus, NicModel, PciPlace};
-use crate::vmm::fixture::{bare, built, disk, every, files, freebsd, lines, nic, tap, told, usual, with};
+use crate::vmm::fixture::{bare, built, covered, disk, every, files, freebsd, lines, nic, tap, told, usual, with};
 use crate::vmm::machine::{Boot, FwCfg, FwCfgContent, Rtc, Spec, Topology, Tpm, Uefi};
 use insta::assert_snapshot;
 use proptest::prelude::*;
 
 fn line(spec: Spec, host: &BhyveHost) -> String {
-    let rendered = render(&built(spec), host).unwrap();
+    let machine = built(spec);
+    covered(&machine, host);
+    let rendered = render(&machine, host).unwrap();
     let files = files(&rendered.files);
     let before: Vec<String> = rendered.before.iter().map(|p| format!("{}\n", p.cmd)).collect();
     format!("{}{}{files}", before.concat(), lines(&rendered.cmd))
@@ -222,7 +224,7 @@ fn the_host_sets_limits() {
     ");
     let known = ["hostbridge", "lpc", "ahci-hd", "virtio-blk", "virtio-net"].map(str::to_owned).to_vec();
     let host = BhyveHost { emulations: Some(known), ..freebsd("14.3") };
-    let raw = |text: &str| crate::device::parse_pcidev(text).unwrap();
+    let raw = |text: &str| crate::device::parse_pcidev(text, crate::device::Owner { guest: uuid::Uuid::nil(), number: 0 }).unwrap();
     let devices = vec![
         (PciPlace::on(18, 0), raw("virtio-bkl,/a")),
         (PciPlace::on(19, 0), raw("virtio-blk,/c")),

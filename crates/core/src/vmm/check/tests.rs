@@ -10,7 +10,7 @@ use crate::vmm::machine::{Boot, FwCfg, FwCfgContent, Topology, Uefi};
 use insta::assert_snapshot;
 
 fn raw(text: &str) -> Device {
-    parse_pcidev(text).unwrap()
+    parse_pcidev(text, crate::device::Owner { guest: uuid::Uuid::nil(), number: 0 }).unwrap()
 }
 
 #[test]

@@ -95,9 +95,6 @@ fn version_in(name: &str) -> Option<String> {
 }
 
 impl GrubBhyve {
-    /// Seconds that it may take unless set: menus count down.
-    pub const TIMEOUT: u32 = 300;
-
     /// Its texts with what they are, for the check of characters.
     pub(super) fn texts(&self) -> Vec<(&'static str, &str)> {
         let medium = self.medium.iter().flat_map(|medium| {

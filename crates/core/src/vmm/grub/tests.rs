@@ -4,14 +4,14 @@
 use super::{GrubBhyve, Medium, RECIPES, recipe, version};
 use crate::vmm::bhyve::render;
 use crate::vmm::bhyveload::Bhyveload;
-use crate::vmm::fixture::{bare, built, files, freebsd, told};
+use crate::vmm::fixture::{bare, built, covered, files, freebsd, told};
 use crate::vmm::machine::{Boot, Spec};
 use insta::assert_snapshot;
 
 const DISK: &str = "/dev/zvol/tank/chyves/guests/web01/disk0";
 
 fn grub(os: &str, medium: Option<Medium>) -> GrubBhyve {
-    GrubBhyve { recipe: recipe(os), dir: "/tank/g/web01".into(), disks: vec![DISK.into()], medium, timeout: GrubBhyve::TIMEOUT }
+    GrubBhyve { recipe: recipe(os), dir: "/tank/g/web01".into(), disks: vec![DISK.into()], medium, timeout: 300 }
 }
 
 fn medium() -> Medium {
@@ -19,7 +19,9 @@ fn medium() -> Medium {
 }
 
 fn shown(boot: Boot) -> String {
-    match render(&built(Spec { boot, ..bare() }), &freebsd("14.3")) {
+    let machine = built(Spec { boot, ..bare() });
+    covered(&machine, &freebsd("14.3"));
+    match render(&machine, &freebsd("14.3")) {
         Ok(rendered) => {
             let before: Vec<String> = rendered.before[1..].iter().map(|p| format!("  {}\n", p.cmd)).collect();
             format!("{}{}", before.concat(), files(&rendered.files))
@@ -290,6 +292,15 @@ fn a_version_is_read_from_the_system_or_the_file() {
 }
 
 #[test]
+fn every_recipe_can_be_chosen() {
+    let os = crate::property::find("os").unwrap();
+    for recipe in RECIPES {
+        assert_eq!(crate::property::check(&os, recipe.os).unwrap(), recipe.os);
+    }
+    assert!(crate::property::check(&os, "plan9").is_err());
+}
+
+#[test]
 fn a_system_without_a_recipe_has_the_fallbacks() {
     assert_eq!(recipe("illumos").os, "default");
     assert_eq!(recipe("openbsd60").os, "openbsd");
@@ -303,14 +314,16 @@ fn bhyveload_boots_the_disks_in_order() {
     let loader = Bhyveload {
         disks: vec![DISK.into(), "/tank/second.raw".into()],
         flags: vec!["-e".into(), "autoboot_delay=0".into()],
-        timeout: Bhyveload::TIMEOUT,
+        timeout: 300,
     };
     assert_snapshot!(shown(Boot::Bhyveload(loader.clone())), @"  bhyveload -c /dev/nmdm-web01.1A -m 4096M -d /dev/zvol/tank/chyves/guests/web01/disk0 -d /tank/second.raw -e autoboot_delay=0 web01");
     let mut spec = Spec { boot: Boot::Bhyveload(loader), ..bare() };
     spec.memory.in_core = true;
     // The 2016 way of saying it.
     spec.extra = vec!["-S".into()];
-    let rendered = render(&built(spec), &freebsd("13.5")).unwrap();
+    let machine = built(spec);
+    covered(&machine, &freebsd("13.5"));
+    let rendered = render(&machine, &freebsd("13.5")).unwrap();
     assert!(rendered.before[1].cmd.to_string().starts_with("bhyveload -c /dev/nmdm-web01.1A -m 4096M -S -C -d "));
     assert!(!rendered.cmd.to_string().contains("bootrom"));
     assert!(rendered.before[0].may_fail && !rendered.before[1].may_fail);

@@ -1,0 +1,203 @@
+//! `chyves cloud-init`: what a guest's cloud-init is told, and making it begin anew.
+
+use crate::session::{Pace, Report, Session};
+use crate::targets::Targets;
+use chyves_core::cloudinit::{FOLDER, Seed, Text, settings};
+use chyves_core::error::{Problem, Result};
+use chyves_core::guest::Guest;
+use chyves_core::plan;
+use chyves_core::value::GuestName;
+use chyves_core::world::World;
+use chyves_host::observe::{self, Look};
+use chyves_host::seed;
+use serde_json::json;
+use std::path::PathBuf;
+
+/// See and change what guests are told by cloud-init
+///
+/// The settings ci.… say it (`chyves-properties(7)`); each start and each reboot makes the seed of them anew. Most of it
+/// a guest does once for each instance id, which changes by `reinit` and by cloning, and by nothing else.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Verb {
+    /// Tell whether guests are set up by cloud-init, as which instance, and whether they have seen the present settings
+    Status {
+        /// The guests
+        #[arg(required = true, value_name = "GUEST")]
+        guests: Vec<String>,
+    },
+    /// Print what a guest's next start will tell it; secrets are not shown
+    Show {
+        /// The guest
+        guest: String,
+        /// One of meta-data, user-data, network-config, vendor-data; all where none is given
+        document: Option<String>,
+    },
+    /// Keep the user's own texts with a guest
+    ///
+    /// Own user-data stands behind what chyves makes of the settings, and wins. An own network-config replaces it. They lie
+    /// in the folder cloud-init of the guest's file system, and are snapshot, cloned and sent with it.
+    Set {
+        /// The guest
+        guest: String,
+        #[command(flatten)]
+        texts: Texts,
+        /// Take the own user-data away
+        #[arg(long, conflicts_with = "user_data")]
+        no_user_data: bool,
+        /// Take the own vendor-data away
+        #[arg(long, conflicts_with = "vendor_data")]
+        no_vendor_data: bool,
+        /// Take the own network configuration away
+        #[arg(long, conflicts_with = "network_config")]
+        no_network_config: bool,
+    },
+    /// Let guests take themselves for new machines at their next start: host keys, users, first-boot scripts, once more
+    Reinit {
+        /// The guests
+        #[arg(required = true, value_name = "GUEST")]
+        guests: Vec<String>,
+    },
+}
+
+/// Files of the user's own, as options of several commands.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct Texts {
+    /// Own user-data: a file that begins with #cloud-config, #!/bin/sh or the like
+    #[arg(long, value_name = "FILE")]
+    user_data: Option<PathBuf>,
+    /// Own vendor-data, which user-data outweighs
+    #[arg(long, value_name = "FILE")]
+    vendor_data: Option<PathBuf>,
+    /// Own network configuration
+    #[arg(long, value_name = "FILE")]
+    network_config: Option<PathBuf>,
+}
+
+impl Texts {
+    /// Reads and checks them.
+    pub(crate) fn read(&self) -> Result<Vec<(Text, String)>> {
+        let files = [(Text::UserData, &self.user_data), (Text::VendorData, &self.vendor_data), (Text::NetworkConfig, &self.network_config)];
+        let mut texts = Vec::new();
+        for (text, file) in files {
+            let Some(file) = file else { continue };
+            let content = seed::read_text(file)?;
+            plan::cloud_init::check_text(text, &content, &file.display().to_string())?;
+            texts.push((text, content));
+        }
+        Ok(texts)
+    }
+}
+
+pub(crate) fn run(session: &Session, verb: &Verb) -> Result<()> {
+    match verb {
+        Verb::Status { guests } => status(session, guests),
+        Verb::Show { guest, document } => show(session, guest, document.as_deref()),
+        Verb::Set { guest, texts, no_user_data, no_vendor_data, no_network_config } => {
+            let gone = [(Text::UserData, no_user_data), (Text::VendorData, no_vendor_data), (Text::NetworkConfig, no_network_config)];
+            let mut all = texts.read()?;
+            all.extend(gone.into_iter().filter(|(_, gone)| **gone).map(|(text, _)| (text, String::new())));
+            set(session, guest, &all)
+        }
+        Verb::Reinit { guests } => session.each(&Targets::parse(guests)?, Pace::InTurn, |world, guest| {
+            let plan = plan::cloud_init::reinit(world, guest)?;
+            let done = session.carry_out(world, &plan, guest.name.as_str())?;
+            let next = settings::generation(guest)?.saturating_add(1);
+            Ok(done.map(|_| Report::new(&guest.name, format!("its next start is the first boot of instance {}-{next}", guest.uuid))))
+        }),
+    }
+}
+
+fn set(session: &Session, guest: &str, texts: &[(Text, String)]) -> Result<()> {
+    if texts.is_empty() {
+        return Err(Problem::usage("nothing is to be set")
+            .hint("give a file: `chyves cloud-init set web01 --user-data FILE`; settings are changed by `chyves set web01 ci.…`"));
+    }
+    session.each(&Targets::parse(&[guest])?, Pace::InTurn, |world, guest| {
+        let plan = plan::cloud_init::texts(guest, texts)?;
+        let names: Vec<&str> = texts.iter().map(|(text, _)| text.file()).collect();
+        Ok(session.carry_out(world, &plan, guest.name.as_str())?.map(|_| Report::new(&guest.name, format!("set {}", names.join(", ")))))
+    })
+}
+
+/// Works on one guest after the other under its lock, since a file system may have to be mounted to be read.
+fn with_each(session: &Session, guests: &[String], mut work: impl FnMut(&Guest) -> Result<()>) -> Result<()> {
+    let targets = Targets::parse(guests)?;
+    let names: Vec<GuestName> = targets.names(&session.look(&targets.look())?)?;
+    for name in &names {
+        let _lock = session.lock("guest", &[name])?;
+        let world: World = session.look(&Look::at(std::slice::from_ref(name)))?;
+        work(observe::guest(&world, name)?)?;
+    }
+    Ok(())
+}
+
+fn seed_of(guest: &Guest) -> Result<Seed> {
+    settings::of(guest)?.ok_or_else(|| {
+        Problem::not_now(format!("`{}` is not set up by cloud-init", guest.name))
+            .on(&guest.name)
+            .hint(format!("`chyves set {} ci.enabled=yes` lets it be", guest.name))
+    })
+}
+
+fn show(session: &Session, guest: &str, document: Option<&str>) -> Result<()> {
+    with_each(session, &[guest.to_owned()], |guest| {
+        let seed = seed_of(guest)?;
+        let documents = seed::visit(guest, |folder| seed::shown(&seed, &folder.join(FOLDER)))?;
+        let all = documents.each();
+        let chosen: Vec<_> = all.iter().filter(|(name, _)| document.is_none_or(|wanted| wanted == *name)).collect();
+        if chosen.is_empty() {
+            let names: Vec<&str> = all.iter().map(|(name, _)| *name).collect();
+            return Err(Problem::not_found(format!("the seed of `{}` has no `{}`", guest.name, document.unwrap_or_default()))
+                .on(&guest.name)
+                .hint(format!("it has {}", names.join(", "))));
+        }
+        if session.ui.json {
+            let pairs = chosen.iter().map(|(name, text)| ((*name).to_owned(), json!(text))).collect();
+            session.ui.answer_json(serde_json::Value::Object(pairs));
+        } else if let [(_, text)] = chosen[..] {
+            session.ui.answer(text);
+        } else {
+            let text: Vec<String> = chosen.iter().map(|(name, text)| format!("# ---- {name}\n{text}")).collect();
+            session.ui.answer(&text.join("\n"));
+        }
+        Ok(())
+    })
+}
+
+fn status(session: &Session, guests: &[String]) -> Result<()> {
+    let mut all = Vec::new();
+    let mut text = String::new();
+    with_each(session, guests, |guest| {
+        let Some(seed) = settings::of(guest)? else {
+            all.push(json!({ "guest": guest.name, "enabled": false }));
+            text.push_str(&format!("{}: not set up by cloud-init; `chyves set {} ci.enabled=yes` lets it be\n", guest.name, guest.name));
+            return Ok(());
+        };
+        let now = seed::visit(guest, |folder| seed::image(&seed, &folder.join(FOLDER)))?;
+        let disc = session.runtime.guest_dir(guest.uuid).join("cidata.iso");
+        let had = if guest.state.is_alive() { std::fs::read(disc).ok() } else { None };
+        let current = had.map(|had| had == now);
+        all.push(json!({
+            "guest": guest.name, "enabled": true, "instance-id": seed.instance_id, "hostname": seed.hostname,
+            "state": guest.state.word(), "current": current,
+        }));
+        let seen = match current {
+            Some(true) => "it runs with the seed of the present settings",
+            Some(false) => "it runs with an older seed; its next start or reboot makes it anew",
+            None if guest.state.is_alive() => "it runs without a seed; its next start or reboot makes one",
+            None => "its next start makes the seed",
+        };
+        text.push_str(&format!(
+            "{}: instance {}, host name {}\n  {seen}\n  what is done once an instance (host keys, users, scripts) is done again after \
+             `chyves cloud-init reinit {}`, and in a clone\n",
+            guest.name, seed.instance_id, seed.hostname, guest.name
+        ));
+        Ok(())
+    })?;
+    if session.ui.json {
+        session.ui.answer_json(serde_json::Value::Array(all));
+    } else {
+        session.ui.answer(&text);
+    }
+    Ok(())
+}

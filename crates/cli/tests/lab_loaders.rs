@@ -1,0 +1,175 @@
+//! A FreeBSD host, played by the lab: the ways to boot a guest. Firmware keeps its variables with the guest, loaders run
+//! again at each reboot, and a disc comes out at the reboot that is set.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a panic is the failure report
+
+mod common;
+
+use common::{Host, Terminal, With, until};
+
+fn host(test: &str, settings: &[&str]) -> Option<Host> {
+    Host::freebsd(test, With::Tiny, settings)
+}
+
+/// Lets the guest at this console reboot, and waits for what it says then.
+fn reboots(console: &mut Terminal, ready: &str) {
+    console.types("r");
+    console.sees("tiny: reboot");
+    console.sees(ready);
+}
+
+fn off(host: &Host, console: &mut Terminal, guest: &str) {
+    console.types("p");
+    until("the guest to be off", || (host.state(guest) == "stopped").then_some(()));
+    host.nothing_is_left();
+}
+
+#[test]
+fn bhyveload_runs_again_at_each_reboot() {
+    for settings in [&["release=13.5", "cpu=amd"][..], &["release=14.3", "ug=off"], &["release=15.0"]] {
+        let Some(host) = host("lab_loaders::bhyveload", settings) else { return };
+        host.ok("create fbsd --image tiny --ram 64M loader=bhyveload os=freebsd");
+        // On an older processor this loader is the only one that works.
+        host.ok("start fbsd -v").says("+ bhyveload -c /dev/nmdm-fbsd.1A -m 64M -d ").is_silent_of("bootrom");
+        let mut console = host.console("fbsd");
+        console.sees("tiny: ready 1");
+        reboots(&mut console, "tiny: ready 2");
+        reboots(&mut console, "tiny: ready 3");
+        off(&host, &mut console, "fbsd");
+    }
+}
+
+#[test]
+fn a_loader_that_finds_nothing_is_told_with_its_words() {
+    let Some(host) = host("lab_loaders::empty", &["release=14.3"]) else { return };
+    host.ok("create fbsd --size 8M --ram 64M loader=bhyveload");
+    // It would wait at its prompt for ever.
+    host.ok("set fbsd loader_timeout=2");
+    host.chyves("start fbsd").ends(1).says("bhyveload").says("did not end in time");
+    assert_eq!(host.state("fbsd"), "stopped");
+    assert!(!host.lab().dev("vmm").exists(), "the VM object that the loader made is left");
+    host.nothing_is_left();
+}
+
+#[test]
+fn grub_bhyve_runs_again_at_each_reboot() {
+    for settings in [&["release=13.5", "cpu=intel"][..], &["release=15.0", "cpu=amd"]] {
+        let Some(host) = host("lab_loaders::grub", settings) else { return };
+        host.ok("create deb --image tiny --ram 64M loader=grub-bhyve os=debian");
+        host.ok("start deb -v").says("+ grub-bhyve -r ").says("device.map");
+        let mut console = host.console("deb");
+        console.sees("tiny: ready 1");
+        reboots(&mut console, "tiny: ready 2");
+        off(&host, &mut console, "deb");
+    }
+}
+
+#[test]
+fn grub_bhyve_takes_the_user_s_own_files() {
+    let Some(host) = host("lab_loaders::custom", &["release=14.3"]) else { return };
+    host.ok("create own --image tiny --ram 64M loader=grub-bhyve os=custom");
+    let disk = host.mount_point().join("chyves/guests/own/disk0.raw");
+    host.in_folder("own", |folder| {
+        std::fs::write(folder.join("device.map"), format!("(hd0) {}\n", disk.display())).unwrap();
+        std::fs::write(folder.join("grub.cfg"), "kopenbsd -h com0 -r sd0a (hd0,openbsd1)/bsd\nboot\n").unwrap();
+    });
+    host.ok("start own");
+    let mut console = host.console("own");
+    console.sees("tiny: ready 1");
+    off(&host, &mut console, "own");
+}
+
+#[test]
+fn a_missing_loader_is_named_with_its_package() {
+    let Some(host) = host("lab_loaders::missing", &["release=14.3"]) else { return };
+    host.ok("create deb --image tiny --ram 64M loader=grub-bhyve");
+    std::fs::remove_file(host.lab().dir().join("bin/grub-bhyve")).unwrap();
+    host.chyves("start deb").ends(5).says("grub-bhyve is missing").says("pkg install grub2-bhyve");
+    std::fs::remove_dir_all(host.lab().dir().join("usr/local/share/edk2-bhyve")).unwrap();
+    host.ok("set deb loader=uefi");
+    host.chyves("start deb").ends(5).says("no UEFI firmware").says("pkg install edk2-bhyve");
+}
+
+#[test]
+fn an_install_from_a_disc_ends_with_the_disc_out() {
+    for (loader, settings) in [
+        ("uefi", &["release=13.5"][..]),
+        ("uefi", &["release=14.3", "cpu=amd"]),
+        ("bhyveload", &["release=14.3"]),
+        ("grub-bhyve", &["release=15.0"]),
+    ] {
+        let Some(host) = host("lab_loaders::install", settings) else { return };
+        host.make_iso();
+        host.ok("image import ./tiny.iso --name disc");
+        host.ok(&format!("create web01 --size 1M --ram 64M loader={loader} os=freebsd"));
+        let started = host.ok("start web01 --iso disc");
+        assert!(started.err.contains("-s 3:0,ahci-cd,") && started.err.contains("image.iso"), "{}", started.err);
+        let mut console = host.console("web01");
+        console.sees("tiny: ready 0");
+        let images = format!("{}/chyves/images/disc", host.pool);
+        assert_eq!(host.zfs_get("mounted", &images), "yes");
+        // The installer's work, and what it does at its end.
+        let disk = host.mount_point().join("chyves/guests/web01/disk0.raw");
+        host.sh("dd", &["if=tiny.img", &format!("of={}", disk.display()), "conv=notrunc"]);
+        reboots(&mut console, "tiny: ready 1");
+        assert_eq!(host.zfs_get("mounted", &images), "no", "the disc is out, and nobody else uses it");
+        reboots(&mut console, "tiny: ready 2");
+        off(&host, &mut console, "web01");
+    }
+}
+
+#[test]
+fn a_disc_is_booted_before_a_disk_where_the_firmware_can_be_told() {
+    let Some(host) = host("lab_loaders::order", &["release=14.3"]) else { return };
+    host.make_iso();
+    host.ok("image import ./tiny.iso --name disc");
+    host.ok("create web01 --image tiny --ram 64M");
+    host.ok("start web01 --iso disc").says("bootindex=0").says("fwcfg=qemu");
+    let mut console = host.console("web01");
+    console.sees("tiny: ready 0");
+    reboots(&mut console, "tiny: ready 1");
+    off(&host, &mut console, "web01");
+    host.ok("start web01").is_silent_of("fwcfg");
+    host.ok("stop web01 --force");
+}
+
+#[test]
+fn variables_of_the_firmware_are_the_guest_s_own() {
+    let Some(host) = host("lab_loaders::vars", &["release=14.3"]) else { return };
+    host.ok("create a,b --image tiny --ram 64M");
+    for guest in ["a", "b"] {
+        host.ok(&format!("start {guest}")).says("-l bootrom,/usr/local/share/uefi-firmware/BHYVE_UEFI.fd,").says("uefi-vars.fd");
+        let mut console = host.console(guest);
+        console.sees("tiny: ready 1");
+        off(&host, &mut console, guest);
+    }
+    // What the firmware wrote stays at the next start.
+    let vars = host.in_folder("a", |folder| {
+        let path = folder.join("uefi-vars.fd");
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[100] ^= 0xff;
+        std::fs::write(&path, &bytes).unwrap();
+        bytes
+    });
+    host.ok("start a");
+    let mut console = host.console("a");
+    console.sees("tiny: ready 2");
+    off(&host, &mut console, "a");
+    assert!(host.in_folder("a", |folder| std::fs::read(folder.join("uefi-vars.fd")).unwrap()) == vars);
+    assert!(host.in_folder("b", |folder| std::fs::read(folder.join("uefi-vars.fd")).unwrap()) != vars);
+}
+
+#[test]
+fn u_boot_boots_guests_on_arm64() {
+    let Some(host) = host("lab_loaders::uboot", &["release=15.0", "cpu=arm64"]) else { return };
+    host.ok("create web01 --image tiny --ram 64M");
+    let started = host.ok("start web01").says("-o bootrom=/usr/local/share/u-boot/u-boot-bhyve-arm64/u-boot.bin");
+    for amd64 in [" -H", " -P", " -A", " -w", " -u ", " -l ", "lpc"] {
+        assert!(!started.err.contains(amd64), "{amd64}: {}", started.err);
+    }
+    let mut console = host.console("web01");
+    console.sees("tiny: ready 1");
+    off(&host, &mut console, "web01");
+    host.ok("set web01 loader=bhyveload");
+    host.chyves("start web01").ends(5).says("arm64");
+}

@@ -1,0 +1,275 @@
+//! A seed and its files as the four texts of a NoCloud seed.
+//!
+//! YAML is written with every text in quotes as JSON has them, which YAML reads the same: nothing that a setting holds can
+//! become another word of the document. Not here: which settings there are ([`super::settings`]).
+
+use super::values::{CardAddress, PublicKey};
+use super::{Card, Seed, Sources, Text, iso9660, mime};
+use crate::error::{Problem, Result};
+use std::fmt::Display;
+use std::net::IpAddr;
+
+/// The texts, by the names that cloud-init looks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Documents {
+    /// Who the guest is.
+    pub meta_data: String,
+    /// What it is to do.
+    pub user_data: String,
+    /// Its network.
+    pub network_config: String,
+    /// What it is to do where user-data is silent; there is none unless the user has one.
+    pub vendor_data: Option<String>,
+}
+
+impl Documents {
+    /// Each with its name, in the order of names.
+    pub fn each(&self) -> Vec<(&'static str, &str)> {
+        let mut all = vec![
+            ("meta-data", self.meta_data.as_str()),
+            ("network-config", self.network_config.as_str()),
+            ("user-data", self.user_data.as_str()),
+        ];
+        all.extend(self.vendor_data.as_deref().map(|text| ("vendor-data", text)));
+        all
+    }
+
+    /// The disc that a guest is given.
+    pub fn image(&self) -> Vec<u8> {
+        let files: Vec<(&str, &[u8])> = self.each().into_iter().map(|(name, text)| (name, text.as_bytes())).collect();
+        iso9660::image(super::LABEL, &files)
+    }
+}
+
+/// What stands for a secret where it is only shown.
+const HIDDEN: &str = "(from the password file)";
+
+/// Makes the texts.
+///
+/// # Errors
+/// A file that holds something else than it should, by its name.
+pub fn documents(seed: &Seed, sources: &Sources) -> Result<Documents> {
+    Ok(Documents {
+        meta_data: meta_data(seed),
+        user_data: user_data(seed, sources)?,
+        network_config: sources.network_config.clone().unwrap_or_else(|| network_config(seed)),
+        vendor_data: sources.vendor_data.clone(),
+    })
+}
+
+/// The same with a word for the secret, to be shown.
+///
+/// # Errors
+/// As [`documents`].
+pub fn shown(seed: &Seed, sources: &Sources) -> Result<Documents> {
+    let hidden = sources.password.as_ref().map(|_| HIDDEN.to_owned());
+    let mut text = documents(seed, &Sources { password: None, ..sources.clone() })?;
+    if let Some(hidden) = hidden {
+        text.user_data = combined(&own_data(seed, &keys(seed, sources)?, Some(&hidden)), sources.user_data.as_deref());
+    }
+    Ok(text)
+}
+
+fn quoted(text: impl Display) -> String {
+    serde_json::Value::from(text.to_string()).to_string()
+}
+
+fn meta_data(seed: &Seed) -> String {
+    format!("instance-id: {}\nlocal-hostname: {}\n", quoted(&seed.instance_id), quoted(&seed.hostname))
+}
+
+fn user_data(seed: &Seed, sources: &Sources) -> Result<String> {
+    let password = sources.password.as_deref().map(hash).transpose()?;
+    Ok(combined(&own_data(seed, &keys(seed, sources)?, password), sources.user_data.as_deref()))
+}
+
+fn combined(ours: &str, own: Option<&str>) -> String {
+    own.map_or_else(|| ours.to_owned(), |own| mime::both(ours, own))
+}
+
+/// All keys, each once: those of settings first.
+fn keys(seed: &Seed, sources: &Sources) -> Result<Vec<PublicKey>> {
+    let mut keys = Vec::new();
+    let more = sources.authorized_keys.as_deref().map(PublicKey::all).transpose().map_err(|bad| {
+        Problem::usage("the guest's file of keys is wrong").on(Text::AuthorizedKeys.file()).because(&bad).hint_if(bad.hint.clone())
+    })?;
+    for key in seed.keys.iter().cloned().chain(more.unwrap_or_default()) {
+        if !keys.contains(&key) {
+            keys.push(key);
+        }
+    }
+    Ok(keys)
+}
+
+/// The hash in a password file.
+fn hash(text: &str) -> Result<&str> {
+    let line = text.trim();
+    let graphic = line.bytes().all(|b| b.is_ascii_graphic() && b != b':');
+    // `$id$salt$hash`: what crypt(3) of every system writes today.
+    if graphic && line.starts_with('$') && line.matches('$').count() >= 3 && line.len() <= 512 {
+        return Ok(line);
+    }
+    // The content is a secret and is not repeated.
+    Err(Problem::usage("the password file holds no hash")
+        .because("it holds one line as crypt(3) writes it, beginning with `$`")
+        .hint("`openssl passwd -6` makes one: openssl passwd -6 >FILE; chmod 600 FILE"))
+}
+
+fn own_data(seed: &Seed, keys: &[PublicKey], password: Option<&str>) -> String {
+    let mut text = String::from("#cloud-config\n");
+    if let Some(user) = &seed.user {
+        // The image's own user under another name: its shell, groups and rights are those that the system has for it.
+        text.push_str(&format!("user:\n  name: {}\n", quoted(user)));
+        if let Some(hash) = password {
+            text.push_str(&format!("  passwd: {}\n  lock_passwd: false\n", quoted(hash)));
+        }
+    }
+    if !keys.is_empty() {
+        text.push_str("ssh_authorized_keys:\n");
+        text.extend(keys.iter().map(|key| format!("  - {}\n", quoted(key))));
+    }
+    text
+}
+
+/// Version 2, each card found by its Ethernet address: names of cards follow from places that cloud-init can't know.
+fn network_config(seed: &Seed) -> String {
+    let mut text = String::from("version: 2\n");
+    if seed.cards.is_empty() {
+        return text + "ethernets: {}\n";
+    }
+    text.push_str("ethernets:\n");
+    let mut resolver = Some((&seed.dns, &seed.search)).filter(|(dns, search)| !(dns.is_empty() && search.is_empty()));
+    for card in &seed.cards {
+        text.push_str(&format!("  net{}:\n    match:\n      macaddress: {}\n", card.number, quoted(card.mac)));
+        if let Some(mtu) = card.mtu {
+            text.push_str(&format!("    mtu: {mtu}\n"));
+        }
+        text.push_str(&format!("    dhcp4: {}\n", card.v4 == CardAddress::Dhcp));
+        text.push_str(&format!("    dhcp6: {}\n", card.v6 == CardAddress::Dhcp));
+        if card.v6 == CardAddress::None {
+            text.push_str("    accept-ra: false\n");
+        }
+        let fixed: Vec<CardAddress> = [card.v4, card.v6].into_iter().filter(|a| matches!(a, CardAddress::Fixed(..))).collect();
+        if !fixed.is_empty() {
+            text.push_str("    addresses:\n");
+            text.extend(fixed.iter().map(|a| format!("      - {}\n", quoted(a))));
+        }
+        text.push_str(&routes(card));
+        if card.v4 != CardAddress::None || card.v6 != CardAddress::None {
+            text.push_str(&resolver.take().map(|(dns, search)| nameservers(dns, search)).unwrap_or_default());
+        }
+    }
+    text
+}
+
+/// Everywhere. `default` is a word that older cloud-inits do not know, and `::/0` becomes `::/64` in those that write
+/// another system's files of it; its halves mean the same.
+const EVERYWHERE: [&str; 1] = ["0.0.0.0/0"];
+const EVERYWHERE6: [&str; 2] = ["::/1", "8000::/1"];
+
+/// The ways to everywhere. A router outside of the card's own network is reached all the same: it is on the link.
+fn routes(card: &Card) -> String {
+    let mut text = String::new();
+    for (own, gateway, all) in [(card.v4, card.gateway, &EVERYWHERE[..]), (card.v6, card.gateway6, &EVERYWHERE6[..])] {
+        let Some(gateway) = gateway else { continue };
+        let link_local = matches!(gateway, IpAddr::V6(a) if a.is_unicast_link_local());
+        let on_link = if own.reaches(gateway) || link_local { "" } else { "        on-link: true\n" };
+        for to in all {
+            text.push_str(&format!("      - to: {}\n        via: {}\n{on_link}", quoted(to), quoted(gateway)));
+        }
+    }
+    if text.is_empty() { text } else { format!("    routes:\n{text}") }
+}
+
+fn nameservers(dns: &[IpAddr], search: &[impl Display]) -> String {
+    let list = |key: &str, items: Vec<String>| {
+        if items.is_empty() { String::new() } else { format!("      {key}: [{}]\n", items.join(", ")) }
+    };
+    format!(
+        "    nameservers:\n{}{}",
+        list("addresses", dns.iter().map(quoted).collect()),
+        list("search", search.iter().map(quoted).collect())
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFuhB9oOXbFg6UftLCS7a3FjWd/F+p2iUEAMLuzJQC2O ann@desk";
+
+    fn seed() -> Seed {
+        Seed {
+            instance_id: "8a6e0804-2bd0-4672-b79d-d97027f9071a-1".into(),
+            hostname: "db01".parse().unwrap(),
+            user: None,
+            keys: vec![KEY.parse().unwrap()],
+            password_file: None,
+            dns: Vec::new(),
+            search: Vec::new(),
+            cards: vec![Card {
+                number: 0,
+                mac: "58:9c:fc:00:00:01".parse().unwrap(),
+                mtu: None,
+                v4: CardAddress::Dhcp,
+                v6: CardAddress::Auto,
+                gateway: None,
+                gateway6: None,
+            }],
+        }
+    }
+
+    fn text(documents: &Documents) -> String {
+        documents.each().iter().map(|(name, text)| format!("== {name}\n{text}")).collect::<Vec<_>>().concat()
+    }
+
+    #[test]
+    fn a_usual_seed() {
+        insta::assert_snapshot!(text(&documents(&seed(), &Sources::default()).unwrap()));
+    }
+
+    #[test]
+    fn a_seed_with_everything() {
+        let mut seed = seed();
+        seed.user = Some("ann".parse().unwrap());
+        seed.dns = vec!["192.0.2.1".parse().unwrap(), "2001:db8::1".parse().unwrap()];
+        seed.search = vec!["example.org".parse().unwrap()];
+        seed.cards[0].v4 = "192.0.2.10/24".parse().unwrap();
+        seed.cards[0].v6 = "2001:db8::10/64".parse().unwrap();
+        seed.cards[0].gateway = Some("192.0.2.1".parse().unwrap());
+        seed.cards[0].gateway6 = Some("fe80::1".parse().unwrap());
+        seed.cards[0].mtu = Some(9000);
+        // A router outside of the card's network, as some hosters have it.
+        let other = Card {
+            number: 1,
+            v4: "198.51.100.7/32".parse().unwrap(),
+            v6: CardAddress::None,
+            gateway6: None,
+            mtu: None,
+            ..seed.cards[0].clone()
+        };
+        seed.cards.push(other);
+        let sources = Sources {
+            authorized_keys: Some(format!("{KEY}\n{KEY} again\n")),
+            password: Some("$6$salt$hash\n".into()),
+            user_data: Some("#cloud-config\npackages: [nginx]\n".into()),
+            vendor_data: Some("#cloud-config\ntimezone: UTC\n".into()),
+            network_config: None,
+        };
+        insta::assert_snapshot!(text(&documents(&seed, &sources).unwrap()));
+        let shown = shown(&seed, &sources).unwrap();
+        assert!(!shown.user_data.contains("$6$") && shown.user_data.contains(HIDDEN) && shown.user_data.contains("nginx"));
+        let own = Sources { network_config: Some("version: 1\n".into()), ..sources };
+        assert_eq!(documents(&seed, &own).unwrap().network_config, "version: 1\n");
+    }
+
+    #[test]
+    fn files_that_hold_something_else_are_named() {
+        for bad in ["secret", "", "$6$salt", "$6$salt$hash\n$6$two$lines", "$6$a b$c", "$6$a:b$c"] {
+            let problem = documents(&seed(), &Sources { password: Some(bad.into()), ..Sources::default() }).unwrap_err();
+            assert!(bad.is_empty() || !format!("{problem:?}").contains(bad), "{bad} is repeated: {problem:?}");
+        }
+        let keys = Sources { authorized_keys: Some("nonsense".into()), ..Sources::default() };
+        assert_eq!(documents(&seed(), &keys).unwrap_err().object.as_deref(), Some("authorized_keys"));
+    }
+}

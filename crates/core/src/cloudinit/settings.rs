@@ -1,0 +1,130 @@
+//! A guest's settings as a [`Seed`].
+//!
+//! To add a setting: a row in the catalogue, a constant in `keys`, and the field of [`Seed`] that is filled here.
+
+use super::values::{CardAddress, HostName};
+use super::{Card, Seed};
+use crate::error::{Problem, Result};
+use crate::guest::Guest;
+use crate::property::keys::{self, CiNetKey};
+use std::str::FromStr;
+
+/// Whether a guest is set up by cloud-init.
+///
+/// # Errors
+/// The stored value is neither yes nor no.
+pub fn is_wanted(guest: &Guest) -> Result<bool> {
+    Ok(guest.checked(keys::CI_ENABLED)?.as_deref() == Some("yes"))
+}
+
+/// What a guest's cloud-init is to be told; none where the guest has no use for it.
+///
+/// # Errors
+/// A stored value that its property does not allow, or settings that do not go together.
+pub fn of(guest: &Guest) -> Result<Option<Seed>> {
+    if !is_wanted(guest)? {
+        return Ok(None);
+    }
+    let seed = Seed {
+        instance_id: instance_id(guest)?,
+        hostname: hostname(guest)?,
+        user: parsed(guest, keys::CI_USER)?,
+        keys: numbered(guest, "ci.key", keys::ci_key)?,
+        password_file: guest.checked(keys::CI_PASSWORD_FILE)?,
+        dns: numbered(guest, "ci.dns", keys::ci_dns)?,
+        search: numbered(guest, "ci.search", keys::ci_search)?,
+        cards: guest.spec()?.nets.iter().map(|net| card(guest, net)).collect::<Result<_>>()?,
+    };
+    if seed.password_file.is_some() && seed.user.is_none() {
+        return Err(Problem::usage(format!("`{}` has a password for a user without a name", guest.name))
+            .on(&guest.name)
+            .because("`ci.password_file` is the password of `ci.user`, which is not set")
+            .hint(format!("name the user: `chyves set {} ci.user=NAME`", guest.name)));
+    }
+    Ok(Some(seed))
+}
+
+/// By what a guest knows itself: a clone has another identity, a reinit another generation. Nothing else changes it.
+pub fn instance_id(guest: &Guest) -> Result<String> {
+    Ok(format!("{}-{}", guest.uuid, generation(guest)?))
+}
+
+/// How often the guest was to take itself for a new machine, the first time included.
+///
+/// # Errors
+/// The stored number is none.
+pub fn generation(guest: &Guest) -> Result<u32> {
+    Ok(parsed(guest, keys::CI_GENERATION)?.unwrap_or(1))
+}
+
+fn hostname(guest: &Guest) -> Result<HostName> {
+    Ok(parsed(guest, keys::CI_HOSTNAME)?.unwrap_or_else(|| HostName::from_guest(guest.name.as_str())))
+}
+
+fn parsed<T: FromStr>(guest: &Guest, key: &str) -> Result<Option<T>> {
+    let Some(text) = guest.checked(key)? else { return Ok(None) };
+    text.parse().map(Some).map_err(|_| Problem::bug(format!("`{key}` allows `{text}`, which its reader does not")).on(key))
+}
+
+/// The values of a numbered key that hold for the guest, inherited ones included, by number.
+fn numbered<T: FromStr>(guest: &Guest, family: &str, key: impl Fn(u16) -> String) -> Result<Vec<T>> {
+    let numbers = guest.settings.numbers_that_hold(family);
+    numbers.into_iter().filter_map(|n| parsed(guest, &key(n)).transpose()).collect()
+}
+
+fn card(guest: &Guest, net: &crate::guest::NetSpec) -> Result<Card> {
+    let key = |part| keys::ci_net(net.number, part);
+    let address = |part, unset| Ok::<_, Problem>(parsed(guest, &key(part))?.unwrap_or(unset));
+    // Without an address of its own a card hears of its router as it hears of its address.
+    let gateway = |part, own| if matches!(own, CardAddress::Fixed(..)) { parsed(guest, &key(part)) } else { Ok(None) };
+    let v4 = address(CiNetKey::Address, CardAddress::Dhcp)?;
+    let v6 = address(CiNetKey::Address6, CardAddress::Auto)?;
+    Ok(Card {
+        number: net.number,
+        mac: net.mac,
+        mtu: net.mtu.filter(|mtu| *mtu != 1500),
+        v4,
+        v6,
+        gateway: gateway(CiNetKey::Gateway, v4)?,
+        gateway6: gateway(CiNetKey::Gateway6, v6)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::testing;
+
+    const KEY: &str = "ssh-ed25519 AAAA";
+
+    #[test]
+    fn a_guest_without_it_has_none() {
+        assert_eq!(of(&testing::guest("web01", &[("ci.user", "ann")])).unwrap(), None);
+    }
+
+    #[test]
+    fn what_is_not_set_follows_from_the_guest() {
+        let guest =
+            testing::guest("web_01", &[("ci.enabled", "yes"), ("net0.backend", "user"), ("net2.backend", "user"), ("net2.mtu", "9000")]);
+        let seed = of(&guest).unwrap().unwrap();
+        assert_eq!(seed.instance_id, format!("{}-1", guest.uuid));
+        assert_eq!(seed.hostname.to_string(), "web-01");
+        let cards: Vec<String> = seed.cards.iter().map(|c| format!("{} {} {} {:?}", c.number, c.v4, c.v6, c.mtu)).collect();
+        assert_eq!(cards, ["0 dhcp auto None", "2 dhcp auto Some(9000)"]);
+        let routed = [("ci.enabled", "yes"), ("net0.backend", "user"), ("ci.net0.gateway", "192.0.2.1")];
+        assert_eq!(of(&testing::guest("web01", &routed)).unwrap().unwrap().cards[0].gateway, None);
+        let fixed = [routed.as_slice(), &[("ci.net0.address", "192.0.2.9/24")]].concat();
+        assert!(of(&testing::guest("web01", &fixed)).unwrap().unwrap().cards[0].gateway.is_some());
+        assert_eq!(seed.cards[1].mac, guest.spec().unwrap().nets[1].mac);
+    }
+
+    #[test]
+    fn settings_that_do_not_go_together_are_told_with_the_cure() {
+        let why = |settings: &[(&str, &str)]| {
+            let all = [&[("ci.enabled", "yes"), ("net0.backend", "user")], settings].concat();
+            of(&testing::guest("web01", &all)).unwrap_err()
+        };
+        assert!(why(&[("ci.password_file", "secret")]).hints[0].contains("ci.user"));
+        assert!(why(&[("ci.key0", KEY)]).message.contains("the setting `ci.key0` of `web01` is wrong"));
+    }
+}

@@ -1,0 +1,307 @@
+//! What cloud-init's settings hold: host names, user names, public keys, addresses of cards.
+
+use crate::value::{BadValue, serde_by_text};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
+
+macro_rules! text_type {
+    ($type:ty) => {
+        impl std::fmt::Display for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+        serde_by_text!($type);
+    };
+}
+
+/// A host's name: labels of letters, digits and `-`, with points between.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostName(String);
+
+impl HostName {
+    /// The host name that follows from a guest's name: what no host name may hold becomes a `-`.
+    pub fn from_guest(name: &str) -> Self {
+        let fits = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+        let text: String = name.chars().map(fits).collect();
+        let text: String = text.trim_matches('-').chars().take(63).collect();
+        let text = text.trim_end_matches('-');
+        Self(if text.is_empty() { "guest".into() } else { text.to_owned() })
+    }
+}
+
+impl FromStr for HostName {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        let label = |l: &str| {
+            (1..=63).contains(&l.len())
+                && !l.starts_with('-')
+                && !l.ends_with('-')
+                && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        };
+        if text.len() <= 253 && text.split('.').all(label) {
+            return Ok(Self(text.to_ascii_lowercase()));
+        }
+        Err(BadValue::new(text, "is no host name")
+            .hint("labels of 1 to 63 letters, digits and `-`, with points between: db01 or db01.example.org"))
+    }
+}
+text_type!(HostName);
+
+/// A user's name, as every system takes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserName(String);
+
+impl FromStr for UserName {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        let first = text.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
+        let rest = text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-');
+        if first && rest && text.len() <= 32 {
+            return Ok(Self(text.to_owned()));
+        }
+        Err(BadValue::new(text, "is no user's name")
+            .hint("at most 32 lower-case letters, digits, `_` and `-`, the first of them a letter or `_`"))
+    }
+}
+text_type!(UserName);
+
+/// The sorts of keys that OpenSSH knows.
+const KEY_SORTS: [&str; 8] = [
+    "ssh-ed25519",
+    "ssh-rsa",
+    "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521",
+    "sk-ssh-ed25519@openssh.com",
+    "sk-ecdsa-sha2-nistp256@openssh.com",
+    "ssh-dss",
+];
+
+/// A public key of OpenSSH: a line of `authorized_keys` without options.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublicKey(String);
+
+impl PublicKey {
+    /// The line.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether a text begins as such a line does.
+    pub fn looks_like(text: &str) -> bool {
+        text.split_once(' ').is_some_and(|(sort, _)| KEY_SORTS.contains(&sort))
+    }
+
+    /// All keys in a file like `authorized_keys`.
+    ///
+    /// # Errors
+    /// A line that is none, by its number; a private key; none at all.
+    pub fn all(text: &str) -> Result<Vec<Self>, BadValue> {
+        if text.contains("PRIVATE KEY-----") {
+            // The text itself is not repeated: it is a secret.
+            return Err(BadValue::new("the file", "holds a private key").hint("give the public one, whose name ends with .pub"));
+        }
+        let lines = text.lines().enumerate().map(|(n, l)| (n + 1, l.trim())).filter(|(_, l)| !l.is_empty() && !l.starts_with('#'));
+        let keys: Vec<Self> = lines
+            .map(|(n, line)| line.parse().map_err(|bad: BadValue| BadValue { why: format!("(line {n}) {}", bad.why), ..bad }))
+            .collect::<Result<_, _>>()?;
+        if keys.is_empty() {
+            return Err(BadValue::new("the file", "holds no key").hint("`ssh-keygen -t ed25519` makes a pair; give the file .pub"));
+        }
+        Ok(keys)
+    }
+}
+
+impl FromStr for PublicKey {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        let refuse = |why: &str| BadValue::new(text, why).hint("a line as OpenSSH writes it into files .pub: ssh-ed25519 AAAA… name@host");
+        let words: Vec<&str> = text.split_ascii_whitespace().collect();
+        let (Some(sort), Some(blob)) = (words.first(), words.get(1)) else { return Err(refuse("is no public key")) };
+        if !KEY_SORTS.contains(sort) {
+            return Err(refuse("begins with no sort of key that OpenSSH knows"));
+        }
+        // The blob repeats the sort behind its length, so that a key that was cut or mixed up is seen.
+        let bytes = STANDARD.decode(blob).map_err(|_| refuse("is damaged: its second word is no base64"))?;
+        let length = u32::try_from(sort.len()).unwrap_or(0).to_be_bytes();
+        let rest = bytes.strip_prefix(&length).and_then(|b| b.strip_prefix(sort.as_bytes()));
+        if rest.is_none_or(|rest| !fields(rest)) || text.chars().any(char::is_control) {
+            return Err(refuse("is damaged: it was cut, or is of another sort than it says"));
+        }
+        Ok(Self(words.join(" ")))
+    }
+}
+text_type!(PublicKey);
+
+/// Whether bytes are whole fields behind their lengths, at least one.
+fn fields(mut rest: &[u8]) -> bool {
+    if rest.is_empty() {
+        return false;
+    }
+    while !rest.is_empty() {
+        let Some((length, behind)) = rest.split_first_chunk::<4>() else { return false };
+        let length = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX);
+        match behind.get(length..) {
+            Some(next) => rest = next,
+            None => return false,
+        }
+    }
+    true
+}
+
+/// How a card gets its address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CardAddress {
+    /// It gets none.
+    None,
+    /// It asks a DHCP server.
+    Dhcp,
+    /// As the network's routers say: IPv6 alone.
+    Auto,
+    /// This one, with the length of its network's prefix.
+    Fixed(IpAddr, u8),
+}
+
+impl CardAddress {
+    /// Reads an IPv4 card address: `dhcp`, `none` or `192.0.2.10/24`.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn v4(text: &str) -> Result<Self, BadValue> {
+        let bad = || BadValue::new(text, "is no IPv4 address of a card").hint("dhcp, none, or an address with its network: 192.0.2.10/24");
+        match text {
+            "auto" => Err(bad()),
+            _ => Self::read(text, 32, |a| a.is_ipv4() && usable4(a)).ok_or_else(bad),
+        }
+    }
+
+    /// Reads an IPv6 card address: `auto`, `dhcp`, `none` or `2001:db8::10/64`.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn v6(text: &str) -> Result<Self, BadValue> {
+        Self::read(text, 128, |a| a.is_ipv6() && !a.is_multicast() && !a.is_unspecified()).ok_or_else(|| {
+            BadValue::new(text, "is no IPv6 address of a card").hint("auto, dhcp, none, or an address with its network: 2001:db8::10/64")
+        })
+    }
+
+    fn read(text: &str, most: u8, usable: impl Fn(&IpAddr) -> bool) -> Option<Self> {
+        match text {
+            "none" => Some(Self::None),
+            "dhcp" => Some(Self::Dhcp),
+            "auto" => Some(Self::Auto),
+            _ => {
+                let (address, prefix) = text.split_once('/')?;
+                let address: IpAddr = address.parse().ok().filter(usable)?;
+                let digits = prefix.bytes().all(|b| b.is_ascii_digit()) && (prefix == "0" || !prefix.starts_with('0'));
+                let prefix = prefix.parse().ok().filter(|n| digits && (1..=most).contains(n))?;
+                Some(Self::Fixed(address, prefix))
+            }
+        }
+    }
+
+    /// Whether a host of that address can be reached without a router.
+    pub fn reaches(self, other: IpAddr) -> bool {
+        match (self, other) {
+            (Self::Fixed(IpAddr::V4(own), prefix), IpAddr::V4(other)) => network4(own, prefix) == network4(other, prefix),
+            (Self::Fixed(IpAddr::V6(own), prefix), IpAddr::V6(other)) => network6(own, prefix) == network6(other, prefix),
+            _ => false,
+        }
+    }
+}
+
+fn usable4(address: &IpAddr) -> bool {
+    matches!(address, IpAddr::V4(a) if !a.is_multicast() && !a.is_unspecified() && !a.is_broadcast())
+}
+
+fn network4(address: Ipv4Addr, prefix: u8) -> u32 {
+    u32::from(address).checked_shr(32 - u32::from(prefix.min(32))).unwrap_or(0)
+}
+
+fn network6(address: Ipv6Addr, prefix: u8) -> u128 {
+    u128::from(address).checked_shr(128 - u32::from(prefix.min(128))).unwrap_or(0)
+}
+
+impl FromStr for CardAddress {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        Self::v4(text).or_else(|_| Self::v6(text))
+    }
+}
+
+impl std::fmt::Display for CardAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::None => f.pad("none"),
+            Self::Dhcp => f.pad("dhcp"),
+            Self::Auto => f.pad("auto"),
+            Self::Fixed(address, prefix) => f.pad(&format!("{address}/{prefix}")),
+        }
+    }
+}
+serde_by_text!(CardAddress);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFuhB9oOXbFg6UftLCS7a3FjWd/F+p2iUEAMLuzJQC2O ann@desk";
+
+    #[test]
+    fn a_public_key_is_whole_and_of_the_sort_it_says() {
+        assert_eq!(format!("  {KEY} two  words ").parse::<PublicKey>().unwrap().as_str(), format!("{KEY} two words"));
+        let cut = KEY.replace("JQC2O", "");
+        let other = KEY.replace("ssh-ed25519", "ssh-rsa");
+        for bad in
+            ["", "ssh-ed25519", "ssh-foo AAAA", "ssh-ed25519 !!!!", &cut, &other, &format!("command=\"x\" {KEY}"), &format!("{KEY}\u{1b}")]
+        {
+            assert!(bad.parse::<PublicKey>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_keys_is_read_whole_and_a_private_one_is_not_repeated() {
+        let text = format!("# mine\n\n{KEY}\n{KEY} again\n");
+        assert_eq!(PublicKey::all(&text).unwrap().len(), 2);
+        assert!(PublicKey::all(&format!("{KEY}\nnonsense\n")).unwrap_err().why.contains("line 2"));
+        let private = PublicKey::all("-----BEGIN OPENSSH PRIVATE KEY-----\nc2VjcmV0\n").unwrap_err();
+        assert!(private.to_string().contains("private key") && !private.to_string().contains("c2VjcmV0"), "{private}");
+        assert!(PublicKey::all("\n").is_err());
+    }
+
+    #[test]
+    fn host_names_follow_from_guests_and_are_checked() {
+        assert_eq!(HostName::from_guest("web_01.a").to_string(), "web-01-a");
+        assert_eq!(HostName::from_guest("__").to_string(), "guest");
+        assert_eq!("DB01.Example.org".parse::<HostName>().unwrap().to_string(), "db01.example.org");
+        for bad in ["", "-a", "a-", "a..b", "a b", "ä", &"x".repeat(64)] {
+            assert!(bad.parse::<HostName>().is_err(), "{bad}");
+        }
+        assert!("ann".parse::<UserName>().is_ok());
+        for bad in ["", "Ann", "1a", "a:b", "-a", "a b", &"a".repeat(33)] {
+            assert!(bad.parse::<UserName>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_read_in_one_form() {
+        assert_eq!(CardAddress::v4("192.0.2.10/24").unwrap().to_string(), "192.0.2.10/24");
+        assert_eq!(CardAddress::v6("2001:DB8::0010/64").unwrap().to_string(), "2001:db8::10/64");
+        for bad in ["192.0.2.10", "192.0.2.10/33", "192.0.2.10/024", "192.0.2.10/0", "0.0.0.0/8", "224.0.0.1/24", "auto", "::1/128", ""] {
+            assert!(CardAddress::v4(bad).is_err(), "{bad}");
+        }
+        for bad in ["192.0.2.10/24", "2001:db8::10", "::/64", "2001:db8::1/129"] {
+            assert!(CardAddress::v6(bad).is_err(), "{bad}");
+        }
+        let card = CardAddress::v4("192.0.2.10/24").unwrap();
+        assert!(card.reaches("192.0.2.1".parse().unwrap()) && !card.reaches("192.0.3.1".parse().unwrap()));
+        assert!(CardAddress::v6("fd00::2/64").unwrap().reaches("fd00::1".parse().unwrap()));
+    }
+}

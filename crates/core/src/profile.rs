@@ -1,0 +1,125 @@
+//! What each operating system wants of its machine, as data: `create --os windows` sets it.
+//!
+//! Not here: what one image wants, which is kept with the image, and grub-bhyve's recipes (`vmm::grub`).
+//! To add a system: a row of [`ALL`], its word in the property `os`, and its line in the manual.
+
+use crate::value::Size;
+
+/// One system.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Profile {
+    /// Its name, which is a value of the property `os`.
+    pub name: &'static str,
+    /// Values of `os` that mean the same system.
+    pub also: &'static [&'static str],
+    /// Settings of the guest, keys and values.
+    pub settings: &'static [(&'static str, &'static str)],
+    /// What its disks are attached to.
+    pub bus: &'static str,
+    /// The model of its network cards.
+    pub card: &'static str,
+    /// The least memory that its usual installation runs in.
+    pub least: Size,
+}
+
+/// All that are known.
+pub static ALL: &[Profile] = &[
+    Profile {
+        name: "freebsd",
+        also: &[],
+        settings: &[("loader", "uefi"), ("rtc", "utc")],
+        bus: "virtio-blk",
+        card: "virtio-net",
+        least: Size::mib(512),
+    },
+    Profile {
+        name: "linux",
+        also: &["arch", "centos6", "centos7", "coreos", "d8lvm", "debian", "gentoo"],
+        settings: &[("loader", "uefi"), ("rtc", "utc")],
+        bus: "virtio-blk",
+        card: "virtio-net",
+        least: Size::mib(512),
+    },
+    // Drivers that its own installer has: NVMe and e1000. It wants a screen, two processors and the local time.
+    Profile {
+        name: "windows",
+        also: &[],
+        settings: &[
+            ("loader", "uefi"),
+            ("rtc", "localtime"),
+            ("cpu", "2"),
+            ("uefi_console_output", "vnc"),
+            ("uefi_vnc_mouse_type", "usb3"),
+        ],
+        bus: "nvme",
+        card: "e1000",
+        least: Size::mib(4096),
+    },
+    Profile {
+        name: "openbsd",
+        also: &[],
+        settings: &[("loader", "uefi"), ("rtc", "utc")],
+        bus: "virtio-blk",
+        card: "virtio-net",
+        least: Size::mib(256),
+    },
+    Profile {
+        name: "netbsd",
+        also: &[],
+        settings: &[("loader", "uefi"), ("rtc", "utc")],
+        bus: "virtio-blk",
+        card: "virtio-net",
+        least: Size::mib(256),
+    },
+    Profile {
+        name: "illumos",
+        also: &[],
+        settings: &[("loader", "uefi"), ("rtc", "utc")],
+        bus: "virtio-blk",
+        card: "virtio-net",
+        least: Size::mib(1024),
+    },
+    // What works with nearly everything, for what is not known.
+    Profile {
+        name: "other",
+        also: &[],
+        settings: &[("loader", "uefi"), ("rtc", "utc")],
+        bus: "ahci-hd",
+        card: "e1000",
+        least: Size::mib(128),
+    },
+];
+
+/// The profile of a value of `os`; the default has none.
+pub fn of(os: &str) -> Option<&'static Profile> {
+    ALL.iter().find(|p| p.name == os || p.also.contains(&os))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::property;
+
+    #[test]
+    fn every_row_holds_good_settings() {
+        for profile in ALL {
+            let devices = [("disk0.bus", profile.bus), ("net0.model", profile.card), ("os", profile.name)];
+            let least = profile.least.to_string();
+            let all = profile.settings.iter().copied().chain(devices).chain([("ram", least.as_str())]);
+            for (key, value) in all.chain(profile.also.iter().map(|os| ("os", *os))) {
+                let known = property::find(key).unwrap();
+                assert_eq!(property::check(&known, value).unwrap(), value, "{}: {key}", profile.name);
+            }
+        }
+    }
+
+    #[test]
+    fn each_value_of_os_has_one_profile_or_is_the_default() {
+        let property::kind::Kind::Choice(words) = property::find("os").unwrap().property.kind else { panic!() };
+        for word in words {
+            let found = ALL.iter().filter(|p| p.name == *word || p.also.contains(word)).count();
+            assert_eq!(found, usize::from(!matches!(*word, "default" | "custom")), "{word}");
+        }
+        assert_eq!(of("debian").unwrap().name, "linux");
+    }
+}

@@ -1,0 +1,104 @@
+//! Rows of what a guest's cloud-init is told.
+
+use super::BASE;
+use crate::property::kind::Kind;
+use crate::property::{Access, Property, Scope, Unset};
+
+/// The rows.
+pub(super) static ROWS: &[Property] = &[
+    Property {
+        key: "ci.enabled",
+        kind: Kind::YesNo,
+        unset: Unset::Value("no"),
+        summary: "whether the guest is set up by cloud-init",
+        detail: "Each start then makes a seed of the settings ci.… (NoCloud, label CIDATA) and attaches it read-only, as the last disk. What a guest does with it is its cloud-init's affair: most of it once, at the first boot of an instance; see ci.generation.",
+        ..BASE
+    },
+    Property {
+        key: "ci.hostname",
+        kind: Kind::HostName,
+        scope: Scope::GuestOnly,
+        unset: Unset::Derived("from the guest's name"),
+        summary: "the guest's host name",
+        detail: "With or without its domain. A clone has its own.",
+        ..BASE
+    },
+    Property {
+        key: "ci.user",
+        kind: Kind::User,
+        unset: Unset::Derived("the image's own, such as debian or freebsd"),
+        summary: "the user that the keys let in",
+        detail: "The image's own user gets this name and keeps its groups, its shell and its right to become root.",
+        ..BASE
+    },
+    Property {
+        key: "ci.key{n}",
+        kind: Kind::PublicKey,
+        summary: "a public key that lets in",
+        detail: "A line as OpenSSH writes it into files .pub. One that is longer than a property may be is kept in the file cloud-init/authorized_keys of the guest's file system; `chyves create --ssh-key` sees to that.",
+        ..BASE
+    },
+    Property {
+        key: "ci.password_file",
+        kind: Kind::FilePath,
+        summary: "the file that holds the hash of the user's password",
+        detail: "A path of the host, or a name in the folder cloud-init of the guest's file system. It holds one line as `openssl passwd -6` prints it and may be read by root alone. The password is that of ci.user; the property holds no secret.",
+        ..BASE
+    },
+    Property {
+        key: "ci.dns{n}",
+        kind: Kind::Address,
+        summary: "a name server of the guest",
+        detail: "Besides those that DHCP and routers tell of.",
+        ..BASE
+    },
+    Property {
+        key: "ci.search{n}",
+        kind: Kind::HostName,
+        summary: "a domain that short names are looked for in",
+        detail: "Besides those that DHCP and routers tell of.",
+        ..BASE
+    },
+    Property {
+        key: "ci.net{n}.address",
+        kind: Kind::CardAddress4,
+        scope: Scope::GuestOnly,
+        unset: Unset::Value("dhcp"),
+        summary: "the IPv4 address of card n",
+        detail: "dhcp, none, or an address with the length of its network's prefix. The guest finds the card by its Ethernet address. A clone does not take it over.",
+        ..BASE
+    },
+    Property {
+        key: "ci.net{n}.gateway",
+        kind: Kind::Address,
+        summary: "the IPv4 router of card n",
+        detail: "Where the card has an address of its own. It may lie outside of the card's network.",
+        ..BASE
+    },
+    Property {
+        key: "ci.net{n}.address6",
+        kind: Kind::CardAddress6,
+        scope: Scope::GuestOnly,
+        unset: Unset::Value("auto"),
+        summary: "the IPv6 address of card n",
+        detail: "auto (as routers say), dhcp, none, or an address with the length of its network's prefix. A clone does not take it over.",
+        ..BASE
+    },
+    Property {
+        key: "ci.net{n}.gateway6",
+        kind: Kind::Address,
+        summary: "the IPv6 router of card n",
+        detail: "Where the card has an address of its own.",
+        ..BASE
+    },
+    Property {
+        key: "ci.generation",
+        kind: Kind::Count { min: 1, max: u32::MAX },
+        scope: Scope::GuestOnly,
+        unset: Unset::Value("1"),
+        access: Access::Kept("`chyves cloud-init reinit`"),
+        summary: "how often the guest was to take itself for a new machine",
+        detail: "With the uuid it makes the instance id. cloud-init does most of its work once for each id; a clone has another uuid and with it another id.",
+        ..BASE
+    },
+];
