@@ -221,9 +221,10 @@ pub fn find(entries: &[Entry], name: &str, arch: &str) -> Result<Found> {
     let all = list(entries, arch)?;
     let begun: Vec<&str> =
         all.iter().map(|f| f.name.as_str()).filter(|n| n.strip_prefix(name).is_some_and(|r| r.starts_with('-'))).collect();
-    let near = match begun.is_empty() {
-        true => did_you_mean(name, all.iter().map(|f| f.name.as_str())),
-        false => Some(format!("did you mean {}?", begun.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(" or "))),
+    let near = if begun.is_empty() {
+        did_you_mean(name, all.iter().map(|f| f.name.as_str()))
+    } else {
+        Some(format!("did you mean {}?", begun.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(" or ")))
     };
     Err(Problem::not_found(format!("nothing in the catalogue is called `{shown}`")).on(&shown).hint_if(near).hint(
         "`chyves image catalogue` shows what there is; an address begins with https://, a file is imported: `chyves image import FILE`",

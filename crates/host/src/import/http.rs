@@ -139,7 +139,7 @@ impl Remote for Http {
             status => return Err(refused(status, &self.address)),
         };
         let whole = Whole { validator: version(&head.headers), total };
-        let body = Body { body: body.into_with_config().limit(u64::MAX).reader(), address: self.address.clone(), silence: self.silence };
+        let body = Body { from: body.into_with_config().limit(u64::MAX).reader(), address: self.address.clone(), silence: self.silence };
         Ok(Answer { from: begins, whole, body: Box::new(body) })
     }
 
@@ -149,14 +149,14 @@ impl Remote for Http {
 }
 
 struct Body<R> {
-    body: R,
+    from: R,
     address: String,
     silence: u32,
 }
 
 impl<R: Read> Read for Body<R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        self.body.read(into).map_err(|e| match (e.kind(), Error::from(e)) {
+        self.from.read(into).map_err(|e| match (e.kind(), Error::from(e)) {
             (io::ErrorKind::Interrupted, _) => io::ErrorKind::Interrupted.into(),
             // A server may take the transfer up again; what came so far is told with it.
             (kind, Error::Io(e)) if !is_about_certificates(&e) => io::Error::new(kind, e.to_string()),
@@ -230,7 +230,7 @@ fn explain(error: Error, address: &str, silence: u32) -> Problem {
 }
 
 fn is_about_certificates(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(|e| e.is::<rustls::Error>())
+    error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>)
 }
 
 fn unsafe_server(shown: &str, why: &str) -> Problem {

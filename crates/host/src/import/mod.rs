@@ -11,7 +11,7 @@
 //! * [`content`]: what a beginning says it is; [`unpack`], [`archive`], [`zstd`]: layers; [`convert`]: disk formats
 //! * [`fetch`], [`http`], [`proxy`], [`ftp`], [`part`]: servers, and going on after a cut
 //! * [`trust`], [`digest`]: what a file must be, and whether it is
-//! * [`chunks`]: what flows between the stages
+//! * [`write`]: the last stage; [`chunks`]: what flows between the stages
 //!
 //! Not here: the dataset that it happens on, and that nobody sees it before it is whole (chyves-core `plan::image`).
 
@@ -28,34 +28,25 @@ mod proxy;
 mod source;
 mod trust;
 mod unpack;
+mod write;
 mod zstd;
 
 use crate::apply::{self, Event, Place};
-use crate::stream::Flow;
-use chunks::{Feed, GLANCE, channel};
+use chunks::{Feed, channel};
 use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::image::{Order, Source};
 use chyves_core::property::keys;
 use chyves_core::value::{Dataset, Size, printable};
-use chyves_core::world::ImageKind;
 use chyves_core::zfs::{Dialect, args};
 use content::Content;
-use digest::{Beside, compare};
+use digest::compare;
 use source::Opened;
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::fs::OpenOptions;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::{Duration, Instant};
 use unpack::{Out, Unpacker};
-
-/// How often progress is told.
-const TELL: Duration = Duration::from_millis(250);
-/// Zeros that are looked for: the record size that disk files are made with.
-const HOLE: usize = 1 << 16;
-static ZEROS: [u8; HOLE] = [0; HOLE];
+use write::{Meter, Written, write};
 
 /// What is imported where.
 pub(crate) struct Import<'a> {
@@ -66,16 +57,6 @@ pub(crate) struct Import<'a> {
     pub(crate) part: Option<&'a str>,
     pub(crate) now: &'a str,
     pub(crate) dialect: Dialect,
-}
-
-/// What the middle of the pipe made.
-struct Written {
-    content: Content,
-    /// Where the bytes stand if they are still to be converted.
-    scratch: Option<String>,
-    length: u64,
-    /// Of the file, where that is the image already.
-    sha256: Option<String>,
 }
 
 /// A failure, and whether what came so far is worth another try.
@@ -150,9 +131,10 @@ fn flow(
     }
     // Standard input can't be woken; a pump that waits for it is left to the end of the process.
     let waits = matches!(order.source, Source::Input) && (written.is_err() || middle.is_err());
-    let pumped = match waits && !pump.is_finished() {
-        true => Ok(None),
-        false => pump.join().unwrap_or_else(|_| Err(Problem::bug("the stage that reads broke"))),
+    let pumped = if waits && !pump.is_finished() {
+        Ok(None)
+    } else {
+        pump.join().unwrap_or_else(|_| Err(Problem::bug("the stage that reads broke")))
     };
     meter.end(place);
     let keep = status.keep.load(Ordering::SeqCst);
@@ -164,13 +146,10 @@ fn flow(
             let others = middle.is_err_and(|p| !is_interrupt(&p) && !p.message.starts_with("can't read"))
                 || written.as_ref().is_err_and(|p| !is_interrupt(p));
             let broke = problem.code != Kind::Failed || !others;
-            let hint = match keep {
-                true => {
-                    Some(format!("what came so far is kept: `chyves image fetch {shown}` goes on from there, `chyves repair` deletes it"))
-                }
-                false => None,
-            };
-            Err(Failed { problem: problem.hint_if(hint.filter(|_| broke)), keep: keep && broke })
+            let keep = keep && broke;
+            let hint = keep
+                .then(|| format!("what came so far is kept: `chyves image fetch {shown}` goes on from there, `chyves repair` deletes it"));
+            Err(Failed { problem: problem.hint_if(hint), keep })
         }
         (_, Err(problem), written) if !is_interrupt(&problem) || written.is_ok() => Err(problem.into()),
         (_, _, Err(problem)) => {
@@ -184,90 +163,6 @@ fn flow(
             }
             Ok((written, format))
         }
-    }
-}
-
-/// What the stage before has next; none where it ended, or a person wants to.
-fn next(out: &Receiver<Out>, meter: &mut Meter, place: &mut Place<'_>) -> Option<Out> {
-    loop {
-        match out.recv_timeout(GLANCE) {
-            Ok(out) => return Some(out),
-            Err(RecvTimeoutError::Timeout) => {
-                meter.tell(place);
-                if place.interrupted.load(Ordering::SeqCst) {
-                    return None;
-                }
-            }
-            Err(RecvTimeoutError::Disconnected) => return None,
-        }
-    }
-}
-
-/// The last stage: writes what comes, with holes for zeros, and hashes it.
-fn write(import: &Import<'_>, out: &Receiver<Out>, meter: &mut Meter, place: &mut Place<'_>) -> Result<Written> {
-    let shown = import.order.source.shown();
-    let Some(Out::Content { content, direct }) = next(out, meter, place) else { return Err(interrupted(&shown)) };
-    let content = as_expected(content, import.order, &shown)?;
-    let is_image = !matches!(content, Content::Format(_));
-    let path = match is_image {
-        true => format!("{}/{}", import.folder, content.kind().file()),
-        false => format!("{}/scratch", import.folder),
-    };
-    let fail = |e: std::io::Error| apply::io_problem("write", &path)(e);
-    let target: Option<File> = match direct {
-        true => None,
-        false => Some(OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).map_err(fail)?),
-    };
-    let hash = is_image.then(Beside::begin);
-    let mut at = 0u64;
-    loop {
-        match next(out, meter, place) {
-            Some(Out::Data(piece)) => {
-                if let Some(target) = &target {
-                    for (index, block) in piece.chunks(HOLE).enumerate() {
-                        if *block != ZEROS[..block.len()] {
-                            target.write_all_at(block, at + (index * HOLE) as u64).map_err(fail)?;
-                        }
-                    }
-                }
-                at += piece.len() as u64;
-                if let Some(hash) = &hash {
-                    hash.update(Arc::new(piece));
-                }
-            }
-            Some(Out::End) => break,
-            Some(Out::Content { .. }) => return Err(Problem::bug("an archive gave two images")),
-            None => return Err(interrupted(&shown)),
-        }
-        meter.tell(place);
-        if place.interrupted.load(Ordering::SeqCst) {
-            return Err(interrupted(&shown));
-        }
-    }
-    // Hypervisors refuse a disk that ends within a sector.
-    let length = if content.kind() == ImageKind::Disk && is_image { at.next_multiple_of(512) } else { at };
-    if let Some(target) = &target {
-        target.set_len(length).and_then(|()| target.sync_all()).map_err(fail)?;
-    }
-    let sha256 = hash.map(|hash| {
-        hash.update(Arc::new(vec![0; usize::try_from(length - at).unwrap_or(0)]));
-        hash.end()
-    });
-    Ok(Written { content, scratch: (!is_image && !direct).then_some(path), length, sha256: sha256.transpose()? })
-}
-
-/// What it is, where that is what was asked for. Firmware of an unknown sort is firmware where a person says so.
-fn as_expected(content: Content, order: &Order, shown: &str) -> Result<Content> {
-    match (order.expect, content) {
-        (Some(ImageKind::Firmware), Content::Raw) => Ok(Content::Firmware),
-        (Some(kind), content) if kind != content.kind() => {
-            let is = content.kind().phrase();
-            Err(Problem::usage(format!("`{shown}` is not {}", kind.phrase()))
-                .on(shown)
-                .because(format!("by its content it is {is}"))
-                .hint("`chyves image import` takes whatever it is"))
-        }
-        (_, content) => Ok(content),
     }
 }
 
@@ -369,38 +264,4 @@ pub fn unpack_alone(path: &str) -> Result<(u64, String)> {
     let broke = || Problem::bug("a stage broke");
     pump.join().map_err(|_| broke())??;
     Ok((bytes, middle.join().map_err(|_| broke())??))
-}
-
-/// How far it is, for whoever shows it.
-struct Meter {
-    counter: Arc<std::sync::atomic::AtomicU64>,
-    status: Arc<fetch::Status>,
-    began: Instant,
-    told: Instant,
-}
-
-impl Meter {
-    fn new(counter: Arc<std::sync::atomic::AtomicU64>, status: Arc<fetch::Status>) -> Self {
-        let began = Instant::now();
-        Self { counter, status, began, told: began }
-    }
-
-    fn flow(&self, ended: bool) -> Flow {
-        let total = Some(self.status.total.load(Ordering::SeqCst)).filter(|n| *n > 0);
-        Flow { done: self.counter.load(Ordering::SeqCst), total, elapsed: self.began.elapsed(), ended }
-    }
-
-    fn tell(&mut self, place: &mut Place<'_>) {
-        if self.told.elapsed() >= TELL {
-            self.told = Instant::now();
-            (place.report)(Event::Reading(self.flow(false)));
-        }
-    }
-
-    fn end(&self, place: &mut Place<'_>) {
-        // What is over at once needs no word.
-        if self.told > self.began {
-            (place.report)(Event::Reading(self.flow(true)));
-        }
-    }
 }

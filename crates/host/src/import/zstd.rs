@@ -38,7 +38,7 @@ impl<R: BufRead> Zstd<R> {
                         return Err(io::ErrorKind::UnexpectedEof.into());
                     }
                 }
-                Err(e) => return Err(wrong(e)),
+                Err(e) => return Err(wrong(&e)),
             }
         }
     }
@@ -55,7 +55,7 @@ impl<R: BufRead> Read for Zstd<R> {
             }
             self.in_frame = true;
             if self.decoder.can_collect() == 0 && !self.decoder.is_finished() {
-                self.decoder.decode_blocks(&mut self.from, BlockDecodingStrategy::UptoBytes(AHEAD)).map_err(wrong)?;
+                self.decoder.decode_blocks(&mut self.from, BlockDecodingStrategy::UptoBytes(AHEAD)).map_err(|e| wrong(&e))?;
             }
             let n = self.decoder.read(into)?;
             if n > 0 {
@@ -73,8 +73,8 @@ impl<R: BufRead> Read for Zstd<R> {
 }
 
 /// The decoder's error; one that comes from an early end keeps that kind.
-fn wrong(error: FrameDecoderError) -> io::Error {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+fn wrong(error: &FrameDecoderError) -> io::Error {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(e) = cause {
         if let Some(e) = e.downcast_ref::<io::Error>().filter(|e| e.kind() == io::ErrorKind::UnexpectedEof) {
             return io::Error::new(e.kind(), "it ends too early");
