@@ -248,3 +248,24 @@ fn what_the_host_lacks_is_told_with_the_line_to_add() {
     host.ok("set web01 cpu=2");
     refused(&host, 5).says("boots by bhyveload alone").says("a guest has one processor, not 2").says("loader=bhyveload");
 }
+
+#[test]
+fn ports_a_tpm_firmware_items_and_other_networks() {
+    let Some(host) = host("lab_devices::beyond", &["release=15.0", "cpu=amd"]) else { return };
+    std::fs::write(host.lab().dir().join("devfs/tpm0"), "").unwrap();
+    host.ok("set web01 com2=/dev/nmdm-web01.2A com3=tcp=127.0.0.1:7003 tpm=passthru,/dev/tpm0 fw_cfg0=opt/chyves,string=yes");
+    host.sh("kldload", &["-n", "netmap", "ng_socket"]);
+    for (n, backend) in ["vale0:web1", "netgraph,path=lan:,peerhook=link2", "slirp,hostfwd=tcp::2222-:22"].iter().enumerate() {
+        host.ok(&format!("set web01 pcidev_{n}=virtio-net,{backend}"));
+    }
+    let started = runs(&host, 1);
+    for word in
+        ["-l com2,/dev/nmdm-web01.2A", "-l com3,tcp=127.0.0.1:7003", "-l tpm,passthru,/dev/tpm0", "-f opt/chyves,string=yes", "fwcfg=qemu"]
+    {
+        assert!(started.err.contains(word), "{word}: {}", started.err);
+    }
+    // On an older host each is refused with the release that has it.
+    host.lab().set(&["release=13.5"]).unwrap();
+    let refusal = refused(&host, 5);
+    refusal.says("a serial port by TCP").says("a TPM").says("firmware items").says("a user-mode network card");
+}

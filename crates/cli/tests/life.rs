@@ -322,3 +322,54 @@ fn taps_with_our_token_go_and_no_others() {
     let left = said.lines().last().unwrap();
     assert!(left.contains("other0:") && left.contains("other1:") && !left.contains("chv"), "{said}");
 }
+
+#[test]
+fn discs_are_put_in_and_taken_out_while_the_guest_runs() {
+    let Some(host) = with_disc("life::media") else { return };
+    // Just after a reboot a guest is still starting.
+    let reboots = |console: &mut Terminal, ready: &str| {
+        reboots(console, ready);
+        until("the guest to be settled", || (host.state("web01") == "running").then_some(()));
+    };
+    host.ok("image import ./tiny.iso --name drivers");
+    host.ok("create web01 --image tiny --ram 32M loader=bios eject_iso_on_n_reboot=0");
+    host.chyves("insert web01 disc").ends(4).says("`web01` is stopped").says("--iso disc");
+    host.ok("start web01 --iso disc --iso drivers").says("cd-3.0-drive0").says("cd-3.1-drive0");
+    let mut console = host.console("web01");
+    console.sees("tiny: ready 0");
+    host.chyves("eject web01").ends(2).says("cd0 (disc), cd1 (drivers)");
+    host.chyves("eject web01 cd5").ends(3).says("no drive cd5");
+    host.ok("-n eject web01 cd0").says("take disc out of the drive cd0");
+    host.ok("eject web01 cd0").says("web01: the drive is empty");
+    host.ok("web01 eject cd1").says("web01: the drive is empty");
+    // The hypervisor has let go of the files too, so that they can be put away.
+    assert!(!is_mounted(&host, "images/disc") && !is_mounted(&host, "images/drivers"));
+    host.ok("eject web01").says("no disc lies in a drive of web01");
+    reboots(&mut console, "tiny: ready 1");
+
+    host.chyves("insert web01 dics").ends(3).says("did you mean `disc`?");
+    host.ok("insert web01 disc").says("web01: disc is in its drive");
+    assert!(is_mounted(&host, "images/disc"));
+    host.chyves("image delete disc --yes").ends(4).says("of web01");
+    reboots(&mut console, "tiny: ready 0");
+    host.ok("insert web01 drivers cd0").says("drivers is in its drive");
+    assert!(!is_mounted(&host, "images/disc") && is_mounted(&host, "images/drivers"));
+    reboots(&mut console, "tiny: ready 0");
+    host.ok("eject web01 cd0 --force");
+    console.leaves();
+    host.ok("stop web01");
+
+    // A machine without a drive gets one at its next reboot, and keeps the disc until the one after.
+    host.ok("set web01 eject_iso_on_n_reboot=1");
+    host.ok("start web01").is_silent_of("ide-cd");
+    let mut console = host.console("web01");
+    console.sees("tiny: ready 2");
+    host.ok("insert web01 disc").says("has no drive cd0: it sees it at its next reboot").says("from its next reboot on");
+    assert!(is_mounted(&host, "images/disc"));
+    reboots(&mut console, "tiny: ready 0");
+    reboots(&mut console, "tiny: ready 3");
+    assert!(!is_mounted(&host, "images/disc"));
+    console.leaves();
+    host.ok("stop web01");
+    host.nothing_is_left();
+}

@@ -108,6 +108,31 @@ fn what_was_found_is_left() {
     assert_eq!(names(&host).len(), before.len());
 }
 
+/// Puts a wrapper before `ip` that writes down each call and then does it; where they are written down.
+fn counted(host: &mut Host) -> std::path::PathBuf {
+    use std::os::unix::fs::PermissionsExt;
+    let (folder, log) = (host.dir().join("wrap"), host.dir().join("calls"));
+    let real = host.sh("sh", &["-c", "command -v ip"]);
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("ip"), format!("#!/bin/sh\necho \"$*\" >>{}\nexec {} \"$@\"\n", log.display(), real.trim())).unwrap();
+    std::fs::set_permissions(folder.join("ip"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    host.first_on_path(&folder);
+    log
+}
+
+#[test]
+fn attaching_a_guest_reads_the_host_s_interfaces_twice() {
+    let Some(mut host) = host("network::reads", With::Tiny) else { return };
+    host.ok("set global bridge0.uplink=em0");
+    host.ok(&format!("create web {CARD}"));
+    let log = counted(&mut host);
+    host.ok("start web");
+    let calls = std::fs::read_to_string(&log).unwrap();
+    let reads: Vec<&str> = calls.lines().filter(|l| l.contains("show")).collect();
+    assert_eq!(reads, ["-j -d address show"; 2], "{calls}");
+    stop(&host, "web");
+}
+
 #[test]
 fn two_starts_at_once_share_one_bridge() {
     let Some(host) = host("network::at_once", With::Tiny) else { return };

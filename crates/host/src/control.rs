@@ -43,6 +43,8 @@ pub(crate) enum Request {
     Reset,
     /// That a disk, by its path, be so many bytes large from now on.
     Grow { path: String, size: u64 },
+    /// That another disc, or none, lie in a drive; without one from the next reboot on.
+    Disc { drive: Option<String>, path: Option<String>, force: bool, again: Vec<String>, borrows: Vec<Dataset> },
     /// That the supervisor leaves and the machine lives on.
     Release,
 }
@@ -251,6 +253,36 @@ pub fn grow(rt: &Runtime, target: Target<'_>, path: &str, size: Size) -> Result<
             .on(target.name)
             .hint(format!("type `chyves info {}` to see whether it runs", target.name))),
     })
+}
+
+/// Another disc, or none, in a drive of a running guest.
+#[derive(Debug, Clone, Copy)]
+pub struct Disc<'a> {
+    /// The drive as the hypervisor knows it; none changes it from the next reboot on.
+    pub drive: Option<&'a str>,
+    /// The disc's file; none leaves the drive empty.
+    pub path: Option<&'a str>,
+    /// Whether the guest is not asked.
+    pub force: bool,
+    /// What the supervisor hands back from then on.
+    pub again: &'a [String],
+    /// The file systems that the guest uses from then on.
+    pub borrows: &'a [Dataset],
+}
+
+/// Changes the disc in a drive.
+///
+/// # Errors
+/// The guest holds it, or does not run.
+pub fn disc(rt: &Runtime, target: Target<'_>, disc: Disc<'_>) -> Result<()> {
+    let request = Request::Disc {
+        drive: disc.drive.map(str::to_owned),
+        path: disc.path.map(str::to_owned),
+        force: disc.force,
+        again: disc.again.to_vec(),
+        borrows: disc.borrows.to_vec(),
+    };
+    simple(rt, target, &request)
 }
 
 /// Lets the supervisor leave while the machine lives on, so that another (a newer chyves, say) can take over.

@@ -16,6 +16,7 @@ mod doctor;
 mod get;
 mod image;
 mod info;
+mod insert;
 mod list;
 mod network;
 mod pool;
@@ -106,6 +107,7 @@ enum Verb {
     #[command(subcommand)]
     Disk(disk::Verb),
     Doctor(doctor::Args),
+    Eject(insert::EjectArgs),
     /// Manage images of UEFI firmware
     #[command(subcommand)]
     Firmware(image::Verb),
@@ -113,6 +115,7 @@ enum Verb {
     #[command(subcommand)]
     Image(image::Verb),
     Info(info::Args),
+    Insert(insert::InsertArgs),
     /// Manage images of optical discs
     #[command(subcommand)]
     Iso(image::Verb),
@@ -209,11 +212,13 @@ fn dispatch(session: &Session, verb: Verb) -> Result<()> {
         Verb::Dev(verb) => dev::run(session, &verb),
         Verb::Disk(verb) => disk::run(session, &verb),
         Verb::Doctor(args) => doctor::run(session, &args),
+        Verb::Eject(args) => insert::eject(session, &args),
         Verb::Get(args) => get::run(session, &args),
         Verb::Firmware(verb) => image::run(session, Some(ImageKind::Firmware), &verb),
         Verb::Image(verb) => image::run(session, None, &verb),
         Verb::Iso(verb) => image::run(session, Some(ImageKind::Iso), &verb),
         Verb::Info(args) => info::run(session, &args),
+        Verb::Insert(args) => insert::insert(session, &args),
         Verb::List(args) => list::run(session, &args),
         Verb::Network(verb) => network::run(session, &verb),
         Verb::Move(args) => rename::relocate(session, &args),

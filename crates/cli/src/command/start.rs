@@ -31,40 +31,49 @@ pub(crate) struct Args {
     /// Stay with the guest until it ends, for daemon(8), systemd and the like
     #[arg(short, long)]
     foreground: bool,
-    /// Put that ISO into a drive of each; booted before the disks, taken out at the reboot that eject_iso_on_n_reboot says
+    /// Put that ISO into a drive of each, several into several drives; the first one is booted before the disks, and all
+    /// are taken out at the reboot that eject_iso_on_n_reboot says
     #[arg(long, value_name = "IMAGE")]
-    iso: Option<ImageName>,
+    iso: Vec<ImageName>,
 }
 
 /// The ISO of a start: found once for all guests, and kept mounted while they are started.
 struct Disc {
     images: Vec<Image>,
     drives: Vec<Drive>,
-    dataset: Option<Dataset>,
+    datasets: Vec<Dataset>,
 }
 
 impl Disc {
-    fn find(session: &Session, iso: Option<&ImageName>) -> Result<Self> {
-        let Some(iso) = iso else { return Ok(Self { images: Vec::new(), drives: Vec::new(), dataset: None }) };
-        let world = session.look(&Look { images: Which::All, ..Look::default() })?;
-        let dataset = plan::drives::disc(&world, iso)?.dataset.clone();
-        Ok(Self { images: world.images, drives: vec![Drive::Holds(iso.clone())], dataset: Some(dataset) })
-    }
-
-    fn hold(&self, session: &Session) -> Result<Option<Lock>> {
-        match &self.dataset {
-            Some(dataset) if !session.dry_run => borrow::hold(&session.runtime, dataset, &session.typed).map(Some),
-            _ => Ok(None),
+    fn find(session: &Session, isos: &[ImageName]) -> Result<Self> {
+        if isos.is_empty() {
+            return Ok(Self { images: Vec::new(), drives: Vec::new(), datasets: Vec::new() });
         }
+        if isos.len() > plan::media::MOST {
+            return Err(
+                Problem::usage(format!("a guest has at most {} drives", plan::media::MOST)).hint("`chyves insert` changes discs later")
+            );
+        }
+        let world = session.look(&Look { images: Which::All, ..Look::default() })?;
+        let mut datasets: Vec<Dataset> =
+            isos.iter().map(|iso| Ok(plan::drives::disc(&world, iso)?.dataset.clone())).collect::<Result<_>>()?;
+        datasets.sort();
+        datasets.dedup();
+        Ok(Self { images: world.images, drives: isos.iter().cloned().map(Drive::with).collect(), datasets })
     }
 
-    /// Where no guest came up with it, nobody else unmounts it.
-    fn let_go(&self, session: &Session, held: Option<Lock>) {
+    fn hold(&self, session: &Session) -> Result<Vec<Lock>> {
+        let all = self.datasets.iter().filter(|_| !session.dry_run);
+        all.map(|dataset| borrow::hold(&session.runtime, dataset, &session.typed)).collect()
+    }
+
+    /// Where no guest came up with them, nobody else unmounts them.
+    fn let_go(&self, session: &Session, held: Vec<Lock>) {
         drop(held);
-        if let (Some(dataset), false) = (&self.dataset, session.dry_run)
-            && let Err(problem) = borrow::let_go(&session.runtime, dataset, &session.typed)
-        {
-            session.ui.warn(&format!("{dataset} stays mounted: {problem}"));
+        for dataset in self.datasets.iter().filter(|_| !session.dry_run) {
+            if let Err(problem) = borrow::let_go(&session.runtime, dataset, &session.typed) {
+                session.ui.warn(&format!("{dataset} stays mounted: {problem}"));
+            }
         }
     }
 
@@ -80,7 +89,7 @@ impl Disc {
 
 pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     let targets = Targets::parse(&args.guests)?;
-    let disc = Disc::find(session, args.iso.as_ref())?;
+    let disc = Disc::find(session, &args.iso)?;
     let mut held = disc.hold(session)?;
     let result = if args.foreground { foreground(session, &targets, &disc, &mut held) } else { background(session, &targets, &disc) };
     disc.let_go(session, held);
@@ -89,7 +98,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
 
 /// Starts guests as `chyves start` does without options.
 pub(super) fn usual(session: &Session, targets: &Targets) -> Result<()> {
-    background(session, targets, &Disc::find(session, None)?)
+    background(session, targets, &Disc::find(session, &[])?)
 }
 
 fn background(session: &Session, targets: &Targets, disc: &Disc) -> Result<()> {
@@ -191,7 +200,7 @@ fn networks(session: &Session, world: &World, guest: &Guest, request: &mut Reque
     Ok(lock)
 }
 
-fn foreground(session: &Session, targets: &Targets, disc: &Disc, held: &mut Option<Lock>) -> Result<()> {
+fn foreground(session: &Session, targets: &Targets, disc: &Disc, held: &mut Vec<Lock>) -> Result<()> {
     let look = session.look(&targets.look())?;
     let names = targets.names(&look)?;
     let [name] = &names[..] else {
@@ -216,7 +225,7 @@ fn foreground(session: &Session, targets: &Targets, disc: &Disc, held: &mut Opti
     let outcome = supervise::run_foreground(&session.runtime, *launch, Spawner::this_program()?, &mut |progress| match progress {
         supervise::Progress::Run(line) => ui.command(&line),
         supervise::Progress::Running => {
-            drop(held.take());
+            held.clear();
             ui.say(&format!("{name}: running"));
         }
     })?;
@@ -245,12 +254,9 @@ pub(crate) struct LaunchSpecArgs {
     /// How often the guest rebooted since its start
     #[arg(long, default_value_t = 0)]
     reboots: u32,
-    /// What lies in its drive
+    /// A drive and what lies in it
     #[arg(long)]
-    iso: Vec<ImageName>,
-    /// It has a drive in which nothing lies any more
-    #[arg(long, action = clap::ArgAction::Count)]
-    empty_drive: u8,
+    drive: Vec<Drive>,
 }
 
 /// What a supervisor has seen end.
@@ -288,19 +294,21 @@ pub(crate) fn let_go(session: &Session, args: &LetGoArgs) -> Result<()> {
 
 pub(crate) fn launch_spec(session: &Session, args: &LaunchSpecArgs) -> Result<()> {
     let name = args.dataset.leaf().parse()?;
-    let world = with_accel(session, &session.look(&Look { images: Which::Named(args.iso.clone()), ..Look::at(&[name]) })?);
+    let world = with_accel(
+        session,
+        &session
+            .look(&Look { images: Which::Named(args.drive.iter().filter_map(Drive::image).cloned().collect()), ..Look::at(&[name]) })?,
+    );
     let occasion = match args.after {
         After::Reboot => Occasion::Reboot(args.reboots),
         After::Crash => Occasion::Crash,
     };
-    let empty = (0..args.empty_drive).map(|_| Drive::Empty);
-    let drives = args.iso.iter().cloned().map(Drive::Holds).chain(empty).collect();
     let guest = world
         .guests
         .iter()
         .find(|g| g.dataset == args.dataset)
         .ok_or_else(|| Problem::not_found(format!("`{}` is no guest any more", args.dataset)).on(&args.dataset))?;
-    let mut request = request(guest, occasion, drives)?;
+    let mut request = request(guest, occasion, args.drive.clone())?;
     let lock = networks(session, &world, guest, &mut request)?;
     let Ready { launch, files, seed } = plan::start::launch(&world, guest, &request)?;
     // What its cards need may have changed since it was started.

@@ -73,9 +73,12 @@ impl Action {
                 make.into_iter().chain([args::mount(part)]).collect()
             }
             Self::DropPart { part } => vec![args::unmount(part), args::destroy(part)],
-            Self::ImportImage { .. } | Self::VerifyImage { .. } | Self::WriteSeed(_) | Self::Stop { .. } | Self::Forget { .. } => {
-                Vec::new()
-            }
+            Self::ImportImage { .. }
+            | Self::VerifyImage { .. }
+            | Self::WriteSeed(_)
+            | Self::ChangeDisc { .. }
+            | Self::Stop { .. }
+            | Self::Forget { .. } => Vec::new(),
             Self::Host(intent) => intent.commands(os),
             Self::ProveNetwork { .. } => vec![crate::network::observe::question(os)],
             Self::Launch(launch) => launch.before.iter().map(|p| p.cmd.clone()).chain([launch.hypervisor.clone()]).collect(),

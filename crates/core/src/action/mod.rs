@@ -243,6 +243,31 @@ pub enum Action {
     },
     /// Makes a guest's cloud-init seed: reads the user's own texts, writes the disc.
     WriteSeed(Box<SeedDisc>),
+    /// Puts another disc into a drive of a running guest, or takes one out.
+    ChangeDisc {
+        /// The guest.
+        guest: GuestName,
+        /// Its identity.
+        uuid: Uuid,
+        /// Where it lives.
+        dataset: Dataset,
+        /// The drive's number.
+        drive: usize,
+        /// The drive as its hypervisor knows it; none where the change waits for the next reboot.
+        device: Option<String>,
+        /// The disc; none leaves the drive empty.
+        disc: Option<ImageName>,
+        /// The disc that lies in it before.
+        before: Option<ImageName>,
+        /// The disc's file.
+        path: Option<String>,
+        /// Whether the guest is not asked.
+        force: bool,
+        /// What the supervisor hands back from then on.
+        again: Vec<String>,
+        /// The file systems that the guest uses from then on.
+        borrows: Vec<Dataset>,
+    },
     /// Makes an empty disk: a sparse file.
     MakeDisk {
         /// Its path.

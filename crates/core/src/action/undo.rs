@@ -141,7 +141,7 @@ impl Action {
             Self::Send { .. } | Self::Receive { new: false, .. } => Undo::Nothing,
             Self::Receive { into, resumable, .. } => Undo::DestroyReceived { dataset: into.clone(), unless_resumable: *resumable },
             // The machine's own supervisor cleans up when the machine never came to life.
-            Self::Launch(_) | Self::Stop { .. } => Undo::Nothing,
+            Self::Launch(_) | Self::Stop { .. } | Self::ChangeDisc { .. } => Undo::Nothing,
         }
     }
 }

@@ -45,6 +45,15 @@ impl Action {
             Self::KeepCopy { on, path } => format!("write the settings of {on} to {path}"),
             Self::MakeFolder { path } => format!("make the folder {path}"),
             Self::WriteFile { path, text } => format!("write {path} ({} lines)", text.lines().count()),
+            Self::ChangeDisc { guest, drive, disc, before, device, .. } => {
+                let when = if device.is_some() { "" } else { " at its next reboot" };
+                match (disc, before) {
+                    (Some(disc), Some(before)) => format!("change {before} in the drive cd{drive} of {guest} for {disc}{when}"),
+                    (Some(disc), None) => format!("put {disc} into the drive cd{drive} of {guest}{when}"),
+                    (None, Some(before)) => format!("take {before} out of the drive cd{drive} of {guest}{when}"),
+                    (None, None) => format!("leave the drive cd{drive} of {guest} empty{when}"),
+                }
+            }
             Self::WriteSeed(disc) => format!("make the cloud-init seed {} for the instance {}", disc.path, disc.seed.instance_id),
             Self::MakeDisk { path, size } => format!("make the disk {path} of {size}"),
             Self::GrowDisk { path, from, to } => format!("grow the disk {path} from {from} to {to}"),

@@ -89,7 +89,7 @@ fn ifconfig(answer: &str) -> Result<Actual> {
         let mtu = words.next().and_then(|m| m.parse().ok()).ok_or_else(wrong)?;
         let has = |flag: &str| flags.split(',').any(|f| f == flag);
         let kind = if has("LOOPBACK") { IfKind::Loopback } else { IfKind::Other };
-        name = new.to_owned();
+        new.clone_into(&mut name);
         actual.interfaces.insert(name.clone(), Interface { up: has("UP"), mtu, ..Interface::new(kind) });
     }
     classify(&mut actual, &name, &groups);
@@ -177,8 +177,10 @@ struct Link {
     mtu: u32,
     max_mtu: Option<u32>,
     master: Option<String>,
-    link: Option<String>,
-    link_type: Option<String>,
+    #[serde(rename = "link")]
+    parent: Option<String>,
+    #[serde(rename = "link_type")]
+    medium: Option<String>,
     address: Option<String>,
     ifalias: Option<String>,
     linkinfo: Option<LinkInfo>,
@@ -188,9 +190,12 @@ struct Link {
 
 #[derive(Deserialize)]
 struct LinkInfo {
-    info_kind: Option<String>,
-    info_data: Option<LinkData>,
-    info_slave_kind: Option<String>,
+    #[serde(rename = "info_kind")]
+    kind: Option<String>,
+    #[serde(rename = "info_data")]
+    data: Option<LinkData>,
+    #[serde(rename = "info_slave_kind")]
+    member_of: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -213,7 +218,7 @@ fn ip(answer: &str) -> Result<Actual> {
     let mut actual = Actual::default();
     for link in links {
         let info = link.linkinfo.as_ref();
-        let data = info.and_then(|i| i.info_data.as_ref());
+        let data = info.and_then(|i| i.data.as_ref());
         let kind = kind(&link);
         let has = |flag: &str| link.flags.iter().any(|f| f == flag);
         let tag = || data.and_then(|d| d.id.as_ref()).and_then(serde_json::Value::as_u64).and_then(|t| u16::try_from(t).ok());
@@ -226,9 +231,9 @@ fn ip(answer: &str) -> Result<Actual> {
             mac: link.address.as_deref().and_then(|m| m.parse().ok()),
             addresses: global.filter_map(|a| Some(Cidr { address: a.local?, prefix: a.prefixlen? })).collect(),
             // A bond's members have a master too, which is no bridge.
-            bridge: link.master.clone().filter(|_| info.and_then(|i| i.info_slave_kind.as_deref()) == Some("bridge")),
+            bridge: link.master.clone().filter(|_| info.and_then(|i| i.member_of.as_deref()) == Some("bridge")),
             members: Vec::new(),
-            vlan: if kind == IfKind::Vlan { link.link.clone().zip(tag()) } else { None },
+            vlan: if kind == IfKind::Vlan { link.parent.clone().zip(tag()) } else { None },
             mark: link.ifalias.clone().unwrap_or_default(),
             open: has("LOWER_UP"),
             filters: data.and_then(|d| d.vlan_filtering) == Some(1),
@@ -240,9 +245,9 @@ fn ip(answer: &str) -> Result<Actual> {
 
 fn kind(link: &Link) -> IfKind {
     let info = link.linkinfo.as_ref();
-    match info.and_then(|i| i.info_kind.as_deref()) {
+    match info.and_then(|i| i.kind.as_deref()) {
         Some("bridge" | "openvswitch") => IfKind::Bridge,
-        Some("tun") => match info.and_then(|i| i.info_data.as_ref()).and_then(|d| d.kind.as_deref()) {
+        Some("tun") => match info.and_then(|i| i.data.as_ref()).and_then(|d| d.kind.as_deref()) {
             Some("tun") => IfKind::Other,
             Some(_) | None => IfKind::Tap,
         },
@@ -252,7 +257,7 @@ fn kind(link: &Link) -> IfKind {
         // A dummy is as good as a card; it is what tests have in their place.
         Some("dummy") => IfKind::Physical,
         Some(_) => IfKind::Other,
-        None => match link.link_type.as_deref() {
+        None => match link.medium.as_deref() {
             Some("loopback") => IfKind::Loopback,
             Some("ether") => IfKind::Physical,
             Some(_) | None => IfKind::Other,
@@ -263,6 +268,8 @@ fn kind(link: &Link) -> IfKind {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    use IfKind::{Bridge, Loopback, Pair, Physical, Tap, Vlan, Wireless};
 
     const FREEBSD: &str = "\
 em0: flags=1008943<UP,BROADCAST,RUNNING,PROMISC,SIMPLEX,MULTICAST,LOWER_UP> metric 0 mtu 1500
@@ -305,7 +312,6 @@ wlan0: flags=8843<UP,BROADCAST,RUNNING,SIMPLEX,MULTICAST> metric 0 mtu 1500
         // The address of the loopback is none of a network.
         let actual = read(Os::FreeBsd, &FREEBSD.replace("\tinet 127.0.0.1 netmask 0xff000000\n", "")).unwrap();
         let kinds: Vec<(&str, IfKind)> = actual.interfaces.iter().map(|(n, i)| (n.as_str(), i.kind)).collect();
-        use IfKind::*;
         assert_eq!(kinds, [("chv1", Tap), ("em0", Physical), ("em0.5", Vlan), ("lan", Bridge), ("lo0", Loopback), ("wlan0", Wireless)]);
         let lan = &actual.interfaces["lan"];
         assert_eq!(lan.members, ["chv1", "em0.5"]);
@@ -328,7 +334,6 @@ wlan0: flags=8843<UP,BROADCAST,RUNNING,SIMPLEX,MULTICAST> metric 0 mtu 1500
           {"ifindex":6,"ifname":"vb","link":"va","flags":[],"mtu":1500,"link_type":"ether","linkinfo":{"info_kind":"veth"},"addr_info":[]}]"#;
         let actual = read(Os::Linux, text).unwrap();
         let kinds: Vec<(&str, IfKind)> = actual.interfaces.iter().map(|(n, i)| (n.as_str(), i.kind)).collect();
-        use IfKind::*;
         assert_eq!(kinds, [("br0", Bridge), ("eth0", Physical), ("eth0.5", Vlan), ("lo", Loopback), ("t0", Tap), ("vb", Pair)]);
         let br0 = &actual.interfaces["br0"];
         assert_eq!((br0.members.as_slice(), br0.addresses.len(), br0.filters), (["t0".to_owned()].as_slice(), 1, true));

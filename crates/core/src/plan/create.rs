@@ -65,7 +65,9 @@ pub fn create(world: &World, request: &Request, moment: &Moment) -> Result<Plan>
         own.push((keys::net(n, NetKey::Backend), "auto".into()));
     }
     let mut notes = Vec::new();
-    own.extend(wishes::settings(request, image, first.kind.is_some(), &mut notes)?);
+    let wishes = wishes::settings(request, image, first.kind.is_some(), &mut notes)?;
+    own.retain(|(k, _)| !wishes.iter().any(|(wished, _)| wished == k));
+    own.extend(wishes);
     // The settings come with the dataset itself, in the same call: a guest is never seen without them. A copy gets them
     // when it is whole.
     match steps.first_mut() {
@@ -296,8 +298,14 @@ mod tests {
             "disk0.kind=raw disk0.size=64M net0.backend=auto os=debian ram=1G net0.model=e1000 loader=uefi rtc=utc disk0.bus=virtio-blk"
         );
         assert_eq!(notes, ["the image wants flux=1, which this chyves does not know"]);
-        r.set = vec![("ram".into(), "300M".into()), ("net0.model".into(), "virtio-net".into()), ("loader".into(), "bios".into())];
+        r.set = vec![
+            ("ram".into(), "300M".into()),
+            ("net0.backend".into(), "user".into()),
+            ("net0.model".into(), "virtio-net".into()),
+            ("loader".into(), "bios".into()),
+        ];
         let (all, notes) = settings(&r);
+        assert!(all.contains("net0.backend=user") && !all.contains("net0.backend=auto"), "{all}");
         assert!(all.contains("ram=300M") && all.contains("net0.model=virtio-net") && all.contains("loader=bios"), "{all}");
         assert!(!all.contains("uefi") && notes[1].contains("512M"), "{all} {notes:?}");
     }

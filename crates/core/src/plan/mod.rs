@@ -11,6 +11,7 @@ pub mod disk;
 pub mod drives;
 pub mod image;
 pub mod machine;
+pub mod media;
 pub mod network;
 pub mod pool;
 pub mod promote;

@@ -454,7 +454,7 @@ mod tests {
     }
 
     fn disc_request(name: &str, occasion: Occasion) -> Request {
-        Request { drives: vec![Drive::Holds(name.parse().unwrap())], occasion, ..request() }
+        Request { drives: vec![Drive::with(name.parse().unwrap())], occasion, ..request() }
     }
 
     #[test]
@@ -462,7 +462,7 @@ mod tests {
         let g = testing::guest("web01", &[("loader", "bios"), ("disk0.kind", "raw")]);
         let plan = start(&with_disc(&g), &g, &disc_request("install75", Occasion::Start)).unwrap();
         let Some(Action::Launch(launch)) = plan.steps.last() else { panic!("{plan:?}") };
-        assert_eq!(launch.again, ["--iso", "install75"]);
+        assert_eq!(launch.again, ["--drive", "install75@0"]);
         assert_eq!(launch.borrows, ["tank/chyves/images/install75".parse().unwrap()]);
         let borrow = Action::Borrow { dataset: launch.borrows[0].clone() };
         assert!(plan.steps.contains(&borrow) && borrow.undo() == crate::action::Undo::Nothing);
@@ -476,9 +476,9 @@ mod tests {
         let g = testing::guest("web01", &[("loader", "bios"), ("disk0.kind", "raw"), ("eject_iso_on_n_reboot", "2")]);
         let world = with_disc(&g);
         let at = |n| launch(&world, &g, &disc_request("install75", Occasion::Reboot(n))).unwrap().launch;
-        assert_eq!(at(1).again, ["--iso", "install75"]);
+        assert_eq!(at(1).again, ["--drive", "install75@0"]);
         let out = at(2);
-        assert_eq!((out.again.as_slice(), out.borrows.len()), (&["--empty-drive".to_owned()][..], 0));
+        assert_eq!((out.again.as_slice(), out.borrows.len()), (&["--drive".to_owned(), "@".to_owned()][..], 0));
         let line = out.hypervisor.to_string();
         assert!(line.contains("ide-cd,bus=cd-3.0.0") && !line.contains("image.iso"), "{line}");
         // Without a drive there is nothing to take out, and none appears.

@@ -15,6 +15,7 @@ pub struct Cidr {
 
 impl Cidr {
     /// The network that the address is in.
+    #[must_use]
     pub fn network(self) -> Self {
         let address = match self.address {
             IpAddr::V4(v4) => {

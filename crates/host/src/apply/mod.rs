@@ -274,6 +274,11 @@ fn perform(step: &Action, began: u64, place: &mut Place<'_>, applied: &mut Appli
             }
         }),
         Action::WriteFile { path, text } => files::write(path, text).map(made),
+        Action::ChangeDisc { guest, uuid, dataset, device, path, force, again, borrows, .. } => {
+            let target = control::Target { uuid: *uuid, name: guest, dataset };
+            let disc = control::Disc { drive: device.as_deref(), path: path.as_deref(), force: *force, again, borrows };
+            control::disc(place.runtime, target, disc)
+        }
         Action::WriteSeed(disc) => crate::seed::write(disc).map(|()| made(None)),
         Action::MakeDisk { path, size } => files::make_disk(path, *size).map(|()| made(None)),
         Action::GrowDisk { path, from, to } => files::grow(path, *from, *to).map(|()| made(None)),

@@ -151,6 +151,7 @@ impl<'a> Engine<'a> {
             put_off: 0,
             rebooted: false,
             returned: Vec::new(),
+            discs: None,
             refused: None,
             last_words: None,
             complaints: Vec::new(),

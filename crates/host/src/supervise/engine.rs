@@ -38,6 +38,13 @@ pub(super) const ANSWER_WITHIN: u64 = 5_000;
 /// After so many it is taken over all the same, where it is to be ended by force.
 pub(super) const INSIST_AFTER: u64 = 1_000;
 
+/// Drives as they will be: what is handed back when the guest is run again, and what it then uses.
+#[derive(Debug)]
+pub(super) struct Discs {
+    pub(super) again: Vec<String>,
+    pub(super) borrows: Vec<Dataset>,
+}
+
 /// A life with all its belongings.
 pub(super) struct Engine<'a> {
     pub(super) dir: GuestDir,
@@ -71,6 +78,8 @@ pub(super) struct Engine<'a> {
     pub(super) rebooted: bool,
     /// File systems that the last launch borrowed and the present one does not.
     pub(super) returned: Vec<Dataset>,
+    /// What holds when the disc that is being changed is changed.
+    pub(super) discs: Option<Discs>,
     /// Why the hypervisor would not run the guest.
     pub(super) refused: Option<String>,
     /// What its last words were.
@@ -232,6 +241,7 @@ impl Engine<'_> {
                 News::Up if self.adopting.is_some() => self.announce(),
                 News::Up => self.events.push_back(Event::Up),
                 News::Resized(result) => self.resized(result),
+                News::Changed(result) => self.disc_changed(result),
                 News::Refused(why) => {
                     self.refused = Some(why);
                     self.kill();

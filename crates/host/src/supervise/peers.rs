@@ -28,6 +28,8 @@ enum Kind {
     Waiting,
     /// Waits for a disk to grow.
     Growing,
+    /// Waits for a disc to be changed.
+    Changing,
     /// Sits at the console.
     Watching { read_only: bool },
     /// Has got its answer and goes when it has read it.
@@ -129,7 +131,12 @@ impl Peers {
         loop {
             let want = match peer.kind {
                 Kind::Watching { read_only: false } => room.min(buffer.len()),
-                Kind::Asking { .. } | Kind::Waiting | Kind::Growing | Kind::Watching { read_only: true } | Kind::Leaving => buffer.len(),
+                Kind::Asking { .. }
+                | Kind::Waiting
+                | Kind::Growing
+                | Kind::Changing
+                | Kind::Watching { read_only: true }
+                | Kind::Leaving => buffer.len(),
             };
             if want == 0 || peer.gone {
                 return None;
@@ -139,7 +146,7 @@ impl Peers {
                     Kind::Watching { read_only: false } => {
                         return Some(Said::Typed(buffer[..n].to_vec()));
                     }
-                    Kind::Waiting | Kind::Growing | Kind::Watching { read_only: true } | Kind::Leaving => {}
+                    Kind::Waiting | Kind::Growing | Kind::Changing | Kind::Watching { read_only: true } | Kind::Leaving => {}
                     Kind::Asking { .. } => {
                         peer.input.extend_from_slice(&buffer[..n]);
                         if let Some(end) = peer.input.iter().position(|&b| b == b'\n') {
@@ -180,6 +187,18 @@ impl Peers {
     /// Tells who waits for a disk to grow. Whoever asked first is answered first, as the machine answers.
     pub(super) fn tell_growing(&mut self, reply: &Reply) {
         if let Some(index) = self.all.iter().position(|p| p.kind == Kind::Growing) {
+            self.answer(index, reply);
+        }
+    }
+
+    /// One of them waits for a disc to be changed from now on.
+    pub(super) fn let_change(&mut self, index: usize) {
+        self.all[index].kind = Kind::Changing;
+    }
+
+    /// Tells who waits for a disc to be changed; one is at a time.
+    pub(super) fn tell_changing(&mut self, reply: &Reply) {
+        if let Some(index) = self.all.iter().position(|p| p.kind == Kind::Changing) {
             self.answer(index, reply);
         }
     }

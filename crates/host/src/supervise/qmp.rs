@@ -25,10 +25,16 @@ pub(super) enum News {
     Refused(String),
     /// A disk has grown, or why not.
     Resized(Result<(), String>),
+    /// A disc was changed, or why not.
+    Changed(Result<(), String>),
 }
 
 /// The command that resizes a disk.
 const RESIZE: &str = "block_resize";
+/// The answer to a disc's change, whichever command it is.
+const DISC: &str = "disc";
+/// The answer to what lets go of the former disc's file.
+const LET_GO: &str = "disc-let-go";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
@@ -56,6 +62,8 @@ pub(super) struct Qmp {
     may_run: bool,
     /// The reason of the last `SHUTDOWN`.
     reason: Option<String>,
+    /// The node of the disc that is being changed.
+    former: Option<String>,
 }
 
 impl Qmp {
@@ -69,6 +77,7 @@ impl Qmp {
             retry_at: now,
             may_run: false,
             reason: None,
+            former: None,
         }
     }
 
@@ -115,7 +124,30 @@ impl Qmp {
         if !self.is_live() {
             return false;
         }
-        let command = json!({ "execute": RESIZE, "id": RESIZE, "arguments": { "node-name": node, "size": size } });
+        self.send(&json!({ "execute": RESIZE, "id": RESIZE, "arguments": { "node-name": node, "size": size } }))
+    }
+
+    /// Asks for another disc in a drive, or for none, and to let go of the file of what lay there at the start (`node`);
+    /// the answer comes as news. Answers whether it could be sent.
+    pub(super) fn change_disc(&mut self, drive: &str, node: &str, path: Option<&str>, force: bool) -> bool {
+        if !self.is_live() || self.former.is_some() {
+            return false;
+        }
+        let (name, mut arguments) = match path {
+            None => ("eject", json!({ "id": drive, "force": force })),
+            Some(path) => {
+                ("blockdev-change-medium", json!({ "id": drive, "filename": path, "format": "raw", "read-only-mode": "read-only" }))
+            }
+        };
+        // An older QEMU knows the word only where it can't be done without.
+        if force && path.is_some() {
+            arguments["force"] = Value::Bool(true);
+        }
+        self.former = Some(node.to_owned());
+        self.send(&json!({ "execute": name, "id": DISC, "arguments": arguments }))
+    }
+
+    fn send(&mut self, command: &Value) -> bool {
         self.output.extend_from_slice(command.to_string().as_bytes());
         self.output.push(b'\n');
         self.write();
@@ -166,6 +198,7 @@ impl Qmp {
 
     fn hang_up(&mut self, now: u64) {
         self.stream = None;
+        self.former = None;
         self.input = Vec::new();
         self.output = Vec::new();
         self.retry_at = now + RETRY * 10;
@@ -199,9 +232,26 @@ impl Qmp {
         }
         let answer = &message["return"];
         let answers = |name: &str| message["id"] == name;
+        let result = || match message.get("error") {
+            Some(error) => Err(error["desc"].as_str().unwrap_or("it does not say why").to_owned()),
+            None => Ok(()),
+        };
         if answers(RESIZE) {
-            let error = message.get("error").map(|e| e["desc"].as_str().unwrap_or("it does not say why").to_owned());
-            news.push(News::Resized(error.map_or(Ok(()), Err)));
+            news.push(News::Resized(result()));
+            return;
+        }
+        if answers(DISC) {
+            match (self.former.take(), result()) {
+                (Some(node), Ok(())) => {
+                    self.send(&json!({ "execute": "blockdev-del", "id": LET_GO, "arguments": { "node-name": node } }));
+                }
+                (_, result) => news.push(News::Changed(result)),
+            }
+            return;
+        }
+        if answers(LET_GO) {
+            // An error says that there was no such file any more: it went with an earlier disc.
+            news.push(News::Changed(Ok(())));
             return;
         }
         if let Some(why) = message["error"]["desc"].as_str()
@@ -361,5 +411,23 @@ mod tests {
         }
         assert!(qmp.stream.is_none());
         assert!(qmp.input.capacity() == 0);
+    }
+
+    #[test]
+    fn a_changed_disc_s_file_is_let_go_of_before_it_is_told() {
+        let (_temp, mut qmp, mut qemu) = pair();
+        qmp.stage = Stage::Live;
+        assert!(qmp.change_disc("cd-3.0-drive0", "node", None, false));
+        assert!(!qmp.change_disc("cd-3.0-drive0", "node", None, false), "one at a time");
+        assert_eq!(qemu.hears(), "eject");
+        qemu.say(r#"{"return": {}, "id": "disc"}"#);
+        assert!(qmp.turn(1).is_empty());
+        assert_eq!(qemu.hears(), "blockdev-del");
+        qemu.say(r#"{"error": {"class": "GenericError", "desc": "Failed to find node"}, "id": "disc-let-go"}"#);
+        assert_eq!(qmp.turn(1), [News::Changed(Ok(()))]);
+        assert!(qmp.change_disc("cd-3.0-drive0", "node", Some("/a.iso"), true));
+        assert_eq!(qemu.hears(), "blockdev-change-medium");
+        qemu.say(r#"{"error": {"class": "GenericError", "desc": "is locked"}, "id": "disc"}"#);
+        assert_eq!(qmp.turn(1), [News::Changed(Err("is locked".into()))]);
     }
 }

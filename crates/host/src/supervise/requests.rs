@@ -1,6 +1,6 @@
 //! How each request of those who are connected is answered.
 
-use super::engine::Engine;
+use super::engine::{Discs, Engine};
 use super::machine::Machine;
 use super::order::Outcome;
 use super::peers::Said;
@@ -54,6 +54,24 @@ impl Engine<'_> {
                     self.peers.let_grow(index);
                 }
             }
+            Request::Disc { drive, path, force, again, borrows } => {
+                self.discs = Some(Discs { again: again.clone(), borrows: borrows.clone() });
+                match drive {
+                    None => {
+                        self.keep_discs();
+                        self.peers.answer(index, &Reply::Done);
+                    }
+                    Some(drive) => {
+                        let node = qemu::medium_node(drive);
+                        if self.qmp.as_mut().is_some_and(|qmp| qmp.change_disc(drive, &node, path.as_deref(), *force)) {
+                            self.peers.let_change(index);
+                        } else {
+                            let problem = Problem::not_now(format!("the hypervisor of `{}` can't be asked just now", self.launch.guest));
+                            self.peers.answer(index, &Reply::Failed(problem.hint("try again in a moment")));
+                        }
+                    }
+                }
+            }
             Request::Release => {
                 if self.life.phase == Phase::Running && self.machine.is_some() && !self.life.is_stopping() {
                     self.peers.answer(index, &Reply::Done);
@@ -87,6 +105,38 @@ impl Engine<'_> {
             }
         };
         self.peers.tell_growing(&reply);
+    }
+
+    /// From now on the drives are so.
+    fn keep_discs(&mut self) {
+        let Some(Discs { again, borrows }) = self.discs.take() else { return };
+        for launch in [&mut self.launch, &mut self.record.launch] {
+            launch.again.clone_from(&again);
+            launch.borrows.clone_from(&borrows);
+        }
+        // Written before anybody is told: who is told looks at once.
+        self.write_record();
+    }
+
+    /// The machine has answered whether a disc is changed.
+    pub(super) fn disc_changed(&mut self, result: Result<(), String>) {
+        let reply = match result {
+            Ok(()) => {
+                self.keep_discs();
+                Reply::Done
+            }
+            Err(why) => {
+                self.discs = None;
+                let name = &self.launch.guest;
+                Reply::Failed(
+                    Problem::not_now(format!("the disc in a drive of `{name}` can't be changed"))
+                        .on(name)
+                        .because(why)
+                        .hint("a guest that has a disc mounted locks its drive: unmount it there; or take it all the same, with --force"),
+                )
+            }
+        };
+        self.peers.tell_changing(&reply);
     }
 
     fn status(&self) -> Status {

@@ -90,7 +90,7 @@ impl Work<'_> {
     fn card(&mut self, guest: &Guest, net: &NetSpec) -> Result<()> {
         let card = format!("net{}", net.number);
         let Ready { refused, mtu, filters, .. } = self.bridge(&net.bridge, guest, &card)?.clone();
-        let mut refused = refused.or_else(|| self.too_large(guest, net, mtu));
+        let mut refused = refused.or_else(|| Self::too_large(guest, net, mtu));
         if refused.is_none() && net.vlan.is_some() && !filters {
             let difference = compare::filtering(&self.room, &net.bridge);
             match difference.close {
@@ -117,7 +117,7 @@ impl Work<'_> {
         }
     }
 
-    fn too_large(&self, guest: &Guest, net: &NetSpec, mtu: u32) -> Option<Problem> {
+    fn too_large(guest: &Guest, net: &NetSpec, mtu: u32) -> Option<Problem> {
         let wanted = net.mtu.filter(|m| *m > mtu)?;
         let Guest { name, .. } = guest;
         Some(

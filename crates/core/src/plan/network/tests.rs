@@ -98,6 +98,9 @@ fn a_vlan_of_a_card_needs_a_bridge_that_filters() {
     assert!(refused.contains("those of 15.0 can"), "{refused}");
 }
 
+/// The design, interfaces besides the usual ones, the guest's settings, and why not.
+type Case<'a> = (&'a [(&'a str, &'a str)], Vec<(&'a str, Interface)>, &'a [(&'a str, &'a str)], &'a str);
+
 #[test]
 fn each_refusal_names_its_cause_and_its_cure() {
     let mut tap_in_use = Interface::new(IfKind::Tap);
@@ -107,7 +110,6 @@ fn each_refusal_names_its_cause_and_its_cure() {
     let member = |of: &str| Interface { bridge: Some(of.to_owned()), ..Interface::new(IfKind::Physical) };
     let vlan_on = |parent: &str| Interface { vlan: Some((parent.into(), 5)), ..Interface::new(IfKind::Vlan) };
     let addressed = Interface { addresses: vec!["192.168.1.2/24".parse().unwrap()], ..Interface::new(IfKind::Physical) };
-    type Case<'a> = (&'a [(&'a str, &'a str)], Vec<(&'a str, Interface)>, &'a [(&'a str, &'a str)], &'a str);
     let cases: Vec<Case<'_>> = vec![
         (&[], vec![], CARD, "there is no bridge `bridge0`"),
         (&[], vec![("bridge0", Interface::new(IfKind::Pair))], CARD, "no bridge"),

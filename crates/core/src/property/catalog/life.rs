@@ -45,8 +45,8 @@ pub(super) static ROWS: &[Property] = &[
         key: "eject_iso_on_n_reboot",
         kind: Kind::Count { min: 0, max: 9999 },
         unset: Unset::Value("1"),
-        summary: "at which reboot the ISO of `start --iso` is taken out",
-        detail: "Counted from the start. Installers reboot once when they are done, so the default is 1; 0 leaves the ISO in until the guest is off. The drive stays, empty.",
+        summary: "at which reboot an ISO is taken out of its drive",
+        detail: "Counted from when it was put in. Installers reboot once when they are done, so the default is 1; 0 leaves the ISO in until the guest is off. The drive stays, empty.",
         ..BASE
     },
     Property {

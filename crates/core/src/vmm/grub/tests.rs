@@ -292,6 +292,15 @@ fn a_version_is_read_from_the_system_or_the_file() {
 }
 
 #[test]
+fn every_recipe_can_be_chosen() {
+    let os = crate::property::find("os").unwrap();
+    for recipe in RECIPES {
+        assert_eq!(crate::property::check(&os, recipe.os).unwrap(), recipe.os);
+    }
+    assert!(crate::property::check(&os, "plan9").is_err());
+}
+
+#[test]
 fn a_system_without_a_recipe_has_the_fallbacks() {
     assert_eq!(recipe("illumos").os, "default");
     assert_eq!(recipe("openbsd60").os, "openbsd");

@@ -57,7 +57,7 @@ pub(super) fn render(room: &mut Room<'_>, place: PciPlace, device: &Device) -> R
             return Err(cant("QEMU has no disk in memory", "put the disk's file on a tmpfs, or remove the device"));
         }
         Device::Optical(drive) => {
-            let controller = id("cd");
+            let controller = optical_id(place);
             let bus = room.at("ich9-ahci", &controller, place);
             room.args.put("-device", bus);
             optical(room.args, &controller, 0, drive);
@@ -136,9 +136,19 @@ fn one_disk(room: &mut Room<'_>, place: PciPlace, id: &str, disk: &Disk) -> Resu
     Ok(())
 }
 
+/// The name of the controller of a drive at a place.
+pub(super) fn optical_id(place: PciPlace) -> String {
+    format!("cd-{}.{}", place.slot, place.function)
+}
+
+/// The name of a drive on a port of a controller.
+pub(super) fn drive_id(controller: &str, port: usize) -> String {
+    format!("{controller}-drive{port}")
+}
+
 /// A drive on a port of the controller. The drive's id is its controller's with the port: media are changed by it.
 fn optical(args: &mut Args, controller: &str, port: usize, drive: &Optical) {
-    let id = format!("{controller}-drive{port}");
+    let id = drive_id(controller, port);
     let device = Opt::new("ide-cd").set("bus", format!("{controller}.{port}")).set("id", &id);
     let device = match &drive.medium {
         Some(medium) => {

@@ -47,6 +47,18 @@ pub fn node_of(machine: &Cmd, path: &str) -> Option<String> {
     block::node_of(&machine.args, path)
 }
 
+/// The name by which a machine of that command line knows the drive at a place, if it has one there.
+pub fn drive_of(machine: &Cmd, place: PciPlace) -> Option<String> {
+    let id = device::drive_id(&device::optical_id(place), 0);
+    let has = |arg: &String| arg.starts_with("ide-cd,") && arg.split(',').any(|field| field.strip_prefix("id=") == Some(&id));
+    machine.args.iter().any(has).then_some(id)
+}
+
+/// The node by which a drive of that name has open what lay in it when the machine was started.
+pub fn medium_node(drive: &str) -> String {
+    block::node_id(drive)
+}
+
 /// The longest path of a UNIX socket that Linux takes.
 const SOCKET_PATH: usize = 107;
 

@@ -1,0 +1,104 @@
+//! `chyves insert` and `chyves eject`: another disc in a drive of a guest that runs.
+
+use super::start::with_supervisor;
+use crate::session::{Report, Session};
+use chyves_core::error::{Problem, Result};
+use chyves_core::plan::{self, media::Request};
+use chyves_core::value::{Dataset, GuestName, ImageName};
+use chyves_host::borrow;
+use chyves_host::observe::{self, Look, Which};
+use chyves_host::supervise::Spawner;
+use serde_json::json;
+
+/// Put an ISO into a drive of a guest that runs
+///
+/// Into the first empty drive, or the one that is named, in place of what lies there. QEMU does it at once; bhyve can't
+/// change discs while a guest runs, so there it is felt at the guest's next reboot. It comes out again at the reboot that
+/// eject_iso_on_n_reboot says, counted from now.
+#[derive(Debug, clap::Args)]
+pub(crate) struct InsertArgs {
+    /// The guest
+    guest: GuestName,
+    /// The ISO
+    #[arg(value_name = "IMAGE")]
+    iso: ImageName,
+    /// The drive: cd0
+    #[arg(value_parser = number)]
+    drive: Option<usize>,
+    /// Do it although the guest has locked the drive
+    #[arg(short, long)]
+    force: bool,
+}
+
+/// Take the disc out of a drive of a guest that runs
+///
+/// The drive stays, empty. A guest that has the disc mounted may lock its drive.
+#[derive(Debug, clap::Args)]
+pub(crate) struct EjectArgs {
+    /// The guest
+    guest: GuestName,
+    /// The drive: cd0; the one that holds a disc where none is named
+    #[arg(value_parser = number)]
+    drive: Option<usize>,
+    /// Do it although the guest has locked the drive
+    #[arg(short, long)]
+    force: bool,
+}
+
+fn number(word: &str) -> Result<usize, String> {
+    word.strip_prefix("cd").unwrap_or(word).parse().map_err(|_| "drives are called cd0, cd1 and so on".to_owned())
+}
+
+pub(crate) fn insert(session: &Session, args: &InsertArgs) -> Result<()> {
+    let said = format!("{} is in its drive", args.iso);
+    change(session, &args.guest, args.drive, Some(&args.iso), args.force, &said)
+}
+
+pub(crate) fn eject(session: &Session, args: &EjectArgs) -> Result<()> {
+    change(session, &args.guest, args.drive, None, args.force, "the drive is empty")
+}
+
+fn change(session: &Session, name: &GuestName, drive: Option<usize>, disc: Option<&ImageName>, force: bool, said: &str) -> Result<()> {
+    let _lock = session.lock("guest", &[name])?;
+    let images = if disc.is_some() { Which::All } else { Which::None };
+    let mut world = session.look(&Look { images: images.clone(), ..Look::at(std::slice::from_ref(name)) })?;
+    let guest = observe::guest(&world, name)?;
+    if !session.dry_run {
+        with_supervisor(session, guest, &Spawner::this_program()?)?;
+        world = session.look(&Look { images, ..Look::at(std::slice::from_ref(name)) })?;
+    }
+    let guest = observe::guest(&world, name)?;
+    let record = session.runtime.observe(guest.uuid, &guest.dataset)?.record;
+    let (launch, reboots) = match &record {
+        Some(record) if guest.state.is_alive() => (Some(&record.launch), record.reboots),
+        Some(_) | None => (None, 0),
+    };
+    let request = Request { drive, disc: disc.cloned(), force, reboots };
+    let Some(launch) = launch else {
+        return Err(Problem::not_now(format!("`{name}` is {}: a disc lies in a drive while a guest runs", guest.state.word()))
+            .on(name)
+            .hint(format!("`chyves start {name} --iso {}` starts it with one", disc.map_or("IMAGE", |d| d.as_str()))));
+    };
+    let plan = plan::media::change(&world, guest, launch, &request)?;
+    let dataset = disc.map(|disc| Ok::<Dataset, Problem>(plan::drives::disc(&world, disc)?.dataset.clone())).transpose()?;
+    let held = match &dataset {
+        Some(dataset) if !session.dry_run => Some(borrow::hold(&session.runtime, dataset, &session.typed)?),
+        _ => None,
+    };
+    let done = session.carry_out(&world, &plan, name.as_str());
+    drop(held);
+    if !session.dry_run {
+        // What the guest uses no more, and what it did not get.
+        for dataset in launch.borrows.iter().chain(&dataset) {
+            if let Err(problem) = borrow::let_go(&session.runtime, dataset, &session.typed) {
+                session.ui.warn(&format!("{dataset} stays mounted: {problem}"));
+            }
+        }
+    }
+    if done?.is_some() && !plan.steps.is_empty() {
+        let later = !plan.notes.is_empty();
+        let said = if later { format!("{said} from its next reboot on") } else { said.to_owned() };
+        session.tell(&[Report::new(name, said).with(json!({ "at-once": !later }))]);
+    }
+    Ok(())
+}
