@@ -57,7 +57,7 @@ pub(crate) fn relocate(session: &Session, args: &MoveArgs) -> Result<()> {
             clones: doomed.clones,
             trashed: observe::exists(plan::delete::usual_place(world, guest)?.as_str())?,
             snapshots: snapshots::of(world.host.dialect, guest)?.len(),
-            sizes: sizes(&world, guest, None)?,
+            sizes: sizes(world, guest, None)?,
         };
         let plan = plan::rename::relocate(world, guest, &args.pool, &facts, &Session::moment(1))?;
         let done = session.carry_out(world, &plan, guest.name.as_str())?;

@@ -185,6 +185,10 @@ fn mount(dataset: &Dataset, place: &mut Place<'_>) -> Result<bool> {
     let cmd = args::mount(dataset);
     (place.report)(Event::Command(cmd.to_string()));
     let Err(problem) = settled(&cmd) else { return Ok(true) };
+    // Said so plainly it need not be asked for: that is one call for each of many clones.
+    if problem.causes.iter().any(|c| c.contains("already mounted")) {
+        return Ok(false);
+    }
     match observe::dataset(dataset)? {
         Some(row) if row.native("mounted") == Some("yes") => Ok(false),
         Some(_) | None => Err(problem),
