@@ -147,7 +147,7 @@ fn bad_settings_each_have_their_own_words() {
     host.sh("kldload", &["-n", "vmm"]);
     refuses(&host, "cpu=5", 5).says("5 processors are wanted").says("4 at most").says("cpu=4");
     refuses(&host, "ram=17G", 5).says("17G of memory is wanted").says("the host has 16G");
-    refuses(&host, "net0.bridge=lan", 5).says("there is no bridge `lan`").says("ifconfig bridge create name lan up");
+    refuses(&host, "net0.bridge=lan", 5).says("there is no bridge `lan`").says("chyves network lan attach INTERFACE");
     refuses(&host, "com5=/dev/nmdm-x.1A", 2).says("com2, com3 and com4");
     refuses(&host, "pcidev_0=virtio-foo", 5).says("virtio-foo");
     refuses(&host, "pcidev_0=virtio-9p,share=/nowhere", 5).says("`/nowhere` is not there");

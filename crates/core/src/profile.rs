@@ -34,7 +34,7 @@ pub static ALL: &[Profile] = &[
     },
     Profile {
         name: "linux",
-        also: &["arch", "centos6", "centos7", "coreos", "d8lvm", "debian", "gentoo"],
+        also: &["arch", "centos6", "centos7", "coreos", "coreossecure", "d8lvm", "debian", "gentoo", "vyos"],
         settings: &[("loader", "uefi"), ("rtc", "utc")],
         bus: "virtio-blk",
         card: "virtio-net",
@@ -57,7 +57,7 @@ pub static ALL: &[Profile] = &[
     },
     Profile {
         name: "openbsd",
-        also: &[],
+        also: &["openbsd57", "openbsd58", "openbsd59", "openbsd60"],
         settings: &[("loader", "uefi"), ("rtc", "utc")],
         bus: "virtio-blk",
         card: "virtio-net",
