@@ -310,7 +310,7 @@ fn a_cut_transfer_goes_on_by_itself_and_after_a_kill() {
     server.asked();
     server.gives("/disk.img", Reply::Silent(disk.clone(), 2 << 20));
     let mut child = killed.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let part = |_: &()| {
+    let part = |(): &()| {
         let folders = std::fs::read_dir(host.open_path(host.mount_point().join("chyves/images"))).unwrap().flatten();
         folders.map(|f| f.path().join("part")).find_map(|p| std::fs::metadata(p).ok()).is_some_and(|m| m.len() == 2 << 20)
     };

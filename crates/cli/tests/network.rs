@@ -146,7 +146,9 @@ fn two_starts_at_once_share_one_bridge() {
     let Some(host) = host("network::at_once", With::Tiny) else { return };
     host.ok("set global bridge0.uplink=em0");
     let guests: Vec<String> = (1..=4).map(|n| format!("web{n}")).collect();
-    guests.iter().for_each(|g| drop(host.ok(&format!("create {g} {CARD}"))));
+    for guest in &guests {
+        host.ok(&format!("create {guest} {CARD}"));
+    }
     // One command that starts two, beside another that starts the others.
     let spawn = |line: &str| host.command(common::PROGRAM).args(line.split(' ')).stderr(std::process::Stdio::piped()).spawn().unwrap();
     for child in [spawn("start web1 web2"), spawn("start web3 web4")] {

@@ -353,7 +353,7 @@ fn a_stream_brings_volumes_and_increments_of_them() {
 fn a_stream_that_was_cut_off_goes_on() {
     let Some(host) = Host::new("volumes::resume", With::Volumes) else { return };
     let other = host.second();
-    let noise: Vec<u8> = (0..6u64 << 20).map(|n| (n.wrapping_mul(6_364_136_223_846_793_005) >> 33) as u8).collect();
+    let noise: Vec<u8> = (0..6u64 << 20).map(|n| n.wrapping_mul(6_364_136_223_846_793_005).to_be_bytes()[3]).collect();
     std::fs::write(host.work().join("noise.img"), noise).unwrap();
     host.ok("create web loader=bios notes=first");
     host.ok("disk add web --kind raw --import ./noise.img");

@@ -86,9 +86,12 @@ struct Setup {
     texts: Texts,
 }
 
+/// Settings, and texts that are kept with the guest.
+type Told = (Vec<(String, String)>, Vec<(Text, String)>);
+
 impl Setup {
     /// Settings, and texts that are kept with the guest.
-    fn read(&self) -> Result<(Vec<(String, String)>, Vec<(Text, String)>)> {
+    fn read(&self) -> Result<Told> {
         let mut settings = Vec::new();
         let mut texts = self.texts.read()?;
         let mut long = String::new();

@@ -6,6 +6,12 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
+/// Opens a volume as a hypervisor would; its device comes a moment after the volume.
+fn device(volume: &str, write: bool) -> File {
+    let path = PathBuf::from(format!("/dev/zvol/{volume}"));
+    until(&format!("{} to be there and free", path.display()), || OpenOptions::new().read(true).write(write).open(&path).ok())
+}
+
 impl Host {
     /// A second pool on the same host, set up and gone with it.
     pub fn second(&self) -> String {
@@ -18,23 +24,19 @@ impl Host {
         name
     }
 
-    /// Opens a volume as a hypervisor would; its device comes a moment after the volume.
-    fn device(&self, volume: &str, write: bool) -> File {
-        let path = PathBuf::from(format!("/dev/zvol/{volume}"));
-        until(&format!("{} to be there and free", path.display()), || OpenOptions::new().read(true).write(write).open(&path).ok())
-    }
-
     /// Writes into a volume, and sees that it is on the pool.
+    #[allow(clippy::unused_self)] // the host that the volume is on, as it reads in a test
     pub fn write_volume(&self, volume: &str, at: u64, bytes: &[u8]) {
-        let device = self.device(volume, true);
+        let device = device(volume, true);
         device.write_all_at(bytes, at).unwrap();
         device.sync_all().unwrap();
     }
 
     /// What stands in a volume.
+    #[allow(clippy::unused_self)] // as above
     pub fn read_volume(&self, volume: &str, at: u64, length: usize) -> Vec<u8> {
         let mut bytes = vec![0; length];
-        self.device(volume, false).read_exact_at(&mut bytes, at).unwrap();
+        device(volume, false).read_exact_at(&mut bytes, at).unwrap();
         bytes
     }
 

@@ -103,17 +103,10 @@ impl Kind {
             Self::Seconds { min, max } => {
                 seconds(text).filter(|n| (min..=max).contains(n)).map(|n| n.to_string()).ok_or_else(|| refuse(out_of_range(min, max)))
             }
-            Self::Memory => {
-                let size = Size::parse_with(text, 1 << 20)?;
-                if size < Size::mib(32) {
-                    let hint = format!("did you mean {text}G? a bare number is megabytes, and the least is 32M");
-                    return Err(BadValue::new(text, "is less than 32M").hint(hint));
-                }
-                if !size.get().is_multiple_of(1 << 20) {
-                    return Err(refuse("is no whole number of megabytes".into()));
-                }
-                Ok(size.to_string())
-            }
+            Self::Memory => match memory(text)? {
+                whole if whole.get().is_multiple_of(1 << 20) => Ok(whole.to_string()),
+                _ => Err(refuse("is no whole number of megabytes".into())),
+            },
             Self::Space => {
                 let size: Size = text.parse()?;
                 if size.get() < 512 || !size.get().is_multiple_of(512) {
@@ -134,16 +127,7 @@ impl Kind {
                 "no" | "off" | "false" | "0" => Ok("no".into()),
                 _ => Err(refuse("is neither yes nor no".into())),
             },
-            Self::Text => {
-                if text.is_empty() {
-                    // Old ZFS takes no empty value, and an empty one reads as none.
-                    return Err(BadValue::new(text, "is empty").hint("take a value away with `chyves unset`"));
-                }
-                if text == "-" {
-                    return Err(BadValue::new(text, "is how ZFS shows a missing value").hint("take a value away with `chyves unset`"));
-                }
-                Ok(text.to_owned())
-            }
+            Self::Text => line(text),
             Self::Words => match split_words(text) {
                 Ok(words) if words.is_empty() => Err(refuse("is empty".into())),
                 Ok(_) => Ok(text.to_owned()),
@@ -184,15 +168,8 @@ impl Kind {
             Self::PublicKey => text.parse::<PublicKey>().map(|k| k.to_string()),
             Self::CardAddress4 => CardAddress::v4(text).map(|a| a.to_string()),
             Self::CardAddress6 => CardAddress::v6(text).map(|a| a.to_string()),
-            Self::FilePath => {
-                let plain = !text.contains('/') && !text.is_empty() && text != "." && text != "..";
-                let absolute = text.starts_with('/') && !text.ends_with('/') && !text.split('/').any(|part| part == "..");
-                if plain || absolute {
-                    Ok(text.to_owned())
-                } else {
-                    Err(refuse("is neither a plain name nor an absolute path of a file".into()))
-                }
-            }
+            Self::FilePath if is_file_path(text) => Ok(text.to_owned()),
+            Self::FilePath => Err(refuse("is neither a plain name nor an absolute path of a file".into())),
             Self::Device => device(text).map(|()| text.to_owned()),
             Self::SerialEnd => match parse_serial_end(text) {
                 Ok(crate::device::SerialEnd::Stdio) => {
@@ -311,6 +288,34 @@ fn device(text: &str) -> Result<(), BadValue> {
 
 fn out_of_range(min: u32, max: u32) -> String {
     format!("is no whole number from {min} to {max}")
+}
+
+/// Memory, of which a bare number is megabytes.
+fn memory(text: &str) -> Result<Size, BadValue> {
+    let size = Size::parse_with(text, 1 << 20)?;
+    if size < Size::mib(32) {
+        let hint = format!("did you mean {text}G? a bare number is megabytes, and the least is 32M");
+        return Err(BadValue::new(text, "is less than 32M").hint(hint));
+    }
+    Ok(size)
+}
+
+/// A line for people.
+fn line(text: &str) -> Result<String, BadValue> {
+    let why = match text {
+        // Old ZFS takes no empty value, and an empty one reads as none.
+        "" => "is empty",
+        "-" => "is how ZFS shows a missing value",
+        _ => return Ok(text.to_owned()),
+    };
+    Err(BadValue::new(text, why).hint("take a value away with `chyves unset`"))
+}
+
+/// Whether it is a plain name, or an absolute path of a file.
+fn is_file_path(text: &str) -> bool {
+    let plain = !text.contains('/') && !text.is_empty() && text != "." && text != "..";
+    let absolute = text.starts_with('/') && !text.ends_with('/') && !text.split('/').any(|part| part == "..");
+    plain || absolute
 }
 
 fn number(text: &str, min: u32, max: u32) -> Option<u32> {

@@ -11,7 +11,7 @@
 //! * [`content`]: what a beginning says it is; [`unpack`], [`archive`], [`zstd`]: layers; [`convert`]: disk formats
 //! * [`fetch`], [`http`], [`proxy`], [`ftp`], [`part`]: servers, and going on after a cut
 //! * [`trust`], [`digest`]: what a file must be, and whether it is
-//! * [`write`]: the last stage; [`chunks`]: what flows between the stages
+//! * [`mod@write`]: the last stage; [`chunks`]: what flows between the stages
 //!
 //! Not here: the dataset that it happens on, and that nobody sees it before it is whole (chyves-core `plan::image`).
 
