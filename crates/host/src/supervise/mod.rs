@@ -7,7 +7,7 @@
 //! * `machine`, `job`: the hypervisor's process; commands that run to their end
 //! * `qmp`, `serial`: talking to the machine, reading its serial port
 //! * `log`, `ring`: bounded logs; the last bytes of a stream
-//! * `signals`: signals as something to poll
+//! * `signals`: signals as something to poll; `slim`: memory that only the start needed
 //!
 //! What follows an end is decided in `core::lifecycle`; what is run is decided by the planner and comes as a `Launch`.
 //! Nothing here knows a property.
@@ -26,6 +26,7 @@ mod requests;
 mod ring;
 mod serial;
 mod signals;
+mod slim;
 mod spawn;
 
 pub use order::{Outcome, Progress};
@@ -74,6 +75,7 @@ fn detached(told: &mut bool) -> Result<Outcome> {
         say(&word);
         if last {
             hang_up();
+            slim::forget_the_start();
         }
     };
     engine::run(&Runtime::from_env(), order, spawner, false, &mut report)
