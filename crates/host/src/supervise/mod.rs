@@ -72,10 +72,13 @@ fn detached(told: &mut bool) -> Result<Outcome> {
     let mut report = |word: Word| {
         let last = matches!(word, Word::Running { .. } | Word::Failed(_));
         *told |= last;
+        if last {
+            // Before the answer: whoever looks then sees what it will be.
+            slim::forget_the_start();
+        }
         say(&word);
         if last {
             hang_up();
-            slim::forget_the_start();
         }
     };
     engine::run(&Runtime::from_env(), order, spawner, false, &mut report)
