@@ -132,6 +132,12 @@ impl Session {
         Ok(())
     }
 
+    /// Says of a command that ended after a step that nothing takes back how to go on: the same command does what is left.
+    pub(crate) fn goes_on(&self, problem: Problem) -> Problem {
+        let left = problem.code == Kind::Left;
+        problem.hint_if(left.then(|| format!("the same command goes on with what is left: `{}`", self.typed)))
+    }
+
     /// Finishes or takes back one killed command.
     pub(crate) fn recover(&self, dead: &journal::Dead) -> Result<()> {
         let how = if dead.goes_on() { "finishing it" } else { "taking it back" };

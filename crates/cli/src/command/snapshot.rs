@@ -306,7 +306,8 @@ fn rollback(session: &Session, word: &str, in_place: bool, keep_settings: bool) 
     if in_place && !session.dry_run {
         session.ui.confirm(&format!("make {} what it was at @{name} and lose what came after", guest.name), session.yes)?;
     }
-    if session.carry_out(&world, &plan, guest.name.as_str())?.is_some() {
+    let done = session.carry_out(&world, &plan, guest.name.as_str()).map_err(|p| if in_place { session.goes_on(p) } else { p })?;
+    if done.is_some() {
         let said = if keep_settings {
             format!("disks are those of @{name}; settings stay")
         } else {

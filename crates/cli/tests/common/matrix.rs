@@ -21,7 +21,7 @@ pub struct Case {
     pub line: &'static str,
     /// What brings the ground back after a run that went through; each may fail.
     pub back: &'static [&'static str],
-    /// The command that goes on where it ended between two destructions, each of them whole.
+    /// The command that goes on where it ended after a step that nothing takes back, each of them whole.
     pub again: Option<&'static str>,
     /// Whether the machine of `web` may be left running.
     pub runs: bool,

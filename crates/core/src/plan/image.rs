@@ -100,7 +100,7 @@ pub struct Delete {
     pub name: ImageName,
     /// Datasets that are clones of it.
     pub users: Vec<String>,
-    /// Its dataset's and its snapshot's GUIDs.
+    /// Its dataset's GUID, and its snapshot's where it has that still.
     pub guids: Vec<(String, u64)>,
 }
 
@@ -118,7 +118,10 @@ pub fn delete(world: &World, request: &Delete) -> Result<Plan> {
     }
     let mut plan = Plan::default();
     plan.push(Action::Verify { objects: request.guids.clone() });
-    plan.push(Action::DestroySnapshot { snapshot: image.snapshot()? });
+    let snapshot = image.snapshot()?;
+    if request.guids.iter().any(|(name, _)| *name == snapshot.to_string()) {
+        plan.push(Action::DestroySnapshot { snapshot });
+    }
     plan.push(Action::DestroyDataset { dataset: image.dataset.clone() });
     Ok(plan)
 }

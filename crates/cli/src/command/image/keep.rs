@@ -142,13 +142,19 @@ pub(super) fn delete(session: &Session, kind: Option<ImageKind>, name: &ImageNam
     let image = of_kind(&world, name, kind)?;
     let snapshot = image.snapshot()?;
     in_no_drive(session, image)?;
-    let users = observe::snapshots::clones(&snapshot)?;
-    let guids = observe::guids(&[image.dataset.to_string(), snapshot.to_string()])?;
+    let mut objects = vec![image.dataset.to_string()];
+    let mut users = Vec::new();
+    // A deletion that ended half-way has taken the snapshot already; this one does the rest.
+    if observe::exists(&snapshot.to_string())? {
+        objects.push(snapshot.to_string());
+        users = observe::snapshots::clones(&snapshot)?;
+    }
+    let guids = observe::guids(&objects)?;
     let plan = plan::image::delete(&world, &plan::image::Delete { name: name.clone(), users, guids })?;
     if !session.dry_run {
         session.ui.confirm(&format!("destroy the image {name} ({})", image.used.human()), session.yes)?;
     }
-    if session.carry_out(&world, &plan, name.as_str())?.is_some() {
+    if session.carry_out(&world, &plan, name.as_str()).map_err(|p| session.goes_on(p))?.is_some() {
         session.tell(&[Report::new(name, "destroyed")]);
     }
     Ok(())

@@ -70,7 +70,7 @@ pub(super) fn remove(session: &Session, pool: &str) -> Result<()> {
         }
         session.ui.confirm(&format!("take chyves off the pool {}", root.dataset.pool()), session.yes)?;
     }
-    if session.carry_out(&world, &plan, pool)?.is_some() {
+    if session.carry_out(&world, &plan, pool).map_err(|p| session.goes_on(p))?.is_some() {
         session.tell(&[Report::new(root.dataset.pool(), "carries chyves no more")]);
     }
     Ok(())
