@@ -390,6 +390,99 @@ fn guests_hide_behind_the_host_s_address_and_get_theirs_from_it() {
     until("the server of addresses to be gone", || host.command("pgrep").arg("dnsmasq").output().unwrap().stdout.is_empty().then_some(()));
 }
 
+/// What runs beside interfaces: tables of rules, and how many servers of addresses.
+fn services(host: &Host) -> (String, usize) {
+    let servers = host.command("pgrep").arg("dnsmasq").output().unwrap().stdout;
+    (host.sh("nft", &["list", "tables", "inet"]), String::from_utf8_lossy(&servers).lines().count())
+}
+
+const HIDDEN: &str = "set global bridge0.nat=em0 bridge0.address=10.9.0.1/24 bridge0.dhcp=yes";
+
+#[test]
+fn a_start_brings_rules_and_server_up_and_they_go_with_its_bridge() {
+    if !["nft", "dnsmasq"].iter().all(|program| Host::has("network::services", program)) {
+        return;
+    }
+    let Some(host) = host("network::services", With::Tiny) else { return };
+    // As after a reboot of the host: all is designed, nothing is there.
+    host.ok(HIDDEN);
+    host.ok(&format!("create web {CARD}"));
+    let before = (shape(&host), services(&host));
+    host.ok("start web");
+    let up = services(&host);
+    assert!(up.0.contains("chyves_bridge0") && up.1 == 1, "{up:?}");
+    host.ok("network check").says("as designed");
+    stop(&host, "web");
+    assert_eq!((shape(&host), services(&host)), before);
+    // By command they stay; somebody takes them away, and a start brings them back to stay.
+    host.ok("network apply").says("applied");
+    host.ok("network apply").says("as designed");
+    assert_eq!(services(&host), up);
+    host.sh("nft", &["delete", "table", "inet", "chyves_bridge0"]);
+    host.sh("sh", &["-c", "kill $(pgrep dnsmasq)"]);
+    until("the server to be gone", || (services(&host).1 == 0).then_some(()));
+    host.chyves("network check").ends(5).says("are not loaded").says("no server gives");
+    host.ok("start web");
+    assert_eq!(services(&host), up);
+    stop(&host, "web");
+    assert_eq!(services(&host), up);
+    host.ok("delete web --yes");
+    host.ok("network bridge0 delete");
+    until("all of it to be gone", || ((shape(&host), services(&host)) == before).then_some(()));
+}
+
+/// Every step of a line is made to fail, and the line is killed before and after it: all is as before or as wished.
+fn faults(test: &str, ground: &[&str], line: &str, back: &[&str]) {
+    if !["nft", "dnsmasq"].iter().all(|program| Host::has(test, program)) {
+        return;
+    }
+    let Some(host) = host(test, With::Pool) else { return };
+    for line in ground {
+        host.ok(line);
+    }
+    let look = || (shape(&host), services(&host), host.ok("get global -H").out);
+    let old = look();
+    let steps = host.ok(&format!("{line} --dry-run --json")).json()["steps"].as_array().unwrap().len();
+    assert!(steps > 1, "{line}: {steps}");
+    let restore = || {
+        for line in back {
+            host.ok(line);
+        }
+        until("the ground to be as before", || (look() == old).then_some(()));
+    };
+    host.ok(line);
+    let new = look();
+    restore();
+    for step in 0..steps {
+        for fault in ["fail", "kill", "killed"] {
+            let what = format!("{line} with {fault}:{step}");
+            let args: Vec<&str> = line.split(' ').collect();
+            let output = host.command(common::PROGRAM).args(args).env("CHYVES_FAULT", format!("{fault}:{step}")).output().unwrap();
+            assert!(!output.status.success(), "{what}");
+            if fault != "fail" {
+                host.ok("repair");
+            }
+            let now = look();
+            assert!(now == old || now == new, "{what}: {now:#?}\n{old:#?}\n{}", String::from_utf8_lossy(&output.stderr));
+            if now != old {
+                restore();
+            }
+        }
+    }
+}
+
+#[test]
+fn each_step_of_an_attach_may_fail_and_of_making_it_private() {
+    faults("network::faults_attach", &[], "network bridge0 attach em0", &["network bridge0 delete"]);
+    let ground = &["network bridge0 attach em0"];
+    faults("network::faults_private", ground, "network bridge0 private", ground);
+}
+
+#[test]
+fn each_step_of_an_apply_may_fail() {
+    faults("network::faults_apply", &[HIDDEN], "network apply", &["network bridge0 delete", HIDDEN]);
+}
+
 /// Whether the kernel has VLANs; where not, the test is told to be skipped.
 fn has_vlans(host: &Host, test: &str) -> bool {
     let made = host.command("ip").args(["link", "add", "link", "em0", "name", "probe", "type", "vlan", "id", "2"]).output().unwrap();

@@ -9,6 +9,7 @@ use crate::{facts, observe, run};
 use chyves_core::action::Action;
 use chyves_core::cmd::Cmd;
 use chyves_core::error::{Problem, Result};
+use chyves_core::network::nat::{self, Service};
 use chyves_core::network::{Actual, Design, Proof, observe as reading, prove};
 use chyves_core::os::{Intent, Os};
 use chyves_core::plan::Plan;
@@ -16,6 +17,7 @@ use chyves_core::plan::network::attach;
 use chyves_core::plan::network::tidy::{self, Joined};
 use chyves_core::world::Role;
 use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -39,7 +41,7 @@ pub fn lock(rt: &Runtime, command: &str) -> Result<Lock> {
 ///
 /// # Errors
 /// They can't be asked for or read.
-pub fn look(os: Os) -> Result<Actual> {
+pub fn look(os: Os, rt: &Runtime) -> Result<Actual> {
     let question = reading::question(os);
     if run::find_program(&question.program).is_none() {
         return Err(Problem::host_cant(format!("`{}` is missing on this host", question.program)).hint(match os {
@@ -47,15 +49,48 @@ pub fn look(os: Os) -> Result<Actual> {
             Os::Linux => "apt-get install iproute2",
         }));
     }
-    reading::read(os, &run::must(&question)?)
+    let mut actual = reading::read(os, &run::must(&question)?)?;
+    actual.services = services(rt);
+    Ok(actual)
+}
+
+/// What runs for bridges beside their interfaces. Each has a folder; without one nothing is asked.
+fn services(rt: &Runtime) -> BTreeMap<String, Service> {
+    let folders = std::fs::read_dir(rt.root().join("network")).into_iter().flatten().flatten();
+    let mut tables: Option<BTreeSet<String>> = None;
+    let mut all = BTreeMap::new();
+    for entry in folders {
+        let (Ok(name), path) = (entry.file_name().into_string(), entry.path()) else { continue };
+        let Ok(bridge) = name.parse() else { continue };
+        let read = |file: &str| std::fs::read_to_string(path.join(file)).ok();
+        let (rules, names) = (read(nat::RULES), read(nat::NAMES));
+        if rules.is_none() && names.is_none() {
+            continue;
+        }
+        let loaded = |_: &String| tables.get_or_insert_with(loaded_tables).contains(&nat::table(&bridge));
+        let service = Service {
+            folder: path.to_string_lossy().into_owned(),
+            rules: rules.filter(loaded),
+            names: names.filter(|_| server(&path.join(nat::NAMES).to_string_lossy()).is_some()),
+            mark: read(nat::MADE).unwrap_or_default().trim().to_owned(),
+        };
+        all.insert(name, service);
+    }
+    all
+}
+
+/// The tables of the packet filter; none where there is no such filter.
+fn loaded_tables() -> BTreeSet<String> {
+    let told = run::run(&Cmd::new("nft", ["list", "tables", "inet"])).map(|o| o.stdout).unwrap_or_default();
+    told.lines().filter_map(|l| Some(l.trim().strip_prefix("table inet ")?.to_owned())).collect()
 }
 
 /// The same with what must not be lost: default routes, and where the present login comes in.
 ///
 /// # Errors
 /// As [`look`].
-pub fn look_with_care(os: Os) -> Result<Actual> {
-    let mut actual = look(os)?;
+pub fn look_with_care(os: Os, rt: &Runtime) -> Result<Actual> {
+    let mut actual = look(os, rt)?;
     for question in reading::routes(os) {
         // Without a route FreeBSD's tool fails; without IPv6 Linux' does.
         let answer = run::run(&question)?;
@@ -72,8 +107,8 @@ pub fn look_with_care(os: Os) -> Result<Actual> {
 ///
 /// # Errors
 /// It is not.
-pub(crate) fn prove_it(os: Os, proofs: &[Proof]) -> Result<()> {
-    prove::prove(&look(os)?, proofs)
+pub(crate) fn prove_it(os: Os, rt: &Runtime, proofs: &[Proof]) -> Result<()> {
+    prove::prove(&look(os, rt)?, proofs)
 }
 
 /// Takes an intent back, if it had its effect and nobody else depends on it by now.
@@ -85,7 +120,7 @@ pub(crate) fn take_back(intent: &Intent, place: &mut Place<'_>) -> Result<()> {
         end_server(file);
         return Ok(());
     }
-    if !tidy::is_in_effect(&look(place.os)?, intent) {
+    if !tidy::is_in_effect(&look(place.os, place.runtime)?, intent) {
         return Ok(());
     }
     for cmd in intent.undo(place.os) {
@@ -131,12 +166,18 @@ pub fn put_away(rt: &Runtime, guest: Option<Uuid>, command: &str) -> Result<Vec<
     }
     let _lock = lock(rt, command)?;
     let joined = joined(rt);
-    let actual = look(os)?;
+    let actual = look(os, rt)?;
     let intents = tidy::tidy(&design(), &actual, guest, &joined);
     let mut failures = Vec::new();
-    for cmd in intents.iter().flat_map(|i| i.commands(os)) {
-        // One that stays is no reason to leave the others.
-        failures.extend(settled(&cmd).err());
+    for intent in &intents {
+        if let Intent::EndNames { file } = intent {
+            end_server(file);
+            continue;
+        }
+        for cmd in intent.commands(os) {
+            // One that stays is no reason to leave the others.
+            failures.extend(settled(&cmd).err());
+        }
     }
     for Joined { bridge, member, .. } in &joined {
         let left =
@@ -229,18 +270,21 @@ pub fn revert_unless_confirmed(rt: &Runtime, token: Uuid, after: Duration, comma
     Ok(true)
 }
 
-/// Ends the server of addresses that reads `file`, if one runs: only a process that says so itself.
-pub(crate) fn end_server(file: &str) {
-    let Some(folder) = Path::new(file).parent() else { return };
-    let Ok(pid) = std::fs::read_to_string(folder.join("dnsmasq.pid")) else { return };
-    let Some(pid) = pid.trim().parse::<i32>().ok().and_then(rustix::process::Pid::from_raw) else { return };
+/// The server of addresses that reads `file`, if one runs: only a process that says so itself.
+fn server(file: &str) -> Option<rustix::process::Pid> {
+    let pid = std::fs::read_to_string(Path::new(file).parent()?.join("dnsmasq.pid")).ok()?;
+    let pid = pid.trim().parse::<i32>().ok().and_then(rustix::process::Pid::from_raw)?;
     // A number alone may be anybody's by now.
-    let told = run::run(&Cmd::new("ps", ["-o", "args=", "-p", &pid.as_raw_nonzero().to_string()])).map(|o| o.stdout).unwrap_or_default();
-    if told.contains(&format!("--conf-file={file}")) {
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-        let deadline = std::time::Instant::now() + Duration::from_secs(5);
-        while rustix::process::test_kill_process(pid).is_ok() && std::time::Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(10));
-        }
+    let told = run::run(&Cmd::new("ps", ["-o", "args=", "-p", &pid.as_raw_nonzero().to_string()])).ok()?.stdout;
+    told.contains(&format!("--conf-file={file}")).then_some(pid)
+}
+
+/// Ends that server.
+pub(crate) fn end_server(file: &str) {
+    let Some(pid) = server(file) else { return };
+    let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+    let deadline = std::time::Instant::now() + Duration::from_secs(5);
+    while rustix::process::test_kill_process(pid).is_ok() && std::time::Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(10));
     }
 }

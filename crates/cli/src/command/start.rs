@@ -196,7 +196,7 @@ fn networks(session: &Session, world: &World, guest: &Guest, request: &mut Reque
     let lock = if session.dry_run { None } else { Some(network::lock(&session.runtime, &session.typed)?) };
     let mut world = world.clone();
     observe::global(&mut world)?;
-    request.network = Some(plan::network::Facts::of(&world, network::look(world.host.os)?)?);
+    request.network = Some(plan::network::Facts::of(&world, network::look(world.host.os, &session.runtime)?)?);
     Ok(lock)
 }
 

@@ -1,5 +1,6 @@
 //! The interfaces of the host as they are now. What an interface is, the host tells; a name tells nothing.
 
+use super::nat::Service;
 use crate::os::{Intent, Os};
 use crate::value::{Cidr, Mac};
 use std::collections::BTreeMap;
@@ -14,6 +15,8 @@ pub struct Actual {
     pub default_routes: Vec<(Option<IpAddr>, String)>,
     /// The host's own address in the present login over the network, if there is one.
     pub login: Option<IpAddr>,
+    /// What runs for bridges beside their interfaces, by the bridge's name.
+    pub services: BTreeMap<String, Service>,
 }
 
 /// One interface.

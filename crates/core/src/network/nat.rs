@@ -4,13 +4,19 @@
 //!
 //! Not here: the bridge itself (`compare`).
 
-use super::BridgeSpec;
+use super::{APPLIED, Actual, BridgeSpec, Proof, STARTED};
 use crate::action::Action;
 use crate::os::{Intent, Os};
-use crate::value::Cidr;
+use crate::value::{Cidr, IfName};
 use crate::world::HostFacts;
 use std::fmt::Write as _;
 use std::net::IpAddr;
+
+/// The file of a bridge's rules, in its folder.
+pub const RULES: &str = "rules.nft";
+
+/// The file of the settings of a bridge's server of addresses.
+pub const NAMES: &str = "dnsmasq.conf";
 
 /// The folder of what chyves' own servers need.
 pub fn folder(run_dir: &str, spec: &BridgeSpec) -> String {
@@ -18,15 +24,15 @@ pub fn folder(run_dir: &str, spec: &BridgeSpec) -> String {
 }
 
 /// The table of a bridge's rules. Names of tables have no dots and dashes.
-pub fn table(spec: &BridgeSpec) -> String {
-    let word: String = spec.name.as_str().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+pub fn table(bridge: &IfName) -> String {
+    let word: String = bridge.as_str().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
     format!("chyves_{word}")
 }
 
 /// The rules for nftables. Loaded again they replace themselves, and touch no others.
 pub fn nftables(spec: &BridgeSpec) -> Option<String> {
     let out = spec.nat.as_ref()?;
-    let (table, bridge) = (table(spec), &spec.name);
+    let (table, bridge) = (table(&spec.name), &spec.name);
     let mut text = format!(
         "table inet {table} {{}}\ndelete table inet {table}\ntable inet {table} {{\n\tchain behind {{\n\t\ttype nat hook postrouting priority 100;\n"
     );
@@ -96,43 +102,101 @@ fn range(host: Cidr) -> Option<(std::net::Ipv4Addr, std::net::Ipv4Addr)> {
     Some((first, last))
 }
 
-/// The steps that bring rules and server about, or take away what is no longer wanted.
-pub fn steps(host: &HostFacts, spec: Option<&BridgeSpec>, before: Option<&BridgeSpec>) -> Vec<Action> {
+/// What runs for a bridge beside its interfaces, as it was found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Service {
+    /// The folder of its files.
+    pub folder: String,
+    /// The rules that are loaded, as their file has them.
+    pub rules: Option<String>,
+    /// The settings that the server of addresses runs by.
+    pub names: Option<String>,
+    /// Who brought it up: [`STARTED`] or [`APPLIED`].
+    pub mark: String,
+}
+
+/// The file in a bridge's folder that says who brought its services up.
+pub const MADE: &str = "made";
+
+/// What brings the services of a bridge up.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Bringing {
+    /// The steps before the bridge is made.
+    pub first: Vec<Action>,
+    /// The steps once it is there.
+    pub last: Vec<Action>,
+    /// What must be so then.
+    pub proofs: Vec<Proof>,
+    /// What is missing, a sentence each without a full stop.
+    pub says: Vec<String>,
+}
+
+impl Bringing {
+    /// The steps that the system is told, without the files that they read.
+    pub fn intents(&self) -> Vec<Intent> {
+        let told = self.first.iter().chain(&self.last).filter_map(|step| if let Action::Host(intent) = step { Some(intent) } else { None });
+        told.cloned().collect()
+    }
+}
+
+/// What brings about the rules and the server that a bridge wants and that do not run, or not by what is wanted now. What a
+/// command brought up stays; what a start did goes with the last guest on the bridge.
+pub fn bring(host: &HostFacts, spec: &BridgeSpec, actual: &Actual, mark: &str) -> Bringing {
+    let bridge = actual.get(spec.name.as_str());
+    if bridge.is_none() && !spec.is_decided() {
+        return Bringing::default();
+    }
+    let found = actual.services.get(spec.name.as_str());
+    let folder = folder(&host.run_dir, spec);
+    let mut all = Bringing::default();
+    let table = table(&spec.name);
+    if let (Some(text), Os::Linux) = (nftables(spec), host.os)
+        && found.is_none_or(|f| f.rules.as_ref() != Some(&text))
+    {
+        let file = format!("{folder}/{RULES}");
+        all.says.push(format!("the rules for guests behind {} are not loaded", spec.nat.as_ref().map_or("it", |n| n.as_str())));
+        all.first.push(Action::WriteFile { path: file.clone(), text });
+        for v6 in [false, true] {
+            if spec.addresses.iter().any(|a| a.address.is_ipv6() == v6) {
+                all.first.push(Action::Host(Intent::Forward { v6 }));
+            }
+        }
+        all.first.push(Action::Host(Intent::LoadRules { file, table }));
+        all.proofs.push(Proof::Hides { bridge: spec.name.clone() });
+    }
+    if let Some(text) = dnsmasq(&host.run_dir, spec)
+        && found.is_none_or(|f| f.names.as_ref() != Some(&text))
+    {
+        let file = format!("{folder}/{NAMES}");
+        all.says.push("no server gives guests their addresses".into());
+        all.last.push(Action::WriteFile { path: file.clone(), text });
+        all.last.push(Action::Host(Intent::ServeNames { file }));
+        all.proofs.push(Proof::Serves { bridge: spec.name.clone() });
+    }
+    let marked = found.map_or("", |f| f.mark.as_str());
+    // A command's promise ends with its bridge, as after a reboot of the host.
+    let keeps = mark == APPLIED || marked != APPLIED || bridge.is_none();
+    let wanted = !all.says.is_empty() || mark == APPLIED && marked == STARTED;
+    if wanted {
+        let mut begin = vec![Action::MakeFolder { path: format!("{}/network", host.run_dir) }, Action::MakeFolder { path: folder.clone() }];
+        if keeps {
+            begin.push(Action::WriteFile { path: format!("{folder}/{MADE}"), text: format!("{mark}\n") });
+        }
+        all.first.splice(0..0, begin);
+    }
+    all
+}
+
+/// The steps that end what a bridge does not want any more.
+pub fn end(host: &HostFacts, spec: Option<&BridgeSpec>, before: Option<&BridgeSpec>) -> Vec<Action> {
     let mut steps = Vec::new();
     let had = before.filter(|b| b.nat.is_some());
     if let Some(before) = had.filter(|_| spec.is_none_or(|s| s.nat.is_none()) && host.os == Os::Linux) {
-        steps.push(Action::Host(Intent::DropRules { table: table(before) }));
+        steps.push(Action::Host(Intent::DropRules { table: table(&before.name) }));
     }
     if let Some(before) = before.filter(|b| b.dhcp && spec.is_none_or(|s| !s.dhcp)) {
-        let file = format!("{}/dnsmasq.conf", folder(&host.run_dir, before));
+        let file = format!("{}/{NAMES}", folder(&host.run_dir, before));
         steps.push(Action::Host(Intent::EndNames { file }));
     }
-    let Some(spec) = spec else { return steps };
-    let folder = folder(&host.run_dir, spec);
-    if let (Some(text), Os::Linux) = (nftables(spec), host.os) {
-        let file = format!("{folder}/rules.nft");
-        steps.push(Action::MakeFolder { path: format!("{}/network", host.run_dir) });
-        steps.push(Action::MakeFolder { path: folder.clone() });
-        steps.push(Action::WriteFile { path: file.clone(), text });
-        for v6 in [false, true] {
-            if spec.addresses.iter().any(|a| a.address.is_ipv6() == v6) {
-                steps.push(Action::Host(Intent::Forward { v6 }));
-            }
-        }
-        steps.push(Action::Host(Intent::LoadRules { file, table: table(spec) }));
-    }
     steps
-}
-
-/// The steps that run the server of addresses, once its bridge is there.
-pub fn serve(host: &HostFacts, spec: &BridgeSpec) -> Vec<Action> {
-    let Some(text) = dnsmasq(&host.run_dir, spec) else { return Vec::new() };
-    let folder = folder(&host.run_dir, spec);
-    let file = format!("{folder}/dnsmasq.conf");
-    vec![
-        Action::MakeFolder { path: format!("{}/network", host.run_dir) },
-        Action::MakeFolder { path: folder },
-        Action::WriteFile { path: file.clone(), text },
-        Action::Host(Intent::ServeNames { file }),
-    ]
 }

@@ -42,6 +42,16 @@ pub enum Proof {
         /// The address.
         address: Cidr,
     },
+    /// The rules are loaded that hide a bridge's guests behind the host's address.
+    Hides {
+        /// The bridge.
+        bridge: IfName,
+    },
+    /// A server gives a bridge's guests their addresses.
+    Serves {
+        /// The bridge.
+        bridge: IfName,
+    },
 }
 
 impl Proof {
@@ -53,6 +63,8 @@ impl Proof {
             Self::IsIn { bridge, member } => format!("{member} is in {bridge}"),
             Self::IsOut { bridge, member } => format!("{member} is not in {bridge}"),
             Self::HasAddress { interface, address } => format!("{interface} has {address}"),
+            Self::Hides { bridge } => format!("the rules of {bridge} are loaded"),
+            Self::Serves { bridge } => format!("a server of addresses runs for {bridge}"),
         }
     }
 
@@ -79,6 +91,14 @@ impl Proof {
             }
             Self::HasAddress { interface, address } => {
                 there(interface).map(|i| (!i.addresses.contains(address)).then(|| format!("{interface} has no {address}")))
+            }
+            Self::Hides { bridge } => {
+                let loaded = actual.services.get(bridge.as_str()).is_some_and(|s| s.rules.is_some());
+                Ok((!loaded).then(|| format!("the rules of {bridge} are not loaded")))
+            }
+            Self::Serves { bridge } => {
+                let runs = actual.services.get(bridge.as_str()).is_some_and(|s| s.names.is_some());
+                Ok((!runs).then(|| format!("no server of addresses runs for {bridge}")))
             }
         };
         why.unwrap_or_else(Some)

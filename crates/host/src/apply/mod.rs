@@ -333,7 +333,7 @@ fn perform(step: &Action, began: u64, place: &mut Place<'_>, applied: &mut Appli
         }
         Action::ProveNetwork { proofs } => {
             (place.report)(Event::Command(chyves_core::network::observe::question(place.os).to_string()));
-            network::prove_it(place.os, proofs)
+            network::prove_it(place.os, place.runtime, proofs)
         }
         // From here on others may see to their networks: a machine takes its time.
         Action::Launch(_) if place.network.take().is_some() => perform(step, began, place, applied, done),

@@ -174,7 +174,11 @@ fn look_at(session: &Session, look: &Look) -> Result<World> {
 /// The host's networks as they are, with what must not be lost.
 fn facts(session: &Session, world: &World) -> Result<Facts> {
     // Another host's can't be looked at; it is planned for as if nothing were there.
-    let actual = if session.facts.is_some() { chyves_core::network::Actual::default() } else { network::look_with_care(world.host.os)? };
+    let actual = if session.facts.is_some() {
+        chyves_core::network::Actual::default()
+    } else {
+        network::look_with_care(world.host.os, &session.runtime)?
+    };
     Facts::of(world, actual)
 }
 

@@ -8,6 +8,7 @@ use crate::action::Action;
 use crate::error::{Problem, Result};
 use crate::guest::{Backend, Guest, NetSpec, Spec};
 use crate::network::compare::{self, Close, Difference, Room};
+use crate::network::nat::{self, Bringing};
 use crate::network::{BridgeSpec, IfKind, LINUX_PORTS, MOST_UNITS, Mode, Proof, STARTED};
 use crate::os::{Intent, Os, taps};
 use crate::plan::machine::{backend, tap_name};
@@ -19,8 +20,12 @@ use uuid::Uuid;
 /// What is to be done for cards.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Attached {
+    /// What comes before them: rules, and the folders of files.
+    pub first: Vec<Action>,
     /// The steps, in order.
     pub intents: Vec<Intent>,
+    /// What comes after them: servers that want their bridge to be there.
+    pub last: Vec<Action>,
     /// What must be so then.
     pub proofs: Vec<Proof>,
     /// What is worth a word: a card whose cable is out.
@@ -33,7 +38,7 @@ impl Attached {
     /// The steps of a plan, the proof last. What is to be undone with the last guest, and can't be read from the
     /// interfaces, is written down in the runtime folder first.
     pub fn steps(self, run_dir: &str) -> Vec<Action> {
-        let mut steps = Vec::new();
+        let mut steps = self.first;
         if !self.joined.is_empty() {
             steps.push(Action::MakeFolder { path: format!("{run_dir}/network") });
             steps.push(Action::MakeFolder { path: joined_folder(run_dir) });
@@ -44,6 +49,7 @@ impl Attached {
             steps.push(Action::WriteFile { path, text });
         }
         steps.extend(self.intents.into_iter().map(Action::Host));
+        steps.extend(self.last);
         if !steps.is_empty() && !self.proofs.is_empty() {
             steps.push(Action::ProveNetwork { proofs: self.proofs });
         }
@@ -103,6 +109,15 @@ struct Work<'a> {
     taps: BTreeSet<IfName>,
     done: Attached,
     made: usize,
+}
+
+impl Attached {
+    /// Takes in what brings a bridge's services up.
+    pub fn bring(&mut self, bringing: Bringing) {
+        self.first.extend(bringing.first);
+        self.last.extend(bringing.last);
+        self.proofs.extend(bringing.proofs);
+    }
 }
 
 impl Work<'_> {
@@ -191,6 +206,12 @@ impl Work<'_> {
             );
             return ready;
         }
+        let bringing = nat::bring(self.host, spec, actual, STARTED);
+        if design.mode == Mode::Manual && !bringing.says.is_empty() {
+            ready.refused = Some(by_hand(name, &bringing.says.join(", ")));
+            return ready;
+        }
+        self.done.bring(bringing);
         if !intents.is_empty() {
             self.done.proofs.push(Proof::IsUp { interface: name.clone() });
         }

@@ -1,7 +1,6 @@
 //! Bridges and their design: attach, detach, private, default, set, delete, apply; and the differences of all of it.
 
 use super::{Facts, attach, tidy};
-use crate::action::Action;
 use crate::error::{Problem, Result};
 use crate::guest::{Backend, Guest, Spec};
 use crate::network::compare::{self, Close, Difference, Room};
@@ -133,9 +132,12 @@ pub fn change(world: &World, facts: &Facts, name: &IfName, wish: &Wish) -> Resul
         None => intents.extend(removal(facts, before.as_ref(), &name, &mut planned.plan)),
     }
     planned.touches = compare::touched(&facts.actual, &intents.iter().collect::<Vec<_>>());
-    planned.plan.steps.extend(rules(&world.host, new.design.get(&name), before.as_ref()));
-    planned.plan.steps.extend(attach::Attached { intents, proofs, ..attach::Attached::default() }.steps(&world.host.run_dir));
-    planned.plan.steps.extend(new.design.get(&name).map(|spec| nat::serve(&world.host, spec)).unwrap_or_default());
+    planned.plan.steps.extend(nat::end(&world.host, new.design.get(&name), before.as_ref()));
+    let mut attached = attach::Attached { intents, proofs, ..attach::Attached::default() };
+    if let Some(spec) = new.design.get(&name) {
+        attached.bring(nat::bring(&world.host, spec, &new.actual, APPLIED));
+    }
+    planned.plan.steps.extend(attached.steps(&world.host.run_dir));
     Ok(planned)
 }
 
@@ -232,11 +234,6 @@ fn close(room: &Room<'_>, spec: &BridgeSpec, host: &HostFacts) -> Result<Vec<Int
     Ok(intents)
 }
 
-/// Rules for guests that hide behind the host's address, and the server of their addresses.
-fn rules(host: &HostFacts, spec: Option<&BridgeSpec>, before: Option<&BridgeSpec>) -> Vec<Action> {
-    nat::steps(host, spec, before)
-}
-
 /// Plans to make bridges what they are to be, all of them or those that are named; also the cards of running guests.
 ///
 /// # Errors
@@ -244,6 +241,7 @@ fn rules(host: &HostFacts, spec: Option<&BridgeSpec>, before: Option<&BridgeSpec
 pub fn apply(world: &World, facts: &Facts, only: &[IfName]) -> Result<Planned> {
     let mut planned = Planned::default();
     let mut intents = Vec::new();
+    let mut services = attach::Attached::default();
     let room = Room { mark: APPLIED, ..facts.room(&world.host) };
     let chosen: Vec<&BridgeSpec> = match only {
         [] => facts.design.bridges().collect(),
@@ -251,7 +249,7 @@ pub fn apply(world: &World, facts: &Facts, only: &[IfName]) -> Result<Planned> {
     };
     for spec in &chosen {
         intents.extend(close(&room, spec, &world.host)?);
-        planned.plan.steps.extend(rules(&world.host, Some(spec), Some(spec)));
+        services.bring(nat::bring(&world.host, spec, &facts.actual, APPLIED));
     }
     for difference in cards(&room, world) {
         match difference.close {
@@ -262,7 +260,7 @@ pub fn apply(world: &World, facts: &Facts, only: &[IfName]) -> Result<Planned> {
     // Several bridges ask for the same module.
     let mut modules = std::collections::BTreeSet::new();
     intents.retain(|i| !matches!(i, Intent::LoadModule { module } if !modules.insert(module.clone())));
-    if intents.is_empty() && planned.plan.steps.is_empty() {
+    if intents.is_empty() && services == attach::Attached::default() {
         if planned.plan.notes.is_empty() {
             planned.plan.notes.push("the host's networks are as designed".into());
         }
@@ -272,9 +270,9 @@ pub fn apply(world: &World, facts: &Facts, only: &[IfName]) -> Result<Planned> {
         planned.plan.notes.push("networks are made by hand here (network_design_mode=manual)".into());
     }
     planned.touches = compare::touched(&facts.actual, &intents.iter().collect::<Vec<_>>());
-    let proofs = intents.iter().filter_map(attach::proof).collect();
-    planned.plan.steps.extend(attach::Attached { intents, proofs, ..attach::Attached::default() }.steps(&world.host.run_dir));
-    planned.plan.steps.extend(chosen.iter().flat_map(|spec| nat::serve(&world.host, spec)));
+    services.proofs.extend(intents.iter().filter_map(attach::proof));
+    services.intents = intents;
+    planned.plan.steps.extend(services.steps(&world.host.run_dir));
     Ok(planned)
 }
 
@@ -284,7 +282,13 @@ pub fn differences(world: &World, facts: &Facts) -> Vec<Difference> {
     let room = Room { mark: APPLIED, ..facts.room(&world.host) };
     let waiting: Vec<&IfName> = waiting(world, facts).into_iter().map(|s| &s.name).collect();
     let bridges = facts.design.bridges().filter(|s| !waiting.contains(&&s.name));
-    let mut all: Vec<Difference> = bridges.flat_map(|spec| compare::bridge(&room, spec)).collect();
+    let mut all: Vec<Difference> = bridges
+        .flat_map(|spec| {
+            let bringing = nat::bring(&world.host, spec, &facts.actual, APPLIED);
+            let says = (!bringing.says.is_empty()).then(|| Difference::by(&spec.name, bringing.says.join(", "), bringing.intents()));
+            compare::bridge(&room, spec).into_iter().chain(says)
+        })
+        .collect();
     all.extend(cards(&room, world));
     all
 }

@@ -6,7 +6,7 @@ use crate::device::{DeviceClass, DeviceKey};
 use crate::error::{Problem, Result};
 use crate::guest::{Backend, Guest, NetSpec};
 use crate::network::compare::{self, Close};
-use crate::network::{BridgeSpec, Mode};
+use crate::network::{BridgeSpec, Mode, STARTED, nat};
 use crate::os::{Intent, taps};
 use crate::plan::machine::{backend, place_to_keep};
 use crate::plan::{Plan, keep_copy, own_guest, set};
@@ -209,6 +209,10 @@ fn live(world: &World, facts: &Facts, guest: &Guest, net: &NetSpec, target: &IfN
             .hint("move it while it is off"));
     }
     done.proofs.extend(done.intents.iter().filter_map(attach::proof));
+    let bringing = nat::bring(&world.host, spec, &facts.actual, STARTED);
+    if facts.design.mode == Mode::System {
+        done.bring(bringing);
+    }
     if let Some(old) = seen.bridge.as_ref().and_then(|b| b.parse().ok()) {
         done.intents.push(Intent::Leave { bridge: old, member: tap.clone() });
     }

@@ -5,7 +5,7 @@ use super::{Facts, attach, cards, tidy};
 use crate::error::{Problem, Result};
 use crate::guest::Backend;
 use crate::network::compare::{self, Close, Room};
-use crate::network::{APPLIED, BridgeSpec, Design, IfKind, Mode, Proof, STARTED};
+use crate::network::{APPLIED, BridgeSpec, Design, IfKind, Mode, Proof, STARTED, nat};
 use crate::os::{Intent, taps};
 use crate::plan::machine::backend;
 use crate::plan::set;
@@ -104,7 +104,10 @@ pub fn migrate(world: &World, facts: &Facts, defaults: &OwnValues, from: &IfName
         intents.push(Intent::Join { bridge: to.clone(), member: tap, vlan });
     }
     planned.touches = compare::touched(&facts.actual, &intents.iter().collect::<Vec<_>>());
-    planned.plan.steps.extend(attach::Attached { intents, proofs, ..attach::Attached::default() }.steps(&world.host.run_dir));
+    planned.plan.steps.extend(nat::end(&world.host, None, Some(&old)));
+    let mut attached = attach::Attached { intents, proofs, ..attach::Attached::default() };
+    attached.bring(nat::bring(&world.host, spec, &new.actual, APPLIED));
+    planned.plan.steps.extend(attached.steps(&world.host.run_dir));
     Ok(planned)
 }
 

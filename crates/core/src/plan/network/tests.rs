@@ -337,3 +337,34 @@ fn guests_behind_the_host_s_address_get_rules_of_their_own() {
     insta::assert_snapshot!("pf", crate::network::nat::pf(spec).unwrap());
     insta::assert_snapshot!("dnsmasq", crate::network::nat::dnsmasq("/run/chyves", spec).unwrap());
 }
+
+#[test]
+fn a_start_brings_up_what_its_bridge_wants_beside_interfaces() {
+    let design = &[("bridge0.nat", "em0"), ("bridge0.address", "10.9.0.1/24"), ("bridge0.dhcp", "yes")];
+    let text = start(Os::Linux, (6, 1), design, &[], CARD);
+    let at = |what: &str| text.find(what).unwrap_or_else(|| panic!("{what}: {text}"));
+    assert!(at("nft -f") < at("ip address add 10.9.0.1/24") && at("ip address add 10.9.0.1/24") < at("dnsmasq --conf-file"));
+    assert!(at("dnsmasq --conf-file") < at("the rules of bridge0 are loaded"), "proved last: {text}");
+    // FreeBSD's packet filter is the administrator's; the server is not.
+    let text = start(Os::FreeBsd, (14, 3), design, &[], CARD);
+    assert!(!text.contains("rules") && text.contains("dnsmasq --conf-file"), "{text}");
+    let by_hand = [&[("network_design_mode", "manual")][..], design].concat();
+    let there = Interface { addresses: vec!["10.9.0.1/24".parse().unwrap()], ..bridge_of(&[]) };
+    let refused = start(Os::Linux, (6, 1), &by_hand, &[("bridge0", there)], CARD);
+    assert!(refused.contains("are not loaded") && refused.contains("network plan"), "{refused}");
+}
+
+#[test]
+fn more_taps_than_a_host_can_have_are_refused() {
+    let guest = testing::guest("web01", CARD);
+    let mut facts = facts(Os::Linux, &[("bridge0.private", "yes")], &[]);
+    let host = testing::world(Vec::new()).host;
+    let fill = |facts: &mut Facts, from: u32, to: u32| {
+        facts.actual.interfaces.extend((from..to).map(|n| (format!("t{n}"), Interface::new(IfKind::Tap))));
+    };
+    fill(&mut facts, 0, crate::network::MOST_UNITS - 1);
+    assert!(attach::attach(&host, &facts, &[(&guest, &guest.spec().unwrap())]).is_ok(), "the last one fits");
+    fill(&mut facts, crate::network::MOST_UNITS - 1, 33_000);
+    let refused = attach::attach(&host, &facts, &[(&guest, &guest.spec().unwrap())]).unwrap_err();
+    assert!(refused.to_string().contains("33001 taps") && refused.hints.join(" ").contains("reclaim"), "{refused}");
+}

@@ -1,7 +1,7 @@
 //! What goes with a machine: its taps, and the bridges and VLANs that a start made and that nothing is on any more. What
 //! chyves did not make, or made to stay, is left.
 
-use crate::network::{Actual, BridgeSpec, Design, IfKind, Interface, STARTED};
+use crate::network::{Actual, BridgeSpec, Design, IfKind, Interface, STARTED, nat};
 use crate::os::{Intent, taps};
 use crate::value::IfName;
 use std::collections::BTreeSet;
@@ -50,12 +50,26 @@ pub fn tidy(design: &Design, actual: &Actual, guest: Option<Uuid>, joined: &[Joi
             }
         }
     }
+    let mut removed = Vec::new();
     for (name, bridge) in &actual.interfaces {
         if bridge.kind == IfKind::Bridge && bridge.mark == STARTED && is_empty(design, actual, name, bridge, &gone) {
-            intents.extend(remove(name));
             gone.insert(name);
+            removed.extend(remove(name));
         }
     }
+    // Services go with their bridge; those that a start brought up for one that stays, with the last guest on it.
+    for (name, service) in &actual.services {
+        let guest = |m: &String| !gone.contains(m.as_str()) && actual.get(m).is_some_and(|i| i.kind == IfKind::Tap);
+        let left = service.mark == STARTED && !actual.get(name).is_some_and(|b| b.members.iter().any(guest));
+        let (true, Ok(bridge)) = (left || gone.contains(name.as_str()), name.parse::<IfName>()) else { continue };
+        if service.names.is_some() {
+            intents.push(Intent::EndNames { file: format!("{}/{}", service.folder, nat::NAMES) });
+        }
+        if service.rules.is_some() {
+            intents.push(Intent::DropRules { table: nat::table(&bridge) });
+        }
+    }
+    intents.extend(removed);
     for (name, vlan) in &actual.interfaces {
         let used = vlan.bridge.as_deref().is_some_and(|b| !gone.contains(b)) || !vlan.addresses.is_empty();
         if vlan.kind == IfKind::Vlan && vlan.mark == STARTED && !used {
@@ -108,8 +122,13 @@ pub fn is_in_effect(actual: &Actual, intent: &Intent) -> bool {
         Intent::Describe { interface, to, .. } => seen(interface).is_some_and(|i| i.mark == *to),
         Intent::AddAddress { interface, address, .. } => seen(interface).is_some_and(|i| i.addresses.contains(address)),
         Intent::RemoveAddress { interface, address, .. } => seen(interface).is_some_and(|i| !i.addresses.contains(address)),
-        // That a table is gone already is no harm; what can't be taken back is not asked for.
-        Intent::LoadRules { .. } | Intent::ServeNames { .. } => true,
+        Intent::LoadRules { table, .. } => {
+            let is = |name: &String| name.parse().is_ok_and(|bridge| nat::table(&bridge) == *table);
+            actual.services.iter().any(|(name, s)| s.rules.is_some() && is(name))
+        }
+        Intent::ServeNames { file } => {
+            actual.services.values().any(|s| s.names.is_some() && format!("{}/{}", s.folder, nat::NAMES) == *file)
+        }
         Intent::LoadModule { .. }
         | Intent::RemoveTap { .. }
         | Intent::DestroyVm { .. }
