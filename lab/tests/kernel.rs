@@ -47,6 +47,7 @@ fn sysctls_follow_release_processor_and_modules() {
     assert_eq!(good(&lab, "sysctl -n kern.osreldate kern.osrelease"), "1403000\n14.3-RELEASE-p2\n");
     bad(&lab, "sysctl -n hw.vmm.maxcpu", 1, "sysctl: unknown oid 'hw.vmm.maxcpu'");
     assert_eq!(good(&lab, "sysctl -in hw.vmm.maxcpu"), "");
+    bad(&lab, "kenv hw.vmm.maxcpu", 1, "kenv: unable to get hw.vmm.maxcpu");
     good(&lab, "kldload vmm");
     assert_eq!(good(&lab, "sysctl -n hw.vmm.maxcpu hw.vmm.vmx.initialized"), "8\n1\n");
     bad(&lab, "sysctl hw.vmm.maxcpu=32", 1, "is a read only tunable");

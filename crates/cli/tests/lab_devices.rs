@@ -143,7 +143,8 @@ fn bad_settings_each_have_their_own_words() {
     host.chyves("set web01 com2=nonsense").ends(2).says("tcp=ADDRESS:PORT");
     host.chyves("set web01 fw_cfg0=opt/x").ends(2).says("NAME,string=TEXT");
 
-    // Refused before the start. The limit of processors is known once vmm is there.
+    // Refused before the start. The limit of processors is known before vmm is there too.
+    refuses(&host, "cpu=5", 5).says("5 processors are wanted").says("4 at most").says("hw.vmm.maxcpu=5");
     host.sh("kldload", &["-n", "vmm"]);
     refuses(&host, "cpu=5", 5).says("5 processors are wanted").says("4 at most").says("cpu=4");
     refuses(&host, "ram=17G", 5).says("17G of memory is wanted").says("the host has 16G");

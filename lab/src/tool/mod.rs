@@ -7,6 +7,7 @@ mod bhyveload;
 mod devctl;
 mod grub_bhyve;
 mod ifconfig;
+mod kenv;
 mod kldload;
 mod kldstat;
 mod loader;
@@ -33,6 +34,7 @@ pub(crate) const TOOLS: &[Tool] = &[
     Tool { name: "devctl", run: devctl::run },
     Tool { name: "grub-bhyve", run: grub_bhyve::run },
     Tool { name: "ifconfig", run: ifconfig::run },
+    Tool { name: "kenv", run: kenv::run },
     Tool { name: "kldload", run: kldload::run },
     Tool { name: "kldstat", run: kldstat::run },
     Tool { name: "pciconf", run: pciconf::run },

@@ -126,7 +126,7 @@ fn too_many(host: &HostFacts, wants: &Wants) -> Option<Finding> {
             .cure(format!("`chyves set {} cpu={most}` or less", wants.guest))
             .cure(raise),
         ),
-        // Unless the limit was set, it is the number of processors.
+        // Neither vmm nor kenv could tell it. Unless the limit was set, it is the number of processors.
         (None, Some(count)) if wants.cpus > count => Some(
             Finding::warns(
                 LIMIT,

@@ -88,7 +88,7 @@ fn firmware_and_a_second_processor_need_an_unrestricted_guest() {
 fn more_processors_than_the_host_gives() {
     insta::assert_snapshot!(with("14.3-intel", |_| {}, |w| w.cpus = 17), @"fails virtual processors: 17 processors are wanted, and the host gives a guest 16 at most (hw.vmm.maxcpu); `chyves set web01 cpu=16` or less; or raise the limit in /boot/loader.conf and reboot: hw.vmm.maxcpu=17");
     assert_eq!(with("14.3-intel", |_| {}, |w| w.cpus = 16), "");
-    // vmm is not loaded: the limit can't be seen.
+    // vmm is not loaded, and nobody could tell what it will take.
     insta::assert_snapshot!(with("13.5-amd", |_| {}, |w| w.cpus = 33), @"warning virtual processors: 33 processors are wanted, the host has 32, and that is its limit unless it was raised; `chyves set web01 cpu=32` or less; or raise the limit in /boot/loader.conf and reboot: hw.vmm.maxcpu=33");
     // Before 13.2 the release itself refuses them.
     assert_eq!(with("13.5-amd", |h| h.release = (13, 1), |w| w.cpus = 33), "");

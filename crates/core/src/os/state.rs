@@ -39,7 +39,7 @@ pub struct HostState {
     /// Memory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<Memory>,
-    /// The most processors of a guest (`hw.vmm.maxcpu`).
+    /// The most processors of a guest (`hw.vmm.maxcpu`), or what vmm will take when it is loaded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_cpus: Option<u16>,
     /// The kernel's modules: all that were loaded as files, and those built into it that were asked for.

@@ -2,10 +2,11 @@
 
 use super::{ask, program_there};
 use crate::platform;
+use crate::run;
 use crate::runtime::Runtime;
 use chyves_core::check::{Wants, modules};
 use chyves_core::os::freebsd::facts::{Printed, read};
-use chyves_core::os::freebsd::{acpidump, bhyve, dmesg, ifconfig, kldstat, pciconf, processes, sysctl};
+use chyves_core::os::freebsd::{acpidump, bhyve, dmesg, ifconfig, kenv, kldstat, pciconf, processes, sysctl};
 use chyves_core::vmm::bhyve::Release;
 use chyves_core::world::HostFacts;
 use std::collections::BTreeSet;
@@ -37,6 +38,7 @@ pub(super) fn for_start(rt: &Runtime, host: &mut HostFacts, wants: &Wants) {
     }
     let busy = printed.vms.as_ref().is_some_and(|vms| vms.contains(wants.guest.as_str()));
     read(&printed, host);
+    limit(host, wants);
     if busy && let Some(list) = ask(&processes::list()) {
         match processes::parse_list(&list) {
             Ok(all) => host.state.bhyves = processes::bhyves(&all),
@@ -48,6 +50,15 @@ pub(super) fn for_start(rt: &Runtime, host: &mut HostFacts, wants: &Wants) {
     }
     if let Some(program) = wants.loader_program() {
         program_there(host, program);
+    }
+}
+
+/// The limit of processors while vmm is not loaded: asked for where the guest wants more than the host has, and nowhere else.
+fn limit(host: &mut HostFacts, wants: &Wants) {
+    let Some(count) = host.state.cpu.count.filter(|count| host.state.max_cpus.is_none() && wants.cpus > *count) else { return };
+    // Only where nothing is set does it fail; a host without the program tells nothing.
+    if let Ok(answer) = run::run(&kenv::max_cpus()) {
+        host.state.max_cpus = kenv::limit(answer.ok().then_some(answer.stdout.as_str()), count);
     }
 }
 

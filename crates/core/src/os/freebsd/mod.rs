@@ -1,6 +1,6 @@
 //! FreeBSD: the commands of intents, and one file for each tool that tells something of the host.
 //!
-//! * [`sysctl`], [`dmesg`], [`kldstat`]: kernel, processor, memory, modules
+//! * [`sysctl`], [`dmesg`], [`kldstat`], [`kenv`]: kernel, processor, memory, modules
 //! * [`pciconf`], [`acpidump`]: what can be passed through
 //! * [`bhyve`]: which devices this release's bhyve has
 //! * [`mod@ifconfig`], [`processes`]: interfaces; who holds a file
@@ -11,6 +11,7 @@ pub mod bhyve;
 pub mod dmesg;
 pub mod facts;
 pub mod ifconfig;
+pub mod kenv;
 pub mod kldstat;
 pub mod pciconf;
 pub mod processes;

@@ -1,0 +1,32 @@
+//! kenv(1): what loader.conf has set for modules that are not loaded yet.
+
+use crate::cmd::Cmd;
+
+/// The program.
+pub const TOOL: &str = "kenv";
+
+/// Asks for the limit of a guest's processors that vmm will take when it is loaded. It fails where none is set.
+pub fn max_cpus() -> Cmd {
+    Cmd::new(TOOL, ["-q", "hw.vmm.maxcpu"])
+}
+
+/// The limit that vmm will have: what was set, else the number of the host's processors. Nothing where the answer is no number.
+pub fn limit(answer: Option<&str>, processors: u32) -> Option<u16> {
+    match answer {
+        Some(text) => text.trim().parse().ok().filter(|n| *n > 0),
+        None => u16::try_from(processors).ok(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_set_goes_before_the_number_of_processors() {
+        assert_eq!(max_cpus().to_string(), "kenv -q hw.vmm.maxcpu");
+        assert_eq!(limit(None, 8), Some(8));
+        assert_eq!(limit(Some("64\n"), 8), Some(64));
+        assert_eq!((limit(Some("many"), 8), limit(Some("0"), 8)), (None, None));
+    }
+}
