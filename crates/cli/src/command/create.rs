@@ -154,8 +154,15 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     settings.extend(set.iter().filter_map(|w| w.split_once('=')).map(|(k, v)| (k.to_owned(), v.to_owned())));
     // Every name is checked before the first guest is made.
     let locks = session.lock("guest", &names)?;
-    let images = if args.image.is_some() { Which::All } else { Which::None };
-    let world = session.look(&Look { guests: Which::Named(names.clone()), images, ..Look::default() })?;
+    let look = |images| session.look(&Look { guests: Which::Named(names.clone()), images, ..Look::default() });
+    let world = match &args.image {
+        None => look(Which::None)?,
+        Some(image) => {
+            let world = look(Which::Named(vec![image.clone()]))?;
+            // The others matter only to whoever has mistyped its name.
+            if world.images.is_empty() { look(Which::All)? } else { world }
+        }
+    };
     let moment = Session::moment(names.len());
     let mut plans = Vec::new();
     for (index, name) in names.iter().enumerate() {
