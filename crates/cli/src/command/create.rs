@@ -11,7 +11,7 @@ use chyves_core::guest::DiskKind;
 use chyves_core::plan;
 use chyves_core::property::{VALUE_LIMIT, keys};
 use chyves_core::value::{DiskSize, GuestName, ImageName};
-use chyves_host::observe::{self, Look, Which};
+use chyves_host::observe::{Look, Which};
 use chyves_host::seed;
 use serde_json::json;
 use std::path::Path;
@@ -157,8 +157,15 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     settings.extend(set.iter().filter_map(|w| w.split_once('=')).map(|(k, v)| (k.to_owned(), v.to_owned())));
     // Every name is checked before the first guest is made.
     let locks = session.lock("guest", &names)?;
-    let images = if args.image.is_some() { Which::All } else { Which::None };
-    let world = session.look(&Look { guests: Which::Named(names.clone()), images, ..Look::default() })?;
+    let look = |images| session.look(&Look { guests: Which::Named(names.clone()), images, ..Look::default() });
+    let world = match &args.image {
+        None => look(Which::None)?,
+        Some(image) => {
+            let world = look(Which::Named(vec![image.clone()]))?;
+            // The others matter only to whoever has mistyped its name.
+            if world.images.is_empty() { look(Which::All)? } else { world }
+        }
+    };
     let moment = Session::moment(names.len());
     let mut plans = Vec::new();
     for (index, name) in names.iter().enumerate() {
@@ -168,15 +175,13 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
         if args.start && session.dry_run {
             plan.notes.push(format!("then {name} is started: what that does, `chyves start {name} -n` shows once it is made"));
         }
-        plans.push((name, own.uuids[0], plan));
+        plans.push((name, plan::create::dataset(&world, &request)?, own.uuids[0], plan));
     }
-    let results = plans.iter().map(|(name, uuid, plan)| {
+    let results = plans.iter().map(|(name, dataset, uuid, plan)| {
         if session.carry_out(&world, plan, name.as_str())?.is_none() {
             return Ok(None);
         }
-        let made = observe::world(&session.runtime, &Look::at(std::slice::from_ref(*name)))?;
-        let guest = observe::guest(&made, name)?;
-        Ok(Some(Report::new(name, format!("made as {}", guest.dataset)).with(json!({ "dataset": guest.dataset, "uuid": uuid }))))
+        Ok(Some(Report::new(name, format!("made as {dataset}")).with(json!({ "dataset": dataset, "uuid": uuid }))))
     });
     session.sum_up(&names, results.collect())?;
     drop(locks);

@@ -42,11 +42,8 @@ pub struct Request {
 /// # Errors
 /// The name is taken, a setting is wrong, the image is unknown or larger than the size.
 pub fn create(world: &World, request: &Request, moment: &Moment) -> Result<Plan> {
-    let root = match &request.pool {
-        Some(pool) => world.root_on(pool)?,
-        None => world.primary()?,
-    };
-    let dataset = root.guests().child(&request.name);
+    let root = home(world, request)?;
+    let dataset = dataset(world, request)?;
     super::free(world, &request.name, &dataset, None)?;
     let folder = format!("{}/{}", guests_folder(root)?, request.name);
     let image = request.image.as_ref().map(|name| disk_image(world, name, request)).transpose()?;
@@ -86,6 +83,21 @@ pub fn create(world: &World, request: &Request, moment: &Moment) -> Result<Plan>
     }
     steps.extend(super::lock_template(&dataset, &own));
     Ok(Plan { steps, notes })
+}
+
+/// The dataset that the guest will be.
+///
+/// # Errors
+/// There is no such pool, or none at all.
+pub fn dataset(world: &World, request: &Request) -> Result<Dataset> {
+    Ok(home(world, request)?.guests().child(&request.name))
+}
+
+fn home<'w>(world: &'w World, request: &Request) -> Result<&'w Root> {
+    match &request.pool {
+        Some(pool) => world.root_on(pool),
+        None => world.primary(),
+    }
 }
 
 /// What the first disk became.
