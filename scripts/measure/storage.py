@@ -66,11 +66,19 @@ def linear(ground, table):
 
 
 def snapshots(ground, table):
-    for n in range(SNAPSHOTS):
-        run("zfs", "snapshot", f"{ground.root}/guests/zsource@s{n:05}")
+    """All snapshots of many guests: a command takes one of each of them, so that making them does not take hours."""
+    ground.fill(CLONES)
+    already = len(ground.do("snapshot", "list", "-H", "-o", "name").split())
+    rounds = SNAPSHOTS // CLONES
+    for n in range(rounds):
+        run("zfs", "snapshot", "-r", f"{ground.root}/guests@s{n:05}")
     words = [ground.chyves, "snapshot", "list"]
+    shown = len(ground.do("snapshot", "list", "-H", "-o", "name").split())
+    if shown - already < SNAPSHOTS:
+        table.broken(f"`snapshot list` shows {shown - already} of {SNAPSHOTS} snapshots")
     calls, ratio, ours, bare = ground.compare(words, 2)
-    table.row("snapshot list", SNAPSHOTS, calls, ours, bare, ratio)
+    table.row("snapshot list", shown, calls, ours, bare, ratio)
     lists = sum("snapshot" in call for call in ground.calls(words))
+    table.note(f"snapshot list: {lists} of its {calls} zfs calls reads snapshots")
     if lists != 1:
-        table.broken(f"`snapshot list` asks {lists} times for {SNAPSHOTS} snapshots, more than once")
+        table.broken(f"`snapshot list` asks {lists} times for {shown} snapshots, more than once")

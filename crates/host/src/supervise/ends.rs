@@ -35,6 +35,13 @@ impl Engine<'_> {
         self.machine = None;
         self.rebooted = end == End::Reboot;
         self.qmp = None;
+        self.discs = None;
+        let name = &self.launch.guest;
+        let ended = Problem::not_now(format!("the machine of `{name}` ended before it answered"))
+            .on(name)
+            .because(end.to_string())
+            .hint(format!("see what it does now: `chyves info {name}`; then try again"));
+        self.peers.tell_unanswered(&Reply::Failed(ended));
         self.serial.machine_gone();
         self.record.end = Some(end.to_string());
         self.hypervisor_log.note(&end.to_string());

@@ -203,6 +203,15 @@ impl Peers {
         }
     }
 
+    /// The machine is gone, and with it every answer that it still owed: tells those who wait for one.
+    pub(super) fn tell_unanswered(&mut self, reply: &Reply) {
+        for index in 0..self.all.len() {
+            if matches!(self.all[index].kind, Kind::Growing | Kind::Changing) {
+                self.answer(index, reply);
+            }
+        }
+    }
+
     /// One of them sits at the console from now on, and sees first what was there before it came.
     pub(super) fn let_watch(&mut self, index: usize, read_only: bool, before: &[u8]) {
         let peer = &mut self.all[index];
@@ -332,6 +341,31 @@ mod tests {
         assert_eq!(peers.wake_at(), Some(ASK_WITHIN));
         peers.sweep(ASK_WITHIN);
         assert_eq!(peers.count(), 0, "who never asks is shown out");
+    }
+
+    #[test]
+    fn who_waits_for_an_answer_of_the_machine_hears_of_its_end() {
+        let (_temp, path, mut peers) = door();
+        let mut owed: Vec<UnixStream> = (0..3).map(|_| UnixStream::connect(&path).unwrap()).collect();
+        let mut off = UnixStream::connect(&path).unwrap();
+        peers.accept(0);
+        peers.let_grow(0);
+        peers.let_grow(1);
+        peers.let_change(2);
+        peers.let_wait(3);
+        peers.tell_unanswered(&Reply::Failed(Problem::not_now("it ended")));
+        peers.sweep(0);
+        for stream in &mut owed {
+            let mut text = String::new();
+            stream.read_to_string(&mut text).unwrap();
+            assert!(text.contains("it ended"), "{text}");
+        }
+        assert_eq!(peers.count(), 1, "who waits for it to be off still waits");
+        peers.tell_waiting(&Reply::Gone("off".into()), true);
+        peers.sweep(0);
+        let mut text = String::new();
+        off.read_to_string(&mut text).unwrap();
+        assert!(text.contains("off") && !text.contains("it ended"), "{text}");
     }
 
     #[test]
