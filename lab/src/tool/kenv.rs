@@ -14,7 +14,7 @@ pub(crate) fn run(place: &Place, args: &[String]) -> Done {
             Met::Unknown(_) => return usage(),
         }
     }
-    let [name] = &rest[..] else { return usage() };
+    let [name] = rest else { return usage() };
     match place.host.maxcpu.filter(|_| name == "hw.vmm.maxcpu") {
         Some(most) => {
             println!("{most}");
