@@ -6,7 +6,8 @@ use chyves_core::error::{Problem, Result};
 use chyves_core::plan;
 use chyves_core::value::GuestName;
 use chyves_core::zfs::Dialect;
-use chyves_host::observe::{self, Look, Which, snapshots};
+use chyves_host::observe::snapshots::{self, Origins};
+use chyves_host::observe::{self, Look, Which};
 
 /// Move guests to the trash
 ///
@@ -29,10 +30,11 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     if targets == Targets::All && !session.dry_run {
         session.ui.confirm("move all guests to the trash", session.yes)?;
     }
+    let origins = Origins::default();
     session.each(&targets, Pace::InTurn, |world, guest| {
         let guid = observe::guids(&[guest.dataset.to_string()])?.first().map_or(0, |(_, g)| *g);
         let taken = observe::exists(plan::delete::usual_place(world, guest)?.as_str())?;
-        let stays = world.host.dialect == Dialect::Fuse && !snapshots::doomed(&guest.dataset)?.clones.is_empty();
+        let stays = world.host.dialect == Dialect::Fuse && !snapshots::doomed(&guest.dataset, &origins)?.clones.is_empty();
         let plan = plan::delete::delete(world, guest, guid, (stays, taken), &crate::session::now())?;
         let done = session.carry_out(world, &plan, guest.name.as_str())?;
         Ok(done.map(|_| Report::new(&guest.name, "in the trash")))
@@ -41,8 +43,9 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
 
 /// Destroys guests, having shown everything that goes.
 fn destroy(session: &Session, targets: &Targets) -> Result<()> {
+    let origins = Origins::default();
     session.each(targets, Pace::InTurn, |world, guest| {
-        let doomed = snapshots::doomed(&guest.dataset)?;
+        let doomed = snapshots::doomed(&guest.dataset, &origins)?;
         let plan = plan::delete::destroy(guest, &doomed)?;
         if !session.dry_run {
             for name in doomed.all(&[]) {
@@ -51,6 +54,9 @@ fn destroy(session: &Session, targets: &Targets) -> Result<()> {
             session.ui.confirm(&format!("destroy {} for good", guest.name), session.yes)?;
         }
         let done = session.carry_out(world, &plan, guest.name.as_str())?;
+        if done.is_some() {
+            origins.forget(&guest.dataset);
+        }
         Ok(done.map(|_| Report::new(&guest.name, "destroyed")))
     })
 }

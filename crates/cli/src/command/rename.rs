@@ -27,7 +27,7 @@ pub(crate) fn rename(session: &Session, args: &RenameArgs) -> Result<()> {
     let _locks = session.lock("guest", &both)?;
     let world = session.look(&Look::at(&both))?;
     let guest = observe::guest(&world, &args.guest)?;
-    let doomed = snapshots::doomed(&guest.dataset)?;
+    let doomed = snapshots::doomed(&guest.dataset, &snapshots::Origins::default())?;
     let facts = plan::rename::Facts { guid: doomed.guid, clones: doomed.clones, ..plan::rename::Facts::default() };
     let plan = plan::rename::rename(&world, guest, &args.name, &facts)?;
     if session.carry_out(&world, &plan, guest.name.as_str())?.is_some() && !plan.steps.is_empty() {
@@ -51,7 +51,8 @@ pub(crate) struct MoveArgs {
 
 pub(crate) fn relocate(session: &Session, args: &MoveArgs) -> Result<()> {
     session.each(&Targets::parse(&args.guests)?, Pace::InTurn, |world, guest| {
-        let doomed = snapshots::doomed(&guest.dataset)?;
+        // Each move copies and renames: what was seen of clones before it is no longer so.
+        let doomed = snapshots::doomed(&guest.dataset, &snapshots::Origins::default())?;
         let facts = plan::rename::Facts {
             guid: doomed.guid,
             clones: doomed.clones,

@@ -88,7 +88,8 @@ fn empty(session: &Session, wanted: &[String], older: Option<jiff::SignedDuratio
         session.ui.say("nothing in the trash is meant");
         return Ok(());
     }
-    let doomed = chosen.iter().map(|t| snapshots::doomed(&t.dataset)).collect::<Result<Vec<_>>>()?;
+    let origins = snapshots::Origins::default();
+    let doomed = chosen.iter().map(|t| snapshots::doomed(&t.dataset, &origins)).collect::<Result<Vec<_>>>()?;
     let places: Vec<_> = chosen.iter().zip(&doomed).map(|(t, d)| (t.dataset.clone(), d)).collect();
     // Clones before what they stand on.
     let order = plan::delete::order(&places);

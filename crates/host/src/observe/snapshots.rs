@@ -11,6 +11,7 @@ use chyves_core::property::settings::OwnValues;
 use chyves_core::value::{Dataset, Size, SnapshotName, SnapshotRef, printable};
 use chyves_core::zfs::{Dialect, args, rows};
 use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The snapshots of guests, oldest first, in the order of the guests.
 ///
@@ -102,6 +103,37 @@ pub fn origins(pool: &str) -> Result<Vec<(Dataset, SnapshotRef)>> {
         }
     }
     Ok(found)
+}
+
+/// The clones of pools, asked for once in a command that does something to many: to ask for each again would make each
+/// cost as much as all. What others clone meanwhile is missing here; ZFS itself destroys nothing that clones stand on.
+#[derive(Debug, Default)]
+pub struct Origins {
+    pools: Mutex<HashMap<String, Arc<Vec<(Dataset, SnapshotRef)>>>>,
+}
+
+impl Origins {
+    /// As [`origins`], by the first call for a pool alone.
+    ///
+    /// # Errors
+    /// What can't be asked or read.
+    fn of(&self, pool: &str) -> Result<Arc<Vec<(Dataset, SnapshotRef)>>> {
+        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = pools.get(pool) {
+            return Ok(Arc::clone(known));
+        }
+        let asked = Arc::new(origins(pool)?);
+        pools.insert(pool.to_owned(), Arc::clone(&asked));
+        Ok(asked)
+    }
+
+    /// A dataset was destroyed with everything below it: it is nobody's clone any more.
+    pub fn forget(&self, gone: &Dataset) {
+        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = pools.get_mut(gone.pool()) {
+            Arc::make_mut(known).retain(|(clone, _)| !clone.is_within(gone));
+        }
+    }
 }
 
 /// Datasets that are clones of a snapshot, or of the same snapshot of a volume below it.
@@ -198,19 +230,18 @@ pub fn size_of(name: &str) -> Result<u64> {
 }
 
 /// What the destruction of a dataset would take, what keeps it from being destroyed, and which snapshot that chyves took
-/// for it by itself nothing stands on any more then.
+/// for it by itself nothing stands on any more then. `all`: what this command has seen of clones.
 ///
 /// # Errors
 /// What can't be asked or read.
-pub fn doomed(name: &Dataset) -> Result<Doomed> {
+pub fn doomed(name: &Dataset, all: &Origins) -> Result<Doomed> {
     let listed = run::must(&args::list_everything(name))?;
     let pairs: Vec<(&str, &str)> = listed.lines().map(|l| l.split_once('\t').unwrap_or((l, "-"))).collect();
     let takes: Vec<String> = pairs.iter().map(|(n, _)| (*n).to_owned()).collect();
-    // All clones of the pool are looked for only where this has snapshots, or stands on one that may go with it: else each
-    // of many would cost as much as all of them.
+    // All clones of the pool are looked for only where this has snapshots, or stands on one that may go with it.
     let own = pairs.iter().find(|(n, _)| *n == name.as_str()).and_then(|(_, o)| o.parse::<SnapshotRef>().ok());
     let concerned = takes.iter().any(|n| n.contains('@')) || own.is_some_and(|o| chyves_core::plan::clone::is_automatic(&o.name));
-    let origins = if concerned { origins(name.pool())? } else { Vec::new() };
+    let origins = if concerned { all.of(name.pool())? } else { Arc::default() };
     let within = |d: &Dataset| d.is_within(name);
     let clones = origins.iter().filter(|(c, o)| !within(c) && within(&o.dataset)).map(|(c, _)| c.to_string()).collect();
     let guid = guids(&[name.to_string()])?.first().map_or(0, |(_, g)| *g);
