@@ -91,7 +91,7 @@ pub fn carried(snapshot: &SnapshotRef) -> Result<OwnValues> {
 ///
 /// # Errors
 /// What can't be asked or read.
-pub fn origins(pool: &str) -> Result<Vec<(Dataset, SnapshotRef)>> {
+pub fn origins(pool: &str) -> Result<Clones> {
     let output = run::must(&args::list_origins(pool))?;
     let mut found = Vec::new();
     for line in output.lines() {
@@ -109,15 +109,18 @@ pub fn origins(pool: &str) -> Result<Vec<(Dataset, SnapshotRef)>> {
 /// cost as much as all. What others clone meanwhile is missing here; ZFS itself destroys nothing that clones stand on.
 #[derive(Debug, Default)]
 pub struct Origins {
-    pools: Mutex<HashMap<String, Arc<Vec<(Dataset, SnapshotRef)>>>>,
+    pools: Mutex<HashMap<String, Arc<Clones>>>,
 }
+
+/// Clones, each with the snapshot that it stands on.
+pub type Clones = Vec<(Dataset, SnapshotRef)>;
 
 impl Origins {
     /// As [`origins`], by the first call for a pool alone.
     ///
     /// # Errors
     /// What can't be asked or read.
-    fn of(&self, pool: &str) -> Result<Arc<Vec<(Dataset, SnapshotRef)>>> {
+    fn of(&self, pool: &str) -> Result<Arc<Clones>> {
         let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = pools.get(pool) {
             return Ok(Arc::clone(known));
