@@ -1,7 +1,7 @@
 //! What flows between the stages of an import: pieces of bytes through bounded channels, so that the slowest stage sets
 //! the pace and nothing piles up.
 
-use chyves_core::error::Problem;
+use chyves_core::error::{Kind, Problem};
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
@@ -49,8 +49,8 @@ impl Read for Feed {
                 Ok(Piece::Data(piece)) => (self.piece, self.at) = (piece, 0),
                 Ok(Piece::End) => self.ended = true,
                 Err(RecvTimeoutError::Timeout) if !self.stop.load(Ordering::SeqCst) => {}
-                // What broke off tells by itself why.
-                Err(_) => return Err(io::Error::other("the stream broke off")),
+                // The stage before was told to end, or failed and says itself why: this one has no cause of its own.
+                Err(_) => return Err(carried(Problem::new(Kind::Interrupted, "interrupted"))),
             }
         }
         let n = (self.piece.len() - self.at).min(into.len());
@@ -84,5 +84,22 @@ pub(super) fn problem(error: io::Error, other: impl FnOnce(io::Error) -> Problem
     match error.downcast::<Problem>() {
         Ok(problem) => problem,
         Err(error) => other(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_that_is_broken_off_carries_no_cause_of_its_own() {
+        let (to, from) = channel();
+        to.send(Piece::Data(vec![7; 3])).unwrap();
+        drop(to);
+        let mut feed = Feed::new(from, Arc::default());
+        let mut buffer = [0; 8];
+        assert_eq!(feed.read(&mut buffer).unwrap(), 3);
+        let why = problem(feed.read(&mut buffer).unwrap_err(), |e| panic!("{e} would hide why the stage before ended"));
+        assert_eq!(why.code, Kind::Interrupted);
     }
 }

@@ -141,11 +141,11 @@ fn flow(
     let is_interrupt = |p: &Problem| p.code == Kind::Interrupted;
     let by_hand = place.interrupted.load(Ordering::SeqCst);
     match (pumped, middle, written) {
+        // A refusal or a failure of the last stage is its own: those before it end because of it, in whatever words.
+        (_, _, Err(problem)) if !is_interrupt(&problem) => Err(problem.into()),
         // Who reads knows best why it ended, unless it was told to.
-        (Err(problem), middle, written) if !is_interrupt(&problem) || by_hand => {
-            let others = middle.is_err_and(|p| !is_interrupt(&p) && !p.message.starts_with("can't read"))
-                || written.as_ref().is_err_and(|p| !is_interrupt(p));
-            let broke = problem.code != Kind::Failed || !others;
+        (Err(problem), middle, _) if !is_interrupt(&problem) || by_hand => {
+            let broke = problem.code != Kind::Failed || !middle.is_err_and(|p| !is_interrupt(&p));
             let keep = keep && broke;
             let hint = keep
                 .then(|| format!("what came so far is kept: `chyves image fetch {shown}` goes on from there, `chyves repair` deletes it"));
