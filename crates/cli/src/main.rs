@@ -18,7 +18,6 @@ mod targets;
 mod ui;
 mod words;
 
-use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -38,8 +37,8 @@ fn main() -> ExitCode {
         Ok(text) => text,
         Err(problem) => return report::early(&problem),
     };
-    match command::Cli::try_parse_from(&text) {
-        Ok(cli) => command::run(cli, &text),
+    match command::parse(&text) {
+        Ok(cli) => command::run(&cli, &text),
         Err(error) => report::clap(&error, &text),
     }
 }

@@ -87,6 +87,11 @@ pub(crate) fn commands() -> impl Iterator<Item = &'static str> {
     HOST_VERBS.iter().chain(GUEST_VERBS).copied()
 }
 
+/// The verb of words in that order.
+pub(crate) fn verb(canonical: &[String]) -> Option<&str> {
+    position(canonical, 1).map(|at| canonical[at].as_str())
+}
+
 /// The words with the verb first.
 ///
 /// # Errors

@@ -1,7 +1,7 @@
 //! `chyves completions`: what a shell needs to complete commands.
 
-use super::Cli;
 use crate::session::Session;
+use chyves_core::error::Result;
 use clap::CommandFactory;
 use clap_complete::Shell;
 
@@ -14,8 +14,10 @@ pub(crate) struct Args {
     shell: Shell,
 }
 
-pub(crate) fn run(session: &Session, args: &Args) {
+#[allow(clippy::unnecessary_wraps, reason = "every verb answers alike")]
+pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     let mut text = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "chyves", &mut text);
+    clap_complete::generate(args.shell, &mut super::Cli::command(), "chyves", &mut text);
     session.ui.answer(&String::from_utf8_lossy(&text));
+    Ok(())
 }

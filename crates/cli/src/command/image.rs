@@ -65,8 +65,23 @@ pub(crate) enum Verb {
     },
 }
 
+/// `chyves firmware`
+pub(crate) fn firmware(session: &Session, verb: &Verb) -> Result<()> {
+    run(session, Some(ImageKind::Firmware), verb)
+}
+
+/// `chyves iso`
+pub(crate) fn iso(session: &Session, verb: &Verb) -> Result<()> {
+    run(session, Some(ImageKind::Iso), verb)
+}
+
+/// `chyves image`, which is about all
+pub(crate) fn any(session: &Session, verb: &Verb) -> Result<()> {
+    run(session, None, verb)
+}
+
 /// Runs a verb of the noun that is about `kind`, or about all.
-pub(crate) fn run(session: &Session, kind: Option<ImageKind>, verb: &Verb) -> Result<()> {
+fn run(session: &Session, kind: Option<ImageKind>, verb: &Verb) -> Result<()> {
     match verb {
         Verb::Import(args) | Verb::Fetch(args) => import::run(session, kind, args, matches!(verb, Verb::Fetch(_))),
         Verb::Catalogue(args) => import::catalogue(session, kind, args),

@@ -1,6 +1,6 @@
 //! One file a verb: its options with their help, and one function that says its way from request to answer.
 //!
-//! To add a verb: a file here, a line in [`Verb`] and in `dispatch`, its word in `words`, and in core's list of words
+//! To add a verb: a file here, a line in `verbs`, its word in `words`, and in core's list of words
 //! that no guest may bear (a test checks it).
 
 mod adopt;
@@ -30,15 +30,17 @@ mod snapshot;
 mod start;
 mod stop;
 mod trash;
+mod verbs;
+mod version;
 
 use crate::report;
 use crate::session::Session;
 use crate::ui::{Ui, Volume};
+use crate::words;
 use chyves_core::error::Result;
 use chyves_core::os::Os;
-use chyves_core::world::ImageKind;
 use chyves_host::{facts, observe, runtime::Runtime};
-use clap::{Parser, Subcommand};
+use clap::{Args as _, CommandFactory, FromArgMatches, Parser};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -62,7 +64,7 @@ pub(crate) struct Cli {
     #[command(flatten)]
     global: Global,
     #[command(subcommand)]
-    verb: Verb,
+    verb: verbs::Verb,
 }
 
 /// Options that every command takes.
@@ -92,74 +94,27 @@ struct Global {
     facts: Option<String>,
 }
 
-#[derive(Debug, Subcommand)]
-enum Verb {
-    Adopt(adopt::Args),
-    Clone(clone::Args),
-    #[command(subcommand)]
-    CloudInit(cloud_init::Verb),
-    Completions(completions::Args),
-    Console(console::Args),
-    Create(create::Args),
-    Delete(delete::Args),
-    #[command(subcommand)]
-    Dev(dev::Verb),
-    #[command(subcommand)]
-    Disk(disk::Verb),
-    Doctor(doctor::Args),
-    Eject(insert::EjectArgs),
-    /// Manage images of UEFI firmware
-    #[command(subcommand)]
-    Firmware(image::Verb),
-    Get(get::Args),
-    #[command(subcommand)]
-    Image(image::Verb),
-    Info(info::Args),
-    Insert(insert::InsertArgs),
-    /// Manage images of optical discs
-    #[command(subcommand)]
-    Iso(image::Verb),
-    List(list::Args),
-    Move(rename::MoveArgs),
-    #[command(subcommand)]
-    Network(network::Verb),
-    #[command(subcommand)]
-    Pool(pool::Verb),
-    Promote(clone::PromoteArgs),
-    Reclaim(reclaim::Args),
-    Rename(rename::RenameArgs),
-    Repair(repair::Args),
-    Receive(receive::Args),
-    Send(send::Args),
-    Set(set::Args),
-    #[command(subcommand)]
-    Snapshot(snapshot::Verb),
-    Start(start::Args),
-    Stop(stop::Args),
-    #[command(subcommand)]
-    Trash(trash::Verb),
-    Undelete(delete::UndeleteArgs),
-    Unset(set::UnsetArgs),
-    /// Print the version
-    Version,
-    #[command(name = "_launch-spec", hide = true)]
-    LaunchSpec(start::LaunchSpecArgs),
-    #[command(name = "_let-go", hide = true)]
-    LetGo(start::LetGoArgs),
-    #[command(name = "_put-away", hide = true)]
-    PutAway(start::PutAwayArgs),
-    #[command(name = "_go-back", hide = true)]
-    GoBack(network::GoBackArgs),
+/// Reads a command line. Only the typed verb is made for it, without the others that no word of it can mean: that halves
+/// the time of a short command. Help and errors may speak of any verb, and come from the whole.
+pub(crate) fn parse(argv: &[String]) -> std::result::Result<Cli, clap::Error> {
+    let typed = words::verb(argv).and_then(|verb| only(verb)?.try_get_matches_from(argv).ok());
+    let matches = typed.map_or_else(|| Cli::command().try_get_matches_from(argv), Ok)?;
+    Cli::from_arg_matches(&matches)
+}
+
+/// The command line with one verb.
+fn only(verb: &str) -> Option<clap::Command> {
+    Some(Global::augment_args(clap::Command::new("chyves").infer_long_args(true)).subcommand(verbs::alone(verb)?))
 }
 
 /// Runs a parsed command line to its exit status.
-pub(crate) fn run(cli: Cli, argv: &[String]) -> ExitCode {
+pub(crate) fn run(cli: &Cli, argv: &[String]) -> ExitCode {
     let json = cli.global.json;
     let session = match session(&cli.global, argv) {
         Ok(session) => session,
         Err(problem) => return report::problem(&problem, json),
     };
-    let result = dispatch(&session, cli.verb);
+    let result = verbs::run(&session, &cli.verb);
     session.ui.end(result.as_ref().err());
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -197,60 +152,6 @@ fn session(global: &Global, argv: &[String]) -> Result<Session> {
     })
 }
 
-fn dispatch(session: &Session, verb: Verb) -> Result<()> {
-    match verb {
-        Verb::Adopt(args) => adopt::run(session, &args),
-        Verb::Clone(args) => clone::run(session, &args),
-        Verb::CloudInit(verb) => cloud_init::run(session, &verb),
-        Verb::Completions(args) => {
-            completions::run(session, &args);
-            Ok(())
-        }
-        Verb::Console(args) => console::run(session, &args),
-        Verb::Create(args) => create::run(session, &args),
-        Verb::Delete(args) => delete::run(session, &args),
-        Verb::Dev(verb) => dev::run(session, &verb),
-        Verb::Disk(verb) => disk::run(session, &verb),
-        Verb::Doctor(args) => doctor::run(session, &args),
-        Verb::Eject(args) => insert::eject(session, &args),
-        Verb::Get(args) => get::run(session, &args),
-        Verb::Firmware(verb) => image::run(session, Some(ImageKind::Firmware), &verb),
-        Verb::Image(verb) => image::run(session, None, &verb),
-        Verb::Iso(verb) => image::run(session, Some(ImageKind::Iso), &verb),
-        Verb::Info(args) => info::run(session, &args),
-        Verb::Insert(args) => insert::insert(session, &args),
-        Verb::List(args) => list::run(session, &args),
-        Verb::Network(verb) => network::run(session, &verb),
-        Verb::Move(args) => rename::relocate(session, &args),
-        Verb::Pool(verb) => pool::run(session, &verb),
-        Verb::Promote(args) => clone::promote(session, &args),
-        Verb::Reclaim(args) => reclaim::run(session, &args),
-        Verb::Rename(args) => rename::rename(session, &args),
-        Verb::Repair(args) => repair::run(session, &args),
-        Verb::Receive(args) => receive::run(session, &args),
-        Verb::Send(args) => send::run(session, &args),
-        Verb::Set(args) => set::run(session, &args),
-        Verb::Snapshot(verb) => snapshot::run(session, &verb),
-        Verb::Start(args) => start::run(session, &args),
-        Verb::Stop(args) => stop::run(session, &args),
-        Verb::Trash(verb) => trash::run(session, &verb),
-        Verb::Undelete(args) => delete::undelete(session, &args),
-        Verb::Unset(args) => set::unset(session, &args),
-        Verb::Version => {
-            if session.ui.json {
-                session.ui.answer_json(serde_json::json!({ "version": env!("CARGO_PKG_VERSION") }));
-            } else {
-                session.ui.answer(concat!("chyves ", env!("CARGO_PKG_VERSION"), "\n"));
-            }
-            Ok(())
-        }
-        Verb::LaunchSpec(args) => start::launch_spec(session, &args),
-        Verb::LetGo(args) => start::let_go(session, &args),
-        Verb::GoBack(args) => network::go_back(session, &args),
-        Verb::PutAway(args) => start::put_away(session, &args),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::Cli;
@@ -260,6 +161,24 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_verb_takes_alone_what_it_takes_beside_the_others() {
+        let takes = |c: &clap::Command| c.get_arguments().map(|a| format!("{a:?}")).collect::<Vec<_>>();
+        let mut whole = Cli::command();
+        whole.build();
+        // clap's own word for help has no line of ours.
+        for verb in whole.get_subcommands().filter(|c| c.get_name() != "help") {
+            let mut only = super::only(verb.get_name()).unwrap();
+            only.build();
+            let alone = only.find_subcommand(verb.get_name()).unwrap();
+            assert_eq!(takes(alone), takes(verb));
+            assert_eq!(alone.get_subcommands().count(), verb.get_subcommands().count());
+            for below in verb.get_subcommands() {
+                assert_eq!(takes(alone.find_subcommand(below.get_name()).unwrap()), takes(below));
+            }
+        }
     }
 
     #[test]
