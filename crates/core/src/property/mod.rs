@@ -124,6 +124,11 @@ pub struct Known {
 
 /// If `key` fits `pattern` (which may hold one `{n}`), the number in it or 0.
 fn fits(pattern: &str, key: &str) -> Option<u16> {
+    // No pattern begins with its number, so most are none of this key's at a glance: every setting of every guest is
+    // looked up here.
+    if pattern.bytes().next() != key.bytes().next() {
+        return None;
+    }
     let Some((front, back)) = pattern.split_once("{n}") else {
         return (pattern == key).then_some(0);
     };
