@@ -1,6 +1,7 @@
 //! The doing half of chyves: every effect on the machine. What is to be done was decided by chyves-core.
 //!
 //! * [`run`]: one command to its end
+//! * [`trace`]: what is run, shown to whoever asks
 //! * [`platform`]: which host this is, decided once
 //! * [`facts`], [`observe`]: looking at the machine; facts become a world
 //! * [`apply`]: running a plan, taking it back when it fails
@@ -38,3 +39,4 @@ pub mod runtime;
 pub mod seed;
 pub mod stream;
 pub mod supervise;
+pub mod trace;

@@ -2,7 +2,7 @@
 //!
 //! Not here: what commands there are (chyves-core), and long-lived processes (`supervise`).
 
-use crate::{facts, platform};
+use crate::{facts, platform, trace};
 use chyves_core::cmd::Cmd;
 use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::os::Os;
@@ -62,15 +62,29 @@ fn is_program(path: &Path) -> bool {
 /// The program is missing or can't be started.
 pub fn run(cmd: &Cmd) -> Result<Output> {
     let _turn = mount_turn(cmd);
-    let output = prepare(cmd)?
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|e| Problem::host_cant(format!("can't start `{}`", cmd.program)).on(&cmd.program).because(e))?;
-    Ok(Output {
+    let mut command = prepare(cmd)?;
+    let span = trace::begin(cmd);
+    let output = command.stdin(Stdio::null()).output().map_err(|e| cant_start(cmd, &e))?;
+    let output = Output {
         status: output.status.code(),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-    })
+    };
+    if let Some(span) = span {
+        span.end(output.status, &output.stdout, &output.stderr);
+    }
+    Ok(output)
+}
+
+/// This process becomes that program, with its terminal and its environment; it comes back only where that fails.
+pub fn become_program(cmd: &Cmd, variables: &[(&str, &str)]) -> Problem {
+    let Some(program) = find_program(&cmd.program) else { return missing(&cmd.program) };
+    let error = Command::new(program).args(&cmd.args).envs(variables.iter().copied()).exec();
+    cant_start(cmd, &error)
+}
+
+fn cant_start(cmd: &Cmd, error: &std::io::Error) -> Problem {
+    Problem::host_cant(format!("can't start `{}`", cmd.program)).on(&cmd.program).because(error)
 }
 
 /// A command ready to be started, in a clean environment.

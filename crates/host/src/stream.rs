@@ -3,7 +3,7 @@
 //!
 //! Not here: what is sent and whether what came is a guest (`apply`).
 
-use crate::run;
+use crate::{run, trace};
 use chyves_core::cmd::Cmd;
 use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::zfs::stream::{Header, Reading, read};
@@ -75,6 +75,7 @@ fn own(fd: BorrowedFd<'_>) -> Result<File> {
 
 fn start(cmd: &Cmd, stdin: Stdio, stdout: Stdio) -> Result<Child> {
     let program = run::find_program(&cmd.program).ok_or_else(|| run::missing(&cmd.program))?;
+    trace::started(cmd);
     Command::new(program)
         .args(&cmd.args)
         .env_clear()

@@ -1,9 +1,13 @@
 //! `chyves dev`: for those who look under the hood.
 
 use crate::session::Session;
+use crate::ui::Volume;
+use chyves_core::cmd::Cmd;
 use chyves_core::error::{Problem, Result};
 use chyves_core::os::Os;
-use chyves_host::facts;
+use chyves_core::value::printable;
+use chyves_host::{facts, run, trace};
+use std::io::Write as _;
 
 /// Look under the hood
 #[derive(Debug, clap::Subcommand)]
@@ -16,6 +20,21 @@ pub(crate) enum Verb {
     },
     /// Print the manual page of the properties, made from the registry
     Properties,
+    /// Run a command of chyves and show each program that it runs: when, how long, how it ended
+    ///
+    /// The lines go to standard error as the programs end. With --to they are added to a file, where a supervisor that
+    /// the command starts goes on with them for as long as it lives.
+    Trace {
+        /// Add the lines to this file
+        #[arg(long, value_name = "FILE")]
+        to: Option<String>,
+        /// Show what the programs said, too
+        #[arg(long)]
+        output: bool,
+        /// The command, as it is typed behind `chyves`
+        #[arg(value_name = "WORD", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
     /// Unpack a file as an import would, to nowhere: what its decoder takes
     Unpack {
         /// The file
@@ -33,6 +52,7 @@ pub(crate) fn run(session: &Session, verb: &Verb) -> Result<()> {
             let value = serde_json::to_value(&found).map_err(|e| Problem::bug("facts are no JSON").because(e))?;
             session.ui.answer_json(value);
         }
+        Verb::Trace { to, output, words } => return Err(traced(session, to.as_deref(), *output, words)),
         Verb::Unpack { file } => {
             let (bytes, format) = chyves_host::import::unpack_alone(file)?;
             session.ui.answer(&format!("{bytes} bytes of {format}\n"));
@@ -40,4 +60,42 @@ pub(crate) fn run(session: &Session, verb: &Verb) -> Result<()> {
         Verb::Properties => session.ui.answer(&crate::manual::properties()),
     }
     Ok(())
+}
+
+/// Becomes the command that is traced; what keeps it from that.
+fn traced(session: &Session, to: Option<&str>, output: bool, words: &[String]) -> Problem {
+    if session.facts.is_some() {
+        return Problem::usage("--host is an option of the command that is traced").hint("say it behind that command's verb");
+    }
+    let place = match to {
+        None => {
+            eprint!("{}", trace::head());
+            trace::SCREEN.to_owned()
+        }
+        Some(file) => {
+            let opened = trace::open(file).and_then(|mut f| f.write_all(trace::head().as_bytes()));
+            // A supervisor has another working directory.
+            match opened.and_then(|()| std::fs::canonicalize(file)) {
+                Ok(path) => path.to_string_lossy().into_owned(),
+                Err(e) => return Problem::host_cant(format!("can't write the trace to `{}`", printable(file, 200))).on(file).because(e),
+            }
+        }
+    };
+    let program = match std::env::current_exe() {
+        Ok(path) => path.to_string_lossy().into_owned(),
+        Err(e) => return Problem::host_cant("can't find this program's file").because(e),
+    };
+    // What was said before `dev` holds for the command as well: above all that nothing is to be changed.
+    let volume = session.ui.volume;
+    let before = [
+        (session.dry_run, "--dry-run"),
+        (session.yes, "--yes"),
+        (session.ui.json, "--json"),
+        (volume == Volume::Quiet, "--quiet"),
+        (volume == Volume::Verbose, "--verbose"),
+    ];
+    let before = before.into_iter().filter(|(said, _)| *said).map(|(_, word)| word.to_owned());
+    let mut variables = vec![(trace::VARIABLE, place.as_str())];
+    variables.extend(output.then_some((trace::OUTPUT_VARIABLE, "1")));
+    run::become_program(&Cmd::new(&program, before.chain(words.iter().cloned())), &variables)
 }

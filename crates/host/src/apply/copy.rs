@@ -2,7 +2,7 @@
 //! Nothing is forced, and nothing that is there is received onto.
 
 use super::{Event, Place, settled};
-use crate::{observe, run};
+use crate::{observe, run, trace};
 use chyves_core::cmd::Cmd;
 use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::value::{Dataset, Size, SnapshotRef, printable};
@@ -25,6 +25,7 @@ struct End {
 impl End {
     fn start(cmd: Cmd, stdin: Stdio, stdout: Stdio, place: &mut Place<'_>) -> Result<Self> {
         (place.report)(Event::Command(cmd.to_string()));
+        trace::started(&cmd);
         let mut child = run::prepare(&cmd)?
             .stdin(stdin)
             .stdout(stdout)

@@ -4,7 +4,7 @@
 //! Not here: the hypervisor (`machine`), which outlives its supervisor.
 
 use super::ring::Ring;
-use crate::run;
+use crate::{run, trace};
 use chyves_core::cmd::Cmd;
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::io::Read;
@@ -49,6 +49,7 @@ impl Job {
             .stderr(Stdio::piped())
             .process_group(0);
         let mut child = command.spawn().map_err(|e| CantRun::new(&cmd.program, &e))?;
+        trace::started(cmd);
         let (out, err) = (child.stdout.take(), child.stderr.take());
         let ready = out.as_ref().map_or(Ok(()), |o| rustix::io::ioctl_fionbio(o, true));
         let ready = ready.and(err.as_ref().map_or(Ok(()), |e| rustix::io::ioctl_fionbio(e, true)));

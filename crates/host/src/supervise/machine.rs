@@ -3,8 +3,8 @@
 
 use super::job::CantRun;
 use crate::proc::Proc;
-use crate::run;
 use crate::runtime::{Lock, lock};
+use crate::{run, trace};
 use chyves_core::cmd::Cmd;
 use chyves_core::error::Result;
 use chyves_core::lifecycle::Exit;
@@ -38,6 +38,7 @@ impl Machine {
         // Nothing else may be born with it.
         inherit(FdFlags::CLOEXEC)?;
         let child = spawned.map_err(|e| CantRun::new(&cmd.program, &e))?;
+        trace::started(cmd);
         // From here on only the hypervisor holds it.
         drop(lock);
         let process = Proc::find(child.id()).ok().flatten();
