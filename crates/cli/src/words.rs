@@ -80,6 +80,7 @@ const WITH_VALUE: &[&str] = &[
     "--vendor-data",
     "--network-config",
     "--password-file",
+    "--port",
 ];
 
 /// Every word that a command line may begin with.
@@ -187,6 +188,13 @@ fn nouns(mut argv: Vec<String>, first: usize) -> Vec<String> {
             argv.truncate(argv.len() - 2);
             argv.push(joined);
         }
+    }
+    // `web01 console tmux` is how it was written in 2016; alone the word could be a guest's name.
+    if let [console, _, .., tmux] = &mut argv[first..]
+        && console == "console"
+        && tmux == "tmux"
+    {
+        tmux.insert_str(0, "--");
     }
     if argv[first] == "disk" {
         disk(&mut argv, first);
@@ -312,6 +320,9 @@ mod tests {
             ("web01 disk disk0 notes old -n", "disk set web01 disk0 notes=old -n"),
             ("web01 disk", "disk list web01"),
             ("web01 disk list", "disk list web01"),
+            ("web01 console", "console web01"),
+            ("web01,web02 console tmux", "console web01,web02 --tmux"),
+            ("console tmux", "console tmux"),
             ("web01 cloud-init", "cloud-init status web01"),
             ("cloud-init web01 show", "cloud-init show web01"),
             ("web01 cloud-init show user-data", "cloud-init show web01 user-data"),

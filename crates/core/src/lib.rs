@@ -16,6 +16,7 @@
 //! * [`check`]: whether a host is fit for a start
 //! * [`action`]: one thing done to the host: its words, its commands, its undo
 //! * [`plan`]: (world, request) → plan
+//! * [`console`]: ways to a guest's serial ports
 //! * [`launch`], [`lifecycle`]: what a supervisor runs, and what follows when it ends
 
 #![forbid(unsafe_code)]
@@ -26,6 +27,7 @@ pub mod check;
 pub mod clones;
 pub mod cloudinit;
 pub mod cmd;
+pub mod console;
 pub mod device;
 pub mod error;
 pub mod guest;

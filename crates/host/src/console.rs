@@ -1,6 +1,9 @@
 //! A person at a guest's console: the terminal is raw while they are there, and as before on every way out.
 //!
-//! The supervisor owns the serial port and keeps the connection over a guest's reboot; here bytes only pass through.
+//! The supervisor owns the first serial port and keeps the connection over a guest's reboot; here bytes only pass through.
+//! [`port`] sits at the others.
+
+pub mod port;
 
 use crate::control::{Call, Reply, Request, Target};
 use crate::runtime::{GuestState, Runtime};
@@ -8,8 +11,9 @@ use chyves_core::error::{Problem, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::termios::{OptionalActions, QueueSelector, Termios, isatty, tcflush, tcgetattr, tcsetattr};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -67,12 +71,10 @@ pub fn attach(rt: &Runtime, target: Target<'_>, options: Options) -> Result<Left
             None
         };
         if !std::mem::replace(&mut announced, true) && interactive {
-            let what = if options.read_only { "Watching" } else { "At" };
-            eprint!("{what} the console of {}; leave with Ctrl-].\r\n", target.name);
+            announce(options, &format!("the console of {}", target.name));
         }
-        let input = interactive || !options.read_only;
         let since = Instant::now();
-        let mut sitting = Sitting { stream, interactive, options, input, quiet: Instant::now() };
+        let mut sitting = Sitting::new(stream, interactive, options);
         let way = match show(&early) {
             Ok(()) => sitting.sit(&mut signals),
             Err(_) => Some(Left::Interrupted),
@@ -95,6 +97,11 @@ pub fn attach(rt: &Runtime, target: Target<'_>, options: Options) -> Result<Left
             },
         }
     }
+}
+
+fn announce(options: Options, place: &str) {
+    let what = if options.read_only { "Watching" } else { "At" };
+    eprint!("{what} {place}; leave with Ctrl-].\r\n");
 }
 
 /// What the end of a connection means: none where it is worth connecting again.
@@ -154,7 +161,7 @@ fn show(bytes: &[u8]) -> std::io::Result<()> {
 
 /// One connection.
 struct Sitting {
-    stream: UnixStream,
+    stream: File,
     interactive: bool,
     options: Options,
     /// There may be more input.
@@ -164,6 +171,11 @@ struct Sitting {
 }
 
 impl Sitting {
+    fn new(stream: impl Into<OwnedFd>, interactive: bool, options: Options) -> Self {
+        let input = interactive || !options.read_only;
+        Self { stream: File::from(stream.into()), interactive, options, input, quiet: Instant::now() }
+    }
+
     /// None when the supervisor hung up.
     fn sit(&mut self, signals: &mut Signals) -> Option<Left> {
         let stdin = std::io::stdin();
@@ -228,7 +240,7 @@ impl Sitting {
 
     /// While the guest does not take what is typed, what it says is still shown: else both could wait for each other.
     fn write(&mut self, mut bytes: &[u8]) -> std::io::Result<()> {
-        self.stream.set_nonblocking(true)?;
+        rustix::io::ioctl_fionbio(&self.stream, true)?;
         let mut buffer = [0; 4096];
         while !bytes.is_empty() {
             match self.stream.write(bytes) {
@@ -246,7 +258,7 @@ impl Sitting {
                 Err(e) => return Err(e),
             }
         }
-        self.stream.set_nonblocking(false)
+        Ok(rustix::io::ioctl_fionbio(&self.stream, false)?)
     }
 }
 

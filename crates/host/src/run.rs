@@ -62,7 +62,11 @@ fn is_program(path: &Path) -> bool {
 /// The program is missing or can't be started.
 pub fn run(cmd: &Cmd) -> Result<Output> {
     let _turn = mount_turn(cmd);
-    let mut command = prepare(cmd)?;
+    finish(cmd, &mut prepare(cmd)?)
+}
+
+/// Waits for its end.
+fn finish(cmd: &Cmd, command: &mut Command) -> Result<Output> {
     let span = trace::begin(cmd);
     let output = command.stdin(Stdio::null()).output().map_err(|e| cant_start(cmd, &e))?;
     let output = Output {
@@ -74,6 +78,23 @@ pub fn run(cmd: &Cmd) -> Result<Output> {
         span.end(output.status, &output.stdout, &output.stderr);
     }
     Ok(output)
+}
+
+/// Runs a program of the person who typed the command, in their environment: their server of tmux, their settings.
+///
+/// # Errors
+/// As [`run`].
+pub fn own(cmd: &Cmd) -> Result<Output> {
+    let program = find_program(&cmd.program).ok_or_else(|| missing(&cmd.program))?;
+    finish(cmd, Command::new(program).args(&cmd.args))
+}
+
+/// The same for one that must end with 0; its output.
+///
+/// # Errors
+/// As [`must`].
+pub fn own_must(cmd: &Cmd) -> Result<String> {
+    good(cmd, own(cmd)?)
 }
 
 /// This process becomes that program, with its terminal and its environment; it comes back only where that fails.
@@ -133,7 +154,10 @@ fn mount_turn(cmd: &Cmd) -> Option<File> {
 /// # Errors
 /// It is missing, or it failed: the command, its exit status and what it said.
 pub fn must(cmd: &Cmd) -> Result<String> {
-    let output = run(cmd)?;
+    good(cmd, run(cmd)?)
+}
+
+fn good(cmd: &Cmd, output: Output) -> Result<String> {
     if output.ok() { Ok(output.stdout) } else { Err(failure(cmd, &output)) }
 }
 
@@ -179,6 +203,9 @@ pub(crate) fn missing(program: &str) -> Problem {
         ("qemu-img", Os::FreeBsd) => Some("pkg install qemu-tools"),
         (name, Os::Linux) if name.starts_with("qemu-system") => Some("apt-get install qemu-system-x86 ovmf"),
         ("ip", Os::Linux) => Some("apt-get install iproute2"),
+        ("tmux", Os::Linux) => Some("apt-get install tmux"),
+        ("tmux", Os::FreeBsd) => Some("pkg install tmux"),
+        ("cu", Os::Linux) => Some("apt-get install cu"),
         ("grub-bhyve", Os::FreeBsd) => Some("pkg install grub2-bhyve"),
         _ => None,
     };

@@ -1,28 +1,64 @@
-//! `chyves console`: the guest's serial console on this terminal.
+//! `chyves console`: a guest's serial ports on this terminal, or the consoles of several as windows of tmux.
 
 use crate::session::Session;
-use chyves_core::error::Result;
+use crate::targets::Targets;
+use chyves_core::cmd::Cmd;
+use chyves_core::console::{self as ways, Reach};
+use chyves_core::error::{Problem, Result};
+use chyves_core::guest::Guest;
 use chyves_core::value::GuestName;
 use chyves_host::observe::{self, Look};
-use chyves_host::{console, control, supervise};
+use chyves_host::{console, control, run, runtime, supervise};
+use std::io::IsTerminal;
 
 /// Attach this terminal to a guest's serial console
 ///
 /// Leave with Ctrl-]. Any number of people may be attached at once; what was printed last is shown first. The console
 /// stays attached while the guest reboots and ends when the guest is off. Without a terminal, standard input is passed
-/// on, and the command ends when that is over and the guest has been quiet for a second.
+/// on, and the command ends when that is over and the guest has been quiet for a second. --port sits at another serial
+/// port, where only one can be. --tmux opens the consoles of several guests as windows of the tmux session `chyves`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The guest
-    guest: GuestName,
+    /// The guest; with --tmux any number
+    #[arg(value_name = "GUEST", required = true)]
+    guests: Vec<String>,
     /// Only look
     #[arg(short, long)]
     read_only: bool,
+    /// Another serial port than the console: com2, com3 or com4
+    #[arg(long, value_name = "PORT", value_parser = port, conflicts_with = "tmux")]
+    port: Option<u16>,
+    /// Leave that port to cu(1), whose escape is ~.
+    #[arg(long, requires = "port", conflicts_with = "read_only")]
+    cu: bool,
+    /// Open each console as a window of tmux(1), and go there
+    #[arg(long)]
+    tmux: bool,
+}
+
+fn port(text: &str) -> std::result::Result<u16, String> {
+    match text.strip_prefix("com").unwrap_or(text) {
+        "1" => Err("com1 is the console itself, which needs no --port".to_owned()),
+        "2" => Ok(2),
+        "3" => Ok(3),
+        "4" => Ok(4),
+        _ => Err("a port is com2, com3 or com4".to_owned()),
+    }
 }
 
 pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
-    let world = session.look(&Look::at(std::slice::from_ref(&args.guest)))?;
-    let guest = observe::guest(&world, &args.guest)?;
+    if args.tmux {
+        return windows(session, args);
+    }
+    let [name] = args.guests.as_slice() else {
+        return Err(Problem::usage("this terminal can be at one console only").hint("--tmux opens a window for each"));
+    };
+    let name: GuestName = name.parse()?;
+    let world = session.look(&Look::at(std::slice::from_ref(&name)))?;
+    let guest = observe::guest(&world, &name)?;
+    if let Some(number) = args.port {
+        return at_port(session, guest, number, args);
+    }
     if session.dry_run {
         session.ui.answer(&format!("# attach to the console of {}\n", guest.name));
         return Ok(());
@@ -30,4 +66,101 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     super::start::with_supervisor(session, guest, &supervise::Spawner::this_program()?)?;
     let target = control::Target { uuid: guest.uuid, name: &guest.name, dataset: &guest.dataset };
     console::attach(&session.runtime, target, console::Options { read_only: args.read_only }).map(drop)
+}
+
+/// One of the ports that no supervisor has.
+fn at_port(session: &Session, guest: &Guest, number: u16, args: &Args) -> Result<()> {
+    let reach = ways::reach(&guest.name, &guest.spec()?.serial, number)?;
+    let place = format!("com{number} of {}", guest.name);
+    let cu = match (&reach, args.cu) {
+        (_, false) => None,
+        (Reach::Device(device), true) => Some(ways::cu(device)),
+        (Reach::Tcp(at), true) => {
+            return Err(Problem::usage(format!("cu can't sit at {place}"))
+                .on(&guest.name)
+                .because(format!("it is reached at {at}, which is no terminal device"))
+                .hint("without --cu chyves sits there itself"));
+        }
+    };
+    if session.dry_run {
+        session.ui.answer(&cu.map_or_else(|| format!("# attach to {place}\n"), |cu| format!("{cu}\n")));
+        return Ok(());
+    }
+    running(guest)?;
+    match cu {
+        Some(cu) => Err(run::become_program(&cu, &[])),
+        None => console::port::attach(&place, &reach, console::Options { read_only: args.read_only }).map(drop),
+    }
+}
+
+fn running(guest: &Guest) -> Result<()> {
+    if guest.state.is_alive() {
+        return Ok(());
+    }
+    let name = &guest.name;
+    Err(Problem::not_now(format!("`{name}` does not run")).on(name).hint(format!("type `chyves start {name}` first")))
+}
+
+/// A window of tmux for each guest; then this terminal goes there.
+fn windows(session: &Session, args: &Args) -> Result<()> {
+    let targets = Targets::parse(&args.guests)?;
+    let world = session.look(&targets.look())?;
+    let mut guests = targets.guests(&world)?;
+    if targets == Targets::All {
+        guests.retain(|g| g.state.is_alive());
+    }
+    if guests.is_empty() {
+        return Err(Problem::not_now("no guest runs").hint("type `chyves start GUEST` first"));
+    }
+    if !session.dry_run {
+        guests.iter().try_for_each(|g| running(g))?;
+    }
+    let within = std::env::var_os("TMUX").is_some();
+    // tmux tells what there is by failing where there is nothing yet.
+    let asked = run::own(&ways::windows())?;
+    let mut listed = if asked.ok() { Some(asked.stdout) } else { None };
+    let mut front = None;
+    for guest in guests {
+        if let Some(window) = listed.as_deref().and_then(|l| ways::window_of(l, &guest.name)) {
+            front.get_or_insert(window.to_owned());
+            continue;
+        }
+        let open = ways::open(listed.is_none(), &guest.name, &console_of(&guest.name, args.read_only)?);
+        if session.dry_run {
+            session.ui.answer(&format!("{open}\n"));
+            listed.get_or_insert_default();
+            continue;
+        }
+        session.ui.command(&open.to_string());
+        let window = run::own_must(&open)?.trim().to_owned();
+        run::own_must(&ways::mark(&window, &guest.name))?;
+        listed.get_or_insert_default();
+        front.get_or_insert(window);
+    }
+    let sit = ways::sit(within);
+    if session.dry_run {
+        session.ui.answer(&format!("{sit}\n"));
+        return Ok(());
+    }
+    if let Some(window) = &front {
+        run::own_must(&ways::select(window))?;
+    }
+    if within || std::io::stdin().is_terminal() {
+        return Err(run::become_program(&sit, &[]));
+    }
+    session.ui.say(&format!("the consoles are there: {sit}"));
+    Ok(())
+}
+
+/// What a window runs. The server of tmux has the environment of whoever began it, so what matters is said.
+fn console_of(guest: &GuestName, read_only: bool) -> Result<Cmd> {
+    let program = std::env::current_exe().map_err(|e| Problem::host_cant("can't find this program's file").because(e))?;
+    let mut words: Vec<String> = [runtime::ROOT_VARIABLE, chyves_host::platform::LAB_VARIABLE]
+        .into_iter()
+        .filter_map(|variable| std::env::var(variable).ok().map(|value| format!("{variable}={value}")))
+        .collect();
+    words.push(program.to_string_lossy().into_owned());
+    words.extend(["console".to_owned(), guest.to_string()]);
+    words.extend(read_only.then(|| "--read-only".to_owned()));
+    Ok(Cmd::new("env", words))
 }

@@ -1,0 +1,136 @@
+//! Ways to a guest's serial ports besides the supervisor's console: the ports 2 to 4, by chyves itself or by cu(1), and
+//! the consoles of several guests as windows of tmux(1).
+//!
+//! Not here: sitting there (chyves-host).
+
+use crate::cmd::Cmd;
+use crate::device::{SerialEnd, parse_serial_end};
+use crate::error::{Problem, Result};
+use crate::value::GuestName;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// The session of tmux that holds the windows.
+pub const SESSION: &str = "chyves";
+/// The option of a window that says whose it is. Its name can be changed by what runs in it, and one with a dot would mean
+/// a pane where windows are called by name.
+const MARK: &str = "@chyves_guest";
+/// What a serial port is read with; bhyve's ports have no speed of their own.
+const SPEED: &str = "115200";
+
+/// Where people get at a serial port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reach {
+    /// A terminal device of the host.
+    Device(String),
+    /// A port that the hypervisor listens on.
+    Tcp(SocketAddr),
+}
+
+/// Where people get at the port com`number` of a guest whose far ends besides the console are these.
+///
+/// # Errors
+/// The guest has no such port, or its far end is none for people.
+pub fn reach(guest: &GuestName, serial: &[(u16, String)], number: u16) -> Result<Reach> {
+    let port = format!("com{number}");
+    let Some((_, text)) = serial.iter().find(|(n, _)| *n == number) else {
+        return Err(Problem::not_found(format!("`{guest}` has no serial port {port}"))
+            .on(guest)
+            .hint(format!("`chyves set {guest} {port}=/dev/nmdm-{guest}.{number}A` gives it one at its next start")));
+    };
+    let wrong = |why: String| Problem::usage(format!("nobody can sit at {port} of `{guest}`")).on(guest).because(why);
+    match parse_serial_end(text).map_err(wrong)? {
+        SerialEnd::Tcp(at) => Ok(Reach::Tcp(near(at))),
+        SerialEnd::Device(path) => match path.strip_suffix('A') {
+            // nmdm(4): the machine has the side A, people the side B.
+            Some(pair) if path.starts_with("/dev/nmdm") => Ok(Reach::Device(format!("{pair}B"))),
+            _ => Err(wrong(format!("its far end is {path}, and who is there hangs on the other side of it"))),
+        },
+        SerialEnd::Console | SerialEnd::Socket(_) | SerialEnd::Stdio => Err(wrong("its far end is the hypervisor's own".into())),
+    }
+}
+
+/// Who listens everywhere is reached here.
+fn near(at: SocketAddr) -> SocketAddr {
+    let ip = match at.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, at.port())
+}
+
+/// cu(1) at a terminal device.
+pub fn cu(device: &str) -> Cmd {
+    Cmd::new("cu", ["-l", device, "-s", SPEED])
+}
+
+/// What tmux lists of the session's windows: a line each, its number and the guest it was opened for.
+pub fn windows() -> Cmd {
+    Cmd::new("tmux", ["list-windows", "-t", &format!("={SESSION}"), "-F", &format!("#{{window_id}} #{{{MARK}}}")])
+}
+
+/// The number of a guest's window in that list.
+pub fn window_of<'a>(listed: &'a str, guest: &GuestName) -> Option<&'a str> {
+    listed.lines().filter_map(|line| line.split_once(' ')).find(|(_, name)| *name == guest.as_str()).map(|(id, _)| id)
+}
+
+/// Opens a guest's window, which runs `program`; the first one with the session. It prints the window's number.
+pub fn open(first: bool, guest: &GuestName, program: &Cmd) -> Cmd {
+    let target = format!("={SESSION}:");
+    let place: &[&str] = if first { &["new-session", "-d", "-s", SESSION] } else { &["new-window", "-d", "-t", &target] };
+    Cmd::new("tmux", place.iter().copied())
+        .args(["-P", "-F", "#{window_id}", "-n", guest.as_str(), "--"])
+        .arg(program.program.as_str())
+        .args(program.args.iter().map(String::as_str))
+}
+
+/// Marks a new window with its guest, and lets it stay when its console has ended, so that why it did can be read.
+pub fn mark(window: &str, guest: &GuestName) -> Cmd {
+    let set = ["set-option", "-w", "-t", window];
+    Cmd::new("tmux", set).args([MARK, guest.as_str(), ";"]).args(set).args(["remain-on-exit", "on"])
+}
+
+/// Puts a window in front.
+pub fn select(window: &str) -> Cmd {
+    Cmd::new("tmux", ["select-window", "-t", window])
+}
+
+/// Goes to the session: from a terminal, or from within tmux.
+pub fn sit(within: bool) -> Cmd {
+    Cmd::new("tmux", [if within { "switch-client" } else { "attach-session" }, "-t", &format!("={SESSION}")])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_is_reached_on_the_side_of_people() {
+        let guest: GuestName = "web01".parse().unwrap();
+        let serial: Vec<_> =
+            ["/dev/nmdm-web01.2A", "tcp=0.0.0.0:7003", "/dev/cuau1"].into_iter().zip(2..).map(|(t, n)| (n, t.to_owned())).collect();
+        assert_eq!(reach(&guest, &serial, 2).unwrap(), Reach::Device("/dev/nmdm-web01.2B".into()));
+        assert_eq!(reach(&guest, &serial, 3).unwrap(), Reach::Tcp("127.0.0.1:7003".parse().unwrap()));
+        assert!(reach(&guest, &serial, 4).unwrap_err().causes[0].contains("/dev/cuau1"));
+        assert_eq!(reach(&guest, &[], 2).unwrap_err().hints, ["`chyves set web01 com2=/dev/nmdm-web01.2A` gives it one at its next start"]);
+        assert_eq!(cu("/dev/nmdm-web01.2B").to_string(), "cu -l /dev/nmdm-web01.2B -s 115200");
+    }
+
+    #[test]
+    fn near_names_have_windows_of_their_own() {
+        let guest = |name: &str| name.parse::<GuestName>().unwrap();
+        let listed = "@1 web.1\n@4 web\n@9 \n";
+        assert_eq!(window_of(listed, &guest("web")), Some("@4"));
+        assert_eq!(window_of(listed, &guest("web.1")), Some("@1"));
+        assert_eq!(window_of(listed, &guest("web.2")), None);
+        let program = Cmd::new("chyves", ["console", "web.1"]);
+        assert_eq!(
+            open(false, &guest("web.1"), &program).to_string(),
+            "tmux new-window -d -t =chyves: -P -F '#{window_id}' -n web.1 -- chyves console web.1"
+        );
+        assert_eq!(
+            mark("@1", &guest("web.1")).to_string(),
+            "tmux set-option -w -t @1 @chyves_guest web.1 ';' set-option -w -t @1 remain-on-exit on"
+        );
+    }
+}

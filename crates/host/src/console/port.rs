@@ -1,0 +1,63 @@
+//! A person at one of a guest's serial ports 2 to 4: no supervisor stands between, so one at a time, and nothing is kept.
+
+use super::{Left, Options, Raw, Signals, Sitting, announce};
+use crate::platform;
+use chyves_core::console::Reach;
+use chyves_core::error::{Problem, Result};
+use rustix::termios::{OptionalActions, isatty, tcgetattr, tcsetattr};
+use std::fs::{File, OpenOptions};
+use std::net::TcpStream;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::time::Duration;
+
+/// Who listens on this host or near it answers within this.
+const WITHIN: Duration = Duration::from_secs(5);
+
+/// Sits at a port, as [`super::attach`] does at the console. `place` is what it is called: `com2 of web01`.
+///
+/// # Errors
+/// It can't be opened.
+pub fn attach(place: &str, reach: &Reach, options: Options) -> Result<Left> {
+    let stdin = std::io::stdin();
+    let interactive = isatty(&stdin);
+    let mut signals = Signals::new().map_err(|e| Problem::failed("can't heed signals").because(e))?;
+    let far = open(place, reach)?;
+    let raw = interactive
+        .then(|| Raw::enter(stdin.as_fd()))
+        .transpose()
+        .map_err(|e| Problem::failed("can't make this terminal raw").because(e))?;
+    if interactive {
+        announce(options, place);
+    }
+    let way = Sitting::new(far, interactive, options).sit(&mut signals);
+    drop(raw);
+    // The machine has let go of its side.
+    Ok(way.unwrap_or(Left::Ended(None)))
+}
+
+fn open(place: &str, reach: &Reach) -> Result<OwnedFd> {
+    let cant = |at: &str, e: &dyn std::fmt::Display| Problem::failed(format!("can't sit at {place}")).on(at).because(format!("{at}: {e}"));
+    match reach {
+        Reach::Tcp(at) => {
+            let stream = TcpStream::connect_timeout(at, WITHIN).map_err(|e| cant(&at.to_string(), &e))?;
+            // Each key for itself.
+            let _ = stream.set_nodelay(true);
+            Ok(stream.into())
+        }
+        Reach::Device(path) => {
+            let flags = rustix::fs::OFlags::NOCTTY.bits().cast_signed();
+            let on_host = platform::here().path(path);
+            let device = OpenOptions::new().read(true).write(true).custom_flags(flags).open(on_host).map_err(|e| cant(path, &e))?;
+            raw(&device).map_err(|e| cant(path, &e))?;
+            Ok(device.into())
+        }
+    }
+}
+
+/// Without echo on this side: else each byte of the guest would come back to it.
+fn raw(device: &File) -> std::io::Result<()> {
+    let mut modes = tcgetattr(device)?;
+    modes.make_raw();
+    Ok(tcsetattr(device, OptionalActions::Now, &modes)?)
+}
