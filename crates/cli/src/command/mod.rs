@@ -110,7 +110,7 @@ enum Verb {
     Eject(insert::EjectArgs),
     /// Manage images of UEFI firmware
     #[command(subcommand)]
-    Firmware(image::Verb),
+    Firmware(image::FirmwareVerb),
     Get(get::Args),
     #[command(subcommand)]
     Image(image::Verb),
@@ -214,7 +214,7 @@ fn dispatch(session: &Session, verb: Verb) -> Result<()> {
         Verb::Doctor(args) => doctor::run(session, &args),
         Verb::Eject(args) => insert::eject(session, &args),
         Verb::Get(args) => get::run(session, &args),
-        Verb::Firmware(verb) => image::run(session, Some(ImageKind::Firmware), &verb),
+        Verb::Firmware(verb) => image::firmware(session, &verb),
         Verb::Image(verb) => image::run(session, None, &verb),
         Verb::Iso(verb) => image::run(session, Some(ImageKind::Iso), &verb),
         Verb::Info(args) => info::run(session, &args),
