@@ -80,6 +80,29 @@ fn grub_bhyve_takes_the_user_s_own_files() {
 }
 
 #[test]
+fn a_recipe_that_wants_the_disc_s_label_is_told_it() {
+    let Some(host) = host("lab_loaders::label", &["release=14.3"]) else { return };
+    host.make_iso();
+    let disc = host.work().join("tiny.iso");
+    let mut bytes = std::fs::read(&disc).unwrap();
+    for (name, label) in [("arch", "ARCH_202511"), ("plain", "")] {
+        bytes[32_808..32_840].copy_from_slice(format!("{label:32}").as_bytes());
+        std::fs::write(&disc, &bytes).unwrap();
+        host.ok(&format!("iso import ./tiny.iso --name {name}"));
+    }
+    host.ok("iso info arch").says("ARCH_202511");
+    host.ok("create arch01 --size 1M --ram 64M loader=grub-bhyve os=arch");
+    host.ok("start arch01 --iso arch");
+    let mut console = host.console("arch01");
+    console.sees("tiny: ready 0");
+    let config = host.in_folder("arch01", |folder| std::fs::read_to_string(folder.join("grub.cfg")).unwrap());
+    assert!(config.contains("archisolabel=ARCH_202511 ro"), "{config}");
+    off(&host, &mut console, "arch01");
+    host.chyves("start arch01 --iso plain").ends(2).says("needs the medium's label, which is not known").says("import the image again");
+    host.nothing_is_left();
+}
+
+#[test]
 fn a_missing_loader_is_named_with_its_package() {
     let Some(host) = host("lab_loaders::missing", &["release=14.3"]) else { return };
     host.ok("create deb --image tiny --ram 64M loader=grub-bhyve");

@@ -165,6 +165,8 @@ pub struct Image {
     pub format: Option<String>,
     /// What it was checked against when it came.
     pub checked: Option<String>,
+    /// The label on it, where it is an ISO that has one.
+    pub label: Option<String>,
     /// The template of its variables, where it is firmware that has one.
     pub vars: Option<Template>,
     /// Settings that the system in it wants, keys and values.

@@ -220,8 +220,8 @@ fn boot_medium(boot: &mut Boot, guest: &Guest, medium: &Loaded) {
         Boot::Bhyveload(loader) => loader.disks.insert(0, medium.path.clone()),
         Boot::GrubBhyve(loader) => {
             let os = guest.settings.value("os").unwrap_or_default();
-            loader.medium =
-                Some(grub::Medium { path: medium.path.clone(), label: None, version: grub::version(&os, medium.image.as_str()) });
+            let version = grub::version(&os, medium.image.as_str());
+            loader.medium = Some(grub::Medium { path: medium.path.clone(), label: medium.label.clone(), version });
         }
         Boot::Uefi(_) | Boot::Bios | Boot::UBoot { .. } => {}
     }

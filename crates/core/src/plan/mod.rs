@@ -288,6 +288,7 @@ pub(crate) mod testing {
                 original: None,
                 format: None,
                 checked: None,
+                label: None,
                 vars: None,
                 wants: Vec::new(),
             }],

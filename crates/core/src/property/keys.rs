@@ -118,6 +118,8 @@ keys! {
     /// See the catalogue.
     IMAGE_SHA256 = "image.sha256";
     /// See the catalogue.
+    IMAGE_LABEL = "image.label";
+    /// See the catalogue.
     IMAGE_VARS = "image.vars";
     /// See the catalogue.
     IMAGE_VARS_SIZE = "image.vars_size";

@@ -199,6 +199,7 @@ fn image(row: &Row, dataset: &Dataset) -> Option<Image> {
         original: text(keys::IMAGE_NAME),
         format: text(keys::IMAGE_FORMAT),
         checked: text(keys::IMAGE_CHECKED),
+        label: text(keys::IMAGE_LABEL),
         vars: own(&row.own, keys::IMAGE_VARS_SIZE)
             .and_then(|size| size.parse().ok())
             .zip(text(keys::IMAGE_VARS))

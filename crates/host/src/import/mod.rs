@@ -206,6 +206,7 @@ fn finish(import: &Import<'_>, written: Written, format: &str, checked: &str, pl
     };
     let name = order.source.file_name().unwrap_or_else(|| "-".into());
     let mut own: Vec<(String, String)> = order.wants.iter().map(|(k, v)| (format!("{}{k}", keys::WANTS), v.clone())).collect();
+    own.extend((kind == ImageKind::Iso).then(|| content::label(&target)).flatten().map(|label| (keys::IMAGE_LABEL.to_owned(), label)));
     own.extend(template.into_iter().flat_map(|template| {
         [(keys::IMAGE_VARS.to_owned(), template.sha256), (keys::IMAGE_VARS_SIZE.to_owned(), template.size.to_string())]
     }));

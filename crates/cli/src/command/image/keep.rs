@@ -49,7 +49,7 @@ pub(super) fn info(session: &Session, kind: Option<ImageKind>, names: &[ImageNam
         let mut value = json!({
             "name": image.name, "kind": image.kind, "size": image.size.human(), "used": image.used.human(), "sha256": image.sha256,
             "source": image.source, "file": image.original, "format": image.format, "checked": image.checked, "added": image.added,
-            "dataset": image.dataset, "variables": image.vars.as_ref().map(|vars| vars.size.human()),
+            "dataset": image.dataset, "label": image.label, "variables": image.vars.as_ref().map(|vars| vars.size.human()),
         });
         if let Some(fields) = value.as_object_mut() {
             let text = |names: &[GuestName]| names.iter().map(GuestName::to_string).collect::<Vec<_>>();

@@ -25,6 +25,13 @@ pub(super) static ROWS: &[Property] = &[
         ..IMAGE
     },
     Property {
+        key: "image.label",
+        kind: Kind::Text,
+        summary: "the label of an ISO",
+        detail: "The volume's name on it, by which some systems find their own installer.",
+        ..IMAGE
+    },
+    Property {
         key: "image.vars",
         kind: Kind::Hash,
         summary: "the SHA-256 of the template of a firmware's variables",
