@@ -6,7 +6,7 @@ use chyves_core::value::printable;
 
 /// Commands that stand alone or take other things than guests.
 const HOST_VERBS: &[&str] =
-    &["doctor", "firmware", "help", "image", "iso", "list", "pool", "receive", "repair", "trash", "version", "completions", "dev"];
+    &["doctor", "help", "image", "iso", "list", "pool", "receive", "repair", "trash", "version", "completions", "dev"];
 
 /// Commands that take guests, and so may follow them.
 const GUEST_VERBS: &[&str] = &[
@@ -18,6 +18,7 @@ const GUEST_VERBS: &[&str] = &[
     "delete",
     "disk",
     "eject",
+    "firmware",
     "get",
     "info",
     "insert",
@@ -49,6 +50,9 @@ const NETWORK_VERBS: &[&str] = &[
 /// The verbs below the noun `cloud-init`; the first is meant where none is given.
 const CLOUD_INIT_VERBS: &[&str] = &["status", "show", "set", "reinit"];
 
+/// The verbs below the noun `firmware` that are about guests; all others are about images.
+const FIRMWARE_VERBS: &[&str] = &["reset"];
+
 /// Options whose value is the next word.
 const WITH_VALUE: &[&str] = &[
     "-o",
@@ -68,6 +72,7 @@ const WITH_VALUE: &[&str] = &[
     "--checksums",
     "--key",
     "--signature",
+    "--vars",
     "--max-size",
     "--timeout",
     "--retries",
@@ -146,7 +151,7 @@ fn guests_first(mut argv: Vec<String>, first: usize, verb: usize) -> Vec<String>
     if argv[first] == "disk" && argv.get(behind).is_some_and(|w| DISK_VERBS.contains(&w.as_str())) {
         behind += 1;
     }
-    let below: &[(&str, &[&str])] = &[("network", NETWORK_VERBS), ("cloud-init", CLOUD_INIT_VERBS)];
+    let below: &[(&str, &[&str])] = &[("network", NETWORK_VERBS), ("cloud-init", CLOUD_INIT_VERBS), ("firmware", FIRMWARE_VERBS)];
     let own = below.iter().find(|(noun, _)| *noun == argv[first]).map_or(&[][..], |(_, verbs)| verbs);
     if argv.get(behind).is_some_and(|w| own.contains(&w.as_str())) {
         behind += 1;
@@ -201,6 +206,10 @@ fn nouns(mut argv: Vec<String>, first: usize) -> Vec<String> {
     }
     if argv[first] == "network" {
         network(&mut argv, first);
+    }
+    if argv[first] == "firmware" && argv.get(first + 2).is_some_and(|w| FIRMWARE_VERBS.contains(&w.as_str())) {
+        // `firmware web01 reset` as well as `firmware reset web01`.
+        argv.swap(first + 1, first + 2);
     }
     if argv[first] == "cloud-init" {
         let is_verb = |at: usize| argv.get(at).is_some_and(|w| CLOUD_INIT_VERBS.contains(&w.as_str()));
@@ -326,6 +335,11 @@ mod tests {
             ("web01 cloud-init", "cloud-init status web01"),
             ("cloud-init web01 show", "cloud-init show web01"),
             ("web01 cloud-init show user-data", "cloud-init show web01 user-data"),
+            ("web01 firmware reset", "firmware reset web01"),
+            ("a,b firmware reset -n", "firmware reset a,b -n"),
+            ("firmware web01 reset", "firmware reset web01"),
+            ("firmware reset web01", "firmware reset web01"),
+            ("firmware list -H", "firmware list -H"),
             ("disk", "disk"),
             ("disk list -H", "disk list -H"),
             ("-n web01 disk remove disk1", "-n disk remove web01 disk1"),
@@ -359,7 +373,7 @@ mod tests {
 
     #[test]
     fn no_guest_may_bear_a_command_s_word() {
-        let below = SNAPSHOT_VERBS.iter().chain(DISK_VERBS).chain(NETWORK_VERBS).chain(CLOUD_INIT_VERBS);
+        let below = SNAPSHOT_VERBS.iter().chain(DISK_VERBS).chain(NETWORK_VERBS).chain(CLOUD_INIT_VERBS).chain(FIRMWARE_VERBS);
         for word in commands().chain(below.copied()) {
             assert!(word.parse::<chyves_core::value::GuestName>().is_err(), "{word} could be a guest");
         }

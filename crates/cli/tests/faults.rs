@@ -86,3 +86,17 @@ fn image_delete() {
 fn start() {
     matrix("faults::start", &Case { line: "start web", back: &["stop web --now"], runs: true, ..BASE });
 }
+
+#[test]
+fn start_with_variables() {
+    // Variables that the guest has from before are not the command's to take back.
+    let ground = &["set web loader=uefi", "start web", "stop web --now"];
+    matrix("faults::start-uefi", &Case { ground, line: "start web", back: &["stop web --now"], runs: true, ..BASE });
+}
+
+#[test]
+fn firmware_reset() {
+    let ground = &["set web loader=uefi", "start web", "stop web --now", "snapshot web@one"];
+    let back = &["snapshot rollback web@one", "snapshot delete {before-rollback-}"];
+    matrix("faults::firmware-reset", &Case { ground, line: "firmware reset web", back, ..BASE });
+}

@@ -80,6 +80,29 @@ fn grub_bhyve_takes_the_user_s_own_files() {
 }
 
 #[test]
+fn a_recipe_that_wants_the_disc_s_label_is_told_it() {
+    let Some(host) = host("lab_loaders::label", &["release=14.3"]) else { return };
+    host.make_iso();
+    let disc = host.work().join("tiny.iso");
+    let mut bytes = std::fs::read(&disc).unwrap();
+    for (name, label) in [("arch", "ARCH_202511"), ("plain", "")] {
+        bytes[32_808..32_840].copy_from_slice(format!("{label:32}").as_bytes());
+        std::fs::write(&disc, &bytes).unwrap();
+        host.ok(&format!("iso import ./tiny.iso --name {name}"));
+    }
+    host.ok("iso info arch").says("ARCH_202511");
+    host.ok("create arch01 --size 1M --ram 64M loader=grub-bhyve os=arch");
+    host.ok("start arch01 --iso arch");
+    let mut console = host.console("arch01");
+    console.sees("tiny: ready 0");
+    let config = host.in_folder("arch01", |folder| std::fs::read_to_string(folder.join("grub.cfg")).unwrap());
+    assert!(config.contains("archisolabel=ARCH_202511 ro"), "{config}");
+    off(&host, &mut console, "arch01");
+    host.chyves("start arch01 --iso plain").ends(2).says("needs the medium's label, which is not known").says("import the image again");
+    host.nothing_is_left();
+}
+
+#[test]
 fn a_missing_loader_is_named_with_its_package() {
     let Some(host) = host("lab_loaders::missing", &["release=14.3"]) else { return };
     host.ok("create deb --image tiny --ram 64M loader=grub-bhyve");
@@ -172,4 +195,75 @@ fn u_boot_boots_guests_on_arm64() {
     off(&host, &mut console, "web01");
     host.ok("set web01 loader=bhyveload");
     host.chyves("start web01").ends(5).says("arm64");
+}
+
+#[test]
+fn imported_firmware_boots_guests_and_is_reset() {
+    for settings in [&["release=13.5"][..], &["release=15.0", "cpu=amd"]] {
+        let Some(host) = host("lab_loaders::imported", settings) else { return };
+        let rom = host.lab().dir().join("usr/local/share/edk2-bhyve");
+        let (code, vars) = (rom.join("BHYVE_UEFI.fd"), rom.join("BHYVE_UEFI_VARS.fd"));
+        host.ok(&format!("firmware import {} --vars {} --name both", code.display(), vars.display()));
+        host.ok(&format!("firmware import {} --name code", code.display()));
+        host.ok("create a,b --image tiny --ram 64M");
+        host.ok("set a uefi_firmware=both");
+        host.ok("set b uefi_firmware=code");
+        let images = host.mount_point().join("chyves/images");
+        host.ok("start a").says(&format!("-l bootrom,{},", images.join("both/image.fd").display())).says("uefi-vars.fd");
+        // Its own code is as long as that of the packages, so their variables are for it too.
+        host.ok("start b").says(&format!("-l bootrom,{},", images.join("code/image.fd").display())).says("uefi-vars.fd");
+        for guest in ["a", "b"] {
+            let mut console = host.console(guest);
+            console.sees("tiny: ready 1");
+            reboots(&mut console, "tiny: ready 2");
+            console.types("p");
+            until("the guest to be off", || (host.state(guest) == "stopped").then_some(()));
+        }
+        host.ok("firmware reset a").says("the former ones are ");
+        host.ok("a firmware reset -n").says("uefi-vars-");
+        // One whose packages' firmware is gone still boots by its own.
+        std::fs::remove_dir_all(&rom).unwrap();
+        host.ok("start a");
+        let mut console = host.console("a");
+        console.sees("tiny: ready 3");
+        off(&host, &mut console, "a");
+    }
+}
+
+#[test]
+fn a_reboot_looks_at_the_host_again_and_tells_why_it_is_the_last() {
+    for settings in [&["release=13.5"][..], &["release=14.3", "cpu=amd"]] {
+        let Some(host) = host("lab_loaders::again", settings) else { return };
+        host.ok("create web01 --image tiny --ram 64M");
+        for (change, mend, why) in [
+            ("set web01 ram=64G", "set web01 ram=64M", "64G of memory is wanted, and the host has"),
+            ("set web01 cpu=99", "set web01 cpu=1", "99 processors"),
+            ("set web01 loader=grub-bhyve", "set web01 loader=uefi", "grub-bhyve is missing on this host"),
+            ("set web01 pcidev_0=passthru,3/0/0", "unset web01 pcidev_0", "belongs to the driver em0, not to ppt"),
+        ] {
+            let grub = host.lab().dir().join("bin/grub-bhyve");
+            if grub.exists() && change.contains("grub") {
+                std::fs::remove_file(&grub).unwrap();
+            }
+            host.ok("start web01");
+            let mut console = host.console("web01");
+            console.sees("tiny: ready");
+            host.ok(change);
+            console.types("r");
+            until("the guest to be off", || (host.state("web01") == "crashed").then_some(()));
+            host.ok("info web01").says("it can't be started again").says(why);
+            host.ok("list -H -o name,state,reason").says("web01\tcrashed\tit can't be started again").says(why);
+            let log = host.in_folder("web01", |folder| std::fs::read_to_string(folder.join("logs/console.log")).unwrap());
+            assert!(log.contains("chyves: it can't be started again: ") && log.contains(why), "{log}");
+            host.chyves("start web01").ends(5).says(why);
+            host.ok(mend);
+        }
+        // What is its own at that time is nobody else's: its VM object, its taps, and a screen at a port of its own.
+        host.ok("set web01 uefi_console_output=vnc uefi_vnc_port=5999");
+        host.ok("start web01");
+        let mut console = host.console("web01");
+        console.sees("tiny: ready");
+        reboots(&mut console, "tiny: ready");
+        off(&host, &mut console, "web01");
+    }
 }

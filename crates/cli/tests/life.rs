@@ -373,3 +373,34 @@ fn discs_are_put_in_and_taken_out_while_the_guest_runs() {
     host.ok("stop web01");
     host.nothing_is_left();
 }
+
+#[test]
+fn a_reboot_looks_at_the_host_again_and_tells_why_it_is_the_last() {
+    let Some(host) = Host::new("life::again", With::Tiny) else { return };
+    host.ok("create web01 --image tiny --ram 64M loader=bios");
+    std::fs::write(host.work().join("more.img"), vec![0; 1 << 20]).unwrap();
+    host.ok("disk add web01 --attach ./more.img");
+    host.ok("set web01 on_crash=restart");
+    for reboots in [true, false] {
+        host.ok("start web01");
+        let mut console = host.console("web01");
+        console.sees("tiny: ready");
+        std::fs::rename(host.work().join("more.img"), host.work().join("away.img")).unwrap();
+        if reboots {
+            console.types("r");
+        } else {
+            host.kill(host.pids("web01").0);
+        }
+        until("the guest to be off", || (host.state("web01") == "crashed").then_some(()));
+        let why = "disk 1 of `web01` can't be used";
+        host.ok("info web01").says("it can't be started again").says(why).says("is not there");
+        host.ok("list -H -o name,reason").says(why);
+        let log = host.in_folder("web01", |folder| std::fs::read_to_string(folder.join("logs/console.log")).unwrap());
+        assert!(log.contains(&format!("chyves: it can't be started again: {why}")), "{log}");
+        host.chyves("start web01").ends(5).says(why).says("disk remove web01 disk1 --lost");
+        std::fs::rename(host.work().join("away.img"), host.work().join("more.img")).unwrap();
+    }
+    host.ok("start web01");
+    host.ok("stop web01 --now");
+    host.nothing_is_left();
+}

@@ -265,6 +265,8 @@ pub struct Order {
     pub silence: u32,
     /// How often a cut transfer is taken up again without a single new byte.
     pub retries: u32,
+    /// The file of a firmware's variables, its path absolute.
+    pub vars: Option<String>,
     /// Settings that the system in it wants.
     pub wants: Vec<Pair>,
 }
@@ -282,6 +284,7 @@ impl Order {
             max_size: MAX_SIZE,
             silence: SILENCE,
             retries: RETRIES,
+            vars: None,
             wants: Vec::new(),
         }
     }

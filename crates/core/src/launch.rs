@@ -53,6 +53,9 @@ pub struct Launch {
     pub frees_logs: bool,
 }
 
+/// The key of the reason where a supervisor that asks for a launch is told that there is none.
+pub const REFUSED: &str = "refused";
+
 /// A command before the hypervisor and how its failure counts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Prepare {

@@ -165,8 +165,21 @@ pub struct Image {
     pub format: Option<String>,
     /// What it was checked against when it came.
     pub checked: Option<String>,
+    /// The label on it, where it is an ISO that has one.
+    pub label: Option<String>,
+    /// The template of its variables, where it is firmware that has one.
+    pub vars: Option<Template>,
     /// Settings that the system in it wants, keys and values.
     pub wants: Vec<(String, String)>,
+}
+
+/// The template of a firmware's variables, in a file beside the code.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Template {
+    /// Its size.
+    pub size: Size,
+    /// The SHA-256 of its content.
+    pub sha256: String,
 }
 
 /// The snapshot that clones of an image are made from.
@@ -195,6 +208,9 @@ pub enum ImageKind {
 }
 
 impl ImageKind {
+    /// The name of the file beside firmware's code that is the template of its variables.
+    pub const VARS_FILE: &'static str = "vars.fd";
+
     /// As it is stored.
     pub const fn word(self) -> &'static str {
         match self {

@@ -117,6 +117,20 @@ pub fn world(runtime: &Runtime, look: &Look) -> Result<World> {
     Ok(world)
 }
 
+/// Adds images that a guest turned out to need, by one more call where they are not known.
+///
+/// # Errors
+/// What can't be asked or read.
+pub fn add_images(world: &mut World, names: &[ImageName]) -> Result<()> {
+    let unknown = |name: &&ImageName| !world.images.iter().any(|image| image.name == **name);
+    let wanted: Vec<ImageName> = names.iter().filter(unknown).cloned().collect();
+    let Some(root) = world.roots.iter().find(|root| root.role == Role::Primary).filter(|_| !wanted.is_empty()) else { return Ok(()) };
+    let look = Look { images: Which::Named(wanted), ..Look::default() };
+    let found = inventory(&read_some(std::slice::from_ref(root), &look)?, std::slice::from_ref(root));
+    world.images.extend(found.images);
+    Ok(())
+}
+
 /// Everything below the roots, to the depth that guests live at and no deeper.
 fn read_all(roots: &[Root], keys: Option<&[String]>) -> Result<Vec<Row>> {
     let depth = 2 + roots.iter().map(|r| r.group_levels).max().unwrap_or(0);

@@ -49,7 +49,8 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     let Targets::Named(names) = Targets::parse(&names)? else {
         return Err(Problem::usage("`all` can't name new guests").hint("name each clone"));
     };
-    let set = set.iter().filter_map(|w| w.split_once('=')).map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
+    let set: Vec<_> = set.iter().filter_map(|w| w.split_once('=')).map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
+    super::image::firmware_is_there(session, &set)?;
     let mut involved = names.clone();
     involved.push(source.clone());
     let _locks = session.lock("guest", &involved)?;

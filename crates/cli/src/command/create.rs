@@ -155,6 +155,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     let (setup, texts) = args.setup.read()?;
     settings.extend(setup);
     settings.extend(set.iter().filter_map(|w| w.split_once('=')).map(|(k, v)| (k.to_owned(), v.to_owned())));
+    super::image::firmware_is_there(session, &settings)?;
     // Every name is checked before the first guest is made.
     let locks = session.lock("guest", &names)?;
     let look = |images| session.look(&Look { guests: Which::Named(names.clone()), images, ..Look::default() });

@@ -3,16 +3,21 @@
 //!
 //! * [`import`]: bringing one in
 //! * [`keep`]: telling of one, looking at it again, another name, its end
+//! * [`reset`]: firmware alone: a guest's variables
 
 mod import;
 mod keep;
+mod reset;
+
+pub(super) use keep::firmware_is_there;
 
 use super::get::show;
 use crate::session::Session;
 use crate::table::{Cell, ListArgs, Table};
 use chyves_core::error::Result;
-use chyves_core::value::ImageName;
+use chyves_core::value::{Dataset, ImageName};
 use chyves_core::world::ImageKind;
+use chyves_host::borrow;
 use chyves_host::observe::{Look, Which};
 
 /// Manage images: disks, ISOs, firmware
@@ -65,11 +70,6 @@ pub(crate) enum Verb {
     },
 }
 
-/// `chyves firmware`
-pub(crate) fn firmware(session: &Session, verb: &Verb) -> Result<()> {
-    run(session, Some(ImageKind::Firmware), verb)
-}
-
 /// `chyves iso`
 pub(crate) fn iso(session: &Session, verb: &Verb) -> Result<()> {
     run(session, Some(ImageKind::Iso), verb)
@@ -78,6 +78,31 @@ pub(crate) fn iso(session: &Session, verb: &Verb) -> Result<()> {
 /// `chyves image`, which is about all
 pub(crate) fn any(session: &Session, verb: &Verb) -> Result<()> {
     run(session, None, verb)
+}
+
+/// Manage images of UEFI firmware
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum FirmwareVerb {
+    #[command(flatten)]
+    Image(Verb),
+    Reset(reset::Args),
+}
+
+/// Runs a verb of the noun `firmware`.
+pub(crate) fn firmware(session: &Session, verb: &FirmwareVerb) -> Result<()> {
+    match verb {
+        FirmwareVerb::Image(verb) => run(session, Some(ImageKind::Firmware), verb),
+        FirmwareVerb::Reset(args) => reset::run(session, args),
+    }
+}
+
+/// Unmounts images that were only needed for a moment, where nobody else uses them.
+pub(super) fn let_go_of(session: &Session, datasets: &[Dataset]) {
+    for dataset in datasets.iter().filter(|_| !session.dry_run) {
+        if let Err(problem) = borrow::let_go(&session.runtime, dataset, &session.typed) {
+            session.ui.warn(&format!("{dataset} stays mounted: {problem}"));
+        }
+    }
 }
 
 /// Runs a verb of the noun that is about `kind`, or about all.

@@ -4,12 +4,13 @@ use super::get::{setting_cell, show};
 use crate::session::Session;
 use crate::table::{Cell, ListArgs, Table};
 use chyves_core::error::{Problem, Result, did_you_mean};
+use chyves_core::guest::RunState;
 use chyves_core::property::{self, Access, catalog};
 use chyves_core::world::{ImageKind, World};
 use chyves_host::observe::Look;
 
 /// Columns that are no property.
-const FACTS: [&str; 9] = ["name", "state", "used", "pool", "dataset", "uuid", "group", "origin", "foreign"];
+const FACTS: [&str; 10] = ["name", "state", "reason", "used", "pool", "dataset", "uuid", "group", "origin", "foreign"];
 
 const USUAL: [&str; 6] = ["name", "state", "cpu", "ram", "used", "description"];
 
@@ -114,6 +115,10 @@ fn cell(world: &World, index: usize, column: &str) -> Cell {
     match column {
         "name" => Cell::text(guest.name.as_str()),
         "state" => Cell::text(if guest.foreign.is_some() && !guest.state.is_alive() { "foreign" } else { guest.state.word() }),
+        "reason" => match &guest.state {
+            RunState::Crashed { reason } => Cell::text(reason.clone()),
+            RunState::Stopped | RunState::Starting | RunState::Running | RunState::Stopping | RunState::Orphaned => Cell::none(),
+        },
         "used" => Cell::number(guest.used.human(), guest.used.get()),
         "pool" => Cell::text(guest.dataset.pool()),
         "dataset" => Cell::text(guest.dataset.as_str()),

@@ -64,6 +64,7 @@ fn change(session: &Session, words: &[&String], request: &Request, verb: &str) -
     for (key, value) in &request.set {
         plan::set::checked(key, value, &[property::Scope::Guest, property::Scope::GuestOnly])?;
     }
+    super::image::firmware_is_there(session, &request.set)?;
     session.each(&targets, Pace::InTurn, |world, guest| {
         super::network::mac_is_free(session, guest, &request.set)?;
         let plan = plan::set::guest(world, guest, request)?;
@@ -74,6 +75,7 @@ fn change(session: &Session, words: &[&String], request: &Request, verb: &str) -
 
 fn on_roots(session: &Session, which: &str, request: &Request) -> Result<()> {
     let _lock = session.lock("pool", &["settings"])?;
+    super::image::firmware_is_there(session, &request.set)?;
     let mut world = session.look(&Look::default())?;
     observe::global(&mut world)?;
     let mut plans = Vec::new();

@@ -1,9 +1,13 @@
 //! `chyves start`: run guests; and what a supervisor asks for when its guest reboots.
 
+use super::image::let_go_of;
 use crate::session::{Pace, Report, Session};
 use crate::targets::Targets;
+use chyves_core::action::Action;
 use chyves_core::error::{Problem, Result};
 use chyves_core::guest::{Guest, RunState};
+use chyves_core::launch::{Launch, REFUSED};
+use chyves_core::plan::Plan;
 use chyves_core::plan::drives::Drive;
 use chyves_core::plan::snapshot::Facts;
 use chyves_core::plan::start::{Occasion, Ready, Request};
@@ -37,14 +41,14 @@ pub(crate) struct Args {
     iso: Vec<ImageName>,
 }
 
-/// The ISO of a start: found once for all guests, and kept mounted while they are started.
-struct Disc {
+/// The ISOs of a start: found once for all guests, and kept mounted while they are started.
+struct Media {
     images: Vec<Image>,
     drives: Vec<Drive>,
     datasets: Vec<Dataset>,
 }
 
-impl Disc {
+impl Media {
     fn find(session: &Session, isos: &[ImageName]) -> Result<Self> {
         if isos.is_empty() {
             return Ok(Self { images: Vec::new(), drives: Vec::new(), datasets: Vec::new() });
@@ -62,56 +66,73 @@ impl Disc {
         Ok(Self { images: world.images, drives: isos.iter().cloned().map(Drive::with).collect(), datasets })
     }
 
-    fn hold(&self, session: &Session) -> Result<Vec<Lock>> {
-        let all = self.datasets.iter().filter(|_| !session.dry_run);
-        all.map(|dataset| borrow::hold(&session.runtime, dataset, &session.typed)).collect()
-    }
-
-    /// Where no guest came up with them, nobody else unmounts them.
-    fn let_go(&self, session: &Session, held: Vec<Lock>) {
-        drop(held);
-        for dataset in self.datasets.iter().filter(|_| !session.dry_run) {
-            if let Err(problem) = borrow::let_go(&session.runtime, dataset, &session.typed) {
-                session.ui.warn(&format!("{dataset} stays mounted: {problem}"));
-            }
-        }
-    }
-
-    /// What is planned for a guest, in a world that knows the disc.
-    fn request(&self, session: &Session, world: &World, guest: &Guest) -> Result<(World, Request, Option<Lock>)> {
-        let mut world = with_facts(session, world, guest)?;
-        world.images.clone_from(&self.images);
+    /// What is planned for a guest, in a world that knows the discs and the guest's firmware.
+    fn ready(&self, session: &Session, world: &World, guest: &Guest) -> Result<Start> {
+        let mut world = World { images: self.images.clone(), ..world.clone() };
+        observe::add_images(&mut world, &plan::firmware::needed(guest)?)?;
+        let world = with_facts(session, &world, guest, Occasion::Start)?;
         let mut request = request(guest, Occasion::Start, self.drives.clone())?;
-        let lock = networks(session, &world, guest, &mut request)?;
-        Ok((world, request, lock))
+        let networks = networks(session, &world, guest, &mut request)?;
+        let plan = plan::start::start(&world, guest, &request)?;
+        Ok(Start { world, plan, networks })
     }
+}
+
+/// A start that was planned.
+struct Start {
+    world: World,
+    plan: Plan,
+    networks: Option<Lock>,
+}
+
+impl Start {
+    /// The file systems of images that the guest will use besides its media.
+    fn borrows(&self, media: &Media) -> Vec<Dataset> {
+        let all = match self.plan.steps.last() {
+            Some(Action::Launch(launch)) => launch.borrows.as_slice(),
+            _ => &[],
+        };
+        all.iter().filter(|dataset| !media.datasets.contains(dataset)).cloned().collect()
+    }
+}
+
+/// Keeps images mounted for guests that are about to use them.
+fn hold(session: &Session, datasets: &[Dataset]) -> Result<Vec<Lock>> {
+    let all = datasets.iter().filter(|_| !session.dry_run);
+    all.map(|dataset| borrow::hold(&session.runtime, dataset, &session.typed)).collect()
 }
 
 pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     let targets = Targets::parse(&args.guests)?;
-    let disc = Disc::find(session, &args.iso)?;
-    let mut held = disc.hold(session)?;
-    let result = if args.foreground { foreground(session, &targets, &disc, &mut held) } else { background(session, &targets, &disc) };
-    disc.let_go(session, held);
+    let media = Media::find(session, &args.iso)?;
+    let mut held = hold(session, &media.datasets)?;
+    let result = if args.foreground { foreground(session, &targets, &media, &mut held) } else { background(session, &targets, &media) };
+    drop(held);
+    let_go_of(session, &media.datasets);
     result
 }
 
 /// Starts guests as `chyves start` does without options.
 pub(super) fn usual(session: &Session, targets: &Targets) -> Result<()> {
-    background(session, targets, &Disc::find(session, &[])?)
+    background(session, targets, &Media::find(session, &[])?)
 }
 
-fn background(session: &Session, targets: &Targets, disc: &Disc) -> Result<()> {
+fn background(session: &Session, targets: &Targets, media: &Media) -> Result<()> {
     session.each(targets, Pace::SideBySide, |world, guest| {
         if guest.state == RunState::Orphaned && !session.dry_run {
             with_supervisor(session, guest, &Spawner::this_program()?)?;
             return Ok(Some(Report::new(&guest.name, "running; its supervisor was gone and it has a new one")));
         }
         alone(session, guest)?;
-        let (world, request, lock) = disc.request(session, world, guest)?;
-        let plan = plan::start::start(&world, guest, &request)?;
-        let done = session.carry_out_with(&world, &plan, guest.name.as_str(), lock)?;
-        Ok(done.and_then(|d| d.started).map(|(supervisor, machine)| {
+        let start = media.ready(session, world, guest)?;
+        let borrows = start.borrows(media);
+        let held = hold(session, &borrows)?;
+        let done = session.carry_out_with(&start.world, &start.plan, guest.name.as_str(), start.networks);
+        drop(held);
+        if done.is_err() {
+            let_go_of(session, &borrows);
+        }
+        Ok(done?.and_then(|d| d.started).map(|(supervisor, machine)| {
             let said = format!("running (pid {machine}); `chyves console {}` shows its console", guest.name);
             Report::new(&guest.name, said).with(json!({ "pid": machine, "supervisor": supervisor, "uuid": guest.uuid }))
         }))
@@ -139,12 +160,12 @@ pub(super) fn with_supervisor(session: &Session, guest: &Guest, spawner: &Spawne
 }
 
 /// The world with what only a start needs to know of the host.
-fn with_facts(session: &Session, world: &World, guest: &Guest) -> Result<World> {
+fn with_facts(session: &Session, world: &World, guest: &Guest, occasion: Occasion) -> Result<World> {
     let mut world = with_accel(session, world);
     // The facts of another host are as they were stated. What a guest that runs already would need is nobody's question.
-    if session.facts.is_none() && !guest.state.is_alive() {
+    if session.facts.is_none() && (!guest.state.is_alive() || occasion != Occasion::Start) {
         // The networks are looked at by themselves, under their lock.
-        let wants = chyves_core::check::Wants { cards: Vec::new(), ..plan::wants::wants(guest, &world.host)? };
+        let wants = chyves_core::check::Wants { cards: Vec::new(), ..plan::wants::wants(&world, guest, occasion)? };
         facts::for_start(&session.runtime, &mut world.host, &wants);
     }
     Ok(world)
@@ -200,7 +221,7 @@ fn networks(session: &Session, world: &World, guest: &Guest, request: &mut Reque
     Ok(lock)
 }
 
-fn foreground(session: &Session, targets: &Targets, disc: &Disc, held: &mut Vec<Lock>) -> Result<()> {
+fn foreground(session: &Session, targets: &Targets, media: &Media, held: &mut Vec<Lock>) -> Result<()> {
     let look = session.look(&targets.look())?;
     let names = targets.names(&look)?;
     let [name] = &names[..] else {
@@ -210,15 +231,21 @@ fn foreground(session: &Session, targets: &Targets, disc: &Disc, held: &mut Vec<
     let world = session.look(&Look::at(std::slice::from_ref(name)))?;
     let guest = observe::guest(&world, name)?;
     alone(session, guest)?;
-    let (world, request, networks) = disc.request(session, &world, guest)?;
-    let mut plan = plan::start::start(&world, guest, &request)?;
+    let mut start = media.ready(session, &world, guest)?;
     if session.dry_run {
-        return session.carry_out(&world, &plan, name.as_str()).map(drop);
+        return session.carry_out(&start.world, &start.plan, name.as_str()).map(drop);
     }
-    let Some(chyves_core::action::Action::Launch(launch)) = plan.steps.pop() else {
+    let borrows = start.borrows(media);
+    held.extend(hold(session, &borrows)?);
+    let Some(Action::Launch(launch)) = start.plan.steps.pop() else {
         return Err(Problem::not_now(format!("`{name}` is {} already", guest.state.word())).on(name));
     };
-    session.carry_out_with(&world, &plan, name.as_str(), networks)?;
+    let result = session.carry_out_with(&start.world, &start.plan, name.as_str(), start.networks);
+    if result.is_err() {
+        held.clear();
+        let_go_of(session, &borrows);
+    }
+    result?;
     // From here on the supervisor's own locks say that the guest runs; others may ask it to stop.
     drop(lock);
     let ui = &session.ui;
@@ -292,13 +319,20 @@ pub(crate) fn let_go(session: &Session, args: &LetGoArgs) -> Result<()> {
     borrow::let_go(&session.runtime, &args.dataset, &session.typed).map(drop)
 }
 
+/// Answers with the launch, or with why there is none; both are for the supervisor that asked.
 pub(crate) fn launch_spec(session: &Session, args: &LaunchSpecArgs) -> Result<()> {
+    let answer = match again(session, args) {
+        Ok(launch) => serde_json::to_value(launch).map_err(|e| Problem::bug("a launch is no JSON").because(e))?,
+        Err(problem) => json!({ REFUSED: problem.to_string() }),
+    };
+    session.ui.answer(&answer.to_string());
+    Ok(())
+}
+
+fn again(session: &Session, args: &LaunchSpecArgs) -> Result<Launch> {
     let name = args.dataset.leaf().parse()?;
-    let world = with_accel(
-        session,
-        &session
-            .look(&Look { images: Which::Named(args.drive.iter().filter_map(Drive::image).cloned().collect()), ..Look::at(&[name]) })?,
-    );
+    let drives: Vec<ImageName> = args.drive.iter().filter_map(Drive::image).cloned().collect();
+    let world = session.look(&Look { images: Which::Named(drives), ..Look::at(&[name]) })?;
     let occasion = match args.after {
         After::Reboot => Occasion::Reboot(args.reboots),
         After::Crash => Occasion::Crash,
@@ -308,22 +342,21 @@ pub(crate) fn launch_spec(session: &Session, args: &LaunchSpecArgs) -> Result<()
         .iter()
         .find(|g| g.dataset == args.dataset)
         .ok_or_else(|| Problem::not_found(format!("`{}` is no guest any more", args.dataset)).on(&args.dataset))?;
+    let mut all = world.clone();
+    observe::add_images(&mut all, &plan::firmware::needed(guest)?)?;
+    let world = with_facts(session, &all, guest, occasion)?;
     let mut request = request(guest, occasion, args.drive.clone())?;
     let lock = networks(session, &world, guest, &mut request)?;
-    let Ready { launch, files, seed } = plan::start::launch(&world, guest, &request)?;
-    // What its cards need may have changed since it was started.
-    let attached = plan::start::network(&world, guest, &guest.spec()?, &request)?;
-    if lock.is_some() {
-        let plan = plan::Plan { notes: attached.notes.clone(), steps: attached.steps(&world.host.run_dir) };
-        session.carry_out_with(&world, &plan, guest.name.as_str(), lock)?;
-    }
+    let Ready { launch, mut plan, files, seed } = plan::start::launch(&world, guest, &request)?;
+    // What the guest has borrowed already is mounted.
+    let borrowed = session.runtime.observe(guest.uuid, &guest.dataset)?.record.map(|r| r.launch.borrows).unwrap_or_default();
+    plan.steps.retain(|step| !matches!(step, Action::Borrow { dataset } if borrowed.contains(dataset)));
+    session.carry_out_with(&world, &plan, guest.name.as_str(), lock)?;
     for file in files {
         chyves_host::apply::write_private(&file.path, &file.text)?;
     }
     if let Some(disc) = seed {
         chyves_host::seed::write(&disc)?;
     }
-    let text = serde_json::to_string(&launch).map_err(|e| Problem::bug("a launch is no JSON").because(e))?;
-    session.ui.answer(&text);
-    Ok(())
+    Ok(launch)
 }

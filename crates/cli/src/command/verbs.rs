@@ -53,7 +53,7 @@ verbs! {
     "eject" is verb Eject(insert::EjectArgs), run by insert::eject;
     /// Manage images of UEFI firmware
     #[command(subcommand)]
-    "firmware" is noun Firmware(image::Verb), run by image::firmware;
+    "firmware" is noun Firmware(image::FirmwareVerb), run by image::firmware;
     "get" is verb Get(get::Args), run by get::run;
     #[command(subcommand)]
     "image" is noun Image(image::Verb), run by image::any;

@@ -252,7 +252,7 @@ fn contents(host: &Host, dataset: &str) -> Vec<String> {
     let (marks, copy) =
         host.in_dataset(dataset, |folder| (marks(folder), std::fs::read_to_string(folder.join("config.toml")).unwrap_or_default()));
     let lasting = |line: &&str| !FLEETING.iter().any(|f| line.starts_with(&format!("\"{f}\"")));
-    let files = marks.iter().filter(|(name, _)| *name != "config.toml").map(|(name, mark)| format!("file {name}: {mark:x}"));
+    let files = marks.iter().filter(|(name, _)| *name != "config.toml").map(|(name, mark)| format!("file {}: {mark:x}", plain(name)));
     files.chain(copy.lines().filter(lasting).map(|l| format!("copy: {l}"))).collect()
 }
 
@@ -261,6 +261,7 @@ fn plain(name: &str) -> String {
     let part = |p: &str| {
         let hexes = p.chars().filter(char::is_ascii_hexdigit).count();
         match p.split_once('-') {
+            Some(("uefi", rest)) if rest.starts_with("vars-") => "uefi-vars-…".to_owned(),
             _ if p.len() >= 36 && hexes >= 32 => "IDENTITY".to_owned(),
             Some((front @ ("clone" | "before" | "chyves" | "rollback" | "importing" | "send" | "move" | "receiving" | "disk"), _)) => {
                 format!("{front}-…")

@@ -48,9 +48,9 @@ impl Action {
                 Growth::OfVolume(volume) => vec![args::resize_volume(volume, *to)],
             },
             Self::CopyDisk { from, format, to, size } => copy_disk(from, *format, to, *size),
-            Self::RenameFile { from, to } => vec![Cmd::new("mv", ["-n", from, to])],
+            Self::RenameFile { from, to } | Self::SetAside { from, to } => vec![Cmd::new("mv", ["-n", from, to])],
             Self::RemoveFile { path, .. } => vec![Cmd::new("rm", [path])],
-            Self::CopyFile { from, to } => vec![Cmd::new("cp", ["-n", from, to])],
+            Self::CopyVariables { from, to, .. } => vec![Cmd::new("cp", ["-n", from, to])],
             Self::CheckFiles { files } => files.iter().map(|(path, _)| Cmd::new("test", ["-w", path])).collect(),
             Self::RestoreFiles { from, to, .. } => {
                 vec![Cmd::new(

@@ -335,11 +335,21 @@ pub enum Action {
         /// Where the copy is.
         copy: String,
     },
-    /// Copies a file, holes staying holes; an existing one is kept.
-    CopyFile {
-        /// The original.
+    /// Gives a guest a copy of the template of its firmware's variables. Those that it has are kept, if they are as long;
+    /// others belong to another firmware.
+    CopyVariables {
+        /// The guest.
+        guest: GuestName,
+        /// The template.
         from: String,
-        /// The copy.
+        /// The guest's own.
+        to: String,
+    },
+    /// Gives a file another name in its folder, which nothing may have, if there is such a file.
+    SetAside {
+        /// The present path.
+        from: String,
+        /// The new one.
         to: String,
     },
     /// Makes the files of a folder what they are in another, block by block where they differ; logs are left alone.

@@ -104,11 +104,13 @@ impl Action {
             Self::WriteFile { path, .. } | Self::KeepCopy { path, .. } => Undo::RestoreFile(path.clone()),
             // Made anew at each start, and of use to nobody without a machine.
             Self::WriteSeed(disc) => Undo::RemoveFile(disc.path.clone()),
-            Self::MakeDisk { path, .. } | Self::CopyFile { to: path, .. } => Undo::RemoveFile(path.clone()),
+            Self::MakeDisk { path, .. } | Self::CopyVariables { to: path, .. } => Undo::RemoveFile(path.clone()),
             // A volume goes with the step that made it.
             Self::CopyDisk { to, .. } if is_device(to) => Undo::Nothing,
             Self::CopyDisk { to, .. } => Undo::RemoveFile(to.clone()),
-            Self::RenameFile { from, to } => Undo::Action(Box::new(Self::RenameFile { from: to.clone(), to: from.clone() })),
+            Self::RenameFile { from, to } | Self::SetAside { from, to } => {
+                Undo::Action(Box::new(Self::RenameFile { from: to.clone(), to: from.clone() }))
+            }
             Self::ResizeVolume { dataset, from, to } if from <= to => {
                 Undo::Action(Box::new(Self::ResizeVolume { dataset: dataset.clone(), from: *to, to: *from }))
             }

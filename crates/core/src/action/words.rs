@@ -65,7 +65,8 @@ impl Action {
             }
             Self::RenameFile { from, to } => format!("rename the file {from} to {to}"),
             Self::RemoveFile { path, copy } => format!("remove {path}, which is now {copy}"),
-            Self::CopyFile { from, to } => format!("copy {from} to {to} unless it is there"),
+            Self::CopyVariables { from, to, .. } => format!("copy {from} to {to} unless it is there"),
+            Self::SetAside { from, to } => format!("keep {from} as {to}, if it is there"),
             Self::RestoreFiles { from, to, .. } => format!("make the files in {to} what they are in {from}, where they differ"),
             Self::CheckFiles { files } => {
                 let names: Vec<_> = files.iter().map(|(path, what)| format!("{what} ({path})")).collect();

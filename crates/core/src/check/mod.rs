@@ -24,7 +24,7 @@ use crate::device::HostDevice;
 use crate::error::Problem;
 use crate::guest::Loader;
 use crate::os::Os;
-use crate::value::{GuestName, IfName, Size};
+use crate::value::{GuestName, IfName, ImageName, Size};
 use crate::world::HostFacts;
 use serde::Serialize;
 use std::net::SocketAddr;
@@ -130,10 +130,14 @@ pub struct Wants {
     pub ram: Size,
     /// How it boots.
     pub loader: Loader,
+    /// Its firmware, where it boots with one that can be had.
+    pub firmware: Option<WantedFirmware>,
     /// Kernel modules.
     pub modules: Vec<String>,
     /// Whether chyves may load them.
     pub may_load: bool,
+    /// Whether its last machine has ended just now: a VM object of its name is its own.
+    pub again: bool,
     /// Whether a VM object of its name is what a crash of its own left.
     pub left_by_crash: bool,
     /// Files and devices that are opened.
@@ -146,6 +150,24 @@ pub struct Wants {
     pub vnc: Option<SocketAddr>,
     /// Whether it has devices of which only bhyve itself can say whether it knows them.
     pub emulations: bool,
+}
+
+/// Firmware that a guest boots with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WantedFirmware {
+    /// The image that it is from; none where the host's packages have it.
+    pub image: Option<ImageName>,
+    /// Its code, and the template of its variables.
+    pub files: Vec<FirmwareFile>,
+}
+
+/// A file of firmware.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FirmwareFile {
+    /// Where it is.
+    pub path: String,
+    /// Its size where that is recorded: an image need not be mounted, and its file can't be looked at then.
+    pub size: Option<Size>,
 }
 
 /// A path that is opened.
@@ -185,7 +207,7 @@ pub struct WantedCard {
     pub owner: String,
 }
 
-/// Everything that is to be said before a guest starts, the worst first within each matter. What is well is not said.
+/// Everything that is to be said before a guest starts, or starts again, the worst first within each matter. What is well is not said.
 pub fn start(host: &HostFacts, wants: &Wants) -> Vec<Finding> {
     let mut all = system::faults(&host.state);
     match host.os {
@@ -195,7 +217,7 @@ pub fn start(host: &HostFacts, wants: &Wants) -> Vec<Finding> {
             all.extend(modules::start(host, wants));
             all.extend(vm::start(host, wants));
         }
-        Os::Linux => {}
+        Os::Linux => all.extend(vm::firmware_start(host, wants)),
     }
     all.extend(memory::start(host, wants));
     all.extend(passthru::start(host, wants));

@@ -13,8 +13,10 @@ fn wants() -> Wants {
         cpus: 2,
         ram: Size::mib(1024),
         loader: Loader::Uefi,
+        firmware: None,
         modules: ["vmm", "nmdm"].map(str::to_owned).to_vec(),
         may_load: true,
+        again: false,
         left_by_crash: false,
         paths: Vec::new(),
         cards: Vec::new(),
@@ -269,16 +271,20 @@ fn firmware_that_bhyve_takes() {
         }
     };
     let of = |bytes: u64| Some(FileSeen { kind: FileKind::File, size: Size::bytes(bytes), writable: true });
-    assert_eq!(with("14.3-intel", sizes(of(2 << 20), of(512 << 10)), |_| {}), "");
+    let part = |path: &str| FirmwareFile { path: path.to_owned(), size: None };
+    let packages = |w: &mut Wants| {
+        w.firmware = Some(WantedFirmware { image: None, files: vec![part("/fw/BHYVE_UEFI.fd"), part("/fw/BHYVE_UEFI_VARS.fd")] });
+    };
+    assert_eq!(with("14.3-intel", sizes(of(2 << 20), of(512 << 10)), packages), "");
     for (code, vars, why) in [
         (None, of(4096), "the firmware `/fw/BHYVE_UEFI.fd` is not there"),
         (of(2 << 20), None, "the firmware `/fw/BHYVE_UEFI_VARS.fd` is not there"),
         (of(0), of(4096), "has 0 bytes, which are no whole pages"),
         (of(4097), of(4096), "has 4097 bytes, which are no whole pages"),
         (Some(file(FileKind::Folder, true)), of(4096), "is no file"),
-        (of(16 << 20), of(4096), "and its variables have 16.0M, and bhyve takes 16M; pkg install edk2-bhyve -f"),
+        (of(16 << 20), of(4096), "with `/fw/BHYVE_UEFI_VARS.fd` has 16.0M, and bhyve takes 16M; pkg install edk2-bhyve -f"),
     ] {
-        let told = with("14.3-intel", sizes(code, vars), |_| {});
+        let told = with("14.3-intel", sizes(code, vars), packages);
         assert!(told.starts_with("fails firmware: ") && told.contains(why), "{told}");
         assert_eq!(with("14.3-intel", sizes(code, vars), |w| w.loader = Loader::Bhyveload), "", "others want none");
     }

@@ -1,16 +1,23 @@
 //! bhyve itself: its program, the loaders' programs, its firmware, and a VM object that somebody else has made.
 
-use super::{Finding, Wants};
+use super::{Finding, FirmwareFile, WantedFirmware, Wants};
 use crate::guest::Loader;
 use crate::os::state::{FileKind, FileSeen};
 use crate::value::Size;
+use crate::vmm::Vmm;
 use crate::world::HostFacts;
 
 const VM: &str = "VM object";
 const FIRMWARE: &str = "firmware";
 
 /// Code and variables together must fit in here.
-const ROM: Size = Size::mib(16);
+const fn rom(vmm: Vmm) -> Size {
+    match vmm {
+        Vmm::Bhyve => Size::mib(16),
+        Vmm::Qemu => Size::mib(8),
+    }
+}
+
 /// Firmware is mapped page by page.
 const PAGE: u64 = 4096;
 
@@ -56,32 +63,48 @@ pub(super) fn firmware(host: &HostFacts) -> Finding {
     let Some((code, vars)) = &host.uefi else {
         return Finding::fails(FIRMWARE, "there is no UEFI firmware").cure(package(host));
     };
-    bad_firmware(host).unwrap_or_else(|| {
+    let file = |path: &String| FirmwareFile { path: path.clone(), size: None };
+    bad_firmware(host, &WantedFirmware { image: None, files: vec![file(code), file(vars)] }).unwrap_or_else(|| {
         let size = host.state.files.get(code).copied().flatten().map_or_else(String::new, |seen| format!(" ({})", seen.size.human()));
         Finding::ok(FIRMWARE, format!("{code}{size}, variables {vars}"))
     })
 }
 
-/// Firmware that bhyve will not take, as far as its files were looked at.
-fn bad_firmware(host: &HostFacts) -> Option<Finding> {
-    let (code, vars) = host.uefi.as_ref()?;
-    let bad = |cause: String| Some(Finding::fails(FIRMWARE, cause).cure(format!("{} -f", package(host))));
+/// Firmware that the hypervisor will not take, as far as its files were looked at.
+fn bad_firmware(host: &HostFacts, firmware: &WantedFirmware) -> Option<Finding> {
+    let bad = |cause: String| {
+        Some(Finding::fails(FIRMWARE, cause).cure(match (&firmware.image, host.vmm) {
+            (Some(name), _) => format!("`chyves firmware verify {name}` tells whether it is what was imported"),
+            (None, Vmm::Bhyve) => format!("{} -f", package(host)),
+            (None, Vmm::Qemu) => "apt-get install --reinstall ovmf".to_owned(),
+        }))
+    };
     let mut whole = 0;
-    for path in [code, vars] {
-        match host.state.files.get(path) {
-            None => return None,
-            Some(Some(FileSeen { kind: FileKind::File, size, .. })) if size.get() > 0 && size.get() % PAGE == 0 => whole += size.get(),
-            Some(Some(FileSeen { kind: FileKind::File, size, .. })) => {
+    for FirmwareFile { path, size } in &firmware.files {
+        let seen = match size {
+            Some(size) => Some(FileSeen { kind: FileKind::File, size: *size, writable: false }),
+            None => *host.state.files.get(path)?,
+        };
+        match seen {
+            Some(FileSeen { kind: FileKind::File, size, .. }) if size.get() > 0 && size.get().is_multiple_of(PAGE) => whole += size.get(),
+            Some(FileSeen { kind: FileKind::File, size, .. }) => {
                 return bad(format!("the firmware `{path}` has {} bytes, which are no whole pages", size.get()));
             }
-            Some(Some(_)) => return bad(format!("the firmware `{path}` is no file")),
-            Some(None) => return bad(format!("the firmware `{path}` is not there")),
+            Some(_) => return bad(format!("the firmware `{path}` is no file")),
+            None => return bad(format!("the firmware `{path}` is not there")),
         }
     }
-    if whole <= ROM.get() {
+    let most = rom(host.vmm);
+    if whole <= most.get() {
         return None;
     }
-    bad(format!("the firmware `{code}` and its variables have {}, and bhyve takes {}", Size::bytes(whole).human(), ROM.human()))
+    let names: Vec<String> = firmware.files.iter().map(|file| format!("`{}`", file.path)).collect();
+    bad(format!("the firmware {} has {}, and {} takes {}", names.join(" with "), Size::bytes(whole).human(), host.vmm, most.human()))
+}
+
+/// What a start wants of its firmware.
+pub(super) fn firmware_start(host: &HostFacts, wants: &Wants) -> Option<Finding> {
+    bad_firmware(host, wants.firmware.as_ref()?)
 }
 
 /// What a start wants of it. That there is no firmware at all, or no bhyve, the planner says.
@@ -89,7 +112,7 @@ pub(super) fn start(host: &HostFacts, wants: &Wants) -> Vec<Finding> {
     let mut all = Vec::new();
     let lacks = |name: &str| matches!(host.state.programs.get(name), Some(None));
     match wants.loader {
-        Loader::Uefi => all.extend(bad_firmware(host)),
+        Loader::Uefi => all.extend(firmware_start(host, wants)),
         Loader::Bhyveload if lacks("bhyveload") => {
             all.push(Finding::fails("loader", "bhyveload is missing on this host").cure("it is part of FreeBSD's base system"));
         }
@@ -107,7 +130,7 @@ fn taken(host: &HostFacts, wants: &Wants) -> Option<Finding> {
     let name = wants.guest.as_str();
     let running = host.state.bhyves.get(name);
     let there = host.state.vms.as_ref().is_some_and(|vms| vms.contains(name));
-    if !there || (wants.left_by_crash && running.is_none()) {
+    if !there || wants.again || (wants.left_by_crash && running.is_none()) {
         return None;
     }
     let who = running.map_or_else(String::new, |process| format!(", and {process} runs it"));

@@ -5,6 +5,7 @@ use super::spec::{Accel, Backend, DiskKind, DiskSpec, Loader, NetSpec, Revert, R
 use crate::error::{Problem, Result};
 use crate::launch::{OnEnd, Policy};
 use crate::property::keys::{self, DiskKey, NetKey};
+use crate::property::kind::AUTO;
 use crate::property::settings::Source;
 use crate::value::Mac;
 use std::str::FromStr;
@@ -35,6 +36,7 @@ impl Guest {
                 "grub-bhyve" => Loader::GrubBhyve,
                 _ => Loader::Uefi,
             },
+            firmware: Some(read.word(keys::UEFI_FIRMWARE)?).filter(|name| name != AUTO).map(|name| name.parse()).transpose()?,
             loader_timeout: read.parsed(keys::LOADER_TIMEOUT)?,
             bhyveload_flags: read.words(keys::BHYVELOAD_FLAGS)?,
             serial: read.numbered("com")?,

@@ -3,7 +3,7 @@
 //! To add a setting: a field here, filled from its key in `read`.
 
 use crate::launch::Policy;
-use crate::value::{IfName, Mac, Size, SnapshotName};
+use crate::value::{IfName, ImageName, Mac, Size, SnapshotName};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -16,6 +16,8 @@ pub struct Spec {
     pub ram: Size,
     /// How it boots.
     pub loader: Loader,
+    /// The image of its firmware; none is that of the host's packages.
+    pub firmware: Option<ImageName>,
     /// Seconds that a loader of the host may take.
     pub loader_timeout: u32,
     /// More arguments for bhyveload, split.

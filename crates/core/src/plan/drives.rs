@@ -76,6 +76,8 @@ pub fn kept(again: &[String]) -> Vec<Drive> {
 pub(super) struct Loaded {
     /// The image's name.
     pub(super) image: ImageName,
+    /// The label on it, where it is known.
+    pub(super) label: Option<String>,
     /// Its dataset.
     pub(super) dataset: Dataset,
     /// The file.
@@ -137,7 +139,7 @@ pub(super) fn loaded(world: &World, image: &Image) -> Result<Loaded> {
             .hint(format!("give it one: zfs set mountpoint=/path {}", root.dataset))
     })?;
     let path = format!("{folder}/images/{}/{}", image.name, image.kind.file());
-    Ok(Loaded { image: image.name.clone(), dataset: image.dataset.clone(), path })
+    Ok(Loaded { image: image.name.clone(), label: image.label.clone(), dataset: image.dataset.clone(), path })
 }
 
 /// The drives as devices. The first one that holds something is asked before all disks, where the order is ours to say (`numbered`).

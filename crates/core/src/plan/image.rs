@@ -2,14 +2,18 @@
 //!
 //! Not here: what an image may be and where it comes from ([`crate::image`]).
 
-use super::Plan;
+use super::set::change;
+use super::{Plan, keep_copy};
 use crate::action::Action;
 use crate::error::{Problem, Result};
 use crate::guest::Guest;
 use crate::image::{Order, Source};
 use crate::property::keys;
+use crate::property::kind::AUTO;
+use crate::property::settings::{Own, OwnValues};
 use crate::value::{Dataset, ImageName};
 use crate::world::{IMAGE_SNAPSHOT, Image, ImageKind, World};
+use crate::zfs::args::Pair;
 
 /// What is wanted.
 #[derive(Debug, Clone)]
@@ -42,6 +46,12 @@ fn free(world: &World, name: &ImageName, hint: impl FnOnce() -> String) -> Resul
         return Err(Problem::usage(format!("an image can't be called `{name}`"))
             .on(name)
             .because(format!("names that begin with `{start}` are of images that are not whole yet"))
+            .hint("choose another name"));
+    }
+    if name.as_str() == AUTO {
+        return Err(Problem::usage(format!("an image can't be called `{name}`"))
+            .on(name)
+            .because(format!("{}={AUTO} is the firmware of the host's packages", keys::UEFI_FIRMWARE))
             .hint("choose another name"));
     }
     match world.images.iter().find(|i| i.name == *name) {
@@ -100,6 +110,8 @@ pub struct Delete {
     pub name: ImageName,
     /// Datasets that are clones of it.
     pub users: Vec<String>,
+    /// The datasets whose settings guests inherit, with their own values.
+    pub above: Vec<(Dataset, OwnValues)>,
     /// Its dataset's GUID, and its snapshot's where it has that still.
     pub guids: Vec<(String, u64)>,
 }
@@ -116,6 +128,16 @@ pub fn delete(world: &World, request: &Delete) -> Result<Plan> {
             .because(format!("clones of it: {}", request.users.join(", ")))
             .hint("delete those guests first and empty the trash; the image takes little space of its own while they exist"));
     }
+    let names = |values: &OwnValues| boots_by(values, &image.name);
+    let on: Vec<String> =
+        request.above.iter().filter(|(_, values)| names(values)).map(|(on, _)| format!("all guests below {on}")).collect();
+    let boots: Vec<String> = booted_by(world, &image.name).iter().map(|g| g.name.to_string()).chain(on).collect();
+    if !boots.is_empty() {
+        return Err(Problem::not_now(format!("the firmware `{}` is in use", image.name))
+            .on(&image.name)
+            .because(format!("so boot {}", boots.join(", ")))
+            .hint("let them boot with another one: `chyves set GUEST uefi_firmware=auto`, or `chyves set defaults …`"));
+    }
     let mut plan = Plan::default();
     plan.push(Action::Verify { objects: request.guids.clone() });
     let snapshot = image.snapshot()?;
@@ -126,9 +148,25 @@ pub fn delete(world: &World, request: &Delete) -> Result<Plan> {
     Ok(plan)
 }
 
-/// The guests whose settings name an image.
+/// The guests whose settings say that they were made from an image.
 pub fn named_by<'w>(world: &'w World, name: &ImageName) -> Vec<&'w Guest> {
     world.guests.iter().filter(|g| g.settings.own(keys::IMAGE) == Some(name.as_str())).collect()
+}
+
+/// The guests that boot with an image as their firmware, whether they or what they inherit say so.
+pub fn booted_by<'w>(world: &'w World, name: &ImageName) -> Vec<&'w Guest> {
+    world.guests.iter().filter(|g| g.settings.value(keys::UEFI_FIRMWARE).as_deref() == Some(name.as_str())).collect()
+}
+
+/// Whether a dataset's own values name an image as firmware.
+fn boots_by(values: &OwnValues, name: &ImageName) -> bool {
+    values.get(keys::UEFI_FIRMWARE).is_some_and(|own| own.value == name.as_str())
+}
+
+/// The guests whose own settings name an image, so that they change with its name.
+pub fn changed_by_name<'w>(world: &'w World, name: &ImageName) -> Vec<&'w Guest> {
+    let names = |key: &str, g: &Guest| g.settings.own(key) == Some(name.as_str());
+    world.guests.iter().filter(|g| names(keys::IMAGE, g) || names(keys::UEFI_FIRMWARE, g)).collect()
 }
 
 /// What is wanted, and what was seen.
@@ -140,9 +178,12 @@ pub struct Rename {
     pub to: ImageName,
     /// Its dataset's GUID.
     pub guids: Vec<(String, u64)>,
+    /// The datasets whose settings guests inherit, with their own values.
+    pub above: Vec<(Dataset, OwnValues)>,
 }
 
-/// Plans another name for an image. Guests that were made from it go on naming it; the world must hold them all.
+/// Plans another name for an image. Guests that were made from it or boot with it go on naming it; the world must hold
+/// those whose own settings do.
 ///
 /// # Errors
 /// There is none of that name, or the new one is taken.
@@ -156,18 +197,17 @@ pub fn rename(world: &World, request: &Rename) -> Result<Plan> {
     plan.push(Action::Verify { objects: request.guids.clone() });
     let to = world.primary()?.images().child(&request.to);
     plan.push(Action::Rename { dialect: world.host.dialect, from: image.dataset.clone(), to });
-    for guest in named_by(world, &request.from) {
-        let pair = |name: &ImageName| (keys::IMAGE.to_owned(), name.to_string());
-        let before = vec![(keys::IMAGE.to_owned(), Some(request.from.to_string()))];
-        let own = guest.settings.own_values().get(keys::IMAGE);
-        plan.push(Action::Change {
-            dialect: world.host.dialect,
-            on: guest.dataset.clone(),
-            set: vec![pair(&request.to)],
-            clear: Vec::new(),
-            before,
-            received: own.filter(|o| o.received).map(|_| keys::IMAGE.to_owned()).into_iter().collect(),
-        });
+    for (on, values) in request.above.iter().filter(|(_, values)| boots_by(values, &request.from)) {
+        plan.push(change(world, on, values, vec![(keys::UEFI_FIRMWARE.into(), request.to.to_string())], Vec::new()));
+    }
+    for guest in changed_by_name(world, &request.from) {
+        let own = guest.settings.own_values();
+        let mut after = own.clone();
+        let named = [keys::IMAGE, keys::UEFI_FIRMWARE].into_iter().filter(|key| guest.settings.own(key) == Some(request.from.as_str()));
+        let set: Vec<Pair> = named.map(|key| (key.to_owned(), request.to.to_string())).collect();
+        after.extend(set.iter().map(|(key, value)| (key.clone(), Own { value: value.clone(), received: false })));
+        plan.push(change(world, &guest.dataset, own, set, Vec::new()));
+        plan.steps.extend(keep_copy(guest, &after)?);
     }
     Ok(plan)
 }
@@ -186,7 +226,13 @@ pub fn verify(world: &World, image: &Image) -> Result<Plan> {
     let path = format!("{}/{}/{}", folder(world)?, image.name, image.kind.file());
     let mut plan = Plan::default();
     plan.push(Action::Borrow { dataset: image.dataset.clone() });
+    let vars = image.vars.as_ref().zip(path.rsplit_once('/')).map(|(vars, (folder, _))| Action::VerifyImage {
+        image: image.name.clone(),
+        path: format!("{folder}/{}", ImageKind::VARS_FILE),
+        sha256: vars.sha256.clone(),
+    });
     plan.push(Action::VerifyImage { image: image.name.clone(), path, sha256 });
+    plan.steps.extend(vars);
     Ok(plan)
 }
 
@@ -219,6 +265,10 @@ mod tests {
             part: Some(("a1".into(), false)),
             now: "2026-01-31T12:00:00Z".into(),
         }
+    }
+
+    fn no_more(name: &str) -> Delete {
+        Delete { name: name.parse().unwrap(), users: Vec::new(), above: Vec::new(), guids: Vec::new() }
     }
 
     #[test]
@@ -272,21 +322,49 @@ mod tests {
         assert!(import(&world, &named("tiny")).unwrap_err().message.contains("`tiny` already"));
         assert_eq!(import(&world, &named("importing-x")).unwrap_err().code.exit_code(), 2);
         assert_eq!(import(&world, &named("fetching-x")).unwrap_err().code.exit_code(), 2);
-        let used = Delete { name: "tiny".parse().unwrap(), users: vec!["tank/chyves/guests/web".into()], guids: Vec::new() };
+        // That word is firmware that is no image.
+        assert_eq!(import(&world, &named("auto")).unwrap_err().code.exit_code(), 2);
+        let used = Delete { users: vec!["tank/chyves/guests/web".into()], ..no_more("tiny") };
         assert!(delete(&world, &used).unwrap_err().causes[0].contains("guests/web"));
     }
 
     #[test]
     fn guests_go_on_naming_a_renamed_image() {
         let world = testing::world(vec![testing::guest("web", &[("image", "tiny")]), testing::guest("other", &[])]);
-        let rename =
-            |to: &str| super::rename(&world, &Rename { from: "tiny".parse().unwrap(), to: to.parse().unwrap(), guids: Vec::new() });
+        let rename = |to: &str| {
+            let request = Rename { from: "tiny".parse().unwrap(), to: to.parse().unwrap(), guids: Vec::new(), above: Vec::new() };
+            super::rename(&world, &request)
+        };
         let script = rename("small").unwrap().script(Os::Linux);
         assert!(script.contains("zfs rename tank/chyves/images/tiny tank/chyves/images/small"), "{script}");
         assert!(script.contains("chyves:image=small tank/chyves/guests/web"), "{script}");
         assert!(!script.contains("other"), "{script}");
         assert!(rename("tiny").unwrap().steps.is_empty());
         assert_eq!(rename("fetching-1").unwrap_err().code.exit_code(), 2);
+    }
+
+    #[test]
+    fn firmware_is_kept_while_somebody_boots_with_it_and_its_name_follows() {
+        let mut group = testing::guest("grouped", &[]);
+        let on: Dataset = "tank/chyves/guests".parse().unwrap();
+        let defaults = testing::own(&[("uefi_firmware", "tiny")]);
+        group.settings = crate::property::Settings::new(testing::own(&[]), vec![(on.clone(), std::sync::Arc::new(defaults.clone()))]);
+        let own = testing::guest("own", &[("uefi_firmware", "tiny")]);
+        let other = testing::guest("other", &[("uefi_firmware", "auto")]);
+        let world = testing::world(vec![own, group, other]);
+        let refused = |world: &World, request: &Delete| delete(world, request).unwrap_err().causes.concat();
+        assert_eq!(refused(&world, &no_more("tiny")), "so boot own, grouped");
+        let request = Delete { above: vec![(on.clone(), defaults.clone())], ..no_more("tiny") };
+        assert_eq!(refused(&testing::world(Vec::new()), &request), "so boot all guests below tank/chyves/guests");
+        let request =
+            Rename { from: "tiny".parse().unwrap(), to: "small".parse().unwrap(), guids: Vec::new(), above: vec![(on, defaults)] };
+        let script = rename(&world, &request).unwrap().script(Os::Linux);
+        let changed: Vec<&str> = script.lines().filter(|l| l.starts_with("zfs set")).collect();
+        assert_eq!(
+            changed,
+            ["zfs set chyves:uefi_firmware=small tank/chyves/guests", "zfs set chyves:uefi_firmware=small tank/chyves/guests/own"]
+        );
+        assert!(script.contains("write /tank/chyves/guests/own/config.toml"), "{script}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Not here: rendering it (`vmm`), making the host ready for it ([`super::start`]).
 
 use super::drives::{self, Loaded};
+use super::firmware::Firmware;
 use crate::cloudinit;
 use crate::device::{
     AhciDetails, Backing, BlockOptions, Device, DeviceClass, DeviceKey, Disk, DiskBus, FrameBuffer, GraphHook, NetBackend, Netgraph, Nic,
@@ -76,9 +77,10 @@ pub(super) fn build(
     host: &HostFacts,
     folder: &str,
     fresh: &Fresh,
+    firmware: Option<&Firmware>,
     drives: &[Option<Loaded>],
 ) -> Result<Machine> {
-    let mut boot = boot(guest, spec, host, folder)?;
+    let mut boot = boot(guest, spec, host, folder, firmware)?;
     if let Some(medium) = drives.iter().flatten().next() {
         boot_medium(&mut boot, guest, medium);
     }
@@ -183,28 +185,16 @@ pub(super) fn together(guest: &Guest, mut problems: Vec<Problem>) -> Problem {
     all
 }
 
-fn boot(guest: &Guest, spec: &Spec, host: &HostFacts, folder: &str) -> Result<Boot> {
+fn boot(guest: &Guest, spec: &Spec, host: &HostFacts, folder: &str, firmware: Option<&Firmware>) -> Result<Boot> {
     let disks: Vec<String> = spec.disks.iter().map(|d| disk_path(guest, folder, d)).collect();
     Ok(match spec.loader {
-        Loader::Uefi if host.vmm == Vmm::Bhyve && host.arch == "arm64" => {
-            let image = host.state.uboot.clone().ok_or_else(|| {
-                Problem::host_cant("this host has no U-Boot for guests").on(&guest.name).hint("pkg install u-boot-bhyve-arm64")
-            })?;
-            Boot::UBoot { image }
-        }
-        Loader::Uefi => {
-            let (code, _) = host.uefi.as_ref().ok_or_else(|| {
-                let line = match host.vmm {
-                    Vmm::Bhyve => "pkg install edk2-bhyve",
-                    Vmm::Qemu => "apt-get install ovmf",
-                };
-                Problem::host_cant("this host has no UEFI firmware")
-                    .on(&guest.name)
-                    .hint(line)
-                    .hint(format!("or boot another way: `chyves set {} loader=…`", guest.name))
-            })?;
-            Boot::Uefi(Uefi { code: code.clone(), vars: Some(vars_path(folder)) })
-        }
+        Loader::Uefi => match firmware {
+            Some(firmware) if host.vmm == Vmm::Bhyve && host.arch == "arm64" => Boot::UBoot { image: firmware.code.path.clone() },
+            Some(firmware) => {
+                Boot::Uefi(Uefi { code: firmware.code.path.clone(), vars: firmware.template.as_ref().map(|_| vars_path(folder)) })
+            }
+            None => return Err(Problem::bug(format!("nobody looked for the firmware of `{}`", guest.name))),
+        },
         Loader::Bios => match host.vmm {
             Vmm::Qemu => Boot::Bios,
             Vmm::Bhyve => {
@@ -230,8 +220,8 @@ fn boot_medium(boot: &mut Boot, guest: &Guest, medium: &Loaded) {
         Boot::Bhyveload(loader) => loader.disks.insert(0, medium.path.clone()),
         Boot::GrubBhyve(loader) => {
             let os = guest.settings.value("os").unwrap_or_default();
-            loader.medium =
-                Some(grub::Medium { path: medium.path.clone(), label: None, version: grub::version(&os, medium.image.as_str()) });
+            let version = grub::version(&os, medium.image.as_str());
+            loader.medium = Some(grub::Medium { path: medium.path.clone(), label: medium.label.clone(), version });
         }
         Boot::Uefi(_) | Boot::Bios | Boot::UBoot { .. } => {}
     }

@@ -51,6 +51,8 @@ pub fn change(world: &World, guest: &Guest, launch: &Launch, request: &Request) 
         }
     }
     let mut now = drives::kept(&launch.again);
+    let images = world.primary()?.images();
+    let discs: Vec<Dataset> = now.iter().filter_map(Drive::image).map(|image| images.child(image)).collect();
     let Some(number) = which(guest, &now, request)? else {
         return Ok(Plan::nothing(format!("no disc lies in a drive of {}", guest.name)));
     };
@@ -80,10 +82,10 @@ pub fn change(world: &World, guest: &Guest, launch: &Launch, request: &Request) 
             None => Drive::Empty,
         },
     );
-    // What the machine has open stays borrowed until it lets go of it.
-    let mut borrows: Vec<Dataset> = if device.is_some() { Vec::new() } else { launch.borrows.clone() };
+    // What the machine has open stays borrowed until it lets go of it: discs that are not changed at once, and its firmware.
+    let mut borrows: Vec<Dataset> = launch.borrows.iter().filter(|b| device.is_none() || !discs.contains(b)).cloned().collect();
     for image in now.iter().filter_map(Drive::image) {
-        let dataset = world.primary()?.images().child(image);
+        let dataset = images.child(image);
         if !borrows.contains(&dataset) {
             borrows.push(dataset);
         }

@@ -9,6 +9,7 @@ pub mod create;
 pub mod delete;
 pub mod disk;
 pub mod drives;
+pub mod firmware;
 pub mod image;
 pub mod machine;
 pub mod media;
@@ -287,6 +288,8 @@ pub(crate) mod testing {
                 original: None,
                 format: None,
                 checked: None,
+                label: None,
+                vars: None,
                 wants: Vec::new(),
             }],
             trash: Vec::new(),

@@ -1,7 +1,8 @@
 //! `start`: the host is made ready, then the machine runs under a supervisor of its own.
 
 use super::drives::{self, Drive, Loaded};
-use super::machine::{self, Fresh, backend, disk_path, seed_path, vars_path};
+use super::firmware::{self, Firmware};
+use super::machine::{self, Fresh, backend, disk_path, seed_path};
 use super::network::attach;
 use super::{Plan, own_guest, revert, snapshot, wants};
 use crate::action::Action;
@@ -10,7 +11,7 @@ use crate::cloudinit::{self, SeedDisc};
 use crate::cmd::Cmd;
 use crate::device::Device;
 use crate::error::{Problem, Result};
-use crate::guest::{Accel, Backend, Guest, Loader, Spec};
+use crate::guest::{Accel, Backend, Guest, Spec};
 use crate::launch::{ConsoleEnd, Control, Launch, Prepare};
 use crate::os::{Intent, Os, taps};
 use crate::value::Dataset;
@@ -64,14 +65,15 @@ pub fn start(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
     let spec = guest.spec()?;
     let host = &world.host;
     let folder = guest.folder()?;
-    let wants = wants::of(guest, &spec, host, folder)?;
+    let firmware = firmware::of(world, guest, &spec);
+    let wants = wants::of(guest, &spec, host, firmware.as_ref().ok().and_then(Option::as_ref), request.occasion)?;
     let mut findings = check::start(host, &wants);
     if request.network.is_some() {
         // Those who looked closer tell it better.
         findings.retain(|f| f.what != check::network::WHAT);
     }
     let attached = network(world, guest, &spec, request);
-    let (made, attached) = unless_refused(guest, &findings, make(world, guest, &spec, folder, request), attached)?;
+    let (made, attached) = unless_refused(guest, &findings, make(world, guest, &spec, folder, firmware, request), attached)?;
     let mut plan = Plan::default();
     plan.steps.extend(made.verify);
     plan.notes.extend(made.note);
@@ -82,6 +84,10 @@ pub fn start(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
     if !guest.mounted {
         plan.push(Action::Mount { dataset: guest.dataset.clone() });
     }
+    // Before the guest's variables, whose template may lie in one of them.
+    for dataset in &made.launch.borrows {
+        plan.push(Action::Borrow { dataset: dataset.clone() });
+    }
     // A disk that is only read need not be writable; whether it is there was looked at.
     let written = spec.disks.iter().filter(|d| !wants::is_read_only(d));
     let disks: Vec<(String, String)> =
@@ -90,9 +96,7 @@ pub fn start(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
         plan.push(Action::CheckFiles { files: disks });
     }
     plan.push(Action::MakeFolder { path: log_dir(folder) });
-    if let (Loader::Uefi, Some((_, vars))) = (spec.loader, &host.uefi) {
-        plan.push(Action::CopyFile { from: vars.clone(), to: vars_path(folder) });
-    }
+    plan.steps.extend(made.variables);
     if !made.files.is_empty() || made.seed.is_some() {
         plan.push(Action::MakeFolder { path: run_dir(guest, host) });
     }
@@ -102,21 +106,35 @@ pub fn start(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
     }
     plan.notes.extend(attached.notes.iter().cloned());
     plan.steps.extend(attached.steps(&host.run_dir));
-    for dataset in &made.launch.borrows {
-        plan.push(Action::Borrow { dataset: dataset.clone() });
-    }
     plan.push(Action::Launch(Box::new(made.launch)));
     Ok(plan)
 }
 
-/// The launch alone: what a supervisor asks for at each reboot of its guest.
+/// The launch alone: what a supervisor asks for at each reboot of its guest. The host is checked again, but for what the
+/// guest has for itself until the end of its run: its VM object, taps and screen.
 ///
 /// # Errors
 /// As [`start`], but for the machine being alive.
 pub fn launch(world: &World, guest: &Guest, request: &Request) -> Result<Ready> {
     own_guest(guest)?;
-    let made = make(world, guest, &guest.spec()?, guest.folder()?, request)?;
-    Ok(Ready { launch: made.launch, files: made.files, seed: made.seed })
+    let (spec, folder) = (guest.spec()?, guest.folder()?);
+    let firmware = firmware::of(world, guest, &spec);
+    let wants = wants::of(guest, &spec, &world.host, firmware.as_ref().ok().and_then(Option::as_ref), request.occasion)?;
+    let findings = check::start(&world.host, &wants);
+    let attached = network(world, guest, &spec, request);
+    let (made, attached) = unless_refused(guest, &findings, make(world, guest, &spec, folder, firmware, request), attached)?;
+    let mut plan = Plan { steps: Vec::new(), notes: findings.iter().map(Finding::line).collect() };
+    for module in check::modules::missing(&world.host.state, &wants.modules) {
+        plan.push(Action::Host(Intent::LoadModule { module: module.into() }));
+    }
+    plan.steps.extend(made.launch.borrows.iter().map(|dataset| Action::Borrow { dataset: dataset.clone() }));
+    plan.steps.extend(made.variables);
+    // Where nobody looked at the networks, they are as the start left them.
+    if request.network.is_some() {
+        plan.notes.extend(attached.notes.iter().cloned());
+        plan.steps.extend(attached.steps(&world.host.run_dir));
+    }
+    Ok(Ready { launch: made.launch, plan, files: made.files, seed: made.seed })
 }
 
 /// A launch, and what has to be written before it.
@@ -124,6 +142,8 @@ pub fn launch(world: &World, guest: &Guest, request: &Request) -> Result<Ready> 
 pub struct Ready {
     /// The launch.
     pub launch: Launch,
+    /// What a setting may have brought that was changed since the start: modules, firmware with its variables, networks.
+    pub plan: Plan,
     /// Files of the hypervisor's.
     pub files: Vec<HostFile>,
     /// The guest's cloud-init seed.
@@ -134,7 +154,7 @@ pub struct Ready {
 ///
 /// # Errors
 /// What keeps a card from its network.
-pub fn network(world: &World, guest: &Guest, spec: &Spec, request: &Request) -> Result<attach::Attached> {
+fn network(world: &World, guest: &Guest, spec: &Spec, request: &Request) -> Result<attach::Attached> {
     if let Some(facts) = &request.network {
         return attach::attach(&world.host, facts, &[(guest, spec)]);
     }
@@ -172,6 +192,7 @@ fn unless_refused(
 struct Made {
     verify: Option<Action>,
     note: Option<String>,
+    variables: Option<Action>,
     launch: Launch,
     files: Vec<HostFile>,
     seed: Option<SeedDisc>,
@@ -185,12 +206,13 @@ fn run_dir(guest: &Guest, host: &HostFacts) -> String {
     format!("{}/{}", host.run_dir, guest.uuid)
 }
 
-fn make(world: &World, guest: &Guest, spec: &Spec, folder: &str, request: &Request) -> Result<Made> {
+fn make(world: &World, guest: &Guest, spec: &Spec, folder: &str, firmware: Result<Option<Firmware>>, request: &Request) -> Result<Made> {
     let host = &world.host;
     let run = run_dir(guest, host);
     let drives = drives::now(&request.drives, request.occasion, spec.eject);
     let loaded = drives::find(world, &drives)?;
-    let machine = machine::build(guest, spec, host, folder, &request.fresh, &loaded)?;
+    let firmware = firmware?;
+    let machine = machine::build(guest, spec, host, folder, &request.fresh, firmware.as_ref(), &loaded)?;
     let back = match &request.snapshots {
         Some(facts) if revert::wanted(guest, &spec.revert, request.occasion)? => revert::steps(guest, spec, host, folder, &run, facts)?,
         _ => revert::Steps::default(),
@@ -265,7 +287,7 @@ fn make(world: &World, guest: &Guest, spec: &Spec, folder: &str, request: &Reque
         log_limit: spec.console_log_limit,
         policy: spec.policy,
         again: drives.iter().flat_map(Drive::again).collect(),
-        borrows: borrowed(&loaded),
+        borrows: borrowed(loaded.iter().flatten().chain(firmware.iter().filter_map(|f| f.image.as_ref()))),
         networks: spec.nets.iter().any(|n| backend(n, host.vmm) == Backend::Bridge),
         given,
         frees_logs,
@@ -275,12 +297,13 @@ fn make(world: &World, guest: &Guest, spec: &Spec, folder: &str, request: &Reque
         folder: format!("{folder}/{}", cloudinit::FOLDER),
         path: seed_path(guest, host),
     });
-    Ok(Made { verify: back.verify, note: back.note, launch, files, seed })
+    let variables = firmware.and_then(|firmware| firmware.variables(guest, folder));
+    Ok(Made { verify: back.verify, note: back.note, variables, launch, files, seed })
 }
 
-/// The file systems of media, each once.
-fn borrowed(drives: &[Option<Loaded>]) -> Vec<Dataset> {
-    let all: std::collections::BTreeSet<&Dataset> = drives.iter().flatten().map(|l| &l.dataset).collect();
+/// The file systems of images, each once.
+fn borrowed<'a>(images: impl Iterator<Item = &'a Loaded>) -> Vec<Dataset> {
+    let all: std::collections::BTreeSet<&Dataset> = images.map(|l| &l.dataset).collect();
     all.into_iter().cloned().collect()
 }
 

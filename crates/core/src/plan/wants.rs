@@ -2,7 +2,9 @@
 //!
 //! Not here: whether the host has them (`check`), and the machine itself ([`super::machine`]).
 
+use super::firmware::Firmware;
 use super::machine::{backend, disk_path};
+use super::start::Occasion;
 use crate::check::{Need, WantedCard, WantedPath, Wants};
 use crate::device::{AhciPort, BlockOptions, Device, Owner, ScsiBehind, parse_pcidev};
 use crate::error::Result;
@@ -10,30 +12,38 @@ use crate::guest::{Backend, DiskKind, DiskSpec, Guest, Loader, RunState, Spec};
 use crate::os::{Os, taps};
 use crate::property::keys;
 use crate::vmm::Vmm;
-use crate::world::HostFacts;
+use crate::world::{HostFacts, World};
 use std::net::SocketAddr;
 
 /// What the start of a guest wants.
 ///
 /// # Errors
 /// A stored value that its property does not allow, or a guest without a folder.
-pub fn wants(guest: &Guest, host: &HostFacts) -> Result<Wants> {
-    of(guest, &guest.spec()?, host, guest.folder()?)
+pub fn wants(world: &World, guest: &Guest, occasion: Occasion) -> Result<Wants> {
+    let spec = guest.spec()?;
+    // That its firmware can't be had is told with everything else, where the start is planned.
+    let firmware = super::firmware::of(world, guest, &spec).unwrap_or_default();
+    of(guest, &spec, &world.host, firmware.as_ref(), occasion)
 }
 
-pub(super) fn of(guest: &Guest, spec: &Spec, host: &HostFacts, folder: &str) -> Result<Wants> {
+pub(super) fn of(guest: &Guest, spec: &Spec, host: &HostFacts, firmware: Option<&Firmware>, occasion: Occasion) -> Result<Wants> {
+    let folder = guest.folder()?;
+    let again = occasion != Occasion::Start;
     let mut wants = Wants {
         guest: guest.name.clone(),
         cpus: spec.cpu.0,
         ram: spec.ram,
         loader: spec.loader,
+        firmware: firmware.map(Firmware::wanted),
         modules: modules(spec, host).into_iter().map(str::to_owned).collect(),
         may_load: guest.settings.value(keys::AUTO_LOAD_MODULES).as_deref() != Some("no"),
+        again,
         left_by_crash: matches!(guest.state, RunState::Crashed { .. }),
         paths: Vec::new(),
         cards: Vec::new(),
         passthru: Vec::new(),
-        vnc: spec.screen.as_ref().map(|screen| SocketAddr::new(screen.address, screen.port)),
+        // The port is its own until the end of its run.
+        vnc: spec.screen.as_ref().filter(|_| !again).map(|screen| SocketAddr::new(screen.address, screen.port)),
         emulations: false,
     };
     for disk in &spec.disks {
@@ -48,7 +58,8 @@ pub(super) fn of(guest: &Guest, spec: &Spec, host: &HostFacts, folder: &str) -> 
             need,
         });
     }
-    for net in spec.nets.iter().filter(|net| backend(net, host.vmm) == Backend::Bridge) {
+    // Its taps are its own until the end of its run.
+    for net in spec.nets.iter().filter(|net| !again && backend(net, host.vmm) == Backend::Bridge) {
         wants.cards.push(WantedCard {
             card: format!("net{}", net.number),
             bridge: net.bridge.clone(),
@@ -63,6 +74,10 @@ pub(super) fn of(guest: &Guest, spec: &Spec, host: &HostFacts, folder: &str) -> 
                 wants.device(&device, &format!("pcidev_{number} of `{}`", guest.name));
             }
         }
+    }
+    if again {
+        // What bhyve makes itself its last machine has left, and is removed before the next.
+        wants.paths.retain(|wanted| wanted.need != Need::Absent);
     }
     Ok(wants)
 }

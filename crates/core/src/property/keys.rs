@@ -24,6 +24,8 @@ keys! {
     /// See the catalogue.
     LOADER = "loader";
     /// See the catalogue.
+    UEFI_FIRMWARE = "uefi_firmware";
+    /// See the catalogue.
     LOADER_TIMEOUT = "loader_timeout";
     /// See the catalogue.
     BHYVELOAD_FLAGS = "bhyveload_flags";
@@ -115,6 +117,12 @@ keys! {
     IMAGE_SIZE = "image.size";
     /// See the catalogue.
     IMAGE_SHA256 = "image.sha256";
+    /// See the catalogue.
+    IMAGE_LABEL = "image.label";
+    /// See the catalogue.
+    IMAGE_VARS = "image.vars";
+    /// See the catalogue.
+    IMAGE_VARS_SIZE = "image.vars_size";
     /// See the catalogue.
     IMAGE_SOURCE = "image.source";
     /// See the catalogue.

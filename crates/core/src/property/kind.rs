@@ -8,6 +8,9 @@ use crate::value::{BadValue, Cidr, GuestName, IfName, ImageName, Mac, Size, Snap
 use crate::vmm::machine::{FwCfg, Tpm};
 use uuid::Uuid;
 
+/// Firmware that is no image: where the packages put it.
+pub const AUTO: &str = "auto";
+
 /// A sort of value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -89,6 +92,8 @@ pub enum Kind {
     Tpm,
     /// An item for the firmware.
     FwCfg,
+    /// The firmware of a guest: `auto` or an image's name.
+    Firmware,
 }
 
 impl Kind {
@@ -139,7 +144,8 @@ impl Kind {
             },
             Self::Mac => text.to_ascii_lowercase().parse::<Mac>().map(|m| m.to_string()),
             Self::Guest => text.parse::<GuestName>().map(|n| n.to_string()),
-            Self::Image => text.parse::<ImageName>().map(|n| n.to_string()),
+            Self::Firmware if text.eq_ignore_ascii_case(AUTO) => Ok(AUTO.into()),
+            Self::Image | Self::Firmware => text.parse::<ImageName>().map(|n| n.to_string()),
             Self::Snapshot => text.trim_start_matches('@').parse::<SnapshotName>().map(|n| n.to_string()),
             Self::Interface => text.parse::<IfName>().map(|n| n.to_string()),
             Self::Place => text.parse::<PciPlace>().map(|p| p.to_string()).map_err(|_| refuse("is no place on a PCI bus".into())),
@@ -213,6 +219,7 @@ impl Kind {
             Self::SerialEnd => "a terminal device, as /dev/nmdm-web01.2A, or tcp=ADDRESS:PORT".into(),
             Self::Tpm => "passthru,/dev/tpm0 or swtpm,/PATH/TO/SOCKET".into(),
             Self::FwCfg => "NAME,string=TEXT or NAME,file=/PATH".into(),
+            Self::Firmware => "auto or the name of an imported firmware".into(),
             Self::DiskSerial => "1 to 20 letters, digits and signs, without blanks and commas".into(),
             Self::Cidr => "an address with its prefix, as 10.0.0.1/24".into(),
             Self::Vale => "a VALE switch as vale0, or a port of one as vale0:web1".into(),
@@ -235,6 +242,7 @@ impl Kind {
             Self::DesignMode => &["system", "manual"],
             Self::CardAddress4 => &["dhcp", "none"],
             Self::CardAddress6 => &["auto", "dhcp", "none"],
+            Self::Firmware => &[AUTO],
             Self::Count { .. }
             | Self::Seconds { .. }
             | Self::Memory

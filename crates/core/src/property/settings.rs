@@ -87,6 +87,11 @@ impl Settings {
         self.own.get(key).map(|o| o.value.as_str())
     }
 
+    /// The datasets above with their own values, nearest first.
+    pub fn above(&self) -> impl Iterator<Item = (&Dataset, &OwnValues)> {
+        self.above.iter().map(|(dataset, values)| (dataset, values.as_ref()))
+    }
+
     /// All of the dataset's own values.
     pub fn own_values(&self) -> &OwnValues {
         &self.own

@@ -100,6 +100,8 @@ pub const RESERVED: &[&str] = &[
     "stop",
     "supervise",
     "template",
+    "tmux",
+    "trace",
     "trash",
     "undelete",
     "unjoin",

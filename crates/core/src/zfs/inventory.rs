@@ -7,7 +7,7 @@ use crate::plan::image::WORKING;
 use crate::property::keys;
 use crate::property::settings::{OwnValues, Settings};
 use crate::value::{Dataset, Size};
-use crate::world::{Image, ImageKind, Role, Root, Trashed, TrashedDisk, this_host};
+use crate::world::{Image, ImageKind, Role, Root, Template, Trashed, TrashedDisk, this_host};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -199,6 +199,11 @@ fn image(row: &Row, dataset: &Dataset) -> Option<Image> {
         original: text(keys::IMAGE_NAME),
         format: text(keys::IMAGE_FORMAT),
         checked: text(keys::IMAGE_CHECKED),
+        label: text(keys::IMAGE_LABEL),
+        vars: own(&row.own, keys::IMAGE_VARS_SIZE)
+            .and_then(|size| size.parse().ok())
+            .zip(text(keys::IMAGE_VARS))
+            .map(|(size, sha256)| Template { size, sha256 }),
         wants: row.own.iter().filter_map(|(k, o)| Some((k.strip_prefix(keys::WANTS)?.to_owned(), o.value.clone()))).collect(),
     })
 }

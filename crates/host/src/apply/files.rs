@@ -3,7 +3,7 @@
 use super::{Event, Place};
 use crate::platform;
 use chyves_core::error::{Problem, Result};
-use chyves_core::value::{Size, printable};
+use chyves_core::value::{GuestName, Size, printable};
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
@@ -153,13 +153,21 @@ pub(super) fn check(files: &[(String, String)]) -> Result<()> {
 /// How much is copied between two looks at the progress and at the interrupt.
 const CHUNK: usize = 1 << 20;
 
-/// Copies a file unless the copy is there; whether it was made. Blocks of zeros stay holes.
-pub(super) fn copy_unless_there(from: &str, to: &str, place: &mut Place<'_>) -> Result<bool> {
-    if Path::new(to).exists() {
-        return Ok(false);
-    }
+/// Gives a guest its variables unless it has some; whether they were made.
+pub(super) fn copy_variables(guest: &GuestName, from: &str, to: &str, place: &mut Place<'_>) -> Result<bool> {
     let mut source = File::open(platform::here().path(from)).map_err(io("open", from))?;
     let total = source.metadata().map_err(io("look at", from))?.len();
+    match fs::metadata(to) {
+        Ok(there) if there.len() == total => return Ok(false),
+        Ok(there) => {
+            return Err(Problem::not_now(format!("the UEFI variables of `{guest}` are those of another firmware"))
+                .on(guest)
+                .because(format!("`{}` has {} bytes, and the firmware's template {total}", printable(to, 300), there.len()))
+                .hint(format!("`chyves firmware reset {guest}` gives it fresh ones and keeps these; or choose the firmware that they are of: `chyves set {guest} uefi_firmware=…`")));
+        }
+        Err(e) if e.kind() == ErrorKind::NotFound => {}
+        Err(e) => return Err(io("look at", to)(e)),
+    }
     let temporary = format!("{to}.new");
     let result = (|| {
         let target = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary).map_err(io("make", to))?;

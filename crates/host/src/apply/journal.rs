@@ -43,6 +43,9 @@ pub struct Record {
     /// How many of them were done.
     #[serde(skip)]
     pub done: usize,
+    /// Those of them that had nothing to do: what they would have made was there before.
+    #[serde(skip)]
+    pub idle: Vec<usize>,
     /// The files that were replaced: the step's number and what stood there before.
     #[serde(skip)]
     pub replaced: Vec<(usize, Option<String>)>,
@@ -58,6 +61,8 @@ enum Line {
     Replaces(usize, Option<String>),
     /// This step is done.
     Done(usize),
+    /// This step is done, and there was nothing to do.
+    Idle(usize),
 }
 
 impl Record {
@@ -73,6 +78,10 @@ impl Record {
                     record.replaced.push((index, before));
                 }
                 Line::Done(index) => record.done = index + 1,
+                Line::Idle(index) => {
+                    record.done = index + 1;
+                    record.idle.push(index);
+                }
             }
         }
         Some(record)
@@ -111,6 +120,7 @@ impl Journal {
             steps: plan.steps.clone(),
             begun: 0,
             done: 0,
+            idle: Vec::new(),
             replaced: Vec::new(),
         };
         let replaces = plan.steps.iter().enumerate().filter_map(|(index, step)| match step {
@@ -132,9 +142,9 @@ impl Journal {
         self.write(&line)
     }
 
-    /// Step `index` is done.
-    pub(super) fn ended(&mut self, index: usize) -> Result<()> {
-        self.write(&Line::Done(index))
+    /// Step `index` is done; `idle` where it had nothing to do.
+    pub(super) fn ended(&mut self, index: usize, idle: bool) -> Result<()> {
+        self.write(&if idle { Line::Idle(index) } else { Line::Done(index) })
     }
 
     /// The plan has ended; nothing of it is to be finished or taken back.
@@ -263,7 +273,7 @@ fn is_done(step: &Action) -> bool {
 fn take_back(record: &Record, place: &mut Place<'_>) -> Result<()> {
     let mut done: Vec<Done> = Vec::new();
     for (index, step) in record.steps.iter().enumerate().take(record.begun) {
-        if index >= record.done && !undo::may_be_done(step, record.began) {
+        if record.idle.contains(&index) || index >= record.done && !undo::may_be_done(step, record.began) {
             continue;
         }
         let before = record.replaced.iter().find(|(i, _)| *i == index).and_then(|(_, text)| text.clone()).map(String::into_bytes);
@@ -290,6 +300,7 @@ mod tests {
             steps: vec![step; steps],
             begun: 0,
             done: 0,
+            idle: Vec::new(),
             replaced: Vec::new(),
         };
         serde_json::to_string(&record).unwrap() + "\n"
@@ -297,10 +308,11 @@ mod tests {
 
     #[test]
     fn a_journal_is_read_as_far_as_it_was_written() {
-        let lines = [Line::Begins(0), Line::Done(0), Line::Replaces(1, Some("a\nb".into())), Line::Done(1), Line::Begins(2)];
+        let lines = [Line::Begins(0), Line::Idle(0), Line::Replaces(1, Some("a\nb".into())), Line::Done(1), Line::Begins(2)];
         let whole = lines.iter().fold(journal(3), |text, line| text + &serde_json::to_string(line).unwrap() + "\n");
         let record = Record::read(&whole).unwrap();
         assert_eq!((record.begun, record.done, record.steps.len()), (3, 2, 3));
+        assert_eq!(record.idle, [0]);
         assert_eq!(record.replaced, [(1, Some("a\nb".to_owned()))]);
         let mut seen = (0, 0);
         for cut in 0..whole.len() {

@@ -121,11 +121,12 @@ pub fn apply(plan: &Plan, place: &mut Place<'_>) -> Result<Applied> {
             Err(Problem::new(Kind::Interrupted, "interrupted"))
         } else {
             (place.report)(Event::Step(step));
+            let before = done.len();
             journal
                 .begins(index)
                 .and_then(|()| fault::before(index))
                 .and_then(|()| perform(step, began, place, &mut applied, &mut done))
-                .and_then(|()| journal.ended(index))
+                .and_then(|()| journal.ended(index, done.len() == before))
                 .map(|()| fault::after(index))
         };
         if let Err(problem) = result {
@@ -306,11 +307,19 @@ fn perform(step: &Action, began: u64, place: &mut Place<'_>, applied: &mut Appli
             made(None);
             Ok(())
         }
-        Action::CopyFile { from, to } => files::copy_unless_there(from, to, place).map(|new| {
+        Action::CopyVariables { guest, from, to } => files::copy_variables(guest, from, to, place).map(|new| {
             if new {
                 made(None)
             }
         }),
+        Action::SetAside { from, to } => {
+            if std::path::Path::new(from).exists() {
+                files::rename(from, to)?;
+                made(None);
+                applied.said.push(to.clone());
+            }
+            Ok(())
+        }
         Action::RestoreFiles { from, to, .. } => {
             // From the first block on something is done.
             made(None);

@@ -108,11 +108,13 @@ pub(super) fn may_be_done(step: &Action, began: u64) -> bool {
         // A clone that has been promoted is none any more.
         Action::Promote { clone, .. } => observe::dataset(clone).is_ok_and(|row| row.is_some_and(|r| r.native("origin").is_none())),
         // A file that was there before this command is not its own to remove.
-        Action::MakeDisk { path, .. } | Action::CopyFile { to: path, .. } | Action::CopyDisk { to: path, .. } => {
+        Action::MakeDisk { path, .. } | Action::CopyVariables { to: path, .. } | Action::CopyDisk { to: path, .. } => {
             use std::os::unix::fs::MetadataExt;
             std::fs::metadata(path).is_ok_and(|m| u64::try_from(m.ctime()).unwrap_or(0) + 2 >= began)
         }
-        Action::RenameFile { from, to } => std::fs::metadata(to).is_ok() && std::fs::metadata(from).is_err(),
+        Action::RenameFile { from, to } | Action::SetAside { from, to } => {
+            std::fs::metadata(to).is_ok() && std::fs::metadata(from).is_err()
+        }
         Action::GrowDisk { path, to, .. } => std::fs::metadata(path).is_ok_and(|m| m.len() == to.get()),
         _ => true,
     }

@@ -36,7 +36,7 @@ pub(super) fn for_start(rt: &Runtime, host: &mut HostFacts, wants: &Wants) {
     if wants.emulations {
         printed.emulations = ask(&bhyve::emulations());
     }
-    let busy = printed.vms.as_ref().is_some_and(|vms| vms.contains(wants.guest.as_str()));
+    let busy = !wants.again && printed.vms.as_ref().is_some_and(|vms| vms.contains(wants.guest.as_str()));
     read(&printed, host);
     limit(host, wants);
     if busy && let Some(list) = ask(&processes::list()) {

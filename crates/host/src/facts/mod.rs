@@ -122,6 +122,13 @@ pub fn for_start(rt: &Runtime, host: &mut HostFacts, wants: &Wants) {
     wanted::look(host, wants);
 }
 
+/// Adds what can be known of the packages' firmware: its files, if they are there.
+pub fn firmware(host: &mut HostFacts) {
+    if let Some((code, vars)) = host.uefi.clone() {
+        wanted::files(&mut host.state, [code.as_str(), vars.as_str()]);
+    }
+}
+
 /// Adds everything that can be known of the host alone.
 pub fn for_doctor(rt: &Runtime, host: &mut HostFacts) {
     host.state.root = Some(rustix::process::geteuid().is_root());
@@ -137,9 +144,7 @@ pub fn for_doctor(rt: &Runtime, host: &mut HostFacts) {
     {
         host.state.versions.insert("zfs".to_owned(), version);
     }
-    if let Some((code, vars)) = host.uefi.clone() {
-        wanted::files(&mut host.state, [code.as_str(), vars.as_str()]);
-    }
+    firmware(host);
     host.state.runtime = Some(RuntimeSeen {
         refused: rt.refusal(),
         leftovers: rt.unreadable().unwrap_or_default().iter().map(|uuid| rt.guest_dir(*uuid).to_string_lossy().into_owned()).collect(),

@@ -19,12 +19,12 @@ use std::path::Path;
 /// Looks at everything that a start opens.
 pub(super) fn look(host: &mut HostFacts, wants: &Wants) {
     files(&mut host.state, wants.paths.iter().map(|wanted| wanted.path.as_str()));
+    // The packages' firmware also where the guest has its own: its variables may be a copy of theirs.
+    if wants.loader == Loader::Uefi {
+        super::firmware(host);
+    }
     // QEMU locks its disks itself; bhyve locks nothing.
     if host.vmm == Vmm::Bhyve {
-        let firmware = (wants.loader == Loader::Uefi).then(|| host.uefi.clone()).flatten();
-        if let Some((code, vars)) = firmware {
-            files(&mut host.state, [code.as_str(), vars.as_str()]);
-        }
         let there = |path: &&str| matches!(host.state.files.get(*path), Some(Some(_)));
         let written = wants.paths.iter().filter(|wanted| wanted.need == Need::Write).map(|wanted| wanted.path.as_str());
         let written: Vec<&str> = written.filter(there).collect();

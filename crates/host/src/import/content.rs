@@ -7,6 +7,7 @@ use chyves_core::value::printable;
 use chyves_core::world::ImageKind;
 use std::fs::File;
 use std::io::Read;
+use std::os::unix::fs::FileExt;
 
 /// How many first bytes it takes: the mark of an ISO stands behind its 32 KiB of system area.
 pub(crate) const HEAD: usize = 32_774;
@@ -104,6 +105,17 @@ impl Content {
     }
 }
 
+/// Where the name of its volume stands in an ISO: 40 bytes behind the start of the first descriptor.
+const LABEL: u64 = 32_808;
+
+/// The label of an ISO; none where it has none that can be shown.
+pub(crate) fn label(path: &str) -> Option<String> {
+    let mut bytes = [0; 32];
+    File::open(path).and_then(|file| file.read_exact_at(&mut bytes, LABEL)).ok()?;
+    let text = std::str::from_utf8(&bytes).ok()?.trim_end_matches([' ', '\0']);
+    (!text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic() || b == b' ')).then(|| text.to_owned())
+}
+
 /// Recognises a beginning of at least [`HEAD`] bytes, or the whole of something shorter. `name` is what it is called in
 /// the refusal of what can't be an image.
 pub(crate) fn recognise(head: &[u8], name: &str) -> Result<Seen> {
@@ -188,6 +200,25 @@ pub(crate) fn of_file(path: &str) -> Result<Seen> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_iso_has_its_label_where_the_standard_says() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.iso");
+        let of = |text: &[u8]| {
+            let mut bytes = vec![0u8; 40_000];
+            bytes[32_808..32_808 + text.len()].copy_from_slice(text);
+            std::fs::write(&path, bytes).unwrap();
+            label(path.to_str().unwrap())
+        };
+        assert_eq!(of(b"ARCH_202601                     ").as_deref(), Some("ARCH_202601"));
+        assert_eq!(of(b"Two words").as_deref(), Some("Two words"));
+        for none in [&b""[..], b"                                ", b"a\x1b[2J", b"\xff\xfe"] {
+            assert_eq!(of(none), None, "{none:?}");
+        }
+        std::fs::write(&path, vec![0; 32_820]).unwrap();
+        assert_eq!(label(path.to_str().unwrap()), None);
+    }
 
     #[test]
     fn content_decides_not_the_name() {

@@ -11,6 +11,7 @@
 //! * [`content`]: what a beginning says it is; [`unpack`], [`archive`], [`zstd`]: layers; [`convert`]: disk formats
 //! * [`fetch`], [`http`], [`proxy`], [`ftp`], [`part`]: servers, and going on after a cut
 //! * [`trust`], [`digest`]: what a file must be, and whether it is
+//! * [`firmware`]: code and variables apart
 //! * [`mod@write`]: the last stage; [`chunks`]: what flows between the stages
 //!
 //! Not here: the dataset that it happens on, and that nobody sees it before it is whole (chyves-core `plan::image`).
@@ -21,6 +22,7 @@ pub(crate) mod content;
 pub(crate) mod convert;
 pub(crate) mod digest;
 mod fetch;
+mod firmware;
 mod ftp;
 mod http;
 pub mod part;
@@ -37,6 +39,7 @@ use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::image::{Order, Source};
 use chyves_core::property::keys;
 use chyves_core::value::{Dataset, Size, printable};
+use chyves_core::world::ImageKind;
 use chyves_core::zfs::{Dialect, args};
 use content::Content;
 use digest::compare;
@@ -189,8 +192,24 @@ fn finish(import: &Import<'_>, written: Written, format: &str, checked: &str, pl
         (_, Some(sha256)) => (written.length, sha256),
         (_, None) => return Err(Problem::bug("an image without a hash")),
     };
+    let (length, sha256, template) = match (kind, &order.vars) {
+        (ImageKind::Firmware, vars) => {
+            let parts = firmware::part(import.folder, vars.as_deref(), &shown)?;
+            (parts.code, parts.sha256.unwrap_or(sha256), parts.template)
+        }
+        (ImageKind::Disk | ImageKind::Iso, None) => (length, sha256, None),
+        (ImageKind::Disk | ImageKind::Iso, Some(_)) => {
+            return Err(Problem::usage(format!("`{shown}` is {}, which has no variables", kind.phrase()))
+                .on(&shown)
+                .hint("leave --vars away"));
+        }
+    };
     let name = order.source.file_name().unwrap_or_else(|| "-".into());
     let mut own: Vec<(String, String)> = order.wants.iter().map(|(k, v)| (format!("{}{k}", keys::WANTS), v.clone())).collect();
+    own.extend((kind == ImageKind::Iso).then(|| content::label(&target)).flatten().map(|label| (keys::IMAGE_LABEL.to_owned(), label)));
+    own.extend(template.into_iter().flat_map(|template| {
+        [(keys::IMAGE_VARS.to_owned(), template.sha256), (keys::IMAGE_VARS_SIZE.to_owned(), template.size.to_string())]
+    }));
     own.extend(
         [
             (keys::IMAGE_SIZE, Size::bytes(length).to_string()),

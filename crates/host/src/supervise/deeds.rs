@@ -12,7 +12,7 @@ use crate::control::Reply;
 use crate::runtime::{Lock, lock};
 use chyves_core::cmd::Cmd;
 use chyves_core::error::Problem;
-use chyves_core::launch::{Control, Launch, Prepare};
+use chyves_core::launch::{Control, Launch, Prepare, REFUSED};
 use chyves_core::lifecycle::{Do, End, Event, Phase, StopFailure};
 use chyves_core::value::Dataset;
 use rustix::process::Signal;
@@ -25,6 +25,16 @@ pub(super) const AFTER_WITHIN: u32 = 30;
 const BUTTON_WITHIN: u32 = 10;
 /// A guest has switched ACPI on by then, where that can't be seen, milliseconds.
 const BOOTS_WITHIN: u64 = 30_000;
+
+/// The launch that was asked for, or why there is none.
+fn answered(bytes: &[u8]) -> Result<Launch, String> {
+    let unread = |e: serde_json::Error| format!("the new plan can't be read: {e}");
+    let value: serde_json::Value = serde_json::from_slice(bytes).map_err(unread)?;
+    match value.get(REFUSED).and_then(serde_json::Value::as_str) {
+        Some(why) => Err(why.to_owned()),
+        None => serde_json::from_value(value).map_err(unread),
+    }
+}
 
 impl Engine<'_> {
     pub(super) fn perform(&mut self, what: &Do) {
@@ -110,7 +120,7 @@ impl Engine<'_> {
     fn planned(&mut self, ended: Ended) {
         let result = match ended {
             Ended::Badly(why) => Err(why),
-            Ended::Well(bytes) => serde_json::from_slice(&bytes).map_err(|e| format!("the new plan can't be read: {e}")),
+            Ended::Well(bytes) => answered(&bytes),
         };
         let result = result.and_then(|launch: Launch| {
             if launch.uuid != self.launch.uuid || launch.dataset != self.launch.dataset {
@@ -121,6 +131,8 @@ impl Engine<'_> {
         let result = result.map_err(|why| format!("it can't be started again: {why}"));
         if let Err(why) = &result {
             self.hypervisor_log.note(why);
+            let now = self.now();
+            self.console_log.write(now, format!("\r\nchyves: {why}\r\n").as_bytes());
         }
         self.events.push_back(Event::Planned(result));
     }

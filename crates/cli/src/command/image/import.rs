@@ -35,6 +35,9 @@ pub(crate) struct Args {
     /// The signature of the list, where not in it
     #[arg(long, value_name = "FILE|ADDRESS")]
     signature: Option<String>,
+    /// The template of the variables of UEFI firmware, where it is a file of its own
+    #[arg(long, value_name = "FILE")]
+    vars: Option<String>,
     /// The system of the catalogue that it is: guests made from it get the settings that this one wants
     #[arg(long, value_name = "NAME")]
     like: Option<String>,
@@ -78,6 +81,7 @@ pub(super) fn run(session: &Session, kind: Option<ImageKind>, args: &Args, is_fe
         wants: like.map(|l| l.settings).unwrap_or_default(),
         signature: args.signature.as_deref().map(place).transpose()?,
         key: args.key.as_deref().map(file).transpose()?,
+        vars: args.vars.as_deref().map(file).transpose()?,
         max_size: args.max_size,
         silence: args.timeout,
         retries: args.retries,
@@ -154,7 +158,8 @@ pub(super) fn bring(session: &Session, order: &Order, name: &ImageName) -> Resul
             Some(against) => format!("checked: {}", printable(against, 300)),
         };
         let sha256 = image.sha256.as_deref().unwrap_or("-");
-        let said = format!("imported: {} of {}, SHA-256 {sha256}; {checked}", image.kind.word(), image.size.human());
+        let vars = image.vars.as_ref().map(|vars| format!(" with {} of variables", vars.size.human())).unwrap_or_default();
+        let said = format!("imported: {} of {}{vars}, SHA-256 {sha256}; {checked}", image.kind.word(), image.size.human());
         session.tell(&[Report::new(name, said).with(json!({ "image": image }))]);
     }
     Ok(())

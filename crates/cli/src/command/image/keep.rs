@@ -4,18 +4,24 @@ use crate::session::{Report, Session};
 use chyves_core::error::{Problem, Result};
 use chyves_core::guest::Guest;
 use chyves_core::plan::{self, image::of_kind};
-use chyves_core::value::{GuestName, ImageName};
-use chyves_core::world::{Image, ImageKind, World};
+use chyves_core::property::kind::AUTO;
+use chyves_core::property::settings::OwnValues;
+use chyves_core::property::{self, keys};
+use chyves_core::value::{Dataset, GuestName, ImageName};
+use chyves_core::world::{Image, ImageKind, Role, World};
 use chyves_host::borrow;
 use chyves_host::observe::{self, Look, Which};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// Who uses an image.
 struct Uses {
     /// Datasets that are clones of it.
     clones: Vec<String>,
-    /// Guests that run with it in a drive.
-    drives: Vec<GuestName>,
+    /// Guests that run with it, in a drive or as their firmware.
+    running: Vec<GuestName>,
+    /// Guests that boot with it as their firmware.
+    boots: Vec<GuestName>,
     /// Other guests whose settings say that they were made from it.
     named: Vec<GuestName>,
 }
@@ -24,7 +30,8 @@ fn uses(session: &Session, world: &World, image: &Image) -> Result<Uses> {
     let clones = observe::snapshots::clones(&image.snapshot()?)?;
     let is_clone = |guest: &Guest| clones.iter().any(|c| c == guest.dataset.as_str());
     let named = plan::image::named_by(world, &image.name).into_iter().filter(|g| !is_clone(g)).map(|g| g.name.clone()).collect();
-    Ok(Uses { drives: borrow::users(&session.runtime, &image.dataset)?, named, clones })
+    let boots = plan::image::booted_by(world, &image.name).into_iter().map(|g| g.name.clone()).collect();
+    Ok(Uses { running: borrow::users(&session.runtime, &image.dataset)?, boots, named, clones })
 }
 
 /// All images and guests.
@@ -42,14 +49,15 @@ pub(super) fn info(session: &Session, kind: Option<ImageKind>, names: &[ImageNam
         let mut value = json!({
             "name": image.name, "kind": image.kind, "size": image.size.human(), "used": image.used.human(), "sha256": image.sha256,
             "source": image.source, "file": image.original, "format": image.format, "checked": image.checked, "added": image.added,
-            "dataset": image.dataset,
+            "dataset": image.dataset, "label": image.label, "variables": image.vars.as_ref().map(|vars| vars.size.human()),
         });
         if let Some(fields) = value.as_object_mut() {
             let text = |names: &[GuestName]| names.iter().map(GuestName::to_string).collect::<Vec<_>>();
             let rows: Vec<(&str, Vec<String>)> = vec![
                 ("wants", image.wants.iter().map(|(k, v)| format!("{k}={v}")).collect()),
                 ("clones", uses.clones.clone()),
-                ("in-drives-of", text(&uses.drives)),
+                (if image.kind == ImageKind::Firmware { "running" } else { "in-drives-of" }, text(&uses.running)),
+                ("boots", text(&uses.boots)),
                 ("named-by", text(&uses.named)),
             ];
             for (key, items) in rows {
@@ -118,18 +126,22 @@ pub(super) fn verify(session: &Session, kind: Option<ImageKind>, names: &[ImageN
 
 pub(super) fn rename(session: &Session, kind: Option<ImageKind>, from: &ImageName, to: &ImageName) -> Result<()> {
     let _lock = session.lock("image", &[from, to])?;
-    let named = |world: &World| plan::image::named_by(world, from).into_iter().map(|g| g.name.clone()).collect::<Vec<_>>();
+    let named = |world: &World| plan::image::changed_by_name(world, from).into_iter().map(|g| g.name.clone()).collect::<Vec<_>>();
     let guests = named(&session.look(&all())?);
     let _guests = session.lock("guest", &guests)?;
+    let _settings = session.lock("pool", &["settings"])?;
     // What was seen before the guests were locked may have changed meanwhile.
-    let world = session.look(&all())?;
-    if !named(&world).iter().all(|name| guests.contains(name)) {
-        return Err(Problem::not_now(format!("a guest was made from `{from}` meanwhile")).on(from).hint("try again"));
+    let seen = session.look(&all())?;
+    if !named(&seen).iter().all(|name| guests.contains(name)) {
+        return Err(Problem::not_now(format!("a guest has begun to use `{from}` meanwhile")).on(from).hint("try again"));
     }
+    // Of all guests at once no folder is known.
+    let world = session.look(&Look { guests: Which::Named(guests), images: Which::All, ..Look::default() })?;
     let image = of_kind(&world, from, kind)?;
-    in_no_drive(session, image)?;
+    not_running(session, image)?;
     let guids = observe::guids(&[image.dataset.to_string()])?;
-    let plan = plan::image::rename(&world, &plan::image::Rename { from: from.clone(), to: to.clone(), guids })?;
+    let above = above(&seen)?;
+    let plan = plan::image::rename(&world, &plan::image::Rename { from: from.clone(), to: to.clone(), guids, above })?;
     if session.carry_out(&world, &plan, from.as_str())?.is_some() {
         session.tell(&[Report::new(from, format!("is called {to} now")).with(json!({ "name": to }))]);
     }
@@ -138,10 +150,10 @@ pub(super) fn rename(session: &Session, kind: Option<ImageKind>, from: &ImageNam
 
 pub(super) fn delete(session: &Session, kind: Option<ImageKind>, name: &ImageName) -> Result<()> {
     let _lock = session.lock("image", &[name])?;
-    let world = session.look(&Look { images: Which::All, ..Look::default() })?;
+    let world = session.look(&all())?;
     let image = of_kind(&world, name, kind)?;
     let snapshot = image.snapshot()?;
-    in_no_drive(session, image)?;
+    not_running(session, image)?;
     let mut objects = vec![image.dataset.to_string()];
     let mut users = Vec::new();
     // A deletion that ended half-way has taken the snapshot already; this one does the rest.
@@ -150,7 +162,7 @@ pub(super) fn delete(session: &Session, kind: Option<ImageKind>, name: &ImageNam
         users = observe::snapshots::clones(&snapshot)?;
     }
     let guids = observe::guids(&objects)?;
-    let plan = plan::image::delete(&world, &plan::image::Delete { name: name.clone(), users, guids })?;
+    let plan = plan::image::delete(&world, &plan::image::Delete { name: name.clone(), users, above: above(&world)?, guids })?;
     if !session.dry_run {
         session.ui.confirm(&format!("destroy the image {name} ({})", image.used.human()), session.yes)?;
     }
@@ -160,14 +172,43 @@ pub(super) fn delete(session: &Session, kind: Option<ImageKind>, name: &ImageNam
     Ok(())
 }
 
-fn in_no_drive(session: &Session, image: &Image) -> Result<()> {
+/// The datasets whose settings guests inherit, with their own values.
+fn above(world: &World) -> Result<Vec<(Dataset, OwnValues)>> {
+    let groups = world.guests.iter().flat_map(|guest| guest.settings.above()).map(|(on, values)| (on.clone(), values.clone()));
+    let mut all: BTreeMap<Dataset, OwnValues> = groups.collect();
+    // That of a pool without guests is not among them.
+    for root in world.roots.iter().filter(|root| root.role != Role::Offline && !all.contains_key(&root.guests())).collect::<Vec<_>>() {
+        all.insert(root.guests(), observe::dataset(&root.guests())?.map(|row| row.own).unwrap_or_default());
+    }
+    Ok(all.into_iter().collect())
+}
+
+fn not_running(session: &Session, image: &Image) -> Result<()> {
     let running = borrow::users(&session.runtime, &image.dataset)?;
     if running.is_empty() {
         return Ok(());
     }
     let names: Vec<&str> = running.iter().map(GuestName::as_str).collect();
-    Err(Problem::not_now(format!("the image `{}` lies in a drive", image.name))
-        .on(&image.name)
-        .because(format!("of {}", names.join(", ")))
-        .hint("it is taken out when the guest is off, or at the reboot that eject_iso_on_n_reboot says"))
+    let names = names.join(", ");
+    Err(if image.kind == ImageKind::Firmware {
+        Problem::not_now(format!("the firmware `{}` is in use", image.name))
+            .because(format!("{names} run with it"))
+            .hint("`chyves stop` them first")
+    } else {
+        Problem::not_now(format!("the image `{}` lies in a drive", image.name))
+            .because(format!("of {names}"))
+            .hint("it is taken out when the guest is off, or at the reboot that eject_iso_on_n_reboot says")
+    }
+    .on(&image.name))
+}
+
+/// Refuses settings that name firmware which is not there.
+pub(crate) fn firmware_is_there(session: &Session, settings: &[(String, String)]) -> Result<()> {
+    let wanted = settings.iter().filter(|(key, _)| property::find(key).is_ok_and(|known| known.key == keys::UEFI_FIRMWARE));
+    let names: Vec<ImageName> = wanted.filter(|(_, value)| !value.eq_ignore_ascii_case(AUTO)).filter_map(|(_, v)| v.parse().ok()).collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    let world = session.look(&Look { images: Which::All, ..Look::default() })?;
+    names.iter().try_for_each(|name| plan::firmware::image(&world, name).map(drop))
 }

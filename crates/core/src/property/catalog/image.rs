@@ -24,6 +24,27 @@ pub(super) static ROWS: &[Property] = &[
         detail: "Of the file as it is kept, uncompressed and converted.",
         ..IMAGE
     },
+    Property {
+        key: "image.label",
+        kind: Kind::Text,
+        summary: "the label of an ISO",
+        detail: "The volume's name on it, by which some systems find their own installer.",
+        ..IMAGE
+    },
+    Property {
+        key: "image.vars",
+        kind: Kind::Hash,
+        summary: "the SHA-256 of the template of a firmware's variables",
+        detail: "Of the file beside the code, where the firmware has one.",
+        ..IMAGE
+    },
+    Property {
+        key: "image.vars_size",
+        kind: Kind::Space,
+        summary: "the size of the template of a firmware's variables",
+        detail: "Variables of guests that boot with it are as long.",
+        ..IMAGE
+    },
     Property { key: "image.source", kind: Kind::Text, summary: "where the image came from", detail: "A path or an address.", ..IMAGE },
     Property {
         key: "image.name",

@@ -58,6 +58,15 @@ pub(super) static ROWS: &[Property] = &[
         ..BASE
     },
     Property {
+        key: "uefi_firmware",
+        kind: Kind::Firmware,
+        unset: Unset::Value("auto"),
+        summary: "the firmware that a guest with loader=uefi boots with",
+        detail: "auto is that of the host's packages (edk2-bhyve, ovmf). Else the name of an image that `chyves firmware import` brought in. The guest's variables are a copy of the firmware's template; for code that came without one, of the packages' template where their own code is as long, and else what the guest changes is lost when it is off. Variables of another length belong to another firmware: then the guest does not start before `chyves firmware reset`.",
+        aliases: &["fw"],
+        ..BASE
+    },
+    Property {
         key: "loader_timeout",
         kind: Kind::Seconds { min: 1, max: 86400 },
         unset: Unset::Value("300"),

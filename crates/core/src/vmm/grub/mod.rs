@@ -140,15 +140,21 @@ impl GrubBhyve {
         let mut text = String::new();
         for line in lines {
             let mut line = (*line).to_owned();
-            for (mark, what, value) in [
-                ("{label}", "label", self.medium.as_ref().and_then(|m| m.label.as_deref())),
-                ("{version}", "version", self.medium.as_ref().and_then(|m| m.version.as_deref())),
+            let medium = self.medium.as_ref();
+            for (mark, what, value, cure) in [
+                (
+                    "{label}",
+                    "label",
+                    medium.and_then(|m| m.label.as_deref()),
+                    "import the image again: its label is kept then, if it has one",
+                ),
+                ("{version}", "version", medium.and_then(|m| m.version.as_deref()), "name the image as its maker does, as install75.iso"),
             ] {
                 if line.contains(mark) {
                     let value = value.ok_or_else(|| {
                         Problem::usage(format!("the recipe for os={} needs the medium's {what}, which is not known", self.recipe.os))
                             .on(name)
-                            .hint("name the image as its maker does, as install75.iso")
+                            .hint(cure)
                             .hint("or set os=custom and put a grub.cfg and a device.map into the guest's folder")
                     })?;
                     if !value.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)) {

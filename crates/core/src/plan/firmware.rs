@@ -1,0 +1,167 @@
+//! Which firmware a guest boots with, and `firmware reset`: its variables become the template's again.
+//!
+//! `uefi_firmware` names an image, whose code is in its file and whose template of variables, where it has one, beside it.
+//! Without a name it is what the host's packages have. Every guest has a copy of the template for itself.
+//!
+//! Not here: splitting a file into code and variables (chyves-host `import::firmware`), the machine ([`super::machine`]).
+
+use super::drives::{self, Loaded};
+use super::machine::vars_path;
+use super::{Moment, Plan, in_folder, not_template, own_guest, stopped};
+use crate::action::Action;
+use crate::check::{FirmwareFile, WantedFirmware};
+use crate::error::{Problem, Result, did_you_mean};
+use crate::guest::{Guest, Loader, Spec};
+use crate::value::{Dataset, ImageName, Size};
+use crate::vmm::Vmm;
+use crate::world::{HostFacts, Image, ImageKind, World};
+
+/// The firmware of one guest on this host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Firmware {
+    /// The image that it is from; none where the host's packages have it.
+    pub(super) image: Option<Loaded>,
+    /// Its code.
+    pub(super) code: FirmwareFile,
+    /// The template of its variables; without one it has none that last.
+    pub(super) template: Option<FirmwareFile>,
+}
+
+impl Firmware {
+    /// What the checks look at.
+    pub(super) fn wanted(&self) -> WantedFirmware {
+        WantedFirmware {
+            image: self.image.as_ref().map(|loaded| loaded.image.clone()),
+            files: std::iter::once(&self.code).chain(&self.template).cloned().collect(),
+        }
+    }
+
+    /// The step that gives a guest its variables, where it has none yet.
+    pub(super) fn variables(&self, guest: &Guest, folder: &str) -> Option<Action> {
+        let template = self.template.as_ref()?;
+        Some(Action::CopyVariables { guest: guest.name.clone(), from: template.path.clone(), to: vars_path(folder) })
+    }
+}
+
+/// The images that a guest's start needs besides its media, by name.
+///
+/// # Errors
+/// A stored value that its property does not allow.
+pub fn needed(guest: &Guest) -> Result<Vec<ImageName>> {
+    let spec = guest.spec()?;
+    Ok(spec.firmware.filter(|_| spec.loader == Loader::Uefi).into_iter().collect())
+}
+
+/// Whether the hypervisor's firmware keeps no variables: U-Boot of bhyve on arm64.
+fn has_no_variables(host: &HostFacts) -> bool {
+    host.vmm == Vmm::Bhyve && host.arch == "arm64"
+}
+
+/// The firmware that a guest boots with; none where it boots in another way.
+///
+/// # Errors
+/// The image that it names is not there or holds no firmware, or the host has none.
+pub(super) fn of(world: &World, guest: &Guest, spec: &Spec) -> Result<Option<Firmware>> {
+    let host = &world.host;
+    if spec.loader != Loader::Uefi {
+        return Ok(None);
+    }
+    let Some(name) = &spec.firmware else { return packaged(host, guest).map(Some) };
+    let image = image(world, name).map_err(|p| of_guest(p, guest, name))?;
+    let loaded = drives::loaded(world, image)?;
+    let code = FirmwareFile { path: loaded.path.clone(), size: Some(image.size) };
+    let own = image
+        .vars
+        .as_ref()
+        .zip(loaded.path.rsplit_once('/'))
+        .map(|(vars, (folder, _))| FirmwareFile { path: format!("{folder}/{}", ImageKind::VARS_FILE), size: Some(vars.size) });
+    let template = if has_no_variables(host) { None } else { own.or_else(|| fitting(host, image.size)) };
+    Ok(Some(Firmware { image: Some(loaded), code, template }))
+}
+
+/// The firmware of the host's packages.
+fn packaged(host: &HostFacts, guest: &Guest) -> Result<Firmware> {
+    let file = |path: &String| FirmwareFile { path: path.clone(), size: None };
+    let missing = |what: &str, line: &str| Problem::host_cant(format!("this host has no {what}")).on(&guest.name).hint(line);
+    if has_no_variables(host) {
+        let code = host.state.uboot.as_ref().ok_or_else(|| missing("U-Boot for guests", "pkg install u-boot-bhyve-arm64"))?;
+        return Ok(Firmware { image: None, code: file(code), template: None });
+    }
+    let (code, vars) = host.uefi.as_ref().ok_or_else(|| {
+        let line = match host.vmm {
+            Vmm::Bhyve => "pkg install edk2-bhyve",
+            Vmm::Qemu => "apt-get install ovmf",
+        };
+        missing("UEFI firmware", line).hint(format!("or boot another way: `chyves set {} loader=…`", guest.name))
+    })?;
+    Ok(Firmware { image: None, code: file(code), template: Some(file(vars)) })
+}
+
+/// The packages' template, for code that came without one: where the packages' own code is just as long, the variables
+/// stand at the same place.
+fn fitting(host: &HostFacts, code: Size) -> Option<FirmwareFile> {
+    let (packaged, vars) = host.uefi.as_ref()?;
+    let seen = |path: &String| host.state.files.get(path).copied().flatten();
+    (seen(packaged)?.size == code).then(|| FirmwareFile { path: vars.clone(), size: None })
+}
+
+/// The image of that name, which must hold firmware.
+///
+/// # Errors
+/// There is none, or it holds something else; those that there are are named.
+pub fn image<'w>(world: &'w World, name: &ImageName) -> Result<&'w Image> {
+    let all = || world.images.iter().filter(|i| i.kind == ImageKind::Firmware).map(|i| i.name.as_str());
+    let problem = match world.images.iter().find(|i| i.name == *name) {
+        Some(image) if image.kind == ImageKind::Firmware => return Ok(image),
+        Some(image) => Problem::usage(format!("the image `{name}` holds no firmware")).because(format!("it is {}", image.kind.phrase())),
+        None => Problem::not_found(format!("there is no image of firmware called `{name}`")).hint_if(did_you_mean(name.as_str(), all())),
+    };
+    Err(problem.on(name).hint(format!("`chyves firmware list` shows what there is; `chyves firmware import FILE --name {name}` adds it")))
+}
+
+fn of_guest(problem: Problem, guest: &Guest, name: &ImageName) -> Problem {
+    problem
+        .within(format!("`{}` boots with the firmware `{name}`, which can't be had", guest.name))
+        .on(&guest.name)
+        .hint(format!("or let it boot with that of the packages: `chyves set {} uefi_firmware=auto`", guest.name))
+}
+
+/// Plans that a guest's variables are the template's again. The former ones stay beside them.
+///
+/// # Errors
+/// It runs, is a template, boots without variables, or its firmware can't be had.
+pub fn reset(world: &World, guest: &Guest, moment: &Moment) -> Result<Plan> {
+    own_guest(guest)?;
+    stopped(guest, "reset the firmware of")?;
+    not_template(guest, "reset the firmware of")?;
+    let spec = guest.spec()?;
+    let Some(firmware) = of(world, guest, &spec)? else {
+        return Err(Problem::usage(format!("`{}` boots without UEFI firmware", guest.name))
+            .on(&guest.name)
+            .because(format!("its loader is {}", guest.settings.value("loader").unwrap_or_default()))
+            .hint(format!("`chyves set {} loader=uefi` gives it one", guest.name)));
+    };
+    let folder = guest.folder()?;
+    let Some(fresh) = firmware.variables(guest, folder) else {
+        return Err(Problem::not_now(format!("the firmware of `{}` keeps no variables", guest.name))
+            .on(&guest.name)
+            .because(format!("there is no template of variables for `{}`", firmware.code.path))
+            .hint("import it together with one: `chyves firmware import CODE --vars VARS`"));
+    };
+    let vars = vars_path(folder);
+    let stamp: String = moment.now.chars().filter(char::is_ascii_alphanumeric).collect();
+    let kept = format!("{}-{stamp}.fd", vars.trim_end_matches(".fd"));
+    let mut plan = Plan::default();
+    plan.steps.extend(firmware.image.as_ref().map(|image| Action::Borrow { dataset: image.dataset.clone() }));
+    plan.steps.extend(in_folder(guest, vec![Action::SetAside { from: vars, to: kept }, fresh]));
+    Ok(plan)
+}
+
+/// The images that a plan mounts beside the guest's own file system.
+pub fn images(plan: &Plan) -> Vec<Dataset> {
+    let borrowed = |step: &Action| if let Action::Borrow { dataset } = step { Some(dataset.clone()) } else { None };
+    plan.steps.iter().filter_map(borrowed).collect()
+}
+
+#[cfg(test)]
+mod tests;

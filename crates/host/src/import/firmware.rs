@@ -1,0 +1,154 @@
+//! UEFI firmware that was just written: code and variables apart, as hypervisors want them and packages bring them.
+//!
+//! Firmware is a row of volumes with a header each. Where the first one is the store of variables, the file is whole: the
+//! store in front, which every guest wants a copy of, and the code behind. A file of code alone may come with another one
+//! that is the store. What bears no header (U-Boot, old builds) is taken as code.
+//!
+//! Not here: which kind of image a file is ([`super::content`]), what a guest gets of it (chyves-core `plan::firmware`).
+
+use crate::apply;
+use chyves_core::error::{Problem, Result};
+use chyves_core::value::{Size, printable};
+use chyves_core::world::{ImageKind, Template};
+use std::fs;
+
+/// No firmware is larger; more is not read into memory.
+const LIMIT: u64 = 64 << 20;
+/// The sort of volume that holds variables: fff12b8d-7696-4c8b-a985-2747075b4f50.
+const STORE: [u8; 16] = [0x8d, 0x2b, 0xf1, 0xff, 0x96, 0x76, 0x8b, 0x4c, 0xa9, 0x85, 0x27, 0x47, 0x07, 0x5b, 0x4f, 0x50];
+
+/// How long the store of variables is that bytes begin with; none where they begin with something else.
+fn store(bytes: &[u8]) -> Option<usize> {
+    let header = bytes.get(..48).filter(|h| h[16..32] == STORE && &h[40..44] == b"_FVH")?;
+    let length = usize::try_from(u64::from_le_bytes(header[32..40].try_into().ok()?)).ok()?;
+    (length > 0 && length <= bytes.len()).then_some(length)
+}
+
+/// What became of a file of firmware.
+pub(super) struct Parts {
+    /// The size of the code.
+    pub(super) code: u64,
+    /// The code's hash, where it is not the file as it came.
+    pub(super) sha256: Option<String>,
+    /// The template of the variables.
+    pub(super) template: Option<Template>,
+}
+
+/// Takes the firmware in a folder apart: what stays is the code, and beside it the template of its variables. `vars` is a
+/// file that somebody named for them.
+///
+/// # Errors
+/// One of the files is not what it is given for, or can't be read or written.
+pub(super) fn part(folder: &str, vars: Option<&str>, shown: &str) -> Result<Parts> {
+    let path = format!("{folder}/{}", ImageKind::Firmware.file());
+    let bytes = read(&path)?;
+    let given = vars.map(|vars| template(vars, &bytes, shown)).transpose()?;
+    let split = store(&bytes);
+    if split == Some(bytes.len()) {
+        return Err(Problem::usage(format!("`{shown}` holds the variables of firmware and no code"))
+            .on(shown)
+            .hint(format!("import the code with it: `chyves firmware import CODE --vars {shown}`")));
+    }
+    let (own, code) = bytes.split_at(split.unwrap_or(0));
+    let template = match (given, own.is_empty()) {
+        (Some(given), _) => Some(given),
+        (None, false) => Some(own.to_vec()),
+        (None, true) => None,
+    };
+    if let Some(template) = &template {
+        apply::write_private_bytes(&format!("{folder}/{}", ImageKind::VARS_FILE), template)?;
+    }
+    if !own.is_empty() {
+        apply::write_private_bytes(&path, code)?;
+    }
+    Ok(Parts {
+        code: code.len() as u64,
+        sha256: (!own.is_empty()).then(|| super::digest::sha256(code)),
+        template: template.map(|bytes| Template { size: Size::bytes(bytes.len() as u64), sha256: super::digest::sha256(&bytes) }),
+    })
+}
+
+/// The template that somebody named for this firmware.
+fn template(path: &str, firmware: &[u8], shown: &str) -> Result<Vec<u8>> {
+    let (bytes, name) = (read(path)?, printable(path, 200));
+    let refuse = |why: String| Err(Problem::usage(format!("`{name}` is no template of variables for `{shown}`")).on(&name).because(why));
+    // Of firmware of an unknown sort a person must know.
+    let known = firmware.get(40..44) == Some(b"_FVH".as_slice());
+    if known && store(&bytes) != Some(bytes.len()) {
+        return refuse("it is no store of UEFI variables".to_owned());
+    }
+    match store(firmware) {
+        Some(own) if own != bytes.len() && own != firmware.len() => {
+            refuse(format!("it has {} bytes, and the firmware has room for {own}", bytes.len()))
+        }
+        _ if bytes.is_empty() || bytes.len() as u64 > LIMIT => refuse("it is empty or far too large".to_owned()),
+        _ => Ok(bytes),
+    }
+}
+
+fn read(path: &str) -> Result<Vec<u8>> {
+    let length = fs::metadata(path).map_err(apply::io_problem("look at", path))?.len();
+    if length > LIMIT {
+        let shown = printable(path, 200);
+        return Err(Problem::usage(format!("`{shown}` is no firmware: it has {}", Size::bytes(length).human())).on(&shown));
+    }
+    fs::read(path).map_err(apply::io_problem("read", path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A volume of that length.
+    fn volume(sort: [u8; 16], length: usize) -> Vec<u8> {
+        let mut bytes = vec![0xff; length];
+        bytes[..16].fill(0);
+        bytes[16..32].copy_from_slice(&sort);
+        bytes[32..40].copy_from_slice(&(length as u64).to_le_bytes());
+        bytes[40..44].copy_from_slice(b"_FVH");
+        bytes
+    }
+
+    fn parted(firmware: &[u8], vars: Option<&[u8]>) -> Result<(Parts, Vec<u8>, Option<Vec<u8>>)> {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().to_str().unwrap();
+        fs::write(dir.path().join("image.fd"), firmware).unwrap();
+        let file = dir.path().join("given");
+        if let Some(vars) = vars {
+            fs::write(&file, vars).unwrap();
+        }
+        let parts = part(folder, vars.map(|_| file.to_str().unwrap()), "firmware.fd")?;
+        Ok((parts, fs::read(dir.path().join("image.fd")).unwrap(), fs::read(dir.path().join("vars.fd")).ok()))
+    }
+
+    #[test]
+    fn whole_firmware_is_parted_and_code_stays_as_it_is() {
+        let (code, vars) = (volume([7; 16], 8192), volume(STORE, 4096));
+        let whole = [vars.clone(), code.clone()].concat();
+        let (parts, kept, template) = parted(&whole, None).unwrap();
+        assert_eq!((parts.code, kept, template), (8192, code.clone(), Some(vars.clone())));
+        assert_eq!(parts.sha256, Some(super::super::digest::sha256(&code)));
+        assert_eq!(parts.template.unwrap().sha256, super::super::digest::sha256(&vars));
+        let (parts, kept, template) = parted(&code, None).unwrap();
+        assert!(parts.sha256.is_none() && parts.template.is_none() && template.is_none() && kept == code);
+        let (parts, _, template) = parted(&code, Some(&vars)).unwrap();
+        assert_eq!((parts.template.unwrap().size, template), (Size::bytes(4096), Some(vars.clone())));
+        // Another template of the same length may have other keys in it.
+        let mut other = vars;
+        other[4000] = 1;
+        assert_eq!(parted(&whole, Some(&other)).unwrap().2, Some(other));
+    }
+
+    #[test]
+    fn what_is_not_what_it_is_given_for_is_refused() {
+        let (code, vars) = (volume([7; 16], 8192), volume(STORE, 4096));
+        let why = |firmware: &[u8], vars: Option<&[u8]>| parted(firmware, vars).err().map(|p| p.message).unwrap_or_default();
+        assert_eq!(why(&vars, None), "`firmware.fd` holds the variables of firmware and no code");
+        assert!(why(&code, Some(&code)).contains("is no template of variables"));
+        let whole = [vars.clone(), code].concat();
+        assert!(why(&whole, Some(&volume(STORE, 8192))).contains("is no template of variables"));
+        // U-Boot has no header, and a person says what belongs to it.
+        assert_eq!(why(b"u-boot", Some(b"vars")), "");
+        assert!(why(b"u-boot", Some(b"")).contains("is no template of variables"));
+    }
+}
