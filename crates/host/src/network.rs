@@ -63,7 +63,8 @@ fn services(rt: &Runtime) -> BTreeMap<String, Service> {
         let (Ok(name), path) = (entry.file_name().into_string(), entry.path()) else { continue };
         let Ok(bridge) = name.parse() else { continue };
         let read = |file: &str| std::fs::read_to_string(path.join(file)).ok();
-        let (rules, names) = (read(nat::RULES), read(nat::NAMES));
+        let files: BTreeMap<String, String> = nat::FILES.iter().filter_map(|f| Some(((*f).to_owned(), read(f)?))).collect();
+        let (rules, names) = (files.get(nat::RULES).cloned(), files.get(nat::NAMES).cloned());
         if rules.is_none() && names.is_none() {
             continue;
         }
@@ -72,7 +73,8 @@ fn services(rt: &Runtime) -> BTreeMap<String, Service> {
             folder: path.to_string_lossy().into_owned(),
             rules: rules.filter(loaded),
             names: names.filter(|_| server(&path.join(nat::NAMES).to_string_lossy()).is_some()),
-            mark: read(nat::MADE).unwrap_or_default().trim().to_owned(),
+            mark: files.get(nat::MADE).map(|m| m.trim().to_owned()).unwrap_or_default(),
+            files,
         };
         all.insert(name, service);
     }
@@ -122,6 +124,10 @@ pub(crate) fn take_back(intent: &Intent, place: &mut Place<'_>) -> Result<()> {
     }
     if !tidy::is_in_effect(&look(place.os, place.runtime)?, intent) {
         return Ok(());
+    }
+    // What stood in its place comes back by the file that it had.
+    if let Intent::LoadRules { file, before: Some(text), .. } = intent {
+        apply::write_private(file, text)?;
     }
     for cmd in intent.undo(place.os) {
         (place.report)(Event::Command(cmd.to_string()));
@@ -181,7 +187,7 @@ pub fn put_away(rt: &Runtime, guest: Option<Uuid>, command: &str) -> Result<Vec<
     }
     for Joined { bridge, member, .. } in &joined {
         let left =
-            intents.iter().any(|i| matches!(i, Intent::Leave { bridge: b, member: m } if b.as_str() == bridge && m.as_str() == member));
+            intents.iter().any(|i| matches!(i, Intent::Leave { bridge: b, member: m, .. } if b.as_str() == bridge && m.as_str() == member));
         if left || actual.get(bridge).is_none_or(|b| !b.members.contains(member)) {
             let _ = std::fs::remove_file(joined_folder(rt).join(format!("{bridge}+{member}")));
         }

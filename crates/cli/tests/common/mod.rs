@@ -3,6 +3,7 @@
 //! * [`cell`]: the namespaces that keep it apart from the machine
 //! * [`iso`]: a disc that boots
 //! * [`mod@lab`]: a host that plays FreeBSD
+//! * [`networks`]: interfaces of its own, and a peer behind them
 //! * [`needs`]: what the machine must have, the test guests, and telling of a skipped test
 //! * [`answer`]: what one command said, and whole sessions as text
 //! * [`tidy`]: taking out of a text what differs from run to run
@@ -23,6 +24,7 @@ mod lab;
 mod look;
 mod matrix;
 mod needs;
+pub mod networks;
 mod terminal;
 mod tidy;
 mod volume;

@@ -38,6 +38,7 @@ impl Action {
             Self::SetNative { dataset, native } => args::set_native(dataset, native),
             Self::SendReceive { from, to, .. } => vec![args::send(from), args::receive(to)],
             Self::MakeFolder { path } => vec![Cmd::new("mkdir", ["-m", "0700", "-p", path])],
+            Self::DropFolder { path, .. } => vec![Cmd::new("rm", ["-r", path])],
             Self::MakeDisk { path, size } => vec![Cmd::new("truncate", ["-s", &size.get().to_string(), path])],
             Self::GrowDisk { path, to, .. } | Self::ShrinkDisk { path, to, .. } => {
                 vec![Cmd::new("truncate", ["-s", &to.get().to_string(), path])]

@@ -32,6 +32,7 @@ use chyves_core::cmd::Cmd;
 use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::launch::Launch;
 use chyves_core::lifecycle::Force;
+use chyves_core::network::nat;
 use chyves_core::os::{Intent, Os};
 use chyves_core::plan::Plan;
 use chyves_core::value::{Dataset, printable};
@@ -233,12 +234,14 @@ fn perform(step: &Action, began: u64, place: &mut Place<'_>, applied: &mut Appli
             made(None);
             Ok(())
         }
+        Action::Host(Intent::EndNames { file }) => {
+            network::end_server(file);
+            made(None);
+            Ok(())
+        }
         Action::Host(_) | Action::Change { .. } => {
-            if let Action::Host(Intent::ServeNames { file } | Intent::EndNames { file }) = step {
+            if let Action::Host(Intent::ServeNames { file }) = step {
                 network::end_server(file);
-            }
-            if let Action::Host(Intent::EndNames { .. }) = step {
-                return Ok(());
             }
             let cmds = step.commands(place.os);
             for (index, cmd) in cmds.iter().enumerate() {
@@ -273,6 +276,13 @@ fn perform(step: &Action, began: u64, place: &mut Place<'_>, applied: &mut Appli
                 made(None)
             }
         }),
+        Action::DropFolder { path, files } => {
+            made(None);
+            for name in files.iter().map(|(name, _)| name.as_str()).chain([nat::PROCESS]) {
+                files::remove(&format!("{path}/{name}"))?;
+            }
+            files::remove_folder(path)
+        }
         Action::WriteFile { path, text } => files::write(path, text).map(made),
         Action::ChangeDisc { guest, uuid, dataset, device, path, force, again, borrows, .. } => {
             let target = control::Target { uuid: *uuid, name: guest, dataset };

@@ -21,7 +21,7 @@ pub mod sysctl;
 
 use super::Intent;
 use crate::cmd::Cmd;
-use crate::value::Cidr;
+use crate::value::{Cidr, IfName};
 
 fn ifconfig<const N: usize>(args: [&str; N]) -> Cmd {
     Cmd::new(ifconfig::TOOL, args)
@@ -39,6 +39,15 @@ fn create(kind: &str, name: &str, words: &[&str]) -> Cmd {
     cmd.args(words.iter().copied())
 }
 
+/// What is written on a new interface, and what it carries where that has to be told.
+fn described(interface: &IfName, owner: &str, mtu: Option<u32>) -> Cmd {
+    let describe = ifconfig([interface.as_str(), "descr", owner, "group", "chyves"]);
+    match mtu {
+        Some(mtu) => describe.args(["mtu", &mtu.to_string(), "up"]),
+        None => describe.arg("up"),
+    }
+}
+
 /// The commands that bring an intent about.
 pub fn commands(intent: &Intent) -> Vec<Cmd> {
     match intent {
@@ -48,7 +57,9 @@ pub fn commands(intent: &Intent) -> Vec<Cmd> {
             create("tap", tap.as_str(), &[]),
             ifconfig([tap.as_str(), "descr", owner, "group", "chyves", "mtu", &mtu.to_string(), "up"]),
         ],
-        Intent::RemoveTap { tap: interface, .. } | Intent::RemoveInterface { interface, .. } => {
+        Intent::RemoveTap { tap: interface, .. }
+        | Intent::RemoveBridge { bridge: interface, .. }
+        | Intent::RemoveVlan { vlan: interface, .. } => {
             vec![ifconfig([interface.as_str(), "destroy"])]
         }
         Intent::DestroyVm { vm } => vec![Cmd::new("bhyvectl", [&format!("--vm={vm}"), "--destroy"])],
@@ -56,18 +67,15 @@ pub fn commands(intent: &Intent) -> Vec<Cmd> {
         Intent::Join { bridge, member, vlan: Some(tag) } => {
             vec![ifconfig([bridge.as_str(), "addm", member.as_str(), "untagged", &tag.to_string()])]
         }
-        Intent::Leave { bridge, member } => vec![ifconfig([bridge.as_str(), "deletem", member.as_str()])],
-        Intent::MakeBridge { bridge, owner, mtu } => {
-            let describe = ifconfig([bridge.as_str(), "descr", owner, "group", "chyves"]);
-            let describe = match mtu {
-                Some(mtu) => describe.args(["mtu", &mtu.to_string()]),
-                None => describe,
-            };
-            vec![create("bridge", bridge.as_str(), &[]), describe.arg("up")]
+        Intent::Leave { bridge, member, .. } => vec![ifconfig([bridge.as_str(), "deletem", member.as_str()])],
+        Intent::MakeBridge { bridge, owner, mtu, filters } => {
+            let mut cmds = vec![create("bridge", bridge.as_str(), &[]), described(bridge, owner, *mtu)];
+            cmds.extend(filters.then(|| ifconfig([bridge.as_str(), "vlanfilter"])));
+            cmds
         }
-        Intent::MakeVlan { vlan, parent, tag, owner } => vec![
+        Intent::MakeVlan { vlan, parent, tag, owner, mtu } => vec![
             ifconfig(["vlan", "create", "vlandev", parent.as_str(), "vlan", &tag.to_string(), "name", vlan.as_str()]),
-            ifconfig([vlan.as_str(), "descr", owner, "group", "chyves", "up"]),
+            described(vlan, owner, *mtu),
         ],
         Intent::Describe { interface, to, .. } => vec![ifconfig([interface.as_str(), "descr", to])],
         Intent::SetUp { interface } => vec![ifconfig([interface.as_str(), "up"])],
