@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::networks::{CARD, HIDDEN, has_vlans, host, members, names, services, shape, stop, tap};
+use common::networks::{CARD, HIDDEN, all, everything, has_vlans, host, members, names, services, shape, stop, tap};
 use common::{Host, With, until};
 use serde_json::Value;
 
@@ -212,6 +212,34 @@ fn what_carries_the_administrator_is_touched_only_on_purpose_and_goes_back_unles
     reached();
     assert!(host.sh("ip", &["route", "show", "default"]).contains("via 10.7.0.2 dev bridge0"));
     host.ok("network check");
+}
+
+#[test]
+fn a_change_that_nobody_confirms_goes_back_whole() {
+    if !["nft", "dnsmasq"].iter().all(|program| Host::has("network::confirm", program)) {
+        return;
+    }
+    let Some(host) = host("network::confirm", With::Tiny) else { return };
+    host.ok(&format!("create web {CARD} net0.bridge=bridge0"));
+    all(&host, &[HIDDEN, "network apply"]);
+    let settings = || host.ok("get web -H").out;
+    let before = (everything(&host), settings());
+    for (line, said) in [
+        ("network bridge0 attach em0 mtu=1400", "leads out by em0"),
+        ("network bridge0 private", "leads nowhere"),
+        ("network bridge0 migrate lan", "is on lan"),
+    ] {
+        host.ok(&format!("{line} --confirm 1")).says(said).says("it goes back in 1 s");
+        until(&format!("{line} to go back"), || ((everything(&host), settings()) == before).then_some(()));
+    }
+    host.ok("network bridge0 attach em0 --confirm 600");
+    let new = everything(&host);
+    for line in ["network bridge0 detach", "network bridge0 private", "network apply", "network bridge0 migrate lan"] {
+        host.chyves(line).ends(4).says("waits for confirmation").says("network confirm");
+    }
+    host.ok("network confirm").says("it stays");
+    assert_eq!(everything(&host), new);
+    host.ok("network bridge0 detach");
 }
 
 #[test]

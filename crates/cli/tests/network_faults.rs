@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::networks::{CARD, HIDDEN, has_vlans, host, services, shape, stop, tap};
+use common::networks::{CARD, HIDDEN, all, everything, has_vlans, host, shape, stop, tap};
 use common::{Host, With, until};
 
 #[test]
@@ -35,27 +35,6 @@ fn each_step_of_a_start_may_be_killed() {
     host.ok("start web");
     stop(&host, "web");
     host.nothing_is_left();
-}
-
-/// Lines of chyves, and of `ip` where they begin so.
-fn all(host: &Host, lines: &[&str]) {
-    for line in lines {
-        match line.strip_prefix("ip ") {
-            Some(words) => drop(host.sh("ip", &words.split(' ').collect::<Vec<_>>())),
-            None => drop(host.ok(line)),
-        }
-    }
-}
-
-/// All of a host's networks: interfaces, rules, servers with the files that they run by, default routes, settings.
-fn everything(host: &Host) -> String {
-    let files = "cd \"$1\" 2>/dev/null && grep -r . --exclude dnsmasq.pid --exclude leases . | sort";
-    let files = host.command("sh").args(["-c", files, "sh"]).arg(host.run_dir().join("network")).output().unwrap().stdout;
-    let routes = host.sh("ip", &["route", "show", "default"]);
-    let rules = host.sh("nft", &["list", "ruleset"]);
-    let servers = services(host).1;
-    let settings = host.ok("get global -H").out + &host.ok("get defaults bridge -H").out;
-    format!("{:#?}\n{rules}\n{servers} servers\n{}\n{routes}\n{settings}", shape(host), String::from_utf8_lossy(&files))
 }
 
 /// Every step of a line is made to fail, and the line is killed before and after it: all is as before or as wished.

@@ -12,7 +12,6 @@ use chyves_core::error::{Problem, Result};
 use chyves_core::network::nat::{self, Service};
 use chyves_core::network::{Actual, Design, Proof, observe as reading, prove};
 use chyves_core::os::{Intent, Os};
-use chyves_core::plan::Plan;
 use chyves_core::plan::network::attach;
 use chyves_core::plan::network::tidy::{self, Joined};
 use chyves_core::world::Role;
@@ -207,6 +206,21 @@ pub struct Pending {
     pub token: Uuid,
     /// The steps that were done.
     pub steps: Vec<Action>,
+    /// What stood in the files that steps replaced, by the number of the step.
+    #[serde(default)]
+    pub replaced: Vec<(usize, Option<String>)>,
+    /// The locks that it held, which who takes it back holds too.
+    #[serde(default)]
+    pub locks: Vec<String>,
+}
+
+impl Pending {
+    /// More that was done by the same command.
+    pub fn add(&mut self, steps: &[Action], replaced: Vec<(usize, Option<String>)>) {
+        let at = self.steps.len();
+        self.steps.extend_from_slice(steps);
+        self.replaced.extend(replaced.into_iter().map(|(index, text)| (at + index, text)));
+    }
 }
 
 fn pending_path(rt: &Runtime) -> PathBuf {
@@ -266,13 +280,15 @@ pub fn revert_unless_confirmed(rt: &Runtime, token: Uuid, after: Duration, comma
         std::thread::sleep(Duration::from_millis(200).min(after));
     }
     let Some(pending) = is_ours()? else { return Ok(false) };
+    let others = pending.locks.iter().filter(|l| *l != LOCK);
+    let _others = others.map(|name| rt.lock_named(name, WAIT, command)).collect::<Result<Vec<_>>>()?;
     let held = lock(rt, command)?;
     confirm(rt)?;
     let never = AtomicBool::new(false);
     let mut report = |_: Event<'_>| {};
     let mut place =
         Place { os: facts::os(), runtime: rt, command, locks: &[], interrupted: &never, report: &mut report, network: Some(held) };
-    apply::take_back_steps(&Plan { steps: pending.steps, notes: Vec::new() }, &mut place)?;
+    apply::take_back_steps(&pending.steps, &pending.replaced, &mut place)?;
     Ok(true)
 }
 

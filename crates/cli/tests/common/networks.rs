@@ -79,3 +79,24 @@ pub fn has_vlans(host: &Host, test: &str) -> bool {
     Host::lacks(test, "this kernel has no VLANs (scripts/test-openzfs network runs it on one that has)");
     false
 }
+
+/// Lines of chyves, and of `ip` where they begin so.
+pub fn all(host: &Host, lines: &[&str]) {
+    for line in lines {
+        match line.strip_prefix("ip ") {
+            Some(words) => drop(host.sh("ip", &words.split(' ').collect::<Vec<_>>())),
+            None => drop(host.ok(line)),
+        }
+    }
+}
+
+/// All of a host's networks: interfaces, rules, servers with the files that they run by, default routes, settings.
+pub fn everything(host: &Host) -> String {
+    let files = "cd \"$1\" 2>/dev/null && grep -r . --exclude dnsmasq.pid --exclude leases --exclude unconfirmed.json . | sort";
+    let files = host.command("sh").args(["-c", files, "sh"]).arg(host.run_dir().join("network")).output().unwrap().stdout;
+    let routes = host.sh("ip", &["route", "show", "default"]);
+    let rules = host.sh("nft", &["list", "ruleset"]);
+    let servers = services(host).1;
+    let settings = host.ok("get global -H").out + &host.ok("get defaults bridge -H").out;
+    format!("{:#?}\n{rules}\n{servers} servers\n{}\n{routes}\n{settings}", shape(host), String::from_utf8_lossy(&files))
+}

@@ -92,6 +92,8 @@ pub struct Applied {
     pub said: Vec<String>,
     /// The process ids of a machine that was started: its supervisor's and its own.
     pub started: Option<(u32, u32)>,
+    /// What stood in the files that steps replaced, by the number of the step; nothing where none stood there.
+    pub replaced: Vec<(usize, Option<String>)>,
 }
 
 /// A step that was done, and what takes it back.
@@ -136,16 +138,18 @@ pub fn apply(plan: &Plan, place: &mut Place<'_>) -> Result<Applied> {
             return Err(problem);
         }
     }
-    journal.close();
+    applied.replaced = journal.close();
     Ok(applied)
 }
 
-/// Takes back the steps of a plan that ran to its end.
+/// Takes back the steps of a plan that ran to its end; `replaced` is what [`Applied`] told of it.
 ///
 /// # Errors
 /// Something can't be taken back; all the rest was.
-pub fn take_back_steps(plan: &Plan, place: &mut Place<'_>) -> Result<()> {
-    let done = plan.steps.iter().map(|s| Done { undo: s.undo(), before: None, words: s.describe() }).collect();
+pub fn take_back_steps(steps: &[Action], replaced: &[(usize, Option<String>)], place: &mut Place<'_>) -> Result<()> {
+    let before = |index: usize| replaced.iter().find(|(i, _)| *i == index).and_then(|(_, text)| text.clone()).map(String::into_bytes);
+    let done = |(index, s): (usize, &Action)| Done { undo: s.undo(), before: before(index), words: s.describe() };
+    let done = steps.iter().enumerate().map(done).collect();
     let result = undo::take_back(done, jiffy(), place, Problem::failed("it was not confirmed"));
     if result.code == Kind::Left { Err(result) } else { Ok(()) }
 }

@@ -69,6 +69,10 @@ pub fn change(world: &World, facts: &Facts, name: &IfName, wish: &Wish) -> Resul
                 None => clear.push(key(BridgeKey::Vlan)),
             }
             clear.extend([BridgeKey::Private, BridgeKey::Nat].map(key));
+            // A server for hidden guests must not answer a whole network that was not asked.
+            if there.is_some_and(|s| s.nat.is_some()) {
+                clear.push(key(BridgeKey::Dhcp));
+            }
         }
         Wish::Detach { uplink } => {
             let spec = facts.design.must(name.as_str())?;
