@@ -295,6 +295,24 @@ fn a_start_brings_rules_and_server_up_and_they_go_with_its_bridge() {
 }
 
 #[test]
+fn a_pair_links_two_bridges_and_goes_with_the_last_of_them() {
+    let Some(host) = host("network::pair", With::Pool) else { return };
+    let before = shape(&host);
+    host.ok("network bridge0 attach epair0a address=10.8.0.1/24");
+    assert_eq!(members(&host, "bridge0"), ["epair0a"]);
+    host.ok("network bridge1 attach epair0b");
+    assert_eq!(members(&host, "bridge1"), ["epair0b"]);
+    host.ok("network check");
+    host.ok("network bridge0 detach");
+    assert!(names(&host).contains(&"epair0a".to_owned()), "its other end is in use");
+    host.ok("network bridge1 detach");
+    assert!(!names(&host).iter().any(|n| n.starts_with("epair")), "{:?}", names(&host));
+    // Of bridge1 nothing was said but its uplink: it went with that.
+    host.ok("network bridge0 delete");
+    assert_eq!(shape(&host), before);
+}
+
+#[test]
 fn a_vlan_of_the_uplink_is_made_for_its_bridge_and_goes_with_it() {
     let Some(host) = host("network::vlan_bridge", With::Pool) else { return };
     if !has_vlans(&host, "network::vlan_bridge") {

@@ -1,9 +1,9 @@
 //! The interfaces of the host as they are now. What an interface is, the host tells; a name tells nothing.
 
 use super::nat::Service;
-use crate::os::{Intent, Os};
+use crate::os::{Intent, Os, pair_of};
 use crate::value::{Cidr, IfName, Mac};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 /// All interfaces, and what depends on them.
@@ -180,7 +180,9 @@ impl Actual {
                         interface.addresses.retain(|a| a != address);
                     }
                 }
-                Intent::RemoveBridge { bridge: interface, .. } | Intent::RemoveVlan { vlan: interface, .. } => {
+                Intent::RemoveBridge { bridge: interface, .. }
+                | Intent::RemoveVlan { vlan: interface, .. }
+                | Intent::RemovePair { end: interface, .. } => {
                     after.interfaces.remove(interface.as_str());
                 }
                 _ => {}
@@ -204,9 +206,23 @@ impl Actual {
                 let mtu = Some(seen.mtu).filter(|m| self.get(parent).is_none_or(|p| p.mtu != *m));
                 Intent::RemoveVlan { vlan: name.clone(), parent: up, tag: *tag, owner, mtu }
             }
+            (IfKind::Pair, _) => Intent::RemovePair { end: name.clone(), owner },
             _ => return Vec::new(),
         };
         seen.addresses.iter().map(|address| self.without(name, address)).chain([remove]).collect()
+    }
+
+    /// Whether nothing uses what chyves made as a bridge's way out, once the interfaces `gone` are: it is in no bridge, the
+    /// host has no address on it, and the other end of a pair is as free.
+    pub fn is_free(&self, name: &str, gone: &BTreeSet<&str>) -> bool {
+        let free = |i: &Interface| i.addresses.is_empty() && i.bridge.as_deref().is_none_or(|b| gone.contains(b));
+        let Some(seen) = self.get(name).filter(|i| free(i)) else { return false };
+        match seen.kind {
+            IfKind::Vlan => true,
+            // An end that can't be seen was given to a jail.
+            IfKind::Pair => pair_of(name).and_then(|(_, other)| self.get(&other)).is_some_and(free),
+            _ => false,
+        }
     }
 
     /// The step that takes an address from an interface.

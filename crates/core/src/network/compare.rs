@@ -6,7 +6,7 @@ use super::USUAL_MTU;
 use super::actual::{Actual, IfKind, Interface};
 use super::design::{BridgeSpec, Design};
 use crate::error::Problem;
-use crate::os::{Intent, Os};
+use crate::os::{Intent, Os, pair_of};
 use crate::value::{Cidr, IfName};
 
 /// What differences are looked for in.
@@ -169,6 +169,16 @@ fn way_out(room: &Room<'_>, spec: &BridgeSpec, there: Option<&Interface>) -> Vec
     };
     let cant = |problem: Problem| vec![Difference::cant(name, problem)];
     let Some(card) = room.actual.get(uplink.as_str()) else {
+        // One that is there without its other end stands for a pair whose other end is in a jail: that is no new one.
+        if let (Some((pair, other)), None) = (pair_of(uplink.as_str()), spec.vlan)
+            && room.actual.get(&other).is_none()
+        {
+            let mut intents = vec![Intent::MakePair { end: uplink.clone(), owner: room.mark.to_owned() }];
+            let mtu = room.mtu(spec);
+            intents.extend((mtu != USUAL_MTU).then(|| Intent::SetMtu { interface: uplink.clone(), from: USUAL_MTU, to: mtu }));
+            intents.push(Intent::Join { bridge: name.clone(), member: uplink.clone(), vlan: None });
+            return vec![Difference::by(name, format!("there is no pair {pair}"), intents)];
+        }
         return cant(
             Problem::host_cant(format!("its uplink `{uplink}` is not there"))
                 .hint(format!("`chyves network {name} attach …` takes another; this host has {}", candidates(room.actual))),
@@ -320,7 +330,8 @@ pub fn touched(actual: &Actual, intents: &[&Intent]) -> Vec<String> {
             Intent::SetMtu { interface, .. }
             | Intent::RemoveAddress { interface, .. }
             | Intent::RemoveBridge { bridge: interface, .. }
-            | Intent::RemoveVlan { vlan: interface, .. } => Some(interface),
+            | Intent::RemoveVlan { vlan: interface, .. }
+            | Intent::RemovePair { end: interface, .. } => Some(interface),
             Intent::FilterVlans { bridge } => Some(bridge),
             Intent::LoadModule { .. }
             | Intent::MakeTap { .. }
@@ -328,6 +339,7 @@ pub fn touched(actual: &Actual, intents: &[&Intent]) -> Vec<String> {
             | Intent::DestroyVm { .. }
             | Intent::MakeBridge { .. }
             | Intent::MakeVlan { .. }
+            | Intent::MakePair { .. }
             | Intent::Describe { .. }
             | Intent::SetUp { .. }
             | Intent::AddAddress { .. }

@@ -122,6 +122,20 @@ pub enum Intent {
         /// Its MTU, where that is not its parent's.
         mtu: Option<u32>,
     },
+    /// A pair of interfaces exists, one's packets coming out of the other; this end is described with its owner, and is up.
+    MakePair {
+        /// This end.
+        end: IfName,
+        /// The exact token that says that chyves made it, and for how long.
+        owner: String,
+    },
+    /// A pair that chyves made, and that nothing is on any more, is gone with both its ends.
+    RemovePair {
+        /// The end that was made.
+        end: IfName,
+        /// Its token.
+        owner: String,
+    },
     /// A bridge that chyves made, and that nothing is on any more, is gone; all that is needed to make it again.
     RemoveBridge {
         /// Its name.
@@ -225,6 +239,17 @@ pub enum Intent {
     },
 }
 
+/// The pair of a name that FreeBSD gives the ends of pairs, and its other end: `epair0` and `epair0b` of `epair0a`. Linux
+/// knows no such names, and may have them too.
+pub fn pair_of(end: &str) -> Option<(&str, String)> {
+    let (pair, other) = match (end.strip_suffix('a'), end.strip_suffix('b')) {
+        (Some(pair), _) => (pair, 'b'),
+        (None, Some(pair)) => (pair, 'a'),
+        (None, None) => return None,
+    };
+    freebsd::is_unit(pair, "epair").then(|| (pair, format!("{pair}{other}")))
+}
+
 impl Intent {
     /// One line for people.
     pub fn describe(&self) -> String {
@@ -238,7 +263,10 @@ impl Intent {
             Self::Leave { bridge, member, .. } => format!("take {member} off {bridge}"),
             Self::MakeBridge { bridge, .. } => format!("make the bridge {bridge}"),
             Self::MakeVlan { vlan, parent, tag, .. } => format!("make {vlan}, the VLAN {tag} of {parent}"),
-            Self::RemoveBridge { bridge: interface, .. } | Self::RemoveVlan { vlan: interface, .. } => {
+            Self::MakePair { end, .. } => format!("make {end}, one end of a pair"),
+            Self::RemoveBridge { bridge: interface, .. }
+            | Self::RemoveVlan { vlan: interface, .. }
+            | Self::RemovePair { end: interface, .. } => {
                 format!("remove {interface}, which chyves made and nothing uses")
             }
             Self::Describe { interface, to, .. } => format!("mark {interface} with {to}"),
@@ -294,6 +322,8 @@ impl Intent {
             Self::RemoveVlan { vlan, parent, tag, owner, mtu } => {
                 Self::MakeVlan { vlan: here(vlan), parent: here(parent), tag: *tag, owner: owner.clone(), mtu: *mtu }
             }
+            Self::MakePair { end, owner } => Self::RemovePair { end: here(end), owner: owner.clone() },
+            Self::RemovePair { end, owner } => Self::MakePair { end: here(end), owner: owner.clone() },
             Self::Describe { interface, from, to } => Self::Describe { interface: here(interface), from: to.clone(), to: from.clone() },
             Self::SetMtu { interface, from, to } => Self::SetMtu { interface: here(interface), from: *to, to: *from },
             Self::AddAddress { interface, address, router } => {

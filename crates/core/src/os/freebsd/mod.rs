@@ -3,7 +3,7 @@
 //! * [`sysctl`], [`dmesg`], [`kldstat`], [`kenv`]: kernel, processor, memory, modules
 //! * [`pciconf`], [`acpidump`]: what can be passed through
 //! * [`bhyve`]: which devices this release's bhyve has
-//! * [`mod@ifconfig`], [`processes`]: interfaces; who holds a file
+//! * [`mod@ifconfig`], [`ngctl`], [`processes`]: interfaces; nodes of netgraph; who holds a file
 //! * [`facts`]: all of it together
 
 pub mod acpidump;
@@ -13,6 +13,7 @@ pub mod facts;
 pub mod ifconfig;
 pub mod kenv;
 pub mod kldstat;
+pub mod ngctl;
 pub mod pciconf;
 pub mod processes;
 #[cfg(test)]
@@ -59,7 +60,8 @@ pub fn commands(intent: &Intent) -> Vec<Cmd> {
         ],
         Intent::RemoveTap { tap: interface, .. }
         | Intent::RemoveBridge { bridge: interface, .. }
-        | Intent::RemoveVlan { vlan: interface, .. } => {
+        | Intent::RemoveVlan { vlan: interface, .. }
+        | Intent::RemovePair { end: interface, .. } => {
             vec![ifconfig([interface.as_str(), "destroy"])]
         }
         Intent::DestroyVm { vm } => vec![Cmd::new("bhyvectl", [&format!("--vm={vm}"), "--destroy"])],
@@ -77,6 +79,11 @@ pub fn commands(intent: &Intent) -> Vec<Cmd> {
             ifconfig(["vlan", "create", "vlandev", parent.as_str(), "vlan", &tag.to_string(), "name", vlan.as_str()]),
             described(vlan, owner, *mtu),
         ],
+        // The kernel makes both ends of what is asked for by the name of the pair.
+        Intent::MakePair { end, owner } => {
+            let pair = super::pair_of(end.as_str()).map_or(end.as_str(), |(pair, _)| pair);
+            vec![ifconfig([pair, "create"]), described(end, owner, None)]
+        }
         Intent::Describe { interface, to, .. } => vec![ifconfig([interface.as_str(), "descr", to])],
         Intent::SetUp { interface } => vec![ifconfig([interface.as_str(), "up"])],
         Intent::SetMtu { interface, to, .. } => vec![ifconfig([interface.as_str(), "mtu", &to.to_string()])],

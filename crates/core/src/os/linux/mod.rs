@@ -39,7 +39,8 @@ pub fn commands(intent: &Intent) -> Vec<Cmd> {
         }
         Intent::RemoveTap { tap: interface, .. }
         | Intent::RemoveBridge { bridge: interface, .. }
-        | Intent::RemoveVlan { vlan: interface, .. } => {
+        | Intent::RemoveVlan { vlan: interface, .. }
+        | Intent::RemovePair { end: interface, .. } => {
             vec![ip(["link", "delete", "dev", interface.as_str()])]
         }
         // bhyve is not of this system.
@@ -62,6 +63,10 @@ pub fn commands(intent: &Intent) -> Vec<Cmd> {
             ip(["link", "add", "link", parent.as_str(), "name", vlan.as_str(), "type", "vlan", "id", &tag.to_string()]),
             described(vlan, owner, *mtu),
         ],
+        Intent::MakePair { end, owner } => {
+            let other = super::pair_of(end.as_str()).map_or_else(|| format!("{end}-peer"), |(_, other)| other);
+            vec![ip(["link", "add", "name", end.as_str(), "type", "veth", "peer", "name", &other]), described(end, owner, None)]
+        }
         Intent::Describe { interface, to, .. } => vec![ip(["link", "set", "dev", interface.as_str(), "alias", to])],
         Intent::SetUp { interface } => vec![ip(["link", "set", "dev", interface.as_str(), "up"])],
         Intent::SetMtu { interface, to, .. } => vec![ip(["link", "set", "dev", interface.as_str(), "mtu", &to.to_string()])],

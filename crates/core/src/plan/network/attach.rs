@@ -354,15 +354,16 @@ pub(super) fn proof(intent: &Intent) -> Option<Proof> {
         Intent::Leave { bridge, member, .. } => Proof::IsOut { bridge: bridge.clone(), member: member.clone() },
         Intent::SetUp { interface } => Proof::IsUp { interface: interface.clone() },
         Intent::AddAddress { interface, address, .. } => Proof::HasAddress { interface: interface.clone(), address: *address },
-        Intent::MakeBridge { bridge: interface, owner, .. } | Intent::MakeVlan { vlan: interface, owner, .. } => {
-            Proof::IsMarked { interface: interface.clone(), mark: owner.clone() }
-        }
+        Intent::MakeBridge { bridge: interface, owner, .. }
+        | Intent::MakeVlan { vlan: interface, owner, .. }
+        | Intent::MakePair { end: interface, owner } => Proof::IsMarked { interface: interface.clone(), mark: owner.clone() },
         Intent::LoadModule { .. }
         | Intent::MakeTap { .. }
         | Intent::RemoveTap { .. }
         | Intent::DestroyVm { .. }
         | Intent::RemoveBridge { .. }
         | Intent::RemoveVlan { .. }
+        | Intent::RemovePair { .. }
         | Intent::Describe { .. }
         | Intent::SetMtu { .. }
         | Intent::RemoveAddress { .. }

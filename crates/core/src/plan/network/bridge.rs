@@ -5,7 +5,7 @@ use crate::error::{Problem, Result};
 use crate::guest::{Backend, Guest, Spec};
 use crate::network::compare::{self, Close, Difference, Room};
 use crate::network::{APPLIED, BridgeSpec, Design, IfKind, Interface, Mode, STARTED, nat};
-use crate::os::{Intent, Os, taps};
+use crate::os::{Intent, Os, pair_of, taps};
 use crate::plan::Plan;
 use crate::plan::machine::backend;
 use crate::plan::set;
@@ -15,6 +15,7 @@ use crate::property::settings::{Own, OwnValues};
 use crate::value::{Cidr, IfName};
 use crate::world::{HostFacts, Root, World};
 use crate::zfs::args::Pair;
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 /// What a bridge is to become.
@@ -188,11 +189,15 @@ fn leaving(facts: &Facts, before: Option<&BridgeSpec>, after: Option<&BridgeSpec
         return intents;
     }
     for member in bridge.members.iter().filter(|m| tidy::is_way_out(&facts.actual, Some(before), m)) {
-        let (Ok(member), Some(seen)) = (member.parse::<IfName>(), facts.actual.get(member)) else { continue };
-        intents.push(Intent::Leave { bridge: before.name.clone(), member: member.clone(), vlan: None });
-        // One that the host has an address on is in use.
-        if seen.kind == IfKind::Vlan && (seen.mark == APPLIED || seen.mark == STARTED) && seen.addresses.is_empty() {
-            intents.extend(facts.actual.removal(&member));
+        let Ok(name) = member.parse::<IfName>() else { continue };
+        intents.push(Intent::Leave { bridge: before.name.clone(), member: name.clone(), vlan: None });
+        // What chyves made for it goes, by whichever end of a pair it was made.
+        let after = facts.actual.after(&intents);
+        let other = pair_of(member).and_then(|(_, other)| other.parse().ok());
+        let ours = |n: &IfName| after.get(n.as_str()).is_some_and(|i| i.mark == APPLIED || i.mark == STARTED);
+        let made = [Some(name), other].into_iter().flatten().find(ours);
+        if let Some(made) = made.filter(|n| after.is_free(n.as_str(), &BTreeSet::new())) {
+            intents.extend(facts.actual.removal(&made));
         }
     }
     intents
@@ -242,11 +247,12 @@ fn close(room: &Room<'_>, spec: &BridgeSpec, host: &HostFacts) -> Result<Vec<Int
     if seen.is_some_and(|i| i.mark == STARTED) {
         intents.push(Intent::Describe { interface: spec.name.clone(), from: STARTED.into(), to: APPLIED.into() });
     }
-    if let (Some(uplink), Some(tag)) = (&spec.uplink, spec.vlan)
-        && let Some(vlan) = room.actual.vlan_of(uplink.as_str(), tag)
-        && room.actual.get(vlan).is_some_and(|i| i.mark == STARTED)
-    {
-        intents.push(Intent::Describe { interface: vlan.parse()?, from: STARTED.into(), to: APPLIED.into() });
+    let out = spec.uplink.as_ref().and_then(|uplink| match spec.vlan {
+        Some(tag) => room.actual.vlan_of(uplink.as_str(), tag),
+        None => Some(uplink.as_str()),
+    });
+    if let Some(out) = out.filter(|o| room.actual.get(o).is_some_and(|i| i.mark == STARTED)) {
+        intents.push(Intent::Describe { interface: out.parse()?, from: STARTED.into(), to: APPLIED.into() });
     }
     if host.os == Os::FreeBsd && !intents.is_empty() {
         intents.insert(0, Intent::LoadModule { module: "if_bridge".into() });
@@ -278,7 +284,7 @@ pub fn apply(world: &World, facts: &Facts, only: &[IfName]) -> Result<Planned> {
         }
     }
     // Several bridges ask for the same module.
-    let mut modules = std::collections::BTreeSet::new();
+    let mut modules = BTreeSet::new();
     intents.retain(|i| !matches!(i, Intent::LoadModule { module } if !modules.insert(module.clone())));
     if intents.is_empty() && services == attach::Attached::default() {
         if planned.plan.notes.is_empty() {

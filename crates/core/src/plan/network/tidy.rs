@@ -70,9 +70,8 @@ pub fn tidy(design: &Design, actual: &Actual, guest: Option<Uuid>, joined: &[Joi
         }
     }
     intents.extend(removed);
-    for (name, vlan) in &actual.interfaces {
-        let used = vlan.bridge.as_deref().is_some_and(|b| !gone.contains(b)) || !vlan.addresses.is_empty();
-        if vlan.kind == IfKind::Vlan && vlan.mark == STARTED && !used {
+    for (name, out) in &actual.interfaces {
+        if out.mark == STARTED && actual.is_free(name, &gone) {
             intents.extend(remove(actual, name));
         }
     }
@@ -129,6 +128,8 @@ pub fn is_in_effect(actual: &Actual, intent: &Intent) -> bool {
         Intent::EndNames { file } => !served(actual, file),
         // Where it stood, and what it was of, must be there for it to be made again.
         Intent::RemoveBridge { bridge, .. } => seen(bridge).is_none(),
+        Intent::MakePair { end, owner } => ours(end, IfKind::Pair, owner) && seen(end).is_some_and(|i| i.bridge.is_none()),
+        Intent::RemovePair { end, .. } => seen(end).is_none(),
         Intent::RemoveVlan { vlan, parent, .. } => seen(vlan).is_none() && seen(parent).is_some(),
         Intent::LoadModule { .. }
         | Intent::RemoveTap { .. }
