@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::networks::{CARD, HIDDEN, all, everything, has_vlans, host, members, names, services, shape, stop, tap};
+use common::networks::{CARD, HIDDEN, all, everything, has_vlans, host, members, names, services, shape, stop, tag_the_peer, tap};
 use common::{Host, With, until};
 use serde_json::Value;
 
@@ -318,13 +318,7 @@ fn a_vlan_of_the_uplink_is_made_for_its_bridge_and_goes_with_it() {
     if !has_vlans(&host, "network::vlan_bridge") {
         return;
     }
-    for words in [
-        &["link", "add", "link", "far", "name", "far.5", "type", "vlan", "id", "5"][..],
-        &["address", "add", "10.8.0.2/24", "dev", "far.5"],
-        &["link", "set", "far.5", "up"],
-    ] {
-        host.sh("ip", &[&["-n", "peer"], words].concat());
-    }
+    tag_the_peer(&host);
     let before = shape(&host);
     host.ok("network bridge5 attach em0 vlan=5 address=10.8.0.1/24").says("VLAN 5 of em0");
     assert_eq!(members(&host, "bridge5"), ["em0.5"]);

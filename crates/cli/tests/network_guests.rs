@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::networks::{host, names, stop};
+use common::networks::{has_vlans, host, members, names, shape, stop, tag_the_peer};
 use common::{Host, With, until};
 
 #[test]
@@ -75,4 +75,31 @@ fn guests_hide_behind_the_host_s_address_and_get_theirs_from_it() {
     host.ok("network bridge0 delete");
     assert!(!host.sh("nft", &["list", "ruleset"]).contains("chyves"));
     until("the server of addresses to be gone", || host.command("pgrep").arg("dnsmasq").output().unwrap().stdout.is_empty().then_some(()));
+}
+
+#[test]
+fn a_guest_reaches_its_peer_over_a_vlan_of_the_uplink() {
+    let Some(host) = host("network_guests::vlan", With::Files) else { return };
+    if !has_vlans(&host, "network_guests::vlan") {
+        return;
+    }
+    tag_the_peer(&host);
+    let before = shape(&host);
+    host.ok(&format!("pool init {}", host.pool));
+    host.ok("image import ./linux.img");
+    host.ok("set global bridge5.uplink=em0 bridge5.vlan=5");
+    host.ok("create web --image linux --ram 128M loader=bios accel=tcg net0.backend=bridge net0.bridge=bridge5");
+    host.ok("start web");
+    assert!(members(&host, "bridge5").contains(&"em0.5".to_owned()));
+    let mut console = host.console("web");
+    console.logs_in();
+    console.shell("ip address add 10.8.0.10/24 dev eth0; ip address add 10.7.0.10/24 dev eth0; ip link set eth0 up");
+    assert!(console.shell("ping -c 1 -w 60 10.8.0.2 >/dev/null && echo reached || echo alone").ends_with("reached"));
+    host.sh("ip", &["netns", "exec", "peer", "ping", "-c", "1", "-w", "60", "10.8.0.10"]);
+    // The peer's address without a tag is on another network, although the card is the same.
+    assert!(console.shell("ping -c 1 -w 3 10.7.0.2 >/dev/null && echo reached || echo alone").ends_with("alone"));
+    console.leaves();
+    stop(&host, "web");
+    until("the VLAN to go with the last guest on it", || (shape(&host) == before).then_some(()));
+    host.nothing_is_left();
 }

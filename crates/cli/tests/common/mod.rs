@@ -43,12 +43,16 @@ use std::time::{Duration, Instant};
 
 /// The program under test.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_chyves");
-/// Nothing here takes so long; it is for a loaded machine, and a hang.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// Nothing here takes so long; it is for a loaded machine, and a hang. A machine that is itself emulated says how many
+/// seconds it wants instead.
+fn patience() -> Duration {
+    let told = std::env::var("CHYVES_TEST_PATIENCE").ok().and_then(|seconds| seconds.parse().ok());
+    Duration::from_secs(told.unwrap_or(120))
+}
 
 /// Waits until it is so.
 pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience();
     loop {
         if let Some(seen) = look() {
             return seen;

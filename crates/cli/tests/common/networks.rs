@@ -76,8 +76,19 @@ pub fn has_vlans(host: &Host, test: &str) -> bool {
         host.sh("ip", &["link", "delete", "dev", "probe"]);
         return true;
     }
-    Host::lacks(test, "this kernel has no VLANs (scripts/test-openzfs network runs it on one that has)");
+    Host::lacks(test, "this kernel has no VLANs (scripts/test-openzfs network network_faults network_guests runs it on one that has)");
     false
+}
+
+/// Gives the peer the address 10.8.0.2 on the VLAN 5 of its card.
+pub fn tag_the_peer(host: &Host) {
+    for words in [
+        &["link", "add", "link", "far", "name", "far.5", "type", "vlan", "id", "5"][..],
+        &["address", "add", "10.8.0.2/24", "dev", "far.5"],
+        &["link", "set", "far.5", "up"],
+    ] {
+        host.sh("ip", &[&["-n", "peer"], words].concat());
+    }
 }
 
 /// Lines of chyves, and of `ip` where they begin so.
