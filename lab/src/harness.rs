@@ -113,6 +113,9 @@ pub(crate) fn furnish(binary: &Path, dir: &Path, settings: &[&str]) -> Done {
     fs::write(dir.join("host"), host.text()).or_broken(dir.display())?;
     fs::write(dir.join("pci"), pci::DEFAULT).or_broken(dir.display())?;
     fs::write(dir.join("devfs/cam/ctl"), "").or_broken(dir.display())?;
+    if host.netmap {
+        fs::write(dir.join("devfs/netmap"), "").or_broken(dir.display())?;
+    }
     fs::write(dir.join("var/run/dmesg.boot"), dmesg(&host)).or_broken(dir.display())?;
     firmware(&host, &dir.join("usr/local/share"))?;
     install(binary, &dir.join("bin")).or_broken(dir.display())

@@ -40,7 +40,7 @@ class Ground:
     """A pool on a file with chyves on it, and nothing of it left afterwards."""
 
     def __init__(self, chyves):
-        self.dir = tempfile.mkdtemp(prefix="chyves-bench-", dir="/var/tmp")
+        self.dir = tempfile.mkdtemp(prefix="chyves-bench-", dir=os.environ.get("CHYVES_BENCH_CELL", "/var/tmp"))
         self.name = "bench" + uuid.uuid4().hex[:8]
         # A clean environment: the calls that are compared see the same.
         self.env = {"PATH": os.environ["PATH"] + ":/usr/sbin:/sbin", "LC_ALL": "C", "CHYVES_RUNDIR": self.dir + "/run"}

@@ -5,9 +5,9 @@
 # Programs that the tests, udev and init run. What is missing here busybox does, or the test that needs it says so.
 image_programs='sh env mount umount unshare nsenter setsid kill find truncate dd cat cp mv rm mkdir ln ls stat sleep sync
     sha256sum cmp grep sed awk sort head tail tr wc id uname mktemp chmod touch test modprobe mke2fs ip qemu-img
-    qemu-system-x86_64 genisoimage xorriso bridge ping which pgrep'
+    qemu-system-x86_64 genisoimage xorriso bridge ping which pgrep nft dnsmasq ps sysctl'
 # Loaded with what they depend on; zfs comes from the OpenZFS.
-image_modules='virtio_pci virtio_blk ext4 crc32c_generic tun bridge veth 8021q isofs loop'
+image_modules='virtio_pci virtio_blk ext4 crc32c_generic tun bridge veth 8021q isofs loop nf_tables nft_chain_nat nft_masq nft_ct'
 # What QEMU and the guests in the machine need of this system.
 image_files='/usr/share/seabios /usr/share/OVMF/OVMF_CODE_4M.fd /usr/share/OVMF/OVMF_VARS_4M.fd /usr/share/qemu/kvmvapic.bin
     /usr/share/qemu/linuxboot_dma.bin /usr/share/qemu/keymaps
@@ -104,6 +104,8 @@ image_tests() {
     if [ -e "$root/target/guests/tiny.img" ]; then
         mkdir -p "$tests_image/guests"
         cp "$root/target/guests/tiny.img" "$root/target/guests/tiny-deaf.img" "$tests_image/guests/"
+        # A whole system takes memory of the machine: only where a test boots it.
+        case " $*" in *" network_guests="*) cp "$root/target/guests/linux.img" "$tests_image/guests/" ;; esac
     fi
     image_pack "$tests_image" "$tests_to"
     rm -rf "$tests_image"

@@ -82,6 +82,11 @@ fn every_packing_and_format_gives_the_same_image() {
     for format in ["qcow2", "vmdk", "vdi", "vhdx"] {
         host.sh("qemu-img", &["convert", "-O", format, "disk.img", &format!("disk.{format}")]);
     }
+    // VHD counts in cylinders unless it is told not to; only the footer of the fixed one tells what it is.
+    for (kind, file) in [("fixed", "fixed.vhd"), ("dynamic", "grows.vhd")] {
+        let options = format!("subformat={kind},force_size=on");
+        host.sh("qemu-img", &["convert", "-O", "vpc", "-o", &options, "disk.img", file]);
+    }
     host.sh("xz", &["-k", "-0", "disk.qcow2"]);
     for (index, (file, format)) in [
         ("disk.img", "raw"),
@@ -99,6 +104,8 @@ fn every_packing_and_format_gives_the_same_image() {
         ("disk.vdi", "vdi"),
         ("disk.vhdx", "vhdx"),
         ("disk.qcow2.xz", "qcow2.xz"),
+        ("fixed.vhd", "vhd"),
+        ("grows.vhd", "vhd"),
     ]
     .into_iter()
     .enumerate()
@@ -498,6 +505,50 @@ fn what_was_kept_of_a_cut_transfer_is_deleted_by_repair() {
     host.ok("repair").says(&server.address("/disk.img")).says("deleted");
     assert_eq!(host.tree(), before);
     host.ok("repair").says("nothing was left");
+    host.nothing_is_left();
+}
+
+#[test]
+fn what_was_kept_of_a_cut_transfer_goes_by_itself_after_a_week() {
+    let Some(host) = Host::new("images::age", With::Image) else { return };
+    let server = Server::new();
+    let before = host.tree();
+    for name in ["old", "young"] {
+        server.gives(&format!("/{name}.img"), Reply::Silent(disk(), 1 << 20));
+        direct(&host, &format!("image fetch {} --timeout 1 --retries 0", server.address(&format!("/{name}.img")))).ends(1);
+    }
+    let part = |name: &str| {
+        let told = host.sh("zfs", &["get", "-H", "-o", "name,value", "-r", "chyves:image.partial", &host.pool]);
+        let line = told.lines().find(|l| l.ends_with(&format!("/{name}.img")) && !l.contains('@')).map(str::to_owned);
+        line.map(|l| l.split('\t').next().unwrap().to_owned())
+    };
+    let old = part("old").unwrap();
+    host.sh("zfs", &["set", "chyves:image.added=2026-01-31T12:00:00Z", &old]);
+    // The same address goes on with it, whatever its age, and makes it young again.
+    let again = server.address("/old.img");
+    direct(&host, &format!("image fetch {again} --timeout 1 --retries 0")).ends(1).is_silent_of("nobody has gone on");
+    assert!(!host.sh("zfs", &["get", "-H", "-o", "value", "chyves:image.added", &old]).starts_with("2026-01-31"));
+    host.sh("zfs", &["set", "chyves:image.added=2026-01-31T12:00:00Z", &old]);
+    // One that somebody holds stays; a dry run deletes nothing.
+    host.sh("zfs", &["mount", &old]);
+    let folder = host.sh("zfs", &["get", "-H", "-o", "value", "mountpoint", &old]);
+    let holder = format!("exec 9<{}/part && flock 9 && echo && exec cat", folder.trim());
+    let piped = std::process::Stdio::piped;
+    let mut held = host.command("sh").args(["-c", &holder]).stdin(piped()).stdout(piped()).spawn().unwrap();
+    std::io::Read::read_exact(held.stdout.as_mut().unwrap(), &mut [0]).unwrap();
+    std::fs::write(host.work().join("disk.img"), disk()).unwrap();
+    host.ok("image import disk.img --name one").is_silent_of("nobody has gone on");
+    drop(held.stdin.take());
+    held.wait().unwrap();
+    host.ok("image import disk.img --name two --dry-run");
+    assert!(part("old").is_some());
+    host.ok("image import disk.img --name two").says("old.img was deleted: nobody has gone on with it for");
+    assert!(part("old").is_none() && part("young").is_some());
+    host.ok("repair").says("young.img");
+    for name in ["one", "two"] {
+        host.ok(&format!("image delete {name} --yes"));
+    }
+    assert_eq!(host.tree(), before);
     host.nothing_is_left();
 }
 

@@ -97,6 +97,27 @@ fn vlans_have_a_bridge_each_before_15_and_vale_its_switches() {
     host.ok("network web add vale1");
     let shown = host.ok("start web --dry-run").out;
     assert!(shown.contains("vale0:web1,") && shown.contains("vale1:"), "{shown}");
+    // A pair, of which one end is made by its bridge; a node of netgraph that is not there, and then is.
+    host.ok("network lan attach epair0a");
+    assert_eq!(members(&host, "lan"), ["epair0a"]);
+    assert!(names(&host).contains(&"epair0b".to_owned()));
+    host.ok("network lan delete");
+    assert!(!names(&host).iter().any(|n| n.starts_with("epair")));
+    host.ok("network web add netgraph=lan:");
+    host.chyves("start web").ends(5).says("there is no netgraph node `lan:`").says("ngctl name em0:lower lan");
+    host.sh("kldload", &["-n", "ng_ether", "ng_bridge", "ng_socket"]);
+    for words in ["mkpeer em0: bridge lower link0", "name em0:lower lan", "connect em0: lan: upper link1", "msg lan: setpersistent"] {
+        host.sh("ngctl", &words.split(' ').collect::<Vec<_>>());
+    }
+    let shown = host.ok("start web --dry-run").out;
+    assert!(shown.contains("netgraph,path=lan:,peerhook=link"), "{shown}");
+    // A tap of the administrator's own is brought up too, before each boot.
+    host.ok("set web pcidev_20=virtio-net,tap9");
+    assert!(host.ok("start web --dry-run").out.contains("ifconfig tap9 up"));
     host.ok("network web remove vale0:web1");
     host.chyves("network web add vale0:a-b").ends(2).says("hint: ");
+
+    let Some(host) = Host::freebsd("lab_network::netmap", With::Tiny, &["release=14.3", "nics=em0", "netmap=off"]) else { return };
+    host.ok("create web --image tiny --ram 64M net0.backend=vale");
+    host.chyves("start web").ends(5).says("needs netmap").says("`device netmap`");
 }

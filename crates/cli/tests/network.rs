@@ -1,70 +1,12 @@
-//! Networks: bridges and taps that are made and go, on interfaces of the test's own; a second host behind them; guests
-//! that reach it, move, and leave what is not theirs; and what is left when any step of that is killed.
+//! Networks: bridges and taps that are made and go, on interfaces of the test's own; what is found is left.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a panic is the failure report
 
 mod common;
 
+use common::networks::{CARD, HIDDEN, all, everything, has_vlans, host, members, names, services, shape, stop, tag_the_peer, tap};
 use common::{Host, With, until};
 use serde_json::Value;
-
-/// A host with an uplink `em0`, behind which stands a peer with the address 10.7.0.2.
-fn host(test: &str, with: With) -> Option<Host> {
-    let host = Host::with_networks(test, with)?;
-    host.sh("ip", &["netns", "add", "peer"]);
-    host.sh("ip", &["link", "add", "em0", "type", "veth", "peer", "name", "far", "netns", "peer"]);
-    host.sh("ip", &["link", "set", "em0", "up"]);
-    for words in [&["address", "add", "10.7.0.2/24", "dev", "far"][..], &["link", "set", "far", "up"], &["link", "set", "lo", "up"]] {
-        let all = [&["-n", "peer"], words].concat();
-        host.sh("ip", &all);
-    }
-    if with == With::Pool {
-        host.ok(&format!("pool init {}", host.pool));
-    }
-    Some(host)
-}
-
-/// The interfaces by name, each with what `ip` tells of it.
-fn interfaces(host: &Host) -> Vec<Value> {
-    serde_json::from_str(&host.sh("ip", &["-j", "-d", "address", "show"])).unwrap()
-}
-
-/// The names of all interfaces.
-fn names(host: &Host) -> Vec<String> {
-    interfaces(host).iter().map(|i| i["ifname"].as_str().unwrap().to_owned()).collect()
-}
-
-/// What is in a bridge.
-fn members(host: &Host, bridge: &str) -> Vec<String> {
-    interfaces(host).iter().filter(|i| i["master"] == bridge).map(|i| i["ifname"].as_str().unwrap().to_owned()).collect()
-}
-
-/// All interfaces with what they are in, what is written on them and their addresses, to compare. The kernel gives each
-/// that is up an address of the link by itself.
-fn shape(host: &Host) -> Vec<String> {
-    let line = |i: &Value| {
-        let addresses: Vec<&Value> =
-            i["addr_info"].as_array().into_iter().flatten().filter(|a| a["scope"] == "global").map(|a| &a["local"]).collect();
-        format!("{} {} {} {} {addresses:?}", i["ifname"], i["master"], i["ifalias"], i["mtu"])
-    };
-    let mut all: Vec<String> = interfaces(host).iter().map(line).collect();
-    all.sort();
-    all
-}
-
-/// The tap of a guest's first card.
-fn tap(host: &Host, guest: &str) -> Option<String> {
-    let token = format!("chyves/{}/net0", host.ok(&format!("get {guest} uuid -H -o value")).value());
-    interfaces(host).iter().find(|i| i["ifalias"] == token.as_str()).map(|i| i["ifname"].as_str().unwrap().to_owned())
-}
-
-/// Waits until a guest's machine has gone with all that it leaves.
-fn stop(host: &Host, guest: &str) {
-    host.ok(&format!("stop {guest} --force --timeout 0"));
-    until("the guest to be stopped", || (host.state(guest) == "stopped").then_some(()));
-}
-
-const CARD: &str = "--image tiny --ram 32M loader=bios accel=tcg net0.backend=bridge";
 
 #[test]
 fn a_start_makes_what_is_missing_and_the_last_stop_removes_it() {
@@ -159,36 +101,6 @@ fn two_starts_at_once_share_one_bridge() {
     host.ok("network check");
     host.ok("stop all --force --timeout 0");
     until("all of it to be gone", || (!names(&host).contains(&"bridge0".to_owned())).then_some(()));
-    host.nothing_is_left();
-}
-
-#[test]
-fn each_step_of_a_start_may_be_killed() {
-    let Some(host) = host("network::killed", With::Tiny) else { return };
-    host.ok("set global bridge0.uplink=em0");
-    host.ok(&format!("create web {CARD}"));
-    let before = shape(&host);
-    let plan = host.ok("start web --dry-run --json").json();
-    let steps = plan["steps"].as_array().unwrap().len();
-    assert!(plan.to_string().contains("tuntap add") && plan.to_string().contains("type bridge"), "{plan}");
-    for step in 0..steps {
-        for fault in ["fail", "kill", "killed"] {
-            let what = format!("{fault}:{step}");
-            let output = host.command(common::PROGRAM).args(["start", "web"]).env("CHYVES_FAULT", &what).output().unwrap();
-            assert!(!output.status.success(), "{what}");
-            if fault != "fail" {
-                host.ok("repair");
-            }
-            if host.state("web") == "running" {
-                // The last step was done: its machine lives, with its network.
-                assert!(tap(&host, "web").is_some(), "{what}");
-                stop(&host, "web");
-            }
-            until(&format!("{what}: the networks as before"), || (shape(&host) == before).then_some(()));
-        }
-    }
-    host.ok("start web");
-    stop(&host, "web");
     host.nothing_is_left();
 }
 
@@ -303,6 +215,34 @@ fn what_carries_the_administrator_is_touched_only_on_purpose_and_goes_back_unles
 }
 
 #[test]
+fn a_change_that_nobody_confirms_goes_back_whole() {
+    if !["nft", "dnsmasq"].iter().all(|program| Host::has("network::confirm", program)) {
+        return;
+    }
+    let Some(host) = host("network::confirm", With::Tiny) else { return };
+    host.ok(&format!("create web {CARD} net0.bridge=bridge0"));
+    all(&host, &[HIDDEN, "network apply"]);
+    let settings = || host.ok("get web -H").out;
+    let before = (everything(&host), settings());
+    for (line, said) in [
+        ("network bridge0 attach em0 mtu=1400", "leads out by em0"),
+        ("network bridge0 private", "leads nowhere"),
+        ("network bridge0 migrate lan", "is on lan"),
+    ] {
+        host.ok(&format!("{line} --confirm 1")).says(said).says("it goes back in 1 s");
+        until(&format!("{line} to go back"), || ((everything(&host), settings()) == before).then_some(()));
+    }
+    host.ok("network bridge0 attach em0 --confirm 600");
+    let new = everything(&host);
+    for line in ["network bridge0 detach", "network bridge0 private", "network apply", "network bridge0 migrate lan"] {
+        host.chyves(line).ends(4).says("waits for confirmation").says("network confirm");
+    }
+    host.ok("network confirm").says("it stays");
+    assert_eq!(everything(&host), new);
+    host.ok("network bridge0 detach");
+}
+
+#[test]
 fn made_by_hand_chyves_attaches_and_verifies() {
     let Some(host) = host("network::manual", With::Tiny) else { return };
     host.ok("set global network_design_mode=manual");
@@ -319,84 +259,6 @@ fn made_by_hand_chyves_attaches_and_verifies() {
     stop(&host, "web");
     assert_eq!(names(&host).len(), before.len() + 2, "what was made by hand stays");
 }
-
-#[test]
-fn a_card_moves_to_another_bridge_while_its_guest_runs_and_keeps_its_name() {
-    let Some(host) = host("network::guest", With::Files) else { return };
-    host.ok(&format!("pool init {}", host.pool));
-    host.ok("image import ./linux.img");
-    host.ok("set global bridge0.uplink=em0 bridge1.private=yes");
-    host.ok("create web --image linux --ram 128M loader=bios accel=tcg net0.backend=bridge");
-    host.ok("start web");
-    let mut console = host.console("web");
-    console.logs_in();
-    let ping = "ping -c 1 -w 60 10.7.0.2 >/dev/null && echo reached || echo alone";
-    let up = "ip address add 10.7.0.10/24 dev eth0; ip link set eth0 up";
-    console.shell(up);
-    assert!(console.shell(ping).ends_with("reached"));
-    host.sh("ip", &["netns", "exec", "peer", "ping", "-c", "1", "-w", "60", "10.7.0.10"]);
-    // To a private bridge: nobody is reached any more. And back.
-    host.ok("network move web bridge1").says("net0 is on bridge1");
-    host.ok("network check");
-    assert!(console.shell("ping -c 1 -w 3 10.7.0.2 >/dev/null && echo reached || echo alone").ends_with("alone"));
-    host.ok("network web move net0 bridge0");
-    assert!(!names(&host).contains(&"bridge1".to_owned()), "a bridge that nothing is on goes");
-    assert!(console.shell(ping).ends_with("reached"));
-    let mac = host.ok("info web --json").json()[0]["networks"][0]["mac"].as_str().unwrap().to_owned();
-    assert!(console.shell("cat /sys/class/net/eth0/address").ends_with(&mac));
-    // A disk more moves no card, across a reboot that attaches it anew.
-    host.ok("disk add web 1M");
-    console.types("reboot\r");
-    console.logs_in();
-    assert!(console.shell("cat /sys/class/net/eth0/address").ends_with(&mac));
-    assert!(console.shell("echo $(ls /sys/block)").contains("vdb"));
-    console.shell(up);
-    assert!(console.shell(ping).ends_with("reached"));
-    console.leaves();
-    stop(&host, "web");
-    host.nothing_is_left();
-}
-
-#[test]
-fn guests_hide_behind_the_host_s_address_and_get_theirs_from_it() {
-    if !["nft", "dnsmasq"].iter().all(|program| Host::has("network::nat", program)) {
-        return;
-    }
-    let Some(host) = host("network::nat", With::Files) else { return };
-    host.ok(&format!("pool init {}", host.pool));
-    host.ok("image import ./linux.img");
-    host.sh("ip", &["address", "add", "10.7.0.1/24", "dev", "em0"]);
-    host.chyves("network bridge0 set dhcp=yes").ends(2).says("needs an address");
-    host.ok("network bridge0 set nat=em0 address=10.9.0.1/24 dhcp=yes");
-    let rules = host.sh("nft", &["list", "ruleset"]);
-    assert!(rules.contains("table inet chyves_bridge0") && rules.contains("masquerade"), "{rules}");
-    host.ok("network nat bridge0").says("masquerade");
-    // Applied again, everything is there once.
-    host.ok("network apply");
-    host.ok("create web --image linux --ram 128M loader=bios accel=tcg net0.backend=bridge");
-    host.ok("start web");
-    let mut console = host.console("web");
-    console.logs_in();
-    console.shell("net-up eth0");
-    let has = console.shell("ip -4 address show eth0");
-    assert!(has.contains("10.9.0."), "{has}");
-    // The peer knows no way to 10.9.0.0: it answers the host's own address.
-    assert!(console.shell("ping -c 1 -w 60 10.7.0.2 >/dev/null && echo reached").ends_with("reached"));
-    console.leaves();
-    stop(&host, "web");
-    host.ok("delete web --yes");
-    host.ok("network bridge0 delete");
-    assert!(!host.sh("nft", &["list", "ruleset"]).contains("chyves"));
-    until("the server of addresses to be gone", || host.command("pgrep").arg("dnsmasq").output().unwrap().stdout.is_empty().then_some(()));
-}
-
-/// What runs beside interfaces: tables of rules, and how many servers of addresses.
-fn services(host: &Host) -> (String, usize) {
-    let servers = host.command("pgrep").arg("dnsmasq").output().unwrap().stdout;
-    (host.sh("nft", &["list", "tables", "inet"]), String::from_utf8_lossy(&servers).lines().count())
-}
-
-const HIDDEN: &str = "set global bridge0.nat=em0 bridge0.address=10.9.0.1/24 bridge0.dhcp=yes";
 
 #[test]
 fn a_start_brings_rules_and_server_up_and_they_go_with_its_bridge() {
@@ -429,69 +291,25 @@ fn a_start_brings_rules_and_server_up_and_they_go_with_its_bridge() {
     host.ok("delete web --yes");
     host.ok("network bridge0 delete");
     until("all of it to be gone", || ((shape(&host), services(&host)) == before).then_some(()));
-}
-
-/// Every step of a line is made to fail, and the line is killed before and after it: all is as before or as wished.
-fn faults(test: &str, ground: &[&str], line: &str, back: &[&str]) {
-    if !["nft", "dnsmasq"].iter().all(|program| Host::has(test, program)) {
-        return;
-    }
-    let Some(host) = host(test, With::Pool) else { return };
-    for line in ground {
-        host.ok(line);
-    }
-    let look = || (shape(&host), services(&host), host.ok("get global -H").out);
-    let old = look();
-    let steps = host.ok(&format!("{line} --dry-run --json")).json()["steps"].as_array().unwrap().len();
-    assert!(steps > 1, "{line}: {steps}");
-    let restore = || {
-        for line in back {
-            host.ok(line);
-        }
-        until("the ground to be as before", || (look() == old).then_some(()));
-    };
-    host.ok(line);
-    let new = look();
-    restore();
-    for step in 0..steps {
-        for fault in ["fail", "kill", "killed"] {
-            let what = format!("{line} with {fault}:{step}");
-            let args: Vec<&str> = line.split(' ').collect();
-            let output = host.command(common::PROGRAM).args(args).env("CHYVES_FAULT", format!("{fault}:{step}")).output().unwrap();
-            assert!(!output.status.success(), "{what}");
-            if fault != "fail" {
-                host.ok("repair");
-            }
-            let now = look();
-            assert!(now == old || now == new, "{what}: {now:#?}\n{old:#?}\n{}", String::from_utf8_lossy(&output.stderr));
-            if now != old {
-                restore();
-            }
-        }
-    }
+    assert!(!host.run_dir().join("network/bridge0").exists(), "its folder goes with it");
 }
 
 #[test]
-fn each_step_of_an_attach_may_fail_and_of_making_it_private() {
-    faults("network::faults_attach", &[], "network bridge0 attach em0", &["network bridge0 delete"]);
-    let ground = &["network bridge0 attach em0"];
-    faults("network::faults_private", ground, "network bridge0 private", ground);
-}
-
-#[test]
-fn each_step_of_an_apply_may_fail() {
-    faults("network::faults_apply", &[HIDDEN], "network apply", &["network bridge0 delete", HIDDEN]);
-}
-
-/// Whether the kernel has VLANs; where not, the test is told to be skipped.
-fn has_vlans(host: &Host, test: &str) -> bool {
-    let made = host.command("ip").args(["link", "add", "link", "em0", "name", "probe", "type", "vlan", "id", "2"]).output().unwrap();
-    if made.status.success() {
-        host.sh("ip", &["link", "delete", "dev", "probe"]);
-        return true;
-    }
-    Host::lacks(test, "this kernel has no VLANs (scripts/test-openzfs network runs it on one that has)");
-    false
+fn a_pair_links_two_bridges_and_goes_with_the_last_of_them() {
+    let Some(host) = host("network::pair", With::Pool) else { return };
+    let before = shape(&host);
+    host.ok("network bridge0 attach epair0a address=10.8.0.1/24");
+    assert_eq!(members(&host, "bridge0"), ["epair0a"]);
+    host.ok("network bridge1 attach epair0b");
+    assert_eq!(members(&host, "bridge1"), ["epair0b"]);
+    host.ok("network check");
+    host.ok("network bridge0 detach");
+    assert!(names(&host).contains(&"epair0a".to_owned()), "its other end is in use");
+    host.ok("network bridge1 detach");
+    assert!(!names(&host).iter().any(|n| n.starts_with("epair")), "{:?}", names(&host));
+    // Of bridge1 nothing was said but its uplink: it went with that.
+    host.ok("network bridge0 delete");
+    assert_eq!(shape(&host), before);
 }
 
 #[test]
@@ -500,13 +318,7 @@ fn a_vlan_of_the_uplink_is_made_for_its_bridge_and_goes_with_it() {
     if !has_vlans(&host, "network::vlan_bridge") {
         return;
     }
-    for words in [
-        &["link", "add", "link", "far", "name", "far.5", "type", "vlan", "id", "5"][..],
-        &["address", "add", "10.8.0.2/24", "dev", "far.5"],
-        &["link", "set", "far.5", "up"],
-    ] {
-        host.sh("ip", &[&["-n", "peer"], words].concat());
-    }
+    tag_the_peer(&host);
     let before = shape(&host);
     host.ok("network bridge5 attach em0 vlan=5 address=10.8.0.1/24").says("VLAN 5 of em0");
     assert_eq!(members(&host, "bridge5"), ["em0.5"]);

@@ -40,7 +40,8 @@ pub static ALL: &[Profile] = &[
         card: "virtio-net",
         least: Size::mib(512),
     },
-    // Drivers that its own installer has: NVMe and e1000. It wants a screen, two processors and the local time.
+    // Drivers that its own installer has: NVMe and e1000. It wants a screen, two processors and the local time. The TPM of
+    // Windows 11 is not set: no host has one to give without being set up for it (see the property `tpm`).
     Profile {
         name: "windows",
         also: &[],

@@ -12,7 +12,6 @@ use chyves_core::error::{Problem, Result};
 use chyves_core::network::nat::{self, Service};
 use chyves_core::network::{Actual, Design, Proof, observe as reading, prove};
 use chyves_core::os::{Intent, Os};
-use chyves_core::plan::Plan;
 use chyves_core::plan::network::attach;
 use chyves_core::plan::network::tidy::{self, Joined};
 use chyves_core::world::Role;
@@ -63,7 +62,8 @@ fn services(rt: &Runtime) -> BTreeMap<String, Service> {
         let (Ok(name), path) = (entry.file_name().into_string(), entry.path()) else { continue };
         let Ok(bridge) = name.parse() else { continue };
         let read = |file: &str| std::fs::read_to_string(path.join(file)).ok();
-        let (rules, names) = (read(nat::RULES), read(nat::NAMES));
+        let files: BTreeMap<String, String> = nat::FILES.iter().filter_map(|f| Some(((*f).to_owned(), read(f)?))).collect();
+        let (rules, names) = (files.get(nat::RULES).cloned(), files.get(nat::NAMES).cloned());
         if rules.is_none() && names.is_none() {
             continue;
         }
@@ -72,7 +72,8 @@ fn services(rt: &Runtime) -> BTreeMap<String, Service> {
             folder: path.to_string_lossy().into_owned(),
             rules: rules.filter(loaded),
             names: names.filter(|_| server(&path.join(nat::NAMES).to_string_lossy()).is_some()),
-            mark: read(nat::MADE).unwrap_or_default().trim().to_owned(),
+            mark: files.get(nat::MADE).map(|m| m.trim().to_owned()).unwrap_or_default(),
+            files,
         };
         all.insert(name, service);
     }
@@ -122,6 +123,10 @@ pub(crate) fn take_back(intent: &Intent, place: &mut Place<'_>) -> Result<()> {
     }
     if !tidy::is_in_effect(&look(place.os, place.runtime)?, intent) {
         return Ok(());
+    }
+    // What stood in its place comes back by the file that it had.
+    if let Intent::LoadRules { file, before: Some(text), .. } = intent {
+        apply::write_private(file, text)?;
     }
     for cmd in intent.undo(place.os) {
         (place.report)(Event::Command(cmd.to_string()));
@@ -181,7 +186,7 @@ pub fn put_away(rt: &Runtime, guest: Option<Uuid>, command: &str) -> Result<Vec<
     }
     for Joined { bridge, member, .. } in &joined {
         let left =
-            intents.iter().any(|i| matches!(i, Intent::Leave { bridge: b, member: m } if b.as_str() == bridge && m.as_str() == member));
+            intents.iter().any(|i| matches!(i, Intent::Leave { bridge: b, member: m, .. } if b.as_str() == bridge && m.as_str() == member));
         if left || actual.get(bridge).is_none_or(|b| !b.members.contains(member)) {
             let _ = std::fs::remove_file(joined_folder(rt).join(format!("{bridge}+{member}")));
         }
@@ -201,6 +206,21 @@ pub struct Pending {
     pub token: Uuid,
     /// The steps that were done.
     pub steps: Vec<Action>,
+    /// What stood in the files that steps replaced, by the number of the step.
+    #[serde(default)]
+    pub replaced: Vec<(usize, Option<String>)>,
+    /// The locks that it held, which who takes it back holds too.
+    #[serde(default)]
+    pub locks: Vec<String>,
+}
+
+impl Pending {
+    /// More that was done by the same command.
+    pub fn add(&mut self, steps: &[Action], replaced: Vec<(usize, Option<String>)>) {
+        let at = self.steps.len();
+        self.steps.extend_from_slice(steps);
+        self.replaced.extend(replaced.into_iter().map(|(index, text)| (at + index, text)));
+    }
 }
 
 fn pending_path(rt: &Runtime) -> PathBuf {
@@ -260,13 +280,15 @@ pub fn revert_unless_confirmed(rt: &Runtime, token: Uuid, after: Duration, comma
         std::thread::sleep(Duration::from_millis(200).min(after));
     }
     let Some(pending) = is_ours()? else { return Ok(false) };
+    let others = pending.locks.iter().filter(|l| *l != LOCK);
+    let _others = others.map(|name| rt.lock_named(name, WAIT, command)).collect::<Result<Vec<_>>>()?;
     let held = lock(rt, command)?;
     confirm(rt)?;
     let never = AtomicBool::new(false);
     let mut report = |_: Event<'_>| {};
     let mut place =
         Place { os: facts::os(), runtime: rt, command, locks: &[], interrupted: &never, report: &mut report, network: Some(held) };
-    apply::take_back_steps(&Plan { steps: pending.steps, notes: Vec::new() }, &mut place)?;
+    apply::take_back_steps(&pending.steps, &pending.replaced, &mut place)?;
     Ok(true)
 }
 

@@ -12,7 +12,7 @@ use crate::runtime::{GuestState, Runtime};
 use chyves_core::cmd::Cmd;
 use chyves_core::error::{Problem, Result};
 use chyves_core::guest::{Guest, RunState};
-use chyves_core::property::keys::{DELETED, IMAGE_PARTIAL, NAME, OWNER, UUID};
+use chyves_core::property::keys::{DELETED, IMAGE_ADDED, IMAGE_PARTIAL, NAME, OWNER, UUID};
 use chyves_core::value::{Dataset, GuestName, ImageName, printable};
 use chyves_core::world::{HostFacts, Role, Root, World, no_guest};
 use chyves_core::zfs::args;
@@ -301,17 +301,29 @@ pub fn not_found(world: &World, name: &str) -> Problem {
     no_guest(name, known.lines())
 }
 
-/// What came of transfers that were cut: the datasets, and the addresses they are of.
+/// What came of a transfer that was cut.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// Where it lies.
+    pub dataset: Dataset,
+    /// The address that it is of, as it is shown.
+    pub address: String,
+    /// When it was last used, as that is recorded.
+    pub used: Option<String>,
+}
+
+/// What came of transfers that were cut.
 ///
 /// # Errors
 /// ZFS does not answer.
-pub fn parts(root: &Root) -> Result<Vec<(Dataset, String)>> {
-    let keys = [IMAGE_PARTIAL.to_owned()];
+pub fn parts(root: &Root) -> Result<Vec<Part>> {
+    let keys = [IMAGE_PARTIAL, IMAGE_ADDED].map(str::to_owned);
     let rows = rows::parse(&run::must(&args::read_tree(&[root.images()], 1, Some(&keys)))?, true)?;
     let mut found = Vec::new();
     for row in rows {
         if let Some(address) = row.own.get(IMAGE_PARTIAL) {
-            found.push((row.name.parse()?, address.value.clone()));
+            let used = row.own.get(IMAGE_ADDED).map(|o| o.value.clone());
+            found.push(Part { dataset: row.name.parse()?, address: address.value.clone(), used });
         }
     }
     Ok(found)

@@ -11,6 +11,7 @@ mod kenv;
 mod kldload;
 mod kldstat;
 mod loader;
+mod ngctl;
 mod pciconf;
 mod sysctl;
 mod valectl;
@@ -37,6 +38,7 @@ pub(crate) const TOOLS: &[Tool] = &[
     Tool { name: "kenv", run: kenv::run },
     Tool { name: "kldload", run: kldload::run },
     Tool { name: "kldstat", run: kldstat::run },
+    Tool { name: "ngctl", run: ngctl::run },
     Tool { name: "pciconf", run: pciconf::run },
     Tool { name: "sysctl", run: sysctl::run },
     Tool { name: "valectl", run: valectl::run },

@@ -4,9 +4,8 @@ use crate::session::{Report, Session};
 use chyves_core::action::Action;
 use chyves_core::error::Result;
 use chyves_core::plan::Plan;
-use chyves_core::value::Dataset;
 use chyves_host::apply::journal;
-use chyves_host::observe::{self, Look};
+use chyves_host::observe::{self, Look, Part};
 use std::time::Duration;
 
 /// Finish or take back what killed commands left
@@ -36,7 +35,7 @@ pub(crate) fn run(session: &Session, _: &Args) -> Result<()> {
         reports.push(Report::new(dead.record.locks.join(" "), how));
     }
     // A killed command may have left its part mounted, so these come last.
-    for (part, address) in parts {
+    for Part { dataset: part, address, .. } in parts {
         let mut plan = Plan::default();
         plan.push(Action::DropPart { part: part.clone() });
         let world = session.look(&Look::default())?;
@@ -49,7 +48,7 @@ pub(crate) fn run(session: &Session, _: &Args) -> Result<()> {
 }
 
 /// What came of transfers that were cut, with their addresses.
-fn parts(session: &Session) -> Result<Vec<(Dataset, String)>> {
+fn parts(session: &Session) -> Result<Vec<Part>> {
     let world = session.look(&Look::default())?;
     match world.primary() {
         Ok(root) => observe::parts(root),

@@ -4,7 +4,7 @@
 //! chyves finds its pools by their mark, so two tests on one ZFS would see each other's. A ZFS in the kernel can't be had
 //! twice: there the tests go one after the other, on a host without pools of chyves.
 
-use super::PATIENCE;
+use super::patience;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -107,7 +107,7 @@ impl Cell {
 impl Drop for Cell {
     fn drop(&mut self) {
         drop(self.life.take());
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + patience();
         while matches!(self.first.try_wait(), Ok(None)) {
             if Instant::now() > deadline {
                 // Its processes are beyond our reach; its parent at least need not stay.

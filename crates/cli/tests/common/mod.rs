@@ -3,6 +3,7 @@
 //! * [`cell`]: the namespaces that keep it apart from the machine
 //! * [`iso`]: a disc that boots
 //! * [`mod@lab`]: a host that plays FreeBSD
+//! * [`networks`]: interfaces of its own, and a peer behind them
 //! * [`needs`]: what the machine must have, the test guests, and telling of a skipped test
 //! * [`answer`]: what one command said, and whole sessions as text
 //! * [`tidy`]: taking out of a text what differs from run to run
@@ -23,6 +24,7 @@ mod lab;
 mod look;
 mod matrix;
 mod needs;
+pub mod networks;
 mod terminal;
 mod tidy;
 mod volume;
@@ -41,12 +43,16 @@ use std::time::{Duration, Instant};
 
 /// The program under test.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_chyves");
-/// Nothing here takes so long; it is for a loaded machine, and a hang.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// Nothing here takes so long; it is for a loaded machine, and a hang. A machine that is itself emulated says how many
+/// seconds it wants instead.
+fn patience() -> Duration {
+    let told = std::env::var("CHYVES_TEST_PATIENCE").ok().and_then(|seconds| seconds.parse().ok());
+    Duration::from_secs(told.unwrap_or(120))
+}
 
 /// Waits until it is so.
 pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience();
     loop {
         if let Some(seen) = look() {
             return seen;

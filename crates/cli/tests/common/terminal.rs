@@ -1,7 +1,7 @@
 //! A person at a terminal of their own: types, reads, and sees which modes it is in.
 
 use super::answer::words;
-use super::{Host, PATIENCE, PROGRAM, until};
+use super::{Host, PROGRAM, patience, until};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, tcgetattr};
 use std::fs::File;
@@ -78,7 +78,7 @@ impl Terminal {
     /// Waits until this is shown; what came before it, and it, is forgotten.
     #[track_caller]
     pub fn sees(&mut self, text: &str) -> String {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + patience();
         loop {
             if let Some(at) = self.seen.find(text) {
                 return self.seen.drain(..at + text.len()).collect();

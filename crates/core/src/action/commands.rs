@@ -38,6 +38,7 @@ impl Action {
             Self::SetNative { dataset, native } => args::set_native(dataset, native),
             Self::SendReceive { from, to, .. } => vec![args::send(from), args::receive(to)],
             Self::MakeFolder { path } => vec![Cmd::new("mkdir", ["-m", "0700", "-p", path])],
+            Self::DropFolder { path, .. } => vec![Cmd::new("rm", ["-r", path])],
             Self::MakeDisk { path, size } => vec![Cmd::new("truncate", ["-s", &size.get().to_string(), path])],
             Self::GrowDisk { path, to, .. } | Self::ShrinkDisk { path, to, .. } => {
                 vec![Cmd::new("truncate", ["-s", &to.get().to_string(), path])]
@@ -69,8 +70,13 @@ impl Action {
             Self::KeepPart { part, there, address, now } => {
                 let native = [("canmount", "noauto")];
                 let own = [(keys::IMAGE_PARTIAL.to_owned(), address.clone()), (keys::IMAGE_ADDED.to_owned(), now.clone())];
-                let make = (!there).then(|| args::create(part, &native, &own));
-                make.into_iter().chain([args::mount(part)]).collect()
+                // That it was used again makes it young.
+                let mut cmds = match there {
+                    true => args::change(Dialect::Fuse, part.as_str(), &own[1..], &[]),
+                    false => vec![args::create(part, &native, &own)],
+                };
+                cmds.push(args::mount(part));
+                cmds
             }
             Self::DropPart { part } => vec![args::unmount(part), args::destroy(part)],
             Self::ImportImage { .. }

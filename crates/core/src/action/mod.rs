@@ -234,6 +234,13 @@ pub enum Action {
         /// Its path.
         path: String,
     },
+    /// Removes a folder of the runtime folder with these files of it, and nothing else that may lie there.
+    DropFolder {
+        /// Its path.
+        path: String,
+        /// The files: their names and contents.
+        files: Vec<(String, String)>,
+    },
     /// Writes a small file whole, by way of a temporary name.
     WriteFile {
         /// Its path.

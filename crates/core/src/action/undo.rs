@@ -57,6 +57,8 @@ pub enum Undo {
     RemoveFile(String),
     /// Remove this folder if it is empty.
     RemoveFolder(String),
+    /// Make this folder again, with files of these names and contents.
+    RestoreFolder(String, Vec<(String, String)>),
     /// Put back the file that stood there before, or remove it where none stood.
     RestoreFile(String),
     /// Cut this file off at its former size.
@@ -91,6 +93,7 @@ impl Action {
             Self::RenameVolume { from, to } => Undo::Action(Box::new(Self::RenameVolume { from: to.clone(), to: from.clone() })),
             Self::Mount { dataset } => Undo::Action(Box::new(Self::Unmount { dataset: dataset.clone() })),
             Self::Unmount { dataset } => Undo::Action(Box::new(Self::Mount { dataset: dataset.clone() })),
+            Self::DropFolder { path, files } => Undo::RestoreFolder(path.clone(), files.clone()),
             Self::MakeFolder { path } => Undo::RemoveFolder(path.clone()),
             Self::SetReadonly { dataset, on } => Undo::Action(Box::new(Self::SetReadonly { dataset: dataset.clone(), on: !on })),
             Self::SendReceive { from, to, .. } => Undo::DestroyCopy { dataset: to.clone(), like: from.clone() },

@@ -43,6 +43,7 @@ impl Action {
             Self::SendReceive { from, to, size } => format!("send {from} ({}) into the new {to}", size.human()),
             Self::SettingsFromCopy { from, on, .. } => format!("put the settings of {from} on {on}"),
             Self::KeepCopy { on, path } => format!("write the settings of {on} to {path}"),
+            Self::DropFolder { path, .. } => format!("remove the folder {path}"),
             Self::MakeFolder { path } => format!("make the folder {path}"),
             Self::WriteFile { path, text } => format!("write {path} ({} lines)", text.lines().count()),
             Self::ChangeDisc { guest, drive, disc, before, device, .. } => {

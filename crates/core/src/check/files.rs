@@ -30,6 +30,11 @@ fn one(host: &HostFacts, wanted: &WantedPath) -> Option<Finding> {
     let sort = match (need, seen) {
         (Need::Absent, None) => return None,
         (Need::Absent, Some(_)) => return fails("is there already, and bhyve makes it itself", format!("if nothing uses it: rm {shown}")),
+        (Need::Netmap, Some(_)) => return None,
+        (Need::Netmap, None) => {
+            let cure = "boot a kernel with `device netmap`, as GENERIC is on amd64 and arm64; or attach the card to a bridge";
+            return Some(Finding::fails(what, format!("{what} needs netmap, and there is no {shown}")).cure(cure));
+        }
         (Need::Read | Need::Write | Need::Folder, None) => {
             return fails("is not there", gone(what));
         }

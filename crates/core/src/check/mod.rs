@@ -144,6 +144,8 @@ pub struct Wants {
     pub paths: Vec<WantedPath>,
     /// Cards on bridges: the card's key, its bridge, and the tap that is made for it.
     pub cards: Vec<WantedCard>,
+    /// Nodes of netgraph: what wants each, and its address, as `lan:`.
+    pub nodes: Vec<(String, String)>,
     /// Devices of the host.
     pub passthru: Vec<HostDevice>,
     /// Where VNC listens; port 0 is any that is free.
@@ -190,6 +192,8 @@ pub enum Need {
     Write,
     /// A folder.
     Folder,
+    /// netmap's own device: there, where the kernel has netmap.
+    Netmap,
     /// Not there: bhyve makes it itself and fails if it can't.
     Absent,
 }

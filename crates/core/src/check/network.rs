@@ -58,8 +58,31 @@ pub(super) fn start(host: &HostFacts, wants: &Wants) -> Vec<Finding> {
             }
         }
     }
+    all.extend(wants.nodes.iter().filter_map(|(what, node)| graph(host, wants, what, node)));
     all.extend(vnc(host, wants));
     all
+}
+
+/// A node of netgraph, which bhyve connects to and does not make.
+fn graph(host: &HostFacts, wants: &Wants, what: &str, node: &str) -> Option<Finding> {
+    if *host.state.nodes.get(node)? {
+        return None;
+    }
+    let name = node.trim_end_matches(':');
+    let make = [
+        "mkpeer em0: bridge lower link0".to_owned(),
+        format!("name em0:lower {name}"),
+        format!("connect em0: {node} upper link1"),
+        "msg em0: setpromisc 1".to_owned(),
+        "msg em0: setautosrc 0".to_owned(),
+        format!("msg {node} setpersistent"),
+    ]
+    .map(|words| format!("ngctl {words}"));
+    Some(
+        Finding::fails("netgraph", format!("there is no netgraph node `{node}`, which {what} wants"))
+            .cure(format!("make it, with your card for em0: kldload -n ng_ether ng_bridge && {}", make.join(" && ")))
+            .cure(format!("or take a bridge: `chyves set {} {what}.backend=bridge`", wants.guest)),
+    )
 }
 
 /// A card's bridge.

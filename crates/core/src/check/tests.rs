@@ -20,6 +20,7 @@ fn wants() -> Wants {
         left_by_crash: false,
         paths: Vec::new(),
         cards: Vec::new(),
+        nodes: Vec::new(),
         passthru: Vec::new(),
         vnc: None,
         emulations: false,
@@ -162,6 +163,23 @@ fn devices_are_set_aside_and_nobody_else_s() {
 }
 
 #[test]
+fn netmap_and_nodes_of_netgraph_are_there() {
+    let wish = |w: &mut Wants| {
+        w.paths = vec![WantedPath { path: "/dev/netmap".into(), what: "net0 of `web01`".into(), need: Need::Netmap }];
+        w.nodes = vec![("net1".into(), "lan:".into())];
+    };
+    let seen = |netmap: Option<FileSeen>, node: bool| {
+        move |h: &mut HostFacts| {
+            h.state.files = BTreeMap::from([("/dev/netmap".to_owned(), netmap)]);
+            h.state.nodes = BTreeMap::from([("lan:".to_owned(), node)]);
+        }
+    };
+    assert_eq!(with("14.3-intel", seen(Some(file(FileKind::Device, true)), true), wish), "");
+    insta::assert_snapshot!(with("14.3-intel", seen(None, false), wish));
+    assert_eq!(with("14.3-intel", |_| {}, wish), "", "what was not looked at");
+}
+
+#[test]
 fn disks_are_there_writable_and_not_open_elsewhere() {
     let path = "/dev/zvol/tank/a";
     let disk = |need| move |w: &mut Wants| w.paths = vec![WantedPath { path: path.into(), what: "disk 0 of `web01`".into(), need }];
@@ -171,6 +189,7 @@ fn disks_are_there_writable_and_not_open_elsewhere() {
         (Need::Read, Some(file(FileKind::File, false))),
         (Need::Folder, Some(file(FileKind::Folder, true))),
         (Need::Absent, None),
+        (Need::Netmap, Some(file(FileKind::Device, true))),
     ] {
         assert_eq!(with("14.3-intel", seen(there), disk(need)), "", "{need:?}");
     }

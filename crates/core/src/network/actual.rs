@@ -1,9 +1,9 @@
 //! The interfaces of the host as they are now. What an interface is, the host tells; a name tells nothing.
 
 use super::nat::Service;
-use crate::os::{Intent, Os};
-use crate::value::{Cidr, Mac};
-use std::collections::BTreeMap;
+use crate::os::{Intent, Os, pair_of};
+use crate::value::{Cidr, IfName, Mac};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 /// All interfaces, and what depends on them.
@@ -167,7 +167,7 @@ impl Actual {
         let mut after = self.clone();
         for intent in intents {
             match intent {
-                Intent::Leave { bridge, member } => {
+                Intent::Leave { bridge, member, .. } => {
                     if let Some(bridge) = after.interfaces.get_mut(bridge.as_str()) {
                         bridge.members.retain(|m| m != member.as_str());
                     }
@@ -175,13 +175,67 @@ impl Actual {
                         member.bridge = None;
                     }
                 }
-                Intent::RemoveInterface { interface, .. } => {
+                Intent::RemoveAddress { interface, address, .. } => {
+                    if let Some(interface) = after.interfaces.get_mut(interface.as_str()) {
+                        interface.addresses.retain(|a| a != address);
+                    }
+                }
+                Intent::RemoveBridge { bridge: interface, .. }
+                | Intent::RemoveVlan { vlan: interface, .. }
+                | Intent::RemovePair { end: interface, .. } => {
                     after.interfaces.remove(interface.as_str());
                 }
                 _ => {}
             }
         }
         after
+    }
+
+    /// The steps that remove a bridge or VLAN which chyves made: the host's addresses on it go first, so that each step can
+    /// be taken back. None where it is nothing of the kind.
+    pub fn removal(&self, name: &IfName) -> Vec<Intent> {
+        let Some(seen) = self.get(name.as_str()) else { return Vec::new() };
+        let owner = seen.mark.clone();
+        let remove = match (seen.kind, &seen.vlan) {
+            (IfKind::Bridge, _) => {
+                let mtu = Some(seen.mtu).filter(|m| *m != super::USUAL_MTU);
+                Intent::RemoveBridge { bridge: name.clone(), owner, mtu, filters: seen.filters }
+            }
+            (IfKind::Vlan, Some((parent, tag))) => {
+                let Ok(up) = parent.parse::<IfName>() else { return Vec::new() };
+                let mtu = Some(seen.mtu).filter(|m| self.get(parent).is_none_or(|p| p.mtu != *m));
+                Intent::RemoveVlan { vlan: name.clone(), parent: up, tag: *tag, owner, mtu }
+            }
+            (IfKind::Pair, _) => Intent::RemovePair { end: name.clone(), owner },
+            _ => return Vec::new(),
+        };
+        seen.addresses.iter().map(|address| self.without(name, address)).chain([remove]).collect()
+    }
+
+    /// Whether nothing uses what chyves made as a bridge's way out, once the interfaces `gone` are: it is in no bridge, the
+    /// host has no address on it, and the other end of a pair is as free.
+    pub fn is_free(&self, name: &str, gone: &BTreeSet<&str>) -> bool {
+        let free = |i: &Interface| i.addresses.is_empty() && i.bridge.as_deref().is_none_or(|b| gone.contains(b));
+        let Some(seen) = self.get(name).filter(|i| free(i)) else { return false };
+        match seen.kind {
+            IfKind::Vlan => true,
+            // An end that can't be seen was given to a jail.
+            IfKind::Pair => pair_of(name).and_then(|(_, other)| self.get(&other)).is_some_and(free),
+            _ => false,
+        }
+    }
+
+    /// The step that takes an address from an interface.
+    pub fn without(&self, interface: &IfName, address: &Cidr) -> Intent {
+        Intent::RemoveAddress { interface: interface.clone(), address: *address, router: self.router(interface.as_str(), address) }
+    }
+
+    /// The router of the default route that goes by an address of an interface.
+    pub fn router(&self, interface: &str, address: &Cidr) -> Option<IpAddr> {
+        let by = |(via, dev): &(Option<IpAddr>, String)| {
+            via.filter(|via| dev == interface && address.overlaps(Cidr { address: *via, prefix: address.prefix }))
+        };
+        self.default_routes.iter().find_map(by)
     }
 
     /// Notes on each member which bridge it is in, where the host tells it of bridges alone.

@@ -2,12 +2,12 @@
 //!
 //! Not here: the cards of guests (`plan::network::attach`), and when differences are closed (`plan::network`).
 
+use super::USUAL_MTU;
 use super::actual::{Actual, IfKind, Interface};
 use super::design::{BridgeSpec, Design};
 use crate::error::Problem;
-use crate::os::{Intent, Os};
+use crate::os::{Intent, Os, pair_of};
 use crate::value::{Cidr, IfName};
-use std::net::IpAddr;
 
 /// What differences are looked for in.
 #[derive(Debug, Clone, Copy)]
@@ -72,7 +72,7 @@ impl Room<'_> {
         let bridge = self.actual.get(spec.name.as_str());
         let with_members = bridge.filter(|b| !b.members.is_empty()).map(|b| b.mtu);
         let uplink = spec.uplink.as_ref().and_then(|u| self.actual.get(u.as_str())).map(|u| u.mtu);
-        spec.mtu.or(with_members).or(uplink).or(bridge.map(|b| b.mtu)).unwrap_or(1500)
+        spec.mtu.or(with_members).or(uplink).or(bridge.map(|b| b.mtu)).unwrap_or(USUAL_MTU)
     }
 }
 
@@ -108,8 +108,8 @@ pub fn bridge(room: &Room<'_>, spec: &BridgeSpec) -> Vec<Difference> {
             }
         }
         None => {
-            let mtu = Some(room.mtu(spec)).filter(|m| *m != 1500);
-            let make = Intent::MakeBridge { bridge: name.clone(), owner: room.mark.to_owned(), mtu };
+            let mtu = Some(room.mtu(spec)).filter(|m| *m != USUAL_MTU);
+            let make = Intent::MakeBridge { bridge: name.clone(), owner: room.mark.to_owned(), mtu, filters: false };
             all.push(Difference::by(name, "it is not there", vec![make]));
         }
     }
@@ -162,13 +162,23 @@ fn way_out(room: &Room<'_>, spec: &BridgeSpec, there: Option<&Interface>) -> Vec
         return members
             .into_iter()
             .filter_map(|m| {
-                let leave = Intent::Leave { bridge: name.clone(), member: m.parse().ok()? };
+                let leave = Intent::Leave { bridge: name.clone(), member: m.parse().ok()?, vlan: None };
                 Some(Difference::by(name, format!("it is private, and {m} leads out of it"), vec![leave]))
             })
             .collect();
     };
     let cant = |problem: Problem| vec![Difference::cant(name, problem)];
     let Some(card) = room.actual.get(uplink.as_str()) else {
+        // One that is there without its other end stands for a pair whose other end is in a jail: that is no new one.
+        if let (Some((pair, other)), None) = (pair_of(uplink.as_str()), spec.vlan)
+            && room.actual.get(&other).is_none()
+        {
+            let mut intents = vec![Intent::MakePair { end: uplink.clone(), owner: room.mark.to_owned() }];
+            let mtu = room.mtu(spec);
+            intents.extend((mtu != USUAL_MTU).then(|| Intent::SetMtu { interface: uplink.clone(), from: USUAL_MTU, to: mtu }));
+            intents.push(Intent::Join { bridge: name.clone(), member: uplink.clone(), vlan: None });
+            return vec![Difference::by(name, format!("there is no pair {pair}"), intents)];
+        }
         return cant(
             Problem::host_cant(format!("its uplink `{uplink}` is not there"))
                 .hint(format!("`chyves network {name} attach …` takes another; this host has {}", candidates(room.actual))),
@@ -284,7 +294,7 @@ fn vlan<'a>(room: &Room<'a>, bridge: &IfName, uplink: &IfName, tag: u16) -> Resu
         ));
     }
     let name: IfName = usual.parse().map_err(|e| cant(Problem::from(e)))?;
-    let make = Intent::MakeVlan { vlan: name.clone(), parent: uplink.clone(), tag, owner: room.mark.to_owned() };
+    let make = Intent::MakeVlan { vlan: name.clone(), parent: uplink.clone(), tag, owner: room.mark.to_owned(), mtu: None };
     Ok((name.clone(), None, Some(Difference::by(bridge, format!("there is no VLAN {tag} of {uplink}"), vec![make]))))
 }
 
@@ -303,16 +313,8 @@ fn join(room: &Room<'_>, spec: &BridgeSpec, member: &IfName, seen: Option<&Inter
     }
     let moving: Vec<_> = seen.addresses.iter().filter(|a| spec.addresses.contains(a)).copied().collect();
     // The default route goes with the address by which its router is reached.
-    let router = |address: &Cidr| {
-        let by = |(via, dev): &(Option<IpAddr>, String)| {
-            via.filter(|via| dev == member.as_str() && address.overlaps(Cidr { address: *via, prefix: address.prefix }))
-        };
-        room.actual.default_routes.iter().find_map(by)
-    };
-    let mut intents: Vec<Intent> = moving
-        .iter()
-        .map(|address| Intent::RemoveAddress { interface: member.clone(), address: *address, router: router(address) })
-        .collect();
+    let router = |address: &Cidr| room.actual.router(member.as_str(), address);
+    let mut intents: Vec<Intent> = moving.iter().map(|address| room.actual.without(member, address)).collect();
     intents.push(joined);
     intents.extend(moving.iter().map(|address| Intent::AddAddress { interface: name.clone(), address: *address, router: router(address) }));
     Ok(intents)
@@ -325,9 +327,11 @@ pub fn touched(actual: &Actual, intents: &[&Intent]) -> Vec<String> {
         .iter()
         .filter_map(|intent| match intent {
             Intent::Join { member, .. } | Intent::Leave { member, .. } => Some(member),
-            Intent::SetMtu { interface, .. } | Intent::RemoveAddress { interface, .. } | Intent::RemoveInterface { interface, .. } => {
-                Some(interface)
-            }
+            Intent::SetMtu { interface, .. }
+            | Intent::RemoveAddress { interface, .. }
+            | Intent::RemoveBridge { bridge: interface, .. }
+            | Intent::RemoveVlan { vlan: interface, .. }
+            | Intent::RemovePair { end: interface, .. } => Some(interface),
             Intent::FilterVlans { bridge } => Some(bridge),
             Intent::LoadModule { .. }
             | Intent::MakeTap { .. }
@@ -335,6 +339,7 @@ pub fn touched(actual: &Actual, intents: &[&Intent]) -> Vec<String> {
             | Intent::DestroyVm { .. }
             | Intent::MakeBridge { .. }
             | Intent::MakeVlan { .. }
+            | Intent::MakePair { .. }
             | Intent::Describe { .. }
             | Intent::SetUp { .. }
             | Intent::AddAddress { .. }

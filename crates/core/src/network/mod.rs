@@ -31,6 +31,9 @@ pub fn is_ours(mark: &str) -> bool {
     mark == STARTED || mark == APPLIED || crate::os::taps::owner(mark).is_some()
 }
 
+/// What an interface of Ethernet carries that nobody has told anything else.
+pub const USUAL_MTU: u32 = 1500;
+
 /// The most ports that a bridge of Linux takes.
 pub const LINUX_PORTS: usize = 1023;
 

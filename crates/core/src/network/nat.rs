@@ -9,6 +9,7 @@ use crate::action::Action;
 use crate::os::{Intent, Os};
 use crate::value::{Cidr, IfName};
 use crate::world::HostFacts;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
@@ -72,7 +73,7 @@ pub fn dnsmasq(run_dir: &str, spec: &BridgeSpec) -> Option<String> {
     let folder = folder(run_dir, spec);
     Some(format!(
         "interface={0}\nexcept-interface=lo\nbind-interfaces\nlisten-address={1}\ndhcp-authoritative\n\
-         dhcp-range={first},{last},{2},12h\ndhcp-leasefile={folder}/leases\npid-file={folder}/dnsmasq.pid\nno-hosts\nuser=root\n",
+         dhcp-range={first},{last},{2},12h\ndhcp-leasefile={folder}/{LEASES}\npid-file={folder}/{PROCESS}\nno-hosts\nuser=root\n",
         spec.name,
         v4.address,
         mask(v4.prefix)
@@ -113,10 +114,21 @@ pub struct Service {
     pub names: Option<String>,
     /// Who brought it up: [`STARTED`] or [`APPLIED`].
     pub mark: String,
+    /// All files of the folder that chyves or its server wrote, those of [`FILES`].
+    pub files: BTreeMap<String, String>,
 }
 
 /// The file in a bridge's folder that says who brought its services up.
 pub const MADE: &str = "made";
+
+/// The file of the addresses that the server of a bridge has given.
+pub const LEASES: &str = "leases";
+
+/// The file of the number of its process.
+pub const PROCESS: &str = "dnsmasq.pid";
+
+/// The files that a bridge's folder may have, but for that of the process.
+pub const FILES: [&str; 4] = [RULES, NAMES, MADE, LEASES];
 
 /// What brings the services of a bridge up.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -161,7 +173,7 @@ pub fn bring(host: &HostFacts, spec: &BridgeSpec, actual: &Actual, mark: &str) -
                 all.first.push(Action::Host(Intent::Forward { v6 }));
             }
         }
-        all.first.push(Action::Host(Intent::LoadRules { file, table }));
+        all.first.push(Action::Host(Intent::LoadRules { file, table, before: found.and_then(|f| f.rules.clone()) }));
         all.proofs.push(Proof::Hides { bridge: spec.name.clone() });
     }
     if let Some(text) = dnsmasq(&host.run_dir, spec)
@@ -169,6 +181,10 @@ pub fn bring(host: &HostFacts, spec: &BridgeSpec, actual: &Actual, mark: &str) -
     {
         let file = format!("{folder}/{NAMES}");
         all.says.push("no server gives guests their addresses".into());
+        // The one before must go while its addresses are there, to be started again by them if it is taken back.
+        if found.is_some_and(|f| f.names.is_some()) {
+            all.first.push(Action::Host(Intent::EndNames { file: file.clone() }));
+        }
         all.last.push(Action::WriteFile { path: file.clone(), text });
         all.last.push(Action::Host(Intent::ServeNames { file }));
         all.proofs.push(Proof::Serves { bridge: spec.name.clone() });
@@ -187,16 +203,19 @@ pub fn bring(host: &HostFacts, spec: &BridgeSpec, actual: &Actual, mark: &str) -
     all
 }
 
-/// The steps that end what a bridge does not want any more.
-pub fn end(host: &HostFacts, spec: Option<&BridgeSpec>, before: Option<&BridgeSpec>) -> Vec<Action> {
+/// The steps that end what runs for a bridge and is not wanted any more; where nothing is, its folder goes too.
+pub fn end(actual: &Actual, bridge: &IfName, spec: Option<&BridgeSpec>) -> Vec<Action> {
+    let Some(found) = actual.services.get(bridge.as_str()) else { return Vec::new() };
     let mut steps = Vec::new();
-    let had = before.filter(|b| b.nat.is_some());
-    if let Some(before) = had.filter(|_| spec.is_none_or(|s| s.nat.is_none()) && host.os == Os::Linux) {
-        steps.push(Action::Host(Intent::DropRules { table: table(&before.name) }));
+    let (hides, serves) = (spec.is_some_and(|s| s.nat.is_some()), spec.is_some_and(|s| s.dhcp));
+    if found.names.is_some() && !serves {
+        steps.push(Action::Host(Intent::EndNames { file: format!("{}/{NAMES}", found.folder) }));
     }
-    if let Some(before) = before.filter(|b| b.dhcp && spec.is_none_or(|s| !s.dhcp)) {
-        let file = format!("{}/{NAMES}", folder(&host.run_dir, before));
-        steps.push(Action::Host(Intent::EndNames { file }));
+    if found.rules.is_some() && !hides {
+        steps.push(Action::Host(Intent::DropRules { file: format!("{}/{RULES}", found.folder), table: table(bridge) }));
+    }
+    if !hides && !serves {
+        steps.push(Action::DropFolder { path: found.folder.clone(), files: found.files.clone().into_iter().collect() });
     }
     steps
 }

@@ -21,7 +21,7 @@ pub enum Proof {
         /// The text.
         mark: String,
     },
-    /// An interface is a member of a bridge and carries what that does.
+    /// An interface is a member of a bridge and carries at least what that does.
     IsIn {
         /// The bridge.
         bridge: IfName,
@@ -79,7 +79,7 @@ impl Proof {
             Self::IsIn { bridge, member } => there(bridge).and_then(|b| {
                 there(member).map(|m| match &m.bridge {
                     Some(is) if is == bridge.as_str() => {
-                        (m.mtu != b.mtu).then(|| format!("{member} carries {} bytes and {bridge} {}", m.mtu, b.mtu))
+                        (m.mtu < b.mtu).then(|| format!("{member} carries {} bytes and {bridge} {}", m.mtu, b.mtu))
                     }
                     Some(other) => Some(format!("{member} is in {other} and not in {bridge}")),
                     None => Some(format!("{member} is not in {bridge}")),

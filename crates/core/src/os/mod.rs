@@ -95,6 +95,8 @@ pub enum Intent {
         bridge: IfName,
         /// The member.
         member: IfName,
+        /// The VLAN that it was on there, without knowing it.
+        vlan: Option<u16>,
     },
     /// A bridge exists, described with its owner, and is up.
     MakeBridge {
@@ -104,6 +106,8 @@ pub enum Intent {
         owner: String,
         /// Its MTU, where it has to be told.
         mtu: Option<u32>,
+        /// Whether it keeps VLANs apart from the beginning.
+        filters: bool,
     },
     /// A VLAN of an interface exists as an interface, described with its owner, and is up.
     MakeVlan {
@@ -115,13 +119,46 @@ pub enum Intent {
         tag: u16,
         /// The exact token that says that chyves made it, and for how long.
         owner: String,
+        /// Its MTU, where that is not its parent's.
+        mtu: Option<u32>,
     },
-    /// A bridge or VLAN that chyves made, and that nothing is on any more, is gone.
-    RemoveInterface {
-        /// Its name.
-        interface: IfName,
+    /// A pair of interfaces exists, one's packets coming out of the other; this end is described with its owner, and is up.
+    MakePair {
+        /// This end.
+        end: IfName,
+        /// The exact token that says that chyves made it, and for how long.
+        owner: String,
+    },
+    /// A pair that chyves made, and that nothing is on any more, is gone with both its ends.
+    RemovePair {
+        /// The end that was made.
+        end: IfName,
         /// Its token.
         owner: String,
+    },
+    /// A bridge that chyves made, and that nothing is on any more, is gone; all that is needed to make it again.
+    RemoveBridge {
+        /// Its name.
+        bridge: IfName,
+        /// Its token.
+        owner: String,
+        /// Its MTU, where it has to be told.
+        mtu: Option<u32>,
+        /// Whether it kept VLANs apart.
+        filters: bool,
+    },
+    /// A VLAN that chyves made, and that nothing is on any more, is gone; all that is needed to make it again.
+    RemoveVlan {
+        /// Its name.
+        vlan: IfName,
+        /// The interface whose VLAN it is.
+        parent: IfName,
+        /// The VLAN.
+        tag: u16,
+        /// Its token.
+        owner: String,
+        /// Its MTU, where that is not its parent's.
+        mtu: Option<u32>,
     },
     /// What chyves made stays, or goes, as the new token says.
     Describe {
@@ -180,9 +217,13 @@ pub enum Intent {
         file: String,
         /// The table.
         table: String,
+        /// What the file held when it was loaded before, where the table is replaced.
+        before: Option<String>,
     },
     /// That table of rules is gone.
     DropRules {
+        /// The file that it was loaded from.
+        file: String,
         /// The table.
         table: String,
     },
@@ -198,6 +239,17 @@ pub enum Intent {
     },
 }
 
+/// The pair of a name that FreeBSD gives the ends of pairs, and its other end: `epair0` and `epair0b` of `epair0a`. Linux
+/// knows no such names, and may have them too.
+pub fn pair_of(end: &str) -> Option<(&str, String)> {
+    let (pair, other) = match (end.strip_suffix('a'), end.strip_suffix('b')) {
+        (Some(pair), _) => (pair, 'b'),
+        (None, Some(pair)) => (pair, 'a'),
+        (None, None) => return None,
+    };
+    freebsd::is_unit(pair, "epair").then(|| (pair, format!("{pair}{other}")))
+}
+
 impl Intent {
     /// One line for people.
     pub fn describe(&self) -> String {
@@ -208,10 +260,15 @@ impl Intent {
             Self::DestroyVm { vm } => format!("destroy the VM object {vm}"),
             Self::Join { bridge, member, vlan: None } => format!("attach {member} to {bridge}"),
             Self::Join { bridge, member, vlan: Some(tag) } => format!("attach {member} to {bridge} on its VLAN {tag}"),
-            Self::Leave { bridge, member } => format!("take {member} off {bridge}"),
+            Self::Leave { bridge, member, .. } => format!("take {member} off {bridge}"),
             Self::MakeBridge { bridge, .. } => format!("make the bridge {bridge}"),
             Self::MakeVlan { vlan, parent, tag, .. } => format!("make {vlan}, the VLAN {tag} of {parent}"),
-            Self::RemoveInterface { interface, .. } => format!("remove {interface}, which chyves made and nothing uses"),
+            Self::MakePair { end, .. } => format!("make {end}, one end of a pair"),
+            Self::RemoveBridge { bridge: interface, .. }
+            | Self::RemoveVlan { vlan: interface, .. }
+            | Self::RemovePair { end: interface, .. } => {
+                format!("remove {interface}, which chyves made and nothing uses")
+            }
             Self::Describe { interface, to, .. } => format!("mark {interface} with {to}"),
             Self::SetUp { interface } => format!("bring {interface} up"),
             Self::SetMtu { interface, from, to } => format!("let {interface} carry {to} bytes instead of {from}"),
@@ -225,8 +282,8 @@ impl Intent {
             }
             Self::FilterVlans { bridge } => format!("let {bridge} keep VLANs apart"),
             Self::Forward { v6 } => format!("let the kernel pass {} packets on", if *v6 { "IPv6" } else { "IPv4" }),
-            Self::LoadRules { file, table } => format!("load the rules of {file} into their own table {table}"),
-            Self::DropRules { table } => format!("remove the table {table} of rules"),
+            Self::LoadRules { file, table, .. } => format!("load the rules of {file} into their own table {table}"),
+            Self::DropRules { table, .. } => format!("remove the table {table} of rules"),
             Self::ServeNames { file } => format!("run a dnsmasq of its own by {file}"),
             Self::EndNames { file } => format!("end the dnsmasq that runs by {file}"),
         }
@@ -251,11 +308,22 @@ impl Intent {
         let here = |name: &IfName| name.clone();
         Some(match self {
             Self::MakeTap { tap, owner, .. } => Self::RemoveTap { tap: here(tap), owner: owner.clone() },
-            Self::Join { bridge, member, .. } => Self::Leave { bridge: here(bridge), member: here(member) },
-            Self::Leave { bridge, member } => Self::Join { bridge: here(bridge), member: here(member), vlan: None },
-            Self::MakeBridge { bridge: interface, owner, .. } | Self::MakeVlan { vlan: interface, owner, .. } => {
-                Self::RemoveInterface { interface: here(interface), owner: owner.clone() }
+            Self::Join { bridge, member, vlan } => Self::Leave { bridge: here(bridge), member: here(member), vlan: *vlan },
+            Self::Leave { bridge, member, vlan } => Self::Join { bridge: here(bridge), member: here(member), vlan: *vlan },
+            Self::MakeBridge { bridge, owner, mtu, filters } => {
+                Self::RemoveBridge { bridge: here(bridge), owner: owner.clone(), mtu: *mtu, filters: *filters }
             }
+            Self::RemoveBridge { bridge, owner, mtu, filters } => {
+                Self::MakeBridge { bridge: here(bridge), owner: owner.clone(), mtu: *mtu, filters: *filters }
+            }
+            Self::MakeVlan { vlan, parent, tag, owner, mtu } => {
+                Self::RemoveVlan { vlan: here(vlan), parent: here(parent), tag: *tag, owner: owner.clone(), mtu: *mtu }
+            }
+            Self::RemoveVlan { vlan, parent, tag, owner, mtu } => {
+                Self::MakeVlan { vlan: here(vlan), parent: here(parent), tag: *tag, owner: owner.clone(), mtu: *mtu }
+            }
+            Self::MakePair { end, owner } => Self::RemovePair { end: here(end), owner: owner.clone() },
+            Self::RemovePair { end, owner } => Self::MakePair { end: here(end), owner: owner.clone() },
             Self::Describe { interface, from, to } => Self::Describe { interface: here(interface), from: to.clone(), to: from.clone() },
             Self::SetMtu { interface, from, to } => Self::SetMtu { interface: here(interface), from: *to, to: *from },
             Self::AddAddress { interface, address, router } => {
@@ -265,16 +333,18 @@ impl Intent {
                 Self::AddAddress { interface: here(interface), address: *address, router: *router }
             }
             Self::ServeNames { file } => Self::EndNames { file: file.clone() },
-            Self::LoadRules { table, .. } => Self::DropRules { table: table.clone() },
+            Self::EndNames { file } => Self::ServeNames { file: file.clone() },
+            // What was replaced comes back; its file is written again first.
+            Self::LoadRules { before: Some(_), file, table } | Self::DropRules { file, table } => {
+                Self::LoadRules { file: file.clone(), table: table.clone(), before: None }
+            }
+            Self::LoadRules { before: None, file, table } => Self::DropRules { file: file.clone(), table: table.clone() },
             Self::LoadModule { .. }
             | Self::RemoveTap { .. }
             | Self::DestroyVm { .. }
-            | Self::RemoveInterface { .. }
             | Self::SetUp { .. }
             | Self::FilterVlans { .. }
-            | Self::Forward { .. }
-            | Self::DropRules { .. }
-            | Self::EndNames { .. } => return None,
+            | Self::Forward { .. } => return None,
         })
     }
 }

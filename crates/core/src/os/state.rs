@@ -63,6 +63,9 @@ pub struct HostState {
     /// Taps of the guest that is to start, left by a run that was killed, which nobody has open.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub left_taps: BTreeSet<String>,
+    /// Nodes of netgraph that were looked for, and whether they are there.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub nodes: BTreeMap<String, bool>,
     /// What the firmware tells of an IOMMU.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub iommu: Option<Iommu>,

@@ -9,7 +9,7 @@ use crate::action::Action;
 use crate::check::{self, Finding, Severity};
 use crate::cloudinit::{self, SeedDisc};
 use crate::cmd::Cmd;
-use crate::device::Device;
+use crate::device::{Device, NetBackend, Nic};
 use crate::error::{Problem, Result};
 use crate::guest::{Accel, Backend, Guest, Spec};
 use crate::launch::{ConsoleEnd, Control, Launch, Prepare};
@@ -264,12 +264,13 @@ fn make(world: &World, guest: &Guest, spec: &Spec, folder: &str, firmware: Resul
         }
         after.push(remove);
     }
-    for net in spec.nets.iter().filter(|n| backend(n, host.vmm) == Backend::Bridge) {
-        let tap = attach::tap(guest, net)?;
-        // FreeBSD takes a tap down when its last user closes it, which every reboot does.
-        if host.os == Os::FreeBsd {
-            before.push(Prepare { cmd: Cmd::new("ifconfig", [tap.as_str(), "up"]), may_fail: false, timeout: 10 });
-        }
+    // FreeBSD takes a tap down when its last user closes it, which every reboot does. One of the administrator's own
+    // device may come into being only when it is opened.
+    let cards = spec.nets.iter().filter(|n| backend(n, host.vmm) == Backend::Bridge);
+    let made = cards.map(|net| attach::tap(guest, net)).collect::<Result<Vec<_>>>()?;
+    for tap in machine.devices().values().filter_map(tap_of).filter(|_| host.os == Os::FreeBsd) {
+        let may_fail = !made.iter().any(|own| own.as_str() == tap);
+        before.push(Prepare { cmd: Cmd::new("ifconfig", [tap, "up"]), may_fail, timeout: 10 });
     }
     // What start mounted the end unmounts: a thousand mounted file systems help nobody.
     after.push(args::unmount(&guest.dataset));
@@ -312,6 +313,14 @@ fn sockets(device: &Device) -> Vec<&str> {
     match device {
         Device::Console(console) => console.ports.iter().map(|port| port.socket.as_str()).collect(),
         _ => Vec::new(),
+    }
+}
+
+/// The tap of a device, whoever made it.
+fn tap_of(device: &Device) -> Option<&str> {
+    match device {
+        Device::Nic(Nic { backend: NetBackend::Tap(tap), .. }) => Some(tap.as_str()),
+        _ => None,
     }
 }
 

@@ -6,7 +6,7 @@ use super::firmware::Firmware;
 use super::machine::{backend, disk_path};
 use super::start::Occasion;
 use crate::check::{Need, WantedCard, WantedPath, Wants};
-use crate::device::{AhciPort, BlockOptions, Device, Owner, ScsiBehind, parse_pcidev};
+use crate::device::{AhciPort, BlockOptions, Device, GraphHook, NetBackend, Nic, Owner, ScsiBehind, parse_pcidev};
 use crate::error::Result;
 use crate::guest::{Backend, DiskKind, DiskSpec, Guest, Loader, RunState, Spec};
 use crate::os::{Os, taps};
@@ -14,6 +14,9 @@ use crate::property::keys;
 use crate::vmm::Vmm;
 use crate::world::{HostFacts, World};
 use std::net::SocketAddr;
+
+/// The device by which netmap and VALE are opened.
+const NETMAP: &str = "/dev/netmap";
 
 /// What the start of a guest wants.
 ///
@@ -41,6 +44,7 @@ pub(super) fn of(guest: &Guest, spec: &Spec, host: &HostFacts, firmware: Option<
         left_by_crash: matches!(guest.state, RunState::Crashed { .. }),
         paths: Vec::new(),
         cards: Vec::new(),
+        nodes: Vec::new(),
         passthru: Vec::new(),
         // The port is its own until the end of its run.
         vnc: spec.screen.as_ref().filter(|_| !again).map(|screen| SocketAddr::new(screen.address, screen.port)),
@@ -67,6 +71,18 @@ pub(super) fn of(guest: &Guest, spec: &Spec, host: &HostFacts, firmware: Option<
             owner: taps::token(guest.uuid, net.number),
         });
     }
+    for net in &spec.nets {
+        let card = format!("net{}", net.number);
+        match backend(net, host.vmm) {
+            Backend::Vale => wants.netmap(&format!("{card} of `{}`", guest.name)),
+            // One that can't be read is told where the machine is made.
+            Backend::Netgraph => {
+                let node = net.netgraph.as_ref().and_then(|text| text.parse::<GraphHook>().ok());
+                wants.nodes.extend(node.map(|node| (card, node.path)));
+            }
+            Backend::Auto | Backend::User | Backend::Bridge => {}
+        }
+    }
     if host.vmm == Vmm::Bhyve {
         for (number, text) in &spec.pcidevs {
             // A text that is no device is told where the machine is made.
@@ -88,6 +104,11 @@ pub(super) fn is_read_only(disk: &DiskSpec) -> bool {
 }
 
 impl Wants {
+    /// A card that is reached by netmap.
+    fn netmap(&mut self, what: &str) {
+        self.paths.push(WantedPath { path: NETMAP.to_owned(), what: what.to_owned(), need: Need::Netmap });
+    }
+
     /// What one more device wants.
     fn device(&mut self, device: &Device, what: &str) {
         let mut want = |path: &str, need: Need| self.paths.push(WantedPath { path: path.to_owned(), what: what.to_owned(), need });
@@ -121,6 +142,7 @@ impl Wants {
                 }
                 self.emulations = true;
             }
+            Device::Nic(Nic { backend: NetBackend::Vale(_) | NetBackend::Netmap(_), .. }) => self.netmap(what),
             // A terminal is made by looking at it, so looking tells nothing; the others open nothing.
             Device::Uart(_)
             | Device::HostBridge(_)

@@ -32,6 +32,11 @@ pub(super) fn make_folder(path: &str) -> Result<bool> {
     }
 }
 
+/// The same with those above it; that one is there is as good.
+pub(super) fn make_folders(path: &str) -> Result<()> {
+    fs::DirBuilder::new().mode(0o700).recursive(true).create(path).map_err(io("make the folder", path))
+}
+
 /// Writes a small file whole; what stood there before.
 pub(super) fn write(path: &str, text: &str) -> Result<Option<Vec<u8>>> {
     let before = match fs::read(path) {

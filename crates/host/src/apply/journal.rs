@@ -94,6 +94,8 @@ pub(super) struct Journal {
     path: PathBuf,
     /// The files that steps replace, by the number of the step.
     replaces: BTreeMap<usize, String>,
+    /// What stood in those that were begun.
+    replaced: Vec<(usize, Option<String>)>,
 }
 
 fn folder(runtime: &Runtime) -> PathBuf {
@@ -127,7 +129,7 @@ impl Journal {
             Action::WriteFile { path, .. } | Action::KeepCopy { path, .. } => Some((index, path.clone())),
             _ => None,
         });
-        let mut journal = Self { file, path, replaces: replaces.collect() };
+        let mut journal = Self { file, path, replaces: replaces.collect(), replaced: Vec::new() };
         journal.write(&record)?;
         Ok(journal)
     }
@@ -136,7 +138,11 @@ impl Journal {
     pub(super) fn begins(&mut self, index: usize) -> Result<()> {
         // What a file was before is read ahead: when the step is done it is too late.
         let line = match self.replaces.get(&index) {
-            Some(path) => Line::Replaces(index, std::fs::read_to_string(path).ok()),
+            Some(path) => {
+                let before = std::fs::read_to_string(path).ok();
+                self.replaced.push((index, before.clone()));
+                Line::Replaces(index, before)
+            }
             None => Line::Begins(index),
         };
         self.write(&line)
@@ -147,10 +153,11 @@ impl Journal {
         self.write(&if idle { Line::Idle(index) } else { Line::Done(index) })
     }
 
-    /// The plan has ended; nothing of it is to be finished or taken back.
-    pub(super) fn close(self) {
+    /// The plan has ended; nothing of it is to be finished or taken back. What stood in the files that it replaced.
+    pub(super) fn close(self) -> Vec<(usize, Option<String>)> {
         // Removed while it is still locked, so that nobody takes it for a dead one's.
         let _ = std::fs::remove_file(&self.path);
+        self.replaced
     }
 
     fn write(&mut self, what: &impl Serialize) -> Result<()> {

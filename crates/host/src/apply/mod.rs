@@ -32,6 +32,7 @@ use chyves_core::cmd::Cmd;
 use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::launch::Launch;
 use chyves_core::lifecycle::Force;
+use chyves_core::network::nat;
 use chyves_core::os::{Intent, Os};
 use chyves_core::plan::Plan;
 use chyves_core::value::{Dataset, printable};
@@ -91,6 +92,8 @@ pub struct Applied {
     pub said: Vec<String>,
     /// The process ids of a machine that was started: its supervisor's and its own.
     pub started: Option<(u32, u32)>,
+    /// What stood in the files that steps replaced, by the number of the step; nothing where none stood there.
+    pub replaced: Vec<(usize, Option<String>)>,
 }
 
 /// A step that was done, and what takes it back.
@@ -136,16 +139,18 @@ pub fn apply(plan: &Plan, place: &mut Place<'_>) -> Result<Applied> {
             return Err(problem);
         }
     }
-    journal.close();
+    applied.replaced = journal.close();
     Ok(applied)
 }
 
-/// Takes back the steps of a plan that ran to its end.
+/// Takes back the steps of a plan that ran to its end; `replaced` is what [`Applied`] told of it.
 ///
 /// # Errors
 /// Something can't be taken back; all the rest was.
-pub fn take_back_steps(plan: &Plan, place: &mut Place<'_>) -> Result<()> {
-    let done = plan.steps.iter().map(|s| Done { undo: s.undo(), before: None, words: s.describe() }).collect();
+pub fn take_back_steps(steps: &[Action], replaced: &[(usize, Option<String>)], place: &mut Place<'_>) -> Result<()> {
+    let before = |index: usize| replaced.iter().find(|(i, _)| *i == index).and_then(|(_, text)| text.clone()).map(String::into_bytes);
+    let done = |(index, s): (usize, &Action)| Done { undo: s.undo(), before: before(index), words: s.describe() };
+    let done = steps.iter().enumerate().map(done).collect();
     let result = undo::take_back(done, jiffy(), place, Problem::failed("it was not confirmed"));
     if result.code == Kind::Left { Err(result) } else { Ok(()) }
 }
@@ -234,12 +239,14 @@ fn perform(step: &Action, began: u64, place: &mut Place<'_>, applied: &mut Appli
             made(None);
             Ok(())
         }
+        Action::Host(Intent::EndNames { file }) => {
+            network::end_server(file);
+            made(None);
+            Ok(())
+        }
         Action::Host(_) | Action::Change { .. } => {
-            if let Action::Host(Intent::ServeNames { file } | Intent::EndNames { file }) = step {
+            if let Action::Host(Intent::ServeNames { file }) = step {
                 network::end_server(file);
-            }
-            if let Action::Host(Intent::EndNames { .. }) = step {
-                return Ok(());
             }
             let cmds = step.commands(place.os);
             for (index, cmd) in cmds.iter().enumerate() {
@@ -274,6 +281,13 @@ fn perform(step: &Action, began: u64, place: &mut Place<'_>, applied: &mut Appli
                 made(None)
             }
         }),
+        Action::DropFolder { path, files } => {
+            made(None);
+            for name in files.iter().map(|(name, _)| name.as_str()).chain([nat::PROCESS]) {
+                files::remove(&format!("{path}/{name}"))?;
+            }
+            files::remove_folder(path)
+        }
         Action::WriteFile { path, text } => files::write(path, text).map(made),
         Action::ChangeDisc { guest, uuid, dataset, device, path, force, again, borrows, .. } => {
             let target = control::Target { uuid: *uuid, name: guest, dataset };

@@ -73,6 +73,10 @@ fn one(step: &Done, began: u64, place: &mut Place<'_>) -> Result<()> {
         Undo::Settings { dialect, on, values } => settings::put_back(*dialect, on, values, place),
         Undo::RemoveFile(path) => files::remove(path),
         Undo::RemoveFolder(path) => files::remove_folder(path),
+        Undo::RestoreFolder(path, those) => {
+            files::make_folders(path)?;
+            those.iter().try_for_each(|(name, text)| files::write_bytes(&format!("{path}/{name}"), text.as_bytes()))
+        }
         Undo::RestoreFile(path) => match &step.before {
             Some(bytes) => files::write_bytes(path, bytes),
             None => files::remove(path),

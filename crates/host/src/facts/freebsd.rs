@@ -6,7 +6,7 @@ use crate::run;
 use crate::runtime::Runtime;
 use chyves_core::check::{Wants, modules};
 use chyves_core::os::freebsd::facts::{Printed, read};
-use chyves_core::os::freebsd::{acpidump, bhyve, dmesg, ifconfig, kenv, kldstat, pciconf, processes, sysctl};
+use chyves_core::os::freebsd::{acpidump, bhyve, dmesg, ifconfig, kenv, kldstat, ngctl, pciconf, processes, sysctl};
 use chyves_core::vmm::bhyve::Release;
 use chyves_core::world::HostFacts;
 use std::collections::BTreeSet;
@@ -38,6 +38,11 @@ pub(super) fn for_start(rt: &Runtime, host: &mut HostFacts, wants: &Wants) {
     }
     let busy = !wants.again && printed.vms.as_ref().is_some_and(|vms| vms.contains(wants.guest.as_str()));
     read(&printed, host);
+    for (_, node) in &wants.nodes {
+        // Without the module nobody can have made one, and the tool would load it to say so.
+        let there = host.state.modules.as_ref().is_none_or(|m| m.contains("ng_socket")) && ask(&ngctl::query(node)).is_some();
+        host.state.nodes.insert(node.clone(), there);
+    }
     limit(host, wants);
     if busy && let Some(list) = ask(&processes::list()) {
         match processes::parse_list(&list) {

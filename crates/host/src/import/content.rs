@@ -12,6 +12,11 @@ use std::os::unix::fs::FileExt;
 /// How many first bytes it takes: the mark of an ISO stands behind its 32 KiB of system area.
 pub(crate) const HEAD: usize = 32_774;
 
+/// The mark of a VHD: at the beginning of one that grows, at the end of one of fixed size.
+const VHD: &[u8] = b"conectix";
+/// The footer of a VHD.
+const FOOTER: usize = 512;
+
 /// What the bytes of an image are, unpacked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Content {
@@ -153,7 +158,7 @@ pub(crate) fn recognise(head: &[u8], name: &str) -> Result<Seen> {
         (0, b"KDMV", Format::Vmdk),
         (0x40, b"\x7f\x10\xda\xbe", Format::Vdi),
         (0, b"vhdxfile", Format::Vhdx),
-        (0, b"conectix", Format::Vhd),
+        (0, VHD, Format::Vhd),
     ] {
         if at(offset, magic) {
             return Ok(Seen::Plain(Content::Format(format)));
@@ -187,14 +192,37 @@ pub(crate) fn recognise(head: &[u8], name: &str) -> Result<Seen> {
 /// Recognises a file of this host.
 pub(crate) fn of_file(path: &str) -> Result<Seen> {
     let mut head = Vec::with_capacity(HEAD);
-    File::open(path).and_then(|file| file.take(HEAD as u64).read_to_end(&mut head)).map_err(|e| {
+    let fail = |e: std::io::Error| {
         let shown = printable(path, 300);
         match e.kind() {
             std::io::ErrorKind::NotFound => Problem::not_found(format!("there is no file `{shown}`")).on(&shown).because(e),
             _ => Problem::failed(format!("can't read `{shown}`")).on(&shown).because(e),
         }
-    })?;
-    recognise(&head, path)
+    };
+    let file = File::open(path).map_err(fail)?;
+    (&file).take(HEAD as u64).read_to_end(&mut head).map_err(fail)?;
+    match recognise(&head, path)? {
+        Seen::Plain(Content::Raw) if ends_as_vhd(&file) => Ok(Seen::Plain(Content::Format(Format::Vhd))),
+        seen => Ok(seen),
+    }
+}
+
+/// Whether a file is a VHD of fixed size: the disk as it is, and behind it a footer, by which alone it is told from a raw
+/// one. What can't be read from its end, a stream, shows it too late.
+pub(crate) fn ends_as_vhd(file: &File) -> bool {
+    let mut footer = [0; FOOTER];
+    let Some(start) = file.metadata().ok().filter(std::fs::Metadata::is_file).and_then(|m| m.len().checked_sub(FOOTER as u64)) else {
+        return false;
+    };
+    file.read_exact_at(&mut footer, start).is_ok() && is_fixed_vhd(&footer, start)
+}
+
+/// Microsoft's footer behind a disk of that many bytes: its mark, the type "fixed", the size, and a sum that holds.
+fn is_fixed_vhd(footer: &[u8; FOOTER], length: u64) -> bool {
+    let number = |at: usize, bytes: usize| footer[at..at + bytes].iter().fold(0u64, |n, b| n << 8 | u64::from(*b));
+    let (kind, size, sum) = (number(60, 4), number(48, 8), number(64, 4));
+    let all: u32 = footer.iter().enumerate().filter(|(at, _)| !(64..68).contains(at)).map(|(_, b)| u32::from(*b)).sum();
+    footer.starts_with(VHD) && kind == 2 && size <= length && sum == u64::from(!all)
 }
 
 #[cfg(test)]
@@ -218,6 +246,25 @@ mod tests {
         }
         std::fs::write(&path, vec![0; 32_820]).unwrap();
         assert_eq!(label(path.to_str().unwrap()), None);
+    }
+
+    #[test]
+    fn a_footer_must_hold_in_all_it_says() {
+        let footer = |kind: u8, size: u64| {
+            let mut footer = [0; FOOTER];
+            footer[..8].copy_from_slice(VHD);
+            footer[48..56].copy_from_slice(&size.to_be_bytes());
+            footer[63] = kind;
+            let sum = !footer.iter().map(|b| u32::from(*b)).sum::<u32>();
+            footer[64..68].copy_from_slice(&sum.to_be_bytes());
+            footer
+        };
+        assert!(is_fixed_vhd(&footer(2, 1 << 20), 1 << 20));
+        // One that grows; one that says more than is there; a damaged one; none.
+        assert!(!is_fixed_vhd(&footer(3, 1 << 20), 1 << 20) && !is_fixed_vhd(&footer(2, 1 << 21), 1 << 20));
+        let mut damaged = footer(2, 1 << 20);
+        damaged[100] = 1;
+        assert!(!is_fixed_vhd(&damaged, 1 << 20) && !is_fixed_vhd(&[0; FOOTER], 1 << 20));
     }
 
     #[test]

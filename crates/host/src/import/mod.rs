@@ -110,6 +110,7 @@ fn flow(
         name: shown.clone(),
         max: order.max_size.get(),
         direct: opened.direct.clone(),
+        ends_as_vhd: opened.ends_as_vhd,
         to_the_end: wanted.is_some() || !matches!(order.source, Source::File(_)),
         scratch: format!("{}/scratch.zip", import.folder),
         stop: stop.clone(),
@@ -275,7 +276,8 @@ pub fn unpack_alone(path: &str) -> Result<(u64, String)> {
     let (to, out) = channel();
     let (name, max, layers) = (order.source.shown(), order.max_size.get(), Vec::new());
     let scratch = format!("{path}.scratch");
-    let unpacker = Unpacker { to, name, max, direct: opened.direct, to_the_end: false, scratch, stop: stop.clone(), layers };
+    let ends_as_vhd = opened.ends_as_vhd;
+    let unpacker = Unpacker { to, name, max, direct: opened.direct, ends_as_vhd, to_the_end: false, scratch, stop: stop.clone(), layers };
     let pump = opened.pump;
     let pump = std::thread::spawn(move || pump(pieces_to));
     let middle = std::thread::spawn(move || unpacker.run(Feed::new(pieces, stop)));

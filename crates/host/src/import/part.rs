@@ -16,6 +16,13 @@ pub fn word(address: &str) -> String {
     sha256(address.as_bytes())[..16].to_owned()
 }
 
+/// Whether a command is fetching into a folder just now.
+pub fn is_held(folder: &str) -> bool {
+    // Without the file nobody has begun; what can't be opened is left to who can.
+    let Ok(file) = File::open(Part::path(folder)) else { return false };
+    matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
+}
+
 /// Whether what lies in a folder would be of use to another try. Somebody may be fetching into it just now.
 pub(super) fn is_of_use(folder: &str) -> bool {
     let is_empty = |name: &str| std::fs::metadata(format!("{folder}/{name}")).map_or(true, |m| m.len() == 0);

@@ -3,6 +3,7 @@
 //! Not here: servers (`http`, `ftp`), going on after a cut (`fetch`).
 
 use super::chunks::{PIECE, Piece, fill, problem};
+use super::content::ends_as_vhd;
 use super::digest::{Hasher, stops};
 use super::fetch::{Fetch, Status};
 use super::part::Part;
@@ -25,6 +26,8 @@ type Pump = Box<dyn FnOnce(SyncSender<Piece>) -> Result<Option<String>> + Send>;
 pub(super) struct Opened {
     /// The file that what comes stands in, once it has come whole.
     pub(super) direct: Option<String>,
+    /// Whether it ends as a VHD does; not seen where it can't be read from its end.
+    pub(super) ends_as_vhd: bool,
     pub(super) status: Arc<Status>,
     /// How many bytes came.
     pub(super) counter: Arc<AtomicU64>,
@@ -41,12 +44,13 @@ pub(super) fn open(order: &Order, part: Option<&str>, stop: &Arc<AtomicBool>, ha
     let counter = Arc::new(AtomicU64::new(0));
     let shown = order.source.shown();
     let mut end: Box<dyn Fn() + Send> = Box::new(|| {});
-    let mut direct = None;
+    let (mut direct, mut vhd) = (None, false);
     let mut unchanged: Arc<dyn Fn() -> Result<()> + Send + Sync> = Arc::new(|| Ok(()));
     let from: Box<dyn FnOnce() -> Result<Box<dyn Read>> + Send> = match &order.source {
         Source::File(path) => {
             let (file, meta) = file(path)?;
             status.total.store(meta.len(), Ordering::SeqCst);
+            vhd = ends_as_vhd(&file);
             direct = Some(path.clone());
             let path = path.clone();
             let copy = file.try_clone().map_err(|e| Problem::failed(format!("can't open `{shown}`")).because(e))?;
@@ -110,7 +114,7 @@ pub(super) fn open(order: &Order, part: Option<&str>, stop: &Arc<AtomicBool>, ha
             }
         }
     });
-    Ok(Opened { direct, status, counter, unchanged, end, pump })
+    Ok(Opened { direct, ends_as_vhd: vhd, status, counter, unchanged, end, pump })
 }
 
 fn file(path: &str) -> Result<(File, Metadata)> {

@@ -4,7 +4,7 @@
 
 use super::archive;
 use super::chunks::{Feed, PIECE, carried, fill, problem};
-use super::content::{Content, HEAD, Packing, Seen, recognise};
+use super::content::{Content, Format, HEAD, Packing, Seen, recognise};
 use super::digest::stops;
 use super::zstd::Zstd;
 use chyves_core::error::{Problem, Result};
@@ -42,6 +42,8 @@ pub(super) struct Unpacker {
     pub(super) max: u64,
     /// The file that what comes stands in, once it has come whole.
     pub(super) direct: Option<String>,
+    /// Whether what comes, which can be read from its end, ends as a VHD does.
+    pub(super) ends_as_vhd: bool,
     /// Whether somebody needs what comes to be read to its end.
     pub(super) to_the_end: bool,
     /// A file that may be made for what can't be read from its beginning to its end.
@@ -72,6 +74,8 @@ impl Unpacker {
         let packing = match recognise(&head, name)? {
             Seen::Packed(packing) => packing,
             Seen::Plain(content) => {
+                let footed = content == Content::Raw && self.layers.is_empty() && self.ends_as_vhd;
+                let content = if footed { Content::Format(Format::Vhd) } else { content };
                 self.plain(content, &head, from)?;
                 return Ok(content);
             }

@@ -3,16 +3,20 @@
 use crate::command::get::show;
 use crate::session::{Report, Session};
 use crate::table::{Cell, ListArgs, Table};
+use chyves_core::action::Action;
 use chyves_core::catalogue::{self, Found};
 use chyves_core::error::{Problem, Result};
 use chyves_core::image::{self, Hash, Order, Source};
-use chyves_core::plan;
-use chyves_core::value::{ImageName, Size, printable};
-use chyves_core::world::ImageKind;
+use chyves_core::plan::{self, Plan};
+use chyves_core::value::{Dataset, ImageName, Size, printable};
+use chyves_core::world::{ImageKind, World};
 use chyves_host::import::part;
 use chyves_host::observe::{self, Look, Which};
 use chyves_host::{catalogue as host_catalogue, facts};
 use serde_json::json;
+
+/// How long what came of a cut transfer is kept for another try.
+const KEPT_DAYS: i64 = 7;
 
 /// Where an image comes from, and what it must be.
 #[derive(Debug, clap::Args)]
@@ -147,6 +151,8 @@ pub(super) fn bring(session: &Session, order: &Order, name: &ImageName) -> Resul
         }
         Source::File(_) | Source::Input => None,
     };
+    let own = part.as_ref().map(|(word, _)| plan::image::part(&world, word)).transpose()?;
+    age_out(session, &world, own.as_ref());
     let token = chyves_host::identity::new().simple().to_string()[..8].to_owned();
     let request = plan::image::Import { order: order.clone(), name: name.clone(), token, part, now: crate::session::now() };
     let plan = plan::image::import(&world, &request)?;
@@ -163,6 +169,30 @@ pub(super) fn bring(session: &Session, order: &Order, name: &ImageName) -> Resul
         session.tell(&[Report::new(name, said).with(json!({ "image": image }))]);
     }
     Ok(())
+}
+
+/// Deletes what came of transfers that were cut and that nobody has taken up for a week, but for that of this one. It is
+/// no reason to fail.
+fn age_out(session: &Session, world: &World, own: Option<&Dataset>) {
+    if session.dry_run {
+        return;
+    }
+    let Some(parts) = world.primary().ok().and_then(|root| Some((root, observe::parts(root).ok()?))) else { return };
+    let (root, parts) = parts;
+    let day = |time: &str| time.parse::<jiff::Timestamp>().ok().map(|t| t.as_second() / 86_400);
+    let Some(today) = day(&crate::session::now()) else { return };
+    for observe::Part { dataset, address, used } in parts {
+        let Some(age) = used.as_deref().and_then(day).map(|d| today - d).filter(|age| *age > KEPT_DAYS) else { continue };
+        let folder = root.mountpoint.as_deref().map(|m| format!("{m}/images/{}", dataset.leaf()));
+        if own == Some(&dataset) || folder.is_some_and(|f| part::is_held(&f)) {
+            continue;
+        }
+        let plan = Plan { steps: vec![Action::DropPart { part: dataset.clone() }], notes: Vec::new() };
+        let gone = session.carry_out(world, &plan, dataset.leaf()).is_ok() && observe::dataset(&dataset).is_ok_and(|d| d.is_none());
+        if gone {
+            session.ui.say(&format!("what came of {} was deleted: nobody has gone on with it for {age} days", printable(&address, 300)));
+        }
+    }
 }
 
 /// A place as it was typed; a path becomes an absolute one.

@@ -4,8 +4,9 @@ use super::bridges::{carry_out, locks};
 use super::{facts, look_at};
 use crate::session::Session;
 use chyves_core::error::{Problem, Result};
-use chyves_core::plan::network::bridge;
+use chyves_core::plan::network::bridge::{self, Planned};
 use chyves_core::value::IfName;
+use chyves_host::apply::Applied;
 use chyves_host::network::{self, Pending};
 use chyves_host::observe::{Look, Which};
 use std::process::{Command, Stdio};
@@ -17,9 +18,33 @@ use uuid::Uuid;
 pub(crate) struct Args {
     /// The bridges; all where none is given
     bridges: Vec<String>,
+    #[command(flatten)]
+    confirm: Confirm,
+}
+
+/// How surely a change is made.
+#[derive(Debug, Clone, Copy, Default, clap::Args)]
+pub(crate) struct Confirm {
     /// Go back by itself after so many seconds, unless `chyves network confirm` is given by then
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
-    confirm: Option<u64>,
+    #[arg(long = "confirm", value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    within: Option<u64>,
+}
+
+impl Confirm {
+    /// Lets what was done go back unless it is confirmed.
+    pub(super) fn await_it(self, session: &Session, done: Vec<(&Planned, Applied)>) -> Result<()> {
+        let (Some(seconds), false) = (self.within, done.is_empty()) else { return Ok(()) };
+        let locks = session.held.lock().map(|h| h.clone()).unwrap_or_default();
+        let (command, token) = (session.typed.clone(), chyves_host::identity::new());
+        let mut pending = Pending { command, token, steps: Vec::new(), replaced: Vec::new(), locks };
+        for (planned, applied) in done {
+            pending.add(&planned.plan.steps, applied.replaced);
+        }
+        network::await_confirmation(&session.runtime, &pending)?;
+        wait_apart(pending.token, seconds)?;
+        session.ui.say(&format!("it goes back in {seconds} s unless you confirm it: `chyves network confirm`"));
+        Ok(())
+    }
 }
 
 fn named(words: &[String]) -> Result<Vec<IfName>> {
@@ -29,23 +54,11 @@ fn named(words: &[String]) -> Result<Vec<IfName>> {
 pub(super) fn run(session: &Session, args: &Args) -> Result<()> {
     let only = named(&args.bridges)?;
     let (_settings, lock) = locks(session)?;
-    if network::pending(&session.runtime)?.is_some() && !session.dry_run {
-        return Err(Problem::not_now("a change of the host's networks waits for confirmation")
-            .hint("`chyves network confirm` keeps it; or wait until it has gone back"));
-    }
     let world = look_at(session, &Look { guests: Which::All, ..Look::default() })?;
     let facts = facts(session, &world)?;
     let planned = bridge::apply(&world, &facts, &only)?;
-    if !carry_out(session, &world, &planned, "network", "applied", lock)? {
-        return Ok(());
-    }
-    if let Some(seconds) = args.confirm {
-        let pending = Pending { command: session.typed.clone(), token: chyves_host::identity::new(), steps: planned.plan.steps };
-        network::await_confirmation(&session.runtime, &pending)?;
-        wait_apart(pending.token, seconds)?;
-        session.ui.say(&format!("it goes back in {seconds} s unless you confirm it: `chyves network confirm`"));
-    }
-    Ok(())
+    let applied = carry_out(session, &world, &planned, "network", "applied", lock)?;
+    args.confirm.await_it(session, applied.map(|a| (&planned, a)).into_iter().collect())
 }
 
 /// Somebody who goes on when this login is cut off.
@@ -58,7 +71,7 @@ fn wait_apart(token: Uuid, seconds: u64) -> Result<()> {
     command.spawn().map(drop).map_err(|e| Problem::failed("nobody can be left to wait for your confirmation").because(e))
 }
 
-/// Go back unless it was confirmed (started by `network apply --confirm`)
+/// Go back unless it was confirmed (started by `network … --confirm`)
 #[derive(Debug, clap::Args)]
 pub(crate) struct GoBackArgs {
     /// Which change

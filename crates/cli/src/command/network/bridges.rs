@@ -1,50 +1,67 @@
 //! What bridges are to be: attach, detach, private, default, delete, set, migrate.
 
+use super::apply::Confirm;
 use super::{facts, look_at, pairs};
 use crate::session::{Report, Session};
-use chyves_core::error::Result;
+use chyves_core::error::{Problem, Result};
 use chyves_core::plan::Plan;
 use chyves_core::plan::network::bridge::{self, Planned, Wish};
 use chyves_core::plan::network::{Facts, migrate as migration};
 use chyves_core::value::IfName;
 use chyves_core::world::World;
+use chyves_host::apply::Applied;
+use chyves_host::network;
 use chyves_host::observe::{self, Look};
 use chyves_host::runtime::Lock;
 
-/// The locks of the host's settings and networks.
+/// The locks of the host's settings and networks, where nothing that was done to them waits for confirmation.
 pub(super) fn locks(session: &Session) -> Result<(Vec<Lock>, Option<Lock>)> {
     let settings = session.lock("pool", &["settings"])?;
-    Ok((settings, session.lock("host", &["network"])?.pop()))
+    let network = session.lock("host", &["network"])?.pop();
+    if network::pending(&session.runtime)?.is_some() && !session.dry_run {
+        return Err(Problem::not_now("a change of the host's networks waits for confirmation")
+            .hint("`chyves network confirm` keeps it; or wait until it has gone back"));
+    }
+    Ok((settings, network))
 }
 
-/// Runs a plan; what somebody may depend on is told first.
-pub(super) fn carry_out(session: &Session, world: &World, planned: &Planned, who: &str, said: &str, lock: Option<Lock>) -> Result<bool> {
+/// Runs a plan; what somebody may depend on is told first. None where there was nothing to do, or it was only shown.
+pub(super) fn carry_out(
+    session: &Session,
+    world: &World,
+    planned: &Planned,
+    who: &str,
+    said: &str,
+    lock: Option<Lock>,
+) -> Result<Option<Applied>> {
     if !planned.touches.is_empty() && !session.dry_run {
         let what = planned.touches.join(", ");
-        session.ui.warn(&format!("{what}: a mistake here may cut you off; `chyves network apply --confirm 60` goes back by itself"));
+        session.ui.warn(&format!("{what}: a mistake here may cut you off; with `--confirm 60` it goes back by itself"));
         session.ui.confirm("touch it", session.yes)?;
     }
-    let done = session.carry_out_with(world, &planned.plan, who, lock)?.is_some() && !planned.plan.steps.is_empty();
-    if done {
+    let done = session.carry_out_with(world, &planned.plan, who, lock)?.filter(|_| !planned.plan.steps.is_empty());
+    if done.is_some() {
         session.tell(&[Report::new(who, said)]);
     }
     Ok(done)
 }
 
-fn change(session: &Session, bridge: &IfName, wishes: &[(Wish, String)]) -> Result<()> {
+fn change(session: &Session, bridge: &IfName, wishes: &[(Wish, String)], confirm: Confirm) -> Result<()> {
     let (_settings, mut lock) = locks(session)?;
+    let mut all = Vec::new();
     for (wish, said) in wishes {
         // Only who takes a bridge away must know who is on it.
         let look = if *wish == Wish::Delete { Look { guests: observe::Which::All, ..Look::default() } } else { Look::default() };
         let world = look_at(session, &look)?;
         let facts = facts(session, &world)?;
         let planned = bridge::change(&world, &facts, bridge, wish)?;
-        carry_out(session, &world, &planned, bridge.as_str(), said, lock.take())?;
+        let applied = carry_out(session, &world, &planned, bridge.as_str(), said, lock.take())?;
+        all.extend(applied.map(|a| (planned, a)));
     }
-    Ok(())
+    confirm.await_it(session, all.iter().map(|(p, a)| (p, a.clone())).collect())
 }
 
-pub(super) fn attach(session: &Session, bridge: &IfName, uplink: &IfName, settings: &[String]) -> Result<()> {
+pub(super) fn attach(session: &Session, bridge: &IfName, uplink: &IfName, settings: &[String], confirm: Confirm) -> Result<()> {
     let mut settings = pairs(settings)?;
     let mut vlan = None;
     if let Some(at) = settings.iter().position(|(k, _)| k == "vlan") {
@@ -58,26 +75,26 @@ pub(super) fn attach(session: &Session, bridge: &IfName, uplink: &IfName, settin
     };
     let wish = Wish::Attach { uplink: uplink.clone(), vlan };
     if settings.is_empty() {
-        return change(session, bridge, &[(wish, said)]);
+        return change(session, bridge, &[(wish, said)], confirm);
     }
     // The settings first: what the bridge carries decides whether the uplink fits.
-    change(session, bridge, &[(Wish::Set(settings), "set".into()), (wish, said)])
+    change(session, bridge, &[(Wish::Set(settings), "set".into()), (wish, said)], confirm)
 }
 
-pub(super) fn detach(session: &Session, bridge: &IfName, uplink: Option<&IfName>) -> Result<()> {
-    change(session, bridge, &[(Wish::Detach { uplink: uplink.cloned() }, "has no uplink any more".into())])
+pub(super) fn detach(session: &Session, bridge: &IfName, uplink: Option<&IfName>, confirm: Confirm) -> Result<()> {
+    change(session, bridge, &[(Wish::Detach { uplink: uplink.cloned() }, "has no uplink any more".into())], confirm)
 }
 
-pub(super) fn private(session: &Session, bridge: &IfName) -> Result<()> {
-    change(session, bridge, &[(Wish::Private, "leads nowhere".into())])
+pub(super) fn private(session: &Session, bridge: &IfName, confirm: Confirm) -> Result<()> {
+    change(session, bridge, &[(Wish::Private, "leads nowhere".into())], confirm)
 }
 
-pub(super) fn delete(session: &Session, bridge: &IfName) -> Result<()> {
-    change(session, bridge, &[(Wish::Delete, "deleted".into())])
+pub(super) fn delete(session: &Session, bridge: &IfName, confirm: Confirm) -> Result<()> {
+    change(session, bridge, &[(Wish::Delete, "deleted".into())], confirm)
 }
 
 pub(super) fn set(session: &Session, bridge: &str, settings: &[String]) -> Result<()> {
-    change(session, &bridge.parse()?, &[(Wish::Set(pairs(settings)?), "set".into())])
+    change(session, &bridge.parse()?, &[(Wish::Set(pairs(settings)?), "set".into())], Confirm::default())
 }
 
 pub(super) fn default(session: &Session, bridge: &IfName) -> Result<()> {
@@ -95,14 +112,16 @@ pub(super) fn default(session: &Session, bridge: &IfName) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn migrate(session: &Session, from: &IfName, to: &IfName) -> Result<()> {
+pub(super) fn migrate(session: &Session, from: &IfName, to: &IfName, confirm: Confirm) -> Result<()> {
     // All guests that may be on it are locked before the networks are.
     let names = session.look(&Look::at_keys(Vec::new()))?.guests.iter().map(|g| g.name.clone()).collect::<Vec<_>>();
     let _guests = session.lock("guest", &names)?;
     let (_settings, lock) = locks(session)?;
-    let world = look_at(session, &Look::at_all())?;
+    // By name, for where their file systems are mounted is told of named ones alone.
+    let world = look_at(session, &Look::at(&names))?;
     let facts: Facts = facts(session, &world)?;
     let defaults = observe::dataset(&world.primary()?.guests())?.map(|r| r.own).unwrap_or_default();
     let planned = migration::migrate(&world, &facts, &defaults, from, to)?;
-    carry_out(session, &world, &planned, from.as_str(), &format!("all of it is on {to}"), lock).map(drop)
+    let applied = carry_out(session, &world, &planned, from.as_str(), &format!("all of it is on {to}"), lock)?;
+    confirm.await_it(session, applied.map(|a| (&planned, a)).into_iter().collect())
 }

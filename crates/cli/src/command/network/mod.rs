@@ -53,6 +53,8 @@ pub(crate) enum Verb {
         /// Settings of the bridge: vlan=5, mtu=9000, address=10.0.0.1/24
         #[arg(value_name = "KEY=VALUE")]
         settings: Vec<String>,
+        #[command(flatten)]
+        confirm: apply::Confirm,
     },
     /// Take the uplink from a bridge
     Detach {
@@ -60,11 +62,15 @@ pub(crate) enum Verb {
         bridge: IfName,
         /// Its uplink
         uplink: Option<IfName>,
+        #[command(flatten)]
+        confirm: apply::Confirm,
     },
     /// Let a bridge lead nowhere: guests on it reach each other alone
     Private {
         /// The bridge
         bridge: IfName,
+        #[command(flatten)]
+        confirm: apply::Confirm,
     },
     /// Make a bridge the one of cards that name none
     Default {
@@ -75,6 +81,8 @@ pub(crate) enum Verb {
     Delete {
         /// The bridge
         bridge: IfName,
+        #[command(flatten)]
+        confirm: apply::Confirm,
     },
     /// Change settings of a bridge, or of a guest's card
     Set {
@@ -113,6 +121,8 @@ pub(crate) enum Verb {
         from: IfName,
         /// The other one
         to: IfName,
+        #[command(flatten)]
+        confirm: apply::Confirm,
     },
     /// Attach the card that has this tap to a bridge
     Join {
@@ -142,12 +152,12 @@ pub(super) fn run(session: &Session, verb: &Verb) -> Result<()> {
         Verb::Plan { bridges } => apply::plan(session, bridges),
         Verb::Apply(args) => apply::run(session, args),
         Verb::Confirm => apply::confirm(session),
-        Verb::Attach { bridge, uplink, settings } => bridges::attach(session, bridge, uplink, settings),
-        Verb::Detach { bridge, uplink } => bridges::detach(session, bridge, uplink.as_ref()),
-        Verb::Private { bridge } => bridges::private(session, bridge),
+        Verb::Attach { bridge, uplink, settings, confirm } => bridges::attach(session, bridge, uplink, settings, *confirm),
+        Verb::Detach { bridge, uplink, confirm } => bridges::detach(session, bridge, uplink.as_ref(), *confirm),
+        Verb::Private { bridge, confirm } => bridges::private(session, bridge, *confirm),
         Verb::Default { bridge } => bridges::default(session, bridge),
-        Verb::Delete { bridge } => bridges::delete(session, bridge),
-        Verb::Migrate { from, to } => bridges::migrate(session, from, to),
+        Verb::Delete { bridge, confirm } => bridges::delete(session, bridge, *confirm),
+        Verb::Migrate { from, to, confirm } => bridges::migrate(session, from, to, *confirm),
         Verb::Set { object, words } => match words.split_first() {
             Some((first, rest)) if !first.contains('=') => cards::set(session, object, Some(first), rest),
             _ if words.iter().any(|w| w.starts_with("net") && w.split('=').next().is_some_and(|k| k.contains('.'))) => {

@@ -3,7 +3,7 @@
 //! * [`sysctl`], [`dmesg`], [`kldstat`], [`kenv`]: kernel, processor, memory, modules
 //! * [`pciconf`], [`acpidump`]: what can be passed through
 //! * [`bhyve`]: which devices this release's bhyve has
-//! * [`mod@ifconfig`], [`processes`]: interfaces; who holds a file
+//! * [`mod@ifconfig`], [`ngctl`], [`processes`]: interfaces; nodes of netgraph; who holds a file
 //! * [`facts`]: all of it together
 
 pub mod acpidump;
@@ -13,6 +13,7 @@ pub mod facts;
 pub mod ifconfig;
 pub mod kenv;
 pub mod kldstat;
+pub mod ngctl;
 pub mod pciconf;
 pub mod processes;
 #[cfg(test)]
@@ -21,7 +22,7 @@ pub mod sysctl;
 
 use super::Intent;
 use crate::cmd::Cmd;
-use crate::value::Cidr;
+use crate::value::{Cidr, IfName};
 
 fn ifconfig<const N: usize>(args: [&str; N]) -> Cmd {
     Cmd::new(ifconfig::TOOL, args)
@@ -39,6 +40,15 @@ fn create(kind: &str, name: &str, words: &[&str]) -> Cmd {
     cmd.args(words.iter().copied())
 }
 
+/// What is written on a new interface, and what it carries where that has to be told.
+fn described(interface: &IfName, owner: &str, mtu: Option<u32>) -> Cmd {
+    let describe = ifconfig([interface.as_str(), "descr", owner, "group", "chyves"]);
+    match mtu {
+        Some(mtu) => describe.args(["mtu", &mtu.to_string(), "up"]),
+        None => describe.arg("up"),
+    }
+}
+
 /// The commands that bring an intent about.
 pub fn commands(intent: &Intent) -> Vec<Cmd> {
     match intent {
@@ -48,7 +58,10 @@ pub fn commands(intent: &Intent) -> Vec<Cmd> {
             create("tap", tap.as_str(), &[]),
             ifconfig([tap.as_str(), "descr", owner, "group", "chyves", "mtu", &mtu.to_string(), "up"]),
         ],
-        Intent::RemoveTap { tap: interface, .. } | Intent::RemoveInterface { interface, .. } => {
+        Intent::RemoveTap { tap: interface, .. }
+        | Intent::RemoveBridge { bridge: interface, .. }
+        | Intent::RemoveVlan { vlan: interface, .. }
+        | Intent::RemovePair { end: interface, .. } => {
             vec![ifconfig([interface.as_str(), "destroy"])]
         }
         Intent::DestroyVm { vm } => vec![Cmd::new("bhyvectl", [&format!("--vm={vm}"), "--destroy"])],
@@ -56,19 +69,21 @@ pub fn commands(intent: &Intent) -> Vec<Cmd> {
         Intent::Join { bridge, member, vlan: Some(tag) } => {
             vec![ifconfig([bridge.as_str(), "addm", member.as_str(), "untagged", &tag.to_string()])]
         }
-        Intent::Leave { bridge, member } => vec![ifconfig([bridge.as_str(), "deletem", member.as_str()])],
-        Intent::MakeBridge { bridge, owner, mtu } => {
-            let describe = ifconfig([bridge.as_str(), "descr", owner, "group", "chyves"]);
-            let describe = match mtu {
-                Some(mtu) => describe.args(["mtu", &mtu.to_string()]),
-                None => describe,
-            };
-            vec![create("bridge", bridge.as_str(), &[]), describe.arg("up")]
+        Intent::Leave { bridge, member, .. } => vec![ifconfig([bridge.as_str(), "deletem", member.as_str()])],
+        Intent::MakeBridge { bridge, owner, mtu, filters } => {
+            let mut cmds = vec![create("bridge", bridge.as_str(), &[]), described(bridge, owner, *mtu)];
+            cmds.extend(filters.then(|| ifconfig([bridge.as_str(), "vlanfilter"])));
+            cmds
         }
-        Intent::MakeVlan { vlan, parent, tag, owner } => vec![
+        Intent::MakeVlan { vlan, parent, tag, owner, mtu } => vec![
             ifconfig(["vlan", "create", "vlandev", parent.as_str(), "vlan", &tag.to_string(), "name", vlan.as_str()]),
-            ifconfig([vlan.as_str(), "descr", owner, "group", "chyves", "up"]),
+            described(vlan, owner, *mtu),
         ],
+        // The kernel makes both ends of what is asked for by the name of the pair.
+        Intent::MakePair { end, owner } => {
+            let pair = super::pair_of(end.as_str()).map_or(end.as_str(), |(pair, _)| pair);
+            vec![ifconfig([pair, "create"]), described(end, owner, None)]
+        }
         Intent::Describe { interface, to, .. } => vec![ifconfig([interface.as_str(), "descr", to])],
         Intent::SetUp { interface } => vec![ifconfig([interface.as_str(), "up"])],
         Intent::SetMtu { interface, to, .. } => vec![ifconfig([interface.as_str(), "mtu", &to.to_string()])],

@@ -7,9 +7,19 @@ pub mod versions;
 
 use super::Intent;
 use crate::cmd::Cmd;
+use crate::value::IfName;
 
 fn ip<const N: usize>(args: [&str; N]) -> Cmd {
     Cmd::new(ip::TOOL, args)
+}
+
+/// What is written on a new interface, and what it carries where that has to be told.
+fn described(interface: &IfName, owner: &str, mtu: Option<u32>) -> Cmd {
+    let describe = ip(["link", "set", "dev", interface.as_str(), "alias", owner]);
+    match mtu {
+        Some(mtu) => describe.args(["mtu", &mtu.to_string(), "up"]),
+        None => describe.arg("up"),
+    }
 }
 
 /// The tool of bridges' VLANs.
@@ -27,7 +37,10 @@ pub fn commands(intent: &Intent) -> Vec<Cmd> {
                 ip(["link", "set", "dev", tap.as_str(), "alias", owner, "mtu", &mtu.to_string(), "up"]),
             ]
         }
-        Intent::RemoveTap { tap: interface, .. } | Intent::RemoveInterface { interface, .. } => {
+        Intent::RemoveTap { tap: interface, .. }
+        | Intent::RemoveBridge { bridge: interface, .. }
+        | Intent::RemoveVlan { vlan: interface, .. }
+        | Intent::RemovePair { end: interface, .. } => {
             vec![ip(["link", "delete", "dev", interface.as_str()])]
         }
         // bhyve is not of this system.
@@ -42,18 +55,18 @@ pub fn commands(intent: &Intent) -> Vec<Cmd> {
             cmds
         }
         Intent::Leave { member, .. } => vec![ip(["link", "set", "dev", member.as_str(), "nomaster"])],
-        Intent::MakeBridge { bridge, owner, mtu } => {
-            let describe = ip(["link", "set", "dev", bridge.as_str(), "alias", owner]);
-            let describe = match mtu {
-                Some(mtu) => describe.args(["mtu", &mtu.to_string()]),
-                None => describe,
-            };
-            vec![ip(["link", "add", "name", bridge.as_str(), "type", "bridge"]), describe.arg("up")]
+        Intent::MakeBridge { bridge, owner, mtu, filters } => {
+            let add = ip(["link", "add", "name", bridge.as_str(), "type", "bridge"]);
+            vec![if *filters { add.args(["vlan_filtering", "1"]) } else { add }, described(bridge, owner, *mtu)]
         }
-        Intent::MakeVlan { vlan, parent, tag, owner } => vec![
+        Intent::MakeVlan { vlan, parent, tag, owner, mtu } => vec![
             ip(["link", "add", "link", parent.as_str(), "name", vlan.as_str(), "type", "vlan", "id", &tag.to_string()]),
-            ip(["link", "set", "dev", vlan.as_str(), "alias", owner, "up"]),
+            described(vlan, owner, *mtu),
         ],
+        Intent::MakePair { end, owner } => {
+            let other = super::pair_of(end.as_str()).map_or_else(|| format!("{end}-peer"), |(_, other)| other);
+            vec![ip(["link", "add", "name", end.as_str(), "type", "veth", "peer", "name", &other]), described(end, owner, None)]
+        }
         Intent::Describe { interface, to, .. } => vec![ip(["link", "set", "dev", interface.as_str(), "alias", to])],
         Intent::SetUp { interface } => vec![ip(["link", "set", "dev", interface.as_str(), "up"])],
         Intent::SetMtu { interface, to, .. } => vec![ip(["link", "set", "dev", interface.as_str(), "mtu", &to.to_string()])],
@@ -70,7 +83,7 @@ pub fn commands(intent: &Intent) -> Vec<Cmd> {
         Intent::Forward { v6: false } => vec![Cmd::new("sysctl", ["-q", "-w", "net.ipv4.ip_forward=1"])],
         Intent::Forward { v6: true } => vec![Cmd::new("sysctl", ["-q", "-w", "net.ipv6.conf.all.forwarding=1"])],
         Intent::LoadRules { file, .. } => vec![Cmd::new("nft", ["-f", file])],
-        Intent::DropRules { table } => vec![Cmd::new("nft", ["delete", "table", "inet", table])],
+        Intent::DropRules { table, .. } => vec![Cmd::new("nft", ["delete", "table", "inet", table])],
         Intent::ServeNames { file } => vec![Cmd::new("dnsmasq", [format!("--conf-file={file}")])],
         // chyves makes sure first that the process is the one that reads this file.
         Intent::EndNames { file } => vec![Cmd::new("pkill", ["-F", &file.replace("dnsmasq.conf", "dnsmasq.pid")])],

@@ -336,7 +336,7 @@ impl Work<'_> {
             }
         }
         if let Some(other) = joined.and_then(|b| b.parse().ok()) {
-            self.done.intents.push(Intent::Leave { bridge: other, member: tap.clone() });
+            self.done.intents.push(Intent::Leave { bridge: other, member: tap.clone(), vlan: net.vlan });
         }
         self.done.intents.push(Intent::Join { bridge: bridge.clone(), member: tap.clone(), vlan: net.vlan });
         Ok(())
@@ -351,17 +351,19 @@ fn owner_of(guest: &Guest, net: &NetSpec) -> String {
 pub(super) fn proof(intent: &Intent) -> Option<Proof> {
     Some(match intent {
         Intent::Join { bridge, member, .. } => Proof::IsIn { bridge: bridge.clone(), member: member.clone() },
-        Intent::Leave { bridge, member } => Proof::IsOut { bridge: bridge.clone(), member: member.clone() },
+        Intent::Leave { bridge, member, .. } => Proof::IsOut { bridge: bridge.clone(), member: member.clone() },
         Intent::SetUp { interface } => Proof::IsUp { interface: interface.clone() },
         Intent::AddAddress { interface, address, .. } => Proof::HasAddress { interface: interface.clone(), address: *address },
-        Intent::MakeBridge { bridge: interface, owner, .. } | Intent::MakeVlan { vlan: interface, owner, .. } => {
-            Proof::IsMarked { interface: interface.clone(), mark: owner.clone() }
-        }
+        Intent::MakeBridge { bridge: interface, owner, .. }
+        | Intent::MakeVlan { vlan: interface, owner, .. }
+        | Intent::MakePair { end: interface, owner } => Proof::IsMarked { interface: interface.clone(), mark: owner.clone() },
         Intent::LoadModule { .. }
         | Intent::MakeTap { .. }
         | Intent::RemoveTap { .. }
         | Intent::DestroyVm { .. }
-        | Intent::RemoveInterface { .. }
+        | Intent::RemoveBridge { .. }
+        | Intent::RemoveVlan { .. }
+        | Intent::RemovePair { .. }
         | Intent::Describe { .. }
         | Intent::SetMtu { .. }
         | Intent::RemoveAddress { .. }
@@ -380,9 +382,10 @@ fn nowhere(room: &Room<'_>, name: &IfName, guest: &Guest, card: &str) -> Problem
     let known: Vec<&str> = bridges.chain(room.design.bridges().map(|b| b.name.as_str())).collect();
     let problem = Problem::host_cant(format!("there is no bridge `{name}`"));
     let problem = match room.design.mode {
-        Mode::Manual => problem
-            .because("networks are made by hand here (network_design_mode=manual)")
-            .hint(format!("make it: {}", shown(room.os, &Intent::MakeBridge { bridge: name.clone(), owner: "by hand".into(), mtu: None }))),
+        Mode::Manual => problem.because("networks are made by hand here (network_design_mode=manual)").hint(format!(
+            "make it: {}",
+            shown(room.os, &Intent::MakeBridge { bridge: name.clone(), owner: "by hand".into(), mtu: None, filters: false })
+        )),
         Mode::System => problem
             .because("and nobody has said where it is to lead")
             .hint(format!("`chyves network {name} attach INTERFACE` gives it an uplink, `chyves network {name} private` none")),

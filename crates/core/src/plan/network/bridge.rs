@@ -5,16 +5,18 @@ use crate::error::{Problem, Result};
 use crate::guest::{Backend, Guest, Spec};
 use crate::network::compare::{self, Close, Difference, Room};
 use crate::network::{APPLIED, BridgeSpec, Design, IfKind, Interface, Mode, STARTED, nat};
-use crate::os::{Intent, Os, taps};
+use crate::os::{Intent, Os, pair_of, taps};
 use crate::plan::Plan;
 use crate::plan::machine::backend;
 use crate::plan::set;
 use crate::property::Scope;
 use crate::property::keys::{self, BridgeKey};
 use crate::property::settings::{Own, OwnValues};
-use crate::value::IfName;
+use crate::value::{Cidr, IfName};
 use crate::world::{HostFacts, Root, World};
 use crate::zfs::args::Pair;
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 /// What a bridge is to become.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +70,10 @@ pub fn change(world: &World, facts: &Facts, name: &IfName, wish: &Wish) -> Resul
                 None => clear.push(key(BridgeKey::Vlan)),
             }
             clear.extend([BridgeKey::Private, BridgeKey::Nat].map(key));
+            // A server for hidden guests must not answer a whole network that was not asked.
+            if there.is_some_and(|s| s.nat.is_some()) {
+                clear.push(key(BridgeKey::Dhcp));
+            }
         }
         Wish::Detach { uplink } => {
             let spec = facts.design.must(name.as_str())?;
@@ -131,8 +137,9 @@ pub fn change(world: &World, facts: &Facts, name: &IfName, wish: &Wish) -> Resul
         }
         None => intents.extend(removal(facts, before.as_ref(), &name, &mut planned.plan)),
     }
+    keep_routes(&mut intents);
     planned.touches = compare::touched(&facts.actual, &intents.iter().collect::<Vec<_>>());
-    planned.plan.steps.extend(nat::end(&world.host, new.design.get(&name), before.as_ref()));
+    planned.plan.steps.extend(nat::end(&facts.actual, &name, new.design.get(&name)));
     let mut attached = attach::Attached { intents, proofs, ..attach::Attached::default() };
     if let Some(spec) = new.design.get(&name) {
         attached.bring(nat::bring(&world.host, spec, &new.actual, APPLIED));
@@ -172,37 +179,55 @@ fn unused(world: &World, name: &IfName) -> Result<()> {
         .hint(format!("move them first: `chyves network move GUEST BRIDGE`, or all of them: `chyves network {name} migrate BRIDGE`")))
 }
 
-/// What a bridge loses by its new design: its former way out.
+/// What a bridge loses by its new design: former addresses, and its former way out.
 fn leaving(facts: &Facts, before: Option<&BridgeSpec>, after: Option<&BridgeSpec>) -> Vec<Intent> {
-    let Some(before) = before.filter(|b| b.uplink.is_some()) else { return Vec::new() };
-    if after.is_some_and(|a| a.uplink == before.uplink && a.vlan == before.vlan) {
-        return Vec::new();
+    let Some((before, bridge)) = before.and_then(|b| Some((b, facts.actual.get(b.name.as_str())?))) else { return Vec::new() };
+    let replaced = |a: &&Cidr| bridge.addresses.contains(a) && after.is_some_and(|after| !after.addresses.contains(a));
+    let mut intents: Vec<Intent> =
+        before.addresses.iter().filter(replaced).map(|address| facts.actual.without(&before.name, address)).collect();
+    if before.uplink.is_none() || after.is_some_and(|a| a.uplink == before.uplink && a.vlan == before.vlan) {
+        return intents;
     }
-    let Some(bridge) = facts.actual.get(before.name.as_str()) else { return Vec::new() };
-    let mut intents = Vec::new();
     for member in bridge.members.iter().filter(|m| tidy::is_way_out(&facts.actual, Some(before), m)) {
-        let (Ok(member), Some(seen)) = (member.parse::<IfName>(), facts.actual.get(member)) else { continue };
-        intents.push(Intent::Leave { bridge: before.name.clone(), member: member.clone() });
-        if seen.kind == IfKind::Vlan && (seen.mark == APPLIED || seen.mark == STARTED) {
-            intents.push(Intent::RemoveInterface { interface: member, owner: seen.mark.clone() });
+        let Ok(name) = member.parse::<IfName>() else { continue };
+        intents.push(Intent::Leave { bridge: before.name.clone(), member: name.clone(), vlan: None });
+        // What chyves made for it goes, by whichever end of a pair it was made.
+        let after = facts.actual.after(&intents);
+        let other = pair_of(member).and_then(|(_, other)| other.parse().ok());
+        let ours = |n: &IfName| after.get(n.as_str()).is_some_and(|i| i.mark == APPLIED || i.mark == STARTED);
+        let made = [Some(name), other].into_iter().flatten().find(ours);
+        if let Some(made) = made.filter(|n| after.is_free(n.as_str(), &BTreeSet::new())) {
+            intents.extend(facts.actual.removal(&made));
         }
     }
     intents
 }
 
+/// A default route that goes with an address comes back with another by which its router is reached.
+pub(super) fn keep_routes(intents: &mut [Intent]) {
+    let gone: Vec<IpAddr> =
+        intents.iter().filter_map(|i| if let Intent::RemoveAddress { router, .. } = i { *router } else { None }).collect();
+    for intent in intents {
+        if let Intent::AddAddress { address, router, .. } = intent {
+            let reached = |via: &&IpAddr| address.overlaps(Cidr { address: **via, prefix: address.prefix });
+            *router = router.or_else(|| gone.iter().find(reached).copied());
+        }
+    }
+}
+
 /// A bridge that is no more: its interface goes if chyves made it and nothing is on it.
-fn removal(facts: &Facts, spec: Option<&BridgeSpec>, name: &IfName, plan: &mut Plan) -> Option<Intent> {
-    let bridge = facts.actual.get(name.as_str()).filter(|i| i.kind == IfKind::Bridge)?;
+fn removal(facts: &Facts, spec: Option<&BridgeSpec>, name: &IfName, plan: &mut Plan) -> Vec<Intent> {
+    let Some(bridge) = facts.actual.get(name.as_str()).filter(|i| i.kind == IfKind::Bridge) else { return Vec::new() };
     if bridge.mark != APPLIED && bridge.mark != STARTED {
         plan.notes.push(format!("the interface {name} stays: chyves did not make it"));
-        return None;
+        return Vec::new();
     }
     let others: Vec<&str> = bridge.members.iter().filter(|m| !tidy::is_way_out(&facts.actual, spec, m)).map(String::as_str).collect();
     if !others.is_empty() {
         plan.notes.push(format!("the interface {name} stays: {} are in it", others.join(", ")));
-        return None;
+        return Vec::new();
     }
-    Some(Intent::RemoveInterface { interface: name.clone(), owner: bridge.mark.clone() })
+    facts.actual.removal(name)
 }
 
 /// The intents that make a bridge what it is to be, and stay so.
@@ -222,11 +247,12 @@ fn close(room: &Room<'_>, spec: &BridgeSpec, host: &HostFacts) -> Result<Vec<Int
     if seen.is_some_and(|i| i.mark == STARTED) {
         intents.push(Intent::Describe { interface: spec.name.clone(), from: STARTED.into(), to: APPLIED.into() });
     }
-    if let (Some(uplink), Some(tag)) = (&spec.uplink, spec.vlan)
-        && let Some(vlan) = room.actual.vlan_of(uplink.as_str(), tag)
-        && room.actual.get(vlan).is_some_and(|i| i.mark == STARTED)
-    {
-        intents.push(Intent::Describe { interface: vlan.parse()?, from: STARTED.into(), to: APPLIED.into() });
+    let out = spec.uplink.as_ref().and_then(|uplink| match spec.vlan {
+        Some(tag) => room.actual.vlan_of(uplink.as_str(), tag),
+        None => Some(uplink.as_str()),
+    });
+    if let Some(out) = out.filter(|o| room.actual.get(o).is_some_and(|i| i.mark == STARTED)) {
+        intents.push(Intent::Describe { interface: out.parse()?, from: STARTED.into(), to: APPLIED.into() });
     }
     if host.os == Os::FreeBsd && !intents.is_empty() {
         intents.insert(0, Intent::LoadModule { module: "if_bridge".into() });
@@ -258,7 +284,7 @@ pub fn apply(world: &World, facts: &Facts, only: &[IfName]) -> Result<Planned> {
         }
     }
     // Several bridges ask for the same module.
-    let mut modules = std::collections::BTreeSet::new();
+    let mut modules = BTreeSet::new();
     intents.retain(|i| !matches!(i, Intent::LoadModule { module } if !modules.insert(module.clone())));
     if intents.is_empty() && services == attach::Attached::default() {
         if planned.plan.notes.is_empty() {
@@ -329,7 +355,7 @@ fn card(room: &Room<'_>, object: &str, tap: &IfName, seen: &Interface, net: &cra
     }
     let mut intents = Vec::new();
     if let Some(old) = seen.bridge.as_ref().and_then(|b| b.parse().ok()) {
-        intents.push(Intent::Leave { bridge: old, member: tap.clone() });
+        intents.push(Intent::Leave { bridge: old, member: tap.clone(), vlan: net.vlan });
     }
     intents.push(Intent::Join { bridge: net.bridge.clone(), member: tap.clone(), vlan: net.vlan });
     Some(Difference::by(object, format!("its tap {tap} is {is} instead of {}", net.bridge), intents))

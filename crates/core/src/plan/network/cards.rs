@@ -214,7 +214,7 @@ fn live(world: &World, facts: &Facts, guest: &Guest, net: &NetSpec, target: &IfN
         done.bring(bringing);
     }
     if let Some(old) = seen.bridge.as_ref().and_then(|b| b.parse().ok()) {
-        done.intents.push(Intent::Leave { bridge: old, member: tap.clone() });
+        done.intents.push(Intent::Leave { bridge: old, member: tap.clone(), vlan: net.vlan });
     }
     if seen.mtu != mtu {
         done.intents.push(Intent::SetMtu { interface: tap.clone(), from: seen.mtu, to: mtu });

@@ -1,6 +1,6 @@
 //! All of one bridge to another: its way out, its guests' cards, those that run included, and its place as the default.
 
-use super::bridge::Planned;
+use super::bridge::{self, Planned};
 use super::{Facts, attach, cards, tidy};
 use crate::error::{Problem, Result};
 use crate::guest::Backend;
@@ -63,24 +63,24 @@ pub fn migrate(world: &World, facts: &Facts, defaults: &OwnValues, from: &IfName
             let tap = attach::tap(guest, net)?;
             let token = taps::token(guest.uuid, net.number);
             if facts.actual.get(tap.as_str()).is_some_and(|i| i.mark == token && i.bridge.as_deref() == Some(old.name.as_str())) {
-                intents.push(Intent::Leave { bridge: old.name.clone(), member: tap.clone() });
+                intents.push(Intent::Leave { bridge: old.name.clone(), member: tap.clone(), vlan: net.vlan });
                 moved.push((tap, net.vlan));
             }
         }
         pairs.dedup();
         cards::write(world, guest, pairs, Vec::new(), &mut planned.plan)?;
     }
-    let bridge = facts.actual.get(old.name.as_str());
-    for member in bridge.map(|b| b.members.as_slice()).unwrap_or_default() {
+    let there = facts.actual.get(old.name.as_str());
+    for member in there.map(|b| b.members.as_slice()).unwrap_or_default() {
         if tidy::is_way_out(&facts.actual, Some(&old), member) {
-            intents.push(Intent::Leave { bridge: old.name.clone(), member: member.parse()? });
+            intents.push(Intent::Leave { bridge: old.name.clone(), member: member.parse()?, vlan: None });
         }
     }
     let actual = facts.actual.after(&intents);
     let left = actual.get(old.name.as_str()).map(|b| b.members.join(", ")).unwrap_or_default();
-    match bridge {
+    match there {
         Some(b) if b.kind == IfKind::Bridge && left.is_empty() && (b.mark == APPLIED || b.mark == STARTED) => {
-            intents.push(Intent::RemoveInterface { interface: old.name.clone(), owner: b.mark.clone() });
+            intents.extend(facts.actual.removal(&old.name));
         }
         Some(_) if left.is_empty() => planned.plan.notes.push(format!("the interface {} stays: chyves did not make it", old.name)),
         Some(_) => planned.plan.notes.push(format!("the interface {} stays: {left} are in it", old.name)),
@@ -98,13 +98,14 @@ pub fn migrate(world: &World, facts: &Facts, defaults: &OwnValues, from: &IfName
             }
         }
     }
+    bridge::keep_routes(&mut intents);
     proofs.extend(intents.iter().filter_map(attach::proof).filter(|p| !matches!(p, Proof::IsOut { .. })));
     for (tap, vlan) in moved {
         proofs.push(Proof::IsIn { bridge: to.clone(), member: tap.clone() });
         intents.push(Intent::Join { bridge: to.clone(), member: tap, vlan });
     }
     planned.touches = compare::touched(&facts.actual, &intents.iter().collect::<Vec<_>>());
-    planned.plan.steps.extend(nat::end(&world.host, None, Some(&old)));
+    planned.plan.steps.extend(nat::end(&facts.actual, &old.name, None));
     let mut attached = attach::Attached { intents, proofs, ..attach::Attached::default() };
     attached.bring(nat::bring(&world.host, spec, &new.actual, APPLIED));
     planned.plan.steps.extend(attached.steps(&world.host.run_dir));

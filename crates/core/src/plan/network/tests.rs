@@ -75,6 +75,30 @@ fn a_start_makes_all_that_is_designed_and_missing() {
 }
 
 #[test]
+fn a_pair_that_is_named_as_an_uplink_is_made() {
+    let design = &[("bridge0.uplink", "epair3a"), ("bridge0.mtu", "9000")];
+    insta::assert_snapshot!("pair_linux", start(Os::Linux, (6, 1), design, &[], CARD));
+    insta::assert_snapshot!("pair_freebsd", start(Os::FreeBsd, (14, 3), design, &[], CARD));
+    // Its other end is there: this one was given to a jail.
+    let refused = start(Os::FreeBsd, (14, 3), design, &[("epair3b", Interface::new(IfKind::Pair))], CARD);
+    assert!(refused.contains("`epair3a` is not there"), "{refused}");
+    // What a start made goes when both ends are free, and not while one is elsewhere.
+    let end = |mark: &str| Interface { mark: mark.into(), ..Interface::new(IfKind::Pair) };
+    let gone = |more: &[(&str, Interface)]| {
+        let facts = facts(Os::FreeBsd, design, more);
+        tidy::tidy(&facts.design, &facts.actual, None, &[])
+            .iter()
+            .flat_map(|i| i.commands(Os::FreeBsd))
+            .map(|c| c.to_string())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(gone(&[("epair3a", end(STARTED)), ("epair3b", end(""))]), ["ifconfig epair3a destroy"]);
+    assert!(gone(&[("epair3a", end(STARTED))]).is_empty());
+    let used = Interface { addresses: vec!["10.1.0.1/24".parse().unwrap()], ..end("") };
+    assert!(gone(&[("epair3a", end(STARTED)), ("epair3b", used)]).is_empty());
+}
+
+#[test]
 fn a_start_leaves_what_is_there() {
     let bridge = bridge_of(&["em0"]);
     let text = start(Os::Linux, (6, 1), &[("bridge0.uplink", "em0")], &[("bridge0", bridge)], CARD);

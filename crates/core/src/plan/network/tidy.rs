@@ -45,7 +45,7 @@ pub fn tidy(design: &Design, actual: &Actual, guest: Option<Uuid>, joined: &[Joi
                 None => !taps && !seen.members.iter().any(others),
             };
             if let (true, Ok(bridge), Ok(name)) = (due, bridge.parse(), member.parse()) {
-                intents.push(Intent::Leave { bridge, member: name });
+                intents.push(Intent::Leave { bridge, member: name, vlan: None });
                 gone.insert(member);
             }
         }
@@ -54,7 +54,7 @@ pub fn tidy(design: &Design, actual: &Actual, guest: Option<Uuid>, joined: &[Joi
     for (name, bridge) in &actual.interfaces {
         if bridge.kind == IfKind::Bridge && bridge.mark == STARTED && is_empty(design, actual, name, bridge, &gone) {
             gone.insert(name);
-            removed.extend(remove(name));
+            removed.extend(remove(actual, name));
         }
     }
     // Services go with their bridge; those that a start brought up for one that stays, with the last guest on it.
@@ -66,21 +66,21 @@ pub fn tidy(design: &Design, actual: &Actual, guest: Option<Uuid>, joined: &[Joi
             intents.push(Intent::EndNames { file: format!("{}/{}", service.folder, nat::NAMES) });
         }
         if service.rules.is_some() {
-            intents.push(Intent::DropRules { table: nat::table(&bridge) });
+            intents.push(Intent::DropRules { file: format!("{}/{}", service.folder, nat::RULES), table: nat::table(&bridge) });
         }
     }
     intents.extend(removed);
-    for (name, vlan) in &actual.interfaces {
-        let used = vlan.bridge.as_deref().is_some_and(|b| !gone.contains(b)) || !vlan.addresses.is_empty();
-        if vlan.kind == IfKind::Vlan && vlan.mark == STARTED && !used {
-            intents.extend(remove(name));
+    for (name, out) in &actual.interfaces {
+        if out.mark == STARTED && actual.is_free(name, &gone) {
+            intents.extend(remove(actual, name));
         }
     }
     intents
 }
 
-fn remove(name: &str) -> Option<Intent> {
-    Some(Intent::RemoveInterface { interface: name.parse().ok()?, owner: STARTED.to_owned() })
+/// Addresses go with their interface.
+fn remove(actual: &Actual, name: &str) -> Option<Intent> {
+    actual.removal(&name.parse().ok()?).pop()
 }
 
 /// Whether nothing is on a bridge but its way out.
@@ -117,26 +117,34 @@ pub fn is_in_effect(actual: &Actual, intent: &Intent) -> bool {
             let way_out = seen(member).is_some_and(|m| m.kind != IfKind::Tap);
             seen(member).is_some_and(|m| m.bridge.as_deref() == Some(bridge.as_str())) && (last || !way_out)
         }
-        Intent::Leave { bridge, member } => seen(bridge).is_some() && seen(member).is_some_and(|m| m.bridge.is_none()),
+        Intent::Leave { bridge, member, .. } => seen(bridge).is_some() && seen(member).is_some_and(|m| m.bridge.is_none()),
         Intent::SetMtu { interface, to, .. } => seen(interface).is_some_and(|i| i.mtu == *to),
         Intent::Describe { interface, to, .. } => seen(interface).is_some_and(|i| i.mark == *to),
         Intent::AddAddress { interface, address, .. } => seen(interface).is_some_and(|i| i.addresses.contains(address)),
         Intent::RemoveAddress { interface, address, .. } => seen(interface).is_some_and(|i| !i.addresses.contains(address)),
-        Intent::LoadRules { table, .. } => {
-            let is = |name: &String| name.parse().is_ok_and(|bridge| nat::table(&bridge) == *table);
-            actual.services.iter().any(|(name, s)| s.rules.is_some() && is(name))
-        }
-        Intent::ServeNames { file } => {
-            actual.services.values().any(|s| s.names.is_some() && format!("{}/{}", s.folder, nat::NAMES) == *file)
-        }
+        Intent::LoadRules { table, .. } => loaded(actual, table),
+        Intent::DropRules { table, .. } => !loaded(actual, table),
+        Intent::ServeNames { file } => served(actual, file),
+        Intent::EndNames { file } => !served(actual, file),
+        // Where it stood, and what it was of, must be there for it to be made again.
+        Intent::RemoveBridge { bridge, .. } => seen(bridge).is_none(),
+        Intent::MakePair { end, owner } => ours(end, IfKind::Pair, owner) && seen(end).is_some_and(|i| i.bridge.is_none()),
+        Intent::RemovePair { end, .. } => seen(end).is_none(),
+        Intent::RemoveVlan { vlan, parent, .. } => seen(vlan).is_none() && seen(parent).is_some(),
         Intent::LoadModule { .. }
         | Intent::RemoveTap { .. }
         | Intent::DestroyVm { .. }
-        | Intent::RemoveInterface { .. }
         | Intent::SetUp { .. }
         | Intent::FilterVlans { .. }
-        | Intent::Forward { .. }
-        | Intent::DropRules { .. }
-        | Intent::EndNames { .. } => false,
+        | Intent::Forward { .. } => false,
     }
+}
+
+fn loaded(actual: &Actual, table: &str) -> bool {
+    let is = |name: &String| name.parse().is_ok_and(|bridge| nat::table(&bridge) == *table);
+    actual.services.iter().any(|(name, s)| s.rules.is_some() && is(name))
+}
+
+fn served(actual: &Actual, file: &str) -> bool {
+    actual.services.values().any(|s| s.names.is_some() && format!("{}/{}", s.folder, nat::NAMES) == *file)
 }

@@ -32,7 +32,7 @@ pub(super) static ROWS: &[Property] = &[
         key: "bridge{n}.uplink",
         kind: Kind::Interface,
         summary: "the interface by which bridge n leads out of the host",
-        detail: "A physical interface, an aggregate, a VLAN. It becomes a member of the bridge. Its own addresses belong on the bridge then; see bridge{n}.address.",
+        detail: "A physical interface, an aggregate, a VLAN, one end of a pair. It becomes a member of the bridge. A pair that is named as FreeBSD names them, epair0a or epair0b, is made where there is none, and goes when both its ends are free. Its own addresses belong on the bridge then; see bridge{n}.address.",
         aliases: &["bridge{n}_phy_attach"],
         ..OF_BRIDGE
     },

@@ -168,7 +168,7 @@ pub(super) static ROWS: &[Property] = &[
         key: "tpm",
         kind: Kind::Tpm,
         summary: "the guest's TPM",
-        detail: "passthru,/dev/tpm0 is the host's own (FreeBSD 14.0), swtpm,/PATH one that swtpm plays and listens for at that socket (FreeBSD 15.0).",
+        detail: "passthru,/dev/tpm0 is the host's own (FreeBSD 14.0), swtpm,/PATH one that swtpm plays and listens for at that socket (FreeBSD 15.0). Windows 11 wants one and `--os windows` sets none, because swtpm has to be run first: swtpm socket --tpm2 --tpmstate dir=/PATH --ctrl type=unixio,path=/PATH/socket.",
         ..BASE
     },
     Property {

@@ -1,0 +1,105 @@
+//! Networks as guests see them: real systems that reach a peer behind the host, move while they run, and get addresses.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a panic is the failure report
+
+mod common;
+
+use common::networks::{has_vlans, host, members, names, shape, stop, tag_the_peer};
+use common::{Host, With, until};
+
+#[test]
+fn a_card_moves_to_another_bridge_while_its_guest_runs_and_keeps_its_name() {
+    let Some(host) = host("network::guest", With::Files) else { return };
+    host.ok(&format!("pool init {}", host.pool));
+    host.ok("image import ./linux.img");
+    host.ok("set global bridge0.uplink=em0 bridge1.private=yes");
+    host.ok("create web --image linux --ram 128M loader=bios accel=tcg net0.backend=bridge");
+    host.ok("start web");
+    let mut console = host.console("web");
+    console.logs_in();
+    let ping = "ping -c 1 -w 60 10.7.0.2 >/dev/null && echo reached || echo alone";
+    let up = "ip address add 10.7.0.10/24 dev eth0; ip link set eth0 up";
+    console.shell(up);
+    assert!(console.shell(ping).ends_with("reached"));
+    host.sh("ip", &["netns", "exec", "peer", "ping", "-c", "1", "-w", "60", "10.7.0.10"]);
+    // To a private bridge: nobody is reached any more. And back.
+    host.ok("network move web bridge1").says("net0 is on bridge1");
+    host.ok("network check");
+    assert!(console.shell("ping -c 1 -w 3 10.7.0.2 >/dev/null && echo reached || echo alone").ends_with("alone"));
+    host.ok("network web move net0 bridge0");
+    assert!(!names(&host).contains(&"bridge1".to_owned()), "a bridge that nothing is on goes");
+    assert!(console.shell(ping).ends_with("reached"));
+    let mac = host.ok("info web --json").json()[0]["networks"][0]["mac"].as_str().unwrap().to_owned();
+    assert!(console.shell("cat /sys/class/net/eth0/address").ends_with(&mac));
+    // A disk more moves no card, across a reboot that attaches it anew.
+    host.ok("disk add web 1M");
+    console.types("reboot\r");
+    console.logs_in();
+    assert!(console.shell("cat /sys/class/net/eth0/address").ends_with(&mac));
+    assert!(console.shell("echo $(ls /sys/block)").contains("vdb"));
+    console.shell(up);
+    assert!(console.shell(ping).ends_with("reached"));
+    console.leaves();
+    stop(&host, "web");
+    host.nothing_is_left();
+}
+
+#[test]
+fn guests_hide_behind_the_host_s_address_and_get_theirs_from_it() {
+    if !["nft", "dnsmasq"].iter().all(|program| Host::has("network::nat", program)) {
+        return;
+    }
+    let Some(host) = host("network::nat", With::Files) else { return };
+    host.ok(&format!("pool init {}", host.pool));
+    host.ok("image import ./linux.img");
+    host.sh("ip", &["address", "add", "10.7.0.1/24", "dev", "em0"]);
+    host.chyves("network bridge0 set dhcp=yes").ends(2).says("needs an address");
+    host.ok("network bridge0 set nat=em0 address=10.9.0.1/24 dhcp=yes");
+    let rules = host.sh("nft", &["list", "ruleset"]);
+    assert!(rules.contains("table inet chyves_bridge0") && rules.contains("masquerade"), "{rules}");
+    host.ok("network nat bridge0").says("masquerade");
+    // Applied again, everything is there once.
+    host.ok("network apply");
+    host.ok("create web --image linux --ram 128M loader=bios accel=tcg net0.backend=bridge");
+    host.ok("start web");
+    let mut console = host.console("web");
+    console.logs_in();
+    console.shell("net-up eth0");
+    let has = console.shell("ip -4 address show eth0");
+    assert!(has.contains("10.9.0."), "{has}");
+    // The peer knows no way to 10.9.0.0: it answers the host's own address.
+    assert!(console.shell("ping -c 1 -w 60 10.7.0.2 >/dev/null && echo reached").ends_with("reached"));
+    console.leaves();
+    stop(&host, "web");
+    host.ok("delete web --yes");
+    host.ok("network bridge0 delete");
+    assert!(!host.sh("nft", &["list", "ruleset"]).contains("chyves"));
+    until("the server of addresses to be gone", || host.command("pgrep").arg("dnsmasq").output().unwrap().stdout.is_empty().then_some(()));
+}
+
+#[test]
+fn a_guest_reaches_its_peer_over_a_vlan_of_the_uplink() {
+    let Some(host) = host("network_guests::vlan", With::Files) else { return };
+    if !has_vlans(&host, "network_guests::vlan") {
+        return;
+    }
+    tag_the_peer(&host);
+    let before = shape(&host);
+    host.ok(&format!("pool init {}", host.pool));
+    host.ok("image import ./linux.img");
+    host.ok("set global bridge5.uplink=em0 bridge5.vlan=5");
+    host.ok("create web --image linux --ram 128M loader=bios accel=tcg net0.backend=bridge net0.bridge=bridge5");
+    host.ok("start web");
+    assert!(members(&host, "bridge5").contains(&"em0.5".to_owned()));
+    let mut console = host.console("web");
+    console.logs_in();
+    console.shell("ip address add 10.8.0.10/24 dev eth0; ip address add 10.7.0.10/24 dev eth0; ip link set eth0 up");
+    assert!(console.shell("ping -c 1 -w 60 10.8.0.2 >/dev/null && echo reached || echo alone").ends_with("reached"));
+    host.sh("ip", &["netns", "exec", "peer", "ping", "-c", "1", "-w", "60", "10.8.0.10"]);
+    // The peer's address without a tag is on another network, although the card is the same.
+    assert!(console.shell("ping -c 1 -w 3 10.7.0.2 >/dev/null && echo reached || echo alone").ends_with("alone"));
+    console.leaves();
+    stop(&host, "web");
+    until("the VLAN to go with the last guest on it", || (shape(&host) == before).then_some(()));
+    host.nothing_is_left();
+}
