@@ -26,6 +26,9 @@ fn main() -> ExitCode {
     if argv.get(1).is_some_and(|word| word == "_supervise") {
         return ExitCode::from(chyves_host::supervise::main_detached());
     }
+    if argv.get(1).is_some_and(|word| word == chyves_host::drain::WORD) {
+        return ExitCode::from(chyves_host::drain::main());
+    }
     let mut text = Vec::with_capacity(argv.len());
     for word in argv {
         match word.into_string() {

@@ -7,7 +7,7 @@ use chyves_core::guest::Guest;
 use chyves_core::plan::{Moment, Plan};
 use chyves_core::value::GuestName;
 use chyves_core::world::World;
-use chyves_host::apply::{self, Applied, Event, Place, journal};
+use chyves_host::apply::{self, Applied, Event, Lent, Place, journal};
 use chyves_host::observe::{self, Look};
 use chyves_host::runtime::{Lock, Runtime};
 use serde_json::{Value, json};
@@ -156,18 +156,18 @@ impl Session {
             locks: &dead.record.locks,
             interrupted: &never,
             report: &mut report,
-            network: None,
+            lent: Lent::default(),
         };
         journal::recover(dead, &mut place).map_err(|p| p.hint("`chyves repair` shows what is left and tries again"))
     }
 
     /// Runs a plan, or shows it. None where it was only shown.
     pub(crate) fn carry_out(&self, world: &World, plan: &Plan, who: &str) -> Result<Option<Applied>> {
-        self.carry_out_with(world, plan, who, None)
+        self.carry_out_with(world, plan, who, Lent::default())
     }
 
-    /// The same for a plan that changes the host's networks, with their lock.
-    pub(crate) fn carry_out_with(&self, world: &World, plan: &Plan, who: &str, network: Option<Lock>) -> Result<Option<Applied>> {
+    /// The same with locks that are not held to the plan's end.
+    pub(crate) fn carry_out_with(&self, world: &World, plan: &Plan, who: &str, lent: impl Into<Lent>) -> Result<Option<Applied>> {
         if self.dry_run {
             if self.ui.json {
                 let mut shown = json!({ "object": who });
@@ -211,7 +211,7 @@ impl Session {
             locks: &locks,
             interrupted: &self.interrupted,
             report: &mut report,
-            network,
+            lent: lent.into(),
         };
         apply::apply(plan, &mut place).map(Some)
     }

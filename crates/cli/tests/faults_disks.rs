@@ -20,6 +20,11 @@ fn import() {
 }
 
 #[test]
+fn import_of_another_format() {
+    matrix("faults_disks::qcow2", &Case { line: "disk add web --import ./a.qcow2", back: WITHOUT, ..BASE });
+}
+
+#[test]
 fn attach() {
     matrix("faults_disks::attach", &Case { line: "disk add web --attach ./a.img", back: &["disk remove web disk1"], ..BASE });
 }

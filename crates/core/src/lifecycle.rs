@@ -60,6 +60,10 @@ pub enum Event {
     Withdrawn,
     /// Somebody pulls the reset line.
     Reset,
+    /// The hypervisor has paused the guest, because a disk can't be written.
+    Paused,
+    /// The guest goes on.
+    Resumed,
     /// The commands after the end have run.
     Cleaned,
     /// Time has passed, nothing else.
@@ -126,6 +130,8 @@ pub enum StopFailure {
         /// How often the power button was pressed.
         asked: u32,
     },
+    /// The guest is paused: it can't hear its power button.
+    Paused,
     /// The process does not die.
     NotKilled,
 }
@@ -206,6 +212,8 @@ pub struct Life {
     quick: u32,
     /// When the present hypervisor was launched.
     launched: u64,
+    /// Whether the guest is paused.
+    paused: bool,
     stop: Option<Stop>,
 }
 
@@ -221,7 +229,7 @@ impl Life {
     }
 
     fn in_phase(phase: Phase, now: u64) -> Self {
-        Self { phase, reboots: 0, crashes: 0, first: true, quick: 0, launched: now, stop: None }
+        Self { phase, reboots: 0, crashes: 0, first: true, quick: 0, launched: now, paused: false, stop: None }
     }
 
     /// Whether somebody waits for it to be off.
@@ -254,6 +262,11 @@ impl Life {
             Event::Stop(wish) => self.stop(now, wish),
             Event::Withdrawn => self.withdraw(),
             Event::Reset => self.reset(),
+            Event::Paused => self.pause(),
+            Event::Resumed => {
+                self.paused = false;
+                Vec::new()
+            }
             Event::Cleaned => self.cleaned(),
             Event::Tick => self.tick(now),
         };
@@ -292,6 +305,7 @@ impl Life {
     }
 
     fn ended(&mut self, rules: &Rules, now: u64, end: End) -> Vec<Do> {
+        self.paused = false;
         match &mut self.phase {
             Phase::Launching | Phase::Settling { .. } | Phase::Running => {}
             Phase::Killing(killing) => {
@@ -360,7 +374,13 @@ impl Life {
             }
             Phase::Settling { .. } | Phase::Running => {
                 self.remember_stop(now, wish);
-                if wish.force == Force::Now { self.kill(now, None) } else { self.tick(now) }
+                if wish.force == Force::Now {
+                    self.kill(now, None)
+                } else if self.waits_in_vain() {
+                    self.cant_obey()
+                } else {
+                    self.tick(now)
+                }
             }
             Phase::Killing(_) => {
                 self.remember_stop(now, wish);
@@ -389,6 +409,25 @@ impl Life {
             self.stop = self.stop.filter(|s| s.stands).map(|s| Stop { force: Force::Never, ..s });
         }
         Vec::new()
+    }
+
+    fn pause(&mut self) -> Vec<Do> {
+        if !matches!(self.phase, Phase::Settling { .. } | Phase::Running) {
+            return Vec::new();
+        }
+        self.paused = true;
+        if self.waits_in_vain() { self.cant_obey() } else { Vec::new() }
+    }
+
+    /// Whether a stop is asked for that only the guest could fulfil, and it is paused.
+    fn waits_in_vain(&self) -> bool {
+        self.paused && self.stop.is_some_and(|s| s.force == Force::Never)
+    }
+
+    /// Who waits is told; a wish that stands is heard once the guest goes on.
+    fn cant_obey(&mut self) -> Vec<Do> {
+        self.stop = self.stop.filter(|s| s.stands);
+        vec![Do::StopFailed(StopFailure::Paused)]
     }
 
     fn reset(&mut self) -> Vec<Do> {
@@ -450,9 +489,9 @@ impl Life {
         if let Some(stop) = &mut self.stop {
             if now >= stop.deadline {
                 if stop.force == Force::Never {
-                    let asked = stop.asked;
+                    let why = if self.paused { StopFailure::Paused } else { StopFailure::NotObeyed { asked: stop.asked } };
                     self.stop = None;
-                    todo.push(Do::StopFailed(StopFailure::NotObeyed { asked }));
+                    todo.push(Do::StopFailed(why));
                 } else {
                     todo.extend(self.kill(now, None));
                 }

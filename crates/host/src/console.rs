@@ -114,7 +114,7 @@ fn after_end(rt: &Runtime, target: Target<'_>) -> Result<Option<Left>> {
             GuestState::Stopped => return Ok(Some(Left::Ended(None))),
             GuestState::Crashed { reason } => return Ok(Some(Left::Ended(Some(reason)))),
             GuestState::Orphaned => return Ok(Some(Left::Orphaned)),
-            GuestState::Starting | GuestState::Running => return Ok(None),
+            GuestState::Starting | GuestState::Running | GuestState::Paused { .. } => return Ok(None),
             GuestState::Stopping if Instant::now() >= deadline => return Ok(None),
             GuestState::Stopping => std::thread::sleep(Duration::from_millis(5)),
         }
@@ -135,7 +135,7 @@ fn connect(rt: &Runtime, target: Target<'_>, options: Options) -> Result<(UnixSt
                 format!("type `chyves start {}` to give it a new one", target.name),
             );
         }
-        GuestState::Starting | GuestState::Running | GuestState::Stopping => {}
+        GuestState::Starting | GuestState::Running | GuestState::Paused { .. } | GuestState::Stopping => {}
     }
     let Some(mut call) = Call::make(rt, target.uuid, &Request::Console { read_only: options.read_only })? else {
         return not_now("is just coming or going", "try again in a moment".to_owned());

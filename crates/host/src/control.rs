@@ -299,7 +299,9 @@ pub fn release(rt: &Runtime, target: Target<'_>) -> Result<()> {
 fn simple(rt: &Runtime, target: Target<'_>, request: &Request) -> Result<()> {
     let reply = match rt.observe(target.uuid, target.dataset)?.state {
         GuestState::Stopped | GuestState::Crashed { .. } => None,
-        GuestState::Starting | GuestState::Running | GuestState::Stopping | GuestState::Orphaned => ask(rt, target.uuid, request)?,
+        GuestState::Starting | GuestState::Running | GuestState::Paused { .. } | GuestState::Stopping | GuestState::Orphaned => {
+            ask(rt, target.uuid, request)?
+        }
     };
     match reply {
         Some(Reply::Done) => Ok(()),
@@ -339,7 +341,7 @@ pub fn stop(
                 supervise::adopt(rt, target.uuid, target.dataset, spawner, how.force != Force::Never, &mut |_| {})?;
                 on(StopProgress::TakenOver);
             }
-            GuestState::Starting | GuestState::Running | GuestState::Stopping => {}
+            GuestState::Starting | GuestState::Running | GuestState::Paused { .. } | GuestState::Stopping => {}
         }
         let own = seen.record.map_or(0, |r| r.launch.policy.stop_timeout);
         if let Some(words) = stop_supervised(rt, target, how, own, interrupted, on)? {

@@ -5,6 +5,7 @@
 //! * [`platform`]: which host this is, decided once
 //! * [`facts`], [`observe`]: looking at the machine; facts become a world
 //! * [`apply`]: running a plan, taking it back when it fails
+//! * [`stream`], [`drain`]: streams through this process, and those that outlive it
 //! * [`seed`]: a guest's cloud-init seed, read and written
 //! * [`runtime`]: records and locks of what runs now
 //! * [`supervise`]: the process that runs one guest
@@ -25,6 +26,7 @@ pub mod borrow;
 pub mod catalogue;
 pub mod console;
 pub mod control;
+pub mod drain;
 pub mod facts;
 pub mod identity;
 pub mod import;

@@ -115,7 +115,7 @@ pub(crate) fn prove_it(os: Os, rt: &Runtime, proofs: &[Proof]) -> Result<()> {
 /// Takes an intent back, if it had its effect and nobody else depends on it by now.
 pub(crate) fn take_back(intent: &Intent, place: &mut Place<'_>) -> Result<()> {
     // A plan of this command, or the dead one's whose locks were taken over for it.
-    let held = place.network.is_some() || place.locks.iter().any(|l| l == LOCK);
+    let held = place.lent.network.is_some() || place.locks.iter().any(|l| l == LOCK);
     let _lock = if held { None } else { Some(lock(place.runtime, place.command)?) };
     if let Intent::ServeNames { file } = intent {
         end_server(file);
@@ -287,7 +287,7 @@ pub fn revert_unless_confirmed(rt: &Runtime, token: Uuid, after: Duration, comma
     let never = AtomicBool::new(false);
     let mut report = |_: Event<'_>| {};
     let mut place =
-        Place { os: facts::os(), runtime: rt, command, locks: &[], interrupted: &never, report: &mut report, network: Some(held) };
+        Place { os: facts::os(), runtime: rt, command, locks: &[], interrupted: &never, report: &mut report, lent: Some(held).into() };
     apply::take_back_steps(&pending.steps, &pending.replaced, &mut place)?;
     Ok(true)
 }

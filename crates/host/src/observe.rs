@@ -251,6 +251,7 @@ fn run_state(state: &GuestState) -> RunState {
         GuestState::Stopped => RunState::Stopped,
         GuestState::Starting => RunState::Starting,
         GuestState::Running => RunState::Running,
+        GuestState::Paused { reason } => RunState::Paused { reason: reason.clone() },
         GuestState::Stopping => RunState::Stopping,
         GuestState::Orphaned => RunState::Orphaned,
         GuestState::Crashed { reason } => RunState::Crashed { reason: reason.clone() },

@@ -3,7 +3,8 @@
 //!
 //! Not here: what is sent and whether what came is a guest (`apply`).
 
-use crate::{run, trace};
+use crate::apply::fault;
+use crate::{drain, run, trace};
 use chyves_core::cmd::Cmd;
 use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::zfs::stream::{Header, Reading, read};
@@ -125,7 +126,10 @@ fn pump(
             Err(e) => return Err(Problem::failed("can't read a stream").because(e)),
         };
         match sink.write_all(&buffer[..n]) {
-            Ok(()) => flow(n as u64),
+            Ok(()) => {
+                flow(n as u64);
+                fault::flowing();
+            }
             Err(e) if e.kind() == ErrorKind::BrokenPipe => return Ok(End::Sink),
             Err(e) => return Err(Problem::failed("can't write a stream").because(e)),
         }
@@ -168,7 +172,7 @@ fn teller(total: Option<u64>, tell: &mut dyn FnMut(Flow)) -> impl FnMut(Option<u
 }
 
 /// Runs a program that makes a stream, to standard output. With `patient` it is always let go to its end, also when nobody
-/// reads any more: zfs-fuse calls a snapshot busy for good whose stream was broken off.
+/// reads any more (see `drain`).
 ///
 /// # Errors
 /// It fails, or nobody reads.
@@ -176,15 +180,16 @@ pub fn give(cmd: &Cmd, total: Option<u64>, patient: bool, interrupted: &AtomicBo
     let out = std::io::stdout();
     let mut sink = own(out.as_fd())?;
     let mut child = start(cmd, Stdio::null(), Stdio::piped())?;
+    let mut between = patient.then(|| drain::behind(&mut child)).transpose()?;
     let mut tell = teller(total, tell);
     let (output, result) = beside(&mut child, !patient, |child| {
-        let mut from = child.stdout.take().ok_or_else(|| Problem::bug("a program has no standard output"))?;
-        let end = pump(&mut from, &mut sink, (out.as_fd(), PollFlags::OUT), interrupted, &mut |n| tell(Some(n)));
-        if patient {
-            let _ = std::io::copy(&mut from, &mut std::io::sink());
-        }
-        end
+        let from = between.as_mut().unwrap_or(child).stdout.take();
+        let mut from = from.ok_or_else(|| Problem::bug("a program has no standard output"))?;
+        pump(&mut from, &mut sink, (out.as_fd(), PollFlags::OUT), interrupted, &mut |n| tell(Some(n)))
     })?;
+    if let Some(mut between) = between {
+        let _ = between.wait();
+    }
     tell(None);
     match result? {
         End::Source if output.ok() => Ok(()),

@@ -3,7 +3,7 @@
 use crate::session::Session;
 use crate::targets::Targets;
 use chyves_core::error::Result;
-use chyves_core::guest::{Guest, RunState};
+use chyves_core::guest::{Guest, RunState, goes_on};
 use chyves_core::property::keys;
 use chyves_core::value::{Size, printable};
 use serde_json::{Value, json};
@@ -57,6 +57,10 @@ fn facts(session: &Session, guest: &Guest) -> Result<Value> {
     };
     if let RunState::Crashed { reason } = &guest.state {
         put("crash", json!(reason));
+    }
+    if let RunState::Paused { reason } = &guest.state {
+        put("paused", json!(reason));
+        put("goes-on", json!(goes_on(&guest.dataset)));
     }
     for (key, what) in [
         ("description", guest.settings.value(keys::DESCRIPTION)),

@@ -116,7 +116,7 @@ fn cell(world: &World, index: usize, column: &str) -> Cell {
         "name" => Cell::text(guest.name.as_str()),
         "state" => Cell::text(if guest.foreign.is_some() && !guest.state.is_alive() { "foreign" } else { guest.state.word() }),
         "reason" => match &guest.state {
-            RunState::Crashed { reason } => Cell::text(reason.clone()),
+            RunState::Crashed { reason } | RunState::Paused { reason } => Cell::text(reason.clone()),
             RunState::Stopped | RunState::Starting | RunState::Running | RunState::Stopping | RunState::Orphaned => Cell::none(),
         },
         "used" => Cell::number(guest.used.human(), guest.used.get()),

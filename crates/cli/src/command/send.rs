@@ -3,13 +3,13 @@
 use crate::session::Session;
 use crate::targets::guest_at;
 use chyves_core::action::Action;
-use chyves_core::error::{Kind, Problem, Result};
+use chyves_core::error::{Problem, Result};
 use chyves_core::guest::Guest;
 use chyves_core::plan::Plan;
 use chyves_core::plan::transfer::{self, Base, Facts};
-use chyves_core::value::SnapshotName;
 use chyves_core::world::World;
 use chyves_core::zfs::stream::Sending;
+use chyves_host::apply::Lent;
 use chyves_host::observe::{self, Look};
 use std::io::IsTerminal;
 
@@ -77,39 +77,16 @@ fn send(session: &Session, args: &Args, word: &str) -> Result<()> {
         Some(place) => common(session, &world, guest, place)?,
         None => base,
     };
-    let mut plan = transfer::send(guest, snapshot.as_ref(), &base, &facts(guest)?, &Session::moment(1))?;
+    let plan = transfer::send(guest, snapshot.as_ref(), &base, &facts(guest)?, &Session::moment(1))?;
     let new = plan.steps.iter().find_map(|s| match s {
         Action::Snapshot { snapshot, .. } => Some(snapshot.name.clone()),
         _ => None,
     });
-    let Some(taken) = new.filter(|_| !session.dry_run) else {
-        return session.carry_out(&world, &plan, name.as_str()).map(|_| ());
-    };
-    let stream = plan.steps.pop().ok_or_else(|| Problem::bug("a plan of a stream sends nothing"))?;
-    session.carry_out(&world, &plan, name.as_str())?;
-    drop(lock);
-    let plan = Plan { steps: vec![stream], notes: Vec::new() };
-    match session.carry_out(&world, &plan, name.as_str()) {
-        Ok(_) => {
-            session.ui.say(&format!("{name}: sent as it was at {name}@{taken}, which stays for later increments"));
-            Ok(())
-        }
-        Err(problem) => Err(match take_away(session, &world, guest, &taken) {
-            Ok(()) => problem,
-            Err(left) => Problem { code: Kind::Left, ..problem }.because(format!("and {name}@{taken} could not be taken away: {left}")),
-        }),
+    let sent = session.carry_out_with(&world, &plan, name.as_str(), Lent { stream: lock, network: None })?;
+    if let (Some(_), Some(taken)) = (sent, new) {
+        session.ui.say(&format!("{name}: sent as it was at {name}@{taken}, which stays for later increments"));
     }
-}
-
-/// Destroys the snapshot that a failed stream was made from.
-fn take_away(session: &Session, world: &World, guest: &Guest, name: &SnapshotName) -> Result<()> {
-    let _lock = session.lock("guest", &[&guest.name])?;
-    let snapshot = guest.dataset.at(name);
-    let objects = observe::guids(&[snapshot.to_string()])?;
-    let plan = Plan { steps: vec![Action::Verify { objects }, Action::DestroySnapshot { snapshot }], notes: Vec::new() };
-    // The person may have asked for the end; this still has to be done.
-    session.interrupted.store(false, std::sync::atomic::Ordering::SeqCst);
-    session.carry_out(world, &plan, guest.name.as_str()).map(|_| ())
+    Ok(())
 }
 
 fn facts(guest: &Guest) -> Result<Facts> {

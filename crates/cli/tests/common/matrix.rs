@@ -1,4 +1,5 @@
-//! The fault matrix: every step of a command is made to fail, and the command is killed before and after every step.
+//! The fault matrix: every step of a command is made to fail, and the command is killed before and after every step, and
+//! while a step carries a stream. Of those that were killed after a step the repair is killed too, after each thing it does.
 //! Afterwards nothing that the command did not name differs, and what it named is as before or as wished.
 //!
 //! Each matrix adds what it tried and lost to the file that `CHYVES_TEST_FAULTS` names; scripts/test sums them up.
@@ -12,7 +13,8 @@ use std::io::Write;
 use std::process::{Output, Stdio};
 
 /// One command of the matrix. In lines `POOL` and `OTHER` stand for the pools, `< FILE` and `> FILE` at the end for a file,
-/// `{PREFIX}` for the snapshots of `web` that begin so; one that begins with `zfs ` is not chyves'. In `back` stands `{kept}`
+/// `{PREFIX}` for the snapshots of `web` that begin so; one that begins with `zfs ` is not chyves', and there `DATASET@{PREFIX}`
+/// stands for a snapshot of that dataset. In `back` stands `{kept}`
 /// for what lay in the trash after the run.
 pub struct Case {
     /// What makes the ground, once.
@@ -25,14 +27,14 @@ pub struct Case {
     pub again: Option<&'static str>,
     /// Whether the machine of `web` may be left running.
     pub runs: bool,
-    /// How many steps its first plan has, where several plans are run and shown as one.
-    pub steps: Option<usize>,
     /// Whether there is a second pool.
     pub other: bool,
+    /// Whether the host has interfaces of its own.
+    pub networks: bool,
 }
 
 /// A case to be filled.
-pub const BASE: Case = Case { ground: &[], line: "", back: &[], again: None, runs: false, steps: None, other: false };
+pub const BASE: Case = Case { ground: &[], line: "", back: &[], again: None, runs: false, other: false, networks: false };
 
 /// Those that no command of the matrix names. Their names are near.
 const OTHERS: [&str; 2] = ["web-1", "web01"];
@@ -42,13 +44,15 @@ const FLEETING: [&str; 6] = ["uuid", "created", "deleted", "snapshot.taken", "cl
 
 /// Runs one case.
 pub fn matrix(test: &str, case: &Case) {
-    let Some(host) = Host::new(test, With::Image) else { return };
+    let made = if case.networks { Host::with_networks(test, With::Image) } else { Host::new(test, With::Image) };
+    let Some(host) = made else { return };
     for other in OTHERS {
         host.ok(&format!("create {other} --image small loader=bios"));
         host.ok(&format!("snapshot {other}@kept"));
     }
     host.ok("create web --image small loader=bios notes=first");
     std::fs::write(host.work().join("a.img"), vec![5; 1 << 20]).unwrap();
+    host.sh("qemu-img", &["convert", "-f", "raw", "-O", "qcow2", "a.img", "a.qcow2"]);
     if case.other {
         host.second_pool();
     }
@@ -58,8 +62,13 @@ pub fn matrix(test: &str, case: &Case) {
     }
     let others = bystanders(&host, case);
     let old = shape(&host, case);
-    let steps = case.steps.unwrap_or_else(|| steps(&host, case.line));
-    assert!(steps > 0, "`{}` does nothing", case.line);
+    let (steps, flows) = steps(&host, case.line);
+    assert!(
+        steps > 0,
+        "`{}` does nothing: {}",
+        case.line,
+        String::from_utf8_lossy(&run(&host, &format!("{} --dry-run", case.line), None).stderr)
+    );
     let output = run(&host, case.line, None);
     assert!(output.status.success(), "`{}`: {}", case.line, String::from_utf8_lossy(&output.stderr));
     settle(&host, case);
@@ -67,11 +76,12 @@ pub fn matrix(test: &str, case: &Case) {
     restore(&host, case, &old);
     let (mut tried, mut lost) = (0, Vec::new());
     for step in 0..steps {
-        for fault in ["fail", "kill", "killed"] {
-            tried += 1;
+        let streams = flows.contains(&step).then_some("flow");
+        for fault in ["fail", "kill", "killed"].into_iter().chain(streams) {
             let output = run(&host, case.line, Some(&format!("{fault}:{step}")));
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
             let what = format!("`{}` with {fault}:{step}", case.line);
+            tried += 1;
             if fault == "fail" {
                 // 7 where something was done before that nothing can take back, such as a destruction.
                 match output.status.code() {
@@ -80,6 +90,9 @@ pub fn matrix(test: &str, case: &Case) {
                 }
             } else {
                 assert_eq!(output.status.code(), None, "{what} was not killed: {said}");
+                if fault == "killed" {
+                    tried += kill_repairs(&host);
+                }
                 let repaired = host.chyves("repair");
                 if repaired.code != 0 {
                     lost.push(format!("{what}: repair failed: {}", repaired.err));
@@ -109,6 +122,12 @@ pub fn matrix(test: &str, case: &Case) {
     tell(case.line, tried, lost.len());
     assert!(lost.is_empty(), "{}", lost.join("\n"));
     host.nothing_is_left();
+}
+
+/// Kills a repair after the first thing that it does, the next one after its second, and so on, until one ends. How many
+/// were killed.
+fn kill_repairs(host: &Host) -> usize {
+    (0..1000).take_while(|n| run(host, "repair", Some(&format!("repair:{n}"))).status.code().is_none()).count()
 }
 
 /// Tells how many cases were tried and lost, where a person and where scripts/test will see it.
@@ -146,7 +165,13 @@ fn run(host: &Host, line: &str, fault: Option<&str>) -> Output {
 /// A line with what stands for something in it.
 fn expand(host: &Host, line: &str) -> String {
     let mut line = line.replace("POOL", &host.pool).replace("OTHER", &format!("{}b", host.pool));
-    if let (Some(from), Some(to)) = (line.find('{'), line.find('}')) {
+    if let (Some(from), Some(to), true) = (line.find('{'), line.find('}'), line.starts_with("zfs ")) {
+        let of = line[..from].rsplit(' ').next().unwrap().trim_end_matches('@');
+        let listed = host.sh("zfs", &["list", "-H", "-o", "name", "-t", "snapshot", "-r", of]);
+        let prefix = format!("{of}@{}", &line[from + 1..to]);
+        let found = listed.lines().find(|l| l.starts_with(&prefix)).and_then(|l| l.split_once('@')).map_or("none", |(_, name)| name);
+        line.replace_range(from..=to, found);
+    } else if let (Some(from), Some(to)) = (line.find('{'), line.find('}')) {
         let listed = host.chyves("snapshot list web -H -o name").out;
         let prefix = format!("web@{}", &line[from + 1..to]);
         let found: Vec<&str> = listed.lines().filter(|l| l.starts_with(&prefix)).collect();
@@ -162,8 +187,8 @@ fn settle(host: &Host, case: &Case) {
     }
 }
 
-/// How many steps the plan has; the longest of several.
-fn steps(host: &Host, line: &str) -> usize {
+/// How many steps the plan has, the longest of several; and which of them carry a stream.
+fn steps(host: &Host, line: &str) -> (usize, Vec<usize>) {
     let (words, file) = match line.split_once(" < ") {
         Some((words, file)) => (words, format!(" < {file}")),
         None => (line.split_once(" > ").map_or(line, |(words, _)| words), String::new()),
@@ -171,8 +196,15 @@ fn steps(host: &Host, line: &str) -> usize {
     let output = run(host, &format!("{words} --dry-run --json{file}"), None);
     let shown: serde_json::Value =
         serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{line}: {e}: {}", String::from_utf8_lossy(&output.stderr)));
-    let of = |plan: &serde_json::Value| plan["steps"].as_array().map_or(0, Vec::len);
-    shown.as_array().map_or_else(|| of(&shown), |plans| plans.iter().map(of).max().unwrap_or(0))
+    let carries = |step: &serde_json::Value| {
+        let commands = step["commands"].to_string();
+        ["zfs send", "zfs receive"].iter().any(|c| commands.contains(c))
+    };
+    let of = |plan: &serde_json::Value| {
+        let steps = plan["steps"].as_array().cloned().unwrap_or_default();
+        (steps.len(), (0..steps.len()).filter(|n| carries(&steps[*n])).collect())
+    };
+    shown.as_array().map_or_else(|| of(&shown), |plans| plans.iter().map(of).max_by_key(|(steps, _)| *steps).unwrap_or_default())
 }
 
 /// Brings the ground back, and makes sure that it is.
@@ -241,8 +273,13 @@ fn shape(host: &Host, case: &Case) -> Shape {
             told.extend(contents(host, name));
         }
         // What lies in the trash has an identity for a name.
-        let label = values.get("chyves:name").filter(|_| name.contains("/trash/")).map_or("", String::as_str);
+        let label =
+            values.get("chyves:name").filter(|_| name.contains("/trash/")).and_then(|n| n.strip_prefix("local: ")).unwrap_or_default();
         shape.insert(format!("{} {label}", plain(name)).trim_end().to_owned(), told);
+    }
+    if case.networks {
+        let told = host.sh("ip", &["-br", "link"]);
+        shape.insert("interfaces".to_owned(), told.lines().filter_map(|l| l.split(' ').next()).map(str::to_owned).collect());
     }
     shape
 }
@@ -263,7 +300,10 @@ fn plain(name: &str) -> String {
         match p.split_once('-') {
             Some(("uefi", rest)) if rest.starts_with("vars-") => "uefi-vars-…".to_owned(),
             _ if p.len() >= 36 && hexes >= 32 => "IDENTITY".to_owned(),
-            Some((front @ ("clone" | "before" | "chyves" | "rollback" | "importing" | "send" | "move" | "receiving" | "disk"), _)) => {
+            Some((
+                front @ ("clone" | "before" | "chyves" | "rollback" | "importing" | "send" | "move" | "receiving" | "disk" | "upgrade"),
+                _,
+            )) => {
                 format!("{front}-…")
             }
             _ => p.to_owned(),

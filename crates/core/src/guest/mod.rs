@@ -60,6 +60,11 @@ pub enum RunState {
     Starting,
     /// It runs under its supervisor.
     Running,
+    /// It runs, but its hypervisor has paused it.
+    Paused {
+        /// What could not be done.
+        reason: String,
+    },
     /// It was asked to power off.
     Stopping,
     /// It runs, and its supervisor is gone.
@@ -78,6 +83,7 @@ impl RunState {
             Self::Stopped => "stopped",
             Self::Starting => "starting",
             Self::Running => "running",
+            Self::Paused { .. } => "paused",
             Self::Stopping => "stopping",
             Self::Orphaned => "orphaned",
             Self::Crashed { .. } => "crashed",
@@ -87,10 +93,28 @@ impl RunState {
     /// Whether a machine is alive, or may be.
     pub const fn is_alive(&self) -> bool {
         match self {
-            Self::Starting | Self::Running | Self::Stopping | Self::Orphaned => true,
+            Self::Starting | Self::Running | Self::Paused { .. } | Self::Stopping | Self::Orphaned => true,
             Self::Stopped | Self::Crashed { .. } => false,
         }
     }
+}
+
+/// What can't be done with a paused guest, why, and how it goes on.
+pub fn paused(name: &GuestName, dataset: &Dataset, reason: &str) -> Problem {
+    Problem::not_now(format!("`{name}` is paused"))
+        .on(name)
+        .because(reason)
+        .hint(goes_on(dataset))
+        .hint(format!("type `chyves stop {name} --now` to end it as by pulling its plug; what it could not write is lost then"))
+}
+
+/// How a paused guest goes on.
+pub fn goes_on(dataset: &Dataset) -> String {
+    let pool = dataset.pool();
+    format!(
+        "make room on {pool}, or raise the quota, and it goes on by itself; `zfs list -o space,quota,refquota -r {pool}` shows where the room \
+         went, `zpool status {pool}` what fails"
+    )
 }
 
 impl Guest {

@@ -214,6 +214,38 @@ fn a_stop_asks_again_and_again_and_then_fails() {
 }
 
 #[test]
+fn a_paused_guest_is_not_waited_for() {
+    let refused = [Do::StopFailed(StopFailure::Paused)];
+    let mut s = Story::running(restarting());
+    assert_eq!(s.tell(1, Event::Paused), []);
+    assert_eq!(s.tell(1, wish(10_000, Force::Never)), refused);
+    assert_eq!((s.life.is_stopping(), s.life.wake_at()), (false, None));
+    // One that is paused on its way down: who waits is told then.
+    assert_eq!(s.tell(1, Event::Resumed), []);
+    assert_eq!(s.tell(1, wish(10_000, Force::Never)), [Do::AskPowerOff]);
+    assert_eq!(s.tell(1, Event::Paused), refused);
+    assert!(!s.life.is_stopping());
+    // A signal's wish stands: the guest hears it when it goes on, if that is in time.
+    let signal = Event::Stop(Wish { timeout: 10_000, force: Force::Never, stands: true });
+    assert_eq!(s.tell(1, signal.clone()), refused);
+    assert_eq!(s.tell(1, Event::Resumed), []);
+    assert_eq!(s.tell(1, Event::Tick), [Do::AskPowerOff]);
+    assert_eq!(s.tell(1, Event::Paused), refused);
+    assert_eq!(s.tell(10_000, Event::Tick), refused);
+    // Force needs nobody's ear, also where somebody else only asks meanwhile.
+    s.tell(1, wish(10_000, Force::AtDeadline));
+    s.tell(1, wish(10_000, Force::Never));
+    assert_eq!(s.tell(10_000, Event::Tick), [Do::PullPlug]);
+    // Its next machine is not paused.
+    let mut s = Story::running(restarting());
+    s.tell(1, Event::Paused);
+    s.tell(QUICK_LIFE, Event::Ended(End::Reboot));
+    s.tell(1, Event::Planned(Ok(())));
+    s.come_up();
+    assert_eq!(s.tell(1, wish(1000, Force::Never)), [Do::AskPowerOff]);
+}
+
+#[test]
 fn a_stop_forces_only_when_told() {
     let mut s = Story::running(restarting());
     s.tell(1, wish(1000, Force::AtDeadline));
@@ -338,6 +370,7 @@ fn any_event() -> impl Strategy<Value = Event> {
             .prop_map(|(timeout, force)| wish(timeout, force)),
         1 => Just(Event::Withdrawn),
         1 => Just(Event::Reset),
+        1 => prop_oneof![Just(Event::Paused), Just(Event::Resumed)],
         1 => Just(Event::Cleaned),
         4 => Just(Event::Tick),
     ]

@@ -8,7 +8,7 @@ use super::{Plan, own_guest};
 use crate::action::Action;
 use crate::device::{DeviceClass, DeviceKey};
 use crate::error::{Problem, Result};
-use crate::guest::{Guest, RunState};
+use crate::guest::{Guest, RunState, paused};
 use crate::launch::Launch;
 use crate::value::{Dataset, ImageName};
 use crate::vmm::{Vmm, qemu};
@@ -44,6 +44,7 @@ pub fn change(world: &World, guest: &Guest, launch: &Launch, request: &Request) 
                 .on(&guest.name)
                 .hint(format!("`chyves start {} --iso {name}` starts it with one", guest.name)));
         }
+        RunState::Paused { reason } => return Err(paused(&guest.name, &guest.dataset, reason)),
         RunState::Starting | RunState::Stopping | RunState::Orphaned => {
             return Err(Problem::not_now(format!("`{}` is {}", guest.name, guest.state.word()))
                 .on(&guest.name)

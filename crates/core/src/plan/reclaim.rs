@@ -37,7 +37,7 @@ impl Left {
 pub fn is_worth_a_look(guest: &Guest, left: &Left) -> bool {
     match guest.state {
         RunState::Orphaned => true,
-        RunState::Starting | RunState::Running | RunState::Stopping => false,
+        RunState::Starting | RunState::Running | RunState::Paused { .. } | RunState::Stopping => false,
         RunState::Stopped | RunState::Crashed { .. } => guest.mounted || !left.is_nothing(),
     }
 }
@@ -46,7 +46,7 @@ pub fn is_worth_a_look(guest: &Guest, left: &Left) -> bool {
 pub fn guest(guest: &Guest, left: &Left, kill: bool) -> Plan {
     let name = &guest.name;
     match guest.state {
-        RunState::Starting | RunState::Running | RunState::Stopping => {
+        RunState::Starting | RunState::Running | RunState::Paused { .. } | RunState::Stopping => {
             Plan::nothing(format!("{name} is {}: nothing of it is left over", guest.state.word()))
         }
         RunState::Orphaned if kill => {

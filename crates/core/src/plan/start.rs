@@ -11,7 +11,7 @@ use crate::cloudinit::{self, SeedDisc};
 use crate::cmd::Cmd;
 use crate::device::{Device, NetBackend, Nic};
 use crate::error::{Problem, Result};
-use crate::guest::{Accel, Backend, Guest, Spec};
+use crate::guest::{Accel, Backend, Guest, RunState, Spec, paused};
 use crate::launch::{ConsoleEnd, Control, Launch, Prepare};
 use crate::os::{Intent, Os, taps};
 use crate::value::Dataset;
@@ -58,6 +58,9 @@ pub fn start(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
         return Err(Problem::not_now(format!("`{}` is a template", guest.name))
             .on(&guest.name)
             .hint(format!("clone it: `chyves clone {} NAME`; or make it a guest: `chyves set {} template=no`", guest.name, guest.name)));
+    }
+    if let RunState::Paused { reason } = &guest.state {
+        return Err(paused(&guest.name, &guest.dataset, reason));
     }
     if guest.state.is_alive() {
         return Ok(Plan::nothing(format!("{} is {} already", guest.name, guest.state.word())));
@@ -364,7 +367,6 @@ fn bhyve_host(host: &HostFacts, console: String, config_file: String) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::guest::RunState;
     use crate::os::freebsd::recorded;
     use crate::plan::machine::tap_name;
     use crate::plan::testing;

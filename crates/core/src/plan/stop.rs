@@ -3,15 +3,19 @@
 use super::Plan;
 use crate::action::Action;
 use crate::error::Result;
-use crate::guest::Guest;
+use crate::guest::{Guest, RunState, paused};
 
 /// Plans a stop.
 ///
 /// # Errors
-/// A stored setting is wrong.
+/// A stored setting is wrong; it is paused and would only be asked.
 pub fn stop(guest: &Guest, timeout: Option<u32>, force: bool) -> Result<Plan> {
     if !guest.state.is_alive() {
         return Ok(Plan::nothing(format!("{} is {} already", guest.name, guest.state.word())));
+    }
+    // It can't hear its power button; its supervisor refuses it too, should it be paused from now on.
+    if let (RunState::Paused { reason }, false) = (&guest.state, force) {
+        return Err(paused(&guest.name, &guest.dataset, reason));
     }
     let timeout = match timeout {
         Some(seconds) => seconds,
@@ -19,4 +23,22 @@ pub fn stop(guest: &Guest, timeout: Option<u32>, force: bool) -> Result<Plan> {
     };
     let step = Action::Stop { guest: guest.name.clone(), uuid: guest.uuid, dataset: guest.dataset.clone(), timeout, force };
     Ok(Plan { steps: vec![step], notes: Vec::new() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::testing;
+
+    #[test]
+    fn a_paused_guest_is_only_ended_by_force() {
+        let mut g = testing::guest("web", &[]);
+        g.state = RunState::Paused { reason: "writing /d failed: No space left on device".into() };
+        let refused = stop(&g, None, false).unwrap_err();
+        assert_eq!(refused.message, "`web` is paused");
+        assert_eq!(refused.causes, ["writing /d failed: No space left on device"]);
+        assert!(refused.hints[0].starts_with("make room on tank"), "{refused:?}");
+        assert!(refused.hints[1].contains("`chyves stop web --now`"), "{refused:?}");
+        assert!(matches!(stop(&g, Some(0), true).unwrap().steps[..], [Action::Stop { force: true, .. }]));
+    }
 }

@@ -1,14 +1,14 @@
 //! `zfs send` into `zfs receive`: both started by their argument vectors, the bytes carried and counted by chyves itself.
 //! Nothing is forced, and nothing that is there is received onto.
 
-use super::{Event, Place, settled};
-use crate::{observe, run, trace};
+use super::{Event, Place, fault, settled_at_last};
+use crate::{drain, facts, observe, run, trace};
 use chyves_core::cmd::Cmd;
 use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::value::{Dataset, Size, SnapshotRef, printable};
-use chyves_core::zfs::args;
+use chyves_core::zfs::{Dialect, args};
 use std::io::{ErrorKind, Read, Write};
-use std::process::{Child, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 
@@ -19,6 +19,8 @@ const CHUNK: usize = 1 << 20;
 struct End {
     cmd: Cmd,
     child: Child,
+    /// What stands behind a sender.
+    between: Option<Child>,
     said: JoinHandle<String>,
 }
 
@@ -40,12 +42,22 @@ impl End {
             }
             String::from_utf8_lossy(&text).into_owned()
         });
-        Ok(Self { cmd, child, said })
+        Ok(Self { cmd, child, between: None, said })
+    }
+
+    /// Ends a sender that nobody reads, where its stream need not run to its end.
+    fn give_up(&mut self) {
+        if self.between.is_none() {
+            let _ = self.child.kill();
+        }
     }
 
     /// Waits for its end; the failure, if it was one.
     fn end(mut self) -> Option<Problem> {
         let status = self.child.wait();
+        if let Some(mut between) = self.between {
+            let _ = between.wait();
+        }
         let stderr = self.said.join().unwrap_or_default();
         match status {
             Ok(status) if status.success() => None,
@@ -67,18 +79,22 @@ pub(super) fn is_free(to: &Dataset) -> Result<()> {
 /// the original, and only when every block of it was received and its checksum was right.
 pub(super) fn copy(from: &SnapshotRef, to: &Dataset, size: Size, place: &mut Place<'_>) -> Result<()> {
     let mut sender = End::start(args::send(from), Stdio::null(), Stdio::piped(), place)?;
+    if facts::dialect() == Dialect::Fuse {
+        sender.between = Some(drain::behind(&mut sender.child)?);
+    }
     let mut receiver = match End::start(args::receive(to), Stdio::piped(), Stdio::null(), place) {
         Ok(receiver) => receiver,
         Err(problem) => {
-            let _ = sender.child.kill();
+            sender.give_up();
             sender.end();
             return Err(problem);
         }
     };
-    let carried = carry(&mut sender.child, &mut receiver.child, size, place);
+    let source = sender.between.as_mut().unwrap_or(&mut sender.child).stdout.take();
+    let carried = carry(source, receiver.child.stdin.take(), size, place);
     if carried.is_err() {
         // Nobody reads on; it may not have noticed yet.
-        let _ = sender.child.kill();
+        sender.give_up();
     }
     // Both pipes are closed by now: each ends by itself, the receiver having let go of half a dataset.
     let (sent, received) = (sender.end(), receiver.end());
@@ -90,9 +106,9 @@ pub(super) fn copy(from: &SnapshotRef, to: &Dataset, size: Size, place: &mut Pla
     same(from, to)
 }
 
-fn carry(sender: &mut Child, receiver: &mut Child, size: Size, place: &mut Place<'_>) -> Result<()> {
+fn carry(source: Option<ChildStdout>, sink: Option<ChildStdin>, size: Size, place: &mut Place<'_>) -> Result<()> {
     let broken = || Problem::bug("a pipe to `zfs` was not made");
-    let (mut source, mut sink) = (sender.stdout.take().ok_or_else(broken)?, receiver.stdin.take().ok_or_else(broken)?);
+    let (mut source, mut sink) = (source.ok_or_else(broken)?, sink.ok_or_else(broken)?);
     let mut buffer = vec![0u8; CHUNK];
     let mut done = 0u64;
     loop {
@@ -110,6 +126,7 @@ fn carry(sender: &mut Child, receiver: &mut Child, size: Size, place: &mut Place
             return Ok(());
         }
         done += filled as u64;
+        fault::flowing();
         (place.report)(Event::Progress(done, done.max(size.get())));
     }
     (place.report)(Event::Progress(done, done));
@@ -134,7 +151,7 @@ pub(super) fn destroy(to: &Dataset, like: &SnapshotRef, place: &mut Place<'_>) -
         same(like, to).map_err(|p| p.within(format!("`{}` stays", printable(to.as_str(), 120))))?;
         let cmd = args::destroy_snapshot_alone(&copy);
         (place.report)(Event::Command(cmd.to_string()));
-        settled(&cmd)?;
+        settled_at_last(&cmd)?;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 //!
 //! Not here: images, which are described on a dataset (`image`).
 
-use super::{Event, Place, command, files};
+use super::{Event, Place, command, fault, files};
 use crate::import::content::{self, Content, Format, Seen};
 use crate::import::convert::whole;
 use crate::run;
@@ -161,6 +161,7 @@ fn write(from: &str, to: &str, target: &File, size: Option<Size>, place: &mut Pl
     let length = files::sparse(&mut source, target, to, &mut |n| {
         at += n;
         (place.report)(Event::Progress(at, total));
+        fault::flowing();
         !place.interrupted.load(Ordering::SeqCst)
     })?;
     if length != total {
@@ -239,7 +240,7 @@ mod tests {
             locks: &[],
             interrupted: &interrupted,
             report: &mut |_| {},
-            network: None,
+            lent: crate::apply::Lent::default(),
         };
         work(dir.path(), &mut place)
     }

@@ -1,7 +1,14 @@
 //! Failures on purpose, for the tests that fail and kill every step of every command. Test builds alone have them:
-//! `CHYVES_FAULT=fail:2` fails step 2, `kill:2` kills the process before it, `killed:2` right after it.
+//! `CHYVES_FAULT=fail:2` fails step 2, `kill:2` kills the process before it, `killed:2` right after it, `flow:2` while it
+//! carries a stream; `repair:2` kills a repair after two of the things that it does.
 
 use chyves_core::error::{Problem, Result};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// The step that is done.
+static STEP: AtomicUsize = AtomicUsize::new(0);
+/// What a repair has done.
+static REPAIRED: AtomicUsize = AtomicUsize::new(0);
 
 #[cfg(debug_assertions)]
 fn wanted(kind: &str, index: usize) -> bool {
@@ -19,6 +26,7 @@ fn die() {
 
 /// Before step `index`.
 pub(super) fn before(index: usize) -> Result<()> {
+    STEP.store(index, Ordering::SeqCst);
     if wanted("kill", index) {
         die();
     }
@@ -31,6 +39,21 @@ pub(super) fn before(index: usize) -> Result<()> {
 /// After step `index`.
 pub(super) fn after(index: usize) {
     if wanted("killed", index) {
+        die();
+    }
+}
+
+/// After part of a stream was carried.
+pub(crate) fn flowing() {
+    if wanted("flow", STEP.load(Ordering::SeqCst)) {
+        die();
+    }
+}
+
+/// After a repair did something, before that is written down.
+pub(super) fn repaired() {
+    let index = REPAIRED.fetch_add(1, Ordering::SeqCst);
+    if wanted("repair", index) {
         die();
     }
 }

@@ -10,16 +10,16 @@
 //! Not here: doing steps (`apply`) and taking them back (`undo`). What was under way when the host itself went down is
 //! found by its working names on the pool, not here: the runtime folder is empty then.
 
-use super::{Done, Event, Place, perform, undo};
+use super::{Done, Event, Place, fault, perform, undo};
 use crate::runtime::Runtime;
 use chyves_core::action::{Action, Undo};
 use chyves_core::error::{Problem, Result};
 use chyves_core::plan::Plan;
 use chyves_core::value::printable;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{Read, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -49,6 +49,9 @@ pub struct Record {
     /// The files that were replaced: the step's number and what stood there before.
     #[serde(skip)]
     pub replaced: Vec<(usize, Option<String>)>,
+    /// The steps that a repair has taken back since; none where none has begun to.
+    #[serde(skip)]
+    pub undone: Option<BTreeSet<usize>>,
 }
 
 /// One of the lines behind the first.
@@ -63,6 +66,10 @@ enum Line {
     Done(usize),
     /// This step is done, and there was nothing to do.
     Idle(usize),
+    /// A repair begins to take the steps back.
+    TakesBack,
+    /// It has taken this step back.
+    Undone(usize),
 }
 
 impl Record {
@@ -82,6 +89,8 @@ impl Record {
                     record.done = index + 1;
                     record.idle.push(index);
                 }
+                Line::TakesBack => drop(record.undone.get_or_insert_default()),
+                Line::Undone(index) => drop(record.undone.get_or_insert_default().insert(index)),
             }
         }
         Some(record)
@@ -124,6 +133,7 @@ impl Journal {
             done: 0,
             idle: Vec::new(),
             replaced: Vec::new(),
+            undone: None,
         };
         let replaces = plan.steps.iter().enumerate().filter_map(|(index, step)| match step {
             Action::WriteFile { path, .. } | Action::KeepCopy { path, .. } => Some((index, path.clone())),
@@ -161,10 +171,15 @@ impl Journal {
     }
 
     fn write(&mut self, what: &impl Serialize) -> Result<()> {
-        let mut line = serde_json::to_vec(what).map_err(|e| Problem::bug("a journal is no JSON").because(e))?;
-        line.push(b'\n');
-        self.file.write_all(&line).map_err(cant("write", &self.path))
+        add(&self.file, &self.path, what)
     }
+}
+
+/// Adds a line.
+fn add(mut file: &File, path: &Path, what: &impl Serialize) -> Result<()> {
+    let mut line = serde_json::to_vec(what).map_err(|e| Problem::bug("a journal is no JSON").because(e))?;
+    line.push(b'\n');
+    file.write_all(&line).map_err(cant("write", path))
 }
 
 /// A journal whose writer died.
@@ -182,6 +197,11 @@ impl Dead {
         let step = self.record.begun.checked_sub(1).and_then(|i| self.record.steps.get(i));
         let at = step.map_or_else(|| "before its first step".to_owned(), |s| format!("at: {}", s.describe()));
         format!("`{}` was killed {at}", printable(&self.record.command, 120))
+    }
+
+    /// Writes down how far its repair is, for the case that this is killed too.
+    fn note(&self, line: &Line) -> Result<()> {
+        add(&self.file, &self.path, line)
     }
 
     /// Whether what it began can only be finished.
@@ -216,6 +236,9 @@ pub fn dead(runtime: &Runtime, locks: Option<&[String]>) -> Result<Vec<Dead>> {
             let _ = std::fs::remove_file(&path);
             continue;
         };
+        // What was cut off is no line that another could follow.
+        let whole = text.rfind('\n').map_or(0, |end| end + 1) as u64;
+        file.set_len(whole).and_then(|()| file.seek(SeekFrom::Start(whole))).map_err(cant("read", &path))?;
         if locks.is_none_or(|mine| record.locks.iter().any(|l| mine.contains(l))) {
             found.push(Dead { file, path, record });
         }
@@ -232,9 +255,9 @@ pub fn recover(dead: &Dead, place: &mut Place<'_>) -> Result<()> {
     if lives(record, place.runtime)? {
         // Its machine came up without it: what was made for the machine is in use.
     } else if dead.goes_on() {
-        finish(record, place)?;
+        finish(dead, place)?;
     } else {
-        take_back(record, place)?;
+        take_back(dead, place)?;
     }
     let _ = std::fs::remove_file(&dead.path);
     let _ = dead.file.unlock();
@@ -250,16 +273,20 @@ fn lives(record: &Record, runtime: &Runtime) -> Result<bool> {
 }
 
 /// The steps from the one that was under way; one that turns out to be done already is passed over.
-fn finish(record: &Record, place: &mut Place<'_>) -> Result<()> {
+fn finish(dead: &Dead, place: &mut Place<'_>) -> Result<()> {
+    let record = &dead.record;
     let mut applied = super::Applied::default();
     let mut done = Vec::new();
     for (index, step) in record.steps.iter().enumerate().skip(record.begun.saturating_sub(1)) {
         let was_under_way = index + 1 == record.begun;
         (place.report)(Event::Step(step));
+        dead.note(&Line::Begins(index))?;
         match perform(step, record.began, place, &mut applied, &mut done) {
             Err(_) if was_under_way && is_done(step) => {}
             other => other?,
         }
+        fault::repaired();
+        dead.note(&Line::Done(index))?;
     }
     Ok(())
 }
@@ -276,18 +303,32 @@ fn is_done(step: &Action) -> bool {
     }
 }
 
-/// The steps that were begun, newest first. The last of them may have been done or not: what takes it back must bear both.
-fn take_back(record: &Record, place: &mut Place<'_>) -> Result<()> {
+/// The steps that were begun, newest first. The last of them may have been done or not, and where an earlier repair was
+/// killed, the last that is left may have been taken back: what takes it back must bear both.
+fn take_back(dead: &Dead, place: &mut Place<'_>) -> Result<()> {
+    let record = &dead.record;
+    let undone = |index: &usize| record.undone.as_ref().is_some_and(|u| u.contains(index));
+    let left: Vec<usize> = (0..record.begun.min(record.steps.len())).filter(|i| !undone(i)).collect();
+    let newest = record.undone.as_ref().and_then(|_| left.last());
+    dead.note(&Line::TakesBack)?;
     let mut done: Vec<Done> = Vec::new();
-    for (index, step) in record.steps.iter().enumerate().take(record.begun) {
-        if record.idle.contains(&index) || index >= record.done && !undo::may_be_done(step, record.began) {
+    let mut places = Vec::new();
+    for &index in &left {
+        let step = &record.steps[index];
+        let unsure = index >= record.done || newest == Some(&index);
+        if record.idle.contains(&index) || unsure && !undo::may_be_done(step, record.began) {
             continue;
         }
+        places.push(index);
         let before = record.replaced.iter().find(|(i, _)| *i == index).and_then(|(_, text)| text.clone()).map(String::into_bytes);
         done.push(Done { undo: step.undo(), before, words: step.describe() });
     }
     let killed = Problem::failed(format!("`{}` was killed", printable(&record.command, 120)));
-    let result = undo::take_back(done, record.began, place, killed);
+    let result = undo::take_back(done, record.began, place, killed, &mut |place| {
+        fault::repaired();
+        // What is not written down is taken back once more.
+        drop(dead.note(&Line::Undone(places[place])));
+    });
     match result.code {
         chyves_core::error::Kind::Left => Err(result),
         _ => Ok(()),
@@ -309,6 +350,7 @@ mod tests {
             done: 0,
             idle: Vec::new(),
             replaced: Vec::new(),
+            undone: None,
         };
         serde_json::to_string(&record).unwrap() + "\n"
     }

@@ -14,7 +14,7 @@
 
 mod copy;
 pub mod disk;
-mod fault;
+pub(crate) mod fault;
 mod files;
 pub(crate) mod image;
 pub mod journal;
@@ -81,8 +81,23 @@ pub struct Place<'a> {
     pub interrupted: &'a AtomicBool,
     /// Told what happens.
     pub report: &'a mut dyn FnMut(Event<'_>),
-    /// The lock of the host's networks, where the plan changes them; let go before a machine is started.
+    /// Locks that are let go of before the plan's end.
+    pub lent: Lent,
+}
+
+/// Locks that a plan needs, but not while it does what may take hours.
+#[derive(Debug, Default)]
+pub struct Lent {
+    /// That of the host's networks, where the plan changes them: let go of before a machine is started.
     pub network: Option<Lock>,
+    /// Those of what a stream is made of: let go of before it is written, and taken again to take something back.
+    pub stream: Vec<Lock>,
+}
+
+impl From<Option<Lock>> for Lent {
+    fn from(network: Option<Lock>) -> Self {
+        Self { network, stream: Vec::new() }
+    }
 }
 
 /// What a plan that ran to its end gave back.
@@ -117,6 +132,7 @@ pub fn apply(plan: &Plan, place: &mut Place<'_>) -> Result<Applied> {
     let mut done: Vec<Done> = Vec::new();
     let began = jiffy();
     let mut journal = Journal::begin(place.runtime, plan, began, place.command, place.locks)?;
+    let mut let_go = false;
     for (index, step) in plan.steps.iter().enumerate() {
         // Once something was done that nothing can take back, the rest is finished whatever the person wishes.
         let bound = done.iter().any(|d| d.undo == Undo::Impossible);
@@ -125,6 +141,9 @@ pub fn apply(plan: &Plan, place: &mut Place<'_>) -> Result<Applied> {
         } else {
             (place.report)(Event::Step(step));
             let before = done.len();
+            if matches!(step, Action::Send { .. }) {
+                let_go = !std::mem::take(&mut place.lent.stream).is_empty();
+            }
             journal
                 .begins(index)
                 .and_then(|()| fault::before(index))
@@ -134,7 +153,15 @@ pub fn apply(plan: &Plan, place: &mut Place<'_>) -> Result<Applied> {
         };
         if let Err(problem) = result {
             (place.report)(Event::TakingBack(&problem));
-            let problem = undo::take_back(done, began, place, problem);
+            // Somebody may work on it by now. Where they do so for too long, they or a repair take it back from the journal.
+            let wanted = place.locks.iter().filter(|_| let_go);
+            let locks = wanted.map(|name| place.runtime.lock_named(name, AGAIN, place.command)).collect::<Result<Vec<_>>>();
+            if let Err(busy) = locks {
+                return Err(Problem { code: Kind::Left, ..problem }
+                    .because(format!("and it could not be taken back: {busy}"))
+                    .hint("`chyves repair` takes it back"));
+            }
+            let problem = undo::take_back(done, began, place, problem, &mut |_| {});
             journal.close();
             return Err(problem);
         }
@@ -142,6 +169,9 @@ pub fn apply(plan: &Plan, place: &mut Place<'_>) -> Result<Applied> {
     applied.replaced = journal.close();
     Ok(applied)
 }
+
+/// How long is waited for a lock that was let go of.
+const AGAIN: Duration = Duration::from_secs(10);
 
 /// Takes back the steps of a plan that ran to its end; `replaced` is what [`Applied`] told of it.
 ///
@@ -151,7 +181,7 @@ pub fn take_back_steps(steps: &[Action], replaced: &[(usize, Option<String>)], p
     let before = |index: usize| replaced.iter().find(|(i, _)| *i == index).and_then(|(_, text)| text.clone()).map(String::into_bytes);
     let done = |(index, s): (usize, &Action)| Done { undo: s.undo(), before: before(index), words: s.describe() };
     let done = steps.iter().enumerate().map(done).collect();
-    let result = undo::take_back(done, jiffy(), place, Problem::failed("it was not confirmed"));
+    let result = undo::take_back(done, jiffy(), place, Problem::failed("it was not confirmed"), &mut |_| {});
     if result.code == Kind::Left { Err(result) } else { Ok(()) }
 }
 
@@ -168,6 +198,16 @@ pub(crate) fn command(cmd: &Cmd, place: &mut Place<'_>) -> Result<()> {
 /// Runs a command that must end with 0. zfs-fuse lets go of a file system only some time after `zfs unmount` has
 /// returned, and calls the dataset busy until then: there, such an answer is waited out for a while.
 pub(crate) fn settled(cmd: &Cmd) -> Result<()> {
+    settled_if(cmd, cmd.program == "zfs" && facts::dialect() == Dialect::Fuse)
+}
+
+/// The same for what takes something back, on every ZFS: what a killed command had under way, such as a stream, is known
+/// to end only a moment after it.
+fn settled_at_last(cmd: &Cmd) -> Result<()> {
+    settled_if(cmd, cmd.program == "zfs")
+}
+
+fn settled_if(cmd: &Cmd, waits: bool) -> Result<()> {
     let began = Instant::now();
     let mut pause = Duration::from_millis(5);
     loop {
@@ -176,7 +216,6 @@ pub(crate) fn settled(cmd: &Cmd) -> Result<()> {
             return Ok(());
         }
         let passing = output.stderr.contains("is busy");
-        let waits = cmd.program == "zfs" && facts::dialect() == Dialect::Fuse;
         if !(passing && waits && began.elapsed() < LET_GO) {
             return Err(run::failure(cmd, &output));
         }
@@ -201,7 +240,7 @@ fn mount(dataset: &Dataset, place: &mut Place<'_>) -> Result<bool> {
     }
 }
 
-/// How long zfs-fuse may take to let go of a file system.
+/// How long ZFS may take to let go of what is not used any more.
 const LET_GO: Duration = Duration::from_secs(20);
 
 /// Does one step. What it did is in `done` as soon as it is done, also where a later part of the step fails.
@@ -359,7 +398,7 @@ fn perform(step: &Action, began: u64, place: &mut Place<'_>, applied: &mut Appli
             network::prove_it(place.os, place.runtime, proofs)
         }
         // From here on others may see to their networks: a machine takes its time.
-        Action::Launch(_) if place.network.take().is_some() => perform(step, began, place, applied, done),
+        Action::Launch(_) if place.lent.network.take().is_some() => perform(step, began, place, applied, done),
         Action::Launch(what) => launch(what, place).map(|pids| applied.started = Some(pids)),
         Action::Stop { guest, uuid, dataset, timeout, force } => {
             let target = control::Target { uuid: *uuid, name: guest, dataset };

@@ -130,7 +130,7 @@ mod tests {
             locks: &[],
             interrupted: &interrupted,
             report: &mut |_| {},
-            network: None,
+            lent: crate::apply::Lent::default(),
         };
         restore(&from, &to, &mut place).unwrap();
         assert_eq!(fs::read(to.join("disk0.raw")).unwrap(), fs::read(from.join("disk0.raw")).unwrap());

@@ -1,6 +1,6 @@
 //! Taking back what a plan did: newest first, going on through its own failures, telling what is left.
 
-use super::{Done, Event, Place, copy, files, receive, settings, settled};
+use super::{Done, Event, Place, copy, files, receive, settings, settled_at_last};
 use crate::observe;
 use chyves_core::action::{Action, Undo};
 use chyves_core::error::{Kind, Problem, Result};
@@ -8,19 +8,21 @@ use chyves_core::property::keys;
 use chyves_core::value::Dataset;
 use chyves_core::zfs::args;
 
-/// Takes everything back; the problem that caused it, with what is left if something is.
-pub(super) fn take_back(done: Vec<Done>, began: u64, place: &mut Place<'_>, problem: Problem) -> Problem {
+/// Takes everything back; the problem that caused it, with what is left if something is. `undone` is told the place of
+/// each that is taken back.
+pub(super) fn take_back(done: Vec<Done>, began: u64, place: &mut Place<'_>, problem: Problem, undone: &mut dyn FnMut(usize)) -> Problem {
     let mut left = Vec::new();
     let mut bound = false;
-    for step in done.into_iter().rev() {
+    for (index, step) in done.into_iter().enumerate().rev() {
         // What was done before a step that can't be taken back is what there is now, such as the copy of a file that was
         // then removed: of that only mounts are taken back.
         let mounts = matches!(&step.undo, Undo::Action(action) if matches!(**action, Action::Unmount { .. }));
         if bound && !mounts {
             continue;
         }
-        if let Err(why) = one(&step, began, place) {
-            left.push(why);
+        match one(&step, began, place) {
+            Ok(()) => undone(index),
+            Err(why) => left.push(why),
         }
         bound |= step.undo == Undo::Impossible;
     }
@@ -44,7 +46,7 @@ fn one(step: &Done, began: u64, place: &mut Place<'_>) -> Result<()> {
             }
             for cmd in action.commands(place.os) {
                 (place.report)(Event::Command(cmd.to_string()));
-                let result = settled(&cmd);
+                let result = settled_at_last(&cmd);
                 if let (Err(problem), false) = (result, matches!(**action, Action::Mount { .. } | Action::Unmount { .. })) {
                     return Err(problem);
                 }
@@ -54,7 +56,7 @@ fn one(step: &Done, began: u64, place: &mut Place<'_>) -> Result<()> {
         Undo::Change { dialect, on, set, clear, received } => {
             for cmd in args::change(*dialect, on.as_str(), set, clear).into_iter().chain(args::as_received(on, received)) {
                 (place.report)(Event::Command(cmd.to_string()));
-                settled(&cmd)?;
+                settled_at_last(&cmd)?;
             }
             Ok(())
         }
@@ -116,6 +118,7 @@ pub(super) fn may_be_done(step: &Action, began: u64) -> bool {
             use std::os::unix::fs::MetadataExt;
             std::fs::metadata(path).is_ok_and(|m| u64::try_from(m.ctime()).unwrap_or(0) + 2 >= began)
         }
+        Action::RestoreFiles { before, .. } => there(&before.to_string()),
         Action::RenameFile { from, to } | Action::SetAside { from, to } => {
             std::fs::metadata(to).is_ok() && std::fs::metadata(from).is_err()
         }
@@ -131,7 +134,11 @@ fn destroy(dataset: &Dataset, began: u64, place: &mut Place<'_>) -> Result<()> {
     }
     let cmd = args::destroy(dataset);
     (place.report)(Event::Command(cmd.to_string()));
-    settled(&cmd)
+    match settled_at_last(&cmd) {
+        // A reception that was cut off takes away what it made by itself, a moment after it.
+        Err(_) if !observe::exists(dataset.as_str())? => Ok(()),
+        result => result,
+    }
 }
 
 /// Whether a dataset is there.

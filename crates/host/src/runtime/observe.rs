@@ -17,6 +17,11 @@ pub enum GuestState {
     Starting,
     /// Its guest executes.
     Running,
+    /// It runs, but its hypervisor has paused it: its guest does not execute.
+    Paused {
+        /// What could not be done.
+        reason: String,
+    },
     /// It runs and somebody wants it off.
     Stopping,
     /// Its machine lives and its supervisor is gone.
@@ -32,7 +37,7 @@ impl GuestState {
     /// Whether some process of it lives.
     pub const fn is_alive(&self) -> bool {
         match self {
-            Self::Starting | Self::Running | Self::Stopping | Self::Orphaned => true,
+            Self::Starting | Self::Running | Self::Paused { .. } | Self::Stopping | Self::Orphaned => true,
             Self::Stopped | Self::Crashed { .. } => false,
         }
     }
@@ -43,6 +48,7 @@ impl GuestState {
             Self::Stopped => "stopped",
             Self::Starting => "starting",
             Self::Running => "running",
+            Self::Paused { .. } => "paused",
             Self::Stopping => "stopping",
             Self::Orphaned => "orphaned",
             Self::Crashed { .. } => "crashed",
@@ -190,16 +196,17 @@ fn look(dir: &GuestDir, uuid: Uuid, boot: &str) -> Result<Observed> {
 
 /// The locks are the truth; the record only says which of the living states it is, or how it died.
 fn judge(supervisor: bool, machine: bool, record: Option<&Record>) -> GuestState {
+    let told =
+        |words: fn(&Record) -> &Option<String>| record.and_then(|r| words(r).clone()).unwrap_or_else(|| "nobody wrote down why".to_owned());
     match (supervisor, machine, record.map(|r| r.phase)) {
         (true, _, None | Some(Phase::Starting)) => GuestState::Starting,
         (true, _, Some(Phase::Running)) => GuestState::Running,
+        (true, _, Some(Phase::Paused)) => GuestState::Paused { reason: told(|r| &r.paused) },
         (true, _, Some(Phase::Stopping | Phase::Crashed)) => GuestState::Stopping,
         (false, true, _) => GuestState::Orphaned,
         (false, false, None) => GuestState::Stopped,
-        (false, false, Some(Phase::Crashed)) => {
-            GuestState::Crashed { reason: record.and_then(|r| r.end.clone()).unwrap_or_else(|| "nobody wrote down why".to_owned()) }
-        }
-        (false, false, Some(Phase::Starting | Phase::Running | Phase::Stopping)) => {
+        (false, false, Some(Phase::Crashed)) => GuestState::Crashed { reason: told(|r| &r.end) },
+        (false, false, Some(Phase::Starting | Phase::Running | Phase::Paused | Phase::Stopping)) => {
             GuestState::Crashed { reason: "its supervisor and its machine are both gone, and nobody saw why".to_owned() }
         }
     }
@@ -250,6 +257,7 @@ mod tests {
             since: 1,
             reboots: 0,
             phase,
+            paused: None,
             end: Some("signal 9".into()),
             launch,
         }
@@ -275,6 +283,7 @@ mod tests {
         for (phase, alone, supervised) in [
             (Phase::Starting, "crashed", "starting"),
             (Phase::Running, "crashed", "running"),
+            (Phase::Paused, "crashed", "paused"),
             (Phase::Stopping, "crashed", "stopping"),
             (Phase::Crashed, "crashed", "stopping"),
         ] {

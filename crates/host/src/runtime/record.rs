@@ -24,6 +24,8 @@ pub enum Phase {
     Starting,
     /// Its guest executes.
     Running,
+    /// Its hypervisor has paused it.
+    Paused,
     /// Somebody wants it off.
     Stopping,
     /// Its last end was a crash that nothing follows.
@@ -55,6 +57,9 @@ pub struct Record {
     pub reboots: u32,
     /// Where it is in its life.
     pub phase: Phase,
+    /// Why it is paused, in words.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub paused: Option<String>,
     /// How its last machine ended, in words.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub end: Option<String>,

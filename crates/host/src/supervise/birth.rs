@@ -76,6 +76,7 @@ impl<'a> Engine<'a> {
             since: epoch(),
             reboots: 0,
             phase: Shown::Starting,
+            paused: None,
             end: None,
             launch: launch.clone(),
         };
@@ -118,6 +119,9 @@ impl<'a> Engine<'a> {
         engine.ring.push(&words);
         engine.life = Life::adopted(now, engine.record.reboots);
         engine.machine = Some(Machine::Adopted { process, lock: engine.dir.machine_lock() });
+        if let Some(why) = engine.record.paused.clone() {
+            engine.pause(now, why);
+        }
         engine.insist = insist;
         engine.adopting = Some(now + if insist { INSIST_AFTER } else { ANSWER_WITHIN });
         engine.connect();
@@ -142,6 +146,7 @@ impl<'a> Engine<'a> {
             record,
             machine: None,
             qmp: None,
+            hold: None,
             before: VecDeque::new(),
             after: VecDeque::new(),
             job: None,
@@ -152,6 +157,7 @@ impl<'a> Engine<'a> {
             rebooted: false,
             returned: Vec::new(),
             discs: None,
+            failed: None,
             refused: None,
             last_words: None,
             complaints: Vec::new(),

@@ -4,6 +4,7 @@
 
 use super::birth::logs;
 use super::engine::{Engine, epoch};
+use super::hold::Hold;
 use super::job::{Ended, Job};
 use super::machine::Machine;
 use super::order::{LIMIT, Word};
@@ -12,6 +13,7 @@ use crate::control::Reply;
 use crate::runtime::{Lock, lock};
 use chyves_core::cmd::Cmd;
 use chyves_core::error::Problem;
+use chyves_core::guest::paused;
 use chyves_core::launch::{Control, Launch, Prepare, REFUSED};
 use chyves_core::lifecycle::{Do, End, Event, Phase, StopFailure};
 use chyves_core::value::Dataset;
@@ -291,9 +293,7 @@ impl Engine<'_> {
         if !std::mem::replace(&mut self.told, true) {
             let machine = self.machine.as_ref().and_then(Machine::process).map_or(0, |p| p.pid);
             // Written before it is said: who is told looks at once.
-            self.record.phase = crate::runtime::Phase::Running;
-            self.record.machine = self.machine.as_ref().and_then(|m| m.process().cloned());
-            drop(self.record.write(&self.dir.record()));
+            self.write_record();
             (self.report)(Word::Running { supervisor: std::process::id(), machine });
         }
     }
@@ -378,6 +378,10 @@ impl Engine<'_> {
                 })
                 .hint(format!("type `chyves console {name}` to see what it does"))
                 .hint(format!("type `chyves stop {name} --force` to end it as by pulling its plug")),
+            StopFailure::Paused => {
+                let why = self.hold.as_ref().map_or("a disk can't be written", Hold::why);
+                paused(name, &self.launch.dataset, why)
+            }
             StopFailure::NotKilled => {
                 let pid = self.record.machine.as_ref().map_or(0, |p| p.pid);
                 Problem::failed(format!("the hypervisor of `{name}` does not die"))

@@ -36,6 +36,7 @@ impl Engine<'_> {
         self.rebooted = end == End::Reboot;
         self.qmp = None;
         self.discs = None;
+        self.hold = None;
         let name = &self.launch.guest;
         let ended = Problem::not_now(format!("the machine of `{name}` ended before it answered"))
             .on(name)

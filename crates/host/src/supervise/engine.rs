@@ -6,6 +6,7 @@
 //! Not here: how it comes to be (`birth`), how each thing is done (`deeds`), what an end meant and what is said about it (`ends`).
 
 use super::birth::Means;
+use super::hold::Hold;
 use super::job::Job;
 use super::log::{ConsoleLog, HypervisorLog};
 use super::machine::Machine;
@@ -55,6 +56,8 @@ pub(super) struct Engine<'a> {
     pub(super) record: Record,
     pub(super) machine: Option<Machine>,
     pub(super) qmp: Option<Qmp>,
+    /// It is paused.
+    pub(super) hold: Option<Hold>,
     pub(super) serial: Serial,
     pub(super) ring: Ring,
     pub(super) console_log: ConsoleLog,
@@ -80,6 +83,8 @@ pub(super) struct Engine<'a> {
     pub(super) returned: Vec<Dataset>,
     /// What holds when the disc that is being changed is changed.
     pub(super) discs: Option<Discs>,
+    /// The last error of a disk that its guest was told, and that is written in the log.
+    pub(super) failed: Option<String>,
     /// Why the hypervisor would not run the guest.
     pub(super) refused: Option<String>,
     /// What its last words were.
@@ -181,7 +186,7 @@ impl Engine<'_> {
     /// Waits until something can be done.
     fn wait(&mut self) {
         let now = self.now();
-        let mut wakes = vec![self.life.wake_at(), self.peers.wake_at(), self.adopting];
+        let mut wakes = vec![self.life.wake_at(), self.peers.wake_at(), self.adopting, self.hold.as_ref().map(Hold::wake_at)];
         let mut fds = vec![PollFd::from_borrowed_fd(self.signals.fd(), rustix::event::PollFlags::IN)];
         for job in self.job.iter().chain(&self.side) {
             wakes.push(Some(job.deadline()));
@@ -217,6 +222,7 @@ impl Engine<'_> {
         }
         self.look_at_jobs(now);
         self.look_at_qmp(now);
+        self.look_at_hold(now);
         self.look_at_serial(now);
         self.look_at_machine(now);
         self.look_at_peers(now);
@@ -242,6 +248,9 @@ impl Engine<'_> {
                 News::Up => self.events.push_back(Event::Up),
                 News::Resized(result) => self.resized(result),
                 News::Changed(result) => self.disc_changed(result),
+                News::Failed { node, write, paused, why } => self.disk_failed(now, &node, write, paused, &why),
+                News::Stuck => self.found_paused(now),
+                News::Resumed => self.resumed(now),
                 News::Refused(why) => {
                     self.refused = Some(why);
                     self.kill();
@@ -287,11 +296,13 @@ impl Engine<'_> {
     /// Writes down what has changed.
     pub(super) fn write_record(&mut self) {
         self.record.reboots = self.life.reboots;
+        self.record.paused = self.hold.as_ref().map(|hold| hold.why().to_owned());
         self.record.machine = self.machine.as_ref().and_then(|m| m.process().cloned());
         self.record.phase = match &self.life.phase {
             Phase::Over(Final::Crashed(_)) => Shown::Crashed,
             Phase::Cleaning(_) | Phase::Over(Final::Off(_)) => Shown::Stopping,
             _ if self.life.is_stopping() => Shown::Stopping,
+            Phase::Settling { .. } | Phase::Running if self.hold.is_some() => Shown::Paused,
             Phase::Running => Shown::Running,
             Phase::Planning | Phase::Preparing | Phase::Launching | Phase::Settling { .. } | Phase::Killing(_) | Phase::Pausing { .. } => {
                 Shown::Starting

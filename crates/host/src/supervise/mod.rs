@@ -5,6 +5,7 @@
 //! * `engine`: the life: waits for whatever happens, tells `core::lifecycle`, does what it says (`birth`, `deeds`,
 //!   `ends`, `requests`); `peers`: who is connected
 //! * `machine`, `job`: the hypervisor's process; commands that run to their end
+//! * `hold`: a machine that is paused because a disk can't be written
 //! * `qmp`, `serial`: talking to the machine, reading its serial port
 //! * `log`, `ring`: bounded logs; the last bytes of a stream
 //! * `signals`: signals as something to poll; `slim`: memory that only the start needed
@@ -16,6 +17,7 @@ mod birth;
 mod deeds;
 mod ends;
 mod engine;
+mod hold;
 mod job;
 mod log;
 mod machine;

@@ -3,6 +3,9 @@
 //!
 //! Never blocks: what can't be read or written now is done when `poll` says so. A connection that breaks is made anew.
 
+#[cfg(test)]
+mod tests;
+
 use rustix::event::PollFlags;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use serde_json::{Value, json};
@@ -23,6 +26,21 @@ pub(super) enum News {
     Up,
     /// QEMU will not run it, and why.
     Refused(String),
+    /// A disk of that node could not be read or written.
+    Failed {
+        /// Which, as QEMU names it.
+        node: String,
+        /// Whether it was to be written.
+        write: bool,
+        /// Whether the guest is paused; else it was told.
+        paused: bool,
+        /// Why.
+        why: String,
+    },
+    /// It was found paused, because a disk could not be written before.
+    Stuck,
+    /// The guest goes on.
+    Resumed,
     /// A disk has grown, or why not.
     Resized(Result<(), String>),
     /// A disc was changed, or why not.
@@ -31,6 +49,8 @@ pub(super) enum News {
 
 /// The command that resizes a disk.
 const RESIZE: &str = "block_resize";
+/// The state of a machine that a disk's error has paused.
+const STUCK: &str = "io-error";
 /// The answer to a disc's change, whichever command it is.
 const DISC: &str = "disc";
 /// The answer to what lets go of the former disc's file.
@@ -230,6 +250,16 @@ impl Qmp {
             self.reason = Some(message["data"]["reason"].as_str().unwrap_or("an unnamed reason").to_owned());
             return;
         }
+        if message["event"] == "BLOCK_IO_ERROR" {
+            let text = |key: &str| message["data"][key].as_str().unwrap_or_default().to_owned();
+            let (write, paused) = (text("operation") == "write", text("action") == "stop");
+            news.push(News::Failed { node: text("node-name"), write, paused, why: text("reason") });
+            return;
+        }
+        if message["event"] == "RESUME" {
+            news.push(News::Resumed);
+            return;
+        }
         let answer = &message["return"];
         let answers = |name: &str| message["id"] == name;
         let result = || match message.get("error") {
@@ -272,11 +302,12 @@ impl Qmp {
                 Some("prelaunch") if self.may_run => self.ask(Stage::Continuing, "cont"),
                 Some("prelaunch") => self.stage = Stage::Waiting,
                 // It ran before we came.
-                _ => self.live(news),
+                status => self.live(status, news),
             },
             Stage::Continuing if answers("cont") => self.ask(Stage::Running, "query-status"),
             Stage::Running if answers("query-status") => match answer["status"].as_str() {
-                Some("running") => self.live(news),
+                // The first that it does may be a write that fails.
+                status @ Some("running" | STUCK) => self.live(status, news),
                 other => {
                     self.stage = Stage::Live;
                     news.push(News::Refused(format!("QEMU's state is `{}`", other.unwrap_or("not told"))));
@@ -286,8 +317,11 @@ impl Qmp {
         }
     }
 
-    fn live(&mut self, news: &mut Vec<News>) {
+    fn live(&mut self, status: Option<&str>, news: &mut Vec<News>) {
         self.stage = Stage::Live;
+        if status == Some(STUCK) {
+            news.push(News::Stuck);
+        }
         news.push(News::Up);
     }
 }
@@ -298,136 +332,4 @@ pub(super) fn connect(path: &Path) -> std::io::Result<UnixStream> {
     let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
     rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
     Ok(socket.into())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::io::{BufRead, BufReader};
-    use std::os::unix::net::UnixListener;
-
-    /// The other end, in the same thread: each side gets its turn.
-    struct Qemu {
-        lines: BufReader<UnixStream>,
-    }
-
-    impl Qemu {
-        fn say(&mut self, text: &str) {
-            self.lines.get_mut().write_all(format!("{text}\n").as_bytes()).unwrap();
-        }
-
-        fn hears(&mut self) -> String {
-            let mut line = String::new();
-            self.lines.read_line(&mut line).unwrap();
-            serde_json::from_str::<Value>(&line).unwrap()["execute"].as_str().unwrap().to_owned()
-        }
-    }
-
-    fn pair() -> (tempfile::TempDir, Qmp, Qemu) {
-        let temp = tempfile::tempdir().unwrap();
-        let path = temp.path().join("qmp");
-        let mut qmp = Qmp::new(path.to_str().unwrap(), 0);
-        assert!(qmp.turn(0).is_empty());
-        assert!(matches!(qmp.interest(), Err(RETRY)), "nobody listens yet");
-        let listener = UnixListener::bind(&path).unwrap();
-        assert!(qmp.turn(RETRY - 1).is_empty() && qmp.stream.is_none());
-        assert!(qmp.turn(RETRY).is_empty() && qmp.stream.is_some());
-        let (stream, _) = listener.accept().unwrap();
-        (temp, qmp, Qemu { lines: BufReader::new(stream) })
-    }
-
-    const GREETING: &str = r#"{"QMP": {"version": {"qemu": {"micro": 22, "minor": 2, "major": 7}}, "capabilities": ["oob"]}}"#;
-
-    #[test]
-    fn a_fresh_machine_runs_when_its_serial_port_is_heard() {
-        let (_temp, mut qmp, mut qemu) = pair();
-        qemu.say(GREETING);
-        assert!(qmp.turn(1).is_empty());
-        assert_eq!(qemu.hears(), "qmp_capabilities");
-        qemu.say(r#"{"return": {}, "id": "qmp_capabilities"}"#);
-        assert!(qmp.turn(1).is_empty());
-        assert_eq!(qemu.hears(), "query-status");
-        qemu.say(r#"{"return": {"status": "prelaunch", "running": false}, "id": "query-status"}"#);
-        assert!(qmp.turn(1).is_empty());
-        assert_eq!(qmp.stage, Stage::Waiting);
-        qmp.let_run();
-        assert_eq!(qemu.hears(), "cont");
-        qemu.say(r#"{"timestamp": {"seconds": 1, "microseconds": 2}, "event": "RESUME"}"#);
-        qemu.say(r#"{"return": {}, "id": "cont"}"#);
-        assert!(qmp.turn(1).is_empty());
-        assert_eq!(qemu.hears(), "query-status");
-        qemu.say(r#"{"return": {"status": "running", "running": true}, "id": "query-status"}"#);
-        assert_eq!(qmp.turn(1), [News::Up]);
-        assert!(qmp.resize("disk-4.0-node", 1 << 20));
-        assert_eq!(qemu.hears(), "block_resize");
-        qemu.say(r#"{"id": "block_resize", "error": {"class": "GenericError", "desc": "in use"}}"#);
-        assert_eq!(qmp.turn(1), [News::Resized(Err("in use".into()))]);
-        assert!(qmp.resize("disk-4.0-node", 1 << 20));
-        assert_eq!(qemu.hears(), "block_resize");
-        qemu.say(r#"{"return": {}, "id": "block_resize"}"#);
-        assert_eq!(qmp.turn(1), [News::Resized(Ok(()))]);
-        assert!(qmp.command("system_powerdown"));
-        assert_eq!(qemu.hears(), "system_powerdown");
-        qemu.say(r#"{"event": "SHUTDOWN", "data": {"guest": true, "reason": "guest-shutdown"}}"#);
-        drop(qemu);
-        assert!(qmp.turn(1).is_empty());
-        assert_eq!(qmp.reason(), Some("guest-shutdown"));
-        assert!(!qmp.is_live() && !qmp.command("quit"));
-    }
-
-    #[test]
-    fn a_machine_that_runs_already_is_only_listened_to() {
-        let (_temp, mut qmp, mut qemu) = pair();
-        qmp.let_run();
-        qemu.say(GREETING);
-        qmp.turn(1);
-        qemu.say(r#"{"return": {}, "id": "qmp_capabilities"}"#);
-        qmp.turn(1);
-        qemu.say(r#"{"return": {"status": "running", "running": true}, "id": "query-status"}"#);
-        assert_eq!(qmp.turn(1), [News::Up]);
-    }
-
-    #[test]
-    fn a_refusal_is_told_in_qemus_words() {
-        let (_temp, mut qmp, mut qemu) = pair();
-        qmp.let_run();
-        qemu.say(GREETING);
-        qmp.turn(1);
-        qemu.say(r#"{"return": {}, "id": "qmp_capabilities"}"#);
-        qmp.turn(1);
-        qemu.say(r#"{"return": {"status": "prelaunch"}, "id": "query-status"}"#);
-        qmp.turn(1);
-        qemu.say(r#"{"id": "cont", "error": {"class": "GenericError", "desc": "Could not reopen qcow2 layer"}}"#);
-        assert_eq!(qmp.turn(1), [News::Refused("Could not reopen qcow2 layer".into())]);
-    }
-
-    #[test]
-    fn an_endless_line_ends_the_connection() {
-        let (_temp, mut qmp, mut qemu) = pair();
-        let chunk = vec![b'x'; 4096];
-        for _ in 0..=LINE_LIMIT / chunk.len() {
-            qemu.lines.get_mut().write_all(&chunk).unwrap();
-            qmp.turn(1);
-        }
-        assert!(qmp.stream.is_none());
-        assert!(qmp.input.capacity() == 0);
-    }
-
-    #[test]
-    fn a_changed_disc_s_file_is_let_go_of_before_it_is_told() {
-        let (_temp, mut qmp, mut qemu) = pair();
-        qmp.stage = Stage::Live;
-        assert!(qmp.change_disc("cd-3.0-drive0", "node", None, false));
-        assert!(!qmp.change_disc("cd-3.0-drive0", "node", None, false), "one at a time");
-        assert_eq!(qemu.hears(), "eject");
-        qemu.say(r#"{"return": {}, "id": "disc"}"#);
-        assert!(qmp.turn(1).is_empty());
-        assert_eq!(qemu.hears(), "blockdev-del");
-        qemu.say(r#"{"error": {"class": "GenericError", "desc": "Failed to find node"}, "id": "disc-let-go"}"#);
-        assert_eq!(qmp.turn(1), [News::Changed(Ok(()))]);
-        assert!(qmp.change_disc("cd-3.0-drive0", "node", Some("/a.iso"), true));
-        assert_eq!(qemu.hears(), "blockdev-change-medium");
-        qemu.say(r#"{"error": {"class": "GenericError", "desc": "is locked"}, "id": "disc"}"#);
-        assert_eq!(qmp.turn(1), [News::Changed(Err("is locked".into()))]);
-    }
 }

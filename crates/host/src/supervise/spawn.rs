@@ -59,7 +59,7 @@ impl Spawner {
     }
 
     /// One of its hidden commands.
-    pub(super) fn command(&self, word: &str) -> Cmd {
+    pub(crate) fn command(&self, word: &str) -> Cmd {
         Cmd::new(&self.exe.to_string_lossy(), self.args.clone()).arg(word)
     }
 }

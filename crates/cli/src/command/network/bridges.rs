@@ -117,7 +117,7 @@ pub(super) fn migrate(session: &Session, from: &IfName, to: &IfName, confirm: Co
     let names = session.look(&Look::at_keys(Vec::new()))?.guests.iter().map(|g| g.name.clone()).collect::<Vec<_>>();
     let _guests = session.lock("guest", &names)?;
     let (_settings, lock) = locks(session)?;
-    // By name, for where their file systems are mounted is told of named ones alone.
+    // By their names: the copies of their settings are written too, and where they lie is not told of all guests at once.
     let world = look_at(session, &Look::at(&names))?;
     let facts: Facts = facts(session, &world)?;
     let defaults = observe::dataset(&world.primary()?.guests())?.map(|r| r.own).unwrap_or_default();

@@ -16,7 +16,7 @@ const GRAIN: u64 = 128 << 10;
 
 /// How the disk grows under the running machine, if its hypervisor can see that.
 fn live(world: &World, guest: &Guest, disk: &DiskSpec) -> Option<Growth> {
-    let runs = guest.state == RunState::Running;
+    let runs = matches!(guest.state, RunState::Running | RunState::Paused { .. });
     match (world.host.vmm, disk.bus.as_str(), disk.kind) {
         _ if !runs => None,
         (Vmm::Qemu, "virtio-blk", _) => Some(Growth::Asked),

@@ -37,7 +37,7 @@ pub(super) static ROWS: &[Property] = &[
         kind: Kind::Choice(&["virtio-blk", "ahci-hd", "nvme"]),
         unset: Unset::Value("virtio-blk"),
         summary: "what disk n is attached to",
-        detail: "virtio-blk is the quickest; ahci-hd works with every guest; nvme suits Windows.",
+        detail: "virtio-blk is the quickest; ahci-hd works with every guest; nvme suits Windows. QEMU pauses a guest that can't write a disk, but not for one on nvme.",
         aliases: &["bhyve_disk_type"],
         ..BASE
     },

@@ -34,6 +34,16 @@ pub(super) fn node_of<'a>(args: impl IntoIterator<Item = &'a String>, path: &str
     })
 }
 
+/// The path that a QEMU of that command line opened a node by.
+pub(super) fn path_of<'a>(args: impl IntoIterator<Item = &'a String>, node: &str) -> Option<String> {
+    let wanted = format!("node-name={}", super::opt::literal(node));
+    args.into_iter().find_map(|arg| {
+        let fields = fields(arg);
+        let path = fields.iter().find_map(|f| f.strip_prefix("file.filename="))?;
+        fields.iter().any(|f| *f == wanted).then(|| path.replace(",,", ","))
+    })
+}
+
 /// The fields of an option text, between single commas, as they are written.
 fn fields(text: &str) -> Vec<&str> {
     let mut fields = Vec::new();
@@ -59,6 +69,14 @@ pub(super) fn medium(args: &mut Args, id: &str, backing: &Backing) {
     node(args, id, backing, BlockOptions { ro: true, nodelete: true, ..BlockOptions::default() });
 }
 
+/// What follows an error of a disk. A write that fails pauses the guest, and nothing is lost until it can be written: on
+/// ZFS it fails because the pool is full, a quota is reached or the pool is gone, none of which is an error of the disk,
+/// and a guest that was told of it would give up its file system. (QEMU's own choice pauses only where the pool is full.)
+/// A read that fails will fail again: the guest is told, and may have a copy.
+pub(super) fn errors(device: Opt) -> Opt {
+    device.set("werror", "stop").set("rerror", "report")
+}
+
 /// What every disk device has.
 pub(super) fn disk(device: Opt, id: &str, options: BlockOptions) -> Opt {
     let device = device
@@ -71,14 +89,14 @@ pub(super) fn disk(device: Opt, id: &str, options: BlockOptions) -> Opt {
 
 /// A disk on a port of an AHCI controller.
 pub(super) fn ahci_disk(bus: &str, id: &str, options: BlockOptions, serial: &DiskSerial, details: &AhciDetails) -> Opt {
-    disk(Opt::new("ide-hd").set("bus", bus), id, options)
+    errors(disk(Opt::new("ide-hd").set("bus", bus), id, options))
         .set("serial", serial)
         .maybe("rotation_rate", details.rotation)
         .maybe("ver", details.revision.as_ref())
         .maybe("model", details.model.as_ref())
 }
 
-/// The controller and namespace of an NVMe disk.
+/// The controller and namespace of an NVMe disk. QEMU's has no choice what follows an error: the guest is told.
 pub(super) fn nvme(args: &mut Args, id: &str, at: Opt, options: BlockOptions, serial: &DiskSerial, details: &NvmeDetails) -> Result<()> {
     for (set, what) in [(details.queue_size.is_some(), "queue size"), (details.io_slots.is_some(), "number of request slots")] {
         if set {

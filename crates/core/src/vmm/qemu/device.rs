@@ -120,7 +120,7 @@ fn one_disk(room: &mut Room<'_>, place: PciPlace, id: &str, disk: &Disk) -> Resu
     block::node(room.args, &node, &disk.backing, disk.options);
     match &disk.bus {
         DiskBus::VirtioBlk => {
-            let device = block::disk(room.at("virtio-blk-pci", id, place), &node, disk.options).set("serial", &disk.serial);
+            let device = block::errors(block::disk(room.at("virtio-blk-pci", id, place), &node, disk.options)).set("serial", &disk.serial);
             room.args.put("-device", device);
         }
         DiskBus::AhciHd(details) => {
@@ -202,7 +202,7 @@ fn scsi(room: &mut Room<'_>, place: PciPlace, id: &str, controller: &Scsi) -> Re
     for (n, target) in targets.iter().enumerate() {
         let node = node_id(&format!("{id}-{}", target.id));
         block::node(room.args, &node, &target.backing, BlockOptions::default());
-        let device = Opt::new("scsi-hd").set("bus", format!("{id}.0")).set("scsi-id", target.id).set("drive", node);
+        let device = block::errors(Opt::new("scsi-hd").set("bus", format!("{id}.0")).set("scsi-id", target.id).set("drive", node));
         room.args.put("-device", device.maybe("bootindex", controller.bootindex.filter(|_| n == 0)));
     }
     Ok(())

@@ -47,6 +47,11 @@ pub fn node_of(machine: &Cmd, path: &str) -> Option<String> {
     block::node_of(&machine.args, path)
 }
 
+/// The path of the disk that a machine of that command line has open by a node.
+pub fn path_of(machine: &Cmd, node: &str) -> Option<String> {
+    block::path_of(&machine.args, node)
+}
+
 /// The name by which a machine of that command line knows the drive at a place, if it has one there.
 pub fn drive_of(machine: &Cmd, place: PciPlace) -> Option<String> {
     let id = device::drive_id(&device::optical_id(place), 0);

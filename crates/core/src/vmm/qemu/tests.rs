@@ -41,6 +41,8 @@ fn a_disk_is_found_by_its_path_as_it_was_written() {
     let odd = Device::Disk(crate::device::Disk { backing: Backing::file("/tank/a,b/disk0.raw"), ..usual });
     let rendered = render(&built(one(odd)), &linux()).unwrap();
     assert_eq!(super::node_of(&rendered.cmd, "/tank/a,b/disk0.raw").unwrap(), "disk-5.0-node");
+    assert_eq!(super::path_of(&rendered.cmd, "disk-5.0-node").unwrap(), "/tank/a,b/disk0.raw");
+    assert_eq!(super::path_of(&rendered.cmd, "disk-5.0"), None);
     assert_eq!(super::node_of(&rendered.cmd, "/tank/a"), None);
     assert_eq!(super::node_of(&rendered.cmd, "/tank/a,b/disk0.ra"), None);
 }
@@ -77,7 +79,7 @@ fn a_usual_guest_by_emulation() {
       -blockdev driver=raw,node-name=cd-3.0-drive0-node,read-only=on,discard=ignore,file.driver=file,file.filename=/tank/chyves/images/deb.iso,file.locking=on,file.discard=ignore
       -device ide-cd,bus=cd-3.0.0,id=cd-3.0-drive0,drive=cd-3.0-drive0-node
       -blockdev driver=raw,node-name=disk-4.0-node,read-only=off,discard=unmap,file.driver=host_device,file.filename=/dev/zvol/tank/chyves/guests/web01/disk0,file.locking=on,file.discard=unmap
-      -device virtio-blk-pci,id=disk-4.0,addr=04.0,drive=disk-4.0-node,serial=WEB1-0
+      -device virtio-blk-pci,id=disk-4.0,addr=04.0,drive=disk-4.0-node,werror=stop,rerror=report,serial=WEB1-0
       -netdev user,id=net-12.0-end,hostfwd=tcp:127.0.0.1:2222-:22,hostfwd=udp:0.0.0.0:53-10.0.2.15:53
       -device virtio-net-pci,id=net-12.0,addr=0c.0,netdev=net-12.0-end,mac=58:9c:fc:00:00:01,romfile=
       -object rng-builtin,id=rng-26.0-source
@@ -94,18 +96,18 @@ fn every_device() {
     amd_hostbridge
     virtio-blk
       driver=raw,node-name=disk-5.0-node,read-only=off,discard=unmap,file.driver=host_device,file.filename=/dev/zvol/tank/chyves/guests/web01/disk0,file.locking=on,file.discard=unmap
-      virtio-blk-pci,id=disk-5.0,addr=05.0,drive=disk-5.0-node,serial=WEB1-0
+      virtio-blk-pci,id=disk-5.0,addr=05.0,drive=disk-5.0-node,werror=stop,rerror=report,serial=WEB1-0
     virtio-blk, options
       driver=raw,node-name=disk-5.0-node,read-only=on,discard=ignore,cache.direct=on,file.driver=host_device,file.filename=/dev/zvol/tank/chyves/guests/web01/disk0,file.locking=on,file.discard=ignore,file.cache.direct=on
-      virtio-blk-pci,id=disk-5.0,addr=05.0,drive=disk-5.0-node,logical_block_size=512,physical_block_size=4096,write-cache=off,serial=WEB1-0
+      virtio-blk-pci,id=disk-5.0,addr=05.0,drive=disk-5.0-node,logical_block_size=512,physical_block_size=4096,write-cache=off,werror=stop,rerror=report,serial=WEB1-0
     ahci-hd
       driver=raw,node-name=disk-5.0-node,read-only=off,discard=unmap,file.driver=host_device,file.filename=/dev/zvol/tank/chyves/guests/web01/disk0,file.locking=on,file.discard=unmap
       ich9-ahci,id=disk-5.0,addr=05.0
-      ide-hd,bus=disk-5.0.0,drive=disk-5.0-node,serial=WEB1-0
+      ide-hd,bus=disk-5.0.0,drive=disk-5.0-node,werror=stop,rerror=report,serial=WEB1-0
     ahci-hd, details
       driver=raw,node-name=disk-5.0-node,read-only=off,discard=unmap,file.driver=host_device,file.filename=/dev/zvol/tank/chyves/guests/web01/disk0,file.locking=on,file.discard=unmap
       ich9-ahci,id=disk-5.0,addr=05.0
-      ide-hd,bus=disk-5.0.0,drive=disk-5.0-node,logical_block_size=4096,physical_block_size=4096,serial=WEB1-0,rotation_rate=1,ver=1.0,model=chyves disk
+      ide-hd,bus=disk-5.0.0,drive=disk-5.0-node,logical_block_size=4096,physical_block_size=4096,werror=stop,rerror=report,serial=WEB1-0,rotation_rate=1,ver=1.0,model=chyves disk
     ahci-cd
       ich9-ahci,id=cd-5.0,addr=05.0
       driver=raw,node-name=cd-5.0-drive0-node,read-only=on,discard=ignore,file.driver=file,file.filename=/tank/chyves/images/deb.iso,file.locking=on,file.discard=ignore
@@ -116,9 +118,9 @@ fn every_device() {
     ahci
       ich9-ahci,id=ahci-5.0,addr=05.0
       driver=raw,node-name=ahci-5.0-disk0-node,read-only=off,discard=unmap,file.driver=file,file.filename=/tank/d0.raw,file.locking=on,file.discard=unmap
-      ide-hd,bus=ahci-5.0.0,drive=ahci-5.0-disk0-node,serial=WEB1-0
+      ide-hd,bus=ahci-5.0.0,drive=ahci-5.0-disk0-node,werror=stop,rerror=report,serial=WEB1-0
       driver=raw,node-name=ahci-5.0-disk1-node,read-only=off,discard=unmap,file.driver=file,file.filename=/tank/d1.raw,file.locking=on,file.discard=unmap
-      ide-hd,bus=ahci-5.0.1,drive=ahci-5.0-disk1-node,serial=WEB1-1
+      ide-hd,bus=ahci-5.0.1,drive=ahci-5.0-disk1-node,werror=stop,rerror=report,serial=WEB1-1
       driver=raw,node-name=ahci-5.0-drive2-node,read-only=on,discard=ignore,file.driver=file,file.filename=/tank/a.iso,file.locking=on,file.discard=ignore
       ide-cd,bus=ahci-5.0.2,id=ahci-5.0-drive2,drive=ahci-5.0-drive2-node
     nvme
@@ -136,9 +138,9 @@ fn every_device() {
     virtio-scsi, targets
       virtio-scsi-pci,id=scsi-5.0,addr=05.0
       driver=raw,node-name=scsi-5.0-0-node,read-only=off,discard=unmap,file.driver=file,file.filename=/tank/s0.raw,file.locking=on,file.discard=unmap
-      scsi-hd,bus=scsi-5.0.0,scsi-id=0,drive=scsi-5.0-0-node
+      scsi-hd,bus=scsi-5.0.0,scsi-id=0,drive=scsi-5.0-0-node,werror=stop,rerror=report
       driver=raw,node-name=scsi-5.0-3-node,read-only=off,discard=unmap,file.driver=file,file.filename=/tank/s3.raw,file.locking=on,file.discard=unmap
-      scsi-hd,bus=scsi-5.0.0,scsi-id=3,drive=scsi-5.0-3-node
+      scsi-hd,bus=scsi-5.0.0,scsi-id=3,drive=scsi-5.0-3-node,werror=stop,rerror=report
     virtio-net, tap
       -netdev
       tap,id=net-5.0-end,ifname=tap0,script=no,downscript=no
@@ -319,7 +321,7 @@ fn a_controller_of_32_ports_becomes_six() {
     let text = line(one(controller.clone()), &linux());
     assert!(text.contains("ich9-ahci,id=ahci-5.0,addr=05.0,multifunction=on\n"));
     assert!(text.contains("ich9-ahci,id=ahci-5.5,addr=05.5\n"));
-    assert!(text.ends_with("ide-hd,bus=ahci-5.5.1,drive=ahci-5.5-disk1-node,serial=S31"));
+    assert!(text.ends_with("ide-hd,bus=ahci-5.5.1,drive=ahci-5.5-disk1-node,werror=stop,rerror=report,serial=S31"));
     assert_eq!(text.matches("ide-hd").count(), 32);
     let crowded = with(vec![(PciPlace::on(5, 0), controller), (PciPlace::on(5, 2), Device::Rng)]);
     assert_snapshot!(refusal(crowded), @"
