@@ -308,15 +308,16 @@ fn is_done(step: &Action) -> bool {
 fn take_back(dead: &Dead, place: &mut Place<'_>) -> Result<()> {
     let record = &dead.record;
     let undone = |index: &usize| record.undone.as_ref().is_some_and(|u| u.contains(index));
-    let left: Vec<usize> = (0..record.begun.min(record.steps.len())).filter(|i| !undone(i)).collect();
+    let left: Vec<usize> = (0..record.begun.min(record.steps.len())).filter(|i| !undone(i) && !record.idle.contains(i)).collect();
     let newest = record.undone.as_ref().and_then(|_| left.last());
     dead.note(&Line::TakesBack)?;
     let mut done: Vec<Done> = Vec::new();
     let mut places = Vec::new();
     for &index in &left {
         let step = &record.steps[index];
-        let unsure = index >= record.done || newest == Some(&index);
-        if record.idle.contains(&index) || unsure && !undo::may_be_done(step, record.began) {
+        if (index >= record.done || newest == Some(&index)) && !undo::may_be_done(step, record.began) {
+            // Else it would be the last that is left for the next repair too, which would be sure of the one before.
+            dead.note(&Line::Undone(index))?;
             continue;
         }
         places.push(index);
