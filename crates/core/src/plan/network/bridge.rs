@@ -1,6 +1,7 @@
 //! Bridges and their design: attach, detach, private, default, set, delete, apply; and the differences of all of it.
 
 use super::{Facts, attach, tidy};
+use crate::action::Action;
 use crate::error::{Problem, Result};
 use crate::guest::{Backend, Guest, Spec};
 use crate::network::compare::{self, Close, Difference, Room};
@@ -283,10 +284,12 @@ pub fn apply(world: &World, facts: &Facts, only: &[IfName]) -> Result<Planned> {
             Close::Cant(problem) => planned.plan.notes.push(format!("{}: {problem}", difference.object)),
         }
     }
+    let ends: Vec<Action> =
+        unwanted(facts).filter(|(name, _)| only.is_empty() || only.contains(name)).flat_map(|(_, steps)| steps).collect();
     // Several bridges ask for the same module.
     let mut modules = BTreeSet::new();
     intents.retain(|i| !matches!(i, Intent::LoadModule { module } if !modules.insert(module.clone())));
-    if intents.is_empty() && services == attach::Attached::default() {
+    if intents.is_empty() && ends.is_empty() && services == attach::Attached::default() {
         if planned.plan.notes.is_empty() {
             planned.plan.notes.push("the host's networks are as designed".into());
         }
@@ -298,8 +301,15 @@ pub fn apply(world: &World, facts: &Facts, only: &[IfName]) -> Result<Planned> {
     planned.touches = compare::touched(&facts.actual, &intents.iter().collect::<Vec<_>>());
     services.proofs.extend(intents.iter().filter_map(attach::proof));
     services.intents = intents;
+    planned.plan.steps.extend(ends);
     planned.plan.steps.extend(services.steps(&world.host.run_dir));
     Ok(planned)
+}
+
+/// What runs for bridges, or lies there of it, and their settings do not want any more.
+fn unwanted(facts: &Facts) -> impl Iterator<Item = (IfName, Vec<Action>)> + '_ {
+    let named = facts.actual.services.keys().filter_map(|name| name.parse::<IfName>().ok());
+    named.map(|name| (name.clone(), nat::end(&facts.actual, &name, facts.design.get(&name)))).filter(|(_, steps)| !steps.is_empty())
 }
 
 /// The differences of all bridges and of all cards of running guests. A bridge that is not there and that no running
@@ -315,6 +325,11 @@ pub fn differences(world: &World, facts: &Facts) -> Vec<Difference> {
             compare::bridge(&room, spec).into_iter().chain(says)
         })
         .collect();
+    all.extend(unwanted(facts).filter_map(|(name, steps)| {
+        let told = steps.into_iter().filter_map(|step| if let Action::Host(intent) = step { Some(intent) } else { None });
+        let intents: Vec<Intent> = told.collect();
+        (!intents.is_empty()).then(|| Difference::by(name, "rules or a server run for it that its settings do not want", intents))
+    }));
     all.extend(cards(&room, world));
     all
 }
