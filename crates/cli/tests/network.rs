@@ -289,6 +289,11 @@ fn a_start_brings_rules_and_server_up_and_they_go_with_its_bridge() {
     stop(&host, "web");
     assert_eq!(services(&host), up);
     host.ok("delete web --yes");
+    // Settings that are taken away alone leave what runs; it is told, and closed.
+    host.ok("unset global bridge0.nat bridge0.dhcp");
+    host.chyves("network check").ends(5).says("that its settings do not want").says("nft delete table inet chyves_bridge0");
+    host.ok("network apply").says("applied");
+    assert_eq!(services(&host), before.1);
     host.ok("network bridge0 delete");
     until("all of it to be gone", || ((shape(&host), services(&host)) == before).then_some(()));
     assert!(!host.run_dir().join("network/bridge0").exists(), "its folder goes with it");

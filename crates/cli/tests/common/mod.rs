@@ -1,6 +1,7 @@
 //! A host for one test alone: its own ZFS, pool, processes and runtime folder, gone at the end whatever happens.
 //!
 //! * [`cell`]: the namespaces that keep it apart from the machine
+//! * [`images`]: an image to import
 //! * [`iso`]: a disc that boots
 //! * [`mod@lab`]: a host that plays FreeBSD
 //! * [`networks`]: interfaces of its own, and a peer behind them
@@ -19,6 +20,7 @@
 
 mod answer;
 mod cell;
+pub mod images;
 mod iso;
 mod lab;
 mod look;

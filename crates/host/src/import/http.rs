@@ -7,6 +7,7 @@ use super::chunks::carried;
 use super::fetch::{Answer, Remote};
 use super::part::Whole;
 use super::proxy;
+use super::watch::Watch;
 use base64::Engine as _;
 use chyves_core::error::{Problem, Result};
 use chyves_core::image::{percent_decoded, public};
@@ -17,13 +18,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use ureq::http::{HeaderMap, Response, StatusCode};
 use ureq::tls::{RootCerts, TlsConfig};
-use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, DefaultConnector, NextTimeout, Transport, time};
+use ureq::unversioned::transport::{Connector, DefaultConnector};
 use ureq::{Agent, Error};
 
 /// More redirects than that lead nowhere.
 const REDIRECTS: u32 = 10;
-/// How long a server may take to close a connection that it was asked to close.
-const CLOSING: time::Duration = time::Duration::from_millis(500);
 
 /// A file on a web server.
 pub(super) struct Http {
@@ -266,70 +265,6 @@ fn joined(from: &str, to: &str) -> String {
     let path = path.split(['?', '#']).next().unwrap_or_default();
     let folder = path.rfind('/').map_or("/", |at| &path[..=at]);
     format!("{scheme}://{place}{folder}{to}")
-}
-
-/// Looks, when a connection is done with, whether more came than was announced: the server was asked to close it.
-#[derive(Debug)]
-struct Watch {
-    more: Arc<AtomicBool>,
-    /// What a proxy wants to see before the path.
-    prefix: Option<String>,
-}
-
-impl<In: Transport> Connector<In> for Watch {
-    type Out = Watched<In>;
-
-    fn connect(&self, _: &ConnectionDetails, chained: Option<In>) -> Result<Option<Self::Out>, Error> {
-        Ok(chained.map(|inner| Watched { inner, more: self.more.clone(), prefix: self.prefix.clone() }))
-    }
-}
-
-#[derive(Debug)]
-struct Watched<T: Transport> {
-    inner: T,
-    more: Arc<AtomicBool>,
-    prefix: Option<String>,
-}
-
-impl<T: Transport> Transport for Watched<T> {
-    fn buffers(&mut self) -> &mut dyn Buffers {
-        self.inner.buffers()
-    }
-
-    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
-        let mut amount = amount;
-        if let Some(prefix) = self.prefix.take() {
-            // `GET /path` becomes `GET http://host/path`.
-            let output = self.inner.buffers().output();
-            if output.len() < amount + prefix.len() || !output.starts_with(b"GET /") {
-                return Err(Error::ConnectionFailed);
-            }
-            output.copy_within(4..amount, 4 + prefix.len());
-            output[4..4 + prefix.len()].copy_from_slice(prefix.as_bytes());
-            amount += prefix.len();
-        }
-        self.inner.transmit_output(amount, timeout)
-    }
-
-    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
-        self.inner.await_input(timeout)
-    }
-
-    fn is_open(&mut self) -> bool {
-        self.inner.is_open()
-    }
-
-    fn is_tls(&self) -> bool {
-        self.inner.is_tls()
-    }
-}
-
-impl<T: Transport> Drop for Watched<T> {
-    fn drop(&mut self) {
-        let timeout = NextTimeout { per_read: Some(CLOSING), ..NextTimeout::default() };
-        let more = !self.inner.buffers().input().is_empty() || self.inner.await_input(timeout).unwrap_or(false);
-        self.more.store(more, Ordering::SeqCst);
-    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! * [`content`]: what a beginning says it is; [`unpack`], [`archive`], [`zstd`]: layers; [`convert`]: disk formats
-//! * [`fetch`], [`http`], [`proxy`], [`ftp`], [`part`]: servers, and going on after a cut
+//! * [`fetch`], [`http`], [`watch`], [`proxy`], [`ftp`], [`part`]: servers, and going on after a cut
 //! * [`trust`], [`digest`]: what a file must be, and whether it is
 //! * [`firmware`]: code and variables apart
 //! * [`mod@write`]: the last stage; [`chunks`]: what flows between the stages
@@ -30,6 +30,7 @@ mod proxy;
 mod source;
 mod trust;
 mod unpack;
+mod watch;
 mod write;
 mod zstd;
 

@@ -4,7 +4,8 @@ use super::bridges::{carry_out, locks};
 use super::{facts, look_at};
 use crate::session::Session;
 use chyves_core::error::{Problem, Result};
-use chyves_core::plan::network::bridge::{self, Planned};
+use chyves_core::plan::network::apply;
+use chyves_core::plan::network::bridge::Planned;
 use chyves_core::value::IfName;
 use chyves_host::apply::Applied;
 use chyves_host::network::{self, Pending};
@@ -56,7 +57,7 @@ pub(super) fn run(session: &Session, args: &Args) -> Result<()> {
     let (_settings, lock) = locks(session)?;
     let world = look_at(session, &Look { guests: Which::All, ..Look::default() })?;
     let facts = facts(session, &world)?;
-    let planned = bridge::apply(&world, &facts, &only)?;
+    let planned = apply::apply(&world, &facts, &only)?;
     let applied = carry_out(session, &world, &planned, "network", "applied", lock)?;
     args.confirm.await_it(session, applied.map(|a| (&planned, a)).into_iter().collect())
 }
@@ -102,7 +103,7 @@ pub(super) fn plan(session: &Session, bridges: &[String]) -> Result<()> {
     let only = named(bridges)?;
     let world = look_at(session, &Look { guests: Which::All, ..Look::default() })?;
     let facts = facts(session, &world)?;
-    let planned = bridge::apply(&world, &facts, &only)?;
+    let planned = apply::apply(&world, &facts, &only)?;
     if session.ui.json {
         session.ui.answer_json(serde_json::json!(planned.plan.shown(world.host.os)));
     } else {

@@ -10,7 +10,7 @@ use chyves_core::network::compare::Close;
 use chyves_core::network::{APPLIED, IfKind, STARTED, nat as rules};
 use chyves_core::os::{Os, taps};
 use chyves_core::plan::machine::backend;
-use chyves_core::plan::network::bridge;
+use chyves_core::plan::network::apply;
 use chyves_core::value::IfName;
 use chyves_host::observe::{Look, Which};
 use serde_json::json;
@@ -89,7 +89,7 @@ pub(crate) fn list(session: &Session, args: &ListArgs) -> Result<()> {
 pub(super) fn check(session: &Session) -> Result<()> {
     let world = look_at(session, &Look { guests: Which::All, ..Look::default() })?;
     let facts = facts(session, &world)?;
-    let differences = bridge::differences(&world, &facts);
+    let differences = apply::differences(&world, &facts);
     let mut shown = Vec::new();
     let mut text = String::new();
     for difference in &differences {
@@ -109,7 +109,7 @@ pub(super) fn check(session: &Session) -> Result<()> {
     } else {
         session.ui.answer(&text);
     }
-    for spec in bridge::waiting(&world, &facts) {
+    for spec in apply::waiting(&world, &facts) {
         session.ui.say(&format!("{} is not there, and no running guest is on it; a start makes it", spec.name));
     }
     match differences.len() {

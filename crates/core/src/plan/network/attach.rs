@@ -1,7 +1,13 @@
 //! The cards of guests that are about to run: bridges as they need them, taps, membership; nothing more, and nothing that
 //! is there already.
 //!
+//! * `cable`: a card's tap and its place
+//! * `refuse`: why not
+//!
 //! Not here: what is done to bridges by themselves ([`super::bridge`]), what goes with a machine ([`super::tidy`]).
+
+mod cable;
+mod refuse;
 
 use super::Facts;
 use crate::action::Action;
@@ -9,11 +15,12 @@ use crate::error::{Problem, Result};
 use crate::guest::{Backend, Guest, NetSpec, Spec};
 use crate::network::compare::{self, Close, Difference, Room};
 use crate::network::nat::{self, Bringing};
-use crate::network::{BridgeSpec, IfKind, LINUX_PORTS, MOST_UNITS, Mode, Proof, STARTED};
-use crate::os::{Intent, Os, taps};
+use crate::network::{BridgeSpec, Mode, Proof, STARTED};
+use crate::os::Intent;
 use crate::plan::machine::{backend, tap_name};
 use crate::value::IfName;
 use crate::world::HostFacts;
+use refuse::{by_hand, nowhere};
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
@@ -225,126 +232,6 @@ impl Work<'_> {
         self.done.intents.extend(intents);
         ready
     }
-
-    /// A card's tap, and its place on the bridge where `plugged`.
-    fn tap(&mut self, guest: &Guest, net: &NetSpec, mtu: u32, plugged: bool) -> Result<()> {
-        let tap = tap(guest, net)?;
-        let owner = taps::token(guest.uuid, net.number);
-        if !self.taps.insert(tap.clone()) {
-            return Err(Problem::usage(format!("two cards want the tap `{tap}`")).on(&guest.name).hint("give one of them another"));
-        }
-        let seen = self.room.actual.get(tap.as_str());
-        let (mut joined, mut remarked) = (None, true);
-        match seen {
-            Some(other) if other.kind != IfKind::Tap => {
-                return Err(Problem::host_cant(format!(
-                    "`{tap}`, which net{} of `{}` wants, is {}",
-                    net.number,
-                    guest.name,
-                    other.kind.words()
-                ))
-                .on(&tap)
-                .hint(format!("`chyves set {} net{}.tap=…`", guest.name, net.number)));
-            }
-            Some(other) if other.open => {
-                return Err(Problem::not_now(format!("the tap `{tap}`, which net{} of `{}` wants, is in use", net.number, guest.name))
-                    .on(&tap)
-                    .because(if other.mark.is_empty() {
-                        "a process has it open".to_owned()
-                    } else {
-                        format!("a process has it open, and it is that of {}", other.mark)
-                    })
-                    .hint("stop who uses it; `chyves reclaim` puts away what dead machines left"));
-            }
-            // Left by a dead machine of this very guest, or the administrator's own, which was chosen by its name.
-            Some(other) if other.mark == owner || net.tap.is_some() => {
-                if taps::owner(&other.mark).is_some() && other.mark != owner {
-                    return Err(Problem::not_now(format!("the tap `{tap}` is another guest's: {}", other.mark))
-                        .on(&tap)
-                        .hint("choose another"));
-                }
-                if !other.up {
-                    self.done.intents.push(Intent::SetUp { interface: tap.clone() });
-                }
-                if other.mtu != mtu {
-                    self.done.intents.push(Intent::SetMtu { interface: tap.clone(), from: other.mtu, to: mtu });
-                }
-                joined.clone_from(&other.bridge);
-                remarked = other.mark == owner;
-            }
-            Some(_) => {
-                let destroy = Intent::RemoveTap { tap: tap.clone(), owner }.commands(self.host.os);
-                let destroy: Vec<String> = destroy.iter().map(ToString::to_string).collect();
-                return Err(Problem::not_now(format!(
-                    "the tap `{tap}`, which net{} of `{}` wants, is there and nothing says that it is this guest's",
-                    net.number, guest.name
-                ))
-                .on(&tap)
-                .hint(format!("if nothing uses it: {}", destroy.join("; "))));
-            }
-            None if self.room.design.mode == Mode::Manual => {
-                return Err(Problem::host_cant(format!("there is no tap `{tap}` for net{} of `{}`", net.number, guest.name))
-                    .on(&guest.name)
-                    .because("networks are made by hand here (network_design_mode=manual)")
-                    .hint(by_hand_commands(self.host.os, &tap, &net.bridge, mtu))
-                    .hint(format!("or name one that is there: `chyves set {} net{}.tap=…`", guest.name, net.number)));
-            }
-            None => self.make_tap(&tap, &owner, mtu, net)?,
-        }
-        if remarked {
-            self.done.proofs.push(Proof::IsMarked { interface: tap.clone(), mark: owner_of(guest, net) });
-        }
-        if plugged {
-            if seen.is_some_and(|i| i.mark != owner_of(guest, net)) && joined.as_deref() != Some(net.bridge.as_str()) {
-                self.done.joined.push((net.bridge.clone(), tap.clone(), Some(guest.uuid)));
-            }
-            self.plug(&tap, net, joined.as_deref())?;
-        }
-        self.done.proofs.push(Proof::IsUp { interface: tap });
-        Ok(())
-    }
-
-    fn make_tap(&mut self, tap: &IfName, owner: &str, mtu: u32, net: &NetSpec) -> Result<()> {
-        let there = self.room.actual.interfaces.values().filter(|i| i.kind == IfKind::Tap).count();
-        self.made += 1;
-        if there + self.made > MOST_UNITS as usize {
-            return Err(Problem::host_cant(format!("{} taps are more than a host can have, which is {MOST_UNITS}", there + self.made))
-                .on(tap)
-                .hint("`chyves reclaim` puts away what dead machines left"));
-        }
-        let queues = if net.model == "virtio-net" { net.queues } else { 1 };
-        self.done.intents.push(Intent::MakeTap { tap: tap.clone(), owner: owner.to_owned(), mtu, queues });
-        Ok(())
-    }
-
-    /// Puts a tap into its bridge.
-    fn plug(&mut self, tap: &IfName, net: &NetSpec, joined: Option<&str>) -> Result<()> {
-        let bridge = &net.bridge;
-        self.done.proofs.push(Proof::IsIn { bridge: bridge.clone(), member: tap.clone() });
-        if joined == Some(bridge.as_str()) {
-            return Ok(());
-        }
-        if let Some(ready) = self.bridges.get_mut(bridge) {
-            ready.members += 1;
-            if self.host.os == Os::Linux && ready.members > LINUX_PORTS {
-                return Err(Problem::host_cant(format!(
-                    "`{bridge}` would have {} members, and Linux has {LINUX_PORTS} at most",
-                    ready.members
-                ))
-                .on(bridge)
-                .hint("spread guests over several bridges"));
-            }
-        }
-        if let Some(other) = joined.and_then(|b| b.parse().ok()) {
-            self.done.intents.push(Intent::Leave { bridge: other, member: tap.clone(), vlan: net.vlan });
-        }
-        self.done.intents.push(Intent::Join { bridge: bridge.clone(), member: tap.clone(), vlan: net.vlan });
-        Ok(())
-    }
-}
-
-fn owner_of(guest: &Guest, net: &NetSpec) -> String {
-    taps::token(guest.uuid, net.number)
 }
 
 /// What proves that an intent had its effect.
@@ -374,38 +261,4 @@ pub(super) fn proof(intent: &Intent) -> Option<Proof> {
         | Intent::ServeNames { .. }
         | Intent::EndNames { .. } => return None,
     })
-}
-
-/// There is no such bridge, and nobody has said where it is to lead.
-fn nowhere(room: &Room<'_>, name: &IfName, guest: &Guest, card: &str) -> Problem {
-    let bridges = room.actual.interfaces.iter().filter(|(_, i)| i.kind == IfKind::Bridge).map(|(n, _)| n.as_str());
-    let known: Vec<&str> = bridges.chain(room.design.bridges().map(|b| b.name.as_str())).collect();
-    let problem = Problem::host_cant(format!("there is no bridge `{name}`"));
-    let problem = match room.design.mode {
-        Mode::Manual => problem.because("networks are made by hand here (network_design_mode=manual)").hint(format!(
-            "make it: {}",
-            shown(room.os, &Intent::MakeBridge { bridge: name.clone(), owner: "by hand".into(), mtu: None, filters: false })
-        )),
-        Mode::System => problem
-            .because("and nobody has said where it is to lead")
-            .hint(format!("`chyves network {name} attach INTERFACE` gives it an uplink, `chyves network {name} private` none")),
-    };
-    problem.hint_if(known.first().map(|other| format!("or choose another: `chyves set {} {card}.bridge={other}`", guest.name)))
-}
-
-fn by_hand(name: &IfName, says: &str) -> Problem {
-    Problem::host_cant(format!("`{name}` is not as it is designed: {says}"))
-        .on(name)
-        .because("networks are made by hand here (network_design_mode=manual)")
-        .hint("`chyves network plan` shows the commands")
-}
-
-fn shown(os: Os, intent: &Intent) -> String {
-    intent.commands(os).iter().map(ToString::to_string).collect::<Vec<_>>().join(" && ")
-}
-
-fn by_hand_commands(os: Os, tap: &IfName, bridge: &IfName, mtu: u32) -> String {
-    let make = Intent::MakeTap { tap: tap.clone(), owner: "by hand".into(), mtu, queues: 1 };
-    let join = Intent::Join { bridge: bridge.clone(), member: tap.clone(), vlan: None };
-    format!("make it: {} && {}", shown(os, &make), shown(os, &join))
 }

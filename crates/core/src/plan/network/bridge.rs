@@ -1,11 +1,13 @@
-//! Bridges and their design: attach, detach, private, default, set, delete, apply; and the differences of all of it.
+//! What bridges are to be: attach, detach, private, default, set, delete.
+//!
+//! Not here: making all of it so ([`super::apply`]).
 
 use super::{Facts, attach, tidy};
 use crate::error::{Problem, Result};
 use crate::guest::{Backend, Guest, Spec};
-use crate::network::compare::{self, Close, Difference, Room};
-use crate::network::{APPLIED, BridgeSpec, Design, IfKind, Interface, Mode, STARTED, nat};
-use crate::os::{Intent, Os, pair_of, taps};
+use crate::network::compare::{self, Close, Room};
+use crate::network::{APPLIED, BridgeSpec, Design, IfKind, Mode, STARTED, nat};
+use crate::os::{Intent, Os, pair_of};
 use crate::plan::Plan;
 use crate::plan::machine::backend;
 use crate::plan::set;
@@ -231,7 +233,7 @@ fn removal(facts: &Facts, spec: Option<&BridgeSpec>, name: &IfName, plan: &mut P
 }
 
 /// The intents that make a bridge what it is to be, and stay so.
-fn close(room: &Room<'_>, spec: &BridgeSpec, host: &HostFacts) -> Result<Vec<Intent>> {
+pub(super) fn close(room: &Room<'_>, spec: &BridgeSpec, host: &HostFacts) -> Result<Vec<Intent>> {
     // A bridge of which only a description was written is not made.
     if !spec.is_decided() && room.actual.get(spec.name.as_str()).is_none() {
         return Ok(Vec::new());
@@ -258,107 +260,6 @@ fn close(room: &Room<'_>, spec: &BridgeSpec, host: &HostFacts) -> Result<Vec<Int
         intents.insert(0, Intent::LoadModule { module: "if_bridge".into() });
     }
     Ok(intents)
-}
-
-/// Plans to make bridges what they are to be, all of them or those that are named; also the cards of running guests.
-///
-/// # Errors
-/// What can't be had; nothing is done then.
-pub fn apply(world: &World, facts: &Facts, only: &[IfName]) -> Result<Planned> {
-    let mut planned = Planned::default();
-    let mut intents = Vec::new();
-    let mut services = attach::Attached::default();
-    let room = Room { mark: APPLIED, ..facts.room(&world.host) };
-    let chosen: Vec<&BridgeSpec> = match only {
-        [] => facts.design.bridges().collect(),
-        names => names.iter().map(|n| facts.design.must(n.as_str())).collect::<Result<_>>()?,
-    };
-    for spec in &chosen {
-        intents.extend(close(&room, spec, &world.host)?);
-        services.bring(nat::bring(&world.host, spec, &facts.actual, APPLIED));
-    }
-    for difference in cards(&room, world) {
-        match difference.close {
-            Close::By(more) => intents.extend(more),
-            Close::Cant(problem) => planned.plan.notes.push(format!("{}: {problem}", difference.object)),
-        }
-    }
-    // Several bridges ask for the same module.
-    let mut modules = BTreeSet::new();
-    intents.retain(|i| !matches!(i, Intent::LoadModule { module } if !modules.insert(module.clone())));
-    if intents.is_empty() && services == attach::Attached::default() {
-        if planned.plan.notes.is_empty() {
-            planned.plan.notes.push("the host's networks are as designed".into());
-        }
-        return Ok(planned);
-    }
-    if facts.design.mode == Mode::Manual {
-        planned.plan.notes.push("networks are made by hand here (network_design_mode=manual)".into());
-    }
-    planned.touches = compare::touched(&facts.actual, &intents.iter().collect::<Vec<_>>());
-    services.proofs.extend(intents.iter().filter_map(attach::proof));
-    services.intents = intents;
-    planned.plan.steps.extend(services.steps(&world.host.run_dir));
-    Ok(planned)
-}
-
-/// The differences of all bridges and of all cards of running guests. A bridge that is not there and that no running
-/// guest is on is none: a start makes it.
-pub fn differences(world: &World, facts: &Facts) -> Vec<Difference> {
-    let room = Room { mark: APPLIED, ..facts.room(&world.host) };
-    let waiting: Vec<&IfName> = waiting(world, facts).into_iter().map(|s| &s.name).collect();
-    let bridges = facts.design.bridges().filter(|s| !waiting.contains(&&s.name));
-    let mut all: Vec<Difference> = bridges
-        .flat_map(|spec| {
-            let bringing = nat::bring(&world.host, spec, &facts.actual, APPLIED);
-            let says = (!bringing.says.is_empty()).then(|| Difference::by(&spec.name, bringing.says.join(", "), bringing.intents()));
-            compare::bridge(&room, spec).into_iter().chain(says)
-        })
-        .collect();
-    all.extend(cards(&room, world));
-    all
-}
-
-/// The bridges that are not there and that no running guest is on.
-pub fn waiting<'a>(world: &World, facts: &'a Facts) -> Vec<&'a BridgeSpec> {
-    let alive = world.guests.iter().filter(|g| g.state.is_alive()).filter_map(|g| g.spec().ok());
-    let used: Vec<IfName> = alive.flat_map(|s| bridged(&s, &world.host).iter().map(|n| n.bridge.clone()).collect::<Vec<_>>()).collect();
-    facts.design.bridges().filter(|s| facts.actual.get(s.name.as_str()).is_none() && !used.contains(&s.name)).collect()
-}
-
-/// Cards of running guests that are not in their bridges.
-fn cards(room: &Room<'_>, world: &World) -> Vec<Difference> {
-    let mut all = Vec::new();
-    for guest in world.guests.iter().filter(|g| g.state.is_alive()) {
-        let Ok(spec) = guest.spec() else { continue };
-        for net in spec.nets.iter().filter(|n| backend(n, world.host.vmm) == Backend::Bridge) {
-            let (Ok(tap), token) = (attach::tap(guest, net), taps::token(guest.uuid, net.number)) else { continue };
-            let object = format!("{} net{}", guest.name, net.number);
-            // A card that came to the settings while it runs has none yet.
-            let Some(seen) = room.actual.get(tap.as_str()).filter(|i| i.mark == token) else { continue };
-            all.extend(card(room, &object, &tap, seen, net));
-        }
-    }
-    all
-}
-
-fn card(room: &Room<'_>, object: &str, tap: &IfName, seen: &Interface, net: &crate::guest::NetSpec) -> Option<Difference> {
-    if seen.bridge.as_deref() == Some(net.bridge.as_str()) {
-        return (!seen.up)
-            .then(|| Difference::by(object, format!("its tap {tap} is down"), vec![Intent::SetUp { interface: tap.clone() }]));
-    }
-    let is = seen.bridge.as_ref().map_or_else(|| "in no bridge".to_owned(), |b| format!("in {b}"));
-    let there = room.actual.get(net.bridge.as_str()).is_some_and(|i| i.kind == IfKind::Bridge);
-    if !there && room.design.get(&net.bridge).is_none_or(|s| !s.is_decided()) {
-        let problem = Problem::host_cant(format!("its tap {tap} is {is}, and there is no {}", net.bridge));
-        return Some(Difference::cant(object, problem.hint(format!("`chyves network {} attach INTERFACE`", net.bridge))));
-    }
-    let mut intents = Vec::new();
-    if let Some(old) = seen.bridge.as_ref().and_then(|b| b.parse().ok()) {
-        intents.push(Intent::Leave { bridge: old, member: tap.clone(), vlan: net.vlan });
-    }
-    intents.push(Intent::Join { bridge: net.bridge.clone(), member: tap.clone(), vlan: net.vlan });
-    Some(Difference::by(object, format!("its tap {tap} is {is} instead of {}", net.bridge), intents))
 }
 
 /// Plans to make a bridge the one of cards that name none.

@@ -1,13 +1,15 @@
 //! The host's networks: what a start needs of them, what commands change, what goes with a machine.
 //!
+//! * [`apply`]: all of it made so, and where it is not
 //! * [`attach`]: the cards of guests that are about to run
-//! * [`bridge`]: bridges and their design
+//! * [`bridge`]: what bridges are to be
 //! * [`cards`]: cards that guests gain, lose, or that move to another bridge
 //! * [`migrate`]: all of one bridge to another
 //! * [`tidy`]: what goes with a machine
 //!
 //! Not here: what differs (`network::compare`), how the system is told (`os`).
 
+pub mod apply;
 pub mod attach;
 pub mod bridge;
 pub mod cards;

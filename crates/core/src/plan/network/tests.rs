@@ -99,6 +99,52 @@ fn a_pair_that_is_named_as_an_uplink_is_made() {
 }
 
 #[test]
+fn each_release_of_freebsd_has_its_command_lines() {
+    let em7 = || Interface { addresses: vec!["10.7.0.1/24".parse().unwrap()], ..Interface::new(IfKind::Physical) };
+    let design = &[
+        ("bridge0.uplink", "em7"),
+        ("bridge0.address", "10.7.0.1/24"),
+        ("bridge1.uplink", "em0"),
+        ("bridge1.vlan", "5"),
+        ("bridge2.private", "yes"),
+        ("bridge2.mtu", "9000"),
+    ];
+    let cards = &[
+        ("net0.backend", "bridge"),
+        ("net1.backend", "bridge"),
+        ("net1.bridge", "bridge1"),
+        ("net2.backend", "bridge"),
+        ("net2.bridge", "bridge2"),
+    ];
+    let of = |release| start(Os::FreeBsd, release, design, &[("em7", em7())], cards);
+    // Before 15.0 a member may have addresses, and bridges keep no VLANs apart; the commands are the same.
+    assert_eq!(of((13, 5)), of((14, 3)));
+    assert_eq!(of((14, 3)), of((15, 0)));
+    insta::assert_snapshot!("releases", of((15, 0)));
+    let tagged = &[("net0.backend", "bridge"), ("net0.vlan", "7"), ("net0.bridge", "bridge2")];
+    insta::assert_snapshot!("release_15_vlan", start(Os::FreeBsd, (15, 0), design, &[], tagged));
+    let inside = |of: &str, kind, mark: &str| Interface { bridge: Some(of.into()), mark: mark.into(), ..Interface::new(kind) };
+    let applied = |addresses: &[&str]| Interface {
+        mark: APPLIED.into(),
+        addresses: addresses.iter().map(|a| a.parse().unwrap()).collect(),
+        ..bridge_of(&[])
+    };
+    let there = [
+        ("bridge0", applied(&["10.7.0.1/24"])),
+        ("em7", inside("bridge0", IfKind::Physical, "")),
+        ("bridge1", applied(&[])),
+        ("em0.5", Interface { vlan: Some(("em0".into(), 5)), ..inside("bridge1", IfKind::Vlan, APPLIED) }),
+    ];
+    let world = world(Os::FreeBsd, design, Vec::new());
+    let facts = facts(Os::FreeBsd, design, &there);
+    let of = |name: &str, wish: Wish| bridge::change(&world, &facts, &name.parse().unwrap(), &wish).unwrap().plan.script(Os::FreeBsd);
+    insta::assert_snapshot!("freebsd_delete", of("bridge0", Wish::Delete));
+    insta::assert_snapshot!("freebsd_detach_vlan", of("bridge1", Wish::Detach { uplink: None }));
+    let moved = migrate::migrate(&world, &facts, &own(&[]), &"bridge0".parse().unwrap(), &"lan".parse().unwrap()).unwrap();
+    insta::assert_snapshot!("freebsd_migrate", moved.plan.script(Os::FreeBsd));
+}
+
+#[test]
 fn a_start_leaves_what_is_there() {
     let bridge = bridge_of(&["em0"]);
     let text = start(Os::Linux, (6, 1), &[("bridge0.uplink", "em0")], &[("bridge0", bridge)], CARD);

@@ -1,0 +1,114 @@
+//! Hashes as a person gives them.
+
+use crate::value::{BadValue, printable};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+/// A sort of hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HashKind {
+    /// Of old lists; tells an accident, not an attack.
+    Md5,
+    /// Of old lists; tells an accident, not an attack.
+    Sha1,
+    /// The usual one.
+    Sha256,
+    /// The longer one.
+    Sha512,
+}
+
+impl HashKind {
+    /// All of them, the strongest last.
+    pub const ALL: [Self; 4] = [Self::Md5, Self::Sha1, Self::Sha256, Self::Sha512];
+
+    /// As it is written before a hash.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Md5 => "md5",
+            Self::Sha1 => "sha1",
+            Self::Sha256 => "sha256",
+            Self::Sha512 => "sha512",
+        }
+    }
+
+    /// How many hexadecimal digits one has.
+    pub const fn digits(self) -> usize {
+        match self {
+            Self::Md5 => 32,
+            Self::Sha1 => 40,
+            Self::Sha256 => 64,
+            Self::Sha512 => 128,
+        }
+    }
+
+    /// Whether a file can be made to have a wanted one.
+    pub const fn is_weak(self) -> bool {
+        matches!(self, Self::Md5 | Self::Sha1)
+    }
+
+    /// The sort of that word, however it is written: `SHA256`, `sha-256`.
+    pub fn read(word: &str) -> Option<Self> {
+        let word = word.to_ascii_lowercase().replace('-', "");
+        Self::ALL.into_iter().find(|k| k.word() == word)
+    }
+}
+
+/// A hash that a file must have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hash {
+    /// Its sort.
+    pub kind: HashKind,
+    /// Its digits, lower-case hexadecimal.
+    pub hex: String,
+}
+
+impl Hash {
+    /// A hash of that sort; none where the digits are not as many as it takes.
+    pub fn new(kind: HashKind, hex: &str) -> Option<Self> {
+        let good = hex.len() == kind.digits() && hex.bytes().all(|b| b.is_ascii_hexdigit());
+        good.then(|| Self { kind, hex: hex.to_ascii_lowercase() })
+    }
+
+    /// A hash whose sort its length tells.
+    pub fn bare(hex: &str) -> Option<Self> {
+        HashKind::ALL.into_iter().find_map(|kind| Self::new(kind, hex))
+    }
+}
+
+impl fmt::Display for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.kind.word(), self.hex)
+    }
+}
+
+impl FromStr for Hash {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        let found = match text.split_once(':') {
+            Some((kind, hex)) => HashKind::read(kind).and_then(|kind| Self::new(kind, hex)),
+            None => Self::bare(text),
+        };
+        found.ok_or_else(|| {
+            BadValue::new(&printable(text, 140), "is no hash").hint("write it as sha256:… (64 digits); md5, sha1 and sha512 are known too")
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hashes_are_known_by_word_or_length() {
+        let sha = "0123456789ABCDEF".repeat(4);
+        assert_eq!(sha.parse::<Hash>().unwrap().to_string(), format!("sha256:{}", sha.to_lowercase()));
+        assert_eq!(format!("SHA-256:{sha}").parse::<Hash>().unwrap().kind, HashKind::Sha256);
+        assert_eq!(sha[..32].parse::<Hash>().unwrap().kind, HashKind::Md5);
+        for wrong in ["", "sha256:12", "sha3:00", &sha[..63], &format!("md5:{sha}"), &"x".repeat(64)] {
+            assert!(wrong.parse::<Hash>().is_err(), "{wrong}");
+        }
+    }
+}

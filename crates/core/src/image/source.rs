@@ -1,0 +1,172 @@
+//! Where an image comes from: a file, standard input or an address; what is shown of it, and what it names.
+
+use crate::error::{Problem, Result};
+use crate::value::{ImageName, printable};
+use serde::{Deserialize, Serialize};
+
+/// Where an image comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// A file of this host, its path absolute.
+    File(String),
+    /// Standard input.
+    Input,
+    /// `http:`, `https:` or `ftp:`.
+    Address(String),
+}
+
+impl Source {
+    /// Reads what a person typed: `-`, an address, or a path, which is left as it was typed.
+    ///
+    /// # Errors
+    /// An address of a sort that can't be read.
+    pub fn parse(text: &str) -> Result<Self> {
+        if text == "-" {
+            return Ok(Self::Input);
+        }
+        let Some((scheme, rest)) = text.split_once(':').filter(|(s, _)| is_scheme(s)) else { return Ok(Self::File(text.to_owned())) };
+        let shown = printable(text, 200);
+        match scheme.to_ascii_lowercase().as_str() {
+            "http" | "https" | "ftp" if rest.starts_with("//") && rest.len() > 2 => {
+                if text.chars().any(|c| c.is_control() || c == ' ') {
+                    return Err(Problem::usage(format!("`{shown}` is no address"))
+                        .on(&shown)
+                        .because("it has a blank or a control character"));
+                }
+                Ok(Self::Address(text.to_owned()))
+            }
+            "file" => {
+                let path = rest.strip_prefix("//localhost").or_else(|| rest.strip_prefix("//")).unwrap_or(rest);
+                let path = percent_decoded(path).filter(|p| p.starts_with('/') && !p.contains('\0'));
+                path.map(Self::File).ok_or_else(|| {
+                    Problem::usage(format!("`{shown}` names no file of this host")).on(&shown).hint("write it as file:///path/to/image")
+                })
+            }
+            _ if rest.starts_with("//") || matches!(scheme, "http" | "https" | "ftp") => {
+                Err(Problem::usage(format!("`{shown}` is no address that can be read"))
+                    .on(&shown)
+                    .hint("addresses begin with http://, https://, ftp:// or file://"))
+            }
+            _ => Ok(Self::File(text.to_owned())),
+        }
+    }
+
+    /// As it is shown and recorded: without a password, and without what could be one.
+    pub fn shown(&self) -> String {
+        match self {
+            Self::File(path) => printable(path, 900),
+            Self::Input => "standard input".into(),
+            Self::Address(address) => printable(&public(address), 900),
+        }
+    }
+
+    /// The last part of its path: the name that the file has where it comes from.
+    pub fn file_name(&self) -> Option<String> {
+        let path = match self {
+            Self::Input => return None,
+            Self::File(path) => path.clone(),
+            Self::Address(address) => {
+                let path = address.split_once("//")?.1.split(['?', '#']).next()?;
+                percent_decoded(path.split_once('/')?.1)?
+            }
+        };
+        path.rsplit('/').next().filter(|n| !n.is_empty()).map(str::to_owned)
+    }
+
+    /// The same place with another last part: a file beside it.
+    pub fn beside(&self, name: &str) -> Option<Self> {
+        let beside = |path: &str| path.rsplit_once('/').map(|(folder, _)| format!("{folder}/{name}"));
+        match self {
+            Self::Input => None,
+            Self::File(path) => beside(path).map(Self::File),
+            Self::Address(address) => beside(address.split(['?', '#']).next().unwrap_or(address)).map(Self::Address),
+        }
+    }
+}
+
+fn is_scheme(text: &str) -> bool {
+    text.len() > 1
+        && text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+}
+
+/// An address without its user and password, and without its query, which may hold a token.
+pub fn public(address: &str) -> String {
+    let Some((scheme, rest)) = address.split_once("//") else { return address.to_owned() };
+    let rest = rest.split(['?', '#']).next().unwrap_or(rest);
+    let (host, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+    format!("{scheme}//{host}{path}")
+}
+
+/// Text with its `%xx` read; none where that is no text.
+pub fn percent_decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte == b'%' {
+            let pair = [rest.next()?, rest.next()?];
+            bytes.push(u8::from_str_radix(std::str::from_utf8(&pair).ok()?, 16).ok()?);
+        } else {
+            bytes.push(byte);
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
+
+/// The name that a file gives its image: its own, without the endings that say how it is packed.
+///
+/// # Errors
+/// It gives none.
+pub fn name_of(file: &str) -> Result<ImageName> {
+    const ENDINGS: &[&str] = &[
+        ".gz", ".xz", ".zst", ".bz2", ".zip", ".tar", ".tgz", ".txz", ".img", ".raw", ".qcow2", ".qcow", ".vmdk", ".vdi", ".vhdx", ".vhd",
+        ".iso", ".fd", ".fs",
+    ];
+    let base = file.rsplit('/').next().unwrap_or(file);
+    let mut name = base;
+    while let Some(shorter) = ENDINGS.iter().find_map(|e| name.strip_suffix(e)).filter(|n| !n.is_empty()) {
+        name = shorter;
+    }
+    name.parse().map_err(|e| {
+        Problem::from(e).within(format!("`{}` gives no good name for an image", printable(base, 60))).hint("give one with --name")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_typed_is_a_file_an_address_or_standard_input() {
+        let parse = |text: &str| Source::parse(text).map_err(|p| p.code.exit_code());
+        assert_eq!(parse("-"), Ok(Source::Input));
+        assert_eq!(parse("./a b.img"), Ok(Source::File("./a b.img".into())));
+        assert_eq!(parse("disk:1.img"), Ok(Source::File("disk:1.img".into())));
+        assert_eq!(parse("file:///a%20b.img"), Ok(Source::File("/a b.img".into())));
+        assert_eq!(parse("file:/a.img"), Ok(Source::File("/a.img".into())));
+        assert_eq!(parse("HTTPS://h/a"), Ok(Source::Address("HTTPS://h/a".into())));
+        for wrong in ["file://other/a", "http:/a", "http://", "gopher://h/a", "http://h/a b", "http://h/a\r\nx: y", "file:///a%00"] {
+            assert_eq!(parse(wrong), Err(2), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn nothing_secret_is_shown_of_an_address() {
+        let address = Source::Address("https://me:word@h.example:8443/a/b%2B.img?token=x#y".into());
+        assert_eq!(address.shown(), "https://h.example:8443/a/b%2B.img");
+        assert_eq!(address.file_name().as_deref(), Some("b+.img"));
+        assert_eq!(address.beside("SUMS"), Some(Source::Address("https://me:word@h.example:8443/a/SUMS".into())));
+        assert_eq!(Source::Address("http://h".into()).file_name(), None);
+    }
+
+    #[test]
+    fn a_file_names_its_image() {
+        assert_eq!(name_of("./a/debian-12.qcow2").unwrap().as_str(), "debian-12");
+        assert_eq!(name_of("tiny.img").unwrap().as_str(), "tiny");
+        assert_eq!(name_of("freebsd.raw.xz").unwrap().as_str(), "freebsd");
+        assert_eq!(name_of("disk.tar.gz").unwrap().as_str(), "disk");
+        assert!(name_of("a b.img").is_err());
+    }
+}

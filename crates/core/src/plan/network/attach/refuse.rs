@@ -1,0 +1,42 @@
+//! Why a card can't be attached, with what a person types for it.
+
+use crate::error::Problem;
+use crate::guest::Guest;
+use crate::network::compare::Room;
+use crate::network::{IfKind, Mode};
+use crate::os::{Intent, Os};
+use crate::value::IfName;
+
+/// There is no such bridge, and nobody has said where it is to lead.
+pub(super) fn nowhere(room: &Room<'_>, name: &IfName, guest: &Guest, card: &str) -> Problem {
+    let bridges = room.actual.interfaces.iter().filter(|(_, i)| i.kind == IfKind::Bridge).map(|(n, _)| n.as_str());
+    let known: Vec<&str> = bridges.chain(room.design.bridges().map(|b| b.name.as_str())).collect();
+    let problem = Problem::host_cant(format!("there is no bridge `{name}`"));
+    let problem = match room.design.mode {
+        Mode::Manual => problem.because("networks are made by hand here (network_design_mode=manual)").hint(format!(
+            "make it: {}",
+            shown(room.os, &Intent::MakeBridge { bridge: name.clone(), owner: "by hand".into(), mtu: None, filters: false })
+        )),
+        Mode::System => problem
+            .because("and nobody has said where it is to lead")
+            .hint(format!("`chyves network {name} attach INTERFACE` gives it an uplink, `chyves network {name} private` none")),
+    };
+    problem.hint_if(known.first().map(|other| format!("or choose another: `chyves set {} {card}.bridge={other}`", guest.name)))
+}
+
+pub(super) fn by_hand(name: &IfName, says: &str) -> Problem {
+    Problem::host_cant(format!("`{name}` is not as it is designed: {says}"))
+        .on(name)
+        .because("networks are made by hand here (network_design_mode=manual)")
+        .hint("`chyves network plan` shows the commands")
+}
+
+fn shown(os: Os, intent: &Intent) -> String {
+    intent.commands(os).iter().map(ToString::to_string).collect::<Vec<_>>().join(" && ")
+}
+
+pub(super) fn by_hand_commands(os: Os, tap: &IfName, bridge: &IfName, mtu: u32) -> String {
+    let make = Intent::MakeTap { tap: tap.clone(), owner: "by hand".into(), mtu, queues: 1 };
+    let join = Intent::Join { bridge: bridge.clone(), member: tap.clone(), vlan: None };
+    format!("make it: {} && {}", shown(os, &make), shown(os, &join))
+}

@@ -1,0 +1,75 @@
+//! A connection to a web server, looked at when it is done with: whether more came than was announced. On its way it also
+//! says to a proxy what it wants to hear.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use ureq::Error;
+use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport, time};
+
+/// How long a server may take to close a connection that it was asked to close.
+const CLOSING: time::Duration = time::Duration::from_millis(500);
+
+/// Looks, when a connection is done with, whether more came than was announced: the server was asked to close it.
+#[derive(Debug)]
+pub(super) struct Watch {
+    pub(super) more: Arc<AtomicBool>,
+    /// What a proxy wants to see before the path.
+    pub(super) prefix: Option<String>,
+}
+
+impl<In: Transport> Connector<In> for Watch {
+    type Out = Watched<In>;
+
+    fn connect(&self, _: &ConnectionDetails, chained: Option<In>) -> Result<Option<Self::Out>, Error> {
+        Ok(chained.map(|inner| Watched { inner, more: self.more.clone(), prefix: self.prefix.clone() }))
+    }
+}
+
+/// A connection that is watched.
+#[derive(Debug)]
+pub(super) struct Watched<T: Transport> {
+    inner: T,
+    more: Arc<AtomicBool>,
+    prefix: Option<String>,
+}
+
+impl<T: Transport> Transport for Watched<T> {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        self.inner.buffers()
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
+        let mut amount = amount;
+        if let Some(prefix) = self.prefix.take() {
+            // `GET /path` becomes `GET http://host/path`.
+            let output = self.inner.buffers().output();
+            if output.len() < amount + prefix.len() || !output.starts_with(b"GET /") {
+                return Err(Error::ConnectionFailed);
+            }
+            output.copy_within(4..amount, 4 + prefix.len());
+            output[4..4 + prefix.len()].copy_from_slice(prefix.as_bytes());
+            amount += prefix.len();
+        }
+        self.inner.transmit_output(amount, timeout)
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
+        self.inner.await_input(timeout)
+    }
+
+    fn is_open(&mut self) -> bool {
+        self.inner.is_open()
+    }
+
+    fn is_tls(&self) -> bool {
+        self.inner.is_tls()
+    }
+}
+
+impl<T: Transport> Drop for Watched<T> {
+    fn drop(&mut self) {
+        let timeout = NextTimeout { per_read: Some(CLOSING), ..NextTimeout::default() };
+        let more = !self.inner.buffers().input().is_empty() || self.inner.await_input(timeout).unwrap_or(false);
+        self.more.store(more, Ordering::SeqCst);
+    }
+}
