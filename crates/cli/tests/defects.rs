@@ -67,6 +67,22 @@ fn a_guest_without_cards_or_disks_is_a_guest() {
 }
 
 #[test]
+fn a_card_is_taken_from_its_bridge_by_the_whole_name_of_its_tap() {
+    let Some(host) = Host::with_networks("defects::unjoin", With::Image) else { return };
+    let others = ["tap50", "tap55", "tap15"];
+    host.ok("create web --image small net0.backend=bridge net0.bridge=lan net0.tap=tap5");
+    for tap in others {
+        host.ok(&format!("create {tap}-s --image small net0.backend=bridge net0.bridge=lan net0.tap={tap}"));
+    }
+    host.ok("network bridge0 private");
+    let before = host.tree();
+    host.ok("network lan unjoin tap5");
+    assert_eq!(host.value("web", "net0.bridge"), "bridge0");
+    let changed: Vec<_> = host.tree().into_iter().filter(|(name, values)| before.get(name) != Some(values)).map(|(name, _)| name).collect();
+    assert_eq!(changed, [host.dataset("web")]);
+}
+
+#[test]
 fn what_is_called_like_chyves_is_not_chyves() {
     let Some(host) = Host::new("defects::pools", With::Image) else { return };
     let other = host.second_pool();
