@@ -274,7 +274,8 @@ fn templates_are_cloned_from_and_never_started() {
     host.in_folder("web", |folder| assert!(std::fs::write(folder.join("disk0.raw"), "x").is_err()));
     host.ok("clone web@base a");
     host.ok("clone web b -iu");
-    for name in ["a", "b"] {
+    host.ok("clone web c -ie");
+    for name in ["a", "b", "c"] {
         assert_eq!(host.value(name, "template"), "no");
         write(&host, name, "disk0.raw", "can be written");
     }

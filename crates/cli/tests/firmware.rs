@@ -38,7 +38,14 @@ fn linux_boots_by_firmware_that_was_one_file() {
     host.ok(&format!("pool init {}", host.pool));
     host.ok("image import ./linux.img --name linux");
     host.ok(&format!("firmware import {WHOLE} --name ovmf")).says("firmware of 1.88M with 128K of variables");
-    host.ok("firmware verify ovmf");
+    // Packed firmware is firmware too, and one that is not what it must be leaves nothing.
+    host.sh("sh", &["-c", &format!("gzip -c {WHOLE} > whole.fd.gz")]);
+    host.ok("firmware import ./whole.fd.gz --name packed").says("with 128K of variables");
+    host.chyves(&format!("firmware import ./whole.fd.gz --name other --hash sha256:{}", "0".repeat(64)))
+        .ends(1)
+        .says("is not what it must be");
+    host.chyves("firmware info other").ends(3);
+    host.ok("firmware verify ovmf packed");
     host.ok("create web01 --image linux --ram 256M cpu=1 uefi_firmware=ovmf");
     host.ok("start web01");
     assert!(runs_by(&host, "web01").contains("/images/ovmf/image.fd"), "{}", runs_by(&host, "web01"));

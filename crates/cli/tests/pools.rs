@@ -248,6 +248,11 @@ fn an_older_layout_is_upgraded_and_taken_back() {
     let guests = format!("{root}/guests");
     host.ok("create web01 --image small --cpu 2");
     let disk = host.files("web01")["disk0.raw"];
+    // Nobody may write into a template, and it is upgraded all the same.
+    host.ok("create gold --image small --cpu 4 template=yes");
+    let gold = host.dataset("gold");
+    host.sh("zfs", &["inherit", "chyves:cpu", &gold]);
+    host.sh("zfs", &["set", "chyves:cpus=4", &gold]);
     // As the layout before the first release had it.
     host.sh("zfs", &["inherit", "chyves:cpu", &web]);
     host.sh("zfs", &["set", "chyves:cpus=2", &web]);
@@ -263,6 +268,7 @@ fn an_older_layout_is_upgraded_and_taken_back() {
     host.ok(&format!("pool upgrade {pool}")).says("has layout 1 now");
     assert_eq!((host.value("web01", "cpu"), host.value("web01", "ram")), ("2".to_owned(), "2G".to_owned()));
     assert_eq!(host.files("web01")["disk0.raw"], disk);
+    assert_eq!((host.value("gold", "cpu").as_str(), host.zfs_get("readonly", &gold).as_str()), ("4", "on"));
     let copy = host.in_folder("web01", |folder| std::fs::read_to_string(folder.join("config.toml")).unwrap());
     assert!(copy.contains("\"cpu\" = \"2\"") && !copy.contains("cpus"), "{copy}");
     host.ok(&format!("pool upgrade {pool}")).says("nothing to do");

@@ -230,7 +230,8 @@ fn links(source: &Guest, volumes: &[Volume], snapshot: &SnapshotName, to: &Datas
     let mut steps = vec![Action::CloneDataset {
         from: source.dataset.at(snapshot),
         to: to.clone(),
-        native: vec![("canmount".into(), "noauto".into())],
+        // A clone has none of what is set on its source itself.
+        native: vec![("canmount".into(), "noauto".into()), ("recordsize".into(), "64K".into())],
         own: own.to_vec(),
     }];
     for volume in volumes {
@@ -301,7 +302,7 @@ mod tests {
         # take the snapshot tank/chyves/guests/web01@clone-20260131T120000Z-000000
         zfs snapshot -r -o chyves:cpu=2 -o chyves:disk0.kind=raw -o chyves:disk0.size=64M -o chyves:net0.mac=58:9c:fc:00:00:01 -o chyves:template=yes -o chyves:uuid=old -o chyves:snapshot.taken=2026-01-31T12:00:00Z -o chyves:snapshot.for=clone tank/chyves/guests/web01@clone-20260131T120000Z-000000
         # clone tank/chyves/guests/web01@clone-20260131T120000Z-000000 to tank/chyves/guests/web02
-        zfs clone -o canmount=noauto -o chyves:uuid=00000000-0000-0000-0000-000000000001 -o chyves:created=2026-01-31T12:00:00Z -o chyves:owner=11111111-1111-4111-8111-111111111111 -o chyves:epoch=1 -o chyves:cloned_from=web01@clone-20260131T120000Z-000000 -o chyves:cpu=2 -o chyves:disk0.kind=raw -o chyves:disk0.size=64M tank/chyves/guests/web01@clone-20260131T120000Z-000000 tank/chyves/guests/web02
+        zfs clone -o canmount=noauto -o recordsize=64K -o chyves:uuid=00000000-0000-0000-0000-000000000001 -o chyves:created=2026-01-31T12:00:00Z -o chyves:owner=11111111-1111-4111-8111-111111111111 -o chyves:epoch=1 -o chyves:cloned_from=web01@clone-20260131T120000Z-000000 -o chyves:cpu=2 -o chyves:disk0.kind=raw -o chyves:disk0.size=64M tank/chyves/guests/web01@clone-20260131T120000Z-000000 tank/chyves/guests/web02
         # mount tank/chyves/guests/web02
         zfs mount tank/chyves/guests/web02
         # write /tank/chyves/guests/web02/config.toml (9 lines)

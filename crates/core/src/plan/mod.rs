@@ -177,15 +177,25 @@ fn free(world: &World, name: &GuestName, to: &Dataset, own: Option<&Dataset>) ->
 /// The steps that keep the copy of the settings in the guest's file system true, given what they will be. The file
 /// system is mounted for it and left as it was found.
 fn keep_copy(guest: &Guest, values: &OwnValues) -> Result<Vec<Action>> {
-    let mut steps = in_folder(guest, vec![Action::WriteFile { path: copy_path(guest.folder()?), text: settings_copy(values) }]);
-    // A template's file system is read-only; it is opened for the copy alone.
-    if guest.is_template() {
-        steps.insert(0, Action::SetReadonly { dataset: guest.dataset.clone(), on: false });
+    let steps = in_folder(guest, vec![Action::WriteFile { path: copy_path(guest.folder()?), text: settings_copy(values) }]);
+    Ok(opened(&guest.dataset, guest.is_template(), says_template(values), steps))
+}
+
+/// Whether a dataset's own values make it a template.
+fn says_template(values: &OwnValues) -> bool {
+    values.get(keys::TEMPLATE).is_some_and(|own| own.value == "yes")
+}
+
+/// `steps` that write into a file system, which is read-only where it `was` a template: it is opened for them alone, and
+/// closed where it `will` be one.
+fn opened(dataset: &Dataset, was: bool, will: bool, mut steps: Vec<Action>) -> Vec<Action> {
+    if was {
+        steps.insert(0, Action::SetReadonly { dataset: dataset.clone(), on: false });
     }
-    if values.get(keys::TEMPLATE).is_some_and(|o| o.value == "yes") {
-        steps.push(Action::SetReadonly { dataset: guest.dataset.clone(), on: true });
+    if will {
+        steps.push(Action::SetReadonly { dataset: dataset.clone(), on: true });
     }
-    Ok(steps)
+    steps
 }
 
 /// Where the copy of the settings lies.

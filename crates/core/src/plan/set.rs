@@ -1,10 +1,9 @@
 //! `set` and `unset`: settings of guests, defaults, the whole host.
 
-use super::{Plan, keep_copy};
+use super::{Plan, keep_copy, says_template};
 use crate::action::Action;
 use crate::error::{Problem, Result};
 use crate::guest::Guest;
-use crate::property::keys;
 use crate::property::settings::{Own, OwnValues};
 use crate::property::{self, Access, Effect, Scope};
 use crate::value::Dataset;
@@ -96,8 +95,7 @@ pub fn guest(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
     }
     after.retain(|k, _| !clear.contains(k));
     whole(guest, &after)?;
-    let template = |values: &OwnValues| values.get(keys::TEMPLATE).is_some_and(|o| o.value == "yes");
-    if template(&after) && !template(before) {
+    if says_template(&after) && !says_template(before) {
         super::stopped(guest, "make a template of")?;
     }
     let mut plan = Plan::default();

@@ -6,7 +6,7 @@
 //!
 //! To add a layout: raise `LAYOUT`, and a row here.
 
-use super::{Plan, copy_path, roles::Object};
+use super::{Plan, copy_path, opened, roles::Object, says_template};
 use crate::action::Action;
 use crate::error::{Problem, Result};
 use crate::guest::settings_copy;
@@ -146,9 +146,10 @@ fn changed(place: &Place, (set, clear): Moves, dialect: Dialect) -> Vec<Action> 
     if let Some(folder) = folder {
         let write = Action::WriteFile { path: copy_path(folder), text: settings_copy(&after) };
         let around = |action: Action| (!place.mounted).then_some(action);
-        steps.extend(around(Action::Mount { dataset: place.dataset.clone() }));
-        steps.push(write);
-        steps.extend(around(Action::Unmount { dataset: place.dataset.clone() }));
+        let mount = around(Action::Mount { dataset: place.dataset.clone() });
+        let unmount = around(Action::Unmount { dataset: place.dataset.clone() });
+        let written = mount.into_iter().chain([write]).chain(unmount).collect();
+        steps.extend(opened(&place.dataset, says_template(&place.own), says_template(&after), written));
     }
     steps
 }

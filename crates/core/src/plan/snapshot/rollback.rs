@@ -95,7 +95,7 @@ impl Back<'_> {
         plan.push(Action::CloneDataset {
             from: guest.dataset.at(self.name),
             to: work.clone(),
-            native: vec![("canmount".into(), "noauto".into())],
+            native: vec![("canmount".into(), "noauto".into()), ("recordsize".into(), "64K".into())],
             own: match &self.after {
                 After::Known(after) => pairs(after),
                 After::Copied => pairs(&lasting(guest.settings.own_values())),
