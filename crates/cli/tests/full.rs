@@ -57,10 +57,7 @@ fn a_guest_on_a_full_pool_waits_and_goes_on() {
     host.ok("info web").says("No space left on device");
     let mut console = host.console("web");
 
-    until("the balloon to go", || {
-        let balloon = format!("{}/balloon", host.pool);
-        host.command("zfs").args(["destroy", &balloon]).output().unwrap().status.success().then_some(())
-    });
+    host.destroy(&format!("{}/balloon", host.pool));
     is(&host, "web", "running");
     console.sees("written-0");
     console.sees("# ");

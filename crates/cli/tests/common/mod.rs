@@ -286,6 +286,13 @@ impl Host {
         name
     }
 
+    /// Destroys a dataset as soon as ZFS lets go of it.
+    pub fn destroy(&self, dataset: &str) {
+        until("the dataset to be let go", || {
+            self.command("zfs").args(["destroy", dataset]).output().unwrap().status.success().then_some(())
+        });
+    }
+
     /// The lab that this host is in.
     pub fn lab(&self) -> &Lab {
         self.lab.as_ref().expect("this host is in no lab")

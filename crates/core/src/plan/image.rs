@@ -3,6 +3,7 @@
 //! Not here: what an image may be and where it comes from ([`crate::image`]).
 
 use super::Plan;
+use super::delete::Doomed;
 use crate::action::Action;
 use crate::error::{Problem, Result};
 use crate::guest::Guest;
@@ -93,36 +94,21 @@ pub fn import(world: &World, request: &Import) -> Result<Plan> {
     Ok(plan)
 }
 
-/// What is wanted, and what was seen.
-#[derive(Debug, Clone)]
-pub struct Delete {
-    /// The image.
-    pub name: ImageName,
-    /// Datasets that are clones of it.
-    pub users: Vec<String>,
-    /// Its dataset's GUID, and its snapshot's where it has that still.
-    pub guids: Vec<(String, u64)>,
-}
-
-/// Plans the end of an image.
+/// Plans the end of an image, in one destruction of all that was seen of it.
 ///
 /// # Errors
 /// There is none of that name, or guests stand on it.
-pub fn delete(world: &World, request: &Delete) -> Result<Plan> {
-    let image = world.image(&request.name)?;
-    if !request.users.is_empty() {
+pub fn delete(world: &World, name: &ImageName, doomed: &Doomed) -> Result<Plan> {
+    let image = world.image(name)?;
+    if !doomed.clones.is_empty() {
         return Err(Problem::not_now(format!("the image `{}` is in use", image.name))
             .on(&image.name)
-            .because(format!("clones of it: {}", request.users.join(", ")))
+            .because(format!("clones of it: {}", doomed.clones.join(", ")))
             .hint("delete those guests first and empty the trash; the image takes little space of its own while they exist"));
     }
     let mut plan = Plan::default();
-    plan.push(Action::Verify { objects: request.guids.clone() });
-    let snapshot = image.snapshot()?;
-    if request.guids.iter().any(|(name, _)| *name == snapshot.to_string()) {
-        plan.push(Action::DestroySnapshot { snapshot });
-    }
-    plan.push(Action::DestroyDataset { dataset: image.dataset.clone() });
+    plan.push(Action::Verify { objects: vec![(image.dataset.to_string(), doomed.guid)] });
+    plan.push(Action::DestroyTree { dataset: image.dataset.clone(), takes: doomed.takes.clone() });
     Ok(plan)
 }
 
@@ -272,8 +258,8 @@ mod tests {
         assert!(import(&world, &named("tiny")).unwrap_err().message.contains("`tiny` already"));
         assert_eq!(import(&world, &named("importing-x")).unwrap_err().code.exit_code(), 2);
         assert_eq!(import(&world, &named("fetching-x")).unwrap_err().code.exit_code(), 2);
-        let used = Delete { name: "tiny".parse().unwrap(), users: vec!["tank/chyves/guests/web".into()], guids: Vec::new() };
-        assert!(delete(&world, &used).unwrap_err().causes[0].contains("guests/web"));
+        let used = Doomed { clones: vec!["tank/chyves/guests/web".into()], ..Doomed::default() };
+        assert!(delete(&world, &"tiny".parse().unwrap(), &used).unwrap_err().causes[0].contains("guests/web"));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use chyves_core::plan::{self, image::of_kind};
 use chyves_core::value::{GuestName, ImageName};
 use chyves_core::world::{Image, ImageKind, World};
 use chyves_host::borrow;
+use chyves_host::observe::snapshots::Origins;
 use chyves_host::observe::{self, Look, Which};
 use serde_json::{Value, json};
 
@@ -45,6 +46,9 @@ pub(super) fn info(session: &Session, kind: Option<ImageKind>, names: &[ImageNam
             "dataset": image.dataset,
         });
         if let Some(fields) = value.as_object_mut() {
+            if !observe::exists(&image.snapshot()?.to_string())? {
+                fields.insert("damaged".into(), json!("it has no snapshot to make guests from: delete it and import it again"));
+            }
             let text = |names: &[GuestName]| names.iter().map(GuestName::to_string).collect::<Vec<_>>();
             let rows: Vec<(&str, Vec<String>)> = vec![
                 ("wants", image.wants.iter().map(|(k, v)| format!("{k}={v}")).collect()),
@@ -140,18 +144,13 @@ pub(super) fn delete(session: &Session, kind: Option<ImageKind>, name: &ImageNam
     let _lock = session.lock("image", &[name])?;
     let world = session.look(&Look { images: Which::All, ..Look::default() })?;
     let image = of_kind(&world, name, kind)?;
-    let snapshot = image.snapshot()?;
     in_no_drive(session, image)?;
-    let mut objects = vec![image.dataset.to_string()];
-    let mut users = Vec::new();
-    // A deletion that ended half-way has taken the snapshot already; this one does the rest.
-    if observe::exists(&snapshot.to_string())? {
-        objects.push(snapshot.to_string());
-        users = observe::snapshots::clones(&snapshot)?;
-    }
-    let guids = observe::guids(&objects)?;
-    let plan = plan::image::delete(&world, &plan::image::Delete { name: name.clone(), users, guids })?;
+    let doomed = observe::snapshots::doomed(&image.dataset, &Origins::default())?;
+    let plan = plan::image::delete(&world, name, &doomed)?;
     if !session.dry_run {
+        for taken in doomed.all(&[]) {
+            session.ui.say(&format!("{name}: destroys {taken}"));
+        }
         session.ui.confirm(&format!("destroy the image {name} ({})", image.used.human()), session.yes)?;
     }
     if session.carry_out(&world, &plan, name.as_str()).map_err(|p| session.goes_on(p))?.is_some() {
