@@ -127,7 +127,8 @@ fn what_is_done_to_many_costs_so_many_times_what_it_costs_for_one() {
     assert!(many <= few + 28 * 3, "2 clones: {few} calls, 30 clones: {many}");
     // Each more costs as much as the one before it, and what is read of the whole pool is read once for all of them. One
     // clone stays: the last takes the snapshot with it that they stand on.
-    let whole = |calls: &[String]| calls.iter().filter(|c| c.contains(" -r ") && !c.contains("/guests/c") && !c.contains("/trash/")).count();
+    let whole =
+        |calls: &[String]| calls.iter().filter(|c| c.contains(" -r ") && !c.contains("/guests/c") && !c.contains("/trash/")).count();
     for line in ["snapshot ALL", "set ALL notes=x", "stop ALL", "delete ALL", "trash empty ALL --yes"] {
         let made: Vec<(usize, usize)> = [(2, 7), (7, 17), (17, 31)]
             .map(|(from, to)| host.calls(&line.replace("ALL", &names(from, to))))

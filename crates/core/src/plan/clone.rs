@@ -227,12 +227,8 @@ fn attached(source: &Guest) -> Result<Vec<String>> {
 
 /// The steps of a clone that stands on the snapshot.
 fn links(source: &Guest, volumes: &[Volume], snapshot: &SnapshotName, to: &Dataset, own: &[Pair]) -> Vec<Action> {
-    let mut steps = vec![Action::CloneDataset {
-        from: source.dataset.at(snapshot),
-        to: to.clone(),
-        native: vec![("canmount".into(), "noauto".into())],
-        own: own.to_vec(),
-    }];
+    let mut steps =
+        vec![Action::CloneDataset { from: source.dataset.at(snapshot), to: to.clone(), native: super::of_disks(), own: own.to_vec() }];
     for volume in volumes {
         steps.push(Action::CloneDataset {
             from: SnapshotRef { dataset: source.dataset.child(&volume.now), name: snapshot.clone() },
@@ -253,14 +249,14 @@ pub(super) fn copies(
     sizes: &BTreeMap<Dataset, Size>,
 ) -> Vec<Action> {
     let mut steps = Vec::new();
-    let mut copy = |from: Dataset, to: Dataset, native: &[(&str, &str)]| {
+    let mut copy = |from: Dataset, to: Dataset, native: Vec<Pair>| {
         let size = sizes.get(&from).copied().unwrap_or_default();
         steps.push(Action::SendReceive { from: from.at(snapshot), to: to.clone(), size });
-        steps.push(Action::SetNative { dataset: to, native: native.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect() });
+        steps.push(Action::SetNative { dataset: to, native });
     };
-    copy(source.dataset.clone(), to.clone(), &[("canmount", "noauto"), ("recordsize", "64K")]);
+    copy(source.dataset.clone(), to.clone(), super::of_disks());
     for volume in volumes {
-        copy(source.dataset.child(&volume.now), to.child(&volume.then), &[("volmode", "dev")]);
+        copy(source.dataset.child(&volume.now), to.child(&volume.then), vec![("volmode".into(), "dev".into())]);
     }
     steps
 }
@@ -301,7 +297,7 @@ mod tests {
         # take the snapshot tank/chyves/guests/web01@clone-20260131T120000Z-000000
         zfs snapshot -r -o chyves:cpu=2 -o chyves:disk0.kind=raw -o chyves:disk0.size=64M -o chyves:net0.mac=58:9c:fc:00:00:01 -o chyves:template=yes -o chyves:uuid=old -o chyves:snapshot.taken=2026-01-31T12:00:00Z -o chyves:snapshot.for=clone tank/chyves/guests/web01@clone-20260131T120000Z-000000
         # clone tank/chyves/guests/web01@clone-20260131T120000Z-000000 to tank/chyves/guests/web02
-        zfs clone -o canmount=noauto -o chyves:uuid=00000000-0000-0000-0000-000000000001 -o chyves:created=2026-01-31T12:00:00Z -o chyves:owner=11111111-1111-4111-8111-111111111111 -o chyves:epoch=1 -o chyves:cloned_from=web01@clone-20260131T120000Z-000000 -o chyves:cpu=2 -o chyves:disk0.kind=raw -o chyves:disk0.size=64M tank/chyves/guests/web01@clone-20260131T120000Z-000000 tank/chyves/guests/web02
+        zfs clone -o canmount=noauto -o recordsize=64K -o chyves:uuid=00000000-0000-0000-0000-000000000001 -o chyves:created=2026-01-31T12:00:00Z -o chyves:owner=11111111-1111-4111-8111-111111111111 -o chyves:epoch=1 -o chyves:cloned_from=web01@clone-20260131T120000Z-000000 -o chyves:cpu=2 -o chyves:disk0.kind=raw -o chyves:disk0.size=64M tank/chyves/guests/web01@clone-20260131T120000Z-000000 tank/chyves/guests/web02
         # mount tank/chyves/guests/web02
         zfs mount tank/chyves/guests/web02
         # write /tank/chyves/guests/web02/config.toml (9 lines)

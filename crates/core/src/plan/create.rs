@@ -136,9 +136,8 @@ fn disk_image<'w>(world: &'w World, name: &ImageName, request: &Request) -> Resu
 fn from_image(image: &Image, request: &Request, dataset: &Dataset, folder: &str, first: &mut FirstDisk) -> Result<Vec<Action>> {
     let size = request.size.unwrap_or(image.size);
     *first = FirstDisk { kind: Some(DiskKind::Raw), size: Some(size) };
-    let native: Vec<Pair> = vec![("canmount".into(), "noauto".into())];
+    let native = super::of_disks();
     let mut steps = if request.full || image.dataset.pool() != dataset.pool() {
-        let native = native.into_iter().chain([("recordsize".to_owned(), "64K".to_owned())]).collect();
         vec![
             Action::SendReceive { from: image.snapshot()?, to: dataset.clone(), size: image.used },
             Action::SetNative { dataset: dataset.clone(), native },
@@ -165,7 +164,7 @@ fn from_nothing(world: &World, request: &Request, dataset: &Dataset, folder: &st
         return Err(Problem::host_cant("the ZFS of this host has no volumes")
             .hint("leave `--disk` away: the disk is then a file in the guest's file system"));
     }
-    let native: Vec<Pair> = vec![("canmount".into(), "noauto".into()), ("recordsize".into(), "64K".into())];
+    let native = super::of_disks();
     let mut steps = vec![Action::CreateDataset { dataset: dataset.clone(), native, own: Vec::new() }];
     if let Some(size) = request.size {
         *first = FirstDisk { kind: Some(wanted), size: Some(size) };
@@ -234,7 +233,7 @@ mod tests {
         r.set = vec![("cpus".into(), "2".into()), ("ram".into(), "256m".into())];
         insta::assert_snapshot!(create(&testing::world(Vec::new()), &r, &moment(1)).unwrap().script(Os::Linux), @r"
         # clone tank/chyves/images/tiny@ready to tank/chyves/guests/web01
-        zfs clone -o canmount=noauto -o chyves:uuid=00000000-0000-0000-0000-000000000001 -o chyves:created=2026-01-31T12:00:00Z -o chyves:owner=11111111-1111-4111-8111-111111111111 -o chyves:epoch=1 -o chyves:image=tiny -o chyves:disk0.kind=raw -o chyves:disk0.size=128M -o chyves:net0.backend=auto -o chyves:cpu=2 -o chyves:ram=256M tank/chyves/images/tiny@ready tank/chyves/guests/web01
+        zfs clone -o canmount=noauto -o recordsize=64K -o chyves:uuid=00000000-0000-0000-0000-000000000001 -o chyves:created=2026-01-31T12:00:00Z -o chyves:owner=11111111-1111-4111-8111-111111111111 -o chyves:epoch=1 -o chyves:image=tiny -o chyves:disk0.kind=raw -o chyves:disk0.size=128M -o chyves:net0.backend=auto -o chyves:cpu=2 -o chyves:ram=256M tank/chyves/images/tiny@ready tank/chyves/guests/web01
         # mount tank/chyves/guests/web01
         zfs mount tank/chyves/guests/web01
         # grow the disk /tank/chyves/guests/web01/disk0.raw from 64M to 128M

@@ -75,7 +75,7 @@ pub fn import(world: &World, request: &Import) -> Result<Plan> {
         let (address, now) = (request.order.source.shown(), request.now.clone());
         plan.push(Action::KeepPart { part: dataset, there: *there, address, now });
     }
-    plan.push(Action::CreateDataset { dataset: work.clone(), native: vec![("canmount".into(), "noauto".into())], own: Vec::new() });
+    plan.push(Action::CreateDataset { dataset: work.clone(), native: super::of_disks(), own: Vec::new() });
     plan.push(Action::Mount { dataset: work.clone() });
     plan.push(Action::ImportImage {
         order: Box::new(request.order.clone()),
@@ -212,7 +212,7 @@ mod tests {
         let request = request(Source::File("/a/debian.qcow2".into()));
         insta::assert_snapshot!(import(&testing::world(Vec::new()), &request).unwrap().script(Os::Linux), @r"
         # make the file system tank/chyves/images/importing-k3
-        zfs create -o canmount=noauto tank/chyves/images/importing-k3
+        zfs create -o canmount=noauto -o recordsize=64K tank/chyves/images/importing-k3
         # mount tank/chyves/images/importing-k3
         zfs mount tank/chyves/images/importing-k3
         # read /a/debian.qcow2 into /tank/chyves/images/importing-k3: hash, recognise, unpack, convert, write
@@ -235,7 +235,7 @@ mod tests {
         zfs create -o canmount=noauto -o chyves:image.partial=https://h/debian.qcow2 -o chyves:image.added=2026-01-31T12:00:00Z tank/chyves/images/fetching-a1
         zfs mount tank/chyves/images/fetching-a1
         # make the file system tank/chyves/images/importing-k3
-        zfs create -o canmount=noauto tank/chyves/images/importing-k3
+        zfs create -o canmount=noauto -o recordsize=64K tank/chyves/images/importing-k3
         # mount tank/chyves/images/importing-k3
         zfs mount tank/chyves/images/importing-k3
         # read https://h/debian.qcow2 into /tank/chyves/images/importing-k3: hash, recognise, unpack, convert, write
