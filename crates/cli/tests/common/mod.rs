@@ -286,6 +286,13 @@ impl Host {
         name
     }
 
+    /// The same, set up with this dataset of it as its root: none for the usual one, `/vm` for another.
+    pub fn second(&self, root: &str) -> String {
+        let name = self.second_pool();
+        self.ok(&format!("pool init {name}{root}"));
+        name
+    }
+
     /// Destroys a dataset as soon as ZFS lets go of it.
     pub fn destroy(&self, dataset: &str) {
         until("the dataset to be let go", || {
