@@ -7,13 +7,6 @@ mod common;
 use common::{Host, With};
 use std::collections::BTreeMap;
 
-/// A second pool on the same host, set up.
-fn second(host: &Host) -> String {
-    let name = host.second_pool();
-    host.ok(&format!("pool init {name}"));
-    name
-}
-
 /// The settings of a guest that were made.
 fn settings(host: &Host, guest: &str) -> BTreeMap<String, String> {
     let listed = host.ok(&format!("get {guest} all -H -o property,value,source")).out;
@@ -197,7 +190,7 @@ fn many_clones_are_made_at_once_or_none() {
 fn full_clones_go_to_another_pool() {
     let Some(host) = Host::new("clones::pool", With::Image) else { return };
     source(&host);
-    let other = second(&host);
+    let other = host.second("");
     host.chyves(&format!("clone web x --pool {other}")).ends(2).says("--independent");
     let files = host.files("web");
     host.ok(&format!("clone web x y --independent --pool {other}"));

@@ -125,10 +125,23 @@ fn what_is_done_to_many_costs_so_many_times_what_it_costs_for_one() {
     let few = host.calls(&format!("clone web {}", names(0, 2))).len();
     let many = host.calls(&format!("clone web {}", names(2, 32))).len();
     assert!(many <= few + 28 * 3, "2 clones: {few} calls, 30 clones: {many}");
-    let per = |line: &str, from: usize, to: usize| host.calls(&line.replace("ALL", &names(from, to))).len();
-    for line in ["snapshot ALL", "set ALL notes=x", "delete ALL", "trash empty ALL --yes"] {
-        // What was there before is as much for the one as for the many.
-        let (one, ten) = (per(line, 0, 1), per(line, 1, 11));
-        assert!(ten <= one * 11, "`{line}`: {one} calls for one, {ten} for ten");
+    // Each more costs as much as the one before it, and what is read of the whole pool is read once for all of them. One
+    // clone stays: the last takes the snapshot with it that they stand on.
+    let whole =
+        |calls: &[String]| calls.iter().filter(|c| c.contains(" -r ") && !c.contains("/guests/c") && !c.contains("/trash/")).count();
+    for line in ["snapshot ALL", "set ALL notes=x", "stop ALL", "delete ALL", "trash empty ALL --yes"] {
+        let made: Vec<(usize, usize)> = [(2, 7), (7, 17), (17, 31)]
+            .map(|(from, to)| host.calls(&line.replace("ALL", &names(from, to))))
+            .iter()
+            .map(|calls| (calls.len(), whole(calls)))
+            .collect();
+        let [few, more, many] = made[..] else { unreachable!() };
+        assert_eq!((more.0 - few.0) * 4, (many.0 - more.0) * 5, "`{line}`: {few:?} calls for 5, {more:?} for 10, {many:?} for 14");
+        assert!(few.1 == more.1 && more.1 == many.1, "`{line}` reads the pool ever more often: {few:?} {more:?} {many:?}");
     }
+    // So does what destroys at once.
+    host.host.ok(&format!("clone web {}", names(40, 56)));
+    let few = host.calls(&format!("delete {} --now --yes", names(40, 45)));
+    let many = host.calls(&format!("delete {} --now --yes", names(45, 55)));
+    assert!(many.len() <= 2 * few.len() && whole(&few) == whole(&many), "{few:#?} {many:#?}");
 }

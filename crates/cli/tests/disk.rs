@@ -75,7 +75,7 @@ fn refusals_name_the_reason_and_change_nothing() {
     std::fs::write(host.work().join("page.img"), "<!DOCTYPE html>").unwrap();
     for (line, code, words) in [
         ("disk add web", 2, "how large"),
-        ("disk add web --kind raw 1000", 2, "512-byte sectors"),
+        ("disk add web --kind raw 100000", 2, "512-byte sectors"),
         ("disk add web --kind raw 1M 2M", 2, "one size"),
         ("disk add web --kind raw 1M --number 0", 4, "has a disk0 already"),
         ("disk add web --kind raw 1M bus=scsi", 2, "virtio-blk"),
@@ -85,6 +85,9 @@ fn refusals_name_the_reason_and_change_nothing() {
         ("disk add web --kind raw 1M serial='a b'", 2, "no serial number"),
         ("disk add web --kind raw 1M --reserved", 2, "can't be reserved"),
         ("disk add web --kind raw 1M --block-size 64K", 2, "no block size"),
+        ("disk add web 8", 2, "did you mean 8G?"),
+        ("disk add web --size 8", 2, "did you mean 8G?"),
+        ("disk resize web disk0 8", 2, "did you mean 8G?"),
         ("disk add web2 1M", 3, "no guest is called"),
         ("disk add web --import none.img", 3, "can't open"),
         ("disk add web --import page.img", 2, "a web page"),
@@ -159,7 +162,7 @@ fn what_is_attached_is_used_once_and_never_touched() {
     host.chyves("disk add db --attach ./ext.img").ends(4).says("is disk1 of `web` already");
     host.chyves(&format!("disk add db --attach {}/chyves/guests/config", host.mount_point().display())).ends(3);
     host.chyves(&format!("disk add db --attach {}", host.dataset("web"))).ends(2).says("is no volume");
-    host.chyves("disk resize web disk1 8K").ends(2).says("is attached");
+    host.chyves("disk resize web disk1 128K").ends(2).says("is attached");
     host.ok("snapshot web@one");
     host.ok("clone web@one twin").says("not cloned: disk1");
     assert_eq!(host.ok("disk list twin -H -o number").out, "0\n");
@@ -290,4 +293,32 @@ fn a_disk_that_is_lost_is_named_and_can_be_forgotten() {
     // What is not lost stays where it is.
     host.ok("disk remove web disk0 --lost");
     host.in_folder("web", |f| assert!(f.join("disk0.raw").exists()));
+}
+
+#[test]
+fn disks_lie_in_the_same_records_wherever_they_come_from() {
+    let Some(host) = host("disk::records") else { return };
+    std::fs::write(host.work().join("a.img"), vec![7; 1 << 20]).unwrap();
+    host.ok("image import ./a.img");
+    host.ok("create linked --image a loader=bios");
+    host.ok("create copied --image a --full loader=bios");
+    host.ok("clone linked again");
+    host.ok("clone linked apart --independent");
+    host.ok("disk add again --kind raw --import ./a.img");
+    let image = format!("{}/chyves/images/a", host.pool);
+    for dataset in [image].into_iter().chain(["web", "linked", "copied", "again", "apart"].map(|guest| host.dataset(guest))) {
+        assert_eq!(host.zfs_get("recordsize", &dataset), "65536", "{dataset}");
+    }
+    // What was written so stays so: a clone's file is the image's.
+    for (guest, disk) in
+        [("linked", "disk0.raw"), ("copied", "disk0.raw"), ("again", "disk0.raw"), ("apart", "disk0.raw"), ("again", "disk1.raw")]
+    {
+        let blocks = host.in_folder(guest, |folder| std::fs::metadata(folder.join(disk)).unwrap().blksize());
+        assert_eq!(blocks, 64 << 10, "{guest} {disk}");
+    }
+    host.ok("disk remove again disk1");
+    assert_eq!(host.zfs_get("recordsize", &format!("{}/chyves/trash/{}", host.pool, in_trash(&host))), "65536");
+    host.ok("undelete again:disk1");
+    let blocks = host.in_folder("again", |folder| std::fs::metadata(folder.join("disk1.raw")).unwrap().blksize());
+    assert_eq!(blocks, 64 << 10);
 }

@@ -6,7 +6,7 @@
 mod common;
 
 use common::{Host, With, until};
-use std::io::{Read, Write};
+use std::io::Read;
 
 /// Leaves so many bytes free on the host's pool.
 fn fill(host: &Host, leave: u64) {
@@ -14,11 +14,10 @@ fn fill(host: &Host, leave: u64) {
     host.sh("zfs", &["create", &balloon]);
     host.in_dataset(&balloon, |folder| {
         let mut file = std::fs::File::create(folder.join("air")).unwrap();
-        let mut noise = std::fs::File::open("/dev/urandom").unwrap().take(u64::MAX);
-        let mut block = vec![0; 1 << 20];
-        while host.zfs_get("available", &balloon).parse::<u64>().unwrap() > leave {
-            noise.read_exact(&mut block).unwrap();
-            file.write_all(&block).unwrap();
+        let mut noise = std::fs::File::open("/dev/urandom").unwrap();
+        // What was just written is counted a moment later.
+        while let more @ 1.. = host.zfs_get("available", &balloon).parse::<u64>().unwrap().saturating_sub(leave) {
+            std::io::copy(&mut (&mut noise).take(more), &mut file).unwrap();
             file.sync_all().unwrap();
         }
     });
@@ -57,10 +56,7 @@ fn a_guest_on_a_full_pool_waits_and_goes_on() {
     host.ok("info web").says("No space left on device");
     let mut console = host.console("web");
 
-    until("the balloon to go", || {
-        let balloon = format!("{}/balloon", host.pool);
-        host.command("zfs").args(["destroy", &balloon]).output().unwrap().status.success().then_some(())
-    });
+    host.destroy(&format!("{}/balloon", host.pool));
     is(&host, "web", "running");
     console.sees("written-0");
     console.sees("# ");

@@ -330,7 +330,18 @@ fn three_nouns_share_one_store_and_tell_who_uses_what() {
     bytes[0] ^= 1;
     std::fs::write(&file, bytes).unwrap();
     host.chyves("image verify").ends(1).says("the image `disc` is not what was imported").says("tiny: is what was imported");
-    host.ok("iso delete disc --yes");
+    // What is listed is what is destroyed, and all of it is looked at before: a clone of any snapshot keeps it.
+    host.sh("zfs", &["snapshot", &format!("{disc}@zrepl_1")]);
+    let copy = format!("{}/copy", host.pool);
+    host.sh("zfs", &["clone", &format!("{disc}@zrepl_1"), &copy]);
+    let before = host.tree();
+    host.chyves("iso delete disc --yes").ends(4).says("in use").says(&copy);
+    assert_eq!(host.tree(), before);
+    host.destroy(&copy);
+    // One that a destruction left half can still be destroyed.
+    host.sh("zfs", &["destroy", &format!("{disc}@ready")]);
+    host.ok("image info disc").says("no snapshot to make guests from");
+    host.ok("iso delete disc --yes").says(&format!("destroys {disc}@zrepl_1"));
     let mut screen = String::new();
     write!(screen, "{}", host.ok("image list -H -o name").out).unwrap();
     assert_eq!(screen.split_whitespace().collect::<Vec<_>>(), ["blob", "code", "tiny"]);

@@ -7,13 +7,6 @@ mod common;
 use common::{Host, With};
 use std::collections::BTreeMap;
 
-/// A second pool on the same host, set up.
-fn second(host: &Host) -> String {
-    let name = host.second_pool();
-    host.ok(&format!("pool init {name}"));
-    name
-}
-
 /// The settings of a guest that were made.
 fn settings(host: &Host, guest: &str) -> BTreeMap<String, String> {
     let listed = host.ok(&format!("get {guest} all -H -o property,value,source")).out;
@@ -81,7 +74,7 @@ fn a_renamed_guest_is_who_it_was() {
 #[test]
 fn a_running_guest_keeps_its_name_and_place() {
     let Some(host) = Host::new("moves::running", With::Tiny) else { return };
-    let other = second(&host);
+    let other = host.second("");
     host.ok("create web --image tiny loader=bios accel=tcg");
     host.ok("start web -q");
     for line in ["rename web web2".to_owned(), format!("move web --pool {other}"), "delete web".into(), "delete web --now --yes".into()] {
@@ -105,7 +98,7 @@ fn a_running_guest_keeps_its_name_and_place() {
 #[test]
 fn a_moved_guest_is_who_it_was_and_the_original_waits_in_the_trash() {
     let Some(host) = Host::new("moves::move", With::Image) else { return };
-    let other = second(&host);
+    let other = host.second("");
     host.ok("create web01 --image small loader=bios net0.backend=user notes=mine x.ticket=7");
     host.ok("disk add web01 1M");
     host.in_folder("web01", |folder| std::fs::write(folder.join("uefi-vars.fd"), "variables").unwrap());

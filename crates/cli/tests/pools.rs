@@ -8,13 +8,6 @@ use common::{Host, With};
 use std::path::PathBuf;
 use std::process::Stdio;
 
-/// A second pool on the same host, set up.
-fn second(host: &Host) -> String {
-    let name = host.second_pool();
-    host.ok(&format!("pool init {name}/vm"));
-    name
-}
-
 /// Runs `chyves send …` into a file; its exit status and what it said.
 fn send(host: &Host, line: &str, file: &str) -> (i32, String) {
     let to = std::fs::File::create(host.work().join(file)).unwrap();
@@ -72,7 +65,7 @@ fn names(host: &Host, pool: &str) -> Vec<String> {
 #[test]
 fn what_is_received_is_the_guest_that_was_sent() {
     let Some(host) = Host::new("what_is_received_is_the_guest_that_was_sent", With::Image) else { return };
-    let other = second(&host);
+    let other = host.second("/vm");
     host.ok("create web01 --image small description='a = \"b\" # c' notes=ünïcode x.ticket=7 net0.mac=58:9c:fc:00:00:01");
     let said = done(send(&host, "send web01", "whole"));
     assert!(said.contains("which stays for later increments"), "{said}");
@@ -97,7 +90,7 @@ fn what_is_received_is_the_guest_that_was_sent() {
 #[test]
 fn increments_go_onto_what_they_build_on() {
     let Some(host) = Host::new("increments_go_onto_what_they_build_on", With::Image) else { return };
-    let other = second(&host);
+    let other = host.second("/vm");
     host.ok("create web01 --image small");
     done(send(&host, "send web01", "1"));
     done(receive(&host, &format!("receive --name copy --pool {other}"), "1"));
@@ -126,7 +119,7 @@ fn increments_go_onto_what_they_build_on() {
 #[test]
 fn a_stream_without_properties_brings_the_settings_from_their_copy() {
     let Some(host) = Host::new("a_stream_without_properties_brings_the_settings_from_their_copy", With::Image) else { return };
-    let other = second(&host);
+    let other = host.second("/vm");
     host.ok("create web01 --image small description='a = \"b\" # c' notes=ünïcode");
     host.ok("snapshot web01@one");
     let plain = |base: &[&str], snapshot: &str, file: &str| {
@@ -152,7 +145,7 @@ fn a_stream_without_properties_brings_the_settings_from_their_copy() {
 #[test]
 fn a_broken_stream_leaves_nothing() {
     let Some(host) = Host::new("a_broken_stream_leaves_nothing", With::Image) else { return };
-    let other = second(&host);
+    let other = host.second("/vm");
     host.ok("create web01 --image small");
     done(send(&host, "send web01", "whole"));
     let whole = std::fs::read(host.work().join("whole")).unwrap();
@@ -185,7 +178,7 @@ fn a_broken_stream_leaves_nothing() {
 #[test]
 fn pools_have_roles() {
     let Some(host) = Host::new("pools_have_roles", With::Image) else { return };
-    let other = second(&host);
+    let other = host.second("/vm");
     let roles = || host.ok("pool list -H -o pool,role").out;
     host.ok("create web01 --image small");
     host.ok(&format!("create web02 --size 1M --pool {other}"));
@@ -219,7 +212,7 @@ fn a_pool_from_another_host_is_recognised() {
     // The pool of another host: set up while the first one is away.
     let disk_folder = host.dir().to_str().unwrap().to_owned();
     host.sh("zpool", &["export", &host.pool]);
-    let other = second(&host);
+    let other = host.second("/vm");
     host.ok("create web01 --size 1M");
     host.ok("create web05 --size 1M");
     host.sh("zpool", &["export", &other]);

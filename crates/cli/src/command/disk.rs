@@ -7,7 +7,7 @@ use crate::targets::Targets;
 use chyves_core::error::{Problem, Result};
 use chyves_core::guest::{DiskKind, DiskSpec, Guest, disk_name};
 use chyves_core::plan::{self, disk::add::Origin};
-use chyves_core::value::Size;
+use chyves_core::value::{DiskSize, Size};
 use chyves_core::world::World;
 use chyves_host::apply::disk as files;
 use chyves_host::observe::{self, Look};
@@ -45,7 +45,7 @@ pub(crate) enum Verb {
         #[arg(value_parser = number)]
         disk: u16,
         /// The new size
-        size: Size,
+        size: DiskSize,
         /// Let it become smaller, and lose what lies behind the new end
         #[arg(short, long)]
         force: bool,
@@ -92,7 +92,7 @@ pub(crate) struct AddArgs {
     words: Vec<String>,
     /// The size
     #[arg(short = 'z', long)]
-    size: Option<Size>,
+    size: Option<DiskSize>,
     /// Its number, where not the next
     #[arg(long, value_parser = number)]
     number: Option<u16>,
@@ -131,9 +131,11 @@ pub(crate) fn run(session: &Session, verb: &Verb) -> Result<()> {
         Verb::Remove { guest, disk, lost: false } => one(session, guest, *disk, "removed", |world, guest, guids| {
             plan::disk::remove::remove(world, guest, *disk, guids, &Session::moment(1))
         }),
-        Verb::Resize { guest, disk, size, force } => one(session, guest, *disk, &format!("has {size} now"), |world, guest, guids| {
-            plan::disk::resize::resize(world, guest, *disk, *size, *force, guids)
-        }),
+        Verb::Resize { guest, disk, size, force } => {
+            one(session, guest, *disk, &format!("has {} now", size.get()), |world, guest, guids| {
+                plan::disk::resize::resize(world, guest, *disk, size.get(), *force, guids)
+            })
+        }
         Verb::List { guests, list } => self::list(session, guests, list),
         Verb::Set { guest, disk, settings } => {
             let pairs = pairs(settings)?;
@@ -210,7 +212,7 @@ fn add(session: &Session, args: &AddArgs) -> Result<()> {
         let request = plan::disk::add::Request {
             number: args.number,
             origin,
-            size,
+            size: size.map(DiskSize::get),
             kind: args.kind,
             reserved: args.reserved,
             block: args.block_size,

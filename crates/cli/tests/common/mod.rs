@@ -294,6 +294,20 @@ impl Host {
         name
     }
 
+    /// The same, set up with this dataset of it as its root: none for the usual one, `/vm` for another.
+    pub fn second(&self, root: &str) -> String {
+        let name = self.second_pool();
+        self.ok(&format!("pool init {name}{root}"));
+        name
+    }
+
+    /// Destroys a dataset as soon as ZFS lets go of it.
+    pub fn destroy(&self, dataset: &str) {
+        until("the dataset to be let go", || {
+            self.command("zfs").args(["destroy", dataset]).output().unwrap().status.success().then_some(())
+        });
+    }
+
     /// The lab that this host is in.
     pub fn lab(&self) -> &Lab {
         self.lab.as_ref().expect("this host is in no lab")

@@ -1,4 +1,4 @@
-//! Disks that are volumes, and a second pool beside the first.
+//! Disks that are volumes.
 
 use super::{Host, until};
 use std::fs::{File, OpenOptions};
@@ -13,17 +13,6 @@ fn device(volume: &str, write: bool) -> File {
 }
 
 impl Host {
-    /// A second pool on the same host, set up and gone with it.
-    pub fn second(&self) -> String {
-        let name = format!("{}b", self.pool);
-        let disk = self.dir().join("disk-b");
-        let mount = self.dir().join("pool-b");
-        self.sh("truncate", &["-s", "512M", disk.to_str().unwrap()]);
-        self.sh("zpool", &["create", "-o", "cachefile=none", "-m", mount.to_str().unwrap(), &name, disk.to_str().unwrap()]);
-        self.ok(&format!("pool init {name}/vm"));
-        name
-    }
-
     /// Writes into a volume, and sees that it is on the pool.
     #[allow(clippy::unused_self)] // the host that the volume is on, as it reads in a test
     pub fn write_volume(&self, volume: &str, at: u64, bytes: &[u8]) {

@@ -227,13 +227,8 @@ fn attached(source: &Guest) -> Result<Vec<String>> {
 
 /// The steps of a clone that stands on the snapshot.
 fn links(source: &Guest, volumes: &[Volume], snapshot: &SnapshotName, to: &Dataset, own: &[Pair]) -> Vec<Action> {
-    let mut steps = vec![Action::CloneDataset {
-        from: source.dataset.at(snapshot),
-        to: to.clone(),
-        // A clone has none of what is set on its source itself.
-        native: vec![("canmount".into(), "noauto".into()), ("recordsize".into(), "64K".into())],
-        own: own.to_vec(),
-    }];
+    let mut steps =
+        vec![Action::CloneDataset { from: source.dataset.at(snapshot), to: to.clone(), native: super::of_disks(), own: own.to_vec() }];
     for volume in volumes {
         steps.push(Action::CloneDataset {
             from: SnapshotRef { dataset: source.dataset.child(&volume.now), name: snapshot.clone() },
@@ -254,14 +249,14 @@ pub(super) fn copies(
     sizes: &BTreeMap<Dataset, Size>,
 ) -> Vec<Action> {
     let mut steps = Vec::new();
-    let mut copy = |from: Dataset, to: Dataset, native: &[(&str, &str)]| {
+    let mut copy = |from: Dataset, to: Dataset, native: Vec<Pair>| {
         let size = sizes.get(&from).copied().unwrap_or_default();
         steps.push(Action::SendReceive { from: from.at(snapshot), to: to.clone(), size });
-        steps.push(Action::SetNative { dataset: to, native: native.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect() });
+        steps.push(Action::SetNative { dataset: to, native });
     };
-    copy(source.dataset.clone(), to.clone(), &[("canmount", "noauto"), ("recordsize", "64K")]);
+    copy(source.dataset.clone(), to.clone(), super::of_disks());
     for volume in volumes {
-        copy(source.dataset.child(&volume.now), to.child(&volume.then), &[("volmode", "dev")]);
+        copy(source.dataset.child(&volume.now), to.child(&volume.then), vec![("volmode".into(), "dev".into())]);
     }
     steps
 }

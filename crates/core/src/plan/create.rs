@@ -136,7 +136,7 @@ fn disk_image<'w>(world: &'w World, name: &ImageName, request: &Request) -> Resu
 fn from_image(image: &Image, request: &Request, dataset: &Dataset, folder: &str, first: &mut FirstDisk) -> Result<Vec<Action>> {
     let size = request.size.unwrap_or(image.size);
     *first = FirstDisk { kind: Some(DiskKind::Raw), size: Some(size) };
-    let native: Vec<Pair> = vec![("canmount".into(), "noauto".into()), ("recordsize".into(), "64K".into())];
+    let native = super::of_disks();
     let mut steps = if request.full || image.dataset.pool() != dataset.pool() {
         vec![
             Action::SendReceive { from: image.snapshot()?, to: dataset.clone(), size: image.used },
@@ -164,7 +164,7 @@ fn from_nothing(world: &World, request: &Request, dataset: &Dataset, folder: &st
         return Err(Problem::host_cant("the ZFS of this host has no volumes")
             .hint("leave `--disk` away: the disk is then a file in the guest's file system"));
     }
-    let native: Vec<Pair> = vec![("canmount".into(), "noauto".into()), ("recordsize".into(), "64K".into())];
+    let native = super::of_disks();
     let mut steps = vec![Action::CreateDataset { dataset: dataset.clone(), native, own: Vec::new() }];
     if let Some(size) = request.size {
         *first = FirstDisk { kind: Some(wanted), size: Some(size) };

@@ -2,6 +2,7 @@
 //!
 //! Not here: what an image may be and where it comes from ([`crate::image`]).
 
+use super::delete::Doomed;
 use super::set::change;
 use super::{Plan, keep_copy};
 use crate::action::Action;
@@ -84,7 +85,7 @@ pub fn import(world: &World, request: &Import) -> Result<Plan> {
         let (address, now) = (request.order.source.shown(), request.now.clone());
         plan.push(Action::KeepPart { part: dataset, there: *there, address, now });
     }
-    plan.push(Action::CreateDataset { dataset: work.clone(), native: vec![("canmount".into(), "noauto".into())], own: Vec::new() });
+    plan.push(Action::CreateDataset { dataset: work.clone(), native: super::of_disks(), own: Vec::new() });
     plan.push(Action::Mount { dataset: work.clone() });
     plan.push(Action::ImportImage {
         order: Box::new(request.order.clone()),
@@ -103,34 +104,21 @@ pub fn import(world: &World, request: &Import) -> Result<Plan> {
     Ok(plan)
 }
 
-/// What is wanted, and what was seen.
-#[derive(Debug, Clone)]
-pub struct Delete {
-    /// The image.
-    pub name: ImageName,
-    /// Datasets that are clones of it.
-    pub users: Vec<String>,
-    /// The datasets whose settings guests inherit, with their own values.
-    pub above: Vec<(Dataset, OwnValues)>,
-    /// Its dataset's GUID, and its snapshot's where it has that still.
-    pub guids: Vec<(String, u64)>,
-}
-
-/// Plans the end of an image.
+/// Plans the end of an image, in one destruction of all that was seen of it. `above`: the datasets whose settings guests
+/// inherit, with their own values.
 ///
 /// # Errors
 /// There is none of that name, or guests stand on it.
-pub fn delete(world: &World, request: &Delete) -> Result<Plan> {
-    let image = world.image(&request.name)?;
-    if !request.users.is_empty() {
+pub fn delete(world: &World, name: &ImageName, above: &[(Dataset, OwnValues)], doomed: &Doomed) -> Result<Plan> {
+    let image = world.image(name)?;
+    if !doomed.clones.is_empty() {
         return Err(Problem::not_now(format!("the image `{}` is in use", image.name))
             .on(&image.name)
-            .because(format!("clones of it: {}", request.users.join(", ")))
+            .because(format!("clones of it: {}", doomed.clones.join(", ")))
             .hint("delete those guests first and empty the trash; the image takes little space of its own while they exist"));
     }
     let names = |values: &OwnValues| boots_by(values, &image.name);
-    let on: Vec<String> =
-        request.above.iter().filter(|(_, values)| names(values)).map(|(on, _)| format!("all guests below {on}")).collect();
+    let on: Vec<String> = above.iter().filter(|(_, values)| names(values)).map(|(on, _)| format!("all guests below {on}")).collect();
     let boots: Vec<String> = booted_by(world, &image.name).iter().map(|g| g.name.to_string()).chain(on).collect();
     if !boots.is_empty() {
         return Err(Problem::not_now(format!("the firmware `{}` is in use", image.name))
@@ -139,12 +127,8 @@ pub fn delete(world: &World, request: &Delete) -> Result<Plan> {
             .hint("let them boot with another one: `chyves set GUEST uefi_firmware=auto`, or `chyves set defaults …`"));
     }
     let mut plan = Plan::default();
-    plan.push(Action::Verify { objects: request.guids.clone() });
-    let snapshot = image.snapshot()?;
-    if request.guids.iter().any(|(name, _)| *name == snapshot.to_string()) {
-        plan.push(Action::DestroySnapshot { snapshot });
-    }
-    plan.push(Action::DestroyDataset { dataset: image.dataset.clone() });
+    plan.push(Action::Verify { objects: vec![(image.dataset.to_string(), doomed.guid)] });
+    plan.push(Action::DestroyTree { dataset: image.dataset.clone(), takes: doomed.takes.clone() });
     Ok(plan)
 }
 
@@ -267,16 +251,12 @@ mod tests {
         }
     }
 
-    fn no_more(name: &str) -> Delete {
-        Delete { name: name.parse().unwrap(), users: Vec::new(), above: Vec::new(), guids: Vec::new() }
-    }
-
     #[test]
     fn an_import_becomes_visible_last() {
         let request = request(Source::File("/a/debian.qcow2".into()));
         insta::assert_snapshot!(import(&testing::world(Vec::new()), &request).unwrap().script(Os::Linux), @r"
         # make the file system tank/chyves/images/importing-k3
-        zfs create -o canmount=noauto tank/chyves/images/importing-k3
+        zfs create -o canmount=noauto -o recordsize=64K tank/chyves/images/importing-k3
         # mount tank/chyves/images/importing-k3
         zfs mount tank/chyves/images/importing-k3
         # read /a/debian.qcow2 into /tank/chyves/images/importing-k3: hash, recognise, unpack, convert, write
@@ -299,7 +279,7 @@ mod tests {
         zfs create -o canmount=noauto -o chyves:image.partial=https://h/debian.qcow2 -o chyves:image.added=2026-01-31T12:00:00Z tank/chyves/images/fetching-a1
         zfs mount tank/chyves/images/fetching-a1
         # make the file system tank/chyves/images/importing-k3
-        zfs create -o canmount=noauto tank/chyves/images/importing-k3
+        zfs create -o canmount=noauto -o recordsize=64K tank/chyves/images/importing-k3
         # mount tank/chyves/images/importing-k3
         zfs mount tank/chyves/images/importing-k3
         # read https://h/debian.qcow2 into /tank/chyves/images/importing-k3: hash, recognise, unpack, convert, write
@@ -324,8 +304,8 @@ mod tests {
         assert_eq!(import(&world, &named("fetching-x")).unwrap_err().code.exit_code(), 2);
         // That word is firmware that is no image.
         assert_eq!(import(&world, &named("auto")).unwrap_err().code.exit_code(), 2);
-        let used = Delete { users: vec!["tank/chyves/guests/web".into()], ..no_more("tiny") };
-        assert!(delete(&world, &used).unwrap_err().causes[0].contains("guests/web"));
+        let used = Doomed { clones: vec!["tank/chyves/guests/web".into()], ..Doomed::default() };
+        assert!(delete(&world, &"tiny".parse().unwrap(), &[], &used).unwrap_err().causes[0].contains("guests/web"));
     }
 
     #[test]
@@ -352,10 +332,12 @@ mod tests {
         let own = testing::guest("own", &[("uefi_firmware", "tiny")]);
         let other = testing::guest("other", &[("uefi_firmware", "auto")]);
         let world = testing::world(vec![own, group, other]);
-        let refused = |world: &World, request: &Delete| delete(world, request).unwrap_err().causes.concat();
-        assert_eq!(refused(&world, &no_more("tiny")), "so boot own, grouped");
-        let request = Delete { above: vec![(on.clone(), defaults.clone())], ..no_more("tiny") };
-        assert_eq!(refused(&testing::world(Vec::new()), &request), "so boot all guests below tank/chyves/guests");
+        let refused = |world: &World, above: &[(Dataset, OwnValues)]| {
+            delete(world, &"tiny".parse().unwrap(), above, &Doomed::default()).unwrap_err().causes.concat()
+        };
+        assert_eq!(refused(&world, &[]), "so boot own, grouped");
+        let above = [(on.clone(), defaults.clone())];
+        assert_eq!(refused(&testing::world(Vec::new()), &above), "so boot all guests below tank/chyves/guests");
         let request =
             Rename { from: "tiny".parse().unwrap(), to: "small".parse().unwrap(), guids: Vec::new(), above: vec![(on, defaults)] };
         let script = rename(&world, &request).unwrap().script(Os::Linux);

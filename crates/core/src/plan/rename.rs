@@ -105,7 +105,8 @@ pub fn relocate(world: &World, guest: &Guest, pool: &str, facts: &Facts, moment:
     plan.push(Action::DestroySnapshot { snapshot: place.at(&snapshot) });
     plan.notes.push(format!("the original goes to the trash of {} when the copy is whole", guest.dataset.pool()));
     if facts.snapshots > 0 {
-        plan.notes.push(format!("its {} stay there with the original", super::count(facts.snapshots, "snapshot")));
+        let stay = if facts.snapshots == 1 { "stays" } else { "stay" };
+        plan.notes.push(format!("its {} {stay} there with the original", super::count(facts.snapshots, "snapshot")));
     }
     Ok(plan)
 }

@@ -145,7 +145,7 @@ pub fn online(world: &World, root: &Root, theirs: &[Guest], guids: &[Object]) ->
     let mut plan = Plan::default();
     plan.push(Action::Verify { objects: guids.to_vec() });
     plan.push(mark(world, root, own_root(root, Role::Secondary)));
-    plan.notes.push(format!("{pool} becomes a secondary pool with {} guests", theirs.len()));
+    plan.notes.push(format!("{pool} becomes a secondary pool with {}", super::count(theirs.len(), "guest")));
     if !world.roots.iter().any(|r| r.role == Role::Primary) {
         plan.notes.push(format!("no pool is primary; `chyves pool promote {pool}` makes it so"));
     }

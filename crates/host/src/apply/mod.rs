@@ -3,6 +3,7 @@
 //! * [`files`]: the steps that chyves does itself
 //! * [`disk`]: disks from files, to files
 //! * [`image`]: reading an image in, and what is kept of one for another try
+//! * [`held`]: whether volumes are free to be destroyed
 //! * [`journal`]: what was done so far, for when this process is killed
 //! * [`fault`]: failures on purpose, in test builds
 //! * [`receive`]: taking a guest from a stream
@@ -16,6 +17,7 @@ mod copy;
 pub mod disk;
 pub(crate) mod fault;
 mod files;
+mod held;
 pub(crate) mod image;
 pub mod journal;
 mod receive;
@@ -266,6 +268,9 @@ fn perform(step: &Action, began: u64, place: &mut Place<'_>, applied: &mut Appli
         | Action::DropSnapshot { .. }
         | Action::LeaveToClones { .. }
         | Action::Promote { .. } => {
+            if let Action::DestroyTree { takes, .. } = step {
+                held::check(takes)?;
+            }
             for cmd in step.commands(place.os) {
                 if let Err(problem) = command(&cmd, place) {
                     // `zfs` may have made what it then failed to mount: half made is made, and is to be taken back.

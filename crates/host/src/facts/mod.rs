@@ -11,6 +11,8 @@ mod freebsd;
 mod linux;
 mod wanted;
 
+pub use wanted::holders_of;
+
 use crate::platform;
 use crate::run;
 use crate::runtime::Runtime;

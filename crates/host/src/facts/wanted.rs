@@ -76,6 +76,31 @@ fn holders(state: &mut HostState, names: &[&str]) {
     }
 }
 
+/// Who holds one file or device open, this process included.
+#[cfg(target_os = "linux")]
+pub fn holders_of(path: &Path) -> Vec<Process> {
+    use std::os::unix::fs::MetadataExt;
+    // A device may have several names; what it is they agree about.
+    let id = |m: &std::fs::Metadata| if m.file_type().is_block_device() { (0, m.rdev()) } else { (m.dev(), m.ino()) };
+    let Ok(wanted) = std::fs::metadata(path).map(|m| id(&m)) else { return Vec::new() };
+    let entries = |path: &Path| std::fs::read_dir(path).into_iter().flatten().flatten();
+    let holds = |process: &Path| entries(&process.join("fd")).any(|fd| std::fs::metadata(fd.path()).is_ok_and(|m| id(&m) == wanted));
+    entries(Path::new("/proc"))
+        .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path())))
+        .filter(|(_, process)| holds(process))
+        .map(|(pid, process)| Process { pid, command: std::fs::read_to_string(process.join("comm")).unwrap_or_default().trim().to_owned() })
+        .collect()
+}
+
+/// Who holds one file or device open.
+#[cfg(not(target_os = "linux"))]
+pub fn holders_of(path: &Path) -> Vec<Process> {
+    let mut state = HostState::default();
+    let name = path.to_string_lossy();
+    holders(&mut state, &[&name]);
+    state.holders.remove(name.as_ref()).unwrap_or_default()
+}
+
 /// The processes that hold any of these; none where it can't be asked.
 fn pids(state: &mut HostState, paths: &[&str]) -> Option<Vec<u32>> {
     // Its exit status says nothing: to some releases nobody is an error.

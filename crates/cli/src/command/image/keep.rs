@@ -10,6 +10,7 @@ use chyves_core::property::{self, keys};
 use chyves_core::value::{Dataset, GuestName, ImageName};
 use chyves_core::world::{Image, ImageKind, Role, World};
 use chyves_host::borrow;
+use chyves_host::observe::snapshots::Origins;
 use chyves_host::observe::{self, Look, Which};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -52,6 +53,9 @@ pub(super) fn info(session: &Session, kind: Option<ImageKind>, names: &[ImageNam
             "dataset": image.dataset, "label": image.label, "variables": image.vars.as_ref().map(|vars| vars.size.human()),
         });
         if let Some(fields) = value.as_object_mut() {
+            if !observe::exists(&image.snapshot()?.to_string())? {
+                fields.insert("damaged".into(), json!("it has no snapshot to make guests from: delete it and import it again"));
+            }
             let text = |names: &[GuestName]| names.iter().map(GuestName::to_string).collect::<Vec<_>>();
             let rows: Vec<(&str, Vec<String>)> = vec![
                 ("wants", image.wants.iter().map(|(k, v)| format!("{k}={v}")).collect()),
@@ -152,18 +156,13 @@ pub(super) fn delete(session: &Session, kind: Option<ImageKind>, name: &ImageNam
     let _lock = session.lock("image", &[name])?;
     let world = session.look(&all())?;
     let image = of_kind(&world, name, kind)?;
-    let snapshot = image.snapshot()?;
     not_running(session, image)?;
-    let mut objects = vec![image.dataset.to_string()];
-    let mut users = Vec::new();
-    // A deletion that ended half-way has taken the snapshot already; this one does the rest.
-    if observe::exists(&snapshot.to_string())? {
-        objects.push(snapshot.to_string());
-        users = observe::snapshots::clones(&snapshot)?;
-    }
-    let guids = observe::guids(&objects)?;
-    let plan = plan::image::delete(&world, &plan::image::Delete { name: name.clone(), users, above: above(&world)?, guids })?;
+    let doomed = observe::snapshots::doomed(&image.dataset, &Origins::default())?;
+    let plan = plan::image::delete(&world, name, &above(&world)?, &doomed)?;
     if !session.dry_run {
+        for taken in doomed.all(&[]) {
+            session.ui.say(&format!("{name}: destroys {taken}"));
+        }
         session.ui.confirm(&format!("destroy the image {name} ({})", image.used.human()), session.yes)?;
     }
     if session.carry_out(&world, &plan, name.as_str()).map_err(|p| session.goes_on(p))?.is_some() {

@@ -5,7 +5,7 @@ use crate::action::Action;
 use crate::error::Result;
 use crate::guest::{DiskKind, Guest};
 use crate::plan::create::mountpoint;
-use crate::plan::{Moment, stopped};
+use crate::plan::{Moment, of_disks, stopped};
 use crate::property::keys;
 use crate::value::Dataset;
 use crate::world::{DiskFormat, Trashed, TrashedDisk, World};
@@ -73,8 +73,7 @@ fn away(world: &World, guest: &Guest, number: u16, guids: Vec<(String, u64)>, mo
         }
         DiskKind::Raw => {
             let (from, copy) = (file(guest.folder()?, number), file(&folder(world, &to)?, number));
-            let native = vec![("canmount".into(), "noauto".into()), ("recordsize".into(), "64K".into())];
-            plan.push(Action::CreateDataset { dataset: to.clone(), native, own: marks });
+            plan.push(Action::CreateDataset { dataset: to.clone(), native: of_disks(), own: marks });
             plan.push(Action::Mount { dataset: to.clone() });
             wish.before.push(Action::CopyDisk { from: from.clone(), format: DiskFormat::Raw, to: copy.clone(), size: None });
             // Last: from here on the copy is the disk.

@@ -8,7 +8,7 @@ use super::{Facts, create, find};
 use crate::action::Action;
 use crate::error::{Problem, Result};
 use crate::guest::Guest;
-use crate::plan::{Moment, Plan, copy_path, in_folder, keep_copy, not_template, pairs, stopped};
+use crate::plan::{Moment, Plan, copy_path, in_folder, keep_copy, not_template, of_disks, pairs, stopped};
 use crate::property::keys;
 use crate::property::settings::{Own, OwnValues};
 use crate::value::{Dataset, SnapshotName, SnapshotRef};
@@ -95,7 +95,7 @@ impl Back<'_> {
         plan.push(Action::CloneDataset {
             from: guest.dataset.at(self.name),
             to: work.clone(),
-            native: vec![("canmount".into(), "noauto".into()), ("recordsize".into(), "64K".into())],
+            native: of_disks(),
             own: match &self.after {
                 After::Known(after) => pairs(after),
                 After::Copied => pairs(&lasting(guest.settings.own_values())),

@@ -1,0 +1,75 @@
+//! Whether volumes are free to be destroyed. ZFS refuses a volume that a program has open, but only when it comes to it:
+//! by then the snapshots and the other disks of the same guest are gone. So it is looked before the first of them.
+//!
+//! What only the kernel holds, such as a file system on a volume that is mounted on the host, is seen where the system
+//! tells it; elsewhere ZFS refuses, and the same command goes on with what is left. File systems need no look: they can be
+//! unmounted, or nothing is destroyed.
+
+use crate::facts;
+use crate::platform;
+use chyves_core::error::{Problem, Result};
+use chyves_core::value::printable;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// How long somebody may hold a volume who only looks at it, as udev does when a program that wrote has closed it.
+const GLANCE: Duration = Duration::from_secs(5);
+
+/// Makes sure that none of the volumes among these names is held.
+pub(super) fn check(takes: &[String]) -> Result<()> {
+    let began = Instant::now();
+    for name in takes.iter().filter(|name| !name.contains('@')) {
+        let device = platform::here().path(&format!("/dev/zvol/{name}"));
+        if device.exists() {
+            until_free(name, &device, began + GLANCE)?;
+        }
+    }
+    Ok(())
+}
+
+fn until_free(name: &str, device: &Path, deadline: Instant) -> Result<()> {
+    loop {
+        let holders = facts::holders_of(device);
+        if holders.is_empty() && !is_mounted(device) {
+            return Ok(());
+        }
+        if Instant::now() >= deadline {
+            let by: Vec<String> = holders.iter().map(ToString::to_string).collect();
+            return Err(Problem::not_now(format!("`{}` is held open", printable(name, 120)))
+                .on(name)
+                .because(if by.is_empty() {
+                    "a file system on it is mounted, or another device stands on it".into()
+                } else {
+                    by.join(", ")
+                })
+                .hint("nothing was destroyed; end that first"));
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Whether the kernel itself uses a device: then nobody else can have it for themselves.
+fn is_mounted(device: &Path) -> bool {
+    use std::os::unix::fs::OpenOptionsExt;
+    let exclusive = rustix::fs::OFlags::EXCL.bits().cast_signed();
+    let opened = std::fs::OpenOptions::new().read(true).custom_flags(exclusive).open(device);
+    cfg!(target_os = "linux") && opened.is_err_and(|e| e.kind() == std::io::ErrorKind::ResourceBusy)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_holds_it_is_named_and_a_free_one_is_free() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("volume");
+        let file = std::fs::File::create(&path).unwrap();
+        let refused = until_free("tank/web/disk0", &path, Instant::now()).unwrap_err();
+        assert_eq!(refused.message, "`tank/web/disk0` is held open");
+        assert!(refused.causes[0].contains(&format!("(pid {})", std::process::id())), "{refused:?}");
+        drop(file);
+        until_free("tank/web/disk0", &path, Instant::now()).unwrap();
+        check(&["tank/no-such-volume".into(), "tank/web@snapshot".into()]).unwrap();
+    }
+}
