@@ -98,7 +98,11 @@ fn firmware_in_use_is_not_deleted_and_its_name_follows() {
     host.chyves("firmware delete ovmf --yes").ends(4).says("so boot web01").says("uefi_firmware=auto");
     host.ok("start web01");
     for line in ["firmware rename ovmf edk", "firmware delete ovmf --yes"] {
-        host.chyves(line).ends(4).says("the firmware `ovmf` is in use").says("web01 run with it");
+        host.chyves(line)
+            .ends(4)
+            .says("the firmware `ovmf` is in use")
+            .says("guests that run with it: web01")
+            .says("`chyves stop web01` first");
     }
     host.ok("stop web01 --now");
     host.ok("set defaults uefi_firmware=ovmf");
@@ -147,6 +151,7 @@ fn variables_become_fresh_and_the_former_ones_are_kept() {
     assert!(variables(&host, "web01") == fresh);
     assert!(host.in_folder("web01", |folder| std::fs::read(folder.join(&kept)).unwrap()) == changed);
     assert!(variables(&host, "web02") == fresh, "one that never ran has them from now on");
+    host.ok("firmware reset web01");
     host.chyves("firmware reset bios").ends(2).says("boots without UEFI firmware").says("loader is bios");
     host.chyves("firmware reset nobody").ends(3).says("no guest is called `nobody`");
     // Variables of another length are another firmware's: the guest says so before it starts, and a reset is the cure.

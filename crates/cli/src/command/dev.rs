@@ -46,7 +46,7 @@ pub(crate) fn run(session: &Session, verb: &Verb) -> Result<()> {
     match verb {
         Verb::Facts { system } => {
             let found = match system {
-                Some(Os::FreeBsd) => facts::freebsd_14_3(),
+                Some(Os::FreeBsd) => chyves_core::os::freebsd::release_14_3(),
                 Some(Os::Linux) | None => facts::host(session.runtime.root()),
             };
             let value = serde_json::to_value(&found).map_err(|e| Problem::bug("facts are no JSON").because(e))?;

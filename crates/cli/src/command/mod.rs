@@ -39,7 +39,7 @@ use crate::ui::{Ui, Volume};
 use crate::words;
 use chyves_core::error::Result;
 use chyves_core::os::Os;
-use chyves_host::{facts, observe, runtime::Runtime};
+use chyves_host::{observe, runtime::Runtime};
 use clap::{Args as _, CommandFactory, FromArgMatches, Parser};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -131,7 +131,7 @@ fn session(global: &Global, argv: &[String]) -> Result<Session> {
     };
     let facts = match (&global.facts, global.host) {
         (Some(file), _) => Some(observe::stated_facts(file)?),
-        (None, Some(Os::FreeBsd)) => Some(facts::freebsd_14_3()),
+        (None, Some(Os::FreeBsd)) => Some(chyves_core::os::freebsd::release_14_3()),
         (None, Some(Os::Linux) | None) => None,
     };
     let interrupted = Arc::new(std::sync::atomic::AtomicBool::new(false));

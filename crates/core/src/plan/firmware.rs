@@ -150,7 +150,8 @@ pub fn reset(world: &World, guest: &Guest, moment: &Moment) -> Result<Plan> {
     };
     let vars = vars_path(folder);
     let stamp: String = moment.now.chars().filter(char::is_ascii_alphanumeric).collect();
-    let kept = format!("{}-{stamp}.fd", vars.trim_end_matches(".fd"));
+    let token = moment.uuids.first().map(|u| u.simple().to_string()).unwrap_or_default();
+    let kept = format!("{}-{stamp}-{}.fd", vars.trim_end_matches(".fd"), token.get(..6).unwrap_or_default());
     let mut plan = Plan::default();
     plan.steps.extend(firmware.image.as_ref().map(|image| Action::Borrow { dataset: image.dataset.clone() }));
     plan.steps.extend(in_folder(guest, vec![Action::SetAside { from: vars, to: kept }, fresh]));

@@ -315,18 +315,9 @@ pub(crate) mod testing {
     }
 
     pub(crate) fn freebsd() -> HostFacts {
-        HostFacts {
-            os: Os::FreeBsd,
-            release: (14, 3),
-            arch: "amd64".into(),
-            vmm: Vmm::Bhyve,
-            dialect: Dialect::OpenZfs,
-            run_dir: "/var/run/chyves".into(),
-            uefi: Some(("/fw/BHYVE_UEFI.fd".into(), "/fw/BHYVE_UEFI_VARS.fd".into())),
-            kvm: Err("bhyve has no KVM".into()),
-            hypervisor: Some("bhyve".into()),
-            state: HostState::default(),
-        }
+        // Elsewhere than the packages put it, so that nothing is found by chance.
+        let firmware = ("/fw/BHYVE_UEFI.fd".to_owned(), "/fw/BHYVE_UEFI_VARS.fd".to_owned());
+        HostFacts { uefi: Some(firmware), ..crate::os::freebsd::release_14_3() }
     }
 
     pub(crate) fn moment(uuids: u128) -> Moment {

@@ -35,12 +35,6 @@ const UEFI_LINUX: &[(&str, &str)] = &[
     ("/usr/share/qemu/ovmf-x86_64-code.bin", "/usr/share/qemu/ovmf-x86_64-vars.bin"),
 ];
 
-/// UEFI firmware of FreeBSD's packages.
-const UEFI_FREEBSD: &[(&str, &str)] = &[
-    ("/usr/local/share/uefi-firmware/BHYVE_UEFI.fd", "/usr/local/share/uefi-firmware/BHYVE_UEFI_VARS.fd"),
-    ("/usr/local/share/edk2-bhyve/BHYVE_UEFI.fd", "/usr/local/share/edk2-bhyve/BHYVE_UEFI_VARS.fd"),
-];
-
 /// U-Boot of FreeBSD's package, which boots guests on arm64.
 const UBOOT: &str = "/usr/local/share/u-boot/u-boot-bhyve-arm64/u-boot.bin";
 
@@ -69,7 +63,7 @@ pub fn host(run_dir: &Path) -> HostFacts {
         pairs.iter().find(|(code, vars)| is_there(code) && is_there(vars)).map(|(c, v)| ((*c).to_owned(), (*v).to_owned()))
     };
     let (uefi, program) = match platform.vmm() {
-        Vmm::Bhyve => (found(UEFI_FREEBSD), "bhyve"),
+        Vmm::Bhyve => (found(chyves_core::os::freebsd::UEFI), "bhyve"),
         Vmm::Qemu => (found(UEFI_LINUX), QEMU),
     };
     let uboot = (platform.vmm() == Vmm::Bhyve && is_there(UBOOT)).then(|| UBOOT.to_owned());
@@ -162,20 +156,4 @@ fn ask(cmd: &Cmd) -> Option<String> {
 fn program_there(host: &mut HostFacts, program: &str) {
     let found = run::find_program(program).map(|path| path.to_string_lossy().into_owned());
     host.state.programs.insert(program.to_owned(), found);
-}
-
-/// The facts of a FreeBSD 14.3 amd64 host, for planning on another machine.
-pub fn freebsd_14_3() -> HostFacts {
-    HostFacts {
-        os: Os::FreeBsd,
-        release: (14, 3),
-        arch: "amd64".into(),
-        vmm: Vmm::Bhyve,
-        dialect: Dialect::OpenZfs,
-        run_dir: "/var/run/chyves".into(),
-        uefi: Some((UEFI_FREEBSD[0].0.to_owned(), UEFI_FREEBSD[0].1.to_owned())),
-        kvm: Err("bhyve has no KVM".into()),
-        hypervisor: Some("bhyve".into()),
-        state: HostState::default(),
-    }
 }

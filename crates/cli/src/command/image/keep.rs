@@ -191,8 +191,8 @@ fn not_running(session: &Session, image: &Image) -> Result<()> {
     let names = names.join(", ");
     Err(if image.kind == ImageKind::Firmware {
         Problem::not_now(format!("the firmware `{}` is in use", image.name))
-            .because(format!("{names} run with it"))
-            .hint("`chyves stop` them first")
+            .because(format!("guests that run with it: {names}"))
+            .hint(format!("`chyves stop {}` first", names.replace(", ", ",")))
     } else {
         Problem::not_now(format!("the image `{}` lies in a drive", image.name))
             .because(format!("of {names}"))

@@ -20,9 +20,34 @@ pub mod processes;
 pub(crate) mod recorded;
 pub mod sysctl;
 
-use super::Intent;
+use super::{HostState, Intent, Os};
 use crate::cmd::Cmd;
 use crate::value::{Cidr, IfName};
+use crate::vmm::Vmm;
+use crate::world::HostFacts;
+use crate::zfs::Dialect;
+
+/// UEFI firmware where FreeBSD's packages put it, the newer places first: code, and the template of its variables.
+pub const UEFI: &[(&str, &str)] = &[
+    ("/usr/local/share/uefi-firmware/BHYVE_UEFI.fd", "/usr/local/share/uefi-firmware/BHYVE_UEFI_VARS.fd"),
+    ("/usr/local/share/edk2-bhyve/BHYVE_UEFI.fd", "/usr/local/share/edk2-bhyve/BHYVE_UEFI_VARS.fd"),
+];
+
+/// The facts of a usual FreeBSD 14.3 amd64 host, for planning on another machine.
+pub fn release_14_3() -> HostFacts {
+    HostFacts {
+        os: Os::FreeBsd,
+        release: (14, 3),
+        arch: "amd64".into(),
+        vmm: Vmm::Bhyve,
+        dialect: Dialect::OpenZfs,
+        run_dir: "/var/run/chyves".into(),
+        uefi: UEFI.first().map(|(code, vars)| ((*code).to_owned(), (*vars).to_owned())),
+        kvm: Err("bhyve has no KVM".into()),
+        hypervisor: Some("bhyve".into()),
+        state: HostState::default(),
+    }
+}
 
 fn ifconfig<const N: usize>(args: [&str; N]) -> Cmd {
     Cmd::new(ifconfig::TOOL, args)

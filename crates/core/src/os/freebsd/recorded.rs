@@ -5,10 +5,7 @@
 use super::facts::{Printed, read};
 use super::{acpidump, bhyve, ifconfig, kldstat, pciconf, sysctl};
 use crate::cmd::Cmd;
-use crate::os::{HostState, Os};
-use crate::vmm::Vmm;
 use crate::world::HostFacts;
-use crate::zfs::Dialect;
 
 macro_rules! transcripts {
     ($($name:literal),* $(,)?) => {
@@ -61,18 +58,7 @@ pub(crate) fn printed(transcript: &str) -> Printed {
 
 /// A FreeBSD host of which nothing is known yet.
 pub(crate) fn unknown() -> HostFacts {
-    HostFacts {
-        os: Os::FreeBsd,
-        release: (14, 3),
-        arch: "amd64".into(),
-        vmm: Vmm::Bhyve,
-        dialect: Dialect::OpenZfs,
-        run_dir: "/var/run/chyves".into(),
-        uefi: Some(("/fw/BHYVE_UEFI.fd".into(), "/fw/BHYVE_UEFI_VARS.fd".into())),
-        kvm: Err("bhyve has no KVM".into()),
-        hypervisor: Some("/usr/sbin/bhyve".into()),
-        state: HostState::default(),
-    }
+    HostFacts { hypervisor: Some("/usr/sbin/bhyve".into()), ..crate::plan::testing::freebsd() }
 }
 
 /// The host of that name, read from its transcript.

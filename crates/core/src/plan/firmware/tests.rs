@@ -115,14 +115,14 @@ fn firmware_that_the_hypervisor_would_not_take_is_refused() {
 #[test]
 fn a_reset_keeps_the_former_variables_and_leaves_everything_as_it_was_found() {
     let g = guest(&[("uefi_firmware", "split")]);
-    let plan = reset(&with_firmware(&g, testing::freebsd()), &g, &testing::moment(0)).unwrap();
+    let plan = reset(&with_firmware(&g, testing::freebsd()), &g, &testing::moment(1)).unwrap();
     insta::assert_snapshot!(plan.script(Os::FreeBsd), @r"
     # mount tank/chyves/images/split unless it is, for as long as somebody uses it
     zfs mount tank/chyves/images/split
     # mount tank/chyves/guests/web01
     zfs mount tank/chyves/guests/web01
-    # keep /tank/chyves/guests/web01/uefi-vars.fd as /tank/chyves/guests/web01/uefi-vars-20260131T120000Z.fd, if it is there
-    mv -n /tank/chyves/guests/web01/uefi-vars.fd /tank/chyves/guests/web01/uefi-vars-20260131T120000Z.fd
+    # keep /tank/chyves/guests/web01/uefi-vars.fd as /tank/chyves/guests/web01/uefi-vars-20260131T120000Z-000000.fd, if it is there
+    mv -n /tank/chyves/guests/web01/uefi-vars.fd /tank/chyves/guests/web01/uefi-vars-20260131T120000Z-000000.fd
     # copy /tank/chyves/images/split/vars.fd to /tank/chyves/guests/web01/uefi-vars.fd unless it is there
     cp -n /tank/chyves/images/split/vars.fd /tank/chyves/guests/web01/uefi-vars.fd
     # unmount tank/chyves/guests/web01
@@ -136,7 +136,7 @@ fn what_has_no_variables_or_is_no_stopped_guest_is_not_reset() {
     let why = |settings: &[(&str, &str)], state: RunState| {
         let mut g = guest(settings);
         g.state = state;
-        reset(&with_firmware(&g, testing::freebsd()), &g, &testing::moment(0)).unwrap_err().message
+        reset(&with_firmware(&g, testing::freebsd()), &g, &testing::moment(1)).unwrap_err().message
     };
     assert!(why(&[], RunState::Running).contains("can't reset the firmware of `web01` while it is running"));
     assert!(why(&[("template", "yes")], RunState::Stopped).contains("template"));

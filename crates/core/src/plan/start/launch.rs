@@ -1,0 +1,216 @@
+//! A guest's launch: its machine rendered for the hypervisor of this host, and the commands around it.
+//!
+//! Not here: what is done to the host before ([`super`]), the machine itself ([`crate::plan::machine`]).
+
+use super::{Occasion, Request};
+use crate::action::Action;
+use crate::cloudinit::{self, SeedDisc};
+use crate::cmd::Cmd;
+use crate::device::{Device, NetBackend, Nic};
+use crate::error::{Problem, Result};
+use crate::guest::{Accel, Backend, Guest, Spec};
+use crate::launch::{ConsoleEnd, Control, Launch, Prepare};
+use crate::os::Os;
+use crate::plan::drives::{self, Drive, Loaded};
+use crate::plan::firmware::Firmware;
+use crate::plan::machine::{self, backend, seed_path};
+use crate::plan::network::attach;
+use crate::plan::revert;
+use crate::value::Dataset;
+use crate::vmm::bhyve::{self, Arch, BhyveHost};
+use crate::vmm::qemu::{self, QemuHost};
+use crate::vmm::{HostFile, Rendered, Vmm};
+use crate::world::{HostFacts, World};
+use crate::zfs::args;
+
+/// A launch, and what goes with it.
+pub(super) struct Made {
+    /// What makes sure that the snapshot to go back to is the one that was looked at.
+    pub(super) verify: Option<Action>,
+    /// What is to be said of going back.
+    pub(super) note: Option<String>,
+    /// The step that gives the guest its firmware's variables.
+    pub(super) variables: Option<Action>,
+    /// The launch.
+    pub(super) launch: Launch,
+    /// Files of the hypervisor's.
+    pub(super) files: Vec<HostFile>,
+    /// The guest's cloud-init seed.
+    pub(super) seed: Option<SeedDisc>,
+}
+
+/// The folder of a guest's logs.
+pub(super) fn log_dir(folder: &str) -> String {
+    format!("{folder}/logs")
+}
+
+/// The folder of a guest's runtime files.
+pub(super) fn run_dir(guest: &Guest, host: &HostFacts) -> String {
+    format!("{}/{}", host.run_dir, guest.uuid)
+}
+
+/// Makes a launch of a guest's settings.
+///
+/// # Errors
+/// What the settings, the host or its hypervisor do not allow.
+pub(super) fn make(
+    world: &World,
+    guest: &Guest,
+    spec: &Spec,
+    folder: &str,
+    firmware: Result<Option<Firmware>>,
+    request: &Request,
+) -> Result<Made> {
+    let host = &world.host;
+    let run = run_dir(guest, host);
+    let drives = drives::now(&request.drives, request.occasion, spec.eject);
+    let loaded = drives::find(world, &drives)?;
+    let firmware = firmware?;
+    let machine = machine::build(guest, spec, host, folder, &request.fresh, firmware.as_ref(), &loaded)?;
+    let back = match &request.snapshots {
+        Some(facts) if revert::wanted(guest, &spec.revert, request.occasion)? => revert::steps(guest, spec, host, folder, &run, facts)?,
+        _ => revert::Steps::default(),
+    };
+    let program = host.hypervisor.clone().ok_or_else(|| {
+        let line = match host.vmm {
+            Vmm::Bhyve => "bhyve is part of FreeBSD; this system has none",
+            Vmm::Qemu => "apt-get install qemu-system-x86 ovmf",
+        };
+        Problem::host_cant(format!("{} is missing on this host", host.vmm)).on(&guest.name).hint(line)
+    })?;
+    let given = machine.devices().values().filter_map(passed).collect();
+    let (rendered, control, console) = match host.vmm {
+        Vmm::Qemu => {
+            let qmp = format!("{run}/qmp");
+            let serial = format!("{run}/serial");
+            let host = QemuHost {
+                accel: accel(guest, spec, host)?,
+                program,
+                qmp_socket: qmp.clone(),
+                serial_socket: serial.clone(),
+                secret_file: format!("{run}/vnc.secret"),
+            };
+            (qemu::render(&machine, &host)?, Control::Qmp { socket: qmp }, ConsoleEnd::Socket { path: serial })
+        }
+        Vmm::Bhyve => {
+            let nmdm = format!("/dev/nmdm-{}.1", guest.name);
+            let host = bhyve_host(host, format!("{nmdm}A"), format!("{run}/bhyve.conf"))?;
+            let problems = bhyve::check(&machine, &host);
+            if !problems.is_empty() {
+                return Err(machine::together(guest, problems));
+            }
+            (
+                bhyve::render(&machine, &host)?,
+                Control::Bhyve { vm: guest.name.to_string() },
+                ConsoleEnd::Device { path: format!("{nmdm}B") },
+            )
+        }
+    };
+    let Rendered { mut files, mut before, cmd, mut after } = rendered;
+    let frees_logs = !back.before.is_empty();
+    before.splice(0..0, back.before);
+    files.extend(back.files);
+    // bhyve makes the sockets of a virtio console, does not remove them, and fails where they are.
+    for socket in machine.devices().values().flat_map(sockets) {
+        let remove = Cmd::new("rm", ["-f", socket]);
+        if request.occasion != Occasion::Start {
+            before.push(Prepare { cmd: remove.clone(), may_fail: true, timeout: 10 });
+        }
+        after.push(remove);
+    }
+    // FreeBSD takes a tap down when its last user closes it, which every reboot does. One of the administrator's own
+    // device may come into being only when it is opened.
+    let cards = spec.nets.iter().filter(|n| backend(n, host.vmm) == Backend::Bridge);
+    let made = cards.map(|net| attach::tap(guest, net)).collect::<Result<Vec<_>>>()?;
+    for tap in machine.devices().values().filter_map(tap_of).filter(|_| host.os == Os::FreeBsd) {
+        let may_fail = !made.iter().any(|own| own.as_str() == tap);
+        before.push(Prepare { cmd: Cmd::new("ifconfig", [tap, "up"]), may_fail, timeout: 10 });
+    }
+    // What start mounted the end unmounts: a thousand mounted file systems help nobody.
+    after.push(args::unmount(&guest.dataset));
+    let launch = Launch {
+        guest: guest.name.clone(),
+        uuid: guest.uuid,
+        dataset: guest.dataset.clone(),
+        vmm: host.vmm,
+        before,
+        hypervisor: cmd,
+        after,
+        control,
+        console,
+        log_dir: log_dir(folder),
+        log_limit: spec.console_log_limit,
+        policy: spec.policy,
+        again: drives.iter().flat_map(Drive::again).collect(),
+        borrows: borrowed(loaded.iter().flatten().chain(firmware.iter().filter_map(|f| f.image.as_ref()))),
+        networks: spec.nets.iter().any(|n| backend(n, host.vmm) == Backend::Bridge),
+        given,
+        frees_logs,
+    };
+    let seed = cloudinit::settings::of(guest)?.map(|seed| SeedDisc {
+        seed,
+        folder: format!("{folder}/{}", cloudinit::FOLDER),
+        path: seed_path(guest, host),
+    });
+    let variables = firmware.and_then(|firmware| firmware.variables(guest, folder));
+    Ok(Made { verify: back.verify, note: back.note, variables, launch, files, seed })
+}
+
+/// The file systems of images, each once.
+fn borrowed<'a>(images: impl Iterator<Item = &'a Loaded>) -> Vec<Dataset> {
+    let all: std::collections::BTreeSet<&Dataset> = images.map(|l| &l.dataset).collect();
+    all.into_iter().cloned().collect()
+}
+
+/// The sockets that the hypervisor makes for a device.
+fn sockets(device: &Device) -> Vec<&str> {
+    match device {
+        Device::Console(console) => console.ports.iter().map(|port| port.socket.as_str()).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// The tap of a device, whoever made it.
+fn tap_of(device: &Device) -> Option<&str> {
+    match device {
+        Device::Nic(Nic { backend: NetBackend::Tap(tap), .. }) => Some(tap.as_str()),
+        _ => None,
+    }
+}
+
+/// The device of the host behind a device of the guest.
+fn passed(device: &Device) -> Option<String> {
+    match device {
+        Device::Passthru(device) => Some(device.host.to_string()),
+        _ => None,
+    }
+}
+
+fn accel(guest: &Guest, spec: &Spec, host: &HostFacts) -> Result<qemu::Accel> {
+    match (spec.accel, &host.kvm) {
+        (Accel::Tcg, _) | (Accel::Auto, Err(_)) => Ok(qemu::Accel::Tcg),
+        (Accel::Auto | Accel::Kvm, Ok(())) => Ok(qemu::Accel::Kvm),
+        (Accel::Kvm, Err(why)) => Err(Problem::host_cant(format!("`{}` wants KVM, which does not work here", guest.name))
+            .on(&guest.name)
+            .because(why)
+            .hint(format!("`chyves set {} accel=auto` takes emulation where KVM is missing", guest.name))),
+    }
+}
+
+fn bhyve_host(host: &HostFacts, console: String, config_file: String) -> Result<BhyveHost> {
+    Ok(BhyveHost {
+        release: host.release.into(),
+        arch: match host.arch.as_str() {
+            "amd64" => Arch::Amd64,
+            "arm64" => Arch::Arm64,
+            other => {
+                return Err(Problem::host_cant(format!("chyves does not know bhyve on `{other}`")).hint("bhyve runs on amd64 and arm64"));
+            }
+        },
+        // The host's limit is one of its checks (`check::processor`).
+        max_cpus: None,
+        emulations: host.state.emulations.clone(),
+        console,
+        config_file,
+    })
+}
