@@ -88,6 +88,9 @@ fn a_killed_hypervisor_is_started_again_where_so_set() {
 #[test]
 fn both_are_killed() {
     let Some(host) = running("kills::both") else { return };
+    let mut console = host.console("web");
+    console.sees("tiny: ready 1");
+    console.leaves();
     let (machine, supervisor) = host.pids("web");
     host.kill(supervisor);
     host.kill(machine);

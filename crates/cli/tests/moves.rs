@@ -102,6 +102,11 @@ fn a_moved_guest_is_who_it_was_and_the_original_waits_in_the_trash() {
     host.ok("create web01 --image small loader=bios net0.backend=user notes=mine x.ticket=7");
     host.ok("disk add web01 1M");
     host.in_folder("web01", |folder| std::fs::write(folder.join("uefi-vars.fd"), "variables").unwrap());
+    // What was set by ZFS itself is the guest's too.
+    let set = [("quota", "209715200"), ("compression", "gzip"), ("recordsize", "32768")];
+    for (key, value) in set {
+        host.sh("zfs", &["set", &format!("{key}={value}"), &host.dataset("web01")]);
+    }
     host.ok("snapshot web01@one");
     host.ok("clone web01@one lu");
     let (mine, is, contents) = (settings(&host, "web01"), identity(&host, "web01"), files(&host, &host.dataset("web01")));
@@ -114,6 +119,9 @@ fn a_moved_guest_is_who_it_was_and_the_original_waits_in_the_trash() {
     assert_eq!((settings(&host, "web01"), identity(&host, "web01")), (mine.clone(), is.clone()));
     let there = format!("{other}/chyves/guests/web01");
     assert_eq!(files(&host, &there), contents);
+    for (key, value) in set {
+        assert_eq!(host.zfs_get(key, &there), value, "{key}");
+    }
     assert_eq!(host.sh("zfs", &["list", "-H", "-r", "-t", "snapshot", "-o", "name", &there]), "", "nothing of the way is left");
     assert_eq!(host.files("lu"), clone);
     host.ok("trash list -H -o name").says("web01");

@@ -15,10 +15,10 @@ use chyves_core::guest::{Guest, RunState};
 use chyves_core::property::keys::{DELETED, IMAGE_ADDED, IMAGE_PARTIAL, NAME, OWNER, UUID};
 use chyves_core::value::{Dataset, GuestName, ImageName, printable};
 use chyves_core::world::{HostFacts, Role, Root, World, no_guest};
-use chyves_core::zfs::args;
+use chyves_core::zfs::args::{self, Pair};
 use chyves_core::zfs::inventory::{self, inventory};
 use chyves_core::zfs::rows::{self, Row};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 
 /// Which of a kind are looked at.
@@ -344,6 +344,16 @@ pub fn guids(names: &[String]) -> Result<Vec<(String, u64)>> {
                 .ok_or_else(|| Problem::failed(format!("ZFS told no GUID of `{}`", printable(name, 120))).on(name))
         })
         .collect()
+}
+
+/// What people set on datasets by ZFS itself, by dataset.
+///
+/// # Errors
+/// One of them does not exist.
+pub fn natives<'a>(of: impl IntoIterator<Item = &'a Dataset>) -> Result<BTreeMap<Dataset, Vec<Pair>>> {
+    let names: Vec<&str> = of.into_iter().map(Dataset::as_str).collect();
+    let rows = rows::parse(&run::must(&args::read_natives(&names))?, false)?;
+    rows.into_iter().map(|row| Ok((row.name.parse()?, row.native.into_iter().collect()))).collect()
 }
 
 /// Reads the settings of the whole host into its primary root: finding roots reads no more than what they are found by.

@@ -53,12 +53,14 @@ pub(crate) fn relocate(session: &Session, args: &MoveArgs) -> Result<()> {
     session.each(&Targets::parse(&args.guests)?, Pace::InTurn, |world, guest| {
         // Each move copies and renames: what was seen of clones before it is no longer so.
         let doomed = snapshots::doomed(&guest.dataset, &snapshots::Origins::default())?;
+        let sizes = sizes(world, guest, None)?;
         let facts = plan::rename::Facts {
             guid: doomed.guid,
             clones: doomed.clones,
             trashed: observe::exists(plan::delete::usual_place(world, guest)?.as_str())?,
             snapshots: snapshots::of(world.host.dialect, guest)?.len(),
-            sizes: sizes(world, guest, None)?,
+            natives: observe::natives(sizes.keys())?,
+            sizes,
         };
         let plan = plan::rename::relocate(world, guest, &args.pool, &facts, &Session::moment(1))?;
         let done = session.carry_out(world, &plan, guest.name.as_str())?;

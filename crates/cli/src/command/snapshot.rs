@@ -296,6 +296,8 @@ fn rollback(session: &Session, word: &str, in_place: bool, keep_settings: bool) 
         facts.guids = observe::guids(&[guest.dataset.to_string(), snapshot.to_string()])?;
         facts.add_volumes(snapshots::volumes_with(guest, &name)?);
         facts.settings = snapshots::carried(&snapshot)?;
+        let volumes: Vec<_> = facts.volumes.iter().map(|name| guest.dataset.child(name)).collect();
+        facts.natives = observe::natives(volumes.iter().chain([&guest.dataset]))?;
     }
     let moment = Session::moment(1);
     let plan = if in_place {

@@ -85,9 +85,12 @@ impl Host {
     /// The process of a guest's machine, and of its supervisor.
     pub fn pids(&self, guest: &str) -> (u64, u64) {
         let uuid = self.value(guest, "uuid");
-        let record = std::fs::read_to_string(self.run_dir().join(uuid).join("record.json")).unwrap();
-        let record: serde_json::Value = serde_json::from_str(&record).unwrap();
-        (record["machine"]["pid"].as_u64().unwrap(), record["supervisor"]["pid"].as_u64().unwrap())
+        // Between two machines of one supervisor there is none.
+        until("a machine", || {
+            let record = std::fs::read_to_string(self.run_dir().join(&uuid).join("record.json")).unwrap();
+            let record: serde_json::Value = serde_json::from_str(&record).unwrap();
+            Some((record["machine"]["pid"].as_u64()?, record["supervisor"]["pid"].as_u64().unwrap()))
+        })
     }
 
     /// Nothing of stopped guests is left: no process, no socket, no record, no mount.

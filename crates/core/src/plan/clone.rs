@@ -165,7 +165,7 @@ pub fn clone(world: &World, source: &Guest, request: &Request, moment: &Moment) 
         let own = own(world, root, source, request, &snapshot, moment, index)?;
         let to = parent.child(name);
         if request.independent {
-            plan.steps.extend(copies(source, &volumes, &snapshot, &to, &request.sizes));
+            plan.steps.extend(copies(source, &volumes, &snapshot, &to, &request.sizes, &BTreeMap::new()));
             plan.steps.push(settle(world, &to, own.clone()));
         } else {
             plan.steps.extend(links(source, &volumes, &snapshot, &to, &own));
@@ -240,16 +240,18 @@ fn links(source: &Guest, volumes: &[Volume], snapshot: &SnapshotName, to: &Datas
     steps
 }
 
-/// The steps of a full copy, without settings.
+/// The steps of a full copy, without settings. `natives`: what the copies are to have of what ZFS itself knows.
 pub(super) fn copies(
     source: &Guest,
     volumes: &[Volume],
     snapshot: &SnapshotName,
     to: &Dataset,
     sizes: &BTreeMap<Dataset, Size>,
+    natives: &BTreeMap<Dataset, Vec<Pair>>,
 ) -> Vec<Action> {
     let mut steps = Vec::new();
     let mut copy = |from: Dataset, to: Dataset, native: Vec<Pair>| {
+        let native = super::with(native, natives.get(&from));
         let size = sizes.get(&from).copied().unwrap_or_default();
         steps.push(Action::SendReceive { from: from.at(snapshot), to: to.clone(), size });
         steps.push(Action::SetNative { dataset: to, native });

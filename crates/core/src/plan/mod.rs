@@ -131,6 +131,14 @@ fn of_disks() -> Vec<Pair> {
     vec![("canmount".into(), "noauto".into()), ("recordsize".into(), "64K".into())]
 }
 
+/// The same with what people have set, which stands before chyves' own choice.
+fn with(mut native: Vec<Pair>, set: Option<&Vec<Pair>>) -> Vec<Pair> {
+    let set = set.map(Vec::as_slice).unwrap_or_default();
+    native.retain(|(key, _)| !set.iter().any(|(k, _)| k == key));
+    native.extend(set.iter().cloned());
+    native
+}
+
 /// Refuses a guest whose machine is or may be alive.
 fn stopped(guest: &Guest, wish: &str) -> Result<()> {
     if guest.state.is_alive() {

@@ -25,6 +25,8 @@ pub struct Facts {
     pub snapshots: usize,
     /// About how much each of its datasets has to be sent.
     pub sizes: BTreeMap<Dataset, Size>,
+    /// What was set on its datasets by ZFS itself.
+    pub natives: BTreeMap<Dataset, Vec<Pair>>,
 }
 
 /// Plans another name for a guest. The world must hold both names.
@@ -80,7 +82,7 @@ pub fn relocate(world: &World, guest: &Guest, pool: &str, facts: &Facts, moment:
     let mut plan = Plan::default();
     plan.push(Action::Verify { objects: vec![(guest.dataset.to_string(), facts.guid)] });
     plan.push(Action::Snapshot { snapshot: guest.dataset.at(&snapshot), own: super::snapshot::carried(guest, &moment.now) });
-    plan.steps.extend(clone::copies(guest, &volumes::present(guest)?, &snapshot, &to, &facts.sizes));
+    plan.steps.extend(clone::copies(guest, &volumes::present(guest)?, &snapshot, &to, &facts.sizes, &facts.natives));
     plan.push(clone::settle(world, &to, rest));
     plan.push(Action::Mount { dataset: to.clone() });
     plan.push(Action::WriteFile { path: copy_path(&folder), text: settings_copy(&values(&own)) });

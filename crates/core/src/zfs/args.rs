@@ -119,6 +119,27 @@ pub fn set_native(dataset: &Dataset, native: &[Pair]) -> Vec<Cmd> {
     native.iter().map(|(k, v)| zfs(["set"]).arg(format!("{k}={v}")).arg(dataset.as_str())).collect()
 }
 
+/// What people set on a guest's dataset or volume by ZFS itself, and expect to find on what takes its place.
+const PEOPLES: [&str; 12] = [
+    "atime",
+    "checksum",
+    "compression",
+    "copies",
+    "logbias",
+    "primarycache",
+    "quota",
+    "recordsize",
+    "refquota",
+    "refreservation",
+    "reservation",
+    "secondarycache",
+];
+
+/// Reads what of that is set on these datasets themselves.
+pub fn read_natives<S: AsRef<str>>(names: &[S]) -> Cmd {
+    zfs(["get", "-H", "-p", "-s", "local,received", "-o", COLUMNS, &PEOPLES.join(",")]).args(names.iter().map(AsRef::as_ref))
+}
+
 /// Lets nobody write into a dataset and those below it, or lets them again.
 pub fn set_readonly(dataset: &Dataset, on: bool) -> Cmd {
     if on { zfs(["set", "readonly=on"]).arg(dataset.as_str()) } else { zfs(["inherit", "readonly"]).arg(dataset.as_str()) }

@@ -21,11 +21,12 @@ use crate::error::{Problem, Result, did_you_mean};
 use crate::guest::Guest;
 use crate::property::keys;
 use crate::property::settings::OwnValues;
-use crate::value::{SnapshotName, SnapshotRef};
+use crate::value::{Dataset, SnapshotName, SnapshotRef};
 use crate::zfs::args::Pair;
 pub use delete::{Choice, Chosen, choose, delete};
 pub use rollback::{after_copy, rollback, rollback_in_place, settings_change};
 pub use seen::{Maker, Seen, read};
+use std::collections::BTreeMap;
 
 /// What a change of snapshots needs to have seen.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -40,6 +41,8 @@ pub struct Facts {
     pub settings: OwnValues,
     /// The volumes of the guest, by the last part of their names, that have the snapshot that is meant.
     pub volumes: Vec<String>,
+    /// What was set on its datasets by ZFS itself.
+    pub natives: BTreeMap<Dataset, Vec<Pair>>,
 }
 
 impl Facts {

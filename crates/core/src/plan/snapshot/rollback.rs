@@ -8,12 +8,14 @@ use super::{Facts, create, find};
 use crate::action::Action;
 use crate::error::{Problem, Result};
 use crate::guest::Guest;
-use crate::plan::{Moment, Plan, copy_path, in_folder, keep_copy, not_template, of_disks, pairs, stopped};
+use crate::plan::{Moment, Plan, copy_path, in_folder, keep_copy, not_template, of_disks, pairs, stopped, with};
 use crate::property::keys;
 use crate::property::settings::{Own, OwnValues};
 use crate::value::{Dataset, SnapshotName, SnapshotRef};
 use crate::world::World;
 use crate::zfs::Dialect;
+use crate::zfs::args::Pair;
+use std::collections::BTreeMap;
 
 /// Plans a return to a snapshot that keeps what the guest is now, so that it can itself be taken back. Nothing is
 /// destroyed: neither the present state, of which a snapshot is taken first, nor newer snapshots, nor clones. With
@@ -33,7 +35,7 @@ pub fn rollback(world: &World, guest: &Guest, name: &SnapshotName, facts: &Facts
         (After::Known(after), false) => volumes::then(guest, name, after.clone(), &facts.volumes)?,
         (After::Copied, _) => volumes::now(guest, &facts.volumes)?,
     };
-    let back = Back { name, last: format!("before-rollback-{stamp}-{token}").parse()?, token, after, volumes };
+    let back = Back { name, last: format!("before-rollback-{stamp}-{token}").parse()?, token, after, volumes, natives: &facts.natives };
     let mut plan = Plan::default();
     plan.push(Action::Verify { objects: facts.guids.clone() });
     plan.steps.extend(create(guest, &back.last, &facts.there, &moment.now)?.steps);
@@ -80,6 +82,8 @@ struct Back<'a> {
     after: After,
     /// The volumes that the guest will have.
     volumes: Vec<Volume>,
+    /// What was set on its datasets by ZFS itself.
+    natives: &'a BTreeMap<Dataset, Vec<Pair>>,
 }
 
 impl Back<'_> {
@@ -95,7 +99,7 @@ impl Back<'_> {
         plan.push(Action::CloneDataset {
             from: guest.dataset.at(self.name),
             to: work.clone(),
-            native: of_disks(),
+            native: with(of_disks(), self.natives.get(&guest.dataset)),
             own: match &self.after {
                 After::Known(after) => pairs(after),
                 After::Copied => pairs(&lasting(guest.settings.own_values())),
@@ -113,7 +117,7 @@ impl Back<'_> {
             plan.push(Action::CloneDataset {
                 from,
                 to: work.child(&volume.then),
-                native: vec![("volmode".into(), "dev".into())],
+                native: with(vec![("volmode".into(), "dev".into())], self.natives.get(&guest.dataset.child(&volume.now))),
                 own: Vec::new(),
             });
         }
@@ -324,6 +328,10 @@ mod tests {
                 ("snapshot.taken", "t"),
             ]),
             volumes: vec!["disk0".into()],
+            natives: BTreeMap::from([
+                (g.dataset.clone(), vec![("quota".into(), "10737418240".into()), ("recordsize".into(), "16384".into())]),
+                (g.dataset.child("disk0"), vec![("compression".into(), "lz4".into())]),
+            ]),
             ..Facts::default()
         };
         insta::assert_snapshot!(rollback_in_place(&world, &g, &"before".parse().unwrap(), &facts, false, &testing::moment(1)).unwrap().script(Os::Linux), @r"
