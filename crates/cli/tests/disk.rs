@@ -282,7 +282,7 @@ fn the_guest_that_runs_keeps_its_disks_and_sees_one_grow() {
 #[test]
 fn a_disk_that_is_lost_is_named_and_can_be_forgotten() {
     let Some(host) = host("disk::lost") else { return };
-    host.ok("disk add web 1M");
+    host.ok("disk add web --kind raw 1M");
     host.in_folder("web", |f| std::fs::remove_file(f.join("disk1.raw")).unwrap());
     host.chyves("start web").says("disk1.raw").says("chyves disk remove web disk1 --lost");
     host.chyves("disk remove web disk1").ends(1);
