@@ -15,7 +15,7 @@ help:
 	@echo "make freebsd    link an executable for FreeBSD on Linux, below target/freebsd"
 	@echo "make bench      what chyves adds to the bare zfs calls, as ratios (root)"
 	@echo "make man        write the manual page of the properties into man/"
-	@echo "make install    install binary and manual pages below DESTDIR and PREFIX ($(PREFIX))"
+	@echo "make install    install binary, manual pages and service below DESTDIR and PREFIX ($(PREFIX))"
 	@echo "make uninstall  remove what install put there"
 	@echo "make clean      remove target/"
 
@@ -57,6 +57,13 @@ man: build
 install: build
 	install -d $(BINDIR)
 	install -m 755 $(CHYVES) $(BINDIR)/chyves
+	@case $$(uname -s) in \
+	FreeBSD) from=chyves.rc to=etc/rc.d/chyves mode=555 ;; \
+	*)	from=chyves.service to=lib/systemd/system/chyves.service mode=644 ;; \
+	esac; \
+	target="$(DESTDIR)$(PREFIX)/$$to"; \
+	install -d "$${target%/*}" && sed "s|%%PREFIX%%|$(PREFIX)|g" service/$$from >"$$target" && chmod $$mode "$$target" && \
+	echo "installed $$target"
 	@for page in man/*.[1-9]; do \
 		[ -e "$$page" ] || continue; \
 		section=$(MANDIR)/man$${page##*.}; \
@@ -65,7 +72,7 @@ install: build
 	done
 
 uninstall:
-	rm -f $(BINDIR)/chyves
+	rm -f $(BINDIR)/chyves $(DESTDIR)$(PREFIX)/etc/rc.d/chyves $(DESTDIR)$(PREFIX)/lib/systemd/system/chyves.service
 	@for page in man/*.[1-9]; do \
 		[ -e "$$page" ] || continue; \
 		rm -f "$(MANDIR)/man$${page##*.}/$${page##*/}"; \

@@ -241,6 +241,19 @@ impl Session {
     where
         F: Fn(&World, &Guest) -> Result<Option<Report>> + Sync,
     {
+        let names = match targets {
+            Targets::Named(names) if names.len() == 1 => names.clone(),
+            // Of several, none is touched if one of them does not exist.
+            Targets::Named(_) | Targets::All => targets.names(&self.look(&Look { keys: Some(Vec::new()), ..targets.look() })?)?,
+        };
+        self.each_in_turn(&[names], pace, work)
+    }
+
+    /// The same for one group of guests after the other.
+    pub(crate) fn each_in_turn<F>(&self, groups: &[Vec<GuestName>], pace: Pace, work: F) -> Result<()>
+    where
+        F: Fn(&World, &Guest) -> Result<Option<Report>> + Sync,
+    {
         self.one_by_one.store(true, std::sync::atomic::Ordering::SeqCst);
         let one = |name: &GuestName| {
             let _lock = if pace == Pace::Asking { Vec::new() } else { self.lock("guest", &[name])? };
@@ -248,14 +261,12 @@ impl Session {
             let world = self.look(&Look::at(std::slice::from_ref(name)))?;
             work(&world, observe::guest(&world, name)?)
         };
-        let names = match targets {
-            Targets::Named(names) if names.len() == 1 => names.clone(),
-            // Of several, none is touched if one of them does not exist.
-            Targets::Named(_) | Targets::All => targets.names(&self.look(&Look { keys: Some(Vec::new()), ..targets.look() })?)?,
-        };
-        let side = pace != Pace::InTurn && names.len() > 1 && !self.dry_run;
-        let results: Vec<Result<Option<Report>>> = if side { side_by_side(&names, &one) } else { names.iter().map(one).collect() };
-        self.sum_up(&names, results)
+        let mut results: Vec<Result<Option<Report>>> = Vec::new();
+        for names in groups {
+            let side = pace != Pace::InTurn && names.len() > 1 && !self.dry_run;
+            results.extend(if side { side_by_side(names, &one) } else { names.iter().map(one).collect() });
+        }
+        self.sum_up(&groups.concat(), results)
     }
 
     /// Tells what became of several guests: what was done, then what was not; the exit status says whether it was all.

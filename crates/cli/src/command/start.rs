@@ -1,5 +1,7 @@
 //! `chyves start`: run guests; and what a supervisor asks for when its guest reboots.
 
+mod boot;
+
 use super::image::let_go_of;
 use crate::session::{Pace, Report, Session};
 use crate::targets::Targets;
@@ -30,8 +32,11 @@ use serde_json::json;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The guests
-    #[arg(required = true, value_name = "GUEST")]
+    #[arg(required_unless_present = "boot", value_name = "GUEST")]
     guests: Vec<String>,
+    /// Start the guests that start with the host, those with a higher rcboot earlier
+    #[arg(long, conflicts_with_all = ["guests", "foreground", "iso"])]
+    boot: bool,
     /// Stay with the guest until it ends, for daemon(8), systemd and the like
     #[arg(short, long)]
     foreground: bool,
@@ -103,6 +108,9 @@ fn hold(session: &Session, datasets: &[Dataset]) -> Result<Vec<Lock>> {
 }
 
 pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
+    if args.boot {
+        return boot::run(session);
+    }
     let targets = Targets::parse(&args.guests)?;
     let media = Media::find(session, &args.iso)?;
     let mut held = hold(session, &media.datasets)?;
@@ -118,25 +126,28 @@ pub(super) fn usual(session: &Session, targets: &Targets) -> Result<()> {
 }
 
 fn background(session: &Session, targets: &Targets, media: &Media) -> Result<()> {
-    session.each(targets, Pace::SideBySide, |world, guest| {
-        if guest.state == RunState::Orphaned && !session.dry_run {
-            with_supervisor(session, guest, &Spawner::this_program()?)?;
-            return Ok(Some(Report::new(&guest.name, "running; its supervisor was gone and it has a new one")));
-        }
-        alone(session, guest)?;
-        let start = media.ready(session, world, guest)?;
-        let borrows = start.borrows(media);
-        let held = hold(session, &borrows)?;
-        let done = session.carry_out_with(&start.world, &start.plan, guest.name.as_str(), start.networks);
-        drop(held);
-        if done.is_err() {
-            let_go_of(session, &borrows);
-        }
-        Ok(done?.and_then(|d| d.started).map(|(supervisor, machine)| {
-            let said = format!("running (pid {machine}); `chyves console {}` shows its console", guest.name);
-            Report::new(&guest.name, said).with(json!({ "pid": machine, "supervisor": supervisor, "uuid": guest.uuid }))
-        }))
-    })
+    session.each(targets, Pace::SideBySide, |world, guest| bring_up(session, world, guest, media))
+}
+
+/// Starts one guest, and is back when it is seen running.
+fn bring_up(session: &Session, world: &World, guest: &Guest, media: &Media) -> Result<Option<Report>> {
+    if guest.state == RunState::Orphaned && !session.dry_run {
+        with_supervisor(session, guest, &Spawner::this_program()?)?;
+        return Ok(Some(Report::new(&guest.name, "running; its supervisor was gone and it has a new one")));
+    }
+    alone(session, guest)?;
+    let start = media.ready(session, world, guest)?;
+    let borrows = start.borrows(media);
+    let held = hold(session, &borrows)?;
+    let done = session.carry_out_with(&start.world, &start.plan, guest.name.as_str(), start.networks);
+    drop(held);
+    if done.is_err() {
+        let_go_of(session, &borrows);
+    }
+    Ok(done?.and_then(|d| d.started).map(|(supervisor, machine)| {
+        let said = format!("running (pid {machine}); `chyves console {}` shows its console", guest.name);
+        Report::new(&guest.name, said).with(json!({ "pid": machine, "supervisor": supervisor, "uuid": guest.uuid }))
+    }))
 }
 
 /// Refuses a guest whose identity runs already from another dataset: of exact clones one can run at a time.

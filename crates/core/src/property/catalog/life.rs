@@ -12,7 +12,7 @@ pub(super) static ROWS: &[Property] = &[
         unset: Unset::Value("0"),
         effect: Effect::Now,
         summary: "whether the guest starts with the host",
-        detail: "0 is no; guests with higher numbers start earlier.",
+        detail: "0 is no; guests with higher numbers start earlier, those with the same side by side. It is `chyves start --boot` that starts them, which the service of this host runs.",
         aliases: &["boot", "autostart"],
         ..BASE
     },
