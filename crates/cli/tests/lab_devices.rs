@@ -94,6 +94,12 @@ fn thirty_devices_at_once() {
         assert!(places >= 28, "{places} on the line: {line}");
         assert!(line.contains(" -k ") && !line.contains("password"), "the screen's secret is in a file of its own: {line}");
         runs(&host, 2);
+        host.ok("start web01 -q");
+        // Where the screen is seen is told to whoever wants to see it.
+        let info = host.ok("info web01 --json").json();
+        let (at, secret) = (info[0]["vnc"].as_str().unwrap(), info[0]["vnc-secret"].as_str().unwrap());
+        assert!(at.starts_with("127.0.0.1:59") && std::fs::metadata(host.open_path(secret)).is_ok(), "{at} {secret}");
+        host.ok("stop web01 --now");
     }
 }
 

@@ -51,6 +51,9 @@ pub struct Launch {
     /// Whether the commands before the hypervisor need the file system that the logs lie on for themselves.
     #[serde(default)]
     pub frees_logs: bool,
+    /// Where the machine's screen is seen by VNC, where it has one and it is no file.
+    #[serde(default)]
+    pub screen: Option<std::net::SocketAddr>,
 }
 
 /// The key of the reason where a supervisor that asks for a launch is told that there is none.

@@ -84,7 +84,8 @@ fn facts(session: &Session, guest: &Guest) -> Result<Value> {
             let since = i64::try_from(record.since).ok().and_then(|s| jiff::Timestamp::from_second(s).ok());
             put("since", json!(since.map(|t| t.to_string())));
             put("command", json!(record.launch.hypervisor.to_string()));
-            if spec.screen.is_some() {
+            if let Some(screen) = record.launch.screen {
+                put("vnc", json!(screen));
                 put("vnc-secret", json!(format!("{}/vnc.secret", session.runtime.guest_dir(guest.uuid).display())));
             }
         }

@@ -244,6 +244,7 @@ mod tests {
             networks: false,
             given: Vec::new(),
             frees_logs: false,
+            screen: None,
         };
         Record {
             guest: launch.guest.clone(),

@@ -107,6 +107,7 @@ impl Guest {
             networks: false,
             given: Vec::new(),
             frees_logs: false,
+            screen: None,
         };
         let spec = temp.path().join("spec.json").to_str().unwrap().to_owned();
         let spawner = Spawner { exe: PROGRAM.into(), args: vec![spec] };

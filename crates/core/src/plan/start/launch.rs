@@ -6,7 +6,7 @@ use super::{Occasion, Request};
 use crate::action::Action;
 use crate::cloudinit::{self, SeedDisc};
 use crate::cmd::Cmd;
-use crate::device::{Device, NetBackend, Nic};
+use crate::device::{Device, FrameBuffer, NetBackend, Nic, VncListen};
 use crate::error::{Problem, Result};
 use crate::guest::{Accel, Backend, Guest, Spec};
 use crate::launch::{ConsoleEnd, Control, Launch, Prepare};
@@ -22,6 +22,7 @@ use crate::vmm::qemu::{self, QemuHost};
 use crate::vmm::{HostFile, Rendered, Vmm};
 use crate::world::{HostFacts, World};
 use crate::zfs::args;
+use std::net::SocketAddr;
 
 /// A launch, and what goes with it.
 pub(super) struct Made {
@@ -88,7 +89,7 @@ pub(super) fn make(
                 program,
                 qmp_socket: qmp.clone(),
                 serial_socket: serial.clone(),
-                secret_file: format!("{run}/vnc.secret"),
+                secret_file: secret_file(&run),
             };
             (qemu::render(&machine, &host)?, Control::Qmp { socket: qmp }, ConsoleEnd::Socket { path: serial })
         }
@@ -99,11 +100,12 @@ pub(super) fn make(
             if !problems.is_empty() {
                 return Err(machine::together(guest, problems));
             }
-            (
-                bhyve::render(&machine, &host)?,
-                Control::Bhyve { vm: guest.name.to_string() },
-                ConsoleEnd::Device { path: format!("{nmdm}B") },
-            )
+            let mut rendered = bhyve::render(&machine, &host)?;
+            // bhyve has it from its own file; people find it where they find it under QEMU.
+            let secret = machine.devices().values().find_map(password_of);
+            let secret = secret.map(|text| HostFile { path: secret_file(&run), text, mode: 0o600, secret: true });
+            rendered.files.extend(secret);
+            (rendered, Control::Bhyve { vm: guest.name.to_string() }, ConsoleEnd::Device { path: format!("{nmdm}B") })
         }
     };
     let Rendered { mut files, mut before, cmd, mut after } = rendered;
@@ -146,6 +148,7 @@ pub(super) fn make(
         networks: spec.nets.iter().any(|n| backend(n, host.vmm) == Backend::Bridge),
         given,
         frees_logs,
+        screen: machine.devices().values().find_map(screen_of),
     };
     let seed = cloudinit::settings::of(guest)?.map(|seed| SeedDisc {
         seed,
@@ -174,6 +177,27 @@ fn sockets(device: &Device) -> Vec<&str> {
 fn tap_of(device: &Device) -> Option<&str> {
     match device {
         Device::Nic(Nic { backend: NetBackend::Tap(tap), .. }) => Some(tap.as_str()),
+        _ => None,
+    }
+}
+
+/// The file that the password of the screen is in.
+fn secret_file(run: &str) -> String {
+    format!("{run}/vnc.secret")
+}
+
+/// The password of a screen.
+fn password_of(device: &Device) -> Option<String> {
+    match device {
+        Device::FrameBuffer(screen) => screen.password.as_ref().map(|password| password.reveal().to_owned()),
+        _ => None,
+    }
+}
+
+/// Where a screen is seen.
+fn screen_of(device: &Device) -> Option<SocketAddr> {
+    match device {
+        Device::FrameBuffer(FrameBuffer { listen: VncListen::Tcp(at), .. }) => Some(*at),
         _ => None,
     }
 }
