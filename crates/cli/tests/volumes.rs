@@ -226,10 +226,14 @@ fn disks_come_grow_shrink_go_and_come_back() {
     host.ok("snapshot web@kept");
     let before = host.tree();
     let open = std::fs::File::open(format!("/dev/zvol/{}", disk(&host, "web", 8))).unwrap();
-    host.chyves("delete web --now --yes").ends(4).says("is held open").says("nothing was destroyed");
+    // A program of this host, for nobody sees into another's.
+    let mut holder = host.command("sleep").arg("1000").stdin(open).spawn().unwrap();
+    let sleep = common::until("it to be there", || host.processes().into_iter().find(|p| p.line == "sleep 1000").map(|p| p.pid));
+    host.chyves("delete web --now --yes").ends(4).says("is held open").says("sleep").says("nothing was destroyed");
     assert_eq!(host.tree(), before);
     assert_eq!(host.read_volume(&disk(&host, "web", 8), 0, content.len()), content);
-    drop(open);
+    host.kill(sleep);
+    drop(holder.wait());
     host.ok("delete web --now --yes");
     assert_eq!(host.ok("list -H -o name").out, "");
 }
