@@ -6,21 +6,13 @@
 mod common;
 
 use common::{Host, With, until};
-use std::io::Read;
 
-/// Leaves so many bytes free on the host's pool.
+/// Leaves so many bytes free on the host's pool: the others are promised to somebody. A pool that is full to its last block
+/// is more than every ZFS survives.
 fn fill(host: &Host, leave: u64) {
-    let balloon = format!("{}/balloon", host.pool);
-    host.sh("zfs", &["create", &balloon]);
-    host.in_dataset(&balloon, |folder| {
-        let mut file = std::fs::File::create(folder.join("air")).unwrap();
-        let mut noise = std::fs::File::open("/dev/urandom").unwrap();
-        // What was just written is counted a moment later.
-        while let more @ 1.. = host.zfs_get("available", &balloon).parse::<u64>().unwrap().saturating_sub(leave) {
-            std::io::copy(&mut (&mut noise).take(more), &mut file).unwrap();
-            file.sync_all().unwrap();
-        }
-    });
+    let available = host.zfs_get("available", &host.pool).parse::<u64>().unwrap();
+    let reservation = format!("reservation={}", available - leave);
+    host.sh("zfs", &["create", "-o", &reservation, &format!("{}/balloon", host.pool)]);
 }
 
 fn is(host: &Host, guest: &str, state: &str) {
@@ -30,6 +22,12 @@ fn is(host: &Host, guest: &str, state: &str) {
 #[test]
 fn a_guest_on_a_full_pool_waits_and_goes_on() {
     let test = "full::pool";
+    if !std::path::Path::new("/dev/zfs").exists() {
+        return Host::lacks(
+            test,
+            "zfs-fuse itself may end where there is no room (scripts/test-openzfs full runs it on a ZFS that goes on)",
+        );
+    }
     let Some(host) = Host::sized(test, With::Files, "160M") else { return };
     host.ok(&format!("pool init {}", host.pool));
     host.ok("image import ./linux.img");

@@ -166,7 +166,7 @@ fn open_vm(place: &Place, name: &str, rom: bool) -> Done<(fs::File, Option<Loade
             Err(errno) => return fail(errno.text()),
         },
     };
-    match vm::claim(place, name)? {
+    match vm::claim_soon(place, name)? {
         Some(mut claim) => {
             vm::sign(&mut claim)?;
             Ok((claim, loaded))

@@ -74,14 +74,14 @@ pub(crate) fn prepare(place: &Place, program: &str, name: &str) -> Done<File> {
         return exit(1, format!("{program}: vm_create: Operation not permitted"));
     }
     if vm::exists(place, name) {
-        let Some(lock) = vm::claim(place, name)? else { return exit(1, format!("{program}: vm_reinit: {}", Errno::Busy.text())) };
+        let Some(lock) = vm::claim_soon(place, name)? else { return exit(1, format!("{program}: vm_reinit: {}", Errno::Busy.text())) };
         vm::write(place, name, &Vm::default())?;
         return Ok(lock);
     }
     if let Err(errno) = vm::create(place, name)? {
         return exit(1, format!("{program}: vm_create: {}", errno.text()));
     }
-    match vm::claim(place, name)? {
+    match vm::claim_soon(place, name)? {
         Some(lock) => Ok(lock),
         None => exit(1, format!("{program}: vm_open: {}", Errno::Busy.text())),
     }
