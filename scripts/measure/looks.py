@@ -1,7 +1,18 @@
-"""Commands that look, and the plan of a start, against the zfs calls that they make."""
+"""Commands that look, and the plan of a start, against the zfs calls that they make.
+
+Two ratios are taken. One is against the same calls made by hand just after, for the whole is what a person waits for. But a
+daemon of ZFS may take a fifth more or less for one and the same call, by what was asked before it; so what the program adds
+is seen where the calls run: the time of the whole over that of the calls, as the program's own trace tells it. That one has
+the bound.
+"""
+
+import os
+import statistics
+
+from .ground import timed
 
 WHAT = "list, get, info and start --dry-run with 10, 100 and 1,000 guests"
-# Own work at most this share above the bare calls, of the commands that look.
+# Own work at most this share above the calls, of the commands that look.
 LOOK_BOUND = 1.15
 LOOKS = ("list", "get", "info")
 CALLS_BOUND = 2
@@ -17,7 +28,25 @@ def measure(ground, options, table):
             calls, ratio, ours, bare = ground.compare([ground.chyves, *words], options.runs)
             shown = " ".join(words).replace(last, "GUEST")
             table.row(shown, count, calls, ours, bare, ratio)
-            if words[0] in LOOKS and ratio > LOOK_BOUND:
-                table.broken(f"`{shown}` at {count} guests takes {ratio:.2f} times the bare calls, more than {LOOK_BOUND}")
+            share, own = added(ground, words, options.runs)
+            table.note(f"own {own * 1000:.2f} ms; {share:.2f} times its calls where they run")
+            if words[0] in LOOKS and share > LOOK_BOUND:
+                table.broken(f"`{shown}` at {count} guests takes {share:.2f} times its calls, more than {LOOK_BOUND}")
             if calls > CALLS_BOUND:
                 table.broken(f"`{shown}` makes {calls} zfs calls, more than {CALLS_BOUND}")
+
+
+def added(ground, words, runs):
+    """How many times its calls a command takes, and its own seconds: medians."""
+    file = ground.dir + "/trace"
+    shares, owns = [], []
+    for _ in range(runs):
+        open(file, "w", encoding="utf-8").close()
+        whole = timed([ground.chyves, *words], dict(ground.env, CHYVES_TRACE=file))
+        with open(file, encoding="utf-8") as handle:
+            # The process, when it began, how long it took, how it ended, its words.
+            calls = sum(float(line.split()[2]) for line in handle) / 1000
+        shares.append(whole / calls)
+        owns.append(whole - calls)
+    os.remove(file)
+    return statistics.median(shares), statistics.median(owns)
