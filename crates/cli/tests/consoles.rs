@@ -57,7 +57,11 @@ fn consoles_are_windows_of_tmux() {
     shows("web.1", "tiny: ready 1");
     // The window stays when the console ends, and tells why.
     host.ok("stop web --now");
-    shows("web", "Pane is dead");
+    shows("web", "web is off.");
+    until("the pane of web to be dead", || {
+        let listed = tmux(&host, &["list-panes", "-a", "-F", "#{@chyves_guest} #{pane_dead}"]);
+        listed.lines().any(|line| line == "web 1").then_some(())
+    });
     tmux(&host, &["kill-server"]);
     host.ok("stop web.1 --now");
     host.nothing_is_left();

@@ -7,6 +7,7 @@ use chyves_core::console::{self as ways, Reach};
 use chyves_core::error::{Problem, Result};
 use chyves_core::guest::Guest;
 use chyves_core::value::GuestName;
+use chyves_host::console::Left;
 use chyves_host::observe::{self, Look};
 use chyves_host::{console, control, run, runtime, supervise};
 use std::io::IsTerminal;
@@ -65,7 +66,23 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     }
     super::start::with_supervisor(session, guest, &supervise::Spawner::this_program()?)?;
     let target = control::Target { uuid: guest.uuid, name: &guest.name, dataset: &guest.dataset };
-    console::attach(&session.runtime, target, console::Options { read_only: args.read_only }).map(drop)
+    let left = console::attach(&session.runtime, target, console::Options { read_only: args.read_only })?;
+    // Who sits here did not see the command that ended the guest. Standard output is the guest's own.
+    if let (Some(end), true) = (end(guest, &left), std::io::stdin().is_terminal()) {
+        session.ui.say(&end);
+    }
+    Ok(())
+}
+
+/// Why the console is over, where the one who sits there did not end it.
+fn end(guest: &Guest, left: &Left) -> Option<String> {
+    let name = &guest.name;
+    match left {
+        Left::Escape | Left::InputOver | Left::Interrupted => None,
+        Left::Ended(None) => Some(format!("{name} is off.")),
+        Left::Ended(Some(reason)) => Some(format!("{name} crashed: {reason}.")),
+        Left::Orphaned => Some(format!("The supervisor of {name} is gone; `chyves start {name}` gives it a new one.")),
+    }
 }
 
 /// One of the ports that no supervisor has.
