@@ -247,6 +247,23 @@ mod tests {
     }
 
     #[test]
+    fn what_the_unmounting_of_a_new_file_system_brings_to_the_disk_is_known() {
+        let mut plan = create(&testing::world(Vec::new()), &request(), &moment(1)).unwrap();
+        let mounted = plan.steps.iter().position(|s| matches!(s, Action::Mount { .. })).unwrap();
+        let writes = plan.steps.len() - 2;
+        assert!(matches!(plan.steps[writes], Action::WriteFile { .. }));
+        assert!(plan.is_settled_by_unmount(writes) && !plan.is_settled_by_unmount(mounted));
+        // What was there before, or stays mounted, has to be flushed.
+        let made = plan.steps.remove(0);
+        assert!(!plan.is_settled_by_unmount(writes - 1));
+        plan.steps.insert(0, made);
+        plan.steps.pop();
+        assert!(!plan.is_settled_by_unmount(writes));
+        plan.steps.push(Action::Unmount { dataset: "tank/chyves/guests/other".parse().unwrap() });
+        assert!(!plan.is_settled_by_unmount(writes));
+    }
+
+    #[test]
     fn an_empty_disk_is_what_the_zfs_can_do() {
         let mut r = request();
         r.size = Some(Size::mib(8192));

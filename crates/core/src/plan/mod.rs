@@ -59,6 +59,26 @@ impl Plan {
         self.steps.push(step);
     }
 
+    /// Whether a step writes into a file system that the plan made and mounted before, and unmounts next: nobody else
+    /// writes there meanwhile, and ZFS brings all of it to the disk with the unmounting. One that was there before may be
+    /// rolled back a moment later, and a ZFS that unmounts in its own time then gets it wrong.
+    pub fn is_settled_by_unmount(&self, index: usize) -> bool {
+        let mount = |step: &Action| match step {
+            Action::Mount { dataset } => Some((true, dataset.clone())),
+            Action::Borrow { dataset } | Action::Unmount { dataset } => Some((false, dataset.clone())),
+            _ => None,
+        };
+        let (before, after) = self.steps.split_at(index.min(self.steps.len()));
+        let Some((true, mounted)) = before.iter().rev().find_map(mount) else { return false };
+        let is_new = before.iter().any(|step| match step {
+            Action::CreateDataset { dataset: made, .. } | Action::CloneDataset { to: made, .. } | Action::SendReceive { to: made, .. } => {
+                *made == mounted
+            }
+            _ => false,
+        });
+        is_new && matches!(after.iter().find(|s| mount(s).is_some()), Some(Action::Unmount { dataset }) if *dataset == mounted)
+    }
+
     /// The plan as a script that a person can read and paste: each step's words as a comment, then its commands.
     pub fn script(&self, os: Os) -> String {
         let mut text = String::new();

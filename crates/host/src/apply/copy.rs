@@ -1,7 +1,8 @@
 //! `zfs send` into `zfs receive`: both started by their argument vectors, the bytes carried and counted by chyves itself.
 //! Nothing is forced, and nothing that is there is received onto.
 
-use super::{Event, Place, fault, settled_at_last};
+use super::command::settled_at_last;
+use super::{Event, Place, fault};
 use crate::{drain, facts, observe, run, trace};
 use chyves_core::cmd::Cmd;
 use chyves_core::error::{Kind, Problem, Result};

@@ -37,24 +37,31 @@ pub(super) fn make_folders(path: &str) -> Result<()> {
     fs::DirBuilder::new().mode(0o700).recursive(true).create(path).map_err(io("make the folder", path))
 }
 
-/// Writes a small file whole; what stood there before.
-pub(super) fn write(path: &str, text: &str) -> Result<Option<Vec<u8>>> {
+/// Writes a small file whole; what stood there before. Without `flush` it is left to the unmounting of its file system to
+/// bring it to the disk.
+pub(super) fn write(path: &str, text: &str, flush: bool) -> Result<Option<Vec<u8>>> {
     let before = match fs::read(path) {
         Ok(bytes) => Some(bytes),
         Err(e) if e.kind() == ErrorKind::NotFound => None,
         Err(e) => return Err(io("read", path)(e)),
     };
-    write_bytes(path, text.as_bytes())?;
+    write_whole(path, text.as_bytes(), flush)?;
     Ok(before)
 }
 
 /// Writes a file by way of a temporary name, so that nobody sees half of it.
 pub(crate) fn write_bytes(path: &str, bytes: &[u8]) -> Result<()> {
+    write_whole(path, bytes, true)
+}
+
+fn write_whole(path: &str, bytes: &[u8], flush: bool) -> Result<()> {
     let temporary = format!("{path}.new");
     let result = (|| {
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
         file.write_all(bytes)?;
-        file.sync_all()?;
+        if flush {
+            file.sync_all()?;
+        }
         fs::rename(&temporary, path)
     })();
     result.map_err(|e| {

@@ -2,7 +2,8 @@
 //!
 //! Not here: how one is read (`import`).
 
-use super::{Event, Place, command, mount, settled};
+use super::command::mount;
+use super::{Event, Place, command, settled};
 use crate::import::{self, Import};
 use crate::observe;
 use chyves_core::action::Action;

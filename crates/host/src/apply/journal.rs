@@ -10,7 +10,8 @@
 //! Not here: doing steps (`apply`) and taking them back (`undo`). What was under way when the host itself went down is
 //! found by its working names on the pool, not here: the runtime folder is empty then.
 
-use super::{Done, Event, Place, fault, perform, undo};
+use super::step::perform;
+use super::{Done, Event, Place, fault, undo};
 use crate::runtime::Runtime;
 use chyves_core::action::{Action, Undo};
 use chyves_core::error::{Problem, Result};
@@ -281,7 +282,7 @@ fn finish(dead: &Dead, place: &mut Place<'_>) -> Result<()> {
         let was_under_way = index + 1 == record.begun;
         (place.report)(Event::Step(step));
         dead.note(&Line::Begins(index))?;
-        match perform(step, record.began, place, &mut applied, &mut done) {
+        match perform(step, true, record.began, place, &mut applied, &mut done) {
             Err(_) if was_under_way && is_done(step) => {}
             other => other?,
         }

@@ -196,7 +196,7 @@ fn text_in(clone: &Dataset, place: &mut Place<'_>) -> Result<String> {
     let folder = row.as_ref().and_then(|r| r.native("mountpoint")).filter(|m| m.starts_with('/')).ok_or_else(|| {
         Problem::not_now(format!("`{clone}` has no mount point")).on(clone).hint("give chyves' root one: zfs set mountpoint=/path ROOT")
     })?;
-    super::mount(clone, place)?;
+    super::command::mount(clone, place)?;
     let path = format!("{folder}/config.toml");
     let text = (|| {
         let meta = std::fs::symlink_metadata(&path)?;

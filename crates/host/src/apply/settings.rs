@@ -67,5 +67,5 @@ pub(super) fn put_back(dialect: Dialect, on: &Dataset, to: &[Pair], place: &mut 
 
 /// Writes the copy of the settings that a dataset has now; what stood there before.
 pub(super) fn keep(on: &Dataset, path: &str) -> Result<Option<Vec<u8>>> {
-    files::write(path, &settings_copy(&own_values(on)?))
+    files::write(path, &settings_copy(&own_values(on)?), true)
 }

@@ -1,6 +1,7 @@
 //! Taking back what a plan did: newest first, going on through its own failures, telling what is left.
 
-use super::{Done, Event, Place, copy, files, receive, settings, settled_at_last};
+use super::command::settled_at_last;
+use super::{Done, Event, Place, copy, files, receive, settings};
 use crate::observe;
 use chyves_core::action::{Action, Undo};
 use chyves_core::error::{Kind, Problem, Result};

@@ -1,0 +1,63 @@
+//! Running one command of a plan, and waiting for a ZFS that lets go late.
+
+use super::{Event, Place};
+use crate::{facts, observe, run};
+use chyves_core::cmd::Cmd;
+use chyves_core::error::Result;
+use chyves_core::value::Dataset;
+use chyves_core::zfs::{Dialect, args};
+use std::time::{Duration, Instant};
+
+/// How long ZFS may take to let go of what is not used any more.
+const LET_GO: Duration = Duration::from_secs(20);
+
+/// Runs a command that must end with 0, and tells it first.
+pub(crate) fn command(cmd: &Cmd, place: &mut Place<'_>) -> Result<()> {
+    (place.report)(Event::Command(cmd.to_string()));
+    settled(cmd)
+}
+
+/// Runs a command that must end with 0. zfs-fuse lets go of a file system only some time after `zfs unmount` has
+/// returned, and calls the dataset busy until then: there, such an answer is waited out for a while.
+pub(crate) fn settled(cmd: &Cmd) -> Result<()> {
+    settled_if(cmd, cmd.program == "zfs" && facts::dialect() == Dialect::Fuse)
+}
+
+/// The same for what takes something back, on every ZFS: what a killed command had under way, such as a stream, is known
+/// to end only a moment after it.
+pub(super) fn settled_at_last(cmd: &Cmd) -> Result<()> {
+    settled_if(cmd, cmd.program == "zfs")
+}
+
+fn settled_if(cmd: &Cmd, waits: bool) -> Result<()> {
+    let began = Instant::now();
+    let mut pause = Duration::from_millis(5);
+    loop {
+        let output = run::run(cmd)?;
+        if output.ok() {
+            return Ok(());
+        }
+        let passing = output.stderr.contains("is busy");
+        if !(passing && waits && began.elapsed() < LET_GO) {
+            return Err(run::failure(cmd, &output));
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(200));
+    }
+}
+
+/// Mounts a file system; whether that was needed. Somebody may have been quicker: zfs-fuse itself mounts each clone when
+/// it makes it.
+pub(super) fn mount(dataset: &Dataset, place: &mut Place<'_>) -> Result<bool> {
+    let cmd = args::mount(dataset);
+    (place.report)(Event::Command(cmd.to_string()));
+    let Err(problem) = settled(&cmd) else { return Ok(true) };
+    // Said so plainly it need not be asked for: that is one call for each of many clones.
+    if problem.causes.iter().any(|c| c.contains("already mounted")) {
+        return Ok(false);
+    }
+    match observe::dataset(dataset)? {
+        Some(row) if row.native("mounted") == Some("yes") => Ok(false),
+        Some(_) | None => Err(problem),
+    }
+}

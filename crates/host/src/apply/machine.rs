@@ -1,0 +1,64 @@
+//! The steps that are done by a machine's supervisor: a start, an end, a disk that grows while it is used.
+//!
+//! Not here: what is said to a supervisor ([`crate::control`]), what it does ([`supervise`]).
+
+use super::command::command;
+use super::{Event, Place, files};
+use crate::control;
+use crate::supervise::{self, Progress, Spawner};
+use chyves_core::action::{Action, Growth};
+use chyves_core::error::{Kind, Problem, Result};
+use chyves_core::launch::Launch;
+use chyves_core::lifecycle::Force;
+
+/// Makes a disk of a running machine larger. A problem that is "not now" is a refusal.
+pub(super) fn grow_live(step: &Action, place: &mut Place<'_>) -> Result<()> {
+    let Action::GrowLive { guest, uuid, dataset, path, by, from, to } = step else { return Ok(()) };
+    match by {
+        Growth::Asked => {
+            let target = control::Target { uuid: *uuid, name: guest, dataset };
+            control::grow(place.runtime, target, path, *to)?.map_err(|p| Problem { code: Kind::NotNow, ..p })
+        }
+        Growth::OfFile => files::grow_or_so(path, *from, *to),
+        Growth::OfVolume(_) => step.commands(place.os).iter().try_for_each(|cmd| command(cmd, place)),
+    }
+}
+
+/// Runs a machine under a supervisor; the process ids of the supervisor and the machine.
+pub(super) fn launch(what: &Launch, place: &mut Place<'_>) -> Result<(u32, u32)> {
+    let spawner = Spawner::this_program()?;
+    let report = &mut *place.report;
+    let hypervisor = what.hypervisor.to_string();
+    let started = supervise::spawn(place.runtime, what, &spawner, &mut |progress| match progress {
+        Progress::Run(line) if line == hypervisor => report(Event::Hypervisor(line)),
+        Progress::Run(line) => report(Event::Command(line)),
+        Progress::Running => {}
+    })?;
+    Ok((started.supervisor, started.machine))
+}
+
+/// Asks a machine to power off and waits; how it ended.
+pub(super) fn stop(target: &control::Target<'_>, timeout: u32, force: bool, place: &mut Place<'_>) -> Result<String> {
+    let force = match (force, timeout) {
+        (true, 0) => Force::Now,
+        (true, _) => Force::AtDeadline,
+        (false, _) => Force::Never,
+    };
+    let how = control::How { timeout: Some(timeout), force };
+    let spawner = Spawner::this_program()?;
+    let report = &mut *place.report;
+    let stopped = control::stop(place.runtime, *target, how, &spawner, place.interrupted, &mut |progress| {
+        report(Event::Asked(match progress {
+            control::StopProgress::TakenOver => "its supervisor was gone; a new one has taken over",
+            control::StopProgress::Asked => "asked to power off",
+            control::StopProgress::NotYet => {
+                "its system has not switched ACPI on yet; waiting, for asking now would end it as by pulling its plug"
+            }
+            control::StopProgress::Forced => "the plug is being pulled",
+        }));
+    })?;
+    Ok(match stopped {
+        control::Stopped::WasNot => "was off already".to_owned(),
+        control::Stopped::Gone(how) => how,
+    })
+}

@@ -1,0 +1,232 @@
+//! Doing one step of a plan.
+//!
+//! Not here: the order of steps and the way back ([`super`], [`undo`]), what a step is called and how it is shown
+//! (chyves-core `action`).
+
+use super::command::{command, mount};
+use super::{Applied, Done, Event, Place, copy, disk, files, held, image, machine, receive, restore, settings, undo};
+use crate::{control, facts, network, observe, run, stream};
+use chyves_core::action::{Action, Growth};
+use chyves_core::error::{Kind, Problem, Result};
+use chyves_core::network::nat;
+use chyves_core::os::Intent;
+use chyves_core::value::printable;
+use chyves_core::zfs::stream::{Sending, estimated};
+use chyves_core::zfs::{Dialect, args};
+
+/// Does one step. What it did is in `done` as soon as it is done, also where a later part of the step fails. With `flush`
+/// small files that it writes are on the disk when it returns.
+#[allow(clippy::too_many_lines)] // one arm a step: the table of what a plan can do
+pub(super) fn perform(
+    step: &Action,
+    flush: bool,
+    began: u64,
+    place: &mut Place<'_>,
+    applied: &mut Applied,
+    done: &mut Vec<Done>,
+) -> Result<()> {
+    let mut made = |before: Option<Vec<u8>>| done.push(Done { undo: step.undo(), before, words: step.describe() });
+    match step {
+        Action::Verify { objects } => verify(objects),
+        Action::CreateDataset { .. }
+        | Action::CreateVolume { .. }
+        | Action::ResizeVolume { .. }
+        | Action::CloneDataset { .. }
+        | Action::Snapshot { .. }
+        | Action::MarkSnapshot { .. }
+        | Action::Rollback { .. }
+        | Action::Rename { .. }
+        | Action::RenameVolume { .. }
+        | Action::DestroySnapshot { .. }
+        | Action::DestroyDataset { .. }
+        | Action::DestroyTree { .. }
+        | Action::SetReadonly { .. }
+        | Action::SetNative { .. }
+        | Action::DropSnapshot { .. }
+        | Action::LeaveToClones { .. }
+        | Action::Promote { .. } => {
+            if let Action::DestroyTree { takes, .. } = step {
+                held::check(takes)?;
+            }
+            for cmd in step.commands(place.os) {
+                if let Err(problem) = command(&cmd, place) {
+                    // `zfs` may have made what it then failed to mount: half made is made, and is to be taken back.
+                    if undo::is_half_made(step, began) {
+                        made(None);
+                    }
+                    return Err(problem);
+                }
+            }
+            made(None);
+            Ok(())
+        }
+        Action::Host(Intent::EndNames { file }) => {
+            network::end_server(file);
+            made(None);
+            Ok(())
+        }
+        Action::Host(_) | Action::Change { .. } => {
+            if let Action::Host(Intent::ServeNames { file }) = step {
+                network::end_server(file);
+            }
+            let cmds = step.commands(place.os);
+            for (index, cmd) in cmds.iter().enumerate() {
+                let result = command(cmd, place);
+                // After the first command something is done, whatever becomes of the rest.
+                if index == 0 && result.is_ok() {
+                    made(None);
+                }
+                result?;
+            }
+            Ok(())
+        }
+        Action::Mount { dataset } => mount(dataset, place).map(|new| {
+            if new {
+                made(None)
+            }
+        }),
+        Action::LetGo { dataset } => crate::borrow::let_go(place.runtime, dataset, place.command).map(drop),
+        Action::Forget { uuid, .. } => place.runtime.forget(*uuid),
+        Action::Borrow { dataset } => mount(dataset, place).map(drop),
+        Action::Unmount { dataset } => {
+            match command(&args::unmount(dataset), place) {
+                Ok(()) => made(None),
+                // A file system that stays mounted harms nothing; a step that needs it unmounted will say so.
+                Err(problem) => (place.report)(Event::Warning(format!("{dataset} stays mounted: {problem}"))),
+            }
+            Ok(())
+        }
+        Action::SendReceive { .. } | Action::SettingsFromCopy { .. } | Action::KeepCopy { .. } => from_elsewhere(step, place, done),
+        Action::MakeFolder { path } => files::make_folder(path).map(|new| {
+            if new {
+                made(None)
+            }
+        }),
+        Action::DropFolder { path, files } => {
+            made(None);
+            for name in files.iter().map(|(name, _)| name.as_str()).chain([nat::PROCESS]) {
+                files::remove(&format!("{path}/{name}"))?;
+            }
+            files::remove_folder(path)
+        }
+        Action::WriteFile { path, text } => files::write(path, text, flush).map(made),
+        Action::ChangeDisc { guest, uuid, dataset, device, path, force, again, borrows, .. } => {
+            let target = control::Target { uuid: *uuid, name: guest, dataset };
+            let disc = control::Disc { drive: device.as_deref(), path: path.as_deref(), force: *force, again, borrows };
+            control::disc(place.runtime, target, disc)
+        }
+        Action::WriteSeed(disc) => crate::seed::write(disc).map(|()| made(None)),
+        Action::MakeDisk { path, size } => files::make_disk(path, *size).map(|()| made(None)),
+        Action::GrowDisk { path, from, to } => files::grow(path, *from, *to).map(|()| made(None)),
+        Action::GrowLive { by, .. } => {
+            let grown = machine::grow_live(step, place);
+            // A refusal leaves everything as it was; anything else the guest may have seen.
+            if grown.as_ref().map_or_else(|p| p.code != Kind::NotNow && *by == Growth::Asked, |()| true) {
+                made(None);
+            }
+            grown
+        }
+        Action::ShrinkDisk { path, from, to } => {
+            files::cut(path, *from, *to)?;
+            made(None);
+            Ok(())
+        }
+        Action::CopyDisk { from, format, to, size } => {
+            disk::copy(from, *format, to, *size, place)?;
+            made(None);
+            Ok(())
+        }
+        Action::RenameFile { from, to } => files::rename(from, to).map(|()| made(None)),
+        Action::RemoveFile { path, .. } => {
+            files::remove(path)?;
+            made(None);
+            Ok(())
+        }
+        Action::CopyVariables { guest, from, to } => files::copy_variables(guest, from, to, place).map(|new| {
+            if new {
+                made(None)
+            }
+        }),
+        Action::SetAside { from, to } => {
+            if std::path::Path::new(from).exists() {
+                files::rename(from, to)?;
+                made(None);
+                applied.said.push(to.clone());
+            }
+            Ok(())
+        }
+        Action::RestoreFiles { from, to, .. } => {
+            // From the first block on something is done.
+            made(None);
+            restore::restore(from.as_ref(), to.as_ref(), place)
+        }
+        Action::CheckFiles { files } => files::check(files),
+        Action::KeepPart { .. } | Action::DropPart { .. } | Action::ImportImage { .. } | Action::VerifyImage { .. } => {
+            image::perform(step, place)?;
+            // Once what was kept is gone, the image stays.
+            if matches!(step, Action::DropPart { .. }) {
+                made(None);
+            }
+            Ok(())
+        }
+        Action::Send { sending } => send(sending, place),
+        Action::Receive { dialect, into, new, snapshot, guid, resumable } => {
+            let wanted =
+                receive::Reception { dialect: *dialect, into, new: *new, snapshot: snapshot.as_ref(), guid: *guid, resumable: *resumable };
+            receive::receive(&wanted, place).map(|()| made(None))
+        }
+        Action::ProveNetwork { proofs } => {
+            (place.report)(Event::Command(chyves_core::network::observe::question(place.os).to_string()));
+            network::prove_it(place.os, place.runtime, proofs)
+        }
+        // From here on others may see to their networks: a machine takes its time.
+        Action::Launch(_) if place.lent.network.take().is_some() => perform(step, flush, began, place, applied, done),
+        Action::Launch(what) => machine::launch(what, place).map(|pids| applied.started = Some(pids)),
+        Action::Stop { guest, uuid, dataset, timeout, force } => {
+            let target = control::Target { uuid: *uuid, name: guest, dataset };
+            applied.said.push(machine::stop(&target, *timeout, *force, place)?);
+            Ok(())
+        }
+    }
+}
+
+/// Writes a stream to standard output, telling how far it is; how long it will be is asked for where the ZFS can tell.
+fn send(sending: &Sending, place: &mut Place<'_>) -> Result<()> {
+    let total = match facts::dialect() {
+        Dialect::OpenZfs => run::run(&sending.estimate()).ok().filter(run::Output::ok).and_then(|o| estimated(&(o.stdout + &o.stderr))),
+        Dialect::Fuse => None,
+    };
+    let cmd = sending.cmd();
+    (place.report)(Event::Command(cmd.to_string()));
+    let report = &mut *place.report;
+    stream::give(&cmd, total, facts::dialect() == Dialect::Fuse, place.interrupted, &mut |flow| report(Event::Flow(flow)))
+}
+
+/// Steps whose content is known only when they are done: a stream, and settings in a file or on a dataset.
+fn from_elsewhere(step: &Action, place: &mut Place<'_>, done: &mut Vec<Done>) -> Result<()> {
+    let mut made = |before: Option<Vec<u8>>| done.push(Done { undo: step.undo(), before, words: step.describe() });
+    match step {
+        Action::SendReceive { from, to, size } => {
+            copy::is_free(to)?;
+            // Half of it may be there as soon as it has begun.
+            made(None);
+            copy::copy(from, to, *size, place)
+        }
+        Action::KeepCopy { on, path } => settings::keep(on, path).map(made),
+        _ => settings::from_copy(step, place, done),
+    }
+}
+
+/// Makes sure that each name still means what it meant when it was looked up.
+fn verify(objects: &[(String, u64)]) -> Result<()> {
+    let names: Vec<String> = objects.iter().map(|(n, _)| n.clone()).collect();
+    for ((name, was), (_, is)) in objects.iter().zip(observe::guids(&names)?) {
+        if *was != is {
+            return Err(Problem::not_now(format!("`{}` is not what it was a moment ago", printable(name, 120)))
+                .on(name)
+                .because(format!("its GUID was {was} and is {is}: something else has taken its name"))
+                .hint("look at it with `chyves list` and try again"));
+        }
+    }
+    Ok(())
+}
