@@ -105,7 +105,7 @@ image_tests() {
         mkdir -p "$tests_image/guests"
         cp "$root/target/guests/tiny.img" "$root/target/guests/tiny-deaf.img" "$tests_image/guests/"
         # A whole system takes memory of the machine: only where a test boots it.
-        case " $*" in *" network_guests="*) cp "$root/target/guests/linux.img" "$tests_image/guests/" ;; esac
+        case " $*" in *" network_guests="* | *" full="*) cp "$root/target/guests/linux.img" "$tests_image/guests/" ;; esac
     fi
     image_pack "$tests_image" "$tests_to"
     rm -rf "$tests_image"

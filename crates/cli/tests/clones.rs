@@ -191,6 +191,10 @@ fn full_clones_go_to_another_pool() {
     let Some(host) = Host::new("clones::pool", With::Image) else { return };
     source(&host);
     let other = host.second("");
+    // What people set by ZFS itself says how data is kept, which goes with it; or how much, which does not.
+    host.sh("zfs", &["set", "compression=gzip", &host.dataset("web")]);
+    host.sh("zfs", &["set", "recordsize=32K", &host.dataset("web")]);
+    host.sh("zfs", &["set", "quota=300M", &host.dataset("web")]);
     host.chyves(&format!("clone web x --pool {other}")).ends(2).says("--independent");
     let files = host.files("web");
     host.ok(&format!("clone web x y --independent --pool {other}"));
@@ -199,7 +203,8 @@ fn full_clones_go_to_another_pool() {
     for name in ["x", "y", "z"] {
         assert_eq!(host.ok("list -H -o name,pool").out.lines().filter(|l| *l == format!("{name}\t{other}")).count(), 1);
         let dataset = format!("{other}/chyves/guests/{name}");
-        assert_eq!(host.zfs_get("canmount", &dataset), "noauto");
+        let kept = ["canmount", "compression", "recordsize", "quota"].map(|key| host.zfs_get(key, &dataset));
+        assert_eq!(kept, ["noauto", "gzip", "32K", "none"]);
         host.sh("zfs", &["mount", &dataset]);
         let disk = std::fs::read(host.open_path(host.dir().join("pool-b/chyves/guests").join(name).join("disk0.raw"))).unwrap();
         common::until("it to be let go", || {

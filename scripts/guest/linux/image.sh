@@ -19,6 +19,10 @@ linux_modules='virtio_pci virtio_blk virtio_net virtio_rng virtio_scsi virtio_co
     nvme ahci sr_mod isofs vfat nls_cp437 nls_ascii nls_iso8859-1 nls_utf8 crc32c_generic ext4 efivarfs e1000 8021q
     9p 9pnet_virtio'
 
+# The first process, and what it needs of its own.
+linux_init=$here/linux/init
+linux_own=$here/linux/root
+
 # No bootloader menu, no kernel chatter before the prompt. The CPU that TCG shows needs no mitigations,
 # and they cost it time.
 linux_cmdline='console=ttyS0,115200 quiet mitigations=off panic=-1'
@@ -91,8 +95,8 @@ linux_initramfs() {
     for applet in $(busybox --list); do
         [ "$applet" = busybox ] || ln -s busybox "$root/bin/$applet"
     done
-    cp -R "$here/linux/root/." "$root/"
-    cp "$here/linux/init" "$root/init"
+    [ -z "$linux_own" ] || cp -R "$linux_own/." "$root/"
+    cp "$linux_init" "$root/init"
 
     for module in $linux_modules; do
         linux_module_files "$module"

@@ -72,6 +72,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
         (None, _) => None,
     };
     let sizes = if args.independent && (snapshot_exists || snapshot.is_none()) { sizes(&world, guest, known)? } else { BTreeMap::new() };
+    let natives = if sizes.is_empty() { BTreeMap::new() } else { observe::natives(sizes.keys())? };
     let volumes = match known {
         Some(name) => snapshots::volumes_with(guest, name)?.into_iter().map(|(s, _)| s.dataset.leaf().to_owned()).collect(),
         None => Vec::new(),
@@ -87,6 +88,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
         exact: args.exact,
         pool: args.pool.clone(),
         sizes,
+        natives,
     };
     let plan = plan::clone::clone(&world, guest, &request, &Session::moment(names.len()))?;
     if session.carry_out(&world, &plan, source.as_str())?.is_some() {

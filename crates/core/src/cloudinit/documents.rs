@@ -116,7 +116,8 @@ fn hash(text: &str) -> Result<&str> {
 }
 
 fn own_data(seed: &Seed, keys: &[PublicKey], password: Option<&str>) -> String {
-    let mut text = String::from("#cloud-config\n");
+    // Without a line in /etc/hosts a system whose name no server knows can't find itself, and sudo says so each time.
+    let mut text = String::from("#cloud-config\nmanage_etc_hosts: localhost\n");
     if let Some(user) = &seed.user {
         // The image's own user under another name: its shell, groups and rights are those that the system has for it.
         text.push_str(&format!("user:\n  name: {}\n", quoted(user)));

@@ -36,7 +36,12 @@ pub struct Request {
     pub pool: Option<String>,
     /// About how much each dataset of the source has to be sent for an independent clone.
     pub sizes: BTreeMap<Dataset, Size>,
+    /// What people set on them by ZFS itself, of which an independent clone takes over all but limits.
+    pub natives: BTreeMap<Dataset, Vec<Pair>>,
 }
+
+/// Properties of ZFS that say how much room a dataset has, which is a choice for that dataset alone.
+const LIMITS: [&str; 4] = ["quota", "refquota", "reservation", "refreservation"];
 
 /// Keys that a unique clone does not take over: its source's identity, place in the world and history.
 fn not_taken_over(key: &str) -> bool {
@@ -156,6 +161,8 @@ pub fn clone(world: &World, source: &Guest, request: &Request, moment: &Moment) 
     let home = source.root == root.dataset;
     // Groups are the source pool's own.
     let group = source.group().filter(|_| home);
+    let mut natives = request.natives.clone();
+    natives.values_mut().for_each(|set| set.retain(|(key, _)| !LIMITS.contains(&key.as_str())));
     let folder = create::guests_folder(root)?;
     let (parent, folder) = match group {
         Some(group) => (root.guests().child(group), format!("{folder}/{group}")),
@@ -165,7 +172,7 @@ pub fn clone(world: &World, source: &Guest, request: &Request, moment: &Moment) 
         let own = own(world, root, source, request, &snapshot, moment, index)?;
         let to = parent.child(name);
         if request.independent {
-            plan.steps.extend(copies(source, &volumes, &snapshot, &to, &request.sizes, &BTreeMap::new()));
+            plan.steps.extend(copies(source, &volumes, &snapshot, &to, &request.sizes, &natives));
             plan.steps.push(settle(world, &to, own.clone()));
         } else {
             plan.steps.extend(links(source, &volumes, &snapshot, &to, &own));
@@ -338,6 +345,8 @@ mod tests {
         assert!(clone(&world, &source, &wanted, &moment(1)).unwrap_err().hints[0].contains("--independent"));
         wanted.independent = true;
         wanted.sizes = [(source.dataset.clone(), Size::mib(3))].into();
+        let set = [("compression", "gzip"), ("quota", "1073741824"), ("recordsize", "131072")];
+        wanted.natives = [(source.dataset.clone(), set.map(|(k, v)| (k.to_owned(), v.to_owned())).to_vec())].into();
         insta::assert_snapshot!("independent", clone(&world, &source, &wanted, &moment(1)).unwrap().script(Os::Linux));
         wanted.pool = None;
         wanted.snapshot = Some("given".parse().unwrap());
