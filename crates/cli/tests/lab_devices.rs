@@ -157,7 +157,11 @@ fn bad_settings_each_have_their_own_words() {
     refuses(&host, "net0.bridge=lan", 5).says("there is no bridge `lan`").says("chyves network lan attach INTERFACE");
     refuses(&host, "com5=/dev/nmdm-x.1A", 2).says("com2, com3 and com4");
     refuses(&host, "pcidev_0=virtio-foo", 5).says("virtio-foo");
-    refuses(&host, "pcidev_0=virtio-9p,share=/nowhere", 5).says("`/nowhere` is not there");
+    refuses(&host, "pcidev_0=virtio-9p,share=/nowhere", 5).says("`/nowhere` is not there").says("`chyves unset web01 pcidev_0`");
+    refuses(&host, "tpm=passthru,/dev/tpm0", 5)
+        .says("tpm of `web01` can't be used: `/dev/tpm0` is not there")
+        .says("`chyves unset web01 tpm`");
+    refuses(&host, "fw_cfg0=opt/x,file=/nowhere", 5).says("fw_cfg0 of `web01` can't be used").says("`chyves unset web01 fw_cfg0`");
     refuses(&host, "pcidev_0=virtio-blk,/etc", 5).says("`/etc` is a folder");
     refuses(&host, "loader=bios", 5).says("bhyve has no BIOS");
     // All that is wrong is told at once.

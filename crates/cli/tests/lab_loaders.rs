@@ -77,6 +77,7 @@ fn grub_bhyve_runs_again_at_each_reboot() {
 fn grub_bhyve_takes_the_user_s_own_files() {
     let Some(host) = host("lab_loaders::custom", &["release=14.3"]) else { return };
     host.ok("create own --image tiny --ram 64M loader=grub-bhyve os=custom");
+    host.chyves("start own").ends(4).says("device.map of `own` can't be used").says("a device.map and a grub.cfg of your own");
     let disk = host.mount_point().join("chyves/guests/own/disk0.raw");
     host.in_folder("own", |folder| {
         std::fs::write(folder.join("device.map"), format!("(hd0) {}\n", disk.display())).unwrap();

@@ -192,6 +192,8 @@ pub enum Need {
     Write,
     /// A folder.
     Folder,
+    /// A socket that swtpm listens on.
+    Socket,
     /// netmap's own device: there, where the kernel has netmap.
     Netmap,
     /// Not there: bhyve makes it itself and fails if it can't.

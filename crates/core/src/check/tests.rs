@@ -180,6 +180,14 @@ fn netmap_and_nodes_of_netgraph_are_there() {
 }
 
 #[test]
+fn what_is_not_there_is_told_with_the_command_that_does_without() {
+    use super::files::gone;
+    assert!(gone("disk 1 of `web`").ends_with("`chyves disk remove web disk1 --lost`"));
+    assert!(gone("tpm of `web`").ends_with("`chyves unset web tpm`") && gone("pcidev_0 of `web`").ends_with("`chyves unset web pcidev_0`"));
+    assert!(gone("grub.cfg of `web`").contains("a grub.cfg of your own") && gone("grub.cfg of `web`").contains("`chyves set web os=…`"));
+}
+
+#[test]
 fn disks_are_there_writable_and_not_open_elsewhere() {
     let path = "/dev/zvol/tank/a";
     let disk = |need| move |w: &mut Wants| w.paths = vec![WantedPath { path: path.into(), what: "disk 0 of `web01`".into(), need }];
@@ -190,12 +198,14 @@ fn disks_are_there_writable_and_not_open_elsewhere() {
         (Need::Folder, Some(file(FileKind::Folder, true))),
         (Need::Absent, None),
         (Need::Netmap, Some(file(FileKind::Device, true))),
+        (Need::Socket, Some(file(FileKind::Other, true))),
     ] {
         assert_eq!(with("14.3-intel", seen(there), disk(need)), "", "{need:?}");
     }
     for (need, there, why) in [
         (Need::Write, None, "is not there; look for it in a snapshot"),
         (Need::Read, None, "is not there"),
+        (Need::Socket, None, "is not there, and nobody listens; run it first: swtpm socket"),
         (
             Need::Write,
             Some(file(FileKind::Device, false)),
