@@ -275,6 +275,16 @@ fn ports_a_tpm_firmware_items_and_other_networks() {
     {
         assert!(started.err.contains(word), "{word}: {}", started.err);
     }
+    // Two guests at one terminal would each read a part of what is typed there.
+    host.ok("start web01");
+    host.ok("create db01 --size 1M --ram 64M com2=/dev/nmdm-web01.2A");
+    host.chyves("start db01").ends(5).says("com2 of `db01` can't be at /dev/nmdm-web01.2A: `web01` is there");
+    // One that crashed has let go of it, though it is still told of.
+    host.kill(host.pids("web01").0);
+    until("web01 to be crashed", || (host.state("web01") == "crashed").then_some(()));
+    host.ok("start db01");
+    host.ok("stop db01 --now");
+    host.ok("reclaim");
     // On an older host each is refused with the release that has it.
     host.lab().set(&["release=13.5"]).unwrap();
     let refusal = refused(&host, 5);

@@ -147,7 +147,7 @@ fn a_triple_fault_is_a_crash() {
     console.types("t");
     console.sees("tiny: triple fault");
     becomes(&host, "crashed");
-    host.ok("info web01").says("triple fault");
+    host.ok("info web01").says("triple fault").says(&format!("logs, after `zfs mount {}`", host.dataset("web01")));
     assert_eq!(vms(&host), Vec::<String>::new());
     // Where it is to be restarted it comes again.
     host.ok("set web01 on_crash=restart");

@@ -270,7 +270,7 @@ fn a_reboot_looks_at_the_host_again_and_tells_why_it_is_the_last() {
         }
         // What is its own at that time is nobody else's: its VM object, its taps, and a screen at a port of its own.
         host.ok("set web01 uefi_console_output=vnc uefi_vnc_port=5999");
-        host.ok("start web01");
+        host.ok("start web01").says("VNC at 127.0.0.1:5999 its screen (the password is in ").says("/vnc.secret)");
         let mut console = host.console("web01");
         console.sees("tiny: ready");
         reboots(&mut console, "tiny: ready");

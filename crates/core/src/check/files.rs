@@ -8,7 +8,22 @@ use crate::world::HostFacts;
 
 /// What a start wants of them.
 pub(super) fn start(host: &HostFacts, wants: &Wants) -> Vec<Finding> {
-    wants.paths.iter().filter_map(|wanted| one(host, wanted)).collect()
+    wants.paths.iter().filter_map(|wanted| one(host, wanted)).chain(ports(host, wants)).collect()
+}
+
+/// Terminals at which another guest's serial port is already. Nothing else says so: any number may open one, and each reads
+/// a part of what comes.
+fn ports(host: &HostFacts, wants: &Wants) -> Vec<Finding> {
+    let guest = &wants.guest;
+    let taken = wants.ports.iter().filter_map(|(key, device)| {
+        let user = host.state.given.get(device).filter(|user| user.as_str() != guest.as_str())?;
+        let number = key.trim_start_matches("com");
+        let finding = Finding::fails(key, format!("{key} of `{guest}` can't be at {}: `{user}` is there", printable(device, 300)));
+        Some(finding.cure(format!(
+            "`chyves set {guest} {key}=/dev/nmdm-{guest}.{number}A` gives it a terminal of its own; or `chyves stop {user}`"
+        )))
+    });
+    taken.collect()
 }
 
 /// What to do about something that is not there, by what it is to whom: ``disk 1 of `web` ``, ``pcidev_0 of `web` ``.

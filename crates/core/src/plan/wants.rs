@@ -6,7 +6,9 @@ use super::firmware::Firmware;
 use super::machine::{backend, disk_path};
 use super::start::Occasion;
 use crate::check::{Need, WantedCard, WantedPath, Wants};
-use crate::device::{AhciPort, BlockOptions, Device, GraphHook, NetBackend, Nic, Owner, ScsiBehind, parse_pcidev};
+use crate::device::{
+    AhciPort, BlockOptions, Device, GraphHook, NetBackend, Nic, Owner, ScsiBehind, SerialEnd, parse_pcidev, parse_serial_end,
+};
 use crate::error::Result;
 use crate::guest::{Backend, DiskKind, DiskSpec, Guest, Loader, RunState, Spec};
 use crate::os::{Os, taps};
@@ -47,6 +49,7 @@ pub(super) fn of(guest: &Guest, spec: &Spec, host: &HostFacts, firmware: Option<
         cards: Vec::new(),
         nodes: Vec::new(),
         passthru: Vec::new(),
+        ports: Vec::new(),
         // The port is its own until the end of its run.
         vnc: spec.screen.as_ref().filter(|_| !again).map(|screen| SocketAddr::new(screen.address, screen.port)),
         emulations: false,
@@ -93,6 +96,11 @@ pub(super) fn of(guest: &Guest, spec: &Spec, host: &HostFacts, firmware: Option<
         }
     }
     wants.firmware_extras(guest, spec);
+    for (number, text) in &spec.serial {
+        if let Ok(SerialEnd::Device(device)) = parse_serial_end(text) {
+            wants.ports.push((format!("com{number}"), device));
+        }
+    }
     if again {
         // What bhyve makes itself its last machine has left, and is removed before the next.
         wants.paths.retain(|wanted| wanted.need != Need::Absent);
