@@ -246,11 +246,11 @@ impl Session {
             // Of several, none is touched if one of them does not exist.
             Targets::Named(_) | Targets::All => targets.names(&self.look(&Look { keys: Some(Vec::new()), ..targets.look() })?)?,
         };
-        self.each_in_turn(&[names], pace, work)
+        self.each_in_turn(&[names], Vec::new(), pace, work)
     }
 
-    /// The same for one group of guests after the other.
-    pub(crate) fn each_in_turn<F>(&self, groups: &[Vec<GuestName>], pace: Pace, work: F) -> Result<()>
+    /// The same for one group of guests after the other. Those that are `lost` already count among them.
+    pub(crate) fn each_in_turn<F>(&self, groups: &[Vec<GuestName>], lost: Vec<(GuestName, Problem)>, pace: Pace, work: F) -> Result<()>
     where
         F: Fn(&World, &Guest) -> Result<Option<Report>> + Sync,
     {
@@ -266,7 +266,12 @@ impl Session {
             let side = pace != Pace::InTurn && names.len() > 1 && !self.dry_run;
             results.extend(if side { side_by_side(names, &one) } else { names.iter().map(one).collect() });
         }
-        self.sum_up(&groups.concat(), results)
+        let mut names = groups.concat();
+        for (name, problem) in lost {
+            names.push(name);
+            results.push(Err(problem));
+        }
+        self.sum_up(&names, results)
     }
 
     /// Tells what became of several guests: what was done, then what was not; the exit status says whether it was all.
@@ -309,8 +314,10 @@ impl Session {
         };
         let mut problem = Problem::new(code, format!("{} of {total} guests could not be done", failures.len()));
         for (name, failure) in failures {
+            // One hint each, the one with something to type where there is one.
             let known = |hint: &&String| !problem.hints.contains(hint);
-            let hint = failure.hints.first().filter(known).cloned();
+            let typed = failure.hints.iter().find(|hint| hint.contains("`chyves "));
+            let hint = typed.or(failure.hints.first()).filter(known).cloned();
             problem = problem.because(format!("{name}: {failure}")).hint_if(hint);
         }
         Err(problem)

@@ -37,6 +37,27 @@ fn those_with_a_number_start_with_the_host_and_the_highest_first() {
     host.nothing_is_left();
 }
 
+#[test]
+fn a_number_that_is_none_is_told_and_keeps_no_other_from_starting() {
+    let Some(host) = Host::new("boot::wrong", With::Tiny) else { return };
+    host.ok("create web,db,far --image tiny --ram 32M loader=bios");
+    for guest in ["web", "far"] {
+        host.sh("zfs", &["set", "chyves:rcboot=yes", &host.dataset(guest)]);
+    }
+    // What another host's guest says of itself is no concern of this one.
+    host.sh("zfs", &["set", "chyves:owner=22222222-2222-4222-8222-222222222222", &host.dataset("far")]);
+    let alone = host.chyves("start --boot").ends(2).says("the setting `rcboot` of `web` is wrong").says("`rcboot` can't be `yes`");
+    assert!(alone.err.contains("`chyves set web rcboot=…`") && !alone.err.contains("far"), "{}", alone.err);
+    assert!(!alone.err.contains("no guest starts with the host"), "{}", alone.err);
+    host.ok("set db rcboot=1");
+    host.chyves("start --boot").ends(6).says("db: running").says("web: the setting `rcboot`").says("`chyves set web rcboot=…`");
+    assert_eq!(host.ok("list -H -o name,state").out, "db\trunning\nfar\tforeign\nweb\tstopped\n");
+    host.ok("set web rcboot=1");
+    host.ok("start --boot");
+    host.ok("stop db,web --now");
+    host.nothing_is_left();
+}
+
 fn service(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../service").join(name)
 }

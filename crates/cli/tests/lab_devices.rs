@@ -157,7 +157,11 @@ fn bad_settings_each_have_their_own_words() {
     refuses(&host, "net0.bridge=lan", 5).says("there is no bridge `lan`").says("chyves network lan attach INTERFACE");
     refuses(&host, "com5=/dev/nmdm-x.1A", 2).says("com2, com3 and com4");
     refuses(&host, "pcidev_0=virtio-foo", 5).says("virtio-foo");
-    refuses(&host, "pcidev_0=virtio-9p,share=/nowhere", 5).says("`/nowhere` is not there");
+    refuses(&host, "pcidev_0=virtio-9p,share=/nowhere", 5).says("`/nowhere` is not there").says("`chyves unset web01 pcidev_0`");
+    refuses(&host, "tpm=passthru,/dev/tpm0", 5)
+        .says("tpm of `web01` can't be used: `/dev/tpm0` is not there")
+        .says("`chyves unset web01 tpm`");
+    refuses(&host, "fw_cfg0=opt/x,file=/nowhere", 5).says("fw_cfg0 of `web01` can't be used").says("`chyves unset web01 fw_cfg0`");
     refuses(&host, "pcidev_0=virtio-blk,/etc", 5).says("`/etc` is a folder");
     refuses(&host, "loader=bios", 5).says("bhyve has no BIOS");
     // All that is wrong is told at once.
@@ -271,6 +275,16 @@ fn ports_a_tpm_firmware_items_and_other_networks() {
     {
         assert!(started.err.contains(word), "{word}: {}", started.err);
     }
+    // Two guests at one terminal would each read a part of what is typed there.
+    host.ok("start web01");
+    host.ok("create db01 --size 1M --ram 64M com2=/dev/nmdm-web01.2A");
+    host.chyves("start db01").ends(5).says("com2 of `db01` can't be at /dev/nmdm-web01.2A: `web01` is there");
+    // One that crashed has let go of it, though it is still told of.
+    host.kill(host.pids("web01").0);
+    until("web01 to be crashed", || (host.state("web01") == "crashed").then_some(()));
+    host.ok("start db01");
+    host.ok("stop db01 --now");
+    host.ok("reclaim");
     // On an older host each is refused with the release that has it.
     host.lab().set(&["release=13.5"]).unwrap();
     let refusal = refused(&host, 5);

@@ -114,6 +114,21 @@ fn a_stop_presses_the_button_and_says_when_there_is_none() {
 }
 
 #[test]
+fn a_pulled_plug_is_no_power_off_of_the_guest() {
+    let Some((host, mut console)) = booted("lab_life::pulled", &["release=14.3"], "tiny", "") else { return };
+    let said = host.ok("stop web01 --now").says("web01: the plug is being pulled").says("web01: its plug was pulled");
+    assert!(!said.err.contains("the guest powered off"), "{}", said.err);
+    console.sees("web01 is off.");
+    let log = host.in_folder("web01", |folder| std::fs::read_to_string(folder.join("logs/hypervisor.log")).unwrap());
+    assert!(log.contains("its plug was pulled") && !log.contains("the guest powered off"), "{log}");
+    // The guest's own end is still its own.
+    host.ok("start web01");
+    has_acpi(&host);
+    host.ok("stop web01 --force").says("web01: the guest powered off");
+    nothing_is_left(&host);
+}
+
+#[test]
 fn a_guest_may_ignore_the_button() {
     let Some((host, mut console)) = booted("lab_life::ignored", &["release=15.0", "acpi=on"], "tiny-deaf", "stop_timeout=3") else {
         return;
@@ -132,7 +147,7 @@ fn a_triple_fault_is_a_crash() {
     console.types("t");
     console.sees("tiny: triple fault");
     becomes(&host, "crashed");
-    host.ok("info web01").says("triple fault");
+    host.ok("info web01").says("triple fault").says(&format!("logs, after `zfs mount {}`", host.dataset("web01")));
     assert_eq!(vms(&host), Vec::<String>::new());
     // Where it is to be restarted it comes again.
     host.ok("set web01 on_crash=restart");

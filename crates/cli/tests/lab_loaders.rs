@@ -45,9 +45,18 @@ fn a_loader_that_finds_nothing_is_told_with_its_words() {
     host.ok("create fbsd --size 8M --ram 64M loader=bhyveload");
     // It would wait at its prompt for ever.
     host.ok("set fbsd loader_timeout=2");
-    host.chyves("start fbsd").ends(1).says("bhyveload").says("did not end in time");
+    let failed = host.chyves("start fbsd").ends(1).says("`bhyveload` did not end in time (2 s)").says("chyves set fbsd loader_timeout=10m");
+    // The command that failed is told, and not the one that never ran.
+    assert!(
+        failed.err.contains("the command was: bhyveload -c /dev/nmdm-fbsd.1A") && !failed.err.contains("bhyve -c cpus"),
+        "{}",
+        failed.err
+    );
     assert_eq!(host.state("fbsd"), "stopped");
     assert!(!host.lab().dev("vmm").exists(), "the VM object that the loader made is left");
+    // One that makes no VM object at all leaves none, and that is no failure to clean up.
+    host.ok("set fbsd bhyveload_flags=-Z");
+    host.chyves("start fbsd").ends(1).says("the command was: bhyveload").says("-Z").is_silent_of("cleaned up");
     host.nothing_is_left();
 }
 
@@ -68,6 +77,7 @@ fn grub_bhyve_runs_again_at_each_reboot() {
 fn grub_bhyve_takes_the_user_s_own_files() {
     let Some(host) = host("lab_loaders::custom", &["release=14.3"]) else { return };
     host.ok("create own --image tiny --ram 64M loader=grub-bhyve os=custom");
+    host.chyves("start own").ends(4).says("device.map of `own` can't be used").says("a device.map and a grub.cfg of your own");
     let disk = host.mount_point().join("chyves/guests/own/disk0.raw");
     host.in_folder("own", |folder| {
         std::fs::write(folder.join("device.map"), format!("(hd0) {}\n", disk.display())).unwrap();
@@ -260,7 +270,7 @@ fn a_reboot_looks_at_the_host_again_and_tells_why_it_is_the_last() {
         }
         // What is its own at that time is nobody else's: its VM object, its taps, and a screen at a port of its own.
         host.ok("set web01 uefi_console_output=vnc uefi_vnc_port=5999");
-        host.ok("start web01");
+        host.ok("start web01").says("VNC at 127.0.0.1:5999 its screen (the password is in ").says("/vnc.secret)");
         let mut console = host.console("web01");
         console.sees("tiny: ready");
         reboots(&mut console, "tiny: ready");

@@ -338,21 +338,22 @@ fn discs_are_put_in_and_taken_out_while_the_guest_runs() {
     let mut console = host.console("web01");
     console.sees("tiny: ready 0");
     host.chyves("eject web01").ends(2).says("cd0 (disc), cd1 (drivers)");
+    host.ok("info web01").says("cd0  disc disc").says("cd1  disc drivers");
     host.chyves("eject web01 cd5").ends(3).says("no drive cd5");
     host.ok("-n eject web01 cd0").says("take disc out of the drive cd0");
-    host.ok("eject web01 cd0").says("web01: the drive is empty");
-    host.ok("web01 eject cd1").says("web01: the drive is empty");
+    host.ok("eject web01 cd0").says("web01: cd0 is empty");
+    host.ok("web01 eject cd1").says("web01: cd1 is empty");
     // The hypervisor has let go of the files too, so that they can be put away.
     assert!(!is_mounted(&host, "images/disc") && !is_mounted(&host, "images/drivers"));
     host.ok("eject web01").says("no disc lies in a drive of web01");
     reboots(&mut console, "tiny: ready 1");
 
     host.chyves("insert web01 dics").ends(3).says("did you mean `disc`?");
-    host.ok("insert web01 disc").says("web01: disc is in its drive");
+    host.ok("insert web01 disc").says("web01: disc is in cd0");
     assert!(is_mounted(&host, "images/disc"));
     host.chyves("image delete disc --yes").ends(4).says("of web01");
     reboots(&mut console, "tiny: ready 0");
-    host.ok("insert web01 drivers cd0").says("drivers is in its drive");
+    host.ok("insert web01 drivers cd0").says("web01: drivers is in cd0");
     assert!(!is_mounted(&host, "images/disc") && is_mounted(&host, "images/drivers"));
     reboots(&mut console, "tiny: ready 0");
     host.ok("eject web01 cd0 --force");

@@ -45,7 +45,7 @@ pub struct Launch {
     /// Whether it has taps or more on the host's networks, which go with it.
     #[serde(default)]
     pub networks: bool,
-    /// Devices of the host that the machine has for itself, as the planner names them: `2/0/0`.
+    /// Devices of the host that the machine has for itself, as the planner names them: `2/0/0`, `/dev/nmdm-web01.2A`.
     #[serde(default)]
     pub given: Vec<String>,
     /// Whether the commands before the hypervisor need the file system that the logs lie on for themselves.

@@ -232,9 +232,30 @@ impl Life {
         Self { phase, reboots: 0, crashes: 0, first: true, quick: 0, launched: now, paused: false, stop: None }
     }
 
+    /// The crashes after which it is not tried again, where there were too many.
+    pub fn given_up(&self) -> Option<u32> {
+        (self.crashes > CRASH_LIMIT).then_some(self.crashes)
+    }
+
     /// Whether somebody waits for it to be off.
     pub fn is_stopping(&self) -> bool {
         self.stop.is_some() || matches!(self.phase, Phase::Killing(_))
+    }
+
+    /// What an end means, now that it is known what was done to the machine before.
+    #[must_use]
+    pub fn meaning(&self, end: End) -> End {
+        match &self.phase {
+            Phase::Killing(killing) => end.pulled(killing.killed),
+            Phase::Planning
+            | Phase::Preparing
+            | Phase::Launching
+            | Phase::Settling { .. }
+            | Phase::Running
+            | Phase::Pausing { .. }
+            | Phase::Cleaning(_)
+            | Phase::Over(_) => end,
+        }
     }
 
     /// The moment at which a `Tick` must come, if one must.

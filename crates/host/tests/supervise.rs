@@ -135,7 +135,7 @@ fn a_deaf_guest_is_forced_only_when_told() {
     console.say("i");
     console.expect("tiny: ready 1");
     let (stopped, seen) = guest.stop_seen(Some(1), Force::AtDeadline).unwrap();
-    assert_eq!(stopped, Stopped::Gone("it was ended from the host".into()));
+    assert_eq!(stopped, Stopped::Gone("its plug was pulled".into()));
     assert_eq!(seen, [StopProgress::Asked, StopProgress::Forced]);
     guest.is_gone();
 }

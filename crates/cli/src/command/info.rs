@@ -4,8 +4,9 @@ use crate::session::Session;
 use crate::targets::Targets;
 use chyves_core::error::Result;
 use chyves_core::guest::{Guest, RunState, goes_on};
+use chyves_core::plan::drives::{self, Drive};
 use chyves_core::property::keys;
-use chyves_core::value::{Size, printable};
+use chyves_core::value::{ImageName, Size, printable};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
@@ -57,6 +58,7 @@ fn facts(session: &Session, guest: &Guest) -> Result<Value> {
     };
     if let RunState::Crashed { reason } = &guest.state {
         put("crash", json!(reason));
+        put("logs", json!(logs(guest)));
     }
     if let RunState::Paused { reason } = &guest.state {
         put("paused", json!(reason));
@@ -84,9 +86,13 @@ fn facts(session: &Session, guest: &Guest) -> Result<Value> {
             let since = i64::try_from(record.since).ok().and_then(|s| jiff::Timestamp::from_second(s).ok());
             put("since", json!(since.map(|t| t.to_string())));
             put("command", json!(record.launch.hypervisor.to_string()));
+            let drives = drives::kept(&record.launch.again);
+            put("drives", drives.iter().enumerate().map(|(n, drive)| json!({ "drive": format!("cd{n}"), "disc": disc(drive) })).collect());
             if let Some(screen) = record.launch.screen {
                 put("vnc", json!(screen));
-                put("vnc-secret", json!(format!("{}/vnc.secret", session.runtime.guest_dir(guest.uuid).display())));
+                // A screen that is a device of the user's own has the password that it says, or none.
+                let secret = session.runtime.guest_dir(guest.uuid).join("vnc.secret");
+                put("vnc-secret", json!(secret.exists().then_some(secret)));
             }
         }
     }
@@ -97,6 +103,17 @@ fn facts(session: &Session, guest: &Guest) -> Result<Value> {
         json!({ "card": format!("net{}", n.number), "backend": n.backend, "model": n.model, "mac": n.mac, "bridge": n.bridge })
     }).collect()));
     Ok(value)
+}
+
+/// What lies in a drive.
+fn disc(drive: &Drive) -> &str {
+    drive.image().map_or("empty", ImageName::as_str)
+}
+
+/// Where to read what a machine said before it crashed.
+fn logs(guest: &Guest) -> Option<String> {
+    let folder = format!("{}/logs", guest.mountpoint.as_deref()?);
+    Some(if guest.mounted { folder } else { format!("{folder}, after `zfs mount {}`", guest.dataset) })
 }
 
 /// Aligned lines of keys and values; lists of objects as one line each.
@@ -121,7 +138,11 @@ pub(super) fn lines(text: &mut String, value: &Value, indent: usize) {
 }
 
 fn part(key: &str, value: &Value) -> String {
-    if matches!(key, "disk" | "card" | "size" | "kind" | "bus" | "model") { plain(value) } else { format!("{key} {}", plain(value)) }
+    if matches!(key, "disk" | "card" | "drive" | "size" | "kind" | "bus" | "model") {
+        plain(value)
+    } else {
+        format!("{key} {}", plain(value))
+    }
 }
 
 fn plain(value: &Value) -> String {

@@ -2,6 +2,7 @@
 
 use super::start::with_supervisor;
 use crate::session::{Report, Session};
+use chyves_core::action::Action;
 use chyves_core::error::{Problem, Result};
 use chyves_core::plan::{self, media::Request};
 use chyves_core::value::{Dataset, GuestName, ImageName};
@@ -50,15 +51,14 @@ fn number(word: &str) -> Result<usize, String> {
 }
 
 pub(crate) fn insert(session: &Session, args: &InsertArgs) -> Result<()> {
-    let said = format!("{} is in its drive", args.iso);
-    change(session, &args.guest, args.drive, Some(&args.iso), args.force, &said)
+    change(session, &args.guest, args.drive, Some(&args.iso), args.force)
 }
 
 pub(crate) fn eject(session: &Session, args: &EjectArgs) -> Result<()> {
-    change(session, &args.guest, args.drive, None, args.force, "the drive is empty")
+    change(session, &args.guest, args.drive, None, args.force)
 }
 
-fn change(session: &Session, name: &GuestName, drive: Option<usize>, disc: Option<&ImageName>, force: bool, said: &str) -> Result<()> {
+fn change(session: &Session, name: &GuestName, drive: Option<usize>, disc: Option<&ImageName>, force: bool) -> Result<()> {
     let _lock = session.lock("guest", &[name])?;
     let images = if disc.is_some() { Which::All } else { Which::None };
     let mut world = session.look(&Look { images: images.clone(), ..Look::at(std::slice::from_ref(name)) })?;
@@ -95,9 +95,12 @@ fn change(session: &Session, name: &GuestName, drive: Option<usize>, disc: Optio
             }
         }
     }
-    if done?.is_some() && !plan.steps.is_empty() {
+    if done?.is_some()
+        && let Some(Action::ChangeDisc { drive, .. }) = plan.steps.last()
+    {
         let later = !plan.notes.is_empty();
-        let said = if later { format!("{said} from its next reboot on") } else { said.to_owned() };
+        let said = disc.map_or_else(|| format!("cd{drive} is empty"), |disc| format!("{disc} is in cd{drive}"));
+        let said = if later { format!("{said} from its next reboot on") } else { said };
         session.tell(&[Report::new(name, said).with(json!({ "at-once": !later }))]);
     }
     Ok(())

@@ -23,6 +23,8 @@ use chyves_host::runtime::Lock;
 use chyves_host::supervise::{self, Spawner};
 use chyves_host::{accel, facts, network, ports};
 use serde_json::json;
+use std::fmt::Write as _;
+use std::net::SocketAddr;
 
 /// Start guests
 ///
@@ -91,6 +93,14 @@ struct Start {
 }
 
 impl Start {
+    /// Where its screen will be seen.
+    fn screen(&self) -> Option<SocketAddr> {
+        match self.plan.steps.last() {
+            Some(Action::Launch(launch)) => launch.screen,
+            _ => None,
+        }
+    }
+
     /// The file systems of images that the guest will use besides its media.
     fn borrows(&self, media: &Media) -> Vec<Dataset> {
         let all = match self.plan.steps.last() {
@@ -133,11 +143,12 @@ fn background(session: &Session, targets: &Targets, media: &Media) -> Result<()>
 fn bring_up(session: &Session, world: &World, guest: &Guest, media: &Media) -> Result<Option<Report>> {
     if guest.state == RunState::Orphaned && !session.dry_run {
         with_supervisor(session, guest, &Spawner::this_program()?)?;
-        return Ok(Some(Report::new(&guest.name, "running; its supervisor was gone and it has a new one")));
+        return Ok(Some(Report::new(&guest.name, "running")));
     }
     alone(session, guest)?;
     let start = media.ready(session, world, guest)?;
     let borrows = start.borrows(media);
+    let screen = start.screen();
     let held = hold(session, &borrows)?;
     let done = session.carry_out_with(&start.world, &start.plan, guest.name.as_str(), start.networks);
     drop(held);
@@ -145,8 +156,14 @@ fn bring_up(session: &Session, world: &World, guest: &Guest, media: &Media) -> R
         let_go_of(session, &borrows);
     }
     Ok(done?.and_then(|d| d.started).map(|(supervisor, machine)| {
-        let said = format!("running (pid {machine}); `chyves console {}` shows its console", guest.name);
-        Report::new(&guest.name, said).with(json!({ "pid": machine, "supervisor": supervisor, "uuid": guest.uuid }))
+        let mut said = format!("running (pid {machine}); `chyves console {}` shows its console", guest.name);
+        if let Some(at) = screen {
+            let secret = session.runtime.guest_dir(guest.uuid).join("vnc.secret");
+            // A screen that is a device of the user's own has the password that it says, or none.
+            let password = if secret.exists() { format!(" (the password is in {})", secret.display()) } else { String::new() };
+            let _ = write!(said, ", VNC at {at} its screen{password}");
+        }
+        Report::new(&guest.name, said).with(json!({ "pid": machine, "supervisor": supervisor, "uuid": guest.uuid, "vnc": screen }))
     }))
 }
 

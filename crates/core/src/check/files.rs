@@ -8,19 +8,46 @@ use crate::world::HostFacts;
 
 /// What a start wants of them.
 pub(super) fn start(host: &HostFacts, wants: &Wants) -> Vec<Finding> {
-    wants.paths.iter().filter_map(|wanted| one(host, wanted)).collect()
+    wants.paths.iter().filter_map(|wanted| one(host, wanted)).chain(ports(host, wants)).collect()
 }
 
-/// What to do about something that is not there.
-pub fn gone(what: &str) -> String {
-    let snapshot = "look for it in a snapshot: `chyves snapshot list`";
-    // "disk 1 of `web`"
-    let disk = what.strip_prefix("disk ").and_then(|rest| rest.split_once(" of `"));
-    match disk.and_then(|(number, guest)| Some((number, guest.strip_suffix('`')?))) {
-        Some((number, guest)) => format!("{snapshot}; or let the guest go without it: `chyves disk remove {guest} disk{number} --lost`"),
-        None => format!("{snapshot}; or take the device away with `chyves unset`"),
-    }
+/// Terminals at which another guest's serial port is already. Nothing else says so: any number may open one, and each reads
+/// a part of what comes.
+fn ports(host: &HostFacts, wants: &Wants) -> Vec<Finding> {
+    let guest = &wants.guest;
+    let taken = wants.ports.iter().filter_map(|(key, device)| {
+        let user = host.state.given.get(device).filter(|user| user.as_str() != guest.as_str())?;
+        let number = key.trim_start_matches("com");
+        let finding = Finding::fails(key, format!("{key} of `{guest}` can't be at {}: `{user}` is there", printable(device, 300)));
+        Some(finding.cure(format!(
+            "`chyves set {guest} {key}=/dev/nmdm-{guest}.{number}A` gives it a terminal of its own; or `chyves stop {user}`"
+        )))
+    });
+    taken.collect()
 }
+
+/// What to do about something that is not there, by what it is to whom: ``disk 1 of `web` ``, ``pcidev_0 of `web` ``.
+pub fn gone(what: &str) -> String {
+    let Some((thing, guest)) = what.strip_suffix('`').and_then(|what| what.split_once(" of `")) else {
+        return "look for it in a snapshot: `chyves snapshot list`".to_owned();
+    };
+    if let Some(number) = thing.strip_prefix("disk ") {
+        return format!(
+            "look for it in a snapshot: `chyves snapshot list`; or let the guest go without it: \
+             `chyves disk remove {guest} disk{number} --lost`"
+        );
+    }
+    if OWN_GRUB.contains(&thing) {
+        return format!(
+            "with os=custom the guest boots by a device.map and a grub.cfg of your own: mount its file system by `zfs mount` and put \
+             them there; or take another recipe: `chyves set {guest} os=…`"
+        );
+    }
+    format!("put it there; or let the guest go without it: `chyves unset {guest} {thing}`")
+}
+
+/// The files of the user's own by which grub-bhyve boots a guest with os=custom.
+pub const OWN_GRUB: [&str; 2] = ["device.map", "grub.cfg"];
 
 fn one(host: &HostFacts, wanted: &WantedPath) -> Option<Finding> {
     let WantedPath { path, what, need } = wanted;
@@ -34,6 +61,12 @@ fn one(host: &HostFacts, wanted: &WantedPath) -> Option<Finding> {
         (Need::Netmap, None) => {
             let cure = "boot a kernel with `device netmap`, as GENERIC is on amd64 and arm64; or attach the card to a bridge";
             return Some(Finding::fails(what, format!("{what} needs netmap, and there is no {shown}")).cure(cure));
+        }
+        (Need::Socket, Some(_)) => return None,
+        (Need::Socket, None) => {
+            let folder = path.rsplit_once('/').map_or("/", |(folder, _)| folder);
+            let run = format!("swtpm socket --tpm2 --tpmstate dir={folder} --ctrl type=unixio,path={shown}");
+            return fails("is not there, and nobody listens", format!("run it first: {run}"));
         }
         (Need::Read | Need::Write | Need::Folder, None) => {
             return fails("is not there", gone(what));

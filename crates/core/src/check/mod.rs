@@ -148,6 +148,8 @@ pub struct Wants {
     pub nodes: Vec<(String, String)>,
     /// Devices of the host.
     pub passthru: Vec<HostDevice>,
+    /// Terminal devices at its serial ports: the port's key, and the device.
+    pub ports: Vec<(String, String)>,
     /// Where VNC listens; port 0 is any that is free.
     pub vnc: Option<SocketAddr>,
     /// Whether it has devices of which only bhyve itself can say whether it knows them.
@@ -192,6 +194,8 @@ pub enum Need {
     Write,
     /// A folder.
     Folder,
+    /// A socket that swtpm listens on.
+    Socket,
     /// netmap's own device: there, where the kernel has netmap.
     Netmap,
     /// Not there: bhyve makes it itself and fails if it can't.

@@ -22,6 +22,7 @@ fn wants() -> Wants {
         cards: Vec::new(),
         nodes: Vec::new(),
         passthru: Vec::new(),
+        ports: Vec::new(),
         vnc: None,
         emulations: false,
     }
@@ -180,6 +181,25 @@ fn netmap_and_nodes_of_netgraph_are_there() {
 }
 
 #[test]
+fn what_is_not_there_is_told_with_the_command_that_does_without() {
+    use super::files::gone;
+    assert!(gone("disk 1 of `web`").ends_with("`chyves disk remove web disk1 --lost`"));
+    assert!(gone("tpm of `web`").ends_with("`chyves unset web tpm`") && gone("pcidev_0 of `web`").ends_with("`chyves unset web pcidev_0`"));
+    assert!(gone("grub.cfg of `web`").contains("a grub.cfg of your own") && gone("grub.cfg of `web`").contains("`chyves set web os=…`"));
+}
+
+#[test]
+fn a_terminal_is_at_one_guest_s_serial_port() {
+    let device = "/dev/nmdm-x.1A";
+    let taken = |who: &'static str| move |h: &mut HostFacts| h.state.given = BTreeMap::from([(device.to_owned(), who.to_owned())]);
+    let wants = |w: &mut Wants| w.ports = vec![("com2".into(), device.into())];
+    assert_eq!(with("14.3-intel", taken("web01"), wants), "", "its own, at a reboot");
+    let told = with("14.3-intel", taken("db01"), wants);
+    assert!(told.contains("com2 of `web01` can't be at /dev/nmdm-x.1A: `db01` is there"), "{told}");
+    assert!(told.contains("`chyves set web01 com2=/dev/nmdm-web01.2A`"), "{told}");
+}
+
+#[test]
 fn disks_are_there_writable_and_not_open_elsewhere() {
     let path = "/dev/zvol/tank/a";
     let disk = |need| move |w: &mut Wants| w.paths = vec![WantedPath { path: path.into(), what: "disk 0 of `web01`".into(), need }];
@@ -190,12 +210,14 @@ fn disks_are_there_writable_and_not_open_elsewhere() {
         (Need::Folder, Some(file(FileKind::Folder, true))),
         (Need::Absent, None),
         (Need::Netmap, Some(file(FileKind::Device, true))),
+        (Need::Socket, Some(file(FileKind::Other, true))),
     ] {
         assert_eq!(with("14.3-intel", seen(there), disk(need)), "", "{need:?}");
     }
     for (need, there, why) in [
         (Need::Write, None, "is not there; look for it in a snapshot"),
         (Need::Read, None, "is not there"),
+        (Need::Socket, None, "is not there, and nobody listens; run it first: swtpm socket"),
         (
             Need::Write,
             Some(file(FileKind::Device, false)),

@@ -24,6 +24,11 @@ pub enum End {
     Halt,
     /// Somebody on the host told the hypervisor to end it.
     Quit,
+    /// Its plug was pulled, because somebody wanted it off at once, or no longer waited for it to obey.
+    Pulled {
+        /// Whether the hypervisor did not end by that, and was killed.
+        killed: bool,
+    },
     /// The guest's processor had a triple fault.
     TripleFault,
     /// The guest's kernel reported a panic.
@@ -44,10 +49,32 @@ impl End {
     /// Whether it counts as a crash.
     pub const fn is_crash(&self) -> bool {
         match self {
-            Self::Reboot | Self::PowerOff | Self::Halt | Self::Quit => false,
+            Self::Reboot | Self::PowerOff | Self::Halt | Self::Quit | Self::Pulled { .. } => false,
             Self::TripleFault | Self::Panic | Self::Status(_) | Self::Signal(_) | Self::Reason(_) | Self::Unseen | Self::NotStarted(_) => {
                 true
             }
+        }
+    }
+
+    /// What the end of a machine means whose plug was pulled, and which was `killed` after that: a hypervisor ends then as
+    /// it likes, bhyve with the status of a guest that powered off. What is an error stays one.
+    #[must_use]
+    pub fn pulled(self, killed: bool) -> Self {
+        match self {
+            // A guest's own end at the same moment looks no different.
+            Self::Reboot | Self::PowerOff | Self::Quit => Self::Pulled { killed: false },
+            // QEMU takes it as the same wish, where its monitor can't be reached.
+            Self::Signal(15) => Self::Pulled { killed: false },
+            Self::Signal(9) if killed => Self::Pulled { killed },
+            Self::Unseen => Self::Pulled { killed },
+            Self::Halt
+            | Self::Pulled { .. }
+            | Self::TripleFault
+            | Self::Panic
+            | Self::Status(_)
+            | Self::Signal(_)
+            | Self::Reason(_)
+            | Self::NotStarted(_) => self,
         }
     }
 
@@ -95,6 +122,8 @@ impl std::fmt::Display for End {
             Self::PowerOff => f.write_str("the guest powered off"),
             Self::Halt => f.write_str("the guest halted"),
             Self::Quit => f.write_str("it was ended from the host"),
+            Self::Pulled { killed: false } => f.write_str("its plug was pulled"),
+            Self::Pulled { killed: true } => f.write_str("its plug was pulled, and its hypervisor had to be killed"),
             Self::TripleFault => f.write_str("the guest had a triple fault"),
             Self::Panic => f.write_str("the guest's kernel panicked"),
             Self::Status(status) => write!(f, "the hypervisor ended with status {status}"),

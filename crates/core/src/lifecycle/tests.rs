@@ -88,6 +88,27 @@ fn qemus_reasons_mean_the_same() {
 }
 
 #[test]
+fn a_pulled_plug_is_told_as_one_whatever_the_hypervisor_says() {
+    for end in [End::PowerOff, End::Quit, End::Reboot, End::Signal(15), End::Unseen] {
+        let mut s = Story::running(restarting());
+        assert_eq!(s.life.meaning(end.clone()), end, "nobody pulled it yet");
+        s.tell(1, wish(0, Force::Now));
+        assert_eq!(s.life.meaning(end).to_string(), "its plug was pulled");
+    }
+    let mut s = Story::running(restarting());
+    s.tell(1, wish(0, Force::Now));
+    // Somebody else's kill, an error: what happened is worth more than what was wished.
+    assert_eq!(s.life.meaning(End::Status(4)), End::Status(4));
+    assert_eq!(s.life.meaning(End::Signal(6)), End::Signal(6));
+    s.tell(PULL_GRACE, Event::Tick);
+    assert_eq!(s.life.meaning(End::Signal(9)).to_string(), "its plug was pulled, and its hypervisor had to be killed");
+    // A stop that only asks pulls no plug.
+    let mut s = Story::running(restarting());
+    s.tell(1, wish(60_000, Force::AtDeadline));
+    assert_eq!(s.life.meaning(End::PowerOff), End::PowerOff);
+}
+
+#[test]
 fn a_reboot_plans_anew_and_is_counted() {
     let mut s = Story::running(restarting());
     assert_eq!(s.tell(60_000, Event::Ended(End::Reboot)), [Do::Replan]);
@@ -132,8 +153,10 @@ fn crashes_pause_longer_each_time_and_have_a_limit() {
         assert_eq!(s.tell(1, Event::Planned(Ok(()))), [Do::Prepare]);
         s.come_up();
     }
+    assert_eq!(s.life.given_up(), None);
     assert_eq!(s.tell(1, Event::Ended(End::Signal(6))), [Do::CleanUp]);
     assert_eq!(s.over(), Final::Crashed(End::Signal(6)));
+    assert_eq!(s.life.given_up(), Some(CRASH_LIMIT + 1));
 }
 
 #[test]

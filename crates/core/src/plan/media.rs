@@ -54,10 +54,11 @@ pub fn change(world: &World, guest: &Guest, launch: &Launch, request: &Request) 
     let mut now = drives::kept(&launch.again);
     let images = world.primary()?.images();
     let discs: Vec<Dataset> = now.iter().filter_map(Drive::image).map(|image| images.child(image)).collect();
+    // Whether there is such a disc at all comes first: who is told to name a drive would be told of it only then.
+    let loaded = request.disc.as_ref().map(|disc| drives::loaded(world, drives::disc(world, disc)?)).transpose()?;
     let Some(number) = which(guest, &now, request)? else {
         return Ok(Plan::nothing(format!("no disc lies in a drive of {}", guest.name)));
     };
-    let loaded = request.disc.as_ref().map(|disc| drives::loaded(world, drives::disc(world, disc)?)).transpose()?;
     let device = match launch.vmm {
         Vmm::Qemu => {
             let place = DeviceKey::new(DeviceClass::Optical, u32::try_from(number).unwrap_or(u32::MAX)).preferred();
@@ -215,6 +216,9 @@ mod tests {
         assert_eq!(why(&request(None, Some(5))).code.exit_code(), 3);
         assert!(why(&request(Some("deb"), Some(3))).hints[0].contains("without gaps"));
         assert!(why(&request(Some("tiny"), Some(0))).message.contains("no ISO"));
+        // No drive is empty either, and what is named is what is wrong first.
+        assert!(why(&request(Some("tiny"), None)).message.contains("no ISO"));
+        assert!(why(&request(Some("nowhere"), None)).message.contains("no image is called `nowhere`"));
         let (_, mut guest, launch) = scene(Os::Linux, &[""]);
         assert!(change(&world, &guest, &launch, &request(None, None)).unwrap().steps.is_empty());
         guest.state = RunState::Stopped;

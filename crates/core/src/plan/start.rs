@@ -12,13 +12,15 @@ use super::machine::{self, Fresh, disk_path};
 use super::network::attach;
 use super::{Plan, firmware, own_guest, snapshot, wants};
 use crate::action::Action;
+use crate::check::files::OWN_GRUB;
 use crate::check::{self, Finding, Severity};
 use crate::cloudinit::SeedDisc;
 use crate::error::{Problem, Result};
-use crate::guest::{Guest, RunState, paused};
+use crate::guest::{Guest, Loader, RunState, paused};
 use crate::launch::Launch;
 use crate::os::Intent;
-use crate::vmm::HostFile;
+use crate::property::keys;
+use crate::vmm::{HostFile, grub};
 use crate::world::World;
 use launch::{Made, log_dir, make, run_dir};
 
@@ -94,10 +96,13 @@ pub fn start(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
     }
     // A disk that is only read need not be writable; whether it is there was looked at.
     let written = spec.disks.iter().filter(|d| !wants::is_read_only(d));
-    let disks: Vec<(String, String)> =
+    let mut files: Vec<(String, String)> =
         written.map(|d| (disk_path(guest, folder, d), format!("disk {} of `{}`", d.number, guest.name))).collect();
-    if !disks.is_empty() {
-        plan.push(Action::CheckFiles { files: disks });
+    if spec.loader == Loader::GrubBhyve && grub::is_own(&guest.settings.value(keys::OS).unwrap_or_default()) {
+        files.extend(OWN_GRUB.map(|file| (format!("{folder}/{file}"), format!("{file} of `{}`", guest.name))));
+    }
+    if !files.is_empty() {
+        plan.push(Action::CheckFiles { files });
     }
     plan.push(Action::MakeFolder { path: log_dir(folder) });
     plan.steps.extend(made.variables);

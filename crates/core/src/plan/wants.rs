@@ -6,12 +6,15 @@ use super::firmware::Firmware;
 use super::machine::{backend, disk_path};
 use super::start::Occasion;
 use crate::check::{Need, WantedCard, WantedPath, Wants};
-use crate::device::{AhciPort, BlockOptions, Device, GraphHook, NetBackend, Nic, Owner, ScsiBehind, parse_pcidev};
+use crate::device::{
+    AhciPort, BlockOptions, Device, GraphHook, NetBackend, Nic, Owner, ScsiBehind, SerialEnd, parse_pcidev, parse_serial_end,
+};
 use crate::error::Result;
 use crate::guest::{Backend, DiskKind, DiskSpec, Guest, Loader, RunState, Spec};
 use crate::os::{Os, taps};
 use crate::property::keys;
 use crate::vmm::Vmm;
+use crate::vmm::machine::{FwCfg, FwCfgContent, Tpm};
 use crate::world::{HostFacts, World};
 use std::net::SocketAddr;
 
@@ -46,6 +49,7 @@ pub(super) fn of(guest: &Guest, spec: &Spec, host: &HostFacts, firmware: Option<
         cards: Vec::new(),
         nodes: Vec::new(),
         passthru: Vec::new(),
+        ports: Vec::new(),
         // The port is its own until the end of its run.
         vnc: spec.screen.as_ref().filter(|_| !again).map(|screen| SocketAddr::new(screen.address, screen.port)),
         emulations: false,
@@ -91,6 +95,12 @@ pub(super) fn of(guest: &Guest, spec: &Spec, host: &HostFacts, firmware: Option<
             }
         }
     }
+    wants.firmware_extras(guest, spec);
+    for (number, text) in &spec.serial {
+        if let Ok(SerialEnd::Device(device)) = parse_serial_end(text) {
+            wants.ports.push((format!("com{number}"), device));
+        }
+    }
     if again {
         // What bhyve makes itself its last machine has left, and is removed before the next.
         wants.paths.retain(|wanted| wanted.need != Need::Absent);
@@ -104,6 +114,23 @@ pub(super) fn is_read_only(disk: &DiskSpec) -> bool {
 }
 
 impl Wants {
+    /// What its TPM and the items for its firmware want. Texts that are none are told where the machine is made.
+    fn firmware_extras(&mut self, guest: &Guest, spec: &Spec) {
+        let mut want = |path: String, key: &str, need: Need| {
+            self.paths.push(WantedPath { path, what: format!("{key} of `{}`", guest.name), need });
+        };
+        match spec.tpm.as_ref().and_then(|text| text.parse::<Tpm>().ok()) {
+            Some(Tpm::Passthru { device }) => want(device, keys::TPM, Need::Read),
+            Some(Tpm::Swtpm { socket }) => want(socket, keys::TPM, Need::Socket),
+            None => {}
+        }
+        for (number, text) in &spec.fw_cfg {
+            if let Ok(FwCfg { content: FwCfgContent::File(path), .. }) = text.parse() {
+                want(path, &format!("fw_cfg{number}"), Need::Read);
+            }
+        }
+    }
+
     /// A card that is reached by netmap.
     fn netmap(&mut self, what: &str) {
         self.paths.push(WantedPath { path: NETMAP.to_owned(), what: what.to_owned(), need: Need::Netmap });

@@ -50,7 +50,7 @@ pub(super) fn for_start(rt: &Runtime, host: &mut HostFacts, wants: &Wants) {
             Err(fault) => host.state.faults.push(fault),
         }
     }
-    if passthru {
+    if passthru || !wants.ports.is_empty() {
         given(rt, host);
     }
     if let Some(program) = wants.loader_program() {
@@ -124,7 +124,8 @@ fn vm_objects() -> Option<BTreeSet<String>> {
 fn given(rt: &Runtime, host: &mut HostFacts) {
     match rt.observe_all() {
         Ok(all) => {
-            for record in all.into_iter().filter_map(|o| o.record) {
+            // The record of one that crashed tells of its end; it has nothing any more.
+            for record in all.into_iter().filter(|o| o.state.is_alive()).filter_map(|o| o.record) {
                 host.state.given.extend(record.launch.given.iter().map(|device| (device.clone(), record.guest.to_string())));
             }
         }

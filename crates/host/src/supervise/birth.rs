@@ -162,6 +162,7 @@ impl<'a> Engine<'a> {
             last_words: None,
             complaints: Vec::new(),
             missing: false,
+            unprepared: None,
             told: false,
             adopting: None,
             insist: false,

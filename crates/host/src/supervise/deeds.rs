@@ -3,13 +3,14 @@
 //! Not here: the requests of those who are connected (`requests`).
 
 use super::birth::logs;
-use super::engine::{Engine, epoch};
+use super::engine::{Engine, Unprepared, epoch};
 use super::hold::Hold;
 use super::job::{Ended, Job};
 use super::machine::Machine;
 use super::order::{LIMIT, Word};
 use super::qmp::Qmp;
 use crate::control::Reply;
+use crate::platform::here;
 use crate::runtime::{Lock, lock};
 use chyves_core::cmd::Cmd;
 use chyves_core::error::Problem;
@@ -17,6 +18,7 @@ use chyves_core::guest::paused;
 use chyves_core::launch::{Control, Launch, Prepare, REFUSED};
 use chyves_core::lifecycle::{Do, End, Event, Phase, StopFailure};
 use chyves_core::value::Dataset;
+use chyves_core::vmm::bhyve;
 use rustix::process::Signal;
 
 /// Seconds that planning a reboot may take: it reads the pool.
@@ -121,7 +123,7 @@ impl Engine<'_> {
 
     fn planned(&mut self, ended: Ended) {
         let result = match ended {
-            Ended::Badly(why) => Err(why),
+            Ended::Badly(why) | Ended::Late(why) => Err(why),
             Ended::Well(bytes) => answered(&bytes),
         };
         let result = result.and_then(|launch: Launch| {
@@ -182,6 +184,7 @@ impl Engine<'_> {
                 Err(_) if next.may_fail => drop(self.before.pop_front()),
                 Err(e) => {
                     self.missing = e.missing;
+                    self.unprepared = Some(Unprepared { cmd: next.cmd.clone(), late: false });
                     self.before.clear();
                     self.reopen_logs();
                     self.events.push_back(Event::Prepared(Err(e.why)));
@@ -194,21 +197,27 @@ impl Engine<'_> {
     }
 
     fn before_ended(&mut self, ended: Ended) {
-        let may_fail = self.before.pop_front().is_some_and(|p| p.may_fail);
+        let what = self.before.pop_front();
+        let may_fail = what.as_ref().is_some_and(|p| p.may_fail);
+        let late = matches!(ended, Ended::Late(_));
         match ended {
-            Ended::Badly(why) if !may_fail => {
+            Ended::Badly(why) | Ended::Late(why) if !may_fail => {
+                self.unprepared = what.map(|p| Unprepared { cmd: p.cmd, late });
                 self.reopen_logs();
                 self.hypervisor_log.note(&why);
                 self.before.clear();
                 self.events.push_back(Event::Prepared(Err(why)));
             }
-            Ended::Badly(_) | Ended::Well(_) => self.next_before(),
+            Ended::Badly(_) | Ended::Late(_) | Ended::Well(_) => self.next_before(),
         }
     }
 
     /// Starts the next command after the end, or tells that there is none left. Whatever happens to each, the next runs.
     fn next_after(&mut self) {
         while let Some(cmd) = self.after.pop_front() {
+            if self.is_needless(&cmd) {
+                continue;
+            }
             match Job::start(&cmd, None, self.now(), AFTER_WITHIN) {
                 Ok(job) => {
                     self.job = Some(job);
@@ -220,12 +229,21 @@ impl Engine<'_> {
         self.events.push_back(Event::Cleaned);
     }
 
+    /// Whether what a command after the end is for is so already: a VM object that no loader and no bhyve came to make, or that
+    /// somebody has destroyed, can't be destroyed, and nothing of it is left.
+    fn is_needless(&self, cmd: &Cmd) -> bool {
+        match &self.launch.control {
+            Control::Bhyve { vm } => *cmd == bhyve::destroy(vm) && matches!(here().path(&format!("/dev/vmm/{vm}")).try_exists(), Ok(false)),
+            Control::Qmp { .. } => false,
+        }
+    }
+
     pub(super) fn look_at_jobs(&mut self, now: u64) {
         if let Some(job) = &mut self.side {
             job.read();
             if let Some(ended) = job.ended(now) {
                 self.side = None;
-                if let Ended::Badly(why) = ended {
+                if let Ended::Badly(why) | Ended::Late(why) = ended {
                     self.hypervisor_log.note(&why);
                 }
             }
@@ -238,7 +256,7 @@ impl Engine<'_> {
             Phase::Planning => self.planned(ended),
             Phase::Preparing => self.before_ended(ended),
             Phase::Cleaning(_) => {
-                if let Ended::Badly(why) = ended {
+                if let Ended::Badly(why) | Ended::Late(why) = ended {
                     self.complaints.push(why);
                 }
                 self.next_after();
@@ -252,8 +270,10 @@ impl Engine<'_> {
         self.last_words = None;
         self.launched = self.now();
         self.put_off = 0;
+        let line = self.launch.hypervisor.to_string();
+        self.hypervisor_log.note(&format!("runs {line}"));
         self.hypervisor_log.mark();
-        (self.report)(Word::Run(self.launch.hypervisor.to_string()));
+        (self.report)(Word::Run(line));
         let launched = match Lock::take(&self.dir.machine_lock(), lock::GLANCE) {
             Ok(Some(lock)) => Machine::launch(&self.launch.hypervisor, lock, self.hypervisor_log.file()).map_err(|e| (e.why, e.missing)),
             Ok(None) => Err(("a process of its last machine still lives".to_owned(), false)),
@@ -369,14 +389,15 @@ impl Engine<'_> {
         let problem = match why {
             StopFailure::NotObeyed { asked } => Problem::not_now(format!("`{name}` did not power off in the time given"))
                 .because(match asked.saturating_sub(self.put_off) {
-                    0 => "its system has not switched ACPI on, so its power button could not be pressed: it still boots, or knows no ACPI"
+                    0 => "its system has not switched ACPI on, so its power button could not be pressed: it still boots, or has no ACPI, \
+                          as under bhyve on arm64"
                         .to_owned(),
                     1 => "its power button was pressed once, and it still runs".to_owned(),
                     more => {
                         format!("its power button was pressed {more} times, and it still runs")
                     }
                 })
-                .hint(format!("type `chyves console {name}` to see what it does"))
+                .hint(format!("type `chyves console {name}` to see what it does, or to power it off from within"))
                 .hint(format!("type `chyves stop {name} --force` to end it as by pulling its plug")),
             StopFailure::Paused => {
                 let why = self.hold.as_ref().map_or("a disk can't be written", Hold::why);

@@ -4,9 +4,15 @@ use super::engine::Engine;
 use super::order::{Outcome, Word};
 use super::ring::last_lines;
 use crate::control::Reply;
+use chyves_core::cmd::Cmd;
 use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::launch::Control;
 use chyves_core::lifecycle::{End, Event, Exit, Final, Phase};
+
+/// Whether a command is one of the loaders that run on the host and talk to whoever sits at the console.
+fn loads(cmd: &Cmd) -> bool {
+    matches!(cmd.program.as_str(), "bhyveload" | "grub-bhyve")
+}
 
 /// A bhyve that does not understand its command line is gone well within this, milliseconds, also on a busy host.
 const USAGE_WITHIN: u64 = 5_000;
@@ -28,7 +34,7 @@ impl Engine<'_> {
         };
         let end = match self.refused.take() {
             Some(why) => End::NotStarted(format!("the hypervisor would not run it: {why}")),
-            None => end,
+            None => self.life.meaning(end),
         };
         let lines = last_lines(&words, 5);
         self.last_words = (!lines.is_empty()).then(|| lines.join("; "));
@@ -68,7 +74,7 @@ impl Engine<'_> {
             return;
         };
         let told = |end: &End| {
-            let mut text = end.to_string();
+            let mut text = self.in_full(end);
             if !self.complaints.is_empty() {
                 text.push_str("; not all could be cleaned up: ");
                 text.push_str(&self.complaints.join("; "));
@@ -81,9 +87,17 @@ impl Engine<'_> {
         });
         let (Final::Off(how) | Final::Crashed(how)) = &end;
         self.record.end = Some(match &self.last_words {
-            Some(words) if matches!(end, Final::Crashed(_)) => format!("{how}: {words}"),
-            _ => how.to_string(),
+            Some(words) if matches!(end, Final::Crashed(_)) => format!("{}: {words}", self.in_full(how)),
+            _ => self.in_full(how),
         });
+    }
+
+    /// The end, and that it was the last of too many.
+    fn in_full(&self, end: &End) -> String {
+        match self.life.given_up() {
+            Some(crashes) => format!("{end}, after {crashes} crashes in a row it is not started again"),
+            None => end.to_string(),
+        }
     }
 
     /// Why it did not start, with all that helps.
@@ -98,9 +112,20 @@ impl Engine<'_> {
         if !console.is_empty() {
             problem = problem.because(format!("the console's last lines: {}", console.join(" | ")));
         }
-        problem
-            .hint(format!("the command was: {}", self.launch.hypervisor))
-            .hint_if((self.last_words.is_some()).then(|| format!("all of its messages: {}", self.hypervisor_log.path().display())))
+        let cmd = self.unprepared.as_ref().map_or(&self.launch.hypervisor, |unprepared| &unprepared.cmd);
+        let problem = problem.hint(format!("the command was: {cmd}"));
+        if self.unprepared.as_ref().is_some_and(|unprepared| unprepared.late && loads(&unprepared.cmd)) {
+            return problem
+                .hint("a loader that finds nothing to boot waits at its prompt: look at the disk and the settings loader and os")
+                .hint(format!("`chyves set {name} loader_timeout=10m` gives it more time; `chyves console {name}` sits there meanwhile"));
+        }
+        problem.hint_if((self.last_words.is_some()).then(|| format!("all of its messages: {}", self.where_the_log_is())))
+    }
+
+    /// The log's path, with what makes it readable: the end has unmounted what the start had mounted.
+    fn where_the_log_is(&self) -> String {
+        let path = self.hypervisor_log.path();
+        if path.exists() { path.display().to_string() } else { format!("{}, after `zfs mount {}`", path.display(), self.launch.dataset) }
     }
 
     /// Leaves the place as it should be found.

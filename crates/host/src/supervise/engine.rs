@@ -46,6 +46,14 @@ pub(super) struct Discs {
     pub(super) borrows: Vec<Dataset>,
 }
 
+/// A command before the hypervisor that failed, so that there is no machine.
+#[derive(Debug)]
+pub(super) struct Unprepared {
+    pub(super) cmd: Cmd,
+    /// Whether its time was over.
+    pub(super) late: bool,
+}
+
 /// A life with all its belongings.
 pub(super) struct Engine<'a> {
     pub(super) dir: GuestDir,
@@ -93,6 +101,8 @@ pub(super) struct Engine<'a> {
     pub(super) complaints: Vec<String>,
     /// A program was missing.
     pub(super) missing: bool,
+    /// What could not be done before the last start.
+    pub(super) unprepared: Option<Unprepared>,
     /// Whoever started this has its answer.
     pub(super) told: bool,
     /// It was not started by us: then it must answer by that moment.

@@ -27,6 +27,8 @@ pub(super) struct Job {
     limit: usize,
     said: Ring,
     deadline: u64,
+    /// Its time, for messages.
+    seconds: u32,
 }
 
 /// How it ended.
@@ -35,6 +37,8 @@ pub(super) enum Ended {
     Well(Vec<u8>),
     /// Not, and why: one sentence, then its last words.
     Badly(String),
+    /// Not within its time, and that in the same words.
+    Late(String),
 }
 
 impl Job {
@@ -63,6 +67,7 @@ impl Job {
             limit: limit.unwrap_or(0),
             said: Ring::new(SHOWN),
             deadline,
+            seconds,
         };
         ready.map_err(|e| CantRun { why: format!("can't read from `{}`: {e}", job.text), missing: false })?;
         Ok(job)
@@ -112,7 +117,7 @@ impl Job {
             Ok(None) => {
                 self.give_up();
                 self.read();
-                Some(Ended::Badly(self.with_words("did not end in time")))
+                Some(Ended::Late(self.with_words(&format!("did not end in time ({} s)", self.seconds))))
             }
             Ok(Some(status)) => {
                 self.read();
@@ -187,7 +192,7 @@ mod tests {
             job.read();
             match job.ended(u64::try_from(start.elapsed().as_millis()).unwrap()) {
                 Some(Ended::Well(out)) => return Ok(out),
-                Some(Ended::Badly(why)) => return Err(why),
+                Some(Ended::Badly(why) | Ended::Late(why)) => return Err(why),
                 None => std::thread::yield_now(),
             }
         }
@@ -208,6 +213,6 @@ mod tests {
 
     #[test]
     fn one_that_hangs_is_given_up() {
-        assert_eq!(run(&Cmd::new("sleep", ["1000"]), None, 0).unwrap_err(), "`sleep` did not end in time");
+        assert_eq!(run(&Cmd::new("sleep", ["1000"]), None, 0).unwrap_err(), "`sleep` did not end in time (0 s)");
     }
 }

@@ -2,7 +2,8 @@
 
 use super::{Media, bring_up};
 use crate::session::{Pace, Session};
-use chyves_core::error::Result;
+use chyves_core::error::{Problem, Result};
+use chyves_core::guest::Guest;
 use chyves_core::value::GuestName;
 use chyves_host::observe::Look;
 use std::collections::BTreeMap;
@@ -12,28 +13,38 @@ const KEY: &str = "rcboot";
 
 /// Starts them: those with the same number side by side, and before those with a lower one. One that can't be started
 /// keeps none of the others from it.
+///
+/// Where the number that is stored is none, somebody wrote it by `zfs set`, and nobody knows what was meant. Such a guest
+/// is not started, and counts as one that could not be: who sees only the exit status of the host's service sees it too.
 pub(super) fn run(session: &Session) -> Result<()> {
     let world = session.look(&Look::at_keys(vec![KEY.to_owned()]))?;
     let mut groups: BTreeMap<u16, Vec<GuestName>> = BTreeMap::new();
+    let mut wrong = Vec::new();
     for guest in &world.guests {
-        let number = guest.settings.value(KEY).unwrap_or_default();
-        match (number.parse().unwrap_or(0), &guest.foreign) {
-            (0, _) => {}
+        match (number(guest), &guest.foreign) {
+            (Ok(0), _) | (Err(_), Some(_)) => {}
             // What came with a replicated pool runs somewhere else, as far as this host knows.
-            (_, Some(_)) => {
+            (Ok(_), Some(_)) => {
                 session.ui.warn(&format!(
                     "{0} does not start with this host: it is another's; `chyves adopt {0}` would make it this one's",
                     guest.name
                 ));
             }
-            (number, None) => groups.entry(number).or_default().push(guest.name.clone()),
+            (Ok(number), None) => groups.entry(number).or_default().push(guest.name.clone()),
+            (Err(problem), None) => wrong.push((guest.name.clone(), problem)),
         }
     }
-    if groups.is_empty() {
+    if groups.is_empty() && wrong.is_empty() {
         session.ui.say("no guest starts with the host; `chyves set GUEST rcboot=1` lets one");
         return Ok(());
     }
     let groups: Vec<Vec<GuestName>> = groups.into_values().rev().collect();
     let media = Media::find(session, &[])?;
-    session.each_in_turn(&groups, Pace::SideBySide, |world, guest| bring_up(session, world, guest, &media))
+    session.each_in_turn(&groups, wrong, Pace::SideBySide, |world, guest| bring_up(session, world, guest, &media))
+}
+
+/// When a guest starts with the host; 0 is never.
+fn number(guest: &Guest) -> Result<u16> {
+    let text = guest.checked(KEY)?.unwrap_or_default();
+    text.parse().map_err(|_| Problem::bug(format!("`{KEY}` allows `{text}`, which its reader does not")).on(KEY))
 }

@@ -89,7 +89,7 @@ pub fn commands(intent: &Intent) -> Vec<Cmd> {
         | Intent::RemovePair { end: interface, .. } => {
             vec![ifconfig([interface.as_str(), "destroy"])]
         }
-        Intent::DestroyVm { vm } => vec![Cmd::new("bhyvectl", [&format!("--vm={vm}"), "--destroy"])],
+        Intent::DestroyVm { vm } => vec![crate::vmm::bhyve::destroy(vm)],
         Intent::Join { bridge, member, vlan: None } => vec![ifconfig([bridge.as_str(), "addm", member.as_str()])],
         Intent::Join { bridge, member, vlan: Some(tag) } => {
             vec![ifconfig([bridge.as_str(), "addm", member.as_str(), "untagged", &tag.to_string()])]

@@ -6,7 +6,7 @@ use super::{Occasion, Request};
 use crate::action::Action;
 use crate::cloudinit::{self, SeedDisc};
 use crate::cmd::Cmd;
-use crate::device::{Device, FrameBuffer, NetBackend, Nic, VncListen};
+use crate::device::{Device, FrameBuffer, NetBackend, Nic, SerialEnd, VncListen};
 use crate::error::{Problem, Result};
 use crate::guest::{Accel, Backend, Guest, Spec};
 use crate::launch::{ConsoleEnd, Control, Launch, Prepare};
@@ -79,7 +79,8 @@ pub(super) fn make(
         };
         Problem::host_cant(format!("{} is missing on this host", host.vmm)).on(&guest.name).hint(line)
     })?;
-    let given = machine.devices().values().filter_map(passed).collect();
+    let ports = machine.spec().serial.iter().flatten().filter_map(terminal);
+    let given = machine.devices().values().filter_map(passed).chain(ports).collect();
     let (rendered, control, console) = match host.vmm {
         Vmm::Qemu => {
             let qmp = format!("{run}/qmp");
@@ -207,6 +208,14 @@ fn passed(device: &Device) -> Option<String> {
     match device {
         Device::Passthru(device) => Some(device.host.to_string()),
         _ => None,
+    }
+}
+
+/// The terminal device at a serial port besides the console.
+fn terminal(end: &SerialEnd) -> Option<String> {
+    match end {
+        SerialEnd::Device(path) => Some(path.clone()),
+        SerialEnd::Console | SerialEnd::Tcp(_) | SerialEnd::Socket(_) | SerialEnd::Stdio => None,
     }
 }
 

@@ -42,14 +42,20 @@ pub fn check(machine: &Machine, host: &BhyveHost) -> Vec<Problem> {
     }
     let most = host.max_cpus.unwrap_or(u16::MAX);
     if spec.topology.cpus > 16 && most > 16 {
-        need(Feature::ManyCpus, "set cpu=16 or less, or upgrade the host");
+        need(Feature::ManyCpus, "`chyves set GUEST cpu=16` or less, or upgrade the host");
     }
     if needs_fw_cfg(machine) {
-        need(Feature::FwCfg, "unset bootindex and firmware items, or upgrade the host");
+        need(
+            Feature::FwCfg,
+            "take bootindex out of disk{n}.options and unset fw_cfg{n} (`chyves get GUEST all` shows them), or upgrade the host",
+        );
     }
     match &spec.tpm {
-        Some(Tpm::Passthru { .. }) => need(Feature::Tpm, "unset the TPM, or upgrade the host"),
-        Some(Tpm::Swtpm { .. }) => need(Feature::Swtpm, "use the host's own TPM, or upgrade the host"),
+        Some(Tpm::Passthru { .. }) => need(Feature::Tpm, "`chyves unset GUEST tpm`, or upgrade the host"),
+        Some(Tpm::Swtpm { .. }) => need(
+            Feature::Swtpm,
+            "`chyves set GUEST tpm=passthru,/dev/tpm0` gives it the host's own, `chyves unset GUEST tpm` none; or upgrade the host",
+        ),
         None => {}
     }
     for device in machine.devices().values() {
@@ -57,15 +63,17 @@ pub fn check(machine: &Machine, host: &BhyveHost) -> Vec<Problem> {
             need(feature, cure);
         }
     }
-    for end in spec.serial.iter().flatten() {
-        if matches!(end, SerialEnd::Tcp(_)) {
-            need(Feature::TcpSerial, "use the console, or a terminal device, or upgrade the host");
+    for (number, end) in spec.serial.iter().enumerate().map(|(n, end)| (n + 1, end)) {
+        if matches!(end, Some(SerialEnd::Tcp(_))) {
+            let device =
+                format!("`chyves set GUEST com{number}=/dev/nmdm-GUEST.{number}A` gives it a terminal device; or upgrade the host");
+            need(Feature::TcpSerial, &device);
         }
     }
     if spec.topology.cpus > most {
         found.push(
             Problem::host_cant(format!("{} processors are wanted, the host gives a machine {most} at most", spec.topology.cpus))
-                .hint(format!("set cpu={most} or less, or raise hw.vmm.maxcpu in /boot/loader.conf")),
+                .hint(format!("`chyves set GUEST cpu={most}` or less, or raise hw.vmm.maxcpu in /boot/loader.conf")),
         );
     }
     found.extend(boot(&spec.boot, host.arch));
@@ -87,10 +95,11 @@ pub fn check(machine: &Machine, host: &BhyveHost) -> Vec<Problem> {
 /// What not every release has that a device needs, with the way round.
 fn device_needs(device: &Device) -> Vec<(Feature, &'static str)> {
     match device {
-        Device::Input(_) => vec![(Feature::Input, "remove the device, or upgrade the host")],
+        Device::Input(_) => vec![(Feature::Input, "unset its pcidev_{n} (`chyves get GUEST all` shows them), or upgrade the host")],
         Device::FrameBuffer(screen) => {
             let ScreenSize { width, height } = screen.size;
-            let large = (width > 1920 || height > 1200).then_some((Feature::LargeScreen, "set uefi_vnc_res=1920x1200 or less"));
+            let large =
+                (width > 1920 || height > 1200).then_some((Feature::LargeScreen, "`chyves set GUEST uefi_vnc_res=1920x1200` or less"));
             let socket = matches!(screen.listen, VncListen::Unix(_)).then_some((Feature::VncSocket, "let VNC listen on an address"));
             large.into_iter().chain(socket).collect()
         }
@@ -129,10 +138,10 @@ fn device_needs(device: &Device) -> Vec<(Feature, &'static str)> {
 fn boot(boot: &Boot, arch: Arch) -> Option<Problem> {
     let refuse = |what: &str, cure: &str| Some(Problem::host_cant(what.to_owned()).hint(cure));
     match (boot, arch) {
-        (Boot::Bios, _) => refuse("bhyve has no PC BIOS", "set loader=uefi, or for FreeBSD guests loader=bhyveload"),
-        (Boot::Bhyveload(_), Arch::Arm64) => refuse("bhyveload does not exist on arm64", "set loader=uefi"),
-        (Boot::GrubBhyve(_), Arch::Arm64) => refuse("grub-bhyve does not exist on arm64", "set loader=uefi"),
-        (Boot::UBoot { .. }, Arch::Amd64) => refuse("U-Boot is for arm64; this host is amd64", "set loader=uefi"),
+        (Boot::Bios, _) => refuse("bhyve has no PC BIOS", "`chyves set GUEST loader=uefi`, or for FreeBSD guests loader=bhyveload"),
+        (Boot::Bhyveload(_), Arch::Arm64) => refuse("bhyveload does not exist on arm64", "`chyves set GUEST loader=uefi`"),
+        (Boot::GrubBhyve(_), Arch::Arm64) => refuse("grub-bhyve does not exist on arm64", "`chyves set GUEST loader=uefi`"),
+        (Boot::UBoot { .. }, Arch::Amd64) => refuse("U-Boot is for arm64; this host is amd64", "`chyves set GUEST loader=uefi`"),
         (Boot::Bhyveload(loader), Arch::Amd64) if loader.disks.is_empty() => {
             Some(Problem::usage("bhyveload has nothing to boot from").hint("attach a disk, or start with --iso IMAGE"))
         }
@@ -159,9 +168,9 @@ fn arm64(machine: &Machine) -> Vec<Problem> {
     let mut refuse = |what: &str, cure: &str| found.push(Problem::host_cant(format!("bhyve on arm64 has no {what}")).hint(cure));
     for device in machine.devices().values() {
         match device {
-            Device::FrameBuffer(_) => refuse("frame buffer", "set uefi_console_output=serial"),
-            Device::Tablet => refuse("USB tablet", "set uefi_vnc_mouse_type=ps2"),
-            Device::Passthru(_) => refuse("passthrough", "unset the pcidev_{n}"),
+            Device::FrameBuffer(_) => refuse("frame buffer", "`chyves set GUEST uefi_console_output=serial`"),
+            Device::Tablet => refuse("USB tablet", "`chyves set GUEST uefi_vnc_mouse_type=ps2`"),
+            Device::Passthru(_) => refuse("passthrough", "unset its pcidev_{n}: `chyves get GUEST all` shows them"),
             Device::HostBridge(_)
             | Device::Lpc
             | Device::Disk(_)
@@ -181,16 +190,16 @@ fn arm64(machine: &Machine) -> Vec<Problem> {
         }
     }
     if spec.serial[1..].iter().any(Option::is_some) {
-        refuse("second serial port", "use a virtio-console");
+        refuse("second serial port", "`chyves unset GUEST com2 com3 com4`; a virtio-console gives it more");
     }
     if spec.tpm.is_some() {
-        refuse("TPM", "unset the TPM");
+        refuse("TPM", "`chyves unset GUEST tpm`");
     }
     if !spec.fw_cfg.is_empty() {
-        refuse("firmware items", "unset them");
+        refuse("firmware items", "unset its fw_cfg{n}: `chyves get GUEST all` shows them");
     }
     if matches!(spec.boot, Boot::Uefi(_)) && needs_fw_cfg(machine) && spec.fw_cfg.is_empty() {
-        refuse("boot order", "unset bootindex");
+        refuse("boot order", "take bootindex out of disk{n}.options");
     }
     found
 }

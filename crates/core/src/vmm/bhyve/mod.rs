@@ -80,7 +80,7 @@ pub fn render(machine: &Machine, host: &BhyveHost) -> Result<Rendered> {
     }
     let cmd = cmd.args(words).arg(spec.name.as_str());
 
-    let destroy = Cmd::new("bhyvectl", [format!("--vm={}", spec.name)]).arg("--destroy");
+    let destroy = destroy(spec.name.as_str());
     let mut before = vec![Prepare { cmd: destroy.clone(), may_fail: true, timeout: DESTROY_TIMEOUT }];
     match &spec.boot {
         Boot::Bhyveload(loader) => before.push(loader.prepare(&spec.name, spec.memory_with_extra(), &host.console)),
@@ -92,6 +92,11 @@ pub fn render(machine: &Machine, host: &BhyveHost) -> Result<Rendered> {
         Boot::Uefi(_) | Boot::UBoot { .. } | Boot::Bios => {}
     }
     Ok(Rendered { files, before, cmd, after: vec![destroy] })
+}
+
+/// The command that destroys a VM object.
+pub fn destroy(vm: &str) -> Cmd {
+    Cmd::new("bhyvectl", [&format!("--vm={vm}"), "--destroy"])
 }
 
 /// A comma in a setting that only the command line can carry.

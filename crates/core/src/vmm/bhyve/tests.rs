@@ -188,13 +188,13 @@ fn arm64_has_its_own_options() {
     FreeBSD 14.3 does not have bhyve on arm64: it came with FreeBSD 15.0
       hint: upgrade the host
     bhyve on arm64 has no frame buffer
-      hint: set uefi_console_output=serial
+      hint: `chyves set web01 uefi_console_output=serial`
     bhyve on arm64 has no USB tablet
-      hint: set uefi_vnc_mouse_type=ps2
+      hint: `chyves set web01 uefi_vnc_mouse_type=ps2`
     bhyve on arm64 has no second serial port
-      hint: use a virtio-console
+      hint: `chyves unset web01 com2 com3 com4`; a virtio-console gives it more
     bhyve on arm64 has no TPM
-      hint: unset the TPM
+      hint: `chyves unset web01 tpm`
     bhyve would not take the argument `-H`: bhyve on arm64 has no option -H
       hint: check bargs; bhyve -h lists the options
     ");
@@ -206,19 +206,19 @@ fn the_host_sets_limits() {
     spec.topology = Topology::spread(64, 1, 1).unwrap();
     assert_snapshot!(refusals(spec.clone(), &freebsd("14.3")), @"
     64 processors are wanted, the host gives a machine 32 at most
-      hint: set cpu=32 or less, or raise hw.vmm.maxcpu in /boot/loader.conf
+      hint: `chyves set web01 cpu=32` or less, or raise hw.vmm.maxcpu in /boot/loader.conf
     ");
     spec.topology = Topology::spread(17, 1, 1).unwrap();
     assert_snapshot!(refusals(spec.clone(), &BhyveHost { max_cpus: None, ..freebsd("13.1") }), @"
     FreeBSD 13.1 does not have more than 16 processors: it came with FreeBSD 13.2
-      hint: set cpu=16 or less, or upgrade the host
+      hint: `chyves set web01 cpu=16` or less, or upgrade the host
     ");
     spec.topology = Topology::spread(1, 1, 1).unwrap();
     spec.boot = Boot::Bios;
     spec.serial[1] = Some(crate::device::SerialEnd::Socket("/run/x".into()));
     assert_snapshot!(refusals(spec, &freebsd("14.3")), @"
     bhyve has no PC BIOS
-      hint: set loader=uefi, or for FreeBSD guests loader=bhyveload
+      hint: `chyves set web01 loader=uefi`, or for FreeBSD guests loader=bhyveload
     bhyve has no serial port on a UNIX socket
       hint: use a terminal device, as /dev/nmdm1A, or a virtio-console
     ");

@@ -78,6 +78,11 @@ pub fn recipe(os: &str) -> &'static Recipe {
     RECIPES.iter().find(|recipe| recipe.os == os).unwrap_or(&RECIPES[0])
 }
 
+/// Whether the recipe for a value of the property `os` is what the user has put into the guest's folder.
+pub fn is_own(os: &str) -> bool {
+    recipe(os).boot == Way::Own
+}
+
 /// The version of an OpenBSD medium, by its folder's name: what `os` says (`openbsd60` is 6.0), else what the file is called
 /// (`install75.iso` is 7.5).
 pub fn version(os: &str, path: &str) -> Option<String> {
