@@ -79,17 +79,14 @@ impl Room<'_> {
 /// The differences of one bridge. The intents of all of them, in order, make it what it is to be; what can't be closed
 /// is told, and nothing that depends on it.
 pub fn bridge(room: &Room<'_>, spec: &BridgeSpec) -> Vec<Difference> {
+    if spec.netgraph {
+        return super::wiring::bridge(room, spec);
+    }
     let name = &spec.name;
     let mut all = Vec::new();
     let there = room.actual.get(name.as_str());
     match there {
-        Some(other) if other.kind != IfKind::Bridge => {
-            return vec![Difference::cant(
-                name,
-                Problem::host_cant(format!("`{name}` is {}, no bridge", other.kind.words()))
-                    .hint(format!("give the bridge another name: `chyves set global bridge{}.name=…`", spec.number)),
-            )];
-        }
+        Some(other) if other.kind != IfKind::Bridge => return vec![taken(spec, other.kind, "no bridge")],
         Some(bridge) => {
             if !bridge.up {
                 all.push(Difference::by(name, "it is down", vec![Intent::SetUp { interface: name.clone() }]));
@@ -138,6 +135,14 @@ pub fn bridge(room: &Room<'_>, spec: &BridgeSpec) -> Vec<Difference> {
     all
 }
 
+/// Something else has the name of a bridge.
+pub(super) fn taken(spec: &BridgeSpec, kind: IfKind, what: &str) -> Difference {
+    let name = &spec.name;
+    let first = format!("have that one removed first: `chyves network {name} delete`, then say anew what it is to be");
+    let problem = Problem::host_cant(format!("`{name}` is {}, {what}", kind.words())).hint_if(kind.bridges().then_some(first));
+    Difference::cant(name, problem.hint(format!("give the bridge another name: `chyves set global bridge{}.name=…`", spec.number)))
+}
+
 /// A bridge that is to keep VLANs apart and does not.
 pub(crate) fn filtering(room: &Room<'_>, bridge: &IfName) -> Difference {
     if room.can_filter() {
@@ -179,10 +184,7 @@ fn way_out(room: &Room<'_>, spec: &BridgeSpec, there: Option<&Interface>) -> Vec
             intents.push(Intent::Join { bridge: name.clone(), member: uplink.clone(), vlan: None });
             return vec![Difference::by(name, format!("there is no pair {pair}"), intents)];
         }
-        return cant(
-            Problem::host_cant(format!("its uplink `{uplink}` is not there"))
-                .hint(format!("`chyves network {name} attach …` takes another; this host has {}", candidates(room.actual))),
-        );
+        return vec![no_uplink(room, name, uplink)];
     };
     if let Some(problem) = unfit(room, spec, uplink, card) {
         return cant(problem);
@@ -206,18 +208,32 @@ fn way_out(room: &Room<'_>, spec: &BridgeSpec, there: Option<&Interface>) -> Vec
     };
     match seen.and_then(|i| i.bridge.as_deref()) {
         Some(bridge) if bridge == name.as_str() => {}
-        Some(other) => all.push(Difference::cant(
-            name,
-            Problem::not_now(format!("its uplink `{member}` is in the bridge `{other}`")).hint(format!(
-                "an interface is in one bridge at a time; take it out there, or move all of it: `chyves network {other} migrate {name}`"
-            )),
-        )),
+        Some(other) => all.push(elsewhere(name, &member, other)),
         None => match join(room, spec, &member, seen) {
             Ok(intents) => all.push(Difference::by(name, format!("{member} is not in it"), intents)),
             Err(problem) => all.push(Difference::cant(name, *problem)),
         },
     }
     all
+}
+
+/// An uplink that the host has not.
+pub(super) fn no_uplink(room: &Room<'_>, name: &IfName, uplink: &IfName) -> Difference {
+    let problem = Problem::host_cant(format!("its uplink `{uplink}` is not there"));
+    Difference::cant(
+        name,
+        problem.hint(format!("`chyves network {name} attach …` takes another; this host has {}", candidates(room.actual))),
+    )
+}
+
+/// An uplink that another bridge has.
+pub(super) fn elsewhere(name: &IfName, member: &IfName, other: &str) -> Difference {
+    Difference::cant(
+        name,
+        Problem::not_now(format!("its uplink `{member}` is in the bridge `{other}`")).hint(format!(
+            "an interface is in one bridge at a time; take it out there, or move all of it: `chyves network {other} migrate {name}`"
+        )),
+    )
 }
 
 /// What could be an uplink.
@@ -229,12 +245,22 @@ fn candidates(actual: &Actual) -> String {
 
 /// Why an interface can't be the uplink of a bridge.
 fn unfit(room: &Room<'_>, spec: &BridgeSpec, uplink: &IfName, card: &Interface) -> Option<Problem> {
+    wrong_kind(room, spec, uplink, card).or_else(|| wrong_size(room, spec, uplink, card))
+}
+
+/// The same for what it is.
+pub(super) fn wrong_kind(room: &Room<'_>, spec: &BridgeSpec, uplink: &IfName, card: &Interface) -> Option<Problem> {
     let name = &spec.name;
     let problem = match card.kind {
-        IfKind::Bridge => Problem::host_cant(format!("its uplink `{uplink}` is a bridge, and no bridge can be in a bridge"))
-            .hint(format!("attach what is in `{uplink}`: {}", card.members.join(", "))),
+        IfKind::Bridge | IfKind::Netgraph => {
+            Problem::host_cant(format!("its uplink `{uplink}` is {}, and no bridge can be in a bridge", card.kind.words()))
+                .hint(format!("attach what is in `{uplink}`: {}", card.members.join(", ")))
+        }
         IfKind::Loopback | IfKind::Other => {
             Problem::host_cant(format!("its uplink `{uplink}` is {}", card.kind.words())).hint("attach a network card")
+        }
+        IfKind::Wireless if spec.netgraph => {
+            Problem::host_cant(format!("its uplink `{uplink}` is wireless, which no bridge can take")).hint("attach a network card")
         }
         IfKind::Wireless => Problem::host_cant(format!("its uplink `{uplink}` is wireless, which no bridge can take"))
             .hint(format!("let guests hide behind it: `chyves network {name} set nat={uplink} address=10.0.0.1/24 dhcp=yes`")),
@@ -253,29 +279,33 @@ fn unfit(room: &Room<'_>, spec: &BridgeSpec, uplink: &IfName, card: &Interface) 
                 }
                 below = room.actual.get(parent)?;
             }
-            let mtu = room.mtu(spec);
-            if mtu > card.mtu {
-                return Some(Problem::host_cant(format!("its uplink `{uplink}` carries {} bytes and can't carry {mtu}", card.mtu)).hint(
-                    format!("`chyves network {name} set mtu={}`, or let {uplink} carry more, if the network behind it does", card.mtu),
-                ));
-            }
-            if room.os == Os::FreeBsd && spec.vlan.is_none() && mtu != card.mtu {
-                return Some(
-                    Problem::host_cant(format!("its uplink `{uplink}` carries {} bytes and the bridge {mtu}", card.mtu))
-                        .because("all members of a bridge of FreeBSD carry the same")
-                        .hint(format!("`chyves network {name} set mtu={}`, or ifconfig {uplink} mtu {mtu}", card.mtu)),
-                );
-            }
             return None;
         }
     };
     Some(problem)
 }
 
-type OnVlan<'a> = (IfName, Option<&'a Interface>, Option<Difference>);
+/// The same for what it carries.
+fn wrong_size(room: &Room<'_>, spec: &BridgeSpec, uplink: &IfName, card: &Interface) -> Option<Problem> {
+    let name = &spec.name;
+    let mtu = room.mtu(spec);
+    if mtu > card.mtu {
+        return Some(
+            Problem::host_cant(format!("its uplink `{uplink}` carries {} bytes and can't carry {mtu}", card.mtu))
+                .hint(format!("`chyves network {name} set mtu={}`, or let {uplink} carry more, if the network behind it does", card.mtu)),
+        );
+    }
+    (room.os == Os::FreeBsd && spec.vlan.is_none() && mtu != card.mtu).then(|| {
+        Problem::host_cant(format!("its uplink `{uplink}` carries {} bytes and the bridge {mtu}", card.mtu))
+            .because("all members of a bridge of FreeBSD carry the same")
+            .hint(format!("`chyves network {name} set mtu={}`, or ifconfig {uplink} mtu {mtu}", card.mtu))
+    })
+}
+
+pub(super) type OnVlan<'a> = (IfName, Option<&'a Interface>, Option<Difference>);
 
 /// The interface of a VLAN of the uplink: the one that is there, whatever it is called, or a new one.
-fn vlan<'a>(room: &Room<'a>, bridge: &IfName, uplink: &IfName, tag: u16) -> Result<OnVlan<'a>, Box<Difference>> {
+pub(super) fn vlan<'a>(room: &Room<'a>, bridge: &IfName, uplink: &IfName, tag: u16) -> Result<OnVlan<'a>, Box<Difference>> {
     let cant = |problem: Problem| Box::new(Difference::cant(bridge, problem));
     if let Some(found) = room.actual.vlan_of(uplink.as_str(), tag) {
         let name: IfName = found.parse().map_err(|e| cant(Problem::from(e)))?;
@@ -327,6 +357,7 @@ pub fn touched(actual: &Actual, intents: &[&Intent]) -> Vec<String> {
         .iter()
         .filter_map(|intent| match intent {
             Intent::Join { member, .. } | Intent::Leave { member, .. } => Some(member),
+            Intent::Wire { interface: member, .. } | Intent::Unwire { interface: member, .. } => Some(member),
             Intent::SetMtu { interface, .. }
             | Intent::RemoveAddress { interface, .. }
             | Intent::RemoveBridge { bridge: interface, .. }
@@ -340,6 +371,9 @@ pub fn touched(actual: &Actual, intents: &[&Intent]) -> Vec<String> {
             | Intent::MakeBridge { .. }
             | Intent::MakeVlan { .. }
             | Intent::MakePair { .. }
+            | Intent::MakeNode { .. }
+            | Intent::RemoveNode { .. }
+            | Intent::MarkNode { .. }
             | Intent::Describe { .. }
             | Intent::SetUp { .. }
             | Intent::AddAddress { .. }
