@@ -277,7 +277,7 @@ fn bad_input_is_refused_with_its_cause_and_changes_nothing() {
     host.ok("network lan private type=netgraph");
     let before = everything(&host);
     for (line, code, why) in [
-        ("network lan set type=bridge", 5, "`lan` is a netgraph bridge, no bridge"),
+        ("network lan set type=bridge", 5, "`lan` is a netgraph bridge, no interface"),
         ("network lan set mtu=9000", 2, "can have no mtu"),
         ("network lan default", 4, "takes none"),
         ("network bridge0 migrate lan", 4, "move each card by itself"),
@@ -353,6 +353,54 @@ fn each_step_may_fail_or_be_killed() {
     faults(&host, "network lan attach em1", &[tagged]);
     faults(&host, "network lan delete", &[tagged]);
     faults(&host, "network lan migrate dmz", &["network dmz migrate lan"]);
+}
+
+/// An ngctl that does what it is told and then ends who told it, as `kill -9` does, where `word` begins what it reads.
+fn deadly(host: &Host, folder: &std::path::Path, word: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    let real = host.lab().dir().join("bin/ngctl");
+    let script = format!(
+        "#!/bin/sh\n[ \"$1\" = -f ] || exec {0} \"$@\"\ntext=$(cat)\nprintf '%s\\n' \"$text\" | {0} -f -\ncode=$?\n\
+         case \"$text\" in {word}*) kill -9 $PPID;; esac\nexit $code\n",
+        real.display()
+    );
+    std::fs::write(folder.join("ngctl"), script).unwrap();
+    std::fs::set_permissions(folder.join("ngctl"), std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn a_kill_before_it_is_written_down_whose_a_node_is_leaves_nothing() {
+    let Some(mut host) = Host::freebsd("lab_netgraph::kill", With::Tiny, &["release=14.3", "nics=em0"]) else { return };
+    host.sh("kldload", &["-n", "ng_socket", "ng_bridge", "ng_ether"]);
+    let folder = host.dir().join("wrap");
+    std::fs::create_dir(&folder).unwrap();
+    host.first_on_path(&folder);
+    host.ok("set global bridge7.name=lan bridge7.type=netgraph bridge7.uplink=em0");
+    host.ok(&format!("create web --image tiny {HOOK}"));
+    let before = everything(&host);
+    for line in ["network wan attach em0 vlan=5 type=netgraph", "network apply", "start web"] {
+        for word in ["mkpeer", "connect"] {
+            deadly(&host, &folder, word);
+            let output = host.command(PROGRAM).args(line.split(' ')).output().unwrap();
+            assert_eq!(output.status.code(), None, "{line}: {word}: {}", String::from_utf8_lossy(&output.stderr));
+            assert_ne!(everything(&host), before, "{line}: {word}");
+            std::fs::remove_file(folder.join("ngctl")).unwrap();
+            host.ok("repair");
+            assert_eq!(everything(&host), before, "{line}: {word}");
+        }
+    }
+    // While an uplink is taken off, and when its node goes.
+    host.ok("network apply");
+    let before = everything(&host);
+    for line in ["network lan detach", "network lan migrate dmz"] {
+        deadly(&host, &folder, "rmhook");
+        let output = host.command(PROGRAM).args(line.split(' ')).output().unwrap();
+        assert_eq!(output.status.code(), None, "{line}: {}", String::from_utf8_lossy(&output.stderr));
+        std::fs::remove_file(folder.join("ngctl")).unwrap();
+        host.ok("repair");
+        assert_eq!(everything(&host), before, "{line}");
+        assert_eq!(flags(&host, "em0:"), (true, false), "{line}");
+    }
 }
 
 #[test]

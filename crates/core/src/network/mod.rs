@@ -5,6 +5,7 @@
 //! * [`observe`]: the question for them, and the reading of the answer
 //! * [`compare`]: the differences
 //! * [`graph`]: nodes of netgraph, and which of them chyves made
+//! * [`uplink`]: the interfaces by which bridges lead out
 //! * [`wiring`]: the differences of bridges that are such nodes
 //! * [`prove`]: what must be so after something was done
 //! * [`nat`]: rules for guests that hide behind the host's address, and settings of the server of their addresses
@@ -18,6 +19,7 @@ pub mod graph;
 pub mod nat;
 pub mod observe;
 pub mod prove;
+mod uplink;
 pub mod wiring;
 
 pub use actual::{Actual, IfKind, Interface};

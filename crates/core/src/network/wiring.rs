@@ -5,10 +5,11 @@
 //! Not here: bridges that are interfaces ([`super::compare`]).
 
 use super::actual::{IfKind, Interface};
-use super::compare::{Difference, Room, elsewhere, no_uplink, taken, vlan, wrong_kind};
+use super::compare::{Difference, Room, taken};
 use super::design::BridgeSpec;
 use super::graph::Graph;
 use super::is_ours;
+use super::uplink::{elsewhere, no_uplink, vlan, wrong_kind};
 use crate::error::Problem;
 use crate::os::{Intent, Os};
 use crate::value::IfName;

@@ -159,7 +159,7 @@ fn each_refusal_of_netgraph_names_its_cause_and_its_cure() {
         (LAN, vec![], None, on_tap, "network web01 move net0 lan"),
         (&bridge, vec![], None, HOOK, "no node of netgraph"),
         // The other way round: a bridge whose name or uplink is a node's by now.
-        (&bridge, vec![], Some(bare), on_tap, "`lan` is a netgraph bridge, no bridge"),
+        (&bridge, vec![], Some(bare), on_tap, "`lan` is a netgraph bridge, no interface"),
         (&[("bridge0.uplink", "em0")], vec![], Some(BARE), CARD, "in the bridge `lan`"),
     ];
     for (design, more, lan, settings, why) in cases {
