@@ -268,8 +268,8 @@ mod tests {
     fn files_are_replaced_whole_and_private() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("config.toml").to_str().unwrap().to_owned();
-        assert_eq!(write(&path, "a").unwrap(), None);
-        assert_eq!(write(&path, "b").unwrap(), Some(b"a".to_vec()));
+        assert_eq!(write(&path, "a", true).unwrap(), None);
+        assert_eq!(write(&path, "b", true).unwrap(), Some(b"a".to_vec()));
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
