@@ -14,6 +14,7 @@ mod command;
 mod daemon;
 mod exit;
 mod getopt;
+mod graph;
 mod harness;
 mod host;
 mod ip;

@@ -28,6 +28,7 @@ const KNOWN: &[Module] = &[
     module("netgraph", false, &[]),
     module("ng_ether", false, &["netgraph"]),
     module("ng_bridge", false, &["netgraph"]),
+    module("ng_hub", false, &["netgraph"]),
     module("ng_socket", false, &["netgraph"]),
     module("ng_device", false, &["netgraph"]),
     module("pf", false, &[]),

@@ -222,7 +222,9 @@ fn a_guest_waits_for_its_viewer() {
 fn thirty_devices_and_two_processors_boot_on_two_releases() {
     let test = "thirty_devices";
     let Some(lab) = lab(test, &["nics=em0"]) else { return };
-    good(&lab, "kldload vmm nmdm ng_socket");
+    good(&lab, "kldload vmm nmdm ng_socket ng_ether");
+    good(&lab, "ngctl mkpeer em0: bridge lower link0");
+    good(&lab, "ngctl name em0:lower lan");
     let Some(disk) = guest_disk(test, &lab, "tiny.img") else { return };
     let blanks: Vec<String> = (0..16).map(|number| blank(&lab, &format!("{number}.img"))).collect();
     let share = lab.dir().join("var").display().to_string();

@@ -266,6 +266,8 @@ fn ports_a_tpm_firmware_items_and_other_networks() {
     std::fs::write(host.lab().dir().join("devfs/tpm0"), "").unwrap();
     host.ok("set web01 com2=/dev/nmdm-web01.2A com3=tcp=127.0.0.1:7003 tpm=passthru,/dev/tpm0 fw_cfg0=opt/chyves,string=yes");
     host.sh("kldload", &["-n", "netmap", "ng_socket"]);
+    let lines = r"printf '%s\n' 'mkpeer . bridge made link0' 'name .:made lan' 'msg lan: setpersistent'";
+    host.sh("sh", &["-ec", &format!("{lines} | ngctl -f -")]);
     for (n, backend) in ["vale0:web1", "netgraph,path=lan:,peerhook=link2", "slirp,hostfwd=tcp::2222-:22"].iter().enumerate() {
         host.ok(&format!("set web01 pcidev_{n}=virtio-net,{backend}"));
     }

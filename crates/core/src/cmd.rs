@@ -11,12 +11,15 @@ pub struct Cmd {
     pub program: String,
     /// Its arguments, each whole.
     pub args: Vec<String>,
+    /// Lines that it reads from its standard input; without any it reads nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lines: Vec<String>,
 }
 
 impl Cmd {
     /// A command of these words.
     pub fn new<S: Into<String>>(program: &str, args: impl IntoIterator<Item = S>) -> Self {
-        Self { program: program.to_owned(), args: args.into_iter().map(Into::into).collect() }
+        Self { program: program.to_owned(), args: args.into_iter().map(Into::into).collect(), lines: Vec::new() }
     }
 
     /// Adds one argument.
@@ -32,6 +35,13 @@ impl Cmd {
         self.args.extend(args.into_iter().map(Into::into));
         self
     }
+
+    /// Gives it lines to read.
+    #[must_use]
+    pub fn reading(mut self, lines: Vec<String>) -> Self {
+        self.lines = lines;
+        self
+    }
 }
 
 /// Words that a shell takes as they are need no quotes.
@@ -45,6 +55,13 @@ fn quoted(word: &str) -> String {
 
 impl std::fmt::Display for Cmd {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if !self.lines.is_empty() {
+            f.write_str("printf '%s\\n'")?;
+            for line in &self.lines {
+                write!(f, " {}", quoted(line))?;
+            }
+            f.write_str(" | ")?;
+        }
         f.write_str(&quoted(&self.program))?;
         for arg in &self.args {
             write!(f, " {}", quoted(arg))?;
@@ -103,6 +120,8 @@ mod tests {
     fn a_command_can_be_pasted() {
         let cmd = Cmd::new("zfs", ["set", "chyves:description=it's $HOME", "tank/a"]);
         assert_eq!(cmd.to_string(), r"zfs set 'chyves:description=it'\''s $HOME' tank/a");
+        let cmd = Cmd::new("ngctl", ["-f", "-"]).reading(vec!["name .:made lan".into(), "quit".into()]);
+        assert_eq!(cmd.to_string(), r"printf '%s\n' 'name .:made lan' quit | ngctl -f -");
     }
 
     proptest! {

@@ -1,7 +1,11 @@
 //! The host's networks: looking at them, the lock that those who change them hold, taking back what was done to them,
 //! and putting away what goes with a machine.
 //!
+//! * [`graph`]: nodes of netgraph
+//!
 //! Not here: what is to be done (core's `plan::network`).
+
+pub mod graph;
 
 use crate::apply::{self, Event, Place, settled};
 use crate::runtime::{Lock, Runtime};
@@ -50,6 +54,7 @@ pub fn look(os: Os, rt: &Runtime) -> Result<Actual> {
     }
     let mut actual = reading::read(os, &run::must(&question)?)?;
     actual.services = services(rt);
+    graph::look_where_written(&mut actual, os, rt)?;
     Ok(actual)
 }
 
@@ -104,12 +109,21 @@ pub fn look_with_care(os: Os, rt: &Runtime) -> Result<Actual> {
     Ok(actual)
 }
 
+/// Looks at the interfaces, and at nodes of netgraph where something is about them.
+fn look_closer(os: Os, rt: &Runtime, netgraph: bool) -> Result<Actual> {
+    let mut actual = look(os, rt)?;
+    if netgraph && actual.graph.is_none() {
+        graph::look(&mut actual, rt)?;
+    }
+    Ok(actual)
+}
+
 /// Looks again, and makes sure that it is as it must be.
 ///
 /// # Errors
 /// It is not.
 pub(crate) fn prove_it(os: Os, rt: &Runtime, proofs: &[Proof]) -> Result<()> {
-    prove::prove(&look(os, rt)?, proofs)
+    prove::prove(&look_closer(os, rt, proofs.iter().any(Proof::is_of_netgraph))?, proofs)
 }
 
 /// Takes an intent back, if it had its effect and nobody else depends on it by now.
@@ -121,7 +135,7 @@ pub(crate) fn take_back(intent: &Intent, place: &mut Place<'_>) -> Result<()> {
         end_server(file);
         return Ok(());
     }
-    if !tidy::is_in_effect(&look(place.os, place.runtime)?, intent) {
+    if !tidy::is_in_effect(&look_closer(place.os, place.runtime, intent.is_of_netgraph())?, intent) {
         return Ok(());
     }
     // What stood in its place comes back by the file that it had.
@@ -132,7 +146,7 @@ pub(crate) fn take_back(intent: &Intent, place: &mut Place<'_>) -> Result<()> {
         (place.report)(Event::Command(cmd.to_string()));
         settled(&cmd)?;
     }
-    Ok(())
+    intent.opposite().map_or(Ok(()), |back| graph::note(&back, place.runtime))
 }
 
 /// The design of this host's bridges; an empty one where no pool tells it.
@@ -171,6 +185,7 @@ pub fn put_away(rt: &Runtime, guest: Option<Uuid>, command: &str) -> Result<Vec<
     }
     let _lock = lock(rt, command)?;
     let joined = joined(rt);
+    graph::let_go(rt, guest, command);
     let actual = look(os, rt)?;
     let intents = tidy::tidy(&design(), &actual, guest, &joined);
     let mut failures = Vec::new();
@@ -183,6 +198,7 @@ pub fn put_away(rt: &Runtime, guest: Option<Uuid>, command: &str) -> Result<Vec<
             // One that stays is no reason to leave the others.
             failures.extend(settled(&cmd).err());
         }
+        failures.extend(graph::note(intent, rt).err());
     }
     for Joined { bridge, member, .. } in &joined {
         let left =

@@ -9,6 +9,7 @@ use chyves_core::os::Os;
 use chyves_core::value::printable;
 use chyves_core::zfs::Dialect;
 use std::fs::{File, TryLockError};
+use std::io::Write as _;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -68,7 +69,7 @@ pub fn run(cmd: &Cmd) -> Result<Output> {
 /// Waits for its end.
 fn finish(cmd: &Cmd, command: &mut Command) -> Result<Output> {
     let span = trace::begin(cmd);
-    let output = command.stdin(Stdio::null()).output().map_err(|e| cant_start(cmd, &e))?;
+    let output = output(cmd, command).map_err(|e| cant_start(cmd, &e))?;
     let output = Output {
         status: output.status.code(),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -78,6 +79,20 @@ fn finish(cmd: &Cmd, command: &mut Command) -> Result<Output> {
         span.end(output.status, &output.stdout, &output.stderr);
     }
     Ok(output)
+}
+
+/// What it says, once it has read what it is to read. That is a few lines, which a pipe takes at once.
+fn output(cmd: &Cmd, command: &mut Command) -> std::io::Result<std::process::Output> {
+    if cmd.lines.is_empty() {
+        return command.stdin(Stdio::null()).output();
+    }
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    if let Some(mut stdin) = child.stdin.take() {
+        let text: String = cmd.lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
+        // One that ends without reading says itself why.
+        let _ = stdin.write_all(text.as_bytes());
+    }
+    child.wait_with_output()
 }
 
 /// Runs a program of the person who typed the command, in their environment: their server of tmux, their settings.

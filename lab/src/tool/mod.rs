@@ -49,6 +49,7 @@ pub(crate) fn find(name: &str) -> Option<&'static Tool> {
     TOOLS.iter().find(|tool| tool.name == name)
 }
 
+pub(crate) use ifconfig::{Kind, hidden_name, interfaces};
 pub(crate) use kldload::load;
 pub(crate) use sysctl::value as sysctl_value;
 pub(crate) use valectl::parse_port as parse_vale_port;

@@ -238,14 +238,16 @@ fn request(guest: &Guest, occasion: Occasion, drives: Vec<Drive>) -> Result<Requ
 /// Looks at the host's networks where the guest's cards need them, and keeps others from changing them meanwhile. Another
 /// host's can't be looked at.
 fn networks(session: &Session, world: &World, guest: &Guest, request: &mut Request) -> Result<Option<Lock>> {
-    let wanted = plan::network::bridge::bridged(&guest.spec()?, &world.host).is_empty();
-    if wanted || session.facts.is_some() || guest.state.is_alive() && request.occasion == Occasion::Start {
+    let none = plan::network::bridge::networks(&guest.spec()?, &world.host).next().is_none();
+    if none || session.facts.is_some() || guest.state.is_alive() && request.occasion == Occasion::Start {
         return Ok(None);
     }
     let lock = if session.dry_run { None } else { Some(network::lock(&session.runtime, &session.typed)?) };
     let mut world = world.clone();
     observe::global(&mut world)?;
-    request.network = Some(plan::network::Facts::of(&world, network::look(world.host.os, &session.runtime)?)?);
+    let mut facts = plan::network::Facts::of(&world, network::look(world.host.os, &session.runtime)?)?;
+    network::graph::look_where_wanted(&mut facts, false, world.host.os, &session.runtime)?;
+    request.network = Some(facts);
     Ok(lock)
 }
 

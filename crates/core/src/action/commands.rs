@@ -2,7 +2,8 @@
 
 use super::{Action, Growth, is_device};
 use crate::cmd::Cmd;
-use crate::os::Os;
+use crate::network::Proof;
+use crate::os::{Os, freebsd::ngctl};
 use crate::property::keys;
 use crate::value::Size;
 use crate::world::DiskFormat;
@@ -86,7 +87,10 @@ impl Action {
             | Self::Stop { .. }
             | Self::Forget { .. } => Vec::new(),
             Self::Host(intent) => intent.commands(os),
-            Self::ProveNetwork { .. } => vec![crate::network::observe::question(os)],
+            Self::ProveNetwork { proofs } => {
+                let nodes = proofs.iter().any(Proof::is_of_netgraph).then(ngctl::list);
+                [crate::network::observe::question(os)].into_iter().chain(nodes).collect()
+            }
             Self::Launch(launch) => launch.before.iter().map(|p| p.cmd.clone()).chain([launch.hypervisor.clone()]).collect(),
         }
     }

@@ -3,7 +3,7 @@
 use super::{Finding, WantedCard, Wants};
 use crate::os::Os;
 use crate::os::state::InterfaceKind;
-use crate::value::printable;
+use crate::value::{IfName, printable};
 use crate::world::HostFacts;
 use std::collections::BTreeMap;
 
@@ -63,7 +63,7 @@ pub(super) fn start(host: &HostFacts, wants: &Wants) -> Vec<Finding> {
     all
 }
 
-/// A node of netgraph, which bhyve connects to and does not make.
+/// A node of netgraph that no setting of the host tells of, which bhyve connects to and does not make.
 fn graph(host: &HostFacts, wants: &Wants, what: &str, node: &str) -> Option<Finding> {
     if *host.state.nodes.get(node)? {
         return None;
@@ -78,9 +78,17 @@ fn graph(host: &HostFacts, wants: &Wants, what: &str, node: &str) -> Option<Find
         format!("msg {node} setpersistent"),
     ]
     .map(|words| format!("ngctl {words}"));
+    let finding = Finding::fails("netgraph", format!("there is no netgraph node `{node}`, which {what} wants"));
+    // A node's name may be longer than that of a bridge.
+    let finding = match name.parse::<IfName>() {
+        Ok(_) => finding.cure(format!(
+            "let starts make it: `chyves network {name} attach em0 type=netgraph`, or `chyves network {name} private type=netgraph`"
+        )),
+        Err(_) => finding,
+    };
     Some(
-        Finding::fails("netgraph", format!("there is no netgraph node `{node}`, which {what} wants"))
-            .cure(format!("make it, with your card for em0: kldload -n ng_ether ng_bridge && {}", make.join(" && ")))
+        finding
+            .cure(format!("or make it yourself, with your card for em0: kldload -n ng_ether ng_bridge && {}", make.join(" && ")))
             .cure(format!("or take a bridge: `chyves set {} {what}.backend=bridge`", wants.guest)),
     )
 }

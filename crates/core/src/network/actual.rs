@@ -1,5 +1,6 @@
 //! The interfaces of the host as they are now. What an interface is, the host tells; a name tells nothing.
 
+use super::graph::Graph;
 use super::nat::Service;
 use crate::os::{Intent, Os, pair_of};
 use crate::value::{Cidr, IfName, Mac};
@@ -17,6 +18,8 @@ pub struct Actual {
     pub login: Option<IpAddr>,
     /// What runs for bridges beside their interfaces, by the bridge's name.
     pub services: BTreeMap<String, Service>,
+    /// Nodes of netgraph, where they were looked at.
+    pub graph: Option<Graph>,
 }
 
 /// One interface.
@@ -74,6 +77,8 @@ impl Interface {
 pub enum IfKind {
     /// A bridge.
     Bridge,
+    /// A node of netgraph that bridges: no interface, but as good as one that bridges.
+    Netgraph,
     /// A tap.
     Tap,
     /// A VLAN of another interface.
@@ -97,6 +102,7 @@ impl IfKind {
     pub const fn words(self) -> &'static str {
         match self {
             Self::Bridge => "a bridge",
+            Self::Netgraph => "a netgraph bridge",
             Self::Tap => "a tap",
             Self::Vlan => "a VLAN",
             Self::Pair => "one end of a pair",
@@ -112,6 +118,7 @@ impl IfKind {
     pub const fn word(self) -> &'static str {
         match self {
             Self::Bridge => "bridge",
+            Self::Netgraph => "netgraph",
             Self::Tap => "tap",
             Self::Vlan => "vlan",
             Self::Pair => "pair",
@@ -123,11 +130,16 @@ impl IfKind {
         }
     }
 
+    /// Whether it bridges, by whatever the kernel has for it.
+    pub const fn bridges(self) -> bool {
+        matches!(self, Self::Bridge | Self::Netgraph)
+    }
+
     /// Whether it leads out of the host, or may.
     pub const fn leads_out(self) -> bool {
         match self {
             Self::Physical | Self::Vlan | Self::Aggregate | Self::Wireless => true,
-            Self::Bridge | Self::Tap | Self::Pair | Self::Loopback | Self::Other => false,
+            Self::Bridge | Self::Netgraph | Self::Tap | Self::Pair | Self::Loopback | Self::Other => false,
         }
     }
 }
@@ -166,8 +178,13 @@ impl Actual {
     pub fn after(&self, intents: &[Intent]) -> Self {
         let mut after = self.clone();
         for intent in intents {
+            match (&mut after.graph, intent) {
+                (Some(graph), Intent::Unwire { node, interface, .. }) => graph.part(node.as_str(), interface.as_str()),
+                (Some(graph), Intent::RemoveNode { node, .. }) => graph.remove(node.as_str()),
+                _ => {}
+            }
             match intent {
-                Intent::Leave { bridge, member, .. } => {
+                Intent::Leave { bridge, member, .. } | Intent::Unwire { node: bridge, interface: member, .. } => {
                     if let Some(bridge) = after.interfaces.get_mut(bridge.as_str()) {
                         bridge.members.retain(|m| m != member.as_str());
                     }
@@ -181,6 +198,7 @@ impl Actual {
                     }
                 }
                 Intent::RemoveBridge { bridge: interface, .. }
+                | Intent::RemoveNode { node: interface, .. }
                 | Intent::RemoveVlan { vlan: interface, .. }
                 | Intent::RemovePair { end: interface, .. } => {
                     after.interfaces.remove(interface.as_str());
@@ -206,10 +224,23 @@ impl Actual {
                 let mtu = Some(seen.mtu).filter(|m| self.get(parent).is_none_or(|p| p.mtu != *m));
                 Intent::RemoveVlan { vlan: name.clone(), parent: up, tag: *tag, owner, mtu }
             }
+            (IfKind::Netgraph, _) => Intent::RemoveNode { node: name.clone(), owner },
             (IfKind::Pair, _) => Intent::RemovePair { end: name.clone(), owner },
             _ => return Vec::new(),
         };
         seen.addresses.iter().map(|address| self.without(name, address)).chain([remove]).collect()
+    }
+
+    /// The step that takes an interface off the bridge that it is in.
+    pub fn leave(&self, bridge: &IfName, member: &IfName) -> Intent {
+        let (bridge, member) = (bridge.clone(), member.clone());
+        match self.graph.as_ref().filter(|_| self.get(bridge.as_str()).is_some_and(|b| b.kind == IfKind::Netgraph)) {
+            Some(graph) => {
+                let link = |hook| graph.link(bridge.as_str(), member.as_str(), hook);
+                Intent::Unwire { lower: link("lower"), upper: link("upper"), node: bridge, interface: member }
+            }
+            None => Intent::Leave { bridge, member, vlan: None },
+        }
     }
 
     /// Whether nothing uses what chyves made as a bridge's way out, once the interfaces `gone` are: it is in no bridge, the

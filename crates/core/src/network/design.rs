@@ -32,6 +32,8 @@ pub struct BridgeSpec {
     pub number: u16,
     /// Its interface's name.
     pub name: IfName,
+    /// Whether it is a node of netgraph, and no interface.
+    pub netgraph: bool,
     /// The interface by which it leads out.
     pub uplink: Option<IfName>,
     /// The VLAN of the uplink that it is on.
@@ -58,6 +60,7 @@ impl BridgeSpec {
         Self {
             number,
             name,
+            netgraph: false,
             uplink: None,
             vlan: None,
             private: false,
@@ -68,6 +71,33 @@ impl BridgeSpec {
             dhcp: false,
             description: None,
         }
+    }
+
+    /// Whether a node of netgraph can be all of that.
+    fn fit_for_netgraph(&self) -> Result<()> {
+        let name = &self.name;
+        if name.as_str().contains('.') {
+            return Err(Problem::usage(format!("no node of netgraph can be called `{name}`"))
+                .on(name)
+                .because("a dot parts the words of a path of nodes")
+                .hint("choose a name without: letters, digits, `-` and `_`"));
+        }
+        let has = [
+            (BridgeKey::Mtu, self.mtu.is_some(), "carries packets of any size: its uplink and its guests' cards decide"),
+            (BridgeKey::Address, !self.addresses.is_empty(), "is no interface, so the host's addresses are on its uplink and stay there"),
+            (BridgeKey::Filtering, self.filtering, "knows no VLANs"),
+            (BridgeKey::Nat, self.nat.is_some(), "is no interface that a packet filter could know"),
+            (BridgeKey::Dhcp, self.dhcp, "is no interface that a server could listen on"),
+        ];
+        let Some((part, _, why)) = has.into_iter().find(|(_, is, _)| *is) else { return Ok(()) };
+        let key = |part| keys::bridge(self.number, part);
+        // Addresses go by two keys.
+        let both = if part == BridgeKey::Address { format!(" {}", key(BridgeKey::Address6)) } else { String::new() };
+        Err(Problem::usage(format!("`{name}` is a netgraph bridge, which can have no {}", part.word()))
+            .on(name)
+            .because(format!("a node of netgraph {why}"))
+            .hint(format!("leave it away; one that is set already: `chyves unset global {}{both}`", key(part)))
+            .hint(format!("or let `{name}` be a bridge: `chyves set global {}=bridge`", key(BridgeKey::Type))))
     }
 
     /// Whether somebody has said where it leads, so that it may be made.
@@ -103,6 +133,7 @@ impl Design {
             let part = |part: BridgeKey| get(&keys::bridge(number, part));
             let name: IfName = part(BridgeKey::Name)?.unwrap_or_else(|| format!("bridge{number}")).parse()?;
             let mut spec = BridgeSpec::new(number, name.clone());
+            spec.netgraph = part(BridgeKey::Type)?.as_deref() == Some("netgraph");
             spec.uplink = part(BridgeKey::Uplink)?.map(|u| u.parse()).transpose()?;
             spec.private = part(BridgeKey::Private)?.as_deref() == Some("yes");
             // In 2016 a private bridge was one with an uplink of this name.
@@ -134,6 +165,9 @@ impl Design {
                 format!("two bridges are called `{}`", spec.name),
                 format!("give one another name: `chyves set global {}=…`, or bridge{}.name", key(BridgeKey::Name), other.number),
             );
+        }
+        if spec.netgraph {
+            spec.fit_for_netgraph()?;
         }
         if let (true, Some(uplink)) = (spec.private || spec.nat.is_some(), &spec.uplink) {
             return refuse(
@@ -182,6 +216,12 @@ impl Design {
     /// The bridge of that name.
     pub fn get(&self, name: &IfName) -> Option<&BridgeSpec> {
         self.bridges.get(name)
+    }
+
+    /// The netgraph bridge that a card's address of a node means: `lan:`.
+    pub fn node(&self, path: &str) -> Option<&BridgeSpec> {
+        let name = path.strip_suffix(':').unwrap_or(path);
+        self.bridges.values().find(|b| b.netgraph && b.name.as_str() == name)
     }
 
     /// The bridge of that name, or with that number by the name that it would have without another.
@@ -264,6 +304,13 @@ mod tests {
             (&[("bridge0.name", "x"), ("bridge1.name", "x")], "two bridges"),
             (&[("bridge0.address", "10.0.0.1/24"), ("bridge1.address", "10.0.0.129/25")], "the network of"),
             (&[("bridge0.dhcp", "yes")], "needs an address"),
+            (&[("bridge0.type", "netgraph"), ("bridge0.mtu", "9000")], "can have no mtu"),
+            (&[("bridge0.type", "netgraph"), ("bridge0.address6", "fd00::1/64")], "can have no address"),
+            (&[("bridge0.type", "netgraph"), ("bridge0.filtering", "yes")], "can have no filtering"),
+            (&[("bridge0.type", "netgraph"), ("bridge0.nat", "wlan0")], "can have no nat"),
+            (&[("bridge0.type", "netgraph"), ("bridge0.dhcp", "yes")], "can have no dhcp"),
+            (&[("bridge0.type", "netgraph"), ("bridge0.name", "br.5")], "can be called `br.5`"),
+            (&[("bridge0.type", "vale")], "netgraph"),
         ] {
             let problem = Design::read(&own(settings)).unwrap_err();
             let all = format!("{problem} {}", problem.hints.join(" "));

@@ -4,6 +4,9 @@
 //! * [`actual`]: the interfaces that are there, of kinds that the host itself tells
 //! * [`observe`]: the question for them, and the reading of the answer
 //! * [`compare`]: the differences
+//! * [`graph`]: nodes of netgraph, and which of them chyves made
+//! * [`uplink`]: the interfaces by which bridges lead out
+//! * [`wiring`]: the differences of bridges that are such nodes
 //! * [`prove`]: what must be so after something was done
 //! * [`nat`]: rules for guests that hide behind the host's address, and settings of the server of their addresses
 //!
@@ -12,9 +15,12 @@
 pub mod actual;
 pub mod compare;
 pub mod design;
+pub mod graph;
 pub mod nat;
 pub mod observe;
 pub mod prove;
+mod uplink;
+pub mod wiring;
 
 pub use actual::{Actual, IfKind, Interface};
 pub use design::{BridgeSpec, Design, Mode};

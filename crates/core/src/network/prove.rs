@@ -1,6 +1,6 @@
 //! What must be so after something was done to the host's networks, and whether it is.
 
-use super::Actual;
+use super::{Actual, IfKind};
 use crate::error::{Problem, Result};
 use crate::value::{Cidr, IfName};
 use serde::{Deserialize, Serialize};
@@ -35,6 +35,32 @@ pub enum Proof {
         /// The interface.
         member: IfName,
     },
+    /// A bridge of netgraph is there, and is chyves' own where a mark says so.
+    IsNode {
+        /// Its name.
+        node: IfName,
+        /// What is written down of it.
+        mark: Option<String>,
+    },
+    /// An interface is on a bridge of netgraph.
+    IsOn {
+        /// The bridge.
+        node: IfName,
+        /// The interface.
+        interface: IfName,
+    },
+    /// An interface is on no bridge of this name.
+    IsOff {
+        /// The bridge.
+        node: IfName,
+        /// The interface.
+        interface: IfName,
+    },
+    /// No node of netgraph has this name.
+    IsNoNode {
+        /// The name.
+        node: IfName,
+    },
     /// The host has an address on an interface.
     HasAddress {
         /// The interface.
@@ -55,6 +81,11 @@ pub enum Proof {
 }
 
 impl Proof {
+    /// Whether it is about nodes of netgraph, which the list of interfaces does not show.
+    pub const fn is_of_netgraph(&self) -> bool {
+        matches!(self, Self::IsNode { .. } | Self::IsNoNode { .. } | Self::IsOn { .. } | Self::IsOff { .. })
+    }
+
     /// What must be so, behind "make sure that".
     pub fn describe(&self) -> String {
         match self {
@@ -62,6 +93,11 @@ impl Proof {
             Self::IsMarked { interface, mark } => format!("{interface} is that of {mark}"),
             Self::IsIn { bridge, member } => format!("{member} is in {bridge}"),
             Self::IsOut { bridge, member } => format!("{member} is not in {bridge}"),
+            Self::IsNode { node, mark: None } => format!("the netgraph bridge {node} is there"),
+            Self::IsNode { node, mark: Some(mark) } => format!("the netgraph bridge {node} is that of {mark}"),
+            Self::IsOn { node, interface } => format!("{interface} is on {node}"),
+            Self::IsOff { node, interface } => format!("{interface} is not on {node}"),
+            Self::IsNoNode { node } => format!("the netgraph bridge {node} is gone"),
             Self::HasAddress { interface, address } => format!("{interface} has {address}"),
             Self::Hides { bridge } => format!("the rules of {bridge} are loaded"),
             Self::Serves { bridge } => format!("a server of addresses runs for {bridge}"),
@@ -88,6 +124,23 @@ impl Proof {
             Self::IsOut { bridge, member } => {
                 let inside = actual.get(member.as_str()).is_some_and(|m| m.bridge.as_deref() == Some(bridge.as_str()));
                 Ok(inside.then(|| format!("{member} is still in {bridge}")))
+            }
+            Self::IsNode { node, mark } => there(node).map(|i| match mark {
+                _ if i.kind != IfKind::Netgraph => Some(format!("{node} is {}", i.kind.words())),
+                Some(mark) if i.mark != *mark => Some(format!("{node} is somebody else's")),
+                Some(_) | None => None,
+            }),
+            Self::IsOn { node, interface } => there(node).and_then(|_| {
+                let on = actual.graph.as_ref().is_some_and(|g| g.link(node.as_str(), interface.as_str(), "lower").is_some());
+                there(interface).map(|_| (!on).then(|| format!("{interface} is not on {node}")))
+            }),
+            Self::IsOff { node, interface } => {
+                let on = |hook| actual.graph.as_ref().is_some_and(|g| g.link(node.as_str(), interface.as_str(), hook).is_some());
+                Ok((on("lower") || on("upper")).then(|| format!("{interface} is still on {node}")))
+            }
+            Self::IsNoNode { node } => {
+                let named = actual.graph.as_ref().is_some_and(|g| g.named(node.as_str()).is_some());
+                Ok(named.then(|| format!("the node {node} is still there")))
             }
             Self::HasAddress { interface, address } => {
                 there(interface).map(|i| (!i.addresses.contains(address)).then(|| format!("{interface} has no {address}")))

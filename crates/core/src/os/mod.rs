@@ -160,6 +160,52 @@ pub enum Intent {
         /// Its MTU, where that is not its parent's.
         mtu: Option<u32>,
     },
+    /// A node of netgraph that bridges Ethernet exists, with nothing on it. Nodes bear no text: chyves writes down itself
+    /// that it made this one.
+    MakeNode {
+        /// Its name.
+        node: IfName,
+        /// The exact token that says that chyves made it, and for how long.
+        owner: String,
+    },
+    /// A node that chyves made, and that nothing is on any more, is gone.
+    RemoveNode {
+        /// Its name.
+        node: IfName,
+        /// Its token.
+        owner: String,
+    },
+    /// A node that chyves made stays, or goes, as the new token says.
+    MarkNode {
+        /// Its name.
+        node: IfName,
+        /// The token that it has.
+        from: String,
+        /// The one that it is to have.
+        to: String,
+    },
+    /// An interface is on a bridge of netgraph: its wire, and the host itself, each at a link of its own.
+    Wire {
+        /// The bridge's node.
+        node: IfName,
+        /// The interface.
+        interface: IfName,
+        /// The link that its wire is at, where it is not there already.
+        lower: Option<u32>,
+        /// The link that the host is at, where it is not there already.
+        upper: Option<u32>,
+    },
+    /// An interface is on a bridge of netgraph no more: its wire leads to the host again.
+    Unwire {
+        /// The bridge's node.
+        node: IfName,
+        /// The interface.
+        interface: IfName,
+        /// The link that its wire was at, where it was.
+        lower: Option<u32>,
+        /// The link that the host was at, where it was.
+        upper: Option<u32>,
+    },
     /// What chyves made stays, or goes, as the new token says.
     Describe {
         /// The interface.
@@ -251,6 +297,11 @@ pub fn pair_of(end: &str) -> Option<(&str, String)> {
 }
 
 impl Intent {
+    /// Whether it is about nodes of netgraph, which the list of interfaces does not show.
+    pub const fn is_of_netgraph(&self) -> bool {
+        matches!(self, Self::MakeNode { .. } | Self::RemoveNode { .. } | Self::MarkNode { .. } | Self::Wire { .. } | Self::Unwire { .. })
+    }
+
     /// One line for people.
     pub fn describe(&self) -> String {
         match self {
@@ -269,7 +320,11 @@ impl Intent {
             | Self::RemovePair { end: interface, .. } => {
                 format!("remove {interface}, which chyves made and nothing uses")
             }
-            Self::Describe { interface, to, .. } => format!("mark {interface} with {to}"),
+            Self::MakeNode { node, .. } => format!("make the netgraph bridge {node}"),
+            Self::RemoveNode { node, .. } => format!("remove the netgraph bridge {node}, which chyves made and nothing uses"),
+            Self::MarkNode { node: interface, to, .. } | Self::Describe { interface, to, .. } => format!("mark {interface} with {to}"),
+            Self::Wire { node, interface, .. } => format!("attach {interface} to the netgraph bridge {node}"),
+            Self::Unwire { node, interface, .. } => format!("take {interface} off the netgraph bridge {node}"),
             Self::SetUp { interface } => format!("bring {interface} up"),
             Self::SetMtu { interface, from, to } => format!("let {interface} carry {to} bytes instead of {from}"),
             Self::AddAddress { interface, address, router: None } => format!("give {interface} the address {address}"),
@@ -324,6 +379,15 @@ impl Intent {
             }
             Self::MakePair { end, owner } => Self::RemovePair { end: here(end), owner: owner.clone() },
             Self::RemovePair { end, owner } => Self::MakePair { end: here(end), owner: owner.clone() },
+            Self::MakeNode { node, owner } => Self::RemoveNode { node: here(node), owner: owner.clone() },
+            Self::RemoveNode { node, owner } => Self::MakeNode { node: here(node), owner: owner.clone() },
+            Self::MarkNode { node, from, to } => Self::MarkNode { node: here(node), from: to.clone(), to: from.clone() },
+            Self::Wire { node, interface, lower, upper } => {
+                Self::Unwire { node: here(node), interface: here(interface), lower: *lower, upper: *upper }
+            }
+            Self::Unwire { node, interface, lower, upper } => {
+                Self::Wire { node: here(node), interface: here(interface), lower: *lower, upper: *upper }
+            }
             Self::Describe { interface, from, to } => Self::Describe { interface: here(interface), from: to.clone(), to: from.clone() },
             Self::SetMtu { interface, from, to } => Self::SetMtu { interface: here(interface), from: *to, to: *from },
             Self::AddAddress { interface, address, router } => {

@@ -72,7 +72,8 @@ pub fn start(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
     let host = &world.host;
     let folder = guest.folder()?;
     let firmware = firmware::of(world, guest, &spec);
-    let wants = wants::of(guest, &spec, host, firmware.as_ref().ok().and_then(Option::as_ref), request.occasion)?;
+    let mut wants = wants::of(guest, &spec, host, firmware.as_ref().ok().and_then(Option::as_ref), request.occasion)?;
+    wants.leave_nodes(request);
     let mut findings = check::start(host, &wants);
     if request.network.is_some() {
         // Those who looked closer tell it better.
@@ -128,7 +129,8 @@ pub fn launch(world: &World, guest: &Guest, request: &Request) -> Result<Ready> 
     own_guest(guest)?;
     let (spec, folder) = (guest.spec()?, guest.folder()?);
     let firmware = firmware::of(world, guest, &spec);
-    let wants = wants::of(guest, &spec, &world.host, firmware.as_ref().ok().and_then(Option::as_ref), request.occasion)?;
+    let mut wants = wants::of(guest, &spec, &world.host, firmware.as_ref().ok().and_then(Option::as_ref), request.occasion)?;
+    wants.leave_nodes(request);
     let findings = check::start(&world.host, &wants);
     let attached = cards::attached(world, guest, &spec, request);
     let (made, attached) = unless_refused(guest, &findings, make(world, guest, &spec, folder, firmware, request), attached)?;

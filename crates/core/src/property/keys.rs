@@ -213,7 +213,7 @@ parts! {
 }
 parts! {
     /// The settings of a bridge of the host.
-    BridgeKey { Name = "name", Uplink = "uplink", Vlan = "vlan", Private = "private", Mtu = "mtu", Address = "address", Address6 = "address6", Filtering = "filtering", Nat = "nat", Dhcp = "dhcp", Description = "description", }
+    BridgeKey { Name = "name", Type = "type", Uplink = "uplink", Vlan = "vlan", Private = "private", Mtu = "mtu", Address = "address", Address6 = "address6", Filtering = "filtering", Nat = "nat", Dhcp = "dhcp", Description = "description", }
 }
 parts! {
     /// What cloud-init is told of a card.

@@ -78,6 +78,12 @@ pub(super) fn perform(
                 }
                 result?;
             }
+            if let Action::Host(intent) = step {
+                if cmds.is_empty() && intent.is_of_netgraph() {
+                    made(None);
+                }
+                network::graph::note(intent, place.runtime)?;
+            }
             Ok(())
         }
         Action::Mount { dataset } => mount(dataset, place).map(|new| {
@@ -176,7 +182,7 @@ pub(super) fn perform(
             receive::receive(&wanted, place).map(|()| made(None))
         }
         Action::ProveNetwork { proofs } => {
-            (place.report)(Event::Command(chyves_core::network::observe::question(place.os).to_string()));
+            step.commands(place.os).iter().for_each(|cmd| (place.report)(Event::Command(cmd.to_string())));
             network::prove_it(place.os, place.runtime, proofs)
         }
         // From here on others may see to their networks: a machine takes its time.

@@ -1,11 +1,12 @@
 //! Network cards: virtio-net and e1000, over tap, VALE, netmap, netgraph, slirp and ng_device.
-//! Only a tap is connected to anything.
+//! A tap and a hook of netgraph are connected to something.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use crate::bhyve::build::{Build, Node, device_error};
 use crate::bhyve::config::Config;
 use crate::exit::Done;
+use crate::graph;
 use crate::ip;
 use crate::release::{MAIN, since};
 use crate::tool::parse_vale_port;
@@ -78,14 +79,7 @@ fn backend(build: &mut Build, node: &Node) -> Done<Option<String>> {
                 return device_error(format!("net: unable to open {name}"));
             }
         }
-        "netgraph" => {
-            if build.get(node, "path")?.is_none() || build.get(node, "peerhook")?.is_none() {
-                return device_error("netgraph: path and peerhook are needed");
-            }
-            if !build.place.has_module("ng_socket")? {
-                return device_error("netgraph: can't create a socket node");
-            }
-        }
+        "netgraph" => return netgraph(build, node).map(Some),
         "slirp" if release >= since(15, 0) => {
             for rule in build.get(node, "hostfwd")?.iter().flat_map(|rules| rules.split(';')) {
                 if !forward(rule) {
@@ -114,6 +108,27 @@ fn tap(build: &mut Build, node: &Node, name: &str) -> Done<String> {
     build.taps.push(name.to_owned());
     let id = format!("{}-net", node.id());
     build.arg("-netdev", format!("tap,id={id},ifname={name},script=no,downscript=no"));
+    Ok(id)
+}
+
+/// A hook of a node: bhyve opens a socket of its own there, which ends with it.
+fn netgraph(build: &mut Build, node: &Node) -> Done<String> {
+    let (Some(path), Some(peer_hook)) = (build.get(node, "path")?, build.get(node, "peerhook")?) else {
+        return device_error("netgraph: path and peerhook are needed");
+    };
+    if !build.place.has_module("ng_socket")? {
+        return device_error("netgraph: can't create a socket node");
+    }
+    let hook = build.get(node, "hook")?.unwrap_or_else(|| "vmlink".to_owned());
+    let mut open = graph::open(build.place)?;
+    let tap = open.card(build.name, &path, &hook, &peer_hook)?;
+    open.close()?;
+    let tap = match tap {
+        Ok(tap) => tap,
+        Err(errno) => return device_error(format!("netgraph: can't connect to {path}{peer_hook}: {}", errno.text())),
+    };
+    let id = format!("{}-net", node.id());
+    build.arg("-netdev", format!("tap,id={id},ifname={tap},script=no,downscript=no"));
     Ok(id)
 }
 

@@ -14,7 +14,7 @@ use std::fs::File;
 
 use crate::exit::{Done, Or as _, exit};
 use crate::place::Place;
-use net::Kind;
+pub(crate) use net::{Kind, all as interfaces, hidden_name};
 
 pub(crate) fn run(place: &Place, args: &[String]) -> Done {
     place.need_network()?;

@@ -1,7 +1,7 @@
 //! What bridges are to be: attach, detach, private, default, delete, set, migrate.
 
 use super::apply::Confirm;
-use super::{facts, look_at, pairs};
+use super::{facts, facts_with, look_at, pairs};
 use crate::session::{Report, Session};
 use chyves_core::error::{Problem, Result};
 use chyves_core::plan::Plan;
@@ -46,19 +46,15 @@ pub(super) fn carry_out(
     Ok(done)
 }
 
-fn change(session: &Session, bridge: &IfName, wishes: &[(Wish, String)], confirm: Confirm) -> Result<()> {
-    let (_settings, mut lock) = locks(session)?;
-    let mut all = Vec::new();
-    for (wish, said) in wishes {
-        // Only who takes a bridge away must know who is on it.
-        let look = if *wish == Wish::Delete { Look { guests: observe::Which::All, ..Look::default() } } else { Look::default() };
-        let world = look_at(session, &look)?;
-        let facts = facts(session, &world)?;
-        let planned = bridge::change(&world, &facts, bridge, wish)?;
-        let applied = carry_out(session, &world, &planned, bridge.as_str(), said, lock.take())?;
-        all.extend(applied.map(|a| (planned, a)));
-    }
-    confirm.await_it(session, all.iter().map(|(p, a)| (p, a.clone())).collect())
+fn change(session: &Session, bridge: &IfName, wish: &Wish, said: &str, confirm: Confirm) -> Result<()> {
+    let (_settings, lock) = locks(session)?;
+    // Only who takes a bridge away must know who is on it.
+    let look = if *wish == Wish::Delete { Look { guests: observe::Which::All, ..Look::default() } } else { Look::default() };
+    let world = look_at(session, &look)?;
+    let facts = facts_with(session, &world, wish.is_of_netgraph())?;
+    let planned = bridge::change(&world, &facts, bridge, wish)?;
+    let applied = carry_out(session, &world, &planned, bridge.as_str(), said, lock)?;
+    confirm.await_it(session, applied.map(|a| (&planned, a)).into_iter().collect())
 }
 
 pub(super) fn attach(session: &Session, bridge: &IfName, uplink: &IfName, settings: &[String], confirm: Confirm) -> Result<()> {
@@ -73,28 +69,25 @@ pub(super) fn attach(session: &Session, bridge: &IfName, uplink: &IfName, settin
         Some(tag) => format!("leads out by VLAN {tag} of {uplink}"),
         None => format!("leads out by {uplink}"),
     };
-    let wish = Wish::Attach { uplink: uplink.clone(), vlan };
-    if settings.is_empty() {
-        return change(session, bridge, &[(wish, said)], confirm);
-    }
-    // The settings first: what the bridge carries decides whether the uplink fits.
-    change(session, bridge, &[(Wish::Set(settings), "set".into()), (wish, said)], confirm)
+    // All of it at once: what the bridge carries and is made of decides whether the uplink fits.
+    let wish = Wish::Attach { uplink: uplink.clone(), vlan, settings };
+    change(session, bridge, &wish, &said, confirm)
 }
 
 pub(super) fn detach(session: &Session, bridge: &IfName, uplink: Option<&IfName>, confirm: Confirm) -> Result<()> {
-    change(session, bridge, &[(Wish::Detach { uplink: uplink.cloned() }, "has no uplink any more".into())], confirm)
+    change(session, bridge, &Wish::Detach { uplink: uplink.cloned() }, "has no uplink any more", confirm)
 }
 
-pub(super) fn private(session: &Session, bridge: &IfName, confirm: Confirm) -> Result<()> {
-    change(session, bridge, &[(Wish::Private, "leads nowhere".into())], confirm)
+pub(super) fn private(session: &Session, bridge: &IfName, settings: &[String], confirm: Confirm) -> Result<()> {
+    change(session, bridge, &Wish::Private(pairs(settings)?), "leads nowhere", confirm)
 }
 
 pub(super) fn delete(session: &Session, bridge: &IfName, confirm: Confirm) -> Result<()> {
-    change(session, bridge, &[(Wish::Delete, "deleted".into())], confirm)
+    change(session, bridge, &Wish::Delete, "deleted", confirm)
 }
 
 pub(super) fn set(session: &Session, bridge: &str, settings: &[String]) -> Result<()> {
-    change(session, &bridge.parse()?, &[(Wish::Set(pairs(settings)?), "set".into())], Confirm::default())
+    change(session, &bridge.parse()?, &Wish::Set(pairs(settings)?), "set", Confirm::default())
 }
 
 pub(super) fn default(session: &Session, bridge: &IfName) -> Result<()> {

@@ -5,18 +5,16 @@ use crate::command::get::show;
 use crate::session::Session;
 use crate::table::{Cell, ListArgs, Table};
 use chyves_core::error::{Problem, Result};
-use chyves_core::guest::Backend;
 use chyves_core::network::compare::Close;
 use chyves_core::network::{APPLIED, IfKind, STARTED, nat as rules};
 use chyves_core::os::{Os, taps};
-use chyves_core::plan::machine::backend;
-use chyves_core::plan::network::apply;
+use chyves_core::plan::network::{apply, bridge::networks};
 use chyves_core::value::IfName;
 use chyves_host::observe::{Look, Which};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 
-const COLUMNS: [&str; 10] = ["bridge", "state", "uplink", "vlan", "mtu", "address", "guests", "members", "made", "description"];
+const COLUMNS: [&str; 11] = ["bridge", "type", "state", "uplink", "vlan", "mtu", "address", "guests", "members", "made", "description"];
 
 pub(crate) fn list(session: &Session, args: &ListArgs) -> Result<()> {
     let world = look_at(session, &Look { guests: Which::All, ..Look::default() })?;
@@ -26,17 +24,18 @@ pub(crate) fn list(session: &Session, args: &ListArgs) -> Result<()> {
     for guest in &world.guests {
         names.insert(guest.uuid, guest.name.to_string());
         let Ok(spec) = guest.spec() else { continue };
-        for net in spec.nets.iter().filter(|n| backend(n, world.host.vmm) == Backend::Bridge) {
-            users.entry(net.bridge.clone()).or_default().insert(guest.name.to_string());
+        for name in networks(&spec, &world.host) {
+            users.entry(name).or_default().insert(guest.name.to_string());
         }
     }
-    let there = facts.actual.interfaces.iter().filter(|(_, i)| i.kind == IfKind::Bridge).filter_map(|(n, _)| n.parse().ok());
+    let there = facts.actual.interfaces.iter().filter(|(_, i)| i.kind.bridges()).filter_map(|(n, _)| n.parse().ok());
     let all: BTreeSet<IfName> = facts.design.bridges().map(|b| b.name.clone()).chain(users.keys().cloned()).chain(there).collect();
     let mut table = Table::new(COLUMNS);
+    let mut some_netgraph = false;
     for name in all {
         let (spec, seen) = (facts.design.get(&name), facts.actual.get(name.as_str()));
         let state = match seen {
-            Some(i) if i.kind != IfKind::Bridge => "no bridge",
+            Some(i) if !i.kind.bridges() => "no bridge",
             Some(i) if i.up => "up",
             Some(_) => "down",
             None => "absent",
@@ -46,7 +45,7 @@ pub(crate) fn list(session: &Session, args: &ListArgs) -> Result<()> {
             Some(s) => s.uplink.as_ref().map(ToString::to_string).or_else(|| s.nat.as_ref().map(|n| format!("nat:{n}"))),
             None => None,
         };
-        let made = seen.filter(|i| i.kind == IfKind::Bridge).map(|i| match i.mark.as_str() {
+        let made = seen.filter(|i| i.kind.bridges()).map(|i| match i.mark.as_str() {
             STARTED => "at a start",
             APPLIED => "by command",
             _ => "elsewhere",
@@ -62,9 +61,12 @@ pub(crate) fn list(session: &Session, args: &ListArgs) -> Result<()> {
         };
         let members: Vec<String> = seen.map(|i| i.members.iter().map(member).collect()).unwrap_or_default();
         let joined = |words: Vec<String>| if words.is_empty() { Cell::none() } else { Cell::text(words.join(",")) };
+        let netgraph = seen.map_or_else(|| spec.is_some_and(|s| s.netgraph), |i| i.kind == IfKind::Netgraph);
+        some_netgraph |= netgraph;
         let mtu = seen.map(|i| i.mtu).or_else(|| spec.and_then(|s| s.mtu));
         table.rows.push(vec![
             Cell::text(name.as_str()),
+            Cell::text(if netgraph { "netgraph" } else { "bridge" }),
             Cell::text(state),
             Cell::maybe(uplink),
             spec.and_then(|s| s.vlan).map_or_else(Cell::none, |v| Cell::number(v.to_string(), v.into())),
@@ -82,6 +84,10 @@ pub(crate) fn list(session: &Session, args: &ListArgs) -> Result<()> {
     let mut args = args.clone();
     if args.columns.is_empty() && !session.ui.json {
         args.columns = ["bridge", "state", "uplink", "vlan", "mtu", "address", "guests", "made"].map(str::to_owned).to_vec();
+        // Where all are of one type it is not worth a column.
+        if some_netgraph {
+            args.columns.insert(1, "type".to_owned());
+        }
     }
     show(session, table, &args)
 }

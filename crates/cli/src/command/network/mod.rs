@@ -50,7 +50,7 @@ pub(crate) enum Verb {
         bridge: IfName,
         /// The interface by which it leads out
         uplink: IfName,
-        /// Settings of the bridge: vlan=5, mtu=9000, address=10.0.0.1/24
+        /// Settings of the bridge: vlan=5, mtu=9000, address=10.0.0.1/24, type=netgraph
         #[arg(value_name = "KEY=VALUE")]
         settings: Vec<String>,
         #[command(flatten)]
@@ -69,6 +69,9 @@ pub(crate) enum Verb {
     Private {
         /// The bridge
         bridge: IfName,
+        /// Settings of the bridge: address=10.0.0.1/24, type=netgraph
+        #[arg(value_name = "KEY=VALUE")]
+        settings: Vec<String>,
         #[command(flatten)]
         confirm: apply::Confirm,
     },
@@ -154,7 +157,7 @@ pub(super) fn run(session: &Session, verb: &Verb) -> Result<()> {
         Verb::Confirm => apply::confirm(session),
         Verb::Attach { bridge, uplink, settings, confirm } => bridges::attach(session, bridge, uplink, settings, *confirm),
         Verb::Detach { bridge, uplink, confirm } => bridges::detach(session, bridge, uplink.as_ref(), *confirm),
-        Verb::Private { bridge, confirm } => bridges::private(session, bridge, *confirm),
+        Verb::Private { bridge, settings, confirm } => bridges::private(session, bridge, settings, *confirm),
         Verb::Default { bridge } => bridges::default(session, bridge),
         Verb::Delete { bridge, confirm } => bridges::delete(session, bridge, *confirm),
         Verb::Migrate { from, to, confirm } => bridges::migrate(session, from, to, *confirm),
@@ -183,13 +186,22 @@ fn look_at(session: &Session, look: &Look) -> Result<World> {
 
 /// The host's networks as they are, with what must not be lost.
 fn facts(session: &Session, world: &World) -> Result<Facts> {
+    facts_with(session, world, false)
+}
+
+/// The same, where `netgraph` with its nodes, and else with those where the settings tell of some.
+fn facts_with(session: &Session, world: &World, netgraph: bool) -> Result<Facts> {
     // Another host's can't be looked at; it is planned for as if nothing were there.
     let actual = if session.facts.is_some() {
         chyves_core::network::Actual::default()
     } else {
         network::look_with_care(world.host.os, &session.runtime)?
     };
-    Facts::of(world, actual)
+    let mut facts = Facts::of(world, actual)?;
+    if session.facts.is_none() {
+        network::graph::look_where_wanted(&mut facts, netgraph, world.host.os, &session.runtime)?;
+    }
+    Ok(facts)
 }
 
 /// Settings as they were typed.

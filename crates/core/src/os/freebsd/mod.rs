@@ -109,6 +109,12 @@ pub fn commands(intent: &Intent) -> Vec<Cmd> {
             let pair = super::pair_of(end.as_str()).map_or(end.as_str(), |(pair, _)| pair);
             vec![ifconfig([pair, "create"]), described(end, owner, None)]
         }
+        Intent::MakeNode { node, .. } => vec![ngctl::make(node.as_str())],
+        Intent::RemoveNode { node, .. } => vec![ngctl::remove(node.as_str())],
+        // It is written down in chyves' own folder.
+        Intent::MarkNode { .. } => Vec::new(),
+        Intent::Wire { node, interface, lower, upper } => vec![ngctl::wire(node.as_str(), interface.as_str(), *lower, *upper)],
+        Intent::Unwire { interface, lower, upper, .. } => vec![ngctl::unwire(interface.as_str(), *lower, *upper)],
         Intent::Describe { interface, to, .. } => vec![ifconfig([interface.as_str(), "descr", to])],
         Intent::SetUp { interface } => vec![ifconfig([interface.as_str(), "up"])],
         Intent::SetMtu { interface, to, .. } => vec![ifconfig([interface.as_str(), "mtu", &to.to_string()])],

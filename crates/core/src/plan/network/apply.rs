@@ -2,7 +2,7 @@
 //!
 //! Not here: changing the design ([`super::bridge`]).
 
-use super::bridge::{Planned, bridged, close};
+use super::bridge::{Planned, close, networks};
 use super::{Facts, attach};
 use crate::action::Action;
 use crate::error::{Problem, Result};
@@ -91,7 +91,7 @@ pub fn differences(world: &World, facts: &Facts) -> Vec<Difference> {
 /// The bridges that are not there and that no running guest is on.
 pub fn waiting<'a>(world: &World, facts: &'a Facts) -> Vec<&'a BridgeSpec> {
     let alive = world.guests.iter().filter(|g| g.state.is_alive()).filter_map(|g| g.spec().ok());
-    let used: Vec<IfName> = alive.flat_map(|s| bridged(&s, &world.host).iter().map(|n| n.bridge.clone()).collect::<Vec<_>>()).collect();
+    let used: Vec<IfName> = alive.flat_map(|s| networks(&s, &world.host).collect::<Vec<_>>()).collect();
     facts.design.bridges().filter(|s| facts.actual.get(s.name.as_str()).is_none() && !used.contains(&s.name)).collect()
 }
 

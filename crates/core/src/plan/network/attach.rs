@@ -11,14 +11,15 @@ mod refuse;
 
 use super::Facts;
 use crate::action::Action;
+use crate::device::GraphHook;
 use crate::error::{Problem, Result};
 use crate::guest::{Backend, Guest, NetSpec, Spec};
 use crate::network::compare::{self, Close, Difference, Room};
 use crate::network::nat::{self, Bringing};
-use crate::network::{BridgeSpec, Mode, Proof, STARTED};
+use crate::network::{BridgeSpec, Mode, Proof, STARTED, graph};
 use crate::os::Intent;
 use crate::plan::machine::{backend, tap_name};
-use crate::value::IfName;
+use crate::value::{GuestName, IfName};
 use crate::world::HostFacts;
 use refuse::{by_hand, nowhere};
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,6 +40,8 @@ pub struct Attached {
     pub notes: Vec<String>,
     /// What is put into bridges and was there before: a bridge, its new member, and the guest where it is a tap.
     pub joined: Vec<(IfName, IfName, Option<Uuid>)>,
+    /// The guests that will be on nodes of netgraph: a node, the guest and its name.
+    pub claims: Vec<(IfName, Uuid, GuestName)>,
 }
 
 impl Attached {
@@ -55,7 +58,15 @@ impl Attached {
             let text = guest.map_or_else(|| "uplink\n".to_owned(), |guest| format!("{guest}\n"));
             steps.push(Action::WriteFile { path, text });
         }
+        if !self.claims.is_empty() || self.intents.iter().any(Intent::is_of_netgraph) {
+            steps.push(Action::MakeFolder { path: format!("{run_dir}/network") });
+            steps.push(Action::MakeFolder { path: nodes_folder(run_dir) });
+        }
         steps.extend(self.intents.into_iter().map(Action::Host));
+        // Taken back before what the guest is on.
+        for (node, guest, name) in self.claims {
+            steps.push(Action::WriteFile { path: format!("{}/{node}+{guest}", nodes_folder(run_dir)), text: format!("{name}\n") });
+        }
         steps.extend(self.last);
         if !steps.is_empty() && !self.proofs.is_empty() {
             steps.push(Action::ProveNetwork { proofs: self.proofs });
@@ -67,6 +78,11 @@ impl Attached {
 /// The folder of what starts put into bridges that were there: a file each.
 pub fn joined_folder(run_dir: &str) -> String {
     format!("{run_dir}/network/joined")
+}
+
+/// The folder of what is known of nodes of netgraph: a file each.
+pub fn nodes_folder(run_dir: &str) -> String {
+    format!("{run_dir}/network/{}", graph::FOLDER)
 }
 
 /// The tap of a card: the one that was chosen, or the one that follows from the guest's identity.
@@ -83,10 +99,13 @@ pub fn attach(host: &HostFacts, facts: &Facts, guests: &[(&Guest, &Spec)]) -> Re
     let mut work = Work { room, host, bridges: BTreeMap::new(), taps: BTreeSet::new(), done: Attached::default(), made: 0 };
     let mut problems = Vec::new();
     for (guest, spec) in guests {
-        for net in spec.nets.iter().filter(|n| backend(n, host.vmm) == Backend::Bridge) {
-            if let Err(problem) = work.card(guest, net) {
-                problems.push(problem);
-            }
+        for net in &spec.nets {
+            let done = match backend(net, host.vmm) {
+                Backend::Bridge => work.card(guest, net),
+                Backend::Netgraph => work.hook(guest, net),
+                Backend::Auto | Backend::User | Backend::Vale => Ok(()),
+            };
+            problems.extend(done.err());
         }
     }
     match (problems.is_empty(), guests) {
@@ -130,6 +149,9 @@ impl Attached {
 impl Work<'_> {
     fn card(&mut self, guest: &Guest, net: &NetSpec) -> Result<()> {
         let card = format!("net{}", net.number);
+        if self.room.design.get(&net.bridge).is_some_and(|b| b.netgraph) {
+            return Err(refuse::no_tap(&net.bridge, guest, &card));
+        }
         let Ready { refused, mtu, filters, .. } = self.bridge(&net.bridge, guest, &card)?.clone();
         let mut refused = refused.or_else(|| Self::too_large(guest, net, mtu));
         if refused.is_none() && net.vlan.is_some() && !filters {
@@ -156,6 +178,29 @@ impl Work<'_> {
                 .within(format!("{card} of `{}` can't be attached to `{}`", guest.name, net.bridge))
                 .hint(format!("or let it start without: `chyves set {} {card}.optional=yes`", guest.name))),
         }
+    }
+
+    /// A card that is at a node of netgraph: one that the settings tell of is made ready, and claimed for the guest. bhyve
+    /// makes the card's own end. Of another node the start has been told already whether it is there.
+    fn hook(&mut self, guest: &Guest, net: &NetSpec) -> Result<()> {
+        let Some(path) = net.netgraph.as_ref().and_then(|text| text.parse::<GraphHook>().ok()).map(|hook| hook.path) else {
+            return Ok(());
+        };
+        let (card, word) = (format!("net{}", net.number), path.trim_end_matches(':'));
+        let Some(spec) = self.room.design.bridges().find(|b| b.name.as_str() == word) else { return Ok(()) };
+        let name = spec.name.clone();
+        if !spec.netgraph {
+            return Err(refuse::no_node(&name, guest, &card));
+        }
+        match self.bridge(&name, guest, &card)?.refused.clone() {
+            None => {}
+            Some(problem) => return Err(problem.within(format!("{card} of `{}` can't be attached to `{name}`", guest.name))),
+        }
+        if !self.done.proofs.iter().any(|p| matches!(p, Proof::IsNode { node, .. } if *node == name)) {
+            self.done.proofs.push(Proof::IsNode { node: name.clone(), mark: None });
+        }
+        self.done.claims.push((name, guest.uuid, guest.name.clone()));
+        Ok(())
     }
 
     fn too_large(guest: &Guest, net: &NetSpec, mtu: u32) -> Option<Problem> {
@@ -191,7 +236,11 @@ impl Work<'_> {
         let mut intents = Vec::new();
         for Difference { says, close, .. } in compare::bridge(&self.room, spec) {
             match close {
-                Close::By(_) if design.mode == Mode::Manual => ready.refused = Some(by_hand(name, &says)),
+                Close::By(_) if design.mode == Mode::Manual => {
+                    let problem = by_hand(name, &says);
+                    // The whole of it at once, for a person to type.
+                    ready.refused = Some(if spec.netgraph { problem.hint(refuse::by_typing(&self.room, spec)) } else { problem });
+                }
                 Close::By(more) => {
                     for intent in &more {
                         self.done.proofs.extend(proof(intent));
@@ -219,7 +268,7 @@ impl Work<'_> {
             return ready;
         }
         self.done.bring(bringing);
-        if !intents.is_empty() {
+        if !intents.is_empty() && !spec.netgraph {
             self.done.proofs.push(Proof::IsUp { interface: name.clone() });
         }
         if there.is_some_and(|b| !crate::network::is_ours(&b.mark)) {
@@ -239,6 +288,12 @@ pub(super) fn proof(intent: &Intent) -> Option<Proof> {
     Some(match intent {
         Intent::Join { bridge, member, .. } => Proof::IsIn { bridge: bridge.clone(), member: member.clone() },
         Intent::Leave { bridge, member, .. } => Proof::IsOut { bridge: bridge.clone(), member: member.clone() },
+        Intent::Wire { node, interface, .. } => Proof::IsOn { node: node.clone(), interface: interface.clone() },
+        Intent::Unwire { node, interface, .. } => Proof::IsOff { node: node.clone(), interface: interface.clone() },
+        Intent::MakeNode { node, owner: mark } | Intent::MarkNode { node, to: mark, .. } => {
+            Proof::IsNode { node: node.clone(), mark: Some(mark.clone()) }
+        }
+        Intent::RemoveNode { node, .. } => Proof::IsNoNode { node: node.clone() },
         Intent::SetUp { interface } => Proof::IsUp { interface: interface.clone() },
         Intent::AddAddress { interface, address, .. } => Proof::HasAddress { interface: interface.clone(), address: *address },
         Intent::MakeBridge { bridge: interface, owner, .. }

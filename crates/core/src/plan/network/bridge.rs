@@ -6,7 +6,8 @@ use super::{Facts, attach, tidy};
 use crate::error::{Problem, Result};
 use crate::guest::{Backend, Guest, Spec};
 use crate::network::compare::{self, Close, Room};
-use crate::network::{APPLIED, BridgeSpec, Design, IfKind, Mode, STARTED, nat};
+use crate::network::{APPLIED, BridgeSpec, Design, IfKind, Mode, STARTED, is_ours, nat, wiring};
+use crate::os::freebsd::ngctl;
 use crate::os::{Intent, Os, pair_of};
 use crate::plan::Plan;
 use crate::plan::machine::backend;
@@ -29,18 +30,35 @@ pub enum Wish {
         uplink: IfName,
         /// The VLAN.
         vlan: Option<u16>,
+        /// What else is set of it, as it was typed.
+        settings: Vec<Pair>,
     },
     /// It does so no more.
     Detach {
         /// The interface, where it was named.
         uplink: Option<IfName>,
     },
-    /// It leads nowhere.
-    Private,
+    /// It leads nowhere; with what else is set of it, as it was typed.
+    Private(Vec<Pair>),
     /// These settings of it change, as they were typed.
     Set(Vec<Pair>),
     /// It is gone.
     Delete,
+}
+
+impl Wish {
+    /// What is set along with it, as it was typed.
+    fn typed(&self) -> &[Pair] {
+        match self {
+            Self::Attach { settings, .. } | Self::Private(settings) | Self::Set(settings) => settings,
+            Self::Detach { .. } | Self::Delete => &[],
+        }
+    }
+
+    /// Whether it makes a bridge one of netgraph, so that nodes have to be looked at first.
+    pub fn is_of_netgraph(&self) -> bool {
+        self.typed().iter().any(|(_, value)| value.eq_ignore_ascii_case("netgraph"))
+    }
 }
 
 /// What a plan for bridges touches that somebody may depend on.
@@ -64,8 +82,12 @@ pub fn change(world: &World, facts: &Facts, name: &IfName, wish: &Wish) -> Resul
     let key = |part| keys::bridge(number, part);
     let mut set: Vec<Pair> = Vec::new();
     let mut clear: Vec<String> = Vec::new();
+    for (word, value) in wish.typed() {
+        let full = if word.starts_with("bridge") && word.contains('.') { word.clone() } else { format!("bridge{number}.{word}") };
+        set.push(set::checked(&full, value, &[Scope::Global])?);
+    }
     match wish {
-        Wish::Attach { uplink, vlan } => {
+        Wish::Attach { uplink, vlan, .. } => {
             set.push((key(BridgeKey::Uplink), uplink.to_string()));
             match vlan {
                 Some(tag) => set.push((key(BridgeKey::Vlan), tag.to_string())),
@@ -87,28 +109,23 @@ pub fn change(world: &World, facts: &Facts, name: &IfName, wish: &Wish) -> Resul
                     .on(named)
                     .hint(format!("that is `{is}`")));
             }
+            idle(facts, spec)?;
             clear.extend([BridgeKey::Uplink, BridgeKey::Vlan].map(key));
         }
-        Wish::Private => {
+        Wish::Private(_) => {
             set.push((key(BridgeKey::Private), "yes".into()));
             clear.extend([BridgeKey::Uplink, BridgeKey::Vlan, BridgeKey::Nat].map(key));
         }
-        Wish::Set(pairs) => {
-            for (typed, value) in pairs {
-                let full =
-                    if typed.starts_with("bridge") && typed.contains('.') { typed.clone() } else { format!("bridge{number}.{typed}") };
-                let (full, value) = set::checked(&full, value, &[Scope::Global])?;
-                if full == key(BridgeKey::Nat) {
-                    clear.extend([BridgeKey::Uplink, BridgeKey::Vlan].map(key));
-                }
-                set.push((full, value));
+        Wish::Set(_) => {
+            if set.iter().any(|(full, _)| *full == key(BridgeKey::Nat)) {
+                clear.extend([BridgeKey::Uplink, BridgeKey::Vlan].map(key));
             }
         }
         Wish::Delete => {
             if there.is_none() && facts.actual.get(name.as_str()).is_none() {
                 return Err(facts.design.must(name.as_str()).err().unwrap_or_else(|| Problem::bug("a bridge is there and is not")));
             }
-            unused(world, &name)?;
+            unused(world, facts, &name)?;
             clear.extend(BridgeKey::ALL.iter().map(|k| key(*k)));
         }
     }
@@ -118,6 +135,9 @@ pub fn change(world: &World, facts: &Facts, name: &IfName, wish: &Wish) -> Resul
     }
     let after = changed(&root.own, &set, &clear);
     let design = Design::read(&after)?;
+    if let Some(problem) = design.get(&name).and_then(|spec| wiring::not_here(world.host.os, spec)) {
+        return Err(problem);
+    }
     let mut planned = Planned::default();
     write(world, root, set, clear, &mut planned.plan);
     if facts.design.mode == Mode::Manual {
@@ -137,7 +157,11 @@ pub fn change(world: &World, facts: &Facts, name: &IfName, wish: &Wish) -> Resul
             proofs.extend(closed.iter().filter_map(attach::proof));
             intents.extend(closed);
         }
-        None => intents.extend(removal(facts, before.as_ref(), &name, &mut planned.plan)),
+        None => {
+            let removed = removal(facts, before.as_ref(), &name, &mut planned.plan);
+            proofs.extend(removed.iter().filter_map(attach::proof));
+            intents.extend(removed);
+        }
     }
     keep_routes(&mut intents);
     planned.touches = compare::touched(&facts.actual, &intents.iter().collect::<Vec<_>>());
@@ -170,8 +194,9 @@ fn write(world: &World, root: &Root, mut set: Vec<Pair>, mut clear: Vec<String>,
 }
 
 /// Refuses to take a bridge away from guests.
-fn unused(world: &World, name: &IfName) -> Result<()> {
-    let on = |g: &&Guest| g.spec().is_ok_and(|s| s.nets.iter().any(|n| backend(n, world.host.vmm) == Backend::Bridge && n.bridge == *name));
+fn unused(world: &World, facts: &Facts, name: &IfName) -> Result<()> {
+    let runs = |g: &Guest| facts.actual.graph.as_ref().and_then(|n| n.claims.get(name.as_str())).is_some_and(|c| c.contains(&g.uuid));
+    let on = |g: &&Guest| runs(g) || g.spec().is_ok_and(|s| networks(&s, &world.host).any(|n| n == *name));
     let guests: Vec<&str> = world.guests.iter().filter(on).map(|g| g.name.as_str()).collect();
     if guests.is_empty() {
         return Ok(());
@@ -179,6 +204,18 @@ fn unused(world: &World, name: &IfName) -> Result<()> {
     Err(Problem::not_now(format!("`{name}` is the bridge of {}", guests.join(", ")))
         .on(name)
         .hint(format!("move them first: `chyves network move GUEST BRIDGE`, or all of them: `chyves network {name} migrate BRIDGE`")))
+}
+
+/// Refuses to take the way out from a netgraph bridge whose guests run: what is on its hooks can't be moved meanwhile.
+fn idle(facts: &Facts, spec: &BridgeSpec) -> Result<()> {
+    if !spec.netgraph || !facts.actual.claimed(spec.name.as_str(), None) {
+        return Ok(());
+    }
+    let name = &spec.name;
+    Err(Problem::not_now(format!("guests that run are on the netgraph bridge `{name}`"))
+        .on(name)
+        .hint("stop them first: `chyves network list` shows them; `chyves reclaim` forgets what dead machines left")
+        .hint(format!("or while they run another uplink, `chyves network {name} attach …`, or none, `chyves network {name} private`")))
 }
 
 /// What a bridge loses by its new design: former addresses, and its former way out.
@@ -192,7 +229,11 @@ fn leaving(facts: &Facts, before: Option<&BridgeSpec>, after: Option<&BridgeSpec
     }
     for member in bridge.members.iter().filter(|m| tidy::is_way_out(&facts.actual, Some(before), m)) {
         let Ok(name) = member.parse::<IfName>() else { continue };
-        intents.push(Intent::Leave { bridge: before.name.clone(), member: name.clone(), vlan: None });
+        // A node that somebody else made is left as it is.
+        if bridge.kind == IfKind::Netgraph && !is_ours(&bridge.mark) {
+            continue;
+        }
+        intents.push(facts.actual.leave(&before.name, &name));
         // What chyves made for it goes, by whichever end of a pair it was made.
         let after = facts.actual.after(&intents);
         let other = pair_of(member).and_then(|(_, other)| other.parse().ok());
@@ -219,17 +260,22 @@ pub(super) fn keep_routes(intents: &mut [Intent]) {
 
 /// A bridge that is no more: its interface goes if chyves made it and nothing is on it.
 fn removal(facts: &Facts, spec: Option<&BridgeSpec>, name: &IfName, plan: &mut Plan) -> Vec<Intent> {
-    let Some(bridge) = facts.actual.get(name.as_str()).filter(|i| i.kind == IfKind::Bridge) else { return Vec::new() };
+    let Some(bridge) = facts.actual.get(name.as_str()).filter(|i| i.kind.bridges()) else { return Vec::new() };
     if bridge.mark != APPLIED && bridge.mark != STARTED {
-        plan.notes.push(format!("the interface {name} stays: chyves did not make it"));
+        plan.notes.push(format!("{} {name} stays: chyves did not make it", thing(bridge.kind)));
         return Vec::new();
     }
     let others: Vec<&str> = bridge.members.iter().filter(|m| !tidy::is_way_out(&facts.actual, spec, m)).map(String::as_str).collect();
     if !others.is_empty() {
-        plan.notes.push(format!("the interface {name} stays: {} are in it", others.join(", ")));
+        plan.notes.push(format!("{} {name} stays: {} are in it", thing(bridge.kind), others.join(", ")));
         return Vec::new();
     }
     facts.actual.removal(name)
+}
+
+/// What notes call it.
+pub(super) const fn thing(kind: IfKind) -> &'static str {
+    if matches!(kind, IfKind::Netgraph) { "the node" } else { "the interface" }
 }
 
 /// The intents that make a bridge what it is to be, and stay so.
@@ -247,7 +293,13 @@ pub(super) fn close(room: &Room<'_>, spec: &BridgeSpec, host: &HostFacts) -> Res
     }
     let seen = room.actual.get(spec.name.as_str());
     if seen.is_some_and(|i| i.mark == STARTED) {
-        intents.push(Intent::Describe { interface: spec.name.clone(), from: STARTED.into(), to: APPLIED.into() });
+        let (from, to) = (STARTED.into(), APPLIED.into());
+        let name = spec.name.clone();
+        intents.push(if spec.netgraph {
+            Intent::MarkNode { node: name, from, to }
+        } else {
+            Intent::Describe { interface: name, from, to }
+        });
     }
     let out = spec.uplink.as_ref().and_then(|uplink| match spec.vlan {
         Some(tag) => room.actual.vlan_of(uplink.as_str(), tag),
@@ -257,7 +309,8 @@ pub(super) fn close(room: &Room<'_>, spec: &BridgeSpec, host: &HostFacts) -> Res
         intents.push(Intent::Describe { interface: out.parse()?, from: STARTED.into(), to: APPLIED.into() });
     }
     if host.os == Os::FreeBsd && !intents.is_empty() {
-        intents.insert(0, Intent::LoadModule { module: "if_bridge".into() });
+        let modules: &[&str] = if spec.netgraph { &ngctl::MODULES } else { &["if_bridge"] };
+        intents.splice(0..0, modules.iter().map(|module| Intent::LoadModule { module: (*module).into() }));
     }
     Ok(intents)
 }
@@ -272,10 +325,20 @@ pub fn default(world: &World, facts: &Facts, root: &Root, before: &OwnValues, na
     let Some(name) = known.or_else(|| there.then(|| name.clone())) else {
         return Err(facts.design.must(name.as_str()).err().unwrap_or_else(|| Problem::bug("a bridge is there and is not")));
     };
+    if facts.design.get(&name).is_some_and(|b| b.netgraph) {
+        return Err(Problem::not_now(format!("cards that name no bridge have taps, and `{name}` is a netgraph bridge, which takes none"))
+            .on(&name)
+            .hint(format!("put cards on it one by one: `chyves network move GUEST {name}`")));
+    }
     set::defaults(world, root, before, &set::Request { set: vec![(keys::BRIDGE.into(), name.to_string())], unset: Vec::new() })
 }
 
-/// A guest's cards that reach a network of the host.
-pub fn bridged<'a>(spec: &'a Spec, host: &HostFacts) -> Vec<&'a crate::guest::NetSpec> {
-    spec.nets.iter().filter(|n| backend(n, host.vmm) == Backend::Bridge).collect()
+/// The bridges that a guest's cards are on, those of netgraph among them.
+pub fn networks<'a>(spec: &'a Spec, host: &HostFacts) -> impl Iterator<Item = IfName> + use<'a> {
+    let vmm = host.vmm;
+    spec.nets.iter().filter_map(move |net| match backend(net, vmm) {
+        Backend::Bridge => Some(net.bridge.clone()),
+        Backend::Netgraph => net.netgraph.as_ref()?.split(':').next()?.parse().ok(),
+        Backend::Auto | Backend::User | Backend::Vale => None,
+    })
 }

@@ -134,6 +134,9 @@ pub fn relocate(world: &World, facts: &Facts, guest: &Guest, word: Option<&str>,
     let spec = guest.spec()?;
     let net = spec.nets.iter().find(|n| n.number == number).ok_or_else(|| Problem::bug("a card is there and is not"))?;
     let target = facts.design.find(bridge.as_str()).map_or(bridge, |s| &s.name).clone();
+    if facts.design.get(&target).is_some_and(|s| s.netgraph) {
+        return Ok((to_node(world, guest, net, &target)?, number));
+    }
     let there = facts.actual.get(target.as_str()).is_some_and(|i| i.kind == crate::network::IfKind::Bridge);
     if !there && facts.design.get(&target).is_none_or(|s| !s.is_decided()) {
         return Err(facts.design.must(bridge.as_str()).err().unwrap_or_else(|| {
@@ -165,6 +168,24 @@ pub fn relocate(world: &World, facts: &Facts, guest: &Guest, word: Option<&str>,
     }
     write(world, guest, pairs, Vec::new(), &mut plan)?;
     Ok((plan, number))
+}
+
+/// The settings of a card that is to be on a hook of a netgraph bridge. bhyve opens hooks when it starts.
+fn to_node(world: &World, guest: &Guest, net: &NetSpec, node: &IfName) -> Result<Plan> {
+    freebsd(world, "netgraph nodes")?;
+    let key = |part| keys::net(net.number, part);
+    let pairs = vec![(key(NetKey::Backend), "netgraph".to_owned()), (key(NetKey::Netgraph), format!("{node}:"))];
+    let pairs: Vec<Pair> = pairs.into_iter().filter(|(k, v)| guest.settings.own(k) != Some(v.as_str())).collect();
+    if pairs.is_empty() {
+        return Ok(Plan::nothing(format!("net{} of {} is on {node} already", net.number, guest.name)));
+    }
+    let mut plan = Plan::default();
+    if guest.state.is_alive() {
+        let (name, state) = (&guest.name, guest.state.word());
+        plan.notes.push(format!("{name} is {state}, and a hook of a node is opened at a start; felt at its next one or its next reboot"));
+    }
+    write(world, guest, pairs, Vec::new(), &mut plan)?;
+    Ok(plan)
 }
 
 /// The steps that move a running guest's tap.

@@ -2,16 +2,18 @@
 
 use super::bridge::{self, Planned};
 use super::{Facts, attach, cards, tidy};
+use crate::device::GraphHook;
 use crate::error::{Problem, Result};
-use crate::guest::Backend;
+use crate::guest::{Backend, Spec};
 use crate::network::compare::{self, Close, Room};
-use crate::network::{APPLIED, BridgeSpec, Design, IfKind, Mode, Proof, STARTED, nat};
+use crate::network::{APPLIED, BridgeSpec, Design, IfKind, Interface, Mode, Proof, STARTED, is_ours, nat};
 use crate::os::{Intent, taps};
 use crate::plan::machine::backend;
 use crate::plan::set;
 use crate::property::keys::{self, BridgeKey, NetKey};
 use crate::property::settings::{Own, OwnValues};
 use crate::value::IfName;
+use crate::vmm::Vmm;
 use crate::world::World;
 use crate::zfs::args::Pair;
 
@@ -30,6 +32,7 @@ pub fn migrate(world: &World, facts: &Facts, defaults: &OwnValues, from: &IfName
     if old.name == to {
         return Err(Problem::usage(format!("`{to}` is the same bridge")).on(&to).hint("name two"));
     }
+    alike(facts, &old, &to)?;
     let (set, clear) = settings(&facts.design, &old, &to);
     let mut after = (*root.own).clone();
     after.retain(|k, _| !clear.contains(k));
@@ -50,7 +53,7 @@ pub fn migrate(world: &World, facts: &Facts, defaults: &OwnValues, from: &IfName
     let mut moved = Vec::new();
     for guest in &world.guests {
         let Ok(spec) = guest.spec() else { continue };
-        let mut pairs = Vec::new();
+        let mut pairs = hooks(&spec, world.host.vmm, &old, &to);
         for net in spec.nets.iter().filter(|n| n.bridge == old.name && backend(n, world.host.vmm) == Backend::Bridge) {
             let key = keys::net(net.number, NetKey::Bridge);
             if guest.settings.own(&key).is_some() {
@@ -73,17 +76,22 @@ pub fn migrate(world: &World, facts: &Facts, defaults: &OwnValues, from: &IfName
     let there = facts.actual.get(old.name.as_str());
     for member in there.map(|b| b.members.as_slice()).unwrap_or_default() {
         if tidy::is_way_out(&facts.actual, Some(&old), member) {
-            intents.push(Intent::Leave { bridge: old.name.clone(), member: member.parse()?, vlan: None });
+            if stays_as_it_is(there) {
+                continue;
+            }
+            intents.push(facts.actual.leave(&old.name, &member.parse()?));
         }
     }
     let actual = facts.actual.after(&intents);
     let left = actual.get(old.name.as_str()).map(|b| b.members.join(", ")).unwrap_or_default();
     match there {
-        Some(b) if b.kind == IfKind::Bridge && left.is_empty() && (b.mark == APPLIED || b.mark == STARTED) => {
+        Some(b) if b.kind.bridges() && left.is_empty() && (b.mark == APPLIED || b.mark == STARTED) => {
             intents.extend(facts.actual.removal(&old.name));
         }
-        Some(_) if left.is_empty() => planned.plan.notes.push(format!("the interface {} stays: chyves did not make it", old.name)),
-        Some(_) => planned.plan.notes.push(format!("the interface {} stays: {left} are in it", old.name)),
+        Some(b) if left.is_empty() || stays_as_it_is(there) => {
+            planned.plan.notes.push(format!("{} {} stays: chyves did not make it", bridge::thing(b.kind), old.name));
+        }
+        Some(b) => planned.plan.notes.push(format!("{} {} stays: {left} are in it", bridge::thing(b.kind), old.name)),
         None => {}
     }
     let new = Facts { actual: facts.actual.after(&intents), design };
@@ -99,7 +107,7 @@ pub fn migrate(world: &World, facts: &Facts, defaults: &OwnValues, from: &IfName
         }
     }
     bridge::keep_routes(&mut intents);
-    proofs.extend(intents.iter().filter_map(attach::proof).filter(|p| !matches!(p, Proof::IsOut { .. })));
+    proofs.extend(intents.iter().filter_map(attach::proof).filter(|p| !matches!(p, Proof::IsOut { .. } | Proof::IsOff { .. })));
     for (tap, vlan) in moved {
         proofs.push(Proof::IsIn { bridge: to.clone(), member: tap.clone() });
         intents.push(Intent::Join { bridge: to.clone(), member: tap, vlan });
@@ -110,6 +118,43 @@ pub fn migrate(world: &World, facts: &Facts, defaults: &OwnValues, from: &IfName
     attached.bring(nat::bring(&world.host, spec, &new.actual, APPLIED));
     planned.plan.steps.extend(attached.steps(&world.host.run_dir));
     Ok(planned)
+}
+
+/// What the cards of a guest say that are on a netgraph bridge which goes.
+fn hooks(spec: &Spec, vmm: Vmm, old: &BridgeSpec, to: &IfName) -> Vec<Pair> {
+    let mut pairs = Vec::new();
+    for net in spec.nets.iter().filter(|n| old.netgraph && backend(n, vmm) == Backend::Netgraph) {
+        let hook: Option<GraphHook> = net.netgraph.as_ref().and_then(|text| text.parse().ok());
+        if let Some(hook) = hook.filter(|h| h.path.strip_suffix(':') == Some(old.name.as_str())) {
+            pairs.push((keys::net(net.number, NetKey::Netgraph), GraphHook { path: format!("{to}:"), ..hook }.to_string()));
+        }
+    }
+    pairs
+}
+
+/// Whether it is a node that somebody else made, which is left as it is.
+fn stays_as_it_is(there: Option<&Interface>) -> bool {
+    there.is_some_and(|b| b.kind == IfKind::Netgraph && !is_ours(&b.mark))
+}
+
+/// Refuses what can't take the other's cards.
+fn alike(facts: &Facts, old: &BridgeSpec, to: &IfName) -> Result<()> {
+    if let Some(new) = facts.design.get(to).filter(|new| new.is_decided() && new.netgraph != old.netgraph) {
+        let word = |spec: &BridgeSpec| if spec.netgraph { "a netgraph bridge" } else { "a bridge" };
+        return Err(Problem::not_now(format!("`{}` is {} and `{to}` {}", old.name, word(old), word(new)))
+            .on(to)
+            .because("cards are on the one by hooks and on the other by taps")
+            .hint(format!("move each card by itself: `chyves network move GUEST {to}`")));
+    }
+    if old.netgraph && facts.actual.claimed(old.name.as_str(), None) {
+        return Err(Problem::not_now(format!(
+            "guests that run are on the netgraph bridge `{}`, and keep its hooks until they are stopped",
+            old.name
+        ))
+        .on(&old.name)
+        .hint("stop them first: `chyves network list` shows them; `chyves reclaim` forgets what dead machines left"));
+    }
+    Ok(())
 }
 
 /// What the settings become: the old bridge's are the new one's where that has none of its own.
@@ -126,6 +171,7 @@ fn settings(design: &Design, old: &BridgeSpec, to: &IfName) -> (Vec<Pair>, Vec<S
         let v4 = old.addresses.iter().find(|a| a.address.is_ipv4()).map(ToString::to_string);
         let v6 = old.addresses.iter().find(|a| a.address.is_ipv6()).map(ToString::to_string);
         let all = [
+            (BridgeKey::Type, old.netgraph.then(|| "netgraph".to_owned())),
             (BridgeKey::Uplink, old.uplink.as_ref().map(ToString::to_string)),
             (BridgeKey::Vlan, old.vlan.map(|v| v.to_string())),
             (BridgeKey::Private, yes(old.private)),

@@ -9,6 +9,8 @@ use crate::plan::machine::tap_name;
 use crate::plan::testing::{self, own};
 use std::sync::Arc;
 
+mod netgraph;
+
 /// A host of that system with two cards, and what else is given.
 fn actual(os: Os, more: &[(&str, Interface)]) -> Actual {
     let text = match os {
@@ -263,14 +265,14 @@ fn change(design: &[(&str, &str)], more: &[(&str, Interface)], name: &str, wish:
 
 #[test]
 fn a_bridge_gets_an_uplink_and_another_and_none() {
-    let attach = |uplink: &str, vlan| Wish::Attach { uplink: uplink.parse().unwrap(), vlan };
+    let attach = |uplink: &str, vlan| Wish::Attach { uplink: uplink.parse().unwrap(), vlan, settings: Vec::new() };
     insta::assert_snapshot!("attach", change(&[], &[], "lan", &attach("em0", Some(5))));
     let there = || {
         let bridge = Interface { mark: APPLIED.into(), ..bridge_of(&[]) };
         [("bridge0", bridge), ("em5", Interface { bridge: Some("bridge0".into()), ..Interface::new(IfKind::Physical) })]
     };
     insta::assert_snapshot!("another", change(&[("bridge0.uplink", "em5")], &there(), "bridge0", &attach("em0", None)));
-    insta::assert_snapshot!("private", change(&[("bridge0.uplink", "em5")], &there(), "bridge0", &Wish::Private));
+    insta::assert_snapshot!("private", change(&[("bridge0.uplink", "em5")], &there(), "bridge0", &Wish::Private(Vec::new())));
     insta::assert_snapshot!("deleted", change(&[("bridge0.uplink", "em5")], &there(), "bridge0", &Wish::Delete));
     let again = change(&[("bridge0.uplink", "em5")], &there(), "bridge0", &attach("em5", None));
     assert_eq!(again, "", "nothing is left to do");
@@ -390,7 +392,7 @@ fn cards_come_and_go() {
 #[test]
 fn manual_changes_nothing_but_the_settings() {
     let design = &[("network_design_mode", "manual")];
-    let text = change(design, &[], "bridge0", &Wish::Private);
+    let text = change(design, &[], "bridge0", &Wish::Private(Vec::new()));
     assert!(text.contains("zfs set chyves:bridge0.private=yes") && !text.contains("ip link"), "{text}");
     assert_eq!(Design::read(&own(&[("network_design_mode", "auto")])).unwrap().mode, Mode::System);
 }

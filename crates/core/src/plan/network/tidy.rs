@@ -57,6 +57,16 @@ pub fn tidy(design: &Design, actual: &Actual, guest: Option<Uuid>, joined: &[Joi
             removed.extend(remove(actual, name));
         }
     }
+    for (name, node) in actual.interfaces.iter().filter(|(_, i)| i.kind == IfKind::Netgraph && i.mark == STARTED) {
+        if actual.claimed(name, guest) || !is_empty(design, actual, name, node, &gone) {
+            continue;
+        }
+        let Ok(bridge) = name.parse::<IfName>() else { continue };
+        gone.insert(name);
+        let wires = node.members.iter().filter_map(|m| m.parse().ok());
+        removed.extend(wires.map(|member| actual.leave(&bridge, &member)));
+        removed.extend(remove(actual, name));
+    }
     // Services go with their bridge; those that a start brought up for one that stays, with the last guest on it.
     for (name, service) in &actual.services {
         let guest = |m: &String| !gone.contains(m.as_str()) && actual.get(m).is_some_and(|i| i.kind == IfKind::Tap);
@@ -112,12 +122,20 @@ pub fn is_in_effect(actual: &Actual, intent: &Intent) -> bool {
             ours(bridge, IfKind::Bridge, owner) && seen(bridge).is_some_and(|i| i.members.is_empty())
         }
         Intent::MakeVlan { vlan, owner, .. } => ours(vlan, IfKind::Vlan, owner) && seen(vlan).is_some_and(|i| i.bridge.is_none()),
-        Intent::Join { bridge, member, .. } => {
-            let last = seen(bridge).is_some_and(|b| b.members.len() == 1 || b.mark != STARTED);
+        Intent::MakeNode { node, owner } => {
+            ours(node, IfKind::Netgraph, owner) && seen(node).is_some_and(|i| i.members.is_empty()) && !actual.claimed(node.as_str(), None)
+        }
+        Intent::RemoveNode { node, .. } => seen(node).is_none(),
+        Intent::MarkNode { node, to, .. } => seen(node).is_some_and(|i| i.mark == *to),
+        Intent::Join { bridge, member, .. } | Intent::Wire { node: bridge, interface: member, .. } => {
+            let claimed = actual.claimed(bridge.as_str(), None);
+            let last = seen(bridge).is_some_and(|b| b.members.len() == 1 && !claimed || b.mark != STARTED);
             let way_out = seen(member).is_some_and(|m| m.kind != IfKind::Tap);
             seen(member).is_some_and(|m| m.bridge.as_deref() == Some(bridge.as_str())) && (last || !way_out)
         }
-        Intent::Leave { bridge, member, .. } => seen(bridge).is_some() && seen(member).is_some_and(|m| m.bridge.is_none()),
+        Intent::Leave { bridge, member, .. } | Intent::Unwire { node: bridge, interface: member, .. } => {
+            seen(bridge).is_some() && seen(member).is_some_and(|m| m.bridge.is_none())
+        }
         Intent::SetMtu { interface, to, .. } => seen(interface).is_some_and(|i| i.mtu == *to),
         Intent::Describe { interface, to, .. } => seen(interface).is_some_and(|i| i.mark == *to),
         Intent::AddAddress { interface, address, .. } => seen(interface).is_some_and(|i| i.addresses.contains(address)),

@@ -3,12 +3,22 @@
 //! Not here: how a bridge or tap is made ([`crate::plan::network`]).
 
 use super::Request;
+use crate::check::Wants;
 use crate::error::Result;
 use crate::guest::{Backend, Guest, Spec};
 use crate::os::{Intent, taps};
 use crate::plan::machine::backend;
 use crate::plan::network::attach;
 use crate::world::World;
+
+impl Wants {
+    /// Leaves nodes that the host's settings tell of to those who look at them closer, and make them.
+    pub(super) fn leave_nodes(&mut self, request: &Request) {
+        if let Some(facts) = &request.network {
+            self.nodes.retain(|(_, node)| facts.design.node(node).is_none());
+        }
+    }
+}
 
 /// What the guest's cards need of the host's networks. Where nobody looked at them, bridges are taken to be there.
 ///

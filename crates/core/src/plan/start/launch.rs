@@ -146,7 +146,7 @@ pub(super) fn make(
         policy: spec.policy,
         again: drives.iter().flat_map(Drive::again).collect(),
         borrows: borrowed(loaded.iter().flatten().chain(firmware.iter().filter_map(|f| f.image.as_ref()))),
-        networks: spec.nets.iter().any(|n| backend(n, host.vmm) == Backend::Bridge),
+        networks: spec.nets.iter().any(|n| matches!(backend(n, host.vmm), Backend::Bridge | Backend::Netgraph)),
         given,
         frees_logs,
         screen: machine.devices().values().find_map(screen_of),

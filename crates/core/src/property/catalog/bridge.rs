@@ -29,6 +29,15 @@ pub(super) static ROWS: &[Property] = &[
         ..OF_BRIDGE
     },
     Property {
+        key: "bridge{n}.type",
+        kind: Kind::Choice(&["bridge", "netgraph"]),
+        unset: Unset::Value("bridge"),
+        summary: "what bridge n is made of",
+        detail: "bridge is an interface that bridges, which guests reach by taps. netgraph is an ng_bridge node, on FreeBSD alone, which cards with net{n}.backend=netgraph reach by net{n}.netgraph; it takes an uplink, a VLAN of one or none, and has no address, MTU, filtering, nat or dhcp.",
+        aliases: &["bridge{n}.kind"],
+        ..OF_BRIDGE
+    },
+    Property {
         key: "bridge{n}.uplink",
         kind: Kind::Interface,
         summary: "the interface by which bridge n leads out of the host",

@@ -85,7 +85,7 @@ pub(super) static ROWS: &[Property] = &[
         key: "net{n}.netgraph",
         kind: Kind::GraphHook,
         summary: "the netgraph node of card n",
-        detail: "Read where the card's backend is netgraph: the address of an ng_bridge node, which must be there (a start that misses it shows the commands that make it), as `lan:`, or a hook of it, as `lan:link2`. Without a hook the node chooses a free one.",
+        detail: "Read where the card's backend is netgraph: the address of an ng_bridge node, as `lan:` (one that the host's settings tell of, by bridge{n}.type, is made by the start; another must be there), or a hook of it, as `lan:link2`. Without a hook the node chooses a free one.",
         ..BASE
     },
     Property {

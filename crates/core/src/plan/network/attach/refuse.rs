@@ -2,8 +2,8 @@
 
 use crate::error::Problem;
 use crate::guest::Guest;
-use crate::network::compare::Room;
-use crate::network::{IfKind, Mode};
+use crate::network::compare::{Close, Room};
+use crate::network::{BridgeSpec, IfKind, Mode, compare};
 use crate::os::{Intent, Os};
 use crate::value::IfName;
 
@@ -39,4 +39,32 @@ pub(super) fn by_hand_commands(os: Os, tap: &IfName, bridge: &IfName, mtu: u32) 
     let make = Intent::MakeTap { tap: tap.clone(), owner: "by hand".into(), mtu, queues: 1 };
     let join = Intent::Join { bridge: bridge.clone(), member: tap.clone(), vlan: None };
     format!("make it: {} && {}", shown(os, &make), shown(os, &join))
+}
+
+/// A card with a tap on a bridge that takes none.
+pub(super) fn no_tap(name: &IfName, guest: &Guest, card: &str) -> Problem {
+    Problem::host_cant(format!("`{name}`, which {card} of `{}` wants a tap on, is a netgraph bridge", guest.name))
+        .on(&guest.name)
+        .because("a node of netgraph has hooks, which bhyve opens itself")
+        .hint(format!("`chyves network {} move {card} {name}` puts the card on a hook of it", guest.name))
+        .hint(format!("or choose another: `chyves set {} {card}.bridge=…`", guest.name))
+}
+
+/// A card with a hook of a node that is a bridge by its settings.
+pub(super) fn no_node(name: &IfName, guest: &Guest, card: &str) -> Problem {
+    Problem::host_cant(format!("`{name}`, which {card} of `{}` wants a hook of, is a bridge and no node of netgraph", guest.name))
+        .on(&guest.name)
+        .hint(format!("`chyves network {} move {card} {name}` puts the card on it by a tap", guest.name))
+        .hint(format!("or name another node: `chyves set {} {card}.netgraph=…`", guest.name))
+}
+
+/// All that a person types to make a netgraph bridge what it is to be: modules first, as the interfaces' own nodes come
+/// with one of them.
+pub(super) fn by_typing(room: &Room<'_>, spec: &BridgeSpec) -> String {
+    let load = crate::os::freebsd::ngctl::MODULES.map(|module| Intent::LoadModule { module: module.into() });
+    let all = compare::bridge(room, spec)
+        .into_iter()
+        .flat_map(|difference| if let Close::By(intents) = difference.close { intents } else { Vec::new() });
+    let lines: Vec<String> = load.into_iter().chain(all).map(|intent| shown(room.os, &intent)).filter(|line| !line.is_empty()).collect();
+    format!("or type: {}", lines.join(" && "))
 }

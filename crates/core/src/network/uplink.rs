@@ -1,0 +1,205 @@
+//! The uplinks of bridges: whether an interface can be one, and what makes it a member.
+//!
+//! Not here: bridges themselves ([`super::compare`]), how an interface is on a node of netgraph ([`super::wiring`]).
+
+use super::USUAL_MTU;
+use super::actual::{Actual, IfKind, Interface};
+use super::compare::{Difference, Room};
+use super::design::BridgeSpec;
+use crate::error::Problem;
+use crate::os::{Intent, Os, pair_of};
+use crate::value::{Cidr, IfName};
+
+/// The uplink of a bridge, or that it has none.
+pub(super) fn way_out(room: &Room<'_>, spec: &BridgeSpec, there: Option<&Interface>) -> Vec<Difference> {
+    let name = &spec.name;
+    let Some(uplink) = &spec.uplink else {
+        let out = |m: &&String| room.actual.get(m).is_some_and(|i| i.kind.leads_out());
+        let members = there.map(|b| b.members.iter().filter(out).collect::<Vec<_>>()).unwrap_or_default();
+        // A bridge of which nothing was decided is as the administrator made it.
+        let members = if spec.private || spec.nat.is_some() { members } else { Vec::new() };
+        return members
+            .into_iter()
+            .filter_map(|m| {
+                let leave = Intent::Leave { bridge: name.clone(), member: m.parse().ok()?, vlan: None };
+                Some(Difference::by(name, format!("it is private, and {m} leads out of it"), vec![leave]))
+            })
+            .collect();
+    };
+    let cant = |problem: Problem| vec![Difference::cant(name, problem)];
+    let Some(card) = room.actual.get(uplink.as_str()) else {
+        // One that is there without its other end stands for a pair whose other end is in a jail: that is no new one.
+        if let (Some((pair, other)), None) = (pair_of(uplink.as_str()), spec.vlan)
+            && room.actual.get(&other).is_none()
+        {
+            let mut intents = vec![Intent::MakePair { end: uplink.clone(), owner: room.mark.to_owned() }];
+            let mtu = room.mtu(spec);
+            intents.extend((mtu != USUAL_MTU).then(|| Intent::SetMtu { interface: uplink.clone(), from: USUAL_MTU, to: mtu }));
+            intents.push(Intent::Join { bridge: name.clone(), member: uplink.clone(), vlan: None });
+            return vec![Difference::by(name, format!("there is no pair {pair}"), intents)];
+        }
+        return vec![no_uplink(room, name, uplink)];
+    };
+    if let Some(problem) = unfit(room, spec, uplink, card) {
+        return cant(problem);
+    }
+    let mut all = Vec::new();
+    if !card.up {
+        all.push(Difference::by(name, format!("its uplink {uplink} is down"), vec![Intent::SetUp { interface: uplink.clone() }]));
+    }
+    let (member, seen) = match spec.vlan {
+        None => (uplink.clone(), Some(card)),
+        Some(tag) => match vlan(room, name, uplink, tag) {
+            Ok((member, seen, difference)) => {
+                all.extend(difference);
+                (member, seen)
+            }
+            Err(difference) => {
+                all.push(*difference);
+                return all;
+            }
+        },
+    };
+    match seen.and_then(|i| i.bridge.as_deref()) {
+        Some(bridge) if bridge == name.as_str() => {}
+        Some(other) => all.push(elsewhere(name, &member, other)),
+        None => match join(room, spec, &member, seen) {
+            Ok(intents) => all.push(Difference::by(name, format!("{member} is not in it"), intents)),
+            Err(problem) => all.push(Difference::cant(name, *problem)),
+        },
+    }
+    all
+}
+
+/// An uplink that the host has not.
+pub(super) fn no_uplink(room: &Room<'_>, name: &IfName, uplink: &IfName) -> Difference {
+    let problem = Problem::host_cant(format!("its uplink `{uplink}` is not there"));
+    Difference::cant(
+        name,
+        problem.hint(format!("`chyves network {name} attach …` takes another; this host has {}", candidates(room.actual))),
+    )
+}
+
+/// An uplink that another bridge has.
+pub(super) fn elsewhere(name: &IfName, member: &IfName, other: &str) -> Difference {
+    Difference::cant(
+        name,
+        Problem::not_now(format!("its uplink `{member}` is in the bridge `{other}`")).hint(format!(
+            "an interface is in one bridge at a time; take it out there, or move all of it: `chyves network {other} migrate {name}`"
+        )),
+    )
+}
+
+/// What could be an uplink.
+fn candidates(actual: &Actual) -> String {
+    let fit = |i: &Interface| matches!(i.kind, IfKind::Physical | IfKind::Aggregate | IfKind::Vlan) && i.bridge.is_none();
+    let names: Vec<&str> = actual.interfaces.iter().filter(|(_, i)| fit(i)).map(|(n, _)| n.as_str()).take(8).collect();
+    if names.is_empty() { "none that is free".to_owned() } else { names.join(", ") }
+}
+
+/// Why an interface can't be the uplink of a bridge.
+fn unfit(room: &Room<'_>, spec: &BridgeSpec, uplink: &IfName, card: &Interface) -> Option<Problem> {
+    wrong_kind(room, spec, uplink, card).or_else(|| wrong_size(room, spec, uplink, card))
+}
+
+/// The same for what it is.
+pub(super) fn wrong_kind(room: &Room<'_>, spec: &BridgeSpec, uplink: &IfName, card: &Interface) -> Option<Problem> {
+    let name = &spec.name;
+    let problem = match card.kind {
+        IfKind::Bridge | IfKind::Netgraph => {
+            Problem::host_cant(format!("its uplink `{uplink}` is {}, and no bridge can be in a bridge", card.kind.words()))
+                .hint(format!("attach what is in `{uplink}`: {}", card.members.join(", ")))
+        }
+        IfKind::Loopback | IfKind::Other => {
+            Problem::host_cant(format!("its uplink `{uplink}` is {}", card.kind.words())).hint("attach a network card")
+        }
+        IfKind::Wireless if spec.netgraph => {
+            Problem::host_cant(format!("its uplink `{uplink}` is wireless, which no bridge can take")).hint("attach a network card")
+        }
+        IfKind::Wireless => Problem::host_cant(format!("its uplink `{uplink}` is wireless, which no bridge can take"))
+            .hint(format!("let guests hide behind it: `chyves network {name} set nat={uplink} address=10.0.0.1/24 dhcp=yes`")),
+        IfKind::Tap => Problem::host_cant(format!("its uplink `{uplink}` is a tap, which is a guest's end"))
+            .hint(format!("`chyves network {name} join {uplink}` makes it a member")),
+        IfKind::Physical | IfKind::Vlan | IfKind::Aggregate | IfKind::Pair => {
+            // Packets of a VLAN of the bridge itself would come back to it for ever.
+            let mut below = card;
+            for _ in 0..8 {
+                let Some((parent, _)) = &below.vlan else { break };
+                if parent == name.as_str() {
+                    return Some(
+                        Problem::host_cant(format!("its uplink `{uplink}` is on `{name}` itself, which makes a loop"))
+                            .hint("attach a network card"),
+                    );
+                }
+                below = room.actual.get(parent)?;
+            }
+            return None;
+        }
+    };
+    Some(problem)
+}
+
+/// The same for what it carries.
+fn wrong_size(room: &Room<'_>, spec: &BridgeSpec, uplink: &IfName, card: &Interface) -> Option<Problem> {
+    let name = &spec.name;
+    let mtu = room.mtu(spec);
+    if mtu > card.mtu {
+        return Some(
+            Problem::host_cant(format!("its uplink `{uplink}` carries {} bytes and can't carry {mtu}", card.mtu))
+                .hint(format!("`chyves network {name} set mtu={}`, or let {uplink} carry more, if the network behind it does", card.mtu)),
+        );
+    }
+    (room.os == Os::FreeBsd && spec.vlan.is_none() && mtu != card.mtu).then(|| {
+        Problem::host_cant(format!("its uplink `{uplink}` carries {} bytes and the bridge {mtu}", card.mtu))
+            .because("all members of a bridge of FreeBSD carry the same")
+            .hint(format!("`chyves network {name} set mtu={}`, or ifconfig {uplink} mtu {mtu}", card.mtu))
+    })
+}
+
+pub(super) type OnVlan<'a> = (IfName, Option<&'a Interface>, Option<Difference>);
+
+/// The interface of a VLAN of the uplink: the one that is there, whatever it is called, or a new one.
+pub(super) fn vlan<'a>(room: &Room<'a>, bridge: &IfName, uplink: &IfName, tag: u16) -> Result<OnVlan<'a>, Box<Difference>> {
+    let cant = |problem: Problem| Box::new(Difference::cant(bridge, problem));
+    if let Some(found) = room.actual.vlan_of(uplink.as_str(), tag) {
+        let name: IfName = found.parse().map_err(|e| cant(Problem::from(e)))?;
+        let seen = room.actual.get(found);
+        let down = seen.is_some_and(|i| !i.up);
+        let up = down.then(|| Difference::by(bridge, format!("{name} is down"), vec![Intent::SetUp { interface: name.clone() }]));
+        return Ok((name, seen, up));
+    }
+    let usual = format!("{uplink}.{tag}");
+    let usual = if usual.len() > 15 { format!("vlan{tag}") } else { usual };
+    if let Some(other) = room.actual.get(&usual) {
+        return Err(cant(
+            Problem::host_cant(format!("`{usual}` is {} and not the VLAN {tag} of `{uplink}`", other.kind.words())).hint(format!(
+                "rename it, or make that VLAN yourself under another name and attach it: `chyves network {bridge} attach …`"
+            )),
+        ));
+    }
+    let name: IfName = usual.parse().map_err(|e| cant(Problem::from(e)))?;
+    let make = Intent::MakeVlan { vlan: name.clone(), parent: uplink.clone(), tag, owner: room.mark.to_owned(), mtu: None };
+    Ok((name.clone(), None, Some(Difference::by(bridge, format!("there is no VLAN {tag} of {uplink}"), vec![make]))))
+}
+
+/// The intents that make an interface a member. Its addresses move to the bridge where the design says so.
+fn join(room: &Room<'_>, spec: &BridgeSpec, member: &IfName, seen: Option<&Interface>) -> Result<Vec<Intent>, Box<Problem>> {
+    let name = &spec.name;
+    let joined = Intent::Join { bridge: name.clone(), member: member.clone(), vlan: None };
+    let Some(seen) = seen else { return Ok(vec![joined]) };
+    let stays: Vec<String> = seen.addresses.iter().filter(|a| !spec.addresses.contains(a)).map(ToString::to_string).collect();
+    if !stays.is_empty() && room.members_have_no_addresses() {
+        return Err(Box::new(
+            Problem::host_cant(format!("the host has {} on {member}, and would lose it when that becomes a member", stays.join(", ")))
+                .because("addresses of a bridge belong on the bridge itself")
+                .hint(format!("let it move there: `chyves network {name} set address={}`", stays[0])),
+        ));
+    }
+    let moving: Vec<_> = seen.addresses.iter().filter(|a| spec.addresses.contains(a)).copied().collect();
+    // The default route goes with the address by which its router is reached.
+    let router = |address: &Cidr| room.actual.router(member.as_str(), address);
+    let mut intents: Vec<Intent> = moving.iter().map(|address| room.actual.without(member, address)).collect();
+    intents.push(joined);
+    intents.extend(moving.iter().map(|address| Intent::AddAddress { interface: name.clone(), address: *address, router: router(address) }));
+    Ok(intents)
+}

@@ -1,0 +1,134 @@
+//! Where bridges that are nodes of netgraph differ from their design, and what closes each difference. chyves changes the
+//! nodes that it made itself; one that somebody else made is used as it is.
+//!
+//! The host is on such a bridge as its guests are, by the upper hook of the uplink: its addresses stay on the uplink.
+//! Not here: bridges that are interfaces ([`super::compare`]).
+
+use super::actual::{IfKind, Interface};
+use super::compare::{Difference, Room, taken};
+use super::design::BridgeSpec;
+use super::graph::Graph;
+use super::is_ours;
+use super::uplink::{elsewhere, no_uplink, vlan, wrong_kind};
+use crate::error::Problem;
+use crate::os::{Intent, Os};
+use crate::value::IfName;
+
+/// The differences of one of them.
+pub(super) fn bridge(room: &Room<'_>, spec: &BridgeSpec) -> Vec<Difference> {
+    let name = &spec.name;
+    if let Some(problem) = not_here(room.os, spec) {
+        return vec![Difference::cant(name, problem)];
+    }
+    let there = room.actual.get(name.as_str());
+    let mut all = Vec::new();
+    match there {
+        Some(other) if other.kind != IfKind::Netgraph => return vec![taken(spec, other.kind, "no netgraph bridge")],
+        Some(_) => {}
+        None => {
+            if let Some((_, node)) = room.actual.graph.as_ref().and_then(|g| g.named(name.as_str())) {
+                let problem = Problem::host_cant(format!("the netgraph node `{name}:` is of the type {}, no bridge", node.kind));
+                let hint = format!("give the bridge another name: `chyves set global bridge{}.name=…`", spec.number);
+                return vec![Difference::cant(name, problem.hint(hint))];
+            }
+            let make = Intent::MakeNode { node: name.clone(), owner: room.mark.to_owned() };
+            all.push(Difference::by(name, "it is not there", vec![make]));
+        }
+    }
+    match &spec.uplink {
+        Some(uplink) => all.extend(way_out(room, spec, uplink, there)),
+        None => all.extend(there.filter(|_| spec.private).map(|seen| shut(room, name, seen)).unwrap_or_default()),
+    }
+    all
+}
+
+/// Why a host can have none of them.
+pub(crate) fn not_here(os: Os, spec: &BridgeSpec) -> Option<Problem> {
+    (spec.netgraph && os != Os::FreeBsd).then(|| {
+        Problem::host_cant(format!("`{}` is a netgraph bridge, which only FreeBSD has; this host is {os}", spec.name))
+            .on(&spec.name)
+            .hint(format!("let it be a bridge: `chyves set global bridge{}.type=bridge`, or name another one", spec.number))
+    })
+}
+
+/// What leads out of a bridge that is to lead nowhere.
+fn shut(room: &Room<'_>, name: &IfName, seen: &Interface) -> Vec<Difference> {
+    let interfaces = seen.members.iter().filter(|m| room.actual.get(m).is_some_and(|i| i.kind.leads_out()));
+    interfaces
+        .filter_map(|m| {
+            let says = format!("it is private, and {m} leads out of it");
+            Some(if is_ours(&seen.mark) {
+                Difference::by(name, says, vec![room.actual.leave(name, &m.parse().ok()?)])
+            } else {
+                Difference::cant(name, foreign(name, &says))
+            })
+        })
+        .collect()
+}
+
+/// The uplink of one of them.
+fn way_out<'a>(room: &Room<'a>, spec: &BridgeSpec, uplink: &IfName, there: Option<&Interface>) -> Vec<Difference> {
+    let name = &spec.name;
+    let Some(card) = room.actual.get(uplink.as_str()) else { return vec![no_uplink(room, name, uplink)] };
+    if let Some(problem) = wrong_kind(room, spec, uplink, card) {
+        return vec![Difference::cant(name, problem)];
+    }
+    let mut all = Vec::new();
+    if !card.up {
+        all.push(Difference::by(name, format!("its uplink {uplink} is down"), vec![Intent::SetUp { interface: uplink.clone() }]));
+    }
+    let (member, seen): (IfName, Option<&'a Interface>) = match spec.vlan {
+        None => (uplink.clone(), Some(card)),
+        Some(tag) => match vlan(room, name, uplink, tag) {
+            Ok((member, seen, difference)) => {
+                all.extend(difference);
+                (member, seen)
+            }
+            Err(difference) => {
+                all.push(*difference);
+                return all;
+            }
+        },
+    };
+    if let Some(other) = seen.and_then(|i| i.bridge.as_deref()).filter(|b| *b != name.as_str()) {
+        all.push(elsewhere(name, &member, other));
+        return all;
+    }
+    let nothing = Graph::default();
+    let graph = room.actual.graph.as_ref().unwrap_or(&nothing);
+    let missing = |hook| graph.link(name.as_str(), member.as_str(), hook).is_none();
+    let made_elsewhere = there.is_some_and(|seen| !is_ours(&seen.mark));
+    let (wire, host) = (missing("lower"), missing("upper"));
+    // Whether the host is on it too is for who made it to say.
+    if !wire && (!host || made_elsewhere) {
+        return all;
+    }
+    // Its hooks may lead elsewhere: to a node that counts, translates or bridges by another name.
+    if let Some((hook, _)) = [("lower", wire), ("upper", host)].iter().find(|(hook, is)| *is && graph.is_taken(member.as_str(), hook)) {
+        all.push(Difference::cant(
+            name,
+            Problem::not_now(format!("the hook `{hook}` of its uplink `{member}` is connected to another node of netgraph"))
+                .hint(format!("see what it is: ngctl show {}:", crate::os::freebsd::ngctl::ether_node(member.as_str())))
+                .hint(format!("or take another uplink: `chyves network {name} attach …`")),
+        ));
+        return all;
+    }
+    let says = if wire { format!("{member} is not in it") } else { format!("the host is not on it by {member}") };
+    if made_elsewhere {
+        all.push(Difference::cant(name, foreign(name, &says)));
+        return all;
+    }
+    let mut links = graph.free_links(name.as_str());
+    let mut link = |wanted: bool| wanted.then(|| links.next()).flatten();
+    let (lower, upper) = (link(wire), link(host));
+    all.push(Difference::by(name, says, vec![Intent::Wire { node: name.clone(), interface: member, lower, upper }]));
+    all
+}
+
+/// What is to be different on a node that chyves did not make.
+fn foreign(name: &IfName, says: &str) -> Problem {
+    Problem::not_now(format!("{says}, and chyves did not make the node `{name}:`"))
+        .because("what somebody else made is used as it is, and left")
+        .hint(format!("see what is on it: ngctl show {name}:"))
+        .hint(format!("change it yourself, or have chyves make it: ngctl shutdown {name}: && chyves network apply {name}"))
+}

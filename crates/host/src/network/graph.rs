@@ -1,0 +1,148 @@
+//! Nodes of netgraph: asking for them, and writing down which of them chyves made.
+//!
+//! A file for each node that chyves made, with its number, and one for each guest that was started onto a node. They lie in
+//! the runtime folder, and are gone at boot as the nodes are; what was written under another boot is void.
+//! Not here: what they are for (core's `network::graph`).
+
+use crate::runtime::Runtime;
+use crate::{proc, run};
+use chyves_core::error::{Problem, Result};
+use chyves_core::network::Actual;
+use chyves_core::network::graph::{FOLDER, Graph, Made};
+use chyves_core::os::freebsd::ngctl;
+use chyves_core::os::{Intent, Os};
+use chyves_core::plan::network::Facts;
+use chyves_core::value::GuestName;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// How often nodes are asked for: a node that ends between being listed and being shown fails the whole answer.
+const TRIES: usize = 5;
+
+fn folder(rt: &Runtime) -> PathBuf {
+    rt.root().join("network").join(FOLDER)
+}
+
+/// What is written down: of nodes that chyves made, and of guests that were started onto nodes.
+fn written(rt: &Runtime) -> (BTreeMap<String, Made>, BTreeMap<String, BTreeSet<Uuid>>) {
+    let (mut made, mut claims) = (BTreeMap::new(), BTreeMap::<String, BTreeSet<Uuid>>::new());
+    for entry in std::fs::read_dir(folder(rt)).into_iter().flatten().flatten() {
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        match name.split_once('+') {
+            Some((node, guest)) => {
+                if let Ok(guest) = guest.parse() {
+                    claims.entry(node.to_owned()).or_default().insert(guest);
+                }
+            }
+            None => {
+                let text = std::fs::read_to_string(entry.path()).unwrap_or_default();
+                made.extend(Made::read(&text).map(|m| (name, m)));
+            }
+        }
+    }
+    (made, claims)
+}
+
+/// Looks at nodes where something of them is written down.
+///
+/// # Errors
+/// They can't be asked for or read.
+pub(super) fn look_where_written(actual: &mut Actual, os: Os, rt: &Runtime) -> Result<()> {
+    let (made, claims) = if os == Os::FreeBsd { written(rt) } else { Default::default() };
+    if made.is_empty() && claims.is_empty() { Ok(()) } else { look(actual, rt) }
+}
+
+/// Looks at nodes where the host's settings tell of some or are about to, unless that was done.
+///
+/// # Errors
+/// They can't be asked for or read.
+pub fn look_where_wanted(facts: &mut Facts, soon: bool, os: Os, rt: &Runtime) -> Result<()> {
+    let wanted = os == Os::FreeBsd && facts.actual.graph.is_none() && (soon || facts.design.bridges().any(|b| b.netgraph));
+    if wanted { look(&mut facts.actual, rt) } else { Ok(()) }
+}
+
+/// Looks at nodes, with what is written down of them.
+///
+/// # Errors
+/// They can't be asked for or read.
+pub(super) fn look(actual: &mut Actual, rt: &Runtime) -> Result<()> {
+    let (made, claims) = written(rt);
+    let mut graph = nodes()?;
+    if !made.is_empty() {
+        let boot = proc::boot_id()?;
+        graph.made = made.into_iter().filter(|(_, m)| m.boot == boot).collect();
+    }
+    graph.claims = claims;
+    actual.add_graph(graph);
+    Ok(())
+}
+
+/// All nodes; none where nobody can have made one.
+fn nodes() -> Result<Graph> {
+    if run::find_program(ngctl::TOOL).is_none() {
+        return Err(Problem::host_cant(format!("`{}` is missing on this host", ngctl::TOOL)).hint("it is part of FreeBSD"));
+    }
+    if !run::run(&ngctl::possible())?.ok() {
+        return Ok(Graph::default());
+    }
+    let list = ngctl::list();
+    for _ in 1..TRIES {
+        let answer = run::run(&list)?;
+        if answer.ok() {
+            return ngctl::read(&answer.stdout);
+        }
+    }
+    ngctl::read(&run::must(&list)?)
+}
+
+/// Writes down what became of a node. The intent was carried out, or its opposite was taken back.
+///
+/// # Errors
+/// It can't be written.
+pub(crate) fn note(intent: &Intent, rt: &Runtime) -> Result<()> {
+    match intent {
+        Intent::MakeNode { node, owner: mark } | Intent::MarkNode { node, to: mark, .. } => {
+            let graph = nodes()?;
+            let (id, _) =
+                graph.named(node.as_str()).ok_or_else(|| Problem::failed(format!("the node `{node}:` that was made is not there")))?;
+            let path = folder(rt).join(node.as_str());
+            let cant = |e| Problem::host_cant(format!("can't write `{}`", path.display())).because(e);
+            std::fs::create_dir_all(folder(rt)).map_err(cant)?;
+            crate::apply::write_private(&path.to_string_lossy(), &Made { mark: mark.clone(), id, boot: proc::boot_id()? }.text())
+        }
+        Intent::RemoveNode { node, .. } => {
+            let _ = std::fs::remove_file(folder(rt).join(node.as_str()));
+            tidy(rt);
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Forgets what a guest was started onto; without one, what those were of whom nothing lives and whom nobody starts.
+pub(super) fn let_go(rt: &Runtime, guest: Option<Uuid>, command: &str) {
+    for (node, guests) in written(rt).1 {
+        for uuid in guests {
+            let claim = folder(rt).join(format!("{node}+{uuid}"));
+            let over = match guest {
+                Some(guest) => guest == uuid,
+                None => {
+                    let name = std::fs::read_to_string(&claim).ok().and_then(|text| text.trim().parse::<GuestName>().ok());
+                    let unlocked = |name| rt.lock_named(&format!("guest.{name}"), Duration::ZERO, command).is_ok();
+                    name.is_none_or(unlocked) && rt.is_held(uuid).is_ok_and(|held| !held)
+                }
+            };
+            if over {
+                let _ = std::fs::remove_file(claim);
+            }
+        }
+    }
+    tidy(rt);
+}
+
+/// An empty folder goes; one that is not stays.
+fn tidy(rt: &Runtime) {
+    let _ = std::fs::remove_dir(folder(rt));
+}
