@@ -162,7 +162,9 @@ pub fn clone(world: &World, source: &Guest, request: &Request, moment: &Moment) 
     // Groups are the source pool's own.
     let group = source.group().filter(|_| home);
     let mut natives = request.natives.clone();
-    natives.values_mut().for_each(|set| set.retain(|(key, _)| !LIMITS.contains(&key.as_str())));
+    for set in natives.values_mut() {
+        set.retain(|(key, _)| !LIMITS.contains(&key.as_str()));
+    }
     let folder = create::guests_folder(root)?;
     let (parent, folder) = match group {
         Some(group) => (root.guests().child(group), format!("{folder}/{group}")),
