@@ -6,7 +6,7 @@
 
 # What a cloud's image of Debian has, without a kernel of its own: the small guest's serves.
 # (debootstrap does not find python3-cffi-backend by itself: it is depended on by a name that it only provides.)
-debian_packages=systemd-sysv,udev,kmod,iproute2,login,passwd,sudo,python3-cffi-backend,cloud-init,cloud-guest-utils,fdisk,e2fsprogs,openssh-server
+debian_packages=systemd-sysv,udev,kmod,iproute2,login,passwd,sudo,python3-cffi-backend,cloud-init,cloud-guest-utils,fdisk,e2fsprogs,openssh-server,dbus,libpam-systemd
 
 # The mirror and release that this system's own packages come from.
 debian_source() {
