@@ -60,6 +60,8 @@ fn a_renamed_guest_is_who_it_was() {
     assert_eq!(host.zfs_get("guid", &host.dataset("web02")), guid);
     host.ok("snapshot list web02 -H -o name").says("web02@one");
     host.ok("snapshot rollback web02@one");
+    // Where a clone of the snapshot takes the guest's place, it is another dataset from here on.
+    let guid = host.zfs_get("guid", &host.dataset("web02"));
     // zfs-fuse renames nothing that clones stand on, and says what to do.
     host.ok("clone web02@one lu");
     let renamed = host.chyves("rename web02 web03");
