@@ -59,6 +59,14 @@ pub struct Launch {
 /// The key of the reason where a supervisor that asks for a launch is told that there is none.
 pub const REFUSED: &str = "refused";
 
+impl Launch {
+    /// Whether a command, as it is shown, is what the guest itself is run by: its loader or its hypervisor.
+    pub fn is_run_by(&self, shown: &str) -> bool {
+        let loaders = self.before.iter().filter(|p| p.loads).map(|p| &p.cmd);
+        loaders.chain([&self.hypervisor]).any(|cmd| cmd.to_string() == shown)
+    }
+}
+
 /// A command before the hypervisor and how its failure counts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Prepare {
@@ -68,6 +76,9 @@ pub struct Prepare {
     pub may_fail: bool,
     /// Seconds after which it counts as hung.
     pub timeout: u32,
+    /// Whether it puts the guest's system into the machine's memory: the half of its start that people look for, too.
+    #[serde(default)]
+    pub loads: bool,
 }
 
 /// The way to ask a machine to do something.

@@ -52,7 +52,7 @@ impl Bhyve {
         guest.launch.vmm = Vmm::Bhyve;
         guest.launch.control = Control::Bhyve { vm: "tiny".into() };
         guest.launch.console = ConsoleEnd::Device { path };
-        guest.launch.before = vec![Prepare { cmd: destroy.clone(), may_fail: true, timeout: 20 }];
+        guest.launch.before = vec![Prepare { cmd: destroy.clone(), may_fail: true, timeout: 20, loads: false }];
         guest.launch.after = vec![destroy];
         guest.launch.hypervisor = Cmd::new("sh", ["-c", STAND_IN, "bhyve", &folder]);
         let bhyve = Self { guest, console: File::from(pair) };

@@ -16,7 +16,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixStream;
 
 fn prepare(program: &str, args: &[&str], may_fail: bool) -> Prepare {
-    Prepare { cmd: Cmd::new(program, args.iter().copied()), may_fail, timeout: 20 }
+    Prepare { cmd: Cmd::new(program, args.iter().copied()), may_fail, timeout: 20, loads: false }
 }
 
 #[test]

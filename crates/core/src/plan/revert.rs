@@ -76,8 +76,8 @@ pub(super) fn steps(guest: &Guest, spec: &Spec, host: &HostFacts, folder: &str, 
     // Looked at before anything goes back: a guest with one half of then and one of now is nothing.
     let off = format!("or don't go back: `chyves set {} revert_to_snapshot_method=off`", guest.name);
     let volumes = volumes::all(guest, name, &facts.volumes).map_err(|p| p.hint(off))?;
-    let must = |cmd| Prepare { cmd, may_fail: false, timeout: WITHIN };
-    let may = |cmd| Prepare { cmd, may_fail: true, timeout: 30 };
+    let must = |cmd| Prepare { cmd, may_fail: false, timeout: WITHIN, loads: false };
+    let may = |cmd| Prepare { cmd, may_fail: true, timeout: 30, loads: false };
     let mut steps = Steps { verify: Some(Action::Verify { objects: facts.guids.clone() }), ..Steps::default() };
     let own = SnapshotRef { dataset: guest.dataset.clone(), name: name.clone() };
     steps.before.push(must(args::rollback(&own)));

@@ -31,6 +31,6 @@ impl Bhyveload {
         for disk in &self.disks {
             cmd = cmd.args(["-d", disk]);
         }
-        Prepare { cmd: cmd.args(self.flags.clone()).arg(name.as_str()), may_fail: false, timeout: self.timeout }
+        Prepare { cmd: cmd.args(self.flags.clone()).arg(name.as_str()), may_fail: false, timeout: self.timeout, loads: true }
     }
 }

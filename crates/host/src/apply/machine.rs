@@ -28,9 +28,8 @@ pub(super) fn grow_live(step: &Action, place: &mut Place<'_>) -> Result<()> {
 pub(super) fn launch(what: &Launch, place: &mut Place<'_>) -> Result<(u32, u32)> {
     let spawner = Spawner::this_program()?;
     let report = &mut *place.report;
-    let hypervisor = what.hypervisor.to_string();
     let started = supervise::spawn(place.runtime, what, &spawner, &mut |progress| match progress {
-        Progress::Run(line) if line == hypervisor => report(Event::Hypervisor(line)),
+        Progress::Run(line) if what.is_run_by(&line) => report(Event::Hypervisor(line)),
         Progress::Run(line) => report(Event::Command(line)),
         Progress::Running => {}
     })?;

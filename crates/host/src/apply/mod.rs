@@ -55,7 +55,7 @@ pub enum Event<'a> {
     Flow(stream::Flow),
     /// How far the reading of an image is, which is of interest while it goes on.
     Reading(stream::Flow),
-    /// The hypervisor's command is about to run.
+    /// What the guest itself is run by is about to run: its loader's command, its hypervisor's.
     Hypervisor(String),
     /// What happens while a guest is being stopped.
     Asked(&'static str),

@@ -52,7 +52,7 @@ impl Engine<'_> {
                 }
                 self.before = self.launch.before.clone().into();
                 for dataset in std::mem::take(&mut self.returned) {
-                    self.before.push_back(Prepare { cmd: self.let_go(&dataset), may_fail: true, timeout: AFTER_WITHIN });
+                    self.before.push_back(Prepare { cmd: self.let_go(&dataset), may_fail: true, timeout: AFTER_WITHIN, loads: false });
                 }
                 if self.launch.frees_logs {
                     self.close_logs();

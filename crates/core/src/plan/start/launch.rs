@@ -117,7 +117,7 @@ pub(super) fn make(
     for socket in machine.devices().values().flat_map(sockets) {
         let remove = Cmd::new("rm", ["-f", socket]);
         if request.occasion != Occasion::Start {
-            before.push(Prepare { cmd: remove.clone(), may_fail: true, timeout: 10 });
+            before.push(Prepare { cmd: remove.clone(), may_fail: true, timeout: 10, loads: false });
         }
         after.push(remove);
     }
@@ -127,7 +127,7 @@ pub(super) fn make(
     let made = cards.map(|net| attach::tap(guest, net)).collect::<Result<Vec<_>>>()?;
     for tap in machine.devices().values().filter_map(tap_of).filter(|_| host.os == Os::FreeBsd) {
         let may_fail = !made.iter().any(|own| own.as_str() == tap);
-        before.push(Prepare { cmd: Cmd::new("ifconfig", [tap, "up"]), may_fail, timeout: 10 });
+        before.push(Prepare { cmd: Cmd::new("ifconfig", [tap, "up"]), may_fail, timeout: 10, loads: false });
     }
     // What start mounted the end unmounts: a thousand mounted file systems help nobody.
     after.push(args::unmount(&guest.dataset));

@@ -81,7 +81,7 @@ pub fn render(machine: &Machine, host: &BhyveHost) -> Result<Rendered> {
     let cmd = cmd.args(words).arg(spec.name.as_str());
 
     let destroy = destroy(spec.name.as_str());
-    let mut before = vec![Prepare { cmd: destroy.clone(), may_fail: true, timeout: DESTROY_TIMEOUT }];
+    let mut before = vec![Prepare { cmd: destroy.clone(), may_fail: true, timeout: DESTROY_TIMEOUT, loads: false }];
     match &spec.boot {
         Boot::Bhyveload(loader) => before.push(loader.prepare(&spec.name, spec.memory_with_extra(), &host.console)),
         Boot::GrubBhyve(loader) => {

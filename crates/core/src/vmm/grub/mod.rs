@@ -137,7 +137,7 @@ impl GrubBhyve {
         if memory.wired {
             cmd = cmd.arg("-S");
         }
-        Ok((files, Prepare { cmd: cmd.arg(name.as_str()), may_fail: false, timeout: self.timeout }))
+        Ok((files, Prepare { cmd: cmd.arg(name.as_str()), may_fail: false, timeout: self.timeout, loads: true }))
     }
 
     /// The lines with what the medium says put in.
