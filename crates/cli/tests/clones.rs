@@ -204,7 +204,7 @@ fn full_clones_go_to_another_pool() {
         assert_eq!(host.ok("list -H -o name,pool").out.lines().filter(|l| *l == format!("{name}\t{other}")).count(), 1);
         let dataset = format!("{other}/chyves/guests/{name}");
         let kept = ["canmount", "compression", "recordsize", "quota"].map(|key| host.zfs_get(key, &dataset));
-        assert_eq!(kept, ["noauto", "gzip", "32K", "none"]);
+        assert_eq!(kept, ["noauto", "gzip", "32768", "0"]);
         host.sh("zfs", &["mount", &dataset]);
         let disk = std::fs::read(host.open_path(host.dir().join("pool-b/chyves/guests").join(name).join("disk0.raw"))).unwrap();
         common::until("it to be let go", || {
