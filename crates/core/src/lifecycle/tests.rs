@@ -1,6 +1,7 @@
 //! The life of a guest, told as sequences of events, and what holds for every sequence.
 
 use super::*;
+use crate::launch::Policy;
 use proptest::prelude::*;
 
 fn rules(on_reboot: OnEnd, on_crash: OnEnd) -> Rules {
