@@ -7,6 +7,7 @@ use crate::cmd::Cmd;
 use crate::device::{SerialEnd, parse_serial_end};
 use crate::error::{Problem, Result};
 use crate::value::GuestName;
+use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// The session of tmux that holds the windows.
@@ -26,6 +27,11 @@ pub enum Reach {
     Tcp(SocketAddr),
 }
 
+/// The usual terminal at the machine's end of com`number`: a side A of nmdm(4), whose side B is for people.
+pub fn terminal(guest: impl Display, number: impl Display) -> String {
+    format!("/dev/nmdm-{guest}.{number}A")
+}
+
 /// Where people get at the port com`number` of a guest whose far ends besides the console are these.
 ///
 /// # Errors
@@ -35,7 +41,7 @@ pub fn reach(guest: &GuestName, serial: &[(u16, String)], number: u16) -> Result
     let Some((_, text)) = serial.iter().find(|(n, _)| *n == number) else {
         return Err(Problem::not_found(format!("`{guest}` has no serial port {port}"))
             .on(guest)
-            .hint(format!("`chyves set {guest} {port}=/dev/nmdm-{guest}.{number}A` gives it one at its next start")));
+            .hint(format!("`chyves set {guest} {port}={}` gives it one at its next start", terminal(guest, number))));
     };
     let wrong = |why: String| Problem::usage(format!("nobody can sit at {port} of `{guest}`")).on(guest).because(why);
     match parse_serial_end(text).map_err(wrong)? {

@@ -56,6 +56,9 @@ pub struct Launch {
     pub screen: Option<std::net::SocketAddr>,
 }
 
+/// The file in a guest's runtime folder that holds the password of its screen.
+pub const SECRET_FILE: &str = "vnc.secret";
+
 /// The key of the reason where a supervisor that asks for a launch is told that there is none.
 pub const REFUSED: &str = "refused";
 

@@ -137,17 +137,7 @@ impl Life {
     /// What an end means, now that it is known what was done to the machine before.
     #[must_use]
     pub fn meaning(&self, end: End) -> End {
-        match &self.phase {
-            Phase::Killing(killing) => end.pulled(killing.killed),
-            Phase::Planning
-            | Phase::Preparing
-            | Phase::Launching
-            | Phase::Settling { .. }
-            | Phase::Running
-            | Phase::Pausing { .. }
-            | Phase::Cleaning(_)
-            | Phase::Over(_) => end,
-        }
+        if let Phase::Killing(killing) = &self.phase { end.pulled(killing.killed) } else { end }
     }
 
     /// The moment at which a `Tick` must come, if one must.

@@ -90,9 +90,7 @@ fn facts(session: &Session, guest: &Guest) -> Result<Value> {
             put("drives", drives.iter().enumerate().map(|(n, drive)| json!({ "drive": format!("cd{n}"), "disc": disc(drive) })).collect());
             if let Some(screen) = record.launch.screen {
                 put("vnc", json!(screen));
-                // A screen that is a device of the user's own has the password that it says, or none.
-                let secret = session.runtime.guest_dir(guest.uuid).join("vnc.secret");
-                put("vnc-secret", json!(secret.exists().then_some(secret)));
+                put("vnc-secret", json!(session.runtime.screen_secret(guest.uuid)));
             }
         }
     }

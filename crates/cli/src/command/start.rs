@@ -158,10 +158,10 @@ fn bring_up(session: &Session, world: &World, guest: &Guest, media: &Media) -> R
     Ok(done?.and_then(|d| d.started).map(|(supervisor, machine)| {
         let mut said = format!("running (pid {machine}); `chyves console {}` shows its console", guest.name);
         if let Some(at) = screen {
-            let secret = session.runtime.guest_dir(guest.uuid).join("vnc.secret");
-            // A screen that is a device of the user's own has the password that it says, or none.
-            let password = if secret.exists() { format!(" (the password is in {})", secret.display()) } else { String::new() };
-            let _ = write!(said, ", VNC at {at} its screen{password}");
+            let _ = write!(said, ", VNC at {at} its screen");
+            if let Some(secret) = session.runtime.screen_secret(guest.uuid) {
+                let _ = write!(said, " (the password is in {})", secret.display());
+            }
         }
         Report::new(&guest.name, said).with(json!({ "pid": machine, "supervisor": supervisor, "uuid": guest.uuid, "vnc": screen }))
     }))

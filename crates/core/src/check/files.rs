@@ -2,6 +2,7 @@
 //! nothing, and what it can't write it opens for reading without a word.
 
 use super::{Finding, Need, WantedPath, Wants};
+use crate::console::terminal;
 use crate::os::state::{FileKind, FileSeen};
 use crate::value::printable;
 use crate::world::HostFacts;
@@ -19,9 +20,8 @@ fn ports(host: &HostFacts, wants: &Wants) -> Vec<Finding> {
         let user = host.state.given.get(device).filter(|user| user.as_str() != guest.as_str())?;
         let number = key.trim_start_matches("com");
         let finding = Finding::fails(key, format!("{key} of `{guest}` can't be at {}: `{user}` is there", printable(device, 300)));
-        Some(finding.cure(format!(
-            "`chyves set {guest} {key}=/dev/nmdm-{guest}.{number}A` gives it a terminal of its own; or `chyves stop {user}`"
-        )))
+        let own = terminal(guest, number);
+        Some(finding.cure(format!("`chyves set {guest} {key}={own}` gives it a terminal of its own; or `chyves stop {user}`")))
     });
     taken.collect()
 }

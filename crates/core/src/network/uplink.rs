@@ -26,7 +26,6 @@ pub(super) fn way_out(room: &Room<'_>, spec: &BridgeSpec, there: Option<&Interfa
             })
             .collect();
     };
-    let cant = |problem: Problem| vec![Difference::cant(name, problem)];
     let Some(card) = room.actual.get(uplink.as_str()) else {
         // One that is there without its other end stands for a pair whose other end is in a jail: that is no new one.
         if let (Some((pair, other)), None) = (pair_of(uplink.as_str()), spec.vlan)
@@ -41,34 +40,47 @@ pub(super) fn way_out(room: &Room<'_>, spec: &BridgeSpec, there: Option<&Interfa
         return vec![no_uplink(room, name, uplink)];
     };
     if let Some(problem) = unfit(room, spec, uplink, card) {
-        return cant(problem);
+        return vec![Difference::cant(name, problem)];
     }
+    let (mut all, member) = member(room, spec, uplink, card);
+    if let Some((member, seen)) = member.filter(|(_, seen)| seen.is_none_or(|i| i.bridge.is_none())) {
+        all.push(match join(room, spec, &member, seen) {
+            Ok(intents) => Difference::by(name, format!("{member} is not in it"), intents),
+            Err(problem) => Difference::cant(name, *problem),
+        });
+    }
+    all
+}
+
+/// What of an uplink is to be a member of the bridge, itself or its VLAN, with what of it is there; none where it can't be
+/// had. And what is to be done before: it is brought up, a VLAN is made.
+pub(super) fn member<'a>(
+    room: &Room<'a>,
+    spec: &BridgeSpec,
+    uplink: &IfName,
+    card: &'a Interface,
+) -> (Vec<Difference>, Option<(IfName, Option<&'a Interface>)>) {
+    let name = &spec.name;
     let mut all = Vec::new();
     if !card.up {
         all.push(Difference::by(name, format!("its uplink {uplink} is down"), vec![Intent::SetUp { interface: uplink.clone() }]));
     }
-    let (member, seen) = match spec.vlan {
+    let (member, seen) = match spec.vlan.map(|tag| vlan(room, name, uplink, tag)) {
         None => (uplink.clone(), Some(card)),
-        Some(tag) => match vlan(room, name, uplink, tag) {
-            Ok((member, seen, difference)) => {
-                all.extend(difference);
-                (member, seen)
-            }
-            Err(difference) => {
-                all.push(*difference);
-                return all;
-            }
-        },
+        Some(Ok((member, seen, difference))) => {
+            all.extend(difference);
+            (member, seen)
+        }
+        Some(Err(difference)) => {
+            all.push(*difference);
+            return (all, None);
+        }
     };
-    match seen.and_then(|i| i.bridge.as_deref()) {
-        Some(bridge) if bridge == name.as_str() => {}
-        Some(other) => all.push(elsewhere(name, &member, other)),
-        None => match join(room, spec, &member, seen) {
-            Ok(intents) => all.push(Difference::by(name, format!("{member} is not in it"), intents)),
-            Err(problem) => all.push(Difference::cant(name, *problem)),
-        },
+    if let Some(other) = seen.and_then(|i| i.bridge.as_deref()).filter(|bridge| *bridge != name.as_str()) {
+        all.push(elsewhere(name, &member, other));
+        return (all, None);
     }
-    all
+    (all, Some((member, seen)))
 }
 
 /// An uplink that the host has not.
@@ -81,7 +93,7 @@ pub(super) fn no_uplink(room: &Room<'_>, name: &IfName, uplink: &IfName) -> Diff
 }
 
 /// An uplink that another bridge has.
-pub(super) fn elsewhere(name: &IfName, member: &IfName, other: &str) -> Difference {
+fn elsewhere(name: &IfName, member: &IfName, other: &str) -> Difference {
     Difference::cant(
         name,
         Problem::not_now(format!("its uplink `{member}` is in the bridge `{other}`")).hint(format!(
@@ -156,10 +168,10 @@ fn wrong_size(room: &Room<'_>, spec: &BridgeSpec, uplink: &IfName, card: &Interf
     })
 }
 
-pub(super) type OnVlan<'a> = (IfName, Option<&'a Interface>, Option<Difference>);
+type OnVlan<'a> = (IfName, Option<&'a Interface>, Option<Difference>);
 
 /// The interface of a VLAN of the uplink: the one that is there, whatever it is called, or a new one.
-pub(super) fn vlan<'a>(room: &Room<'a>, bridge: &IfName, uplink: &IfName, tag: u16) -> Result<OnVlan<'a>, Box<Difference>> {
+fn vlan<'a>(room: &Room<'a>, bridge: &IfName, uplink: &IfName, tag: u16) -> Result<OnVlan<'a>, Box<Difference>> {
     let cant = |problem: Problem| Box::new(Difference::cant(bridge, problem));
     if let Some(found) = room.actual.vlan_of(uplink.as_str(), tag) {
         let name: IfName = found.parse().map_err(|e| cant(Problem::from(e)))?;

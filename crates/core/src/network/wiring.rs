@@ -9,7 +9,7 @@ use super::compare::{Difference, Room, taken};
 use super::design::BridgeSpec;
 use super::graph::Graph;
 use super::is_ours;
-use super::uplink::{elsewhere, no_uplink, vlan, wrong_kind};
+use super::uplink::{member, no_uplink, wrong_kind};
 use crate::error::Problem;
 use crate::os::{Intent, Os};
 use crate::value::IfName;
@@ -67,33 +67,14 @@ fn shut(room: &Room<'_>, name: &IfName, seen: &Interface) -> Vec<Difference> {
 }
 
 /// The uplink of one of them.
-fn way_out<'a>(room: &Room<'a>, spec: &BridgeSpec, uplink: &IfName, there: Option<&Interface>) -> Vec<Difference> {
+fn way_out(room: &Room<'_>, spec: &BridgeSpec, uplink: &IfName, there: Option<&Interface>) -> Vec<Difference> {
     let name = &spec.name;
     let Some(card) = room.actual.get(uplink.as_str()) else { return vec![no_uplink(room, name, uplink)] };
     if let Some(problem) = wrong_kind(room, spec, uplink, card) {
         return vec![Difference::cant(name, problem)];
     }
-    let mut all = Vec::new();
-    if !card.up {
-        all.push(Difference::by(name, format!("its uplink {uplink} is down"), vec![Intent::SetUp { interface: uplink.clone() }]));
-    }
-    let (member, seen): (IfName, Option<&'a Interface>) = match spec.vlan {
-        None => (uplink.clone(), Some(card)),
-        Some(tag) => match vlan(room, name, uplink, tag) {
-            Ok((member, seen, difference)) => {
-                all.extend(difference);
-                (member, seen)
-            }
-            Err(difference) => {
-                all.push(*difference);
-                return all;
-            }
-        },
-    };
-    if let Some(other) = seen.and_then(|i| i.bridge.as_deref()).filter(|b| *b != name.as_str()) {
-        all.push(elsewhere(name, &member, other));
-        return all;
-    }
+    let (mut all, member) = member(room, spec, uplink, card);
+    let Some((member, _)) = member else { return all };
     let nothing = Graph::default();
     let graph = room.actual.graph.as_ref().unwrap_or(&nothing);
     let missing = |hook| graph.link(name.as_str(), member.as_str(), hook).is_none();

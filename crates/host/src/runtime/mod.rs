@@ -20,6 +20,7 @@ pub use record::{Phase, Record};
 
 use crate::platform;
 use chyves_core::error::{Problem, Result};
+use chyves_core::launch::SECRET_FILE;
 use chyves_core::os::Os;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -73,6 +74,12 @@ impl Runtime {
     /// The folder of one guest, whether or not it exists.
     pub fn guest_dir(&self, uuid: Uuid) -> PathBuf {
         self.guest(uuid).path
+    }
+
+    /// The file that holds the password of a guest's screen; none where chyves gave it none, as to a screen that is a device
+    /// of the user's own.
+    pub fn screen_secret(&self, uuid: Uuid) -> Option<PathBuf> {
+        Some(self.guest_dir(uuid).join(SECRET_FILE)).filter(|file| file.exists())
     }
 
     /// The path of a socket in a guest's folder, such as `qmp` or `serial`.

@@ -9,7 +9,7 @@ use crate::cmd::Cmd;
 use crate::device::{Device, FrameBuffer, NetBackend, Nic, SerialEnd, VncListen};
 use crate::error::{Problem, Result};
 use crate::guest::{Accel, Backend, Guest, Spec};
-use crate::launch::{ConsoleEnd, Control, Launch, Prepare};
+use crate::launch::{ConsoleEnd, Control, Launch, Prepare, SECRET_FILE};
 use crate::os::Os;
 use crate::plan::drives::{self, Drive, Loaded};
 use crate::plan::firmware::Firmware;
@@ -184,7 +184,7 @@ fn tap_of(device: &Device) -> Option<&str> {
 
 /// The file that the password of the screen is in.
 fn secret_file(run: &str) -> String {
-    format!("{run}/vnc.secret")
+    format!("{run}/{SECRET_FILE}")
 }
 
 /// The password of a screen.

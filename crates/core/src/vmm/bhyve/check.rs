@@ -5,6 +5,7 @@
 
 use super::release::{Arch, Feature};
 use super::{BhyveHost, extra};
+use crate::console::terminal;
 use crate::device::{AhciPort, Device, HostDevice, NetBackend, ScreenSize, ScsiBehind, SerialEnd, VncListen};
 use crate::error::{Problem, did_you_mean};
 use crate::vmm::machine::{Boot, Machine, Tpm};
@@ -66,7 +67,7 @@ pub fn check(machine: &Machine, host: &BhyveHost) -> Vec<Problem> {
     for (number, end) in spec.serial.iter().enumerate().map(|(n, end)| (n + 1, end)) {
         if matches!(end, Some(SerialEnd::Tcp(_))) {
             let device =
-                format!("`chyves set GUEST com{number}=/dev/nmdm-GUEST.{number}A` gives it a terminal device; or upgrade the host");
+                format!("`chyves set GUEST com{number}={}` gives it a terminal device; or upgrade the host", terminal("GUEST", number));
             need(Feature::TcpSerial, &device);
         }
     }
