@@ -4,29 +4,10 @@
 
 mod common;
 
+use common::stream::{done, receive, send};
 use common::{Host, With};
 use std::path::PathBuf;
 use std::process::Stdio;
-
-/// Runs `chyves send …` into a file; its exit status and what it said.
-fn send(host: &Host, line: &str, file: &str) -> (i32, String) {
-    let to = std::fs::File::create(host.work().join(file)).unwrap();
-    let output = host.command(common::PROGRAM).args(line.split(' ')).stdout(Stdio::from(to)).output().unwrap();
-    (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&output.stderr).into_owned())
-}
-
-/// Runs `chyves receive …` from a file; its exit status and what it said.
-fn receive(host: &Host, line: &str, file: &str) -> (i32, String) {
-    let from = std::fs::File::open(host.work().join(file)).unwrap();
-    let output = host.command(common::PROGRAM).args(line.split(' ')).stdin(Stdio::from(from)).output().unwrap();
-    (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&output.stderr).into_owned())
-}
-
-#[track_caller]
-fn done(what: (i32, String)) -> String {
-    assert_eq!(what.0, 0, "{}", what.1);
-    what.1
-}
 
 /// All settings of a guest that were made, as `key=value`, but for who owns it.
 fn settings(host: &Host, guest: &str) -> Vec<String> {
@@ -114,6 +95,26 @@ fn increments_go_onto_what_they_build_on() {
     assert_eq!(receive(&host, "receive --name copy", "3").0, 4);
     assert_eq!(receive(&host, "receive", "3").0, 4);
     assert_eq!(receive(&host, "receive --name nobody", "3").0, 3);
+}
+
+#[test]
+fn a_snapshot_arrives_with_the_settings_of_then() {
+    let Some(host) = Host::new("a_snapshot_arrives_with_the_settings_of_then", With::Image) else { return };
+    let other = host.second("/vm");
+    host.ok("create web01 --image small cpu=2 notes=first");
+    host.ok("snapshot web01@one");
+    let then = settings(&host, "web01");
+    host.ok("set web01 cpu=4 description=later");
+    host.ok("unset web01 notes");
+    host.ok("snapshot web01@two");
+    let now = settings(&host, "web01");
+    done(send(&host, "send web01@one", "1"));
+    done(receive(&host, &format!("receive --name copy --pool {other}"), "1"));
+    assert_eq!(settings(&host, "copy"), then);
+    host.chyves("start copy").ends(4).says("foreign");
+    done(send(&host, "send web01@two --from @one", "2"));
+    done(receive(&host, "receive --name copy", "2"));
+    assert_eq!(settings(&host, "copy"), now);
 }
 
 #[test]

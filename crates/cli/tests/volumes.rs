@@ -5,38 +5,8 @@
 
 mod common;
 
+use common::volume::{disk, disks, host, word, write};
 use common::{Host, With};
-use std::process::Stdio;
-
-/// A host with the guest `web`, whose disk 0 is a volume with a word in it.
-fn host(test: &str) -> Option<Host> {
-    let host = Host::new(test, With::Volumes)?;
-    host.ok("create web --disk zvol --size 8M loader=bios notes=first");
-    host.write_volume(&disk(&host, "web", 0), 5_000_000, b"first");
-    Some(host)
-}
-
-/// The dataset of a guest's volume.
-fn disk(host: &Host, guest: &str, number: u16) -> String {
-    format!("{}/disk{number}", host.dataset(guest))
-}
-
-/// The word in a guest's volume.
-fn word(host: &Host, guest: &str, number: u16) -> String {
-    let bytes = host.read_volume(&disk(host, guest, number), 5_000_000, 16);
-    String::from_utf8(bytes).unwrap().trim_end_matches('\0').to_owned()
-}
-
-fn write(host: &Host, guest: &str, number: u16, word: &str) {
-    let mut bytes = word.as_bytes().to_vec();
-    bytes.resize(16, 0);
-    host.write_volume(&disk(host, guest, number), 5_000_000, &bytes);
-}
-
-/// The numbers, kinds and sizes of a guest's disks.
-fn disks(host: &Host, guest: &str) -> String {
-    host.ok(&format!("disk list {guest} -H -p -o number,kind,size")).out.replace('\t', " ").replace('\n', ";")
-}
 
 fn in_trash(host: &Host) -> Vec<String> {
     host.ok("trash list -H -o identity").out.lines().map(str::to_owned).collect()
@@ -294,95 +264,6 @@ fn a_guest_moves_to_another_pool_with_its_volumes() {
     host.ok("undelete web");
     assert_eq!(word(&host, "web", 0), "first");
     assert_eq!(host.ok("snapshot list web -H -o name").out.lines().count(), 1);
-}
-
-/// Runs a chyves that writes a stream into a file; its exit status and what it said.
-fn send(host: &Host, line: &str, file: &str) -> (i32, String) {
-    let to = std::fs::File::create(host.work().join(file)).unwrap();
-    let output = host.command(common::PROGRAM).args(line.split(' ')).stdout(Stdio::from(to)).output().unwrap();
-    (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&output.stderr).into_owned())
-}
-
-/// Runs a chyves that reads one.
-fn receive(host: &Host, line: &str, file: &str) -> (i32, String) {
-    let from = std::fs::File::open(host.work().join(file)).unwrap();
-    let output = host.command(common::PROGRAM).args(line.split(' ')).stdin(Stdio::from(from)).output().unwrap();
-    (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&output.stderr).into_owned())
-}
-
-#[track_caller]
-fn done(what: (i32, String)) -> String {
-    assert_eq!(what.0, 0, "{}", what.1);
-    what.1
-}
-
-#[test]
-fn a_stream_brings_volumes_and_increments_of_them() {
-    let Some(host) = host("volumes::stream") else { return };
-    let other = host.second("/vm");
-    host.ok("disk add web 8M --kind zvol description=more");
-    write(&host, "web", 1, "more");
-    done(send(&host, "send web", "1"));
-    done(receive(&host, &format!("receive --name copy --pool {other}"), "1"));
-    let copy = format!("{other}/vm/guests/copy");
-    assert_eq!(host.volumes(&copy), host.volumes(&host.dataset("web")));
-    assert_eq!(host.value("copy", "disk1.description"), "more");
-    assert_eq!(disks(&host, "copy"), disks(&host, "web"));
-    host.chyves("start copy").ends(4).says("foreign");
-    write(&host, "web", 0, "second");
-    host.ok("set web notes=second");
-    done(send(&host, &format!("send web --incremental-for {other}"), "2"));
-    let length = |file: &str| std::fs::metadata(host.work().join(file)).unwrap().len();
-    assert!(length("2") < length("1") || length("1") < 1 << 20, "{} {}", length("1"), length("2"));
-    done(receive(&host, "receive --name copy", "2"));
-    assert_eq!(host.volumes(&copy), host.volumes(&host.dataset("web")));
-    assert_eq!(host.value("copy", "notes"), "second");
-    // A volume that came since the last stream comes with the next.
-    host.ok("disk add web 8M --kind zvol --number 6");
-    write(&host, "web", 6, "third");
-    done(send(&host, &format!("send web --incremental-for {other}"), "3"));
-    done(receive(&host, "receive --name copy", "3"));
-    assert_eq!(host.volumes(&copy), host.volumes(&host.dataset("web")));
-    host.ok("delete web");
-    host.ok("adopt copy");
-    host.ok("list -H -o name,state").says("copy\tstopped");
-    // A stream that is cut off leaves nothing.
-    let whole = std::fs::read(host.work().join("1")).unwrap();
-    let before = host.sh("zfs", &["list", "-H", "-r", "-t", "all", "-o", "name", &other]);
-    for cut in [whole.len() / 3, whole.len() - 1000] {
-        std::fs::write(host.work().join("cut"), &whole[..cut]).unwrap();
-        assert_ne!(receive(&host, &format!("receive --name broken --pool {other}"), "cut").0, 0);
-        assert_eq!(host.sh("zfs", &["list", "-H", "-r", "-t", "all", "-o", "name", &other]), before);
-    }
-}
-
-#[test]
-fn a_stream_that_was_cut_off_goes_on() {
-    let Some(host) = Host::new("volumes::resume", With::Volumes) else { return };
-    let other = host.second("/vm");
-    let noise: Vec<u8> = (0..6u64 << 20).map(|n| n.wrapping_mul(6_364_136_223_846_793_005).to_be_bytes()[3]).collect();
-    std::fs::write(host.work().join("noise.img"), noise).unwrap();
-    host.ok("create web loader=bios notes=first");
-    host.ok("disk add web --kind raw --import ./noise.img");
-    done(send(&host, "send web", "1"));
-    let whole = std::fs::read(host.work().join("1")).unwrap();
-    std::fs::write(host.work().join("cut"), &whole[..whole.len() * 2 / 3]).unwrap();
-    let (code, said) = receive(&host, &format!("receive --name copy --pool {other} --resumable"), "cut");
-    assert_eq!(code, 1, "{said}");
-    let behind = |word: &str| said.split_once(word).expect(&said).1.split_whitespace().next().unwrap().to_owned();
-    let (token, kept) = (behind("send --resume "), behind("receive --resume "));
-    assert_eq!(host.chyves("info copy").code, 3);
-    done(send(&host, &format!("send --resume {token}"), "rest"));
-    assert!(std::fs::metadata(host.work().join("rest")).unwrap().len() < whole.len() as u64 / 2);
-    done(receive(&host, &format!("receive --resume {kept} --name copy"), "rest"));
-    assert_eq!(host.value("copy", "notes"), "first");
-    let read = |dataset: &str| {
-        host.sh("zfs", &["mount", dataset]);
-        let bytes = std::fs::read(host.open_path(host.zfs_get("mountpoint", dataset)).join("disk0.raw")).unwrap();
-        host.sh("zfs", &["unmount", dataset]);
-        bytes
-    };
-    assert!(read(&format!("{other}/vm/guests/copy")) == read(&host.dataset("web")));
 }
 
 #[test]

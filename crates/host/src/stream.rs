@@ -7,7 +7,7 @@ use crate::apply::fault;
 use crate::{drain, run, trace};
 use chyves_core::cmd::Cmd;
 use chyves_core::error::{Kind, Problem, Result};
-use chyves_core::zfs::stream::{Header, Reading, read};
+use chyves_core::zfs::stream::{self as streams, Header, Reading, read};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::Timespec;
 use std::fs::File;
@@ -171,31 +171,90 @@ fn teller(total: Option<u64>, tell: &mut dyn FnMut(Flow)) -> impl FnMut(Option<u
     }
 }
 
-/// Runs a program that makes a stream, to standard output. With `patient` it is always let go to its end, also when nobody
-/// reads any more (see `drain`).
+/// A part of a stream.
+#[derive(Debug)]
+pub enum Part {
+    /// These bytes.
+    Bytes(Vec<u8>),
+    /// What this program writes.
+    Of(Cmd),
+}
+
+/// Writes the parts of a stream to standard output, one after the other. With `patient` a program is always let go to its end,
+/// also when nobody reads any more (see `drain`).
 ///
 /// # Errors
-/// It fails, or nobody reads.
-pub fn give(cmd: &Cmd, total: Option<u64>, patient: bool, interrupted: &AtomicBool, tell: &mut dyn FnMut(Flow)) -> Result<()> {
+/// A program fails, or nobody reads.
+pub fn give(parts: &[Part], total: Option<u64>, patient: bool, interrupted: &AtomicBool, tell: &mut dyn FnMut(Flow)) -> Result<()> {
     let out = std::io::stdout();
     let mut sink = own(out.as_fd())?;
+    let mut tell = teller(total, tell);
+    let ready = (out.as_fd(), PollFlags::OUT);
+    let mut give = |part: &Part| match part {
+        Part::Bytes(bytes) => match pump(&mut bytes.as_slice(), &mut sink, ready, interrupted, &mut |n| tell(Some(n)))? {
+            End::Source => Ok(()),
+            End::Sink => Err(unread()),
+        },
+        Part::Of(cmd) => give_one(cmd, &mut sink, ready, patient, interrupted, &mut |n| tell(Some(n))),
+    };
+    let result = parts.iter().try_for_each(&mut give);
+    tell(None);
+    result
+}
+
+fn unread() -> Problem {
+    Problem::failed("who reads the stream ended before it did").because("standard output was closed")
+}
+
+fn give_one(
+    cmd: &Cmd,
+    sink: &mut File,
+    ready: (BorrowedFd<'_>, PollFlags),
+    patient: bool,
+    interrupted: &AtomicBool,
+    flow: &mut dyn FnMut(u64),
+) -> Result<()> {
     let mut child = start(cmd, Stdio::null(), Stdio::piped())?;
     let mut between = patient.then(|| drain::behind(&mut child)).transpose()?;
-    let mut tell = teller(total, tell);
     let (output, result) = beside(&mut child, !patient, |child| {
         let from = between.as_mut().unwrap_or(child).stdout.take();
         let mut from = from.ok_or_else(|| Problem::bug("a program has no standard output"))?;
-        pump(&mut from, &mut sink, (out.as_fd(), PollFlags::OUT), interrupted, &mut |n| tell(Some(n)))
+        pump(&mut from, sink, ready, interrupted, flow)
     })?;
     if let Some(mut between) = between {
         let _ = between.wait();
     }
-    tell(None);
     match result? {
         End::Source if output.ok() => Ok(()),
         End::Source => Err(run::failure(cmd, &output).hint("what was written is no whole stream: throw it away")),
-        End::Sink => Err(Problem::failed("who reads the stream ended before it did").because("standard output was closed")),
+        End::Sink => Err(unread()),
     }
+}
+
+/// The envelope of the stream that a program makes, which is ended then.
+///
+/// # Errors
+/// It fails before, or makes a stream without one.
+pub fn envelope(cmd: &Cmd) -> Result<Vec<u8>> {
+    let mut child = start(cmd, Stdio::null(), Stdio::piped())?;
+    let (output, result) = beside(&mut child, true, |child| {
+        let mut from = child.stdout.take().ok_or_else(|| Problem::bug("a program has no standard output"))?;
+        let mut bytes = Vec::new();
+        loop {
+            let wanted = streams::envelope(&bytes)?;
+            let missing = wanted.saturating_sub(bytes.len()) as u64;
+            if missing == 0 {
+                // It has written what is wanted of it, and writes on.
+                let _ = child.kill();
+                return Ok(Some(bytes));
+            }
+            let got = (&mut from).take(missing).read_to_end(&mut bytes);
+            if got.map_err(|e| Problem::failed("can't read a stream").because(e))? == 0 {
+                return Ok(None);
+            }
+        }
+    })?;
+    result?.ok_or_else(|| run::failure(cmd, &output))
 }
 
 /// Runs a program that takes a stream, from standard input and what was read of it ahead; how it ended.

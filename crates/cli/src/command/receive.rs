@@ -2,10 +2,8 @@
 
 use crate::session::{Report, Session};
 use chyves_core::error::{Problem, Result};
-use chyves_core::plan::{
-    Plan,
-    transfer::{self, Arrival},
-};
+use chyves_core::plan::Plan;
+use chyves_core::plan::receive::{self, Arrival};
 use chyves_core::value::{Dataset, GuestName, printable};
 use chyves_core::world::{Role, World};
 use chyves_host::observe::{self, Look};
@@ -42,7 +40,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
             .hint("read it from a file (< web01.zfs) or from a program (ssh host chyves send web01 |)"));
     }
     let (name, plan_for): (GuestName, Planner<'_>) = match (&args.resume, &args.name) {
-        (Some(kept), Some(name)) => (name.clone(), Box::new(move |world: &World| transfer::resume(world, &kept_as(world, kept)?, name))),
+        (Some(kept), Some(name)) => (name.clone(), Box::new(move |world: &World| receive::resume(world, &kept_as(world, kept)?, name))),
         (Some(_), None) => {
             return Err(Problem::usage("what was kept has no name yet").hint("say what the guest will be called: --name NAME"));
         }
@@ -60,7 +58,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
                     }
                     (Some(_), None) | (None, _) => None,
                 };
-                transfer::receive(world, &header, &arrival, there, &Session::moment(1))
+                receive::receive(world, &header, &arrival, there, &Session::moment(1))
             };
             (name, Box::new(plan))
         }

@@ -6,9 +6,10 @@ use chyves_core::action::Action;
 use chyves_core::error::{Problem, Result};
 use chyves_core::guest::Guest;
 use chyves_core::plan::Plan;
-use chyves_core::plan::transfer::{self, Base, Facts};
+use chyves_core::plan::send::{self, Base, Facts};
+use chyves_core::value::SnapshotName;
 use chyves_core::world::World;
-use chyves_core::zfs::stream::Sending;
+use chyves_core::zfs::sending::Sending;
 use chyves_host::apply::Lent;
 use chyves_host::observe::{self, Look};
 use std::io::IsTerminal;
@@ -44,7 +45,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     }
     match (&args.guest, &args.resume) {
         (_, Some(token)) => rest(session, token),
-        (Some(word), None) => send(session, args, word),
+        (Some(word), None) => give(session, args, word),
         (None, None) => Err(Problem::usage("no guest is named").hint("chyves send GUEST > FILE")),
     }
 }
@@ -63,7 +64,7 @@ fn rest(session: &Session, token: &str) -> Result<()> {
     session.carry_out(&world, &plan, "send").map(|_| ())
 }
 
-fn send(session: &Session, args: &Args, word: &str) -> Result<()> {
+fn give(session: &Session, args: &Args, word: &str) -> Result<()> {
     let (name, snapshot) = guest_at(word)?;
     let base = match (&args.from, &args.incremental_for) {
         (Some(from), _) => Base::Snapshot(from.strip_prefix('@').unwrap_or(from).parse()?),
@@ -77,7 +78,7 @@ fn send(session: &Session, args: &Args, word: &str) -> Result<()> {
         Some(place) => common(session, &world, guest, place)?,
         None => base,
     };
-    let plan = transfer::send(guest, snapshot.as_ref(), &base, &facts(guest)?, &Session::moment(1))?;
+    let plan = send::send(guest, snapshot.as_ref(), &base, &facts(guest, snapshot.as_ref())?, &Session::moment(1))?;
     let new = plan.steps.iter().find_map(|s| match s {
         Action::Snapshot { snapshot, .. } => Some(snapshot.name.clone()),
         _ => None,
@@ -89,13 +90,22 @@ fn send(session: &Session, args: &Args, word: &str) -> Result<()> {
     Ok(())
 }
 
-fn facts(guest: &Guest) -> Result<Facts> {
+fn facts(guest: &Guest, named: Option<&SnapshotName>) -> Result<Facts> {
     let there = observe::snapshots::of(chyves_host::facts::dialect(), guest)?;
     let guids = observe::pool::snapshot_guids(&guest.dataset)?;
     let row = observe::dataset(&guest.dataset)?;
     let encryption_root = row.as_ref().and_then(|r| r.native("encryptionroot")).filter(|r| !r.is_empty()).map(str::to_owned);
     let guid = observe::guids(&[guest.dataset.to_string()])?.first().map_or(0, |(_, g)| *g);
-    Ok(Facts { there, guid, guids, encryption_root })
+    let named = named.and_then(|name| there.iter().find(|s| s.name == name.as_str()).map(|seen| (name, seen)));
+    let (carried, volumes) = match named {
+        None => (None, Vec::new()),
+        Some((name, seen)) => {
+            let carried = seen.is_ours().then(|| observe::snapshots::carried(&guest.dataset.at(name))).transpose()?;
+            let with = observe::snapshots::volumes_with(guest, name)?;
+            (carried, with.into_iter().map(|(s, _)| s.dataset.leaf().to_owned()).collect())
+        }
+    };
+    Ok(Facts { there, guid, guids, carried, volumes, encryption_root })
 }
 
 /// The snapshots that another place has: a pool of this host, or what a file lists.
@@ -119,5 +129,5 @@ fn common(session: &Session, world: &World, guest: &Guest, place: &str) -> Resul
         .because(e)
         .hint(format!("make one where the stream goes: chyves snapshot list {} -H -o name,guid", guest.name))
     })?;
-    Ok(Base::Common(transfer::guids_in(&text)?, format!("the place that `{}` tells of", chyves_core::value::printable(place, 120))))
+    Ok(Base::Common(send::guids_in(&text)?, format!("the place that `{}` tells of", chyves_core::value::printable(place, 120))))
 }

@@ -27,9 +27,10 @@ mod look;
 mod matrix;
 mod needs;
 pub mod networks;
+pub mod stream;
 mod terminal;
 mod tidy;
-mod volume;
+pub mod volume;
 
 pub use answer::Answer;
 pub use look::{Process, Tree};

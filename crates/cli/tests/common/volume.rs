@@ -1,6 +1,6 @@
-//! Disks that are volumes.
+//! Disks that are volumes, and the guest `web` that has one.
 
-use super::{Host, until};
+use super::{Host, With, until};
 use std::fs::{File, OpenOptions};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::fs::FileExt;
@@ -40,4 +40,34 @@ impl Host {
         };
         listed.lines().map(|name| (name.rsplit('/').next().unwrap().to_owned(), mark(name))).collect()
     }
+}
+
+/// A host with the guest `web`, whose disk 0 is a volume with a word in it.
+pub fn host(test: &str) -> Option<Host> {
+    let host = Host::new(test, With::Volumes)?;
+    host.ok("create web --disk zvol --size 8M loader=bios notes=first");
+    host.write_volume(&disk(&host, "web", 0), 5_000_000, b"first");
+    Some(host)
+}
+
+/// The dataset of a guest's volume.
+pub fn disk(host: &Host, guest: &str, number: u16) -> String {
+    format!("{}/disk{number}", host.dataset(guest))
+}
+
+/// The word in a guest's volume.
+pub fn word(host: &Host, guest: &str, number: u16) -> String {
+    let bytes = host.read_volume(&disk(host, guest, number), 5_000_000, 16);
+    String::from_utf8(bytes).unwrap().trim_end_matches('\0').to_owned()
+}
+
+pub fn write(host: &Host, guest: &str, number: u16, word: &str) {
+    let mut bytes = word.as_bytes().to_vec();
+    bytes.resize(16, 0);
+    host.write_volume(&disk(host, guest, number), 5_000_000, &bytes);
+}
+
+/// The numbers, kinds and sizes of a guest's disks.
+pub fn disks(host: &Host, guest: &str) -> String {
+    host.ok(&format!("disk list {guest} -H -p -o number,kind,size")).out.replace('\t', " ").replace('\n', ";")
 }

@@ -60,7 +60,7 @@ impl Action {
                     ["-rt", "--inplace", "--no-whole-file", "--delete", "--exclude=/logs", &format!("{from}/"), &format!("{to}/")],
                 )]
             }
-            Self::Send { sending } => vec![sending.cmd()],
+            Self::Send { sending } => sending.envelope().into_iter().chain(sending.cmds()).collect(),
             Self::Receive { dialect, into, new, resumable, .. } => {
                 let plain = *dialect == Dialect::Fuse;
                 let mut cmds = vec![stream::receive(into, plain, *resumable)];

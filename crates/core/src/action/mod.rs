@@ -21,7 +21,7 @@ use crate::network::Proof;
 use crate::os::Intent;
 use crate::value::{Dataset, GuestName, ImageName, Size, SnapshotName, SnapshotRef};
 use crate::world::DiskFormat;
-use crate::zfs::stream::Sending;
+use crate::zfs::sending::Sending;
 use crate::zfs::{Dialect, args::Pair};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;

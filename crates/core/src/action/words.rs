@@ -2,7 +2,8 @@
 
 use super::Action;
 use crate::network::Proof;
-use crate::zfs::stream::Sending;
+use crate::value::Dataset;
+use crate::zfs::sending::Sending;
 
 impl Action {
     /// One line for people, beginning with a verb.
@@ -82,6 +83,13 @@ impl Action {
             Self::VerifyImage { image, path, .. } => format!("read {path} again: is {image} what was imported?"),
             Self::Send { sending } => match sending {
                 Sending::Snapshot { snapshot, .. } => format!("send {snapshot} to standard output"),
+                Sending::Standalone { snapshot, volumes, .. } => {
+                    let below: Vec<_> = volumes.iter().map(Dataset::leaf).collect();
+                    format!(
+                        "send {snapshot} and its {} to standard output, each whole, in the envelope of the first command",
+                        below.join(", ")
+                    )
+                }
                 Sending::Rest(_) => "send the rest of a stream to standard output".to_owned(),
             },
             Self::Receive { into, .. } => format!("receive {into} from standard input"),

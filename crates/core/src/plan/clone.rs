@@ -141,7 +141,7 @@ pub fn clone(world: &World, source: &Guest, request: &Request, moment: &Moment) 
     // What it was at that moment is what is cloned: it may have had other disks than it has now.
     let (then, volumes) = match &request.carried {
         Some(carried) => {
-            let own = super::snapshot::rollback::carried_settings(source.settings.own_values(), carried);
+            let own = super::snapshot::carried_settings(source.settings.own_values(), carried);
             let volumes = volumes::then(source, &snapshot, own.clone(), &request.volumes)?;
             (Guest { settings: source.settings.with_own(own), ..source.clone() }, volumes)
         }

@@ -16,15 +16,16 @@ pub mod media;
 pub mod network;
 pub mod pool;
 pub mod promote;
+pub mod receive;
 pub mod reclaim;
 pub mod rename;
 pub mod revert;
 pub mod roles;
+pub mod send;
 pub mod set;
 pub mod snapshot;
 pub mod start;
 pub mod stop;
-pub mod transfer;
 pub mod upgrade;
 pub mod wants;
 

@@ -3,7 +3,8 @@
 //! * [`rows`]: the parser of `zfs get -H -p`
 //! * [`inventory`]: rows become roots, guests, images
 //! * [`args`]: argument vectors of every call, for both dialects
-//! * [`stream`]: streams of `zfs send`: their beginning, and the commands about them
+//! * [`sending`]: the commands whose output a guest's stream is
+//! * [`stream`]: what stands at a stream's beginning, and the commands that take streams
 //! * [`Dialect`]: which ZFS this is
 //!
 //! Least versions: OpenZFS 2.0 (Linux, FreeBSD 13) and zfs-fuse 0.7. Not here: running them (chyves-host).
@@ -11,6 +12,7 @@
 pub mod args;
 pub mod inventory;
 pub mod rows;
+pub mod sending;
 pub mod stream;
 
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! A ZFS stream's first records, and the commands that make and take streams.
+//! A ZFS stream's first records, and the commands that take streams.
 //!
 //! Only the beginning is read: whose snapshot it is, and whether it builds on another one. What `zfs receive` makes of
 //! the rest is its own business. Layout: records of 312 bytes; a plain stream begins with its own first record, a
@@ -8,8 +8,7 @@
 
 use crate::cmd::Cmd;
 use crate::error::{Problem, Result};
-use crate::value::{Dataset, SnapshotName, SnapshotRef, printable};
-use serde::{Deserialize, Serialize};
+use crate::value::{Dataset, SnapshotName, printable};
 
 /// The size of one record.
 const RECORD: usize = 312;
@@ -54,6 +53,16 @@ struct Begin {
     name: String,
 }
 
+impl Begin {
+    /// How long the envelope is that begins so.
+    fn envelope(&self) -> Result<usize> {
+        match self.list {
+            list if list > ENVELOPE_LIMIT => Err(damaged("its list of properties has no sensible size")),
+            list => Ok(list + 2 * RECORD),
+        }
+    }
+}
+
 fn damaged(why: impl std::fmt::Display) -> Problem {
     Problem::usage("this is no stream of a guest")
         .because(why)
@@ -96,6 +105,29 @@ fn kind_of(record: &[u8]) -> Option<u32> {
     Some(u32::from_le_bytes(four).min(u32::from_be_bytes(four)))
 }
 
+/// How long the envelope at the beginning of a stream is, in bytes: its first record, its list and its end record; how much of
+/// it must be read to know, where that is more than there is.
+///
+/// # Errors
+/// It is no stream, or one without an envelope.
+pub fn envelope(bytes: &[u8]) -> Result<usize> {
+    if bytes.len() < RECORD {
+        return Ok(RECORD);
+    }
+    let first = begin(&bytes[..RECORD])?;
+    if !first.compound {
+        return Err(damaged("it has no envelope"));
+    }
+    first.envelope()
+}
+
+/// What a stream with an envelope ends with.
+pub fn conclusion() -> Vec<u8> {
+    let mut record = vec![0; RECORD];
+    record[..4].copy_from_slice(&END.to_ne_bytes());
+    record
+}
+
 /// Reads the beginning of a stream.
 ///
 /// # Errors
@@ -106,11 +138,8 @@ pub fn read(bytes: &[u8]) -> Result<Reading> {
     }
     let first = begin(&bytes[..RECORD])?;
     let inner = if first.compound {
-        if first.list > ENVELOPE_LIMIT {
-            return Err(damaged("its list of properties has no sensible size"));
-        }
-        let end = RECORD + first.list;
-        let whole = end + 2 * RECORD;
+        let whole = first.envelope()? + RECORD;
+        let end = whole - 2 * RECORD;
         if bytes.len() < whole {
             return Ok(Reading::Needs(whole));
         }
@@ -133,49 +162,6 @@ pub fn read(bytes: &[u8]) -> Result<Reading> {
         guid: (inner.name == first.name).then_some(inner.guid),
         base: (inner.base != 0).then_some(inner.base),
     }))
-}
-
-/// How a stream is made.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Sending {
-    /// From a snapshot.
-    Snapshot {
-        /// The snapshot.
-        snapshot: SnapshotRef,
-        /// The one that it builds on.
-        base: Option<SnapshotName>,
-        /// With the volumes below, and so with all earlier snapshots.
-        volumes: bool,
-        /// As it lies encrypted on the pool.
-        raw: bool,
-    },
-    /// The rest of one that was cut off, by its token.
-    Rest(String),
-}
-
-impl Sending {
-    /// The command.
-    pub fn cmd(&self) -> Cmd {
-        Cmd::new("zfs", ["send"]).args(self.args())
-    }
-
-    /// The command that says how long the stream will be, where this `zfs` can.
-    pub fn estimate(&self) -> Cmd {
-        Cmd::new("zfs", ["send", "-n", "-P"]).args(self.args())
-    }
-
-    fn args(&self) -> Vec<String> {
-        match self {
-            Self::Snapshot { snapshot, base, volumes, raw } => {
-                let mut args = vec![if *volumes { "-R".to_owned() } else { "-p".to_owned() }];
-                args.extend(raw.then(|| "-w".to_owned()));
-                args.extend(base.iter().flat_map(|base| ["-i".to_owned(), format!("@{base}")]));
-                args.push(snapshot.to_string());
-                args
-            }
-            Self::Rest(token) => vec!["-t".to_owned(), token.clone()],
-        }
-    }
 }
 
 /// Takes a stream: never by force, never mounting it, with no mount point or share of its own where `zfs` can leave them
@@ -201,11 +187,6 @@ pub fn tame(dataset: &Dataset) -> Vec<Cmd> {
     let mut cmds = vec![Cmd::new("zfs", ["set", "canmount=noauto"]).arg(dataset.as_str())];
     cmds.extend(FOREIGN.iter().map(|p| Cmd::new("zfs", ["inherit"]).arg(*p).arg(dataset.as_str())));
     cmds
-}
-
-/// The size in what [`Sending::estimate`] prints.
-pub fn estimated(output: &str) -> Option<u64> {
-    output.lines().rev().find_map(|line| line.strip_prefix("size")?.trim().parse().ok())
 }
 
 /// The snapshots of a dataset itself with their GUIDs, and those of what is directly below it.
@@ -266,6 +247,16 @@ mod tests {
     }
 
     #[test]
+    fn an_envelope_has_a_length_and_an_end() {
+        let inner = record(BEGIN, 0, 1, 0, (12, 0), "t/web@b", true);
+        let whole = envelope(&inner, "t/web@b", true);
+        assert_eq!(super::envelope(&whole[..RECORD - 1]).unwrap(), RECORD);
+        assert_eq!(super::envelope(&whole[..RECORD]).unwrap(), whole.len() - RECORD);
+        assert!(super::envelope(&inner).is_err(), "it has none");
+        assert_eq!(kind_of(&conclusion()), Some(END));
+    }
+
+    #[test]
     fn what_is_no_stream_is_told() {
         let good = record(BEGIN, 0, 1, 0, (11, 0), "t/a@a", true);
         assert!(read(&vec![0x55; 400]).is_err());
@@ -284,18 +275,11 @@ mod tests {
     }
 
     #[test]
-    fn streams_are_made_and_taken_without_force() {
-        let snapshot = |s: &str| s.parse::<SnapshotRef>().unwrap();
-        let mut sending = Sending::Snapshot { snapshot: snapshot("t/web@b"), base: Some("a".parse().unwrap()), volumes: false, raw: false };
-        assert_eq!(sending.cmd().to_string(), "zfs send -p -i @a t/web@b");
-        sending = Sending::Snapshot { snapshot: snapshot("t/web@b"), base: None, volumes: true, raw: true };
-        assert_eq!(sending.estimate().to_string(), "zfs send -n -P -R -w t/web@b");
+    fn streams_are_taken_without_force() {
         assert_eq!(receive(&"t/new".parse().unwrap(), true, false).to_string(), "zfs receive -u t/new");
         assert_eq!(
             receive(&"t/new".parse().unwrap(), false, true).to_string(),
             "zfs receive -u -s -x mountpoint -x sharenfs -x sharesmb t/new"
         );
-        assert_eq!(estimated("full\tt/web@b\t4711\nsize\t4711\n"), Some(4711));
-        assert_eq!(estimated("nonsense"), None);
     }
 }

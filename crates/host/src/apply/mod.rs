@@ -8,6 +8,7 @@
 //! * [`held`]: whether volumes are free to be destroyed
 //! * [`journal`]: what was done so far, for when this process is killed
 //! * [`fault`]: failures on purpose, in test builds
+//! * [`send`]: giving a guest as a stream
 //! * [`receive`]: taking a guest from a stream
 //! * [`restore`]: making a folder what another is
 //! * [`copy`]: copying a dataset
@@ -26,6 +27,7 @@ pub mod journal;
 mod machine;
 mod receive;
 mod restore;
+mod send;
 mod settings;
 mod step;
 mod undo;

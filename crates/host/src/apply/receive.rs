@@ -1,9 +1,11 @@
 //! Taking a guest from a stream: `zfs receive`, then making sure that it is a guest, whole, and has its settings.
 
 use super::{Event, Place, command, settled};
+use crate::observe::snapshots;
 use crate::{observe, run, stream};
 use chyves_core::error::{Problem, Result};
 use chyves_core::guest::{DiskKind, disk_name, read_settings_copy};
+use chyves_core::plan::snapshot::{carried_settings, settings_change};
 use chyves_core::property::keys::{self, DiskKey};
 use chyves_core::property::settings::{OwnValues, Settings};
 use chyves_core::value::{Dataset, SnapshotName, printable};
@@ -111,8 +113,32 @@ fn settle(wanted: &Reception<'_>, place: &mut Place<'_>) -> Result<()> {
             return Err(Problem::failed(format!("`{name}` is not the snapshot that was sent")).on(&name));
         }
     }
-    let own = if has_settings(&row) { row.own.clone() } else { restore(wanted, &row, place)? };
+    let own = match of_then(wanted, &row, place)? {
+        Some(own) => own,
+        None if has_settings(&row) => row.own.clone(),
+        None => restore(wanted, &row, place)?,
+    };
     whole(wanted.into, &own)
+}
+
+/// What came is the guest as it was at the snapshot, so it gets the settings that the snapshot carries, where those of its
+/// dataset, which are the sender's present ones, differ. None where neither came as properties.
+fn of_then(wanted: &Reception<'_>, row: &Row, place: &mut Place<'_>) -> Result<Option<OwnValues>> {
+    let snapshot = match wanted.snapshot {
+        Some(snapshot) => snapshot.clone(),
+        None => newest(wanted.into)?,
+    };
+    let carried = snapshots::carried(&wanted.into.at(&snapshot))?;
+    if !row.own.contains_key(keys::UUID) || !carried.contains_key(keys::SNAPSHOT_TAKEN) {
+        return Ok(None);
+    }
+    let then = carried_settings(&row.own, &carried);
+    if let Some(step) = settings_change(wanted.dialect, wanted.into, &row.own, &then) {
+        for cmd in step.commands(place.os) {
+            command(&cmd, place)?;
+        }
+    }
+    Ok(Some(then))
 }
 
 /// Whether the settings came as properties. An increment onto a guest whose settings were read from the copy brings a

@@ -4,15 +4,14 @@
 //! (chyves-core `action`).
 
 use super::command::{command, mount};
-use super::{Applied, Done, Event, Place, copy, disk, files, held, image, machine, receive, restore, settings, undo};
-use crate::{control, facts, network, observe, run, stream};
+use super::{Applied, Done, Event, Place, copy, disk, files, held, image, machine, receive, restore, send, settings, undo};
+use crate::{control, network, observe};
 use chyves_core::action::{Action, Growth};
 use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::network::nat;
 use chyves_core::os::Intent;
 use chyves_core::value::printable;
-use chyves_core::zfs::stream::{Sending, estimated};
-use chyves_core::zfs::{Dialect, args};
+use chyves_core::zfs::args;
 
 /// Does one step. What it did is in `done` as soon as it is done, also where a later part of the step fails. With `flush`
 /// small files that it writes are on the disk when it returns.
@@ -175,7 +174,7 @@ pub(super) fn perform(
             }
             Ok(())
         }
-        Action::Send { sending } => send(sending, place),
+        Action::Send { sending } => send::send(sending, place),
         Action::Receive { dialect, into, new, snapshot, guid, resumable } => {
             let wanted =
                 receive::Reception { dialect: *dialect, into, new: *new, snapshot: snapshot.as_ref(), guid: *guid, resumable: *resumable };
@@ -194,18 +193,6 @@ pub(super) fn perform(
             Ok(())
         }
     }
-}
-
-/// Writes a stream to standard output, telling how far it is; how long it will be is asked for where the ZFS can tell.
-fn send(sending: &Sending, place: &mut Place<'_>) -> Result<()> {
-    let total = match facts::dialect() {
-        Dialect::OpenZfs => run::run(&sending.estimate()).ok().filter(run::Output::ok).and_then(|o| estimated(&(o.stdout + &o.stderr))),
-        Dialect::Fuse => None,
-    };
-    let cmd = sending.cmd();
-    (place.report)(Event::Command(cmd.to_string()));
-    let report = &mut *place.report;
-    stream::give(&cmd, total, facts::dialect() == Dialect::Fuse, place.interrupted, &mut |flow| report(Event::Flow(flow)))
 }
 
 /// Steps whose content is known only when they are done: a stream, and settings in a file or on a dataset.

@@ -24,7 +24,7 @@ use crate::property::settings::OwnValues;
 use crate::value::{Dataset, SnapshotName, SnapshotRef};
 use crate::zfs::args::Pair;
 pub use delete::{Choice, Chosen, choose, delete};
-pub use rollback::{after_copy, rollback, rollback_in_place, settings_change};
+pub use rollback::{after_copy, carried_settings, rollback, rollback_in_place, settings_change};
 pub use seen::{Maker, Seen, read};
 use std::collections::BTreeMap;
 

@@ -274,7 +274,7 @@ pub fn after_copy(text: &str, before: &OwnValues) -> Result<OwnValues> {
 
 /// The settings that a snapshot carries, as the guest gets them back: without the snapshot's own marks, and with the
 /// identity and owner that the guest has now, which are not the past's business.
-pub(in crate::plan) fn carried_settings(before: &OwnValues, carried: &OwnValues) -> OwnValues {
+pub fn carried_settings(before: &OwnValues, carried: &OwnValues) -> OwnValues {
     let of_now = |key: &str| keys::OF_SNAPSHOTS.contains(&key) || LASTING.contains(&key);
     let mut after: OwnValues = carried.iter().filter(|(k, _)| !of_now(k)).map(|(k, o)| (k.clone(), o.clone())).collect();
     after.extend(lasting(before));

@@ -1,0 +1,147 @@
+//! Guests with volumes as streams, on a ZFS that has them.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a panic is the failure report
+
+mod common;
+
+use common::stream::{done, receive, send};
+use common::volume::{disk, disks, host, word, write};
+use common::{Host, With};
+
+#[test]
+fn a_stream_brings_volumes_and_increments_of_them() {
+    let Some(host) = host("volumes::stream") else { return };
+    let other = host.second("/vm");
+    host.ok("disk add web 8M --kind zvol description=more");
+    write(&host, "web", 1, "more");
+    done(send(&host, "send web", "1"));
+    done(receive(&host, &format!("receive --name copy --pool {other}"), "1"));
+    let copy = format!("{other}/vm/guests/copy");
+    assert_eq!(host.volumes(&copy), host.volumes(&host.dataset("web")));
+    assert_eq!(host.value("copy", "disk1.description"), "more");
+    assert_eq!(disks(&host, "copy"), disks(&host, "web"));
+    host.chyves("start copy").ends(4).says("foreign");
+    write(&host, "web", 0, "second");
+    host.ok("set web notes=second");
+    done(send(&host, &format!("send web --incremental-for {other}"), "2"));
+    let length = |file: &str| std::fs::metadata(host.work().join(file)).unwrap().len();
+    assert!(length("2") < length("1") || length("1") < 1 << 20, "{} {}", length("1"), length("2"));
+    done(receive(&host, "receive --name copy", "2"));
+    assert_eq!(host.volumes(&copy), host.volumes(&host.dataset("web")));
+    assert_eq!(host.value("copy", "notes"), "second");
+    // A volume that came since the last stream comes with the next.
+    host.ok("disk add web 8M --kind zvol --number 6");
+    write(&host, "web", 6, "third");
+    done(send(&host, &format!("send web --incremental-for {other}"), "3"));
+    done(receive(&host, "receive --name copy", "3"));
+    assert_eq!(host.volumes(&copy), host.volumes(&host.dataset("web")));
+    host.ok("delete web");
+    host.ok("adopt copy");
+    host.ok("list -H -o name,state").says("copy\tstopped");
+    // A stream that is cut off leaves nothing.
+    let whole = std::fs::read(host.work().join("1")).unwrap();
+    let before = host.sh("zfs", &["list", "-H", "-r", "-t", "all", "-o", "name", &other]);
+    for cut in [whole.len() / 3, whole.len() - 1000] {
+        std::fs::write(host.work().join("cut"), &whole[..cut]).unwrap();
+        assert_ne!(receive(&host, &format!("receive --name broken --pool {other}"), "cut").0, 0);
+        assert_eq!(host.sh("zfs", &["list", "-H", "-r", "-t", "all", "-o", "name", &other]), before);
+    }
+}
+
+#[test]
+fn a_stream_that_was_cut_off_goes_on() {
+    let Some(host) = Host::new("volumes::resume", With::Volumes) else { return };
+    let other = host.second("/vm");
+    let noise: Vec<u8> = (0..6u64 << 20).map(|n| n.wrapping_mul(6_364_136_223_846_793_005).to_be_bytes()[3]).collect();
+    std::fs::write(host.work().join("noise.img"), noise).unwrap();
+    host.ok("create web loader=bios notes=first");
+    host.ok("disk add web --kind raw --import ./noise.img");
+    done(send(&host, "send web", "1"));
+    let whole = std::fs::read(host.work().join("1")).unwrap();
+    std::fs::write(host.work().join("cut"), &whole[..whole.len() * 2 / 3]).unwrap();
+    let (code, said) = receive(&host, &format!("receive --name copy --pool {other} --resumable"), "cut");
+    assert_eq!(code, 1, "{said}");
+    let behind = |word: &str| said.split_once(word).expect(&said).1.split_whitespace().next().unwrap().to_owned();
+    let (token, kept) = (behind("send --resume "), behind("receive --resume "));
+    assert_eq!(host.chyves("info copy").code, 3);
+    done(send(&host, &format!("send --resume {token}"), "rest"));
+    assert!(std::fs::metadata(host.work().join("rest")).unwrap().len() < whole.len() as u64 / 2);
+    done(receive(&host, &format!("receive --resume {kept} --name copy"), "rest"));
+    assert_eq!(host.value("copy", "notes"), "first");
+    let read = |dataset: &str| {
+        host.sh("zfs", &["mount", dataset]);
+        let bytes = std::fs::read(host.open_path(host.zfs_get("mountpoint", dataset)).join("disk0.raw")).unwrap();
+        host.sh("zfs", &["unmount", dataset]);
+        bytes
+    };
+    assert!(read(&format!("{other}/vm/guests/copy")) == read(&host.dataset("web")));
+}
+
+/// What is on a pool.
+fn names(host: &Host, pool: &str) -> String {
+    host.sh("zfs", &["list", "-H", "-r", "-t", "all", "-o", "name", pool])
+}
+
+#[test]
+fn a_clone_is_sent_so_that_it_stands_alone() {
+    let Some(host) = host("volumes::clone-stream") else { return };
+    std::fs::write(host.work().join("small.img"), b"no disk that boots\n".repeat(1000)).unwrap();
+    host.ok("image import ./small.img");
+    let other = host.second("/vm");
+    // Its file system is a clone of the image; its volume is its own, with room that is kept for it.
+    host.ok("create db --image small loader=bios notes=first");
+    host.ok("snapshot db@early");
+    host.ok("disk add db 8M --kind zvol");
+    let room = host.zfs_get("volsize", &disk(&host, "db", 1));
+    host.sh("zfs", &["set", &format!("refreservation={room}"), &disk(&host, "db", 1)]);
+    write(&host, "db", 1, "first");
+    done(send(&host, "send db", "1"));
+    done(receive(&host, &format!("receive --name copy --pool {other}"), "1"));
+    let copy = format!("{other}/vm/guests/copy");
+    assert_eq!(host.volumes(&copy), host.volumes(&host.dataset("db")));
+    assert_eq!(host.files_of(&copy), host.files("db"));
+    assert_eq!(host.zfs_get("origin", &copy), "-");
+    assert_eq!(host.zfs_get("refreservation", &format!("{copy}/disk1")), room);
+    assert_eq!(host.value("copy", "notes"), "first");
+    // By its snapshots it is the same guest, so that it takes what changes.
+    write(&host, "db", 1, "second");
+    host.ok("set db notes=second");
+    done(send(&host, &format!("send db --incremental-for {other}"), "2"));
+    done(receive(&host, "receive --name copy", "2"));
+    assert_eq!(host.volumes(&copy), host.volumes(&host.dataset("db")));
+    assert_eq!(host.value("copy", "notes"), "second");
+    // It is a stream as zfs makes them.
+    let plain = format!("{other}/plain");
+    let from = std::fs::File::open(host.work().join("1")).unwrap();
+    assert!(host.command("zfs").args(["receive", "-u", &plain]).stdin(from).status().unwrap().success());
+    assert_eq!(host.read_volume(&format!("{plain}/disk1"), 5_000_000, 5), b"first");
+    // Before it had that volume it had other disks.
+    let (code, said) = send(&host, "send db@early", "early");
+    assert_eq!(code, 4, "{said}");
+    assert!(said.contains("chyves clone db@early"), "{said}");
+    // Cut off within the envelope, within a volume and before its end it leaves nothing.
+    let whole = std::fs::read(host.work().join("1")).unwrap();
+    let before = names(&host, &other);
+    for cut in [700, whole.len() * 2 / 3, whole.len() - 100] {
+        std::fs::write(host.work().join("cut"), &whole[..cut]).unwrap();
+        assert_ne!(receive(&host, &format!("receive --name broken --pool {other}"), "cut").0, 0, "{cut}");
+        assert_eq!(names(&host, &other), before);
+    }
+}
+
+#[test]
+fn a_linked_clone_brings_its_volumes_whole() {
+    let Some(host) = host("volumes::linked-stream") else { return };
+    let other = host.second("/vm");
+    host.ok("clone web twin");
+    write(&host, "twin", 0, "twin's");
+    host.ok("snapshot twin@one");
+    host.ok("set twin notes=later");
+    done(send(&host, "send twin@one", "1"));
+    done(receive(&host, &format!("receive --name copy --pool {other}"), "1"));
+    let copy = format!("{other}/vm/guests/copy");
+    assert_eq!(host.volumes(&copy), host.volumes(&host.dataset("twin")));
+    assert_eq!((host.zfs_get("origin", &copy), host.zfs_get("origin", &format!("{copy}/disk0"))), ("-".to_owned(), "-".to_owned()));
+    assert_eq!(host.value("copy", "notes"), "first", "as it was at the snapshot");
+    assert_eq!(word(&host, "web", 0), "first");
+}

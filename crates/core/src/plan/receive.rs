@@ -1,0 +1,195 @@
+//! `receive`: a guest from a stream of `send`.
+//!
+//! Nothing is received by force or onto something that exists, but for an increment, which goes onto the received guest
+//! that it builds on. What was received is foreign until `adopt`.
+
+use super::{Moment, Plan, create};
+use crate::action::Action;
+use crate::error::{Problem, Result};
+use crate::guest::Guest;
+use crate::property::keys;
+use crate::value::{Dataset, GuestName, SnapshotName};
+use crate::world::World;
+use crate::zfs::inventory::NOBODY;
+use crate::zfs::stream::Header;
+
+/// Where a stream goes.
+#[derive(Debug, Clone)]
+pub struct Arrival {
+    /// What the guest will be called; the name that it had where none is given.
+    pub name: Option<GuestName>,
+    /// The pool, where not the primary one.
+    pub pool: Option<String>,
+    /// Keep what came if the stream is cut off, to go on later.
+    pub resumable: bool,
+}
+
+impl Arrival {
+    /// What the guest will be called.
+    ///
+    /// # Errors
+    /// The name in the stream can't be a guest's.
+    pub fn name(&self, header: &Header) -> Result<GuestName> {
+        if let Some(name) = &self.name {
+            return Ok(name.clone());
+        }
+        let leaf = header.dataset.rsplit('/').next().unwrap_or(&header.dataset);
+        leaf.parse()
+            .map_err(|e| Problem::from(e).within("the guest can't be called what it was called").hint("give it a name: --name NAME"))
+    }
+}
+
+/// Plans a reception. The world must hold the guest of that name, if there is one; `there` are the GUIDs of
+/// its dataset and of its newest snapshot.
+///
+/// # Errors
+/// The name is taken, or an increment finds nothing that it builds on.
+pub fn receive(world: &World, header: &Header, arrival: &Arrival, there: Option<(u64, Option<u64>)>, moment: &Moment) -> Result<Plan> {
+    let root = match &arrival.pool {
+        Some(pool) => world.root_on(pool)?,
+        None => world.primary()?,
+    };
+    create::guests_folder(root)?;
+    if arrival.resumable && !world.host.dialect.can_resume() {
+        return Err(Problem::host_cant("the ZFS of this host can't go on with a stream that was cut off")
+            .hint("leave --resumable away and send it again"));
+    }
+    let name = arrival.name(header)?;
+    let guest = world.guests.iter().find(|g| g.name == name);
+    if let Some(base) = header.base {
+        return increment(world, header, &name, guest, base, there);
+    }
+    super::free(world, &name, &root.guests().child(&name), None)
+        .map_err(|p| p.hint("nothing is received onto what exists; give the new one another name: --name NAME"))?;
+    let token = moment.uuids.first().map(|u| u.simple().to_string()).unwrap_or_default();
+    let work = root.trash().child(format!("receiving-{}", token.get(..8).unwrap_or(&token)));
+    Ok(arrive(world, &work, &root.guests().child(&name), Some((&header.snapshot, header.guid)), arrival.resumable))
+}
+
+/// Plans that a reception goes on that was cut off and left `work` behind.
+///
+/// # Errors
+/// The name is taken.
+pub fn resume(world: &World, work: &Dataset, name: &GuestName) -> Result<Plan> {
+    let root = world.root_on(work.pool())?;
+    super::free(world, name, &root.guests().child(name), None).map_err(|p| p.hint("give the new one another name: --name NAME"))?;
+    Ok(arrive(world, work, &root.guests().child(name), None, true))
+}
+
+fn arrive(world: &World, work: &Dataset, to: &Dataset, expected: Option<(&SnapshotName, Option<u64>)>, resumable: bool) -> Plan {
+    let mut plan = Plan::default();
+    plan.push(Action::Receive {
+        dialect: world.host.dialect,
+        into: work.clone(),
+        new: true,
+        snapshot: expected.map(|(s, _)| s.clone()),
+        guid: expected.and_then(|(_, g)| g),
+        resumable,
+    });
+    plan.push(Action::Rename { dialect: world.host.dialect, from: work.clone(), to: to.clone() });
+    plan
+}
+
+fn increment(
+    world: &World,
+    header: &Header,
+    name: &GuestName,
+    guest: Option<&Guest>,
+    base: u64,
+    there: Option<(u64, Option<u64>)>,
+) -> Result<Plan> {
+    let (Some(guest), Some((guid, newest))) = (guest, there) else {
+        return Err(Problem::not_found(format!("the stream holds only what changed on `{name}`, and no guest is called so"))
+            .on(name)
+            .because(format!("it builds on the snapshot with the GUID {base}"))
+            .hint("receive the whole guest first, or name the received guest that it builds on: --name NAME"));
+    };
+    let came = guest.settings.is_received(keys::UUID) || guest.settings.own(keys::OWNER) == Some(NOBODY);
+    if !came {
+        return Err(Problem::not_now(format!("`{name}` is this host's own, and nothing is received onto it"))
+            .on(name)
+            .hint("an increment goes onto a guest that was received and never adopted"));
+    }
+    if newest != Some(base) {
+        return Err(Problem::not_now(format!("the stream does not build on the newest snapshot of `{name}`"))
+            .on(name)
+            .because(format!(
+                "it builds on the GUID {base}; the newest here has {}",
+                newest.map_or_else(|| "none".into(), |g| g.to_string())
+            ))
+            .hint(format!("list what is here (chyves snapshot list {name} -H -o name,guid > have) and send with --incremental-for have")));
+    }
+    let mut plan = Plan::default();
+    plan.push(Action::Verify { objects: vec![(guest.dataset.to_string(), guid)] });
+    if guest.mounted {
+        plan.push(Action::Unmount { dataset: guest.dataset.clone() });
+    }
+    plan.push(Action::Receive {
+        dialect: world.host.dialect,
+        into: guest.dataset.clone(),
+        new: false,
+        snapshot: Some(header.snapshot.clone()),
+        guid: header.guid,
+        resumable: false,
+    });
+    Ok(plan)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::os::Os;
+    use crate::plan::testing::{self, moment};
+    use crate::property::settings::{Own, Settings};
+    use crate::zfs::Dialect;
+
+    fn header(base: Option<u64>) -> Header {
+        Header { dataset: "far/chyves/guests/web01".into(), snapshot: "b".parse().unwrap(), guid: Some(12), base }
+    }
+
+    fn arrival() -> Arrival {
+        Arrival { name: None, pool: None, resumable: false }
+    }
+
+    #[test]
+    fn what_arrives_is_new() {
+        let mut world = testing::world(Vec::new());
+        insta::assert_snapshot!(receive(&world, &header(None), &arrival(), None, &moment(1)).unwrap().script(Os::Linux), @r"
+        # receive tank/chyves/trash/receiving-00000000 from standard input
+        zfs receive -u tank/chyves/trash/receiving-00000000
+        zfs set canmount=noauto tank/chyves/trash/receiving-00000000
+        zfs inherit mountpoint tank/chyves/trash/receiving-00000000
+        zfs inherit sharenfs tank/chyves/trash/receiving-00000000
+        zfs inherit sharesmb tank/chyves/trash/receiving-00000000
+        # rename tank/chyves/trash/receiving-00000000 to tank/chyves/guests/web01
+        zfs rename tank/chyves/trash/receiving-00000000 tank/chyves/guests/web01
+        ");
+        let resumable = Arrival { resumable: true, ..arrival() };
+        assert_eq!(receive(&world, &header(None), &resumable, None, &moment(1)).unwrap_err().code.exit_code(), 5);
+        world.host.dialect = Dialect::OpenZfs;
+        let text = receive(&world, &header(None), &resumable, None, &moment(1)).unwrap().script(Os::Linux);
+        assert!(text.contains("zfs receive -u -s -x mountpoint -x sharenfs -x sharesmb tank/"), "{text}");
+        world.guests = vec![testing::guest("web01", &[])];
+        assert!(receive(&world, &header(None), &arrival(), None, &moment(1)).unwrap_err().hints[1].contains("--name"));
+        let named = Arrival { name: Some("web02".parse().unwrap()), ..arrival() };
+        assert!(receive(&world, &header(None), &named, None, &moment(1)).is_ok());
+        let odd = Header { dataset: "tank".into(), ..header(None) };
+        assert!(receive(&world, &Header { dataset: "tank/all".into(), ..odd }, &arrival(), None, &moment(1)).is_err());
+    }
+
+    #[test]
+    fn an_increment_goes_onto_what_it_builds_on_and_nothing_else() {
+        let mut world = testing::world(Vec::new());
+        let onto =
+            |world: &World, newest: Option<u64>| receive(world, &header(Some(7)), &arrival(), newest.map(|n| (4711, Some(n))), &moment(1));
+        assert_eq!(onto(&world, None).unwrap_err().code.exit_code(), 3);
+        world.guests = vec![testing::guest("web01", &[("uuid", "u")])];
+        assert!(onto(&world, Some(7)).unwrap_err().message.contains("own"));
+        let mut own = world.guests[0].settings.own_values().clone();
+        own.insert(keys::UUID.into(), Own { value: "u".into(), received: true });
+        world.guests[0].settings = Settings::new(own, Vec::new());
+        assert!(onto(&world, Some(8)).unwrap_err().message.contains("newest"));
+        let text = onto(&world, Some(7)).unwrap().script(Os::Linux);
+        assert!(text.contains("zfs receive -u tank/chyves/guests/web01\n") && !text.contains("-F"), "{text}");
+    }
+}

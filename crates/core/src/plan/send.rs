@@ -1,0 +1,275 @@
+//! `send`: a guest as a stream that every `zfs receive` takes.
+//!
+//! The settings ride twice: as properties, and as `config.toml` in the file system, for streams that carry no properties.
+
+use super::{Moment, Plan};
+use crate::action::Action;
+use crate::error::{Problem, Result, did_you_mean};
+use crate::guest::Guest;
+use crate::property::settings::OwnValues;
+use crate::value::SnapshotName;
+use crate::zfs::sending::Sending;
+
+use super::snapshot::volumes::{self, Volume};
+use super::snapshot::{Seen, carried_settings};
+
+/// What a stream is made relative to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Base {
+    /// Nothing: it is whole.
+    Whole,
+    /// This snapshot.
+    Snapshot(SnapshotName),
+    /// The newest snapshot that another place has too: the GUIDs of those that it has, and what it is called.
+    Common(Vec<u64>, String),
+}
+
+/// What `send` needs to have seen.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    /// The guest's snapshots, oldest first.
+    pub there: Vec<Seen>,
+    /// The GUID of the guest's dataset.
+    pub guid: u64,
+    /// The snapshots' GUIDs.
+    pub guids: Vec<(String, u64)>,
+    /// The settings that the snapshot which is named carries, where chyves took it.
+    pub carried: Option<OwnValues>,
+    /// The volumes that have the snapshot which is named, by the last part of their names.
+    pub volumes: Vec<String>,
+    /// The dataset whose key its encryption hangs on, where it is encrypted.
+    pub encryption_root: Option<String>,
+}
+
+impl Facts {
+    fn guid(&self, name: &str) -> Option<u64> {
+        self.guids.iter().find(|(n, _)| n == name).map(|(_, g)| *g)
+    }
+
+    fn place(&self, guest: &Guest, name: &SnapshotName) -> Result<usize> {
+        self.there.iter().position(|s| s.name == name.as_str()).ok_or_else(|| {
+            Problem::not_found(format!("`{}` has no snapshot called `{name}`", guest.name))
+                .on(format!("{}@{name}", guest.name))
+                .hint_if(did_you_mean(name.as_str(), self.there.iter().map(|s| s.name.as_str())))
+                .hint(format!("`chyves snapshot list {}` shows them all", guest.name))
+        })
+    }
+}
+
+/// Plans a stream of a guest, from a snapshot or from a new one.
+///
+/// # Errors
+/// A snapshot is missing, the base is not older, nothing is in common, or a foreign guest would get a new snapshot.
+pub fn send(guest: &Guest, snapshot: Option<&SnapshotName>, base: &Base, facts: &Facts, moment: &Moment) -> Result<Plan> {
+    let mut plan = Plan::default();
+    let volumes = match snapshot {
+        Some(name) if facts.place(guest, name).is_ok() => volumes_at(guest, name, facts)?,
+        _ => volumes::present(guest)?,
+    };
+    let (name, before) = match snapshot {
+        Some(name) => (name.clone(), facts.place(guest, name)?),
+        None if guest.foreign.is_some() => {
+            return Err(Problem::usage(format!(
+                "`{}` is foreign, and a snapshot of its own would keep it from receiving more",
+                guest.name
+            ))
+            .on(&guest.name)
+            .hint(format!("name one that it has: `chyves snapshot list {}`", guest.name)));
+        }
+        None => {
+            let stamp: String = moment.now.chars().filter(char::is_ascii_alphanumeric).collect();
+            let token = moment.uuids.first().map(|u| u.simple().to_string()).unwrap_or_default();
+            let name: SnapshotName = format!("send-{stamp}-{}", token.get(..6).unwrap_or_default()).parse()?;
+            let made = super::snapshot::create(guest, &name, &facts.there, &moment.now)?;
+            plan.notes.extend(made.notes);
+            plan.steps.extend(made.steps);
+            (name, facts.there.len())
+        }
+    };
+    let base = match base {
+        Base::Whole => None,
+        Base::Snapshot(base) if facts.place(guest, base)? < before => Some(base.clone()),
+        Base::Snapshot(base) => {
+            return Err(Problem::usage(format!("`@{base}` is not older than `@{name}`"))
+                .on(format!("{}@{base}", guest.name))
+                .hint(format!("`chyves snapshot list {}` shows them in their order", guest.name)));
+        }
+        Base::Common(theirs, place) => Some(newest_common(guest, before, theirs, place, facts)?),
+    };
+    let mut objects = vec![guest.dataset.to_string()];
+    objects.extend(snapshot.map(|_| guest.dataset.at(&name).to_string()));
+    objects.extend(base.as_ref().map(|b| guest.dataset.at(b).to_string()));
+    let known = |object: &String| match object.split_once('@') {
+        Some((_, snapshot)) => facts.guid(snapshot),
+        None => Some(facts.guid),
+    };
+    let objects: Vec<(String, u64)> = objects.into_iter().filter_map(|o| known(&o).map(|g| (o, g))).collect();
+    plan.steps.insert(0, Action::Verify { objects });
+    if let Some(root) = &facts.encryption_root {
+        plan.notes.push(format!(
+            "{} is encrypted and is sent as it lies on the pool; who receives it needs the key of {root} to start it",
+            guest.name
+        ));
+    }
+    if let Some(base) = &base {
+        plan.notes.push(format!("only what changed since @{base}: it can be received where that snapshot is"));
+    }
+    let sending = match (&guest.origin, &base) {
+        (Some(_), None) if !volumes.is_empty() => {
+            plan.notes.push("it is a clone, and is sent so that it needs nothing of what it stands on; its volumes go with it".into());
+            let volumes = volumes.iter().map(|v| guest.dataset.child(&v.now)).collect();
+            Sending::Standalone { snapshot: guest.dataset.at(&name), volumes, raw: facts.encryption_root.is_some() }
+        }
+        _ => {
+            if !volumes.is_empty() {
+                plan.notes.push("its volumes go with it, and so do all snapshots before this one".into());
+            }
+            let raw = facts.encryption_root.is_some();
+            Sending::Snapshot { snapshot: guest.dataset.at(&name), base, volumes: !volumes.is_empty(), raw }
+        }
+    };
+    plan.push(Action::Send { sending });
+    Ok(plan)
+}
+
+/// The volumes of a snapshot that is there. `zfs` sends what is below the guest now, under the names of now.
+fn volumes_at(guest: &Guest, name: &SnapshotName, facts: &Facts) -> Result<Vec<Volume>> {
+    let way = || format!("send a copy of what it was: `chyves clone {}@{name} NEW-NAME -ie`, then `chyves send NEW-NAME`", guest.name);
+    let all = volumes::all(guest, name, &facts.volumes).map_err(|p| p.hint(way()))?;
+    let Some(carried) = &facts.carried else { return Ok(all) };
+    let then =
+        volumes::then(guest, name, carried_settings(guest.settings.own_values(), carried), &facts.volumes).map_err(|p| p.hint(way()))?;
+    match all.iter().find(|v| !then.iter().any(|t| t.now == v.now && t.then == v.now)) {
+        None => Ok(then),
+        Some(other) => Err(Problem::not_now(format!("`{}` had other disks at `@{name}`", guest.name))
+            .on(format!("{}@{name}", guest.name))
+            .because(format!("its {} was not its {0} then", other.now))
+            .hint(way())),
+    }
+}
+
+fn newest_common(guest: &Guest, before: usize, theirs: &[u64], place: &str, facts: &Facts) -> Result<SnapshotName> {
+    let has = |seen: &&Seen| facts.guid(&seen.name).is_some_and(|g| theirs.contains(&g));
+    if facts.there.get(before).is_some_and(|s| has(&s)) {
+        return Err(Problem::not_now(format!("{place} has this snapshot of `{}` already", guest.name)).on(&guest.name));
+    }
+    match facts.there[..before].iter().rfind(has) {
+        Some(seen) => Ok(seen.name.parse()?),
+        None => Err(Problem::not_now(format!("{place} has no snapshot of `{}` that is still here", guest.name))
+            .on(&guest.name)
+            .because(format!("{} snapshots there, {} here, none in common", theirs.len(), facts.there.len()))
+            .hint("send it whole: leave the base away")),
+    }
+}
+
+/// Reads the GUIDs of snapshots from what `chyves snapshot list -H -p -o name,guid` printed somewhere else.
+///
+/// # Errors
+/// A line that is not so.
+pub fn guids_in(text: &str) -> Result<Vec<u64>> {
+    text.lines()
+        .filter(|line| !line.trim().is_empty())
+        .map(|line| {
+            line.split_whitespace().last().and_then(|w| w.parse().ok()).ok_or_else(|| {
+                Problem::usage("the list of GUIDs can't be read")
+                    .because(format!("unexpected line: {}", crate::value::printable(line, 120)))
+                    .hint("make it where the stream will be received: chyves snapshot list GUEST -H -o name,guid")
+            })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::os::Os;
+    use crate::plan::snapshot::testing::seen;
+    use crate::plan::testing::{self, moment, own};
+
+    fn facts(names: &[(&str, u64)]) -> Facts {
+        Facts {
+            there: seen(&names.iter().map(|(n, _)| *n).collect::<Vec<_>>()),
+            guids: names.iter().map(|(n, g)| ((*n).into(), *g)).collect(),
+            guid: 4711,
+            ..Facts::default()
+        }
+    }
+
+    #[test]
+    fn a_stream_is_made_of_a_new_snapshot_or_a_given_one() {
+        let g = testing::guest("web01", &[("cpu", "2")]);
+        insta::assert_snapshot!(send(&g, None, &Base::Whole, &facts(&[("a", 1)]), &moment(1)).unwrap().script(Os::Linux), @r"
+        # make sure that tank/chyves/guests/web01 has the GUID 4711
+        zfs get -H -p -o name,property,source,value guid tank/chyves/guests/web01
+        # take the snapshot tank/chyves/guests/web01@send-20260131T120000Z-000000
+        zfs snapshot -r -o chyves:cpu=2 -o chyves:snapshot.taken=2026-01-31T12:00:00Z tank/chyves/guests/web01@send-20260131T120000Z-000000
+        # send tank/chyves/guests/web01@send-20260131T120000Z-000000 to standard output
+        zfs send -p tank/chyves/guests/web01@send-20260131T120000Z-000000
+        ");
+        let three = facts(&[("a", 1), ("b", 2), ("c", 3)]);
+        let name = |n: &str| n.parse::<SnapshotName>().unwrap();
+        let line = |snapshot: &str, base: Base| {
+            send(&g, Some(&name(snapshot)), &base, &three, &moment(1)).map(|p| p.script(Os::Linux).lines().last().unwrap().to_owned())
+        };
+        assert_eq!(line("c", Base::Snapshot(name("a"))).unwrap(), "zfs send -p -i @a tank/chyves/guests/web01@c");
+        assert_eq!(line("c", Base::Common(vec![9, 2, 1], "there".into())).unwrap(), "zfs send -p -i @b tank/chyves/guests/web01@c");
+        assert!(line("a", Base::Snapshot(name("b"))).is_err(), "the base must be older");
+        assert!(line("d", Base::Whole).is_err());
+        assert!(line("c", Base::Common(vec![3], "there".into())).unwrap_err().message.contains("already"));
+        assert!(line("c", Base::Common(vec![9], "there".into())).unwrap_err().causes[0].contains("none in common"));
+        let mut foreign = g.clone();
+        foreign.foreign = Some("received".into());
+        assert!(send(&foreign, None, &Base::Whole, &three, &moment(1)).is_err());
+    }
+
+    #[test]
+    fn volumes_and_encryption_change_how_it_is_sent() {
+        let mut g = testing::guest("web01", &[("disk0.kind", "zvol"), ("disk0.size", "1G")]);
+        let encrypted =
+            Facts { encryption_root: Some("tank/secret".into()), volumes: vec!["disk0".into()], ..facts(&[("a", 1), ("b", 2)]) };
+        let name = |n: &str| n.parse::<SnapshotName>().unwrap();
+        let text = |g: &Guest, base: &Base| send(g, Some(&name("b")), base, &encrypted, &moment(1)).unwrap().script(Os::FreeBsd);
+        let whole = text(&g, &Base::Whole);
+        assert!(whole.contains("zfs send -R -w tank/chyves/guests/web01@b\n") && whole.contains("the key of tank/secret"), "{whole}");
+        // A stream of all would need what each is a clone of.
+        g.origin = Some("tank/chyves/guests/base@x".into());
+        let whole = text(&g, &Base::Whole);
+        assert!(whole.ends_with("\nzfs send -w tank/chyves/guests/web01@b\nzfs send -w tank/chyves/guests/web01/disk0@b\n"), "{whole}");
+        let more = text(&g, &Base::Snapshot(name("a")));
+        assert!(more.ends_with("\nzfs send -R -w -i @a tank/chyves/guests/web01@b\n"), "{more}");
+        // A new snapshot is one of every volume that there is.
+        let new = send(&g, None, &Base::Whole, &facts(&[]), &moment(1)).unwrap().script(Os::FreeBsd);
+        assert!(new.contains("zfs send tank/chyves/guests/web01/disk0@send-"), "{new}");
+    }
+
+    #[test]
+    fn a_snapshot_of_other_disks_is_sent_by_way_of_a_clone() {
+        let one: SnapshotName = "one".parse().unwrap();
+        let g = testing::guest("web01", &[("disk0.kind", "zvol"), ("disk1.kind", "zvol")]);
+        let serial = |n: usize| g.spec().unwrap().disks[n].serial.clone();
+        let sent = |carried: Option<OwnValues>, volumes: &[&str]| {
+            let volumes = volumes.iter().map(|v| (*v).to_owned()).collect();
+            send(&g, Some(&one), &Base::Whole, &Facts { carried, volumes, ..facts(&[("one", 1)]) }, &moment(1))
+        };
+        let both = [("disk0.kind", "zvol"), ("disk1.kind", "zvol")];
+        assert!(sent(Some(own(&both)), &["disk0", "disk1"]).is_ok());
+        let later = sent(Some(own(&both[..1])), &["disk0"]).unwrap_err();
+        assert!(
+            later.message.contains("no disk1 at `@one`") && later.hints.iter().any(|h| h.contains("chyves clone web01@one")),
+            "{later:?}"
+        );
+        assert!(sent(None, &["disk0"]).is_err(), "zfs sends all that is there now");
+        let (first, second) = (serial(0), serial(1));
+        let renumbered = own(&[("disk0.kind", "zvol"), ("disk1.kind", "zvol"), ("disk0.serial", &second), ("disk1.serial", &first)]);
+        let renumbered = sent(Some(renumbered), &["disk0", "disk1"]).unwrap_err();
+        assert!(renumbered.message.contains("other disks"), "{renumbered:?}");
+        let gone = own(&[("disk0.kind", "zvol"), ("disk1.kind", "zvol"), ("disk2.kind", "zvol"), ("disk2.serial", "GONE")]);
+        assert!(sent(Some(gone), &["disk0", "disk1"]).unwrap_err().hints[0].contains("undelete web01:disk2"));
+    }
+
+    #[test]
+    fn lists_of_guids_are_read() {
+        assert_eq!(guids_in("web01@a\t12\nweb01@b 13\n\n14\n").unwrap(), [12, 13, 14]);
+        assert!(guids_in("web01@a\tx\n").is_err());
+    }
+}

@@ -1,0 +1,112 @@
+//! How a guest's stream is made: the commands whose output it is.
+//!
+//! Not here: what stands at a stream's beginning (`stream`), running the commands (chyves-host `apply`).
+
+use crate::cmd::Cmd;
+use crate::value::{Dataset, SnapshotName, SnapshotRef};
+use serde::{Deserialize, Serialize};
+
+/// How a stream is made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Sending {
+    /// From a snapshot.
+    Snapshot {
+        /// The snapshot.
+        snapshot: SnapshotRef,
+        /// The one that it builds on.
+        base: Option<SnapshotName>,
+        /// With the volumes below, and so with all earlier snapshots.
+        volumes: bool,
+        /// As it lies encrypted on the pool.
+        raw: bool,
+    },
+    /// From a snapshot of a clone with volumes: `zfs` itself would send each as what differs from its origin, so each
+    /// dataset is sent by itself, whole, in the envelope of a stream of all.
+    Standalone {
+        /// The snapshot of the file system.
+        snapshot: SnapshotRef,
+        /// The volumes below, which have one of that name.
+        volumes: Vec<Dataset>,
+        /// As they lie encrypted on the pool.
+        raw: bool,
+    },
+    /// The rest of one that was cut off, by its token.
+    Rest(String),
+}
+
+impl Sending {
+    /// The commands whose output is the stream, in their order.
+    pub fn cmds(&self) -> Vec<Cmd> {
+        self.parts().into_iter().map(|args| Cmd::new("zfs", ["send"]).args(args)).collect()
+    }
+
+    /// The commands that say how long the stream will be, all of them together, where this `zfs` can.
+    pub fn estimates(&self) -> Vec<Cmd> {
+        self.parts().into_iter().map(|args| Cmd::new("zfs", ["send", "-n", "-P"]).args(args)).collect()
+    }
+
+    /// The command whose stream's envelope comes first, and nothing else of it.
+    pub fn envelope(&self) -> Option<Cmd> {
+        match self {
+            Self::Standalone { snapshot, raw, .. } => Some(Cmd::new("zfs", ["send"]).args(of(snapshot, &["-R"], *raw))),
+            Self::Snapshot { .. } | Self::Rest(_) => None,
+        }
+    }
+
+    fn parts(&self) -> Vec<Vec<String>> {
+        match self {
+            Self::Snapshot { snapshot, base, volumes, raw } => {
+                let mut args = of(snapshot, &[if *volumes { "-R" } else { "-p" }], *raw);
+                let from = base.iter().flat_map(|base| ["-i".to_owned(), format!("@{base}")]);
+                args.splice(args.len() - 1..args.len() - 1, from);
+                vec![args]
+            }
+            Self::Standalone { snapshot, volumes, raw } => {
+                let below = volumes.iter().map(|v| v.at(&snapshot.name));
+                std::iter::once(snapshot.clone()).chain(below).map(|s| of(&s, &[], *raw)).collect()
+            }
+            Self::Rest(token) => vec![vec!["-t".to_owned(), token.clone()]],
+        }
+    }
+}
+
+fn of(snapshot: &SnapshotRef, options: &[&str], raw: bool) -> Vec<String> {
+    let options = options.iter().copied().chain(raw.then_some("-w"));
+    options.map(str::to_owned).chain([snapshot.to_string()]).collect()
+}
+
+/// The size in what one of [`Sending::estimates`] prints.
+pub fn estimated(output: &str) -> Option<u64> {
+    output.lines().rev().find_map(|line| line.strip_prefix("size")?.trim().parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(cmds: &[Cmd]) -> Vec<String> {
+        cmds.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn streams_are_made_by_zfs() {
+        let snapshot: SnapshotRef = "t/web@b".parse().unwrap();
+        let mut sending = Sending::Snapshot { snapshot: snapshot.clone(), base: Some("a".parse().unwrap()), volumes: false, raw: false };
+        assert_eq!(texts(&sending.cmds()), ["zfs send -p -i @a t/web@b"]);
+        sending = Sending::Snapshot { snapshot, base: None, volumes: true, raw: true };
+        assert_eq!(texts(&sending.estimates()), ["zfs send -n -P -R -w t/web@b"]);
+        assert_eq!(sending.envelope(), None);
+        assert_eq!(texts(&Sending::Rest("1-a".into()).cmds()), ["zfs send -t 1-a"]);
+        assert_eq!(estimated("full\tt/web@b\t4711\nsize\t4711\n"), Some(4711));
+        assert_eq!(estimated("nonsense"), None);
+    }
+
+    #[test]
+    fn a_clone_is_sent_without_its_origin() {
+        let volumes = vec!["t/web/disk1".parse().unwrap()];
+        let sending = Sending::Standalone { snapshot: "t/web@b".parse().unwrap(), volumes, raw: true };
+        assert_eq!(sending.envelope().unwrap().to_string(), "zfs send -R -w t/web@b");
+        assert_eq!(texts(&sending.cmds()), ["zfs send -w t/web@b", "zfs send -w t/web/disk1@b"]);
+        assert_eq!(texts(&sending.estimates())[1], "zfs send -n -P -w t/web/disk1@b");
+    }
+}
