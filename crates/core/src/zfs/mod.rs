@@ -2,6 +2,7 @@
 //!
 //! * [`rows`]: the parser of `zfs get -H -p`
 //! * [`inventory`]: rows become roots, guests, images
+//! * [`locked`]: which datasets miss their key
 //! * [`args`]: argument vectors of every call, for both dialects
 //! * [`stream`]: streams of `zfs send`: their beginning, and the commands about them
 //! * [`Dialect`]: which ZFS this is
@@ -10,6 +11,7 @@
 
 pub mod args;
 pub mod inventory;
+pub mod locked;
 pub mod rows;
 pub mod stream;
 
