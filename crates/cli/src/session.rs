@@ -4,7 +4,7 @@ use crate::targets::Targets;
 use crate::ui::Ui;
 use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::guest::Guest;
-use chyves_core::plan::{Moment, Plan};
+use chyves_core::plan::{Moment, Plan, locked};
 use chyves_core::value::GuestName;
 use chyves_core::world::World;
 use chyves_host::apply::{self, Applied, Event, Lent, Place, journal};
@@ -168,6 +168,7 @@ impl Session {
 
     /// The same with locks that are not held to the plan's end.
     pub(crate) fn carry_out_with(&self, world: &World, plan: &Plan, who: &str, lent: impl Into<Lent>) -> Result<Option<Applied>> {
+        locked::refuse(world, plan)?;
         if self.dry_run {
             if self.ui.json {
                 let mut shown = json!({ "object": who });

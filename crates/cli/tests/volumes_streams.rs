@@ -41,6 +41,10 @@ fn a_stream_brings_volumes_and_increments_of_them() {
     // A stream that is cut off leaves nothing.
     let whole = std::fs::read(host.work().join("1")).unwrap();
     let before = host.sh("zfs", &["list", "-H", "-r", "-t", "all", "-o", "name", &other]);
+    // What ZFS could not go on with is refused at its beginning.
+    let (code, said) = receive(&host, &format!("receive --name broken --pool {other} --resumable"), "1");
+    assert!(code == 2 && said.contains("leave --resumable away"), "{code} {said}");
+    assert_eq!(host.sh("zfs", &["list", "-H", "-r", "-t", "all", "-o", "name", &other]), before);
     for cut in [whole.len() / 3, whole.len() - 1000] {
         std::fs::write(host.work().join("cut"), &whole[..cut]).unwrap();
         assert_ne!(receive(&host, &format!("receive --name broken --pool {other}"), "cut").0, 0);

@@ -7,7 +7,7 @@ use crate::property::keys;
 use crate::property::settings::OwnValues;
 use crate::value::{Dataset, GuestName, ImageName, Size, SnapshotRef};
 use crate::vmm::Vmm;
-use crate::zfs::Dialect;
+use crate::zfs::{Dialect, locked::Locked};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -27,6 +27,8 @@ pub struct World {
     pub trash: Vec<Trashed>,
     /// What was seen and could not be understood: shown as warnings, never skipped.
     pub oddities: Vec<Problem>,
+    /// Of what was looked at, what is encrypted and misses its key.
+    pub locked: Locked,
 }
 
 /// What is true of the host.

@@ -17,6 +17,7 @@ use chyves_core::value::{Dataset, GuestName, ImageName, printable};
 use chyves_core::world::{HostFacts, Role, Root, World, no_guest};
 use chyves_core::zfs::args::{self, Pair};
 use chyves_core::zfs::inventory::{self, inventory};
+use chyves_core::zfs::locked::Locked;
 use chyves_core::zfs::rows::{self, Row};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
@@ -86,8 +87,15 @@ fn no_zfs(problem: Problem) -> Problem {
 /// What can't be asked or read.
 pub fn world(runtime: &Runtime, look: &Look) -> Result<World> {
     let (mut roots, oddities) = roots()?;
-    let mut world =
-        World { host: facts::host(runtime.root()), roots: Vec::new(), guests: Vec::new(), images: Vec::new(), trash: Vec::new(), oddities };
+    let mut world = World {
+        host: facts::host(runtime.root()),
+        roots: Vec::new(),
+        guests: Vec::new(),
+        images: Vec::new(),
+        trash: Vec::new(),
+        oddities,
+        locked: Locked::default(),
+    };
     let active: Vec<Root> = roots.iter().filter(|r| r.role != Role::Offline).cloned().collect();
     if active.is_empty() || look.is_at_nothing() {
         world.roots = roots;
@@ -96,6 +104,7 @@ pub fn world(runtime: &Runtime, look: &Look) -> Result<World> {
     let whole = look.guests == Which::All;
     let rows = if whole { read_all(&active, look.keys.as_deref())? } else { read_some(&active, look)? };
     let found = inventory(&rows, &active);
+    world.locked = Locked::of(&rows);
     // A root's mount point is known only now.
     for row in &rows {
         if let Some(root) = roots.iter_mut().find(|r| r.dataset.as_str() == row.name) {
@@ -126,7 +135,9 @@ pub fn add_images(world: &mut World, names: &[ImageName]) -> Result<()> {
     let wanted: Vec<ImageName> = names.iter().filter(unknown).cloned().collect();
     let Some(root) = world.roots.iter().find(|root| root.role == Role::Primary).filter(|_| !wanted.is_empty()) else { return Ok(()) };
     let look = Look { images: Which::Named(wanted), ..Look::default() };
-    let found = inventory(&read_some(std::slice::from_ref(root), &look)?, std::slice::from_ref(root));
+    let rows = read_some(std::slice::from_ref(root), &look)?;
+    let found = inventory(&rows, std::slice::from_ref(root));
+    world.locked.extend(&Locked::of(&rows));
     world.images.extend(found.images);
     Ok(())
 }

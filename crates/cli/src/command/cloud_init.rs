@@ -120,13 +120,13 @@ fn set(session: &Session, guest: &str, texts: &[(Text, String)]) -> Result<()> {
 }
 
 /// Works on one guest after the other under its lock, since a file system may have to be mounted to be read.
-fn with_each(session: &Session, guests: &[String], mut work: impl FnMut(&Guest) -> Result<()>) -> Result<()> {
+fn with_each(session: &Session, guests: &[String], mut work: impl FnMut(&World, &Guest) -> Result<()>) -> Result<()> {
     let targets = Targets::parse(guests)?;
     let names: Vec<GuestName> = targets.names(&session.look(&targets.look())?)?;
     for name in &names {
         let _lock = session.lock("guest", &[name])?;
         let world: World = session.look(&Look::at(std::slice::from_ref(name)))?;
-        work(observe::guest(&world, name)?)?;
+        work(&world, observe::guest(&world, name)?)?;
     }
     Ok(())
 }
@@ -140,8 +140,9 @@ fn seed_of(guest: &Guest) -> Result<Seed> {
 }
 
 fn show(session: &Session, guest: &str, document: Option<&str>) -> Result<()> {
-    with_each(session, &[guest.to_owned()], |guest| {
+    with_each(session, &[guest.to_owned()], |world, guest| {
         let seed = seed_of(guest)?;
+        plan::locked::guest(world, guest)?;
         let documents = seed::visit(guest, |folder| seed::shown(&seed, &folder.join(FOLDER)))?;
         let all = documents.each();
         let chosen: Vec<_> = all.iter().filter(|(name, _)| document.is_none_or(|wanted| wanted == *name)).collect();
@@ -167,12 +168,13 @@ fn show(session: &Session, guest: &str, document: Option<&str>) -> Result<()> {
 fn status(session: &Session, guests: &[String]) -> Result<()> {
     let mut all = Vec::new();
     let mut text = String::new();
-    with_each(session, guests, |guest| {
+    with_each(session, guests, |world, guest| {
         let Some(seed) = settings::of(guest)? else {
             all.push(json!({ "guest": guest.name, "enabled": false }));
             text.push_str(&format!("{}: not set up by cloud-init; `chyves set {} ci.enabled=yes` lets it be\n", guest.name, guest.name));
             return Ok(());
         };
+        plan::locked::guest(world, guest)?;
         let now = seed::visit(guest, |folder| seed::image(&seed, &folder.join(FOLDER)))?;
         let disc = session.runtime.guest_dir(guest.uuid).join("cidata.iso");
         let had = if guest.state.is_alive() { std::fs::read(disc).ok() } else { None };

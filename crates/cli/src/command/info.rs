@@ -5,8 +5,9 @@ use crate::targets::Targets;
 use chyves_core::error::Result;
 use chyves_core::guest::{Guest, RunState, goes_on};
 use chyves_core::plan::drives::{self, Drive};
+use chyves_core::plan::locked;
 use chyves_core::property::keys;
-use chyves_core::value::{ImageName, Size, printable};
+use chyves_core::value::{Dataset, ImageName, Size, printable};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
@@ -24,7 +25,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     let mut all = Vec::new();
     let mut text = String::new();
     for guest in targets.guests(&world)? {
-        let value = facts(session, guest)?;
+        let value = facts(session, guest, world.locked.by(&guest.dataset))?;
         if !text.is_empty() {
             text.push('\n');
         }
@@ -39,8 +40,8 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// What there is to tell, in the order it is told.
-fn facts(session: &Session, guest: &Guest) -> Result<Value> {
+/// What there is to tell, in the order it is told. `key` is the dataset whose key the guest misses.
+fn facts(session: &Session, guest: &Guest, key: Option<&Dataset>) -> Result<Value> {
     let spec = guest.spec()?;
     let mut value = json!({
         "name": guest.name,
@@ -68,6 +69,7 @@ fn facts(session: &Session, guest: &Guest) -> Result<Value> {
         ("description", guest.settings.value(keys::DESCRIPTION)),
         ("notes", guest.settings.value("notes")),
         ("foreign", guest.foreign.clone()),
+        ("locked", key.map(locked::remedy)),
         ("origin", guest.origin.clone()),
         ("cloned-from", guest.settings.value(keys::CLONED_FROM)),
         ("image", guest.settings.value(keys::IMAGE)),

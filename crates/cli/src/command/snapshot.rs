@@ -275,7 +275,10 @@ fn diff(session: &Session, from: &str, to: Option<&str>, args: &ListArgs) -> Res
         });
     }
     match dialect {
-        Dialect::OpenZfs => changes.extend(snapshots::changed_files(guest, &from, to.as_ref())?),
+        Dialect::OpenZfs => {
+            plan::locked::guest(&world, guest)?;
+            changes.extend(snapshots::changed_files(guest, &from, to.as_ref())?);
+        }
         Dialect::Fuse => session.ui.say("this ZFS can't tell which files differ; settings and sizes are compared"),
     }
     let mut table = Table::new(["kind", "name", "before", "after"]);

@@ -17,6 +17,7 @@ use chyves_core::plan::{self, machine::Fresh};
 use chyves_core::value::{Dataset, ImageName};
 use chyves_core::vmm::Vmm;
 use chyves_core::world::{Image, World};
+use chyves_core::zfs::locked::Locked;
 use chyves_host::borrow;
 use chyves_host::observe::{self, Look, Which};
 use chyves_host::runtime::Lock;
@@ -53,12 +54,14 @@ struct Media {
     images: Vec<Image>,
     drives: Vec<Drive>,
     datasets: Vec<Dataset>,
+    /// Which of them can't be read.
+    locked: Locked,
 }
 
 impl Media {
     fn find(session: &Session, isos: &[ImageName]) -> Result<Self> {
         if isos.is_empty() {
-            return Ok(Self { images: Vec::new(), drives: Vec::new(), datasets: Vec::new() });
+            return Ok(Self { images: Vec::new(), drives: Vec::new(), datasets: Vec::new(), locked: Locked::default() });
         }
         if isos.len() > plan::media::MOST {
             return Err(
@@ -70,12 +73,14 @@ impl Media {
             isos.iter().map(|iso| Ok(plan::drives::disc(&world, iso)?.dataset.clone())).collect::<Result<_>>()?;
         datasets.sort();
         datasets.dedup();
-        Ok(Self { images: world.images, drives: isos.iter().cloned().map(Drive::with).collect(), datasets })
+        let drives = isos.iter().cloned().map(Drive::with).collect();
+        Ok(Self { images: world.images, drives, datasets, locked: world.locked })
     }
 
     /// What is planned for a guest, in a world that knows the discs and the guest's firmware.
     fn ready(&self, session: &Session, world: &World, guest: &Guest) -> Result<Start> {
         let mut world = World { images: self.images.clone(), ..world.clone() };
+        world.locked.extend(&self.locked);
         observe::add_images(&mut world, &plan::firmware::needed(guest)?)?;
         let world = with_facts(session, &world, guest, Occasion::Start)?;
         let mut request = request(guest, Occasion::Start, self.drives.clone())?;

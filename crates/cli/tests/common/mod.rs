@@ -288,10 +288,16 @@ impl Host {
 
     /// Makes a second pool on this host, gone with it; its name.
     pub fn second_pool(&self) -> String {
+        self.second_pool_with(&[])
+    }
+
+    /// The same with more options of `zpool create`.
+    pub fn second_pool_with(&self, options: &[&str]) -> String {
         let name = format!("{}b", self.pool);
         let (disk, mount) = (self.dir().join("disk-b"), self.dir().join("pool-b"));
         self.sh("truncate", &["-s", "512M", disk.to_str().unwrap()]);
-        self.sh("zpool", &["create", "-o", "cachefile=none", "-m", mount.to_str().unwrap(), &name, disk.to_str().unwrap()]);
+        let usual = ["create", "-o", "cachefile=none", "-m", mount.to_str().unwrap()];
+        self.sh("zpool", &[&usual, options, &[&name, disk.to_str().unwrap()]].concat());
         name
     }
 

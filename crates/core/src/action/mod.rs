@@ -4,11 +4,13 @@
 //! * `words`: one line for people
 //! * `commands`: what a person would type
 //! * [`undo`]: what takes it back
+//! * `content`: what it must be able to read and write
 //!
 //! Not here: running them (chyves-host `apply`), choosing them ([`crate::plan`]).
-//! To add one: a variant, its arms in the three rooms, and its arm in chyves-host `apply`.
+//! To add one: a variant, its arms in the four rooms, and its arm in chyves-host `apply`.
 
 mod commands;
+mod content;
 mod undo;
 mod words;
 

@@ -11,6 +11,7 @@ pub mod disk;
 pub mod drives;
 pub mod firmware;
 pub mod image;
+pub mod locked;
 pub mod machine;
 pub mod media;
 pub mod network;
@@ -271,7 +272,7 @@ pub(crate) mod testing {
     use crate::value::{Dataset, Size};
     use crate::vmm::Vmm;
     use crate::world::{HostFacts, Image, ImageKind, Role, Root, World};
-    use crate::zfs::Dialect;
+    use crate::zfs::{Dialect, locked::Locked};
     use std::sync::Arc;
     use uuid::Uuid;
 
@@ -340,6 +341,7 @@ pub(crate) mod testing {
             }],
             trash: Vec::new(),
             oddities: Vec::new(),
+            locked: Locked::default(),
         }
     }
 

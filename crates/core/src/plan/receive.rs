@@ -54,6 +54,11 @@ pub fn receive(world: &World, header: &Header, arrival: &Arrival, there: Option<
         return Err(Problem::host_cant("the ZFS of this host can't go on with a stream that was cut off")
             .hint("leave --resumable away and send it again"));
     }
+    if arrival.resumable && header.below {
+        return Err(Problem::usage("a stream with volumes can't be gone on with")
+            .because("of what is cut off ZFS keeps one dataset, and the rest would be missing")
+            .hint("leave --resumable away"));
+    }
     let name = arrival.name(header)?;
     let guest = world.guests.iter().find(|g| g.name == name);
     if let Some(base) = header.base {
@@ -144,7 +149,7 @@ mod tests {
     use crate::zfs::Dialect;
 
     fn header(base: Option<u64>) -> Header {
-        Header { dataset: "far/chyves/guests/web01".into(), snapshot: "b".parse().unwrap(), guid: Some(12), base }
+        Header { dataset: "far/chyves/guests/web01".into(), snapshot: "b".parse().unwrap(), guid: Some(12), base, below: false }
     }
 
     fn arrival() -> Arrival {
@@ -169,6 +174,9 @@ mod tests {
         world.host.dialect = Dialect::OpenZfs;
         let text = receive(&world, &header(None), &resumable, None, &moment(1)).unwrap().script(Os::Linux);
         assert!(text.contains("zfs receive -u -s -x mountpoint -x sharenfs -x sharesmb tank/"), "{text}");
+        let volumes = Header { below: true, ..header(None) };
+        assert_eq!(receive(&world, &volumes, &resumable, None, &moment(1)).unwrap_err().hints, ["leave --resumable away"]);
+        assert!(receive(&world, &volumes, &arrival(), None, &moment(1)).is_ok());
         world.guests = vec![testing::guest("web01", &[])];
         assert!(receive(&world, &header(None), &arrival(), None, &moment(1)).unwrap_err().hints[1].contains("--name"));
         let named = Arrival { name: Some("web02".parse().unwrap()), ..arrival() };

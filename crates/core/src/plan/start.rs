@@ -10,7 +10,7 @@ mod launch;
 use super::drives::Drive;
 use super::machine::{self, Fresh, disk_path};
 use super::network::attach;
-use super::{Plan, firmware, own_guest, snapshot, wants};
+use super::{Plan, firmware, locked, own_guest, snapshot, wants};
 use crate::action::Action;
 use crate::check::files::OWN_GRUB;
 use crate::check::{self, Finding, Severity};
@@ -68,6 +68,8 @@ pub fn start(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
     if guest.state.is_alive() {
         return Ok(Plan::nothing(format!("{} is {} already", guest.name, guest.state.word())));
     }
+    // Without its key there is nothing of it for the host's checks to find.
+    locked::guest(world, guest)?;
     let spec = guest.spec()?;
     let host = &world.host;
     let folder = guest.folder()?;

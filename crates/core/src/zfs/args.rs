@@ -275,6 +275,11 @@ pub fn unmount(dataset: &Dataset) -> Cmd {
     zfs(["unmount"]).arg(dataset.as_str())
 }
 
+/// Loads the key of an encrypted dataset.
+pub fn load_key(root: &Dataset) -> Cmd {
+    zfs(["load-key"]).arg(root.as_str())
+}
+
 /// Sizes and health of pools.
 pub fn list_pools() -> Cmd {
     Cmd::new("zpool", ["list", "-H", "-o", "name,size,cap,health"])

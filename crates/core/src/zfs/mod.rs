@@ -2,6 +2,7 @@
 //!
 //! * [`rows`]: the parser of `zfs get -H -p`
 //! * [`inventory`]: rows become roots, guests, images
+//! * [`locked`]: which datasets miss their key
 //! * [`args`]: argument vectors of every call, for both dialects
 //! * [`sending`]: the commands whose output a guest's stream is
 //! * [`stream`]: what stands at a stream's beginning, and the commands that take streams
@@ -11,6 +12,7 @@
 
 pub mod args;
 pub mod inventory;
+pub mod locked;
 pub mod rows;
 pub mod sending;
 pub mod stream;

@@ -33,6 +33,8 @@ pub struct Header {
     pub guid: Option<u64>,
     /// The GUID of the snapshot that must be there already.
     pub base: Option<u64>,
+    /// Whether it brings datasets below that one: a guest's volumes.
+    pub below: bool,
 }
 
 /// What is known from the bytes that there are.
@@ -128,6 +130,17 @@ pub fn conclusion() -> Vec<u8> {
     record
 }
 
+/// How an envelope's list names a dataset, in the packing that every `zfs` uses for it, XDR: a pair called `name` that is one
+/// text. Its length and the text come next. No text holds zeros, so none can pretend to be this.
+const NAMED: &[u8] = b"\0\0\0\x04name\0\0\0\x09\0\0\0\x01";
+
+/// Whether an envelope's list has datasets below this one.
+fn has_below(list: &[u8], dataset: &str) -> bool {
+    let above = format!("{dataset}/");
+    let text = |at: usize| list.get(at + NAMED.len() + 4..).unwrap_or_default();
+    list.windows(NAMED.len()).enumerate().any(|(at, bytes)| bytes == NAMED && text(at).starts_with(above.as_bytes()))
+}
+
 /// Reads the beginning of a stream.
 ///
 /// # Errors
@@ -156,7 +169,9 @@ pub fn read(bytes: &[u8]) -> Result<Reading> {
             .hint("send the guest with `chyves send`, which makes streams that stand alone"));
     }
     let (dataset, snapshot) = first.name.split_once('@').ok_or_else(|| damaged("it names no snapshot"))?;
+    let list = if first.compound { &bytes[RECORD..RECORD + first.list] } else { &[] };
     Ok(Reading::Done(Header {
+        below: has_below(list, dataset),
         dataset: dataset.to_owned(),
         snapshot: snapshot.parse().map_err(|e| Problem::from(e).within("the stream's snapshot has a name that can't be used"))?,
         guid: (inner.name == first.name).then_some(inner.guid),
@@ -217,8 +232,12 @@ mod tests {
     }
 
     fn envelope(inner: &[u8], name: &str, little: bool) -> Vec<u8> {
-        let mut bytes = record(BEGIN, 24, 2, 0, (0, 0), name, little);
-        bytes.extend([7; 24]);
+        enveloped(&[7; 24], inner, name, little)
+    }
+
+    fn enveloped(list: &[u8], inner: &[u8], name: &str, little: bool) -> Vec<u8> {
+        let mut bytes = record(BEGIN, u32::try_from(list.len()).unwrap(), 2, 0, (0, 0), name, little);
+        bytes.extend(list);
         bytes.extend(record(END, 0, 0, 0, (0, 0), "", little));
         bytes.extend(inner);
         bytes
@@ -243,6 +262,33 @@ mod tests {
             // With earlier snapshots in it, the first one's GUID is not the last one's.
             let Reading::Done(header) = read(&envelope(&inner, "tank/c/guests/web01@z", little)).unwrap() else { panic!() };
             assert_eq!((header.snapshot.as_str(), header.guid), ("z", None));
+        }
+    }
+
+    /// A text in an envelope's list, as `zfs send` packs it.
+    fn pair(key: &str, value: &str) -> Vec<u8> {
+        let word = |n: usize| u32::try_from(n).unwrap().to_be_bytes();
+        let padded = |text: &str| [text.as_bytes(), &vec![0; text.len().next_multiple_of(4) - text.len()]].concat();
+        let (key, text) = ([&word(key.len())[..], &padded(key)].concat(), [&word(value.len())[..], &padded(value)].concat());
+        let size = 16 + key.len() + text.len();
+        [&word(size)[..], &word(size.next_multiple_of(8)), &key, &word(9), &word(1), &text].concat()
+    }
+
+    #[test]
+    fn what_lies_below_is_seen_at_the_beginning() {
+        let notes = pair("chyves:notes", "name: t/web/disk0");
+        let web = [pair("tosnap", "a"), pair("name", "t/web"), notes, pair("mountpoint", "t/web/x")].concat();
+        for little in [true, false] {
+            let inner = record(BEGIN, 0, 1, 0, (12, 0), "t/web@a", little);
+            let below = |list: &[u8]| match read(&enveloped(list, &inner, "t/web@a", little)).unwrap() {
+                Reading::Done(header) => header.below,
+                Reading::Needs(n) => panic!("{n}"),
+            };
+            assert!(!below(&web));
+            assert!(!below(&[web.clone(), pair("name", "t/web01/disk0")].concat()));
+            assert!(below(&[web.clone(), pair("name", "t/web/disk0")].concat()));
+            assert!(!below(&[web.clone(), NAMED.to_vec()].concat()), "cut off");
+            assert!(matches!(read(&inner).unwrap(), Reading::Done(Header { below: false, .. })));
         }
     }
 
