@@ -43,29 +43,30 @@ fn snapshot_range() {
 
 #[test]
 fn rollback_to_somebody_else_s() {
-    let ground = &["zfs snapshot POOL/chyves/guests/web@autosnap_2026-01-01_00:00:00_daily", "set web notes=second cpu=2"];
-    let back = &["set web notes=second cpu=2", "snapshot delete {before-rollback-}"];
+    let ground = &["zfs snapshot -r POOL/chyves/guests/web@autosnap_2026-01-01_00:00:00_daily", "set web notes=second cpu=2", "write 9"];
+    let back = &["set web notes=second cpu=2", "write 9", "snapshot delete {before-rollback-}"];
     let line = "snapshot rollback web@autosnap_2026-01-01_00:00:00_daily";
     matrix("faults::rollback-copy", &Case { ground, line, back, ..BASE });
 }
 
 #[test]
 fn rollback_in_place() {
-    let ground = &["snapshot web@one", "set web notes=second"];
+    let ground = &["snapshot web@one", "set web notes=second", "write 9"];
     let line = "snapshot rollback web@one --in-place";
     // What ZFS brought back can't be taken back; the same command brings the settings as well.
-    matrix("faults::rollback-in-place", &Case { ground, line, back: &["set web notes=second"], again: Some(line), ..BASE });
+    let back = &["set web notes=second", "write 9"];
+    matrix("faults::rollback-in-place", &Case { ground, line, back, again: Some(line), ..BASE });
 }
 
 #[test]
 fn rollback() {
-    let ground = &["snapshot web@one", "set web notes=second", "snapshot web@two"];
+    let ground = &["snapshot web@one", "set web notes=second", "write 9", "snapshot web@two"];
     // OpenZFS gives the guest's place to a clone of the snapshot; zfs-fuse, which can't, brings the files back.
     let swaps = std::path::Path::new("/dev/zfs").exists();
     let back: &'static [&'static str] = if swaps {
         &["delete web", "undelete {kept}", "promote web", "trash empty", "snapshot delete {before-rollback-}"]
     } else {
-        &["set web notes=second", "snapshot delete {before-rollback-}"]
+        &["set web notes=second", "write 9", "snapshot delete {before-rollback-}"]
     };
     matrix("faults::rollback", &Case { ground, line: "snapshot rollback web@one", back, ..BASE });
 }

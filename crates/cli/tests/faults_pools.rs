@@ -8,6 +8,10 @@ use common::{BASE, Case, matrix};
 
 const TWO: Case = Case { other: true, ground: &["pool init OTHER"], ..BASE };
 
+/// Of guests with volumes an image's clone is not sent yet: the streams are of guests whose disks are files.
+const FILES: Case = Case { files: true, ..BASE };
+const TWO_FILES: Case = Case { files: true, ..TWO };
+
 #[test]
 fn init() {
     matrix("faults_pools::init", &Case { ground: &[], line: "pool init OTHER", back: &["pool remove OTHER"], ..TWO });
@@ -62,9 +66,9 @@ fn undo_of_an_upgrade() {
 #[test]
 fn send() {
     let ground = &["snapshot web@one"];
-    matrix("faults_pools::send", &Case { ground, line: "send web@one > stream", ..BASE });
+    matrix("faults_pools::send", &Case { ground, line: "send web@one > stream", ..FILES });
     let back = &["snapshot delete {send-}"];
-    matrix("faults_pools::send-new", &Case { line: "send web > stream", back, ..BASE });
+    matrix("faults_pools::send-new", &Case { line: "send web > stream", back, ..FILES });
 }
 
 const SENT: &[&str] = &["pool init OTHER", "snapshot web@one", "send web@one > whole"];
@@ -72,7 +76,7 @@ const SENT: &[&str] = &["pool init OTHER", "snapshot web@one", "send web@one > w
 #[test]
 fn receive() {
     let line = "receive --name copy --pool OTHER < whole";
-    matrix("faults_pools::receive", &Case { ground: SENT, line, back: &["delete copy --now"], ..TWO });
+    matrix("faults_pools::receive", &Case { ground: SENT, line, back: &["delete copy --now"], ..TWO_FILES });
 }
 
 const RECEIVED: &[&str] = &[
@@ -88,11 +92,11 @@ const RECEIVED: &[&str] = &[
 #[test]
 fn receive_more() {
     let back = &["delete copy --now", "receive --name copy --pool OTHER < whole"];
-    matrix("faults_pools::increment", &Case { ground: RECEIVED, line: "receive --name copy < more", back, ..TWO });
+    matrix("faults_pools::increment", &Case { ground: RECEIVED, line: "receive --name copy < more", back, ..TWO_FILES });
 }
 
 #[test]
 fn adopt() {
     let back = &["delete copy --now", "receive --name copy --pool OTHER < whole"];
-    matrix("faults_pools::adopt", &Case { ground: RECEIVED, line: "adopt copy --new-identity", back, ..TWO });
+    matrix("faults_pools::adopt", &Case { ground: RECEIVED, line: "adopt copy --new-identity", back, ..TWO_FILES });
 }

@@ -4,12 +4,14 @@
 //! Not here: what is sent and whether what came is a guest (`apply`).
 
 use crate::apply::fault;
+use crate::runtime::Lock;
 use crate::{drain, run, trace};
 use chyves_core::cmd::Cmd;
 use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::zfs::stream::{self as streams, Header, Reading, read};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::Timespec;
+use rustix::io::{FdFlags, fcntl_setfd};
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -44,6 +46,20 @@ pub struct Flow {
 /// What was read of standard input ahead of the program that will take it. There is one standard input.
 static AHEAD: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 
+/// Locks for the program that takes the stream. When this process is killed that one goes on for a moment, with what it has got
+/// so far, and until it has ended nobody may change or repair what it changes.
+static HELD: Mutex<Vec<File>> = Mutex::new(Vec::new());
+
+/// Has the program that [`take`] will run hold these locks too, until its own end.
+///
+/// # Errors
+/// There are no more files to be had.
+pub fn hold(locks: &[Lock]) -> Result<()> {
+    let files = locks.iter().map(|lock| own(lock.file().as_fd())).collect::<Result<Vec<_>>>()?;
+    HELD.lock().map_err(|_| Problem::bug("somebody else hands locks on"))?.extend(files);
+    Ok(())
+}
+
 /// Reads the beginning of the stream on standard input; it stays there for [`take`].
 ///
 /// # Errors
@@ -71,7 +87,7 @@ pub fn header() -> Result<Header> {
 }
 
 fn own(fd: BorrowedFd<'_>) -> Result<File> {
-    Ok(File::from(fd.try_clone_to_owned().map_err(|e| Problem::failed("can't use a standard stream").because(e))?))
+    Ok(File::from(fd.try_clone_to_owned().map_err(|e| Problem::failed("can't use an open file").because(e))?))
 }
 
 fn start(cmd: &Cmd, stdin: Stdio, stdout: Stdio) -> Result<Child> {
@@ -265,7 +281,16 @@ pub fn take(cmd: &Cmd, interrupted: &AtomicBool, tell: &mut dyn FnMut(Flow)) -> 
     let ahead = std::mem::take(&mut *AHEAD.lock().map_err(|_| Problem::bug("somebody else reads standard input"))?);
     let stdin = std::io::stdin();
     let mut source = own(stdin.as_fd())?;
-    let mut child = start(cmd, Stdio::piped(), Stdio::null())?;
+    let held = std::mem::take(&mut *HELD.lock().map_err(|_| Problem::bug("somebody else hands locks on"))?);
+    let inherit = |flags| {
+        let mut files = held.iter();
+        files.try_for_each(|file| fcntl_setfd(file, flags)).map_err(|e| Problem::failed("can't hand a lock on").because(e))
+    };
+    inherit(FdFlags::empty())?;
+    let started = start(cmd, Stdio::piped(), Stdio::null());
+    // Nothing else may be born with them.
+    inherit(FdFlags::CLOEXEC)?;
+    let mut child = started?;
     let mut tell = teller(None, tell);
     // Never killed: its stream ends, and it takes back what it did.
     let (output, result) = beside(&mut child, false, |child| {

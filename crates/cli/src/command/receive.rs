@@ -63,7 +63,8 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
             (name, Box::new(plan))
         }
     };
-    let _lock = session.lock("guest", &[&name])?;
+    let locks = session.lock("guest", &[&name])?;
+    stream::hold(&locks)?;
     let world = session.look(&Look::at(std::slice::from_ref(&name)))?;
     let plan = plan_for(&world)?;
     if session.carry_out(&world, &plan, name.as_str())?.is_some() {

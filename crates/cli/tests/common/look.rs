@@ -24,28 +24,42 @@ pub struct Process {
 impl Host {
     /// What is on the pool below chyves' root.
     pub fn tree(&self) -> Tree {
-        self.tree_on(&self.pool)
+        self.tree_of(&[&self.pool])
     }
 
     /// The same of another pool.
     pub fn tree_on(&self, pool: &str) -> Tree {
-        let root = format!("{pool}/chyves");
-        let there = self.command("zfs").args(["list", "-H", "-o", "name", &root]).output().unwrap().status.success();
-        let mut tree = Tree::new();
-        if !there {
-            return tree;
+        self.tree_of(&[pool])
+    }
+
+    /// The same of several pools, read at once; nothing of one that is not set up.
+    pub fn tree_of(&self, pools: &[&str]) -> Tree {
+        let roots: Vec<String> = pools.iter().map(|pool| format!("{pool}/chyves")).collect();
+        let absent: Vec<String> = roots.iter().map(|root| format!("cannot open '{root}': dataset does not exist")).collect();
+        let get = |property: &str| {
+            let output = self
+                .command("zfs")
+                .args(["get", "-r", "-H", "-p", "-o", "name,property,source,value", property])
+                .args(&roots)
+                .output()
+                .unwrap();
+            let said = String::from_utf8_lossy(&output.stderr);
+            let fits = if said.is_empty() { output.status.success() } else { said.lines().all(|l| absent.iter().any(|a| a == l)) };
+            assert!(fits, "zfs get {property}: {}: {said}", output.status);
+            String::from_utf8(output.stdout).unwrap()
+        };
+        let mut read = get("all");
+        // `all` leaves it out on older ZFS.
+        if !read.contains("\tguid\t") {
+            read += &get("guid");
         }
+        let mut tree = Tree::new();
         // A value of several lines would be cut here; tests that make one don't look this way.
-        for line in self.sh("zfs", &["get", "-r", "-H", "-p", "-o", "name,property,source,value", "all", &root]).lines() {
+        for line in read.lines() {
             let [name, property, source, value] = line.splitn(4, '\t').collect::<Vec<_>>()[..] else { panic!("{line}") };
             if !VOLATILE.contains(&property) && !property.starts_with("usedby") {
                 tree.entry(name.to_owned()).or_default().insert(property.to_owned(), format!("{source}: {value}"));
             }
-        }
-        // `all` leaves it out on older ZFS.
-        for line in self.sh("zfs", &["get", "-r", "-H", "-p", "-o", "name,value", "guid", &root]).lines() {
-            let (name, guid) = line.split_once('\t').unwrap();
-            tree.entry(name.to_owned()).or_default().insert("guid".to_owned(), guid.to_owned());
         }
         tree
     }

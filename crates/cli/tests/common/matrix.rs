@@ -2,20 +2,20 @@
 //! while a step carries a stream. Of those that were killed after a step the repair is killed too, after each thing it does.
 //! Afterwards nothing that the command did not name differs, and what it named is as before or as wished.
 //!
-//! Each matrix adds what it tried and lost to the file that `CHYVES_TEST_FAULTS` names; scripts/test sums them up.
+//! Each matrix adds what it tried and lost to the file that `CHYVES_TEST_FAULTS` names; scripts/test sums them up. Where a host is
+//! slow, `CHYVES_TEST_SHARE=K/N` has only every N-th case of each command tried, beginning with the K-th.
 
 use super::answer::words;
-use super::look::marks;
-use super::{Host, PROGRAM, Tree, With};
-use std::collections::{BTreeMap, BTreeSet};
+use super::shape::{Look, Shape, difference, look};
+use super::{Host, PROGRAM, With};
 use std::fs::File;
 use std::io::Write;
-use std::process::{Output, Stdio};
+use std::process::{ExitStatus, Output, Stdio};
 
 /// One command of the matrix. In lines `POOL` and `OTHER` stand for the pools, `< FILE` and `> FILE` at the end for a file,
 /// `{PREFIX}` for the snapshots of `web` that begin so; one that begins with `zfs ` is not chyves', and there `DATASET@{PREFIX}`
 /// stands for a snapshot of that dataset. In `back` stands `{kept}`
-/// for what lay in the trash after the run.
+/// for what lay in the trash after the run. `web` has a second disk, `disk1`, a volume where the ZFS has volumes; `write BYTE` fills it.
 pub struct Case {
     /// What makes the ground, once.
     pub ground: &'static [&'static str],
@@ -31,37 +31,26 @@ pub struct Case {
     pub other: bool,
     /// Whether the host has interfaces of its own.
     pub networks: bool,
+    /// Whether second disks are files on every ZFS.
+    pub files: bool,
 }
 
 /// A case to be filled.
-pub const BASE: Case = Case { ground: &[], line: "", back: &[], again: None, runs: false, other: false, networks: false };
+pub const BASE: Case = Case { ground: &[], line: "", back: &[], again: None, runs: false, other: false, networks: false, files: false };
 
 /// Those that no command of the matrix names. Their names are near.
-const OTHERS: [&str; 2] = ["web-1", "web01"];
+pub(super) const OTHERS: [&str; 2] = ["web-1", "web01"];
 
-/// What is written only to tell when or by whom, and differs from run to run.
-const FLEETING: [&str; 6] = ["uuid", "created", "deleted", "snapshot.taken", "cloned_from", "image.added"];
+/// The size of second disks, in bytes.
+const DISK: usize = 1 << 20;
 
 /// Runs one case.
 pub fn matrix(test: &str, case: &Case) {
+    let share = share();
     let made = if case.networks { Host::with_networks(test, With::Image) } else { Host::new(test, With::Image) };
     let Some(host) = made else { return };
-    for other in OTHERS {
-        host.ok(&format!("create {other} --image small loader=bios"));
-        host.ok(&format!("snapshot {other}@kept"));
-    }
-    host.ok("create web --image small loader=bios notes=first");
-    std::fs::write(host.work().join("a.img"), vec![5; 1 << 20]).unwrap();
-    host.sh("qemu-img", &["convert", "-f", "raw", "-O", "qcow2", "a.img", "a.qcow2"]);
-    if case.other {
-        host.second_pool();
-    }
-    for line in case.ground {
-        let output = run(&host, line, None);
-        assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
-    }
-    let others = bystanders(&host, case);
-    let old = shape(&host, case);
+    ground(&host, case);
+    let before = look(&host, case);
     let (steps, flows) = steps(&host, case.line);
     assert!(
         steps > 0,
@@ -72,56 +61,90 @@ pub fn matrix(test: &str, case: &Case) {
     let output = run(&host, case.line, None);
     assert!(output.status.success(), "`{}`: {}", case.line, String::from_utf8_lossy(&output.stderr));
     settle(&host, case);
-    let new = shape(&host, case);
-    restore(&host, case, &old);
-    let (mut tried, mut lost) = (0, Vec::new());
-    for step in 0..steps {
+    let after = look(&host, case);
+    restore(&host, case, &before.named, &after);
+    let (old, new) = (before.named, after.named);
+    let faults = (0..steps).flat_map(|step| {
         let streams = flows.contains(&step).then_some("flow");
-        for fault in ["fail", "kill", "killed"].into_iter().chain(streams) {
-            let output = run(&host, case.line, Some(&format!("{fault}:{step}")));
-            let said = String::from_utf8_lossy(&output.stderr).into_owned();
-            let what = format!("`{}` with {fault}:{step}", case.line);
-            tried += 1;
-            if fault == "fail" {
-                // 7 where something was done before that nothing can take back, such as a destruction.
-                match output.status.code() {
-                    Some(1 | 7) => {}
-                    code => panic!("{what}: {code:?}: {said}"),
-                }
-            } else {
-                assert_eq!(output.status.code(), None, "{what} was not killed: {said}");
-                if fault == "killed" {
-                    tried += kill_repairs(&host);
-                }
-                let repaired = host.chyves("repair");
-                if repaired.code != 0 {
-                    lost.push(format!("{what}: repair failed: {}", repaired.err));
-                }
+        ["fail", "kill", "killed"].into_iter().chain(streams).map(move |fault| (fault, step))
+    });
+    let (mut tried, mut lost) = (0, Vec::new());
+    for (fault, step) in faults.skip(share.0 - 1).step_by(share.1) {
+        let output = run(&host, case.line, Some(&format!("{fault}:{step}")));
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let what = format!("`{}` with {fault}:{step}", case.line);
+        tried += 1;
+        if fault == "fail" {
+            // 7 where something was done before that nothing can take back, such as a destruction.
+            match output.status.code() {
+                Some(1 | 7) => {}
+                code => panic!("{what}: {code:?}: {said}"),
             }
-            settle(&host, case);
-            if bystanders(&host, case) != others {
-                lost.push(format!("{what}: what it did not name differs"));
+        } else {
+            assert_eq!(output.status.code(), None, "{what} was not killed: {said}");
+            if fault == "killed" {
+                tried += kill_repairs(&host);
             }
-            let mut now = shape(&host, case);
-            if let (Some(again), true) = (case.again, now != old && now != new) {
-                run(&host, again, None);
-                now = shape(&host, case);
+            let repaired = host.chyves("repair");
+            if repaired.code != 0 {
+                lost.push(format!("{what}: repair failed: {}", repaired.err));
             }
-            if now != old && now != new {
-                lost.push(format!("{what}: neither the old nor the new state: {:#?}\n{said}", difference(&old, &now)));
-            }
-            let journals =
-                host.command("find").args([host.run_dir().join("journal").as_os_str(), "-type".as_ref(), "f".as_ref()]).output().unwrap();
-            if !journals.stdout.is_empty() {
-                lost.push(format!("{what}: a journal is left"));
-            }
-            assert!(lost.len() < 5, "{}", lost.join("\n"));
-            restore(&host, case, &old);
         }
+        settle(&host, case);
+        let mut now = look(&host, case);
+        if now.others != before.others {
+            lost.push(format!("{what}: what it did not name differs: {:#?}", difference(&before.others, &now.others)));
+        }
+        if let (Some(again), true) = (case.again, now.named != old && now.named != new) {
+            run(&host, again, None);
+            now = look(&host, case);
+        }
+        if now.named != old && now.named != new {
+            lost.push(format!("{what}: neither the old nor the new state: {:#?}\n{said}", difference(&old, &now.named)));
+        }
+        let journals =
+            host.command("find").args([host.run_dir().join("journal").as_os_str(), "-type".as_ref(), "f".as_ref()]).output().unwrap();
+        if !journals.stdout.is_empty() {
+            lost.push(format!("{what}: a journal is left"));
+        }
+        assert!(lost.len() < 5, "{}", lost.join("\n"));
+        restore(&host, case, &old, &now);
     }
-    tell(case.line, tried, lost.len());
+    tell(case.line, tried, lost.len(), share);
     assert!(lost.is_empty(), "{}", lost.join("\n"));
     host.nothing_is_left();
+}
+
+/// Makes what a case begins with: `web`, those that no command names, and what the case wants besides.
+fn ground(host: &Host, case: &Case) {
+    let write = |file: &str, byte: u8| std::fs::write(host.work().join(file), vec![byte; DISK]).unwrap();
+    write("second.img", 3);
+    write("a.img", 5);
+    host.sh("qemu-img", &["convert", "-f", "raw", "-O", "qcow2", "a.img", "a.qcow2"]);
+    let second = |guest: &str| host.ok(&format!("disk add {guest} --import ./second.img{}", if case.files { " --kind raw" } else { "" }));
+    for other in OTHERS {
+        host.ok(&format!("create {other} --image small loader=bios"));
+        second(other);
+        host.ok(&format!("snapshot {other}@kept"));
+    }
+    host.ok("create web --image small loader=bios notes=first");
+    second("web");
+    if case.other {
+        host.second_pool();
+    }
+    for line in case.ground {
+        let output = run(host, line, None);
+        assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+/// Which cases of a command are tried: of so many the first, the second, and so on, as `K/N` in `CHYVES_TEST_SHARE` says.
+fn share() -> (usize, usize) {
+    let Ok(told) = std::env::var("CHYVES_TEST_SHARE") else { return (1, 1) };
+    let share = told.split_once('/').and_then(|(which, of)| Some((which.parse().ok()?, of.parse().ok()?)));
+    share
+        .filter(|(which, of)| (1..=*of).contains(which))
+        .unwrap_or_else(|| panic!("CHYVES_TEST_SHARE={told} is not K/N with K from 1 to N"))
 }
 
 /// Kills a repair after the first thing that it does, the next one after its second, and so on, until one ends. How many
@@ -131,8 +154,9 @@ fn kill_repairs(host: &Host) -> usize {
 }
 
 /// Tells how many cases were tried and lost, where a person and where scripts/test will see it.
-fn tell(line: &str, tried: usize, lost: usize) {
-    println!("faults: `{line}`: {tried} cases tried, {lost} lost");
+fn tell(line: &str, tried: usize, lost: usize, (which, of): (usize, usize)) {
+    let share = if of > 1 { format!(" (share {which}/{of})") } else { String::new() };
+    println!("faults: `{line}`: {tried} cases tried, {lost} lost{share}");
     if let Some(path) = std::env::var_os("CHYVES_TEST_FAULTS") {
         let file = File::options().append(true).create(true).open(path);
         file.and_then(|mut f| f.write_all(format!("{line}\t{tried}\t{lost}\n").as_bytes())).expect("what was tried must be told");
@@ -141,6 +165,10 @@ fn tell(line: &str, tried: usize, lost: usize) {
 
 /// Runs a line, with a fault where one is given.
 fn run(host: &Host, line: &str, fault: Option<&str>) -> Output {
+    if let Some(byte) = line.strip_prefix("write ") {
+        write_disk(host, byte.parse().unwrap());
+        return Output { status: ExitStatus::default(), stdout: Vec::new(), stderr: Vec::new() };
+    }
     let line = expand(host, line);
     let (line, from) = line.split_once(" < ").map_or((line.as_str(), None), |(l, f)| (l, Some(f)));
     let (line, to) = line.split_once(" > ").map_or((line, None), |(l, f)| (l, Some(f)));
@@ -160,6 +188,17 @@ fn run(host: &Host, line: &str, fault: Option<&str>) -> Output {
     command.stdout(to.map_or_else(Stdio::piped, |f| Stdio::from(File::create(host.work().join(f)).unwrap()))).stderr(Stdio::piped());
     command.envs(fault.map(|f| ("CHYVES_FAULT", f)));
     command.spawn().unwrap().wait_with_output().unwrap()
+}
+
+/// Fills the second disk of `web` with a byte, as its machine would.
+fn write_disk(host: &Host, byte: u8) {
+    let volume = format!("{}/disk1", host.dataset("web"));
+    if host.command("zfs").args(["list", &volume]).output().unwrap().status.success() {
+        host.devices_settle();
+        host.write_volume(&volume, 0, &vec![byte; DISK]);
+    } else {
+        host.in_folder("web", |folder| std::fs::write(folder.join("disk1.raw"), vec![byte; DISK]).unwrap());
+    }
 }
 
 /// A line with what stands for something in it.
@@ -207,9 +246,9 @@ fn steps(host: &Host, line: &str) -> (usize, Vec<usize>) {
     shown.as_array().map_or_else(|| of(&shown), |plans| plans.iter().map(of).max_by_key(|(steps, _)| *steps).unwrap_or_default())
 }
 
-/// Brings the ground back, and makes sure that it is.
-fn restore(host: &Host, case: &Case, old: &Shape) {
-    if shape(host, case) == *old {
+/// Brings the ground back, where it is not as it was, and makes sure that it is.
+fn restore(host: &Host, case: &Case, old: &Shape, is: &Look) {
+    if is.named == *old {
         return;
     }
     let mut said = String::new();
@@ -218,104 +257,6 @@ fn restore(host: &Host, case: &Case, old: &Shape) {
         let output = run(host, &line.replace("{kept}", kept.trim()), None);
         said.push_str(&format!("{line}: {}", String::from_utf8_lossy(&output.stderr)));
     }
-    let now = shape(host, case);
+    let now = look(host, case).named;
     assert!(now == *old, "the ground is not brought back after `{}`: {:#?}\n{said}", case.line, difference(old, &now));
-}
-
-fn tree(host: &Host, case: &Case) -> Tree {
-    let mut tree = host.tree();
-    if case.other {
-        tree.extend(host.tree_on(&format!("{}b", host.pool)));
-    }
-    tree
-}
-
-fn is_bystander(name: &str) -> bool {
-    OTHERS.iter().any(|o| name.split(['/', '@']).any(|part| part == *o))
-}
-
-/// Everything of those that are not named: GUIDs, properties, snapshots, and the content of their files.
-fn bystanders(host: &Host, case: &Case) -> (Tree, Vec<BTreeMap<String, u64>>) {
-    let mut tree = tree(host, case);
-    tree.retain(|name, _| is_bystander(name) || name.contains("/images/small"));
-    for (name, values) in &mut tree {
-        values.retain(|key, value| {
-            // What the pool itself is told shows in all that is on it.
-            let inherited = key.starts_with("chyves:") && value.starts_with("inherited");
-            let of_image = name.contains("/images/") && (key == "mounted" || key == "origin");
-            !inherited && !of_image
-        });
-    }
-    (tree, OTHERS.iter().map(|o| host.files(o)).collect())
-}
-
-type Shape = BTreeMap<String, BTreeSet<String>>;
-
-/// Names, settings and contents of what is on the pool, without what differs from run to run.
-fn shape(host: &Host, case: &Case) -> Shape {
-    let tree = tree(host, case);
-    let mut shape = Shape::new();
-    for (name, values) in tree.iter().filter(|(name, _)| !is_bystander(name)) {
-        let mut told: BTreeSet<String> = values
-            .iter()
-            .filter_map(|(key, value)| key.strip_prefix("chyves:").map(|k| (k, value)))
-            .filter(|(_, value)| value.starts_with("local") || value.starts_with("received"))
-            .map(|(key, value)| if FLEETING.contains(&key) { key.to_owned() } else { format!("{key}={}", plain(value)) })
-            .collect();
-        for native in ["origin", "readonly", "canmount", "mounted", "recordsize"] {
-            let of_image = name.contains("/images/") && native == "mounted";
-            told.extend(values.get(native).filter(|_| !of_image).map(|value| format!("{native}: {}", plain(value))));
-        }
-        let is_files = values["type"].ends_with("filesystem") && values["mountpoint"].contains('/');
-        // Onto a received guest that was looked into nothing more can be received.
-        let received = values.get("chyves:uuid").is_some_and(|v| v.starts_with("received"));
-        if is_files && !received && (name.contains("/guests/") || name.contains("/trash/")) {
-            told.extend(contents(host, name));
-        }
-        // What lies in the trash has an identity for a name.
-        let label =
-            values.get("chyves:name").filter(|_| name.contains("/trash/")).and_then(|n| n.strip_prefix("local: ")).unwrap_or_default();
-        shape.insert(format!("{} {label}", plain(name)).trim_end().to_owned(), told);
-    }
-    if case.networks {
-        let told = host.sh("ip", &["-br", "link"]);
-        shape.insert("interfaces".to_owned(), told.lines().filter_map(|l| l.split(' ').next()).map(str::to_owned).collect());
-    }
-    shape
-}
-
-/// Marks of the files of a guest, and the lines of the copy of its settings.
-fn contents(host: &Host, dataset: &str) -> Vec<String> {
-    let (marks, copy) =
-        host.in_dataset(dataset, |folder| (marks(folder), std::fs::read_to_string(folder.join("config.toml")).unwrap_or_default()));
-    let lasting = |line: &&str| !FLEETING.iter().any(|f| line.starts_with(&format!("\"{f}\"")));
-    let files = marks.iter().filter(|(name, _)| *name != "config.toml").map(|(name, mark)| format!("file {}: {mark:x}", plain(name)));
-    files.chain(copy.lines().filter(lasting).map(|l| format!("copy: {l}"))).collect()
-}
-
-/// A name without random words and times.
-fn plain(name: &str) -> String {
-    let part = |p: &str| {
-        let hexes = p.chars().filter(char::is_ascii_hexdigit).count();
-        match p.split_once('-') {
-            Some(("uefi", rest)) if rest.starts_with("vars-") => "uefi-vars-…".to_owned(),
-            _ if p.len() >= 36 && hexes >= 32 => "IDENTITY".to_owned(),
-            Some((
-                front @ ("clone" | "before" | "chyves" | "rollback" | "importing" | "send" | "move" | "receiving" | "disk" | "upgrade"),
-                _,
-            )) => {
-                format!("{front}-…")
-            }
-            _ => p.to_owned(),
-        }
-    };
-    let parts: Vec<String> = name.split('/').map(|p| p.split('@').map(part).collect::<Vec<_>>().join("@")).collect();
-    parts.join("/")
-}
-
-fn difference(old: &Shape, now: &Shape) -> Vec<String> {
-    let lines =
-        |s: &Shape| s.iter().flat_map(|(n, v)| v.iter().map(move |v| format!("{n} {v}")).chain([n.clone()])).collect::<BTreeSet<_>>();
-    let (old, now) = (lines(old), lines(now));
-    old.difference(&now).map(|l| format!("- {l}")).chain(now.difference(&old).map(|l| format!("+ {l}"))).collect()
 }

@@ -11,6 +11,7 @@
 //! * [`terminal`]: a person at a terminal
 //! * [`look`]: what is on the pool and what runs, for comparing
 //! * [`matrix`]: each step of a command made to fail, and killed before and after
+//! * [`shape`]: what a case of it compares
 //! * [`volume`]: disks that are volumes, where the ZFS has them
 //!
 //! Not here: anything that knows how chyves works inside; these tests see what a person sees.
@@ -27,6 +28,7 @@ mod look;
 mod matrix;
 mod needs;
 pub mod networks;
+mod shape;
 pub mod stream;
 mod terminal;
 mod tidy;
@@ -274,11 +276,16 @@ impl Host {
     pub fn in_dataset<T>(&self, dataset: &str, work: impl FnOnce(&Path) -> T) -> T {
         let was = self.sh("zfs", &["get", "-H", "-o", "value", "mounted,mountpoint", dataset]);
         let (was, folder) = was.trim_end().split_once('\n').unwrap();
-        if was != "yes" {
+        self.in_mounted(dataset, was == "yes", folder, work)
+    }
+
+    /// The same of one of which it is known whether it is mounted, and where.
+    pub fn in_mounted<T>(&self, dataset: &str, mounted: bool, folder: &str, work: impl FnOnce(&Path) -> T) -> T {
+        if !mounted {
             self.sh("zfs", &["mount", dataset]);
         }
         let result = work(&self.open_path(folder));
-        if was != "yes" {
+        if !mounted {
             until("the file system to be let go", || {
                 self.command("zfs").args(["unmount", dataset]).output().unwrap().status.success().then_some(())
             });

@@ -32,13 +32,20 @@ impl Host {
     /// The volumes of a guest, each with a mark of its whole content.
     pub fn volumes(&self, dataset: &str) -> Vec<(String, u64)> {
         let listed = self.sh("zfs", &["list", "-H", "-r", "-t", "volume", "-o", "name", dataset]);
-        let mark = |name: &str| {
-            let size: usize = self.zfs_get("volsize", name).parse().unwrap();
-            let mut hasher = DefaultHasher::new();
-            self.read_volume(name, 0, size).hash(&mut hasher);
-            hasher.finish()
-        };
-        listed.lines().map(|name| (name.rsplit('/').next().unwrap().to_owned(), mark(name))).collect()
+        let size = |name: &str| self.zfs_get("volsize", name).parse().unwrap();
+        listed.lines().map(|name| (name.rsplit('/').next().unwrap().to_owned(), self.volume_mark(name, size(name)))).collect()
+    }
+
+    /// A mark of the whole content of a volume of so many bytes.
+    pub fn volume_mark(&self, volume: &str, size: usize) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.read_volume(volume, 0, size).hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// Waits until the names of volumes' devices are those of the volumes: udev renames them a moment after ZFS.
+    pub fn devices_settle(&self) {
+        self.sh("udevadm", &["settle"]);
     }
 }
 

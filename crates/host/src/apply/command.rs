@@ -29,6 +29,16 @@ pub(super) fn settled_at_last(cmd: &Cmd) -> Result<()> {
     settled_if(cmd, cmd.program == "zfs")
 }
 
+/// Destroys a dataset with this command, and is content when it is gone by another hand: zfs-fuse takes away by itself what a
+/// reception that was cut off made, a moment after it.
+pub(super) fn destroy_at_last(dataset: &Dataset, cmd: &Cmd, place: &mut Place<'_>) -> Result<()> {
+    (place.report)(Event::Command(cmd.to_string()));
+    match settled_at_last(cmd) {
+        Err(_) if !observe::exists(dataset.as_str())? => Ok(()),
+        result => result,
+    }
+}
+
 fn settled_if(cmd: &Cmd, waits: bool) -> Result<()> {
     let began = Instant::now();
     let mut pause = Duration::from_millis(5);

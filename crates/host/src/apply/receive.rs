@@ -1,5 +1,6 @@
 //! Taking a guest from a stream: `zfs receive`, then making sure that it is a guest, whole, and has its settings.
 
+use super::command::destroy_at_last;
 use super::{Event, Place, command, settled};
 use crate::observe::snapshots;
 use crate::{observe, run, stream};
@@ -81,13 +82,13 @@ pub(super) fn discard(dataset: &Dataset, place: &mut Place<'_>) -> Result<()> {
     if let Some(clone) = beside(dataset) {
         let row = observe::dataset(&clone)?;
         if row.is_some_and(|r| r.native("origin").is_some_and(|o| o.starts_with(&format!("{dataset}@")))) {
-            command(&args::destroy(&clone), place)?;
+            destroy_at_last(&clone, &args::destroy(&clone), place)?;
         }
     }
     if observe::dataset(dataset)?.is_none() {
         return Ok(());
     }
-    command(&args::destroy_tree(dataset), place)
+    destroy_at_last(dataset, &args::destroy_tree(dataset), place)
 }
 
 fn not_a_guest(why: String) -> Problem {

@@ -1,6 +1,6 @@
 //! Taking back what a plan did: newest first, going on through its own failures, telling what is left.
 
-use super::command::settled_at_last;
+use super::command::{destroy_at_last, settled_at_last};
 use super::{Done, Event, Place, copy, files, receive, settings};
 use crate::observe;
 use chyves_core::action::{Action, Undo};
@@ -133,13 +133,7 @@ fn destroy(dataset: &Dataset, began: u64, place: &mut Place<'_>) -> Result<()> {
     if !young(dataset, began)? {
         return Ok(());
     }
-    let cmd = args::destroy(dataset);
-    (place.report)(Event::Command(cmd.to_string()));
-    match settled_at_last(&cmd) {
-        // A reception that was cut off takes away what it made by itself, a moment after it.
-        Err(_) if !observe::exists(dataset.as_str())? => Ok(()),
-        result => result,
-    }
+    destroy_at_last(dataset, &args::destroy(dataset), place)
 }
 
 /// Whether a dataset is there.
