@@ -8,10 +8,6 @@ use common::{BASE, Case, matrix};
 
 const TWO: Case = Case { other: true, ground: &["pool init OTHER"], ..BASE };
 
-/// Of guests with volumes an image's clone is not sent yet: the streams are of guests whose disks are files.
-const FILES: Case = Case { files: true, ..BASE };
-const TWO_FILES: Case = Case { files: true, ..TWO };
-
 #[test]
 fn init() {
     matrix("faults_pools::init", &Case { ground: &[], line: "pool init OTHER", back: &["pool remove OTHER"], ..TWO });
@@ -66,9 +62,9 @@ fn undo_of_an_upgrade() {
 #[test]
 fn send() {
     let ground = &["snapshot web@one"];
-    matrix("faults_pools::send", &Case { ground, line: "send web@one > stream", ..FILES });
+    matrix("faults_pools::send", &Case { ground, line: "send web@one > stream", ..BASE });
     let back = &["snapshot delete {send-}"];
-    matrix("faults_pools::send-new", &Case { line: "send web > stream", back, ..FILES });
+    matrix("faults_pools::send-new", &Case { line: "send web > stream", back, ..BASE });
 }
 
 const SENT: &[&str] = &["pool init OTHER", "snapshot web@one", "send web@one > whole"];
@@ -76,7 +72,7 @@ const SENT: &[&str] = &["pool init OTHER", "snapshot web@one", "send web@one > w
 #[test]
 fn receive() {
     let line = "receive --name copy --pool OTHER < whole";
-    matrix("faults_pools::receive", &Case { ground: SENT, line, back: &["delete copy --now"], ..TWO_FILES });
+    matrix("faults_pools::receive", &Case { ground: SENT, line, back: &["delete copy --now"], ..TWO });
 }
 
 const RECEIVED: &[&str] = &[
@@ -92,11 +88,11 @@ const RECEIVED: &[&str] = &[
 #[test]
 fn receive_more() {
     let back = &["delete copy --now", "receive --name copy --pool OTHER < whole"];
-    matrix("faults_pools::increment", &Case { ground: RECEIVED, line: "receive --name copy < more", back, ..TWO_FILES });
+    matrix("faults_pools::increment", &Case { ground: RECEIVED, line: "receive --name copy < more", back, ..TWO });
 }
 
 #[test]
 fn adopt() {
     let back = &["delete copy --now", "receive --name copy --pool OTHER < whole"];
-    matrix("faults_pools::adopt", &Case { ground: RECEIVED, line: "adopt copy --new-identity", back, ..TWO_FILES });
+    matrix("faults_pools::adopt", &Case { ground: RECEIVED, line: "adopt copy --new-identity", back, ..TWO });
 }

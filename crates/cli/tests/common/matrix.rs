@@ -31,12 +31,10 @@ pub struct Case {
     pub other: bool,
     /// Whether the host has interfaces of its own.
     pub networks: bool,
-    /// Whether second disks are files on every ZFS.
-    pub files: bool,
 }
 
 /// A case to be filled.
-pub const BASE: Case = Case { ground: &[], line: "", back: &[], again: None, runs: false, other: false, networks: false, files: false };
+pub const BASE: Case = Case { ground: &[], line: "", back: &[], again: None, runs: false, other: false, networks: false };
 
 /// Those that no command of the matrix names. Their names are near.
 pub(super) const OTHERS: [&str; 2] = ["web-1", "web01"];
@@ -121,7 +119,7 @@ fn ground(host: &Host, case: &Case) {
     write("second.img", 3);
     write("a.img", 5);
     host.sh("qemu-img", &["convert", "-f", "raw", "-O", "qcow2", "a.img", "a.qcow2"]);
-    let second = |guest: &str| host.ok(&format!("disk add {guest} --import ./second.img{}", if case.files { " --kind raw" } else { "" }));
+    let second = |guest: &str| host.ok(&format!("disk add {guest} --import ./second.img"));
     for other in OTHERS {
         host.ok(&format!("create {other} --image small loader=bios"));
         second(other);
