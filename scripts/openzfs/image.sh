@@ -95,11 +95,11 @@ image_tests() {
     shift
     tests_image=$home/tests.new
     rm -rf "$tests_image"
-    mkdir -p "$tests_image/tests" "$tests_image$root/target/debug" "$tests_image$root/crates/cli/tests"
+    mkdir -p "$tests_image/tests" "$tests_image$root/target/emulated" "$tests_image$root/crates/cli/tests"
     for tests_item in "$@"; do
         strip -o "$tests_image/tests/${tests_item%%=*}" "$root/${tests_item#*=}"
     done
-    strip -o "$tests_image$root/target/debug/chyves" "$root/target/debug/chyves"
+    strip -o "$tests_image$root/target/emulated/chyves" "$root/target/emulated/chyves"
     [ ! -d "$root/crates/cli/tests/snapshots" ] || cp -R "$root/crates/cli/tests/snapshots" "$tests_image$root/crates/cli/tests/"
     if [ -e "$root/target/guests/tiny.img" ]; then
         mkdir -p "$tests_image/guests"
