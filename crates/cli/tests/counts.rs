@@ -65,6 +65,19 @@ fn a_look_is_two_calls_however_many_guests_there_are() {
 }
 
 #[test]
+fn a_guest_from_an_image_costs_little_more_than_its_clone() {
+    let Some(host) = Counted::new("counts::create", With::Image) else { return };
+    let few = host.calls("create web --image small");
+    host.fill(0, 40);
+    let many = host.calls("create two --image small");
+    assert_eq!(few.len(), many.len(), "{few:#?} {many:#?}");
+    // Two looks, the clone, and its unmounting; zfs-fuse has mounted it by itself.
+    let by_itself = !many.iter().any(|call| call.starts_with("zfs mount"));
+    assert!(many.len() == if by_itself { 4 } else { 5 }, "{many:#?}");
+    assert!(by_itself || std::path::Path::new("/dev/zfs").exists(), "{many:#?}");
+}
+
+#[test]
 fn a_command_on_one_guest_reads_that_guest() {
     let Some(host) = Counted::new("counts::one", With::Image) else { return };
     host.host.ok("create web --image small loader=bios");

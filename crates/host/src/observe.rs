@@ -15,6 +15,7 @@ use chyves_core::guest::{Guest, RunState};
 use chyves_core::property::keys::{DELETED, IMAGE_ADDED, IMAGE_PARTIAL, NAME, OWNER, UUID};
 use chyves_core::value::{Dataset, GuestName, ImageName, printable};
 use chyves_core::world::{HostFacts, Role, Root, World, no_guest};
+use chyves_core::zfs::Dialect;
 use chyves_core::zfs::args::{self, Pair};
 use chyves_core::zfs::inventory::{self, inventory};
 use chyves_core::zfs::locked::Locked;
@@ -39,6 +40,9 @@ pub enum Which<T> {
 pub struct Look {
     /// Guests.
     pub guests: Which<GuestName>,
+    /// Whether the guests that are named are to be made: then it matters who has their names, and not what they would
+    /// inherit.
+    pub unborn: bool,
     /// Images.
     pub images: Which<ImageName>,
     /// The trash.
@@ -59,7 +63,7 @@ impl Look {
 
     /// Everything.
     pub fn at_all() -> Self {
-        Self { guests: Which::All, images: Which::All, trash: true, keys: None }
+        Self { guests: Which::All, images: Which::All, trash: true, ..Self::default() }
     }
 
     /// All guests, of whose settings only these will be read.
@@ -170,8 +174,11 @@ fn read_all(roots: &[Root], keys: Option<&[String]>) -> Result<Vec<Row>> {
 fn read_some(roots: &[Root], look: &Look) -> Result<Vec<Row>> {
     let mut exact: Vec<String> = Vec::new();
     let mut trees: Vec<Dataset> = Vec::new();
+    // Each dataset costs. What lies above a new guest is read only where it can be encrypted: its key may be missing.
+    let above = !look.unborn || facts::dialect() != Dialect::Fuse;
     for root in roots {
-        exact.extend([root.dataset.to_string(), root.guests().to_string()]);
+        exact.push(root.dataset.to_string());
+        exact.extend(above.then(|| root.guests().to_string()));
         if let Which::Named(names) = &look.guests {
             for name in names {
                 exact.extend(places(root, name)?);

@@ -158,7 +158,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     super::image::firmware_is_there(session, &settings)?;
     // Every name is checked before the first guest is made.
     let locks = session.lock("guest", &names)?;
-    let look = |images| session.look(&Look { guests: Which::Named(names.clone()), images, ..Look::default() });
+    let look = |images| session.look(&Look { images, unborn: true, ..Look::at(&names) });
     let world = match &args.image {
         None => look(Which::None)?,
         Some(image) => {

@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 /// How long ZFS may take to let go of what is not used any more.
 const LET_GO: Duration = Duration::from_secs(20);
 
+/// What is mounted for this process, as Linux tells it: what, where, and as what.
+const MOUNTS: &str = "/proc/self/mounts";
+
 /// Runs a command that must end with 0, and tells it first.
 pub(crate) fn command(cmd: &Cmd, place: &mut Place<'_>) -> Result<()> {
     (place.report)(Event::Command(cmd.to_string()));
@@ -57,8 +60,11 @@ fn settled_if(cmd: &Cmd, waits: bool) -> Result<()> {
 }
 
 /// Mounts a file system; whether that was needed. Somebody may have been quicker: zfs-fuse itself mounts each clone when
-/// it makes it.
+/// it makes it. There the kernel is asked first, which costs no process; `zfs mount` looks at the same list.
 pub(super) fn mount(dataset: &Dataset, place: &mut Place<'_>) -> Result<bool> {
+    if facts::dialect() == Dialect::Fuse && std::fs::read_to_string(MOUNTS).is_ok_and(|mounts| is_mounted(&mounts, dataset)) {
+        return Ok(false);
+    }
     let cmd = args::mount(dataset);
     (place.report)(Event::Command(cmd.to_string()));
     let Err(problem) = settled(&cmd) else { return Ok(true) };
@@ -69,5 +75,37 @@ pub(super) fn mount(dataset: &Dataset, place: &mut Place<'_>) -> Result<bool> {
     match observe::dataset(dataset)? {
         Some(row) if row.native("mounted") == Some("yes") => Ok(false),
         Some(_) | None => Err(problem),
+    }
+}
+
+/// Whether a dataset is among what is mounted. Of the bytes of its name the kernel shows a blank alone in another way.
+fn is_mounted(mounts: &str, dataset: &Dataset) -> bool {
+    let source = dataset.as_str().replace(' ', "\\040");
+    mounts.lines().map(|line| line.split(' ')).any(|mut words| {
+        let (what, _, kind) = (words.next(), words.next(), words.next());
+        what == Some(source.as_str()) && kind.is_some_and(|kind| kind.starts_with("fuse"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_mounted_is_told_by_the_whole_name_and_the_kind() {
+        let mounts = "tank/c/guests/web01 /mnt/guests/web01 fuse rw,allow_other 0 0\n\
+            my\\040pool/c/guests/db /mnt/my\\040pool/db fuse.zfs rw 0 0\n\
+            tank/c/guests/ext /mnt/ext ext4 rw 0 0\n";
+        for (dataset, is) in [
+            ("tank/c/guests/web01", true),
+            ("my pool/c/guests/db", true),
+            ("tank/c/guests/web", false),
+            ("tank/c/guests/web012", false),
+            ("guests/web01", false),
+            ("tank/c/guests/ext", false),
+        ] {
+            assert_eq!(is_mounted(mounts, &dataset.parse().unwrap()), is, "{dataset}");
+        }
+        assert!(!is_mounted("", &"tank/c".parse().unwrap()));
     }
 }

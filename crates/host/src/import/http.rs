@@ -1,9 +1,10 @@
 //! `http:` and `https:`: one request an answer, with the system's certificates, the environment's proxies and a bound on
 //! redirects and silence.
 //!
-//! Not here: what follows a cut (`fetch`).
+//! Not here: what follows a cut (`fetch`), and what its failures mean (`failure`).
 
 use super::chunks::carried;
+use super::failure::{explain, is_about_certificates, refused};
 use super::fetch::{Answer, Remote};
 use super::part::Whole;
 use super::proxy;
@@ -188,55 +189,6 @@ fn content_range(headers: &HeaderMap) -> Option<(u64, Option<u64>)> {
     let (range, total) = text.trim().strip_prefix("bytes")?.trim().split_once('/')?;
     let (first, _) = range.split_once('-')?;
     Some((first.trim().parse().ok()?, total.trim().parse().ok()))
-}
-
-fn refused(status: StatusCode, address: &str) -> Problem {
-    let shown = printable(&public(address), 300);
-    let said = status.canonical_reason().unwrap_or("no reason given");
-    let because = format!("the server answered {} {said}", status.as_u16());
-    match status.as_u16() {
-        404 | 410 => Problem::not_found(format!("there is no `{shown}`"))
-            .on(&shown)
-            .because(because)
-            .hint("is the address spelt right? vendors move their files with each release"),
-        401 | 403 | 407 => Problem::failed(format!("`{shown}` is not for everybody"))
-            .on(&shown)
-            .because(because)
-            .hint("a user and a password may stand in the address: https://USER:PASSWORD@HOST/…"),
-        _ => Problem::failed(format!("`{shown}` can't be fetched")).on(&shown).because(because),
-    }
-}
-
-fn explain(error: Error, address: &str, silence: u32) -> Problem {
-    let shown = printable(&public(address), 300);
-    let failed = |what: &str| Problem::failed(format!("`{shown}` {what}")).on(&shown);
-    let way = proxy::way(address);
-    let proxied =
-        (way.tunnel.is_some() || way.forward.is_some()).then(|| "a proxy is asked: the environment's http_proxy or https_proxy".to_owned());
-    match error {
-        Error::Timeout(_) => failed("is silent").because(format!("nothing came for {silence} s")).hint("--timeout SECONDS waits longer"),
-        Error::HostNotFound => {
-            failed("can't be fetched").because("nobody knows its host").hint_if(proxied).hint("is the name spelt right?")
-        }
-        Error::BadUri(why) => {
-            failed("is no address, or leads to none").because(printable(&why, 200)).hint("write it as https://host/path/to/image")
-        }
-        Error::Io(e) if is_about_certificates(&e) => unsafe_server(&shown, &e.to_string()),
-        Error::Rustls(e) => unsafe_server(&shown, &e.to_string()),
-        Error::Io(e) => failed("can't be fetched").because(e).hint_if(proxied),
-        other => failed("can't be fetched").because(printable(&other.to_string(), 200)).hint_if(proxied),
-    }
-}
-
-fn is_about_certificates(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>)
-}
-
-fn unsafe_server(shown: &str, why: &str) -> Problem {
-    Problem::failed(format!("the server of `{shown}` can't be trusted"))
-        .on(shown)
-        .because(why)
-        .hint("this system's certificates decide that; SSL_CERT_FILE=FILE names others, such as those of your own proxy")
 }
 
 fn scheme(address: &str) -> String {

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! * [`content`]: what a beginning says it is; [`unpack`], [`archive`], [`zstd`]: layers; [`convert`]: disk formats
-//! * [`fetch`], [`http`], [`watch`], [`proxy`], [`ftp`], [`part`]: servers, and going on after a cut
+//! * [`fetch`], [`http`], [`failure`], [`watch`], [`proxy`], [`ftp`], [`part`]: servers, and going on after a cut
 //! * [`trust`], [`digest`]: what a file must be, and whether it is
 //! * [`firmware`]: code and variables apart
 //! * [`mod@write`]: the last stage; [`chunks`]: what flows between the stages
@@ -21,6 +21,7 @@ mod chunks;
 pub(crate) mod content;
 pub(crate) mod convert;
 pub(crate) mod digest;
+mod failure;
 mod fetch;
 mod firmware;
 mod ftp;

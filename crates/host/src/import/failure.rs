@@ -1,0 +1,63 @@
+//! What the failures of web servers mean, and of the ways to them.
+//!
+//! Not here: asking them (`http`).
+
+use super::proxy;
+use chyves_core::error::Problem;
+use chyves_core::image::public;
+use chyves_core::value::printable;
+use std::io;
+use ureq::Error;
+use ureq::http::StatusCode;
+
+/// The refusal that a status is.
+pub(super) fn refused(status: StatusCode, address: &str) -> Problem {
+    let shown = printable(&public(address), 300);
+    let said = status.canonical_reason().unwrap_or("no reason given");
+    let because = format!("the server answered {} {said}", status.as_u16());
+    match status.as_u16() {
+        404 | 410 => Problem::not_found(format!("there is no `{shown}`"))
+            .on(&shown)
+            .because(because)
+            .hint("is the address spelt right? vendors move their files with each release"),
+        401 | 403 | 407 => Problem::failed(format!("`{shown}` is not for everybody"))
+            .on(&shown)
+            .because(because)
+            .hint("a user and a password may stand in the address: https://USER:PASSWORD@HOST/…"),
+        _ => Problem::failed(format!("`{shown}` can't be fetched")).on(&shown).because(because),
+    }
+}
+
+/// What kept an answer from coming.
+pub(super) fn explain(error: Error, address: &str, silence: u32) -> Problem {
+    let shown = printable(&public(address), 300);
+    let failed = |what: &str| Problem::failed(format!("`{shown}` {what}")).on(&shown);
+    let way = proxy::way(address);
+    let proxied =
+        (way.tunnel.is_some() || way.forward.is_some()).then(|| "a proxy is asked: the environment's http_proxy or https_proxy".to_owned());
+    match error {
+        Error::Timeout(_) => failed("is silent").because(format!("nothing came for {silence} s")).hint("--timeout SECONDS waits longer"),
+        Error::HostNotFound => {
+            failed("can't be fetched").because("nobody knows its host").hint_if(proxied).hint("is the name spelt right?")
+        }
+        Error::BadUri(why) => {
+            failed("is no address, or leads to none").because(printable(&why, 200)).hint("write it as https://host/path/to/image")
+        }
+        Error::Io(e) if is_about_certificates(&e) => unsafe_server(&shown, &e.to_string()),
+        Error::Rustls(e) => unsafe_server(&shown, &e.to_string()),
+        Error::Io(e) => failed("can't be fetched").because(e).hint_if(proxied),
+        other => failed("can't be fetched").because(printable(&other.to_string(), 200)).hint_if(proxied),
+    }
+}
+
+/// Whether an error is about whom to trust, and no cut.
+pub(super) fn is_about_certificates(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>)
+}
+
+fn unsafe_server(shown: &str, why: &str) -> Problem {
+    Problem::failed(format!("the server of `{shown}` can't be trusted"))
+        .on(shown)
+        .because(why)
+        .hint("this system's certificates decide that; SSL_CERT_FILE=FILE names others, such as those of your own proxy")
+}
