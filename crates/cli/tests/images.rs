@@ -165,6 +165,7 @@ fn what_is_no_image_is_refused_and_leaves_nothing() {
     ] {
         let answer = host.chyves(&format!("image import {line}")).ends(code);
         assert!(answer.err.contains(says), "{line} does not say `{says}`:\n{}", answer.err);
+        assert!(answer.err.contains("hint:"), "{line} does not say what to do:\n{}", answer.err);
         assert_eq!(host.tree(), before, "{line}");
     }
     // A wrong hash is told with the right one, and the limit is only a limit.
@@ -224,7 +225,7 @@ fn lists_of_checksums_and_their_signatures_decide() {
         ("--checksums BSD --signature GNU.sig --key key.gpg", "is not good"),
         ("--checksums OTHER", "no checksums at all"),
     ] {
-        host.chyves(&format!("image import disk.img --name x {options}")).ends(1).says(says);
+        host.chyves(&format!("image import disk.img --name x {options}")).ends(1).says(says).says("hint:");
         assert_eq!(host.tree(), before, "{options}");
     }
     host.nothing_is_left();

@@ -10,6 +10,14 @@ use common::{Host, PROGRAM, With};
 use loopback::{Reply, Server};
 use std::process::Stdio;
 
+/// A failure is told with its cause and what to type next.
+#[track_caller]
+fn refused(host: &Host, line: &str, code: i32, says: &str) {
+    let answer = direct(host, line).ends(code);
+    assert!(answer.err.contains(says), "{line} does not say `{says}`:\n{}", answer.err);
+    assert!(answer.err.contains("hint:"), "{line} does not say what to do:\n{}", answer.err);
+}
+
 #[test]
 fn a_server_may_fail_in_every_way() {
     let Some(host) = Host::new("images::server", With::Image) else { return };
@@ -25,6 +33,7 @@ fn a_server_may_fail_in_every_way() {
         ("/gone.img", Reply::Status(410)),
         ("/locked.img", Reply::Status(401)),
         ("/broken.img", Reply::Status(500)),
+        ("/teapot.img", Reply::Status(418)),
         ("/circle.img", Reply::Redirect(server.address("/circle.img"))),
         ("/nowhere.img", Reply::Redirect("http://127.0.0.1:1/x".into())),
         ("/odd.img", Reply::Redirect("ftp://127.0.0.1/x".into())),
@@ -41,6 +50,7 @@ fn a_server_may_fail_in_every_way() {
         ("/gone.img", 3, "410"),
         ("/locked.img", 1, "401"),
         ("/broken.img", 1, "500"),
+        ("/teapot.img", 1, "418"),
         ("/circle.img", 1, "leads in a circle"),
         ("/nowhere.img", 1, "can't be fetched"),
         ("/odd.img", 1, "leads to where it is not followed"),
@@ -55,10 +65,25 @@ fn a_server_may_fail_in_every_way() {
         (&format!("/whole.img --checksums {}", server.address("/NONE")), 3, "404"),
         ("/whole.img --name small", 4, "already"),
     ] {
-        let answer = direct(&host, &format!("image fetch {}", server.address(line))).ends(code);
-        assert!(answer.err.contains(says), "{line} does not say `{says}`:\n{}", answer.err);
+        refused(&host, &format!("image fetch {}", server.address(line)), code, says);
         assert_eq!(host.tree(), before, "{line}");
     }
+    for (line, code, says) in [
+        ("http://127.0.0.1:1/x.img", 1, "can't be fetched"),
+        ("http://nowhere.invalid/x.img --timeout 5", 1, "nowhere.invalid"),
+        ("ftp://127.0.0.1:1/x.img", 1, "can't be fetched"),
+        ("ftp://nowhere.invalid/x.img", 1, "nobody knows its host"),
+        ("gopher://nowhere.invalid/x.img", 2, "no address that can be read"),
+    ] {
+        refused(&host, &format!("image fetch {line}"), code, says);
+        assert_eq!(host.tree(), before, "{line}");
+    }
+    // No room for what comes.
+    let images = format!("{}/chyves/images", host.pool);
+    host.sh("zfs", &["set", "quota=1M", &images]);
+    refused(&host, &format!("image fetch {}", server.address("/whole.img")), 1, "make room");
+    host.sh("zfs", &["set", "quota=none", &images]);
+    assert!(host.tree().keys().eq(before.keys()));
     direct(&host, "image fetch ./disk.img").ends(2).says("chyves image import");
     direct(&host, &format!("image fetch {} --name fine", server.address("/whole.img"))).ends(0);
     server.gives("/chunked.img", Reply::Chunked(disk));
@@ -132,7 +157,8 @@ fn other_ways_to_a_server() {
     direct(&host, &format!("image fetch ftp://127.0.0.1:{port}/images/disk.img --name by-ftp")).ends(0);
     assert_eq!(listed(&host, "by-ftp")["sha256"], sum.clone());
     assert!(told.lock().unwrap().iter().any(|line| line.starts_with("REST ")));
-    direct(&host, &format!("image fetch ftp://127.0.0.1:{port}/images/none.img")).ends(3).says("550");
+    refused(&host, &format!("image fetch ftp://127.0.0.1:{port}/images/none.img"), 3, "550");
+    refused(&host, &format!("image fetch ftp://nobody:x@127.0.0.1:{port}/images/disk.img"), 1, "530");
     // A proxy is asked for the whole address.
     let proxy = Server::new();
     proxy.gives("http://images.invalid/disk.img", Reply::Plain(disk));
@@ -165,13 +191,47 @@ fn other_ways_to_a_server() {
     .find_map(|line| line.trim().strip_prefix("ACCEPT ").and_then(|place| place.rsplit(':').next()?.parse::<u16>().ok()))
     .unwrap();
     let line = format!("image fetch https://127.0.0.1:{port}/disk.img --name by-tls");
-    let refused = direct(&host, &line);
+    let distrusted = direct(&host, &line);
     let trusted = with_env(&host, &line, &[("SSL_CERT_FILE", pem.to_str().unwrap())]);
     tls.kill().unwrap();
     tls.wait().unwrap();
-    refused.ends(1).says("can't be trusted");
+    distrusted.ends(1).says("can't be trusted").says("hint:").says("SSL_CERT_FILE=FILE chyves image fetch");
     trusted.ends(0);
     assert_eq!(listed(&host, "by-tls")["sha256"], sum);
+}
+
+#[test]
+fn what_was_kept_is_left_where_the_file_is_another_by_now() {
+    let Some(host) = Host::new("images::changed", With::Image) else { return };
+    let server = Server::new();
+    let (disk, address) = (disk(), server.address("/disk.img"));
+    let before = host.tree();
+    let cut = || {
+        server.gives("/disk.img", Reply::Silent(disk.clone(), 1 << 20));
+        refused(&host, &format!("image fetch {address} --timeout 1 --retries 0"), 1, "goes on from there");
+        assert_ne!(host.tree(), before);
+    };
+    // A server that gives the rest of another version: what is kept would be refused again and again.
+    cut();
+    server.gives("/disk.img", Reply::CutsAndChanges(disk.clone(), 1000));
+    server.asked();
+    refused(&host, &format!("image fetch {address} --retries 0"), 1, "changed while it was fetched");
+    assert_eq!(host.tree(), before);
+    // One that gives nothing of the rest, for there is none.
+    cut();
+    let short = disk[..1 << 19].to_vec();
+    std::fs::write(host.work().join("short.img"), &short).unwrap();
+    server.gives("/disk.img", Reply::Shrunk(short));
+    direct(&host, &format!("image fetch {address}")).ends(0);
+    assert_eq!(listed(&host, "disk")["sha256"], sha256(&host, "short.img"));
+    // An image's own file is gone.
+    let dataset = format!("{}/chyves/images/disk", host.pool);
+    host.sh("zfs", &["mount", &dataset]);
+    std::fs::remove_file(host.open_path(host.mount_point().join("chyves/images/disk/disk0.raw"))).unwrap();
+    refused(&host, "image verify disk", 1, "has lost its file");
+    host.ok("image delete disk --yes");
+    assert_eq!(host.tree(), before);
+    host.nothing_is_left();
 }
 
 #[test]

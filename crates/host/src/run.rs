@@ -191,6 +191,7 @@ pub fn failure(cmd: &Cmd, output: &Output) -> Problem {
         ),
         ("read-only", "the pool or dataset is read-only: `zfs get readonly`, `zpool status`"),
         ("failed to create mountpoint", "is the file system that it is mounted in read-only or full? `zfs get readonly`, `zpool list`"),
+        ("dataset does not exist", "somebody may have destroyed it: `zfs list -t filesystem,volume,snapshot` shows what is there"),
         ("no such pool", "`zpool list` shows the pools, `zpool import` those not imported"),
         (
             "dataset is busy",

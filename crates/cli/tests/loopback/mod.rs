@@ -29,6 +29,8 @@ pub enum Reply {
     Cuts(Vec<u8>, usize),
     /// The same, but it is another version each time.
     CutsAndChanges(Vec<u8>, usize),
+    /// Whole, as a version that is shorter than what anybody has of it.
+    Shrunk(Vec<u8>),
     /// So many bytes, and then nothing, until the other side hangs up.
     Silent(Vec<u8>, usize),
     /// A page.
@@ -124,6 +126,10 @@ fn serve(mut stream: TcpStream, files: &Mutex<HashMap<String, Reply>>, asked: &M
                 None => send(&format!("200 OK\r\nContent-Length: {}\r\n{tag}", body.len()), &body[..after]),
             }
         }
+        Reply::Shrunk(body) => match range {
+            Some(_) => send(&format!("416 No\r\nContent-Length: 0\r\nContent-Range: bytes */{}", body.len()), b""),
+            None => send(&format!("200 OK\r\nContent-Length: {}\r\nETag: \"shrunk\"", body.len()), &body),
+        },
         Reply::Silent(body, after) => {
             send(&format!("200 OK\r\nContent-Length: {}\r\n{tag}", body.len()), &body[..after])?;
             // Until the other side hangs up.
@@ -163,6 +169,7 @@ fn session(mut stream: TcpStream, file: &[u8], cut: &mut Option<usize>, heard: &
         heard.lock().unwrap().push(line.clone());
         let (verb, rest) = line.split_once(' ').unwrap_or((&line, ""));
         let answer = match verb {
+            "USER" if rest == "nobody" => "530 not you".to_owned(),
             "USER" => "331 and the password?".to_owned(),
             "PASS" => "230 come in".to_owned(),
             "TYPE" => "200 fine".to_owned(),

@@ -44,8 +44,10 @@ pub fn find(list: &str, name: &str) -> Result<Hash> {
     found.ok_or_else(|| {
         let problem = Problem::failed(format!("the list of checksums does not have `{shown}`")).on(&shown);
         match entries {
-            0 => problem.because("it has no checksums at all").hint("is it the right file? lists are called SHA256SUMS, CHECKSUM, SHA512"),
-            n => problem.because(format!("it has {n} others")).hint("is it the list of this very release?"),
+            0 => problem
+                .because("it has no checksums at all")
+                .hint("is it the right file? lists are called SHA256SUMS, CHECKSUM, SHA512; --checksums LIST names another"),
+            n => problem.because(format!("it has {n} others")).hint("is it the list of this very release? --checksums LIST names another"),
         }
     })
 }

@@ -32,7 +32,8 @@ impl Source {
                 if text.chars().any(|c| c.is_control() || c == ' ') {
                     return Err(Problem::usage(format!("`{shown}` is no address"))
                         .on(&shown)
-                        .because("it has a blank or a control character"));
+                        .because("it has a blank or a control character")
+                        .hint("write a blank as %20"));
                 }
                 Ok(Self::Address(text.to_owned()))
             }

@@ -102,7 +102,7 @@ fn odd(name: &str, why: &str) -> Problem {
     Problem::usage(format!("`{name}` is no archive with one image in it"))
         .on(name)
         .because(why)
-        .hint("unpack it yourself, and import the file that is meant")
+        .hint("unpack it yourself, and import the file that is meant: `chyves image import FILE`")
 }
 
 /// An entry of a tar archive must be as long as it says: the reader ends quietly where the archive does.

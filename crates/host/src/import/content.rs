@@ -2,6 +2,7 @@
 //!
 //! Not here: unpacking (`unpack`) and converting (`convert`).
 
+use super::hints;
 use chyves_core::error::{Problem, Result};
 use chyves_core::value::printable;
 use chyves_core::world::ImageKind;
@@ -132,7 +133,7 @@ pub(crate) fn recognise(head: &[u8], name: &str) -> Result<Seen> {
             .hint(hint))
     };
     if head.is_empty() {
-        return refuse("empty", "was it fetched to its end?");
+        return refuse("empty", "was it fetched to its end? `chyves image fetch ADDRESS` goes on after a cut");
     }
     for (magic, packing) in [
         (&b"\x1f\x8b"[..], Packing::Gzip),
@@ -172,12 +173,15 @@ pub(crate) fn recognise(head: &[u8], name: &str) -> Result<Seen> {
     }
     for (magic, what) in [(&b"7z\xbc\xaf\x27\x1c"[..], "a 7z archive"), (b"Rar!\x1a\x07", "a rar archive"), (b"LZIP", "lzip-compressed")] {
         if starts(magic) {
-            return refuse(what, "unpack it first");
+            return refuse(what, "unpack it first, and import what is in it: `chyves image import FILE`");
         }
     }
     let text = String::from_utf8_lossy(&head[..head.len().min(512)]).trim_start_matches('\u{feff}').trim_start().to_ascii_lowercase();
     if ["<!doctype", "<html", "<?xml", "<head"].iter().any(|tag| text.starts_with(tag)) {
-        return refuse("a web page", "the address it came from answered with a page; fetch the file itself");
+        return refuse(
+            "a web page",
+            "the address it came from answered with a page; that of the file itself is another: `chyves image fetch ADDRESS`",
+        );
     }
     // The signature of a UEFI firmware volume stands behind its 40-byte header's reserved part.
     if at(40, b"_FVH") {
@@ -195,7 +199,9 @@ pub(crate) fn of_file(path: &str) -> Result<Seen> {
     let fail = |e: std::io::Error| {
         let shown = printable(path, 300);
         match e.kind() {
-            std::io::ErrorKind::NotFound => Problem::not_found(format!("there is no file `{shown}`")).on(&shown).because(e),
+            std::io::ErrorKind::NotFound => {
+                Problem::not_found(format!("there is no file `{shown}`")).on(&shown).because(e).hint(hints::folder_of(path))
+            }
             _ => Problem::failed(format!("can't read `{shown}`")).on(&shown).because(e),
         }
     };

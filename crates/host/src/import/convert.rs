@@ -11,8 +11,13 @@ use chyves_core::value::{Size, printable};
 /// any file of the host.
 pub(crate) fn whole(source: &str, format: Format) -> Result<Size> {
     let shown = printable(source, 300);
-    let info = run::must(&Cmd::new("qemu-img", ["info", "-f", format.driver(), "--output=json", source]))
-        .map_err(|p| if p.message.contains("failed") { p.within(format!("`{shown}` is no good {}", format.word())) } else { p })?;
+    let info = run::must(&Cmd::new("qemu-img", ["info", "-f", format.driver(), "--output=json", source])).map_err(|p| {
+        if p.message.contains("failed") {
+            p.within(format!("`{shown}` is no good {}", format.word())).hint(damaged(source, format))
+        } else {
+            p
+        }
+    })?;
     let info: serde_json::Value =
         serde_json::from_str(&info).map_err(|e| Problem::failed("can't read what `qemu-img info` printed").because(e))?;
     let data_file = info.pointer("/format-specific/data/data-file");
@@ -28,6 +33,11 @@ pub(crate) fn whole(source: &str, format: Format) -> Result<Size> {
     }
     let size = info.get("virtual-size").and_then(serde_json::Value::as_u64);
     size.map(Size::bytes).ok_or_else(|| Problem::failed("can't read what `qemu-img info` printed").because("it tells no virtual size"))
+}
+
+fn damaged(source: &str, format: Format) -> String {
+    let check = Cmd::new("qemu-img", ["check", "-f", format.driver(), source]);
+    format!("was it fetched to its end? `{check}` tells more of a file that is still there")
 }
 
 /// The command that makes a raw disk of an image, which was made sure to be whole and not too large.

@@ -2,7 +2,7 @@
 //!
 //! Not here: asking them (`http`).
 
-use super::proxy;
+use super::{hints, proxy};
 use chyves_core::error::Problem;
 use chyves_core::image::public;
 use chyves_core::value::printable;
@@ -16,14 +16,19 @@ pub(super) fn refused(status: StatusCode, address: &str) -> Problem {
     let said = status.canonical_reason().unwrap_or("no reason given");
     let because = format!("the server answered {} {said}", status.as_u16());
     match status.as_u16() {
-        404 | 410 => Problem::not_found(format!("there is no `{shown}`"))
+        404 | 410 => Problem::not_found(format!("there is no `{shown}`")).on(&shown).because(because).hint(hints::MOVED),
+        407 => Problem::failed(format!("`{shown}` can't be fetched"))
             .on(&shown)
             .because(because)
-            .hint("is the address spelt right? vendors move their files with each release"),
-        401 | 403 | 407 => Problem::failed(format!("`{shown}` is not for everybody"))
+            .hint("the proxy wants to know who asks: `http_proxy=http://USER:PASSWORD@HOST:PORT chyves image fetch ADDRESS`"),
+        401 | 403 => Problem::failed(format!("`{shown}` is not for everybody"))
             .on(&shown)
             .because(because)
-            .hint("a user and a password may stand in the address: https://USER:PASSWORD@HOST/…"),
+            .hint("a user and a password may stand in the address: `chyves image fetch https://USER:PASSWORD@HOST/…`"),
+        500..=599 => Problem::failed(format!("`{shown}` can't be fetched"))
+            .on(&shown)
+            .because(because)
+            .hint("the server itself is in trouble, which may pass"),
         _ => Problem::failed(format!("`{shown}` can't be fetched")).on(&shown).because(because),
     }
 }
@@ -56,8 +61,8 @@ pub(super) fn is_about_certificates(error: &io::Error) -> bool {
 }
 
 fn unsafe_server(shown: &str, why: &str) -> Problem {
-    Problem::failed(format!("the server of `{shown}` can't be trusted"))
-        .on(shown)
-        .because(why)
-        .hint("this system's certificates decide that; SSL_CERT_FILE=FILE names others, such as those of your own proxy")
+    Problem::failed(format!("the server of `{shown}` can't be trusted")).on(shown).because(why).hint(format!(
+        "this system's certificates decide that; others, such as those of your own proxy, are named so: `SSL_CERT_FILE=FILE {}`",
+        hints::fetch(shown)
+    ))
 }

@@ -5,6 +5,7 @@
 
 use super::chunks::{carried, problem};
 use super::digest::stops;
+use super::hints;
 use super::part::{Part, Whole};
 use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::image::public;
@@ -80,6 +81,8 @@ impl Fetch {
             let answer = fetch(had, whole.validator.as_deref())?;
             let same = had > 0 && answer.from == had && agrees(&whole, &answer.whole);
             if !same && answer.from != 0 {
+                // Kept, it would only be refused again.
+                status.keep.store(false, Ordering::SeqCst);
                 return Err(confused(address));
             }
             if let (Some(part), false) = (&mut part, same) {
@@ -166,7 +169,7 @@ impl Fetch {
         Problem::failed(format!("`{shown}` is longer than its server said"))
             .on(&shown)
             .because(format!("it said {} bytes, and more came", self.whole.total.unwrap_or(0)))
-            .hint("something between here and the server changes what comes; try another address")
+            .hint("something between here and the server changes what comes; try another address: `chyves image fetch ADDRESS`")
     }
 
     fn next(&mut self, into: &mut [u8]) -> Result<usize> {
@@ -177,9 +180,9 @@ impl Fetch {
             if self.at < self.replayed {
                 let most = usize::try_from(self.replayed - self.at).unwrap_or(usize::MAX).min(into.len());
                 let n = self.part.as_ref().map_or(Ok(0), |p| p.read(self.at, &mut into[..most]));
-                let n = n.map_err(|e| Problem::failed("can't read what was kept of an earlier try").because(e))?;
+                let n = n.map_err(|e| lost("can't read what was kept of an earlier try").because(e))?;
                 if n == 0 {
-                    return Err(Problem::failed("what was kept of an earlier try changed while it was read"));
+                    return Err(lost("what was kept of an earlier try changed while it was read"));
                 }
                 self.at += n as u64;
                 return Ok(n);
@@ -226,7 +229,12 @@ fn confused(address: &str) -> Problem {
     Problem::failed(format!("`{shown}` changed while it was fetched"))
         .on(&shown)
         .because("the rest that the server offers is of another version of the file")
-        .hint("fetch it again, from its beginning")
+        .hint(format!("what came is deleted; `{}` begins from the beginning", hints::fetch(&shown)))
+}
+
+/// What is kept is of no use.
+fn lost(what: &str) -> Problem {
+    Problem::failed(what).hint("`chyves repair` deletes what is kept; the same command then begins from the beginning")
 }
 
 #[cfg(test)]

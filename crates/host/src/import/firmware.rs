@@ -71,7 +71,12 @@ pub(super) fn part(folder: &str, vars: Option<&str>, shown: &str) -> Result<Part
 /// The template that somebody named for this firmware.
 fn template(path: &str, firmware: &[u8], shown: &str) -> Result<Vec<u8>> {
     let (bytes, name) = (read(path)?, printable(path, 200));
-    let refuse = |why: String| Err(Problem::usage(format!("`{name}` is no template of variables for `{shown}`")).on(&name).because(why));
+    let refuse = |why: String| {
+        Err(Problem::usage(format!("`{name}` is no template of variables for `{shown}`"))
+            .on(&name)
+            .because(why)
+            .hint("packages of UEFI firmware bring it beside the code: --vars FILE names it"))
+    };
     // Of firmware of an unknown sort a person must know.
     let known = firmware.get(40..44) == Some(b"_FVH".as_slice());
     if known && store(&bytes) != Some(bytes.len()) {
@@ -90,7 +95,9 @@ fn read(path: &str) -> Result<Vec<u8>> {
     let length = fs::metadata(path).map_err(apply::io_problem("look at", path))?.len();
     if length > LIMIT {
         let shown = printable(path, 200);
-        return Err(Problem::usage(format!("`{shown}` is no firmware: it has {}", Size::bytes(length).human())).on(&shown));
+        return Err(Problem::usage(format!("`{shown}` is no firmware: it has {}", Size::bytes(length).human()))
+            .on(&shown)
+            .hint("a disk or an ISO is imported as such: `chyves image import FILE`"));
     }
     fs::read(path).map_err(apply::io_problem("read", path))
 }

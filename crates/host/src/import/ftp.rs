@@ -3,6 +3,7 @@
 //! Not here: what follows a cut (`fetch`).
 
 use super::fetch::{Answer, Remote};
+use super::hints;
 use super::part::Whole;
 use chyves_core::error::{Problem, Result};
 use chyves_core::image::{percent_decoded, public};
@@ -129,7 +130,10 @@ impl Ftp {
                 _ => {}
             }
         }
-        Err(self.failed("can't be fetched").because("what answers there speaks no FTP"))
+        Err(self
+            .failed("can't be fetched")
+            .because("what answers there speaks no FTP")
+            .hint("is it a web server? its addresses begin with https://"))
     }
 
     fn must(&self, control: &mut BufReader<TcpStream>, command: &str, good: &[u16]) -> Result<String> {
@@ -141,7 +145,11 @@ impl Ftp {
         let shown = printable(&public(&self.address), 300);
         let because = format!("the server answered {}", printable(line, 200));
         match number {
-            550 => Problem::not_found(format!("there is no `{shown}`")).on(&shown).because(because).hint("is the address spelt right?"),
+            550 => Problem::not_found(format!("there is no `{shown}`")).on(&shown).because(because).hint(hints::MOVED),
+            530 | 532 => self
+                .failed("is not for everybody")
+                .because(because)
+                .hint("a user and a password may stand in the address: `chyves image fetch ftp://USER:PASSWORD@HOST/…`"),
             _ => self.failed("can't be fetched").because(because),
         }
     }

@@ -7,8 +7,8 @@ use super::chunks::carried;
 use super::failure::{explain, is_about_certificates, refused};
 use super::fetch::{Answer, Remote};
 use super::part::Whole;
-use super::proxy;
 use super::watch::Watch;
+use super::{hints, proxy};
 use base64::Engine as _;
 use chyves_core::error::{Problem, Result};
 use chyves_core::image::{percent_decoded, public};
@@ -106,17 +106,22 @@ impl Http {
             let (shown_next, scheme) = (printable(&public(&next), 200), scheme(&next));
             let unsafe_now = scheme == "http" && super::trust::scheme(&address) == "https";
             if unsafe_now || !matches!(scheme.as_str(), "http" | "https") {
+                // Whatever the server made up, the shell that it is pasted into sees one word.
+                let hint = match scheme.as_str() {
+                    "http" | "https" | "ftp" => format!("if you trust that address: `{} --hash HASH`", hints::fetch(&shown_next)),
+                    _ => hints::ANOTHER.to_owned(),
+                };
                 return Err(Problem::failed(format!("`{shown}` leads to where it is not followed"))
                     .on(&shown)
                     .because(format!("to {shown_next}"))
-                    .hint("fetch that address itself if you trust it, with --hash"));
+                    .hint(hint));
             }
             address = next;
         }
         Err(Problem::failed(format!("`{shown}` leads in a circle"))
             .on(&shown)
             .because(format!("it leads on and on, more than {REDIRECTS} times"))
-            .hint("look for another address"))
+            .hint(hints::ANOTHER))
     }
 
     fn explain(&self, error: Error) -> Problem {
@@ -136,6 +141,8 @@ impl Remote for Http {
                 let (begins, total) = content_range(&head.headers).unwrap_or((u64::MAX, None));
                 (begins, total.or_else(|| length.map(|n| begins.saturating_add(n))))
             }
+            // What is there is no longer than what came of it before: another version, or all came. It begins anew.
+            StatusCode::RANGE_NOT_SATISFIABLE if from > 0 => return self.open(0, None),
             status => return Err(refused(status, &self.address)),
         };
         let whole = Whole { validator: version(&head.headers), total };

@@ -11,7 +11,7 @@
 //! * [`content`]: what a beginning says it is; [`unpack`], [`archive`], [`zstd`]: layers; [`convert`]: disk formats
 //! * [`fetch`], [`http`], [`failure`], [`watch`], [`proxy`], [`ftp`], [`part`]: servers, and going on after a cut
 //! * [`trust`], [`digest`]: what a file must be, and whether it is
-//! * [`firmware`]: code and variables apart
+//! * [`firmware`]: code and variables apart; [`hints`]: what to type after a failure
 //! * [`mod@write`]: the last stage; [`chunks`]: what flows between the stages
 //!
 //! Not here: the dataset that it happens on, and that nobody sees it before it is whole (chyves-core `plan::image`).
@@ -25,6 +25,7 @@ mod failure;
 mod fetch;
 mod firmware;
 mod ftp;
+mod hints;
 mod http;
 pub mod part;
 mod proxy;
@@ -82,6 +83,10 @@ pub(crate) fn interrupted(what: &str) -> Problem {
 
 /// Imports one image; it is described on its dataset last.
 pub(crate) fn import(import: &Import<'_>, place: &mut Place<'_>) -> Result<(), Failed> {
+    attempt(import, place).map_err(|failed| Failed { problem: hints::again(failed.problem, &import.order.source), ..failed })
+}
+
+fn attempt(import: &Import<'_>, place: &mut Place<'_>) -> Result<(), Failed> {
     let order = import.order;
     // Before anything was read, what an earlier try left is as good as it was.
     let early = |problem| Failed { problem, keep: import.part.is_some_and(part::is_of_use) };
@@ -154,7 +159,7 @@ fn flow(
             let broke = problem.code != Kind::Failed || !middle.is_err_and(|p| !is_interrupt(&p));
             let keep = keep && broke;
             let hint = keep
-                .then(|| format!("what came so far is kept: `chyves image fetch {shown}` goes on from there, `chyves repair` deletes it"));
+                .then(|| format!("what came so far is kept: `{}` goes on from there, `chyves repair` deletes it", hints::fetch(&shown)));
             Err(Failed { problem: problem.hint_if(hint), keep })
         }
         (_, Err(problem), written) if !is_interrupt(&problem) || written.is_ok() => Err(problem.into()),
@@ -253,7 +258,10 @@ pub(crate) fn hash(path: &str, place: &mut Place<'_>) -> Result<String> {
 /// Reads an image again and compares it with what it was.
 pub(crate) fn verify(image: &str, path: &str, sha256: &str, place: &mut Place<'_>) -> Result<()> {
     if !Path::new(path).exists() {
-        return Err(Problem::failed(format!("the image `{image}` has lost its file")).on(image).because(format!("there is no {path}")));
+        return Err(Problem::failed(format!("the image `{image}` has lost its file"))
+            .on(image)
+            .because(format!("there is no {path}"))
+            .hint(format!("import it again under another name, and put this one away: `chyves image delete {image}`")));
     }
     let is = hash(path, place)?;
     if is == sha256 {
@@ -263,7 +271,7 @@ pub(crate) fn verify(image: &str, path: &str, sha256: &str, place: &mut Place<'_
         .on(image)
         .because(format!("its SHA-256 was {sha256}"))
         .because(format!("and now is        {is}"))
-        .hint("`zpool status -v` tells whether the pool is damaged; import the image again under another name"))
+        .hint("`zpool status -v` tells whether the pool is damaged; import the image again under another name: `chyves image import`"))
 }
 
 /// Unpacks a file to nowhere: what its decoder takes, for measuring. The bytes that came out, and how it was packed.

@@ -63,7 +63,9 @@ impl Part {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let shown = public(address);
-                return Err(Problem::not_now(format!("`{shown}` is being fetched already")).on(&shown).hint("wait for the other command"));
+                return Err(Problem::not_now(format!("`{shown}` is being fetched already"))
+                    .on(&shown)
+                    .hint("wait for the other command: `chyves image list` shows the image once it is there"));
             }
             Err(TryLockError::Error(e)) => return Err(fail(e)),
         }

@@ -7,7 +7,8 @@ use super::content::ends_as_vhd;
 use super::digest::{Hasher, stops};
 use super::fetch::{Fetch, Status};
 use super::part::Part;
-use super::{ftp, http, interrupted, trust};
+use super::{ftp, hints, http, interrupted, trust};
+use chyves_core::cmd::Cmd;
 use chyves_core::error::{Problem, Result};
 use chyves_core::image::{HashKind, Order, Source};
 use chyves_core::value::printable;
@@ -119,10 +120,12 @@ pub(super) fn open(order: &Order, part: Option<&str>, stop: &Arc<AtomicBool>, ha
 
 fn file(path: &str) -> Result<(File, Metadata)> {
     let shown = printable(path, 300);
-    let missing = |e| Problem::not_found(format!("can't open the image `{shown}`")).on(&shown).because(e);
+    let missing = |e| Problem::not_found(format!("can't open the image `{shown}`")).on(&shown).because(e).hint(hints::folder_of(path));
     let meta = std::fs::metadata(path).map_err(missing)?;
     if !meta.is_file() {
-        return Err(Problem::usage(format!("`{shown}` is no file")).on(&shown));
+        return Err(Problem::usage(format!("`{shown}` is no file"))
+            .on(&shown)
+            .hint("name a file; what is none, such as a device, is read so: `chyves image import - --name NAME <PATH`"));
     }
     let file = File::open(path).map_err(missing)?;
     let meta = file.metadata().map_err(missing)?;
@@ -132,8 +135,12 @@ fn file(path: &str) -> Result<(File, Metadata)> {
 /// Makes sure that a file was not changed or removed while it was read.
 fn same(path: &str, before: &Metadata, file: &File) -> Result<()> {
     let shown = printable(path, 300);
-    let changed =
-        |why: &str| Err(Problem::failed(format!("`{shown}` changed while it was read")).on(&shown).because(why).hint("try again"));
+    let changed = |why: &str| {
+        Err(Problem::failed(format!("`{shown}` changed while it was read"))
+            .on(&shown)
+            .because(why)
+            .hint(format!("once nobody writes to it, `{}` tries again", Cmd::new("chyves", ["image", "import", &shown]))))
+    };
     match std::fs::metadata(path) {
         Err(_) => return changed("it is not there any more"),
         Ok(now) if (now.dev(), now.ino()) != (before.dev(), before.ino()) => return changed("another file has its name"),

@@ -4,7 +4,7 @@
 //! Not here: reading lists (chyves-core `image::checksums`), hashing (`digest`).
 
 use super::fetch::Remote;
-use super::{ftp, http};
+use super::{ftp, hints, http};
 use crate::run;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -53,9 +53,10 @@ fn small(place: &Source, silence: u32) -> Result<Vec<u8>> {
     let shown = place.shown();
     let mut bytes = Vec::new();
     let mut from: Box<dyn Read> = match place {
-        Source::File(path) => Box::new(
-            File::open(path).map_err(|e| Problem::not_found(format!("can't open `{}`", printable(path, 300))).on(&shown).because(e))?,
-        ),
+        Source::File(path) => Box::new(File::open(path).map_err(|e| {
+            let problem = Problem::not_found(format!("can't open `{}`", printable(path, 300))).on(&shown);
+            problem.because(e).hint(hints::folder_of(path))
+        })?),
         Source::Input => return Err(Problem::bug("standard input carries the image alone")),
         Source::Address(address) => match scheme(address) {
             "ftp" => ftp::Ftp::new(address, silence)?.open(0, None)?.body,
@@ -69,7 +70,8 @@ fn small(place: &Source, silence: u32) -> Result<Vec<u8>> {
     if bytes.len() as u64 > SMALL {
         return Err(Problem::failed(format!("`{shown}` is too large for what it should be"))
             .on(&shown)
-            .because("lists of checksums, signatures and keys are small"));
+            .because("lists of checksums, signatures and keys are small")
+            .hint("name the right one: --checksums LIST, --signature FILE, --key FILE"));
     }
     Ok(bytes)
 }
@@ -96,7 +98,7 @@ fn bad_signature(shown: &str, why: &str) -> Problem {
     Problem::failed(format!("the signature of `{shown}` is not good"))
         .on(shown)
         .because(why)
-        .hint("nothing was fetched by it; is it the key of this release? the list may have been changed on its way")
+        .hint("nothing was fetched by it; is it the key of this release (--key FILE)? the list may have been changed on its way")
 }
 
 /// Signify's files: a comment, then base64 of `Ed`, eight bytes that name the key, and the key or signature.

@@ -84,7 +84,7 @@ impl Unpacker {
         if self.layers.len() > LAYERS {
             return Err(Problem::usage(format!("`{}` is packed in more than {LAYERS} layers", self.shown()))
                 .on(self.shown())
-                .hint("unpack it first, and look what it is"));
+                .hint("unpack it first, look what it is, and import that: `chyves image import FILE`"));
         }
         let outermost = self.layers.len() == 1;
         let mut whole = head.as_slice().chain(from);
@@ -231,7 +231,11 @@ impl Read for Bounded<'_> {
 pub(super) fn damaged(name: &str, packing: Packing, error: &io::Error) -> Problem {
     let problem = Problem::failed(format!("`{name}` can't be unpacked ({})", packing.word())).on(name);
     if error.kind() == io::ErrorKind::UnexpectedEof {
-        return problem.because("it ends too early").hint("was it fetched to its end? fetch it again");
+        return problem
+            .because("it ends too early")
+            .hint("was it fetched to its end? `chyves image fetch ADDRESS` fetches, and goes on after a cut");
     }
-    problem.because(printable(&error.to_string(), 200)).hint("it is damaged: fetch it again, and give its hash with --hash")
+    problem
+        .because(printable(&error.to_string(), 200))
+        .hint("it is damaged: fetch it again, and say what it must be: `chyves image fetch ADDRESS --hash HASH`")
 }

@@ -206,7 +206,10 @@ fn place(text: &str) -> Result<Source> {
 fn file(path: &str) -> Result<String> {
     let found = std::fs::canonicalize(path).map_err(|e| {
         let shown = printable(path, 200);
-        Problem::not_found(format!("there is no file `{shown}`")).on(&shown).because(e)
+        Problem::not_found(format!("there is no file `{shown}`"))
+            .on(&shown)
+            .because(e)
+            .hint("is its path right? one that a server has is fetched: `chyves image fetch ADDRESS`")
     })?;
     found.to_str().map(str::to_owned).ok_or_else(|| Problem::usage("the file's path is no UTF-8 text"))
 }

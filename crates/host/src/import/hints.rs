@@ -1,0 +1,55 @@
+//! What to type next after a failure: the words that several stages of an import share.
+//!
+//! Not here: what failed and why (each stage).
+
+use chyves_core::cmd::Cmd;
+use chyves_core::error::{Kind, Problem};
+use chyves_core::image::Source;
+use std::path::Path;
+
+/// What a server has not.
+pub(super) const MOVED: &str = "is the address spelt right? vendors move their files with each release: `chyves image catalogue` lists \
+    those that are known";
+
+/// What leads nowhere.
+pub(super) const ANOTHER: &str = "look for another address: `chyves image fetch ADDRESS`";
+
+/// The command that fetches an address, of which no more is shown than may be.
+pub(super) fn fetch(shown: &str) -> Cmd {
+    Cmd::new("chyves", ["image", "fetch", shown])
+}
+
+/// Where a file of this host would be.
+pub(super) fn folder_of(path: &str) -> String {
+    let above = Path::new(path).parent().and_then(Path::to_str).filter(|above| !above.is_empty()).unwrap_or(".");
+    format!("is its path right? `{}` shows what is there", Cmd::new("ls", ["-l", above]))
+}
+
+/// A failure with a source, and that the command may be tried again where it says itself nothing that could be typed: a
+/// server may do better the next time.
+pub(super) fn again(problem: Problem, source: &Source) -> Problem {
+    let typed = |hint: &String| hint.contains("chyves ") || hint.contains("--");
+    match source {
+        Source::Address(_) if problem.code == Kind::Failed && !problem.hints.iter().any(typed) => {
+            problem.hint(format!("`{}` tries again", fetch(&source.shown())))
+        }
+        Source::Address(_) | Source::File(_) | Source::Input => problem,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_fetch_names_its_command_once_and_shell_words_are_quoted() {
+        let source = Source::Address("https://me:word@h/a(1).img?token=x".into());
+        let hints = |problem: Problem| again(problem, &source).hints;
+        assert_eq!(hints(Problem::failed("x")), ["`chyves image fetch 'https://h/a(1).img'` tries again"]);
+        assert_eq!(hints(Problem::failed("x").hint("--timeout SECONDS waits longer")).len(), 1);
+        assert!(hints(Problem::usage("x")).is_empty(), "what is wrong stays wrong");
+        assert!(again(Problem::failed("x"), &Source::Input).hints.is_empty());
+        assert_eq!(folder_of("/a b/c"), "is its path right? `ls -l '/a b'` shows what is there");
+        assert!(folder_of("c").contains("`ls -l .`"));
+    }
+}
