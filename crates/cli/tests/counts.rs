@@ -75,6 +75,12 @@ fn a_guest_from_an_image_costs_little_more_than_its_clone() {
     let by_itself = !many.iter().any(|call| call.starts_with("zfs mount"));
     assert!(many.len() == if by_itself { 4 } else { 5 }, "{many:#?}");
     assert!(by_itself || std::path::Path::new("/dev/zfs").exists(), "{many:#?}");
+    // Where nothing can be encrypted, nothing above the guest is read either.
+    let root = format!("{}/chyves", host.host.pool);
+    let above = |call: &String| call.split(' ').any(|word| word == root || word == format!("{root}/guests"));
+    assert!(!by_itself || !many.iter().any(above), "{many:#?}");
+    // Whether ZFS answers is known also where all that was asked for is missing.
+    host.host.chyves("create three --image smal").ends(3).says("did you mean `small`?");
 }
 
 #[test]

@@ -96,7 +96,7 @@ pub struct Root {
     pub host: Option<Uuid>,
     /// How deep groups are nested.
     pub group_levels: usize,
-    /// Where it would be mounted, where that was looked at.
+    /// Where it would be mounted; none where ZFS does not tell.
     pub mountpoint: Option<String>,
     /// Its own settings.
     pub own: Arc<OwnValues>,

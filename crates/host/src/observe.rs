@@ -90,7 +90,7 @@ fn no_zfs(problem: Problem) -> Problem {
 /// # Errors
 /// What can't be asked or read.
 pub fn world(runtime: &Runtime, look: &Look) -> Result<World> {
-    let (mut roots, oddities) = roots()?;
+    let (roots, oddities) = roots()?;
     let mut world = World {
         host: facts::host(runtime.root()),
         roots: Vec::new(),
@@ -109,12 +109,6 @@ pub fn world(runtime: &Runtime, look: &Look) -> Result<World> {
     let rows = if whole { read_all(&active, look.keys.as_deref())? } else { read_some(&active, look)? };
     let found = inventory(&rows, &active);
     world.locked = Locked::of(&rows);
-    // A root's mount point is known only now.
-    for row in &rows {
-        if let Some(root) = roots.iter_mut().find(|r| r.dataset.as_str() == row.name) {
-            root.mountpoint = row.native("mountpoint").map(str::to_owned);
-        }
-    }
     world.roots = roots;
     world.guests = found.guests;
     if let Which::Named(names) = &look.guests {
@@ -176,8 +170,10 @@ fn read_some(roots: &[Root], look: &Look) -> Result<Vec<Row>> {
     let mut trees: Vec<Dataset> = Vec::new();
     // Each dataset costs. What lies above a new guest is read only where it can be encrypted: its key may be missing.
     let above = !look.unborn || facts::dialect() != Dialect::Fuse;
+    // One that is there must be among them, or nobody could tell one that is missing from a ZFS that fails.
+    let sure = above || !matches!(&look.images, Which::Named(names) if !names.is_empty());
     for root in roots {
-        exact.push(root.dataset.to_string());
+        exact.extend(sure.then(|| root.dataset.to_string()));
         exact.extend(above.then(|| root.guests().to_string()));
         if let Which::Named(names) = &look.guests {
             for name in names {
@@ -254,11 +250,21 @@ fn places(root: &Root, name: &GuestName) -> Result<Vec<String>> {
 }
 
 /// Output of a call that names datasets which may be missing: then `zfs` prints the others and ends with 1. That it did
-/// not fail otherwise is seen from the roots, which must be among what it printed.
+/// not fail otherwise is seen from the roots among them, which must be among what it printed; where none is and nothing
+/// was printed, ZFS is asked for them.
 fn tolerant(cmd: &Cmd, roots: &[Root]) -> Result<String> {
     let output: Output = run::run(cmd)?;
-    let has = |root: &Root| output.stdout.lines().any(|l| l.split('\t').next() == Some(root.dataset.as_str()));
-    if output.ok() || (output.status == Some(1) && roots.iter().all(has)) {
+    let asked: Vec<&str> = roots.iter().map(|root| root.dataset.as_str()).filter(|root| cmd.args.iter().any(|arg| arg == root)).collect();
+    let printed = |root: &&str| output.stdout.lines().any(|l| l.split('\t').next() == Some(*root));
+    let answered = match output.status {
+        Some(0) => true,
+        Some(1) if asked.is_empty() && output.stdout.is_empty() => {
+            run::must(&args::read_guids(&roots.iter().map(|root| &root.dataset).collect::<Vec<_>>())).map(|_| true)?
+        }
+        Some(1) => asked.iter().all(printed),
+        Some(_) | None => false,
+    };
+    if answered {
         return Ok(output.stdout);
     }
     Err(run::failure(cmd, &output))

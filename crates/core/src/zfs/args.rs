@@ -17,10 +17,10 @@ fn zfs<S: Into<String>>(args: impl IntoIterator<Item = S>) -> Cmd {
 const COLUMNS: &str = "name,property,source,value";
 
 /// Finds the roots of chyves in all imported pools: the pools and the datasets directly below them are asked for the
-/// mark of a root, nothing deeper is read.
+/// mark of a root, nothing deeper is read. Where each is mounted, inherited as that may be, comes with it for nothing.
 pub fn find_roots() -> Cmd {
-    zfs(["get", "-H", "-p", "-d", "1", "-s", "local,received", "-o", COLUMNS])
-        .arg("chyves:layout,chyves:role,chyves:host,chyves:group_levels")
+    zfs(["get", "-H", "-p", "-d", "1", "-s", "local,received,inherited,default", "-o", COLUMNS])
+        .arg("chyves:layout,chyves:role,chyves:host,chyves:group_levels,mountpoint")
 }
 
 /// Reads roots with everything below them to `depth`: own settings, and the native properties that describe the dataset
