@@ -113,6 +113,12 @@ fn a_clone_is_sent_so_that_it_stands_alone() {
     done(receive(&host, "receive --name copy", "2"));
     assert_eq!(host.volumes(&copy), host.volumes(&host.dataset("db")));
     assert_eq!(host.value("copy", "notes"), "second");
+    // A volume that came since the last stream comes with the next.
+    host.ok("disk add db 8M --kind zvol");
+    write(&host, "db", 2, "third");
+    done(send(&host, &format!("send db --incremental-for {other}"), "3"));
+    done(receive(&host, "receive --name copy", "3"));
+    assert_eq!(host.volumes(&copy), host.volumes(&host.dataset("db")));
     // Looked at only now: who looks into a file system changes it, and then it takes no more.
     assert_eq!(host.files_of(&copy), host.files("db"));
     // It is a stream as zfs makes them.

@@ -7,7 +7,7 @@ use chyves_core::error::{Problem, Result};
 use chyves_core::guest::Guest;
 use chyves_core::plan::Plan;
 use chyves_core::plan::send::{self, Base, Facts};
-use chyves_core::value::SnapshotName;
+use chyves_core::value::{SnapshotName, SnapshotRef};
 use chyves_core::world::World;
 use chyves_core::zfs::sending::Sending;
 use chyves_host::apply::Lent;
@@ -92,20 +92,21 @@ fn give(session: &Session, args: &Args, word: &str) -> Result<()> {
 
 fn facts(guest: &Guest, named: Option<&SnapshotName>) -> Result<Facts> {
     let there = observe::snapshots::of(chyves_host::facts::dialect(), guest)?;
-    let guids = observe::pool::snapshot_guids(&guest.dataset)?;
     let row = observe::dataset(&guest.dataset)?;
     let encryption_root = row.as_ref().and_then(|r| r.native("encryptionroot")).filter(|r| !r.is_empty()).map(str::to_owned);
-    let guid = observe::guids(&[guest.dataset.to_string()])?.first().map_or(0, |(_, g)| *g);
-    let named = named.and_then(|name| there.iter().find(|s| s.name == name.as_str()).map(|seen| (name, seen)));
-    let (carried, volumes) = match named {
-        None => (None, Vec::new()),
-        Some((name, seen)) => {
-            let carried = seen.is_ours().then(|| observe::snapshots::carried(&guest.dataset.at(name))).transpose()?;
-            let with = observe::snapshots::volumes_with(guest, name)?;
-            (carried, with.into_iter().map(|(s, _)| s.dataset.leaf().to_owned()).collect())
+    let named = named.filter(|name| there.iter().any(|s| s.is_ours() && s.name == name.as_str()));
+    let carried = named.map(|name| observe::snapshots::carried(&guest.dataset.at(name))).transpose()?;
+    let all = observe::snapshots::guids_of(&[guest])?;
+    let guid = all.get(guest.dataset.as_str()).copied().unwrap_or_default();
+    let (mut guids, mut below) = (Vec::new(), Vec::new());
+    for (snapshot, guid) in all.iter().filter_map(|(name, guid)| Some((name.parse::<SnapshotRef>().ok()?, *guid))) {
+        if snapshot.dataset == guest.dataset {
+            guids.push((snapshot.name.to_string(), guid));
+        } else {
+            below.push(snapshot);
         }
-    };
-    Ok(Facts { there, guid, guids, carried, volumes, encryption_root })
+    }
+    Ok(Facts { there, guid, guids, carried, below, encryption_root })
 }
 
 /// The snapshots that another place has: a pool of this host, or what a file lists.

@@ -2,7 +2,6 @@
 
 use super::Action;
 use crate::network::Proof;
-use crate::value::Dataset;
 use crate::zfs::sending::Sending;
 
 impl Action {
@@ -84,9 +83,9 @@ impl Action {
             Self::Send { sending } => match sending {
                 Sending::Snapshot { snapshot, .. } => format!("send {snapshot} to standard output"),
                 Sending::Standalone { snapshot, volumes, .. } => {
-                    let below: Vec<_> = volumes.iter().map(Dataset::leaf).collect();
+                    let below: Vec<_> = volumes.iter().map(|(v, _)| v.leaf()).collect();
                     format!(
-                        "send {snapshot} and its {} to standard output, each whole, in the envelope of the first command",
+                        "send {snapshot} and its {} to standard output, each by itself, in the envelope of the first command",
                         below.join(", ")
                     )
                 }

@@ -7,7 +7,7 @@ use crate::action::Action;
 use crate::error::{Problem, Result, did_you_mean};
 use crate::guest::Guest;
 use crate::property::settings::OwnValues;
-use crate::value::SnapshotName;
+use crate::value::{SnapshotName, SnapshotRef};
 use crate::zfs::sending::Sending;
 
 use super::snapshot::volumes::{self, Volume};
@@ -35,8 +35,8 @@ pub struct Facts {
     pub guids: Vec<(String, u64)>,
     /// The settings that the snapshot which is named carries, where chyves took it.
     pub carried: Option<OwnValues>,
-    /// The volumes that have the snapshot which is named, by the last part of their names.
-    pub volumes: Vec<String>,
+    /// The snapshots of its volumes.
+    pub below: Vec<SnapshotRef>,
     /// The dataset whose key its encryption hangs on, where it is encrypted.
     pub encryption_root: Option<String>,
 }
@@ -44,6 +44,11 @@ pub struct Facts {
 impl Facts {
     fn guid(&self, name: &str) -> Option<u64> {
         self.guids.iter().find(|(n, _)| n == name).map(|(_, g)| *g)
+    }
+
+    /// The volumes that have a snapshot of that name, by the last part of their names.
+    fn with(&self, name: &SnapshotName) -> Vec<String> {
+        self.below.iter().filter(|s| s.name == *name).map(|s| s.dataset.leaf().to_owned()).collect()
     }
 
     fn place(&self, guest: &Guest, name: &SnapshotName) -> Result<usize> {
@@ -114,19 +119,17 @@ pub fn send(guest: &Guest, snapshot: Option<&SnapshotName>, base: &Base, facts: 
     if let Some(base) = &base {
         plan.notes.push(format!("only what changed since @{base}: it can be received where that snapshot is"));
     }
-    let sending = match (&guest.origin, &base) {
-        (Some(_), None) if !volumes.is_empty() => {
-            plan.notes.push("it is a clone, and is sent so that it needs nothing of what it stands on; its volumes go with it".into());
-            let volumes = volumes.iter().map(|v| guest.dataset.child(&v.now)).collect();
-            Sending::Standalone { snapshot: guest.dataset.at(&name), volumes, raw: facts.encryption_root.is_some() }
+    let (snapshot, raw) = (guest.dataset.at(&name), facts.encryption_root.is_some());
+    let sending = if guest.origin.is_some() && !volumes.is_empty() {
+        plan.notes.push("it is a clone, and is sent so that it needs nothing of what it stands on; its volumes go with it".into());
+        let has = base.as_ref().map(|base| facts.with(base)).unwrap_or_default();
+        let volumes = volumes.iter().map(|v| (guest.dataset.child(&v.now), has.contains(&v.now))).collect();
+        Sending::Standalone { snapshot, base, volumes, raw }
+    } else {
+        if !volumes.is_empty() {
+            plan.notes.push("its volumes go with it, and so do all snapshots before this one".into());
         }
-        _ => {
-            if !volumes.is_empty() {
-                plan.notes.push("its volumes go with it, and so do all snapshots before this one".into());
-            }
-            let raw = facts.encryption_root.is_some();
-            Sending::Snapshot { snapshot: guest.dataset.at(&name), base, volumes: !volumes.is_empty(), raw }
-        }
+        Sending::Snapshot { snapshot, base, volumes: !volumes.is_empty(), raw }
     };
     plan.push(Action::Send { sending });
     Ok(plan)
@@ -135,10 +138,10 @@ pub fn send(guest: &Guest, snapshot: Option<&SnapshotName>, base: &Base, facts: 
 /// The volumes of a snapshot that is there. `zfs` sends what is below the guest now, under the names of now.
 fn volumes_at(guest: &Guest, name: &SnapshotName, facts: &Facts) -> Result<Vec<Volume>> {
     let way = || format!("send a copy of what it was: `chyves clone {}@{name} NEW-NAME -ie`, then `chyves send NEW-NAME`", guest.name);
-    let all = volumes::all(guest, name, &facts.volumes).map_err(|p| p.hint(way()))?;
+    let there = facts.with(name);
+    let all = volumes::all(guest, name, &there).map_err(|p| p.hint(way()))?;
     let Some(carried) = &facts.carried else { return Ok(all) };
-    let then =
-        volumes::then(guest, name, carried_settings(guest.settings.own_values(), carried), &facts.volumes).map_err(|p| p.hint(way()))?;
+    let then = volumes::then(guest, name, carried_settings(guest.settings.own_values(), carried), &there).map_err(|p| p.hint(way()))?;
     match all.iter().find(|v| !then.iter().any(|t| t.now == v.now && t.then == v.now)) {
         None => Ok(then),
         Some(other) => Err(Problem::not_now(format!("`{}` had other disks at `@{name}`", guest.name))
@@ -195,6 +198,10 @@ mod tests {
         }
     }
 
+    fn below<S: AsRef<str>>(snapshots: &[S]) -> Vec<SnapshotRef> {
+        snapshots.iter().map(|s| format!("tank/chyves/guests/web01/{}", s.as_ref()).parse().unwrap()).collect()
+    }
+
     #[test]
     fn a_stream_is_made_of_a_new_snapshot_or_a_given_one() {
         let g = testing::guest("web01", &[("cpu", "2")]);
@@ -226,7 +233,7 @@ mod tests {
     fn volumes_and_encryption_change_how_it_is_sent() {
         let mut g = testing::guest("web01", &[("disk0.kind", "zvol"), ("disk0.size", "1G")]);
         let encrypted =
-            Facts { encryption_root: Some("tank/secret".into()), volumes: vec!["disk0".into()], ..facts(&[("a", 1), ("b", 2)]) };
+            Facts { encryption_root: Some("tank/secret".into()), below: below(&["disk0@a", "disk0@b"]), ..facts(&[("a", 1), ("b", 2)]) };
         let name = |n: &str| n.parse::<SnapshotName>().unwrap();
         let text = |g: &Guest, base: &Base| send(g, Some(&name("b")), base, &encrypted, &moment(1)).unwrap().script(Os::FreeBsd);
         let whole = text(&g, &Base::Whole);
@@ -236,7 +243,8 @@ mod tests {
         let whole = text(&g, &Base::Whole);
         assert!(whole.ends_with("\nzfs send -w tank/chyves/guests/web01@b\nzfs send -w tank/chyves/guests/web01/disk0@b\n"), "{whole}");
         let more = text(&g, &Base::Snapshot(name("a")));
-        assert!(more.ends_with("\nzfs send -R -w -i @a tank/chyves/guests/web01@b\n"), "{more}");
+        assert!(more.contains("\nzfs send -R -w tank/chyves/guests/web01@b\nzfs send -w -i @a tank/chyves/guests/web01@b\n"), "{more}");
+        assert!(more.ends_with("\nzfs send -w -i @a tank/chyves/guests/web01/disk0@b\n"), "{more}");
         // A new snapshot is one of every volume that there is.
         let new = send(&g, None, &Base::Whole, &facts(&[]), &moment(1)).unwrap().script(Os::FreeBsd);
         assert!(new.contains("zfs send tank/chyves/guests/web01/disk0@send-"), "{new}");
@@ -248,8 +256,8 @@ mod tests {
         let g = testing::guest("web01", &[("disk0.kind", "zvol"), ("disk1.kind", "zvol")]);
         let serial = |n: usize| g.spec().unwrap().disks[n].serial.clone();
         let sent = |carried: Option<OwnValues>, volumes: &[&str]| {
-            let volumes = volumes.iter().map(|v| (*v).to_owned()).collect();
-            send(&g, Some(&one), &Base::Whole, &Facts { carried, volumes, ..facts(&[("one", 1)]) }, &moment(1))
+            let below = below(&volumes.iter().map(|v| format!("{v}@one")).collect::<Vec<_>>());
+            send(&g, Some(&one), &Base::Whole, &Facts { carried, below, ..facts(&[("one", 1)]) }, &moment(1))
         };
         let both = [("disk0.kind", "zvol"), ("disk1.kind", "zvol")];
         assert!(sent(Some(own(&both)), &["disk0", "disk1"]).is_ok());

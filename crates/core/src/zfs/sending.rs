@@ -20,13 +20,16 @@ pub enum Sending {
         /// As it lies encrypted on the pool.
         raw: bool,
     },
-    /// From a snapshot of a clone with volumes: `zfs` itself would send each as what differs from its origin, so each
-    /// dataset is sent by itself, whole, in the envelope of a stream of all.
+    /// From a snapshot of a clone with volumes: `zfs` itself would send each as what differs from its origin, and an
+    /// increment would want the same origin where it goes. So each dataset is sent by itself, in the envelope of a whole
+    /// stream of all.
     Standalone {
         /// The snapshot of the file system.
         snapshot: SnapshotRef,
-        /// The volumes below, which have one of that name.
-        volumes: Vec<Dataset>,
+        /// The one that it builds on.
+        base: Option<SnapshotName>,
+        /// The volumes below, which have a snapshot of that name, and whether each has the base.
+        volumes: Vec<(Dataset, bool)>,
         /// As they lie encrypted on the pool.
         raw: bool,
     },
@@ -48,7 +51,7 @@ impl Sending {
     /// The command whose stream's envelope comes first, and nothing else of it.
     pub fn envelope(&self) -> Option<Cmd> {
         match self {
-            Self::Standalone { snapshot, raw, .. } => Some(Cmd::new("zfs", ["send"]).args(of(snapshot, &["-R"], *raw))),
+            Self::Standalone { snapshot, raw, .. } => Some(Cmd::new("zfs", ["send"]).args(of(snapshot, &["-R"], None, *raw))),
             Self::Snapshot { .. } | Self::Rest(_) => None,
         }
     }
@@ -56,23 +59,20 @@ impl Sending {
     fn parts(&self) -> Vec<Vec<String>> {
         match self {
             Self::Snapshot { snapshot, base, volumes, raw } => {
-                let mut args = of(snapshot, &[if *volumes { "-R" } else { "-p" }], *raw);
-                let from = base.iter().flat_map(|base| ["-i".to_owned(), format!("@{base}")]);
-                args.splice(args.len() - 1..args.len() - 1, from);
-                vec![args]
+                vec![of(snapshot, &[if *volumes { "-R" } else { "-p" }], base.as_ref(), *raw)]
             }
-            Self::Standalone { snapshot, volumes, raw } => {
-                let below = volumes.iter().map(|v| v.at(&snapshot.name));
-                std::iter::once(snapshot.clone()).chain(below).map(|s| of(&s, &[], *raw)).collect()
+            Self::Standalone { snapshot, base, volumes, raw } => {
+                let below = volumes.iter().map(|(v, has)| of(&v.at(&snapshot.name), &[], base.as_ref().filter(|_| *has), *raw));
+                std::iter::once(of(snapshot, &[], base.as_ref(), *raw)).chain(below).collect()
             }
             Self::Rest(token) => vec![vec!["-t".to_owned(), token.clone()]],
         }
     }
 }
 
-fn of(snapshot: &SnapshotRef, options: &[&str], raw: bool) -> Vec<String> {
-    let options = options.iter().copied().chain(raw.then_some("-w"));
-    options.map(str::to_owned).chain([snapshot.to_string()]).collect()
+fn of(snapshot: &SnapshotRef, options: &[&str], base: Option<&SnapshotName>, raw: bool) -> Vec<String> {
+    let options = options.iter().copied().chain(raw.then_some("-w")).map(str::to_owned);
+    options.chain(base.into_iter().flat_map(|base| ["-i".to_owned(), format!("@{base}")])).chain([snapshot.to_string()]).collect()
 }
 
 /// The size in what one of [`Sending::estimates`] prints.
@@ -103,10 +103,14 @@ mod tests {
 
     #[test]
     fn a_clone_is_sent_without_its_origin() {
-        let volumes = vec!["t/web/disk1".parse().unwrap()];
-        let sending = Sending::Standalone { snapshot: "t/web@b".parse().unwrap(), volumes, raw: true };
-        assert_eq!(sending.envelope().unwrap().to_string(), "zfs send -R -w t/web@b");
-        assert_eq!(texts(&sending.cmds()), ["zfs send -w t/web@b", "zfs send -w t/web/disk1@b"]);
-        assert_eq!(texts(&sending.estimates())[1], "zfs send -n -P -w t/web/disk1@b");
+        let volumes = vec![("t/web/disk1".parse().unwrap(), true), ("t/web/disk2".parse().unwrap(), false)];
+        let whole = Sending::Standalone { snapshot: "t/web@b".parse().unwrap(), base: None, volumes: volumes.clone(), raw: true };
+        assert_eq!(whole.envelope().unwrap().to_string(), "zfs send -R -w t/web@b");
+        assert_eq!(texts(&whole.cmds()), ["zfs send -w t/web@b", "zfs send -w t/web/disk1@b", "zfs send -w t/web/disk2@b"]);
+        assert_eq!(texts(&whole.estimates())[1], "zfs send -n -P -w t/web/disk1@b");
+        let base = Some("a".parse().unwrap());
+        let more = Sending::Standalone { snapshot: "t/web@b".parse().unwrap(), base, volumes, raw: false };
+        assert_eq!(more.envelope().unwrap().to_string(), "zfs send -R t/web@b", "one of an increment wants the same origin");
+        assert_eq!(texts(&more.cmds()), ["zfs send -i @a t/web@b", "zfs send -i @a t/web/disk1@b", "zfs send t/web/disk2@b"]);
     }
 }
