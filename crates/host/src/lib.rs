@@ -15,6 +15,7 @@
 //! * [`control`], [`console`]: talking to it
 //! * [`accel`]: whether KVM really works
 //! * [`proc`]: processes, told apart for sure
+//! * [`records`]: writing files so that a full pool does no harm
 //!
 //! Where kernels differ in how something is *done*, `proc` says so by `cfg`; which host it is, `platform` says as a value.
 
@@ -36,6 +37,7 @@ pub mod observe;
 pub mod platform;
 pub mod ports;
 pub mod proc;
+mod records;
 pub mod run;
 pub mod runtime;
 pub mod seed;

@@ -48,6 +48,8 @@ pub(super) struct Cell {
     networks: bool,
     /// The folder that the files of this host's pools lie in.
     dir: PathBuf,
+    /// What its first process and its ZFS said.
+    log: PathBuf,
 }
 
 impl Cell {
@@ -71,12 +73,12 @@ impl Cell {
         let mut said = [0; 6];
         let heard = first.stdout.take().unwrap().read_exact(&mut said);
         let pool = if own { "tank".to_owned() } else { format!("it{}", std::process::id()) };
-        let cell = Self { first, life, turn, pool, networks, dir: dir.to_owned() };
+        let cell = Self { first, life, turn, pool, networks, dir: dir.to_owned(), log };
         match heard {
             Ok(()) if &said == b"ready\n" => Ok(cell),
             _ => {
                 drop(cell);
-                let log = std::fs::read_to_string(&log).unwrap_or_default();
+                let log = std::fs::read_to_string(dir.join("cell.log")).unwrap_or_default();
                 Err(format!("no namespaces with a ZFS of their own can be made here: {}", log.trim().replace('\n', "; ")))
             }
         }
@@ -106,6 +108,12 @@ impl Cell {
 
 impl Drop for Cell {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            // A ZFS that ended itself says why in its last line.
+            let said = std::fs::read_to_string(&self.log).unwrap_or_default();
+            let said: Vec<&str> = said.lines().filter(|line| !line.starts_with("detected: ")).collect();
+            eprintln!("the host's first process and its ZFS said: {}", said.join("; "));
+        }
         drop(self.life.take());
         let deadline = Instant::now() + patience();
         while matches!(self.first.try_wait(), Ok(None)) {

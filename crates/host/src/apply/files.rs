@@ -1,12 +1,12 @@
 //! The steps that chyves does itself: folders, small files, disk files.
 
 use super::{Event, Place};
-use crate::platform;
+use crate::{platform, records};
 use chyves_core::error::{Problem, Result};
 use chyves_core::value::{GuestName, Size, printable};
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 /// The problem that something can't be done with a file, with what to do where the pool is full or read-only.
@@ -220,13 +220,7 @@ pub(super) fn sparse(source: &mut dyn Read, target: &File, name: &str, went_on: 
             }
             return Ok(at);
         }
-        // 64 KiB: the record size that disk files are made with.
-        for (index, block) in buffer[..filled].chunks(1 << 16).enumerate() {
-            if block.iter().any(|b| *b != 0) {
-                let offset = at + (index as u64) * (1 << 16);
-                target.write_all_at(block, offset).map_err(io("write", name))?;
-            }
-        }
+        records::write_sparse(target, &buffer[..filled], at).map_err(io("write", name))?;
         at += filled as u64;
         if !went_on(filled as u64) {
             return Err(Problem::new(chyves_core::error::Kind::Interrupted, "interrupted").on(name));

@@ -2,6 +2,7 @@
 //! with the snapshots, and holes stay holes.
 
 use super::{Event, Place};
+use crate::records::{self, RECORD};
 use chyves_core::error::{Kind, Problem, Result};
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -9,9 +10,6 @@ use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::atomic::Ordering;
-
-/// The record size that disk files are made with.
-const BLOCK: usize = 1 << 16;
 
 /// What is the present's own and stays: logs at the top of a guest's folder.
 const KEPT: &str = "logs";
@@ -77,17 +75,17 @@ fn file(source: &Path, target: &Path, place: &mut Place<'_>) -> Result<()> {
     let present =
         OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(target).map_err(fail("open", target))?;
     present.set_len(meta.len()).map_err(fail("write", target))?;
-    let (mut was, mut is) = (vec![0u8; BLOCK], vec![0u8; BLOCK]);
+    let (mut was, mut is) = (vec![0u8; RECORD], vec![0u8; RECORD]);
     let mut at = 0u64;
     while at < meta.len() {
         if place.interrupted.load(Ordering::SeqCst) {
             return Err(Problem::new(Kind::Interrupted, "interrupted").on(target.display()));
         }
-        let length = usize::try_from(meta.len() - at).map_or(BLOCK, |left| left.min(BLOCK));
+        let length = usize::try_from(meta.len() - at).map_or(RECORD, |left| left.min(RECORD));
         past.read_exact_at(&mut was[..length], at).map_err(fail("read", source))?;
         present.read_exact_at(&mut is[..length], at).map_err(fail("read", target))?;
         if was[..length] != is[..length] {
-            present.write_all_at(&was[..length], at).map_err(fail("write", target))?;
+            records::write(&present, &was[..length], at).map_err(fail("write", target))?;
         }
         at += length as u64;
         (place.report)(Event::Progress(at, meta.len()));
@@ -110,9 +108,9 @@ mod tests {
         for d in [&from, &to] {
             fs::create_dir_all(d.join("logs")).unwrap();
         }
-        let mut disk = vec![7u8; 3 * BLOCK + 5];
+        let mut disk = vec![7u8; 3 * RECORD + 5];
         fs::write(from.join("disk0.raw"), &disk).unwrap();
-        disk[BLOCK] = 9;
+        disk[RECORD] = 9;
         disk.extend([1; 100]);
         fs::write(to.join("disk0.raw"), &disk).unwrap();
         fs::write(to.join("disk1.raw"), "new").unwrap();

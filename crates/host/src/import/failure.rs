@@ -43,7 +43,10 @@ pub(super) fn explain(error: Error, address: &str, silence: u32) -> Problem {
     match error {
         Error::Timeout(_) => failed("is silent").because(format!("nothing came for {silence} s")).hint("--timeout SECONDS waits longer"),
         Error::HostNotFound => {
-            failed("can't be fetched").because("nobody knows its host").hint_if(proxied).hint("is the name spelt right?")
+            failed("can't be fetched").because("nobody knows its host").hint_if(proxied).hint(hints::named(&host(address)))
+        }
+        Error::Io(e) if hints::is_of_a_name(&e) => {
+            failed("can't be fetched").because(e).hint_if(proxied).hint(hints::named(&host(address)))
         }
         Error::BadUri(why) => {
             failed("is no address, or leads to none").because(printable(&why, 200)).hint("write it as https://host/path/to/image")
@@ -53,6 +56,13 @@ pub(super) fn explain(error: Error, address: &str, silence: u32) -> Problem {
         Error::Io(e) => failed("can't be fetched").because(e).hint_if(proxied),
         other => failed("can't be fetched").because(printable(&other.to_string(), 200)).hint_if(proxied),
     }
+}
+
+/// The name of an address' host.
+fn host(address: &str) -> String {
+    let shown = public(address);
+    let after = shown.split_once("//").map_or(shown.as_str(), |(_, after)| after);
+    printable(after.split(['/', '?', '#', ':']).next().unwrap_or_default(), 300)
 }
 
 /// Whether an error is about whom to trust, and no cut.

@@ -85,7 +85,7 @@ impl Ftp {
     fn connect(&self, port: u16) -> Result<TcpStream> {
         let places = (self.host.as_str(), port)
             .to_socket_addrs()
-            .map_err(|_| self.failed("can't be fetched").because("nobody knows its host").hint("is the name spelt right?"))?;
+            .map_err(|e| self.failed("can't be fetched").because(e).hint(hints::named(&self.host)))?;
         let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
         for place in places {
             match TcpStream::connect_timeout(&place, self.silence) {

@@ -14,6 +14,16 @@ pub(super) const MOVED: &str = "is the address spelt right? vendors move their f
 /// What leads nowhere.
 pub(super) const ANOTHER: &str = "look for another address: `chyves image fetch ADDRESS`";
 
+/// Whether a failure is that of looking a host's name up, which the standard library tells by its words alone.
+pub(super) fn is_of_a_name(error: &std::io::Error) -> bool {
+    error.raw_os_error().is_none() && error.to_string().starts_with("failed to lookup address information")
+}
+
+/// What to do where a name can't be looked up.
+pub(super) fn named(host: &str) -> String {
+    format!("is the name spelt right? `{}` asks for it too", Cmd::new("getent", ["hosts", host]))
+}
+
 /// The command that fetches an address, of which no more is shown than may be.
 pub(super) fn fetch(shown: &str) -> Cmd {
     Cmd::new("chyves", ["image", "fetch", shown])

@@ -98,7 +98,7 @@ impl Part {
     }
 
     pub(super) fn add(&mut self, bytes: &[u8]) -> Result<()> {
-        self.file.write_all_at(bytes, self.length).map_err(crate::apply::io_problem("write", &Self::path(&self.folder)))?;
+        crate::records::write(&self.file, bytes, self.length).map_err(crate::apply::io_problem("write", &Self::path(&self.folder)))?;
         self.length += bytes.len() as u64;
         Ok(())
     }

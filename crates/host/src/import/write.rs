@@ -8,12 +8,13 @@ use super::digest::Beside;
 use super::unpack::Out;
 use super::{Import, fetch, interrupted};
 use crate::apply::{self, Event, Place};
+use crate::records;
 use crate::stream::Flow;
 use chyves_core::error::{Problem, Result};
 use chyves_core::image::Order;
 use chyves_core::world::ImageKind;
 use std::fs::OpenOptions;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -21,9 +22,6 @@ use std::time::{Duration, Instant};
 
 /// How often progress is told.
 const TELL: Duration = Duration::from_millis(250);
-/// Zeros that are looked for: the record size that disk files are made with.
-const HOLE: usize = 1 << 16;
-static ZEROS: [u8; HOLE] = [0; HOLE];
 
 /// What the middle of the pipe made.
 pub(super) struct Written {
@@ -68,11 +66,7 @@ pub(super) fn write(import: &Import<'_>, out: &Receiver<Out>, meter: &mut Meter,
         match next(out, meter, place) {
             Some(Out::Data(piece)) => {
                 if let Some(target) = &target {
-                    for (index, block) in piece.chunks(HOLE).enumerate() {
-                        if *block != ZEROS[..block.len()] {
-                            target.write_all_at(block, at + (index * HOLE) as u64).map_err(fail)?;
-                        }
-                    }
+                    records::write_sparse(target, &piece, at).map_err(fail)?;
                 }
                 at += piece.len() as u64;
                 if let Some(hash) = &hash {
