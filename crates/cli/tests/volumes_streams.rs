@@ -140,6 +140,59 @@ fn a_clone_is_sent_so_that_it_stands_alone() {
     }
 }
 
+/// An increment after the guest lost a volume, and got another one of that number.
+fn volumes_go_and_come(host: &Host, guest: &str, other: &str) {
+    let (source, copy) = (host.dataset(guest), format!("{other}/vm/guests/copy"));
+    for number in [5, 6] {
+        host.ok(&format!("disk add {guest} 8M --kind zvol --number {number} description=number-{number}"));
+        write(host, guest, number, "kept");
+    }
+    done(send(host, &format!("send {guest}"), "1"));
+    done(receive(host, &format!("receive --name copy --pool {other}"), "1"));
+    assert_eq!(host.volumes(&copy), host.volumes(&source));
+    host.ok(&format!("disk remove {guest} disk5"));
+    write(host, guest, 6, "later");
+    done(send(host, &format!("send {guest} --incremental-for {other}"), "2"));
+    let said = receive(host, "receive --name copy", "2");
+    assert!(said.1.contains("copy has no disk5 any more; what it was lies in the trash"), "{said:?}");
+    done(said);
+    assert_eq!(host.volumes(&copy), host.volumes(&source));
+    assert_eq!(disks(host, "copy"), disks(host, guest));
+    host.ok("trash list").says("copy:disk5");
+    // What has its number now is no later state of it.
+    host.ok(&format!("disk remove {guest} disk6"));
+    host.ok(&format!("disk add {guest} 8M --kind zvol --number 6"));
+    let before = (names(host, other), names(host, &source));
+    let (code, said) = send(host, &format!("send {guest} --incremental-for {other}"), "3");
+    assert!(
+        code == 4 && said.contains("its disk6 is another one since") && said.contains(&format!("`chyves send {guest}`")),
+        "{code} {said}"
+    );
+    assert_eq!((names(host, other), names(host, &source)), before);
+    host.ok(&format!("delete {guest}"));
+    host.ok("adopt copy");
+    host.ok("undelete copy:disk5");
+    assert_eq!(host.value("copy", "disk5.description"), "number-5");
+    assert_eq!(host.read_volume(&format!("{copy}/disk5"), 5_000_000, 4), b"kept");
+}
+
+#[test]
+fn a_volume_that_went_lies_in_the_trash_where_it_is_received() {
+    let Some(host) = host("volumes::went") else { return };
+    let other = host.second("/vm");
+    volumes_go_and_come(&host, "web", &other);
+}
+
+#[test]
+fn a_volume_that_went_from_a_clone_lies_in_the_trash_where_it_is_received() {
+    let Some(host) = host("volumes::went-from-clone") else { return };
+    std::fs::write(host.work().join("small.img"), b"no disk that boots\n".repeat(1000)).unwrap();
+    host.ok("image import ./small.img");
+    let other = host.second("/vm");
+    host.ok("create db --image small loader=bios");
+    volumes_go_and_come(&host, "db", &other);
+}
+
 #[test]
 fn a_linked_clone_brings_its_volumes_whole() {
     let Some(host) = host("volumes::linked-stream") else { return };

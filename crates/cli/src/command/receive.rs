@@ -67,7 +67,8 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     stream::hold(&locks)?;
     let world = session.look(&Look::at(std::slice::from_ref(&name)))?;
     let plan = plan_for(&world)?;
-    if session.carry_out(&world, &plan, name.as_str())?.is_some() {
+    if let Some(done) = session.carry_out(&world, &plan, name.as_str())? {
+        done.said.iter().for_each(|said| session.ui.say(said));
         let made = session.look(&Look::at(std::slice::from_ref(&name)))?;
         let guest = observe::guest(&made, &name)?;
         let said =

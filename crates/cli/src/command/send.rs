@@ -7,6 +7,8 @@ use chyves_core::error::{Problem, Result};
 use chyves_core::guest::Guest;
 use chyves_core::plan::Plan;
 use chyves_core::plan::send::{self, Base, Facts};
+use chyves_core::plan::snapshot::Seen;
+use chyves_core::property::settings::OwnValues;
 use chyves_core::value::{SnapshotName, SnapshotRef};
 use chyves_core::world::World;
 use chyves_core::zfs::sending::Sending;
@@ -78,7 +80,11 @@ fn give(session: &Session, args: &Args, word: &str) -> Result<()> {
         Some(place) => common(session, &world, guest, place)?,
         None => base,
     };
-    let plan = send::send(guest, snapshot.as_ref(), &base, &facts(guest, snapshot.as_ref())?, &Session::moment(1))?;
+    let mut facts = facts(guest, snapshot.as_ref())?;
+    if let Some(base) = send::base(guest, snapshot.as_ref(), &base, &facts)? {
+        facts.carried_by_base = carried(guest, &base, &facts.there)?;
+    }
+    let plan = send::send(guest, snapshot.as_ref(), &base, &facts, &Session::moment(1))?;
     let new = plan.steps.iter().find_map(|s| match s {
         Action::Snapshot { snapshot, .. } => Some(snapshot.name.clone()),
         _ => None,
@@ -94,8 +100,7 @@ fn facts(guest: &Guest, named: Option<&SnapshotName>) -> Result<Facts> {
     let there = observe::snapshots::of(chyves_host::facts::dialect(), guest)?;
     let row = observe::dataset(&guest.dataset)?;
     let encryption_root = row.as_ref().and_then(|r| r.native("encryptionroot")).filter(|r| !r.is_empty()).map(str::to_owned);
-    let named = named.filter(|name| there.iter().any(|s| s.is_ours() && s.name == name.as_str()));
-    let carried = named.map(|name| observe::snapshots::carried(&guest.dataset.at(name))).transpose()?;
+    let carried = named.map(|name| carried(guest, name, &there)).transpose()?.flatten();
     let all = observe::snapshots::guids_of(&[guest])?;
     let guid = all.get(guest.dataset.as_str()).copied().unwrap_or_default();
     let (mut guids, mut below) = (Vec::new(), Vec::new());
@@ -106,7 +111,13 @@ fn facts(guest: &Guest, named: Option<&SnapshotName>) -> Result<Facts> {
             below.push(snapshot);
         }
     }
-    Ok(Facts { there, guid, guids, carried, below, encryption_root })
+    Ok(Facts { there, guid, guids, carried, carried_by_base: None, below, encryption_root })
+}
+
+/// The settings that a snapshot carries, where it is there and chyves took it.
+fn carried(guest: &Guest, name: &SnapshotName, there: &[Seen]) -> Result<Option<OwnValues>> {
+    let ours = there.iter().any(|s| s.is_ours() && s.name == name.as_str());
+    ours.then(|| observe::snapshots::carried(&guest.dataset.at(name))).transpose()
 }
 
 /// The snapshots that another place has: a pool of this host, or what a file lists.

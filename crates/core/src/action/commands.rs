@@ -61,10 +61,10 @@ impl Action {
                 )]
             }
             Self::Send { sending } => sending.envelope().into_iter().chain(sending.cmds()).collect(),
-            Self::Receive { dialect, into, new, resumable, .. } => {
+            Self::Receive { dialect, into, onto, resumable, .. } => {
                 let plain = *dialect == Dialect::Fuse;
                 let mut cmds = vec![stream::receive(into, plain, *resumable)];
-                cmds.extend(new.then(|| stream::tame(into)).into_iter().flatten());
+                cmds.extend(onto.is_none().then(|| stream::tame(into)).into_iter().flatten());
                 cmds
             }
             Self::SettingsFromCopy { .. } | Self::KeepCopy { .. } | Self::WriteFile { .. } => Vec::new(),

@@ -17,6 +17,7 @@ mod words;
 pub use undo::Undo;
 
 use crate::cloudinit::SeedDisc;
+use crate::guest::leaving::Leaving;
 use crate::image::Order;
 use crate::launch::Launch;
 use crate::network::Proof;
@@ -426,8 +427,9 @@ pub enum Action {
         dialect: Dialect,
         /// The dataset.
         into: Dataset,
-        /// Whether that comes into being by it.
-        new: bool,
+        /// The guest there that takes an increment, and where its volumes go that are the sender's no more; none where it
+        /// comes into being by it.
+        onto: Option<Box<Leaving>>,
         /// The snapshot that must be there then.
         snapshot: Option<SnapshotName>,
         /// Its GUID.

@@ -143,7 +143,7 @@ impl Action {
             }
             // It goes with the snapshot, which the same plan took.
             Self::MarkSnapshot { .. } => Undo::Nothing,
-            Self::Send { .. } | Self::Receive { new: false, .. } => Undo::Nothing,
+            Self::Send { .. } | Self::Receive { onto: Some(_), .. } => Undo::Nothing,
             Self::Receive { into, resumable, .. } => Undo::DestroyReceived { dataset: into.clone(), unless_resumable: *resumable },
             // The machine's own supervisor cleans up when the machine never came to life.
             Self::Launch(_) | Self::Stop { .. } | Self::ChangeDisc { .. } => Undo::Nothing,

@@ -3,8 +3,10 @@
 //! * [`spec`]: its settings, typed
 //! * `read`: from stored values to the typed ones
 //! * [`copy`]: the copy of the settings in its file system
+//! * [`leaving`]: how its disks go to the trash
 
 pub mod copy;
+pub mod leaving;
 mod read;
 pub mod spec;
 #[cfg(test)]

@@ -7,6 +7,7 @@ use super::{Moment, Plan, create};
 use crate::action::Action;
 use crate::error::{Problem, Result};
 use crate::guest::Guest;
+use crate::guest::leaving::Leaving;
 use crate::property::keys;
 use crate::value::{Dataset, GuestName, SnapshotName};
 use crate::world::World;
@@ -62,7 +63,7 @@ pub fn receive(world: &World, header: &Header, arrival: &Arrival, there: Option<
     let name = arrival.name(header)?;
     let guest = world.guests.iter().find(|g| g.name == name);
     if let Some(base) = header.base {
-        return increment(world, header, &name, guest, base, there);
+        return increment(world, header, &name, guest, base, there, moment);
     }
     super::free(world, &name, &root.guests().child(&name), None)
         .map_err(|p| p.hint("nothing is received onto what exists; give the new one another name: --name NAME"))?;
@@ -86,7 +87,7 @@ fn arrive(world: &World, work: &Dataset, to: &Dataset, expected: Option<(&Snapsh
     plan.push(Action::Receive {
         dialect: world.host.dialect,
         into: work.clone(),
-        new: true,
+        onto: None,
         snapshot: expected.map(|(s, _)| s.clone()),
         guid: expected.and_then(|(_, g)| g),
         resumable,
@@ -102,6 +103,7 @@ fn increment(
     guest: Option<&Guest>,
     base: u64,
     there: Option<(u64, Option<u64>)>,
+    moment: &Moment,
 ) -> Result<Plan> {
     let (Some(guest), Some((guid, newest))) = (guest, there) else {
         return Err(Problem::not_found(format!("the stream holds only what changed on `{name}`, and no guest is called so"))
@@ -124,6 +126,8 @@ fn increment(
             ))
             .hint(format!("list what is here (chyves snapshot list {name} -H -o name,guid > have) and send with --incremental-for have")));
     }
+    let trash = world.root_on(guest.root.pool())?.trash();
+    let leaving = Leaving::of(guest, trash, moment.uuids.first().copied(), &moment.now);
     let mut plan = Plan::default();
     plan.push(Action::Verify { objects: vec![(guest.dataset.to_string(), guid)] });
     if guest.mounted {
@@ -132,7 +136,7 @@ fn increment(
     plan.push(Action::Receive {
         dialect: world.host.dialect,
         into: guest.dataset.clone(),
-        new: false,
+        onto: Some(Box::new(leaving)),
         snapshot: Some(header.snapshot.clone()),
         guid: header.guid,
         resumable: false,

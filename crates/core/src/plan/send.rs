@@ -35,6 +35,8 @@ pub struct Facts {
     pub guids: Vec<(String, u64)>,
     /// The settings that the snapshot which is named carries, where chyves took it.
     pub carried: Option<OwnValues>,
+    /// The settings that the base carries, where chyves took it.
+    pub carried_by_base: Option<OwnValues>,
     /// The snapshots of its volumes.
     pub below: Vec<SnapshotRef>,
     /// The dataset whose key its encryption hangs on, where it is encrypted.
@@ -91,16 +93,10 @@ pub fn send(guest: &Guest, snapshot: Option<&SnapshotName>, base: &Base, facts: 
             (name, facts.there.len())
         }
     };
-    let base = match base {
-        Base::Whole => None,
-        Base::Snapshot(base) if facts.place(guest, base)? < before => Some(base.clone()),
-        Base::Snapshot(base) => {
-            return Err(Problem::usage(format!("`@{base}` is not older than `@{name}`"))
-                .on(format!("{}@{base}", guest.name))
-                .hint(format!("`chyves snapshot list {}` shows them in their order", guest.name)));
-        }
-        Base::Common(theirs, place) => Some(newest_common(guest, before, theirs, place, facts)?),
-    };
+    let base = older(guest, before, base, facts)?;
+    if let Some(base) = &base {
+        same_volumes(guest, base, &volumes, facts)?;
+    }
     let mut objects = vec![guest.dataset.to_string()];
     objects.extend(snapshot.map(|_| guest.dataset.at(&name).to_string()));
     objects.extend(base.as_ref().map(|b| guest.dataset.at(b).to_string()));
@@ -133,6 +129,50 @@ pub fn send(guest: &Guest, snapshot: Option<&SnapshotName>, base: &Base, facts: 
     };
     plan.push(Action::Send { sending });
     Ok(plan)
+}
+
+/// The snapshot that a stream builds on.
+///
+/// # Errors
+/// It is missing, or not older than what is sent, or nothing is in common.
+pub fn base(guest: &Guest, snapshot: Option<&SnapshotName>, base: &Base, facts: &Facts) -> Result<Option<SnapshotName>> {
+    let before = snapshot.map_or(Ok(facts.there.len()), |name| facts.place(guest, name))?;
+    older(guest, before, base, facts)
+}
+
+fn older(guest: &Guest, before: usize, base: &Base, facts: &Facts) -> Result<Option<SnapshotName>> {
+    match base {
+        Base::Whole => Ok(None),
+        Base::Snapshot(base) if facts.place(guest, base)? < before => Ok(Some(base.clone())),
+        Base::Snapshot(base) => Err(Problem::usage(format!("`@{base}` is not older than what is sent"))
+            .on(format!("{}@{base}", guest.name))
+            .hint(format!("`chyves snapshot list {}` shows them in their order", guest.name))),
+        Base::Common(theirs, place) => newest_common(guest, before, theirs, place, facts).map(Some),
+    }
+}
+
+/// Makes sure that every volume that is sent is, where its name was at the base, that volume: ZFS knows volumes by their
+/// names alone. One that the base had and the guest has no more goes to the trash where the stream is received.
+fn same_volumes(guest: &Guest, base: &SnapshotName, sent: &[Volume], facts: &Facts) -> Result<()> {
+    let Some(carried) = &facts.carried_by_base else { return Ok(()) };
+    let past = volumes::had(guest, carried_settings(guest.settings.own_values(), carried))?;
+    let present = volumes::had(guest, guest.settings.own_values().clone())?;
+    let has = facts.with(base);
+    for volume in sent {
+        let serial = present.iter().find(|(name, _)| *name == volume.now).map(|(_, serial)| serial);
+        let called = past.iter().find(|(_, s)| Some(s) == serial).map(|(name, _)| name);
+        let was = past.iter().any(|(name, _)| *name == volume.now);
+        let why = match (has.contains(&volume.now), called) {
+            (true, Some(then)) if *then != volume.now => format!("its {} was its {then} then", volume.now),
+            (false, _) if was => format!("its {} is another one since", volume.now),
+            _ => continue,
+        };
+        return Err(Problem::not_now(format!("what changed of `{}` since `@{base}` can't be sent", guest.name))
+            .on(format!("{}@{base}", guest.name))
+            .because(format!("{why}, and an increment knows volumes by their names"))
+            .hint(format!("send it whole: `chyves send {}`, received under another name", guest.name)));
+    }
+    Ok(())
 }
 
 /// The volumes of a snapshot that is there. `zfs` sends what is below the guest now, under the names of now.
@@ -273,6 +313,29 @@ mod tests {
         assert!(renumbered.message.contains("other disks"), "{renumbered:?}");
         let gone = own(&[("disk0.kind", "zvol"), ("disk1.kind", "zvol"), ("disk2.kind", "zvol"), ("disk2.serial", "GONE")]);
         assert!(sent(Some(gone), &["disk0", "disk1"]).unwrap_err().hints[0].contains("undelete web01:disk2"));
+    }
+
+    #[test]
+    fn an_increment_knows_volumes_by_their_names() {
+        let two: SnapshotName = "two".parse().unwrap();
+        let g = testing::guest("web01", &[("disk0.kind", "zvol"), ("disk1.kind", "zvol")]);
+        let serial = |n: usize| g.spec().unwrap().disks[n].serial.clone();
+        let sent = |then: &[(&str, &str)], with_base: &[&str]| {
+            let with = |name: &'static str, volumes: &[&str]| below(&volumes.iter().map(|v| format!("{v}@{name}")).collect::<Vec<_>>());
+            let below = [with("one", with_base), with("two", &["disk0", "disk1"])].concat();
+            let facts = Facts { carried_by_base: Some(own(then)), below, ..facts(&[("one", 1), ("two", 2)]) };
+            send(&g, Some(&two), &Base::Snapshot("one".parse().unwrap()), &facts, &moment(1))
+        };
+        let both = [("disk0.kind", "zvol"), ("disk1.kind", "zvol")];
+        assert!(sent(&both, &["disk0", "disk1"]).is_ok());
+        assert!(sent(&both[..1], &["disk0"]).is_ok(), "one came since");
+        let three = [("disk0.kind", "zvol"), ("disk1.kind", "zvol"), ("disk2.kind", "zvol")];
+        assert!(sent(&three, &["disk0", "disk1"]).is_ok(), "one went since");
+        let other = sent(&both, &["disk0"]).unwrap_err();
+        assert!(other.causes[0].contains("disk1 is another one") && other.hints[0].contains("`chyves send web01`"), "{other:?}");
+        let (first, second) = (serial(0), serial(1));
+        let swapped = [("disk0.kind", "zvol"), ("disk1.kind", "zvol"), ("disk0.serial", &*second), ("disk1.serial", &*first)];
+        assert!(sent(&swapped, &["disk0", "disk1"]).unwrap_err().causes[0].contains("its disk0 was its disk1 then"));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use super::{Event, Place, command, settled};
 use crate::observe::snapshots;
 use crate::{observe, run, stream};
 use chyves_core::error::{Problem, Result};
+use chyves_core::guest::leaving::{Leaving, volume_number};
 use chyves_core::guest::{DiskKind, disk_name, read_settings_copy};
 use chyves_core::plan::snapshot::{carried_settings, settings_change};
 use chyves_core::property::keys::{self, DiskKey};
@@ -25,18 +26,21 @@ const TOKEN: &str = "receive_resume_token";
 pub(super) struct Reception<'a> {
     pub(super) dialect: Dialect,
     pub(super) into: &'a Dataset,
-    /// Whether it comes into being by it.
-    pub(super) new: bool,
+    /// The guest there that takes an increment; none where it comes into being by it.
+    pub(super) onto: Option<&'a Leaving>,
     pub(super) snapshot: Option<&'a SnapshotName>,
     pub(super) guid: Option<u64>,
     pub(super) resumable: bool,
 }
 
-/// Receives. When it fails, what came into being by it is gone again, unless it is kept to go on with.
-pub(super) fn receive(wanted: &Reception<'_>, place: &mut Place<'_>) -> Result<()> {
-    let result = flow(wanted, place).and_then(|()| settle(wanted, place));
-    let Err(problem) = result else { return Ok(()) };
-    if !wanted.new {
+/// Receives; what there is to say of it. When it fails, what came into being by it is gone again, unless it is kept to go
+/// on with.
+pub(super) fn receive(wanted: &Reception<'_>, place: &mut Place<'_>) -> Result<Vec<String>> {
+    let problem = match flow(wanted, place).and_then(|()| settle(wanted, place)) {
+        Ok(said) => return Ok(said),
+        Err(problem) => problem,
+    };
+    if wanted.onto.is_some() {
         // ZFS itself throws away an increment that does not arrive whole.
         return Err(problem);
     }
@@ -60,7 +64,7 @@ fn flow(wanted: &Reception<'_>, place: &mut Place<'_>) -> Result<()> {
     let report = &mut *place.report;
     let output = stream::take(&cmd, place.interrupted, &mut |flow| report(Event::Flow(flow)))?;
     // zfs-fuse ends with 1 after each increment that has arrived, and complains of nothing; what is there decides.
-    let silent = wanted.dialect == Dialect::Fuse && !wanted.new && output.status == Some(1) && output.stderr.trim().is_empty();
+    let silent = wanted.dialect == Dialect::Fuse && wanted.onto.is_some() && output.status == Some(1) && output.stderr.trim().is_empty();
     if output.ok() || (silent && wanted.guid.is_some()) {
         return Ok(());
     }
@@ -96,9 +100,9 @@ fn not_a_guest(why: String) -> Problem {
 }
 
 /// Makes sure of what came, and makes it a guest that nobody owns yet.
-fn settle(wanted: &Reception<'_>, place: &mut Place<'_>) -> Result<()> {
+fn settle(wanted: &Reception<'_>, place: &mut Place<'_>) -> Result<Vec<String>> {
     let gone = || Problem::failed(format!("`{}` is not there after it was received", wanted.into)).on(wanted.into);
-    if wanted.new {
+    if wanted.onto.is_none() {
         for cmd in streams::tame(wanted.into) {
             command(&cmd, place)?;
         }
@@ -119,7 +123,26 @@ fn settle(wanted: &Reception<'_>, place: &mut Place<'_>) -> Result<()> {
         None if has_settings(&row) => row.own.clone(),
         None => restore(wanted, &row, place)?,
     };
-    whole(wanted.into, &own)
+    let more = whole(wanted.into, &own)?;
+    let mut said = Vec::new();
+    for volume in more {
+        let left = wanted.onto.and_then(|leaving| Some((leaving, volume_number(volume.leaf())?)));
+        let Some((leaving, number)) = left else {
+            return Err(not_a_guest(format!("{} came with it and is none of its disks", printable(volume.as_str(), 200))));
+        };
+        put_away(wanted.dialect, &volume, leaving, number, place)?;
+        let (guest, to) = (&leaving.guest, leaving.place(number));
+        said.push(format!("{guest} has no disk{number} any more; what it was lies in the trash as {}", to.leaf()));
+    }
+    Ok(said)
+}
+
+/// Puts a volume into the trash that the sender's guest has no more: ZFS itself takes nothing away unless it is forced.
+fn put_away(dialect: Dialect, volume: &Dataset, leaving: &Leaving, number: u16, place: &mut Place<'_>) -> Result<()> {
+    for cmd in args::change(dialect, volume.as_str(), &leaving.marks(number), &[]) {
+        command(&cmd, place)?;
+    }
+    command(&args::rename_volume(volume, &leaving.place(number)), place)
 }
 
 /// What came is the guest as it was at the snapshot, so it gets the settings that the snapshot carries, where those of its
@@ -148,8 +171,8 @@ fn has_settings(row: &Row) -> bool {
     row.own.contains_key(keys::UUID) && row.own.get(keys::OWNER).is_none_or(|o| o.value != NOBODY)
 }
 
-/// Every volume that the settings speak of is there, and nothing else is below the guest.
-fn whole(into: &Dataset, own: &OwnValues) -> Result<()> {
+/// Makes sure that every volume that the settings speak of is there; what else is below the guest.
+fn whole(into: &Dataset, own: &OwnValues) -> Result<Vec<Dataset>> {
     let below: Vec<String> = run::must(&args::list_names(into, 8))?.lines().filter(|l| *l != into.as_str()).map(str::to_owned).collect();
     let settings = Settings::new(own.clone(), Vec::new());
     let volumes: Vec<String> = settings
@@ -161,10 +184,7 @@ fn whole(into: &Dataset, own: &OwnValues) -> Result<()> {
     if let Some(missing) = volumes.iter().find(|v| !below.contains(v)) {
         return Err(not_a_guest(format!("its volume {missing} did not come with it")));
     }
-    match below.iter().find(|b| !volumes.contains(b)) {
-        Some(more) => Err(not_a_guest(format!("{} came with it and is none of its disks", printable(more, 200)))),
-        None => Ok(()),
-    }
+    below.iter().filter(|b| !volumes.contains(b)).map(|more| more.parse().map_err(Problem::from)).collect()
 }
 
 /// Reads the settings from the copy in the file system and sets them; the guest belongs to nobody until it is adopted.

@@ -175,10 +175,12 @@ pub(super) fn perform(
             Ok(())
         }
         Action::Send { sending } => send::send(sending, place),
-        Action::Receive { dialect, into, new, snapshot, guid, resumable } => {
-            let wanted =
-                receive::Reception { dialect: *dialect, into, new: *new, snapshot: snapshot.as_ref(), guid: *guid, resumable: *resumable };
-            receive::receive(&wanted, place).map(|()| made(None))
+        Action::Receive { dialect, into, onto, snapshot, guid, resumable } => {
+            let (onto, snapshot) = (onto.as_deref(), snapshot.as_ref());
+            let wanted = receive::Reception { dialect: *dialect, into, onto, snapshot, guid: *guid, resumable: *resumable };
+            applied.said.extend(receive::receive(&wanted, place)?);
+            made(None);
+            Ok(())
         }
         Action::ProveNetwork { proofs } => {
             step.commands(place.os).iter().for_each(|cmd| (place.report)(Event::Command(cmd.to_string())));

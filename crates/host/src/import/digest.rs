@@ -3,9 +3,8 @@
 use super::chunks::channel;
 use chyves_core::error::{Problem, Result};
 use chyves_core::image::{Hash, HashKind};
-use md5::Md5;
-use sha1::Sha1;
-use sha2::{Digest, Sha256, Sha512};
+use md5::{Digest as _, Md5};
+use ring::digest;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Read;
@@ -14,30 +13,26 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::thread::JoinHandle;
 
-/// One hash in the making.
+/// One hash in the making. TLS brings the fastest code for most of them: half the time of portable code.
 pub(crate) enum Hasher {
     Md5(Md5),
-    Sha1(Sha1),
-    Sha256(Sha256),
-    Sha512(Sha512),
+    Sha(digest::Context),
 }
 
 impl Hasher {
     pub(crate) fn new(kind: HashKind) -> Self {
         match kind {
             HashKind::Md5 => Self::Md5(Md5::new()),
-            HashKind::Sha1 => Self::Sha1(Sha1::new()),
-            HashKind::Sha256 => Self::Sha256(Sha256::new()),
-            HashKind::Sha512 => Self::Sha512(Sha512::new()),
+            HashKind::Sha1 => Self::Sha(digest::Context::new(&digest::SHA1_FOR_LEGACY_USE_ONLY)),
+            HashKind::Sha256 => Self::Sha(digest::Context::new(&digest::SHA256)),
+            HashKind::Sha512 => Self::Sha(digest::Context::new(&digest::SHA512)),
         }
     }
 
     pub(crate) fn update(&mut self, bytes: &[u8]) {
         match self {
             Self::Md5(h) => h.update(bytes),
-            Self::Sha1(h) => h.update(bytes),
-            Self::Sha256(h) => h.update(bytes),
-            Self::Sha512(h) => h.update(bytes),
+            Self::Sha(h) => h.update(bytes),
         }
     }
 
@@ -45,9 +40,7 @@ impl Hasher {
     pub(crate) fn hex(self) -> String {
         match self {
             Self::Md5(h) => hex(&h.finalize()),
-            Self::Sha1(h) => hex(&h.finalize()),
-            Self::Sha256(h) => hex(&h.finalize()),
-            Self::Sha512(h) => hex(&h.finalize()),
+            Self::Sha(h) => hex(h.finish().as_ref()),
         }
     }
 }
@@ -61,7 +54,7 @@ fn hex(bytes: &[u8]) -> String {
 
 /// The SHA-256 of a few bytes.
 pub(crate) fn sha256(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
+    hex(digest::digest(&digest::SHA256, bytes).as_ref())
 }
 
 /// Compares a hash with the one that was wanted.

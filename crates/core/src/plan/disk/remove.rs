@@ -1,8 +1,9 @@
 //! A disk less: it goes to the trash with its settings, and nothing is destroyed.
 
-use super::{Amendment, Plan, changeable, file, find, renumbered, settings_of, volume};
+use super::{Amendment, Plan, changeable, file, find, renumbered, volume};
 use crate::action::Action;
 use crate::error::Result;
+use crate::guest::leaving::Leaving;
 use crate::guest::{DiskKind, Guest};
 use crate::plan::create::mountpoint;
 use crate::plan::{Moment, of_disks, stopped};
@@ -32,17 +33,10 @@ fn away(world: &World, guest: &Guest, number: u16, guids: Vec<(String, u64)>, mo
     let spec = guest.spec()?;
     let disk = find(guest, &spec, number)?;
     stopped(guest, "remove a disk of")?;
-    let token = moment.uuids.first().map(|u| u.simple().to_string()).unwrap_or_default();
-    let to = world.root_on(guest.root.pool())?.trash().child(format!("{}-disk{number}-{}", guest.uuid, token.get(..8).unwrap_or(&token)));
-    let own = renumbered(&settings_of(guest, number), number);
-    let mut marks = vec![
-        (keys::DELETED.to_owned(), moment.now.clone()),
-        (keys::NAME.to_owned(), guest.name.to_string()),
-        (keys::REMOVED_FROM.to_owned(), guest.uuid.to_string()),
-    ];
-    marks.extend(own.clone());
-    let mut wish =
-        Amendment { set: Vec::new(), clear: own.into_iter().map(|(key, _)| key).collect(), before: Vec::new(), after: Vec::new() };
+    let leaving = Leaving::of(guest, world.root_on(guest.root.pool())?.trash(), moment.uuids.first().copied(), &moment.now);
+    let (to, marks) = (leaving.place(number), leaving.marks(number));
+    let clear = leaving.own(number).into_iter().map(|(key, _)| key).collect();
+    let mut wish = Amendment { set: Vec::new(), clear, before: Vec::new(), after: Vec::new() };
     let mut plan = Plan::default();
     plan.push(Action::Verify { objects: guids });
     match disk.kind {

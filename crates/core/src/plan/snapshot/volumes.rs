@@ -36,6 +36,15 @@ fn volumes(guest: &Guest) -> Result<Vec<DiskSpec>> {
     Ok(guest.spec()?.disks.into_iter().filter(|d| d.kind == DiskKind::Zvol).collect())
 }
 
+/// The names of the volumes that settings speak of, with their serial numbers.
+///
+/// # Errors
+/// The settings can't be read.
+pub(in crate::plan) fn had(guest: &Guest, settings: OwnValues) -> Result<Vec<(String, String)>> {
+    let then = Guest { settings: guest.settings.with_own(settings), ..guest.clone() };
+    Ok(volumes(&then)?.into_iter().map(|d| (disk_name(d.number, d.kind), d.serial)).collect())
+}
+
 /// The volumes of then, where `settings` are those that held then, and `there` the volumes of the present that have the
 /// snapshot.
 ///

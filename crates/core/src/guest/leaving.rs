@@ -1,0 +1,102 @@
+//! How disks of a guest go to the trash: where to, and what is written on them there, so that they are known again.
+//!
+//! Not here: what else a disk that goes changes (`plan/disk/remove`, and `receive` in chyves-host).
+
+use super::{DiskKind, Guest, disk_name};
+use crate::property::keys::{self, DiskKey};
+use crate::value::{Dataset, GuestName};
+use crate::zfs::args::Pair;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// Whose disks, when, and where they go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leaving {
+    /// The guest's name.
+    pub guest: GuestName,
+    /// The guest's identity.
+    pub of: Uuid,
+    /// The trash of their pool.
+    pub trash: Dataset,
+    /// What tells this removal from others.
+    pub token: String,
+    /// The time, as properties hold it.
+    pub now: String,
+    /// The settings of all its disks, by their keys.
+    pub settings: Vec<Pair>,
+}
+
+impl Leaving {
+    /// Disks of a guest as it is.
+    pub fn of(guest: &Guest, trash: Dataset, token: Option<Uuid>, now: &str) -> Self {
+        let token = token.map(|u| u.simple().to_string()).unwrap_or_default();
+        let own = guest.settings.own_values().iter();
+        Self {
+            guest: guest.name.clone(),
+            of: guest.uuid,
+            trash,
+            token: token.get(..8).unwrap_or(&token).to_owned(),
+            now: now.to_owned(),
+            settings: own.filter(|(key, _)| is_of_a_disk(key)).map(|(key, own)| (key.clone(), own.value.clone())).collect(),
+        }
+    }
+
+    /// Where disk `number` lies then.
+    pub fn place(&self, number: u16) -> Dataset {
+        self.trash.child(format!("{}-disk{number}-{}", self.of, self.token))
+    }
+
+    /// The settings of disk `number`.
+    pub fn own(&self, number: u16) -> Vec<Pair> {
+        let prefix = format!("disk{number}.");
+        self.settings.iter().filter(|(key, _)| key.starts_with(&prefix)).cloned().collect()
+    }
+
+    /// What is written on disk `number`. One that no setting speaks of is a volume at least.
+    pub fn marks(&self, number: u16) -> Vec<Pair> {
+        let mut marks = vec![
+            (keys::DELETED.to_owned(), self.now.clone()),
+            (keys::NAME.to_owned(), self.guest.to_string()),
+            (keys::REMOVED_FROM.to_owned(), self.of.to_string()),
+        ];
+        marks.extend(self.own(number));
+        if marks.len() == 3 {
+            marks.push((keys::disk(number, DiskKey::Kind), DiskKind::Zvol.word().to_owned()));
+        }
+        marks
+    }
+}
+
+fn is_of_a_disk(key: &str) -> bool {
+    key.strip_prefix("disk").and_then(|rest| rest.split_once('.')).is_some_and(|(number, _)| number.parse::<u16>().is_ok())
+}
+
+/// The number of the disk whose volume is called so.
+pub fn volume_number(leaf: &str) -> Option<u16> {
+    let number = leaf.strip_prefix("disk")?.parse().ok()?;
+    (disk_name(number, DiskKind::Zvol) == leaf).then_some(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::testing;
+
+    #[test]
+    fn a_disk_takes_its_own_settings_along_and_no_others() {
+        let own = [("disk1.kind", "zvol"), ("disk1.size", "1G"), ("disk12.kind", "raw"), ("diskless", "x"), ("cpu", "2")];
+        let g = testing::guest("web01", &own);
+        let leaving = Leaving::of(&g, "tank/chyves/trash".parse().unwrap(), Some(Uuid::nil()), "2026-01-31T12:00:00Z");
+        assert_eq!(leaving.place(1).to_string(), format!("tank/chyves/trash/{}-disk1-00000000", g.uuid));
+        let marks = leaving.marks(1);
+        assert_eq!(marks[3..], [("disk1.kind".into(), "zvol".into()), ("disk1.size".into(), "1G".into())]);
+        assert_eq!(leaving.marks(7)[3..], [("disk7.kind".into(), "zvol".into())]);
+        assert_eq!(leaving.settings.len(), 3);
+    }
+
+    #[test]
+    fn only_what_a_volume_is_called_has_a_number() {
+        assert_eq!(["disk0", "disk12"].map(volume_number), [Some(0), Some(12)]);
+        assert_eq!(["disk", "disk01", "disk1.raw", "data", "disk+1", "disk70000"].map(volume_number), [None; 6]);
+    }
+}
