@@ -62,8 +62,11 @@ fn is_program(path: &Path) -> bool {
 /// # Errors
 /// The program is missing or can't be started.
 pub fn run(cmd: &Cmd) -> Result<Output> {
-    let _turn = mount_turn(cmd);
-    finish(cmd, &mut prepare(cmd)?)
+    let turn = mount_turn(cmd);
+    let mut command = prepare(cmd)?;
+    // It keeps the turn for as long as it lives, even where this process is killed meanwhile.
+    command.stdin(turn.map_or_else(Stdio::null, Stdio::from));
+    finish(cmd, &mut command)
 }
 
 /// Waits for its end.
@@ -84,7 +87,7 @@ fn finish(cmd: &Cmd, command: &mut Command) -> Result<Output> {
 /// What it says, once it has read what it is to read. That is a few lines, which a pipe takes at once.
 fn output(cmd: &Cmd, command: &mut Command) -> std::io::Result<std::process::Output> {
     if cmd.lines.is_empty() {
-        return command.stdin(Stdio::null()).output();
+        return command.output();
     }
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     if let Some(mut stdin) = child.stdin.take() {
@@ -101,7 +104,7 @@ fn output(cmd: &Cmd, command: &mut Command) -> std::io::Result<std::process::Out
 /// As [`run`].
 pub fn own(cmd: &Cmd) -> Result<Output> {
     let program = find_program(&cmd.program).ok_or_else(|| missing(&cmd.program))?;
-    finish(cmd, Command::new(program).args(&cmd.args))
+    finish(cmd, Command::new(program).args(&cmd.args).stdin(Stdio::null()))
 }
 
 /// The same for one that must end with 0; its output.

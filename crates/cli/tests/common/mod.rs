@@ -12,6 +12,7 @@
 //! * [`look`]: what is on the pool and what runs, for comparing
 //! * [`matrix`]: each step of a command made to fail, and killed before and after
 //! * [`shape`]: what a case of it compares
+//! * [`watch`]: telling what a test that takes far too long waits for
 //! * [`volume`]: disks that are volumes, where the ZFS has them
 //!
 //! Not here: anything that knows how chyves works inside; these tests see what a person sees.
@@ -32,6 +33,7 @@ mod shape;
 pub mod stream;
 mod terminal;
 mod tidy;
+mod watch;
 pub mod volume;
 
 pub use answer::Answer;
@@ -93,6 +95,7 @@ pub struct Host {
     /// Folders that are searched for programs before those of the system.
     path: Vec<PathBuf>,
     temp: tempfile::TempDir,
+    _watch: watch::Watch,
 }
 
 impl Host {
@@ -152,7 +155,8 @@ impl Host {
         };
         let pool = cell.pool_name();
         let path = lab.iter().map(|lab| lab.dir().join("bin")).collect();
-        let host = Self { cell, lab, pool, path, temp };
+        let watch = watch::Watch::begin(test, cell.root());
+        let host = Self { cell, lab, pool, path, temp, _watch: watch };
         let disk = host.dir().join("disk");
         host.sh("truncate", &["-s", size, disk.to_str().unwrap()]);
         let mount = host.mount_point();
