@@ -91,6 +91,24 @@ fn receive_more() {
     matrix("faults_pools::increment", &Case { ground: RECEIVED, line: "receive --name copy < more", back, ..TWO });
 }
 
+/// The sender's guest lost a disk meanwhile.
+const LESS: &[&str] = &[
+    "pool init OTHER",
+    "snapshot web@one",
+    "send web@one > whole",
+    "disk remove web disk1",
+    "trash empty",
+    "snapshot web@two",
+    "send web@two --from @one > more",
+    "receive --name copy --pool OTHER < whole",
+];
+
+#[test]
+fn receive_less() {
+    let back = &["delete copy --now", "trash empty", "receive --name copy --pool OTHER < whole"];
+    matrix("faults_pools::less", &Case { ground: LESS, line: "receive --name copy < more", back, ..TWO });
+}
+
 #[test]
 fn adopt() {
     let back = &["delete copy --now", "receive --name copy --pool OTHER < whole"];

@@ -33,8 +33,8 @@ mod shape;
 pub mod stream;
 mod terminal;
 mod tidy;
-mod watch;
 pub mod volume;
+mod watch;
 
 pub use answer::Answer;
 pub use look::{Process, Tree};

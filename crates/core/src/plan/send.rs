@@ -2,6 +2,10 @@
 //!
 //! The settings ride twice: as properties, and as `config.toml` in the file system, for streams that carry no properties.
 
+mod increment;
+
+pub use increment::{Base, base, guids_in};
+
 use super::{Moment, Plan};
 use crate::action::Action;
 use crate::error::{Problem, Result, did_you_mean};
@@ -12,17 +16,7 @@ use crate::zfs::sending::Sending;
 
 use super::snapshot::volumes::{self, Volume};
 use super::snapshot::{Seen, carried_settings};
-
-/// What a stream is made relative to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Base {
-    /// Nothing: it is whole.
-    Whole,
-    /// This snapshot.
-    Snapshot(SnapshotName),
-    /// The newest snapshot that another place has too: the GUIDs of those that it has, and what it is called.
-    Common(Vec<u64>, String),
-}
+use increment::{older, same_volumes};
 
 /// What `send` needs to have seen.
 #[derive(Debug, Clone, Default)]
@@ -131,50 +125,6 @@ pub fn send(guest: &Guest, snapshot: Option<&SnapshotName>, base: &Base, facts: 
     Ok(plan)
 }
 
-/// The snapshot that a stream builds on.
-///
-/// # Errors
-/// It is missing, or not older than what is sent, or nothing is in common.
-pub fn base(guest: &Guest, snapshot: Option<&SnapshotName>, base: &Base, facts: &Facts) -> Result<Option<SnapshotName>> {
-    let before = snapshot.map_or(Ok(facts.there.len()), |name| facts.place(guest, name))?;
-    older(guest, before, base, facts)
-}
-
-fn older(guest: &Guest, before: usize, base: &Base, facts: &Facts) -> Result<Option<SnapshotName>> {
-    match base {
-        Base::Whole => Ok(None),
-        Base::Snapshot(base) if facts.place(guest, base)? < before => Ok(Some(base.clone())),
-        Base::Snapshot(base) => Err(Problem::usage(format!("`@{base}` is not older than what is sent"))
-            .on(format!("{}@{base}", guest.name))
-            .hint(format!("`chyves snapshot list {}` shows them in their order", guest.name))),
-        Base::Common(theirs, place) => newest_common(guest, before, theirs, place, facts).map(Some),
-    }
-}
-
-/// Makes sure that every volume that is sent is, where its name was at the base, that volume: ZFS knows volumes by their
-/// names alone. One that the base had and the guest has no more goes to the trash where the stream is received.
-fn same_volumes(guest: &Guest, base: &SnapshotName, sent: &[Volume], facts: &Facts) -> Result<()> {
-    let Some(carried) = &facts.carried_by_base else { return Ok(()) };
-    let past = volumes::had(guest, carried_settings(guest.settings.own_values(), carried))?;
-    let present = volumes::had(guest, guest.settings.own_values().clone())?;
-    let has = facts.with(base);
-    for volume in sent {
-        let serial = present.iter().find(|(name, _)| *name == volume.now).map(|(_, serial)| serial);
-        let called = past.iter().find(|(_, s)| Some(s) == serial).map(|(name, _)| name);
-        let was = past.iter().any(|(name, _)| *name == volume.now);
-        let why = match (has.contains(&volume.now), called) {
-            (true, Some(then)) if *then != volume.now => format!("its {} was its {then} then", volume.now),
-            (false, _) if was => format!("its {} is another one since", volume.now),
-            _ => continue,
-        };
-        return Err(Problem::not_now(format!("what changed of `{}` since `@{base}` can't be sent", guest.name))
-            .on(format!("{}@{base}", guest.name))
-            .because(format!("{why}, and an increment knows volumes by their names"))
-            .hint(format!("send it whole: `chyves send {}`, received under another name", guest.name)));
-    }
-    Ok(())
-}
-
 /// The volumes of a snapshot that is there. `zfs` sends what is below the guest now, under the names of now.
 fn volumes_at(guest: &Guest, name: &SnapshotName, facts: &Facts) -> Result<Vec<Volume>> {
     let way = || format!("send a copy of what it was: `chyves clone {}@{name} NEW-NAME -ie`, then `chyves send NEW-NAME`", guest.name);
@@ -191,37 +141,6 @@ fn volumes_at(guest: &Guest, name: &SnapshotName, facts: &Facts) -> Result<Vec<V
     }
 }
 
-fn newest_common(guest: &Guest, before: usize, theirs: &[u64], place: &str, facts: &Facts) -> Result<SnapshotName> {
-    let has = |seen: &&Seen| facts.guid(&seen.name).is_some_and(|g| theirs.contains(&g));
-    if facts.there.get(before).is_some_and(|s| has(&s)) {
-        return Err(Problem::not_now(format!("{place} has this snapshot of `{}` already", guest.name)).on(&guest.name));
-    }
-    match facts.there[..before].iter().rfind(has) {
-        Some(seen) => Ok(seen.name.parse()?),
-        None => Err(Problem::not_now(format!("{place} has no snapshot of `{}` that is still here", guest.name))
-            .on(&guest.name)
-            .because(format!("{} snapshots there, {} here, none in common", theirs.len(), facts.there.len()))
-            .hint("send it whole: leave the base away")),
-    }
-}
-
-/// Reads the GUIDs of snapshots from what `chyves snapshot list -H -p -o name,guid` printed somewhere else.
-///
-/// # Errors
-/// A line that is not so.
-pub fn guids_in(text: &str) -> Result<Vec<u64>> {
-    text.lines()
-        .filter(|line| !line.trim().is_empty())
-        .map(|line| {
-            line.split_whitespace().last().and_then(|w| w.parse().ok()).ok_or_else(|| {
-                Problem::usage("the list of GUIDs can't be read")
-                    .because(format!("unexpected line: {}", crate::value::printable(line, 120)))
-                    .hint("make it where the stream will be received: chyves snapshot list GUEST -H -o name,guid")
-            })
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -229,7 +148,7 @@ mod tests {
     use crate::plan::snapshot::testing::seen;
     use crate::plan::testing::{self, moment, own};
 
-    fn facts(names: &[(&str, u64)]) -> Facts {
+    pub(super) fn facts(names: &[(&str, u64)]) -> Facts {
         Facts {
             there: seen(&names.iter().map(|(n, _)| *n).collect::<Vec<_>>()),
             guids: names.iter().map(|(n, g)| ((*n).into(), *g)).collect(),
@@ -238,7 +157,7 @@ mod tests {
         }
     }
 
-    fn below<S: AsRef<str>>(snapshots: &[S]) -> Vec<SnapshotRef> {
+    pub(super) fn below<S: AsRef<str>>(snapshots: &[S]) -> Vec<SnapshotRef> {
         snapshots.iter().map(|s| format!("tank/chyves/guests/web01/{}", s.as_ref()).parse().unwrap()).collect()
     }
 
@@ -313,34 +232,5 @@ mod tests {
         assert!(renumbered.message.contains("other disks"), "{renumbered:?}");
         let gone = own(&[("disk0.kind", "zvol"), ("disk1.kind", "zvol"), ("disk2.kind", "zvol"), ("disk2.serial", "GONE")]);
         assert!(sent(Some(gone), &["disk0", "disk1"]).unwrap_err().hints[0].contains("undelete web01:disk2"));
-    }
-
-    #[test]
-    fn an_increment_knows_volumes_by_their_names() {
-        let two: SnapshotName = "two".parse().unwrap();
-        let g = testing::guest("web01", &[("disk0.kind", "zvol"), ("disk1.kind", "zvol")]);
-        let serial = |n: usize| g.spec().unwrap().disks[n].serial.clone();
-        let sent = |then: &[(&str, &str)], with_base: &[&str]| {
-            let with = |name: &'static str, volumes: &[&str]| below(&volumes.iter().map(|v| format!("{v}@{name}")).collect::<Vec<_>>());
-            let below = [with("one", with_base), with("two", &["disk0", "disk1"])].concat();
-            let facts = Facts { carried_by_base: Some(own(then)), below, ..facts(&[("one", 1), ("two", 2)]) };
-            send(&g, Some(&two), &Base::Snapshot("one".parse().unwrap()), &facts, &moment(1))
-        };
-        let both = [("disk0.kind", "zvol"), ("disk1.kind", "zvol")];
-        assert!(sent(&both, &["disk0", "disk1"]).is_ok());
-        assert!(sent(&both[..1], &["disk0"]).is_ok(), "one came since");
-        let three = [("disk0.kind", "zvol"), ("disk1.kind", "zvol"), ("disk2.kind", "zvol")];
-        assert!(sent(&three, &["disk0", "disk1"]).is_ok(), "one went since");
-        let other = sent(&both, &["disk0"]).unwrap_err();
-        assert!(other.causes[0].contains("disk1 is another one") && other.hints[0].contains("`chyves send web01`"), "{other:?}");
-        let (first, second) = (serial(0), serial(1));
-        let swapped = [("disk0.kind", "zvol"), ("disk1.kind", "zvol"), ("disk0.serial", &*second), ("disk1.serial", &*first)];
-        assert!(sent(&swapped, &["disk0", "disk1"]).unwrap_err().causes[0].contains("its disk0 was its disk1 then"));
-    }
-
-    #[test]
-    fn lists_of_guids_are_read() {
-        assert_eq!(guids_in("web01@a\t12\nweb01@b 13\n\n14\n").unwrap(), [12, 13, 14]);
-        assert!(guids_in("web01@a\tx\n").is_err());
     }
 }
