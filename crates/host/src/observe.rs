@@ -2,9 +2,19 @@
 //! for a thousand others.
 //!
 //! However many guests there are, one look is at most two `zfs` calls: one finds the roots, one reads what was asked for.
+//!
+//! * `datasets`: single ones
+//! * `parts`: what is kept of cut transfers
+//! * [`pool`]: one pool's guests and snapshots, for streams
+//! * [`snapshots`]: snapshots, their holders and clones
 
+mod datasets;
+mod parts;
 pub mod pool;
 pub mod snapshots;
+
+pub use datasets::{created, dataset, exists, guids, natives};
+pub use parts::{Part, parts};
 
 use crate::facts;
 use crate::run::{self, Output};
@@ -12,15 +22,15 @@ use crate::runtime::{GuestState, Runtime};
 use chyves_core::cmd::Cmd;
 use chyves_core::error::{Problem, Result};
 use chyves_core::guest::{Guest, RunState};
-use chyves_core::property::keys::{DELETED, IMAGE_ADDED, IMAGE_PARTIAL, NAME, OWNER, UUID};
+use chyves_core::property::keys::{DELETED, NAME, OWNER, UUID};
 use chyves_core::value::{Dataset, GuestName, ImageName, printable};
 use chyves_core::world::{HostFacts, Role, Root, World, no_guest};
 use chyves_core::zfs::Dialect;
-use chyves_core::zfs::args::{self, Pair};
+use chyves_core::zfs::args;
 use chyves_core::zfs::inventory::{self, inventory};
 use chyves_core::zfs::locked::Locked;
 use chyves_core::zfs::rows::{self, Row};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fmt::Write as _;
 
 /// Which of a kind are looked at.
@@ -326,60 +336,6 @@ pub fn not_found(world: &World, name: &str) -> Problem {
     no_guest(name, known.lines())
 }
 
-/// What came of a transfer that was cut.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Part {
-    /// Where it lies.
-    pub dataset: Dataset,
-    /// The address that it is of, as it is shown.
-    pub address: String,
-    /// When it was last used, as that is recorded.
-    pub used: Option<String>,
-}
-
-/// What came of transfers that were cut.
-///
-/// # Errors
-/// ZFS does not answer.
-pub fn parts(root: &Root) -> Result<Vec<Part>> {
-    let keys = [IMAGE_PARTIAL, IMAGE_ADDED].map(str::to_owned);
-    let rows = rows::parse(&run::must(&args::read_tree(&[root.images()], 1, Some(&keys)))?, true)?;
-    let mut found = Vec::new();
-    for row in rows {
-        if let Some(address) = row.own.get(IMAGE_PARTIAL) {
-            let used = row.own.get(IMAGE_ADDED).map(|o| o.value.clone());
-            found.push(Part { dataset: row.name.parse()?, address: address.value.clone(), used });
-        }
-    }
-    Ok(found)
-}
-
-/// The GUIDs of datasets and snapshots, in the order they were asked for.
-///
-/// # Errors
-/// One of them does not exist.
-pub fn guids(names: &[String]) -> Result<Vec<(String, u64)>> {
-    let rows = rows::parse(&run::must(&args::read_guids(names))?, false)?;
-    names
-        .iter()
-        .map(|name| {
-            let guid = rows.iter().find(|r| r.name == *name).and_then(|r| r.number("guid"));
-            guid.map(|g| (name.clone(), g))
-                .ok_or_else(|| Problem::failed(format!("ZFS told no GUID of `{}`", printable(name, 120))).on(name))
-        })
-        .collect()
-}
-
-/// What people set on datasets by ZFS itself, by dataset.
-///
-/// # Errors
-/// One of them does not exist.
-pub fn natives<'a>(of: impl IntoIterator<Item = &'a Dataset>) -> Result<BTreeMap<Dataset, Vec<Pair>>> {
-    let names: Vec<&str> = of.into_iter().map(Dataset::as_str).collect();
-    let rows = rows::parse(&run::must(&args::read_natives(&names))?, false)?;
-    rows.into_iter().map(|row| Ok((row.name.parse()?, row.native.into_iter().collect()))).collect()
-}
-
 /// Reads the settings of the whole host into its primary root: finding roots reads no more than what they are found by.
 ///
 /// # Errors
@@ -391,54 +347,6 @@ pub fn global(world: &mut World) -> Result<()> {
         root.own = std::sync::Arc::new(own);
     }
     Ok(())
-}
-
-/// What one dataset itself says: its own settings and native properties; none if it does not exist.
-///
-/// # Errors
-/// What can't be asked or read.
-pub fn dataset(name: &Dataset) -> Result<Option<Row>> {
-    let cmd = args::read_exactly(&[name.as_str()]);
-    let output = run::run(&cmd)?;
-    if output.ok() {
-        return match rows::parse_one(name.as_str(), &output.stdout) {
-            Some(Row { name, doubtful: Some(property), .. }) => Err(rows::pretender(&name, &property)),
-            row => Ok(row),
-        };
-    }
-    // Texts differ between versions: that the pool answers tells "no such dataset" from "no ZFS".
-    let pool = run::run(&args::read_exactly(&[name.pool()]))?;
-    if pool.ok() && output.status == Some(1) {
-        return Ok(None);
-    }
-    Err(Problem::not_found(format!("no imported pool is called `{}`", name.pool()))
-        .on(name.pool())
-        .because(printable(output.stderr.lines().next().unwrap_or("zfs failed"), 200))
-        .hint("`zpool list` shows the pools, `zpool import` those not imported"))
-}
-
-/// Whether a dataset or snapshot exists.
-///
-/// # Errors
-/// ZFS does not answer.
-pub fn exists(name: &str) -> Result<bool> {
-    if run::run(&args::read_guids(&[name]))?.ok() {
-        return Ok(true);
-    }
-    let pool = name.split(['/', '@']).next().unwrap_or(name);
-    run::must(&args::read_guids(&[pool])).map(|_| false)
-}
-
-/// When a dataset or snapshot was made, seconds since 1970; none if it does not exist.
-///
-/// # Errors
-/// ZFS does not answer.
-pub fn created(name: &str) -> Result<Option<u64>> {
-    if !exists(name)? {
-        return Ok(None);
-    }
-    let rows = rows::parse(&run::must(&args::read_exactly(&[name]))?, false)?;
-    Ok(rows.first().and_then(|r| r.number("creation")))
 }
 
 /// Facts that a person states for another host, from a JSON file.
