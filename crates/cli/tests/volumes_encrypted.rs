@@ -52,7 +52,7 @@ fn an_encrypted_guest_is_named_for_the_key_that_it_needs() {
         "clone web@one full -i",
         &format!("move web --pool {}", host.pool),
         "snapshot rollback web@one --yes",
-        "snapshot rollback web@two --in-place --yes",
+        "snapshot rollback web@two --in-place",
         "snapshot diff web@one",
         "disk resize web disk0 16M",
         "disk add web 8M --kind zvol",
@@ -77,4 +77,30 @@ fn an_encrypted_guest_is_named_for_the_key_that_it_needs() {
     host.ok("set web notes=other");
     host.ok("snapshot rollback web@one --yes");
     assert_eq!((host.read_volume(&volume, 5_000_000, hidden.len()), host.value("web", "notes")), (hidden.to_vec(), "open".to_owned()));
+}
+
+#[test]
+fn a_guest_that_has_its_key_from_above_stays_until_it_has_its_own() {
+    let Some(host) = Host::new("volumes::key-above", With::Volumes) else { return };
+    let key = format!("keylocation=file://{}", host.dir().join("key").display());
+    std::fs::write(host.dir().join("key"), "known to few\n").unwrap();
+    let guests = format!("{}/chyves/guests", host.pool);
+    let encrypted = ["-o", "encryption=on", "-o", "keyformat=passphrase", "-o", "pbkdf2iters=100000", "-o", &key];
+    host.destroy(&guests);
+    host.sh("zfs", &[&["create"], &encrypted[..], &[&guests]].concat());
+    for name in ["web", "db"] {
+        host.ok(&format!("create {name} --disk zvol --size 8M loader=bios"));
+    }
+    host.write_volume(&disk(&host, "web", 0), 5_000_000, b"kept");
+    assert_eq!(host.zfs_get("encryptionroot", &disk(&host, "web", 0)), guests);
+    let before = host.tree();
+    host.chyves("delete web").ends(1).says("outside of its encryption root").says("zfs change-key").says("chyves delete GUEST --now");
+    assert_eq!(host.tree(), before);
+    host.ok("rename web site");
+    host.ok("rename site web");
+    host.ok("delete db --now");
+    host.sh("zfs", &["change-key", "-o", "keyformat=passphrase", "-o", &key, &host.dataset("web")]);
+    host.ok("delete web");
+    host.ok("undelete web");
+    assert_eq!(host.read_volume(&disk(&host, "web", 0), 5_000_000, 4), b"kept");
 }

@@ -195,6 +195,11 @@ pub fn failure(cmd: &Cmd, output: &Output) -> Problem {
         ("read-only", "the pool or dataset is read-only: `zfs get readonly`, `zpool status`"),
         ("failed to create mountpoint", "is the file system that it is mounted in read-only or full? `zfs get readonly`, `zpool list`"),
         ("dataset does not exist", "somebody may have destroyed it: `zfs list -t filesystem,volume,snapshot` shows what is there"),
+        (
+            "outside of its encryption root",
+            "its key is that of a dataset above it, and ZFS lets it go nowhere else: `zfs change-key -o keyformat=passphrase DATASET` \
+             gives it a key of its own; `chyves delete GUEST --now` destroys a guest for good",
+        ),
         ("no such pool", "`zpool list` shows the pools, `zpool import` those not imported"),
         (
             "dataset is busy",

@@ -309,6 +309,8 @@ fn rollback(session: &Session, word: &str, in_place: bool, keep_settings: bool) 
         plan::snapshot::rollback(&world, guest, &name, &facts, keep_settings, &moment)?
     };
     if in_place && !session.dry_run {
+        // What can't be done is not asked for.
+        plan::locked::refuse(&world, &plan)?;
         session.ui.confirm(&format!("make {} what it was at @{name} and lose what came after", guest.name), session.yes)?;
     }
     let done = session.carry_out(&world, &plan, guest.name.as_str()).map_err(|p| if in_place { session.goes_on(p) } else { p })?;

@@ -1,0 +1,82 @@
+//! Single datasets and snapshots: what they say, whether they are there, and which object a name means.
+
+use crate::run;
+use chyves_core::error::{Problem, Result};
+use chyves_core::value::{Dataset, printable};
+use chyves_core::zfs::args::{self, Pair};
+use chyves_core::zfs::rows::{self, Row};
+use std::collections::BTreeMap;
+
+/// The GUIDs of datasets and snapshots, in the order they were asked for.
+///
+/// # Errors
+/// One of them does not exist.
+pub fn guids(names: &[String]) -> Result<Vec<(String, u64)>> {
+    let rows = rows::parse(&run::must(&args::read_guids(names))?, false)?;
+    names
+        .iter()
+        .map(|name| {
+            let guid = rows.iter().find(|r| r.name == *name).and_then(|r| r.number("guid"));
+            guid.map(|g| (name.clone(), g))
+                .ok_or_else(|| Problem::failed(format!("ZFS told no GUID of `{}`", printable(name, 120))).on(name))
+        })
+        .collect()
+}
+
+/// What people set on datasets by ZFS itself, by dataset.
+///
+/// # Errors
+/// One of them does not exist.
+pub fn natives<'a>(of: impl IntoIterator<Item = &'a Dataset>) -> Result<BTreeMap<Dataset, Vec<Pair>>> {
+    let names: Vec<&str> = of.into_iter().map(Dataset::as_str).collect();
+    let rows = rows::parse(&run::must(&args::read_natives(&names))?, false)?;
+    rows.into_iter().map(|row| Ok((row.name.parse()?, row.native.into_iter().collect()))).collect()
+}
+
+/// What one dataset itself says: its own settings and native properties; none if it does not exist.
+///
+/// # Errors
+/// What can't be asked or read.
+pub fn dataset(name: &Dataset) -> Result<Option<Row>> {
+    let cmd = args::read_exactly(&[name.as_str()]);
+    let output = run::run(&cmd)?;
+    if output.ok() {
+        return match rows::parse_one(name.as_str(), &output.stdout) {
+            Some(Row { name, doubtful: Some(property), .. }) => Err(rows::pretender(&name, &property)),
+            row => Ok(row),
+        };
+    }
+    // Texts differ between versions: that the pool answers tells "no such dataset" from "no ZFS".
+    let pool = run::run(&args::read_exactly(&[name.pool()]))?;
+    if pool.ok() && output.status == Some(1) {
+        return Ok(None);
+    }
+    Err(Problem::not_found(format!("no imported pool is called `{}`", name.pool()))
+        .on(name.pool())
+        .because(printable(output.stderr.lines().next().unwrap_or("zfs failed"), 200))
+        .hint("`zpool list` shows the pools, `zpool import` those not imported"))
+}
+
+/// Whether a dataset or snapshot exists.
+///
+/// # Errors
+/// ZFS does not answer.
+pub fn exists(name: &str) -> Result<bool> {
+    if run::run(&args::read_guids(&[name]))?.ok() {
+        return Ok(true);
+    }
+    let pool = name.split(['/', '@']).next().unwrap_or(name);
+    run::must(&args::read_guids(&[pool])).map(|_| false)
+}
+
+/// When a dataset or snapshot was made, seconds since 1970; none if it does not exist.
+///
+/// # Errors
+/// ZFS does not answer.
+pub fn created(name: &str) -> Result<Option<u64>> {
+    if !exists(name)? {
+        return Ok(None);
+    }
+    let rows = rows::parse(&run::must(&args::read_exactly(&[name]))?, false)?;
+    Ok(rows.first().and_then(|r| r.number("creation")))
+}
