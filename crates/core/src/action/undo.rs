@@ -37,6 +37,8 @@ pub enum Undo {
         /// Keep it if the reception can go on later.
         unless_resumable: bool,
     },
+    /// An increment that has arrived nevertheless stays, and what is to follow it is done.
+    Arrived(Box<Action>),
     /// Destroy this dataset, which the same plan copied, with the one snapshot that came with it.
     DestroyCopy {
         /// The dataset.
@@ -143,7 +145,8 @@ impl Action {
             }
             // It goes with the snapshot, which the same plan took.
             Self::MarkSnapshot { .. } => Undo::Nothing,
-            Self::Send { .. } | Self::Receive { onto: Some(_), .. } => Undo::Nothing,
+            Self::Send { .. } => Undo::Nothing,
+            Self::Receive { onto: Some(_), .. } => Undo::Arrived(Box::new(self.clone())),
             Self::Receive { into, resumable, .. } => Undo::DestroyReceived { dataset: into.clone(), unless_resumable: *resumable },
             // The machine's own supervisor cleans up when the machine never came to life.
             Self::Launch(_) | Self::Stop { .. } | Self::ChangeDisc { .. } => Undo::Nothing,

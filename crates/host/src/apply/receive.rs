@@ -4,7 +4,8 @@ use super::command::destroy_at_last;
 use super::{Event, Place, command, settled};
 use crate::observe::snapshots;
 use crate::{observe, run, stream};
-use chyves_core::error::{Problem, Result};
+use chyves_core::action::Action;
+use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::guest::leaving::{Leaving, volume_number};
 use chyves_core::guest::{DiskKind, disk_name, read_settings_copy};
 use chyves_core::plan::snapshot::{carried_settings, settings_change};
@@ -22,20 +23,53 @@ const COPY_LIMIT: u64 = 1 << 20;
 /// The property that says how a reception can go on.
 const TOKEN: &str = "receive_resume_token";
 
-/// What is received.
-pub(super) struct Reception<'a> {
-    pub(super) dialect: Dialect,
-    pub(super) into: &'a Dataset,
+/// What is received: the step, for those who read it.
+struct Reception<'a> {
+    dialect: Dialect,
+    into: &'a Dataset,
     /// The guest there that takes an increment; none where it comes into being by it.
-    pub(super) onto: Option<&'a Leaving>,
-    pub(super) snapshot: Option<&'a SnapshotName>,
-    pub(super) guid: Option<u64>,
-    pub(super) resumable: bool,
+    onto: Option<&'a Leaving>,
+    snapshot: Option<&'a SnapshotName>,
+    guid: Option<u64>,
+    resumable: bool,
+}
+
+impl<'a> Reception<'a> {
+    fn of(step: &'a Action) -> Result<Self> {
+        match step {
+            Action::Receive { dialect, into, onto, snapshot, guid, resumable } => {
+                Ok(Self { dialect: *dialect, into, onto: onto.as_deref(), snapshot: snapshot.as_ref(), guid: *guid, resumable: *resumable })
+            }
+            _ => Err(Problem::bug("a step that receives nothing was taken for one that does")),
+        }
+    }
+
+    /// Whether the snapshot that must be there is there.
+    fn has_arrived(&self) -> Result<bool> {
+        let Some(snapshot) = self.snapshot else { return Ok(false) };
+        let name = self.into.at(snapshot).to_string();
+        Ok(observe::exists(&name)? && (self.guid.is_none() || observe::guids(&[name])?.first().map(|(_, g)| *g) == self.guid))
+    }
+}
+
+/// Finishes an increment whose command was killed, if it has arrived: ZFS takes it whole or not at all, and needs nobody
+/// for that once it has read it.
+pub(super) fn finish(step: &Action, place: &mut Place<'_>) -> Result<()> {
+    let wanted = Reception::of(step)?;
+    if !wanted.has_arrived()? {
+        return Ok(());
+    }
+    match settle(&wanted, place) {
+        // What a stream brought that is no guest's was told of when it came, or will be with the next one.
+        Err(problem) if problem.code == Kind::Usage => Ok(()),
+        other => other.map(drop),
+    }
 }
 
 /// Receives; what there is to say of it. When it fails, what came into being by it is gone again, unless it is kept to go
 /// on with.
-pub(super) fn receive(wanted: &Reception<'_>, place: &mut Place<'_>) -> Result<Vec<String>> {
+pub(super) fn receive(step: &Action, place: &mut Place<'_>) -> Result<Vec<String>> {
+    let wanted = &Reception::of(step)?;
     let problem = match flow(wanted, place).and_then(|()| settle(wanted, place)) {
         Ok(said) => return Ok(said),
         Err(problem) => problem,
@@ -52,7 +86,7 @@ pub(super) fn receive(wanted: &Reception<'_>, place: &mut Place<'_>) -> Result<V
     }
     match discard(wanted.into, place) {
         Ok(()) => Err(problem),
-        Err(left) => Err(Problem { code: chyves_core::error::Kind::Left, ..problem }
+        Err(left) => Err(Problem { code: Kind::Left, ..problem }
             .because(format!("and what came could not be taken away: {left}"))
             .hint(format!("look at it and take it away: zfs destroy -r {}", wanted.into))),
     }

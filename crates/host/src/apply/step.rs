@@ -175,10 +175,8 @@ pub(super) fn perform(
             Ok(())
         }
         Action::Send { sending } => send::send(sending, place),
-        Action::Receive { dialect, into, onto, snapshot, guid, resumable } => {
-            let (onto, snapshot) = (onto.as_deref(), snapshot.as_ref());
-            let wanted = receive::Reception { dialect: *dialect, into, onto, snapshot, guid: *guid, resumable: *resumable };
-            applied.said.extend(receive::receive(&wanted, place)?);
+        Action::Receive { .. } => {
+            applied.said.extend(receive::receive(step, place)?);
             made(None);
             Ok(())
         }

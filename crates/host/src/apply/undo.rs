@@ -69,6 +69,7 @@ fn one(step: &Done, began: u64, place: &mut Place<'_>) -> Result<()> {
             young(dataset, began)?;
             receive::discard(dataset, place)
         }
+        Undo::Arrived(step) => receive::finish(step, place),
         Undo::DestroyCopy { dataset, like } => {
             copy::destroy(dataset, like, place)?;
             destroy(dataset, began, place)
