@@ -8,6 +8,19 @@ use common::stream::{done, receive, send};
 use common::volume::{disk, disks, host, word, write};
 use common::{Host, With};
 
+/// An increment that is cut off leaves the copy as it was, wherever it is cut off, so that the whole one is taken after it.
+fn cut_off(host: &Host, copy: &str, file: &str) {
+    let whole = std::fs::read(host.work().join(file)).unwrap();
+    let state = || (names(host, copy), host.volumes(copy), host.ok("get copy all -H -o property,value").out);
+    let before = state();
+    for cut in [whole.len() / 2, whole.len() * 9 / 10, whole.len() - 700, whole.len() - 100] {
+        std::fs::write(host.work().join("cut"), &whole[..cut]).unwrap();
+        let (code, said) = receive(host, "receive --name copy", "cut");
+        assert_eq!(code, 1, "{said}");
+        assert_eq!(state(), before, "{cut} of {}: {said}", whole.len());
+    }
+}
+
 #[test]
 fn a_stream_brings_volumes_and_increments_of_them() {
     let Some(host) = host("volumes::stream") else { return };
@@ -26,6 +39,7 @@ fn a_stream_brings_volumes_and_increments_of_them() {
     done(send(&host, &format!("send web --incremental-for {other}"), "2"));
     let length = |file: &str| std::fs::metadata(host.work().join(file)).unwrap().len();
     assert!(length("2") < length("1") || length("1") < 1 << 20, "{} {}", length("1"), length("2"));
+    cut_off(&host, &copy, "2");
     done(receive(&host, "receive --name copy", "2"));
     assert_eq!(host.volumes(&copy), host.volumes(&host.dataset("web")));
     assert_eq!(host.value("copy", "notes"), "second");
@@ -33,6 +47,7 @@ fn a_stream_brings_volumes_and_increments_of_them() {
     host.ok("disk add web 8M --kind zvol --number 6");
     write(&host, "web", 6, "third");
     done(send(&host, &format!("send web --incremental-for {other}"), "3"));
+    cut_off(&host, &copy, "3");
     done(receive(&host, "receive --name copy", "3"));
     assert_eq!(host.volumes(&copy), host.volumes(&host.dataset("web")));
     host.ok("delete web");
@@ -110,6 +125,7 @@ fn a_clone_is_sent_so_that_it_stands_alone() {
     write(&host, "db", 1, "second");
     host.ok("set db notes=second");
     done(send(&host, &format!("send db --incremental-for {other}"), "2"));
+    cut_off(&host, &copy, "2");
     done(receive(&host, "receive --name copy", "2"));
     assert_eq!(host.volumes(&copy), host.volumes(&host.dataset("db")));
     assert_eq!(host.value("copy", "notes"), "second");

@@ -3,7 +3,7 @@
 use crate::session::{Report, Session};
 use chyves_core::error::{Problem, Result};
 use chyves_core::plan::Plan;
-use chyves_core::plan::receive::{self, Arrival};
+use chyves_core::plan::receive::{self, Arrival, There};
 use chyves_core::value::{Dataset, GuestName, printable};
 use chyves_core::world::{Role, World};
 use chyves_host::observe::{self, Look};
@@ -54,7 +54,8 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
                     (Some(_), Some(guest)) => {
                         let guid = observe::guids(&[guest.dataset.to_string()])?.first().map(|(_, g)| *g);
                         let newest = observe::pool::newest_guid(guest)?;
-                        guid.map(|g| (g, newest))
+                        let has = observe::exists(&guest.dataset.at(&header.snapshot).to_string())?;
+                        guid.map(|guid| There { guid, newest, has })
                     }
                     (Some(_), None) | (None, _) => None,
                 };

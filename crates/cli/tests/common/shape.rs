@@ -78,6 +78,8 @@ fn shape(host: &Host, case: &Case, tree: &Tree) -> Shape {
             .iter()
             .filter_map(|(key, value)| key.strip_prefix("chyves:").map(|k| (k, value)))
             .filter(|(_, value)| value.starts_with("local") || value.starts_with("received"))
+            // That a setting came with a stream matters for whose the guest is, and for nothing else.
+            .map(|(key, value)| (key, value.split_once(": ").map_or(value.as_str(), |(_, value)| value)))
             .map(|(key, value)| if FLEETING.contains(&key) { key.to_owned() } else { format!("{key}={}", plain(value)) })
             .collect();
         for native in ["origin", "readonly", "canmount", "mounted", "recordsize", "volsize", "volmode"] {

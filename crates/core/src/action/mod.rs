@@ -427,9 +427,8 @@ pub enum Action {
         dialect: Dialect,
         /// The dataset.
         into: Dataset,
-        /// The guest there that takes an increment, and where its volumes go that are the sender's no more; none where it
-        /// comes into being by it.
-        onto: Option<Box<Leaving>>,
+        /// The guest there that takes an increment; none where it comes into being by it.
+        onto: Option<Box<Onto>>,
         /// The snapshot that must be there then.
         snapshot: Option<SnapshotName>,
         /// Its GUID.
@@ -471,6 +470,15 @@ pub enum Growth {
     OfFile,
     /// The hypervisor sees that this volume has grown.
     OfVolume(Dataset),
+}
+
+/// A received guest that takes an increment, as it was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Onto {
+    /// All its own settings.
+    pub before: Vec<Pair>,
+    /// Where its volumes go that are the sender's no more.
+    pub leaving: Leaving,
 }
 
 /// Whether a disk's path is that of a volume.

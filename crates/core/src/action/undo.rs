@@ -37,8 +37,9 @@ pub enum Undo {
         /// Keep it if the reception can go on later.
         unless_resumable: bool,
     },
-    /// An increment that has arrived nevertheless stays, and what is to follow it is done.
-    Arrived(Box<Action>),
+    /// An increment that has arrived nevertheless stays, and what is to follow it is done; of one that has arrived in part
+    /// that part is taken back.
+    Increment(Box<Action>),
     /// Destroy this dataset, which the same plan copied, with the one snapshot that came with it.
     DestroyCopy {
         /// The dataset.
@@ -146,7 +147,7 @@ impl Action {
             // It goes with the snapshot, which the same plan took.
             Self::MarkSnapshot { .. } => Undo::Nothing,
             Self::Send { .. } => Undo::Nothing,
-            Self::Receive { onto: Some(_), .. } => Undo::Arrived(Box::new(self.clone())),
+            Self::Receive { onto: Some(_), .. } => Undo::Increment(Box::new(self.clone())),
             Self::Receive { into, resumable, .. } => Undo::DestroyReceived { dataset: into.clone(), unless_resumable: *resumable },
             // The machine's own supervisor cleans up when the machine never came to life.
             Self::Launch(_) | Self::Stop { .. } | Self::ChangeDisc { .. } => Undo::Nothing,

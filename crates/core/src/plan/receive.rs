@@ -4,7 +4,7 @@
 //! that it builds on. What was received is foreign until `adopt`.
 
 use super::{Moment, Plan, create};
-use crate::action::Action;
+use crate::action::{Action, Onto};
 use crate::error::{Problem, Result};
 use crate::guest::Guest;
 use crate::guest::leaving::Leaving;
@@ -40,12 +40,22 @@ impl Arrival {
     }
 }
 
-/// Plans a reception. The world must hold the guest of that name, if there is one; `there` are the GUIDs of
-/// its dataset and of its newest snapshot.
+/// What is where an increment goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct There {
+    /// The GUID of the guest's dataset.
+    pub guid: u64,
+    /// That of its newest snapshot.
+    pub newest: Option<u64>,
+    /// Whether it has a snapshot of the name of the one that is to come.
+    pub has: bool,
+}
+
+/// Plans a reception. The world must hold the guest of that name, if there is one.
 ///
 /// # Errors
 /// The name is taken, or an increment finds nothing that it builds on.
-pub fn receive(world: &World, header: &Header, arrival: &Arrival, there: Option<(u64, Option<u64>)>, moment: &Moment) -> Result<Plan> {
+pub fn receive(world: &World, header: &Header, arrival: &Arrival, there: Option<There>, moment: &Moment) -> Result<Plan> {
     let root = match &arrival.pool {
         Some(pool) => world.root_on(pool)?,
         None => world.primary()?,
@@ -102,10 +112,10 @@ fn increment(
     name: &GuestName,
     guest: Option<&Guest>,
     base: u64,
-    there: Option<(u64, Option<u64>)>,
+    there: Option<There>,
     moment: &Moment,
 ) -> Result<Plan> {
-    let (Some(guest), Some((guid, newest))) = (guest, there) else {
+    let (Some(guest), Some(There { guid, newest, has })) = (guest, there) else {
         return Err(Problem::not_found(format!("the stream holds only what changed on `{name}`, and no guest is called so"))
             .on(name)
             .because(format!("it builds on the snapshot with the GUID {base}"))
@@ -126,8 +136,17 @@ fn increment(
             ))
             .hint(format!("list what is here (chyves snapshot list {name} -H -o name,guid > have) and send with --incremental-for have")));
     }
+    if has {
+        return Err(Problem::not_now(format!("`{name}` has another snapshot called `{}`", header.snapshot))
+            .on(guest.dataset.at(&header.snapshot))
+            .because("it is older than the one that the stream builds on")
+            .hint(format!("if nobody needs it: chyves snapshot delete {name}@{}", header.snapshot)));
+    }
     let trash = world.root_on(guest.root.pool())?.trash();
-    let leaving = Leaving::of(guest, trash, moment.uuids.first().copied(), &moment.now);
+    let onto = Onto {
+        before: guest.settings.own_values().iter().map(|(key, own)| (key.clone(), own.value.clone())).collect(),
+        leaving: Leaving::of(guest, trash, moment.uuids.first().copied(), &moment.now),
+    };
     let mut plan = Plan::default();
     plan.push(Action::Verify { objects: vec![(guest.dataset.to_string(), guid)] });
     if guest.mounted {
@@ -136,7 +155,7 @@ fn increment(
     plan.push(Action::Receive {
         dialect: world.host.dialect,
         into: guest.dataset.clone(),
-        onto: Some(Box::new(leaving)),
+        onto: Some(Box::new(onto)),
         snapshot: Some(header.snapshot.clone()),
         guid: header.guid,
         resumable: false,
@@ -192,8 +211,9 @@ mod tests {
     #[test]
     fn an_increment_goes_onto_what_it_builds_on_and_nothing_else() {
         let mut world = testing::world(Vec::new());
-        let onto =
-            |world: &World, newest: Option<u64>| receive(world, &header(Some(7)), &arrival(), newest.map(|n| (4711, Some(n))), &moment(1));
+        let onto = |world: &World, newest: Option<u64>| {
+            receive(world, &header(Some(7)), &arrival(), newest.map(|n| There { guid: 4711, newest: Some(n), has: false }), &moment(1))
+        };
         assert_eq!(onto(&world, None).unwrap_err().code.exit_code(), 3);
         world.guests = vec![testing::guest("web01", &[("uuid", "u")])];
         assert!(onto(&world, Some(7)).unwrap_err().message.contains("own"));
@@ -201,6 +221,8 @@ mod tests {
         own.insert(keys::UUID.into(), Own { value: "u".into(), received: true });
         world.guests[0].settings = Settings::new(own, Vec::new());
         assert!(onto(&world, Some(8)).unwrap_err().message.contains("newest"));
+        let has = receive(&world, &header(Some(7)), &arrival(), Some(There { guid: 4711, newest: Some(7), has: true }), &moment(1));
+        assert_eq!(has.unwrap_err().hints, ["if nobody needs it: chyves snapshot delete web01@b"]);
         let text = onto(&world, Some(7)).unwrap().script(Os::Linux);
         assert!(text.contains("zfs receive -u tank/chyves/guests/web01\n") && !text.contains("-F"), "{text}");
     }

@@ -9,7 +9,7 @@
 //! * [`journal`]: what was done so far, for when this process is killed
 //! * [`fault`]: failures on purpose, in test builds
 //! * [`send`]: giving a guest as a stream
-//! * [`receive`]: taking a guest from a stream
+//! * [`receive`]: taking a guest from a stream; [`increment`], what follows one that did not go through
 //! * [`restore`]: making a folder what another is
 //! * [`copy`]: copying a dataset
 //! * [`settings`]: settings that are known only while a plan runs
@@ -23,6 +23,7 @@ pub(crate) mod fault;
 mod files;
 mod held;
 pub(crate) mod image;
+mod increment;
 pub mod journal;
 mod machine;
 mod receive;

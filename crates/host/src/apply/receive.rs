@@ -1,10 +1,10 @@
 //! Taking a guest from a stream: `zfs receive`, then making sure that it is a guest, whole, and has its settings.
 
 use super::command::destroy_at_last;
-use super::{Event, Place, command, settled};
+use super::{Event, Place, command, increment, settled};
 use crate::observe::snapshots;
 use crate::{observe, run, stream};
-use chyves_core::action::Action;
+use chyves_core::action::{Action, Onto};
 use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::guest::leaving::{Leaving, volume_number};
 use chyves_core::guest::{DiskKind, disk_name, read_settings_copy};
@@ -24,45 +24,24 @@ const COPY_LIMIT: u64 = 1 << 20;
 const TOKEN: &str = "receive_resume_token";
 
 /// What is received: the step, for those who read it.
-struct Reception<'a> {
-    dialect: Dialect,
-    into: &'a Dataset,
+pub(super) struct Reception<'a> {
+    pub(super) dialect: Dialect,
+    pub(super) into: &'a Dataset,
     /// The guest there that takes an increment; none where it comes into being by it.
-    onto: Option<&'a Leaving>,
-    snapshot: Option<&'a SnapshotName>,
-    guid: Option<u64>,
+    pub(super) onto: Option<&'a Onto>,
+    pub(super) snapshot: Option<&'a SnapshotName>,
+    pub(super) guid: Option<u64>,
     resumable: bool,
 }
 
 impl<'a> Reception<'a> {
-    fn of(step: &'a Action) -> Result<Self> {
+    pub(super) fn of(step: &'a Action) -> Result<Self> {
         match step {
             Action::Receive { dialect, into, onto, snapshot, guid, resumable } => {
                 Ok(Self { dialect: *dialect, into, onto: onto.as_deref(), snapshot: snapshot.as_ref(), guid: *guid, resumable: *resumable })
             }
             _ => Err(Problem::bug("a step that receives nothing was taken for one that does")),
         }
-    }
-
-    /// Whether the snapshot that must be there is there.
-    fn has_arrived(&self) -> Result<bool> {
-        let Some(snapshot) = self.snapshot else { return Ok(false) };
-        let name = self.into.at(snapshot).to_string();
-        Ok(observe::exists(&name)? && (self.guid.is_none() || observe::guids(&[name])?.first().map(|(_, g)| *g) == self.guid))
-    }
-}
-
-/// Finishes an increment whose command was killed, if it has arrived: ZFS takes it whole or not at all, and needs nobody
-/// for that once it has read it.
-pub(super) fn finish(step: &Action, place: &mut Place<'_>) -> Result<()> {
-    let wanted = Reception::of(step)?;
-    if !wanted.has_arrived()? {
-        return Ok(());
-    }
-    match settle(&wanted, place) {
-        // What a stream brought that is no guest's was told of when it came, or will be with the next one.
-        Err(problem) if problem.code == Kind::Usage => Ok(()),
-        other => other.map(drop),
     }
 }
 
@@ -75,8 +54,12 @@ pub(super) fn receive(step: &Action, place: &mut Place<'_>) -> Result<Vec<String
         Err(problem) => problem,
     };
     if wanted.onto.is_some() {
-        // ZFS itself throws away an increment that does not arrive whole.
-        return Err(problem);
+        return Err(match increment::back(wanted, place) {
+            Ok(()) => problem,
+            Err(left) => Problem { code: Kind::Left, ..problem }
+                .because(format!("and what came of it could not be taken back: {left}"))
+                .hint("`chyves repair` tries again"),
+        });
     }
     if let Some(token) = wanted.resumable.then(|| token(wanted.into)).flatten() {
         return Err(problem
@@ -134,7 +117,7 @@ fn not_a_guest(why: String) -> Problem {
 }
 
 /// Makes sure of what came, and makes it a guest that nobody owns yet.
-fn settle(wanted: &Reception<'_>, place: &mut Place<'_>) -> Result<Vec<String>> {
+pub(super) fn settle(wanted: &Reception<'_>, place: &mut Place<'_>) -> Result<Vec<String>> {
     let gone = || Problem::failed(format!("`{}` is not there after it was received", wanted.into)).on(wanted.into);
     if wanted.onto.is_none() {
         for cmd in streams::tame(wanted.into) {
@@ -160,7 +143,7 @@ fn settle(wanted: &Reception<'_>, place: &mut Place<'_>) -> Result<Vec<String>> 
     let more = whole(wanted.into, &own)?;
     let mut said = Vec::new();
     for volume in more {
-        let left = wanted.onto.and_then(|leaving| Some((leaving, volume_number(volume.leaf())?)));
+        let left = wanted.onto.and_then(|onto| Some((&onto.leaving, volume_number(volume.leaf())?)));
         let Some((leaving, number)) = left else {
             return Err(not_a_guest(format!("{} came with it and is none of its disks", printable(volume.as_str(), 200))));
         };

@@ -1,7 +1,7 @@
 //! Taking back what a plan did: newest first, going on through its own failures, telling what is left.
 
 use super::command::{destroy_at_last, settled_at_last};
-use super::{Done, Event, Place, copy, files, receive, settings};
+use super::{Done, Event, Place, copy, files, increment, receive, settings};
 use crate::observe;
 use chyves_core::action::{Action, Undo};
 use chyves_core::error::{Kind, Problem, Result};
@@ -69,7 +69,7 @@ fn one(step: &Done, began: u64, place: &mut Place<'_>) -> Result<()> {
             young(dataset, began)?;
             receive::discard(dataset, place)
         }
-        Undo::Arrived(step) => receive::finish(step, place),
+        Undo::Increment(step) => increment::finish(step, place),
         Undo::DestroyCopy { dataset, like } => {
             copy::destroy(dataset, like, place)?;
             destroy(dataset, began, place)

@@ -1,0 +1,84 @@
+//! What follows an increment that did not go through: one that has arrived whole is finished, and what has arrived of
+//! another is taken back. ZFS takes each dataset whole or not at all, and needs nobody for that once it has read it; a guest
+//! with volumes is several.
+//!
+//! Not here: receiving (`receive`).
+
+use super::command::destroy_at_last;
+use super::receive::{Reception, settle};
+use super::{Place, command, settings};
+use crate::{observe, run};
+use chyves_core::action::Action;
+use chyves_core::error::{Kind, Problem, Result};
+use chyves_core::guest::leaving::volume_number;
+use chyves_core::value::{Dataset, SnapshotRef};
+use chyves_core::zfs::args;
+
+/// Finishes or takes back an increment whose command was killed.
+pub(super) fn finish(step: &Action, place: &mut Place<'_>) -> Result<()> {
+    let wanted = &Reception::of(step)?;
+    if !has_arrived(wanted)? {
+        return back(wanted, place);
+    }
+    match settle(wanted, place) {
+        // A volume is missing.
+        Err(problem) if problem.code == Kind::Usage => back(wanted, place),
+        other => other.map(drop),
+    }
+}
+
+/// Whether the file system has the snapshot, and every volume that its settings speak of.
+fn has_arrived(wanted: &Reception<'_>) -> Result<bool> {
+    let Some(snapshot) = wanted.snapshot else { return Ok(false) };
+    let name = wanted.into.at(snapshot).to_string();
+    if !observe::exists(&name)? || wanted.guid.is_some_and(|guid| !observe::guids(&[name]).is_ok_and(|g| g.iter().any(|(_, g)| *g == guid)))
+    {
+        return Ok(false);
+    }
+    let own = observe::snapshots::own_values(wanted.into)?;
+    for volume in volumes(wanted.into)? {
+        let is_a_disk = volume_number(volume.leaf()).is_some_and(|n| own.contains_key(&format!("disk{n}.kind")));
+        if is_a_disk && !observe::exists(&volume.at(snapshot).to_string())? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Takes back what has arrived of an increment: its snapshot, where that is the newest, since nothing had it before. The
+/// settings become what they were, those that came with an earlier stream too, as values of this host.
+pub(super) fn back(wanted: &Reception<'_>, place: &mut Place<'_>) -> Result<()> {
+    let (Some(snapshot), Some(onto)) = (wanted.snapshot, wanted.onto) else { return Ok(()) };
+    let mut came = false;
+    for dataset in volumes(wanted.into)?.iter().chain([wanted.into]) {
+        let there = snapshots(dataset)?;
+        match there.split_last() {
+            Some((newest, earlier)) if newest.name == *snapshot => {
+                came = true;
+                match earlier.last() {
+                    Some(before) => {
+                        command(&args::destroy_snapshot(newest), place)?;
+                        command(&args::rollback(before), place)?;
+                    }
+                    // A volume that is new to this host.
+                    None if dataset != wanted.into => destroy_at_last(dataset, &args::destroy_tree(dataset), place)?,
+                    None => return Err(Problem::bug("a received guest has no snapshot but the one that came now").on(dataset)),
+                }
+            }
+            _ => {}
+        }
+    }
+    if came { settings::put_back(wanted.dialect, wanted.into, &onto.before, place) } else { Ok(()) }
+}
+
+fn volumes(of: &Dataset) -> Result<Vec<Dataset>> {
+    let listed = run::must(&args::list_names(of, 1))?;
+    listed.lines().filter(|name| *name != of.as_str()).map(|name| name.parse().map_err(Problem::from)).collect()
+}
+
+/// A dataset's own snapshots, oldest first.
+fn snapshots(of: &Dataset) -> Result<Vec<SnapshotRef>> {
+    let listed = run::must(&args::list_snapshots(of))?;
+    let all: Vec<SnapshotRef> = listed.lines().map(|line| line.parse().map_err(Problem::from)).collect::<Result<_>>()?;
+    Ok(all.into_iter().filter(|snapshot| snapshot.dataset == *of).collect())
+}
