@@ -98,7 +98,7 @@ fn a_guest_that_has_its_key_from_above_stays_until_it_has_its_own() {
     assert_eq!(host.tree(), before);
     host.ok("rename web site");
     host.ok("rename site web");
-    host.ok("delete db --now");
+    host.ok("delete db --now --yes");
     host.sh("zfs", &["change-key", "-o", "keyformat=passphrase", "-o", &key, &host.dataset("web")]);
     host.ok("delete web");
     host.ok("undelete web");
