@@ -81,10 +81,11 @@ fn give(session: &Session, args: &Args, word: &str) -> Result<()> {
         None => base,
     };
     let mut facts = facts(guest, snapshot.as_ref())?;
-    if let Some(base) = send::base(guest, snapshot.as_ref(), &base, &facts)? {
-        facts.carried_by_base = carried(guest, &base, &facts.there)?;
+    let base = send::base(guest, snapshot.as_ref(), &base, &facts)?;
+    if let Some(base) = &base {
+        facts.carried_by_base = carried(guest, base, &facts.there)?;
     }
-    let plan = send::send(guest, snapshot.as_ref(), &base, &facts, &Session::moment(1))?;
+    let plan = send::send(guest, snapshot.as_ref(), base, &facts, &Session::moment(1))?;
     let new = plan.steps.iter().find_map(|s| match s {
         Action::Snapshot { snapshot, .. } => Some(snapshot.name.clone()),
         _ => None,

@@ -73,12 +73,12 @@ impl Cell {
         let mut said = [0; 6];
         let heard = first.stdout.take().unwrap().read_exact(&mut said);
         let pool = if own { "tank".to_owned() } else { format!("it{}", std::process::id()) };
-        let cell = Self { first, life, turn, pool, networks, dir: dir.to_owned(), log };
+        let cell = Self { first, life, turn, pool, networks, dir: dir.to_owned(), log: log.clone() };
         match heard {
             Ok(()) if &said == b"ready\n" => Ok(cell),
             _ => {
                 drop(cell);
-                let log = std::fs::read_to_string(dir.join("cell.log")).unwrap_or_default();
+                let log = std::fs::read_to_string(log).unwrap_or_default();
                 Err(format!("no namespaces with a ZFS of their own can be made here: {}", log.trim().replace('\n', "; ")))
             }
         }

@@ -54,17 +54,18 @@ impl Leaving {
 
     /// What is written on disk `number`. One that no setting speaks of is a volume at least.
     pub fn marks(&self, number: u16) -> Vec<Pair> {
-        let mut marks = vec![
-            (keys::DELETED.to_owned(), self.now.clone()),
-            (keys::NAME.to_owned(), self.guest.to_string()),
-            (keys::REMOVED_FROM.to_owned(), self.of.to_string()),
-        ];
-        marks.extend(self.own(number));
-        if marks.len() == 3 {
-            marks.push((keys::disk(number, DiskKey::Kind), DiskKind::Zvol.word().to_owned()));
+        let mut own = self.own(number);
+        if own.is_empty() {
+            own.push((keys::disk(number, DiskKey::Kind), DiskKind::Zvol.word().to_owned()));
         }
-        marks
+        marks(&self.now, &self.guest, self.of, own)
     }
+}
+
+/// What is written on a disk in the trash: when it went, whose it was, and its own settings.
+pub fn marks(deleted: &str, guest: &GuestName, of: Uuid, own: Vec<Pair>) -> Vec<Pair> {
+    let whose = [(keys::DELETED, deleted.to_owned()), (keys::NAME, guest.to_string()), (keys::REMOVED_FROM, of.to_string())];
+    whose.into_iter().map(|(key, value)| (key.to_owned(), value)).chain(own).collect()
 }
 
 fn is_of_a_disk(key: &str) -> bool {

@@ -136,7 +136,7 @@ mod tests {
         for (what, plan) in [
             ("rename", renamed),
             ("snapshot", snapshot::create(&guest, &"now".parse().unwrap(), &[], "2026-01-31T12:00:00Z")),
-            ("send", send::send(&guest, None, &send::Base::Whole, &facts, &moment(1))),
+            ("send", send::send(&guest, None, None, &facts, &moment(1))),
             ("delete", delete::delete(&world, &guest, 1, (false, false), "2026-01-31T12:00:00Z")),
             ("delete --now", delete::destroy(&guest, &delete::Doomed::default())),
         ] {

@@ -16,7 +16,7 @@ use crate::zfs::sending::Sending;
 
 use super::snapshot::volumes::{self, Volume};
 use super::snapshot::{Seen, carried_settings};
-use increment::{older, same_volumes};
+use increment::same_volumes;
 
 /// What `send` needs to have seen.
 #[derive(Debug, Clone, Default)]
@@ -57,18 +57,21 @@ impl Facts {
     }
 }
 
-/// Plans a stream of a guest, from a snapshot or from a new one.
+/// Plans a stream of a guest, from a snapshot or from a new one; `base` is what [`base`] found.
 ///
 /// # Errors
-/// A snapshot is missing, the base is not older, nothing is in common, or a foreign guest would get a new snapshot.
-pub fn send(guest: &Guest, snapshot: Option<&SnapshotName>, base: &Base, facts: &Facts, moment: &Moment) -> Result<Plan> {
+/// The snapshot is missing, the guest had other volumes at one of the two, or is foreign and would get a new snapshot.
+pub fn send(guest: &Guest, snapshot: Option<&SnapshotName>, base: Option<SnapshotName>, facts: &Facts, moment: &Moment) -> Result<Plan> {
     let mut plan = Plan::default();
     let volumes = match snapshot {
-        Some(name) if facts.place(guest, name).is_ok() => volumes_at(guest, name, facts)?,
-        _ => volumes::present(guest)?,
+        Some(name) => {
+            facts.place(guest, name)?;
+            volumes_at(guest, name, facts)?
+        }
+        None => volumes::present(guest)?,
     };
-    let (name, before) = match snapshot {
-        Some(name) => (name.clone(), facts.place(guest, name)?),
+    let name = match snapshot {
+        Some(name) => name.clone(),
         None if guest.foreign.is_some() => {
             return Err(Problem::usage(format!(
                 "`{}` is foreign, and a snapshot of its own would keep it from receiving more",
@@ -84,10 +87,9 @@ pub fn send(guest: &Guest, snapshot: Option<&SnapshotName>, base: &Base, facts: 
             let made = super::snapshot::create(guest, &name, &facts.there, &moment.now)?;
             plan.notes.extend(made.notes);
             plan.steps.extend(made.steps);
-            (name, facts.there.len())
+            name
         }
     };
-    let base = older(guest, before, base, facts)?;
     if let Some(base) = &base {
         same_volumes(guest, base, &volumes, facts)?;
     }
@@ -164,7 +166,7 @@ mod tests {
     #[test]
     fn a_stream_is_made_of_a_new_snapshot_or_a_given_one() {
         let g = testing::guest("web01", &[("cpu", "2")]);
-        insta::assert_snapshot!(send(&g, None, &Base::Whole, &facts(&[("a", 1)]), &moment(1)).unwrap().script(Os::Linux), @r"
+        insta::assert_snapshot!(send(&g, None, None, &facts(&[("a", 1)]), &moment(1)).unwrap().script(Os::Linux), @r"
         # make sure that tank/chyves/guests/web01 has the GUID 4711
         zfs get -H -p -o name,property,source,value guid tank/chyves/guests/web01
         # take the snapshot tank/chyves/guests/web01@send-20260131T120000Z-000000
@@ -174,8 +176,9 @@ mod tests {
         ");
         let three = facts(&[("a", 1), ("b", 2), ("c", 3)]);
         let name = |n: &str| n.parse::<SnapshotName>().unwrap();
-        let line = |snapshot: &str, base: Base| {
-            send(&g, Some(&name(snapshot)), &base, &three, &moment(1)).map(|p| p.script(Os::Linux).lines().last().unwrap().to_owned())
+        let line = |snapshot: &str, from: Base| {
+            let found = base(&g, Some(&name(snapshot)), &from, &three)?;
+            send(&g, Some(&name(snapshot)), found, &three, &moment(1)).map(|p| p.script(Os::Linux).lines().last().unwrap().to_owned())
         };
         assert_eq!(line("c", Base::Snapshot(name("a"))).unwrap(), "zfs send -p -i @a tank/chyves/guests/web01@c");
         assert_eq!(line("c", Base::Common(vec![9, 2, 1], "there".into())).unwrap(), "zfs send -p -i @b tank/chyves/guests/web01@c");
@@ -185,7 +188,7 @@ mod tests {
         assert!(line("c", Base::Common(vec![9], "there".into())).unwrap_err().causes[0].contains("none in common"));
         let mut foreign = g.clone();
         foreign.foreign = Some("received".into());
-        assert!(send(&foreign, None, &Base::Whole, &three, &moment(1)).is_err());
+        assert!(send(&foreign, None, None, &three, &moment(1)).is_err());
     }
 
     #[test]
@@ -194,18 +197,19 @@ mod tests {
         let encrypted =
             Facts { encryption_root: Some("tank/secret".into()), below: below(&["disk0@a", "disk0@b"]), ..facts(&[("a", 1), ("b", 2)]) };
         let name = |n: &str| n.parse::<SnapshotName>().unwrap();
-        let text = |g: &Guest, base: &Base| send(g, Some(&name("b")), base, &encrypted, &moment(1)).unwrap().script(Os::FreeBsd);
-        let whole = text(&g, &Base::Whole);
+        let text =
+            |g: &Guest, base: Option<&str>| send(g, Some(&name("b")), base.map(name), &encrypted, &moment(1)).unwrap().script(Os::FreeBsd);
+        let whole = text(&g, None);
         assert!(whole.contains("zfs send -R -w tank/chyves/guests/web01@b\n") && whole.contains("the key of tank/secret"), "{whole}");
         // A stream of all would need what each is a clone of.
         g.origin = Some("tank/chyves/guests/base@x".into());
-        let whole = text(&g, &Base::Whole);
+        let whole = text(&g, None);
         assert!(whole.ends_with("\nzfs send -w tank/chyves/guests/web01@b\nzfs send -w tank/chyves/guests/web01/disk0@b\n"), "{whole}");
-        let more = text(&g, &Base::Snapshot(name("a")));
+        let more = text(&g, Some("a"));
         assert!(more.contains("\nzfs send -R -w tank/chyves/guests/web01@b\nzfs send -w -i @a tank/chyves/guests/web01@b\n"), "{more}");
         assert!(more.ends_with("\nzfs send -w -i @a tank/chyves/guests/web01/disk0@b\n"), "{more}");
         // A new snapshot is one of every volume that there is.
-        let new = send(&g, None, &Base::Whole, &facts(&[]), &moment(1)).unwrap().script(Os::FreeBsd);
+        let new = send(&g, None, None, &facts(&[]), &moment(1)).unwrap().script(Os::FreeBsd);
         assert!(new.contains("zfs send tank/chyves/guests/web01/disk0@send-"), "{new}");
     }
 
@@ -216,7 +220,7 @@ mod tests {
         let serial = |n: usize| g.spec().unwrap().disks[n].serial.clone();
         let sent = |carried: Option<OwnValues>, volumes: &[&str]| {
             let below = below(&volumes.iter().map(|v| format!("{v}@one")).collect::<Vec<_>>());
-            send(&g, Some(&one), &Base::Whole, &Facts { carried, below, ..facts(&[("one", 1)]) }, &moment(1))
+            send(&g, Some(&one), None, &Facts { carried, below, ..facts(&[("one", 1)]) }, &moment(1))
         };
         let both = [("disk0.kind", "zvol"), ("disk1.kind", "zvol")];
         assert!(sent(Some(own(&both)), &["disk0", "disk1"]).is_ok());

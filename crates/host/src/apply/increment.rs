@@ -5,12 +5,11 @@
 //! Not here: receiving (`receive`).
 
 use super::command::destroy_at_last;
-use super::receive::{Reception, settle};
+use super::receive::{Reception, settle, volumes_of};
 use super::{Place, command, settings};
 use crate::{observe, run};
 use chyves_core::action::Action;
 use chyves_core::error::{Kind, Problem, Result};
-use chyves_core::guest::leaving::volume_number;
 use chyves_core::value::{Dataset, SnapshotRef};
 use chyves_core::zfs::args;
 
@@ -30,48 +29,48 @@ pub(super) fn finish(step: &Action, place: &mut Place<'_>) -> Result<()> {
 /// Whether the file system has the snapshot, and every volume that its settings speak of.
 fn has_arrived(wanted: &Reception<'_>) -> Result<bool> {
     let Some(snapshot) = wanted.snapshot else { return Ok(false) };
-    let name = wanted.into.at(snapshot).to_string();
-    if !observe::exists(&name)? || wanted.guid.is_some_and(|guid| !observe::guids(&[name]).is_ok_and(|g| g.iter().any(|(_, g)| *g == guid)))
-    {
-        return Ok(false);
-    }
     let own = observe::snapshots::own_values(wanted.into)?;
-    for volume in volumes(wanted.into)? {
-        let is_a_disk = volume_number(volume.leaf()).is_some_and(|n| own.contains_key(&format!("disk{n}.kind")));
-        if is_a_disk && !observe::exists(&volume.at(snapshot).to_string())? {
+    for dataset in [wanted.into].into_iter().chain(&volumes_of(wanted.into, &own)) {
+        if !observe::exists(&dataset.at(snapshot).to_string())? {
             return Ok(false);
         }
     }
-    Ok(true)
+    let came = observe::guids(&[wanted.into.at(snapshot).to_string()])?;
+    Ok(wanted.guid.is_none_or(|guid| came.iter().any(|(_, g)| *g == guid)))
 }
 
 /// Takes back what has arrived of an increment: its snapshot, where that is the newest, since nothing had it before. The
 /// settings become what they were, those that came with an earlier stream too, as values of this host.
 pub(super) fn back(wanted: &Reception<'_>, place: &mut Place<'_>) -> Result<()> {
     let (Some(snapshot), Some(onto)) = (wanted.snapshot, wanted.onto) else { return Ok(()) };
-    let mut came = false;
-    for dataset in volumes(wanted.into)?.iter().chain([wanted.into]) {
-        let there = snapshots(dataset)?;
-        match there.split_last() {
-            Some((newest, earlier)) if newest.name == *snapshot => {
-                came = true;
-                match earlier.last() {
-                    Some(before) => {
-                        command(&args::destroy_snapshot(newest), place)?;
-                        command(&args::rollback(before), place)?;
-                    }
-                    // A volume that is new to this host.
-                    None if dataset != wanted.into => destroy_at_last(dataset, &args::destroy_tree(dataset), place)?,
-                    None => return Err(Problem::bug("a received guest has no snapshot but the one that came now").on(dataset)),
-                }
-            }
-            _ => {}
+    let mut came = Vec::new();
+    for dataset in below(wanted.into)?.into_iter().chain([wanted.into.clone()]) {
+        let mut there = snapshots(&dataset)?;
+        if let Some(newest) = there.pop_if(|newest| newest.name == *snapshot) {
+            came.push((newest, there.pop()));
         }
     }
-    if came { settings::put_back(wanted.dialect, wanted.into, &onto.before, place) } else { Ok(()) }
+    if came.is_empty() {
+        return Ok(());
+    }
+    // First: once the snapshots are gone, nothing tells any more that there is something to take back.
+    settings::put_back(wanted.dialect, wanted.into, &onto.before, place)?;
+    for (newest, before) in came {
+        match before {
+            Some(before) => {
+                command(&args::destroy_snapshot(&newest), place)?;
+                command(&args::rollback(&before), place)?;
+            }
+            // A volume that is new to this host.
+            None if newest.dataset != *wanted.into => destroy_at_last(&newest.dataset, &args::destroy_tree(&newest.dataset), place)?,
+            None => return Err(Problem::bug("a received guest has no snapshot but the one that came now").on(&newest.dataset)),
+        }
+    }
+    Ok(())
 }
 
-fn volumes(of: &Dataset) -> Result<Vec<Dataset>> {
+/// What lies below a guest.
+fn below(of: &Dataset) -> Result<Vec<Dataset>> {
     let listed = run::must(&args::list_names(of, 1))?;
     listed.lines().filter(|name| *name != of.as_str()).map(|name| name.parse().map_err(Problem::from)).collect()
 }

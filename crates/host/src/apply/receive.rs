@@ -190,18 +190,21 @@ fn has_settings(row: &Row) -> bool {
 
 /// Makes sure that every volume that the settings speak of is there; what else is below the guest.
 fn whole(into: &Dataset, own: &OwnValues) -> Result<Vec<Dataset>> {
-    let below: Vec<String> = run::must(&args::list_names(into, 8))?.lines().filter(|l| *l != into.as_str()).map(str::to_owned).collect();
-    let settings = Settings::new(own.clone(), Vec::new());
-    let volumes: Vec<String> = settings
-        .numbers("disk")
-        .into_iter()
-        .filter(|n| settings.own(&keys::disk(*n, DiskKey::Kind)) == Some(DiskKind::Zvol.word()))
-        .map(|n| into.child(disk_name(n, DiskKind::Zvol)).to_string())
-        .collect();
-    if let Some(missing) = volumes.iter().find(|v| !below.contains(v)) {
-        return Err(not_a_guest(format!("its volume {missing} did not come with it")));
+    let listed = run::must(&args::list_names(into, 8))?;
+    let below: Vec<Dataset> =
+        listed.lines().filter(|l| *l != into.as_str()).map(|l| l.parse().map_err(Problem::from)).collect::<Result<_>>()?;
+    let volumes = volumes_of(into, own);
+    match volumes.iter().find(|v| !below.contains(v)) {
+        Some(missing) => Err(not_a_guest(format!("its volume {missing} did not come with it"))),
+        None => Ok(below.into_iter().filter(|b| !volumes.contains(b)).collect()),
     }
-    below.iter().filter(|b| !volumes.contains(b)).map(|more| more.parse().map_err(Problem::from)).collect()
+}
+
+/// The volumes that settings speak of.
+pub(super) fn volumes_of(into: &Dataset, own: &OwnValues) -> Vec<Dataset> {
+    let settings = Settings::new(own.clone(), Vec::new());
+    let is_volume = |n: &u16| settings.own(&keys::disk(*n, DiskKey::Kind)) == Some(DiskKind::Zvol.word());
+    settings.numbers("disk").into_iter().filter(is_volume).map(|n| into.child(disk_name(n, DiskKind::Zvol))).collect()
 }
 
 /// Reads the settings from the copy in the file system and sets them; the guest belongs to nobody until it is adopted.

@@ -8,7 +8,7 @@ use chyves_core::image::public;
 use chyves_core::value::printable;
 use std::io;
 use ureq::Error;
-use ureq::http::StatusCode;
+use ureq::http::{StatusCode, Uri};
 
 /// The refusal that a status is.
 pub(super) fn refused(status: StatusCode, address: &str) -> Problem {
@@ -60,9 +60,8 @@ pub(super) fn explain(error: Error, address: &str, silence: u32) -> Problem {
 
 /// The name of an address' host.
 fn host(address: &str) -> String {
-    let shown = public(address);
-    let after = shown.split_once("//").map_or(shown.as_str(), |(_, after)| after);
-    printable(after.split(['/', '?', '#', ':']).next().unwrap_or_default(), 300)
+    let uri = address.parse::<Uri>().ok();
+    printable(uri.as_ref().and_then(Uri::host).unwrap_or("HOST"), 300)
 }
 
 /// Whether an error is about whom to trust, and no cut.

@@ -3,11 +3,10 @@
 use super::{Amendment, Plan, changeable, file, find, renumbered, volume};
 use crate::action::Action;
 use crate::error::Result;
-use crate::guest::leaving::Leaving;
+use crate::guest::leaving::{self, Leaving};
 use crate::guest::{DiskKind, Guest};
 use crate::plan::create::mountpoint;
 use crate::plan::{Moment, of_disks, stopped};
-use crate::property::keys;
 use crate::value::Dataset;
 use crate::world::{DiskFormat, Trashed, TrashedDisk, World};
 use crate::zfs::args::Pair;
@@ -87,11 +86,5 @@ pub(super) fn folder(world: &World, trashed: &Dataset) -> Result<String> {
 
 /// What marks a volume in the trash.
 pub(super) fn marks(trashed: &Trashed, disk: &TrashedDisk) -> Vec<Pair> {
-    let mut marks = vec![
-        (keys::DELETED.to_owned(), trashed.deleted.clone()),
-        (keys::NAME.to_owned(), trashed.name.to_string()),
-        (keys::REMOVED_FROM.to_owned(), disk.of.to_string()),
-    ];
-    marks.extend(renumbered(&disk.settings, disk.number));
-    marks
+    leaving::marks(&trashed.deleted, &trashed.name, disk.of, renumbered(&disk.settings, disk.number))
 }

@@ -26,10 +26,6 @@ pub enum Base {
 /// It is missing, or not older than what is sent, or nothing is in common.
 pub fn base(guest: &Guest, snapshot: Option<&SnapshotName>, base: &Base, facts: &Facts) -> Result<Option<SnapshotName>> {
     let before = snapshot.map_or(Ok(facts.there.len()), |name| facts.place(guest, name))?;
-    older(guest, before, base, facts)
-}
-
-pub(super) fn older(guest: &Guest, before: usize, base: &Base, facts: &Facts) -> Result<Option<SnapshotName>> {
     match base {
         Base::Whole => Ok(None),
         Base::Snapshot(base) if facts.place(guest, base)? < before => Ok(Some(base.clone())),
@@ -111,7 +107,7 @@ mod tests {
             let with = |name: &'static str, volumes: &[&str]| below(&volumes.iter().map(|v| format!("{v}@{name}")).collect::<Vec<_>>());
             let below = [with("one", with_base), with("two", &["disk0", "disk1"])].concat();
             let facts = Facts { carried_by_base: Some(own(then)), below, ..facts(&[("one", 1), ("two", 2)]) };
-            send(&g, Some(&two), &Base::Snapshot("one".parse().unwrap()), &facts, &moment(1))
+            send(&g, Some(&two), Some("one".parse().unwrap()), &facts, &moment(1))
         };
         let both = [("disk0.kind", "zvol"), ("disk1.kind", "zvol")];
         assert!(sent(&both, &["disk0", "disk1"]).is_ok());
