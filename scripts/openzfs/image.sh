@@ -1,4 +1,4 @@
-# shellcheck shell=sh disable=SC2154 # `home`, `kernel`, `root` come from ../test-openzfs
+# shellcheck shell=sh disable=SC2154 # `home`, `root` come from ../test-openzfs, `kernel` and `kernel_modules` from the machine
 # The initramfs that the machine boots: this system's own programs with their libraries, an OpenZFS made by module.sh, and
 # the tests. Sourced by ../test-openzfs.
 
@@ -6,7 +6,7 @@
 image_programs='sh env mount umount unshare nsenter setsid kill find truncate dd cat cp mv rm mkdir ln ls stat sleep sync
     sha256sum cmp grep sed awk sort head tail tr wc id uname mktemp chmod touch test modprobe mke2fs ip qemu-img
     qemu-system-x86_64 genisoimage xorriso bridge ping which pgrep nft dnsmasq ps sysctl'
-# Loaded with what they depend on; zfs comes from the OpenZFS.
+# Loaded with what they depend on; zfs comes from the OpenZFS. What a kernel has in itself, or lacks, is left out.
 image_modules='virtio_pci virtio_blk ext4 crc32c_generic tun bridge veth 8021q isofs loop nf_tables nft_chain_nat nft_masq nft_ct'
 # What QEMU and the guests in the machine need of this system.
 image_files='/usr/share/seabios /usr/share/OVMF/OVMF_CODE_4M.fd /usr/share/OVMF/OVMF_VARS_4M.fd /usr/share/qemu/kvmvapic.bin
@@ -31,14 +31,13 @@ image_module_files() {
         BEGIN { gsub(/-/, "_", name) }
         { file = $1; sub(/:$/, "", file) }
         plain(file) == name { for (i = NF; i > 1; i--) print $i; print file }
-    ' "$modules/modules.dep"
+    ' "$kernel_modules/modules.dep"
 }
 
-# image_base SUITE FILE: all but the tests.
+# image_base PLACE FILE: all but the tests.
 image_base() {
     suite_root=$home/$1/root
     image=$home/$1/image.new
-    modules=$root/target/guest-kernel/lib/modules/$kernel
     rm -rf "$image"
     for image_dir in usr/bin usr/sbin usr/lib usr/lib64 dev proc sys run tmp var/tmp root etc tests; do mkdir -p "$image/$image_dir"; done
     for image_dir in bin sbin lib lib64; do ln -s "usr/$image_dir" "$image/$image_dir"; done
@@ -77,10 +76,10 @@ image_base() {
     mkdir -p "$image_lib/extra"
     for image_name in $image_modules; do image_module_files "$image_name"; done | sort -u | while read -r image_path; do
         mkdir -p "$image_lib/$(dirname "$image_path")"
-        cp "$modules/$image_path" "$image_lib/$image_path"
+        cp "$kernel_modules/$image_path" "$image_lib/$image_path"
     done
     cp "$home/$1"/modules/*.ko "$image_lib/extra/"
-    cp "$modules"/modules.builtin* "$modules/modules.order" "$image_lib/" 2>/dev/null || :
+    cp "$kernel_modules"/modules.builtin* "$kernel_modules/modules.order" "$image_lib/" 2>/dev/null || :
     depmod -b "$image" "$kernel" || die "depmod failed"
     cp "$root/scripts/openzfs/init" "$image/init"
     image_pack "$image" "$2"
