@@ -45,7 +45,7 @@ pub(super) static ROWS: &[Property] = &[
         key: "disk{n}.options",
         kind: Kind::DiskOptions,
         summary: "options of disk n's back end",
-        detail: "Parted by commas: ro, nocache, direct, nodelete, sectorsize=512/4096.",
+        detail: "Parted by commas: ro, nocache, direct, nodelete, sectorsize=512/4096. Under QEMU a volume that is written to is past the host's cache (nocache) in any case.",
         aliases: &["virtio_block_options_disk{n}"],
         ..BASE
     },

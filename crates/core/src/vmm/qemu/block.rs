@@ -2,23 +2,31 @@
 
 use super::opt::Opt;
 use super::{Args, opener};
-use crate::device::{AhciDetails, Backing, BlockOptions, DiskSerial, NvmeDetails};
+use crate::device::{AhciDetails, Backing, BackingKind, BlockOptions, DiskSerial, NvmeDetails};
 use crate::error::{Problem, Result};
+
+/// Whether a disk is opened past the host's cache (`O_DIRECT`). A volume that is written to is, always: from its cache Linux
+/// writes later, and forgets what it can't write to a full pool, when nobody can be told any more. ZFS has a cache of its own.
+/// (What is written to a file of ZFS is refused at once; FreeBSD has no such cache before a device.)
+fn is_uncached(backing: &Backing, options: BlockOptions) -> bool {
+    options.nocache || (backing.kind == BackingKind::Device && !options.ro)
+}
 
 /// The node of a disk. Files are locked, so that no second QEMU opens what this one writes.
 pub(super) fn node(args: &mut Args, id: &str, backing: &Backing, options: BlockOptions) {
     let driver = opener(backing.kind);
+    let uncached = is_uncached(backing, options);
     let discard = if options.nodelete { "ignore" } else { "unmap" };
     let mut text = Opt::with("driver", "raw")
         .set("node-name", id)
         .set("read-only", if options.ro { "on" } else { "off" })
         .set("discard", discard)
-        .on("cache.direct", options.nocache)
+        .on("cache.direct", uncached)
         .set("file.driver", driver)
         .set("file.filename", &backing.path)
         .set("file.locking", "on")
         .set("file.discard", discard);
-    if options.nocache {
+    if uncached {
         text = text.set("file.cache.direct", "on");
     }
     args.put("-blockdev", text);

@@ -78,7 +78,7 @@ fn a_usual_guest_by_emulation() {
       -device ich9-ahci,id=cd-3.0,addr=03.0
       -blockdev driver=raw,node-name=cd-3.0-drive0-node,read-only=on,discard=ignore,file.driver=file,file.filename=/tank/chyves/images/deb.iso,file.locking=on,file.discard=ignore
       -device ide-cd,bus=cd-3.0.0,id=cd-3.0-drive0,drive=cd-3.0-drive0-node
-      -blockdev driver=raw,node-name=disk-4.0-node,read-only=off,discard=unmap,file.driver=host_device,file.filename=/dev/zvol/tank/chyves/guests/web01/disk0,file.locking=on,file.discard=unmap
+      -blockdev driver=raw,node-name=disk-4.0-node,read-only=off,discard=unmap,cache.direct=on,file.driver=host_device,file.filename=/dev/zvol/tank/chyves/guests/web01/disk0,file.locking=on,file.discard=unmap,file.cache.direct=on
       -device virtio-blk-pci,id=disk-4.0,addr=04.0,drive=disk-4.0-node,werror=stop,rerror=report,serial=WEB1-0
       -netdev user,id=net-12.0-end,hostfwd=tcp:127.0.0.1:2222-:22,hostfwd=udp:0.0.0.0:53-10.0.2.15:53
       -device virtio-net-pci,id=net-12.0,addr=0c.0,netdev=net-12.0-end,mac=58:9c:fc:00:00:01,romfile=
@@ -95,17 +95,17 @@ fn every_device() {
     assert_snapshot!(text.concat(), @"
     amd_hostbridge
     virtio-blk
-      driver=raw,node-name=disk-5.0-node,read-only=off,discard=unmap,file.driver=host_device,file.filename=/dev/zvol/tank/chyves/guests/web01/disk0,file.locking=on,file.discard=unmap
+      driver=raw,node-name=disk-5.0-node,read-only=off,discard=unmap,cache.direct=on,file.driver=host_device,file.filename=/dev/zvol/tank/chyves/guests/web01/disk0,file.locking=on,file.discard=unmap,file.cache.direct=on
       virtio-blk-pci,id=disk-5.0,addr=05.0,drive=disk-5.0-node,werror=stop,rerror=report,serial=WEB1-0
     virtio-blk, options
       driver=raw,node-name=disk-5.0-node,read-only=on,discard=ignore,cache.direct=on,file.driver=host_device,file.filename=/dev/zvol/tank/chyves/guests/web01/disk0,file.locking=on,file.discard=ignore,file.cache.direct=on
       virtio-blk-pci,id=disk-5.0,addr=05.0,drive=disk-5.0-node,logical_block_size=512,physical_block_size=4096,write-cache=off,werror=stop,rerror=report,serial=WEB1-0
     ahci-hd
-      driver=raw,node-name=disk-5.0-node,read-only=off,discard=unmap,file.driver=host_device,file.filename=/dev/zvol/tank/chyves/guests/web01/disk0,file.locking=on,file.discard=unmap
+      driver=raw,node-name=disk-5.0-node,read-only=off,discard=unmap,cache.direct=on,file.driver=host_device,file.filename=/dev/zvol/tank/chyves/guests/web01/disk0,file.locking=on,file.discard=unmap,file.cache.direct=on
       ich9-ahci,id=disk-5.0,addr=05.0
       ide-hd,bus=disk-5.0.0,drive=disk-5.0-node,werror=stop,rerror=report,serial=WEB1-0
     ahci-hd, details
-      driver=raw,node-name=disk-5.0-node,read-only=off,discard=unmap,file.driver=host_device,file.filename=/dev/zvol/tank/chyves/guests/web01/disk0,file.locking=on,file.discard=unmap
+      driver=raw,node-name=disk-5.0-node,read-only=off,discard=unmap,cache.direct=on,file.driver=host_device,file.filename=/dev/zvol/tank/chyves/guests/web01/disk0,file.locking=on,file.discard=unmap,file.cache.direct=on
       ich9-ahci,id=disk-5.0,addr=05.0
       ide-hd,bus=disk-5.0.0,drive=disk-5.0-node,logical_block_size=4096,physical_block_size=4096,werror=stop,rerror=report,serial=WEB1-0,rotation_rate=1,ver=1.0,model=chyves disk
     ahci-cd
@@ -124,7 +124,7 @@ fn every_device() {
       driver=raw,node-name=ahci-5.0-drive2-node,read-only=on,discard=ignore,file.driver=file,file.filename=/tank/a.iso,file.locking=on,file.discard=ignore
       ide-cd,bus=ahci-5.0.2,id=ahci-5.0-drive2,drive=ahci-5.0-drive2-node
     nvme
-      driver=raw,node-name=disk-5.0-node,read-only=off,discard=unmap,file.driver=host_device,file.filename=/dev/zvol/tank/chyves/guests/web01/disk0,file.locking=on,file.discard=unmap
+      driver=raw,node-name=disk-5.0-node,read-only=off,discard=unmap,cache.direct=on,file.driver=host_device,file.filename=/dev/zvol/tank/chyves/guests/web01/disk0,file.locking=on,file.discard=unmap,file.cache.direct=on
       nvme,id=disk-5.0,addr=05.0,serial=WEB1-0
       nvme-ns,bus=disk-5.0,drive=disk-5.0-node
     nvme, knobs
