@@ -40,8 +40,8 @@ fn a_guest_on_a_full_pool_waits_and_goes_on() {
     console.shell("seq 1 200000 > /part; for n in 1 2 3 4 5 6 7 8 9 10 11 12; do cat /part; done > /whole");
     console.types("cat /whole > /dev/vdb && sync && echo written-$?\r");
     is(&host, "web", "paused");
-    host.ok("info web").says("No space left on device").says("disk1.raw").says("goes on by itself");
-    host.chyves("stop web").ends(4).says("`web` is paused").says("disk1.raw").says("stop web --now");
+    host.ok("info web").says("No space left on device").says("guests/web/disk1").says("goes on by itself");
+    host.chyves("stop web").ends(4).says("`web` is paused").says("guests/web/disk1").says("stop web --now");
     host.chyves("start web").ends(4).says("`web` is paused");
 
     // Its next supervisor knows it too, and why.

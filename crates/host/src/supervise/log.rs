@@ -108,22 +108,32 @@ pub(super) struct HypervisorLog {
     limit: u64,
     /// Where the present hypervisor's messages begin.
     mark: u64,
+    /// What the log itself has still to be told, where the spare one stands in for it.
+    owed: Option<Owed>,
+}
+
+/// Lines of ours for a log that could not be written.
+struct Owed {
+    path: PathBuf,
+    /// The file system that its folder was on.
+    device: Option<u64>,
+    lines: String,
 }
 
 impl HypervisorLog {
     /// Opens the log, or the spare one where its folder can't take it.
     pub(super) fn open(folder: &Path, spare: &Path, limit: u64) -> std::io::Result<Self> {
         let path = folder.join("hypervisor.log");
-        let (path, file) = match append(&path).and_then(|file| Self::check(&file).map(|()| file)) {
-            Ok(file) => (path, file),
-            Err(_) => (spare.to_owned(), append(spare)?),
+        let first = format!("chyves: process {} watches this hypervisor\n", std::process::id());
+        // A full pool lets a file be opened and not be written.
+        let (path, file, owed) = match append(&path).and_then(|mut file| file.write_all(first.as_bytes()).map(|()| file)) {
+            Ok(file) => (path, file, None),
+            Err(_) => {
+                let device = std::fs::metadata(folder).ok().map(|m| m.dev());
+                (spare.to_owned(), append(spare)?, Some(Owed { path, device, lines: first }))
+            }
         };
-        Ok(Self { mark: file.metadata()?.len(), path, file, limit: limit.clamp(4096, 1 << 20) })
-    }
-
-    /// A full pool lets a file be opened and not be written.
-    fn check(mut file: &File) -> std::io::Result<()> {
-        file.write_all(format!("chyves: process {} watches this hypervisor\n", std::process::id()).as_bytes())
+        Ok(Self { mark: file.metadata()?.len(), path, file, limit: limit.clamp(4096, 1 << 20), owed })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -139,6 +149,7 @@ impl HypervisorLog {
         if let Ok(null) = File::options().read(true).write(true).open("/dev/null") {
             self.file = null;
         }
+        self.owed = None;
     }
 
     /// From here on it is another hypervisor that speaks.
@@ -146,9 +157,19 @@ impl HypervisorLog {
         self.mark = self.file.metadata().map_or(self.mark, |m| m.len());
     }
 
-    /// Adds a line of our own.
+    /// Adds a line of our own; to the log itself, too, once there is room for it again.
     pub(super) fn note(&mut self, text: &str) {
-        drop(self.file.write_all(format!("chyves: {text}\n").as_bytes()));
+        let line = format!("chyves: {text}\n");
+        drop(self.file.write_all(line.as_bytes()));
+        if let Some(owed) = &mut self.owed {
+            // A guest that has said so much while its log could not be written says the same again and again.
+            if owed.lines.len() + line.len() <= usize::try_from(self.limit / 2).unwrap_or(usize::MAX) {
+                owed.lines.push_str(&line);
+            }
+            if append_on(&owed.path, &mut owed.device).and_then(|mut file| file.write_all(owed.lines.as_bytes())).is_ok() {
+                owed.lines.clear();
+            }
+        }
     }
 
     /// Keeps it short: what is over half of the limit goes to the predecessor, the rest is forgotten.
@@ -249,7 +270,25 @@ mod tests {
         writer.write_all(b"second\n").unwrap();
         assert_eq!(log.last_words(), b"second\n");
         assert!(std::fs::metadata(temp.path().join("hypervisor.log.1")).unwrap().len() <= 2048);
-        let elsewhere = HypervisorLog::open(&temp.path().join("nowhere"), &spare, 4096).unwrap();
-        assert_eq!(elsewhere.path(), spare);
+    }
+
+    #[test]
+    fn what_the_hypervisors_log_could_not_take_it_gets_later() {
+        let temp = tempfile::tempdir().unwrap();
+        let (folder, spare) = (temp.path().join("logs"), temp.path().join("spare"));
+        let mut log = HypervisorLog::open(&folder, &spare, 4096).unwrap();
+        assert_eq!(log.path(), spare);
+        log.note("the guest is paused");
+        std::fs::create_dir(&folder).unwrap();
+        log.note("the guest goes on");
+        log.note("and on");
+        let told = std::fs::read_to_string(folder.join("hypervisor.log")).unwrap();
+        let lines: Vec<&str> = told.lines().collect();
+        assert!(lines[0].ends_with("watches this hypervisor"), "{told}");
+        assert_eq!(lines[1..], ["chyves: the guest is paused", "chyves: the guest goes on", "chyves: and on"]);
+        log.close();
+        std::fs::remove_dir_all(&folder).unwrap();
+        log.note("lost");
+        assert!(!folder.exists());
     }
 }
