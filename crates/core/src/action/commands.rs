@@ -96,11 +96,20 @@ impl Action {
     }
 }
 
+/// Makes a raw disk of a qcow2 file. A volume, which is there already, is written past the host's cache: what a full pool does not
+/// take would else be lost after qemu-img had ended well.
+pub fn from_qcow2(from: &str, to: &str) -> Cmd {
+    if is_device(to) {
+        Cmd::new("qemu-img", ["convert", "-n", "-t", "none", "-f", "qcow2", "-O", "raw", from, to])
+    } else {
+        Cmd::new("qemu-img", ["convert", "-f", "qcow2", "-O", "raw", "-S", "64k", from, to])
+    }
+}
+
 fn copy_disk(from: &str, format: DiskFormat, to: &str, size: Option<Size>) -> Vec<Cmd> {
     let mut cmds = vec![match (format, is_device(to)) {
         (DiskFormat::Raw, _) => Cmd::new("dd", [&format!("if={from}"), &format!("of={to}"), "bs=65536", "conv=sparse"]),
-        (DiskFormat::Qcow2, false) => Cmd::new("qemu-img", ["convert", "-f", "qcow2", "-O", "raw", "-S", "64k", from, to]),
-        (DiskFormat::Qcow2, true) => Cmd::new("qemu-img", ["convert", "-n", "-f", "qcow2", "-O", "raw", from, to]),
+        (DiskFormat::Qcow2, _) => from_qcow2(from, to),
     }];
     if let (false, Some(size)) = (is_device(to), size) {
         cmds.push(Cmd::new("truncate", ["-s", &size.get().to_string(), to]));

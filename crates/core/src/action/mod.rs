@@ -14,6 +14,7 @@ mod content;
 mod undo;
 mod words;
 
+pub use commands::from_qcow2;
 pub use undo::Undo;
 
 use crate::cloudinit::SeedDisc;

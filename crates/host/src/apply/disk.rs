@@ -6,7 +6,7 @@ use super::{Event, Place, command, fault, files};
 use crate::import::content::{self, Content, Format, Seen};
 use crate::import::convert::whole;
 use crate::run;
-use chyves_core::action::is_device;
+use chyves_core::action::{from_qcow2, is_device};
 use chyves_core::cmd::Cmd;
 use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::value::{Dataset, Size, printable};
@@ -127,7 +127,7 @@ pub(super) fn copy(from: &str, format: DiskFormat, to: &str, size: Option<Size>,
         return match format {
             DiskFormat::Qcow2 => {
                 whole(from, Format::Qcow2)?;
-                command(&Cmd::new("qemu-img", ["convert", "-n", "-f", "qcow2", "-O", "raw", from, to]), place)
+                command(&from_qcow2(from, to), place)
             }
             DiskFormat::Raw => {
                 let target = OpenOptions::new().write(true).open(to).map_err(fail("open", to))?;
@@ -148,7 +148,7 @@ pub(super) fn copy(from: &str, format: DiskFormat, to: &str, size: Option<Size>,
 
 fn convert(from: &str, to: &str, size: Option<Size>, place: &mut Place<'_>) -> Result<()> {
     whole(from, Format::Qcow2)?;
-    command(&Cmd::new("qemu-img", ["convert", "-f", "qcow2", "-O", "raw", "-S", "64k", from, to]), place)?;
+    command(&from_qcow2(from, to), place)?;
     fs::set_permissions(to, Permissions::from_mode(0o600)).map_err(fail("write", to))?;
     let target = OpenOptions::new().write(true).open(to).map_err(fail("open", to))?;
     lengthen(to, &target, size)

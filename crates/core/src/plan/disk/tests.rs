@@ -141,7 +141,7 @@ fn a_disk_from_a_file_is_at_least_as_large_as_that() {
     r.size = Some(Size::mib(4));
     let text = script(add::add(&open_zfs(vec![g.clone()]), &g, &r));
     assert!(text.contains("zfs create -s -V 4194304 -o volmode=dev tank/chyves/guests/web01/disk1\n"), "{text}");
-    assert!(text.contains("qemu-img convert -n -f qcow2 -O raw a.qcow2 /dev/zvol/tank/chyves/guests/web01/disk1\n"), "{text}");
+    assert!(text.contains("qemu-img convert -n -t none -f qcow2 -O raw a.qcow2 /dev/zvol/tank/chyves/guests/web01/disk1\n"), "{text}");
 }
 
 #[test]
