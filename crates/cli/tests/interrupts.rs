@@ -41,7 +41,8 @@ fn of_several_each_is_told_and_who_else_waits_is_not_left_alone() {
     let mut other = host.terminal("stop deaf --timeout 600");
     other.sees("asked to power off");
     let mut all = host.terminal("stop all --timeout 600");
-    all.sees("web: asked to power off");
+    // Both, so that none is interrupted before it has begun.
+    all.sees_all(&["web: asked to power off", "deaf: asked to power off"]);
     until("web to be off", || (host.state("web") == "stopped").then_some(()));
     all.types("\x03");
     all.sees("web: the guest powered off");
@@ -63,6 +64,8 @@ fn an_interrupted_creation_leaves_nothing_half_made() {
     create.sees("clone");
     create.types("\x03");
     create.sees("guests could not be done");
+    create.sees("interrupted, and ");
+    create.sees("type the command again for what was not done");
     create.ends(130);
     let made: Vec<String> = host.ok("list -H -o name").out.lines().map(str::to_owned).collect();
     assert!(made.len() < names.len(), "{made:?}");

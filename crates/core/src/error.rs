@@ -103,6 +103,11 @@ impl Problem {
         Self::new(Kind::Bug, message).hint("this is a defect of chyves; please report it with the command you typed")
     }
 
+    /// The person wanted to stop. What was done of it, and what to type then, is told by who knows the whole.
+    pub fn interrupted() -> Self {
+        Self::new(Kind::Interrupted, "interrupted")
+    }
+
     /// Names the object it is about.
     #[must_use]
     pub fn on(mut self, object: impl std::fmt::Display) -> Self {

@@ -180,17 +180,19 @@ impl Call {
         }
     }
 
-    /// Waits until there is something to read, or that time has come. False when the person does not wait any longer.
+    /// Waits until there is something to read, or that time has come. False when the person does not wait any longer; what
+    /// came before that is heard.
     fn is_heard(&self, interrupted: &AtomicBool, until: Instant) -> bool {
         let mut readable = !self.stream.buffer().is_empty();
         while !readable && Instant::now() < until {
-            if interrupted.load(Ordering::SeqCst) {
-                return false;
-            }
+            let leaves = interrupted.load(Ordering::SeqCst);
             let mut fds = [PollFd::new(self.stream.get_ref(), PollFlags::IN)];
-            let wait = Timespec { tv_sec: 0, tv_nsec: i64::from(HEED.subsec_nanos()) };
+            let wait = Timespec { tv_sec: 0, tv_nsec: if leaves { 0 } else { i64::from(HEED.subsec_nanos()) } };
             // A signal ends it early; then the flag says which.
             readable = rustix::event::poll(&mut fds, Some(&wait)).is_ok_and(|ready| ready > 0);
+            if leaves && !readable {
+                return false;
+            }
         }
         true
     }

@@ -7,7 +7,7 @@ use crate::apply::fault;
 use crate::runtime::Lock;
 use crate::{drain, run, trace};
 use chyves_core::cmd::Cmd;
-use chyves_core::error::{Kind, Problem, Result};
+use chyves_core::error::{Problem, Result};
 use chyves_core::zfs::stream::{self as streams, Header, Reading, read};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::Timespec;
@@ -126,7 +126,7 @@ fn pump(
     loop {
         loop {
             if interrupted.load(Ordering::SeqCst) {
-                return Err(Problem::new(Kind::Interrupted, "interrupted"));
+                return Err(Problem::interrupted());
             }
             let mut fds = [PollFd::from_borrowed_fd(patient.0, patient.1)];
             match poll(&mut fds, Some(&GLANCE)) {

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A terminal with one command in it.
 pub struct Terminal {
@@ -78,14 +78,26 @@ impl Terminal {
     /// Waits until this is shown; what came before it, and it, is forgotten.
     #[track_caller]
     pub fn sees(&mut self, text: &str) -> String {
+        self.sees_all(&[text])
+    }
+
+    /// Waits until all of these are shown, in whatever order; what came before the last of them, and it, is forgotten.
+    #[track_caller]
+    pub fn sees_all(&mut self, texts: &[&str]) -> String {
         let deadline = Instant::now() + patience();
         loop {
-            if let Some(at) = self.seen.find(text) {
-                return self.seen.drain(..at + text.len()).collect();
+            let ends: Option<Vec<usize>> = texts.iter().map(|text| Some(self.seen.find(text)? + text.len())).collect();
+            if let Some(end) = ends.map(|ends| ends.into_iter().max().unwrap_or(0)) {
+                return self.seen.drain(..end).collect();
             }
-            match self.screen.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            // Who has ended says no more, but for what still lies in the terminal.
+            let ended = self.child.try_wait().unwrap();
+            match self.screen.recv_timeout(GLANCE) {
                 Ok(more) => self.seen.push_str(&String::from_utf8_lossy(&more)),
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => panic!("no `{text}` in {:?}", self.seen),
+                Err(RecvTimeoutError::Timeout) if ended.is_none() && Instant::now() < deadline => {}
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                    panic!("not all of {texts:?} in {:?} (ended: {ended:?})", self.seen)
+                }
             }
         }
     }
@@ -131,6 +143,9 @@ impl Terminal {
         assert!(!self.is_raw(), "the terminal was left raw");
     }
 }
+
+/// How long is waited for something to be shown before the command is looked at again.
+const GLANCE: Duration = Duration::from_millis(200);
 
 /// How the shell of the Linux test guest asks for a command.
 const PROMPT: &str = "root@chyves-guest# ";

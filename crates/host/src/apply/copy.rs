@@ -5,7 +5,7 @@ use super::command::settled_at_last;
 use super::{Event, Place, fault};
 use crate::{drain, facts, observe, run, trace};
 use chyves_core::cmd::Cmd;
-use chyves_core::error::{Kind, Problem, Result};
+use chyves_core::error::{Problem, Result};
 use chyves_core::value::{Dataset, Size, SnapshotRef, printable};
 use chyves_core::zfs::{Dialect, args};
 use std::io::{ErrorKind, Read, Write};
@@ -114,7 +114,7 @@ fn carry(source: Option<ChildStdout>, sink: Option<ChildStdin>, size: Size, plac
     let mut done = 0u64;
     loop {
         if place.interrupted.load(Ordering::SeqCst) {
-            return Err(Problem::new(Kind::Interrupted, "interrupted"));
+            return Err(Problem::interrupted());
         }
         let filled = match source.read(&mut buffer) {
             Ok(0) => break,

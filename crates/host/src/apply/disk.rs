@@ -8,7 +8,7 @@ use crate::import::convert::whole;
 use crate::run;
 use chyves_core::action::{from_qcow2, is_device};
 use chyves_core::cmd::Cmd;
-use chyves_core::error::{Kind, Problem, Result};
+use chyves_core::error::{Problem, Result};
 use chyves_core::value::{Dataset, Size, printable};
 use chyves_core::world::{DiskFile, DiskFormat};
 use chyves_core::zfs::args;
@@ -191,7 +191,7 @@ fn appears(path: &str, place: &Place<'_>) -> Result<()> {
     let deadline = Instant::now() + APPEARS;
     while !Path::new(path).exists() {
         if place.interrupted.load(Ordering::SeqCst) {
-            return Err(Problem::new(Kind::Interrupted, "interrupted").on(path));
+            return Err(Problem::interrupted().on(path));
         }
         if Instant::now() > deadline {
             return Err(Problem::failed(format!("the volume's device `{path}` does not appear"))
@@ -227,6 +227,7 @@ pub fn space(names: &[String]) -> Result<std::collections::BTreeMap<String, (u64
 mod tests {
     use super::*;
     use crate::runtime::Runtime;
+    use chyves_core::error::Kind;
     use chyves_core::os::Os;
     use std::sync::atomic::AtomicBool;
 

@@ -223,7 +223,7 @@ pub(super) fn sparse(source: &mut dyn Read, target: &File, name: &str, went_on: 
         records::write_sparse(target, &buffer[..filled], at).map_err(io("write", name))?;
         at += filled as u64;
         if !went_on(filled as u64) {
-            return Err(Problem::new(chyves_core::error::Kind::Interrupted, "interrupted").on(name));
+            return Err(Problem::interrupted().on(name));
         }
     }
 }

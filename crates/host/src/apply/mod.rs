@@ -138,7 +138,7 @@ pub fn apply(plan: &Plan, place: &mut Place<'_>) -> Result<Applied> {
         // Once something was done that nothing can take back, the rest is finished whatever the person wishes.
         let bound = done.iter().any(|d| d.undo == Undo::Impossible);
         let result = if place.interrupted.load(Ordering::SeqCst) && !bound {
-            Err(Problem::new(Kind::Interrupted, "interrupted"))
+            Err(Problem::interrupted())
         } else {
             (place.report)(Event::Step(step));
             let before = done.len();
@@ -163,13 +163,25 @@ pub fn apply(plan: &Plan, place: &mut Place<'_>) -> Result<Applied> {
                     .because(format!("and it could not be taken back: {busy}"))
                     .hint("`chyves repair` takes it back"));
             }
+            let untouched = done.is_empty();
             let problem = undo::take_back(done, began, place, problem, &mut |_| {});
             journal.close();
-            return Err(problem);
+            return Err(if problem.code == Kind::Interrupted { told(problem, step, untouched) } else { problem });
         }
     }
     applied.replaced = journal.close();
     Ok(applied)
+}
+
+/// What an interrupted plan came to, unless the step that was interrupted has told that itself.
+fn told(problem: Problem, step: &Action, untouched: bool) -> Problem {
+    if !problem.causes.is_empty() || !problem.hints.is_empty() {
+        return problem;
+    }
+    let message = if untouched { "interrupted, and nothing was changed" } else { "interrupted, and what was done was taken back" };
+    Problem { message: message.to_owned(), ..problem }
+        .because(format!("it had come to this step: {}", step.describe()))
+        .hint("type the command again for what was not done")
 }
 
 /// How long is waited for a lock that was let go of.

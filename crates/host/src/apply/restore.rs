@@ -3,7 +3,7 @@
 
 use super::{Event, Place};
 use crate::records::{self, RECORD};
-use chyves_core::error::{Kind, Problem, Result};
+use chyves_core::error::{Problem, Result};
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
@@ -79,7 +79,7 @@ fn file(source: &Path, target: &Path, place: &mut Place<'_>) -> Result<()> {
     let mut at = 0u64;
     while at < meta.len() {
         if place.interrupted.load(Ordering::SeqCst) {
-            return Err(Problem::new(Kind::Interrupted, "interrupted").on(target.display()));
+            return Err(Problem::interrupted().on(target.display()));
         }
         let length = usize::try_from(meta.len() - at).map_or(RECORD, |left| left.min(RECORD));
         past.read_exact_at(&mut was[..length], at).map_err(fail("read", source))?;

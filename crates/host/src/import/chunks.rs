@@ -1,7 +1,7 @@
 //! What flows between the stages of an import: pieces of bytes through bounded channels, so that the slowest stage sets
 //! the pace and nothing piles up.
 
-use chyves_core::error::{Kind, Problem};
+use chyves_core::error::Problem;
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
@@ -50,7 +50,7 @@ impl Read for Feed {
                 Ok(Piece::End) => self.ended = true,
                 Err(RecvTimeoutError::Timeout) if !self.stop.load(Ordering::SeqCst) => {}
                 // The stage before was told to end, or failed and says itself why: this one has no cause of its own.
-                Err(_) => return Err(carried(Problem::new(Kind::Interrupted, "interrupted"))),
+                Err(_) => return Err(carried(Problem::interrupted())),
             }
         }
         let n = (self.piece.len() - self.at).min(into.len());
@@ -90,6 +90,7 @@ pub(super) fn problem(error: io::Error, other: impl FnOnce(io::Error) -> Problem
 #[cfg(test)]
 mod tests {
     use super::*;
+    use chyves_core::error::Kind;
 
     #[test]
     fn a_stream_that_is_broken_off_carries_no_cause_of_its_own() {

@@ -78,7 +78,7 @@ impl From<Problem> for Failed {
 }
 
 pub(crate) fn interrupted(what: &str) -> Problem {
-    Problem::new(Kind::Interrupted, "interrupted").on(printable(what, 300))
+    Problem::interrupted().on(printable(what, 300))
 }
 
 /// Imports one image; it is described on its dataset last.
