@@ -3,6 +3,7 @@
 //! A write on a *suspended* pool hangs in the kernel and takes the supervisor with it until the pool is back; the guest's
 //! disks on the same pool hang then too, and the machine is still provably there by its lock.
 
+use super::owed::Owed;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
@@ -23,7 +24,7 @@ fn append(path: &Path) -> std::io::Result<File> {
 }
 
 /// The same, and only while its folder is on the file system that it was on first.
-fn append_on(path: &Path, device: &mut Option<u64>) -> std::io::Result<File> {
+pub(super) fn append_on(path: &Path, device: &mut Option<u64>) -> std::io::Result<File> {
     let now = std::fs::metadata(path.parent().unwrap_or(path))?.dev();
     if *device.get_or_insert(now) != now {
         return Err(std::io::ErrorKind::NotFound.into());
@@ -112,28 +113,23 @@ pub(super) struct HypervisorLog {
     owed: Option<Owed>,
 }
 
-/// Lines of ours for a log that could not be written.
-struct Owed {
-    path: PathBuf,
-    /// The file system that its folder was on.
-    device: Option<u64>,
-    lines: String,
-}
-
 impl HypervisorLog {
     /// Opens the log, or the spare one where its folder can't take it.
     pub(super) fn open(folder: &Path, spare: &Path, limit: u64) -> std::io::Result<Self> {
         let path = folder.join("hypervisor.log");
+        let limit = limit.clamp(4096, 1 << 20);
         let first = format!("chyves: process {} watches this hypervisor\n", std::process::id());
         // A full pool lets a file be opened and not be written.
         let (path, file, owed) = match append(&path).and_then(|mut file| file.write_all(first.as_bytes()).map(|()| file)) {
             Ok(file) => (path, file, None),
             Err(_) => {
                 let device = std::fs::metadata(folder).ok().map(|m| m.dev());
-                (spare.to_owned(), append(spare)?, Some(Owed { path, device, lines: first }))
+                let mut owed = Owed::new(path, device, usize::try_from(limit / 2).unwrap_or(usize::MAX));
+                owed.tell(&first);
+                (spare.to_owned(), append(spare)?, Some(owed))
             }
         };
-        Ok(Self { mark: file.metadata()?.len(), path, file, limit: limit.clamp(4096, 1 << 20), owed })
+        Ok(Self { mark: file.metadata()?.len(), path, file, limit, owed })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -162,13 +158,7 @@ impl HypervisorLog {
         let line = format!("chyves: {text}\n");
         drop(self.file.write_all(line.as_bytes()));
         if let Some(owed) = &mut self.owed {
-            // A guest that has said so much while its log could not be written says the same again and again.
-            if owed.lines.len() + line.len() <= usize::try_from(self.limit / 2).unwrap_or(usize::MAX) {
-                owed.lines.push_str(&line);
-            }
-            if append_on(&owed.path, &mut owed.device).and_then(|mut file| file.write_all(owed.lines.as_bytes())).is_ok() {
-                owed.lines.clear();
-            }
+            owed.tell(&line);
         }
     }
 

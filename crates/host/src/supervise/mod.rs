@@ -22,6 +22,7 @@ mod job;
 mod log;
 mod machine;
 mod order;
+mod owed;
 mod peers;
 mod qmp;
 mod requests;
