@@ -7,7 +7,7 @@ use chyves_core::guest::Guest;
 use chyves_core::plan::{Moment, Plan, locked};
 use chyves_core::value::GuestName;
 use chyves_core::world::World;
-use chyves_host::apply::{self, Applied, Event, Lent, Place, journal};
+use chyves_host::apply::{self, Applied, Event, Lent, Place, recover};
 use chyves_host::observe::{self, Look};
 use chyves_host::runtime::{Lock, Runtime};
 use serde_json::{Value, json};
@@ -124,7 +124,7 @@ impl Session {
 
     /// Finishes or takes back what a killed command left on what this one has just locked.
     fn heal(&self, mine: &[String]) -> Result<()> {
-        for dead in journal::dead(&self.runtime, Some(mine))? {
+        for dead in recover::dead(&self.runtime, Some(mine))? {
             let others: Vec<&String> = dead.record.locks.iter().filter(|l| !mine.contains(l)).collect();
             let _others = others.iter().map(|name| self.runtime.lock_named(name, LOCK_WAIT, &self.typed)).collect::<Result<Vec<_>>>()?;
             self.recover(&dead)?;
@@ -139,7 +139,7 @@ impl Session {
     }
 
     /// Finishes or takes back one killed command.
-    pub(crate) fn recover(&self, dead: &journal::Dead) -> Result<()> {
+    pub(crate) fn recover(&self, dead: &recover::Dead) -> Result<()> {
         let how = if dead.goes_on() { "finishing it" } else { "taking it back" };
         self.ui.say(&format!("{}; {how}", dead.describe()));
         let mut report = |event: Event<'_>| {
@@ -158,7 +158,7 @@ impl Session {
             report: &mut report,
             lent: Lent::default(),
         };
-        journal::recover(dead, &mut place).map_err(|p| p.hint("`chyves repair` shows what is left and tries again"))
+        recover::recover(dead, &mut place).map_err(|p| p.hint("`chyves repair` shows what is left and tries again"))
     }
 
     /// Runs a plan, or shows it. None where it was only shown.

@@ -43,7 +43,7 @@ fn a_host_with_nothing_but_the_pool_lists_starts_and_rolls_back_everything() {
         "snapshot list -H -p",
         "list clones -H",
         "trash list -H -p",
-        "image list -H -p",
+        "image list -H -p -o name,kind,size,added,sha256,file",
         "pool list -H",
         "disk list -H -p",
         "start web --dry-run",
@@ -89,7 +89,8 @@ fn snapshots_of_other_programs_are_told_as_theirs_and_gone_back_to() {
     host.ok("snapshot delete web@ours --yes");
     assert_eq!(host.ok("snapshot list web -H -o snapshot").out.lines().count(), 3);
     let uuid = host.value("web", "uuid");
-    for name in [zrepl, sanoid, "mine"] {
+    // The newest first: where a rollback puts the present into the trash, what is newer goes along.
+    for name in ["mine", sanoid, zrepl] {
         host.ok("set web notes=second cpu=4");
         host.ok("unset web x.ticket");
         host.in_folder("web", |folder| std::fs::write(folder.join("disk0.raw"), "other").unwrap());

@@ -4,11 +4,11 @@ use crate::session::{Report, Session};
 use chyves_core::action::Action;
 use chyves_core::error::Result;
 use chyves_core::plan::Plan;
-use chyves_host::apply::journal;
+use chyves_host::apply::recover;
 use chyves_host::observe::{self, Look, Part};
 use std::time::Duration;
 
-/// Finish or take back what killed commands left
+/// Finish or take back what killed commands, or a host that went down, left
 ///
 /// The next changing command on the same guest does that by itself; this one does it for all, and shows what it found.
 /// What came of images whose transfer was cut is deleted, so that the next fetch begins anew. With --dry-run it only shows.
@@ -16,7 +16,7 @@ use std::time::Duration;
 pub(crate) struct Args {}
 
 pub(crate) fn run(session: &Session, _: &Args) -> Result<()> {
-    let found = journal::dead(&session.runtime, None)?;
+    let found = recover::dead(&session.runtime, None)?;
     let parts = parts(session)?;
     if found.is_empty() && parts.is_empty() {
         session.ui.say("nothing was left by killed commands");

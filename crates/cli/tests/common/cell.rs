@@ -53,6 +53,11 @@ pub(super) struct Cell {
 }
 
 impl Cell {
+    /// Whether it has interfaces of its own.
+    pub(super) fn has_networks(&self) -> bool {
+        self.networks
+    }
+
     /// Makes them; `networks`: with interfaces of their own, of which there is only the loopback. The reason why not, where
     /// the machine does not let us.
     pub(super) fn open(dir: &Path, networks: bool) -> Result<Self, String> {

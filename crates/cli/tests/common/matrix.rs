@@ -1,5 +1,6 @@
-//! The fault matrix: every step of a command is made to fail, and the command is killed before and after every step, and
-//! while a step carries a stream. Of those that were killed after a step the repair is killed too, after each thing it does.
+//! The fault matrix: every step of a command is made to fail, the command is killed before and after every step, and
+//! while a step carries a stream, and the host goes down with it before every step. Of those that were killed after a step
+//! the repair is killed too, after each thing it does.
 //! Afterwards nothing that the command did not name differs, and what it named is as before or as wished.
 //!
 //! Each matrix adds what it tried and lost to the file that `CHYVES_TEST_FAULTS` names; scripts/test sums them up. Where a host is
@@ -64,11 +65,12 @@ pub fn matrix(test: &str, case: &Case) {
     let (old, new) = (before.named, after.named);
     let faults = (0..steps).flat_map(|step| {
         let streams = flows.contains(&step).then_some("flow");
-        ["fail", "kill", "killed"].into_iter().chain(streams).map(move |fault| (fault, step))
+        ["fail", "kill", "killed", "down"].into_iter().chain(streams).map(move |fault| (fault, step))
     });
     let (mut tried, mut lost) = (0, Vec::new());
     for (fault, step) in faults.skip(share.0 - 1).step_by(share.1) {
-        let output = run(&host, case.line, Some(&format!("{fault}:{step}")));
+        let down = fault == "down";
+        let output = run(&host, case.line, Some(&format!("{}:{step}", if down { "kill" } else { fault })));
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         let what = format!("`{}` with {fault}:{step}", case.line);
         tried += 1;
@@ -80,6 +82,9 @@ pub fn matrix(test: &str, case: &Case) {
             }
         } else {
             assert_eq!(output.status.code(), None, "{what} was not killed: {said}");
+            if down {
+                host.goes_down();
+            }
             if fault == "killed" {
                 tried += kill_repairs(&host);
             }
@@ -100,9 +105,7 @@ pub fn matrix(test: &str, case: &Case) {
         if now.named != old && now.named != new {
             lost.push(format!("{what}: neither the old nor the new state: {:#?}\n{said}", difference(&old, &now.named)));
         }
-        let journals =
-            host.command("find").args([host.run_dir().join("journal").as_os_str(), "-type".as_ref(), "f".as_ref()]).output().unwrap();
-        if !journals.stdout.is_empty() {
+        if !host.journals().is_empty() {
             lost.push(format!("{what}: a journal is left"));
         }
         assert!(lost.len() < 5, "{}", lost.join("\n"));

@@ -22,6 +22,7 @@
 
 mod answer;
 mod cell;
+mod down;
 pub mod images;
 mod iso;
 mod lab;
@@ -246,6 +247,7 @@ impl Host {
         command
             .arg(program)
             .env("CHYVES_RUNDIR", self.run_dir())
+            .env("CHYVES_STATEDIR", self.state_dir())
             .env("PATH", path.join(":"))
             .env("LC_ALL", "C")
             .env("TERM", "xterm")

@@ -1,10 +1,98 @@
-//! What an action needs to be able to read and write.
+//! What an action needs to be able to read and write, and whether what it does outlives this run of the host.
 
 use super::{Action, Growth};
 use crate::value::Dataset;
 use crate::zfs::sending::Sending;
 
 impl Action {
+    /// The paths of the files and folders that it reads, makes, changes or removes in file systems of the pools: who does
+    /// it, or takes it back, has them mounted. A path in the runtime folder may be among them.
+    pub fn files(&self) -> Vec<&str> {
+        match self {
+            Self::KeepCopy { path, .. }
+            | Self::MakeFolder { path }
+            | Self::DropFolder { path, .. }
+            | Self::WriteFile { path, .. }
+            | Self::MakeDisk { path, .. }
+            | Self::GrowDisk { path, .. }
+            | Self::ShrinkDisk { path, .. }
+            | Self::VerifyImage { path, .. } => vec![path],
+            Self::SettingsFromCopy { from, .. } => vec![from],
+            Self::WriteSeed(disc) => vec![&disc.path, &disc.folder],
+            Self::CopyDisk { from, to, .. }
+            | Self::RenameFile { from, to }
+            | Self::SetAside { from, to }
+            | Self::CopyVariables { from, to, .. }
+            | Self::RestoreFiles { from, to, .. } => vec![from, to],
+            Self::RemoveFile { path, copy } => vec![path, copy],
+            Self::CheckFiles { files } => files.iter().map(|(path, _)| path.as_str()).collect(),
+            Self::ImportImage { folder, part, .. } => {
+                std::iter::once(folder.as_str()).chain(part.iter().map(|(_, folder)| folder.as_str())).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Whether what it does is still so when the host has been down: what it does on the pools and in files is, what it
+    /// does to mounts, interfaces and machines is not, and what only looks does nothing.
+    pub fn outlives_the_host(&self) -> bool {
+        match self {
+            Self::Verify { .. }
+            | Self::CheckFiles { .. }
+            | Self::VerifyImage { .. }
+            | Self::Mount { .. }
+            | Self::Borrow { .. }
+            | Self::LetGo { .. }
+            | Self::Unmount { .. }
+            | Self::Forget { .. }
+            | Self::WriteSeed(_)
+            | Self::ChangeDisc { .. }
+            | Self::GrowLive { .. }
+            | Self::Send { .. }
+            | Self::Host(_)
+            | Self::ProveNetwork { .. }
+            | Self::Launch(_)
+            | Self::Stop { .. } => false,
+            Self::CreateDataset { .. }
+            | Self::CreateVolume { .. }
+            | Self::ResizeVolume { .. }
+            | Self::CloneDataset { .. }
+            | Self::Change { .. }
+            | Self::Snapshot { .. }
+            | Self::MarkSnapshot { .. }
+            | Self::Rollback { .. }
+            | Self::Rename { .. }
+            | Self::RenameVolume { .. }
+            | Self::DestroySnapshot { .. }
+            | Self::LeaveToClones { .. }
+            | Self::DestroyDataset { .. }
+            | Self::DestroyTree { .. }
+            | Self::Promote { .. }
+            | Self::SetReadonly { .. }
+            | Self::SetNative { .. }
+            | Self::DropSnapshot { .. }
+            | Self::SendReceive { .. }
+            | Self::SettingsFromCopy { .. }
+            | Self::KeepCopy { .. }
+            | Self::MakeFolder { .. }
+            | Self::DropFolder { .. }
+            | Self::WriteFile { .. }
+            | Self::MakeDisk { .. }
+            | Self::GrowDisk { .. }
+            | Self::ShrinkDisk { .. }
+            | Self::CopyDisk { .. }
+            | Self::RenameFile { .. }
+            | Self::RemoveFile { .. }
+            | Self::CopyVariables { .. }
+            | Self::SetAside { .. }
+            | Self::RestoreFiles { .. }
+            | Self::KeepPart { .. }
+            | Self::DropPart { .. }
+            | Self::ImportImage { .. }
+            | Self::Receive { .. } => true,
+        }
+    }
+
     /// The datasets whose content it reads or writes, those that it makes among them: what is encrypted needs its key for
     /// that. Names, properties, snapshots and raw streams need none.
     ///

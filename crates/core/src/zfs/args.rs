@@ -70,6 +70,11 @@ pub fn list_mounted(above: &Dataset) -> Cmd {
     zfs(["get", "-H", "-p", "-d", "1", "-o", COLUMNS, "mounted"]).arg(above.as_str())
 }
 
+/// Where all file systems are mounted, or would be; their names come last.
+pub fn list_mounts() -> Cmd {
+    zfs(["list", "-H", "-t", "filesystem", "-o", "mounted,canmount,mountpoint,name"])
+}
+
 /// The names of the snapshots of a dataset itself, in the order they were taken.
 pub fn list_snapshots(of: &Dataset) -> Cmd {
     zfs(["list", "-H", "-d", "1", "-t", "snapshot", "-s", "creation", "-o", "name"]).arg(of.as_str())

@@ -6,7 +6,7 @@
 //! * [`image`]: reading an image in, and what is kept of one for another try
 //! * [`machine`]: the steps that a machine's supervisor does
 //! * [`held`]: whether volumes are free to be destroyed
-//! * [`journal`]: what was done so far, for when this process is killed
+//! * [`journal`]: what was done so far, for when this process is killed or the host goes down; [`recover`], what is done then
 //! * [`fault`]: failures on purpose, in test builds
 //! * [`send`]: giving a guest as a stream
 //! * [`receive`]: taking a guest from a stream; [`increment`], what follows one that did not go through
@@ -24,9 +24,10 @@ mod files;
 mod held;
 pub(crate) mod image;
 mod increment;
-pub mod journal;
+mod journal;
 mod machine;
 mod receive;
+pub mod recover;
 mod restore;
 mod send;
 mod settings;
@@ -131,7 +132,7 @@ pub fn apply(plan: &Plan, place: &mut Place<'_>) -> Result<Applied> {
         return Ok(applied);
     }
     let mut done: Vec<Done> = Vec::new();
-    let began = jiffy();
+    let began = now();
     let mut journal = Journal::begin(place.runtime, plan, began, place.command, place.locks)?;
     let mut let_go = false;
     for (index, step) in plan.steps.iter().enumerate() {
@@ -195,12 +196,12 @@ pub fn take_back_steps(steps: &[Action], replaced: &[(usize, Option<String>)], p
     let before = |index: usize| replaced.iter().find(|(i, _)| *i == index).and_then(|(_, text)| text.clone()).map(String::into_bytes);
     let done = |(index, s): (usize, &Action)| Done { undo: s.undo(), before: before(index), words: s.describe() };
     let done = steps.iter().enumerate().map(done).collect();
-    let result = undo::take_back(done, jiffy(), place, Problem::failed("it was not confirmed"), &mut |_| {});
+    let result = undo::take_back(done, now(), place, Problem::failed("it was not confirmed"), &mut |_| {});
     if result.code == Kind::Left { Err(result) } else { Ok(()) }
 }
 
 /// Seconds since 1970, to tell what this plan made from what was there.
-fn jiffy() -> u64 {
+fn now() -> u64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs())
 }
 

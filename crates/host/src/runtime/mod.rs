@@ -40,10 +40,22 @@ const fn root(os: Os) -> &'static str {
 /// The variable that puts the runtime folder elsewhere.
 pub const ROOT_VARIABLE: &str = "CHYVES_RUNDIR";
 
+/// Where what outlives the host is on each system, its pools' mountpoints among them.
+const fn lasting(os: Os) -> &'static str {
+    match os {
+        Os::Linux => "/var/lib/chyves",
+        Os::FreeBsd => "/var/db/chyves",
+    }
+}
+
+/// The variable that puts what outlives the host elsewhere.
+pub const LASTING_VARIABLE: &str = "CHYVES_STATEDIR";
+
 /// The runtime folder.
 #[derive(Debug, Clone)]
 pub struct Runtime {
     root: PathBuf,
+    lasting: PathBuf,
 }
 
 /// The files of one guest.
@@ -52,23 +64,36 @@ pub(crate) struct GuestDir {
     path: PathBuf,
 }
 
+/// Supervisors live in `/`.
+fn absolute(path: PathBuf) -> PathBuf {
+    std::path::absolute(&path).unwrap_or(path)
+}
+
 impl Runtime {
-    /// This host's runtime folder, or the one that `CHYVES_RUNDIR` names. Creates nothing.
+    /// This host's runtime folder, or the one that `CHYVES_RUNDIR` names; with `CHYVES_STATEDIR` what outlives the host is
+    /// there, else in this host's place for it, or where the runtime folder was put. Creates nothing.
     pub fn from_env() -> Self {
-        let chosen = std::env::var_os(ROOT_VARIABLE).filter(|v| !v.is_empty());
-        Self::at(chosen.map_or_else(|| PathBuf::from(root(platform::here().os())), PathBuf::from))
+        let chosen = |variable| std::env::var_os(variable).filter(|v| !v.is_empty()).map(PathBuf::from);
+        let os = platform::here().os();
+        let (run, state) = (chosen(ROOT_VARIABLE), chosen(LASTING_VARIABLE));
+        let state = state.or_else(|| run.clone()).unwrap_or_else(|| PathBuf::from(lasting(os)));
+        Self { lasting: absolute(state), ..Self::at(run.unwrap_or_else(|| PathBuf::from(root(os)))) }
     }
 
-    /// The runtime folder at a path. Creates nothing.
+    /// The runtime folder at a path, and what outlives the host in it. Creates nothing.
     pub fn at(root: impl Into<PathBuf>) -> Self {
-        let root = root.into();
-        // Supervisors live in `/`.
-        Self { root: std::path::absolute(&root).unwrap_or(root) }
+        let root = absolute(root.into());
+        Self { lasting: root.clone(), root }
     }
 
     /// Where it is.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// Where what outlives the host is.
+    pub fn lasting(&self) -> &Path {
+        &self.lasting
     }
 
     /// The folder of one guest, whether or not it exists.
