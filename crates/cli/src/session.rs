@@ -1,11 +1,11 @@
-//! What every command has: where it runs, how it speaks, and the way look → lock → plan → run.
+//! What every command has: where it runs, how it speaks, and the way look → lock → plan → run; [`several`], that way for
+//! many at once.
 
-use crate::targets::Targets;
+mod several;
+
 use crate::ui::Ui;
 use chyves_core::error::{Kind, Problem, Result};
-use chyves_core::guest::Guest;
 use chyves_core::plan::{Moment, Plan, locked};
-use chyves_core::value::GuestName;
 use chyves_core::world::World;
 use chyves_host::apply::{self, Applied, Event, Lent, Place, recover};
 use chyves_host::observe::{self, Look};
@@ -15,11 +15,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+pub(crate) use several::Pace;
+
 /// How long a changing command waits for another one on the same guest.
 const LOCK_WAIT: Duration = Duration::from_secs(10);
-
-/// How many guests are worked on at once.
-const AT_ONCE: usize = 8;
 
 /// One command's surroundings.
 pub(crate) struct Session {
@@ -41,18 +40,6 @@ pub(crate) struct Session {
     pub(crate) held: std::sync::Mutex<Vec<String>>,
     /// Whether each guest is worked on by itself: then a guest's journal is about that guest alone.
     pub(crate) one_by_one: AtomicBool,
-}
-
-/// How a command works on several guests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Pace {
-    /// One after the other, each under its lock.
-    InTurn,
-    /// Side by side, each under its lock.
-    SideBySide,
-    /// Side by side without locks: nothing is changed, the supervisors are asked, which heed one wish at a time. So a second
-    /// stop that means it more is not kept waiting by the first.
-    Asking,
 }
 
 /// What became of one guest.
@@ -127,7 +114,7 @@ impl Session {
         for dead in recover::dead(&self.runtime, Some(mine))? {
             let others: Vec<&String> = dead.record.locks.iter().filter(|l| !mine.contains(l)).collect();
             let _others = others.iter().map(|name| self.runtime.lock_named(name, LOCK_WAIT, &self.typed)).collect::<Result<Vec<_>>>()?;
-            self.recover(&dead)?;
+            self.recover(&dead).map_err(|p| p.hint("`chyves repair` shows what is left and tries again"))?;
         }
         Ok(())
     }
@@ -158,7 +145,7 @@ impl Session {
             report: &mut report,
             lent: Lent::default(),
         };
-        recover::recover(dead, &mut place).map_err(|p| p.hint("`chyves repair` shows what is left and tries again"))
+        recover::recover(dead, &mut place)
     }
 
     /// Runs a plan, or shows it. None where it was only shown.
@@ -235,118 +222,6 @@ impl Session {
             }
         }
     }
-
-    /// Does the same to each of several guests: locks it where its pace says so, looks at it, plans and runs. One guest's failure does not
-    /// keep the others from being done; it is told, and the exit status says so.
-    pub(crate) fn each<F>(&self, targets: &Targets, pace: Pace, work: F) -> Result<()>
-    where
-        F: Fn(&World, &Guest) -> Result<Option<Report>> + Sync,
-    {
-        let names = match targets {
-            Targets::Named(names) if names.len() == 1 => names.clone(),
-            // Of several, none is touched if one of them does not exist.
-            Targets::Named(_) | Targets::All => targets.names(&self.look(&Look { keys: Some(Vec::new()), ..targets.look() })?)?,
-        };
-        self.each_in_turn(&[names], Vec::new(), pace, work)
-    }
-
-    /// The same for one group of guests after the other. Those that are `lost` already count among them.
-    pub(crate) fn each_in_turn<F>(&self, groups: &[Vec<GuestName>], lost: Vec<(GuestName, Problem)>, pace: Pace, work: F) -> Result<()>
-    where
-        F: Fn(&World, &Guest) -> Result<Option<Report>> + Sync,
-    {
-        self.one_by_one.store(true, std::sync::atomic::Ordering::SeqCst);
-        let one = |name: &GuestName| {
-            let _lock = if pace == Pace::Asking { Vec::new() } else { self.lock("guest", &[name])? };
-            // Looked at under the lock: what was seen before it may have changed meanwhile.
-            let world = self.look(&Look::at(std::slice::from_ref(name)))?;
-            work(&world, observe::guest(&world, name)?)
-        };
-        let mut results: Vec<Result<Option<Report>>> = Vec::new();
-        for names in groups {
-            let side = pace != Pace::InTurn && names.len() > 1 && !self.dry_run;
-            results.extend(if side { side_by_side(names, &one) } else { names.iter().map(one).collect() });
-        }
-        let mut names = groups.concat();
-        for (name, problem) in lost {
-            names.push(name);
-            results.push(Err(problem));
-        }
-        self.sum_up(&names, results)
-    }
-
-    /// Tells what became of several guests: what was done, then what was not; the exit status says whether it was all.
-    pub(crate) fn sum_up(&self, names: &[GuestName], results: Vec<Result<Option<Report>>>) -> Result<()> {
-        let mut reports = Vec::new();
-        let mut failures: Vec<(&GuestName, Problem)> = Vec::new();
-        for (name, result) in names.iter().zip(results) {
-            match result {
-                Ok(report) => reports.extend(report),
-                Err(problem) => failures.push((name, problem)),
-            }
-        }
-        let total = names.len();
-        if total == 0 {
-            self.ui.say("there are no guests; `chyves create` makes one");
-            if self.dry_run && self.ui.json {
-                self.ui.answer_json(json!([]));
-            }
-        }
-        if failures.is_empty() {
-            self.tell(&reports);
-            return Ok(());
-        }
-        if total == 1 {
-            return Err(failures.remove(0).1);
-        }
-        if self.ui.json {
-            let mut all: Vec<Value> = reports.iter().map(Report::json).collect();
-            all.extend(failures.iter().map(|(name, p)| json!({ "object": name, "error": p })));
-            self.ui.answer_json(Value::Array(all));
-        } else {
-            self.tell(&reports);
-        }
-        // Who interrupted it knows that not all was done.
-        let interrupted = failures.iter().any(|(_, p)| p.code == Kind::Interrupted);
-        let code = match (interrupted, failures.len() == total) {
-            (true, _) => Kind::Interrupted,
-            (false, true) => failures[0].1.code,
-            (false, false) => Kind::Partial,
-        };
-        let mut problem = Problem::new(code, format!("{} of {total} guests could not be done", failures.len()));
-        for (name, failure) in failures {
-            // One hint each, the one with something to type where there is one.
-            let known = |hint: &&String| !problem.hints.contains(hint);
-            let typed = failure.hints.iter().find(|hint| hint.contains("`chyves "));
-            let hint = typed.or(failure.hints.first()).filter(known).cloned();
-            problem = problem.because(format!("{name}: {failure}")).hint_if(hint);
-        }
-        Err(problem)
-    }
-}
-
-/// Works on names side by side, at most so many at once; results in the order of the names.
-fn side_by_side<T: Send>(names: &[GuestName], work: &(dyn Fn(&GuestName) -> Result<T> + Sync)) -> Vec<Result<T>> {
-    let next = std::sync::atomic::AtomicUsize::new(0);
-    let slots: Vec<std::sync::Mutex<Option<Result<T>>>> = names.iter().map(|_| std::sync::Mutex::new(None)).collect();
-    std::thread::scope(|scope| {
-        for _ in 0..AT_ONCE.min(names.len()) {
-            scope.spawn(|| {
-                loop {
-                    let index = next.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-                    let Some(name) = names.get(index) else { break };
-                    let result = work(name);
-                    if let Ok(mut slot) = slots[index].lock() {
-                        *slot = Some(result);
-                    }
-                }
-            });
-        }
-    });
-    slots
-        .into_iter()
-        .map(|slot| slot.into_inner().ok().flatten().unwrap_or_else(|| Err(Problem::bug("a worker ended without a result"))))
-        .collect()
 }
 
 /// The time as it is recorded.

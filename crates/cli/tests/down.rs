@@ -85,3 +85,26 @@ fn a_folder_without_room_keeps_nothing_from_being_done() {
     assert_eq!(host.tree(), before);
     host.nothing_is_left();
 }
+
+#[test]
+fn what_was_under_way_waits_for_its_pool() {
+    let Some(host) = Host::new("down::pool", With::Image) else { return };
+    let other = host.second_pool();
+    host.ok(&format!("pool init {other}"));
+    let before = host.tree();
+    host.killed(&format!("create away --pool {other} --size 1M loader=bios"), "killed:2");
+    host.killed("create web --image small loader=bios", "killed:2");
+    assert_eq!(host.journals().len(), 2);
+    host.goes_down();
+    host.sh("zpool", &["export", &other]);
+    // What can be put right is, whatever becomes of the rest.
+    let said = host.chyves("repair").ends(6).says("1 of 2 left-overs could not be put right").says("guest.web: taken back");
+    said.says(&format!("no imported pool is called `{other}`")).says("`zpool import` those not imported");
+    host.chyves("repair").ends(3).says("gone for good, remove what is known of it: `rm /");
+    assert_eq!(host.journals().len(), 1);
+    host.chyves("create away --size 1M loader=bios").ends(3).says("`zpool import`").says("gone for good");
+    host.sh("zpool", &["import", "-d", host.dir().to_str().unwrap(), "-o", "cachefile=none", &other]);
+    host.ok("repair").says("guest.away: taken back");
+    assert_eq!(host.tree(), before);
+    host.nothing_is_left();
+}

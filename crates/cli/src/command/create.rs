@@ -184,7 +184,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
         }
         Ok(Some(Report::new(name, format!("made as {dataset}")).with(json!({ "dataset": dataset, "uuid": uuid }))))
     });
-    session.sum_up(&names, results.collect())?;
+    session.sum_up("guests could not be done", &names, results.collect())?;
     drop(locks);
     if args.start && !session.dry_run { started(session, names) } else { Ok(()) }
 }

@@ -4,6 +4,7 @@ use crate::session::{Report, Session};
 use chyves_core::action::Action;
 use chyves_core::error::Result;
 use chyves_core::plan::Plan;
+use chyves_core::value::Dataset;
 use chyves_host::apply::recover;
 use chyves_host::observe::{self, Look, Part};
 use std::time::Duration;
@@ -21,30 +22,39 @@ pub(crate) fn run(session: &Session, _: &Args) -> Result<()> {
     if found.is_empty() && parts.is_empty() {
         session.ui.say("nothing was left by killed commands");
     }
-    let mut reports = Vec::new();
+    let (mut left, mut results) = (Vec::new(), Vec::new());
     for dead in found {
         let how = if dead.goes_on() { "finished" } else { "taken back" };
         if session.dry_run {
             session.ui.answer(&format!("# {}; it would be {how}\n", dead.describe()));
             continue;
         }
-        let wait = Duration::from_secs(10);
-        let _locks =
-            dead.record.locks.iter().map(|name| session.runtime.lock_named(name, wait, &session.typed)).collect::<Result<Vec<_>>>()?;
-        session.recover(&dead)?;
-        reports.push(Report::new(dead.record.locks.join(" "), how));
+        let name = dead.record.locks.join(" ");
+        results.push(heal(session, &dead).map(|()| Some(Report::new(&name, how))));
+        left.push(name);
     }
     // A killed command may have left its part mounted, so these come last.
     for Part { dataset: part, address, .. } in parts {
-        let mut plan = Plan::default();
-        plan.push(Action::DropPart { part: part.clone() });
-        let world = session.look(&Look::default())?;
-        if session.carry_out(&world, &plan, part.leaf())?.is_some() && observe::dataset(&part)?.is_none() {
-            reports.push(Report::new(address, "what came of it was deleted"));
-        }
+        results.push(drop_part(session, &part).map(|gone| gone.then(|| Report::new(&address, "what came of it was deleted"))));
+        left.push(address);
     }
-    session.tell(&reports);
-    Ok(())
+    session.sum_up("left-overs could not be put right", &left, results)
+}
+
+/// Finishes or takes back one, under its locks.
+fn heal(session: &Session, dead: &recover::Dead) -> Result<()> {
+    let wait = Duration::from_secs(10);
+    let lock = |name: &String| session.runtime.lock_named(name, wait, &session.typed);
+    let _locks = dead.record.locks.iter().map(lock).collect::<Result<Vec<_>>>()?;
+    session.recover(dead)
+}
+
+/// Deletes what came of a transfer that was cut; whether that is gone then.
+fn drop_part(session: &Session, part: &Dataset) -> Result<bool> {
+    let mut plan = Plan::default();
+    plan.push(Action::DropPart { part: part.clone() });
+    let world = session.look(&Look::default())?;
+    Ok(session.carry_out(&world, &plan, part.leaf())?.is_some() && observe::dataset(part)?.is_none())
 }
 
 /// What came of transfers that were cut, with their addresses.

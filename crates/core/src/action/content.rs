@@ -1,4 +1,4 @@
-//! What an action needs to be able to read and write, and whether what it does outlives this run of the host.
+//! What an action reads, writes and changes, and whether that outlives this run of the host.
 
 use super::{Action, Growth};
 use crate::value::Dataset;
@@ -33,10 +33,35 @@ impl Action {
         }
     }
 
-    /// Whether what it does is still so when the host has been down: what it does on the pools and in files is, what it
-    /// does to mounts, interfaces and machines is not, and what only looks does nothing.
-    pub fn outlives_the_host(&self) -> bool {
+    /// The datasets that it makes, destroys or changes on their pools, be it by a name, a property or a snapshot. What it
+    /// does to their files is told by [`Self::files`]; mounting changes nothing on a pool.
+    pub fn changes(&self) -> Vec<&Dataset> {
         match self {
+            Self::CreateDataset { dataset, .. }
+            | Self::CreateVolume { dataset, .. }
+            | Self::ResizeVolume { dataset, .. }
+            | Self::CloneDataset { to: dataset, .. }
+            | Self::Change { on: dataset, .. }
+            | Self::SettingsFromCopy { on: dataset, .. }
+            | Self::KeepCopy { on: dataset, .. }
+            | Self::DestroyDataset { dataset }
+            | Self::DestroyTree { dataset, .. }
+            | Self::SetReadonly { dataset, .. }
+            | Self::SetNative { dataset, .. }
+            | Self::SendReceive { to: dataset, .. }
+            | Self::KeepPart { part: dataset, .. }
+            | Self::DropPart { part: dataset }
+            | Self::ImportImage { dataset, .. }
+            | Self::Receive { into: dataset, .. } => vec![dataset],
+            Self::Snapshot { snapshot, .. }
+            | Self::MarkSnapshot { snapshot, .. }
+            | Self::Rollback { snapshot }
+            | Self::DestroySnapshot { snapshot }
+            | Self::LeaveToClones { snapshot }
+            | Self::DropSnapshot { snapshot }
+            | Self::RestoreFiles { before: snapshot, .. } => vec![&snapshot.dataset],
+            Self::Rename { from, to, .. } | Self::RenameVolume { from, to } => vec![from, to],
+            Self::Promote { clone, origin } => vec![clone, origin],
             Self::Verify { .. }
             | Self::CheckFiles { .. }
             | Self::VerifyImage { .. }
@@ -44,39 +69,11 @@ impl Action {
             | Self::Borrow { .. }
             | Self::LetGo { .. }
             | Self::Unmount { .. }
-            | Self::Forget { .. }
-            | Self::WriteSeed(_)
-            | Self::ChangeDisc { .. }
-            | Self::GrowLive { .. }
-            | Self::Send { .. }
-            | Self::Host(_)
-            | Self::ProveNetwork { .. }
-            | Self::Launch(_)
-            | Self::Stop { .. } => false,
-            Self::CreateDataset { .. }
-            | Self::CreateVolume { .. }
-            | Self::ResizeVolume { .. }
-            | Self::CloneDataset { .. }
-            | Self::Change { .. }
-            | Self::Snapshot { .. }
-            | Self::MarkSnapshot { .. }
-            | Self::Rollback { .. }
-            | Self::Rename { .. }
-            | Self::RenameVolume { .. }
-            | Self::DestroySnapshot { .. }
-            | Self::LeaveToClones { .. }
-            | Self::DestroyDataset { .. }
-            | Self::DestroyTree { .. }
-            | Self::Promote { .. }
-            | Self::SetReadonly { .. }
-            | Self::SetNative { .. }
-            | Self::DropSnapshot { .. }
-            | Self::SendReceive { .. }
-            | Self::SettingsFromCopy { .. }
-            | Self::KeepCopy { .. }
-            | Self::MakeFolder { .. }
+            | Self::Send { .. } => Vec::new(),
+            Self::MakeFolder { .. }
             | Self::DropFolder { .. }
             | Self::WriteFile { .. }
+            | Self::WriteSeed(_)
             | Self::MakeDisk { .. }
             | Self::GrowDisk { .. }
             | Self::ShrinkDisk { .. }
@@ -84,12 +81,23 @@ impl Action {
             | Self::RenameFile { .. }
             | Self::RemoveFile { .. }
             | Self::CopyVariables { .. }
-            | Self::SetAside { .. }
-            | Self::RestoreFiles { .. }
-            | Self::KeepPart { .. }
-            | Self::DropPart { .. }
-            | Self::ImportImage { .. }
-            | Self::Receive { .. } => true,
+            | Self::SetAside { .. } => Vec::new(),
+            Self::Forget { .. }
+            | Self::ChangeDisc { .. }
+            | Self::GrowLive { .. }
+            | Self::Host(_)
+            | Self::ProveNetwork { .. }
+            | Self::Launch(_)
+            | Self::Stop { .. } => Vec::new(),
+        }
+    }
+
+    /// Whether what it does is still so when the host has been down: what it does on the pools and in files is, what it
+    /// does to mounts, interfaces and machines is not, and what only looks does nothing. A seed is made anew at each start.
+    pub fn outlives_the_host(&self) -> bool {
+        match self {
+            Self::CheckFiles { .. } | Self::VerifyImage { .. } | Self::WriteSeed(_) => false,
+            _ => !self.changes().is_empty() || !self.files().is_empty(),
         }
     }
 

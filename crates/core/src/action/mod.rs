@@ -4,7 +4,7 @@
 //! * `words`: one line for people
 //! * `commands`: what a person would type
 //! * [`undo`]: what takes it back
-//! * `content`: what it must be able to read and write, and what of it outlives the host
+//! * `content`: what it reads, writes and changes, and whether that outlives the host
 //!
 //! Not here: running them (chyves-host `apply`), choosing them ([`crate::plan`]).
 //! To add one: a variant, its arms in the four rooms, and its arm in chyves-host `apply`.

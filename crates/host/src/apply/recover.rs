@@ -1,8 +1,12 @@
 //! What killed commands, and hosts that went down, left of their plans: found, and finished or taken back.
 //!
-//! Not here: writing it down ([`super::journal`]), and what is different once the host was down (`after`).
+//! * `ground`: whether what it was about is still there, and still the same
+//! * `after`: what is different once the host was down
+//!
+//! Not here: writing it down ([`super::journal`]).
 
 mod after;
+mod ground;
 
 use super::journal::{Line, Record, add, cant, folders};
 use super::step::perform;
@@ -80,15 +84,15 @@ fn dead_in(folder: &Path, lasts: bool, locks: Option<&[String]>, found: &mut Vec
         if file.try_lock().is_err() || !path.exists() {
             continue;
         }
-        let mut text = String::new();
-        let read = Read::by_ref(&mut file).take(LIMIT).read_to_string(&mut text);
+        let mut bytes = Vec::new();
+        Read::by_ref(&mut file).take(LIMIT).read_to_end(&mut bytes).map_err(cant("read", &path))?;
         // One that was cut off while it was begun says nothing, because nothing was done yet.
-        let Some(record) = read.ok().and_then(|_| Record::read(&text)).filter(|record| !record.over) else {
+        let Some(record) = Record::read(&String::from_utf8_lossy(&bytes)).filter(|record| !record.over) else {
             let _ = std::fs::remove_file(&path);
             continue;
         };
         // What was cut off is no line that another could follow.
-        let whole = text.rfind('\n').map_or(0, |end| end + 1) as u64;
+        let whole = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |end| end + 1) as u64;
         file.set_len(whole).and_then(|()| file.seek(SeekFrom::Start(whole))).map_err(cant("read", &path))?;
         if locks.is_none_or(|mine| record.locks.iter().any(|l| mine.contains(l))) {
             let host_was_down = lasts && record.boot != boot;
@@ -104,19 +108,18 @@ fn dead_in(folder: &Path, lasts: bool, locks: Option<&[String]>, found: &mut Vec
 /// It could be neither finished nor taken back; the journal stays.
 pub fn recover(dead: &Dead, place: &mut Place<'_>) -> Result<()> {
     let record = &dead.record;
-    if lives(record, place.runtime)? {
-        // Its machine came up without it: what was made for the machine is in use.
-    } else if dead.host_was_down {
-        match after::is_past(record)? {
+    // Where a machine came up without its start, what was made for the machine is in use.
+    if !lives(record, place.runtime)? {
+        ground::is_there(dead)?;
+        match ground::is_another(record)? {
             Some(why) => (place.report)(Event::Warning(format!("what came of it is left as it is: {why}"))),
-            None => {
+            None if dead.host_was_down => {
                 let mounted = after::mount_anew(record, place)?;
                 finish_or_take_back(dead, place)?;
                 after::unmount(&mounted, place);
             }
+            None => finish_or_take_back(dead, place)?,
         }
-    } else {
-        finish_or_take_back(dead, place)?;
     }
     let _ = std::fs::remove_file(&dead.path);
     let _ = dead.file.unlock();

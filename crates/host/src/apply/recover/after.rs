@@ -1,19 +1,15 @@
-//! What is different once the host was down: what had been mounted is not, machines and interfaces are gone, and the pools
-//! may have been elsewhere meanwhile, where others changed them.
+//! What is different once the host was down: what had been mounted is not, and machines and interfaces are gone.
 
 use super::super::command::mount;
 use super::super::journal::{Record, outlives_the_host};
 use super::super::{Event, Place};
 use crate::runtime::Runtime;
 use crate::{observe, run};
-use chyves_core::action::{Action, Undo};
+use chyves_core::action::Action;
 use chyves_core::error::Result;
 use chyves_core::value::Dataset;
 use chyves_core::zfs::args;
 use std::path::Path;
-
-/// What a step makes is there within so many seconds after it began. What is younger was made by others.
-const MADE_WITHIN: u64 = 3600;
 
 /// Whether of a step nothing is to be finished or taken back, as it was about what went down with the host.
 pub(super) fn went_down(step: &Action, runtime: &Runtime) -> bool {
@@ -28,47 +24,6 @@ pub(super) fn went_down(step: &Action, runtime: &Runtime) -> bool {
         | Action::Unmount { .. } => false,
         _ => !outlives_the_host(step, runtime),
     }
-}
-
-/// Why a plan is left as it is: something that it was about is another thing by now, or what it would have made was made
-/// by others. None where it may be gone on with.
-///
-/// # Errors
-/// ZFS does not answer.
-pub(super) fn is_past(record: &Record) -> Result<Option<String>> {
-    let begun = &record.steps[..record.begun.min(record.steps.len())];
-    let renamed: Vec<&Dataset> = begun
-        .iter()
-        .filter_map(|step| match step {
-            Action::Rename { to, .. } | Action::RenameVolume { to, .. } => Some(to),
-            _ => None,
-        })
-        .collect();
-    let is_renamed = |name: &str| {
-        renamed.iter().any(|to| name.strip_prefix(to.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '@'])))
-    };
-    for step in begun {
-        match step {
-            Action::Verify { objects } => {
-                for (name, was) in objects.iter().filter(|(name, _)| !is_renamed(name)) {
-                    if observe::exists(name)? && observe::guids(std::slice::from_ref(name))?.iter().any(|(_, is)| is != was) {
-                        return Ok(Some(format!("`{name}` is another one by now")));
-                    }
-                }
-            }
-            _ => {
-                let (Undo::Destroy(made) | Undo::DestroyReceived { dataset: made, .. } | Undo::DestroyCopy { dataset: made, .. }) =
-                    step.undo()
-                else {
-                    continue;
-                };
-                if observe::created(made.as_str())?.is_some_and(|at| at > record.latest + MADE_WITHIN) {
-                    return Ok(Some(format!("`{made}` was made later, by others")));
-                }
-            }
-        }
-    }
-    Ok(None)
 }
 
 /// Mounts what the steps' files lie in; what was not mounted and is now.

@@ -1,0 +1,138 @@
+//! What a journal says: its plan, and how far that has come.
+
+use chyves_core::action::Action;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// What is written down.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Record {
+    /// The command as it was typed.
+    pub command: String,
+    /// The locks that it held: `guest.web01`.
+    pub locks: Vec<String>,
+    /// The boot of the host in which it ran.
+    #[serde(default)]
+    pub boot: String,
+    /// When it began, seconds since 1970.
+    pub began: u64,
+    /// When the last step that was begun began.
+    #[serde(skip)]
+    pub latest: u64,
+    /// Its steps.
+    pub steps: Vec<Action>,
+    /// How many steps were begun.
+    #[serde(skip)]
+    pub begun: usize,
+    /// How many of them were done.
+    #[serde(skip)]
+    pub done: usize,
+    /// Those of them that had nothing to do: what they would have made was there before.
+    #[serde(skip)]
+    pub idle: Vec<usize>,
+    /// The files that were replaced: the step's number and what stood there before.
+    #[serde(skip)]
+    pub replaced: Vec<(usize, Option<String>)>,
+    /// The steps that a repair has taken back since; none where none has begun to.
+    #[serde(skip)]
+    pub undone: Option<BTreeSet<usize>>,
+    /// Whether it ended, and there was only no time to remove its journal.
+    #[serde(skip)]
+    pub over: bool,
+}
+
+/// One of the lines behind the first.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(in crate::apply) enum Line {
+    /// This step begins, at that time in seconds since 1970.
+    Begins(usize, u64),
+    /// The step that begins next replaces a file that held this.
+    Replaces(usize, Option<String>),
+    /// This step is done.
+    Done(usize),
+    /// This step is done, and there was nothing to do.
+    Idle(usize),
+    /// A repair begins to take the steps back.
+    TakesBack,
+    /// It has taken this step back.
+    Undone(usize),
+    /// The plan ended.
+    Over,
+}
+
+impl Record {
+    /// Reads a journal; nothing where it was cut off before its plan was whole.
+    pub(in crate::apply) fn read(text: &str) -> Option<Self> {
+        let mut lines = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
+        let mut record: Self = serde_json::from_str(lines.next()?).ok()?;
+        for line in lines.map_while(|line| serde_json::from_str(line).ok()) {
+            match line {
+                Line::Begins(index, at) => (record.begun, record.latest) = (index + 1, at),
+                Line::Replaces(index, before) => record.replaced.push((index, before)),
+                Line::Done(index) => record.done = index + 1,
+                Line::Idle(index) => {
+                    record.done = index + 1;
+                    record.idle.push(index);
+                }
+                Line::TakesBack => drop(record.undone.get_or_insert_default()),
+                Line::Undone(index) => drop(record.undone.get_or_insert_default().insert(index)),
+                Line::Over => record.over = true,
+            }
+        }
+        Some(record)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn journal(steps: usize) -> String {
+        let step = Action::Verify { objects: vec![("tank/a".into(), 1)] };
+        let record = Record {
+            command: "chyves set web cpu=2".into(),
+            locks: vec!["guest.web".into()],
+            boot: "b".into(),
+            began: 7,
+            latest: 0,
+            steps: vec![step; steps],
+            begun: 0,
+            done: 0,
+            idle: Vec::new(),
+            replaced: Vec::new(),
+            undone: None,
+            over: false,
+        };
+        serde_json::to_string(&record).unwrap() + "\n"
+    }
+
+    #[test]
+    fn a_journal_is_read_as_far_as_it_was_written() {
+        let lines = [
+            Line::Begins(0, 8),
+            Line::Idle(0),
+            Line::Replaces(1, Some("a\nb".into())),
+            Line::Begins(1, 9),
+            Line::Done(1),
+            Line::Begins(2, 9),
+        ];
+        let whole = lines.iter().fold(journal(3), |text, line| text + &serde_json::to_string(line).unwrap() + "\n");
+        let record = Record::read(&whole).unwrap();
+        assert_eq!((record.begun, record.done, record.steps.len()), (3, 2, 3));
+        assert_eq!((record.latest, record.over), (9, false));
+        assert_eq!(record.idle, [0]);
+        assert_eq!(record.replaced, [(1, Some("a\nb".to_owned()))]);
+        let mut seen = (0, 0);
+        for cut in 0..whole.len() {
+            let Some(record) = Record::read(&whole[..cut]) else {
+                assert!(cut < journal(3).len(), "{cut}");
+                continue;
+            };
+            // It never says more than had happened, and never less than an earlier cut.
+            assert!(record.begun >= seen.0 && record.done >= seen.1 && record.done <= record.begun);
+            seen = (record.begun, record.done);
+        }
+        assert_eq!(seen, (2, 2));
+    }
+}

@@ -1,0 +1,69 @@
+//! Whether what a plan was about is still there, and still the same: its pools may have gone since, or have been elsewhere,
+//! where others changed them.
+
+use super::super::journal::Record;
+use super::Dead;
+use crate::observe;
+use chyves_core::action::{Action, Undo};
+use chyves_core::error::Result;
+use chyves_core::value::{Dataset, printable};
+use std::collections::BTreeSet;
+
+/// What a step makes is there within so many seconds after it began. What is younger was made by others.
+const MADE_WITHIN: u64 = 3600;
+
+/// Makes sure that the pools of what it was about are imported: of what is not there nothing can be told.
+///
+/// # Errors
+/// One is not; or ZFS does not answer.
+pub(super) fn is_there(dead: &Dead) -> Result<()> {
+    let pools: BTreeSet<&str> = dead.record.steps.iter().flat_map(Action::changes).map(Dataset::pool).collect();
+    for pool in pools {
+        observe::dataset(&pool.parse()?).map_err(|problem| {
+            let hint = format!("where `{pool}` is gone for good, remove what is known of it: `rm {}`", dead.path.display());
+            problem.within(format!("`{}` can't be finished or taken back", printable(&dead.record.command, 120))).hint(hint)
+        })?;
+    }
+    Ok(())
+}
+
+/// Why a plan is left as it is: something that it was about is another thing by now, or what it would have made was made
+/// by others. None where it may be gone on with.
+///
+/// # Errors
+/// ZFS does not answer.
+pub(super) fn is_another(record: &Record) -> Result<Option<String>> {
+    let begun = &record.steps[..record.begun.min(record.steps.len())];
+    let renamed: Vec<&Dataset> = begun
+        .iter()
+        .filter_map(|step| match step {
+            Action::Rename { to, .. } | Action::RenameVolume { to, .. } => Some(to),
+            _ => None,
+        })
+        .collect();
+    let is_renamed = |name: &str| {
+        renamed.iter().any(|to| name.strip_prefix(to.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '@'])))
+    };
+    for step in begun {
+        match step {
+            Action::Verify { objects } => {
+                for (name, was) in objects.iter().filter(|(name, _)| !is_renamed(name)) {
+                    if observe::exists(name)? && observe::guids(std::slice::from_ref(name))?.iter().any(|(_, is)| is != was) {
+                        return Ok(Some(format!("`{name}` is another one by now")));
+                    }
+                }
+            }
+            _ => {
+                let (Undo::Destroy(made) | Undo::DestroyReceived { dataset: made, .. } | Undo::DestroyCopy { dataset: made, .. }) =
+                    step.undo()
+                else {
+                    continue;
+                };
+                if observe::created(made.as_str())?.is_some_and(|at| at > record.latest + MADE_WITHIN) {
+                    return Ok(Some(format!("`{made}` was made later, by others")));
+                }
+            }
+        }
+    }
+    Ok(None)
+}
