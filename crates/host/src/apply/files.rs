@@ -119,14 +119,29 @@ pub(super) fn rename(from: &str, to: &str) -> Result<()> {
             .on(to)
             .hint("look what it is, and move it out of the way"));
     }
-    fs::rename(from, to).map_err(io("rename", from))
+    fs::rename(from, to).map_err(io("rename", from))?;
+    settle(to).map_err(|e| {
+        // A step that failed has changed nothing.
+        let _ = fs::rename(to, from);
+        io("rename", from)(e)
+    })
 }
 
 /// Removes a file that this plan made; that it is gone already is as good.
 pub(super) fn remove(path: &str) -> Result<()> {
-    match fs::remove_file(path) {
+    match fs::remove_file(path).and_then(|()| settle(path)) {
         Err(e) if e.kind() != ErrorKind::NotFound => Err(io("remove", path)(e)),
         _ => Ok(()),
+    }
+}
+
+/// Brings the names of a file's folder to the disk: what is written down as done is so after the host went down too.
+fn settle(path: &str) -> std::io::Result<()> {
+    let folder = Path::new(path).parent().unwrap_or(Path::new("/"));
+    match File::open(folder)?.sync_all() {
+        // There are file systems that know no such thing.
+        Err(e) if matches!(e.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => Ok(()),
+        other => other,
     }
 }
 

@@ -19,9 +19,13 @@ use chyves_core::value::printable;
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// A journal larger than this was not written by chyves.
 const LIMIT: u64 = 16 << 20;
+
+/// A journal is begun within this time.
+const BEGINNING: Duration = Duration::from_secs(60);
 
 /// A journal whose writer died.
 #[derive(Debug)]
@@ -86,10 +90,14 @@ fn dead_in(folder: &Path, lasts: bool, locks: Option<&[String]>, found: &mut Vec
         }
         let mut bytes = Vec::new();
         Read::by_ref(&mut file).take(LIMIT).read_to_end(&mut bytes).map_err(cant("read", &path))?;
-        // One that was cut off while it was begun says nothing, because nothing was done yet.
-        let Some(record) = Record::read(&String::from_utf8_lossy(&bytes)).filter(|record| !record.over) else {
-            let _ = std::fs::remove_file(&path);
-            continue;
+        let record = match Record::read(&String::from_utf8_lossy(&bytes)) {
+            Some(record) if !record.over => record,
+            // One that was cut off while it was begun says nothing, because nothing was done yet.
+            None if is_young(&file) => continue,
+            _ => {
+                let _ = std::fs::remove_file(&path);
+                continue;
+            }
         };
         // What was cut off is no line that another could follow.
         let whole = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |end| end + 1) as u64;
@@ -100,6 +108,11 @@ fn dead_in(folder: &Path, lasts: bool, locks: Option<&[String]>, found: &mut Vec
         }
     }
     Ok(())
+}
+
+/// Whether its writer may just be about to lock it and to write its first line.
+fn is_young(file: &File) -> bool {
+    file.metadata().and_then(|m| m.modified()).is_ok_and(|at| at.elapsed().is_ok_and(|age| age < BEGINNING))
 }
 
 /// Finishes what a killed command began, where that can't be taken back, or takes it back.
@@ -204,5 +217,27 @@ fn take_back(dead: &Dead, place: &mut Place<'_>) -> Result<()> {
     match result.code {
         Kind::Left => Err(result),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::SystemTime;
+
+    #[test]
+    fn one_that_is_just_being_begun_is_nobody_s_to_remove() {
+        let temp = tempfile::tempdir().unwrap();
+        let runtime = Runtime::at(temp.path());
+        for folder in folders(&runtime) {
+            std::fs::create_dir_all(&folder).unwrap();
+            let path = folder.join("a.json");
+            let file = File::create(&path).unwrap();
+            assert!(dead(&runtime, None).unwrap().is_empty());
+            assert!(path.exists());
+            file.set_modified(SystemTime::now() - BEGINNING * 2).unwrap();
+            assert!(dead(&runtime, None).unwrap().is_empty());
+            assert!(!path.exists());
+        }
     }
 }
