@@ -1,6 +1,7 @@
 //! Single datasets and snapshots: what they say, whether they are there, and which object a name means.
 
 use crate::run;
+use chyves_core::cmd::Cmd;
 use chyves_core::error::{Problem, Result};
 use chyves_core::value::{Dataset, printable};
 use chyves_core::zfs::args::{self, Pair};
@@ -62,11 +63,15 @@ pub fn dataset(name: &Dataset) -> Result<Option<Row>> {
 /// # Errors
 /// ZFS does not answer.
 pub fn exists(name: &str) -> Result<bool> {
-    if run::run(&args::read_guids(&[name]))?.ok() {
-        return Ok(true);
-    }
-    let pool = name.split(['/', '@']).next().unwrap_or(name);
-    run::must(&args::read_guids(&[pool])).map(|_| false)
+    Ok(if_there(&args::read_guids(&[name]), name)?.is_some())
+}
+
+/// The GUID of a dataset or snapshot; none if it does not exist.
+///
+/// # Errors
+/// ZFS does not answer.
+pub fn guid(name: &str) -> Result<Option<u64>> {
+    Ok(if_there(&args::read_guids(&[name]), name)?.and_then(|row| row.number("guid")))
 }
 
 /// When a dataset or snapshot was made, seconds since 1970; none if it does not exist.
@@ -74,9 +79,16 @@ pub fn exists(name: &str) -> Result<bool> {
 /// # Errors
 /// ZFS does not answer.
 pub fn created(name: &str) -> Result<Option<u64>> {
-    if !exists(name)? {
-        return Ok(None);
+    Ok(if_there(&args::read_exactly(&[name]), name)?.and_then(|row| row.number("creation")))
+}
+
+/// What a command that reads one dataset or snapshot says of it. One that is not there tells the same by failing as one that
+/// went a moment before; that its pool answers tells both from a ZFS that does not.
+fn if_there(cmd: &Cmd, name: &str) -> Result<Option<Row>> {
+    let output = run::run(cmd)?;
+    if output.ok() {
+        return Ok(rows::parse(&output.stdout, false)?.into_iter().next());
     }
-    let rows = rows::parse(&run::must(&args::read_exactly(&[name]))?, false)?;
-    Ok(rows.first().and_then(|r| r.number("creation")))
+    let pool = name.split(['/', '@']).next().unwrap_or(name);
+    run::must(&args::read_guids(&[pool])).map(|_| None)
 }

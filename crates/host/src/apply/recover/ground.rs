@@ -48,7 +48,7 @@ pub(super) fn is_another(record: &Record) -> Result<Option<String>> {
         match step {
             Action::Verify { objects } => {
                 for (name, was) in objects.iter().filter(|(name, _)| !is_renamed(name)) {
-                    if observe::exists(name)? && observe::guids(std::slice::from_ref(name))?.iter().any(|(_, is)| is != was) {
+                    if observe::guid(name)?.is_some_and(|is| is != *was) {
                         return Ok(Some(format!("`{name}` is another one by now")));
                     }
                 }
