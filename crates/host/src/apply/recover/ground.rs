@@ -17,7 +17,11 @@ const MADE_WITHIN: u64 = 3600;
 /// # Errors
 /// One is not; or ZFS does not answer.
 pub(super) fn is_there(dead: &Dead) -> Result<()> {
-    let pools: BTreeSet<&str> = dead.record.steps.iter().flat_map(Action::changes).map(Dataset::pool).collect();
+    let steps = || dead.record.steps.iter();
+    let named = steps().flat_map(|step| if let Action::Verify { objects } = step { objects.as_slice() } else { &[] });
+    let verified = named.filter_map(|(name, _)| name.split(['/', '@']).next());
+    let pools: BTreeSet<&str> =
+        steps().flat_map(|step| step.changes().into_iter().chain(step.opens())).map(Dataset::pool).chain(verified).collect();
     for pool in pools {
         observe::dataset(&pool.parse()?).map_err(|problem| {
             let hint = format!("where `{pool}` is gone for good, remove what is known of it: `rm {}`", dead.path.display());
