@@ -80,7 +80,6 @@ fn dead_in(folder: &Path, lasts: bool, locks: Option<&[String]>, found: &mut Vec
         Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(()),
         Err(e) => return Err(cant("look for", folder)(e)),
     };
-    let boot = proc::boot_id()?;
     for entry in entries {
         let path = entry.map_err(cant("look for", folder))?.path();
         let Ok(mut file) = OpenOptions::new().read(true).write(true).open(&path) else { continue };
@@ -103,7 +102,7 @@ fn dead_in(folder: &Path, lasts: bool, locks: Option<&[String]>, found: &mut Vec
         let whole = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |end| end + 1) as u64;
         file.set_len(whole).and_then(|()| file.seek(SeekFrom::Start(whole))).map_err(cant("read", &path))?;
         if locks.is_none_or(|mine| record.locks.iter().any(|l| mine.contains(l))) {
-            let host_was_down = lasts && record.boot != boot;
+            let host_was_down = lasts && record.boot != proc::boot_id()?;
             found.push(Dead { file, path, lasts, host_was_down, record });
         }
     }
