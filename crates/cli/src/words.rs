@@ -27,6 +27,7 @@ const GUEST_VERBS: &[&str] = &[
     "promote",
     "reclaim",
     "rename",
+    "reset",
     "send",
     "set",
     "snapshot",

@@ -83,6 +83,7 @@ fn hostile_names_are_refused_by_every_command() {
             &["create", name, "--image", "small"][..],
             &["start", name],
             &["stop", name],
+            &["reset", name],
             &["delete", name, "--yes"],
             &["set", name, "cpu=1"],
             &["clone", "web", name],

@@ -146,6 +146,36 @@ fn a_reboot_from_inside_is_counted_and_reads_the_settings_again() {
 }
 
 #[test]
+fn a_reset_from_outside_is_a_reboot() {
+    let Some(host) = running("kills::reset") else { return };
+    host.ok("set web ram=96M");
+    let mut console = host.console("web");
+    console.sees("tiny: ready 1");
+    host.ok("reset web --dry-run").says("as by its button");
+    becomes(&host, "running");
+    host.ok("web reset").says("web: reset");
+    console.sees("tiny: ready 2");
+    let info = host.ok("info web --json").json();
+    assert_eq!(info[0]["reboots"], 1, "{info}");
+    assert!(info[0]["command"].as_str().unwrap().contains("size=96M"), "{info}");
+    // Of several that do not all run, those that do are reset.
+    host.ok("create off --size 1M loader=bios");
+    becomes(&host, "running");
+    host.chyves("reset all").ends(6).says("web: reset").says("`off` is stopped and can't be reset").says("`chyves start off`");
+    host.chyves("reset gone").ends(3);
+    // Whose reboots are its end is off then. It is told that at the reboot that comes next.
+    console.sees("tiny: ready 3");
+    becomes(&host, "running");
+    host.ok("set web on_reboot=stop");
+    host.ok("reset web");
+    console.sees("tiny: ready 4");
+    becomes(&host, "running");
+    host.ok("reset web");
+    becomes(&host, "stopped");
+    host.nothing_is_left();
+}
+
+#[test]
 fn a_deaf_guest_stays_on_unless_forced() {
     let Some(host) = Host::new("kills::deaf", With::Tiny) else { return };
     host.ok("image import ./tiny-deaf.img");

@@ -96,6 +96,21 @@ fn a_reboot_reads_the_settings_again() {
 }
 
 #[test]
+fn a_reset_from_outside_is_a_reboot() {
+    for settings in HOSTS {
+        let Some((host, mut console)) = booted("lab_life::reset", settings, "tiny", "") else { return };
+        becomes(&host, "running");
+        let (first, supervisor) = host.pids("web01");
+        host.ok("reset web01").says("web01: reset");
+        console.sees("tiny: ready 2");
+        let (_, same) = until("the new machine", || Some(host.pids("web01")).filter(|(machine, _)| *machine != first));
+        assert_eq!(same, supervisor, "{settings:?}");
+        host.ok("stop web01 --now");
+        nothing_is_left(&host);
+    }
+}
+
+#[test]
 fn a_stop_presses_the_button_and_says_when_there_is_none() {
     let Some((host, _console)) = booted("lab_life::stop", &["release=14.3", "cpu=amd"], "tiny", "") else { return };
     has_acpi(&host);

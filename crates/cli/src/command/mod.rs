@@ -24,6 +24,7 @@ mod receive;
 mod reclaim;
 mod rename;
 mod repair;
+mod reset;
 mod send;
 mod set;
 mod snapshot;

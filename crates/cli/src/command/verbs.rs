@@ -5,7 +5,7 @@
 
 use super::{
     adopt, clone, cloud_init, completions, console, create, delete, dev, disk, doctor, get, image, info, insert, list, network, pool,
-    receive, reclaim, rename, repair, send, set, snapshot, start, stop, trash, version,
+    receive, reclaim, rename, repair, reset, send, set, snapshot, start, stop, trash, version,
 };
 use crate::session::Session;
 use chyves_core::error::Result;
@@ -72,6 +72,7 @@ verbs! {
     "reclaim" is verb Reclaim(reclaim::Args), run by reclaim::run;
     "rename" is verb Rename(rename::RenameArgs), run by rename::rename;
     "repair" is verb Repair(repair::Args), run by repair::run;
+    "reset" is verb Reset(reset::Args), run by reset::run;
     "receive" is verb Receive(receive::Args), run by receive::run;
     "send" is verb Send(send::Args), run by send::run;
     "set" is verb Set(set::Args), run by set::run;

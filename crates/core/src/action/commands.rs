@@ -85,6 +85,7 @@ impl Action {
             | Self::WriteSeed(_)
             | Self::ChangeDisc { .. }
             | Self::Stop { .. }
+            | Self::Reset { .. }
             | Self::Forget { .. } => Vec::new(),
             Self::Host(intent) => intent.commands(os),
             Self::ProveNetwork { proofs } => {

@@ -88,7 +88,8 @@ impl Action {
             | Self::Host(_)
             | Self::ProveNetwork { .. }
             | Self::Launch(_)
-            | Self::Stop { .. } => Vec::new(),
+            | Self::Stop { .. }
+            | Self::Reset { .. } => Vec::new(),
         }
     }
 
@@ -166,7 +167,12 @@ impl Action {
             | Self::RestoreFiles { .. }
             | Self::CheckFiles { .. }
             | Self::VerifyImage { .. } => Vec::new(),
-            Self::Forget { .. } | Self::ChangeDisc { .. } | Self::Host(_) | Self::ProveNetwork { .. } | Self::Stop { .. } => Vec::new(),
+            Self::Forget { .. }
+            | Self::ChangeDisc { .. }
+            | Self::Host(_)
+            | Self::ProveNetwork { .. }
+            | Self::Stop { .. }
+            | Self::Reset { .. } => Vec::new(),
         }
     }
 }

@@ -459,6 +459,15 @@ pub enum Action {
         /// Whether to pull the plug when the time is over.
         force: bool,
     },
+    /// Pulls a machine's reset line: it begins anew with the properties as they are then.
+    Reset {
+        /// The guest.
+        guest: GuestName,
+        /// Its identity.
+        uuid: Uuid,
+        /// Where it lives.
+        dataset: Dataset,
+    },
 }
 
 /// How a disk of a running machine becomes larger.

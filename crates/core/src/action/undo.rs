@@ -150,7 +150,7 @@ impl Action {
             Self::Receive { onto: Some(_), .. } => Undo::Increment(Box::new(self.clone())),
             Self::Receive { into, resumable, .. } => Undo::DestroyReceived { dataset: into.clone(), unless_resumable: *resumable },
             // The machine's own supervisor cleans up when the machine never came to life.
-            Self::Launch(_) | Self::Stop { .. } | Self::ChangeDisc { .. } => Undo::Nothing,
+            Self::Launch(_) | Self::Stop { .. } | Self::Reset { .. } | Self::ChangeDisc { .. } => Undo::Nothing,
         }
     }
 }

@@ -102,6 +102,7 @@ impl Action {
                 let then = if *force { "pull the plug" } else { "give up" };
                 format!("ask {guest} by ACPI to power off, again and again for at most {timeout} s, then {then}")
             }
+            Self::Reset { guest, .. } => format!("reset {guest}, as by its button: its system has no chance to write anything first"),
         }
     }
 }

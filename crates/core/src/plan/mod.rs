@@ -20,6 +20,7 @@ pub mod promote;
 pub mod receive;
 pub mod reclaim;
 pub mod rename;
+pub mod reset;
 pub mod revert;
 pub mod roles;
 pub mod send;

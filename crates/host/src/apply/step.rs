@@ -192,6 +192,7 @@ pub(super) fn perform(
             applied.said.push(machine::stop(&target, *timeout, *force, place)?);
             Ok(())
         }
+        Action::Reset { guest, uuid, dataset } => control::reset(place.runtime, control::Target { uuid: *uuid, name: guest, dataset }),
     }
 }
 

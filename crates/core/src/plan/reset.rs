@@ -1,0 +1,44 @@
+//! `reset`: the button for a guest that does not answer any more.
+
+use super::Plan;
+use crate::action::Action;
+use crate::error::{Problem, Result};
+use crate::guest::{Guest, RunState, paused};
+
+/// Plans a reset.
+///
+/// # Errors
+/// It is off, comes up or goes down already, or is paused.
+pub fn reset(guest: &Guest) -> Result<Plan> {
+    let name = &guest.name;
+    let refused = || Problem::not_now(format!("`{name}` is {} and can't be reset", guest.state.word())).on(name);
+    match &guest.state {
+        RunState::Running => {}
+        // It would wait for the room that it waits for now.
+        RunState::Paused { reason } => return Err(paused(name, &guest.dataset, reason)),
+        RunState::Starting | RunState::Stopping => return Err(refused().hint("wait a moment: `chyves list` shows it")),
+        RunState::Orphaned => return Err(refused().hint(format!("`chyves start {name}` gives it a supervisor again"))),
+        RunState::Stopped | RunState::Crashed { .. } => {
+            return Err(refused().hint(format!("`chyves start {name}` starts it")));
+        }
+    }
+    let step = Action::Reset { guest: name.clone(), uuid: guest.uuid, dataset: guest.dataset.clone() };
+    Ok(Plan { steps: vec![step], notes: Vec::new() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::testing;
+
+    #[test]
+    fn only_what_runs_is_reset() {
+        let mut g = testing::guest("web", &[]);
+        let told = |g: &Guest| reset(g).map(|plan| plan.steps.len()).map_err(|p| format!("{}; {}", p.message, p.hints[0]));
+        assert_eq!(told(&g), Err("`web` is stopped and can't be reset; `chyves start web` starts it".to_owned()));
+        g.state = RunState::Running;
+        assert_eq!(told(&g), Ok(1));
+        g.state = RunState::Paused { reason: "no room".into() };
+        assert!(told(&g).unwrap_err().starts_with("`web` is paused; make room"));
+    }
+}
