@@ -112,9 +112,7 @@ impl Session {
     /// Finishes or takes back what a killed command left on what this one has just locked.
     fn heal(&self, mine: &[String]) -> Result<()> {
         for dead in recover::dead(&self.runtime, Some(mine))? {
-            let others: Vec<&String> = dead.record.locks.iter().filter(|l| !mine.contains(l)).collect();
-            let _others = others.iter().map(|name| self.runtime.lock_named(name, LOCK_WAIT, &self.typed)).collect::<Result<Vec<_>>>()?;
-            self.recover(&dead).map_err(|p| p.hint("`chyves repair` shows what is left and tries again"))?;
+            self.recover(&dead, mine).map_err(|p| p.hint("`chyves repair` shows what is left and tries again"))?;
         }
         Ok(())
     }
@@ -125,8 +123,10 @@ impl Session {
         problem.hint_if(left.then(|| format!("the same command goes on with what is left: `{}`", self.typed)))
     }
 
-    /// Finishes or takes back one killed command.
-    pub(crate) fn recover(&self, dead: &recover::Dead) -> Result<()> {
+    /// Finishes or takes back one killed command, under its locks; those that are held already are `mine`.
+    pub(crate) fn recover(&self, dead: &recover::Dead, mine: &[String]) -> Result<()> {
+        let others = dead.record.locks.iter().filter(|name| !mine.contains(name));
+        let _others = others.map(|name| self.runtime.lock_named(name, LOCK_WAIT, &self.typed)).collect::<Result<Vec<_>>>()?;
         let how = if dead.goes_on() { "finishing it" } else { "taking it back" };
         self.ui.say(&format!("{}; {how}", dead.describe()));
         let mut report = |event: Event<'_>| {

@@ -7,7 +7,6 @@ use chyves_core::plan::Plan;
 use chyves_core::value::Dataset;
 use chyves_host::apply::recover;
 use chyves_host::observe::{self, Look, Part};
-use std::time::Duration;
 
 /// Finish or take back what killed commands, or a host that went down, left
 ///
@@ -30,7 +29,7 @@ pub(crate) fn run(session: &Session, _: &Args) -> Result<()> {
             continue;
         }
         let name = dead.record.locks.join(" ");
-        results.push(heal(session, &dead).map(|()| Some(Report::new(&name, how))));
+        results.push(session.recover(&dead, &[]).map(|()| Some(Report::new(&name, how))));
         left.push(name);
     }
     // A killed command may have left its part mounted, so these come last.
@@ -39,14 +38,6 @@ pub(crate) fn run(session: &Session, _: &Args) -> Result<()> {
         left.push(address);
     }
     session.sum_up("left-overs could not be put right", &left, results)
-}
-
-/// Finishes or takes back one, under its locks.
-fn heal(session: &Session, dead: &recover::Dead) -> Result<()> {
-    let wait = Duration::from_secs(10);
-    let lock = |name: &String| session.runtime.lock_named(name, wait, &session.typed);
-    let _locks = dead.record.locks.iter().map(lock).collect::<Result<Vec<_>>>()?;
-    session.recover(dead)
 }
 
 /// Deletes what came of a transfer that was cut; whether that is gone then.

@@ -79,20 +79,7 @@ impl Journal {
     pub(super) fn begin(runtime: &Runtime, plan: &Plan, began: u64, command: &str, locks: &[String]) -> Result<Self> {
         let [lasting, spare] = folders(runtime);
         let name = format!("{}.json", crate::identity::new().simple());
-        let record = Record {
-            command: command.to_owned(),
-            locks: locks.to_vec(),
-            boot: proc::boot_id()?,
-            began,
-            latest: began,
-            steps: plan.steps.clone(),
-            begun: 0,
-            done: 0,
-            idle: Vec::new(),
-            replaced: Vec::new(),
-            undone: None,
-            over: false,
-        };
+        let record = Record::new(command, locks, proc::boot_id()?, began, &plan.steps);
         let replaces = plan.steps.iter().enumerate().filter_map(|(index, step)| match step {
             Action::WriteFile { path, .. } | Action::KeepCopy { path, .. } => Some((index, path.clone())),
             _ => None,

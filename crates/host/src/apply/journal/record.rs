@@ -62,6 +62,24 @@ pub(in crate::apply) enum Line {
 }
 
 impl Record {
+    /// Of a plan of which nothing has begun.
+    pub(in crate::apply) fn new(command: &str, locks: &[String], boot: String, began: u64, steps: &[Action]) -> Self {
+        Self {
+            command: command.to_owned(),
+            locks: locks.to_vec(),
+            boot,
+            began,
+            latest: began,
+            steps: steps.to_vec(),
+            begun: 0,
+            done: 0,
+            idle: Vec::new(),
+            replaced: Vec::new(),
+            undone: None,
+            over: false,
+        }
+    }
+
     /// Reads a journal; nothing where it was cut off before its plan was whole.
     pub(in crate::apply) fn read(text: &str) -> Option<Self> {
         let mut lines = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
@@ -90,20 +108,7 @@ mod tests {
 
     fn journal(steps: usize) -> String {
         let step = Action::Verify { objects: vec![("tank/a".into(), 1)] };
-        let record = Record {
-            command: "chyves set web cpu=2".into(),
-            locks: vec!["guest.web".into()],
-            boot: "b".into(),
-            began: 7,
-            latest: 0,
-            steps: vec![step; steps],
-            begun: 0,
-            done: 0,
-            idle: Vec::new(),
-            replaced: Vec::new(),
-            undone: None,
-            over: false,
-        };
+        let record = Record::new("chyves set web cpu=2", &["guest.web".into()], "b".into(), 7, &vec![step; steps]);
         serde_json::to_string(&record).unwrap() + "\n"
     }
 
