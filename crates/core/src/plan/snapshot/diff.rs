@@ -4,6 +4,7 @@ use crate::error::{Problem, Result};
 use crate::property::keys;
 use crate::property::settings::OwnValues;
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// Something that differs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -38,22 +39,33 @@ pub fn settings(before: &OwnValues, after: &OwnValues) -> Vec<Change> {
 pub fn files(output: &str, folder: &str) -> Result<Vec<Change>> {
     let inner = |path: &str| path.strip_prefix(folder).unwrap_or(path).trim_start_matches('/').to_owned();
     let there = || Some("there".to_owned());
-    output
-        .lines()
-        .map(|line| {
-            let fields: Vec<&str> = line.split('\t').collect();
-            let (name, before, after) = match fields[..] {
-                ["M", path] => (inner(path), there(), Some("modified".into())),
-                ["+", path] => (inner(path), None, there()),
-                ["-", path] => (inner(path), there(), None),
-                ["R", from, to] => (inner(from), there(), Some(format!("renamed to {}", inner(to)))),
-                _ => return Err(Problem::failed("can't read what `zfs diff` printed").because(crate::value::printable(line, 160))),
-            };
-            Ok(Change { kind: "file", name, before, after })
-        })
+    let mut all: Vec<Change> = Vec::new();
+    let mut places: BTreeMap<String, usize> = BTreeMap::new();
+    for line in output.lines() {
+        let fields: Vec<&str> = line.split('\t').collect();
+        let (name, before, after) = match fields[..] {
+            ["M", path] => (inner(path), there(), Some("modified".into())),
+            ["+", path] => (inner(path), None, there()),
+            ["-", path] => (inner(path), there(), None),
+            ["R", from, to] => (inner(from), there(), Some(format!("renamed to {}", inner(to)))),
+            _ => return Err(Problem::failed("can't read what `zfs diff` printed").because(crate::value::printable(line, 160))),
+        };
         // The folder itself changes with everything in it.
-        .filter(|change| !matches!(change, Ok(c) if c.name.is_empty()))
-        .collect()
+        if name.is_empty() {
+            continue;
+        }
+        match places.get(&name).map(|place| &mut all[*place]) {
+            // A file that is written anew under a temporary name is another one to ZFS: gone, and there.
+            Some(other) if other.before.is_some() != before.is_some() && other.after.is_some() != after.is_some() => {
+                (other.before, other.after) = (there(), Some("replaced".into()));
+            }
+            _ => {
+                places.insert(name.clone(), all.len());
+                all.push(Change { kind: "file", name, before, after });
+            }
+        }
+    }
+    Ok(all)
 }
 
 #[cfg(test)]
@@ -74,6 +86,9 @@ mod tests {
         let output = "M\t/t/web/\nM\t/t/web/disk0.raw\n+\t/t/web/new\\0040file\n-\t/t/web/old\nR\t/t/web/a\t/t/web/b\n";
         let told: Vec<String> = files(output, "/t/web").unwrap().iter().map(|c| format!("{} {:?}", c.name, c.after.as_deref())).collect();
         assert_eq!(told, [r#"disk0.raw Some("modified")"#, r#"new\0040file Some("there")"#, "old None", r#"a Some("renamed to b")"#]);
+        let replaced = files("+\t/t/web/a\nM\t/t/web/b\n-\t/t/web/a\n", "/t/web").unwrap();
+        let told: Vec<&str> = replaced.iter().map(|c| c.after.as_deref().unwrap()).collect();
+        assert_eq!((told, replaced[0].before.as_deref()), (vec!["replaced", "modified"], Some("there")));
         assert!(files("Unable to obtain diffs\n", "/t").is_err());
     }
 }
