@@ -15,6 +15,7 @@
 //! * [`control`], [`console`]: talking to it
 //! * [`accel`]: whether KVM really works
 //! * [`proc`]: processes, told apart for sure
+//! * [`safe`]: opening files below a guest's or an image's mount point
 //! * [`records`]: writing files so that a full pool does no harm
 //!
 //! Where kernels differ in how something is *done*, `proc` says so by `cfg`; which host it is, `platform` says as a value.
@@ -40,6 +41,7 @@ pub mod proc;
 mod records;
 pub mod run;
 pub mod runtime;
+pub mod safe;
 pub mod seed;
 pub mod stream;
 pub mod supervise;

@@ -1,0 +1,414 @@
+//! Opening files below a dataset's mount point. What is in a guest's or an image's file system may have come from anybody
+//! (by `receive`, or from whoever may write there), so a name in it proves nothing: it may be a symbolic link to a host
+//! file, a FIFO that blocks its reader, a device, or a file without end.
+//!
+//! A [`Folder`] is an open descriptor of the mount point. Everything else is resolved beneath it: no symbolic link is
+//! followed in any component, no other mount is entered, an open never blocks, and `fstat` of the open descriptor decides
+//! whether it is the kind of file that was wanted. New files get an unpredictable name by `O_EXCL` and their own name by
+//! `renameat`, so that no name that is already there is opened for writing by accident.
+//!
+//! * `resolve`: names to descriptors, by `openat2` or component by component
+//! * `refusal`: what is refused and why, in words
+//! * `file`: existing files, with the rules that they must meet
+//! * `staged`: new files that take their name at the end
+//! * `attached`: disks that an administrator attached from elsewhere on the host
+//!
+//! This is the only module of the crate that may open anything there; `clippy.toml` forbids `std::fs` in the others.
+//! Not here: mounting (`apply`), and what the files mean.
+
+mod attached;
+mod file;
+mod refusal;
+mod resolve;
+mod staged;
+#[cfg(test)]
+mod tests;
+
+pub use attached::attached;
+pub use file::{Access, Owner, Rule};
+pub use refusal::{FileKind, Refusal};
+pub use staged::{Staged, is_temporary};
+
+use chyves_core::error::{Problem, Result};
+use refusal::problem;
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// How many folders may be inside one another where a whole tree is read or removed.
+const DEPTH: usize = 64;
+
+/// A folder of a dataset's file system: the mount point, or a folder below it.
+#[derive(Debug)]
+pub struct Folder {
+    fd: OwnedFd,
+    path: PathBuf,
+    /// The file system; nothing on another one is opened.
+    device: u64,
+    way: resolve::Way,
+}
+
+/// What `lstat` says of a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry {
+    /// Its kind.
+    pub kind: FileKind,
+    /// Its length in bytes.
+    pub len: u64,
+    /// What it takes on the disk, in bytes.
+    pub taken: u64,
+    /// Its permissions, the setuid and setgid bits included.
+    pub mode: u32,
+    /// Its owner.
+    pub uid: u32,
+    /// How many names it has.
+    pub links: u64,
+}
+
+impl Folder {
+    /// Opens a dataset's mount point. Its own path is ZFS's and is taken as it is, but it must be a folder itself.
+    ///
+    /// # Errors
+    /// It is missing, no folder, or a symbolic link.
+    pub fn open(mount_point: impl AsRef<Path>) -> Result<Self> {
+        let path = mount_point.as_ref();
+        let open = || {
+            let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+            let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(|e| refusal::of_errno(e, FileKind::Folder))?;
+            let file = File::from(fd);
+            let device = file.metadata()?.dev();
+            Ok(Self { fd: file.into(), path: path.to_owned(), device, way: resolve::Way::Kernel })
+        };
+        open().map_err(|e| {
+            let clearer = match rustix::fs::lstat(path).map(|s| entry_of(&s).kind) {
+                Ok(FileKind::Link) => Refusal::Link.into(),
+                Ok(is) if is != FileKind::Folder => Refusal::Kind { is, wanted: FileKind::Folder }.into(),
+                _ => e,
+            };
+            problem("open", path, &clearer)
+        })
+    }
+
+    /// Its path, for messages and for programs that take paths only.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The number of its file system.
+    pub fn device(&self) -> u64 {
+        self.device
+    }
+
+    /// The path of something in it, for messages.
+    pub fn shown(&self, path: impl AsRef<Path>) -> PathBuf {
+        self.path.join(path)
+    }
+
+    fn raw(&self, path: &Path, flags: OFlags, mode: Mode) -> io::Result<OwnedFd> {
+        resolve::open(self.fd.as_fd(), self.device, path, flags, mode, self.way)
+    }
+
+    /// The folder that a path's last component is in.
+    fn parent<'a>(&self, path: &'a Path) -> io::Result<(Parent<'_>, &'a OsStr)> {
+        resolve::check(path)?;
+        let name = path.file_name().ok_or(Refusal::Escapes)?;
+        match path.parent() {
+            Some(above) if !above.as_os_str().is_empty() => {
+                Ok((Parent::Below(self.raw(above, OFlags::DIRECTORY | OFlags::RDONLY, Mode::empty())?), name))
+            }
+            _ => Ok((Parent::This(self.fd.as_fd()), name)),
+        }
+    }
+
+    fn entry(&self, path: &Path) -> io::Result<Entry> {
+        let (parent, name) = self.parent(path)?;
+        Ok(entry_of(&rustix::fs::statat(parent.as_fd(), name, AtFlags::SYMLINK_NOFOLLOW)?))
+    }
+
+    /// What a name is, without following it; none where nothing has it.
+    ///
+    /// # Errors
+    /// A folder above it is no folder, or can't be read.
+    pub fn metadata(&self, path: impl AsRef<Path>) -> Result<Option<Entry>> {
+        let path = path.as_ref();
+        missing_is_none(self.entry(path)).map_err(|e| problem("inspect", &self.shown(path), &e))
+    }
+
+    /// Whether something has that name, whatever it is.
+    ///
+    /// # Errors
+    /// As [`Folder::metadata`].
+    pub fn has(&self, path: impl AsRef<Path>) -> Result<bool> {
+        Ok(self.metadata(path)?.is_some())
+    }
+
+    fn try_folder(&self, path: &Path) -> io::Result<Self> {
+        let fd = self.raw(path, OFlags::DIRECTORY | OFlags::RDONLY, Mode::empty()).map_err(|e| self.clearer(path, FileKind::Folder, e))?;
+        Ok(Self { fd, path: self.path.join(path), device: self.device, way: self.way })
+    }
+
+    /// Opens a folder below this one.
+    ///
+    /// # Errors
+    /// It is missing or something else than a folder.
+    pub fn folder(&self, path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        self.try_folder(path).map_err(|e| problem("open", &self.shown(path), &e))
+    }
+
+    /// The same; none where it is missing.
+    ///
+    /// # Errors
+    /// It is something else than a folder.
+    pub fn folder_if_there(&self, path: impl AsRef<Path>) -> Result<Option<Self>> {
+        let path = path.as_ref();
+        missing_is_none(self.try_folder(path)).map_err(|e| problem("open", &self.shown(path), &e))
+    }
+
+    /// Creates a folder that its owner alone may enter; whether it was missing.
+    ///
+    /// # Errors
+    /// Something else has the name, or the folder can't be created.
+    pub fn make_folder(&self, path: impl AsRef<Path>) -> Result<bool> {
+        let path = path.as_ref();
+        let make = || {
+            let (parent, name) = self.parent(path)?;
+            match rustix::fs::mkdirat(parent.as_fd(), name, Mode::RWXU) {
+                Ok(()) => Ok(true),
+                Err(rustix::io::Errno::EXIST) => self.try_folder(path).map(|_| false),
+                Err(e) => Err(e.into()),
+            }
+        };
+        make().map_err(|e| problem("create the folder", &self.shown(path), &e))
+    }
+
+    /// Makes this folder one that only the user of this process may enter, whatever it was.
+    ///
+    /// # Errors
+    /// Its owner or mode can't be set.
+    pub fn make_private(&self) -> Result<()> {
+        let set = || {
+            let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
+            let stat = rustix::fs::fstat(&self.fd)?;
+            if stat.st_uid != uid.as_raw() || stat.st_gid != gid.as_raw() {
+                rustix::fs::fchown(&self.fd, Some(uid), Some(gid))?;
+            }
+            if Mode::from_raw_mode(stat.st_mode) != Mode::RWXU {
+                rustix::fs::fchmod(&self.fd, Mode::RWXU)?;
+            }
+            Ok::<_, io::Error>(())
+        };
+        set().map_err(|e| problem("restrict access to", &self.path, &e))
+    }
+
+    /// Its owner and permissions.
+    ///
+    /// # Errors
+    /// It can't be inspected.
+    pub fn own_metadata(&self) -> Result<Entry> {
+        rustix::fs::fstat(&self.fd).map(|s| entry_of(&s)).map_err(|e| problem("inspect", &self.path, &e.into()))
+    }
+
+    /// The names in it, sorted.
+    ///
+    /// # Errors
+    /// It can't be read.
+    pub fn list(&self) -> Result<Vec<OsString>> {
+        let read = || {
+            let mut names = Vec::new();
+            for entry in rustix::fs::Dir::read_from(&self.fd)? {
+                let name = OsStr::from_bytes(entry?.file_name().to_bytes()).to_owned();
+                if name != "." && name != ".." {
+                    names.push(name);
+                }
+            }
+            names.sort();
+            Ok::<_, io::Error>(names)
+        };
+        read().map_err(|e| problem("list", &self.path, &e))
+    }
+
+    /// Gives something another name, which nothing may have.
+    ///
+    /// # Errors
+    /// The new name is taken, or it can't be renamed.
+    pub fn rename(&self, from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<()> {
+        let (from, to) = (from.as_ref(), to.as_ref());
+        let rename = || {
+            let (old, old_name) = self.parent(from)?;
+            let (new, new_name) = self.parent(to)?;
+            rename_new(old.as_fd(), old_name, new.as_fd(), new_name)
+        };
+        rename().map_err(|e| match e.kind() {
+            io::ErrorKind::AlreadyExists => {
+                let (from, to) = (refusal::path(&self.shown(from)), refusal::path(&self.shown(to)));
+                Problem::failed(format!("cannot rename {from}: {to} already exists")).on(&to).hint("inspect it, and move it out of the way")
+            }
+            _ => problem("rename", &self.shown(from), &e),
+        })
+    }
+
+    /// Gives a file another name; what had that name is replaced.
+    ///
+    /// # Errors
+    /// It can't be renamed.
+    pub fn rename_over(&self, from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<()> {
+        let (from, to) = (from.as_ref(), to.as_ref());
+        let rename = || {
+            let (old, old_name) = self.parent(from)?;
+            let (new, new_name) = self.parent(to)?;
+            Ok::<_, io::Error>(rustix::fs::renameat(old.as_fd(), old_name, new.as_fd(), new_name)?)
+        };
+        rename().map_err(|e| problem("rename", &self.shown(from), &e))
+    }
+
+    /// Removes a name that is no folder's; whether it was there.
+    ///
+    /// # Errors
+    /// It can't be removed.
+    pub fn remove_file(&self, path: impl AsRef<Path>) -> Result<bool> {
+        let path = path.as_ref();
+        self.unlink(path, AtFlags::empty()).map_err(|e| problem("remove", &self.shown(path), &e))
+    }
+
+    /// Removes a folder if nothing is in it; whether it is gone.
+    ///
+    /// # Errors
+    /// It can't be removed for another reason.
+    pub fn remove_folder(&self, path: impl AsRef<Path>) -> Result<bool> {
+        let path = path.as_ref();
+        match self.unlink(path, AtFlags::REMOVEDIR) {
+            Err(e) if e.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(false),
+            Err(e) => Err(problem("remove", &self.shown(path), &e)),
+            Ok(_) => Ok(true),
+        }
+    }
+
+    fn unlink(&self, path: &Path, flags: AtFlags) -> io::Result<bool> {
+        let unlink = || {
+            let (parent, name) = self.parent(path)?;
+            Ok(rustix::fs::unlinkat(parent.as_fd(), name, flags)?)
+        };
+        missing_is_none(unlink()).map(|done| done.is_some())
+    }
+
+    /// Removes whatever has that name, a folder with all that is in it. Links are removed, never followed.
+    ///
+    /// # Errors
+    /// Something in it can't be removed.
+    pub fn remove_all(&self, path: impl AsRef<Path>) -> Result<()> {
+        self.remove_tree(path.as_ref(), DEPTH)
+    }
+
+    fn remove_tree(&self, path: &Path, depth: usize) -> Result<()> {
+        match self.metadata(path)?.map(|e| e.kind) {
+            None => Ok(()),
+            Some(FileKind::Folder) => {
+                if depth == 0 {
+                    return Err(Problem::failed(format!("cannot remove {}: too many nested folders", refusal::path(&self.shown(path))))
+                        .on(self.path.display())
+                        .hint("remove it with rm -r"));
+                }
+                let folder = self.folder(path)?;
+                for name in folder.list()? {
+                    folder.remove_tree(Path::new(&name), depth - 1)?;
+                }
+                self.remove_folder(path).map(drop)
+            }
+            Some(_) => self.remove_file(path).map(drop),
+        }
+    }
+
+    /// Writes the names of a folder to the disk: what was created, renamed or removed in it is so after a power loss too.
+    ///
+    /// # Errors
+    /// They can't be written.
+    pub fn settle(&self, path_in_it: impl AsRef<Path>) -> Result<()> {
+        let path = path_in_it.as_ref();
+        let sync = || {
+            let (parent, _) = self.parent(path)?;
+            settle(parent.as_fd())
+        };
+        sync().map_err(|e| problem("write the folder of", &self.shown(path), &e))
+    }
+
+    /// The error of an open, with the kind of what has the name, where that is why.
+    fn clearer(&self, path: &Path, wanted: FileKind, e: io::Error) -> io::Error {
+        if refusal::of(&e).is_some() && !matches!(refusal::of(&e), Some(Refusal::Kind { .. })) {
+            return e;
+        }
+        match self.entry(path) {
+            Ok(is) if is.kind == FileKind::Link => Refusal::Link.into(),
+            Ok(is) if is.kind != wanted => Refusal::Kind { is: is.kind, wanted }.into(),
+            _ => e,
+        }
+    }
+}
+
+impl AsFd for Folder {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// A folder that is open already, or was opened for one name in it.
+enum Parent<'a> {
+    This(BorrowedFd<'a>),
+    Below(OwnedFd),
+}
+
+impl AsFd for Parent<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::This(fd) => *fd,
+            Self::Below(fd) => fd.as_fd(),
+        }
+    }
+}
+
+#[allow(clippy::unnecessary_cast, clippy::cast_lossless)] // the width of these fields differs between platforms
+fn entry_of(stat: &rustix::fs::Stat) -> Entry {
+    Entry {
+        kind: FileKind::of(FileType::from_raw_mode(stat.st_mode)),
+        len: u64::try_from(stat.st_size).unwrap_or(0),
+        taken: u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512),
+        mode: Mode::from_raw_mode(stat.st_mode).as_raw_mode() as u32,
+        uid: stat.st_uid,
+        links: stat.st_nlink as u64,
+    }
+}
+
+fn missing_is_none<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+fn settle(folder: BorrowedFd<'_>) -> io::Result<()> {
+    match rustix::fs::fsync(folder) {
+        // There are file systems that can't do it.
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOTSUP) | Ok(()) => Ok(()),
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// Renames to a name that nothing has; where the system can't promise that, it is inspected first.
+fn rename_new(old: BorrowedFd<'_>, old_name: &OsStr, new: BorrowedFd<'_>, new_name: &OsStr) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    match rustix::fs::renameat_with(old, old_name, new, new_name, rustix::fs::RenameFlags::NOREPLACE) {
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {}
+        other => return Ok(other?),
+    }
+    match rustix::fs::statat(new, new_name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
+        Err(rustix::io::Errno::NOENT) => Ok(rustix::fs::renameat(old, old_name, new, new_name)?),
+        Err(e) => Err(e.into()),
+    }
+}
