@@ -21,6 +21,7 @@ mod words;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    chyves_host::child::detach_from_caller();
     let argv: Vec<std::ffi::OsString> = std::env::args_os().collect();
     // Before everything else: a supervisor stays for as long as its guest, and what it never loads it never holds.
     if argv.get(1).is_some_and(|word| word == "_supervise") {

@@ -1,6 +1,6 @@
 //! Guests that start with the host, and the services that see to it.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)] // a panic is the failure report
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods)] // a panic is the failure report
 
 mod common;
 

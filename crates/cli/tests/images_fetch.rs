@@ -1,6 +1,6 @@
 //! Images from servers, which may fail in every way: what comes is gone on with, or goes.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)] // a panic is the failure report
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods)] // a panic is the failure report
 
 mod common;
 mod loopback;

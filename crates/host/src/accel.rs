@@ -3,14 +3,13 @@
 //!
 //! Not here: which accelerator a guest gets (`accel=auto|kvm|tcg`, a matter of the planner).
 
-use crate::proc;
 use crate::runtime::{Runtime, record};
+use crate::{child, proc};
 use chyves_core::cmd::Cmd;
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde::{Deserialize, Serialize};
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// How long the trial may take; where KVM works it takes a fraction.
@@ -122,13 +121,8 @@ fn trial(qemu: &str, accel: &str, sector: &Path) -> Cmd {
 
 /// None if it did not end in time.
 fn run(cmd: &Cmd, within: Duration) -> std::io::Result<Option<ExitStatus>> {
-    let mut child = Command::new(&cmd.program)
-        .args(&cmd.args)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .process_group(0)
-        .spawn()?;
+    let mut child =
+        child::command(&cmd.program).args(&cmd.args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
     let deadline = Instant::now() + within;
     loop {
         if let Some(status) = child.try_wait()? {

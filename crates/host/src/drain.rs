@@ -2,11 +2,11 @@
 //! off; so there a small process of its own stands behind `zfs send`, which survives whoever reads, be that killed or not,
 //! and lets the stream run to its end into nothing.
 
+use crate::child;
 use crate::supervise::Spawner;
 use chyves_core::error::{Problem, Result};
 use std::io::{Read, Write};
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
 /// The hidden command.
 pub const WORD: &str = "_drain";
@@ -15,8 +15,8 @@ pub const WORD: &str = "_drain";
 pub(crate) fn behind(maker: &mut Child) -> Result<Child> {
     let from = maker.stdout.take().ok_or_else(|| Problem::bug("a program has no standard output"))?;
     let cmd = Spawner::this_program()?.command(WORD);
-    let mut command = Command::new(&cmd.program);
-    command.args(&cmd.args).stdin(from).stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0);
+    let mut command = child::own_command(&cmd.program);
+    command.args(&cmd.args).stdin(from).stdout(Stdio::piped()).stderr(Stdio::null());
     command.spawn().map_err(|e| Problem::host_cant("can't carry a stream").on(&cmd.program).because(e))
 }
 

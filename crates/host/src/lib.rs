@@ -1,6 +1,6 @@
 //! The doing half of chyves: every effect on the machine. What is to be done was decided by chyves-core.
 //!
-//! * [`run`]: one command to its end
+//! * [`child`]: how every child process is started; [`run`]: one command to its end
 //! * [`trace`]: what is run, shown to whoever asks
 //! * [`platform`]: which host this is, decided once
 //! * [`facts`], [`observe`]: looking at the machine; facts become a world
@@ -26,6 +26,7 @@ pub mod accel;
 pub mod apply;
 pub mod borrow;
 pub mod catalogue;
+pub mod child;
 pub mod console;
 pub mod control;
 pub mod drain;

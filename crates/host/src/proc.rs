@@ -131,9 +131,8 @@ fn parse_stat(text: &str) -> Option<Option<String>> {
 
 #[cfg(not(target_os = "linux"))]
 fn start_of(pid: u32) -> Result<Option<String>> {
-    let output = std::process::Command::new("ps")
+    let output = crate::child::command("ps")
         .args(["-o", "state=", "-o", "lstart=", "-p", &pid.to_string()])
-        .env("LC_ALL", "C")
         .env("TZ", "UTC")
         .stdin(std::process::Stdio::null())
         .output()
@@ -160,9 +159,8 @@ fn dispositions(pid: u32) -> Option<(u64, u64)> {
 /// Here ps(1) tells them, in hexadecimal digits.
 #[cfg(not(target_os = "linux"))]
 fn dispositions(pid: u32) -> Option<(u64, u64)> {
-    let output = std::process::Command::new("ps")
+    let output = crate::child::command("ps")
         .args(["-o", "sigignore=", "-o", "sigcatch=", "-p", &pid.to_string()])
-        .env("LC_ALL", "C")
         .stdin(std::process::Stdio::null())
         .output()
         .ok()?;
@@ -188,7 +186,7 @@ fn boot_text() -> std::io::Result<String> {
 #[cfg(not(target_os = "linux"))]
 fn boot_text() -> std::io::Result<String> {
     for name in ["kern.boot_id", "kern.boottime"] {
-        let output = std::process::Command::new("sysctl").args(["-n", name]).stdin(std::process::Stdio::null()).output()?;
+        let output = crate::child::command("sysctl").args(["-n", name]).stdin(std::process::Stdio::null()).output()?;
         let text = String::from_utf8_lossy(&output.stdout);
         let text = text.split(',').next().unwrap_or_default().trim().to_owned();
         if output.status.success() && !text.is_empty() {
@@ -199,6 +197,7 @@ fn boot_text() -> std::io::Result<String> {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods)] // what is started here is looked at, not used
 mod tests {
     use super::*;
 

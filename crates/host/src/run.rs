@@ -2,7 +2,7 @@
 //!
 //! Not here: what commands there are (chyves-core), and long-lived processes (`supervise`).
 
-use crate::{facts, platform, trace};
+use crate::{child, facts, trace};
 use chyves_core::cmd::Cmd;
 use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::os::Os;
@@ -39,8 +39,9 @@ const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sb
 /// The path that programs are looked for on: the caller's, then the system's.
 pub fn search_path() -> String {
     match std::env::var("PATH") {
-        Ok(path) if !path.is_empty() => format!("{path}:{SYSTEM_PATH}"),
-        _ => SYSTEM_PATH.to_owned(),
+        // A relative entry means another folder to a child, which starts in `/`.
+        Ok(path) => path.split(':').filter(|folder| folder.starts_with('/')).chain([SYSTEM_PATH]).collect::<Vec<_>>().join(":"),
+        Err(_) => SYSTEM_PATH.to_owned(),
     }
 }
 
@@ -104,7 +105,7 @@ fn output(cmd: &Cmd, command: &mut Command) -> std::io::Result<std::process::Out
 /// As [`run`].
 pub fn own(cmd: &Cmd) -> Result<Output> {
     let program = find_program(&cmd.program).ok_or_else(|| missing(&cmd.program))?;
-    finish(cmd, Command::new(program).args(&cmd.args).stdin(Stdio::null()))
+    finish(cmd, child::command_of_user(&program).args(&cmd.args).stdin(Stdio::null()))
 }
 
 /// The same for one that must end with 0; its output.
@@ -118,7 +119,7 @@ pub fn own_must(cmd: &Cmd) -> Result<String> {
 /// This process becomes that program, with its terminal and its environment; it comes back only where that fails.
 pub fn become_program(cmd: &Cmd, variables: &[(&str, &str)]) -> Problem {
     let Some(program) = find_program(&cmd.program) else { return missing(&cmd.program) };
-    let error = Command::new(program).args(&cmd.args).envs(variables.iter().copied()).exec();
+    let error = child::command_of_user(&program).args(&cmd.args).envs(variables.iter().copied()).exec();
     cant_start(cmd, &error)
 }
 
@@ -132,15 +133,8 @@ fn cant_start(cmd: &Cmd, error: &std::io::Error) -> Problem {
 /// The program is missing.
 pub fn prepare(cmd: &Cmd) -> Result<Command> {
     let program = find_program(&cmd.program).ok_or_else(|| missing(&cmd.program))?;
-    let mut command = Command::new(program);
-    command
-        .args(&cmd.args)
-        .env_clear()
-        .env("PATH", search_path())
-        .env("LC_ALL", "C")
-        .envs(platform::here().variable())
-        // A Ctrl-C is for chyves, which finishes the step and takes it back; a `zfs` cut off half way helps nobody.
-        .process_group(0);
+    let mut command = child::command(program);
+    command.args(&cmd.args);
     Ok(command)
 }
 

@@ -5,7 +5,7 @@
 
 use crate::apply::fault;
 use crate::runtime::Lock;
-use crate::{drain, run, trace};
+use crate::{child, drain, run, trace};
 use chyves_core::cmd::Cmd;
 use chyves_core::error::{Problem, Result};
 use chyves_core::zfs::stream::{self as streams, Header, Reading, read};
@@ -15,8 +15,7 @@ use rustix::io::{FdFlags, fcntl_setfd};
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -93,15 +92,11 @@ fn own(fd: BorrowedFd<'_>) -> Result<File> {
 fn start(cmd: &Cmd, stdin: Stdio, stdout: Stdio) -> Result<Child> {
     let program = run::find_program(&cmd.program).ok_or_else(|| run::missing(&cmd.program))?;
     trace::started(cmd);
-    Command::new(program)
+    child::command(program)
         .args(&cmd.args)
-        .env_clear()
-        .env("PATH", run::search_path())
-        .env("LC_ALL", "C")
         .stdin(stdin)
         .stdout(stdout)
         .stderr(Stdio::piped())
-        .process_group(0)
         .spawn()
         .map_err(|e| Problem::host_cant(format!("can't start `{}`", cmd.program)).on(&cmd.program).because(e))
 }

@@ -1,6 +1,6 @@
 //! A person at a real terminal, a script at a pipe, and a supervisor in the foreground.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)] // a panic is the failure report
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods)] // a panic is the failure report
 
 mod guest;
 

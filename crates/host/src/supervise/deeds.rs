@@ -5,7 +5,7 @@
 use super::birth::logs;
 use super::engine::{Engine, Unprepared, epoch};
 use super::hold::Hold;
-use super::job::{Ended, Job};
+use super::job::{CantRun, Ended, Job};
 use super::machine::Machine;
 use super::order::{LIMIT, Word};
 use super::qmp::Qmp;
@@ -115,7 +115,7 @@ impl Engine<'_> {
             .args(["--after", after, "--reboots", &self.life.reboots.to_string()])
             .args(self.launch.again.iter().map(String::as_str));
         let limit = usize::try_from(LIMIT).unwrap_or(usize::MAX);
-        match Job::start(&cmd, Some(limit), self.now(), REPLAN_WITHIN) {
+        match Job::start_own(&cmd, Some(limit), self.now(), REPLAN_WITHIN) {
             Ok(job) => self.job = Some(job),
             Err(e) => self.events.push_back(Event::Planned(Err(e.why))),
         }
@@ -158,6 +158,12 @@ impl Engine<'_> {
         self.spawner.command("_let-go").args(["--dataset", dataset.as_str()])
     }
 
+    /// Starts a command whose output nobody reads. One of chyves itself needs to know where chyves keeps its files.
+    fn job_of(&self, cmd: &Cmd, seconds: u32) -> Result<Job, CantRun> {
+        let own = std::path::Path::new(&cmd.program) == self.spawner.exe;
+        if own { Job::start_own(cmd, None, self.now(), seconds) } else { Job::start(cmd, None, self.now(), seconds) }
+    }
+
     fn close_logs(&mut self) {
         self.console_log.close();
         self.hypervisor_log.close();
@@ -176,7 +182,7 @@ impl Engine<'_> {
     fn next_before(&mut self) {
         while let Some(next) = self.before.front() {
             (self.report)(Word::Run(next.cmd.to_string()));
-            match Job::start(&next.cmd, None, self.now(), next.timeout) {
+            match self.job_of(&next.cmd, next.timeout) {
                 Ok(job) => {
                     self.job = Some(job);
                     return;
@@ -218,7 +224,7 @@ impl Engine<'_> {
             if self.is_needless(&cmd) {
                 continue;
             }
-            match Job::start(&cmd, None, self.now(), AFTER_WITHIN) {
+            match self.job_of(&cmd, AFTER_WITHIN) {
                 Ok(job) => {
                     self.job = Some(job);
                     return;

@@ -4,12 +4,12 @@
 //! Not here: the hypervisor (`machine`), which outlives its supervisor.
 
 use super::ring::Ring;
-use crate::{run, trace};
+use crate::{child, trace};
 use chyves_core::cmd::Cmd;
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -42,16 +42,18 @@ pub(super) enum Ended {
 }
 
 impl Job {
-    /// Starts it. `limit`: how much output is wanted, or none where nobody reads it.
+    /// Starts a program of the host. `limit`: how much output is wanted, or none where nobody reads it.
     pub(super) fn start(cmd: &Cmd, limit: Option<usize>, now: u64, seconds: u32) -> Result<Self, CantRun> {
-        let mut command = Command::new(&cmd.program);
-        command
-            .args(&cmd.args)
-            .env("PATH", run::search_path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0);
+        Self::spawn(cmd, child::command(&cmd.program), limit, now, seconds)
+    }
+
+    /// Starts a hidden command of chyves itself.
+    pub(super) fn start_own(cmd: &Cmd, limit: Option<usize>, now: u64, seconds: u32) -> Result<Self, CantRun> {
+        Self::spawn(cmd, child::own_command(&cmd.program), limit, now, seconds)
+    }
+
+    fn spawn(cmd: &Cmd, mut command: Command, limit: Option<usize>, now: u64, seconds: u32) -> Result<Self, CantRun> {
+        command.args(&cmd.args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|e| CantRun::new(&cmd.program, &e))?;
         trace::started(cmd);
         let (out, err) = (child.stdout.take(), child.stderr.take());

@@ -4,16 +4,16 @@
 use super::job::CantRun;
 use crate::proc::Proc;
 use crate::runtime::{Lock, lock};
-use crate::{run, trace};
+use crate::{child, trace};
 use chyves_core::cmd::Cmd;
 use chyves_core::error::Result;
 use chyves_core::lifecycle::Exit;
 use rustix::io::FdFlags;
 use rustix::process::Signal;
 use std::fs::File;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
 /// A running hypervisor.
 pub(super) enum Machine {
@@ -30,9 +30,9 @@ impl Machine {
         let inherit =
             |flags| rustix::io::fcntl_setfd(lock.file(), flags).map_err(|e| cant(format!("can't hand the machine's lock on: {e}")));
         let clone = || log.try_clone().map_err(|e| cant(format!("can't open the hypervisor's log: {e}")));
-        let mut command = Command::new(&cmd.program);
-        // A group of its own: what is typed at the terminal of a supervisor in the foreground is not for the hypervisor.
-        command.args(&cmd.args).env("PATH", run::search_path()).stdin(Stdio::null()).stdout(clone()?).stderr(clone()?).process_group(0);
+        // In a group of its own: what is typed at the terminal of a supervisor in the foreground is not for the hypervisor.
+        let mut command = child::command(&cmd.program);
+        command.args(&cmd.args).stdin(Stdio::null()).stdout(clone()?).stderr(clone()?);
         inherit(FdFlags::empty())?;
         let spawned = command.spawn();
         // Nothing else may be born with it.

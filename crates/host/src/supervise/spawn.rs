@@ -3,8 +3,8 @@
 use super::deeds::AFTER_WITHIN;
 use super::order::{LIMIT, Order, Progress, Word};
 use super::ring::last_lines;
+use crate::child;
 use crate::runtime::{GuestDir, ROOT_VARIABLE, Runtime};
-use crate::trace;
 use chyves_core::cmd::Cmd;
 use chyves_core::error::{Problem, Result};
 use chyves_core::launch::Launch;
@@ -16,7 +16,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdout, Stdio};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
@@ -113,12 +113,7 @@ impl Birth<'_> {
             |e: &dyn std::fmt::Display| Problem::failed(format!("can't start a supervisor for `{}`", self.name)).on(self.name).because(e);
         let text = serde_json::to_vec(order).map_err(|e| cant(&e))?;
         let cmd = spawner.command(WORD);
-        let mut command = Command::new(&spawner.exe);
-        // It outlives the screen that a trace may go to.
-        if std::env::var(trace::VARIABLE).is_ok_and(|place| place == trace::SCREEN) {
-            command.env_remove(trace::VARIABLE);
-        }
-        let mut child = command
+        let mut child = child::own_command(&spawner.exe)
             .args(&cmd.args)
             .env(ROOT_VARIABLE, self.rt.root())
             .stdin(Stdio::piped())

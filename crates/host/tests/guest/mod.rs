@@ -1,6 +1,6 @@
 //! A guest for tests: the tiny one under a real QEMU, in a folder of its own, gone at the end whatever happens.
 
-#![allow(dead_code)] // no test needs all of it
+#![allow(dead_code, clippy::disallowed_methods)] // no test needs all of it
 
 use chyves_core::cmd::Cmd;
 use chyves_core::error::Result;

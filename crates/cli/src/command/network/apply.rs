@@ -10,7 +10,7 @@ use chyves_core::value::IfName;
 use chyves_host::apply::Applied;
 use chyves_host::network::{self, Pending};
 use chyves_host::observe::{Look, Which};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -65,10 +65,11 @@ pub(super) fn run(session: &Session, args: &Args) -> Result<()> {
 /// Somebody who goes on when this login is cut off.
 fn wait_apart(token: Uuid, seconds: u64) -> Result<()> {
     let program = std::env::current_exe().map_err(|e| Problem::bug("this program can't be found").because(e))?;
-    let mut command = Command::new(program);
+    let mut command = chyves_host::child::own_command(program);
     command.args(["_go-back", "--token", &token.to_string(), "--after", &seconds.to_string()]);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    // Going back must not cut off the login that it is done from.
+    command.envs(std::env::var_os("SSH_CONNECTION").map(|value| ("SSH_CONNECTION", value)));
     command.spawn().map(drop).map_err(|e| Problem::failed("nobody can be left to wait for your confirmation").because(e))
 }
 

@@ -1,0 +1,90 @@
+//! How a child process is started: with a known environment, no descriptors of the caller, umask 077 and the working
+//! directory `/`. The only module that builds a `Command`; `clippy.toml` forbids it everywhere else.
+//!
+//! Not here: confining a hypervisor (`confine`), waiting for a child (`run`, `supervise`).
+
+#![allow(clippy::disallowed_methods)] // this is the module that the fence points to
+
+use crate::{platform, run, runtime, trace};
+use rustix::fs::Mode;
+use std::ffi::OsStr;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Once;
+
+/// The first descriptor after the standard streams.
+const FIRST: i32 = 3;
+/// What a child may create is for its owner only.
+const UMASK: Mode = Mode::RWXG.union(Mode::RWXO);
+/// The variables of chyves itself that its own hidden commands need.
+const OWN_VARIABLES: [&str; 5] =
+    [runtime::ROOT_VARIABLE, runtime::LASTING_VARIABLE, trace::VARIABLE, trace::OUTPUT_VARIABLE, "CHYVES_CATALOGUE"];
+
+/// Makes every descriptor that this process was started with close-on-exec, except its standard streams, and sets the
+/// umask. What is opened later is close-on-exec anyway. A cron job's lock or a pipe of a calling script is so never passed on.
+///
+/// The program calls it first; each function below calls it for those that use this crate in another way.
+pub fn detach_from_caller() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        close_fds::set_fds_cloexec(FIRST, &[]);
+        rustix::process::umask(UMASK);
+    });
+}
+
+/// A program that knows nothing of the caller: `PATH`, `LC_ALL` and, in a lab, `CHYVES_LAB` are its whole environment.
+pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
+    detach_from_caller();
+    let mut command = Command::new(program);
+    command
+        .env_clear()
+        .env("PATH", run::search_path())
+        .env("LC_ALL", "C")
+        .envs(platform::here().variable())
+        .current_dir("/")
+        // A Ctrl-C at the terminal is for chyves, which finishes the step and undoes it. A new group also ends as one.
+        .process_group(0);
+    command
+}
+
+/// A hidden command of chyves itself, which also needs to know where chyves keeps its files.
+pub fn own_command(program: impl AsRef<OsStr>) -> Command {
+    let mut command = command(program);
+    // It may outlive the terminal that a trace goes to.
+    let known = |name: &&str| std::env::var_os(name).filter(|value| *value != trace::SCREEN).map(|value| (name.to_string(), value));
+    command.envs(OWN_VARIABLES.iter().filter_map(known));
+    command
+}
+
+/// A program of the person who typed the command, such as their tmux: it keeps their environment and working directory.
+pub(crate) fn command_of_user(program: &Path) -> Command {
+    detach_from_caller();
+    Command::new(program)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_starts_in_the_root_directory_with_umask_077_and_a_known_environment() {
+        let script = "pwd; umask; env | sed 's/=.*//' | sort | tr '\\n' ' '";
+        let output = command("/bin/sh").args(["-c", script]).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let known = text.lines().nth(2).unwrap().split_whitespace().all(|name| ["PATH", "LC_ALL", "CHYVES_LAB", "PWD"].contains(&name));
+        assert!(text.starts_with("/\n0077\n") && known, "{text}");
+    }
+
+    #[test]
+    fn a_descriptor_that_was_inherited_is_not_passed_on() {
+        // Stands for one that was open before this process began.
+        let held = std::fs::File::open("/dev/null").unwrap();
+        rustix::io::fcntl_setfd(&held, rustix::io::FdFlags::empty()).unwrap();
+        close_fds::set_fds_cloexec(FIRST, &[]);
+        let output = command("/bin/ls").args(["/proc/self/fd"]).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        // 3 is the folder that is being listed.
+        assert!(text.lines().all(|fd| ["0", "1", "2", "3"].contains(&fd)), "{text}");
+    }
+}
