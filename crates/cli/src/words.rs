@@ -41,7 +41,7 @@ const GUEST_VERBS: &[&str] = &[
 const SNAPSHOT_VERBS: &[&str] = &["create", "list", "delete", "diff", "rollback"];
 
 /// The verbs below the noun `disk`; the first is meant where none is given.
-const DISK_VERBS: &[&str] = &["list", "add", "remove", "delete", "resize", "set", "move"];
+const DISK_VERBS: &[&str] = &["list", "add", "remove", "delete", "resize", "sync", "set", "move"];
 
 /// The verbs below the noun `network`; the first is meant where none is given.
 const NETWORK_VERBS: &[&str] = &[

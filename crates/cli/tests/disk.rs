@@ -322,3 +322,36 @@ fn disks_lie_in_the_same_records_wherever_they_come_from() {
     let blocks = host.in_folder("again", |folder| std::fs::metadata(folder.join("disk1.raw")).unwrap().blksize());
     assert_eq!(blocks, 64 << 10);
 }
+
+/// Sets the size of a disk file by hand, as chyves does not see it.
+fn by_hand(host: &Host, guest: &str, disk: &str, size: u64) {
+    host.in_folder(guest, |folder| std::fs::OpenOptions::new().write(true).open(folder.join(disk)).unwrap().set_len(size).unwrap());
+}
+
+#[test]
+fn a_disk_that_was_grown_by_hand_is_not_cut_by_mistake() {
+    let Some(host) = host("disk::by_hand") else { return };
+    by_hand(&host, "web", "disk0.raw", 4 << 20);
+    host.in_folder("web", |folder| mark(folder, "disk0.raw", (4 << 20) - 4, b"last"));
+    let before = host.tree();
+    let refused = host.chyves("disk resize web disk0 2M").ends(4);
+    refused.says("from 4M to 2M").says("1M is recorded").says("chyves disk sync web disk0");
+    assert_eq!(host.tree(), before);
+    host.ok("info web").says("it has 4M, recorded is 1M").says("chyves disk sync web");
+    host.ok("disk list web").says("4M (recorded: 1M)");
+    assert_eq!(disks(&host, "size,actual"), "1048576\t4194304\n");
+    // Larger than it is: whatever was recorded.
+    host.ok("disk resize web disk0 8M").says("1M is recorded");
+    host.in_folder("web", |folder| {
+        let bytes = std::fs::read(folder.join("disk0.raw")).unwrap();
+        assert_eq!((bytes.len(), &bytes[(4 << 20) - 4..4 << 20]), (8 << 20, &b"last"[..]));
+    });
+    by_hand(&host, "web", "disk0.raw", 2 << 20);
+    host.ok("disk sync web").says("it has 2M, recorded is 8M");
+    assert_eq!(host.value("web", "disk0.size"), "2M");
+    host.in_folder("web", |folder| assert_eq!(std::fs::metadata(folder.join("disk0.raw")).unwrap().len(), 2 << 20));
+    host.ok("disk sync web").says("are as recorded");
+    host.in_folder("web", |folder| std::fs::remove_file(folder.join("disk0.raw")).unwrap());
+    host.chyves("disk resize web disk0 8M").ends(4).says("its file is missing").says("--lost");
+    host.ok("disk list web").says("missing");
+}

@@ -4,11 +4,13 @@
 //! However many guests there are, one look is at most two `zfs` calls: one finds the roots, one reads what was asked for.
 //!
 //! * `datasets`: single ones
+//! * [`disks`]: what the disks of a guest are
 //! * `parts`: what is kept of cut transfers
 //! * [`pool`]: one pool's guests and snapshots, for streams
 //! * [`snapshots`]: snapshots, their holders and clones
 
 mod datasets;
+pub mod disks;
 mod parts;
 pub mod pool;
 pub mod snapshots;

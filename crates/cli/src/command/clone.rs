@@ -62,15 +62,14 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     };
     let snapshot_exists = seen.is_some();
     let known = snapshot.as_ref().filter(|_| snapshot_exists);
-    let carried = match (&seen, known) {
-        (Some(seen), Some(name)) if seen.is_ours() => Some(snapshots::carried(&guest.dataset.at(name))?),
-        (Some(seen), _) => {
-            let shown = format!("{}@{}", guest.name, seen.name);
-            session.ui.warn(&format!("{shown} carries no settings ({}); clones get those that {} has now", seen.maker.word(), guest.name));
-            None
-        }
-        (None, _) => None,
+    let carried = match &seen {
+        Some(seen) => session.settings_at(&world, guest, seen)?,
+        None => None,
     };
+    if let (Some(seen), None) = (&seen, &carried) {
+        let shown = format!("{}@{}", guest.name, seen.name);
+        session.ui.warn(&format!("{shown} holds no settings ({}); clones get those that {} has now", seen.maker.word(), guest.name));
+    }
     let sizes = if args.independent && (snapshot_exists || snapshot.is_none()) { sizes(&world, guest, known)? } else { BTreeMap::new() };
     let natives = if sizes.is_empty() { BTreeMap::new() } else { observe::natives(sizes.keys())? };
     let volumes = match known {

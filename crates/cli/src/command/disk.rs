@@ -6,13 +6,16 @@ use crate::table::{Cell, ListArgs, Table};
 use crate::targets::Targets;
 use chyves_core::error::{Problem, Result};
 use chyves_core::guest::{DiskKind, DiskSpec, Guest, disk_name};
+use chyves_core::plan::disk::found::{self, Disks, Found};
 use chyves_core::plan::{self, disk::add::Origin};
 use chyves_core::value::{DiskSize, Size};
 use chyves_core::world::World;
 use chyves_host::apply::disk as files;
+use chyves_host::observe::disks::{self, Mount};
 use chyves_host::observe::{self, Look};
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// Add, remove, resize and list disks of guests
 ///
@@ -38,6 +41,8 @@ pub(crate) enum Verb {
         lost: bool,
     },
     /// Make a disk larger, or with --force smaller
+    ///
+    /// The size that the disk has decides, not the one that is recorded. A smaller one needs a stopped guest.
     Resize {
         /// The guest
         guest: String,
@@ -49,6 +54,17 @@ pub(crate) enum Verb {
         /// Let it become smaller, and lose what lies behind the new end
         #[arg(short, long)]
         force: bool,
+    },
+    /// Record the sizes that disks have, and touch none of them
+    ///
+    /// For disks that were resized by other programs, or attached ones that have another size by now: `chyves disk sync web01`
+    /// does it for all disks of web01, `chyves disk sync web01 disk1` for one.
+    Sync {
+        /// The guest
+        guest: String,
+        /// The disk: disk0; all of them where none is given
+        #[arg(value_parser = number)]
+        disk: Option<u16>,
     },
     /// List disks
     List {
@@ -133,9 +149,11 @@ pub(crate) fn run(session: &Session, verb: &Verb) -> Result<()> {
         }),
         Verb::Resize { guest, disk, size, force } => {
             one(session, guest, *disk, &format!("has {} now", size.get()), |world, guest, guids| {
-                plan::disk::resize::resize(world, guest, *disk, size.get(), *force, guids)
+                let found = disks::of(guest, Some(&[*disk]), Mount::ForAMoment)?;
+                plan::disk::resize::resize(world, guest, *disk, size.get(), *force, plan::disk::found::of(&found, *disk), guids)
             })
         }
+        Verb::Sync { guest, disk } => sync(session, guest, *disk),
         Verb::List { guests, list } => self::list(session, guests, list),
         Verb::Set { guest, disk, settings } => {
             let pairs = pairs(settings)?;
@@ -165,6 +183,26 @@ fn forget(session: &Session, guests: &str, disk: u16) -> Result<()> {
         let done = session.carry_out(world, &plan, guest.name.as_str())?;
         Ok(done.map(|_| Report::new(&guest.name, format!("disk{disk} forgotten")).with(json!({ "disk": disk }))))
     })
+}
+
+/// Records what disks are.
+fn sync(session: &Session, guests: &str, disk: Option<u16>) -> Result<()> {
+    session.each(&Targets::parse(&[guests])?, Pace::InTurn, |world, guest| {
+        let found = disks::of(guest, disk.as_ref().map(std::slice::from_ref), Mount::ForAMoment)?;
+        let guids = observe::guids(&[guest.dataset.to_string()])?;
+        let plan = plan::disk::sync::sync(world, guest, disk, &found, guids)?;
+        let done = session.carry_out(world, &plan, guest.name.as_str())?;
+        Ok(done.filter(|_| !plan.steps.is_empty()).map(|_| Report::new(&guest.name, "the settings record its disks as they are")))
+    })
+}
+
+/// The disks of a guest as they are, as far as that can be read now: the file system of a stopped guest is mounted for a
+/// moment unless another command works on the guest.
+pub(super) fn seen(session: &Session, guest: &Guest) -> Result<Disks> {
+    let lock = (!guest.mounted && !guest.state.is_alive() && rustix::process::geteuid().is_root())
+        .then(|| session.runtime.lock_named(&format!("guest.{}", guest.name), Duration::ZERO, &session.typed).ok())
+        .flatten();
+    disks::of(guest, None, if lock.is_some() { Mount::ForAMoment } else { Mount::Never })
 }
 
 /// Does something to one disk of each guest.
@@ -261,7 +299,8 @@ pub(super) fn undelete(session: &Session, wanted: &str) -> Result<()> {
     add(session, &args)
 }
 
-const COLUMNS: [&str; 11] = ["guest", "number", "kind", "size", "used", "bus", "options", "serial", "pci", "description", "source"];
+const COLUMNS: [&str; 12] =
+    ["guest", "number", "kind", "size", "used", "bus", "options", "serial", "pci", "description", "source", "actual"];
 
 fn list(session: &Session, guests: &[String], args: &ListArgs) -> Result<()> {
     let targets = if guests.is_empty() { Targets::All } else { Targets::parse(guests)? };
@@ -278,12 +317,18 @@ fn list(session: &Session, guests: &[String], args: &ListArgs) -> Result<()> {
     let mut table = Table::new(COLUMNS);
     for (guest, disks) in &disks {
         let places = plan::disk::places(&world, guest);
+        // Of all guests at once only what is open to be read.
+        let there = match &targets {
+            Targets::Named(_) => seen(session, guest)?,
+            Targets::All => disks::of(guest, None, Mount::Never)?,
+        };
         for disk in disks {
+            let there = found::of(&there, disk.number);
             table.rows.push(vec![
                 Cell::text(guest.name.as_str()),
                 Cell::number(disk.number.to_string(), disk.number.into()),
                 Cell::text(disk.kind.word()),
-                disk.size.map_or_else(Cell::none, |s| Cell::number(s.human(), s.get())),
+                size(disk, there),
                 used(guest, disks, disk, &space).map_or_else(Cell::none, |n| Cell::number(Size::bytes(n).human(), n)),
                 Cell::text(disk.bus.clone()),
                 Cell::maybe(disk.options.clone()),
@@ -291,6 +336,7 @@ fn list(session: &Session, guests: &[String], args: &ListArgs) -> Result<()> {
                 Cell::maybe(places.get(&disk.number).cloned().or_else(|| disk.pci.clone())),
                 Cell::maybe(disk.description.clone()),
                 Cell::maybe(disk.source.clone()),
+                there.actual().map_or_else(Cell::none, |s| Cell::number(s.human(), s.get())),
             ]);
         }
     }
@@ -303,6 +349,18 @@ fn list(session: &Session, guests: &[String], args: &ListArgs) -> Result<()> {
         args.columns = COLUMNS[usize::from(one)..10].iter().map(|c| (*c).to_owned()).collect();
     }
     show(session, table, &args)
+}
+
+/// The size that is recorded, and what there is instead where that differs.
+fn size(disk: &DiskSpec, there: &Found) -> Cell {
+    let exact = disk.size.map_or(0, Size::get);
+    let recorded = disk.size.map_or_else(|| "-".to_owned(), Size::human);
+    match (there, there.differs(disk)) {
+        (_, None) => disk.size.map_or_else(Cell::none, |s| Cell::number(s.human(), s.get())),
+        (Found::Size(size), Some(_)) => Cell::number(format!("{} (recorded: {recorded})", size.human()), exact),
+        (Found::Missing, Some(_)) => Cell::number(format!("missing (recorded: {recorded})"), exact),
+        (_, Some(how)) => Cell::number(how, exact),
+    }
 }
 
 /// Whether what a disk takes is what its guest's file system refers to: a file in one that is not mounted, and the only one.

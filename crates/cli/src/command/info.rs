@@ -4,6 +4,7 @@ use crate::session::Session;
 use crate::targets::Targets;
 use chyves_core::error::Result;
 use chyves_core::guest::{Guest, RunState, goes_on};
+use chyves_core::plan::disk::found;
 use chyves_core::plan::drives::{self, Drive};
 use chyves_core::plan::locked;
 use chyves_core::property::keys;
@@ -96,9 +97,15 @@ fn facts(session: &Session, guest: &Guest, key: Option<&Dataset>) -> Result<Valu
             }
         }
     }
+    let there = super::disk::seen(session, guest)?;
     put("disks", Value::Array(spec.disks.iter().map(|d| {
-        json!({ "disk": format!("disk{}", d.number), "kind": d.kind, "size": d.size.map(Size::human), "bus": d.bus, "serial": d.serial, "description": d.description })
+        let differs = found::of(&there, d.number).differs(d);
+        json!({ "disk": format!("disk{}", d.number), "kind": d.kind, "size": d.size.map(Size::human), "differs": differs, "bus": d.bus, "serial": d.serial, "description": d.description })
     }).collect()));
+    let stale = spec.disks.iter().any(|d| found::of(&there, d.number).differs(d).is_some());
+    if stale {
+        put("stale", json!(format!("a disk is not as recorded; `chyves disk sync {}` records what is there", guest.name)));
+    }
     put("networks", Value::Array(spec.nets.iter().map(|n| {
         json!({ "card": format!("net{}", n.number), "backend": n.backend, "model": n.model, "mac": n.mac, "bridge": n.bridge })
     }).collect()));

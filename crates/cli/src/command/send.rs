@@ -80,10 +80,10 @@ fn give(session: &Session, args: &Args, word: &str) -> Result<()> {
         Some(place) => common(session, &world, guest, place)?,
         None => base,
     };
-    let mut facts = facts(guest, snapshot.as_ref())?;
+    let mut facts = facts(session, &world, guest, snapshot.as_ref())?;
     let base = send::base(guest, snapshot.as_ref(), &base, &facts)?;
     if let Some(base) = &base {
-        facts.carried_by_base = carried(guest, base, &facts.there)?;
+        facts.carried_by_base = carried(session, &world, guest, base, &facts.there)?;
     }
     let plan = send::send(guest, snapshot.as_ref(), base, &facts, &Session::moment(1))?;
     let new = plan.steps.iter().find_map(|s| match s {
@@ -97,11 +97,11 @@ fn give(session: &Session, args: &Args, word: &str) -> Result<()> {
     Ok(())
 }
 
-fn facts(guest: &Guest, named: Option<&SnapshotName>) -> Result<Facts> {
+fn facts(session: &Session, world: &World, guest: &Guest, named: Option<&SnapshotName>) -> Result<Facts> {
     let there = observe::snapshots::of(chyves_host::facts::dialect(), guest)?;
     let row = observe::dataset(&guest.dataset)?;
     let encryption_root = row.as_ref().and_then(|r| r.native("encryptionroot")).filter(|r| !r.is_empty()).map(str::to_owned);
-    let carried = named.map(|name| carried(guest, name, &there)).transpose()?.flatten();
+    let carried = named.map(|name| carried(session, world, guest, name, &there)).transpose()?.flatten();
     let all = observe::snapshots::guids_of(&[guest])?;
     let guid = all.get(guest.dataset.as_str()).copied().unwrap_or_default();
     let (mut guids, mut below) = (Vec::new(), Vec::new());
@@ -115,10 +115,10 @@ fn facts(guest: &Guest, named: Option<&SnapshotName>) -> Result<Facts> {
     Ok(Facts { there, guid, guids, carried, carried_by_base: None, below, encryption_root })
 }
 
-/// The settings that a snapshot carries, where it is there and chyves took it.
-fn carried(guest: &Guest, name: &SnapshotName, there: &[Seen]) -> Result<Option<OwnValues>> {
-    let ours = there.iter().any(|s| s.is_ours() && s.name == name.as_str());
-    ours.then(|| observe::snapshots::carried(&guest.dataset.at(name))).transpose()
+/// The settings that a guest had at a snapshot, where it is there. Of a guest without volumes a stream needs none.
+fn carried(session: &Session, world: &World, guest: &Guest, name: &SnapshotName, there: &[Seen]) -> Result<Option<OwnValues>> {
+    let seen = there.iter().find(|s| s.name == name.as_str() && (s.is_ours() || world.host.dialect.has_volumes()));
+    seen.map_or(Ok(None), |seen| session.settings_at(world, guest, seen))
 }
 
 /// The snapshots that another place has: a pool of this host, or what a file lists.

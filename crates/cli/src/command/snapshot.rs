@@ -248,17 +248,17 @@ fn diff(session: &Session, from: &str, to: Option<&str>, args: &ListArgs) -> Res
     let old = plan::snapshot::find(guest, &from, &there)?;
     let new = to.as_ref().map(|name| plan::snapshot::find(guest, name, &there)).transpose()?;
     let mut changes = Vec::new();
-    match [Some(old), new].into_iter().flatten().find(|s| !s.is_ours()) {
-        None => {
-            let before = snapshots::carried(&guest.dataset.at(&from))?;
-            let after = match &to {
-                Some(name) => snapshots::carried(&guest.dataset.at(name))?,
-                None => guest.settings.own_values().clone(),
-            };
-            changes.extend(plan::snapshot::diff::settings(&before, &after));
-        }
-        Some(other) => {
-            session.ui.warn(&format!("@{} was taken by {} and carries no settings; they are not compared", other.name, other.maker.word()))
+    let after = match new {
+        Some(seen) => session.settings_at(&world, guest, seen)?,
+        None => Some(guest.settings.own_values().clone()),
+    };
+    match (session.settings_at(&world, guest, old)?, after) {
+        (Some(before), Some(after)) => changes.extend(plan::snapshot::diff::settings(&before, &after)),
+        (before, _) => {
+            let without = if before.is_none() { Some(old) } else { new };
+            if let Some(seen) = without {
+                session.ui.warn(&format!("@{} ({}) holds no settings; they are not compared", seen.name, seen.maker.word()));
+            }
         }
     }
     let name = to.as_ref().map_or_else(|| guest.dataset.to_string(), |n| guest.dataset.at(n).to_string());
@@ -295,18 +295,24 @@ fn rollback(session: &Session, word: &str, in_place: bool, keep_settings: bool) 
     let guest = observe::guest(&world, &guest)?;
     let snapshot = guest.dataset.at(&name);
     let mut facts = Facts { there: snapshots::of(world.host.dialect, guest)?, ..Facts::default() };
-    if facts.there.iter().any(|s| s.name == name.as_str()) {
+    if let Some(seen) = facts.there.iter().find(|s| s.name == name.as_str()).cloned() {
         facts.guids = observe::guids(&[guest.dataset.to_string(), snapshot.to_string()])?;
         facts.add_volumes(snapshots::volumes_with(guest, &name)?);
-        facts.settings = snapshots::carried(&snapshot)?;
+        facts.settings = match session.settings_at(&world, guest, &seen) {
+            // They are not what is wanted.
+            Err(problem) if keep_settings => {
+                session.ui.warn(&problem.to_string());
+                None
+            }
+            other => other?,
+        };
         let volumes: Vec<_> = facts.volumes.iter().map(|name| guest.dataset.child(name)).collect();
         facts.natives = observe::natives(volumes.iter().chain([&guest.dataset]))?;
     }
-    let moment = Session::moment(1);
     let plan = if in_place {
-        plan::snapshot::rollback_in_place(&world, guest, &name, &facts, keep_settings, &moment)?
+        plan::snapshot::rollback_in_place(&world, guest, &name, &facts, keep_settings)?
     } else {
-        plan::snapshot::rollback(&world, guest, &name, &facts, keep_settings, &moment)?
+        plan::snapshot::rollback(&world, guest, &name, &facts, keep_settings, &Session::moment(1))?
     };
     if in_place && !session.dry_run {
         // What can't be done is not asked for.

@@ -83,7 +83,7 @@ impl Media {
         world.locked.extend(&self.locked);
         observe::add_images(&mut world, &plan::firmware::needed(guest)?)?;
         let world = with_facts(session, &world, guest, Occasion::Start)?;
-        let mut request = request(guest, Occasion::Start, self.drives.clone())?;
+        let mut request = request(session, &world, guest, Occasion::Start, self.drives.clone())?;
         let networks = networks(session, &world, guest, &mut request)?;
         let plan = plan::start::start(&world, guest, &request)?;
         Ok(Start { world, plan, networks })
@@ -215,7 +215,7 @@ fn with_accel(session: &Session, world: &World) -> World {
 }
 
 /// What only this moment can tell.
-fn request(guest: &Guest, occasion: Occasion, drives: Vec<Drive>) -> Result<Request> {
+fn request(session: &Session, world: &World, guest: &Guest, occasion: Occasion, drives: Vec<Drive>) -> Result<Request> {
     let secret = chyves_host::identity::new().simple().to_string()[..8].to_owned();
     let spec = guest.spec()?;
     let snapshots = match &spec.revert.snapshot {
@@ -225,7 +225,11 @@ fn request(guest: &Guest, occasion: Occasion, drives: Vec<Drive>) -> Result<Requ
             let known = there.iter().any(|s| s.name == name.as_str());
             let objects: Vec<String> =
                 [guest.dataset.to_string()].into_iter().chain(known.then(|| format!("{}@{name}", guest.dataset))).collect();
-            let mut facts = Facts { there, guids: observe::guids(&objects)?, ..Facts::default() };
+            let settings = match there.iter().find(|s| s.name == name.as_str()) {
+                Some(seen) => session.settings_at(world, guest, seen)?,
+                None => None,
+            };
+            let mut facts = Facts { there, guids: observe::guids(&objects)?, settings, ..Facts::default() };
             facts.add_volumes(observe::snapshots::volumes_with(guest, name)?);
             Some(facts)
         }
@@ -380,7 +384,7 @@ fn again(session: &Session, args: &LaunchSpecArgs) -> Result<Launch> {
     let mut all = world.clone();
     observe::add_images(&mut all, &plan::firmware::needed(guest)?)?;
     let world = with_facts(session, &all, guest, occasion)?;
-    let mut request = request(guest, occasion, args.drive.clone())?;
+    let mut request = request(session, &world, guest, occasion, args.drive.clone())?;
     let lock = networks(session, &world, guest, &mut request)?;
     let Ready { launch, mut plan, files, seed } = plan::start::launch(&world, guest, &request)?;
     // What the guest has borrowed already is mounted.

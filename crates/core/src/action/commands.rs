@@ -67,7 +67,8 @@ impl Action {
                 cmds.extend(onto.is_none().then(|| stream::tame(into)).into_iter().flatten());
                 cmds
             }
-            Self::SettingsFromCopy { .. } | Self::KeepCopy { .. } | Self::WriteFile { .. } => Vec::new(),
+            Self::ReadFile { path } => vec![Cmd::new("cat", [path])],
+            Self::WriteFile { .. } => Vec::new(),
             Self::KeepPart { part, there, address, now } => {
                 let native = [("canmount", "noauto")];
                 let own = [(keys::IMAGE_PARTIAL.to_owned(), address.clone()), (keys::IMAGE_ADDED.to_owned(), now.clone())];

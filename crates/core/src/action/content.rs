@@ -9,7 +9,7 @@ impl Action {
     /// it, or takes it back, has them mounted. A path in the runtime folder may be among them.
     pub fn files(&self) -> Vec<&str> {
         match self {
-            Self::KeepCopy { path, .. }
+            Self::ReadFile { path }
             | Self::MakeFolder { path }
             | Self::DropFolder { path, .. }
             | Self::WriteFile { path, .. }
@@ -17,7 +17,6 @@ impl Action {
             | Self::GrowDisk { path, .. }
             | Self::ShrinkDisk { path, .. }
             | Self::VerifyImage { path, .. } => vec![path],
-            Self::SettingsFromCopy { from, .. } => vec![from],
             Self::WriteSeed(disc) => vec![&disc.path, &disc.folder],
             Self::CopyDisk { from, to, .. }
             | Self::RenameFile { from, to }
@@ -42,8 +41,6 @@ impl Action {
             | Self::ResizeVolume { dataset, .. }
             | Self::CloneDataset { to: dataset, .. }
             | Self::Change { on: dataset, .. }
-            | Self::SettingsFromCopy { on: dataset, .. }
-            | Self::KeepCopy { on: dataset, .. }
             | Self::DestroyDataset { dataset }
             | Self::DestroyTree { dataset, .. }
             | Self::SetReadonly { dataset, .. }
@@ -71,6 +68,7 @@ impl Action {
             | Self::Unmount { .. }
             | Self::Send { .. } => Vec::new(),
             Self::MakeFolder { .. }
+            | Self::ReadFile { .. }
             | Self::DropFolder { .. }
             | Self::WriteFile { .. }
             | Self::WriteSeed(_)
@@ -97,7 +95,7 @@ impl Action {
     /// does to mounts, interfaces and machines is not, and what only looks does nothing. A seed is made anew at each start.
     pub fn outlives_the_host(&self) -> bool {
         match self {
-            Self::CheckFiles { .. } | Self::VerifyImage { .. } | Self::WriteSeed(_) => false,
+            Self::CheckFiles { .. } | Self::ReadFile { .. } | Self::VerifyImage { .. } | Self::WriteSeed(_) => false,
             _ => !self.changes().is_empty() || !self.files().is_empty(),
         }
     }
@@ -149,8 +147,7 @@ impl Action {
             | Self::SetNative { .. }
             | Self::DropSnapshot { .. }
             | Self::DropPart { .. } => Vec::new(),
-            Self::SettingsFromCopy { .. }
-            | Self::KeepCopy { .. }
+            Self::ReadFile { .. }
             | Self::MakeFolder { .. }
             | Self::DropFolder { .. }
             | Self::WriteFile { .. }

@@ -215,22 +215,9 @@ pub enum Action {
         /// About how much that is.
         size: Size,
     },
-    /// Puts the settings of a copy in a file on a dataset; who the guest is and whose stays.
-    SettingsFromCopy {
-        /// The grammar of the host's `zfs`.
-        dialect: Dialect,
-        /// The file.
-        from: String,
-        /// The dataset.
-        on: Dataset,
-        /// All settings that the dataset has before.
-        before: Vec<Pair>,
-    },
-    /// Writes the copy of the settings that a dataset has by then.
-    KeepCopy {
-        /// The dataset.
-        on: Dataset,
-        /// The copy's path.
+    /// Reads a small file, which the plan hands back.
+    ReadFile {
+        /// Its path.
         path: String,
     },
     /// Makes a folder that root alone may enter.

@@ -47,15 +47,6 @@ pub enum Undo {
         /// The snapshot that was sent: the one that came with the dataset has its name and its GUID.
         like: SnapshotRef,
     },
-    /// Make the settings of a dataset exactly these.
-    Settings {
-        /// The grammar of the host's `zfs`.
-        dialect: Dialect,
-        /// The dataset.
-        on: Dataset,
-        /// The settings.
-        values: Vec<Pair>,
-    },
     /// Remove this file, which the same plan made.
     RemoveFile(String),
     /// Remove this folder if it is empty.
@@ -64,8 +55,8 @@ pub enum Undo {
     RestoreFolder(String, Vec<(String, String)>),
     /// Put back the file that stood there before, or remove it where none stood.
     RestoreFile(String),
-    /// Cut this file off at its former size.
-    Shrink(String, Size),
+    /// Cut this file, which was grown to the first size, off at its former size.
+    Shrink(String, Size, Size),
     /// Take an intent back.
     Host(Intent),
 }
@@ -75,7 +66,7 @@ impl Action {
     /// nothing can take it back.
     pub fn undo(&self) -> Undo {
         match self {
-            Self::Verify { .. } | Self::CheckFiles { .. } => Undo::Nothing,
+            Self::Verify { .. } | Self::CheckFiles { .. } | Self::ReadFile { .. } => Undo::Nothing,
             Self::CreateDataset { dataset, .. } | Self::CreateVolume { dataset, .. } | Self::CloneDataset { to: dataset, .. } => {
                 Undo::Destroy(dataset.clone())
             }
@@ -104,10 +95,7 @@ impl Action {
             Self::LeaveToClones { .. } => Undo::Nothing,
             // The dataset goes with the step that made it.
             Self::SetNative { .. } | Self::DropSnapshot { .. } => Undo::Nothing,
-            Self::SettingsFromCopy { dialect, on, before, .. } => {
-                Undo::Settings { dialect: *dialect, on: on.clone(), values: before.clone() }
-            }
-            Self::WriteFile { path, .. } | Self::KeepCopy { path, .. } => Undo::RestoreFile(path.clone()),
+            Self::WriteFile { path, .. } => Undo::RestoreFile(path.clone()),
             // Made anew at each start, and of use to nobody without a machine.
             Self::WriteSeed(disc) => Undo::RemoveFile(disc.path.clone()),
             Self::MakeDisk { path, .. } | Self::CopyVariables { to: path, .. } => Undo::RemoveFile(path.clone()),
@@ -121,7 +109,7 @@ impl Action {
                 Undo::Action(Box::new(Self::ResizeVolume { dataset: dataset.clone(), from: *to, to: *from }))
             }
             // Cutting off what was added takes nothing that was there before.
-            Self::GrowDisk { path, from, .. } => Undo::Shrink(path.clone(), *from),
+            Self::GrowDisk { path, from, to } => Undo::Shrink(path.clone(), *to, *from),
             // Somebody else may have begun to use it; the command that borrowed it looks when it is over.
             Self::Borrow { .. } => Undo::Nothing,
             // What was put away was of use to nobody.

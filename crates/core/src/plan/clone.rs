@@ -20,7 +20,7 @@ pub struct Request {
     pub snapshot: Option<SnapshotName>,
     /// Whether that snapshot is there.
     pub snapshot_exists: bool,
-    /// The settings that it carries, where it carries some: those of the clones. Else the source's present ones.
+    /// The settings that the source had at it, whoever took it: those of the clones. Where nothing tells, its present ones.
     pub carried: Option<OwnValues>,
     /// The volumes of the source, by the last part of their names, that have that snapshot.
     pub volumes: Vec<String>,

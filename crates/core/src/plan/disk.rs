@@ -2,14 +2,17 @@
 //!
 //! * [`add`]: a disk more: empty, from a file, attached, or back from the trash
 //! * [`remove`]: into the trash
+//! * [`found`]: what disks are, read from themselves; [`sync`]: the settings brought in line with that
 //! * [`resize`]: larger, and smaller
 //! * here: settings of one disk, another number for it, and what the others share
 //!
 //! Not here: the disk that a guest is made with ([`super::create`]) and how a hypervisor opens it ([`super::machine`]).
 
 pub mod add;
+pub mod found;
 pub mod remove;
 pub mod resize;
+pub mod sync;
 
 use super::set::change;
 use super::{Plan, copy_path, in_folder, own_guest, stopped};

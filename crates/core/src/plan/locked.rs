@@ -94,7 +94,7 @@ mod tests {
         let name = "then".parse().unwrap();
         let there = seen(&["then", "later"]);
         let settings = guest.settings.own_values().clone();
-        let facts = snapshot::Facts { there, volumes: vec!["disk0".into()], settings, ..snapshot::Facts::default() };
+        let facts = snapshot::Facts { there, volumes: vec!["disk0".into()], settings: Some(settings), ..snapshot::Facts::default() };
         let change = set::Request { set: vec![("notes".into(), "new".into())], unset: Vec::new() };
         let foreign = Guest { foreign: Some("it was received with a stream".into()), ..guest.clone() };
         let linked = clone::Request { names: vec!["web02".parse().unwrap()], ..clone::Request::default() };
@@ -109,7 +109,7 @@ mod tests {
             ("clone", clone::clone(&world, &guest, &linked, &moment(1))),
             ("clone -i", clone::clone(&world, &guest, &full, &moment(1))),
             ("rollback", snapshot::rollback(&world, &guest, &name, &facts, false, &moment(1))),
-            ("in place", snapshot::rollback_in_place(&world, &guest, &"later".parse().unwrap(), &facts, false, &moment(1))),
+            ("in place", snapshot::rollback_in_place(&world, &guest, &"later".parse().unwrap(), &facts, false)),
             ("move", rename::relocate(&two, &guest, "depot", &moved, &moment(1))),
         ] {
             assert_eq!(told(&world, &plan.expect(what)), TOLD, "{what}");

@@ -6,7 +6,7 @@
 
 use super::copy_path;
 use super::machine::vars_path;
-use super::snapshot::{Facts, find, volumes};
+use super::snapshot::{Facts, find, settings_change, then, volumes};
 use super::start::Occasion;
 use crate::action::Action;
 use crate::cmd::Cmd;
@@ -75,7 +75,23 @@ pub(super) fn steps(guest: &Guest, spec: &Spec, host: &HostFacts, folder: &str, 
     }
     // Looked at before anything goes back: a guest with one half of then and one of now is nothing.
     let off = format!("or don't go back: `chyves set {} revert_to_snapshot_method=off`", guest.name);
-    let volumes = volumes::all(guest, name, &facts.volumes).map_err(|p| p.hint(off))?;
+    let volumes = volumes::all(guest, name, &facts.volumes).map_err(|p| p.hint(off.clone()))?;
+    let Some(past) = &facts.settings else {
+        return Err(Problem::not_now(format!("cannot revert {} to @{name}: nothing tells which disks the snapshot holds", guest.name))
+            .on(format!("{}@{name}", guest.name))
+            .because("it holds no settings, and a disk that was added since would be destroyed")
+            .hint(format!("take a new one: `chyves snapshot {}@NAME`, and set it: `chyves set {0} revert_to_snapshot=NAME`", guest.name))
+            .hint(off));
+    };
+    then::has_all_disks(guest, name, past, "revert", "destroyed").map_err(|p| {
+        p.hint(format!(
+            "or take a new snapshot and revert to that: `chyves snapshot {}@NAME`, `chyves set {0} revert_to_snapshot=NAME`",
+            guest.name
+        ))
+        .hint(off)
+    })?;
+    // Settings stay as they are, but for the sizes of disks, which go back with the disks.
+    let settled = then::with_sizes(guest, past)?;
     let must = |cmd| Prepare { cmd, may_fail: false, timeout: WITHIN, loads: false };
     let may = |cmd| Prepare { cmd, may_fail: true, timeout: 30, loads: false };
     let mut steps = Steps { verify: Some(Action::Verify { objects: facts.guids.clone() }), ..Steps::default() };
@@ -91,10 +107,14 @@ pub(super) fn steps(guest: &Guest, spec: &Spec, host: &HostFacts, folder: &str, 
         // A snapshot from before the first start has none yet. Some cp(1) call it a failure that the file is there.
         steps.before.push(may(Cmd::new("cp", ["-n", vars, &vars_path(folder)])));
     }
+    let resized = settings_change(host.dialect, &guest.dataset, guest.settings.own_values(), &settled);
+    for cmd in resized.iter().flat_map(|change| change.commands(host.os)) {
+        steps.before.push(must(cmd));
+    }
     // The copy of the settings went back too; it has to say what holds now.
     let copy = format!("{run}/config.toml");
     steps.before.push(must(Cmd::new("cp", [&copy, &copy_path(folder)])));
-    steps.files.push(HostFile { path: copy, text: settings_copy(guest.settings.own_values()), mode: 0o600, secret: false });
+    steps.files.push(HostFile { path: copy, text: settings_copy(&settled), mode: 0o600, secret: false });
     steps.note = Some(format!("{} goes back to its snapshot {name}: what was written to its disks since is lost", guest.name));
     Ok(steps)
 }
@@ -111,9 +131,10 @@ mod tests {
     use crate::plan::testing;
 
     fn request(there: &[&str], occasion: Occasion) -> Request {
+        let settings = Some(testing::own(&KIOSK[..4]));
         Request {
             occasion,
-            snapshots: Some(Facts { there: seen(there), volumes: vec!["disk1".into()], ..Facts::default() }),
+            snapshots: Some(Facts { there: seen(there), volumes: vec!["disk1".into()], settings, ..Facts::default() }),
             ..Request::default()
         }
     }
@@ -146,6 +167,34 @@ mod tests {
             ]
         );
         assert!(files.iter().any(|f| f.path.ends_with("/config.toml") && f.text.contains("revert_to_snapshot")));
+    }
+
+    #[test]
+    fn no_disk_that_came_later_is_destroyed_and_sizes_go_back() {
+        let mut more = KIOSK.to_vec();
+        more.push(("disk2.kind", "raw"));
+        let g = testing::guest("web01", &more);
+        let world = testing::world(vec![g.clone()]);
+        for occasion in [Occasion::Start, Occasion::Reboot(1)] {
+            let problem = start::launch(&world, &g, &request(&["clean"], occasion)).unwrap_err();
+            assert!(problem.message.contains("disk2 was added after that snapshot and would be destroyed"), "{problem:?}");
+            assert!(problem.hints.iter().any(|h| h.contains("chyves disk remove web01 disk2")), "{problem:?}");
+        }
+        // Where nothing tells what the snapshot holds, nothing is destroyed either.
+        let g = testing::guest("web01", KIOSK);
+        let mut unknown = request(&["clean"], Occasion::Start);
+        if let Some(facts) = &mut unknown.snapshots {
+            facts.settings = None;
+        }
+        assert!(start::launch(&world, &g, &unknown).unwrap_err().message.contains("nothing tells which disks"));
+        let mut larger = KIOSK.to_vec();
+        larger[3] = ("disk1.size", "2G");
+        let g = testing::guest("web01", &larger);
+        let ready = start::launch(&world, &g, &request(&["clean"], Occasion::Reboot(1))).unwrap();
+        assert!(
+            ready.launch.before.iter().any(|p| !p.may_fail && p.cmd.to_string() == "zfs set chyves:disk1.size=1G tank/chyves/guests/web01")
+        );
+        assert!(ready.files.iter().any(|f| f.text.contains("\"disk1.size\" = \"1G\"")));
     }
 
     #[test]

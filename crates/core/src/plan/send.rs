@@ -27,9 +27,9 @@ pub struct Facts {
     pub guid: u64,
     /// The snapshots' GUIDs.
     pub guids: Vec<(String, u64)>,
-    /// The settings that the snapshot which is named carries, where chyves took it.
+    /// The settings that the guest had at the snapshot which is named, where anything tells.
     pub carried: Option<OwnValues>,
-    /// The settings that the base carries, where chyves took it.
+    /// The settings that it had at the base, where anything tells.
     pub carried_by_base: Option<OwnValues>,
     /// The snapshots of its volumes.
     pub below: Vec<SnapshotRef>,

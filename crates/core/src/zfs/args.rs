@@ -186,6 +186,11 @@ pub fn read_space<S: AsRef<str>>(names: &[S]) -> Cmd {
     zfs(["get", "-H", "-p", "-o", COLUMNS, "used,referenced"]).args(names.iter().map(AsRef::as_ref))
 }
 
+/// The types of datasets, and the sizes of those that are volumes.
+pub fn read_sizes<S: AsRef<str>>(names: &[S]) -> Cmd {
+    zfs(["get", "-H", "-p", "-o", COLUMNS, "type,volsize"]).args(names.iter().map(AsRef::as_ref))
+}
+
 /// Makes a clone.
 pub fn clone(from: &SnapshotRef, to: &Dataset, native: &[(&str, &str)], own: &[Pair]) -> Cmd {
     with_options(zfs(["clone"]), native, own).arg(from.to_string()).arg(to.as_str())

@@ -109,6 +109,48 @@ fn media_size(path: &str) -> Result<u64> {
     size.ok_or_else(|| Problem::failed("can't read what `diskinfo` printed").on(path).because(printable(&printed, 120)))
 }
 
+/// Makes sure that a volume has one of two sizes: the one that it was planned with, or the one that it is to have.
+pub(super) fn volume_has(volume: &Dataset, from: Size, to: Size) -> Result<()> {
+    let row = crate::observe::dataset(volume)?.ok_or_else(|| Problem::not_found(format!("no volume is called `{volume}`")).on(volume))?;
+    match row.number("volsize").map(Size::bytes) {
+        Some(size) if size == from || size == to => Ok(()),
+        Some(size) => Err(Problem::not_now(format!("the volume `{volume}` has {size}, not {from}"))
+            .on(volume)
+            .because("its size was changed meanwhile")
+            .hint("try again")),
+        None => Err(Problem::not_now(format!("`{volume}` is no volume")).on(volume)),
+    }
+}
+
+/// Makes sure that a disk is not larger than it is to become.
+pub(super) fn no_larger(path: &str, to: Size) -> Result<()> {
+    let is = length(path)?;
+    if is <= to {
+        return Ok(());
+    }
+    Err(Problem::not_now(format!("the disk `{}` has {is}, more than {to}", printable(path, 300)))
+        .on(path)
+        .because("its size was changed meanwhile, and what lies behind the new end would be lost")
+        .hint("try again"))
+}
+
+/// The size of what can be a disk: the length of a file or of a device's medium, by a descriptor of it.
+///
+/// # Errors
+/// It can't be opened, or is neither a file nor a device.
+pub fn length(path: &str) -> Result<Size> {
+    let mut file = File::open(path).map_err(fail("open", path))?;
+    let meta = file.metadata().map_err(fail("read the size of", path))?;
+    if meta.is_file() {
+        return Ok(Size::bytes(meta.len()));
+    }
+    match file.seek(SeekFrom::End(0)).map_err(fail("read the size of", path))? {
+        // FreeBSD's disks have no end to seek to.
+        0 if meta.file_type().is_char_device() => media_size(path).map(Size::bytes),
+        size => Ok(Size::bytes(size)),
+    }
+}
+
 /// The device of a volume.
 fn volume(name: &str) -> Result<String> {
     let wrong = |p: Problem| p.hint("write a path with `/` or `./` before it, or the whole name of a volume");

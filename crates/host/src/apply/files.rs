@@ -97,9 +97,19 @@ pub(super) fn grow_or_so(path: &str, from: Size, to: Size) -> Result<()> {
     }
 }
 
-/// Cuts a file off at the size it had before this plan grew it.
-pub(super) fn shrink(path: &str, size: Size) -> Result<()> {
-    OpenOptions::new().write(true).open(path).and_then(|f| f.set_len(size.get())).map_err(io("cut", path))
+/// Cuts a file off at the size it had before this plan grew it. One that has another size by now is left alone: what was
+/// added since is not this plan's.
+pub(super) fn shrink(path: &str, grown: Size, size: Size) -> Result<()> {
+    let file = OpenOptions::new().write(true).open(path).map_err(io("cut", path))?;
+    let is = file.metadata().map_err(io("read the size of", path))?.len();
+    if is != grown.get() && is != size.get() {
+        return Err(Problem::failed(format!(
+            "the disk `{path}` has {is} bytes, not the {} that it was grown to, and keeps them",
+            grown.get()
+        ))
+        .on(path));
+    }
+    file.set_len(size.get()).map_err(io("cut", path))
 }
 
 /// Cuts a disk file off, if it is as large as it was thought to be; that it is cut already is as good.

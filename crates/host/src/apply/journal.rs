@@ -81,7 +81,7 @@ impl Journal {
         let name = format!("{}.json", crate::identity::new().simple());
         let record = Record::new(command, locks, proc::boot_id()?, began, &plan.steps);
         let replaces = plan.steps.iter().enumerate().filter_map(|(index, step)| match step {
-            Action::WriteFile { path, .. } | Action::KeepCopy { path, .. } => Some((index, path.clone())),
+            Action::WriteFile { path, .. } => Some((index, path.clone())),
             _ => None,
         });
         let replaces: BTreeMap<usize, String> = replaces.collect();

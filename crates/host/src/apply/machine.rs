@@ -3,7 +3,7 @@
 //! Not here: what is said to a supervisor ([`crate::control`]), what it does ([`supervise`]).
 
 use super::command::command;
-use super::{Event, Place, files};
+use super::{Event, Place, disk, files};
 use crate::control;
 use crate::supervise::{self, Progress, Spawner};
 use chyves_core::action::{Action, Growth};
@@ -16,11 +16,16 @@ pub(super) fn grow_live(step: &Action, place: &mut Place<'_>) -> Result<()> {
     let Action::GrowLive { guest, uuid, dataset, path, by, from, to } = step else { return Ok(()) };
     match by {
         Growth::Asked => {
+            // A hypervisor cuts off what lies behind the new end without a word.
+            disk::no_larger(path, *to)?;
             let target = control::Target { uuid: *uuid, name: guest, dataset };
             control::grow(place.runtime, target, path, *to)?.map_err(|p| Problem { code: Kind::NotNow, ..p })
         }
         Growth::OfFile => files::grow_or_so(path, *from, *to),
-        Growth::OfVolume(_) => step.commands(place.os).iter().try_for_each(|cmd| command(cmd, place)),
+        Growth::OfVolume(volume) => {
+            disk::volume_has(volume, *from, *to)?;
+            step.commands(place.os).iter().try_for_each(|cmd| command(cmd, place))
+        }
     }
 }
 

@@ -107,6 +107,8 @@ impl From<Option<Lock>> for Lent {
 pub struct Applied {
     /// What steps have to say when they are done: "web01 powered off".
     pub said: Vec<String>,
+    /// The text of the file that a step has read; none where it is not there.
+    pub read: Option<String>,
     /// The process ids of a machine that was started: its supervisor's and its own.
     pub started: Option<(u32, u32)>,
     /// What stood in the files that steps replaced, by the number of the step; nothing where none stood there.

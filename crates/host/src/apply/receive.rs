@@ -169,9 +169,14 @@ fn of_then(wanted: &Reception<'_>, row: &Row, place: &mut Place<'_>) -> Result<O
         Some(snapshot) => snapshot.clone(),
         None => newest(wanted.into)?,
     };
-    let carried = snapshots::carried(&wanted.into.at(&snapshot))?;
-    if !row.own.contains_key(keys::UUID) || !carried.contains_key(keys::SNAPSHOT_TAKEN) {
+    if !row.own.contains_key(keys::UUID) {
         return Ok(None);
+    }
+    let mut carried = snapshots::carried(&wanted.into.at(&snapshot))?;
+    if !carried.contains_key(keys::SNAPSHOT_TAKEN) {
+        // Another program took it: the copy in it tells what the guest was.
+        let Some(copy) = read_copy(wanted, place).ok().and_then(|text| read_settings_copy(&text).ok()) else { return Ok(None) };
+        carried = copy;
     }
     let then = carried_settings(&row.own, &carried);
     if let Some(step) = settings_change(wanted.dialect, wanted.into, &row.own, &then) {

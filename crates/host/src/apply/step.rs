@@ -47,6 +47,9 @@ pub(super) fn perform(
             if let Action::DestroyTree { takes, .. } = step {
                 held::check(takes)?;
             }
+            if let Action::ResizeVolume { dataset, from, to } = step {
+                disk::volume_has(dataset, *from, *to)?;
+            }
             for cmd in step.commands(place.os) {
                 if let Err(problem) = command(&cmd, place) {
                     // `zfs` may have made what it then failed to mount: half made is made, and is to be taken back.
@@ -101,7 +104,13 @@ pub(super) fn perform(
             }
             Ok(())
         }
-        Action::SendReceive { .. } | Action::SettingsFromCopy { .. } | Action::KeepCopy { .. } => from_elsewhere(step, place, done),
+        Action::SendReceive { from, to, size } => {
+            copy::is_free(to)?;
+            // Half of it may be there as soon as it has begun.
+            made(None);
+            copy::copy(from, to, *size, place)
+        }
+        Action::ReadFile { path } => settings::read(path).map(|text| applied.read = text),
         Action::MakeFolder { path } => files::make_folder(path).map(|new| {
             if new {
                 made(None)
@@ -193,21 +202,6 @@ pub(super) fn perform(
             Ok(())
         }
         Action::Reset { guest, uuid, dataset } => control::reset(place.runtime, control::Target { uuid: *uuid, name: guest, dataset }),
-    }
-}
-
-/// Steps whose content is known only when they are done: a stream, and settings in a file or on a dataset.
-fn from_elsewhere(step: &Action, place: &mut Place<'_>, done: &mut Vec<Done>) -> Result<()> {
-    let mut made = |before: Option<Vec<u8>>| done.push(Done { undo: step.undo(), before, words: step.describe() });
-    match step {
-        Action::SendReceive { from, to, size } => {
-            copy::is_free(to)?;
-            // Half of it may be there as soon as it has begun.
-            made(None);
-            copy::copy(from, to, *size, place)
-        }
-        Action::KeepCopy { on, path } => settings::keep(on, path).map(made),
-        _ => settings::from_copy(step, place, done),
     }
 }
 

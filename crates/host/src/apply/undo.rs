@@ -1,7 +1,7 @@
 //! Taking back what a plan did: newest first, going on through its own failures, telling what is left.
 
 use super::command::{destroy_at_last, settled_at_last};
-use super::{Done, Event, Place, copy, files, increment, receive, settings};
+use super::{Done, Event, Place, copy, disk, files, increment, receive};
 use crate::observe;
 use chyves_core::action::{Action, Undo};
 use chyves_core::error::{Kind, Problem, Result};
@@ -45,6 +45,9 @@ fn one(step: &Done, began: u64, place: &mut Place<'_>) -> Result<()> {
             if let Action::RenameFile { from, to } = &**action {
                 return files::rename(from, to);
             }
+            if let Action::ResizeVolume { dataset, from, to } = &**action {
+                disk::volume_has(dataset, *from, *to)?;
+            }
             for cmd in action.commands(place.os) {
                 (place.report)(Event::Command(cmd.to_string()));
                 let result = settled_at_last(&cmd);
@@ -74,7 +77,6 @@ fn one(step: &Done, began: u64, place: &mut Place<'_>) -> Result<()> {
             copy::destroy(dataset, like, place)?;
             destroy(dataset, began, place)
         }
-        Undo::Settings { dialect, on, values } => settings::put_back(*dialect, on, values, place),
         Undo::RemoveFile(path) => files::remove(path),
         Undo::RemoveFolder(path) => files::remove_folder(path),
         Undo::RestoreFolder(path, those) => {
@@ -85,7 +87,7 @@ fn one(step: &Done, began: u64, place: &mut Place<'_>) -> Result<()> {
             Some(bytes) => files::write_bytes(path, bytes),
             None => files::remove(path),
         },
-        Undo::Shrink(path, size) => files::shrink(path, *size),
+        Undo::Shrink(path, grown, size) => files::shrink(path, *grown, *size),
         Undo::Host(intent) => crate::network::take_back(intent, place),
     }
 }
@@ -109,7 +111,7 @@ pub(super) fn is_half_made(step: &Action, began: u64) -> bool {
 pub(super) fn may_be_done(step: &Action, began: u64) -> bool {
     let there = |name: &str| observe::exists(name).unwrap_or(true);
     match step {
-        Action::Verify { .. } | Action::CheckFiles { .. } | Action::ProveNetwork { .. } => false,
+        Action::Verify { .. } | Action::CheckFiles { .. } | Action::ReadFile { .. } | Action::ProveNetwork { .. } => false,
         Action::Rename { from, to, .. } | Action::RenameVolume { from, to } => there(to.as_str()) && !there(from.as_str()),
         Action::Snapshot { snapshot, .. } => observe::created(&snapshot.to_string()).is_ok_and(|c| c.is_some_and(|c| c + 2 >= began)),
         Action::SendReceive { to, .. } => observe::created(to.as_str()).is_ok_and(|c| c.is_some_and(|c| c + 2 >= began)),

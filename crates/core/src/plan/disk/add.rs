@@ -4,7 +4,7 @@ use super::{Amendment, Plan, changeable, file, free, kept_serial, renumbered, ty
 use crate::action::Action;
 use crate::device::{DeviceClass, DeviceKey, PciPlace};
 use crate::error::{Problem, Result};
-use crate::guest::{DiskKind, Guest};
+use crate::guest::{DiskKind, Guest, RevertAt};
 use crate::property::keys::{self, DiskKey};
 use crate::value::Size;
 use crate::world::{DiskFile, DiskFormat, Trashed, TrashedDisk, World};
@@ -67,6 +67,14 @@ pub fn add(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
         }
         Origin::File(from) => wish.made(wish.size_for(from)?, Some(from))?,
     };
+    let revert = guest.spec()?.revert;
+    if let (Some(snapshot), true, false) = (&revert.snapshot, revert.at != RevertAt::Off, matches!(request.origin, Origin::Attached(_))) {
+        plan.notes.push(format!(
+            "{0} reverts to its snapshot {snapshot}, which does not hold disk{number}: it will not start until it reverts to a \
+             newer one: `chyves snapshot {0}@NAME`, `chyves set {0} revert_to_snapshot=NAME`",
+            guest.name
+        ));
+    }
     if guest.state.is_alive() {
         plan.notes.push(format!("{} is {}; it sees disk{number} from its next start or reboot on", guest.name, guest.state.word()));
     }

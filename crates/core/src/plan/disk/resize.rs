@@ -1,6 +1,7 @@
 //! A disk of another size. A larger one loses nothing, and may grow under the running guest where the hypervisor sees
-//! that; of a smaller one the end is gone.
+//! that; of a smaller one the end is gone. Which of the two it is decides the size that the disk itself has.
 
+use super::found::Found;
 use super::{Amendment, Plan, changeable, file, find, typed_size, volume};
 use crate::action::{Action, Growth};
 use crate::error::{Problem, Result};
@@ -10,6 +11,7 @@ use crate::plan::stopped;
 use crate::value::Size;
 use crate::vmm::Vmm;
 use crate::world::World;
+use std::cmp::Ordering;
 
 /// Volumes end at a multiple of their blocks; this is one of every size of blocks.
 const GRAIN: u64 = 128 << 10;
@@ -26,16 +28,26 @@ fn live(world: &World, guest: &Guest, disk: &DiskSpec) -> Option<Growth> {
     }
 }
 
-/// Plans another size for a disk. `force` allows a smaller one. `guids` are those of [`super::datasets`].
+/// Plans another size for a disk that has the size `found` now. `force` allows a smaller one. `guids` are those of
+/// [`super::datasets`].
 ///
 /// # Errors
-/// There is no such disk; the guest runs; it would become smaller without `force`; it is attached.
-pub fn resize(world: &World, guest: &Guest, number: u16, to: Size, force: bool, guids: Vec<(String, u64)>) -> Result<Plan> {
+/// There is no such disk, or it is missing; the guest runs; the disk would become smaller without `force`; it is attached.
+pub fn resize(world: &World, guest: &Guest, number: u16, to: Size, force: bool, found: &Found, guids: Vec<(String, u64)>) -> Result<Plan> {
     changeable(guest)?;
     let spec = guest.spec()?;
     let disk = find(guest, &spec, number)?;
     let object = format!("{}:disk{number}", guest.name);
-    let from = disk.size.ok_or_else(|| Problem::not_now(format!("the size of disk{number} is not recorded")).on(&object))?;
+    if disk.kind == DiskKind::Attached {
+        return Err(Problem::usage(format!("disk{number} of `{}` is attached, not chyves' own", guest.name)).on(&object).hint(format!(
+            "resize {} itself, then `chyves disk sync {} disk{number}`",
+            disk.source.as_deref().unwrap_or_default(),
+            guest.name
+        )));
+    }
+    // What the settings record may be stale: the disk itself decides what would be lost.
+    let from = found.size(guest, disk)?;
+    let differs = disk.size.filter(|recorded| *recorded != from);
     let mut plan = Plan::default();
     let mut to = to;
     if disk.kind == DiskKind::Zvol && !to.get().is_multiple_of(GRAIN) {
@@ -44,24 +56,25 @@ pub fn resize(world: &World, guest: &Guest, number: u16, to: Size, force: bool, 
         to = whole;
     }
     let set = vec![typed_size(number, to)?];
-    if to == from {
+    if to == from && disk.size == Some(from) {
         return Ok(Plan::nothing(format!("disk{number} of {} has {to} already", guest.name)));
     }
-    if disk.kind == DiskKind::Attached {
-        return Err(Problem::usage(format!("disk{number} of `{}` is attached, not chyves' own", guest.name))
-            .on(&object)
-            .hint(format!("resize {} itself, then remove and attach it again", disk.source.as_deref().unwrap_or_default())));
-    }
+    let stale = differs.map(|recorded| format!("disk{number} of {} has {from}, although {recorded} is recorded", guest.name));
+    plan.notes.extend(stale.clone());
     let smaller = to < from;
     if smaller && !force {
-        return Err(Problem::not_now(format!("disk{number} of `{}` would shrink from {from} to {to}", guest.name))
+        let mut problem = Problem::not_now(format!("disk{number} of `{}` would shrink from {from} to {to}", guest.name))
             .on(&object)
-            .because("whatever lies behind its new end is lost, and a guest that was not told before may lose everything on it")
+            .because("whatever lies behind its new end is lost, and a guest that was not told before may lose everything on it");
+        if let Some(stale) = stale {
+            problem = problem.because(stale).hint(format!("keep its size and record it: `chyves disk sync {} disk{number}`", guest.name));
+        }
+        return Err(problem
             .hint("make its partitions and file systems smaller in the guest first, and take a snapshot")
             .hint(format!("then `chyves disk resize {} disk{number} {to} --force`", guest.name)));
     }
     let live = if smaller { None } else { live(world, guest, disk) };
-    if live.is_none() {
+    if live.is_none() && to != from {
         stopped(guest, "resize a disk of")
             .map_err(|p| if smaller { p } else { p.hint("while it runs a guest sees disks on virtio-blk grow, no others") })?;
     }
@@ -70,8 +83,9 @@ pub fn resize(world: &World, guest: &Guest, number: u16, to: Size, force: bool, 
     if smaller {
         plan.notes.push(format!("whatever lies behind {to} on disk{number} of {} is lost", guest.name));
     }
-    if let Some(by) = live {
-        if by == Growth::Asked && disk.kind == DiskKind::Zvol {
+    // A disk that has the size already may still be smaller in the eyes of a running guest.
+    if let Some(by) = live.filter(|by| to != from || *by == Growth::Asked) {
+        if by == Growth::Asked && disk.kind == DiskKind::Zvol && to != from {
             plan.push(Action::ResizeVolume { dataset: volume(guest, number), from, to });
         }
         let path = disk_path(guest, guest.folder()?, disk);
@@ -89,12 +103,18 @@ pub fn resize(world: &World, guest: &Guest, number: u16, to: Size, force: bool, 
         plan.notes.push(format!("{} runs and sees disk{number} grow; its partitions and file systems are its own to grow", guest.name));
         return Ok(plan);
     }
-    match (disk.kind, smaller) {
-        (DiskKind::Zvol, false) => wish.before.push(Action::ResizeVolume { dataset: volume(guest, number), from, to }),
+    match (disk.kind, to.cmp(&from)) {
+        // Only what is recorded changes.
+        (_, Ordering::Equal) => {}
+        (DiskKind::Zvol, Ordering::Greater) => wish.before.push(Action::ResizeVolume { dataset: volume(guest, number), from, to }),
         // What can't be taken back is done last.
-        (DiskKind::Zvol, true) => wish.after.push(Action::ResizeVolume { dataset: volume(guest, number), from, to }),
-        (DiskKind::Raw | DiskKind::Attached, false) => wish.before.push(Action::GrowDisk { path: file(guest.folder()?, number), from, to }),
-        (DiskKind::Raw | DiskKind::Attached, true) => wish.after.push(Action::ShrinkDisk { path: file(guest.folder()?, number), from, to }),
+        (DiskKind::Zvol, Ordering::Less) => wish.after.push(Action::ResizeVolume { dataset: volume(guest, number), from, to }),
+        (DiskKind::Raw | DiskKind::Attached, Ordering::Greater) => {
+            wish.before.push(Action::GrowDisk { path: file(guest.folder()?, number), from, to });
+        }
+        (DiskKind::Raw | DiskKind::Attached, Ordering::Less) => {
+            wish.after.push(Action::ShrinkDisk { path: file(guest.folder()?, number), from, to });
+        }
     }
     plan.steps.extend(wish.steps(world, guest)?);
     Ok(plan)

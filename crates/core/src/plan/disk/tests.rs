@@ -1,5 +1,6 @@
 use super::add::{Origin, Request};
-use super::{add, find, number, remove, renumber, resize, set};
+use super::found::{Disks, Found};
+use super::{add, find, number, remove, renumber, resize, set, sync};
 use crate::error::Kind;
 use crate::guest::{Guest, RunState};
 use crate::os::Os;
@@ -14,6 +15,8 @@ fn guest(more: &[(&str, &str)]) -> Guest {
     pairs.extend(more);
     testing::guest("web01", &pairs)
 }
+
+const GIB: Found = Found::Size(Size::mib(1024));
 
 fn request(origin: Origin) -> Request {
     Request { number: None, origin, size: None, kind: None, reserved: false, block: None, set: Vec::new() }
@@ -326,7 +329,7 @@ fn a_volume_comes_back_without_its_marks() {
 fn larger_can_be_taken_back_and_smaller_is_done_last() {
     let g = guest(&[]);
     let world = testing::world(vec![g.clone()]);
-    let to = |size, force| resize::resize(&world, &g, 0, size, force, guids(&g, 0));
+    let to = |size, force| resize::resize(&world, &g, 0, size, force, &GIB, guids(&g, 0));
     insta::assert_snapshot!(script(to(Size::mib(2048), false)), @"
     # make sure that tank/chyves/guests/web01 has the GUID 4711
     zfs get -H -p -o name,property,source,value guid tank/chyves/guests/web01
@@ -358,7 +361,7 @@ fn larger_can_be_taken_back_and_smaller_is_done_last() {
     assert!(to(Size::mib(1024), false).unwrap().steps.is_empty());
     assert_eq!(to(Size::bytes(1000), true).unwrap_err().code, Kind::Usage);
     let z = guest(&[("disk1.kind", "zvol"), ("disk1.size", "1G")]);
-    let text = script(resize::resize(&open_zfs(vec![z.clone()]), &z, 1, Size::bytes((2 << 30) + 512), false, guids(&z, 1)));
+    let text = script(resize::resize(&open_zfs(vec![z.clone()]), &z, 1, Size::bytes((2 << 30) + 512), false, &GIB, guids(&z, 1)));
     assert!(text.contains("zfs set volsize=2147614720 tank/chyves/guests/web01/disk1\n") && text.contains("rounded up"), "{text}");
     assert!(text.contains("make sure that tank/chyves/guests/web01 has the GUID 4711, tank/chyves/guests/web01/disk1 has"), "{text}");
 }
@@ -404,8 +407,8 @@ fn a_guest_that_runs_keeps_its_disks() {
     for refused in [
         remove::remove(&world, &g, 1, Vec::new(), &moment(1)),
         renumber(&world, &g, 1, 3, Vec::new()),
-        resize::resize(&world, &g, 1, Size::mib(1), true, Vec::new()),
-        resize::resize(&world, &nvme, 1, Size::mib(2048), false, Vec::new()),
+        resize::resize(&world, &g, 1, Size::mib(1), true, &GIB, Vec::new()),
+        resize::resize(&world, &nvme, 1, Size::mib(2048), false, &GIB, Vec::new()),
     ] {
         let problem = refused.unwrap_err();
         assert_eq!((problem.code, problem.hints[0].as_str()), (Kind::NotNow, "`chyves stop web01` first"));
@@ -425,7 +428,7 @@ fn a_disk_that_is_not_there_is_named_with_those_that_are() {
 #[test]
 fn a_guest_that_runs_sees_its_disk_grow_after_everything_else_is_done() {
     let running = |pairs: &[(&str, &str)]| Guest { state: RunState::Running, mounted: true, ..guest(pairs) };
-    let grow = |world: &World, g: &Guest, number| resize::resize(world, g, number, Size::mib(2048), false, guids(g, number)).unwrap();
+    let grow = |world: &World, g: &Guest, number| resize::resize(world, g, number, Size::mib(2048), false, &GIB, guids(g, number)).unwrap();
     let qemu = testing::world(Vec::new());
     let g = running(&[]);
     insta::assert_snapshot!(grow(&qemu, &g, 0).script(Os::Linux), @"
@@ -454,4 +457,75 @@ fn a_guest_that_runs_sees_its_disk_grow_after_everything_else_is_done() {
     let text = grow(&open_zfs(Vec::new()), &zvol, 1).script(Os::Linux);
     let (volume, asked) = (text.find("zfs set volsize=").unwrap(), text.find("of the running web01").unwrap());
     assert!(volume < asked, "{text}");
+}
+
+#[test]
+fn the_size_of_the_disk_itself_decides_what_is_smaller() {
+    for (kind, running) in [("raw", false), ("raw", true), ("zvol", false), ("zvol", true)] {
+        let mut g = guest(&[("disk1.kind", kind), ("disk1.size", "128M")]);
+        if running {
+            (g.state, g.mounted) = (RunState::Running, true);
+        }
+        let world = open_zfs(vec![g.clone()]);
+        let real = Found::Size(Size::mib(512));
+        let to = |mib, force| resize::resize(&world, &g, 1, Size::mib(mib), force, &real, guids(&g, 1));
+        let cut = to(256, false).unwrap_err();
+        assert!(cut.message.contains("from 512M to 256M") && cut.causes.iter().any(|c| c.contains("128M is recorded")), "{cut:?}");
+        assert!(cut.hints[0].contains("chyves disk sync web01 disk1"), "{cut:?}");
+        if running {
+            assert!(to(256, true).unwrap_err().hints[0].contains("chyves stop web01"));
+        } else {
+            let text = script(to(256, true));
+            assert!(text.contains("although 128M is recorded") && text.contains("from 512M to 256M"), "{text}");
+        }
+        // The size that it has is recorded, and nothing is done to it.
+        let plan = to(512, false).unwrap();
+        let touched = |a: &crate::action::Action| {
+            use crate::action::Action::{GrowDisk, ResizeVolume, ShrinkDisk};
+            matches!(a, GrowDisk { .. } | ShrinkDisk { .. } | ResizeVolume { .. })
+        };
+        assert!(!plan.steps.iter().any(touched) && plan.script(Os::Linux).contains("disk1.size=512M"), "{plan:?}");
+        // What is undone is what was there.
+        let plan = to(1024, false).unwrap();
+        let undone: Vec<String> = plan.steps.iter().map(|s| format!("{:?}", s.undo())).collect();
+        assert!(undone.iter().all(|u| !u.contains("Size(134217728)")), "{undone:?}");
+    }
+    let g = guest(&[]);
+    let world = testing::world(vec![g.clone()]);
+    for (found, word) in [
+        (Found::Missing, "missing"),
+        (Found::OtherKind(crate::guest::DiskKind::Zvol, Size::mib(1)), "volume"),
+        (Found::NoDisk("a folder".into()), "a folder"),
+        (Found::Unknown("why".into()), "why"),
+    ] {
+        let problem = resize::resize(&world, &g, 0, Size::mib(2048), true, &found, Vec::new()).unwrap_err();
+        assert!(problem.code == Kind::NotNow && problem.message.contains(word), "{problem:?}");
+    }
+}
+
+#[test]
+fn a_sync_records_what_the_disks_are_and_touches_none() {
+    let g = guest(&[("disk1.kind", "zvol"), ("disk1.size", "1G"), ("disk2.kind", "raw"), ("disk3.kind", "raw")]);
+    let world = open_zfs(vec![g.clone()]);
+    let disks = Disks::from([
+        (0, Found::Size(Size::mib(512))),
+        (1, Found::OtherKind(crate::guest::DiskKind::Raw, Size::mib(1024))),
+        (2, Found::Missing),
+        (3, Found::Size(Size::bytes(1000))),
+    ]);
+    let plan = sync::sync(&world, &g, None, &disks, vec![("tank/chyves/guests/web01".into(), 4711)]).unwrap();
+    let text = plan.script(Os::Linux);
+    for said in [
+        "# note: disk0 of web01: it has 512M, recorded is 1G\n",
+        "# note: disk1 of web01: it is a file of 1G, recorded is a volume of 1G\n",
+        "# note: cannot use disk2 of web01: its file is missing",
+        "`chyves disk sync web01 disk3` shows what to do\n",
+        "zfs set chyves:disk0.size=512M chyves:disk1.kind=raw tank/chyves/guests/web01\n",
+    ] {
+        assert!(text.contains(said), "{said}: {text}");
+    }
+    assert!(!text.contains("truncate") && !text.contains("volsize"), "{text}");
+    assert_eq!(sync::sync(&world, &g, Some(2), &disks, Vec::new()).unwrap_err().code, Kind::NotNow);
+    let plain = guest(&[]);
+    assert!(sync::sync(&world, &plain, None, &Disks::from([(0, GIB)]), Vec::new()).unwrap().steps.is_empty());
 }

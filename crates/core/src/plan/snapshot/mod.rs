@@ -7,12 +7,14 @@
 //! * [`mod@delete`]: one snapshot or a range
 //! * [`mod@diff`]: what changed since one
 //! * [`mod@rollback`]: the way back to one
+//! * [`then`]: the settings and disks of then
 //! * [`volumes`]: the volumes of then, and what they are called now
 
 pub mod delete;
 pub mod diff;
 pub mod rollback;
 pub mod seen;
+pub mod then;
 pub(in crate::plan) mod volumes;
 
 use super::{Plan, pairs};
@@ -24,7 +26,7 @@ use crate::property::settings::OwnValues;
 use crate::value::{Dataset, SnapshotName, SnapshotRef};
 use crate::zfs::args::Pair;
 pub use delete::{Choice, Chosen, choose, delete};
-pub use rollback::{after_copy, carried_settings, rollback, rollback_in_place, settings_change};
+pub use rollback::{carried_settings, rollback, rollback_in_place, settings_change};
 pub use seen::{Maker, Seen, read};
 use std::collections::BTreeMap;
 
@@ -37,8 +39,8 @@ pub struct Facts {
     pub clones: Vec<(String, String)>,
     /// GUIDs of the guest's dataset and of the snapshots that are meant.
     pub guids: Vec<(String, u64)>,
-    /// The settings that the snapshot carries.
-    pub settings: OwnValues,
+    /// The settings that the guest had at the snapshot, whoever took it; none where nothing tells.
+    pub settings: Option<OwnValues>,
     /// The volumes of the guest, by the last part of their names, that have the snapshot that is meant.
     pub volumes: Vec<String>,
     /// What was set on its datasets by ZFS itself.

@@ -1,14 +1,13 @@
 //! `snapshot rollback`: a guest becomes what it was: files, disks and settings.
 //!
-//! A snapshot of chyves carries the settings itself; one of another program holds the copy of them that lies in the guest's
-//! file system, and that copy is read before anything is changed.
+//! The settings of then come from [`super::then`], whoever took the snapshot.
 
 use super::volumes::{self, Volume};
-use super::{Facts, create, find};
+use super::{Facts, create, find, then};
 use crate::action::Action;
 use crate::error::{Problem, Result};
 use crate::guest::Guest;
-use crate::plan::{Moment, Plan, copy_path, in_folder, keep_copy, not_template, of_disks, pairs, stopped, with};
+use crate::plan::{Moment, Plan, keep_copy, not_template, of_disks, pairs, stopped, with};
 use crate::property::keys;
 use crate::property::settings::{Own, OwnValues};
 use crate::value::{Dataset, SnapshotName, SnapshotRef};
@@ -26,14 +25,14 @@ use std::collections::BTreeMap;
 pub fn rollback(world: &World, guest: &Guest, name: &SnapshotName, facts: &Facts, keep_settings: bool, moment: &Moment) -> Result<Plan> {
     not_template(guest, "roll back")?;
     stopped(guest, "roll back")?;
-    let seen = find(guest, name, &facts.there)?;
+    find(guest, name, &facts.there)?;
     let token = token(moment);
     let stamp: String = moment.now.chars().filter(char::is_ascii_alphanumeric).collect();
-    let after = After::of(guest, seen.is_ours(), facts, keep_settings);
-    let volumes = match (&after, keep_settings) {
-        (After::Known(_), true) => volumes::all(guest, name, &facts.volumes).map_err(|p| p.hint("or leave --keep-settings away"))?,
-        (After::Known(after), false) => volumes::then(guest, name, after.clone(), &facts.volumes)?,
-        (After::Copied, _) => volumes::now(guest, &facts.volumes)?,
+    let after = after(guest, name, facts, keep_settings)?;
+    let volumes = if keep_settings {
+        volumes::all(guest, name, &facts.volumes).map_err(|p| p.hint("or leave --keep-settings away"))?
+    } else {
+        volumes::then(guest, name, after.clone(), &facts.volumes)?
     };
     let back = Back { name, last: format!("before-rollback-{stamp}-{token}").parse()?, token, after, volumes, natives: &facts.natives };
     let mut plan = Plan::default();
@@ -54,21 +53,20 @@ fn token(moment: &Moment) -> String {
 }
 
 /// The settings that will hold.
-enum After {
-    /// These.
-    Known(OwnValues),
-    /// Those of the copy that lies in the snapshot.
-    Copied,
-}
-
-impl After {
-    fn of(guest: &Guest, carries: bool, facts: &Facts, keep: bool) -> Self {
-        let present = guest.settings.own_values();
-        match (keep, carries) {
-            (true, _) => Self::Known(present.clone()),
-            (false, true) => Self::Known(carried_settings(present, &facts.settings)),
-            (false, false) => Self::Copied,
+///
+/// # Errors
+/// Nothing tells what they were; or they are to stay as they are, and a disk of now was not there then.
+fn after(guest: &Guest, name: &SnapshotName, facts: &Facts, keep: bool) -> Result<OwnValues> {
+    match (&facts.settings, keep) {
+        (Some(then), true) => {
+            then::has_all_disks(guest, name, then, "roll back", "missing").map_err(|p| p.hint("or leave --keep-settings away"))?;
+            then::with_sizes(guest, then)
         }
+        (None, true) => Ok(guest.settings.own_values().clone()),
+        (Some(then), false) => Ok(carried_settings(guest.settings.own_values(), then)),
+        (None, false) => Err(Problem::not_now(format!("cannot roll back {} to @{name}: the snapshot holds no settings", guest.name))
+            .on(format!("{}@{name}", guest.name))
+            .hint("go back with the settings as they are: add --keep-settings")),
     }
 }
 
@@ -79,7 +77,8 @@ struct Back<'a> {
     token: String,
     /// The snapshot of the present.
     last: SnapshotName,
-    after: After,
+    /// The settings that the guest will have.
+    after: OwnValues,
     /// The volumes that the guest will have.
     volumes: Vec<Volume>,
     /// What was set on its datasets by ZFS itself.
@@ -100,18 +99,8 @@ impl Back<'_> {
             from: guest.dataset.at(self.name),
             to: work.clone(),
             native: with(of_disks(), self.natives.get(&guest.dataset)),
-            own: match &self.after {
-                After::Known(after) => pairs(after),
-                After::Copied => pairs(&lasting(guest.settings.own_values())),
-            },
+            own: pairs(&self.after),
         });
-        if let After::Copied = self.after {
-            let folder = work_folder(world, &work)?;
-            plan.push(Action::Mount { dataset: work.clone() });
-            plan.push(settings_from(world, &folder, &work, &lasting(guest.settings.own_values())));
-            plan.push(Action::KeepCopy { on: work.clone(), path: copy_path(&folder) });
-            plan.push(Action::Unmount { dataset: work.clone() });
-        }
         for volume in &self.volumes {
             let from = SnapshotRef { dataset: guest.dataset.child(&volume.now), name: self.name.clone() };
             plan.push(Action::CloneDataset {
@@ -127,10 +116,8 @@ impl Back<'_> {
         }
         plan.steps.extend(crate::plan::delete::into_trash(world, guest, now, &away));
         plan.push(Action::Rename { dialect: world.host.dialect, from: work, to: guest.dataset.clone() });
-        if let After::Known(after) = &self.after {
-            let settled = Guest { mounted: false, ..guest.clone() };
-            plan.steps.extend(keep_copy(&settled, after)?);
-        }
+        let settled = Guest { mounted: false, ..guest.clone() };
+        plan.steps.extend(keep_copy(&settled, &self.after)?);
         plan.notes.push(format!(
             "what {} was until now goes to the trash; take the rollback back with: chyves delete {} && chyves undelete {}",
             guest.name,
@@ -145,7 +132,7 @@ impl Back<'_> {
         let root = world.root_on(guest.root.pool())?;
         let work = root.trash().child(format!("rollback-{}", self.token));
         let folder = guest.folder()?;
-        let past = work_folder(world, &work)?;
+        let past = then::work_folder(world, &work)?;
         let snapshot = guest.dataset.at(self.name);
         plan.push(Action::CloneDataset {
             from: snapshot,
@@ -157,17 +144,9 @@ impl Back<'_> {
         if !guest.mounted {
             plan.push(Action::Mount { dataset: guest.dataset.clone() });
         }
-        if let After::Copied = self.after {
-            plan.push(settings_from(world, &past, &guest.dataset, guest.settings.own_values()));
-        }
         plan.push(Action::RestoreFiles { from: past, to: folder.to_owned(), before: guest.dataset.at(&self.last) });
-        match &self.after {
-            After::Known(after) => {
-                let settled = Guest { mounted: true, ..guest.clone() };
-                plan.steps.extend(settings_back(world, &settled, after)?);
-            }
-            After::Copied => plan.push(Action::KeepCopy { on: guest.dataset.clone(), path: copy_path(folder) }),
-        }
+        let settled = Guest { mounted: true, ..guest.clone() };
+        plan.steps.extend(settings_back(world, &settled, &self.after)?);
         if !guest.mounted {
             plan.push(Action::Unmount { dataset: guest.dataset.clone() });
         }
@@ -182,14 +161,7 @@ impl Back<'_> {
 ///
 /// # Errors
 /// The guest runs or is a template, there is no such snapshot, or newer ones would be destroyed; those are named.
-pub fn rollback_in_place(
-    world: &World,
-    guest: &Guest,
-    name: &SnapshotName,
-    facts: &Facts,
-    keep_settings: bool,
-    moment: &Moment,
-) -> Result<Plan> {
+pub fn rollback_in_place(world: &World, guest: &Guest, name: &SnapshotName, facts: &Facts, keep_settings: bool) -> Result<Plan> {
     not_template(guest, "roll back")?;
     stopped(guest, "roll back")?;
     let seen = find(guest, name, &facts.there)?;
@@ -203,58 +175,27 @@ pub fn rollback_in_place(
             .hint(format!("or delete them first: chyves snapshot delete {}", list.join(" "))));
     }
     let snapshot = guest.dataset.at(name);
-    let after = After::of(guest, seen.is_ours(), facts, keep_settings);
+    let after = after(guest, name, facts, keep_settings)?;
     let volumes = volumes::all(guest, name, &facts.volumes).map_err(|p| p.hint("or leave --in-place away"))?;
-    if let After::Known(after) = &after {
-        let then = volumes::then(guest, name, after.clone(), &facts.volumes)?;
-        if then.iter().any(|v| v.now != v.then) || then.len() != volumes.len() {
-            return Err(Problem::not_now(format!("`{}` had its disks under other numbers at `@{name}`", guest.name))
-                .on(format!("{}@{name}", guest.name))
-                .hint("leave --in-place away: then they come back under those"));
-        }
+    let then = volumes::then(guest, name, after.clone(), &facts.volumes)?;
+    if then.iter().any(|v| v.now != v.then) || then.len() != volumes.len() {
+        return Err(Problem::not_now(format!("`{}` had its disks under other numbers at `@{name}`", guest.name))
+            .on(format!("{}@{name}", guest.name))
+            .hint("leave --in-place away: then they come back under those"));
+    }
+    // What is destroyed in place is gone: a disk that came later is first to be put elsewhere, with or without its settings.
+    if let Some(then) = &facts.settings {
+        then::has_all_disks(guest, name, then, "roll back", "destroyed")
+            .map_err(|p| p.hint("or leave --in-place away: then it goes to the trash"))?;
     }
     let mut plan = Plan::default();
-    let mut used = None;
     plan.push(Action::Verify { objects: facts.guids.clone() });
-    if let After::Copied = after {
-        // Read before anything goes: a copy that is not as it should be changes nothing.
-        let work = world.root_on(guest.root.pool())?.trash().child(format!("rollback-{}", token(moment)));
-        let past = work_folder(world, &work)?;
-        plan.push(Action::CloneDataset {
-            from: snapshot.clone(),
-            to: work.clone(),
-            native: vec![("canmount".into(), "noauto".into())],
-            own: Vec::new(),
-        });
-        plan.push(Action::Mount { dataset: work.clone() });
-        plan.push(settings_from(world, &past, &guest.dataset, guest.settings.own_values()));
-        plan.push(Action::Unmount { dataset: work.clone() });
-        used = Some(work);
-    }
     plan.push(Action::Rollback { snapshot });
     for volume in volumes {
         plan.push(Action::Rollback { snapshot: SnapshotRef { dataset: guest.dataset.child(&volume.now), name: name.clone() } });
     }
-    match &after {
-        After::Known(after) => plan.steps.extend(settings_back(world, guest, after)?),
-        After::Copied => {
-            let keep = Action::KeepCopy { on: guest.dataset.clone(), path: copy_path(guest.folder()?) };
-            plan.steps.extend(in_folder(guest, vec![keep]));
-        }
-    }
-    plan.steps.extend(used.map(|dataset| Action::DestroyDataset { dataset }));
+    plan.steps.extend(settings_back(world, guest, &after)?);
     Ok(plan)
-}
-
-/// Where a working clone in the trash will be mounted.
-fn work_folder(world: &World, work: &Dataset) -> Result<String> {
-    let root = world.root_on(work.pool())?;
-    Ok(format!("{}/trash/{}", crate::plan::create::mountpoint(root)?, work.leaf()))
-}
-
-/// The step that puts the settings of the copy in `folder` on a dataset that has these.
-fn settings_from(world: &World, folder: &str, on: &Dataset, before: &OwnValues) -> Action {
-    Action::SettingsFromCopy { dialect: world.host.dialect, from: copy_path(folder), on: on.clone(), before: pairs(before) }
 }
 
 /// What stays with a guest whatever becomes of its settings: who it is and whose.
@@ -262,14 +203,6 @@ const LASTING: [&str; 3] = [keys::UUID, keys::OWNER, keys::EPOCH];
 
 fn lasting(of: &OwnValues) -> OwnValues {
     of.iter().filter(|(k, _)| LASTING.contains(&k.as_str())).map(|(k, o)| (k.clone(), o.clone())).collect()
-}
-
-/// The settings of a copy that was read, as a guest with the settings `before` gets them.
-///
-/// # Errors
-/// See [`crate::guest::read_copy`].
-pub fn after_copy(text: &str, before: &OwnValues) -> Result<OwnValues> {
-    Ok(carried_settings(before, &crate::guest::read_copy(text)?))
 }
 
 /// The settings that a snapshot carries, as the guest gets them back: without the snapshot's own marks, and with the
@@ -319,14 +252,14 @@ mod tests {
         let facts = Facts {
             there: seen(&["old", "before"]),
             guids: vec![("tank/chyves/guests/web01".into(), 1), ("tank/chyves/guests/web01@before".into(), 2)],
-            settings: own(&[
+            settings: Some(own(&[
                 ("cpu", "2"),
                 ("uuid", "u"),
                 ("epoch", "1"),
                 ("disk0.kind", "zvol"),
                 ("disk0.size", "1G"),
                 ("snapshot.taken", "t"),
-            ]),
+            ])),
             volumes: vec!["disk0".into()],
             natives: BTreeMap::from([
                 (g.dataset.clone(), vec![("quota".into(), "10737418240".into()), ("recordsize".into(), "16384".into())]),
@@ -334,7 +267,7 @@ mod tests {
             ]),
             ..Facts::default()
         };
-        insta::assert_snapshot!(rollback_in_place(&world, &g, &"before".parse().unwrap(), &facts, false, &testing::moment(1)).unwrap().script(Os::Linux), @r"
+        insta::assert_snapshot!(rollback_in_place(&world, &g, &"before".parse().unwrap(), &facts, false).unwrap().script(Os::Linux), @r"
         # make sure that tank/chyves/guests/web01 has the GUID 1, tank/chyves/guests/web01@before has the GUID 2
         zfs get -H -p -o name,property,source,value guid tank/chyves/guests/web01 tank/chyves/guests/web01@before
         # go back to tank/chyves/guests/web01@before
@@ -350,7 +283,7 @@ mod tests {
         # unmount tank/chyves/guests/web01
         zfs unmount tank/chyves/guests/web01
         ");
-        let past = rollback_in_place(&world, &g, &"old".parse().unwrap(), &facts, false, &testing::moment(1)).unwrap_err();
+        let past = rollback_in_place(&world, &g, &"old".parse().unwrap(), &facts, false).unwrap_err();
         assert_eq!(past.causes, ["web01@before"]);
         let mut running = g.clone();
         running.state = RunState::Orphaned;
@@ -365,27 +298,29 @@ mod tests {
     }
 
     #[test]
-    fn settings_come_from_the_copy_where_the_snapshot_carries_none() {
-        let g = testing::guest("web01", &[("cpu", "8"), ("uuid", "u")]);
+    fn settings_that_stay_take_the_sizes_of_the_disks_and_no_disk_is_lost() {
+        let g = testing::guest("web01", &[("cpu", "8"), ("disk0.kind", "raw"), ("disk0.size", "2G")]);
         let mut world = testing::world(vec![g.clone()]);
-        let facts = Facts { there: seen(&["zrepl_20260101_0"]), guids: vec![("tank/chyves/guests/web01".into(), 1)], ..Facts::default() };
         let name = "zrepl_20260101_0".parse().unwrap();
-        let by_copy = rollback(&world, &g, &name, &facts, false, &testing::moment(1)).unwrap();
-        insta::assert_snapshot!("copied_by_copy", by_copy.script(Os::Linux));
-        insta::assert_snapshot!(
-            "copied_in_place",
-            rollback_in_place(&world, &g, &name, &facts, false, &testing::moment(1)).unwrap().script(Os::Linux)
-        );
-        let kept = rollback(&world, &g, &name, &facts, true, &testing::moment(1)).unwrap().script(Os::Linux);
-        assert!(!kept.contains("config.toml'"), "{kept}");
-        world.host.dialect = Dialect::OpenZfs;
-        insta::assert_snapshot!(
-            "copied_by_swap",
-            rollback(&world, &g, &name, &facts, false, &testing::moment(1)).unwrap().script(Os::FreeBsd)
-        );
-        let before = own(&[("uuid", "u"), ("cpu", "8"), ("notes", "x")]);
-        let after = after_copy("\"cpu\" = \"2\"\n\"uuid\" = \"00000000-0000-4000-8000-000000000000\"\n", &before).unwrap();
-        assert_eq!(after, own(&[("uuid", "u"), ("cpu", "2")]));
+        let there = seen(&["zrepl_20260101_0"]);
+        let facts = |settings: Option<&[(&str, &str)]>| Facts { there: there.clone(), settings: settings.map(own), ..Facts::default() };
+        let smaller = facts(Some(&[("cpu", "1"), ("disk0.kind", "raw"), ("disk0.size", "1G")]));
+        for dialect in [Dialect::Fuse, Dialect::OpenZfs] {
+            world.host.dialect = dialect;
+            let text = rollback(&world, &g, &name, &smaller, true, &testing::moment(1)).unwrap().script(Os::Linux);
+            assert!(text.contains("disk0.size=1G") && !text.contains("cpu=1"), "{text}");
+            let text = rollback(&world, &g, &name, &smaller, false, &testing::moment(1)).unwrap().script(Os::Linux);
+            assert!(text.contains("disk0.size=1G") && text.contains("cpu=1"), "{text}");
+            // Nothing tells what it was: only the files go back.
+            assert!(rollback(&world, &g, &name, &facts(None), true, &testing::moment(1)).is_ok());
+            let none = rollback(&world, &g, &name, &facts(None), false, &testing::moment(1)).unwrap_err();
+            assert!(none.hints[0].contains("--keep-settings"), "{none:?}");
+            let no_disk = facts(Some(&[("cpu", "1")]));
+            assert!(rollback(&world, &g, &name, &no_disk, true, &testing::moment(1)).unwrap_err().message.contains("disk0 was added"));
+            for keep in [false, true] {
+                assert!(rollback_in_place(&world, &g, &name, &no_disk, keep).unwrap_err().message.contains("disk0 was added"));
+            }
+        }
     }
 
     #[test]
@@ -395,7 +330,7 @@ mod tests {
         let facts = Facts { there: seen(&["a"]), ..Facts::default() };
         for result in [
             rollback(&world, &g, &"a".parse().unwrap(), &facts, false, &testing::moment(1)),
-            rollback_in_place(&world, &g, &"a".parse().unwrap(), &facts, false, &testing::moment(1)),
+            rollback_in_place(&world, &g, &"a".parse().unwrap(), &facts, false),
         ] {
             let refused = result.unwrap_err();
             assert_eq!(refused.code.exit_code(), 4);

@@ -1,0 +1,43 @@
+//! The settings that a guest had at one of its snapshots, whoever took that: the one reader for every command that works
+//! with a snapshot.
+
+use super::Session;
+use chyves_core::error::Result;
+use chyves_core::guest::{Guest, read_copy};
+use chyves_core::plan::snapshot::{Seen, then};
+use chyves_core::property::settings::OwnValues;
+use chyves_core::value::SnapshotName;
+use chyves_core::world::World;
+use chyves_host::apply::{self, Event, Lent, Place};
+use chyves_host::observe::{self, snapshots};
+
+impl Session {
+    /// The settings of then; none where the snapshot neither carries them nor holds a copy.
+    pub(crate) fn settings_at(&self, world: &World, guest: &Guest, seen: &Seen) -> Result<Option<OwnValues>> {
+        let name: SnapshotName = seen.name.parse()?;
+        let snapshot = guest.dataset.at(&name);
+        if seen.is_ours() {
+            return snapshots::carried(&snapshot).map(Some);
+        }
+        chyves_core::plan::locked::guest(world, guest)?;
+        let guids = observe::guids(&[guest.dataset.to_string(), snapshot.to_string()])?;
+        let plan = then::reading(world, guest, &name, guids, &Self::moment(1))?;
+        let verbose = self.ui.volume >= crate::ui::Volume::Verbose;
+        let mut report = |event: Event<'_>| match event {
+            Event::Command(line) if verbose => self.ui.command(&line),
+            Event::Warning(text) => self.ui.warn(&text),
+            _ => {}
+        };
+        let mut place = Place {
+            os: chyves_host::facts::os(),
+            runtime: &self.runtime,
+            command: &self.typed,
+            locks: &[],
+            interrupted: &self.interrupted,
+            report: &mut report,
+            lent: Lent::default(),
+        };
+        let text = apply::apply(&plan, &mut place)?.read;
+        text.map(|text| read_copy(&text).map_err(|p| p.on(&snapshot))).transpose()
+    }
+}

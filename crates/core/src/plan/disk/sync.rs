@@ -1,0 +1,71 @@
+//! `disk sync`: the settings record the size and kind that disks have. The disks themselves are not touched.
+
+use super::found::{self, Disks, Found};
+use super::{Amendment, Plan, changeable, find, typed_size};
+use crate::error::{Problem, Result};
+use crate::guest::{DiskSpec, Guest};
+use crate::property::keys::{self, DiskKey};
+use crate::world::World;
+use crate::zfs::args::Pair;
+
+/// Plans that the settings record what the disks are: one disk, or all of them.
+///
+/// # Errors
+/// There is no such disk, or it is missing or can't be read. Of all disks those that are missing are noted.
+pub fn sync(world: &World, guest: &Guest, number: Option<u16>, disks: &Disks, guids: Vec<(String, u64)>) -> Result<Plan> {
+    changeable(guest)?;
+    let spec = guest.spec()?;
+    let chosen: Vec<&DiskSpec> = match number {
+        Some(number) => vec![find(guest, &spec, number)?],
+        None => spec.disks.iter().collect(),
+    };
+    let mut plan = Plan::default();
+    let mut set: Vec<Pair> = Vec::new();
+    for disk in chosen {
+        let seen = found::of(disks, disk.number);
+        match recorded(guest, disk, seen) {
+            Ok(pairs) => {
+                if let (false, Some(how)) = (pairs.is_empty(), seen.differs(disk)) {
+                    plan.notes.push(format!("disk{} of {}: {how}", disk.number, guest.name));
+                }
+                set.extend(pairs);
+            }
+            Err(problem) if number.is_some() => return Err(problem),
+            Err(problem) => plan.notes.push(format!("{problem}; `chyves disk sync {} disk{}` shows what to do", guest.name, disk.number)),
+        }
+    }
+    if set.is_empty() {
+        if plan.notes.is_empty() {
+            return Ok(Plan::nothing(format!("the disks of {} are as recorded", guest.name)));
+        }
+        let notes = std::mem::take(&mut plan.notes);
+        return Err(notes
+            .iter()
+            .fold(Problem::not_now(format!("cannot record the disks of {}", guest.name)).on(&guest.name), |problem, note| {
+                problem.because(note)
+            }));
+    }
+    plan.push(crate::action::Action::Verify { objects: guids });
+    let wish = Amendment { set, clear: Vec::new(), before: Vec::new(), after: Vec::new() };
+    plan.steps.extend(wish.steps(world, guest)?);
+    Ok(plan)
+}
+
+/// The settings that record what was found of a disk; none where they do already.
+fn recorded(guest: &Guest, disk: &DiskSpec, seen: &Found) -> Result<Vec<Pair>> {
+    let mut set = Vec::new();
+    let size = match seen {
+        Found::OtherKind(kind, size) => {
+            set.push((keys::disk(disk.number, DiskKey::Kind), kind.word().to_owned()));
+            *size
+        }
+        other => other.size(guest, disk)?,
+    };
+    if disk.size != Some(size) {
+        set.push(typed_size(disk.number, size).map_err(|p| {
+            p.because(format!("disk{} of {} has {} bytes", disk.number, guest.name, size.get()))
+                .hint(format!("give it a size of whole sectors: `chyves disk resize {} disk{} SIZE`", guest.name, disk.number))
+        })?);
+    }
+    Ok(set)
+}

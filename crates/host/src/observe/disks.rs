@@ -1,0 +1,127 @@
+//! What the disks of a guest are: lengths of files and sizes of volumes, read from themselves.
+//!
+//! Not here: what is recorded of them (chyves-core `guest`), what follows from a difference (chyves-core `plan::disk`).
+
+use crate::apply::disk::length;
+use crate::run;
+use chyves_core::error::Result;
+use chyves_core::guest::{DiskKind, DiskSpec, Guest, disk_name};
+use chyves_core::plan::disk::found::{Disks, Found};
+use chyves_core::value::Size;
+use chyves_core::zfs::args;
+use chyves_core::zfs::rows::{self, Row};
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
+
+/// Whether a file system that is not mounted is mounted for a moment, which only the holder of the guest's lock may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mount {
+    /// It is.
+    ForAMoment,
+    /// It is left as it is, and nothing is known of its files.
+    Never,
+}
+
+/// The disks of a guest, or those of these numbers alone.
+///
+/// # Errors
+/// The settings can't be read, or `zfs` does not answer.
+pub fn of(guest: &Guest, numbers: Option<&[u16]>, mount: Mount) -> Result<Disks> {
+    let chosen: Vec<DiskSpec> =
+        guest.spec()?.disks.into_iter().filter(|d| numbers.is_none_or(|numbers| numbers.contains(&d.number))).collect();
+    let own: Vec<&DiskSpec> = chosen.iter().filter(|d| d.kind != DiskKind::Attached).collect();
+    let has_volumes = crate::facts::dialect().has_volumes();
+    let volumes = if has_volumes || own.iter().any(|d| d.kind == DiskKind::Zvol) { volumes(guest, &own)? } else { Vec::new() };
+    let volume = |number: u16| {
+        let name = guest.dataset.child(disk_name(number, DiskKind::Zvol)).to_string();
+        volumes.iter().find(|row| row.name == name)
+    };
+    // A file is looked for where one is recorded, and where a volume is recorded that is not there.
+    let wants_file = |d: &&DiskSpec| d.kind == DiskKind::Raw || volume(d.number).is_none();
+    let wanted: Vec<u16> = own.iter().filter(|d| wants_file(d)).map(|d| d.number).collect();
+    let files = files(guest, &wanted, mount)?;
+    let file = |number: u16| files.iter().find(|(n, _)| *n == number).map(|(_, found)| found.clone());
+    let found = |disk: &DiskSpec| match disk.kind {
+        DiskKind::Attached => match disk.source.as_deref().map(attached) {
+            Some(found) => found,
+            None => Found::Unknown("its source is not recorded".to_owned()),
+        },
+        DiskKind::Raw => match (file(disk.number), volume(disk.number).and_then(volsize)) {
+            (Some(Found::Missing), Some(size)) => Found::OtherKind(DiskKind::Zvol, size),
+            (found, _) => found.unwrap_or(Found::Missing),
+        },
+        DiskKind::Zvol => match (volume(disk.number), file(disk.number)) {
+            (Some(row), _) => volsize(row).map_or_else(|| Found::NoDisk("a file system".to_owned()), Found::Size),
+            (None, Some(Found::Size(size))) => Found::OtherKind(DiskKind::Raw, size),
+            (None, _) => Found::Missing,
+        },
+    };
+    Ok(chosen.iter().map(|disk| (disk.number, found(disk))).collect())
+}
+
+fn volsize(row: &Row) -> Option<Size> {
+    row.number("volsize").map(Size::bytes)
+}
+
+/// What is below the guest under the names that its disks have as volumes.
+fn volumes(guest: &Guest, disks: &[&DiskSpec]) -> Result<Vec<Row>> {
+    let names: Vec<String> = disks.iter().map(|d| guest.dataset.child(disk_name(d.number, DiskKind::Zvol)).to_string()).collect();
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    // Of names that are not there `zfs` tells with status 1, having printed the others. The guest's own is there: where it
+    // is not printed, `zfs` has failed.
+    let output = run::run(&args::read_sizes(&[&[guest.dataset.to_string()], &names[..]].concat()))?;
+    let mut rows = rows::parse(&output.stdout, false)?;
+    if !rows.iter().any(|r| r.name == guest.dataset.as_str()) {
+        return Err(run::failure(&args::read_sizes(&names), &output));
+    }
+    rows.retain(|r| names.contains(&r.name));
+    Ok(rows)
+}
+
+/// The files of disks in a guest's file system.
+fn files(guest: &Guest, numbers: &[u16], mount: Mount) -> Result<Vec<(u16, Found)>> {
+    let unknown = |why: &str| numbers.iter().map(|n| (*n, Found::Unknown(why.to_owned()))).collect();
+    if numbers.is_empty() {
+        return Ok(Vec::new());
+    }
+    let Ok(folder) = guest.folder() else { return Ok(unknown("the file system of the guest has no mount point")) };
+    if guest.mounted {
+        return Ok(numbers.iter().map(|n| (*n, file(folder, *n))).collect());
+    }
+    if mount == Mount::Never {
+        return Ok(unknown("the file system of the guest is not mounted"));
+    }
+    if let Err(problem) = run::must(&args::mount(&guest.dataset)) {
+        return Ok(unknown(&format!("its file system cannot be mounted: {problem}")));
+    }
+    let found = numbers.iter().map(|n| (*n, file(folder, *n))).collect();
+    // One that stays mounted harms nothing.
+    let _ = run::run(&args::unmount(&guest.dataset))?;
+    Ok(found)
+}
+
+/// The file of one disk, by a descriptor of it. Links are not followed: a guest's folder may come from anywhere.
+fn file(folder: &str, number: u16) -> Found {
+    let path = format!("{folder}/{}", disk_name(number, DiskKind::Raw));
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags((rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK).bits().cast_signed());
+    match options.open(&path).and_then(|f| f.metadata()) {
+        Ok(meta) if meta.is_file() => Found::Size(Size::bytes(meta.len())),
+        Ok(meta) if meta.is_dir() => Found::NoDisk("a folder".to_owned()),
+        Ok(_) => Found::NoDisk("neither a file nor a folder".to_owned()),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Found::Missing,
+        Err(e) if e.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => Found::NoDisk("a symbolic link".to_owned()),
+        Err(e) => Found::Unknown(format!("its file cannot be opened: {e}")),
+    }
+}
+
+/// What is attached.
+fn attached(source: &str) -> Found {
+    match length(source) {
+        Ok(size) => Found::Size(size),
+        Err(_) if !std::path::Path::new(source).exists() => Found::Missing,
+        Err(problem) => Found::Unknown(problem.to_string()),
+    }
+}
