@@ -7,6 +7,7 @@
 //! * [`apply`]: running a plan, taking it back when it fails
 //! * [`stream`], [`drain`]: streams through this process, and those that outlive it
 //! * [`seed`]: a guest's cloud-init seed, read and written
+//! * [`given_text`]: texts that are given on the command line
 //! * [`runtime`]: records and locks of what runs now
 //! * [`supervise`]: the process that runs one guest
 //! * [`leftovers`]: looking for what dead machines left
@@ -31,6 +32,7 @@ pub mod console;
 pub mod control;
 pub mod drain;
 pub mod facts;
+pub mod given_text;
 pub mod identity;
 pub mod import;
 pub mod leftovers;

@@ -92,14 +92,6 @@ fn secret(path: &Path) -> Result<String> {
     read(file, path)
 }
 
-/// The content of a file of text, as long as one may be.
-///
-/// # Errors
-/// It can't be read, is too long, or is no text.
-pub fn read_text(path: &Path) -> Result<String> {
-    File::open(path).map_err(|e| cant(path, &e)).and_then(|file| read(file, path))
-}
-
 fn read(file: File, path: &Path) -> Result<String> {
     let shown = printable(&path.display().to_string(), 300);
     if !file.metadata().map_err(|e| cant(path, &e))?.is_file() {
@@ -126,11 +118,13 @@ fn cant(path: &Path, e: &std::io::Error) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use chyves_core::cloudinit::reader::Reader;
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     fn seed(password_file: Option<&str>) -> Seed {
         Seed {
+            reader: Reader::CloudInit,
             instance_id: "i-1".into(),
             hostname: "web01".parse().unwrap(),
             user: Some("ann".parse().unwrap()),
@@ -180,16 +174,5 @@ mod tests {
         assert!(!shown(&seed, dir.path()).unwrap().user_data.contains("$6$"));
         let absolute = Seed { password_file: Some(file.display().to_string()), ..seed };
         assert!(image(&absolute, Path::new("/nowhere")).is_ok());
-    }
-
-    #[test]
-    fn what_is_no_text_is_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("user-data");
-        fs::write(&file, [0xff, 0xfe]).unwrap();
-        assert!(read_text(&file).unwrap_err().message.contains("no text"));
-        fs::write(&file, vec![b'x'; usize::try_from(TEXT_LIMIT).unwrap() + 1]).unwrap();
-        assert!(read_text(&file).unwrap_err().message.contains("too large"));
-        assert!(read_text(dir.path()).is_err());
     }
 }

@@ -9,7 +9,7 @@ use chyves_core::plan;
 use chyves_core::value::GuestName;
 use chyves_core::world::World;
 use chyves_host::observe::{self, Look};
-use chyves_host::seed;
+use chyves_host::{given_text, seed};
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -34,8 +34,9 @@ pub(crate) enum Verb {
     },
     /// Keep the user's own texts with a guest
     ///
-    /// Own user-data stands behind what chyves makes of the settings, and wins. An own network-config replaces it. They lie
-    /// in the folder cloud-init of the guest's file system, and are snapshot, cloned and sent with it.
+    /// Own user-data stands behind what chyves makes of the settings, and wins. An own network-config replaces it. They are kept
+    /// in the folder cloud-init of the guest's file system, and are snapshot, cloned and sent with it. A text that is broken, or
+    /// that the program which reads the guest's seed (property ci.reader) would ignore, is refused.
     Set {
         /// The guest
         guest: String,
@@ -62,7 +63,7 @@ pub(crate) enum Verb {
 /// Files of the user's own, as options of several commands.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct Texts {
-    /// Own user-data: a file that begins with #cloud-config, #!/bin/sh or the like
+    /// Own user-data: a file, or - for standard input, that begins with #cloud-config, #!/bin/sh or the like
     #[arg(long, value_name = "FILE")]
     user_data: Option<PathBuf>,
     /// Own vendor-data, which user-data outweighs
@@ -80,7 +81,7 @@ impl Texts {
         let mut texts = Vec::new();
         for (text, file) in files {
             let Some(file) = file else { continue };
-            let content = seed::read_text(file)?;
+            let content = given_text::read(file)?;
             plan::cloud_init::check_text(text, &content, &file.display().to_string())?;
             texts.push((text, content));
         }

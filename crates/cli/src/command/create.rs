@@ -5,14 +5,14 @@ use super::start;
 use crate::session::{Report, Session};
 use crate::targets::Targets;
 use chyves_core::cloudinit::Text;
-use chyves_core::cloudinit::values::PublicKey;
+use chyves_core::cloudinit::keys::PublicKey;
 use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::guest::DiskKind;
 use chyves_core::plan;
 use chyves_core::property::{VALUE_LIMIT, keys};
 use chyves_core::value::{DiskSize, GuestName, ImageName};
+use chyves_host::given_text;
 use chyves_host::observe::{Look, Which};
-use chyves_host::seed;
 use serde_json::json;
 use std::path::Path;
 
@@ -70,7 +70,7 @@ pub(crate) struct Args {
 /// What cloud-init is to do.
 #[derive(Debug, clap::Args)]
 struct Setup {
-    /// Let in who has this public key: a file .pub, or the key itself; may be given several times
+    /// Let in who has this public key: a file .pub, - for standard input, or the key itself; may be given several times
     #[arg(short = 'k', long, value_name = "FILE")]
     ssh_key: Vec<String>,
     /// The user's name, where not the image's own
@@ -128,7 +128,7 @@ fn keys_in(word: &str) -> Result<Vec<PublicKey>> {
     let (text, from) = if PublicKey::looks_like(word) {
         (word.to_owned(), "the key on the command line".to_owned())
     } else {
-        (seed::read_text(Path::new(word)).map_err(|p| p.hint("`ssh-keygen -t ed25519` makes a pair of keys"))?, format!("`{word}`"))
+        (given_text::read(Path::new(word)).map_err(|p| p.hint("`ssh-keygen -t ed25519` makes a pair of keys"))?, format!("`{word}`"))
     };
     PublicKey::all(&text).map_err(|bad| Problem::from(bad).within(format!("{from} can't let anybody in")))
 }

@@ -1,23 +1,29 @@
-//! A seed and its files as the four texts of a NoCloud seed.
+//! A seed and its files as the texts of a NoCloud seed, for the program in the guest that reads them.
 //!
-//! YAML is written with every text in quotes as JSON has them, which YAML reads the same: nothing that a setting holds can
-//! become another word of the document. Not here: which settings there are ([`super::settings`]).
+//! Here is what they have in common, and the texts for cloud-init itself; [`super::nuageinit`] and [`super::cloudbase`] have
+//! the other readers. YAML is written with every text in quotes: nothing that a setting holds can become another word of the
+//! document. Not here: which settings there are ([`super::settings`]).
 
-use super::values::{CardAddress, PublicKey};
-use super::{Card, Seed, Sources, Text, iso9660, mime};
+use super::format::{self, Format};
+use super::keys::PublicKey;
+use super::mime::{self, Part};
+use super::reader::Reader;
+use super::values::CardAddress;
+use super::yaml::{self, Node};
+use super::{Card, Seed, Sources, Text, cloudbase, iso9660, nuageinit};
 use crate::error::{Problem, Result};
 use std::fmt::Display;
 use std::net::IpAddr;
 
-/// The texts, by the names that cloud-init looks for.
+/// The texts, by the names that readers look for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Documents {
     /// Who the guest is.
     pub meta_data: String,
     /// What it is to do.
     pub user_data: String,
-    /// Its network.
-    pub network_config: String,
+    /// Its network; none where that is a part of user-data.
+    pub network_config: Option<String>,
     /// What it is to do where user-data is silent; there is none unless the user has one.
     pub vendor_data: Option<String>,
 }
@@ -25,13 +31,13 @@ pub struct Documents {
 impl Documents {
     /// Each with its name, in the order of names.
     pub fn each(&self) -> Vec<(&'static str, &str)> {
-        let mut all = vec![
-            ("meta-data", self.meta_data.as_str()),
-            ("network-config", self.network_config.as_str()),
-            ("user-data", self.user_data.as_str()),
+        let all = [
+            ("meta-data", Some(self.meta_data.as_str())),
+            ("network-config", self.network_config.as_deref()),
+            ("user-data", Some(self.user_data.as_str())),
+            ("vendor-data", self.vendor_data.as_deref()),
         ];
-        all.extend(self.vendor_data.as_deref().map(|text| ("vendor-data", text)));
-        all
+        all.into_iter().filter_map(|(name, text)| text.map(|text| (name, text))).collect()
     }
 
     /// The disc that a guest is given.
@@ -41,20 +47,26 @@ impl Documents {
     }
 }
 
+/// What the texts of every reader are made of, checked.
+pub(super) struct Parts<'a> {
+    /// All keys, each once.
+    pub(super) keys: Vec<PublicKey>,
+    /// The hash of the user's password.
+    pub(super) password: Option<&'a str>,
+    /// Whether the texts are for a person: parts of a message can then be read.
+    pub(super) shown: bool,
+}
+
 /// What stands for a secret where it is only shown.
 const HIDDEN: &str = "(from the password file)";
 
 /// Makes the texts.
 ///
 /// # Errors
-/// A file that holds something else than it should, by its name.
+/// A file that holds something else than it should, by its name; a text that the guest's reader does not read.
 pub fn documents(seed: &Seed, sources: &Sources) -> Result<Documents> {
-    Ok(Documents {
-        meta_data: meta_data(seed),
-        user_data: user_data(seed, sources)?,
-        network_config: sources.network_config.clone().unwrap_or_else(|| network_config(seed)),
-        vendor_data: sources.vendor_data.clone(),
-    })
+    let password = sources.password.as_deref().map(hash).transpose()?;
+    rendered(seed, sources, password, false)
 }
 
 /// The same with a word for the secret, to be shown.
@@ -62,29 +74,83 @@ pub fn documents(seed: &Seed, sources: &Sources) -> Result<Documents> {
 /// # Errors
 /// As [`documents`].
 pub fn shown(seed: &Seed, sources: &Sources) -> Result<Documents> {
-    let hidden = sources.password.as_ref().map(|_| HIDDEN.to_owned());
-    let mut text = documents(seed, &Sources { password: None, ..sources.clone() })?;
-    if let Some(hidden) = hidden {
-        text.user_data = combined(&own_data(seed, &keys(seed, sources)?, Some(&hidden)), sources.user_data.as_deref());
+    documents(seed, sources)?;
+    rendered(seed, sources, sources.password.as_ref().map(|_| HIDDEN), true)
+}
+
+fn rendered(seed: &Seed, sources: &Sources, password: Option<&str>, shown: bool) -> Result<Documents> {
+    let parts = Parts { keys: keys(seed, sources)?, password, shown };
+    match seed.reader {
+        Reader::Nuageinit => nuageinit::documents(seed, sources, &parts),
+        Reader::CloudbaseInit => cloudbase::documents(seed, sources, &parts),
+        Reader::CloudInit => Ok(Documents {
+            meta_data: meta_data(seed),
+            user_data: user_data(seed, &parts, sources.user_data.as_deref()),
+            network_config: Some(sources.network_config.clone().unwrap_or_else(|| network_config(seed, &EVERYWHERE6))),
+            vendor_data: sources.vendor_data.as_deref().map(|text| format::content(text).to_owned()),
+        }),
     }
-    Ok(text)
+}
+
+/// Makes sure that everything that a seed's settings say can be said to its reader.
+///
+/// # Errors
+/// The first thing that can't, with what can be set instead.
+pub fn check(seed: &Seed) -> Result<()> {
+    match seed.reader {
+        Reader::CloudInit => Ok(()),
+        Reader::Nuageinit => nuageinit::check(seed),
+        Reader::CloudbaseInit => cloudbase::check(seed),
+    }
+}
+
+/// Makes sure that a reader can be given a text of the user's, which is not empty.
+///
+/// # Errors
+/// It does not read such a text.
+pub fn check_text(reader: Reader, text: Text, content: &str) -> Result<()> {
+    match reader {
+        Reader::CloudInit if text != Text::UserData || Format::of(content) != Some(Format::WindowsScript) => Ok(()),
+        Reader::CloudInit => Err(Problem::usage("cloud-init does not read a script of Windows")
+            .on(text.file())
+            .hint("set ci.reader=cloudbase-init, or os=windows, where the guest runs Windows")),
+        Reader::Nuageinit => nuageinit::check_text(text, content),
+        Reader::CloudbaseInit => cloudbase::check_text(text, content),
+    }
+}
+
+/// An own `#cloud-config` as a mapping.
+///
+/// # Errors
+/// It is another format, broken, or no mapping.
+pub(super) fn own_cloud_config(text: Text, content: &str) -> Result<Node> {
+    let refuse =
+        |cause: String| Err(Problem::usage(format!("the guest's own {} is no #cloud-config", text.file())).on(text.file()).because(cause));
+    if Format::of(content) != Some(Format::CloudConfig) {
+        return refuse("it does not begin with #cloud-config".into());
+    }
+    match yaml::parse(format::content(content)) {
+        Ok(None) => Ok(Node::map([])),
+        Ok(Some(node)) if node.pairs().is_some() => Ok(node),
+        Ok(Some(_)) => refuse("it is no mapping of keys to values".into()),
+        Err(bad) => refuse(bad.to_string()),
+    }
 }
 
 fn quoted(text: impl Display) -> String {
-    serde_json::Value::from(text.to_string()).to_string()
+    yaml::quoted(&text.to_string())
 }
 
-fn meta_data(seed: &Seed) -> String {
+pub(super) fn meta_data(seed: &Seed) -> String {
     format!("instance-id: {}\nlocal-hostname: {}\n", quoted(&seed.instance_id), quoted(&seed.hostname))
 }
 
-fn user_data(seed: &Seed, sources: &Sources) -> Result<String> {
-    let password = sources.password.as_deref().map(hash).transpose()?;
-    Ok(combined(&own_data(seed, &keys(seed, sources)?, password), sources.user_data.as_deref()))
-}
-
-fn combined(ours: &str, own: Option<&str>) -> String {
-    own.map_or_else(|| ours.to_owned(), |own| mime::both(ours, own))
+fn user_data(seed: &Seed, parts: &Parts<'_>, own: Option<&str>) -> String {
+    let ours = own_data(seed, &parts.keys, parts.password);
+    own.map_or_else(
+        || ours.clone(),
+        |own| mime::message(&[Part::new("chyves", &ours), Part::new("own", own)].map(|part| part.shown(parts.shown))),
+    )
 }
 
 /// All keys, each once: those of settings first.
@@ -132,8 +198,9 @@ fn own_data(seed: &Seed, keys: &[PublicKey], password: Option<&str>) -> String {
     text
 }
 
-/// Version 2, each card found by its Ethernet address: names of cards follow from places that cloud-init can't know.
-fn network_config(seed: &Seed) -> String {
+/// Version 2, each interface found by its Ethernet address: their names follow from places that cloud-init can't know.
+/// `everywhere6` is how a default route of IPv6 is written.
+pub(super) fn network_config(seed: &Seed, everywhere6: &[&str]) -> String {
     let mut text = String::from("version: 2\n");
     if seed.cards.is_empty() {
         return text + "ethernets: {}\n";
@@ -155,7 +222,7 @@ fn network_config(seed: &Seed) -> String {
             text.push_str("    addresses:\n");
             text.extend(fixed.iter().map(|a| format!("      - {}\n", quoted(a))));
         }
-        text.push_str(&routes(card));
+        text.push_str(&routes(card, everywhere6));
         if card.v4 != CardAddress::None || card.v6 != CardAddress::None {
             text.push_str(&resolver.take().map(|(dns, search)| nameservers(dns, search)).unwrap_or_default());
         }
@@ -168,10 +235,10 @@ fn network_config(seed: &Seed) -> String {
 const EVERYWHERE: [&str; 1] = ["0.0.0.0/0"];
 const EVERYWHERE6: [&str; 2] = ["::/1", "8000::/1"];
 
-/// The ways to everywhere. A router outside of the card's own network is reached all the same: it is on the link.
-fn routes(card: &Card) -> String {
+/// The default routes. A router outside of the interface's own network is reached all the same: it is on the link.
+fn routes(card: &Card, everywhere6: &[&str]) -> String {
     let mut text = String::new();
-    for (own, gateway, all) in [(card.v4, card.gateway, &EVERYWHERE[..]), (card.v6, card.gateway6, &EVERYWHERE6[..])] {
+    for (own, gateway, all) in [(card.v4, card.gateway, &EVERYWHERE[..]), (card.v6, card.gateway6, everywhere6)] {
         let Some(gateway) = gateway else { continue };
         let link_local = matches!(gateway, IpAddr::V6(a) if a.is_unicast_link_local());
         let on_link = if own.reaches(gateway) || link_local { "" } else { "        on-link: true\n" };
@@ -197,28 +264,7 @@ fn nameservers(dns: &[IpAddr], search: &[impl Display]) -> String {
 mod tests {
     use super::*;
 
-    const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFuhB9oOXbFg6UftLCS7a3FjWd/F+p2iUEAMLuzJQC2O ann@desk";
-
-    fn seed() -> Seed {
-        Seed {
-            instance_id: "8a6e0804-2bd0-4672-b79d-d97027f9071a-1".into(),
-            hostname: "db01".parse().unwrap(),
-            user: None,
-            keys: vec![KEY.parse().unwrap()],
-            password_file: None,
-            dns: Vec::new(),
-            search: Vec::new(),
-            cards: vec![Card {
-                number: 0,
-                mac: "58:9c:fc:00:00:01".parse().unwrap(),
-                mtu: None,
-                v4: CardAddress::Dhcp,
-                v6: CardAddress::Auto,
-                gateway: None,
-                gateway6: None,
-            }],
-        }
-    }
+    use crate::cloudinit::testing::{KEY, seed};
 
     fn text(documents: &Documents) -> String {
         documents.each().iter().map(|(name, text)| format!("== {name}\n{text}")).collect::<Vec<_>>().concat()
@@ -261,7 +307,7 @@ mod tests {
         let shown = shown(&seed, &sources).unwrap();
         assert!(!shown.user_data.contains("$6$") && shown.user_data.contains(HIDDEN) && shown.user_data.contains("nginx"));
         let own = Sources { network_config: Some("version: 1\n".into()), ..sources };
-        assert_eq!(documents(&seed, &own).unwrap().network_config, "version: 1\n");
+        assert_eq!(documents(&seed, &own).unwrap().network_config.as_deref(), Some("version: 1\n"));
     }
 
     #[test]

@@ -1,37 +1,82 @@
-//! Two cloud-init texts as one: a MIME archive, whose parts cloud-init reads in their order, the later one winning.
+//! Two texts of user-data as one: a MIME message, whose parts cloud-init reads in their order, the later one winning.
 //!
-//! Not here: what the texts say ([`super::documents`]).
+//! Parts are base64 of exactly their bytes: readers decode any other encoding as ASCII, and a line break before a boundary
+//! belongs to the boundary. Not here: what the texts say ([`super::documents`]).
 
-/// The sort of a text, by its first line, as cloud-init tells it.
-fn sort(text: &str) -> &'static str {
-    const SORTS: [(&str, &str); 9] = [
-        ("#cloud-config-archive", "text/cloud-config-archive"),
-        ("#cloud-config-jsonp", "text/cloud-config-jsonp"),
-        ("#cloud-config", "text/cloud-config"),
-        ("#cloud-boothook", "text/cloud-boothook"),
-        ("#include-once", "text/x-include-once-url"),
-        ("#include", "text/x-include-url"),
-        ("#part-handler", "text/part-handler"),
-        ("## template: jinja", "text/jinja2"),
-        ("#!", "text/x-shellscript"),
-    ];
-    SORTS.iter().find(|(begins, _)| text.starts_with(begins)).map_or("text/plain", |(_, sort)| sort)
+use super::format::{self, Format};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+/// How a part is encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encoding {
+    /// Exactly its bytes.
+    Base64,
+    /// As it is, where it is ASCII: older cloudbase-inits decode no cloud-config.
+    Plain,
+    /// As it is, to be shown to a person and to nobody else.
+    Shown,
 }
 
-/// Whether a text begins as one that cloud-init knows.
-pub fn is_known(text: &str) -> bool {
-    sort(text) != "text/plain" || is_archive(text)
+/// One text of a message.
+#[derive(Debug, Clone, Copy)]
+pub struct Part<'a> {
+    /// The name that a reader saves it under.
+    pub name: &'a str,
+    /// What it says.
+    pub text: &'a str,
+    /// How it is encoded.
+    pub encoding: Encoding,
 }
 
-/// Whether a text is a MIME archive itself, which can't be told from its sort.
-fn is_archive(text: &str) -> bool {
-    let head = text.split("\n\n").next().unwrap_or_default().to_ascii_lowercase();
-    head.starts_with("content-type:") || head.starts_with("mime-version:")
+impl<'a> Part<'a> {
+    /// A part that is base64.
+    pub const fn new(name: &'a str, text: &'a str) -> Self {
+        Self { name, text, encoding: Encoding::Base64 }
+    }
+
+    /// The part as it is shown, or as it is.
+    #[must_use]
+    pub const fn shown(self, shown: bool) -> Self {
+        if shown { Self { encoding: Encoding::Shown, ..self } } else { self }
+    }
+
+    fn is_message(&self) -> bool {
+        Format::of(self.text) == Some(Format::Mime)
+    }
+
+    fn render(&self) -> String {
+        let text = format::content(self.text);
+        if self.is_message() {
+            // Its own head says what it is; readers walk messages in messages.
+            return if text.ends_with('\n') { text.to_owned() } else { format!("{text}\n") };
+        }
+        let media_type = Format::of(text).map_or("text/plain", Format::media_type);
+        let (encoding, body) = match self.encoding {
+            Encoding::Plain if text.is_ascii() => ("7bit", text.to_owned()),
+            Encoding::Shown => ("8bit", text.to_owned()),
+            Encoding::Plain | Encoding::Base64 => ("base64", lines(&STANDARD.encode(text))),
+        };
+        let charset = if text.is_ascii() { "us-ascii" } else { "utf-8" };
+        let head = format!(
+            "Content-Type: {media_type}; charset=\"{charset}\"\nMIME-Version: 1.0\nContent-Transfer-Encoding: {encoding}\n\
+             Content-Disposition: attachment; filename=\"{}\"\n\n",
+            self.name
+        );
+        if body.ends_with('\n') { head + &body } else { format!("{head}{body}\n") }
+    }
 }
 
-/// Both texts, the second with the last word. Nothing but the texts decides what it looks like.
-pub fn both(first: &str, second: &str) -> String {
-    let taken = |boundary: &str| first.contains(boundary) || second.contains(boundary);
+/// Base64 in lines of 76 characters, as MIME has them.
+fn lines(code: &str) -> String {
+    let chunks = code.as_bytes().chunks(76).map(|line| String::from_utf8_lossy(line).into_owned());
+    chunks.map(|line| line + "\n").collect()
+}
+
+/// The texts as one, the last with the last word. Nothing but the texts decides what it looks like.
+pub fn message(parts: &[Part<'_>]) -> String {
+    // Base64 never holds a boundary; the text of a part that is a message, or is left as it is, may.
+    let taken = |boundary: &str| parts.iter().any(|part| part.text.contains(boundary));
     let mut number = 0u32;
     let mut boundary = format!("chyves-part-{number}");
     while taken(&boundary) {
@@ -39,23 +84,8 @@ pub fn both(first: &str, second: &str) -> String {
         boundary = format!("chyves-part-{number}");
     }
     let mut text = format!("Content-Type: multipart/mixed; boundary=\"{boundary}\"\nMIME-Version: 1.0\n\n");
-    for (name, part) in [("chyves", first), ("own", second)] {
-        text.push_str(&format!("--{boundary}\n"));
-        if is_archive(part) {
-            // Its own head says what it is; cloud-init unpacks archives in archives.
-            text.push_str(part);
-        } else {
-            let charset = if part.is_ascii() { "us-ascii" } else { "utf-8" };
-            text.push_str(&format!(
-                "Content-Type: {}; charset=\"{charset}\"\nMIME-Version: 1.0\nContent-Transfer-Encoding: {}\n\
-                 Content-Disposition: attachment; filename=\"{name}\"\n\n{part}",
-                sort(part),
-                if part.is_ascii() { "7bit" } else { "8bit" },
-            ));
-        }
-        if !part.ends_with('\n') {
-            text.push('\n');
-        }
+    for part in parts {
+        text.push_str(&format!("--{boundary}\n{}", part.render()));
     }
     text.push_str(&format!("--{boundary}--\n"));
     text
@@ -64,6 +94,10 @@ pub fn both(first: &str, second: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn both(first: &str, second: &str) -> String {
+        message(&[Part::new("chyves", first), Part::new("own", second)])
+    }
 
     #[test]
     fn each_part_says_what_it_is() {
@@ -74,19 +108,17 @@ mod tests {
         --chyves-part-0
         Content-Type: text/cloud-config; charset="us-ascii"
         MIME-Version: 1.0
-        Content-Transfer-Encoding: 7bit
+        Content-Transfer-Encoding: base64
         Content-Disposition: attachment; filename="chyves"
 
-        #cloud-config
-        a: 1
+        I2Nsb3VkLWNvbmZpZwphOiAxCg==
         --chyves-part-0
         Content-Type: text/x-shellscript; charset="utf-8"
         MIME-Version: 1.0
-        Content-Transfer-Encoding: 8bit
+        Content-Transfer-Encoding: base64
         Content-Disposition: attachment; filename="own"
 
-        #!/bin/sh
-        echo ü
+        IyEvYmluL3NoCmVjaG8gw7w=
         --chyves-part-0--
         "#);
     }
@@ -99,10 +131,12 @@ mod tests {
     }
 
     #[test]
-    fn an_archive_stays_one() {
-        let archive = both("#cloud-config\n", "#!/bin/sh\n");
-        let text = both("#cloud-config\n", &archive);
+    fn a_message_stays_one() {
+        let inner = both("#cloud-config\n", "#!/bin/sh\n");
+        let text = both("#cloud-config\n", &inner);
         assert!(text.contains("--chyves-part-1\nContent-Type: multipart/mixed; boundary=\"chyves-part-0\""), "{text}");
-        assert!(is_known(&archive) && is_known("#cloud-config\n") && !is_known("hello\n"));
+        let plain = Part { encoding: Encoding::Plain, ..Part::new("x", "#cloud-config\na: 1\n") };
+        assert!(message(&[plain]).contains("7bit\nContent-Disposition: attachment; filename=\"x\"\n\n#cloud-config\na: 1\n--"));
+        assert!(!message(&[Part { text: "#cloud-config\na: ü\n", ..plain }]).contains("7bit"));
     }
 }

@@ -1,24 +1,36 @@
 //! What a guest's cloud-init is told: a NoCloud seed, made of settings and of files that the user keeps with the guest.
 //!
 //! * [`settings`]: a guest's settings as a [`Seed`]
-//! * [`values`]: host names, users, keys and addresses, each parsed once
-//! * [`documents`]: a seed and its files as the texts that cloud-init reads
+//! * [`values`], [`keys`]: host names, users, addresses and public keys, each parsed once
+//! * [`reader`]: which program in the guest reads the seed
+//! * [`documents`]: a seed and its files as the texts that cloud-init reads; `nuageinit` and `cloudbase` for other readers
+//! * [`format`], [`yaml`]: what the user's own texts are, and whether they are whole
 //! * [`mime`]: two texts as one
 //! * [`iso9660`]: the texts as a disc
 //!
 //! The same settings always give the same bytes, so that a guest that is started again reads what it has read before.
 //! Not here: reading files and writing the disc (chyves-host `seed`), the drive it lies in ([`crate::plan`]).
 
+mod cloudbase;
 pub mod documents;
+pub mod format;
 pub mod iso9660;
+pub mod keys;
 pub mod mime;
+mod nuageinit;
+#[cfg(test)]
+mod nuageinit_model;
+pub mod reader;
 pub mod settings;
 pub mod values;
+pub mod yaml;
 
 use crate::value::Mac;
+use keys::PublicKey;
+use reader::Reader;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
-use values::{CardAddress, HostName, PublicKey, UserName};
+use values::{CardAddress, HostName, UserName};
 
 /// The volume label by which cloud-init finds its seed.
 pub const LABEL: &str = "CIDATA";
@@ -32,7 +44,10 @@ pub const TEXT_LIMIT: u64 = 1 << 20;
 /// What a guest's cloud-init is to do, without the content of files. Holds no secret, so that a plan may show it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seed {
-    /// By it a guest tells whether it is a new machine, whose set-up is to be done again.
+    /// Which program in the guest reads it. One of an older chyves was for cloud-init.
+    #[serde(default)]
+    pub reader: Reader,
+    /// By it a guest recognises whether it is a new instance, to be set up from scratch.
     pub instance_id: String,
     /// Its host name.
     pub hostname: HostName,
@@ -132,6 +147,36 @@ impl Sources {
             Text::UserData => &mut self.user_data,
             Text::VendorData => &mut self.vendor_data,
             Text::NetworkConfig => &mut self.network_config,
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use super::*;
+
+    pub(crate) const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFuhB9oOXbFg6UftLCS7a3FjWd/F+p2iUEAMLuzJQC2O ann@desk";
+
+    /// The seed of a usual guest.
+    pub(crate) fn seed() -> Seed {
+        Seed {
+            reader: Reader::CloudInit,
+            instance_id: "8a6e0804-2bd0-4672-b79d-d97027f9071a-1".into(),
+            hostname: "db01".parse().unwrap(),
+            user: None,
+            keys: vec![KEY.parse().unwrap()],
+            password_file: None,
+            dns: Vec::new(),
+            search: Vec::new(),
+            cards: vec![Card {
+                number: 0,
+                mac: "58:9c:fc:00:00:01".parse().unwrap(),
+                mtu: None,
+                v4: CardAddress::Dhcp,
+                v6: CardAddress::Auto,
+                gateway: None,
+                gateway6: None,
+            }],
         }
     }
 }

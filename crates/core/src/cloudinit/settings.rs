@@ -2,8 +2,9 @@
 //!
 //! To add a setting: a row in the catalogue, a constant in `keys`, and the field of [`Seed`] that is filled here.
 
+use super::reader::Reader;
 use super::values::{CardAddress, HostName};
-use super::{Card, Seed};
+use super::{Card, Seed, documents};
 use crate::error::{Problem, Result};
 use crate::guest::Guest;
 use crate::property::keys::{self, CiNetKey};
@@ -25,7 +26,9 @@ pub fn of(guest: &Guest) -> Result<Option<Seed>> {
     if !is_wanted(guest)? {
         return Ok(None);
     }
+    let reader = Reader::of(guest)?;
     let seed = Seed {
+        reader,
         instance_id: instance_id(guest)?,
         hostname: hostname(guest)?,
         user: parsed(guest, keys::CI_USER)?,
@@ -33,7 +36,7 @@ pub fn of(guest: &Guest) -> Result<Option<Seed>> {
         password_file: guest.checked(keys::CI_PASSWORD_FILE)?,
         dns: numbered(guest, "ci.dns", keys::ci_dns)?,
         search: numbered(guest, "ci.search", keys::ci_search)?,
-        cards: guest.spec()?.nets.iter().map(|net| card(guest, net)).collect::<Result<_>>()?,
+        cards: guest.spec()?.nets.iter().map(|net| card(guest, net, reader)).collect::<Result<_>>()?,
     };
     if seed.password_file.is_some() && seed.user.is_none() {
         return Err(Problem::usage(format!("`{}` has a password for a user without a name", guest.name))
@@ -41,6 +44,11 @@ pub fn of(guest: &Guest) -> Result<Option<Seed>> {
             .because("`ci.password_file` is the password of `ci.user`, which is not set")
             .hint(format!("name the user: `chyves set {} ci.user=NAME`", guest.name)));
     }
+    documents::check(&seed).map_err(|problem| {
+        let said = format!("`{}` cannot be set up as its settings say: {}", guest.name, problem.message);
+        let object = problem.object.clone().unwrap_or_else(|| guest.name.to_string());
+        Problem { message: said, object: Some(object), ..problem }
+    })?;
     Ok(Some(seed))
 }
 
@@ -72,13 +80,19 @@ fn numbered<T: FromStr>(guest: &Guest, family: &str, key: impl Fn(u16) -> String
     numbers.into_iter().filter_map(|n| parsed(guest, &key(n)).transpose()).collect()
 }
 
-fn card(guest: &Guest, net: &crate::guest::NetSpec) -> Result<Card> {
+fn card(guest: &Guest, net: &crate::guest::NetSpec, reader: Reader) -> Result<Card> {
     let key = |part| keys::ci_net(net.number, part);
     let address = |part, unset| Ok::<_, Problem>(parsed(guest, &key(part))?.unwrap_or(unset));
     // Without an address of its own a card hears of its router as it hears of its address.
     let gateway = |part, own| if matches!(own, CardAddress::Fixed(..)) { parsed(guest, &key(part)) } else { Ok(None) };
     let v4 = address(CiNetKey::Address, CardAddress::Dhcp)?;
-    let v6 = address(CiNetKey::Address6, CardAddress::Auto)?;
+    // Beside a fixed address nuageinit can't have router advertisements: where none were asked for, there are none.
+    let is_asked6 = guest.settings.own(&key(CiNetKey::Address6)).is_some();
+    let v6 = if reader == Reader::Nuageinit && v4 != CardAddress::Dhcp && !is_asked6 {
+        CardAddress::None
+    } else {
+        address(CiNetKey::Address6, CardAddress::Auto)?
+    };
     Ok(Card {
         number: net.number,
         mac: net.mac,
@@ -125,6 +139,13 @@ mod tests {
             of(&testing::guest("web01", &all)).unwrap_err()
         };
         assert!(why(&[("ci.password_file", "secret")]).hints[0].contains("ci.user"));
+        let bsd = [("os", "freebsd"), ("ci.net0.address", "192.0.2.9/24")];
+        let asked = [&bsd[..], &[("ci.net0.address6", "auto")]].concat();
+        let problem = why(&asked);
+        assert!(problem.message.contains("router advertisements") && problem.hints[0].contains("ci.net0.address6"), "{problem:?}");
+        let all = [&[("ci.enabled", "yes"), ("net0.backend", "user")], &bsd[..]].concat();
+        let seed = of(&testing::guest("web01", &all)).unwrap().unwrap();
+        assert_eq!((seed.reader, seed.cards[0].v6), (Reader::Nuageinit, CardAddress::None));
         assert!(why(&[("ci.key0", KEY)]).message.contains("the setting `ci.key0` of `web01` is wrong"));
     }
 }

@@ -1,8 +1,7 @@
-//! What cloud-init's settings hold: host names, user names, public keys, addresses of cards.
+//! What cloud-init's settings hold: host names, user names, addresses of network interfaces. Not here: public keys
+//! ([`super::keys`]).
 
 use crate::value::{BadValue, serde_by_text};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
@@ -69,91 +68,6 @@ impl FromStr for UserName {
     }
 }
 text_type!(UserName);
-
-/// The sorts of keys that OpenSSH knows.
-const KEY_SORTS: [&str; 8] = [
-    "ssh-ed25519",
-    "ssh-rsa",
-    "ecdsa-sha2-nistp256",
-    "ecdsa-sha2-nistp384",
-    "ecdsa-sha2-nistp521",
-    "sk-ssh-ed25519@openssh.com",
-    "sk-ecdsa-sha2-nistp256@openssh.com",
-    "ssh-dss",
-];
-
-/// A public key of OpenSSH: a line of `authorized_keys` without options.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PublicKey(String);
-
-impl PublicKey {
-    /// The line.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// Whether a text begins as such a line does.
-    pub fn looks_like(text: &str) -> bool {
-        text.split_once(' ').is_some_and(|(sort, _)| KEY_SORTS.contains(&sort))
-    }
-
-    /// All keys in a file like `authorized_keys`.
-    ///
-    /// # Errors
-    /// A line that is none, by its number; a private key; none at all.
-    pub fn all(text: &str) -> Result<Vec<Self>, BadValue> {
-        if text.contains("PRIVATE KEY-----") {
-            // The text itself is not repeated: it is a secret.
-            return Err(BadValue::new("the file", "holds a private key").hint("give the public one, whose name ends with .pub"));
-        }
-        let lines = text.lines().enumerate().map(|(n, l)| (n + 1, l.trim())).filter(|(_, l)| !l.is_empty() && !l.starts_with('#'));
-        let keys: Vec<Self> = lines
-            .map(|(n, line)| line.parse().map_err(|bad: BadValue| BadValue { why: format!("(line {n}) {}", bad.why), ..bad }))
-            .collect::<Result<_, _>>()?;
-        if keys.is_empty() {
-            return Err(BadValue::new("the file", "holds no key").hint("`ssh-keygen -t ed25519` makes a pair; give the file .pub"));
-        }
-        Ok(keys)
-    }
-}
-
-impl FromStr for PublicKey {
-    type Err = BadValue;
-
-    fn from_str(text: &str) -> Result<Self, BadValue> {
-        let refuse = |why: &str| BadValue::new(text, why).hint("a line as OpenSSH writes it into files .pub: ssh-ed25519 AAAA… name@host");
-        let words: Vec<&str> = text.split_ascii_whitespace().collect();
-        let (Some(sort), Some(blob)) = (words.first(), words.get(1)) else { return Err(refuse("is no public key")) };
-        if !KEY_SORTS.contains(sort) {
-            return Err(refuse("begins with no sort of key that OpenSSH knows"));
-        }
-        // The blob repeats the sort behind its length, so that a key that was cut or mixed up is seen.
-        let bytes = STANDARD.decode(blob).map_err(|_| refuse("is damaged: its second word is no base64"))?;
-        let length = u32::try_from(sort.len()).unwrap_or(0).to_be_bytes();
-        let rest = bytes.strip_prefix(&length).and_then(|b| b.strip_prefix(sort.as_bytes()));
-        if rest.is_none_or(|rest| !fields(rest)) || text.chars().any(char::is_control) {
-            return Err(refuse("is damaged: it was cut, or is of another sort than it says"));
-        }
-        Ok(Self(words.join(" ")))
-    }
-}
-text_type!(PublicKey);
-
-/// Whether bytes are whole fields behind their lengths, at least one.
-fn fields(mut rest: &[u8]) -> bool {
-    if rest.is_empty() {
-        return false;
-    }
-    while !rest.is_empty() {
-        let Some((length, behind)) = rest.split_first_chunk::<4>() else { return false };
-        let length = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX);
-        match behind.get(length..) {
-            Some(next) => rest = next,
-            None => return false,
-        }
-    }
-    true
-}
 
 /// How a card gets its address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -251,30 +165,6 @@ serde_by_text!(CardAddress);
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFuhB9oOXbFg6UftLCS7a3FjWd/F+p2iUEAMLuzJQC2O ann@desk";
-
-    #[test]
-    fn a_public_key_is_whole_and_of_the_sort_it_says() {
-        assert_eq!(format!("  {KEY} two  words ").parse::<PublicKey>().unwrap().as_str(), format!("{KEY} two words"));
-        let cut = KEY.replace("JQC2O", "");
-        let other = KEY.replace("ssh-ed25519", "ssh-rsa");
-        for bad in
-            ["", "ssh-ed25519", "ssh-foo AAAA", "ssh-ed25519 !!!!", &cut, &other, &format!("command=\"x\" {KEY}"), &format!("{KEY}\u{1b}")]
-        {
-            assert!(bad.parse::<PublicKey>().is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn a_file_of_keys_is_read_whole_and_a_private_one_is_not_repeated() {
-        let text = format!("# mine\n\n{KEY}\n{KEY} again\n");
-        assert_eq!(PublicKey::all(&text).unwrap().len(), 2);
-        assert!(PublicKey::all(&format!("{KEY}\nnonsense\n")).unwrap_err().why.contains("line 2"));
-        let private = PublicKey::all("-----BEGIN OPENSSH PRIVATE KEY-----\nc2VjcmV0\n").unwrap_err();
-        assert!(private.to_string().contains("private key") && !private.to_string().contains("c2VjcmV0"), "{private}");
-        assert!(PublicKey::all("\n").is_err());
-    }
 
     #[test]
     fn host_names_follow_from_guests_and_are_checked() {

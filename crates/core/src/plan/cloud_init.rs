@@ -4,27 +4,55 @@
 
 use super::{Plan, in_folder, keep_copy, own_guest, set};
 use crate::action::Action;
-use crate::cloudinit::{FOLDER, Text, mime, settings};
+use crate::cloudinit::format::{self, Format};
+use crate::cloudinit::reader::Reader;
+use crate::cloudinit::{FOLDER, Text, documents, settings, yaml};
 use crate::error::{Problem, Result};
 use crate::guest::Guest;
 use crate::property::keys;
 use crate::property::settings::Own;
 use crate::world::World;
 
-/// Makes sure that a text is one that cloud-init will not overlook.
+/// Makes sure that a text is whole and of a format that some reader knows.
 ///
 /// # Errors
-/// Its first line says nothing that cloud-init knows.
+/// Its first line is none that a reader knows, or what follows is broken.
 pub fn check_text(text: Text, content: &str, name: &str) -> Result<()> {
-    match text {
-        Text::UserData | Text::VendorData if !mime::is_known(content) => {
-            Err(Problem::usage(format!("cloud-init would overlook `{}`", crate::value::printable(name, 200)))
-                .on(text.file())
-                .because("its first line says nothing that cloud-init knows")
-                .hint("begin it with `#cloud-config`, `#!/bin/sh` or the like"))
-        }
-        Text::UserData | Text::VendorData | Text::NetworkConfig | Text::AuthorizedKeys => Ok(()),
-    }
+    let shown = crate::value::printable(name, 200);
+    let refuse = |cause: String, hint: &str| {
+        Err(Problem::usage(format!("cannot use `{shown}` as {}", text.file())).on(text.file()).because(cause).hint(hint))
+    };
+    let format = match text {
+        Text::AuthorizedKeys => return Ok(()),
+        Text::NetworkConfig => None,
+        Text::UserData | Text::VendorData => match Format::of(content) {
+            Some(format) => Some(format),
+            None => {
+                return refuse(
+                    "its first line is none that cloud-init knows, which would ignore it".into(),
+                    "begin it with `#cloud-config`, `#!/bin/sh` or the like",
+                );
+            }
+        },
+    };
+    let is_yaml = matches!(format, None | Some(Format::CloudConfig | Format::Archive));
+    let parsed = if is_yaml { yaml::parse(format::content(content)) } else { Ok(None) };
+    let expected = match (format, parsed) {
+        (_, Err(bad)) => return refuse(format!("it is no YAML: {bad}"), "correct that line"),
+        (None, Ok(None)) => "it is empty",
+        (None | Some(Format::CloudConfig), Ok(Some(node))) if node.pairs().is_none() => "it is no mapping of keys to values",
+        (Some(Format::Archive), Ok(node)) if node.as_ref().is_none_or(|node| node.items().is_none()) => "it is no list of texts",
+        _ => return Ok(()),
+    };
+    refuse(expected.into(), "see cloud-init's documentation of that format")
+}
+
+/// Makes sure that the reader of a guest with these settings takes texts.
+///
+/// # Errors
+/// It would ignore one.
+pub(super) fn check_for(reader: Reader, texts: &[(Text, String)]) -> Result<()> {
+    texts.iter().filter(|(_, content)| !content.is_empty()).try_for_each(|(text, content)| documents::check_text(reader, *text, content))
 }
 
 /// The steps that put texts into a guest's folder, which is mounted.
@@ -43,6 +71,7 @@ pub(super) fn texts_in(folder: &str, texts: &[(Text, String)]) -> Vec<Action> {
 /// Another host's guest, a template, or one that has no use for them.
 pub fn texts(guest: &Guest, texts: &[(Text, String)]) -> Result<Plan> {
     changeable(guest)?;
+    check_for(Reader::of(guest)?, texts)?;
     Ok(Plan { steps: in_folder(guest, texts_in(guest.folder()?, texts)), notes: later(guest) })
 }
 

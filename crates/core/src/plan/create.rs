@@ -7,6 +7,7 @@ mod wishes;
 use super::{Moment, Plan, copy_path, values};
 use crate::action::Action;
 use crate::cloudinit::Text;
+use crate::cloudinit::reader::Reader;
 use crate::error::{Problem, Result};
 use crate::guest::{DiskKind, disk_name, settings_copy};
 use crate::property::keys::{self, DiskKey, NetKey};
@@ -65,6 +66,8 @@ pub fn create(world: &World, request: &Request, moment: &Moment) -> Result<Plan>
     let wishes = wishes::settings(request, image, first.kind.is_some(), &mut notes)?;
     own.retain(|(k, _)| !wishes.iter().any(|(wished, _)| wished == k));
     own.extend(wishes);
+    let given = |key: &str| own.iter().find(|(k, _)| k == key).map(|(_, value)| value.as_str());
+    super::cloud_init::check_for(Reader::derived(given(keys::CI_READER), given(keys::OS))?, &request.texts)?;
     // The settings come with the dataset itself, in the same call: a guest is never seen without them. A copy gets them
     // when it is whole.
     match steps.first_mut() {

@@ -74,6 +74,8 @@ keys! {
     /// See the catalogue.
     CI_ENABLED = "ci.enabled";
     /// See the catalogue.
+    CI_READER = "ci.reader";
+    /// See the catalogue.
     CI_HOSTNAME = "ci.hostname";
     /// See the catalogue.
     CI_USER = "ci.user";

@@ -1,6 +1,7 @@
 //! What values a property may have: one kind a sort of value, each with its parser, its canonical form and its words.
 
-use crate::cloudinit::values::{CardAddress, HostName, PublicKey, UserName};
+use crate::cloudinit::keys::PublicKey;
+use crate::cloudinit::values::{CardAddress, HostName, UserName};
 use crate::cmd::split_words;
 use crate::device::place::PciPlace;
 use crate::device::{BlockOptions, Device, DiskSerial, GraphHook, Owner, ValePort, parse_pcidev, parse_serial_end};
