@@ -3,7 +3,7 @@
 //! * `words`: both word orders become one
 //! * `command`: one file a verb
 //! * `session`: what every command has: look, lock, plan, run
-//! * `ui`, `table`, `report`: the only places that speak
+//! * `ui`, `table`, `report`: the only places that speak; `output`, whether it arrived
 //!
 //! Not here: deciding (chyves-core) and doing (chyves-host).
 
@@ -11,6 +11,7 @@
 
 mod command;
 mod manual;
+mod output;
 mod report;
 mod session;
 mod table;
@@ -30,6 +31,10 @@ fn main() -> ExitCode {
     if argv.get(1).is_some_and(|word| word == chyves_host::drain::WORD) {
         return ExitCode::from(chyves_host::drain::main());
     }
+    output::end(run(argv))
+}
+
+fn run(argv: Vec<std::ffi::OsString>) -> ExitCode {
     let mut text = Vec::with_capacity(argv.len());
     for word in argv {
         match word.into_string() {

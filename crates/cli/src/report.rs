@@ -1,6 +1,6 @@
 //! A problem becomes words and an exit status, here and nowhere else.
 
-use crate::{command, words};
+use crate::{command, output, words};
 use anstyle::{AnsiColor, Style};
 use chyves_core::error::{Kind, Problem, did_you_mean};
 use chyves_core::value::BadValue;
@@ -13,8 +13,7 @@ use std::process::ExitCode;
 /// Tells a problem and gives its exit status.
 pub(crate) fn problem(problem: &Problem, json: bool) -> ExitCode {
     if json {
-        let value = serde_json::json!({ "error": problem });
-        let _ = writeln!(std::io::stdout(), "{}", serde_json::to_string_pretty(&value).unwrap_or_default());
+        output::print(&output::json(&serde_json::json!({ "error": problem })));
     } else {
         let _ = anstream::stderr().write_all(text(problem).as_bytes());
     }
@@ -49,7 +48,7 @@ pub(crate) fn hostile_word(word: &std::ffi::OsStr) -> ExitCode {
 pub(crate) fn clap(error: &clap::Error, argv: &[String]) -> ExitCode {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            let _ = error.print();
+            output::print(&error.render().ansi().to_string());
             return ExitCode::SUCCESS;
         }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {

@@ -26,7 +26,7 @@ pub(crate) struct Session {
     /// The runtime folder.
     pub(crate) runtime: Runtime,
     /// The voice.
-    pub(crate) ui: Ui,
+    pub(crate) ui: Arc<Ui>,
     /// Show the plan, change nothing.
     pub(crate) dry_run: bool,
     /// Every question is answered yes.
@@ -112,7 +112,11 @@ impl Session {
 
     /// Finishes or takes back what a killed command left on what this one has just locked.
     fn heal(&self, mine: &[String]) -> Result<()> {
-        for dead in recover::dead(&self.runtime, Some(mine))? {
+        let found = recover::dead(&self.runtime, Some(mine))?;
+        for problem in &found.unreadable {
+            self.ui.warn(&format!("{}; `chyves repair` shows more", problem.message));
+        }
+        for dead in found.dead {
             self.recover(&dead, mine).map_err(|p| p.hint("`chyves repair` shows what is left and tries again"))?;
         }
         Ok(())

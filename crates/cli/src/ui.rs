@@ -1,9 +1,12 @@
 //! Speaking: answers on standard output, everything else on standard error, progress only on a terminal.
 
+use crate::output;
 use anstyle::{AnsiColor, Style};
 use chyves_core::error::{Problem, Result};
+use chyves_host::interrupt;
 use serde_json::{Value, json};
 use std::io::{IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::sync::Mutex;
 
 /// How much is said.
@@ -39,9 +42,7 @@ impl Ui {
     /// An answer.
     pub(crate) fn answer(&self, text: &str) {
         let _line = self.line.lock();
-        // A reader that has heard enough is no error.
-        let mut out = anstream::stdout();
-        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        output::print(text);
     }
 
     /// An answer as JSON, printed at the end.
@@ -55,8 +56,7 @@ impl Ui {
     pub(crate) fn end(&self, problem: Option<&Problem>) {
         let answers = self.answers.lock().map(|mut a| std::mem::take(&mut *a)).unwrap_or_default();
         if let Some(document) = document(answers, problem.filter(|_| self.json)) {
-            let text = serde_json::to_string_pretty(&document).unwrap_or_default();
-            self.answer(&(text + "\n"));
+            self.answer(&output::json(&document));
         }
     }
 
@@ -134,6 +134,7 @@ impl Ui {
         }
         let _ = write!(std::io::stderr(), "{question}? [y/N] ");
         let mut answer = String::new();
+        interrupt::until_readable(std::io::stdin().as_fd()).inspect_err(|_| drop(writeln!(std::io::stderr())))?;
         let read = std::io::stdin().read_line(&mut answer);
         if read.is_ok() && matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes") {
             return Ok(());

@@ -15,6 +15,7 @@
 //! * [`network`]: the host's networks
 //! * [`control`], [`console`]: talking to it
 //! * [`accel`]: whether KVM really works
+//! * [`interrupt`]: signals that ask this command to end
 //! * [`proc`]: processes, told apart for sure
 //! * [`safe`]: opening files below a guest's or an image's mount point
 //! * [`records`]: writing files so that a full pool does no harm
@@ -35,6 +36,7 @@ pub mod facts;
 pub mod given_text;
 pub mod identity;
 pub mod import;
+pub mod interrupt;
 pub mod leftovers;
 pub mod network;
 pub mod observe;

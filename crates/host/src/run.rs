@@ -1,6 +1,10 @@
 //! Running one command to its end: no shell, a clean environment, both streams kept.
 //!
+//! * [`wait`]: waiting for its end, within limits
+//!
 //! Not here: what commands there are (chyves-core), and long-lived processes (`supervise`).
+
+pub mod wait;
 
 use crate::{child, facts, trace};
 use chyves_core::cmd::Cmd;
@@ -12,7 +16,7 @@ use std::fs::{File, TryLockError};
 use std::io::Write as _;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// What a finished command left.
@@ -67,36 +71,34 @@ pub fn run(cmd: &Cmd) -> Result<Output> {
     let mut command = prepare(cmd)?;
     // It keeps the turn for as long as it lives, even where this process is killed meanwhile.
     command.stdin(turn.map_or_else(Stdio::null, Stdio::from));
-    finish(cmd, &mut command)
+    finish(cmd, command, true)
 }
 
-/// Waits for its end.
-fn finish(cmd: &Cmd, command: &mut Command) -> Result<Output> {
+/// Starts it and waits for its end. `group`: whether it leads a process group of its own.
+fn finish(cmd: &Cmd, mut command: Command, group: bool) -> Result<Output> {
     let span = trace::begin(cmd);
-    let output = output(cmd, command).map_err(|e| cant_start(cmd, &e))?;
-    let output = Output {
-        status: output.status.code(),
-        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-    };
+    let child = start(cmd, &mut command).map_err(|e| cant_start(cmd, &e))?;
+    // What it was given to hold is its own from here on.
+    drop(command);
+    let output = wait::output(cmd, child, group)?;
     if let Some(span) = span {
         span.end(output.status, &output.stdout, &output.stderr);
     }
     Ok(output)
 }
 
-/// What it says, once it has read what it is to read. That is a few lines, which a pipe takes at once.
-fn output(cmd: &Cmd, command: &mut Command) -> std::io::Result<std::process::Output> {
-    if cmd.lines.is_empty() {
-        return command.output();
+/// Starts it with what it is to read. That is a few lines, which a pipe takes at once.
+fn start(cmd: &Cmd, command: &mut Command) -> std::io::Result<Child> {
+    if !cmd.lines.is_empty() {
+        command.stdin(Stdio::piped());
     }
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     if let Some(mut stdin) = child.stdin.take() {
         let text: String = cmd.lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
         // One that ends without reading says itself why.
         let _ = stdin.write_all(text.as_bytes());
     }
-    child.wait_with_output()
+    Ok(child)
 }
 
 /// Runs a program of the person who typed the command, in their environment: their server of tmux, their settings.
@@ -105,7 +107,9 @@ fn output(cmd: &Cmd, command: &mut Command) -> std::io::Result<std::process::Out
 /// As [`run`].
 pub fn own(cmd: &Cmd) -> Result<Output> {
     let program = find_program(&cmd.program).ok_or_else(|| missing(&cmd.program))?;
-    finish(cmd, child::command_of_user(&program).args(&cmd.args).stdin(Stdio::null()))
+    let mut command = child::command_of_user(&program);
+    command.args(&cmd.args).stdin(Stdio::null());
+    finish(cmd, command, false)
 }
 
 /// The same for one that must end with 0; its output.

@@ -4,8 +4,9 @@
 //! Not here: what is sent and whether what came is a guest (`apply`).
 
 use crate::apply::fault;
+use crate::run::wait::Patience;
 use crate::runtime::Lock;
-use crate::{child, drain, run, trace};
+use crate::{child, drain, interrupt, run, trace};
 use chyves_core::cmd::Cmd;
 use chyves_core::error::{Problem, Result};
 use chyves_core::zfs::stream::{self as streams, Header, Reading, read};
@@ -14,7 +15,7 @@ use rustix::fs::Timespec;
 use rustix::io::{FdFlags, fcntl_setfd};
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::{Child, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -71,11 +72,16 @@ pub fn header() -> Result<Header> {
             Reading::Done(header) => return Ok(header),
             Reading::Needs(n) => {
                 let missing = n - ahead.len();
-                let got = (&mut input)
-                    .take(missing as u64)
-                    .read_to_end(&mut ahead)
-                    .map_err(|e| Problem::failed("can't read standard input").because(e))?;
-                if got < missing {
+                interrupt::until_readable(input.as_fd())?;
+                let before = ahead.len();
+                ahead.resize(n, 0);
+                let got = input.read(&mut ahead[before..]);
+                ahead.truncate(before + got.as_ref().map_or(0, |n| *n));
+                let got = match got {
+                    Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+                    other => other.map_err(|e| Problem::failed("can't read standard input").because(e))?,
+                };
+                if got == 0 && missing > 0 {
                     return Err(Problem::usage("the stream ends before it has begun")
                         .because(format!("{} bytes came on standard input", ahead.len()))
                         .hint("did the program that makes it fail?"));
@@ -109,26 +115,45 @@ enum End {
     Sink,
 }
 
-/// Moves everything, waiting on `patient` (the side that is not ours) only in glances.
-fn pump(
-    source: &mut dyn Read,
-    sink: &mut File,
-    patient: (BorrowedFd<'_>, PollFlags),
-    interrupted: &AtomicBool,
-    flow: &mut dyn FnMut(u64),
-) -> Result<End> {
+/// The two ends between which bytes are moved; an end without a descriptor is always ready.
+struct Ends<'a> {
+    source: &'a mut dyn Read,
+    from: Option<BorrowedFd<'a>>,
+    sink: &'a mut File,
+    outside: Outside,
+}
+
+/// The end that is not a program of ours; it may be silent for as long as it likes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outside {
+    Source,
+    Sink,
+}
+
+/// Moves everything, waiting on either end only in glances: a person may want to stop, and the program may hang.
+fn pump(ends: Ends<'_>, patience: &mut Option<&mut Patience>, interrupted: &AtomicBool, flow: &mut dyn FnMut(u64)) -> Result<End> {
+    let Ends { source, from, sink, outside } = ends;
+    let mut until = |fd: BorrowedFd<'_>, end: Outside| loop {
+        if interrupted.load(Ordering::SeqCst) {
+            return Err(Problem::interrupted());
+        }
+        let flags = if end == Outside::Source { PollFlags::IN } else { PollFlags::OUT };
+        let mut fds = [PollFd::from_borrowed_fd(fd, flags)];
+        match poll(&mut fds, Some(&GLANCE)) {
+            Ok(0) | Err(rustix::io::Errno::INTR) => {}
+            Ok(_) => return Ok(()),
+            Err(e) => return Err(Problem::failed("can't wait for a stream").because(e)),
+        }
+        match patience {
+            Some(patience) if end != outside => patience.check()?,
+            Some(patience) => patience.goes_on(),
+            None => {}
+        }
+    };
     let mut buffer = vec![0u8; CHUNK];
     loop {
-        loop {
-            if interrupted.load(Ordering::SeqCst) {
-                return Err(Problem::interrupted());
-            }
-            let mut fds = [PollFd::from_borrowed_fd(patient.0, patient.1)];
-            match poll(&mut fds, Some(&GLANCE)) {
-                Ok(0) | Err(rustix::io::Errno::INTR) => {}
-                Ok(_) => break,
-                Err(e) => return Err(Problem::failed("can't wait for a stream").because(e)),
-            }
+        if let Some(fd) = from {
+            until(fd, Outside::Source)?;
         }
         let n = match source.read(&mut buffer) {
             Ok(0) => return Ok(End::Source),
@@ -136,19 +161,29 @@ fn pump(
             Err(e) if e.kind() == ErrorKind::Interrupted => continue,
             Err(e) => return Err(Problem::failed("can't read a stream").because(e)),
         };
-        match sink.write_all(&buffer[..n]) {
-            Ok(()) => {
-                flow(n as u64);
-                fault::flowing();
+        let mut rest = &buffer[..n];
+        while !rest.is_empty() {
+            until(sink.as_fd(), Outside::Sink)?;
+            match sink.write(rest) {
+                Ok(written) => rest = &rest[written..],
+                Err(e) if matches!(e.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) => {}
+                Err(e) if e.kind() == ErrorKind::BrokenPipe => return Ok(End::Sink),
+                Err(e) => return Err(Problem::failed("can't write a stream").because(e)),
             }
-            Err(e) if e.kind() == ErrorKind::BrokenPipe => return Ok(End::Sink),
-            Err(e) => return Err(Problem::failed("can't write a stream").because(e)),
         }
+        flow(n as u64);
+        fault::flowing();
     }
 }
 
 /// Runs `work` while what the child complains about is read, and with `kill` ends the child if that fails; its exit status, its complaint and the work's result.
-fn beside<T>(child: &mut Child, kill: bool, work: impl FnOnce(&mut Child) -> Result<T>) -> Result<(run::Output, Result<T>)> {
+fn beside<T>(
+    cmd: &Cmd,
+    child: &mut Child,
+    kill: bool,
+    work: impl FnOnce(&mut Child, &mut Patience) -> Result<T>,
+) -> Result<(run::Output, Result<T>)> {
+    let mut patience = Patience::with(cmd, child, true);
     let complaint = child.stderr.take();
     let reader = std::thread::spawn(move || {
         let mut text = Vec::new();
@@ -159,11 +194,12 @@ fn beside<T>(child: &mut Child, kill: bool, work: impl FnOnce(&mut Child) -> Res
         }
         String::from_utf8_lossy(&text).into_owned()
     });
-    let result = work(child);
+    let result = work(child, &mut patience);
     if kill && result.is_err() {
         let _ = child.kill();
     }
-    let status = child.wait().map_err(|e| Problem::failed("can't wait for a program").because(e))?;
+    patience.goes_on();
+    let status = patience.end(child)?;
     let stderr = reader.join().unwrap_or_default();
     Ok((run::Output { status: status.code(), stdout: String::new(), stderr }, result))
 }
@@ -200,13 +236,15 @@ pub fn give(parts: &[Part], total: Option<u64>, patient: bool, interrupted: &Ato
     let out = std::io::stdout();
     let mut sink = own(out.as_fd())?;
     let mut tell = teller(total, tell);
-    let ready = (out.as_fd(), PollFlags::OUT);
     let mut give = |part: &Part| match part {
-        Part::Bytes(bytes) => match pump(&mut bytes.as_slice(), &mut sink, ready, interrupted, &mut |n| tell(Some(n)))? {
-            End::Source => Ok(()),
-            End::Sink => Err(unread()),
-        },
-        Part::Of(cmd) => give_one(cmd, &mut sink, ready, patient, interrupted, &mut |n| tell(Some(n))),
+        Part::Bytes(bytes) => {
+            let ends = Ends { source: &mut bytes.as_slice(), from: None, sink: &mut sink, outside: Outside::Sink };
+            match pump(ends, &mut None, interrupted, &mut |n| tell(Some(n)))? {
+                End::Source => Ok(()),
+                End::Sink => Err(unread()),
+            }
+        }
+        Part::Of(cmd) => give_one(cmd, &mut sink, patient, interrupted, &mut |n| tell(Some(n))),
     };
     let result = parts.iter().try_for_each(&mut give);
     tell(None);
@@ -217,20 +255,18 @@ fn unread() -> Problem {
     Problem::failed("who reads the stream ended before it did").because("standard output was closed")
 }
 
-fn give_one(
-    cmd: &Cmd,
-    sink: &mut File,
-    ready: (BorrowedFd<'_>, PollFlags),
-    patient: bool,
-    interrupted: &AtomicBool,
-    flow: &mut dyn FnMut(u64),
-) -> Result<()> {
+fn give_one(cmd: &Cmd, sink: &mut File, patient: bool, interrupted: &AtomicBool, flow: &mut dyn FnMut(u64)) -> Result<()> {
     let mut child = start(cmd, Stdio::null(), Stdio::piped())?;
     let mut between = patient.then(|| drain::behind(&mut child)).transpose()?;
-    let (output, result) = beside(&mut child, !patient, |child| {
+    let (output, result) = beside(cmd, &mut child, !patient, |child, patience| {
+        if between.is_some() {
+            patience.is_endless();
+        }
         let from = between.as_mut().unwrap_or(child).stdout.take();
-        let mut from = from.ok_or_else(|| Problem::bug("a program has no standard output"))?;
-        pump(&mut from, sink, ready, interrupted, flow)
+        let from = from.ok_or_else(|| Problem::bug("a program has no standard output"))?;
+        let from = File::from(OwnedFd::from(from));
+        let ends = Ends { source: &mut &from, from: Some(from.as_fd()), sink, outside: Outside::Sink };
+        pump(ends, &mut Some(patience), interrupted, flow)
     })?;
     if let Some(mut between) = between {
         let _ = between.wait();
@@ -248,21 +284,24 @@ fn give_one(
 /// It fails before, or makes a stream without one.
 pub fn envelope(cmd: &Cmd) -> Result<Vec<u8>> {
     let mut child = start(cmd, Stdio::null(), Stdio::piped())?;
-    let (output, result) = beside(&mut child, true, |child| {
+    let (output, result) = beside(cmd, &mut child, true, |child, patience| {
         let mut from = child.stdout.take().ok_or_else(|| Problem::bug("a program has no standard output"))?;
         let mut bytes = Vec::new();
         loop {
             let wanted = streams::envelope(&bytes)?;
-            let missing = wanted.saturating_sub(bytes.len()) as u64;
+            let missing = wanted.saturating_sub(bytes.len());
             if missing == 0 {
                 // It has written what is wanted of it, and writes on.
                 let _ = child.kill();
                 return Ok(Some(bytes));
             }
-            let got = (&mut from).take(missing).read_to_end(&mut bytes);
-            if got.map_err(|e| Problem::failed("can't read a stream").because(e))? == 0 {
+            patience.until(from.as_fd(), PollFlags::IN)?;
+            let mut buffer = vec![0; missing];
+            let got = from.read(&mut buffer).map_err(|e| Problem::failed("can't read a stream").because(e))?;
+            if got == 0 {
                 return Ok(None);
             }
+            bytes.extend_from_slice(&buffer[..got]);
         }
     })?;
     result?.ok_or_else(|| run::failure(cmd, &output))
@@ -288,14 +327,17 @@ pub fn take(cmd: &Cmd, interrupted: &AtomicBool, tell: &mut dyn FnMut(Flow)) -> 
     let mut child = started?;
     let mut tell = teller(None, tell);
     // Never killed: its stream ends, and it takes back what it did.
-    let (output, result) = beside(&mut child, false, |child| {
+    let (output, result) = beside(cmd, &mut child, false, |child, patience| {
         let to = child.stdin.take().ok_or_else(|| Problem::bug("a program has no standard input"))?;
-        let mut to = File::from(std::os::fd::OwnedFd::from(to));
-        if let Err(e) = to.write_all(&ahead) {
-            return if e.kind() == ErrorKind::BrokenPipe { Ok(End::Sink) } else { Err(Problem::failed("can't write a stream").because(e)) };
+        let mut to = File::from(OwnedFd::from(to));
+        // A program that hangs reads no more; it must not keep this process from hearing the person.
+        rustix::io::ioctl_fionbio(&to, true).map_err(|e| Problem::failed("can't use a pipe").because(e))?;
+        let ends = Ends { source: &mut ahead.as_slice(), from: None, sink: &mut to, outside: Outside::Source };
+        if let End::Sink = pump(ends, &mut Some(&mut *patience), interrupted, &mut |n| tell(Some(n)))? {
+            return Ok(End::Sink);
         }
-        tell(Some(ahead.len() as u64));
-        pump(&mut source, &mut to, (stdin.as_fd(), PollFlags::IN), interrupted, &mut |n| tell(Some(n)))
+        let ends = Ends { source: &mut source, from: Some(stdin.as_fd()), sink: &mut to, outside: Outside::Source };
+        pump(ends, &mut Some(patience), interrupted, &mut |n| tell(Some(n)))
     })?;
     tell(None);
     result.map(|_| output)

@@ -40,7 +40,7 @@ use crate::ui::{Ui, Volume};
 use crate::words;
 use chyves_core::error::Result;
 use chyves_core::os::Os;
-use chyves_host::{observe, runtime::Runtime};
+use chyves_host::{interrupt, observe, runtime::Runtime};
 use clap::{Args as _, CommandFactory, FromArgMatches, Parser};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -135,14 +135,13 @@ fn session(global: &Global, argv: &[String]) -> Result<Session> {
         (None, Some(Os::FreeBsd)) => Some(chyves_core::os::freebsd::release_14_3()),
         (None, Some(Os::Linux) | None) => None,
     };
-    let interrupted = Arc::new(std::sync::atomic::AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
-        // Where it can't be caught the command simply dies of it, as any other would.
-        let _ = signal_hook::flag::register(signal, interrupted.clone());
-    }
+    let ui = Arc::new(Ui::new(volume, global.json));
+    let interrupted = interrupt::watch();
+    let notes = Arc::clone(&ui);
+    interrupt::show_with(move |text| notes.warn(text));
     Ok(Session {
         runtime: Runtime::from_env(),
-        ui: Ui::new(volume, global.json),
+        ui,
         dry_run: global.dry_run,
         yes: global.yes,
         facts,

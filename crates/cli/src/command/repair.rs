@@ -11,18 +11,26 @@ use chyves_host::observe::{self, Look, Part};
 /// Finish or take back what killed commands, or a host that went down, left
 ///
 /// The next changing command on the same guest does that by itself; this one does it for all, and shows what it found.
-/// What came of images whose transfer was cut is deleted, so that the next fetch begins anew. With --dry-run it only shows.
+/// What came of images whose transfer was cut is deleted, so that the next fetch starts from scratch. A journal that cannot be
+/// read is reported and left alone. With --dry-run it only shows.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {}
 
 pub(crate) fn run(session: &Session, _: &Args) -> Result<()> {
     let found = recover::dead(&session.runtime, None)?;
     let parts = parts(session)?;
-    if found.is_empty() && parts.is_empty() {
+    if !session.dry_run {
+        session.runtime.prune_locks();
+    }
+    if found.dead.is_empty() && found.unreadable.is_empty() && parts.is_empty() {
         session.ui.say("nothing was left by killed commands");
     }
     let (mut left, mut results) = (Vec::new(), Vec::new());
-    for dead in found {
+    for problem in found.unreadable {
+        left.push(problem.object.clone().unwrap_or_default());
+        results.push(Err(problem));
+    }
+    for dead in found.dead {
         let how = if dead.goes_on() { "finished" } else { "taken back" };
         if session.dry_run {
             session.ui.answer(&format!("# {}; it would be {how}\n", dead.describe()));

@@ -95,6 +95,8 @@ pub struct Host {
     pub pool: String,
     /// Folders that are searched for programs before those of the system.
     path: Vec<PathBuf>,
+    /// More variables of the environment.
+    variables: Vec<(String, String)>,
     temp: tempfile::TempDir,
     _watch: watch::Watch,
 }
@@ -157,7 +159,7 @@ impl Host {
         let pool = cell.pool_name();
         let path = lab.iter().map(|lab| lab.dir().join("bin")).collect();
         let watch = watch::Watch::begin(test, cell.root());
-        let host = Self { cell, lab, pool, path, temp, _watch: watch };
+        let host = Self { cell, lab, pool, path, variables: Vec::new(), temp, _watch: watch };
         let disk = host.dir().join("disk");
         host.sh("truncate", &["-s", size, disk.to_str().unwrap()]);
         let mount = host.mount_point();
@@ -232,6 +234,25 @@ impl Host {
         self.path.insert(0, folder.to_owned());
     }
 
+    /// From now on programs have this variable in their environment.
+    pub fn set_variable(&mut self, name: &str, value: &str) {
+        self.variables.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Puts a program of that name before the real one: this shell script, for which `real` is the real one.
+    pub fn stand_in(&mut self, name: &str, script: &str) {
+        use std::os::unix::fs::PermissionsExt;
+        let real = cell::find(name).unwrap();
+        let folder = self.dir().join("stand-ins");
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join(name);
+        std::fs::write(&path, format!("#!/bin/sh\nreal='{}'\n{script}\n", real.display())).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        if !self.path.contains(&folder) {
+            self.first_on_path(&folder);
+        }
+    }
+
     /// A program on this host, with the environment that a person has.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = self.cell.command(&self.work());
@@ -251,6 +272,7 @@ impl Host {
             .env("PATH", path.join(":"))
             .env("LC_ALL", "C")
             .env("TERM", "xterm")
+            .envs(self.variables.iter().cloned())
             .env_remove("NO_COLOR");
         command
     }

@@ -57,15 +57,19 @@ pub fn printable(text: &str, limit: usize) -> String {
             out.push('…');
             break;
         }
-        // Bidirectional overrides can make a line read as something else than it is.
-        let deceives = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if c.is_control() || deceives {
+        if c.is_control() || is_deceptive(c) {
             out.extend(c.escape_default());
         } else {
             out.push(c);
         }
     }
     out
+}
+
+/// Whether a character can make a line read as something else than it is: marks and overrides of the writing direction,
+/// separators of lines, and what is not visible at all.
+pub fn is_deceptive(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
 }
 
 /// Implements serde by the text form, so that JSON shows what a person would type.

@@ -3,12 +3,16 @@
 
 use super::command::settled_at_last;
 use super::{Event, Place, fault};
+use crate::run::wait::Patience;
 use crate::{drain, facts, observe, run, trace};
 use chyves_core::cmd::Cmd;
-use chyves_core::error::{Problem, Result};
+use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::value::{Dataset, Size, SnapshotRef, printable};
 use chyves_core::zfs::{Dialect, args};
+use rustix::event::PollFlags;
+use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
@@ -20,6 +24,7 @@ const CHUNK: usize = 1 << 20;
 struct End {
     cmd: Cmd,
     child: Child,
+    patience: Patience,
     /// What stands behind a sender.
     between: Option<Child>,
     said: JoinHandle<String>,
@@ -35,6 +40,7 @@ impl End {
             .stderr(Stdio::piped())
             .spawn()
             .map_err(|e| Problem::host_cant(format!("can't start `{}`", cmd.program)).on(&cmd.program).because(e))?;
+        let patience = Patience::with(&cmd, &child, true);
         let stderr = child.stderr.take();
         let said = std::thread::spawn(move || {
             let mut text = Vec::new();
@@ -43,7 +49,7 @@ impl End {
             }
             String::from_utf8_lossy(&text).into_owned()
         });
-        Ok(Self { cmd, child, between: None, said })
+        Ok(Self { cmd, child, patience, between: None, said })
     }
 
     /// Ends a sender that nobody reads, where its stream need not run to its end.
@@ -55,16 +61,18 @@ impl End {
 
     /// Waits for its end; the failure, if it was one.
     fn end(mut self) -> Option<Problem> {
-        let status = self.child.wait();
+        self.patience.goes_on();
+        let status = match self.patience.end(&mut self.child) {
+            Ok(status) => status,
+            // What it holds open may never be closed.
+            Err(problem) => return Some(problem),
+        };
         if let Some(mut between) = self.between {
             let _ = between.wait();
         }
         let stderr = self.said.join().unwrap_or_default();
-        match status {
-            Ok(status) if status.success() => None,
-            Ok(status) => Some(run::failure(&self.cmd, &run::Output { status: status.code(), stdout: String::new(), stderr })),
-            Err(e) => Some(Problem::failed(format!("can't wait for `{}`", self.cmd.program)).because(e)),
-        }
+        let output = run::Output { status: status.code(), stdout: String::new(), stderr };
+        (!status.success()).then(|| run::failure(&self.cmd, &output))
     }
 }
 
@@ -82,6 +90,7 @@ pub(super) fn copy(from: &SnapshotRef, to: &Dataset, size: Size, place: &mut Pla
     let mut sender = End::start(args::send(from), Stdio::null(), Stdio::piped(), place)?;
     if facts::dialect() == Dialect::Fuse {
         sender.between = Some(drain::behind(&mut sender.child)?);
+        sender.patience.is_endless();
     }
     let mut receiver = match End::start(args::receive(to), Stdio::piped(), Stdio::null(), place) {
         Ok(receiver) => receiver,
@@ -92,13 +101,17 @@ pub(super) fn copy(from: &SnapshotRef, to: &Dataset, size: Size, place: &mut Pla
         }
     };
     let source = sender.between.as_mut().unwrap_or(&mut sender.child).stdout.take();
-    let carried = carry(source, receiver.child.stdin.take(), size, place);
+    let carried = carry(source, receiver.child.stdin.take(), size, [&mut sender.patience, &mut receiver.patience], place);
     if carried.is_err() {
         // Nobody reads on; it may not have noticed yet.
         sender.give_up();
     }
     // Both pipes are closed by now: each ends by itself, the receiver having let go of half a dataset.
     let (sent, received) = (sender.end(), receiver.end());
+    // One that had to be ended decides what is known of the copy.
+    if let Some(ended) = [&received, &sent].into_iter().flatten().find(|p| p.code == Kind::Left) {
+        return Err(ended.clone());
+    }
     carried?;
     // A receiver that fails makes the sender fail too; the first cause is the receiver's.
     if let Some(problem) = received.or(sent) {
@@ -107,25 +120,43 @@ pub(super) fn copy(from: &SnapshotRef, to: &Dataset, size: Size, place: &mut Pla
     same(from, to)
 }
 
-fn carry(source: Option<ChildStdout>, sink: Option<ChildStdin>, size: Size, place: &mut Place<'_>) -> Result<()> {
+fn carry(
+    source: Option<ChildStdout>,
+    sink: Option<ChildStdin>,
+    size: Size,
+    patience: [&mut Patience; 2],
+    place: &mut Place<'_>,
+) -> Result<()> {
     let broken = || Problem::bug("a pipe to `zfs` was not made");
-    let (mut source, mut sink) = (source.ok_or_else(broken)?, sink.ok_or_else(broken)?);
+    let (mut source, sink) = (source.ok_or_else(broken)?, sink.ok_or_else(broken)?);
+    let mut sink = File::from(OwnedFd::from(sink));
+    // A receiver that hangs reads no more; it must not keep this process from hearing the person.
+    rustix::io::ioctl_fionbio(&sink, true).map_err(|e| Problem::failed("can't use a pipe").because(e))?;
+    let [sending, receiving] = patience;
     let mut buffer = vec![0u8; CHUNK];
     let mut done = 0u64;
     loop {
         if place.interrupted.load(Ordering::SeqCst) {
             return Err(Problem::interrupted());
         }
+        sending.until_or(source.as_fd(), PollFlags::IN, place.interrupted)?;
         let filled = match source.read(&mut buffer) {
             Ok(0) => break,
             Ok(n) => n,
             Err(e) if e.kind() == ErrorKind::Interrupted => continue,
             Err(e) => return Err(Problem::failed("can't read what `zfs send` writes").because(e)),
         };
-        // The receiver tells by its end why it takes no more.
-        if sink.write_all(&buffer[..filled]).is_err() {
-            return Ok(());
+        let mut rest = &buffer[..filled];
+        while !rest.is_empty() {
+            receiving.until_or(sink.as_fd(), PollFlags::OUT, place.interrupted)?;
+            match sink.write(rest) {
+                Ok(written) => rest = &rest[written..],
+                Err(e) if matches!(e.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) => {}
+                // The receiver tells by its end why it takes no more.
+                Err(_) => return Ok(()),
+            }
         }
+        [&mut *sending, &mut *receiving].into_iter().for_each(Patience::goes_on);
         done += filled as u64;
         fault::flowing();
         (place.report)(Event::Progress(done, done.max(size.get())));

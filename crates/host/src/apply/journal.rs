@@ -45,6 +45,12 @@ pub(super) struct Journal {
     outlives: Vec<bool>,
 }
 
+/// Whether a plan needs a journal: one that only ends machines has nothing to take back, and must go through where nothing
+/// can be written any more.
+pub(super) fn is_needed(plan: &Plan) -> bool {
+    !plan.steps.iter().all(|step| matches!(step, Action::Stop { .. }))
+}
+
 /// Where journals lie that are to outlive the host, and where the others do.
 pub(super) fn folders(runtime: &Runtime) -> [PathBuf; 2] {
     [runtime.lasting().join(".journal"), runtime.root().join("journal")]
@@ -206,7 +212,7 @@ mod tests {
         journal.ended(0, false).unwrap();
         journal.begins(1).unwrap();
         assert_eq!((count(&lasting), count(&others)), (0, 1));
-        let record = Record::read(&std::fs::read_to_string(&journal.path).unwrap()).unwrap();
+        let record = Record::read(&std::fs::read_to_string(&journal.path).unwrap()).unwrap().unwrap();
         assert_eq!((record.begun, record.done, record.steps.len(), record.over), (2, 1, 2, false));
         journal.close();
         // What ends with the host is never written elsewhere.

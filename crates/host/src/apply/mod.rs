@@ -135,7 +135,8 @@ pub fn apply(plan: &Plan, place: &mut Place<'_>) -> Result<Applied> {
     }
     let mut done: Vec<Done> = Vec::new();
     let began = now();
-    let mut journal = Journal::begin(place.runtime, plan, began, place.command, place.locks)?;
+    let begin = || Journal::begin(place.runtime, plan, began, place.command, place.locks);
+    let mut journal = journal::is_needed(plan).then(begin).transpose()?;
     let mut let_go = false;
     for (index, step) in plan.steps.iter().enumerate() {
         // Once something was done that nothing can take back, the rest is finished whatever the person wishes.
@@ -150,13 +151,20 @@ pub fn apply(plan: &Plan, place: &mut Place<'_>) -> Result<Applied> {
                 let_go = !std::mem::take(&mut place.lent.stream).is_empty();
             }
             journal
-                .begins(index)
+                .as_mut()
+                .map_or(Ok(()), |journal| journal.begins(index))
                 .and_then(|()| fault::before(index))
                 .and_then(|()| step::perform(step, flush, began, place, &mut applied, &mut done))
-                .and_then(|()| journal.ended(index, done.len() == before))
+                .and_then(|()| journal.as_mut().map_or(Ok(()), |journal| journal.ended(index, done.len() == before)))
                 .map(|()| fault::after(index))
         };
         if let Err(problem) = result {
+            // How far it came nobody knows, and what runs on or hangs can't be taken back now.
+            if problem.code == Kind::Left {
+                return Err(problem
+                    .because(format!("it had come to this step: {}", step.describe()))
+                    .hint("`chyves repair`, or the next command on the same object, finishes it or takes it back"));
+            }
             (place.report)(Event::TakingBack(&problem));
             // Somebody may work on it by now. Where they do so for too long, they or a repair take it back from the journal.
             let wanted = place.locks.iter().filter(|_| let_go);
@@ -168,11 +176,11 @@ pub fn apply(plan: &Plan, place: &mut Place<'_>) -> Result<Applied> {
             }
             let untouched = done.is_empty();
             let problem = undo::take_back(done, began, place, problem, &mut |_| {});
-            journal.close();
+            drop(journal.map(Journal::close));
             return Err(if problem.code == Kind::Interrupted { told(problem, step, untouched) } else { problem });
         }
     }
-    applied.replaced = journal.close();
+    applied.replaced = journal.map(Journal::close).unwrap_or_default();
     Ok(applied)
 }
 

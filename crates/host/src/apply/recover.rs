@@ -16,13 +16,18 @@ use crate::runtime::Runtime;
 use chyves_core::action::{Action, Undo};
 use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::value::printable;
+use rustix::fs::OFlags;
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// A journal larger than this was not written by chyves.
 const LIMIT: u64 = 16 << 20;
+
+/// Neither a FIFO nor a link is a journal.
+const FLAGS: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK);
 
 /// A journal is begun within this time.
 const BEGINNING: Duration = Duration::from_secs(60);
@@ -61,19 +66,40 @@ impl Dead {
     }
 }
 
+/// What was found of dead writers.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Their journals.
+    pub dead: Vec<Dead>,
+    /// Those that say nothing that can be used, with why.
+    pub unreadable: Vec<Problem>,
+}
+
+/// That a journal can't be used.
+fn unreadable(path: &Path, why: impl std::fmt::Display) -> Problem {
+    let shown = path.display();
+    Problem::new(Kind::Left, format!("cannot read the journal `{shown}`: what a killed command left is unknown"))
+        .on(path.display())
+        .because(why)
+        .hint(format!(
+            "`head -c 2000 '{shown}'` shows the command and its steps; check with `chyves list` and `zfs list -t all` what came of them"
+        ))
+        .hint(format!("then remove the journal: rm '{shown}'"))
+}
+
 /// The journals that nobody writes any more. Those of `locks` alone, where some are given.
 ///
 /// # Errors
 /// The folder can't be read.
-pub fn dead(runtime: &Runtime, locks: Option<&[String]>) -> Result<Vec<Dead>> {
-    let mut found = Vec::new();
+pub fn dead(runtime: &Runtime, locks: Option<&[String]>) -> Result<Found> {
+    let mut found = Found::default();
     let [lasting, others] = folders(runtime);
     dead_in(&lasting, true, locks, &mut found)?;
     dead_in(&others, false, locks, &mut found)?;
     Ok(found)
 }
 
-fn dead_in(folder: &Path, lasts: bool, locks: Option<&[String]>, found: &mut Vec<Dead>) -> Result<()> {
+fn dead_in(folder: &Path, lasts: bool, locks: Option<&[String]>, found: &mut Found) -> Result<()> {
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
         // Where no folder can be, none was written.
@@ -82,17 +108,34 @@ fn dead_in(folder: &Path, lasts: bool, locks: Option<&[String]>, found: &mut Vec
     };
     for entry in entries {
         let path = entry.map_err(cant("look for", folder))?.path();
-        let Ok(mut file) = OpenOptions::new().read(true).write(true).open(&path) else { continue };
+        let opened = OpenOptions::new().read(true).write(true).custom_flags(FLAGS.bits().cast_signed()).open(&path);
+        let mut file = match opened {
+            Ok(file) if file.metadata().is_ok_and(|meta| meta.is_file()) => file,
+            // It was ended meanwhile.
+            Err(e) if e.kind() == ErrorKind::NotFound => continue,
+            Ok(_) => {
+                found.unreadable.push(unreadable(&path, "it is no file"));
+                continue;
+            }
+            Err(e) => {
+                found.unreadable.push(unreadable(&path, e));
+                continue;
+            }
+        };
         // Whoever holds it is alive.
         if file.try_lock().is_err() || !path.exists() {
             continue;
         }
         let mut bytes = Vec::new();
-        Read::by_ref(&mut file).take(LIMIT).read_to_end(&mut bytes).map_err(cant("read", &path))?;
-        let record = match Record::read(&String::from_utf8_lossy(&bytes)) {
-            Some(record) if !record.over => record,
+        let read = Read::by_ref(&mut file).take(LIMIT).read_to_end(&mut bytes);
+        let record = match read.map_err(|e| e.to_string()).and_then(|_| Record::read(&String::from_utf8_lossy(&bytes))) {
+            Ok(Some(record)) if !record.over => record,
+            Err(why) => {
+                found.unreadable.push(unreadable(&path, why));
+                continue;
+            }
             // One that was cut off while it was begun says nothing, because nothing was done yet.
-            None if is_young(&file) => continue,
+            Ok(None) if is_young(&file) => continue,
             _ => {
                 let _ = std::fs::remove_file(&path);
                 continue;
@@ -103,7 +146,7 @@ fn dead_in(folder: &Path, lasts: bool, locks: Option<&[String]>, found: &mut Vec
         file.set_len(whole).and_then(|()| file.seek(SeekFrom::Start(whole))).map_err(cant("read", &path))?;
         if locks.is_none_or(|mine| record.locks.iter().any(|l| mine.contains(l))) {
             let host_was_down = lasts && record.boot != proc::boot_id()?;
-            found.push(Dead { file, path, lasts, host_was_down, record });
+            found.dead.push(Dead { file, path, lasts, host_was_down, record });
         }
     }
     Ok(())
@@ -232,10 +275,10 @@ mod tests {
             std::fs::create_dir_all(&folder).unwrap();
             let path = folder.join("a.json");
             let file = File::create(&path).unwrap();
-            assert!(dead(&runtime, None).unwrap().is_empty());
+            assert!(dead(&runtime, None).unwrap().dead.is_empty());
             assert!(path.exists());
             file.set_modified(SystemTime::now() - BEGINNING * 2).unwrap();
-            assert!(dead(&runtime, None).unwrap().is_empty());
+            assert!(dead(&runtime, None).unwrap().dead.is_empty());
             assert!(!path.exists());
         }
     }

@@ -1,8 +1,12 @@
 //! Locks of the kernel (flock) on files: they vanish with their holder, however it dies, and the file says who it is.
 //!
+//! Who lets go of a lock of a command removes its file, while holding the lock alone; whoever takes a lock makes sure that the
+//! file it has locked is still the one at the path. So no file stays for each guest that ever was.
+//!
 //! Not here: what is locked when; commands take [`Runtime::lock_guest`], supervisors their own.
 
 use super::Runtime;
+use crate::interrupt;
 use chyves_core::error::{Problem, Result};
 use chyves_core::value::{GuestName, printable};
 use serde::{Deserialize, Serialize};
@@ -10,6 +14,7 @@ use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
@@ -25,6 +30,20 @@ const NOTE_LIMIT: u64 = 4096;
 pub struct Lock {
     file: File,
     path: PathBuf,
+    /// Whether its file goes with it.
+    pruned: bool,
+    /// Whether a child may hold it for longer than this process.
+    lent: AtomicBool,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Those who share it are alone only at the end; a child that holds it too goes on holding it.
+        let prune = self.pruned && !self.lent.load(Ordering::SeqCst);
+        if prune && self.file.try_lock().is_ok() && is_at(&self.file, &self.path) {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
 }
 
 /// What a holder writes into its lock's file.
@@ -49,13 +68,16 @@ impl Lock {
     }
 
     fn take_by(path: &Path, wait: Duration, lock: fn(&File) -> Result<(), TryLockError>) -> Result<Option<Self>> {
-        let deadline = Instant::now() + wait;
+        let (deadline, signals) = (Instant::now() + wait, interrupt::count());
         loop {
+            if interrupt::count() > signals {
+                return Err(Problem::interrupted());
+            }
             let file = open(path).map_err(|e| cant(path, &e))?;
             match lock(&file) {
                 // The file may have been removed, and made anew by somebody else, between opening and locking.
                 Ok(()) if is_at(&file, path) => {
-                    return Ok(Some(Self { file, path: path.to_owned() }));
+                    return Ok(Some(Self { file, path: path.to_owned(), pruned: false, lent: AtomicBool::new(false) }));
                 }
                 Ok(()) => continue,
                 Err(TryLockError::WouldBlock) => {}
@@ -87,6 +109,7 @@ impl Lock {
 
     /// The open file, for a child that shall hold the lock too.
     pub(crate) fn file(&self) -> &File {
+        self.lent.store(true, Ordering::SeqCst);
         &self.file
     }
 }
@@ -163,7 +186,7 @@ impl Runtime {
 
     fn lock(&self, file: &str, object: &str, take: impl Fn(&Path) -> Result<Option<Lock>>, command: &str) -> Result<Lock> {
         self.create()?;
-        let folder = self.root.join("locks");
+        let folder = self.locks();
         super::make_private(&folder)?;
         let path = folder.join(file);
         let Some(mut lock) = take(&path)? else {
@@ -174,8 +197,27 @@ impl Runtime {
             }
             .hint("try again when it is done"));
         };
-        lock.note(command)?;
+        lock.pruned = true;
+        // The note is for those who wait; where there is no room for it the lock holds all the same.
+        let _ = lock.note(command);
         Ok(lock)
+    }
+
+    fn locks(&self) -> PathBuf {
+        self.root.join("locks")
+    }
+
+    /// Removes the files of locks that nobody holds: those of commands that were killed.
+    pub fn prune_locks(&self) {
+        let Ok(entries) = std::fs::read_dir(self.locks()) else { return };
+        for entry in entries.flatten() {
+            let path = entry.path();
+            // Not made where somebody was quicker.
+            let Ok(file) = File::options().read(true).write(true).open(&path) else { continue };
+            if file.try_lock().is_ok() {
+                drop(Lock { file, path, pruned: true, lent: AtomicBool::new(false) });
+            }
+        }
     }
 }
 
@@ -222,6 +264,52 @@ mod tests {
         let alone = rt.lock_named("image.deb", Duration::ZERO, "c").unwrap();
         assert!(rt.share_named("image.deb", Duration::ZERO, "a").is_err());
         drop(alone);
+    }
+
+    #[test]
+    fn a_lock_s_file_goes_with_its_last_holder() {
+        let temp = tempfile::tempdir().unwrap();
+        let rt = Runtime::at(temp.path());
+        let files = || std::fs::read_dir(rt.locks()).unwrap().count();
+        let (first, second) =
+            (rt.share_named("image.a", Duration::ZERO, "a").unwrap(), rt.share_named("image.a", Duration::ZERO, "b").unwrap());
+        drop(first);
+        assert_eq!(files(), 1, "it is shared still");
+        assert!(rt.lock_named("image.a", Duration::ZERO, "c").is_err());
+        drop(second);
+        assert_eq!(files(), 0);
+        // A child may hold it on.
+        let lent = rt.lock_named("guest.a", Duration::ZERO, "a").unwrap();
+        let child = lent.file().try_clone().unwrap();
+        drop(lent);
+        assert!(rt.lock_named("guest.a", Duration::ZERO, "b").is_err());
+        rt.prune_locks();
+        assert_eq!(files(), 1);
+        drop(child);
+        rt.prune_locks();
+        assert_eq!(files(), 0);
+    }
+
+    #[test]
+    fn of_many_who_take_and_let_go_one_holds_it_at_a_time() {
+        let temp = tempfile::tempdir().unwrap();
+        let rt = Runtime::at(temp.path());
+        let (inside, most) = (std::sync::atomic::AtomicUsize::new(0), std::sync::atomic::AtomicUsize::new(0));
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..50 {
+                        let lock = rt.lock_named("x", Duration::from_secs(60), "a").unwrap();
+                        most.fetch_max(inside.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                        std::thread::yield_now();
+                        inside.fetch_sub(1, Ordering::SeqCst);
+                        drop(lock);
+                    }
+                });
+            }
+        });
+        assert_eq!(most.into_inner(), 1);
+        assert_eq!(std::fs::read_dir(rt.locks()).unwrap().count(), 0);
     }
 
     #[test]

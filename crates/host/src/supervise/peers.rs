@@ -13,7 +13,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
-/// More are turned away.
+/// More at the console are turned away.
+const WATCHING_LIMIT: usize = 24;
+/// More in all are let in only in the place of one that keeps it without need.
 const PEERS_LIMIT: usize = 32;
 /// What may wait to be read by one of them, beyond what the kernel keeps.
 const OUTPUT_LIMIT: usize = 32 << 10;
@@ -66,7 +68,11 @@ impl Peers {
                 Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e),
                 _ => {}
             }
-            let listener = UnixListener::bind(path)?;
+            // Whatever the umask is: nobody else can connect in between, and we can.
+            let before = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o177));
+            let bound = UnixListener::bind(path);
+            rustix::process::umask(before);
+            let listener = bound?;
             std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
             listener.set_nonblocking(true)?;
             Ok(listener)
@@ -106,10 +112,11 @@ impl Peers {
     /// Lets in who waits at the door.
     pub(super) fn accept(&mut self, now: u64) {
         while let Ok((stream, _)) = self.listener.accept() {
-            let crowded = self.all.len() >= PEERS_LIMIT;
             if stream.set_nonblocking(true).is_err() {
                 continue;
             }
+            // Who has something to ask does so at once: whoever is silent or has had its answer makes place first.
+            let crowded = self.all.len() >= PEERS_LIMIT && !self.make_place();
             self.all.push(Peer {
                 stream,
                 kind: Kind::Asking { until: now + ASK_WITHIN },
@@ -122,6 +129,20 @@ impl Peers {
                 self.answer(self.all.len() - 1, &Reply::Failed(full));
             }
         }
+    }
+
+    /// Shows one out that has nothing to wait for; whether there was one. Where a console can be had again, that is the last choice.
+    fn make_place(&mut self) -> bool {
+        let silent = |p: &Peer| matches!(p.kind, Kind::Asking { .. }) && p.input.is_empty();
+        let choices: [&dyn Fn(&Peer) -> bool; 3] =
+            [&silent, &|p| matches!(p.kind, Kind::Leaving | Kind::Asking { .. }), &|p| matches!(p.kind, Kind::Watching { .. })];
+        let index = choices.into_iter().find_map(|is| self.all.iter().position(is));
+        index.map(|index| self.all.remove(index)).is_some()
+    }
+
+    /// Whether one more can sit at the console.
+    pub(super) fn has_place_at_console(&self) -> bool {
+        self.watching() < WATCHING_LIMIT
     }
 
     /// What one of them says now, if anything.
@@ -397,14 +418,50 @@ mod tests {
     }
 
     #[test]
-    fn there_is_a_limit_to_the_crowd() {
+    fn idle_ones_keep_nobody_out_who_asks() {
+        let (_temp, path, mut peers) = door();
+        let crowd: Vec<UnixStream> = (0..PEERS_LIMIT).map(|_| UnixStream::connect(&path).unwrap()).collect();
+        peers.accept(0);
+        for index in 0..WATCHING_LIMIT {
+            assert!(peers.has_place_at_console());
+            peers.let_watch(index, true, b"");
+        }
+        assert!(!peers.has_place_at_console());
+        for _ in 0..3 * PEERS_LIMIT {
+            let mut client = UnixStream::connect(&path).unwrap();
+            client.write_all(b"{\"ask\":\"status\"}\n").unwrap();
+            peers.accept(0);
+            let last = peers.count() - 1;
+            assert!(matches!(peers.hear(last, 0), Some(Said::Request(Request::Status))));
+            assert_eq!(peers.count(), PEERS_LIMIT);
+        }
+        drop(crowd);
+    }
+
+    #[test]
+    fn those_who_wait_for_an_answer_are_not_shown_out() {
         let (_temp, path, mut peers) = door();
         let mut crowd: Vec<UnixStream> = (0..=PEERS_LIMIT).map(|_| UnixStream::connect(&path).unwrap()).collect();
+        peers.listener.set_nonblocking(true).unwrap();
+        for index in 0..PEERS_LIMIT {
+            let (stream, _) = peers.listener.accept().unwrap();
+            stream.set_nonblocking(true).unwrap();
+            peers.all.push(Peer { stream, kind: Kind::Waiting, input: Vec::new(), output: VecDeque::new(), gone: false });
+            assert_eq!(peers.count(), index + 1);
+        }
         peers.accept(0);
         peers.sweep(0);
         assert_eq!(peers.count(), PEERS_LIMIT);
         let mut text = String::new();
         crowd.pop().unwrap().read_to_string(&mut text).unwrap();
         assert!(text.contains("too many"), "{text}");
+    }
+
+    #[test]
+    fn the_socket_is_private_whatever_the_umask() {
+        let before = rustix::process::umask(rustix::fs::Mode::empty());
+        let (_temp, path, _peers) = door();
+        rustix::process::umask(before);
+        assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
     }
 }

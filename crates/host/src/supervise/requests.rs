@@ -36,6 +36,10 @@ impl Engine<'_> {
                 let seconds = timeout.unwrap_or(self.launch.policy.stop_timeout);
                 self.events.push_back(Event::Stop(Wish { timeout: u64::from(seconds) * 1000, force: *force, stands: false }));
             }
+            Request::Console { .. } if !self.peers.has_place_at_console() => {
+                let full = Problem::not_now(format!("too many consoles of `{}` are open", self.launch.guest));
+                self.peers.answer(index, &Reply::Failed(full.hint("leave one of them first")));
+            }
             Request::Console { read_only } => {
                 let before = self.ring.copy();
                 self.peers.let_watch(index, *read_only, &before);

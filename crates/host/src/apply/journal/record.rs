@@ -81,11 +81,19 @@ impl Record {
     }
 
     /// Reads a journal; nothing where it was cut off before its plan was whole.
-    pub(in crate::apply) fn read(text: &str) -> Option<Self> {
-        let mut lines = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
-        let mut record: Self = serde_json::from_str(lines.next()?).ok()?;
-        for line in lines.map_while(|line| serde_json::from_str(line).ok()) {
-            match line {
+    ///
+    /// # Errors
+    /// A whole line of it is not what is written there.
+    pub(in crate::apply) fn read(text: &str) -> Result<Option<Self>, String> {
+        let mut lines = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')).enumerate();
+        let bad = |index: usize, e: serde_json::Error| format!("its line {} cannot be read: {e}", index + 1);
+        let Some((index, first)) = lines.next() else {
+            // A plan that was cut off begins as every plan does.
+            return if text.is_empty() || text.starts_with('{') { Ok(None) } else { Err("it does not begin as a journal does".to_owned()) };
+        };
+        let mut record: Self = serde_json::from_str(first).map_err(|e| bad(index, e))?;
+        for (index, line) in lines {
+            match serde_json::from_str(line).map_err(|e| bad(index, e))? {
                 Line::Begins(index, at) => (record.begun, record.latest) = (index + 1, at),
                 Line::Replaces(index, before) => record.replaced.push((index, before)),
                 Line::Done(index) => record.done = index + 1,
@@ -98,7 +106,7 @@ impl Record {
                 Line::Over => record.over = true,
             }
         }
-        Some(record)
+        Ok(Some(record))
     }
 }
 
@@ -123,14 +131,14 @@ mod tests {
             Line::Begins(2, 9),
         ];
         let whole = lines.iter().fold(journal(3), |text, line| text + &serde_json::to_string(line).unwrap() + "\n");
-        let record = Record::read(&whole).unwrap();
+        let record = Record::read(&whole).unwrap().unwrap();
         assert_eq!((record.begun, record.done, record.steps.len()), (3, 2, 3));
         assert_eq!((record.latest, record.over), (9, false));
         assert_eq!(record.idle, [0]);
         assert_eq!(record.replaced, [(1, Some("a\nb".to_owned()))]);
         let mut seen = (0, 0);
         for cut in 0..whole.len() {
-            let Some(record) = Record::read(&whole[..cut]) else {
+            let Some(record) = Record::read(&whole[..cut]).unwrap() else {
                 assert!(cut < journal(3).len(), "{cut}");
                 continue;
             };
@@ -139,5 +147,18 @@ mod tests {
             seen = (record.begun, record.done);
         }
         assert_eq!(seen, (2, 2));
+    }
+
+    #[test]
+    fn one_that_was_not_written_so_is_an_error() {
+        let whole = journal(1) + "{\"begins\":[0,8]}\n";
+        for (text, line) in [
+            (whole.replacen("steps", "stops", 1), "line 1"),
+            (whole.replace("begins", "b\0gins"), "line 2"),
+            (format!("{}x\n{{\"done\":0}}\n", journal(1)), "line 2"),
+            ("\0\0\0\0".to_owned(), "does not begin"),
+        ] {
+            assert!(Record::read(&text).unwrap_err().contains(line), "{text}");
+        }
     }
 }

@@ -1,0 +1,67 @@
+//! Standard output: the only place that writes there, and that knows whether it arrived.
+//!
+//! Not here: what is printed (`ui`, `report`), and streams of guests (chyves-host).
+
+use chyves_core::error::Problem;
+use chyves_core::value::is_deceptive;
+use serde_json::Value;
+use std::io::{ErrorKind, Write};
+use std::process::ExitCode;
+use std::sync::Mutex;
+
+/// Why something was lost.
+static LOST: Mutex<Option<String>> = Mutex::new(None);
+
+/// Prints a text; colours are left out where they are not wanted. A reader that has read enough is no error; any other
+/// failure is kept for [`end`].
+pub(crate) fn print(text: &str) {
+    let mut out = anstream::stdout();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(e) if e.kind() != ErrorKind::BrokenPipe => {
+            if let Ok(mut lost) = LOST.lock() {
+                lost.get_or_insert(e.to_string());
+            }
+        }
+        Ok(()) | Err(_) => {}
+    }
+}
+
+/// A JSON document as it is printed: characters that a terminal obeys, or that make a line read as something else, are
+/// escaped in it. They can only be in its texts.
+pub(crate) fn json(value: &Value) -> String {
+    let text = serde_json::to_string_pretty(value).unwrap_or_default();
+    let mut out = String::with_capacity(text.len() + 1);
+    for c in text.chars() {
+        if c != '\n' && (c.is_control() || is_deceptive(c)) {
+            out.extend(c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")));
+        } else {
+            out.push(c);
+        }
+    }
+    out.push('\n');
+    out
+}
+
+/// The exit status of a command: a failure where its output was lost.
+pub(crate) fn end(code: ExitCode) -> ExitCode {
+    let lost = LOST.lock().ok().and_then(|mut lost| lost.take());
+    let Some(why) = lost else { return code };
+    let problem = Problem::failed("cannot write the output").because(why).hint("what the command did, if anything, stays done");
+    let failed = crate::report::problem(&problem, false);
+    if code == ExitCode::SUCCESS { failed } else { code }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::json;
+
+    #[test]
+    fn json_holds_nothing_that_a_terminal_obeys() {
+        let text = "a\u{9b}31m\u{1b}[0m\u{202e}\u{2066}\u{7f}\u{85}\u{e9}\u{1f600}\n";
+        let value = serde_json::json!({ "x": text, "y": [1] });
+        let shown = json(&value);
+        assert!(shown.chars().all(|c| c == '\n' || !(c.is_control() || chyves_core::value::is_deceptive(c))), "{shown:?}");
+        assert!(shown.contains('\u{e9}') && shown.contains("\\u009b"), "{shown}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap(), value);
+    }
+}
