@@ -1,7 +1,7 @@
 //! Seeds as the programs in guests read them: the disc that a start writes, read by cloud-init's own classes; FreeBSD's
 //! nuageinit and Windows' cloudbase-init by what they are known to take; and what is refused before anything is kept.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)] // a panic is the failure report
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods)] // a panic is the failure report
 
 mod common;
 

@@ -3,7 +3,7 @@
 //! The planner makes it (`plan::start`), the supervisor obeys it; neither knows how the other works.
 
 use crate::cmd::Cmd;
-use crate::value::{Dataset, GuestName, Size};
+use crate::value::{Dataset, FilePath, GuestName, Size};
 use crate::vmm::Vmm;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -30,7 +30,7 @@ pub struct Launch {
     /// Where its first serial port can be reached.
     pub console: ConsoleEnd,
     /// The folder of the bounded console log and of the hypervisor's own messages.
-    pub log_dir: String,
+    pub log_dir: FilePath,
     /// How much console log is kept.
     pub log_limit: Size,
     /// What follows an end.

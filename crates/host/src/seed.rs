@@ -4,11 +4,12 @@
 
 use crate::apply::{self, write_private_bytes};
 use crate::observe;
+use crate::safe::{self, Access, Folder, Rule};
 use chyves_core::cloudinit::documents::{self, Documents};
 use chyves_core::cloudinit::{Seed, SeedDisc, Sources, TEXT_LIMIT, Text};
 use chyves_core::error::{Problem, Result};
 use chyves_core::guest::Guest;
-use chyves_core::value::printable;
+use chyves_core::value::{FilePath, printable};
 use chyves_core::zfs::args;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
@@ -20,7 +21,7 @@ use std::path::{Path, PathBuf};
 /// # Errors
 /// A file of the user's can't be read, or holds something else than it should.
 pub fn write(disc: &SeedDisc) -> Result<()> {
-    let sources = sources(&disc.seed, Path::new(&disc.folder))?;
+    let sources = sources(&disc.seed, &disc.folder)?;
     let documents = documents::documents(&disc.seed, &sources)?;
     write_private_bytes(&disc.path, &documents.image())
 }
@@ -29,7 +30,7 @@ pub fn write(disc: &SeedDisc) -> Result<()> {
 ///
 /// # Errors
 /// As [`write()`].
-pub fn shown(seed: &Seed, folder: &Path) -> Result<Documents> {
+pub fn shown(seed: &Seed, folder: &FilePath) -> Result<Documents> {
     documents::shown(seed, &sources(seed, folder)?)
 }
 
@@ -37,7 +38,7 @@ pub fn shown(seed: &Seed, folder: &Path) -> Result<Documents> {
 ///
 /// # Errors
 /// As [`write()`].
-pub fn image(seed: &Seed, folder: &Path) -> Result<Vec<u8>> {
+pub fn image(seed: &Seed, folder: &FilePath) -> Result<Vec<u8>> {
     Ok(documents::documents(seed, &sources(seed, folder)?)?.image())
 }
 
@@ -45,58 +46,70 @@ pub fn image(seed: &Seed, folder: &Path) -> Result<Vec<u8>> {
 ///
 /// # Errors
 /// It can't be mounted, or what is done fails.
-pub fn visit<T>(guest: &Guest, work: impl FnOnce(&Path) -> Result<T>) -> Result<T> {
-    let folder = PathBuf::from(guest.folder()?);
+pub fn visit<T>(guest: &Guest, work: impl FnOnce(&str) -> Result<T>) -> Result<T> {
+    let folder = guest.folder()?;
     let is_mounted = || Ok::<_, Problem>(observe::dataset(&guest.dataset)?.is_some_and(|row| row.native("mounted") == Some("yes")));
     if is_mounted()? {
-        return work(&folder);
+        return work(folder);
     }
     apply::settled(&args::mount(&guest.dataset))?;
-    let result = work(&folder);
+    let result = work(folder);
     let unmounted = apply::settled(&args::unmount(&guest.dataset));
     result.and_then(|value| unmounted.map(|()| value))
 }
 
-fn sources(seed: &Seed, folder: &Path) -> Result<Sources> {
+fn sources(seed: &Seed, folder: &FilePath) -> Result<Sources> {
     let mut sources = Sources::default();
+    let opened = Folder::of_if_there(folder)?;
     for text in Text::ALL {
+        let content = match &opened {
+            Some((mount, folder)) => text_in(mount, &folder.join(text.file()))?,
+            None => None,
+        };
         // An empty file is none: so a text is taken away without removing anything.
-        *sources.slot(text) = optional(&folder.join(text.file()))?.filter(|content| !content.trim().is_empty());
+        *sources.slot(text) = content.filter(|content| !content.trim().is_empty());
     }
-    // An absolute path stays one.
-    sources.password = seed.password_file.as_ref().map(|file| secret(&folder.join(file))).transpose()?;
+    sources.password = seed.password_file.as_ref().map(|file| secret(file, folder)).transpose()?;
     Ok(sources)
 }
 
-/// The content of a text file that may be missing.
-fn optional(path: &Path) -> Result<Option<String>> {
-    match File::open(path) {
-        Ok(file) => read(file, path).map(Some),
-        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(cant(path, &e)),
-    }
+/// The content of a text file below a mount point; none where it is missing.
+fn text_in(mount: &Folder, path: &Path) -> Result<Option<String>> {
+    let file = mount.file_if_there(path, Access::Read, Rule::DISK)?;
+    file.map(|file| read(file, &mount.shown(path))).transpose()
 }
 
-/// The content of a file that its owner alone may read.
-fn secret(path: &Path) -> Result<String> {
-    let shown = printable(&path.display().to_string(), 300);
-    let file =
-        File::open(path).map_err(|e| cant(path, &e).hint(format!("`openssl passwd -6 >{shown}` makes it; then chmod 600 {shown}")))?;
-    let meta = file.metadata().map_err(|e| cant(path, &e))?;
+/// The content of a file that its owner alone may read: an absolute path is an administrator's, another is in the folder.
+fn secret(file: &str, folder: &FilePath) -> Result<String> {
+    let path = if file.starts_with('/') { FilePath::host(file) } else { folder.join(file) };
+    let path_shown = printable(&path.to_string(), 300);
+    let missing = || {
+        Problem::not_found(format!("there is no file `{path_shown}`"))
+            .on(&path_shown)
+            .hint(format!("`openssl passwd -6 >{path_shown}` makes it; then chmod 600 {path_shown}"))
+    };
+    let opened = match &path {
+        FilePath::Host(path) if !Path::new(path).exists() => None,
+        FilePath::Host(path) => Some(safe::named(path)?),
+        FilePath::Below { .. } => match Folder::of_if_there(&path)? {
+            Some((mount, path)) => mount.file_if_there(path, Access::Read, Rule::DISK.own())?,
+            None => None,
+        },
+    };
+    let file = opened.ok_or_else(missing)?;
+    let (path, shown) = (PathBuf::from(path.to_string()), path_shown.as_str());
+    let meta = file.metadata().map_err(|e| cant(&path, &e))?;
     if meta.mode() & 0o077 != 0 {
         return Err(Problem::not_now(format!("the password file `{shown}` can be read by others"))
-            .on(&shown)
+            .on(shown)
             .because(format!("its mode is {:o}", meta.mode() & 0o777))
             .hint(format!("chmod 600 {shown}")));
     }
-    read(file, path)
+    read(file, &path)
 }
 
 fn read(file: File, path: &Path) -> Result<String> {
     let shown = printable(&path.display().to_string(), 300);
-    if !file.metadata().map_err(|e| cant(path, &e))?.is_file() {
-        return Err(Problem::usage(format!("`{shown}` is no file")).on(&shown));
-    }
     let mut bytes = Vec::new();
     file.take(TEXT_LIMIT + 1).read_to_end(&mut bytes).map_err(|e| cant(path, &e))?;
     if bytes.len() as u64 > TEXT_LIMIT {
@@ -145,7 +158,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().join("cloud-init");
         let path = dir.path().join("cidata.iso");
-        let disc = SeedDisc { seed: seed(None), folder: folder.display().to_string(), path: path.display().to_string() };
+        let disc = SeedDisc {
+            seed: seed(None),
+            folder: FilePath::below(dir.path().to_str().unwrap(), "cloud-init"),
+            path: path.display().to_string(),
+        };
         write(&disc).unwrap();
         let first = fs::read(&path).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
@@ -161,18 +178,20 @@ mod tests {
     #[test]
     fn a_secret_is_read_where_it_is_one_and_shown_nowhere() {
         let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("hash");
+        std::fs::create_dir(dir.path().join("cloud-init")).unwrap();
+        let file = dir.path().join("cloud-init/hash");
+        let folder = FilePath::below(dir.path().to_str().unwrap(), "cloud-init");
         let seed = seed(Some("hash"));
-        assert_eq!(image(&seed, dir.path()).unwrap_err().code.exit_code(), 3);
+        assert_eq!(image(&seed, &folder).unwrap_err().code.exit_code(), 3);
         fs::write(&file, "$6$salt$hash\n").unwrap();
         chmod(&file, 0o640);
-        let open = image(&seed, dir.path()).unwrap_err();
+        let open = image(&seed, &folder).unwrap_err();
         assert!(open.hints[0].starts_with("chmod 600"), "{open:?}");
         chmod(&file, 0o600);
-        let text = String::from_utf8_lossy(&image(&seed, dir.path()).unwrap()).into_owned();
+        let text = String::from_utf8_lossy(&image(&seed, &folder).unwrap()).into_owned();
         assert!(text.contains("$6$salt$hash"));
-        assert!(!shown(&seed, dir.path()).unwrap().user_data.contains("$6$"));
+        assert!(!shown(&seed, &folder).unwrap().user_data.contains("$6$"));
         let absolute = Seed { password_file: Some(file.display().to_string()), ..seed };
-        assert!(image(&absolute, Path::new("/nowhere")).is_ok());
+        assert!(image(&absolute, &FilePath::below("/nowhere", "cloud-init")).is_ok());
     }
 }

@@ -28,7 +28,7 @@ fn a_guest_starts_reboots_with_its_new_settings_and_stops() {
         Cmd::new("chyves-no-such-program", [""; 0]),
         Cmd::new("touch", [marker.to_str().unwrap()]),
         // The last thing may be to unmount the guest's file system, so nothing of it is open any more.
-        Cmd::new("sh", ["-c", "! ls -l /proc/$PPID/fd | grep -F \"$0\"", &guest.launch.log_dir]),
+        Cmd::new("sh", ["-c", "! ls -l /proc/$PPID/fd | grep -F \"$0\"", &guest.launch.log_dir.to_string()]),
     ];
     guest.tell_spec();
     let started = guest.start().unwrap();
@@ -345,7 +345,7 @@ fn a_log_folder_that_vanishes_does_not_end_the_machine() {
     guest.start().unwrap();
     let mut console = guest.console();
     console.expect("tiny: ready 1");
-    std::fs::remove_dir_all(&guest.launch.log_dir).unwrap();
+    std::fs::remove_dir_all(guest.launch.log_dir.to_string()).unwrap();
     console.say("i");
     console.expect("tiny: ready 1");
     console.say("r");

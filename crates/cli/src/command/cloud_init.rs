@@ -6,7 +6,7 @@ use chyves_core::cloudinit::{FOLDER, Seed, Text, settings};
 use chyves_core::error::{Problem, Result};
 use chyves_core::guest::Guest;
 use chyves_core::plan;
-use chyves_core::value::GuestName;
+use chyves_core::value::{FilePath, GuestName};
 use chyves_core::world::World;
 use chyves_host::observe::{self, Look};
 use chyves_host::{given_text, seed};
@@ -144,7 +144,7 @@ fn show(session: &Session, guest: &str, document: Option<&str>) -> Result<()> {
     with_each(session, &[guest.to_owned()], |world, guest| {
         let seed = seed_of(guest)?;
         plan::locked::guest(world, guest)?;
-        let documents = seed::visit(guest, |folder| seed::shown(&seed, &folder.join(FOLDER)))?;
+        let documents = seed::visit(guest, |folder| seed::shown(&seed, &FilePath::below(folder, FOLDER)))?;
         let all = documents.each();
         let chosen: Vec<_> = all.iter().filter(|(name, _)| document.is_none_or(|wanted| wanted == *name)).collect();
         if chosen.is_empty() {
@@ -176,7 +176,7 @@ fn status(session: &Session, guests: &[String]) -> Result<()> {
             return Ok(());
         };
         plan::locked::guest(world, guest)?;
-        let now = seed::visit(guest, |folder| seed::image(&seed, &folder.join(FOLDER)))?;
+        let now = seed::visit(guest, |folder| seed::image(&seed, &FilePath::below(folder, FOLDER)))?;
         let disc = session.runtime.guest_dir(guest.uuid).join("cidata.iso");
         let had = if guest.state.is_alive() { std::fs::read(disc).ok() } else { None };
         let current = had.map(|had| had == now);

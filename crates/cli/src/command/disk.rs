@@ -8,7 +8,7 @@ use chyves_core::error::{Problem, Result};
 use chyves_core::guest::{DiskKind, DiskSpec, Guest, disk_name};
 use chyves_core::plan::disk::found::{self, Disks, Found};
 use chyves_core::plan::{self, disk::add::Origin};
-use chyves_core::value::{DiskSize, Size};
+use chyves_core::value::{DiskSize, FilePath, Size};
 use chyves_core::world::World;
 use chyves_host::apply::disk as files;
 use chyves_host::observe::disks::{self, Mount};
@@ -382,7 +382,7 @@ fn used(guest: &Guest, disks: &[DiskSpec], disk: &DiskSpec, space: &BTreeMap<Str
         DiskKind::Attached => None,
         DiskKind::Zvol => space.get(guest.dataset.child(name).as_str()).map(|(used, _)| *used),
         DiskKind::Raw if is_alone(guest, disks) => space.get(guest.dataset.as_str()).map(|(_, referenced)| *referenced),
-        DiskKind::Raw if guest.mounted => files::taken(&format!("{}/{name}", guest.folder().ok()?)),
+        DiskKind::Raw if guest.mounted => files::taken(&FilePath::below(guest.folder().ok()?, name)),
         DiskKind::Raw => None,
     }
 }

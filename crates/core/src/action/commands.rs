@@ -38,22 +38,22 @@ impl Action {
             Self::SetReadonly { dataset, on } => vec![args::set_readonly(dataset, *on)],
             Self::SetNative { dataset, native } => args::set_native(dataset, native),
             Self::SendReceive { from, to, .. } => vec![args::send(from), args::receive(to)],
-            Self::MakeFolder { path } => vec![Cmd::new("mkdir", ["-m", "0700", "-p", path])],
+            Self::MakeFolder { path } => vec![Cmd::new("mkdir", ["-m", "0700", "-p", &path.to_string()])],
             Self::DropFolder { path, .. } => vec![Cmd::new("rm", ["-r", path])],
-            Self::MakeDisk { path, size } => vec![Cmd::new("truncate", ["-s", &size.get().to_string(), path])],
+            Self::MakeDisk { path, size } => vec![Cmd::new("truncate", ["-s", &size.get().to_string(), &path.to_string()])],
             Self::GrowDisk { path, to, .. } | Self::ShrinkDisk { path, to, .. } => {
-                vec![Cmd::new("truncate", ["-s", &to.get().to_string(), path])]
+                vec![Cmd::new("truncate", ["-s", &to.get().to_string(), &path.to_string()])]
             }
             Self::GrowLive { path, by, to, .. } => match by {
                 Growth::Asked => Vec::new(),
-                Growth::OfFile => vec![Cmd::new("truncate", ["-s", &to.get().to_string(), path])],
+                Growth::OfFile => vec![Cmd::new("truncate", ["-s", &to.get().to_string(), &path.to_string()])],
                 Growth::OfVolume(volume) => vec![args::resize_volume(volume, *to)],
             },
-            Self::CopyDisk { from, format, to, size } => copy_disk(from, *format, to, *size),
-            Self::RenameFile { from, to } | Self::SetAside { from, to } => vec![Cmd::new("mv", ["-n", from, to])],
-            Self::RemoveFile { path, .. } => vec![Cmd::new("rm", [path])],
-            Self::CopyVariables { from, to, .. } => vec![Cmd::new("cp", ["-n", from, to])],
-            Self::CheckFiles { files } => files.iter().map(|(path, _)| Cmd::new("test", ["-w", path])).collect(),
+            Self::CopyDisk { from, format, to, size } => copy_disk(&from.to_string(), *format, &to.to_string(), *size),
+            Self::RenameFile { from, to } | Self::SetAside { from, to } => vec![Cmd::new("mv", ["-n", &from.to_string(), &to.to_string()])],
+            Self::RemoveFile { path, .. } => vec![Cmd::new("rm", [path.to_string()])],
+            Self::CopyVariables { from, to, .. } => vec![Cmd::new("cp", ["-n", &from.to_string(), &to.to_string()])],
+            Self::CheckFiles { files } => files.iter().map(|(path, _)| Cmd::new("test", ["-w", &path.to_string()])).collect(),
             Self::RestoreFiles { from, to, .. } => {
                 vec![Cmd::new(
                     "rsync",
@@ -67,7 +67,7 @@ impl Action {
                 cmds.extend(onto.is_none().then(|| stream::tame(into)).into_iter().flatten());
                 cmds
             }
-            Self::ReadFile { path } => vec![Cmd::new("cat", [path])],
+            Self::ReadFile { path } => vec![Cmd::new("cat", [path.to_string()])],
             Self::WriteFile { .. } => Vec::new(),
             Self::KeepPart { part, there, address, now } => {
                 let native = [("canmount", "noauto")];

@@ -5,26 +5,26 @@ use crate::value::Dataset;
 use crate::zfs::sending::Sending;
 
 impl Action {
-    /// The paths of the files and folders that it reads, makes, changes or removes in file systems of the pools: who does
+    /// Where the files and folders are that it reads, makes, changes or removes in file systems of the pools: who does
     /// it, or takes it back, has them mounted. A path in the runtime folder may be among them.
     pub fn files(&self) -> Vec<&str> {
         match self {
+            Self::DropFolder { path, .. } => vec![path],
             Self::ReadFile { path }
             | Self::MakeFolder { path }
-            | Self::DropFolder { path, .. }
             | Self::WriteFile { path, .. }
             | Self::MakeDisk { path, .. }
             | Self::GrowDisk { path, .. }
             | Self::ShrinkDisk { path, .. }
-            | Self::VerifyImage { path, .. } => vec![path],
-            Self::WriteSeed(disc) => vec![&disc.path, &disc.folder],
+            | Self::VerifyImage { path, .. } => vec![path.within()],
+            Self::WriteSeed(disc) => vec![&disc.path, disc.folder.within()],
             Self::CopyDisk { from, to, .. }
             | Self::RenameFile { from, to }
             | Self::SetAside { from, to }
-            | Self::CopyVariables { from, to, .. }
-            | Self::RestoreFiles { from, to, .. } => vec![from, to],
-            Self::RemoveFile { path, copy } => vec![path, copy],
-            Self::CheckFiles { files } => files.iter().map(|(path, _)| path.as_str()).collect(),
+            | Self::CopyVariables { from, to, .. } => vec![from.within(), to.within()],
+            Self::RestoreFiles { from, to, .. } => vec![from, to],
+            Self::RemoveFile { path, copy } => vec![path.within(), copy.within()],
+            Self::CheckFiles { files } => files.iter().map(|(path, _)| path.within()).collect(),
             Self::ImportImage { folder, part, .. } => {
                 std::iter::once(folder.as_str()).chain(part.iter().map(|(_, folder)| folder.as_str())).collect()
             }

@@ -23,7 +23,7 @@ use crate::image::Order;
 use crate::launch::Launch;
 use crate::network::Proof;
 use crate::os::Intent;
-use crate::value::{Dataset, GuestName, ImageName, Size, SnapshotName, SnapshotRef};
+use crate::value::{Dataset, FilePath, GuestName, ImageName, Size, SnapshotName, SnapshotRef};
 use crate::world::DiskFormat;
 use crate::zfs::sending::Sending;
 use crate::zfs::{Dialect, args::Pair};
@@ -218,12 +218,12 @@ pub enum Action {
     /// Reads a small file, which the plan hands back.
     ReadFile {
         /// Its path.
-        path: String,
+        path: FilePath,
     },
     /// Makes a folder that root alone may enter.
     MakeFolder {
         /// Its path.
-        path: String,
+        path: FilePath,
     },
     /// Removes a folder of the runtime folder with these files of it, and nothing else that may lie there.
     DropFolder {
@@ -235,7 +235,7 @@ pub enum Action {
     /// Writes a small file whole, by way of a temporary name.
     WriteFile {
         /// Its path.
-        path: String,
+        path: FilePath,
         /// Its content.
         text: String,
     },
@@ -269,14 +269,14 @@ pub enum Action {
     /// Makes an empty disk: a sparse file.
     MakeDisk {
         /// Its path.
-        path: String,
+        path: FilePath,
         /// Its size.
         size: Size,
     },
     /// Makes a disk file larger.
     GrowDisk {
         /// Its path.
-        path: String,
+        path: FilePath,
         /// Its size now.
         from: Size,
         /// Its size then.
@@ -291,7 +291,7 @@ pub enum Action {
         /// Where it lives.
         dataset: Dataset,
         /// The disk as its hypervisor opened it.
-        path: String,
+        path: FilePath,
         /// How it is done.
         by: Growth,
         /// Its size now.
@@ -302,7 +302,7 @@ pub enum Action {
     /// Cuts the end of a disk file off, with what lies there.
     ShrinkDisk {
         /// Its path.
-        path: String,
+        path: FilePath,
         /// Its size now.
         from: Size,
         /// Its size then.
@@ -311,27 +311,27 @@ pub enum Action {
     /// Writes the content of a file into a new disk file, or into a new volume.
     CopyDisk {
         /// The file.
-        from: String,
+        from: FilePath,
         /// Its format.
         format: DiskFormat,
         /// The new file, which must not be there, or the volume's device.
-        to: String,
+        to: FilePath,
         /// The new disk's size, what is behind the content being zeros; where it is none, the content's.
         size: Option<Size>,
     },
     /// Gives a file another name in its folder, which nothing may have.
     RenameFile {
         /// The present path.
-        from: String,
+        from: FilePath,
         /// The new one.
-        to: String,
+        to: FilePath,
     },
     /// Removes a file of which a whole copy was made before.
     RemoveFile {
         /// Its path.
-        path: String,
+        path: FilePath,
         /// Where the copy is.
-        copy: String,
+        copy: FilePath,
     },
     /// Gives a guest a copy of the template of its firmware's variables. Those that it has are kept, if they are as long;
     /// others belong to another firmware.
@@ -339,16 +339,16 @@ pub enum Action {
         /// The guest.
         guest: GuestName,
         /// The template.
-        from: String,
+        from: FilePath,
         /// The guest's own.
-        to: String,
+        to: FilePath,
     },
     /// Gives a file another name in its folder, which nothing may have, if there is such a file.
     SetAside {
         /// The present path.
-        from: String,
+        from: FilePath,
         /// The new one.
-        to: String,
+        to: FilePath,
     },
     /// Makes the files of a folder what they are in another, block by block where they differ; logs are left alone.
     RestoreFiles {
@@ -362,7 +362,7 @@ pub enum Action {
     /// Makes sure that files are there and can be written.
     CheckFiles {
         /// Their paths, each with what it is.
-        files: Vec<(String, String)>,
+        files: Vec<(FilePath, String)>,
     },
     /// Makes room for what comes from an address, where what has come stays for another try if the transfer is cut.
     KeepPart {
@@ -400,7 +400,7 @@ pub enum Action {
         /// Its name.
         image: ImageName,
         /// The file.
-        path: String,
+        path: FilePath,
         /// The SHA-256 that it must have.
         sha256: String,
     },

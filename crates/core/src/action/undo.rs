@@ -1,8 +1,8 @@
 //! What takes an action back.
 
-use super::{Action, is_device};
+use super::Action;
 use crate::os::Intent;
-use crate::value::{Dataset, Size, SnapshotRef};
+use crate::value::{Dataset, FilePath, Size, SnapshotRef};
 use crate::zfs::Dialect;
 use crate::zfs::args::Pair;
 
@@ -48,15 +48,15 @@ pub enum Undo {
         like: SnapshotRef,
     },
     /// Remove this file, which the same plan made.
-    RemoveFile(String),
+    RemoveFile(FilePath),
     /// Remove this folder if it is empty.
-    RemoveFolder(String),
+    RemoveFolder(FilePath),
     /// Make this folder again, with files of these names and contents.
     RestoreFolder(String, Vec<(String, String)>),
     /// Put back the file that stood there before, or remove it where none stood.
-    RestoreFile(String),
+    RestoreFile(FilePath),
     /// Cut this file, which was grown to the first size, off at its former size.
-    Shrink(String, Size, Size),
+    Shrink(FilePath, Size, Size),
     /// Take an intent back.
     Host(Intent),
 }
@@ -97,10 +97,10 @@ impl Action {
             Self::SetNative { .. } | Self::DropSnapshot { .. } => Undo::Nothing,
             Self::WriteFile { path, .. } => Undo::RestoreFile(path.clone()),
             // Made anew at each start, and of use to nobody without a machine.
-            Self::WriteSeed(disc) => Undo::RemoveFile(disc.path.clone()),
+            Self::WriteSeed(disc) => Undo::RemoveFile(FilePath::host(disc.path.as_str())),
             Self::MakeDisk { path, .. } | Self::CopyVariables { to: path, .. } => Undo::RemoveFile(path.clone()),
             // A volume goes with the step that made it.
-            Self::CopyDisk { to, .. } if is_device(to) => Undo::Nothing,
+            Self::CopyDisk { to, .. } if to.is_device() => Undo::Nothing,
             Self::CopyDisk { to, .. } => Undo::RemoveFile(to.clone()),
             Self::RenameFile { from, to } | Self::SetAside { from, to } => {
                 Undo::Action(Box::new(Self::RenameFile { from: to.clone(), to: from.clone() }))

@@ -51,6 +51,7 @@ pub const OWN_GRUB: [&str; 2] = ["device.map", "grub.cfg"];
 
 fn one(host: &HostFacts, wanted: &WantedPath) -> Option<Finding> {
     let WantedPath { path, what, need } = wanted;
+    let path = &path.to_string();
     let shown = printable(path, 300);
     let fails = |why: &str, cure: String| Some(Finding::fails(what, format!("{what} can't be used: `{shown}` {why}")).cure(cure));
     let seen = host.state.files.get(path)?;
@@ -78,6 +79,13 @@ fn one(host: &HostFacts, wanted: &WantedPath) -> Option<Finding> {
     match sort.kind {
         FileKind::File | FileKind::Device => {}
         FileKind::Folder => return fails("is a folder", "name a file or a device".into()),
+        FileKind::Link => {
+            return fails(
+                "is a symbolic link, and links in a guest's folder are not followed",
+                "put the file itself there; or remove the disk and attach what the link names: `chyves disk add GUEST --attach PATH`"
+                    .into(),
+            );
+        }
         FileKind::Other => return fails("is neither a file nor a device", "name a file or a device".into()),
     }
     if *need == Need::Read {

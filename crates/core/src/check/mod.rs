@@ -178,7 +178,7 @@ pub struct FirmwareFile {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WantedPath {
     /// Where it is.
-    pub path: String,
+    pub path: crate::value::FilePath,
     /// What it is to the guest: `disk 0`.
     pub what: String,
     /// How it is needed.

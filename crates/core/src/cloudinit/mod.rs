@@ -25,7 +25,7 @@ pub mod settings;
 pub mod values;
 pub mod yaml;
 
-use crate::value::Mac;
+use crate::value::{FilePath, Mac};
 use keys::PublicKey;
 use reader::Reader;
 use serde::{Deserialize, Serialize};
@@ -71,7 +71,7 @@ pub struct SeedDisc {
     /// What it says.
     pub seed: Seed,
     /// The folder of the user's own texts, which need not be there.
-    pub folder: String,
+    pub folder: FilePath,
     /// The disc's path.
     pub path: String,
 }

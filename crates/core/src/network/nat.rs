@@ -167,7 +167,7 @@ pub fn bring(host: &HostFacts, spec: &BridgeSpec, actual: &Actual, mark: &str) -
     {
         let file = format!("{folder}/{RULES}");
         all.says.push(format!("the rules for guests behind {} are not loaded", spec.nat.as_ref().map_or("it", |n| n.as_str())));
-        all.first.push(Action::WriteFile { path: file.clone(), text });
+        all.first.push(Action::WriteFile { path: file.as_str().into(), text });
         for v6 in [false, true] {
             if spec.addresses.iter().any(|a| a.address.is_ipv6() == v6) {
                 all.first.push(Action::Host(Intent::Forward { v6 }));
@@ -185,7 +185,7 @@ pub fn bring(host: &HostFacts, spec: &BridgeSpec, actual: &Actual, mark: &str) -
         if found.is_some_and(|f| f.names.is_some()) {
             all.first.push(Action::Host(Intent::EndNames { file: file.clone() }));
         }
-        all.last.push(Action::WriteFile { path: file.clone(), text });
+        all.last.push(Action::WriteFile { path: file.as_str().into(), text });
         all.last.push(Action::Host(Intent::ServeNames { file }));
         all.proofs.push(Proof::Serves { bridge: spec.name.clone() });
     }
@@ -194,9 +194,12 @@ pub fn bring(host: &HostFacts, spec: &BridgeSpec, actual: &Actual, mark: &str) -
     let keeps = mark == APPLIED || marked != APPLIED || bridge.is_none();
     let wanted = !all.says.is_empty() || mark == APPLIED && marked == STARTED;
     if wanted {
-        let mut begin = vec![Action::MakeFolder { path: format!("{}/network", host.run_dir) }, Action::MakeFolder { path: folder.clone() }];
+        let mut begin = vec![
+            Action::MakeFolder { path: format!("{}/network", host.run_dir).into() },
+            Action::MakeFolder { path: folder.as_str().into() },
+        ];
         if keeps {
-            begin.push(Action::WriteFile { path: format!("{folder}/{MADE}"), text: format!("{mark}\n") });
+            begin.push(Action::WriteFile { path: format!("{folder}/{MADE}").into(), text: format!("{mark}\n") });
         }
         all.first.splice(0..0, begin);
     }

@@ -244,6 +244,8 @@ pub enum FileKind {
     Device,
     /// A folder.
     Folder,
+    /// A symbolic link in a guest's folder, where none is followed.
+    Link,
     /// A socket or something else.
     Other,
 }

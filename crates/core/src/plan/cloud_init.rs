@@ -11,6 +11,7 @@ use crate::error::{Problem, Result};
 use crate::guest::Guest;
 use crate::property::keys;
 use crate::property::settings::Own;
+use crate::value::FilePath;
 use crate::world::World;
 
 /// Makes sure that a text is whole and of a format that some reader knows.
@@ -60,8 +61,8 @@ pub(super) fn texts_in(folder: &str, texts: &[(Text, String)]) -> Vec<Action> {
     if texts.is_empty() {
         return Vec::new();
     }
-    let folder = format!("{folder}/{FOLDER}");
-    let write = |(text, content): &(Text, String)| Action::WriteFile { path: format!("{folder}/{}", text.file()), text: content.clone() };
+    let folder = FilePath::below(folder, FOLDER);
+    let write = |(text, content): &(Text, String)| Action::WriteFile { path: folder.join(text.file()), text: content.clone() };
     std::iter::once(Action::MakeFolder { path: folder.clone() }).chain(texts.iter().map(write)).collect()
 }
 

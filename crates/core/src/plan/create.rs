@@ -11,7 +11,7 @@ use crate::cloudinit::reader::Reader;
 use crate::error::{Problem, Result};
 use crate::guest::{DiskKind, disk_name, settings_copy};
 use crate::property::keys::{self, DiskKey, NetKey};
-use crate::value::{Dataset, GuestName, ImageName, Size};
+use crate::value::{Dataset, FilePath, GuestName, ImageName, Size};
 use crate::world::{Image, ImageKind, Root, World};
 use crate::zfs::args::Pair;
 
@@ -78,7 +78,7 @@ pub fn create(world: &World, request: &Request, moment: &Moment) -> Result<Plan>
         }
     }
     steps.extend(super::cloud_init::texts_in(&folder, &request.texts));
-    steps.push(Action::MakeFolder { path: format!("{folder}/logs") });
+    steps.push(Action::MakeFolder { path: FilePath::below(folder.as_str(), "logs") });
     steps.push(Action::WriteFile { path: copy_path(&folder), text: settings_copy(&values(&own)) });
     steps.push(Action::Unmount { dataset: dataset.clone() });
     if let (Some(image), true) = (image, matches!(steps.first(), Some(Action::SendReceive { .. }))) {
@@ -150,7 +150,7 @@ fn from_image(image: &Image, request: &Request, dataset: &Dataset, folder: &str,
     };
     steps.push(Action::Mount { dataset: dataset.clone() });
     if size > image.size {
-        let path = format!("{folder}/{}", disk_name(0, DiskKind::Raw));
+        let path = FilePath::below(folder, disk_name(0, DiskKind::Raw));
         steps.push(Action::GrowDisk { path, from: image.size, to: size });
     }
     Ok(steps)
@@ -177,7 +177,7 @@ fn from_nothing(world: &World, request: &Request, dataset: &Dataset, folder: &st
     }
     steps.push(Action::Mount { dataset: dataset.clone() });
     if let (Some(size), DiskKind::Raw) = (request.size, wanted) {
-        steps.push(Action::MakeDisk { path: format!("{folder}/{}", disk_name(0, wanted)), size });
+        steps.push(Action::MakeDisk { path: FilePath::below(folder, disk_name(0, wanted)), size });
     }
     Ok(steps)
 }

@@ -22,7 +22,7 @@ use crate::error::{Problem, Result, did_you_mean};
 use crate::guest::{DiskKind, DiskSpec, Guest, Spec, derived_serial, disk_name, settings_copy};
 use crate::property::keys::{self, DiskKey};
 use crate::property::settings::{Own, OwnValues};
-use crate::value::{BadValue, Dataset, Size};
+use crate::value::{BadValue, Dataset, FilePath, Size};
 use crate::world::World;
 use crate::zfs::args::Pair;
 use std::collections::BTreeMap;
@@ -80,8 +80,8 @@ fn volume(guest: &Guest, number: u16) -> Dataset {
 }
 
 /// The file that a disk of a guest is.
-fn file(folder: &str, number: u16) -> String {
-    format!("{folder}/{}", disk_name(number, DiskKind::Raw))
+fn file(folder: &str, number: u16) -> FilePath {
+    FilePath::below(folder, disk_name(number, DiskKind::Raw))
 }
 
 /// Refuses a guest whose disks are not to be changed: another host's, and a template.

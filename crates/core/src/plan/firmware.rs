@@ -12,7 +12,7 @@ use crate::action::Action;
 use crate::check::{FirmwareFile, WantedFirmware};
 use crate::error::{Problem, Result, did_you_mean};
 use crate::guest::{Guest, Loader, Spec};
-use crate::value::{Dataset, ImageName, Size};
+use crate::value::{Dataset, FilePath, ImageName, Size};
 use crate::vmm::Vmm;
 use crate::world::{HostFacts, Image, ImageKind, World};
 
@@ -39,7 +39,12 @@ impl Firmware {
     /// The step that gives a guest its variables, where it has none yet.
     pub(super) fn variables(&self, guest: &Guest, folder: &str) -> Option<Action> {
         let template = self.template.as_ref()?;
-        Some(Action::CopyVariables { guest: guest.name.clone(), from: template.path.clone(), to: vars_path(folder) })
+        let image = self.image.as_ref().and_then(|loaded| loaded.path.rsplit_once('/'));
+        let from = match image.and_then(|(mount, _)| template.path.strip_prefix(mount)?.strip_prefix('/').map(|path| (mount, path))) {
+            Some((mount, path)) => FilePath::below(mount, path),
+            None => FilePath::host(template.path.as_str()),
+        };
+        Some(Action::CopyVariables { guest: guest.name.clone(), from, to: vars_path(folder) })
     }
 }
 
@@ -148,13 +153,12 @@ pub fn reset(world: &World, guest: &Guest, moment: &Moment) -> Result<Plan> {
             .because(format!("there is no template of variables for `{}`", firmware.code.path))
             .hint("import it together with one: `chyves firmware import CODE --vars VARS`"));
     };
-    let vars = vars_path(folder);
     let stamp: String = moment.now.chars().filter(char::is_ascii_alphanumeric).collect();
     let token = moment.uuids.first().map(|u| u.simple().to_string()).unwrap_or_default();
-    let kept = format!("{}-{stamp}-{}.fd", vars.trim_end_matches(".fd"), token.get(..6).unwrap_or_default());
+    let kept = FilePath::below(folder, format!("uefi-vars-{stamp}-{}.fd", token.get(..6).unwrap_or_default()));
     let mut plan = Plan::default();
     plan.steps.extend(firmware.image.as_ref().map(|image| Action::Borrow { dataset: image.dataset.clone() }));
-    plan.steps.extend(in_folder(guest, vec![Action::SetAside { from: vars, to: kept }, fresh]));
+    plan.steps.extend(in_folder(guest, vec![Action::SetAside { from: vars_path(folder), to: kept }, fresh]));
     Ok(plan)
 }
 

@@ -12,7 +12,7 @@ use crate::image::{Order, Source};
 use crate::property::keys;
 use crate::property::kind::AUTO;
 use crate::property::settings::{Own, OwnValues};
-use crate::value::{Dataset, ImageName};
+use crate::value::{Dataset, FilePath, ImageName};
 use crate::world::{IMAGE_SNAPSHOT, Image, ImageKind, World};
 use crate::zfs::args::Pair;
 
@@ -207,15 +207,15 @@ pub fn verify(world: &World, image: &Image) -> Result<Plan> {
             .because("no SHA-256 stands on its dataset")
             .hint("import it again to have one"));
     };
-    let path = format!("{}/{}/{}", folder(world)?, image.name, image.kind.file());
+    let folder = format!("{}/{}", folder(world)?, image.name);
     let mut plan = Plan::default();
     plan.push(Action::Borrow { dataset: image.dataset.clone() });
-    let vars = image.vars.as_ref().zip(path.rsplit_once('/')).map(|(vars, (folder, _))| Action::VerifyImage {
+    let vars = image.vars.as_ref().map(|vars| Action::VerifyImage {
         image: image.name.clone(),
-        path: format!("{folder}/{}", ImageKind::VARS_FILE),
+        path: FilePath::below(folder.as_str(), ImageKind::VARS_FILE),
         sha256: vars.sha256.clone(),
     });
-    plan.push(Action::VerifyImage { image: image.name.clone(), path, sha256 });
+    plan.push(Action::VerifyImage { image: image.name.clone(), path: FilePath::below(folder.as_str(), image.kind.file()), sha256 });
     plan.steps.extend(vars);
     Ok(plan)
 }

@@ -13,7 +13,7 @@ use crate::device::{
 use crate::error::{Problem, Result};
 use crate::guest::{Backend, DiskKind, DiskSpec, Guest, Loader, NetSpec, Spec, disk_name};
 use crate::property::keys;
-use crate::value::IfName;
+use crate::value::{FilePath, IfName};
 use crate::vmm::Vmm;
 use crate::vmm::bhyve::{Feature, Release};
 use crate::vmm::bhyveload::Bhyveload;
@@ -36,8 +36,16 @@ pub struct Fresh {
 const SEED: u32 = 4;
 
 /// Where a guest's firmware keeps its variables.
-pub(super) fn vars_path(folder: &str) -> String {
-    format!("{folder}/uefi-vars.fd")
+pub(super) fn vars_path(folder: &str) -> FilePath {
+    FilePath::below(folder, "uefi-vars.fd")
+}
+
+/// The file or device of a disk.
+pub(super) fn disk_file(guest: &Guest, folder: &str, disk: &DiskSpec) -> FilePath {
+    match disk.kind {
+        DiskKind::Raw => FilePath::below(folder, disk_name(disk.number, disk.kind)),
+        DiskKind::Attached | DiskKind::Zvol => FilePath::host(disk_path(guest, folder, disk)),
+    }
 }
 
 /// The path of a disk as the hypervisor opens it.
@@ -190,9 +198,10 @@ fn boot(guest: &Guest, spec: &Spec, host: &HostFacts, folder: &str, firmware: Op
     Ok(match spec.loader {
         Loader::Uefi => match firmware {
             Some(firmware) if host.vmm == Vmm::Bhyve && host.arch == "arm64" => Boot::UBoot { image: firmware.code.path.clone() },
-            Some(firmware) => {
-                Boot::Uefi(Uefi { code: firmware.code.path.clone(), vars: firmware.template.as_ref().map(|_| vars_path(folder)) })
-            }
+            Some(firmware) => Boot::Uefi(Uefi {
+                code: firmware.code.path.clone(),
+                vars: firmware.template.as_ref().map(|_| vars_path(folder).to_string()),
+            }),
             None => return Err(Problem::bug(format!("nobody looked for the firmware of `{}`", guest.name))),
         },
         Loader::Bios => match host.vmm {

@@ -37,7 +37,7 @@ use crate::guest::{Guest, settings_copy};
 use crate::os::Os;
 use crate::property::keys;
 use crate::property::settings::{Own, OwnValues};
-use crate::value::{Dataset, GuestName};
+use crate::value::{Dataset, FilePath, GuestName};
 use crate::world::World;
 use crate::zfs::args::Pair;
 use serde::Serialize;
@@ -237,8 +237,8 @@ fn opened(dataset: &Dataset, was: bool, will: bool, mut steps: Vec<Action>) -> V
 }
 
 /// Where the copy of the settings lies.
-fn copy_path(folder: &str) -> String {
-    format!("{folder}/config.toml")
+fn copy_path(folder: &str) -> FilePath {
+    FilePath::below(folder, "config.toml")
 }
 
 /// `steps` with the guest's file system mounted around them, and left as it was found.

@@ -105,7 +105,7 @@ pub(super) fn steps(guest: &Guest, spec: &Spec, host: &HostFacts, folder: &str, 
     steps.before.push(must(Cmd::new("mkdir", ["-m", "0700", "-p", &format!("{folder}/logs")])));
     if let (Loader::Uefi, Some((_, vars))) = (spec.loader, &host.uefi) {
         // A snapshot from before the first start has none yet. Some cp(1) call it a failure that the file is there.
-        steps.before.push(may(Cmd::new("cp", ["-n", vars, &vars_path(folder)])));
+        steps.before.push(may(Cmd::new("cp", ["-n", vars, &vars_path(folder).to_string()])));
     }
     let resized = settings_change(host.dialect, &guest.dataset, guest.settings.own_values(), &settled);
     for cmd in resized.iter().flat_map(|change| change.commands(host.os)) {
@@ -113,7 +113,7 @@ pub(super) fn steps(guest: &Guest, spec: &Spec, host: &HostFacts, folder: &str, 
     }
     // The copy of the settings went back too; it has to say what holds now.
     let copy = format!("{run}/config.toml");
-    steps.before.push(must(Cmd::new("cp", [&copy, &copy_path(folder)])));
+    steps.before.push(must(Cmd::new("cp", [&copy, &copy_path(folder).to_string()])));
     steps.files.push(HostFile { path: copy, text: settings_copy(&settled), mode: 0o600, secret: false });
     steps.note = Some(format!("{} goes back to its snapshot {name}: what was written to its disks since is lost", guest.name));
     Ok(steps)

@@ -8,7 +8,7 @@ mod cards;
 mod launch;
 
 use super::drives::Drive;
-use super::machine::{self, Fresh, disk_path};
+use super::machine::{self, Fresh, disk_file};
 use super::network::attach;
 use super::{Plan, firmware, locked, own_guest, snapshot, wants};
 use crate::action::Action;
@@ -20,6 +20,7 @@ use crate::guest::{Guest, Loader, RunState, paused};
 use crate::launch::Launch;
 use crate::os::Intent;
 use crate::property::keys;
+use crate::value::FilePath;
 use crate::vmm::{HostFile, grub};
 use crate::world::World;
 use launch::{Made, log_dir, make, run_dir};
@@ -99,10 +100,10 @@ pub fn start(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
     }
     // A disk that is only read need not be writable; whether it is there was looked at.
     let written = spec.disks.iter().filter(|d| !wants::is_read_only(d));
-    let mut files: Vec<(String, String)> =
-        written.map(|d| (disk_path(guest, folder, d), format!("disk {} of `{}`", d.number, guest.name))).collect();
+    let mut files: Vec<(FilePath, String)> =
+        written.map(|d| (disk_file(guest, folder, d), format!("disk {} of `{}`", d.number, guest.name))).collect();
     if spec.loader == Loader::GrubBhyve && grub::is_own(&guest.settings.value(keys::OS).unwrap_or_default()) {
-        files.extend(OWN_GRUB.map(|file| (format!("{folder}/{file}"), format!("{file} of `{}`", guest.name))));
+        files.extend(OWN_GRUB.map(|file| (FilePath::below(folder, file), format!("{file} of `{}`", guest.name))));
     }
     if !files.is_empty() {
         plan.push(Action::CheckFiles { files });
@@ -110,11 +111,11 @@ pub fn start(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
     plan.push(Action::MakeFolder { path: log_dir(folder) });
     plan.steps.extend(made.variables);
     if !made.files.is_empty() || made.seed.is_some() {
-        plan.push(Action::MakeFolder { path: run_dir(guest, host) });
+        plan.push(Action::MakeFolder { path: run_dir(guest, host).into() });
     }
     plan.steps.extend(made.seed.map(|disc| Action::WriteSeed(Box::new(disc))));
     for file in made.files {
-        plan.push(Action::WriteFile { path: file.path, text: file.text });
+        plan.push(Action::WriteFile { path: file.path.into(), text: file.text });
     }
     plan.notes.extend(attached.notes.iter().cloned());
     plan.steps.extend(attached.steps(&host.run_dir));

@@ -3,7 +3,7 @@
 //! Not here: whether the host has them (`check`), and the machine itself ([`super::machine`]).
 
 use super::firmware::Firmware;
-use super::machine::{backend, disk_path};
+use super::machine::{backend, disk_file};
 use super::start::Occasion;
 use crate::check::{Need, WantedCard, WantedPath, Wants};
 use crate::device::{
@@ -61,7 +61,7 @@ pub(super) fn of(guest: &Guest, spec: &Spec, host: &HostFacts, firmware: Option<
         }
         let need = if is_read_only(disk) { Need::Read } else { Need::Write };
         wants.paths.push(WantedPath {
-            path: disk_path(guest, folder, disk),
+            path: disk_file(guest, folder, disk),
             what: format!("disk {} of `{}`", disk.number, guest.name),
             need,
         });
@@ -117,7 +117,7 @@ impl Wants {
     /// What its TPM and the items for its firmware want. Texts that are none are told where the machine is made.
     fn firmware_extras(&mut self, guest: &Guest, spec: &Spec) {
         let mut want = |path: String, key: &str, need: Need| {
-            self.paths.push(WantedPath { path, what: format!("{key} of `{}`", guest.name), need });
+            self.paths.push(WantedPath { path: path.into(), what: format!("{key} of `{}`", guest.name), need });
         };
         match spec.tpm.as_ref().and_then(|text| text.parse::<Tpm>().ok()) {
             Some(Tpm::Passthru { device }) => want(device, keys::TPM, Need::Read),
@@ -133,12 +133,12 @@ impl Wants {
 
     /// A card that is reached by netmap.
     fn netmap(&mut self, what: &str) {
-        self.paths.push(WantedPath { path: NETMAP.to_owned(), what: what.to_owned(), need: Need::Netmap });
+        self.paths.push(WantedPath { path: NETMAP.into(), what: what.to_owned(), need: Need::Netmap });
     }
 
     /// What one more device wants.
     fn device(&mut self, device: &Device, what: &str) {
-        let mut want = |path: &str, need: Need| self.paths.push(WantedPath { path: path.to_owned(), what: what.to_owned(), need });
+        let mut want = |path: &str, need: Need| self.paths.push(WantedPath { path: path.into(), what: what.to_owned(), need });
         let written = |ro: bool| if ro { Need::Read } else { Need::Write };
         match device {
             Device::Disk(disk) => want(&disk.backing.path, written(disk.options.ro)),

@@ -5,12 +5,14 @@
 
 mod cidr;
 mod dataset;
+mod file_path;
 mod mac;
 mod name;
 mod size;
 
 pub use cidr::Cidr;
 pub use dataset::{Dataset, SnapshotRef};
+pub use file_path::FilePath;
 pub use mac::Mac;
 pub use name::{GuestName, IfName, ImageName, RESERVED, SnapshotName};
 pub use size::{DiskSize, Size};

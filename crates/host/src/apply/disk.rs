@@ -6,15 +6,16 @@ use super::{Event, Place, command, fault, files};
 use crate::import::content::{self, Content, Format, Seen};
 use crate::import::convert::whole;
 use crate::run;
-use chyves_core::action::{from_qcow2, is_device};
+use crate::safe::{self, Access, Folder, Rule};
+use chyves_core::action::from_qcow2;
 use chyves_core::cmd::Cmd;
 use chyves_core::error::{Problem, Result};
-use chyves_core::value::{Dataset, Size, printable};
+use chyves_core::value::{Dataset, FilePath, Size, printable};
 use chyves_core::world::{DiskFile, DiskFormat};
 use chyves_core::zfs::args;
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{Seek, SeekFrom};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -123,12 +124,12 @@ pub(super) fn volume_has(volume: &Dataset, from: Size, to: Size) -> Result<()> {
 }
 
 /// Makes sure that a disk is not larger than it is to become.
-pub(super) fn no_larger(path: &str, to: Size) -> Result<()> {
+pub(super) fn no_larger(path: &FilePath, to: Size) -> Result<()> {
     let is = length(path)?;
     if is <= to {
         return Ok(());
     }
-    Err(Problem::not_now(format!("the disk `{}` has {is}, more than {to}", printable(path, 300)))
+    Err(Problem::not_now(format!("the disk `{}` has {is}, more than {to}", printable(&path.to_string(), 300)))
         .on(path)
         .because("its size was changed meanwhile, and what lies behind the new end would be lost")
         .hint("try again"))
@@ -138,8 +139,12 @@ pub(super) fn no_larger(path: &str, to: Size) -> Result<()> {
 ///
 /// # Errors
 /// It can't be opened, or is neither a file nor a device.
-pub fn length(path: &str) -> Result<Size> {
-    let mut file = File::open(path).map_err(fail("open", path))?;
+pub fn length(path: &FilePath) -> Result<Size> {
+    let mut file = match path {
+        FilePath::Host(path) => safe::attached(path, false)?,
+        FilePath::Below { mount, path } => Folder::open(mount)?.file(path, Access::Read, Rule::DISK)?,
+    };
+    let path = &path.to_string();
     let meta = file.metadata().map_err(fail("read the size of", path))?;
     if meta.is_file() {
         return Ok(Size::bytes(meta.len()));
@@ -163,41 +168,43 @@ fn volume(name: &str) -> Result<String> {
 }
 
 /// Writes the content of a file into a new disk: a file that must not be there, or a volume that this plan made.
-pub(super) fn copy(from: &str, format: DiskFormat, to: &str, size: Option<Size>, place: &mut Place<'_>) -> Result<()> {
-    if is_device(to) {
-        appears(to, place)?;
+pub(super) fn copy(from: &FilePath, format: DiskFormat, to: &FilePath, size: Option<Size>, place: &mut Place<'_>) -> Result<()> {
+    let (source, shown) = (from.to_string(), to.to_string());
+    if to.is_device() {
+        appears(&shown, place)?;
         return match format {
             DiskFormat::Qcow2 => {
-                whole(from, Format::Qcow2)?;
-                command(&from_qcow2(from, to), place)
+                whole(&source, Format::Qcow2)?;
+                command(&from_qcow2(&source, &shown), place)
             }
-            DiskFormat::Raw => {
-                let target = OpenOptions::new().write(true).open(to).map_err(fail("open", to))?;
-                write(from, to, &target, size, place)
-            }
+            DiskFormat::Raw => write(from, &shown, &safe::attached(&shown, true)?, size, place),
         };
     }
-    let target = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to).map_err(fail("make the disk", to))?;
+    let (folder, name) = Folder::of(to)?;
+    let target = folder.create(&name)?;
     let result = match format {
-        DiskFormat::Raw => write(from, to, &target, size, place),
-        DiskFormat::Qcow2 => convert(from, to, size, place),
+        DiskFormat::Raw => write(from, &shown, &target, size, place),
+        DiskFormat::Qcow2 => convert(&source, &folder, &name, size, place),
     };
     if result.is_err() {
-        let _ = fs::remove_file(to);
+        let _ = folder.remove_file(&name);
     }
     result
 }
 
-fn convert(from: &str, to: &str, size: Option<Size>, place: &mut Place<'_>) -> Result<()> {
+fn convert(from: &str, folder: &Folder, name: &Path, size: Option<Size>, place: &mut Place<'_>) -> Result<()> {
+    let to = folder.shown(name).display().to_string();
     whole(from, Format::Qcow2)?;
-    command(&from_qcow2(from, to), place)?;
-    fs::set_permissions(to, Permissions::from_mode(0o600)).map_err(fail("write", to))?;
-    let target = OpenOptions::new().write(true).open(to).map_err(fail("open", to))?;
-    lengthen(to, &target, size)
+    command(&from_qcow2(from, &to), place)?;
+    lengthen(&to, &folder.file(name, Access::ReadWrite, Rule::DISK)?, size)
 }
 
-fn write(from: &str, to: &str, target: &File, size: Option<Size>, place: &mut Place<'_>) -> Result<()> {
-    let mut source = File::open(from).map_err(fail("open", from))?;
+fn write(from: &FilePath, to: &str, target: &File, size: Option<Size>, place: &mut Place<'_>) -> Result<()> {
+    let mut source = match from {
+        FilePath::Host(path) => safe::named(path)?,
+        FilePath::Below { mount, path } => Folder::open(mount)?.file(path, Access::Read, Rule::DISK)?,
+    };
+    let from = &from.to_string();
     let total = source.metadata().map_err(fail("look at", from))?.len();
     let mut at = 0;
     let length = files::sparse(&mut source, target, to, &mut |n| {
@@ -216,7 +223,7 @@ fn write(from: &str, to: &str, target: &File, size: Option<Size>, place: &mut Pl
 
 /// Makes a disk as large as it is to be, and sees that it is on the pool.
 fn lengthen(to: &str, target: &File, size: Option<Size>) -> Result<()> {
-    if let (false, Some(size)) = (is_device(to), size) {
+    if let (false, Some(size)) = (to.starts_with("/dev/"), size) {
         let is = target.metadata().map_err(fail("look at", to))?.len();
         if is > size.get() {
             return Err(Problem::failed(format!("the content has {is} bytes, more than the disk's {}", size.get()))
@@ -246,9 +253,8 @@ fn appears(path: &str, place: &Place<'_>) -> Result<()> {
 }
 
 /// What a disk file takes on the pool now, where it can be seen.
-pub fn taken(path: &str) -> Option<u64> {
-    use std::os::unix::fs::MetadataExt;
-    fs::metadata(path).ok().map(|m| m.blocks() * 512)
+pub fn taken(path: &FilePath) -> Option<u64> {
+    files::seen(path).map(|entry| entry.taken)
 }
 
 /// What datasets take on the pool and what they refer to, those that are there: by name.
@@ -288,18 +294,22 @@ mod tests {
         work(dir.path(), &mut place)
     }
 
+    fn below(dir: &Path, name: &str) -> FilePath {
+        FilePath::below(dir.to_str().unwrap(), name)
+    }
+
     #[test]
     fn a_copy_is_whole_sparse_private_and_as_large_as_wanted() {
         use std::os::unix::fs::MetadataExt;
         with(|dir, place| {
-            let (from, to) = (dir.join("from").display().to_string(), dir.join("to").display().to_string());
+            let (from, to) = (below(dir, "from"), below(dir, "to"));
             let mut content = vec![0u8; 3 << 20];
             content[2 << 20] = 7;
-            fs::write(&from, &content).unwrap();
+            fs::write(from.to_string(), &content).unwrap();
             copy(&from, DiskFormat::Raw, &to, Some(Size::mib(4)), place).unwrap();
             content.resize(4 << 20, 0);
-            assert_eq!(fs::read(&to).unwrap(), content);
-            let meta = fs::metadata(&to).unwrap();
+            assert_eq!(fs::read(to.to_string()).unwrap(), content);
+            let meta = fs::metadata(to.to_string()).unwrap();
             assert!(meta.blocks() * 512 < 1 << 20 && meta.mode() & 0o777 == 0o600);
         });
     }
@@ -307,14 +317,14 @@ mod tests {
     #[test]
     fn what_is_there_is_never_overwritten_and_a_copy_that_fails_leaves_nothing() {
         with(|dir, place| {
-            let (from, to) = (dir.join("from").display().to_string(), dir.join("to").display().to_string());
-            fs::write(&from, vec![1; 4096]).unwrap();
-            fs::write(&to, "precious").unwrap();
+            let (from, to) = (below(dir, "from"), below(dir, "to"));
+            fs::write(from.to_string(), vec![1; 4096]).unwrap();
+            fs::write(to.to_string(), "precious").unwrap();
             assert!(copy(&from, DiskFormat::Raw, &to, None, place).is_err());
-            assert_eq!(fs::read(&to).unwrap(), b"precious");
-            fs::remove_file(&to).unwrap();
+            assert_eq!(fs::read(to.to_string()).unwrap(), b"precious");
+            fs::remove_file(to.to_string()).unwrap();
             assert!(copy(&from, DiskFormat::Raw, &to, Some(Size::bytes(512)), place).is_err());
-            assert!(!Path::new(&to).exists());
+            assert!(!Path::new(&to.to_string()).exists());
         });
     }
 

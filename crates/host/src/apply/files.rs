@@ -1,13 +1,13 @@
 //! The steps that chyves does itself: folders, small files, disk files.
 
 use super::{Event, Place};
+use crate::safe::{self, Access, Entry, Folder, Rule};
 use crate::{platform, records};
-use chyves_core::error::{Problem, Result};
-use chyves_core::value::{GuestName, Size, printable};
-use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use chyves_core::error::{Kind, Problem, Result};
+use chyves_core::value::{FilePath, GuestName, Size, printable};
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::path::{Path, PathBuf};
 
 /// The problem that something can't be done with a file, with what to do where the pool is full or read-only.
 pub(crate) fn io(what: &str, path: &str) -> impl FnOnce(std::io::Error) -> Problem {
@@ -23,85 +23,79 @@ pub(crate) fn io(what: &str, path: &str) -> impl FnOnce(std::io::Error) -> Probl
     }
 }
 
-/// Makes a folder that its owner alone may enter; whether it was missing.
-pub(super) fn make_folder(path: &str) -> Result<bool> {
-    match fs::DirBuilder::new().mode(0o700).create(path) {
-        Ok(()) => Ok(true),
-        Err(e) if e.kind() == ErrorKind::AlreadyExists && Path::new(path).is_dir() => Ok(false),
-        Err(e) => Err(io("make the folder", path)(e)),
-    }
+/// The most that is kept of a small file for the case that its replacement is rolled back.
+const REPLACED: u64 = 16 << 20;
+
+/// The most that UEFI variables may have: a template is a few hundred KiB, on arm64 up to 64 MiB.
+const VARIABLES: u64 = 64 << 20;
+
+/// Creates a folder that its owner alone may enter; whether it was missing.
+pub(super) fn make_folder(path: &FilePath) -> Result<bool> {
+    let (folder, path) = Folder::of(path)?;
+    folder.make_folder(path)
 }
 
-/// The same with those above it; that one is there is as good.
-pub(super) fn make_folders(path: &str) -> Result<()> {
-    fs::DirBuilder::new().mode(0o700).recursive(true).create(path).map_err(io("make the folder", path))
-}
-
-/// Writes a small file whole; what stood there before. Without `flush` it is left to the unmounting of its file system to
+/// Writes a small file whole; what was there before. Without `flush` it is left to the unmounting of its file system to
 /// bring it to the disk.
-pub(super) fn write(path: &str, text: &str, flush: bool) -> Result<Option<Vec<u8>>> {
-    let before = match fs::read(path) {
-        Ok(bytes) => Some(bytes),
-        Err(e) if e.kind() == ErrorKind::NotFound => None,
-        Err(e) => return Err(io("read", path)(e)),
-    };
-    write_whole(path, text.as_bytes(), flush)?;
+pub(super) fn write(path: &FilePath, text: &str, flush: bool) -> Result<Option<Vec<u8>>> {
+    let (folder, path) = Folder::of(path)?;
+    let before = folder.read(&path, Rule::up_to(REPLACED))?;
+    folder.replace(path, text.as_bytes(), flush)?;
     Ok(before)
 }
 
+/// The text of a small file; none where there is none, or no such text.
+pub(super) fn text_in(path: &FilePath) -> Option<String> {
+    let (folder, path) = Folder::of(path).ok()?;
+    folder.read_text(path, Rule::up_to(REPLACED)).ok().flatten()
+}
+
 /// Writes a file by way of a temporary name, so that nobody sees half of it.
-pub(crate) fn write_bytes(path: &str, bytes: &[u8]) -> Result<()> {
-    write_whole(path, bytes, true)
+pub(crate) fn write_bytes(path: &FilePath, bytes: &[u8]) -> Result<()> {
+    let (folder, path) = Folder::of(path)?;
+    folder.replace(path, bytes, true)
 }
 
-fn write_whole(path: &str, bytes: &[u8], flush: bool) -> Result<()> {
-    let temporary = format!("{path}.new");
-    let result = (|| {
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-        file.write_all(bytes)?;
-        if flush {
-            file.sync_all()?;
-        }
-        fs::rename(&temporary, path)
-    })();
-    result.map_err(|e| {
-        let _ = fs::remove_file(&temporary);
-        io("write", path)(e)
-    })
-}
-
-/// Makes an empty disk, sparse; one that is there is never touched.
-pub(super) fn make_disk(path: &str, size: Size) -> Result<()> {
-    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(io("make the disk", path))?;
+/// Creates an empty disk, sparse; one that is there is never touched.
+pub(super) fn make_disk(path: &FilePath, size: Size) -> Result<()> {
+    let (folder, name) = Folder::of(path)?;
+    let file = folder.create(&name)?;
     file.set_len(size.get()).map_err(|e| {
-        let _ = fs::remove_file(path);
-        io("make the disk", path)(e)
+        let _ = folder.remove_file(name);
+        io("make the disk", &path.to_string())(e)
     })
+}
+
+/// A disk file, open for writing, and its length.
+fn disk(path: &FilePath) -> Result<(File, u64)> {
+    let (folder, name) = Folder::of(path)?;
+    let file = folder.file(name, Access::ReadWrite, Rule::DISK)?;
+    let length = file.metadata().map_err(io("look at", &path.to_string()))?.len();
+    Ok((file, length))
+}
+
+fn another_size(path: &FilePath, is: u64, from: Size) -> Problem {
+    Problem::failed(format!("the disk `{path}` has {is} bytes, not {}", from.get())).on(path)
 }
 
 /// Makes a disk file larger, if it is as large as it was thought to be.
-pub(super) fn grow(path: &str, from: Size, to: Size) -> Result<()> {
-    let file = OpenOptions::new().write(true).open(path).map_err(io("open the disk", path))?;
-    let is = file.metadata().map_err(io("look at", path))?.len();
+pub(super) fn grow(path: &FilePath, from: Size, to: Size) -> Result<()> {
+    let (file, is) = disk(path)?;
     if is != from.get() || to < from {
-        return Err(Problem::failed(format!("the disk `{path}` has {is} bytes, not {}", from.get())).on(path));
+        return Err(another_size(path, is, from));
     }
-    file.set_len(to.get()).map_err(io("grow", path))
+    file.set_len(to.get()).map_err(io("grow", &path.to_string()))
 }
 
 /// The same, where it may be so large already.
-pub(super) fn grow_or_so(path: &str, from: Size, to: Size) -> Result<()> {
-    match fs::metadata(path) {
-        Ok(meta) if meta.len() == to.get() => Ok(()),
-        _ => grow(path, from, to),
-    }
+pub(super) fn grow_or_so(path: &FilePath, from: Size, to: Size) -> Result<()> {
+    if disk(path)?.1 == to.get() { Ok(()) } else { grow(path, from, to) }
 }
 
 /// Cuts a file off at the size it had before this plan grew it. One that has another size by now is left alone: what was
 /// added since is not this plan's.
-pub(super) fn shrink(path: &str, grown: Size, size: Size) -> Result<()> {
-    let file = OpenOptions::new().write(true).open(path).map_err(io("cut", path))?;
-    let is = file.metadata().map_err(io("read the size of", path))?.len();
+pub(super) fn shrink(path: &FilePath, grown: Size, size: Size) -> Result<()> {
+    let (file, is) = disk(path)?;
     if is != grown.get() && is != size.get() {
         return Err(Problem::failed(format!(
             "the disk `{path}` has {is} bytes, not the {} that it was grown to, and keeps them",
@@ -109,80 +103,92 @@ pub(super) fn shrink(path: &str, grown: Size, size: Size) -> Result<()> {
         ))
         .on(path));
     }
-    file.set_len(size.get()).map_err(io("cut", path))
+    file.set_len(size.get()).map_err(io("cut", &path.to_string()))
 }
 
 /// Cuts a disk file off, if it is as large as it was thought to be; that it is cut already is as good.
-pub(super) fn cut(path: &str, from: Size, to: Size) -> Result<()> {
-    let file = OpenOptions::new().write(true).open(path).map_err(io("open the disk", path))?;
-    let is = file.metadata().map_err(io("look at", path))?.len();
+pub(super) fn cut(path: &FilePath, from: Size, to: Size) -> Result<()> {
+    let (file, is) = disk(path)?;
     if is != from.get() && is != to.get() {
-        return Err(Problem::failed(format!("the disk `{path}` has {is} bytes, not {}", from.get())).on(path));
+        return Err(another_size(path, is, from));
     }
-    file.set_len(to.get()).and_then(|()| file.sync_all()).map_err(io("cut", path))
+    file.set_len(to.get()).and_then(|()| file.sync_all()).map_err(io("cut", &path.to_string()))
 }
 
-/// Gives a file a name that nothing has.
-pub(super) fn rename(from: &str, to: &str) -> Result<()> {
-    if fs::symlink_metadata(to).is_ok() {
-        return Err(Problem::failed(format!("`{}` is there already", printable(to, 300)))
-            .on(to)
-            .hint("look what it is, and move it out of the way"));
+/// Gives a file another name in its file system, which nothing has.
+pub(super) fn rename(from: &FilePath, to: &FilePath) -> Result<()> {
+    let (folder, from) = Folder::of(from)?;
+    let (other, to) = Folder::of(to)?;
+    if folder.path() != other.path() {
+        return Err(Problem::bug("a file was to be renamed into another file system").on(folder.shown(from).display()));
     }
-    fs::rename(from, to).map_err(io("rename", from))?;
-    settle(to).map_err(|e| {
+    folder.rename(&from, &to)?;
+    folder.settle(&to).inspect_err(|_| {
         // A step that failed has changed nothing.
-        let _ = fs::rename(to, from);
-        io("rename", from)(e)
+        let _ = folder.rename(&to, &from);
     })
 }
 
-/// Removes a file that this plan made; that it is gone already is as good.
-pub(super) fn remove(path: &str) -> Result<()> {
-    match fs::remove_file(path).and_then(|()| settle(path)) {
-        Err(e) if e.kind() != ErrorKind::NotFound => Err(io("remove", path)(e)),
-        _ => Ok(()),
+/// Gives a file another name, if there is such a file; whether there was.
+pub(super) fn set_aside(from: &FilePath, to: &FilePath) -> Result<bool> {
+    let (folder, name) = Folder::of(from)?;
+    let there = folder.has(name)?;
+    if there {
+        rename(from, to)?;
     }
+    Ok(there)
 }
 
-/// Brings the names of a file's folder to the disk: what is written down as done is so after the host went down too.
-fn settle(path: &str) -> std::io::Result<()> {
-    let folder = Path::new(path).parent().unwrap_or(Path::new("/"));
-    match File::open(folder)?.sync_all() {
-        // There are file systems that know no such thing.
-        Err(e) if matches!(e.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => Ok(()),
-        other => other,
+/// Removes a file that this plan made; that it is gone already is as good.
+pub(super) fn remove(path: &FilePath) -> Result<()> {
+    match Folder::of_if_there(path)? {
+        Some((folder, path)) if folder.remove_file(&path)? => folder.settle(path),
+        _ => Ok(()),
     }
 }
 
 /// Removes a folder that this plan made, if nothing is in it.
-pub(super) fn remove_folder(path: &str) -> Result<()> {
-    match fs::remove_dir(path) {
-        Err(e) if !matches!(e.kind(), ErrorKind::NotFound | ErrorKind::DirectoryNotEmpty) => Err(io("remove", path)(e)),
-        _ => Ok(()),
+pub(super) fn remove_folder(path: &FilePath) -> Result<()> {
+    Folder::of_if_there(path)?.map_or(Ok(()), |(folder, path)| folder.remove_folder(path).map(drop))
+}
+
+/// Creates a folder below the runtime folder again, with these files.
+pub(super) fn make_again(runtime: &Path, path: &str, files: &[(String, String)]) -> Result<()> {
+    let below = Path::new(path).strip_prefix(runtime).map_err(|_| Problem::bug("no folder of the runtime folder").on(path))?;
+    let root = Folder::open(runtime)?;
+    let mut folder = PathBuf::new();
+    for name in below {
+        folder.push(name);
+        root.make_folder(&folder)?;
     }
+    files.iter().try_for_each(|(name, text)| root.replace(folder.join(name), text.as_bytes(), true))
+}
+
+/// What a path is now; none where nothing has it, or where that can't be seen.
+pub(super) fn seen(path: &FilePath) -> Option<Entry> {
+    let (folder, path) = Folder::of(path).ok()?;
+    folder.metadata(path).ok().flatten()
 }
 
 /// Makes sure that files are there, are files or devices, and can be written.
-pub(super) fn check(files: &[(String, String)]) -> Result<()> {
+pub(super) fn check(files: &[(FilePath, String)]) -> Result<()> {
     for (path, what) in files {
-        let wrong = |why: String| {
-            Err(Problem::not_now(format!("{what} can't be used")).on(path).because(format!("`{}`: {why}", printable(path, 300))))
+        let missing = || {
+            Problem::not_now(format!("{what} can't be used"))
+                .on(path)
+                .because(format!("`{}`: it is not there", printable(&path.to_string(), 300)))
+                .hint(chyves_core::check::files::gone(what))
         };
-        let place = platform::here().path(path);
-        let meta = match fs::metadata(&place) {
-            Ok(meta) => meta,
-            Err(e) if e.kind() == ErrorKind::NotFound => {
-                return wrong("it is not there".into()).map_err(|p: Problem| p.hint(chyves_core::check::files::gone(what)));
-            }
-            Err(e) => return wrong(e.to_string()),
+        let opened = match path {
+            FilePath::Host(path) if !platform::here().path(path).exists() => return Err(missing()),
+            FilePath::Host(path) => safe::attached(path, true),
+            FilePath::Below { mount, path } => match Folder::open(mount)?.file_if_there(path, Access::ReadWrite, Rule::DISK) {
+                Ok(None) => return Err(missing()),
+                Ok(Some(file)) => Ok(file),
+                Err(problem) => Err(problem),
+            },
         };
-        if meta.is_dir() {
-            return wrong("it is a folder".into());
-        }
-        if let Err(e) = OpenOptions::new().read(true).write(true).open(place) {
-            return wrong(format!("it can't be opened for writing: {e}"));
-        }
+        opened.map_err(|p| Problem { code: Kind::NotNow, ..p.within(format!("{what} can't be used")).on(path) })?;
     }
     Ok(())
 }
@@ -191,36 +197,38 @@ pub(super) fn check(files: &[(String, String)]) -> Result<()> {
 const CHUNK: usize = 1 << 20;
 
 /// Gives a guest its variables unless it has some; whether they were made.
-pub(super) fn copy_variables(guest: &GuestName, from: &str, to: &str, place: &mut Place<'_>) -> Result<bool> {
-    let mut source = File::open(platform::here().path(from)).map_err(io("open", from))?;
-    let total = source.metadata().map_err(io("look at", from))?.len();
-    match fs::metadata(to) {
-        Ok(there) if there.len() == total => return Ok(false),
-        Ok(there) => {
+pub(super) fn copy_variables(guest: &GuestName, from: &FilePath, to: &FilePath, place: &mut Place<'_>) -> Result<bool> {
+    let mut source = match from {
+        FilePath::Host(path) => safe::named(path)?,
+        FilePath::Below { mount, path } => Folder::open(mount)?.file(path, Access::Read, Rule::up_to(VARIABLES))?,
+    };
+    let total = source.metadata().map_err(io("look at", &from.to_string()))?.len();
+    if total > VARIABLES {
+        return Err(Problem::host_cant(format!("`{from}` is no template of UEFI variables"))
+            .on(from)
+            .because(format!("it has {total} bytes, more than {VARIABLES}")));
+    }
+    let (folder, name) = Folder::of(to)?;
+    match folder.file_if_there(&name, Access::ReadWrite, Rule::DISK)?.map(|file| file.metadata()).transpose() {
+        Ok(None) => {}
+        Ok(Some(there)) if there.len() == total => return Ok(false),
+        Ok(Some(there)) => {
             return Err(Problem::not_now(format!("the UEFI variables of `{guest}` are those of another firmware"))
                 .on(guest)
-                .because(format!("`{}` has {} bytes, and the firmware's template {total}", printable(to, 300), there.len()))
+                .because(format!("`{}` has {} bytes, and the firmware's template {total}", printable(&to.to_string(), 300), there.len()))
                 .hint(format!("`chyves firmware reset {guest}` gives it fresh ones and keeps these; or choose the firmware that they are of: `chyves set {guest} uefi_firmware=…`")));
         }
-        Err(e) if e.kind() == ErrorKind::NotFound => {}
-        Err(e) => return Err(io("look at", to)(e)),
+        Err(e) => return Err(io("look at", &to.to_string())(e)),
     }
-    let temporary = format!("{to}.new");
-    let result = (|| {
-        let target = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary).map_err(io("make", to))?;
-        let mut at = 0u64;
-        sparse(&mut source, &target, &temporary, &mut |n| {
-            at += n;
-            (place.report)(Event::Progress(at, total));
-            !place.interrupted.load(std::sync::atomic::Ordering::SeqCst)
-        })?;
-        target.sync_all().map_err(io("write", to))?;
-        fs::rename(&temporary, to).map_err(io("write", to))
-    })();
-    if result.is_err() {
-        let _ = fs::remove_file(&temporary);
-    }
-    result.map(|()| true)
+    let staged = folder.stage(&name)?;
+    let mut at = 0u64;
+    sparse(&mut source, staged.file(), &to.to_string(), &mut |n| {
+        at += n;
+        (place.report)(Event::Progress(at, total));
+        !place.interrupted.load(std::sync::atomic::Ordering::SeqCst)
+    })?;
+    staged.commit(true)?;
+    Ok(true)
 }
 
 /// Copies everything from a reader to a file, leaving holes for zeros; `went_on` is told the bytes of each chunk and may
@@ -256,7 +264,12 @@ pub(super) fn sparse(source: &mut dyn Read, target: &File, name: &str, went_on: 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::{self, OpenOptions};
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+    fn below(dir: &tempfile::TempDir, name: &str) -> FilePath {
+        FilePath::below(dir.path().to_str().unwrap(), name)
+    }
 
     #[test]
     fn zeros_stay_holes_and_lengths_stay_exact() {
@@ -276,26 +289,27 @@ mod tests {
     #[test]
     fn nothing_that_is_there_is_overwritten_by_a_new_disk() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("disk0.raw").to_str().unwrap().to_owned();
-        fs::write(&path, "precious").unwrap();
+        let path = below(&dir, "disk0.raw");
+        fs::write(path.to_string(), "precious").unwrap();
         assert!(make_disk(&path, Size::mib(1)).is_err());
         assert!(grow(&path, Size::mib(1), Size::mib(2)).is_err());
-        assert_eq!(fs::read(&path).unwrap(), b"precious");
+        assert_eq!(fs::read(path.to_string()).unwrap(), b"precious");
     }
 
     #[test]
     fn files_are_replaced_whole_and_private() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("config.toml").to_str().unwrap().to_owned();
+        let path = below(&dir, "config.toml");
         assert_eq!(write(&path, "a", true).unwrap(), None);
         assert_eq!(write(&path, "b", true).unwrap(), Some(b"a".to_vec()));
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::metadata(path.to_string()).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
     #[test]
     fn a_missing_disk_is_named() {
-        let problem = check(&[("/nowhere/disk0.raw".into(), "disk 0 of `web01`".into())]).unwrap_err();
+        let dir = tempfile::tempdir().unwrap();
+        let problem = check(&[(below(&dir, "disk0.raw"), "disk 0 of `web01`".into())]).unwrap_err();
         assert_eq!(problem.message, "disk 0 of `web01` can't be used");
         assert!(problem.causes[0].contains("it is not there"));
     }

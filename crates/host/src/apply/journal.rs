@@ -21,6 +21,7 @@ use crate::runtime::Runtime;
 use chyves_core::action::Action;
 use chyves_core::error::{Problem, Result};
 use chyves_core::plan::Plan;
+use chyves_core::value::FilePath;
 pub(super) use record::{Line, Record};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -34,7 +35,7 @@ pub(super) struct Journal {
     file: File,
     path: PathBuf,
     /// The files that steps replace, by the number of the step.
-    replaces: BTreeMap<usize, String>,
+    replaces: BTreeMap<usize, FilePath>,
     /// What stood in those that were begun.
     replaced: Vec<(usize, Option<String>)>,
     /// Where it goes on if it can't go on here.
@@ -90,7 +91,7 @@ impl Journal {
             Action::WriteFile { path, .. } => Some((index, path.clone())),
             _ => None,
         });
-        let replaces: BTreeMap<usize, String> = replaces.collect();
+        let replaces: BTreeMap<usize, FilePath> = replaces.collect();
         let outlives: Vec<bool> = plan.steps.iter().map(|step| outlives_the_host(step, runtime)).collect();
         let begin = |folder: &Path, lasts: bool| {
             let (file, path) = make(folder, &name)?;
@@ -117,7 +118,7 @@ impl Journal {
     pub(super) fn begins(&mut self, index: usize) -> Result<()> {
         // What a file was before is read ahead: when the step is done it is too late.
         if let Some(path) = self.replaces.get(&index) {
-            let before = std::fs::read_to_string(path).ok();
+            let before = super::files::text_in(path);
             self.replaced.push((index, before.clone()));
             self.add(&Line::Replaces(index, before))?;
         }
@@ -203,7 +204,7 @@ mod tests {
         let [lasting, others] = folders(&runtime);
         let count = |folder: &Path| std::fs::read_dir(folder).map_or(0, Iterator::count);
         let plan = |step: Action| Plan { steps: vec![step.clone(), step], ..Plan::default() };
-        let lasts = Action::MakeDisk { path: "/tank/web/disk0.raw".into(), size: "1M".parse().unwrap() };
+        let lasts = Action::MakeDisk { path: FilePath::below("/tank/web", "disk0.raw"), size: "1M".parse().unwrap() };
         let mut journal = Journal::begin(&runtime, &plan(lasts), 7, "chyves", &[]).unwrap();
         journal.begins(0).unwrap();
         assert_eq!((count(&lasting), count(&others)), (1, 0));

@@ -19,7 +19,7 @@ pub(super) fn grow_live(step: &Action, place: &mut Place<'_>) -> Result<()> {
             // A hypervisor cuts off what lies behind the new end without a word.
             disk::no_larger(path, *to)?;
             let target = control::Target { uuid: *uuid, name: guest, dataset };
-            control::grow(place.runtime, target, path, *to)?.map_err(|p| Problem { code: Kind::NotNow, ..p })
+            control::grow(place.runtime, target, &path.to_string(), *to)?.map_err(|p| Problem { code: Kind::NotNow, ..p })
         }
         Growth::OfFile => files::grow_or_so(path, *from, *to),
         Growth::OfVolume(volume) => {

@@ -40,8 +40,9 @@ use chyves_core::action::{Action, Undo};
 use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::os::Os;
 use chyves_core::plan::Plan;
+use chyves_core::value::FilePath;
 pub(crate) use command::{command, settled};
-pub(crate) use files::{io as io_problem, write_bytes as write_whole};
+pub(crate) use files::io as io_problem;
 use journal::Journal;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -220,7 +221,7 @@ fn now() -> u64 {
 /// # Errors
 /// It can't be written.
 pub fn write_private(path: &str, text: &str) -> Result<()> {
-    files::write_bytes(path, text.as_bytes())
+    files::write_bytes(&FilePath::host(path), text.as_bytes())
 }
 
 /// The same for what is no text.
@@ -228,5 +229,5 @@ pub fn write_private(path: &str, text: &str) -> Result<()> {
 /// # Errors
 /// It can't be written.
 pub fn write_private_bytes(path: &str, bytes: &[u8]) -> Result<()> {
-    files::write_bytes(path, bytes)
+    files::write_bytes(&FilePath::host(path), bytes)
 }

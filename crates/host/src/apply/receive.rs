@@ -3,6 +3,7 @@
 use super::command::destroy_at_last;
 use super::{Event, Place, command, increment, settled};
 use crate::observe::snapshots;
+use crate::safe::{Folder, Rule};
 use crate::{observe, run, stream};
 use chyves_core::action::{Action, Onto};
 use chyves_core::error::{Kind, Problem, Result};
@@ -15,7 +16,6 @@ use chyves_core::value::{Dataset, SnapshotName, printable};
 use chyves_core::zfs::inventory::NOBODY;
 use chyves_core::zfs::rows::Row;
 use chyves_core::zfs::{Dialect, args, stream as streams};
-use std::io::Read;
 
 /// The copy of the settings is a small file; a larger one was not written by chyves.
 const COPY_LIMIT: u64 = 1 << 20;
@@ -269,16 +269,8 @@ fn text_in(clone: &Dataset, place: &mut Place<'_>) -> Result<String> {
         Problem::not_now(format!("`{clone}` has no mount point")).on(clone).hint("give chyves' root one: zfs set mountpoint=/path ROOT")
     })?;
     super::command::mount(clone, place)?;
-    let path = format!("{folder}/config.toml");
-    let text = (|| {
-        let meta = std::fs::symlink_metadata(&path)?;
-        if !meta.is_file() {
-            return Err(std::io::Error::other("it is no file"));
-        }
-        let mut text = String::new();
-        std::fs::File::open(&path)?.take(COPY_LIMIT).read_to_string(&mut text)?;
-        Ok(text)
-    })();
+    let text = Folder::open(folder).and_then(|folder| folder.read_text("config.toml", Rule::up_to(COPY_LIMIT)));
     settled(&args::unmount(clone))?;
-    text.map_err(|e| not_a_guest(format!("it carries neither settings as properties nor a copy of them: config.toml: {e}")))
+    let neither = |why: &str| not_a_guest(format!("it carries neither settings as properties nor a copy of them: config.toml: {why}"));
+    text.map_err(|p| neither(&p.to_string()))?.ok_or_else(|| neither("it is missing"))
 }

@@ -3,16 +3,19 @@
 
 use super::{Event, Place};
 use crate::records::{self, RECORD};
+use crate::safe::{Access, FileKind, Folder, Rule};
 use chyves_core::error::{Problem, Result};
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
-use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
 /// What is the present's own and stays: logs at the top of a guest's folder.
 const KEPT: &str = "logs";
+
+/// How many folders may be inside one another.
+const DEPTH: usize = 64;
 
 fn fail(what: &str, path: &Path) -> impl FnOnce(std::io::Error) -> Problem {
     let (what, path) = (what.to_owned(), path.display().to_string());
@@ -21,77 +24,70 @@ fn fail(what: &str, path: &Path) -> impl FnOnce(std::io::Error) -> Problem {
 
 /// Makes everything in `to` what it is in `from`, but for logs.
 pub(super) fn restore(from: &Path, to: &Path, place: &mut Place<'_>) -> Result<()> {
-    folder(from, to, true, place)
+    folder(&Folder::open(from)?, &Folder::open(to)?, 0, place)
 }
 
-fn names(folder: &Path) -> Result<BTreeSet<OsString>> {
-    let entries = fs::read_dir(folder).map_err(fail("list", folder))?;
-    entries.map(|e| e.map(|e| e.file_name()).map_err(fail("list", folder))).collect()
-}
-
-fn folder(from: &Path, to: &Path, top: bool, place: &mut Place<'_>) -> Result<()> {
-    let wanted = names(from)?;
-    for name in names(to)?.difference(&wanted) {
-        if !(top && name == KEPT) {
-            remove(&to.join(name))?;
-        }
+fn folder(from: &Folder, to: &Folder, depth: usize, place: &mut Place<'_>) -> Result<()> {
+    if depth > DEPTH {
+        return Err(Problem::failed(format!("too many nested folders: `{}`", from.path().display())).on(from.path().display()));
     }
-    for name in &wanted {
-        if top && name == KEPT {
-            continue;
-        }
-        let (source, target) = (from.join(name), to.join(name));
-        let kind = fs::symlink_metadata(&source).map_err(fail("look at", &source))?;
-        if kind.is_dir() {
-            if !fs::symlink_metadata(&target).is_ok_and(|m| m.is_dir()) {
-                remove(&target)?;
-                fs::create_dir(&target).map_err(fail("make", &target))?;
+    let wanted: BTreeSet<OsString> = from.list()?.into_iter().collect();
+    let kept = |name: &OsString| depth == 0 && name == KEPT;
+    for name in to.list()?.iter().filter(|name| !wanted.contains(*name) && !kept(name)) {
+        to.remove_all(name)?;
+    }
+    for name in wanted.iter().filter(|name| !kept(name)) {
+        match from.metadata(name)?.map(|entry| entry.kind) {
+            None => {}
+            Some(FileKind::Folder) => {
+                if to.metadata(name)?.is_some_and(|entry| entry.kind != FileKind::Folder) {
+                    to.remove_all(name)?;
+                }
+                to.make_folder(name)?;
+                folder(&from.folder(name)?, &to.folder(name)?, depth + 1, place)?;
             }
-            folder(&source, &target, false, place)?;
-        } else if kind.is_file() {
-            file(&source, &target, place)?;
-        } else {
-            return Err(Problem::failed(format!("`{}` is neither a file nor a folder", source.display())).on(source.display()));
+            Some(FileKind::File) => file(from, to, Path::new(name), place)?,
+            Some(other) => {
+                let shown = from.shown(name).display().to_string();
+                return Err(Problem::failed(format!("`{shown}` is {}, neither a file nor a folder", other.words()))
+                    .on(&shown)
+                    .because("links, FIFOs, sockets and devices have no place in a guest's folder")
+                    .hint("roll back by `--method swap`, and remove it then"));
+            }
         }
     }
     Ok(())
 }
 
-fn remove(path: &Path) -> Result<()> {
-    match fs::symlink_metadata(path) {
-        Ok(meta) if meta.is_dir() => fs::remove_dir_all(path).map_err(fail("remove", path)),
-        Ok(_) => fs::remove_file(path).map_err(fail("remove", path)),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(e) => Err(fail("look at", path)(e)),
+fn file(from: &Folder, to: &Folder, name: &Path, place: &mut Place<'_>) -> Result<()> {
+    // A file of several names is written under none of them: what else has its name would change too.
+    if to.metadata(name)?.is_some_and(|entry| entry.kind != FileKind::File || entry.links > 1) {
+        to.remove_all(name)?;
     }
-}
-
-fn file(source: &Path, target: &Path, place: &mut Place<'_>) -> Result<()> {
-    if fs::symlink_metadata(target).is_ok_and(|m| !m.is_file()) {
-        remove(target)?;
-    }
-    let past = File::open(source).map_err(fail("open", source))?;
-    let meta = past.metadata().map_err(fail("look at", source))?;
-    let present =
-        OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(target).map_err(fail("open", target))?;
-    present.set_len(meta.len()).map_err(fail("write", target))?;
+    let (source, target) = (from.shown(name), to.shown(name));
+    let past = from.file(name, Access::Read, Rule::DISK)?;
+    let length = past.metadata().map_err(fail("look at", &source))?.len();
+    let present = match to.file_if_there(name, Access::ReadWrite, Rule::DISK)? {
+        Some(present) => present,
+        None => to.create(name)?,
+    };
+    present.set_len(length).map_err(fail("write", &target))?;
     let (mut was, mut is) = (vec![0u8; RECORD], vec![0u8; RECORD]);
     let mut at = 0u64;
-    while at < meta.len() {
+    while at < length {
         if place.interrupted.load(Ordering::SeqCst) {
             return Err(Problem::interrupted().on(target.display()));
         }
-        let length = usize::try_from(meta.len() - at).map_or(RECORD, |left| left.min(RECORD));
-        past.read_exact_at(&mut was[..length], at).map_err(fail("read", source))?;
-        present.read_exact_at(&mut is[..length], at).map_err(fail("read", target))?;
-        if was[..length] != is[..length] {
-            records::write(&present, &was[..length], at).map_err(fail("write", target))?;
+        let part = usize::try_from(length - at).map_or(RECORD, |left| left.min(RECORD));
+        past.read_exact_at(&mut was[..part], at).map_err(fail("read", &source))?;
+        present.read_exact_at(&mut is[..part], at).map_err(fail("read", &target))?;
+        if was[..part] != is[..part] {
+            records::write(&present, &was[..part], at).map_err(fail("write", &target))?;
         }
-        at += length as u64;
-        (place.report)(Event::Progress(at, meta.len()));
+        at += part as u64;
+        (place.report)(Event::Progress(at, length));
     }
-    fs::set_permissions(target, fs::Permissions::from_mode(meta.permissions().mode())).map_err(fail("write", target))?;
-    present.sync_all().map_err(fail("write", target))
+    present.sync_all().map_err(fail("write", &target))
 }
 
 #[cfg(test)]
@@ -99,6 +95,7 @@ mod tests {
     use super::*;
     use crate::runtime::Runtime;
     use chyves_core::os::Os;
+    use std::fs;
     use std::sync::atomic::AtomicBool;
 
     #[test]

@@ -2,12 +2,12 @@
 
 use super::{Place, command};
 use crate::observe::snapshots::own_values;
+use crate::safe::{Folder, Rule};
 use chyves_core::error::{Problem, Result};
 use chyves_core::plan::snapshot::settings_change;
 use chyves_core::property::settings::{Own, OwnValues};
-use chyves_core::value::Dataset;
+use chyves_core::value::{Dataset, FilePath};
 use chyves_core::zfs::{Dialect, args::Pair};
-use std::io::{ErrorKind, Read};
 
 /// A copy of settings is no larger: thousands of properties of the largest size.
 const LIMIT: u64 = 1 << 20;
@@ -17,23 +17,11 @@ fn values(pairs: &[Pair]) -> OwnValues {
 }
 
 /// The text of the copy of the settings in a snapshot; none where it holds no copy.
-pub(super) fn read(path: &str) -> Result<Option<String>> {
+pub(super) fn read(path: &FilePath) -> Result<Option<String>> {
     let hint = "go back to it with the settings as they are: `chyves snapshot rollback GUEST@SNAPSHOT --keep-settings`";
-    let cant = |why: String| Problem::failed("can't read the copy of the settings in the snapshot").on(path).because(why).hint(hint);
-    // What lies on a pool may point anywhere.
-    match std::fs::symlink_metadata(path) {
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(cant(e.to_string())),
-        Ok(meta) if !meta.is_file() => return Err(cant("it is no file".into())),
-        Ok(_) => {}
-    }
-    let file = std::fs::File::open(path).map_err(|e| cant(e.to_string()))?;
-    let mut text = String::new();
-    let length = file.take(LIMIT + 1).read_to_string(&mut text).map_err(|e| cant(e.to_string()))?;
-    if length as u64 > LIMIT {
-        return Err(cant(format!("it is larger than {LIMIT} bytes")));
-    }
-    Ok(Some(text))
+    let within = |p: Problem| p.within("can't read the copy of the settings in the snapshot").on(path).hint(hint);
+    let (folder, name) = Folder::of(path).map_err(within)?;
+    folder.read_text(name, Rule::up_to(LIMIT)).map_err(within)
 }
 
 fn change(dialect: Dialect, on: &Dataset, before: &OwnValues, after: &OwnValues, place: &mut Place<'_>) -> Result<()> {

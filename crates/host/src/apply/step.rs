@@ -10,7 +10,7 @@ use chyves_core::action::{Action, Growth};
 use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::network::nat;
 use chyves_core::os::Intent;
-use chyves_core::value::printable;
+use chyves_core::value::{FilePath, printable};
 use chyves_core::zfs::args;
 
 /// Does one step. What it did is in `done` as soon as it is done, also where a later part of the step fails. With `flush`
@@ -119,9 +119,9 @@ pub(super) fn perform(
         Action::DropFolder { path, files } => {
             made(None);
             for name in files.iter().map(|(name, _)| name.as_str()).chain([nat::PROCESS]) {
-                files::remove(&format!("{path}/{name}"))?;
+                files::remove(&FilePath::host(format!("{path}/{name}")))?;
             }
-            files::remove_folder(path)
+            files::remove_folder(&FilePath::host(path.as_str()))
         }
         Action::WriteFile { path, text } => files::write(path, text, flush).map(made),
         Action::ChangeDisc { guest, uuid, dataset, device, path, force, again, borrows, .. } => {
@@ -162,10 +162,9 @@ pub(super) fn perform(
             }
         }),
         Action::SetAside { from, to } => {
-            if std::path::Path::new(from).exists() {
-                files::rename(from, to)?;
+            if files::set_aside(from, to)? {
                 made(None);
-                applied.said.push(to.clone());
+                applied.said.push(to.to_string());
             }
             Ok(())
         }

@@ -79,10 +79,7 @@ fn one(step: &Done, began: u64, place: &mut Place<'_>) -> Result<()> {
         }
         Undo::RemoveFile(path) => files::remove(path),
         Undo::RemoveFolder(path) => files::remove_folder(path),
-        Undo::RestoreFolder(path, those) => {
-            files::make_folders(path)?;
-            those.iter().try_for_each(|(name, text)| files::write_bytes(&format!("{path}/{name}"), text.as_bytes()))
-        }
+        Undo::RestoreFolder(path, those) => files::make_again(place.runtime.root(), path, those),
         Undo::RestoreFile(path) => match &step.before {
             Some(bytes) => files::write_bytes(path, bytes),
             None => files::remove(path),
@@ -119,14 +116,11 @@ pub(super) fn may_be_done(step: &Action, began: u64) -> bool {
         Action::Promote { clone, .. } => observe::dataset(clone).is_ok_and(|row| row.is_some_and(|r| r.native("origin").is_none())),
         // A file that was there before this command is not its own to remove.
         Action::MakeDisk { path, .. } | Action::CopyVariables { to: path, .. } | Action::CopyDisk { to: path, .. } => {
-            use std::os::unix::fs::MetadataExt;
-            std::fs::metadata(path).is_ok_and(|m| u64::try_from(m.ctime()).unwrap_or(0) + 2 >= began)
+            files::seen(path).is_some_and(|entry| entry.changed + 2 >= began)
         }
         Action::RestoreFiles { before, .. } => there(&before.to_string()),
-        Action::RenameFile { from, to } | Action::SetAside { from, to } => {
-            std::fs::metadata(to).is_ok() && std::fs::metadata(from).is_err()
-        }
-        Action::GrowDisk { path, to, .. } => std::fs::metadata(path).is_ok_and(|m| m.len() == to.get()),
+        Action::RenameFile { from, to } | Action::SetAside { from, to } => files::seen(to).is_some() && files::seen(from).is_none(),
+        Action::GrowDisk { path, to, .. } => files::seen(path).is_some_and(|entry| entry.len == to.get()),
         _ => true,
     }
 }

@@ -3,12 +3,13 @@
 use super::ask;
 use crate::platform;
 use crate::run;
+use crate::safe::{self, Folder, Rule};
 use chyves_core::check::{Need, WantedCard, Wants};
 use chyves_core::guest::Loader;
 use chyves_core::os::freebsd::processes;
 use chyves_core::os::state::{FileKind, FileSeen, Process};
 use chyves_core::os::{HostState, taps};
-use chyves_core::value::Size;
+use chyves_core::value::{FilePath, Size};
 use chyves_core::vmm::Vmm;
 use chyves_core::world::HostFacts;
 use rustix::fs::Access;
@@ -18,16 +19,23 @@ use std::path::Path;
 
 /// Looks at everything that a start opens.
 pub(super) fn look(host: &mut HostFacts, wants: &Wants) {
-    files(&mut host.state, wants.paths.iter().map(|wanted| wanted.path.as_str()));
+    for wanted in &wants.paths {
+        let seen = match &wanted.path {
+            FilePath::Host(path) => file(&platform::here().path(path)),
+            FilePath::Below { mount, path } => below(mount, path),
+        };
+        host.state.files.insert(wanted.path.to_string(), seen);
+    }
     // The packages' firmware also where the guest has its own: its variables may be a copy of theirs.
     if wants.loader == Loader::Uefi {
         super::firmware(host);
     }
     // QEMU locks its disks itself; bhyve locks nothing.
     if host.vmm == Vmm::Bhyve {
-        let there = |path: &&str| matches!(host.state.files.get(*path), Some(Some(_)));
-        let written = wants.paths.iter().filter(|wanted| wanted.need == Need::Write).map(|wanted| wanted.path.as_str());
-        let written: Vec<&str> = written.filter(there).collect();
+        let there = |path: &String| matches!(host.state.files.get(path), Some(Some(_)));
+        let written = wants.paths.iter().filter(|wanted| wanted.need == Need::Write).map(|wanted| wanted.path.to_string());
+        let written: Vec<String> = written.filter(there).collect();
+        let written: Vec<&str> = written.iter().map(String::as_str).collect();
         holders(&mut host.state, &written);
     }
     left_taps(host, wants);
@@ -43,6 +51,24 @@ pub(super) fn files<'a>(state: &mut HostState, names: impl IntoIterator<Item = &
     }
 }
 
+/// A file in a guest's folder, where links are not followed and devices are none.
+fn below(mount: &str, path: &str) -> Option<FileSeen> {
+    let folder = Folder::open_if_there(mount).ok().flatten()?;
+    let entry = match folder.metadata(path) {
+        Ok(entry) => entry?,
+        // A folder above it is a link.
+        Err(_) => return Some(FileSeen { kind: FileKind::Link, size: Size::bytes(0), writable: false }),
+    };
+    let kind = match entry.kind {
+        safe::FileKind::File => FileKind::File,
+        safe::FileKind::Folder => FileKind::Folder,
+        safe::FileKind::Link => FileKind::Link,
+        _ => FileKind::Other,
+    };
+    let writable = kind == FileKind::File && folder.file(path, safe::Access::ReadWrite, Rule::DISK).is_ok();
+    Some(FileSeen { kind, size: Size::bytes(if kind == FileKind::File { entry.len } else { 0 }), writable })
+}
+
 fn file(path: &Path) -> Option<FileSeen> {
     let meta = std::fs::metadata(path).ok()?;
     let kind = match meta.file_type() {
@@ -55,7 +81,7 @@ fn file(path: &Path) -> Option<FileSeen> {
         // Root may write what others may not, but not to a file system that is read-only or to a file that is set so:
         // only opening it tells. A device might feel it.
         FileKind::File => std::fs::File::options().write(true).open(path).is_ok(),
-        FileKind::Device | FileKind::Folder | FileKind::Other => rustix::fs::access(path, Access::WRITE_OK).is_ok(),
+        FileKind::Device | FileKind::Folder | FileKind::Link | FileKind::Other => rustix::fs::access(path, Access::WRITE_OK).is_ok(),
     };
     let size = if kind == FileKind::File { meta.len() } else { 0 };
     Some(FileSeen { kind, size: Size::bytes(size), writable })

@@ -92,7 +92,7 @@ impl Part {
     pub(super) fn know(&mut self, whole: Whole) -> Result<()> {
         let path = format!("{}/part.json", self.folder);
         let text = serde_json::to_vec(&whole).map_err(|e| Problem::bug("what a server said is no JSON").because(e))?;
-        crate::apply::write_whole(&path, &text)?;
+        crate::apply::write_private_bytes(&path, &text)?;
         self.whole = whole;
         Ok(())
     }

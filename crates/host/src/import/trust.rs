@@ -139,7 +139,7 @@ fn openpgp(list: &[u8], signature: Option<&[u8]>, key: &[u8], scratch: &str, sho
     made.extend(signature.map(|bytes| (&signature_path, bytes)));
     let result = (|| {
         for (path, bytes) in &made {
-            crate::apply::write_whole(path, bytes)?;
+            crate::apply::write_private_bytes(path, bytes)?;
         }
         let cmd = match signature {
             Some(_) => Cmd::new("gpgv", ["--homedir", scratch, "--keyring", &ring_path, &signature_path, &list_path]),

@@ -4,14 +4,13 @@
 
 use crate::apply::disk::length;
 use crate::run;
+use crate::safe::{Access, FileKind, Folder, Rule};
 use chyves_core::error::Result;
 use chyves_core::guest::{DiskKind, DiskSpec, Guest, disk_name};
 use chyves_core::plan::disk::found::{Disks, Found};
-use chyves_core::value::Size;
+use chyves_core::value::{FilePath, Size};
 use chyves_core::zfs::args;
 use chyves_core::zfs::rows::{self, Row};
-use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt;
 
 /// Whether a file system that is not mounted is mounted for a moment, which only the holder of the guest's lock may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,22 +103,21 @@ fn files(guest: &Guest, numbers: &[u16], mount: Mount) -> Result<Vec<(u16, Found
 
 /// The file of one disk, by a descriptor of it. Links are not followed: a guest's folder may come from anywhere.
 fn file(folder: &str, number: u16) -> Found {
-    let path = format!("{folder}/{}", disk_name(number, DiskKind::Raw));
-    let mut options = OpenOptions::new();
-    options.read(true).custom_flags((rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK).bits().cast_signed());
-    match options.open(&path).and_then(|f| f.metadata()) {
-        Ok(meta) if meta.is_file() => Found::Size(Size::bytes(meta.len())),
-        Ok(meta) if meta.is_dir() => Found::NoDisk("a folder".to_owned()),
-        Ok(_) => Found::NoDisk("neither a file nor a folder".to_owned()),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Found::Missing,
-        Err(e) if e.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => Found::NoDisk("a symbolic link".to_owned()),
-        Err(e) => Found::Unknown(format!("its file cannot be opened: {e}")),
-    }
+    let name = disk_name(number, DiskKind::Raw);
+    let found = Folder::open(folder).and_then(|folder| match folder.metadata(&name)?.map(|entry| entry.kind) {
+        None => Ok(Found::Missing),
+        Some(FileKind::File) => {
+            let file = folder.file(&name, Access::Read, Rule::DISK)?;
+            Ok(file.metadata().map_or_else(|e| Found::Unknown(e.to_string()), |meta| Found::Size(Size::bytes(meta.len()))))
+        }
+        Some(other) => Ok(Found::NoDisk(other.words().to_owned())),
+    });
+    found.unwrap_or_else(|problem| Found::Unknown(format!("its file cannot be opened: {problem}")))
 }
 
 /// What is attached.
 fn attached(source: &str) -> Found {
-    match length(source) {
+    match length(&FilePath::host(source)) {
         Ok(size) => Found::Size(size),
         Err(_) if !std::path::Path::new(source).exists() => Found::Missing,
         Err(problem) => Found::Unknown(problem.to_string()),

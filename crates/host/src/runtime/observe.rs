@@ -236,7 +236,7 @@ mod tests {
             after: Vec::new(),
             control: Control::Qmp { socket: "/x".into() },
             console: ConsoleEnd::None,
-            log_dir: "/".into(),
+            log_dir: "/log".into(),
             log_limit: Size::mib(1),
             policy: Policy { on_reboot: OnEnd::Restart, on_crash: OnEnd::Stop, stop_timeout: 1 },
             again: Vec::new(),

@@ -24,12 +24,13 @@ mod staged;
 #[cfg(test)]
 mod tests;
 
-pub use attached::attached;
+pub use attached::{attached, named};
 pub use file::{Access, Owner, Rule};
 pub use refusal::{FileKind, Refusal};
 pub use staged::{Staged, is_temporary};
 
 use chyves_core::error::{Problem, Result};
+use chyves_core::value::FilePath;
 use refusal::problem;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use std::ffi::{OsStr, OsString};
@@ -68,6 +69,8 @@ pub struct Entry {
     pub uid: u32,
     /// How many names it has.
     pub links: u64,
+    /// When it was last changed, seconds since 1970.
+    pub changed: u64,
 }
 
 impl Folder {
@@ -77,6 +80,19 @@ impl Folder {
     /// It is missing, no folder, or a symbolic link.
     pub fn open(mount_point: impl AsRef<Path>) -> Result<Self> {
         let path = mount_point.as_ref();
+        Self::try_open(path).map_err(|e| problem("open", path, &e))
+    }
+
+    /// The same; none where it is missing.
+    ///
+    /// # Errors
+    /// It is no folder, or a symbolic link.
+    pub fn open_if_there(mount_point: impl AsRef<Path>) -> Result<Option<Self>> {
+        let path = mount_point.as_ref();
+        missing_is_none(Self::try_open(path)).map_err(|e| problem("open", path, &e))
+    }
+
+    fn try_open(path: &Path) -> io::Result<Self> {
         let open = || {
             let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
             let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(|e| refusal::of_errno(e, FileKind::Folder))?;
@@ -84,14 +100,29 @@ impl Folder {
             let device = file.metadata()?.dev();
             Ok(Self { fd: file.into(), path: path.to_owned(), device, way: resolve::Way::Kernel })
         };
-        open().map_err(|e| {
-            let clearer = match rustix::fs::lstat(path).map(|s| entry_of(&s).kind) {
-                Ok(FileKind::Link) => Refusal::Link.into(),
-                Ok(is) if is != FileKind::Folder => Refusal::Kind { is, wanted: FileKind::Folder }.into(),
-                _ => e,
-            };
-            problem("open", path, &clearer)
+        open().map_err(|e| match rustix::fs::lstat(path).map(|s| entry_of(&s).kind) {
+            Ok(FileKind::Link) => Refusal::Link.into(),
+            Ok(is) if is != FileKind::Folder => Refusal::Kind { is, wanted: FileKind::Folder }.into(),
+            _ => e,
         })
+    }
+
+    /// Opens the folder that a path is in; the path from there. Elsewhere than below a mount point that is its own folder.
+    ///
+    /// # Errors
+    /// As [`Folder::open`].
+    pub fn of(path: &FilePath) -> Result<(Self, PathBuf)> {
+        let (folder, path) = parts(path)?;
+        Ok((Self::open(folder)?, path))
+    }
+
+    /// The same; none where the folder is missing.
+    ///
+    /// # Errors
+    /// As [`Folder::open_if_there`].
+    pub fn of_if_there(path: &FilePath) -> Result<Option<(Self, PathBuf)>> {
+        let (folder, path) = parts(path)?;
+        Ok(Self::open_if_there(folder)?.map(|folder| (folder, path)))
     }
 
     /// Its path, for messages and for programs that take paths only.
@@ -356,6 +387,20 @@ impl AsFd for Folder {
     }
 }
 
+/// The folder that is opened for a path, and the path from there.
+fn parts(path: &FilePath) -> Result<(&Path, PathBuf)> {
+    match path {
+        FilePath::Below { mount, path } => Ok((Path::new(mount), PathBuf::from(path))),
+        FilePath::Host(path) => {
+            let path = Path::new(path);
+            match (path.parent(), path.file_name()) {
+                (Some(folder), Some(name)) => Ok((folder, PathBuf::from(name))),
+                _ => Err(Problem::bug("a folder of the host was taken for a file").on(path.display())),
+            }
+        }
+    }
+}
+
 /// A folder that is open already, or was opened for one name in it.
 enum Parent<'a> {
     This(BorrowedFd<'a>),
@@ -380,6 +425,7 @@ fn entry_of(stat: &rustix::fs::Stat) -> Entry {
         mode: Mode::from_raw_mode(stat.st_mode).as_raw_mode() as u32,
         uid: stat.st_uid,
         links: stat.st_nlink as u64,
+        changed: u64::try_from(stat.st_ctime as i64).unwrap_or(0),
     }
 }
 

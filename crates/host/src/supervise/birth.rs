@@ -16,7 +16,7 @@ use crate::runtime::{GuestDir, Lock, Phase as Shown, Record, Runtime, check_sock
 use chyves_core::error::{Problem, Result};
 use chyves_core::launch::{ConsoleEnd, Control, Launch};
 use chyves_core::lifecycle::Life;
-use chyves_core::value::Dataset;
+use chyves_core::value::{Dataset, FilePath};
 use std::collections::VecDeque;
 use std::path::Path;
 use std::time::Instant;
@@ -185,9 +185,10 @@ impl<'a> Engine<'a> {
 
 /// The logs of a launch.
 pub(super) fn logs(dir: &GuestDir, launch: &Launch) -> Result<(ConsoleLog, HypervisorLog)> {
-    let folder = Path::new(&launch.log_dir);
-    let hypervisor = HypervisorLog::open(folder, &dir.spare_log(), launch.log_limit.get())
-        .map_err(|e| Problem::failed(format!("can't open a log for the hypervisor of `{}`", launch.guest)).on(&launch.guest).because(e))?;
+    let folder = &launch.log_dir;
+    let spare = FilePath::host(dir.spare_log().to_string_lossy());
+    let hypervisor = HypervisorLog::open(folder, &spare, launch.log_limit.get())
+        .map_err(|p| p.within(format!("can't open a log for the hypervisor of `{}`", launch.guest)).on(&launch.guest))?;
     Ok((ConsoleLog::new(folder, launch.log_limit.get()), hypervisor))
 }
 

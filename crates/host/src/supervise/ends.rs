@@ -4,6 +4,7 @@ use super::engine::Engine;
 use super::order::{Outcome, Word};
 use super::ring::last_lines;
 use crate::control::Reply;
+use crate::safe::Folder;
 use chyves_core::cmd::Cmd;
 use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::launch::Control;
@@ -125,7 +126,8 @@ impl Engine<'_> {
     /// The log's path, with what makes it readable: the end has unmounted what the start had mounted.
     fn where_the_log_is(&self) -> String {
         let path = self.hypervisor_log.path();
-        if path.exists() { path.display().to_string() } else { format!("{}, after `zfs mount {}`", path.display(), self.launch.dataset) }
+        let there = Folder::of(path).and_then(|(folder, name)| folder.has(name)).unwrap_or(false);
+        if there { path.to_string() } else { format!("{path}, after `zfs mount {}`", self.launch.dataset) }
     }
 
     /// Leaves the place as it should be found.

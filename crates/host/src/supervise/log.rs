@@ -4,37 +4,45 @@
 //! disks on the same pool hang then too, and the machine is still provably there by its lock.
 
 use super::owed::Owed;
+use crate::safe::{Access, Folder, Rule};
+use chyves_core::error::{Problem, Result};
+use chyves_core::value::FilePath;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
 
 /// After a failure, wait so many milliseconds before the next try.
 const RETRY: u64 = 5_000;
 
-/// Opens a log for appending; a link that somebody put in its place is refused.
-fn append(path: &Path) -> std::io::Result<File> {
-    File::options()
-        .append(true)
-        .read(true)
-        .create(true)
-        .mode(0o600)
-        .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
-        .open(path)
+/// Opens a log for appending, and only while its folder is on the file system that it was on first.
+pub(super) fn append_on(path: &FilePath, device: &mut Option<u64>) -> Result<File> {
+    let (folder, name) = Folder::of(path)?;
+    let now = folder.device();
+    if *device.get_or_insert(now) != now {
+        return Err(Problem::failed(format!("cannot open `{path}`: its file system is not mounted any more")).on(path));
+    }
+    folder.file(name, Access::Append, Rule::DISK)
 }
 
-/// The same, and only while its folder is on the file system that it was on first.
-pub(super) fn append_on(path: &Path, device: &mut Option<u64>) -> std::io::Result<File> {
-    let now = std::fs::metadata(path.parent().unwrap_or(path))?.dev();
-    if *device.get_or_insert(now) != now {
-        return Err(std::io::ErrorKind::NotFound.into());
-    }
-    append(path)
+/// The file system of a log's folder, where it is there.
+fn device_of(path: &FilePath) -> Option<u64> {
+    Some(Folder::of(path).ok()?.0.device())
+}
+
+fn older(path: &FilePath) -> Result<(Folder, PathBuf, PathBuf)> {
+    let (folder, name) = Folder::of(path)?;
+    let old = name.with_extension("log.1");
+    Ok((folder, name, old))
+}
+
+fn io(e: &std::io::Error) -> Problem {
+    Problem::failed("cannot write a log").because(e)
 }
 
 /// The console's log: a file and its predecessor, each at most half of the limit.
 pub(super) struct ConsoleLog {
-    path: PathBuf,
+    path: FilePath,
     half: u64,
     file: Option<(File, u64)>,
     retry_at: u64,
@@ -43,7 +51,7 @@ pub(super) struct ConsoleLog {
 }
 
 impl ConsoleLog {
-    pub(super) fn new(folder: &Path, limit: u64) -> Self {
+    pub(super) fn new(folder: &FilePath, limit: u64) -> Self {
         Self { path: folder.join("console.log"), half: (limit / 2).max(1), file: None, retry_at: 0, device: None }
     }
 
@@ -57,24 +65,25 @@ impl ConsoleLog {
         }
     }
 
-    fn try_write(&mut self, mut bytes: &[u8]) -> std::io::Result<()> {
+    fn try_write(&mut self, mut bytes: &[u8]) -> Result<()> {
         while !bytes.is_empty() {
             let (file, size) = match &mut self.file {
                 Some(open) => open,
                 none => {
                     let file = append_on(&self.path, &mut self.device)?;
-                    let size = file.metadata()?.len();
+                    let size = file.metadata().map_err(|e| io(&e))?.len();
                     none.insert((file, size))
                 }
             };
             let room = self.half.saturating_sub(*size);
             if room == 0 {
-                std::fs::rename(&self.path, self.path.with_extension("log.1"))?;
+                let (folder, name, old) = older(&self.path)?;
+                folder.rename_over(name, old)?;
                 self.file = None;
                 continue;
             }
             let part = &bytes[..bytes.len().min(usize::try_from(room).unwrap_or(usize::MAX))];
-            file.write_all(part)?;
+            file.write_all(part).map_err(|e| io(&e))?;
             *size += part.len() as u64;
             bytes = &bytes[part.len()..];
         }
@@ -90,12 +99,13 @@ impl ConsoleLog {
     /// The last bytes of what an earlier supervisor wrote.
     pub(super) fn tail(&self, count: u64) -> Vec<u8> {
         let read = || {
-            let mut file = File::open(&self.path)?;
-            let size = file.metadata()?.len();
-            file.seek(SeekFrom::Start(size.saturating_sub(count)))?;
+            let (folder, name) = Folder::of(&self.path).ok()?;
+            let mut file = folder.file(name, Access::Read, Rule::DISK).ok()?;
+            let size = file.metadata().ok()?.len();
+            file.seek(SeekFrom::Start(size.saturating_sub(count))).ok()?;
             let mut bytes = Vec::new();
-            file.take(count).read_to_end(&mut bytes)?;
-            Ok::<_, std::io::Error>(bytes)
+            file.take(count).read_to_end(&mut bytes).ok()?;
+            Some(bytes)
         };
         read().unwrap_or_default()
     }
@@ -104,7 +114,7 @@ impl ConsoleLog {
 /// The hypervisor's own messages. It writes to the file itself, so that it can go on without a supervisor and never
 /// meets a closed pipe; the supervisor only keeps the file short.
 pub(super) struct HypervisorLog {
-    path: PathBuf,
+    path: FilePath,
     file: File,
     limit: u64,
     /// Where the present hypervisor's messages begin.
@@ -115,24 +125,29 @@ pub(super) struct HypervisorLog {
 
 impl HypervisorLog {
     /// Opens the log, or the spare one where its folder can't take it.
-    pub(super) fn open(folder: &Path, spare: &Path, limit: u64) -> std::io::Result<Self> {
+    pub(super) fn open(folder: &FilePath, spare: &FilePath, limit: u64) -> Result<Self> {
         let path = folder.join("hypervisor.log");
         let limit = limit.clamp(4096, 1 << 20);
         let first = format!("chyves: process {} watches this hypervisor\n", std::process::id());
         // A full pool lets a file be opened and not be written.
-        let (path, file, owed) = match append(&path).and_then(|mut file| file.write_all(first.as_bytes()).map(|()| file)) {
+        let written = append_on(&path, &mut None).and_then(|mut file| {
+            file.write_all(first.as_bytes()).map_err(|e| io(&e))?;
+            Ok(file)
+        });
+        let (path, file, owed) = match written {
             Ok(file) => (path, file, None),
             Err(_) => {
-                let device = std::fs::metadata(folder).ok().map(|m| m.dev());
+                let device = device_of(&path);
                 let mut owed = Owed::new(path, device, usize::try_from(limit / 2).unwrap_or(usize::MAX));
                 owed.tell(&first);
-                (spare.to_owned(), append(spare)?, Some(owed))
+                (spare.clone(), append_on(spare, &mut None)?, Some(owed))
             }
         };
-        Ok(Self { mark: file.metadata()?.len(), path, file, limit, owed })
+        let mark = file.metadata().map_err(|e| io(&e))?.len();
+        Ok(Self { path, file, limit, mark, owed })
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &FilePath {
         &self.path
     }
 
@@ -169,7 +184,9 @@ impl HypervisorLog {
             return;
         }
         // The hypervisor keeps its descriptor, so the file is emptied in place; what it writes meanwhile may be lost.
-        drop(self.tail(self.limit / 2).and_then(|old| std::fs::write(self.path.with_extension("log.1"), old)));
+        if let (Ok(text), Ok((folder, _, old))) = (self.tail(self.limit / 2), older(&self.path)) {
+            drop(folder.replace(old, &text, false));
+        }
         drop(self.file.set_len(0));
         self.mark = 0;
     }
@@ -203,10 +220,14 @@ impl HypervisorLog {
 mod tests {
     use super::*;
 
+    fn logs(temp: &tempfile::TempDir) -> FilePath {
+        FilePath::host(temp.path().to_str().unwrap())
+    }
+
     #[test]
     fn the_console_log_never_grows_past_its_limit() {
         let temp = tempfile::tempdir().unwrap();
-        let mut log = ConsoleLog::new(temp.path(), 100);
+        let mut log = ConsoleLog::new(&logs(&temp), 100);
         for n in 0..99u8 {
             log.write(0, &[n; 7]);
         }
@@ -219,7 +240,7 @@ mod tests {
         assert!(all.is_sorted());
         assert_eq!(log.tail(3), [98; 3]);
         // The next supervisor goes on where this one was.
-        ConsoleLog::new(temp.path(), 100).write(0, b"z");
+        ConsoleLog::new(&logs(&temp), 100).write(0, b"z");
         assert_eq!(log.tail(2), [98, b'z']);
     }
 
@@ -227,7 +248,7 @@ mod tests {
     fn a_vanished_folder_is_tried_again_later() {
         let temp = tempfile::tempdir().unwrap();
         let folder = temp.path().join("pool");
-        let mut log = ConsoleLog::new(&folder, 100);
+        let mut log = ConsoleLog::new(&logs(&temp).join("pool"), 100);
         log.write(0, b"lost");
         std::fs::create_dir(&folder).unwrap();
         log.write(RETRY - 1, b"lost too");
@@ -242,15 +263,15 @@ mod tests {
         let victim = temp.path().join("victim");
         std::fs::write(&victim, "").unwrap();
         std::os::unix::fs::symlink(&victim, temp.path().join("console.log")).unwrap();
-        ConsoleLog::new(temp.path(), 100).write(0, b"x");
+        ConsoleLog::new(&logs(&temp), 100).write(0, b"x");
         assert_eq!(std::fs::read(victim).unwrap(), b"");
     }
 
     #[test]
     fn the_hypervisors_log_is_kept_short_under_its_writer() {
         let temp = tempfile::tempdir().unwrap();
-        let spare = temp.path().join("spare");
-        let mut log = HypervisorLog::open(temp.path(), &spare, 4096).unwrap();
+        let spare = logs(&temp).join("spare");
+        let mut log = HypervisorLog::open(&logs(&temp), &spare, 4096).unwrap();
         let mut writer = log.file().try_clone().unwrap();
         log.mark();
         writer.write_all(b"first\n").unwrap();
@@ -265,9 +286,9 @@ mod tests {
     #[test]
     fn what_the_hypervisors_log_could_not_take_it_gets_later() {
         let temp = tempfile::tempdir().unwrap();
-        let (folder, spare) = (temp.path().join("logs"), temp.path().join("spare"));
-        let mut log = HypervisorLog::open(&folder, &spare, 4096).unwrap();
-        assert_eq!(log.path(), spare);
+        let (folder, spare) = (temp.path().join("logs"), logs(&temp).join("spare"));
+        let mut log = HypervisorLog::open(&logs(&temp).join("logs"), &spare, 4096).unwrap();
+        assert_eq!(log.path(), &spare);
         log.note("the guest is paused");
         std::fs::create_dir(&folder).unwrap();
         log.note("the guest goes on");

@@ -1,12 +1,13 @@
 //! Lines for a log that can't take them now: kept, in bounds, until it can.
 
 use super::log::append_on;
+use chyves_core::error::Problem;
+use chyves_core::value::FilePath;
 use std::io::Write;
-use std::path::PathBuf;
 
 /// What a log has still to be told.
 pub(super) struct Owed {
-    path: PathBuf,
+    path: FilePath,
     /// The file system that its folder was on.
     device: Option<u64>,
     lines: Vec<u8>,
@@ -18,7 +19,7 @@ pub(super) struct Owed {
 
 impl Owed {
     /// For that log, which was on that file system if any.
-    pub(super) fn new(path: PathBuf, device: Option<u64>, limit: usize) -> Self {
+    pub(super) fn new(path: FilePath, device: Option<u64>, limit: usize) -> Self {
         Self { path, device, lines: Vec::new(), limit, lost: 0 }
     }
 
@@ -38,10 +39,11 @@ impl Owed {
     /// Writes what can be written of what is owed; whether that was all.
     fn pay(&mut self) -> bool {
         let written = append_on(&self.path, &mut self.device).and_then(|mut file| {
-            self.empty(&mut file)?;
+            let mut empty = |owed: &mut Self| owed.empty(&mut file).map_err(|e| Problem::failed("cannot write a log").because(e));
+            empty(self)?;
             if self.lost > 0 {
                 self.lines = format!("chyves: {} lines could not be kept\n", std::mem::take(&mut self.lost)).into_bytes();
-                self.empty(&mut file)?;
+                empty(self)?;
             }
             Ok(())
         });
@@ -70,7 +72,7 @@ mod tests {
     fn what_was_not_kept_is_counted_and_what_comes_then_is_told() {
         let temp = tempfile::tempdir().unwrap();
         let folder = temp.path().join("logs");
-        let mut owed = Owed::new(folder.join("a.log"), None, 8);
+        let mut owed = Owed::new(FilePath::below(temp.path().to_str().unwrap(), "logs/a.log"), None, 8);
         for line in ["one\n", "two\n", "three\n", "four\n"] {
             owed.tell(line);
         }

@@ -99,7 +99,7 @@ impl Guest {
             after: Vec::new(),
             control: Control::Qmp { socket: qmp },
             console: ConsoleEnd::Socket { path: serial },
-            log_dir: log_dir.to_str().unwrap().to_owned(),
+            log_dir: chyves_core::value::FilePath::below(temp.path().to_str().unwrap(), "log"),
             log_limit: Size::mib(1),
             policy: Policy { on_reboot: OnEnd::Restart, on_crash: OnEnd::Stop, stop_timeout: 60 },
             again: Vec::new(),
@@ -175,7 +175,7 @@ impl Guest {
     }
 
     pub(crate) fn log(&self, name: &str) -> String {
-        String::from_utf8_lossy(&std::fs::read(Path::new(&self.launch.log_dir).join(name)).unwrap_or_default()).into_owned()
+        String::from_utf8_lossy(&std::fs::read(Path::new(&self.launch.log_dir.to_string()).join(name)).unwrap_or_default()).into_owned()
     }
 
     pub(crate) fn console(&self) -> Console {

@@ -6,7 +6,7 @@ use crate::device::{DeviceClass, DeviceKey, PciPlace};
 use crate::error::{Problem, Result};
 use crate::guest::{DiskKind, Guest, RevertAt};
 use crate::property::keys::{self, DiskKey};
-use crate::value::Size;
+use crate::value::{FilePath, Size};
 use crate::world::{DiskFile, DiskFormat, Trashed, TrashedDisk, World};
 use crate::zfs::args::Pair;
 
@@ -145,9 +145,9 @@ impl Wish<'_> {
                 plan.push(Action::CreateVolume { dataset: dataset.clone(), size, block: request.block, reserved: request.reserved });
                 if let Some(from) = from {
                     plan.push(Action::CopyDisk {
-                        from: from.path.clone(),
+                        from: FilePath::host(from.path.as_str()),
                         format: from.format,
-                        to: format!("/dev/zvol/{dataset}"),
+                        to: FilePath::host(format!("/dev/zvol/{dataset}")),
                         size: Some(size),
                     });
                 }
@@ -157,7 +157,9 @@ impl Wish<'_> {
                 let path = file(guest.folder()?, number);
                 before.push(match from {
                     None => Action::MakeDisk { path, size },
-                    Some(from) => Action::CopyDisk { from: from.path.clone(), format: from.format, to: path, size: Some(size) },
+                    Some(from) => {
+                        Action::CopyDisk { from: FilePath::host(from.path.as_str()), format: from.format, to: path, size: Some(size) }
+                    }
                 });
             }
         }

@@ -6,7 +6,7 @@ use super::{Amendment, Plan, changeable, file, find, typed_size, volume};
 use crate::action::{Action, Growth};
 use crate::error::{Problem, Result};
 use crate::guest::{DiskKind, DiskSpec, Guest, RunState};
-use crate::plan::machine::disk_path;
+use crate::plan::machine::disk_file;
 use crate::plan::stopped;
 use crate::value::Size;
 use crate::vmm::Vmm;
@@ -88,7 +88,7 @@ pub fn resize(world: &World, guest: &Guest, number: u16, to: Size, force: bool, 
         if by == Growth::Asked && disk.kind == DiskKind::Zvol && to != from {
             plan.push(Action::ResizeVolume { dataset: volume(guest, number), from, to });
         }
-        let path = disk_path(guest, guest.folder()?, disk);
+        let path = disk_file(guest, guest.folder()?, disk);
         // The last step: what the guest sees can't be taken back.
         wish.after.push(Action::GrowLive {
             guest: guest.name.clone(),

@@ -50,22 +50,22 @@ impl Attached {
     pub fn steps(self, run_dir: &str) -> Vec<Action> {
         let mut steps = self.first;
         if !self.joined.is_empty() {
-            steps.push(Action::MakeFolder { path: format!("{run_dir}/network") });
-            steps.push(Action::MakeFolder { path: joined_folder(run_dir) });
+            steps.push(Action::MakeFolder { path: format!("{run_dir}/network").into() });
+            steps.push(Action::MakeFolder { path: joined_folder(run_dir).into() });
         }
         for (bridge, member, guest) in self.joined {
             let path = format!("{}/{bridge}+{member}", joined_folder(run_dir));
             let text = guest.map_or_else(|| "uplink\n".to_owned(), |guest| format!("{guest}\n"));
-            steps.push(Action::WriteFile { path, text });
+            steps.push(Action::WriteFile { path: path.into(), text });
         }
         if !self.claims.is_empty() || self.intents.iter().any(Intent::is_of_netgraph) {
-            steps.push(Action::MakeFolder { path: format!("{run_dir}/network") });
-            steps.push(Action::MakeFolder { path: nodes_folder(run_dir) });
+            steps.push(Action::MakeFolder { path: format!("{run_dir}/network").into() });
+            steps.push(Action::MakeFolder { path: nodes_folder(run_dir).into() });
         }
         steps.extend(self.intents.into_iter().map(Action::Host));
         // Taken back before what the guest is on.
         for (node, guest, name) in self.claims {
-            steps.push(Action::WriteFile { path: format!("{}/{node}+{guest}", nodes_folder(run_dir)), text: format!("{name}\n") });
+            steps.push(Action::WriteFile { path: format!("{}/{node}+{guest}", nodes_folder(run_dir)).into(), text: format!("{name}\n") });
         }
         steps.extend(self.last);
         if !steps.is_empty() && !self.proofs.is_empty() {

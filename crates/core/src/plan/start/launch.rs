@@ -16,7 +16,7 @@ use crate::plan::firmware::Firmware;
 use crate::plan::machine::{self, backend, seed_path};
 use crate::plan::network::attach;
 use crate::plan::revert;
-use crate::value::Dataset;
+use crate::value::{Dataset, FilePath};
 use crate::vmm::bhyve::{self, Arch, BhyveHost};
 use crate::vmm::qemu::{self, QemuHost};
 use crate::vmm::{HostFile, Rendered, Vmm};
@@ -41,8 +41,8 @@ pub(super) struct Made {
 }
 
 /// The folder of a guest's logs.
-pub(super) fn log_dir(folder: &str) -> String {
-    format!("{folder}/logs")
+pub(super) fn log_dir(folder: &str) -> FilePath {
+    FilePath::below(folder, "logs")
 }
 
 /// The folder of a guest's runtime files.
@@ -153,7 +153,7 @@ pub(super) fn make(
     };
     let seed = cloudinit::settings::of(guest)?.map(|seed| SeedDisc {
         seed,
-        folder: format!("{folder}/{}", cloudinit::FOLDER),
+        folder: FilePath::below(folder, cloudinit::FOLDER),
         path: seed_path(guest, host),
     });
     let variables = firmware.and_then(|firmware| firmware.variables(guest, folder));

@@ -194,7 +194,7 @@ fn a_seed_is_written_before_the_launch_and_stands_behind_all_disks() {
     let plan = start(&world, &g, &request()).unwrap();
     let [.., Action::WriteSeed(disc), Action::Launch(launch)] = &plan.steps[..] else { panic!("{plan:?}") };
     assert_eq!(disc.path, format!("{}/{}/cidata.iso", world.host.run_dir, g.uuid));
-    assert_eq!(disc.folder, "/tank/chyves/guests/web01/cloud-init");
+    assert_eq!(disc.folder.to_string(), "/tank/chyves/guests/web01/cloud-init");
     let line = launch.hypervisor.to_string();
     assert!(line.contains("addr=1e.0,drive=disk-30.0-node") && line.contains(&disc.path), "{line}");
     assert_eq!(super::launch(&world, &g, &Request { occasion: Occasion::Reboot(1), ..request() }).unwrap().seed.unwrap(), **disc);
