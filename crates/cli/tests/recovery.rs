@@ -124,7 +124,8 @@ fn what_others_replicate_is_foreign_until_it_is_adopted() {
         host.chyves("start copy").ends(if said { 4 } else { 3 });
         if said {
             host.chyves("adopt copy").ends(4).says("--new-identity");
-            host.ok("adopt copy --new-identity");
+            host.chyves("adopt copy --new-identity").ends(4).says("starts by itself");
+            host.ok("adopt copy --new-identity --drop-host-settings");
             host.ok("list -H -o name,state").says("copy\tstopped");
             host.ok("delete copy --now --yes");
         }

@@ -4,8 +4,9 @@ use crate::session::{Pace, Report, Session};
 use crate::targets::Targets;
 use chyves_core::cloudinit::{FOLDER, Seed, Text, settings};
 use chyves_core::error::{Problem, Result};
-use chyves_core::guest::Guest;
+use chyves_core::guest::{Guest, trust};
 use chyves_core::plan;
+use chyves_core::property::keys;
 use chyves_core::value::{FilePath, GuestName};
 use chyves_core::world::World;
 use chyves_host::observe::{self, Look};
@@ -144,6 +145,7 @@ fn show(session: &Session, guest: &str, document: Option<&str>) -> Result<()> {
     with_each(session, &[guest.to_owned()], |world, guest| {
         let seed = seed_of(guest)?;
         plan::locked::guest(world, guest)?;
+        trust::check_key(world, guest, keys::CI_PASSWORD_FILE, "show the seed of")?;
         let documents = seed::visit(guest, |folder| seed::shown(&seed, &FilePath::below(folder, FOLDER)))?;
         let all = documents.each();
         let chosen: Vec<_> = all.iter().filter(|(name, _)| document.is_none_or(|wanted| wanted == *name)).collect();

@@ -135,14 +135,22 @@ fn cell(world: &World, index: usize, column: &str) -> Cell {
 }
 
 fn properties(session: &Session, args: &ListArgs) -> Result<()> {
-    let mut table = Table::new(["property", "values", "default", "felt", "summary"]);
-    for p in catalog::all().filter(|p| p.access == Access::Free) {
+    let mut table = Table::new(["property", "values", "default", "felt", "host", "summary"]);
+    for p in catalog::all().filter(|p| p.access == Access::Free || p.reach.words().is_some()) {
         let default = match p.unset {
             property::Unset::Value(value) => Cell::text(value),
             property::Unset::Nothing => Cell::none(),
             property::Unset::Derived(from) => Cell::text(format!("({from})")),
         };
-        table.rows.push(vec![Cell::text(p.key), Cell::text(p.kind.words()), default, Cell::text(p.effect.words()), Cell::text(p.summary)]);
+        let host = Cell::maybe(p.reach.words().map(str::to_owned));
+        table.rows.push(vec![
+            Cell::text(p.key),
+            Cell::text(p.kind.words()),
+            default,
+            Cell::text(p.effect.words()),
+            host,
+            Cell::text(p.summary),
+        ]);
     }
     let mut args = args.clone();
     if args.columns.is_empty() && !session.ui.json {

@@ -79,6 +79,8 @@ impl Media {
 
     /// What is planned for a guest, in a world that knows the discs and the guest's firmware.
     fn ready(&self, session: &Session, world: &World, guest: &Guest) -> Result<Start> {
+        // Before the host is inspected for anything that its settings name.
+        plan::start::permitted(world, guest)?;
         let mut world = World { images: self.images.clone(), ..world.clone() };
         world.locked.extend(&self.locked);
         observe::add_images(&mut world, &plan::firmware::needed(guest)?)?;

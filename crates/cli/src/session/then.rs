@@ -38,6 +38,17 @@ impl Session {
             lent: Lent::default(),
         };
         let text = apply::apply(&plan, &mut place)?.read;
-        text.map(|text| read_copy(&text).map_err(|p| p.on(&snapshot))).transpose()
+        let copy = text.map(|text| read_copy(&text).map_err(|p| p.on(&snapshot))).transpose()?;
+        Ok(copy.map(|own| unvouched(guest, own)))
     }
+}
+
+/// Values that were read from a file: whoever could write it is nobody to trust, so they count as received, but for those
+/// that the guest has now.
+fn unvouched(guest: &Guest, mut own: OwnValues) -> OwnValues {
+    let present = guest.settings.own_values();
+    for (key, value) in &mut own {
+        value.received = present.get(key).is_none_or(|now| now.received || now.value != value.value);
+    }
+    own
 }

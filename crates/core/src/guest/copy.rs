@@ -7,7 +7,8 @@ use crate::property::settings::OwnValues;
 /// restore from snapshots that carry no settings themselves.
 pub fn settings_copy(own: &OwnValues) -> String {
     let mut text = String::from("# A copy of this guest's settings; the ZFS properties are the truth.\n");
-    for (key, value) in own {
+    // Records of trust are this host's and no settings.
+    for (key, value) in own.iter().filter(|(key, _)| !super::trust::is_record(key)) {
         // JSON's strings are TOML's basic strings.
         let quoted = |s: &str| serde_json::Value::from(s).to_string();
         text.push_str(&format!("{} = {}\n", quoted(key), quoted(&value.value)));

@@ -4,6 +4,7 @@
 //! * `read`: from stored values to the typed ones
 //! * [`copy`]: the copy of the settings in its file system
 //! * [`leaving`]: how its disks go to the trash
+//! * [`trust`]: which of its settings that reach the host are trusted
 
 pub mod copy;
 pub mod leaving;
@@ -11,6 +12,7 @@ mod read;
 pub mod spec;
 #[cfg(test)]
 mod tests;
+pub mod trust;
 
 pub use copy::{read_copy, read_settings_copy, settings_copy};
 pub use spec::*;

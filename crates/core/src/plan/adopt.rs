@@ -1,97 +1,229 @@
-//! `adopt`: a foreign guest becomes this host's.
+//! `adopt`: a foreign guest becomes this host's, and its settings that reach the host are trusted, left or removed.
 
 use super::{Plan, keep_copy};
 use crate::error::{Problem, Result};
 use crate::guest::Guest;
-use crate::property::keys;
-use crate::property::settings::Own;
+use crate::guest::trust::{self, HostSetting};
+use crate::property::keys::{self, DiskKey};
+use crate::property::settings::{Own, Source};
 use crate::world::World;
+use std::collections::BTreeSet;
 use uuid::Uuid;
 
+/// What is wanted.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Request {
+    /// A new identity, for a copy of a guest that is kept too.
+    pub identity: Option<Uuid>,
+    /// Which settings that reach the host are trusted.
+    pub trust: Trust,
+    /// Whether those that are not are removed.
+    pub drop: bool,
+}
+
+/// Which settings that reach the host are trusted.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Trust {
+    /// None that are not already.
+    #[default]
+    Nothing,
+    /// All.
+    All,
+    /// Those of these keys.
+    Keys(Vec<String>),
+}
+
+impl Trust {
+    /// Trust in keys as they were typed; none at all means every setting.
+    ///
+    /// # Errors
+    /// A key that is none, or whose values never reach the host.
+    pub fn in_keys(typed: &[String]) -> Result<Self> {
+        if typed.is_empty() {
+            return Ok(Self::All);
+        }
+        let mut keys = Vec::new();
+        for key in typed {
+            let known = crate::property::find(key)?;
+            if known.property.reach.words().is_none() {
+                return Err(Problem::usage(format!("cannot trust `{}`: it does not reach the host", known.key))
+                    .on(&known.key)
+                    .hint("`chyves list properties -o property,host` shows which settings do"));
+            }
+            keys.push(known.key);
+        }
+        Ok(Self::Keys(keys))
+    }
+
+    fn covers(&self, setting: &HostSetting) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::All => true,
+            Self::Keys(keys) => keys.contains(&setting.property),
+        }
+    }
+}
+
+/// What becomes of one setting that reaches the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fate {
+    /// It is trusted and used.
+    Trusted,
+    /// It stays and is not trusted: the guest does not start with it.
+    Untrusted,
+    /// It is removed.
+    Removed,
+}
+
+impl Fate {
+    /// As tables show it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Trusted => "trusted",
+            Self::Untrusted => "untrusted",
+            Self::Removed => "removed",
+        }
+    }
+}
+
+/// What an adoption would do with each setting that reaches the host.
+pub fn fates(world: &World, guest: &Guest, request: &Request) -> Vec<(HostSetting, Fate)> {
+    let all = trust::host_settings(world, guest).into_iter();
+    all.map(|setting| {
+        let inherited = matches!(setting.source, Source::Inherited(_));
+        let fate = if setting.trusted || request.trust.covers(&setting) {
+            Fate::Trusted
+        } else if request.drop && !inherited {
+            Fate::Removed
+        } else {
+            Fate::Untrusted
+        };
+        (setting, fate)
+    })
+    .collect()
+}
+
 /// Plans an adoption: the owner is this host, the epoch is one higher, the identity is the guest's own again, or a new one
-/// where one is given. `others` are all guests of the host.
+/// where one is given. `others` are all guests of the host. A guest that is this host's already is only given trust.
 ///
 /// # Errors
-/// Another guest of this host has the identity, or whose host this is can't be told.
-pub fn adopt(world: &World, guest: &Guest, others: &[Guest], identity: Option<Uuid>) -> Result<Plan> {
-    if guest.foreign.is_none() {
+/// Another guest of this host has the identity, whose host this is can't be told, or the guest has settings that reach the
+/// host and the request says nothing of them.
+pub fn adopt(world: &World, guest: &Guest, others: &[Guest], request: &Request) -> Result<Plan> {
+    let fates = fates(world, guest, request);
+    let pending = fates.iter().any(|(setting, _)| !setting.trusted);
+    if guest.foreign.is_none() && !pending {
         return Ok(Plan::nothing(format!("{} is this host's already", guest.name)));
     }
-    let root = world.root_on(guest.root.pool())?;
-    let host = world.this_host().ok_or_else(|| {
-        let problem = Problem::not_now("whose host this is can't be told from its pools").on(&root.dataset);
-        match root.host {
-            Some(_) => problem.hint(format!("say which pool is this host's: `chyves pool promote {}`", root.dataset.pool())),
-            None => problem.hint(format!("give the root a host id: zfs set chyves:host=$(uuidgen) {}", root.dataset)),
-        }
-    })?;
-    let twin = others.iter().find(|o| o.uuid == guest.uuid && o.dataset != guest.dataset && o.foreign.is_none());
-    if let (Some(twin), None) = (twin, identity) {
-        return Err(Problem::not_now(format!(
-            "`{}` is a copy of `{}`, and both would be the same machine on the network",
-            guest.name, twin.name
-        ))
-        .on(&guest.name)
-        .because(format!("{} has the uuid {} too", twin.dataset, guest.uuid))
-        .hint(format!(
-            "make it another machine: `chyves adopt {} --new-identity`; or let it take the other's place: delete `{}` first",
-            guest.name, twin.name
-        )));
+    let host = host(world, guest)?;
+    let taken = others.iter().find(|o| o.uuid == guest.uuid && o.dataset != guest.dataset && o.foreign.is_none());
+    if let (Some(twin), None, true) = (taken, request.identity, guest.foreign.is_some()) {
+        return Err(twin_of(guest, twin));
+    }
+    if pending && request.trust == Trust::Nothing && !request.drop {
+        return Err(undecided(guest, &fates));
     }
     let before = guest.settings.own_values();
-    let epoch: u32 = guest.settings.own(keys::EPOCH).and_then(|e| e.parse().ok()).unwrap_or(0);
-    let set = vec![
-        (keys::UUID.to_owned(), identity.unwrap_or(guest.uuid).to_string()),
-        (keys::OWNER.to_owned(), host.to_string()),
-        (keys::EPOCH.to_owned(), epoch.saturating_add(1).to_string()),
-    ];
-    // Addresses and serials that were set by hand belong to the machine that it was.
-    let fixed = |key: &&String| identity.is_some() && super::clone::is_identity(key);
-    let clear: Vec<String> = before.keys().filter(fixed).cloned().collect();
+    let mut clear: BTreeSet<String> = BTreeSet::new();
+    let mut set = vec![(keys::TRUST.to_owned(), trust::LISTED.to_owned())];
+    if guest.foreign.is_some() {
+        let epoch: u32 = guest.settings.own(keys::EPOCH).and_then(|e| e.parse().ok()).unwrap_or(0);
+        set.push((keys::UUID.to_owned(), request.identity.unwrap_or(guest.uuid).to_string()));
+        set.push((keys::OWNER.to_owned(), host.clone()));
+        set.push((keys::EPOCH.to_owned(), epoch.saturating_add(1).to_string()));
+        // Records that came with it are another host's.
+        clear.extend(before.keys().filter(|key| trust::is_record(key)).cloned());
+        // Addresses and serials that were set by hand belong to the machine that it was.
+        clear.extend(before.keys().filter(|key| request.identity.is_some() && super::clone::is_identity(key)).cloned());
+    }
+    for (setting, fate) in &fates {
+        let (key, value) = (&setting.property, &setting.value);
+        match fate {
+            Fate::Trusted if trust::is_default_of(setting) => {}
+            Fate::Trusted => set.push((keys::trusted(key), trust::digest(&host, key, value))),
+            Fate::Removed => {
+                clear.extend([key.clone()]);
+                clear.extend(with_disk(key, before.keys()));
+                clear.extend(Some(keys::trusted(key)).filter(|record| before.contains_key(record)));
+            }
+            Fate::Untrusted => {}
+        }
+    }
+    clear.retain(|key| !set.iter().any(|(k, _)| k == key));
+    set.retain(|(k, v)| before.get(k).is_none_or(|own| own.value != *v || own.received));
+    let clear: Vec<String> = clear.into_iter().collect();
     let mut after = before.clone();
     after.retain(|k, _| !clear.contains(k));
     for (k, v) in &set {
         after.insert(k.clone(), Own { value: v.clone(), received: false });
     }
     let mut plan = Plan::default();
-    plan.push(super::set::change(world, &guest.dataset, before, set, clear));
+    plan.push(super::set::change_by(world.host.dialect, &guest.dataset, before, set, clear));
     plan.steps.extend(keep_copy(guest, &after)?);
-    plan.notes.push(format!("make sure that {} runs on no other host", guest.name));
+    plan.notes.extend(notes(guest, &fates));
     Ok(plan)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::os::Os;
-    use crate::plan::testing;
-
-    #[test]
-    fn an_adoption_raises_the_epoch() {
-        let mut g = testing::guest("web", &[("owner", "someone"), ("epoch", "3")]);
-        let world = testing::world(Vec::new());
-        assert!(adopt(&world, &g, &[], None).unwrap().steps.is_empty());
-        g.foreign = Some("someone owns it".into());
-        let text = adopt(&world, &g, &[], None).unwrap().script(Os::Linux);
-        assert!(text.contains("chyves:epoch=4") && text.contains(&format!("chyves:owner={}", testing::HOST)), "{text}");
-    }
-
-    #[test]
-    fn two_guests_are_never_one_machine() {
-        let mut copy = testing::guest("copy", &[("net0.mac", "58:9c:fc:00:00:01"), ("net0.backend", "user")]);
-        let own = testing::guest("web", &[]);
-        (copy.foreign, copy.uuid) = (Some("received".into()), own.uuid);
-        let world = testing::world(Vec::new());
-        let all = [copy.clone(), own.clone()];
-        assert!(adopt(&world, &copy, &all, None).unwrap_err().hints[0].contains("--new-identity"));
-        let text = adopt(&world, &copy, &all, Some(Uuid::from_u128(9))).unwrap().script(Os::Linux);
-        assert!(
-            text.contains("chyves:uuid=00000000-0000-0000-0000-000000000009") && text.contains("zfs inherit chyves:net0.mac"),
-            "{text}"
-        );
-        assert!(!text.contains("inherit chyves:net0.backend"), "{text}");
-        // One that is foreign itself is in nobody's way.
-        let foreign = Guest { foreign: Some("received".into()), ..own };
-        assert!(adopt(&world, &copy, &[copy.clone(), foreign], None).is_ok());
-    }
+/// The host id that the guest will be owned by.
+fn host(world: &World, guest: &Guest) -> Result<String> {
+    let root = world.root_on(guest.root.pool())?;
+    world.this_host().map(|host| host.to_string()).ok_or_else(|| match root.host {
+        Some(_) => Problem::not_now("whose host this is can't be told from its pools")
+            .on(&root.dataset)
+            .hint(format!("say which pool is this host's: `chyves pool promote {}`", root.dataset.pool())),
+        None => super::create::no_host(root),
+    })
 }
+
+fn twin_of(guest: &Guest, twin: &Guest) -> Problem {
+    Problem::not_now(format!("`{}` is a copy of `{}`, and both would be the same machine on the network", guest.name, twin.name))
+        .on(&guest.name)
+        .because(format!("{} has the uuid {} too", twin.dataset, guest.uuid))
+        .hint(format!(
+            "make it another machine: `chyves adopt {} --new-identity`; or let it take the other's place: delete `{}` first",
+            guest.name, twin.name
+        ))
+}
+
+/// Nobody has said what is to become of settings that reach the host.
+fn undecided(guest: &Guest, fates: &[(HostSetting, Fate)]) -> Problem {
+    let name = &guest.name;
+    let open: Vec<&HostSetting> = fates.iter().map(|(setting, _)| setting).filter(|s| !s.trusted).collect();
+    let first = open.first().map_or("KEY", |s| s.property.as_str());
+    let reach = if open.len() == 1 { "reaches" } else { "reach" };
+    Problem::not_now(format!("cannot adopt `{name}`: it has {} that {reach} the host", super::count(open.len(), "setting")))
+        .on(name)
+        .because(open.iter().map(|s| s.property.as_str()).collect::<Vec<_>>().join(" "))
+        .hint(format!("check each value, then trust all: `chyves adopt {name} --trust`; or some: `chyves adopt {name} --trust={first}`"))
+        .hint(format!("or remove them: `chyves adopt {name} --drop-host-settings`"))
+}
+
+/// The other keys of an attached disk whose source is removed: it would be a disk that is nowhere.
+fn with_disk<'a>(key: &str, all: impl Iterator<Item = &'a String>) -> Vec<String> {
+    let source = format!(".{}", DiskKey::Source.word());
+    let Some(disk) = key.strip_suffix(&source) else { return Vec::new() };
+    let prefix = format!("{disk}.");
+    all.filter(|other| other.starts_with(&prefix)).cloned().collect()
+}
+
+fn notes(guest: &Guest, fates: &[(HostSetting, Fate)]) -> Vec<String> {
+    let mut notes = Vec::new();
+    let of = |wanted: Fate| fates.iter().filter(move |(_, fate)| *fate == wanted).map(|(setting, _)| setting);
+    let left: Vec<String> = of(Fate::Untrusted).map(|s| s.property.clone()).collect();
+    if !left.is_empty() {
+        notes.push(format!("{} does not start before these are trusted or removed: {}", guest.name, left.join(" ")));
+    }
+    for setting in of(Fate::Untrusted) {
+        if let Source::Inherited(from) = &setting.source {
+            notes.push(format!("{} is set on {from}, from where it is removed by: zfs inherit chyves:{0} {from}", setting.property));
+        }
+    }
+    if guest.foreign.is_some() {
+        notes.push(format!("make sure that {} runs on no other host", guest.name));
+    }
+    notes
+}
+
+#[cfg(test)]
+mod tests;

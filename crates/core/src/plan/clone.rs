@@ -5,12 +5,13 @@ use super::snapshot::volumes::{self, Volume};
 use super::{Moment, Plan, copy_path, create, values};
 use crate::action::Action;
 use crate::error::{Problem, Result};
-use crate::guest::{DiskKind, Guest, settings_copy};
+use crate::guest::{DiskKind, Guest, settings_copy, trust};
 use crate::property::keys::{self, CiNetKey, DiskKey, NetKey};
 use crate::property::settings::OwnValues;
 use crate::value::{Dataset, GuestName, Size, SnapshotName, SnapshotRef};
 use crate::world::{Role, Root, World};
 use crate::zfs::args::Pair;
+use crate::zfs::inventory::NOBODY;
 use std::collections::BTreeMap;
 
 /// What is wanted.
@@ -213,6 +214,11 @@ fn own(
     let taken = super::pairs(source.settings.own_values()).into_iter().filter(|(k, _)| !is_attached(k));
     let mut own = if request.exact {
         let mut own: Vec<Pair> = taken.filter(|(k, _)| k != keys::CLONED_FROM && k != keys::TEMPLATE).collect();
+        if source.foreign.is_some() {
+            // Values that came with a stream become local; the guest is foreign all the same.
+            own.retain(|(k, _)| k != keys::OWNER);
+            own.push((keys::OWNER.to_owned(), NOBODY.to_owned()));
+        }
         own.push(cloned_from);
         own
     } else {
@@ -221,11 +227,14 @@ fn own(
         own.extend(taken.filter(|(k, _)| !not_taken_over(k)));
         own
     };
+    let mut given = Vec::new();
     for (key, value) in &request.set {
         let (key, value) = super::set::checked(key, value, &[Scope::Guest, Scope::GuestOnly])?;
         own.retain(|(k, _)| *k != key);
-        own.push((key, value));
+        own.push((key.clone(), value.clone()));
+        given.push((key, value));
     }
+    trust::carry_pairs(source, &mut own, &given);
     Ok(own)
 }
 

@@ -196,14 +196,22 @@ pub(super) fn guests_folder(root: &Root) -> Result<String> {
     Ok(format!("{}/guests", mountpoint(root)?))
 }
 
+/// A pool that does not say which host it belongs to.
+pub(super) fn no_host(root: &Root) -> Problem {
+    Problem::not_now(format!("the pool `{}` belongs to no host", root.dataset.pool()))
+        .on(&root.dataset)
+        .because("its root has no host id, which is what a guest's owner is known by")
+        .hint(format!("give it one: zfs set chyves:host=$(uuidgen) {}", root.dataset))
+}
+
 /// What makes a guest a guest of this host; the `index`th of the moment's identities.
 pub(super) fn identity(world: &World, root: &Root, moment: &Moment, index: usize) -> Result<Vec<Pair>> {
     let uuid = moment.uuids.get(index).ok_or_else(|| Problem::bug("a plan was asked for more guests than it has identities"))?;
     let mut own = vec![(keys::UUID.to_owned(), uuid.to_string()), (keys::CREATED.to_owned(), moment.now.clone())];
-    if let Some(host) = world.this_host().or(root.host) {
-        own.push((keys::OWNER.into(), host.to_string()));
-        own.push((keys::EPOCH.into(), "1".into()));
-    }
+    // A guest without an owner is foreign.
+    let host = world.this_host().or(root.host).ok_or_else(|| no_host(root))?;
+    own.push((keys::OWNER.into(), host.to_string()));
+    own.push((keys::EPOCH.into(), "1".into()));
     Ok(own)
 }
 

@@ -105,7 +105,7 @@ mod tests {
         two.roots.push(crate::world::Root { dataset: "depot/chyves".parse().unwrap(), ..world.roots[0].clone() });
         for (what, plan) in [
             ("set", set::guest(&world, &guest, &change)),
-            ("adopt", adopt::adopt(&world, &foreign, &[], None)),
+            ("adopt", adopt::adopt(&world, &foreign, &[], &adopt::Request::default())),
             ("clone", clone::clone(&world, &guest, &linked, &moment(1))),
             ("clone -i", clone::clone(&world, &guest, &full, &moment(1))),
             ("rollback", snapshot::rollback(&world, &guest, &name, &facts, false, &moment(1))),

@@ -253,7 +253,7 @@ fn in_folder(guest: &Guest, steps: Vec<Action>) -> Vec<Action> {
 }
 
 /// Own values as the pairs that a command takes.
-fn pairs(values: &OwnValues) -> Vec<Pair> {
+pub(crate) fn pairs(values: &OwnValues) -> Vec<Pair> {
     values.iter().map(|(k, o)| (k.clone(), o.value.clone())).collect()
 }
 

@@ -4,7 +4,7 @@ use super::snapshot::volumes;
 use super::{Moment, Plan, clone, copy_path, create, delete, free, own_guest, pairs, stopped, values};
 use crate::action::Action;
 use crate::error::{Problem, Result};
-use crate::guest::{Guest, settings_copy};
+use crate::guest::{Guest, settings_copy, trust};
 use crate::property::keys;
 use crate::value::{Dataset, GuestName, Size, SnapshotName};
 use crate::world::World;
@@ -77,7 +77,8 @@ pub fn relocate(world: &World, guest: &Guest, pool: &str, facts: &Facts, moment:
     let token = moment.uuids.first().map(|u| u.simple().to_string()).unwrap_or_default();
     let snapshot: SnapshotName = format!("move-{stamp}-{}", token.get(..6).unwrap_or_default()).parse()?;
     let folder = format!("{}/{}", create::guests_folder(root)?, guest.name);
-    let own = pairs(guest.settings.own_values());
+    let mut own = pairs(guest.settings.own_values());
+    trust::carry_pairs(guest, &mut own, &[]);
     let (identity, rest): (Vec<Pair>, Vec<Pair>) = own.iter().cloned().partition(|(k, _)| k == keys::UUID);
     let mut plan = Plan::default();
     plan.push(Action::Verify { objects: vec![(guest.dataset.to_string(), facts.guid)] });

@@ -3,7 +3,7 @@
 use super::{Plan, keep_copy, says_template};
 use crate::action::Action;
 use crate::error::{Problem, Result};
-use crate::guest::Guest;
+use crate::guest::{Guest, trust};
 use crate::property::settings::{Own, OwnValues};
 use crate::property::{self, Access, Effect, Scope};
 use crate::value::Dataset;
@@ -61,7 +61,7 @@ fn differences(before: &OwnValues, request: &Request, scopes: &[Scope]) -> Resul
     for key in &request.unset {
         clear.push(known(key, scopes)?.key);
     }
-    set.retain(|(k, v)| before.get(k).is_none_or(|o| o.value != *v || o.received));
+    set.retain(|(k, v)| before.get(k).is_none_or(|o| o.value != *v || o.received) || trust::lacks_record(before, k, v));
     clear.retain(|k| before.contains_key(k));
     Ok((set, clear))
 }
@@ -75,7 +75,12 @@ pub(super) fn change_by(dialect: Dialect, on: &Dataset, before: &OwnValues, set:
 }
 
 /// The same on this host.
-pub(super) fn change(world: &World, on: &Dataset, before: &OwnValues, set: Vec<Pair>, clear: Vec<String>) -> Action {
+///
+/// An administrator of this host asked for it, so what it sets is trusted.
+pub(super) fn change(world: &World, on: &Dataset, before: &OwnValues, mut set: Vec<Pair>, mut clear: Vec<String>) -> Action {
+    let (records, gone) = trust::recorded(before, &set, &clear);
+    set.extend(records);
+    clear.extend(gone);
     change_by(world.host.dialect, on, before, set, clear)
 }
 

@@ -16,7 +16,7 @@ use crate::check::files::OWN_GRUB;
 use crate::check::{self, Finding, Severity};
 use crate::cloudinit::SeedDisc;
 use crate::error::{Problem, Result};
-use crate::guest::{Guest, Loader, RunState, paused};
+use crate::guest::{Guest, Loader, RunState, paused, trust};
 use crate::launch::Launch;
 use crate::os::Intent;
 use crate::property::keys;
@@ -52,12 +52,21 @@ pub enum Occasion {
     Crash,
 }
 
+/// Whether the guest may be started by this host, and its settings be used that name something on the host.
+///
+/// # Errors
+/// It is foreign, or such a setting is not trusted.
+pub fn permitted(world: &World, guest: &Guest) -> Result<()> {
+    own_guest(guest)?;
+    trust::check(world, guest, "start")
+}
+
 /// Plans a start.
 ///
 /// # Errors
 /// Whatever keeps the guest from starting: it runs, is a template, is foreign, or the host lacks something.
 pub fn start(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
-    own_guest(guest)?;
+    permitted(world, guest)?;
     if guest.is_template() {
         return Err(Problem::not_now(format!("`{}` is a template", guest.name))
             .on(&guest.name)
@@ -129,7 +138,7 @@ pub fn start(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
 /// # Errors
 /// As [`start`], but for the machine being alive.
 pub fn launch(world: &World, guest: &Guest, request: &Request) -> Result<Ready> {
-    own_guest(guest)?;
+    permitted(world, guest)?;
     let (spec, folder) = (guest.spec()?, guest.folder()?);
     let firmware = firmware::of(world, guest, &spec);
     let mut wants = wants::of(guest, &spec, &world.host, firmware.as_ref().ok().and_then(Option::as_ref), request.occasion)?;

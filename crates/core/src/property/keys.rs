@@ -88,6 +88,8 @@ keys! {
     /// See the catalogue.
     EPOCH = "epoch";
     /// See the catalogue.
+    TRUST = "trust";
+    /// See the catalogue.
     CREATED = "created";
     /// See the catalogue.
     CLONED_FROM = "cloned_from";
@@ -150,6 +152,14 @@ pub const OF_SNAPSHOTS: [&str; 3] = [SNAPSHOT_TAKEN, SNAPSHOT_LIVE, SNAPSHOT_FOR
 
 /// What stands before a setting's key on an image that wants guests made from it to have that setting.
 pub const WANTS: &str = "wants.";
+
+/// What stands before a setting's key in the key of the record that its value is trusted.
+pub const TRUSTED: &str = "trusted.";
+
+/// The key of the record that a setting's value is trusted.
+pub fn trusted(key: &str) -> String {
+    format!("{TRUSTED}{key}")
+}
 
 /// A key of disk `n`.
 pub fn disk(n: u16, part: DiskKey) -> String {

@@ -3,6 +3,7 @@
 //!
 //! * [`kind`]: what values a property may have
 //! * [`catalog`]: one row a property
+//! * [`reach`]: which values reach the host
 //! * [`settings`]: what a guest's datasets say, with the source of each value
 //! * [`keys`]: the typed names that code reads settings by
 //!
@@ -11,10 +12,12 @@
 pub mod catalog;
 pub mod keys;
 pub mod kind;
+pub mod reach;
 pub mod settings;
 
 use crate::error::{Problem, Result, did_you_mean};
 use kind::Kind;
+use reach::Reaches;
 
 pub use settings::{Setting, Settings, Source};
 
@@ -96,6 +99,8 @@ pub struct Property {
     pub effect: Effect,
     /// Who writes it.
     pub access: Access,
+    /// Whether its values reach the host: name or do something outside of the guest.
+    pub reach: Reaches,
     /// One line, no full stop.
     pub summary: &'static str,
     /// What it changes, in sentences.
@@ -157,6 +162,10 @@ pub fn find(key: &str) -> Result<Known> {
             return Ok(Known { property: &catalog::ANNOTATION, key: lower });
         }
     }
+    if let Some(of) = lower.strip_prefix(keys::TRUSTED) {
+        let inner = find(of)?;
+        return Ok(Known { property: &catalog::TRUSTED, key: format!("{}{}", keys::TRUSTED, inner.key) });
+    }
     // Numbers are folded so that `net3.modl` is near `net{n}.model`.
     let folded: String = lower.split_inclusive(|c: char| c.is_ascii_digit()).collect::<String>();
     let names = catalog::all().filter(|p| p.access == Access::Free).map(|p| p.key);
@@ -209,6 +218,62 @@ mod tests {
             if let Unset::Value(v) = p.unset {
                 assert_eq!(p.kind.canonical(v).as_deref(), Ok(v), "{}: its default is not a value of its kind", p.key);
             }
+        }
+    }
+
+    #[test]
+    fn every_row_declares_whether_it_reaches_the_host() {
+        let undeclared: Vec<&str> = catalog::all().filter(|p| matches!(p.reach, Reaches::Undeclared)).map(|p| p.key).collect();
+        assert!(undeclared.is_empty(), "say `reach` of {undeclared:?}: see property::reach");
+        // A default that reached the host would reach it on every guest.
+        for p in catalog::all() {
+            if let (Unset::Value(value), Scope::Guest | Scope::GuestOnly) = (p.unset, p.scope) {
+                let always = matches!(p.reach, Reaches::Always(_));
+                assert!(always || p.reach.of(value).is_none(), "{}={value}", p.key);
+            }
+        }
+    }
+
+    #[test]
+    fn values_decide_where_only_some_reach_the_host() {
+        for (key, value, words) in [
+            ("qargs", "-device x", Some("runs a program")),
+            ("bargs", "-S", Some("runs a program")),
+            ("bhyveload_flags", "-l /x", Some("runs a program")),
+            ("pcidev_0", "passthru,2/0/0", Some("uses a device")),
+            ("fw_cfg1", "opt/a,string=b", None),
+            ("fw_cfg1", "opt/a,file=/etc/passwd", Some("names a path")),
+            ("fw_cfg1", "nonsense", Some("names a path")),
+            ("com2", "tcp=0.0.0.0:5555", Some("opens a port")),
+            ("com2", "/dev/nmdm9A", Some("uses a device")),
+            ("tpm", "passthru,/dev/tpm0", Some("uses a device")),
+            ("tpm", "swtpm,/run/x", Some("names a path")),
+            ("uefi_vnc_ip", "127.0.0.1", None),
+            ("uefi_vnc_ip", "::1", None),
+            ("uefi_vnc_ip", "0.0.0.0", Some("opens a port")),
+            ("uefi_vnc_port", "0", None),
+            ("uefi_vnc_port", "5901", Some("opens a port")),
+            ("disk1.source", "/dev/sda", Some("names a path")),
+            ("ci.password_file", "hash", None),
+            ("ci.password_file", "/etc/shadow", Some("names a path")),
+            ("os", "linux", None),
+            ("os", "custom", Some("names a path")),
+            ("rcboot", "0", None),
+            ("rcboot", "1", Some("starts by itself")),
+            ("net0.backend", "user", None),
+            ("net0.backend", "bridge", Some("joins a network")),
+            ("net0.bridge", "lan", Some("joins a network")),
+            ("net0.tap", "tap1", Some("uses a device")),
+            ("net0.vlan", "7", Some("joins a network")),
+            ("net0.vale", "vale0", Some("joins a network")),
+            ("net0.netgraph", "lan:", Some("joins a network")),
+            ("bridge", "lan", Some("joins a network")),
+            ("ram", "1G", None),
+            ("x.ticket", "1", None),
+            ("trusted.qargs", "1", None),
+        ] {
+            let known = find(key).unwrap();
+            assert_eq!(known.property.reach.of(value).map(reach::Reach::words), words, "{key}={value}");
         }
     }
 

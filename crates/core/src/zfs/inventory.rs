@@ -145,7 +145,7 @@ fn guest(
         at = ancestor.parent();
     }
     let settings = Settings::new(row.own.clone(), above);
-    let foreign = foreign(&settings, root, host);
+    let foreign = foreign(&settings, host);
     Ok(Guest {
         name,
         dataset: dataset.clone(),
@@ -163,9 +163,10 @@ fn guest(
 }
 
 /// Why `host` may not start the guest, if so.
-fn foreign(settings: &Settings, root: &Root, host: Option<Uuid>) -> Option<String> {
+fn foreign(settings: &Settings, host: Option<Uuid>) -> Option<String> {
     let came = || Some("it was received with a stream".to_owned());
-    if settings.is_received(keys::UUID) {
+    // An owner that came with a stream may be this host, by the will of whoever made the stream.
+    if settings.is_received(keys::UUID) || settings.is_received(keys::OWNER) {
         return came();
     }
     let Some(host) = host else {
@@ -175,9 +176,7 @@ fn foreign(settings: &Settings, root: &Root, host: Option<Uuid>) -> Option<Strin
         Some(NOBODY) => came(),
         Some(owner) if owner == host.to_string() => None,
         Some(owner) => Some(format!("the host {} owns it", crate::value::printable(owner, 40))),
-        // Made by hand, without an owner: it is the pool's.
-        None if root.host.is_none_or(|h| h == host) => None,
-        None => Some(format!("it lies on a pool of the host {}", root.host.map(|h| h.to_string()).unwrap_or_default())),
+        None => Some("no host owns it".to_owned()),
     }
 }
 

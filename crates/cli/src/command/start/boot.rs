@@ -3,7 +3,8 @@
 use super::{Media, bring_up};
 use crate::session::{Pace, Session};
 use chyves_core::error::{Problem, Result};
-use chyves_core::guest::Guest;
+use chyves_core::guest::{Guest, trust};
+use chyves_core::property::keys;
 use chyves_core::value::GuestName;
 use chyves_host::observe::Look;
 use std::collections::BTreeMap;
@@ -17,7 +18,7 @@ const KEY: &str = "rcboot";
 /// Where the number that is stored is none, somebody wrote it by `zfs set`, and nobody knows what was meant. Such a guest
 /// is not started, and counts as one that could not be: who sees only the exit status of the host's service sees it too.
 pub(super) fn run(session: &Session) -> Result<()> {
-    let world = session.look(&Look::at_keys(vec![KEY.to_owned()]))?;
+    let world = session.look(&Look::at_keys(vec![KEY.to_owned(), keys::TRUST.to_owned(), keys::trusted(KEY)]))?;
     let mut groups: BTreeMap<u16, Vec<GuestName>> = BTreeMap::new();
     let mut wrong = Vec::new();
     for guest in &world.guests {
@@ -27,6 +28,12 @@ pub(super) fn run(session: &Session) -> Result<()> {
             (Ok(_), Some(_)) => {
                 session.ui.warn(&format!(
                     "{0} does not start with this host: it is another's; `chyves adopt {0}` would make it this one's",
+                    guest.name
+                ));
+            }
+            (Ok(_), None) if trust::check(&world, guest, "start").is_err() => {
+                session.ui.warn(&format!(
+                    "{0} does not start with this host: its rcboot is not trusted here; `chyves adopt {0} --trust=rcboot` trusts it",
                     guest.name
                 ));
             }

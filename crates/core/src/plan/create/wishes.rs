@@ -4,6 +4,7 @@
 
 use super::Request;
 use crate::error::Result;
+use crate::guest::trust;
 use crate::plan::set::checked;
 use crate::profile;
 use crate::property::Scope;
@@ -31,6 +32,11 @@ pub(super) fn settings(request: &Request, image: Option<&Image>, has_disk: bool,
     for (key, value) in image.map(|i| i.wants.as_slice()).unwrap_or_default() {
         match checked(key, value, &scopes) {
             Ok((key, _)) if !is_there(&key, request, has_disk) => {}
+            Ok((key, value)) if trust::reach(&key, &value).is_some() => notes.push(format!(
+                "the image asks for {key}={}, which reaches the host and was not set; `chyves set {} {key}=…` sets it",
+                crate::value::printable(&value, 60),
+                request.name
+            )),
             Ok(pair) => prefer(&mut all, pair),
             Err(_) => notes.push(format!(
                 "the image wants {}={}, which this chyves does not know",

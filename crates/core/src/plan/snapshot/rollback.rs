@@ -6,8 +6,8 @@ use super::volumes::{self, Volume};
 use super::{Facts, create, find, then};
 use crate::action::Action;
 use crate::error::{Problem, Result};
-use crate::guest::Guest;
-use crate::plan::{Moment, Plan, keep_copy, not_template, of_disks, pairs, stopped, with};
+use crate::guest::{Guest, trust};
+use crate::plan::{Moment, Plan, keep_copy, not_template, of_disks, own_guest, pairs, stopped, with};
 use crate::property::keys;
 use crate::property::settings::{Own, OwnValues};
 use crate::value::{Dataset, SnapshotName, SnapshotRef};
@@ -23,6 +23,7 @@ use std::collections::BTreeMap;
 /// # Errors
 /// The guest runs or is a template, or there is no such snapshot.
 pub fn rollback(world: &World, guest: &Guest, name: &SnapshotName, facts: &Facts, keep_settings: bool, moment: &Moment) -> Result<Plan> {
+    own_guest(guest)?;
     not_template(guest, "roll back")?;
     stopped(guest, "roll back")?;
     find(guest, name, &facts.there)?;
@@ -57,6 +58,13 @@ fn token(moment: &Moment) -> String {
 /// # Errors
 /// Nothing tells what they were; or they are to stay as they are, and a disk of now was not there then.
 fn after(guest: &Guest, name: &SnapshotName, facts: &Facts, keep: bool) -> Result<OwnValues> {
+    let mut after = wanted(guest, name, facts, keep)?;
+    // They become settings of this host, and those that came from elsewhere are trusted no more for that.
+    trust::carry_back(guest.settings.own_values(), &mut after, facts.settings.as_ref().filter(|_| !keep));
+    Ok(after)
+}
+
+fn wanted(guest: &Guest, name: &SnapshotName, facts: &Facts, keep: bool) -> Result<OwnValues> {
     match (&facts.settings, keep) {
         (Some(then), true) => {
             then::has_all_disks(guest, name, then, "roll back", "missing").map_err(|p| p.hint("or leave --keep-settings away"))?;
@@ -162,6 +170,7 @@ impl Back<'_> {
 /// # Errors
 /// The guest runs or is a template, there is no such snapshot, or newer ones would be destroyed; those are named.
 pub fn rollback_in_place(world: &World, guest: &Guest, name: &SnapshotName, facts: &Facts, keep_settings: bool) -> Result<Plan> {
+    own_guest(guest)?;
     not_template(guest, "roll back")?;
     stopped(guest, "roll back")?;
     let seen = find(guest, name, &facts.there)?;
@@ -198,17 +207,21 @@ pub fn rollback_in_place(world: &World, guest: &Guest, name: &SnapshotName, fact
     Ok(plan)
 }
 
-/// What stays with a guest whatever becomes of its settings: who it is and whose.
+/// What stays with a guest whatever becomes of its settings: who it is, whose, and what is trusted of it.
 const LASTING: [&str; 3] = [keys::UUID, keys::OWNER, keys::EPOCH];
 
+fn is_lasting(key: &str) -> bool {
+    LASTING.contains(&key) || trust::is_record(key)
+}
+
 fn lasting(of: &OwnValues) -> OwnValues {
-    of.iter().filter(|(k, _)| LASTING.contains(&k.as_str())).map(|(k, o)| (k.clone(), o.clone())).collect()
+    of.iter().filter(|(k, _)| is_lasting(k)).map(|(k, o)| (k.clone(), o.clone())).collect()
 }
 
 /// The settings that a snapshot carries, as the guest gets them back: without the snapshot's own marks, and with the
 /// identity and owner that the guest has now, which are not the past's business.
 pub fn carried_settings(before: &OwnValues, carried: &OwnValues) -> OwnValues {
-    let of_now = |key: &str| keys::OF_SNAPSHOTS.contains(&key) || LASTING.contains(&key);
+    let of_now = |key: &str| keys::OF_SNAPSHOTS.contains(&key) || is_lasting(key);
     let mut after: OwnValues = carried.iter().filter(|(k, _)| !of_now(k)).map(|(k, o)| (k.clone(), o.clone())).collect();
     after.extend(lasting(before));
     after

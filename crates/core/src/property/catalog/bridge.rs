@@ -2,6 +2,7 @@
 
 use super::BASE;
 use crate::property::kind::Kind;
+use crate::property::reach::{self, Reach, Reaches};
 use crate::property::{Effect, Property, Scope, Unset};
 
 /// A setting of the host, on the primary pool's root.
@@ -18,6 +19,7 @@ pub(super) static ROWS: &[Property] = &[
         unset: Unset::Value("system"),
         summary: "who makes bridges, VLANs and taps",
         detail: "system: chyves makes what guests need when they start, verifies it, and removes it with the last of them. manual: you make it; chyves attaches guests to it, verifies it, creates nothing and says what is missing. auto is accepted for system; what the program of 2016 called system is manual here.",
+        reach: Reaches::Never,
         ..GLOBAL
     },
     Property {
@@ -26,6 +28,7 @@ pub(super) static ROWS: &[Property] = &[
         unset: Unset::Derived("bridge and the number"),
         summary: "the interface that bridge n is",
         detail: "Any name that the host's kernel takes: lan, br-dmz.",
+        reach: Reaches::Always(Reach::UsesDevice),
         ..OF_BRIDGE
     },
     Property {
@@ -35,6 +38,7 @@ pub(super) static ROWS: &[Property] = &[
         summary: "what bridge n is made of",
         detail: "bridge is an interface that bridges, which guests reach by taps. netgraph is an ng_bridge node, on FreeBSD alone, which cards with net{n}.backend=netgraph reach by net{n}.netgraph; it takes an uplink, a VLAN of one or none, and has no address, MTU, filtering, nat or dhcp.",
         aliases: &["bridge{n}.kind"],
+        reach: Reaches::Never,
         ..OF_BRIDGE
     },
     Property {
@@ -43,6 +47,7 @@ pub(super) static ROWS: &[Property] = &[
         summary: "the interface by which bridge n leads out of the host",
         detail: "A physical interface, an aggregate, a VLAN, one end of a pair. It becomes a member of the bridge. A pair that is named as FreeBSD names them, epair0a or epair0b, is made where there is none, and goes when both its ends are free. Its own addresses belong on the bridge then; see bridge{n}.address.",
         aliases: &["bridge{n}_phy_attach"],
+        reach: Reaches::Always(Reach::JoinsNetwork),
         ..OF_BRIDGE
     },
     Property {
@@ -50,6 +55,7 @@ pub(super) static ROWS: &[Property] = &[
         kind: Kind::Count { min: 1, max: 4094 },
         summary: "the VLAN of the uplink that bridge n is on",
         detail: "The VLAN interface of the uplink with this tag becomes the member; it is made where there is none.",
+        reach: Reaches::Always(Reach::JoinsNetwork),
         ..OF_BRIDGE
     },
     Property {
@@ -58,6 +64,7 @@ pub(super) static ROWS: &[Property] = &[
         unset: Unset::Value("no"),
         summary: "whether bridge n leads nowhere",
         detail: "yes: it has no uplink, and guests on it reach each other alone, and the host where that has an address on it.",
+        reach: Reaches::Never,
         ..OF_BRIDGE
     },
     Property {
@@ -66,6 +73,7 @@ pub(super) static ROWS: &[Property] = &[
         unset: Unset::Derived("from the uplink"),
         summary: "the largest packet on bridge n",
         detail: "The uplink must be able to carry it. Taps get the same.",
+        reach: Reaches::Never,
         ..OF_BRIDGE
     },
     Property {
@@ -73,6 +81,7 @@ pub(super) static ROWS: &[Property] = &[
         kind: Kind::Cidr,
         summary: "the address of the host on bridge n",
         detail: "With its prefix, as 10.0.0.1/24. Where the uplink has this address it moves from there, with the default route.",
+        reach: Reaches::Always(Reach::JoinsNetwork),
         ..OF_BRIDGE
     },
     Property {
@@ -80,6 +89,7 @@ pub(super) static ROWS: &[Property] = &[
         kind: Kind::Cidr,
         summary: "a second address of the host on bridge n",
         detail: "With its prefix, as fd00::1/64.",
+        reach: Reaches::Always(Reach::JoinsNetwork),
         ..OF_BRIDGE
     },
     Property {
@@ -88,6 +98,7 @@ pub(super) static ROWS: &[Property] = &[
         unset: Unset::Value("no"),
         summary: "whether bridge n keeps VLANs apart",
         detail: "Switched on by itself where a card with net{n}.vlan is attached. FreeBSD has it from 15.0 on.",
+        reach: Reaches::Never,
         ..OF_BRIDGE
     },
     Property {
@@ -95,6 +106,7 @@ pub(super) static ROWS: &[Property] = &[
         kind: Kind::Interface,
         summary: "the interface behind whose address guests on bridge n hide",
         detail: "For a laptop, or an uplink that can't be bridged such as a wireless one. The bridge is then private, has an address, and what guests send leaves by this interface. Linux gets a table of its own in nftables; for FreeBSD `chyves network nat` prints the anchor for pf.",
+        reach: Reaches::Always(Reach::JoinsNetwork),
         ..OF_BRIDGE
     },
     Property {
@@ -103,6 +115,7 @@ pub(super) static ROWS: &[Property] = &[
         unset: Unset::Value("no"),
         summary: "whether guests on bridge n get addresses and names from this host",
         detail: "By a dnsmasq of its own, in chyves' runtime folder; it must be installed, and the bridge needs an address.",
+        reach: Reaches::When { words: "runs a program, where it is yes", of: reach::dhcp },
         ..OF_BRIDGE
     },
     Property {
@@ -110,6 +123,7 @@ pub(super) static ROWS: &[Property] = &[
         effect: Effect::Now,
         summary: "what bridge n is for",
         detail: "A line for people.",
+        reach: Reaches::Never,
         ..OF_BRIDGE
     },
 ];

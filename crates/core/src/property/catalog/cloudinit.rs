@@ -2,6 +2,7 @@
 
 use super::BASE;
 use crate::property::kind::Kind;
+use crate::property::reach::{self, Reaches};
 use crate::property::{Access, Property, Scope, Unset};
 
 /// The rows.
@@ -12,6 +13,7 @@ pub(super) static ROWS: &[Property] = &[
         unset: Unset::Value("no"),
         summary: "whether the guest is set up by cloud-init",
         detail: "Each start then makes a seed of the settings ci.… (NoCloud, label CIDATA) and attaches it read-only, as the last disk. What a guest does with it is its cloud-init's affair: most of it once, at the first boot of an instance; see ci.generation.",
+        reach: Reaches::Never,
         ..BASE
     },
     Property {
@@ -29,6 +31,7 @@ pub(super) static ROWS: &[Property] = &[
         unset: Unset::Derived("from the guest's name"),
         summary: "the guest's host name",
         detail: "With or without its domain. A clone has its own.",
+        reach: Reaches::Never,
         ..BASE
     },
     Property {
@@ -37,6 +40,7 @@ pub(super) static ROWS: &[Property] = &[
         unset: Unset::Derived("the image's own, such as debian or freebsd"),
         summary: "the user that the keys let in",
         detail: "The image's own user gets this name and keeps its groups, its shell and its right to become root.",
+        reach: Reaches::Never,
         ..BASE
     },
     Property {
@@ -44,6 +48,7 @@ pub(super) static ROWS: &[Property] = &[
         kind: Kind::PublicKey,
         summary: "a public key that lets in",
         detail: "A line as OpenSSH writes it into files .pub. One that is longer than a property may be is kept in the file cloud-init/authorized_keys of the guest's file system; `chyves create --ssh-key` sees to that.",
+        reach: Reaches::Never,
         ..BASE
     },
     Property {
@@ -51,6 +56,7 @@ pub(super) static ROWS: &[Property] = &[
         kind: Kind::FilePath,
         summary: "the file that holds the hash of the user's password",
         detail: "A path of the host, or a name in the folder cloud-init of the guest's file system. It holds one line as `openssl passwd -6` prints it and may be read by root alone. The password is that of ci.user; the property holds no secret.",
+        reach: Reaches::When { words: "names a path, where it is not a plain name", of: reach::path },
         ..BASE
     },
     Property {
@@ -58,6 +64,7 @@ pub(super) static ROWS: &[Property] = &[
         kind: Kind::Address,
         summary: "a name server of the guest",
         detail: "Besides those that DHCP and routers tell of.",
+        reach: Reaches::Never,
         ..BASE
     },
     Property {
@@ -65,6 +72,7 @@ pub(super) static ROWS: &[Property] = &[
         kind: Kind::HostName,
         summary: "a domain that short names are looked for in",
         detail: "Besides those that DHCP and routers tell of.",
+        reach: Reaches::Never,
         ..BASE
     },
     Property {
@@ -74,6 +82,7 @@ pub(super) static ROWS: &[Property] = &[
         unset: Unset::Value("dhcp"),
         summary: "the IPv4 address of card n",
         detail: "dhcp, none, or an address with the length of its network's prefix. The guest finds the card by its Ethernet address. A clone does not take it over.",
+        reach: Reaches::Never,
         ..BASE
     },
     Property {
@@ -81,6 +90,7 @@ pub(super) static ROWS: &[Property] = &[
         kind: Kind::Address,
         summary: "the IPv4 router of card n",
         detail: "Where the card has an address of its own. It may lie outside of the card's network.",
+        reach: Reaches::Never,
         ..BASE
     },
     Property {
@@ -90,6 +100,7 @@ pub(super) static ROWS: &[Property] = &[
         unset: Unset::Value("auto"),
         summary: "the IPv6 address of card n",
         detail: "auto (as routers say), dhcp, none, or an address with the length of its network's prefix. A clone does not take it over.",
+        reach: Reaches::Never,
         ..BASE
     },
     Property {
@@ -97,6 +108,7 @@ pub(super) static ROWS: &[Property] = &[
         kind: Kind::Address,
         summary: "the IPv6 router of card n",
         detail: "Where the card has an address of its own.",
+        reach: Reaches::Never,
         ..BASE
     },
     Property {
@@ -107,6 +119,7 @@ pub(super) static ROWS: &[Property] = &[
         access: Access::Kept("`chyves cloud-init reinit`"),
         summary: "how often the guest was to take itself for a new machine",
         detail: "With the uuid it makes the instance id. cloud-init does most of its work once for each id; a clone has another uuid and with it another id.",
+        reach: Reaches::Never,
         ..BASE
     },
 ];

@@ -2,6 +2,7 @@
 
 use super::BASE;
 use crate::property::kind::Kind;
+use crate::property::reach::{Reach, Reaches};
 use crate::property::{Access, Effect, Property, Scope, Unset};
 
 /// The rows.
@@ -13,6 +14,7 @@ pub(super) static ROWS: &[Property] = &[
         access: Access::Kept("`chyves create` and `chyves disk`"),
         summary: "what disk n is",
         detail: "raw is a file in the guest's own file system, zvol a volume below it, attached a file, volume or device that stands elsewhere.",
+        reach: Reaches::Never,
         ..BASE
     },
     Property {
@@ -21,6 +23,7 @@ pub(super) static ROWS: &[Property] = &[
         access: Access::Kept("`chyves disk add --attach`"),
         summary: "where an attached disk n stands",
         detail: "A path. chyves neither snapshots, clones nor destroys what is attached.",
+        reach: Reaches::Always(Reach::NamesPath),
         ..BASE
     },
     Property {
@@ -30,6 +33,7 @@ pub(super) static ROWS: &[Property] = &[
         access: Access::Kept("`chyves create` and `chyves disk`"),
         summary: "the size of disk n",
         detail: "As the guest sees it; what it takes on the pool is often less.",
+        reach: Reaches::Never,
         ..BASE
     },
     Property {
@@ -39,6 +43,7 @@ pub(super) static ROWS: &[Property] = &[
         summary: "what disk n is attached to",
         detail: "virtio-blk is the quickest; ahci-hd works with every guest; nvme suits Windows. QEMU pauses a guest that can't write a disk, but not for one on nvme.",
         aliases: &["bhyve_disk_type"],
+        reach: Reaches::Never,
         ..BASE
     },
     Property {
@@ -47,6 +52,7 @@ pub(super) static ROWS: &[Property] = &[
         summary: "options of disk n's back end",
         detail: "Parted by commas: ro, nocache, direct, nodelete, sectorsize=512/4096. Under QEMU a volume that is written to is past the host's cache (nocache) in any case.",
         aliases: &["virtio_block_options_disk{n}"],
+        reach: Reaches::Never,
         ..BASE
     },
     Property {
@@ -56,6 +62,7 @@ pub(super) static ROWS: &[Property] = &[
         unset: Unset::Derived("from the guest's uuid and the disk's number"),
         summary: "the serial number of disk n",
         detail: "At most 20 letters and digits. Guests name disks by it.",
+        reach: Reaches::Never,
         ..BASE
     },
     Property {
@@ -64,6 +71,7 @@ pub(super) static ROWS: &[Property] = &[
         unset: Unset::Derived("from the disk's number"),
         summary: "where disk n stands on the guest's PCI bus",
         detail: "Other disks and cards coming and going never move it.",
+        reach: Reaches::Never,
         ..BASE
     },
     Property {
@@ -73,6 +81,7 @@ pub(super) static ROWS: &[Property] = &[
         summary: "what disk n is for",
         detail: "A line for people.",
         aliases: &["disk{n}_description"],
+        reach: Reaches::Never,
         ..BASE
     },
     Property {
@@ -82,6 +91,7 @@ pub(super) static ROWS: &[Property] = &[
         summary: "notes about disk n",
         detail: "A line for people.",
         aliases: &["disk{n}_notes"],
+        reach: Reaches::Never,
         ..BASE
     },
 ];

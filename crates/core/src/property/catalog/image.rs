@@ -2,10 +2,12 @@
 
 use super::BASE;
 use crate::property::kind::Kind;
+use crate::property::reach::Reaches;
 use crate::property::{Access, Effect, Property, Scope};
 
 /// What chyves keeps about an image.
-const IMAGE: Property = Property { scope: Scope::Image, access: Access::Kept("`chyves image import`"), effect: Effect::Now, ..BASE };
+const IMAGE: Property =
+    Property { reach: Reaches::Never, scope: Scope::Image, access: Access::Kept("`chyves image import`"), effect: Effect::Now, ..BASE };
 
 /// The rows.
 pub(super) static ROWS: &[Property] = &[

@@ -2,10 +2,11 @@
 
 use super::BASE;
 use crate::property::kind::Kind;
+use crate::property::reach::Reaches;
 use crate::property::{Access, Effect, Property, Scope};
 
 /// What chyves keeps about a guest itself.
-const KEPT: Property = Property { scope: Scope::GuestOnly, effect: Effect::Now, ..BASE };
+const KEPT: Property = Property { reach: Reaches::Never, scope: Scope::GuestOnly, effect: Effect::Now, ..BASE };
 
 /// The rows.
 pub(super) static ROWS: &[Property] = &[
@@ -23,6 +24,14 @@ pub(super) static ROWS: &[Property] = &[
         access: Access::Kept("`chyves adopt`"),
         summary: "how often the owner changed",
         detail: "Raised at each change, so that of two copies the later owner's can be told.",
+        ..KEPT
+    },
+    Property {
+        key: "trust",
+        kind: Kind::Choice(&["listed"]),
+        access: Access::Kept("`chyves adopt`"),
+        summary: "which settings that reach the host are used",
+        detail: "listed: only those whose values are recorded as trusted, one record trusted.KEY each. An adopted guest has it. Unset, every value that was set on this host is used.",
         ..KEPT
     },
     Property {

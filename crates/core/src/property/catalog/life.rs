@@ -2,6 +2,7 @@
 
 use super::BASE;
 use crate::property::kind::Kind;
+use crate::property::reach::{self, Reaches};
 use crate::property::{Effect, Property, Unset};
 
 /// The rows.
@@ -14,6 +15,7 @@ pub(super) static ROWS: &[Property] = &[
         summary: "whether the guest starts with the host",
         detail: "0 is no; guests with higher numbers start earlier, those with the same side by side. It is `chyves start --boot` that starts them, which the service of this host runs.",
         aliases: &["boot", "autostart"],
+        reach: Reaches::When { words: "starts by itself, where it is not 0", of: reach::boot },
         ..BASE
     },
     Property {
@@ -23,6 +25,7 @@ pub(super) static ROWS: &[Property] = &[
         effect: Effect::Now,
         summary: "how long a stop waits for the guest",
         detail: "In seconds. The guest is asked by the ACPI power button again and again until it is off; when the time is over, stop fails, or pulls the plug with `--force`.",
+        reach: Reaches::Never,
         ..BASE
     },
     Property {
@@ -31,6 +34,7 @@ pub(super) static ROWS: &[Property] = &[
         unset: Unset::Value("restart"),
         summary: "what follows the guest's own reboot",
         detail: "restart starts it again with its settings as they are then; stop leaves it off.",
+        reach: Reaches::Never,
         ..BASE
     },
     Property {
@@ -39,6 +43,7 @@ pub(super) static ROWS: &[Property] = &[
         unset: Unset::Value("stop"),
         summary: "what follows a crash",
         detail: "A crash is a triple fault, an error of the hypervisor or its death by a signal. restart tries again with growing pauses and gives up after a few crashes in a row; the state is then crashed.",
+        reach: Reaches::Never,
         ..BASE
     },
     Property {
@@ -47,6 +52,7 @@ pub(super) static ROWS: &[Property] = &[
         unset: Unset::Value("1"),
         summary: "at which reboot an ISO is taken out of its drive",
         detail: "Counted from when it was put in. Installers reboot once when they are done, so the default is 1; 0 leaves the ISO in until the guest is off. The drive stays, empty.",
+        reach: Reaches::Never,
         ..BASE
     },
     Property {
@@ -54,6 +60,7 @@ pub(super) static ROWS: &[Property] = &[
         kind: Kind::Snapshot,
         summary: "the snapshot that the guest goes back to",
         detail: "Its disks, firmware variables and logs become what they were; settings stay as they are. It must be the guest's newest snapshot, since going back destroys newer ones.",
+        reach: Reaches::Never,
         ..BASE
     },
     Property {
@@ -62,6 +69,7 @@ pub(super) static ROWS: &[Property] = &[
         unset: Unset::Value("off"),
         summary: "when the guest goes back to revert_to_snapshot",
         detail: "start is before each `chyves start` and at no reboot; reboot is after each reboot of the guest. What was written since the snapshot is lost. A guest that can't go back is not started, or ends as crashed.",
+        reach: Reaches::Never,
         ..BASE
     },
     Property {
@@ -70,6 +78,7 @@ pub(super) static ROWS: &[Property] = &[
         unset: Unset::Value("1M"),
         summary: "how much of the serial console is kept",
         detail: "In the guest's own file system, in logs/console.log and one older part.",
+        reach: Reaches::Never,
         ..BASE
     },
 ];

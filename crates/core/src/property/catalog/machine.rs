@@ -2,6 +2,7 @@
 
 use super::{BASE, KEPT};
 use crate::property::kind::Kind;
+use crate::property::reach::{self, Reach, Reaches};
 use crate::property::{Access, Property, Unset};
 
 /// The rows.
@@ -22,6 +23,7 @@ pub(super) static ROWS: &[Property] = &[
         summary: "virtual processors",
         detail: "They are shown to the guest as cores of one socket unless cpu_sockets and cpu_threads say otherwise.",
         aliases: &["cpus", "vcpus"],
+        reach: Reaches::Never,
         ..BASE
     },
     Property {
@@ -30,6 +32,7 @@ pub(super) static ROWS: &[Property] = &[
         unset: Unset::Value("1"),
         summary: "sockets that the processors are spread over",
         detail: "The product of sockets, cores and threads must be cpu, so it must divide it.",
+        reach: Reaches::Never,
         ..BASE
     },
     Property {
@@ -38,6 +41,7 @@ pub(super) static ROWS: &[Property] = &[
         unset: Unset::Value("1"),
         summary: "threads in each core",
         detail: "The product of sockets, cores and threads must be cpu, so it must divide it.",
+        reach: Reaches::Never,
         ..BASE
     },
     Property {
@@ -47,6 +51,7 @@ pub(super) static ROWS: &[Property] = &[
         summary: "memory",
         detail: "The least is 32M. The host gives memory to a running guest only as the guest touches it.",
         aliases: &["memory", "mem"],
+        reach: Reaches::Never,
         ..BASE
     },
     Property {
@@ -55,6 +60,7 @@ pub(super) static ROWS: &[Property] = &[
         unset: Unset::Value("uefi"),
         summary: "how the guest boots",
         detail: "uefi works on both hypervisors and keeps the firmware's variables with the guest. bios is QEMU's alone; bhyveload (FreeBSD guests) and grub-bhyve are bhyve's alone.",
+        reach: Reaches::Never,
         ..BASE
     },
     Property {
@@ -64,6 +70,7 @@ pub(super) static ROWS: &[Property] = &[
         summary: "the firmware that a guest with loader=uefi boots with",
         detail: "auto is that of the host's packages (edk2-bhyve, ovmf). Else the name of an image that `chyves firmware import` brought in. The guest's variables are a copy of the firmware's template; for code that came without one, of the packages' template where their own code is as long, and else what the guest changes is lost when it is off. Variables of another length belong to another firmware: then the guest does not start before `chyves firmware reset`.",
         aliases: &["fw"],
+        reach: Reaches::Never,
         ..BASE
     },
     Property {
@@ -72,6 +79,7 @@ pub(super) static ROWS: &[Property] = &[
         unset: Unset::Value("300"),
         summary: "how long bhyveload or grub-bhyve may take",
         detail: "In seconds, their menus included. One that takes longer hangs at a prompt: it is ended, and the guest does not start.",
+        reach: Reaches::Never,
         ..BASE
     },
     Property {
@@ -79,6 +87,7 @@ pub(super) static ROWS: &[Property] = &[
         kind: Kind::Words,
         summary: "more arguments for bhyveload",
         detail: "Split as bargs is: -e autoboot_delay=0 boots without a countdown.",
+        reach: Reaches::Always(Reach::RunsProgram),
         ..BASE
     },
     Property {
@@ -110,6 +119,7 @@ pub(super) static ROWS: &[Property] = &[
         unset: Unset::Value("default"),
         summary: "the guest's operating system",
         detail: "With grub-bhyve it chooses the boot recipe; elsewhere it is a note.",
+        reach: Reaches::When { words: "names a path, where the boot recipe is custom", of: reach::recipe },
         ..BASE
     },
     Property {
@@ -118,6 +128,7 @@ pub(super) static ROWS: &[Property] = &[
         unset: Unset::Value("auto"),
         summary: "how QEMU runs the guest's instructions",
         detail: "auto takes KVM where it really runs guests, which is tried once after each boot of the host, and emulation (tcg) elsewhere. kvm makes its absence an error. bhyve ignores it.",
+        reach: Reaches::Never,
         ..BASE
     },
     Property {
@@ -126,6 +137,7 @@ pub(super) static ROWS: &[Property] = &[
         unset: Unset::Value("utc"),
         summary: "what the guest's clock chip shows",
         detail: "Windows expects localtime, everything else utc.",
+        reach: Reaches::Never,
         ..BASE
     },
     Property {
@@ -133,6 +145,7 @@ pub(super) static ROWS: &[Property] = &[
         kind: Kind::Words,
         summary: "more arguments for bhyve",
         detail: "Split into words at blanks; quotes keep blanks together; nothing is expanded. They stand before chyves' own arguments.",
+        reach: Reaches::Always(Reach::RunsProgram),
         ..BASE
     },
     Property {
@@ -140,6 +153,7 @@ pub(super) static ROWS: &[Property] = &[
         kind: Kind::Words,
         summary: "more arguments for QEMU",
         detail: "Split as bargs is. They stand behind chyves' own arguments.",
+        reach: Reaches::Always(Reach::RunsProgram),
         ..BASE
     },
     Property {
@@ -148,6 +162,7 @@ pub(super) static ROWS: &[Property] = &[
         unset: Unset::Value("yes"),
         summary: "whether a start may load kernel modules",
         detail: "On FreeBSD. Where it may not, or can't (in a jail, or with a securelevel above 0), a start that misses one fails and tells the line for /etc/rc.conf.",
+        reach: Reaches::Never,
         ..BASE
     },
     Property {
@@ -155,6 +170,7 @@ pub(super) static ROWS: &[Property] = &[
         kind: Kind::Device,
         summary: "any other device of bhyve",
         detail: "Written as bhyve's -s takes it without the place: virtio-9p,share=/usr/share or passthru,2/0/0. Disks and cards that say no serial number or address have one that follows from the guest's uuid.",
+        reach: Reaches::Always(Reach::UsesDevice),
         ..BASE
     },
     Property {
@@ -162,6 +178,7 @@ pub(super) static ROWS: &[Property] = &[
         kind: Kind::SerialEnd,
         summary: "the far end of serial port n, 2 to 4",
         detail: "com1 is the console. The others are a terminal device of the host, as /dev/nmdm-web01.2A, or from FreeBSD 15.0 on tcp=ADDRESS:PORT, where anybody may connect who can reach it.",
+        reach: Reaches::When { words: "uses a device, or opens a port with tcp=", of: reach::serial },
         ..BASE
     },
     Property {
@@ -169,6 +186,7 @@ pub(super) static ROWS: &[Property] = &[
         kind: Kind::Tpm,
         summary: "the guest's TPM",
         detail: "passthru,/dev/tpm0 is the host's own (FreeBSD 14.0), swtpm,/PATH one that swtpm plays and listens for at that socket (FreeBSD 15.0). Windows 11 wants one and `--os windows` sets none, because swtpm has to be run first: swtpm socket --tpm2 --tpmstate dir=/PATH --ctrl type=unixio,path=/PATH/socket.",
+        reach: Reaches::When { words: "uses a device, or names a path with swtpm", of: reach::tpm },
         ..BASE
     },
     Property {
@@ -176,6 +194,7 @@ pub(super) static ROWS: &[Property] = &[
         kind: Kind::FwCfg,
         summary: "an item for the guest's firmware and system",
         detail: "NAME,string=TEXT or NAME,file=/PATH, by QEMU's fw_cfg (FreeBSD 14.0). Names of your own begin with opt/.",
+        reach: Reaches::When { words: "names a path with file=", of: reach::fw_cfg },
         ..BASE
     },
 ];

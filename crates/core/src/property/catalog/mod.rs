@@ -28,6 +28,7 @@ mod pool;
 mod screen;
 
 use super::kind::Kind;
+use super::reach::Reaches;
 use super::{Access, Effect, Property, Scope, Unset};
 
 /// The rooms, in order.
@@ -58,6 +59,7 @@ const BASE: Property = Property {
     unset: Unset::Nothing,
     effect: Effect::Start,
     access: Access::Free,
+    reach: Reaches::Undeclared,
     summary: "",
     detail: "",
     since: "0.3",
@@ -65,13 +67,23 @@ const BASE: Property = Property {
 };
 
 /// What chyves keeps about a guest itself.
-const KEPT: Property = Property { scope: Scope::GuestOnly, effect: Effect::Now, ..BASE };
+const KEPT: Property = Property { reach: Reaches::Never, scope: Scope::GuestOnly, effect: Effect::Now, ..BASE };
 
 /// The row that stands for the user's own keys, `x.…`.
 pub static ANNOTATION: Property = Property {
     key: "x.…",
     effect: Effect::Now,
+    reach: Reaches::Never,
     summary: "a note of your own",
     detail: "Any key that begins with `x.` is yours: chyves keeps, shows, copies and restores it and never reads it.",
     ..BASE
+};
+
+/// The row that stands for the records of trust, `trusted.KEY`: they are kept by themselves, one a key.
+pub static TRUSTED: Property = Property {
+    key: "trusted.…",
+    access: Access::Kept("`chyves adopt` and `chyves set`"),
+    summary: "the digest of a value that this host trusts",
+    detail: "One for each setting of an adopted guest that reaches the host. A value with another digest is not used: the guest does not start.",
+    ..KEPT
 };

@@ -2,6 +2,7 @@
 
 use super::BASE;
 use crate::property::kind::Kind;
+use crate::property::reach::{self, Reach, Reaches};
 use crate::property::{Property, Scope, Unset};
 
 /// The rows.
@@ -12,6 +13,7 @@ pub(super) static ROWS: &[Property] = &[
         unset: Unset::Value("bridge0"),
         summary: "the bridge of cards that name none",
         detail: "A card with the backend bridge and no bridge of its own is attached to this one.",
+        reach: Reaches::Always(Reach::JoinsNetwork),
         ..BASE
     },
     Property {
@@ -20,6 +22,7 @@ pub(super) static ROWS: &[Property] = &[
         unset: Unset::Value("auto"),
         summary: "how card n reaches the network",
         detail: "user is a network of the hypervisor's own, outward only, without rights on the host; bridge is a tap on a bridge of the host; vale is a port of a VALE switch and netgraph a hook of a netgraph node, both on FreeBSD alone; auto is user on QEMU and bridge on bhyve.",
+        reach: Reaches::When { words: "joins a network, unless it is auto or user", of: reach::backend },
         ..BASE
     },
     Property {
@@ -29,6 +32,7 @@ pub(super) static ROWS: &[Property] = &[
         summary: "the kind of card n",
         detail: "virtio-net is the quickest; e1000 works with every guest.",
         aliases: &["bhyve_net_type"],
+        reach: Reaches::Never,
         ..BASE
     },
     Property {
@@ -37,6 +41,7 @@ pub(super) static ROWS: &[Property] = &[
         unset: Unset::Derived("from the property bridge"),
         summary: "the bridge of card n",
         detail: "Read where the card's backend is bridge.",
+        reach: Reaches::Always(Reach::JoinsNetwork),
         ..BASE
     },
     Property {
@@ -46,6 +51,7 @@ pub(super) static ROWS: &[Property] = &[
         unset: Unset::Derived("from the guest's uuid and the card's number"),
         summary: "the Ethernet address of card n",
         detail: "Unset, it is a locally administered address that stays the same as long as the uuid does.",
+        reach: Reaches::Never,
         ..BASE
     },
     Property {
@@ -54,6 +60,7 @@ pub(super) static ROWS: &[Property] = &[
         unset: Unset::Derived("from the bridge"),
         summary: "the largest packet of card n",
         detail: "In bytes, without the Ethernet header. Unset, it is what the bridge carries; more than that is refused. The guest is told of it where the card is virtio-net.",
+        reach: Reaches::Never,
         ..BASE
     },
     Property {
@@ -61,6 +68,7 @@ pub(super) static ROWS: &[Property] = &[
         kind: Kind::Count { min: 1, max: 4094 },
         summary: "the VLAN of card n on its bridge",
         detail: "The guest sends and receives without a tag; on the bridge, which then filters VLANs, its packets bear this one. FreeBSD has it from 15.0 on; before, give each VLAN a bridge of its own by bridge{n}.vlan.",
+        reach: Reaches::Always(Reach::JoinsNetwork),
         ..BASE
     },
     Property {
@@ -70,6 +78,7 @@ pub(super) static ROWS: &[Property] = &[
         unset: Unset::Derived("from the guest's uuid and the card's number"),
         summary: "the tap of card n",
         detail: "One of that name that is there and free is used and left; where there is none it is made and removed with the machine. With network_design_mode=manual it must be there.",
+        reach: Reaches::Always(Reach::UsesDevice),
         ..BASE
     },
     Property {
@@ -79,6 +88,7 @@ pub(super) static ROWS: &[Property] = &[
         unset: Unset::Value("vale0"),
         summary: "the VALE switch of card n, and its port",
         detail: "Read where the card's backend is vale. The port is made when the machine opens it; unset, its name follows from the guest's uuid and the card's number.",
+        reach: Reaches::Always(Reach::JoinsNetwork),
         ..BASE
     },
     Property {
@@ -86,6 +96,7 @@ pub(super) static ROWS: &[Property] = &[
         kind: Kind::GraphHook,
         summary: "the netgraph node of card n",
         detail: "Read where the card's backend is netgraph: the address of an ng_bridge node, as `lan:` (one that the host's settings tell of, by bridge{n}.type, is made by the start; another must be there), or a hook of it, as `lan:link2`. Without a hook the node chooses a free one.",
+        reach: Reaches::Always(Reach::JoinsNetwork),
         ..BASE
     },
     Property {
@@ -94,6 +105,7 @@ pub(super) static ROWS: &[Property] = &[
         unset: Unset::Value("1"),
         summary: "pairs of queues of card n",
         detail: "More than one lets a guest with several processors work on the card with all of them. QEMU with virtio-net alone; bhyve ignores it.",
+        reach: Reaches::Never,
         ..BASE
     },
     Property {
@@ -102,6 +114,7 @@ pub(super) static ROWS: &[Property] = &[
         unset: Unset::Value("no"),
         summary: "whether the guest may start without card n's network",
         detail: "yes lets it start although the bridge or its uplink is missing: the card is there, with its cable unplugged. no refuses the start.",
+        reach: Reaches::Never,
         ..BASE
     },
     Property {
@@ -110,6 +123,7 @@ pub(super) static ROWS: &[Property] = &[
         unset: Unset::Derived("from the card's number"),
         summary: "where card n stands on the guest's PCI bus",
         detail: "Guests name cards by it; other devices coming and going never move it.",
+        reach: Reaches::Never,
         ..BASE
     },
 ];

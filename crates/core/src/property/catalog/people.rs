@@ -2,6 +2,7 @@
 
 use super::BASE;
 use crate::property::kind::Kind;
+use crate::property::reach::Reaches;
 use crate::property::{Effect, Property, Scope, Unset};
 
 /// The rows.
@@ -12,6 +13,7 @@ pub(super) static ROWS: &[Property] = &[
         scope: Scope::GuestOnly,
         summary: "what the guest is for",
         detail: "A line for people; lists show it.",
+        reach: Reaches::Never,
         ..BASE
     },
     Property {
@@ -20,6 +22,7 @@ pub(super) static ROWS: &[Property] = &[
         scope: Scope::GuestOnly,
         summary: "notes about the guest",
         detail: "A line for people.",
+        reach: Reaches::Never,
         ..BASE
     },
     Property {
@@ -30,6 +33,7 @@ pub(super) static ROWS: &[Property] = &[
         unset: Unset::Value("no"),
         summary: "whether the guest is only cloned from",
         detail: "A template is never started, its file system and volumes are read-only, and it is neither rolled back nor deleted.",
+        reach: Reaches::Never,
         ..BASE
     },
 ];

@@ -2,10 +2,12 @@
 
 use super::BASE;
 use crate::property::kind::Kind;
+use crate::property::reach::Reaches;
 use crate::property::{Access, Effect, Property, Scope, Unset};
 
 /// What chyves keeps about a pool.
-const POOL: Property = Property { scope: Scope::Pool, access: Access::Kept("`chyves pool`"), effect: Effect::Now, ..BASE };
+const POOL: Property =
+    Property { reach: Reaches::Never, scope: Scope::Pool, access: Access::Kept("`chyves pool`"), effect: Effect::Now, ..BASE };
 
 /// The rows.
 pub(super) static ROWS: &[Property] = &[

@@ -2,6 +2,7 @@
 
 use super::BASE;
 use crate::property::kind::Kind;
+use crate::property::reach::{self, Reaches};
 use crate::property::{Property, Unset};
 
 /// The rows.
@@ -12,6 +13,7 @@ pub(super) static ROWS: &[Property] = &[
         unset: Unset::Value("serial"),
         summary: "whether the guest has a screen",
         detail: "vnc adds a screen that is reached by VNC; the serial console stays.",
+        reach: Reaches::Never,
         ..BASE
     },
     Property {
@@ -20,6 +22,7 @@ pub(super) static ROWS: &[Property] = &[
         unset: Unset::Value("127.0.0.1"),
         summary: "the address that VNC listens on",
         detail: "The default is reachable from the host alone; tunnel to it with ssh -L.",
+        reach: Reaches::When { words: "opens a port, where the address is not loopback", of: reach::address },
         ..BASE
     },
     Property {
@@ -28,6 +31,7 @@ pub(super) static ROWS: &[Property] = &[
         unset: Unset::Value("0"),
         summary: "the port that VNC listens on",
         detail: "0 takes the first free one from 5900. QEMU takes ports from 5900 alone.",
+        reach: Reaches::When { words: "opens a port, where it is not 0", of: reach::port },
         ..BASE
     },
     Property {
@@ -36,6 +40,7 @@ pub(super) static ROWS: &[Property] = &[
         unset: Unset::Value("1024x768"),
         summary: "the size of the screen",
         detail: "Width and height in pixels, from 640x480 to 3840x2160.",
+        reach: Reaches::Never,
         ..BASE
     },
     Property {
@@ -44,6 +49,7 @@ pub(super) static ROWS: &[Property] = &[
         unset: Unset::Value("usb3"),
         summary: "the pointer that the screen has",
         detail: "usb3 is a tablet, whose pointer follows yours; ps2 is for guests without a driver for it.",
+        reach: Reaches::Never,
         ..BASE
     },
 ];

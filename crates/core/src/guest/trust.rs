@@ -1,0 +1,338 @@
+//! Which of a guest's settings that reach the host are trusted here.
+//!
+//! A value is trusted where an administrator of this host gave it or confirmed it:
+//! * On a guest that this host owns, a value that was set locally is trusted; one that came with a stream is not.
+//! * A guest that was adopted is `trust=listed`: only values that are recorded as trusted are, each by the digest of its
+//!   owner, key and value in `trusted.KEY`. `chyves adopt --trust` and every change by chyves write such records, so a value
+//!   that is replaced by a stream, a rollback or `zfs set` is not trusted silently.
+//! * An inherited value is trusted where it was set locally on a pool of this host.
+//! * Nothing of a foreign guest is trusted, records that came with it included: `adopt` asks for all of it.
+//!
+//! Not here: which settings these are (`property::reach`), and the commands ([`crate::plan::adopt`]).
+
+use super::Guest;
+use crate::error::{Problem, Result};
+use crate::property::keys::{self, trusted};
+use crate::property::reach::Reach;
+use crate::property::settings::{Own, OwnValues, Source};
+use crate::property::{self, Scope};
+use crate::world::World;
+use crate::zfs::args::Pair;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+
+/// The value of `trust` on a guest of which only recorded values are trusted.
+pub const LISTED: &str = "listed";
+
+/// One setting of a guest that reaches the host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HostSetting {
+    /// The key.
+    pub property: String,
+    /// The value.
+    pub value: String,
+    /// How it reaches the host.
+    pub reach: Reach,
+    /// Where the value comes from.
+    pub source: Source,
+    /// Whether this host trusts the value.
+    pub trusted: bool,
+}
+
+/// The digest that records a value as trusted.
+pub fn digest(owner: &str, key: &str, value: &str) -> String {
+    let mut hash = Sha256::new();
+    for part in [owner, key, value] {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part.as_bytes());
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Whether a key is a record of trust, which belongs to this host and is neither restored, copied nor taken from elsewhere.
+pub fn is_record(key: &str) -> bool {
+    key == keys::TRUST || key.starts_with(keys::TRUSTED)
+}
+
+/// How a value of a key reaches the host, if it does. An unknown key is read by nobody.
+pub fn reach(key: &str, value: &str) -> Option<Reach> {
+    property::find(key).ok().filter(|known| known.key == key)?.property.reach.of(value)
+}
+
+/// A dataset's own values with what they say of trust.
+struct Held<'a> {
+    own: &'a OwnValues,
+    owner: Option<&'a str>,
+    listed: bool,
+}
+
+impl<'a> Held<'a> {
+    fn of(own: &'a OwnValues) -> Self {
+        let local = |key: &str| own.get(key).filter(|o| !o.received).map(|o| o.value.as_str());
+        Self { own, owner: local(keys::OWNER), listed: local(keys::TRUST).is_some() }
+    }
+
+    /// Whether a record says so.
+    fn recorded(&self, key: &str, value: &str) -> bool {
+        let record = self.own.get(&trusted(key)).filter(|o| !o.received);
+        record.zip(self.owner).is_some_and(|(record, owner)| record.value == digest(owner, key, value))
+    }
+
+    /// Whether the value of its own is trusted, on a guest that this host owns.
+    fn trusts(&self, key: &str, value: &str) -> bool {
+        let local = self.own.get(key).is_some_and(|o| !o.received && o.value == value);
+        self.recorded(key, value) || (local && !self.listed)
+    }
+}
+
+/// Every setting of a guest that reaches the host, its own and inherited ones, by key.
+pub fn host_settings(world: &World, guest: &Guest) -> Vec<HostSetting> {
+    let host = world.this_host();
+    let ours = host.is_some() && world.roots.iter().any(|r| r.dataset == guest.root && r.host == host && !r.is_copy());
+    let held = Held::of(guest.settings.own_values());
+    let mut found: BTreeMap<String, HostSetting> = BTreeMap::new();
+    for (key, own) in guest.settings.own_values() {
+        let Some(reach) = reach(key, &own.value) else { continue };
+        let source = if own.received { Source::Received } else { Source::Local };
+        let trusted = guest.foreign.is_none() && held.trusts(key, &own.value);
+        found.insert(key.clone(), HostSetting { property: key.clone(), value: own.value.clone(), reach, source, trusted });
+    }
+    let mut seen: std::collections::BTreeSet<&str> = guest.settings.own_values().keys().map(String::as_str).collect();
+    for (dataset, values) in guest.settings.above() {
+        for (key, own) in values.iter().filter(|(key, _)| inherits(guest, key)) {
+            if !seen.insert(key) {
+                continue;
+            }
+            let Some(reach) = reach(key, &own.value) else { continue };
+            let recorded = guest.foreign.is_none() && held.recorded(key, &own.value);
+            let trusted = (ours && !own.received) || recorded;
+            let source = Source::Inherited(dataset.clone());
+            found.insert(key.clone(), HostSetting { property: key.clone(), value: own.value.clone(), reach, source, trusted });
+        }
+    }
+    found.into_values().collect()
+}
+
+/// Whether the guest would inherit a key: one of a device that it has not holds for nobody.
+fn inherits(guest: &Guest, key: &str) -> bool {
+    let Ok(known) = property::find(key) else { return false };
+    let has_device = match known.property.key.split_once("{n}") {
+        None => true,
+        Some((family, _)) => guest.settings.numbers(family).iter().any(|n| known.property.key.replace("{n}", &n.to_string()) == known.key),
+    };
+    known.property.scope == Scope::Guest && has_device
+}
+
+/// Whether a value is trusted because this host's own defaults give it: no record is needed.
+pub fn is_default_of(setting: &HostSetting) -> bool {
+    setting.trusted && matches!(setting.source, Source::Inherited(_))
+}
+
+/// Refuses a guest with a setting that reaches the host and is not trusted.
+///
+/// # Errors
+/// It has one; all of them are named.
+pub fn check(world: &World, guest: &Guest, verb: &str) -> Result<()> {
+    refuse(guest, verb, host_settings(world, guest).into_iter().filter(|s| !s.trusted).collect())
+}
+
+/// The same for one setting, before a command uses it outside of a start.
+///
+/// # Errors
+/// It reaches the host and is not trusted.
+pub fn check_key(world: &World, guest: &Guest, key: &str, verb: &str) -> Result<()> {
+    refuse(guest, verb, host_settings(world, guest).into_iter().filter(|s| !s.trusted && s.property == key).collect())
+}
+
+fn refuse(guest: &Guest, verb: &str, untrusted: Vec<HostSetting>) -> Result<()> {
+    if untrusted.is_empty() {
+        return Ok(());
+    }
+    let name = &guest.name;
+    let keys: Vec<&str> = untrusted.iter().map(|s| s.property.as_str()).collect();
+    let mut problem = Problem::not_now(format!("cannot {verb} `{name}`: settings that reach the host are not trusted here")).on(name);
+    for setting in &untrusted {
+        problem = problem.because(line(setting));
+    }
+    Err(problem
+        .hint(format!("trust what you have checked: `chyves adopt {name} --trust={}`", keys.join(",")))
+        .hint(format!("or remove what is not trusted: `chyves adopt {name} --drop-host-settings`")))
+}
+
+/// A setting in one line of an error.
+pub fn line(setting: &HostSetting) -> String {
+    let value = crate::value::printable(&setting.value, 200);
+    format!("{}={value} {} ({})", setting.property, setting.reach.words(), setting.source)
+}
+
+/// The records that values given by an administrator of this host are trusted, for a guest of which only recorded ones are;
+/// and the records that go with keys that are unset. Nothing for other guests: their local values are trusted.
+pub fn recorded(before: &OwnValues, set: &[Pair], clear: &[String]) -> (Vec<Pair>, Vec<String>) {
+    let held = Held::of(before);
+    let Some(owner) = held.owner.filter(|_| held.listed) else { return (Vec::new(), Vec::new()) };
+    let gives = |(key, value): &(String, String)| reach(key, value).map(|_| (trusted(key), digest(owner, key, value)));
+    let given: Vec<Pair> = set.iter().filter_map(gives).collect();
+    let gone = set.iter().map(|(key, _)| key).chain(clear).map(|key| trusted(key));
+    let gone = gone.filter(|record| before.contains_key(record) && !given.iter().any(|(k, _)| k == record)).collect();
+    (given, gone)
+}
+
+/// Whether a value that an administrator sets again has to be recorded although it is there.
+pub fn lacks_record(before: &OwnValues, key: &str, value: &str) -> bool {
+    let held = Held::of(before);
+    held.listed && reach(key, value).is_some() && !held.recorded(key, value)
+}
+
+/// Makes `after` settings that a dataset is given as values of its own, where the guest had `before`: what was not trusted
+/// stays so, although values from elsewhere become local. `vouched` says which values this host gives by itself.
+pub fn carry(before: &OwnValues, after: &mut OwnValues, vouched: impl Fn(&str, &str) -> bool) {
+    let held = Held::of(before);
+    after.retain(|key, _| !is_record(key));
+    let owner = after.get(keys::OWNER).map(|o| o.value.clone()).unwrap_or_default();
+    let mut records = OwnValues::new();
+    let mut all = true;
+    for (key, own) in after.iter().filter(|(key, own)| reach(key, &own.value).is_some()) {
+        if vouched(key, &own.value) || held.trusts(key, &own.value) {
+            records.insert(trusted(key), Own { value: digest(&owner, key, &own.value), received: false });
+        } else {
+            all = false;
+        }
+    }
+    if held.listed {
+        // What was trusted once is trusted when it comes back.
+        let kept = before.iter().filter(|(key, own)| is_record(key) && !own.received && !records.contains_key(*key));
+        let kept: Vec<_> = kept.map(|(key, own)| (key.clone(), own.clone())).collect();
+        after.extend(kept);
+    } else if all {
+        return;
+    }
+    after.extend(records);
+    after.insert(keys::TRUST.to_owned(), Own { value: LISTED.to_owned(), received: false });
+}
+
+/// [`carry`] for settings that come back from a snapshot, which `carried` them, or from a copy in a file. This host vouches
+/// for what the snapshot carries where it was taken here: an adopted guest's may be older than its adoption.
+pub fn carry_back(before: &OwnValues, after: &mut OwnValues, carried: Option<&OwnValues>) {
+    let listed = Held::of(before).listed;
+    carry(before, after, |key, value| !listed && carried.and_then(|c| c.get(key)).is_some_and(|own| !own.received && own.value == value));
+}
+
+/// [`carry`] for settings that a new guest is given, all of which were another guest's but those that were `given` by hand.
+pub fn carry_pairs(source: &Guest, own: &mut Vec<Pair>, given: &[Pair]) {
+    let mut after: OwnValues = own.iter().map(|(k, v)| (k.clone(), Own { value: v.clone(), received: false })).collect();
+    // Of a foreign guest nothing is trusted, whatever its records say.
+    let before = if source.foreign.is_some() { OwnValues::new() } else { source.settings.own_values().clone() };
+    carry(&before, &mut after, |key, value| given.iter().any(|(k, v)| k == key && v == value));
+    own.retain(|(key, _)| !is_record(key));
+    own.extend(after.into_iter().filter(|(key, _)| is_record(key)).map(|(key, own)| (key, own.value)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::testing::{self, HOST, own};
+
+    fn values(pairs: &[(&str, &str, bool)]) -> OwnValues {
+        pairs.iter().map(|(k, v, received)| ((*k).to_owned(), Own { value: (*v).to_owned(), received: *received })).collect()
+    }
+
+    fn guest(pairs: &[(&str, &str, bool)]) -> Guest {
+        let guest = testing::guest("web", &[]);
+        let owner = HOST.to_string();
+        let mut all = values(pairs);
+        all.entry("owner".into()).or_insert(Own { value: owner, received: false });
+        Guest { settings: guest.settings.with_own(all), ..guest }
+    }
+
+    fn trusts(guest: &Guest) -> bool {
+        check(&testing::world(Vec::new()), guest, "start").is_ok()
+    }
+
+    fn record(key: &str, value: &str) -> (String, String) {
+        (trusted(key), digest(&HOST.to_string(), key, value))
+    }
+
+    #[test]
+    fn what_was_set_here_is_trusted_and_what_came_is_not() {
+        assert!(trusts(&guest(&[("qargs", "-S", false)])));
+        let came = guest(&[("qargs", "-S", true)]);
+        let refusal = check(&testing::world(Vec::new()), &came, "start").unwrap_err();
+        assert_eq!(refusal.message, "cannot start `web`: settings that reach the host are not trusted here");
+        assert_eq!(refusal.causes, ["qargs=-S runs a program (received)"]);
+        assert_eq!(refusal.hints[0], "trust what you have checked: `chyves adopt web --trust=qargs`");
+        let (key, digest) = record("qargs", "-S");
+        assert!(trusts(&guest(&[("qargs", "-S", true), (&key, &digest, false)])));
+        // A record that came with the value proves nothing, nor one of another value.
+        assert!(!trusts(&guest(&[("qargs", "-S", true), (&key, &digest, true)])));
+        assert!(!trusts(&guest(&[("qargs", "-T", true), (&key, &digest, false)])));
+        assert!(!trusts(&guest(&[("qargs", "-S", false), ("trust", "listed", false)])));
+        assert!(trusts(&guest(&[("qargs", "-S", false), ("trust", "listed", false), (&key, &digest, false)])));
+    }
+
+    #[test]
+    fn every_key_of_the_class_is_refused_where_it_came_with_a_stream() {
+        let mut seen = 0;
+        for p in property::catalog::all().filter(|p| matches!(p.scope, Scope::Guest | Scope::GuestOnly) && p.reach.words().is_some()) {
+            // A value that can't be read counts as one that reaches the host.
+            let key = p.key.replace("{n}", "2");
+            let value = if key == "os" { "custom" } else { "a/b" };
+            assert!(!trusts(&guest(&[(&key, value, true)])), "{key}");
+            assert!(!trusts(&guest(&[(&key, value, false), ("trust", "listed", false)])), "{key}");
+            assert!(trusts(&guest(&[(&key, value, false)])), "{key}");
+            seen += 1;
+        }
+        assert!(seen >= 17, "{seen}");
+    }
+
+    #[test]
+    fn a_change_by_this_host_is_recorded_where_records_count() {
+        let set = [("qargs".to_owned(), "-S".to_owned()), ("cpu".to_owned(), "2".to_owned())];
+        assert_eq!(recorded(guest(&[]).settings.own_values(), &set, &[]), (Vec::new(), Vec::new()));
+        let listed = guest(&[("trust", "listed", false), ("bargs", "x", false), ("trusted.bargs", "d", false)]);
+        let (records, gone) = recorded(listed.settings.own_values(), &set, &["bargs".to_owned()]);
+        assert_eq!((records, gone), (vec![record("qargs", "-S")], vec!["trusted.bargs".to_owned()]));
+    }
+
+    #[test]
+    fn what_comes_back_from_elsewhere_is_not_trusted() {
+        let back = |before: &Guest, after: &[(&str, &str)], carried: Option<&[(&str, &str, bool)]>| {
+            let mut all = own(after);
+            all.insert("owner".into(), Own { value: HOST.to_string(), received: false });
+            carry_back(before.settings.own_values(), &mut all, carried.map(values).as_ref());
+            trusts(&Guest { settings: before.settings.with_own(all), ..before.clone() })
+        };
+        let now = guest(&[("qargs", "-S", false)]);
+        // As it is now, or as a snapshot that was taken here says.
+        assert!(back(&now, &[("qargs", "-S")], None));
+        assert!(back(&now, &[("qargs", "-T")], Some(&[("qargs", "-T", false)])));
+        // From a copy in a file, a snapshot that came with a stream, or one that does not carry it.
+        assert!(!back(&now, &[("qargs", "-T")], None));
+        assert!(!back(&now, &[("qargs", "-T")], Some(&[("qargs", "-T", true)])));
+        assert!(!back(&now, &[("qargs", "-T")], Some(&[])));
+        // The older snapshots of an adopted guest are another host's. What was trusted since comes back.
+        let (key, digest) = record("qargs", "-S");
+        let adopted = guest(&[("qargs", "-S", false), ("trust", "listed", false), (&key, &digest, false)]);
+        assert!(!back(&adopted, &[("qargs", "-T")], Some(&[("qargs", "-T", false)])));
+        assert!(!back(&adopted, &[("qargs", "-T"), ("trusted.qargs", "x")], Some(&[("qargs", "-T", false)])));
+        let elsewhere = guest(&[("trust", "listed", false), (&key, &digest, false)]);
+        assert!(back(&elsewhere, &[("qargs", "-S")], Some(&[("qargs", "-S", false)])));
+    }
+
+    #[test]
+    fn a_clone_has_no_more_trust_than_its_source() {
+        let cloned = |source: &Guest, given: &[Pair]| {
+            let mut pairs: Vec<Pair> = crate::plan::pairs(source.settings.own_values());
+            pairs.retain(|(key, _)| !given.iter().any(|(k, _)| k == key));
+            pairs.extend(given.iter().cloned());
+            carry_pairs(source, &mut pairs, given);
+            let own = pairs.into_iter().map(|(k, value)| (k, Own { value, received: false })).collect();
+            trusts(&Guest { settings: source.settings.with_own(own), foreign: None, ..source.clone() })
+        };
+        assert!(cloned(&guest(&[("qargs", "-S", false)]), &[]));
+        assert!(!cloned(&guest(&[("qargs", "-S", true)]), &[]));
+        let foreign = Guest { foreign: Some("received".into()), ..guest(&[("qargs", "-S", false)]) };
+        assert!(!cloned(&foreign, &[]));
+        assert!(cloned(&foreign, &[("qargs".to_owned(), "-S".to_owned())]));
+    }
+}
