@@ -22,6 +22,7 @@ pub(super) static ROWS: &[Property] = &[
         unset: Unset::Value("auto"),
         summary: "the program in the guest that reads the seed",
         detail: "auto derives it from os: nuageinit for freebsd, cloudbase-init for windows, cloud-init for the rest. nuageinit is that of FreeBSD's own images BASIC-CLOUDINIT; set cloud-init for a FreeBSD that has the package cloud-init. nuageinit and cloudbase-init know a part of cloud-init: a setting that can't be said to them is refused. Their user-data is one #cloud-config, own user-data merged into it; for nuageinit the network is a part of it. Where a key or a user is set, FreeBSD's user freebsd is made without its known password. nuageinit runs own scripts, sets name servers and changes the password of a user that the image has from FreeBSD 14.3 on.",
+        reach: Reaches::Never,
         ..BASE
     },
     Property {
