@@ -72,7 +72,7 @@ fn a_received_guest_reaches_nothing_before_it_is_trusted() {
     for (key, value) in &attacks {
         host.sh("zfs", &["set", &format!("chyves:{key}={value}"), &host.dataset("web")]);
     }
-    let stream = sent(&host, "web", &["-p"]);
+    let stream = host.command(common::PROGRAM).args(["send", "web"]).output().unwrap().stdout;
     host.ok("delete web --yes --now");
     received(&host, &stream, "web");
     let before = host.tree();
