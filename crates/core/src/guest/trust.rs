@@ -21,6 +21,7 @@ use crate::zfs::args::Pair;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 /// The value of `trust` on a guest of which only recorded values are trusted.
 pub const LISTED: &str = "listed";
@@ -47,7 +48,10 @@ pub fn digest(owner: &str, key: &str, value: &str) -> String {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part.as_bytes());
     }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hash.finalize().iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// Whether a key is a record of trust, which belongs to this host and is neither restored, copied nor taken from elsewhere.
@@ -134,7 +138,8 @@ pub fn is_default_of(setting: &HostSetting) -> bool {
 /// # Errors
 /// It has one; all of them are named.
 pub fn check(world: &World, guest: &Guest, verb: &str) -> Result<()> {
-    refuse(guest, verb, host_settings(world, guest).into_iter().filter(|s| !s.trusted).collect())
+    let untrusted: Vec<HostSetting> = host_settings(world, guest).into_iter().filter(|s| !s.trusted).collect();
+    refuse(guest, verb, &untrusted)
 }
 
 /// The same for one setting, before a command uses it outside of a start.
@@ -142,17 +147,18 @@ pub fn check(world: &World, guest: &Guest, verb: &str) -> Result<()> {
 /// # Errors
 /// It reaches the host and is not trusted.
 pub fn check_key(world: &World, guest: &Guest, key: &str, verb: &str) -> Result<()> {
-    refuse(guest, verb, host_settings(world, guest).into_iter().filter(|s| !s.trusted && s.property == key).collect())
+    let untrusted: Vec<HostSetting> = host_settings(world, guest).into_iter().filter(|s| !s.trusted && s.property == key).collect();
+    refuse(guest, verb, &untrusted)
 }
 
-fn refuse(guest: &Guest, verb: &str, untrusted: Vec<HostSetting>) -> Result<()> {
+fn refuse(guest: &Guest, verb: &str, untrusted: &[HostSetting]) -> Result<()> {
     if untrusted.is_empty() {
         return Ok(());
     }
     let name = &guest.name;
     let keys: Vec<&str> = untrusted.iter().map(|s| s.property.as_str()).collect();
     let mut problem = Problem::not_now(format!("cannot {verb} `{name}`: settings that reach the host are not trusted here")).on(name);
-    for setting in &untrusted {
+    for setting in untrusted {
         problem = problem.because(line(setting));
     }
     Err(problem

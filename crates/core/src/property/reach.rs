@@ -108,6 +108,7 @@ pub(super) fn boot(value: &str) -> Option<Reach> {
 }
 
 /// The far end of a serial port.
+#[allow(clippy::unnecessary_wraps)] // the form of `Reaches::When`
 pub(super) fn serial(value: &str) -> Option<Reach> {
     Some(match parse_serial_end(value) {
         Ok(SerialEnd::Tcp(_)) => Reach::OpensPort,
@@ -117,6 +118,7 @@ pub(super) fn serial(value: &str) -> Option<Reach> {
 }
 
 /// A TPM of the host, or the socket of a program that plays one.
+#[allow(clippy::unnecessary_wraps)] // the form of `Reaches::When`
 pub(super) fn tpm(value: &str) -> Option<Reach> {
     Some(match value.parse::<Tpm>() {
         Ok(Tpm::Passthru { .. }) | Err(_) => Reach::UsesDevice,
