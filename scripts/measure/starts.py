@@ -1,4 +1,5 @@
-"""From `chyves start` to the exec of the hypervisor, less the zfs calls on the way; what a supervisor keeps in memory."""
+"""From `chyves start` to the exec of the hypervisor, less the zfs calls on the way; what confinement adds to a start; what a
+supervisor keeps in memory."""
 
 import os
 import shutil
@@ -8,9 +9,10 @@ import time
 
 from .ground import run
 
-WHAT = "start to the exec of QEMU with 10, 100 and 1,000 guests; a supervisor's memory"
+WHAT = "start to the exec of QEMU with 10, 100 and 1,000 guests; what confinement adds; a supervisor's memory"
 OWN_BOUND_SECONDS = 0.1
 RESIDENT_BOUND_KIB = 4096
+CONFINED_BOUND_SECONDS = 0.01
 
 
 def measure(ground, options, table):
@@ -18,7 +20,9 @@ def measure(ground, options, table):
     if image is None:
         table.broken("the tiny test guest was not built (scripts/guest/build target/guests): no start is measured")
         return
-    ground.do("create", "zbench", "--image", image, "--loader", "bios", "accel=tcg")
+    # What stands in for QEMU here is a script, whose shell a confined process does not see.
+    ground.do("create", "zbench", "--image", image, "--loader", "bios", "accel=tcg", "confine=off")
+    confined(ground, max(5, options.runs * 2), table)
     for count in options.guests:
         ground.fill(count)
         gap, own, size = cost(ground, max(3, options.runs // 2))
@@ -28,6 +32,28 @@ def measure(ground, options, table):
             table.broken(f"a supervisor keeps {size} KiB, more than {RESIDENT_BOUND_KIB}")
         if own > OWN_BOUND_SECONDS:
             table.broken(f"start at {count} guests takes {own:.3f} s of its own, more than {OWN_BOUND_SECONDS}")
+
+
+def confined(ground, runs, table):
+    """What a confined start costs more than one that is not: taken in turns, so that a busy host slows both."""
+    took = {"off": [], "full": []}
+    for turn in range(runs + 1):
+        for level in ("off", "full") if turn % 2 else ("full", "off"):
+            ground.do("set", "zbench", f"confine={level}")
+            began = time.time()
+            ground.do("start", "zbench")
+            # The first turn only warms the caches.
+            if turn:
+                took[level].append(time.time() - began)
+            ground.do("stop", "zbench", "--now")
+    ground.do("set", "zbench", "confine=off")
+    bare, full = statistics.median(took["off"]), statistics.median(took["full"])
+    pairs = sorted(b - a for a, b in zip(took["off"], took["full"]))
+    more = statistics.median(pairs)
+    table.row("start confined / not", runs, None, full * 1000, bare * 1000, full / bare)
+    table.note(f"confinement adds {more * 1000:.1f} ms (pairs from {pairs[0] * 1000:.1f} to {pairs[-1] * 1000:.1f})")
+    if more > CONFINED_BOUND_SECONDS:
+        table.broken(f"a confined start takes {more * 1000:.1f} ms more, not {CONFINED_BOUND_SECONDS * 1000:.0f} at most")
 
 
 def cost(ground, runs):

@@ -28,6 +28,9 @@ fn main() -> ExitCode {
     if argv.get(1).is_some_and(|word| word == "_supervise") {
         return ExitCode::from(chyves_host::supervise::main_detached());
     }
+    if argv.get(1).is_some_and(|word| word == chyves_host::confine::WORD) {
+        return ExitCode::from(chyves_host::confine::main());
+    }
     if argv.get(1).is_some_and(|word| word == chyves_host::drain::WORD) {
         return ExitCode::from(chyves_host::drain::main());
     }

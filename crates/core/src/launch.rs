@@ -3,6 +3,7 @@
 //! The planner makes it (`plan::start`), the supervisor obeys it; neither knows how the other works.
 
 use crate::cmd::Cmd;
+use crate::confinement::Confinement;
 use crate::value::{Dataset, FilePath, GuestName, Size};
 use crate::vmm::Vmm;
 use serde::{Deserialize, Serialize};
@@ -54,6 +55,66 @@ pub struct Launch {
     /// Where the machine's screen is seen by VNC, where it has one and it is no file.
     #[serde(default)]
     pub screen: Option<std::net::SocketAddr>,
+    /// What the hypervisor gets as open descriptors, at the numbers that its command line names.
+    #[serde(default)]
+    pub descriptors: Vec<Descriptor>,
+    /// How the hypervisor is confined.
+    #[serde(default)]
+    pub confinement: Confinement,
+}
+
+/// Something that is opened for the hypervisor, which then need not be allowed to open it itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Descriptor {
+    /// The number of the descriptor.
+    pub number: i32,
+    /// What it is.
+    #[serde(flatten)]
+    pub what: Opened,
+}
+
+/// What can be opened for a hypervisor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "open", rename_all = "kebab-case")]
+pub enum Opened {
+    /// A regular file, or a disk device.
+    File {
+        /// Its path.
+        path: String,
+        /// Whether it is written to.
+        write: bool,
+        /// Whether it is a device.
+        device: bool,
+    },
+    /// A UNIX socket that is made there and listened on; only root may connect to it.
+    Listen {
+        /// Its path.
+        path: String,
+    },
+    /// A connection to a UNIX socket.
+    Connect {
+        /// Its path.
+        path: String,
+    },
+    /// A queue of a tap that is there already.
+    Tap {
+        /// The name of the interface.
+        name: String,
+        /// Whether the tap has several queues.
+        several: bool,
+    },
+}
+
+impl std::fmt::Display for Opened {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File { path, write: true, .. } => write!(f, "{path} (read-write)"),
+            Self::File { path, write: false, .. } => write!(f, "{path} (read-only)"),
+            Self::Listen { path } => write!(f, "a socket that listens at {path}"),
+            Self::Connect { path } => write!(f, "a connection to the socket {path}"),
+            Self::Tap { name, .. } => write!(f, "the tap {name}"),
+        }
+    }
 }
 
 /// The file in a guest's runtime folder that holds the password of its screen.
@@ -63,6 +124,13 @@ pub const SECRET_FILE: &str = "vnc.secret";
 pub const REFUSED: &str = "refused";
 
 impl Launch {
+    /// What the descriptors are that the hypervisor's command line names by number alone, for whoever wants to run it by hand.
+    /// Files are named there by `-add-fd` itself.
+    pub fn descriptors_shown(&self) -> String {
+        let other = self.descriptors.iter().filter(|d| !matches!(d.what, Opened::File { .. }));
+        other.map(|d| format!("; descriptor {} is {}", d.number, d.what)).collect::<Vec<_>>().concat()
+    }
+
     /// Whether a command, as it is shown, is what the guest itself is run by: its loader or its hypervisor.
     pub fn is_run_by(&self, shown: &str) -> bool {
         let loaders = self.before.iter().filter(|p| p.loads).map(|p| &p.cmd);

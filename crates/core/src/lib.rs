@@ -27,6 +27,7 @@ pub mod check;
 pub mod clones;
 pub mod cloudinit;
 pub mod cmd;
+pub mod confinement;
 pub mod console;
 pub mod device;
 pub mod error;

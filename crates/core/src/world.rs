@@ -1,5 +1,6 @@
 //! The facts that a planner may know. What is not here it can't ask for; what is here was observed just now.
 
+use crate::confinement::Possible;
 use crate::error::{Problem, Result, did_you_mean};
 use crate::guest::{DiskKind, Guest};
 use crate::os::{HostState, Os};
@@ -52,6 +53,9 @@ pub struct HostFacts {
     pub kvm: Result<(), String>,
     /// The hypervisor's program, where it was found.
     pub hypervisor: Option<String>,
+    /// How far a hypervisor can be confined.
+    #[serde(default)]
+    pub confinement: Possible,
     /// What only a start and `doctor` look at.
     #[serde(default)]
     pub state: HostState,

@@ -51,6 +51,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         uefi: None,
         kvm: Ok(()),
         hypervisor: None,
+        confinement: chyves_core::confinement::Possible::default(),
         state: HostState::default(),
     };
     let design = (0..bridges).flat_map(|b| [(format!("bridge{b}.uplink"), format!("em{b}"))]);

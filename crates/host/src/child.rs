@@ -35,22 +35,31 @@ pub fn detach_from_caller() {
 
 /// A program that knows nothing of the caller: `PATH`, `LC_ALL` and, in a lab, `CHYVES_LAB` are its whole environment.
 pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
+    let mut command = becoming(program);
+    // A Ctrl-C at the terminal is for chyves, which finishes the step and undoes it. A new group also ends as one.
+    command.process_group(0);
+    command
+}
+
+/// The same for a program that this process becomes, or that makes a session of its own.
+pub(crate) fn becoming(program: impl AsRef<OsStr>) -> Command {
     detach_from_caller();
     let mut command = Command::new(program);
-    command
-        .env_clear()
-        .env("PATH", run::search_path())
-        .env("LC_ALL", "C")
-        .envs(platform::here().variable())
-        .current_dir("/")
-        // A Ctrl-C at the terminal is for chyves, which finishes the step and undoes it. A new group also ends as one.
-        .process_group(0);
+    command.env_clear().env("PATH", run::search_path()).env("LC_ALL", "C").envs(platform::here().variable()).current_dir("/");
     command
 }
 
 /// A hidden command of chyves itself, which also needs to know where chyves keeps its files.
 pub fn own_command(program: impl AsRef<OsStr>) -> Command {
-    let mut command = command(program);
+    with_own_variables(command(program))
+}
+
+/// The same for one that makes a session of its own, which the first of a group can't.
+pub(crate) fn own_session(program: impl AsRef<OsStr>) -> Command {
+    with_own_variables(becoming(program))
+}
+
+fn with_own_variables(mut command: Command) -> Command {
     // It may outlive the terminal that a trace goes to.
     let known = |name: &&str| std::env::var_os(name).filter(|value| *value != trace::SCREEN).map(|value| (name.to_string(), value));
     command.envs(OWN_VARIABLES.iter().filter_map(known));

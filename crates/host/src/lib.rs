@@ -9,6 +9,7 @@
 //! * [`seed`]: a guest's cloud-init seed, read and written
 //! * [`given_text`]: texts that are given on the command line
 //! * [`runtime`]: records and locks of what runs now
+//! * [`confine`]: a hypervisor becomes a process that can reach only what its guest needs
 //! * [`supervise`]: the process that runs one guest
 //! * [`leftovers`]: looking for what dead machines left
 //! * [`borrow`]: file systems that several guests use at once
@@ -29,6 +30,7 @@ pub mod apply;
 pub mod borrow;
 pub mod catalogue;
 pub mod child;
+pub mod confine;
 pub mod console;
 pub mod control;
 pub mod drain;

@@ -89,6 +89,8 @@ fn facts(session: &Session, guest: &Guest, key: Option<&Dataset>) -> Result<Valu
             let since = i64::try_from(record.since).ok().and_then(|s| jiff::Timestamp::from_second(s).ok());
             put("since", json!(since.map(|t| t.to_string())));
             put("command", json!(record.launch.hypervisor.to_string()));
+            put("confinement", json!(record.launch.confinement.shown()));
+            put("user", json!(record.uid));
             let drives = drives::kept(&record.launch.again);
             put("drives", drives.iter().enumerate().map(|(n, drive)| json!({ "drive": format!("cd{n}"), "disc": disc(drive) })).collect());
             if let Some(screen) = record.launch.screen {

@@ -96,7 +96,7 @@ impl Action {
                 let each: Vec<String> = proofs.iter().map(Proof::describe).collect();
                 format!("make sure that {}", each.join(", "))
             }
-            Self::Launch(launch) => format!("run {} under a supervisor of its own", launch.guest),
+            Self::Launch(launch) => format!("run {} under a supervisor of its own{}", launch.guest, launch.descriptors_shown()),
             Self::Stop { guest, timeout, force, .. } => {
                 let then = if *force { "pull the plug" } else { "give up" };
                 format!("ask {guest} by ACPI to power off, again and again for at most {timeout} s, then {then}")

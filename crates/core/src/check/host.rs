@@ -1,6 +1,7 @@
 //! A host alone, a line a matter: what `chyves doctor` shows.
 
 use super::{Finding, memory, modules, network, passthru, processor, system, vm};
+use crate::confinement::Level;
 use crate::error::Problem;
 use crate::os::Os;
 use crate::value::printable;
@@ -25,7 +26,7 @@ pub fn host(host: &HostFacts) -> Vec<Finding> {
             all.extend(vm::loaders(host));
             all.extend([network::host(host), passthru::host(host)]);
         }
-        Os::Linux => all.extend([memory::host(host), qemu(host), kvm(host), linux_firmware(host), network::host(host)]),
+        Os::Linux => all.extend([memory::host(host), qemu(host), kvm(host), confinement(host), linux_firmware(host), network::host(host)]),
     }
     all.push(zfs(host));
     all.push(qemu_img(host));
@@ -99,6 +100,16 @@ fn kvm(host: &HostFacts) -> Finding {
             format!("it does not work: {}; guests are emulated, which is many times slower", printable(why, 200)),
         )
         .cure("switch virtualisation on in the firmware's set-up and load kvm_intel or kvm_amd; in a guest, let its hypervisor pass it on"),
+    }
+}
+
+/// How far hypervisors can be confined here.
+fn confinement(host: &HostFacts) -> Finding {
+    let (level, why) = host.confinement.limit(Level::Full);
+    match why {
+        None => Finding::ok("confinement", host.confinement.shown()),
+        Some(why) => Finding::warns("confinement", format!("at most `{level}`: {}", printable(&why, 200)))
+            .cure("run chyves as root on the host itself, not in a container"),
     }
 }
 

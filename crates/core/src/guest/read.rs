@@ -47,6 +47,8 @@ impl Guest {
                 "tcg" => Accel::Tcg,
                 _ => Accel::Auto,
             },
+            confine: read.parsed(keys::CONFINE)?,
+            confine_uids: read.parsed(keys::CONFINE_UIDS)?,
             utc: read.word(keys::RTC)? == "utc",
             bargs: read.words(keys::BARGS)?,
             qargs: read.words(keys::QARGS)?,

@@ -2,6 +2,7 @@
 //!
 //! To add a setting: a field here, filled from its key in `read`.
 
+use crate::confinement::Level;
 use crate::launch::Policy;
 use crate::value::{IfName, ImageName, Mac, Size, SnapshotName};
 use serde::Serialize;
@@ -30,6 +31,10 @@ pub struct Spec {
     pub fw_cfg: Vec<(u16, String)>,
     /// How QEMU runs it.
     pub accel: Accel,
+    /// How far its hypervisor is to be confined.
+    pub confine: Level,
+    /// The first user id of confined hypervisors.
+    pub confine_uids: u32,
     /// Whether its clock shows UTC.
     pub utc: bool,
     /// More arguments for bhyve, split.

@@ -313,6 +313,7 @@ pub(crate) mod testing {
                 uefi: Some(("/fw/CODE.fd".into(), "/fw/VARS.fd".into())),
                 kvm: Err("this host has none".into()),
                 hypervisor: Some("qemu-system-x86_64".into()),
+                confinement: crate::confinement::Possible::default(),
                 state: HostState::default(),
             },
             roots: vec![Root {

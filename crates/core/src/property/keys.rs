@@ -36,6 +36,10 @@ keys! {
     /// See the catalogue.
     ACCEL = "accel";
     /// See the catalogue.
+    CONFINE = "confine";
+    /// See the catalogue.
+    CONFINE_UIDS = "confine_uids";
+    /// See the catalogue.
     BARGS = "bargs";
     /// See the catalogue.
     QARGS = "qargs";

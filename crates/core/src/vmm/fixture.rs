@@ -211,6 +211,7 @@ pub(super) fn linux() -> QemuHost {
         qmp_socket: "/run/chyves/u/qmp".into(),
         serial_socket: "/run/chyves/u/serial".into(),
         secret_file: "/run/chyves/u/vnc-password".into(),
+        sandbox: true,
     }
 }
 

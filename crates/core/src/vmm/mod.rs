@@ -17,7 +17,7 @@ pub mod qemu;
 pub use machine::{Boot, FwCfg, FwCfgContent, Machine, Memory, Rtc, Spec, Topology, Tpm, Uefi};
 
 use crate::cmd::Cmd;
-use crate::launch::Prepare;
+use crate::launch::{Descriptor, Prepare};
 use crate::value::{BadValue, serde_by_text};
 use std::str::FromStr;
 
@@ -82,6 +82,8 @@ pub struct Rendered {
     pub cmd: Cmd,
     /// Commands to run after the machine has ended for good.
     pub after: Vec<Cmd>,
+    /// What the hypervisor gets as open descriptors.
+    pub descriptors: Vec<Descriptor>,
 }
 
 /// A file of the host that a hypervisor or loader reads.

@@ -40,6 +40,9 @@ fn fail(what: &str, path: &str) -> impl FnOnce(std::io::Error) -> Problem {
 /// # Errors
 /// It is not there, is no disk, or stands on another file.
 pub fn look(path: &str) -> Result<DiskFile> {
+    // Programs that read it start in another folder.
+    let absolute = std::path::absolute(path).ok().and_then(|p| p.to_str().map(str::to_owned));
+    let path = absolute.as_deref().unwrap_or(path);
     let shown = printable(path, 300);
     let meta = fs::metadata(path).map_err(|e| Problem::not_found(format!("can't open the disk `{shown}`")).on(path).because(e))?;
     if !meta.is_file() {

@@ -1,6 +1,10 @@
 //! The smallest front door to this crate, for its own tests: the hidden commands of a supervisor, and the console, without
 //! the command line of chyves. It is built with the crate's tests and belongs to no installation.
 
+#[cfg(target_os = "linux")]
+#[path = "../../tests/probe/mod.rs"]
+mod probe;
+
 use chyves_core::value::{Dataset, GuestName};
 use chyves_host::console;
 use chyves_host::control::Target;
@@ -14,8 +18,14 @@ fn main() -> ExitCode {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     match words[..] {
         // The file that holds what `_launch-spec` is to answer stands first.
+        [.., "_confine"] => ExitCode::from(chyves_host::confine::main()),
         [_, "_supervise"] => ExitCode::from(supervise::main_detached()),
         [spec, "_launch-spec", "--dataset", dataset, ..] => launch_spec(spec, dataset),
+        #[cfg(target_os = "linux")]
+        ["probe", ref targets @ ..] => {
+            probe::report(targets);
+            ExitCode::SUCCESS
+        }
         ["foreground"] => foreground(),
         ["console", uuid, name, dataset] => sit(uuid, name, dataset, false),
         ["watch", uuid, name, dataset] => sit(uuid, name, dataset, true),

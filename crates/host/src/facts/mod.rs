@@ -13,11 +13,14 @@ mod wanted;
 
 pub use wanted::holders_of;
 
+#[cfg(target_os = "linux")]
+use crate::confine;
 use crate::platform;
 use crate::run;
 use crate::runtime::Runtime;
 use chyves_core::check::Wants;
 use chyves_core::cmd::Cmd;
+use chyves_core::confinement::Possible;
 use chyves_core::os::state::RuntimeSeen;
 use chyves_core::os::{HostState, Os, linux::versions};
 use chyves_core::vmm::Vmm;
@@ -77,8 +80,19 @@ pub fn host(run_dir: &Path) -> HostFacts {
         uefi,
         kvm: Err("it was not tried".into()),
         hypervisor: run::find_program(program).map(|p| p.to_string_lossy().into_owned()),
+        confinement: confinement(),
         state: HostState { uboot, ..HostState::default() },
     }
+}
+
+#[cfg(target_os = "linux")]
+fn confinement() -> Possible {
+    confine::possible()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn confinement() -> Possible {
+    Possible::default()
 }
 
 /// The host's release and architecture, as the kernel names them. That of a lab is not the kernel that runs.

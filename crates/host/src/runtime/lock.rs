@@ -68,6 +68,15 @@ impl Lock {
     }
 
     fn take_by(path: &Path, wait: Duration, lock: fn(&File) -> Result<(), TryLockError>) -> Result<Option<Self>> {
+        Self::taken(path, wait, open, lock)
+    }
+
+    fn taken(
+        path: &Path,
+        wait: Duration,
+        open: fn(&Path) -> std::io::Result<File>,
+        lock: fn(&File) -> Result<(), TryLockError>,
+    ) -> Result<Option<Self>> {
         let (deadline, signals) = (Instant::now() + wait, interrupt::count());
         loop {
             if interrupt::count() > signals {
@@ -88,6 +97,11 @@ impl Lock {
             }
             std::thread::sleep(RETRY.min(wait));
         }
+    }
+
+    /// Takes the lock by a descriptor that can't write: for one that is handed to a process that is not trusted.
+    pub(crate) fn hold(path: &Path, wait: Duration) -> Result<Option<Self>> {
+        Self::taken(path, wait, open_to_hold, File::try_lock)
     }
 
     /// Takes the lock together with others who share it, waiting at most so long. None if somebody holds it alone still.
@@ -129,6 +143,13 @@ fn open(path: &Path) -> std::io::Result<File> {
         .mode(0o600)
         .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
         .open(path)
+}
+
+/// Makes it where it is not there, and opens it for reading only.
+fn open_to_hold(path: &Path) -> std::io::Result<File> {
+    use rustix::fs::{Mode, OFlags};
+    let flags = OFlags::RDONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(File::from(rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR)?))
 }
 
 fn is_at(file: &File, path: &Path) -> bool {

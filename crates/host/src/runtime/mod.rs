@@ -153,7 +153,7 @@ pub(crate) fn check_socket(path: &Path) -> Result<()> {
 }
 
 /// A folder of mode 0700 that is ours. One that somebody else made is refused: whoever owns it could put sockets there.
-fn make_private(path: &Path) -> Result<()> {
+pub(crate) fn make_private(path: &Path) -> Result<()> {
     let failed = |e: std::io::Error| {
         let problem = if e.kind() == std::io::ErrorKind::PermissionDenied { Problem::host_cant } else { Problem::failed };
         problem(format!("can't make the folder `{}`", path.display())).on(path.display()).because(e)

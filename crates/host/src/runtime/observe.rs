@@ -113,6 +113,8 @@ impl Runtime {
         if lock::is_held(&dir.machine_lock())? {
             return Err(busy());
         }
+        #[cfg(target_os = "linux")]
+        crate::confine::forget_unused_uids(&self.root);
         dir.remove().map_err(|e| Problem::failed(format!("can't remove `{}`", dir.path().display())).on(uuid).because(e))
     }
 
@@ -245,8 +247,11 @@ mod tests {
             given: Vec::new(),
             frees_logs: false,
             screen: None,
+            descriptors: Vec::new(),
+            confinement: chyves_core::confinement::Confinement::default(),
         };
         Record {
+            uid: None,
             guest: launch.guest.clone(),
             uuid,
             dataset,

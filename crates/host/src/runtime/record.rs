@@ -63,6 +63,9 @@ pub struct Record {
     /// How its last machine ended, in words.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub end: Option<String>,
+    /// The user that the hypervisor runs as, where it is not root.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub uid: Option<u32>,
     /// All that is needed to run it, its command line included.
     pub launch: Launch,
 }

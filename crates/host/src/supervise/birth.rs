@@ -78,10 +78,11 @@ impl<'a> Engine<'a> {
             phase: Shown::Starting,
             paused: None,
             end: None,
+            uid: None,
             launch: launch.clone(),
         };
         let left = dir.clone();
-        Self::new(dir, launch, record, means, lock).inspect_err(|_| drop(left.remove()))
+        Self::new(rt, dir, launch, record, means, lock).inspect_err(|_| drop(left.remove()))
     }
 
     /// A supervisor for a machine that lost its own. `insist`: also for one that does not answer.
@@ -113,7 +114,7 @@ impl<'a> Engine<'a> {
         };
         record.machine.clone_from(&process);
         let launch = record.launch.clone();
-        let mut engine = Self::new(dir, launch, record, means, lock)?;
+        let mut engine = Self::new(rt, dir, launch, record, means, lock)?;
         let now = engine.now();
         let words = engine.console_log.tail(SCROLL_BACK as u64);
         engine.ring.push(&words);
@@ -128,7 +129,7 @@ impl<'a> Engine<'a> {
         Ok(engine)
     }
 
-    fn new(dir: GuestDir, launch: Launch, record: Record, means: Means<'a>, lock: Lock) -> Result<Self> {
+    fn new(rt: &Runtime, dir: GuestDir, launch: Launch, record: Record, means: Means<'a>, lock: Lock) -> Result<Self> {
         let Means { spawner, signals, report } = means;
         let (console_log, hypervisor_log) = logs(&dir, &launch)?;
         let (life, _) = Life::begin(0);
@@ -139,6 +140,7 @@ impl<'a> Engine<'a> {
             console_log,
             hypervisor_log,
             dir,
+            run: rt.root().to_owned(),
             spawner,
             report,
             launch,

@@ -9,13 +9,15 @@ use super::job::{CantRun, Ended, Job};
 use super::machine::Machine;
 use super::order::{LIMIT, Word};
 use super::qmp::Qmp;
+use crate::confine::{self, Born};
 use crate::control::Reply;
 use crate::platform::here;
 use crate::runtime::{Lock, lock};
+use crate::{run, trace};
 use chyves_core::cmd::Cmd;
 use chyves_core::error::Problem;
 use chyves_core::guest::paused;
-use chyves_core::launch::{Control, Launch, Prepare, REFUSED};
+use chyves_core::launch::{Control, Launch, Prepare, REFUSED, SECRET_FILE};
 use chyves_core::lifecycle::{Do, End, Event, Phase, StopFailure};
 use chyves_core::value::Dataset;
 use chyves_core::vmm::bhyve;
@@ -280,16 +282,13 @@ impl Engine<'_> {
         self.hypervisor_log.note(&format!("runs {line}"));
         self.hypervisor_log.mark();
         (self.report)(Word::Run(line));
-        let launched = match Lock::take(&self.dir.machine_lock(), lock::GLANCE) {
-            Ok(Some(lock)) => Machine::launch(&self.launch.hypervisor, lock, self.hypervisor_log.file()).map_err(|e| (e.why, e.missing)),
-            Ok(None) => Err(("a process of its last machine still lives".to_owned(), false)),
-            Err(e) => Err((e.to_string(), false)),
-        };
-        match launched {
-            Ok(machine) => {
+        match self.launch_hypervisor() {
+            Ok(Born { child, uid }) => {
+                trace::started(&self.launch.hypervisor);
+                self.record.uid = uid;
                 self.record.since = epoch();
                 self.record.end = None;
-                self.machine = Some(machine);
+                self.machine = Some(Machine::of_child(child));
                 self.connect();
                 // bhyve says nothing when it is up; that it goes on living is what is seen.
                 if self.qmp.is_none() {
@@ -304,14 +303,38 @@ impl Engine<'_> {
         }
     }
 
+    /// Starts the hypervisor, confined as the launch says. From then on it alone holds the machine's lock. Else why not, and
+    /// whether its program is missing.
+    fn launch_hypervisor(&self) -> Result<Born, (String, bool)> {
+        let lock = match Lock::hold(&self.dir.machine_lock(), lock::GLANCE) {
+            Ok(Some(lock)) => lock,
+            Ok(None) => return Err(("a process of its last machine still lives".to_owned(), false)),
+            Err(e) => return Err((e.to_string(), false)),
+        };
+        let mut launch = self.launch.clone();
+        let program = run::find_program(&launch.hypervisor.program);
+        let Some(program) = program else {
+            return Err((format!("the program `{}` is not installed or not on the path", launch.hypervisor.program), true));
+        };
+        launch.hypervisor.program = program.to_string_lossy().into_owned();
+        let place = confine::Place { run: self.run.clone(), guest: self.dir.path().to_owned() };
+        confine::start(&self.spawner, &launch, place, &lock, self.hypervisor_log.file()).map_err(|why| (why, false))
+    }
+
     /// Reaches for the machine's monitor and its serial port.
     pub(super) fn connect(&mut self) {
         let now = self.now();
         self.serial.want(now);
         self.qmp = match &self.launch.control {
-            Control::Qmp { socket } => Some(Qmp::new(socket, now)),
+            Control::Qmp { socket } => Some(Qmp::new(socket, self.display_secret(), now)),
             Control::Bhyve { .. } => None,
         };
+    }
+
+    /// The password of the display, which the plan has put beside us.
+    fn display_secret(&self) -> Option<String> {
+        self.launch.screen?;
+        std::fs::read_to_string(self.dir.path().join(SECRET_FILE)).ok()
     }
 
     pub(super) fn announce(&mut self) {

@@ -40,6 +40,7 @@ impl Engine<'_> {
         let lines = last_lines(&words, 5);
         self.last_words = (!lines.is_empty()).then(|| lines.join("; "));
         self.machine = None;
+        self.forget_uid();
         self.rebooted = end == End::Reboot;
         self.qmp = None;
         self.discs = None;
@@ -54,6 +55,15 @@ impl Engine<'_> {
         self.record.end = Some(end.to_string());
         self.hypervisor_log.note(&end.to_string());
         self.events.push_back(Event::Ended(end));
+    }
+
+    /// Nobody runs as the hypervisor's user any more.
+    fn forget_uid(&mut self) {
+        #[cfg(target_os = "linux")]
+        if let Some(uid) = self.record.uid {
+            crate::confine::forget_uid(&self.run, uid);
+        }
+        self.record.uid = None;
     }
 
     /// A machine that was to be taken over does not answer: it is left as it was found.

@@ -26,6 +26,7 @@ use chyves_core::value::Dataset;
 use chyves_core::vmm::Vmm;
 use rustix::event::{PollFd, Timespec, poll};
 use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
 /// How much of the console a newcomer sees.
@@ -57,6 +58,8 @@ pub(super) struct Unprepared {
 /// A life with all its belongings.
 pub(super) struct Engine<'a> {
     pub(super) dir: GuestDir,
+    /// The runtime folder.
+    pub(super) run: PathBuf,
     pub(super) spawner: Spawner,
     pub(super) report: &'a mut dyn FnMut(Word),
     pub(super) launch: Launch,

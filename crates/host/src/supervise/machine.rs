@@ -1,19 +1,14 @@
 //! The hypervisor's process. It holds the machine's lock by inheriting it, so that the lock is free exactly when the last
 //! of its processes is gone, whoever watches.
 
-use super::job::CantRun;
 use crate::proc::Proc;
-use crate::runtime::{Lock, lock};
-use crate::{child, trace};
-use chyves_core::cmd::Cmd;
+use crate::runtime::lock;
 use chyves_core::error::Result;
 use chyves_core::lifecycle::Exit;
-use rustix::io::FdFlags;
 use rustix::process::Signal;
-use std::fs::File;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
-use std::process::{Child, Stdio};
+use std::process::Child;
 
 /// A running hypervisor.
 pub(super) enum Machine {
@@ -24,25 +19,10 @@ pub(super) enum Machine {
 }
 
 impl Machine {
-    /// Starts the hypervisor, which takes the lock over. Its messages go to `log`.
-    pub(super) fn launch(cmd: &Cmd, lock: Lock, log: &File) -> std::result::Result<Self, CantRun> {
-        let cant = |why| CantRun { why, missing: false };
-        let inherit =
-            |flags| rustix::io::fcntl_setfd(lock.file(), flags).map_err(|e| cant(format!("can't hand the machine's lock on: {e}")));
-        let clone = || log.try_clone().map_err(|e| cant(format!("can't open the hypervisor's log: {e}")));
-        // In a group of its own: what is typed at the terminal of a supervisor in the foreground is not for the hypervisor.
-        let mut command = child::command(&cmd.program);
-        command.args(&cmd.args).stdin(Stdio::null()).stdout(clone()?).stderr(clone()?);
-        inherit(FdFlags::empty())?;
-        let spawned = command.spawn();
-        // Nothing else may be born with it.
-        inherit(FdFlags::CLOEXEC)?;
-        let child = spawned.map_err(|e| CantRun::new(&cmd.program, &e))?;
-        trace::started(cmd);
-        // From here on only the hypervisor holds it.
-        drop(lock);
+    /// Takes a hypervisor that was just started and holds the lock.
+    pub(super) fn of_child(child: Child) -> Self {
         let process = Proc::find(child.id()).ok().flatten();
-        Ok(Self::Child { child, process })
+        Self::Child { child, process }
     }
 
     /// The process, if it could be told.

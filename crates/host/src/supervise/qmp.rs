@@ -3,9 +3,11 @@
 //!
 //! Never blocks: what can't be read or written now is done when `poll` says so. A connection that breaks is made anew.
 
+mod disc;
 #[cfg(test)]
 mod tests;
 
+use disc::{Change, GIVEN, LET_GO_FD};
 use rustix::event::PollFlags;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use serde_json::{Value, json};
@@ -78,16 +80,18 @@ pub(super) struct Qmp {
     input: Vec<u8>,
     output: Vec<u8>,
     retry_at: u64,
+    /// The password of its display, which it learns before its guest runs.
+    secret: Option<String>,
     /// The guest may run: somebody listens to its serial port.
     may_run: bool,
     /// The reason of the last `SHUTDOWN`.
     reason: Option<String>,
-    /// The node of the disc that is being changed.
-    former: Option<String>,
+    /// The disc that is being changed.
+    change: Option<Change>,
 }
 
 impl Qmp {
-    pub(super) fn new(path: &str, now: u64) -> Self {
+    pub(super) fn new(path: &str, secret: Option<String>, now: u64) -> Self {
         Self {
             path: path.to_owned(),
             stream: None,
@@ -95,9 +99,10 @@ impl Qmp {
             input: Vec::new(),
             output: Vec::new(),
             retry_at: now,
+            secret,
             may_run: false,
             reason: None,
-            former: None,
+            change: None,
         }
     }
 
@@ -124,7 +129,7 @@ impl Qmp {
     pub(super) fn let_run(&mut self) {
         self.may_run = true;
         if self.stage == Stage::Waiting {
-            self.ask(Stage::Continuing, "cont");
+            self.cont();
             self.write();
         }
     }
@@ -145,26 +150,6 @@ impl Qmp {
             return false;
         }
         self.send(&json!({ "execute": RESIZE, "id": RESIZE, "arguments": { "node-name": node, "size": size } }))
-    }
-
-    /// Asks for another disc in a drive, or for none, and to let go of the file of what lay there at the start (`node`);
-    /// the answer comes as news. Answers whether it could be sent.
-    pub(super) fn change_disc(&mut self, drive: &str, node: &str, path: Option<&str>, force: bool) -> bool {
-        if !self.is_live() || self.former.is_some() {
-            return false;
-        }
-        let (name, mut arguments) = match path {
-            None => ("eject", json!({ "id": drive, "force": force })),
-            Some(path) => {
-                ("blockdev-change-medium", json!({ "id": drive, "filename": path, "format": "raw", "read-only-mode": "read-only" }))
-            }
-        };
-        // An older QEMU knows the word only where it can't be done without.
-        if force && path.is_some() {
-            arguments["force"] = Value::Bool(true);
-        }
-        self.former = Some(node.to_owned());
-        self.send(&json!({ "execute": name, "id": DISC, "arguments": arguments }))
     }
 
     fn send(&mut self, command: &Value) -> bool {
@@ -218,7 +203,7 @@ impl Qmp {
 
     fn hang_up(&mut self, now: u64) {
         self.stream = None;
-        self.former = None;
+        self.change = None;
         self.input = Vec::new();
         self.output = Vec::new();
         self.retry_at = now + RETRY * 10;
@@ -238,6 +223,15 @@ impl Qmp {
     fn push(&mut self, name: &str) {
         self.output.extend_from_slice(json!({ "execute": name, "id": name }).to_string().as_bytes());
         self.output.push(b'\n');
+    }
+
+    /// Lets the guest run, once the display has its password.
+    fn cont(&mut self) {
+        if let Some(secret) = self.secret.take() {
+            let command = json!({ "execute": "set_password", "id": "password", "arguments": { "protocol": "vnc", "password": secret } });
+            self.output.extend_from_slice(format!("{command}\n").as_bytes());
+        }
+        self.ask(Stage::Continuing, "cont");
     }
 
     fn ask(&mut self, stage: Stage, name: &str) {
@@ -270,13 +264,24 @@ impl Qmp {
             news.push(News::Resized(result()));
             return;
         }
-        if answers(DISC) {
-            match (self.former.take(), result()) {
-                (Some(node), Ok(())) => {
-                    self.send(&json!({ "execute": "blockdev-del", "id": LET_GO, "arguments": { "node-name": node } }));
+        if answers(GIVEN) {
+            match (answer["fdset-id"].as_i64(), result()) {
+                (Some(set), Ok(())) => self.insert(set),
+                (_, result) => {
+                    self.change = None;
+                    news.push(News::Changed(result.and(Err("QEMU did not take the disc's descriptor".to_owned()))));
                 }
-                (_, result) => news.push(News::Changed(result)),
             }
+            return;
+        }
+        if answers(DISC) {
+            let result = result();
+            if !self.let_go(result.is_ok()) {
+                news.push(News::Changed(result));
+            }
+            return;
+        }
+        if answers(LET_GO_FD) {
             return;
         }
         if answers(LET_GO) {
@@ -299,7 +304,7 @@ impl Qmp {
                 self.ask(Stage::State, "query-status");
             }
             Stage::State if answers("query-status") => match answer["status"].as_str() {
-                Some("prelaunch") if self.may_run => self.ask(Stage::Continuing, "cont"),
+                Some("prelaunch") if self.may_run => self.cont(),
                 Some("prelaunch") => self.stage = Stage::Waiting,
                 // It ran before we came.
                 status => self.live(status, news),

@@ -4,8 +4,10 @@ use super::engine::{Discs, Engine};
 use super::machine::Machine;
 use super::order::Outcome;
 use super::peers::Said;
+use crate::confine;
 use crate::control::{Reply, Request, Status};
 use chyves_core::error::Problem;
+use chyves_core::launch::Opened;
 use chyves_core::lifecycle::{Event, Phase, Wish};
 use chyves_core::vmm::qemu;
 
@@ -66,12 +68,10 @@ impl Engine<'_> {
                         self.peers.answer(index, &Reply::Done);
                     }
                     Some(drive) => {
-                        let node = qemu::medium_node(drive);
-                        if self.qmp.as_mut().is_some_and(|qmp| qmp.change_disc(drive, &node, path.as_deref(), *force)) {
-                            self.peers.let_change(index);
+                        if let Err(problem) = self.change_disc(drive, path.as_deref(), *force) {
+                            self.peers.answer(index, &Reply::Failed(problem));
                         } else {
-                            let problem = Problem::not_now(format!("the hypervisor of `{}` can't be asked just now", self.launch.guest));
-                            self.peers.answer(index, &Reply::Failed(problem.hint("try again in a moment")));
+                            self.peers.let_change(index);
                         }
                     }
                 }
@@ -86,6 +86,21 @@ impl Engine<'_> {
                 }
             }
         }
+    }
+
+    /// Asks the machine to change a disc, which is opened here: QEMU itself can open none.
+    fn change_disc(&mut self, drive: &str, path: Option<&str>, force: bool) -> Result<(), Problem> {
+        let name = &self.launch.guest;
+        let open = |path: &str| {
+            let what = Opened::File { path: path.to_owned(), write: false, device: false };
+            confine::open(&what).map_err(|e| Problem::failed(format!("cannot open the ISO for {name}: {path}")).on(name).because(e))
+        };
+        let disc = path.map(open).transpose()?;
+        let former = (qemu::medium_node(drive), qemu::medium_set(&self.launch.hypervisor, drive));
+        if self.qmp.as_mut().is_some_and(|qmp| qmp.change_disc(drive, former, disc.as_ref(), force)) {
+            return Ok(());
+        }
+        Err(Problem::not_now(format!("the hypervisor of `{name}` can't be asked just now")).hint("try again in a moment"))
     }
 
     /// Asks the machine to take a disk for larger; its answer comes as news.

@@ -3,6 +3,7 @@
 #![allow(dead_code, clippy::disallowed_methods)] // no test needs all of it
 
 use chyves_core::cmd::Cmd;
+use chyves_core::confinement::Confinement;
 use chyves_core::error::Result;
 use chyves_core::launch::{ConsoleEnd, Control, Launch, OnEnd, Policy};
 use chyves_core::lifecycle::Force;
@@ -108,6 +109,8 @@ impl Guest {
             given: Vec::new(),
             frees_logs: false,
             screen: None,
+            descriptors: Vec::new(),
+            confinement: Confinement::default(),
         };
         let spec = temp.path().join("spec.json").to_str().unwrap().to_owned();
         let spawner = Spawner { exe: PROGRAM.into(), args: vec![spec] };

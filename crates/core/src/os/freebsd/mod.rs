@@ -22,6 +22,7 @@ pub mod sysctl;
 
 use super::{HostState, Intent, Os};
 use crate::cmd::Cmd;
+use crate::confinement::Possible;
 use crate::value::{Cidr, IfName};
 use crate::vmm::Vmm;
 use crate::world::HostFacts;
@@ -45,6 +46,7 @@ pub fn release_14_3() -> HostFacts {
         uefi: UEFI.first().map(|(code, vars)| ((*code).to_owned(), (*vars).to_owned())),
         kvm: Err("bhyve has no KVM".into()),
         hypervisor: Some("bhyve".into()),
+        confinement: Possible::default(),
         state: HostState::default(),
     }
 }

@@ -55,8 +55,11 @@ fn imported_firmware_is_borrowed_and_its_template_copied() {
     let (mount, copied) = (line.find("zfs mount tank/chyves/images/split").unwrap(), line.find(&copy).unwrap());
     assert!(mount < copied, "{line}");
     let line = started("split", testing::world(Vec::new()).host);
-    assert!(line.contains(&format!("node-name=pflash0,read-only=on,file.driver=file,file.filename={CODE}")), "{line}");
-    assert!(line.contains(&format!("file.filename={VARS}")) && line.contains(&copy), "{line}");
+    assert!(line.contains("node-name=pflash0,read-only=on,file.driver=file,file.filename=/dev/fdset/20"), "{line}");
+    assert!(
+        line.contains(&format!("set=20,opaque={CODE} ")) && line.contains(&format!("opaque={VARS} ")) && line.contains(&copy),
+        "{line}"
+    );
 }
 
 #[test]

@@ -2,10 +2,11 @@
 //!
 //! Not here: what is done to the host before ([`super`]), the machine itself ([`crate::plan::machine`]).
 
-use super::{Occasion, Request};
+use super::{Occasion, Request, confinement};
 use crate::action::Action;
 use crate::cloudinit::{self, SeedDisc};
 use crate::cmd::Cmd;
+use crate::confinement::Level;
 use crate::device::{Device, FrameBuffer, NetBackend, Nic, SerialEnd, VncListen};
 use crate::error::{Problem, Result};
 use crate::guest::{Accel, Backend, Guest, Spec};
@@ -81,12 +82,14 @@ pub(super) fn make(
     })?;
     let ports = machine.spec().serial.iter().flatten().filter_map(terminal);
     let given = machine.devices().values().filter_map(passed).chain(ports).collect();
+    let confinement = confinement::of(spec, &machine, host);
     let (rendered, control, console) = match host.vmm {
         Vmm::Qemu => {
             let qmp = format!("{run}/qmp");
             let serial = format!("{run}/serial");
             let host = QemuHost {
                 accel: accel(guest, spec, host)?,
+                sandbox: confinement.level != Level::Off,
                 program,
                 qmp_socket: qmp.clone(),
                 serial_socket: serial.clone(),
@@ -109,7 +112,7 @@ pub(super) fn make(
             (rendered, Control::Bhyve { vm: guest.name.to_string() }, ConsoleEnd::Device { path: format!("{nmdm}B") })
         }
     };
-    let Rendered { mut files, mut before, cmd, mut after } = rendered;
+    let Rendered { mut files, mut before, cmd, mut after, descriptors } = rendered;
     let frees_logs = !back.before.is_empty();
     before.splice(0..0, back.before);
     files.extend(back.files);
@@ -150,6 +153,8 @@ pub(super) fn make(
         given,
         frees_logs,
         screen: machine.devices().values().find_map(screen_of),
+        descriptors,
+        confinement,
     };
     let seed = cloudinit::settings::of(guest)?.map(|seed| SeedDisc {
         seed,

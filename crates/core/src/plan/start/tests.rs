@@ -136,7 +136,7 @@ fn a_disc_is_borrowed_booted_first_and_remembered() {
     let borrow = Action::Borrow { dataset: launch.borrows[0].clone() };
     assert!(plan.steps.contains(&borrow) && borrow.undo() == crate::action::Undo::Nothing);
     let line = launch.hypervisor.to_string();
-    assert!(line.contains("file.filename=/tank/chyves/images/install75/image.iso"), "{line}");
+    assert!(line.contains("opaque=/tank/chyves/images/install75/image.iso"), "{line}");
     assert!(line.contains("drive=cd-3.0-drive0-node,bootindex=0") && line.contains("drive=disk-4.0-node,bootindex=1"), "{line}");
 }
 

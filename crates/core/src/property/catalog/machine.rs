@@ -132,6 +132,22 @@ pub(super) static ROWS: &[Property] = &[
         ..BASE
     },
     Property {
+        key: "confine",
+        kind: Kind::Choice(crate::confinement::Level::WORDS),
+        unset: Unset::Value("full"),
+        summary: "how far the hypervisor process is confined",
+        detail: "full: as its own unprivileged user without capabilities, with a filter of system calls, in namespaces that contain only its program, libraries and devices. user: the same without the namespaces. off: as root. What is not possible on this host or with this guest's devices falls back to the strongest level that is; `chyves start` and `chyves info` then state the reason, `chyves doctor` what the host can do. Disks, ISOs, taps and sockets are opened by chyves and passed on as descriptors at every level.",
+        ..BASE
+    },
+    Property {
+        key: "confine_uids",
+        kind: Kind::Count { min: 1000, max: 2_147_400_000 },
+        unset: Unset::Value("1900000000"),
+        summary: "the first of the 65,536 user ids that confined hypervisors run as",
+        detail: "On Linux. Each running guest has one of them to itself, so that one hypervisor cannot signal, trace or read another. They need no entry in /etc/passwd and must belong to nobody else. Usually set once, with `chyves set defaults confine_uids=N`.",
+        ..BASE
+    },
+    Property {
         key: "rtc",
         kind: Kind::Choice(&["utc", "localtime"]),
         unset: Unset::Value("utc"),

@@ -91,7 +91,7 @@ pub fn render(machine: &Machine, host: &BhyveHost) -> Result<Rendered> {
         }
         Boot::Uefi(_) | Boot::UBoot { .. } | Boot::Bios => {}
     }
-    Ok(Rendered { files, before, cmd, after: vec![destroy] })
+    Ok(Rendered { files, before, cmd, after: vec![destroy], descriptors: Vec::new() })
 }
 
 /// The command that destroys a VM object.

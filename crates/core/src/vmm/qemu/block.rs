@@ -17,13 +17,14 @@ pub(super) fn node(args: &mut Args, id: &str, backing: &Backing, options: BlockO
     let driver = opener(backing.kind);
     let uncached = is_uncached(backing, options);
     let discard = if options.nodelete { "ignore" } else { "unmap" };
+    let path = args.file(&backing.path, !options.ro, backing.kind == BackingKind::Device);
     let mut text = Opt::with("driver", "raw")
         .set("node-name", id)
         .set("read-only", if options.ro { "on" } else { "off" })
         .set("discard", discard)
         .on("cache.direct", uncached)
         .set("file.driver", driver)
-        .set("file.filename", &backing.path)
+        .set("file.filename", path)
         .set("file.locking", "on")
         .set("file.discard", discard);
     if uncached {
@@ -33,9 +34,10 @@ pub(super) fn node(args: &mut Args, id: &str, backing: &Backing, options: BlockO
 }
 
 /// The name of the node that a QEMU of that command line opened a file by.
-pub(super) fn node_of<'a>(args: impl IntoIterator<Item = &'a String>, path: &str) -> Option<String> {
-    let wanted = format!("file.filename={}", super::opt::literal(path));
-    args.into_iter().find_map(|arg| {
+pub(super) fn node_of(args: &[String], path: &str) -> Option<String> {
+    let set = super::set_of(args, path)?;
+    let wanted = format!("file.filename={}", super::descriptors::set(set));
+    args.iter().find_map(|arg| {
         let fields = fields(arg);
         let name = fields.iter().find_map(|f| f.strip_prefix("node-name="))?;
         fields.iter().any(|f| *f == wanted).then(|| name.to_owned())
@@ -43,17 +45,22 @@ pub(super) fn node_of<'a>(args: impl IntoIterator<Item = &'a String>, path: &str
 }
 
 /// The path that a QEMU of that command line opened a node by.
-pub(super) fn path_of<'a>(args: impl IntoIterator<Item = &'a String>, node: &str) -> Option<String> {
+pub(super) fn path_of(args: &[String], node: &str) -> Option<String> {
+    super::descriptors::path_of(args, opened_by(args, node)?)
+}
+
+/// The set of descriptors that a QEMU of that command line opened a node by.
+pub(super) fn opened_by(args: &[String], node: &str) -> Option<i32> {
     let wanted = format!("node-name={}", super::opt::literal(node));
-    args.into_iter().find_map(|arg| {
+    args.iter().find_map(|arg| {
         let fields = fields(arg);
-        let path = fields.iter().find_map(|f| f.strip_prefix("file.filename="))?;
-        fields.iter().any(|f| *f == wanted).then(|| path.replace(",,", ","))
+        let name = fields.iter().find_map(|f| f.strip_prefix("file.filename="))?;
+        fields.iter().any(|f| *f == wanted).then(|| super::descriptors::number(name)).flatten()
     })
 }
 
 /// The fields of an option text, between single commas, as they are written.
-fn fields(text: &str) -> Vec<&str> {
+pub(super) fn fields(text: &str) -> Vec<&str> {
     let mut fields = Vec::new();
     let (mut begin, mut at) = (0, 0);
     let bytes = text.as_bytes();

@@ -4,12 +4,13 @@
 
 use super::block::{self, node_id};
 use super::opt::Opt;
-use super::{Args, QemuHost, addr, chardev, socket};
+use super::{Args, QemuHost, addr, chardev};
 use crate::device::{
     Ahci, AhciPort, BlockOptions, Device, Disk, DiskBus, FrameBuffer, HostDevice, NetBackend, Nic, NicModel, Optical, Passthru, PciPlace,
     Scsi, ScsiBehind, Share, VirtioConsole, VncListen,
 };
 use crate::error::{Problem, Result};
+use crate::launch::Opened;
 use crate::vmm::HostFile;
 use crate::vmm::machine::Machine;
 
@@ -100,7 +101,7 @@ pub(super) fn render(room: &mut Room<'_>, place: PciPlace, device: &Device) -> R
         Device::Uart(uart) => {
             let port = id("uart");
             let end = format!("{port}-end");
-            let back = chardev(&end, &uart.end, room.host)?;
+            let back = chardev(room.args, &end, &uart.end, room.host)?;
             room.args.put("-chardev", back);
             let device = room.at("pci-serial", &port, place).set("chardev", end);
             room.args.put("-device", device);
@@ -217,10 +218,15 @@ fn several(nic: &Nic) -> Option<u16> {
 fn card(room: &mut Room<'_>, place: PciPlace, id: &str, nic: &Nic) -> Result<()> {
     let end = format!("{id}-end");
     let back = match &nic.backend {
-        // No script: the tap was made and attached before.
+        // The tap was made and attached before, and is open already.
         NetBackend::Tap(name) => {
-            let back = Opt::new("tap").set("id", &end).set("ifname", name).set("script", "no").set("downscript", "no");
-            back.maybe("queues", several(nic))
+            let back = Opt::new("tap").set("id", &end);
+            let queues = several(nic);
+            let mut queue = || room.args.descriptors.add(Opened::Tap { name: name.to_string(), several: queues.is_some() });
+            match queues {
+                None => back.set("fd", queue()),
+                Some(queues) => back.set("fds", (0..queues).map(|_| queue().to_string()).collect::<Vec<_>>().join(":")),
+            }
         }
         NetBackend::User(net) => net.forwards.iter().fold(Opt::new("user").set("id", &end), |back, f| back.set("hostfwd", f)),
         NetBackend::Vale(_) | NetBackend::Netmap(_) | NetBackend::Netgraph(_) => {
@@ -269,7 +275,8 @@ fn virtio_console(room: &mut Room<'_>, place: PciPlace, id: &str, console: &Virt
     room.args.put("-device", device);
     for (n, port) in console.ports.iter().enumerate() {
         let end = format!("{id}-end{n}");
-        room.args.put("-chardev", socket(&end, &port.socket)?);
+        let back = room.args.socket(&end, &port.socket)?;
+        room.args.put("-chardev", back);
         room.args.put("-device", Opt::new("virtserialport").set("bus", format!("{id}.0")).set("chardev", end).set("name", &port.name));
     }
     Ok(())
@@ -297,10 +304,10 @@ fn frame_buffer(room: &mut Room<'_>, place: PciPlace, screen: &FrameBuffer) -> R
     let vnc = match &screen.password {
         None => vnc,
         Some(password) => {
+            // The supervisor gives it to QEMU before the guest runs; until then nobody gets in.
             let path = room.host.secret_file.clone();
-            room.args.put("-object", Opt::new("secret").set("id", "vnc-secret").set("file", &path));
             room.files.push(HostFile { path, text: password.reveal().to_owned(), mode: 0o600, secret: true });
-            vnc.set("password-secret", "vnc-secret")
+            vnc.set("password", "on")
         }
     };
     room.args.put("-vnc", vnc);

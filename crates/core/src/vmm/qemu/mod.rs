@@ -5,8 +5,10 @@
 //! reboots (`-no-reboot`), as bhyve does. Not here: QMP (chyves-host).
 
 mod block;
+mod descriptors;
 mod device;
 mod opt;
+mod reach;
 #[cfg(test)]
 mod tests;
 
@@ -15,8 +17,12 @@ use super::machine::{Boot, FwCfgContent, Machine, Rtc, Tpm};
 use crate::cmd::Cmd;
 use crate::device::{BackingKind, PciPlace, SerialEnd};
 use crate::error::{Problem, Result};
+use crate::launch::Opened;
 use crate::value::printable;
+use descriptors::Descriptors;
+pub use descriptors::{medium_set, set_of};
 use opt::Opt;
+pub use reach::{Reach, reach};
 
 /// What QEMU's host is and where a machine finds its things there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,12 +31,14 @@ pub struct QemuHost {
     pub accel: Accel,
     /// The program, by name or path.
     pub program: String,
-    /// The UNIX socket of the control protocol that QEMU makes.
+    /// The UNIX socket of the control protocol, which is made for QEMU.
     pub qmp_socket: String,
-    /// The UNIX socket of the console that QEMU makes.
+    /// The UNIX socket of the console, which is made for QEMU.
     pub serial_socket: String,
-    /// Where the VNC password goes, if there is one.
+    /// Where the VNC password goes, if there is one. The supervisor gives it to QEMU.
     pub secret_file: String,
+    /// Whether it filters its own system calls.
+    pub sandbox: bool,
 }
 
 /// How a guest's instructions are run.
@@ -76,6 +84,9 @@ pub fn render(machine: &Machine, host: &QemuHost) -> Result<Rendered> {
     let mut args = Args::default();
     let t = spec.topology;
     args.put("-name", Opt::with("guest", &spec.name));
+    if host.sandbox {
+        args.put("-sandbox", SANDBOX.iter().fold(Opt::new("on"), |all, what| all.set(what, "deny")));
+    }
     let mut model = Opt::new("q35");
     let (accel, cpu) = match host.accel {
         Accel::Kvm => ("kvm", "host"),
@@ -97,7 +108,7 @@ pub fn render(machine: &Machine, host: &QemuHost) -> Result<Rendered> {
     args.put("-accel", Opt::new(accel));
     args.put("-cpu", Opt::new(cpu));
     for flag in ["-nodefaults", "-no-user-config", "-no-reboot", "-S"] {
-        args.0.push(flag.to_owned());
+        args.words.push(flag.to_owned());
     }
     args.put("-display", Opt::new("none"));
     args.put("-uuid", Opt::new(&spec.uuid.to_string()));
@@ -113,14 +124,17 @@ pub fn render(machine: &Machine, host: &QemuHost) -> Result<Rendered> {
     args.put("-rtc", Opt::with("base", clock));
     for (id, path, ro) in firmware {
         let file = Opt::with("driver", "raw").set("node-name", id).set("read-only", if ro { "on" } else { "off" });
+        let path = args.file(path, !ro, false);
         args.put("-blockdev", file.set("file.driver", "file").set("file.filename", path));
     }
-    args.put("-chardev", socket("qmp", &host.qmp_socket)?);
+    let qmp = args.socket("qmp", &host.qmp_socket)?;
+    args.put("-chardev", qmp);
     args.put("-mon", Opt::with("chardev", "qmp").set("mode", "control"));
     for (n, end) in spec.serial.iter().enumerate() {
         if let Some(end) = end {
             let id = format!("com{}", n + 1);
-            args.put("-chardev", chardev(&id, end, host)?);
+            let back = chardev(&mut args, &id, end, host)?;
+            args.put("-chardev", back);
             args.put("-device", Opt::new("isa-serial").set("chardev", &id).set("index", n));
         }
     }
@@ -137,18 +151,38 @@ pub fn render(machine: &Machine, host: &QemuHost) -> Result<Rendered> {
         };
         args.put("-fw_cfg", Opt::with("name", &item.name).set(how, what));
     }
-    let cmd = Cmd::new(&host.program, args.0).args(spec.extra.clone());
-    Ok(Rendered { files, before: Vec::new(), cmd, after: Vec::new() })
+    let cmd = Cmd::new(&host.program, args.words).args(spec.extra.clone());
+    Ok(Rendered { files, before: Vec::new(), cmd, after: Vec::new(), descriptors: args.descriptors.all })
 }
 
-/// The words of the command line.
+/// What QEMU denies itself: old system calls, other rights, other programs, other priorities.
+const SANDBOX: [&str; 4] = ["obsolete", "elevateprivileges", "spawn", "resourcecontrol"];
+
+/// The words of the command line, and the descriptors that they name.
 #[derive(Default)]
-struct Args(Vec<String>);
+struct Args {
+    words: Vec<String>,
+    descriptors: Descriptors,
+}
 
 impl Args {
     fn put(&mut self, option: &str, value: Opt) {
-        self.0.push(option.to_owned());
-        self.0.push(value.text());
+        self.words.push(option.to_owned());
+        self.words.push(value.text());
+    }
+
+    /// A file that is opened for QEMU: what QEMU opens instead. The option says which file it is.
+    fn file(&mut self, path: &str, write: bool, device: bool) -> String {
+        let number = self.descriptors.add(Opened::File { path: path.to_owned(), write, device });
+        self.put("-add-fd", Opt::with("fd", number).set("set", number).set("opaque", path));
+        descriptors::set(number)
+    }
+
+    /// A socket that is made for QEMU, which listens on it.
+    fn socket(&mut self, id: &str, path: &str) -> Result<Opt> {
+        check_socket(path)?;
+        let number = self.descriptors.add(Opened::Listen { path: path.to_owned() });
+        Ok(Opt::new("socket").set("id", id).set("fd", number).set("server", "on").set("wait", "off"))
     }
 }
 
@@ -164,21 +198,21 @@ fn no_loader(boot: &Boot) -> Problem {
     Problem::host_cant(what).hint(cure)
 }
 
-/// A socket that QEMU makes and listens on.
-fn socket(id: &str, path: &str) -> Result<Opt> {
+/// Refuses a path that a socket can't have.
+fn check_socket(path: &str) -> Result<()> {
     if path.len() > SOCKET_PATH {
         return Err(Problem::host_cant(format!("the path of a UNIX socket is too long: `{}`", printable(path, 200)))
             .because(format!("it has {} bytes, the system takes {SOCKET_PATH}", path.len()))
             .hint("choose a shorter path"));
     }
-    Ok(Opt::new("socket").set("id", id).set("path", path).set("server", "on").set("wait", "off"))
+    Ok(())
 }
 
 /// The far end of a serial port.
-fn chardev(id: &str, end: &SerialEnd, host: &QemuHost) -> Result<Opt> {
+fn chardev(args: &mut Args, id: &str, end: &SerialEnd, host: &QemuHost) -> Result<Opt> {
     Ok(match end {
-        SerialEnd::Console => socket(id, &host.serial_socket)?,
-        SerialEnd::Socket(path) => socket(id, path)?,
+        SerialEnd::Console => args.socket(id, &host.serial_socket)?,
+        SerialEnd::Socket(path) => args.socket(id, path)?,
         SerialEnd::Device(path) => Opt::new("serial").set("id", id).set("path", path),
         SerialEnd::Tcp(address) => {
             let host = address.ip();
@@ -193,11 +227,10 @@ fn tpm(machine: &Machine, args: &mut Args) -> Result<()> {
     match tpm {
         Tpm::Passthru { device } => args.put("-tpmdev", Opt::new("passthrough").set("id", "tpm0").set("path", device)),
         Tpm::Swtpm { socket: path } => {
-            if path.len() > SOCKET_PATH {
-                socket("tpm", path)?;
-            }
-            // swtpm listens, QEMU comes to it.
-            args.put("-chardev", Opt::new("socket").set("id", "tpm").set("path", path));
+            check_socket(path)?;
+            // swtpm listens; QEMU gets the connection.
+            let number = args.descriptors.add(Opened::Connect { path: path.clone() });
+            args.put("-chardev", Opt::new("socket").set("id", "tpm").set("fd", number));
             args.put("-tpmdev", Opt::new("emulator").set("id", "tpm0").set("chardev", "tpm"));
         }
     }

@@ -42,6 +42,7 @@ fn a_disk_is_found_by_its_path_as_it_was_written() {
     let rendered = render(&built(one(odd)), &linux()).unwrap();
     assert_eq!(super::node_of(&rendered.cmd, "/tank/a,b/disk0.raw").unwrap(), "disk-5.0-node");
     assert_eq!(super::path_of(&rendered.cmd, "disk-5.0-node").unwrap(), "/tank/a,b/disk0.raw");
+    assert_eq!(super::set_of(&rendered.cmd.args, "/tank/a,b/disk0.raw"), rendered.descriptors.last().map(|last| last.number));
     assert_eq!(super::path_of(&rendered.cmd, "disk-5.0"), None);
     assert_eq!(super::node_of(&rendered.cmd, "/tank/a"), None);
     assert_eq!(super::node_of(&rendered.cmd, "/tank/a,b/disk0.ra"), None);
@@ -55,6 +56,7 @@ fn a_usual_guest_by_emulation() {
     assert_snapshot!(line(spec, &QemuHost { accel: Accel::Tcg, ..linux() }), @"
     qemu-system-x86_64
       -name guest=web01
+      -sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny
       -machine q35,pflash0=pflash0,pflash1=pflash1
       -accel tcg
       -cpu max
@@ -67,18 +69,22 @@ fn a_usual_guest_by_emulation() {
       -smp cpus=4,sockets=1,cores=4,threads=1
       -m size=4096M
       -rtc base=utc
-      -blockdev driver=raw,node-name=pflash0,read-only=on,file.driver=file,file.filename=/usr/share/OVMF/OVMF_CODE_4M.fd
-      -blockdev driver=raw,node-name=pflash1,read-only=off,file.driver=file,file.filename=/tank/g/web01/uefi-vars.fd
-      -chardev socket,id=qmp,path=/run/chyves/u/qmp,server=on,wait=off
+      -add-fd fd=20,set=20,opaque=/usr/share/OVMF/OVMF_CODE_4M.fd
+      -blockdev driver=raw,node-name=pflash0,read-only=on,file.driver=file,file.filename=/dev/fdset/20
+      -add-fd fd=21,set=21,opaque=/tank/g/web01/uefi-vars.fd
+      -blockdev driver=raw,node-name=pflash1,read-only=off,file.driver=file,file.filename=/dev/fdset/21
+      -chardev socket,id=qmp,fd=22,server=on,wait=off
       -mon chardev=qmp,mode=control
-      -chardev socket,id=com1,path=/run/chyves/u/serial,server=on,wait=off
+      -chardev socket,id=com1,fd=23,server=on,wait=off
       -device isa-serial,chardev=com1,index=0
       -device VGA,id=screen,addr=02.0,xres=1024,yres=768
       -vnc 127.0.0.1:1
       -device ich9-ahci,id=cd-3.0,addr=03.0
-      -blockdev driver=raw,node-name=cd-3.0-drive0-node,read-only=on,discard=ignore,file.driver=file,file.filename=/tank/chyves/images/deb.iso,file.locking=on,file.discard=ignore
+      -add-fd fd=24,set=24,opaque=/tank/chyves/images/deb.iso
+      -blockdev driver=raw,node-name=cd-3.0-drive0-node,read-only=on,discard=ignore,file.driver=file,file.filename=/dev/fdset/24,file.locking=on,file.discard=ignore
       -device ide-cd,bus=cd-3.0.0,id=cd-3.0-drive0,drive=cd-3.0-drive0-node
-      -blockdev driver=raw,node-name=disk-4.0-node,read-only=off,discard=unmap,cache.direct=on,file.driver=host_device,file.filename=/dev/zvol/tank/chyves/guests/web01/disk0,file.locking=on,file.discard=unmap,file.cache.direct=on
+      -add-fd fd=25,set=25,opaque=/dev/zvol/tank/chyves/guests/web01/disk0
+      -blockdev driver=raw,node-name=disk-4.0-node,read-only=off,discard=unmap,cache.direct=on,file.driver=host_device,file.filename=/dev/fdset/25,file.locking=on,file.discard=unmap,file.cache.direct=on
       -device virtio-blk-pci,id=disk-4.0,addr=04.0,drive=disk-4.0-node,werror=stop,rerror=report,serial=WEB1-0
       -netdev user,id=net-12.0-end,hostfwd=tcp:127.0.0.1:2222-:22,hostfwd=udp:0.0.0.0:53-10.0.2.15:53
       -device virtio-net-pci,id=net-12.0,addr=0c.0,netdev=net-12.0-end,mac=58:9c:fc:00:00:01,romfile=
@@ -95,36 +101,45 @@ fn every_device() {
     assert_snapshot!(text.concat(), @"
     amd_hostbridge
     virtio-blk
-      driver=raw,node-name=disk-5.0-node,read-only=off,discard=unmap,cache.direct=on,file.driver=host_device,file.filename=/dev/zvol/tank/chyves/guests/web01/disk0,file.locking=on,file.discard=unmap,file.cache.direct=on
+      fd=24,set=24,opaque=/dev/zvol/tank/chyves/guests/web01/disk0
+      driver=raw,node-name=disk-5.0-node,read-only=off,discard=unmap,cache.direct=on,file.driver=host_device,file.filename=/dev/fdset/24,file.locking=on,file.discard=unmap,file.cache.direct=on
       virtio-blk-pci,id=disk-5.0,addr=05.0,drive=disk-5.0-node,werror=stop,rerror=report,serial=WEB1-0
     virtio-blk, options
-      driver=raw,node-name=disk-5.0-node,read-only=on,discard=ignore,cache.direct=on,file.driver=host_device,file.filename=/dev/zvol/tank/chyves/guests/web01/disk0,file.locking=on,file.discard=ignore,file.cache.direct=on
+      fd=24,set=24,opaque=/dev/zvol/tank/chyves/guests/web01/disk0
+      driver=raw,node-name=disk-5.0-node,read-only=on,discard=ignore,cache.direct=on,file.driver=host_device,file.filename=/dev/fdset/24,file.locking=on,file.discard=ignore,file.cache.direct=on
       virtio-blk-pci,id=disk-5.0,addr=05.0,drive=disk-5.0-node,logical_block_size=512,physical_block_size=4096,write-cache=off,werror=stop,rerror=report,serial=WEB1-0
     ahci-hd
-      driver=raw,node-name=disk-5.0-node,read-only=off,discard=unmap,cache.direct=on,file.driver=host_device,file.filename=/dev/zvol/tank/chyves/guests/web01/disk0,file.locking=on,file.discard=unmap,file.cache.direct=on
+      fd=24,set=24,opaque=/dev/zvol/tank/chyves/guests/web01/disk0
+      driver=raw,node-name=disk-5.0-node,read-only=off,discard=unmap,cache.direct=on,file.driver=host_device,file.filename=/dev/fdset/24,file.locking=on,file.discard=unmap,file.cache.direct=on
       ich9-ahci,id=disk-5.0,addr=05.0
       ide-hd,bus=disk-5.0.0,drive=disk-5.0-node,werror=stop,rerror=report,serial=WEB1-0
     ahci-hd, details
-      driver=raw,node-name=disk-5.0-node,read-only=off,discard=unmap,cache.direct=on,file.driver=host_device,file.filename=/dev/zvol/tank/chyves/guests/web01/disk0,file.locking=on,file.discard=unmap,file.cache.direct=on
+      fd=24,set=24,opaque=/dev/zvol/tank/chyves/guests/web01/disk0
+      driver=raw,node-name=disk-5.0-node,read-only=off,discard=unmap,cache.direct=on,file.driver=host_device,file.filename=/dev/fdset/24,file.locking=on,file.discard=unmap,file.cache.direct=on
       ich9-ahci,id=disk-5.0,addr=05.0
       ide-hd,bus=disk-5.0.0,drive=disk-5.0-node,logical_block_size=4096,physical_block_size=4096,werror=stop,rerror=report,serial=WEB1-0,rotation_rate=1,ver=1.0,model=chyves disk
     ahci-cd
       ich9-ahci,id=cd-5.0,addr=05.0
-      driver=raw,node-name=cd-5.0-drive0-node,read-only=on,discard=ignore,file.driver=file,file.filename=/tank/chyves/images/deb.iso,file.locking=on,file.discard=ignore
+      fd=24,set=24,opaque=/tank/chyves/images/deb.iso
+      driver=raw,node-name=cd-5.0-drive0-node,read-only=on,discard=ignore,file.driver=file,file.filename=/dev/fdset/24,file.locking=on,file.discard=ignore
       ide-cd,bus=cd-5.0.0,id=cd-5.0-drive0,drive=cd-5.0-drive0-node
     ahci-cd, empty
       ich9-ahci,id=cd-5.0,addr=05.0
       ide-cd,bus=cd-5.0.0,id=cd-5.0-drive0
     ahci
       ich9-ahci,id=ahci-5.0,addr=05.0
-      driver=raw,node-name=ahci-5.0-disk0-node,read-only=off,discard=unmap,file.driver=file,file.filename=/tank/d0.raw,file.locking=on,file.discard=unmap
+      fd=24,set=24,opaque=/tank/d0.raw
+      driver=raw,node-name=ahci-5.0-disk0-node,read-only=off,discard=unmap,file.driver=file,file.filename=/dev/fdset/24,file.locking=on,file.discard=unmap
       ide-hd,bus=ahci-5.0.0,drive=ahci-5.0-disk0-node,werror=stop,rerror=report,serial=WEB1-0
-      driver=raw,node-name=ahci-5.0-disk1-node,read-only=off,discard=unmap,file.driver=file,file.filename=/tank/d1.raw,file.locking=on,file.discard=unmap
+      fd=25,set=25,opaque=/tank/d1.raw
+      driver=raw,node-name=ahci-5.0-disk1-node,read-only=off,discard=unmap,file.driver=file,file.filename=/dev/fdset/25,file.locking=on,file.discard=unmap
       ide-hd,bus=ahci-5.0.1,drive=ahci-5.0-disk1-node,werror=stop,rerror=report,serial=WEB1-1
-      driver=raw,node-name=ahci-5.0-drive2-node,read-only=on,discard=ignore,file.driver=file,file.filename=/tank/a.iso,file.locking=on,file.discard=ignore
+      fd=26,set=26,opaque=/tank/a.iso
+      driver=raw,node-name=ahci-5.0-drive2-node,read-only=on,discard=ignore,file.driver=file,file.filename=/dev/fdset/26,file.locking=on,file.discard=ignore
       ide-cd,bus=ahci-5.0.2,id=ahci-5.0-drive2,drive=ahci-5.0-drive2-node
     nvme
-      driver=raw,node-name=disk-5.0-node,read-only=off,discard=unmap,cache.direct=on,file.driver=host_device,file.filename=/dev/zvol/tank/chyves/guests/web01/disk0,file.locking=on,file.discard=unmap,file.cache.direct=on
+      fd=24,set=24,opaque=/dev/zvol/tank/chyves/guests/web01/disk0
+      driver=raw,node-name=disk-5.0-node,read-only=off,discard=unmap,cache.direct=on,file.driver=host_device,file.filename=/dev/fdset/24,file.locking=on,file.discard=unmap,file.cache.direct=on
       nvme,id=disk-5.0,addr=05.0,serial=WEB1-0
       nvme-ns,bus=disk-5.0,drive=disk-5.0-node
     nvme, knobs
@@ -137,17 +152,19 @@ fn every_device() {
       refused: QEMU can't use FreeBSD's CAM target layer; put the disks on virtio-blk, or on virtio-scsi as targets
     virtio-scsi, targets
       virtio-scsi-pci,id=scsi-5.0,addr=05.0
-      driver=raw,node-name=scsi-5.0-0-node,read-only=off,discard=unmap,file.driver=file,file.filename=/tank/s0.raw,file.locking=on,file.discard=unmap
+      fd=24,set=24,opaque=/tank/s0.raw
+      driver=raw,node-name=scsi-5.0-0-node,read-only=off,discard=unmap,file.driver=file,file.filename=/dev/fdset/24,file.locking=on,file.discard=unmap
       scsi-hd,bus=scsi-5.0.0,scsi-id=0,drive=scsi-5.0-0-node,werror=stop,rerror=report
-      driver=raw,node-name=scsi-5.0-3-node,read-only=off,discard=unmap,file.driver=file,file.filename=/tank/s3.raw,file.locking=on,file.discard=unmap
+      fd=25,set=25,opaque=/tank/s3.raw
+      driver=raw,node-name=scsi-5.0-3-node,read-only=off,discard=unmap,file.driver=file,file.filename=/dev/fdset/25,file.locking=on,file.discard=unmap
       scsi-hd,bus=scsi-5.0.0,scsi-id=3,drive=scsi-5.0-3-node,werror=stop,rerror=report
     virtio-net, tap
       -netdev
-      tap,id=net-5.0-end,ifname=tap0,script=no,downscript=no
+      tap,id=net-5.0-end,fd=24
       virtio-net-pci,id=net-5.0,addr=05.0,netdev=net-5.0-end,mac=58:9c:fc:00:00:01,romfile=
     virtio-net, renamed tap
       -netdev
-      tap,id=net-5.0-end,ifname=web01-lan,script=no,downscript=no
+      tap,id=net-5.0-end,fd=24
       virtio-net-pci,id=net-5.0,addr=05.0,host_mtu=9000,netdev=net-5.0-end,mac=58:9c:fc:00:00:01,romfile=
     virtio-net, vale
       refused: QEMU can't attach a network card to vale, which is FreeBSD's; attach the card to a bridge instead
@@ -161,7 +178,7 @@ fn every_device() {
       virtio-net-pci,id=net-5.0,addr=05.0,netdev=net-5.0-end,mac=58:9c:fc:00:00:01,romfile=
     e1000, tap
       -netdev
-      tap,id=net-5.0-end,ifname=tap1,script=no,downscript=no
+      tap,id=net-5.0-end,fd=24
       e1000,id=net-5.0,addr=05.0,netdev=net-5.0-end,mac=58:9c:fc:00:00:01,romfile=
     virtio-rnd
       -object
@@ -173,9 +190,9 @@ fn every_device() {
       virtio-9p-pci,id=share-5.0,addr=05.0,fsdev=share-5.0-folder,mount_tag=src
     virtio-console
       virtio-serial-pci,id=console-5.0,addr=05.0
-      socket,id=console-5.0-end0,path=/run/chyves/web01/agent0,server=on,wait=off
+      socket,id=console-5.0-end0,fd=24,server=on,wait=off
       virtserialport,bus=console-5.0.0,chardev=console-5.0-end0,name=agent.0
-      socket,id=console-5.0-end1,path=/run/chyves/web01/agent1,server=on,wait=off
+      socket,id=console-5.0-end1,fd=25,server=on,wait=off
       virtserialport,bus=console-5.0.0,chardev=console-5.0-end1,name=agent.1
     virtio-input
       virtio-input-host-pci,id=input-5.0,addr=05.0,evdev=/dev/input/event3
@@ -246,6 +263,7 @@ fn everything_beyond_devices() {
     assert_snapshot!(line(spec, &linux()), @"
     qemu-system-x86_64
       -name guest=web01
+      -sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny
       -machine q35
       -accel kvm
       -cpu host
@@ -259,17 +277,17 @@ fn everything_beyond_devices() {
       -m size=4096M
       -overcommit mem-lock=on
       -rtc base=localtime
-      -chardev socket,id=qmp,path=/run/chyves/u/qmp,server=on,wait=off
+      -chardev socket,id=qmp,fd=20,server=on,wait=off
       -mon chardev=qmp,mode=control
-      -chardev socket,id=com1,path=/run/chyves/u/serial,server=on,wait=off
+      -chardev socket,id=com1,fd=21,server=on,wait=off
       -device isa-serial,chardev=com1,index=0
-      -chardev socket,id=com2,path=/run/s2,server=on,wait=off
+      -chardev socket,id=com2,fd=22,server=on,wait=off
       -device isa-serial,chardev=com2,index=1
       -chardev socket,id=com3,host=127.0.0.1,port=4000,server=on,wait=off
       -device isa-serial,chardev=com3,index=2
       -chardev serial,id=com4,path=/dev/ttyS3
       -device isa-serial,chardev=com4,index=3
-      -chardev socket,id=tpm,path=/run/tpm.sock
+      -chardev socket,id=tpm,fd=23
       -tpmdev emulator,id=tpm0,chardev=tpm
       -device tpm-crb,tpmdev=tpm0
       -fw_cfg name=opt/a,string=x,,y
@@ -283,7 +301,7 @@ fn commas_in_paths_are_doubled() {
     if let Device::Disk(disk) = &mut device {
         disk.backing = Backing::file("/tank/a,b/disk0.raw");
     }
-    assert!(line(one(device), &linux()).contains(",file.filename=/tank/a,,b/disk0.raw,"));
+    assert!(line(one(device), &linux()).contains(",opaque=/tank/a,,b/disk0.raw"));
 }
 
 #[test]
@@ -291,12 +309,7 @@ fn a_password_is_in_a_file_only() {
     let device = Device::FrameBuffer(FrameBuffer { password: Some("s3cret".parse().unwrap()), ..screen() });
     let rendered = render(&built(one(device)), &linux()).unwrap();
     assert!(!rendered.cmd.to_string().contains("s3cret"));
-    assert!(
-        rendered
-            .cmd
-            .to_string()
-            .contains("-object secret,id=vnc-secret,file=/run/chyves/u/vnc-password -vnc 127.0.0.1:1,password-secret=vnc-secret")
-    );
+    assert!(rendered.cmd.to_string().contains("-vnc 127.0.0.1:1,password=on"));
     assert!(rendered.files[0].secret && rendered.files[0].text == "s3cret");
 }
 

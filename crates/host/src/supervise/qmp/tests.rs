@@ -24,7 +24,7 @@ impl Qemu {
 fn pair() -> (tempfile::TempDir, Qmp, Qemu) {
     let temp = tempfile::tempdir().unwrap();
     let path = temp.path().join("qmp");
-    let mut qmp = Qmp::new(path.to_str().unwrap(), 0);
+    let mut qmp = Qmp::new(path.to_str().unwrap(), Some("s3cret".into()), 0);
     assert!(qmp.turn(0).is_empty());
     assert!(matches!(qmp.interest(), Err(RETRY)), "nobody listens yet");
     let listener = UnixListener::bind(&path).unwrap();
@@ -49,7 +49,10 @@ fn a_fresh_machine_runs_when_its_serial_port_is_heard() {
     assert!(qmp.turn(1).is_empty());
     assert_eq!(qmp.stage, Stage::Waiting);
     qmp.let_run();
+    // Before the guest runs the display has its password.
+    assert_eq!(qemu.hears(), "set_password");
     assert_eq!(qemu.hears(), "cont");
+    qemu.say(r#"{"return": {}, "id": "password"}"#);
     qemu.say(r#"{"timestamp": {"seconds": 1, "microseconds": 2}, "event": "RESUME"}"#);
     qemu.say(r#"{"return": {}, "id": "cont"}"#);
     assert_eq!(qmp.turn(1), [News::Resumed]);
@@ -137,15 +140,22 @@ fn an_endless_line_ends_the_connection() {
 fn a_changed_disc_s_file_is_let_go_of_before_it_is_told() {
     let (_temp, mut qmp, mut qemu) = pair();
     qmp.stage = Stage::Live;
-    assert!(qmp.change_disc("cd-3.0-drive0", "node", None, false));
-    assert!(!qmp.change_disc("cd-3.0-drive0", "node", None, false), "one at a time");
+    let node = || ("node".to_owned(), Some(24));
+    assert!(qmp.change_disc("cd-3.0-drive0", node(), None, false));
+    assert!(!qmp.change_disc("cd-3.0-drive0", node(), None, false), "one at a time");
     assert_eq!(qemu.hears(), "eject");
     qemu.say(r#"{"return": {}, "id": "disc"}"#);
     assert!(qmp.turn(1).is_empty());
+    // The descriptor that it was opened by, too: else its file system stays busy.
+    assert_eq!(qemu.hears(), "remove-fd");
     assert_eq!(qemu.hears(), "blockdev-del");
     qemu.say(r#"{"error": {"class": "GenericError", "desc": "Failed to find node"}, "id": "disc-let-go"}"#);
     assert_eq!(qmp.turn(1), [News::Changed(Ok(()))]);
-    assert!(qmp.change_disc("cd-3.0-drive0", "node", Some("/a.iso"), true));
+    let disc = std::fs::File::open("/dev/null").unwrap().into();
+    assert!(qmp.change_disc("cd-3.0-drive0", node(), Some(&disc), true));
+    assert_eq!(qemu.hears(), "add-fd");
+    qemu.say(r#"{"return": {"fd": 9, "fdset-id": 3}, "id": "disc-given"}"#);
+    assert!(qmp.turn(1).is_empty());
     assert_eq!(qemu.hears(), "blockdev-change-medium");
     qemu.say(r#"{"error": {"class": "GenericError", "desc": "is locked"}, "id": "disc"}"#);
     assert_eq!(qmp.turn(1), [News::Changed(Err("is locked".into()))]);

@@ -1,0 +1,205 @@
+//! How a hypervisor is confined: what is wanted, what this host and this machine allow, and what the process may still reach.
+//!
+//! The planner decides it and puts it into the launch; chyves-host carries it out just before the hypervisor runs.
+//! Not here: what the hypervisor gets as open descriptors ([`crate::launch::Descriptor`]).
+
+use crate::value::{BadValue, serde_by_text};
+use serde::{Deserialize, Serialize};
+use std::str::FromStr;
+
+/// How far a hypervisor is confined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Level {
+    /// It runs as root, as if started by hand.
+    #[default]
+    Off,
+    /// It runs as a user of its own without capabilities, and filters its own system calls.
+    User,
+    /// It also sees nothing of the host but what it needs.
+    Full,
+}
+
+impl Level {
+    /// The words of the property, the default first.
+    pub const WORDS: &'static [&'static str] = &["full", "user", "off"];
+
+    /// As it is stored and shown.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::User => "user",
+            Self::Off => "off",
+        }
+    }
+}
+
+impl FromStr for Level {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        [Self::Full, Self::User, Self::Off]
+            .into_iter()
+            .find(|level| level.word() == text)
+            .ok_or_else(|| BadValue::new(text, "is no level of confinement").hint("one of: full, user, off"))
+    }
+}
+
+impl std::fmt::Display for Level {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.word())
+    }
+}
+
+serde_by_text!(Level);
+
+/// The confinement of one hypervisor process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct Confinement {
+    /// What the property `confine` asks for.
+    pub wanted: Level,
+    /// What is possible here, and so in force.
+    pub level: Level,
+    /// Why it is less than wanted, or what is less strict than usual within the level.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<String>,
+    /// By what means.
+    #[serde(default)]
+    pub means: Means,
+}
+
+/// How a host's system confines a process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(tag = "by", rename_all = "kebab-case")]
+pub enum Means {
+    /// By nothing.
+    #[default]
+    None,
+    /// Linux: a user, capabilities, namespaces, Landlock.
+    Linux(Sandbox),
+}
+
+/// What a confined process on Linux is given besides its descriptors.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sandbox {
+    /// The first of the [`UIDS`] user ids; the guest gets one of them for itself.
+    pub first_uid: u32,
+    /// Whether it needs the host's network, and what of TCP.
+    pub network: Network,
+    /// What of the host's files and devices it opens by itself, besides its program, libraries and data.
+    pub shows: Vec<Show>,
+    /// It must be root for the files of others: it keeps the capabilities that concern files, and no others.
+    pub owns_files: bool,
+    /// It locks its guest's memory.
+    pub locks_memory: bool,
+    /// It runs its guest by KVM.
+    pub kvm: bool,
+}
+
+/// How many user ids there are for guests.
+pub const UIDS: u32 = 65_536;
+/// The first of them where nothing else is set: unused by distributions, containers and systemd.
+pub const FIRST_UID: u32 = 1_900_000_000;
+
+/// The network of a confined process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "kebab-case")]
+pub enum Network {
+    /// An empty one of its own; taps are open already.
+    Private,
+    /// The host's.
+    Host {
+        /// The TCP ports that it listens on.
+        listens: Vec<u16>,
+        /// Whether it opens connections for its guest.
+        connects: bool,
+    },
+}
+
+/// Something of the host that a confined process can open by its path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Show {
+    /// The path, the same inside.
+    pub path: String,
+    /// What is there inside.
+    pub how: How,
+}
+
+/// What a confined process finds at a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum How {
+    /// A copy of a small file, which it may read.
+    Copy,
+    /// A device node of its own for the same device.
+    Node,
+    /// The nodes of VFIO for this PCI device of /sys, and what of /sys tells about it.
+    Passthrough,
+    /// The folder, read-only.
+    Folder,
+    /// The folder, which it may change.
+    WritableFolder,
+}
+
+impl Confinement {
+    /// In words: `full`, or `user (REASON; REASON)`.
+    pub fn shown(&self) -> String {
+        if self.reasons.is_empty() { self.level.to_string() } else { format!("{} ({})", self.level, self.reasons.join("; ")) }
+    }
+}
+
+/// What the host can do to confine a process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct Possible {
+    /// Why a hypervisor can't run as another user; none where it can.
+    #[serde(default)]
+    pub no_user: Option<String>,
+    /// Why it can't have namespaces of its own; none where it can.
+    #[serde(default)]
+    pub no_namespaces: Option<String>,
+    /// Whether Landlock can keep it from TCP ports, abstract sockets and signals that it does not need.
+    #[serde(default)]
+    pub landlock: bool,
+}
+
+impl Possible {
+    /// The means of the strongest level, in words.
+    pub fn shown(&self) -> String {
+        let landlock = if self.landlock { "Landlock for TCP, abstract sockets and signals" } else { "no Landlock for TCP (Linux 6.7)" };
+        format!("full: users of their own, system call filter, namespaces, {landlock}")
+    }
+
+    /// The strongest level that is possible, at most the wanted one, and why it is less.
+    pub fn limit(&self, wanted: Level) -> (Level, Option<String>) {
+        match wanted {
+            Level::Off => (Level::Off, None),
+            Level::User | Level::Full if self.no_user.is_some() => (Level::Off, self.no_user.clone()),
+            Level::Full if self.no_namespaces.is_some() => (Level::User, self.no_namespaces.clone()),
+            Level::User | Level::Full => (wanted, None),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_strongest_possible_level_is_chosen_and_says_why_it_is_less() {
+        let all = Possible::default();
+        assert_eq!(all.limit(Level::Full), (Level::Full, None));
+        let user = Possible { no_namespaces: Some("no namespaces".into()), ..Possible::default() };
+        assert_eq!(user.limit(Level::Full), (Level::User, Some("no namespaces".into())));
+        assert_eq!(user.limit(Level::User), (Level::User, None));
+        let none = Possible { no_user: Some("not root".into()), ..user };
+        assert_eq!(none.limit(Level::Full), (Level::Off, Some("not root".into())));
+        assert_eq!(none.limit(Level::Off), (Level::Off, None));
+    }
+
+    #[test]
+    fn a_level_reads_as_it_is_written() {
+        for word in Level::WORDS {
+            assert_eq!(word.parse::<Level>().unwrap().to_string(), *word);
+        }
+        assert!("half".parse::<Level>().is_err());
+    }
+}

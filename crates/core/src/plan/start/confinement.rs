@@ -1,0 +1,54 @@
+//! How far a guest's hypervisor is confined: what is wanted, limited by the host and by the guest's devices.
+
+use crate::confinement::{Confinement, How, Level, Means, Sandbox, Show};
+use crate::guest::{Accel, Guest, Spec};
+use crate::vmm::qemu::{self, Reach};
+use crate::vmm::{Machine, Vmm};
+use crate::world::HostFacts;
+
+/// The confinement of a machine's hypervisor on this host.
+pub(super) fn of(spec: &Spec, machine: &Machine, host: &HostFacts) -> Confinement {
+    match host.vmm {
+        Vmm::Qemu => linux(spec, machine, host),
+        Vmm::Bhyve => Confinement::default(),
+    }
+}
+
+fn linux(spec: &Spec, machine: &Machine, host: &HostFacts) -> Confinement {
+    let wanted = spec.confine;
+    let Reach { shows, network, owns_files, locks_memory, mut reasons } = qemu::reach(machine);
+    let (mut level, limited) = host.confinement.limit(wanted);
+    if level == Level::Full && spec.qargs.iter().any(|word| word.contains('/')) {
+        level = Level::User;
+        reasons.push("qargs names files, which the namespaces of QEMU would not contain".to_owned());
+    }
+    if level == Level::User && (owns_files || !shows.is_empty()) {
+        // As another user in the host's own folders it could use none of them.
+        level = Level::Off;
+        reasons.extend(shows.iter().map(of_host));
+    }
+    if level == Level::Off && wanted == Level::Off {
+        reasons.clear();
+    }
+    reasons.extend(limited);
+    let kvm = spec.accel != Accel::Tcg && host.kvm.is_ok();
+    let means = match level {
+        Level::Off => Means::None,
+        Level::User | Level::Full => Means::Linux(Sandbox { first_uid: spec.confine_uids, network, shows, owns_files, locks_memory, kvm }),
+    };
+    Confinement { wanted, level, reasons, means }
+}
+
+fn of_host(show: &Show) -> String {
+    let Show { path, how } = show;
+    match how {
+        How::Copy | How::Folder | How::WritableFolder => format!("QEMU opens {path}, which is root's"),
+        How::Node | How::Passthrough => format!("QEMU opens the device {path}, which is root's"),
+    }
+}
+
+/// What a start says where the hypervisor is not confined as far as wanted.
+pub(super) fn note(guest: &Guest, confinement: &Confinement) -> Option<String> {
+    let less = confinement.level < confinement.wanted || !confinement.reasons.is_empty();
+    less.then(|| format!("confinement of {}: {}", guest.name, confinement.shown()))
+}

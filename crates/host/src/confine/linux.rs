@@ -1,0 +1,126 @@
+//! Confinement on Linux: what this process gives up before it becomes the hypervisor.
+//!
+//! Order matters: everything that needs root comes first (namespaces, device nodes, the user's claim), then groups, the
+//! capability bounding set and the user, then what anybody may do (`no_new_privs`, Landlock).
+
+use super::{Answer, Order, root, say, uid};
+use chyves_core::confinement::{Level, Means, Network, Possible, Sandbox};
+use landlock::{Access, AccessNet, CompatLevel, Compatible, NetPort, Ruleset, RulesetAttr, RulesetCreatedAttr, Scope};
+use rustix::process::{Gid, Resource, Rlimit, Uid};
+use rustix::thread::{CapabilitySet, CapabilitySets};
+use std::fs::File;
+use std::os::fd::OwnedFd;
+
+/// The capabilities of one that must be root for the files of others: those that concern files.
+const OF_FILES: CapabilitySet =
+    CapabilitySet::CHOWN.union(CapabilitySet::DAC_OVERRIDE).union(CapabilitySet::FOWNER).union(CapabilitySet::FSETID);
+/// What making namespaces, device nodes and another user of this process takes.
+const NEEDED: CapabilitySet = CapabilitySet::SYS_ADMIN.union(CapabilitySet::MKNOD);
+const TO_CHANGE_USER: CapabilitySet = CapabilitySet::SETUID.union(CapabilitySet::SETGID).union(CapabilitySet::SETPCAP);
+
+/// What the hypervisor holds besides its descriptors.
+pub(super) struct Confined {
+    /// The claim of its user id, where it has one.
+    pub(super) held: Held,
+}
+
+/// Descriptors that are passed on only to be held.
+pub(super) struct Held(Option<OwnedFd>);
+
+impl Held {
+    pub(super) fn fd(&self) -> Option<&OwnedFd> {
+        self.0.as_ref()
+    }
+}
+
+/// What this process, and so chyves on this host, can do to confine a hypervisor.
+pub fn possible() -> Possible {
+    let capable = rustix::thread::capabilities(None).map_or(CapabilitySet::empty(), |sets| sets.effective);
+    let is_root = rustix::process::geteuid().is_root();
+    let lacks = |needed: CapabilitySet| !capable.contains(needed);
+    let no_user = (!is_root || lacks(TO_CHANGE_USER)).then(|| "chyves may not change to another user here: it is not root".to_owned());
+    let missing = ["mnt", "ipc", "net"].into_iter().find(|kind| !std::path::Path::new("/proc/self/ns").join(kind).exists());
+    let no_namespaces = if lacks(NEEDED) {
+        Some("chyves may not make namespaces and device nodes here, as in some containers".to_owned())
+    } else {
+        missing.map(|kind| format!("the kernel has no namespaces of the kind `{kind}`, or /proc is not mounted"))
+    };
+    Possible { no_user, no_namespaces, landlock: landlock() }
+}
+
+/// Whether this kernel's Landlock knows TCP and scopes.
+fn landlock() -> bool {
+    let rules = Ruleset::default().set_compatibility(CompatLevel::HardRequirement).handle_access(AccessNet::BindTcp);
+    rules.and_then(|rules| rules.scope(Scope::Signal)).is_ok()
+}
+
+/// Gives up everything that the launch does not grant. The answer is sent while there is still a socket to send it on.
+pub(super) fn confine(order: &Order, answers: Option<&mut File>) -> Result<Confined, String> {
+    limit(Resource::Core, Some(0))?;
+    let ready = |uid| {
+        if let Some(answers) = answers {
+            say(answers, &Answer::Ready { uid });
+        }
+    };
+    let Means::Linux(sandbox) = &order.confinement.means else {
+        ready(None);
+        return Ok(Confined { held: Held(None) });
+    };
+    if sandbox.locks_memory {
+        limit(Resource::Memlock, None)?;
+    }
+    let mut groups = Vec::new();
+    let (user, held) = if sandbox.owns_files { (0, None) } else { uid::claim(&order.place.run, order.guest, sandbox.first_uid)?.into() };
+    match order.confinement.level {
+        Level::Full => root::enter(order, sandbox, user)?,
+        // The host's node is what it opens; that is its group's where it is not root's alone.
+        Level::User | Level::Off => groups.extend(root::group_of_kvm().filter(|_| sandbox.kvm)),
+    }
+    ready((user != 0).then_some(user));
+    change_user(user, &groups)?;
+    rustix::thread::set_no_new_privs(true).map_err(|e| format!("no_new_privs can't be set: {e}"))?;
+    restrict(sandbox).map_err(|e| format!("Landlock can't be switched on: {e}"))?;
+    Ok(Confined { held: Held(held) })
+}
+
+fn limit(resource: Resource, to: Option<u64>) -> Result<(), String> {
+    rustix::process::setrlimit(resource, Rlimit { current: to, maximum: to }).map_err(|e| format!("a limit of resources can't be set: {e}"))
+}
+
+/// Becomes a user without capabilities; root keeps those that concern files.
+fn change_user(user: u32, groups: &[u32]) -> Result<(), String> {
+    let cant = |what: &'static str| move |e: rustix::io::Errno| format!("{what} can't be given up: {e}");
+    let kept = if user == 0 { OF_FILES } else { CapabilitySet::empty() };
+    for capability in CapabilitySet::all().iter().filter(|one| !kept.contains(*one)) {
+        match rustix::thread::remove_capability_from_bounding_set(capability) {
+            // One that this kernel does not know.
+            Ok(()) | Err(rustix::io::Errno::INVAL) => {}
+            Err(e) => return Err(cant("a capability")(e)),
+        }
+    }
+    let groups: Vec<Gid> = groups.iter().map(|gid| Gid::from_raw(*gid)).collect();
+    rustix::thread::set_thread_groups(&groups).map_err(cant("groups"))?;
+    let (uid, gid) = (Uid::from_raw(user), Gid::from_raw(user));
+    rustix::thread::set_thread_res_gid(gid, gid, gid).map_err(cant("the group"))?;
+    rustix::thread::set_thread_res_uid(uid, uid, uid).map_err(cant("the user"))?;
+    let sets = CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() };
+    rustix::thread::set_capabilities(None, sets).map_err(cant("capabilities"))
+}
+
+/// Where the kernel has Landlock: TCP only as the guest needs it, and neither abstract sockets nor signals out of the sandbox.
+fn restrict(sandbox: &Sandbox) -> Result<(), landlock::RulesetError> {
+    let (listens, connects) = match &sandbox.network {
+        Network::Private => (&[][..], false),
+        Network::Host { listens, connects } => (&listens[..], *connects),
+    };
+    let tcp = if connects { AccessNet::BindTcp.into() } else { AccessNet::from_all(landlock::ABI::V4) };
+    let mut rules = Ruleset::default()
+        .set_compatibility(CompatLevel::BestEffort)
+        .handle_access(tcp)?
+        .scope(Scope::AbstractUnixSocket | Scope::Signal)?
+        .create()?;
+    for port in listens {
+        rules = rules.add_rule(NetPort::new(*port, AccessNet::BindTcp))?;
+    }
+    rules.restrict_self().map(drop)
+}

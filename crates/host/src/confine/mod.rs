@@ -1,0 +1,227 @@
+//! Starting a hypervisor confined: the supervisor starts chyves itself once more, hands it an [`Order`] and the VM's lock, and
+//! that process opens what the hypervisor needs, gives up everything else, and becomes the hypervisor.
+//!
+//! * [`open`]: files, sockets and taps, each at the descriptor that the command line names
+//! * `linux`: user, capabilities, namespaces, Landlock
+//!
+//! It is a process of its own so that the supervisor stays small and root, and so that nothing between fork and exec has to
+//! be async-signal-safe. Not here: what is allowed (`core::confinement`) and what runs (`core::launch`).
+
+#[cfg(target_os = "linux")]
+mod linux;
+mod open;
+#[cfg(target_os = "linux")]
+mod root;
+#[cfg(target_os = "linux")]
+mod tap;
+#[cfg(target_os = "linux")]
+mod uid;
+
+#[cfg(target_os = "linux")]
+pub use linux::possible;
+#[cfg(target_os = "linux")]
+pub(crate) use uid::{forget as forget_uid, forget_unused as forget_unused_uids};
+
+pub(crate) use open::open;
+
+use crate::child;
+use crate::runtime::Lock;
+use crate::supervise::Spawner;
+use chyves_core::cmd::Cmd;
+use chyves_core::confinement::Confinement;
+use chyves_core::launch::{Descriptor, Launch};
+use rustix::io::FdFlags;
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
+use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::io::{IoSlice, IoSliceMut, Read, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+use uuid::Uuid;
+
+/// The hidden command.
+pub const WORD: &str = "_confine";
+/// An order is smaller.
+const LIMIT: u64 = 4 << 20;
+/// Opening files and making namespaces takes milliseconds; a pool that hangs is told after so long.
+const WITHIN: Duration = Duration::from_secs(60);
+/// Descriptors of our own lie above all that a command line names.
+const OURS: i32 = 500;
+
+/// What the process in between is to do.
+#[derive(Debug, Serialize, Deserialize)]
+struct Order {
+    guest: Uuid,
+    /// The hypervisor, its program an absolute path.
+    cmd: Cmd,
+    descriptors: Vec<Descriptor>,
+    confinement: Confinement,
+    place: Place,
+}
+
+/// Where chyves keeps what is true only while the host is up.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Place {
+    /// The runtime folder: user ids in use are below it.
+    pub(crate) run: PathBuf,
+    /// The guest's folder in it, which the new root is mounted over in a namespace of its own.
+    pub(crate) guest: PathBuf,
+}
+
+/// What it answers, a line each.
+#[derive(Debug, Serialize, Deserialize)]
+enum Answer {
+    /// The hypervisor runs next, as this user.
+    Ready {
+        uid: Option<u32>,
+    },
+    Failed {
+        why: String,
+    },
+}
+
+/// A hypervisor that was started.
+pub(crate) struct Born {
+    pub(crate) child: Child,
+    /// The user that it runs as, if not root.
+    pub(crate) uid: Option<u32>,
+}
+
+/// Starts the hypervisor of a launch. Its messages go to `log`; it holds `lock` until it ends.
+///
+/// # Errors
+/// What could not be opened, confined or run, in words.
+pub(crate) fn start(spawner: &Spawner, launch: &Launch, place: Place, lock: &Lock, log: &File) -> Result<Born, String> {
+    let order = Order {
+        guest: launch.uuid,
+        cmd: launch.hypervisor.clone(),
+        descriptors: launch.descriptors.clone(),
+        confinement: launch.confinement.clone(),
+        place,
+    };
+    let text = serde_json::to_vec(&order).map_err(|e| e.to_string())?;
+    let (mut ours, theirs) = UnixStream::pair().map_err(|e| format!("no socket for its order: {e}"))?;
+    let word = spawner.command(WORD);
+    let log = || log.try_clone().map_err(|e| format!("the hypervisor's log can't be opened: {e}"));
+    let mut command = child::own_session(&spawner.exe);
+    command.args(&word.args).stdin(Stdio::from(OwnedFd::from(theirs))).stdout(log()?).stderr(log()?);
+    let mut child = command.spawn().map_err(|e| format!("`{}` can't be run: {e}", spawner.exe.display()))?;
+    // It holds the other end of the socket.
+    drop(command);
+    let answer = hand_over(&mut ours, lock, &text).and_then(|()| hear(&mut ours));
+    match answer {
+        Ok(uid) => Ok(Born { child, uid }),
+        Err(why) => {
+            let _ = child.kill();
+            let _ = child.wait();
+            Err(why)
+        }
+    }
+}
+
+/// The order, and the lock with its first byte.
+fn hand_over(socket: &mut UnixStream, lock: &Lock, text: &[u8]) -> Result<(), String> {
+    let cant = |e: std::io::Error| format!("its order can't be handed over: {e}");
+    let fds = [lock.file().as_fd()];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    ancillary.push(SendAncillaryMessage::ScmRights(&fds));
+    rustix::net::sendmsg(&*socket, &[IoSlice::new(b"\n")], &mut ancillary, SendFlags::NOSIGNAL).map_err(|e| cant(e.into()))?;
+    socket.write_all(text).and_then(|()| socket.shutdown(std::net::Shutdown::Write)).map_err(cant)
+}
+
+/// Its answer. The socket is closed when the hypervisor runs, since only the process before it held it.
+fn hear(socket: &mut UnixStream) -> Result<Option<u32>, String> {
+    let mut text = String::new();
+    let heard = socket.set_read_timeout(Some(WITHIN)).and_then(|()| socket.take(LIMIT).read_to_string(&mut text));
+    heard.map_err(|e| format!("it does not become the hypervisor: {e}"))?;
+    let answers = text.lines().map(serde_json::from_str).collect::<Result<Vec<Answer>, _>>().map_err(|e| e.to_string())?;
+    match answers.into_iter().last() {
+        Some(Answer::Ready { uid }) => Ok(uid),
+        Some(Answer::Failed { why }) => Err(why),
+        None => Err("it ended before it became the hypervisor".to_owned()),
+    }
+}
+
+/// The body of the hidden command: becomes the hypervisor. Comes back only on failure, with the exit status.
+pub fn main() -> u8 {
+    child::detach_from_caller();
+    // The caller's session, and its terminal, are none of the hypervisor's.
+    let _ = rustix::process::setsid();
+    let mut answers: Option<File> = None;
+    let Err(why) = become_hypervisor(&mut answers);
+    if let Some(answers) = &mut answers {
+        say(answers, &Answer::Failed { why });
+    }
+    1
+}
+
+fn say(to: &mut File, answer: &Answer) {
+    if let Ok(mut line) = serde_json::to_vec(answer) {
+        line.push(b'\n');
+        drop(to.write_all(&line));
+    }
+}
+
+/// The order on standard input, with the lock.
+fn receive() -> Result<(Order, OwnedFd), String> {
+    let cant = |e: &dyn std::fmt::Display| format!("its order can't be read: {e}");
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let mut first = [0];
+    rustix::net::recvmsg(std::io::stdin(), &mut [IoSliceMut::new(&mut first)], &mut ancillary, RecvFlags::CMSG_CLOEXEC)
+        .map_err(|e| cant(&e))?;
+    let lock = ancillary.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
+        _ => None,
+    });
+    let mut text = String::new();
+    std::io::stdin().take(LIMIT).read_to_string(&mut text).map_err(|e| cant(&e))?;
+    let order = serde_json::from_str(&text).map_err(|e| cant(&e))?;
+    Ok((order, lock.ok_or("its order came without a lock")?))
+}
+
+fn become_hypervisor(answers: &mut Option<File>) -> Result<std::convert::Infallible, String> {
+    let socket = rustix::io::fcntl_dupfd_cloexec(std::io::stdin(), OURS).map_err(|e| format!("its order can't be answered: {e}"))?;
+    *answers = Some(File::from(socket));
+    let (order, lock) = receive()?;
+    let null = File::open("/dev/null").and_then(|null| Ok(rustix::stdio::dup2_stdin(&null)?));
+    null.map_err(|e| format!("/dev/null can't be opened: {e}"))?;
+    let lock = above(&lock)?;
+    let opened = open::all(&order.descriptors)?;
+    #[cfg(target_os = "linux")]
+    let confined = linux::confine(&order, answers.as_mut())?;
+    #[cfg(not(target_os = "linux"))]
+    if let Some(answers) = answers.as_mut() {
+        say(answers, &Answer::Ready { uid: None });
+    }
+    #[cfg(target_os = "linux")]
+    if let Some(held) = confined.held.fd() {
+        keep(held)?;
+    }
+    keep(&lock)?;
+    for descriptor in &opened {
+        keep(descriptor)?;
+    }
+    let error = child::becoming(&order.cmd.program).args(&order.cmd.args).exec();
+    Err(if error.kind() == std::io::ErrorKind::NotFound {
+        format!("the program `{}` is not there: {error}", order.cmd.program)
+    } else {
+        format!("`{}` can't be run: {error}", order.cmd.program)
+    })
+}
+
+/// The same open file at a descriptor that no command line names.
+fn above(fd: &OwnedFd) -> Result<OwnedFd, String> {
+    rustix::io::fcntl_dupfd_cloexec(fd, OURS).map_err(|e| format!("a descriptor can't be moved: {e}"))
+}
+
+/// The hypervisor gets this one.
+fn keep<F: AsFd>(fd: F) -> Result<(), String> {
+    rustix::io::fcntl_setfd(fd, FdFlags::empty()).map_err(|e| format!("a descriptor can't be passed on: {e}"))
+}

@@ -1,0 +1,206 @@
+//! A root of the hypervisor's own: a small file system in memory with its program, libraries and data bound read-only, device
+//! nodes of its own, and what the launch shows. Nothing else of the host exists in it, no /proc among it.
+
+use super::Order;
+use chyves_core::confinement::{How, Network, Sandbox, Show};
+use rustix::fs::{CWD, FileType, Mode};
+use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind, mount_change, mount_remount, unmount};
+use rustix::thread::UnshareFlags;
+use std::fs;
+use std::io::{Error, Read, Result};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// Folders with libraries and data of programs, where they exist. Shells and tools are in none of them.
+const PUBLIC: [&str; 7] = ["/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/libexec", "/usr/share", "/nix/store", "/gnu/store"];
+/// What the root has as folders, or as links into /usr.
+const LIBRARIES: [&str; 3] = ["/lib", "/lib32", "/lib64"];
+/// Files that the dynamic linker, local time and the names of data files need.
+const SETTINGS: [&str; 3] = ["/etc/ld.so.cache", "/etc/localtime", "/etc/alternatives"];
+/// How the network of QEMU's own finds name servers.
+const RESOLVER: &str = "/etc/resolv.conf";
+/// Devices that everybody may use.
+const HARMLESS: [&str; 5] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"];
+const KVM: &str = "/dev/kvm";
+/// No ROM and no item for firmware is larger.
+const COPY_LIMIT: u64 = 16 << 20;
+const SIZE: &str = "size=64m,mode=0755";
+
+/// The group whose members may use KVM; none where root alone may.
+pub(super) fn group_of_kvm() -> Option<u32> {
+    fs::metadata(KVM).ok().filter(|node| node.mode() & 0o060 == 0o060).map(|node| node.gid()).filter(|gid| *gid != 0)
+}
+
+/// Moves this process into namespaces of its own, and into its own root.
+///
+/// # Errors
+/// The step that failed.
+pub(super) fn enter(order: &Order, sandbox: &Sandbox, user: u32) -> std::result::Result<(), String> {
+    let mut kinds = UnshareFlags::NEWNS | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS;
+    if sandbox.network == Network::Private {
+        kinds |= UnshareFlags::NEWNET;
+    }
+    // SAFETY: no namespace is shared with another thread, since there is none; descriptors are left as they are.
+    #[allow(unsafe_code)]
+    let parted = unsafe { rustix::thread::unshare_unsafe(kinds) };
+    parted.map_err(|e| format!("namespaces can't be made: {e}"))?;
+    let root = Root { at: &order.place.guest, user };
+    root.furnish(&order.cmd.program, sandbox).map_err(|e| format!("a root of its own can't be made: {e}"))?;
+    root.enter().map_err(|e| format!("its own root can't be entered: {e}"))
+}
+
+struct Root<'a> {
+    at: &'a Path,
+    user: u32,
+}
+
+impl Root<'_> {
+    /// Where a path of the inside is before it is entered.
+    fn inside(&self, path: &Path) -> PathBuf {
+        self.at.join(path.strip_prefix("/").unwrap_or(path))
+    }
+
+    fn furnish(&self, program: &str, sandbox: &Sandbox) -> Result<()> {
+        // Nothing of this is seen outside, and nothing that is mounted outside appears here.
+        mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
+        // What is to be copied or shown may lie in the folder that the root is mounted over.
+        let copies = sandbox.shows.iter().filter(|show| show.how == How::Copy);
+        let copies = copies.map(|show| Ok((Path::new(&show.path), read(&show.path)?))).collect::<Result<Vec<_>>>()?;
+        mount("tmpfs", self.at, "tmpfs", MountFlags::NOSUID | MountFlags::NOEXEC, Some(&*std::ffi::CString::new(SIZE)?))?;
+        for path in PUBLIC.into_iter().chain(SETTINGS).map(Path::new).filter(|path| path.exists()) {
+            self.show(path, false)?;
+        }
+        if let Network::Host { connects: true, .. } = sandbox.network
+            && Path::new(RESOLVER).exists()
+        {
+            self.show(Path::new(RESOLVER), false)?;
+        }
+        for path in LIBRARIES.map(Path::new) {
+            match fs::symlink_metadata(path) {
+                Ok(meta) if meta.is_symlink() => std::os::unix::fs::symlink(fs::read_link(path)?, self.inside(path))?,
+                Ok(meta) if meta.is_dir() => self.show(path, false)?,
+                Ok(_) | Err(_) => {}
+            }
+        }
+        self.program(Path::new(program))?;
+        for path in HARMLESS.map(Path::new) {
+            self.node(path, 0, 0o666)?;
+        }
+        if sandbox.kvm {
+            self.node(Path::new(KVM), self.user, 0o600)?;
+        }
+        for (path, bytes) in copies {
+            let to = self.inside(path);
+            self.folders(&to)?;
+            fs::OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o400)
+                .open(&to)
+                .and_then(|mut f| std::io::Write::write_all(&mut f, &bytes))?;
+            std::os::unix::fs::chown(&to, Some(self.user), Some(self.user))?;
+        }
+        for Show { path, how } in &sandbox.shows {
+            let path = Path::new(path);
+            match how {
+                How::Copy => {}
+                How::Passthrough => self.passthrough(path)?,
+                How::Node => self.node(path, self.user, 0o600)?,
+                How::Folder => self.show(path, false)?,
+                How::WritableFolder => self.show(path, true)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// The program, and the libraries and data of one that was installed apart from the system's.
+    fn program(&self, program: &Path) -> Result<()> {
+        if !self.inside(program).exists() {
+            self.show(program, false)?;
+        }
+        let apart = program.parent().and_then(Path::parent).filter(|prefix| *prefix != Path::new("/usr") && *prefix != Path::new("/"));
+        for part in apart.into_iter().flat_map(|prefix| ["lib", "lib64", "libexec", "share"].map(|part| prefix.join(part))) {
+            if part.is_dir() && !self.inside(&part).exists() {
+                self.show(&part, false)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The folders above a path of the inside.
+    fn folders(&self, inside: &Path) -> Result<()> {
+        let Some(above) = inside.parent() else { return Ok(()) };
+        fs::create_dir_all(above)?;
+        // The umask of this process would keep its own user out.
+        for folder in above.ancestors().take_while(|folder| *folder != self.at && folder.starts_with(self.at)) {
+            fs::set_permissions(folder, fs::Permissions::from_mode(0o755))?;
+        }
+        Ok(())
+    }
+
+    /// Binds a file or folder of the host at the same path.
+    fn show(&self, path: &Path, writable: bool) -> Result<()> {
+        let inside = self.inside(path);
+        self.folders(&inside)?;
+        let meta = fs::metadata(path).map_err(|e| Error::other(format!("{}: {e}", path.display())))?;
+        if meta.is_dir() {
+            fs::create_dir_all(&inside)?;
+        } else {
+            fs::File::create(&inside)?;
+        }
+        mount_bind(path, &inside)?;
+        let mut flags = MountFlags::BIND | MountFlags::NOSUID | MountFlags::NODEV;
+        if !writable {
+            flags |= MountFlags::RDONLY;
+        }
+        Ok(mount_remount(&inside, flags, "")?)
+    }
+
+    /// A node of its own for a device of the host, so that the host's keeps its owner.
+    fn node(&self, path: &Path, user: u32, mode: u32) -> Result<()> {
+        let host = fs::metadata(path).map_err(|e| Error::other(format!("{}: {e}", path.display())))?;
+        let kind = FileType::from_raw_mode(host.mode());
+        if !matches!(kind, FileType::CharacterDevice | FileType::BlockDevice) {
+            return Err(Error::other(format!("{} is no device", path.display())));
+        }
+        let inside = self.inside(path);
+        self.folders(&inside)?;
+        rustix::fs::mknodat(CWD, &inside, kind, Mode::RUSR | Mode::WUSR, host.rdev())?;
+        fs::set_permissions(&inside, fs::Permissions::from_mode(mode))?;
+        std::os::unix::fs::chown(&inside, Some(user), Some(user))
+    }
+
+    /// A PCI device of the host: the nodes of VFIO and of its group, and /sys, which tells about it.
+    fn passthrough(&self, device: &Path) -> Result<()> {
+        let group = fs::read_link(device.join("iommu_group"))
+            .map_err(|e| Error::other(format!("{} belongs to no IOMMU group: {e}", device.display())))?;
+        let group = group.file_name().ok_or_else(|| Error::other("an IOMMU group without a number"))?.to_owned();
+        for node in [Path::new("/dev/vfio/vfio").to_owned(), Path::new("/dev/vfio").join(group)] {
+            if !self.inside(&node).exists() {
+                self.node(&node, self.user, 0o600)?;
+            }
+        }
+        if self.inside(Path::new("/sys/bus")).exists() { Ok(()) } else { self.show(Path::new("/sys"), false) }
+    }
+
+    /// Makes it this process's root; what was the root before is gone for it.
+    fn enter(&self) -> Result<()> {
+        rustix::process::chdir(self.at)?;
+        rustix::process::pivot_root(".", ".")?;
+        unmount(".", UnmountFlags::DETACH)?;
+        rustix::process::chdir("/")?;
+        Ok(mount_remount("/", MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NOEXEC, "")?)
+    }
+}
+
+/// A small regular file.
+fn read(path: &str) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let file = fs::OpenOptions::new().read(true).custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed()).open(path);
+    let file = file.map_err(|e| Error::other(format!("{path}: {e}")))?;
+    if !file.metadata()?.is_file() {
+        return Err(Error::other(format!("{path} is no regular file")));
+    }
+    file.take(COPY_LIMIT + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > COPY_LIMIT { Err(Error::other(format!("{path} is larger than 16 MiB"))) } else { Ok(bytes) }
+}

@@ -1,0 +1,41 @@
+//! Opening a tap as QEMU itself would, so that a hypervisor without rights can be given it.
+
+use rustix::fs::{Mode, OFlags};
+use rustix::ioctl::{Setter, ioctl};
+use std::os::fd::OwnedFd;
+
+/// `TUNSETIFF` of `linux/if_tun.h`.
+const SET_INTERFACE: rustix::ioctl::Opcode = 0x4004_54ca;
+/// `IFF_TAP | IFF_NO_PI | IFF_VNET_HDR`: Ethernet frames with the header that offloading needs.
+const FLAGS: u16 = 0x0002 | 0x1000 | 0x4000;
+/// `IFF_MULTI_QUEUE`.
+const SEVERAL: u16 = 0x0100;
+
+/// `struct ifreq`.
+#[repr(C)]
+struct Request {
+    name: [u8; 16],
+    flags: u16,
+    rest: [u8; 22],
+}
+
+/// One queue of an existing tap.
+pub(super) fn open(name: &str, several: bool) -> std::io::Result<OwnedFd> {
+    let bytes = name.as_bytes();
+    let mut request = Request { name: [0; 16], flags: if several { FLAGS | SEVERAL } else { FLAGS }, rest: [0; 22] };
+    // Its end is a NUL.
+    if bytes.len() >= request.name.len() {
+        return Err(std::io::Error::other("the name of the tap is too long"));
+    }
+    // Without this the system would make one of that name.
+    let any = rustix::net::socket(rustix::net::AddressFamily::UNIX, rustix::net::SocketType::DGRAM, None)?;
+    rustix::net::netdevice::name_to_index(&any, name)?;
+    request.name[..bytes.len()].copy_from_slice(bytes);
+    let tap = rustix::fs::open("/dev/net/tun", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+    // SAFETY: TUNSETIFF reads a `struct ifreq`, which `Request` has the size and layout of.
+    #[allow(unsafe_code)]
+    unsafe {
+        ioctl(&tap, Setter::<SET_INTERFACE, Request>::new(request))?;
+    }
+    Ok(tap)
+}

@@ -1,0 +1,85 @@
+//! A user id for each running hypervisor: one of a range, claimed by a lock that the hypervisor itself holds, so that no two
+//! that run have the same one and none is left claimed by a process that is gone.
+//!
+//! A guest tries the same one first each time; the host's users and groups need no entry for it.
+
+use crate::runtime::Lock;
+use chyves_core::confinement::UIDS;
+use rustix::io::fcntl_dupfd_cloexec;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use uuid::Uuid;
+
+/// So many in a row that are taken mean that something else is wrong.
+const TRIES: u32 = 1024;
+
+/// A user id and what holds it.
+pub(super) struct Claim {
+    uid: u32,
+    held: OwnedFd,
+}
+
+impl From<Claim> for (u32, Option<OwnedFd>) {
+    fn from(claim: Claim) -> Self {
+        (claim.uid, Some(claim.held))
+    }
+}
+
+fn path(run: &Path, uid: u32) -> PathBuf {
+    run.join("uids").join(uid.to_string())
+}
+
+/// Claims one of the range for a guest.
+pub(super) fn claim(run: &Path, guest: Uuid, first: u32) -> Result<Claim, String> {
+    crate::runtime::make_private(&run.join("uids")).map_err(|e| e.to_string())?;
+    let begin = u32::try_from(guest.as_u128() % u128::from(UIDS)).unwrap_or_default();
+    for n in 0..TRIES {
+        let uid = first + (begin + n) % UIDS;
+        if let Some(lock) = Lock::hold(&path(run, uid), Duration::ZERO).map_err(|e| e.to_string())? {
+            let held = fcntl_dupfd_cloexec(lock.file(), super::OURS).map_err(|e| format!("a user id can't be held: {e}"))?;
+            return Ok(Claim { uid, held });
+        }
+    }
+    Err(format!("no user id from {first} on is free"))
+}
+
+/// Removes the file of one that is not in use any more.
+pub(crate) fn forget(run: &Path, uid: u32) {
+    let path = path(run, uid);
+    if let Ok(Some(_lock)) = Lock::hold(&path, Duration::ZERO) {
+        drop(std::fs::remove_file(path));
+    }
+}
+
+/// Removes the files of all that are not in use any more: those of hypervisors that ended unseen.
+pub(crate) fn forget_unused(run: &Path) {
+    for entry in std::fs::read_dir(run.join("uids")).into_iter().flatten().flatten() {
+        if let Some(uid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) {
+            forget(run, uid);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_guests_never_have_the_same_one_and_a_free_one_is_forgotten() {
+        let temp = tempfile::tempdir().unwrap();
+        let guest = Uuid::from_u128(7);
+        let first = claim(temp.path(), guest, 5000).unwrap();
+        let second = claim(temp.path(), guest, 5000).unwrap();
+        assert_eq!((first.uid, second.uid), (5007, 5008));
+        forget(temp.path(), first.uid);
+        assert!(path(temp.path(), 5007).exists(), "it is in use");
+        drop(first);
+        assert_eq!(claim(temp.path(), guest, 5000).unwrap().uid, 5007);
+        forget_unused(temp.path());
+        assert!(!path(temp.path(), 5007).exists() && path(temp.path(), 5008).exists());
+        // The last of the range is followed by the first.
+        let last = claim(temp.path(), Uuid::from_u128(u128::from(UIDS) - 1), 5000).unwrap();
+        assert_eq!(last.uid, 5000 + UIDS - 1);
+    }
+}
