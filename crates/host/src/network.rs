@@ -13,8 +13,9 @@ use crate::{facts, observe, run};
 use chyves_core::action::Action;
 use chyves_core::cmd::Cmd;
 use chyves_core::error::{Problem, Result};
+use chyves_core::network::address::Moved;
 use chyves_core::network::nat::{self, Service};
-use chyves_core::network::{Actual, Design, Proof, observe as reading, prove};
+use chyves_core::network::{Actual, Design, Interface, Proof, observe as reading, prove};
 use chyves_core::os::{Intent, Os};
 use chyves_core::plan::network::attach;
 use chyves_core::plan::network::tidy::{self, Joined};
@@ -54,8 +55,19 @@ pub fn look(os: Os, rt: &Runtime) -> Result<Actual> {
     }
     let mut actual = reading::read(os, &run::must(&question)?)?;
     actual.services = services(rt);
+    actual.moved = moved(rt);
     graph::look_where_written(&mut actual, os, rt)?;
     Ok(actual)
+}
+
+/// What bridges got from their uplinks since the host came up.
+fn moved(rt: &Runtime) -> BTreeMap<String, Moved> {
+    let entries = std::fs::read_dir(attach::moved_folder(&rt.root().to_string_lossy())).into_iter().flatten().flatten();
+    let read = |entry: std::fs::DirEntry| {
+        let text = std::fs::read_to_string(entry.path()).ok()?;
+        Some((entry.file_name().into_string().ok()?, serde_json::from_str(&text).ok()?))
+    };
+    entries.filter_map(read).collect()
 }
 
 /// What runs for bridges beside their interfaces. Each has a folder; without one nothing is asked.
@@ -97,13 +109,15 @@ fn loaded_tables() -> BTreeSet<String> {
 /// As [`look`].
 pub fn look_with_care(os: Os, rt: &Runtime) -> Result<Actual> {
     let mut actual = look(os, rt)?;
-    for question in reading::routes(os) {
+    for (question, v6) in reading::routes(os).into_iter().zip([false, true]) {
         // Without a route FreeBSD's tool fails; without IPv6 Linux' does.
         let answer = run::run(&question)?;
         if answer.ok() {
-            actual.default_routes.extend(reading::read_routes(os, &answer.stdout)?);
+            actual.routes.extend(reading::read_routes(os, &answer.stdout, v6)?);
         }
     }
+    let default = actual.routes.iter().filter(|(_, r)| r.is_default()).map(|(dev, r)| (r.gateway, dev.clone()));
+    actual.default_routes = default.collect();
     // client's address and port, the host's own address and port
     actual.login = std::env::var("SSH_CONNECTION").ok().and_then(|told| told.split(' ').nth(2)?.parse().ok());
     Ok(actual)
@@ -135,9 +149,22 @@ pub(crate) fn take_back(intent: &Intent, place: &mut Place<'_>) -> Result<()> {
         end_server(file);
         return Ok(());
     }
-    if !tidy::is_in_effect(&look_closer(place.os, place.runtime, intent.is_of_netgraph())?, intent) {
+    let now = look_closer(place.os, place.runtime, intent.is_of_netgraph())?;
+    if !tidy::is_in_effect(&now, intent) {
         return Ok(());
     }
+    // From what there is now: a step that was cut off has done a part of it.
+    let as_now = match intent {
+        Intent::SetAddresses { interface, before, routes_before, .. } => Some(Intent::SetAddresses {
+            interface: interface.clone(),
+            before: before.clone(),
+            after: now.get(interface.as_str()).map(Interface::assigned).unwrap_or_default(),
+            routes_before: routes_before.clone(),
+            routes_after: Vec::new(),
+        }),
+        _ => None,
+    };
+    let intent = as_now.as_ref().unwrap_or(intent);
     // What stood in its place comes back by the file that it had.
     if let Intent::LoadRules { file, before: Some(text), .. } = intent {
         apply::write_private(file, text)?;
@@ -186,7 +213,8 @@ pub fn put_away(rt: &Runtime, guest: Option<Uuid>, command: &str) -> Result<Vec<
     let _lock = lock(rt, command)?;
     let joined = joined(rt);
     graph::let_go(rt, guest, command);
-    let actual = look(os, rt)?;
+    // Only what goes back to an uplink takes routes along.
+    let actual = if moved(rt).is_empty() { look(os, rt)? } else { look_with_care(os, rt)? };
     let intents = tidy::tidy(&design(), &actual, guest, &joined);
     let mut failures = Vec::new();
     for intent in &intents {

@@ -257,6 +257,10 @@ fn networks(session: &Session, world: &World, guest: &Guest, request: &mut Reque
     let mut world = world.clone();
     observe::global(&mut world)?;
     let mut facts = plan::network::Facts::of(&world, network::look(world.host.os, &session.runtime)?)?;
+    if facts.moves_addresses() {
+        // What carries the default route or the present login is not for a start to touch.
+        facts.actual = network::look_with_care(world.host.os, &session.runtime)?;
+    }
     network::graph::look_where_wanted(&mut facts, false, world.host.os, &session.runtime)?;
     request.network = Some(facts);
     Ok(lock)

@@ -1,5 +1,6 @@
 //! The interfaces of the host as they are now. What an interface is, the host tells; a name tells nothing.
 
+use super::address::{Detail, Moved, Route};
 use super::graph::Graph;
 use super::nat::Service;
 use crate::os::{Intent, Os, pair_of};
@@ -14,6 +15,10 @@ pub struct Actual {
     pub interfaces: BTreeMap<String, Interface>,
     /// Default routes: the router, and the interface it is behind. Not looked at where nothing is to be touched.
     pub default_routes: Vec<(Option<IpAddr>, String)>,
+    /// Routes that the kernel did not make by itself, each with its interface. Looked at with the default routes.
+    pub routes: Vec<(String, Route)>,
+    /// Addresses that bridges got from their uplinks, by the bridge's name.
+    pub moved: BTreeMap<String, Moved>,
     /// The host's own address in the present login over the network, if there is one.
     pub login: Option<IpAddr>,
     /// What runs for bridges beside their interfaces, by the bridge's name.
@@ -37,6 +42,8 @@ pub struct Interface {
     pub mac: Option<Mac>,
     /// The host's addresses on it, but for those of the link alone.
     pub addresses: Vec<Cidr>,
+    /// What else is told of those addresses.
+    pub details: BTreeMap<Cidr, Detail>,
     /// The bridge that it is a member of.
     pub bridge: Option<String>,
     /// Its members, where it is a bridge.
@@ -61,6 +68,7 @@ impl Interface {
             mtu_limit: None,
             mac: None,
             addresses: Vec::new(),
+            details: BTreeMap::new(),
             bridge: None,
             members: Vec::new(),
             vlan: None,
@@ -192,9 +200,10 @@ impl Actual {
                         member.bridge = None;
                     }
                 }
-                Intent::RemoveAddress { interface, address, .. } => {
+                Intent::SetAddresses { interface, after: addresses, .. } => {
                     if let Some(interface) = after.interfaces.get_mut(interface.as_str()) {
-                        interface.addresses.retain(|a| a != address);
+                        interface.addresses = addresses.iter().map(|a| a.address).collect();
+                        interface.details = addresses.iter().map(|a| (a.address, a.detail.clone())).collect();
                     }
                 }
                 Intent::RemoveBridge { bridge: interface, .. }
@@ -228,7 +237,7 @@ impl Actual {
             (IfKind::Pair, _) => Intent::RemovePair { end: name.clone(), owner },
             _ => return Vec::new(),
         };
-        seen.addresses.iter().map(|address| self.without(name, address)).chain([remove]).collect()
+        self.dropping(name, &seen.addresses).into_iter().chain([remove]).collect()
     }
 
     /// The step that takes an interface off the bridge that it is in.
@@ -254,19 +263,6 @@ impl Actual {
             IfKind::Pair => pair_of(name).and_then(|(_, other)| self.get(&other)).is_some_and(free),
             _ => false,
         }
-    }
-
-    /// The step that takes an address from an interface.
-    pub fn without(&self, interface: &IfName, address: &Cidr) -> Intent {
-        Intent::RemoveAddress { interface: interface.clone(), address: *address, router: self.router(interface.as_str(), address) }
-    }
-
-    /// The router of the default route that goes by an address of an interface.
-    pub fn router(&self, interface: &str, address: &Cidr) -> Option<IpAddr> {
-        let by = |(via, dev): &(Option<IpAddr>, String)| {
-            via.filter(|via| dev == interface && address.overlaps(Cidr { address: *via, prefix: address.prefix }))
-        };
-        self.default_routes.iter().find_map(by)
     }
 
     /// Notes on each member which bridge it is in, where the host tells it of bridges alone.

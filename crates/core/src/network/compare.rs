@@ -168,6 +168,7 @@ pub fn touched(actual: &Actual, intents: &[&Intent]) -> Vec<String> {
             Intent::Wire { interface: member, .. } | Intent::Unwire { interface: member, .. } => Some(member),
             Intent::SetMtu { interface, .. }
             | Intent::RemoveAddress { interface, .. }
+            | Intent::SetAddresses { interface, .. }
             | Intent::RemoveBridge { bridge: interface, .. }
             | Intent::RemoveVlan { vlan: interface, .. }
             | Intent::RemovePair { end: interface, .. } => Some(interface),

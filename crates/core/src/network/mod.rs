@@ -2,6 +2,7 @@
 //!
 //! * [`design`]: what the settings of the host say of its bridges
 //! * [`actual`]: the interfaces that are there, of kinds that the host itself tells
+//! * [`address`]: the host's addresses on them, and routes by them
 //! * [`observe`]: the question for them, and the reading of the answer
 //! * [`compare`]: the differences
 //! * [`graph`]: nodes of netgraph, and which of them chyves made
@@ -13,6 +14,7 @@
 //! Not here: the steps that close a difference (`plan::network`), the cards that a guest sees (`device::nic`).
 
 pub mod actual;
+pub mod address;
 pub mod compare;
 pub mod design;
 pub mod graph;

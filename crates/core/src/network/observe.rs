@@ -3,6 +3,7 @@
 //! and by the kind that Linux' tells.
 
 use super::actual::{Actual, IfKind, Interface};
+use super::address::{Detail, Route};
 use crate::cmd::Cmd;
 use crate::error::Result;
 use crate::os::state::unreadable;
@@ -19,13 +20,13 @@ pub fn question(os: Os) -> Cmd {
     }
 }
 
-/// The questions for default routes; one that fails says that there is none.
+/// The questions for routes, those of IPv4 first; one that fails says that there is none. FreeBSD's tells the default route alone.
 pub fn routes(os: Os) -> Vec<Cmd> {
     match os {
         Os::FreeBsd => vec![Cmd::new("route", ["-n", "get", "default"]), Cmd::new("route", ["-n", "get", "-inet6", "default"])],
         Os::Linux => vec![
-            Cmd::new(linux::ip::TOOL, ["-j", "route", "show", "default"]),
-            Cmd::new(linux::ip::TOOL, ["-j", "-6", "route", "show", "default"]),
+            Cmd::new(linux::ip::TOOL, ["-j", "-4", "route", "show", "table", "all"]),
+            Cmd::new(linux::ip::TOOL, ["-j", "-6", "route", "show", "table", "all"]),
         ],
     }
 }
@@ -43,25 +44,69 @@ pub fn read(os: Os, answer: &str) -> Result<Actual> {
     Ok(actual)
 }
 
-/// Reads the answer to one of [`routes`].
+/// Reads the answer to one of [`routes`]: those that the kernel did not make by itself, each with its interface.
 ///
 /// # Errors
 /// It is not as it should be.
-pub fn read_routes(os: Os, answer: &str) -> Result<Vec<(Option<IpAddr>, String)>> {
+pub fn read_routes(os: Os, answer: &str, v6: bool) -> Result<Vec<(String, Route)>> {
     match os {
         Os::FreeBsd => {
             let of = |key: &str| answer.lines().find_map(|l| l.trim().strip_prefix(key)).map(|v| v.trim().to_owned());
-            Ok(of("interface:").map(|dev| (of("gateway:").and_then(|g| g.parse().ok()), dev)).into_iter().collect())
+            let route = |dev: String| {
+                let gateway = of("gateway:").and_then(|g| g.parse().ok());
+                (dev, Route { v6, gateway, ..default_route() })
+            };
+            Ok(of("interface:").map(route).into_iter().collect())
         }
         Os::Linux => {
             #[derive(Deserialize)]
-            struct Route {
+            struct Told {
+                dst: String,
                 gateway: Option<IpAddr>,
                 dev: Option<String>,
+                #[serde(rename = "type")]
+                kind: Option<String>,
+                protocol: Option<String>,
+                scope: Option<String>,
+                prefsrc: Option<IpAddr>,
+                metric: Option<u32>,
+                table: Option<serde_json::Value>,
+                #[serde(default)]
+                flags: Vec<String>,
             }
-            let routes: Vec<Route> = serde_json::from_str(answer).map_err(|e| unreadable(linux::ip::TOOL, first(answer)).because(e))?;
-            Ok(routes.into_iter().filter_map(|r| Some((r.gateway, r.dev?))).collect())
+            let told: Vec<Told> = serde_json::from_str(answer).map_err(|e| unreadable(linux::ip::TOOL, first(answer)).because(e))?;
+            let own = |t: &Told| t.kind.as_deref().is_none_or(|k| k == "unicast") && t.protocol.as_deref() != Some("kernel");
+            let table = |t: &serde_json::Value| t.as_str().map_or_else(|| t.to_string(), str::to_owned);
+            let route = |t: Told| {
+                let route = Route {
+                    v6,
+                    destination: t.dst,
+                    gateway: t.gateway,
+                    source: t.prefsrc,
+                    metric: t.metric,
+                    table: t.table.as_ref().map(table).filter(|t| t != "main"),
+                    protocol: t.protocol,
+                    scope: t.scope,
+                    onlink: t.flags.iter().any(|f| f == "onlink"),
+                };
+                Some((t.dev?, route))
+            };
+            Ok(told.into_iter().filter(own).filter_map(route).collect())
         }
+    }
+}
+
+fn default_route() -> Route {
+    Route {
+        v6: false,
+        destination: "default".into(),
+        gateway: None,
+        source: None,
+        metric: None,
+        table: None,
+        protocol: None,
+        scope: None,
+        onlink: false,
     }
 }
 
@@ -211,6 +256,39 @@ struct Address {
     local: Option<IpAddr>,
     prefixlen: Option<u8>,
     scope: Option<String>,
+    #[serde(rename = "address")]
+    peer: Option<IpAddr>,
+    broadcast: Option<IpAddr>,
+    label: Option<String>,
+    metric: Option<u32>,
+    #[serde(default)]
+    noprefixroute: bool,
+    #[serde(default)]
+    nodad: bool,
+    #[serde(default)]
+    temporary: bool,
+    valid_life_time: Option<u32>,
+    preferred_life_time: Option<u32>,
+}
+
+impl Address {
+    fn cidr(&self) -> Option<Cidr> {
+        Some(Cidr { address: self.local?, prefix: self.prefixlen? })
+    }
+
+    fn detail(&self, interface: &str) -> Detail {
+        let ends = |s: &u32| *s != u32::MAX;
+        Detail {
+            broadcast: self.broadcast,
+            peer: self.peer,
+            label: self.label.clone().filter(|label| label != interface),
+            metric: self.metric,
+            no_route: self.noprefixroute,
+            unchecked: self.nodad,
+            valid: self.valid_life_time.filter(ends),
+            preferred: self.preferred_life_time.filter(ends),
+        }
+    }
 }
 
 fn ip(answer: &str) -> Result<Actual> {
@@ -222,14 +300,16 @@ fn ip(answer: &str) -> Result<Actual> {
         let kind = kind(&link);
         let has = |flag: &str| link.flags.iter().any(|f| f == flag);
         let tag = || data.and_then(|d| d.id.as_ref()).and_then(serde_json::Value::as_u64).and_then(|t| u16::try_from(t).ok());
-        let global = link.addr_info.iter().filter(|a| a.scope.as_deref() == Some("global"));
+        // One of the kernel's passing ones goes by itself.
+        let global: Vec<&Address> = link.addr_info.iter().filter(|a| a.scope.as_deref() == Some("global") && !a.temporary).collect();
         let interface = Interface {
             kind,
             up: has("UP"),
             mtu: link.mtu,
             mtu_limit: link.max_mtu.filter(|m| *m > 0),
             mac: link.address.as_deref().and_then(|m| m.parse().ok()),
-            addresses: global.filter_map(|a| Some(Cidr { address: a.local?, prefix: a.prefixlen? })).collect(),
+            addresses: global.iter().filter_map(|a| a.cidr()).collect(),
+            details: global.iter().filter_map(|a| Some((a.cidr()?, a.detail(&link.ifname)))).collect(),
             // A bond's members have a master too, which is no bridge.
             bridge: link.master.clone().filter(|_| info.and_then(|i| i.member_of.as_deref()) == Some("bridge")),
             members: Vec::new(),
@@ -354,9 +434,21 @@ wlan0: flags=8843<UP,BROADCAST,RUNNING,SIMPLEX,MULTICAST> metric 0 mtu 1500
     #[test]
     fn default_routes_are_read() {
         let told = "   route to: default\ndestination: default\n       mask: default\n    gateway: 192.168.1.1\n        fib: 0\n  interface: em0\n";
-        assert_eq!(read_routes(Os::FreeBsd, told).unwrap(), [(Some("192.168.1.1".parse().unwrap()), "em0".to_owned())]);
+        assert_eq!(
+            read_routes(Os::FreeBsd, told, false).unwrap(),
+            [("em0".to_owned(), Route { gateway: "192.168.1.1".parse().ok(), ..default_route() })]
+        );
         let told = r#"[{"dst":"default","gateway":"10.0.0.254","dev":"eth0","flags":[]}]"#;
-        assert_eq!(read_routes(Os::Linux, told).unwrap(), [(Some("10.0.0.254".parse().unwrap()), "eth0".to_owned())]);
-        assert!(read_routes(Os::Linux, "[]").unwrap().is_empty() && read_routes(Os::Linux, "x").is_err());
+        let all = read_routes(Os::Linux, told, false).unwrap();
+        assert!(all.iter().all(|(dev, r)| dev == "eth0" && r.is_default() && r.gateway == "10.0.0.254".parse().ok()), "{all:?}");
+        let told = r#"[{"dst":"default","gateway":"10.7.0.2","dev":"em0","protocol":"static","metric":7,"flags":["onlink"]},
+            {"dst":"10.7.0.0/24","dev":"em0","protocol":"kernel","scope":"link","prefsrc":"10.7.0.1","flags":[]},
+            {"type":"local","dst":"10.7.0.1","dev":"em0","table":"local","protocol":"kernel","flags":[]},
+            {"dst":"10.9.0.0/16","dev":"em0","table":"100","scope":"link","prefsrc":"10.7.0.1","flags":[]}]"#;
+        let all = read_routes(Os::Linux, told, false).unwrap();
+        assert_eq!(all.len(), 2);
+        assert!(all[0].1.onlink && all[0].1.metric == Some(7) && all[0].1.protocol.as_deref() == Some("static"));
+        assert_eq!((all[1].1.table.as_deref(), all[1].1.source), (Some("100"), "10.7.0.1".parse().ok()));
+        assert!(read_routes(Os::Linux, "[]", false).unwrap().is_empty() && read_routes(Os::Linux, "x", true).is_err());
     }
 }

@@ -8,7 +8,7 @@ use super::compare::{Difference, Room};
 use super::design::BridgeSpec;
 use crate::error::Problem;
 use crate::os::{Intent, Os, pair_of};
-use crate::value::{Cidr, IfName};
+use crate::value::IfName;
 
 /// The uplink of a bridge, or that it has none.
 pub(super) fn way_out(room: &Room<'_>, spec: &BridgeSpec, there: Option<&Interface>) -> Vec<Difference> {
@@ -194,24 +194,27 @@ fn vlan<'a>(room: &Room<'a>, bridge: &IfName, uplink: &IfName, tag: u16) -> Resu
     Ok((name.clone(), None, Some(Difference::by(bridge, format!("there is no VLAN {tag} of {uplink}"), vec![make]))))
 }
 
-/// The intents that make an interface a member. Its addresses move to the bridge where the design says so.
+/// The intents that make an interface a member. Its addresses, with the routes that go by them, move to the bridge where the
+/// design names one of them.
 fn join(room: &Room<'_>, spec: &BridgeSpec, member: &IfName, seen: Option<&Interface>) -> Result<Vec<Intent>, Box<Problem>> {
     let name = &spec.name;
     let joined = Intent::Join { bridge: name.clone(), member: member.clone(), vlan: None };
     let Some(seen) = seen else { return Ok(vec![joined]) };
-    let stays: Vec<String> = seen.addresses.iter().filter(|a| !spec.addresses.contains(a)).map(ToString::to_string).collect();
-    if !stays.is_empty() && room.members_have_no_addresses() {
-        return Err(Box::new(
-            Problem::host_cant(format!("the host has {} on {member}, and would lose it when that becomes a member", stays.join(", ")))
-                .because("addresses of a bridge belong on the bridge itself")
-                .hint(format!("let it move there: `chyves network {name} set address={}`", stays[0])),
-        ));
+    if seen.addresses.iter().any(|a| spec.addresses.contains(a)) {
+        // All of them move: of a member none is of use.
+        let (take, give) = room.actual.moving(member, name);
+        return Ok(vec![take, joined, give]);
     }
-    let moving: Vec<_> = seen.addresses.iter().filter(|a| spec.addresses.contains(a)).copied().collect();
-    // The default route goes with the address by which its router is reached.
-    let router = |address: &Cidr| room.actual.router(member.as_str(), address);
-    let mut intents: Vec<Intent> = moving.iter().map(|address| room.actual.without(member, address)).collect();
-    intents.push(joined);
-    intents.extend(moving.iter().map(|address| Intent::AddAddress { interface: name.clone(), address: *address, router: router(address) }));
-    Ok(intents)
+    if !seen.addresses.is_empty() && room.members_have_no_addresses() {
+        let all: Vec<String> = seen.addresses.iter().map(ToString::to_string).collect();
+        let mut problem =
+            Problem::host_cant(format!("the host has {} on {member}, and would lose it when that becomes a member", all.join(", ")))
+                .because("addresses of a bridge belong on the bridge itself")
+                .hint(format!("let it move there: `chyves network {name} set address={}`", all[0]));
+        if all.len() > 1 {
+            problem = problem.hint("the others move along");
+        }
+        return Err(Box::new(problem));
+    }
+    Ok(vec![joined])
 }

@@ -5,6 +5,7 @@
 //!
 //! To add a host: a variant of [`Os`], a folder beside these, and the arms that the compiler asks for.
 
+mod addresses;
 pub mod freebsd;
 pub mod linux;
 pub mod state;
@@ -13,6 +14,7 @@ pub mod taps;
 pub use state::HostState;
 
 use crate::cmd::Cmd;
+use crate::network::address::{Assigned, Route};
 use crate::value::{Cidr, IfName};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -247,6 +249,19 @@ pub enum Intent {
         /// The router of the default route that goes by it, and goes with it.
         router: Option<IpAddr>,
     },
+    /// The host has exactly these addresses on an interface, in this order, and these routes by it.
+    SetAddresses {
+        /// The interface.
+        interface: IfName,
+        /// Those that it had, as they were seen.
+        before: Vec<Assigned>,
+        /// Those that it is to have.
+        after: Vec<Assigned>,
+        /// The routes by it, as they were seen.
+        routes_before: Vec<Route>,
+        /// The routes that are to go by it.
+        routes_after: Vec<Route>,
+    },
     /// A bridge keeps VLANs apart.
     FilterVlans {
         /// The bridge.
@@ -335,6 +350,19 @@ impl Intent {
             Self::RemoveAddress { interface, address, router: Some(router) } => {
                 format!("take the address {address} from {interface}, and with it the default route to {router}")
             }
+            Self::SetAddresses { interface, before, after, routes_after, .. } => {
+                let list = |all: &[Assigned]| all.iter().map(|a| a.address.to_string()).collect::<Vec<_>>().join(", ");
+                let routes = match routes_after.len() {
+                    0 => String::new(),
+                    1 => ", with 1 route".to_owned(),
+                    n => format!(", with {n} routes"),
+                };
+                if after.is_empty() {
+                    format!("remove {} from {interface}", list(before))
+                } else {
+                    format!("set the addresses of {interface} to {}{routes}", list(after))
+                }
+            }
             Self::FilterVlans { bridge } => format!("let {bridge} keep VLANs apart"),
             Self::Forward { v6 } => format!("let the kernel pass {} packets on", if *v6 { "IPv6" } else { "IPv4" }),
             Self::LoadRules { file, table, .. } => format!("load the rules of {file} into their own table {table}"),
@@ -396,6 +424,13 @@ impl Intent {
             Self::RemoveAddress { interface, address, router } => {
                 Self::AddAddress { interface: here(interface), address: *address, router: *router }
             }
+            Self::SetAddresses { interface, before, after, routes_before, routes_after } => Self::SetAddresses {
+                interface: here(interface),
+                before: after.clone(),
+                after: before.clone(),
+                routes_before: routes_after.clone(),
+                routes_after: routes_before.clone(),
+            },
             Self::ServeNames { file } => Self::EndNames { file: file.clone() },
             Self::EndNames { file } => Self::ServeNames { file: file.clone() },
             // What was replaced comes back; its file is written again first.

@@ -130,6 +130,9 @@ pub fn commands(intent: &Intent) -> Vec<Cmd> {
             let remove = ifconfig([interface.as_str(), family(address), &address.address.to_string(), "-alias"]);
             route.into_iter().chain([remove]).collect()
         }
+        Intent::SetAddresses { interface, before, after, routes_before, routes_after } => {
+            super::addresses::freebsd(interface, before, after, (routes_before, routes_after))
+        }
         Intent::FilterVlans { bridge } => vec![ifconfig([bridge.as_str(), "vlanfilter"])],
         Intent::Forward { v6: false } => vec![Cmd::new("sysctl", ["net.inet.ip.forwarding=1"])],
         Intent::Forward { v6: true } => vec![Cmd::new("sysctl", ["net.inet6.ip6.forwarding=1"])],

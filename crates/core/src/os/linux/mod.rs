@@ -79,6 +79,9 @@ pub fn commands(intent: &Intent) -> Vec<Cmd> {
         Intent::RemoveAddress { interface, address, .. } => {
             vec![ip(["address", "delete", &address.to_string(), "dev", interface.as_str()])]
         }
+        Intent::SetAddresses { interface, before, after, routes_after, .. } => {
+            super::addresses::linux(interface, before, after, routes_after)
+        }
         Intent::FilterVlans { bridge } => vec![ip(["link", "set", "dev", bridge.as_str(), "type", "bridge", "vlan_filtering", "1"])],
         Intent::Forward { v6: false } => vec![Cmd::new("sysctl", ["-q", "-w", "net.ipv4.ip_forward=1"])],
         Intent::Forward { v6: true } => vec![Cmd::new("sysctl", ["-q", "-w", "net.ipv6.conf.all.forwarding=1"])],

@@ -14,6 +14,7 @@ use crate::action::Action;
 use crate::device::GraphHook;
 use crate::error::{Problem, Result};
 use crate::guest::{Backend, Guest, NetSpec, Spec};
+use crate::network::address::Moved;
 use crate::network::compare::{self, Close, Difference, Room};
 use crate::network::nat::{self, Bringing};
 use crate::network::{BridgeSpec, Mode, Proof, STARTED, graph};
@@ -40,6 +41,8 @@ pub struct Attached {
     pub notes: Vec<String>,
     /// What is put into bridges and was there before: a bridge, its new member, and the guest where it is a tap.
     pub joined: Vec<(IfName, IfName, Option<Uuid>)>,
+    /// What is to be known of addresses that bridges got from their uplinks: a bridge, and none where they went back.
+    pub moved: Vec<(IfName, Option<Moved>)>,
     /// The guests that will be on nodes of netgraph: a node, the guest and its name.
     pub claims: Vec<(IfName, Uuid, GuestName)>,
 }
@@ -47,7 +50,7 @@ pub struct Attached {
 impl Attached {
     /// The steps of a plan, the proof last. What is to be undone with the last guest, and can't be read from the
     /// interfaces, is written down in the runtime folder first.
-    pub fn steps(self, run_dir: &str) -> Vec<Action> {
+    pub fn steps(mut self, run_dir: &str) -> Vec<Action> {
         let mut steps = self.first;
         if !self.joined.is_empty() {
             steps.push(Action::MakeFolder { path: format!("{run_dir}/network").into() });
@@ -57,6 +60,16 @@ impl Attached {
             let path = format!("{}/{bridge}+{member}", joined_folder(run_dir));
             let text = guest.map_or_else(|| "uplink\n".to_owned(), |guest| format!("{guest}\n"));
             steps.push(Action::WriteFile { path: path.into(), text });
+        }
+        self.moved.extend(moved(&self.intents));
+        if !self.moved.is_empty() {
+            steps.push(Action::MakeFolder { path: format!("{run_dir}/network").into() });
+            steps.push(Action::MakeFolder { path: moved_folder(run_dir).into() });
+        }
+        for (bridge, moved) in self.moved {
+            // An empty file says that nothing is owed any more.
+            let text = moved.and_then(|m| serde_json::to_string(&m).ok()).unwrap_or_default();
+            steps.push(Action::WriteFile { path: format!("{}/{bridge}", moved_folder(run_dir)).into(), text });
         }
         if !self.claims.is_empty() || self.intents.iter().any(Intent::is_of_netgraph) {
             steps.push(Action::MakeFolder { path: format!("{run_dir}/network").into() });
@@ -78,6 +91,28 @@ impl Attached {
 /// The folder of what starts put into bridges that were there: a file each.
 pub fn joined_folder(run_dir: &str) -> String {
     format!("{run_dir}/network/joined")
+}
+
+/// The folder of what bridges got from their uplinks: a file each.
+pub fn moved_folder(run_dir: &str) -> String {
+    format!("{run_dir}/network/moved")
+}
+
+/// The addresses that intents move from uplinks to bridges.
+fn moved(intents: &[Intent]) -> Vec<(IfName, Option<Moved>)> {
+    let taken = |member: &IfName| {
+        intents.iter().find_map(|intent| match intent {
+            Intent::SetAddresses { interface, before, after, .. } if interface == member && after.is_empty() && !before.is_empty() => {
+                Some(Moved { from: member.clone(), addresses: before.clone() })
+            }
+            _ => None,
+        })
+    };
+    let joined = intents.iter().filter_map(|intent| match intent {
+        Intent::Join { bridge, member, .. } => Some((bridge.clone(), Some(taken(member)?))),
+        _ => None,
+    });
+    joined.collect()
 }
 
 /// The folder of what is known of nodes of netgraph: a file each.
@@ -295,6 +330,9 @@ pub(super) fn proof(intent: &Intent) -> Option<Proof> {
         }
         Intent::RemoveNode { node, .. } => Proof::IsNoNode { node: node.clone() },
         Intent::SetUp { interface } => Proof::IsUp { interface: interface.clone() },
+        Intent::SetAddresses { interface, after, .. } if !after.is_empty() => {
+            Proof::HasAddress { interface: interface.clone(), address: after[after.len() - 1].address }
+        }
         Intent::AddAddress { interface, address, .. } => Proof::HasAddress { interface: interface.clone(), address: *address },
         Intent::MakeBridge { bridge: interface, owner, .. }
         | Intent::MakeVlan { vlan: interface, owner, .. }
@@ -309,6 +347,7 @@ pub(super) fn proof(intent: &Intent) -> Option<Proof> {
         | Intent::Describe { .. }
         | Intent::SetMtu { .. }
         | Intent::RemoveAddress { .. }
+        | Intent::SetAddresses { .. }
         | Intent::FilterVlans { .. }
         | Intent::Forward { .. }
         | Intent::LoadRules { .. }

@@ -111,10 +111,12 @@ pub fn change(world: &World, facts: &Facts, name: &IfName, wish: &Wish) -> Resul
             }
             idle(facts, spec)?;
             clear.extend([BridgeKey::Uplink, BridgeKey::Vlan].map(key));
+            clear.extend(given_back(root, facts, &name, number));
         }
         Wish::Private(_) => {
             set.push((key(BridgeKey::Private), "yes".into()));
             clear.extend([BridgeKey::Uplink, BridgeKey::Vlan, BridgeKey::Nat].map(key));
+            clear.extend(given_back(root, facts, &name, number).into_iter().filter(|k| !set.iter().any(|(s, _)| s == k)));
         }
         Wish::Set(_) => {
             if set.iter().any(|(full, _)| *full == key(BridgeKey::Nat)) {
@@ -148,7 +150,9 @@ pub fn change(world: &World, facts: &Facts, name: &IfName, wish: &Wish) -> Resul
         return Ok(planned);
     }
     let before = there.cloned();
-    let mut intents = leaving(facts, before.as_ref(), design.get(&name));
+    let mut attached = attach::Attached::default();
+    let mut intents = leaving(facts, &name, before.as_ref(), design.get(&name), &mut attached);
+    stranded(facts, &name, before.as_ref(), design.get(&name), &intents)?;
     let new = Facts { actual: facts.actual.after(&intents), design };
     let mut proofs: Vec<_> = intents.iter().filter_map(attach::proof).collect();
     match new.design.get(&name) {
@@ -158,7 +162,7 @@ pub fn change(world: &World, facts: &Facts, name: &IfName, wish: &Wish) -> Resul
             intents.extend(closed);
         }
         None => {
-            let removed = removal(facts, before.as_ref(), &name, &mut planned.plan);
+            let removed = removal(&new, before.as_ref(), &name, &mut planned.plan);
             proofs.extend(removed.iter().filter_map(attach::proof));
             intents.extend(removed);
         }
@@ -166,7 +170,7 @@ pub fn change(world: &World, facts: &Facts, name: &IfName, wish: &Wish) -> Resul
     keep_routes(&mut intents);
     planned.touches = compare::touched(&facts.actual, &intents.iter().collect::<Vec<_>>());
     planned.plan.steps.extend(nat::end(&facts.actual, &name, new.design.get(&name)));
-    let mut attached = attach::Attached { intents, proofs, ..attach::Attached::default() };
+    (attached.intents, attached.proofs) = (intents, proofs);
     if let Some(spec) = new.design.get(&name) {
         attached.bring(nat::bring(&world.host, spec, &new.actual, APPLIED));
     }
@@ -218,12 +222,59 @@ fn idle(facts: &Facts, spec: &BridgeSpec) -> Result<()> {
         .hint(format!("or while they run another uplink, `chyves network {name} attach …`, or none, `chyves network {name} private`")))
 }
 
-/// What a bridge loses by its new design: former addresses, and its former way out.
-fn leaving(facts: &Facts, before: Option<&BridgeSpec>, after: Option<&BridgeSpec>) -> Vec<Intent> {
+/// The settings of a bridge's addresses that go back to its uplink.
+fn given_back(root: &Root, facts: &Facts, name: &IfName, number: u16) -> Vec<String> {
+    let Some(moved) = facts.actual.to_give_back(name.as_str()) else { return Vec::new() };
+    let goes = |value: &str| value.parse::<Cidr>().is_ok_and(|a| moved.addresses.iter().any(|m| m.address == a));
+    let keys = [BridgeKey::Address, BridgeKey::Address6].map(|part| keys::bridge(number, part));
+    keys.into_iter().filter(|key| root.own.get(key).is_some_and(|own| goes(&own.value))).collect()
+}
+
+/// Refuses to leave the host without its default route or the present login: a bridge that is to lead nowhere has them by
+/// an address of which nothing tells where it came from.
+fn stranded(facts: &Facts, name: &IfName, before: Option<&BridgeSpec>, after: Option<&BridgeSpec>, intents: &[Intent]) -> Result<()> {
+    if before.is_none_or(|b| b.uplink.is_none()) || after.is_some_and(|a| a.uplink.is_some()) {
+        return Ok(());
+    }
+    let left = facts.actual.after(intents);
+    let still: Vec<Cidr> = left.get(name.as_str()).map(|b| b.addresses.clone()).unwrap_or_default();
+    let reaches = |via: IpAddr| still.iter().any(|a| a.overlaps(Cidr { address: via, prefix: a.prefix }));
+    let by = |(via, dev): &&(Option<IpAddr>, String)| dev == name.as_str() && via.is_none_or(reaches);
+    let route = facts.actual.default_routes.iter().find(by).map(|_| "the default route");
+    let login = facts.actual.login.filter(|l| still.iter().any(|a| a.address == *l)).map(|_| "your present login");
+    let Some(what) = route.or(login) else { return Ok(()) };
+    let uplink = before.and_then(|b| b.uplink.as_ref()).map_or("its uplink", IfName::as_str);
+    let all: Vec<String> = still.iter().map(ToString::to_string).collect();
+    Err(Problem::not_now(format!("cannot take {uplink} off {name}: {name} carries {what}"))
+        .on(name)
+        .because(format!("by {}, and nothing tells that {uplink} had that before", all.join(", ")))
+        .hint("give the host another way first, or delete that route by hand"))
+}
+
+/// What a bridge loses by its new design: former addresses, and its former way out. What its uplink had goes back there.
+fn leaving(
+    facts: &Facts,
+    name: &IfName,
+    before: Option<&BridgeSpec>,
+    after: Option<&BridgeSpec>,
+    attached: &mut attach::Attached,
+) -> Vec<Intent> {
     let Some((before, bridge)) = before.and_then(|b| Some((b, facts.actual.get(b.name.as_str())?))) else { return Vec::new() };
-    let replaced = |a: &&Cidr| bridge.addresses.contains(a) && after.is_some_and(|after| !after.addresses.contains(a));
-    let mut intents: Vec<Intent> =
-        before.addresses.iter().filter(replaced).map(|address| facts.actual.without(&before.name, address)).collect();
+    let replaced = |a: &Cidr| before.addresses.contains(a) && after.is_some_and(|after| !after.addresses.contains(a));
+    let mut actual = facts.actual.clone();
+    let mut intents = Vec::new();
+    let back = actual.to_give_back(name.as_str()).filter(|_| after.is_none_or(|a| a.uplink.is_none()));
+    let mut give = None;
+    if let Some(moved) = &back {
+        let (take, gives) = actual.giving_back(name, moved);
+        actual = actual.after(std::slice::from_ref(&take));
+        intents.push(take);
+        give = Some(gives);
+        attached.moved.push((name.clone(), None));
+    }
+    let gone: Vec<Cidr> =
+        actual.get(name.as_str()).map(|b| b.addresses.iter().filter(|a| replaced(a)).copied().collect()).unwrap_or_default();
+    intents.extend(actual.dropping(name, &gone));
     if before.uplink.is_none() || after.is_some_and(|a| a.uplink == before.uplink && a.vlan == before.vlan) {
         return intents;
     }
@@ -238,18 +289,26 @@ fn leaving(facts: &Facts, before: Option<&BridgeSpec>, after: Option<&BridgeSpec
         let after = facts.actual.after(&intents);
         let other = pair_of(member).and_then(|(_, other)| other.parse().ok());
         let ours = |n: &IfName| after.get(n.as_str()).is_some_and(|i| i.mark == APPLIED || i.mark == STARTED);
+        let owed = |n: &IfName| back.as_ref().is_some_and(|moved| moved.from == *n);
         let made = [Some(name), other].into_iter().flatten().find(ours);
-        if let Some(made) = made.filter(|n| after.is_free(n.as_str(), &BTreeSet::new())) {
+        if let Some(made) = made.filter(|n| !owed(n) && after.is_free(n.as_str(), &BTreeSet::new())) {
             intents.extend(facts.actual.removal(&made));
         }
     }
+    intents.extend(give);
     intents
 }
 
 /// A default route that goes with an address comes back with another by which its router is reached.
 pub(super) fn keep_routes(intents: &mut [Intent]) {
-    let gone: Vec<IpAddr> =
-        intents.iter().filter_map(|i| if let Intent::RemoveAddress { router, .. } = i { *router } else { None }).collect();
+    let gone: Vec<IpAddr> = intents
+        .iter()
+        .filter_map(|i| {
+            if let Intent::SetAddresses { routes_before, routes_after, .. } = i { Some((routes_before, routes_after)) } else { None }
+        })
+        .flat_map(|(before, after)| before.iter().filter(|r| r.is_default() && !after.contains(r)))
+        .filter_map(|r| r.gateway)
+        .collect();
     for intent in intents {
         if let Intent::AddAddress { address, router, .. } = intent {
             let reached = |via: &&IpAddr| address.overlaps(Cidr { address: **via, prefix: address.prefix });

@@ -38,6 +38,14 @@ impl Facts {
         Ok(Self { design: Design::read(&world.primary()?.own)?, actual })
     }
 
+    /// Whether an uplink with addresses is to join its bridge, so that the routes by it must be known.
+    pub fn moves_addresses(&self) -> bool {
+        self.design.bridges().any(|spec| {
+            let uplink = spec.uplink.as_ref().and_then(|u| self.actual.get(u.as_str()));
+            uplink.is_some_and(|i| !i.addresses.is_empty() && i.bridge.as_deref() != Some(spec.name.as_str()))
+        })
+    }
+
     fn room(&self, host: &HostFacts) -> Room<'_> {
         Room { os: host.os, release: host.release, design: &self.design, actual: &self.actual, mark: STARTED }
     }

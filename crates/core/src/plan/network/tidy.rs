@@ -54,6 +54,11 @@ pub fn tidy(design: &Design, actual: &Actual, guest: Option<Uuid>, joined: &[Joi
     for (name, bridge) in &actual.interfaces {
         if bridge.kind == IfKind::Bridge && bridge.mark == STARTED && is_empty(design, actual, name, bridge, &gone) {
             gone.insert(name);
+            // What its uplink had goes back there first.
+            if let (Some(moved), Ok(bridge)) = (actual.to_give_back(name), name.parse::<IfName>()) {
+                let (take, give) = actual.giving_back(&bridge, &moved);
+                removed.extend([take, actual.leave(&bridge, &moved.from), give]);
+            }
             removed.extend(remove(actual, name));
         }
     }
@@ -140,6 +145,10 @@ pub fn is_in_effect(actual: &Actual, intent: &Intent) -> bool {
         Intent::Describe { interface, to, .. } => seen(interface).is_some_and(|i| i.mark == *to),
         Intent::AddAddress { interface, address, .. } => seen(interface).is_some_and(|i| i.addresses.contains(address)),
         Intent::RemoveAddress { interface, address, .. } => seen(interface).is_some_and(|i| !i.addresses.contains(address)),
+        // Half of it may be.
+        Intent::SetAddresses { interface, before, .. } => {
+            seen(interface).is_some_and(|i| i.addresses.iter().ne(before.iter().map(|a| &a.address)))
+        }
         Intent::LoadRules { table, .. } => loaded(actual, table),
         Intent::DropRules { table, .. } => !loaded(actual, table),
         Intent::ServeNames { file } => served(actual, file),

@@ -80,7 +80,7 @@ pub(super) static ROWS: &[Property] = &[
         key: "bridge{n}.address",
         kind: Kind::Cidr,
         summary: "the address of the host on bridge n",
-        detail: "With its prefix, as 10.0.0.1/24. Where the uplink has this address it moves from there, with the default route.",
+        detail: "With its prefix, as 10.0.0.1/24. Where the uplink has this address, all its addresses move to the bridge, with the routes that go by them, and go back when the uplink leaves the bridge.",
         reach: Reaches::Always(Reach::JoinsNetwork),
         ..OF_BRIDGE
     },

@@ -1,0 +1,133 @@
+//! The host's own addresses and routes: they move to the bridge with their interface, go back with it, and come back exactly
+//! as they were where a command is undone.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a panic is the failure report
+
+mod common;
+
+use common::networks::{CARD, host, interfaces, members, names, stop};
+use common::{Host, With};
+
+/// The host's addresses and routes by an interface, in their order, with all that the kernel tells.
+fn state(host: &Host) -> Vec<String> {
+    let mut all = Vec::new();
+    for interface in interfaces(host) {
+        for told in interface["addr_info"].as_array().into_iter().flatten().filter(|a| a["scope"] == "global") {
+            let mut told = told.clone();
+            // An address that is new again is tried out again.
+            for passing in ["tentative", "protocol"] {
+                told.as_object_mut().unwrap().remove(passing);
+            }
+            all.push(format!("{} {told}", interface["ifname"]));
+        }
+    }
+    for family in ["-4", "-6"] {
+        let mut routes: Vec<String> = host.sh("ip", &[family, "route", "show", "table", "all"]).lines().map(str::to_owned).collect();
+        routes.retain(|r| !r.contains("proto kernel") && !r.contains("fe80::") && !r.starts_with("multicast"));
+        // Whether the other end is up is not the route's.
+        routes.iter_mut().for_each(|r| *r = r.replace(" linkdown", "").replace(" dead", "").trim_end().to_owned());
+        routes.sort();
+        all.extend(routes);
+    }
+    all
+}
+
+fn ip(host: &Host, line: &str) {
+    host.sh("ip", &line.split(' ').collect::<Vec<_>>());
+}
+
+/// Several addresses and routes of both families on `em0`.
+fn furnish(host: &Host) {
+    for line in [
+        "address add 10.7.0.1/24 broadcast 10.7.0.255 dev em0",
+        "address add 10.7.0.5/24 label em0:web dev em0",
+        "address add 10.7.0.6/24 dev em0",
+        "address add 10.8.0.1/24 dev em0",
+        "-6 address add fd00:7::1/64 nodad dev em0",
+        "-6 address add fd00:7::2/64 nodad dev em0",
+        "route add default via 10.7.0.2 metric 50",
+        "route add 10.20.0.0/16 via 10.8.0.2 proto static",
+        "-6 route add default via fd00:7::9 metric 60",
+    ] {
+        ip(host, line);
+    }
+}
+
+#[test]
+fn what_moves_to_the_bridge_goes_back_from_it() {
+    let Some(host) = host("network_addresses::back", With::Pool) else { return };
+    furnish(&host);
+    let (before, settings) = (state(&host), host.ok("get global -H").out);
+    let moved = |line: &str| line.replace("\"em0\"", "\"lan\"").replace("dev em0", "dev lan");
+    for inverse in ["network lan delete", "network lan detach", "network lan private"] {
+        let refused = host.chyves("network lan attach em0").ends(5).says("10.7.0.1/24, 10.8.0.1/24, 10.7.0.5/24").says("fd00:7::");
+        assert!(
+            refused.err.contains("network lan set address=10.7.0.1/24") && refused.err.contains("the others move along"),
+            "{}",
+            refused.err
+        );
+        host.ok("network lan attach em0 address=10.7.0.1/24 --yes");
+        assert_eq!(members(&host, "lan"), ["em0"]);
+        let there = state(&host);
+        assert!(there.iter().all(|l| !l.contains("em0\" ") && !l.contains("dev em0")), "{there:?}");
+        let routes = |all: &[String]| all.iter().filter(|l| l.contains(" dev ")).map(|l| moved(l)).collect::<Vec<_>>();
+        assert_eq!(routes(&there), routes(&before));
+        host.ok(&format!("{inverse} --yes"));
+        assert_eq!(state(&host), before, "{inverse}");
+        if inverse != "network lan delete" {
+            assert!(!host.ok("get global -H").out.contains("10.7.0.1"), "the bridge keeps the address in the settings");
+            host.ok("network lan delete --yes");
+        }
+        assert_eq!((state(&host), host.ok("get global -H").out), (before.clone(), settings.clone()), "{inverse}");
+        assert!(!names(&host).contains(&"lan".to_owned()));
+    }
+}
+
+#[test]
+fn a_command_that_is_undone_leaves_addresses_and_routes_as_they_were() {
+    let Some(host) = host("network_addresses::undone", With::Pool) else { return };
+    furnish(&host);
+    let before = state(&host);
+    host.ok("network lan attach em0 address=10.7.0.1/24 --yes --confirm 1");
+    common::until("it to go back", || (state(&host) == before && !names(&host).contains(&"lan".to_owned())).then_some(()));
+    host.ok("network lan attach em0 address=10.7.0.6/24 --yes");
+    let there = state(&host);
+    host.ok("network lan delete --yes --confirm 1");
+    common::until("the bridge to be there again", || (state(&host) == there && members(&host, "lan") == ["em0"]).then_some(()));
+    host.ok("network lan delete --yes");
+    assert_eq!(state(&host), before);
+}
+
+#[test]
+fn a_way_out_that_nothing_can_give_back_is_not_taken_away() {
+    let Some(host) = host("network_addresses::stranded", With::Pool) else { return };
+    host.ok("network lan attach em0 address=10.7.0.1/24");
+    ip(&host, "route add default via 10.7.0.2");
+    let before = state(&host);
+    for line in ["network lan delete --yes", "network lan detach --yes", "network lan private --yes"] {
+        host.chyves(line).ends(4).says("the default route").says("10.7.0.1/24");
+        assert_eq!(state(&host), before);
+    }
+    ip(&host, "route delete default");
+    host.ok("network lan delete --yes");
+    assert!(state(&host).is_empty());
+}
+
+#[test]
+fn a_start_takes_no_route_and_the_end_of_the_last_guest_gives_addresses_back() {
+    let Some(host) = host("network_addresses::start", With::Tiny) else { return };
+    ip(&host, "address add 10.7.0.1/24 dev em0");
+    ip(&host, "address add 10.7.0.5/24 dev em0");
+    let before = state(&host);
+    host.ok(&format!("create web {CARD} net0.bridge=bridge0"));
+    host.ok("set global bridge0.uplink=em0 bridge0.address=10.7.0.1/24");
+    ip(&host, "route add default via 10.7.0.2");
+    host.chyves("start web").ends(4).says("em0 carries the default route").says("network apply bridge0");
+    ip(&host, "route delete default");
+    assert_eq!(state(&host), before);
+    host.ok("start web");
+    assert_eq!(members(&host, "bridge0").len(), 2);
+    stop(&host, "web");
+    common::until("the bridge to be gone", || (!names(&host).contains(&"bridge0".to_owned())).then_some(()));
+    assert_eq!(state(&host), before);
+}

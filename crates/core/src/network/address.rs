@@ -1,0 +1,292 @@
+//! The host's addresses on an interface with all that is told of them, and the routes that go by it: what moves with an
+//! uplink into its bridge, and goes back from there.
+//!
+//! Not here: reading them ([`super::observe`]), the commands ([`crate::os`]).
+
+use super::{Actual, Interface};
+use crate::os::Intent;
+use crate::value::{Cidr, IfName};
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+
+/// One address of an interface.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Assigned {
+    /// The address.
+    pub address: Cidr,
+    /// What else is told of it.
+    #[serde(default)]
+    pub detail: Detail,
+}
+
+/// What is told of an address besides itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Detail {
+    /// The broadcast address.
+    pub broadcast: Option<IpAddr>,
+    /// The other end, where the interface leads to one host alone.
+    pub peer: Option<IpAddr>,
+    /// A label that is not the interface's name.
+    pub label: Option<String>,
+    /// The metric of the route to its network.
+    pub metric: Option<u32>,
+    /// Whether it makes no route to its network.
+    pub no_route: bool,
+    /// Whether it is used without asking whether somebody else has it.
+    pub unchecked: bool,
+    /// The seconds for which it is valid, and preferred; none for ever.
+    pub valid: Option<u32>,
+    /// The same.
+    pub preferred: Option<u32>,
+}
+
+/// A route that the kernel did not make by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Route {
+    /// Whether it is one of IPv6.
+    pub v6: bool,
+    /// Where it leads, as the host tells it: `default`, `10.1.0.0/16`.
+    pub destination: String,
+    /// The router.
+    pub gateway: Option<IpAddr>,
+    /// The address that is used on it.
+    pub source: Option<IpAddr>,
+    /// Its metric.
+    pub metric: Option<u32>,
+    /// Its table, where not the main one.
+    pub table: Option<String>,
+    /// Who made it: `static`, `dhcp`.
+    pub protocol: Option<String>,
+    /// Its scope, where it is told.
+    pub scope: Option<String>,
+    /// Whether its router is reached though no address of the interface says so.
+    pub onlink: bool,
+}
+
+impl Route {
+    /// Whether it is the default route.
+    pub fn is_default(&self) -> bool {
+        self.destination == "default"
+    }
+
+    /// Whether it goes by one of these addresses: its router is in their networks, or it names one as its source.
+    fn goes_by(&self, addresses: &[Assigned]) -> bool {
+        let near = |via: IpAddr| addresses.iter().any(|a| a.address.overlaps(Cidr { address: via, prefix: a.address.prefix }));
+        match (self.source, self.gateway) {
+            (Some(source), _) => addresses.iter().any(|a| a.address.address == source),
+            (None, Some(via)) => near(via),
+            (None, None) => false,
+        }
+    }
+}
+
+/// The addresses that an uplink gave to its bridge, as it had them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moved {
+    /// The uplink.
+    pub from: IfName,
+    /// Its addresses.
+    pub addresses: Vec<Assigned>,
+}
+
+impl Interface {
+    /// The host's addresses on it with all that is told of them, in order.
+    pub fn assigned(&self) -> Vec<Assigned> {
+        let one = |a: &Cidr| Assigned { address: *a, detail: self.details.get(a).cloned().unwrap_or_default() };
+        self.addresses.iter().map(one).collect()
+    }
+}
+
+impl Actual {
+    /// The routes by an interface.
+    pub fn routes_by(&self, interface: &str) -> Vec<Route> {
+        self.routes.iter().filter(|(dev, _)| dev == interface).map(|(_, route)| route.clone()).collect()
+    }
+
+    /// The steps before and after an interface joins a bridge, by which all its addresses and routes move there.
+    pub fn moving(&self, member: &IfName, bridge: &IfName) -> (Intent, Intent) {
+        let empty = Vec::new();
+        let there = self.get(bridge.as_str());
+        let moving = self.get(member.as_str()).map(Interface::assigned).unwrap_or_default();
+        let routes = self.routes_by(member.as_str());
+        let (before, routes_before) = (there.map(Interface::assigned).unwrap_or_default(), self.routes_by(bridge.as_str()));
+        let take = Intent::SetAddresses {
+            interface: member.clone(),
+            before: moving.clone(),
+            after: empty.clone(),
+            routes_before: routes.clone(),
+            routes_after: Vec::new(),
+        };
+        let new = moving.into_iter().filter(|a| !before.iter().any(|b| b.address == a.address));
+        let give = Intent::SetAddresses {
+            interface: bridge.clone(),
+            after: before.iter().cloned().chain(new).collect(),
+            before,
+            routes_after: routes_before.iter().cloned().chain(routes).collect(),
+            routes_before,
+        };
+        (take, give)
+    }
+
+    /// The addresses that a bridge got from its uplink and still has, where that uplink is there to take them back.
+    pub fn to_give_back(&self, bridge: &str) -> Option<Moved> {
+        let moved = self.moved.get(bridge)?;
+        let there = self.get(bridge)?;
+        self.get(moved.from.as_str()).filter(|i| i.bridge.as_deref().is_none_or(|b| b == bridge))?;
+        let has = |a: &&Assigned| there.addresses.contains(&a.address);
+        let addresses: Vec<Assigned> = moved.addresses.iter().filter(has).cloned().collect();
+        (!addresses.is_empty()).then(|| Moved { from: moved.from.clone(), addresses })
+    }
+
+    /// The steps before and after an uplink leaves its bridge, by which its addresses, and the routes that go by them, go back
+    /// to it.
+    pub fn giving_back(&self, bridge: &IfName, moved: &Moved) -> (Intent, Intent) {
+        let before = self.get(bridge.as_str()).map(Interface::assigned).unwrap_or_default();
+        let going = |a: &Assigned| moved.addresses.iter().any(|m| m.address == a.address);
+        let stays: Vec<Assigned> = before.iter().filter(|a| !going(a)).cloned().collect();
+        let routes = self.routes_by(bridge.as_str());
+        let (back, kept): (Vec<Route>, Vec<Route>) = routes
+            .iter()
+            .cloned()
+            .partition(|r| stays.is_empty() || r.goes_by(&moved.addresses) || r.gateway.is_none() && r.source.is_none());
+        // As they were, but for what has run out meanwhile.
+        let as_now = |m: &Assigned| {
+            let now = before.iter().find(|b| b.address == m.address).map(|b| &b.detail);
+            let mut detail = m.detail.clone();
+            if let Some(now) = now {
+                (detail.valid, detail.preferred) = (now.valid, now.preferred);
+            }
+            Assigned { address: m.address, detail }
+        };
+        let on_uplink = self.get(moved.from.as_str()).map(Interface::assigned).unwrap_or_default();
+        let mut after: Vec<Assigned> = moved.addresses.iter().map(as_now).collect();
+        after.extend(on_uplink.iter().filter(|a| !going(a)).cloned());
+        let routes_before = self.routes_by(moved.from.as_str());
+        let take = Intent::SetAddresses { interface: bridge.clone(), before, after: stays, routes_before: routes, routes_after: kept };
+        let give = Intent::SetAddresses {
+            interface: moved.from.clone(),
+            before: on_uplink,
+            after,
+            routes_after: routes_before.iter().cloned().chain(back).collect(),
+            routes_before,
+        };
+        (take, give)
+    }
+
+    /// The step that takes these addresses from an interface, with the routes that go by them; none where it has none of them.
+    pub fn dropping(&self, interface: &IfName, gone: &[Cidr]) -> Option<Intent> {
+        let before = self.get(interface.as_str())?.assigned();
+        let (going, after): (Vec<Assigned>, Vec<Assigned>) = before.iter().cloned().partition(|a| gone.contains(&a.address));
+        if going.is_empty() {
+            return None;
+        }
+        let routes_before = self.routes_by(interface.as_str());
+        let routes_after = routes_before.iter().filter(|r| !r.goes_by(&going)).cloned().collect();
+        Some(Intent::SetAddresses { interface: interface.clone(), before, after, routes_before, routes_after })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::IfKind;
+    use crate::os::Os;
+
+    fn assigned(addresses: &[&str]) -> Vec<Assigned> {
+        addresses.iter().map(|a| Assigned { address: a.parse().unwrap(), detail: Detail::default() }).collect()
+    }
+
+    fn default_route(via: &str, metric: u32) -> Route {
+        Route {
+            v6: false,
+            destination: "default".into(),
+            gateway: via.parse().ok(),
+            source: None,
+            metric: Some(metric),
+            table: None,
+            protocol: Some("static".into()),
+            scope: None,
+            onlink: false,
+        }
+    }
+
+    fn lines(intent: &Intent, os: Os) -> Vec<String> {
+        intent.commands(os).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn secondaries_go_before_their_primary_and_come_behind_it() {
+        let em0 = "em0".parse().unwrap();
+        let mut before = assigned(&["10.0.0.1/24", "10.0.0.2/24", "10.0.0.3/24", "fd00::2/64", "fd00::1/64"]);
+        before[0].detail.broadcast = "10.0.0.255".parse().ok();
+        before[1].detail.label = Some("em0:web".into());
+        let all = Intent::SetAddresses {
+            interface: em0,
+            before,
+            after: Vec::new(),
+            routes_before: vec![default_route("10.0.0.254", 7)],
+            routes_after: Vec::new(),
+        };
+        assert_eq!(
+            lines(&all, Os::Linux),
+            [
+                "ip address delete 10.0.0.3/24 dev em0",
+                "ip address delete 10.0.0.2/24 dev em0",
+                "ip address delete 10.0.0.1/24 dev em0",
+                // The kernel tells the newest first.
+                "ip address delete fd00::2/64 dev em0",
+                "ip address delete fd00::1/64 dev em0",
+            ]
+        );
+        assert_eq!(
+            lines(&all.opposite().unwrap(), Os::Linux),
+            [
+                "ip address add 10.0.0.1/24 broadcast 10.0.0.255 dev em0",
+                "ip address add 10.0.0.2/24 label em0:web dev em0",
+                "ip address add 10.0.0.3/24 dev em0",
+                "ip address add fd00::1/64 dev em0",
+                "ip address add fd00::2/64 dev em0",
+                "ip route replace default via 10.0.0.254 proto static metric 7 dev em0",
+            ]
+        );
+        assert_eq!(
+            lines(&all.opposite().unwrap(), Os::FreeBsd)[2..],
+            [
+                "ifconfig em0 inet 10.0.0.3/24 alias",
+                "ifconfig em0 inet6 fd00::2/64 alias",
+                "ifconfig em0 inet6 fd00::1/64 alias",
+                "route -4 add default 10.0.0.254"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_an_uplink_gave_its_bridge_goes_back_with_its_routes_and_nothing_else() {
+        let (em0, lan): (IfName, IfName) = ("em0".parse().unwrap(), "lan".parse().unwrap());
+        let mut actual = Actual::default();
+        let addresses = |all: &[&str]| all.iter().map(|a| a.parse().unwrap()).collect::<Vec<Cidr>>();
+        let bridge = Interface { addresses: addresses(&["10.9.0.1/24", "10.0.0.1/24"]), ..Interface::new(IfKind::Bridge) };
+        actual.interfaces.insert("lan".into(), bridge);
+        actual.interfaces.insert("em0".into(), Interface { bridge: Some("lan".into()), ..Interface::new(IfKind::Physical) });
+        actual.routes = vec![
+            ("lan".into(), default_route("10.0.0.254", 0)),
+            ("lan".into(), Route { destination: "10.1.0.0/16".into(), ..default_route("10.9.0.254", 0) }),
+        ];
+        assert!(actual.to_give_back("lan").is_none(), "nothing tells whose it was");
+        actual.moved.insert("lan".into(), Moved { from: em0.clone(), addresses: assigned(&["10.0.0.1/24", "10.0.0.2/24"]) });
+        let moved = actual.to_give_back("lan").unwrap();
+        assert_eq!(moved.addresses, assigned(&["10.0.0.1/24"]), "the other has gone meanwhile");
+        let (take, give) = actual.giving_back(&lan, &moved);
+        assert_eq!(
+            lines(&take, Os::Linux),
+            ["ip address delete 10.0.0.1/24 dev lan", "ip route replace 10.1.0.0/16 via 10.9.0.254 proto static metric 0 dev lan"]
+        );
+        assert_eq!(
+            lines(&give, Os::Linux),
+            ["ip address add 10.0.0.1/24 dev em0", "ip route replace default via 10.0.0.254 proto static metric 0 dev em0"]
+        );
+        // An uplink that is elsewhere by now takes nothing.
+        actual.interfaces.get_mut("em0").unwrap().bridge = Some("other".into());
+        assert!(actual.to_give_back("lan").is_none());
+    }
+}

@@ -1,0 +1,98 @@
+//! The commands by which an interface gets exactly the addresses and routes that it is to have.
+
+use crate::cmd::Cmd;
+use crate::network::address::{Assigned, Route};
+use crate::value::IfName;
+use std::net::IpAddr;
+
+/// What goes and what comes, each in its order. What both lists begin with stays; the rest goes, newest first, so that no
+/// address takes others along, and comes anew, so that the order is as wanted.
+pub(super) fn delta<'a>(before: &'a [Assigned], after: &'a [Assigned]) -> (Vec<&'a Assigned>, Vec<&'a Assigned>) {
+    let same = before.iter().zip(after).take_while(|(b, a)| b == a).count();
+    (before[same..].iter().rev().collect(), after[same..].iter().collect())
+}
+
+fn family(all: &[Assigned], v4: bool) -> Vec<Assigned> {
+    let of = all.iter().filter(|a| a.address.address.is_ipv4() == v4).cloned();
+    // Linux tells addresses of IPv6 newest first.
+    if v4 { of.collect() } else { of.collect::<Vec<_>>().into_iter().rev().collect() }
+}
+
+/// By iproute2.
+pub(super) fn linux(interface: &IfName, before: &[Assigned], after: &[Assigned], routes: &[Route]) -> Vec<Cmd> {
+    let dev = interface.as_str();
+    let mut cmds = Vec::new();
+    let sourced = routes.iter().any(|r| r.v6 && r.source.is_some());
+    for v4 in [true, false] {
+        let (before, after) = (family(before, v4), family(after, v4));
+        let (gone, new) = delta(&before, &after);
+        cmds.extend(gone.into_iter().map(|a| Cmd::new("ip", ["address", "delete"]).args(written(a)).args(["dev", dev])));
+        for address in new {
+            let mut cmd = Cmd::new("ip", ["address", "add"]).args(written(address)).args(detail(address, dev)).args(["dev", dev]);
+            if !v4 && (sourced || address.detail.unchecked) {
+                // A route can name it as its source at once.
+                cmd = cmd.arg("nodad");
+            }
+            cmds.push(cmd);
+        }
+    }
+    // Those that others go by come first.
+    let (near, far): (Vec<&Route>, Vec<&Route>) = routes.iter().partition(|r| r.gateway.is_none());
+    cmds.extend(near.into_iter().chain(far).map(|route| linux_route(route, dev)));
+    cmds
+}
+
+fn written(address: &Assigned) -> Vec<String> {
+    match address.detail.peer {
+        Some(peer) => vec![address.address.address.to_string(), "peer".into(), format!("{peer}/{}", address.address.prefix)],
+        None => vec![address.address.to_string()],
+    }
+}
+
+fn detail(address: &Assigned, dev: &str) -> Vec<String> {
+    let detail = &address.detail;
+    let mut words = Vec::new();
+    let mut put = |word: &str, value: Option<String>| words.extend(value.into_iter().flat_map(|v| [word.to_owned(), v]));
+    put("broadcast", detail.broadcast.map(|b: IpAddr| b.to_string()));
+    // One that is another interface's would be refused.
+    put("label", detail.label.clone().filter(|label| label.starts_with(dev)));
+    put("metric", detail.metric.map(|m| m.to_string()));
+    put("valid_lft", detail.valid.map(|s| s.to_string()));
+    put("preferred_lft", detail.preferred.map(|s| s.to_string()));
+    words.extend(detail.no_route.then(|| "noprefixroute".to_owned()));
+    words
+}
+
+fn linux_route(route: &Route, dev: &str) -> Cmd {
+    let cmd = if route.v6 { Cmd::new("ip", ["-6", "route", "replace"]) } else { Cmd::new("ip", ["route", "replace"]) };
+    let mut words = vec![route.destination.clone()];
+    let mut put = |word: &str, value: Option<String>| words.extend(value.into_iter().flat_map(|v| [word.to_owned(), v]));
+    put("via", route.gateway.map(|v| v.to_string()));
+    put("src", route.source.map(|s| s.to_string()));
+    put("table", route.table.clone());
+    put("proto", route.protocol.clone());
+    put("scope", route.scope.clone());
+    put("metric", route.metric.map(|m| m.to_string()));
+    let cmd = cmd.args(words).args(["dev", dev]);
+    if route.onlink { cmd.arg("onlink") } else { cmd }
+}
+
+/// By ifconfig and route: the default routes alone are known.
+pub(super) fn freebsd(interface: &IfName, before: &[Assigned], after: &[Assigned], routes: (&[Route], &[Route])) -> Vec<Cmd> {
+    let ifconfig = |address: &Assigned, text: String, word: &str| {
+        let family = if address.address.address.is_ipv4() { "inet" } else { "inet6" };
+        Cmd::new("ifconfig", [interface.as_str(), family, &text, word])
+    };
+    let of = |route: &Route| if route.v6 { "-6" } else { "-4" };
+    let (gone, new) = delta(before, after);
+    let (routes_before, routes_after) = routes;
+    let mut cmds: Vec<Cmd> = Vec::new();
+    let going = routes_before.iter().filter(|r| r.is_default() && !routes_after.contains(r));
+    cmds.extend(going.map(|r| Cmd::new("route", [of(r), "delete", "default"])));
+    cmds.extend(gone.into_iter().map(|a| ifconfig(a, a.address.address.to_string(), "-alias")));
+    cmds.extend(new.into_iter().map(|a| ifconfig(a, a.address.to_string(), "alias")));
+    for route in routes_after.iter().filter(|r| r.is_default() && !routes_before.contains(r)) {
+        cmds.extend(route.gateway.map(|via| Cmd::new("route", [of(route), "add", "default", &via.to_string()])));
+    }
+    cmds
+}
