@@ -15,6 +15,8 @@ pub(crate) struct Exit {
     pub(crate) status: u8,
     /// For standard error; empty when there is nothing to say.
     pub(crate) text: String,
+    /// The signal that it dies of instead.
+    pub(crate) signal: Option<i32>,
 }
 
 /// What a stand-in returns: nothing, or an early end.
@@ -22,12 +24,17 @@ pub(crate) type Done<T = ()> = Result<T, Exit>;
 
 /// An end with `status`, saying `text`.
 pub(crate) fn exit<T>(status: u8, text: impl Display) -> Done<T> {
-    Err(Exit { status, text: text.to_string() })
+    Err(Exit { status, text: text.to_string(), signal: None })
+}
+
+/// An end by a signal, as of a program that crashes.
+pub(crate) fn signal<T>(signal: i32, text: impl Display) -> Done<T> {
+    Err(Exit { status: LAB, text: text.to_string(), signal: Some(signal) })
 }
 
 /// The lab's own failure, marked as such so that nobody takes it for FreeBSD's answer.
 pub(crate) fn broken(what: impl Display) -> Exit {
-    Exit { status: LAB, text: format!("lab: {what}") }
+    Exit { status: LAB, text: format!("lab: {what}"), signal: None }
 }
 
 /// An error of the system, said about a thing, as the lab's own failure.
@@ -46,10 +53,15 @@ impl<T, E: Display> Or<T> for Result<T, E> {
 pub(crate) fn code(program: &str, end: Done) -> ExitCode {
     match end {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Exit { status, text }) => {
+        Err(Exit { status, text, signal }) => {
             if !text.is_empty() {
-                let lab = if status == LAB { format!("{program}: ") } else { String::new() };
+                let lab = if status == LAB && signal.is_none() { format!("{program}: ") } else { String::new() };
                 eprintln!("{lab}{text}");
+            }
+            if let Some(signal) = signal {
+                // No core file: it is meant.
+                let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+                let _ = signal_hook::low_level::emulate_default_handler(signal);
             }
             ExitCode::from(status)
         }

@@ -233,7 +233,7 @@ fn thirty_devices_and_two_processors_boot_on_two_releases() {
     let ports = blanks[..9].join(",ser=A,hd:");
     let mut devices = format!(
         "-S -s 2,fbuf,tcp=127.0.0.1:5901,w=1024,h=768,password=geheim12 -s 4:1,nvme,{},ser=N1 -s 4:2,nvme,ram=16 -s 4,virtio-blk,{},ro \
-         -s 5,ahci,hd:{ports},cd: -s 6,ahci-cd -s 7,virtio-net,netmap:em0 -s 7:1,e1000 -s 8,virtio-rnd -s 9,virtio-9p,share={share},ro \
+         -s 5,ahci,hd:{ports},cd: -s 6,ahci -s 7,virtio-net,netmap:em0 -s 8,virtio-rnd -s 9,virtio-9p,share={share},ro \
          -s 10,virtio-input,/dev/input/event0 -s 11,virtio-scsi -s 12,hda,play=/dev/dsp0 -s 13,uart,/dev/nmdm9A -s 14,passthru,2/0/0 \
          -s 14:1,passthru,pci0:2:0:1 -s 1:3:0,virtio-rnd -s 15,virtio-net,vale0:p1 -s 15:1,virtio-net,netgraph,path=lan:,peerhook=link2 \
          -s 30,xhci,tablet -l com2,/dev/nmdm8A -l com3,/dev/nmdm7A",

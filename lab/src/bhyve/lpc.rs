@@ -36,6 +36,10 @@ pub(crate) fn parse(place: &Place, config: &mut Config, text: &str) -> Done {
     let release = place.host.release;
     let (name, conf) = text.split_once(',').map_or((text, None), |(name, conf)| (name, Some(conf)));
     match (name.to_ascii_lowercase().as_str(), conf.filter(|conf| !conf.is_empty())) {
+        (name @ ("com1" | "com2" | "com3" | "com4" | "bootrom"), None) => {
+            return exit(ERROR, format!("invalid {name} option \"{text}\""));
+        }
+        ("tpm", None) if release >= since(14, 0) => return exit(ERROR, format!("invalid tpm option \"{text}\"")),
         (name @ ("com1" | "com2" | "com3" | "com4"), Some(path)) => config.set(format!("lpc.{name}.path"), path),
         ("bootrom", Some(conf)) => {
             // Since 15.0 the two are keys of their own.
@@ -58,7 +62,6 @@ pub(crate) fn parse(place: &Place, config: &mut Config, text: &str) -> Done {
             config.set("tpm.path", path);
             config.options("tpm.", &tokens.collect::<Vec<_>>().join(","));
         }
-        ("fwcfg", Some(value @ ("bhyve" | "qemu"))) if release >= since(14, 0) => config.set("lpc.fwcfg", value),
         ("pc-testdev", _) => config.set("lpc.pc-testdev", "true"),
         _ => return bad(),
     }
@@ -85,8 +88,10 @@ pub(crate) fn bootrom(place: &Place, config: &Config) -> Done<Option<(String, Op
 /// Opens ROM and variables as bhyve does.
 pub(crate) fn open_rom(place: &Place, rom: &str, vars: Option<&str>) -> Done<Firmware> {
     let open = |path: &str, write: bool| std::fs::File::options().read(true).write(write).open(place.resolve(path));
+    // arm64's ends by err(3) with 1, which elsewhere is a guest's power-off.
+    let status = if place.host.arm64() { 1 } else { ERROR };
     let bad = |what: &str, path: &str, error: &std::io::Error| {
-        exit(ERROR, format!("Error opening {what} \"{path}\": {}", super::build::os_text(error)))
+        exit(status, format!("Error opening {what} \"{path}\": {}", super::build::os_text(error)))
     };
     let mut file = match open(rom, false) {
         Ok(file) => file,

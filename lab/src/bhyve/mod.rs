@@ -76,6 +76,7 @@ pub(crate) fn run(place: &Place, args: &[String]) -> Done {
     };
     let rom = lpc::bootrom(place, &config)?;
     let has_rom = rom.is_some();
+    let memory = topology::domains(&config, has_rom)?.unwrap_or(memory);
     let (claim, loaded) = open_vm(place, &name, has_rom)?;
     check_cpus(place, topology)?;
     check_memory(place, &config, memory, loaded.as_ref())?;
@@ -269,6 +270,10 @@ fn machine(build: &mut Build, topology: Topology, memory: u64, firmware: &Firmwa
     }
     for item in build.config.below("lab.fw_cfg.") {
         let value = build.config.get(&format!("lab.fw_cfg.{item}"))?.unwrap_or_default();
+        if item.is_empty() || value == "string=" {
+            // bhyve takes it, and no guest can find it; QEMU refuses it.
+            continue;
+        }
         build.arg("-fw_cfg", format!("name={},{}", item.replace(',', ",,"), value.replace(',', ",,")));
     }
     if let Firmware::Rom(rom, vars) = firmware {

@@ -52,12 +52,28 @@ pub(crate) fn resolve(config: &Config) -> Done<Topology> {
     }
 }
 
+/// The memory of the NUMA domains together, which replaces `-m`; none without domains. Their numbers count 0, 1, 2 and so on.
+pub(crate) fn domains(config: &Config, rom: bool) -> Done<Option<u64>> {
+    let mut sum = None;
+    for id in 0..8 {
+        if config.below(&format!("domains.{id}.")).is_empty() {
+            break;
+        }
+        if !rom {
+            return exit(ERROR, "bhyve: NUMA domains need a boot ROM");
+        }
+        if let Some(size) = config.get(&format!("domains.{id}.size"))?.and_then(|size| crate::memsize::parse(&size)) {
+            *sum.get_or_insert(0) += size;
+        }
+    }
+    Ok(sum)
+}
+
 /// strtol(3) in base 0, without anything behind.
 fn strtol(text: &str) -> Option<u32> {
     match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
         Some(hex) => u32::from_str_radix(hex, 16).ok(),
         None if text.starts_with('0') && text.len() > 1 => u32::from_str_radix(&text[1..], 8).ok(),
-        None if text.starts_with('+') => None,
         None => text.parse().ok(),
     }
 }
@@ -83,6 +99,7 @@ mod tests {
             ("0x4", [4, 4, 1, 1]),
             ("010", [8, 8, 1, 1]),
             ("2,3", [3, 3, 1, 1]),
+            ("+4", [4, 4, 1, 1]),
         ] {
             let Topology { cpus, sockets, cores, threads } = of(text).unwrap();
             assert_eq!([cpus, sockets, cores, threads], numbers, "{text}");

@@ -8,8 +8,8 @@ use crate::exit::{Done, exit};
 const PORTS: usize = 32;
 /// Ports of one controller of QEMU's: more disks than that hang on further controllers of the lab's own.
 const QEMU_PORTS: usize = 6;
-/// Longest texts that an ATA disk can give.
-const TEXTS: &[(&str, usize)] = &[("ser", 20), ("rev", 8), ("model", 40)];
+/// What an ATA disk can give of a serial number; the rest is cut off.
+const SERIAL: usize = 20;
 
 /// `[hd:|cd:]path[,opts],…`: a port begins at each `hd:` or `cd:`.
 pub(crate) fn conf(config: &mut Config, node: &str, conf: &str) -> Done {
@@ -37,7 +37,7 @@ pub(crate) fn conf_hd(config: &mut Config, node: &str, conf: &str) -> Done {
     one(config, node, "hd", conf)
 }
 
-/// `[path[,opts]]`, a controller with one CD drive; without a path it has no medium.
+/// `path[,opts]`, a controller with one CD drive. There is none without a medium.
 pub(crate) fn conf_cd(config: &mut Config, node: &str, conf: &str) -> Done {
     one(config, node, "cd", conf)
 }
@@ -45,6 +45,9 @@ pub(crate) fn conf_cd(config: &mut Config, node: &str, conf: &str) -> Done {
 fn one(config: &mut Config, node: &str, kind: &str, conf: &str) -> Done {
     let (path, options) = conf.split_once(',').unwrap_or((conf, ""));
     config.set(format!("{node}device"), "ahci");
+    if path.is_empty() {
+        return exit(ERROR, "Missing \"path\" for block device.\nDevice emulation initialization error: Invalid argument");
+    }
     add_port(config, node, 0, kind, path);
     config.options(&format!("{node}port.0."), options);
     Ok(())
@@ -86,14 +89,11 @@ pub(crate) fn init(build: &mut Build, node: &Node) -> Done {
 fn one_port(build: &mut Build, prefix: &str, bus: &str) -> Done {
     let get = |key: &str| build.config.get(&format!("{prefix}{key}"));
     let kind = get("type")?.unwrap_or_default();
-    for (key, longest) in TEXTS {
-        if get(key)?.is_some_and(|text| text.len() > *longest) {
-            return device_error(format!("ahci: {key} is longer than {longest}"));
-        }
-    }
-    let serial = get("ser")?.map_or(String::new(), |serial| format!(",serial={serial}"));
+    let cut = |serial: String| serial.chars().take(SERIAL).collect::<String>();
+    let serial = get("ser")?.map_or(String::new(), |serial| format!(",serial={}", cut(serial)));
     match (kind.as_str(), build.config.has(&format!("{prefix}path"))) {
-        ("cd", false) => build.arg("-device", format!("ide-cd,bus={bus}")),
+        // A port without a medium does not exist.
+        ("cd" | "hd", false) => {}
         ("cd", true) => {
             let drive = build.drive(prefix, true)?;
             let index = build.boot_index(&drive, true);

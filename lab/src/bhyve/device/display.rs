@@ -5,15 +5,15 @@ use crate::bhyve::config::{Config, ERROR};
 use crate::exit::{Done, Or, exit};
 use crate::release::since;
 
-/// `[rfb=|tcp=][ip:]port[,w=][,h=][,vga=][,wait][,password=]`.
+/// `[rfb=|tcp=[ip:]port][,w=][,h=][,vga=][,wait][,password=]`.
 pub(crate) fn conf(config: &mut Config, node: &str, conf: &str) -> Done {
     for token in conf.split(',').filter(|token| !token.is_empty()) {
         match token.split_once('=') {
             // The older spelling.
             Some(("tcp", address)) => config.set(format!("{node}rfb"), address),
             Some(_) => config.options(node, token),
-            None if token == "wait" => config.set(format!("{node}wait"), "true"),
-            None => config.set(format!("{node}rfb"), token),
+            // A port alone is no address: it is kept as a flag that nobody reads.
+            None => config.options(node, token),
         }
     }
     Ok(())
@@ -24,7 +24,7 @@ pub(crate) fn init(build: &mut Build, node: &Node) -> Done {
         return device_error("Only one frame buffer device is allowed.");
     }
     let release = build.place.host.release;
-    // The smallest and the largest picture. Up to 14 only the largest is looked at, and 0 means the largest.
+    // The smallest and the largest picture. Up to 14 only the largest is looked at, and 0, as which words count, means the largest.
     let (least, most) = if release >= since(15, 0) { ((640, 480), (3840, 2160)) } else { ((0, 0), (1920, 1200)) };
     let width = side(build, node, "w", 1024, (least.0, most.0))?;
     let height = side(build, node, "h", 768, (least.1, most.1))?;
@@ -72,6 +72,6 @@ fn side(build: &Build, node: &Node, key: &str, default: u32, bounds: (u32, u32))
         Ok(number) if number > bounds.1 => device_error(format!("fbuf: {name} {number} too large")),
         Ok(number) if number < bounds.0 => device_error(format!("fbuf: {name} {number} too small")),
         Ok(number) => Ok(number),
-        Err(_) => device_error(format!("fbuf: invalid {name} \"{text}\"")),
+        Err(_) => Ok(0),
     }
 }

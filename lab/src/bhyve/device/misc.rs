@@ -2,7 +2,7 @@
 
 use crate::bhyve::build::{Build, Node, comma, device_error};
 use crate::bhyve::config::{Config, ERROR};
-use crate::exit::{Done, exit};
+use crate::exit::{Done, exit, signal};
 
 /// QEMU has its own bridge at 0:0:0, and needs no other.
 pub(crate) fn host_bridge(_: &mut Build, _: &Node) -> Done {
@@ -17,6 +17,15 @@ pub(crate) fn lpc(build: &mut Build, node: &Node) -> Done {
     if std::mem::replace(&mut build.lpc, true) {
         return device_error("Only one LPC bridge is allowed.");
     }
+    Ok(())
+}
+
+/// An alias: a host bridge with AMD's identifiers.
+pub(crate) fn conf_amd(config: &mut Config, node: &str, conf: &str) -> Done {
+    config.set(format!("{node}device"), "hostbridge");
+    config.set(format!("{node}vendor"), "0x1022");
+    config.set(format!("{node}devid"), "0x7432");
+    config.options(node, conf);
     Ok(())
 }
 
@@ -87,6 +96,9 @@ pub(crate) fn conf_usb(config: &mut Config, node: &str, conf: &str) -> Done {
 }
 
 pub(crate) fn usb(build: &mut Build, node: &Node) -> Done {
+    if std::mem::replace(&mut build.usb, true) {
+        return device_error("pci_xhci controller already defined");
+    }
     build.device(node, "qemu-xhci", &[format!("id={}", node.id())])?;
     for key in build.config.below(&node.key("slot.")).iter().filter(|key| key.ends_with(".device")) {
         match build.get(node, &format!("slot.{key}"))?.as_deref() {
@@ -97,8 +109,15 @@ pub(crate) fn usb(build: &mut Build, node: &Node) -> Done {
     Ok(())
 }
 
-/// Sound that nobody hears. Devices of the host that are not there are no error.
+/// Sound that nobody hears. A device of the host that is not there ends bhyve by an assertion of its own.
 pub(crate) fn audio(build: &mut Build, node: &Node) -> Done {
+    for key in ["play", "rec"] {
+        if let Some(path) = build.get(node, key)?
+            && !build.place.resolve(&path).exists()
+        {
+            return signal(6, format!("hda: fail to open {path}"));
+        }
+    }
     let id = node.id();
     build.arg("-audiodev", format!("none,id={id}-sound"));
     build.device(node, "intel-hda", &[format!("id={id}")])?;

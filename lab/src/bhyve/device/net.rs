@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use crate::bhyve::build::{Build, Node, device_error};
 use crate::bhyve::config::Config;
-use crate::exit::Done;
+use crate::exit::{Done, signal};
 use crate::graph;
 use crate::ip;
 use crate::release::{MAIN, since};
@@ -45,6 +45,13 @@ fn card(build: &mut Build, node: &Node, device: &str, option: Option<String>) ->
         },
         None => derived(build.name, node),
     };
+    if build.get(node, "backend")?.is_none() {
+        return match device {
+            "e1000" => device_error("e1000: no backend"),
+            // Its own assertion ends bhyve.
+            _ => signal(6, "Assertion failed: (be != NULL), function netbe_init"),
+        };
+    }
     let backend = backend(build, node)?;
     let mut options = vec![format!("mac={mac}"), "romfile=".to_owned()];
     options.extend(backend.map(|id| format!("netdev={id}")));

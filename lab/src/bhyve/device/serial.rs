@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::bhyve::build::{Build, Node, comma, device_error};
 use crate::bhyve::config::{Config, ERROR};
-use crate::exit::{Done, exit};
+use crate::exit::{Done, exit, signal};
 
 /// Ports of one virtio console.
 const PORTS: usize = 16;
@@ -20,7 +20,7 @@ pub(crate) fn conf_uart(config: &mut Config, node: &str, conf: &str) -> Done {
 }
 
 pub(crate) fn uart(build: &mut Build, node: &Node) -> Done {
-    let Some(path) = build.get(node, "path")? else { return device_error("uart: no path") };
+    let Some(path) = build.get(node, "path")? else { return build.device(node, "pci-serial", &[]) };
     let id = format!("{}-uart", node.id());
     build.terminal(&id, &path)?;
     build.device(node, "pci-serial", &[format!("chardev={id}")])
@@ -29,7 +29,7 @@ pub(crate) fn uart(build: &mut Build, node: &Node) -> Done {
 /// `name=/path[,name=/path]…`.
 pub(crate) fn conf_ports(config: &mut Config, node: &str, conf: &str) -> Done {
     for (number, token) in conf.split(',').filter(|token| !token.is_empty()).enumerate() {
-        let Some((name, path)) = token.split_once('=').filter(|(name, path)| !name.is_empty() && !path.is_empty()) else {
+        let Some((name, path)) = token.split_once('=').filter(|(name, _)| !name.is_empty()) else {
             return exit(ERROR, format!("virtio-console: \"{token}\" is not name=path"));
         };
         config.set(format!("{node}port.{number}.name"), name);
@@ -43,6 +43,9 @@ pub(crate) fn ports(build: &mut Build, node: &Node) -> Done {
         build.config.below(&node.key("port.")).iter().filter_map(|key| key.split('.').next()?.parse().ok()).collect();
     numbers.sort_unstable();
     numbers.dedup();
+    if numbers.is_empty() {
+        return signal(11, "virtio-console: no ports");
+    }
     if numbers.len() > PORTS {
         return device_error(format!("virtio-console: more than {PORTS} ports"));
     }
@@ -52,6 +55,9 @@ pub(crate) fn ports(build: &mut Build, node: &Node) -> Done {
         else {
             return device_error("virtio-console: a port has a name and a path");
         };
+        if path.is_empty() {
+            continue;
+        }
         let file = build.place.resolve(&path);
         if file.as_os_str().len() >= SOCKET {
             return device_error(format!("virtio-console: the path {path} is too long for a socket"));
