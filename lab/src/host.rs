@@ -57,6 +57,8 @@ pub(crate) struct Host {
     pub(crate) jailed: bool,
     pub(crate) securelevel: i8,
     pub(crate) acpi: Acpi,
+    /// The version of the package edk2-bhyve.
+    pub(crate) edk2: String,
     /// Physical network cards to make when the lab comes up.
     pub(crate) nics: Vec<String>,
 }
@@ -77,6 +79,7 @@ impl Default for Host {
             jailed: false,
             securelevel: -1,
             acpi: Acpi::Guest,
+            edk2: "g202411_3".to_owned(),
             nics: Vec::new(),
         }
     }
@@ -115,12 +118,16 @@ impl Host {
                 }
                 _ => on_off(value).map(|on| self.acpi = if on { Acpi::On } else { Acpi::Off }),
             },
+            "edk2" => {
+                value.clone_into(&mut self.edk2);
+                Some(())
+            }
             "nics" => {
                 let _: () = self.nics = value.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
                 Some(())
             }
             _ => {
-                let known = "release patch cpu ncpu physmem maxcpu ug iommu amdvi netmap jailed securelevel acpi nics";
+                let known = "release patch cpu ncpu physmem maxcpu ug iommu amdvi netmap jailed securelevel acpi edk2 nics";
                 return exit(2, format!("`{key}` is no setting of the lab; there are: {known}"));
             }
         };
@@ -141,7 +148,7 @@ impl Host {
         };
         let maxcpu = self.maxcpu.map_or(String::new(), |n| format!("maxcpu={n}\n"));
         format!(
-            "release={}\npatch={}\ncpu={}\nncpu={}\nphysmem={}\n{maxcpu}ug={}\niommu={}\namdvi={}\nnetmap={}\njailed={}\nsecurelevel={}\nacpi={acpi}\nnics={}\n",
+            "release={}\npatch={}\ncpu={}\nncpu={}\nphysmem={}\n{maxcpu}ug={}\niommu={}\namdvi={}\nnetmap={}\njailed={}\nsecurelevel={}\nacpi={acpi}\nedk2={}\nnics={}\n",
             self.release,
             self.patch,
             self.cpu.word(),
@@ -153,6 +160,7 @@ impl Host {
             word(self.netmap),
             word(self.jailed),
             self.securelevel,
+            self.edk2,
             self.nics.join(","),
         )
     }
@@ -168,6 +176,12 @@ impl Host {
     /// Is it an arm64 host?
     pub(crate) fn arm64(&self) -> bool {
         self.cpu == Cpu::Arm64
+    }
+
+    /// Does the firmware's package ignore the order of booting? It reads it since the EDK II release of 2024-08.
+    pub(crate) fn firmware_ignores_order(&self) -> bool {
+        let release = self.edk2.strip_prefix('g').and_then(|text| text.get(..6)).and_then(|text| text.parse::<u32>().ok());
+        release.is_some_and(|release| release < 202_408)
     }
 
     /// The most vCPUs of one VM.

@@ -230,6 +230,7 @@ fn thirty_devices_and_two_processors_boot_on_two_releases() {
     let share = lab.dir().join("var").display().to_string();
     std::fs::create_dir_all(lab.dir().join("devfs/input")).unwrap();
     std::fs::write(lab.dir().join("devfs/input/event0"), "").unwrap();
+    std::fs::write(lab.dir().join("devfs/dsp0"), "").unwrap();
     let ports = blanks[..9].join(",ser=A,hd:");
     let mut devices = format!(
         "-S -s 2,fbuf,tcp=127.0.0.1:5901,w=1024,h=768,password=geheim12 -s 4:1,nvme,{},ser=N1 -s 4:2,nvme,ram=16 -s 4,virtio-blk,{},ro \

@@ -105,7 +105,7 @@ fn a_recipe_that_wants_the_disc_s_label_is_told_it() {
     host.ok("start arch01 --iso arch");
     let mut console = host.console("arch01");
     console.sees("tiny: ready 0");
-    let config = host.in_folder("arch01", |folder| std::fs::read_to_string(folder.join("grub.cfg")).unwrap());
+    let config = std::fs::read_to_string(host.run_dir().join(host.value("arch01", "uuid")).join("grub.cfg")).unwrap();
     assert!(config.contains("archisolabel=ARCH_202511 ro"), "{config}");
     off(&host, &mut console, "arch01");
     host.chyves("start arch01 --iso plain").ends(2).says("needs the medium's label, which is not known").says("import the image again");
@@ -134,7 +134,8 @@ fn an_install_from_a_disc_ends_with_the_disc_out() {
         let Some(host) = host("lab_loaders::install", settings) else { return };
         host.make_iso();
         host.ok("image import ./tiny.iso --name disc");
-        host.ok(&format!("create web01 --size 1M --ram 64M loader={loader} os=freebsd"));
+        let os = if loader == "grub-bhyve" { "debian" } else { "freebsd" };
+        host.ok(&format!("create web01 --size 1M --ram 64M loader={loader} os={os}"));
         let started = host.ok("start web01 --iso disc");
         assert!(started.err.contains("-s 3:0,ahci-cd,") && started.err.contains("image.iso"), "{}", started.err);
         let mut console = host.console("web01");

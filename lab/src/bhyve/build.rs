@@ -170,7 +170,7 @@ impl<'a> Build<'a> {
         }
         let boot = match get("bootindex")? {
             None => None,
-            Some(_) if self.place.host.release < since(14, 0) => None,
+            Some(_) if self.place.host.release < since(14, 0) || self.place.host.firmware_ignores_order() => None,
             Some(number) => match number.parse::<u32>() {
                 Ok(number) => Some(number),
                 Err(_) => return device_error(format!("Invalid bootindex {number}")),

@@ -151,11 +151,10 @@ fn boot(place: &Place, asked: &Asked<'_>, disks: &mut Disks, console: &mut Conso
             // What stands in a menu entry boots by itself when its commands have run.
             let menu = text.lines().any(|line| line.trim_start().starts_with("menuentry"));
             for line in text.lines() {
-                match session.obey(place, line) {
-                    Ok(Next::Boot) => return Ok(session.kernel),
-                    Ok(Next::Leave) => return Ok(None),
-                    Ok(Next::More) => {}
-                    Err(error) => console.say(&format!("error: {error}.\n")),
+                match session.script(place, line, console) {
+                    Next::Boot => return Ok(session.kernel),
+                    Next::Leave => return Ok(None),
+                    Next::More => {}
                 }
             }
             if menu && session.kernel.is_some() {
@@ -164,11 +163,9 @@ fn boot(place: &Place, asked: &Asked<'_>, disks: &mut Disks, console: &mut Conso
         }
     } else {
         // The configuration lies in the guest's own file system, which the lab does not read.
-        let device = device_of(asked.root).to_owned();
-        match session.disks.get(&device) {
-            Some((path, file)) if loader::bootable(file) => return Ok(Some(path.clone())),
-            Some(_) => console.say("error: unknown filesystem.\n"),
-            None => console.say(&format!("error: no such device: {}.\n", asked.root)),
+        match session.own_config(asked.root) {
+            Ok(path) => return Ok(Some(path)),
+            Err(error) => console.say(&format!("error: {error}.\n")),
         }
     }
     loop {
@@ -197,6 +194,53 @@ struct Session<'a> {
 }
 
 impl Session<'_> {
+    /// Does a line of a script: `if COMMAND; then COMMAND; …; fi`, or one command. An error is said, and the script goes on.
+    fn script(&mut self, place: &Place, line: &str, console: &mut Console) -> Next {
+        let body = line.trim().strip_prefix("if ").and_then(|rest| rest.strip_suffix("; fi")).and_then(|rest| rest.split_once("; then "));
+        let commands: Vec<&str> = match body {
+            Some((condition, commands)) => match self.obey(place, condition) {
+                Ok(_) => commands.split("; ").collect(),
+                Err(error) => {
+                    console.say(&format!("error: {error}.\n"));
+                    Vec::new()
+                }
+            },
+            None => vec![line],
+        };
+        for command in commands {
+            match self.obey(place, command) {
+                Ok(Next::More) => {}
+                Ok(next) => return next,
+                Err(error) => console.say(&format!("error: {error}.\n")),
+            }
+        }
+        Next::More
+    }
+
+    /// The disk of a device with the guest's own grub.cfg. The lab reads partition tables and boot sectors, no file systems.
+    fn own_config(&self, device: &str) -> Result<String, String> {
+        let device = device.trim_matches(|c| "()".contains(c));
+        if device.starts_with("lvm/") {
+            let volumes = self.disks.values().find(|(_, file)| loader::has_lvm(file));
+            return volumes.map(|(path, _)| path.clone()).ok_or_else(|| format!("disk `{device}' not found"));
+        }
+        let Some((path, file)) = self.disks.get(device_of(device)) else { return Err(format!("no such device: {device}")) };
+        if let Some((_, part)) = device.split_once(',')
+            && !loader::has_partition(file, part)
+        {
+            return Err(format!("no such partition: {device}"));
+        }
+        if loader::bootable(file) { Ok(path.clone()) } else { Err("unknown filesystem".to_owned()) }
+    }
+
+    /// The first disk on which a search finds a file: the hinted one before the others.
+    fn searched(&self, arguments: &[&str]) -> Result<String, String> {
+        let hint = arguments.iter().find_map(|word| word.strip_prefix("--hint="));
+        let found = |name: &&str| self.disks.get(*name).is_some_and(|(_, file)| loader::bootable(file));
+        let disks = self.disks.keys().map(String::as_str).filter(|name| name.starts_with("hd"));
+        hint.into_iter().chain(disks).find(found).map(str::to_owned).ok_or_else(|| "no such device: file not found".to_owned())
+    }
+
     /// Does one line of GRUB's language, as far as the lab knows it; unknown commands do nothing.
     fn obey(&mut self, place: &Place, line: &str) -> Result<Next, String> {
         let words: Vec<&str> = line.split_whitespace().take_while(|word| !word.starts_with('#')).collect();
@@ -204,6 +248,20 @@ impl Session<'_> {
             ["boot", ..] if self.kernel.is_none() => Err("you need to load the kernel first".to_owned()),
             ["boot", ..] => Ok(Next::Boot),
             ["exit" | "halt" | "reboot", ..] => Ok(Next::Leave),
+            ["search", arguments @ ..] => {
+                self.root = self.searched(arguments)?;
+                Ok(Next::More)
+            }
+            // Whether a file is there cannot be seen; whether its device is, can.
+            ["[", "-f", file, "]"] => {
+                let device = file.strip_prefix('(').and_then(|file| file.split_once(')')).map_or(self.root.as_str(), |(device, _)| device);
+                self.own_config(&device.replace("$root", &self.root)).map(|_| Next::More)
+            }
+            ["configfile", file] => {
+                let device = file.strip_prefix('(').and_then(|file| file.split_once(')')).map_or(self.root.as_str(), |(device, _)| device);
+                self.kernel = Some(self.own_config(&device.replace("$root", &self.root))?);
+                Ok(Next::Boot)
+            }
             ["set", setting] if setting.starts_with("root=") => {
                 setting.trim_start_matches("root=").trim_matches(|c| "'\"()".contains(c)).clone_into(&mut self.root);
                 Ok(Next::More)

@@ -1,4 +1,4 @@
-//! kenv(1): the kernel's environment, of which only the limit of vmm is kept here.
+//! kenv(1): the kernel's environment, of which only what loader.conf sets for vmm is kept here.
 
 use crate::exit::{Done, exit};
 use crate::getopt::{Met, walk};
@@ -15,9 +15,15 @@ pub(crate) fn run(place: &Place, args: &[String]) -> Done {
         }
     }
     let [name] = rest else { return usage() };
-    match place.host.maxcpu.filter(|_| name == "hw.vmm.maxcpu") {
-        Some(most) => {
-            println!("{most}");
+    let value = match name.as_str() {
+        "hw.vmm.maxcpu" => place.host.maxcpu.map(|most| most.to_string()),
+        // loader.conf has the line, or has none.
+        "hw.vmm.amdvi.enable" => place.host.amdvi.then(|| "1".to_owned()),
+        _ => None,
+    };
+    match value {
+        Some(value) => {
+            println!("{value}");
             Ok(())
         }
         None => exit(1, if quiet { String::new() } else { format!("kenv: unable to get {name}") }),

@@ -68,6 +68,32 @@ pub(crate) fn bootable(mut disk: &File) -> bool {
     read(510, 2).is_some_and(|bytes| bytes == [0x55, 0xaa]) || read(32769, 5).is_some_and(|bytes| bytes == *b"CD001")
 }
 
+/// Does a disk have that partition, as GRUB names it: `msdos1`, `gpt2`, or `1` in any table?
+pub(crate) fn has_partition(disk: &File, part: &str) -> bool {
+    let mut sectors = vec![0; 1024];
+    if rustix::io::pread(disk, sectors.as_mut_slice(), 0).is_err() {
+        return false;
+    }
+    let number: usize = part.trim_start_matches(|c: char| c.is_ascii_lowercase()).parse().unwrap_or(0);
+    let mbr = sectors[510..512] == [0x55, 0xaa] && (1..=4).contains(&number) && ![0, 0xee].contains(&sectors[446 + 16 * (number - 1) + 4]);
+    let gpt = &sectors[512..520] == b"EFI PART" && number > 0;
+    match part.trim_end_matches(|c: char| c.is_ascii_digit()) {
+        "msdos" => mbr,
+        "gpt" => gpt,
+        "" => mbr || gpt,
+        // Labels of the BSDs are not read.
+        _ => number > 0,
+    }
+}
+
+/// Does a disk hold a physical volume of LVM, in one of its first sectors or of those behind a first partition's usual start?
+pub(crate) fn has_lvm(disk: &File) -> bool {
+    [0_u64, 1 << 20].iter().any(|start| {
+        let mut sectors = vec![0; 2048];
+        rustix::io::pread(disk, sectors.as_mut_slice(), *start).is_ok() && sectors.chunks(512).any(|sector| sector.starts_with(b"LABELONE"))
+    })
+}
+
 /// Makes the VM, or takes it back to its beginning. The lock is held until the loader is done.
 pub(crate) fn prepare(place: &Place, program: &str, name: &str) -> Done<File> {
     if !rustix::process::geteuid().is_root() {

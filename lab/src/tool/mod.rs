@@ -13,6 +13,7 @@ mod kldstat;
 mod loader;
 mod ngctl;
 mod pciconf;
+mod pkg;
 mod sysctl;
 mod valectl;
 
@@ -40,6 +41,7 @@ pub(crate) const TOOLS: &[Tool] = &[
     Tool { name: "kldstat", run: kldstat::run },
     Tool { name: "ngctl", run: ngctl::run },
     Tool { name: "pciconf", run: pciconf::run },
+    Tool { name: "pkg", run: pkg::run },
     Tool { name: "sysctl", run: sysctl::run },
     Tool { name: "valectl", run: valectl::run },
 ];

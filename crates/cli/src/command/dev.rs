@@ -45,9 +45,10 @@ pub(crate) enum Verb {
 pub(crate) fn run(session: &Session, verb: &Verb) -> Result<()> {
     match verb {
         Verb::Facts { system } => {
-            let found = match system {
-                Some(Os::FreeBsd) => chyves_core::os::freebsd::release_14_3(),
-                Some(Os::Linux) | None => facts::host(session.runtime.root()),
+            let found = match (system, &session.facts) {
+                (None, Some(stated)) => stated.clone(),
+                (Some(Os::FreeBsd), _) => chyves_core::os::freebsd::release_14_3(),
+                (Some(Os::Linux) | None, _) => facts::host(session.runtime.root()),
             };
             let value = serde_json::to_value(&found).map_err(|e| Problem::bug("facts are no JSON").because(e))?;
             session.ui.answer_json(value);

@@ -38,7 +38,7 @@ use crate::report;
 use crate::session::Session;
 use crate::ui::{Ui, Volume};
 use crate::words;
-use chyves_core::error::Result;
+use chyves_core::error::{Problem, Result};
 use chyves_core::os::Os;
 use chyves_host::{interrupt, observe, runtime::Runtime};
 use clap::{Args as _, CommandFactory, FromArgMatches, Parser};
@@ -87,8 +87,8 @@ struct Global {
     /// Answer every question with yes
     #[arg(short, long, global = true)]
     yes: bool,
-    /// With --dry-run: plan for a host of that system (freebsd, linux)
-    #[arg(long, global = true, value_name = "SYSTEM", requires = "dry_run")]
+    /// With --dry-run: plan for a host of that system (freebsd, linux); with `dev facts`: print its facts
+    #[arg(long, global = true, value_name = "SYSTEM")]
     host: Option<Os>,
     /// With --host: the facts of that host, from a JSON file
     #[arg(long, global = true, value_name = "FILE", requires = "host")]
@@ -111,6 +111,10 @@ fn only(verb: &str) -> Option<clap::Command> {
 /// Runs a parsed command line to its exit status.
 pub(crate) fn run(cli: &Cli, argv: &[String]) -> ExitCode {
     let json = cli.global.json;
+    if cli.global.host.is_some() && !cli.global.dry_run && !matches!(cli.verb, verbs::Verb::Dev(dev::Verb::Facts { .. })) {
+        let problem = Problem::usage("--host plans for another host, which only --dry-run does").hint("add -n");
+        return report::problem(&problem, json);
+    }
     let session = match session(&cli.global, argv) {
         Ok(session) => session,
         Err(problem) => return report::problem(&problem, json),

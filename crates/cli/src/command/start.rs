@@ -84,7 +84,7 @@ impl Media {
         let mut world = World { images: self.images.clone(), ..world.clone() };
         world.locked.extend(&self.locked);
         observe::add_images(&mut world, &plan::firmware::needed(guest)?)?;
-        let world = with_facts(session, &world, guest, Occasion::Start)?;
+        let world = with_facts(session, &world, guest, Occasion::Start, &self.drives)?;
         let mut request = request(session, &world, guest, Occasion::Start, self.drives.clone())?;
         let networks = networks(session, &world, guest, &mut request)?;
         let plan = plan::start::start(&world, guest, &request)?;
@@ -195,12 +195,13 @@ pub(super) fn with_supervisor(session: &Session, guest: &Guest, spawner: &Spawne
 }
 
 /// The world with what only a start needs to know of the host.
-fn with_facts(session: &Session, world: &World, guest: &Guest, occasion: Occasion) -> Result<World> {
+fn with_facts(session: &Session, world: &World, guest: &Guest, occasion: Occasion, drives: &[Drive]) -> Result<World> {
     let mut world = with_accel(session, world);
     // The facts of another host are as they were stated. What a guest that runs already would need is nobody's question.
     if session.facts.is_none() && (!guest.state.is_alive() || occasion != Occasion::Start) {
         // The networks are looked at by themselves, under their lock.
-        let wants = chyves_core::check::Wants { cards: Vec::new(), ..plan::wants::wants(&world, guest, occasion)? };
+        let mut wants = chyves_core::check::Wants { cards: Vec::new(), ..plan::wants::wants(&world, guest, occasion)? };
+        wants.boot_from(drives);
         facts::for_start(&session.runtime, &mut world.host, &wants);
     }
     Ok(world)
@@ -389,7 +390,7 @@ fn again(session: &Session, args: &LaunchSpecArgs) -> Result<Launch> {
         .ok_or_else(|| Problem::not_found(format!("`{}` is no guest any more", args.dataset)).on(&args.dataset))?;
     let mut all = world.clone();
     observe::add_images(&mut all, &plan::firmware::needed(guest)?)?;
-    let world = with_facts(session, &all, guest, occasion)?;
+    let world = with_facts(session, &all, guest, occasion, &args.drive)?;
     let mut request = request(session, &world, guest, occasion, args.drive.clone())?;
     let lock = networks(session, &world, guest, &mut request)?;
     let Ready { launch, mut plan, files, seed } = plan::start::launch(&world, guest, &request)?;

@@ -68,7 +68,7 @@ impl Action {
                 cmds
             }
             Self::ReadFile { path } => vec![Cmd::new("cat", [path.to_string()])],
-            Self::WriteFile { .. } => Vec::new(),
+            Self::WriteFile { .. } | Self::WriteHostFile(_) => Vec::new(),
             Self::KeepPart { part, there, address, now } => {
                 let native = [("canmount", "noauto")];
                 let own = [(keys::IMAGE_PARTIAL.to_owned(), address.clone()), (keys::IMAGE_ADDED.to_owned(), now.clone())];

@@ -18,6 +18,7 @@ impl Action {
             | Self::ShrinkDisk { path, .. }
             | Self::VerifyImage { path, .. } => vec![path.within()],
             Self::WriteSeed(disc) => vec![&disc.path, disc.folder.within()],
+            Self::WriteHostFile(file) => vec![&file.path],
             Self::CopyDisk { from, to, .. }
             | Self::RenameFile { from, to }
             | Self::SetAside { from, to }
@@ -71,6 +72,7 @@ impl Action {
             | Self::ReadFile { .. }
             | Self::DropFolder { .. }
             | Self::WriteFile { .. }
+            | Self::WriteHostFile(_)
             | Self::WriteSeed(_)
             | Self::MakeDisk { .. }
             | Self::GrowDisk { .. }
@@ -151,6 +153,7 @@ impl Action {
             | Self::MakeFolder { .. }
             | Self::DropFolder { .. }
             | Self::WriteFile { .. }
+            | Self::WriteHostFile(_)
             | Self::WriteSeed(_)
             | Self::MakeDisk { .. }
             | Self::GrowDisk { .. }

@@ -5,6 +5,7 @@
 //! * `commands`: what a person would type
 //! * [`undo`]: what takes it back
 //! * `content`: what it reads, writes and changes, and whether that outlives the host
+//! * `written`: the content of files that it writes for a hypervisor, as a dry run shows it
 //!
 //! Not here: running them (chyves-host `apply`), choosing them ([`crate::plan`]).
 //! To add one: a variant, its arms in the four rooms, and its arm in chyves-host `apply`.
@@ -13,6 +14,7 @@ mod commands;
 mod content;
 mod undo;
 mod words;
+mod written;
 
 pub use commands::from_qcow2;
 pub use undo::Undo;
@@ -24,6 +26,7 @@ use crate::launch::Launch;
 use crate::network::Proof;
 use crate::os::Intent;
 use crate::value::{Dataset, FilePath, GuestName, ImageName, Size, SnapshotName, SnapshotRef};
+use crate::vmm::HostFile;
 use crate::world::DiskFormat;
 use crate::zfs::sending::Sending;
 use crate::zfs::{Dialect, args::Pair};
@@ -239,6 +242,8 @@ pub enum Action {
         /// Its content.
         text: String,
     },
+    /// Writes a file that a hypervisor or loader reads, whole. It may hold a secret.
+    WriteHostFile(HostFile),
     /// Makes a guest's cloud-init seed: reads the user's own texts, writes the disc.
     WriteSeed(Box<SeedDisc>),
     /// Puts another disc into a drive of a running guest, or takes one out.

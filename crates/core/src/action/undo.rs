@@ -3,6 +3,7 @@
 use super::Action;
 use crate::os::Intent;
 use crate::value::{Dataset, FilePath, Size, SnapshotRef};
+use crate::vmm::HostFile;
 use crate::zfs::Dialect;
 use crate::zfs::args::Pair;
 
@@ -96,6 +97,7 @@ impl Action {
             // The dataset goes with the step that made it.
             Self::SetNative { .. } | Self::DropSnapshot { .. } => Undo::Nothing,
             Self::WriteFile { path, .. } => Undo::RestoreFile(path.clone()),
+            Self::WriteHostFile(HostFile { path, .. }) => Undo::RestoreFile(FilePath::host(path.as_str())),
             // Made anew at each start, and of use to nobody without a machine.
             Self::WriteSeed(disc) => Undo::RemoveFile(FilePath::host(disc.path.as_str())),
             Self::MakeDisk { path, .. } | Self::CopyVariables { to: path, .. } => Undo::RemoveFile(path.clone()),

@@ -2,6 +2,7 @@
 
 use super::Action;
 use crate::network::Proof;
+use crate::vmm::HostFile;
 use crate::zfs::sending::Sending;
 
 impl Action {
@@ -45,6 +46,7 @@ impl Action {
             Self::DropFolder { path, .. } => format!("remove the folder {path}"),
             Self::MakeFolder { path } => format!("make the folder {path}"),
             Self::WriteFile { path, text } => format!("write {path} ({} lines)", text.lines().count()),
+            Self::WriteHostFile(HostFile { path, text, .. }) => format!("write {path} ({} lines)", text.lines().count()),
             Self::ChangeDisc { guest, drive, disc, before, device, .. } => {
                 let when = if device.is_some() { "" } else { " at its next reboot" };
                 match (disc, before) {

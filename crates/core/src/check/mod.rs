@@ -152,6 +152,8 @@ pub struct Wants {
     pub ports: Vec<(String, String)>,
     /// Where VNC listens; port 0 is any that is free.
     pub vnc: Option<SocketAddr>,
+    /// Whether a medium, or a disk with a boot index, is to be booted first by firmware of the host's packages.
+    pub boot_order: bool,
     /// Whether it has devices of which only bhyve itself can say whether it knows them.
     pub emulations: bool,
 }

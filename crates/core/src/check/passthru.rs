@@ -3,6 +3,7 @@
 use super::{Finding, Wants};
 use crate::device::HostDevice;
 use crate::os::Os;
+use crate::os::linux::pci;
 use crate::os::state::{Iommu, PciFunction};
 use crate::vmm::bhyve::Release;
 use crate::world::HostFacts;
@@ -44,8 +45,11 @@ pub(super) fn host(host: &HostFacts) -> Finding {
 
 /// What a start wants of it.
 pub(super) fn start(host: &HostFacts, wants: &Wants) -> Vec<Finding> {
-    if wants.passthru.is_empty() || host.os != Os::FreeBsd {
+    if wants.passthru.is_empty() {
         return Vec::new();
+    }
+    if host.os == Os::Linux {
+        return vfio(host, wants);
     }
     let state = &host.state;
     let mut all = Vec::new();
@@ -73,6 +77,23 @@ pub(super) fn start(host: &HostFacts, wants: &Wants) -> Vec<Finding> {
     }
     all.extend(devices(host, wants));
     all
+}
+
+/// What Linux needs for it: each device is there, and its driver is vfio-pci.
+fn vfio(host: &HostFacts, wants: &Wants) -> Vec<Finding> {
+    let Some(functions) = &host.state.pci else { return Vec::new() };
+    let one = |wanted: &HostDevice| {
+        let Some(function) = functions.iter().find(|function| address(function) == Some(*wanted)) else {
+            return Some(Finding::fails(WHAT, format!("the host has no device {wanted}")).cure("`lspci -D` lists those that it has"));
+        };
+        let driver = function.driver.as_deref();
+        (driver != Some("vfio-pci")).then(|| {
+            let who = driver.map_or_else(|| "has no driver".to_owned(), |driver| format!("belongs to the driver {driver}"));
+            Finding::fails(WHAT, format!("the device {wanted} {who}, and QEMU needs it on vfio-pci"))
+                .cure(format!("modprobe vfio-pci && driverctl set-override {} vfio-pci", pci::name(wanted)))
+        })
+    };
+    wants.passthru.iter().filter_map(one).collect()
 }
 
 /// The devices themselves.

@@ -24,6 +24,7 @@ fn wants() -> Wants {
         passthru: Vec::new(),
         ports: Vec::new(),
         vnc: None,
+        boot_order: false,
         emulations: false,
     }
 }
@@ -337,6 +338,35 @@ fn loaders_that_are_missing() {
     insta::assert_snapshot!(with("14.3-intel", none, |w| w.loader = Loader::GrubBhyve), @"fails loader: grub-bhyve is missing on this host; pkg install grub2-bhyve");
     insta::assert_snapshot!(with("14.3-intel", none, |w| w.loader = Loader::Bhyveload), @"fails loader: bhyveload is missing on this host; it is part of FreeBSD's base system");
     assert_eq!(with("14.3-intel", none, |_| {}), "");
+}
+
+#[test]
+fn a_device_for_qemu_is_there_and_on_vfio() {
+    let mut host = testing::world(Vec::new()).host;
+    host.os = Os::Linux;
+    let wanted = Wants { passthru: vec!["2/0/0".parse().unwrap()], ..wants() };
+    // Nobody looked: unknown fails nothing.
+    assert!(!said(&host, &wanted).contains("passthrough"));
+    host.state.pci = Some(Vec::new());
+    assert!(said(&host, &wanted).contains("fails passthrough: the host has no device 2/0/0"));
+    let on = |driver: Option<&str>| Some(vec![crate::os::linux::pci::function("0000:02:00.0", driver).unwrap()]);
+    host.state.pci = on(Some("e1000e"));
+    assert!(said(&host, &wanted).contains(
+        "belongs to the driver e1000e, and QEMU needs it on vfio-pci; modprobe vfio-pci && driverctl set-override 0000:02:00.0 vfio-pci"
+    ));
+    host.state.pci = on(Some("vfio-pci"));
+    assert!(!said(&host, &wanted).contains("passthrough"));
+}
+
+#[test]
+fn firmware_that_ignores_the_boot_order_is_reported_where_it_matters() {
+    let mut host = recorded::host("14.3-intel");
+    host.state.versions.insert("edk2-bhyve".into(), "g202308_4".into());
+    let ordered = Wants { boot_order: true, ..wants() };
+    assert_eq!(said(&host, &wants()), "");
+    assert!(said(&host, &ordered).contains("edk2-bhyve g202308_4 ignores the boot order"));
+    host.state.versions.insert("edk2-bhyve".into(), "g202411".into());
+    assert_eq!(said(&host, &ordered), "");
 }
 
 #[test]

@@ -2,9 +2,11 @@
 
 use super::{Finding, FirmwareFile, WantedFirmware, Wants};
 use crate::guest::Loader;
+use crate::os::freebsd::pkg;
 use crate::os::state::{FileKind, FileSeen};
 use crate::value::Size;
 use crate::vmm::Vmm;
+use crate::vmm::bhyve::{Feature, Release};
 use crate::world::HostFacts;
 
 const VM: &str = "VM object";
@@ -64,7 +66,8 @@ pub(super) fn firmware(host: &HostFacts) -> Finding {
         return Finding::fails(FIRMWARE, "there is no UEFI firmware").cure(package(host));
     };
     let file = |path: &String| FirmwareFile { path: path.clone(), size: None };
-    bad_firmware(host, &WantedFirmware { image: None, files: vec![file(code), file(vars)] }).unwrap_or_else(|| {
+    let bad = bad_firmware(host, &WantedFirmware { image: None, files: vec![file(code), file(vars)] });
+    bad.or_else(|| old_firmware(host)).unwrap_or_else(|| {
         let size = host.state.files.get(code).copied().flatten().map_or_else(String::new, |seen| format!(" ({})", seen.size.human()));
         Finding::ok(FIRMWARE, format!("{code}{size}, variables {vars}"))
     })
@@ -102,6 +105,18 @@ fn bad_firmware(host: &HostFacts, firmware: &WantedFirmware) -> Option<Finding> 
     bad(format!("the firmware {} has {}, and {} takes {}", names.join(" with "), Size::bytes(whole).human(), host.vmm, most.human()))
 }
 
+/// Firmware that is too old to be told what to boot first.
+fn old_firmware(host: &HostFacts) -> Option<Finding> {
+    let version = host.state.versions.get(pkg::FIRMWARE).filter(|_| Release::from(host.release) >= Feature::FwCfg.since())?;
+    pkg::edk2_release(version).filter(|release| *release < pkg::BOOT_ORDER)?;
+    let cause = format!(
+        "{} {version} ignores the boot order: a disk that has a boot loader is booted before an ISO (EDK II {} reads it)",
+        pkg::FIRMWARE,
+        pkg::BOOT_ORDER
+    );
+    Some(Finding::warns(FIRMWARE, cause).cure(format!("pkg upgrade {}", pkg::FIRMWARE)))
+}
+
 /// What a start wants of its firmware.
 pub(super) fn firmware_start(host: &HostFacts, wants: &Wants) -> Option<Finding> {
     bad_firmware(host, wants.firmware.as_ref()?)
@@ -112,7 +127,10 @@ pub(super) fn start(host: &HostFacts, wants: &Wants) -> Vec<Finding> {
     let mut all = Vec::new();
     let lacks = |name: &str| matches!(host.state.programs.get(name), Some(None));
     match wants.loader {
-        Loader::Uefi => all.extend(firmware_start(host, wants)),
+        Loader::Uefi => {
+            all.extend(firmware_start(host, wants));
+            all.extend(old_firmware(host).filter(|_| wants.boot_order));
+        }
         Loader::Bhyveload if lacks("bhyveload") => {
             all.push(Finding::fails("loader", "bhyveload is missing on this host").cure("it is part of FreeBSD's base system"));
         }

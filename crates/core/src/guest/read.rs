@@ -8,6 +8,7 @@ use crate::property::keys::{self, DiskKey, NetKey};
 use crate::property::kind::AUTO;
 use crate::property::settings::Source;
 use crate::value::Mac;
+use crate::vmm::Pc;
 use std::str::FromStr;
 
 impl Guest {
@@ -37,6 +38,7 @@ impl Guest {
                 _ => Loader::Uefi,
             },
             firmware: Some(read.word(keys::UEFI_FIRMWARE)?).filter(|name| name != AUTO).map(|name| name.parse()).transpose()?,
+            grub_root: Some(read.word(keys::GRUB_ROOT)?).filter(|root| root != AUTO),
             loader_timeout: read.parsed(keys::LOADER_TIMEOUT)?,
             bhyveload_flags: read.words(keys::BHYVELOAD_FLAGS)?,
             serial: read.numbered("com")?,
@@ -50,6 +52,12 @@ impl Guest {
             confine: read.parsed(keys::CONFINE)?,
             confine_uids: read.parsed(keys::CONFINE_UIDS)?,
             utc: read.word(keys::RTC)? == "utc",
+            pc: Pc {
+                acpi: read.word(keys::ACPI)? == "yes",
+                exit_on_hlt: read.word(keys::VMEXIT_ON_HLT)? == "yes",
+                exit_on_pause: read.word(keys::VMEXIT_ON_PAUSE)? == "yes",
+                ignore_bad_msr: read.word(keys::IGNORE_BAD_MSR)? == "yes",
+            },
             bargs: read.words(keys::BARGS)?,
             qargs: read.words(keys::QARGS)?,
             disks,

@@ -19,6 +19,8 @@ pub struct Spec {
     pub loader: Loader,
     /// The image of its firmware; none is that of the host's packages.
     pub firmware: Option<ImageName>,
+    /// The device with its grub.cfg, where it is not searched for.
+    pub grub_root: Option<String>,
     /// Seconds that a loader of the host may take.
     pub loader_timeout: u32,
     /// More arguments for bhyveload, split.
@@ -37,6 +39,8 @@ pub struct Spec {
     pub confine_uids: u32,
     /// Whether its clock shows UTC.
     pub utc: bool,
+    /// How a PC behaves.
+    pub pc: crate::vmm::machine::Pc,
     /// More arguments for bhyve, split.
     pub bargs: Vec<String>,
     /// More arguments for QEMU, split.

@@ -45,6 +45,13 @@ pub enum End {
     NotStarted(String),
 }
 
+/// Whether the last words of a bhyve are those of one that ran no guest: its usage text, or, on arm64, a boot ROM that it
+/// cannot read, which ends it with the status of a power-off.
+pub fn refuses(words: &str) -> bool {
+    let words = words.to_ascii_lowercase();
+    ["usage:", "bootrom"].iter().any(|sign| words.contains(sign))
+}
+
 impl End {
     /// Whether it counts as a crash.
     pub const fn is_crash(&self) -> bool {
@@ -78,12 +85,12 @@ impl End {
         }
     }
 
-    /// The end of a bhyve. `said_usage`: its last words were a usage text; status 1 means a power-off as well as a
-    /// wrong command line, and nothing else tells them apart.
-    pub const fn of_bhyve(exit: Exit, said_usage: bool) -> Self {
+    /// The end of a bhyve. `refused`: it ended at once, and its last words say why it ran nothing ([`refuses`]); status 1
+    /// means a power-off as well, and nothing else tells them apart.
+    pub const fn of_bhyve(exit: Exit, refused: bool) -> Self {
         match exit {
             Exit::Status(0) => Self::Reboot,
-            Exit::Status(1) if said_usage => Self::Status(1),
+            Exit::Status(1) if refused => Self::Status(1),
             Exit::Status(1) => Self::PowerOff,
             Exit::Status(2) => Self::Halt,
             Exit::Status(3) => Self::TripleFault,

@@ -97,6 +97,7 @@ pub(super) fn build(
     let (cpus, sockets, threads) = spec.cpu;
     wanted.topology = Topology::spread(small(cpus), small(sockets), small(threads)).map_err(|p| p.on(&guest.name))?;
     wanted.rtc = if spec.utc { Rtc::Utc } else { Rtc::LocalTime };
+    wanted.pc = spec.pc;
     wanted.extra = match host.vmm {
         Vmm::Bhyve => spec.bargs.clone(),
         Vmm::Qemu => spec.qargs.clone(),
@@ -194,7 +195,7 @@ pub(super) fn together(guest: &Guest, mut problems: Vec<Problem>) -> Problem {
 }
 
 fn boot(guest: &Guest, spec: &Spec, host: &HostFacts, folder: &str, firmware: Option<&Firmware>) -> Result<Boot> {
-    let disks: Vec<String> = spec.disks.iter().map(|d| disk_path(guest, folder, d)).collect();
+    let disks = in_boot_order(&spec.disks).into_iter().map(|d| disk_path(guest, folder, d)).collect();
     Ok(match spec.loader {
         Loader::Uefi => match firmware {
             Some(firmware) if host.vmm == Vmm::Bhyve && host.arch == "arm64" => Boot::UBoot { image: firmware.code.path.clone() },
@@ -216,11 +217,23 @@ fn boot(guest: &Guest, spec: &Spec, host: &HostFacts, folder: &str, firmware: Op
         Loader::GrubBhyve => Boot::GrubBhyve(GrubBhyve {
             recipe: grub::recipe(&guest.settings.value("os").unwrap_or_default()),
             dir: folder.to_owned(),
+            run: super::start::run_dir(guest, host),
+            root: spec.grub_root.clone(),
             disks,
             medium: None,
             timeout: spec.loader_timeout,
         }),
     })
+}
+
+/// The disks as a loader of the host is given them. It boots the first and knows nothing of a boot index, so those that have
+/// one come first.
+fn in_boot_order(disks: &[DiskSpec]) -> Vec<&DiskSpec> {
+    // Options that cannot be read are refused where the disk is made.
+    let index = |disk: &&DiskSpec| disk.options.as_ref().and_then(|text| text.parse::<BlockOptions>().ok()).and_then(|o| o.bootindex);
+    let mut all: Vec<&DiskSpec> = disks.iter().collect();
+    all.sort_by_key(|disk| index(disk).map_or((1, 0), |index| (0, index)));
+    all
 }
 
 /// A loader that the host runs boots the medium; firmware finds it by itself.
@@ -240,12 +253,13 @@ type Keyed = (DeviceKey, Option<PciPlace>, Device);
 
 fn devices(guest: &Guest, spec: &Spec, host: &HostFacts, folder: &str, fresh: &Fresh) -> Result<Vec<Keyed>> {
     let mut all: Vec<Keyed> = Vec::new();
+    let loaded = matches!(spec.loader, Loader::Bhyveload | Loader::GrubBhyve);
     let kept = |pci: &Option<String>| pci.as_ref().map(|p| p.parse()).transpose();
     for disk in &spec.disks {
         all.push((
             DeviceKey::new(DeviceClass::Disk, disk.number.into()),
             kept(&disk.pci)?,
-            Device::Disk(self::disk(guest, disk, host, folder)?),
+            Device::Disk(self::disk(guest, disk, host, folder, loaded)?),
         ));
     }
     for net in &spec.nets {
@@ -299,7 +313,7 @@ pub(super) fn seed_path(guest: &Guest, host: &HostFacts) -> String {
     format!("{}/{}/cidata.iso", host.run_dir, guest.uuid)
 }
 
-fn disk(guest: &Guest, disk: &DiskSpec, host: &HostFacts, folder: &str) -> Result<Disk> {
+fn disk(guest: &Guest, disk: &DiskSpec, host: &HostFacts, folder: &str, loaded: bool) -> Result<Disk> {
     let name = |key: keys::DiskKey| keys::disk(disk.number, key);
     let wrong = |key, e| Problem::from(e).within(format!("the setting `{}` of `{}` is wrong", name(key), guest.name)).on(&guest.dataset);
     let mut options: BlockOptions = match &disk.options {
@@ -309,6 +323,10 @@ fn disk(guest: &Guest, disk: &DiskSpec, host: &HostFacts, folder: &str) -> Resul
     // QEMU's BIOS boots from what is numbered; bhyve's firmware has an order of its own.
     if host.vmm == Vmm::Qemu && options.bootindex.is_none() {
         options.bootindex = Some(u32::from(disk.number) + 1);
+    }
+    // A loader of the host has been given its disks in that order.
+    if loaded {
+        options.bootindex = None;
     }
     let path = disk_path(guest, folder, disk);
     Ok(Disk {

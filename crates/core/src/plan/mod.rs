@@ -41,6 +41,7 @@ use crate::value::{Dataset, FilePath, GuestName};
 use crate::world::World;
 use crate::zfs::args::Pair;
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// Steps in order, and what a person should know about them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -93,13 +94,17 @@ impl Plan {
             for line in lines(step, os) {
                 text.push_str(&format!("{line}\n"));
             }
+            for (path, content) in step.written() {
+                text.push_str(&format!("#   {path}:\n"));
+                content.lines().for_each(|line| text.push_str(&format!("#     {line}\n")));
+            }
         }
         text
     }
 
     /// The same for programs.
     pub fn shown(&self, os: Os) -> Shown {
-        let step = |a: &Action| ShownStep { describe: a.describe(), commands: lines(a, os) };
+        let step = |a: &Action| ShownStep { describe: a.describe(), commands: lines(a, os), files: a.written().into_iter().collect() };
         Shown { steps: self.steps.iter().map(step).collect(), notes: self.notes.clone() }
     }
 }
@@ -126,6 +131,9 @@ pub struct ShownStep {
     pub describe: String,
     /// Its commands, each as it can be pasted.
     pub commands: Vec<String>,
+    /// The files that it writes for a hypervisor, a loader or the guest, by path, with secrets hidden.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, String>,
 }
 
 /// Whole numbers that a plan may need and that only the machine can give.

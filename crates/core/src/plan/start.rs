@@ -24,7 +24,8 @@ use crate::property::keys;
 use crate::value::FilePath;
 use crate::vmm::{HostFile, grub};
 use crate::world::World;
-use launch::{Made, log_dir, make, run_dir};
+pub(super) use launch::run_dir;
+use launch::{Made, log_dir, make};
 
 /// What is wanted and what the moment gives.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -87,6 +88,7 @@ pub fn start(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
     let firmware = firmware::of(world, guest, &spec);
     let mut wants = wants::of(guest, &spec, host, firmware.as_ref().ok().and_then(Option::as_ref), request.occasion)?;
     wants.leave_nodes(request);
+    wants.boot_from(&request.drives);
     let mut findings = check::start(host, &wants);
     if request.network.is_some() {
         // Those who looked closer tell it better.
@@ -96,7 +98,7 @@ pub fn start(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
     let (made, attached) = unless_refused(guest, &findings, make(world, guest, &spec, folder, firmware, request), attached)?;
     let mut plan = Plan::default();
     plan.steps.extend(made.verify);
-    plan.notes.extend(made.note);
+    plan.notes.extend(made.notes);
     plan.notes.extend(confinement::note(guest, &made.launch.confinement));
     plan.notes.extend(findings.iter().map(Finding::line));
     for module in check::modules::missing(&host.state, &wants.modules) {
@@ -125,9 +127,7 @@ pub fn start(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
         plan.push(Action::MakeFolder { path: run_dir(guest, host).into() });
     }
     plan.steps.extend(made.seed.map(|disc| Action::WriteSeed(Box::new(disc))));
-    for file in made.files {
-        plan.push(Action::WriteFile { path: file.path.into(), text: file.text });
-    }
+    plan.steps.extend(made.files.into_iter().map(Action::WriteHostFile));
     plan.notes.extend(attached.notes.iter().cloned());
     plan.steps.extend(attached.steps(&host.run_dir));
     plan.push(Action::Launch(Box::new(made.launch)));
@@ -145,6 +145,7 @@ pub fn launch(world: &World, guest: &Guest, request: &Request) -> Result<Ready> 
     let firmware = firmware::of(world, guest, &spec);
     let mut wants = wants::of(guest, &spec, &world.host, firmware.as_ref().ok().and_then(Option::as_ref), request.occasion)?;
     wants.leave_nodes(request);
+    wants.boot_from(&request.drives);
     let findings = check::start(&world.host, &wants);
     let attached = cards::attached(world, guest, &spec, request);
     let (made, attached) = unless_refused(guest, &findings, make(world, guest, &spec, folder, firmware, request), attached)?;

@@ -2,6 +2,7 @@
 //!
 //! Not here: whether the host has them (`check`), and the machine itself ([`super::machine`]).
 
+use super::drives::Drive;
 use super::firmware::Firmware;
 use super::machine::{backend, disk_file};
 use super::start::Occasion;
@@ -52,6 +53,7 @@ pub(super) fn of(guest: &Guest, spec: &Spec, host: &HostFacts, firmware: Option<
         ports: Vec::new(),
         // The port is its own until the end of its run.
         vnc: spec.screen.as_ref().filter(|_| !again).map(|screen| SocketAddr::new(screen.address, screen.port)),
+        boot_order: firmware.is_some_and(|firmware| firmware.image.is_none()) && spec.disks.iter().any(has_boot_index),
         emulations: false,
     };
     for disk in &spec.disks {
@@ -87,12 +89,12 @@ pub(super) fn of(guest: &Guest, spec: &Spec, host: &HostFacts, firmware: Option<
             Backend::Auto | Backend::User | Backend::Bridge => {}
         }
     }
-    if host.vmm == Vmm::Bhyve {
-        for (number, text) in &spec.pcidevs {
-            // A text that is no device is told where the machine is made.
-            if let Ok(device) = parse_pcidev(text, Owner { guest: guest.uuid, number: *number }) {
-                wants.device(&device, &format!("pcidev_{number} of `{}`", guest.name));
-            }
+    for (number, text) in &spec.pcidevs {
+        // A text that is no device is told where the machine is made.
+        match (parse_pcidev(text, Owner { guest: guest.uuid, number: *number }), host.vmm) {
+            (Ok(device), Vmm::Bhyve) => wants.device(&device, &format!("pcidev_{number} of `{}`", guest.name)),
+            (Ok(Device::Passthru(device)), Vmm::Qemu) => wants.passthru.push(device.host),
+            (Ok(_) | Err(_), _) => {}
         }
     }
     wants.firmware_extras(guest, spec);
@@ -106,6 +108,11 @@ pub(super) fn of(guest: &Guest, spec: &Spec, host: &HostFacts, firmware: Option<
         wants.paths.retain(|wanted| wanted.need != Need::Absent);
     }
     Ok(wants)
+}
+
+/// Whether a disk has a place of its own in the order of booting.
+fn has_boot_index(disk: &DiskSpec) -> bool {
+    disk.options.as_ref().and_then(|text| text.parse::<BlockOptions>().ok()).is_some_and(|options| options.bootindex.is_some())
 }
 
 /// Whether a disk is only read. Options that can't be read are told where the disk is made.
@@ -181,6 +188,12 @@ impl Wants {
             | Device::Tablet
             | Device::Filler => {}
         }
+    }
+
+    /// What the drives of the run add: a medium in one is to be booted before the disks.
+    pub fn boot_from(&mut self, drives: &[Drive]) {
+        let packaged = self.loader == Loader::Uefi && self.firmware.as_ref().is_some_and(|firmware| firmware.image.is_none());
+        self.boot_order |= packaged && drives.iter().any(|drive| drive.image().is_some());
     }
 
     /// Whether a loader's own program is needed besides the hypervisor's.

@@ -26,6 +26,8 @@ keys! {
     /// See the catalogue.
     UEFI_FIRMWARE = "uefi_firmware";
     /// See the catalogue.
+    GRUB_ROOT = "grub_root";
+    /// See the catalogue.
     LOADER_TIMEOUT = "loader_timeout";
     /// See the catalogue.
     BHYVELOAD_FLAGS = "bhyveload_flags";
@@ -39,6 +41,14 @@ keys! {
     CONFINE = "confine";
     /// See the catalogue.
     CONFINE_UIDS = "confine_uids";
+    /// See the catalogue.
+    ACPI = "acpi";
+    /// See the catalogue.
+    VMEXIT_ON_HLT = "vmexit_on_hlt";
+    /// See the catalogue.
+    VMEXIT_ON_PAUSE = "vmexit_on_pause";
+    /// See the catalogue.
+    IGNORE_BAD_MSR = "ignore_bad_msr";
     /// See the catalogue.
     BARGS = "bargs";
     /// See the catalogue.

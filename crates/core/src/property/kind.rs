@@ -6,6 +6,7 @@ use crate::cmd::split_words;
 use crate::device::place::PciPlace;
 use crate::device::{BlockOptions, Device, DiskSerial, GraphHook, Owner, ValePort, parse_pcidev, parse_serial_end};
 use crate::value::{BadValue, Cidr, GuestName, IfName, ImageName, Mac, Size, SnapshotName};
+use crate::vmm::grub;
 use crate::vmm::machine::{FwCfg, Tpm};
 use uuid::Uuid;
 
@@ -95,6 +96,8 @@ pub enum Kind {
     FwCfg,
     /// The firmware of a guest: `auto` or an image's name.
     Firmware,
+    /// The device of a guest's own grub.cfg: `auto` or GRUB's name of it.
+    GrubDevice,
 }
 
 impl Kind {
@@ -146,6 +149,9 @@ impl Kind {
             Self::Mac => text.to_ascii_lowercase().parse::<Mac>().map(|m| m.to_string()),
             Self::Guest => text.parse::<GuestName>().map(|n| n.to_string()),
             Self::Firmware if text.eq_ignore_ascii_case(AUTO) => Ok(AUTO.into()),
+            Self::GrubDevice if text.eq_ignore_ascii_case(AUTO) => Ok(AUTO.into()),
+            Self::GrubDevice if grub::is_device(text) => Ok(text.to_owned()),
+            Self::GrubDevice => Err(refuse("is no device of GRUB".into())),
             Self::Image | Self::Firmware => text.parse::<ImageName>().map(|n| n.to_string()),
             Self::Snapshot => text.trim_start_matches('@').parse::<SnapshotName>().map(|n| n.to_string()),
             Self::Interface => text.parse::<IfName>().map(|n| n.to_string()),
@@ -221,6 +227,7 @@ impl Kind {
             Self::Tpm => "passthru,/dev/tpm0 or swtpm,/PATH/TO/SOCKET".into(),
             Self::FwCfg => "NAME,string=TEXT or NAME,file=/PATH".into(),
             Self::Firmware => "auto or the name of an imported firmware".into(),
+            Self::GrubDevice => "auto, or GRUB's name of a device, as hd0, hd0,gpt2, hd0,msdos1 or lvm/vg0-root".into(),
             Self::DiskSerial => "1 to 20 letters, digits and signs, without blanks and commas".into(),
             Self::Cidr => "an address with its prefix, as 10.0.0.1/24".into(),
             Self::Vale => "a VALE switch as vale0, or a port of one as vale0:web1".into(),
@@ -243,7 +250,7 @@ impl Kind {
             Self::DesignMode => &["system", "manual"],
             Self::CardAddress4 => &["dhcp", "none"],
             Self::CardAddress6 => &["auto", "dhcp", "none"],
-            Self::Firmware => &[AUTO],
+            Self::Firmware | Self::GrubDevice => &[AUTO],
             Self::Count { .. }
             | Self::Seconds { .. }
             | Self::Memory

@@ -189,7 +189,7 @@ pub(super) fn every() -> Vec<(&'static str, Device)> {
         ("uart, tcp", Device::Uart(Uart { end: SerialEnd::Tcp("127.0.0.1:4000".parse().unwrap()) })),
         ("filler", Device::Filler),
         ("raw", pcidev("virtio-foo,/a/path,opt=1")),
-        ("raw, no conf", pcidev("pci-dummy")),
+        ("raw, no conf", pcidev("dummy")),
     ]
 }
 

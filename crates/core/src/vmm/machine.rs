@@ -36,6 +36,8 @@ pub struct Spec {
     pub fw_cfg: Vec<FwCfg>,
     /// What its clock chip shows.
     pub rtc: Rtc,
+    /// How a PC behaves.
+    pub pc: Pc,
     /// The user's own arguments for the hypervisor, split into words.
     pub extra: Vec<String>,
 }
@@ -54,6 +56,7 @@ impl Spec {
             tpm: None,
             fw_cfg: Vec::new(),
             rtc: Rtc::Utc,
+            pc: Pc::default(),
             extra: Vec::new(),
         }
     }
@@ -61,6 +64,26 @@ impl Spec {
     /// Memory as bhyve and its loaders are told: the user's own `-S` among the arguments counts.
     pub(super) fn memory_with_extra(&self) -> Memory {
         Memory { wired: self.memory.wired || self.extra.iter().any(|word| word == "-S"), ..self.memory }
+    }
+}
+
+/// How a PC behaves, where that can be switched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
+pub struct Pc {
+    /// Whether there are ACPI tables.
+    pub acpi: bool,
+    /// Whether a halted virtual processor gives its host processor back. bhyve only.
+    pub exit_on_hlt: bool,
+    /// Whether one that waits for a lock does so, too. bhyve only.
+    pub exit_on_pause: bool,
+    /// Whether access to an unknown MSR is ignored instead of being a fault. bhyve only.
+    pub ignore_bad_msr: bool,
+}
+
+impl Default for Pc {
+    fn default() -> Self {
+        Self { acpi: true, exit_on_hlt: true, exit_on_pause: true, ignore_bad_msr: true }
     }
 }
 

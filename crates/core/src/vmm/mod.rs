@@ -14,11 +14,12 @@ pub mod grub;
 pub mod machine;
 pub mod qemu;
 
-pub use machine::{Boot, FwCfg, FwCfgContent, Machine, Memory, Rtc, Spec, Topology, Tpm, Uefi};
+pub use machine::{Boot, FwCfg, FwCfgContent, Machine, Memory, Pc, Rtc, Spec, Topology, Tpm, Uefi};
 
 use crate::cmd::Cmd;
 use crate::launch::{Descriptor, Prepare};
 use crate::value::{BadValue, serde_by_text};
+use serde::{Deserialize, Serialize};
 use std::str::FromStr;
 
 /// A hypervisor.
@@ -87,7 +88,7 @@ pub struct Rendered {
 }
 
 /// A file of the host that a hypervisor or loader reads.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostFile {
     /// Its path.
     pub path: String,
@@ -97,6 +98,26 @@ pub struct HostFile {
     pub mode: u32,
     /// Whether it holds a secret: its content is then never shown.
     pub secret: bool,
+}
+
+/// What stands for a secret where a file is shown.
+const HIDDEN: &str = "(hidden)";
+
+impl HostFile {
+    /// Its content with secrets hidden. In a file of bhyve's settings those are the passwords; another file with a secret holds
+    /// nothing else.
+    pub fn shown(&self) -> String {
+        if !self.secret {
+            return self.text.clone();
+        }
+        let settings = self.path.ends_with("/bhyve.conf");
+        let line = |line: &str| match line.split_once('=') {
+            Some((key, _)) if settings && key.ends_with(".password") => format!("{key}={HIDDEN}\n"),
+            Some(_) if settings => format!("{line}\n"),
+            _ => format!("{HIDDEN}\n"),
+        };
+        self.text.lines().map(line).collect()
+    }
 }
 
 impl std::fmt::Debug for HostFile {
@@ -122,5 +143,9 @@ mod tests {
     fn a_secret_file_is_not_shown() {
         let file = HostFile { path: "/run/x".into(), text: "hunter2".into(), mode: 0o600, secret: true };
         assert!(!format!("{file:?}").contains("hunter2"));
+        assert_eq!(file.shown(), "(hidden)\n");
+        let text = "pci.0.2.0.rfb=127.0.0.1:5900\npci.0.2.0.password=a.b=c\n".to_owned();
+        let settings = HostFile { path: "/run/bhyve.conf".into(), text, ..file };
+        assert_eq!(settings.shown(), "pci.0.2.0.rfb=127.0.0.1:5900\npci.0.2.0.password=(hidden)\n");
     }
 }

@@ -22,6 +22,7 @@ use chyves_core::action::Action;
 use chyves_core::error::{Problem, Result};
 use chyves_core::plan::Plan;
 use chyves_core::value::FilePath;
+use chyves_core::vmm::HostFile;
 pub(super) use record::{Line, Record};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -89,6 +90,7 @@ impl Journal {
         let record = Record::new(command, locks, proc::boot_id()?, began, &plan.steps);
         let replaces = plan.steps.iter().enumerate().filter_map(|(index, step)| match step {
             Action::WriteFile { path, .. } => Some((index, path.clone())),
+            Action::WriteHostFile(HostFile { path, .. }) => Some((index, FilePath::host(path.as_str()))),
             _ => None,
         });
         let replaces: BTreeMap<usize, FilePath> = replaces.collect();

@@ -124,6 +124,7 @@ pub(super) fn perform(
             files::remove_folder(&FilePath::host(path.as_str()))
         }
         Action::WriteFile { path, text } => files::write(path, text, flush).map(made),
+        Action::WriteHostFile(file) => files::write(&FilePath::host(file.path.as_str()), &file.text, flush).map(made),
         Action::ChangeDisc { guest, uuid, dataset, device, path, force, again, borrows, .. } => {
             let target = control::Target { uuid: *uuid, name: guest, dataset };
             let disc = control::Disc { drive: device.as_deref(), path: path.as_deref(), force: *force, again, borrows };

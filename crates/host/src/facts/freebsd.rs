@@ -6,7 +6,8 @@ use crate::run;
 use crate::runtime::Runtime;
 use chyves_core::check::{Wants, modules};
 use chyves_core::os::freebsd::facts::{Printed, read};
-use chyves_core::os::freebsd::{acpidump, bhyve, dmesg, ifconfig, kenv, kldstat, ngctl, pciconf, processes, sysctl};
+use chyves_core::os::freebsd::{acpidump, bhyve, dmesg, ifconfig, kenv, kldstat, ngctl, pciconf, pkg, processes, sysctl};
+use chyves_core::os::state::Iommu;
 use chyves_core::vmm::bhyve::Release;
 use chyves_core::world::HostFacts;
 use std::collections::BTreeSet;
@@ -44,6 +45,9 @@ pub(super) fn for_start(rt: &Runtime, host: &mut HostFacts, wants: &Wants) {
         host.state.nodes.insert(node.clone(), there);
     }
     limit(host, wants);
+    if passthru {
+        amdvi(host);
+    }
     if busy && let Some(list) = ask(&processes::list()) {
         match processes::parse_list(&list) {
             Ok(all) => host.state.bhyves = processes::bhyves(&all),
@@ -52,6 +56,9 @@ pub(super) fn for_start(rt: &Runtime, host: &mut HostFacts, wants: &Wants) {
     }
     if passthru || !wants.ports.is_empty() {
         given(rt, host);
+    }
+    if wants.boot_order {
+        firmware_age(host);
     }
     if let Some(program) = wants.loader_program() {
         program_there(host, program);
@@ -67,6 +74,23 @@ fn limit(host: &mut HostFacts, wants: &Wants) {
     }
 }
 
+/// Whether vmm uses the IOMMU of AMD, while it is not loaded: what loader.conf has set.
+fn amdvi(host: &mut HostFacts) {
+    if host.state.amdvi.is_none()
+        && host.state.iommu == Some(Iommu::Ivrs)
+        && let Ok(answer) = run::run(&kenv::amdvi())
+    {
+        host.state.amdvi = Some(kenv::uses_amdvi(answer.ok().then_some(answer.stdout.as_str())));
+    }
+}
+
+/// The version of the firmware's package, where the order of booting depends on it.
+fn firmware_age(host: &mut HostFacts) {
+    if let Some(version) = ask(&pkg::version(pkg::FIRMWARE)).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()) {
+        host.state.versions.insert(pkg::FIRMWARE.to_owned(), version);
+    }
+}
+
 /// All that can be known.
 pub(super) fn for_doctor(host: &mut HostFacts) {
     let mut printed = kernel(modules::USUAL);
@@ -77,6 +101,10 @@ pub(super) fn for_doctor(host: &mut HostFacts) {
         printed.lpc = ask(&bhyve::lpc());
     }
     read(&printed, host);
+    amdvi(host);
+    if host.uefi.is_some() && host.arch == "amd64" {
+        firmware_age(host);
+    }
     for program in ["bhyveload", "grub-bhyve"] {
         program_there(host, program);
     }

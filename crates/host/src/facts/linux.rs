@@ -4,7 +4,8 @@ use super::ask;
 use chyves_core::check::Wants;
 use chyves_core::error::Result;
 use chyves_core::os::HostState;
-use chyves_core::os::linux::{ip, meminfo, versions};
+use chyves_core::os::linux::{ip, meminfo, pci, versions};
+use chyves_core::os::state::PciFunction;
 use chyves_core::world::HostFacts;
 
 /// What a start has to know.
@@ -12,6 +13,24 @@ pub(super) fn for_start(host: &mut HostFacts, wants: &Wants) {
     memory(&mut host.state);
     if !wants.cards.is_empty() {
         interfaces(&mut host.state);
+    }
+    if !wants.passthru.is_empty() {
+        host.state.pci = functions();
+    }
+}
+
+/// The PCI functions of the host; none where sysfs is not there. Without a PCI bus there are no functions.
+fn functions() -> Option<Vec<PciFunction>> {
+    let driver = |entry: &std::fs::DirEntry| {
+        let link = std::fs::read_link(entry.path().join("driver")).ok()?;
+        Some(link.file_name()?.to_string_lossy().into_owned())
+    };
+    match std::fs::read_dir(pci::FOLDER) {
+        Ok(entries) => {
+            let one = |entry: std::fs::DirEntry| pci::function(&entry.file_name().to_string_lossy(), driver(&entry).as_deref());
+            Some(entries.flatten().filter_map(one).collect())
+        }
+        Err(_) => std::path::Path::new("/sys/bus").is_dir().then(Vec::new),
     }
 }
 

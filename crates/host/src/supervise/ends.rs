@@ -8,7 +8,7 @@ use crate::safe::Folder;
 use chyves_core::cmd::Cmd;
 use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::launch::Control;
-use chyves_core::lifecycle::{End, Event, Exit, Final, Phase};
+use chyves_core::lifecycle::{self, End, Event, Exit, Final, Phase};
 
 /// Whether a command is one of the loaders that run on the host and talk to whoever sits at the console.
 fn loads(cmd: &Cmd) -> bool {
@@ -29,8 +29,8 @@ impl Engine<'_> {
         let end = match &self.launch.control {
             Control::Qmp { .. } => End::of_qemu(self.qmp.as_ref().and_then(|q| q.reason()), exit),
             Control::Bhyve { .. } => {
-                let usage = String::from_utf8_lossy(&words).to_ascii_lowercase().contains("usage:");
-                End::of_bhyve(exit, usage && now.saturating_sub(self.launched) < USAGE_WITHIN)
+                let refused = lifecycle::refuses(&String::from_utf8_lossy(&words));
+                End::of_bhyve(exit, refused && now.saturating_sub(self.launched) < USAGE_WITHIN)
             }
         };
         let end = match self.refused.take() {

@@ -10,6 +10,16 @@ pub fn max_cpus() -> Cmd {
     Cmd::new(TOOL, ["-q", "hw.vmm.maxcpu"])
 }
 
+/// Asks whether vmm will use the IOMMU of AMD when it is loaded. It fails where nothing is set, which means no.
+pub fn amdvi() -> Cmd {
+    Cmd::new(TOOL, ["-q", "hw.vmm.amdvi.enable"])
+}
+
+/// Whether vmm will use it: the tunable's default is 0.
+pub fn uses_amdvi(answer: Option<&str>) -> bool {
+    answer.is_some_and(|text| text.trim().parse::<u32>().is_ok_and(|number| number != 0))
+}
+
 /// The limit that vmm will have: what was set, else the number of the host's processors. Nothing where the answer is no number.
 pub fn limit(answer: Option<&str>, processors: u32) -> Option<u16> {
     match answer {
@@ -28,5 +38,6 @@ mod tests {
         assert_eq!(limit(None, 8), Some(8));
         assert_eq!(limit(Some("64\n"), 8), Some(64));
         assert_eq!((limit(Some("many"), 8), limit(Some("0"), 8)), (None, None));
+        assert_eq!((uses_amdvi(None), uses_amdvi(Some("0\n")), uses_amdvi(Some("1\n"))), (false, false, true));
     }
 }

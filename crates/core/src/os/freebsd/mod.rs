@@ -2,6 +2,7 @@
 //!
 //! * [`sysctl`], [`dmesg`], [`kldstat`], [`kenv`]: kernel, processor, memory, modules
 //! * [`pciconf`], [`acpidump`]: what can be passed through
+//! * [`pkg`]: how old the firmware is
 //! * [`bhyve`]: which devices this release's bhyve has
 //! * [`mod@ifconfig`], [`ngctl`], [`processes`]: interfaces; nodes of netgraph; who holds a file
 //! * [`facts`]: all of it together
@@ -15,6 +16,7 @@ pub mod kenv;
 pub mod kldstat;
 pub mod ngctl;
 pub mod pciconf;
+pub mod pkg;
 pub mod processes;
 #[cfg(test)]
 pub(crate) mod recorded;

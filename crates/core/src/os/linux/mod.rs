@@ -3,6 +3,7 @@
 
 pub mod ip;
 pub mod meminfo;
+pub mod pci;
 pub mod versions;
 
 use super::Intent;

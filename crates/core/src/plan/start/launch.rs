@@ -20,7 +20,7 @@ use crate::plan::revert;
 use crate::value::{Dataset, FilePath};
 use crate::vmm::bhyve::{self, Arch, BhyveHost};
 use crate::vmm::qemu::{self, QemuHost};
-use crate::vmm::{HostFile, Rendered, Vmm};
+use crate::vmm::{Boot, HostFile, Machine, Rendered, Vmm};
 use crate::world::{HostFacts, World};
 use crate::zfs::args;
 use std::net::SocketAddr;
@@ -29,8 +29,8 @@ use std::net::SocketAddr;
 pub(super) struct Made {
     /// What makes sure that the snapshot to go back to is the one that was looked at.
     pub(super) verify: Option<Action>,
-    /// What is to be said of going back.
-    pub(super) note: Option<String>,
+    /// What is worth knowing of it: where the guest goes back to, what of chyves' own arguments the user's replace.
+    pub(super) notes: Vec<String>,
     /// The step that gives the guest its firmware's variables.
     pub(super) variables: Option<Action>,
     /// The launch.
@@ -47,7 +47,7 @@ pub(super) fn log_dir(folder: &str) -> FilePath {
 }
 
 /// The folder of a guest's runtime files.
-pub(super) fn run_dir(guest: &Guest, host: &HostFacts) -> String {
+pub(in crate::plan) fn run_dir(guest: &Guest, host: &HostFacts) -> String {
     format!("{}/{}", host.run_dir, guest.uuid)
 }
 
@@ -83,6 +83,7 @@ pub(super) fn make(
     let ports = machine.spec().serial.iter().flatten().filter_map(terminal);
     let given = machine.devices().values().filter_map(passed).chain(ports).collect();
     let confinement = confinement::of(spec, &machine, host);
+    let mut notes: Vec<String> = back.note.into_iter().collect();
     let (rendered, control, console) = match host.vmm {
         Vmm::Qemu => {
             let qmp = format!("{run}/qmp");
@@ -105,6 +106,8 @@ pub(super) fn make(
                 return Err(machine::together(guest, problems));
             }
             let mut rendered = bhyve::render(&machine, &host)?;
+            notes.extend(bhyve::replaced(&machine, &host));
+            notes.extend(dark_display(&machine));
             // bhyve has it from its own file; people find it where they find it under QEMU.
             let secret = machine.devices().values().find_map(password_of);
             let secret = secret.map(|text| HostFile { path: secret_file(&run), text, mode: 0o600, secret: true });
@@ -162,7 +165,17 @@ pub(super) fn make(
         path: seed_path(guest, host),
     });
     let variables = firmware.and_then(|firmware| firmware.variables(guest, folder));
-    Ok(Made { verify: back.verify, note: back.note, variables, launch, files, seed })
+    Ok(Made { verify: back.verify, notes, variables, launch, files, seed })
+}
+
+/// A warning where a display shows nothing: bhyve's frame buffer is set up by UEFI firmware, which a loader of the host replaces.
+fn dark_display(machine: &Machine) -> Option<String> {
+    let loaded = matches!(machine.spec().boot, Boot::Bhyveload(_) | Boot::GrubBhyve(_));
+    let display = machine.devices().values().any(|device| device.word() == "fbuf");
+    (loaded && display).then(|| {
+        "the VNC display stays black: bhyve's frame buffer needs UEFI firmware (`loader=uefi`); without it use the serial console"
+            .to_owned()
+    })
 }
 
 /// The file systems of images, each once.

@@ -74,6 +74,15 @@ pub(super) static ROWS: &[Property] = &[
         ..BASE
     },
     Property {
+        key: "grub_root",
+        kind: Kind::GrubDevice,
+        unset: Unset::Value("auto"),
+        summary: "the device that has the grub.cfg of a guest with loader=grub-bhyve",
+        detail: "auto searches all disks, whether they have an MBR, a GPT, LVM or no partitions, the first disk first, for grub.cfg in /boot/grub, /boot/grub2, /grub and /grub2. Else GRUB's name of the device. Recipes that load a kernel themselves (os=openbsd, netbsd, coreos, custom) and installation media ignore it.",
+        reach: Reaches::Never,
+        ..BASE
+    },
+    Property {
         key: "loader_timeout",
         kind: Kind::Seconds { min: 1, max: 86400 },
         unset: Unset::Value("300"),
@@ -157,10 +166,46 @@ pub(super) static ROWS: &[Property] = &[
         ..BASE
     },
     Property {
+        key: "acpi",
+        kind: Kind::YesNo,
+        unset: Unset::Value("yes"),
+        summary: "whether the guest has ACPI tables",
+        detail: "Without them `chyves stop` can only force the guest off: its power button is an ACPI device. On bhyve this is -A up to FreeBSD 14.x and acpi_tables=false from 15.0 on; arm64 has a device tree instead.",
+        reach: Reaches::Never,
+        ..BASE
+    },
+    Property {
+        key: "vmexit_on_hlt",
+        kind: Kind::YesNo,
+        unset: Unset::Value("yes"),
+        summary: "whether a halted virtual processor gives its host processor back (bhyve)",
+        detail: "bhyve's -H. Without it each idle virtual processor keeps one of the host's busy. QEMU ignores it.",
+        reach: Reaches::Never,
+        ..BASE
+    },
+    Property {
+        key: "vmexit_on_pause",
+        kind: Kind::YesNo,
+        unset: Unset::Value("yes"),
+        summary: "whether a virtual processor that waits for a lock gives its host processor back (bhyve)",
+        detail: "bhyve's -P, which helps where guests have more virtual processors than the host has. QEMU ignores it.",
+        reach: Reaches::Never,
+        ..BASE
+    },
+    Property {
+        key: "ignore_bad_msr",
+        kind: Kind::YesNo,
+        unset: Unset::Value("yes"),
+        summary: "whether access to an unknown model-specific register is ignored (bhyve)",
+        detail: "bhyve's -w. Without it such an access is a fault in the guest, which Linux and Windows do not expect. QEMU ignores it.",
+        reach: Reaches::Never,
+        ..BASE
+    },
+    Property {
         key: "bargs",
         kind: Kind::Words,
         summary: "more arguments for bhyve",
-        detail: "Split into words at blanks; quotes keep blanks together; nothing is expanded. They stand before chyves' own arguments.",
+        detail: "Split into words at blanks; quotes keep blanks together; nothing is expanded. They stand behind chyves' own arguments, and bhyve lets the last one win: `chyves start` lists which of its own they replace.",
         reach: Reaches::Always(Reach::RunsProgram),
         ..BASE
     },

@@ -6,13 +6,18 @@
 use super::release::{Arch, Feature};
 use super::{BhyveHost, extra};
 use crate::console::terminal;
-use crate::device::{AhciPort, Device, HostDevice, NetBackend, ScreenSize, ScsiBehind, SerialEnd, VncListen};
+use crate::device::{AhciPort, Device, HostDevice, NetBackend, Nic, ScreenSize, ScsiBehind, SerialEnd, VncListen};
 use crate::error::{Problem, did_you_mean};
 use crate::vmm::machine::{Boot, Machine, Tpm};
 
-/// Whether firmware has to be told something by QEMU's fw_cfg.
+/// Disks that bhyveload takes.
+const LOADER_DISKS: usize = 32;
+
+/// Whether firmware needs QEMU's fw_cfg for something. A loader of the host has its disks in order and asks for no boot index.
 pub(super) fn needs_fw_cfg(machine: &Machine) -> bool {
-    !machine.spec().fw_cfg.is_empty() || machine.devices().values().any(has_bootindex)
+    let spec = machine.spec();
+    let firmware = matches!(spec.boot, Boot::Uefi(_) | Boot::UBoot { .. });
+    !spec.fw_cfg.is_empty() || firmware && machine.devices().values().any(has_bootindex)
 }
 
 fn has_bootindex(device: &Device) -> bool {
@@ -78,6 +83,20 @@ pub fn check(machine: &Machine, host: &BhyveHost) -> Vec<Problem> {
         );
     }
     found.extend(boot(&spec.boot, host.arch));
+    found.extend(super::settings(machine, host).iter().filter(|setting| setting.refers).map(super::no_reference));
+    if machine.devices().values().filter(|device| device.word() == "xhci").count() > 1 {
+        found.push(
+            Problem::usage("bhyve has one USB controller (xhci) in a VM")
+                .hint("remove the pcidev_{n} with xhci, or `chyves set GUEST uefi_vnc_mouse_type=ps2` for no USB tablet"),
+        );
+    }
+    if host.release < Feature::SlirpOpen.since() && machine.devices().values().any(is_shut_in) {
+        found.push(
+            Problem::host_cant(format!("a NIC on the user network reaches nothing on FreeBSD {release}"))
+                .because("bhyve's user network lets a guest out since FreeBSD 16.0 only (slirp's `open`)")
+                .hint("attach the NIC to a bridge: `chyves set GUEST net0.bridge=bridge0`"),
+        );
+    }
     found.extend(ends(machine));
     if host.arch == Arch::Arm64 {
         found.extend(arm64(machine));
@@ -91,6 +110,11 @@ pub fn check(machine: &Machine, host: &BhyveHost) -> Vec<Problem> {
         if p.object.is_some() { p } else { p.on(&spec.name) }
     };
     found.into_iter().map(named).collect()
+}
+
+/// Whether it is a NIC on bhyve's user network by which nobody on the host reaches the guest either.
+fn is_shut_in(device: &Device) -> bool {
+    matches!(device, Device::Nic(Nic { backend: NetBackend::User(net), .. }) if net.forwards.is_empty())
 }
 
 /// What not every release has that a device needs, with the way round.
@@ -146,6 +170,10 @@ fn boot(boot: &Boot, arch: Arch) -> Option<Problem> {
         (Boot::Bhyveload(loader), Arch::Amd64) if loader.disks.is_empty() => {
             Some(Problem::usage("bhyveload has nothing to boot from").hint("attach a disk, or start with --iso IMAGE"))
         }
+        (Boot::Bhyveload(loader), Arch::Amd64) if loader.disks.len() > LOADER_DISKS => Some(
+            Problem::usage(format!("bhyveload takes {LOADER_DISKS} disks at most, and this guest has {}", loader.disks.len()))
+                .hint("`chyves set GUEST loader=uefi`, or remove disks"),
+        ),
         (Boot::Bhyveload(_) | Boot::GrubBhyve(_) | Boot::Uefi(_), Arch::Amd64) | (Boot::Uefi(_) | Boot::UBoot { .. }, Arch::Arm64) => None,
     }
 }

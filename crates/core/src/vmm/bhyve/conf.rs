@@ -10,6 +10,8 @@ pub(super) struct Setting {
     pub(super) words: Vec<String>,
     /// Whether those words can't carry it.
     pub(super) unfit: Unfit,
+    /// Whether bhyve would take a part of a value for a reference to another setting: `%(`.
+    pub(super) refers: bool,
     /// The lines of the tree, where the tree's keys are certain.
     pub(super) tree: Option<Vec<(String, String)>>,
 }
@@ -31,6 +33,7 @@ impl Setting {
         Self {
             words: words.iter().map(|&w| w.to_owned()).collect(),
             unfit: Unfit::No,
+            refers: tree.iter().any(|(_, value)| refers(value)),
             tree: Some(tree.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()),
         }
     }
@@ -67,9 +70,15 @@ struct Item {
     secret: bool,
 }
 
-/// A value as bhyve reads it: `%` begins a reference to another key.
+/// A value as bhyve reads it. A lone `%` is kept as it is, and the manual's `%%` is no escape; a backslash escapes, but only
+/// in a value that has a `%`.
 pub(super) fn literal(value: &str) -> String {
-    value.replace('%', "%%")
+    if value.contains('%') { value.replace('\\', "\\\\") } else { value.to_owned() }
+}
+
+/// Whether bhyve takes a part of the value for a reference to another setting.
+pub(super) fn refers(value: &str) -> bool {
+    value.contains("%(")
 }
 
 impl Conf {
@@ -170,12 +179,13 @@ impl Conf {
                 text.push_str(word);
             }
         }
+        let refers = self.items.iter().any(|item| !item.verbatim && refers(&item.value));
         let node = format!("pci.{}.{}.{}", place.bus, place.slot, place.function);
         let tree = (!self.words_only).then(|| {
             let device = (format!("{node}.device"), self.device.clone());
             let rest = self.items.iter().map(|item| (format!("{node}.{}", item.key), item.value.clone()));
             std::iter::once(device).chain(rest).collect()
         });
-        Setting { words: vec!["-s".to_owned(), text], unfit, tree }
+        Setting { words: vec!["-s".to_owned(), text], unfit, refers, tree }
     }
 }

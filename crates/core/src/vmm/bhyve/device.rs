@@ -26,13 +26,11 @@ pub(super) fn conf(device: &Device, host: &BhyveHost) -> Conf {
             let conf = Conf::new("nvme").pair("ram", disk.size.mib_up()).pair("ser", &disk.serial);
             nvme(conf, &disk.details)
         }
-        Device::Optical(drive) => {
-            let conf = Conf::of("ahci-cd", "ahci").tree_only("port.0.type", "cd");
-            match &drive.medium {
-                Some(_) => conf.below("port.0", optical(drive, "")),
-                None => conf,
-            }
-        }
+        Device::Optical(drive) => match &drive.medium {
+            Some(_) => Conf::of("ahci-cd", "ahci").tree_only("port.0.type", "cd").below("port.0", optical(drive, "")),
+            // bhyve has no drive without a medium (exit 4). The controller stays, so that no PCI place moves.
+            None => Conf::new("ahci"),
+        },
         Device::Ahci(controller) => ahci(controller),
         Device::Scsi(controller) => scsi(controller),
         Device::Nic(nic) => card(nic, host),

@@ -1,75 +1,111 @@
-//! The user's own arguments for bhyve (`bargs`), read as bhyve would read them, so that an option that the release does
-//! not know, or a device that collides, is refused before anything is started.
+//! The user's own arguments for bhyve (`bargs`), read as bhyve reads them, so that an option that the release does not know,
+//! or a device that collides, is refused before anything is started. They stand behind chyves' own, and the last one wins:
+//! [`replaced`] lists what they replace.
 //!
 //! Not here: splitting them into words (`cmd::split_words`).
 
-use super::BhyveHost;
 use super::release::{Arch, Feature};
+use super::{BhyveHost, Release, settings};
 use crate::device::PciPlace;
 use crate::error::Problem;
 use crate::value::printable;
-use crate::vmm::machine::Machine;
+use crate::vmm::machine::{Boot, Machine, Topology};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// An option of bhyve.
 struct Letter {
     name: char,
     /// Whether a value follows.
     value: bool,
-    arm64: bool,
+    /// The key and value that it stands for, where it is a switch.
+    sets: Option<(&'static str, &'static str)>,
+    /// The first release that has it on arm64.
+    arm64: Option<Release>,
     since: Option<Feature>,
 }
 
-const fn opt(name: char, value: bool, arm64: bool) -> Letter {
-    Letter { name, value, arm64, since: None }
+/// A switch.
+const fn flag(name: char, sets: Option<(&'static str, &'static str)>) -> Letter {
+    Letter { name, value: false, sets, arm64: None, since: None }
+}
+
+/// An option with a value.
+const fn with(name: char) -> Letter {
+    Letter { name, value: true, sets: None, arm64: None, since: None }
+}
+
+/// The same, which arm64 has since the beginning.
+const fn both(mut letter: Letter) -> Letter {
+    letter.arm64 = Some(Feature::Arm64.since());
+    letter
+}
+
+/// The same, which arm64 has since main.
+const fn late(mut letter: Letter) -> Letter {
+    letter.arm64 = Some(Feature::Monitor.since());
+    letter
+}
+
+const fn since(feature: Feature, mut letter: Letter) -> Letter {
+    letter.since = Some(feature);
+    letter
 }
 
 const LETTERS: &[Letter] = &[
-    opt('a', false, false),
-    opt('e', false, false),
-    opt('h', false, true),
-    opt('u', false, false),
-    opt('w', false, false),
-    opt('x', false, false),
-    opt('A', false, false),
-    opt('C', false, true),
-    opt('D', false, true),
-    opt('H', false, false),
-    opt('I', false, false),
-    opt('P', false, false),
-    opt('S', false, true),
-    opt('W', false, true),
-    opt('Y', false, false),
-    opt('k', true, true),
-    opt('o', true, true),
-    opt('p', true, true),
-    opt('G', true, false),
-    opt('c', true, true),
-    opt('s', true, true),
-    opt('m', true, true),
-    opt('l', true, false),
-    opt('K', true, false),
-    opt('U', true, true),
-    Letter { name: 'f', value: true, arm64: true, since: Some(Feature::FwCfg) },
-    Letter { name: 'n', value: true, arm64: false, since: Some(Feature::Numa) },
-    Letter { name: 'M', value: false, arm64: false, since: Some(Feature::Monitor) },
+    flag('a', Some(("x86.x2apic", "false"))),
+    flag('e', Some(("x86.strictio", "true"))),
+    both(flag('h', None)),
+    flag('u', Some(("rtc.use_localtime", "false"))),
+    flag('w', Some(("x86.strictmsr", "false"))),
+    flag('x', Some(("x86.x2apic", "true"))),
+    flag('A', Some(("acpi_tables", "true"))),
+    both(flag('C', Some(("memory.guest_in_core", "true")))),
+    both(flag('D', Some(("destroy_on_poweroff", "true")))),
+    flag('H', Some(("x86.vmexit_on_hlt", "true"))),
+    flag('I', None),
+    flag('P', Some(("x86.vmexit_on_pause", "true"))),
+    both(flag('S', Some(("memory.wired", "true")))),
+    both(flag('W', Some(("virtio_msix", "false")))),
+    flag('Y', Some(("x86.mptable", "false"))),
+    both(with('k')),
+    both(with('o')),
+    both(with('p')),
+    late(with('G')),
+    both(with('c')),
+    both(with('s')),
+    both(with('m')),
+    with('l'),
+    with('K'),
+    both(with('U')),
+    // arm64's getopt lists -f, and its switch has no case for it.
+    since(Feature::FwCfg, with('f')),
+    since(Feature::Numa, with('n')),
+    late(since(Feature::Monitor, flag('M', None))),
 ];
 
-/// Everything about them that the host's bhyve would not take.
-pub(super) fn check(machine: &Machine, host: &BhyveHost) -> Vec<Problem> {
-    let words = &machine.spec().extra;
-    let mut found = Vec::new();
-    let mut refuse = |word: &str, why: String, cure: &str| {
-        found.push(Problem::usage(format!("bhyve would not take the argument `{}`", printable(word, 60))).because(why).hint(cure));
-    };
+const CHECK: &str = "check bargs";
+const PLACE: &str = "use pcidev_1 and so on instead: chyves then gives them places";
+
+/// One option as bhyve's getopt reads it.
+struct Read<'a> {
+    word: &'a str,
+    letter: &'static Letter,
+    value: Option<&'a str>,
+}
+
+/// Reads them as bhyve does; what it would not take is a refusal: word, reason, cure.
+fn read<'a>(words: &'a [String], host: &BhyveHost, mut refuse: impl FnMut(&str, String, &str)) -> Vec<Read<'a>> {
+    let mut all = Vec::new();
     let mut rest = words.iter();
     while let Some(word) = rest.next() {
         let Some(letters) = word.strip_prefix('-').filter(|letters| !letters.is_empty() && *letters != "-") else {
-            refuse(word, "it is no option, so bhyve would take it for the machine's name".into(), "check bargs");
+            refuse(word, "it is no option, so bhyve would take it for the VM's name".into(), CHECK);
             continue;
         };
         let mut chars = letters.chars();
         while let Some(c) = chars.next() {
-            let Some(letter) = LETTERS.iter().find(|l| l.name == c && (l.arm64 || host.arch == Arch::Amd64)) else {
+            let there = |l: &&Letter| host.arch == Arch::Amd64 || l.arm64.is_some_and(|since| host.release >= since);
+            let Some(letter) = LETTERS.iter().find(|l| l.name == c).filter(there) else {
                 let whose = match host.arch {
                     Arch::Amd64 => "bhyve",
                     Arch::Arm64 => "bhyve on arm64",
@@ -81,39 +117,189 @@ pub(super) fn check(machine: &Machine, host: &BhyveHost) -> Vec<Problem> {
                 refuse(word, problem.to_string(), "remove it from bargs, or upgrade the host");
             }
             if !letter.value {
+                all.push(Read { word, letter, value: None });
                 continue;
             }
             let behind = chars.as_str();
-            let value = if behind.is_empty() { rest.next().map(String::as_str) } else { Some(behind) };
-            match value {
-                None => refuse(word, format!("-{c} needs a value behind it"), "check bargs"),
-                Some(value) if c == 's' => slot(machine, value, &mut refuse),
-                Some(_) => {}
+            match if behind.is_empty() { rest.next().map(String::as_str) } else { Some(behind) } {
+                None => refuse(word, format!("-{c} needs a value behind it"), CHECK),
+                Some(value) => all.push(Read { word, letter, value: Some(value) }),
             }
             break;
         }
     }
+    all
+}
+
+/// Everything about them that the host's bhyve would not take, or that chyves could not run.
+pub(super) fn check(machine: &Machine, host: &BhyveHost) -> Vec<Problem> {
+    let mut found = Vec::new();
+    let mut refuse = |word: &str, why: String, cure: &str| {
+        found.push(Problem::usage(format!("bhyve would not take the argument `{}`", printable(word, 60))).because(why).hint(cure));
+    };
+    let all = read(&machine.spec().extra, host, &mut refuse);
+    let loaded = matches!(machine.spec().boot, Boot::Bhyveload(_) | Boot::GrubBhyve(_));
+    let mut domains: Vec<&str> = Vec::new();
+    for option in &all {
+        let value = option.value.unwrap_or_default();
+        match option.letter.name {
+            'h' => refuse(option.word, "bhyve would print its usage and run no guest".into(), CHECK),
+            's' | 'l' if value == "help" => refuse(option.word, "bhyve would print a list and run no guest".into(), CHECK),
+            's' => slot(machine, value, &mut refuse),
+            'M' if host.release >= Feature::Monitor.since() => {
+                refuse(option.word, "in monitor mode the process that chyves starts is not the VM's".into(), "remove it from bargs");
+            }
+            'o' => key(value, &mut refuse),
+            'm' if loaded => {
+                refuse(option.word, "the loader prepares the VM with the memory of the property ram".into(), "set ram instead");
+            }
+            'n' => domains.push(value),
+            _ => {}
+        }
+    }
+    numa(machine, &domains, &mut refuse);
+    topology(machine, &all, &mut refuse);
     found
+}
+
+/// A configuration variable that would leave chyves with a process that is no VM.
+fn key(value: &str, refuse: &mut impl FnMut(&str, String, &str)) {
+    match value.split_once('=') {
+        Some(("config.dump", _)) => refuse(value, "bhyve would print its configuration and run no guest".into(), CHECK),
+        Some(("monitor", _)) => {
+            refuse(value, "in monitor mode the process that chyves starts is not the VM's".into(), "remove it from bargs");
+        }
+        Some((_, text)) if !text.is_empty() => {}
+        _ => refuse(value, "-o takes KEY=VALUE, and the value must not be empty".into(), CHECK),
+    }
+}
+
+/// NUMA domains: firmware only, at most eight, numbered 0, 1, 2 and so on.
+fn numa(machine: &Machine, domains: &[&str], refuse: &mut impl FnMut(&str, String, &str)) {
+    let Some(first) = domains.first() else { return };
+    if !matches!(machine.spec().boot, Boot::Uefi(_) | Boot::UBoot { .. }) {
+        refuse(first, "NUMA domains need a boot ROM".into(), "set loader=uefi, or remove -n from bargs");
+    }
+    let mut ids = BTreeSet::new();
+    for domain in domains {
+        let id = domain.split(',').find_map(|word| word.strip_prefix("id=")).and_then(|id| id.parse::<usize>().ok());
+        match id {
+            Some(id) if id < 8 && ids.insert(id) => {}
+            Some(id) if id < 8 => refuse(domain, format!("domain {id} is there already"), CHECK),
+            _ => refuse(domain, "a domain has a number: id=0 to id=7".into(), "write -n id=0,size=1G"),
+        }
+    }
+    if let Some(gap) = (0..ids.len()).find(|id| !ids.contains(id)) {
+        refuse(
+            first,
+            format!("there is no domain {gap}, and bhyve stops reading at the first gap"),
+            "number the domains 0, 1, 2 and so on",
+        );
+    }
+}
+
+/// Processors that the user's own -c makes of chyves' own: the numbers must multiply.
+fn topology(machine: &Machine, all: &[Read<'_>], refuse: &mut impl FnMut(&str, String, &str)) {
+    let Topology { cpus, sockets, cores, threads } = machine.spec().topology;
+    let mut numbers = BTreeMap::from([("cpus", cpus), ("sockets", sockets), ("cores", cores), ("threads", threads)]);
+    let mut last = None;
+    for option in all.iter().filter(|option| option.letter.name == 'c') {
+        let value = option.value.unwrap_or_default();
+        last = Some(value);
+        for token in value.split(',') {
+            let (key, number) = token.split_once('=').unwrap_or(("cpus", token));
+            match (numbers.get_mut(key), number.parse()) {
+                (Some(slot), Ok(number)) if number > 0 => *slot = number,
+                _ => return refuse(value, "it is no processor topology".into(), "set cpu, cpu_sockets and cpu_threads instead"),
+            }
+        }
+    }
+    let of = |key: &str| u64::from(numbers.get(key).copied().unwrap_or_default());
+    if let Some(value) = last.filter(|_| of("sockets") * of("cores") * of("threads") != of("cpus")) {
+        let why = format!(
+            "with chyves' own -c it gives {} processors as {} sockets of {} cores of {} threads",
+            of("cpus"),
+            of("sockets"),
+            of("cores"),
+            of("threads")
+        );
+        refuse(value, why, "state all of cpus, sockets, cores and threads, or set cpu, cpu_sockets and cpu_threads instead");
+    }
 }
 
 /// A device of the user's own must not collide with one of the machine's.
 fn slot(machine: &Machine, value: &str, refuse: &mut impl FnMut(&str, String, &str)) {
     let (place, rest) = value.split_once(',').unwrap_or((value, ""));
     let emulation = rest.split(',').next().unwrap_or_default();
-    let cure = "use pcidev_1 and so on instead: chyves then gives them places";
     match place.parse::<PciPlace>() {
-        Err(bad) => refuse(value, bad.to_string(), cure),
+        Err(bad) => refuse(value, bad.to_string(), PLACE),
         Ok(place) => {
             if let Some(device) = machine.devices().get(&place) {
-                refuse(value, format!("{} is at {place} already", device.word()), cure);
+                refuse(value, format!("{} is at {place} already", device.word()), PLACE);
             }
-            let single = ["lpc", "fbuf"].contains(&emulation);
+            let single = ["lpc", "fbuf", "xhci"].contains(&emulation);
             if single && machine.devices().values().any(|device| device.word() == emulation) {
-                refuse(value, format!("a machine has one {emulation} at most, and this one has it already"), cure);
+                refuse(value, format!("a VM has one {emulation} at most, and this one has it already"), PLACE);
             }
             if emulation == "passthru" && !machine.spec().memory_with_extra().wired {
                 refuse(value, "passthrough needs wired memory".into(), "add -S to bargs");
             }
         }
+    }
+}
+
+/// What of chyves' own arguments the user's replace, a sentence each.
+pub fn replaced(machine: &Machine, host: &BhyveHost) -> Vec<String> {
+    let own: BTreeMap<String, (String, String)> = settings(machine, host)
+        .into_iter()
+        .flat_map(|setting| {
+            let words = setting.words.join(" ");
+            setting.tree.into_iter().flatten().map(move |(key, value)| (key, (value, words.clone())))
+        })
+        .collect();
+    let mut notes: Vec<String> = Vec::new();
+    let mut note = |text: String| {
+        if !notes.contains(&text) {
+            notes.push(text);
+        }
+    };
+    for option in read(&machine.spec().extra, host, |_, _, _| {}) {
+        let c = option.letter.name;
+        let value = option.value.unwrap_or_default();
+        let shown = if option.letter.value { format!("-{c} {value}") } else { format!("-{c}") };
+        match c {
+            'k' => note(format!("bargs: what `{value}` sets replaces chyves' own arguments for the same keys")),
+            'n' => note(format!("bargs: the sizes of the NUMA domains replace `-m {}M`", machine.spec().memory.size.mib_up())),
+            _ => {
+                for (key, value) in keys(&option, host) {
+                    if let Some((_, words)) = own.get(&key).filter(|(own, _)| *own != value) {
+                        note(format!("bargs: `{shown}` replaces chyves' own `{words}`"));
+                    }
+                }
+            }
+        }
+    }
+    notes
+}
+
+/// The keys that an option sets, as far as chyves sets them as well.
+fn keys(option: &Read<'_>, host: &BhyveHost) -> Vec<(String, String)> {
+    let value = option.value.unwrap_or_default();
+    let one = |key: &str, value: &str| vec![(key.to_owned(), value.to_owned())];
+    match option.letter.name {
+        'c' => value.split(',').map(|token| token.split_once('=').unwrap_or(("cpus", token))).flat_map(|(k, v)| one(k, v)).collect(),
+        'm' => one("memory.size", value),
+        'U' => one("uuid", value),
+        'o' => value.split_once('=').map(|(key, value)| one(key, value)).unwrap_or_default(),
+        'l' => {
+            let (device, conf) = value.split_once(',').unwrap_or((value, ""));
+            let top = if host.release < Release::new(15, 0) { "lpc." } else { "" };
+            match device.to_ascii_lowercase().as_str() {
+                "bootrom" => one(&format!("{top}bootrom"), conf),
+                "tpm" => one("tpm.type", conf),
+                port => one(&format!("lpc.{port}.path"), conf),
+            }
+        }
+        _ => option.letter.sets.map(|(key, value)| one(key, value)).unwrap_or_default(),
     }
 }

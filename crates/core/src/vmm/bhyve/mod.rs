@@ -13,6 +13,7 @@ mod release;
 mod tests;
 
 pub use check::check;
+pub use extra::replaced;
 pub use release::{Arch, Feature, Release};
 
 use super::machine::{Boot, FwCfgContent, Machine, Rtc, Tpm, Uefi};
@@ -72,13 +73,14 @@ pub fn render(machine: &Machine, host: &BhyveHost) -> Result<Rendered> {
             _ => words.extend(setting.words),
         }
     }
-    let mut cmd = Cmd::new("bhyve", spec.extra.clone());
+    let mut cmd = Cmd::new("bhyve", Vec::<String>::new());
     let mut files = Vec::new();
     if !lines.is_empty() {
         cmd = cmd.args(["-k", &host.config_file]);
         files.push(HostFile { path: host.config_file.clone(), text: lines, mode: 0o600, secret });
     }
-    let cmd = cmd.args(words).arg(spec.name.as_str());
+    // bhyve applies its arguments from left to right and the last one wins, so the user's own come last.
+    let cmd = cmd.args(words).args(spec.extra.clone()).arg(spec.name.as_str());
 
     let destroy = destroy(spec.name.as_str());
     let mut before = vec![Prepare { cmd: destroy.clone(), may_fail: true, timeout: DESTROY_TIMEOUT, loads: false }];
@@ -101,9 +103,16 @@ pub fn destroy(vm: &str) -> Cmd {
 
 /// A comma in a setting that only the command line can carry.
 fn no_comma(setting: &Setting) -> Problem {
-    Problem::usage(format!("bhyve can't be told `{}`", setting.words.join(" ")))
+    Problem::usage(format!("cannot pass `{}` to bhyve", setting.words.join(" ")))
         .because("a comma in a path or name ends it there")
         .hint("rename it without the comma")
+}
+
+/// A value in which bhyve would look for another setting's.
+fn no_reference(setting: &Setting) -> Problem {
+    Problem::usage(format!("cannot pass `{}` to bhyve", setting.words.join(" ")))
+        .because("one of its values contains `%(`, which bhyve reads as a reference to another setting")
+        .hint("choose a path, name or password without `%(`")
 }
 
 /// All settings of a machine, in the order of a usual command line.
@@ -117,20 +126,30 @@ fn settings(machine: &Machine, host: &BhyveHost) -> Vec<Setting> {
     all.push(Setting {
         words: vec!["-c".into(), text.join(",")],
         unfit: Unfit::No,
+        refers: false,
         tree: Some(parts.iter().map(|(key, n)| ((*key).to_owned(), n.to_string())).collect()),
     });
     // Always with a unit: a bare number is megabytes or bytes, by its size.
     let memory = format!("{}M", spec.memory.size.mib_up());
     all.push(Setting::plain(&["-m", &memory], &[("memory.size", &memory)]));
     if amd64 {
-        if host.release < Release::new(15, 0) {
-            // Without it there are no ACPI tables; newer releases always build them.
-            all.push(Setting::plain(&["-A"], &[("acpi_tables", "true")]));
+        // Up to 14.x there are no ACPI tables without it; newer releases build them unless the key says otherwise.
+        match (spec.pc.acpi, host.release < Release::new(15, 0)) {
+            (true, true) => all.push(Setting::plain(&["-A"], &[("acpi_tables", "true")])),
+            (false, false) => all.push(Setting::plain(&["-o", "acpi_tables=false"], &[("acpi_tables", "false")])),
+            (true, false) | (false, true) => {}
         }
-        // An idle guest would burn a processor of the host, and Linux and Windows stumble over unknown MSRs.
-        all.push(Setting::plain(&["-H"], &[("x86.vmexit_on_hlt", "true")]));
-        all.push(Setting::plain(&["-P"], &[("x86.vmexit_on_pause", "true")]));
-        all.push(Setting::plain(&["-w"], &[("x86.strictmsr", "false")]));
+        // By default all three: without the first an idle guest uses whole processors of the host, and Linux and Windows
+        // stumble over unknown MSRs.
+        if spec.pc.exit_on_hlt {
+            all.push(Setting::plain(&["-H"], &[("x86.vmexit_on_hlt", "true")]));
+        }
+        if spec.pc.exit_on_pause {
+            all.push(Setting::plain(&["-P"], &[("x86.vmexit_on_pause", "true")]));
+        }
+        if spec.pc.ignore_bad_msr {
+            all.push(Setting::plain(&["-w"], &[("x86.strictmsr", "false")]));
+        }
         match spec.rtc {
             Rtc::Utc => all.push(Setting::plain(&["-u"], &[("rtc.use_localtime", "false")])),
             Rtc::LocalTime => {}
@@ -162,7 +181,8 @@ fn serial(machine: &Machine, host: &BhyveHost, all: &mut Vec<Setting>) {
         let port = format!("com{}", n + 1);
         all.push(match host.arch {
             Arch::Amd64 => {
-                Setting::plain(&["-l", &format!("{port},{path}")], &[(&format!("lpc.{port}.path"), &path)]).unfit_if(path.contains(','))
+                // All that follows the port's name is the path, commas included.
+                Setting::plain(&["-l", &format!("{port},{path}")], &[(&format!("lpc.{port}.path"), &path)])
             }
             Arch::Arm64 => Setting::plain(&["-o", &format!("console={path}")], &[("console", &path)]),
         });
@@ -194,9 +214,9 @@ fn firmware(machine: &Machine, host: &BhyveHost, all: &mut Vec<Setting>) {
             FwCfgContent::Text(text) => ("string", text),
             FwCfgContent::File(path) => ("file", path),
         };
-        let comma = item.name.contains(',') || what.contains(',');
+        // bhyve splits it at the first comma only, and expands no references in it.
         let words = vec!["-f".to_owned(), format!("{},{how}={what}", item.name)];
-        all.push(Setting { words, unfit: Unfit::No, tree: None }.unfit_if(comma));
+        all.push(Setting { words, unfit: Unfit::No, refers: false, tree: None }.unfit_if(item.name.contains(',')));
     }
 }
 
@@ -216,5 +236,6 @@ fn bootrom(firmware: &Uefi, host: &BhyveHost, fw_cfg: bool) -> Setting {
     }
     // The second word is the variables' path unless it has a `=`.
     let unfit = firmware.code.contains(',') || firmware.vars.as_deref().is_some_and(|vars| vars.contains([',', '=']));
-    Setting { words: vec!["-l".to_owned(), words], unfit: Unfit::No, tree: Some(tree) }.unfit_if(unfit)
+    let refers = tree.iter().any(|(_, value)| conf::refers(value));
+    Setting { words: vec!["-l".to_owned(), words], unfit: Unfit::No, refers, tree: Some(tree) }.unfit_if(unfit)
 }

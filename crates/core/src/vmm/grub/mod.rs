@@ -23,8 +23,12 @@ use crate::value::{GuestName, printable};
 pub struct GrubBhyve {
     /// Whose recipe.
     pub recipe: &'static Recipe,
-    /// The folder of device.map and grub.cfg, the guest's own.
+    /// The guest's own folder, in which the user's device.map and grub.cfg are where the recipe is the user's.
     pub dir: String,
+    /// The folder of those that chyves writes.
+    pub run: String,
+    /// GRUB's name of the device with the guest's own grub.cfg, where the user has set one: `hd0,gpt2`, `lvm/vg0-root`.
+    pub root: Option<String>,
     /// The disks, GRUB's hd0, hd1 and so on.
     pub disks: Vec<String>,
     /// The medium, GRUB's cd0; if there is one, it is booted.
@@ -60,19 +64,21 @@ pub struct Recipe {
 pub enum Way {
     /// By a grub.cfg of these lines, which chyves writes. `{label}` and `{version}` are the medium's.
     Lines(&'static [&'static str]),
-    /// By the grub.cfg that is on the device.
-    OnDevice {
-        /// GRUB's name of the device.
-        root: &'static str,
-        /// The folder of its grub.cfg, unless it is /boot/grub.
-        dir: Option<&'static str>,
+    /// By the grub.cfg that is on the medium.
+    OnMedium,
+    /// By the guest's own grub.cfg, which GRUB searches for: on whatever partition, logical volume or unpartitioned disk it is.
+    Search {
+        /// The folder in which it is looked for first.
+        first: &'static str,
     },
+    /// Not at all, with the reason and the value of `loader` that boots it.
+    Never(&'static str, &'static str),
     /// By a grub.cfg and a device.map that the user has put into the guest's folder.
     Own,
 }
 
 /// The recipe for a value of the property `os`. The four OpenBSD releases of 2016 have the recipe of all; a system that
-/// has no recipe of its own has the fallback's: its own GRUB is looked for on the medium or the first partition.
+/// has no recipe of its own has the fallback's: its own grub.cfg is used, on the medium or wherever it is on the disks.
 pub fn recipe(os: &str) -> &'static Recipe {
     let os = if os.starts_with("openbsd") { "openbsd" } else { os };
     RECIPES.iter().find(|recipe| recipe.os == os).unwrap_or(&RECIPES[0])
@@ -107,7 +113,8 @@ impl GrubBhyve {
             words.into_iter().flatten().map(|text| ("the medium", text.as_str()))
         });
         let disks = self.disks.iter().map(|disk| ("the loader's disk", disk.as_str()));
-        medium.chain(disks).chain([("the guest's folder", self.dir.as_str())]).collect()
+        let root = self.root.iter().map(|root| ("grub_root", root.as_str()));
+        medium.chain(disks).chain(root).chain([("the guest's folder", self.dir.as_str())]).collect()
     }
 
     /// The files and the command.
@@ -116,16 +123,27 @@ impl GrubBhyve {
         if self.disks.is_empty() && self.medium.is_none() {
             return Err(Problem::usage("grub-bhyve has nothing to boot from").on(name).hint("attach a disk, or start with --iso IMAGE"));
         }
-        let map = format!("{}/device.map", self.dir);
         let mut files = Vec::new();
+        let mut config = |text: String| files.push(file(format!("{}/grub.cfg", self.run), text));
         let (root, dir) = match way {
             Way::Own => ("host", Some(self.dir.as_str())),
-            Way::OnDevice { root, dir } => (*root, *dir),
+            Way::OnMedium => ("cd0", None),
             Way::Lines(lines) => {
-                files.push(file(format!("{}/grub.cfg", self.dir), self.config(lines, name)?));
-                ("host", Some(self.dir.as_str()))
+                config(self.config(lines, name)?);
+                ("host", Some(self.run.as_str()))
+            }
+            Way::Search { first } => {
+                config(search(first, self.root.as_deref()));
+                ("host", Some(self.run.as_str()))
+            }
+            Way::Never(why, loader) => {
+                return Err(Problem::usage(format!("grub-bhyve cannot boot os={}: {why}", self.recipe.os))
+                    .on(name)
+                    .hint(format!("`chyves set {name} loader={loader}`"))
+                    .hint("or set os=custom and put a grub.cfg and a device.map into the guest's folder"));
             }
         };
+        let map = format!("{}/device.map", if *way == Way::Own { &self.dir } else { &self.run });
         if *way != Way::Own {
             files.push(file(map.clone(), self.device_map(name)?));
         }
@@ -190,6 +208,38 @@ impl GrubBhyve {
         }
         Ok(lines.concat())
     }
+}
+
+/// Where distributions have their grub.cfg, as the partition with it shows the path.
+const FOLDERS: [&str; 4] = ["/boot/grub", "/boot/grub2", "/grub", "/grub2"];
+
+/// A grub.cfg that goes on with the guest's own: on `root`, or on the first device that has one.
+fn search(first: &str, root: Option<&str>) -> String {
+    // Modules that GRUB does not load by itself; one that is built in already is no failure.
+    let mut text: String = ["part_msdos", "part_gpt", "lvm", "ext2", "xfs", "btrfs"].map(|module| format!("insmod {module}\n")).concat();
+    if let Some(root) = root {
+        text.push_str(&format!("set root={root}\n"));
+    }
+    for folder in std::iter::once(first).chain(FOLDERS.into_iter().filter(|folder| *folder != first)) {
+        let found = match root {
+            Some(_) => format!("[ -f ($root){folder}/grub.cfg ]"),
+            None => format!("search --no-floppy --set=root --hint=hd0 --file {folder}/grub.cfg"),
+        };
+        text.push_str(&format!("if {found}; then set prefix=($root){folder}; configfile ($root){folder}/grub.cfg; fi\n"));
+    }
+    text
+}
+
+/// Whether it is a name that GRUB may have for a device with a file system: `hd0`, `hd0,gpt2`, `hd1,msdos5`, `lvm/vg0-root`.
+pub fn is_device(text: &str) -> bool {
+    if let Some(volume) = text.strip_prefix("lvm/") {
+        let fine = |c: char| c.is_ascii_alphanumeric() || "+_.-".contains(c);
+        return volume.contains('-') && volume.len() <= 255 && volume.chars().all(fine);
+    }
+    let digits = |text: &str| !text.is_empty() && text.len() <= 3 && text.bytes().all(|b| b.is_ascii_digit());
+    let part = |text: &str| digits(text.trim_start_matches(|c: char| c.is_ascii_lowercase()));
+    let mut parts = text.split(',');
+    parts.next().and_then(|disk| disk.strip_prefix("hd")).is_some_and(digits) && parts.all(part)
 }
 
 /// GRUB becomes `nobody` before it reads some of them.

@@ -4,11 +4,13 @@
 
 use super::{Recipe, Way};
 
-const CD: Way = Way::OnDevice { root: "cd0", dir: None };
-const DISK: Way = Way::OnDevice { root: "hd0,msdos1", dir: None };
-const fn disk_in(dir: &'static str) -> Way {
-    Way::OnDevice { root: "hd0,msdos1", dir: Some(dir) }
+const CD: Way = Way::OnMedium;
+const DISK: Way = Way::Search { first: "/boot/grub" };
+const fn disk_in(first: &'static str) -> Way {
+    Way::Search { first }
 }
+const FREEBSD: Way = Way::Never("its loader.conf and modules are read by FreeBSD's own loader only", "bhyveload");
+const WINDOWS: Way = Way::Never("Windows starts with UEFI firmware only", "uefi");
 const ISOLINUX: Way = Way::Lines(&["linux (cd0)/isolinux/vmlinuz", "initrd (cd0)/isolinux/initrd.img", "boot"]);
 const OPENBSD_BOOT: Way = Way::Lines(&["kopenbsd -h com0 -r sd0a (hd0,openbsd1)/bsd", "boot"]);
 
@@ -39,6 +41,7 @@ pub static RECIPES: &[Recipe] = &[
     Recipe { os: "custom", install: Way::Own, boot: Way::Own },
     Recipe { os: "d8lvm", install: CD, boot: disk_in("/grub") },
     Recipe { os: "debian", install: CD, boot: DISK },
+    Recipe { os: "freebsd", install: FREEBSD, boot: FREEBSD },
     Recipe {
         os: "gentoo",
         install: Way::Lines(&[
@@ -63,4 +66,5 @@ pub static RECIPES: &[Recipe] = &[
         ]),
         boot: DISK,
     },
+    Recipe { os: "windows", install: WINDOWS, boot: WINDOWS },
 ];

@@ -11,7 +11,8 @@ use insta::assert_snapshot;
 const DISK: &str = "/dev/zvol/tank/chyves/guests/web01/disk0";
 
 fn grub(os: &str, medium: Option<Medium>) -> GrubBhyve {
-    GrubBhyve { recipe: recipe(os), dir: "/tank/g/web01".into(), disks: vec![DISK.into()], medium, timeout: 300 }
+    let run = "/var/run/chyves/web01".into();
+    GrubBhyve { recipe: recipe(os), dir: "/tank/g/web01".into(), run, root: None, disks: vec![DISK.into()], medium, timeout: 300 }
 }
 
 fn medium() -> Medium {
@@ -40,114 +41,162 @@ fn every_recipe() {
     }
     assert_snapshot!(text.concat(), @"
     default installs
-      grub-bhyve -r cd0 -m /tank/g/web01/device.map -c /dev/nmdm-web01.1A -M 4096M web01
+      grub-bhyve -r cd0 -m /var/run/chyves/web01/device.map -c /dev/nmdm-web01.1A -M 4096M web01
 
-    [/tank/g/web01/device.map 644]
+    [/var/run/chyves/web01/device.map 644]
     (hd0) /dev/zvol/tank/chyves/guests/web01/disk0
     (cd0) /tank/i/install75.iso
 
     default boots
-      grub-bhyve -r hd0,msdos1 -m /tank/g/web01/device.map -c /dev/nmdm-web01.1A -M 4096M web01
+      grub-bhyve -r host -m /var/run/chyves/web01/device.map -d /var/run/chyves/web01 -c /dev/nmdm-web01.1A -M 4096M web01
 
-    [/tank/g/web01/device.map 644]
+    [/var/run/chyves/web01/grub.cfg 644]
+    insmod part_msdos
+    insmod part_gpt
+    insmod lvm
+    insmod ext2
+    insmod xfs
+    insmod btrfs
+    if search --no-floppy --set=root --hint=hd0 --file /boot/grub/grub.cfg; then set prefix=($root)/boot/grub; configfile ($root)/boot/grub/grub.cfg; fi
+    if search --no-floppy --set=root --hint=hd0 --file /boot/grub2/grub.cfg; then set prefix=($root)/boot/grub2; configfile ($root)/boot/grub2/grub.cfg; fi
+    if search --no-floppy --set=root --hint=hd0 --file /grub/grub.cfg; then set prefix=($root)/grub; configfile ($root)/grub/grub.cfg; fi
+    if search --no-floppy --set=root --hint=hd0 --file /grub2/grub.cfg; then set prefix=($root)/grub2; configfile ($root)/grub2/grub.cfg; fi
+
+    [/var/run/chyves/web01/device.map 644]
     (hd0) /dev/zvol/tank/chyves/guests/web01/disk0
 
     arch installs
-      grub-bhyve -r host -m /tank/g/web01/device.map -d /tank/g/web01 -c /dev/nmdm-web01.1A -M 4096M web01
+      grub-bhyve -r host -m /var/run/chyves/web01/device.map -d /var/run/chyves/web01 -c /dev/nmdm-web01.1A -M 4096M web01
 
-    [/tank/g/web01/grub.cfg 644]
+    [/var/run/chyves/web01/grub.cfg 644]
     linux (cd0)/arch/boot/x86_64/vmlinuz archisobasedir=arch archisolabel=ARCH_202601 ro
     initrd (cd0)/arch/boot/x86_64/archiso.img
     boot
 
-    [/tank/g/web01/device.map 644]
+    [/var/run/chyves/web01/device.map 644]
     (hd0) /dev/zvol/tank/chyves/guests/web01/disk0
     (cd0) /tank/i/install75.iso
 
     arch boots
-      grub-bhyve -r hd0,msdos1 -m /tank/g/web01/device.map -c /dev/nmdm-web01.1A -M 4096M web01
+      grub-bhyve -r host -m /var/run/chyves/web01/device.map -d /var/run/chyves/web01 -c /dev/nmdm-web01.1A -M 4096M web01
 
-    [/tank/g/web01/device.map 644]
+    [/var/run/chyves/web01/grub.cfg 644]
+    insmod part_msdos
+    insmod part_gpt
+    insmod lvm
+    insmod ext2
+    insmod xfs
+    insmod btrfs
+    if search --no-floppy --set=root --hint=hd0 --file /boot/grub/grub.cfg; then set prefix=($root)/boot/grub; configfile ($root)/boot/grub/grub.cfg; fi
+    if search --no-floppy --set=root --hint=hd0 --file /boot/grub2/grub.cfg; then set prefix=($root)/boot/grub2; configfile ($root)/boot/grub2/grub.cfg; fi
+    if search --no-floppy --set=root --hint=hd0 --file /grub/grub.cfg; then set prefix=($root)/grub; configfile ($root)/grub/grub.cfg; fi
+    if search --no-floppy --set=root --hint=hd0 --file /grub2/grub.cfg; then set prefix=($root)/grub2; configfile ($root)/grub2/grub.cfg; fi
+
+    [/var/run/chyves/web01/device.map 644]
     (hd0) /dev/zvol/tank/chyves/guests/web01/disk0
 
     centos6 installs
-      grub-bhyve -r host -m /tank/g/web01/device.map -d /tank/g/web01 -c /dev/nmdm-web01.1A -M 4096M web01
+      grub-bhyve -r host -m /var/run/chyves/web01/device.map -d /var/run/chyves/web01 -c /dev/nmdm-web01.1A -M 4096M web01
 
-    [/tank/g/web01/grub.cfg 644]
+    [/var/run/chyves/web01/grub.cfg 644]
     linux (cd0)/isolinux/vmlinuz
     initrd (cd0)/isolinux/initrd.img
     boot
 
-    [/tank/g/web01/device.map 644]
+    [/var/run/chyves/web01/device.map 644]
     (hd0) /dev/zvol/tank/chyves/guests/web01/disk0
     (cd0) /tank/i/install75.iso
 
     centos6 boots
-      grub-bhyve -r hd0,msdos1 -m /tank/g/web01/device.map -d /grub -c /dev/nmdm-web01.1A -M 4096M web01
+      grub-bhyve -r host -m /var/run/chyves/web01/device.map -d /var/run/chyves/web01 -c /dev/nmdm-web01.1A -M 4096M web01
 
-    [/tank/g/web01/device.map 644]
+    [/var/run/chyves/web01/grub.cfg 644]
+    insmod part_msdos
+    insmod part_gpt
+    insmod lvm
+    insmod ext2
+    insmod xfs
+    insmod btrfs
+    if search --no-floppy --set=root --hint=hd0 --file /grub/grub.cfg; then set prefix=($root)/grub; configfile ($root)/grub/grub.cfg; fi
+    if search --no-floppy --set=root --hint=hd0 --file /boot/grub/grub.cfg; then set prefix=($root)/boot/grub; configfile ($root)/boot/grub/grub.cfg; fi
+    if search --no-floppy --set=root --hint=hd0 --file /boot/grub2/grub.cfg; then set prefix=($root)/boot/grub2; configfile ($root)/boot/grub2/grub.cfg; fi
+    if search --no-floppy --set=root --hint=hd0 --file /grub2/grub.cfg; then set prefix=($root)/grub2; configfile ($root)/grub2/grub.cfg; fi
+
+    [/var/run/chyves/web01/device.map 644]
     (hd0) /dev/zvol/tank/chyves/guests/web01/disk0
 
     centos7 installs
-      grub-bhyve -r host -m /tank/g/web01/device.map -d /tank/g/web01 -c /dev/nmdm-web01.1A -M 4096M web01
+      grub-bhyve -r host -m /var/run/chyves/web01/device.map -d /var/run/chyves/web01 -c /dev/nmdm-web01.1A -M 4096M web01
 
-    [/tank/g/web01/grub.cfg 644]
+    [/var/run/chyves/web01/grub.cfg 644]
     linux (cd0)/isolinux/vmlinuz
     initrd (cd0)/isolinux/initrd.img
     boot
 
-    [/tank/g/web01/device.map 644]
+    [/var/run/chyves/web01/device.map 644]
     (hd0) /dev/zvol/tank/chyves/guests/web01/disk0
     (cd0) /tank/i/install75.iso
 
     centos7 boots
-      grub-bhyve -r hd0,msdos1 -m /tank/g/web01/device.map -d /grub2 -c /dev/nmdm-web01.1A -M 4096M web01
+      grub-bhyve -r host -m /var/run/chyves/web01/device.map -d /var/run/chyves/web01 -c /dev/nmdm-web01.1A -M 4096M web01
 
-    [/tank/g/web01/device.map 644]
+    [/var/run/chyves/web01/grub.cfg 644]
+    insmod part_msdos
+    insmod part_gpt
+    insmod lvm
+    insmod ext2
+    insmod xfs
+    insmod btrfs
+    if search --no-floppy --set=root --hint=hd0 --file /grub2/grub.cfg; then set prefix=($root)/grub2; configfile ($root)/grub2/grub.cfg; fi
+    if search --no-floppy --set=root --hint=hd0 --file /boot/grub/grub.cfg; then set prefix=($root)/boot/grub; configfile ($root)/boot/grub/grub.cfg; fi
+    if search --no-floppy --set=root --hint=hd0 --file /boot/grub2/grub.cfg; then set prefix=($root)/boot/grub2; configfile ($root)/boot/grub2/grub.cfg; fi
+    if search --no-floppy --set=root --hint=hd0 --file /grub/grub.cfg; then set prefix=($root)/grub; configfile ($root)/grub/grub.cfg; fi
+
+    [/var/run/chyves/web01/device.map 644]
     (hd0) /dev/zvol/tank/chyves/guests/web01/disk0
 
     coreos installs
-      grub-bhyve -r host -m /tank/g/web01/device.map -d /tank/g/web01 -c /dev/nmdm-web01.1A -M 4096M web01
+      grub-bhyve -r host -m /var/run/chyves/web01/device.map -d /var/run/chyves/web01 -c /dev/nmdm-web01.1A -M 4096M web01
 
-    [/tank/g/web01/grub.cfg 644]
+    [/var/run/chyves/web01/grub.cfg 644]
     linux (cd0)/coreos/vmlinuz coreos.autologin
     initrd (cd0)/coreos/cpio.gz
     boot
 
-    [/tank/g/web01/device.map 644]
+    [/var/run/chyves/web01/device.map 644]
     (hd0) /dev/zvol/tank/chyves/guests/web01/disk0
     (cd0) /tank/i/install75.iso
 
     coreos boots
-      grub-bhyve -r host -m /tank/g/web01/device.map -d /tank/g/web01 -c /dev/nmdm-web01.1A -M 4096M web01
+      grub-bhyve -r host -m /var/run/chyves/web01/device.map -d /var/run/chyves/web01 -c /dev/nmdm-web01.1A -M 4096M web01
 
-    [/tank/g/web01/grub.cfg 644]
+    [/var/run/chyves/web01/grub.cfg 644]
     linux (hd0,1)/coreos/vmlinuz-a ro root=LABEL=ROOT usr=LABEL=USR-A coreos.autologin
     boot
 
-    [/tank/g/web01/device.map 644]
+    [/var/run/chyves/web01/device.map 644]
     (hd0) /dev/zvol/tank/chyves/guests/web01/disk0
 
     coreossecure installs
-      grub-bhyve -r host -m /tank/g/web01/device.map -d /tank/g/web01 -c /dev/nmdm-web01.1A -M 4096M web01
+      grub-bhyve -r host -m /var/run/chyves/web01/device.map -d /var/run/chyves/web01 -c /dev/nmdm-web01.1A -M 4096M web01
 
-    [/tank/g/web01/grub.cfg 644]
+    [/var/run/chyves/web01/grub.cfg 644]
     linux (cd0)/coreos/vmlinuz
     initrd (cd0)/coreos/cpio.gz
     boot
 
-    [/tank/g/web01/device.map 644]
+    [/var/run/chyves/web01/device.map 644]
     (hd0) /dev/zvol/tank/chyves/guests/web01/disk0
     (cd0) /tank/i/install75.iso
 
     coreossecure boots
-      grub-bhyve -r host -m /tank/g/web01/device.map -d /tank/g/web01 -c /dev/nmdm-web01.1A -M 4096M web01
+      grub-bhyve -r host -m /var/run/chyves/web01/device.map -d /var/run/chyves/web01 -c /dev/nmdm-web01.1A -M 4096M web01
 
-    [/tank/g/web01/grub.cfg 644]
+    [/var/run/chyves/web01/grub.cfg 644]
     linux (hd0,1)/coreos/vmlinuz-a ro root=LABEL=ROOT usr=LABEL=USR-A
     boot
 
-    [/tank/g/web01/device.map 644]
+    [/var/run/chyves/web01/device.map 644]
     (hd0) /dev/zvol/tank/chyves/guests/web01/disk0
 
     custom installs
@@ -157,107 +206,175 @@ fn every_recipe() {
       grub-bhyve -r host -m /tank/g/web01/device.map -d /tank/g/web01 -c /dev/nmdm-web01.1A -M 4096M web01
 
     d8lvm installs
-      grub-bhyve -r cd0 -m /tank/g/web01/device.map -c /dev/nmdm-web01.1A -M 4096M web01
+      grub-bhyve -r cd0 -m /var/run/chyves/web01/device.map -c /dev/nmdm-web01.1A -M 4096M web01
 
-    [/tank/g/web01/device.map 644]
+    [/var/run/chyves/web01/device.map 644]
     (hd0) /dev/zvol/tank/chyves/guests/web01/disk0
     (cd0) /tank/i/install75.iso
 
     d8lvm boots
-      grub-bhyve -r hd0,msdos1 -m /tank/g/web01/device.map -d /grub -c /dev/nmdm-web01.1A -M 4096M web01
+      grub-bhyve -r host -m /var/run/chyves/web01/device.map -d /var/run/chyves/web01 -c /dev/nmdm-web01.1A -M 4096M web01
 
-    [/tank/g/web01/device.map 644]
+    [/var/run/chyves/web01/grub.cfg 644]
+    insmod part_msdos
+    insmod part_gpt
+    insmod lvm
+    insmod ext2
+    insmod xfs
+    insmod btrfs
+    if search --no-floppy --set=root --hint=hd0 --file /grub/grub.cfg; then set prefix=($root)/grub; configfile ($root)/grub/grub.cfg; fi
+    if search --no-floppy --set=root --hint=hd0 --file /boot/grub/grub.cfg; then set prefix=($root)/boot/grub; configfile ($root)/boot/grub/grub.cfg; fi
+    if search --no-floppy --set=root --hint=hd0 --file /boot/grub2/grub.cfg; then set prefix=($root)/boot/grub2; configfile ($root)/boot/grub2/grub.cfg; fi
+    if search --no-floppy --set=root --hint=hd0 --file /grub2/grub.cfg; then set prefix=($root)/grub2; configfile ($root)/grub2/grub.cfg; fi
+
+    [/var/run/chyves/web01/device.map 644]
     (hd0) /dev/zvol/tank/chyves/guests/web01/disk0
 
     debian installs
-      grub-bhyve -r cd0 -m /tank/g/web01/device.map -c /dev/nmdm-web01.1A -M 4096M web01
+      grub-bhyve -r cd0 -m /var/run/chyves/web01/device.map -c /dev/nmdm-web01.1A -M 4096M web01
 
-    [/tank/g/web01/device.map 644]
+    [/var/run/chyves/web01/device.map 644]
     (hd0) /dev/zvol/tank/chyves/guests/web01/disk0
     (cd0) /tank/i/install75.iso
 
     debian boots
-      grub-bhyve -r hd0,msdos1 -m /tank/g/web01/device.map -c /dev/nmdm-web01.1A -M 4096M web01
+      grub-bhyve -r host -m /var/run/chyves/web01/device.map -d /var/run/chyves/web01 -c /dev/nmdm-web01.1A -M 4096M web01
 
-    [/tank/g/web01/device.map 644]
+    [/var/run/chyves/web01/grub.cfg 644]
+    insmod part_msdos
+    insmod part_gpt
+    insmod lvm
+    insmod ext2
+    insmod xfs
+    insmod btrfs
+    if search --no-floppy --set=root --hint=hd0 --file /boot/grub/grub.cfg; then set prefix=($root)/boot/grub; configfile ($root)/boot/grub/grub.cfg; fi
+    if search --no-floppy --set=root --hint=hd0 --file /boot/grub2/grub.cfg; then set prefix=($root)/boot/grub2; configfile ($root)/boot/grub2/grub.cfg; fi
+    if search --no-floppy --set=root --hint=hd0 --file /grub/grub.cfg; then set prefix=($root)/grub; configfile ($root)/grub/grub.cfg; fi
+    if search --no-floppy --set=root --hint=hd0 --file /grub2/grub.cfg; then set prefix=($root)/grub2; configfile ($root)/grub2/grub.cfg; fi
+
+    [/var/run/chyves/web01/device.map 644]
     (hd0) /dev/zvol/tank/chyves/guests/web01/disk0
 
-    gentoo installs
-      grub-bhyve -r host -m /tank/g/web01/device.map -d /tank/g/web01 -c /dev/nmdm-web01.1A -M 4096M web01
+    freebsd installs
+    grub-bhyve cannot boot os=freebsd: its loader.conf and modules are read by FreeBSD's own loader only
+      hint: `chyves set web01 loader=bhyveload`
+      hint: or set os=custom and put a grub.cfg and a device.map into the guest's folder
 
-    [/tank/g/web01/grub.cfg 644]
+    freebsd boots
+    grub-bhyve cannot boot os=freebsd: its loader.conf and modules are read by FreeBSD's own loader only
+      hint: `chyves set web01 loader=bhyveload`
+      hint: or set os=custom and put a grub.cfg and a device.map into the guest's folder
+
+    gentoo installs
+      grub-bhyve -r host -m /var/run/chyves/web01/device.map -d /var/run/chyves/web01 -c /dev/nmdm-web01.1A -M 4096M web01
+
+    [/var/run/chyves/web01/grub.cfg 644]
     linux (cd0)/isolinux/gentoo root=/dev/ram0 init=/linuxrc dokeymap looptype=squashfs loop=/image.squashfs cdroot
     initrd (cd0)/isolinux/gentoo.igz
     boot
 
-    [/tank/g/web01/device.map 644]
+    [/var/run/chyves/web01/device.map 644]
     (hd0) /dev/zvol/tank/chyves/guests/web01/disk0
     (cd0) /tank/i/install75.iso
 
     gentoo boots
-      grub-bhyve -r hd0,msdos1 -m /tank/g/web01/device.map -c /dev/nmdm-web01.1A -M 4096M web01
+      grub-bhyve -r host -m /var/run/chyves/web01/device.map -d /var/run/chyves/web01 -c /dev/nmdm-web01.1A -M 4096M web01
 
-    [/tank/g/web01/device.map 644]
+    [/var/run/chyves/web01/grub.cfg 644]
+    insmod part_msdos
+    insmod part_gpt
+    insmod lvm
+    insmod ext2
+    insmod xfs
+    insmod btrfs
+    if search --no-floppy --set=root --hint=hd0 --file /boot/grub/grub.cfg; then set prefix=($root)/boot/grub; configfile ($root)/boot/grub/grub.cfg; fi
+    if search --no-floppy --set=root --hint=hd0 --file /boot/grub2/grub.cfg; then set prefix=($root)/boot/grub2; configfile ($root)/boot/grub2/grub.cfg; fi
+    if search --no-floppy --set=root --hint=hd0 --file /grub/grub.cfg; then set prefix=($root)/grub; configfile ($root)/grub/grub.cfg; fi
+    if search --no-floppy --set=root --hint=hd0 --file /grub2/grub.cfg; then set prefix=($root)/grub2; configfile ($root)/grub2/grub.cfg; fi
+
+    [/var/run/chyves/web01/device.map 644]
     (hd0) /dev/zvol/tank/chyves/guests/web01/disk0
 
     netbsd installs
-      grub-bhyve -r host -m /tank/g/web01/device.map -d /tank/g/web01 -c /dev/nmdm-web01.1A -M 4096M web01
+      grub-bhyve -r host -m /var/run/chyves/web01/device.map -d /var/run/chyves/web01 -c /dev/nmdm-web01.1A -M 4096M web01
 
-    [/tank/g/web01/grub.cfg 644]
+    [/var/run/chyves/web01/grub.cfg 644]
     knetbsd -h -r cd0a (cd0)/netbsd
     boot
 
-    [/tank/g/web01/device.map 644]
+    [/var/run/chyves/web01/device.map 644]
     (hd0) /dev/zvol/tank/chyves/guests/web01/disk0
     (cd0) /tank/i/install75.iso
 
     netbsd boots
-      grub-bhyve -r host -m /tank/g/web01/device.map -d /tank/g/web01 -c /dev/nmdm-web01.1A -M 4096M web01
+      grub-bhyve -r host -m /var/run/chyves/web01/device.map -d /var/run/chyves/web01 -c /dev/nmdm-web01.1A -M 4096M web01
 
-    [/tank/g/web01/grub.cfg 644]
+    [/var/run/chyves/web01/grub.cfg 644]
     knetbsd -h -r wd0a (hd0,msdos1)/netbsd
     boot
 
-    [/tank/g/web01/device.map 644]
+    [/var/run/chyves/web01/device.map 644]
     (hd0) /dev/zvol/tank/chyves/guests/web01/disk0
 
     openbsd installs
-      grub-bhyve -r host -m /tank/g/web01/device.map -d /tank/g/web01 -c /dev/nmdm-web01.1A -M 4096M web01
+      grub-bhyve -r host -m /var/run/chyves/web01/device.map -d /var/run/chyves/web01 -c /dev/nmdm-web01.1A -M 4096M web01
 
-    [/tank/g/web01/grub.cfg 644]
+    [/var/run/chyves/web01/grub.cfg 644]
     kopenbsd -h com0 (cd0)/7.5/amd64/bsd.rd
     boot
 
-    [/tank/g/web01/device.map 644]
+    [/var/run/chyves/web01/device.map 644]
     (hd0) /dev/zvol/tank/chyves/guests/web01/disk0
     (cd0) /tank/i/install75.iso
 
     openbsd boots
-      grub-bhyve -r host -m /tank/g/web01/device.map -d /tank/g/web01 -c /dev/nmdm-web01.1A -M 4096M web01
+      grub-bhyve -r host -m /var/run/chyves/web01/device.map -d /var/run/chyves/web01 -c /dev/nmdm-web01.1A -M 4096M web01
 
-    [/tank/g/web01/grub.cfg 644]
+    [/var/run/chyves/web01/grub.cfg 644]
     kopenbsd -h com0 -r sd0a (hd0,openbsd1)/bsd
     boot
 
-    [/tank/g/web01/device.map 644]
+    [/var/run/chyves/web01/device.map 644]
     (hd0) /dev/zvol/tank/chyves/guests/web01/disk0
 
-    vyos installs
-      grub-bhyve -r host -m /tank/g/web01/device.map -d /tank/g/web01 -c /dev/nmdm-web01.1A -M 4096M web01
+    windows installs
+    grub-bhyve cannot boot os=windows: Windows starts with UEFI firmware only
+      hint: `chyves set web01 loader=uefi`
+      hint: or set os=custom and put a grub.cfg and a device.map into the guest's folder
 
-    [/tank/g/web01/grub.cfg 644]
+    windows boots
+    grub-bhyve cannot boot os=windows: Windows starts with UEFI firmware only
+      hint: `chyves set web01 loader=uefi`
+      hint: or set os=custom and put a grub.cfg and a device.map into the guest's folder
+
+    vyos installs
+      grub-bhyve -r host -m /var/run/chyves/web01/device.map -d /var/run/chyves/web01 -c /dev/nmdm-web01.1A -M 4096M web01
+
+    [/var/run/chyves/web01/grub.cfg 644]
     linux (cd0)/live/vmlinuz console=ttyS0 console=tty0 quiet boot=live nopersistent noautologin nonetworking nouser hostname=vyos
     initrd (cd0)/live/initrd.img
     boot
 
-    [/tank/g/web01/device.map 644]
+    [/var/run/chyves/web01/device.map 644]
     (hd0) /dev/zvol/tank/chyves/guests/web01/disk0
     (cd0) /tank/i/install75.iso
 
     vyos boots
-      grub-bhyve -r hd0,msdos1 -m /tank/g/web01/device.map -c /dev/nmdm-web01.1A -M 4096M web01
+      grub-bhyve -r host -m /var/run/chyves/web01/device.map -d /var/run/chyves/web01 -c /dev/nmdm-web01.1A -M 4096M web01
 
-    [/tank/g/web01/device.map 644]
+    [/var/run/chyves/web01/grub.cfg 644]
+    insmod part_msdos
+    insmod part_gpt
+    insmod lvm
+    insmod ext2
+    insmod xfs
+    insmod btrfs
+    if search --no-floppy --set=root --hint=hd0 --file /boot/grub/grub.cfg; then set prefix=($root)/boot/grub; configfile ($root)/boot/grub/grub.cfg; fi
+    if search --no-floppy --set=root --hint=hd0 --file /boot/grub2/grub.cfg; then set prefix=($root)/boot/grub2; configfile ($root)/boot/grub2/grub.cfg; fi
+    if search --no-floppy --set=root --hint=hd0 --file /grub/grub.cfg; then set prefix=($root)/grub; configfile ($root)/grub/grub.cfg; fi
+    if search --no-floppy --set=root --hint=hd0 --file /grub2/grub.cfg; then set prefix=($root)/grub2; configfile ($root)/grub2/grub.cfg; fi
+
+    [/var/run/chyves/web01/device.map 644]
     (hd0) /dev/zvol/tank/chyves/guests/web01/disk0
     ");
 }

@@ -104,6 +104,9 @@ pub fn render(machine: &Machine, host: &QemuHost) -> Result<Rendered> {
         Boot::Bios => Vec::new(),
         Boot::Bhyveload(_) | Boot::GrubBhyve(_) | Boot::UBoot { .. } => return Err(no_loader(&spec.boot)),
     };
+    if !spec.pc.acpi {
+        model = model.set("acpi", "off");
+    }
     args.put("-machine", model);
     args.put("-accel", Opt::new(accel));
     args.put("-cpu", Opt::new(cpu));

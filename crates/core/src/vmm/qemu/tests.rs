@@ -236,7 +236,7 @@ fn every_device() {
     raw
       refused: QEMU has no device `virtio-foo` that chyves knows; describe it in QEMU's words by qargs, or run the guest on bhyve
     raw, no conf
-      refused: QEMU has no device `pci-dummy` that chyves knows; describe it in QEMU's words by qargs, or run the guest on bhyve
+      refused: QEMU has no device `dummy` that chyves knows; describe it in QEMU's words by qargs, or run the guest on bhyve
     ");
 }
 

@@ -65,9 +65,8 @@ fn every_device_in_both_notations() {
       pci.0.5.0.port.0.path=/tank/chyves/images/deb.iso
       pci.0.5.0.port.0.ro=true
     ahci-cd, empty
-      -s 5:0,ahci-cd No
+      -s 5:0,ahci No
       pci.0.5.0.device=ahci
-      pci.0.5.0.port.0.type=cd
     ahci
       -s 5:0,ahci,hd:/tank/d0.raw,ser=WEB1-0,hd:/tank/d1.raw,ser=WEB1-1,cd:/tank/a.iso,ro No
       pci.0.5.0.device=ahci
@@ -228,7 +227,7 @@ fn every_device_in_both_notations() {
       -s 5:0,virtio-foo,/a/path,opt=1 No
       (only there)
     raw, no conf
-      -s 5:0,pci-dummy No
+      -s 5:0,dummy No
       (only there)
     ");
 }

@@ -1,0 +1,141 @@
+//! A FreeBSD host, played by the lab: where bhyve is not what its manual says, and what chyves does about it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a panic is the failure report
+
+mod common;
+
+use common::{Host, With, until};
+
+fn host(test: &str, settings: &[&str]) -> Option<Host> {
+    let host = Host::freebsd(test, With::Tiny, settings)?;
+    host.ok("create web01 --image tiny --ram 64M");
+    Some(host)
+}
+
+/// Lets web01 power off at its console, once it is there.
+fn off(host: &Host, ready: &str) {
+    let mut console = host.console("web01");
+    console.sees(ready);
+    console.types("p");
+    until("web01 to be off", || (host.state("web01") == "stopped").then_some(()));
+}
+
+#[test]
+fn the_users_arguments_win_and_what_they_replace_is_shown() {
+    let Some(host) = host("lab_corrections::bargs", &["release=14.3"]) else { return };
+    host.chyves_words(&["set", "web01", "bargs=-o x86.vmexit_on_pause=false -m 96M -p 0:1"]).ends(0);
+    let started = host
+        .ok("start web01")
+        .says("bargs: `-m 96M` replaces chyves' own `-m 64M`")
+        .says("`-o x86.vmexit_on_pause=false` replaces chyves' own `-P`");
+    let line = started.err.lines().find(|line| line.starts_with("+ bhyve ")).unwrap().to_owned();
+    assert!(line.trim_end().ends_with("-o x86.vmexit_on_pause=false -m 96M -p 0:1 web01"), "{line}");
+    off(&host, "tiny: ready 1");
+    // What would leave no VM is refused at the start.
+    for words in ["-h", "-o config.dump=1", "-s help"] {
+        host.chyves_words(&["set", "web01", &format!("bargs={words}")]).ends(0);
+        host.chyves("start web01").ends(2).says("run no guest");
+    }
+    host.ok("unset web01 bargs");
+    // What was switched by bargs in vain has properties.
+    for key in ["acpi", "vmexit_on_hlt", "vmexit_on_pause", "ignore_bad_msr"] {
+        host.ok(&format!("set web01 {key}=no"));
+    }
+    let started = host.ok("start web01");
+    assert!([" -A ", " -H ", " -P ", " -w "].iter().all(|flag| !started.err.contains(flag)), "{}", started.err);
+    host.ok("stop web01 --now");
+    host.nothing_is_left();
+}
+
+#[test]
+fn a_dry_run_shows_the_files_and_hides_the_secrets() {
+    let Some(host) = host("lab_corrections::dry", &["release=14.3"]) else { return };
+    host.ok("set web01 uefi_console_output=vnc ci.enabled=yes ci.hostname=box ci.user=ann");
+    let shown = host.ok("start web01 --dry-run");
+    for text in [
+        "bhyve.conf:",
+        "#     pci.0.2.0.device=fbuf",
+        "password=(hidden)",
+        "vnc.secret:",
+        "meta-data:",
+        "local-hostname: \"box\"",
+        "user-data:",
+    ] {
+        assert!(shown.out.contains(text), "{text} is missing: {}", shown.out);
+    }
+    let json = host.ok("start web01 --dry-run --json").json();
+    let files: Vec<(String, String)> = json["steps"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|step| step["files"].as_object())
+        .flat_map(|files| files.iter().map(|(path, text)| (path.clone(), text.as_str().unwrap().to_owned())))
+        .collect();
+    let of = |end: &str| files.iter().find(|(path, _)| path.ends_with(end)).map(|(_, text)| text.as_str()).unwrap();
+    assert_eq!(of("vnc.secret"), "(hidden)\n");
+    assert!(of("bhyve.conf").contains("password=(hidden)\n") && of("meta-data").contains("box"));
+    // The files of a loader, whose display stays black.
+    host.ok("set web01 loader=grub-bhyve os=debian");
+    host.ok("start web01 --dry-run").says("device.map:").says("(hd0) ").says("search --no-floppy").says("the VNC display stays black");
+    host.nothing_is_left();
+}
+
+#[test]
+fn grub_searches_the_guests_own_configuration_or_takes_the_device_that_is_set() {
+    let Some(host) = host("lab_corrections::grub", &["release=14.3"]) else { return };
+    for (os, loader) in [("freebsd", "bhyveload"), ("windows", "uefi")] {
+        host.ok(&format!("set web01 loader=grub-bhyve os={os}"));
+        host.chyves("start web01").ends(2).says(&format!("grub-bhyve cannot boot os={os}")).says(&format!("loader={loader}"));
+    }
+    host.ok("set web01 os=debian");
+    host.ok("start web01").says("grub-bhyve -r host ").is_silent_of("msdos1");
+    off(&host, "tiny: ready 1");
+    // A disk without a partition table, and one with a GPT.
+    host.chyves("set web01 grub_root=sda1").ends(2).says("hd0,gpt2");
+    host.ok("set web01 grub_root=hd0");
+    host.ok("start web01");
+    off(&host, "tiny: ready 2");
+    host.ok("set web01 grub_root=hd0,gpt2 loader_timeout=2");
+    host.chyves("start web01").ends(1).says("no such partition: hd0,gpt2");
+    host.nothing_is_left();
+}
+
+#[test]
+fn the_disks_of_a_loader_are_in_boot_order() {
+    let Some(host) = host("lab_corrections::order", &["release=13.5"]) else { return };
+    host.ok("create two --size 1M --ram 64M loader=bhyveload");
+    let disk = host.work().join("second.raw");
+    std::fs::copy(host.work().join("tiny.img"), &disk).unwrap();
+    host.chyves_words(&["disk", "add", "two", "--attach", disk.to_str().unwrap()]).ends(0);
+    // 13.5 has no boot index; the loader needs none.
+    host.ok("set two disk1.options=bootindex=1");
+    let started = host.ok("start two");
+    let (second, first) = (started.err.find("second.raw").unwrap(), started.err.find("disk0.raw").unwrap());
+    assert!(second < first && !started.err.contains("bootindex"), "{}", started.err);
+    let mut console = host.console("two");
+    console.sees("tiny: ready 1");
+    console.types("p");
+    until("two to be off", || (host.state("two") == "stopped").then_some(()));
+}
+
+#[test]
+fn old_firmware_and_an_iommu_that_is_off_are_found_before_the_start() {
+    let Some(host) = host("lab_corrections::host", &["release=14.3", "cpu=amd", "amdvi=off", "edk2=g202308_4"]) else { return };
+    host.make_iso();
+    host.ok("image import ./tiny.iso --name disc");
+    host.ok("start web01 --iso disc").says("edk2-bhyve g202308_4 ignores the boot order").says("pkg upgrade edk2-bhyve");
+    // Which it does: the disk is booted.
+    off(&host, "tiny: ready 1");
+    host.lab().set(&["edk2=g202411"]).unwrap();
+    host.ok("start web01 --iso disc").is_silent_of("ignores the boot order");
+    off(&host, "tiny: ready 0");
+    // What loader.conf has set is known before vmm is loaded.
+    let Some(host) = self::host("lab_corrections::amdvi", &["release=14.3", "cpu=amd", "amdvi=off"]) else { return };
+    host.ok("set web01 pcidev_0=passthru,2/0/0");
+    host.chyves("start web01").ends(5).says("vmm does not use the IOMMU of AMD").says("hw.vmm.amdvi.enable=1");
+    assert!(!host.lab().dev("vmm").exists());
+    // Another host's facts can be printed without a plan.
+    let facts = host.ok("dev facts --host freebsd").json();
+    assert_eq!(facts["os"], "freebsd");
+    host.chyves("list --host freebsd").ends(2).says("only --dry-run");
+}

@@ -1,0 +1,24 @@
+//! The content of the files that a step writes for a hypervisor, a loader or the guest, as a dry run shows it.
+//!
+//! Not here: chyves' own files, such as the copy of a guest's settings: their content is in the steps beside them.
+
+use super::Action;
+use crate::cloudinit::{Sources, documents};
+
+impl Action {
+    /// Each file's path with its content, secrets hidden.
+    pub fn written(&self) -> Vec<(String, String)> {
+        match self {
+            Self::WriteHostFile(file) => vec![(file.path.clone(), file.shown())],
+            // The user's own texts are read when the seed is made; these are what chyves writes beside them.
+            Self::WriteSeed(disc) => {
+                let password = disc.seed.password_file.as_ref().map(|_| "$x$(hidden)$".to_owned());
+                match documents::shown(&disc.seed, &Sources { password, ..Sources::default() }) {
+                    Ok(all) => all.each().into_iter().map(|(name, text)| (format!("{}/{name}", disc.path), text.to_owned())).collect(),
+                    Err(why) => vec![(disc.path.clone(), format!("{why}\n"))],
+                }
+            }
+            _ => Vec::new(),
+        }
+    }
+}
