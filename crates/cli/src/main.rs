@@ -34,7 +34,10 @@ fn main() -> ExitCode {
     if argv.get(1).is_some_and(|word| word == chyves_host::drain::WORD) {
         return ExitCode::from(chyves_host::drain::main());
     }
-    output::end(run(argv))
+    if argv.get(1).is_some_and(|word| word == chyves_host::confine::tool::WORD) {
+        return ExitCode::from(chyves_host::confine::tool::main());
+    }
+    output::end(run(chyves_host::arguments::typed()))
 }
 
 fn run(argv: Vec<std::ffi::OsString>) -> ExitCode {

@@ -3,6 +3,7 @@
 use crate::{command, output, words};
 use anstyle::{AnsiColor, Style};
 use chyves_core::error::{Kind, Problem, did_you_mean};
+use chyves_core::image::masked;
 use chyves_core::value::BadValue;
 use clap::CommandFactory;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -12,12 +13,25 @@ use std::process::ExitCode;
 
 /// Tells a problem and gives its exit status.
 pub(crate) fn problem(problem: &Problem, json: bool) -> ExitCode {
+    let problem = &without_logins(problem);
     if json {
         output::print(&output::json(&serde_json::json!({ "error": problem })));
     } else {
         let _ = anstream::stderr().write_all(text(problem).as_bytes());
     }
     ExitCode::from(problem.code.exit_code())
+}
+
+/// Whatever a message quotes, the password in an address is not shown.
+pub(crate) fn without_logins(problem: &Problem) -> Problem {
+    let each = |texts: &[String]| texts.iter().map(|text| masked(text)).collect();
+    Problem {
+        message: masked(&problem.message),
+        causes: each(&problem.causes),
+        hints: each(&problem.hints),
+        object: problem.object.as_deref().map(masked),
+        ..problem.clone()
+    }
 }
 
 /// A problem as people read it: what failed, why, what to do.

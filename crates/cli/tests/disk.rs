@@ -89,7 +89,7 @@ fn refusals_name_the_reason_and_change_nothing() {
         ("disk add web --size 8", 2, "did you mean 8G?"),
         ("disk resize web disk0 8", 2, "did you mean 8G?"),
         ("disk add web2 1M", 3, "no guest is called"),
-        ("disk add web --import none.img", 3, "can't open"),
+        ("disk add web --import none.img", 3, "cannot open"),
         ("disk add web --import page.img", 2, "a web page"),
         ("disk add web --attach ./page.img", 2, "a web page"),
         ("disk add web --attach none/such", 3, "no imported pool"),
@@ -135,7 +135,7 @@ fn a_disk_gets_the_content_of_a_file() {
         host.sh("qemu-img", &["create", "-q", "-f", "qcow2", "-b", "b.img", "-F", "qcow2", "over.img"]);
         host.ok("disk add web --kind raw --import a.img");
         host.ok("disk add web --kind raw --import ./b.img 4M bus=nvme");
-        host.chyves("disk add web --import over.img").ends(2).says("stands on another file");
+        host.chyves("disk add web --import over.img").ends(2).says("depends on another file");
         host.chyves("disk add web --kind raw --import a.img 1M").ends(2).says("can't hold");
         // Sectors are filled up.
         assert_eq!(disks(&host, "number,size"), "0\t1048576\n1\t1049600\n2\t4194304\n");

@@ -12,7 +12,7 @@ pub mod hash;
 pub mod source;
 
 pub use hash::{Hash, HashKind};
-pub use source::{Source, name_of, percent_decoded, public};
+pub use source::{Source, is_secret, masked, name_of, percent_decoded, public};
 
 use crate::error::{Problem, Result};
 use crate::value::Size;

@@ -19,6 +19,8 @@
 //! * [`interrupt`]: signals that ask this command to end
 //! * [`proc`]: processes, told apart for sure
 //! * [`safe`]: opening files below a guest's or an image's mount point
+//! * [`arguments`]: arguments that the list of processes must not show
+//! * [`confine`]: restrictions for programs that read what others wrote
 //! * [`records`]: writing files so that a full pool does no harm
 //!
 //! Where kernels differ in how something is *done*, `proc` says so by `cfg`; which host it is, `platform` says as a value.
@@ -27,6 +29,7 @@
 
 pub mod accel;
 pub mod apply;
+pub mod arguments;
 pub mod borrow;
 pub mod catalogue;
 pub mod child;

@@ -119,7 +119,7 @@ pub(crate) fn run(cli: &Cli, argv: &[String]) -> ExitCode {
         Ok(session) => session,
         Err(problem) => return report::problem(&problem, json),
     };
-    let result = verbs::run(&session, &cli.verb);
+    let result = verbs::run(&session, &cli.verb).map_err(|problem| report::without_logins(&problem));
     session.ui.end(result.as_ref().err());
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -149,7 +149,7 @@ fn session(global: &Global, argv: &[String]) -> Result<Session> {
         dry_run: global.dry_run,
         yes: global.yes,
         facts,
-        typed: argv.join(" "),
+        typed: chyves_core::image::masked(&argv.join(" ")),
         interrupted,
         held: std::sync::Mutex::default(),
         one_by_one: std::sync::atomic::AtomicBool::new(false),

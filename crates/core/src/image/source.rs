@@ -13,7 +13,7 @@ pub enum Source {
     /// Standard input.
     Input,
     /// `http:`, `https:` or `ftp:`.
-    Address(String),
+    Address(#[serde(serialize_with = "without_login")] String),
 }
 
 impl Source {
@@ -101,6 +101,44 @@ pub fn public(address: &str) -> String {
     format!("{scheme}//{host}{path}")
 }
 
+/// Text in which no address shows its user, password or query.
+pub fn masked(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let (before, address) = rest.split_at(at + 3);
+        let end = address.find(|c: char| c.is_whitespace() || matches!(c, '`' | '\'' | '"' | '<' | '>')).unwrap_or(address.len());
+        let (address, behind) = address.split_at(end);
+        out.push_str(before);
+        // A path of a file may have a question mark in its name.
+        if before.ends_with("file://") {
+            out.push_str(address);
+        } else {
+            let (place, path) = address.find('/').map_or((address, ""), |slash| address.split_at(slash));
+            let path = if place.contains('?') { "" } else { path };
+            let place = place.split(['?', '#']).next().unwrap_or(place);
+            // Hints show where they are written.
+            let login = place.rsplit_once('@').filter(|(login, _)| *login != "USER:PASSWORD");
+            out.push_str(login.map_or(place, |(_, host)| host));
+            out.push_str(path.split(['?', '#']).next().unwrap_or(path));
+        }
+        rest = behind;
+    }
+    out.push_str(rest);
+    out
+}
+
+/// Whether an address on a command line says who asks, so that others could read it in the list of processes.
+pub fn is_secret(word: &str) -> bool {
+    let place = word.split_once("://").map(|(_, rest)| rest.split(['/', '?', '#']).next().unwrap_or(rest));
+    place.is_some_and(|place| place.contains('@'))
+}
+
+/// An address goes into journals, plans and answers without its password.
+fn without_login<S: serde::Serializer>(address: &str, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    serializer.serialize_str(&public(address))
+}
+
 /// Text with its `%xx` read; none where that is no text.
 pub fn percent_decoded(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
@@ -160,6 +198,22 @@ mod tests {
         assert_eq!(address.file_name().as_deref(), Some("b+.img"));
         assert_eq!(address.beside("SUMS"), Some(Source::Address("https://me:word@h.example:8443/a/SUMS".into())));
         assert_eq!(Source::Address("http://h".into()).file_name(), None);
+    }
+
+    #[test]
+    fn a_text_shows_no_login() {
+        for (text, shown) in [
+            ("fetch https://me:word@h/a.img?token=x --name b", "fetch https://h/a.img --name b"),
+            ("no `ftp://u:p@h` here", "no `ftp://h` here"),
+            ("http://u:p@h?t=1 and http://h/x", "http://h and http://h/x"),
+            ("file:///a?b http", "file:///a?b http"),
+            ("http://u:p@in@h/x", "http://h/x"),
+        ] {
+            assert_eq!(masked(text), shown);
+        }
+        assert!(is_secret("--checksums=https://u:p@h/x") && !is_secret("https://h/x@y") && !is_secret("a@b"));
+        let json = serde_json::to_string(&Source::Address("https://me:word@h/a?token=x".into())).unwrap();
+        assert_eq!(json, r#"{"address":"https://h/a"}"#);
     }
 
     #[test]

@@ -2,14 +2,15 @@
 //!
 //! Not here: images, which are described on a dataset (`image`).
 
-use super::{Event, Place, command, fault, files};
+use super::{Event, Place, fault, files};
 use crate::import::content::{self, Content, Format, Seen};
-use crate::import::convert::whole;
+use crate::import::convert::{Image, Target};
+use crate::import::open::regular;
 use crate::run;
 use crate::safe::{self, Access, Folder, Rule};
 use chyves_core::action::from_qcow2;
 use chyves_core::cmd::Cmd;
-use chyves_core::error::{Problem, Result};
+use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::value::{Dataset, FilePath, Size, printable};
 use chyves_core::world::{DiskFile, DiskFormat};
 use chyves_core::zfs::args;
@@ -17,7 +18,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{Seek, SeekFrom};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long the host may take to show the device of a new volume.
@@ -44,15 +45,18 @@ pub fn look(path: &str) -> Result<DiskFile> {
     let absolute = std::path::absolute(path).ok().and_then(|p| p.to_str().map(str::to_owned));
     let path = absolute.as_deref().unwrap_or(path);
     let shown = printable(path, 300);
-    let meta = fs::metadata(path).map_err(|e| Problem::not_found(format!("can't open the disk `{shown}`")).on(path).because(e))?;
-    if !meta.is_file() {
-        return Err(Problem::usage(format!("`{shown}` is no file")).on(path).hint("`--attach` takes devices and volumes as they are"));
-    }
+    // From here on no link of this path is followed again.
+    let whole = fs::canonicalize(path).map_err(|e| Problem::not_found(format!("cannot open the disk `{shown}`")).on(path).because(e))?;
+    let path = whole.to_str().ok_or_else(|| Problem::usage("the path of the disk is not UTF-8 text"))?;
+    let (file, meta) = regular(path).map_err(|problem| match problem.code {
+        Kind::Usage => problem.hint("`--attach` takes devices and volumes as they are"),
+        _ => problem,
+    })?;
     let refuse = |what: &str, hint: &str| Err(Problem::usage(format!("`{shown}` is {what}, no disk")).on(path).hint(hint));
-    match content::of_file(path)? {
+    match content::of_file(&file, path)? {
         Seen::Plain(Content::Raw) => Ok(DiskFile { path: path.to_owned(), format: DiskFormat::Raw, size: Size::bytes(meta.len()) }),
         Seen::Plain(Content::Format(Format::Qcow2)) => {
-            Ok(DiskFile { path: path.to_owned(), format: DiskFormat::Qcow2, size: whole(path, Format::Qcow2)? })
+            Ok(DiskFile { path: path.to_owned(), format: DiskFormat::Qcow2, size: qcow2(&file, path).inspect(&AtomicBool::new(false))? })
         }
         Seen::Plain(Content::Format(other)) => refuse(&format!("a {}", other.word()), "`chyves image import` makes an image of it"),
         Seen::Packed(packing) => refuse(&format!("packed ({})", packing.word()), "`chyves image import` unpacks it"),
@@ -91,7 +95,7 @@ pub fn look_at_source(wanted: &str) -> Result<DiskFile> {
         0 if meta.file_type().is_char_device() => media_size(&path)?,
         size => size,
     };
-    if meta.is_file() && content::of_file(&path)? == Seen::Plain(Content::Format(Format::Qcow2)) {
+    if meta.is_file() && content::of_file(&file, &path)? == Seen::Plain(Content::Format(Format::Qcow2)) {
         return Err(Problem::usage(format!("`{shown}` is qcow2, and only raw disks can be attached"))
             .on(&path)
             .hint("`--import` takes its content"));
@@ -172,42 +176,58 @@ fn volume(name: &str) -> Result<String> {
 
 /// Writes the content of a file into a new disk: a file that must not be there, or a volume that this plan made.
 pub(super) fn copy(from: &FilePath, format: DiskFormat, to: &FilePath, size: Option<Size>, place: &mut Place<'_>) -> Result<()> {
-    let (source, shown) = (from.to_string(), to.to_string());
+    // One descriptor from here on: what is inspected is what is copied, whatever happens to the name meanwhile.
+    let source = match from {
+        FilePath::Host(path) => regular(path).map(|(file, _)| file).map_err(|problem| Problem { code: Kind::Failed, ..problem })?,
+        FilePath::Below { mount, path } => Folder::open(mount)?.file(path, Access::Read, Rule::DISK)?,
+    };
+    let (name, shown) = (from.to_string(), to.to_string());
+    // What is in a guest's own disk is its own affair.
+    let is_raw = |file: &File| matches!(content::of_file(file, &name), Ok(Seen::Plain(Content::Raw)));
+    if matches!(from, FilePath::Host(_)) && format == DiskFormat::Raw && !is_raw(&source) {
+        return Err(Problem::failed(format!("`{}` changed after it was inspected", printable(&name, 300))).on(&name));
+    }
+    let fill = |target: &File, place: &mut Place<'_>| match format {
+        DiskFormat::Raw => write(&source, &name, &shown, target, size, place),
+        DiskFormat::Qcow2 => convert(&source, (&name, &shown), to.is_device(), target, size, place),
+    };
     if to.is_device() {
         appears(&shown, place)?;
-        return match format {
-            DiskFormat::Qcow2 => {
-                whole(&source, Format::Qcow2)?;
-                command(&from_qcow2(&source, &shown), place)
-            }
-            DiskFormat::Raw => write(from, &shown, &safe::attached(&shown, true)?, size, place),
-        };
+        return fill(&safe::attached(&shown, true)?, place);
     }
-    let (folder, name) = Folder::of(to)?;
-    let target = folder.create(&name)?;
-    let result = match format {
-        DiskFormat::Raw => write(from, &shown, &target, size, place),
-        DiskFormat::Qcow2 => convert(&source, &folder, &name, size, place),
-    };
+    let (folder, leaf) = Folder::of(to)?;
+    let target = folder.create(&leaf)?;
+    let result = fill(&target, place);
     if result.is_err() {
-        let _ = folder.remove_file(&name);
+        let _ = folder.remove_file(&leaf);
     }
     result
 }
 
-fn convert(from: &str, folder: &Folder, name: &Path, size: Option<Size>, place: &mut Place<'_>) -> Result<()> {
-    let to = folder.shown(name).display().to_string();
-    whole(from, Format::Qcow2)?;
-    command(&from_qcow2(from, &to), place)?;
-    lengthen(&to, &folder.file(name, Access::ReadWrite, Rule::DISK)?, size)
+fn qcow2<'f>(file: &'f File, path: &'f str) -> Image<'f> {
+    Image { file, format: Format::Qcow2, name: path }
 }
 
-fn write(from: &FilePath, to: &str, target: &File, size: Option<Size>, place: &mut Place<'_>) -> Result<()> {
-    let mut source = match from {
-        FilePath::Host(path) => safe::named(path)?,
-        FilePath::Below { mount, path } => Folder::open(mount)?.file(path, Access::Read, Rule::DISK)?,
-    };
-    let from = &from.to_string();
+fn convert(
+    source: &File,
+    (from, to): (&str, &str),
+    is_device: bool,
+    target: &File,
+    size: Option<Size>,
+    place: &mut Place<'_>,
+) -> Result<()> {
+    let image = qcow2(source, from);
+    let own = image.inspect(place.interrupted)?;
+    (place.report)(Event::Command(from_qcow2(from, to).to_string()));
+    image.convert(own, &Target { file: target, holes: !is_device }, place.interrupted)?;
+    if !is_device {
+        // Zeros at its end are not written.
+        target.set_len(own.get().next_multiple_of(512)).map_err(fail("write", to))?;
+    }
+    lengthen(to, target, size)
+}
+
+fn write(mut source: &File, from: &str, to: &str, target: &File, size: Option<Size>, place: &mut Place<'_>) -> Result<()> {
     let total = source.metadata().map_err(fail("look at", from))?.len();
     let mut at = 0;
     let length = files::sparse(&mut source, target, to, &mut |n| {
@@ -278,9 +298,7 @@ pub fn space(names: &[String]) -> Result<std::collections::BTreeMap<String, (u64
 mod tests {
     use super::*;
     use crate::runtime::Runtime;
-    use chyves_core::error::Kind;
     use chyves_core::os::Os;
-    use std::sync::atomic::AtomicBool;
 
     fn with<T>(work: impl FnOnce(&Path, &mut Place<'_>) -> T) -> T {
         let dir = tempfile::tempdir().unwrap();

@@ -17,7 +17,7 @@
 mod record;
 
 use crate::proc;
-use crate::runtime::Runtime;
+use crate::runtime::{LASTING_VARIABLE, Runtime, check_private};
 use chyves_core::action::Action;
 use chyves_core::error::{Problem, Result};
 use chyves_core::plan::Plan;
@@ -65,10 +65,21 @@ pub(super) fn outlives_the_host(step: &Action, runtime: &Runtime) -> bool {
     step.outlives_the_host() && !is_runtime
 }
 
+/// Refuses folders of journals that others can write to: what a journal says is done as root.
+pub(super) fn check(runtime: &Runtime) -> Result<()> {
+    let [lasting, spare] = folders(runtime);
+    // The folder above may be a link that the administrator made.
+    let above = std::fs::canonicalize(runtime.lasting()).unwrap_or_else(|_| runtime.lasting().to_owned());
+    for folder in [above, lasting, spare] {
+        check_private(&folder, LASTING_VARIABLE)?;
+    }
+    Ok(())
+}
+
 /// Makes a journal's file, locked.
 fn make(folder: &Path, name: &str) -> Result<(File, PathBuf)> {
     let above = folder.parent().unwrap_or(folder);
-    std::fs::create_dir_all(above).map_err(cant("begin", above))?;
+    DirBuilder::new().mode(0o755).recursive(true).create(above).map_err(cant("begin", above))?;
     DirBuilder::new().mode(0o700).recursive(true).create(folder).map_err(cant("begin", folder))?;
     let path = folder.join(name);
     let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path).map_err(cant("begin", &path))?;
@@ -85,6 +96,7 @@ pub(super) fn cant(what: &str, path: &Path) -> impl FnOnce(std::io::Error) -> Pr
 impl Journal {
     /// Begins a journal, before the first step.
     pub(super) fn begin(runtime: &Runtime, plan: &Plan, began: u64, command: &str, locks: &[String]) -> Result<Self> {
+        check(runtime)?;
         let [lasting, spare] = folders(runtime);
         let name = format!("{}.json", crate::identity::new().simple());
         let record = Record::new(command, locks, proc::boot_id()?, began, &plan.steps);

@@ -8,7 +8,7 @@
 mod after;
 mod ground;
 
-use super::journal::{Line, Record, add, cant, folders};
+use super::journal::{Line, Record, add, cant, check, folders};
 use super::step::perform;
 use super::{Done, Event, Place, fault, undo};
 use crate::proc;
@@ -93,6 +93,7 @@ fn unreadable(path: &Path, why: impl std::fmt::Display) -> Problem {
 /// The folder can't be read.
 pub fn dead(runtime: &Runtime, locks: Option<&[String]>) -> Result<Found> {
     let mut found = Found::default();
+    check(runtime)?;
     let [lasting, others] = folders(runtime);
     dead_in(&lasting, true, locks, &mut found)?;
     dead_in(&others, false, locks, &mut found)?;

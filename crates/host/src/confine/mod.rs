@@ -2,11 +2,14 @@
 //! that process opens what the hypervisor needs, gives up everything else, and becomes the hypervisor.
 //!
 //! * [`open`]: files, sockets and taps, each at the descriptor that the command line names
+//! * [`tool`], `filter`: a short-lived program that reads untrusted input, such as a converter of disk formats
 //! * `linux`: user, capabilities, namespaces, Landlock
 //!
 //! It is a process of its own so that the supervisor stays small and root, and so that nothing between fork and exec has to
 //! be async-signal-safe. Not here: what is allowed (`core::confinement`) and what runs (`core::launch`).
 
+#[cfg(target_os = "linux")]
+mod filter;
 #[cfg(target_os = "linux")]
 mod linux;
 mod open;
@@ -14,6 +17,7 @@ mod open;
 mod root;
 #[cfg(target_os = "linux")]
 mod tap;
+pub mod tool;
 #[cfg(target_os = "linux")]
 mod uid;
 

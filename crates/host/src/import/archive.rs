@@ -5,10 +5,10 @@
 
 use super::chunks::carried;
 use super::content::{Content, Packing};
+use super::open::At;
 use super::unpack::{Unpacker, damaged};
 use chyves_core::error::{Problem, Result};
 use chyves_core::value::printable;
-use std::fs::File;
 use std::io::{self, Read};
 use tar::EntryType;
 
@@ -43,7 +43,7 @@ pub(super) fn tar(unpacker: &mut Unpacker, from: &mut dyn Read) -> Result<Conten
 }
 
 /// The image in a zip archive, which must be a file: its directory stands at its end.
-pub(super) fn zip(unpacker: &mut Unpacker, file: File) -> Result<Content> {
+pub(super) fn zip(unpacker: &mut Unpacker, file: At) -> Result<Content> {
     let name = unpacker.shown();
     let broken = |e: zip::result::ZipError| {
         let error = match e {

@@ -2,12 +2,10 @@
 //!
 //! Not here: unpacking (`unpack`) and converting (`convert`).
 
-use super::hints;
 use chyves_core::error::{Problem, Result};
 use chyves_core::value::printable;
 use chyves_core::world::ImageKind;
 use std::fs::File;
-use std::io::Read;
 use std::os::unix::fs::FileExt;
 
 /// How many first bytes it takes: the mark of an ISO stands behind its 32 KiB of system area.
@@ -193,22 +191,24 @@ pub(crate) fn recognise(head: &[u8], name: &str) -> Result<Seen> {
     Ok(Seen::Plain(Content::Raw))
 }
 
-/// Recognises a file of this host.
-pub(crate) fn of_file(path: &str) -> Result<Seen> {
-    let mut head = Vec::with_capacity(HEAD);
-    let fail = |e: std::io::Error| {
-        let shown = printable(path, 300);
-        match e.kind() {
-            std::io::ErrorKind::NotFound => {
-                Problem::not_found(format!("there is no file `{shown}`")).on(&shown).because(e).hint(hints::folder_of(path))
+/// Recognises a file that is open; `path` is what it is called.
+pub(crate) fn of_file(file: &File, path: &str) -> Result<Seen> {
+    let mut head = vec![0; HEAD];
+    let mut filled = 0;
+    while filled < HEAD {
+        match file.read_at(&mut head[filled..], filled as u64) {
+            Ok(0) => break,
+            Ok(n) => filled += n,
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(e) => {
+                let shown = printable(path, 300);
+                return Err(Problem::failed(format!("cannot read `{shown}`")).on(&shown).because(e));
             }
-            _ => Problem::failed(format!("can't read `{shown}`")).on(&shown).because(e),
         }
-    };
-    let file = File::open(path).map_err(fail)?;
-    (&file).take(HEAD as u64).read_to_end(&mut head).map_err(fail)?;
+    }
+    head.truncate(filled);
     match recognise(&head, path)? {
-        Seen::Plain(Content::Raw) if ends_as_vhd(&file) => Ok(Seen::Plain(Content::Format(Format::Vhd))),
+        Seen::Plain(Content::Raw) if ends_as_vhd(file) => Ok(Seen::Plain(Content::Format(Format::Vhd))),
         seen => Ok(seen),
     }
 }

@@ -10,6 +10,7 @@
 //!
 //! * [`content`]: what a beginning says it is; [`unpack`], [`archive`], [`zstd`]: layers; [`convert`]: disk formats
 //! * [`fetch`], [`http`], [`failure`], [`watch`], [`proxy`], [`ftp`], [`part`]: servers, and going on after a cut
+//! * [`open`], [`layout`], [`nbd`]: files that others may own, whether an image is complete, what a converter sees
 //! * [`trust`], [`digest`]: what a file must be, and whether it is
 //! * [`firmware`]: code and variables apart; [`hints`]: what to type after a failure
 //! * [`mod@write`]: the last stage; [`chunks`]: what flows between the stages
@@ -27,6 +28,9 @@ mod firmware;
 mod ftp;
 mod hints;
 mod http;
+mod layout;
+mod nbd;
+pub(crate) mod open;
 pub mod part;
 mod proxy;
 mod source;
@@ -47,7 +51,8 @@ use chyves_core::zfs::{Dialect, args};
 use content::Content;
 use digest::compare;
 use source::Opened;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -94,8 +99,9 @@ fn attempt(import: &Import<'_>, place: &mut Place<'_>) -> Result<(), Failed> {
     let stop = Arc::new(AtomicBool::new(false));
     let opened = source::open(order, import.part, &stop, wanted.hash.as_ref().map(|h| h.kind)).map_err(early)?;
     let unchanged = opened.unchanged.clone();
+    let direct = opened.direct.clone();
     let (written, format) = flow(import, opened, &stop, wanted.hash.as_ref(), place)?;
-    finish(import, written, &format, &wanted.told, place)?;
+    finish(import, written, direct.as_deref(), (&format, &wanted.told), place)?;
     // Another program may have read it after this one.
     unchanged().map_err(Failed::from)
 }
@@ -178,24 +184,22 @@ fn flow(
 }
 
 /// Converts what has to be, and describes the image on its dataset.
-fn finish(import: &Import<'_>, written: Written, format: &str, checked: &str, place: &mut Place<'_>) -> Result<()> {
+fn finish(import: &Import<'_>, written: Written, direct: Option<&File>, words: (&str, &str), place: &mut Place<'_>) -> Result<()> {
+    let (format, checked) = words;
     let order = import.order;
     let shown = order.source.shown();
     let kind = written.content.kind();
     let target = format!("{}/{}", import.folder, kind.file());
     let (length, sha256) = match (written.content, written.sha256) {
         (Content::Format(disk), _) => {
-            let from = match (&written.scratch, import.part, &order.source) {
-                (Some(scratch), ..) => scratch.clone(),
-                (None, Some(folder), _) => part::Part::path(folder),
-                (None, None, Source::File(path)) => path.clone(),
-                (None, None, _) => return Err(Problem::bug("a stream was taken for a file")),
-            };
-            apply::command(&convert::command(&from, disk, &target, order.max_size.get(), &shown)?, place)?;
-            if let Some(scratch) = &written.scratch {
-                std::fs::remove_file(scratch).map_err(apply::io_problem("remove", scratch))?;
+            let scratch = written.scratch.as_ref().map(|(_, file)| file);
+            let from = scratch.or(direct).ok_or_else(|| Problem::bug("a stream was taken for a file"))?;
+            let image = convert::Image { file: from, format: disk, name: &shown };
+            let converted = converted(&image, &target, order.max_size.get(), place);
+            if let Some((path, _)) = &written.scratch {
+                std::fs::remove_file(path).map_err(apply::io_problem("remove", path))?;
             }
-            padded(&target, place)?
+            converted?
         }
         (_, Some(sha256)) => (written.length, sha256),
         (_, None) => return Err(Problem::bug("an image without a hash")),
@@ -238,11 +242,14 @@ fn finish(import: &Import<'_>, written: Written, format: &str, checked: &str, pl
     Ok(())
 }
 
-/// Makes a disk end with a sector; its length and its SHA-256 then.
-fn padded(path: &str, place: &mut Place<'_>) -> Result<(u64, String)> {
+/// Makes a raw disk of an image, which ends with a sector; its length and its SHA-256.
+fn converted(image: &convert::Image<'_>, path: &str, max: u64, place: &mut Place<'_>) -> Result<(u64, String)> {
     let fail = |e: std::io::Error| apply::io_problem("write", path)(e);
-    let file = OpenOptions::new().write(true).open(path).map_err(fail)?;
-    let length = file.metadata().map_err(fail)?.len().next_multiple_of(512);
+    let size = convert::bounded(image, max, place.interrupted)?;
+    let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path).map_err(fail)?;
+    (place.report)(Event::Command(format!("qemu-img convert {} {path}", image.name)));
+    image.convert(size, &convert::Target { file: &file, holes: true }, place.interrupted)?;
+    let length = size.get().next_multiple_of(512);
     file.set_len(length).and_then(|()| file.sync_all()).map_err(fail)?;
     Ok((length, hash(path, place)?))
 }

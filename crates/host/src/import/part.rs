@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::sync::Arc;
 
 /// The word that tells one address from all others.
 pub fn word(address: &str) -> String {
@@ -95,6 +96,11 @@ impl Part {
         crate::apply::write_private_bytes(&path, &text)?;
         self.whole = whole;
         Ok(())
+    }
+
+    /// The file that it is in.
+    pub(super) fn reader(&self) -> Result<Arc<File>> {
+        self.file.try_clone().map(Arc::new).map_err(crate::apply::io_problem("open", &Self::path(&self.folder)))
     }
 
     pub(super) fn add(&mut self, bytes: &[u8]) -> Result<()> {

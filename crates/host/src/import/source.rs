@@ -6,10 +6,11 @@ use super::chunks::{PIECE, Piece, fill, problem};
 use super::content::ends_as_vhd;
 use super::digest::{Hasher, stops};
 use super::fetch::{Fetch, Status};
+use super::open::{At, is_private, regular};
 use super::part::Part;
-use super::{ftp, hints, http, interrupted, trust};
+use super::{ftp, http, interrupted, trust};
 use chyves_core::cmd::Cmd;
-use chyves_core::error::{Problem, Result};
+use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::image::{HashKind, Order, Source};
 use chyves_core::value::printable;
 use std::fs::{File, Metadata};
@@ -25,8 +26,8 @@ type Pump = Box<dyn FnOnce(SyncSender<Piece>) -> Result<Option<String>> + Send>;
 
 /// A source, ready to be read.
 pub(super) struct Opened {
-    /// The file that what comes stands in, once it has come whole.
-    pub(super) direct: Option<String>,
+    /// The file that has all of it once all was read, and that nobody else can write to.
+    pub(super) direct: Option<Arc<File>>,
     /// Whether it ends as a VHD does; not seen where it can't be read from its end.
     pub(super) ends_as_vhd: bool,
     pub(super) status: Arc<Status>,
@@ -50,18 +51,19 @@ pub(super) fn open(order: &Order, part: Option<&str>, stop: &Arc<AtomicBool>, ha
     let from: Box<dyn FnOnce() -> Result<Box<dyn Read>> + Send> = match &order.source {
         Source::File(path) => {
             let (file, meta) = file(path)?;
+            let file = Arc::new(file);
             status.total.store(meta.len(), Ordering::SeqCst);
             vhd = ends_as_vhd(&file);
-            direct = Some(path.clone());
-            let path = path.clone();
-            let copy = file.try_clone().map_err(|e| Problem::failed(format!("can't open `{shown}`")).because(e))?;
+            // Of a file that others can write to, what was hashed is copied, and the copy is worked on.
+            direct = is_private(&meta).then(|| file.clone());
+            let (path, copy) = (path.clone(), file.clone());
             unchanged = Arc::new(move || same(&path, &meta, &copy));
-            Box::new(move || Ok(Box::new(file)))
+            Box::new(move || Ok(Box::new(At::start(file))))
         }
         Source::Input => Box::new(|| Ok(Box::new(std::io::stdin().lock()))),
         Source::Address(address) => {
             let kept = part.map(|folder| Part::open(folder, address)).transpose()?;
-            direct = part.map(Part::path);
+            direct = kept.as_ref().map(Part::reader).transpose()?;
             let remote: Box<dyn super::fetch::Remote> = match trust::scheme(address) {
                 "ftp" => {
                     let ftp = ftp::Ftp::new(address, order.silence)?;
@@ -119,17 +121,10 @@ pub(super) fn open(order: &Order, part: Option<&str>, stop: &Arc<AtomicBool>, ha
 }
 
 fn file(path: &str) -> Result<(File, Metadata)> {
-    let shown = printable(path, 300);
-    let missing = |e| Problem::not_found(format!("can't open the image `{shown}`")).on(&shown).because(e).hint(hints::folder_of(path));
-    let meta = std::fs::metadata(path).map_err(missing)?;
-    if !meta.is_file() {
-        return Err(Problem::usage(format!("`{shown}` is no file"))
-            .on(&shown)
-            .hint("name a file; what is none, such as a device, is read so: `chyves image import - --name NAME <PATH`"));
-    }
-    let file = File::open(path).map_err(missing)?;
-    let meta = file.metadata().map_err(missing)?;
-    Ok((file, meta))
+    regular(path).map_err(|problem| match problem.code {
+        Kind::Usage => problem.hint("a device is read from standard input: `chyves image import - --name NAME <PATH`"),
+        _ => problem,
+    })
 }
 
 /// Makes sure that a file was not changed or removed while it was read.

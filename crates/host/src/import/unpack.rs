@@ -6,6 +6,7 @@ use super::archive;
 use super::chunks::{Feed, PIECE, carried, fill, problem};
 use super::content::{Content, Format, HEAD, Packing, Seen, recognise};
 use super::digest::stops;
+use super::open::At;
 use super::zstd::Zstd;
 use chyves_core::error::{Problem, Result};
 use chyves_core::value::{Size, printable};
@@ -40,8 +41,8 @@ pub(super) struct Unpacker {
     pub(super) name: String,
     /// What it may grow to.
     pub(super) max: u64,
-    /// The file that what comes stands in, once it has come whole.
-    pub(super) direct: Option<String>,
+    /// The file that has all of it once all was read, and that nobody else can write to.
+    pub(super) direct: Option<Arc<File>>,
     /// Whether what comes, which can be read from its end, ends as a VHD does.
     pub(super) ends_as_vhd: bool,
     /// Whether somebody needs what comes to be read to its end.
@@ -99,16 +100,16 @@ impl Unpacker {
                 return Ok(content);
             }
             Packing::Zip => match self.direct.clone().filter(|_| outermost) {
-                Some(path) => {
+                Some(file) => {
                     if self.to_the_end {
                         self.drain(&mut whole)?;
                     }
-                    archive::zip(self, open(&path)?)
+                    archive::zip(self, At::start(file))
                 }
                 None => {
                     let path = self.scratch.clone();
                     let spooled = self.spool(&mut whole, &path);
-                    let content = spooled.and_then(|()| archive::zip(self, open(&path)?));
+                    let content = spooled.and_then(|file| archive::zip(self, At::start(Arc::new(file))));
                     let _ = std::fs::remove_file(&path);
                     content
                 }
@@ -162,16 +163,16 @@ impl Unpacker {
         Ok(())
     }
 
-    /// Puts a stream into a file of its own.
-    fn spool(&self, from: &mut dyn Read, path: &str) -> Result<()> {
+    /// Puts a stream into a file of its own, which is open from then on.
+    fn spool(&self, from: &mut dyn Read, path: &str) -> Result<File> {
         let fail = |e: io::Error| crate::apply::io_problem("write", path)(e);
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path).map_err(fail)?;
+        let mut file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path).map_err(fail)?;
         let mut buffer = vec![0; PIECE];
         let mut left = self.max;
         loop {
             let n = fill(from, &mut buffer).map_err(|e| self.broken(e))?;
             if n == 0 {
-                return Ok(());
+                return Ok(file);
             }
             left = left.checked_sub(n as u64).ok_or_else(|| too_large(&self.shown(), self.max))?;
             file.write_all(&buffer[..n]).map_err(fail)?;
@@ -187,10 +188,6 @@ impl Unpacker {
         let shown = self.shown();
         problem(error, |e| Problem::failed(format!("can't read `{shown}`")).on(&shown).because(e))
     }
-}
-
-fn open(path: &str) -> Result<File> {
-    File::open(path).map_err(|e| Problem::failed(format!("can't open `{path}`")).on(path).because(e))
 }
 
 /// The limit was passed.

@@ -13,7 +13,7 @@ use crate::stream::Flow;
 use chyves_core::error::{Problem, Result};
 use chyves_core::image::Order;
 use chyves_core::world::ImageKind;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -26,8 +26,8 @@ const TELL: Duration = Duration::from_millis(250);
 /// What the middle of the pipe made.
 pub(super) struct Written {
     pub(super) content: Content,
-    /// Where the bytes stand if they are still to be converted.
-    pub(super) scratch: Option<String>,
+    /// The file of the bytes that are still to be converted.
+    pub(super) scratch: Option<(String, File)>,
     pub(super) length: u64,
     /// Of the file, where that is the image already.
     pub(super) sha256: Option<String>,
@@ -58,7 +58,7 @@ pub(super) fn write(import: &Import<'_>, out: &Receiver<Out>, meter: &mut Meter,
     let file = if is_image { content.kind().file() } else { "scratch" };
     let path = format!("{}/{file}", import.folder);
     let fail = |e: std::io::Error| apply::io_problem("write", &path)(e);
-    let make = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+    let make = || OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path);
     let target = if direct { None } else { Some(make().map_err(fail)?) };
     let hash = is_image.then(Beside::begin);
     let mut at = 0u64;
@@ -91,7 +91,7 @@ pub(super) fn write(import: &Import<'_>, out: &Receiver<Out>, meter: &mut Meter,
         hash.update(Arc::new(vec![0; usize::try_from(length - at).unwrap_or(0)]));
         hash.end()
     });
-    Ok(Written { content, scratch: (!is_image && !direct).then_some(path), length, sha256: sha256.transpose()? })
+    Ok(Written { content, scratch: target.filter(|_| !is_image).map(|file| (path.clone(), file)), length, sha256: sha256.transpose()? })
 }
 
 /// What it is, where that is what was asked for. Firmware of an unknown sort is firmware where a person says so.

@@ -162,7 +162,17 @@ pub(crate) fn make_private(path: &Path) -> Result<()> {
         Ok(()) => {}
         Err(e) => return Err(failed(e)),
     }
-    let meta = std::fs::symlink_metadata(path).map_err(failed)?;
+    check_private(path, ROOT_VARIABLE).map(drop)
+}
+
+/// Refuses a folder that others own or may write to: what is in it is believed, and acted on. Whether it is there;
+/// `variable` names another one.
+pub(crate) fn check_private(path: &Path, variable: &str) -> Result<bool> {
+    let meta = match std::fs::symlink_metadata(path) {
+        Ok(meta) => meta,
+        Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => return Ok(false),
+        Err(e) => return Err(Problem::host_cant(format!("cannot inspect the folder `{}`", path.display())).on(path.display()).because(e)),
+    };
     let me = rustix::process::geteuid().as_raw();
     if meta.is_dir() && meta.uid() == 0 && me != 0 {
         return Err(Problem::host_cant(format!("the folder `{}` is root's", path.display()))
@@ -173,9 +183,9 @@ pub(crate) fn make_private(path: &Path) -> Result<()> {
         return Err(Problem::host_cant(format!("the folder `{}` is not safe to use", path.display()))
             .on(path.display())
             .because("it is no folder, belongs to another user, or others may write to it")
-            .hint(format!("remove it, or name another in {ROOT_VARIABLE}")));
+            .hint(format!("remove it, or name another in {variable}")));
     }
-    Ok(())
+    Ok(true)
 }
 
 impl GuestDir {

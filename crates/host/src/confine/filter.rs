@@ -1,0 +1,131 @@
+//! What a confined tool can reach on Linux: Landlock for files, seccomp for system calls.
+//!
+//! The filter is a list of what is denied, as QEMU's own `-sandbox` is: a list of what is allowed would break with each
+//! release of the C library. What it denies are sockets, other processes, namespaces, mounts, modules, keys, and every
+//! new program once the tool runs in a process of its own.
+
+use landlock::{
+    ABI, Access as _, AccessFs, AccessNet, CompatLevel, Compatible as _, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, Scope,
+    path_beneath_rules,
+};
+use seccompiler::{BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Where programs and their libraries are.
+const SYSTEM: [&str; 12] = [
+    "/usr",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/bin",
+    "/sbin",
+    "/nix/store",
+    "/gnu/store",
+    "/etc/ld.so.cache",
+    "/etc/ld.so.preload",
+    "/dev/null",
+    "/dev/urandom",
+];
+/// The flag of `clone` by which a thread is made, and no process.
+const THREAD: u64 = 0x1_0000;
+
+/// Leaves readable what it takes to start `program`, and nothing writable. A kernel without Landlock is no error.
+pub(super) fn files(program: &Path) -> Result<(), String> {
+    let abi = ABI::V5;
+    let own = program.parent().filter(|folder| *folder != Path::new("/"));
+    let readable = SYSTEM.iter().map(Path::new).chain(own);
+    let all = AccessFs::from_all(abi);
+    let ruleset = Ruleset::default()
+        .set_compatibility(CompatLevel::BestEffort)
+        .handle_access(all)
+        .and_then(|r| r.handle_access(AccessNet::from_all(abi)))
+        .and_then(|r| r.scope(Scope::from_all(ABI::V6)))
+        .and_then(landlock::Ruleset::create)
+        .map_err(|e| e.to_string())?;
+    ruleset
+        .add_rules(path_beneath_rules(readable, AccessFs::from_read(abi)))
+        .and_then(landlock::RulesetCreated::restrict_self)
+        .map(drop)
+        .map_err(|e| e.to_string())
+}
+
+/// Denies the system calls that no converter needs.
+pub(super) fn calls() -> Result<(), String> {
+    // The C library turns to `clone`, whose flags can be seen, where this one is not known.
+    apply([(libc::SYS_clone3, Vec::new())].into(), libc::ENOSYS)?;
+    let no_thread = SeccompCondition::new(0, SeccompCmpArgLen::Qword, SeccompCmpOp::MaskedEq(THREAD), 0).map_err(|e| e.to_string())?;
+    let no_thread = SeccompRule::new(vec![no_thread]).map_err(|e| e.to_string())?;
+    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = DENIED.iter().map(|call| (*call, Vec::new())).collect();
+    #[cfg(target_arch = "x86_64")]
+    rules.extend([libc::SYS_fork, libc::SYS_vfork, libc::SYS_iopl, libc::SYS_ioperm].map(|call| (call, Vec::new())));
+    rules.insert(libc::SYS_clone, vec![no_thread]);
+    apply(rules, libc::EPERM)
+}
+
+fn apply(rules: BTreeMap<i64, Vec<SeccompRule>>, error: i32) -> Result<(), String> {
+    let arch = TargetArch::try_from(std::env::consts::ARCH).map_err(|e| e.to_string())?;
+    let filter = SeccompFilter::new(rules, SeccompAction::Allow, SeccompAction::Errno(error.unsigned_abs()), arch);
+    let program: BpfProgram = filter.and_then(TryInto::try_into).map_err(|e| e.to_string())?;
+    seccompiler::apply_filter(&program).map_err(|e| e.to_string())
+}
+
+const DENIED: [i64; 57] = [
+    libc::SYS_socket,
+    libc::SYS_socketpair,
+    libc::SYS_connect,
+    libc::SYS_bind,
+    libc::SYS_listen,
+    libc::SYS_accept,
+    libc::SYS_accept4,
+    libc::SYS_ptrace,
+    libc::SYS_process_vm_readv,
+    libc::SYS_process_vm_writev,
+    libc::SYS_process_madvise,
+    libc::SYS_pidfd_open,
+    libc::SYS_pidfd_getfd,
+    libc::SYS_pidfd_send_signal,
+    libc::SYS_kcmp,
+    libc::SYS_kill,
+    libc::SYS_mount,
+    libc::SYS_umount2,
+    libc::SYS_pivot_root,
+    libc::SYS_chroot,
+    libc::SYS_move_mount,
+    libc::SYS_open_tree,
+    libc::SYS_fsopen,
+    libc::SYS_fsconfig,
+    libc::SYS_fsmount,
+    libc::SYS_fspick,
+    libc::SYS_mount_setattr,
+    libc::SYS_unshare,
+    libc::SYS_setns,
+    libc::SYS_bpf,
+    libc::SYS_perf_event_open,
+    libc::SYS_keyctl,
+    libc::SYS_add_key,
+    libc::SYS_request_key,
+    libc::SYS_init_module,
+    libc::SYS_finit_module,
+    libc::SYS_delete_module,
+    libc::SYS_kexec_load,
+    libc::SYS_reboot,
+    libc::SYS_swapon,
+    libc::SYS_swapoff,
+    libc::SYS_name_to_handle_at,
+    libc::SYS_open_by_handle_at,
+    libc::SYS_userfaultfd,
+    libc::SYS_io_uring_setup,
+    libc::SYS_io_uring_enter,
+    libc::SYS_io_uring_register,
+    libc::SYS_quotactl,
+    libc::SYS_acct,
+    libc::SYS_settimeofday,
+    libc::SYS_clock_settime,
+    libc::SYS_adjtimex,
+    libc::SYS_clock_adjtime,
+    libc::SYS_sethostname,
+    libc::SYS_setdomainname,
+    libc::SYS_syslog,
+    libc::SYS_personality,
+];

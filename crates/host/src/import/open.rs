@@ -1,0 +1,84 @@
+//! Files of this host that others may own: opened once, never through a link that was put there meanwhile, and never a
+//! device or a pipe.
+
+use super::hints;
+use chyves_core::error::{Problem, Result};
+use chyves_core::value::printable;
+use rustix::fs::{Mode, OFlags};
+use std::fs::{File, Metadata};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Opens a regular file to read it. A path without links is opened without following any, so that none can be put there.
+pub(crate) fn regular(path: &str) -> Result<(File, Metadata)> {
+    let shown = printable(path, 300);
+    let missing = |e| Problem::not_found(format!("cannot open `{shown}`")).on(&shown).because(e).hint(hints::folder_of(path));
+    let no_links = std::fs::canonicalize(path).map_err(missing)? == Path::new(path);
+    // Opening a pipe would wait for its writer.
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = File::from(open(path, flags, no_links).map_err(|e| missing(e.into()))?);
+    let meta = file.metadata().map_err(missing)?;
+    if !meta.is_file() {
+        return Err(Problem::usage(format!("`{shown}` is not a regular file")).on(&shown));
+    }
+    Ok((file, meta))
+}
+
+#[cfg(target_os = "linux")]
+fn open(path: &str, flags: OFlags, no_links: bool) -> rustix::io::Result<std::os::fd::OwnedFd> {
+    use rustix::fs::{CWD, ResolveFlags, open, openat2};
+    if no_links {
+        match openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS) {
+            // Kernels before 5.6, and filters of containers.
+            Err(rustix::io::Errno::NOSYS | rustix::io::Errno::PERM) => {}
+            other => return other,
+        }
+    }
+    open(path, if no_links { flags | OFlags::NOFOLLOW } else { flags }, Mode::empty())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn open(path: &str, flags: OFlags, no_links: bool) -> rustix::io::Result<std::os::fd::OwnedFd> {
+    rustix::fs::open(path, if no_links { flags | OFlags::NOFOLLOW } else { flags }, Mode::empty())
+}
+
+/// Whether nobody but this user, or root, can write to a file.
+pub(super) fn is_private(meta: &Metadata) -> bool {
+    let me = rustix::process::geteuid().as_raw();
+    (meta.uid() == 0 || meta.uid() == me) && meta.mode() & 0o022 == 0
+}
+
+/// A file that is read at a place of its own, however many read it.
+#[derive(Debug, Clone)]
+pub(super) struct At {
+    file: Arc<File>,
+    at: u64,
+}
+
+impl At {
+    pub(super) const fn start(file: Arc<File>) -> Self {
+        Self { file, at: 0 }
+    }
+}
+
+impl Read for At {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let n = self.file.read_at(into, self.at)?;
+        self.at += n as u64;
+        Ok(n)
+    }
+}
+
+impl Seek for At {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let at = match to {
+            SeekFrom::Start(at) => Some(at),
+            SeekFrom::Current(by) => self.at.checked_add_signed(by),
+            SeekFrom::End(by) => self.file.metadata()?.len().checked_add_signed(by),
+        };
+        self.at = at.ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(self.at)
+    }
+}
