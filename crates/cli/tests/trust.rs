@@ -1,5 +1,7 @@
 //! Settings that reach the host are not used before an administrator of this host has trusted them, whichever way they came.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a panic is the failure report
+
 mod common;
 
 use common::{Host, With};
