@@ -33,3 +33,76 @@ fn nothing_of_the_caller_is_passed_to_the_hypervisor() {
     host.ok("stop web01");
     host.nothing_is_left();
 }
+
+/// The words of `/proc/PID/status` behind a name.
+fn status(host: &Host, pid: u64, name: &str) -> String {
+    let text = host.sh("cat", &[&format!("/proc/{pid}/status")]);
+    text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim().to_owned()
+}
+
+/// The namespace of a process.
+fn namespace(host: &Host, pid: u64, kind: &str) -> String {
+    host.sh("readlink", &[&format!("/proc/{pid}/ns/{kind}")])
+}
+
+#[test]
+fn two_guests_are_two_users_without_rights_and_see_none_of_the_hosts_files() {
+    let Some(host) = Host::with_networks("confinement::two", With::Tiny) else { return };
+    host.ok("create a,b --image tiny --ram 32M loader=bios uefi_console_output=vnc");
+    host.ok("start a");
+    host.ok("start b");
+    let mut users = Vec::new();
+    for name in ["a", "b"] {
+        let (machine, supervisor) = host.pids(name);
+        assert_eq!(status(&host, machine, "NoNewPrivs:"), "1");
+        assert_eq!(status(&host, machine, "Seccomp:"), "2");
+        for set in ["CapPrm:", "CapEff:", "CapBnd:", "CapInh:", "CapAmb:"] {
+            assert_eq!(status(&host, machine, set), "0000000000000000", "{set}");
+        }
+        for kind in ["mnt", "ipc", "uts"] {
+            assert_ne!(namespace(&host, machine, kind), namespace(&host, supervisor, kind), "{kind}");
+        }
+        let root = host.sh("ls", &[&format!("/proc/{machine}/root")]);
+        assert!(!root.contains("run") && !root.contains("proc") && !root.contains("home"), "{root}");
+        let uid: u64 = status(&host, machine, "Uid:").split_whitespace().next().unwrap().parse().unwrap();
+        assert!((1_900_000_000..1_900_065_536).contains(&uid), "{uid}");
+        assert_eq!(status(&host, supervisor, "Uid:").split_whitespace().next(), Some("0"));
+        host.ok(&format!("info {name}")).says("confinement: full").says(&format!("user:        {uid}"));
+        users.push(uid);
+    }
+    assert_ne!(users[0], users[1]);
+    let sockets = host.sh("find", &[host.run_dir().to_str().unwrap(), "-type", "s", "-not", "-perm", "0600"]);
+    assert_eq!(sockets, "", "sockets that others may connect to");
+    host.ok("stop a,b --now");
+    host.nothing_is_left();
+}
+
+#[test]
+fn less_is_confined_only_where_it_is_said_and_the_reason_is_shown() {
+    let Some(host) = Host::new("confinement::less", With::Tiny) else { return };
+    host.ok("create web01 --image tiny --ram 32M loader=bios confine=off");
+    host.ok("start web01").is_silent_of("sandbox");
+    let (machine, _) = host.pids("web01");
+    assert_eq!((status(&host, machine, "Seccomp:").as_str(), status(&host, machine, "Uid:").starts_with("0\t")), ("0", true));
+    host.ok("info web01").says("confinement: off");
+    host.ok("stop web01 --now");
+
+    host.ok("set web01 confine=user confine_uids=70000");
+    host.ok("start web01");
+    let (machine, supervisor) = host.pids("web01");
+    assert_eq!(namespace(&host, machine, "mnt"), namespace(&host, supervisor, "mnt"));
+    assert!(!status(&host, machine, "Uid:").starts_with("0\t"));
+    host.ok("info web01").says("confinement: user");
+    host.ok("stop web01 --now");
+
+    let folder = host.work().display().to_string();
+    host.ok(&format!("set web01 confine=full pcidev_0=virtio-9p,work={folder}"));
+    host.ok("start web01").says("runs as root in its sandbox").says(&folder);
+    let (machine, _) = host.pids("web01");
+    assert_eq!(status(&host, machine, "CapEff:"), "000000000000001b", "the capabilities of files alone");
+    host.ok("info web01 --json").says("runs as root in its sandbox");
+    host.ok("stop web01 --now");
+    host.chyves("set web01 confine=half").ends(2).says("full, user, off");
+    host.ok("doctor --json").says("confinement");
+    host.nothing_is_left();
+}

@@ -85,6 +85,10 @@ pub enum Opened {
         write: bool,
         /// Whether it is a device.
         device: bool,
+        /// The mount point of the guest's or image's dataset that it is in; none where it is elsewhere on the host. Below one
+        /// no link is followed.
+        #[serde(default)]
+        beneath: Option<String>,
     },
     /// A UNIX socket that is made there and listened on; only root may connect to it.
     Listen {

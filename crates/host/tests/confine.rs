@@ -129,7 +129,8 @@ fn a_fully_confined_process_sees_its_own_files_and_nothing_else() {
     std::fs::set_permissions(&rom, PermissionsExt::from_mode(0o600)).unwrap();
     let rom = rom.display().to_string();
     let disk = guest.temp.path().join("tiny.img").display().to_string();
-    guest.launch.descriptors = vec![Descriptor { number: 20, what: Opened::File { path: disk, write: true, device: false } }];
+    guest.launch.descriptors =
+        vec![Descriptor { number: 20, what: Opened::File { path: disk, write: true, device: false, beneath: None } }];
     let shows = vec![Show { path: rom.clone(), how: How::Copy }, Show { path: "/dev/tty".into(), how: How::Node }];
     let mut targets = others.targets();
     targets.extend([format!("file:{rom}"), "file:/dev/tty".to_owned()]);
@@ -244,7 +245,8 @@ fn what_cannot_be_opened_is_named_and_nothing_runs() {
     let mut guest = Guest::new();
     let path = guest.temp.path().join("gone.raw").display().to_string();
     guest.launch.hypervisor = Cmd::new(PROGRAM, ["probe"]);
-    guest.launch.descriptors = vec![Descriptor { number: 20, what: Opened::File { path: path.clone(), write: true, device: false } }];
+    guest.launch.descriptors =
+        vec![Descriptor { number: 20, what: Opened::File { path: path.clone(), write: true, device: false, beneath: None } }];
     let problem = guest.start().unwrap_err();
     assert!(problem.message.contains(&format!("{path} (read-write) can't be opened")), "{problem:?}");
     assert!(!guest.log("hypervisor.log").contains("probe {"));

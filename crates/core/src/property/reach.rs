@@ -6,6 +6,7 @@
 //!
 //! To add a class: a variant of [`Reach`] and its words.
 
+use crate::confinement::{FIRST_UID, Level};
 use crate::device::{SerialEnd, parse_serial_end};
 use crate::vmm::machine::{FwCfg, FwCfgContent, Tpm};
 use serde::{Serialize, Serializer};
@@ -132,6 +133,16 @@ pub(super) fn fw_cfg(value: &str) -> Option<Reach> {
         Ok(FwCfg { content: FwCfgContent::Text(_), .. }) => None,
         Ok(FwCfg { content: FwCfgContent::File(_), .. }) | Err(_) => Some(Reach::NamesPath),
     }
+}
+
+/// A level of confinement.
+pub(super) fn confine(value: &str) -> Option<Reach> {
+    (value != Level::Full.word()).then_some(Reach::WeakensConfinement)
+}
+
+/// User ids: those of a range that a guest brought may be somebody's here.
+pub(super) fn uids(value: &str) -> Option<Reach> {
+    (value.parse() != Ok(FIRST_UID)).then_some(Reach::WeakensConfinement)
 }
 
 /// The boot recipe: one that is read from the guest's own files can name any disk of the host to grub-bhyve.

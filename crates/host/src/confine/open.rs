@@ -1,10 +1,10 @@
 //! Opening what a hypervisor gets: each file, socket and tap at exactly the descriptor that its command line names.
 
+use crate::safe::{self, Access, Rule};
+use chyves_core::error::Problem;
 use chyves_core::launch::{Descriptor, Opened};
-use rustix::fs::{Mode, OFlags};
-use std::fs::File;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
@@ -28,7 +28,7 @@ fn one(wanted: &Descriptor) -> Result<OwnedFd, String> {
 /// Opens one.
 pub(crate) fn open(what: &Opened) -> std::io::Result<OwnedFd> {
     match what {
-        Opened::File { path, write, device } => file(Path::new(path), *write, *device),
+        Opened::File { path, write, device, beneath } => file(Path::new(path), *write, *device, beneath.as_deref()),
         Opened::Listen { path } => listen(Path::new(path)),
         Opened::Connect { path } => Ok(UnixStream::connect(path)?.into()),
         #[cfg(target_os = "linux")]
@@ -38,21 +38,22 @@ pub(crate) fn open(what: &Opened) -> std::io::Result<OwnedFd> {
     }
 }
 
-/// A regular file, or a device where a device is meant; what else is there is refused before anything is read of it.
-fn file(path: &Path, write: bool, device: bool) -> std::io::Result<OwnedFd> {
-    let access = if write { OFlags::RDWR } else { OFlags::RDONLY };
-    let fd = rustix::fs::open(path, access | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY, Mode::empty())?;
-    let file = File::from(fd);
-    let kind = file.metadata()?.file_type();
-    let fits = if device { kind.is_block_device() || kind.is_char_device() } else { kind.is_file() };
-    if !fits {
+/// A regular file, or a device where a device is meant. Below a mount point no link is followed; elsewhere the path is an
+/// administrator's.
+fn file(path: &Path, write: bool, device: bool, beneath: Option<&str>) -> std::io::Result<OwnedFd> {
+    let refused = |problem: Problem| std::io::Error::other(problem.causes.first().cloned().unwrap_or(problem.message));
+    let file = match beneath {
+        Some(mount) => {
+            let name = path.strip_prefix(mount).map_err(std::io::Error::other)?;
+            let access = if write { Access::ReadWrite } else { Access::Read };
+            safe::Folder::open(mount).and_then(|folder| folder.file(name, access, Rule::DISK)).map_err(refused)?
+        }
+        None => safe::attached(path, write).map_err(refused)?,
+    };
+    if file.metadata()?.is_file() == device {
         return Err(std::io::Error::other(if device { "it is no device" } else { "it is no regular file" }));
     }
-    let fd = OwnedFd::from(file);
-    // Only the open itself was not to wait.
-    let flags = rustix::fs::fcntl_getfl(&fd)? - OFlags::NONBLOCK;
-    rustix::fs::fcntl_setfl(&fd, flags)?;
-    Ok(fd)
+    Ok(file.into())
 }
 
 /// A socket that only root can connect to.
@@ -69,25 +70,35 @@ fn listen(path: &Path) -> std::io::Result<OwnedFd> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::fs::Mode;
 
     #[test]
-    fn each_is_opened_at_its_number_and_a_fifo_or_a_folder_is_refused() {
+    fn each_is_opened_at_its_number_and_what_is_no_file_of_the_guest_is_refused() {
         let temp = tempfile::tempdir().unwrap();
-        let at = |name: &str| temp.path().join(name).to_str().unwrap().to_owned();
+        let mount = temp.path().join("guest");
+        std::fs::create_dir(&mount).unwrap();
+        let at = |name: &str| mount.join(name).to_str().unwrap().to_owned();
         std::fs::write(at("disk"), "x").unwrap();
-        let file = |path: String| Opened::File { path, write: true, device: false };
-        let wanted =
-            [Descriptor { number: 300, what: file(at("disk")) }, Descriptor { number: 301, what: Opened::Listen { path: at("s") } }];
+        std::fs::write(temp.path().join("shadow"), "secret").unwrap();
+        let file = |name: &str, beneath: bool, device: bool| Descriptor {
+            number: 300,
+            what: Opened::File { path: at(name), write: true, device, beneath: beneath.then(|| mount.to_str().unwrap().to_owned()) },
+        };
+        let wanted = [file("disk", true, false), Descriptor { number: 301, what: Opened::Listen { path: at("s") } }];
         let opened = all(&wanted).unwrap();
         assert_eq!(opened.len(), 2);
         assert_eq!(std::fs::metadata(at("s")).unwrap().permissions().mode() & 0o777, 0o600);
         assert!(all(&wanted[..1]).unwrap_err().contains("in use"));
         drop(opened);
+        // A guest's owner can put all of these there.
+        std::os::unix::fs::symlink("../shadow", at("link")).unwrap();
         rustix::fs::mknodat(rustix::fs::CWD, at("fifo"), rustix::fs::FileType::Fifo, Mode::RWXU, 0).unwrap();
-        for odd in [at("fifo"), at("")] {
-            let refused = all(&[Descriptor { number: 300, what: file(odd) }]).unwrap_err();
-            assert!(refused.contains("no regular file") || refused.contains("directory"), "{refused}");
+        std::fs::create_dir(at("folder")).unwrap();
+        for name in ["link", "fifo", "folder", "../shadow", "gone"] {
+            all(&[file(name, true, false)]).unwrap_err();
         }
-        assert!(all(&[Descriptor { number: 300, what: Opened::File { path: at("disk"), write: false, device: true } }]).is_err());
+        // An administrator's own path may be a link.
+        assert!(all(&[file("link", false, false)]).is_ok());
+        assert!(all(&[file("disk", false, true)]).is_err());
     }
 }

@@ -92,7 +92,8 @@ impl Engine<'_> {
     fn change_disc(&mut self, drive: &str, path: Option<&str>, force: bool) -> Result<(), Problem> {
         let name = &self.launch.guest;
         let open = |path: &str| {
-            let what = Opened::File { path: path.to_owned(), write: false, device: false };
+            let beneath = path.rsplit_once('/').map(|(mount, _)| mount.to_owned());
+            let what = Opened::File { path: path.to_owned(), write: false, device: false, beneath };
             confine::open(&what).map_err(|e| Problem::failed(format!("cannot open the ISO for {name}: {path}")).on(name).because(e))
         };
         let disc = path.map(open).transpose()?;

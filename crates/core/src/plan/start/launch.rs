@@ -10,7 +10,7 @@ use crate::confinement::Level;
 use crate::device::{Device, FrameBuffer, NetBackend, Nic, SerialEnd, VncListen};
 use crate::error::{Problem, Result};
 use crate::guest::{Accel, Backend, Guest, Spec};
-use crate::launch::{ConsoleEnd, Control, Launch, Prepare, SECRET_FILE};
+use crate::launch::{ConsoleEnd, Control, Descriptor, Launch, Opened, Prepare, SECRET_FILE};
 use crate::os::Os;
 use crate::plan::drives::{self, Drive, Loaded};
 use crate::plan::firmware::Firmware;
@@ -115,7 +115,7 @@ pub(super) fn make(
             (rendered, Control::Bhyve { vm: guest.name.to_string() }, ConsoleEnd::Device { path: format!("{nmdm}B") })
         }
     };
-    let Rendered { mut files, mut before, cmd, mut after, descriptors } = rendered;
+    let Rendered { mut files, mut before, cmd, mut after, mut descriptors } = rendered;
     let frees_logs = !back.before.is_empty();
     before.splice(0..0, back.before);
     files.extend(back.files);
@@ -137,6 +137,8 @@ pub(super) fn make(
     }
     // What start mounted the end unmounts: a thousand mounted file systems help nobody.
     after.push(args::unmount(&guest.dataset));
+    let images = loaded.iter().flatten().chain(firmware.iter().filter_map(|f| f.image.as_ref()));
+    locate(&mut descriptors, folder, images);
     let launch = Launch {
         guest: guest.name.clone(),
         uuid: guest.uuid,
@@ -176,6 +178,17 @@ fn dark_display(machine: &Machine) -> Option<String> {
         "the VNC display stays black: bhyve's frame buffer needs UEFI firmware (`loader=uefi`); without it use the serial console"
             .to_owned()
     })
+}
+
+/// Says of each file in which mount point it is: the guest's or an image's.
+fn locate<'a>(descriptors: &mut [Descriptor], folder: &str, images: impl Iterator<Item = &'a Loaded>) {
+    let mounts: Vec<&str> = images.filter_map(|l| Some(l.path.rsplit_once('/')?.0)).chain([folder]).collect();
+    for descriptor in descriptors {
+        if let Opened::File { path, device: false, beneath, .. } = &mut descriptor.what {
+            let within = |mount: &&&str| path.strip_prefix(**mount).is_some_and(|rest| rest.starts_with('/'));
+            *beneath = mounts.iter().find(within).map(|mount| (*mount).to_owned());
+        }
+    }
 }
 
 /// The file systems of images, each once.

@@ -146,6 +146,7 @@ pub(super) static ROWS: &[Property] = &[
         unset: Unset::Value("full"),
         summary: "how far the hypervisor process is confined",
         detail: "full: as its own unprivileged user without capabilities, with a filter of system calls, in namespaces that contain only its program, libraries and devices. user: the same without the namespaces. off: as root. What is not possible on this host or with this guest's devices falls back to the strongest level that is; `chyves start` and `chyves info` then state the reason, `chyves doctor` what the host can do. Disks, ISOs, taps and sockets are opened by chyves and passed on as descriptors at every level.",
+        reach: Reaches::When { words: "weakens the confinement, unless full", of: reach::confine },
         ..BASE
     },
     Property {
@@ -154,6 +155,7 @@ pub(super) static ROWS: &[Property] = &[
         unset: Unset::Value("1900000000"),
         summary: "the first of the 65,536 user ids that confined hypervisors run as",
         detail: "On Linux. Each running guest has one of them to itself, so that one hypervisor cannot signal, trace or read another. They need no entry in /etc/passwd and must belong to nobody else. Usually set once, with `chyves set defaults confine_uids=N`.",
+        reach: Reaches::When { words: "weakens the confinement, unless the default", of: reach::uids },
         ..BASE
     },
     Property {

@@ -176,7 +176,7 @@ impl Args {
 
     /// A file that is opened for QEMU: what QEMU opens instead. The option says which file it is.
     fn file(&mut self, path: &str, write: bool, device: bool) -> String {
-        let number = self.descriptors.add(Opened::File { path: path.to_owned(), write, device });
+        let number = self.descriptors.add(Opened::File { path: path.to_owned(), write, device, beneath: None });
         self.put("-add-fd", Opt::with("fd", number).set("set", number).set("opaque", path));
         descriptors::set(number)
     }
