@@ -11,6 +11,7 @@
 //! * [`terminal`]: a person at a terminal
 //! * [`look`]: what is on the pool and what runs, for comparing
 //! * [`matrix`]: each step of a command made to fail, and killed before and after
+//! * [`drift`]: recorded facts changed behind chyves' back, against every command
 //! * [`shape`]: what a case of it compares
 //! * [`watch`]: telling what a test that takes far too long waits for
 //! * [`volume`]: disks that are volumes, where the ZFS has them
@@ -23,6 +24,7 @@
 mod answer;
 mod cell;
 mod down;
+pub mod drift;
 pub mod images;
 mod iso;
 mod lab;

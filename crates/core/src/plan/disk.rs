@@ -215,7 +215,9 @@ pub fn renumber(world: &World, guest: &Guest, from: u16, to: u16, guids: Vec<(St
     stopped(guest, "move a disk of")?;
     let parts = settings_of(guest, from);
     let mut set = renumbered(&parts, to);
-    if !parts.iter().any(|(part, _)| part == DiskKey::Serial.word()) {
+    // One that follows from the number by itself is not written down.
+    set.retain(|(key, serial)| *key != keys::disk(to, DiskKey::Serial) || *serial != derived_serial(guest.uuid, to));
+    if disk.serial != derived_serial(guest.uuid, to) && !parts.iter().any(|(part, _)| part == DiskKey::Serial.word()) {
         set.push((keys::disk(to, DiskKey::Serial), disk.serial.clone()));
     }
     let clear: Vec<String> = renumbered(&parts, from).into_iter().map(|(key, _)| key).collect();

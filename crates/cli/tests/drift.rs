@@ -1,0 +1,144 @@
+//! Facts that chyves has recorded of a guest, changed behind its back, against every command: nothing is lost, and the truth
+//! is told (`common::drift`). Of the host's networks: `drift_networks`; of volumes: `volumes`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a panic is the failure report
+
+mod common;
+
+use common::Host;
+use common::drift::{Fact, mark, matrix};
+
+fn length(host: &Host, guest: &str, disk: &str, size: u64) {
+    host.in_folder(guest, |folder| std::fs::File::options().write(true).open(folder.join(disk)).unwrap().set_len(size).unwrap());
+}
+
+#[test]
+fn the_size_and_kind_of_a_disk() {
+    matrix(
+        "drift::sizes",
+        &[
+            Fact {
+                name: "a disk is larger than recorded",
+                change: |host, guest| {
+                    length(host, guest, "disk1.raw", 4 << 20);
+                    host.in_folder(guest, |folder| mark(&folder.join("disk1.raw"), (4 << 20) - 32, "far-behind-disk1"));
+                },
+                told: ("info GUEST", "it has 4M, recorded is 1M"),
+            },
+            Fact {
+                name: "a disk is smaller than recorded",
+                change: |host, guest| length(host, guest, "disk1.raw", 512 << 10),
+                told: ("disk list GUEST", "512K (recorded: 1M)"),
+            },
+            Fact {
+                name: "the kind of a disk is another one",
+                change: |host, guest| drop(host.sh("zfs", &["set", "chyves:disk1.kind=zvol", &host.dataset(guest)])),
+                told: ("info GUEST", "it is a file of 1M, recorded is a volume"),
+            },
+        ],
+    );
+}
+
+#[test]
+fn the_presence_of_a_disk() {
+    matrix(
+        "drift::presence",
+        &[
+            Fact {
+                name: "the file of a disk is gone",
+                change: |host, guest| {
+                    let to = host.work().join("taken.raw");
+                    host.in_folder(guest, |folder| {
+                        std::fs::copy(folder.join("disk1.raw"), to).unwrap();
+                        std::fs::remove_file(folder.join("disk1.raw")).unwrap();
+                    });
+                },
+                told: ("info GUEST", "its file is missing"),
+            },
+            Fact {
+                name: "a file has the name of the next disk",
+                change: |host, guest| host.in_folder(guest, |folder| mark(&folder.join("disk2.raw"), 0, "of-somebody-else")),
+                told: ("disk add GUEST 1M --kind raw", "exists"),
+            },
+            Fact {
+                name: "a link has the name of a disk",
+                change: |host, guest| {
+                    let to = host.work().join("theirs.raw");
+                    std::fs::write(&to, vec![0; 1 << 20]).unwrap();
+                    mark(&to, (1 << 20) - 32, "of-somebody-else");
+                    host.in_folder(guest, |folder| {
+                        std::fs::rename(folder.join("disk1.raw"), folder.join("kept.raw")).unwrap();
+                        std::os::unix::fs::symlink(&to, folder.join("disk1.raw")).unwrap();
+                    });
+                },
+                told: ("info GUEST", "a symbolic link has its name"),
+            },
+        ],
+    );
+}
+
+#[test]
+fn the_place_and_the_owner_of_a_guest() {
+    matrix(
+        "drift::place",
+        &[
+            Fact {
+                name: "the mount point is another one",
+                change: |host, guest| {
+                    let to = host.mount_point().join(format!("elsewhere-{guest}"));
+                    host.sh("zfs", &["set", &format!("mountpoint={}", to.display()), &host.dataset(guest)]);
+                },
+                told: ("info GUEST", "elsewhere-"),
+            },
+            Fact {
+                name: "another dataset has the name of the guest",
+                change: |host, guest| {
+                    host.sh("zfs", &["rename", &host.dataset(guest), &format!("{}/{guest}-aside", host.pool)]);
+                    host.sh("zfs", &["create", "-o", "canmount=noauto", &host.dataset(guest)]);
+                    host.in_folder(guest, |folder| mark(&folder.join("notes"), 0, "of-somebody-else"));
+                },
+                told: ("info GUEST", "no guest"),
+            },
+            Fact {
+                name: "the guest is owned by another host",
+                change: |host, guest| {
+                    host.sh("zfs", &["set", "chyves:owner=00000000-0000-4000-8000-000000000001", &host.dataset(guest)]);
+                },
+                told: ("info GUEST", "foreign"),
+            },
+        ],
+    );
+}
+
+#[test]
+fn the_image_the_firmware_and_the_copy_of_the_settings() {
+    matrix(
+        "drift::others",
+        &[
+            Fact {
+                name: "the firmware variables are of another size",
+                change: |host, guest| {
+                    host.ok(&format!("set {guest} loader=uefi"));
+                    host.in_folder(guest, |folder| std::fs::write(folder.join("uefi-vars.fd"), "of-somebody-else").unwrap());
+                },
+                told: ("firmware reset GUEST", "uefi-vars"),
+            },
+            Fact {
+                name: "the image of the guest is gone",
+                change: |host, guest| {
+                    host.sh("zfs", &["set", "chyves:image=gone", &host.dataset(guest)]);
+                    host.sh("zfs", &["set", "chyves:loader=uefi", &host.dataset(guest)]);
+                    host.sh("zfs", &["set", "chyves:uefi_firmware=gone", &host.dataset(guest)]);
+                },
+                told: ("start GUEST --dry-run", "gone"),
+            },
+            Fact {
+                name: "the copy of the settings is another one",
+                change: |host, guest| {
+                    host.in_folder(guest, |folder| std::fs::write(folder.join("config.toml"), "\"disk0.size\" = \"9G\"\n").unwrap())
+                },
+                told: ("info GUEST", "disk1"),
+            },
+        ],
+    );
+}
