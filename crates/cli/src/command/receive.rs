@@ -70,11 +70,13 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     let plan = plan_for(&world)?;
     if let Some(done) = session.carry_out(&world, &plan, name.as_str())? {
         done.said.iter().for_each(|said| session.ui.say(said));
+        done.disarmed.iter().for_each(|disarmed| session.ui.say(&format!("disarmed: {disarmed}")));
         let made = session.look(&Look::at(std::slice::from_ref(&name)))?;
         let guest = observe::guest(&made, &name)?;
         let said =
             format!("received as {}; foreign until `chyves adopt {name}`, before which make sure that it runs nowhere else", guest.dataset);
-        session.tell(&[Report::new(&name, said).with(json!({ "dataset": guest.dataset, "uuid": guest.uuid, "foreign": guest.foreign }))]);
+        session.tell(&[Report::new(&name, said)
+            .with(json!({ "dataset": guest.dataset, "uuid": guest.uuid, "foreign": guest.foreign, "disarmed": done.disarmed }))]);
     }
     Ok(())
 }

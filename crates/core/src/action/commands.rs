@@ -61,10 +61,10 @@ impl Action {
                 )]
             }
             Self::Send { sending } => sending.envelope().into_iter().chain(sending.cmds()).collect(),
-            Self::Receive { dialect, into, onto, resumable, .. } => {
+            Self::Receive { dialect, into, resumable, .. } => {
                 let plain = *dialect == Dialect::Fuse;
                 let mut cmds = vec![stream::receive(into, plain, *resumable)];
-                cmds.extend(onto.is_none().then(|| stream::tame(into)).into_iter().flatten());
+                cmds.extend(stream::tame(into));
                 cmds
             }
             Self::ReadFile { path } => vec![Cmd::new("cat", [path.to_string()])],

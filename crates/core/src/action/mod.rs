@@ -197,7 +197,7 @@ pub enum Action {
         /// Whether it is read-only.
         on: bool,
     },
-    /// Sets ZFS' own properties on a dataset that the same plan made.
+    /// Sets ZFS' own properties on a dataset that the same plan made, or that guard the host against its files.
     SetNative {
         /// The dataset.
         dataset: Dataset,

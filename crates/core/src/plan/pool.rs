@@ -8,7 +8,11 @@ use crate::property::keys;
 use crate::value::Dataset;
 use crate::world::{Role, World};
 use crate::zfs::inventory::LAYOUT;
+use crate::zfs::stream::guards;
 use uuid::Uuid;
+
+/// The datasets below a root whose file systems hold what may have come from anybody.
+pub const PARTS: [&str; 3] = ["guests", "images", "trash"];
 
 /// What is wanted, and what was seen of the place.
 #[derive(Debug, Clone)]
@@ -76,8 +80,9 @@ pub fn init(world: &World, request: &Request) -> Result<Plan> {
         native,
         own: vec![pair(keys::LAYOUT, LAYOUT.to_string()), pair(keys::ROLE, role.word().into()), pair(keys::HOST, host.to_string())],
     });
-    for part in ["guests", "images", "trash"] {
-        plan.push(Action::CreateDataset { dataset: root.child(part), native: off(), own: Vec::new() });
+    for part in PARTS {
+        let native = off().into_iter().chain(guards()).collect();
+        plan.push(Action::CreateDataset { dataset: root.child(part), native, own: Vec::new() });
     }
     plan.notes.push(format!("{} becomes a {} pool", root.pool(), role.word()));
     Ok(plan)
@@ -106,11 +111,11 @@ mod tests {
         # make the file system other/chyves
         zfs create -o canmount=off -o chyves:layout=1 -o chyves:role=secondary -o chyves:host=11111111-1111-4111-8111-111111111111 other/chyves
         # make the file system other/chyves/guests
-        zfs create -o canmount=off other/chyves/guests
+        zfs create -o canmount=off -o setuid=off -o devices=off -o exec=off other/chyves/guests
         # make the file system other/chyves/images
-        zfs create -o canmount=off other/chyves/images
+        zfs create -o canmount=off -o setuid=off -o devices=off -o exec=off other/chyves/images
         # make the file system other/chyves/trash
-        zfs create -o canmount=off other/chyves/trash
+        zfs create -o canmount=off -o setuid=off -o devices=off -o exec=off other/chyves/trash
         ");
         world.roots.clear();
         world.host = testing::freebsd();

@@ -6,6 +6,7 @@
 //!
 //! To add a layout: raise `LAYOUT`, and a row here.
 
+use super::pool::PARTS;
 use super::{Plan, copy_path, opened, roles::Object, says_template};
 use crate::action::Action;
 use crate::error::{Problem, Result};
@@ -16,6 +17,7 @@ use crate::value::{Dataset, SnapshotName};
 use crate::zfs::Dialect;
 use crate::zfs::args::Pair;
 use crate::zfs::inventory::LAYOUT;
+use crate::zfs::stream::guards;
 
 /// One layout's difference from the one before it.
 #[derive(Debug)]
@@ -60,6 +62,8 @@ pub struct Place {
     pub mountpoint: Option<String>,
     /// Whether it is.
     pub mounted: bool,
+    /// What of its properties should guard the host against its files and does not.
+    pub unguarded: Vec<&'static str>,
     /// For the way back: what is written on its snapshot of the upgrade; nothing where it has none.
     pub recorded: Option<OwnValues>,
 }
@@ -171,6 +175,9 @@ fn relabel(root: &Place, from: u32, to: u32, dialect: Dialect) -> Action {
 /// A guest runs, or the layout is none that this program knows a way from.
 pub fn upgrade(tree: &Tree, dialect: Dialect, now: &str) -> Result<Plan> {
     let root = tree.root()?;
+    if tree.layout == LAYOUT && tree.places.iter().any(|place| !place.unguarded.is_empty()) {
+        return Ok(guard(tree, root));
+    }
     if tree.layout == LAYOUT {
         return Ok(Plan::nothing(format!("{} has the present layout, {LAYOUT}", root.dataset)));
     }
@@ -201,13 +208,39 @@ pub fn upgrade(tree: &Tree, dialect: Dialect, now: &str) -> Result<Plan> {
         let Change::Part(part) = change else { continue };
         let dataset = root.dataset.child(part);
         if !tree.places.iter().any(|p| p.dataset == dataset) {
-            plan.push(Action::CreateDataset { dataset, native: vec![("canmount".into(), "off".into())], own: Vec::new() });
+            plan.push(Action::CreateDataset {
+                dataset,
+                native: std::iter::once(("canmount".into(), "off".into())).chain(guards()).collect(),
+                own: Vec::new(),
+            });
         }
     }
     plan.push(relabel(root, tree.layout, row.to, dialect));
     plan.notes.push(format!("from layout {} to {}; it was {}", tree.layout, row.to, row.what));
     plan.notes.push(format!("the way back: chyves pool upgrade --undo {} (the snapshot {name} must stay for it)", root.dataset.pool()));
     Ok(plan)
+}
+
+/// Plans that what guards the host against files of guests and images is set where it is not: on the parts of the root, and
+/// then on what below them says otherwise by itself.
+fn guard(tree: &Tree, root: &Place) -> Plan {
+    let mut plan = Plan::default();
+    let parts: Vec<Dataset> = PARTS.iter().map(|part| root.dataset.child(part)).collect();
+    let open = |place: &&Place| !place.unguarded.is_empty();
+    let missing: Vec<&Place> = tree.places.iter().filter(open).filter(|place| parts.contains(&place.dataset)).collect();
+    for place in &missing {
+        plan.push(Action::SetNative { dataset: place.dataset.clone(), native: off(&place.unguarded) });
+    }
+    let guarded = |place: &&Place| missing.iter().all(|part| !place.dataset.is_within(&part.dataset));
+    for place in tree.places.iter().filter(open).filter(guarded) {
+        plan.push(Action::SetNative { dataset: place.dataset.clone(), native: off(&place.unguarded) });
+    }
+    plan.notes.push("from now on no set-user-ID bit, device node or program in a guest's file system has an effect on this host".into());
+    plan
+}
+
+fn off(guards: &[&str]) -> Vec<Pair> {
+    guards.iter().map(|key| ((*key).to_owned(), "off".to_owned())).collect()
 }
 
 /// Plans the way back to the layout before, by the snapshot of that name.
@@ -257,7 +290,14 @@ mod tests {
     use crate::plan::testing::own;
 
     fn place(name: &str, pairs: &[(&str, &str)]) -> Place {
-        Place { dataset: name.parse().unwrap(), own: own(pairs), mountpoint: Some(format!("/{name}")), mounted: false, recorded: None }
+        Place {
+            dataset: name.parse().unwrap(),
+            own: own(pairs),
+            mountpoint: Some(format!("/{name}")),
+            mounted: false,
+            unguarded: Vec::new(),
+            recorded: None,
+        }
     }
 
     fn old() -> Tree {

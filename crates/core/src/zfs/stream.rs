@@ -9,6 +9,7 @@
 use crate::cmd::Cmd;
 use crate::error::{Problem, Result};
 use crate::value::{Dataset, SnapshotName, printable};
+use crate::zfs::args::Pair;
 
 /// The size of one record.
 const RECORD: usize = 312;
@@ -197,9 +198,41 @@ pub fn receive(into: &Dataset, plain: bool, resumable: bool) -> Cmd {
 /// What a stream may not bring: where and how another host mounts and shares.
 pub const FOREIGN: [&str; 3] = ["mountpoint", "sharenfs", "sharesmb"];
 
-/// Makes sure that a received file system is mounted by chyves alone, below the root.
+/// What keeps files in guests' and images' file systems from acting on the host: no set-user-ID bit has an effect there, no
+/// device node opens a device, and nothing is executed.
+pub const GUARDS: [&str; 3] = ["setuid", "devices", "exec"];
+
+/// The same as properties to set.
+pub fn guards() -> impl Iterator<Item = Pair> {
+    GUARDS.into_iter().map(|key| (key.to_owned(), "off".to_owned()))
+}
+
+/// What of a received file system may act on the host: everything that [`tame`] sets or clears.
+pub fn watched() -> impl Iterator<Item = &'static str> {
+    GUARDS.into_iter().chain(FOREIGN).chain(["canmount"])
+}
+
+/// Reads where the values of [`watched`] are from.
+pub fn read_watched(dataset: &Dataset) -> Cmd {
+    let all: Vec<&str> = watched().collect();
+    Cmd::new("zfs", ["get", "-H", "-o", "property,source,value"]).arg(all.join(",")).arg(dataset.as_str())
+}
+
+/// Those of them that came with a stream, from the output of [`read_watched`].
+pub fn came(output: &str) -> Vec<(String, String)> {
+    let row = |line: &str| {
+        let [property, source, value] = line.splitn(3, '\t').collect::<Vec<_>>().try_into().ok()?;
+        (source == "received").then(|| (property.to_owned(), value.to_owned()))
+    };
+    output.lines().filter_map(row).collect()
+}
+
+/// Makes sure that a received file system is mounted by chyves alone, below the root, and guarded. Local values, since those
+/// of a later stream don't replace them.
 pub fn tame(dataset: &Dataset) -> Vec<Cmd> {
-    let mut cmds = vec![Cmd::new("zfs", ["set", "canmount=noauto"]).arg(dataset.as_str())];
+    let set = |pair: String| Cmd::new("zfs", ["set"]).arg(pair).arg(dataset.as_str());
+    let mut cmds = vec![set("canmount=noauto".to_owned())];
+    cmds.extend(guards().map(|(key, value)| set(format!("{key}={value}"))));
     cmds.extend(FOREIGN.iter().map(|p| Cmd::new("zfs", ["inherit"]).arg(*p).arg(dataset.as_str())));
     cmds
 }

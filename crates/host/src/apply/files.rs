@@ -29,16 +29,25 @@ const REPLACED: u64 = 16 << 20;
 /// The most that UEFI variables may have: a template is a few hundred KiB, on arm64 up to 64 MiB.
 const VARIABLES: u64 = 64 << 20;
 
+/// The same as [`Folder::of`], for writing: from then on root alone may enter the folder of a guest.
+fn writable(path: &FilePath) -> Result<(Folder, PathBuf)> {
+    let (folder, name) = Folder::of(path)?;
+    if matches!(path, FilePath::Below { .. }) {
+        folder.make_private()?;
+    }
+    Ok((folder, name))
+}
+
 /// Creates a folder that its owner alone may enter; whether it was missing.
 pub(super) fn make_folder(path: &FilePath) -> Result<bool> {
-    let (folder, path) = Folder::of(path)?;
+    let (folder, path) = writable(path)?;
     folder.make_folder(path)
 }
 
 /// Writes a small file whole; what was there before. Without `flush` it is left to the unmounting of its file system to
 /// bring it to the disk.
 pub(super) fn write(path: &FilePath, text: &str, flush: bool) -> Result<Option<Vec<u8>>> {
-    let (folder, path) = Folder::of(path)?;
+    let (folder, path) = writable(path)?;
     let before = folder.read(&path, Rule::up_to(REPLACED))?;
     folder.replace(path, text.as_bytes(), flush)?;
     Ok(before)
@@ -58,7 +67,7 @@ pub(crate) fn write_bytes(path: &FilePath, bytes: &[u8]) -> Result<()> {
 
 /// Creates an empty disk, sparse; one that is there is never touched.
 pub(super) fn make_disk(path: &FilePath, size: Size) -> Result<()> {
-    let (folder, name) = Folder::of(path)?;
+    let (folder, name) = writable(path)?;
     let file = folder.create(&name)?;
     file.set_len(size.get()).map_err(|e| {
         let _ = folder.remove_file(name);

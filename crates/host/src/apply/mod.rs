@@ -9,7 +9,8 @@
 //! * [`journal`]: what was done so far, for when this process is killed or the host goes down; [`recover`], what is done then
 //! * [`fault`]: failures on purpose, in test builds
 //! * [`send`]: giving a guest as a stream
-//! * [`receive`]: taking a guest from a stream; [`increment`], what follows one that did not go through
+//! * [`receive`]: taking a guest from a stream; [`inspect`], what came that could act on the host; [`increment`], what follows
+//!   one that did not go through
 //! * [`restore`]: making a folder what another is
 //! * [`copy`]: copying a dataset
 //! * [`settings`]: settings that are known only while a plan runs
@@ -24,6 +25,7 @@ mod files;
 mod held;
 pub(crate) mod image;
 mod increment;
+mod inspect;
 mod journal;
 mod machine;
 mod receive;
@@ -43,6 +45,7 @@ use chyves_core::plan::Plan;
 use chyves_core::value::FilePath;
 pub(crate) use command::{command, settled};
 pub(crate) use files::io as io_problem;
+pub use inspect::Disarmed;
 use journal::Journal;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -108,6 +111,8 @@ impl From<Option<Lock>> for Lent {
 pub struct Applied {
     /// What steps have to say when they are done: "web01 powered off".
     pub said: Vec<String>,
+    /// What came with a stream that could act on this host, and why it does not.
+    pub disarmed: Vec<Disarmed>,
     /// The text of the file that a step has read; none where it is not there.
     pub read: Option<String>,
     /// The process ids of a machine that was started: its supervisor's and its own.

@@ -1,7 +1,7 @@
 //! Taking a guest from a stream: `zfs receive`, then making sure that it is a guest, whole, and has its settings.
 
 use super::command::destroy_at_last;
-use super::{Event, Place, command, increment, settled};
+use super::{Disarmed, Event, Place, command, increment, inspect, settled};
 use crate::observe::snapshots;
 use crate::safe::{Folder, Rule};
 use crate::{observe, run, stream};
@@ -45,12 +45,21 @@ impl<'a> Reception<'a> {
     }
 }
 
+/// What a reception came to.
+#[derive(Default)]
+pub(super) struct Arrived {
+    /// What there is to say of it.
+    pub(super) said: Vec<String>,
+    /// What came that could act on this host.
+    pub(super) disarmed: Vec<Disarmed>,
+}
+
 /// Receives; what there is to say of it. When it fails, what came into being by it is gone again, unless it is kept to go
 /// on with.
-pub(super) fn receive(step: &Action, place: &mut Place<'_>) -> Result<Vec<String>> {
+pub(super) fn receive(step: &Action, place: &mut Place<'_>) -> Result<Arrived> {
     let wanted = &Reception::of(step)?;
     let problem = match flow(wanted, place).and_then(|()| settle(wanted, place)) {
-        Ok(said) => return Ok(said),
+        Ok(arrived) => return Ok(arrived),
         Err(problem) => problem,
     };
     if wanted.onto.is_some() {
@@ -117,12 +126,13 @@ fn not_a_guest(why: String) -> Problem {
 }
 
 /// Makes sure of what came, and makes it a guest that nobody owns yet.
-pub(super) fn settle(wanted: &Reception<'_>, place: &mut Place<'_>) -> Result<Vec<String>> {
+pub(super) fn settle(wanted: &Reception<'_>, place: &mut Place<'_>) -> Result<Arrived> {
     let gone = || Problem::failed(format!("`{}` is not there after it was received", wanted.into)).on(wanted.into);
-    if wanted.onto.is_none() {
-        for cmd in streams::tame(wanted.into) {
-            command(&cmd, place)?;
-        }
+    observe::dataset(wanted.into)?.ok_or_else(gone)?;
+    let mut disarmed = inspect::properties(wanted.into)?;
+    // Of an increment too: its stream may have brought other values.
+    for cmd in streams::tame(wanted.into) {
+        command(&cmd, place)?;
     }
     let row = observe::dataset(wanted.into)?.ok_or_else(gone)?;
     if row.native("type") != Some("filesystem") {
@@ -151,7 +161,8 @@ pub(super) fn settle(wanted: &Reception<'_>, place: &mut Place<'_>) -> Result<Ve
         let (guest, to) = (&leaving.guest, leaving.place(number));
         said.push(format!("{guest} has no disk{number} any more; what it was lies in the trash as {}", to.leaf()));
     }
-    Ok(said)
+    disarmed.extend(in_files(wanted, place)?);
+    Ok(Arrived { said, disarmed })
 }
 
 /// Puts a volume into the trash that the sender's guest has no more: ZFS itself takes nothing away unless it is forced.
@@ -238,22 +249,40 @@ fn restore(wanted: &Reception<'_>, row: &Row, place: &mut Place<'_>) -> Result<O
     Ok(own)
 }
 
+/// What is among the files that came. A guest whose key is not loaded is inspected by nobody.
+fn in_files(wanted: &Reception<'_>, place: &mut Place<'_>) -> Result<Vec<Disarmed>> {
+    let inspected = by_clone(wanted, place, &|folder| inspect::files(folder));
+    inspected.or_else(|problem| {
+        (place.report)(Event::Warning(format!("the files of {} were not inspected: {problem}", wanted.into)));
+        Ok(Vec::new())
+    })
+}
+
 /// Where the copy is looked at: beside the dataset that came.
 fn beside(into: &Dataset) -> Option<Dataset> {
     Some(into.parent()?.child(format!("{}-reading", into.leaf())))
 }
 
-/// The text of the copy. Looking at it must not count as a change of the guest, so a clone is looked at and destroyed.
+/// The text of the copy.
 fn read_copy(wanted: &Reception<'_>, place: &mut Place<'_>) -> Result<String> {
+    let text = by_clone(wanted, place, &|folder| folder.read_text("config.toml", Rule::up_to(COPY_LIMIT)));
+    let neither = |why: &str| not_a_guest(format!("it carries neither settings as properties nor a copy of them: config.toml: {why}"));
+    text.map_err(|p| neither(&p.to_string()))?.ok_or_else(|| neither("it is missing"))
+}
+
+/// Reads something of the files that came. Looking at them must not count as a change of the guest, so a clone is looked at
+/// and destroyed.
+fn by_clone<T>(wanted: &Reception<'_>, place: &mut Place<'_>, read: &dyn Fn(&Folder) -> Result<T>) -> Result<T> {
     let snapshot = match wanted.snapshot {
         Some(snapshot) => snapshot.clone(),
         None => newest(wanted.into)?,
     };
     let clone = beside(wanted.into).ok_or_else(|| Problem::bug("a guest lies on no pool"))?;
-    command(&args::clone(&wanted.into.at(&snapshot), &clone, &[("canmount", "noauto"), ("readonly", "on")], &[]), place)?;
-    let text = text_in(&clone, place);
+    let native = [("canmount", "noauto"), ("readonly", "on"), ("setuid", "off"), ("devices", "off"), ("exec", "off")];
+    command(&args::clone(&wanted.into.at(&snapshot), &clone, &native, &[]), place)?;
+    let result = in_clone(&clone, place, read);
     command(&args::destroy(&clone), place)?;
-    text
+    result
 }
 
 fn newest(dataset: &Dataset) -> Result<SnapshotName> {
@@ -263,14 +292,13 @@ fn newest(dataset: &Dataset) -> Result<SnapshotName> {
     Ok(name.ok_or_else(|| not_a_guest("no snapshot came with it".into()))?.parse()?)
 }
 
-fn text_in(clone: &Dataset, place: &mut Place<'_>) -> Result<String> {
+fn in_clone<T>(clone: &Dataset, place: &mut Place<'_>, read: &dyn Fn(&Folder) -> Result<T>) -> Result<T> {
     let row = observe::dataset(clone)?;
     let folder = row.as_ref().and_then(|r| r.native("mountpoint")).filter(|m| m.starts_with('/')).ok_or_else(|| {
         Problem::not_now(format!("`{clone}` has no mount point")).on(clone).hint("give chyves' root one: zfs set mountpoint=/path ROOT")
     })?;
     super::command::mount(clone, place)?;
-    let text = Folder::open(folder).and_then(|folder| folder.read_text("config.toml", Rule::up_to(COPY_LIMIT)));
+    let result = Folder::open(folder).and_then(|folder| read(&folder));
     settled(&args::unmount(clone))?;
-    let neither = |why: &str| not_a_guest(format!("it carries neither settings as properties nor a copy of them: config.toml: {why}"));
-    text.map_err(|p| neither(&p.to_string()))?.ok_or_else(|| neither("it is missing"))
+    result
 }

@@ -52,7 +52,7 @@ fn folder(from: &Folder, to: &Folder, depth: usize, place: &mut Place<'_>) -> Re
                 return Err(Problem::failed(format!("`{shown}` is {}, neither a file nor a folder", other.words()))
                     .on(&shown)
                     .because("links, FIFOs, sockets and devices have no place in a guest's folder")
-                    .hint("roll back by `--method swap`, and remove it then"));
+                    .hint("`chyves clone GUEST@SNAPSHOT NEW` makes a guest of the snapshot, whose other files can be used"));
             }
         }
     }

@@ -185,7 +185,9 @@ pub(super) fn perform(
         }
         Action::Send { sending } => send::send(sending, place),
         Action::Receive { .. } => {
-            applied.said.extend(receive::receive(step, place)?);
+            let arrived = receive::receive(step, place)?;
+            applied.said.extend(arrived.said);
+            applied.disarmed.extend(arrived.disarmed);
             made(None);
             Ok(())
         }

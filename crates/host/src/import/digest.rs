@@ -100,11 +100,10 @@ impl Beside {
 }
 
 /// The SHA-256 of a file; `went_on` is told how far it is and may end it by answering no.
-pub(crate) fn of_file(path: &str, went_on: &mut dyn FnMut(u64, u64) -> bool) -> Result<String> {
+pub(crate) fn of_file(mut file: File, path: &str, went_on: &mut dyn FnMut(u64, u64) -> bool) -> Result<String> {
     let fail = |e: std::io::Error| {
         Problem::failed(format!("can't read `{path}`")).on(path).because(e).hint("`zpool status -v` tells whether the pool is damaged")
     };
-    let mut file = File::open(path).map_err(fail)?;
     let total = file.metadata().map_err(fail)?.len();
     let mut hasher = Hasher::new(HashKind::Sha256);
     let mut buffer = vec![0u8; 1 << 20];

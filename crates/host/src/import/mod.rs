@@ -41,11 +41,12 @@ mod write;
 mod zstd;
 
 use crate::apply::{self, Event, Place};
+use crate::safe::{Access, Folder, Rule};
 use chunks::{Feed, channel};
 use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::image::{Order, Source};
 use chyves_core::property::keys;
-use chyves_core::value::{Dataset, Size, printable};
+use chyves_core::value::{Dataset, FilePath, Size, printable};
 use chyves_core::world::ImageKind;
 use chyves_core::zfs::{Dialect, args};
 use content::Content;
@@ -53,7 +54,6 @@ use digest::compare;
 use source::Opened;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use unpack::{Out, Unpacker};
@@ -251,20 +251,22 @@ fn converted(image: &convert::Image<'_>, path: &str, max: u64, place: &mut Place
     image.convert(size, &convert::Target { file: &file, holes: true }, place.interrupted)?;
     let length = size.get().next_multiple_of(512);
     file.set_len(length).and_then(|()| file.sync_all()).map_err(fail)?;
-    Ok((length, hash(path, place)?))
+    Ok((length, hash(&FilePath::host(path), place)?))
 }
 
 /// The SHA-256 of a file, with progress.
-pub(crate) fn hash(path: &str, place: &mut Place<'_>) -> Result<String> {
-    digest::of_file(path, &mut |done, total| {
+pub(crate) fn hash(path: &FilePath, place: &mut Place<'_>) -> Result<String> {
+    let (folder, name) = Folder::of(path)?;
+    digest::of_file(folder.file(name, Access::Read, Rule::DISK)?, &path.to_string(), &mut |done, total| {
         (place.report)(Event::Progress(done, total));
         !place.interrupted.load(Ordering::SeqCst)
     })
 }
 
 /// Reads an image again and compares it with what it was.
-pub(crate) fn verify(image: &str, path: &str, sha256: &str, place: &mut Place<'_>) -> Result<()> {
-    if !Path::new(path).exists() {
+pub(crate) fn verify(image: &str, path: &FilePath, sha256: &str, place: &mut Place<'_>) -> Result<()> {
+    let (folder, name) = Folder::of(path)?;
+    if !folder.has(name)? {
         return Err(Problem::failed(format!("the image `{image}` has lost its file"))
             .on(image)
             .because(format!("there is no {path}"))

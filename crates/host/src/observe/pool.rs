@@ -81,6 +81,12 @@ pub fn layouts() -> Result<Vec<(Dataset, u32)>> {
     Ok(rows.iter().filter(|r| !r.name.contains('@')).filter_map(layout).collect())
 }
 
+/// What should guard the host against the files of a dataset and does not. The root itself holds none.
+fn unguarded(root: &Dataset, dataset: &Dataset, native: Option<&Row>) -> Vec<&'static str> {
+    let is_off = |key: &&str| native.and_then(|row| row.native(key)).is_none_or(|value| value == "off" || value == "-");
+    if dataset == root { Vec::new() } else { stream::GUARDS.into_iter().filter(|key| !is_off(key)).collect() }
+}
+
 /// Everything below a root that carries settings, for a change of its layout; to take one back, with what the newest
 /// snapshot of the upgrade to this layout recorded, and that snapshot's name.
 ///
@@ -110,6 +116,7 @@ pub fn tree(runtime: &Runtime, root: &Dataset, layout: u32, back: bool) -> Resul
             mountpoint: of.and_then(|r| r.native("mountpoint")).map(str::to_owned),
             mounted: of.and_then(|r| r.native("mounted")) == Some("yes"),
             own: row.own.clone(),
+            unguarded: unguarded(root, &dataset, of),
             dataset,
             recorded,
         });

@@ -19,7 +19,9 @@ pub(super) fn run(session: &Session, pool: &str, undo: bool) -> Result<()> {
             .hint("`chyves pool list` shows those that are")
     })?;
     let mut layout = was;
-    loop {
+    let mut guarded = false;
+    // Two rounds guard a tree: its parts, then what below them says otherwise.
+    for _ in 0..16 {
         let (tree, snapshot) = observe::pool::tree(&session.runtime, &root, layout, undo)?;
         let plan = if undo {
             upgrade::undo(&tree, snapshot.as_ref(), world.host.dialect)?
@@ -32,13 +34,18 @@ pub(super) fn run(session: &Session, pool: &str, undo: bool) -> Result<()> {
         if plan.steps.is_empty() {
             break;
         }
-        layout = if undo { layout - 1 } else { layout + 1 };
+        guarded = layout == LAYOUT && !undo;
+        layout = if undo { layout - 1 } else { (layout + 1).min(LAYOUT) };
         // Each layout is a plan of its own; back goes one at a time.
-        if undo || layout >= LAYOUT {
+        if undo {
             break;
         }
     }
-    let said = if layout == was { "nothing to do".to_owned() } else { format!("has layout {layout} now") };
+    let said = match (layout == was, guarded) {
+        (true, false) => "nothing to do".to_owned(),
+        (true, true) => "its file systems have setuid=off, devices=off and exec=off now".to_owned(),
+        (false, _) => format!("has layout {layout} now"),
+    };
     session.tell(&[Report::new(root.pool(), said).with(json!({ "dataset": root, "layout": layout }))]);
     Ok(())
 }

@@ -1,0 +1,164 @@
+//! What came with a stream that could act on this host: native properties, and files of a kind that has no place in a
+//! guest's folder. Nothing of it has an effect here; it is shown so that an administrator knows what was sent.
+//!
+//! Not here: taking the effect away (chyves-core `zfs::stream::tame`, and [`crate::safe`], which opens regular files alone).
+
+use crate::run;
+use crate::safe::{FileKind, Folder};
+use chyves_core::error::Result;
+use chyves_core::value::{Dataset, printable};
+use chyves_core::zfs::stream;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+
+/// So many are listed; of more only the number is.
+const LISTED: usize = 50;
+
+/// So many files are inspected; a guest of chyves has a few dozen.
+const INSPECTED: usize = 100_000;
+
+/// How many folders may be inside one another.
+const DEPTH: usize = 64;
+
+/// One thing that came and has no effect here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Disarmed {
+    /// The property, or the path from the guest's folder.
+    pub what: String,
+    /// What it was.
+    pub was: String,
+    /// Why it has no effect.
+    pub now: String,
+}
+
+impl std::fmt::Display for Disarmed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} was {}: {}", self.what, self.was, self.now)
+    }
+}
+
+/// The native properties of a dataset that came with a stream and could act on this host.
+pub(super) fn properties(dataset: &Dataset) -> Result<Vec<Disarmed>> {
+    let harmless = |key: &str, value: &str| match key {
+        "canmount" => value == "noauto",
+        "mountpoint" => false,
+        _ => value == "off",
+    };
+    let came = stream::came(&run::must(&stream::read_watched(dataset))?);
+    let disarmed = came.into_iter().filter(|(key, value)| !harmless(key, value)).map(|(key, value)| Disarmed {
+        what: format!("property {key}"),
+        was: printable(&value, 100),
+        now: match key.as_str() {
+            "canmount" => "noauto here".to_owned(),
+            key if stream::FOREIGN.contains(&key) => "inherited from this host's datasets".to_owned(),
+            _ => "off here".to_owned(),
+        },
+    });
+    Ok(disarmed.collect())
+}
+
+/// The files in a guest's folder that have no place there. The last one says how many more there are.
+pub(super) fn files(folder: &Folder) -> Result<Vec<Disarmed>> {
+    let mut found = Found::default();
+    let root = folder.own_metadata()?;
+    if root.uid != 0 || root.mode & 0o7777 != 0o700 {
+        found.add(
+            Path::new("."),
+            format!("a folder of user {} with mode {:04o}", root.uid, root.mode & 0o7777),
+            "root's, with mode 0700, from adopt on",
+        );
+    }
+    found.look(folder, Path::new(""), 0)?;
+    if found.more > 0 {
+        let what = format!("{} more files", found.more);
+        found.list.push(Disarmed { what, was: "of such kinds".into(), now: "without effect in the same way".into() });
+    }
+    if found.seen > INSPECTED {
+        let now = "never opened but as regular files".into();
+        found.list.push(Disarmed { what: format!("files after the first {INSPECTED}"), was: "not inspected".into(), now });
+    }
+    Ok(found.list)
+}
+
+#[derive(Default)]
+struct Found {
+    list: Vec<Disarmed>,
+    more: usize,
+    seen: usize,
+}
+
+impl Found {
+    fn add(&mut self, path: &Path, was: String, now: &str) {
+        if self.list.len() < LISTED {
+            self.list.push(Disarmed { what: printable(&path.to_string_lossy(), 200), was, now: now.to_owned() });
+        } else {
+            self.more += 1;
+        }
+    }
+
+    fn look(&mut self, folder: &Folder, at: &Path, depth: usize) -> Result<()> {
+        for name in folder.list()? {
+            self.seen += 1;
+            if self.seen > INSPECTED {
+                return Ok(());
+            }
+            let path: PathBuf = at.join(&name);
+            let Some(entry) = folder.metadata(&name)? else { continue };
+            let special = entry.mode & 0o6000 != 0;
+            match entry.kind {
+                FileKind::File | FileKind::Folder => {}
+                FileKind::Link => self.add(&path, "a symbolic link".into(), "not followed"),
+                FileKind::Block | FileKind::Character => self.add(&path, entry.kind.words().into(), "not opened (devices=off)"),
+                FileKind::Fifo | FileKind::Socket | FileKind::Other => self.add(&path, entry.kind.words().into(), "not opened"),
+            }
+            if special && entry.kind != FileKind::Link {
+                let was = format!("{} with mode {:04o}", entry.kind.words(), entry.mode & 0o7777);
+                self.add(&path, was, "its set-user-ID and set-group-ID bits have no effect (setuid=off)");
+            }
+            if entry.kind == FileKind::File && entry.links > 1 {
+                self.add(&path, format!("a file with {} names", entry.links), "not written in place");
+            }
+            if entry.uid != 0 {
+                self.add(&path, format!("{} of user {}", entry.kind.words(), entry.uid), "in a folder that root alone may enter");
+            }
+            if entry.kind == FileKind::Folder {
+                if depth < DEPTH {
+                    self.look(&folder.folder(&name)?, &path, depth + 1)?;
+                } else {
+                    self.add(&path, "a folder too deep to be inspected".into(), "its files are opened as regular files alone");
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    #[test]
+    fn what_has_no_place_in_a_guests_folder_is_listed() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("logs")).unwrap();
+        fs::write(dir.path().join("logs/su"), "").unwrap();
+        fs::set_permissions(dir.path().join("logs/su"), Permissions::from_mode(0o4755)).unwrap();
+        symlink("/etc/passwd", dir.path().join("config.toml")).unwrap();
+        fs::write(dir.path().join("disk0.raw"), "").unwrap();
+        fs::hard_link(dir.path().join("disk0.raw"), dir.path().join("disk1.raw")).unwrap();
+        let found = files(&Folder::open(dir.path()).unwrap()).unwrap();
+        let has = |what: &str, was: &str| found.iter().any(|d| d.what == what && d.was.contains(was));
+        assert!(has("config.toml", "symbolic link") && has("logs/su", "4755"), "{found:?}");
+        assert!(has("disk0.raw", "2 names") && has("disk1.raw", "2 names"), "{found:?}");
+    }
+
+    #[test]
+    fn a_flood_is_counted() {
+        let dir = tempfile::tempdir().unwrap();
+        (0..80).for_each(|n| symlink("x", dir.path().join(format!("l{n}"))).unwrap());
+        let found = files(&Folder::open(dir.path()).unwrap()).unwrap();
+        assert!(found.len() <= LISTED + 1 && found.last().unwrap().what.ends_with("more files"), "{:?}", found.last());
+    }
+}
