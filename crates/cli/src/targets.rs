@@ -15,6 +15,9 @@ pub(crate) enum Targets {
     Named(Vec<GuestName>),
 }
 
+/// The guests that are there, and what is to be said of each that is not.
+pub(crate) type Found<'w> = (Vec<&'w Guest>, Vec<(GuestName, Problem)>);
+
 impl Targets {
     /// Reads words, each a name, a list with commas, or `all`.
     ///
@@ -45,6 +48,23 @@ impl Targets {
             Self::All => Look { guests: Which::All, ..Look::default() },
             Self::Named(names) => Look::at(names),
         }
+    }
+
+    /// Those that are there, and what is to be said of each that is not.
+    ///
+    /// # Errors
+    /// No pool is in use.
+    pub(crate) fn found<'w>(&self, world: &'w World) -> Result<Found<'w>> {
+        let Self::Named(names) = self else { return Ok((self.guests(world)?, Vec::new())) };
+        let mut found = Vec::new();
+        let mut lost = Vec::new();
+        for name in names {
+            match observe::guest(world, name) {
+                Ok(guest) => found.push(guest),
+                Err(problem) => lost.push((name.clone(), problem)),
+            }
+        }
+        Ok((found, lost))
     }
 
     /// Their names in a world that was looked at for them.

@@ -39,7 +39,7 @@ fn wrong_words_get_the_nearest_right_one() {
         ("list -o nmae", 2, "no column"),
         ("list bogus", 2, "can't be listed"),
         ("start wbe", 3, "did you mean `web`?"),
-        ("start web,wbe", 3, "no guest is called `wbe`"),
+        ("start ewb,wbe", 3, "no guest is called `wbe`"),
         ("create two --image smal", 3, "did you mean `small`?"),
         ("create two --image small --size 1K", 2, "too small for a disk"),
         ("create two --size 8", 2, "did you mean 8G?"),
@@ -147,7 +147,7 @@ fn of_several_new_guests_each_is_told() {
     // A file stands where the second one's file system would be mounted.
     std::fs::write(host.open_path(host.mount_point().join("chyves/guests/two")), "in the way").unwrap();
     let said = host.chyves("create one,two,three --image small loader=bios").ends(6);
-    let said = said.says("one: made as").says("three: made as").says("1 of 3 guests could not be done").says("two: ");
+    let said = said.says("one: made as").says("three: made as").says("1 of 3 guests could not be made").says("two: ");
     assert!(!said.out.contains("two"), "{said:?}");
     assert_eq!(host.ok("list -H -o name").out, "one\nthree\nweb\n");
     let json = host.chyves("create five,two --image small loader=bios --json").ends(6).json();

@@ -166,16 +166,20 @@ fn the_last_clone_takes_the_snapshot_along_that_was_taken_for_it() {
 }
 
 #[test]
-fn many_clones_are_made_at_once_or_none() {
+fn many_clones_are_made_at_once_and_each_by_itself() {
     let Some(host) = Host::new("clones::many", With::Image) else { return };
     source(&host);
     host.ok("create c3 --size 1M");
     let before = host.tree();
-    host.chyves("clone web c1 c2 c3").ends(4).says("`c3` already");
     host.chyves("clone web c1 --pool nowhere -i").ends(3);
     host.chyves("clone web@nothing c1").ends(3).says("no snapshot called");
     host.chyves("clone web all").ends(2);
     host.chyves("clone nobody c1").ends(3);
+    host.chyves("clone web c3").ends(4).says("`c3` already");
+    assert_eq!(host.tree(), before);
+    // One that can't be made keeps no other from being made.
+    host.chyves("clone web c1 c2 c3").ends(6).says("c1: a clone of web").says("c2: a clone of web").says("`c3` already");
+    host.ok("delete c1 c2 --now --yes");
     assert_eq!(host.tree(), before);
     let names: Vec<String> = (10..30).map(|n| format!("c{n}")).collect();
     let told = host.ok(&format!("clone web {} --json", names.join(" "))).json();

@@ -25,7 +25,7 @@ fn state(host: &Host) -> Vec<String> {
         let mut routes: Vec<String> = host.sh("ip", &[family, "route", "show", "table", "all"]).lines().map(str::to_owned).collect();
         routes.retain(|r| !r.contains("proto kernel") && !r.contains("fe80::") && !r.starts_with("multicast"));
         // Whether the other end is up is not the route's.
-        routes.iter_mut().for_each(|r| *r = r.replace(" linkdown", "").replace(" dead", "").trim_end().to_owned());
+        routes = routes.iter().map(|r| r.replace(" linkdown", "").replace(" dead", "").trim_end().to_owned()).collect();
         routes.sort();
         all.extend(routes);
     }

@@ -78,11 +78,12 @@ fn several_guests_by_commas_blanks_and_all() {
     web02	ram	64M	local
     ");
 
-    // One that is unknown: nothing is done to any.
+    // One that is unknown: the others are done, and it is named with what is near.
+    host.chyves("set web01,wbe02 notes=x").ends(6).says("web01: set").says("no guest is called `wbe02`").says("did you mean `web02`?");
+    host.chyves("snapshot web01@y,nope@y").ends(6).says("snapshot web01@y taken").says("no guest is called `nope`");
     let before = host.tree();
-    host.chyves("set web01,wbe02 notes=x").ends(3).says("no guest is called `wbe02`").says("did you mean `web02`?");
-    host.chyves("delete web01 nope").ends(3);
-    host.chyves("snapshot web01@x,nope@x").ends(3);
+    host.chyves("set wbe01,wbe02 notes=x").ends(3);
+    host.chyves("delete nope neither").ends(3);
     assert_eq!(host.tree(), before);
 
     // One that can't: the others are done, and each is told.

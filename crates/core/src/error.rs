@@ -168,6 +168,8 @@ impl From<BadValue> for Problem {
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     candidates
         .into_iter()
+        // What was typed is no suggestion.
+        .filter(|c| *c != word)
         .map(|c| (strsim::jaro_winkler(word, c).max(prefix_score(word, c)).max(slip_score(word, c)), c))
         .filter(|(score, _)| *score > 0.8)
         // Of equals the first: candidates come in an order that means something.

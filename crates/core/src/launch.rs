@@ -61,6 +61,10 @@ pub struct Launch {
     /// How the hypervisor is confined.
     #[serde(default)]
     pub confinement: Confinement,
+    /// The settings that this run was started with, of those that take effect at a start; those of the guest may have changed
+    /// since ([`crate::guest::pending`]).
+    #[serde(default)]
+    pub settings: std::collections::BTreeMap<String, String>,
 }
 
 /// Something that is opened for the hypervisor, which then need not be allowed to open it itself.

@@ -122,6 +122,20 @@ impl Root {
         self.dataset.child("trash")
     }
 
+    /// The root, where its pool is in use.
+    ///
+    /// # Errors
+    /// The pool is offline: nothing is made on it, since no command would find it there.
+    pub fn online(&self) -> Result<&Self> {
+        match self.role {
+            Role::Primary | Role::Secondary => Ok(self),
+            Role::Offline => Err(Problem::not_now(format!("the pool `{}` is offline", self.dataset.pool()))
+                .on(self.dataset.pool())
+                .because("an offline pool is left alone; what would be made on it could not be seen")
+                .hint(format!("`chyves pool online {}` takes it into use", self.dataset.pool()))),
+        }
+    }
+
     /// Whether it came with a stream: the copy of a root, left alone until it is given a role here.
     pub fn is_copy(&self) -> bool {
         self.own.get(keys::LAYOUT).is_some_and(|o| o.received)
@@ -376,6 +390,17 @@ impl World {
                 .hint_if(did_you_mean(pool, known.iter().copied()))
                 .hint(format!("`chyves pool init {shown}` would set it up; `chyves pool list` shows those that are"))
         })
+    }
+
+    /// The root that something new is made below: that of the pool that was named, else the primary one.
+    ///
+    /// # Errors
+    /// There is no such pool, or it is offline.
+    pub fn place(&self, pool: Option<&str>) -> Result<&Root> {
+        match pool {
+            Some(pool) => self.root_on(pool)?.online(),
+            None => self.primary(),
+        }
     }
 
     /// The one guest of that name.

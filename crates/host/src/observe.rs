@@ -321,46 +321,46 @@ pub fn guest<'w>(world: &'w World, name: &GuestName) -> Result<&'w Guest> {
     world.guest(name).map_err(|problem| if problem.code.exit_code() == 3 { not_found(world, name.as_str()) } else { problem })
 }
 
-/// "No such guest", with the nearest of all names.
+/// "No such guest", with the nearest of all names; or what else is called so.
 pub fn not_found(world: &World, name: &str) -> Problem {
     if world.roots.is_empty() {
         return world.primary().err().unwrap_or_else(|| no_guest(name, []));
-    }
-    // One that is there and can't be used is not missing.
-    let is_it = |odd: &&Problem| odd.object.as_deref().is_some_and(|object| object.rsplit('/').next() == Some(name));
-    if let Some(odd) = world.oddities.iter().find(is_it) {
-        return odd.clone();
-    }
-    if let Some(problem) = in_trash(world, name) {
-        return problem;
     }
     let mut known = String::new();
     for root in world.roots.iter().filter(|r| r.role != Role::Offline) {
         if let Ok(names) = run::must(&args::list_names(&root.guests(), root.group_levels + 1)) {
             let prefix = format!("{}/", root.guests());
             for line in names.lines().filter_map(|l| l.strip_prefix(&prefix)) {
-                let _ = writeln!(known, "{}", line.rsplit('/').next().unwrap_or(line));
+                let _ = writeln!(known, "{line}");
             }
         }
     }
-    no_guest(name, known.lines())
+    let leaf = |path: &'_ str| path.rsplit('/').next().unwrap_or(path).to_owned();
+    if let Some(group) = known.lines().find(|path| leaf(path) == name) {
+        let prefix = format!("{group}/");
+        let guests: Vec<String> = known.lines().filter_map(|path| path.strip_prefix(&prefix)).map(leaf).collect();
+        return is_a_group(group, &guests);
+    }
+    let names: Vec<String> = known.lines().map(leaf).collect();
+    no_guest(name, names.iter().map(String::as_str))
 }
 
-/// That a guest of this name was deleted, if one was and can be had back.
-fn in_trash(world: &World, name: &str) -> Option<Problem> {
-    let active: Vec<Root> = world.roots.iter().filter(|r| r.role != Role::Offline).cloned().collect();
-    let rows = read_some(&active, &Look { trash: true, ..Look::default() }).ok()?;
-    let trash = inventory(&rows, &active).trash;
-    let mut deleted = trash.iter().filter(|guest| guest.disk.is_none() && guest.name.as_str() == name);
-    let (first, others) = (deleted.next()?, deleted.count());
-    let problem = Problem::not_found(format!("the guest `{name}` is deleted")).on(name);
-    Some(if others == 0 {
-        problem.because(format!("it is in the trash since {}", first.deleted)).hint(format!("`chyves undelete {name}` brings it back"))
-    } else {
-        problem
-            .because(format!("{} guests of this name are in the trash", others + 1))
-            .hint("`chyves trash list` shows them; `chyves undelete UUID` brings one back")
-    })
+/// A group was named where a guest is meant.
+fn is_a_group(group: &str, guests: &[String]) -> Problem {
+    let shown = printable(group, 63);
+    let problem = Problem::not_found(format!("`{shown}` is a group of guests, not a guest")).on(&shown);
+    match guests {
+        [] => problem.because("no guest is in it").hint("`chyves list -o name,group` shows the groups of all guests"),
+        some => problem.hint(format!("its guests: {}", some.join(","))),
+    }
+}
+
+/// Whether a dataset below `guests` is a group: there, and no guest.
+///
+/// # Errors
+/// ZFS can't be queried.
+pub fn is_group(dataset_of_group: &Dataset) -> Result<bool> {
+    Ok(dataset(dataset_of_group)?.is_some_and(|row| !row.own.contains_key(UUID)))
 }
 
 /// Reads the settings of the whole host into its primary root: finding roots reads no more than what they are found by.

@@ -5,7 +5,7 @@ use crate::targets::{Targets, guest_at};
 use chyves_core::error::{Problem, Result};
 use chyves_core::guest::{DiskKind, Guest, disk_name};
 use chyves_core::plan;
-use chyves_core::value::{Dataset, Size, SnapshotName};
+use chyves_core::value::{Dataset, GuestName, Size, SnapshotName};
 use chyves_core::world::World;
 use chyves_core::zfs::Dialect;
 use chyves_host::observe::{self, Look, snapshots};
@@ -89,22 +89,43 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
         sizes,
         natives,
     };
-    let plan = plan::clone::clone(&world, guest, &request, &Session::moment(names.len()))?;
-    if session.carry_out(&world, &plan, source.as_str())?.is_some() {
-        let made = session.look(&Look::at(&names))?;
+    // Each by itself: one that can't be made keeps no other from being made.
+    let mut lost = Vec::new();
+    let names: Vec<GuestName> = names
+        .into_iter()
+        .filter(|name| {
+            let alone = plan::clone::Request { names: vec![name.clone()], ..request.clone() };
+            let refused = plan::clone::clone(&world, guest, &alone, &Session::moment(1)).err();
+            lost.extend(refused.into_iter().map(|problem| (name.clone(), problem)));
+            !lost.iter().any(|(lost, _)| lost == name)
+        })
+        .collect();
+    let request = plan::clone::Request { names: names.clone(), ..request };
+    let mut results: Vec<Result<Option<Report>>> = Vec::new();
+    if !names.is_empty() {
+        let plan = plan::clone::clone(&world, guest, &request, &Session::moment(names.len()))?;
+        let done = session.carry_out(&world, &plan, source.as_str())?.is_some();
+        let made = if done { session.look(&Look::at(&names))? } else { World { guests: Vec::new(), ..world.clone() } };
         let what = match (args.independent, args.exact) {
             (false, false) => "a clone",
             (true, false) => "a copy",
             (false, true) => "an exact clone",
             (true, true) => "an exact copy",
         };
-        let report = |name| -> Result<Report> {
+        results.extend(names.iter().map(|name| {
+            if !done {
+                return Ok(None);
+            }
             let clone = observe::guest(&made, name)?;
-            Ok(Report::new(name, format!("{what} of {source}")).with(json!({ "dataset": clone.dataset, "uuid": clone.uuid })))
-        };
-        session.tell(&names.iter().map(report).collect::<Result<Vec<_>>>()?);
+            Ok(Some(Report::new(name, format!("{what} of {source}")).with(json!({ "dataset": clone.dataset, "uuid": clone.uuid }))))
+        }));
     }
-    Ok(())
+    let mut all = names;
+    for (name, problem) in lost {
+        all.push(name);
+        results.push(Err(problem));
+    }
+    session.sum_up("clones could not be made", &all, results)
 }
 
 /// About how much each dataset of a guest has to be sent, from a snapshot or from one that will be taken.

@@ -124,13 +124,15 @@ fn set(session: &Session, guest: &str, texts: &[(Text, String)]) -> Result<()> {
 /// Works on one guest after the other under its lock, since a file system may have to be mounted to be read.
 fn with_each(session: &Session, guests: &[String], mut work: impl FnMut(&World, &Guest) -> Result<()>) -> Result<()> {
     let targets = Targets::parse(guests)?;
-    let names: Vec<GuestName> = targets.names(&session.look(&targets.look())?)?;
+    let world = session.look(&targets.look())?;
+    let (found, lost) = targets.found(&world)?;
+    let names: Vec<GuestName> = found.into_iter().map(|guest| guest.name.clone()).collect();
     for name in &names {
         let _lock = session.lock("guest", &[name])?;
         let world: World = session.look(&Look::at(std::slice::from_ref(name)))?;
         work(&world, observe::guest(&world, name)?)?;
     }
-    Ok(())
+    Session::lacking(names.len(), lost)
 }
 
 fn seed_of(guest: &Guest) -> Result<Seed> {
@@ -171,7 +173,7 @@ fn show(session: &Session, guest: &str, document: Option<&str>) -> Result<()> {
 fn status(session: &Session, guests: &[String]) -> Result<()> {
     let mut all = Vec::new();
     let mut text = String::new();
-    with_each(session, guests, |world, guest| {
+    let read = with_each(session, guests, |world, guest| {
         let Some(seed) = settings::of(guest)? else {
             all.push(json!({ "guest": guest.name, "enabled": false }));
             text.push_str(&format!("{}: not set up by cloud-init; `chyves set {} ci.enabled=yes` lets it be\n", guest.name, guest.name));
@@ -184,7 +186,7 @@ fn status(session: &Session, guests: &[String]) -> Result<()> {
         let current = had.map(|had| had == now);
         all.push(json!({
             "guest": guest.name, "enabled": true, "instance-id": seed.instance_id, "hostname": seed.hostname,
-            "state": guest.state.word(), "current": current,
+            "state": guest.shown_state(), "current": current,
         }));
         let seen = match current {
             Some(true) => "it runs with the seed of the present settings",
@@ -198,11 +200,11 @@ fn status(session: &Session, guests: &[String]) -> Result<()> {
             guest.name, seed.instance_id, seed.hostname, guest.name
         ));
         Ok(())
-    })?;
+    });
     if session.ui.json {
         session.ui.answer_json(serde_json::Value::Array(all));
     } else {
         session.ui.answer(&text);
     }
-    Ok(())
+    read
 }

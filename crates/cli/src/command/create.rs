@@ -11,6 +11,7 @@ use chyves_core::guest::DiskKind;
 use chyves_core::plan;
 use chyves_core::property::{VALUE_LIMIT, keys};
 use chyves_core::value::{DiskSize, GuestName, ImageName};
+use chyves_core::world::World;
 use chyves_host::given_text;
 use chyves_host::observe::{Look, Which};
 use serde_json::json;
@@ -156,7 +157,6 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     settings.extend(setup);
     settings.extend(set.iter().filter_map(|w| w.split_once('=')).map(|(k, v)| (k.to_owned(), v.to_owned())));
     super::image::firmware_is_there(session, &settings)?;
-    // Every name is checked before the first guest is made.
     let locks = session.lock("guest", &names)?;
     let look = |images| session.look(&Look { images, unborn: true, ..Look::at(&names) });
     let world = match &args.image {
@@ -168,25 +168,44 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
         }
     };
     let moment = Session::moment(names.len());
-    let mut plans = Vec::new();
+    let mut results: Vec<Result<Option<Report>>> = Vec::new();
+    let mut made = Vec::new();
+    // Each by itself: one that can't be made keeps no other from being made.
     for (index, name) in names.iter().enumerate() {
         let request = request(args, name, &settings, &texts);
         let own = plan::Moment { now: moment.now.clone(), uuids: moment.uuids[index..=index].to_vec() };
-        let mut plan = plan::create::create(&world, &request, &own)?;
-        if args.start && session.dry_run {
-            plan.notes.push(format!("then {name} is started: what that does, `chyves start {name} -n` shows once it is made"));
+        let result = one(session, &world, args, &request, &own);
+        if matches!(result, Ok(Some(_))) {
+            made.push(name.clone());
         }
-        plans.push((name, plan::create::dataset(&world, &request)?, own.uuids[0], plan));
+        results.push(result);
     }
-    let results = plans.iter().map(|(name, dataset, uuid, plan)| {
-        if session.carry_out(&world, plan, name.as_str())?.is_none() {
-            return Ok(None);
-        }
-        Ok(Some(Report::new(name, format!("made as {dataset}")).with(json!({ "dataset": dataset, "uuid": uuid }))))
-    });
-    session.sum_up("guests could not be done", &names, results.collect())?;
+    let all = session.sum_up("guests could not be made", &names, results);
     drop(locks);
-    if args.start && !session.dry_run { started(session, names) } else { Ok(()) }
+    if args.start && !session.dry_run && !made.is_empty() {
+        // What was made is started, whatever became of the others.
+        return match (started(session, made), all) {
+            (Ok(()), all) => all,
+            (started, Ok(())) => started,
+            (Err(later), Err(first)) => Err(later.hints.iter().fold(first.because(&later), |problem, hint| problem.hint(hint.clone()))),
+        };
+    }
+    all
+}
+
+/// Makes one guest, or shows how.
+fn one(session: &Session, world: &World, args: &Args, request: &plan::create::Request, moment: &plan::Moment) -> Result<Option<Report>> {
+    let name = &request.name;
+    let mut plan = plan::create::create(world, request, moment)?;
+    if args.start && session.dry_run {
+        plan.notes.push(format!("then {name} is started: what that does, `chyves start {name} -n` shows once it is made"));
+    }
+    let dataset = plan::create::dataset(world, request)?;
+    let uuid = moment.uuids.first();
+    if session.carry_out(world, &plan, name.as_str())?.is_none() {
+        return Ok(None);
+    }
+    Ok(Some(Report::new(name, format!("made as {dataset}")).with(json!({ "dataset": dataset, "uuid": uuid }))))
 }
 
 /// Starts what was made. It stays made, whatever comes of that.

@@ -89,7 +89,11 @@ pub(crate) fn undelete(session: &Session, args: &UndeleteArgs) -> Result<()> {
     let world = session.look(&Look { guests: Which::Named(vec![name.clone()]), trash: true, ..Look::default() })?;
     let found = plan::delete::find(&world, found.dataset.as_str())?;
     let guid = observe::guids(&[found.dataset.to_string()])?.first().map_or(0, |(_, g)| *g);
-    let plan = plan::delete::undelete(&world, found, guid, Some(&name))?;
+    let has_group = match &found.group {
+        Some(group) => observe::is_group(&world.root_on(found.dataset.pool())?.guests().child(group))?,
+        None => false,
+    };
+    let plan = plan::delete::undelete(&world, found, guid, Some(&name), has_group)?;
     if session.carry_out(&world, &plan, name.as_str())?.is_some() {
         session.tell(&[Report::new(&name, "back from the trash")]);
     }

@@ -306,7 +306,9 @@ fn list(session: &Session, guests: &[String], args: &ListArgs) -> Result<()> {
     let targets = if guests.is_empty() { Targets::All } else { Targets::parse(guests)? };
     let world = session.look(&targets.look())?;
     let mut disks: Vec<(&Guest, Vec<DiskSpec>)> = Vec::new();
-    for guest in targets.guests(&world)? {
+    let (found, lost) = targets.found(&world)?;
+    let answered = found.len();
+    for guest in found {
         match guest.spec() {
             Ok(spec) => disks.push((guest, spec.disks)),
             Err(problem) if targets == Targets::All => session.ui.warn(&problem.to_string()),
@@ -348,7 +350,8 @@ fn list(session: &Session, guests: &[String], args: &ListArgs) -> Result<()> {
         let one = matches!(&targets, Targets::Named(names) if names.len() == 1);
         args.columns = COLUMNS[usize::from(one)..10].iter().map(|c| (*c).to_owned()).collect();
     }
-    show(session, table, &args)
+    show(session, table, &args)?;
+    Session::lacking(answered, lost)
 }
 
 /// The size that is recorded, and what there is instead where that differs.

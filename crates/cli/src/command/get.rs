@@ -53,6 +53,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
         let cells = [Cell::text(name), Cell::text(setting.property), Cell::maybe(setting.value), Cell::text(setting.source.to_string())];
         table.rows.push(cells.to_vec());
     };
+    let mut lost = (0, Vec::new());
     match guests[0].as_str() {
         "defaults" | "global" => {
             let world = session.look(&Look::default())?;
@@ -68,14 +69,17 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
             let keys = properties.iter().map(|p| property::find(p).map(|k| k.key).ok()).collect::<Option<Vec<_>>>();
             let look = if targets == Targets::All { Look { keys, ..targets.look() } } else { targets.look() };
             let world = session.look(&look)?;
-            for guest in targets.guests(&world)? {
+            let (found, missing) = targets.found(&world)?;
+            lost = (found.len(), missing);
+            for guest in found {
                 for setting in chosen(&guest.settings, &properties)? {
                     add(guest.name.as_str(), setting);
                 }
             }
         }
     }
-    show(session, table, &args.list)
+    show(session, table, &args.list)?;
+    Session::lacking(lost.0, lost.1)
 }
 
 fn chosen(settings: &Settings, properties: &[String]) -> Result<Vec<Setting>> {

@@ -63,10 +63,11 @@ pub(crate) enum Verb {
         #[arg(value_name = "NEW-NAME")]
         to: ImageName,
     },
-    /// Destroy an image that no guest stands on
+    /// Destroy images that no guest depends on
     Delete {
-        /// The image
-        image: ImageName,
+        /// The images
+        #[arg(required = true, value_name = "IMAGE")]
+        images: Vec<ImageName>,
     },
 }
 
@@ -114,7 +115,7 @@ fn run(session: &Session, kind: Option<ImageKind>, verb: &Verb) -> Result<()> {
         Verb::Info { images } => keep::info(session, kind, images),
         Verb::Verify { images } => keep::verify(session, kind, images),
         Verb::Rename { image, to } => keep::rename(session, kind, image, to),
-        Verb::Delete { image } => keep::delete(session, kind, image),
+        Verb::Delete { images } => keep::delete(session, kind, images),
     }
 }
 

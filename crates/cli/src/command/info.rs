@@ -3,12 +3,15 @@
 use crate::session::Session;
 use crate::targets::Targets;
 use chyves_core::error::Result;
-use chyves_core::guest::{Guest, RunState, goes_on};
+use chyves_core::guest::pending::{Pending, pending};
+use chyves_core::guest::{Backend, Guest, RunState, goes_on};
 use chyves_core::plan::disk::found;
 use chyves_core::plan::drives::{self, Drive};
 use chyves_core::plan::locked;
+use chyves_core::plan::machine::backend;
 use chyves_core::property::keys;
 use chyves_core::value::{Dataset, ImageName, Size, printable};
+use chyves_core::vmm::Vmm;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
@@ -25,8 +28,9 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     let world = session.look(&targets.look())?;
     let mut all = Vec::new();
     let mut text = String::new();
-    for guest in targets.guests(&world)? {
-        let value = facts(session, guest, world.locked.by(&guest.dataset))?;
+    let (found, lost) = targets.found(&world)?;
+    for guest in &found {
+        let value = facts(session, guest, world.host.vmm, world.locked.by(&guest.dataset))?;
         if !text.is_empty() {
             text.push('\n');
         }
@@ -38,21 +42,33 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     } else {
         session.ui.answer(&text);
     }
-    Ok(())
+    Session::lacking(found.len(), lost)
 }
 
 /// What there is to tell, in the order it is told. `key` is the dataset whose key the guest misses.
-fn facts(session: &Session, guest: &Guest, key: Option<&Dataset>) -> Result<Value> {
+fn facts(session: &Session, guest: &Guest, vmm: Vmm, key: Option<&Dataset>) -> Result<Value> {
     let spec = guest.spec()?;
+    let record = if guest.state.is_alive() { session.runtime.observe(guest.uuid, &guest.dataset)?.record } else { None };
+    let started_with = record.as_ref().map(|record| record.launch.settings.clone()).unwrap_or_default();
+    let changes = pending(&started_with, guest);
+    // What it runs with, and what it will have where that is something else.
+    let shown = |key: &str, next: String| match changes.iter().find(|change| change.property == key) {
+        Some(Pending { running: Some(running), waits_for, .. }) if !session.ui.json => {
+            json!(format!("{running}, {next} after {waits_for}"))
+        }
+        Some(Pending { running: Some(running), .. }) => json!(running),
+        Some(_) | None => json!(next),
+    };
     let mut value = json!({
         "name": guest.name,
-        "state": guest.state.word(),
+        "state": guest.shown_state(),
         "uuid": guest.uuid,
         "dataset": guest.dataset,
         "used": guest.used.human(),
-        "processors": spec.cpu.0,
-        "memory": spec.ram.to_string(),
-        "loader": guest.settings.value(keys::LOADER),
+        "processors": number(&shown(keys::CPU, spec.cpu.0.to_string())),
+        "memory": shown(keys::RAM, spec.ram.to_string()),
+        "loader": guest.settings.value(keys::LOADER).map(|loader| shown(keys::LOADER, loader)),
+        "pending": if session.ui.json { json!(changes) } else { changes.iter().map(|change| json!({ "change": change.words() })).collect() },
     });
     let Some(fields) = value.as_object_mut() else { return Ok(value) };
     let mut put = |key: &str, what: Value| {
@@ -81,22 +97,19 @@ fn facts(session: &Session, guest: &Guest, key: Option<&Dataset>) -> Result<Valu
             put(key, json!(what));
         }
     }
-    if guest.state.is_alive() {
-        let observed = session.runtime.observe(guest.uuid, &guest.dataset)?;
-        if let Some(record) = observed.record {
-            put("pid", json!(record.machine.as_ref().map(|p| p.pid)));
-            put("reboots", json!(record.reboots));
-            let since = i64::try_from(record.since).ok().and_then(|s| jiff::Timestamp::from_second(s).ok());
-            put("since", json!(since.map(|t| t.to_string())));
-            put("command", json!(record.launch.hypervisor.to_string()));
-            put("confinement", json!(record.launch.confinement.shown()));
-            put("user", json!(record.uid));
-            let drives = drives::kept(&record.launch.again);
-            put("drives", drives.iter().enumerate().map(|(n, drive)| json!({ "drive": format!("cd{n}"), "disc": disc(drive) })).collect());
-            if let Some(screen) = record.launch.screen {
-                put("vnc", json!(screen));
-                put("vnc-secret", json!(session.runtime.screen_secret(guest.uuid)));
-            }
+    if let Some(record) = record {
+        put("pid", json!(record.machine.as_ref().map(|p| p.pid)));
+        put("reboots", json!(record.reboots));
+        let since = i64::try_from(record.since).ok().and_then(|s| jiff::Timestamp::from_second(s).ok());
+        put("since", json!(since.map(|t| t.to_string())));
+        put("command", json!(record.launch.hypervisor.to_string()));
+        put("confinement", json!(record.launch.confinement.shown()));
+        put("user", json!(record.uid));
+        let drives = drives::kept(&record.launch.again);
+        put("drives", drives.iter().enumerate().map(|(n, drive)| json!({ "drive": format!("cd{n}"), "disc": disc(drive) })).collect());
+        if let Some(screen) = record.launch.screen {
+            put("vnc", json!(screen));
+            put("vnc-secret", json!(session.runtime.screen_secret(guest.uuid)));
         }
     }
     let there = super::disk::seen(session, guest)?;
@@ -108,10 +121,26 @@ fn facts(session: &Session, guest: &Guest, key: Option<&Dataset>) -> Result<Valu
     if stale {
         put("stale", json!(format!("a disk is not as recorded; `chyves disk sync {}` records what is there", guest.name)));
     }
-    put("networks", Value::Array(spec.nets.iter().map(|n| {
-        json!({ "card": format!("net{}", n.number), "backend": n.backend, "model": n.model, "mac": n.mac, "bridge": n.bridge })
-    }).collect()));
+    put(
+        "networks",
+        Value::Array(
+            spec.nets
+                .iter()
+                .map(|n| {
+                    // What was resolved, and the bridge only where it is on one.
+                    let backend = backend(n, vmm);
+                    let bridge = matches!(backend, Backend::Bridge | Backend::Netgraph).then_some(&n.bridge);
+                    json!({ "card": format!("net{}", n.number), "backend": backend, "model": n.model, "mac": n.mac, "bridge": bridge })
+                })
+                .collect(),
+        ),
+    );
     Ok(value)
+}
+
+/// A number where it is one alone.
+fn number(value: &Value) -> Value {
+    value.as_str().and_then(|text| text.parse::<u32>().ok()).map_or_else(|| value.clone(), |number| json!(number))
 }
 
 /// What lies in a drive.
@@ -147,7 +176,7 @@ pub(super) fn lines(text: &mut String, value: &Value, indent: usize) {
 }
 
 fn part(key: &str, value: &Value) -> String {
-    if matches!(key, "disk" | "card" | "drive" | "size" | "kind" | "bus" | "model") {
+    if matches!(key, "change" | "disk" | "card" | "drive" | "size" | "kind" | "bus" | "model") {
         plain(value)
     } else {
         format!("{key} {}", plain(value))

@@ -5,12 +5,16 @@ use crate::session::Session;
 use crate::table::{Cell, ListArgs, Table};
 use chyves_core::error::{Problem, Result, did_you_mean};
 use chyves_core::guest::RunState;
+use chyves_core::guest::pending::{Pending, pending};
 use chyves_core::property::{self, Access, catalog};
+use chyves_core::value::GuestName;
 use chyves_core::world::{ImageKind, World};
 use chyves_host::observe::Look;
+use std::collections::{BTreeMap, HashMap};
+use uuid::Uuid;
 
 /// Columns that are no property.
-const FACTS: [&str; 10] = ["name", "state", "reason", "used", "pool", "dataset", "uuid", "group", "origin", "foreign"];
+const FACTS: [&str; 11] = ["name", "state", "reason", "used", "pool", "dataset", "uuid", "group", "origin", "foreign", "pending"];
 
 const USUAL: [&str; 6] = ["name", "state", "cpu", "ram", "used", "description"];
 
@@ -19,8 +23,9 @@ const NOUNS: [&str; 8] = ["guests", "properties", "images", "iso", "firmware", "
 
 /// List guests; or properties, images, pools, clones, bridges
 ///
-/// The columns are name, state, used, pool, dataset, uuid, group, origin, foreign, and every property. A property in
-/// place of a noun lists it for all guests: `chyves list ram`.
+/// The columns are name, state, used, pool, dataset, uuid, group, origin, foreign, pending, and every property. A property in
+/// place of a noun lists it for all guests: `chyves list ram`. Of a running guest the settings are those that it runs with; the
+/// column pending has the changes that wait for its next start or reboot, and is shown where there are any.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// What to list: guests (where not given), properties, images, iso, firmware, pools, clones, bridges, or a property
@@ -57,7 +62,7 @@ fn guests(session: &Session, args: &ListArgs, usual: &[&str]) -> Result<()> {
     // What will be shown or sorted by, checked before anything is looked at.
     let mut columns: Vec<String> =
         if args.columns.is_empty() { usual.iter().map(|c| (*c).to_owned()).collect() } else { args.columns.clone() };
-    let shown = columns.len();
+    let mut shown = columns.len();
     columns.extend(args.ascending.iter().chain(&args.descending).filter(|c| !args.columns.contains(c)).cloned());
     columns.dedup();
     for column in &mut columns {
@@ -70,9 +75,16 @@ fn guests(session: &Session, args: &ListArgs, usual: &[&str]) -> Result<()> {
     let keys = columns.iter().filter(|c| !FACTS.contains(&c.as_str())).cloned().collect();
     let world = session.look(&Look::at_keys(keys))?;
     world.in_use()?;
+    let runs =
+        if columns.iter().any(|c| c == "pending" || !FACTS.contains(&c.as_str())) { Runs::read(session, &world)? } else { Runs::default() };
+    // Without being asked for only where it says something; for programs always.
+    if args.columns.is_empty() && usual == USUAL && (session.ui.json || runs.any_pending()) {
+        columns.insert(shown, "pending".to_owned());
+        shown += 1;
+    }
     let mut table = Table::new(columns.clone());
     for index in 0..world.guests.len() {
-        table.rows.push(columns.iter().map(|column| cell(&world, index, column)).collect());
+        table.rows.push(columns.iter().map(|column| runs.cell(&world, index, column)).collect());
     }
     if table.rows.is_empty() && !session.ui.json && !args.bare {
         session.ui.say("there are no guests; `chyves create` makes one");
@@ -114,7 +126,7 @@ fn cell(world: &World, index: usize, column: &str) -> Cell {
     let guest = &world.guests[index];
     match column {
         "name" => Cell::text(guest.name.as_str()),
-        "state" => Cell::text(if guest.foreign.is_some() && !guest.state.is_alive() { "foreign" } else { guest.state.word() }),
+        "state" => Cell::text(guest.shown_state()),
         "reason" => match &guest.state {
             RunState::Crashed { reason } | RunState::Paused { reason } => Cell::text(reason.clone()),
             RunState::Stopped | RunState::Starting | RunState::Running | RunState::Stopping | RunState::Orphaned => Cell::none(),
@@ -126,11 +138,61 @@ fn cell(world: &World, index: usize, column: &str) -> Cell {
         "group" => Cell::maybe(guest.group().map(str::to_owned)),
         "origin" => Cell::maybe(guest.origin.clone()),
         "foreign" => Cell::maybe(guest.foreign.clone()),
-        "ram" => match guest.settings.value("ram").and_then(|r| r.parse::<chyves_core::value::Size>().ok()) {
-            Some(size) => Cell::number(size.to_string(), size.get()),
-            None => Cell::none(),
-        },
+        "ram" => memory(guest.settings.value("ram")),
         key => setting_cell(world, index, key),
+    }
+}
+
+fn memory(text: Option<String>) -> Cell {
+    match text.and_then(|text| text.parse::<chyves_core::value::Size>().ok()) {
+        Some(size) => Cell::number(size.to_string(), size.get()),
+        None => Cell::none(),
+    }
+}
+
+/// What running guests were started with, by their identity.
+#[derive(Default)]
+struct Runs(HashMap<Uuid, (BTreeMap<String, String>, Vec<Pending>)>);
+
+impl Runs {
+    /// Reads it. The world may hold a part of the settings; those of running guests are read whole.
+    fn read(session: &Session, world: &World) -> Result<Self> {
+        let alive: Vec<GuestName> = world.guests.iter().filter(|g| g.state.is_alive()).map(|g| g.name.clone()).collect();
+        if alive.is_empty() {
+            return Ok(Self::default());
+        }
+        let mut runs = HashMap::new();
+        for guest in &session.look(&Look::at(&alive))?.guests {
+            let Some(record) = session.runtime.observe(guest.uuid, &guest.dataset)?.record else { continue };
+            let changes = pending(&record.launch.settings, guest);
+            runs.insert(guest.uuid, (record.launch.settings, changes));
+        }
+        Ok(Self(runs))
+    }
+
+    fn any_pending(&self) -> bool {
+        self.0.values().any(|(_, changes)| !changes.is_empty())
+    }
+
+    /// A cell, with what a guest runs with in place of what it will have.
+    fn cell(&self, world: &World, index: usize, column: &str) -> Cell {
+        let run = self.0.get(&world.guests[index].uuid);
+        let changes = run.map(|(_, changes)| changes.as_slice()).unwrap_or_default();
+        if column == "pending" {
+            let all: Vec<String> = changes.iter().map(Pending::short).collect();
+            return if all.is_empty() { Cell::none() } else { Cell::text(all.join(", ")) };
+        }
+        match changes.iter().find(|change| change.property == column) {
+            Some(change) if column == "ram" => memory(change.running.clone()),
+            // A number stays one, as it is where nothing is pending.
+            Some(change) => match change.running.as_ref().and_then(|text| text.parse().ok()) {
+                Some(number) if cell(world, index, column).exact.is_number() => {
+                    Cell::number(change.running.clone().unwrap_or_default(), number)
+                }
+                _ => Cell::maybe(change.running.clone()),
+            },
+            None => cell(world, index, column),
+        }
     }
 }
 

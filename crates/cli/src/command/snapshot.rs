@@ -5,8 +5,10 @@ use crate::session::{Pace, Report, Session};
 use crate::table::{Cell, ListArgs, Table};
 use crate::targets::{Targets, guest_at};
 use chyves_core::error::{Problem, Result};
+use chyves_core::guest::Guest;
 use chyves_core::plan::{self, snapshot::Facts};
-use chyves_core::value::{GuestName, SnapshotName};
+use chyves_core::value::{GuestName, Size, SnapshotName};
+use chyves_core::world::World;
 use chyves_core::zfs::Dialect;
 use chyves_host::observe::{self, Look, snapshots};
 use serde_json::json;
@@ -34,7 +36,7 @@ pub(crate) enum Verb {
     },
     /// Destroy snapshots that chyves took
     ///
-    /// What goes and the space that it frees are shown first. Those of zrepl, sanoid and others stay, also in a range.
+    /// all@SNAPSHOT are those of all guests that have one of that name. What goes and the space that it frees are shown first. Those of zrepl, sanoid and others stay, also in a range.
     Delete {
         /// The snapshots; a range from one to another is GUEST@FIRST%LAST, GUEST@%LAST or GUEST@FIRST%
         #[arg(required = true, value_name = "GUEST@SNAPSHOT[%SNAPSHOT]")]
@@ -115,7 +117,7 @@ fn list(session: &Session, guests: &[String], args: &ListArgs) -> Result<()> {
     let targets = if guests.is_empty() { Targets::All } else { Targets::parse(guests)? };
     let world = session.look(&Look { keys: Some(Vec::new()), ..targets.look() })?;
     let mut table = Table::new(["name", "guest", "snapshot", "creation", "used", "referenced", "by", "live", "guid"]);
-    let guests = targets.guests(&world)?;
+    let (guests, lost) = targets.found(&world)?;
     // Only who asks for the GUIDs pays for them.
     let wants_guids = session.ui.json || args.columns.iter().any(|c| c == "guid");
     let guids = if wants_guids { snapshots::guids_of(&guests)? } else { HashMap::new() };
@@ -142,7 +144,8 @@ fn list(session: &Session, guests: &[String], args: &ListArgs) -> Result<()> {
     if args.columns.is_empty() && !session.ui.json {
         args.columns = ["name", "creation", "used", "by", "live"].map(str::to_owned).to_vec();
     }
-    show(session, table, &args)
+    show(session, table, &args)?;
+    Session::lacking(guests.len(), lost)
 }
 
 fn named(word: &str) -> Result<(GuestName, SnapshotName)> {
@@ -169,59 +172,110 @@ fn when(creation: &str) -> (String, u64) {
     }
 }
 
-/// A word of `delete`: a guest, and the snapshots that are meant.
-fn chosen(word: &str) -> Result<(GuestName, plan::snapshot::Choice)> {
+/// A word of `delete`: guests, and the snapshots of them that are meant.
+fn chosen(word: &str) -> Result<(Targets, plan::snapshot::Choice)> {
     match word.split_once('@') {
-        Some((guest, choice)) => Ok((guest.parse()?, choice.parse()?)),
-        None => named(word).map(|(guest, name)| (guest, plan::snapshot::Choice::One(name))),
+        Some((guests, choice)) => Ok((Targets::parse(&[guests])?, choice.parse()?)),
+        None => named(word).map(|(guest, name)| (Targets::Named(vec![guest]), plan::snapshot::Choice::One(name))),
     }
+}
+
+/// What is to be destroyed of one guest.
+struct Doomed<'w> {
+    guest: &'w Guest,
+    chosen: plan::snapshot::Chosen,
+    exact: Option<Size>,
+    plan: plan::Plan,
 }
 
 fn delete(session: &Session, words: &[String]) -> Result<()> {
-    let wanted = words.iter().flat_map(|w| w.split(',')).map(chosen).collect::<Result<Vec<_>>>()?;
+    let mut wanted: Vec<(GuestName, plan::snapshot::Choice)> = Vec::new();
+    let mut lost: Vec<(String, Problem)> = Vec::new();
+    for word in words.iter().flat_map(|w| w.split(',')) {
+        match chosen(word)? {
+            (Targets::Named(names), choice) => wanted.extend(names.into_iter().map(|name| (name, choice.clone()))),
+            (Targets::All, choice) => match everywhere(session, &choice)? {
+                names if names.is_empty() => {
+                    let problem = Problem::not_found(format!("no guest has a snapshot `{word}`")).on(word);
+                    lost.push((word.to_owned(), problem.hint("`chyves snapshot list` shows them all")));
+                }
+                names => wanted.extend(names.into_iter().map(|name| (name, choice.clone()))),
+            },
+        }
+    }
     let names: Vec<&GuestName> = wanted.iter().map(|(g, _)| g).collect();
     let _locks = session.lock("guest", &names)?;
     let world = session.look(&Targets::Named(names.into_iter().cloned().collect()).look())?;
-    // All are looked at before the first is destroyed.
-    let mut plans = Vec::new();
+    // All are looked at before the first is destroyed; one that can't keeps no other from being destroyed.
+    let mut doomed = Vec::new();
     for (name, choice) in &wanted {
-        let guest = observe::guest(&world, name)?;
-        let (chosen, facts) = snapshots::for_deletion(world.host.dialect, guest, choice)?;
-        let mut plan = plan::snapshot::delete(guest, &chosen, &facts)?;
-        let exact = snapshots::reclaim(world.host.dialect, guest, &chosen.names)?;
-        if !chosen.names.is_empty() {
-            plan.notes.insert(0, freed(guest.name.as_str(), &chosen, exact));
+        match doom(session, &world, name, choice) {
+            Ok(one) => doomed.push(one),
+            Err(problem) => lost.push((name.to_string(), problem)),
         }
-        if !session.dry_run {
-            // Told before the question, not after it.
-            plan.notes.drain(..).for_each(|note| session.ui.say(&note));
-        }
-        plans.push((guest, chosen, exact, plan));
     }
-    if plans.iter().all(|(_, chosen, ..)| chosen.names.is_empty()) && !session.dry_run {
-        return Ok(());
-    }
-    if !session.dry_run {
+    let nothing = doomed.iter().all(|one| one.chosen.names.is_empty());
+    if !session.dry_run && !nothing {
         session.ui.confirm(&format!("destroy {}", words.join(", ")), session.yes)?;
     }
-    let mut reports = Vec::new();
-    for (guest, chosen, exact, plan) in &plans {
-        if session.carry_out(&world, plan, guest.name.as_str())?.is_some() {
-            let said = match &chosen.names[..] {
-                [one] => format!("snapshot {}@{one} destroyed", guest.name),
-                all => format!("{} snapshots destroyed", all.len()),
-            };
-            let frees = exact.unwrap_or(chosen.used).get();
-            let more = json!({ "snapshots": chosen.names, "frees": frees, "frees_exactly": exact.is_some() });
-            reports.push(Report::new(&guest.name, said).with(more));
-        }
+    let mut names: Vec<String> = Vec::new();
+    let mut results = Vec::new();
+    for one in doomed.iter().filter(|_| session.dry_run || !nothing) {
+        names.push(one.guest.name.to_string());
+        results.push(destroy(session, &world, one));
     }
-    session.tell(&reports);
-    Ok(())
+    for (name, problem) in lost {
+        names.push(name);
+        results.push(Err(problem));
+    }
+    session.sum_up("snapshots could not be destroyed", &names, results)
+}
+
+/// The guests that have what is chosen.
+fn everywhere(session: &Session, choice: &plan::snapshot::Choice) -> Result<Vec<GuestName>> {
+    let world = session.look(&Targets::All.look())?;
+    let guests = Targets::All.guests(&world)?;
+    let there = snapshots::of_guests(world.host.dialect, &guests)?;
+    let has = |all: &[plan::snapshot::Seen]| match choice {
+        plan::snapshot::Choice::One(name) => all.iter().any(|seen| seen.name == name.as_str()),
+        plan::snapshot::Choice::Range(from, to) => {
+            [from, to].into_iter().flatten().all(|name| all.iter().any(|seen| seen.name == name.as_str()))
+        }
+    };
+    Ok(guests.iter().zip(&there).filter(|(_, all)| has(all)).map(|(guest, _)| guest.name.clone()).collect())
+}
+
+/// What is to be destroyed of a guest, and what that frees, which is said before the question and not after it.
+fn doom<'w>(session: &Session, world: &'w World, name: &GuestName, choice: &plan::snapshot::Choice) -> Result<Doomed<'w>> {
+    let guest = observe::guest(world, name)?;
+    let (chosen, facts) = snapshots::for_deletion(world.host.dialect, guest, choice)?;
+    let mut plan = plan::snapshot::delete(guest, &chosen, &facts)?;
+    let exact = snapshots::reclaim(world.host.dialect, guest, &chosen.names)?;
+    if !chosen.names.is_empty() {
+        plan.notes.insert(0, freed(guest.name.as_str(), &chosen, exact));
+    }
+    if !session.dry_run {
+        plan.notes.drain(..).for_each(|note| session.ui.say(&note));
+    }
+    Ok(Doomed { guest, chosen, exact, plan })
+}
+
+fn destroy(session: &Session, world: &World, one: &Doomed<'_>) -> Result<Option<Report>> {
+    let Doomed { guest, chosen, exact, plan } = one;
+    if session.carry_out(world, plan, guest.name.as_str())?.is_none() {
+        return Ok(None);
+    }
+    let said = match &chosen.names[..] {
+        [one] => format!("snapshot {}@{one} destroyed", guest.name),
+        all => format!("{} snapshots destroyed", all.len()),
+    };
+    let frees = exact.unwrap_or(chosen.used).get();
+    let more = json!({ "snapshots": chosen.names, "frees": frees, "frees_exactly": exact.is_some() });
+    Ok(Some(Report::new(&guest.name, said).with(more)))
 }
 
 /// What goes and what that frees.
-fn freed(guest: &str, chosen: &plan::snapshot::Chosen, exact: Option<chyves_core::value::Size>) -> String {
+fn freed(guest: &str, chosen: &plan::snapshot::Chosen, exact: Option<Size>) -> String {
     let list: Vec<String> = chosen.names.iter().take(20).map(|n| format!("@{n}")).collect();
     let more = chosen.names.len().saturating_sub(list.len());
     let more = if more == 0 { String::new() } else { format!(" and {more} more") };

@@ -79,12 +79,17 @@ fn empty(session: &Session, wanted: &[String], older: Option<jiff::SignedDuratio
     let _lock = session.lock("trash", &["empty"])?;
     let world = session.look(&Look { trash: true, ..Look::default() })?;
     world.in_use()?;
+    // Each by itself: a name that nothing has keeps no other from being destroyed.
+    let mut lost = Vec::new();
     let mut chosen: Vec<&Trashed> = match wanted {
         [] => world.trash.iter().collect(),
-        names => names.iter().map(|name| plan::delete::find(&world, name)).collect::<Result<_>>()?,
+        names => names.iter().filter_map(|name| plan::delete::find(&world, name).map_err(|problem| lost.push(problem)).ok()).collect(),
     };
+    if chosen.is_empty() && lost.len() == 1 {
+        return Err(lost.remove(0));
+    }
     chosen.retain(|t| older.is_none_or(|age| is_older(t, age)));
-    if chosen.is_empty() {
+    if chosen.is_empty() && lost.is_empty() {
         session.ui.say("nothing in the trash is meant");
         return Ok(());
     }
@@ -101,6 +106,7 @@ fn empty(session: &Session, wanted: &[String], older: Option<jiff::SignedDuratio
     }
     let left = (0..chosen.len()).filter(|index| !order.contains(index));
     let mut kept: Vec<Problem> = left.filter_map(|index| plan::delete::empty(chosen[index], &doomed[index], &gone).err()).collect();
+    kept.extend(lost);
     if !session.dry_run {
         for (trashed, goes, _) in &plans {
             for name in goes {
@@ -122,8 +128,8 @@ fn empty(session: &Session, wanted: &[String], older: Option<jiff::SignedDuratio
         0 => Ok(()),
         _ if plans.is_empty() && kept.len() == 1 => Err(kept.remove(0)),
         n => {
-            let code = if plans.is_empty() { chyves_core::error::Kind::NotNow } else { chyves_core::error::Kind::Partial };
-            let problem = Problem::new(code, format!("{n} deleted things were kept"));
+            let code = if plans.is_empty() { kept[0].code } else { chyves_core::error::Kind::Partial };
+            let problem = Problem::new(code, format!("{n} deleted things were not destroyed"));
             Err(kept.into_iter().fold(problem, |p, why| p.because(&why)))
         }
     }

@@ -32,12 +32,34 @@ impl Session {
     where
         F: Fn(&World, &Guest) -> Result<Option<Report>> + Sync,
     {
-        let names = match targets {
-            Targets::Named(names) if names.len() == 1 => names.clone(),
-            // Of several, none is touched if one of them does not exist.
-            Targets::Named(_) | Targets::All => targets.names(&self.look(&Look { keys: Some(Vec::new()), ..targets.look() })?)?,
+        let (names, lost) = match targets {
+            Targets::Named(names) if names.len() == 1 => (names.clone(), Vec::new()),
+            Targets::Named(_) | Targets::All => {
+                let world = self.look(&Look { keys: Some(Vec::new()), ..targets.look() })?;
+                let (found, lost) = targets.found(&world)?;
+                (found.into_iter().map(|guest| guest.name.clone()).collect(), lost)
+            }
         };
-        self.each_in_turn(&[names], Vec::new(), pace, work)
+        self.each_in_turn(&[names], lost, pace, work)
+    }
+
+    /// What a command that reads ends with, which has answered for those of its guests that are there: nothing where that was
+    /// all of them.
+    ///
+    /// # Errors
+    /// The guests that are not there, each with what is near.
+    pub(crate) fn lacking(found: usize, lost: Vec<(GuestName, Problem)>) -> Result<()> {
+        let total = found + lost.len();
+        Self::sum_up_lost("guests could not be read", total, lost)
+    }
+
+    /// The same for anything, of which there were so many.
+    pub(crate) fn sum_up_lost<N: Display>(failed: &str, total: usize, mut lost: Vec<(N, Problem)>) -> Result<()> {
+        match (total, lost.len()) {
+            (_, 0) => Ok(()),
+            (1, _) => Err(lost.remove(0).1),
+            _ => Err(summed(failed, total, lost)),
+        }
     }
 
     /// The same for one group of guests after the other. Those that are `lost` already count among them.
@@ -97,23 +119,29 @@ impl Session {
         } else {
             self.tell(&reports);
         }
-        // Who interrupted it knows that not all was done.
-        let interrupted = failures.iter().any(|(_, p)| p.code == Kind::Interrupted);
-        let code = match (interrupted, failures.len() == total) {
-            (true, _) => Kind::Interrupted,
-            (false, true) => failures[0].1.code,
-            (false, false) => Kind::Partial,
-        };
-        let mut problem = Problem::new(code, format!("{} of {total} {failed}", failures.len()));
-        for (name, failure) in failures {
-            // One hint each, the one with something to type where there is one.
-            let known = |hint: &&String| !problem.hints.contains(hint);
-            let typed = failure.hints.iter().find(|hint| hint.contains("`chyves "));
-            let hint = typed.or(failure.hints.first()).filter(known).cloned();
-            problem = problem.because(format!("{name}: {failure}")).hint_if(hint);
-        }
-        Err(problem)
+        Err(summed(failed, total, failures))
     }
+}
+
+/// Several failures as one, whose exit status says whether anything was done.
+fn summed<N: Display>(failed: &str, total: usize, failures: Vec<(N, Problem)>) -> Problem {
+    // Who interrupted it knows that not all was done.
+    let interrupted = failures.iter().any(|(_, p)| p.code == Kind::Interrupted);
+    let code = match (interrupted, failures.len() == total) {
+        (true, _) => Kind::Interrupted,
+        (false, true) => failures[0].1.code,
+        (false, false) => Kind::Partial,
+    };
+    let mut problem = Problem::new(code, format!("{} of {total} {failed}", failures.len()));
+    for (name, failure) in failures {
+        // One hint each, the one with something to type where there is one.
+        let known = |hint: &&String| !problem.hints.contains(hint);
+        let near = failure.hints.iter().find(|hint| hint.starts_with("did you mean"));
+        let typed = near.or_else(|| failure.hints.iter().find(|hint| hint.contains("`chyves ")));
+        let hint = typed.or(failure.hints.first()).filter(known).cloned();
+        problem = problem.because(format!("{name}: {failure}")).hint_if(hint);
+    }
+    problem
 }
 
 /// Works on names side by side, at most so many at once; results in the order of the names.

@@ -8,6 +8,7 @@
 
 pub mod copy;
 pub mod leaving;
+pub mod pending;
 mod read;
 pub mod spec;
 #[cfg(test)]
@@ -122,6 +123,11 @@ pub fn goes_on(dataset: &Dataset) -> String {
 }
 
 impl Guest {
+    /// The state that lists, tables and answers show: that of a guest of another host is `foreign` while nothing of it runs.
+    pub fn shown_state(&self) -> &'static str {
+        if self.foreign.is_some() && !self.state.is_alive() { "foreign" } else { self.state.word() }
+    }
+
     /// Whether it is only cloned from.
     pub fn is_template(&self) -> bool {
         self.settings.value(keys::TEMPLATE).as_deref() == Some("yes")

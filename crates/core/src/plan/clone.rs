@@ -9,7 +9,7 @@ use crate::guest::{DiskKind, Guest, settings_copy, trust};
 use crate::property::keys::{self, CiNetKey, DiskKey, NetKey};
 use crate::property::settings::OwnValues;
 use crate::value::{Dataset, GuestName, Size, SnapshotName, SnapshotRef};
-use crate::world::{Role, Root, World};
+use crate::world::{Root, World};
 use crate::zfs::args::Pair;
 use crate::zfs::inventory::NOBODY;
 use std::collections::BTreeMap;
@@ -105,24 +105,13 @@ fn snapshot(source: &Guest, request: &Request, moment: &Moment, plan: &mut Plan)
 /// The root that the clones will live below.
 fn target<'w>(world: &'w World, source: &Guest, request: &Request) -> Result<&'w Root> {
     let Some(pool) = &request.pool else { return world.root_on(source.root.pool()) };
-    let root = world.root_on(pool)?;
+    let root = world.place(Some(pool))?;
     if root.dataset != source.root && !request.independent {
         return Err(Problem::usage(format!("a linked clone of `{}` stands on its pool, {}", source.name, source.root.pool()))
             .on(&source.name)
             .hint("make it a full copy: add `--independent`"));
     }
-    online(root)?;
     Ok(root)
-}
-
-/// Refuses a pool that is to be left alone.
-pub(super) fn online(root: &Root) -> Result<()> {
-    match root.role {
-        Role::Primary | Role::Secondary => Ok(()),
-        Role::Offline => Err(Problem::not_now(format!("the pool `{}` is offline", root.dataset.pool()))
-            .on(root.dataset.pool())
-            .hint(format!("`chyves pool online {}` takes it back", root.dataset.pool()))),
-    }
 }
 
 /// Plans clones of one guest: all of them or none.
@@ -294,6 +283,7 @@ mod tests {
     use super::*;
     use crate::os::Os;
     use crate::plan::testing::{self, moment};
+    use crate::world::Role;
 
     fn request(names: &[&str]) -> Request {
         Request { names: names.iter().map(|n| n.parse().unwrap()).collect(), ..Request::default() }

@@ -97,10 +97,7 @@ pub fn dataset(world: &World, request: &Request) -> Result<Dataset> {
 }
 
 fn home<'w>(world: &'w World, request: &Request) -> Result<&'w Root> {
-    match &request.pool {
-        Some(pool) => world.root_on(pool),
-        None => world.primary(),
-    }
+    world.place(request.pool.as_deref())
 }
 
 /// What the first disk became.

@@ -199,14 +199,16 @@ pub fn find<'a>(world: &'a World, wanted: &str) -> Result<&'a Trashed> {
     }
 }
 
-/// Plans a guest's way back from the trash, under its old name or another.
+/// Plans a guest's way back from the trash, under its old name or another, into the group that it was in where that is
+/// still there (`has_group`).
 ///
 /// # Errors
 /// The name is taken.
-pub fn undelete(world: &World, trashed: &Trashed, guid: u64, name: Option<&GuestName>) -> Result<Plan> {
+pub fn undelete(world: &World, trashed: &Trashed, guid: u64, name: Option<&GuestName>, has_group: bool) -> Result<Plan> {
     let root = world.root_on(trashed.dataset.pool())?;
     let name = name.unwrap_or(&trashed.name);
-    let to = root.guests().child(name);
+    let group = trashed.group.as_deref().filter(|_| has_group);
+    let to = group.map_or_else(|| root.guests(), |group| root.guests().child(group)).child(name);
     if trashed.dataset != to || world.guests.iter().any(|g| g.name == *name) {
         super::free(world, name, &to, None)
             .map_err(|p| p.hint(format!("bring it back under another name: `chyves undelete {} --name OTHER`", trashed.dataset.leaf())))?;
@@ -222,8 +224,8 @@ pub fn undelete(world: &World, trashed: &Trashed, guid: u64, name: Option<&Guest
         plan.push(Action::Rename { dialect: world.host.dialect, from: trashed.dataset.clone(), to: to.clone() });
     }
     plan.push(Action::Change { dialect: world.host.dialect, on: to, set: Vec::new(), clear, before, received: Vec::new() });
-    if let Some(group) = &trashed.group {
-        plan.notes.push(format!("it was in the group `{group}` and comes back outside it"));
+    if let (Some(group), None) = (&trashed.group, group) {
+        plan.notes.push(format!("its group `{group}` is gone: it comes back outside of any, without the settings that it inherited there"));
     }
     Ok(plan)
 }
@@ -263,7 +265,7 @@ mod tests {
         zfs rename tank/chyves/guests/web tank/chyves/trash/0767198b-ef5d-5b05-8f70-b7fca9b6e245
         ");
         world.guests.clear();
-        insta::assert_snapshot!(undelete(&world, &trashed("web", "t1"), 4711, None).unwrap().script(Os::Linux), @r"
+        insta::assert_snapshot!(undelete(&world, &trashed("web", "t1"), 4711, None, false).unwrap().script(Os::Linux), @r"
         # make sure that tank/chyves/trash/t1 has the GUID 4711
         zfs get -H -p -o name,property,source,value guid tank/chyves/trash/t1
         # rename tank/chyves/trash/t1 to tank/chyves/guests/web
@@ -283,7 +285,7 @@ mod tests {
         assert!(find(&world, "we").is_err());
         assert!(find(&world, "twice").unwrap_err().causes[0].contains("a4"));
         assert_eq!(find(&world, "a4").unwrap().dataset.leaf(), "a4");
-        assert!(undelete(&world, &world.trash[0], 1, None).is_err(), "its name is taken");
+        assert!(undelete(&world, &world.trash[0], 1, None, false).is_err(), "its name is taken");
         g.state = RunState::Running;
         assert!(delete(&world, &g, 1, (false, false), "").is_err());
     }
@@ -308,7 +310,7 @@ mod tests {
         let place = |pool: &str| format!("{pool}/chyves/guests/web").parse::<Dataset>().unwrap();
         assert!(super::super::free(&world, &name, &place("tank"), None).unwrap_err().hints[0].contains("chyves undelete web"));
         assert!(super::super::free(&world, &name, &place("depot"), None).is_ok());
-        assert!(undelete(&world, &world.trash[0], 1, None).is_ok(), "it keeps its name for itself");
+        assert!(undelete(&world, &world.trash[0], 1, None, false).is_ok(), "it keeps its name for itself");
     }
 
     #[test]

@@ -56,10 +56,7 @@ pub struct There {
 /// # Errors
 /// The name is taken, or an increment finds nothing that it builds on.
 pub fn receive(world: &World, header: &Header, arrival: &Arrival, there: Option<There>, moment: &Moment) -> Result<Plan> {
-    let root = match &arrival.pool {
-        Some(pool) => world.root_on(pool)?,
-        None => world.primary()?,
-    };
+    let root = world.place(arrival.pool.as_deref())?;
     create::guests_folder(root)?;
     if arrival.resumable && !world.host.dialect.can_resume() {
         return Err(Problem::host_cant("the ZFS of this host can't go on with a stream that was cut off")
@@ -87,7 +84,7 @@ pub fn receive(world: &World, header: &Header, arrival: &Arrival, there: Option<
 /// # Errors
 /// The name is taken.
 pub fn resume(world: &World, work: &Dataset, name: &GuestName) -> Result<Plan> {
-    let root = world.root_on(work.pool())?;
+    let root = world.place(Some(work.pool()))?;
     super::free(world, name, &root.guests().child(name), None).map_err(|p| p.hint("give the new one another name: --name NAME"))?;
     Ok(arrive(world, work, &root.guests().child(name), None, true))
 }

@@ -65,14 +65,13 @@ pub fn rename(world: &World, guest: &Guest, name: &GuestName, facts: &Facts) -> 
 /// The guest runs or is foreign, the pool is offline or unknown, or the name is taken there.
 pub fn relocate(world: &World, guest: &Guest, pool: &str, facts: &Facts, moment: &Moment) -> Result<Plan> {
     own_guest(guest)?;
-    let root = world.root_on(pool)?;
+    let root = world.place(Some(pool))?;
     if root.dataset == guest.root {
         return Ok(Plan::nothing(format!("{} is on {} already", guest.name, root.dataset.pool())));
     }
     stopped(guest, "move")?;
     let to = root.guests().child(&guest.name);
     free(world, &guest.name, &to, Some(&guest.dataset))?;
-    clone::online(root)?;
     let stamp: String = moment.now.chars().filter(char::is_ascii_alphanumeric).collect();
     let token = moment.uuids.first().map(|u| u.simple().to_string()).unwrap_or_default();
     let snapshot: SnapshotName = format!("move-{stamp}-{}", token.get(..6).unwrap_or_default()).parse()?;

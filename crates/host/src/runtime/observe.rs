@@ -249,6 +249,7 @@ mod tests {
             screen: None,
             descriptors: Vec::new(),
             confinement: chyves_core::confinement::Confinement::default(),
+            settings: std::collections::BTreeMap::new(),
         };
         Record {
             uid: None,

@@ -111,6 +111,7 @@ impl Guest {
             screen: None,
             descriptors: Vec::new(),
             confinement: Confinement::default(),
+            settings: std::collections::BTreeMap::new(),
         };
         let spec = temp.path().join("spec.json").to_str().unwrap().to_owned();
         let spawner = Spawner { exe: PROGRAM.into(), args: vec![spec] };

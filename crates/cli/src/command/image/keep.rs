@@ -44,8 +44,15 @@ pub(super) fn info(session: &Session, kind: Option<ImageKind>, names: &[ImageNam
     let world = session.look(&all())?;
     let mut answers = Vec::new();
     let mut text = String::new();
+    let mut results = Vec::new();
     for name in names {
-        let image = of_kind(&world, name, kind)?;
+        let image = match of_kind(&world, name, kind) {
+            Ok(image) => image,
+            Err(problem) => {
+                results.push((name, problem));
+                continue;
+            }
+        };
         let uses = uses(session, &world, image)?;
         let mut value = json!({
             "name": image.name, "kind": image.kind, "size": image.size.human(), "used": image.used.human(), "sha256": image.sha256,
@@ -82,21 +89,21 @@ pub(super) fn info(session: &Session, kind: Option<ImageKind>, names: &[ImageNam
     } else {
         session.ui.answer(&text);
     }
-    Ok(())
+    Session::sum_up_lost("images could not be read", names.len(), results)
 }
 
 pub(super) fn verify(session: &Session, kind: Option<ImageKind>, names: &[ImageName]) -> Result<()> {
     let world = session.look(&Look { images: Which::All, ..Look::default() })?;
     world.primary()?;
+    let mut failures = Vec::new();
     let images: Vec<&Image> = match names {
         [] => world.images.iter().filter(|i| kind.is_none_or(|k| k == i.kind)).collect(),
-        names => names.iter().map(|name| of_kind(&world, name, kind)).collect::<Result<_>>()?,
+        names => names.iter().filter_map(|name| of_kind(&world, name, kind).map_err(|problem| failures.push(problem)).ok()).collect(),
     };
-    if images.is_empty() {
+    if images.is_empty() && failures.is_empty() {
         session.ui.say("there are no images to be read");
     }
     let mut reports = Vec::new();
-    let mut failures = Vec::new();
     for image in images {
         let plan = plan::image::verify(&world, image);
         // Others may start guests with it meanwhile; who would unmount it waits.
@@ -152,7 +159,13 @@ pub(super) fn rename(session: &Session, kind: Option<ImageKind>, from: &ImageNam
     Ok(())
 }
 
-pub(super) fn delete(session: &Session, kind: Option<ImageKind>, name: &ImageName) -> Result<()> {
+/// Destroys images, each by itself.
+pub(super) fn delete(session: &Session, kind: Option<ImageKind>, names: &[ImageName]) -> Result<()> {
+    let results = names.iter().map(|name| delete_one(session, kind, name)).collect();
+    session.sum_up("images could not be destroyed", names, results)
+}
+
+fn delete_one(session: &Session, kind: Option<ImageKind>, name: &ImageName) -> Result<Option<Report>> {
     let _lock = session.lock("image", &[name])?;
     let world = session.look(&all())?;
     let image = of_kind(&world, name, kind)?;
@@ -165,10 +178,8 @@ pub(super) fn delete(session: &Session, kind: Option<ImageKind>, name: &ImageNam
         }
         session.ui.confirm(&format!("destroy the image {name} ({})", image.used.human()), session.yes)?;
     }
-    if session.carry_out(&world, &plan, name.as_str()).map_err(|p| session.goes_on(p))?.is_some() {
-        session.tell(&[Report::new(name, "destroyed")]);
-    }
-    Ok(())
+    let done = session.carry_out(&world, &plan, name.as_str()).map_err(|p| session.goes_on(p))?;
+    Ok(done.map(|_| Report::new(name, "destroyed")))
 }
 
 /// The datasets whose settings guests inherit, with their own values.

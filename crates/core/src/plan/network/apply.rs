@@ -85,7 +85,20 @@ pub fn differences(world: &World, facts: &Facts) -> Vec<Difference> {
         (!intents.is_empty()).then(|| Difference::by(name, "rules or a server run for it that its settings do not want", intents))
     }));
     all.extend(cards(&room, world));
+    all.extend(facts.design.bridges().filter_map(|spec| no_way_out(facts, spec)));
+    // What a start makes is none; what a start can't make is one before it is tried.
+    let cant = |difference: &Difference| matches!(difference.close, Close::Cant(_));
+    all.extend(self::waiting(world, facts).into_iter().flat_map(|spec| compare::bridge(&room, spec)).filter(cant));
     all
+}
+
+/// A bridge whose guests are to leave by an interface that is not there. They start all the same: it may come later.
+fn no_way_out(facts: &Facts, spec: &BridgeSpec) -> Option<Difference> {
+    let nat = spec.nat.as_ref().filter(|nat| facts.actual.get(nat.as_str()).is_none())?;
+    let name = &spec.name;
+    let problem = Problem::host_cant(format!("its guests reach other networks through {nat} (nat), and there is no such interface"))
+        .hint(format!("`chyves network {name} set nat=INTERFACE` names another; `ip link` or `ifconfig -l` lists them"));
+    Some(Difference::cant(name, problem))
 }
 
 /// The bridges that are not there and that no running guest is on.

@@ -127,14 +127,7 @@ pub(super) fn make(
         }
         after.push(remove);
     }
-    // FreeBSD takes a tap down when its last user closes it, which every reboot does. One of the administrator's own
-    // device may come into being only when it is opened.
-    let cards = spec.nets.iter().filter(|n| backend(n, host.vmm) == Backend::Bridge);
-    let made = cards.map(|net| attach::tap(guest, net)).collect::<Result<Vec<_>>>()?;
-    for tap in machine.devices().values().filter_map(tap_of).filter(|_| host.os == Os::FreeBsd) {
-        let may_fail = !made.iter().any(|own| own.as_str() == tap);
-        before.push(Prepare { cmd: Cmd::new("ifconfig", [tap, "up"]), may_fail, timeout: 10, loads: false });
-    }
+    before.extend(taps_up(guest, spec, &machine, host)?);
     // What start mounted the end unmounts: a thousand mounted file systems help nobody.
     after.push(args::unmount(&guest.dataset));
     let images = loaded.iter().flatten().chain(firmware.iter().filter_map(|f| f.image.as_ref()));
@@ -160,6 +153,7 @@ pub(super) fn make(
         screen: machine.devices().values().find_map(screen_of),
         descriptors,
         confinement,
+        settings: crate::guest::pending::of_next_start(guest),
     };
     let seed = cloudinit::settings::of(guest)?.map(|seed| SeedDisc {
         seed,
@@ -168,6 +162,21 @@ pub(super) fn make(
     });
     let variables = firmware.and_then(|firmware| firmware.variables(guest, folder));
     Ok(Made { verify: back.verify, notes, variables, launch, files, seed })
+}
+
+/// FreeBSD takes a tap down when its last user closes it, which every reboot does. One of the administrator's own device may
+/// come into being only when it is opened.
+fn taps_up(guest: &Guest, spec: &Spec, machine: &Machine, host: &HostFacts) -> Result<Vec<Prepare>> {
+    if host.os != Os::FreeBsd {
+        return Ok(Vec::new());
+    }
+    let bridged = spec.nets.iter().filter(|n| backend(n, host.vmm) == Backend::Bridge);
+    let made = bridged.map(|net| attach::tap(guest, net)).collect::<Result<Vec<_>>>()?;
+    let up = |tap: &str| {
+        let may_fail = !made.iter().any(|own| own.as_str() == tap);
+        Prepare { cmd: Cmd::new("ifconfig", [tap, "up"]), may_fail, timeout: 10, loads: false }
+    };
+    Ok(machine.devices().values().filter_map(tap_of).map(up).collect())
 }
 
 /// A warning where a display shows nothing: bhyve's frame buffer is set up by UEFI firmware, which a loader of the host replaces.

@@ -1,0 +1,133 @@
+//! Settings of a running guest that its present run does not have yet.
+//!
+//! What a run was started with is in its launch; what the next one will have are the settings. Where both differ, the change
+//! is pending. Not here: settings that take effect at once, which are never pending.
+
+use super::Guest;
+use crate::property::{self, Access, Effect};
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What every pending change waits for.
+pub const WAITS_FOR: &str = "the next start or reboot";
+
+/// Devices that a guest has or has not, each with the part of its key that says what it is.
+const DEVICES: [(&str, &str); 2] = [("disk", "kind"), ("net", "backend")];
+
+/// A change that the present run does not have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Pending {
+    /// The property, or a device (`disk1`) that came or went.
+    pub property: String,
+    /// What the guest runs with; none where it has no value, or no such device.
+    pub running: Option<String>,
+    /// What it will have.
+    pub next: Option<String>,
+    /// What it waits for.
+    pub waits_for: &'static str,
+}
+
+impl Pending {
+    /// As a line shows it: `ram 256M, 1G after the next start or reboot`.
+    pub fn words(&self) -> String {
+        let word = |value: &Option<String>| value.clone().unwrap_or_else(|| "unset".to_owned());
+        format!("{} {}, {} after {}", self.property, word(&self.running), word(&self.next), self.waits_for)
+    }
+
+    /// As a column shows it: `ram=1G`.
+    pub fn short(&self) -> String {
+        format!("{}={}", self.property, self.next.as_deref().unwrap_or("-"))
+    }
+}
+
+/// The settings that a start now would take effect with, by key.
+pub fn of_next_start(guest: &Guest) -> BTreeMap<String, String> {
+    let mut all = BTreeMap::new();
+    for setting in guest.settings.all() {
+        let Ok(known) = property::find(&setting.property) else { continue };
+        if known.property.effect == Effect::Start && known.property.access == Access::Free {
+            all.extend(setting.value.map(|value| (setting.property, value)));
+        }
+    }
+    for (family, part) in DEVICES {
+        for number in guest.settings.numbers(family) {
+            let value = guest.settings.value(&format!("{family}{number}.{part}")).unwrap_or_else(|| "present".to_owned());
+            all.insert(format!("{family}{number}"), value);
+        }
+    }
+    all
+}
+
+/// What differs from the settings that a run was started with. Nothing is known of a run that says none: one of an older
+/// version.
+pub fn pending(started_with: &BTreeMap<String, String>, guest: &Guest) -> Vec<Pending> {
+    if started_with.is_empty() {
+        return Vec::new();
+    }
+    let next = of_next_start(guest);
+    let keys: BTreeSet<&String> = started_with.keys().chain(next.keys()).collect();
+    // Of a device that came or went, its settings say nothing more.
+    let changed = |key: &str| started_with.contains_key(key) != next.contains_key(key);
+    let device = |key: &str| {
+        let (name, _) = key.split_once('.')?;
+        let is_device = DEVICES.iter().any(|(family, _)| name.strip_prefix(family).is_some_and(|n| n.parse::<u16>().is_ok()));
+        is_device.then(|| name.to_owned())
+    };
+    keys.into_iter()
+        .filter(|key| started_with.get(*key) != next.get(*key))
+        .filter(|key| device(key).is_none_or(|name| !changed(&name)))
+        // That of a device says the same.
+        .filter(|key| !DEVICES.iter().any(|(family, part)| device_key(key, family, part)))
+        .map(|key| Pending {
+            property: key.clone(),
+            running: started_with.get(key).cloned(),
+            next: next.get(key).cloned(),
+            waits_for: WAITS_FOR,
+        })
+        .collect()
+}
+
+/// Whether a key is the part of a device that its entry has as its value.
+fn device_key(key: &str, family: &str, part: &str) -> bool {
+    key.strip_prefix(family).and_then(|rest| rest.split_once('.')).is_some_and(|(n, p)| n.parse::<u16>().is_ok() && p == part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::testing;
+
+    #[test]
+    fn what_differs_from_the_run_is_pending() {
+        let run =
+            of_next_start(&testing::guest("web01", &[("ram", "256M"), ("notes", "a"), ("disk0.kind", "raw"), ("net0.backend", "user")]));
+        assert!(
+            pending(&run, &testing::guest("web01", &[("ram", "256M"), ("notes", "b"), ("disk0.kind", "raw"), ("net0.backend", "user")]))
+                .is_empty()
+        );
+        let later = testing::guest(
+            "web01",
+            &[
+                ("ram", "1G"),
+                ("disk0.kind", "raw"),
+                ("disk1.kind", "raw"),
+                ("disk1.bus", "nvme"),
+                ("net0.backend", "bridge"),
+                ("vnc_wait", "x"),
+            ],
+        );
+        let words: Vec<String> = pending(&run, &later).iter().map(Pending::words).collect();
+        assert_eq!(
+            words,
+            [
+                "disk1 unset, raw after the next start or reboot",
+                "net0 user, bridge after the next start or reboot",
+                "ram 256M, 1G after the next start or reboot"
+            ]
+        );
+        assert!(pending(&BTreeMap::new(), &later).is_empty(), "nothing is known of a run of an older version");
+        let shorts: Vec<String> =
+            pending(&of_next_start(&later), &testing::guest("web01", &[("disk0.kind", "raw")])).iter().map(Pending::short).collect();
+        assert_eq!(shorts, ["disk1=-", "net0=-", "ram=256M"]);
+    }
+}
