@@ -7,6 +7,7 @@ use crate::confinement::Confinement;
 use crate::value::{Dataset, FilePath, GuestName, Size};
 use crate::vmm::Vmm;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use uuid::Uuid;
 
 /// One start of a guest, complete.
@@ -64,7 +65,13 @@ pub struct Launch {
     /// The settings that this run was started with, of those that take effect at a start; those of the guest may have changed
     /// since ([`crate::guest::pending`]).
     #[serde(default)]
-    pub settings: std::collections::BTreeMap<String, String>,
+    pub settings: BTreeMap<String, String>,
+    /// All settings that it was made of, inherited ones among them: what a reboot falls back to.
+    #[serde(default)]
+    pub made_of: BTreeMap<String, String>,
+    /// Why it was made of the settings of the start before, where the present ones can't be used.
+    #[serde(default)]
+    pub kept_because: Option<String>,
 }
 
 /// Something that is opened for the hypervisor, which then need not be allowed to open it itself.

@@ -9,11 +9,12 @@ use chyves_core::cloudinit::keys::PublicKey;
 use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::guest::DiskKind;
 use chyves_core::plan;
+use chyves_core::property::settings::OwnValues;
 use chyves_core::property::{VALUE_LIMIT, keys};
 use chyves_core::value::{DiskSize, GuestName, ImageName};
 use chyves_core::world::World;
 use chyves_host::given_text;
-use chyves_host::observe::{Look, Which};
+use chyves_host::observe::{self, Look, Which};
 use serde_json::json;
 use std::path::Path;
 
@@ -172,7 +173,11 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     let mut made = Vec::new();
     // Each by itself: one that can't be made keeps no other from being made.
     for (index, name) in names.iter().enumerate() {
-        let request = request(args, name, &settings, &texts);
+        let mut request = request(args, name, &settings, &texts);
+        // What it inherits decides, too, whether it could start.
+        let above = plan::create::dataset(&world, &request)?.parent();
+        let row = above.map(|above| observe::dataset(&above)).transpose()?.flatten();
+        request.defaults = row.map(|row| row.own).unwrap_or_default();
         let own = plan::Moment { now: moment.now.clone(), uuids: moment.uuids[index..=index].to_vec() };
         let result = one(session, &world, args, &request, &own);
         if matches!(result, Ok(Some(_))) {
@@ -229,5 +234,6 @@ fn request(args: &Args, name: &GuestName, settings: &[(String, String)], texts: 
         nets: args.nets,
         set: settings.to_vec(),
         texts: texts.to_vec(),
+        defaults: OwnValues::new(),
     }
 }

@@ -103,6 +103,9 @@ fn facts(session: &Session, guest: &Guest, vmm: Vmm, key: Option<&Dataset>) -> R
         let since = i64::try_from(record.since).ok().and_then(|s| jiff::Timestamp::from_second(s).ok());
         put("since", json!(since.map(|t| t.to_string())));
         put("command", json!(record.launch.hypervisor.to_string()));
+        if let Some(why) = &record.launch.kept_because {
+            put("kept-settings", json!(format!("those of its start before, since the present ones cannot be used: {why}")));
+        }
         put("confinement", json!(record.launch.confinement.shown()));
         put("user", json!(record.uid));
         let drives = drives::kept(&record.launch.again);

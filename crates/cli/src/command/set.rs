@@ -6,7 +6,7 @@ use chyves_core::error::{Problem, Result};
 use chyves_core::plan::{self, set::Request};
 use chyves_core::property;
 use chyves_core::world::Role;
-use chyves_host::observe::{self, Look};
+use chyves_host::observe::{self, Look, Which};
 
 /// Change settings of guests, of `defaults`, or of the host (`global`)
 ///
@@ -76,7 +76,9 @@ fn change(session: &Session, words: &[&String], request: &Request, verb: &str) -
 fn on_roots(session: &Session, which: &str, request: &Request) -> Result<()> {
     let _lock = session.lock("pool", &["settings"])?;
     super::image::firmware_is_there(session, &request.set)?;
-    let mut world = session.look(&Look::default())?;
+    // The guests that inherit defaults must be able to start with them.
+    let guests = if which == "defaults" { Which::All } else { Which::None };
+    let mut world = session.look(&Look { guests, ..Look::default() })?;
     observe::global(&mut world)?;
     let mut plans = Vec::new();
     for root in world.roots.iter().filter(|r| r.role != Role::Offline) {

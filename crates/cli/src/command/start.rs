@@ -375,6 +375,28 @@ pub(crate) fn launch_spec(session: &Session, args: &LaunchSpecArgs) -> Result<()
     Ok(())
 }
 
+/// How a guest is to be run again, the world that it was planned in, and the lock of the networks; with the settings that it
+/// has, or, where `why` says that those can't be used, that it had.
+fn planned_again(
+    session: &Session,
+    world: &World,
+    guest: &Guest,
+    args: &LaunchSpecArgs,
+    occasion: Occasion,
+    why: Option<&Problem>,
+) -> Result<(Ready, World, Option<Lock>)> {
+    let mut all = world.clone();
+    observe::add_images(&mut all, &plan::firmware::needed(guest)?)?;
+    let world = with_facts(session, &all, guest, occasion, &args.drive)?;
+    let mut request = request(session, &world, guest, occasion, args.drive.clone())?;
+    let lock = networks(session, &world, guest, &mut request)?;
+    let ready = match why {
+        None => plan::start::launch(&world, guest, &request)?,
+        Some(why) => plan::start::launch_as_before(&world, guest, &request, why)?,
+    };
+    Ok((ready, world, lock))
+}
+
 fn again(session: &Session, args: &LaunchSpecArgs) -> Result<Launch> {
     let name = args.dataset.leaf().parse()?;
     let drives: Vec<ImageName> = args.drive.iter().filter_map(Drive::image).cloned().collect();
@@ -388,14 +410,18 @@ fn again(session: &Session, args: &LaunchSpecArgs) -> Result<Launch> {
         .iter()
         .find(|g| g.dataset == args.dataset)
         .ok_or_else(|| Problem::not_found(format!("`{}` is no guest any more", args.dataset)).on(&args.dataset))?;
-    let mut all = world.clone();
-    observe::add_images(&mut all, &plan::firmware::needed(guest)?)?;
-    let world = with_facts(session, &all, guest, occasion, &args.drive)?;
-    let mut request = request(session, &world, guest, occasion, args.drive.clone())?;
-    let lock = networks(session, &world, guest, &mut request)?;
-    let Ready { launch, mut plan, files, seed } = plan::start::launch(&world, guest, &request)?;
+    let last = session.runtime.observe(guest.uuid, &guest.dataset)?.record.map(|record| record.launch);
+    let (Ready { launch, mut plan, files, seed }, world, lock) = match planned_again(session, &world, guest, args, occasion, None) {
+        Ok(planned) => planned,
+        Err(problem) => {
+            // Settings that can't be used must not end a guest that only rebooted.
+            let Some(last) = last.as_ref().filter(|last| !last.made_of.is_empty()) else { return Err(problem) };
+            let before = plan::start::as_before(guest, last);
+            planned_again(session, &world, &before, args, occasion, Some(&problem)).map_err(|_| problem)?
+        }
+    };
     // What the guest has borrowed already is mounted.
-    let borrowed = session.runtime.observe(guest.uuid, &guest.dataset)?.record.map(|r| r.launch.borrows).unwrap_or_default();
+    let borrowed = last.map(|launch| launch.borrows).unwrap_or_default();
     plan.steps.retain(|step| !matches!(step, Action::Borrow { dataset } if borrowed.contains(dataset)));
     session.carry_out_with(&world, &plan, guest.name.as_str(), lock)?;
     for file in files {

@@ -144,7 +144,12 @@ impl FromStr for BlockOptions {
                 None if word == "nodelete" => options.nodelete = true,
                 Some(("sectorsize", sizes)) => options.sectors = Some(sizes.parse()?),
                 Some(("bootindex", n)) => {
-                    options.bootindex = Some(n.parse().map_err(|_| refuse(format!("has a bootindex of `{n}`, which is no number")))?);
+                    let number: u32 = n.parse().map_err(|_| refuse(format!("has a bootindex of `{n}`, which is no number")))?;
+                    // Hypervisors keep it in a signed number.
+                    if i32::try_from(number).is_err() {
+                        return Err(refuse(format!("has a bootindex of {n}; the largest is {}", i32::MAX)));
+                    }
+                    options.bootindex = Some(number);
                 }
                 Some(("ser", _)) => return Err(refuse("has a serial number, which is a property of its own (disk0.serial)".into())),
                 _ => return Err(refuse(format!("has the unknown option `{word}`"))),

@@ -171,7 +171,8 @@ pub fn choose(taken: &BTreeSet<PciPlace>, key: DeviceKey) -> Result<PciPlace> {
         return Ok(preferred);
     }
     if key.class == DeviceClass::Display {
-        return Err(Problem::usage("a machine has one frame buffer at most").hint("remove one of the two"));
+        return Err(Problem::usage(format!("cannot place the display: its place {DISPLAY} is used by another device"))
+            .hint("unset the pci of the device that has it, or remove a second display"));
     }
     candidates(key.class).find(|place| !taken.contains(place)).ok_or_else(|| full(taken.len()))
 }

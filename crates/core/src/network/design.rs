@@ -23,6 +23,8 @@ pub struct Design {
     pub mode: Mode,
     /// The bridges by their interface's name.
     bridges: BTreeMap<IfName, BridgeSpec>,
+    /// Bridges whose settings are wrong, by their number, with the name that they would have.
+    wrong: BTreeMap<u16, (IfName, Problem)>,
 }
 
 /// One bridge as it is to be.
@@ -112,11 +114,12 @@ fn number_of(key: &str) -> Option<u16> {
 }
 
 impl Design {
-    /// Reads the settings of the primary pool's root.
+    /// Reads the settings of the primary pool's root. Each bridge is judged by itself: a stored value that its property does
+    /// not allow, a second bridge of one name or on one uplink, one that is to be private and to have an uplink. What is wrong
+    /// with one ([`Self::fault`]) keeps no guest of another from starting.
     ///
     /// # Errors
-    /// A stored value that its property does not allow, two bridges of one name, one uplink for two of them, or a bridge
-    /// that is to be private and to have an uplink.
+    /// The setting that says who makes networks is wrong.
     pub fn read(own: &OwnValues) -> Result<Self> {
         let get = |key: &str| -> Result<Option<String>> {
             let known = crate::property::find(key)?;
@@ -127,33 +130,67 @@ impl Design {
             })
         };
         let mode = if get(keys::NETWORK_MODE)?.as_deref() == Some("manual") { Mode::Manual } else { Mode::System };
-        let mut design = Self { mode, bridges: BTreeMap::new() };
+        let mut design = Self { mode, bridges: BTreeMap::new(), wrong: BTreeMap::new() };
         let numbers: BTreeSet<u16> = own.keys().filter_map(|k| number_of(k)).collect();
         for number in numbers {
-            let part = |part: BridgeKey| get(&keys::bridge(number, part));
-            let name: IfName = part(BridgeKey::Name)?.unwrap_or_else(|| format!("bridge{number}")).parse()?;
-            let mut spec = BridgeSpec::new(number, name.clone());
-            spec.netgraph = part(BridgeKey::Type)?.as_deref() == Some("netgraph");
-            spec.uplink = part(BridgeKey::Uplink)?.map(|u| u.parse()).transpose()?;
-            spec.private = part(BridgeKey::Private)?.as_deref() == Some("yes");
-            // In 2016 a private bridge was one with an uplink of this name.
-            if spec.uplink.as_ref().is_some_and(|u| u.as_str() == "private") {
-                spec.uplink = None;
-                spec.private = true;
+            match design.one(number, &get) {
+                Ok(spec) => {
+                    design.bridges.insert(spec.name.clone(), spec);
+                }
+                Err(problem) => {
+                    let named = get(&keys::bridge(number, BridgeKey::Name)).ok().flatten().and_then(|name| name.parse().ok());
+                    let name = named.map_or_else(|| format!("bridge{number}").parse(), Ok)?;
+                    design.wrong.insert(number, (name, problem));
+                }
             }
-            spec.vlan = part(BridgeKey::Vlan)?.and_then(|v| v.parse().ok());
-            spec.mtu = part(BridgeKey::Mtu)?.and_then(|m| m.parse().ok());
-            for key in [BridgeKey::Address, BridgeKey::Address6] {
-                spec.addresses.extend(part(key)?.and_then(|a| a.parse::<Cidr>().ok()));
-            }
-            spec.filtering = part(BridgeKey::Filtering)?.as_deref() == Some("yes");
-            spec.nat = part(BridgeKey::Nat)?.map(|n| n.parse()).transpose()?;
-            spec.dhcp = part(BridgeKey::Dhcp)?.as_deref() == Some("yes");
-            spec.description = part(BridgeKey::Description)?;
-            design.sound(&spec)?;
-            design.bridges.insert(name, spec);
         }
         Ok(design)
+    }
+
+    /// One bridge, beside those that were read before it.
+    fn one(&self, number: u16, get: &impl Fn(&str) -> Result<Option<String>>) -> Result<BridgeSpec> {
+        let part = |part: BridgeKey| get(&keys::bridge(number, part));
+        let name: IfName = part(BridgeKey::Name)?.unwrap_or_else(|| format!("bridge{number}")).parse()?;
+        let mut spec = BridgeSpec::new(number, name);
+        spec.netgraph = part(BridgeKey::Type)?.as_deref() == Some("netgraph");
+        spec.uplink = part(BridgeKey::Uplink)?.map(|u| u.parse()).transpose()?;
+        spec.private = part(BridgeKey::Private)?.as_deref() == Some("yes");
+        // In 2016 a private bridge was one with an uplink of this name.
+        if spec.uplink.as_ref().is_some_and(|u| u.as_str() == "private") {
+            spec.uplink = None;
+            spec.private = true;
+        }
+        spec.vlan = part(BridgeKey::Vlan)?.and_then(|v| v.parse().ok());
+        spec.mtu = part(BridgeKey::Mtu)?.and_then(|m| m.parse().ok());
+        for key in [BridgeKey::Address, BridgeKey::Address6] {
+            spec.addresses.extend(part(key)?.and_then(|a| a.parse::<Cidr>().ok()));
+        }
+        spec.filtering = part(BridgeKey::Filtering)?.as_deref() == Some("yes");
+        spec.nat = part(BridgeKey::Nat)?.map(|n| n.parse()).transpose()?;
+        spec.dhcp = part(BridgeKey::Dhcp)?.as_deref() == Some("yes");
+        spec.description = part(BridgeKey::Description)?;
+        self.sound(&spec)?;
+        Ok(spec)
+    }
+
+    /// What is wrong with the settings of the bridge of that name, where it is none for that.
+    pub fn fault(&self, name: &IfName) -> Option<&Problem> {
+        let found = || self.wrong.values().find(|(wrong, _)| wrong == name).map(|(_, problem)| problem);
+        if self.bridges.contains_key(name) { None } else { found() }
+    }
+
+    /// The bridges whose settings are wrong, and why.
+    pub fn faults(&self) -> impl Iterator<Item = (&IfName, &Problem)> {
+        self.wrong.values().map(|(name, problem)| (name, problem))
+    }
+
+    /// Whether the host's settings may become those of `after`: no bridge is wrong that is not now.
+    ///
+    /// # Errors
+    /// One would be; why.
+    pub fn allows(&self, after: &Self) -> Result<()> {
+        let new = after.wrong.iter().find(|(number, wrong)| self.wrong.get(number) != Some(wrong));
+        new.map_or(Ok(()), |(_, (_, problem))| Err(problem.clone()))
     }
 
     /// Whether one more bridge goes with the others.
@@ -239,6 +276,9 @@ impl Design {
     /// There is none; the nearest is named.
     pub fn must(&self, word: &str) -> Result<&BridgeSpec> {
         let shown = crate::value::printable(word, 40);
+        if let (None, Some(fault)) = (self.find(word), word.parse().ok().as_ref().and_then(|name| self.fault(name))) {
+            return Err(fault.clone());
+        }
         self.find(word).ok_or_else(|| {
             Problem::not_found(format!("no bridge of this host's design is called `{shown}`"))
                 .on(&shown)
@@ -254,7 +294,10 @@ impl Design {
 
     /// The number for a bridge of that name: the one in it where that is free, else the first that is.
     pub fn number_for(&self, name: &IfName) -> u16 {
-        let taken: BTreeSet<u16> = self.bridges.values().map(|b| b.number).collect();
+        if let Some((number, _)) = self.wrong.iter().find(|(_, (wrong, _))| wrong == name) {
+            return *number;
+        }
+        let taken: BTreeSet<u16> = self.bridges.values().map(|b| b.number).chain(self.wrong.keys().copied()).collect();
         let own = name.as_str().strip_prefix("bridge").filter(|d| *d == "0" || !d.starts_with('0')).and_then(|d| d.parse::<u16>().ok());
         match own.filter(|n| *n < 1000 && !taken.contains(n)) {
             Some(number) => number,
@@ -312,7 +355,9 @@ mod tests {
             (&[("bridge0.type", "netgraph"), ("bridge0.name", "br.5")], "can be called `br.5`"),
             (&[("bridge0.type", "vale")], "netgraph"),
         ] {
-            let problem = Design::read(&own(settings)).unwrap_err();
+            let design = Design::read(&own(settings)).unwrap();
+            let problem = design.faults().next().unwrap().1.clone();
+            assert!(Design::default().allows(&design).is_err() && design.allows(&design).is_ok(), "{settings:?}");
             let all = format!("{problem} {}", problem.hints.join(" "));
             assert!(all.contains(why) && !problem.hints.is_empty(), "{settings:?}: {all}");
         }

@@ -224,6 +224,7 @@ fn own(
         given.push((key, value));
     }
     trust::carry_pairs(source, &mut own, &given);
+    super::whole::startable(world, source, &super::values(&own)).map_err(|p| p.within(format!("cannot clone `{}`", source.name)))?;
     Ok(own)
 }
 

@@ -11,9 +11,11 @@ use crate::cloudinit::reader::Reader;
 use crate::error::{Problem, Result};
 use crate::guest::{DiskKind, disk_name, settings_copy};
 use crate::property::keys::{self, DiskKey, NetKey};
+use crate::property::settings::OwnValues;
 use crate::value::{Dataset, FilePath, GuestName, ImageName, Size};
 use crate::world::{Image, ImageKind, Root, World};
 use crate::zfs::args::Pair;
+use std::sync::Arc;
 
 /// What is wanted.
 #[derive(Debug, Clone)]
@@ -36,6 +38,8 @@ pub struct Request {
     pub set: Vec<Pair>,
     /// The user's own texts for cloud-init.
     pub texts: Vec<(Text, String)>,
+    /// The defaults that it inherits.
+    pub defaults: OwnValues,
 }
 
 /// Plans a guest. The world must hold a guest of the same name, if there is one.
@@ -66,6 +70,7 @@ pub fn create(world: &World, request: &Request, moment: &Moment) -> Result<Plan>
     let wishes = wishes::settings(request, image, first.kind.is_some(), &mut notes)?;
     own.retain(|(k, _)| !wishes.iter().any(|(wished, _)| wished == k));
     own.extend(wishes);
+    super::whole::new_guest(world, &dataset, &own, vec![(root.guests(), Arc::new(request.defaults.clone()))])?;
     let given = |key: &str| own.iter().find(|(k, _)| k == key).map(|(_, value)| value.as_str());
     super::cloud_init::check_for(Reader::derived(given(keys::CI_READER), given(keys::OS))?, &request.texts)?;
     // The settings come with the dataset itself, in the same call: a guest is never seen without them. A copy gets them
@@ -230,6 +235,7 @@ mod tests {
             nets: 1,
             set: Vec::new(),
             texts: Vec::new(),
+            defaults: OwnValues::new(),
         }
     }
 

@@ -127,6 +127,7 @@ impl Amendment {
     /// Makes sure that the guest is whole with them: every value can be read, every device has a place, and none but
     /// disk `number` gets another one.
     fn checked(&self, world: &World, guest: &Guest, number: u16) -> Result<()> {
+        super::whole::startable(world, guest, &self.values(guest))?;
         let changed = Guest { settings: guest.settings.with_own(self.values(guest)), ..guest.clone() };
         let after = super::machine::places(&changed, &changed.spec()?, &world.host)?;
         let before = super::machine::places(guest, &guest.spec()?, &world.host).unwrap_or_default();

@@ -27,6 +27,16 @@ pub(super) struct Firmware {
     pub(super) template: Option<FirmwareFile>,
 }
 
+/// Firmware in the place of whichever a guest boots with.
+pub(super) fn any(spec: &Spec) -> Option<Firmware> {
+    let file = |path: &str| FirmwareFile { path: path.to_owned(), size: None };
+    (spec.loader == Loader::Uefi).then(|| Firmware {
+        image: None,
+        code: file("/firmware/code.fd"),
+        template: Some(file("/firmware/vars.fd")),
+    })
+}
+
 impl Firmware {
     /// What the checks look at.
     pub(super) fn wanted(&self) -> WantedFirmware {

@@ -123,6 +123,11 @@ fn heeds_bootindex(spec: &Spec, host: &HostFacts) -> bool {
     }
 }
 
+/// The guest's end of its console under bhyve.
+pub(super) fn console_device(guest: &Guest) -> String {
+    format!("/dev/nmdm-{}.1A", guest.name)
+}
+
 /// The PC's serial ports: the console and what the settings say of the others.
 fn serial(guest: &Guest, spec: &Spec) -> Result<[Option<SerialEnd>; 4]> {
     let mut ports = [Some(SerialEnd::Console), None, None, None];
@@ -134,6 +139,18 @@ fn serial(guest: &Guest, spec: &Spec) -> Result<[Option<SerialEnd>; 4]> {
                 .hint(format!("`chyves unset {} com{number}`", guest.name))
         })?;
         *port = Some(parse_serial_end(text).map_err(|why| Problem::usage(format!("com{number} of `{}` is wrong: {why}", guest.name)))?);
+    }
+    let mut used: Vec<(String, &str)> = vec![("com1".to_owned(), "")];
+    for (number, text) in &spec.serial {
+        let end = text.strip_suffix(['A', 'B']).unwrap_or(text);
+        let own_console = end == console_device(guest).trim_end_matches('A');
+        let other = used.iter().find(|(_, theirs)| *theirs == text).map(|(port, _)| port.clone());
+        if let Some(other) = other.or_else(|| own_console.then(|| "com1".to_owned())) {
+            return Err(Problem::usage(format!("com{number} of `{}` cannot be {text}: its {other} is connected there", guest.name))
+                .on(&guest.name)
+                .hint(format!("choose another end: `chyves set {} com{number}=/dev/nmdm-{}.{number}A`", guest.name, guest.name)));
+        }
+        used.push((format!("com{number}"), text));
     }
     Ok(ports)
 }

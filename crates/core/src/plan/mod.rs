@@ -30,6 +30,7 @@ pub mod start;
 pub mod stop;
 pub mod upgrade;
 pub mod wants;
+pub mod whole;
 
 use crate::action::Action;
 use crate::error::{Problem, Result};

@@ -1,9 +1,10 @@
 //! `set` and `unset`: settings of guests, defaults, the whole host.
 
-use super::{Plan, keep_copy, says_template};
+use super::{Plan, keep_copy, says_template, whole};
 use crate::action::Action;
 use crate::error::{Problem, Result};
 use crate::guest::{Guest, trust};
+use crate::network::Design;
 use crate::property::settings::{Own, OwnValues};
 use crate::property::{self, Access, Effect, Scope};
 use crate::value::Dataset;
@@ -94,12 +95,8 @@ pub fn guest(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
     if set.is_empty() && clear.is_empty() {
         return Ok(Plan::nothing(format!("{} is so already", guest.name)));
     }
-    let mut after = before.clone();
-    for (k, v) in &set {
-        after.insert(k.clone(), Own { value: v.clone(), received: false });
-    }
-    after.retain(|k, _| !clear.contains(k));
-    whole(guest, &after)?;
+    let after = changed(before, &set, &clear);
+    whole::change(world, guest, &after)?;
     if says_template(&after) && !says_template(before) {
         super::stopped(guest, "make a template of")?;
     }
@@ -115,44 +112,39 @@ pub fn guest(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
     Ok(plan)
 }
 
-/// Refuses values that are good one by one and not together.
-fn whole(guest: &Guest, after: &OwnValues) -> Result<()> {
-    let changed = Guest { settings: guest.settings.with_own(after.clone()), ..guest.clone() };
-    let Ok(spec) = changed.spec() else {
-        // A stored value was wrong before; this change may be the cure of it, or of another one.
-        return Ok(());
-    };
-    let (cpus, sockets, threads) = spec.cpu;
-    if cpus % (sockets * threads) != 0 {
-        return Err(Problem::usage(format!("{cpus} processors can't be {sockets} sockets with {threads} threads a core"))
-            .on(&guest.name)
-            .hint("cpu must be a multiple of cpu_sockets times cpu_threads; set them in one command"));
-    }
-    Ok(())
-}
-
 fn later(key: &str) -> bool {
     property::find(key).is_ok_and(|k| k.property.effect == Effect::Start)
 }
 
-/// Plans a change of the defaults that all guests of a pool inherit.
+/// Plans a change of the defaults that all guests of a pool inherit. The world holds those guests.
 ///
 /// # Errors
-/// See [`checked`].
+/// See [`checked`]; or guests could not start with them, which are named.
 pub fn defaults(world: &World, root: &Root, before: &OwnValues, request: &Request) -> Result<Plan> {
-    on_dataset(world, &root.guests(), before, request, &[Scope::Guest])
+    let (set, clear) = differences(before, request, &[Scope::Guest])?;
+    whole::defaults(world, &root.guests(), before, &changed(before, &set, &clear))?;
+    on_dataset(world, &root.guests(), before, (set, clear))
 }
 
 /// Plans a change of a pool's own settings.
 ///
 /// # Errors
-/// See [`checked`].
+/// See [`checked`]; or a bridge would be none.
 pub fn global(world: &World, root: &Root, request: &Request) -> Result<Plan> {
-    on_dataset(world, &root.dataset, &root.own, request, &[Scope::Global, Scope::Pool])
+    let (set, clear) = differences(&root.own, request, &[Scope::Global, Scope::Pool])?;
+    Design::read(&root.own)?.allows(&Design::read(&changed(&root.own, &set, &clear))?)?;
+    on_dataset(world, &root.dataset, &root.own, (set, clear))
 }
 
-fn on_dataset(world: &World, on: &Dataset, before: &OwnValues, request: &Request, scopes: &[Scope]) -> Result<Plan> {
-    let (set, clear) = differences(before, request, scopes)?;
+/// Values after a change.
+fn changed(before: &OwnValues, set: &[Pair], clear: &[String]) -> OwnValues {
+    let mut after = before.clone();
+    after.retain(|key, _| !clear.contains(key));
+    after.extend(set.iter().map(|(key, value)| (key.clone(), Own { value: value.clone(), received: false })));
+    after
+}
+
+fn on_dataset(world: &World, on: &Dataset, before: &OwnValues, (set, clear): (Vec<Pair>, Vec<String>)) -> Result<Plan> {
     if set.is_empty() && clear.is_empty() {
         return Ok(Plan::nothing(format!("{on} is so already")));
     }

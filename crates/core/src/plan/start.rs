@@ -17,10 +17,11 @@ use crate::check::files::OWN_GRUB;
 use crate::check::{self, Finding, Severity};
 use crate::cloudinit::SeedDisc;
 use crate::error::{Problem, Result};
-use crate::guest::{Guest, Loader, RunState, paused, trust};
+use crate::guest::{Guest, Loader, RunState, Spec, paused, trust};
 use crate::launch::Launch;
 use crate::os::Intent;
 use crate::property::keys;
+use crate::property::settings::{Own, Settings};
 use crate::value::FilePath;
 use crate::vmm::{HostFile, grub};
 use crate::world::World;
@@ -61,6 +62,16 @@ pub enum Occasion {
 pub fn permitted(world: &World, guest: &Guest) -> Result<()> {
     own_guest(guest)?;
     trust::check(world, guest, "start")
+}
+
+/// Renders a guest's settings for the hypervisor of the world's host, as a start would, with nothing of the host inspected.
+///
+/// # Errors
+/// What the settings, or this hypervisor and release, do not allow.
+pub(super) fn rendered(world: &World, guest: &Guest, spec: &Spec) -> Result<()> {
+    let fresh = Fresh { vnc_port: 5900, secret: "rendered".into() };
+    let request = Request { fresh, ..Request::default() };
+    make(world, guest, spec, guest.folder().unwrap_or("/guest"), Ok(firmware::any(spec)), &request).map(drop)
 }
 
 /// Plans a start.
@@ -141,6 +152,28 @@ pub fn start(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
 /// As [`start`], but for the machine being alive.
 pub fn launch(world: &World, guest: &Guest, request: &Request) -> Result<Ready> {
     permitted(world, guest)?;
+    again(world, guest, request)
+}
+
+/// The guest with the settings that its last launch was made of.
+pub fn as_before(guest: &Guest, last: &Launch) -> Guest {
+    let own = last.made_of.iter().map(|(key, value)| (key.clone(), Own { value: value.clone(), received: false })).collect();
+    Guest { settings: Settings::new(own, Vec::new()), ..guest.clone() }
+}
+
+/// The same for a guest with the settings that it was started with, where the present ones can't be used: `guest` is from
+/// [`as_before`], and `why` says what is wrong with the present ones. That they were trusted was made sure of then.
+///
+/// # Errors
+/// As [`launch`].
+pub fn launch_as_before(world: &World, guest: &Guest, request: &Request, why: &Problem) -> Result<Ready> {
+    own_guest(guest)?;
+    let mut ready = again(world, guest, request)?;
+    ready.launch.kept_because = Some(why.to_string());
+    Ok(ready)
+}
+
+fn again(world: &World, guest: &Guest, request: &Request) -> Result<Ready> {
     let (spec, folder) = (guest.spec()?, guest.folder()?);
     let firmware = firmware::of(world, guest, &spec);
     let mut wants = wants::of(guest, &spec, &world.host, firmware.as_ref().ok().and_then(Option::as_ref), request.occasion)?;

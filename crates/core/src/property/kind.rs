@@ -58,6 +58,10 @@ pub enum Kind {
     Place,
     /// An IPv4 or IPv6 address.
     Address,
+    /// An IPv4 address.
+    Address4,
+    /// An IPv6 address.
+    Address6,
     /// Width and height of a screen, `1024x768`.
     Resolution,
     /// A lower-case hexadecimal hash.
@@ -155,7 +159,14 @@ impl Kind {
             Self::Image | Self::Firmware => text.parse::<ImageName>().map(|n| n.to_string()),
             Self::Snapshot => text.trim_start_matches('@').parse::<SnapshotName>().map(|n| n.to_string()),
             Self::Interface => text.parse::<IfName>().map(|n| n.to_string()),
-            Self::Place => text.parse::<PciPlace>().map(|p| p.to_string()).map_err(|_| refuse("is no place on a PCI bus".into())),
+            Self::Place => match text.parse::<PciPlace>() {
+                Ok(place) if place.bus == 0 && (1..=30).contains(&place.slot) => Ok(place.to_string()),
+                Ok(place) if place.bus == 0 => Err(refuse(format!("is in slot {}, which belongs to the machine itself", place.slot))),
+                Ok(_) => Err(refuse("is not on bus 0, the only one that every guest has".into())),
+                Err(_) => Err(refuse("is no place on a PCI bus".into())),
+            },
+            Self::Address4 => text.parse::<std::net::Ipv4Addr>().map(|a| a.to_string()).map_err(|_| refuse("is no IPv4 address".into())),
+            Self::Address6 => text.parse::<std::net::Ipv6Addr>().map(|a| a.to_string()).map_err(|_| refuse("is no IPv6 address".into())),
             Self::Address => text.parse::<std::net::IpAddr>().map(|a| a.to_string()).map_err(|_| refuse("is no IP address".into())),
             Self::Resolution => resolution(text).map(|(w, h)| format!("{w}x{h}")).ok_or_else(|| refuse("is no screen size".into())),
             Self::DiskOptions => match text.parse::<BlockOptions>()?.to_string() {
@@ -219,6 +230,8 @@ impl Kind {
             Self::Interface => "an interface's name of at most 15 characters".into(),
             Self::Place => "a place as slot:function, slots 1 to 30, functions 0 to 7".into(),
             Self::Address => "an IPv4 or IPv6 address".into(),
+            Self::Address4 => "an IPv4 address, as 192.0.2.1".into(),
+            Self::Address6 => "an IPv6 address, as 2001:db8::1".into(),
             Self::Resolution => "width and height from 640x480 to 3840x2160, as 1024x768".into(),
             Self::Hash => "hexadecimal digits".into(),
             Self::DiskOptions => "ro, nocache, direct, nodelete, sectorsize=512/4096, bootindex=1, with commas between".into(),
@@ -265,6 +278,8 @@ impl Kind {
             | Self::Interface
             | Self::Place
             | Self::Address
+            | Self::Address4
+            | Self::Address6
             | Self::Resolution
             | Self::Hash
             | Self::DiskOptions
@@ -306,12 +321,20 @@ fn out_of_range(min: u32, max: u32) -> String {
     format!("is no whole number from {min} to {max}")
 }
 
+/// More memory than a guest of any hypervisor can have.
+const MOST_MEMORY: Size = Size::mib(16 << 20);
+
 /// Memory, of which a bare number is megabytes.
 fn memory(text: &str) -> Result<Size, BadValue> {
     let size = Size::parse_with(text, 1 << 20)?;
     if size < Size::mib(32) {
         let hint = format!("did you mean {text}G? a bare number is megabytes, and the least is 32M");
         return Err(BadValue::new(text, "is less than 32M").hint(hint));
+    }
+    if size > MOST_MEMORY {
+        let bytes = text.parse::<u64>().ok().map(|n| format!("did you mean {}? a bare number is megabytes", Size::bytes(n)));
+        let hint = bytes.unwrap_or_else(|| format!("the most is {MOST_MEMORY}"));
+        return Err(BadValue::new(text, format!("is {size}, more than any host has")).hint(hint));
     }
     Ok(size)
 }

@@ -89,6 +89,8 @@ pub enum Access {
 pub struct Property {
     /// The key; `{n}` stands for a number from 0.
     pub key: &'static str,
+    /// The numbers that `{n}` may be, the first and the last.
+    pub numbers: (u16, u16),
     /// Where it may be set.
     pub scope: Scope,
     /// What values it may have.
@@ -186,6 +188,13 @@ pub fn check(known: &Known, value: &str) -> Result<String> {
         let shown = crate::value::printable(value, 60);
         Problem::usage(format!("`{}` can't be `{shown}`: {why}", known.key)).on(&known.key)
     };
+    let (first, last) = known.property.numbers;
+    if fits(known.property.key, &known.key).is_some_and(|n| known.property.key.contains("{n}") && !(first..=last).contains(&n)) {
+        let range = format!("{} from {first} to {last}", known.property.key.replace("{n}", "N"));
+        return Err(Problem::usage(format!("cannot set `{}`: there is only {range}", known.key))
+            .on(&known.key)
+            .hint(known.property.detail));
+    }
     if value.contains(['\n', '\r', '\t', '\0']) {
         // `zfs get` prints them raw, so a reader by lines would be fooled.
         return Err(refuse("a value is one line without tabs"));

@@ -126,6 +126,17 @@ impl Settings {
         super::find(key).ok().and_then(|known| self.get(&known).value)
     }
 
+    /// Every value that holds here and is set somewhere, by key: the guest's own and what it inherits.
+    pub fn that_hold(&self) -> BTreeMap<String, String> {
+        let mut all: BTreeMap<String, String> = BTreeMap::new();
+        for (_, values) in self.above.iter().rev() {
+            let inherited = values.iter().filter(|(key, _)| super::find(key).is_ok_and(|k| k.property.scope == super::Scope::Guest));
+            all.extend(inherited.map(|(key, own)| (key.clone(), own.value.clone())));
+        }
+        all.extend(self.own.iter().map(|(key, own)| (key.clone(), own.value.clone())));
+        all
+    }
+
     /// The numbers of the devices of a family that this guest itself has: those with at least one own key that begins
     /// with `family` and a number (`disk0.kind` gives 0 for `disk`).
     pub fn numbers(&self, family: &str) -> Vec<u16> {

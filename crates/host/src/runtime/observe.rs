@@ -250,6 +250,8 @@ mod tests {
             descriptors: Vec::new(),
             confinement: chyves_core::confinement::Confinement::default(),
             settings: std::collections::BTreeMap::new(),
+            made_of: std::collections::BTreeMap::new(),
+            kept_because: None,
         };
         Record {
             uid: None,

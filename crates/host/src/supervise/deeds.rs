@@ -132,7 +132,12 @@ impl Engine<'_> {
             if launch.uuid != self.launch.uuid || launch.dataset != self.launch.dataset {
                 return Err(format!("the new plan is one of `{}`", launch.dataset));
             }
-            self.obey(launch)
+            let kept = launch.kept_because.clone();
+            self.obey(launch)?;
+            if let Some(why) = kept {
+                self.keeps(&why);
+            }
+            Ok(())
         });
         let result = result.map_err(|why| format!("it can't be started again: {why}"));
         if let Err(why) = &result {
@@ -141,6 +146,14 @@ impl Engine<'_> {
             self.console_log.write(now, format!("\r\nchyves: {why}\r\n").as_bytes());
         }
         self.events.push_back(Event::Planned(result));
+    }
+
+    /// Reports that the guest goes on with the settings of the start before.
+    fn keeps(&mut self, why: &str) {
+        let text = format!("restarted with its settings of before, since the present ones cannot be used: {why}");
+        self.hypervisor_log.note(&text);
+        let now = self.now();
+        self.console_log.write(now, format!("\r\nchyves: {text}\r\n").as_bytes());
     }
 
     /// From now on this launch is the one.

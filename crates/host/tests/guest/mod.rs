@@ -112,6 +112,8 @@ impl Guest {
             descriptors: Vec::new(),
             confinement: Confinement::default(),
             settings: std::collections::BTreeMap::new(),
+            made_of: std::collections::BTreeMap::new(),
+            kept_because: None,
         };
         let spec = temp.path().join("spec.json").to_str().unwrap().to_owned();
         let spawner = Spawner { exe: PROGRAM.into(), args: vec![spec] };

@@ -28,6 +28,8 @@ pub fn apply(world: &World, facts: &Facts, only: &[IfName]) -> Result<Planned> {
         [] => facts.design.bridges().collect(),
         names => names.iter().map(|n| facts.design.must(n.as_str())).collect::<Result<_>>()?,
     };
+    let faults = facts.design.faults().filter(|_| only.is_empty());
+    planned.plan.notes.extend(faults.map(|(name, problem)| format!("{name} is left as it is: {problem}")));
     for spec in &chosen {
         intents.extend(close(&room, spec, &world.host)?);
         services.bring(nat::bring(&world.host, spec, &facts.actual, APPLIED));
@@ -79,6 +81,7 @@ pub fn differences(world: &World, facts: &Facts) -> Vec<Difference> {
             compare::bridge(&room, spec).into_iter().chain(says)
         })
         .collect();
+    all.extend(facts.design.faults().map(|(name, problem)| Difference::cant(name, problem.clone())));
     all.extend(unwanted(facts).filter_map(|(name, steps)| {
         let told = steps.into_iter().filter_map(|step| if let Action::Host(intent) = step { Some(intent) } else { None });
         let intents: Vec<Intent> = told.collect();

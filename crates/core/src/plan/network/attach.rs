@@ -264,6 +264,10 @@ impl Work<'_> {
         let members = there.map_or(0, |b| b.members.len()) + usize::from(spec.uplink.is_some());
         let mut ready =
             Ready { refused: None, mtu: self.room.mtu(spec), filters: spec.filtering || there.is_some_and(|b| b.filters), members };
+        if let Some(fault) = design.fault(name) {
+            ready.refused = Some(fault.clone());
+            return ready;
+        }
         if there.is_none() && !spec.is_decided() {
             ready.refused = Some(nowhere(&self.room, name, guest, card));
             return ready;

@@ -100,16 +100,19 @@ pub fn change(world: &World, facts: &Facts, name: &IfName, wish: &Wish) -> Resul
             }
         }
         Wish::Detach { uplink } => {
-            let spec = facts.design.must(name.as_str())?;
-            let Some(is) = &spec.uplink else {
-                return Ok(Planned { plan: Plan::nothing(format!("{name} has no uplink already")), ..Planned::default() });
-            };
-            if let Some(named) = uplink.as_ref().filter(|u| *u != is) {
-                return Err(Problem::not_found(format!("`{named}` is not the uplink of `{name}`"))
-                    .on(named)
-                    .hint(format!("that is `{is}`")));
+            // One whose settings are wrong was never made by them; taking its uplink away may be the cure.
+            if facts.design.fault(&name).is_none() {
+                let spec = facts.design.must(name.as_str())?;
+                let Some(is) = &spec.uplink else {
+                    return Ok(Planned { plan: Plan::nothing(format!("{name} has no uplink already")), ..Planned::default() });
+                };
+                if let Some(named) = uplink.as_ref().filter(|u| *u != is) {
+                    return Err(Problem::not_found(format!("`{named}` is not the uplink of `{name}`"))
+                        .on(named)
+                        .hint(format!("that is `{is}`")));
+                }
+                idle(facts, spec)?;
             }
-            idle(facts, spec)?;
             clear.extend([BridgeKey::Uplink, BridgeKey::Vlan].map(key));
             clear.extend(given_back(root, facts, &name, number));
         }
@@ -124,7 +127,7 @@ pub fn change(world: &World, facts: &Facts, name: &IfName, wish: &Wish) -> Resul
             }
         }
         Wish::Delete => {
-            if there.is_none() && facts.actual.get(name.as_str()).is_none() {
+            if there.is_none() && facts.actual.get(name.as_str()).is_none() && facts.design.fault(&name).is_none() {
                 return Err(facts.design.must(name.as_str()).err().unwrap_or_else(|| Problem::bug("a bridge is there and is not")));
             }
             unused(world, facts, &name)?;
@@ -137,6 +140,7 @@ pub fn change(world: &World, facts: &Facts, name: &IfName, wish: &Wish) -> Resul
     }
     let after = changed(&root.own, &set, &clear);
     let design = Design::read(&after)?;
+    facts.design.allows(&design)?;
     if let Some(problem) = design.get(&name).and_then(|spec| wiring::not_here(world.host.os, spec)) {
         return Err(problem);
     }

@@ -357,6 +357,7 @@ pub(super) fn write(world: &World, guest: &Guest, pairs: Vec<Pair>, clear: Vec<S
     if pairs.is_empty() && clear.is_empty() {
         return Ok(());
     }
+    crate::plan::whole::startable(world, guest, &after)?;
     plan.push(set::change(world, &guest.dataset, before, pairs, clear));
     let copy: Vec<Action> = keep_copy(guest, &after)?;
     plan.steps.extend(copy);

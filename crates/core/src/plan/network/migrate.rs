@@ -40,6 +40,7 @@ pub fn migrate(world: &World, facts: &Facts, defaults: &OwnValues, from: &IfName
         after.insert(k.clone(), Own { value: v.clone(), received: false });
     }
     let design = Design::read(&after)?;
+    facts.design.allows(&design)?;
     let mut planned = Planned::default();
     let set: Vec<Pair> = set.into_iter().filter(|(k, v)| root.own.get(k).is_none_or(|o| o.value != *v)).collect();
     let clear: Vec<String> = clear.into_iter().filter(|k| root.own.contains_key(k)).collect();

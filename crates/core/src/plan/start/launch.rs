@@ -99,7 +99,8 @@ pub(super) fn make(
             (qemu::render(&machine, &host)?, Control::Qmp { socket: qmp }, ConsoleEnd::Socket { path: serial })
         }
         Vmm::Bhyve => {
-            let nmdm = format!("/dev/nmdm-{}.1", guest.name);
+            let console = machine::console_device(guest);
+            let nmdm = console.trim_end_matches('A').to_owned();
             let host = bhyve_host(host, format!("{nmdm}A"), format!("{run}/bhyve.conf"))?;
             let problems = bhyve::check(&machine, &host);
             if !problems.is_empty() {
@@ -154,6 +155,8 @@ pub(super) fn make(
         descriptors,
         confinement,
         settings: crate::guest::pending::of_next_start(guest),
+        made_of: guest.settings.that_hold(),
+        kept_because: None,
     };
     let seed = cloudinit::settings::of(guest)?.map(|seed| SeedDisc {
         seed,

@@ -88,7 +88,7 @@ pub(super) static ROWS: &[Property] = &[
     },
     Property {
         key: "ci.net{n}.gateway",
-        kind: Kind::Address,
+        kind: Kind::Address4,
         summary: "the IPv4 router of card n",
         detail: "Where the card has an address of its own. It may lie outside of the card's network.",
         reach: Reaches::Never,
@@ -106,7 +106,7 @@ pub(super) static ROWS: &[Property] = &[
     },
     Property {
         key: "ci.net{n}.gateway6",
-        kind: Kind::Address,
+        kind: Kind::Address6,
         summary: "the IPv6 router of card n",
         detail: "Where the card has an address of its own.",
         reach: Reaches::Never,

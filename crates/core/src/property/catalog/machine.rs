@@ -238,6 +238,7 @@ pub(super) static ROWS: &[Property] = &[
     },
     Property {
         key: "com{n}",
+        numbers: (2, 4),
         kind: Kind::SerialEnd,
         summary: "the far end of serial port n, 2 to 4",
         detail: "com1 is the console. The others are a terminal device of the host, as /dev/nmdm-web01.2A, or from FreeBSD 15.0 on tcp=ADDRESS:PORT, where anybody may connect who can reach it.",

@@ -54,6 +54,7 @@ pub fn all() -> impl Iterator<Item = &'static Property> {
 /// A row with what most rows have: free to set on guests and defaults, felt at the next start, in the first version.
 const BASE: Property = Property {
     key: "",
+    numbers: (0, 999),
     scope: Scope::Guest,
     kind: Kind::Text,
     unset: Unset::Nothing,

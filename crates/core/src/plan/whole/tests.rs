@@ -1,0 +1,255 @@
+use super::*;
+use crate::plan::set::{self, Request};
+use crate::plan::testing::{self, moment, own};
+use crate::plan::{clone, create, start};
+use crate::property::Scope;
+use crate::vmm::Vmm;
+use proptest::prelude::*;
+
+fn request(pairs: &[(&str, &str)]) -> Request {
+    Request { set: pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(), unset: Vec::new() }
+}
+
+/// A world whose host has all that a guest may ask for.
+fn world(vmm: Vmm) -> World {
+    let mut world = testing::world(Vec::new());
+    if vmm == Vmm::Bhyve {
+        world.host = testing::freebsd();
+        world.host.release = (15, 0);
+        world.host.hypervisor = Some("bhyve".into());
+    }
+    world.host.kvm = Ok(());
+    world
+}
+
+const GUEST: [(&str, &str); 6] =
+    [("disk0.kind", "raw"), ("disk0.size", "64M"), ("net0.backend", "user"), ("loader", "uefi"), ("cpu", "1"), ("ci.enabled", "yes")];
+
+#[test]
+fn values_that_no_start_can_use_are_refused_where_they_are_set() {
+    for vmm in [Vmm::Qemu, Vmm::Bhyve] {
+        let world = world(vmm);
+        let guest = testing::guest("web01", &GUEST);
+        for pairs in [
+            &[("com0", "/dev/nmdm1A")][..],
+            &[("com1", "/dev/nmdm1A")],
+            &[("com5", "/dev/nmdm1A")],
+            &[("disk0.pci", "0:0")],
+            &[("disk0.pci", "31:0")],
+            &[("net0.pci", "31:7")],
+            &[("net0.pci", "4:4:0")],
+            &[("disk0.pci", "5:0"), ("net0.pci", "5:0")],
+            &[("cpu", "3"), ("cpu_sockets", "2")],
+            &[("cpu_threads", "2")],
+            &[("ci.net0.gateway", "2001:db8::1")],
+            &[("ci.net0.gateway6", "192.0.2.1")],
+            &[("ci.net0.gateway", "192.0.2.1")],
+            &[("ci.net5.address", "192.0.2.9/24")],
+            &[("com2", "/dev/nmdm-web01.1A")],
+            &[("com2", "/dev/nmdm-web01.1B")],
+            &[("com2", "/dev/nmdm7A"), ("com3", "/dev/nmdm7A")],
+            &[("disk0.options", "bootindex=4294967295")],
+            &[("net0.pci", "2:0"), ("uefi_console_output", "vnc")],
+            &[("ram", "1073741824")],
+        ] {
+            let refused = set::guest(&world, &guest, &request(pairs)).expect_err(&format!("{vmm:?} {pairs:?}"));
+            assert_eq!(refused.code.exit_code(), 2, "{vmm:?} {pairs:?}: {refused:?}");
+            assert!(!refused.hints.is_empty(), "{pairs:?}: {refused:?}");
+        }
+        let together = [("ci.net0.address", "192.0.2.9/24"), ("ci.net0.gateway", "192.0.2.1"), ("cpu", "4"), ("cpu_threads", "2")];
+        set::guest(&world, &guest, &request(&together)).unwrap();
+    }
+}
+
+#[test]
+fn a_guest_that_is_wrong_already_can_be_cured_step_by_step() {
+    let world = world(Vmm::Qemu);
+    let guest = testing::guest("web01", &[&GUEST[..], &[("cpu_sockets", "2"), ("com5", "/dev/nmdm1A")]].concat());
+    set::guest(&world, &guest, &request(&[("notes", "x")])).unwrap();
+    set::guest(&world, &guest, &Request { set: Vec::new(), unset: vec!["com5".into()] }).unwrap();
+    let guest = testing::guest("web01", &[&GUEST[..], &[("cpu_sockets", "2"), ("net0.pci", "4:0"), ("disk0.pci", "4:0")]].concat());
+    set::guest(&world, &guest, &request(&[("cpu", "2")])).unwrap();
+    set::guest(&world, &guest, &request(&[("net0.pci", "6:0")])).unwrap();
+}
+
+#[test]
+fn new_guests_and_clones_are_checked_as_a_whole() {
+    let source = testing::guest("web01", &GUEST);
+    let mut world = world(Vmm::Qemu);
+    world.guests = vec![source.clone()];
+    let set = [("cpu".to_owned(), "3".to_owned()), ("cpu_sockets".to_owned(), "2".to_owned())];
+    let wish = clone::Request { names: vec!["copy".parse().unwrap()], set: set.to_vec(), ..clone::Request::default() };
+    assert_eq!(clone::clone(&world, &source, &wish, &moment(1)).unwrap_err().code.exit_code(), 2);
+    let mut wish = create::Request {
+        name: "fresh".parse().unwrap(),
+        pool: None,
+        image: None,
+        full: false,
+        size: None,
+        disk: None,
+        nets: 1,
+        set: set.to_vec(),
+        texts: Vec::new(),
+        defaults: OwnValues::new(),
+    };
+    assert_eq!(create::create(&world, &wish, &moment(1)).unwrap_err().code.exit_code(), 2);
+    // What it inherits counts.
+    wish.set = vec![("cpu".to_owned(), "3".to_owned())];
+    create::create(&world, &wish, &moment(1)).unwrap();
+    wish.defaults = own(&[("cpu_sockets", "2")]);
+    assert!(create::create(&world, &wish, &moment(1)).unwrap_err().message.contains("3 processors"));
+}
+
+#[test]
+fn defaults_that_would_break_guests_name_them() {
+    let mut world = world(Vmm::Qemu);
+    let two = testing::guest("two", &[("cpu", "2"), ("loader", "bios")]);
+    let odd = testing::guest("odd", &[("cpu", "3"), ("loader", "bios")]);
+    world.guests = vec![two, odd];
+    let root = world.roots[0].clone();
+    let defaults =
+        |world: &World, before: &[(&str, &str)], pairs: &[(&str, &str)]| set::defaults(world, &root, &own(before), &request(pairs));
+    let refused = defaults(&world, &[], &[("cpu_threads", "2")]).unwrap_err();
+    assert!(refused.message.ends_with("1 guest could not start: odd"), "{refused:?}");
+    world.guests.pop();
+    // A new guest has one processor.
+    let refused = defaults(&world, &[], &[("cpu_threads", "2")]).unwrap_err();
+    assert!(refused.message.ends_with("a new guest could not start"), "{refused:?}");
+    defaults(&world, &[], &[("cpu_threads", "2"), ("cpu", "2")]).unwrap();
+    for pairs in
+        [&[("cpu", "3"), ("cpu_sockets", "2")][..], &[("com5", "/dev/nmdm1A")], &[("ram", "1073741824")], &[("ci.net0.gateway", "::1")]]
+    {
+        assert_eq!(defaults(&world, &[], pairs).unwrap_err().code.exit_code(), 2, "{pairs:?}");
+    }
+    assert!(set::global(&world, &root, &request(&[("cpu", "3"), ("cpu_sockets", "2")])).is_err());
+}
+
+#[test]
+fn one_wrong_bridge_stops_no_other() {
+    let world = world(Vmm::Qemu);
+    let mut root = world.roots[0].clone();
+    let refused = set::global(&world, &root, &request(&[("bridge3.vlan", "7")])).unwrap_err();
+    assert!(refused.message.contains("of no uplink"), "{refused:?}");
+    // Written by hand it is wrong already, and others are still set, and it is cured.
+    root.own = Arc::new(own(&[("bridge3.vlan", "7")]));
+    set::global(&world, &root, &request(&[("bridge4.private", "yes")])).unwrap();
+    set::global(&world, &root, &request(&[("bridge3.uplink", "em0")])).unwrap();
+    assert!(set::global(&world, &root, &request(&[("bridge5.vlan", "7")])).is_err());
+}
+
+/// Some value of a property, good or not; where it names something of the host, something that there may be.
+fn value(key: &str) -> BoxedStrategy<String> {
+    let known = crate::property::find(key).unwrap();
+    match known.property.kind {
+        crate::property::kind::Kind::Choice(words) => proptest::sample::select(words).prop_map(str::to_owned).boxed(),
+        crate::property::kind::Kind::YesNo => proptest::sample::select(vec!["yes", "no"]).prop_map(str::to_owned).boxed(),
+        crate::property::kind::Kind::Count { min, max } => {
+            prop_oneof![min..=max.min(min.saturating_add(9)), min..=max].prop_map(|n| n.to_string()).boxed()
+        }
+        crate::property::kind::Kind::Seconds { min, max } => (min..=max).prop_map(|n| n.to_string()).boxed(),
+        crate::property::kind::Kind::Memory => prop_oneof![32u64..=4096, any::<u64>()].prop_map(|n| n.to_string()).boxed(),
+        crate::property::kind::Kind::Place => ("[0-9]{1,2}", "[0-9]").prop_map(|(s, f)| format!("{s}:{f}")).boxed(),
+        _ => proptest::sample::select(vec![
+            "1M",
+            "64M",
+            "lan",
+            "bridge0",
+            "tap3",
+            "vale0:a",
+            "vale1",
+            "lan:",
+            "lan:link2",
+            "58:9c:fc:00:00:01",
+            "1024x768",
+            "127.0.0.1",
+            "::1",
+            "192.0.2.1",
+            "2001:db8::1",
+            "192.0.2.9/24",
+            "2001:db8::9/64",
+            "dhcp",
+            "auto",
+            "none",
+            "ro",
+            "nocache,ro",
+            "bootindex=1",
+            "bootindex=2",
+            "bootindex=4294967295",
+            "sectorsize=512/4096",
+            "/dev/nmdm7A",
+            "/dev/nmdm8B",
+            "tcp=127.0.0.1:5555",
+            "tcp=[::1]:5555",
+            "/dev/nmdm-web01.1A",
+            "virtio-rnd",
+            "virtio-9p,share=/usr/share",
+            "passthru,2/0/0",
+            "ahci-cd,/a.iso",
+            "virtio-blk,/dev/x",
+            "lpc",
+            "fbuf,tcp=0.0.0.0:5900",
+            "xhci,tablet",
+            "hda,play=/dev/dsp0",
+            "e1000,tap9",
+            "nvme,/x,ser=a",
+            "opt/a,string=b",
+            "opt/a,file=/b",
+            "passthru,/dev/tpm0",
+            "swtpm,/run/s",
+            "-S",
+            "-w -H",
+            "-e a=b",
+            "ann",
+            "db01",
+            "ABC",
+            "hash",
+            "before",
+            "x",
+        ])
+        .prop_map(str::to_owned)
+        .boxed(),
+    }
+}
+
+/// A setting of a guest that anybody may set, with a number where it has one.
+fn pair() -> impl Strategy<Value = (String, String)> {
+    let free =
+        |p: &&crate::property::Property| p.access == crate::property::Access::Free && matches!(p.scope, Scope::Guest | Scope::GuestOnly);
+    let keys: Vec<&'static str> =
+        crate::property::catalog::all().filter(free).map(|p| p.key).filter(|key| !matches!(*key, "template" | "uefi_firmware")).collect();
+    (proptest::sample::select(keys), 0u16..7).prop_flat_map(|(key, n)| {
+        let key = key.replace("{n}", &(if key.starts_with("disk") || key.contains("net") { n % 2 } else { n }).to_string());
+        value(&key).prop_map(move |value| (key.clone(), value))
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// What `set` accepts, `start -n` accepts, unless the host lacks something.
+    #[test]
+    fn what_set_accepts_start_can_use(pairs in prop::collection::vec(pair(), 1..5), bhyve: bool, release in 0usize..4) {
+        let mut world = world(if bhyve { Vmm::Bhyve } else { Vmm::Qemu });
+        if bhyve {
+            world.host.release = [(13, 5), (14, 0), (14, 3), (15, 0)][release];
+        }
+        let mut guest = testing::guest("web01", &GUEST);
+        for pair in pairs {
+            let one = Request { set: vec![pair], unset: Vec::new() };
+            if set::guest(&world, &guest, &one).is_ok() {
+                let (key, value) = set::checked(&one.set[0].0, &one.set[0].1, &[Scope::Guest, Scope::GuestOnly]).unwrap();
+                let mut after = guest.settings.own_values().clone();
+                after.insert(key, crate::property::settings::Own { value, received: false });
+                guest.settings = guest.settings.with_own(after);
+            }
+        }
+        let fresh = start::Request {
+            fresh: crate::plan::machine::Fresh { vnc_port: 5901, secret: "12345678".into() },
+            ..start::Request::default()
+        };
+        match start::start(&world, &guest, &fresh) {
+            Err(problem) if problem.code == Kind::HostCant => {}
+            other => prop_assert!(other.is_ok(), "{:?}\n{:?}", guest.settings.own_values(), other.err()),
+        }
+    }
+}
