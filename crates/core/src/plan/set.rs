@@ -123,7 +123,7 @@ fn later(key: &str) -> bool {
 pub fn defaults(world: &World, root: &Root, before: &OwnValues, request: &Request) -> Result<Plan> {
     let (set, clear) = differences(before, request, &[Scope::Guest])?;
     whole::defaults(world, &root.guests(), before, &changed(before, &set, &clear))?;
-    on_dataset(world, &root.guests(), before, (set, clear))
+    Ok(on_dataset(world, &root.guests(), before, (set, clear)))
 }
 
 /// Plans a change of a pool's own settings.
@@ -133,7 +133,7 @@ pub fn defaults(world: &World, root: &Root, before: &OwnValues, request: &Reques
 pub fn global(world: &World, root: &Root, request: &Request) -> Result<Plan> {
     let (set, clear) = differences(&root.own, request, &[Scope::Global, Scope::Pool])?;
     Design::read(&root.own)?.allows(&Design::read(&changed(&root.own, &set, &clear))?)?;
-    on_dataset(world, &root.dataset, &root.own, (set, clear))
+    Ok(on_dataset(world, &root.dataset, &root.own, (set, clear)))
 }
 
 /// Values after a change.
@@ -144,11 +144,11 @@ fn changed(before: &OwnValues, set: &[Pair], clear: &[String]) -> OwnValues {
     after
 }
 
-fn on_dataset(world: &World, on: &Dataset, before: &OwnValues, (set, clear): (Vec<Pair>, Vec<String>)) -> Result<Plan> {
+fn on_dataset(world: &World, on: &Dataset, before: &OwnValues, (set, clear): (Vec<Pair>, Vec<String>)) -> Plan {
     if set.is_empty() && clear.is_empty() {
-        return Ok(Plan::nothing(format!("{on} is so already")));
+        return Plan::nothing(format!("{on} is so already"));
     }
-    Ok(Plan { steps: vec![change(world, on, before, set, clear)], notes: Vec::new() })
+    Plan { steps: vec![change(world, on, before, set, clear)], notes: Vec::new() }
 }
 
 #[cfg(test)]

@@ -100,18 +100,8 @@ pub fn change(world: &World, facts: &Facts, name: &IfName, wish: &Wish) -> Resul
             }
         }
         Wish::Detach { uplink } => {
-            // One whose settings are wrong was never made by them; taking its uplink away may be the cure.
-            if facts.design.fault(&name).is_none() {
-                let spec = facts.design.must(name.as_str())?;
-                let Some(is) = &spec.uplink else {
-                    return Ok(Planned { plan: Plan::nothing(format!("{name} has no uplink already")), ..Planned::default() });
-                };
-                if let Some(named) = uplink.as_ref().filter(|u| *u != is) {
-                    return Err(Problem::not_found(format!("`{named}` is not the uplink of `{name}`"))
-                        .on(named)
-                        .hint(format!("that is `{is}`")));
-                }
-                idle(facts, spec)?;
+            if !has_uplink(facts, &name, uplink.as_ref())? {
+                return Ok(Planned { plan: Plan::nothing(format!("{name} has no uplink already")), ..Planned::default() });
             }
             clear.extend([BridgeKey::Uplink, BridgeKey::Vlan].map(key));
             clear.extend(given_back(root, facts, &name, number));
@@ -180,6 +170,21 @@ pub fn change(world: &World, facts: &Facts, name: &IfName, wish: &Wish) -> Resul
     }
     planned.plan.steps.extend(attached.steps(&world.host.run_dir));
     Ok(planned)
+}
+
+/// Whether a bridge has an uplink that can be taken from it: the one that is named, if one is.
+fn has_uplink(facts: &Facts, name: &IfName, uplink: Option<&IfName>) -> Result<bool> {
+    // One whose settings are wrong was never made by them; taking its uplink away may be the cure.
+    if facts.design.fault(name).is_some() {
+        return Ok(true);
+    }
+    let spec = facts.design.must(name.as_str())?;
+    let Some(is) = &spec.uplink else { return Ok(false) };
+    if let Some(named) = uplink.filter(|u| *u != is) {
+        return Err(Problem::not_found(format!("`{named}` is not the uplink of `{name}`")).on(named).hint(format!("that is `{is}`")));
+    }
+    idle(facts, spec)?;
+    Ok(true)
 }
 
 /// Settings after a change.
