@@ -3,6 +3,8 @@
 //!
 //! Not here: which accelerator a guest gets (`accel=auto|kvm|tcg`, a matter of the planner).
 
+#![allow(clippy::disallowed_methods)] // devices, programs and /proc of the host are inspected
+
 use crate::runtime::{Runtime, record};
 use crate::{child, proc};
 use chyves_core::cmd::Cmd;

@@ -2,6 +2,8 @@
 //!
 //! Not here: texts that are kept with a guest ([`crate::seed`]), which nobody typed.
 
+#![allow(clippy::disallowed_methods)] // devices, programs and /proc of the host are inspected
+
 use chyves_core::cloudinit::TEXT_LIMIT;
 use chyves_core::error::{Problem, Result};
 use chyves_core::value::printable;

@@ -1,6 +1,8 @@
 //! Looking for what dead machines left: folders, taps, VM objects, mounted images. Looking only; what is put away is
 //! decided in core's `plan::reclaim`.
 
+#![allow(clippy::disallowed_methods)] // devices, programs and /proc of the host are inspected
+
 use crate::runtime::Runtime;
 use crate::{platform, run};
 use chyves_core::error::{Problem, Result};

@@ -26,6 +26,8 @@
 //! Where kernels differ in how something is *done*, `proc` says so by `cfg`; which host it is, `platform` says as a value.
 
 #![deny(unsafe_code)]
+// Tests make the files that are then opened.
+#![cfg_attr(test, allow(clippy::disallowed_methods))]
 
 pub mod accel;
 pub mod apply;

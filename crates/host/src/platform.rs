@@ -6,6 +6,8 @@
 //!
 //! Not here: how processes are told apart on the kernel that really runs (`proc`), and what follows from the system (core).
 
+#![allow(clippy::disallowed_methods)] // devices, programs and /proc of the host are inspected
+
 use chyves_core::os::Os;
 use chyves_core::vmm::Vmm;
 use chyves_core::zfs::Dialect;

@@ -3,6 +3,8 @@
 //!
 //! Not here: whether a guest runs (`runtime`, by locks) and starting processes (`supervise`).
 
+#![allow(clippy::disallowed_methods)] // devices, programs and /proc of the host are inspected
+
 use chyves_core::error::{Problem, Result};
 use rustix::process::{Pid, Signal};
 use serde::{Deserialize, Serialize};

@@ -4,6 +4,8 @@
 //!
 //! Not here: what commands there are (chyves-core), and long-lived processes (`supervise`).
 
+#![allow(clippy::disallowed_methods)] // devices, programs and /proc of the host are inspected
+
 pub mod wait;
 
 use crate::{child, facts, trace};

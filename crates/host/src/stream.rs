@@ -3,6 +3,8 @@
 //!
 //! Not here: what is sent and whether what came is a guest (`apply`).
 
+#![allow(clippy::disallowed_methods)] // devices, programs and /proc of the host are inspected
+
 use crate::apply::fault;
 use crate::run::wait::Patience;
 use crate::runtime::Lock;

@@ -4,6 +4,8 @@
 //! `CHYVES_TRACE` names the file that lines are added to, or `-` for standard error; `CHYVES_TRACE_OUTPUT` adds what the
 //! programs said. `chyves dev trace` sets both. Supervisors take part where it is a file: their lines come with theirs.
 
+#![allow(clippy::disallowed_methods)] // an administrator named the file
+
 use chyves_core::cmd::Cmd;
 use chyves_core::value::printable;
 use std::fmt::Write as _;

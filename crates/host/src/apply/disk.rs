@@ -2,6 +2,8 @@
 //!
 //! Not here: images, which are described on a dataset (`image`).
 
+#![allow(clippy::disallowed_methods)] // an administrator named the source
+
 use super::{Event, Place, fault, files};
 use crate::import::content::{self, Content, Format, Seen};
 use crate::import::convert::{Image, Target};

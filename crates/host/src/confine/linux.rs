@@ -3,6 +3,8 @@
 //! Order matters: everything that needs root comes first (namespaces, device nodes, the user's claim), then groups, the
 //! capability bounding set and the user, then what anybody may do (`no_new_privs`, Landlock).
 
+#![allow(clippy::disallowed_methods)] // the runtime folder, /proc and devices of the host are opened
+
 use super::{Answer, Order, root, say, uid};
 use chyves_core::confinement::{Level, Means, Network, Possible, Sandbox};
 use landlock::{Access, AccessNet, CompatLevel, Compatible, NetPort, Ruleset, RulesetAttr, RulesetCreatedAttr, Scope};

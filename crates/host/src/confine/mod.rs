@@ -8,6 +8,8 @@
 //! It is a process of its own so that the supervisor stays small and root, and so that nothing between fork and exec has to
 //! be async-signal-safe. Not here: what is allowed (`core::confinement`) and what runs (`core::launch`).
 
+#![allow(clippy::disallowed_methods)] // the runtime folder, /proc and devices of the host are opened
+
 #[cfg(target_os = "linux")]
 mod filter;
 #[cfg(target_os = "linux")]

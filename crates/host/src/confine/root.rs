@@ -1,6 +1,8 @@
 //! A root of the hypervisor's own: a small file system in memory with its program, libraries and data bound read-only, device
 //! nodes of its own, and what the launch shows. Nothing else of the host exists in it, no /proc among it.
 
+#![allow(clippy::disallowed_methods)] // the runtime folder, /proc and devices of the host are opened
+
 use super::Order;
 use chyves_core::confinement::{How, Network, Sandbox, Show};
 use rustix::fs::{CWD, FileType, Mode};

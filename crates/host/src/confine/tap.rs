@@ -1,5 +1,7 @@
 //! Opening a tap as QEMU itself would, so that a hypervisor without rights can be given it.
 
+#![allow(clippy::disallowed_methods)] // the runtime folder, /proc and devices of the host are opened
+
 use rustix::fs::{Mode, OFlags};
 use rustix::ioctl::{Setter, ioctl};
 use std::os::fd::OwnedFd;

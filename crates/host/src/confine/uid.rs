@@ -3,6 +3,8 @@
 //!
 //! A guest tries the same one first each time; the host's users and groups need no entry for it.
 
+#![allow(clippy::disallowed_methods)] // the runtime folder, /proc and devices of the host are opened
+
 use crate::runtime::Lock;
 use chyves_core::confinement::UIDS;
 use rustix::io::fcntl_dupfd_cloexec;

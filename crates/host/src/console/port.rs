@@ -1,5 +1,7 @@
 //! A person at one of a guest's serial ports 2 to 4: no supervisor stands between, so one at a time, and nothing is kept.
 
+#![allow(clippy::disallowed_methods)] // devices of the host are opened
+
 use super::{Left, Options, Raw, Signals, Sitting, announce};
 use crate::platform;
 use chyves_core::console::Reach;

@@ -1,5 +1,7 @@
 //! Asking FreeBSD's tools. Reading their answers is core's (`os::freebsd::facts`).
 
+#![allow(clippy::disallowed_methods)] // devices, programs and /proc of the host are inspected
+
 use super::{ask, program_there};
 use crate::platform;
 use crate::run;

@@ -1,5 +1,7 @@
 //! Asking Linux' tools and files. Reading their answers is core's (`os::linux`).
 
+#![allow(clippy::disallowed_methods)] // devices, programs and /proc of the host are inspected
+
 use super::ask;
 use chyves_core::check::Wants;
 use chyves_core::error::Result;

@@ -7,6 +7,8 @@
 //! What can't be asked stays unknown. Not here: reading what a tool printed (core's `os`), and what follows from it (core's
 //! `check`).
 
+#![allow(clippy::disallowed_methods)] // devices, programs and /proc of the host are inspected
+
 mod freebsd;
 mod linux;
 mod wanted;

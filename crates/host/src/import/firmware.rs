@@ -6,6 +6,8 @@
 //!
 //! Not here: which kind of image a file is ([`super::content`]), what a guest gets of it (chyves-core `plan::firmware`).
 
+#![allow(clippy::disallowed_methods)] // the source is an administrator's, the folder that of an image that this command makes
+
 use crate::apply;
 use chyves_core::error::{Problem, Result};
 use chyves_core::value::{Size, printable};

@@ -2,6 +2,8 @@
 //!
 //! Not here: what follows once it is written (`import`).
 
+#![allow(clippy::disallowed_methods)] // the source is an administrator's, the folder that of an image that this command makes
+
 use super::chunks::GLANCE;
 use super::content::Content;
 use super::digest::Beside;

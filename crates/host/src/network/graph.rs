@@ -4,6 +4,8 @@
 //! the runtime folder, and are gone at boot as the nodes are; what was written under another boot is void.
 //! Not here: what they are for (core's `network::graph`).
 
+#![allow(clippy::disallowed_methods)] // the runtime folder is root's own
+
 use crate::runtime::Runtime;
 use crate::{proc, run};
 use chyves_core::error::{Problem, Result};

@@ -5,6 +5,8 @@
 //!
 //! Not here: what is locked when; commands take [`Runtime::lock_guest`], supervisors their own.
 
+#![allow(clippy::disallowed_methods)] // the runtime folder is root's own
+
 use super::Runtime;
 use crate::interrupt;
 use chyves_core::error::{Problem, Result};

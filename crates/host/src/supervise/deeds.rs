@@ -2,6 +2,8 @@
 //!
 //! Not here: the requests of those who are connected (`requests`).
 
+#![allow(clippy::disallowed_methods)] // the runtime folder, /proc and devices of the host are opened
+
 use super::birth::logs;
 use super::engine::{Engine, Unprepared, epoch};
 use super::hold::Hold;

@@ -3,6 +3,8 @@
 //!
 //! Not here: what a request does (`deeds`) and the words of the protocol (`control`).
 
+#![allow(clippy::disallowed_methods)] // the runtime folder, /proc and devices of the host are opened
+
 use crate::control::{REQUEST_LIMIT, Reply, Request};
 use chyves_core::error::{Problem, Result};
 use rustix::event::PollFlags;

@@ -2,6 +2,8 @@
 //!
 //! Not here: who reads and writes it (`peers`) and where it is logged (`engine`).
 
+#![allow(clippy::disallowed_methods)] // the runtime folder, /proc and devices of the host are opened
+
 use super::qmp::connect;
 use crate::platform;
 use chyves_core::launch::ConsoleEnd;

@@ -3,6 +3,8 @@
 //! The kernel maps code by the block around what is touched, so a program that did much at its start keeps most of its
 //! file mapped for as long as it lives. A host with a hundred guests has a hundred supervisors.
 
+#![allow(clippy::disallowed_methods)] // the runtime folder, /proc and devices of the host are opened
+
 /// Lets go of the pages of the program's code; those that are run from now on come back from its file. Where that can't be
 /// done nothing is lost but memory. On Linux alone: elsewhere the advice means something else.
 #[cfg(target_os = "linux")]
