@@ -5,7 +5,7 @@
 //! Each matrix adds what it tried and lost to the file that `CHYVES_TEST_DRIFT` names; scripts/test sums them up.
 //! `CHYVES_TEST_SHARE=K/N` has only every N-th case tried, beginning with the K-th.
 
-use super::matrix::share;
+pub use super::matrix::share;
 use super::{Answer, Host, With, until};
 use std::collections::BTreeSet;
 use std::fs::File;

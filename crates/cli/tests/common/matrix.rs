@@ -140,7 +140,7 @@ fn ground(host: &Host, case: &Case) {
 }
 
 /// Which cases of a command are tried: of so many the first, the second, and so on, as `K/N` in `CHYVES_TEST_SHARE` says.
-pub(super) fn share() -> (usize, usize) {
+pub fn share() -> (usize, usize) {
     let Ok(told) = std::env::var("CHYVES_TEST_SHARE") else { return (1, 1) };
     let share = told.split_once('/').and_then(|(which, of)| Some((which.parse().ok()?, of.parse().ok()?)));
     share

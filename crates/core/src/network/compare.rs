@@ -118,7 +118,15 @@ pub fn bridge(room: &Room<'_>, spec: &BridgeSpec) -> Vec<Difference> {
     all.extend(way_out(room, spec, there));
     for address in &spec.addresses {
         let has = |i: &Interface| i.addresses.contains(address);
-        let on_uplink = spec.uplink.as_ref().and_then(|u| room.actual.get(u.as_str())).is_some_and(has);
+        let uplink = spec.uplink.as_ref().and_then(|u| Some((u, room.actual.get(u.as_str()).filter(|i| has(i))?)));
+        // One that is no member yet brings it along.
+        let on_uplink = uplink.as_ref().is_some_and(|(_, i)| i.bridge.as_deref() != Some(name.as_str()));
+        if let (Some((uplink, _)), false, false) = (uplink, there.is_some_and(has), on_uplink) {
+            let (take, give) = room.actual.moving(uplink, name);
+            all.push(Difference::by(name, format!("its address {address} is on its uplink {uplink}"), vec![take, give]));
+            // All of them move at once.
+            break;
+        }
         if !there.is_some_and(has) && !on_uplink {
             match room.actual.interfaces.iter().find(|(other, i)| *other != name.as_str() && has(i)) {
                 Some((other, _)) => all.push(Difference::cant(

@@ -48,6 +48,7 @@ pub(super) fn perform(
         | Action::Promote { .. } => {
             if let Action::DestroyTree { takes, .. } = step {
                 held::check(takes)?;
+                nothing_more(takes)?;
             }
             if let Action::ResizeVolume { dataset, from, to } = step {
                 disk::volume_has(dataset, *from, *to)?;
@@ -206,6 +207,20 @@ pub(super) fn perform(
             Ok(())
         }
         Action::Reset { guest, uuid, dataset } => control::reset(place.runtime, control::Target { uuid: *uuid, name: guest, dataset }),
+    }
+}
+
+/// Makes sure that a tree holds nothing but what was shown: the first of it is the tree itself.
+fn nothing_more(takes: &[String]) -> Result<()> {
+    let Some(tree) = takes.first().and_then(|name| name.parse().ok()) else { return Ok(()) };
+    let listed = crate::run::must(&args::list_everything(&tree))?;
+    let more = listed.lines().map(|l| l.split('\t').next().unwrap_or(l)).find(|name| !takes.iter().any(|t| t == name));
+    match more {
+        None => Ok(()),
+        Some(more) => Err(Problem::not_now(format!("cannot destroy {tree}: it holds {}", printable(more, 200)))
+            .on(&tree)
+            .because("that came since it was shown what would be destroyed")
+            .hint("repeat the command to see all of it")),
     }
 }
 

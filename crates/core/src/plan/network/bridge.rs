@@ -333,6 +333,16 @@ fn removal(facts: &Facts, spec: Option<&BridgeSpec>, name: &IfName, plan: &mut P
         plan.notes.push(format!("{} {name} stays: chyves did not make it", thing(bridge.kind)));
         return Vec::new();
     }
+    let designed = |a: &Cidr| spec.is_some_and(|s| s.addresses.contains(a));
+    let foreign: Vec<String> = bridge.addresses.iter().filter(|a| !designed(a)).map(ToString::to_string).collect();
+    if !foreign.is_empty() {
+        plan.notes.push(format!(
+            "{} {name} stays: the host has {} on it, which chyves did not put there",
+            thing(bridge.kind),
+            foreign.join(", ")
+        ));
+        return Vec::new();
+    }
     let others: Vec<&str> = bridge.members.iter().filter(|m| !tidy::is_way_out(&facts.actual, spec, m)).map(String::as_str).collect();
     if !others.is_empty() {
         plan.notes.push(format!("{} {name} stays: {} are in it", thing(bridge.kind), others.join(", ")));

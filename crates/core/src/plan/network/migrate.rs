@@ -5,6 +5,7 @@ use super::{Facts, attach, cards, tidy};
 use crate::device::GraphHook;
 use crate::error::{Problem, Result};
 use crate::guest::{Backend, Spec};
+use crate::network::address::{Assigned, Detail};
 use crate::network::compare::{self, Close, Room};
 use crate::network::{APPLIED, BridgeSpec, Design, IfKind, Interface, Mode, Proof, STARTED, is_ours, nat};
 use crate::os::{Intent, taps};
@@ -108,6 +109,7 @@ pub fn migrate(world: &World, facts: &Facts, defaults: &OwnValues, from: &IfName
         }
     }
     bridge::keep_routes(&mut intents);
+    bring_the_rest(facts, &new, &old, &to, &mut intents);
     proofs.extend(intents.iter().filter_map(attach::proof).filter(|p| !matches!(p, Proof::IsOut { .. } | Proof::IsOff { .. })));
     for (tap, vlan) in moved {
         proofs.push(Proof::IsIn { bridge: to.clone(), member: tap.clone() });
@@ -116,9 +118,49 @@ pub fn migrate(world: &World, facts: &Facts, defaults: &OwnValues, from: &IfName
     planned.touches = compare::touched(&facts.actual, &intents.iter().collect::<Vec<_>>());
     planned.plan.steps.extend(nat::end(&facts.actual, &old.name, None));
     let mut attached = attach::Attached { intents, proofs, ..attach::Attached::default() };
+    let owed = facts.actual.moved.get(old.name.as_str());
+    attached.moved.extend(owed.into_iter().flat_map(|owed| [(old.name.clone(), None), (to.clone(), Some(owed.clone()))]));
     attached.bring(nat::bring(&world.host, spec, &new.actual, APPLIED));
     planned.plan.steps.extend(attached.steps(&world.host.run_dir));
     Ok(planned)
+}
+
+/// Adds the rest of what a bridge that is removed had to the steps.
+fn bring_the_rest(facts: &Facts, new: &Facts, old: &BridgeSpec, to: &IfName, intents: &mut Vec<Intent>) {
+    let Some(rest) = the_rest(facts, new, old, to, intents) else { return };
+    // The routes come with the rest, as they were.
+    for intent in intents.iter_mut() {
+        if let Intent::AddAddress { interface, router, .. } = intent
+            && interface == to
+        {
+            *router = None;
+        }
+    }
+    intents.push(rest);
+}
+
+/// The step that brings every address of a bridge which is removed to the new one, those among them that no setting names,
+/// with all routes that went by them.
+fn the_rest(facts: &Facts, new: &Facts, old: &BridgeSpec, to: &IfName, intents: &[Intent]) -> Option<Intent> {
+    let was = facts.actual.get(old.name.as_str()).filter(|_| new.actual.get(old.name.as_str()).is_none())?;
+    let mut before = new.actual.get(to.as_str()).map(Interface::assigned).unwrap_or_default();
+    before.extend(intents.iter().filter_map(|intent| match intent {
+        Intent::AddAddress { interface, address, .. } if interface == to => Some(Assigned { address: *address, detail: Detail::default() }),
+        _ => None,
+    }));
+    let more: Vec<Assigned> = was.assigned().into_iter().filter(|a| !before.iter().any(|b| b.address == a.address)).collect();
+    let routes_before = new.actual.routes_by(to.as_str());
+    let routes = facts.actual.routes_by(old.name.as_str());
+    if more.is_empty() && routes.is_empty() {
+        return None;
+    }
+    Some(Intent::SetAddresses {
+        interface: to.clone(),
+        after: before.iter().cloned().chain(more).collect(),
+        before,
+        routes_after: routes_before.iter().cloned().chain(routes).collect(),
+        routes_before,
+    })
 }
 
 /// What the cards of a guest say that are on a netgraph bridge which goes.
