@@ -48,12 +48,20 @@ fn run(argv: Vec<std::ffi::OsString>) -> ExitCode {
             Err(odd) => return report::hostile_word(&odd),
         }
     }
+    let typed = text.clone();
     let text = match words::canonical(text) {
         Ok(text) => text,
         Err(problem) => return report::early(&problem),
     };
+    if let [_, help, key] = &text[..]
+        && help == "help"
+        && let Some(entry) = manual::entry_of(key)
+    {
+        output::print(&entry);
+        return ExitCode::SUCCESS;
+    }
     match command::parse(&text) {
-        Ok(cli) => command::run(&cli, &text),
+        Ok(cli) => command::run(&cli, &text, &typed),
         Err(error) => report::clap(&error, &text),
     }
 }

@@ -1,6 +1,6 @@
-//! The manual page of the properties, made from the registry that validates them.
+//! The manual page of the properties, and the help on one of them, made from the registry that validates them.
 
-use chyves_core::property::{Access, Property, Scope, Unset, catalog};
+use chyves_core::property::{self, Access, Property, Scope, Unset, catalog};
 use std::fmt::Write as _;
 
 /// Text as mdoc takes it: no line begins with a control character, and backslashes are themselves.
@@ -75,6 +75,39 @@ fn entry(page: &mut String, row: &Property) {
     if !row.aliases.is_empty() {
         let _ = writeln!(page, "Also spelled {}.", row.aliases.join(", "));
     }
+}
+
+/// What `chyves help KEY` prints of a property; none where the word is a command or no property.
+pub(crate) fn entry_of(word: &str) -> Option<String> {
+    if crate::words::commands().any(|command| command == word) {
+        return None;
+    }
+    let row = property::find(word).ok().filter(|known| !known.key.starts_with("x."))?.property;
+    let mut text = format!("{}: {}\n\n", row.key, row.summary);
+    if !row.detail.is_empty() {
+        let _ = writeln!(text, "{}\n", row.detail);
+    }
+    let _ = writeln!(text, "Values:       {}", row.kind.words());
+    let default = match row.unset {
+        Unset::Value(value) => value.to_owned(),
+        Unset::Nothing => "none".to_owned(),
+        Unset::Derived(from) => format!("derived: {from}"),
+    };
+    let _ = writeln!(text, "Default:      {default}");
+    match row.access {
+        Access::Free => {
+            let _ = writeln!(text, "Takes effect: {}", row.effect.words());
+            let (key, whom) = (row.key.replace("{n}", "0"), if row.scope == Scope::Global { "global" } else { "GUEST" });
+            let _ = writeln!(text, "\nSet it with `chyves set {whom} {key}=VALUE`, show it with `chyves get {whom} {key}`.");
+        }
+        Access::Kept(by) => {
+            let _ = writeln!(text, "\nIt is written by {by} alone.");
+        }
+    }
+    if !row.aliases.is_empty() {
+        let _ = writeln!(text, "Also spelled: {}", row.aliases.join(", "));
+    }
+    Some(text)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use crate::{command, output, words};
 use anstyle::{AnsiColor, Style};
-use chyves_core::error::{Kind, Problem, did_you_mean};
+use chyves_core::error::{Kind, Problem};
 use chyves_core::image::masked;
 use chyves_core::value::BadValue;
 use clap::CommandFactory;
@@ -109,6 +109,8 @@ fn first_line(error: &clap::Error) -> String {
 fn near(word: &str, argv: &[String]) -> Option<String> {
     let root = command::Cli::command();
     let below = argv.iter().skip(1).find_map(|w| root.find_subcommand(w));
-    let names: Vec<String> = below.unwrap_or(&root).get_subcommands().map(|c| c.get_name().to_owned()).collect();
-    did_you_mean(word, names.iter().map(String::as_str))
+    // Internal commands are nobody's to type.
+    let verbs = below.unwrap_or(&root).get_subcommands().filter(|c| !c.is_hide_set());
+    let names: Vec<&str> = verbs.map(clap::Command::get_name).collect();
+    words::meant(word, &names, below.is_none())
 }

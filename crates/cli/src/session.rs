@@ -180,8 +180,7 @@ impl Session {
         let mut report = |event: Event<'_>| match event {
             Event::Step(step) if verbose => self.ui.say(&format!("{who}: {}", step.describe())),
             Event::Step(_) => {}
-            // The commands of the loader and the hypervisor are shown without asking: they are what people look for.
-            Event::Hypervisor(line) => self.ui.command(&line),
+            Event::Hypervisor(line) => self.ui.hypervisor(&line),
             Event::Command(line) if verbose => self.ui.command(&line),
             Event::Command(_) => {}
             Event::Progress(done, total) => self.ui.progress(done, total),

@@ -73,6 +73,25 @@ impl Ui {
         self.say(&format!("{dim}+ {text}{dim:#}"));
     }
 
+    /// The command of a loader or a hypervisor: on a terminal folded, one option a line; elsewhere only where each command is shown.
+    pub(crate) fn hypervisor(&self, text: &str) {
+        if std::io::stderr().is_terminal() {
+            self.command(&folded(text));
+        } else if self.volume >= Volume::Verbose {
+            self.command(text);
+        }
+    }
+
+    /// What came of a command, which even `--quiet` does not hide.
+    pub(crate) fn result(&self, text: &str) {
+        self.error_line(text);
+    }
+
+    /// Whether a person can be asked.
+    pub(crate) fn can_ask(&self) -> bool {
+        !self.json && std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+    }
+
     /// Something to heed.
     pub(crate) fn warn(&self, text: &str) {
         let yellow = AnsiColor::Yellow.on_default();
@@ -109,7 +128,9 @@ impl Ui {
             text.push_str(&format!(", {left}"));
         }
         let live = std::io::stderr().is_terminal();
-        if self.volume < Volume::Usual || self.json || !(live || ended) {
+        // Nobody follows it elsewhere, and a mail of cron(8) would have it.
+        let least = if live { Volume::Usual } else { Volume::Verbose };
+        if self.volume < least || self.json || !(live || ended) {
             return;
         }
         let _line = self.line.lock();
@@ -129,7 +150,7 @@ impl Ui {
         if yes {
             return Ok(());
         }
-        if self.json || !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
+        if !self.can_ask() {
             return Err(Problem::usage(format!("{question} needs a yes, and there is no terminal to ask on")).hint("say it with --yes"));
         }
         let _ = write!(std::io::stderr(), "{question}? [y/N] ");
@@ -141,6 +162,23 @@ impl Ui {
         }
         Err(Problem::not_now("the answer was no; nothing was changed"))
     }
+}
+
+/// A command with each option on a line of its own; it can be pasted as it is.
+fn folded(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 64);
+    let mut quoted = false;
+    let mut before = ' ';
+    for (at, c) in text.char_indices() {
+        quoted ^= c == '\'';
+        let option = c == ' ' && !quoted && text[at + 1..].starts_with('-') && before != '\\';
+        out.push_str(if option { " \\\n    " } else { "" });
+        if !option {
+            out.push(c);
+        }
+        before = c;
+    }
+    out
 }
 
 /// How long the rest will take at the rate so far, once there is one.
@@ -175,6 +213,13 @@ fn document(mut answers: Vec<Value>, problem: Option<&Problem>) -> Option<Value>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folded_command_is_the_same_command() {
+        let line = "bhyve -c 1 -s '0, -hostbridge' -l bootrom,/a-b -- x";
+        assert_eq!(folded(line), "bhyve \\\n    -c 1 \\\n    -s '0, -hostbridge' \\\n    -l bootrom,/a-b \\\n    -- x");
+        assert_eq!(folded("true"), "true");
+    }
 
     #[test]
     fn the_time_left_follows_from_the_rate_so_far() {

@@ -1,8 +1,13 @@
 //! Two word orders become one: `chyves web01 start` is `chyves start web01`, and a noun without a verb gets its usual
 //! one. Both always work because no guest may bear a command's name.
 
-use chyves_core::error::{Problem, Result, nearest};
+mod aliases;
+
+use chyves_core::error::{Kind, Problem, Result, nearest};
+use chyves_core::value::RESERVED;
 use chyves_core::value::printable;
+
+pub(crate) use aliases::meant;
 
 /// Commands that stand alone or take other things than guests.
 const HOST_VERBS: &[&str] =
@@ -103,17 +108,23 @@ pub(crate) fn verb(canonical: &[String]) -> Option<&str> {
 ///
 /// # Errors
 /// Neither the first word nor one behind it is a command.
-pub(crate) fn canonical(argv: Vec<String>) -> Result<Vec<String>> {
+pub(crate) fn canonical(mut argv: Vec<String>) -> Result<Vec<String>> {
     let Some(first) = position(&argv, 1) else { return Ok(argv) };
+    if let Some(command) = aliases::alias(&argv[first], position(&argv, first + 1).is_none()) {
+        command.clone_into(&mut argv[first]);
+    }
     let word = argv[first].as_str();
     if word.starts_with('_') || commands().any(|c| c == word) {
-        return Ok(nouns(argv, first));
+        return nouns(argv, first);
     }
     // Guests first: everything up to the verb goes behind it.
     let mut at = first;
     while let Some(next) = position(&argv, at + 1) {
+        if let Some(command) = aliases::alias(&argv[next], false) {
+            command.clone_into(&mut argv[next]);
+        }
         if GUEST_VERBS.contains(&argv[next].as_str()) {
-            return Ok(nouns(guests_first(argv, first, next), first));
+            return nouns(guests_first(argv, first, next), first);
         }
         if !looks_like_guests(&argv[at]) {
             break;
@@ -121,6 +132,43 @@ pub(crate) fn canonical(argv: Vec<String>) -> Result<Vec<String>> {
         at = next;
     }
     Err(unknown(&argv[first..]))
+}
+
+/// The verbs below a noun that this module knows.
+fn verbs_below(noun: &str) -> Option<&'static [&'static str]> {
+    match noun {
+        "snapshot" => Some(SNAPSHOT_VERBS),
+        "disk" => Some(DISK_VERBS),
+        "network" => Some(NETWORK_VERBS),
+        "cloud-init" => Some(CLOUD_INIT_VERBS),
+        _ => None,
+    }
+}
+
+/// A word behind a noun where a verb or a guest's name may stand, which no guest may bear and which is no verb of it.
+fn no_verb(noun: &str, word: &str, verbs: &[&str]) -> Problem {
+    let shown = printable(word, 40);
+    let attach = "`chyves disk add GUEST --attach PATH` attaches a file, a device or a volume".to_owned();
+    let near = if (noun, word) == ("disk", "attach") { Some(attach) } else { meant(word, verbs, false) };
+    Problem::usage(format!("`{noun}` has no verb `{shown}`")).on(&shown).hint_if(near).hint(format!("its verbs: {}", verbs.join(", ")))
+}
+
+/// The same for a word that was taken for a guest's name behind a noun without a verb, and is none.
+pub(crate) fn neither(typed: &[String], problem: Problem) -> Problem {
+    let noun = position(typed, 1);
+    let word = noun.and_then(|at| position(typed, at + 1)).map(|at| typed[at].as_str());
+    let verbs = noun.and_then(|at| verbs_below(&typed[at]));
+    match (noun, word, verbs) {
+        (Some(noun), Some(word), Some(verbs))
+            if problem.code == Kind::NotFound && problem.object.as_deref() == Some(word) && !verbs.contains(&word) =>
+        {
+            let noun = &typed[noun];
+            Problem { message: format!("`{}` is neither a guest nor a verb of `{noun}`", printable(word, 40)), ..problem }
+                .hint_if(meant(word, verbs, false))
+                .hint(format!("the verbs of `{noun}`: {}", verbs.join(", ")))
+        }
+        _ => problem,
+    }
 }
 
 /// The place of the next word at or behind `from` that is no option.
@@ -174,7 +222,28 @@ fn guests_first(mut argv: Vec<String>, first: usize, verb: usize) -> Vec<String>
 }
 
 /// Puts in the verb that a noun without one means.
-fn nouns(mut argv: Vec<String>, first: usize) -> Vec<String> {
+///
+/// # Errors
+/// A word behind the noun is neither its verb nor can it be a guest's name.
+fn nouns(mut argv: Vec<String>, first: usize) -> Result<Vec<String>> {
+    if let (Some(verbs), Some(at)) = (verbs_below(&argv[first]), position(&argv, first + 1)) {
+        // `snapshot rm web@a`, `disk ls`: the verb that the noun has of these.
+        let alias = aliases::alias(&argv[at], false).filter(|verb| verbs.contains(verb));
+        if let (Some(verb), false) = (alias, verbs.contains(&argv[at].as_str())) {
+            verb.clone_into(&mut argv[at]);
+        }
+        let word = argv[at].as_str();
+        let other = position(&argv, at + 1).is_some_and(|next| verbs.contains(&argv[next].as_str()));
+        let known = matches!(word, "all" | "help" | "guest" | "default") || verbs.contains(&word);
+        if !known && !other && RESERVED.contains(&word) {
+            return Err(no_verb(&argv[first], word, verbs));
+        }
+    } else if matches!(argv[first].as_str(), "image" | "iso" | "firmware" | "pool" | "trash")
+        && let Some(verb) =
+            argv.get(first + 1).and_then(|word| aliases::alias(word, false)).filter(|verb| matches!(*verb, "list" | "delete"))
+    {
+        verb.clone_into(&mut argv[first + 1]);
+    }
     if argv[first] == "snapshot" {
         let next = argv.get(first + 1).map(String::as_str);
         let asks = next.is_none_or(|w| w == "-h" || w == "--help" || w == "help" || SNAPSHOT_VERBS.contains(&w));
@@ -193,6 +262,17 @@ fn nouns(mut argv: Vec<String>, first: usize) -> Vec<String> {
             let joined = format!("{guest}{name}");
             argv.truncate(argv.len() - 2);
             argv.push(joined);
+        }
+        // `snapshot rollback web01 before`: these verbs take no guest without a snapshot.
+        if matches!(argv.get(first + 1).map(String::as_str), Some("rollback" | "delete" | "diff"))
+            && let Some(guest) = position(&argv, first + 2)
+            && let Some(name) = position(&argv, guest + 1)
+            && position(&argv, name + 1).is_none()
+            && !argv[guest].contains('@')
+            && !argv[name].contains(['@', ','])
+        {
+            let name = argv.remove(name);
+            argv[guest] = format!("{}@{name}", argv[guest]);
         }
     }
     // `web01 console tmux` is how it was written in 2016; alone the word could be a guest's name.
@@ -224,7 +304,7 @@ fn nouns(mut argv: Vec<String>, first: usize) -> Vec<String> {
             }
         }
     }
-    argv
+    Ok(argv)
 }
 
 /// The same for `network`, whose verb may also stand behind a bridge or a guest: `network bridge0 attach em0`.
@@ -271,15 +351,13 @@ fn unknown(words: &[String]) -> Problem {
     let word = &words[0];
     let shown = printable(word, 40);
     let second = words.get(1).filter(|w| !w.starts_with('-'));
-    let near = nearest(word, commands()).or_else(|| nearest(second?, commands()));
+    let known: Vec<&str> = commands().chain(aliases::all()).collect();
+    let near = meant(word, &known, true).or_else(|| meant(second?, &known, true));
     let problem = match second {
         Some(second) => Problem::usage(format!("neither `{shown}` nor `{}` is a command", printable(second, 40))),
         None => Problem::usage(format!("`{shown}` is no command")),
     };
-    problem
-        .on(&shown)
-        .hint_if(near.map(|n| format!("did you mean `{n}`?")))
-        .hint("`chyves help` shows the commands; a guest's name may stand before or behind one")
+    problem.on(&shown).hint_if(near).hint("`chyves help` shows the commands; a guest's name may stand before or behind one")
 }
 
 #[cfg(test)]

@@ -103,7 +103,7 @@ fn each_guest_of_a_start_has_its_own_loader_firmware_and_drives() {
     host.ok("set b-load loader=bhyveload os=freebsd");
     host.ok("set c-grub loader=grub-bhyve os=debian");
     host.ok("set a-uefi uefi_console_output=vnc");
-    let started = host.ok("start all").err;
+    let started = host.ok("-v start all").err;
     let line = |guest: &str| {
         let end = format!(" {guest}");
         started.lines().find(|l| l.starts_with("+ bhyve ") && l.ends_with(&end)).unwrap_or_else(|| panic!("{guest}: {started}")).to_owned()

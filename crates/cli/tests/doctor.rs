@@ -35,7 +35,7 @@ fn what_is_not_well_is_told_with_its_cure() {
     let answer = host.chyves("doctor").ends(5);
     let answer = answer.says("2 of ").says("checks fail: firmware, pools");
     let answer = answer.says("→ pkg install edk2-bhyve").says("→ `chyves pool init POOL` sets one up");
-    answer.says("no unrestricted guest").says("→ make it: ifconfig bridge0 create up");
+    answer.says("no unrestricted guest").says("→ `chyves network bridge0 attach INTERFACE` makes it");
     host.chyves("doctor -H -o check,state").ends(5).says("firmware\tfails");
     let json = host.chyves("doctor --json").ends(5).json();
     assert_eq!(json["error"]["code"], "host-cant", "{json}");

@@ -37,7 +37,7 @@ fn refuses(host: &Host, setting: &str, code: i32) -> Answer {
 
 /// Starts web01, waits for its first word of that number, and lets it power off.
 fn runs(host: &Host, ready: u32) -> Answer {
-    let started = host.ok("start web01");
+    let started = host.ok("-v start web01");
     let mut console = host.console("web01");
     console.sees(&format!("tiny: ready {ready}"));
     console.types("p");
@@ -94,7 +94,7 @@ fn thirty_devices_at_once() {
         assert!(places >= 28, "{places} on the line: {line}");
         assert!(line.contains(" -k ") && !line.contains("password"), "the screen's secret is in a file of its own: {line}");
         runs(&host, 2);
-        host.ok("start web01 -q");
+        host.ok("-v start web01 -q");
         // Where the screen is seen is told to whoever wants to see it.
         let info = host.ok("info web01 --json").json();
         let (at, secret) = (info[0]["vnc"].as_str().unwrap(), info[0]["vnc-secret"].as_str().unwrap());
@@ -195,7 +195,7 @@ fn a_path_with_a_comma_goes_into_a_file_that_only_root_reads() {
     host.ok("create other --size 1M --ram 64M");
     host.ok("disk remove other disk0 --yes");
     host.chyves_words(&["disk", "add", "other", "--attach", disk.to_str().unwrap()]).ends(0);
-    let started = host.ok("start other");
+    let started = host.ok("-v start other");
     assert!(started.err.contains(" -k ") && !started.err.contains("a,b"), "{}", started.err);
     let conf = host.run_dir().join(host.value("other", "uuid")).join("bhyve.conf");
     assert_eq!(std::fs::metadata(&conf).unwrap().permissions().mode() & 0o777, 0o600);
@@ -225,7 +225,7 @@ fn passthrough_wants_an_iommu_and_a_device_of_its_own() {
             .says(&format!("devctl set driver -f {selector} ppt"))
             .says("pptdevs=");
         host.sh("devctl", &["set", "driver", "-f", &selector, "ppt"]);
-        let started = host.ok("start web01");
+        let started = host.ok("-v start web01");
         assert!(started.err.contains(" -S ") && started.err.contains(&format!("passthru,{address}")), "{}", started.err);
         // Another guest can't have it.
         host.ok(&format!("create web02 --image tiny --ram 64M pcidev_0=passthru,{address}"));
@@ -278,13 +278,13 @@ fn ports_a_tpm_firmware_items_and_other_networks() {
         assert!(started.err.contains(word), "{word}: {}", started.err);
     }
     // Two guests at one terminal would each read a part of what is typed there.
-    host.ok("start web01");
+    host.ok("-v start web01");
     host.ok("create db01 --size 1M --ram 64M com2=/dev/nmdm-web01.2A");
     host.chyves("start db01").ends(5).says("com2 of `db01` can't be at /dev/nmdm-web01.2A: `web01` is there");
     // One that crashed has let go of it, though it is still told of.
     host.kill(host.pids("web01").0);
     until("web01 to be crashed", || (host.state("web01") == "crashed").then_some(()));
-    host.ok("start db01");
+    host.ok("-v start db01");
     host.ok("stop db01 --now");
     host.ok("reclaim");
     // On an older host each is refused with the release that has it.

@@ -30,7 +30,7 @@ fn bhyveload_runs_again_at_each_reboot() {
         let Some(host) = host("lab_loaders::bhyveload", settings) else { return };
         host.ok("create fbsd --image tiny --ram 64M loader=bhyveload os=freebsd");
         // On an older processor this loader is the only one that works.
-        host.ok("start fbsd").says("+ bhyveload -c /dev/nmdm-fbsd.1A -m 64M -d ").is_silent_of("bootrom");
+        host.ok("-v start fbsd").says("+ bhyveload -c /dev/nmdm-fbsd.1A -m 64M -d ").is_silent_of("bootrom");
         let mut console = host.console("fbsd");
         console.sees("tiny: ready 1");
         reboots(&mut console, "tiny: ready 2");
@@ -65,7 +65,7 @@ fn grub_bhyve_runs_again_at_each_reboot() {
     for settings in [&["release=13.5", "cpu=intel"][..], &["release=15.0", "cpu=amd"]] {
         let Some(host) = host("lab_loaders::grub", settings) else { return };
         host.ok("create deb --image tiny --ram 64M loader=grub-bhyve os=debian");
-        host.ok("start deb").says("+ grub-bhyve -r ").says("device.map");
+        host.ok("-v start deb").says("+ grub-bhyve -r ").says("device.map");
         let mut console = host.console("deb");
         console.sees("tiny: ready 1");
         reboots(&mut console, "tiny: ready 2");
@@ -83,7 +83,7 @@ fn grub_bhyve_takes_the_user_s_own_files() {
         std::fs::write(folder.join("device.map"), format!("(hd0) {}\n", disk.display())).unwrap();
         std::fs::write(folder.join("grub.cfg"), "kopenbsd -h com0 -r sd0a (hd0,openbsd1)/bsd\nboot\n").unwrap();
     });
-    host.ok("start own");
+    host.ok("-v start own");
     let mut console = host.console("own");
     console.sees("tiny: ready 1");
     off(&host, &mut console, "own");
@@ -102,7 +102,7 @@ fn a_recipe_that_wants_the_disc_s_label_is_told_it() {
     }
     host.ok("iso info arch").says("ARCH_202511");
     host.ok("create arch01 --size 1M --ram 64M loader=grub-bhyve os=arch");
-    host.ok("start arch01 --iso arch");
+    host.ok("-v start arch01 --iso arch");
     let mut console = host.console("arch01");
     console.sees("tiny: ready 0");
     let config = std::fs::read_to_string(host.run_dir().join(host.value("arch01", "uuid")).join("grub.cfg")).unwrap();
@@ -136,7 +136,7 @@ fn an_install_from_a_disc_ends_with_the_disc_out() {
         host.ok("image import ./tiny.iso --name disc");
         let os = if loader == "grub-bhyve" { "debian" } else { "freebsd" };
         host.ok(&format!("create web01 --size 1M --ram 64M loader={loader} os={os}"));
-        let started = host.ok("start web01 --iso disc");
+        let started = host.ok("-v start web01 --iso disc");
         assert!(started.err.contains("-s 3:0,ahci-cd,") && started.err.contains("image.iso"), "{}", started.err);
         let mut console = host.console("web01");
         console.sees("tiny: ready 0");
@@ -158,12 +158,12 @@ fn a_disc_is_booted_before_a_disk_where_the_firmware_can_be_told() {
     host.make_iso();
     host.ok("image import ./tiny.iso --name disc");
     host.ok("create web01 --image tiny --ram 64M");
-    host.ok("start web01 --iso disc").says("bootindex=0").says("fwcfg=qemu");
+    host.ok("-v start web01 --iso disc").says("bootindex=0").says("fwcfg=qemu");
     let mut console = host.console("web01");
     console.sees("tiny: ready 0");
     reboots(&mut console, "tiny: ready 1");
     off(&host, &mut console, "web01");
-    host.ok("start web01").is_silent_of("fwcfg");
+    host.ok("-v start web01").is_silent_of("fwcfg");
     host.ok("stop web01 --force");
 }
 
@@ -172,7 +172,7 @@ fn variables_of_the_firmware_are_the_guest_s_own() {
     let Some(host) = host("lab_loaders::vars", &["release=14.3"]) else { return };
     host.ok("create a,b --image tiny --ram 64M");
     for guest in ["a", "b"] {
-        host.ok(&format!("start {guest}")).says("-l bootrom,/usr/local/share/uefi-firmware/BHYVE_UEFI.fd,").says("uefi-vars.fd");
+        host.ok(&format!("-v start {guest}")).says("-l bootrom,/usr/local/share/uefi-firmware/BHYVE_UEFI.fd,").says("uefi-vars.fd");
         let mut console = host.console(guest);
         console.sees("tiny: ready 1");
         off(&host, &mut console, guest);
@@ -185,7 +185,7 @@ fn variables_of_the_firmware_are_the_guest_s_own() {
         std::fs::write(&path, &bytes).unwrap();
         bytes
     });
-    host.ok("start a");
+    host.ok("-v start a");
     let mut console = host.console("a");
     console.sees("tiny: ready 2");
     off(&host, &mut console, "a");
@@ -197,7 +197,7 @@ fn variables_of_the_firmware_are_the_guest_s_own() {
 fn u_boot_boots_guests_on_arm64() {
     let Some(host) = host("lab_loaders::uboot", &["release=15.0", "cpu=arm64"]) else { return };
     host.ok("create web01 --image tiny --ram 64M");
-    let started = host.ok("start web01").says("-o bootrom=/usr/local/share/u-boot/u-boot-bhyve-arm64/u-boot.bin");
+    let started = host.ok("-v start web01").says("-o bootrom=/usr/local/share/u-boot/u-boot-bhyve-arm64/u-boot.bin");
     for amd64 in [" -H", " -P", " -A", " -w", " -u ", " -l ", "lpc"] {
         assert!(!started.err.contains(amd64), "{amd64}: {}", started.err);
     }
@@ -220,9 +220,9 @@ fn imported_firmware_boots_guests_and_is_reset() {
         host.ok("set a uefi_firmware=both");
         host.ok("set b uefi_firmware=code");
         let images = host.mount_point().join("chyves/images");
-        host.ok("start a").says(&format!("-l bootrom,{},", images.join("both/image.fd").display())).says("uefi-vars.fd");
+        host.ok("-v start a").says(&format!("-l bootrom,{},", images.join("both/image.fd").display())).says("uefi-vars.fd");
         // Its own code is as long as that of the packages, so their variables are for it too.
-        host.ok("start b").says(&format!("-l bootrom,{},", images.join("code/image.fd").display())).says("uefi-vars.fd");
+        host.ok("-v start b").says(&format!("-l bootrom,{},", images.join("code/image.fd").display())).says("uefi-vars.fd");
         for guest in ["a", "b"] {
             let mut console = host.console(guest);
             console.sees("tiny: ready 1");
@@ -234,7 +234,7 @@ fn imported_firmware_boots_guests_and_is_reset() {
         host.ok("a firmware reset -n").says("uefi-vars-");
         // One whose packages' firmware is gone still boots by its own.
         std::fs::remove_dir_all(&rom).unwrap();
-        host.ok("start a");
+        host.ok("-v start a");
         let mut console = host.console("a");
         console.sees("tiny: ready 3");
         off(&host, &mut console, "a");
@@ -256,7 +256,7 @@ fn a_reboot_looks_at_the_host_again_and_keeps_settings_that_can_be_used() {
             if grub.exists() && change.contains("grub") {
                 std::fs::remove_file(&grub).unwrap();
             }
-            host.ok("start web01");
+            host.ok("-v start web01");
             let mut console = host.console("web01");
             console.sees("tiny: ready");
             host.ok(change);
@@ -273,7 +273,7 @@ fn a_reboot_looks_at_the_host_again_and_keeps_settings_that_can_be_used() {
         }
         // What is its own at that time is nobody else's: its VM object, its taps, and a screen at a port of its own.
         host.ok("set web01 uefi_console_output=vnc uefi_vnc_port=5999");
-        host.ok("start web01").says("VNC at 127.0.0.1:5999 its screen (the password is in ").says("/vnc.secret)");
+        host.ok("-v start web01").says("VNC display at 127.0.0.1:5999 (password in ").says("/vnc.secret)");
         let mut console = host.console("web01");
         console.sees("tiny: ready");
         reboots(&mut console, "tiny: ready");

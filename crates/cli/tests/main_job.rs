@@ -47,7 +47,7 @@ fn with_the_tiny_guest_under_bios() {
     ");
 
     // It returns when the machine is seen running, and has shown exactly the command that runs.
-    let started = host.ok("start web01");
+    let started = host.ok("-v start web01");
     let (machine, _) = host.pids("web01");
     let runs = host.processes().into_iter().find(|p| p.pid == machine).unwrap().line;
     assert!(started.err.lines().any(|l| l.strip_prefix("+ ") == Some(&runs)), "{}\n{runs}", started.err);
@@ -131,7 +131,7 @@ fn with_the_tiny_guest_under_bios() {
         "{}",
         stopped.err
     );
-    assert!(stopped.err.contains("web01 is stopped already"), "{}", stopped.err);
+    assert!(stopped.err.contains("1 more was off already"), "{}", stopped.err);
     host.nothing_is_left();
 
     let disk = host.files("web02");

@@ -230,8 +230,8 @@ fn a_dry_run_shows_the_commands_and_changes_nothing() {
 
     // What is shown is what is then run.
     let shown = host.ok("start web01 -n").out;
-    let started = host.ok("start web01").err;
-    let command = started.lines().find_map(|l| l.strip_prefix("+ ")).unwrap();
+    let started = host.ok("-v start web01").err;
+    let command = started.lines().filter_map(|l| l.strip_prefix("+ ")).next_back().unwrap();
     assert!(shown.lines().any(|l| l == command), "{shown}\n{command}");
     let before = look(&host);
     host.ok("stop web01 -n").says("ask web01 by ACPI");

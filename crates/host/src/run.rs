@@ -194,6 +194,10 @@ pub fn failure(cmd: &Cmd, output: &Output) -> Problem {
         ),
         ("read-only", "the pool or dataset is read-only: `zfs get readonly`, `zpool status`"),
         ("failed to create mountpoint", "is the file system that it is mounted in read-only or full? `zfs get readonly`, `zpool list`"),
+        (
+            "directory is not empty",
+            "the folder where it is to be mounted has files in it: move them elsewhere and try again; `zfs get mountpoint` shows the folder",
+        ),
         ("dataset does not exist", "somebody may have destroyed it: `zfs list -t filesystem,volume,snapshot` shows what is there"),
         (
             "outside of its encryption root",

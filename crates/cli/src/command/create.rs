@@ -168,6 +168,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
             if world.images.is_empty() { look(Which::All)? } else { world }
         }
     };
+    what_is_made(session, args, &names, &settings)?;
     let moment = Session::moment(names.len());
     let mut results: Vec<Result<Option<Report>>> = Vec::new();
     let mut made = Vec::new();
@@ -211,6 +212,44 @@ fn one(session: &Session, world: &World, args: &Args, request: &plan::create::Re
         return Ok(None);
     }
     Ok(Some(Report::new(name, format!("made as {dataset}")).with(json!({ "dataset": dataset, "uuid": uuid }))))
+}
+
+/// Says of what may not be meant what is about to be made: on a terminal the person decides, elsewhere it is a warning.
+fn what_is_made(session: &Session, args: &Args, names: &[GuestName], settings: &[(String, String)]) -> Result<()> {
+    let odd = |question: String, advice: String| {
+        if session.ui.can_ask() && !session.dry_run && !session.yes {
+            session.ui.say(&advice);
+            return session.ui.confirm(&question, false);
+        }
+        session.ui.warn(&advice);
+        Ok(())
+    };
+    if args.image.is_some() {
+        return Ok(());
+    }
+    if let [_, others @ ..] = names
+        && !others.is_empty()
+    {
+        let images = session.look(&Look { images: Which::All, ..Look::default() })?.images;
+        if let Some(image) = others.iter().find(|name| images.iter().any(|image| image.name.as_str() == name.as_str())) {
+            odd(
+                format!("make {} guests, one of them called {image}", names.len()),
+                format!("{image} is also an image; a guest made from it: `chyves create {} --image {image}`", names[0]),
+            )?;
+        }
+    }
+    let has_disk = args.size.is_some() || settings.iter().any(|(key, _)| key.starts_with("disk") || key.starts_with("pcidev"));
+    if !has_disk {
+        let listed: Vec<&str> = names.iter().map(GuestName::as_str).collect();
+        let listed = listed.join(", ");
+        odd(
+            format!("make {listed} without a disk"),
+            format!(
+                "{listed}: no disk is made; --size 20G makes an empty one, --image IMAGE one from an image, `chyves image list` shows them"
+            ),
+        )?;
+    }
+    Ok(())
 }
 
 /// Starts what was made. It stays made, whatever comes of that.

@@ -149,6 +149,7 @@ pub(crate) fn run(session: &Session, verb: &Verb) -> Result<()> {
         }),
         Verb::Resize { guest, disk, size, force } => {
             one(session, guest, *disk, &format!("has {} now", size.get()), |world, guest, guids| {
+                has_it(session, guest, *disk)?;
                 let found = disks::of(guest, Some(&[*disk]), Mount::ForAMoment)?;
                 plan::disk::resize::resize(world, guest, *disk, size.get(), *force, plan::disk::found::of(&found, *disk), guids)
             })
@@ -172,6 +173,28 @@ fn pairs(words: &[String]) -> Result<Vec<(String, String)>> {
         word.split_once('=').map(|(k, v)| (k.to_owned(), v.to_owned())).ok_or_else(wrong)
     };
     words.iter().map(pair).collect()
+}
+
+/// Refuses a disk that was added to a guest which runs without it: nothing would tell its machine of another size.
+fn has_it(session: &Session, guest: &Guest, number: u16) -> Result<()> {
+    if !guest.state.is_alive() {
+        return Ok(());
+    }
+    let spec = guest.spec()?;
+    let disk = spec.disks.iter().find(|d| d.number == number);
+    let path = disk.zip(guest.mountpoint.as_deref()).map(|(disk, folder)| plan::machine::disk_path(guest, folder, disk));
+    let record = session.runtime.observe(guest.uuid, &guest.dataset)?.record;
+    let (Some(path), Some(record)) = (path, record) else { return Ok(()) };
+    if record.launch.hypervisor.args.iter().any(|arg| arg.contains(&path)) {
+        return Ok(());
+    }
+    let disk = format!("disk{number}");
+    Err(Problem::not_now(format!(
+        "cannot resize {disk} of {}: it was added while the guest runs, and the guest has it from its next start on",
+        guest.name
+    ))
+    .on(format!("{}:{disk}", guest.name))
+    .hint(format!("`chyves stop {0}`, then `chyves disk resize {0} {disk} SIZE`", guest.name)))
 }
 
 /// Forgets a disk that is lost.

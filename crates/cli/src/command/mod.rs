@@ -108,8 +108,8 @@ fn only(verb: &str) -> Option<clap::Command> {
     Some(Global::augment_args(clap::Command::new("chyves").infer_long_args(true)).subcommand(verbs::alone(verb)?))
 }
 
-/// Runs a parsed command line to its exit status.
-pub(crate) fn run(cli: &Cli, argv: &[String]) -> ExitCode {
+/// Runs a parsed command line to its exit status. `argv` is in the order that was parsed, `typed` as it was typed.
+pub(crate) fn run(cli: &Cli, argv: &[String], typed: &[String]) -> ExitCode {
     let json = cli.global.json;
     if cli.global.host.is_some() && !cli.global.dry_run && !matches!(cli.verb, verbs::Verb::Dev(dev::Verb::Facts { .. })) {
         let problem = Problem::usage("--host plans for another host, which only --dry-run does").hint("add -n");
@@ -119,7 +119,7 @@ pub(crate) fn run(cli: &Cli, argv: &[String]) -> ExitCode {
         Ok(session) => session,
         Err(problem) => return report::problem(&problem, json),
     };
-    let result = verbs::run(&session, &cli.verb).map_err(|problem| report::without_logins(&problem));
+    let result = verbs::run(&session, &cli.verb).map_err(|problem| words::neither(typed, report::without_logins(&problem)));
     session.ui.end(result.as_ref().err());
     match result {
         Ok(()) => ExitCode::SUCCESS,

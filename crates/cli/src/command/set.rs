@@ -41,8 +41,11 @@ pub(crate) fn unset(session: &Session, args: &UnsetArgs) -> Result<()> {
     let mut unset = Vec::new();
     for (index, word) in rest.iter().enumerate() {
         // The last word must be a property; before it, what is no property names a guest.
-        if property::find(word).is_ok() || index + 1 == rest.len() || !unset.is_empty() {
-            unset.push(property::find(word)?.key);
+        let all_known = word.split(',').all(|key| property::find(key).is_ok());
+        if all_known || index + 1 == rest.len() || !unset.is_empty() {
+            for key in word.split(',') {
+                unset.push(property::find(key)?.key);
+            }
         } else {
             guests.push(word);
         }

@@ -335,6 +335,10 @@ fn diff(session: &Session, from: &str, to: Option<&str>, args: &ListArgs) -> Res
         }
         Dialect::Fuse => session.ui.say("this ZFS can't tell which files differ; settings and sizes are compared"),
     }
+    if changes.is_empty() && !session.ui.json {
+        let now = to.as_ref().map_or_else(|| "the present".to_owned(), |name| format!("@{name}"));
+        session.ui.say(&format!("{}: no differences between @{from} and {now}", guest.name));
+    }
     let mut table = Table::new(["kind", "name", "before", "after"]);
     for change in changes {
         table.rows.push(vec![Cell::text(change.kind), Cell::text(change.name), Cell::maybe(change.before), Cell::maybe(change.after)]);

@@ -5,6 +5,7 @@ mod boot;
 use super::image::let_go_of;
 use crate::session::{Pace, Report, Session};
 use crate::targets::Targets;
+use crate::ui::Volume;
 use chyves_core::action::Action;
 use chyves_core::error::{Problem, Result};
 use chyves_core::guest::{Guest, RunState};
@@ -153,6 +154,9 @@ fn bring_up(session: &Session, world: &World, guest: &Guest, media: &Media) -> R
         return Ok(Some(Report::new(&guest.name, "running")));
     }
     alone(session, guest)?;
+    if session.ui.volume == Volume::Quiet && guest.state.is_alive() {
+        session.ui.result(&format!("{}: {} already", guest.name, guest.state.word()));
+    }
     let start = media.ready(session, world, guest)?;
     let borrows = start.borrows(media);
     let screen = start.screen();
@@ -163,15 +167,20 @@ fn bring_up(session: &Session, world: &World, guest: &Guest, media: &Media) -> R
         let_go_of(session, &borrows);
     }
     Ok(done?.and_then(|d| d.started).map(|(supervisor, machine)| {
-        let mut said = format!("running (pid {machine}); `chyves console {}` shows its console", guest.name);
-        if let Some(at) = screen {
-            let _ = write!(said, ", VNC at {at} its screen");
-            if let Some(secret) = session.runtime.screen_secret(guest.uuid) {
-                let _ = write!(said, " (the password is in {})", secret.display());
-            }
+        let mut said = format!("running (pid {machine})");
+        if session.ui.volume == Volume::Quiet {
+            session.ui.result(&format!("{}: {said}", guest.name));
         }
+        let _ = write!(said, "; `chyves console {}` shows its console{}", guest.name, display(session, guest.uuid, screen));
         Report::new(&guest.name, said).with(json!({ "pid": machine, "supervisor": supervisor, "uuid": guest.uuid, "vnc": screen }))
     }))
+}
+
+/// Where the display of a guest is, and where its password, as the end of a sentence; nothing where it has none.
+fn display(session: &Session, uuid: uuid::Uuid, at: Option<SocketAddr>) -> String {
+    let Some(at) = at else { return String::new() };
+    let secret = session.runtime.screen_secret(uuid).map(|file| format!(" (password in {})", file.display()));
+    format!("; VNC display at {at}{}", secret.unwrap_or_default())
 }
 
 /// Refuses a guest whose identity runs already from another dataset: of exact clones one can run at a time.
@@ -294,12 +303,12 @@ fn foreground(session: &Session, targets: &Targets, media: &Media, held: &mut Ve
     result?;
     // From here on the supervisor's own locks say that the guest runs; others may ask it to stop.
     drop(lock);
-    let ui = &session.ui;
+    let (ui, uuid, screen) = (&session.ui, launch.uuid, launch.screen);
     let outcome = supervise::run_foreground(&session.runtime, *launch, Spawner::this_program()?, &mut |progress| match progress {
-        supervise::Progress::Run(line) => ui.command(&line),
+        supervise::Progress::Run(line) => ui.hypervisor(&line),
         supervise::Progress::Running => {
             held.clear();
-            ui.say(&format!("{name}: running"));
+            ui.result(&format!("{name}: running{}", display(session, uuid, screen)));
         }
     })?;
     match outcome {

@@ -13,6 +13,9 @@ use std::fmt::Display;
 /// How many guests are worked on at once.
 const AT_ONCE: usize = 8;
 
+/// How many hints are printed below several failures; those of many guests differ in their names only.
+const HINTS: usize = 3;
+
 /// How a command works on several guests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pace {
@@ -135,7 +138,7 @@ fn summed<N: Display>(failed: &str, total: usize, failures: Vec<(N, Problem)>) -
     let mut problem = Problem::new(code, format!("{} of {total} {failed}", failures.len()));
     for (name, failure) in failures {
         // One hint each, the one with something to type where there is one.
-        let known = |hint: &&String| !problem.hints.contains(hint);
+        let known = |hint: &&String| !problem.hints.contains(hint) && problem.hints.len() < HINTS;
         let near = failure.hints.iter().find(|hint| hint.starts_with("did you mean"));
         let typed = near.or_else(|| failure.hints.iter().find(|hint| hint.contains("`chyves ")));
         let hint = typed.or(failure.hints.first()).filter(known).cloned();

@@ -31,6 +31,11 @@ pub fn gone(what: &str) -> String {
     let Some((thing, guest)) = what.strip_suffix('`').and_then(|what| what.split_once(" of `")) else {
         return "look for it in a snapshot: `chyves snapshot list`".to_owned();
     };
+    if let Some(number) = thing.strip_prefix("attached disk ") {
+        return format!(
+            "it is part of no snapshot: connect or mount what it is on; or remove it from the guest: `chyves disk remove {guest} disk{number} --lost`"
+        );
+    }
     if let Some(number) = thing.strip_prefix("disk ") {
         return format!(
             "look for it in a snapshot: `chyves snapshot list`; or let the guest go without it: \

@@ -12,22 +12,9 @@ type Interfaces = BTreeMap<String, InterfaceKind>;
 /// What it is about.
 pub(crate) const WHAT: &str = "network";
 
-/// Whether it is a name that FreeBSD itself gives: `bridge0`.
-fn is_unit(name: &str) -> bool {
-    name.strip_prefix("bridge").is_some_and(|unit| !unit.is_empty() && unit.bytes().all(|b| b.is_ascii_digit()))
-}
-
-/// How a bridge is made.
-fn make_bridge(os: Os, name: &str) -> String {
-    match os {
-        Os::FreeBsd if is_unit(name) => {
-            format!("make it: ifconfig {name} create up; at boot, in /etc/rc.conf: cloned_interfaces=\"{name}\"")
-        }
-        Os::FreeBsd => format!(
-            "make it: ifconfig bridge create name {name} up; at boot, in /etc/rc.conf: cloned_interfaces=\"bridge0\" and ifconfig_bridge0_name=\"{name}\""
-        ),
-        Os::Linux => format!("make it: ip link add {name} type bridge && ip link set {name} up"),
-    }
+/// How a bridge is made: by chyves, which makes it again at each start and knows it from then on.
+fn make_bridge(name: &str) -> String {
+    format!("`chyves network {name} attach INTERFACE` makes it with an uplink, `chyves network {name} private` without one")
 }
 
 fn bridges(interfaces: &Interfaces) -> Vec<&str> {
@@ -41,7 +28,7 @@ pub(super) fn host(host: &HostFacts) -> Finding {
     match (bridges.is_empty(), host.os) {
         (false, _) => Finding::ok(WHAT, format!("bridges {}", bridges.join(", "))),
         (true, Os::FreeBsd) => {
-            Finding::warns(WHAT, "there is no bridge that guests' cards could be attached to").cure(make_bridge(host.os, "bridge0"))
+            Finding::warns(WHAT, "there is no bridge that guests' cards could be attached to").cure(make_bridge("bridge0"))
         }
         (true, Os::Linux) => Finding::ok(WHAT, "no bridge; guests have networks of QEMU's own"),
     }
@@ -52,7 +39,7 @@ pub(super) fn start(host: &HostFacts, wants: &Wants) -> Vec<Finding> {
     let mut all = Vec::new();
     if let Some(interfaces) = &host.state.interfaces {
         for card in &wants.cards {
-            all.extend(bridge(host.os, interfaces, wants, card));
+            all.extend(bridge(interfaces, wants, card));
             if !host.state.left_taps.contains(card.tap.as_str()) {
                 all.extend(tap(host.os, interfaces, card));
             }
@@ -94,13 +81,13 @@ fn graph(host: &HostFacts, wants: &Wants, what: &str, node: &str) -> Option<Find
 }
 
 /// A card's bridge.
-fn bridge(os: Os, interfaces: &Interfaces, wants: &Wants, WantedCard { card, bridge, .. }: &WantedCard) -> Option<Finding> {
+fn bridge(interfaces: &Interfaces, wants: &Wants, WantedCard { card, bridge, .. }: &WantedCard) -> Option<Finding> {
     let bridge = bridge.as_str();
     let finding = match interfaces.get(bridge) {
         Some(InterfaceKind::Bridge) => return None,
         Some(InterfaceKind::Other) => Finding::fails(WHAT, format!("`{bridge}`, which {card} wants, is no bridge"))
             .cure(format!("make one with {bridge} as its member, and name that in {card}.bridge")),
-        None => Finding::fails(WHAT, format!("there is no bridge `{bridge}`, which {card} wants")).cure(make_bridge(os, bridge)),
+        None => Finding::fails(WHAT, format!("there is no bridge `{bridge}`, which {card} wants")).cure(make_bridge(bridge)),
     };
     Some(match bridges(interfaces).first() {
         Some(other) => finding.cure(format!("or choose another: `chyves set {} {card}.bridge={other}`", wants.guest)),

@@ -275,8 +275,8 @@ fn bridges_taps_and_addresses() {
         }
     };
     assert_eq!(with("14.3-intel", |_| {}, card("lan")), "");
-    insta::assert_snapshot!(with("14.3-intel", |_| {}, card("bridge0")), @r#"fails network: there is no bridge `bridge0`, which net0 wants; make it: ifconfig bridge0 create up; at boot, in /etc/rc.conf: cloned_interfaces="bridge0"; or choose another: `chyves set web01 net0.bridge=dmz`"#);
-    insta::assert_snapshot!(with("13.5-amd", |_| {}, card("lan")), @r#"fails network: there is no bridge `lan`, which net0 wants; make it: ifconfig bridge create name lan up; at boot, in /etc/rc.conf: cloned_interfaces="bridge0" and ifconfig_bridge0_name="lan""#);
+    insta::assert_snapshot!(with("14.3-intel", |_| {}, card("bridge0")), @r#"fails network: there is no bridge `bridge0`, which net0 wants; `chyves network bridge0 attach INTERFACE` makes it with an uplink, `chyves network bridge0 private` without one; or choose another: `chyves set web01 net0.bridge=dmz`"#);
+    insta::assert_snapshot!(with("13.5-amd", |_| {}, card("lan")), @r#"fails network: there is no bridge `lan`, which net0 wants; `chyves network lan attach INTERFACE` makes it with an uplink, `chyves network lan private` without one"#);
     insta::assert_snapshot!(with("13.5-amd", |_| {}, card("ix0")), @"fails network: `ix0`, which net0 wants, is no bridge; make one with ix0 as its member, and name that in net0.bridge");
     let left = |h: &mut HostFacts| {
         h.state.interfaces.as_mut().unwrap().insert("chv12345678".into(), InterfaceKind::Other);
@@ -299,7 +299,7 @@ fn networks_of_a_linux_host() {
     wanted.cards =
         vec![WantedCard { card: "net0".into(), bridge: "lan".parse().unwrap(), tap: "chv0".parse().unwrap(), owner: String::new() }];
     host.state.interfaces = Some(BTreeMap::from([("lo".to_owned(), InterfaceKind::Other)]));
-    insta::assert_snapshot!(said(&host, &wanted), @"fails network: there is no bridge `lan`, which net0 wants; make it: ip link add lan type bridge && ip link set lan up");
+    insta::assert_snapshot!(said(&host, &wanted), @"fails network: there is no bridge `lan`, which net0 wants; `chyves network lan attach INTERFACE` makes it with an uplink, `chyves network lan private` without one");
     host.state.interfaces = Some(BTreeMap::from([("lan".to_owned(), InterfaceKind::Bridge), ("chv0".to_owned(), InterfaceKind::Other)]));
     insta::assert_snapshot!(said(&host, &wanted), @"fails network: the tap chv0, which net0 wants, is there already; if nothing uses it: ip link delete chv0");
 }

@@ -174,7 +174,7 @@ pub fn find<'a>(world: &'a World, wanted: &str) -> Result<&'a Trashed> {
             t.label() == wanted
                 || t.dataset.leaf() == wanted
                 || t.dataset.as_str() == wanted
-                || t.uuid.is_some_and(|u| u.to_string() == wanted)
+                || t.uuid.is_some_and(|u| wanted.parse() == Ok(u))
         })
         .collect();
     match found[..] {
@@ -194,7 +194,7 @@ pub fn find<'a>(world: &'a World, wanted: &str) -> Result<&'a Trashed> {
             Err(Problem::usage(format!("several deleted guests were called `{wanted}`"))
                 .on(wanted)
                 .because(each.join("; "))
-                .hint(format!("name one as it lies there: `{}`", which(found[0]))))
+                .hint(format!("name one by what is shown before `deleted`: `chyves undelete {}`", which(found[0]))))
         }
     }
 }

@@ -49,7 +49,7 @@ pub(super) fn disk_file(guest: &Guest, folder: &str, disk: &DiskSpec) -> FilePat
 }
 
 /// The path of a disk as the hypervisor opens it.
-pub(super) fn disk_path(guest: &Guest, folder: &str, disk: &DiskSpec) -> String {
+pub fn disk_path(guest: &Guest, folder: &str, disk: &DiskSpec) -> String {
     let name = disk_name(disk.number, disk.kind);
     match disk.kind {
         // That it has a source was checked when its settings were read.

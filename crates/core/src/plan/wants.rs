@@ -64,7 +64,7 @@ pub(super) fn of(guest: &Guest, spec: &Spec, host: &HostFacts, firmware: Option<
         let need = if is_read_only(disk) { Need::Read } else { Need::Write };
         wants.paths.push(WantedPath {
             path: disk_file(guest, folder, disk),
-            what: format!("disk {} of `{}`", disk.number, guest.name),
+            what: format!("{}disk {} of `{}`", if disk.kind == DiskKind::Attached { "attached " } else { "" }, disk.number, guest.name),
             need,
         });
     }

@@ -172,7 +172,9 @@ pub fn find(key: &str) -> Result<Known> {
     let folded: String = lower.split_inclusive(|c: char| c.is_ascii_digit()).collect::<String>();
     let names = catalog::all().filter(|p| p.access == Access::Free).map(|p| p.key);
     let shown = crate::value::printable(key, 60);
-    let hint = did_you_mean(&folded, names);
+    let display = matches!(lower.as_str(), "vnc" | "display" | "graphics" | "screen" | "gui" | "fbuf" | "uefi_vnc" | "vga" | "monitor");
+    let hint =
+        if display { Some("a VNC display is switched on by `uefi_console_output=vnc`".to_owned()) } else { did_you_mean(&folded, names) };
     Err(Problem::usage(format!("no property is called `{shown}`"))
         .on(&shown)
         .hint_if(hint)

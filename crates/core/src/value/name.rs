@@ -58,6 +58,7 @@ pub const RESERVED: &[&str] = &[
     "key",
     "list",
     "log",
+    "ls",
     "man",
     "migrate",
     "move",
@@ -88,17 +89,20 @@ pub const RESERVED: &[&str] = &[
     "reset",
     "resize",
     "restart",
+    "rm",
     "rollback",
     "schema",
     "send",
     "set",
     "show",
+    "shutdown",
     "snapshot",
     "snapshots",
     "start",
     "status",
     "stop",
     "supervise",
+    "sync",
     "template",
     "tmux",
     "trace",
@@ -122,7 +126,13 @@ fn check(text: &str, what: &str, limit: usize) -> Result<(), BadValue> {
     };
     if let Some(bad) = text.chars().find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))) {
         let shown = super::printable(&bad.to_string(), 8);
-        return refuse(format!("has `{shown}`, which a name can't have"));
+        let mut bad = BadValue::new(text, format!("has `{shown}`, which a name can't have")).hint(rule());
+        if what.contains("snapshot") {
+            // ZFS and other programs allow blanks and more in it.
+            let (old, new) = (super::printable(text, limit), text.replace(|c: char| !c.is_ascii_alphanumeric(), "_"));
+            bad = bad.hint(format!("{}; rename one that is there: zfs rename -r 'DATASET@{old}' 'DATASET@{new}'", rule()));
+        }
+        return Err(bad);
     }
     if !first.is_ascii_alphanumeric() {
         return refuse(format!("begins with `{first}`"));

@@ -72,7 +72,18 @@ pub fn look(path: &str) -> Result<DiskFile> {
 /// # Errors
 /// It is not there, is neither, is in use by the host, or holds another format than raw.
 pub fn look_at_source(wanted: &str) -> Result<DiskFile> {
-    let path = if wanted.starts_with('/') || wanted.starts_with('.') { wanted.to_owned() } else { volume(wanted)? };
+    // Where a volume and a file in the current folder have one name, the volume is meant: `./NAME` is the file.
+    let path = if wanted.starts_with(['/', '.']) {
+        wanted.to_owned()
+    } else {
+        match volume(wanted) {
+            Err(problem) if fs::metadata(wanted).is_err() => {
+                return Err(problem.because(format!("and there is no file `{}` in the current folder", printable(wanted, 300))));
+            }
+            Err(_) => wanted.to_owned(),
+            Ok(path) => path,
+        }
+    };
     let shown = printable(&path, 300);
     let real = fs::canonicalize(&path).map_err(|e| Problem::not_found(format!("can't find `{shown}`")).on(&path).because(e))?;
     let meta = fs::metadata(&real).map_err(fail("look at", &path))?;

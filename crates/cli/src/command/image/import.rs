@@ -58,6 +58,7 @@ pub(crate) struct Args {
 
 pub(super) fn run(session: &Session, kind: Option<ImageKind>, args: &Args, is_fetch: bool) -> Result<()> {
     let known = if is_fetch { known(&args.from)? } else { None };
+    let by_name = known.as_ref().map(|_| args.from.clone());
     let source = match known.as_ref().and_then(|k| k.address.clone()) {
         Some(address) => Source::Address(address),
         None => place(&args.from)?,
@@ -91,7 +92,14 @@ pub(super) fn run(session: &Session, kind: Option<ImageKind>, args: &Args, is_fe
         retries: args.retries,
         ..Order::new(source)
     };
-    bring(session, &order, &name)
+    // By its address alone it would come without its checksums.
+    let address = by_name.map(|name| (format!("chyves image fetch {}", order.source.shown()), format!("chyves image fetch {name}")));
+    bring(session, &order, &name).map_err(|mut problem| {
+        if let Some((typed, again)) = &address {
+            problem.hints.iter_mut().for_each(|hint| *hint = hint.replace(typed, again));
+        }
+        problem
+    })
 }
 
 /// What the catalogue knows of a word that is fetched; none where it is an address.
