@@ -50,6 +50,8 @@ pub(crate) struct Report {
     pub(crate) object: String,
     /// What was done, for people: "started".
     pub(crate) said: String,
+    /// What even `--quiet` says of it.
+    brief: Option<String>,
     /// More for programs.
     pub(crate) more: Value,
 }
@@ -57,7 +59,13 @@ pub(crate) struct Report {
 impl Report {
     /// A report of an object.
     pub(crate) fn new(object: impl std::fmt::Display, said: impl Into<String>) -> Self {
-        Self { object: object.to_string(), said: said.into(), more: json!({}) }
+        Self { object: object.to_string(), said: said.into(), brief: None, more: json!({}) }
+    }
+
+    /// With words that even `--quiet` says.
+    pub(crate) fn briefly(mut self, brief: impl Into<String>) -> Self {
+        self.brief = Some(brief.into());
+        self
     }
 
     /// With more for programs.
@@ -221,7 +229,11 @@ impl Session {
         if self.ui.json {
             self.ui.answer_json(Value::Array(reports.iter().map(Report::json).collect()));
         } else {
+            let quiet = self.ui.volume == crate::ui::Volume::Quiet;
             for report in reports {
+                if let (true, Some(brief)) = (quiet, &report.brief) {
+                    self.ui.result(&format!("{}: {brief}", report.object));
+                }
                 self.ui.say(&format!("{}: {}", report.object, report.said));
             }
         }

@@ -103,6 +103,8 @@ fn with_the_tiny_guest_under_bios() {
     web02: a clone of web01
     web03: a clone of web01
     $ chyves start web02,web03 -q
+    web02: running (pid N)
+    web03: running (pid N)
     $ chyves list -o name,state,ram,description
     NAME   STATE    RAM  DESCRIPTION
     web01  stopped  64M  first guest
@@ -161,7 +163,7 @@ fn with_linux_under_uefi() {
     host.ok(&format!("pool init {}", host.pool));
     host.ok("image import ./linux.img");
     host.ok("create web01 --image linux --cpu 2 --ram 256M");
-    host.ok("start web01").says("pflash");
+    host.ok("-v start web01").says("pflash");
     let mut console = host.console("web01");
     console.logs_in();
     assert_eq!(console.shell("nproc"), "2");

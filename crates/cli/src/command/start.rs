@@ -25,7 +25,6 @@ use chyves_host::runtime::Lock;
 use chyves_host::supervise::{self, Spawner};
 use chyves_host::{accel, facts, network, ports};
 use serde_json::json;
-use std::fmt::Write as _;
 use std::net::SocketAddr;
 
 /// Start guests
@@ -167,12 +166,11 @@ fn bring_up(session: &Session, world: &World, guest: &Guest, media: &Media) -> R
         let_go_of(session, &borrows);
     }
     Ok(done?.and_then(|d| d.started).map(|(supervisor, machine)| {
-        let mut said = format!("running (pid {machine})");
-        if session.ui.volume == Volume::Quiet {
-            session.ui.result(&format!("{}: {said}", guest.name));
-        }
-        let _ = write!(said, "; `chyves console {}` shows its console{}", guest.name, display(session, guest.uuid, screen));
-        Report::new(&guest.name, said).with(json!({ "pid": machine, "supervisor": supervisor, "uuid": guest.uuid, "vnc": screen }))
+        let brief = format!("running (pid {machine})");
+        let said = format!("{brief}; `chyves console {}` shows its console{}", guest.name, display(session, guest.uuid, screen));
+        Report::new(&guest.name, said)
+            .briefly(brief)
+            .with(json!({ "pid": machine, "supervisor": supervisor, "uuid": guest.uuid, "vnc": screen }))
     }))
 }
 
