@@ -23,7 +23,7 @@ fn the_size_and_kind_of_a_disk() {
                     length(host, guest, "disk1.raw", 4 << 20);
                     host.in_folder(guest, |folder| mark(&folder.join("disk1.raw"), (4 << 20) - 32, "far-behind-disk1"));
                 },
-                told: ("info GUEST", "it has 4M, recorded is 1M"),
+                told: ("disk list GUEST", "4M (recorded: 1M)"),
             },
             Fact {
                 name: "a disk is smaller than recorded",
@@ -33,7 +33,7 @@ fn the_size_and_kind_of_a_disk() {
             Fact {
                 name: "the kind of a disk is another one",
                 change: |host, guest| drop(host.sh("zfs", &["set", "chyves:disk1.kind=zvol", &host.dataset(guest)])),
-                told: ("info GUEST", "it is a file of 1M, recorded is a volume"),
+                told: ("disk list GUEST", "it is a file of 1M, recorded is a volume"),
             },
         ],
     );
@@ -53,7 +53,7 @@ fn the_presence_of_a_disk() {
                         std::fs::remove_file(folder.join("disk1.raw")).unwrap();
                     });
                 },
-                told: ("info GUEST", "its file is missing"),
+                told: ("disk list GUEST", "missing (recorded"),
             },
             Fact {
                 name: "a file has the name of the next disk",
@@ -71,7 +71,7 @@ fn the_presence_of_a_disk() {
                         std::os::unix::fs::symlink(&to, folder.join("disk1.raw")).unwrap();
                     });
                 },
-                told: ("info GUEST", "a symbolic link has its name"),
+                told: ("disk list GUEST", "a symbolic link has its name"),
             },
         ],
     );

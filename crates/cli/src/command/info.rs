@@ -12,6 +12,7 @@ use chyves_core::plan::machine::backend;
 use chyves_core::property::keys;
 use chyves_core::value::{Dataset, ImageName, Size, printable};
 use chyves_core::vmm::Vmm;
+use chyves_host::observe::disks::{self, Mount};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
@@ -115,7 +116,8 @@ fn facts(session: &Session, guest: &Guest, vmm: Vmm, key: Option<&Dataset>) -> R
             put("vnc-secret", json!(session.runtime.screen_secret(guest.uuid)));
         }
     }
-    let there = super::disk::seen(session, guest)?;
+    // A command that only reads mounts nothing: disk files of an unmounted guest are shown as recorded.
+    let there = disks::of(guest, None, Mount::Never)?;
     put("disks", Value::Array(spec.disks.iter().map(|d| {
         let differs = found::of(&there, d.number).differs(d);
         json!({ "disk": format!("disk{}", d.number), "kind": d.kind, "size": d.size.map(Size::human), "differs": differs, "bus": d.bus, "serial": d.serial, "description": d.description })

@@ -1,7 +1,7 @@
 //! Rows of `zfs get` become roots, guests, images and trash: found by their marks, never by guessing at names.
 
 use super::rows::Row;
-use crate::error::Problem;
+use crate::error::{Kind, Problem};
 use crate::guest::{DiskKind, Guest, RunState};
 use crate::plan::image::WORKING;
 use crate::property::keys;
@@ -126,7 +126,8 @@ fn guest(
     (root, host): (&Root, Option<Uuid>),
     values: &BTreeMap<&str, Arc<OwnValues>>,
 ) -> Result<Guest, Problem> {
-    let odd = |p: Problem| p.within(format!("`{dataset}` is marked as a guest and can't be used")).on(dataset);
+    let odd =
+        |p: Problem| Problem { code: Kind::NotNow, ..p.within(format!("`{dataset}` is marked as a guest and can't be used")).on(dataset) };
     if let Some(property) = &row.doubtful {
         return Err(odd(super::rows::pretender(&row.name, property)));
     }

@@ -72,7 +72,8 @@ pub(super) fn check(runtime: &Runtime) -> Result<()> {
     let [lasting, spare] = folders(runtime);
     // The folder above may be a link that the administrator made.
     let above = std::fs::canonicalize(runtime.lasting()).unwrap_or_else(|_| runtime.lasting().to_owned());
-    for folder in [above, lasting, spare] {
+    // What is no folder holds no journals: the runtime folder takes them then.
+    for folder in [above, lasting, spare].into_iter().filter(|folder| folder.is_dir()) {
         check_private(&folder, LASTING_VARIABLE)?;
     }
     Ok(())
