@@ -124,6 +124,9 @@ fn several_things_are_done_each_by_itself() {
     host.chyves("get web02,nope notes -H -o value").ends(6).says("x");
     host.chyves("disk list web02 nope").ends(6).says("raw");
     host.chyves("info nope neither").ends(3).says("2 of 2");
+    host.chyves("cloud-init status web02 nope").ends(6).says("web02").says("no guest is called `nope`");
+    host.chyves("reclaim nope").ends(3);
+    host.chyves("trash empty nope neither -y").ends(3).says("nope").says("neither");
 
     // Snapshots of all, taken and destroyed by the same word.
     host.ok("snapshot all@nightly");
@@ -140,6 +143,8 @@ fn several_things_are_done_each_by_itself() {
         std::fs::write(host.work().join(format!("{name}.img")), format!("disk {name}\n").repeat(1000)).unwrap();
         host.ok(&format!("image import ./{name}.img"));
     }
+    host.chyves("image info a gone").ends(6).says("sha256").says("no image is called `gone`");
+    host.chyves("image verify gone b").ends(6).says("gone").says("b: is what was imported");
     host.chyves("image delete a gone b -y").ends(6).says("a: destroyed").says("b: destroyed").says("gone");
     host.ok("image list -H -o name").is_silent_of("\nb").is_silent_of("a\n");
     host.chyves("delete newone nope").ends(6).says("newone: in the trash").says("no guest is called `nope`");

@@ -122,6 +122,11 @@ pub(super) fn verify(session: &Session, kind: Option<ImageKind>, names: &[ImageN
         }
     }
     session.tell(&reports);
+    // Of several that were named some are whole.
+    if names.len() > 1 && !reports.is_empty() {
+        let lost = failures.into_iter().map(|problem| (problem.object.clone().unwrap_or_default(), problem)).collect();
+        return Session::sum_up_lost("images are not there or not what was imported", names.len(), lost);
+    }
     match failures.len() {
         0 => Ok(()),
         1 => Err(failures.remove(0)),
