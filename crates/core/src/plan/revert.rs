@@ -113,6 +113,8 @@ pub(super) fn steps(guest: &Guest, spec: &Spec, host: &HostFacts, folder: &str, 
     }
     // The copy of the settings went back too; it has to say what holds now.
     let copy = format!("{run}/config.toml");
+    // The name may be a link to a file of the host in the snapshot: cp(1) would follow it.
+    steps.before.push(must(Cmd::new("rm", ["-f", &copy_path(folder).to_string()])));
     steps.before.push(must(Cmd::new("cp", [&copy, &copy_path(folder).to_string()])));
     steps.files.push(HostFile { path: copy, text: settings_copy(&settled), mode: 0o600, secret: false });
     steps.note = Some(format!("{} goes back to its snapshot {name}: what was written to its disks since is lost", guest.name));
@@ -163,6 +165,7 @@ mod tests {
                 "-zfs mount tank/chyves/guests/web01",
                 "mkdir -m 0700 -p /tank/chyves/guests/web01/logs",
                 "-cp -n /fw/VARS.fd /tank/chyves/guests/web01/uefi-vars.fd",
+                "rm -f /tank/chyves/guests/web01/config.toml",
                 &format!("cp /run/chyves/{}/config.toml /tank/chyves/guests/web01/config.toml", g.uuid),
             ]
         );
