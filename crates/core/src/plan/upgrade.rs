@@ -347,7 +347,7 @@ mod tests {
         # unmount tank/c/guests/web
         zfs unmount tank/c/guests/web
         # make the file system tank/c/trash
-        zfs create -o canmount=off tank/c/trash
+        zfs create -o canmount=off -o setuid=off -o devices=off -o exec=off tank/c/trash
         # change settings of tank/c
         zfs set chyves:layout=1 tank/c
         ");
