@@ -1,6 +1,7 @@
 //! Starts and reboots as scripts.
 
 use super::*;
+use crate::confinement::Possible;
 use crate::guest::RunState;
 use crate::os::Os;
 use crate::os::freebsd::recorded;
@@ -212,4 +213,30 @@ fn taps_are_told_apart_by_identity() {
     let of = |name: &str| tap_name(testing::guest(name, &[]).uuid, 0).unwrap();
     let names: std::collections::BTreeSet<_> = ["web", "web-1", "web01", "web1"].iter().map(|n| of(n)).collect();
     assert_eq!(names.len(), 4);
+}
+
+#[test]
+fn less_confinement_than_wanted_is_a_note_and_never_silent() {
+    let text = |settings: &[(&str, &str)], host: Possible| {
+        let g = testing::guest("web01", &[USUAL, settings].concat());
+        let mut world = testing::world(vec![g.clone()]);
+        world.host.confinement = host;
+        start(&world, &g, &request()).unwrap().script(Os::Linux)
+    };
+    let full = text(&[], Possible::default());
+    assert!(full.contains("-sandbox on") && !full.contains("# note: confinement"), "{full}");
+    let no_namespaces = || Possible { no_namespaces: Some("no namespaces in this container".into()), ..Possible::default() };
+    let user = text(&[], no_namespaces());
+    assert!(
+        user.contains("# note: confinement of web01: user (no namespaces in this container)\n") && user.contains("-sandbox on"),
+        "{user}"
+    );
+    let off = text(&[], Possible { no_user: Some("not root".into()), ..Possible::default() });
+    assert!(off.contains("# note: confinement of web01: off (not root)\n") && !off.contains("-sandbox"), "{off}");
+    // What was asked for needs no word.
+    let asked = text(&[("confine", "off")], no_namespaces());
+    assert!(!asked.contains("# note: confinement") && !asked.contains("-sandbox"), "{asked}");
+    let named = text(&[("qargs", "-cdrom /srv/x.iso")], Possible::default());
+    assert!(named.contains("# note: confinement of web01: user (qargs names files"), "{named}");
+    assert!(!text(&[("qargs", "-global ICH9-LPC.disable_s3=1")], Possible::default()).contains("# note: confinement"));
 }
