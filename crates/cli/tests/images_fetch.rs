@@ -53,7 +53,7 @@ fn a_server_may_fail_in_every_way() {
         ("/teapot.img", 1, "418"),
         ("/circle.img", 1, "leads in a circle"),
         ("/nowhere.img", 1, "can't be fetched"),
-        ("/odd.img", 1, "leads to where it is not followed"),
+        ("/odd.img", 1, "redirect refused"),
         ("/short.img", 1, "did not come whole"),
         ("/long.img", 1, "is longer than its server said"),
         ("/chunked-cut.img", 1, "did not come whole"),

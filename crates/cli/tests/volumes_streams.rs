@@ -104,7 +104,7 @@ fn names(host: &Host, pool: &str) -> String {
 #[test]
 fn a_clone_is_sent_so_that_it_stands_alone() {
     let Some(host) = host("volumes::clone-stream") else { return };
-    std::fs::write(host.work().join("small.img"), b"no disk that boots\n".repeat(1000)).unwrap();
+    std::fs::write(host.work().join("small.img"), [&b"no disk that boots\n".repeat(1000)[..18_999], b"\0"].concat()).unwrap();
     host.ok("image import ./small.img");
     let other = host.second("/vm");
     // Its file system is a clone of the image; its volume is its own, with room that is kept for it.
@@ -202,7 +202,7 @@ fn a_volume_that_went_lies_in_the_trash_where_it_is_received() {
 #[test]
 fn a_volume_that_went_from_a_clone_lies_in_the_trash_where_it_is_received() {
     let Some(host) = host("volumes::went-from-clone") else { return };
-    std::fs::write(host.work().join("small.img"), b"no disk that boots\n".repeat(1000)).unwrap();
+    std::fs::write(host.work().join("small.img"), [&b"no disk that boots\n".repeat(1000)[..18_999], b"\0"].concat()).unwrap();
     host.ok("image import ./small.img");
     let other = host.second("/vm");
     host.ok("create db --image small loader=bios");

@@ -12,7 +12,7 @@ pub mod hash;
 pub mod source;
 
 pub use hash::{Hash, HashKind};
-pub use source::{Source, is_secret, masked, name_of, percent_decoded, public};
+pub use source::{Source, encoded, is_secret, masked, name_of, percent_decoded, public};
 
 use crate::error::{Problem, Result};
 use crate::value::Size;
@@ -34,6 +34,12 @@ pub struct Order {
     pub source: Source,
     /// What it must be, where somebody says.
     pub expect: Option<ImageKind>,
+    /// Whether it is a raw disk whatever it looks like, because somebody says so.
+    #[serde(default)]
+    pub raw: bool,
+    /// Another name that it may have in a list of checksums: that of the link it was named by.
+    #[serde(default)]
+    pub alias: Option<String>,
     /// The hash that it must have as it comes.
     pub hash: Option<Hash>,
     /// A list of checksums, in which the hash is looked up.
@@ -60,6 +66,8 @@ impl Order {
         Self {
             source,
             expect: None,
+            raw: false,
+            alias: None,
             hash: None,
             checksums: None,
             signature: None,

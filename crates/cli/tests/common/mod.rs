@@ -178,7 +178,7 @@ impl Host {
             With::Pool => {}
             With::Volumes => drop(self.ok(&format!("pool init {}", self.pool))),
             With::Image => {
-                std::fs::write(self.work().join("small.img"), b"no disk that boots\n".repeat(1000)).unwrap();
+                std::fs::write(self.work().join("small.img"), [&b"no disk that boots\n".repeat(1000)[..18_999], b"\0"].concat()).unwrap();
                 self.ok(&format!("pool init {}", self.pool));
                 self.ok("image import ./small.img");
             }

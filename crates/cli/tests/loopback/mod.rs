@@ -37,6 +37,10 @@ pub enum Reply {
     Page,
     /// This status, with a page.
     Status(u16),
+    /// Compressed by the server, though it was asked not to.
+    Packed(Vec<u8>),
+    /// Busy at the server's first request.
+    Busy(Vec<u8>),
     /// Somewhere else.
     Redirect(String),
 }
@@ -136,6 +140,9 @@ fn serve(mut stream: TcpStream, files: &Mutex<HashMap<String, Reply>>, asked: &M
             reader.read_to_end(&mut Vec::new()).map(drop)
         }
         Reply::Page => send("200 OK\r\nContent-Type: text/html", b"<!DOCTYPE html><html><body>Please log in</body></html>"),
+        Reply::Packed(body) => send(&format!("200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {}", body.len()), &body),
+        Reply::Busy(_) if tries == 1 => send("503 Busy\r\nContent-Length: 0\r\nRetry-After: 0", b""),
+        Reply::Busy(body) => send(&format!("200 OK\r\nContent-Length: {}", body.len()), &body),
         Reply::Status(status) => send(&format!("{status} No\r\nContent-Length: 4"), b"No.\n"),
         Reply::Redirect(to) => send(&format!("302 Found\r\nContent-Length: 0\r\nLocation: {to}"), b""),
     }?;

@@ -1,6 +1,6 @@
 //! A host alone, a line a matter: what `chyves doctor` shows.
 
-use super::{Finding, memory, modules, network, passthru, processor, system, vm};
+use super::{Finding, advisories, memory, modules, network, passthru, processor, system, vm};
 use crate::confinement::Level;
 use crate::error::Problem;
 use crate::os::Os;
@@ -12,6 +12,7 @@ use crate::zfs::Dialect;
 pub fn host(host: &HostFacts) -> Vec<Finding> {
     let state = &host.state;
     let mut all = vec![system::host(host), system::rights(host)];
+    all.extend(advisories::host(host));
     all.extend(system::surroundings(state));
     match host.os {
         Os::FreeBsd => {

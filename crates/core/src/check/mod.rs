@@ -10,6 +10,7 @@
 //!
 //! To add a check: a fact in `os::state`, a function in the file of its matter, a line in [`start`] or [`host`].
 
+mod advisories;
 pub mod files;
 pub mod host;
 pub mod memory;

@@ -7,35 +7,65 @@ use super::{Hash, HashKind};
 use crate::error::{Problem, Result};
 use crate::value::printable;
 
-/// The hash of the file `name` in a list; the strongest where there are several.
+/// The hash of a file in a list, under any of its names; the strongest where there are several.
 ///
 /// # Errors
 /// The list does not have it, or has two different ones of one sort.
-pub fn find(list: &str, name: &str) -> Result<Hash> {
-    let shown = printable(name, 120);
+pub fn find(list: &str, names: &[&str]) -> Result<Hash> {
+    let shown = printable(names.first().copied().unwrap_or_default(), 120);
     let mut found: Option<Hash> = None;
     let mut entries = 0;
     let mut alone = Vec::new();
-    for line in list.lines().map(str::trim) {
-        let Some((hash, file)) = entry(line) else {
-            alone.extend(Hash::bare(line));
-            continue;
-        };
-        entries += 1;
-        // Some lists name files in folders: `./name`, `images/name`.
-        if file.rsplit('/').next() != Some(name) {
+    let mut unsupported: Option<String> = None;
+    // Gentoo's DIGESTS say before each group of what kind it is.
+    let mut group: Option<String> = None;
+    for line in list.trim_start_matches('\u{feff}').lines().map(|line| line.trim_end_matches('\r').trim()) {
+        if let Some(kind) = line.strip_prefix("# ").and_then(|rest| rest.strip_suffix(" HASH")) {
+            group = Some(kind.to_owned());
             continue;
         }
-        match &found {
-            Some(before) if before.kind == hash.kind && before.hex != hash.hex => {
-                return Err(Problem::failed(format!("the list of checksums has two different hashes of `{shown}`"))
-                    .on(&shown)
-                    .because(format!("{before} and {hash}"))
-                    .hint("give the right one with --hash"));
+        let mut said = manifest(line);
+        if said.is_empty() {
+            match entry(line) {
+                Some((Said::Hash(hash), file)) => said.push(match &group {
+                    Some(kind) => (tagged(kind, &hash.hex).unwrap_or_else(|| Said::Unsupported(kind.clone())), file),
+                    None => (Said::Hash(hash), file),
+                }),
+                Some(other) => said.push(other),
+                None => alone.extend(Hash::bare(line)),
             }
-            Some(before) if before.kind >= hash.kind => {}
-            _ => found = Some(hash),
         }
+        for (said, file) in said {
+            entries += 1;
+            // Some lists name files in folders: `./name`, `images/name`.
+            let is_it = names.iter().any(|name| file == *name || file.rsplit(['/', '\\']).next() == Some(name));
+            if !is_it {
+                continue;
+            }
+            let hash = match said {
+                Said::Hash(hash) => hash,
+                Said::Unsupported(kind) => {
+                    unsupported = Some(kind);
+                    continue;
+                }
+            };
+            match &found {
+                Some(before) if before.kind == hash.kind && before.hex != hash.hex => {
+                    return Err(Problem::failed(format!("the list of checksums has two different hashes of `{shown}`"))
+                        .on(&shown)
+                        .because(format!("{before} and {hash}"))
+                        .hint("give the right one with --hash"));
+                }
+                Some(before) if before.kind >= hash.kind => {}
+                _ => found = Some(hash),
+            }
+        }
+    }
+    if let (None, Some(kind)) = (&found, unsupported) {
+        return Err(Problem::failed(format!("the list of checksums has only hashes of `{shown}` that are not supported: {kind}"))
+            .on(&shown)
+            .because("supported are SHA512, SHA256, SHA1 and MD5")
+            .hint("check it yourself, and give its hash with --hash sha256:…: `sha256sum FILE`, `sha256 FILE`"));
     }
     // A file beside the image may hold its hash and nothing else.
     if let ([only], 0) = (&alone[..], entries) {
@@ -52,19 +82,88 @@ pub fn find(list: &str, name: &str) -> Result<Hash> {
     })
 }
 
+/// What a line says of a file.
+enum Said {
+    Hash(Hash),
+    /// A hash of a kind that is not computed here.
+    Unsupported(String),
+}
+
 /// One line: a hash and the file it is of.
-fn entry(line: &str) -> Option<(Hash, &str)> {
-    // SHA256 (name) = 0123…
-    if let Some((kind, rest)) = line.split_once(" (") {
-        let kind = HashKind::read(kind)?;
-        let (name, hex) = rest.rsplit_once(") = ")?;
-        return Some((Hash::new(kind, hex.trim())?, name));
+fn entry(line: &str) -> Option<(Said, String)> {
+    // SHA256 (name) = 0123…, as BSD's programs and `--tag` print it; SHA2-256(name)= 0123…, as `openssl dgst` does.
+    if let Some((kind, rest)) = line.split_once('(')
+        && let Some((name, hex)) = rest.rsplit_once(")= ").or_else(|| rest.rsplit_once(") = "))
+        && let Some(said) = tagged(kind.trim(), hex.trim())
+    {
+        return Some((said, name.to_owned()));
     }
-    // 0123…  name, 0123… *name
+    // A name with a backslash or a line feed is escaped, and the line says so with a backslash.
+    let (escaped, line) = line.strip_prefix('\\').map_or((false, line), |line| (true, line));
     let (hex, name) = line.split_once([' ', '\t'])?;
     let name = name.trim_start();
     let name = name.strip_prefix('*').unwrap_or(name);
-    Hash::bare(hex).filter(|_| !name.is_empty()).map(|hash| (hash, name))
+    if name.is_empty() {
+        return None;
+    }
+    let said = Hash::bare(hex).map(Said::Hash).or_else(|| is_other(hex).then(|| Said::Unsupported(format!("of {} digits", hex.len()))))?;
+    Some((said, if escaped { unescaped(name) } else { name.to_owned() }))
+}
+
+fn tagged(kind: &str, hex: &str) -> Option<Said> {
+    let word = kind.to_ascii_lowercase().replace('-', "");
+    let word = word
+        .strip_prefix("sha2")
+        .filter(|digits| matches!(*digits, "256" | "512" | "384" | "224"))
+        .map_or(word.clone(), |d| format!("sha{d}"));
+    match HashKind::read(&word) {
+        Some(kind) => Hash::new(kind, hex).map(Said::Hash),
+        None => (hex.len() >= 32 && hex.bytes().all(|b| b.is_ascii_hexdigit())).then(|| Said::Unsupported(printable(kind, 30))),
+    }
+}
+
+/// Whether digits are a hash of a length that is not known here: SHA224, SHA384.
+fn is_other(hex: &str) -> bool {
+    matches!(hex.len(), 56 | 96) && hex.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+fn unescaped(name: &str) -> String {
+    let mut out = String::with_capacity(name.len());
+    let mut chars = name.chars();
+    while let Some(c) = chars.next() {
+        match (c, c == '\\') {
+            (_, true) => match chars.next() {
+                Some('n') => out.push('\n'),
+                Some('r') => out.push('\r'),
+                Some(other) => out.push(other),
+                None => out.push('\\'),
+            },
+            (c, false) => out.push(c),
+        }
+    }
+    out
+}
+
+/// A line of Gentoo's Manifest: `DIST name size BLAKE2B hex SHA512 hex`.
+fn manifest(line: &str) -> Vec<(Said, String)> {
+    let words: Vec<&str> = line.split_ascii_whitespace().collect();
+    let [_, name, _, rest @ ..] = words.as_slice() else { return Vec::new() };
+    if !matches!(words[0], "DIST" | "DATA" | "MISC" | "AUX") {
+        return Vec::new();
+    }
+    rest.chunks_exact(2).filter_map(|pair| Some((tagged(pair[0], pair[1])?, (*name).to_owned()))).collect()
+}
+
+/// A list as text, whatever its encoding: UTF-8 with or without a mark, and what Windows calls Unicode.
+pub fn text(bytes: &[u8]) -> String {
+    let wide = |bytes: &[u8], read: fn([u8; 2]) -> u16| {
+        String::from_utf16_lossy(&bytes.chunks_exact(2).map(|pair| read([pair[0], pair[1]])).collect::<Vec<_>>())
+    };
+    match bytes {
+        [0xff, 0xfe, rest @ ..] => wide(rest, u16::from_le_bytes),
+        [0xfe, 0xff, rest @ ..] => wide(rest, u16::from_be_bytes),
+        _ => String::from_utf8_lossy(bytes).trim_start_matches('\u{feff}').to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -81,25 +180,56 @@ mod tests {
             format!("# a comment\n{a}  ./images/disk.img\n"),
             format!("{a}\n"),
         ] {
-            assert_eq!(find(&list, "disk.img").unwrap().to_string(), format!("sha256:{a}"), "{list}");
+            assert_eq!(find(&list, &["disk.img"]).unwrap().to_string(), format!("sha256:{a}"), "{list}");
         }
         let both = format!("SHA512 (disk.img) = {b}\nSHA256 (disk.img) = {a}\nMD5 (disk.img) = {}\n", "c".repeat(32));
-        assert_eq!(find(&both, "disk.img").unwrap().kind, HashKind::Sha512);
+        assert_eq!(find(&both, &["disk.img"]).unwrap().kind, HashKind::Sha512);
         let signed = format!(
             "-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\n# Fedora\nSHA256 (disk (1).img) = {a}\n-----BEGIN PGP SIGNATURE-----\nabc\n"
         );
-        assert_eq!(find(&signed, "disk (1).img").unwrap().hex, a);
+        assert_eq!(find(&signed, &["disk (1).img"]).unwrap().hex, a);
+    }
+
+    #[test]
+    fn every_form_of_every_tool_is_read() {
+        let (a, b) = ("a".repeat(64), "b".repeat(128));
+        let of = |list: &str, name: &str| find(list, &[name]).map(|hash| hash.to_string());
+        for (list, name) in [
+            (format!("\\{a}  a\\\\b.img\n"), "a\\b.img"),
+            (format!("{a}  disk (1).img\n"), "disk (1).img"),
+            (format!("{a} *disk (x) = y.img\n"), "disk (x) = y.img"),
+            (format!("SHA256(disk.img)= {a}\n"), "disk.img"),
+            (format!("SHA2-256(./disk.img)= {a}\n"), "disk.img"),
+            (format!("\u{feff}{a}  disk.img\r\n"), "disk.img"),
+            (format!("{a}  C:\\images\\disk.img\n"), "disk.img"),
+        ] {
+            assert_eq!(of(&list, name), Ok(format!("sha256:{a}")), "{list}");
+        }
+        let digests = format!("# BLAKE2B HASH\n{}  disk.img\n# SHA512 HASH\n{b}  disk.img\n", "c".repeat(128));
+        assert_eq!(of(&digests, "disk.img"), Ok(format!("sha512:{b}")));
+        assert_eq!(of(&format!("DIST disk.img 12 BLAKE2B {} SHA512 {b}\n", "c".repeat(128)), "disk.img"), Ok(format!("sha512:{b}")));
+        for list in [
+            format!("SHA384 (disk.img) = {}\n", "d".repeat(96)),
+            format!("BLAKE2b (disk.img) = {}\n", "d".repeat(128)),
+            format!("{}  disk.img", "d".repeat(96)),
+        ] {
+            assert!(of(&list, "disk.img").unwrap_err().message.contains("not supported"), "{list}");
+        }
+        // A link and what it leads to are one file.
+        assert!(find(&format!("{a}  real.img\n"), &["link.img", "real.img"]).is_ok());
+        let wide: Vec<u8> = [0xff, 0xfe].into_iter().chain(format!("{a}  disk.img\n").encode_utf16().flat_map(u16::to_le_bytes)).collect();
+        assert!(of(&text(&wide), "disk.img").is_ok());
     }
 
     #[test]
     fn a_list_without_it_or_against_itself_is_refused() {
         let (a, b) = ("a".repeat(64), "b".repeat(64));
-        assert!(find("", "x").unwrap_err().causes[0].contains("no checksums"));
-        assert!(find("<!doctype html>\n", "x").is_err());
-        assert!(find(&format!("{a}  xx\n"), "x").unwrap_err().causes[0].contains("1 others"));
-        assert!(find(&format!("{a}  x\n{b}  x\n"), "x").unwrap_err().message.contains("two different"));
+        assert!(find("", &["x"]).unwrap_err().causes[0].contains("no checksums"));
+        assert!(find("<!doctype html>\n", &["x"]).is_err());
+        assert!(find(&format!("{a}  xx\n"), &["x"]).unwrap_err().causes[0].contains("1 others"));
+        assert!(find(&format!("{a}  x\n{b}  x\n"), &["x"]).unwrap_err().message.contains("two different"));
         // One hash alone is this file's only where nothing else is said.
-        assert!(find(&format!("{a}\n{b}\n"), "x").is_err());
-        assert!(find(&format!("{a}  y\n{b}\n"), "x").is_err());
+        assert!(find(&format!("{a}\n{b}\n"), &["x"]).is_err());
+        assert!(find(&format!("{a}  y\n{b}\n"), &["x"]).is_err());
     }
 }

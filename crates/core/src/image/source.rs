@@ -29,13 +29,13 @@ impl Source {
         let shown = printable(text, 200);
         match scheme.to_ascii_lowercase().as_str() {
             "http" | "https" | "ftp" if rest.starts_with("//") && rest.len() > 2 => {
-                if text.chars().any(|c| c.is_control() || c == ' ') {
-                    return Err(Problem::usage(format!("`{shown}` is no address"))
+                if text.chars().any(char::is_control) {
+                    return Err(Problem::usage(format!("`{shown}` is not an address"))
                         .on(&shown)
-                        .because("it has a blank or a control character")
-                        .hint("write a blank as %20"));
+                        .because("it has a control character")
+                        .hint("copy it again"));
                 }
-                Ok(Self::Address(text.to_owned()))
+                Ok(Self::Address(encoded(text)))
             }
             "file" => {
                 let path = rest.strip_prefix("//localhost").or_else(|| rest.strip_prefix("//")).unwrap_or(rest);
@@ -99,6 +99,19 @@ pub fn public(address: &str) -> String {
     let (host, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
     let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
     format!("{scheme}//{host}{path}")
+}
+
+/// An address in which blanks and other letters than ASCII's are written as servers want them, as browsers do by themselves.
+pub fn encoded(address: &str) -> String {
+    let mut out = String::with_capacity(address.len());
+    for byte in address.bytes() {
+        if byte.is_ascii_graphic() && !matches!(byte, b'"' | b'<' | b'>' | b'`' | b'{' | b'}' | b'|' | b'\\' | b'^') {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
 }
 
 /// Text in which no address shows its user, password or query.
@@ -186,7 +199,8 @@ mod tests {
         assert_eq!(parse("file:///a%20b.img"), Ok(Source::File("/a b.img".into())));
         assert_eq!(parse("file:/a.img"), Ok(Source::File("/a.img".into())));
         assert_eq!(parse("HTTPS://h/a"), Ok(Source::Address("HTTPS://h/a".into())));
-        for wrong in ["file://other/a", "http:/a", "http://", "gopher://h/a", "http://h/a b", "http://h/a\r\nx: y", "file:///a%00"] {
+        assert_eq!(parse("http://h/a b/ü.img"), Ok(Source::Address("http://h/a%20b/%C3%BC.img".into())));
+        for wrong in ["file://other/a", "http:/a", "http://", "gopher://h/a", "http://h/a\r\nx: y", "file:///a%00"] {
             assert_eq!(parse(wrong), Err(2), "{wrong}");
         }
     }

@@ -145,7 +145,13 @@ pub fn firmware(host: &mut HostFacts) {
 pub fn for_doctor(rt: &Runtime, host: &mut HostFacts) {
     host.state.root = Some(rustix::process::geteuid().is_root());
     match host.os {
-        Os::FreeBsd => freebsd::for_doctor(host),
+        Os::FreeBsd => {
+            freebsd::for_doctor(host);
+            // The kernel's own patch level is older where a fix was to a program, such as bhyve.
+            if let Some(installed) = run::find_program("freebsd-version").and_then(|_| ask(&Cmd::new("freebsd-version", ["-u"]))) {
+                host.state.system = Some(installed.trim().to_owned());
+            }
+        }
         Os::Linux => linux::for_doctor(host),
     }
     for program in ["zfs", "qemu-img"] {

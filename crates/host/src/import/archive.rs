@@ -7,6 +7,7 @@ use super::chunks::carried;
 use super::content::{Content, Packing};
 use super::open::At;
 use super::unpack::{Unpacker, damaged};
+use super::{ovf, sparse};
 use chyves_core::error::{Problem, Result};
 use chyves_core::value::printable;
 use std::io::{self, Read};
@@ -18,6 +19,8 @@ pub(super) fn tar(unpacker: &mut Unpacker, from: &mut dyn Read) -> Result<Conten
     let broken = |e: io::Error| super::chunks::problem(e, |e| damaged(&name, Packing::Tar, &e));
     let mut archive = tar::Archive::new(from);
     let mut found: Option<(String, Content)> = None;
+    // An appliance: its description comes first, then what it describes.
+    let mut is_ova = false;
     for entry in archive.entries().map_err(broken)? {
         let mut entry = entry.map_err(broken)?;
         let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
@@ -29,13 +32,38 @@ pub(super) fn tar(unpacker: &mut Unpacker, from: &mut dyn Read) -> Result<Conten
             EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {}
             _ => return Err(odd(&name, &format!("`{}` in it is a link or a device", printable(&path, 120)))),
         }
+        let extensions = extensions(&mut entry).map_err(broken)?;
+        let path = extensions.iter().find(|(key, _)| key == "GNU.sparse.name").map_or(path, |(_, name)| name.clone());
         proper(&name, &path)?;
         if is_shadow(&path) {
             continue;
         }
-        only(&name, found.as_ref().map(|(first, _)| first.as_str()), &path)?;
         let mut counted = Counted { left: entry.size(), from: &mut entry, name: &name };
-        let content = unpacker.layer(&mut counted, &path)?;
+        let ending = path.rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
+        if ending == "ovf" && found.is_none() && !is_ova {
+            is_ova = true;
+            let mut text = String::new();
+            (&mut counted).take(ovf::LIMIT).read_to_string(&mut text).map_err(broken)?;
+            if let Ok(mut asks) = unpacker.asks.lock() {
+                *asks = ovf::asks(&text);
+            }
+            unpacker.drain(&mut counted)?;
+            continue;
+        }
+        if is_ova && matches!(ending.as_str(), "mf" | "cert" | "iso" | "nvram" | "xml" | "txt") {
+            unpacker.drain(&mut counted)?;
+            continue;
+        }
+        only(&name, found.as_ref().map(|(first, _)| first.as_str()), &path)?;
+        let content = match sparse::Map::of(&extensions, &mut counted).map_err(broken)? {
+            Some(map) => {
+                let mut whole = sparse::Sparse::new(map, &mut counted);
+                let content = unpacker.layer(&mut whole, &path)?;
+                unpacker.drain(&mut whole)?;
+                content
+            }
+            None => unpacker.layer(&mut counted, &path)?,
+        };
         unpacker.drain(&mut counted)?;
         found = Some((path, content));
     }
@@ -78,9 +106,17 @@ pub(super) fn zip(unpacker: &mut Unpacker, file: At) -> Result<Content> {
     Ok(content)
 }
 
-/// Files that macOS puts beside others.
+/// The records that stand before an entry.
+fn extensions(entry: &mut tar::Entry<'_, impl Read>) -> io::Result<Vec<(String, String)>> {
+    let Some(records) = entry.pax_extensions()? else { return Ok(Vec::new()) };
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    records.map(|record| record.map(|r| (text(r.key_bytes()), text(r.value_bytes())))).collect()
+}
+
+/// Files that desktops put beside others.
 fn is_shadow(path: &str) -> bool {
-    path.starts_with("__MACOSX/") || path.rsplit('/').next().is_some_and(|n| n.starts_with("._"))
+    let name = path.rsplit('/').next().unwrap_or(path);
+    path.starts_with("__MACOSX/") || name.starts_with("._") || matches!(name, ".DS_Store" | "Thumbs.db" | "desktop.ini")
 }
 
 /// A path that leads out of its folder says that somebody means harm, though nothing is written by it here.

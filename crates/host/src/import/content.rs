@@ -4,6 +4,7 @@
 
 #![allow(clippy::disallowed_methods)] // the source is an administrator's, the folder that of an image that this command makes
 
+use super::foreign;
 use chyves_core::error::{Problem, Result};
 use chyves_core::value::printable;
 use chyves_core::world::ImageKind;
@@ -11,7 +12,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 
 /// How many first bytes it takes: the mark of an ISO stands behind its 32 KiB of system area.
-pub(crate) const HEAD: usize = 32_774;
+pub(crate) const HEAD: usize = 40_960;
 
 /// The mark of a VHD: at the beginning of one that grows, at the end of one of fixed size.
 const VHD: &[u8] = b"conectix";
@@ -154,6 +155,9 @@ pub(crate) fn recognise(head: &[u8], name: &str) -> Result<Seen> {
     if at(257, b"ustar") {
         return Ok(Seen::Packed(Packing::Tar));
     }
+    if let Some((what, hint)) = foreign::known(head) {
+        return refuse(what, hint);
+    }
     for (offset, magic, format) in [
         (0, &b"QFI\xfb"[..], Format::Qcow2),
         (0, b"KDMV", Format::Vmdk),
@@ -171,11 +175,6 @@ pub(crate) fn recognise(head: &[u8], name: &str) -> Result<Seen> {
             "make one file of it: qemu-img convert -O qcow2 IMAGE WHOLE",
         );
     }
-    for (magic, what) in [(&b"7z\xbc\xaf\x27\x1c"[..], "a 7z archive"), (b"Rar!\x1a\x07", "a rar archive"), (b"LZIP", "lzip-compressed")] {
-        if starts(magic) {
-            return refuse(what, "unpack it first, and import what is in it: `chyves image import FILE`");
-        }
-    }
     let text = String::from_utf8_lossy(&head[..head.len().min(512)]).trim_start_matches('\u{feff}').trim_start().to_ascii_lowercase();
     if ["<!doctype", "<html", "<?xml", "<head"].iter().any(|tag| text.starts_with(tag)) {
         return refuse(
@@ -187,10 +186,48 @@ pub(crate) fn recognise(head: &[u8], name: &str) -> Result<Seen> {
     if at(40, b"_FVH") {
         return Ok(Seen::Plain(Content::Firmware));
     }
-    if at(32_769, b"CD001") {
+    if (at(32_769, b"CD001") && !is_of_a_former_disc(head)) || is_udf(head) {
         return Ok(Seen::Plain(Content::Iso));
     }
     Ok(Seen::Plain(Content::Raw))
+}
+
+/// Whether a volume has UDF alone, as discs of Windows may.
+fn is_udf(head: &[u8]) -> bool {
+    let at = |offset: usize, magic: &[u8]| head.get(offset..offset + magic.len()) == Some(magic);
+    at(32_769, b"BEA01") && [34_817, 36_865].into_iter().any(|offset| at(offset, b"NSR02") || at(offset, b"NSR03"))
+}
+
+/// Whether the volume descriptor is left over from an ISO that was once written to this disk: the partitions that it has
+/// now end far behind that volume. Those of an ISO that boots from a stick end with it.
+fn is_of_a_former_disc(head: &[u8]) -> bool {
+    const SLACK: u64 = 64 << 20;
+    let Some(volume) = volume_size(head) else { return false };
+    if head.get(510..512) != Some(b"\x55\xaa") {
+        return false;
+    }
+    let number = |at: usize| head[at..at + 4].iter().rev().fold(0u64, |n, b| n << 8 | u64::from(*b));
+    let ends = (0..4).map(|n| 446 + 16 * n).filter(|at| head[at + 4] != 0).map(|at| (number(at + 8) + number(at + 12)) * 512);
+    ends.max().is_some_and(|end| end > volume + SLACK)
+}
+
+/// How many bytes the volume of an ISO has, where its descriptor says so twice as the standard wants.
+fn volume_size(head: &[u8]) -> Option<u64> {
+    let descriptor = head.get(32_768..32_768 + 2048)?;
+    if descriptor[0] != 1 || &descriptor[1..6] != b"CD001" {
+        return None;
+    }
+    let number = |at: usize, length: usize| descriptor[at..at + length].iter().rev().fold(0u64, |n, b| n << 8 | u64::from(*b));
+    let swapped = descriptor[84..88].iter().fold(0u64, |n, b| n << 8 | u64::from(*b));
+    let (blocks, block) = (number(80, 4), number(128, 2));
+    (blocks == swapped && blocks > 0 && block == 2048).then(|| blocks * block)
+}
+
+/// How many bytes the volume in a file has.
+pub(crate) fn volume_of(path: &str) -> Option<u64> {
+    let mut head = vec![0; 32_768 + 2048];
+    File::open(path).and_then(|file| file.read_exact_at(&mut head, 0)).ok()?;
+    volume_size(&head)
 }
 
 /// Recognises a file that is open; `path` is what it is called.
@@ -223,6 +260,13 @@ pub(crate) fn ends_as_vhd(file: &File) -> bool {
         return false;
     };
     file.read_exact_at(&mut footer, start).is_ok() && is_fixed_vhd(&footer, start)
+}
+
+/// Whether a file ends as a DMG of macOS does.
+pub(super) fn is_dmg(file: &File) -> bool {
+    let mut trailer = [0; FOOTER];
+    let start = file.metadata().ok().filter(std::fs::Metadata::is_file).and_then(|m| m.len().checked_sub(FOOTER as u64));
+    start.is_some_and(|start| file.read_exact_at(&mut trailer, start).is_ok()) && foreign::is_dmg(&trailer)
 }
 
 /// Microsoft's footer behind a disk of that many bytes: its mark, the type "fixed", the size, and a sum that holds.

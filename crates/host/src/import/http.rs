@@ -11,7 +11,7 @@ use super::watch::Watch;
 use super::{hints, proxy};
 use base64::Engine as _;
 use chyves_core::error::{Problem, Result};
-use chyves_core::image::{percent_decoded, public};
+use chyves_core::image::{encoded, percent_decoded, public};
 use chyves_core::value::printable;
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,6 +33,22 @@ pub(super) struct Http {
     login: Option<String>,
     silence: u32,
     more: Arc<AtomicBool>,
+    /// How often a server that is busy was waited for.
+    waits: u32,
+    /// Whether the whole is to end.
+    stop: Arc<AtomicBool>,
+}
+
+/// A server that says that it is busy is asked again so often.
+const WAITS: u32 = 5;
+/// The longest that it is waited for at once, in seconds, and how long where it does not say.
+const LONGEST: u64 = 120;
+const USUAL: u64 = 5;
+
+/// How many seconds a server wants to be left alone.
+fn after(headers: &HeaderMap) -> u64 {
+    let seconds = headers.get("retry-after").and_then(|v| v.to_str().ok()).and_then(|v| v.trim().parse().ok());
+    seconds.unwrap_or(USUAL).min(LONGEST)
 }
 
 /// What is asked just now.
@@ -41,7 +57,19 @@ pub(super) type Open = Arc<Mutex<Option<Agent>>>;
 impl Http {
     pub(super) fn new(address: &str, silence: u32) -> Self {
         let (address, login) = without_login(address);
-        Self { open: Open::default(), address, login, silence, more: Arc::default() }
+        Self { open: Open::default(), address, login, silence, more: Arc::default(), waits: 0, stop: Arc::default() }
+    }
+
+    /// The same, which ends where this flag is set.
+    pub(super) fn until(self, stop: Arc<AtomicBool>) -> Self {
+        Self { stop, ..self }
+    }
+
+    fn wait(&self, seconds: u64) {
+        let until = std::time::Instant::now() + Duration::from_secs(seconds);
+        while std::time::Instant::now() < until && !self.stop.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// A handle by which what goes on is ended from outside.
@@ -100,9 +128,9 @@ impl Http {
         let shown = printable(&public(&self.address), 300);
         for _ in 0..=REDIRECTS {
             let response = self.ask(&address, from, validator)?;
-            let to = response.headers().get("location").and_then(|v| v.to_str().ok());
+            let to = response.headers().get("location").map(|v| encoded(&String::from_utf8_lossy(v.as_bytes())));
             let (true, Some(to)) = (matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308), to) else { return Ok(response) };
-            let next = joined(&address, to);
+            let next = joined(&address, &to);
             let (shown_next, scheme) = (printable(&public(&next), 200), scheme(&next));
             let unsafe_now = scheme == "http" && super::trust::scheme(&address) == "https";
             if unsafe_now || !matches!(scheme.as_str(), "http" | "https") {
@@ -111,10 +139,7 @@ impl Http {
                     "http" | "https" | "ftp" => format!("if you trust that address: `{} --hash HASH`", hints::fetch(&shown_next)),
                     _ => hints::ANOTHER.to_owned(),
                 };
-                return Err(Problem::failed(format!("`{shown}` leads to where it is not followed"))
-                    .on(&shown)
-                    .because(format!("to {shown_next}"))
-                    .hint(hint));
+                return Err(Problem::failed(format!("cannot fetch `{shown}`: redirect refused: {shown_next}")).on(&shown).hint(hint));
             }
             address = next;
         }
@@ -137,6 +162,11 @@ impl Remote for Http {
         let length = body.content_length();
         let (begins, total) = match head.status {
             StatusCode::OK => (0, length),
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE if self.waits < WAITS => {
+                self.waits += 1;
+                self.wait(after(&head.headers));
+                return self.open(from, validator);
+            }
             StatusCode::PARTIAL_CONTENT => {
                 let (begins, total) = content_range(&head.headers).unwrap_or((u64::MAX, None));
                 (begins, total.or_else(|| length.map(|n| begins.saturating_add(n))))
@@ -145,6 +175,17 @@ impl Remote for Http {
             StatusCode::RANGE_NOT_SATISFIABLE if from > 0 => return self.open(0, None),
             status => return Err(refused(status, &self.address)),
         };
+        let coding = head.headers.get("content-encoding").and_then(|v| v.to_str().ok()).unwrap_or("identity");
+        let packed = [".gz", ".tgz", ".xz", ".zst", ".bz2"]
+            .iter()
+            .any(|ending| self.address.split(['?', '#']).next().unwrap_or_default().ends_with(ending));
+        if !coding.eq_ignore_ascii_case("identity") && !packed {
+            let shown = printable(&public(&self.address), 300);
+            return Err(Problem::failed(format!("the server compresses `{shown}` on its way ({})", printable(coding, 30)))
+                .on(&shown)
+                .because("it was asked not to; neither the length nor the hash would be those of the file")
+                .hint(hints::ANOTHER));
+        }
         let whole = Whole { validator: version(&head.headers), total };
         let body = Body { from: body.into_with_config().limit(u64::MAX).reader(), address: self.address.clone(), silence: self.silence };
         Ok(Answer { from: begins, whole, body: Box::new(body) })
@@ -219,11 +260,31 @@ fn joined(from: &str, to: &str) -> String {
         return format!("{scheme}://{other}");
     }
     if to.starts_with('/') {
-        return format!("{scheme}://{place}{to}");
+        return format!("{scheme}://{place}{}", without_dots(to));
     }
     let path = path.split(['?', '#']).next().unwrap_or_default();
     let folder = path.rfind('/').map_or("/", |at| &path[..=at]);
-    format!("{scheme}://{place}{folder}{to}")
+    format!("{scheme}://{place}{}", without_dots(&format!("{folder}{to}")))
+}
+
+/// A path without `.` and `..`, which a server need not understand. None leads above its root.
+fn without_dots(path: &str) -> String {
+    let end = path.find(['?', '#']).unwrap_or(path.len());
+    let (path, query) = path.split_at(end);
+    let mut parts: Vec<&str> = Vec::new();
+    let all: Vec<&str> = path.split('/').skip(1).collect();
+    for (index, part) in all.iter().enumerate() {
+        let is_last = index + 1 == all.len();
+        match *part {
+            ".." => drop(parts.pop()),
+            "." => {}
+            part => parts.push(part),
+        }
+        if is_last && matches!(*part, "." | "..") {
+            parts.push("");
+        }
+    }
+    format!("/{}{query}", parts.join("/"))
 }
 
 #[cfg(test)]
@@ -245,6 +306,9 @@ mod tests {
         assert_eq!(to("/y?u=http://z/"), "https://h:1/y?u=http://z/");
         assert_eq!(to("y"), "https://h:1/a/y");
         assert_eq!(joined("https://h", "y"), "https://h/y");
+        assert_eq!(to("../y"), "https://h:1/y");
+        assert_eq!(to("../../../y/./z?a=../b"), "https://h:1/y/z?a=../b");
+        assert_eq!(to("./.."), "https://h:1/");
     }
 
     #[test]

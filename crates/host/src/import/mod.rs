@@ -8,7 +8,7 @@
 //!        thread               │           thread              │        this thread, and one that hashes
 //! ```
 //!
-//! * [`content`]: what a beginning says it is; [`unpack`], [`archive`], [`zstd`]: layers; [`convert`]: disk formats
+//! * [`content`], [`foreign`]: what a beginning says it is; [`unpack`], [`archive`], [`zstd`]: layers; [`convert`]: disk formats
 //! * [`fetch`], [`http`], [`failure`], [`watch`], [`proxy`], [`ftp`], [`part`]: servers, and going on after a cut
 //! * [`open`], [`layout`], [`nbd`]: files that others may own, whether an image is complete, what a converter sees
 //! * [`trust`], [`digest`]: what a file must be, and whether it is
@@ -27,15 +27,18 @@ pub(crate) mod digest;
 mod failure;
 mod fetch;
 mod firmware;
+mod foreign;
 mod ftp;
 mod hints;
 mod http;
 mod layout;
 mod nbd;
 pub(crate) mod open;
+mod ovf;
 pub mod part;
 mod proxy;
 mod source;
+mod sparse;
 mod trust;
 mod unpack;
 mod watch;
@@ -56,8 +59,8 @@ use digest::compare;
 use source::Opened;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use unpack::{Out, Unpacker};
 use write::{Meter, Written, write};
 
@@ -118,6 +121,7 @@ fn flow(
 ) -> Result<(Written, String), Failed> {
     let order = import.order;
     let shown = order.source.shown();
+    let asks = Arc::new(Mutex::new(Vec::new()));
     let (pieces_to, pieces) = channel();
     let (out_to, out) = channel();
     let unpacker = Unpacker {
@@ -125,6 +129,8 @@ fn flow(
         name: shown.clone(),
         max: order.max_size.get(),
         direct: opened.direct.clone(),
+        raw: order.raw,
+        asks: asks.clone(),
         ends_as_vhd: opened.ends_as_vhd,
         to_the_end: wanted.is_some() || !matches!(order.source, Source::File(_)),
         scratch: format!("{}/scratch.zip", import.folder),
@@ -180,6 +186,9 @@ fn flow(
             if let (Some(wanted), Some(hex)) = (wanted, hex) {
                 compare(wanted, &hex, &shown)?;
             }
+            if let Some(asks) = asks.lock().ok().filter(|asks| !asks.is_empty()) {
+                (place.report)(Event::Warning(format!("`{shown}` asks for these settings, which you may set: {}", asks.join(" "))));
+            }
             Ok((written, format))
         }
     }
@@ -218,6 +227,12 @@ fn finish(import: &Import<'_>, written: Written, direct: Option<&File>, words: (
                 .hint("leave --vars away"));
         }
     };
+    if let Some(volume) = (kind == ImageKind::Iso).then(|| content::volume_of(&target)).flatten().filter(|volume| *volume > length) {
+        return Err(Problem::failed(format!("`{shown}` is incomplete"))
+            .on(&shown)
+            .because(format!("its volume descriptor says {volume} bytes, and it has {length}"))
+            .hint("fetch or copy it again, and compare it with its checksum: --hash HASH or --checksums LIST"));
+    }
     let name = order.source.file_name().unwrap_or_else(|| "-".into());
     let mut own: Vec<(String, String)> = order.wants.iter().map(|(k, v)| (format!("{}{k}", keys::WANTS), v.clone())).collect();
     own.extend((kind == ImageKind::Iso).then(|| content::label(&target)).flatten().map(|label| (keys::IMAGE_LABEL.to_owned(), label)));
@@ -298,7 +313,19 @@ pub fn unpack_alone(path: &str) -> Result<(u64, String)> {
     let (name, max, layers) = (order.source.shown(), order.max_size.get(), Vec::new());
     let scratch = format!("{path}.scratch");
     let ends_as_vhd = opened.ends_as_vhd;
-    let unpacker = Unpacker { to, name, max, direct: opened.direct, ends_as_vhd, to_the_end: false, scratch, stop: stop.clone(), layers };
+    let unpacker = Unpacker {
+        to,
+        name,
+        max,
+        direct: opened.direct,
+        raw: false,
+        asks: Arc::default(),
+        ends_as_vhd,
+        to_the_end: false,
+        scratch,
+        stop: stop.clone(),
+        layers,
+    };
     let pump = opened.pump;
     let pump = std::thread::spawn(move || pump(pieces_to));
     let middle = std::thread::spawn(move || unpacker.run(Feed::new(pieces, stop)));

@@ -5,7 +5,7 @@
 #![allow(clippy::disallowed_methods)] // the source is an administrator's, the folder that of an image that this command makes
 
 use super::chunks::{PIECE, Piece, fill, problem};
-use super::content::ends_as_vhd;
+use super::content::{ends_as_vhd, is_dmg};
 use super::digest::{Hasher, stops};
 use super::fetch::{Fetch, Status};
 use super::open::{At, is_private, regular};
@@ -56,6 +56,11 @@ pub(super) fn open(order: &Order, part: Option<&str>, stop: &Arc<AtomicBool>, ha
             let file = Arc::new(file);
             status.total.store(meta.len(), Ordering::SeqCst);
             vhd = ends_as_vhd(&file);
+            if is_dmg(&file) && !order.raw {
+                return Err(Problem::usage(format!("`{shown}` is a DMG image of macOS, not a disk, an ISO or firmware"))
+                    .on(&shown)
+                    .hint("convert it: `dmg2img IMAGE DISK.img`, and import that"));
+            }
             // Of a file that others can write to, what was hashed is copied, and the copy is worked on.
             direct = is_private(&meta).then(|| file.clone());
             let (path, copy) = (path.clone(), file.clone());
@@ -78,7 +83,7 @@ pub(super) fn open(order: &Order, part: Option<&str>, stop: &Arc<AtomicBool>, ha
                     Box::new(ftp)
                 }
                 _ => {
-                    let http = http::Http::new(address, order.silence);
+                    let http = http::Http::new(address, order.silence).until(stop.clone());
                     let agent = http.agent();
                     end = Box::new(move || {
                         let open = agent.lock().ok().and_then(|mut open| open.take());

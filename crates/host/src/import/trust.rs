@@ -42,11 +42,12 @@ pub(super) fn wanted(order: &Order, scratch: &str) -> Result<Wanted> {
             (list, format!(", signed by {by}"))
         }
     };
-    let list = String::from_utf8_lossy(&list).into_owned();
+    let list = checksums::text(&list);
     let name = order.source.file_name().ok_or_else(|| {
         Problem::usage(format!("`{}` has no name to look up in a list", order.source.shown())).hint("give its hash with --hash")
     })?;
-    let hash = checksums::find(&list, &name).map_err(|p| p.because(format!("the list is {shown}")))?;
+    let names: Vec<&str> = std::iter::once(name.as_str()).chain(order.alias.as_deref()).collect();
+    let hash = checksums::find(&list, &names).map_err(|p| p.because(format!("the list is {shown}")))?;
     Ok(Wanted { told: format!("{hash} in {shown}{signed}"), hash: Some(hash) })
 }
 
@@ -144,14 +145,11 @@ fn openpgp(list: &[u8], signature: Option<&[u8]>, key: &[u8], scratch: &str, sho
             crate::apply::write_private_bytes(path, bytes)?;
         }
         let cmd = match signature {
-            Some(_) => Cmd::new("gpgv", ["--homedir", scratch, "--keyring", &ring_path, &signature_path, &list_path]),
-            None => Cmd::new("gpgv", ["--homedir", scratch, "--keyring", &ring_path, "--output", "-", &list_path]),
+            Some(_) => Cmd::new("gpgv", ["--status-fd", "2", "--homedir", scratch, "--keyring", &ring_path, &signature_path, &list_path]),
+            None => Cmd::new("gpgv", ["--status-fd", "2", "--homedir", scratch, "--keyring", &ring_path, "--output", "-", &list_path]),
         };
         let output = run::run(&cmd)?;
-        if !output.ok() {
-            let said = output.stderr.lines().map(|l| l.trim_start_matches("gpgv: ")).next_back().unwrap_or("gpgv says no");
-            return Err(bad_signature(shown, &printable(said, 200)));
-        }
+        judged(&output.stderr).map_err(|why| bad_signature(shown, &why))?;
         Ok(if signature.is_some() { list.to_vec() } else { output.stdout.into_bytes() })
     })();
     for (path, _) in made {
@@ -160,13 +158,40 @@ fn openpgp(list: &[u8], signature: Option<&[u8]>, key: &[u8], scratch: &str, sho
     result
 }
 
+/// What `gpgv` says of all signatures, in the lines that are made for programs. Of several signers one that the key knows is
+/// enough, if none is bad.
+fn judged(status: &str) -> std::result::Result<(), String> {
+    let lines = || status.lines().filter_map(|line| line.trim().strip_prefix("[GNUPG:] ")).map(|line| line.split(' ').collect::<Vec<_>>());
+    let word = |word: &str| lines().find(|line| line.first() == Some(&word));
+    let id = |line: &[&str]| printable(line.get(1).copied().unwrap_or("unknown"), 60);
+    for (bad, what) in [
+        ("BADSIG", "it does not fit the text: the text was changed"),
+        ("REVKEYSIG", "its key was revoked"),
+        ("EXPKEYSIG", "its key has expired"),
+        ("EXPSIG", "it has expired"),
+    ] {
+        if let Some(line) = word(bad) {
+            return Err(format!("{what} (key {})", id(&line)));
+        }
+    }
+    match (word("VALIDSIG"), word("ERRSIG").or_else(|| word("NO_PUBKEY"))) {
+        (Some(_), _) => Ok(()),
+        (None, Some(line)) => Err(format!("it was made by the key {}, which is not in the key file", id(&line))),
+        (None, None) => Err("there is no OpenPGP signature".to_owned()),
+    }
+}
+
 /// The key as bytes, out of its armour if it wears one.
 fn binary(key: &[u8]) -> Option<Vec<u8>> {
     let Ok(text) = std::str::from_utf8(key) else { return Some(key.to_vec()) };
-    let mut lines = text.lines().map(str::trim).skip_while(|l| !l.starts_with("-----BEGIN PGP PUBLIC KEY BLOCK"));
-    lines.next()?;
-    let body: String = lines.skip_while(|l| !l.is_empty()).take_while(|l| !l.starts_with("-----END") && !l.starts_with('=')).collect();
-    STANDARD.decode(body).ok().filter(|bytes| !bytes.is_empty())
+    // There may be several, one after the other.
+    let mut all = Vec::new();
+    for block in text.split("-----BEGIN PGP PUBLIC KEY BLOCK-----").skip(1) {
+        let lines = block.lines().map(str::trim).skip(1);
+        let body: String = lines.skip_while(|l| !l.is_empty()).take_while(|l| !l.starts_with("-----END") && !l.starts_with('=')).collect();
+        all.extend(STANDARD.decode(body).ok()?);
+    }
+    Some(all).filter(|bytes| !bytes.is_empty())
 }
 
 #[cfg(test)]
@@ -197,9 +222,21 @@ mod tests {
     }
 
     #[test]
+    fn one_good_signer_of_several_is_enough_and_a_bad_one_is_not() {
+        let good = "[GNUPG:] GOODSIG 1 x\n[GNUPG:] VALIDSIG ABC 2026-01-01\n";
+        assert_eq!(judged(good), Ok(()));
+        assert_eq!(judged(&format!("gpgv: x\n[GNUPG:] ERRSIG 77 1 2\n[GNUPG:] NO_PUBKEY 77\n{good}")), Ok(()));
+        assert!(judged("[GNUPG:] ERRSIG 77 1 2\n").unwrap_err().contains("77"));
+        assert!(judged(&format!("{good}[GNUPG:] BADSIG 9 y\n")).unwrap_err().contains("changed"));
+        assert!(judged("[GNUPG:] EXPKEYSIG 9 y\n[GNUPG:] VALIDSIG 9\n").unwrap_err().contains("expired"));
+        assert!(judged("gpgv: Good signature\n").is_err());
+    }
+
+    #[test]
     fn armour_is_taken_off() {
         let armoured = b"-----BEGIN PGP PUBLIC KEY BLOCK-----\nComment: x\n\nAQID\nBA==\n=abcd\n-----END PGP PUBLIC KEY BLOCK-----\n";
         assert_eq!(binary(armoured).unwrap(), [1, 2, 3, 4]);
+        assert_eq!(binary(&[&armoured[..], armoured].concat()).unwrap(), [1, 2, 3, 4, 1, 2, 3, 4]);
         assert_eq!(binary(b"nonsense"), None);
         assert_eq!(binary(&[0x99, 0xff]).unwrap(), [0x99, 0xff]);
     }

@@ -8,6 +8,7 @@ use super::archive;
 use super::chunks::{Feed, PIECE, carried, fill, problem};
 use super::content::{Content, Format, HEAD, Packing, Seen, recognise};
 use super::digest::stops;
+use super::foreign;
 use super::open::At;
 use super::zstd::Zstd;
 use chyves_core::error::{Problem, Result};
@@ -15,9 +16,9 @@ use chyves_core::value::{Size, printable};
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Mutex};
 
 /// More layers than that nobody packs in good faith.
 const LAYERS: usize = 4;
@@ -45,6 +46,10 @@ pub(super) struct Unpacker {
     pub(super) max: u64,
     /// The file that has all of it once all was read, and that nobody else can write to.
     pub(super) direct: Option<Arc<File>>,
+    /// Whether somebody says that it is a raw disk, whatever it looks like.
+    pub(super) raw: bool,
+    /// Settings that an archive says its disk needs.
+    pub(super) asks: Arc<Mutex<Vec<String>>>,
     /// Whether what comes, which can be read from its end, ends as a VHD does.
     pub(super) ends_as_vhd: bool,
     /// Whether somebody needs what comes to be read to its end.
@@ -74,10 +79,18 @@ impl Unpacker {
         let mut head = vec![0; HEAD];
         let n = fill(from, &mut head).map_err(|e| self.broken(e))?;
         head.truncate(n);
-        let packing = match recognise(&head, name)? {
+        let seen = match recognise(&head, name) {
+            Ok(Seen::Plain(_)) | Err(_) if self.raw => Seen::Plain(Content::Raw),
+            Ok(Seen::Plain(Content::Raw)) => match foreign::text(&head) {
+                Some((what, hint)) => return Err(not_an_image(name, what, hint)),
+                None => Seen::Plain(Content::Raw),
+            },
+            other => other?,
+        };
+        let packing = match seen {
             Seen::Packed(packing) => packing,
             Seen::Plain(content) => {
-                let footed = content == Content::Raw && self.layers.is_empty() && self.ends_as_vhd;
+                let footed = content == Content::Raw && self.layers.is_empty() && self.ends_as_vhd && !self.raw;
                 let content = if footed { Content::Format(Format::Vhd) } else { content };
                 self.plain(content, &head, from)?;
                 return Ok(content);
@@ -122,7 +135,8 @@ impl Unpacker {
 
     /// What a decoder gives, to its end.
     fn inside(&mut self, decoder: &mut dyn Read, packing: Packing, name: &str) -> Result<Content> {
-        let mut bounded = Bounded { from: decoder, packing, left: self.max.saturating_add(SLACK), max: self.max, name: self.shown() };
+        let left = self.max.saturating_add(SLACK);
+        let mut bounded = Bounded { from: decoder, packing, left, max: self.max, given: 0, name: self.shown() };
         let content = self.layer(&mut bounded, name)?;
         self.drain(&mut bounded)?;
         Ok(content)
@@ -192,6 +206,12 @@ impl Unpacker {
     }
 }
 
+/// Something else is in an image's place.
+fn not_an_image(name: &str, what: &str, hint: &str) -> Problem {
+    let shown = printable(name, 300);
+    Problem::usage(format!("`{shown}` is {what}, not a disk, an ISO or firmware")).on(&shown).hint(hint)
+}
+
 /// The limit was passed.
 pub(super) fn too_large(name: &str, max: u64) -> Problem {
     let max = Size::bytes(max).human();
@@ -207,6 +227,8 @@ struct Bounded<'a> {
     packing: Packing,
     left: u64,
     max: u64,
+    /// How much was decoded.
+    given: u64,
     name: String,
 }
 
@@ -216,8 +238,14 @@ impl Read for Bounded<'_> {
             if e.kind() == io::ErrorKind::Interrupted {
                 return e;
             }
+            // A decoder that finds no other beginning behind a whole end has read all that belongs to it.
+            let text = e.to_string().to_ascii_lowercase();
+            if self.given > 0 && ["magic", "gzip header", "bzip2 header"].iter().any(|word| text.contains(word)) {
+                return carried(problem(e, |e| trailing(&self.name, self.packing, &e)));
+            }
             carried(problem(e, |e| damaged(&self.name, self.packing, &e)))
         })?;
+        self.given += n as u64;
         match self.left.checked_sub(n as u64) {
             Some(left) => self.left = left,
             None => return Err(carried(too_large(&self.name, self.max))),
@@ -226,8 +254,24 @@ impl Read for Bounded<'_> {
     }
 }
 
+/// A layer that is followed by something else.
+fn trailing(name: &str, packing: Packing, error: &io::Error) -> Problem {
+    Problem::failed(format!("`{name}` has trailing bytes behind its end ({})", packing.word()))
+        .on(name)
+        .because(printable(&error.to_string(), 200))
+        .hint("something was added to it: fetch it again, or cut it off and import that; the compressed data itself is intact")
+}
+
 /// A layer that can't be unpacked.
 pub(super) fn damaged(name: &str, packing: Packing, error: &io::Error) -> Problem {
+    let text = error.to_string().to_ascii_lowercase();
+    if error.kind() == io::ErrorKind::Unsupported || ["unsupported", "not supported", "window size"].iter().any(|word| text.contains(word))
+    {
+        return Problem::failed(format!("`{name}` uses something of {} that cannot be read here", packing.word()))
+            .on(name)
+            .because(printable(&error.to_string(), 200))
+            .hint("it may be intact: unpack it with its own program, and import what is in it: `chyves image import FILE`");
+    }
     let problem = Problem::failed(format!("`{name}` can't be unpacked ({})", packing.word())).on(name);
     if error.kind() == io::ErrorKind::UnexpectedEof {
         return problem

@@ -86,6 +86,11 @@ pub(super) fn write(import: &Import<'_>, out: &Receiver<Out>, meter: &mut Meter,
     }
     // Hypervisors refuse a disk that ends within a sector.
     let length = if content.kind() == ImageKind::Disk && is_image { at.next_multiple_of(512) } else { at };
+    if length != at {
+        let warning =
+            format!("`{shown}` has {at} bytes, not a multiple of 512: was it fetched to its end? its last sector is filled with zeros");
+        (place.report)(Event::Warning(warning));
+    }
     if let Some(target) = &target {
         target.set_len(length).and_then(|()| target.sync_all()).map_err(fail)?;
     }

@@ -45,6 +45,9 @@ pub(crate) struct Args {
     /// The system of the catalogue that it is: guests made from it get the settings that this one wants
     #[arg(long, value_name = "NAME")]
     like: Option<String>,
+    /// Take it as this, whatever it looks like: raw
+    #[arg(long, value_name = "KIND", value_parser = ["raw"])]
+    kind: Option<String>,
     /// How large the image may become when it is unpacked
     #[arg(long, value_name = "SIZE", default_value = "256G")]
     max_size: Size,
@@ -81,6 +84,8 @@ pub(super) fn run(session: &Session, kind: Option<ImageKind>, args: &Args, is_fe
     };
     let order = Order {
         expect: kind,
+        raw: args.kind.is_some(),
+        alias: args.from.rsplit('/').next().filter(|name| !name.is_empty() && !args.from.contains("://")).map(str::to_owned),
         hash: args.hash.clone(),
         checksums,
         wants: like.map(|l| l.settings).unwrap_or_default(),

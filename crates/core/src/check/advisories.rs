@@ -1,0 +1,135 @@
+//! Security advisories about hypervisors, as data: `advisories.json` says which release has the fix.
+//!
+//! Not here: asking the host for its release and patch level (chyves-host `facts`).
+
+use super::Finding;
+use crate::error::{Problem, Result};
+use crate::os::Os;
+use crate::world::HostFacts;
+use serde::Deserialize;
+
+/// The advisories that come with the program.
+const BUILT_IN: &str = include_str!("advisories.json");
+const WHAT: &str = "advisories";
+
+/// One advisory.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Advisory {
+    name: String,
+    os: Os,
+    about: String,
+    /// The first patch level of each branch that has the fix, as `15.1-p5`.
+    fixed: Vec<String>,
+}
+
+/// A release with its patch level: 15.1-p5 is (15, 1, 5).
+type Level = (u16, u16, u16);
+
+/// Reads `15.1-RELEASE-p5`, `15.1-p5` and `15.1-RELEASE`. None of other branches, whose fixes have no number.
+fn level(text: &str) -> Option<Level> {
+    let mut parts = text.trim().split('-');
+    let (major, minor) = parts.next()?.split_once('.')?;
+    let mut patch = 0;
+    for part in parts {
+        match part.strip_prefix('p').map(str::parse) {
+            Some(Ok(number)) => patch = number,
+            Some(Err(_)) => return None,
+            None if part == "RELEASE" => {}
+            None => return None,
+        }
+    }
+    Some((major.parse().ok()?, minor.parse().ok()?, patch))
+}
+
+/// Whether a level has the fix; none where the advisory says nothing of its branch.
+fn has(level: Level, fixed: &[Level]) -> Option<bool> {
+    let newest = fixed.iter().max()?;
+    match fixed.iter().find(|fix| (fix.0, fix.1) == (level.0, level.1)) {
+        Some(fix) => Some(level.2 >= fix.2),
+        None if (level.0, level.1) > (newest.0, newest.1) => Some(true),
+        None => fixed.iter().any(|fix| fix.0 == level.0 && fix.1 > level.1).then_some(false),
+    }
+}
+
+fn built_in() -> Result<Vec<Advisory>> {
+    serde_json::from_str(BUILT_IN).map_err(|e| Problem::bug("the table of advisories cannot be read").because(e))
+}
+
+/// What the advisories say of this host; nothing where none is about its system.
+pub(super) fn host(host: &HostFacts) -> Vec<Finding> {
+    let Ok(all) = built_in() else { return vec![Finding::unknown(WHAT, "the table of advisories cannot be read")] };
+    let about: Vec<Advisory> = all.into_iter().filter(|advisory| advisory.os == host.os).collect();
+    if about.is_empty() {
+        return Vec::new();
+    }
+    let Some(known) = host.state.system.as_deref() else {
+        return vec![Finding::unknown(WHAT, "the host's patch level is not known")];
+    };
+    let Some(level) = level(known) else {
+        return vec![Finding::unknown(WHAT, format!("{known} is not a release: compare its date with those of the advisories"))];
+    };
+    let mut found = Vec::new();
+    for advisory in about {
+        let fixed: Vec<Level> = advisory.fixed.iter().filter_map(|text| self::level(text)).collect();
+        let shown = advisory.fixed.join(", ");
+        match has(level, &fixed) {
+            Some(true) => {}
+            Some(false) => found.push(
+                Finding::warns(WHAT, format!("{known} lacks the fix of {}: {}; fixed in {shown}", advisory.name, advisory.about))
+                    .cure("freebsd-update fetch install, then restart the guests; `freebsd-version -u` shows the installed patch level"),
+            ),
+            None => found.push(
+                Finding::warns(
+                    WHAT,
+                    format!("{} ({}) is fixed in {shown}, and {known} is of none of these branches", advisory.name, advisory.about),
+                )
+                .cure("upgrade to a release that is still supported"),
+            ),
+        }
+    }
+    if found.is_empty() {
+        found.push(Finding::ok(WHAT, format!("{known} has the fixes of all that are known to this version of chyves")));
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::Severity;
+
+    #[test]
+    fn every_advisory_names_levels_that_can_be_compared() {
+        let all = built_in().unwrap();
+        assert!(all.iter().any(|advisory| advisory.name == "FreeBSD-SA-26:72.bhyve"));
+        assert!(all.iter().all(|advisory| !advisory.fixed.is_empty() && advisory.fixed.iter().all(|text| level(text).is_some())));
+    }
+
+    #[test]
+    fn a_release_has_the_fix_or_not() {
+        let fixed: Vec<Level> = ["15.1-p5", "14.5-p2", "14.4-p11"].iter().filter_map(|text| level(text)).collect();
+        for (release, expected) in [
+            ("15.1-RELEASE-p5", Some(true)),
+            ("15.1-RELEASE-p4", Some(false)),
+            ("15.1-RELEASE", Some(false)),
+            ("15.0-RELEASE-p9", Some(false)),
+            ("15.2-RELEASE", Some(true)),
+            ("16.0-RELEASE", Some(true)),
+            ("14.4-RELEASE-p11", Some(true)),
+            ("14.4-RELEASE-p10", Some(false)),
+            ("14.5-RELEASE-p1", Some(false)),
+            ("14.3-RELEASE-p20", Some(false)),
+            ("13.5-RELEASE-p3", None),
+        ] {
+            assert_eq!(has(level(release).unwrap(), &fixed), expected, "{release}");
+        }
+        assert!(level("15.0-STABLE").is_none() && level("16.0-CURRENT").is_none());
+        let mut facts = crate::os::freebsd::release_14_3();
+        facts.state.system = Some("15.1-RELEASE-p4".into());
+        let findings = host(&facts);
+        assert!(findings[0].severity == Severity::Warning && findings[0].cause.contains("SA-26:72"), "{findings:?}");
+        facts.state.system = Some("15.1-RELEASE-p5".into());
+        assert!(host(&facts)[0].severity == Severity::Ok);
+    }
+}

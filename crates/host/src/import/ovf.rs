@@ -1,0 +1,71 @@
+//! What the description of an appliance (OVF) asks for, as far as a guest has a setting for it.
+//!
+//! Nothing of it is applied: it is shown, and a person decides. So the few elements are found by their names, without a
+//! parser of XML.
+
+/// A description is not larger.
+pub(super) const LIMIT: u64 = 1 << 20;
+
+/// The settings, as `key=value`.
+pub(super) fn asks(text: &str) -> Vec<String> {
+    let mut all = Vec::new();
+    let (mut nics, mut disks) = (0, 0);
+    for item in text.split("Item>").map(|item| item.split("</").collect::<Vec<_>>().join("<")) {
+        let number = |name: &str| value(&item, name).and_then(|v| v.trim().parse::<u64>().ok());
+        match (number("ResourceType"), number("VirtualQuantity")) {
+            (Some(3), Some(n)) if n > 0 && n < 1024 => all.push(format!("cpu={n}")),
+            (Some(4), Some(n)) if n > 0 && n < 1 << 30 => {
+                let units = value(&item, "AllocationUnits").unwrap_or_default();
+                all.push(if units.contains("2^30") || units.contains("GigaBytes") { format!("ram={n}G") } else { format!("ram={n}M") });
+            }
+            (Some(10), _) => {
+                let kind = value(&item, "ResourceSubType").unwrap_or_default().to_ascii_lowercase();
+                all.push(format!("net{nics}.model={}", if kind.contains("e1000") { "e1000" } else { "virtio-net" }));
+                nics += 1;
+            }
+            (Some(17), _) => disks += 1,
+            _ => {}
+        }
+    }
+    let lower = text.to_ascii_lowercase();
+    if lower.contains("firmware\" vmw:value=\"efi") || lower.contains("<firmware type=\"efi") {
+        all.push("loader=uefi".into());
+    }
+    if lower.contains("<ovf:operatingsystemsection") || lower.contains("<operatingsystemsection") {
+        let os = ["windows", "freebsd", "openbsd", "netbsd", "linux", "ubuntu", "debian"].into_iter().find(|os| lower.contains(os));
+        all.extend(os.map(|os| format!("os={}", if os == "ubuntu" { "linux" } else { os })));
+    }
+    if disks > 1 {
+        all.push(format!("({disks} disks)"));
+    }
+    all
+}
+
+/// The text of the element of that name, whatever its namespace is called.
+fn value<'t>(item: &'t str, name: &str) -> Option<&'t str> {
+    let at = item.find(&format!("{name}>"))? + name.len() + 1;
+    item[at..].split('<').next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processors_memory_and_interfaces_are_found() {
+        let item = |kind: u8, quantity: &str, more: &str| {
+            format!(
+                "<Item><rasd:AllocationUnits>byte * 2^20</rasd:AllocationUnits>{more}<rasd:ResourceType>{kind}</rasd:ResourceType><rasd:VirtualQuantity>{quantity}</rasd:VirtualQuantity></Item>"
+            )
+        };
+        let text = [
+            item(3, "2", ""),
+            item(4, "2048", ""),
+            item(10, "1", "<rasd:ResourceSubType>E1000</rasd:ResourceSubType>"),
+            "<OperatingSystemSection><Description>FreeBSD 64-bit</Description></OperatingSystemSection>".into(),
+        ]
+        .concat();
+        assert_eq!(asks(&text), ["cpu=2", "ram=2048M", "net0.model=e1000", "os=freebsd"]);
+        assert!(asks("").is_empty() && asks("<Item><ResourceType>3</ResourceType></Item>").is_empty());
+    }
+}
