@@ -174,7 +174,7 @@ pub fn percent_decoded(text: &str) -> Option<String> {
 pub fn name_of(file: &str) -> Result<ImageName> {
     const ENDINGS: &[&str] = &[
         ".gz", ".xz", ".zst", ".bz2", ".zip", ".tar", ".tgz", ".txz", ".img", ".raw", ".qcow2", ".qcow", ".vmdk", ".vdi", ".vhdx", ".vhd",
-        ".iso", ".fd", ".fs",
+        ".iso", ".fd", ".fs", ".ova",
     ];
     let base = file.rsplit('/').next().unwrap_or(file);
     let mut name = base;

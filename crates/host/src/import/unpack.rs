@@ -240,7 +240,7 @@ impl Read for Bounded<'_> {
             }
             // A decoder that finds no other beginning behind a whole end has read all that belongs to it.
             let text = e.to_string().to_ascii_lowercase();
-            if self.given > 0 && ["magic", "gzip header", "bzip2 header"].iter().any(|word| text.contains(word)) {
+            if self.given > 0 && ["magic", "gzip header", "bz2 header", "after stream"].iter().any(|word| text.contains(word)) {
                 return carried(problem(e, |e| trailing(&self.name, self.packing, &e)));
             }
             carried(problem(e, |e| damaged(&self.name, self.packing, &e)))
