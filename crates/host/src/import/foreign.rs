@@ -49,7 +49,8 @@ pub(super) fn known(head: &[u8]) -> Option<(&'static str, &'static str)> {
 fn lzma(head: &[u8]) -> bool {
     let number = |from: usize, to: usize| head.get(from..to).map(|b| b.iter().rev().fold(0u64, |n, b| n << 8 | u64::from(*b)));
     let (Some(dictionary), Some(length)) = (number(1, 5), number(5, 13)) else { return false };
-    let usual = dictionary >= 1 << 12 && (dictionary.is_power_of_two() || (dictionary % 3 == 0 && (dictionary / 3).is_power_of_two()));
+    let usual =
+        dictionary >= 1 << 12 && (dictionary.is_power_of_two() || (dictionary.is_multiple_of(3) && (dictionary / 3).is_power_of_two()));
     head[0] == 0x5d && usual && (length == u64::MAX || (length > 0 && length < 1 << 40))
 }
 

@@ -33,7 +33,7 @@ impl Map {
             }
             (Some(major), _) => return Err(io::Error::new(io::ErrorKind::Unsupported, format!("sparse files of version {major}"))),
         };
-        if numbers.len() % 2 != 0 || numbers.len() > PARTS * 2 {
+        if !numbers.len().is_multiple_of(2) || numbers.len() > PARTS * 2 {
             return Err(wrong("a map of a sparse file that is cut"));
         }
         let parts: Vec<(u64, u64)> = numbers.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();
