@@ -337,7 +337,10 @@ fn a_disk_that_was_grown_by_hand_is_not_cut_by_mistake() {
     let refused = host.chyves("disk resize web disk0 2M").ends(4);
     refused.says("from 4M to 2M").says("1M is recorded").says("chyves disk sync web disk0");
     assert_eq!(host.tree(), before);
-    host.ok("info web").says("it has 4M, recorded is 1M").says("chyves disk sync web");
+    // A reading command mounts nothing: info tells where the file system is mounted, disk list reads the disks.
+    let dataset = host.dataset("web");
+    host.in_folder("web", |_| host.ok("info web").says("it has 4M, recorded is 1M").says("chyves disk sync web"));
+    assert_eq!(host.zfs_get("mounted", &dataset), "no");
     host.ok("disk list web").says("4M (recorded: 1M)");
     assert_eq!(disks(&host, "size,actual"), "1048576\t4194304\n");
     // Larger than it is: whatever was recorded.
