@@ -85,7 +85,7 @@ pub(crate) fn any(session: &Session, verb: &Verb) -> Result<()> {
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum FirmwareVerb {
     #[command(flatten)]
-    Image(Verb),
+    Image(Box<Verb>),
     Reset(reset::Args),
 }
 
