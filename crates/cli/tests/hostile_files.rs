@@ -215,7 +215,8 @@ fn storm(host: &Host, dataset: &str, rows: &[Row], lock: &str) {
                 let fits = match attack {
                     Attack::Parent => row.path.contains('/'),
                     Attack::HardLink | Attack::SetUid | Attack::Huge => !is_folder,
-                    Attack::Swapped => !is_folder && fs::metadata(root.join(row.path)).is_ok(),
+                    // An image is unmounted by its command, whoever still swaps files in it.
+                    Attack::Swapped => !is_folder && !dataset.contains("/images/") && fs::metadata(root.join(row.path)).is_ok(),
                     _ => true,
                 };
                 if !fits {
@@ -275,7 +276,9 @@ fn one(ground: &Ground<'_>, path: &str, attack: Attack, line: &str, needs: bool,
     let leaf = path.rsplit('/').next().unwrap();
     let names: Vec<&str> = (attack == Attack::Parent).then_some(leaf).into_iter().collect();
     canary.check(&names, &what);
-    assert!([0, 1, 2, 3, 4, 5].contains(&answer.code), "{what}: ended with {}\n{text}", answer.code);
+    // Who creates a name again while a command moves it away gets that reported as left.
+    let may_be_left = attack == Attack::Swapped && answer.code == 7;
+    assert!(may_be_left || [0, 1, 2, 3, 4, 5].contains(&answer.code), "{what}: ended with {}\n{text}", answer.code);
     if needs && attack.is_no_file() {
         assert!([4, 5].contains(&answer.code), "{what}: ended with {}\n{text}", answer.code);
         let names = path.split(['/', '.']).any(|part| text.contains(part));

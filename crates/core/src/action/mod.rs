@@ -408,6 +408,8 @@ pub enum Action {
         path: FilePath,
         /// The SHA-256 that it must have.
         sha256: String,
+        /// The length that it had.
+        size: Size,
     },
     /// Writes a stream to standard output.
     Send {

@@ -214,8 +214,14 @@ pub fn verify(world: &World, image: &Image) -> Result<Plan> {
         image: image.name.clone(),
         path: FilePath::below(folder.as_str(), ImageKind::VARS_FILE),
         sha256: vars.sha256.clone(),
+        size: vars.size,
     });
-    plan.push(Action::VerifyImage { image: image.name.clone(), path: FilePath::below(folder.as_str(), image.kind.file()), sha256 });
+    plan.push(Action::VerifyImage {
+        image: image.name.clone(),
+        path: FilePath::below(folder.as_str(), image.kind.file()),
+        sha256,
+        size: image.size,
+    });
     plan.steps.extend(vars);
     Ok(plan)
 }

@@ -46,7 +46,7 @@ pub(super) fn perform(step: &Action, place: &mut Place<'_>) -> Result<()> {
                 }
             })
         }
-        Action::VerifyImage { image, path, sha256 } => import::verify(image.as_str(), path, sha256, place),
+        Action::VerifyImage { image, path, sha256, size } => import::verify(image.as_str(), path, sha256, *size, place),
         _ => Ok(()),
     }
 }

@@ -281,13 +281,22 @@ pub(crate) fn hash(path: &FilePath, place: &mut Place<'_>) -> Result<String> {
 }
 
 /// Reads an image again and compares it with what it was.
-pub(crate) fn verify(image: &str, path: &FilePath, sha256: &str, place: &mut Place<'_>) -> Result<()> {
+pub(crate) fn verify(image: &str, path: &FilePath, sha256: &str, size: Size, place: &mut Place<'_>) -> Result<()> {
     let (folder, name) = Folder::of(path)?;
-    if !folder.has(name)? {
+    if !folder.has(&name)? {
         return Err(Problem::failed(format!("the image `{image}` has lost its file"))
             .on(image)
             .because(format!("there is no {path}"))
             .hint(format!("import it again under another name, and put this one away: `chyves image delete {image}`")));
+    }
+    // A file of another length is another one, and may be without end.
+    let length =
+        folder.file(&name, Access::Read, Rule::DISK)?.metadata().map_err(apply::io_problem("read the size of", &path.to_string()))?.len();
+    if length != size.get() {
+        return Err(Problem::failed(format!("the image `{image}` is not what was imported"))
+            .on(image)
+            .because(format!("{path} has {length} bytes, not {}", size.get()))
+            .hint("import the image again under another name: `chyves image import`"));
     }
     let is = hash(path, place)?;
     if is == sha256 {
