@@ -68,6 +68,36 @@ fn consoles_are_windows_of_tmux() {
 }
 
 #[test]
+fn the_replayed_log_is_marked_and_can_be_left_out() {
+    let Some(host) = Host::new("consoles::replay", With::Tiny) else { return };
+    host.ok("create web --image tiny --ram 64M loader=bios");
+    host.ok("start web");
+    let mut console = host.console("web");
+    console.sees("tiny: ready 1");
+    console.leaves();
+    let mut console = host.terminal("console web");
+    console.sees("--- the last ");
+    console.sees(" bytes of the console log ---\r\n");
+    console.sees("tiny: ready 1");
+    console.sees("--- live output from here on ---\r\n");
+    console.types("i");
+    console.sees("tiny: ready 1");
+    console.leaves();
+    // Without a terminal there are the guest's bytes alone.
+    let piped = host.ok("console web");
+    assert!(piped.out.contains("tiny: ready 1") && !piped.err.contains("---"), "{} {}", piped.out, piped.err);
+    assert_eq!(host.ok("console web --no-replay").out, "");
+    let mut console = host.terminal("console web --no-replay");
+    console.sees("leave with Ctrl-].\r\n");
+    console.types("g");
+    console.sees("tiny: data");
+    console.leaves();
+    host.chyves("console web --port com2 --no-replay").ends(2);
+    host.ok("stop web --now");
+    host.nothing_is_left();
+}
+
+#[test]
 fn another_port_is_reached_without_a_supervisor_and_by_cu() {
     let Some(mut host) = Host::freebsd("consoles::ports", With::Files, &["release=15.0", "cpu=intel"]) else { return };
     host.ok(&format!("pool init {}", host.pool));

@@ -1,15 +1,17 @@
 //! A person at a guest's console: the terminal is raw while they are there, and as before on every way out.
 //!
 //! The supervisor owns the first serial port and keeps the connection over a guest's reboot; here bytes only pass through.
-//! [`port`] sits at the others.
+//! [`port`] sits at the others; [`marks`] tells the replayed log from what is said now.
 
 #![allow(clippy::disallowed_methods)] // devices of the host are opened
 
+mod marks;
 pub mod port;
 
 use crate::control::{Call, Reply, Request, Target};
 use crate::runtime::{GuestState, Runtime};
 use chyves_core::error::{Problem, Result};
+use marks::Marks;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::termios::{OptionalActions, QueueSelector, Termios, isatty, tcflush, tcgetattr, tcsetattr};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
@@ -36,6 +38,8 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 pub struct Options {
     /// Only to watch.
     pub read_only: bool,
+    /// Without the last of the log.
+    pub no_replay: bool,
 }
 
 /// Why one left.
@@ -65,7 +69,9 @@ pub fn attach(rt: &Runtime, target: Target<'_>, options: Options) -> Result<Left
     let mut announced = false;
     let mut cut_off = 0;
     loop {
-        let (stream, early) = connect(rt, target, options)?;
+        // Who was cut off missed something; then the log is shown again.
+        let replay = announced || !options.no_replay;
+        let (stream, early, replayed) = connect(rt, target, options, replay)?;
         // Raw before the first word is shown: whoever answers it is to be heard unchanged.
         let raw = if interactive {
             Some(Raw::enter(stdin.as_fd()).map_err(|e| Problem::failed("can't make this terminal raw").because(e))?)
@@ -77,7 +83,8 @@ pub fn attach(rt: &Runtime, target: Target<'_>, options: Options) -> Result<Left
         }
         let since = Instant::now();
         let mut sitting = Sitting::new(stream, interactive, options);
-        let way = match show(&early) {
+        sitting.marks = Marks::begin(replayed, interactive || isatty(std::io::stderr()));
+        let way = match sitting.marks.show(&early) {
             Ok(()) => sitting.sit(&mut signals),
             Err(_) => Some(Left::Interrupted),
         };
@@ -123,8 +130,8 @@ fn after_end(rt: &Runtime, target: Target<'_>) -> Result<Option<Left>> {
     }
 }
 
-/// The connection, and what came with the answer already.
-fn connect(rt: &Runtime, target: Target<'_>, options: Options) -> Result<(UnixStream, Vec<u8>)> {
+/// The connection, what came with the answer already, and how many of the bytes are the log's.
+fn connect(rt: &Runtime, target: Target<'_>, options: Options, replay: bool) -> Result<(UnixStream, Vec<u8>, usize)> {
     let state = rt.observe(target.uuid, target.dataset)?.state;
     let not_now = |why: &str, hint: String| Err(Problem::not_now(format!("`{}` {why}", target.name)).on(target.name).hint(hint));
     match state {
@@ -139,26 +146,23 @@ fn connect(rt: &Runtime, target: Target<'_>, options: Options) -> Result<(UnixSt
         }
         GuestState::Starting | GuestState::Running | GuestState::Paused { .. } | GuestState::Stopping => {}
     }
-    let Some(mut call) = Call::make(rt, target.uuid, &Request::Console { read_only: options.read_only })? else {
+    let request = Request::Console { read_only: options.read_only, replay: Some(replay) };
+    let Some(mut call) = Call::make(rt, target.uuid, &request)? else {
         return not_now("is just coming or going", "try again in a moment".to_owned());
     };
     match call.answer(ANSWER_WITHIN)? {
-        Some(Reply::Attached) => {
+        // A supervisor of an older version does not say how much of it is the log.
+        Some(reply @ (Reply::Attached | Reply::AttachedAfter { .. })) => {
+            let replayed = if let Reply::AttachedAfter { replayed } = reply { replayed } else { 0 };
             let early = call.stream.buffer().to_vec();
             let stream = call.stream.into_inner();
             stream.set_read_timeout(None).map_err(|e| Problem::failed("can't read from the console").because(e))?;
-            Ok((stream, early))
+            Ok((stream, early, replayed))
         }
         Some(Reply::Failed(problem)) => Err(problem),
         Some(_) => Err(Problem::failed("the guest's supervisor gave an answer that does not fit").hint("is it of another version?")),
         None => not_now("is just going", "try again in a moment".to_owned()),
     }
-}
-
-fn show(bytes: &[u8]) -> std::io::Result<()> {
-    let mut out = std::io::stdout().lock();
-    out.write_all(bytes)?;
-    out.flush()
 }
 
 /// One connection.
@@ -170,12 +174,13 @@ struct Sitting {
     input: bool,
     /// Since when the guest has said nothing and was told nothing.
     quiet: Instant,
+    marks: Marks,
 }
 
 impl Sitting {
     fn new(stream: impl Into<OwnedFd>, interactive: bool, options: Options) -> Self {
         let input = interactive || !options.read_only;
-        Self { stream: File::from(stream.into()), interactive, options, input, quiet: Instant::now() }
+        Self { stream: File::from(stream.into()), interactive, options, input, quiet: Instant::now(), marks: Marks::begin(0, false) }
     }
 
     /// None when the supervisor hung up.
@@ -205,7 +210,7 @@ impl Sitting {
                     Ok(0) => return None,
                     Ok(n) => {
                         self.quiet = Instant::now();
-                        if show(&buffer[..n]).is_err() {
+                        if self.marks.show(&buffer[..n]).is_err() {
                             return Some(Left::Interrupted);
                         }
                     }
@@ -251,7 +256,7 @@ impl Sitting {
                     let _ = poll(&mut [PollFd::new(&self.stream, PollFlags::IN | PollFlags::OUT)], None);
                     match self.stream.read(&mut buffer) {
                         Ok(0) => return Err(std::io::ErrorKind::BrokenPipe.into()),
-                        Ok(n) => show(&buffer[..n])?,
+                        Ok(n) => self.marks.show(&buffer[..n])?,
                         Err(e) if matches!(e.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::Interrupted) => {}
                         Err(e) => return Err(e),
                     }

@@ -38,7 +38,12 @@ pub(crate) enum Request {
     /// That it be off. Without a time, the guest's own.
     Stop { timeout: Option<u32>, force: Force },
     /// To sit at the console.
-    Console { read_only: bool },
+    Console {
+        read_only: bool,
+        /// Whether the last of the log comes first. Where it is said, the answer says how much of it.
+        #[serde(default)]
+        replay: Option<bool>,
+    },
     /// That its reset line be pulled.
     Reset,
     /// That a disk, by its path, be so many bytes large from now on.
@@ -65,6 +70,8 @@ pub(crate) enum Reply {
     Gone(String),
     /// From here on the console's bytes follow.
     Attached,
+    /// The same, where the first so many bytes are the log's.
+    AttachedAfter { replayed: usize },
     /// Done.
     Done,
     /// Not done.
@@ -399,7 +406,7 @@ fn stop_supervised(
                     .on(target.name)
                     .because(format!("a process holds a lock in `{}`", dir.path().display())));
             }
-            Some(other @ (Reply::Status(_) | Reply::Attached | Reply::Done)) => {
+            Some(other @ (Reply::Status(_) | Reply::Attached | Reply::AttachedAfter { .. } | Reply::Done)) => {
                 return Err(unexpected(&other));
             }
             None => {

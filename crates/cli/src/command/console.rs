@@ -14,7 +14,8 @@ use std::io::IsTerminal;
 
 /// Attach this terminal to a guest's serial console
 ///
-/// Leave with Ctrl-]. Any number of people may be attached at once; what was printed last is shown first. The console
+/// Leave with Ctrl-]. Any number of people may be attached at once. The last of the console log is shown first, between
+/// two marks on standard error; --no-replay leaves it out. The console
 /// stays attached while the guest reboots and ends when the guest is off. Without a terminal, standard input is passed
 /// on, and the command ends when that is over and the guest has been quiet for a second. --port sits at another serial
 /// port, where only one can be. --tmux opens the consoles of several guests as windows of the tmux session `chyves`.
@@ -26,6 +27,9 @@ pub(crate) struct Args {
     /// Only look
     #[arg(short, long)]
     read_only: bool,
+    /// Without the last of the console log
+    #[arg(long, conflicts_with = "port")]
+    no_replay: bool,
     /// Another serial port than the console: com2, com3 or com4
     #[arg(long, value_name = "PORT", value_parser = port, conflicts_with = "tmux")]
     port: Option<u16>,
@@ -66,7 +70,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     }
     super::start::with_supervisor(session, guest, &supervise::Spawner::this_program()?)?;
     let target = control::Target { uuid: guest.uuid, name: &guest.name, dataset: &guest.dataset };
-    let left = console::attach(&session.runtime, target, console::Options { read_only: args.read_only })?;
+    let left = console::attach(&session.runtime, target, console::Options { read_only: args.read_only, no_replay: args.no_replay })?;
     // Who sits here did not see the command that ended the guest. Standard output is the guest's own.
     if let (Some(end), true) = (end(guest, &left), std::io::stdin().is_terminal()) {
         session.ui.say(&end);
@@ -106,7 +110,7 @@ fn at_port(session: &Session, guest: &Guest, number: u16, args: &Args) -> Result
     running(guest)?;
     match cu {
         Some(cu) => Err(run::become_program(&cu, &[])),
-        None => console::port::attach(&place, &reach, console::Options { read_only: args.read_only }).map(drop),
+        None => console::port::attach(&place, &reach, console::Options { read_only: args.read_only, no_replay: true }).map(drop),
     }
 }
 
@@ -142,7 +146,7 @@ fn windows(session: &Session, args: &Args) -> Result<()> {
             front.get_or_insert(window.to_owned());
             continue;
         }
-        let open = ways::open(listed.is_none(), &guest.name, &console_of(&guest.name, args.read_only)?);
+        let open = ways::open(listed.is_none(), &guest.name, &console_of(&guest.name, args)?);
         if session.dry_run {
             session.ui.answer(&format!("{open}\n"));
             listed.get_or_insert_default();
@@ -170,7 +174,7 @@ fn windows(session: &Session, args: &Args) -> Result<()> {
 }
 
 /// What a window runs. The server of tmux has the environment of whoever began it, so what matters is said.
-fn console_of(guest: &GuestName, read_only: bool) -> Result<Cmd> {
+fn console_of(guest: &GuestName, args: &Args) -> Result<Cmd> {
     let program = std::env::current_exe().map_err(|e| Problem::host_cant("can't find this program's file").because(e))?;
     let mut words: Vec<String> = [runtime::ROOT_VARIABLE, chyves_host::platform::LAB_VARIABLE]
         .into_iter()
@@ -178,6 +182,7 @@ fn console_of(guest: &GuestName, read_only: bool) -> Result<Cmd> {
         .collect();
     words.push(program.to_string_lossy().into_owned());
     words.extend(["console".to_owned(), guest.to_string()]);
-    words.extend(read_only.then(|| "--read-only".to_owned()));
+    words.extend(args.read_only.then(|| "--read-only".to_owned()));
+    words.extend(args.no_replay.then(|| "--no-replay".to_owned()));
     Ok(Cmd::new("env", words))
 }

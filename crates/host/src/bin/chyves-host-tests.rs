@@ -75,7 +75,11 @@ fn sit(uuid: &str, name: &str, dataset: &str, read_only: bool) -> ExitCode {
     let (Ok(uuid), Ok(name), Ok(dataset)) = (uuid.parse(), name.parse::<GuestName>(), dataset.parse::<Dataset>()) else {
         return fail("which guest?");
     };
-    match console::attach(&Runtime::from_env(), Target { uuid, name: &name, dataset: &dataset }, console::Options { read_only }) {
+    match console::attach(
+        &Runtime::from_env(),
+        Target { uuid, name: &name, dataset: &dataset },
+        console::Options { read_only, no_replay: false },
+    ) {
         Ok(left) => {
             eprintln!("left: {left:?}");
             ExitCode::SUCCESS

@@ -236,9 +236,9 @@ impl Peers {
     }
 
     /// One of them sits at the console from now on, and sees first what was there before it came.
-    pub(super) fn let_watch(&mut self, index: usize, read_only: bool, before: &[u8]) {
+    pub(super) fn let_watch(&mut self, index: usize, read_only: bool, reply: &Reply, before: &[u8]) {
         let peer = &mut self.all[index];
-        peer.put(&Reply::Attached.line());
+        peer.put(&reply.line());
         peer.put(before);
         peer.kind = Kind::Watching { read_only };
     }
@@ -328,8 +328,8 @@ mod tests {
         let _stuck = UnixStream::connect(&path).unwrap();
         let mut reader = UnixStream::connect(&path).unwrap();
         peers.accept(0);
-        peers.let_watch(0, false, b"before ");
-        peers.let_watch(1, true, b"before ");
+        peers.let_watch(0, false, &Reply::Attached, b"before ");
+        peers.let_watch(1, true, &Reply::Attached, b"before ");
         let chunk = [b'x'; 4096];
         let mut seen = vec![0; Reply::Attached.line().len() + 7];
         reader.read_exact(&mut seen).unwrap();
@@ -408,8 +408,8 @@ mod tests {
         let mut one = UnixStream::connect(&path).unwrap();
         let mut two = UnixStream::connect(&path).unwrap();
         peers.accept(0);
-        peers.let_watch(0, true, b"");
-        peers.let_watch(1, false, b"");
+        peers.let_watch(0, true, &Reply::Attached, b"");
+        peers.let_watch(1, false, &Reply::Attached, b"");
         one.write_all(b"rm").unwrap();
         two.write_all(b"ls").unwrap();
         assert!(peers.hear(0, 10).is_none());
@@ -426,7 +426,7 @@ mod tests {
         peers.accept(0);
         for index in 0..WATCHING_LIMIT {
             assert!(peers.has_place_at_console());
-            peers.let_watch(index, true, b"");
+            peers.let_watch(index, true, &Reply::Attached, b"");
         }
         assert!(!peers.has_place_at_console());
         for _ in 0..3 * PEERS_LIMIT {

@@ -42,9 +42,10 @@ impl Engine<'_> {
                 let full = Problem::not_now(format!("too many consoles of `{}` are open", self.launch.guest));
                 self.peers.answer(index, &Reply::Failed(full.hint("leave one of them first")));
             }
-            Request::Console { read_only } => {
-                let before = self.ring.copy();
-                self.peers.let_watch(index, *read_only, &before);
+            Request::Console { read_only, replay } => {
+                let before = if *replay == Some(false) { Vec::new() } else { self.ring.copy() };
+                let reply = if replay.is_some() { Reply::AttachedAfter { replayed: before.len() } } else { Reply::Attached };
+                self.peers.let_watch(index, *read_only, &reply, &before);
             }
             Request::Reset => {
                 self.events.push_back(Event::Reset);
