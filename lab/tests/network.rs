@@ -175,6 +175,39 @@ fn vlans_and_addresses() {
 }
 
 #[test]
+fn addresses_of_ipv6() {
+    let Some(lab) = lab("addresses_of_ipv6", &["nics=em0", "release=15.0"]) else { return };
+    good(&lab, "ifconfig em0 inet6 2001:db8::1/64");
+    good(&lab, "ifconfig em0 inet6 2001:db8::2 prefixlen 48 alias");
+    good(&lab, "ifconfig em0 inet6 fe80::5%em0/64 alias");
+    // Once more is no error.
+    good(&lab, "ifconfig em0 inet6 2001:db8::1/64 alias");
+    let shown = good(&lab, "ifconfig em0");
+    for line in ["\tinet6 2001:db8::1 prefixlen 64", "\tinet6 2001:db8::2 prefixlen 48", "\tinet6 fe80::5%em0 prefixlen 64"] {
+        assert_eq!(shown.matches(line).count(), 1, "{line} in {shown}");
+    }
+    assert!(!shown.contains("broadcast"), "{shown}");
+    good(&lab, "ifconfig em0 inet6 2001:db8::2 -alias");
+    good(&lab, "ifconfig em0 inet6 fe80::5%em0 -alias");
+    let shown = good(&lab, "ifconfig em0");
+    assert!(shown.contains("2001:db8::1") && !shown.contains("2001:db8::2") && !shown.contains("fe80::5"), "{shown}");
+    for (words, says) in [
+        ("em0 inet6 2001:db8::1/129 alias", "bad value"),
+        ("em0 inet6 192.0.2.1/24", "bad value"),
+        ("em0 inet 2001:db8::9/64", "bad value"),
+        ("em0 inet6 2001:db8::9 -alias", "Can't assign requested address"),
+    ] {
+        bad(&lab, &format!("ifconfig {words}"), 1, says);
+    }
+    good(&lab, "ifconfig bridge create inet6 2001:db8:9::1/64");
+    assert!(good(&lab, "ifconfig bridge0").contains("\tinet6 2001:db8:9::1 prefixlen 64"));
+    good(&lab, "ifconfig em0 inet6 2001:db8::1 -alias");
+    good(&lab, "ifconfig bridge0 addm em0");
+    // Since 15.0 a member has none of its own.
+    bad(&lab, "ifconfig em0 inet6 2001:db8::3/64 alias", 1, "Invalid argument");
+}
+
+#[test]
 fn modules_load_by_themselves() {
     let Some(lab) = lab("modules_load", &["jailed=on"]) else { return };
     bad(&lab, "ifconfig bridge create", 1, "SIOCIFCREATE2");

@@ -125,19 +125,21 @@ fn a_missing_loader_is_named_with_its_package() {
 
 #[test]
 fn an_install_from_a_disc_ends_with_the_disc_out() {
-    for (loader, settings) in [
-        ("uefi", &["release=13.5"][..]),
-        ("uefi", &["release=14.3", "cpu=amd"]),
-        ("bhyveload", &["release=14.3"]),
-        ("grub-bhyve", &["release=15.0"]),
+    for (loader, bus, settings) in [
+        ("uefi", "nvme", &["release=13.5"][..]),
+        ("uefi", "virtio-blk", &["release=14.3", "cpu=amd"]),
+        ("bhyveload", "virtio-blk", &["release=14.3"]),
+        ("grub-bhyve", "virtio-blk", &["release=15.0"]),
     ] {
         let Some(host) = host("lab_loaders::install", settings) else { return };
         host.make_iso();
         host.ok("image import ./tiny.iso --name disc");
         let os = if loader == "grub-bhyve" { "debian" } else { "freebsd" };
-        host.ok(&format!("create web01 --size 1M --ram 64M loader={loader} os={os}"));
+        host.ok(&format!("create web01 --size 1M --ram 64M loader={loader} os={os} disk0.bus={bus}"));
         let started = host.ok("-v start web01 --iso disc");
         assert!(started.err.contains("-s 3:0,ahci-cd,") && started.err.contains("image.iso"), "{}", started.err);
+        // Before 14.0 a disk with a system would be booted first.
+        assert_eq!(started.err.contains("cannot tell the firmware what to boot first"), bus == "nvme", "{}", started.err);
         let mut console = host.console("web01");
         console.sees("tiny: ready 0");
         let images = format!("{}/chyves/images/disc", host.pool);

@@ -181,10 +181,15 @@ fn a_node_of_somebody_else_is_used_and_left() {
         ngctl(&host, line);
     }
     let before = shape(&host);
+    // A NIC's node is shown as one, whether the host's settings have it or not, and whether it is there or not.
+    host.ok(&format!("create web --image tiny {HOOK}"));
+    host.ok("network list -H -o bridge,type,state").says("lan\tnetgraph\tup");
+    host.ok("set web net0.netgraph=other:");
+    host.ok("network list -H -o bridge,type,state").says("other\tnetgraph\tabsent");
+    host.ok("set web net0.netgraph=lan:");
     host.ok("network lan attach em0 type=netgraph");
     assert_eq!(shape(&host), before);
     host.ok("network list -H -o bridge,made").says("lan\telsewhere");
-    host.ok(&format!("create web --image tiny {HOOK}"));
     host.ok("start web");
     host.ok("network check").says("as designed");
     stop(&host, "web");

@@ -367,6 +367,11 @@ fn firmware_that_ignores_the_boot_order_is_reported_where_it_matters() {
     assert!(said(&host, &ordered).contains("edk2-bhyve g202308_4 ignores the boot order"));
     host.state.versions.insert("edk2-bhyve".into(), "g202411".into());
     assert_eq!(said(&host, &ordered), "");
+    // Before 14.0 no firmware can be told.
+    let host = recorded::host("13.5-intel");
+    assert_eq!(said(&host, &wants()), "");
+    let told = said(&host, &ordered);
+    assert!(told.starts_with("warning firmware: FreeBSD 13.5 cannot tell") && told.contains("`chyves console web01`"), "{told}");
 }
 
 #[test]

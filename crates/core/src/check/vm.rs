@@ -117,6 +117,21 @@ fn old_firmware(host: &HostFacts) -> Option<Finding> {
     Some(Finding::warns(FIRMWARE, cause).cure(format!("pkg upgrade {}", pkg::FIRMWARE)))
 }
 
+/// A release whose bhyve can't tell the firmware what to boot first.
+fn no_boot_order(host: &HostFacts, wants: &Wants) -> Option<Finding> {
+    let known = host.vmm == Vmm::Bhyve && host.arch == "amd64" && Release::from(host.release) < Feature::FwCfg.since();
+    let cause = format!(
+        "FreeBSD {}.{} cannot tell the firmware what to boot first: a disk that has a boot loader, on NVMe or any other bus, is booted before the ISO",
+        host.release.0, host.release.1
+    );
+    known.then(|| {
+        Finding::warns(FIRMWARE, cause).cure(format!(
+            "a blank disk is passed over; else press Esc as the guest starts (`chyves console {}`) and choose the drive in the boot manager",
+            wants.guest
+        ))
+    })
+}
+
 /// What a start wants of its firmware.
 pub(super) fn firmware_start(host: &HostFacts, wants: &Wants) -> Option<Finding> {
     bad_firmware(host, wants.firmware.as_ref()?)
@@ -129,7 +144,9 @@ pub(super) fn start(host: &HostFacts, wants: &Wants) -> Vec<Finding> {
     match wants.loader {
         Loader::Uefi => {
             all.extend(firmware_start(host, wants));
-            all.extend(old_firmware(host).filter(|_| wants.boot_order));
+            if wants.boot_order {
+                all.extend(old_firmware(host).or_else(|| no_boot_order(host, wants)));
+            }
         }
         Loader::Bhyveload if lacks("bhyveload") => {
             all.push(Finding::fails("loader", "bhyveload is missing on this host").cure("it is part of FreeBSD's base system"));

@@ -1,4 +1,5 @@
-//! IP addresses: `inet 10.0.0.1/24`, `inet 10.0.0.1 netmask 255.255.255.0`, `alias`, `-alias`, `delete`.
+//! IP addresses: `inet 10.0.0.1/24`, `inet 10.0.0.1 netmask 255.255.255.0`, `inet6 2001:db8::1 prefixlen 64`, `alias`, `-alias`,
+//! `delete`.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::slice::Iter;
@@ -25,7 +26,12 @@ pub(super) fn change(place: &Place, interface: &Interface, first: &str, rest: &m
         },
         None => (text, None),
     };
-    let Ok(address) = address.parse::<IpAddr>() else { return refuse(format!("{text}: bad value")) };
+    // An address of the link may name its interface.
+    let bare = address.strip_suffix(&format!("%{}", interface.name)).filter(|bare| bare.starts_with("fe80")).unwrap_or(address);
+    let Ok(address) = bare.parse::<IpAddr>() else { return refuse(format!("{text}: bad value")) };
+    if first == "inet6" && address.is_ipv4() || matches!(first, "inet" | "alias") && address.is_ipv6() {
+        return refuse(format!("{text}: bad value"));
+    }
     let widest = if address.is_ipv4() { 32 } else { 128 };
     let mut remove = false;
     // Other words behind the address are the caller's.
@@ -34,7 +40,7 @@ pub(super) fn change(place: &Place, interface: &Interface, first: &str, rest: &m
         match *word {
             "alias" | "add" | "up" if *word != "up" => {}
             "-alias" | "delete" | "remove" => remove = true,
-            "netmask" => match ahead.next().and_then(|mask| mask_width(mask)) {
+            "netmask" if address.is_ipv4() => match ahead.next().and_then(|mask| mask_width(mask)) {
                 Some(width) => prefix = Some(width),
                 None => return refuse("netmask: bad value"),
             },
@@ -67,7 +73,10 @@ pub(super) fn change(place: &Place, interface: &Interface, first: &str, rest: &m
     if known.is_some() {
         return Ok(());
     }
-    ip::run(&["addr", "add", &format!("{address}/{prefix}"), "broadcast", "+", "dev", interface.linux()])?;
+    let full = format!("{address}/{prefix}");
+    // IPv6 has no broadcast; without looking for duplicates it is usable at once.
+    let more: &[&str] = if address.is_ipv4() { &["broadcast", "+"] } else { &["nodad"] };
+    ip::run(&[&["addr", "add", &full], more, &["dev", interface.linux()]].concat())?;
     // Giving an address brings an interface up.
     ip::run(&["link", "set", interface.linux(), "up"])
 }

@@ -1,10 +1,11 @@
 //! What is there, and where it differs from what is wanted: list, check, nat.
 
-use super::{facts, look_at};
+use super::{facts, facts_with, look_at};
 use crate::command::get::show;
 use crate::session::Session;
 use crate::table::{Cell, ListArgs, Table};
 use chyves_core::error::{Problem, Result};
+use chyves_core::guest::Backend;
 use chyves_core::network::compare::Close;
 use chyves_core::network::{APPLIED, IfKind, STARTED, nat as rules};
 use chyves_core::os::{Os, taps};
@@ -18,16 +19,20 @@ const COLUMNS: [&str; 11] = ["bridge", "type", "state", "uplink", "vlan", "mtu",
 
 pub(crate) fn list(session: &Session, args: &ListArgs) -> Result<()> {
     let world = look_at(session, &Look { guests: Which::All, ..Look::default() })?;
-    let facts = facts(session, &world)?;
     let mut users: BTreeMap<IfName, BTreeSet<String>> = BTreeMap::new();
     let mut names: BTreeMap<uuid::Uuid, String> = BTreeMap::new();
+    // Nodes that NICs name, in the host's settings or not.
+    let mut nodes: BTreeSet<IfName> = BTreeSet::new();
     for guest in &world.guests {
         names.insert(guest.uuid, guest.name.to_string());
         let Ok(spec) = guest.spec() else { continue };
         for name in networks(&spec, &world.host) {
             users.entry(name).or_default().insert(guest.name.to_string());
         }
+        let on_nodes = spec.nets.iter().filter(|net| net.backend == Backend::Netgraph);
+        nodes.extend(on_nodes.filter_map(|net| net.netgraph.as_ref()?.split(':').next()?.parse::<IfName>().ok()));
     }
+    let facts = facts_with(session, &world, !nodes.is_empty())?;
     let there = facts.actual.interfaces.iter().filter(|(_, i)| i.kind.bridges()).filter_map(|(n, _)| n.parse().ok());
     let all: BTreeSet<IfName> = facts.design.bridges().map(|b| b.name.clone()).chain(users.keys().cloned()).chain(there).collect();
     let mut table = Table::new(COLUMNS);
@@ -61,7 +66,7 @@ pub(crate) fn list(session: &Session, args: &ListArgs) -> Result<()> {
         };
         let members: Vec<String> = seen.map(|i| i.members.iter().map(member).collect()).unwrap_or_default();
         let joined = |words: Vec<String>| if words.is_empty() { Cell::none() } else { Cell::text(words.join(",")) };
-        let netgraph = seen.map_or_else(|| spec.is_some_and(|s| s.netgraph), |i| i.kind == IfKind::Netgraph);
+        let netgraph = seen.map_or_else(|| spec.map_or_else(|| nodes.contains(&name), |s| s.netgraph), |i| i.kind == IfKind::Netgraph);
         some_netgraph |= netgraph;
         let mtu = seen.map(|i| i.mtu).or_else(|| spec.and_then(|s| s.mtu));
         table.rows.push(vec![
