@@ -165,7 +165,7 @@ fn what_does_not_exist_is_not_taken_for_what_is_near() {
     host.ok("delete web");
     let before = host.tree();
     for line in ["delete web --yes", "start web", "set web cpu=2", "snapshot web@x", "clone web web9", "stop web", "unset web notes"] {
-        host.chyves(line).ends(3).says("no guest is called `web`");
+        host.chyves(line).ends(3).says("the guest `web` is deleted");
     }
     for line in ["delete web* --yes", "stop ../web", "set web% cpu=2", "delete we.* --yes", "start -rf", "delete web@kept --yes"] {
         host.chyves(line).ends(2);

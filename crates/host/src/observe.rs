@@ -328,6 +328,14 @@ pub fn not_found(world: &World, name: &str) -> Problem {
     if world.roots.is_empty() {
         return world.primary().err().unwrap_or_else(|| no_guest(name, []));
     }
+    // One that is there and can't be used is not missing.
+    let is_it = |odd: &&Problem| odd.object.as_deref().is_some_and(|object| object.rsplit('/').next() == Some(name));
+    if let Some(odd) = world.oddities.iter().find(is_it) {
+        return odd.clone();
+    }
+    if let Some(problem) = in_trash(world, name) {
+        return problem;
+    }
     let mut known = String::new();
     for root in world.roots.iter().filter(|r| r.role != Role::Offline) {
         if let Ok(names) = run::must(&args::list_names(&root.guests(), root.group_levels + 1)) {
@@ -345,6 +353,23 @@ pub fn not_found(world: &World, name: &str) -> Problem {
     }
     let names: Vec<String> = known.lines().map(leaf).collect();
     no_guest(name, names.iter().map(String::as_str))
+}
+
+/// That a guest of this name was deleted, if one was and can be had back.
+fn in_trash(world: &World, name: &str) -> Option<Problem> {
+    let active: Vec<Root> = world.roots.iter().filter(|r| r.role != Role::Offline).cloned().collect();
+    let rows = read_some(&active, &Look { trash: true, ..Look::default() }).ok()?;
+    let trash = inventory(&rows, &active).trash;
+    let mut deleted = trash.iter().filter(|guest| guest.disk.is_none() && guest.name.as_str() == name);
+    let (first, others) = (deleted.next()?, deleted.count());
+    let problem = Problem::not_found(format!("the guest `{name}` is deleted")).on(name);
+    Some(if others == 0 {
+        problem.because(format!("it is in the trash since {}", first.deleted)).hint(format!("`chyves undelete {name}` brings it back"))
+    } else {
+        problem
+            .because(format!("{} guests of this name are in the trash", others + 1))
+            .hint("`chyves trash list` shows them; `chyves undelete UUID` brings one back")
+    })
 }
 
 /// A group was named where a guest is meant.
