@@ -38,6 +38,8 @@ impl Cell {
         match &self.exact {
             Value::Null => "-".into(),
             Value::String(text) => chyves_core::value::printable(text, 9000),
+            // No text for a cell; its parts are in the JSON alone.
+            Value::Array(_) => self.shown.clone(),
             other => other.to_string(),
         }
     }

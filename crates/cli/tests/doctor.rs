@@ -49,8 +49,12 @@ fn a_linux_host_is_looked_at_too() {
     // Firmware and KVM may be missing where the tests run; the rest is there.
     let found = found.json();
     let rows = if found.is_array() { found.clone() } else { found["answers"].clone() };
-    for check in ["system", "rights", "memory", "QEMU", "ZFS", "pools", "runtime folder"] {
+    for check in ["system", "rights", "memory", "QEMU", "ZFS", "pools", "runtime folder", "nft", "dnsmasq"] {
         assert_eq!(state(&rows, check), "ok", "{check}: {found}");
+    }
+    if Host::has("doctor::linux", "dnsmasq") {
+        let row = rows.as_array().unwrap().iter().find(|row| row["check"] == "dnsmasq").unwrap();
+        assert!(row["found"].as_str().unwrap().ends_with("/dnsmasq"), "{row}");
     }
 }
 

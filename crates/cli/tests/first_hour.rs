@@ -57,6 +57,10 @@ fn what_waits_for_a_restart_is_shown_beside_what_runs() {
         .is_silent_of("notes 1");
     let json = host.ok("info web01 --json").json();
     assert_eq!(json[0]["memory"], "64M");
+    // How it runs was chosen for it.
+    let accel = json[0]["accel"].as_str().unwrap();
+    host.ok("info web01").says(&format!("{accel} (auto)"));
+    assert!(["kvm", "tcg"].contains(&accel) && json[0]["auto"] == serde_json::json!(["accel"]), "{json}");
     assert_eq!(json[0]["processors"], 1);
     let ram = json[0]["pending"].as_array().unwrap().iter().find(|p| p["property"] == "ram").unwrap();
     assert_eq!((&ram["running"], &ram["next"], &ram["waits_for"]), (&"64M".into(), &"1G".into(), &"the next start or reboot".into()));
@@ -73,7 +77,8 @@ fn what_waits_for_a_restart_is_shown_beside_what_runs() {
     assert_eq!(host.ok("list -H -o name,ram").out, "web01\t1G\nweb02\t1G\n");
 
     // A NIC on the user network is on no bridge, and `auto` is what it came to.
-    host.ok("info web01").says("net0").says("backend user").is_silent_of("bridge0").is_silent_of("backend auto");
+    host.ok("info web01").says("net0").says("backend user (auto)").is_silent_of("bridge0").is_silent_of("backend auto");
+    assert_eq!(host.ok("info web01 --json").json()[0]["networks"][0]["backend"], "user");
 }
 
 #[test]

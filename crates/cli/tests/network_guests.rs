@@ -67,10 +67,19 @@ fn guests_hide_behind_the_host_s_address_and_get_theirs_from_it() {
     console.shell("net-up eth0");
     let has = console.shell("ip -4 address show eth0");
     assert!(has.contains("10.9.0."), "{has}");
+    // What it was leased is shown, with how it is known.
+    let address = host.ok("list -H -o addresses").value().to_owned();
+    assert!(has.contains(&format!("inet {address}/24")), "{address} in {has}");
+    host.ok("info web").says(&format!("addresses {address} (lease)"));
+    let info = host.ok("info web --json").json();
+    assert_eq!(info[0]["networks"][0]["addresses"], serde_json::json!([{ "address": address, "source": "lease" }]), "{info}");
+    let listed = host.ok("list -o name,addresses --json").json();
+    assert_eq!(listed[0]["addresses"], serde_json::json!([{ "card": "net0", "address": address, "source": "lease" }]), "{listed}");
     // The peer knows no way to 10.9.0.0: it answers the host's own address.
     assert!(console.shell("ping -c 1 -w 60 10.7.0.2 >/dev/null && echo reached").ends_with("reached"));
     console.leaves();
     stop(&host, "web");
+    assert_eq!(host.ok("list -H -o addresses").value(), "-");
     host.ok("delete web --yes");
     host.ok("network bridge0 delete");
     assert!(!host.sh("nft", &["list", "ruleset"]).contains("chyves"));

@@ -132,7 +132,7 @@ fn a_start_shows_what_a_person_looks_for() {
     host.ok("create off1,off2,off3 --size 1M");
     host.ok("set web uefi_console_output=vnc");
     host.ok("start web").says("running (pid ").says("VNC display at 127.0.0.1:").says("vnc.secret").is_silent_of("-machine");
-    host.ok("info web").says("-machine q35");
+    host.ok("info web").says("-machine q35").says(" (auto)").is_silent_of("tcg (auto)");
     let mut start = host.terminal("start db");
     start.sees("qemu-system-x86_64 \\\r\n    -name guest=db \\\r\n    -");
     start.sees("db: running");

@@ -16,6 +16,7 @@ use chyves_core::action::Action;
 use chyves_core::cmd::Cmd;
 use chyves_core::error::{Problem, Result};
 use chyves_core::network::address::Moved;
+use chyves_core::network::leases::{self, Lease};
 use chyves_core::network::nat::{self, Service};
 use chyves_core::network::{Actual, Design, Interface, Proof, observe as reading, prove};
 use chyves_core::os::{Intent, Os};
@@ -24,6 +25,7 @@ use chyves_core::plan::network::tidy::{self, Joined};
 use chyves_core::world::Role;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -97,6 +99,22 @@ fn services(rt: &Runtime) -> BTreeMap<String, Service> {
         all.insert(name, service);
     }
     all
+}
+
+/// No file of leases is longer.
+const LEASES_LIMIT: u64 = 1 << 20;
+
+/// The addresses that chyves' own servers have leased to guests. Nothing is asked for it but their files.
+pub fn leases(rt: &Runtime) -> Vec<Lease> {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let folders = std::fs::read_dir(rt.root().join("network")).into_iter().flatten().flatten();
+    let read = |entry: std::fs::DirEntry| {
+        let bridge = entry.file_name().to_str()?.parse().ok()?;
+        let mut text = String::new();
+        std::fs::File::open(entry.path().join(nat::LEASES)).ok()?.take(LEASES_LIMIT).read_to_string(&mut text).ok()?;
+        Some(leases::parse(&bridge, &text, now))
+    };
+    folders.filter_map(read).flatten().collect()
 }
 
 /// The tables of the packet filter; none where there is no such filter.
@@ -179,7 +197,7 @@ pub(crate) fn take_back(intent: &Intent, place: &mut Place<'_>) -> Result<()> {
 }
 
 /// The design of this host's bridges; an empty one where no pool tells it.
-fn design() -> Design {
+pub fn design() -> Design {
     let Ok((roots, _)) = observe::roots() else { return Design::default() };
     let primary = roots.iter().find(|r| r.role == Role::Primary);
     let row = primary.and_then(|r| observe::dataset(&r.dataset).ok().flatten());

@@ -11,6 +11,7 @@ pub mod wait;
 use crate::{child, facts, trace};
 use chyves_core::cmd::Cmd;
 use chyves_core::error::{Kind, Problem, Result};
+use chyves_core::network::nat;
 use chyves_core::os::Os;
 use chyves_core::value::printable;
 use chyves_core::zfs::Dialect;
@@ -235,7 +236,7 @@ pub(crate) fn missing(program: &str) -> Problem {
         ("tmux", Os::FreeBsd) => Some("pkg install tmux"),
         ("cu", Os::Linux) => Some("apt-get install cu"),
         ("grub-bhyve", Os::FreeBsd) => Some("pkg install grub2-bhyve"),
-        _ => None,
+        (name, os) => nat::install(name, os),
     };
     let problem = Problem::host_cant(format!("the program `{program}` is missing")).on(program);
     match package {
@@ -254,6 +255,12 @@ mod tests {
         assert_eq!(problem.code.exit_code(), 5);
         assert!(problem.message.contains("qemu-system-nowhere"));
         assert!(!problem.hints.is_empty());
+    }
+
+    #[test]
+    fn programs_behind_bridges_are_named_with_their_packages() {
+        assert_eq!(missing("nft").hints, ["apt-get install nftables"]);
+        assert_eq!(missing("dnsmasq").hints, ["apt-get install dnsmasq-base"]);
     }
 
     #[test]

@@ -2,10 +2,10 @@
 
 use crate::session::Session;
 use crate::table::{Cell, ListArgs, Table};
-use chyves_core::check::{Finding, Severity, host};
+use chyves_core::check::{Finding, Severity, host, servers};
 use chyves_core::error::{Problem, Result};
 use chyves_core::vmm::Vmm;
-use chyves_host::{accel, facts, observe};
+use chyves_host::{accel, facts, network, observe};
 use std::fmt::Write as _;
 
 /// Look whether this host is fit for guests
@@ -51,6 +51,7 @@ fn look(session: &Session) -> Vec<Finding> {
     }
     let mut findings = host::host(&found);
     let roots = observe::roots();
+    findings.extend(servers::host(&found, &network::design()));
     findings.extend(host::pools(roots.as_ref().map(|(roots, odd)| (roots.as_slice(), odd.as_slice()))));
     findings
 }

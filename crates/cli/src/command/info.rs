@@ -1,17 +1,23 @@
 //! `chyves info`: all about a guest, for a person.
+//!
+//! * [`resolved`]: what settings of `auto` came to
+
+mod resolved;
 
 use crate::session::Session;
 use crate::targets::Targets;
 use chyves_core::error::Result;
 use chyves_core::guest::pending::{Pending, pending};
 use chyves_core::guest::{Backend, Guest, RunState, goes_on};
+use chyves_core::network::leases;
 use chyves_core::plan::disk::found;
 use chyves_core::plan::drives::{self, Drive};
 use chyves_core::plan::locked;
 use chyves_core::plan::machine::backend;
 use chyves_core::property::keys;
 use chyves_core::value::{Dataset, ImageName, Size, printable};
-use chyves_core::vmm::Vmm;
+use chyves_core::world::HostFacts;
+use chyves_host::network;
 use chyves_host::observe::disks::{self, Mount};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -31,7 +37,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     let mut text = String::new();
     let (found, lost) = targets.found(&world)?;
     for guest in &found {
-        let value = facts(session, guest, world.host.vmm, world.locked.by(&guest.dataset))?;
+        let value = facts(session, guest, &world.host, world.locked.by(&guest.dataset))?;
         if !text.is_empty() {
             text.push('\n');
         }
@@ -47,7 +53,8 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
 }
 
 /// What there is to tell, in the order it is told. `key` is the dataset whose key the guest misses.
-fn facts(session: &Session, guest: &Guest, vmm: Vmm, key: Option<&Dataset>) -> Result<Value> {
+fn facts(session: &Session, guest: &Guest, host: &HostFacts, key: Option<&Dataset>) -> Result<Value> {
+    let vmm = host.vmm;
     let spec = guest.spec()?;
     let record = if guest.state.is_alive() { session.runtime.observe(guest.uuid, &guest.dataset)?.record } else { None };
     let started_with = record.as_ref().map(|record| record.launch.settings.clone()).unwrap_or_default();
@@ -75,6 +82,13 @@ fn facts(session: &Session, guest: &Guest, vmm: Vmm, key: Option<&Dataset>) -> R
     let mut put = |key: &str, what: Value| {
         fields.insert(key.to_owned(), what);
     };
+    let resolved = resolved::of(guest, &spec, host, record.as_ref().map(|record| &record.launch))?;
+    for one in &resolved {
+        put(one.field, if session.ui.json { json!(one.value) } else { json!(one.words()) });
+    }
+    if session.ui.json {
+        put("auto", resolved.iter().filter(|one| one.auto).map(|one| one.field).collect());
+    }
     if let RunState::Crashed { reason } = &guest.state {
         put("crash", json!(reason));
         put("logs", json!(logs(guest)));
@@ -112,7 +126,9 @@ fn facts(session: &Session, guest: &Guest, vmm: Vmm, key: Option<&Dataset>) -> R
         let drives = drives::kept(&record.launch.again);
         put("drives", drives.iter().enumerate().map(|(n, drive)| json!({ "drive": format!("cd{n}"), "disc": disc(drive) })).collect());
         if let Some(screen) = record.launch.screen {
-            put("vnc", json!(screen));
+            // Port 0 takes one that is free.
+            let chosen = !session.ui.json && guest.checked(keys::VNC_PORT)?.is_none_or(|port| port == "0");
+            put("vnc", if chosen { json!(format!("{screen} (auto)")) } else { json!(screen) });
             put("vnc-secret", json!(session.runtime.screen_secret(guest.uuid)));
         }
     }
@@ -126,6 +142,8 @@ fn facts(session: &Session, guest: &Guest, vmm: Vmm, key: Option<&Dataset>) -> R
     if stale {
         put("stale", json!(format!("a disk is not as recorded; `chyves disk sync {}` records what is there", guest.name)));
     }
+    // One that is off has no address, whatever it once leased.
+    let leased = if guest.state.is_alive() { leases::of(&network::leases(&session.runtime), &spec.nets, vmm) } else { Vec::new() };
     put(
         "networks",
         Value::Array(
@@ -134,8 +152,21 @@ fn facts(session: &Session, guest: &Guest, vmm: Vmm, key: Option<&Dataset>) -> R
                 .map(|n| {
                     // What was resolved, and the bridge only where it is on one.
                     let backend = backend(n, vmm);
+                    let shown = if n.backend == Backend::Auto && !session.ui.json {
+                        json!(format!("{} (auto)", backend.word()))
+                    } else {
+                        json!(backend)
+                    };
                     let bridge = matches!(backend, Backend::Bridge | Backend::Netgraph).then_some(&n.bridge);
-                    json!({ "card": format!("net{}", n.number), "backend": backend, "model": n.model, "mac": n.mac, "bridge": bridge })
+                    let card = format!("net{}", n.number);
+                    let own = leased.iter().filter(|known| known.card == card);
+                    let addresses = if session.ui.json {
+                        own.map(|known| json!({ "address": known.address, "source": known.source })).collect()
+                    } else {
+                        let words: Vec<String> = own.map(|known| format!("{} ({})", known.address, known.source)).collect();
+                        if words.is_empty() { Value::Null } else { json!(words.join(", ")) }
+                    };
+                    json!({ "card": card, "backend": shown, "model": n.model, "mac": n.mac, "bridge": bridge, "addresses": addresses })
                 })
                 .collect(),
         ),

@@ -6,15 +6,19 @@ use crate::table::{Cell, ListArgs, Table};
 use chyves_core::error::{Problem, Result, did_you_mean};
 use chyves_core::guest::RunState;
 use chyves_core::guest::pending::{Pending, pending};
+use chyves_core::network::leases::{self, Known};
 use chyves_core::property::{self, Access, catalog};
 use chyves_core::value::GuestName;
 use chyves_core::world::{ImageKind, World};
+use chyves_host::network;
 use chyves_host::observe::Look;
-use std::collections::{BTreeMap, HashMap};
+use serde_json::json;
+use std::collections::HashMap;
 use uuid::Uuid;
 
 /// Columns that are no property.
-const FACTS: [&str; 11] = ["name", "state", "reason", "used", "pool", "dataset", "uuid", "group", "origin", "foreign", "pending"];
+const FACTS: [&str; 12] =
+    ["name", "state", "reason", "used", "pool", "dataset", "uuid", "group", "origin", "foreign", "pending", "addresses"];
 
 const USUAL: [&str; 6] = ["name", "state", "cpu", "ram", "used", "description"];
 
@@ -23,9 +27,10 @@ const NOUNS: [&str; 8] = ["guests", "properties", "images", "iso", "firmware", "
 
 /// List guests; or properties, images, pools, clones, bridges
 ///
-/// The columns are name, state, used, pool, dataset, uuid, group, origin, foreign, pending, and every property. A property in
+/// The columns are name, state, used, pool, dataset, uuid, group, origin, foreign, pending, addresses, and every property. A property in
 /// place of a noun lists it for all guests: `chyves list ram`. Of a running guest the settings are those that it runs with; the
-/// column pending has the changes that wait for its next start or reboot, and is shown where there are any.
+/// column pending has the changes that wait for its next start or reboot, and is shown where there are any. The column addresses has
+/// what chyves' own server (bridge settings nat and dhcp) leased to it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// What to list: guests (where not given), properties, images, iso, firmware, pools, clones, bridges, or a property
@@ -75,8 +80,11 @@ fn guests(session: &Session, args: &ListArgs, usual: &[&str]) -> Result<()> {
     let keys = columns.iter().filter(|c| !FACTS.contains(&c.as_str())).cloned().collect();
     let world = session.look(&Look::at_keys(keys))?;
     world.in_use()?;
-    let runs =
-        if columns.iter().any(|c| c == "pending" || !FACTS.contains(&c.as_str())) { Runs::read(session, &world)? } else { Runs::default() };
+    let runs = if columns.iter().any(|c| c == "pending" || c == "addresses" || !FACTS.contains(&c.as_str())) {
+        Runs::read(session, &world)?
+    } else {
+        Runs::default()
+    };
     // Without being asked for only where it says something; for programs always.
     if args.columns.is_empty() && usual == USUAL && (session.ui.json || runs.any_pending()) {
         columns.insert(shown, "pending".to_owned());
@@ -152,7 +160,13 @@ fn memory(text: Option<String>) -> Cell {
 
 /// What running guests were started with, by their identity.
 #[derive(Default)]
-struct Runs(HashMap<Uuid, (BTreeMap<String, String>, Vec<Pending>)>);
+struct Runs(HashMap<Uuid, Run>);
+
+/// What one runs with.
+struct Run {
+    changes: Vec<Pending>,
+    addresses: Vec<Known>,
+}
 
 impl Runs {
     /// Reads it. The world may hold a part of the settings; those of running guests are read whole.
@@ -161,23 +175,29 @@ impl Runs {
         if alive.is_empty() {
             return Ok(Self::default());
         }
+        let leased = network::leases(&session.runtime);
         let mut runs = HashMap::new();
         for guest in &session.look(&Look::at(&alive))?.guests {
             let Some(record) = session.runtime.observe(guest.uuid, &guest.dataset)?.record else { continue };
             let changes = pending(&record.launch.settings, guest);
-            runs.insert(guest.uuid, (record.launch.settings, changes));
+            // Settings that can't be read have no cards that could be looked for.
+            let addresses = guest.spec().map(|spec| leases::of(&leased, &spec.nets, world.host.vmm)).unwrap_or_default();
+            runs.insert(guest.uuid, Run { changes, addresses });
         }
         Ok(Self(runs))
     }
 
     fn any_pending(&self) -> bool {
-        self.0.values().any(|(_, changes)| !changes.is_empty())
+        self.0.values().any(|run| !run.changes.is_empty())
     }
 
     /// A cell, with what a guest runs with in place of what it will have.
     fn cell(&self, world: &World, index: usize, column: &str) -> Cell {
         let run = self.0.get(&world.guests[index].uuid);
-        let changes = run.map(|(_, changes)| changes.as_slice()).unwrap_or_default();
+        let changes = run.map(|run| run.changes.as_slice()).unwrap_or_default();
+        if column == "addresses" {
+            return addresses(run.map(|run| run.addresses.as_slice()).unwrap_or_default());
+        }
         if column == "pending" {
             let all: Vec<String> = changes.iter().map(Pending::short).collect();
             return if all.is_empty() { Cell::none() } else { Cell::text(all.join(", ")) };
@@ -194,6 +214,12 @@ impl Runs {
             None => cell(world, index, column),
         }
     }
+}
+
+/// Addresses for people, and with card and source for programs.
+fn addresses(known: &[Known]) -> Cell {
+    let shown: Vec<String> = known.iter().map(|known| known.address.to_string()).collect();
+    Cell { shown: if shown.is_empty() { "-".to_owned() } else { shown.join(",") }, exact: json!(known) }
 }
 
 fn properties(session: &Session, args: &ListArgs) -> Result<()> {

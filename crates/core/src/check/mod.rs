@@ -3,7 +3,8 @@
 //!
 //! * [`start`]: everything that keeps a guest from starting, or is worth a warning; all at once
 //! * [`host`]: a host alone, a line a matter, for `doctor`
-//! * one file a matter: [`processor`], [`memory`], [`modules`], [`passthru`], [`network`], [`files`], [`vm`], [`system`]
+//! * one file a matter: [`processor`], [`memory`], [`modules`], [`passthru`], [`network`], [`files`], [`vm`], [`system`],
+//!   [`servers`]
 //!
 //! What is not known fails nothing. Not here: rules of a machine itself (`vmm::check`), what a release's bhyve can't do
 //! (`vmm::bhyve::check`), and looking at the host (chyves-host's `facts`).
@@ -18,6 +19,7 @@ pub mod modules;
 pub mod network;
 pub mod passthru;
 pub mod processor;
+pub mod servers;
 pub mod system;
 pub mod vm;
 

@@ -9,6 +9,7 @@
 //! * [`uplink`]: the interfaces by which bridges lead out
 //! * [`wiring`]: the differences of bridges that are such nodes
 //! * [`prove`]: what must be so after something was done
+//! * [`leases`]: the addresses that this server has given to guests
 //! * [`nat`]: rules for guests that hide behind the host's address, and settings of the server of their addresses
 //!
 //! Not here: the steps that close a difference (`plan::network`), the cards that a guest sees (`device::nic`).
@@ -18,6 +19,7 @@ pub mod address;
 pub mod compare;
 pub mod design;
 pub mod graph;
+pub mod leases;
 pub mod nat;
 pub mod observe;
 pub mod prove;

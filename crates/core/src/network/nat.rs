@@ -19,6 +19,22 @@ pub const RULES: &str = "rules.nft";
 /// The file of the settings of a bridge's server of addresses.
 pub const NAMES: &str = "dnsmasq.conf";
 
+/// The program that loads rules on Linux.
+pub const NFT: &str = "nft";
+
+/// The program that gives addresses and names.
+pub const DNSMASQ: &str = "dnsmasq";
+
+/// How one of them is installed.
+pub fn install(program: &str, os: Os) -> Option<&'static str> {
+    match (program, os) {
+        (NFT, Os::Linux) => Some("apt-get install nftables"),
+        (DNSMASQ, Os::Linux) => Some("apt-get install dnsmasq-base"),
+        (DNSMASQ, Os::FreeBsd) => Some("pkg install dnsmasq"),
+        _ => None,
+    }
+}
+
 /// The folder of what chyves' own servers need.
 pub fn folder(run_dir: &str, spec: &BridgeSpec) -> String {
     format!("{run_dir}/network/{}", spec.name)

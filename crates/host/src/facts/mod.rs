@@ -23,6 +23,7 @@ use crate::runtime::Runtime;
 use chyves_core::check::Wants;
 use chyves_core::cmd::Cmd;
 use chyves_core::confinement::Possible;
+use chyves_core::network::nat;
 use chyves_core::os::state::RuntimeSeen;
 use chyves_core::os::{HostState, Os, linux::versions};
 use chyves_core::vmm::Vmm;
@@ -154,7 +155,7 @@ pub fn for_doctor(rt: &Runtime, host: &mut HostFacts) {
         }
         Os::Linux => linux::for_doctor(host),
     }
-    for program in ["zfs", "qemu-img"] {
+    for program in ["zfs", "qemu-img", nat::NFT, nat::DNSMASQ] {
         program_there(host, program);
     }
     if host.dialect == Dialect::OpenZfs

@@ -1,0 +1,61 @@
+//! What settings of `auto`, or of port 0, came to: for people with `(auto)` behind it, for programs with a list of such fields.
+
+use chyves_core::cloudinit::reader::Reader;
+use chyves_core::cloudinit::settings::is_wanted;
+use chyves_core::error::Result;
+use chyves_core::guest::{Accel, Guest, Loader, Spec};
+use chyves_core::launch::Launch;
+use chyves_core::property::keys;
+use chyves_core::vmm::Vmm;
+use chyves_core::world::HostFacts;
+
+/// One field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Resolved {
+    /// Its name.
+    pub(super) field: &'static str,
+    /// What holds.
+    pub(super) value: String,
+    /// Whether it was not set but chosen.
+    pub(super) auto: bool,
+}
+
+impl Resolved {
+    /// For people.
+    pub(super) fn words(&self) -> String {
+        if self.auto { format!("{} (auto)", self.value) } else { self.value.clone() }
+    }
+}
+
+/// Firmware, acceleration and the reader of the seed, where the guest has them. How a guest that is off will be accelerated
+/// is known at its start alone.
+pub(super) fn of(guest: &Guest, spec: &Spec, host: &HostFacts, launch: Option<&Launch>) -> Result<Vec<Resolved>> {
+    let mut all = Vec::new();
+    if spec.loader == Loader::Uefi {
+        let packaged = host.uefi.as_ref().map(|(code, _)| code).or(host.state.uboot.as_ref());
+        let value = spec.firmware.as_ref().map(ToString::to_string).or_else(|| packaged.cloned());
+        all.extend(value.map(|value| Resolved { field: "firmware", value, auto: spec.firmware.is_none() }));
+    }
+    let accelerator = launch.filter(|launch| launch.vmm == Vmm::Qemu).and_then(|launch| {
+        let at = launch.hypervisor.args.iter().position(|arg| arg == "-accel")?;
+        launch.hypervisor.args.get(at + 1)?.split(',').next().map(str::to_owned)
+    });
+    all.extend(accelerator.map(|value| Resolved { field: "accel", value, auto: spec.accel == Accel::Auto }));
+    if is_wanted(guest)? {
+        let auto = guest.checked(keys::CI_READER)?.is_none_or(|word| word == chyves_core::cloudinit::reader::AUTO);
+        all.push(Resolved { field: "ci-reader", value: Reader::of(guest)?.to_string(), auto });
+    }
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_chosen_is_marked() {
+        let resolved = Resolved { field: "accel", value: "tcg".to_owned(), auto: true };
+        assert_eq!(resolved.words(), "tcg (auto)");
+        assert_eq!(Resolved { auto: false, ..resolved }.words(), "tcg");
+    }
+}
