@@ -8,7 +8,7 @@ use crate::session::Session;
 use crate::targets::Targets;
 use chyves_core::error::Result;
 use chyves_core::guest::pending::{Pending, pending};
-use chyves_core::guest::{Backend, Guest, RunState, goes_on};
+use chyves_core::guest::{Backend, Guest, NetSpec, RunState, Spec, goes_on};
 use chyves_core::network::leases;
 use chyves_core::plan::disk::found;
 use chyves_core::plan::drives::{self, Drive};
@@ -16,6 +16,7 @@ use chyves_core::plan::locked;
 use chyves_core::plan::machine::backend;
 use chyves_core::property::keys;
 use chyves_core::value::{Dataset, ImageName, Size, printable};
+use chyves_core::vmm::Vmm;
 use chyves_core::world::HostFacts;
 use chyves_host::network;
 use chyves_host::observe::disks::{self, Mount};
@@ -142,36 +143,31 @@ fn facts(session: &Session, guest: &Guest, host: &HostFacts, key: Option<&Datase
     if stale {
         put("stale", json!(format!("a disk is not as recorded; `chyves disk sync {}` records what is there", guest.name)));
     }
+    put("networks", networks(session, guest, &spec, vmm));
+    Ok(value)
+}
+
+/// The NICs, with what their back ends came to and the addresses that are known.
+fn networks(session: &Session, guest: &Guest, spec: &Spec, vmm: Vmm) -> Value {
+    let json = session.ui.json;
     // One that is off has no address, whatever it once leased.
     let leased = if guest.state.is_alive() { leases::of(&network::leases(&session.runtime), &spec.nets, vmm) } else { Vec::new() };
-    put(
-        "networks",
-        Value::Array(
-            spec.nets
-                .iter()
-                .map(|n| {
-                    // What was resolved, and the bridge only where it is on one.
-                    let backend = backend(n, vmm);
-                    let shown = if n.backend == Backend::Auto && !session.ui.json {
-                        json!(format!("{} (auto)", backend.word()))
-                    } else {
-                        json!(backend)
-                    };
-                    let bridge = matches!(backend, Backend::Bridge | Backend::Netgraph).then_some(&n.bridge);
-                    let card = format!("net{}", n.number);
-                    let own = leased.iter().filter(|known| known.card == card);
-                    let addresses = if session.ui.json {
-                        own.map(|known| json!({ "address": known.address, "source": known.source })).collect()
-                    } else {
-                        let words: Vec<String> = own.map(|known| format!("{} ({})", known.address, known.source)).collect();
-                        if words.is_empty() { Value::Null } else { json!(words.join(", ")) }
-                    };
-                    json!({ "card": card, "backend": shown, "model": n.model, "mac": n.mac, "bridge": bridge, "addresses": addresses })
-                })
-                .collect(),
-        ),
-    );
-    Ok(value)
+    let one = |n: &NetSpec| {
+        let backend = backend(n, vmm);
+        let shown = if n.backend == Backend::Auto && !json { json!(format!("{} (auto)", backend.word())) } else { json!(backend) };
+        // The bridge only where it is on one.
+        let bridge = matches!(backend, Backend::Bridge | Backend::Netgraph).then_some(&n.bridge);
+        let card = format!("net{}", n.number);
+        let own = leased.iter().filter(|known| known.card == card);
+        let addresses = if json {
+            own.map(|known| json!({ "address": known.address, "source": known.source })).collect()
+        } else {
+            let words: Vec<String> = own.map(|known| format!("{} ({})", known.address, known.source)).collect();
+            if words.is_empty() { Value::Null } else { json!(words.join(", ")) }
+        };
+        json!({ "card": card, "backend": shown, "model": n.model, "mac": n.mac, "bridge": bridge, "addresses": addresses })
+    };
+    spec.nets.iter().map(one).collect()
 }
 
 /// A number where it is one alone.
