@@ -15,7 +15,6 @@ fn a_snapshot_s_name_is_no_part_of_a_dataset_s() {
     let before = host.tree();
     // `web snapshot delete 2` once destroyed the guest web2, and `/disk1` a disk.
     for (line, code) in [
-        ("web snapshot delete 2 --yes", 2),
         ("snapshot delete web2 --yes", 2),
         ("web snapshot delete /disk1 --yes", 2),
         ("snapshot delete web/disk1 --yes", 2),
@@ -26,7 +25,11 @@ fn a_snapshot_s_name_is_no_part_of_a_dataset_s() {
         host.chyves(line).ends(code);
         assert_eq!(host.tree(), before, "after `{line}`");
     }
-    host.ok("web snapshot delete @2 --yes");
+    // The words of two are the snapshot of the guest that is named.
+    host.ok("web snapshot delete 2 --yes").says("snapshot web@2 destroyed");
+    host.ok("info web2");
+    host.ok("snapshot web@3");
+    host.ok("web snapshot delete @3 --yes");
 }
 
 #[test]

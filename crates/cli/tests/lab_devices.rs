@@ -147,6 +147,7 @@ fn bad_settings_each_have_their_own_words() {
     }
     host.chyves("set web01 tpm=nonsense").ends(2).says("passthru,/dev/tpm0");
     host.chyves("set web01 com2=nonsense").ends(2).says("tcp=ADDRESS:PORT");
+    host.chyves("set web01 com5=/dev/nmdm-x.1A").ends(2).says("there is only comN from 2 to 4");
     host.chyves("set web01 fw_cfg0=opt/x").ends(2).says("NAME,string=TEXT");
 
     // Refused before the start. The limit of processors is known before vmm is there too.
@@ -155,7 +156,6 @@ fn bad_settings_each_have_their_own_words() {
     refuses(&host, "cpu=5", 5).says("5 processors are wanted").says("4 at most").says("cpu=4");
     refuses(&host, "ram=17G", 5).says("17G of memory is wanted").says("the host has 16G");
     refuses(&host, "net0.bridge=lan", 5).says("there is no bridge `lan`").says("chyves network lan attach INTERFACE");
-    refuses(&host, "com5=/dev/nmdm-x.1A", 2).says("com2, com3 and com4");
     refuses(&host, "pcidev_0=virtio-foo", 5).says("virtio-foo");
     refuses(&host, "pcidev_0=virtio-9p,share=/nowhere", 5).says("`/nowhere` is not there").says("`chyves unset web01 pcidev_0`");
     refuses(&host, "tpm=passthru,/dev/tpm0", 5)
@@ -196,7 +196,9 @@ fn a_path_with_a_comma_goes_into_a_file_that_only_root_reads() {
     host.ok("disk remove other disk0 --yes");
     host.chyves_words(&["disk", "add", "other", "--attach", disk.to_str().unwrap()]).ends(0);
     let started = host.ok("-v start other");
-    assert!(started.err.contains(" -k ") && !started.err.contains("a,b"), "{}", started.err);
+    // The command line names the file alone; the steps before it name the disk.
+    let command = started.err.lines().find(|line| line.contains(" -k ")).unwrap_or_else(|| panic!("{}", started.err));
+    assert!(!command.contains("a,b"), "{command}");
     let conf = host.run_dir().join(host.value("other", "uuid")).join("bhyve.conf");
     assert_eq!(std::fs::metadata(&conf).unwrap().permissions().mode() & 0o777, 0o600);
     let text = std::fs::read_to_string(&conf).unwrap();
