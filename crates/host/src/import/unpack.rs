@@ -48,6 +48,8 @@ pub(super) struct Unpacker {
     pub(super) direct: Option<Arc<File>>,
     /// Whether somebody says that it is a raw disk, whatever it looks like.
     pub(super) raw: bool,
+    /// Whether somebody says that it is firmware.
+    pub(super) firmware: bool,
     /// Settings that an archive says its disk needs.
     pub(super) asks: Arc<Mutex<Vec<String>>>,
     /// Whether what comes, which can be read from its end, ends as a VHD does.
@@ -81,7 +83,8 @@ impl Unpacker {
         head.truncate(n);
         let seen = match recognise(&head, name) {
             Ok(Seen::Plain(_)) | Err(_) if self.raw => Seen::Plain(Content::Raw),
-            Ok(Seen::Plain(Content::Raw)) => match foreign::text(&head) {
+            // Old firmware has no mark at all, and a person says what it is.
+            Ok(Seen::Plain(Content::Raw)) if !self.firmware => match foreign::text(&head) {
                 Some((what, hint)) => return Err(not_an_image(name, what, hint)),
                 None => Seen::Plain(Content::Raw),
             },

@@ -18,6 +18,13 @@ use serde_json::json;
 /// How long what came of a cut transfer is kept for another try.
 const KEPT_DAYS: i64 = 7;
 
+/// What a file is taken as, whatever it looks like.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum TakenAs {
+    /// A raw disk.
+    Raw,
+}
+
 /// Where an image comes from, and what it must be.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -45,9 +52,9 @@ pub(crate) struct Args {
     /// The system of the catalogue that it is: guests made from it get the settings that this one wants
     #[arg(long, value_name = "NAME")]
     like: Option<String>,
-    /// Take it as this, whatever it looks like: raw
-    #[arg(long, value_name = "KIND", value_parser = ["raw"])]
-    kind: Option<String>,
+    /// Take it as a raw disk, whatever it looks like
+    #[arg(long)]
+    kind: Option<TakenAs>,
     /// How large the image may become when it is unpacked
     #[arg(long, value_name = "SIZE", default_value = "256G")]
     max_size: Size,
