@@ -1,6 +1,7 @@
 //! The ways of bhyve, with a stand-in that ends as it is told: exit statuses, the power button by SIGTERM, a VM object to
 //! remove before each start, the console on a terminal device.
 
+#![allow(clippy::disallowed_methods)] // the files are the test's own
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a panic is the failure report
 
 mod guest;

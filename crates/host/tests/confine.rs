@@ -1,6 +1,7 @@
 //! A probe in the hypervisor's place: what a confined process is, and that it reaches nothing of other guests or of the host.
 
 #![cfg(target_os = "linux")]
+#![allow(clippy::disallowed_methods)] // the files are the test's own
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a panic is the failure report
 
 mod guest;

@@ -1,5 +1,6 @@
 //! Real machines under real supervisors: they start, reboot, stop, crash and are killed.
 
+#![allow(clippy::disallowed_methods)] // the files are the test's own
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a panic is the failure report
 
 mod guest;
