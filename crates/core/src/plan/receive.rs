@@ -179,10 +179,13 @@ mod tests {
     #[test]
     fn what_arrives_is_new() {
         let mut world = testing::world(Vec::new());
-        insta::assert_snapshot!(receive(&world, &header(None), &arrival(), None, &moment(1)).unwrap().script(Os::Linux), @r"
+        insta::assert_snapshot!(receive(&world, &header(None), &arrival(), None, &moment(1)).unwrap().script(Os::Linux), @"
         # receive tank/chyves/trash/receiving-00000000 from standard input
         zfs receive -u tank/chyves/trash/receiving-00000000
         zfs set canmount=noauto tank/chyves/trash/receiving-00000000
+        zfs set setuid=off tank/chyves/trash/receiving-00000000
+        zfs set devices=off tank/chyves/trash/receiving-00000000
+        zfs set exec=off tank/chyves/trash/receiving-00000000
         zfs inherit mountpoint tank/chyves/trash/receiving-00000000
         zfs inherit sharenfs tank/chyves/trash/receiving-00000000
         zfs inherit sharesmb tank/chyves/trash/receiving-00000000

@@ -319,7 +319,7 @@ mod tests {
 
     #[test]
     fn an_older_layout_is_recorded_and_then_changed() {
-        insta::assert_snapshot!(upgrade(&old(), Dialect::Fuse, "2026-01-31T12:00:00Z").unwrap().script(Os::Linux), @r"
+        insta::assert_snapshot!(upgrade(&old(), Dialect::Fuse, "2026-01-31T12:00:00Z").unwrap().script(Os::Linux), @"
         # note: from layout 0 to 1; it was the layout before the first release: cpu and memory under other names, no trash
         # note: the way back: chyves pool upgrade --undo tank (the snapshot upgrade-0-1-20260131T120000Z must stay for it)
         # make sure that tank/c has the GUID 1, tank/c/guests has the GUID 2, tank/c/guests/both has the GUID 3, tank/c/guests/web has the GUID 4, tank/c/images has the GUID 5

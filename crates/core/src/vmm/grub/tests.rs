@@ -337,16 +337,6 @@ fn every_recipe() {
     [/var/run/chyves/web01/device.map 644]
     (hd0) /dev/zvol/tank/chyves/guests/web01/disk0
 
-    windows installs
-    grub-bhyve cannot boot os=windows: Windows starts with UEFI firmware only
-      hint: `chyves set web01 loader=uefi`
-      hint: or set os=custom and put a grub.cfg and a device.map into the guest's folder
-
-    windows boots
-    grub-bhyve cannot boot os=windows: Windows starts with UEFI firmware only
-      hint: `chyves set web01 loader=uefi`
-      hint: or set os=custom and put a grub.cfg and a device.map into the guest's folder
-
     vyos installs
       grub-bhyve -r host -m /var/run/chyves/web01/device.map -d /var/run/chyves/web01 -c /dev/nmdm-web01.1A -M 4096M web01
 
@@ -376,6 +366,16 @@ fn every_recipe() {
 
     [/var/run/chyves/web01/device.map 644]
     (hd0) /dev/zvol/tank/chyves/guests/web01/disk0
+
+    windows installs
+    grub-bhyve cannot boot os=windows: Windows starts with UEFI firmware only
+      hint: `chyves set web01 loader=uefi`
+      hint: or set os=custom and put a grub.cfg and a device.map into the guest's folder
+
+    windows boots
+    grub-bhyve cannot boot os=windows: Windows starts with UEFI firmware only
+      hint: `chyves set web01 loader=uefi`
+      hint: or set os=custom and put a grub.cfg and a device.map into the guest's folder
     ");
 }
 
