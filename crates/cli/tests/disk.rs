@@ -268,7 +268,7 @@ fn the_guest_that_runs_keeps_its_disks_and_sees_one_grow() {
     host.chyves("disk move web disk1 disk9").ends(4);
     host.chyves("disk resize web disk1 512K --force").ends(4);
     host.chyves("disk resize web disk2 2M").ends(4).says("virtio-blk");
-    host.chyves("disk resize web disk3 2M").ends(4).says("it was added since");
+    host.chyves("disk resize web disk3 2M").ends(4).says("it was added while the guest runs");
     assert_eq!(host.value("web", "disk3.size"), "1M", "a refusal is taken back");
     host.ok("disk resize web disk1 2M").says("sees disk1 grow");
     host.in_folder("web", |f| assert_eq!(std::fs::metadata(f.join("disk1.raw")).unwrap().len(), 2 << 20));
