@@ -346,11 +346,13 @@ fn what_a_stream_brings_is_disarmed_and_listed() {
     for guard in ["exec", "setuid", "devices"] {
         host.sh("zfs", &["set", &format!("{guard}=on"), &host.dataset("web")]);
     }
+    host.sh("zfs", &["set", "reservation=16M", &host.dataset("web")]);
     host.ok("snapshot create web@evil");
     done(send(&host, "send web@evil", "stream"));
     let said = done(receive(&host, "receive --name copy", "stream"));
     for (what, was) in [
         ("property exec", "was on"),
+        ("property reservation", "was 16M"),
         ("config.toml", "symbolic link"),
         ("meta", "symbolic link"),
         ("logs/pipe", "FIFO"),
@@ -366,6 +368,7 @@ fn what_a_stream_brings_is_disarmed_and_listed() {
     for guard in ["exec", "setuid", "devices"] {
         assert_eq!(host.zfs_get(guard, &host.dataset("copy")), "off", "{guard}");
     }
+    assert_eq!(host.zfs_get("reservation", &host.dataset("copy")), "0");
     let json = receive_json(&host);
     let listed = json.as_array().unwrap()[0]["disarmed"].as_array().unwrap().clone();
     assert!(listed.iter().any(|d| d["what"] == "zero" && d["was"] == "a character device"), "{listed:?}");

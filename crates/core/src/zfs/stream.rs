@@ -207,9 +207,17 @@ pub fn guards() -> impl Iterator<Item = Pair> {
     GUARDS.into_iter().map(|key| (key.to_owned(), "off".to_owned()))
 }
 
-/// What of a received file system may act on the host: everything that [`tame`] sets or clears.
+/// What takes room of the pool from everybody as soon as it has been received.
+pub const RESERVATIONS: [&str; 2] = ["reservation", "refreservation"];
+
+/// What of a received file system may act on the host: everything that [`tame`] sets or clears, and reservations.
 pub fn watched() -> impl Iterator<Item = &'static str> {
-    GUARDS.into_iter().chain(FOREIGN).chain(["canmount"])
+    GUARDS.into_iter().chain(FOREIGN).chain(RESERVATIONS).chain(["canmount"])
+}
+
+/// Gives the room of a reservation that came with a stream back to the pool.
+pub fn release(dataset: &Dataset, reservation: &str) -> Cmd {
+    Cmd::new("zfs", ["set"]).arg(format!("{reservation}=none")).arg(dataset.as_str())
 }
 
 /// Reads where the values of [`watched`] are from.

@@ -42,6 +42,7 @@ pub(super) fn properties(dataset: &Dataset) -> Result<Vec<Disarmed>> {
     let harmless = |key: &str, value: &str| match key {
         "canmount" => value == "noauto",
         "mountpoint" => false,
+        key if stream::RESERVATIONS.contains(&key) => matches!(value, "none" | "0"),
         _ => value == "off",
     };
     let came = stream::came(&run::must(&stream::read_watched(dataset))?);
@@ -50,6 +51,7 @@ pub(super) fn properties(dataset: &Dataset) -> Result<Vec<Disarmed>> {
         was: printable(&value, 100),
         now: match key.as_str() {
             "canmount" => "noauto here".to_owned(),
+            key if stream::RESERVATIONS.contains(&key) => "none here".to_owned(),
             key if stream::FOREIGN.contains(&key) => "inherited from this host's datasets".to_owned(),
             _ => "off here".to_owned(),
         },

@@ -134,6 +134,12 @@ pub(super) fn settle(wanted: &Reception<'_>, place: &mut Place<'_>) -> Result<Ar
     for cmd in streams::tame(wanted.into) {
         command(&cmd, place)?;
     }
+    // Only what came: an administrator's own reservation of a copy stays.
+    for reservation in streams::RESERVATIONS {
+        if disarmed.iter().any(|came| came.what == format!("property {reservation}")) {
+            command(&streams::release(wanted.into, reservation), place)?;
+        }
+    }
     let row = observe::dataset(wanted.into)?.ok_or_else(gone)?;
     if row.native("type") != Some("filesystem") {
         return Err(not_a_guest(format!("it is a {}", row.native("type").unwrap_or("nothing known"))));
