@@ -291,7 +291,7 @@ fn three_nouns_share_one_store_and_tell_who_uses_what() {
     };
     write("disc", 65_536, 32_769, b"CD001");
     write("code", 65_536, 40, b"_FVH");
-    std::fs::write(host.work().join("blob"), b"some old firmware").unwrap();
+    std::fs::write(host.work().join("blob"), [0x90u8; 4096]).unwrap();
     host.ok("iso import disc");
     host.ok("firmware import code");
     host.ok("firmware import blob");
