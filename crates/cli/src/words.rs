@@ -249,6 +249,10 @@ fn nouns(mut argv: Vec<String>, first: usize) -> Result<Vec<String>> {
         let asks = next.is_none_or(|w| w == "-h" || w == "--help" || w == "help" || SNAPSHOT_VERBS.contains(&w));
         // `snapshot rolback web@a` means a verb; a guest alone may have any name.
         let slip = next.is_some_and(|w| !w.contains(['@', ',']) && nearest(w, SNAPSHOT_VERBS.iter().copied()).is_some());
+        // So does `snapshot revert web@a`: who names a snapshot behind a word without one means more than two new snapshots.
+        let slip = slip
+            || next.is_some_and(|w| !w.contains(['@', ',']))
+                && argv.iter().skip(first + 2).any(|w| !w.starts_with(['-', '@']) && w.contains('@'));
         let alone = argv[first + 1..].iter().filter(|w| !w.starts_with('-')).count() < 2;
         if !asks && (alone || !slip) {
             argv.insert(first + 1, SNAPSHOT_VERBS[0].to_owned());
@@ -397,6 +401,7 @@ mod tests {
             ("snapshot rollback web01@before", "snapshot rollback web01@before"),
             ("web01 snapshot list", "snapshot list web01"),
             ("snapshot rolback web@a", "snapshot rolback web@a"),
+            ("snapshot revert web@a", "snapshot revert web@a"),
             ("snapshot rolbak", "snapshot create rolbak"),
             ("snapshot", "snapshot"),
             ("web01 disk add 8G", "disk add web01 8G"),

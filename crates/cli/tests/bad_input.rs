@@ -22,6 +22,7 @@ fn wrong_words_get_the_nearest_right_one() {
         ("web strat", 2, "did you mean `start`?"),
         ("frobnicate", 2, "is no command"),
         ("snapshot rolback web@kept", 2, ""),
+        ("snapshot revert web@kept", 2, ""),
         ("pool innit tank", 2, "did you mean `init`?"),
         ("start", 2, "is missing"),
         ("start web --fast", 2, "`--fast` is not understood"),
