@@ -18,6 +18,7 @@ mod graph;
 mod harness;
 mod host;
 mod ip;
+mod jail;
 mod memsize;
 mod module;
 mod pci;

@@ -6,6 +6,7 @@
 //! sysctl     values that were written         ctl/         sockets of running bhyves
 //! usr/local/ firmware, as FreeBSD's packages put it
 //! dev/       the daemon's file system         devfs/       devices that a test puts there
+//! jails/     the jails                         rulesets/    rules of their /dev
 //! run/       the daemon's pid and network namespace; scratch folders of running bhyves
 //! ```
 //! Not its job: what is in these files; each has its own owner.
@@ -17,6 +18,7 @@ use std::path::{Path, PathBuf};
 
 use crate::exit::{Done, Or, broken};
 use crate::host::Host;
+use crate::jail::{self, Jail};
 use crate::module;
 
 /// An open lab.
@@ -24,13 +26,24 @@ use crate::module;
 pub(crate) struct Place {
     pub(crate) dir: PathBuf,
     pub(crate) host: Host,
+    /// The jail that this process is in.
+    pub(crate) jail: Option<Jail>,
 }
 
 impl Place {
     /// The lab that the environment names.
     pub(crate) fn from_env() -> Done<Place> {
         match std::env::var_os("CHYVES_LAB") {
-            Some(dir) if !dir.is_empty() => Place::open(Path::new(&dir)),
+            Some(dir) if !dir.is_empty() => {
+                let mut place = Place::open(Path::new(&dir))?;
+                if let Some(name) = std::env::var(jail::VARIABLE).ok().filter(|name| !name.is_empty()) {
+                    place.jail = jail::find(&place, &name)?;
+                    if place.jail.is_none() {
+                        return Err(broken(format_args!("the jail {name} is gone")));
+                    }
+                }
+                Ok(place)
+            }
             _ => Err(broken("CHYVES_LAB is not set, and this is a stand-in of the lab; see `chyves-lab`")),
         }
     }
@@ -40,7 +53,7 @@ impl Place {
         let file = dir.join("host");
         let text = fs::read_to_string(&file).or_broken(format_args!("{}: no lab is there", file.display()))?;
         let host = Host::parse(&text).map_err(|error| broken(format_args!("{}: {}", file.display(), error.text)))?;
-        Ok(Place { dir: dir.to_path_buf(), host })
+        Ok(Place { dir: dir.to_path_buf(), host, jail: None })
     }
 
     /// A file of the lab.
@@ -51,6 +64,24 @@ impl Place {
     /// What a file name means on the host that the lab plays: `/dev/X` is the lab's own, and so is what the lab has of
     /// `/usr/local`; all else is what it is.
     pub(crate) fn resolve(&self, path: &str) -> PathBuf {
+        match &self.jail {
+            Some(jail) => jail.resolve(self, path),
+            None => self.outside(path),
+        }
+    }
+
+    /// Does this process see a node of /dev?
+    pub(crate) fn shows(&self, node: &str) -> bool {
+        self.jail.as_ref().is_none_or(|jail| jail.shows(node))
+    }
+
+    /// Is a file only read, whoever asks, since its mount is?
+    pub(crate) fn only_reads(&self, path: &str) -> bool {
+        self.jail.as_ref().is_some_and(|jail| jail.only_reads(path))
+    }
+
+    /// The same outside of all jails.
+    pub(crate) fn outside(&self, path: &str) -> PathBuf {
         let own = self.dir.join(path.trim_start_matches('/'));
         if path.starts_with("/dev/") || path.starts_with("/usr/local/") && own.exists() { own } else { PathBuf::from(path) }
     }

@@ -51,6 +51,9 @@ pub(crate) struct Vm {
     pub(crate) taps: Vec<String>,
     /// Passed-through devices of the host, as `bus/slot/function`.
     pub(crate) passthru: Vec<String>,
+    /// The jail that it was made in: other jails do not see it.
+    #[serde(default)]
+    pub(crate) jail: Option<String>,
 }
 
 /// Why a VM object could not be made or opened, as an errno.
@@ -106,7 +109,11 @@ pub(crate) fn open(place: &Place, name: &str) -> Done<Result<Vm, Errno>> {
         return Ok(Err(Errno::Invalid));
     }
     match fs::read_to_string(file(place, name)) {
-        Ok(text) => serde_json::from_str(&text).map(Ok).or_broken(format_args!("VM {name}")),
+        Ok(text) => {
+            let vm: Vm = serde_json::from_str(&text).or_broken(format_args!("VM {name}"))?;
+            let mine = place.jail.as_ref().is_none_or(|jail| vm.jail.as_ref() == Some(&jail.name));
+            Ok(if mine { Ok(vm) } else { Err(Errno::NotThere) })
+        }
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(Err(Errno::NotThere)),
         Err(error) => Err(broken(format_args!("VM {name}: {error}"))),
     }
@@ -114,7 +121,11 @@ pub(crate) fn open(place: &Place, name: &str) -> Done<Result<Vm, Errno>> {
 
 /// Keeps a VM object.
 pub(crate) fn write(place: &Place, name: &str, vm: &Vm) -> Done {
-    let text = serde_json::to_string(vm).or_broken("a VM object as JSON")?;
+    let mut vm = vm.clone();
+    if let Some(jail) = &place.jail {
+        vm.jail = Some(jail.name.clone());
+    }
+    let text = serde_json::to_string(&vm).or_broken("a VM object as JSON")?;
     // Not beside it: the folder is what /dev/vmm lists.
     let new = place.path(&format!("run/vm.{}.new", std::process::id()));
     fs::write(&new, text).and_then(|()| fs::rename(&new, file(place, name))).or_broken(format_args!("VM {name}"))

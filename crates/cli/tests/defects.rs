@@ -109,7 +109,11 @@ fn each_guest_of_a_start_has_its_own_loader_firmware_and_drives() {
     let started = host.ok("-v start all").err;
     let line = |guest: &str| {
         let end = format!(" {guest}");
-        started.lines().find(|l| l.starts_with("+ bhyve ") && l.ends_with(&end)).unwrap_or_else(|| panic!("{guest}: {started}")).to_owned()
+        started
+            .lines()
+            .find(|l| l.starts_with("+ ") && l.contains(" bhyve -") && l.ends_with(&end))
+            .unwrap_or_else(|| panic!("{guest}: {started}"))
+            .to_owned()
     };
     for guest in ["b-load", "c-grub"] {
         let line = line(guest);

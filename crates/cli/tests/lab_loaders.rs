@@ -30,7 +30,7 @@ fn bhyveload_runs_again_at_each_reboot() {
         let Some(host) = host("lab_loaders::bhyveload", settings) else { return };
         host.ok("create fbsd --image tiny --ram 64M loader=bhyveload os=freebsd");
         // On an older processor this loader is the only one that works.
-        host.ok("-v start fbsd").says("+ bhyveload -c /dev/nmdm-fbsd.1A -m 64M -d ").is_silent_of("bootrom");
+        host.ok("-v start fbsd").says(" bhyveload -c /dev/nmdm-fbsd.1A -m 64M -d ").is_silent_of("bootrom");
         let mut console = host.console("fbsd");
         console.sees("tiny: ready 1");
         reboots(&mut console, "tiny: ready 2");
@@ -65,7 +65,7 @@ fn grub_bhyve_runs_again_at_each_reboot() {
     for settings in [&["release=13.5", "cpu=intel"][..], &["release=15.0", "cpu=amd"]] {
         let Some(host) = host("lab_loaders::grub", settings) else { return };
         host.ok("create deb --image tiny --ram 64M loader=grub-bhyve os=debian");
-        host.ok("-v start deb").says("+ grub-bhyve -r ").says("device.map");
+        host.ok("-v start deb").says(" grub-bhyve -r ").says("device.map");
         let mut console = host.console("deb");
         console.sees("tiny: ready 1");
         reboots(&mut console, "tiny: ready 2");

@@ -243,7 +243,15 @@ fn a_dry_run_shows_the_commands_and_changes_nothing() {
 fn the_plan_for_a_freebsd_host() {
     let Some(host) = Host::new("words::freebsd", With::Image) else { return };
     host.ok("create web01 --image small --cpu 2 --ram 256M net0.mac=58:9c:fc:00:00:01 disk0.serial=SERIAL00");
-    insta::assert_snapshot!(host.session(&["start web01 --dry-run --host freebsd"]), @"
+    host.ok("start web01 --dry-run --host freebsd").says("jail -q -f ").says("\njexec chyves-");
+    // The unit of an interface follows from its name, which follows from the guest's identity. So does the number of a ruleset.
+    host.ok("set web01 confine=user");
+    let unit = |line: &str| match line.split_once(" create name ") {
+        Some((_, name)) if line.starts_with("ifconfig tap") => format!("ifconfig tapUNIT create name {name}"),
+        _ => line.to_owned(),
+    };
+    let shown = host.session(&["start web01 --dry-run --host freebsd"]).lines().map(unit).collect::<Vec<_>>().join("\n");
+    insta::assert_snapshot!(shown, @"
     $ chyves start web01 --dry-run --host freebsd
     # load the kernel module vmm
     kldload -n vmm
@@ -262,7 +270,7 @@ fn the_plan_for_a_freebsd_host() {
     # copy /usr/local/share/uefi-firmware/BHYVE_UEFI_VARS.fd to /DIR/pool/chyves/guests/web01/uefi-vars.fd unless it is there
     cp -n /usr/local/share/uefi-firmware/BHYVE_UEFI_VARS.fd /DIR/pool/chyves/guests/web01/uefi-vars.fd
     # make the tap chvTAP for chyves/UUID/net0
-    ifconfig tap create name chvTAP
+    ifconfig tapUNIT create name chvTAP
     ifconfig chvTAP descr chyves/UUID/net0 group chyves mtu 1500 up
     # attach chvTAP to bridge0
     ifconfig bridge0 addm chvTAP

@@ -36,6 +36,11 @@ impl Cmd {
         self
     }
 
+    /// The program that does the work: of one that runs in a jail that one, not jexec(8).
+    pub fn tool(&self) -> &str {
+        if self.program == "jexec" { self.args.get(1).unwrap_or(&self.program) } else { &self.program }
+    }
+
     /// Gives it lines to read.
     #[must_use]
     pub fn reading(mut self, lines: Vec<String>) -> Self {

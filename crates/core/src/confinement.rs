@@ -4,6 +4,7 @@
 //! Not here: what the hypervisor gets as open descriptors ([`crate::launch::Descriptor`]).
 
 use crate::value::{BadValue, serde_by_text};
+use crate::vmm::bhyve::jail::Jail;
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
 
@@ -76,6 +77,8 @@ pub enum Means {
     None,
     /// Linux: a user, capabilities, namespaces, Landlock.
     Linux(Sandbox),
+    /// FreeBSD: a jail, beside the Capsicum sandbox that bhyve enters by itself.
+    Jail(Jail),
 }
 
 /// What a confined process on Linux is given besides its descriptors.
@@ -143,6 +146,9 @@ pub enum How {
 impl Confinement {
     /// In words: `full`, or `user (REASON; REASON)`.
     pub fn shown(&self) -> String {
+        if let Means::Jail(jail) = &self.means {
+            return format!("{} (the jail {}, and Capsicum)", self.level, jail.name);
+        }
         if self.reasons.is_empty() { self.level.to_string() } else { format!("{} ({})", self.level, self.reasons.join("; ")) }
     }
 }

@@ -152,7 +152,7 @@ impl<'a> Build<'a> {
         let Some(path) = get("path")? else { return device_error("Missing \"path\" for block device") };
         let file = self.place.resolve(&path);
         let open = |write: bool| std::fs::File::options().read(true).write(write).open(&file);
-        let readonly = readonly || self.config.is_on(&format!("{prefix}ro"), false)?;
+        let readonly = readonly || self.place.only_reads(&path) || self.config.is_on(&format!("{prefix}ro"), false)?;
         let (opened, readonly) = match (open(!readonly), readonly) {
             (Ok(opened), readonly) => (Ok(opened), readonly),
             (Err(_), false) => (open(false), true),

@@ -112,7 +112,7 @@ pub(crate) fn run(place: &Place, args: &[String]) -> Done {
     };
     let Topology { sockets, cores, threads, .. } = topology;
     let pid = std::process::id();
-    let vm = Vm { loaded: None, pid, qemu: 0, sockets, cores, threads, memory, taps: build.taps, passthru: build.passthru };
+    let vm = Vm { loaded: None, pid, qemu: 0, sockets, cores, threads, memory, taps: build.taps, passthru: build.passthru, jail: None };
     vm::write(place, &name, &vm)?;
     covered(place, &nodes, &config, has_rom, loaded.as_ref());
     if has_rom {
@@ -154,6 +154,14 @@ fn open_vm(place: &Place, name: &str, rom: bool) -> Done<(fs::File, Option<Loade
         return exit(ERROR, "bhyve: vm_openf: Operation not permitted");
     }
     let fail = |text: &str| exit(ERROR, format!("bhyve: vm_openf: {text}"));
+    if let Some(jail) = &place.jail {
+        if !jail.vmm {
+            return fail("Operation not permitted");
+        }
+        if !jail.shows(&format!("vmm/{name}")) {
+            return fail("No such file or directory");
+        }
+    }
     if place.host.arm64() && !rom {
         return exit(ERROR, "bhyve: no bootrom specified");
     }

@@ -5,8 +5,10 @@ mod acpidump;
 mod bhyvectl;
 mod bhyveload;
 mod devctl;
+mod devfs;
 mod grub_bhyve;
 mod ifconfig;
+mod jail;
 mod kenv;
 mod kldload;
 mod kldstat;
@@ -34,8 +36,12 @@ pub(crate) const TOOLS: &[Tool] = &[
     Tool { name: "bhyvectl", run: bhyvectl::run },
     Tool { name: "bhyveload", run: bhyveload::run },
     Tool { name: "devctl", run: devctl::run },
+    Tool { name: "devfs", run: devfs::run },
     Tool { name: "grub-bhyve", run: grub_bhyve::run },
     Tool { name: "ifconfig", run: ifconfig::run },
+    Tool { name: "jail", run: jail::run },
+    Tool { name: "jexec", run: jail::jexec },
+    Tool { name: "jls", run: jail::jls },
     Tool { name: "kenv", run: kenv::run },
     Tool { name: "kldload", run: kldload::run },
     Tool { name: "kldstat", run: kldstat::run },

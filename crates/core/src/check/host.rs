@@ -5,6 +5,7 @@ use crate::confinement::Level;
 use crate::error::Problem;
 use crate::os::Os;
 use crate::value::printable;
+use crate::vmm::bhyve::{Release, jail};
 use crate::world::{HostFacts, Role, Root};
 use crate::zfs::Dialect;
 
@@ -25,7 +26,7 @@ pub fn host(host: &HostFacts) -> Vec<Finding> {
                 vm::firmware(host),
             ]);
             all.extend(vm::loaders(host));
-            all.extend([network::host(host), passthru::host(host)]);
+            all.extend([network::host(host), passthru::host(host), jails(host)]);
         }
         Os::Linux => all.extend([memory::host(host), qemu(host), kvm(host), confinement(host), linux_firmware(host), network::host(host)]),
     }
@@ -102,6 +103,20 @@ fn kvm(host: &HostFacts) -> Finding {
         )
         .cure("switch virtualisation on in the firmware's set-up and load kvm_intel or kvm_amd; in a guest, let its hypervisor pass it on"),
     }
+}
+
+/// How far bhyve can be confined here.
+fn jails(host: &HostFacts) -> Finding {
+    let what = "confinement";
+    let capsicum = "bhyve enters a Capsicum sandbox by itself";
+    if host.state.jailed == Some(true) {
+        return Finding::warns(what, format!("at most `user`: {capsicum}, and chyves is in a jail, which makes no further ones"))
+            .cure("run chyves on the host itself");
+    }
+    if Release::from(host.release) < jail::SINCE {
+        return Finding::ok(what, format!("user: {capsicum}; from FreeBSD {} on each bhyve gets a jail as well", jail::SINCE));
+    }
+    Finding::ok(what, format!("full: a jail for each bhyve, with its own files and devices only, and {capsicum}"))
 }
 
 /// How far hypervisors can be confined here.

@@ -110,7 +110,7 @@ pub fn start(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
     let mut plan = Plan::default();
     plan.steps.extend(made.verify);
     plan.notes.extend(made.notes);
-    plan.notes.extend(confinement::note(guest, &made.launch.confinement));
+    plan.notes.extend(confinement::note(guest, &made.launch.confinement, host));
     plan.notes.extend(findings.iter().map(Finding::line));
     for module in check::modules::missing(&host.state, &wants.modules) {
         plan.push(Action::Host(Intent::LoadModule { module: module.into() }));

@@ -5,7 +5,8 @@
 use super::{Event, Place};
 use crate::{facts, observe, run};
 use chyves_core::cmd::Cmd;
-use chyves_core::error::Result;
+use chyves_core::error::{Problem, Result};
+use chyves_core::os::{Os, freebsd};
 use chyves_core::value::Dataset;
 use chyves_core::zfs::{Dialect, args};
 use std::time::{Duration, Instant};
@@ -24,6 +25,26 @@ const MOUNTS: &str = "/proc/self/mounts";
 pub(crate) fn command(cmd: &Cmd, place: &mut Place<'_>) -> Result<()> {
     (place.report)(Event::Command(cmd.to_string()));
     settled(cmd)
+}
+
+/// How many units are tried for a new interface.
+const UNITS: u32 = 8;
+
+/// Creates an interface of FreeBSD with another unit, where its own is that of an interface that has been renamed since. Where
+/// the kernel shows an interface of that unit, it was the renaming that failed, and no other unit helps.
+pub(super) fn with_next_unit(cmd: &Cmd, mut problem: Problem, place: &mut Place<'_>) -> Result<()> {
+    let mut failed = cmd.clone();
+    for nth in 1..UNITS {
+        let Some(next) = freebsd::next_unit(cmd, nth).filter(|_| place.os == Os::FreeBsd) else { break };
+        if failed.args.first().is_none_or(|unit| run::run(&Cmd::new(freebsd::ifconfig::TOOL, [unit])).is_ok_and(|answer| answer.ok())) {
+            break;
+        }
+        match command(&next, place) {
+            Ok(()) => return Ok(()),
+            Err(other) => (problem, failed) = (other, next),
+        }
+    }
+    Err(problem)
 }
 
 /// Runs a command that must end with 0. zfs-fuse lets go of a file system only some time after `zfs unmount` has

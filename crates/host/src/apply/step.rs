@@ -5,7 +5,7 @@
 
 #![allow(clippy::disallowed_methods)] // what is opened here is not in a guest's folder
 
-use super::command::{command, mount};
+use super::command::{self, command, mount};
 use super::{Applied, Done, Event, Place, copy, disk, files, held, image, machine, receive, restore, send, settings, undo};
 use crate::{control, network, observe};
 use chyves_core::action::{Action, Growth};
@@ -76,7 +76,7 @@ pub(super) fn perform(
             }
             let cmds = step.commands(place.os);
             for (index, cmd) in cmds.iter().enumerate() {
-                let result = command(cmd, place);
+                let result = command(cmd, place).or_else(|problem| command::with_next_unit(cmd, problem, place));
                 // After the first command something is done, whatever becomes of the rest.
                 if index == 0 && result.is_ok() {
                     made(None);

@@ -17,6 +17,7 @@ use crate::platform::here;
 use crate::runtime::{Lock, lock};
 use crate::{run, trace};
 use chyves_core::cmd::Cmd;
+use chyves_core::confinement::Means;
 use chyves_core::error::Problem;
 use chyves_core::guest::paused;
 use chyves_core::launch::{Control, Launch, Prepare, REFUSED, SECRET_FILE};
@@ -253,8 +254,13 @@ impl Engine<'_> {
     }
 
     /// Whether what a command after the end is for is so already: a VM object that no loader and no bhyve came to make, or that
-    /// somebody has destroyed, can't be destroyed, and nothing of it is left.
+    /// somebody has destroyed, can't be destroyed, and nothing of it is left. The same holds of a jail that was not made.
     fn is_needless(&self, cmd: &Cmd) -> bool {
+        if let Means::Jail(jail) = &self.launch.confinement.means
+            && jail.teardown().contains(cmd)
+        {
+            return matches!(std::path::Path::new(&jail.root).try_exists(), Ok(false));
+        }
         match &self.launch.control {
             Control::Bhyve { vm } => *cmd == bhyve::destroy(vm) && matches!(here().path(&format!("/dev/vmm/{vm}")).try_exists(), Ok(false)),
             Control::Qmp { .. } => false,

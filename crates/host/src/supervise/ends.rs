@@ -12,7 +12,7 @@ use chyves_core::lifecycle::{self, End, Event, Exit, Final, Phase};
 
 /// Whether a command is one of the loaders that run on the host and talk to whoever sits at the console.
 fn loads(cmd: &Cmd) -> bool {
-    matches!(cmd.program.as_str(), "bhyveload" | "grub-bhyve")
+    matches!(cmd.tool(), "bhyveload" | "grub-bhyve")
 }
 
 /// A bhyve that does not understand its command line is gone well within this, milliseconds, also on a busy host.

@@ -61,7 +61,7 @@ impl Job {
         let ready = ready.and(err.as_ref().map_or(Ok(()), |e| rustix::io::ioctl_fionbio(e, true)));
         let deadline = now + u64::from(seconds) * 1000;
         let job = Self {
-            text: cmd.program.clone(),
+            text: cmd.tool().to_owned(),
             child,
             out,
             err,

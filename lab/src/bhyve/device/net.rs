@@ -105,7 +105,7 @@ fn tap(build: &mut Build, node: &Node, name: &str) -> Done<String> {
     build.place.need_network()?;
     let fail = |why: &str| device_error(format!("open of tap device /dev/{name} failed: {why}"));
     let Some(link) = ip::links()?.into_iter().find(|link| link.name == name) else { return fail("No such file or directory") };
-    if link.kind != "tun" {
+    if link.kind != "tun" || !build.place.shows(name) {
         return fail("No such file or directory");
     }
     let busy = vm::all_running(build.place)?.iter().any(|(other, vm)| other != build.name && vm.taps.iter().any(|tap| tap == name));

@@ -38,6 +38,9 @@ pub(crate) fn init(build: &mut Build, node: &Node) -> Done {
     if !host.iommu || host.cpu == Cpu::Amd && !host.amdvi {
         return device_error("passthru: the host has no IOMMU in use");
     }
+    if build.place.jail.as_ref().is_some_and(|jail| !jail.ppt) {
+        return device_error("passthru: the jail may not use ppt devices: Operation not permitted");
+    }
     let device = wanted(build, node)?;
     let (bus, slot, function) = device.at;
     if !device.is_ppt() {

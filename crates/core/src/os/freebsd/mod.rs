@@ -62,11 +62,35 @@ pub fn is_unit(name: &str, kind: &str) -> bool {
     name.strip_prefix(kind).is_some_and(|unit| !unit.is_empty() && unit.bytes().all(|b| b.is_ascii_digit()))
 }
 
-/// A name of the kernel's own is asked for as such; another one is given to what has the kernel's next number, so that
-/// nothing is guessed.
+/// The first unit of interfaces that get another name, and how many there are: above what people and rc.conf number, below
+/// the kernel's limit of 32767.
+const UNITS: (u32, u32) = (10_000, 20_000);
+
+/// A name of the kernel's own is asked for as such. An interface with another one keeps the unit that it was created with: the
+/// next free one would be bridge0's, which nobody could create any more. So it gets a high unit, which follows from its name.
 fn create(kind: &str, name: &str, words: &[&str]) -> Cmd {
-    let cmd = if is_unit(name, kind) { ifconfig([name, "create"]) } else { ifconfig([kind, "create", "name", name]) };
+    let cmd = if is_unit(name, kind) { ifconfig([name, "create"]) } else { ifconfig([&unit(kind, name, 0), "create", "name", name]) };
     cmd.args(words.iter().copied())
+}
+
+/// The kernel's name of an interface with another one; `nth` counts the tries, where a unit is taken.
+fn unit(kind: &str, name: &str, nth: u32) -> String {
+    // FNV-1a: the same on every host and in every version.
+    let hash = name.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    format!("{kind}{}", UNITS.0 + hash.wrapping_add(nth) % UNITS.1)
+}
+
+/// The same command with the next unit, where the one of a new interface was taken by another of the same kind.
+pub fn next_unit(cmd: &Cmd, nth: u32) -> Option<Cmd> {
+    let [first, verb, rest @ ..] = &cmd.args[..] else { return None };
+    let kind = first.trim_end_matches(|c: char| c.is_ascii_digit());
+    let name = rest.iter().position(|word| word == "name").and_then(|at| rest.get(at + 1))?;
+    if cmd.program != ifconfig::TOOL || verb != "create" || *first == kind {
+        return None;
+    }
+    let mut next = cmd.clone();
+    next.args[0] = unit(kind, name, nth);
+    Some(next)
 }
 
 /// What is written on a new interface, and what it carries where that has to be told.
@@ -105,7 +129,16 @@ pub fn commands(intent: &Intent) -> Vec<Cmd> {
             cmds
         }
         Intent::MakeVlan { vlan, parent, tag, owner, mtu } => vec![
-            ifconfig(["vlan", "create", "vlandev", parent.as_str(), "vlan", &tag.to_string(), "name", vlan.as_str()]),
+            ifconfig([
+                &unit("vlan", vlan.as_str(), 0),
+                "create",
+                "vlandev",
+                parent.as_str(),
+                "vlan",
+                &tag.to_string(),
+                "name",
+                vlan.as_str(),
+            ]),
             described(vlan, owner, *mtu),
         ],
         // The kernel makes both ends of what is asked for by the name of the pair.

@@ -2,6 +2,8 @@
 
 use crate::confinement::{Confinement, How, Level, Means, Sandbox, Show};
 use crate::guest::{Accel, Guest, Spec};
+use crate::vmm::bhyve::jail::{self, Jail};
+use crate::vmm::bhyve::{BhyveHost, Release};
 use crate::vmm::qemu::{self, Reach};
 use crate::vmm::{Machine, Vmm};
 use crate::world::HostFacts;
@@ -10,7 +12,28 @@ use crate::world::HostFacts;
 pub(super) fn of(spec: &Spec, machine: &Machine, host: &HostFacts) -> Confinement {
     match host.vmm {
         Vmm::Qemu => linux(spec, machine, host),
+        // It is decided where bhyve's own words are known: `freebsd`.
         Vmm::Bhyve => Confinement::default(),
+    }
+}
+
+/// The same for bhyve: a jail where the release and the machine's devices allow one, and else what bhyve does by itself.
+pub(super) fn freebsd(guest: &Guest, spec: &Spec, machine: &Machine, bhyve: &BhyveHost, host: &HostFacts) -> Confinement {
+    let wanted = spec.confine;
+    let reach = match (wanted, host.state.jailed) {
+        (Level::Off | Level::User, _) => return Confinement { wanted, level: wanted, ..Confinement::default() },
+        (Level::Full, Some(true)) => Err("chyves itself is in a jail".to_owned()),
+        (Level::Full, Some(false) | None) => jail::reach(machine, bhyve),
+    };
+    match reach {
+        Ok(reach) => {
+            let jail = Jail::new(guest.uuid, &host.run_dir, &super::run_dir(guest, host), reach);
+            Confinement { wanted, level: Level::Full, reasons: Vec::new(), means: Means::Jail(jail) }
+        }
+        Err(why) => {
+            let reasons = vec![format!("no jail: {why}"), "bhyve enters a Capsicum sandbox by itself".to_owned()];
+            Confinement { wanted, level: Level::User, reasons, means: Means::None }
+        }
     }
 }
 
@@ -48,7 +71,11 @@ fn of_host(show: &Show) -> String {
 }
 
 /// What a start says where the hypervisor is not confined as far as wanted.
-pub(super) fn note(guest: &Guest, confinement: &Confinement) -> Option<String> {
+pub(super) fn note(guest: &Guest, confinement: &Confinement, host: &HostFacts) -> Option<String> {
+    // What no guest of the host can have is for `doctor` and `info` to say.
+    if host.vmm == Vmm::Bhyve && Release::from(host.release) < jail::SINCE {
+        return None;
+    }
     let less = confinement.level < confinement.wanted || !confinement.reasons.is_empty();
     less.then(|| format!("confinement of {}: {}", guest.name, confinement.shown()))
 }

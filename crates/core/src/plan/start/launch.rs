@@ -6,7 +6,7 @@ use super::{Occasion, Request, confinement};
 use crate::action::Action;
 use crate::cloudinit::{self, SeedDisc};
 use crate::cmd::Cmd;
-use crate::confinement::Level;
+use crate::confinement::{Level, Means};
 use crate::device::{Device, FrameBuffer, NetBackend, Nic, SerialEnd, VncListen};
 use crate::error::{Problem, Result};
 use crate::guest::{Accel, Backend, Guest, Spec};
@@ -82,7 +82,7 @@ pub(super) fn make(
     })?;
     let ports = machine.spec().serial.iter().flatten().filter_map(terminal);
     let given = machine.devices().values().filter_map(passed).chain(ports).collect();
-    let confinement = confinement::of(spec, &machine, host);
+    let mut confinement = confinement::of(spec, &machine, host);
     let mut notes: Vec<String> = back.note.into_iter().collect();
     let (rendered, control, console) = match host.vmm {
         Vmm::Qemu => {
@@ -101,12 +101,17 @@ pub(super) fn make(
         Vmm::Bhyve => {
             let console = machine::console_device(guest);
             let nmdm = console.trim_end_matches('A').to_owned();
+            let facts = host;
             let host = bhyve_host(host, format!("{nmdm}A"), format!("{run}/bhyve.conf"))?;
             let problems = bhyve::check(&machine, &host);
             if !problems.is_empty() {
                 return Err(machine::together(guest, problems));
             }
             let mut rendered = bhyve::render(&machine, &host)?;
+            confinement = confinement::freebsd(guest, spec, &machine, &host, facts);
+            if let Means::Jail(jail) = &confinement.means {
+                jail.contain(&mut rendered, host.arch);
+            }
             notes.extend(bhyve::replaced(&machine, &host));
             notes.extend(dark_display(&machine));
             // bhyve has it from its own file; people find it where they find it under QEMU.
@@ -120,14 +125,7 @@ pub(super) fn make(
     let frees_logs = !back.before.is_empty();
     before.splice(0..0, back.before);
     files.extend(back.files);
-    // bhyve makes the sockets of a virtio console, does not remove them, and fails where they are.
-    for socket in machine.devices().values().flat_map(sockets) {
-        let remove = Cmd::new("rm", ["-f", socket]);
-        if request.occasion != Occasion::Start {
-            before.push(Prepare { cmd: remove.clone(), may_fail: true, timeout: 10, loads: false });
-        }
-        after.push(remove);
-    }
+    remove_sockets(&machine, request.occasion, &mut before, &mut after);
     before.extend(taps_up(guest, spec, &machine, host)?);
     // What start mounted the end unmounts: a thousand mounted file systems help nobody.
     after.push(args::unmount(&guest.dataset));
@@ -165,6 +163,17 @@ pub(super) fn make(
     });
     let variables = firmware.and_then(|firmware| firmware.variables(guest, folder));
     Ok(Made { verify: back.verify, notes, variables, launch, files, seed })
+}
+
+/// bhyve makes the sockets of a virtio console, does not remove them, and fails where they are.
+fn remove_sockets(machine: &Machine, occasion: Occasion, before: &mut Vec<Prepare>, after: &mut Vec<Cmd>) {
+    for socket in machine.devices().values().flat_map(sockets) {
+        let remove = Cmd::new("rm", ["-f", socket]);
+        if occasion != Occasion::Start {
+            before.push(Prepare { cmd: remove.clone(), may_fail: true, timeout: 10, loads: false });
+        }
+        after.push(remove);
+    }
 }
 
 /// FreeBSD takes a tap down when its last user closes it, which every reboot does. One of the administrator's own device may

@@ -8,6 +8,7 @@ mod check;
 mod conf;
 mod device;
 mod extra;
+pub mod jail;
 mod release;
 #[cfg(test)]
 mod tests;

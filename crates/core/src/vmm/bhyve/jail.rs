@@ -1,0 +1,294 @@
+//! A jail of its own for one bhyve: what it may open, and the commands that make and remove it.
+//!
+//! Its root is an empty folder into which the base system's programs and libraries are mounted read-only, and each file of
+//! the guest alone; its /dev shows the nodes of this VM only. Paths inside are those outside, so the command line stays as
+//! it is. Not here: whether a jail is wanted (the planner).
+
+use super::{Arch, BhyveHost, Release};
+use crate::cmd::Cmd;
+use crate::device::{AhciPort, Device, NetBackend, ScsiBehind, SerialEnd, VncListen};
+use crate::launch::Prepare;
+use crate::vmm::machine::{Boot, FwCfgContent, Machine, Tpm};
+use crate::vmm::{HostFile, Rendered};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use uuid::Uuid;
+
+/// The first release on which chyves gives bhyve a jail: single files can be mounted by nullfs since then.
+pub const SINCE: Release = Release::new(14, 0);
+
+/// Folders of the base system and of packages that bhyve and its loaders are loaded from.
+const SYSTEM: &[&str] = &["/boot", "/lib", "/libexec", "/usr/lib", "/usr/local/lib", "/usr/local/sbin", "/usr/sbin", "/usr/share/bhyve"];
+/// Nodes of /dev that every bhyve opens.
+const NODES: &[&str] = &["null", "zero", "random", "urandom", "vmm", "vmm.io", "vmmctl"];
+/// The file of a jail's mounts.
+const FSTAB: &str = "jail.fstab";
+/// Seconds that making or removing it may take.
+const TIMEOUT: u32 = 30;
+
+/// What one bhyve opens.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Reach {
+    /// Files and folders by path, and whether it writes to them.
+    pub files: BTreeMap<String, bool>,
+    /// Nodes below /dev.
+    pub nodes: BTreeSet<String>,
+}
+
+impl Reach {
+    fn file(&mut self, path: &str, write: bool) {
+        match path.strip_prefix("/dev/") {
+            Some(node) => {
+                self.nodes.insert(node.to_owned());
+            }
+            None => *self.files.entry(path.to_owned()).or_default() |= write,
+        }
+    }
+}
+
+/// What the bhyve of a machine opens, or why that can't be said or had in a jail.
+///
+/// # Errors
+/// The reason.
+pub fn reach(machine: &Machine, host: &BhyveHost) -> Result<Reach, String> {
+    let spec = machine.spec();
+    let mut all = Reach::default();
+    if host.release < SINCE {
+        return Err(format!("FreeBSD {} mounts no single files into a jail: that came with {SINCE}", host.release));
+    }
+    if spec.extra.iter().any(|word| word.contains('/') || word.starts_with("-s") || word.starts_with("-l")) {
+        return Err("bargs may name files or devices that the jail would not contain".to_owned());
+    }
+    for device in machine.devices().values() {
+        of_device(device, &mut all)?;
+    }
+    for end in spec.serial.iter().flatten() {
+        of_serial(end, &mut all)?;
+    }
+    all.nodes.insert(host.console.trim_start_matches("/dev/").to_owned());
+    match &spec.tpm {
+        Some(Tpm::Passthru { device }) => all.file(device, true),
+        Some(Tpm::Swtpm { .. }) => return Err("the socket of swtpm is outside of the jail".to_owned()),
+        None => {}
+    }
+    for item in &spec.fw_cfg {
+        if let FwCfgContent::File(path) = &item.content {
+            all.file(path, false);
+        }
+    }
+    match &spec.boot {
+        Boot::Uefi(firmware) => {
+            all.file(&firmware.code, false);
+            firmware.vars.iter().for_each(|vars| all.file(vars, true));
+        }
+        Boot::UBoot { image } => all.file(image, false),
+        Boot::Bhyveload(loader) if loader.flags.iter().any(|flag| flag.contains('/')) => {
+            return Err("bhyveload_flags may name files that the jail would not contain".to_owned());
+        }
+        Boot::Bhyveload(loader) => loader.disks.iter().for_each(|disk| all.file(disk, true)),
+        Boot::GrubBhyve(loader) if crate::vmm::grub::is_own(loader.recipe.os) => {
+            return Err("the device.map of os=custom may name files that the jail would not contain".to_owned());
+        }
+        Boot::GrubBhyve(loader) => {
+            loader.disks.iter().for_each(|disk| all.file(disk, true));
+            loader.medium.iter().for_each(|medium| all.file(&medium.path, false));
+        }
+        Boot::Bios => {}
+    }
+    let names = ["vmm", "vmm.io"].map(|folder| format!("{folder}/{}", spec.name));
+    all.nodes.extend([names[0].clone(), format!("{}.*", names[1])]);
+    all.nodes.extend(NODES.iter().map(|&node| node.to_owned()));
+    Ok(all)
+}
+
+fn of_device(device: &Device, all: &mut Reach) -> Result<(), String> {
+    match device {
+        Device::Disk(disk) => all.file(&disk.backing.path, !disk.options.ro),
+        Device::Optical(drive) => drive.medium.iter().for_each(|medium| all.file(&medium.path, false)),
+        Device::Ahci(controller) => {
+            for port in controller.ports() {
+                match port {
+                    AhciPort::Disk { backing, options, .. } => all.file(&backing.path, !options.ro),
+                    AhciPort::Optical(drive) => drive.medium.iter().for_each(|medium| all.file(&medium.path, false)),
+                }
+            }
+        }
+        Device::Scsi(controller) => match &controller.behind {
+            ScsiBehind::Ctl { device, .. } => all.file(device.as_deref().unwrap_or("/dev/cam/ctl"), true),
+            ScsiBehind::Targets(targets) => targets.iter().for_each(|target| all.file(&target.backing.path, true)),
+        },
+        Device::Nic(nic) => match &nic.backend {
+            NetBackend::Tap(tap) => {
+                all.nodes.insert(tap.to_string());
+            }
+            NetBackend::Vale(_) | NetBackend::Netmap(_) => {
+                all.nodes.insert("netmap".to_owned());
+            }
+            NetBackend::Netgraph(_) => return Err("a jail has no sockets of netgraph".to_owned()),
+            NetBackend::User(_) => {}
+        },
+        Device::Share(share) => all.file(&share.path, !share.ro),
+        Device::Console(_) => return Err("bhyve makes the sockets of a virtio-console outside of the jail".to_owned()),
+        Device::Input(input) => all.file(&input.path, false),
+        Device::Hda(sound) => sound.play.iter().chain(&sound.rec).for_each(|path| all.file(path, true)),
+        Device::Passthru(_) => return Err("passthrough needs /dev/pci and memory of the host, which defeats a jail".to_owned()),
+        Device::FrameBuffer(display) => {
+            if let VncListen::Unix(_) = display.listen {
+                return Err("the socket of VNC is outside of the jail".to_owned());
+            }
+        }
+        Device::Uart(uart) => of_serial(&uart.end, all)?,
+        Device::Raw(raw) => return Err(format!("what a `{}` opens is not known", raw.emulation())),
+        Device::HostBridge(_) | Device::Lpc | Device::RamDisk(_) | Device::Rng | Device::Tablet | Device::Filler => {}
+    }
+    Ok(())
+}
+
+fn of_serial(end: &SerialEnd, all: &mut Reach) -> Result<(), String> {
+    match end {
+        SerialEnd::Device(path) => all.file(path, true),
+        SerialEnd::Socket(path) => return Err(format!("the socket {path} is outside of the jail")),
+        SerialEnd::Console | SerialEnd::Tcp(_) | SerialEnd::Stdio => {}
+    }
+    Ok(())
+}
+
+/// A jail for one bhyve.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Jail {
+    /// Its name.
+    pub name: String,
+    /// Its root.
+    pub root: String,
+    /// The file that describes it to jail(8).
+    pub conf: String,
+    /// The ruleset of its /dev.
+    pub ruleset: u32,
+    /// What it contains.
+    pub reach: Reach,
+}
+
+impl Jail {
+    /// The jail of a guest. `run_dir` is the folder of all runtime files, `run` the guest's own in it, which is removed with
+    /// all that is in it: the root may not be there.
+    pub fn new(uuid: Uuid, run_dir: &str, run: &str, reach: Reach) -> Self {
+        // Rulesets have 16 bits; those of the base system and of administrators are low.
+        let hash = u32::from_be_bytes(uuid.as_bytes()[..4].try_into().unwrap_or_default());
+        Self {
+            name: format!("chyves-{uuid}"),
+            root: format!("{run_dir}/jails/{uuid}"),
+            conf: format!("{run}/jail/jail.conf"),
+            ruleset: 20_000 + hash % 40_000,
+            reach,
+        }
+    }
+
+    /// Puts what is rendered into the jail: bhyve and its loaders run in it, and it is made before and removed after them.
+    pub fn contain(&self, rendered: &mut Rendered, arch: Arch) {
+        let mut all = self.clone();
+        for file in &rendered.files {
+            all.reach.file(&file.path, false);
+        }
+        let loader = rendered.before.iter().position(|prepare| prepare.loads).unwrap_or(rendered.before.len());
+        for prepare in rendered.before.iter_mut().filter(|prepare| prepare.loads) {
+            prepare.cmd = self.inside(&prepare.cmd);
+        }
+        rendered.cmd = self.inside(&rendered.cmd);
+        rendered.before.splice(loader..loader, all.setup(arch));
+        rendered.after.extend(self.teardown());
+        rendered.files.extend(all.files(arch));
+    }
+
+    /// The folder of the files that the present jail was made of.
+    fn folder(&self) -> &str {
+        self.conf.rsplit_once('/').map_or("", |(folder, _)| folder)
+    }
+
+    /// The files that the next jail is made of.
+    fn next(&self) -> [String; 2] {
+        let beside = self.folder().rsplit_once('/').map_or("", |(folder, _)| folder);
+        [format!("{beside}/jail.conf"), format!("{beside}/{FSTAB}")]
+    }
+
+    fn inside(&self, cmd: &Cmd) -> Cmd {
+        Cmd::new("jexec", [self.name.as_str(), cmd.program.as_str()]).args(cmd.args.clone())
+    }
+
+    /// What is mounted: the source, which is also the place inside, and whether it may be written.
+    fn mounts(&self, arch: Arch) -> Vec<(&str, bool)> {
+        let system = SYSTEM.iter().filter(|folder| arch == Arch::Amd64 || **folder != "/usr/local/sbin").map(|&folder| (folder, false));
+        system.chain(self.reach.files.iter().map(|(path, write)| (path.as_str(), *write))).collect()
+    }
+
+    /// jail.conf and the fstab of its mounts, beside the folder of those that the present jail was made of: jail(8) unmounts
+    /// what they name, and at a reboot the next ones may name other files.
+    fn files(&self, arch: Arch) -> Vec<HostFile> {
+        let Self { name, root, ruleset, .. } = self;
+        let fstab = format!("{}/{FSTAB}", self.folder());
+        let text = format!(
+            "{name} {{\n    path = \"{root}\";\n    host = \"inherit\";\n    ip4 = \"inherit\";\n    ip6 = \"inherit\";\n    persist;\n    \
+             allow.vmm;\n    enforce_statfs = 2;\n    children.max = 0;\n    mount.fstab = \"{fstab}\";\n    mount.devfs;\n    \
+             devfs_ruleset = {ruleset};\n}}\n"
+        );
+        // fstab(5) writes a blank as \040.
+        let escaped = |path: &str| path.replace('\\', "\\134").replace(' ', "\\040").replace('\t', "\\011");
+        let line = |(path, write): (&str, bool)| {
+            let (path, how) = (escaped(path), if write { "rw" } else { "ro" });
+            format!("{path} {root}{path} nullfs {how} 0 0\n")
+        };
+        let mounts = self.mounts(arch).into_iter().map(line).collect();
+        let file = |path: &str, text: String| HostFile { path: path.to_owned(), text, mode: 0o600, secret: false };
+        let [conf, fstab] = self.next();
+        vec![file(&conf, text), file(&fstab, mounts)]
+    }
+
+    /// The commands that make it; those of an earlier life are removed first.
+    fn setup(&self, arch: Arch) -> Vec<Prepare> {
+        let run = |cmd: Cmd, may_fail: bool| Prepare { cmd, may_fail, timeout: TIMEOUT, loads: false };
+        let ruleset = self.ruleset.to_string();
+        let (folders, points) = self.skeleton(arch);
+        let mut all: Vec<Prepare> = self.teardown().into_iter().map(|cmd| run(cmd, true)).collect();
+        all.push(run(Cmd::new("mkdir", ["-p", self.folder()]).args(folders), false));
+        all.push(run(Cmd::new("cp", self.next()).arg(self.folder()), false));
+        if !points.is_empty() {
+            all.push(run(Cmd::new("touch", points), false));
+        }
+        let rule = |words: &[&str]| run(Cmd::new("devfs", ["rule", "-s", &ruleset, "add"]).args(words.iter().copied()), false);
+        all.push(rule(&["hide"]));
+        // A node is seen where its folders are.
+        let mut nodes: BTreeSet<&str> = BTreeSet::new();
+        for node in &self.reach.nodes {
+            nodes.extend(node.match_indices('/').map(|(at, _)| &node[..at]));
+            nodes.insert(node);
+        }
+        all.extend(nodes.into_iter().map(|node| rule(&["path", node, "unhide"])));
+        all.push(run(Cmd::new("jail", ["-q", "-f", &self.conf, "-c", &self.name]), false));
+        all
+    }
+
+    /// The folders of its root, and the empty files that others are mounted over.
+    fn skeleton(&self, arch: Arch) -> (BTreeSet<String>, BTreeSet<String>) {
+        let mut folders: BTreeSet<String> = BTreeSet::from([format!("{}/dev", self.root)]);
+        let mut points: BTreeSet<String> = BTreeSet::new();
+        for (path, _) in self.mounts(arch) {
+            let inside = format!("{}{path}", self.root);
+            if SYSTEM.contains(&path) {
+                folders.insert(inside);
+            } else {
+                folders.extend(inside.rsplit_once('/').map(|(folder, _)| folder.to_owned()));
+                points.insert(inside);
+            }
+        }
+        (folders, points)
+    }
+
+    /// The commands that remove it and its root. Nothing is removed of what may still be mounted there: `find -xdev` does not
+    /// go into it, and a mount point is busy.
+    pub fn teardown(&self) -> Vec<Cmd> {
+        vec![
+            Cmd::new("jail", ["-q", "-f", &self.conf, "-r", &self.name]),
+            Cmd::new("devfs", ["rule", "-s", &self.ruleset.to_string(), "delset"]),
+            Cmd::new("find", [self.root.as_str(), "-xdev", "-depth", "-delete"]),
+        ]
+    }
+}
