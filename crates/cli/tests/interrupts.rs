@@ -63,7 +63,7 @@ fn an_interrupted_creation_leaves_nothing_half_made() {
     let mut create = host.terminal(&format!("-v create {} --image small loader=bios", names.join(",")));
     create.sees("clone");
     create.types("\x03");
-    create.sees("guests could not be done");
+    create.sees("guests could not be made");
     create.sees("interrupted, and ");
     create.sees("type the command again for what was not done");
     create.ends(130);
