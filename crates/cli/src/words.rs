@@ -160,7 +160,11 @@ pub(crate) fn neither(typed: &[String], problem: Problem) -> Problem {
     let verbs = noun.and_then(|at| verbs_below(&typed[at]));
     match (noun, word, verbs) {
         (Some(noun), Some(word), Some(verbs))
-            if problem.code == Kind::NotFound && problem.object.as_deref() == Some(word) && !verbs.contains(&word) =>
+            if problem.code == Kind::NotFound
+                // What is no bridge has its own words.
+                && problem.message.starts_with("no guest")
+                && problem.object.as_deref() == Some(word)
+                && !verbs.contains(&word) =>
         {
             let noun = &typed[noun];
             Problem { message: format!("`{}` is neither a guest nor a verb of `{noun}`", printable(word, 40)), ..problem }
