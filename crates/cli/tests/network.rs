@@ -180,7 +180,7 @@ fn bad_input_is_refused_with_its_cause_and_nothing_changes() {
         ("network bridge0 join tap5", 3, "no guest's card has the tap"),
         ("network bridge0 migrate bridge0", 2, "same bridge"),
         ("network nat bridge0", 4, "do not hide"),
-        ("network nosuch add", 3, "no guest"),
+        ("network nosuch add", 3, "neither a guest nor a verb"),
     ] {
         host.chyves(line).ends(code).says(why).says("hint: ");
         assert_eq!((shape(&host), settings(&host)), before, "{line} changed something");
