@@ -48,7 +48,9 @@ fn a_loader_that_finds_nothing_is_told_with_its_words() {
     let failed = host.chyves("start fbsd").ends(1).says("`bhyveload` did not end in time (2 s)").says("chyves set fbsd loader_timeout=10m");
     // The command that failed is told, and not the one that never ran.
     assert!(
-        failed.err.contains("the command was: bhyveload -c /dev/nmdm-fbsd.1A") && !failed.err.contains("bhyve -c cpus"),
+        failed.err.contains("the command was: jexec chyves-")
+            && failed.err.contains(" bhyveload -c /dev/nmdm-fbsd.1A")
+            && !failed.err.contains("bhyve -c cpus"),
         "{}",
         failed.err
     );
@@ -56,7 +58,7 @@ fn a_loader_that_finds_nothing_is_told_with_its_words() {
     assert!(!host.lab().dev("vmm").exists(), "the VM object that the loader made is left");
     // One that makes no VM object at all leaves none, and that is no failure to clean up.
     host.ok("set fbsd bhyveload_flags=-Z");
-    host.chyves("start fbsd").ends(1).says("the command was: bhyveload").says("-Z").is_silent_of("cleaned up");
+    host.chyves("start fbsd").ends(1).says("the command was: jexec chyves-").says(" bhyveload ").says("-Z").is_silent_of("cleaned up");
     host.nothing_is_left();
 }
 
