@@ -4,7 +4,7 @@
 //! * [`values`], [`keys`]: host names, users, addresses and public keys, each parsed once
 //! * [`reader`]: which program in the guest reads the seed
 //! * [`documents`]: a seed and its files as the texts that cloud-init reads; `nuageinit` and `cloudbase` for other readers
-//! * [`format`], [`yaml`]: what the user's own texts are, and whether they are whole
+//! * [`mod@format`], [`yaml`]: what the user's own texts are, and whether they are whole
 //! * [`mime`]: two texts as one
 //! * [`iso9660`]: the texts as a disc
 //!

@@ -165,7 +165,7 @@ pub fn as_before(guest: &Guest, last: &Launch) -> Guest {
 /// [`as_before`], and `why` says what is wrong with the present ones. That they were trusted was made sure of then.
 ///
 /// # Errors
-/// As [`launch`].
+/// As [`launch()`].
 pub fn launch_as_before(world: &World, guest: &Guest, request: &Request, why: &Problem) -> Result<Ready> {
     own_guest(guest)?;
     let mut ready = again(world, guest, request)?;

@@ -1,7 +1,7 @@
 //! Starting a hypervisor confined: the supervisor starts chyves itself once more, hands it an [`Order`] and the VM's lock, and
 //! that process opens what the hypervisor needs, gives up everything else, and becomes the hypervisor.
 //!
-//! * [`open`]: files, sockets and taps, each at the descriptor that the command line names
+//! * [`mod@open`]: files, sockets and taps, each at the descriptor that the command line names
 //! * [`tool`], `filter`: a short-lived program that reads untrusted input, such as a converter of disk formats
 //! * `linux`: user, capabilities, namespaces, Landlock
 //!
