@@ -162,6 +162,6 @@ fn restrict(program: &std::path::Path) -> std::result::Result<(), String> {
 fn restrict(_: &std::path::Path) -> std::result::Result<(), String> {
     // FreeBSD 13 does not know it.
     #[cfg(target_os = "freebsd")]
-    let _ = rustix::process::set_no_new_privs(rustix::process::ProcSelector::Process(None));
+    let _ = rustix::process::set_no_new_privs(None);
     Ok(())
 }
