@@ -39,7 +39,7 @@ fn files(disc: &[u8]) -> BTreeMap<String, Vec<u8>> {
     all
 }
 
-/// What cloud-init's classes make of a seed; none where the machine has no cloud-init, which is told.
+/// What cloud-init's classes make of a seed; none, with a report, if cloud-init is not installed.
 fn read_by_cloud_init(test: &str, host: &Host, files: &BTreeMap<String, Vec<u8>>) -> Option<Value> {
     let modules = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/cloud-init");
     let python = || {

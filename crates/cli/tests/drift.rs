@@ -1,5 +1,5 @@
 //! Facts that chyves has recorded of a guest, changed behind its back, against every command: nothing is lost, and the truth
-//! is told (`common::drift`). Of the host's networks: `drift_networks`; of volumes: `volumes`.
+//! is reported (`common::drift`). Of the host's networks: `drift_networks`; of volumes: `volumes`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a panic is the failure report
 

@@ -1,5 +1,5 @@
 //! Facts of the host's networks, changed behind chyves' back, against every command on networks: no address and no default
-//! route of the host is lost, nothing of somebody else's is touched, a refusal changes nothing, and the truth is told.
+//! route of the host is lost, nothing of somebody else's is touched, a refusal changes nothing, and the state is reported as it is.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a panic is the failure report
 

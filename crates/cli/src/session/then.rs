@@ -12,7 +12,7 @@ use chyves_host::apply::{self, Event, Lent, Place};
 use chyves_host::observe::{self, snapshots};
 
 impl Session {
-    /// The settings of then; none where the snapshot neither carries them nor holds a copy.
+    /// The settings at that snapshot; none if the snapshot neither carries them nor holds a copy.
     pub(crate) fn settings_at(&self, world: &World, guest: &Guest, seen: &Seen) -> Result<Option<OwnValues>> {
         let name: SnapshotName = seen.name.parse()?;
         let snapshot = guest.dataset.at(&name);

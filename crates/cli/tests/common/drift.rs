@@ -1,6 +1,6 @@
 //! The drift matrix: a fact that chyves has recorded is changed behind its back (the size of a disk, its kind, its presence,
 //! a mount point, who owns the guest), and then each command is run. Nothing that was on the pool before the command may be
-//! lost by it, a command that refuses changes nothing, and the truth is told.
+//! lost by it, a command that refuses changes nothing, and the state is reported as it is.
 //!
 //! Each matrix adds what it tried and lost to the file that `CHYVES_TEST_DRIFT` names; scripts/test sums them up.
 //! `CHYVES_TEST_SHARE=K/N` has only every N-th case tried, beginning with the K-th.
@@ -20,11 +20,11 @@ pub struct Fact {
     pub name: &'static str,
     /// Changes it; the word is the guest's name.
     pub change: fn(&Host, &str),
-    /// A command that tells of it, and what it says; `GUEST` stands for the guest's name. Either stream, whatever its status.
+    /// A command that reports it, and a part of its output; `GUEST` stands for the guest's name. Either stream, whatever its status.
     pub told: (&'static str, &'static str),
 }
 
-/// The commands that are run on a guest of which a fact has changed. None of them is told to lose anything.
+/// The commands that are run on a guest of which a fact has changed. None of them is asked to lose anything.
 pub const COMMANDS: [&str; 21] = [
     "info GUEST",
     "disk list GUEST",
