@@ -156,8 +156,10 @@ fn a_fully_confined_process_sees_its_own_files_and_nothing_else() {
             || own(Path::new(path))
     };
     assert!(visible.iter().all(|path| expected(&path)), "{visible:?}");
+    // The probe itself and the ROM have to be shown, with the folders that lead to them, wherever this project was built.
     for hidden in ["/proc", "/sys", "/run", "/home", "/root", "/var", "/usr/bin"] {
-        assert!(!visible.contains(&hidden), "{hidden} is visible");
+        let leads = [PROGRAM, &rom].iter().any(|own| Path::new(own).starts_with(hidden));
+        assert!(leads || !visible.contains(&hidden), "{hidden} is visible");
     }
 
     for target in ["control", "qmp", "serial", "disk0.raw", "everybody", "/etc/shadow", "/etc/passwd", "/dev/kmsg", "/proc/1/environ"] {
