@@ -6,7 +6,7 @@ mod then;
 
 use crate::ui::Ui;
 use chyves_core::error::{Kind, Problem, Result};
-use chyves_core::plan::{Moment, Plan, locked};
+use chyves_core::plan::{self, Moment, Plan};
 use chyves_core::world::World;
 use chyves_host::apply::{self, Applied, Event, Lent, Place, recover};
 use chyves_host::observe::{self, Look};
@@ -41,6 +41,10 @@ pub(crate) struct Session {
     pub(crate) held: std::sync::Mutex<Vec<String>>,
     /// Whether each guest is worked on by itself: then a guest's journal is about that guest alone.
     pub(crate) one_by_one: AtomicBool,
+    /// Whether the verb of a noun was left out, so that what was taken for a guest may be a verb with a slip.
+    pub(crate) implied: bool,
+    /// Whether the user said that foreign guests are meant.
+    pub(crate) foreign: AtomicBool,
 }
 
 /// What became of one guest.
@@ -161,6 +165,23 @@ impl Session {
         recover::recover(dead, &mut place)
     }
 
+    /// Makes sure that a plan may run, for commands that ask before they run one: what cannot be done is not asked for.
+    ///
+    /// # Errors
+    /// It opens what is locked, or changes a foreign guest.
+    pub(crate) fn permits(&self, world: &World, plan: &Plan) -> Result<()> {
+        plan::refuse(world, plan, self.foreign.load(std::sync::atomic::Ordering::SeqCst))
+    }
+
+    /// The same for a command that has `--foreign`.
+    ///
+    /// # Errors
+    /// As [`Self::permits`], with that option as a hint.
+    pub(crate) fn permits_or_foreign(&self, world: &World, plan: &Plan) -> Result<()> {
+        plan::locked::refuse(world, plan)?;
+        self.permits(world, plan).map_err(|p| p.hint("or do it to a foreign guest: add `--foreign`"))
+    }
+
     /// Runs a plan, or shows it. None where it was only shown.
     pub(crate) fn carry_out(&self, world: &World, plan: &Plan, who: &str) -> Result<Option<Applied>> {
         self.carry_out_with(world, plan, who, Lent::default())
@@ -168,7 +189,7 @@ impl Session {
 
     /// The same with locks that are not held to the plan's end.
     pub(crate) fn carry_out_with(&self, world: &World, plan: &Plan, who: &str, lent: impl Into<Lent>) -> Result<Option<Applied>> {
-        locked::refuse(world, plan)?;
+        self.permits(world, plan)?;
         if self.dry_run {
             if self.ui.json {
                 let mut shown = json!({ "object": who });
@@ -219,6 +240,19 @@ impl Session {
     /// Whether a lock belongs to another guest of a command that works on several one by one.
     fn of_others(&self, lock: &str, who: &str) -> bool {
         self.one_by_one.load(std::sync::atomic::Ordering::SeqCst) && lock.starts_with("guest.") && lock != format!("guest.{who}")
+    }
+
+    /// Says of what may not be meant what is about to be done: on a terminal the person decides, elsewhere it is a warning.
+    ///
+    /// # Errors
+    /// The answer is no.
+    pub(crate) fn doubt(&self, question: &str, advice: &str) -> Result<()> {
+        if self.ui.can_ask() && !self.dry_run && !self.yes {
+            self.ui.say(advice);
+            return self.ui.confirm(question, false);
+        }
+        self.ui.warn(advice);
+        Ok(())
     }
 
     /// Tells reports of single things.

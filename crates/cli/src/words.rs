@@ -153,21 +153,33 @@ fn no_verb(noun: &str, word: &str, verbs: &[&str]) -> Problem {
     Problem::usage(format!("`{noun}` has no verb `{shown}`")).on(&shown).hint_if(near).hint(format!("its verbs: {}", verbs.join(", ")))
 }
 
-/// The same for a word that was taken for a guest's name behind a noun without a verb, and is none.
+/// Whether the verb of a noun was left out, so that `canonical` has the usual one of it: whatever was taken for a guest's name may
+/// be a verb with a slip.
+pub(crate) fn is_implied(typed: &[String], canonical: &[String]) -> bool {
+    let noun = position(canonical, 1);
+    let usual = noun.and_then(|at| verbs_below(&canonical[at])).and_then(|verbs| verbs.first());
+    let (Some(noun), Some(usual)) = (noun, usual) else { return false };
+    let is_usual = |word: &String| word == usual || aliases::alias(word, false) == Some(usual);
+    // `web01@before` is no verb.
+    let could_be_verb = |word: &&String| !word.starts_with('-') && !word.contains('@') && verbs_below(word).is_none();
+    canonical.get(noun + 1).is_some_and(|verb| verb == usual)
+        && !typed.iter().skip(1).any(is_usual)
+        && typed.iter().skip(1).any(|word| could_be_verb(&word))
+}
+
+/// What is said of a word that was taken for a guest's name beside a noun, and is none.
 pub(crate) fn neither(typed: &[String], problem: Problem) -> Problem {
-    let noun = position(typed, 1);
-    let word = noun.and_then(|at| position(typed, at + 1)).map(|at| typed[at].as_str());
-    let verbs = noun.and_then(|at| verbs_below(&typed[at]));
-    match (noun, word, verbs) {
-        (Some(noun), Some(word), Some(verbs))
-            if problem.code == Kind::NotFound
-                // What is no bridge has its own words.
-                && problem.message.starts_with("no guest")
-                && problem.object.as_deref() == Some(word)
-                && !verbs.contains(&word) =>
-        {
-            let noun = &typed[noun];
-            Problem { message: format!("`{}` is neither a guest nor a verb of `{noun}`", printable(word, 40)), ..problem }
+    // What is no bridge has its own words.
+    if problem.code != Kind::NotFound || !problem.message.starts_with("no guest") {
+        return problem;
+    }
+    let Some((noun, verbs)) = typed.iter().skip(1).take(3).find_map(|word| Some((word, verbs_below(word)?))) else { return problem };
+    let guest = |word: &&String| problem.object.as_deref() == Some(word.split(['@', ',']).next().unwrap_or_default());
+    match typed.iter().skip(1).find(guest).map(String::as_str) {
+        // A verb was typed: the word is a guest's name.
+        Some(word) if !word.contains(['@', ',']) && !typed.iter().skip(1).any(|w| verbs.contains(&w.as_str())) => {
+            let shown = printable(word, 40);
+            Problem { message: format!("`{shown}` is neither a guest nor a verb of `{noun}`; nothing was done"), ..problem }
                 .hint_if(meant(word, verbs, false))
                 .hint(format!("the verbs of `{noun}`: {}", verbs.join(", ")))
         }
@@ -457,6 +469,27 @@ mod tests {
         assert!(order("strat web01").contains("did you mean `start`?"), "{}", order("strat web01"));
         assert!(order("web01 strat").contains("did you mean `start`?"), "{}", order("web01 strat"));
         assert!(order("frobnicate").starts_with("! `frobnicate` is no command"));
+    }
+
+    #[test]
+    fn a_verb_that_was_left_out_is_known() {
+        let words = |line: &str| std::iter::once("chyves").chain(line.split(' ')).map(str::to_owned).collect::<Vec<_>>();
+        let implied = |line: &str| is_implied(&words(line), &canonical(words(line)).unwrap());
+        for line in ["snapshot frobnicate web01", "web01 snapshot", "disk frobnicate", "web01 disk", "cloud-init web01"] {
+            assert!(implied(line), "{line}");
+        }
+        for line in [
+            "snapshot create web01",
+            "disk list",
+            "disk ls web01",
+            "web01 disk list",
+            "snapshot web01@x,web02@x",
+            "disk",
+            "snapshot rollback web01@a",
+            "start web01",
+        ] {
+            assert!(!implied(line), "{line}");
+        }
     }
 
     #[test]

@@ -285,7 +285,7 @@ fn a_disk_that_is_lost_is_named_and_can_be_forgotten() {
     host.ok("disk add web --kind raw 1M");
     host.in_folder("web", |f| std::fs::remove_file(f.join("disk1.raw")).unwrap());
     host.chyves("start web").says("disk1.raw").says("chyves disk remove web disk1 --lost");
-    host.chyves("disk remove web disk1").ends(1);
+    host.chyves("disk remove web disk1").ends(4).says("its file is missing").says("chyves disk remove web disk1 --lost");
     assert_eq!(disks(&host, "number"), "0\n1\n");
     host.ok("disk remove web disk1 --lost").says("forgotten");
     assert_eq!(disks(&host, "number"), "0\n");

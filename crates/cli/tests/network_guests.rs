@@ -112,3 +112,29 @@ fn a_guest_reaches_its_peer_over_a_vlan_of_the_uplink() {
     until("the VLAN to go with the last guest on it", || (shape(&host) == before).then_some(()));
     host.nothing_is_left();
 }
+
+#[test]
+fn a_bridge_that_is_named_is_used_or_refused_with_its_reason() {
+    let Some(host) = host("network::named", With::Tiny) else { return };
+    host.ok("create web --image tiny --ram 32M loader=bios accel=tcg net0.bridge=lan");
+    host.chyves("start web").ends(5).says("there is no bridge `lan`").says("chyves network lan private").says("net0.backend=user");
+    host.ok("network lan private");
+    host.ok("start web");
+    assert_eq!(members(&host, "lan").len(), 1);
+    host.ok("info web").says("backend bridge (auto)");
+    host.chyves("network lan delete").ends(4).says("`lan` is the bridge of web");
+    stop(&host, "web");
+    // Whichever level it is set at, and a VLAN or tap as well as a bridge.
+    host.ok("unset web net0.bridge");
+    host.ok("start web");
+    assert!(members(&host, "lan").is_empty());
+    stop(&host, "web");
+    host.ok("network lan default");
+    host.ok("start web");
+    assert_eq!(members(&host, "lan").len(), 1);
+    stop(&host, "web");
+    host.ok("set web net0.backend=user");
+    host.ok("start web");
+    assert!(members(&host, "lan").is_empty());
+    stop(&host, "web");
+}

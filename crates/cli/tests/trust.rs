@@ -180,6 +180,54 @@ fn a_guest_that_nobody_owns_is_foreign() {
     host.sh("zfs", &["set", &format!("chyves:uuid={uuid}"), &host.dataset("four")]);
     host.chyves("start four -n").ends(4).says("foreign");
     // Nor does an exact clone of it make it this host's.
-    host.ok("clone four five --exact");
+    host.chyves("clone four five --exact").ends(4).says("foreign");
+    host.ok("clone four@sent five --exact");
     host.chyves("start five -n").ends(4).says("foreign");
+}
+
+#[test]
+fn no_command_changes_a_guest_of_another_host() {
+    let Some(host) = Host::new("trust::others", With::Pool) else { return };
+    host.ok(&format!("pool init {}", host.pool));
+    host.ok("create web --size 1M --disk raw loader=bios");
+    host.ok("create own --size 1M --disk raw loader=bios");
+    host.ok("snapshot web@then");
+    host.sh("zfs", &["set", "chyves:owner=22222222-1111-4111-8111-111111111111", &host.dataset("web")]);
+    let before = host.tree();
+    for line in [
+        "set web notes=x",
+        "set all notes=x",
+        "unset web loader",
+        "snapshot web@more",
+        "snapshot delete web@then --yes",
+        "snapshot rollback web@then --yes",
+        "delete web",
+        "delete web --now --yes",
+        "rename web other",
+        "promote web",
+        "clone web copy",
+        "disk add web 1M",
+        "disk remove web disk0",
+        "disk resize web disk0 2M",
+        "disk sync web",
+        "network add web",
+        "cloud-init reinit web",
+        "firmware reset web",
+        "start web",
+    ] {
+        let answer = host.chyves(line);
+        assert!([4, 6].contains(&answer.code), "{line}: {answer:?}");
+        answer.says("the host 22222222-1111-4111-8111-111111111111 owns it").says("chyves adopt web");
+        let mut after = host.tree();
+        // `all` names a guest of this host too.
+        after.insert(host.dataset("own"), before[&host.dataset("own")].clone());
+        assert_eq!(after, before, "{line}");
+    }
+    // What reads it is free, and so is removing it where that is said.
+    host.ok("info web");
+    host.ok("clone web@then copy");
+    host.ok("delete copy");
+    host.ok("trash empty --yes");
+    host.ok("snapshot delete web@then --yes --foreign");
+    host.ok("delete web --foreign");
 }

@@ -293,3 +293,20 @@ fn the_plan_for_a_freebsd_host() {
     std::fs::write(host.work().join("facts.json"), "{}").unwrap();
     host.chyves("start web01 -n --host freebsd --facts ./facts.json").ends(2).says("holds no facts of a host");
 }
+
+#[test]
+fn a_word_that_may_be_a_verb_with_a_slip_does_nothing_to_the_other_guests() {
+    let Some(host) = Host::new("words::implied", With::Pool) else { return };
+    host.ok(&format!("pool init {}", host.pool));
+    host.ok("create web01 --size 1M --disk raw");
+    let before = host.tree();
+    for line in ["snapshot frobnicate web01", "snapshot web01 frobnicate", "web01 snapshot frobnicate", "disk frobnicate web01"] {
+        let answer = host.chyves(line).ends(3).says("`frobnicate` is neither a guest nor a verb of").says("nothing was done");
+        assert!(answer.out.is_empty(), "{line}: {}", answer.out);
+        assert_eq!(host.tree(), before, "{line}");
+    }
+    host.chyves("disk frobnicate").ends(3).is_silent_of("there are no disks");
+    host.chyves("cloud-init frobnicate web01").ends(3).says("the verbs of `cloud-init`");
+    // With its verb every guest is done by itself.
+    host.chyves("snapshot create frobnicate web01").ends(6).says("taken");
+}

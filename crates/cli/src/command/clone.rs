@@ -58,7 +58,10 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     let guest = observe::guest(&world, &source)?;
     let seen = match &snapshot {
         Some(name) => snapshots::of(world.host.dialect, guest)?.into_iter().find(|s| s.name == name.as_str()),
-        None => None,
+        None => {
+            snapshot_meant(session, &world, guest, &names)?;
+            None
+        }
     };
     let snapshot_exists = seen.is_some();
     let known = snapshot.as_ref().filter(|_| snapshot_exists);
@@ -126,6 +129,19 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
         results.push(Err(problem));
     }
     session.sum_up("clones could not be made", &all, results)
+}
+
+/// Says where a name of a clone is that of a snapshot: `clone web01 good web02` may mean `web01@good`.
+fn snapshot_meant(session: &Session, world: &World, guest: &Guest, names: &[GuestName]) -> Result<()> {
+    let [first, .., last] = names else { return Ok(()) };
+    if !snapshots::of(world.host.dialect, guest)?.iter().any(|seen| seen.name == first.as_str()) {
+        return Ok(());
+    }
+    let source = &guest.name;
+    session.doubt(
+        &format!("make {} clones of the present {source}, one of them called {first}", names.len()),
+        &format!("{first} is also a snapshot of {source}; clones of that: `chyves clone {source}@{first} {last}`"),
+    )
 }
 
 /// About how much each dataset of a guest has to be sent, from a snapshot or from one that will be taken.

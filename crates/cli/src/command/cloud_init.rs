@@ -125,7 +125,7 @@ fn set(session: &Session, guest: &str, texts: &[(Text, String)]) -> Result<()> {
 fn with_each(session: &Session, guests: &[String], mut work: impl FnMut(&World, &Guest) -> Result<()>) -> Result<()> {
     let targets = Targets::parse(guests)?;
     let world = session.look(&targets.look())?;
-    let (found, lost) = targets.found(&world)?;
+    let (found, lost) = session.found(&targets, &world)?;
     let names: Vec<GuestName> = found.into_iter().map(|guest| guest.name.clone()).collect();
     for name in &names {
         let _lock = session.lock("guest", &[name])?;

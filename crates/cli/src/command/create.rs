@@ -216,14 +216,6 @@ fn one(session: &Session, world: &World, args: &Args, request: &plan::create::Re
 
 /// Says of what may not be meant what is about to be made: on a terminal the person decides, elsewhere it is a warning.
 fn what_is_made(session: &Session, args: &Args, names: &[GuestName], settings: &[(String, String)]) -> Result<()> {
-    let odd = |question: String, advice: String| {
-        if session.ui.can_ask() && !session.dry_run && !session.yes {
-            session.ui.say(&advice);
-            return session.ui.confirm(&question, false);
-        }
-        session.ui.warn(&advice);
-        Ok(())
-    };
     if args.image.is_some() {
         return Ok(());
     }
@@ -232,9 +224,9 @@ fn what_is_made(session: &Session, args: &Args, names: &[GuestName], settings: &
     {
         let images = session.look(&Look { images: Which::All, ..Look::default() })?.images;
         if let Some(image) = others.iter().find(|name| images.iter().any(|image| image.name.as_str() == name.as_str())) {
-            odd(
-                format!("make {} guests, one of them called {image}", names.len()),
-                format!("{image} is also an image; a guest made from it: `chyves create {} --image {image}`", names[0]),
+            session.doubt(
+                &format!("make {} guests, one of them called {image}", names.len()),
+                &format!("{image} is also an image; a guest made from it: `chyves create {} --image {image}`", names[0]),
             )?;
         }
     }
@@ -242,9 +234,9 @@ fn what_is_made(session: &Session, args: &Args, names: &[GuestName], settings: &
     if !has_disk {
         let listed: Vec<&str> = names.iter().map(GuestName::as_str).collect();
         let listed = listed.join(", ");
-        odd(
-            format!("make {listed} without a disk"),
-            format!(
+        session.doubt(
+            &format!("make {listed} without a disk"),
+            &format!(
                 "{listed}: no disk is made; --size 20G makes an empty one, --image IMAGE one from an image, `chyves image list` shows them"
             ),
         )?;

@@ -20,10 +20,14 @@ pub(crate) struct Args {
     /// Destroy them at once, with disks and snapshots, without a way back
     #[arg(long)]
     now: bool,
+    /// Also foreign guests: received ones, and those of another host
+    #[arg(long)]
+    foreign: bool,
 }
 
 pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     let targets = Targets::parse(&args.guests)?;
+    session.foreign.store(args.foreign, std::sync::atomic::Ordering::SeqCst);
     if args.now {
         return destroy(session, &targets);
     }
@@ -36,6 +40,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
         let taken = observe::exists(plan::delete::usual_place(world, guest)?.as_str())?;
         let stays = world.host.dialect == Dialect::Fuse && !snapshots::doomed(&guest.dataset, &origins)?.clones.is_empty();
         let plan = plan::delete::delete(world, guest, guid, (stays, taken), &crate::session::now())?;
+        session.permits_or_foreign(world, &plan)?;
         let done = session.carry_out(world, &plan, guest.name.as_str())?;
         Ok(done.map(|_| Report::new(&guest.name, "in the trash")))
     })
@@ -47,6 +52,7 @@ fn destroy(session: &Session, targets: &Targets) -> Result<()> {
     session.each(targets, Pace::InTurn, |world, guest| {
         let doomed = snapshots::doomed(&guest.dataset, &origins)?;
         let plan = plan::delete::destroy(guest, &doomed)?;
+        session.permits_or_foreign(world, &plan)?;
         if !session.dry_run {
             for name in doomed.all(&[]) {
                 session.ui.say(&format!("{}: destroys {name}", guest.name));

@@ -143,10 +143,17 @@ fn kind(word: &str) -> Result<DiskKind, String> {
 pub(crate) fn run(session: &Session, verb: &Verb) -> Result<()> {
     match verb {
         Verb::Add(args) => add(session, args),
-        Verb::Remove { guest, disk, lost: true } => forget(session, guest, *disk),
-        Verb::Remove { guest, disk, lost: false } => one(session, guest, *disk, "removed", |world, guest, guids| {
-            plan::disk::remove::remove(world, guest, *disk, guids, &Session::moment(1))
-        }),
+        Verb::Remove { guest, disk, lost } => {
+            // Several guests lose a disk by one word.
+            if !session.dry_run
+                && let several @ (Targets::All | Targets::Named(_)) = Targets::parse(&[guest])?
+                && !matches!(&several, Targets::Named(names) if names.len() == 1)
+            {
+                let whose = if several == Targets::All { "all guests".to_owned() } else { guest.clone() };
+                session.ui.confirm(&format!("remove disk{disk} of {whose}"), session.yes)?;
+            }
+            remove(session, guest, *disk, *lost)
+        }
         Verb::Resize { guest, disk, size, force } => {
             one(session, guest, *disk, &format!("has {} now", size.get()), |world, guest, guids| {
                 has_it(session, guest, *disk)?;
@@ -195,6 +202,23 @@ fn has_it(session: &Session, guest: &Guest, number: u16) -> Result<()> {
     ))
     .on(format!("{}:{disk}", guest.name))
     .hint(format!("`chyves stop {0}`, then `chyves disk resize {0} {disk} SIZE`", guest.name)))
+}
+
+/// Moves a disk to the trash, or forgets one that is lost.
+fn remove(session: &Session, guests: &str, disk: u16, lost: bool) -> Result<()> {
+    if lost {
+        return forget(session, guests, disk);
+    }
+    one(session, guests, disk, "removed", |world, guest, guids| {
+        // What is gone cannot go to the trash.
+        let found = disks::of(guest, Some(&[disk]), Mount::ForAMoment)?;
+        let spec = guest.spec()?;
+        match (spec.disks.iter().find(|d| d.number == disk), found::of(&found, disk)) {
+            (Some(spec), gone @ Found::Missing) if spec.kind != DiskKind::Attached => drop(gone.size(guest, spec)?),
+            _ => {}
+        }
+        plan::disk::remove::remove(world, guest, disk, guids, &Session::moment(1))
+    })
 }
 
 /// Forgets a disk that is lost.
@@ -329,7 +353,7 @@ fn list(session: &Session, guests: &[String], args: &ListArgs) -> Result<()> {
     let targets = if guests.is_empty() { Targets::All } else { Targets::parse(guests)? };
     let world = session.look(&targets.look())?;
     let mut disks: Vec<(&Guest, Vec<DiskSpec>)> = Vec::new();
-    let (found, lost) = targets.found(&world)?;
+    let (found, lost) = session.found(&targets, &world)?;
     let answered = found.len();
     for guest in found {
         match guest.spec() {
@@ -365,7 +389,7 @@ fn list(session: &Session, guests: &[String], args: &ListArgs) -> Result<()> {
             ]);
         }
     }
-    if table.rows.is_empty() && !session.ui.json && !args.bare {
+    if table.rows.is_empty() && lost.is_empty() && !session.ui.json && !args.bare {
         session.ui.say("there are no disks; `chyves disk add GUEST SIZE` adds one");
     }
     let mut args = args.clone();

@@ -36,7 +36,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     let world = session.look(&targets.look())?;
     let mut all = Vec::new();
     let mut text = String::new();
-    let (found, lost) = targets.found(&world)?;
+    let (found, lost) = session.found(&targets, &world)?;
     for guest in &found {
         let value = facts(session, guest, &world.host, world.locked.by(&guest.dataset))?;
         if !text.is_empty() {

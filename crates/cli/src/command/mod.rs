@@ -115,7 +115,7 @@ pub(crate) fn run(cli: &Cli, argv: &[String], typed: &[String]) -> ExitCode {
         let problem = Problem::usage("--host plans for another host, which only --dry-run does").hint("add -n");
         return report::problem(&problem, json);
     }
-    let session = match session(&cli.global, argv) {
+    let session = match session(&cli.global, argv, words::is_implied(typed, argv)) {
         Ok(session) => session,
         Err(problem) => return report::problem(&problem, json),
     };
@@ -128,7 +128,7 @@ pub(crate) fn run(cli: &Cli, argv: &[String], typed: &[String]) -> ExitCode {
     }
 }
 
-fn session(global: &Global, argv: &[String]) -> Result<Session> {
+fn session(global: &Global, argv: &[String], implied: bool) -> Result<Session> {
     let volume = match (global.quiet, global.verbose) {
         (true, _) => Volume::Quiet,
         (false, true) => Volume::Verbose,
@@ -153,6 +153,8 @@ fn session(global: &Global, argv: &[String]) -> Result<Session> {
         interrupted,
         held: std::sync::Mutex::default(),
         one_by_one: std::sync::atomic::AtomicBool::new(false),
+        implied,
+        foreign: std::sync::atomic::AtomicBool::new(false),
     })
 }
 

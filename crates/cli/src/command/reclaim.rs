@@ -45,7 +45,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     let world = session.look(&Look { keys: Some(Vec::new()), ..targets.look() })?;
     let nothing = Left::default();
     let of = |guest: &Guest| left.get(&guest.uuid).unwrap_or(&nothing);
-    let (found, lost) = targets.found(&world)?;
+    let (found, lost) = session.found(&targets, &world)?;
     let mut names: Vec<_> = found.iter().filter(|g| reclaim::is_worth_a_look(g, of(g))).map(|g| g.name.clone()).collect();
     // Of one that is not there it is said among the others.
     names.extend(lost.into_iter().map(|(name, _)| name));

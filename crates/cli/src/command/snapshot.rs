@@ -41,6 +41,9 @@ pub(crate) enum Verb {
         /// The snapshots; a range from one to another is GUEST@FIRST%LAST, GUEST@%LAST or GUEST@FIRST%
         #[arg(required = true, value_name = "GUEST@SNAPSHOT[%SNAPSHOT]")]
         snapshots: Vec<String>,
+        /// Also those of foreign guests: received ones, and those of another host
+        #[arg(long)]
+        foreign: bool,
     },
     /// Show what changed since a snapshot, or from one to another
     ///
@@ -75,7 +78,10 @@ pub(crate) fn run(session: &Session, verb: &Verb) -> Result<()> {
     match verb {
         Verb::Create { guests } => create(session, guests),
         Verb::List { guests, list } => self::list(session, guests, list),
-        Verb::Delete { snapshots } => delete(session, snapshots),
+        Verb::Delete { snapshots, foreign } => {
+            session.foreign.store(*foreign, std::sync::atomic::Ordering::SeqCst);
+            delete(session, snapshots)
+        }
         Verb::Diff { from, to, list } => diff(session, from, to.as_deref(), list),
         Verb::Rollback { snapshot, in_place, keep_settings } => rollback(session, snapshot, *in_place, *keep_settings),
     }
@@ -117,7 +123,7 @@ fn list(session: &Session, guests: &[String], args: &ListArgs) -> Result<()> {
     let targets = if guests.is_empty() { Targets::All } else { Targets::parse(guests)? };
     let world = session.look(&Look { keys: Some(Vec::new()), ..targets.look() })?;
     let mut table = Table::new(["name", "guest", "snapshot", "creation", "used", "referenced", "by", "live", "guid"]);
-    let (guests, lost) = targets.found(&world)?;
+    let (guests, lost) = session.found(&targets, &world)?;
     // Only who asks for the GUIDs pays for them.
     let wants_guids = session.ui.json || args.columns.iter().any(|c| c == "guid");
     let guids = if wants_guids { snapshots::guids_of(&guests)? } else { HashMap::new() };
@@ -137,7 +143,7 @@ fn list(session: &Session, guests: &[String], args: &ListArgs) -> Result<()> {
             ]);
         }
     }
-    if table.rows.is_empty() && !session.ui.json && !args.bare {
+    if table.rows.is_empty() && lost.is_empty() && !session.ui.json && !args.bare {
         session.ui.say("there are no snapshots; `chyves snapshot GUEST@NAME` takes one");
     }
     let mut args = args.clone();
@@ -250,6 +256,7 @@ fn doom<'w>(session: &Session, world: &'w World, name: &GuestName, choice: &plan
     let guest = observe::guest(world, name)?;
     let (chosen, facts) = snapshots::for_deletion(world.host.dialect, guest, choice)?;
     let mut plan = plan::snapshot::delete(guest, &chosen, &facts)?;
+    session.permits_or_foreign(world, &plan)?;
     let exact = snapshots::reclaim(world.host.dialect, guest, &chosen.names)?;
     if !chosen.names.is_empty() {
         plan.notes.insert(0, freed(guest.name.as_str(), &chosen, exact));
@@ -374,7 +381,7 @@ fn rollback(session: &Session, word: &str, in_place: bool, keep_settings: bool) 
     };
     if in_place && !session.dry_run {
         // What can't be done is not asked for.
-        plan::locked::refuse(&world, &plan)?;
+        session.permits(&world, &plan)?;
         session.ui.confirm(&format!("make {} what it was at @{name} and lose what came after", guest.name), session.yes)?;
     }
     let done = session.carry_out(&world, &plan, guest.name.as_str()).map_err(|p| if in_place { session.goes_on(p) } else { p })?;

@@ -1,7 +1,7 @@
 //! The same done to several things: side by side or in turn, each told by itself, and summed up.
 
 use super::{Report, Session};
-use crate::targets::Targets;
+use crate::targets::{Found, Targets};
 use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::guest::Guest;
 use chyves_core::value::GuestName;
@@ -39,11 +39,24 @@ impl Session {
             Targets::Named(names) if names.len() == 1 => (names.clone(), Vec::new()),
             Targets::Named(_) | Targets::All => {
                 let world = self.look(&Look { keys: Some(Vec::new()), ..targets.look() })?;
-                let (found, lost) = targets.found(&world)?;
+                let (found, lost) = self.found(targets, &world)?;
                 (found.into_iter().map(|guest| guest.name.clone()).collect(), lost)
             }
         };
         self.each_in_turn(&[names], lost, pace, work)
+    }
+
+    /// The guests of a command that are there, and what is to be said of each that is not.
+    ///
+    /// # Errors
+    /// One is not there, and the verb of a noun was left out: the word may be a verb with a slip, so that nothing is done to
+    /// the others.
+    pub(crate) fn found<'w>(&self, targets: &Targets, world: &'w World) -> Result<Found<'w>> {
+        let (found, mut lost) = targets.found(world)?;
+        if self.implied && !lost.is_empty() {
+            return Err(lost.remove(0).1);
+        }
+        Ok((found, lost))
     }
 
     /// What a command that reads ends with, which has answered for those of its guests that are there: nothing where that was

@@ -31,11 +31,26 @@ impl Pending {
     /// As a line shows it: `ram 256M, 1G after the next start or reboot`.
     pub fn words(&self) -> String {
         let word = |value: &Option<String>| value.clone().unwrap_or_else(|| "unset".to_owned());
+        // A whole device is neither set nor unset.
+        match (self.is_device(), &self.running, &self.next) {
+            (true, None, Some(kind)) => return format!("{} ({kind}) is added at {}", self.property, self.waits_for),
+            (true, Some(_), None) => return format!("{} is removed at {}", self.property, self.waits_for),
+            _ => {}
+        }
         format!("{} {}, {} after {}", self.property, word(&self.running), word(&self.next), self.waits_for)
     }
 
-    /// As a column shows it: `ram=1G`.
+    fn is_device(&self) -> bool {
+        DEVICES.iter().any(|(family, _)| self.property.strip_prefix(family).is_some_and(|n| n.parse::<u16>().is_ok()))
+    }
+
+    /// As a column shows it: `ram=1G`, a device that comes or goes as `+disk1` or `-disk1`.
     pub fn short(&self) -> String {
+        match (self.is_device(), &self.running, &self.next) {
+            (true, None, Some(_)) => return format!("+{}", self.property),
+            (true, Some(_), None) => return format!("-{}", self.property),
+            _ => {}
+        }
         format!("{}={}", self.property, self.next.as_deref().unwrap_or("-"))
     }
 }
@@ -120,7 +135,7 @@ mod tests {
         assert_eq!(
             words,
             [
-                "disk1 unset, raw after the next start or reboot",
+                "disk1 (raw) is added at the next start or reboot",
                 "net0 user, bridge after the next start or reboot",
                 "ram 256M, 1G after the next start or reboot"
             ]
@@ -128,6 +143,6 @@ mod tests {
         assert!(pending(&BTreeMap::new(), &later).is_empty(), "nothing is known of a run of an older version");
         let shorts: Vec<String> =
             pending(&of_next_start(&later), &testing::guest("web01", &[("disk0.kind", "raw")])).iter().map(Pending::short).collect();
-        assert_eq!(shorts, ["disk1=-", "net0=-", "ram=256M"]);
+        assert_eq!(shorts, ["-disk1", "-net0", "ram=256M"]);
     }
 }

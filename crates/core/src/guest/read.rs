@@ -149,6 +149,19 @@ impl Reader<'_> {
         })
     }
 
+    /// The back end that the settings of a NIC name, at whichever level they are set: what was asked for is never ignored.
+    fn named_backend(&self, number: u16) -> Option<Backend> {
+        let is_set = |key: &str| {
+            let found = crate::property::find(key).map(|known| self.guest.settings.get(&known).source);
+            !matches!(found, Err(_) | Ok(Source::Default | Source::None))
+        };
+        let has = |part| is_set(&keys::net(number, part));
+        if has(NetKey::Bridge) || has(NetKey::Tap) || has(NetKey::Vlan) || is_set(keys::BRIDGE) {
+            return Some(Backend::Bridge);
+        }
+        has(NetKey::Netgraph).then_some(Backend::Netgraph).or_else(|| has(NetKey::Vale).then_some(Backend::Vale))
+    }
+
     fn net(&self, number: u16) -> Result<NetSpec> {
         let key = |part| keys::net(number, part);
         let bridge = match self.optional(&key(NetKey::Bridge))? {
@@ -164,6 +177,7 @@ impl Reader<'_> {
                 "netgraph" => Backend::Netgraph,
                 _ => Backend::Auto,
             },
+            named: self.named_backend(number),
             model: self.word(&key(NetKey::Model))?,
             bridge: bridge.parse()?,
             mac: match self.optional(&key(NetKey::Mac))? {

@@ -177,6 +177,8 @@ pub struct NetSpec {
     pub number: u16,
     /// How it reaches the network.
     pub backend: Backend,
+    /// The back end that its settings name without saying so: a bridge, a tap or a VLAN are those of `bridge`.
+    pub named: Option<Backend>,
     /// Its kind.
     pub model: String,
     /// The bridge it wants, where its back end is one.
@@ -205,7 +207,7 @@ pub struct NetSpec {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Backend {
-    /// As the hypervisor does best by itself.
+    /// The one that the other settings name, else as the hypervisor does best by itself.
     Auto,
     /// A network of the hypervisor's own.
     User,

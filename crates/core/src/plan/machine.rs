@@ -59,11 +59,14 @@ pub fn disk_path(guest: &Guest, folder: &str, disk: &DiskSpec) -> String {
     }
 }
 
-/// How a card reaches the network under this hypervisor.
+/// How a NIC reaches the network under this hypervisor. Where that is left to chyves, what the other settings name is used, or
+/// refused with its reason, and never ignored.
 pub fn backend(net: &NetSpec, vmm: Vmm) -> Backend {
     match (net.backend, vmm) {
-        (Backend::Auto, Vmm::Qemu) => Backend::User,
-        (Backend::Auto, Vmm::Bhyve) => Backend::Bridge,
+        (Backend::Auto, vmm) => net.named.unwrap_or(match vmm {
+            Vmm::Qemu => Backend::User,
+            Vmm::Bhyve => Backend::Bridge,
+        }),
         (chosen @ (Backend::User | Backend::Bridge | Backend::Vale | Backend::Netgraph), _) => chosen,
     }
 }

@@ -15,6 +15,7 @@ pub mod locked;
 pub mod machine;
 pub mod media;
 pub mod network;
+pub mod owned;
 pub mod pool;
 pub mod promote;
 pub mod receive;
@@ -144,6 +145,16 @@ pub struct Moment {
     pub now: String,
     /// Random identities, as many as the request has guests.
     pub uuids: Vec<uuid::Uuid>,
+}
+
+/// Refuses a plan that may not run, whichever command made it: it opens what is locked, or changes what is foreign. `foreign`:
+/// the user said that foreign guests are meant.
+///
+/// # Errors
+/// It does; the guest is named.
+pub fn refuse(world: &World, plan: &Plan, foreign: bool) -> Result<()> {
+    locked::refuse(world, plan)?;
+    if foreign { Ok(()) } else { owned::refuse(world, plan) }
 }
 
 /// Refuses a guest that another host owns.

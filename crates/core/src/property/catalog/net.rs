@@ -21,7 +21,7 @@ pub(super) static ROWS: &[Property] = &[
         kind: Kind::Choice(&["auto", "user", "bridge", "vale", "netgraph"]),
         unset: Unset::Value("auto"),
         summary: "how card n reaches the network",
-        detail: "user is a network of the hypervisor's own, outward only, without rights on the host; bridge is a tap on a bridge of the host; vale is a port of a VALE switch and netgraph a hook of a netgraph node, both on FreeBSD alone; auto is user on QEMU and bridge on bhyve.",
+        detail: "user is a network of the hypervisor's own, outward only, without rights on the host; bridge is a tap on a bridge of the host; vale is a port of a VALE switch and netgraph a hook of a netgraph node, both on FreeBSD alone; auto is what the other settings of the card name: bridge where a bridge, a tap or a VLAN is set, at whatever level, netgraph or vale where those are; where none is, user on QEMU and bridge on bhyve.",
         reach: Reaches::When { words: "joins a network, unless it is auto or user", of: reach::backend },
         ..BASE
     },
@@ -40,7 +40,7 @@ pub(super) static ROWS: &[Property] = &[
         kind: Kind::Interface,
         unset: Unset::Derived("from the property bridge"),
         summary: "the bridge of card n",
-        detail: "Read where the card's backend is bridge.",
+        detail: "Read where the card's backend is bridge. Where the backend is auto, a bridge that is set makes it so, on QEMU as well.",
         reach: Reaches::Always(Reach::JoinsNetwork),
         ..BASE
     },

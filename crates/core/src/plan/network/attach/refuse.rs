@@ -21,7 +21,10 @@ pub(super) fn nowhere(room: &Room<'_>, name: &IfName, guest: &Guest, card: &str)
             .because("and nobody has said where it is to lead")
             .hint(format!("`chyves network {name} attach INTERFACE` gives it an uplink, `chyves network {name} private` none")),
     };
-    problem.hint_if(known.first().map(|other| format!("or choose another: `chyves set {} {card}.bridge={other}`", guest.name)))
+    let problem =
+        problem.hint_if(known.first().map(|other| format!("or choose another: `chyves set {} {card}.bridge={other}`", guest.name)));
+    let alone = || format!("or give {card} a network of QEMU's own, outward only: `chyves set {} {card}.backend=user`", guest.name);
+    problem.hint_if((room.os == Os::Linux).then(alone))
 }
 
 pub(super) fn by_hand(name: &IfName, says: &str) -> Problem {
