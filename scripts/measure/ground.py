@@ -76,7 +76,7 @@ class Ground:
         return "benchtiny"
 
     def calls(self, words):
-        """The commands of ZFS that one run of chyves makes, counted by wrappers that stand first on the path."""
+        """The commands of ZFS that one run of chyves makes, counted by wrappers that are found first."""
         folder = self.dir + "/wrap"
         log = self.dir + "/calls"
         os.makedirs(folder, exist_ok=True)
@@ -86,7 +86,7 @@ class Ground:
                 handle.write(f'#!/bin/sh\necho "{tool} $*" >>{log}\nexec {real} "$@"\n')
             os.chmod(f"{folder}/{tool}", 0o755)
         open(log, "w", encoding="utf-8").close()
-        run(*words, env=dict(self.env, PATH=folder + ":" + self.env["PATH"]))
+        run(*words, env=dict(self.env, CHYVES_PATH=folder))
         with open(log, encoding="utf-8") as handle:
             return [line.split() for line in handle.read().splitlines()]
 

@@ -66,7 +66,7 @@ def cost(ground, runs):
     with open(stub + "/qemu-system-x86_64", "w", encoding="utf-8") as handle:
         handle.write(f'#!/bin/sh\ndate +%s.%N >>{moments}\nexec {real} "$@"\n')
     os.chmod(stub + "/qemu-system-x86_64", 0o755)
-    env = dict(ground.env, PATH=stub + ":" + ground.env["PATH"])
+    env = dict(ground.env, CHYVES_PATH=stub)
     calls = ground.calls([ground.chyves, "start", "zbench", "--dry-run"])
     guest = f"{ground.root}/guests/zbench"
     gaps, owns, sizes = [], [], []

@@ -34,6 +34,41 @@ fn nothing_of_the_caller_is_passed_to_the_hypervisor() {
     host.nothing_is_left();
 }
 
+/// What a rogue program does: it leaves a sign that it ran.
+const ROGUE: &str = "#!/bin/sh\necho \"$0\" >>\"${0%/*}/ran\"\nexit 1\n";
+
+#[test]
+fn programs_on_the_callers_path_are_never_run() {
+    use std::os::unix::fs::PermissionsExt;
+    let Some(host) = Host::new("confinement::path", With::Tiny) else { return };
+    let rogue = host.work().join("rogue");
+    std::fs::create_dir(&rogue).unwrap();
+    for name in ["zfs", "zpool", "ip", "ps", "nft", "fuser", "qemu-img", "qemu-system-x86_64", "swtpm", "sysctl", "kvm", "mount", "umount"]
+    {
+        std::fs::write(rogue.join(name), ROGUE).unwrap();
+        std::fs::set_permissions(rogue.join(name), std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", rogue.display());
+    host.sh("qemu-img", &["create", "-f", "qcow2", "a.qcow2", "1M"]);
+    let lines = ["create web01 --image tiny --ram 32M loader=bios", "image import a.qcow2", "start web01", "info web01", "list", "doctor"];
+    for line in lines {
+        let output = host.command(PROGRAM).args(line.split(' ')).env("PATH", &path).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success() || line == "doctor", "{line}: {said}");
+    }
+    let (machine, supervisor) = host.pids("web01");
+    for pid in [machine, supervisor] {
+        let environment = host.sh("cat", &[&format!("/proc/{pid}/environ")]);
+        assert!(environment.contains("PATH=/") && !environment.contains("rogue"), "{environment}");
+    }
+    host.ok("stop web01 --now");
+    assert!(!rogue.join("ran").exists(), "{}", std::fs::read_to_string(rogue.join("ran")).unwrap_or_default());
+    // An administrator names such a folder on purpose.
+    let output = host.command(PROGRAM).args(["start", "web01"]).env("CHYVES_PATH", &rogue).output().unwrap();
+    assert!(!output.status.success() && rogue.join("ran").exists());
+    host.nothing_is_left();
+}
+
 /// The words of `/proc/PID/status` behind a name.
 fn status(host: &Host, pid: u64, name: &str) -> String {
     let text = host.sh("cat", &[&format!("/proc/{pid}/status")]);

@@ -175,11 +175,10 @@ fn a_converter_can_reach_nothing() {
     }
     std::fs::write(host.work().join("plain.img"), disk()).unwrap();
     host.sh("qemu-img", &["convert", "-O", "qcow2", "plain.img", "a.qcow2"]);
-    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
     let output = host
         .command("sh")
         .args(["-c", &format!("exec 7</etc/passwd; exec {PROGRAM} image import a.qcow2")])
-        .env("PATH", path)
+        .env("CHYVES_PATH", &bin)
         .env("TOKEN_OF_THE_CALLER", "secret")
         .output()
         .unwrap();

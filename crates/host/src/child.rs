@@ -18,8 +18,8 @@ const FIRST: i32 = 3;
 /// What a child may create is for its owner only.
 const UMASK: Mode = Mode::RWXG.union(Mode::RWXO);
 /// The variables of chyves itself that its own hidden commands need.
-const OWN_VARIABLES: [&str; 5] =
-    [runtime::ROOT_VARIABLE, runtime::LASTING_VARIABLE, trace::VARIABLE, trace::OUTPUT_VARIABLE, "CHYVES_CATALOGUE"];
+const OWN_VARIABLES: [&str; 6] =
+    [runtime::ROOT_VARIABLE, runtime::LASTING_VARIABLE, run::PATH_VARIABLE, trace::VARIABLE, trace::OUTPUT_VARIABLE, "CHYVES_CATALOGUE"];
 
 /// Makes every descriptor that this process was started with close-on-exec, except its standard streams, and sets the
 /// umask. What is opened later is close-on-exec anyway. A cron job's lock or a pipe of a calling script is so never passed on.
@@ -33,7 +33,8 @@ pub fn detach_from_caller() {
     });
 }
 
-/// A program that knows nothing of the caller: `PATH`, `LC_ALL` and, in a lab, `CHYVES_LAB` are its whole environment.
+/// A program that knows nothing of the caller: chyves' own `PATH` ([`run::search_path`]), `LC_ALL` and, in a lab, `CHYVES_LAB`
+/// are its whole environment.
 pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
     let mut command = becoming(program);
     // A Ctrl-C at the terminal is for chyves, which finishes the step and undoes it. A new group also ends as one.

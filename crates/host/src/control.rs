@@ -372,7 +372,7 @@ fn stop_supervised(
     on: &mut dyn FnMut(StopProgress),
 ) -> Result<Option<String>> {
     let dir = rt.guest(target.uuid);
-    let all_gone = || Ok(!lock::is_held(&dir.supervisor_lock())? && !lock::is_held(&dir.machine_lock())?);
+    let all_gone = || Ok(!lock::is_held(&dir.supervisor_lock())? && !dir.machine_lives()?);
     let request = Request::Stop { timeout: how.timeout, force: how.force };
     let Some(mut call) = Call::make(rt, target.uuid, &request)? else {
         // It may just be leaving, or not be at its door yet.

@@ -71,6 +71,11 @@ impl Platform {
         if is_own { own } else { PathBuf::from(name) }
     }
 
+    /// The folder of a lab's programs, which stand for those of FreeBSD.
+    pub fn programs(&self) -> Option<PathBuf> {
+        self.lab.as_deref().map(|lab| lab.join("bin"))
+    }
+
     /// What the environment of this host's programs needs besides a path.
     pub fn variable(&self) -> Option<(&'static str, &Path)> {
         self.lab.as_deref().map(|lab| (LAB_VARIABLE, lab))

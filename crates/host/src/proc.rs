@@ -119,7 +119,8 @@ fn start_of(pid: u32) -> Result<Option<String>> {
     parse_stat(&text).ok_or_else(|| Problem::host_cant(format!("`{path}` has a form that is not known")).on(&path))
 }
 
-/// The start (field 22) of a line of `/proc/PID/stat`; none inside for a dead one that nobody has waited for yet.
+/// The start (field 22) of a line of `/proc/PID/stat`; none inside for a dead one that nobody has waited for yet. One whose first
+/// thread has ended while others run looks dead by its state, and is not: the number of its threads (field 20) tells.
 /// The name of the program may hold blanks and brackets, so fields are counted behind its last bracket.
 #[cfg(target_os = "linux")]
 #[allow(clippy::option_option)] // "unreadable" and "dead" are two things
@@ -127,8 +128,9 @@ fn parse_stat(text: &str) -> Option<Option<String>> {
     let (_, behind) = text.rsplit_once(')')?;
     let mut fields = behind.split_ascii_whitespace();
     let state = fields.next()?;
-    let start = fields.nth(18).filter(|s| s.bytes().all(|b| b.is_ascii_digit()))?;
-    Some((!matches!(state, "Z" | "X")).then(|| start.to_owned()))
+    let threads: u32 = fields.nth(16)?.parse().ok()?;
+    let start = fields.nth(1).filter(|s| s.bytes().all(|b| b.is_ascii_digit()))?;
+    Some((!matches!(state, "Z" | "X") || threads > 1).then(|| start.to_owned()))
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -250,7 +252,8 @@ mod tests {
     fn a_program_may_be_called_anything() {
         let line = |name: &str, state: &str| format!("12 ({name}) {state} 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4711 20 21");
         assert_eq!(parse_stat(&line("a) Z (b", "S")), Some(Some("4711".into())));
-        assert_eq!(parse_stat(&line("x", "Z")), Some(None));
+        assert_eq!(parse_stat(&line("x", "Z")), Some(Some("4711".into())), "17 threads of it run");
+        assert_eq!(parse_stat(&line("x", "Z").replace(" 17 18 ", " 1 18 ")), Some(None));
         assert_eq!(parse_stat("nonsense"), None);
         assert_eq!(parse_stat("1 (x) S 1"), None);
     }

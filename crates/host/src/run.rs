@@ -8,7 +8,7 @@
 
 pub mod wait;
 
-use crate::{child, facts, trace};
+use crate::{child, facts, platform, trace};
 use chyves_core::cmd::Cmd;
 use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::network::nat;
@@ -40,16 +40,26 @@ impl Output {
     }
 }
 
-/// Where administrators' programs live when the caller's path lacks them.
-const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// The folders of the system's programs, those of packages and of an administrator's own installations among them. On NixOS
+/// they are in the profile of the running system.
+const SYSTEM_PATH: [&str; 7] =
+    ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin", "/run/current-system/sw/bin"];
 
-/// The path that programs are looked for on: the caller's, then the system's.
+/// The variable that names folders, separated by colons, which are searched before the system's.
+pub(crate) const PATH_VARIABLE: &str = "CHYVES_PATH";
+
+/// The path that programs are looked for on, and the whole `PATH` of every child: the folders that `CHYVES_PATH` names, those of a
+/// lab, the system's. The caller's `PATH` has no part in it: chyves runs as root, and a folder that somebody prepended for a shell,
+/// as a version manager does, is not one to run programs of root from.
 pub fn search_path() -> String {
-    match std::env::var("PATH") {
-        // A relative entry means another folder to a child, which starts in `/`.
-        Ok(path) => path.split(':').filter(|folder| folder.starts_with('/')).chain([SYSTEM_PATH]).collect::<Vec<_>>().join(":"),
-        Err(_) => SYSTEM_PATH.to_owned(),
-    }
+    let chosen = std::env::var(PATH_VARIABLE).unwrap_or_default();
+    path_of(&chosen, platform::here().programs().as_deref())
+}
+
+fn path_of(chosen: &str, lab: Option<&Path>) -> String {
+    // A relative entry means another folder to a child, which starts in `/`.
+    let chosen = chosen.split(':').filter(|folder| folder.starts_with('/'));
+    chosen.chain(lab.and_then(Path::to_str)).chain(SYSTEM_PATH).collect::<Vec<_>>().join(":")
 }
 
 /// Where a program is, if it is anywhere on the path.
@@ -57,7 +67,7 @@ pub fn find_program(name: &str) -> Option<PathBuf> {
     if name.contains('/') {
         return Some(PathBuf::from(name)).filter(|p| is_program(p));
     }
-    search_path().split(':').filter(|d| d.starts_with('/')).map(|d| Path::new(d).join(name)).find(|p| is_program(p))
+    search_path().split(':').map(|d| Path::new(d).join(name)).find(|p| is_program(p))
 }
 
 fn is_program(path: &Path) -> bool {
@@ -241,7 +251,7 @@ pub(crate) fn missing(program: &str) -> Problem {
     let problem = Problem::host_cant(format!("the program `{program}` is missing")).on(program);
     match package {
         Some(line) => problem.hint(line),
-        None => problem.hint(format!("install it, or put its folder on PATH ({})", printable(&search_path(), 200))),
+        None => problem.hint(format!("install it, or name its folder in {PATH_VARIABLE}; searched: {}", printable(&search_path(), 200))),
     }
 }
 
@@ -255,6 +265,14 @@ mod tests {
         assert_eq!(problem.code.exit_code(), 5);
         assert!(problem.message.contains("qemu-system-nowhere"));
         assert!(!problem.hints.is_empty());
+    }
+
+    #[test]
+    fn programs_are_searched_in_chosen_folders_and_the_systems_and_nowhere_else() {
+        let system = SYSTEM_PATH.join(":");
+        assert_eq!(path_of("", None), system);
+        assert_eq!(path_of("bin:.::/opt/qemu/bin", None), format!("/opt/qemu/bin:{system}"));
+        assert_eq!(path_of("/opt/bin", Some(Path::new("/lab/bin"))), format!("/opt/bin:/lab/bin:{system}"));
     }
 
     #[test]

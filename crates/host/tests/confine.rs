@@ -8,7 +8,8 @@ mod guest;
 
 use chyves_core::cmd::Cmd;
 use chyves_core::confinement::{Confinement, FIRST_UID, How, Level, Means, Network, Sandbox, Show, UIDS};
-use chyves_core::launch::{Descriptor, Opened};
+use chyves_core::launch::{ConsoleEnd, Control, Descriptor, Opened};
+use chyves_core::lifecycle::Force;
 use guest::{Guest, PROGRAM};
 use serde_json::{Value, json};
 use std::net::TcpListener;
@@ -110,6 +111,7 @@ fn is_nobody(report: &Value) {
     assert_eq!((&report["umask"], &report["cwd"], &report["leads_session"]), (&json!(0o077), &json!("/"), &json!(true)), "{report}");
     assert_eq!(report["environment"], json!(["LC_ALL", "PATH"]), "{report}");
     assert_ne!(report["node"], "ok", "{report}");
+    assert_eq!(report["fork"], "permission denied", "{report}");
 }
 
 /// What could be reached of a target.
@@ -217,6 +219,51 @@ fn as_a_user_alone_it_reaches_what_everybody_may_and_nothing_of_other_guests() {
     }
     assert_eq!(*reached(&report, "everybody"), json!({ "read": "ok", "write": "ok" }), "that is what `full` adds");
     assert_eq!(*reached(&report, "pid:"), json!({ "kill": "permission denied", "descriptor": "permission denied" }));
+}
+
+#[test]
+fn a_hypervisor_that_lets_go_of_its_locks_is_seen_to_live_and_nobody_takes_its_place() {
+    if !can() {
+        return;
+    }
+    let mut guest = Guest::new();
+    let qemu = guest.launch.hypervisor.clone();
+    guest.launch.hypervisor = Cmd::new(PROGRAM, ["let-go", "/usr/bin/qemu-system-x86_64"]).args(qemu.args.clone());
+    for name in ["qmp", "serial"] {
+        // QEMU makes these itself here, in a folder that its user can write to.
+        let socket = guest.temp.path().join(name).display().to_string();
+        let args = &mut guest.launch.hypervisor.args;
+        *args = args.iter().map(|arg| arg.replace(&guest.rt.socket(guest.launch.uuid, name).unwrap(), &socket)).collect();
+    }
+    guest.launch.control = Control::Qmp { socket: guest.temp.path().join("qmp").display().to_string() };
+    guest.launch.console = ConsoleEnd::Socket { path: guest.temp.path().join("serial").display().to_string() };
+    std::fs::set_permissions(guest.temp.path(), PermissionsExt::from_mode(0o777)).unwrap();
+    std::fs::set_permissions(guest.temp.path().join("tiny.img"), PermissionsExt::from_mode(0o666)).unwrap();
+    let means = Means::Linux(sandbox());
+    guest.launch.confinement = Confinement { wanted: Level::User, level: Level::User, reasons: Vec::new(), means };
+    guest.tell_spec();
+    let started = guest.start().unwrap();
+    assert_eq!(guest.log("hypervisor.log").matches("let go: Ok(())").count(), 2, "{}", guest.log("hypervisor.log"));
+    let uid = guest.record().uid.unwrap();
+
+    // Without its supervisor there is nothing that remembers it.
+    guest::kill(started.supervisor);
+    guest.until_state("orphaned");
+    assert!(guest.rt.is_held(guest.launch.uuid).unwrap());
+    assert!(guest.rt.forget(guest.launch.uuid).is_err());
+    let refused = guest.start().unwrap_err();
+    assert!(refused.message.contains("runs already"), "{refused:?}");
+    // Nor does another guest get its user: this one would have had the same.
+    let mut second = Guest::new();
+    second.rt = guest.rt.clone();
+    second.launch.uuid = uuid::Uuid::from_u128(guest.launch.uuid.as_u128() % u128::from(UIDS));
+    let other = probe(&mut second, Level::Full, sandbox(), Vec::new());
+    assert_ne!(other["uid"], json!(uid));
+
+    guest.take_over().unwrap();
+    assert_eq!(guest.machine(), started.machine);
+    guest.stop(Some(0), Force::Now).unwrap();
+    guest.is_gone();
 }
 
 #[test]

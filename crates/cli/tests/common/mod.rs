@@ -266,12 +266,14 @@ impl Host {
             }
         }
         let system = std::env::var("PATH").unwrap_or_default();
-        let path: Vec<String> = self.path.iter().map(|p| p.display().to_string()).chain([system, "/usr/sbin:/sbin".to_owned()]).collect();
+        let own: Vec<String> = self.path.iter().map(|p| p.display().to_string()).collect();
+        let path: Vec<String> = own.iter().cloned().chain([system, "/usr/sbin:/sbin".to_owned()]).collect();
         command
             .arg(program)
             .env("CHYVES_RUNDIR", self.run_dir())
             .env("CHYVES_STATEDIR", self.state_dir())
             .env("PATH", path.join(":"))
+            .env("CHYVES_PATH", own.join(":"))
             .env("LC_ALL", "C")
             .env("TERM", "xterm")
             .envs(self.variables.iter().cloned())

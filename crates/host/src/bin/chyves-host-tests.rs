@@ -28,6 +28,8 @@ fn main() -> ExitCode {
             probe::report(targets);
             ExitCode::SUCCESS
         }
+        #[cfg(target_os = "linux")]
+        ["let-go", program, ref args @ ..] => fail(probe::let_go(program, args)),
         ["foreground"] => foreground(),
         ["console", uuid, name, dataset] => sit(uuid, name, dataset, false),
         ["watch", uuid, name, dataset] => sit(uuid, name, dataset, true),

@@ -1,8 +1,8 @@
-//! What a confined tool can reach on Linux: Landlock for files, seccomp for system calls.
+//! What a confined process can reach on Linux: Landlock for files, seccomp for system calls.
 //!
-//! The filter is a list of what is denied, as QEMU's own `-sandbox` is: a list of what is allowed would break with each
-//! release of the C library. What it denies are sockets, other processes, namespaces, mounts, modules, keys, and every
-//! new program once the tool runs in a process of its own.
+//! A filter is a list of what is denied, as QEMU's own `-sandbox` is: a list of what is allowed would break with each
+//! release of the C library. What it denies are new processes, other processes, namespaces, mounts, modules and keys; to a tool
+//! that converts files, sockets and `io_uring` as well.
 
 use landlock::{
     ABI, Access as _, AccessFs, AccessNet, CompatLevel, Compatible as _, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, Scope,
@@ -51,12 +51,21 @@ pub(super) fn files(program: &Path) -> Result<(), String> {
 }
 
 /// Denies the system calls that no converter needs.
-pub(super) fn calls() -> Result<(), String> {
+pub(super) fn tool() -> Result<(), String> {
+    deny(OF_NOBODY.iter().chain(&OF_NO_TOOL))
+}
+
+/// Denies the system calls that no hypervisor needs. A process that it could fork would live on when it is seen to have ended.
+pub(super) fn hypervisor() -> Result<(), String> {
+    deny(OF_NOBODY.iter())
+}
+
+fn deny<'a>(calls: impl Iterator<Item = &'a i64>) -> Result<(), String> {
     // The C library turns to `clone`, whose flags can be seen, where this one is not known.
     apply([(libc::SYS_clone3, Vec::new())].into(), libc::ENOSYS)?;
     let no_thread = SeccompCondition::new(0, SeccompCmpArgLen::Qword, SeccompCmpOp::MaskedEq(THREAD), 0).map_err(|e| e.to_string())?;
     let no_thread = SeccompRule::new(vec![no_thread]).map_err(|e| e.to_string())?;
-    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = DENIED.iter().map(|call| (*call, Vec::new())).collect();
+    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = calls.map(|call| (*call, Vec::new())).collect();
     #[cfg(target_arch = "x86_64")]
     rules.extend([libc::SYS_fork, libc::SYS_vfork, libc::SYS_iopl, libc::SYS_ioperm].map(|call| (call, Vec::new())));
     rules.insert(libc::SYS_clone, vec![no_thread]);
@@ -70,7 +79,8 @@ fn apply(rules: BTreeMap<i64, Vec<SeccompRule>>, error: i32) -> Result<(), Strin
     seccompiler::apply_filter(&program).map_err(|e| e.to_string())
 }
 
-const DENIED: [i64; 57] = [
+/// What a tool that works on the files that it was given does not need either.
+const OF_NO_TOOL: [i64; 11] = [
     libc::SYS_socket,
     libc::SYS_socketpair,
     libc::SYS_connect,
@@ -78,6 +88,13 @@ const DENIED: [i64; 57] = [
     libc::SYS_listen,
     libc::SYS_accept,
     libc::SYS_accept4,
+    libc::SYS_kill,
+    libc::SYS_io_uring_setup,
+    libc::SYS_io_uring_enter,
+    libc::SYS_io_uring_register,
+];
+
+const OF_NOBODY: [i64; 46] = [
     libc::SYS_ptrace,
     libc::SYS_process_vm_readv,
     libc::SYS_process_vm_writev,
@@ -86,7 +103,6 @@ const DENIED: [i64; 57] = [
     libc::SYS_pidfd_getfd,
     libc::SYS_pidfd_send_signal,
     libc::SYS_kcmp,
-    libc::SYS_kill,
     libc::SYS_mount,
     libc::SYS_umount2,
     libc::SYS_pivot_root,
@@ -115,9 +131,6 @@ const DENIED: [i64; 57] = [
     libc::SYS_name_to_handle_at,
     libc::SYS_open_by_handle_at,
     libc::SYS_userfaultfd,
-    libc::SYS_io_uring_setup,
-    libc::SYS_io_uring_enter,
-    libc::SYS_io_uring_register,
     libc::SYS_quotactl,
     libc::SYS_acct,
     libc::SYS_settimeofday,

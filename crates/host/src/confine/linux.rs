@@ -82,6 +82,7 @@ pub(super) fn confine(order: &Order, answers: Option<&mut File>) -> Result<Confi
     change_user(user, &groups)?;
     rustix::thread::set_no_new_privs(true).map_err(|e| format!("no_new_privs can't be set: {e}"))?;
     restrict(sandbox).map_err(|e| format!("Landlock can't be switched on: {e}"))?;
+    super::filter::hypervisor().map_err(|e| format!("the filter of system calls can't be switched on: {e}"))?;
     Ok(Confined { held: Held(held) })
 }
 

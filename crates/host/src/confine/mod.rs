@@ -31,7 +31,8 @@ pub(crate) use uid::{forget as forget_uid, forget_unused as forget_unused_uids};
 pub(crate) use open::open;
 
 use crate::child;
-use crate::runtime::Lock;
+use crate::proc::Proc;
+use crate::runtime::{Lock, life};
 use crate::supervise::Spawner;
 use chyves_core::cmd::Cmd;
 use chyves_core::confinement::Confinement;
@@ -119,7 +120,13 @@ pub(crate) fn start(spawner: &Spawner, launch: &Launch, place: Place, lock: &Loc
     let mut child = command.spawn().map_err(|e| format!("`{}` can't be run: {e}", spawner.exe.display()))?;
     // It holds the other end of the socket.
     drop(command);
-    let answer = hand_over(&mut ours, lock, &text).and_then(|()| hear(&mut ours));
+    // Named before it has its order: from the moment that it can become the hypervisor, everybody can see that it lives.
+    let named = match Proc::find(child.id()) {
+        Ok(Some(process)) => life::name(lock.path(), &process).map_err(|e| e.to_string()),
+        Ok(None) => Ok(()),
+        Err(e) => Err(e.to_string()),
+    };
+    let answer = named.and_then(|()| hand_over(&mut ours, lock, &text)).and_then(|()| hear(&mut ours));
     match answer {
         Ok(uid) => Ok(Born { child, uid }),
         Err(why) => {

@@ -155,7 +155,7 @@ fn restrict(program: &std::path::Path) -> std::result::Result<(), String> {
     }
     rustix::thread::set_no_new_privs(true).map_err(|e| e.to_string())?;
     super::filter::files(program)?;
-    super::filter::calls()
+    super::filter::tool()
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -1,11 +1,12 @@
-//! A user id for each running hypervisor: one of a range, claimed by a lock that the hypervisor itself holds, so that no two
-//! that run have the same one and none is left claimed by a process that is gone.
+//! A user id for each running hypervisor: one of a range, claimed by a lock that names the hypervisor ([`life`]), so that no two
+//! that run have the same one, whatever they do, and none is left claimed by a process that is gone.
 //!
 //! A guest tries the same one first each time; the host's users and groups need no entry for it.
 
 #![allow(clippy::disallowed_methods)] // the runtime folder, /proc and devices of the host are opened
 
-use crate::runtime::Lock;
+use crate::proc::Proc;
+use crate::runtime::life;
 use chyves_core::confinement::UIDS;
 use rustix::io::fcntl_dupfd_cloexec;
 use std::os::fd::OwnedFd;
@@ -32,13 +33,18 @@ fn path(run: &Path, uid: u32) -> PathBuf {
     run.join("uids").join(uid.to_string())
 }
 
-/// Claims one of the range for a guest.
+/// Claims one of the range for a guest, and for this process, which becomes its hypervisor: its id and the moment of its start stay.
 pub(super) fn claim(run: &Path, guest: Uuid, first: u32) -> Result<Claim, String> {
+    claim_for(&Proc::current().map_err(|e| e.to_string())?, run, guest, first)
+}
+
+fn claim_for(process: &Proc, run: &Path, guest: Uuid, first: u32) -> Result<Claim, String> {
     crate::runtime::make_private(&run.join("uids")).map_err(|e| e.to_string())?;
     let begin = u32::try_from(guest.as_u128() % u128::from(UIDS)).unwrap_or_default();
     for n in 0..TRIES {
         let uid = first + (begin + n) % UIDS;
-        if let Some(lock) = Lock::hold(&path(run, uid), Duration::ZERO).map_err(|e| e.to_string())? {
+        if let Some(lock) = life::claim(&path(run, uid), Duration::ZERO).map_err(|e| e.to_string())? {
+            life::name(lock.path(), process).map_err(|e| e.to_string())?;
             let held = fcntl_dupfd_cloexec(lock.file(), super::OURS).map_err(|e| format!("a user id can't be held: {e}"))?;
             return Ok(Claim { uid, held });
         }
@@ -49,7 +55,7 @@ pub(super) fn claim(run: &Path, guest: Uuid, first: u32) -> Result<Claim, String
 /// Removes the file of one that is not in use any more.
 pub(crate) fn forget(run: &Path, uid: u32) {
     let path = path(run, uid);
-    if let Ok(Some(_lock)) = Lock::hold(&path, Duration::ZERO) {
+    if let Ok(Some(_lock)) = life::claim(&path, Duration::ZERO) {
         drop(std::fs::remove_file(path));
     }
 }
@@ -68,16 +74,23 @@ mod tests {
     use super::*;
 
     #[test]
+    #[allow(clippy::disallowed_methods)] // what is started here is looked at, not used
     fn two_guests_never_have_the_same_one_and_a_free_one_is_forgotten() {
         let temp = tempfile::tempdir().unwrap();
         let guest = Uuid::from_u128(7);
-        let first = claim(temp.path(), guest, 5000).unwrap();
+        let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+        let first = claim_for(&Proc::find(child.id()).unwrap().unwrap(), temp.path(), guest, 5000).unwrap();
         let second = claim(temp.path(), guest, 5000).unwrap();
         assert_eq!((first.uid, second.uid), (5007, 5008));
         forget(temp.path(), first.uid);
         assert!(path(temp.path(), 5007).exists(), "it is in use");
         drop(first);
+        assert_eq!(claim(temp.path(), guest, 5000).unwrap().uid, 5009, "it lives, and has let go of its claim");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        forget(temp.path(), 5009);
         assert_eq!(claim(temp.path(), guest, 5000).unwrap().uid, 5007);
+        life::name(&path(temp.path(), 5007), &Proc { pid: 1, start: "of another".into() }).unwrap();
         forget_unused(temp.path());
         assert!(!path(temp.path(), 5007).exists() && path(temp.path(), 5008).exists());
         // The last of the range is followed by the first.

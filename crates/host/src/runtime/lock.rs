@@ -123,6 +123,11 @@ impl Lock {
         write().map_err(|e| cant(&self.path, &e))
     }
 
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The open file, for a child that shall hold the lock too.
     pub(crate) fn file(&self) -> &File {
         self.lent.store(true, Ordering::SeqCst);

@@ -1,9 +1,10 @@
 //! The runtime folder: what is true only while this host is up. Locks, sockets and records of running machines.
 //!
-//! Whether something lives is proved by locks, never by a remembered process id: a supervisor holds `supervisor.lock`,
-//! and every process of a machine holds `machine.lock` by inheriting it, so the kernel lets go of it exactly when the last
-//! one is gone. The record beside them only says what the locks can't.
+//! Whether something lives is proved, never remembered: a supervisor holds `supervisor.lock`, and every process of a machine
+//! inherits `machine.lock`, whose file also names the hypervisor with the moment of its start: it is not trusted to keep the
+//! lock for as long as it lives. The record beside them only says what these can't.
 //!
+//! * [`life`]: whether a process that is not trusted lives
 //! * [`lock`]: locks that say who holds them
 //! * [`record`]: what a supervisor writes down about its machine
 //! * [`observe`]: what is true now
@@ -12,6 +13,7 @@
 
 #![allow(clippy::disallowed_methods)] // the runtime folder is root's own
 
+pub(crate) mod life;
 pub mod lock;
 pub mod observe;
 pub mod record;
@@ -205,6 +207,11 @@ impl GuestDir {
 
     pub(crate) fn machine_lock(&self) -> PathBuf {
         self.path.join("machine.lock")
+    }
+
+    /// Whether a process of the machine lives.
+    pub(crate) fn machine_lives(&self) -> Result<bool> {
+        life::lives(&self.machine_lock())
     }
 
     pub(crate) fn record(&self) -> PathBuf {

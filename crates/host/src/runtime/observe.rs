@@ -112,7 +112,7 @@ impl Runtime {
         let Some(_supervisor) = lock::Lock::take(&dir.supervisor_lock(), lock::GLANCE)? else {
             return Err(busy());
         };
-        if lock::is_held(&dir.machine_lock())? {
+        if dir.machine_lives()? {
             return Err(busy());
         }
         #[cfg(target_os = "linux")]
@@ -126,7 +126,7 @@ impl Runtime {
     /// Its locks can't be looked at.
     pub fn is_held(&self, uuid: Uuid) -> Result<bool> {
         let dir = self.guest(uuid);
-        Ok(lock::is_held(&dir.supervisor_lock())? || lock::is_held(&dir.machine_lock())?)
+        Ok(lock::is_held(&dir.supervisor_lock())? || dir.machine_lives()?)
     }
 
     /// Every folder of a guest, with its record where that is of this boot and can be read.
@@ -186,7 +186,7 @@ fn look(dir: &GuestDir, uuid: Uuid, boot: &str) -> Result<Observed> {
     let mut tries = 0;
     loop {
         let supervisor = lock::is_held(&dir.supervisor_lock())?;
-        let machine = lock::is_held(&dir.machine_lock())?;
+        let machine = dir.machine_lives()?;
         let record = Record::read(&dir.record())?.filter(|r| r.boot == boot && r.uuid == uuid);
         let state = judge(supervisor, machine, record.as_ref());
         // What seems to be without a supervisor may have got one between the first look and the last.

@@ -12,7 +12,7 @@ use super::serial::Serial;
 use super::signals::Signals;
 use super::spawn::Spawner;
 use crate::proc::{self, Proc};
-use crate::runtime::{GuestDir, Lock, Phase as Shown, Record, Runtime, check_socket, lock};
+use crate::runtime::{GuestDir, Lock, Phase as Shown, Record, Runtime, check_socket, life, lock};
 use chyves_core::error::{Problem, Result};
 use chyves_core::launch::{ConsoleEnd, Control, Launch};
 use chyves_core::lifecycle::Life;
@@ -56,7 +56,7 @@ impl<'a> Engine<'a> {
         let Some(mut lock) = take_place(rt, &dir)? else {
             return Err(occupied(&dir, &launch));
         };
-        if lock::is_held(&dir.machine_lock())? {
+        if dir.machine_lives()? {
             return Err(Problem::not_now(format!("`{}` runs already, without its supervisor", launch.guest))
                 .on(&launch.guest)
                 .hint(format!("type `chyves start {}` to give it a new one, or `chyves stop {}` to stop it", launch.guest, launch.guest)));
@@ -96,20 +96,25 @@ impl<'a> Engine<'a> {
         let Some(mut lock) = take_place(rt, &dir)? else {
             return Err(not_now("it has a supervisor"));
         };
-        if !lock::is_held(&dir.machine_lock())? {
+        if !dir.machine_lives()? {
             return Err(not_now("it does not run"));
         }
         let record = Record::read(&dir.record())?.filter(|r| r.uuid == uuid && r.boot == proc::boot_id().unwrap_or_default());
         let Some(mut record) = record else {
-            return Err(not_now("its record is lost").hint(format!("end the process that holds `{}`", dir.machine_lock().display())));
+            return Err(not_now("its record is lost").hint(match life::named(&dir.machine_lock())? {
+                Some(process) => format!("end its hypervisor: `kill {}`", process.pid),
+                None => format!("end the process that holds `{}`: `fuser {0}` shows it", dir.machine_lock().display()),
+            }));
         };
         if record.dataset != *dataset {
             return Err(not_now(&format!("what runs is `{}`, a copy with the same identity", record.dataset)));
         }
         lock.note("a supervisor")?;
         record.supervisor = Proc::current()?;
-        let process = match record.machine.take() {
-            Some(process) if process.is_alive()? => Some(process),
+        // The lock's file knows it before any record does.
+        let process = match (record.machine.take(), life::named(&dir.machine_lock())?) {
+            (_, Some(process)) => Some(process),
+            (Some(process), None) if process.is_alive()? => Some(process),
             _ => None,
         };
         record.machine.clone_from(&process);

@@ -14,7 +14,7 @@ use super::qmp::Qmp;
 use crate::confine::{self, Born};
 use crate::control::Reply;
 use crate::platform::here;
-use crate::runtime::{Lock, lock};
+use crate::runtime::{life, lock};
 use crate::{run, trace};
 use chyves_core::cmd::Cmd;
 use chyves_core::confinement::Means;
@@ -324,10 +324,10 @@ impl Engine<'_> {
         }
     }
 
-    /// Starts the hypervisor, confined as the launch says. From then on it alone holds the machine's lock. Else why not, and
+    /// Starts the hypervisor, confined as the launch says. From then on it alone holds the machine's lock, which names it. Else why not, and
     /// whether its program is missing.
     fn launch_hypervisor(&self) -> Result<Born, (String, bool)> {
-        let lock = match Lock::hold(&self.dir.machine_lock(), lock::GLANCE) {
+        let lock = match life::claim(&self.dir.machine_lock(), lock::GLANCE) {
             Ok(Some(lock)) => lock,
             Ok(None) => return Err(("a process of its last machine still lives".to_owned(), false)),
             Err(e) => return Err((e.to_string(), false)),

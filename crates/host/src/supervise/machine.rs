@@ -1,8 +1,8 @@
-//! The hypervisor's process. It holds the machine's lock by inheriting it, so that the lock is free exactly when the last
-//! of its processes is gone, whoever watches.
+//! The hypervisor's process. It inherits the machine's lock, whose file names it: whoever watches sees by these that it is gone,
+//! and what it does itself with the lock changes nothing.
 
 use crate::proc::Proc;
-use crate::runtime::lock;
+use crate::runtime::life;
 use chyves_core::error::Result;
 use chyves_core::lifecycle::Exit;
 use rustix::process::Signal;
@@ -49,7 +49,7 @@ impl Machine {
                 }),
                 Err(_) => Some(Exit::Unseen),
             },
-            Self::Adopted { lock, .. } => match lock::is_held(lock) {
+            Self::Adopted { lock, .. } => match life::lives(lock) {
                 Ok(false) => Some(Exit::Unseen),
                 // What can't be seen is not taken for an end.
                 Ok(true) | Err(_) => None,

@@ -30,6 +30,28 @@ fn visible() -> Vec<String> {
     all
 }
 
+/// Lets go of every lock that this process was started with, as a hypervisor may that its guest has taken over, and becomes that
+/// program. Why not, if it does not.
+pub(crate) fn let_go(program: &str, args: &[&str]) -> String {
+    use std::os::fd::{FromRawFd, OwnedFd};
+    use std::os::unix::process::CommandExt;
+    for fd in close_fds::iter_open_fds(500).collect::<Vec<_>>() {
+        // SAFETY: nothing else here uses the descriptors that this process was started with.
+        #[allow(unsafe_code)]
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        let unlocked = rustix::fs::flock(&fd, rustix::fs::FlockOperation::NonBlockingUnlock);
+        eprintln!("let go: {unlocked:?}");
+    }
+    std::process::Command::new(program).args(args).exec().to_string()
+}
+
+/// Whether another process can be made; it ends at once.
+fn forks() -> Value {
+    outcome(
+        std::process::Command::new("/proc/self/exe").arg("nothing").stderr(std::process::Stdio::null()).spawn().and_then(|mut c| c.wait()),
+    )
+}
+
 /// `targets`: `file:PATH`, `socket:PATH`, `abstract:NAME`, `tcp:PORT`, `bind:PORT`, `pid:NUMBER`.
 pub(crate) fn report(targets: &[&str]) {
     let mut tried = Map::new();
@@ -75,6 +97,7 @@ pub(crate) fn report(targets: &[&str]) {
         },
         "node": outcome(rustix::fs::mknodat(rustix::fs::CWD, "/dev/probe", rustix::fs::FileType::CharacterDevice, rustix::fs::Mode::RWXU, 257).map_err(Into::into)),
         "udp": outcome(UdpSocket::bind("127.0.0.1:0").and_then(|udp| udp.send_to(b"x", "127.0.0.1:9"))),
+        "fork": forks(),
         "tried": tried,
     });
     eprintln!("probe {report}");
