@@ -35,6 +35,21 @@ pub(crate) enum Acpi {
     Off,
 }
 
+/// When a destroyed VM object is gone; bhyvectl ends with 0 in each case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Destroy {
+    /// Before bhyvectl ends.
+    Now,
+    /// A moment after it.
+    Late,
+    /// Not at all, as where a device of it is open.
+    Never,
+}
+
+impl Destroy {
+    const ALL: [(Destroy, &'static str); 3] = [(Destroy::Now, "now"), (Destroy::Late, "late"), (Destroy::Never, "never")];
+}
+
 /// The settings of a lab.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Host {
@@ -59,6 +74,8 @@ pub(crate) struct Host {
     pub(crate) acpi: Acpi,
     /// The version of the package edk2-bhyve.
     pub(crate) edk2: String,
+    /// When the node of a VM object is gone that `bhyvectl --destroy` destroys.
+    pub(crate) destroy: Destroy,
     /// Physical network cards to make when the lab comes up.
     pub(crate) nics: Vec<String>,
 }
@@ -80,6 +97,7 @@ impl Default for Host {
             securelevel: -1,
             acpi: Acpi::Guest,
             edk2: "g202411_3".to_owned(),
+            destroy: Destroy::Now,
             nics: Vec::new(),
         }
     }
@@ -118,6 +136,7 @@ impl Host {
                 }
                 _ => on_off(value).map(|on| self.acpi = if on { Acpi::On } else { Acpi::Off }),
             },
+            "destroy" => Destroy::ALL.iter().find(|(_, word)| *word == value).map(|(when, _)| self.destroy = *when),
             "edk2" => {
                 value.clone_into(&mut self.edk2);
                 Some(())
@@ -127,7 +146,7 @@ impl Host {
                 Some(())
             }
             _ => {
-                let known = "release patch cpu ncpu physmem maxcpu ug iommu amdvi netmap jailed securelevel acpi edk2 nics";
+                let known = "release patch cpu ncpu physmem maxcpu ug iommu amdvi netmap jailed securelevel acpi edk2 destroy nics";
                 return exit(2, format!("`{key}` is no setting of the lab; there are: {known}"));
             }
         };
@@ -148,7 +167,7 @@ impl Host {
         };
         let maxcpu = self.maxcpu.map_or(String::new(), |n| format!("maxcpu={n}\n"));
         format!(
-            "release={}\npatch={}\ncpu={}\nncpu={}\nphysmem={}\n{maxcpu}ug={}\niommu={}\namdvi={}\nnetmap={}\njailed={}\nsecurelevel={}\nacpi={acpi}\nedk2={}\nnics={}\n",
+            "release={}\npatch={}\ncpu={}\nncpu={}\nphysmem={}\n{maxcpu}ug={}\niommu={}\namdvi={}\nnetmap={}\njailed={}\nsecurelevel={}\nacpi={acpi}\nedk2={}\ndestroy={}\nnics={}\n",
             self.release,
             self.patch,
             self.cpu.word(),
@@ -161,6 +180,7 @@ impl Host {
             word(self.jailed),
             self.securelevel,
             self.edk2,
+            Destroy::ALL.iter().find(|(when, _)| *when == self.destroy).map_or("", |(_, word)| word),
             self.nics.join(","),
         )
     }

@@ -1,6 +1,6 @@
 //! Jails and the rules of their /dev, as jail(8) and devfs(8) make them: what a process in one can open.
 //!
-//! Nothing is mounted: a path in a jail is followed through the jail's mounts to the file that it would show. A jail is a file
+//! Single files are mounted; folders are not: a path below one is followed to the file that it would show. A jail is a file
 //! `jails/NAME`, a ruleset a file `rulesets/N`. Not its job: reading jail.conf; see `tool::jail`.
 
 use std::path::{Path, PathBuf};
@@ -19,6 +19,9 @@ pub(crate) struct Mount {
     pub(crate) source: String,
     pub(crate) target: String,
     pub(crate) readonly: bool,
+    /// A single file, which is really mounted there.
+    #[serde(default)]
+    pub(crate) file: bool,
 }
 
 /// A jail.
@@ -49,6 +52,7 @@ impl Jail {
             .filter(|mount| inside == mount.target || inside.strip_prefix(&mount.target).is_some_and(|rest| rest.starts_with('/')))
             .max_by_key(|mount| mount.target.len());
         match mount {
+            Some(mount) if mount.file => PathBuf::from(&mount.target),
             Some(mount) => place.outside(&format!("{}{}", mount.source, &inside[mount.target.len()..])),
             None => nothing(),
         }
@@ -96,6 +100,26 @@ fn fits(pattern: &str, path: &str) -> bool {
 pub(crate) fn find(place: &Place, name: &str) -> Done<Option<Jail>> {
     let text = place.read(&format!("jails/{name}"))?;
     if text.is_empty() { Ok(None) } else { serde_json::from_str(&text).map(Some).or_broken(format_args!("jail {name}")) }
+}
+
+/// Unmounts what is mounted for a jail, the last first. Whether all of it is unmounted.
+pub(crate) fn unmount(mounts: &[Mount]) -> bool {
+    let mut all = true;
+    for mount in mounts.iter().rev().filter(|mount| mount.file) {
+        // One that is not mounted any more is as it should be.
+        let done = rustix::mount::unmount(&mount.target, rustix::mount::UnmountFlags::empty());
+        all &= matches!(done, Ok(()) | Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOENT));
+    }
+    all
+}
+
+/// All jails, at the end of the lab.
+pub(crate) fn unmount_all(place: &Place) {
+    for entry in std::fs::read_dir(place.path("jails")).into_iter().flatten().flatten() {
+        if let Ok(Some(jail)) = find(place, &entry.file_name().to_string_lossy()) {
+            unmount(&jail.mounts);
+        }
+    }
 }
 
 /// Keeps a jail.

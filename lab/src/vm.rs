@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::exit::{Done, Or, broken};
+use crate::host::Destroy;
 use crate::place::Place;
 
 /// The longest VM name, from 13.0 on.
@@ -136,13 +137,27 @@ pub(crate) fn destroy(place: &Place, name: &str) -> Done<Result<(), Errno>> {
     if !exists(place, name) {
         return Ok(Err(Errno::Invalid));
     }
-    remove(place, name)?;
+    match place.host.destroy {
+        Destroy::Now => remove(place, name)?,
+        Destroy::Late => remove_late(place, name)?,
+        Destroy::Never => return Ok(Ok(())),
+    }
     tell(place, name, Word::Destroy)?;
     let patience = Instant::now() + Duration::from_secs(10);
     while running(place, name)? && Instant::now() < patience {
         std::thread::sleep(Duration::from_millis(5));
     }
     Ok(Ok(()))
+}
+
+/// Removes a VM object half a second from now, when the caller has ended.
+fn remove_late(place: &Place, name: &str) -> Done {
+    let script = "sleep 0.5; exec rm -f -- \"$@\"";
+    let segments = SEGMENTS.iter().map(|segment| place.path(&format!("vmm.io/{name}.{segment}")));
+    let null = || std::process::Stdio::null();
+    let mut later = std::process::Command::new("sh");
+    later.args(["-c", script, "sh"]).arg(file(place, name)).args(segments).stdin(null()).stdout(null()).stderr(null());
+    later.spawn().map(drop).or_broken("sh")
 }
 
 /// Removes a VM object, whoever runs it.

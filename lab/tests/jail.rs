@@ -41,7 +41,19 @@ fn a_bhyve_in_a_jail_opens_what_the_jail_has() {
     bad(&lab, &create, 1, "already exists");
     let line = |device: &str| format!("jexec j bhyve -s 0,hostbridge -s 4,{device} -s 31,lpc vm");
     bad(&lab, &line("virtio-rnd"), 4, "Operation not permitted");
-    good(&lab, "jail -r j");
+    // jail(8) reads the file that it is given before anything else, and unmounts by it alone.
+    let remove = format!("jail -f {} -r j", conf.display());
+    std::fs::rename(&conf, conf.with_extension("gone")).unwrap();
+    bad(&lab, &remove, 1, "No such file or directory");
+    std::fs::rename(conf.with_extension("gone"), &conf).unwrap();
+    // A file that takes the mounted one's name is not what the jail shows.
+    std::fs::remove_file(&disk).unwrap();
+    blank(&lab, "disk.img");
+    let inode = |path: &std::path::Path| std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(path).unwrap());
+    assert_ne!(inode(&point), inode(disk.as_ref()));
+    std::fs::remove_file(&point).unwrap_err();
+    good(&lab, &remove);
+    assert_eq!(std::fs::metadata(&point).unwrap().len(), 0);
     write("allow.vmm;");
     good(&lab, &create);
     // The host's VM is none of the jail's.
@@ -52,10 +64,26 @@ fn a_bhyve_in_a_jail_opens_what_the_jail_has() {
     bad(&lab, &line(&format!("virtio-blk,{disk}")), 3, "nothing was loaded");
     bad(&lab, &line("virtio-blk,/etc/passwd"), 4, "No such file or directory");
     bad(&lab, &line("uart,/dev/nmdm1A"), 4, "No such file or directory");
-    good(&lab, "jail -r j");
-    bad(&lab, "jail -r j", 1, "not found");
+    good(&lab, "devfs rule showsets");
+    good(&lab, &remove);
+    bad(&lab, &remove, 1, "not found");
     bad(&lab, &line("virtio-rnd"), 1, "jexec: jail \"j\" not found");
     // Single files are mounted since 14.0.
     lab.set(&["release=13.5"]).unwrap();
     bad(&lab, &create, 1, "Not a directory");
+}
+
+#[test]
+fn a_vm_object_may_be_gone_after_bhyvectl_or_not_at_all() {
+    let Some(lab) = lab("a_vm_object_may_be_gone", &["release=14.3", "destroy=late"]) else { return };
+    good(&lab, "kldload vmm");
+    let node = lab.dev("vmm/vm");
+    good(&lab, "bhyvectl --vm=vm --create");
+    good(&lab, "bhyvectl --vm=vm --destroy");
+    assert!(node.exists());
+    common::until("the node to be gone", || !node.exists());
+    lab.set(&["destroy=never"]).unwrap();
+    good(&lab, "bhyvectl --vm=vm --create");
+    good(&lab, "bhyvectl --vm=vm --destroy");
+    assert!(node.exists());
 }

@@ -5,10 +5,14 @@ mod several;
 mod then;
 
 use crate::ui::Ui;
+use chyves_core::action::Action;
 use chyves_core::error::{Kind, Problem, Result};
-use chyves_core::plan::{self, Moment, Plan};
+use chyves_core::os::Os;
+use chyves_core::plan::{self, Moment, Plan, reclaim};
+use chyves_core::value::GuestName;
 use chyves_core::world::World;
 use chyves_host::apply::{self, Applied, Event, Lent, Place, recover};
+use chyves_host::leftovers;
 use chyves_host::observe::{self, Look};
 use chyves_host::runtime::{Lock, Runtime};
 use serde_json::{Value, json};
@@ -131,7 +135,29 @@ impl Session {
         for dead in found.dead {
             self.recover(&dead, mine).map_err(|p| p.hint("`chyves repair` shows what is left and tries again"))?;
         }
+        let is_mine = |guest: &GuestName| mine.iter().any(|lock| lock.strip_prefix("guest.") == Some(guest.as_str()));
+        for (guest, plan) in self.dead_jails(&is_mine)? {
+            if let Err(problem) = self.remove_jail(&guest, &plan) {
+                self.ui.warn(&problem.to_string());
+            }
+        }
         Ok(())
+    }
+
+    /// What removes the jails and VM objects of bhyves that died with their supervisors: they keep a guest's files in use.
+    pub(crate) fn dead_jails(&self, names: &dyn Fn(&GuestName) -> bool) -> Result<Vec<(GuestName, Plan)>> {
+        let dead = leftovers::dead_jails(&self.runtime, names)?.into_iter();
+        let plans = dead.map(|(guest, left)| (guest.clone(), reclaim::jail(guest.as_str(), &left)));
+        Ok(plans.filter(|(_, plan)| !plan.steps.is_empty()).collect())
+    }
+
+    /// Removes one of them; the guest's lock is held.
+    pub(crate) fn remove_jail(&self, guest: &GuestName, plan: &Plan) -> Result<()> {
+        let what = plan.steps.iter().filter(|step| matches!(step, Action::Host(_))).map(Action::describe);
+        self.ui.say(&format!("{guest}: its bhyve died with its supervisor: {}", what.collect::<Vec<_>>().join("; ")));
+        self.apply(chyves_host::facts::os(), plan, guest.as_str(), Lent::default())
+            .map(drop)
+            .map_err(|p| p.hint(format!("`chyves reclaim {guest}` tries again")))
     }
 
     /// Says of a command that ended after a step that nothing takes back how to go on: the same command does what is left.
@@ -205,6 +231,11 @@ impl Session {
         for note in &plan.notes {
             self.ui.say(note);
         }
+        self.apply(world.host.os, plan, who, lent.into()).map(Some)
+    }
+
+    /// Runs a plan.
+    pub(crate) fn apply(&self, os: Os, plan: &Plan, who: &str, lent: Lent) -> Result<Applied> {
         let verbose = self.ui.volume >= crate::ui::Volume::Verbose;
         let mut report = |event: Event<'_>| match event {
             Event::Step(step) if verbose => self.ui.say(&format!("{who}: {}", step.describe())),
@@ -226,15 +257,15 @@ impl Session {
         let locks = self.held.lock().map(|h| h.clone()).unwrap_or_default();
         let locks: Vec<String> = locks.into_iter().filter(|l| !self.of_others(l, who)).collect();
         let mut place = Place {
-            os: world.host.os,
+            os,
             runtime: &self.runtime,
             command: &self.typed,
             locks: &locks,
             interrupted: &self.interrupted,
             report: &mut report,
-            lent: lent.into(),
+            lent,
         };
-        apply::apply(plan, &mut place).map(Some)
+        apply::apply(plan, &mut place)
     }
 
     /// Whether a lock belongs to another guest of a command that works on several one by one.

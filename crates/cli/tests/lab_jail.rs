@@ -71,3 +71,99 @@ fn where_there_is_no_jail_capsicum_is_named_with_the_reason() {
     host.ok("stop web01 --now");
     host.nothing_is_left();
 }
+
+/// Kills the guest's supervisor and its bhyve at once, so that nobody cleans up.
+fn dies(host: &Host) {
+    let (machine, supervisor) = host.pids("web01");
+    host.kill(supervisor);
+    host.kill(machine);
+    until("web01 to be seen dead", || (host.state("web01") == "crashed").then_some(()));
+}
+
+/// What a dead VM leaves of its jail: the jail itself, the ruleset, the root, mounts.
+fn is_clean(host: &Host) {
+    assert_eq!(host.sh("jls", &[]), "", "a jail is left");
+    assert_eq!(host.sh("devfs", &["rule", "showsets"]), "", "a ruleset is left");
+    let roots = std::fs::read_dir(host.run_dir().join("jails")).into_iter().flatten().flatten();
+    assert_eq!(roots.map(|e| e.path()).collect::<Vec<_>>(), Vec::<std::path::PathBuf>::new(), "a root is left");
+    let mounts = std::fs::read_to_string(host.open_path("/proc/1/mounts")).unwrap();
+    assert!(!mounts.contains("/jails/"), "{mounts}");
+}
+
+#[test]
+fn the_jail_of_a_dead_vm_goes_with_the_next_command_on_its_guest() {
+    let Some(host) = host("lab_jail::dead", &["release=14.3"]) else { return };
+    host.ok("start web01");
+    dies(&host);
+    assert_ne!(host.sh("jls", &[]), "");
+    // A start makes a new one.
+    host.ok("start web01").says("remove the jail chyves-");
+    host.console("web01").sees("tiny: ready");
+    host.ok("stop web01 --now");
+    is_clean(&host);
+    host.nothing_is_left();
+    // reclaim shows what it would do, and does it.
+    host.ok("start web01");
+    dies(&host);
+    host.ok("reclaim --dry-run").says("jail -q -f ");
+    assert_ne!(host.sh("jls", &[]), "");
+    host.ok("reclaim");
+    is_clean(&host);
+    host.nothing_is_left();
+    // So does repair.
+    host.ok("start web01");
+    dies(&host);
+    host.ok("repair --dry-run").says("jail -q -f ");
+    host.ok("repair").says("what its VM left was removed");
+    is_clean(&host);
+    host.ok("repair").says("nothing was left");
+    // A jail whose description is lost can be removed all the same.
+    host.ok("start web01");
+    dies(&host);
+    std::fs::remove_dir_all(host.run_dir().join(host.value("web01", "uuid")).join("jail")).unwrap();
+    host.ok("reclaim web01");
+    is_clean(&host);
+    // One whose record cannot be read goes before its folder, which describes it.
+    host.ok("start web01");
+    dies(&host);
+    std::fs::write(host.run_dir().join(host.value("web01", "uuid")).join("record.json"), "{").unwrap();
+    host.ok("reclaim");
+    is_clean(&host);
+    // Whose the VM object is, only the record told.
+    host.chyves("start web01").ends(5).says("bhyvectl --vm=web01 --destroy");
+    host.sh("bhyvectl", &["--vm=web01", "--destroy"]);
+    // What unmounts or renames is not kept from it.
+    host.ok("start web01");
+    dies(&host);
+    host.ok("rename web01 web02");
+    is_clean(&host);
+    host.ok("rename web02 web01");
+    host.ok("start web01");
+    dies(&host);
+    host.ok("delete web01 --yes");
+    is_clean(&host);
+}
+
+#[test]
+fn a_vm_object_that_goes_late_is_waited_for_and_one_that_stays_is_reported() {
+    let Some(host) = host("lab_jail::destroy", &["release=14.3", "destroy=late"]) else { return };
+    host.ok("set web01 loader=bhyveload");
+    let node = host.lab().dev("vmm/web01");
+    for _ in 0..2 {
+        host.ok("start web01");
+        host.console("web01").sees("tiny: ready");
+        host.ok("stop web01 --now");
+        assert!(!node.exists());
+    }
+    host.ok("start web01");
+    host.lab().set(&["destroy=never"]).unwrap();
+    let stopped = host.chyves("stop web01 --now");
+    stopped.says("/dev/vmm/web01 still exists");
+    // The next VM would find the memory of the last one.
+    host.chyves("start web01").ends(1).says("/dev/vmm/web01 still exists");
+    host.chyves("reclaim").says("the VM object web01 still exists").says("fstat /dev/vmm/web01");
+    host.lab().set(&["destroy=now"]).unwrap();
+    host.ok("start web01");
+    host.ok("stop web01 --now");
+    host.nothing_is_left();
+}

@@ -1,19 +1,23 @@
-//! Looking for what dead machines left: folders, taps, VM objects, mounted images. Looking only; what is put away is
+//! Looking for what dead machines left: folders, taps, VM objects, jails, mounted images. Looking only; what is removed is
 //! decided in core's `plan::reclaim`.
 
 #![allow(clippy::disallowed_methods)] // devices, programs and /proc of the host are inspected
 
-use crate::runtime::Runtime;
+use crate::runtime::{Record, Runtime};
 use crate::{platform, run};
+use chyves_core::confinement::Means;
 use chyves_core::error::{Problem, Result};
 use chyves_core::launch::Control;
 use chyves_core::os::Os;
-use chyves_core::os::freebsd::processes;
+use chyves_core::os::freebsd::{jail, processes};
 use chyves_core::os::taps::{self, OwnTap};
-use chyves_core::plan::reclaim::Left;
-use chyves_core::value::Dataset;
+use chyves_core::plan::reclaim::{Left, LeftJail};
+use chyves_core::value::{Dataset, GuestName};
+use chyves_core::vmm::bhyve::Arch;
+use chyves_core::vmm::bhyve::jail::{Jail, Reach};
 use chyves_core::zfs::{args, rows};
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use uuid::Uuid;
 
 /// Where bhyve's VM objects are.
@@ -29,22 +33,79 @@ pub fn look(rt: &Runtime, os: Os) -> Result<BTreeMap<Uuid, Left>> {
         Os::FreeBsd => vm_objects()?,
         Os::Linux => BTreeSet::new(),
     };
+    let mut records = BTreeMap::new();
     for (uuid, record) in rt.folders()? {
-        let left = found.entry(uuid).or_default();
-        left.alive = rt.is_held(uuid)?;
-        left.folder = !left.alive;
-        left.machine = record.as_ref().and_then(|r| r.machine.as_ref()).map(|m| m.pid);
-        if let Some(Control::Bhyve { vm }) = record.map(|r| r.launch.control)
-            && objects.contains(&vm)
-        {
-            let busy = is_worked_on(&vm)?;
-            left.vms.push((vm, busy));
+        found.insert(uuid, of_folder(rt, uuid, record.as_ref(), &objects)?);
+        records.insert(uuid, record);
+    }
+    if os == Os::FreeBsd {
+        for uuid in rt.jails()? {
+            let left = found.entry(uuid).or_default();
+            left.alive = rt.is_held(uuid)?;
+            left.jail = of_jail(rt, uuid, records.get(&uuid).and_then(Option::as_ref))?;
         }
     }
     for tap in own_taps(os)? {
         found.entry(tap.guest).or_default().taps.push(tap);
     }
     Ok(found)
+}
+
+/// What is left of the bhyve of a guest that keeps its files in use, where its supervisor and its bhyve were killed: the VM
+/// object and the jail. Cheap where there is none: the runtime folder is read, and no program is run.
+///
+/// # Errors
+/// What can't be asked or read.
+pub fn dead_jails(rt: &Runtime, names: &dyn Fn(&GuestName) -> bool) -> Result<Vec<(GuestName, Left)>> {
+    let rooted: BTreeSet<Uuid> = rt.jails()?.into_iter().collect();
+    if rooted.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut dead = Vec::new();
+    for (uuid, record) in rt.folders()? {
+        let Some(record) = record.filter(|record| rooted.contains(&uuid) && names(&record.guest)) else { continue };
+        if !rt.is_held(uuid)? {
+            let left = of_folder(rt, uuid, Some(&record), &vm_objects()?)?;
+            dead.push((record.guest.clone(), Left { jail: of_jail(rt, uuid, Some(&record))?, ..left }));
+        }
+    }
+    Ok(dead)
+}
+
+/// The jail of an identity of which nothing can be told but that it has one.
+///
+/// # Errors
+/// What can't be asked or read.
+pub fn jail_of(rt: &Runtime, uuid: Uuid) -> Result<Option<Left>> {
+    if rt.jails()?.contains(&uuid) { Ok(Some(Left { jail: of_jail(rt, uuid, None)?, ..Left::default() })) } else { Ok(None) }
+}
+
+/// What a guest's folder in the runtime folder tells.
+fn of_folder(rt: &Runtime, uuid: Uuid, record: Option<&Record>, objects: &BTreeSet<String>) -> Result<Left> {
+    let alive = rt.is_held(uuid)?;
+    let machine = record.and_then(|r| r.machine.as_ref()).map(|m| m.pid);
+    let mut left = Left { alive, folder: !alive, machine, ..Left::default() };
+    if let Some(Control::Bhyve { vm }) = record.map(|r| &r.launch.control)
+        && objects.contains(vm)
+    {
+        left.vms.push((vm.clone(), is_worked_on(vm)?));
+    }
+    Ok(left)
+}
+
+/// The jail of a guest whose jail has a root. What it contains is its record's to tell; all else follows from the identity.
+fn of_jail(rt: &Runtime, uuid: Uuid, record: Option<&Record>) -> Result<Option<LeftJail>> {
+    let text = |path: &Path| path.to_string_lossy().into_owned();
+    let jail = match record.map(|r| &r.launch.confinement.means) {
+        Some(Means::Jail(jail)) => jail.clone(),
+        _ => Jail::new(uuid, &text(rt.root()), &text(&rt.guest_dir(uuid)), Reach::default()),
+    };
+    let question = jail::exists(&jail.name);
+    let exists = run::find_program(&question.program).is_some() && run::run(&question)?.ok();
+    let described = Path::new(&jail.conf).exists();
+    // arm64 has no programs of packages in its jails.
+    let arch = if Path::new(&format!("{}/usr/local/sbin", jail.root)).exists() { Arch::Amd64 } else { Arch::Arm64 };
+    Ok(Some(LeftJail { jail, exists, described, arch }))
 }
 
 /// The taps of this host that bear our token. A host that can't be asked for its interfaces has none of ours: without the

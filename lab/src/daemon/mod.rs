@@ -22,6 +22,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::exit::{Done, Or};
 use crate::ip;
+use crate::jail;
 use crate::place::Place;
 use fuse::Fuse;
 use tree::Tree;
@@ -42,6 +43,7 @@ pub(crate) fn serve(dir: &Path, temporary: bool, lifetime: bool) -> Done {
     let result = turn(&mut fuse, &mut tree, &ended, lifetime);
     drop(tree);
     end(&place);
+    jail::unmount_all(&place);
     let gone = unmount(dir.join("dev"), UnmountFlags::DETACH).or_broken(dir.join("dev").display());
     drop(fuse);
     if temporary {

@@ -1,4 +1,5 @@
-//! devfs(8): `rule -s N add [hide|path PATTERN hide|path PATTERN unhide]`, `rule -s N delset`, `rule -s N show`.
+//! devfs(8): `rule -s N add [hide|path PATTERN hide|path PATTERN unhide]`, `rule -s N delset`, `rule -s N show`,
+//! `rule showsets`.
 
 use crate::exit::{Done, Or, exit};
 use crate::jail;
@@ -6,6 +7,17 @@ use crate::place::Place;
 
 pub(crate) fn run(place: &Place, args: &[String]) -> Done {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    if words == ["rule", "showsets"] {
+        let mut sets: Vec<u32> = std::fs::read_dir(place.path("rulesets"))
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+            .collect();
+        sets.sort_unstable();
+        sets.iter().for_each(|set| println!("{set}"));
+        return Ok(());
+    }
     let ["rule", "-s", set, command, rest @ ..] = &words[..] else { return usage() };
     let Some(set) = set.parse::<u32>().ok().filter(|set| (1..=65_535).contains(set)) else { return usage() };
     if place.host.jailed {

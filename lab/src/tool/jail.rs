@@ -1,5 +1,6 @@
 //! jail(8), jexec(8) and jls(8): jails that a jail.conf describes. `-f FILE -c NAME`, `-f FILE -r NAME`, `jexec NAME COMMAND …`,
-//! `jls -j NAME`.
+//! `jls -j NAME`. A single file is mounted for real, so that what a jail shows is what was there when it was made; folders are
+//! found by their paths.
 
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -30,13 +31,21 @@ pub(crate) fn run(place: &Place, args: &[String]) -> Done {
     if place.host.jailed {
         return exit(1, format!("jail: {name}: jail_set: Operation not permitted"));
     }
+    // Whatever is done, a file that is named is read first; only without one /etc/jail.conf may be missing.
+    let text = match file {
+        Some(path) => match std::fs::read_to_string(path) {
+            Ok(text) => Some((path, text)),
+            Err(_) => return exit(1, format!("jail: {path}: No such file or directory")),
+        },
+        None => None,
+    };
     match (create, remove) {
         (true, false) => {
-            let Some(file) = file else { return usage() };
-            let Ok(text) = std::fs::read_to_string(file) else { return exit(1, format!("jail: {file}: No such file or directory")) };
+            let Some((file, text)) = text else { return usage() };
             make(place, name, file, &text)
         }
-        (false, true) => end(place, name),
+        // What its file mounted is unmounted by its file alone.
+        (false, true) => end(place, name, text.is_some_and(|(_, text)| text.contains(&format!("{name} {{")))),
         _ => usage(),
     }
 }
@@ -74,7 +83,14 @@ fn make(place: &Place, name: &str, file: &str, text: &str) -> Done {
     if let Some(fstab) = fstab {
         let Ok(lines) = std::fs::read_to_string(&fstab) else { return fail(&format!("{fstab}: No such file or directory")) };
         for line in lines.lines().filter(|line| !line.trim().is_empty()) {
-            mounts.push(mount(place, name, line)?);
+            match mount(place, name, line) {
+                Ok(mounted) => mounts.push(mounted),
+                // A creation that fails undoes what it did.
+                Err(error) => {
+                    jail::unmount(&mounts);
+                    return Err(error);
+                }
+            }
         }
     }
     if devfs && !Path::new(&root).join("dev").is_dir() {
@@ -103,14 +119,17 @@ fn mount(place: &Place, name: &str, line: &str) -> Done<Mount> {
     if !point.exists() || point.is_dir() != folder {
         return exit(1, format!("mount_nullfs: {target}: No such file or directory"));
     }
-    Ok(Mount { source, target, readonly: options.split(',').any(|option| option == "ro") })
+    let readonly = options.split(',').any(|option| option == "ro");
+    let file = !folder && outside.is_file();
+    if file && let Err(error) = rustix::mount::mount_bind(&outside, &target) {
+        return exit(1, format!("mount_nullfs: {target}: {error}"));
+    }
+    Ok(Mount { source, target, readonly, file })
 }
 
 /// Removes a jail and ends what runs in it.
-fn end(place: &Place, name: &str) -> Done {
-    if jail::find(place, name)?.is_none() {
-        return exit(1, format!("jail: \"{name}\" not found"));
-    }
+fn end(place: &Place, name: &str, described: bool) -> Done {
+    let Some(jail) = jail::find(place, name)? else { return exit(1, format!("jail: \"{name}\" not found")) };
     let mark = format!("{}={name}", jail::VARIABLE);
     let lab = format!("CHYVES_LAB={}", place.dir.display());
     for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
@@ -122,6 +141,15 @@ fn end(place: &Place, name: &str) -> Done {
             && let Some(pid) = rustix::process::Pid::from_raw(pid)
         {
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+    }
+    if described {
+        // What was killed lets go of its files a moment later.
+        for _ in 0..100 {
+            if jail::unmount(&jail.mounts) {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
         }
     }
     std::fs::remove_file(place.path(&format!("jails/{name}"))).or_broken("a jail")

@@ -8,6 +8,7 @@ use chyves_core::guest::{Guest, RunState};
 use chyves_core::plan::Plan;
 use chyves_core::plan::reclaim::{self, Left};
 use chyves_core::world::World;
+use chyves_host::apply::Lent;
 use chyves_host::observe::Look;
 use chyves_host::{borrow, leftovers};
 use std::collections::BTreeMap;
@@ -16,8 +17,8 @@ use uuid::Uuid;
 
 /// Put away what dead machines left
 ///
-/// Folders and records in the runtime folder, file systems of stopped guests that are still mounted, taps, VM objects of
-/// bhyve: each only where it is proved to be chyves' own and nothing of its guest lives. Running guests are not touched. A
+/// Folders and records in the runtime folder, file systems of stopped guests that are still mounted, taps, VM objects and jails
+/// of bhyve: each only where it is proved to be chyves' own and nothing of its guest lives. Running guests are not touched. A
 /// machine whose supervisor is gone is shown; `chyves start` gives it a new one, --force kills it. With --dry-run it only
 /// shows.
 #[derive(Debug, clap::Args)]
@@ -119,15 +120,18 @@ fn nobodys(session: &Session, world: &World, left: &BTreeMap<Uuid, Left>) -> Res
 
 /// Records that can't be read keep everything else from being looked at, so they go first.
 fn unreadable(session: &Session) -> Result<Vec<Report>> {
+    let os = chyves_host::facts::os();
     let mut reports = Vec::new();
     for uuid in leftovers::unreadable(&session.runtime)? {
-        let step = Action::Forget { guest: uuid.to_string(), uuid };
+        // Before the folder, which describes the jail to jail(8).
+        let mut plan = leftovers::jail_of(&session.runtime, uuid)?.map(|left| reclaim::jail(&uuid.to_string(), &left)).unwrap_or_default();
+        plan.push(Action::Forget { guest: uuid.to_string(), uuid });
         if session.dry_run {
-            session.ui.answer(&format!("# {}\n", step.describe()));
+            session.ui.answer(&plan.script(os));
         } else {
-            session.runtime.forget(uuid)?;
+            session.apply(os, &plan, &uuid.to_string(), Lent::default())?;
         }
-        reports.push(Report::new(uuid, step.describe()));
+        reports.push(Report::new(uuid, words(&plan)));
     }
     Ok(reports)
 }

@@ -4,15 +4,16 @@ use crate::session::{Report, Session};
 use chyves_core::action::Action;
 use chyves_core::error::Result;
 use chyves_core::plan::Plan;
-use chyves_core::value::Dataset;
+use chyves_core::value::{Dataset, GuestName};
 use chyves_host::apply::recover;
 use chyves_host::observe::{self, Look, Part};
 
 /// Finish or take back what killed commands, or a host that went down, left
 ///
 /// The next changing command on the same guest does that by itself; this one does it for all, and shows what it found.
-/// What came of images whose transfer was cut is deleted, so that the next fetch starts from scratch. A journal that cannot be
-/// read is reported and left alone. With --dry-run it only shows.
+/// The jail and the VM object of a bhyve that died with its supervisor are removed. What came of images whose transfer was cut is
+/// deleted, so that the next fetch starts from scratch. A journal that cannot be read is reported and left alone. With --dry-run it
+/// only shows.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {}
 
@@ -22,7 +23,8 @@ pub(crate) fn run(session: &Session, _: &Args) -> Result<()> {
     if !session.dry_run {
         session.runtime.prune_locks();
     }
-    if found.dead.is_empty() && found.unreadable.is_empty() && parts.is_empty() {
+    let jails = session.dead_jails(&|_| true)?;
+    if found.dead.is_empty() && found.unreadable.is_empty() && parts.is_empty() && jails.is_empty() {
         session.ui.say("nothing was left by killed commands");
     }
     let (mut left, mut results) = (Vec::new(), Vec::new());
@@ -40,12 +42,27 @@ pub(crate) fn run(session: &Session, _: &Args) -> Result<()> {
         results.push(session.recover(&dead, &[]).map(|()| Some(Report::new(&name, how))));
         left.push(name);
     }
+    for (guest, plan) in jails {
+        if session.dry_run {
+            session.ui.answer(&plan.script(chyves_host::facts::os()));
+            continue;
+        }
+        results.push(jail(session, &guest).map(|()| Some(Report::new(&guest, "what its VM left was removed"))));
+        left.push(guest.to_string());
+    }
     // A killed command may have left its part mounted, so these come last.
     for Part { dataset: part, address, .. } in parts {
         results.push(drop_part(session, &part).map(|gone| gone.then(|| Report::new(&address, "what came of it was deleted"))));
         left.push(address);
     }
     session.sum_up("left-overs could not be put right", &left, results)
+}
+
+/// Makes sure that what a dead VM of a guest left is gone: whoever takes the lock removes it.
+fn jail(session: &Session, guest: &GuestName) -> Result<()> {
+    let _lock = session.lock("guest", &[guest])?;
+    let left = session.dead_jails(&|name| name == guest)?;
+    left.iter().try_for_each(|(guest, plan)| session.remove_jail(guest, plan))
 }
 
 /// Deletes what came of a transfer that was cut; whether that is gone then.

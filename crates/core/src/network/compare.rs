@@ -185,6 +185,7 @@ pub fn touched(actual: &Actual, intents: &[&Intent]) -> Vec<String> {
             | Intent::MakeTap { .. }
             | Intent::RemoveTap { .. }
             | Intent::DestroyVm { .. }
+            | Intent::RemoveJail { .. }
             | Intent::MakeBridge { .. }
             | Intent::MakeVlan { .. }
             | Intent::MakePair { .. }

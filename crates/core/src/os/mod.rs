@@ -82,6 +82,19 @@ pub enum Intent {
         /// Its name.
         vm: String,
     },
+    /// A jail that was made for one bhyve is gone, with what runs in it, its mounts, the ruleset of its /dev and its root.
+    RemoveJail {
+        /// Its name.
+        name: String,
+        /// The file that describes it to jail(8); its mounts are found by it.
+        conf: String,
+        /// The ruleset of its /dev.
+        ruleset: u32,
+        /// Its root.
+        root: String,
+        /// Whether the jail itself exists; else only its ruleset and its root may.
+        exists: bool,
+    },
     /// An interface is a member of a bridge.
     Join {
         /// The bridge.
@@ -324,6 +337,8 @@ impl Intent {
             Self::MakeTap { tap, owner, .. } => format!("make the tap {tap} for {owner}"),
             Self::RemoveTap { tap, owner } => format!("remove the tap {tap} of {owner}"),
             Self::DestroyVm { vm } => format!("destroy the VM object {vm}"),
+            Self::RemoveJail { name, exists: true, .. } => format!("remove the jail {name}"),
+            Self::RemoveJail { name, exists: false, .. } => format!("remove the ruleset and the root of the jail {name}"),
             Self::Join { bridge, member, vlan: None } => format!("attach {member} to {bridge}"),
             Self::Join { bridge, member, vlan: Some(tag) } => format!("attach {member} to {bridge} on its VLAN {tag}"),
             Self::Leave { bridge, member, .. } => format!("take {member} off {bridge}"),
@@ -441,6 +456,7 @@ impl Intent {
             Self::LoadModule { .. }
             | Self::RemoveTap { .. }
             | Self::DestroyVm { .. }
+            | Self::RemoveJail { .. }
             | Self::SetUp { .. }
             | Self::FilterVlans { .. }
             | Self::Forward { .. } => return None,

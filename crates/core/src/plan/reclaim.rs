@@ -1,7 +1,8 @@
 //! `reclaim`: what dead machines left is put away. Nothing of a running guest, and nothing that is not proved to be ours.
 //!
 //! The proofs: a guest's folder in the runtime folder bears its identity, and its locks say that nothing of it lives; a tap
-//! bears our exact token; a VM object is named by a record of this boot whose machine is dead.
+//! bears our exact token; a VM object is named by a record of this boot whose machine is dead; a jail and its root bear the
+//! identity in their names.
 //! Not here: what killed commands left on the pool (`repair`).
 
 use super::Plan;
@@ -9,7 +10,9 @@ use crate::action::Action;
 use crate::guest::{Guest, RunState};
 use crate::os::Intent;
 use crate::os::taps::OwnTap;
-use crate::value::{Dataset, GuestName};
+use crate::value::{Dataset, FilePath, GuestName};
+use crate::vmm::bhyve::Arch;
+use crate::vmm::bhyve::jail::Jail;
 use uuid::Uuid;
 
 /// What was found of one guest, besides what its dataset says.
@@ -21,13 +24,53 @@ pub struct Left {
     pub folder: bool,
     /// VM objects that its record names, each with whether some process works on it.
     pub vms: Vec<(String, bool)>,
+    /// The jail of its bhyve.
+    pub jail: Option<LeftJail>,
     /// Taps with its token.
     pub taps: Vec<OwnTap>,
     /// The process of a machine without a supervisor, as its record tells it.
     pub machine: Option<u32>,
 }
 
+/// A jail that is left over, or what is left of one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftJail {
+    /// What it was made as.
+    pub jail: Jail,
+    /// Whether the jail itself exists. Else only its ruleset and its root may.
+    pub exists: bool,
+    /// Whether the file that describes it is there; jail(8) removes no jail without it.
+    pub described: bool,
+    /// The processor that it was made for.
+    pub arch: Arch,
+}
+
+impl LeftJail {
+    /// The steps that remove it.
+    fn steps(&self) -> Vec<Action> {
+        let Jail { name, conf, ruleset, root, .. } = &self.jail;
+        let mut steps = Vec::new();
+        if self.exists && !self.described {
+            steps.push(Action::MakeFolder { path: FilePath::host(self.jail.folder()) });
+            steps.extend(self.jail.description(self.arch).into_iter().map(Action::WriteHostFile));
+        }
+        steps.push(Action::Host(Intent::RemoveJail {
+            name: name.clone(),
+            conf: conf.clone(),
+            ruleset: *ruleset,
+            root: root.clone(),
+            exists: self.exists,
+        }));
+        steps
+    }
+}
+
 impl Left {
+    /// Whether a process works on one of its VM objects.
+    fn busy(&self) -> bool {
+        self.vms.iter().any(|(_, busy)| *busy)
+    }
+
     fn is_nothing(&self) -> bool {
         self.alive || *self == Self { machine: self.machine, ..Self::default() }
     }
@@ -74,6 +117,33 @@ pub fn guest(guest: &Guest, left: &Left, kill: bool) -> Plan {
     }
 }
 
+/// Plans to remove the VM object and the jail of a dead bhyve: what keeps the guest's files in use, and would be in the way of
+/// any command that unmounts, renames or deletes them.
+pub fn jail(who: &str, left: &Left) -> Plan {
+    let mut plan = Plan::default();
+    if left.alive || left.jail.is_none() {
+        return plan;
+    }
+    objects(who, left, &mut plan);
+    plan
+}
+
+/// The VM objects and the jail. Where a process works on a VM, what it runs in stays.
+fn objects(who: &str, left: &Left, plan: &mut Plan) {
+    for (vm, busy) in &left.vms {
+        if *busy {
+            plan.notes.push(format!("the VM object {vm} of {who} is left alone: a process works on it"));
+        } else {
+            plan.push(Action::Host(Intent::DestroyVm { vm: vm.clone() }));
+        }
+    }
+    match &left.jail {
+        Some(jail) if left.busy() => plan.notes.push(format!("the jail {} of {who} is left alone: a process works in it", jail.jail.name)),
+        Some(jail) => plan.steps.extend(jail.steps()),
+        None => {}
+    }
+}
+
 /// Plans to put away what is left of a machine whose guest is on no pool of this host any more.
 pub fn stray(uuid: Uuid, left: &Left) -> Plan {
     dead(&format!("the guest {uuid}"), uuid, left)
@@ -90,13 +160,7 @@ fn dead(who: &str, uuid: Uuid, left: &Left) -> Plan {
     if left.alive {
         return plan;
     }
-    for (vm, busy) in &left.vms {
-        if *busy {
-            plan.notes.push(format!("the VM object {vm} of {who} is left alone: a process works on it"));
-        } else {
-            plan.push(Action::Host(Intent::DestroyVm { vm: vm.clone() }));
-        }
-    }
+    objects(who, left, &mut plan);
     for own in &left.taps {
         if own.open {
             plan.notes.push(format!("the tap {} of {who} is left alone: a process has it open", own.tap));
@@ -105,7 +169,7 @@ fn dead(who: &str, uuid: Uuid, left: &Left) -> Plan {
         plan.push(Action::Host(Intent::RemoveTap { tap: own.tap.clone(), owner: own.token.clone() }));
     }
     // While a process works on its machine, what tells of it stays.
-    if left.folder && !left.vms.iter().any(|(_, busy)| *busy) {
+    if left.folder && !left.busy() {
         plan.push(Action::Forget { guest: who.to_owned(), uuid });
     }
     plan
@@ -116,11 +180,21 @@ mod tests {
     use super::*;
     use crate::os::{Os, taps};
     use crate::plan::testing;
+    use crate::vmm::bhyve::jail::Reach;
 
     fn left(guest: &Guest) -> Left {
         let token = taps::token(guest.uuid, 0);
         let taps = vec![OwnTap { tap: "chv1".parse().unwrap(), guest: guest.uuid, token, open: false }];
-        Left { folder: true, vms: vec![("web01".into(), false)], taps, ..Left::default() }
+        let jail = Some(left_jail(guest.uuid));
+        Left { folder: true, vms: vec![("web01".into(), false)], jail, taps, ..Left::default() }
+    }
+
+    fn left_jail(uuid: Uuid) -> LeftJail {
+        let run = format!("/var/run/chyves/{uuid}");
+        let mut reach = Reach::default();
+        reach.files.insert("/tank/disk0.raw".into(), true);
+        let jail = Jail::new(uuid, "/var/run/chyves", &run, reach);
+        LeftJail { jail, exists: true, described: true, arch: Arch::Amd64 }
     }
 
     #[test]
@@ -132,6 +206,10 @@ mod tests {
         insta::assert_snapshot!(guest(&g, &left(&g), false).script(Os::FreeBsd), @r"
         # destroy the VM object web01
         bhyvectl --vm=web01 --destroy
+        # remove the jail chyves-e7402fa1-6791-5e38-a6ba-6fb88037d7ef
+        jail -q -f /var/run/chyves/e7402fa1-6791-5e38-a6ba-6fb88037d7ef/jail/jail.conf -r chyves-e7402fa1-6791-5e38-a6ba-6fb88037d7ef
+        devfs rule -s 43393 delset
+        find /var/run/chyves/jails/e7402fa1-6791-5e38-a6ba-6fb88037d7ef -xdev -depth -delete
         # remove the tap chv1 of chyves/e7402fa1-6791-5e38-a6ba-6fb88037d7ef/net0
         ifconfig chv1 destroy
         # unmount tank/chyves/guests/web01
@@ -164,6 +242,31 @@ mod tests {
         assert!(guest(&g, &elsewhere, true).steps.is_empty() && stray(g.uuid, &elsewhere).steps.is_empty());
         let busy = guest(&g, &Left { vms: vec![("web01".into(), true)], ..left(&g) }, false);
         assert!(!busy.steps.iter().any(|s| matches!(s, Action::Forget { .. } | Action::Host(Intent::DestroyVm { .. }))), "{busy:?}");
+    }
+
+    #[test]
+    fn a_jail_that_lost_its_description_gets_it_back_before_it_is_removed() {
+        let g = testing::guest("web01", &[]);
+        let of = |exists, described| Left { jail: Some(LeftJail { exists, described, ..left_jail(g.uuid) }), ..Left::default() };
+        let plan = jail("web01", &of(true, false));
+        let texts: Vec<&str> = plan
+            .steps
+            .iter()
+            .filter_map(|step| match step {
+                Action::WriteHostFile(file) => Some(file.text.as_str()),
+                _ => None,
+            })
+            .collect();
+        assert!(texts.len() == 2 && texts[1].contains("/tank/disk0.raw nullfs rw"), "{texts:?}");
+        assert!(matches!(plan.steps[0], Action::MakeFolder { .. }));
+        // Where only its root is there, jail(8) is not asked.
+        let plan = jail("web01", &of(false, false));
+        assert!(!plan.script(Os::FreeBsd).contains("jail -q"), "{plan:?}");
+        assert!(is_worth_a_look(&g, &of(false, false)));
+        // What somebody works in stays, and so does what lives.
+        let busy = Left { vms: vec![("web01".into(), true)], ..of(true, true) };
+        assert!(jail("web01", &busy).steps.is_empty());
+        assert!(jail("web01", &Left { alive: true, ..of(true, true) }).steps.is_empty());
     }
 
     #[test]

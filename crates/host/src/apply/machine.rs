@@ -4,12 +4,14 @@
 
 use super::command::command;
 use super::{Event, Place, disk, files};
-use crate::control;
 use crate::supervise::{self, Progress, Spawner};
+use crate::{control, platform};
 use chyves_core::action::{Action, Growth};
 use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::launch::Launch;
 use chyves_core::lifecycle::Force;
+use chyves_core::vmm::bhyve;
+use std::time::{Duration, Instant};
 
 /// Makes a disk of a running machine larger. A problem that is "not now" is a refusal.
 pub(super) fn grow_live(step: &Action, place: &mut Place<'_>) -> Result<()> {
@@ -27,6 +29,25 @@ pub(super) fn grow_live(step: &Action, place: &mut Place<'_>) -> Result<()> {
             step.commands(place.os).iter().try_for_each(|cmd| command(cmd, place))
         }
     }
+}
+
+/// How long the node of a VM object may stay after `bhyvectl --destroy` has ended: the kernel removes it then.
+const OBJECT_STAYS: Duration = Duration::from_secs(5);
+
+/// Makes sure that a VM object is gone. bhyvectl does not tell: a destruction that failed may end with 0.
+pub(super) fn object_is_gone(vm: &str) -> Result<()> {
+    let node = bhyve::node(vm);
+    let path = platform::here().path(&node);
+    let deadline = Instant::now() + OBJECT_STAYS;
+    while !matches!(path.try_exists(), Ok(false)) {
+        if Instant::now() >= deadline {
+            return Err(Problem::failed(format!("the VM object {vm} still exists after `{}`", bhyve::destroy(vm)))
+                .on(&node)
+                .hint(format!("`fstat {node}` shows who has it open; end that process, then `chyves reclaim`")));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
 }
 
 /// Runs a machine under a supervisor; the process ids of the supervisor and the machine.

@@ -83,6 +83,9 @@ pub(super) fn perform(
                 }
                 result?;
             }
+            if let Action::Host(Intent::DestroyVm { vm }) = step {
+                machine::object_is_gone(vm)?;
+            }
             if let Action::Host(intent) = step {
                 if cmds.is_empty() && intent.is_of_netgraph() {
                     made(None);

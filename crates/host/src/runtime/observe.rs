@@ -6,7 +6,9 @@ use super::{GuestDir, Phase, Record, Runtime, lock};
 use crate::proc;
 use chyves_core::error::{Problem, Result};
 use chyves_core::value::Dataset;
+use chyves_core::vmm::bhyve::jail;
 use serde::Serialize;
+use std::path::Path;
 use uuid::Uuid;
 
 /// A guest's state.
@@ -139,6 +141,14 @@ impl Runtime {
         Ok(self.uuids()?.into_iter().map(|uuid| (uuid, record(uuid))).collect())
     }
 
+    /// The identities whose bhyve has a jail, or had one: its root is still there.
+    ///
+    /// # Errors
+    /// The folder of the roots can't be read.
+    pub fn jails(&self) -> Result<Vec<Uuid>> {
+        uuids_in(&self.root.join(jail::ROOTS))
+    }
+
     /// The folders of guests whose record is there and can't be read.
     ///
     /// # Errors
@@ -149,19 +159,7 @@ impl Runtime {
 
     /// The identities that have a folder.
     fn uuids(&self) -> Result<Vec<Uuid>> {
-        let cant = |e| Problem::failed(format!("can't read the folder `{}`", self.root.display())).on(self.root.display()).because(e);
-        let entries = match std::fs::read_dir(&self.root) {
-            Ok(entries) => entries,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(e) => return Err(cant(e)),
-        };
-        let mut all = Vec::new();
-        for entry in entries {
-            let name = entry.map_err(cant)?.file_name();
-            all.extend(name.to_str().and_then(|n| Uuid::try_parse(n).ok()));
-        }
-        all.sort_unstable();
-        Ok(all)
+        uuids_in(&self.root)
     }
 
     /// Every guest of which there is something to say: all that live and all that crashed since the host is up.
@@ -180,6 +178,23 @@ impl Runtime {
         }
         Ok(all)
     }
+}
+
+/// The identities that name something in a folder, in order; none where the folder is missing.
+fn uuids_in(folder: &Path) -> Result<Vec<Uuid>> {
+    let cant = |e| Problem::failed(format!("can't read the folder `{}`", folder.display())).on(folder.display()).because(e);
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(cant(e)),
+    };
+    let mut all = Vec::new();
+    for entry in entries {
+        let name = entry.map_err(cant)?.file_name();
+        all.extend(name.to_str().and_then(|n| Uuid::try_parse(n).ok()));
+    }
+    all.sort_unstable();
+    Ok(all)
 }
 
 fn look(dir: &GuestDir, uuid: Uuid, boot: &str) -> Result<Observed> {

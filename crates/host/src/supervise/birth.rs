@@ -168,6 +168,7 @@ impl<'a> Engine<'a> {
             refused: None,
             last_words: None,
             complaints: Vec::new(),
+            remains: false,
             missing: false,
             unprepared: None,
             told: false,

@@ -25,6 +25,7 @@ use chyves_core::lifecycle::{Do, End, Event, Phase, StopFailure};
 use chyves_core::value::Dataset;
 use chyves_core::vmm::bhyve;
 use rustix::process::Signal;
+use std::path::PathBuf;
 
 /// Seconds that planning a reboot may take: it reads the pool.
 const REPLAN_WITHIN: u32 = 60;
@@ -128,7 +129,7 @@ impl Engine<'_> {
 
     fn planned(&mut self, ended: Ended) {
         let result = match ended {
-            Ended::Badly(why) | Ended::Late(why) => Err(why),
+            Ended::Badly(why) | Ended::Late(why) | Ended::Remains(why) => Err(why),
             Ended::Well(bytes) => answered(&bytes),
         };
         let result = result.and_then(|launch: Launch| {
@@ -179,7 +180,8 @@ impl Engine<'_> {
     /// Starts a command whose output nobody reads. One of chyves itself needs to know where chyves keeps its files.
     fn job_of(&self, cmd: &Cmd, seconds: u32) -> Result<Job, CantRun> {
         let own = std::path::Path::new(&cmd.program) == self.spawner.exe;
-        if own { Job::start_own(cmd, None, self.now(), seconds) } else { Job::start(cmd, None, self.now(), seconds) }
+        let job = if own { Job::start_own(cmd, None, self.now(), seconds) } else { Job::start(cmd, None, self.now(), seconds) };
+        job.map(|job| job.removes(self.object_of(cmd)))
     }
 
     fn close_logs(&mut self) {
@@ -225,14 +227,16 @@ impl Engine<'_> {
         let may_fail = what.as_ref().is_some_and(|p| p.may_fail);
         let late = matches!(ended, Ended::Late(_));
         match ended {
-            Ended::Badly(why) | Ended::Late(why) if !may_fail => {
+            // What is to be removed may be missing; that it is still there afterwards is a failure.
+            Ended::Badly(_) | Ended::Late(_) if may_fail => self.next_before(),
+            Ended::Badly(why) | Ended::Late(why) | Ended::Remains(why) => {
                 self.unprepared = what.map(|p| Unprepared { cmd: p.cmd, late });
                 self.reopen_logs();
                 self.hypervisor_log.note(&why);
                 self.before.clear();
                 self.events.push_back(Event::Prepared(Err(why)));
             }
-            Ended::Badly(_) | Ended::Late(_) | Ended::Well(_) => self.next_before(),
+            Ended::Well(_) => self.next_before(),
         }
     }
 
@@ -259,11 +263,17 @@ impl Engine<'_> {
         if let Means::Jail(jail) = &self.launch.confinement.means
             && jail.teardown().contains(cmd)
         {
-            return matches!(std::path::Path::new(&jail.root).try_exists(), Ok(false));
+            let is_gone = |path: &str| matches!(std::path::Path::new(path).try_exists(), Ok(false));
+            return is_gone(&jail.root) || *cmd == jail.remove() && is_gone(&jail.conf);
         }
+        self.object_of(cmd).is_some_and(|node| matches!(node.try_exists(), Ok(false)))
+    }
+
+    /// The node of the VM object that a command destroys, if it is such a command.
+    fn object_of(&self, cmd: &Cmd) -> Option<PathBuf> {
         match &self.launch.control {
-            Control::Bhyve { vm } => *cmd == bhyve::destroy(vm) && matches!(here().path(&format!("/dev/vmm/{vm}")).try_exists(), Ok(false)),
-            Control::Qmp { .. } => false,
+            Control::Bhyve { vm } => (*cmd == bhyve::destroy(vm)).then(|| here().path(&bhyve::node(vm))),
+            Control::Qmp { .. } => None,
         }
     }
 
@@ -272,7 +282,7 @@ impl Engine<'_> {
             job.read();
             if let Some(ended) = job.ended(now) {
                 self.side = None;
-                if let Ended::Badly(why) | Ended::Late(why) = ended {
+                if let Ended::Badly(why) | Ended::Late(why) | Ended::Remains(why) = ended {
                     self.hypervisor_log.note(&why);
                 }
             }
@@ -285,7 +295,8 @@ impl Engine<'_> {
             Phase::Planning => self.planned(ended),
             Phase::Preparing => self.before_ended(ended),
             Phase::Cleaning(_) => {
-                if let Ended::Badly(why) | Ended::Late(why) = ended {
+                self.remains |= matches!(ended, Ended::Remains(_));
+                if let Ended::Badly(why) | Ended::Late(why) | Ended::Remains(why) = ended {
                     self.complaints.push(why);
                 }
                 self.next_after();

@@ -4,6 +4,7 @@ use super::engine::Engine;
 use super::order::{Outcome, Word};
 use super::ring::last_lines;
 use crate::control::Reply;
+use crate::runtime::{Phase as Shown, Record};
 use crate::safe::Folder;
 use chyves_core::cmd::Cmd;
 use chyves_core::error::{Kind, Problem, Result};
@@ -92,14 +93,16 @@ impl Engine<'_> {
             }
             text
         };
-        self.outcome = Some(match &end {
-            Final::Off(end) => Outcome::Off(told(end)),
-            Final::Crashed(end) => Outcome::Crashed(told(end)),
-        });
         let (Final::Off(how) | Final::Crashed(how)) = &end;
+        let full = told(how);
         self.record.end = Some(match &self.last_words {
             Some(words) if matches!(end, Final::Crashed(_)) => format!("{}: {words}", self.in_full(how)),
+            _ if self.remains => full.clone(),
             _ => self.in_full(how),
+        });
+        self.outcome = Some(match &end {
+            Final::Off(_) => Outcome::Off(full),
+            Final::Crashed(_) => Outcome::Crashed(full),
         });
     }
 
@@ -152,9 +155,9 @@ impl Engine<'_> {
             }
         };
         let failed = (!self.told).then(|| self.failed_start(&how));
-        if crashed && failed.is_none() {
-            // The record stays to tell; everything else goes.
-            let record = self.record.clone();
+        if crashed && failed.is_none() || self.remains {
+            // The record stays to tell, and to prove whose a VM object is that stays; everything else goes.
+            let record = Record { phase: Shown::Crashed, ..self.record.clone() };
             drop(self.dir.clean());
             drop(record.write(&self.dir.record()));
         } else {

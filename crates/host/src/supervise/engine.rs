@@ -102,6 +102,8 @@ pub(super) struct Engine<'a> {
     pub(super) last_words: Option<String>,
     /// What went wrong in the commands after the end.
     pub(super) complaints: Vec<String>,
+    /// A VM object could not be destroyed.
+    pub(super) remains: bool,
     /// A program was missing.
     pub(super) missing: bool,
     /// What could not be done before the last start.
@@ -202,7 +204,7 @@ impl Engine<'_> {
         let mut wakes = vec![self.life.wake_at(), self.peers.wake_at(), self.adopting, self.hold.as_ref().map(Hold::wake_at)];
         let mut fds = vec![PollFd::from_borrowed_fd(self.signals.fd(), rustix::event::PollFlags::IN)];
         for job in self.job.iter().chain(&self.side) {
-            wakes.push(Some(job.deadline()));
+            wakes.push(Some(job.wake_at(now)));
             fds.extend(job.fds().map(|fd| PollFd::from_borrowed_fd(fd, rustix::event::PollFlags::IN)));
         }
         if let Some(machine) = &self.machine {

@@ -10,6 +10,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -29,7 +30,17 @@ pub(super) struct Job {
     deadline: u64,
     /// Its time, for messages.
     seconds: u32,
+    /// What is to be gone when it has ended.
+    removes: Option<PathBuf>,
+    /// How it ended, and until when what it removes may stay.
+    over: Option<(ExitStatus, u64)>,
 }
+
+/// How long something may stay after the command that removes it, milliseconds: the kernel destroys a VM object's node after
+/// bhyvectl has ended.
+const GONE_WITHIN: u64 = 5_000;
+/// How often it is looked for, milliseconds.
+const LOOK_AGAIN: u64 = 20;
 
 /// How it ended.
 pub(super) enum Ended {
@@ -39,6 +50,8 @@ pub(super) enum Ended {
     Badly(String),
     /// Not within its time, and that in the same words.
     Late(String),
+    /// What it was to remove is still there, whatever its status was.
+    Remains(String),
 }
 
 impl Job {
@@ -70,13 +83,22 @@ impl Job {
             said: Ring::new(SHOWN),
             deadline,
             seconds,
+            removes: None,
+            over: None,
         };
         ready.map_err(|e| CantRun { why: format!("can't read from `{}`: {e}", job.text), missing: false })?;
         Ok(job)
     }
 
-    pub(super) const fn deadline(&self) -> u64 {
-        self.deadline
+    /// It has not ended before this is gone. None: it is no command that removes something.
+    #[must_use]
+    pub(super) fn removes(self, what: Option<PathBuf>) -> Self {
+        Self { removes: what, ..self }
+    }
+
+    /// When it has to be looked at, whatever is heard of it.
+    pub(super) fn wake_at(&self, now: u64) -> u64 {
+        if self.over.is_some() { now + LOOK_AGAIN } else { self.deadline }
     }
 
     /// What to wait for.
@@ -114,6 +136,9 @@ impl Job {
 
     /// Whether it has ended, by itself or because its time was over.
     pub(super) fn ended(&mut self, now: u64) -> Option<Ended> {
+        if let Some((status, until)) = self.over {
+            return self.gone(status, now, until);
+        }
         match self.child.try_wait() {
             Ok(None) if now < self.deadline => None,
             Ok(None) => {
@@ -123,16 +148,30 @@ impl Job {
             }
             Ok(Some(status)) => {
                 self.read();
-                Some(if !status.success() {
-                    Ended::Badly(self.with_words(&describe(status)))
-                } else if self.stdout.len() > self.limit {
-                    Ended::Badly(format!("`{}` said more than {} bytes", self.text, self.limit))
-                } else {
-                    Ended::Well(std::mem::take(&mut self.stdout))
-                })
+                // One that failed has nothing under way.
+                let until = if status.success() { now + GONE_WITHIN } else { now };
+                self.over = Some((status, until));
+                self.gone(status, now, until)
             }
             Err(e) => Some(Ended::Badly(format!("can't wait for `{}`: {e}", self.text))),
         }
+    }
+
+    /// How it ended, once what it removes is gone.
+    fn gone(&mut self, status: ExitStatus, now: u64, until: u64) -> Option<Ended> {
+        if let Some(what) = &self.removes
+            && !matches!(what.try_exists(), Ok(false))
+        {
+            let still = format!("{}, and {} still exists", describe(status), what.display());
+            return (now >= until).then(|| Ended::Remains(self.with_words(&still)));
+        }
+        Some(if !status.success() {
+            Ended::Badly(self.with_words(&describe(status)))
+        } else if self.stdout.len() > self.limit {
+            Ended::Badly(format!("`{}` said more than {} bytes", self.text, self.limit))
+        } else {
+            Ended::Well(std::mem::take(&mut self.stdout))
+        })
     }
 
     fn with_words(&self, what: &str) -> String {
@@ -188,13 +227,16 @@ mod tests {
     use super::*;
 
     fn run(cmd: &Cmd, limit: Option<usize>, seconds: u32) -> Result<Vec<u8>, String> {
-        let mut job = Job::start(cmd, limit, 0, seconds).map_err(|e| e.why)?;
+        finish(Job::start(cmd, limit, 0, seconds).map_err(|e| e.why)?)
+    }
+
+    fn finish(mut job: Job) -> Result<Vec<u8>, String> {
         let start = Instant::now();
         loop {
             job.read();
             match job.ended(u64::try_from(start.elapsed().as_millis()).unwrap()) {
                 Some(Ended::Well(out)) => return Ok(out),
-                Some(Ended::Badly(why) | Ended::Late(why)) => return Err(why),
+                Some(Ended::Badly(why) | Ended::Late(why) | Ended::Remains(why)) => return Err(why),
                 None => std::thread::yield_now(),
             }
         }
@@ -211,6 +253,28 @@ mod tests {
             run(&Cmd::new("chyves-no-such-program", [""; 0]), None, 60).unwrap_err(),
             "the program `chyves-no-such-program` is not installed or not on the path"
         );
+    }
+
+    #[test]
+    fn what_a_command_removes_is_waited_for_and_what_stays_is_a_failure() {
+        let temp = tempfile::tempdir().unwrap();
+        let node = temp.path().join("node");
+        let of = |script: &str| Job::start(&Cmd::new("sh", ["-c", script]), None, 0, 60).unwrap().removes(Some(node.clone()));
+        std::fs::write(&node, "").unwrap();
+        // It ends before what it removes is gone.
+        finish(of(&format!("(sleep 0.3; rm {}) >/dev/null 2>&1 &", node.display()))).unwrap();
+        assert!(!node.exists());
+        finish(of("exit 0")).unwrap();
+        std::fs::write(&node, "").unwrap();
+        let why = finish(of("echo no >&2; exit 1")).unwrap_err();
+        assert_eq!(why, format!("`sh` ended with status 1, and {} still exists: no", node.display()));
+        // It says that all is well; its time for that is over here.
+        let mut job = of("exit 0");
+        while job.ended(0).is_none() && job.over.is_none() {
+            std::thread::yield_now();
+        }
+        assert!(job.ended(GONE_WITHIN - 1).is_none() && job.wake_at(7) == 7 + LOOK_AGAIN);
+        assert!(matches!(job.ended(GONE_WITHIN), Some(Ended::Remains(_))));
     }
 
     #[test]

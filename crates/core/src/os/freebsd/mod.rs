@@ -4,6 +4,7 @@
 //! * [`pciconf`], [`acpidump`]: what can be passed through
 //! * [`pkg`]: how old the firmware is
 //! * [`bhyve`]: which devices this release's bhyve has
+//! * [`jail`]: removing jails, and whether one exists
 //! * [`mod@ifconfig`], [`ngctl`], [`processes`]: interfaces; nodes of netgraph; who holds a file
 //! * [`facts`]: all of it together
 
@@ -12,6 +13,7 @@ pub mod bhyve;
 pub mod dmesg;
 pub mod facts;
 pub mod ifconfig;
+pub mod jail;
 pub mod kenv;
 pub mod kldstat;
 pub mod ngctl;
@@ -118,6 +120,10 @@ pub fn commands(intent: &Intent) -> Vec<Cmd> {
             vec![ifconfig([interface.as_str(), "destroy"])]
         }
         Intent::DestroyVm { vm } => vec![crate::vmm::bhyve::destroy(vm)],
+        Intent::RemoveJail { name, conf, ruleset, root, exists } => {
+            let remove = exists.then(|| jail::remove(conf, name));
+            remove.into_iter().chain(jail::clean(*ruleset, root)).collect()
+        }
         Intent::Join { bridge, member, vlan: None } => vec![ifconfig([bridge.as_str(), "addm", member.as_str()])],
         Intent::Join { bridge, member, vlan: Some(tag) } => {
             vec![ifconfig([bridge.as_str(), "addm", member.as_str(), "untagged", &tag.to_string()])]

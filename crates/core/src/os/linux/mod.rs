@@ -45,7 +45,7 @@ pub fn commands(intent: &Intent) -> Vec<Cmd> {
             vec![ip(["link", "delete", "dev", interface.as_str()])]
         }
         // bhyve is not of this system.
-        Intent::DestroyVm { .. } => Vec::new(),
+        Intent::DestroyVm { .. } | Intent::RemoveJail { .. } => Vec::new(),
         Intent::Join { bridge, member, vlan } => {
             let mut cmds = vec![ip(["link", "set", "dev", member.as_str(), "master", bridge.as_str()])];
             if let Some(tag) = vlan {

@@ -345,6 +345,7 @@ pub(super) fn proof(intent: &Intent) -> Option<Proof> {
         | Intent::MakeTap { .. }
         | Intent::RemoveTap { .. }
         | Intent::DestroyVm { .. }
+        | Intent::RemoveJail { .. }
         | Intent::RemoveBridge { .. }
         | Intent::RemoveVlan { .. }
         | Intent::RemovePair { .. }

@@ -161,6 +161,7 @@ pub fn is_in_effect(actual: &Actual, intent: &Intent) -> bool {
         Intent::LoadModule { .. }
         | Intent::RemoveTap { .. }
         | Intent::DestroyVm { .. }
+        | Intent::RemoveJail { .. }
         | Intent::SetUp { .. }
         | Intent::FilterVlans { .. }
         | Intent::Forward { .. } => false,

@@ -8,6 +8,7 @@ use super::{Arch, BhyveHost, Release};
 use crate::cmd::Cmd;
 use crate::device::{AhciPort, Device, NetBackend, ScsiBehind, SerialEnd, VncListen};
 use crate::launch::Prepare;
+use crate::os::freebsd::jail;
 use crate::vmm::machine::{Boot, FwCfgContent, Machine, Tpm};
 use crate::vmm::{HostFile, Rendered};
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,8 @@ pub const SINCE: Release = Release::new(14, 0);
 const SYSTEM: &[&str] = &["/boot", "/lib", "/libexec", "/usr/lib", "/usr/local/lib", "/usr/local/sbin", "/usr/sbin", "/usr/share/bhyve"];
 /// Nodes of /dev that every bhyve opens.
 const NODES: &[&str] = &["null", "zero", "random", "urandom", "vmm", "vmm.io", "vmmctl"];
+/// The folder of the roots in the runtime folder: one a guest, by its identity.
+pub const ROOTS: &str = "jails";
 /// The file of a jail's mounts.
 const FSTAB: &str = "jail.fstab";
 /// Seconds that making or removing it may take.
@@ -176,7 +179,7 @@ impl Jail {
         let hash = u32::from_be_bytes(uuid.as_bytes()[..4].try_into().unwrap_or_default());
         Self {
             name: format!("chyves-{uuid}"),
-            root: format!("{run_dir}/jails/{uuid}"),
+            root: format!("{run_dir}/{ROOTS}/{uuid}"),
             conf: format!("{run}/jail/jail.conf"),
             ruleset: 20_000 + hash % 40_000,
             reach,
@@ -200,7 +203,7 @@ impl Jail {
     }
 
     /// The folder of the files that the present jail was made of.
-    fn folder(&self) -> &str {
+    pub fn folder(&self) -> &str {
         self.conf.rsplit_once('/').map_or("", |(folder, _)| folder)
     }
 
@@ -282,13 +285,21 @@ impl Jail {
         (folders, points)
     }
 
-    /// The commands that remove it and its root. Nothing is removed of what may still be mounted there: `find -xdev` does not
-    /// go into it, and a mount point is busy.
+    /// The commands that remove it and its root.
     pub fn teardown(&self) -> Vec<Cmd> {
-        vec![
-            Cmd::new("jail", ["-q", "-f", &self.conf, "-r", &self.name]),
-            Cmd::new("devfs", ["rule", "-s", &self.ruleset.to_string(), "delset"]),
-            Cmd::new("find", [self.root.as_str(), "-xdev", "-depth", "-delete"]),
-        ]
+        let mut all = vec![self.remove()];
+        all.extend(jail::clean(self.ruleset, &self.root));
+        all
+    }
+
+    /// The command that removes the jail itself, which needs its file.
+    pub fn remove(&self) -> Cmd {
+        jail::remove(&self.conf, &self.name)
+    }
+
+    /// The file and the fstab that the present jail was made of, to be written again where they were lost.
+    pub fn description(&self, arch: Arch) -> Vec<HostFile> {
+        let places = [self.conf.clone(), format!("{}/{FSTAB}", self.folder())];
+        self.files(arch).into_iter().zip(places).map(|(file, path)| HostFile { path, ..file }).collect()
     }
 }

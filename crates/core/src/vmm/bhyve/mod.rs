@@ -102,6 +102,11 @@ pub fn destroy(vm: &str) -> Cmd {
     Cmd::new("bhyvectl", [&format!("--vm={vm}"), "--destroy"])
 }
 
+/// The node of a VM object, which is there as long as the object is. The exit status of `bhyvectl --destroy` does not tell.
+pub fn node(vm: &str) -> String {
+    format!("/dev/vmm/{vm}")
+}
+
 /// A comma in a setting that only the command line can carry.
 fn no_comma(setting: &Setting) -> Problem {
     Problem::usage(format!("cannot pass `{}` to bhyve", setting.words.join(" ")))
