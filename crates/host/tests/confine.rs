@@ -140,9 +140,10 @@ fn a_fully_confined_process_sees_its_own_files_and_nothing_else() {
     let report = probe(&mut guest, Level::Full, Sandbox { shows, ..sandbox() }, targets);
     is_nobody(&report);
 
-    // Its disk, the VM's lock, its user's claim and the standard streams.
+    // Its disk, the standard streams, and what it only holds: the VM's lock, its user's claim, and a reading end of the pipe that
+    // it prints to.
     let descriptors: Vec<i64> = report["descriptors"].as_array().unwrap().iter().map(|fd| fd.as_i64().unwrap()).collect();
-    assert!(descriptors.starts_with(&[0, 1, 2, 20]) && descriptors.len() == 6 && descriptors[4] >= 500, "{descriptors:?}");
+    assert!(descriptors.starts_with(&[0, 1, 2, 20]) && descriptors.len() == 7 && descriptors[4] >= 500, "{descriptors:?}");
 
     let visible: Vec<&str> = report["visible"].as_array().unwrap().iter().map(|path| path.as_str().unwrap()).collect();
     let expected = |path: &&&str| {
@@ -179,6 +180,9 @@ fn a_fully_confined_process_sees_its_own_files_and_nothing_else() {
     assert_ne!(*reached(&report, "tcp:"), "ok");
     assert_ne!(report["udp"], "ok");
     assert_eq!(*reached(&report, "pid:"), json!({ "kill": "permission denied", "descriptor": "permission denied" }));
+    // What it prints goes to a pipe that it can neither read back, seek nor cut.
+    let printing = report["standard error"].as_object().unwrap();
+    assert!(printing["kind"] == "Fifo" && printing.values().all(|result| result != "ok"), "{report}");
     // Its user id is free again, without a trace.
     assert_eq!(std::fs::read_dir(guest.rt.root().join("uids")).unwrap().count(), 0);
     guest.is_gone();
@@ -243,7 +247,7 @@ fn a_hypervisor_that_lets_go_of_its_locks_is_seen_to_live_and_nobody_takes_its_p
     guest.launch.confinement = Confinement { wanted: Level::User, level: Level::User, reasons: Vec::new(), means };
     guest.tell_spec();
     let started = guest.start().unwrap();
-    assert_eq!(guest.log("hypervisor.log").matches("let go: Ok(())").count(), 2, "{}", guest.log("hypervisor.log"));
+    assert_eq!(guest.log("hypervisor.log").matches("let go: Ok(())").count(), 3, "{}", guest.log("hypervisor.log"));
     let uid = guest.record().uid.unwrap();
 
     // Without its supervisor there is nothing that remembers it.

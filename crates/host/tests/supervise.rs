@@ -21,6 +21,41 @@ fn prepare(program: &str, args: &[&str], may_fail: bool) -> Prepare {
 }
 
 #[test]
+fn a_hypervisor_that_prints_without_end_fills_nothing_and_outlives_its_supervisor() {
+    let mut guest = Guest::new();
+    // A line for each block of code that the guest executes: two hundred megabytes on the way to its first word.
+    guest.launch.hypervisor = guest.launch.hypervisor.clone().args(["-d", "exec,nochain"]);
+    guest.tell_spec();
+    let started = guest.start().unwrap();
+    let mut console = guest.console();
+    console.expect("tiny: ready 1");
+    let size = |guest: &Guest| ["hypervisor.log", "hypervisor.log.1"].map(|name| guest.log(name).len()).iter().sum::<usize>();
+    until("what is not kept", || guest.log("hypervisor.log").contains("prints more than is kept").then_some(()));
+    assert!(size(&guest) <= 1 << 20);
+    // Nobody reads now. It goes on, and who takes it over reads on.
+    let ticks = |pid: u32| -> u64 {
+        let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        let fields: Vec<u64> = text.rsplit_once(')').unwrap().1.split_ascii_whitespace().skip(1).filter_map(|f| f.parse().ok()).collect();
+        fields[10] + fields[11]
+    };
+    kill(started.supervisor);
+    guest.until_state("orphaned");
+    console = {
+        let before = ticks(started.machine);
+        drop(console);
+        guest.take_over().unwrap();
+        until("its own time to pass", || (ticks(started.machine) > before).then_some(()));
+        guest.console()
+    };
+    console.say("r");
+    console.expect("tiny: ready 2");
+    assert!(size(&guest) <= 1 << 20);
+    drop(console);
+    guest.stop(None, Force::Never).unwrap();
+    guest.is_gone();
+}
+
+#[test]
 fn a_guest_starts_reboots_with_its_new_settings_and_stops() {
     let mut guest = Guest::new();
     let marker = guest.temp.path().join("cleaned");

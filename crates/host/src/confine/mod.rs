@@ -34,6 +34,7 @@ use crate::child;
 use crate::proc::Proc;
 use crate::runtime::{Lock, life};
 use crate::supervise::Spawner;
+use crate::supervise::messages::Printing;
 use chyves_core::cmd::Cmd;
 use chyves_core::confinement::Confinement;
 use chyves_core::launch::{Descriptor, Launch};
@@ -43,7 +44,7 @@ use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{IoSlice, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -59,6 +60,9 @@ const LIMIT: u64 = 4 << 20;
 const WITHIN: Duration = Duration::from_secs(60);
 /// Descriptors of our own lie above all that a command line names.
 const OURS: i32 = 500;
+
+/// Descriptors that the hypervisor gets only to hold: the lock of its VM, and a reading end of the pipe that it prints to.
+const HELD: usize = 2;
 
 /// What the process in between is to do.
 #[derive(Debug, Serialize, Deserialize)]
@@ -99,11 +103,11 @@ pub(crate) struct Born {
     pub(crate) uid: Option<u32>,
 }
 
-/// Starts the hypervisor of a launch. Its messages go to `log`; it holds `lock` until it ends.
+/// Starts the hypervisor of a launch. It inherits `lock`, and prints to a pipe.
 ///
 /// # Errors
 /// What could not be opened, confined or run, in words.
-pub(crate) fn start(spawner: &Spawner, launch: &Launch, place: Place, lock: &Lock, log: &File) -> Result<Born, String> {
+pub(crate) fn start(spawner: &Spawner, launch: &Launch, place: Place, lock: &Lock, printing: Printing) -> Result<Born, String> {
     let order = Order {
         guest: launch.uuid,
         cmd: launch.hypervisor.clone(),
@@ -114,9 +118,10 @@ pub(crate) fn start(spawner: &Spawner, launch: &Launch, place: Place, lock: &Loc
     let text = serde_json::to_vec(&order).map_err(|e| e.to_string())?;
     let (mut ours, theirs) = UnixStream::pair().map_err(|e| format!("no socket for its order: {e}"))?;
     let word = spawner.command(WORD);
-    let log = || log.try_clone().map_err(|e| format!("the hypervisor's log can't be opened: {e}"));
+    let Printing { out, held } = printing;
+    let also = out.try_clone().map_err(|e| format!("the pipe for its messages can't be opened: {e}"))?;
     let mut command = child::own_session(&spawner.exe);
-    command.args(&word.args).stdin(Stdio::from(OwnedFd::from(theirs))).stdout(log()?).stderr(log()?);
+    command.args(&word.args).stdin(Stdio::from(OwnedFd::from(theirs))).stdout(out).stderr(also);
     let mut child = command.spawn().map_err(|e| format!("`{}` can't be run: {e}", spawner.exe.display()))?;
     // It holds the other end of the socket.
     drop(command);
@@ -126,7 +131,7 @@ pub(crate) fn start(spawner: &Spawner, launch: &Launch, place: Place, lock: &Loc
         Ok(None) => Ok(()),
         Err(e) => Err(e.to_string()),
     };
-    let answer = named.and_then(|()| hand_over(&mut ours, lock, &text)).and_then(|()| hear(&mut ours));
+    let answer = named.and_then(|()| hand_over(&mut ours, [lock.file().as_fd(), held.as_fd()], &text)).and_then(|()| hear(&mut ours));
     match answer {
         Ok(uid) => Ok(Born { child, uid }),
         Err(why) => {
@@ -137,13 +142,12 @@ pub(crate) fn start(spawner: &Spawner, launch: &Launch, place: Place, lock: &Loc
     }
 }
 
-/// The order, and the lock with its first byte.
-fn hand_over(socket: &mut UnixStream, lock: &Lock, text: &[u8]) -> Result<(), String> {
+/// The order, and with its first byte what the hypervisor gets only to hold.
+fn hand_over(socket: &mut UnixStream, held: [BorrowedFd<'_>; HELD], text: &[u8]) -> Result<(), String> {
     let cant = |e: std::io::Error| format!("its order can't be handed over: {e}");
-    let fds = [lock.file().as_fd()];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(HELD))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    ancillary.push(SendAncillaryMessage::ScmRights(&fds));
+    ancillary.push(SendAncillaryMessage::ScmRights(&held));
     rustix::net::sendmsg(&*socket, &[IoSlice::new(b"\n")], &mut ancillary, SendFlags::NOSIGNAL).map_err(|e| cant(e.into()))?;
     socket.write_all(text).and_then(|()| socket.shutdown(std::net::Shutdown::Write)).map_err(cant)
 }
@@ -181,31 +185,33 @@ fn say(to: &mut File, answer: &Answer) {
     }
 }
 
-/// The order on standard input, with the lock.
-fn receive() -> Result<(Order, OwnedFd), String> {
+/// The order on standard input, with what is to be held.
+fn receive() -> Result<(Order, Vec<OwnedFd>), String> {
     let cant = |e: &dyn std::fmt::Display| format!("its order can't be read: {e}");
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(HELD))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let mut first = [0];
     rustix::net::recvmsg(std::io::stdin(), &mut [IoSliceMut::new(&mut first)], &mut ancillary, RecvFlags::CMSG_CLOEXEC)
         .map_err(|e| cant(&e))?;
-    let lock = ancillary.drain().find_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
-        _ => None,
-    });
+    let mut held = Vec::new();
+    for message in ancillary.drain() {
+        if let RecvAncillaryMessage::ScmRights(fds) = message {
+            held.extend(fds);
+        }
+    }
     let mut text = String::new();
     std::io::stdin().take(LIMIT).read_to_string(&mut text).map_err(|e| cant(&e))?;
     let order = serde_json::from_str(&text).map_err(|e| cant(&e))?;
-    Ok((order, lock.ok_or("its order came without a lock")?))
+    if held.len() == HELD { Ok((order, held)) } else { Err("its order came without the lock of its VM".to_owned()) }
 }
 
 fn become_hypervisor(answers: &mut Option<File>) -> Result<std::convert::Infallible, String> {
     let socket = rustix::io::fcntl_dupfd_cloexec(std::io::stdin(), OURS).map_err(|e| format!("its order can't be answered: {e}"))?;
     *answers = Some(File::from(socket));
-    let (order, lock) = receive()?;
+    let (order, held) = receive()?;
     let null = File::open("/dev/null").and_then(|null| Ok(rustix::stdio::dup2_stdin(&null)?));
     null.map_err(|e| format!("/dev/null can't be opened: {e}"))?;
-    let lock = above(&lock)?;
+    let held = held.iter().map(above).collect::<Result<Vec<_>, _>>()?;
     let opened = open::all(&order.descriptors)?;
     #[cfg(target_os = "linux")]
     let confined = linux::confine(&order, answers.as_mut())?;
@@ -217,8 +223,7 @@ fn become_hypervisor(answers: &mut Option<File>) -> Result<std::convert::Infalli
     if let Some(held) = confined.held.fd() {
         keep(held)?;
     }
-    keep(&lock)?;
-    for descriptor in &opened {
+    for descriptor in held.iter().chain(&opened) {
         keep(descriptor)?;
     }
     let error = child::becoming(&order.cmd.program).args(&order.cmd.args).exec();

@@ -222,6 +222,11 @@ impl GuestDir {
         self.path.join("control")
     }
 
+    /// The pipe that the hypervisor prints to.
+    pub(crate) fn messages(&self) -> PathBuf {
+        self.path.join("messages")
+    }
+
     /// Where the hypervisor's messages go when its log folder can't take them.
     pub(crate) fn spare_log(&self) -> PathBuf {
         self.path.join("hypervisor.log")

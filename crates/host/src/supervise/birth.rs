@@ -5,6 +5,7 @@
 use super::engine::{ANSWER_WITHIN, Engine, INSIST_AFTER, SCROLL_BACK, epoch};
 use super::log::{ConsoleLog, HypervisorLog};
 use super::machine::Machine;
+use super::messages::Messages;
 use super::order::Word;
 use super::peers::Peers;
 use super::ring::Ring;
@@ -144,6 +145,7 @@ impl<'a> Engine<'a> {
             ring: Ring::new(SCROLL_BACK),
             console_log,
             hypervisor_log,
+            messages: Messages::open(&dir.messages())?,
             dir,
             run: rt.root().to_owned(),
             spawner,
@@ -179,7 +181,6 @@ impl<'a> Engine<'a> {
             signals,
             clock: Instant::now(),
             look_at: 0,
-            trim_at: 0,
             _lock: lock,
         };
         // Who can't write this now could never tell anybody about its machine.

@@ -350,7 +350,8 @@ impl Engine<'_> {
         };
         launch.hypervisor.program = program.to_string_lossy().into_owned();
         let place = confine::Place { run: self.run.clone(), guest: self.dir.path().to_owned() };
-        confine::start(&self.spawner, &launch, place, &lock, self.hypervisor_log.file()).map_err(|why| (why, false))
+        let printing = self.messages.printing().map_err(|e| (format!("there is no pipe for its messages: {e}"), false))?;
+        confine::start(&self.spawner, &launch, place, &lock, printing).map_err(|why| (why, false))
     }
 
     /// Reaches for the machine's monitor and its serial port.

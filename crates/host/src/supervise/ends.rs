@@ -26,6 +26,7 @@ impl Engine<'_> {
         // It spoke before it died, so all of it is there to be read now.
         self.look_at_qmp(now);
         self.look_at_serial(now);
+        self.hear_last_words();
         let words = self.hypervisor_log.last_words();
         let end = match &self.launch.control {
             Control::Qmp { .. } => End::of_qemu(self.qmp.as_ref().and_then(|q| q.reason()), exit),

@@ -10,6 +10,7 @@ use super::hold::Hold;
 use super::job::Job;
 use super::log::{ConsoleLog, HypervisorLog};
 use super::machine::Machine;
+use super::messages::Messages;
 use super::order::{Order, Outcome, Word};
 use super::peers::Peers;
 use super::qmp::{News, Qmp};
@@ -33,8 +34,6 @@ use std::time::{Duration, Instant, SystemTime};
 pub(super) const SCROLL_BACK: usize = 16 << 10;
 /// How often the end of a machine that is not our child is looked for, milliseconds.
 const LOOK: u64 = 250;
-/// How often the hypervisor's log is kept short, milliseconds.
-const TRIM: u64 = 10_000;
 /// A machine that is taken over has so many milliseconds to answer.
 pub(super) const ANSWER_WITHIN: u64 = 5_000;
 /// After so many it is taken over all the same, where it is to be ended by force.
@@ -73,6 +72,8 @@ pub(super) struct Engine<'a> {
     pub(super) ring: Ring,
     pub(super) console_log: ConsoleLog,
     pub(super) hypervisor_log: HypervisorLog,
+    /// What the hypervisor prints, on its way to that log.
+    pub(super) messages: Messages,
     pub(super) peers: Peers,
     /// Commands before the hypervisor that are still to run.
     pub(super) before: VecDeque<Prepare>,
@@ -119,7 +120,6 @@ pub(super) struct Engine<'a> {
     pub(super) signals: Signals,
     pub(super) clock: Instant,
     pub(super) look_at: u64,
-    pub(super) trim_at: u64,
     pub(super) _lock: Lock,
 }
 
@@ -208,13 +208,17 @@ impl Engine<'_> {
             fds.extend(job.fds().map(|fd| PollFd::from_borrowed_fd(fd, rustix::event::PollFlags::IN)));
         }
         if let Some(machine) = &self.machine {
-            wakes.push(Some(if machine.is_child() { self.trim_at } else { self.look_at.min(self.trim_at) }));
+            wakes.push((!machine.is_child()).then_some(self.look_at));
         }
         if let Some(qmp) = &self.qmp {
             match qmp.interest() {
                 Ok((fd, flags)) => fds.push(PollFd::from_borrowed_fd(fd, flags)),
                 Err(at) => wakes.push(Some(at)),
             }
+        }
+        match self.messages.interest() {
+            Ok(fd) => fds.push(PollFd::from_borrowed_fd(fd, rustix::event::PollFlags::IN)),
+            Err(at) => wakes.push(Some(at)),
         }
         match self.serial.interest() {
             Ok((fd, flags)) => fds.push(PollFd::from_borrowed_fd(fd, flags)),
@@ -239,6 +243,7 @@ impl Engine<'_> {
         self.look_at_qmp(now);
         self.look_at_hold(now);
         self.look_at_serial(now);
+        self.look_at_messages(now);
         self.look_at_machine(now);
         self.look_at_peers(now);
         if let Some(at) = self.adopting
@@ -289,11 +294,25 @@ impl Engine<'_> {
         }
     }
 
-    fn look_at_machine(&mut self, now: u64) {
-        if now >= self.trim_at {
-            self.trim_at = now + TRIM;
-            self.hypervisor_log.trim();
+    fn look_at_messages(&mut self, now: u64) {
+        let mut buffer = [0; 4096];
+        while let Some((bytes, last)) = self.messages.read(&mut buffer, now) {
+            self.hypervisor_log.add(bytes);
+            if last {
+                self.hypervisor_log.note("the hypervisor prints more than is kept");
+            }
         }
+    }
+
+    /// All that it has said: it has ended.
+    pub(super) fn hear_last_words(&mut self) {
+        let mut buffer = [0; 4096];
+        while let Some(bytes) = self.messages.read_now(&mut buffer) {
+            self.hypervisor_log.add(bytes);
+        }
+    }
+
+    fn look_at_machine(&mut self, now: u64) {
         let Some(machine) = &mut self.machine else {
             return;
         };

@@ -4,6 +4,7 @@
 //! disks on the same pool hang then too, and the machine is still provably there by its lock.
 
 use super::owed::Owed;
+use super::ring::Ring;
 use crate::safe::{Access, Folder, Rule};
 use chyves_core::error::{Problem, Result};
 use chyves_core::value::FilePath;
@@ -14,6 +15,8 @@ use std::path::PathBuf;
 
 /// After a failure, wait so many milliseconds before the next try.
 const RETRY: u64 = 5_000;
+/// So much of what a hypervisor said last is kept for the report of its end, bytes.
+const LAST_WORDS: usize = 4096;
 
 /// Opens a log for appending, and only while its folder is on the file system that it was on first.
 pub(super) fn append_on(path: &FilePath, device: &mut Option<u64>) -> Result<File> {
@@ -111,14 +114,14 @@ impl ConsoleLog {
     }
 }
 
-/// The hypervisor's own messages. It writes to the file itself, so that it can go on without a supervisor and never
-/// meets a closed pipe; the supervisor only keeps the file short.
+/// The hypervisor's messages, as they were read from its pipe (`messages`), and notes of the supervisor: a file and its
+/// predecessor, each at most half of the limit.
 pub(super) struct HypervisorLog {
     path: FilePath,
     file: File,
-    limit: u64,
-    /// Where the present hypervisor's messages begin.
-    mark: u64,
+    half: u64,
+    /// The last that the present hypervisor said.
+    said: Ring,
     /// What the log itself has still to be told, where the spare one stands in for it.
     owed: Option<Owed>,
 }
@@ -143,16 +146,11 @@ impl HypervisorLog {
                 (spare.clone(), append_on(spare, &mut None)?, Some(owed))
             }
         };
-        let mark = file.metadata().map_err(|e| io(&e))?.len();
-        Ok(Self { path, file, limit, mark, owed })
+        Ok(Self { path, file, half: limit / 2, said: Ring::new(LAST_WORDS), owed })
     }
 
     pub(super) fn path(&self) -> &FilePath {
         &self.path
-    }
-
-    pub(super) fn file(&self) -> &File {
-        &self.file
     }
 
     /// Lets go of the file for good: its file system is about to be unmounted. What is noted from now on is lost.
@@ -165,54 +163,49 @@ impl HypervisorLog {
 
     /// From here on it is another hypervisor that speaks.
     pub(super) fn mark(&mut self) {
-        self.mark = self.file.metadata().map_or(self.mark, |m| m.len());
+        self.said = Ring::new(LAST_WORDS);
+    }
+
+    /// Adds what the hypervisor printed.
+    pub(super) fn add(&mut self, bytes: &[u8]) {
+        self.said.push(bytes);
+        self.write(bytes);
+    }
+
+    /// A write that fails loses text.
+    fn write(&mut self, bytes: &[u8]) {
+        for part in bytes.chunks(usize::try_from(self.half).unwrap_or(usize::MAX).max(1)) {
+            self.make_room(part.len() as u64);
+            drop(self.file.write_all(part));
+        }
     }
 
     /// Adds a line of our own; to the log itself, too, once there is room for it again.
     pub(super) fn note(&mut self, text: &str) {
         let line = format!("chyves: {text}\n");
-        drop(self.file.write_all(line.as_bytes()));
+        self.write(line.as_bytes());
         if let Some(owed) = &mut self.owed {
             owed.tell(&line);
         }
     }
 
-    /// Keeps it short: what is over half of the limit goes to the predecessor, the rest is forgotten.
-    pub(super) fn trim(&mut self) {
+    /// Begins a new file, and keeps the present one as its predecessor, where it would grow past its half of the limit.
+    fn make_room(&mut self, more: u64) {
         let size = self.file.metadata().map_or(0, |m| m.len());
-        if size <= self.limit / 2 {
+        if size == 0 || size + more <= self.half {
             return;
         }
-        // The hypervisor keeps its descriptor, so the file is emptied in place; what it writes meanwhile may be lost.
-        if let (Ok(text), Ok((folder, _, old))) = (self.tail(self.limit / 2), older(&self.path)) {
-            drop(folder.replace(old, &text, false));
+        // Emptied in place: a hypervisor of a release that handed it the file itself still writes to it.
+        let mut text = vec![0; usize::try_from(self.half).unwrap_or(0)];
+        if let (Ok(count), Ok((folder, _, old))) = (self.file.read_at(&mut text, size.saturating_sub(self.half)), older(&self.path)) {
+            drop(folder.replace(old, &text[..count], false));
         }
         drop(self.file.set_len(0));
-        self.mark = 0;
-    }
-
-    fn tail(&self, count: u64) -> std::io::Result<Vec<u8>> {
-        self.read_from(self.file.metadata()?.len().saturating_sub(count), count)
-    }
-
-    fn read_from(&self, start: u64, count: u64) -> std::io::Result<Vec<u8>> {
-        let mut bytes = vec![0; usize::try_from(count).unwrap_or(0)];
-        let mut filled = 0;
-        while filled < bytes.len() {
-            match self.file.read_at(&mut bytes[filled..], start + filled as u64)? {
-                0 => break,
-                n => filled += n,
-            }
-        }
-        bytes.truncate(filled);
-        Ok(bytes)
     }
 
     /// The last of what the present hypervisor said.
     pub(super) fn last_words(&self) -> Vec<u8> {
-        const ENOUGH: u64 = 4096;
-        let size = self.file.metadata().map_or(0, |m| m.len());
-        self.read_from(self.mark.max(size.saturating_sub(ENOUGH)), ENOUGH).unwrap_or_default()
+        self.said.copy()
     }
 }
 
@@ -268,19 +261,24 @@ mod tests {
     }
 
     #[test]
-    fn the_hypervisors_log_is_kept_short_under_its_writer() {
+    fn the_hypervisors_log_never_grows_past_its_limit_whatever_it_prints() {
         let temp = tempfile::tempdir().unwrap();
         let spare = logs(&temp).join("spare");
         let mut log = HypervisorLog::open(&logs(&temp), &spare, 4096).unwrap();
-        let mut writer = log.file().try_clone().unwrap();
         log.mark();
-        writer.write_all(b"first\n").unwrap();
+        log.add(b"first\n");
         assert_eq!(log.last_words(), b"first\n");
-        writer.write_all(&[b'x'; 3000]).unwrap();
-        log.trim();
-        writer.write_all(b"second\n").unwrap();
-        assert_eq!(log.last_words(), b"second\n");
-        assert!(std::fs::metadata(temp.path().join("hypervisor.log.1")).unwrap().len() <= 2048);
+        let size = |name: &str| std::fs::metadata(temp.path().join(name)).unwrap().len();
+        for n in 0..100 {
+            log.add(&[b'x'; 3000]);
+            log.note(&format!("line {n}"));
+            assert!(size("hypervisor.log") <= 2048 && size("hypervisor.log.1") <= 2048);
+        }
+        log.add(b"last\n");
+        assert!(log.last_words().ends_with(b"xlast\n"), "notes are not its own words");
+        assert!(std::fs::read_to_string(temp.path().join("hypervisor.log")).unwrap().ends_with("chyves: line 99\nlast\n"));
+        log.mark();
+        assert!(log.last_words().is_empty(), "that was another hypervisor");
     }
 
     #[test]

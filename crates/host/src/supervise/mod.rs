@@ -7,7 +7,7 @@
 //! * `machine`, `job`: the hypervisor's process; commands that run to their end
 //! * `hold`: a machine that is paused because a disk can't be written
 //! * `qmp`, `serial`: talking to the machine, reading its serial port
-//! * `log`, `ring`: bounded logs; the last bytes of a stream
+//! * `log`, `ring`: bounded logs; the last bytes of a stream; `messages`: what the hypervisor prints
 //! * `signals`: signals as something to poll; `slim`: memory that only the start needed
 //!
 //! What follows an end is decided in `core::lifecycle`; what is run is decided by the planner and comes as a `Launch`.
@@ -23,6 +23,7 @@ mod hold;
 mod job;
 mod log;
 mod machine;
+pub(crate) mod messages;
 mod order;
 mod owed;
 mod peers;

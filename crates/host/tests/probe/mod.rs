@@ -52,6 +52,18 @@ fn forks() -> Value {
     )
 }
 
+/// What can be done with the descriptor that messages go to.
+fn printing() -> Value {
+    let error = std::io::stderr();
+    let kind = rustix::fs::fstat(&error).map(|stat| format!("{:?}", rustix::fs::FileType::from_raw_mode(stat.st_mode)));
+    json!({
+        "kind": kind.unwrap_or_default(),
+        "read": outcome(rustix::io::read(&error, &mut [0; 1]).map_err(Into::into)),
+        "seek": outcome(rustix::fs::seek(&error, rustix::fs::SeekFrom::Start(0)).map_err(Into::into)),
+        "truncate": outcome(rustix::fs::ftruncate(&error, 0).map_err(Into::into)),
+    })
+}
+
 /// `targets`: `file:PATH`, `socket:PATH`, `abstract:NAME`, `tcp:PORT`, `bind:PORT`, `pid:NUMBER`.
 pub(crate) fn report(targets: &[&str]) {
     let mut tried = Map::new();
@@ -98,6 +110,7 @@ pub(crate) fn report(targets: &[&str]) {
         "node": outcome(rustix::fs::mknodat(rustix::fs::CWD, "/dev/probe", rustix::fs::FileType::CharacterDevice, rustix::fs::Mode::RWXU, 257).map_err(Into::into)),
         "udp": outcome(UdpSocket::bind("127.0.0.1:0").and_then(|udp| udp.send_to(b"x", "127.0.0.1:9"))),
         "fork": forks(),
+        "standard error": printing(),
         "tried": tried,
     });
     eprintln!("probe {report}");

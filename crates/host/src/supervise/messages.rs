@@ -1,0 +1,145 @@
+//! What the hypervisor prints: a named pipe in the guest's runtime folder, which the supervisor reads into the log.
+//!
+//! The hypervisor never has the log itself. It gets a descriptor that can only be written, of a pipe: nothing can be read back,
+//! sought or truncated by it, and what it can fill are the 64 KiB of the pipe. Three things are so that no hypervisor suffers
+//! from its messages, also one whose supervisor was killed:
+//! * a write never blocks: what does not fit is lost
+//! * a write never meets a pipe without a reader, since the hypervisor is also given a reading end, only to hold
+//! * the pipe has a name, so that the next supervisor goes on with it, and reads what was printed meanwhile
+//!
+//! Not here: the log and its bounds (`log`).
+
+#![allow(clippy::disallowed_methods)] // the runtime folder, /proc and devices of the host are opened
+
+use chyves_core::error::{Problem, Result};
+use rustix::fs::{Mode, OFlags};
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+/// So much is read in a period, bytes: a hypervisor that prints without end costs neither the processor nor the pool.
+const SHARE: usize = 64 << 10;
+/// A period, milliseconds.
+const PERIOD: u64 = 1_000;
+
+/// The reading side.
+pub(super) struct Messages {
+    path: PathBuf,
+    pipe: File,
+    /// What may still be read in this period.
+    left: usize,
+    /// When the next period begins.
+    next: u64,
+}
+
+/// What a hypervisor gets of it.
+pub(crate) struct Printing {
+    /// Its standard output and error.
+    pub(crate) out: OwnedFd,
+    /// A reading end, only to hold.
+    pub(crate) held: OwnedFd,
+}
+
+impl Messages {
+    /// Opens the pipe, and makes it where it is not there.
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let cant = |e: rustix::io::Errno| {
+            Problem::failed(format!("cannot open the pipe for the messages of the hypervisor, `{}`", path.display()))
+                .on(path.display())
+                .because(std::io::Error::from(e))
+        };
+        match rustix::fs::mkfifoat(rustix::fs::CWD, path, Mode::RUSR | Mode::WUSR) {
+            Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+            Err(e) => return Err(cant(e)),
+        }
+        // Opened for writing as well, it never comes to its end, which `poll` would report for ever.
+        let pipe = open(path, OFlags::RDWR).map_err(cant)?;
+        Ok(Self { path: path.to_owned(), pipe: File::from(pipe), left: SHARE, next: 0 })
+    }
+
+    /// The ends for a hypervisor that is about to be started.
+    pub(super) fn printing(&self) -> std::io::Result<Printing> {
+        Ok(Printing { out: open(&self.path, OFlags::WRONLY)?, held: open(&self.path, OFlags::RDONLY)? })
+    }
+
+    /// What was printed, where there is something and it may be read now. Whether it is the last that is read in this period,
+    /// so that what follows may get lost.
+    pub(super) fn read<'b>(&mut self, buffer: &'b mut [u8], now: u64) -> Option<(&'b [u8], bool)> {
+        if now >= self.next {
+            (self.left, self.next) = (SHARE, now + PERIOD);
+        }
+        let most = buffer.len().min(self.left);
+        let read = self.read_now(&mut buffer[..most])?;
+        self.left -= read.len();
+        Some((read, self.left == 0))
+    }
+
+    /// The same whatever was read before: for the last words of one that has ended.
+    pub(super) fn read_now<'b>(&mut self, buffer: &'b mut [u8]) -> Option<&'b [u8]> {
+        if buffer.is_empty() {
+            return None;
+        }
+        match self.pipe.read(buffer) {
+            Ok(0) | Err(_) => None,
+            Ok(n) => Some(&buffer[..n]),
+        }
+    }
+
+    /// What to wait for: that something is printed, or the next period.
+    pub(super) fn interest(&self) -> std::result::Result<BorrowedFd<'_>, u64> {
+        if self.left == 0 { Err(self.next) } else { Ok(self.pipe.as_fd()) }
+    }
+}
+
+fn open(path: &Path, mode: OFlags) -> rustix::io::Result<OwnedFd> {
+    rustix::fs::open(path, mode | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn who_prints_without_end_is_read_at_a_bounded_rate_and_never_blocks() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("messages");
+        let mut messages = Messages::open(&path).unwrap();
+        let mut out = File::from(messages.printing().unwrap().out);
+        let mut buffer = [0; 4096];
+        assert!(messages.read(&mut buffer, 0).is_none());
+        let (mut read, mut last) = (0, false);
+        for _ in 0..1000 {
+            let _ = out.write(&[b'x'; 4096]);
+            if let Some((bytes, is_last)) = messages.read(&mut buffer, 10) {
+                (read, last) = (read + bytes.len(), is_last);
+            }
+        }
+        assert_eq!((read, last), (SHARE, true));
+        assert!(matches!(messages.interest(), Err(at) if at == PERIOD));
+        // The next period; and the end of one that has ended.
+        assert!(messages.read(&mut buffer, PERIOD).is_some() && messages.interest().is_ok());
+        while messages.read_now(&mut buffer).is_some() {}
+    }
+
+    #[test]
+    fn what_is_printed_without_a_supervisor_reaches_the_next_one_and_harms_nobody() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("messages");
+        let first = Messages::open(&path).unwrap();
+        let Printing { out, held } = first.printing().unwrap();
+        drop(first);
+        let mut out = File::from(out);
+        out.write_all(b"kept\n").unwrap();
+        // Full, and nobody there to read: an error, no signal.
+        while out.write(&[b'x'; 4096]).is_ok() {}
+        assert_eq!(out.write(b"y").unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+        let mut second = Messages::open(&path).unwrap();
+        let mut buffer = [0; 5];
+        assert_eq!(second.read_now(&mut buffer).unwrap(), b"kept\n");
+        drop(held);
+        // It is a pipe that can only be written.
+        assert!(File::from(second.printing().unwrap().out).read(&mut buffer).is_err() && out.set_len(0).is_err());
+    }
+}
