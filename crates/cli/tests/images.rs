@@ -161,7 +161,7 @@ fn what_is_no_image_is_refused_and_leaves_nothing() {
         ("disk.img --name importing-x", 2, "not whole yet"),
         ("-", 2, "--name"),
         ("gopher://localhost/x", 2, "no address that can be read"),
-        ("disk.img --key disk.img", 2, "there is none"),
+        ("disk.img --key disk.img", 2, "holds no public key"),
     ] {
         let answer = host.chyves(&format!("image import {line}")).ends(code);
         assert!(answer.err.contains(says), "{line} does not say `{says}`:\n{}", answer.err);
@@ -211,21 +211,21 @@ fn lists_of_checksums_and_their_signatures_decide() {
     gpg(&["--armor", "--output", "key.asc", "--export"]);
     gpg(&["--output", "key.gpg", "--export"]);
     gpg(&["--clearsign", "--output", "SIGNED", "GNU"]);
-    gpg(&["--detach-sign", "--output", "GNU.sig", "GNU"]);
+    gpg(&["--detach-sign", "--output", "detached", "GNU"]);
     host.command("gpgconf").args(["--homedir", home, "--kill", "all"]).output().unwrap();
     host.ok("image import disk.img --name inside --checksums SIGNED --key key.asc").says("signed by the OpenPGP key");
-    host.ok("image import disk.img --name beside --checksums GNU --signature GNU.sig --key key.gpg").says("signed by");
+    host.ok("image import disk.img --name beside --checksums GNU --signature detached --key key.gpg").says("signed by");
     let before = host.tree();
     let signed = std::fs::read_to_string(host.work().join("SIGNED")).unwrap();
     write("FORGED", &signed.replace(&"0".repeat(64), &"1".repeat(64)));
     write("OTHER", "SHA256 (disk.img) = 00\n");
-    for (options, says) in [
-        ("--checksums FORGED --key key.asc", "is not good"),
-        ("--checksums GNU --key key.asc", "is not good"),
-        ("--checksums BSD --signature GNU.sig --key key.gpg", "is not good"),
-        ("--checksums OTHER", "no checksums at all"),
+    for (options, code, says) in [
+        ("--checksums FORGED --key key.asc", 1, "is not good"),
+        ("--checksums GNU --key key.asc", 3, "none of these is beside it: GNU.asc"),
+        ("--checksums BSD --signature detached --key key.gpg", 1, "is not good"),
+        ("--checksums OTHER", 1, "no checksums at all"),
     ] {
-        host.chyves(&format!("image import disk.img --name x {options}")).ends(1).says(says).says("hint:");
+        host.chyves(&format!("image import disk.img --name x {options}")).ends(code).says(says).says("hint:");
         assert_eq!(host.tree(), before, "{options}");
     }
     host.nothing_is_left();

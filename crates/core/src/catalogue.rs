@@ -1,9 +1,17 @@
 //! Known systems: a name becomes an address, the list of checksums beside it, and the settings that the system wants.
 //!
-//! The table is data, `catalogue.json`; a person's own tables have the same form and come before it. An entry's texts may
-//! hold `{version}`, `{digits}` (the version without points), `{codename}`, `{arch}` and `{folder}`.
+//! The table is data, `catalogue.json`; a person's own tables are lists of the same entries and come before it. An entry's
+//! texts may hold `{version}`, `{digits}` (the version without points), `{codename}`, `{arch}` and `{folder}`.
 //!
-//! Not here: reading a person's tables (chyves-host), fetching.
+//! * [`whole`]: a catalogue of one day, with keys and security advisories
+//! * [`installed`]: one that was installed, which one is in force, and the way back
+//!
+//! Not here: reading a person's tables and installing a newer catalogue (chyves-host), fetching.
+
+pub mod installed;
+pub mod whole;
+
+pub use whole::{Advisory, Catalogue};
 
 use crate::error::{Problem, Result, did_you_mean};
 use crate::image::Source;
@@ -12,10 +20,7 @@ use crate::value::{ImageName, printable};
 use crate::world::ImageKind;
 use crate::zfs::args::Pair;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
-
-/// The table that comes with the program.
-const BUILT_IN: &str = include_str!("catalogue.json");
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A system, or several versions of one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +50,18 @@ pub struct Entry {
     /// The list of checksums.
     #[serde(default)]
     pub checksums: Option<String>,
+    /// The signature of that list, where it is a file of its own. Without one, and with `signed_by`, it is inside the list.
+    #[serde(default)]
+    pub signature: Option<String>,
+    /// The signature of the image itself, where the list bears none.
+    #[serde(default)]
+    pub image_signature: Option<String>,
+    /// The keys that sign it, as the catalogue calls them; a version may have its own.
+    #[serde(default)]
+    pub signed_by: Vec<String>,
+    /// Why nothing is signed, where a person would expect it.
+    #[serde(default)]
+    pub unsigned: Option<String>,
     /// What a person should know; instead of an address, what to do.
     #[serde(default)]
     pub note: Option<String>,
@@ -54,7 +71,7 @@ pub struct Entry {
 }
 
 /// One version.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Version {
     /// As it stands in the name.
@@ -62,6 +79,12 @@ pub struct Version {
     /// Another word for it that addresses need.
     #[serde(default)]
     pub codename: Option<String>,
+    /// The keys that sign it, where not those of the entry.
+    #[serde(default)]
+    pub signed_by: Vec<String>,
+    /// What of it could not be checked when the catalogue was made.
+    #[serde(default)]
+    pub unverified: Option<String>,
 }
 
 /// One version for one architecture.
@@ -77,27 +100,50 @@ pub struct Found {
     pub address: Option<String>,
     /// The list of checksums.
     pub checksums: Option<String>,
+    /// The signature of that list, where it is a file of its own.
+    pub signature: Option<String>,
+    /// The signature of the image itself.
+    pub image_signature: Option<String>,
+    /// The keys that sign it, as the catalogue calls them.
+    pub signed_by: Vec<String>,
+    /// Why nothing is signed.
+    pub unsigned: Option<String>,
+    /// What of it could not be checked when the catalogue was made.
+    pub unverified: Option<String>,
     /// What a person should know.
     pub note: Option<String>,
     /// Settings that the system wants.
     pub settings: Vec<Pair>,
 }
 
-/// Reads a table; `from` is what it is called in errors.
+/// A table, or a whole catalogue, that can't be used.
+fn no_catalogue(from: &str, why: impl std::fmt::Display) -> Problem {
+    Problem::usage(format!("`{}` is no catalogue of images", printable(from, 200))).on(printable(from, 200)).because(why)
+}
+
+/// Reads a person's own table; `from` is what it is called in errors.
 ///
 /// # Errors
 /// It is no table, or an entry of it can't be used.
 pub fn parse(text: &str, from: &str) -> Result<Vec<Entry>> {
-    let wrong = |why: String| {
-        Problem::usage(format!("`{}` is no catalogue of images", printable(from, 200)))
-            .on(printable(from, 200))
-            .because(why)
-            .hint("its form stands in chyves(8); take it out of the way to go on without it")
-    };
-    let entries: Vec<Entry> = serde_json::from_str(text).map_err(|e| wrong(e.to_string()))?;
-    for entry in &entries {
+    let aside = |problem: Problem| problem.hint("its form stands in chyves-image(8); take it out of the way to go on without it");
+    let entries: Vec<Entry> = serde_json::from_str(text).map_err(|e| aside(no_catalogue(from, e)))?;
+    sound(&entries, &BTreeSet::new(), from).map_err(aside)?;
+    Ok(entries)
+}
+
+/// Makes sure that entries can be used, which may name these keys.
+fn sound(entries: &[Entry], keys: &BTreeSet<&str>, from: &str) -> Result<()> {
+    for entry in entries {
         let shown = printable(&entry.name, 60);
-        let about = |why: &str| wrong(format!("the entry `{shown}`: {why}"));
+        let about = |why: &str| no_catalogue(from, format!("the entry `{shown}`: {why}"));
+        let signers = || entry.versions.iter().flat_map(|version| &version.signed_by).chain(&entry.signed_by);
+        if let Some(unknown) = signers().find(|name| !keys.contains(name.as_str())) {
+            return Err(about(&format!("there is no key called `{}`", printable(unknown, 60))));
+        }
+        if (entry.signature.is_some() || entry.image_signature.is_some()) && signers().next().is_none() {
+            return Err(about("a signature goes with `signed_by`, the keys that it may be made by"));
+        }
         if entry.address.is_none() && entry.note.is_none() {
             return Err(about("it has neither an address nor a note that says what to do"));
         }
@@ -113,25 +159,18 @@ pub fn parse(text: &str, from: &str) -> Result<Vec<Entry>> {
         }
         for version in &entry.versions {
             for arch in entry.arches.keys().map(String::as_str).chain(entry.arches.is_empty().then_some("amd64")) {
-                let found = entry.at(&version.version, version.codename.as_deref(), arch);
+                let found = entry.at(version, arch);
                 found.ok_or_else(|| about("its texts don't fit its versions and architectures"))??;
             }
         }
     }
-    Ok(entries)
-}
-
-/// The table that comes with the program.
-///
-/// # Errors
-/// Never: a test reads it.
-pub fn built_in() -> Result<Vec<Entry>> {
-    parse(BUILT_IN, "the catalogue that comes with chyves")
+    Ok(())
 }
 
 impl Entry {
     /// One version for one architecture; none where there is none for that.
-    fn at(&self, version: &str, codename: Option<&str>, arch: &str) -> Option<Result<Found>> {
+    fn at(&self, of: &Version, arch: &str) -> Option<Result<Found>> {
+        let (version, codename) = (of.version.as_str(), of.codename.as_deref());
         let word = match (self.arches.get(arch), self.arches.is_empty()) {
             (Some(word), _) => word.as_str(),
             (None, true) => arch,
@@ -161,6 +200,11 @@ impl Entry {
                 kind: self.kind,
                 address: address(&self.address).transpose()?,
                 checksums: address(&self.checksums).transpose()?,
+                signature: address(&self.signature).transpose()?,
+                image_signature: address(&self.image_signature).transpose()?,
+                signed_by: if of.signed_by.is_empty() { &self.signed_by } else { &of.signed_by }.clone(),
+                unsigned: self.unsigned.clone(),
+                unverified: of.unverified.clone(),
                 note: self.note.as_deref().map(fill),
                 settings: self.settings.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
             })
@@ -188,10 +232,10 @@ impl Entry {
 pub fn list(entries: &[Entry], arch: &str) -> Result<Vec<Found>> {
     let mut all: Vec<Found> = Vec::new();
     for entry in entries {
-        let one = Version { version: String::new(), codename: None };
+        let one = Version::default();
         let versions = if entry.versions.is_empty() && !entry.open { std::slice::from_ref(&one) } else { &entry.versions };
         for version in versions {
-            let found = entry.at(&version.version, version.codename.as_deref(), arch).transpose()?;
+            let found = entry.at(version, arch).transpose()?;
             all.extend(found.filter(|f| all.iter().all(|other| other.name != f.name)));
         }
     }
@@ -207,8 +251,8 @@ pub fn find(entries: &[Entry], name: &str, arch: &str) -> Result<Found> {
     let mut elsewhere = false;
     for entry in entries {
         let Some(version) = entry.version(name) else { continue };
-        let codename = entry.versions.iter().find(|v| v.version == version).and_then(|v| v.codename.as_deref());
-        match entry.at(version, codename, arch) {
+        let listed = entry.versions.iter().find(|v| v.version == version).cloned();
+        match entry.at(&listed.unwrap_or_else(|| Version { version: version.to_owned(), ..Version::default() }), arch) {
             Some(found) => return found,
             None => elsewhere = true,
         }
@@ -237,7 +281,7 @@ mod tests {
 
     #[test]
     fn the_built_in_table_is_sound_and_has_every_system_of_the_promise() {
-        let entries = built_in().unwrap();
+        let entries = Catalogue::built_in().unwrap().systems;
         let all = list(&entries, "amd64").unwrap();
         for system in ["freebsd", "openbsd", "netbsd", "debian", "ubuntu", "alpine", "rocky", "fedora", "arch", "windows"] {
             let found = all.iter().find(|f| f.name.as_str().starts_with(system)).unwrap_or_else(|| panic!("no {system}"));
@@ -252,10 +296,10 @@ mod tests {
 
     #[test]
     fn names_become_addresses() {
-        let entries = built_in().unwrap();
+        let entries = Catalogue::built_in().unwrap().systems;
         let address = |name: &str, arch: &str| find(&entries, name, arch).map(|f| f.address.unwrap_or_default());
         insta::assert_snapshot!(
-            [("debian-12", "amd64"), ("debian-13", "arm64"), ("freebsd-14.3", "arm64"), ("openbsd-7.9", "amd64"), ("arch", "amd64")]
+            [("debian-12", "amd64"), ("debian-13", "arm64"), ("freebsd-14.3", "arm64"), ("openbsd-7.9", "amd64"), ("ubuntu-26.04", "amd64"), ("fedora-43", "arm64"), ("alpine-3.24.1", "amd64"), ("rocky-10", "amd64"), ("arch", "amd64")]
                 .map(|(name, arch)| address(name, arch).unwrap())
                 .join("\n"),
             @r"
@@ -263,6 +307,10 @@ mod tests {
         https://cloud.debian.org/images/cloud/trixie/latest/debian-13-genericcloud-arm64.qcow2
         https://download.freebsd.org/releases/VM-IMAGES/14.3-RELEASE/aarch64/Latest/FreeBSD-14.3-RELEASE-arm64-aarch64-BASIC-CLOUDINIT-ufs.qcow2.xz
         https://cdn.openbsd.org/pub/OpenBSD/7.9/amd64/install79.iso
+        https://cloud-images.ubuntu.com/releases/resolute/release/ubuntu-26.04-server-cloudimg-amd64.img
+        https://download.fedoraproject.org/pub/fedora/linux/releases/43/Cloud/aarch64/images/Fedora-Cloud-Base-Generic-43-1.6.aarch64.qcow2
+        https://dl-cdn.alpinelinux.org/alpine/v3.24/releases/x86_64/alpine-virt-3.24.1-x86_64.iso
+        https://dl.rockylinux.org/pub/rocky/10/images/x86_64/Rocky-10-GenericCloud-Base.latest.x86_64.qcow2
         https://geo.mirror.pkgbuild.com/images/latest/Arch-Linux-x86_64-cloudimg.qcow2
         "
         );
@@ -304,7 +352,7 @@ mod tests {
     #[test]
     fn what_a_person_adds_comes_first() {
         let mine = parse(r#"[{"name": "debian-12", "title": "mine", "kind": "disk", "address": "http://h/d.img"}]"#, "t").unwrap();
-        let all = [mine, built_in().unwrap()].concat();
+        let all = [mine, Catalogue::built_in().unwrap().systems].concat();
         assert_eq!(find(&all, "debian-12", "amd64").unwrap().title, "mine");
         assert_eq!(list(&all, "amd64").unwrap().iter().filter(|f| f.name.as_str() == "debian-12").count(), 1);
     }

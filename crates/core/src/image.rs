@@ -27,6 +27,19 @@ pub const SILENCE: u32 = 60;
 /// How often a cut transfer is taken up again without a single new byte, where nobody says otherwise.
 pub const RETRIES: u32 = 5;
 
+/// A public key of a vendor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VendorKey {
+    /// What the catalogue calls it.
+    pub name: String,
+    /// The fingerprint of an OpenPGP key, upper-case hexadecimal.
+    pub fingerprint: Option<String>,
+    /// The key itself, as text; none where the fingerprint alone is known.
+    pub block: Option<String>,
+    /// Where it is published.
+    pub from: String,
+}
+
 /// One image to be read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
@@ -44,10 +57,16 @@ pub struct Order {
     pub hash: Option<Hash>,
     /// A list of checksums, in which the hash is looked up.
     pub checksums: Option<Source>,
-    /// The signature of that list, where it is a file of its own.
+    /// The signature of that list, or of the image itself, where it is a file of its own.
     pub signature: Option<Source>,
-    /// The file of the key that the list must be signed with.
+    /// Whether the signature is the image's although there is a list.
+    #[serde(default)]
+    pub signs_image: bool,
+    /// The file of keys, one of which must have signed the list, or without one the image itself.
     pub key: Option<String>,
+    /// The keys of its vendor, as the catalogue knows them.
+    #[serde(default)]
+    pub keys: Vec<VendorKey>,
     /// What it may grow to.
     pub max_size: Size,
     /// How long a server may be silent, in seconds.
@@ -71,7 +90,9 @@ impl Order {
             hash: None,
             checksums: None,
             signature: None,
+            signs_image: false,
             key: None,
+            keys: Vec::new(),
             max_size: MAX_SIZE,
             silence: SILENCE,
             retries: RETRIES,
@@ -89,10 +110,10 @@ impl Order {
         if self.hash.is_some() && self.checksums.is_some() {
             return refuse("a hash and a list of checksums are two answers to one question", "give --hash or --checksums, not both");
         }
-        if self.key.is_some() && self.checksums.is_none() {
-            return refuse("a key checks a list of checksums, and there is none", "give the list with --checksums");
+        if self.key.is_some() && self.checksums.is_none() && self.signature.is_none() && self.source == Source::Input {
+            return refuse("nothing lies beside standard input that could be its signature", "name it with --signature FILE|ADDRESS");
         }
-        if self.signature.is_some() && self.key.is_none() {
+        if self.signature.is_some() && self.key.is_none() && self.keys.is_empty() {
             return refuse("a signature says nothing without a key to check it with", "give the key with --key FILE");
         }
         if matches!(self.checksums, Some(Source::Input)) || matches!(self.signature, Some(Source::Input)) {
@@ -114,11 +135,13 @@ mod tests {
         let file = |p: &str| Source::File(p.into());
         let base = Order::new(file("/a"));
         assert_eq!(base.check(), Ok(()));
+        // The image's own signature lies beside it.
+        assert_eq!(Order { key: Some("/k".into()), ..base.clone() }.check(), Ok(()));
         let hash = Some(Hash::bare(&"0".repeat(64)).unwrap());
         let list = Some(file("/SUMS"));
         for wrong in [
             Order { hash, checksums: list.clone(), ..base.clone() },
-            Order { key: Some("/k".into()), ..base.clone() },
+            Order { key: Some("/k".into()), source: Source::Input, ..base.clone() },
             Order { signature: Some(file("/s")), checksums: list.clone(), ..base.clone() },
             Order { source: Source::Input, checksums: list, ..base.clone() },
             Order { checksums: Some(Source::Input), ..base },

@@ -1,20 +1,29 @@
-//! The catalogue of images: a person's own tables, and the one that comes with the program.
+//! The catalogue of images: a person's own tables, and the catalogue in force, which comes with the program or was installed
+//! from a signed file.
 //!
-//! Not here: what a table says (chyves-core `catalogue`).
+//! * [`update`]: reading and checking one that is to be installed
+//!
+//! Not here: what a table says, and which catalogue is in force (chyves-core `catalogue`).
 
 #![allow(clippy::disallowed_methods)] // an administrator's catalogues are read
 
+pub mod update;
+
 use crate::facts;
-use chyves_core::catalogue::{Entry, built_in, parse};
+use crate::runtime::Runtime;
+use chyves_core::catalogue::installed::State;
+use chyves_core::catalogue::{Catalogue, Entry, parse};
 use chyves_core::error::{Problem, Result};
 use chyves_core::os::Os;
 use chyves_core::value::printable;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// No table is larger.
 const LIMIT: u64 = 1 << 20;
+/// Two catalogues and a key, as JSON.
+const STATE_LIMIT: u64 = 16 << 20;
 
 /// The folder of a person's own tables; `CHYVES_CATALOGUE` names another.
 pub fn folder() -> PathBuf {
@@ -25,29 +34,72 @@ pub fn folder() -> PathBuf {
     std::env::var_os("CHYVES_CATALOGUE").filter(|v| !v.is_empty()).map_or_else(|| usual.into(), PathBuf::from)
 }
 
-/// All entries, a person's own first, in the order of their files' names.
+fn cant(path: &Path, e: &std::io::Error) -> Problem {
+    let shown = printable(&path.display().to_string(), 200);
+    Problem::failed(format!("can't read the catalogue `{shown}`")).on(&shown).because(e)
+}
+
+/// A person's own entries, in the order of their files' names.
 ///
 /// # Errors
 /// A table can't be read, or can't be used.
-pub fn entries() -> Result<Vec<Entry>> {
+pub fn own() -> Result<Vec<Entry>> {
     let folder = folder();
-    let cant = |path: &PathBuf, e: std::io::Error| {
-        let shown = printable(&path.display().to_string(), 200);
-        Problem::failed(format!("can't read the catalogue `{shown}`")).on(&shown).because(e)
-    };
     let mut files = match std::fs::read_dir(&folder) {
-        Ok(found) => found.map(|f| f.map(|f| f.path())).collect::<std::io::Result<Vec<_>>>().map_err(|e| cant(&folder, e))?,
+        Ok(found) => found.map(|f| f.map(|f| f.path())).collect::<std::io::Result<Vec<_>>>().map_err(|e| cant(&folder, &e))?,
         Err(e) if e.kind() == ErrorKind::NotFound => Vec::new(),
-        Err(e) => return Err(cant(&folder, e)),
+        Err(e) => return Err(cant(&folder, &e)),
     };
     files.retain(|f| f.extension().is_some_and(|e| e == "json"));
     files.sort();
     let mut all = Vec::new();
     for path in files {
         let mut text = String::new();
-        File::open(&path).and_then(|f| f.take(LIMIT).read_to_string(&mut text)).map_err(|e| cant(&path, e))?;
+        File::open(&path).and_then(|f| f.take(LIMIT).read_to_string(&mut text)).map_err(|e| cant(&path, &e))?;
         all.extend(parse(&text, &path.display().to_string())?);
     }
-    all.extend(built_in()?);
+    Ok(all)
+}
+
+/// The file of what is installed.
+pub fn state_file(runtime: &Runtime) -> PathBuf {
+    runtime.lasting().join("catalogue.json")
+}
+
+/// What is installed; nothing where this user may not read it.
+///
+/// # Errors
+/// The file can't be read, or is damaged.
+pub fn state(runtime: &Runtime) -> Result<State> {
+    let path = state_file(runtime);
+    let mut text = String::new();
+    match File::open(&path).and_then(|f| f.take(STATE_LIMIT).read_to_string(&mut text)) {
+        Ok(_) => {}
+        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => return Ok(State::default()),
+        Err(e) => return Err(cant(&path, &e)),
+    }
+    serde_json::from_str(&text).map_err(|e| {
+        let shown = printable(&path.display().to_string(), 200);
+        Problem::failed(format!("the file of the installed catalogue `{shown}` is damaged")).on(&shown).because(e).hint(format!(
+            "remove it (`rm {shown}`), and install the catalogue again: `chyves image catalogue update FILE|ADDRESS --key FILE`"
+        ))
+    })
+}
+
+/// The catalogue in force, without a person's own tables.
+///
+/// # Errors
+/// As [`state`], or the installed one can't be used.
+pub fn in_force() -> Result<Catalogue> {
+    Ok(state(&Runtime::from_env())?.in_force()?.0)
+}
+
+/// All that is known: the catalogue in force, a person's own entries before its systems.
+///
+/// # Errors
+/// As [`own`] and [`in_force`].
+pub fn all() -> Result<Catalogue> {
+    let mut all = in_force()?;
+    all.systems = [own()?, all.systems].concat();
     Ok(all)
 }

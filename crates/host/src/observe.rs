@@ -105,15 +105,7 @@ fn no_zfs(problem: Problem) -> Problem {
 /// What can't be asked or read.
 pub fn world(runtime: &Runtime, look: &Look) -> Result<World> {
     let (roots, oddities) = roots()?;
-    let mut world = World {
-        host: facts::host(runtime.root()),
-        roots: Vec::new(),
-        guests: Vec::new(),
-        images: Vec::new(),
-        trash: Vec::new(),
-        oddities,
-        locked: Locked::default(),
-    };
+    let mut world = World { oddities, ..without_pools(runtime) };
     let active: Vec<Root> = roots.iter().filter(|r| r.role != Role::Offline).cloned().collect();
     if active.is_empty() || look.is_at_nothing() {
         world.roots = roots;
@@ -136,6 +128,19 @@ pub fn world(runtime: &Runtime, look: &Look) -> Result<World> {
     }
     states(runtime, &mut world.guests, whole)?;
     Ok(world)
+}
+
+/// The host alone, for what is done without any pool.
+pub fn without_pools(runtime: &Runtime) -> World {
+    World {
+        host: facts::host(runtime.root()),
+        roots: Vec::new(),
+        guests: Vec::new(),
+        images: Vec::new(),
+        trash: Vec::new(),
+        oddities: Vec::new(),
+        locked: Locked::default(),
+    }
 }
 
 /// Adds images that a guest turned out to need, by one more call where they are not known.

@@ -1,11 +1,13 @@
 //! `chyves doctor`: is this host fit for guests? All that was found, each with its cure.
 
+use super::image;
 use crate::session::Session;
 use crate::table::{Cell, ListArgs, Table};
+use chyves_core::catalogue::Catalogue;
 use chyves_core::check::{Finding, Severity, host, servers};
 use chyves_core::error::{Problem, Result};
 use chyves_core::vmm::Vmm;
-use chyves_host::{accel, facts, network, observe};
+use chyves_host::{accel, catalogue, facts, network, observe};
 use std::fmt::Write as _;
 
 /// Look whether this host is fit for guests
@@ -40,8 +42,23 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
 
 /// Looks at the host, or at the facts that were stated for another.
 fn look(session: &Session) -> Vec<Finding> {
+    let (known, unreadable) = match catalogue::in_force().map_err(|problem| (Catalogue::built_in(), problem)) {
+        Ok(known) => (Some(known), None),
+        Err((known, problem)) => (known.ok(), Some(problem)),
+    };
+    let advisories = known.as_ref().map(|all| all.advisories.as_slice()).unwrap_or_default();
+    let issued = known.as_ref().map(|all| all.issued.as_str()).unwrap_or_default();
+    let known = host::Known { advisories, issued, age: known.as_ref().and_then(image::age) };
+    let mut all = of_host(session, &known);
+    all.extend(
+        unreadable.map(|problem| problem.hints.iter().fold(Finding::fails("catalogue", problem.to_string()), |f, hint| f.cure(hint))),
+    );
+    all
+}
+
+fn of_host(session: &Session, known: &host::Known<'_>) -> Vec<Finding> {
     if let Some(stated) = &session.facts {
-        return host::host(stated);
+        return host::host(stated, known);
     }
     let mut found = facts::host(session.runtime.root());
     facts::for_doctor(&session.runtime, &mut found);
@@ -49,7 +66,7 @@ fn look(session: &Session) -> Vec<Finding> {
         let kvm = accel::kvm(&session.runtime, facts::QEMU);
         found.kvm = if kvm.works { Ok(()) } else { Err(kvm.reason) };
     }
-    let mut findings = host::host(&found);
+    let mut findings = host::host(&found, known);
     let roots = observe::roots();
     findings.extend(servers::host(&found, &network::design()));
     findings.extend(host::pools(roots.as_ref().map(|(roots, odd)| (roots.as_slice(), odd.as_slice()))));

@@ -2,13 +2,16 @@
 //! their kind.
 //!
 //! * [`import`]: bringing one in
+//! * [`catalogue`]: what can be fetched by name, and a newer list of that
 //! * [`keep`]: telling of one, looking at it again, another name, its end
 //! * [`reset`]: firmware alone: a guest's variables
 
+mod catalogue;
 mod import;
 mod keep;
 mod reset;
 
+pub(super) use catalogue::age;
 pub(super) use keep::firmware_is_there;
 
 use super::get::show;
@@ -34,11 +37,7 @@ pub(crate) enum Verb {
     /// From the catalogue (debian-12, freebsd-14.3) the image is checked against its vendor's list of checksums, and
     /// remembers the settings that the system wants. What came of a transfer that was cut is kept: the next fetch of that address goes on from there.
     Fetch(import::Args),
-    /// List the systems that can be fetched by name
-    ///
-    /// Tables of your own lie in /etc/chyves/catalogue.d (/usr/local/etc/chyves/catalogue.d on FreeBSD); chyves(8) tells
-    /// their form.
-    Catalogue(ListArgs),
+    Catalogue(catalogue::Args),
     /// List images
     List(ListArgs),
     /// Tell all about images, and who uses them
@@ -110,7 +109,7 @@ pub(super) fn let_go_of(session: &Session, datasets: &[Dataset]) {
 fn run(session: &Session, kind: Option<ImageKind>, verb: &Verb) -> Result<()> {
     match verb {
         Verb::Import(args) | Verb::Fetch(args) => import::run(session, kind, args, matches!(verb, Verb::Fetch(_))),
-        Verb::Catalogue(args) => import::catalogue(session, kind, args),
+        Verb::Catalogue(args) => catalogue::run(session, kind, args),
         Verb::List(args) => list(session, kind, args),
         Verb::Info { images } => keep::info(session, kind, images),
         Verb::Verify { images } => keep::verify(session, kind, images),

@@ -13,6 +13,7 @@
 //! * [`matrix`]: each step of a command made to fail, and killed before and after
 //! * [`drift`]: recorded facts changed behind chyves' back, against every command
 //! * [`shape`]: what a case of it compares
+//! * [`signer`]: somebody who signs as minisign and signify do
 //! * [`watch`]: telling what a test that takes far too long waits for
 //! * [`volume`]: disks that are volumes, where the ZFS has them
 //!
@@ -33,6 +34,7 @@ mod matrix;
 mod needs;
 pub mod networks;
 mod shape;
+pub mod signer;
 pub mod stream;
 mod terminal;
 mod tidy;

@@ -1,46 +1,12 @@
-//! Security advisories about hypervisors, as data: `advisories.json` says which release has the fix.
+//! Security advisories about hypervisors, which the catalogue has as data: which release has the fix.
 //!
-//! Not here: asking the host for its release and patch level (chyves-host `facts`).
+//! Not here: asking the host for its release and patch level (chyves-host `facts`), the data ([`crate::catalogue`]).
 
 use super::Finding;
-use crate::error::{Problem, Result};
-use crate::os::Os;
+use crate::catalogue::whole::{Advisory, Level, level};
 use crate::world::HostFacts;
-use serde::Deserialize;
 
-/// The advisories that come with the program.
-const BUILT_IN: &str = include_str!("advisories.json");
 const WHAT: &str = "advisories";
-
-/// One advisory.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Advisory {
-    name: String,
-    os: Os,
-    about: String,
-    /// The first patch level of each branch that has the fix, as `15.1-p5`.
-    fixed: Vec<String>,
-}
-
-/// A release with its patch level: 15.1-p5 is (15, 1, 5).
-type Level = (u16, u16, u16);
-
-/// Reads `15.1-RELEASE-p5`, `15.1-p5` and `15.1-RELEASE`. None of other branches, whose fixes have no number.
-fn level(text: &str) -> Option<Level> {
-    let mut parts = text.trim().split('-');
-    let (major, minor) = parts.next()?.split_once('.')?;
-    let mut patch = 0;
-    for part in parts {
-        match part.strip_prefix('p').map(str::parse) {
-            Some(Ok(number)) => patch = number,
-            Some(Err(_)) => return None,
-            None if part == "RELEASE" => {}
-            None => return None,
-        }
-    }
-    Some((major.parse().ok()?, minor.parse().ok()?, patch))
-}
 
 /// Whether a level has the fix; none where the advisory says nothing of its branch.
 fn has(level: Level, fixed: &[Level]) -> Option<bool> {
@@ -52,14 +18,9 @@ fn has(level: Level, fixed: &[Level]) -> Option<bool> {
     }
 }
 
-fn built_in() -> Result<Vec<Advisory>> {
-    serde_json::from_str(BUILT_IN).map_err(|e| Problem::bug("the table of advisories cannot be read").because(e))
-}
-
 /// What the advisories say of this host; nothing where none is about its system.
-pub(super) fn host(host: &HostFacts) -> Vec<Finding> {
-    let Ok(all) = built_in() else { return vec![Finding::unknown(WHAT, "the table of advisories cannot be read")] };
-    let about: Vec<Advisory> = all.into_iter().filter(|advisory| advisory.os == host.os).collect();
+pub(super) fn host(host: &HostFacts, all: &[Advisory]) -> Vec<Finding> {
+    let about: Vec<&Advisory> = all.iter().filter(|advisory| advisory.os == host.os).collect();
     if about.is_empty() {
         return Vec::new();
     }
@@ -89,7 +50,7 @@ pub(super) fn host(host: &HostFacts) -> Vec<Finding> {
         }
     }
     if found.is_empty() {
-        found.push(Finding::ok(WHAT, format!("{known} has the fixes of all that are known to this version of chyves")));
+        found.push(Finding::ok(WHAT, format!("{known} has the fixes of all that the catalogue knows")));
     }
     found
 }
@@ -98,13 +59,6 @@ pub(super) fn host(host: &HostFacts) -> Vec<Finding> {
 mod tests {
     use super::*;
     use crate::check::Severity;
-
-    #[test]
-    fn every_advisory_names_levels_that_can_be_compared() {
-        let all = built_in().unwrap();
-        assert!(all.iter().any(|advisory| advisory.name == "FreeBSD-SA-26:72.bhyve"));
-        assert!(all.iter().all(|advisory| !advisory.fixed.is_empty() && advisory.fixed.iter().all(|text| level(text).is_some())));
-    }
 
     #[test]
     fn a_release_has_the_fix_or_not() {
@@ -124,12 +78,12 @@ mod tests {
         ] {
             assert_eq!(has(level(release).unwrap(), &fixed), expected, "{release}");
         }
-        assert!(level("15.0-STABLE").is_none() && level("16.0-CURRENT").is_none());
+        let all = crate::catalogue::Catalogue::built_in().unwrap().advisories;
         let mut facts = crate::os::freebsd::release_14_3();
         facts.state.system = Some("15.1-RELEASE-p4".into());
-        let findings = host(&facts);
+        let findings = host(&facts, &all);
         assert!(findings[0].severity == Severity::Warning && findings[0].cause.contains("SA-26:72"), "{findings:?}");
         facts.state.system = Some("15.1-RELEASE-p5".into());
-        assert!(host(&facts)[0].severity == Severity::Ok);
+        assert!(host(&facts, &all)[0].severity == Severity::Ok);
     }
 }

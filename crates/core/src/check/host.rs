@@ -1,6 +1,7 @@
 //! A host alone, a line a matter: what `chyves doctor` shows.
 
 use super::{Finding, advisories, memory, modules, network, passthru, processor, system, vm};
+use crate::catalogue::Advisory;
 use crate::confinement::Level;
 use crate::error::Problem;
 use crate::os::Os;
@@ -9,11 +10,39 @@ use crate::vmm::bhyve::{Release, jail};
 use crate::world::{HostFacts, Role, Root};
 use crate::zfs::Dialect;
 
+/// The catalogue in force, as far as the health of a host goes.
+#[derive(Debug, Clone)]
+pub struct Known<'a> {
+    /// Security advisories.
+    pub advisories: &'a [Advisory],
+    /// The day that it was made on.
+    pub issued: &'a str,
+    /// How many days ago that was; none where the clock can't say.
+    pub age: Option<i64>,
+}
+
+/// Older advisories are no news, and addresses of images move.
+const OLD: i64 = 180;
+
+/// How old the catalogue is.
+fn catalogue(known: &Known<'_>) -> Finding {
+    let what = "catalogue";
+    match known.age {
+        Some(age) if age > OLD => {
+            Finding::warns(what, format!("of {}, {age} days old: advisories and releases since then are not in it", known.issued))
+                .cure("`chyves image catalogue update FILE|ADDRESS --key FILE` installs a newer one that somebody you trust signed; a newer chyves brings one too")
+        }
+        Some(age) => Finding::ok(what, format!("of {}, {age} days old", known.issued)),
+        None => Finding::ok(what, format!("of {}", known.issued)),
+    }
+}
+
 /// Everything about a host.
-pub fn host(host: &HostFacts) -> Vec<Finding> {
+pub fn host(host: &HostFacts, known: &Known<'_>) -> Vec<Finding> {
     let state = &host.state;
     let mut all = vec![system::host(host), system::rights(host)];
-    all.extend(advisories::host(host));
+    all.extend(advisories::host(host, known.advisories));
+    all.push(catalogue(known));
     all.extend(system::surroundings(state));
     match host.os {
         Os::FreeBsd => {

@@ -3,6 +3,7 @@
 //! One file a verb. To add a verb: a file here with its request and one function, and the command in crates/cli.
 
 pub mod adopt;
+pub mod catalogue;
 pub mod clone;
 pub mod cloud_init;
 pub mod create;

@@ -11,7 +11,7 @@
 //! * [`content`], [`foreign`]: what a beginning says it is; [`unpack`], [`archive`], [`zstd`]: layers; [`convert`]: disk formats
 //! * [`fetch`], [`http`], [`failure`], [`watch`], [`proxy`], [`ftp`], [`part`]: servers, and going on after a cut
 //! * [`open`], [`layout`], [`nbd`]: files that others may own, whether an image is complete, what a converter sees
-//! * [`trust`], [`digest`]: what a file must be, and whether it is
+//! * [`trust`], [`digest`], [`signature`]: what a file must be, and whether it is
 //! * [`firmware`]: code and variables apart; [`hints`]: what to type after a failure
 //! * [`mod@write`]: the last stage; [`chunks`]: what flows between the stages
 //!
@@ -37,9 +37,10 @@ pub(crate) mod open;
 mod ovf;
 pub mod part;
 mod proxy;
+pub(crate) mod signature;
 mod source;
 mod sparse;
-mod trust;
+pub(crate) mod trust;
 mod unpack;
 mod watch;
 mod write;
@@ -56,6 +57,7 @@ use chyves_core::world::ImageKind;
 use chyves_core::zfs::{Dialect, args};
 use content::Content;
 use digest::compare;
+use signature::Detached;
 use source::Opened;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
@@ -102,23 +104,32 @@ fn attempt(import: &Import<'_>, place: &mut Place<'_>) -> Result<(), Failed> {
     let early = |problem| Failed { problem, keep: import.part.is_some_and(part::is_of_use) };
     let wanted = trust::wanted(order, import.folder).map_err(early)?;
     let stop = Arc::new(AtomicBool::new(false));
-    let opened = source::open(order, import.part, &stop, wanted.hash.as_ref().map(|h| h.kind)).map_err(early)?;
+    let trust::Wanted { hash, signature, mut told, warnings } = wanted;
+    warnings.into_iter().for_each(|warning| (place.report)(Event::Warning(warning)));
+    // Whether it is by a trusted key at all is known before anything is read.
+    let signed = signature.as_ref().map(Detached::begin).transpose().map_err(early)?;
+    let opened = source::open(order, import.part, &stop, source::Checks { hash: hash.as_ref().map(|h| h.kind), signed }).map_err(early)?;
     let unchanged = opened.unchanged.clone();
     let direct = opened.direct.clone();
-    let (written, format) = flow(import, opened, &stop, wanted.hash.as_ref(), place)?;
-    finish(import, written, direct.as_deref(), (&format, &wanted.told), place)?;
+    let (written, format, by) = flow(import, opened, &stop, hash.as_ref(), place)?;
+    if let Some(by) = by {
+        told.push_str(if told.is_empty() { "" } else { "; " });
+        told.push_str(&format!("the image is signed by {by}"));
+    }
+    let told = if told.is_empty() { "no" } else { &told };
+    finish(import, written, direct.as_deref(), (&format, told), place)?;
     // Another program may have read it after this one.
     unchanged().map_err(Failed::from)
 }
 
-/// Runs the stages; what was written, and how it was packed.
+/// Runs the stages; what was written, how it was packed, and who signed it, where that was to be checked.
 fn flow(
     import: &Import<'_>,
     opened: Opened,
     stop: &Arc<AtomicBool>,
     wanted: Option<&chyves_core::image::Hash>,
     place: &mut Place<'_>,
-) -> Result<(Written, String), Failed> {
+) -> Result<(Written, String, Option<String>), Failed> {
     let order = import.order;
     let shown = order.source.shown();
     let asks = Arc::new(Mutex::new(Vec::new()));
@@ -133,7 +144,7 @@ fn flow(
         firmware: order.expect == Some(ImageKind::Firmware),
         asks: asks.clone(),
         ends_as_vhd: opened.ends_as_vhd,
-        to_the_end: wanted.is_some() || !matches!(order.source, Source::File(_)),
+        to_the_end: opened.checked || !matches!(order.source, Source::File(_)),
         scratch: format!("{}/scratch.zip", import.folder),
         stop: stop.clone(),
         layers: Vec::new(),
@@ -158,7 +169,7 @@ fn flow(
     // Standard input can't be woken; a pump that waits for it is left to the end of the process.
     let waits = matches!(order.source, Source::Input) && (written.is_err() || middle.is_err());
     let pumped = if waits && !pump.is_finished() {
-        Ok(None)
+        Ok(source::Found::default())
     } else {
         pump.join().unwrap_or_else(|_| Err(Problem::bug("the stage that reads broke")))
     };
@@ -183,14 +194,14 @@ fn flow(
             Err(Failed { problem, keep })
         }
         (Err(problem), ..) | (_, Err(problem), _) => Err(problem.into()),
-        (Ok(hex), Ok(format), Ok(written)) => {
-            if let (Some(wanted), Some(hex)) = (wanted, hex) {
+        (Ok(found), Ok(format), Ok(written)) => {
+            if let (Some(wanted), Some(hex)) = (wanted, found.hex) {
                 compare(wanted, &hex, &shown)?;
             }
             if let Some(asks) = asks.lock().ok().filter(|asks| !asks.is_empty()) {
                 (place.report)(Event::Warning(format!("`{shown}` asks for these settings, which you may set: {}", asks.join(" "))));
             }
-            Ok((written, format))
+            Ok((written, format, found.signed))
         }
     }
 }
@@ -317,7 +328,7 @@ pub(crate) fn verify(image: &str, path: &FilePath, sha256: &str, size: Size, pla
 pub fn unpack_alone(path: &str) -> Result<(u64, String)> {
     let order = Order::new(Source::File(path.to_owned()));
     let stop = Arc::new(AtomicBool::new(false));
-    let opened = source::open(&order, None, &stop, None)?;
+    let opened = source::open(&order, None, &stop, source::Checks::default())?;
     let (pieces_to, pieces) = channel();
     let (to, out) = channel();
     let (name, max, layers) = (order.source.shown(), order.max_size.get(), Vec::new());

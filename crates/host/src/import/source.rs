@@ -10,6 +10,7 @@ use super::digest::{Hasher, stops};
 use super::fetch::{Fetch, Status};
 use super::open::{At, is_private, regular};
 use super::part::Part;
+use super::signature::Running;
 use super::{ftp, http, interrupted, trust};
 use chyves_core::cmd::Cmd;
 use chyves_core::error::{Kind, Problem, Result};
@@ -23,8 +24,24 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
 
-/// The stage that reads: gives the hash of all that came, if it was asked for and it all came.
-type Pump = Box<dyn FnOnce(SyncSender<Piece>) -> Result<Option<String>> + Send>;
+/// What is computed of all that comes.
+#[derive(Default)]
+pub(super) struct Checks {
+    pub(super) hash: Option<HashKind>,
+    pub(super) signed: Option<Running>,
+}
+
+/// What was found of all that came; nothing where not all came, or nothing was asked for.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Found {
+    /// The hash.
+    pub(super) hex: Option<String>,
+    /// Who signed it.
+    pub(super) signed: Option<String>,
+}
+
+/// The stage that reads.
+type Pump = Box<dyn FnOnce(SyncSender<Piece>) -> Result<Found> + Send>;
 
 /// A source, ready to be read.
 pub(super) struct Opened {
@@ -32,6 +49,8 @@ pub(super) struct Opened {
     pub(super) direct: Option<Arc<File>>,
     /// Whether it ends as a VHD does; not seen where it can't be read from its end.
     pub(super) ends_as_vhd: bool,
+    /// Whether all of it is needed to be checked.
+    pub(super) checked: bool,
     pub(super) status: Arc<Status>,
     /// How many bytes came.
     pub(super) counter: Arc<AtomicU64>,
@@ -43,7 +62,7 @@ pub(super) struct Opened {
 }
 
 /// Opens it.
-pub(super) fn open(order: &Order, part: Option<&str>, stop: &Arc<AtomicBool>, hash: Option<HashKind>) -> Result<Opened> {
+pub(super) fn open(order: &Order, part: Option<&str>, stop: &Arc<AtomicBool>, checks: Checks) -> Result<Opened> {
     let status = Arc::new(Status::default());
     let counter = Arc::new(AtomicU64::new(0));
     let shown = order.source.shown();
@@ -97,9 +116,11 @@ pub(super) fn open(order: &Order, part: Option<&str>, stop: &Arc<AtomicBool>, ha
         }
     };
     let (count, stop, check) = (counter.clone(), stop.clone(), unchanged.clone());
+    let checked = checks.hash.is_some() || checks.signed.is_some();
     let pump: Pump = Box::new(move |to| {
         let mut from = from()?;
-        let mut hasher = hash.map(Hasher::new);
+        let mut hasher = checks.hash.map(Hasher::new);
+        let mut signed = checks.signed;
         loop {
             let mut piece = vec![0; PIECE];
             let n = fill(&mut *from, &mut piece)
@@ -110,21 +131,24 @@ pub(super) fn open(order: &Order, part: Option<&str>, stop: &Arc<AtomicBool>, ha
             if n == 0 {
                 check()?;
                 let _ = to.send(Piece::End);
-                return Ok(hasher.map(Hasher::hex));
+                return Ok(Found { hex: hasher.map(Hasher::hex), signed: signed.map(Running::end).transpose()? });
             }
             piece.truncate(n);
             count.fetch_add(n as u64, Ordering::SeqCst);
             if let Some(hasher) = &mut hasher {
                 hasher.update(&piece);
             }
+            if let Some(signed) = &mut signed {
+                signed.update(&piece);
+            }
             if to.send(Piece::Data(piece)).is_err() {
                 // The next stage has seen enough, or failed and says why.
                 check()?;
-                return Ok(None);
+                return Ok(Found::default());
             }
         }
     });
-    Ok(Opened { direct, ends_as_vhd: vhd, status, counter, unchanged, end, pump })
+    Ok(Opened { direct, ends_as_vhd: vhd, checked, status, counter, unchanged, end, pump })
 }
 
 fn file(path: &str) -> Result<(File, Metadata)> {
@@ -164,11 +188,13 @@ mod tests {
     use std::io::Write;
 
     /// Reads a file that something happens to after the first piece.
-    fn read_while(happens: impl FnOnce(&str)) -> Result<Option<String>> {
+    fn read_while(happens: impl FnOnce(&str)) -> Result<Found> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("disk.img").to_str().unwrap().to_owned();
         std::fs::write(&path, vec![7; PIECE * 4]).unwrap();
-        let opened = open(&Order::new(Source::File(path.clone())), None, &Arc::default(), Some(HashKind::Md5)).unwrap();
+        let opened =
+            open(&Order::new(Source::File(path.clone())), None, &Arc::default(), Checks { hash: Some(HashKind::Md5), signed: None })
+                .unwrap();
         // Nobody takes the second piece before it has happened.
         let (to, from) = std::sync::mpsc::sync_channel(0);
         let pump = std::thread::spawn(move || (opened.pump)(to));
@@ -180,8 +206,8 @@ mod tests {
 
     #[test]
     fn a_file_that_changes_or_vanishes_while_it_is_read_is_refused() {
-        assert!(read_while(|_| ()).unwrap().is_some());
-        let why = |problem: Result<Option<String>>| problem.unwrap_err().causes.remove(0);
+        assert!(read_while(|_| ()).unwrap().hex.is_some());
+        let why = |problem: Result<Found>| problem.unwrap_err().causes.remove(0);
         assert!(why(read_while(|path| std::fs::remove_file(path).unwrap())).contains("not there any more"));
         assert!(
             why(read_while(|path| {
@@ -198,7 +224,9 @@ mod tests {
 
     #[test]
     fn what_is_no_file_is_refused_before_anything_is_read() {
-        let code = |path: &str| open(&Order::new(Source::File(path.into())), None, &Arc::default(), None).err().unwrap().code.exit_code();
+        let code = |path: &str| {
+            open(&Order::new(Source::File(path.into())), None, &Arc::default(), Checks::default()).err().unwrap().code.exit_code()
+        };
         assert_eq!((code("/nowhere/x"), code("/dev/null"), code("/")), (3, 2, 2));
     }
 }

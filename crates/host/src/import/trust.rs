@@ -1,17 +1,14 @@
-//! What a file must be: the hash that was given, or the one in a list of checksums, whose signature is checked where a
-//! key is given: signify's here, OpenPGP's by `gpgv`.
+//! What a file must be: the hash that was given, or the one in a list of checksums; and whose signature the list, or the
+//! file itself, must bear.
 //!
-//! Not here: reading lists (chyves-core `image::checksums`), hashing (`digest`).
+//! Not here: reading lists (chyves-core `image::checksums`), hashing (`digest`), checking signatures (`signature`).
 
 #![allow(clippy::disallowed_methods)] // the source is an administrator's, the folder that of an image that this command makes
 
 use super::fetch::Remote;
+use super::signature::{self, Detached, Keys};
 use super::{ftp, hints, http};
-use crate::run;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use chyves_core::cmd::Cmd;
-use chyves_core::error::{Problem, Result};
+use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::image::{Hash, Order, Source, checksums};
 use chyves_core::value::printable;
 use std::fs::File;
@@ -21,38 +18,116 @@ use std::io::Read;
 const SMALL: u64 = 4 << 20;
 
 /// What is wanted of a file, and how that is told afterwards.
+#[derive(Default)]
 pub(super) struct Wanted {
     pub(super) hash: Option<Hash>,
+    /// The signature that the file itself must bear.
+    pub(super) signature: Option<Detached>,
+    /// How it was found out; empty where nothing is wanted.
     pub(super) told: String,
+    /// What could not be checked, and would have been.
+    pub(super) warnings: Vec<String>,
 }
 
 /// Finds out what a file must be. `scratch` is a folder that files may be made in for a while.
 pub(super) fn wanted(order: &Order, scratch: &str) -> Result<Wanted> {
-    if let Some(hash) = &order.hash {
-        return Ok(Wanted { hash: Some(hash.clone()), told: hash.to_string() });
+    let mut wanted = Wanted::default();
+    let keys = keys(order, &mut wanted.warnings)?;
+    let source = order.source.shown();
+    if let Some(place) = &order.checksums {
+        let shown = place.shown();
+        let bytes = small(place, order.silence)?;
+        // The signature is the list's, unless it is said to be the image's.
+        let (list, signed) = match keys.as_ref().filter(|_| !order.signs_image) {
+            None => (bytes, String::new()),
+            Some(keys) => {
+                let beside = signature_of(place, &bytes, order.signature.as_ref(), keys, order.silence)?;
+                let (list, by) = signature::of_text(keys, &bytes, beside.as_deref(), scratch, &shown)?;
+                (list, format!(", signed by {by}"))
+            }
+        };
+        let list = checksums::text(&list);
+        let name = order
+            .source
+            .file_name()
+            .ok_or_else(|| Problem::usage(format!("`{source}` has no name to look up in a list")).hint("give its hash with --hash"))?;
+        let names: Vec<&str> = std::iter::once(name.as_str()).chain(order.alias.as_deref()).collect();
+        let hash = checksums::find(&list, &names).map_err(|p| p.because(format!("the list is {shown}")))?;
+        wanted.told = format!("{hash} in {shown}{signed}");
+        wanted.hash = Some(hash);
+    } else if let Some(hash) = &order.hash {
+        wanted.told = hash.to_string();
+        wanted.hash = Some(hash.clone());
     }
-    let Some(place) = &order.checksums else { return Ok(Wanted { hash: None, told: "no".into() }) };
-    let shown = place.shown();
-    let bytes = small(place, order.silence)?;
-    let (list, signed) = match &order.key {
-        None => (bytes, String::new()),
-        Some(key) => {
-            let signature = order.signature.as_ref().map(|s| small(s, order.silence)).transpose()?;
-            let (list, by) = verified(&bytes, signature.as_deref(), key, scratch, &shown)?;
-            (list, format!(", signed by {by}"))
-        }
+    if let Some(keys) = keys.filter(|_| order.signs_image || order.checksums.is_none()) {
+        let signature = match &order.signature {
+            Some(signature) => small(signature, order.silence)?,
+            None => beside(&order.source, &keys, order.silence)?,
+        };
+        wanted.signature = Some(Detached::new(keys, signature, scratch, &source));
+    }
+    Ok(wanted)
+}
+
+/// The keys that are trusted: those that a person names, else those that the catalogue has.
+fn keys(order: &Order, warnings: &mut Vec<String>) -> Result<Option<Keys>> {
+    if let Some(path) = &order.key {
+        let keys = Keys::parse(&small(&Source::File(path.clone()), 0)?, path)?;
+        return Ok(Some(keys.among(&order.keys)));
+    }
+    if order.keys.is_empty() || order.hash.is_some() {
+        return Ok(None);
+    }
+    let source = order.source.shown();
+    let Some(keys) = Keys::of_vendor(&order.keys)? else {
+        let names: Vec<&str> = order.keys.iter().map(|key| key.fingerprint.as_deref().unwrap_or(&key.name)).collect();
+        let places: std::collections::BTreeSet<&str> = order.keys.iter().map(|key| key.from.as_str()).collect();
+        warnings.push(format!(
+            "the vendor's signature of `{source}` was not checked: the catalogue has only the fingerprint of its key, {}; the key is at {}, and \
+             --key FILE checks with it",
+            names.join(" or "),
+            places.into_iter().collect::<Vec<_>>().join(" or ")
+        ));
+        return Ok(None);
     };
-    let list = checksums::text(&list);
-    let name = order.source.file_name().ok_or_else(|| {
-        Problem::usage(format!("`{}` has no name to look up in a list", order.source.shown())).hint("give its hash with --hash")
-    })?;
-    let names: Vec<&str> = std::iter::once(name.as_str()).chain(order.alias.as_deref()).collect();
-    let hash = checksums::find(&list, &names).map_err(|p| p.because(format!("the list is {shown}")))?;
-    Ok(Wanted { told: format!("{hash} in {shown}{signed}"), hash: Some(hash) })
+    if keys.lacks_gpgv() {
+        warnings.push(format!(
+            "the vendor's signature of `{source}` was not checked: `gpgv` is not installed (package gnupg on FreeBSD, gpgv on Debian)"
+        ));
+        return Ok(None);
+    }
+    Ok(Some(keys))
+}
+
+/// The signature of a text: the one that is named, none where it is inside, else the one beside it.
+pub(crate) fn signature_of(of: &Source, text: &[u8], named: Option<&Source>, keys: &Keys, silence: u32) -> Result<Option<Vec<u8>>> {
+    match (named, signature::is_inside(text)) {
+        (Some(named), _) => small(named, silence).map(Some),
+        (None, true) => Ok(None),
+        (None, false) => beside(of, keys, silence).map(Some),
+    }
+}
+
+/// The signature beside what it signs, under one of the names that it may have there.
+fn beside(of: &Source, keys: &Keys, silence: u32) -> Result<Vec<u8>> {
+    let shown = of.shown();
+    let name = of.file_name().unwrap_or_default();
+    let names: Vec<String> = keys.endings().iter().map(|ending| format!("{name}{ending}")).collect();
+    for name in &names {
+        let Some(place) = of.beside(name) else { break };
+        match small(&place, silence) {
+            Err(problem) if problem.code == Kind::NotFound => {}
+            found => return found,
+        }
+    }
+    Err(Problem::not_found(format!("there is no signature of `{shown}`"))
+        .on(&shown)
+        .because(format!("none of these is beside it: {}", names.join(", ")))
+        .hint("name it with --signature FILE|ADDRESS"))
 }
 
 /// Reads a small file from wherever it is.
-fn small(place: &Source, silence: u32) -> Result<Vec<u8>> {
+pub(crate) fn small(place: &Source, silence: u32) -> Result<Vec<u8>> {
     let shown = place.shown();
     let mut bytes = Vec::new();
     let mut from: Box<dyn Read> = match place {
@@ -84,160 +159,5 @@ pub(super) fn scheme(address: &str) -> &'static str {
         "ftp" => "ftp",
         "https" => "https",
         _ => "http",
-    }
-}
-
-/// The text that a key's owner signed, and whose that key is.
-fn verified(list: &[u8], signature: Option<&[u8]>, key: &str, scratch: &str, shown: &str) -> Result<(Vec<u8>, String)> {
-    let path = printable(key, 300);
-    let key = small(&Source::File(key.to_owned()), 0)?;
-    if key.starts_with(b"untrusted comment:") {
-        return signify(list, signature, &key, shown).map(|text| (text, format!("the signify key {path}")));
-    }
-    openpgp(list, signature, &key, scratch, shown).map(|text| (text, format!("the OpenPGP key {path}")))
-}
-
-fn bad_signature(shown: &str, why: &str) -> Problem {
-    Problem::failed(format!("the signature of `{shown}` is not good"))
-        .on(shown)
-        .because(why)
-        .hint("nothing was fetched by it; is it the key of this release (--key FILE)? the list may have been changed on its way")
-}
-
-/// Signify's files: a comment, then base64 of `Ed`, eight bytes that name the key, and the key or signature.
-fn signify_block<const N: usize>(text: &[u8]) -> Option<([u8; 8], [u8; N], &[u8])> {
-    let end = text.iter().position(|b| *b == b'\n')?;
-    let behind = &text[end + 1..];
-    let end = behind.iter().position(|b| *b == b'\n').unwrap_or(behind.len());
-    if !text.starts_with(b"untrusted comment:") {
-        return None;
-    }
-    let bytes = STANDARD.decode(behind[..end].trim_ascii()).ok()?;
-    let (number, rest) = bytes.strip_prefix(b"Ed")?.split_first_chunk::<8>()?;
-    Some((*number, rest.try_into().ok()?, behind.get(end + 1..).unwrap_or_default()))
-}
-
-fn signify(list: &[u8], signature: Option<&[u8]>, key: &[u8], shown: &str) -> Result<Vec<u8>> {
-    let (number, key, _) = signify_block::<32>(key).ok_or_else(|| {
-        Problem::usage("the key is no good signify key").hint("a public key is two lines: a comment, and base64 that begins with RW")
-    })?;
-    let (signer, bytes, inside) =
-        signify_block::<64>(signature.unwrap_or(list)).ok_or_else(|| bad_signature(shown, "there is no signify signature"))?;
-    if signer != number {
-        return Err(bad_signature(shown, "another key signed it"));
-    }
-    let message = if signature.is_some() { list } else { inside };
-    let key = ed25519_dalek::VerifyingKey::from_bytes(&key).map_err(|_| bad_signature(shown, "the key is none"))?;
-    key.verify_strict(message, &ed25519_dalek::Signature::from_bytes(&bytes))
-        .map_err(|_| bad_signature(shown, "the key does not fit the text and its signature"))?;
-    Ok(message.to_vec())
-}
-
-fn openpgp(list: &[u8], signature: Option<&[u8]>, key: &[u8], scratch: &str, shown: &str) -> Result<Vec<u8>> {
-    let ring =
-        binary(key).ok_or_else(|| Problem::usage("the key is no good OpenPGP key").hint("export it with `gpg --export KEY > FILE`"))?;
-    let at = |name: &str| format!("{scratch}/{name}");
-    let (ring_path, list_path, signature_path) = (at("key.gpg"), at("list"), at("list.sig"));
-    let mut made = vec![(&ring_path, ring.as_slice()), (&list_path, list)];
-    made.extend(signature.map(|bytes| (&signature_path, bytes)));
-    let result = (|| {
-        for (path, bytes) in &made {
-            crate::apply::write_private_bytes(path, bytes)?;
-        }
-        let cmd = match signature {
-            Some(_) => Cmd::new("gpgv", ["--status-fd", "2", "--homedir", scratch, "--keyring", &ring_path, &signature_path, &list_path]),
-            None => Cmd::new("gpgv", ["--status-fd", "2", "--homedir", scratch, "--keyring", &ring_path, "--output", "-", &list_path]),
-        };
-        let output = run::run(&cmd)?;
-        judged(&output.stderr).map_err(|why| bad_signature(shown, &why))?;
-        Ok(if signature.is_some() { list.to_vec() } else { output.stdout.into_bytes() })
-    })();
-    for (path, _) in made {
-        let _ = std::fs::remove_file(path);
-    }
-    result
-}
-
-/// What `gpgv` says of all signatures, in the lines that are made for programs. Of several signers one that the key knows is
-/// enough, if none is bad.
-fn judged(status: &str) -> std::result::Result<(), String> {
-    let lines = || status.lines().filter_map(|line| line.trim().strip_prefix("[GNUPG:] ")).map(|line| line.split(' ').collect::<Vec<_>>());
-    let word = |word: &str| lines().find(|line| line.first() == Some(&word));
-    let id = |line: &[&str]| printable(line.get(1).copied().unwrap_or("unknown"), 60);
-    for (bad, what) in [
-        ("BADSIG", "it does not fit the text: the text was changed"),
-        ("REVKEYSIG", "its key was revoked"),
-        ("EXPKEYSIG", "its key has expired"),
-        ("EXPSIG", "it has expired"),
-    ] {
-        if let Some(line) = word(bad) {
-            return Err(format!("{what} (key {})", id(&line)));
-        }
-    }
-    match (word("VALIDSIG"), word("ERRSIG").or_else(|| word("NO_PUBKEY"))) {
-        (Some(_), _) => Ok(()),
-        (None, Some(line)) => Err(format!("it was made by the key {}, which is not in the key file", id(&line))),
-        (None, None) => Err("there is no OpenPGP signature".to_owned()),
-    }
-}
-
-/// The key as bytes, out of its armour if it wears one.
-fn binary(key: &[u8]) -> Option<Vec<u8>> {
-    let Ok(text) = std::str::from_utf8(key) else { return Some(key.to_vec()) };
-    // There may be several, one after the other.
-    let mut all = Vec::new();
-    for block in text.split("-----BEGIN PGP PUBLIC KEY BLOCK-----").skip(1) {
-        let lines = block.lines().map(str::trim).skip(1);
-        let body: String = lines.skip_while(|l| !l.is_empty()).take_while(|l| !l.starts_with("-----END") && !l.starts_with('=')).collect();
-        all.extend(STANDARD.decode(body).ok()?);
-    }
-    Some(all).filter(|bytes| !bytes.is_empty())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use ed25519_dalek::{Signer, SigningKey};
-
-    fn block(comment: &str, number: u8, bytes: &[u8]) -> Vec<u8> {
-        let body = [&b"Ed"[..], &[number; 8], bytes].concat();
-        format!("untrusted comment: {comment}\n{}\n", STANDARD.encode(body)).into_bytes()
-    }
-
-    #[test]
-    fn signify_signs_inside_and_beside() {
-        let secret = SigningKey::from_bytes(&[7; 32]);
-        let public = block("public key", 1, secret.verifying_key().as_bytes());
-        let list = b"SHA256 (install.img) = 00\n";
-        let signature = block("verify with x.pub", 1, &secret.sign(list).to_bytes());
-        assert_eq!(signify(list, Some(&signature), &public, "l").unwrap(), list);
-        let inside = [signature.as_slice(), list].concat();
-        assert_eq!(signify(&inside, None, &public, "l").unwrap(), list);
-        let changed = [signature.as_slice(), b"SHA256 (install.img) = 01\n"].concat();
-        assert!(signify(&changed, None, &public, "l").unwrap_err().causes[0].contains("does not fit"));
-        let other = block("public key", 2, secret.verifying_key().as_bytes());
-        assert!(signify(&inside, None, &other, "l").unwrap_err().causes[0].contains("another key"));
-        assert!(signify(list, None, &public, "l").is_err());
-        assert_eq!(signify(list, None, b"untrusted comment: x\nnonsense\n", "l").unwrap_err().code.exit_code(), 2);
-    }
-
-    #[test]
-    fn one_good_signer_of_several_is_enough_and_a_bad_one_is_not() {
-        let good = "[GNUPG:] GOODSIG 1 x\n[GNUPG:] VALIDSIG ABC 2026-01-01\n";
-        assert_eq!(judged(good), Ok(()));
-        assert_eq!(judged(&format!("gpgv: x\n[GNUPG:] ERRSIG 77 1 2\n[GNUPG:] NO_PUBKEY 77\n{good}")), Ok(()));
-        assert!(judged("[GNUPG:] ERRSIG 77 1 2\n").unwrap_err().contains("77"));
-        assert!(judged(&format!("{good}[GNUPG:] BADSIG 9 y\n")).unwrap_err().contains("changed"));
-        assert!(judged("[GNUPG:] EXPKEYSIG 9 y\n[GNUPG:] VALIDSIG 9\n").unwrap_err().contains("expired"));
-        assert!(judged("gpgv: Good signature\n").is_err());
-    }
-
-    #[test]
-    fn armour_is_taken_off() {
-        let armoured = b"-----BEGIN PGP PUBLIC KEY BLOCK-----\nComment: x\n\nAQID\nBA==\n=abcd\n-----END PGP PUBLIC KEY BLOCK-----\n";
-        assert_eq!(binary(armoured).unwrap(), [1, 2, 3, 4]);
-        assert_eq!(binary(&[&armoured[..], armoured].concat()).unwrap(), [1, 2, 3, 4, 1, 2, 3, 4]);
-        assert_eq!(binary(b"nonsense"), None);
-        assert_eq!(binary(&[0x99, 0xff]).unwrap(), [0x99, 0xff]);
     }
 }

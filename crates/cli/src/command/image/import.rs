@@ -1,12 +1,10 @@
 //! `import` and `fetch`: from what a person types to one order.
 
-use crate::command::get::show;
 use crate::session::{Report, Session};
-use crate::table::{Cell, ListArgs, Table};
 use chyves_core::action::Action;
 use chyves_core::catalogue::{self, Found};
 use chyves_core::error::{Problem, Result};
-use chyves_core::image::{self, Hash, Order, Source};
+use chyves_core::image::{self, Hash, Order, Source, VendorKey};
 use chyves_core::plan::{self, Plan};
 use chyves_core::value::{Dataset, ImageName, Size, printable};
 use chyves_core::world::{ImageKind, World};
@@ -40,10 +38,10 @@ pub(crate) struct Args {
     /// A list of checksums in which the file must be: a file or an address
     #[arg(long, value_name = "FILE|ADDRESS")]
     checksums: Option<String>,
-    /// The key that the list must be signed with: OpenPGP or signify
+    /// The keys, one of which must have signed the list, or without --checksums the file itself: OpenPGP, minisign, signify
     #[arg(long, value_name = "FILE")]
     key: Option<String>,
-    /// The signature of the list, where not in it
+    /// The signature, where neither in the list nor beside what it signs (.minisig, .sig, .asc, .gpg, .sign)
     #[arg(long, value_name = "FILE|ADDRESS")]
     signature: Option<String>,
     /// The template of the variables of UEFI firmware, where it is a file of its own
@@ -68,6 +66,7 @@ pub(crate) struct Args {
 
 pub(super) fn run(session: &Session, kind: Option<ImageKind>, args: &Args, is_fetch: bool) -> Result<()> {
     let known = if is_fetch { known(&args.from)? } else { None };
+    let (known, vendor_keys) = known.unzip();
     let by_name = known.as_ref().map(|_| args.from.clone());
     let source = match known.as_ref().and_then(|k| k.address.clone()) {
         Some(address) => Source::Address(address),
@@ -80,14 +79,18 @@ pub(super) fn run(session: &Session, kind: Option<ImageKind>, args: &Args, is_fe
         (None, None, None) => return Err(Problem::usage("what comes there has no name").hint("give the image one with --name")),
     };
     let like = match &args.like {
-        Some(like) => Some(catalogue::find(&host_catalogue::entries()?, like, &facts::arch())?),
+        Some(like) => Some(catalogue::find(&host_catalogue::all()?.systems, like, &facts::arch())?),
         None => known.clone(),
     };
-    let checksums = match (&args.checksums, &args.hash, known) {
-        (Some(list), ..) => Some(place(list)?),
-        // A person who gives a hash knows better.
-        (None, None, Some(known)) => known.checksums.map(Source::Address),
-        (None, ..) => None,
+    let vendor = Vendor::new(args, known.as_ref(), vendor_keys.unwrap_or_default());
+    for told in
+        known.iter().flat_map(|k| k.unverified.iter().map(|why| format!("could not be verified when the catalogue was made: {why}")))
+    {
+        session.ui.say(&format!("{}: {told}", args.from));
+    }
+    let checksums = match &args.checksums {
+        Some(list) => Some(place(list)?),
+        None => vendor.checksums,
     };
     let order = Order {
         expect: kind,
@@ -96,7 +99,9 @@ pub(super) fn run(session: &Session, kind: Option<ImageKind>, args: &Args, is_fe
         hash: args.hash.clone(),
         checksums,
         wants: like.map(|l| l.settings).unwrap_or_default(),
-        signature: args.signature.as_deref().map(place).transpose()?,
+        signature: args.signature.as_deref().map(place).transpose()?.or(vendor.signature),
+        signs_image: vendor.signs_image,
+        keys: vendor.keys,
         key: args.key.as_deref().map(file).transpose()?,
         vars: args.vars.as_deref().map(file).transpose()?,
         max_size: args.max_size,
@@ -114,8 +119,30 @@ pub(super) fn run(session: &Session, kind: Option<ImageKind>, args: &Args, is_fe
     })
 }
 
-/// What the catalogue knows of a word that is fetched; none where it is an address.
-fn known(word: &str) -> Result<Option<Found>> {
+/// What the catalogue says that a file must be.
+#[derive(Default)]
+struct Vendor {
+    checksums: Option<Source>,
+    signature: Option<Source>,
+    signs_image: bool,
+    keys: Vec<VendorKey>,
+}
+
+impl Vendor {
+    fn new(args: &Args, known: Option<&Found>, keys: Vec<VendorKey>) -> Self {
+        // A person who gives a hash or a list knows better.
+        let Some(known) = known.filter(|_| args.hash.is_none() && args.checksums.is_none()) else { return Self::default() };
+        let address = |text: &Option<String>| text.clone().map(Source::Address);
+        let signs_image = known.image_signature.is_some() && known.signature.is_none();
+        // What nobody here has a key for is not fetched.
+        let checked = args.key.is_some() || keys.iter().any(|key| key.block.is_some());
+        let signature = if signs_image { address(&known.image_signature) } else { address(&known.signature) };
+        Self { checksums: address(&known.checksums), signature: signature.filter(|_| checked), signs_image, keys }
+    }
+}
+
+/// What the catalogue knows of a word that is fetched, and the keys that sign it; none where it is an address.
+fn known(word: &str) -> Result<Option<(Found, Vec<VendorKey>)>> {
     if !matches!(Source::parse(word)?, Source::File(_)) || word.starts_with("file:") {
         return Ok(None);
     }
@@ -125,38 +152,16 @@ fn known(word: &str) -> Result<Option<Found>> {
             .on(&shown)
             .hint(format!("a file of this host is imported: `chyves image import {shown}`")));
     }
-    let found = catalogue::find(&host_catalogue::entries()?, word, &facts::arch())?;
+    let all = host_catalogue::all()?;
+    let found = catalogue::find(&all.systems, word, &facts::arch())?;
+    let keys = all.keys(&found.signed_by);
     match (&found.address, &found.note) {
         (None, Some(note)) => Err(Problem::usage(format!("`{}` can't be fetched", found.name))
             .on(&found.name)
             .because("the catalogue has no address of it")
             .hint(note)),
-        _ => Ok(Some(found)),
+        _ => Ok(Some((found, keys))),
     }
-}
-
-/// Shows what the catalogue has for this host.
-pub(super) fn catalogue(session: &Session, kind: Option<ImageKind>, args: &ListArgs) -> Result<()> {
-    let mut table = Table::new(["name", "kind", "title", "address", "checksums", "settings"]);
-    for found in catalogue::list(&host_catalogue::entries()?, &facts::arch())? {
-        if kind.is_some_and(|k| k != found.kind) {
-            continue;
-        }
-        let settings: Vec<String> = found.settings.iter().map(|(k, v)| format!("{k}={v}")).collect();
-        table.rows.push(vec![
-            Cell::text(found.name.as_str()),
-            Cell::text(found.kind.word()),
-            Cell::text(found.title),
-            Cell::maybe(found.address),
-            Cell::maybe(found.checksums),
-            Cell::text(settings.join(" ")),
-        ]);
-    }
-    let mut args = args.clone();
-    if args.columns.is_empty() && !session.ui.json {
-        args.columns = ["name", "kind", "title"].map(str::to_owned).to_vec();
-    }
-    show(session, table, &args)
 }
 
 /// Brings one image in.
@@ -216,14 +221,14 @@ fn age_out(session: &Session, world: &World, own: Option<&Dataset>) {
 }
 
 /// A place as it was typed; a path becomes an absolute one.
-fn place(text: &str) -> Result<Source> {
+pub(super) fn place(text: &str) -> Result<Source> {
     match Source::parse(text)? {
         Source::File(path) => file(&path).map(Source::File),
         other => Ok(other),
     }
 }
 
-fn file(path: &str) -> Result<String> {
+pub(super) fn file(path: &str) -> Result<String> {
     let found = std::fs::canonicalize(path).map_err(|e| {
         let shown = printable(path, 200);
         Problem::not_found(format!("there is no file `{shown}`"))
