@@ -220,9 +220,9 @@ fn lists_of_checksums_and_their_signatures_decide() {
     write("FORGED", &signed.replace(&"0".repeat(64), &"1".repeat(64)));
     write("OTHER", "SHA256 (disk.img) = 00\n");
     for (options, code, says) in [
-        ("--checksums FORGED --key key.asc", 1, "is not good"),
+        ("--checksums FORGED --key key.asc", 1, "is not valid"),
         ("--checksums GNU --key key.asc", 3, "none of these is beside it: GNU.asc"),
-        ("--checksums BSD --signature detached --key key.gpg", 1, "is not good"),
+        ("--checksums BSD --signature detached --key key.gpg", 1, "is not valid"),
         ("--checksums OTHER", 1, "no checksums at all"),
     ] {
         host.chyves(&format!("image import disk.img --name x {options}")).ends(code).says(says).says("hint:");

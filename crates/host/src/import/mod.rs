@@ -105,7 +105,9 @@ fn attempt(import: &Import<'_>, place: &mut Place<'_>) -> Result<(), Failed> {
     let wanted = trust::wanted(order, import.folder).map_err(early)?;
     let stop = Arc::new(AtomicBool::new(false));
     let trust::Wanted { hash, signature, mut told, warnings } = wanted;
-    warnings.into_iter().for_each(|warning| (place.report)(Event::Warning(warning)));
+    for warning in warnings {
+        (place.report)(Event::Warning(warning));
+    }
     // Whether it is by a trusted key at all is known before anything is read.
     let signed = signature.as_ref().map(Detached::begin).transpose().map_err(early)?;
     let opened = source::open(order, import.part, &stop, source::Checks { hash: hash.as_ref().map(|h| h.kind), signed }).map_err(early)?;

@@ -93,14 +93,15 @@ fn signer(keys: &[Key], signed: &Signed<'_>, shown: &str) -> Result<(VerifyingKe
     let key = keys.iter().find(|key| key.number == signed.number);
     let key = key.ok_or_else(|| {
         let trusted: Vec<String> = keys.iter().map(Key::name).collect();
-        bad(shown, format!("another key made it: {}; trusted: {}", name(signed.number), trusted.join(", ")))
+        bad(shown, format!("signed by key {}, trusted are {}", name(signed.number), trusted.join(", ")))
     })?;
     let program = if signed.comment.is_some() { "minisign" } else { "signify" };
     let by = format!("the {program} key {}", key.name());
-    let key = VerifyingKey::from_bytes(&key.bytes).ok().filter(|key| !key.is_weak()).ok_or_else(|| bad(shown, "the key is none"))?;
+    let key =
+        VerifyingKey::from_bytes(&key.bytes).ok().filter(|key| !key.is_weak()).ok_or_else(|| bad(shown, "the public key is invalid"))?;
     if let Some((comment, signature)) = &signed.comment {
         let whole = [&signed.bytes[..], comment].concat();
-        key.verify_strict(&whole, &Signature::from_bytes(signature)).map_err(|_| bad(shown, "its trusted comment was changed"))?;
+        key.verify_strict(&whole, &Signature::from_bytes(signature)).map_err(|_| bad(shown, "its trusted comment was altered"))?;
     }
     Ok((key, by))
 }
@@ -111,7 +112,7 @@ pub(super) fn text(keys: &[Key], text: &[u8], signature: Option<&[u8]>, shown: &
     let message = match (signature, &signed.comment) {
         (Some(_), _) => text,
         (None, None) => signed.behind,
-        (None, Some(_)) => return Err(bad(shown, "this is the signature alone, without the text")),
+        (None, Some(_)) => return Err(bad(shown, "this is a signature without the text that it signs")),
     };
     let mut running = Running::of(keys, &signed, shown)?;
     running.update(message);
@@ -143,7 +144,9 @@ impl Running {
                 let mut stream = Some(key.verify_stream(&signature).map_err(|_| bad(shown, "it is malformed"))?);
                 Box::new(move |bytes| match bytes {
                     Some(bytes) => {
-                        stream.iter_mut().for_each(|stream| stream.update(bytes));
+                        if let Some(stream) = &mut stream {
+                            stream.update(bytes);
+                        }
                         false
                     }
                     None => stream.take().is_some_and(|stream| stream.finalize_and_verify().is_ok()),
@@ -168,7 +171,7 @@ impl Running {
     }
 
     pub(super) fn end(mut self) -> Result<String> {
-        if (self.check)(None) { Ok(self.by) } else { Err(bad(&self.shown, "it does not fit: what was signed is something else")) }
+        if (self.check)(None) { Ok(self.by) } else { Err(bad(&self.shown, "it does not match the content")) }
     }
 }
 
@@ -197,14 +200,14 @@ mod tests {
         let inside = [signature.as_slice(), list].concat();
         assert_eq!(checked(&inside, None, &public).unwrap(), (list.to_vec(), "the signify key 0101010101010101".into()));
         let changed = [signature.as_slice(), b"SHA256 (install.img) = 01\n"].concat();
-        assert!(checked(&changed, None, &public).unwrap_err().causes[0].contains("does not fit"));
+        assert!(checked(&changed, None, &public).unwrap_err().causes[0].contains("does not match"));
         let other = block("public key", b"Ed", 2, secret.verifying_key().as_bytes());
-        assert!(checked(&inside, None, &other).unwrap_err().causes[0].contains("another key"));
+        assert!(checked(&inside, None, &other).unwrap_err().causes[0].contains("signed by key"));
         // Of several keys in one file any will do, and a number that is somebody else's does not help.
         let several = [other.as_slice(), &public].concat();
         assert!(checked(&inside, None, &several).is_ok());
         let posing = block("public key", b"Ed", 1, SigningKey::from_bytes(&[8; 32]).verifying_key().as_bytes());
-        assert!(checked(&inside, None, &posing).unwrap_err().causes[0].contains("does not fit"));
+        assert!(checked(&inside, None, &posing).unwrap_err().causes[0].contains("does not match"));
         assert!(checked(list, None, &public).is_err());
         assert!(of(b"untrusted comment: x\nnonsense\n").is_empty());
     }
@@ -229,7 +232,7 @@ mod tests {
             message.chunks(1000).for_each(|piece| running.update(piece));
             assert_eq!(running.end().unwrap(), "the minisign key 0303030303030303");
             assert!(text(&of(&public), &message, Some(&good), "l").is_ok());
-            assert!(text(&of(&public), &message[1..], Some(&good), "l").unwrap_err().causes[0].contains("does not fit"));
+            assert!(text(&of(&public), &message[1..], Some(&good), "l").unwrap_err().causes[0].contains("does not match"));
             assert!(Running::begin(&of(&public), &beside(b"timestamp:2"), "l").err().unwrap().causes[0].contains("comment"));
         }
         // A hash without a signed comment would be of no program.

@@ -168,8 +168,8 @@ impl Running {
 }
 
 fn bad(shown: &str, why: impl std::fmt::Display) -> Problem {
-    Problem::failed(format!("the signature of `{shown}` is not good"))
+    Problem::failed(format!("the signature of `{shown}` is not valid"))
         .on(shown)
         .because(why)
-        .hint("nothing of it was used; is it the right key (--key FILE)? what was signed may have been changed on its way")
+        .hint("check that --key FILE is the right key; the content may have been altered in transit; nothing was changed")
 }

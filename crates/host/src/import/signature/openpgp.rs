@@ -133,12 +133,12 @@ fn judged(status: &str, fingerprints: &[String]) -> std::result::Result<String, 
         match words[0] {
             "NEWSIG" => is_good = false,
             "GOODSIG" => is_good = true,
-            "BADSIG" => return Err(format!("it does not fit: what was signed by the key {id} is something else")),
+            "BADSIG" => return Err(format!("it does not match the content (key {id})")),
             "REVKEYSIG" => reason = Some(format!("its key {id} was revoked")),
             "EXPKEYSIG" => reason = Some(format!("its key {id} has expired")),
             "EXPSIG" => reason = Some(format!("it has expired (key {id})")),
             "ERRSIG" | "NO_PUBKEY" => {
-                reason.get_or_insert(format!("it was made by the key {id}, which is none of those that are trusted"));
+                reason.get_or_insert(format!("signed by key {id}, which is not trusted"));
             }
             "VALIDSIG" if is_good => {
                 // The last word is the primary key, of which the first may be a part.
@@ -146,8 +146,7 @@ fn judged(status: &str, fingerprints: &[String]) -> std::result::Result<String, 
                 if fingerprints.is_empty() || fingerprints.contains(&primary) {
                     good.get_or_insert(format!("the OpenPGP key {}", printable(&primary, 60)));
                 } else {
-                    reason =
-                        Some(format!("it was made by the key {}, and must be by {}", printable(&primary, 60), fingerprints.join(" or ")));
+                    reason = Some(format!("signed by key {}, expected {}", printable(&primary, 60), fingerprints.join(" or ")));
                 }
             }
             _ => {}
@@ -189,11 +188,11 @@ mod tests {
         }
         assert!(any(unknown).unwrap_err().contains("77"));
         assert!(any(expired).unwrap_err().contains("expired") && any(revoked).unwrap_err().contains("revoked"));
-        assert!(any(&format!("{good}[GNUPG:] NEWSIG\n[GNUPG:] BADSIG 9 y\n")).unwrap_err().contains("something else"));
+        assert!(any(&format!("{good}[GNUPG:] NEWSIG\n[GNUPG:] BADSIG 9 y\n")).unwrap_err().contains("does not match"));
         assert!(any("gpgv: Good signature\n").is_err() && any("").is_err());
         // Where it is said whose it must be, another's is none.
         assert!(judged(good, &["DEF".into()]).is_ok());
-        assert!(judged(good, &["ABC".into()]).unwrap_err().contains("must be by ABC"));
+        assert!(judged(good, &["ABC".into()]).unwrap_err().contains("expected ABC"));
     }
 
     #[test]
