@@ -50,9 +50,7 @@ fn look(session: &Session) -> Vec<Finding> {
     let issued = known.as_ref().map(|all| all.issued.as_str()).unwrap_or_default();
     let known = host::Known { advisories, issued, age: known.as_ref().and_then(image::age) };
     let mut all = of_host(session, &known);
-    all.extend(
-        unreadable.map(|problem| problem.hints.iter().fold(Finding::fails("catalogue", problem.to_string()), |f, hint| f.cure(hint))),
-    );
+    all.extend(unreadable.map(|problem| problem.hints.iter().fold(Finding::fails("catalogue", problem.to_string()), Finding::cure)));
     all
 }
 
