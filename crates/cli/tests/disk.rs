@@ -285,6 +285,13 @@ fn a_disk_that_is_lost_is_named_and_can_be_forgotten() {
     host.ok("disk add web --kind raw 1M");
     host.in_folder("web", |f| std::fs::remove_file(f.join("disk1.raw")).unwrap());
     host.chyves("start web").says("disk1.raw").says("chyves disk remove web disk1 --lost");
+    // Nothing that copies the guest is silent about it.
+    host.ok("snapshot web@without").says("disk1 of web is missing, and web@without does not hold it");
+    for line in ["clone web copy", "clone web@without copy", "clone web copy --independent"] {
+        host.chyves(line).ends(4).says("disk 1 of `web`").says("it is not there");
+        assert!(!host.ok("list -H -o name").out.contains("copy"));
+    }
+    host.chyves("disk sync web").ends(4).says("chyves disk remove web disk1 --lost").is_silent_of("chyves disk sync");
     host.chyves("disk remove web disk1").ends(4).says("its file is missing").says("chyves disk remove web disk1 --lost");
     assert_eq!(disks(&host, "number"), "0\n1\n");
     host.ok("disk remove web disk1 --lost").says("forgotten");
@@ -293,6 +300,29 @@ fn a_disk_that_is_lost_is_named_and_can_be_forgotten() {
     // What is not lost stays where it is.
     host.ok("disk remove web disk0 --lost");
     host.in_folder("web", |f| assert!(f.join("disk0.raw").exists()));
+}
+
+#[test]
+fn a_disk_that_another_program_cut_is_reported_by_the_start() {
+    let Some(host) = host("disk::cut") else { return };
+    host.in_folder("web", |f| std::fs::File::options().write(true).open(f.join("disk0.raw")).unwrap().set_len(1 << 19).unwrap());
+    host.ok("start web").says("was cut by another program").says("it has 512K, and 1M is recorded").says("chyves disk sync web disk0");
+    host.ok("stop web --now");
+    host.ok("disk sync web disk0");
+    host.ok("start web").is_silent_of("recorded");
+    host.ok("stop web --now");
+}
+
+#[test]
+fn a_disk_of_several_guests_is_removed_when_that_is_confirmed() {
+    let Some(host) = host("disk::several") else { return };
+    host.ok("create other --size 1M --disk raw loader=bios");
+    let before = host.tree();
+    for line in ["disk remove all disk0", "disk remove web,other disk0"] {
+        host.chyves(line).ends(2).says("needs a yes");
+        assert_eq!(host.tree(), before, "{line}");
+    }
+    host.ok("disk remove web,other disk0 --yes");
 }
 
 #[test]

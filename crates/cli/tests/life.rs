@@ -149,9 +149,10 @@ fn a_guest_goes_back_to_its_snapshot_when_it_is_said_to() {
     let Some(host) = Host::new("life::revert", With::Tiny) else { return };
     host.ok("create web01 --image tiny --ram 32M loader=bios");
     host.chyves("set web01 revert_to_snapshot_method=start").ends(2).says("none is named");
-    host.ok("set web01 revert_to_snapshot=@clean revert_to_snapshot_method=start");
-    host.chyves("start web01").ends(3).says("clean");
+    host.chyves("set web01 revert_to_snapshot=@clean revert_to_snapshot_method=start").ends(3).says("chyves snapshot web01@clean");
     host.ok("snapshot web01@clean");
+    host.ok("set web01 revert_to_snapshot=@clean revert_to_snapshot_method=start");
+    host.chyves("snapshot delete web01@clean --yes").ends(4).says("web01 reverts to it");
     host.ok("set web01 description=later");
 
     // At starts alone: a reboot keeps what was written.
@@ -187,16 +188,41 @@ fn a_guest_goes_back_to_its_snapshot_when_it_is_said_to() {
         console.sees("tiny: data B");
     }
 
-    // It can't go back any more: it does not run on what was not reverted.
+    // Newer snapshots stay, whoever took them: what differs is copied.
     host.ok("snapshot web01@newer");
+    host.ok("clone web01 web02").says("do not revert");
+    reboots(&mut console, "tiny: ready 1");
+    console.types("g");
+    console.sees("tiny: data -");
+    console.types("wC");
+    console.sees("tiny: data C");
+    console.leaves();
+    host.ok("set web01 revert_to_snapshot_method=both");
+    host.ok("stop web01");
+    host.ok("start web01").says("the newer snapshots @newer, @clone-");
+    let mut console = host.console("web01");
+    console.sees("tiny: ready 1");
+    console.types("g");
+    console.sees("tiny: data -");
+    console.leaves();
+    host.ok("stop web01");
+    assert!(host.tree().keys().all(|name| !name.contains("revert-")), "the clone that was copied from is left");
+    host.ok("start web02");
+    host.ok("stop web02");
+
+    // Where it can't go back it does not run on what was not reverted.
+    host.ok("start web01");
+    host.sh("zfs", &["destroy", &format!("{}@clean", host.dataset("web01"))]);
+    let mut console = host.console("web01");
+    console.sees("tiny: ready 1");
     console.types("r");
     until("the crash", || (host.state("web01") == "crashed").then_some(()));
     console.ends(0);
-    host.ok("info web01").says("newer ones would be destroyed");
-    host.chyves("start web01").ends(0);
-    host.ok("set web01 revert_to_snapshot_method=both");
+    host.ok("info web01").says("no snapshot called `clean`");
+    host.chyves("start web01").ends(3).says("revert_to_snapshot_method=off");
+    host.ok("set web01 revert_to_snapshot_method=off");
+    host.ok("start web01");
     host.ok("stop web01");
-    host.chyves("start web01").ends(4).says("web01@newer").says("chyves snapshot delete web01@newer");
     host.nothing_is_left();
 }
 

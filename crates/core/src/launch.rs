@@ -132,6 +132,12 @@ impl std::fmt::Display for Opened {
     }
 }
 
+/// Stands for this program among the commands of a launch: the supervisor knows where it is.
+pub const OWN: &str = "chyves";
+
+/// The hidden command of this program that makes a folder or a volume what another one is.
+pub const RESTORE: &str = "_restore";
+
 /// The file in a guest's runtime folder that holds the password of its screen.
 pub const SECRET_FILE: &str = "vnc.secret";
 

@@ -25,6 +25,7 @@ mod reclaim;
 mod rename;
 mod repair;
 mod reset;
+mod restore;
 mod send;
 mod set;
 mod snapshot;

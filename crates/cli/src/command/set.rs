@@ -3,10 +3,11 @@
 use crate::session::{Pace, Report, Session};
 use crate::targets::Targets;
 use chyves_core::error::{Problem, Result};
+use chyves_core::guest::Guest;
 use chyves_core::plan::{self, set::Request};
-use chyves_core::property;
-use chyves_core::world::Role;
-use chyves_host::observe::{self, Look, Which};
+use chyves_core::property::{self, keys};
+use chyves_core::world::{Role, World};
+use chyves_host::observe::{self, Look, Which, snapshots};
 
 /// Change settings of guests, of `defaults`, or of the host (`global`)
 ///
@@ -70,10 +71,31 @@ fn change(session: &Session, words: &[&String], request: &Request, verb: &str) -
     super::image::firmware_is_there(session, &request.set)?;
     session.each(&targets, Pace::InTurn, |world, guest| {
         super::network::mac_is_free(session, guest, &request.set)?;
+        reverts_to_what_is_there(world, guest, request)?;
         let plan = plan::set::guest(world, guest, request)?;
         let done = session.carry_out(world, &plan, guest.name.as_str())?;
         Ok(done.filter(|_| !plan.steps.is_empty()).map(|_| Report::new(&guest.name, verb)))
     })
+}
+
+/// Makes sure that a guest which is told to revert has the snapshot: no start could go back to another.
+fn reverts_to_what_is_there(world: &World, guest: &Guest, request: &Request) -> Result<()> {
+    let changed = |key: &str| request.set.iter().rev().find(|(k, _)| k == key).map(|(_, value)| value.clone());
+    let (to, at) = (changed(keys::REVERT_TO), changed(keys::REVERT_AT));
+    if to.is_none() && at.is_none() {
+        return Ok(());
+    }
+    let unset = |key: &str| request.unset.iter().any(|k| k == key);
+    let value = |new: Option<String>, key: &str| new.or_else(|| guest.settings.value(key).filter(|_| !unset(key)));
+    match (value(to, keys::REVERT_TO), value(at, keys::REVERT_AT)) {
+        (Some(to), Some(at)) if at != "off" => {
+            let there = snapshots::of(world.host.dialect, guest)?;
+            plan::snapshot::find(guest, &to.trim_start_matches('@').parse()?, &there)
+                .map(drop)
+                .map_err(|p| p.hint(format!("take it first: `chyves snapshot {}@{}`", guest.name, to.trim_start_matches('@'))))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn on_roots(session: &Session, which: &str, request: &Request) -> Result<()> {

@@ -5,11 +5,13 @@ use crate::session::{Pace, Report, Session};
 use crate::table::{Cell, ListArgs, Table};
 use crate::targets::{Targets, guest_at};
 use chyves_core::error::{Problem, Result};
-use chyves_core::guest::Guest;
+use chyves_core::guest::{DiskKind, Guest};
+use chyves_core::plan::disk::found::{self, Found};
 use chyves_core::plan::{self, snapshot::Facts};
 use chyves_core::value::{GuestName, Size, SnapshotName};
 use chyves_core::world::World;
 use chyves_core::zfs::Dialect;
+use chyves_host::observe::disks::{self, Mount};
 use chyves_host::observe::{self, Look, snapshots};
 use serde_json::json;
 use std::collections::HashMap;
@@ -111,12 +113,30 @@ fn create(session: &Session, words: &[String]) -> Result<()> {
         for (_, name) in wanted.iter().filter(|(g, _)| *g == guest.name) {
             let there = snapshots::of(world.host.dialect, guest)?;
             let plan = plan::snapshot::create(guest, name, &there, &now)?;
+            without_disks(session, world, guest, name);
             let done = session.carry_out(world, &plan, guest.name.as_str())?;
             reports =
                 done.map(|_| Report::new(&guest.name, format!("snapshot {}@{name} taken", guest.name)).with(json!({ "snapshot": name })));
         }
         Ok(reports)
     })
+}
+
+/// Says which disks a snapshot will not hold, since they were lost behind chyves' back.
+fn without_disks(session: &Session, world: &World, guest: &Guest, name: &SnapshotName) {
+    // What is encrypted, or has settings that can't be read, is snapshotted as it is.
+    if session.dry_run || plan::locked::guest(world, guest).is_err() {
+        return;
+    }
+    let (Ok(spec), Ok(disks)) = (guest.spec(), disks::of(guest, None, Mount::ForAMoment)) else { return };
+    for disk in spec.disks.iter().filter(|d| *found::of(&disks, d.number) == Found::Missing && d.kind != DiskKind::Attached) {
+        let Guest { name: guest, .. } = guest;
+        session.ui.warn(&format!(
+            "disk{0} of {guest} is missing, and {guest}@{name} does not hold it; `chyves snapshot list {guest}` shows older ones, \
+             `chyves disk remove {guest} disk{0} --lost` forgets it",
+            disk.number
+        ));
+    }
 }
 
 fn list(session: &Session, guests: &[String], args: &ListArgs) -> Result<()> {

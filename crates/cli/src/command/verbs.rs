@@ -5,7 +5,7 @@
 
 use super::{
     adopt, clone, cloud_init, completions, console, create, delete, dev, disk, doctor, get, image, info, insert, list, network, pool,
-    receive, reclaim, rename, repair, reset, send, set, snapshot, start, stop, trash, version,
+    receive, reclaim, rename, repair, reset, restore, send, set, snapshot, start, stop, trash, version,
 };
 use crate::session::Session;
 use chyves_core::error::Result;
@@ -91,6 +91,8 @@ verbs! {
     "_let-go" is verb LetGo(start::LetGoArgs), run by start::let_go;
     #[command(hide = true)]
     "_put-away" is verb PutAway(start::PutAwayArgs), run by start::put_away;
+    #[command(hide = true)]
+    "_restore" is verb Restore(restore::Args), run by restore::run;
     #[command(hide = true)]
     "_go-back" is verb GoBack(network::GoBackArgs), run by network::go_back;
 }

@@ -53,7 +53,7 @@ impl Action {
             Self::RenameFile { from, to } | Self::SetAside { from, to } => vec![Cmd::new("mv", ["-n", &from.to_string(), &to.to_string()])],
             Self::RemoveFile { path, .. } => vec![Cmd::new("rm", [path.to_string()])],
             Self::CopyVariables { from, to, .. } => vec![Cmd::new("cp", ["-n", &from.to_string(), &to.to_string()])],
-            Self::CheckFiles { files } => files.iter().map(|(path, _)| Cmd::new("test", ["-w", &path.to_string()])).collect(),
+            Self::CheckFiles { files } => files.iter().map(|file| Cmd::new("test", ["-w", &file.path.to_string()])).collect(),
             Self::RestoreFiles { from, to, .. } => {
                 vec![Cmd::new(
                     "rsync",

@@ -25,7 +25,7 @@ impl Action {
             | Self::CopyVariables { from, to, .. } => vec![from.within(), to.within()],
             Self::RestoreFiles { from, to, .. } => vec![from, to],
             Self::RemoveFile { path, copy } => vec![path.within(), copy.within()],
-            Self::CheckFiles { files } => files.iter().map(|(path, _)| path.within()).collect(),
+            Self::CheckFiles { files } => files.iter().map(|file| file.path.within()).collect(),
             Self::ImportImage { folder, part, .. } => {
                 std::iter::once(folder.as_str()).chain(part.iter().map(|(_, folder)| folder.as_str())).collect()
             }

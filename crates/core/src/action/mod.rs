@@ -33,6 +33,31 @@ use crate::zfs::{Dialect, args::Pair};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+/// A file that must be there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checked {
+    /// Its path.
+    pub path: FilePath,
+    /// What it is, as part of a sentence.
+    pub what: String,
+    /// Of a disk the size that is recorded, and what records the one that it has.
+    pub recorded: Option<(Size, String)>,
+}
+
+impl Checked {
+    /// What is to be said of a disk of this size; nothing where it is the recorded one.
+    pub fn differs(&self, size: Size) -> Option<String> {
+        let (recorded, sync) = self.recorded.as_ref().filter(|(recorded, _)| *recorded != size)?;
+        let what = &self.what;
+        let lost = if size < *recorded {
+            "was cut by another program, and what lay behind its end is lost"
+        } else {
+            "was grown by another program"
+        };
+        Some(format!("{what} {lost}: it has {size}, and {recorded} is recorded; `{sync}` records what it has"))
+    }
+}
+
 /// One step of a plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "action", rename_all = "kebab-case")]
@@ -364,10 +389,10 @@ pub enum Action {
         /// The snapshot that was taken of the file system just before, by which it is taken back.
         before: SnapshotRef,
     },
-    /// Makes sure that files are there and can be written.
+    /// Makes sure that files are there and can be written. A disk that has not its recorded size is reported.
     CheckFiles {
-        /// Their paths, each with what it is.
-        files: Vec<(FilePath, String)>,
+        /// The files.
+        files: Vec<Checked>,
     },
     /// Makes room for what comes from an address, where what has come stays for another try if the transfer is cut.
     KeepPart {

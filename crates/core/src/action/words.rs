@@ -71,7 +71,7 @@ impl Action {
             Self::SetAside { from, to } => format!("keep {from} as {to}, if it is there"),
             Self::RestoreFiles { from, to, .. } => format!("make the files in {to} what they are in {from}, where they differ"),
             Self::CheckFiles { files } => {
-                let names: Vec<_> = files.iter().map(|(path, what)| format!("{what} ({path})")).collect();
+                let names: Vec<_> = files.iter().map(|file| format!("{} ({})", file.what, file.path)).collect();
                 format!("make sure that these are there: {}", names.join(", "))
             }
             Self::KeepPart { part, there: false, .. } => format!("make {part}, where what comes is kept for another try"),

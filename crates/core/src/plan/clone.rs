@@ -2,6 +2,7 @@
 //! with an identity of its own or exactly the source's.
 
 use super::snapshot::volumes::{self, Volume};
+use super::start::checked_disk;
 use super::{Moment, Plan, copy_path, create, values};
 use crate::action::Action;
 use crate::error::{Problem, Result};
@@ -47,8 +48,11 @@ const LIMITS: [&str; 4] = ["quota", "refquota", "reservation", "refreservation"]
 /// Keys that a unique clone does not take over: its source's identity, place in the world and history.
 fn not_taken_over(key: &str) -> bool {
     let kept = [keys::UUID, keys::OWNER, keys::EPOCH, keys::CREATED, keys::CLONED_FROM, keys::TEMPLATE, "rcboot"];
-    kept.contains(&key) || is_identity(key) || is_one_machine_s(key)
+    kept.contains(&key) || OF_SNAPSHOT.contains(&key) || is_identity(key) || is_one_machine_s(key)
 }
+
+/// Keys that name a snapshot of the source, which no clone has.
+const OF_SNAPSHOT: [&str; 2] = [keys::REVERT_TO, keys::REVERT_AT];
 
 /// What cloud-init was told that only one machine may have.
 fn is_one_machine_s(key: &str) -> bool {
@@ -148,6 +152,14 @@ pub fn clone(world: &World, source: &Guest, request: &Request, moment: &Moment) 
     if !left.is_empty() && !request.exact {
         plan.notes.push(format!("what only {} may have is not cloned: {}", source.name, left.join(" ")));
     }
+    let method = source.settings.value(keys::REVERT_AT).filter(|method| method != "off");
+    if let (Some(reverts), Some(method), Some(first)) = (source.settings.own(keys::REVERT_TO), method, request.names.first()) {
+        plan.notes.push(format!(
+            "clones of {} do not revert to @{reverts}, which is its own snapshot; to let one: `chyves snapshot {first}@{reverts}`, then `chyves \
+             set {first} revert_to_snapshot={reverts} revert_to_snapshot_method={method}`",
+            source.name
+        ));
+    }
     let home = source.root == root.dataset;
     // Groups are the source pool's own.
     let group = source.group().filter(|_| home);
@@ -170,6 +182,7 @@ pub fn clone(world: &World, source: &Guest, request: &Request, moment: &Moment) 
             plan.steps.extend(links(source, &volumes, &snapshot, &to, &own));
         }
         plan.push(Action::Mount { dataset: to.clone() });
+        plan.steps.extend(has_its_disks(source, &format!("{folder}/{name}"))?);
         plan.push(Action::WriteFile { path: copy_path(&format!("{folder}/{name}")), text: settings_copy(&values(&own)) });
         plan.push(Action::Unmount { dataset: to.clone() });
         plan.steps.extend(super::lock_template(&to, &own));
@@ -184,6 +197,14 @@ pub fn clone(world: &World, source: &Guest, request: &Request, moment: &Moment) 
         plan.notes.push(format!("exact clones can't run while {} does: they have its UUID, card addresses and disk serials", source.name));
     }
     Ok(plan)
+}
+
+/// The step that makes sure that the files of the source's disks came along: one that was lost behind chyves' back is no disk of
+/// the clone either. Volumes were looked for already.
+fn has_its_disks(source: &Guest, folder: &str) -> Result<Option<Action>> {
+    let disks = source.spec()?.disks;
+    let files: Vec<_> = disks.iter().filter(|d| d.kind == DiskKind::Raw).map(|d| checked_disk(source, folder, d)).collect();
+    Ok((!files.is_empty()).then_some(Action::CheckFiles { files }))
 }
 
 /// The settings of the `index`th clone.
@@ -202,7 +223,8 @@ fn own(
     let is_attached = |key: &str| attached.iter().any(|prefix| key.starts_with(prefix));
     let taken = super::pairs(source.settings.own_values()).into_iter().filter(|(k, _)| !is_attached(k));
     let mut own = if request.exact {
-        let mut own: Vec<Pair> = taken.filter(|(k, _)| k != keys::CLONED_FROM && k != keys::TEMPLATE).collect();
+        let mut own: Vec<Pair> =
+            taken.filter(|(k, _)| k != keys::CLONED_FROM && k != keys::TEMPLATE && !OF_SNAPSHOT.contains(&k.as_str())).collect();
         if source.foreign.is_some() {
             // Values that came with a stream become local; the guest is foreign all the same.
             own.retain(|(k, _)| k != keys::OWNER);
@@ -311,6 +333,8 @@ mod tests {
         zfs clone -o canmount=noauto -o recordsize=64K -o chyves:uuid=00000000-0000-0000-0000-000000000001 -o chyves:created=2026-01-31T12:00:00Z -o chyves:owner=11111111-1111-4111-8111-111111111111 -o chyves:epoch=1 -o chyves:cloned_from=web01@clone-20260131T120000Z-000000 -o chyves:cpu=2 -o chyves:disk0.kind=raw -o chyves:disk0.size=64M tank/chyves/guests/web01@clone-20260131T120000Z-000000 tank/chyves/guests/web02
         # mount tank/chyves/guests/web02
         zfs mount tank/chyves/guests/web02
+        # make sure that these are there: disk 0 of `web01` (/tank/chyves/guests/web02/disk0.raw)
+        test -w /tank/chyves/guests/web02/disk0.raw
         # write /tank/chyves/guests/web02/config.toml (9 lines)
         # unmount tank/chyves/guests/web02
         zfs unmount tank/chyves/guests/web02

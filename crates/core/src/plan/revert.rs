@@ -6,20 +6,25 @@
 
 use super::copy_path;
 use super::machine::vars_path;
-use super::snapshot::{Facts, find, settings_change, then, volumes};
+use super::snapshot::volumes::{self, Volume};
+use super::snapshot::{Facts, find, settings_change, then};
 use super::start::Occasion;
 use crate::action::Action;
 use crate::cmd::Cmd;
 use crate::error::{Problem, Result};
 use crate::guest::{Guest, Loader, Revert, RevertAt, Spec, settings_copy};
-use crate::launch::Prepare;
-use crate::value::SnapshotRef;
+use crate::launch::{OWN, Prepare, RESTORE};
+use crate::property::settings::OwnValues;
+use crate::value::{Size, SnapshotName, SnapshotRef};
 use crate::vmm::HostFile;
-use crate::world::HostFacts;
+use crate::world::World;
 use crate::zfs::args;
 
 /// Seconds that going back may take: it frees what was written since.
 const WITHIN: u32 = 600;
+
+/// Seconds that copying may take: of large disks every byte is read.
+const COPIED_WITHIN: u32 = 6 * 3600;
 
 /// What has to be done so that a guest begins as its snapshot has it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -58,23 +63,18 @@ pub fn wanted(guest: &Guest, revert: &Revert, occasion: Occasion) -> Result<bool
 
 /// Plans the return. `run` is the guest's runtime folder.
 ///
+/// Where the snapshot is the newest one, ZFS rolls back to it. Newer ones are never destroyed for it: then what differs is copied
+/// from a clone of the snapshot, which is destroyed again.
+///
 /// # Errors
-/// There is no such snapshot, or newer ones would have to be destroyed; those are named.
-pub(super) fn steps(guest: &Guest, spec: &Spec, host: &HostFacts, folder: &str, run: &str, facts: &Facts) -> Result<Steps> {
+/// There is no such snapshot, or a disk would be lost.
+pub(super) fn steps(world: &World, guest: &Guest, spec: &Spec, folder: &str, run: &str, facts: &Facts) -> Result<Steps> {
+    let host = &world.host;
     let Some(name) = &spec.revert.snapshot else { return Ok(Steps::default()) };
-    let seen = find(guest, name, &facts.there)?;
-    let newer: Vec<String> =
-        facts.there.iter().skip_while(|s| s.name != seen.name).skip(1).map(|s| format!("{}@{}", guest.name, s.name)).collect();
-    if !newer.is_empty() {
-        return Err(Problem::not_now(format!("`{}` can't go back to its snapshot `{name}`: newer ones would be destroyed", guest.name))
-            .on(format!("{}@{name}", guest.name))
-            .because(newer.join(", "))
-            .hint(format!("delete them: chyves snapshot delete {}", newer.join(" ")))
-            .hint(format!("or go back to the newest: `chyves set {} revert_to_snapshot={}`", guest.name, newest(&facts.there)))
-            .hint(format!("or don't go back: `chyves set {} revert_to_snapshot_method=off`", guest.name)));
-    }
+    let off = format!("or do not revert: `chyves set {} revert_to_snapshot_method=off`", guest.name);
+    let seen = find(guest, name, &facts.there).map_err(|p| p.hint(off.clone()))?;
+    let newer: Vec<&str> = facts.there.iter().skip_while(|s| s.name != seen.name).skip(1).map(|s| s.name.as_str()).collect();
     // Looked at before anything goes back: a guest with one half of then and one of now is nothing.
-    let off = format!("or don't go back: `chyves set {} revert_to_snapshot_method=off`", guest.name);
     let volumes = volumes::all(guest, name, &facts.volumes).map_err(|p| p.hint(off.clone()))?;
     let Some(past) = &facts.settings else {
         return Err(Problem::not_now(format!("cannot revert {} to @{name}: nothing tells which disks the snapshot holds", guest.name))
@@ -92,16 +92,23 @@ pub(super) fn steps(guest: &Guest, spec: &Spec, host: &HostFacts, folder: &str, 
     })?;
     // Settings stay as they are, but for the sizes of disks, which go back with the disks.
     let settled = then::with_sizes(guest, past)?;
-    let must = |cmd| Prepare { cmd, may_fail: false, timeout: WITHIN, loads: false };
-    let may = |cmd| Prepare { cmd, may_fail: true, timeout: 30, loads: false };
     let mut steps = Steps { verify: Some(Action::Verify { objects: facts.guids.clone() }), ..Steps::default() };
-    let own = SnapshotRef { dataset: guest.dataset.clone(), name: name.clone() };
-    steps.before.push(must(args::rollback(&own)));
-    for volume in volumes {
-        steps.before.push(must(args::rollback(&SnapshotRef { dataset: guest.dataset.child(&volume.now), name: name.clone() })));
+    steps.note = Some(format!("{} goes back to its snapshot {name}: what was written to its disks since is lost", guest.name));
+    if newer.is_empty() {
+        steps.before.push(must(args::rollback(&guest.dataset.at(name))));
+        for volume in volumes {
+            steps.before.push(must(args::rollback(&SnapshotRef { dataset: guest.dataset.child(&volume.now), name: name.clone() })));
+        }
+        // Where going back took the mount with it.
+        steps.before.push(may(args::mount(&guest.dataset)));
+    } else {
+        steps.before = copied(world, guest, name, folder, &volumes, past)?;
+        let newer: Vec<String> = newer.iter().map(|newer| format!("@{newer}")).collect();
+        let more = if newer.len() > 3 { format!(" and {} more", newer.len() - 3) } else { String::new() };
+        let newer = newer.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
+        let note = format!("what differs is copied, since the newer snapshots {newer}{more} stay");
+        steps.note = steps.note.map(|first| format!("{first}; {note}"));
     }
-    // Where going back took the mount with it.
-    steps.before.push(may(args::mount(&guest.dataset)));
     steps.before.push(must(Cmd::new("mkdir", ["-m", "0700", "-p", &format!("{folder}/logs")])));
     if let (Loader::Uefi, Some((_, vars))) = (spec.loader, &host.uefi) {
         // A snapshot from before the first start has none yet. Some cp(1) call it a failure that the file is there.
@@ -117,12 +124,63 @@ pub(super) fn steps(guest: &Guest, spec: &Spec, host: &HostFacts, folder: &str, 
     steps.before.push(must(Cmd::new("rm", ["-f", &copy_path(folder).to_string()])));
     steps.before.push(must(Cmd::new("cp", [&copy, &copy_path(folder).to_string()])));
     steps.files.push(HostFile { path: copy, text: settings_copy(&settled), mode: 0o600, secret: false });
-    steps.note = Some(format!("{} goes back to its snapshot {name}: what was written to its disks since is lost", guest.name));
     Ok(steps)
 }
 
-fn newest(there: &[super::snapshot::Seen]) -> &str {
-    there.last().map_or("", |s| s.name.as_str())
+fn must(cmd: Cmd) -> Prepare {
+    Prepare { cmd, may_fail: false, timeout: WITHIN, loads: false }
+}
+
+fn may(cmd: Cmd) -> Prepare {
+    Prepare { cmd, may_fail: true, timeout: 30, loads: false }
+}
+
+/// The commands that copy what differs from a clone of the snapshot. One that was killed leaves the clone, which the next removes.
+fn copied(world: &World, guest: &Guest, name: &SnapshotName, folder: &str, volumes: &[Volume], past: &OwnValues) -> Result<Vec<Prepare>> {
+    let work = world.root_on(guest.root.pool())?.trash().child(format!("revert-{}", guest.uuid));
+    let place = then::work_folder(world, &work)?;
+    let own = |more: &[&str]| {
+        let below = volumes.iter().flat_map(|v| ["--below", v.then.as_str()]);
+        Cmd::new(OWN, [RESTORE, "--work", work.as_str()].into_iter().chain(below).chain(more.iter().copied()))
+    };
+    let restore = |from: &str, to: &str| Prepare { timeout: COPIED_WITHIN, ..must(own(&["--from", from, "--to", to])) };
+    let mut all = vec![may(own(&[]))];
+    all.push(must(args::clone(&guest.dataset.at(name), &work, &[("canmount", "noauto"), ("readonly", "on")], &[])));
+    for volume in volumes {
+        let from = SnapshotRef { dataset: guest.dataset.child(&volume.now), name: name.clone() };
+        all.push(must(args::clone(&from, &work.child(&volume.then), &[("volmode", "dev"), ("readonly", "on")], &[])));
+    }
+    // Some ZFS mount a clone by themselves; that it is mounted is seen before anything is copied.
+    all.push(may(args::mount(&work)));
+    all.push(may(args::mount(&guest.dataset)));
+    all.push(restore(&place, folder));
+    for volume in volumes {
+        let present = guest.dataset.child(&volume.now);
+        let recorded = |own: &OwnValues, disk: &str| own.get(&format!("{disk}.size")).and_then(|own| own.value.parse::<Size>().ok());
+        // A volume that was resized since has the size of then first.
+        if let Some(size) = recorded(past, &volume.then).filter(|size| recorded(guest.settings.own_values(), &volume.now) != Some(*size)) {
+            all.push(must(args::resize_volume(&present, size)));
+        }
+        all.push(restore(&format!("/dev/zvol/{}", work.child(&volume.then)), &format!("/dev/zvol/{present}")));
+    }
+    all.push(may(own(&[])));
+    Ok(all)
+}
+
+/// Refuses to destroy the snapshot that a guest reverts to.
+///
+/// # Errors
+/// It is among `doomed`.
+pub(super) fn keeps(guest: &Guest, doomed: &[SnapshotName]) -> Result<()> {
+    // Settings that can't be read revert to nothing.
+    let Ok(Spec { revert, .. }) = guest.spec() else { return Ok(()) };
+    match revert.snapshot.filter(|name| revert.at != RevertAt::Off && doomed.contains(name)) {
+        None => Ok(()),
+        Some(name) => Err(Problem::not_now(format!("cannot destroy {0}@{name}: {0} reverts to it at its starts or reboots", guest.name))
+            .on(format!("{}@{name}", guest.name))
+            .hint(format!("choose another snapshot for that: `chyves set {} revert_to_snapshot=NAME`", guest.name))
+            .hint(format!("or let it revert no more: `chyves set {} revert_to_snapshot_method=off`", guest.name))),
+    }
 }
 
 #[cfg(test)]
@@ -219,15 +277,37 @@ mod tests {
     fn nothing_newer_is_destroyed() {
         let g = testing::guest("web01", KIOSK);
         let world = testing::world(vec![g.clone()]);
-        let why = |there: &[&str]| start::start(&world, &g, &request(there, Occasion::Start)).unwrap_err();
         let mut with_new = KIOSK.to_vec();
         with_new.push(("disk2.kind", "zvol"));
         let new = start::start(&world, &testing::guest("web01", &with_new), &request(&["clean"], Occasion::Start)).unwrap_err();
         assert!(new.message.contains("no disk2") && new.hints.len() == 2, "{new:?}");
-        let newer = why(&["clean", "later", "last"]);
-        assert_eq!(newer.causes, ["web01@later, web01@last"]);
-        assert!(newer.hints[1].contains("revert_to_snapshot=last"), "{newer:?}");
-        assert_eq!(why(&["claen"]).code.exit_code(), 3);
+        // What a clone, sanoid or a person took later stays, and what differs is copied.
+        let start::Ready { launch, .. } =
+            start::launch(&world, &g, &request(&["clean", "clone-1", "autosnap_2"], Occasion::Reboot(1))).unwrap();
+        let lines: Vec<String> = launch.before.iter().map(|p| format!("{}{}", if p.may_fail { "-" } else { "" }, p.cmd)).collect();
+        let work = format!("tank/chyves/trash/revert-{}", g.uuid);
+        assert_eq!(
+            lines[..9],
+            [
+                format!("-chyves _restore --work {work} --below disk1"),
+                format!("zfs clone -o canmount=noauto -o readonly=on tank/chyves/guests/web01@clean {work}"),
+                format!("zfs clone -o volmode=dev -o readonly=on tank/chyves/guests/web01/disk1@clean {work}/disk1"),
+                format!("-zfs mount {work}"),
+                "-zfs mount tank/chyves/guests/web01".to_owned(),
+                format!("chyves _restore --work {work} --below disk1 --from /{work} --to /tank/chyves/guests/web01"),
+                format!(
+                    "chyves _restore --work {work} --below disk1 --from /dev/zvol/{work}/disk1 --to /dev/zvol/tank/chyves/guests/web01/disk1"
+                ),
+                format!("-chyves _restore --work {work} --below disk1"),
+                "mkdir -m 0700 -p /tank/chyves/guests/web01/logs".to_owned(),
+            ]
+        );
+        let missing = start::start(&world, &g, &request(&["claen"], Occasion::Start)).unwrap_err();
+        assert_eq!(missing.code.exit_code(), 3);
+        assert!(missing.hints.iter().any(|h| h.contains("revert_to_snapshot_method=off")), "{missing:?}");
+        // The one that it reverts to is kept.
+        assert!(keeps(&g, &["other".parse().unwrap()]).is_ok());
+        assert!(keeps(&g, &["clean".parse().unwrap()]).unwrap_err().hints[1].contains("revert_to_snapshot_method=off"));
         let mut settings = KIOSK.to_vec();
         settings.remove(4);
         let g = testing::guest("web01", &settings);

@@ -12,12 +12,12 @@ use super::drives::Drive;
 use super::machine::{self, Fresh, disk_file};
 use super::network::attach;
 use super::{Plan, firmware, locked, own_guest, snapshot, wants};
-use crate::action::Action;
+use crate::action::{Action, Checked};
 use crate::check::files::OWN_GRUB;
 use crate::check::{self, Finding, Severity};
 use crate::cloudinit::SeedDisc;
 use crate::error::{Problem, Result};
-use crate::guest::{Guest, Loader, RunState, Spec, paused, trust};
+use crate::guest::{DiskSpec, Guest, Loader, RunState, Spec, paused, trust};
 use crate::launch::Launch;
 use crate::os::Intent;
 use crate::property::keys;
@@ -124,10 +124,10 @@ pub fn start(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
     }
     // A disk that is only read need not be writable; whether it is there was looked at.
     let written = spec.disks.iter().filter(|d| !wants::is_read_only(d));
-    let mut files: Vec<(FilePath, String)> =
-        written.map(|d| (disk_file(guest, folder, d), format!("disk {} of `{}`", d.number, guest.name))).collect();
+    let mut files: Vec<Checked> = written.map(|d| checked_disk(guest, folder, d)).collect();
     if spec.loader == Loader::GrubBhyve && grub::is_own(&guest.settings.value(keys::OS).unwrap_or_default()) {
-        files.extend(OWN_GRUB.map(|file| (FilePath::below(folder, file), format!("{file} of `{}`", guest.name))));
+        let own = |file| Checked { path: FilePath::below(folder, file), what: format!("{file} of `{}`", guest.name), recorded: None };
+        files.extend(OWN_GRUB.map(own));
     }
     if !files.is_empty() {
         plan.push(Action::CheckFiles { files });
@@ -143,6 +143,16 @@ pub fn start(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
     plan.steps.extend(attached.steps(&host.run_dir));
     plan.push(Action::Launch(Box::new(made.launch)));
     Ok(plan)
+}
+
+/// A disk that must be there for the guest to run, by its file or device.
+pub(super) fn checked_disk(guest: &Guest, folder: &str, disk: &DiskSpec) -> Checked {
+    let sync = format!("chyves disk sync {} disk{}", guest.name, disk.number);
+    Checked {
+        path: disk_file(guest, folder, disk),
+        what: format!("disk {} of `{}`", disk.number, guest.name),
+        recorded: disk.size.map(|size| (size, sync)),
+    }
 }
 
 /// The launch alone: what a supervisor asks for at each reboot of its guest. The host is checked again, but for what the

@@ -104,7 +104,7 @@ pub fn inventory(rows: &[Row], roots: &[Root]) -> Inventory {
             }
         } else if dataset.parent().as_ref() == Some(&root.images()) && root.role == Role::Primary {
             found.images.extend(image(row, &dataset));
-        } else if dataset.parent().as_ref() == Some(&root.trash()) {
+        } else if dataset.parent().as_ref() == Some(&root.trash()) && !is_working(row, &dataset) {
             match trashed(row, &dataset) {
                 Ok(guest) => found.trash.push(guest),
                 Err(problem) => found.oddities.push(problem),
@@ -206,6 +206,11 @@ fn image(row: &Row, dataset: &Dataset) -> Option<Image> {
             .map(|(size, sha256)| Template { size, sha256 }),
         wants: row.own.iter().filter_map(|(k, o)| Some((k.strip_prefix(keys::WANTS)?.to_owned(), o.value.clone()))).collect(),
     })
+}
+
+/// Whether something in the trash is what a command works on: nothing was deleted there.
+fn is_working(row: &Row, dataset: &Dataset) -> bool {
+    !row.own.contains_key(keys::NAME) && ["reading-", "receiving-", "revert-", "rollback-"].iter().any(|w| dataset.leaf().starts_with(w))
 }
 
 fn trashed(row: &Row, dataset: &Dataset) -> Result<Trashed, Problem> {

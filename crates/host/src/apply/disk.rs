@@ -160,10 +160,15 @@ pub(super) fn no_larger(path: &FilePath, to: Size) -> Result<()> {
 /// # Errors
 /// It can't be opened, or is neither a file nor a device.
 pub fn length(path: &FilePath) -> Result<Size> {
-    let mut file = match path {
+    let file = match path {
         FilePath::Host(path) => safe::attached(path, false)?,
         FilePath::Below { mount, path } => Folder::open(mount)?.file(path, Access::Read, Rule::DISK)?,
     };
+    size_of(file, path)
+}
+
+/// The same of one that is open.
+pub(super) fn size_of(mut file: File, path: &FilePath) -> Result<Size> {
     let path = &path.to_string();
     let meta = file.metadata().map_err(fail("read the size of", path))?;
     if meta.is_file() {
@@ -205,7 +210,7 @@ pub(super) fn copy(from: &FilePath, format: DiskFormat, to: &FilePath, size: Opt
         DiskFormat::Qcow2 => convert(&source, (&name, &shown), to.is_device(), target, size, place),
     };
     if to.is_device() {
-        appears(&shown, place)?;
+        appears(&shown, place.interrupted)?;
         return fill(&safe::attached(&shown, true)?, place);
     }
     let (folder, leaf) = Folder::of(to)?;
@@ -272,10 +277,10 @@ fn lengthen(to: &str, target: &File, size: Option<Size>) -> Result<()> {
 }
 
 /// Waits for the device of a volume that was just made: some hosts show it only a moment later.
-fn appears(path: &str, place: &Place<'_>) -> Result<()> {
+pub(super) fn appears(path: &str, interrupted: &AtomicBool) -> Result<()> {
     let deadline = Instant::now() + APPEARS;
     while !Path::new(path).exists() {
-        if place.interrupted.load(Ordering::SeqCst) {
+        if interrupted.load(Ordering::SeqCst) {
             return Err(Problem::interrupted().on(path));
         }
         if Instant::now() > deadline {

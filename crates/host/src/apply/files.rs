@@ -3,6 +3,7 @@
 use super::{Event, Place};
 use crate::safe::{self, Access, Entry, Folder, Rule};
 use crate::{platform, records};
+use chyves_core::action::Checked;
 use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::value::{FilePath, GuestName, Size, printable};
 use std::fs::File;
@@ -180,8 +181,9 @@ pub(super) fn seen(path: &FilePath) -> Option<Entry> {
 }
 
 /// Makes sure that files are there, are files or devices, and can be written.
-pub(super) fn check(files: &[(FilePath, String)]) -> Result<()> {
-    for (path, what) in files {
+pub(super) fn check(files: &[Checked], report: &mut dyn FnMut(Event<'_>)) -> Result<()> {
+    for checked in files {
+        let (path, what) = (&checked.path, &checked.what);
         let missing = || {
             Problem::not_now(format!("{what} can't be used"))
                 .on(path)
@@ -197,7 +199,13 @@ pub(super) fn check(files: &[(FilePath, String)]) -> Result<()> {
                 Err(problem) => Err(problem),
             },
         };
-        opened.map_err(|p| Problem { code: Kind::NotNow, ..p.within(format!("{what} can't be used")).on(path) })?;
+        let file = opened.map_err(|p| Problem { code: Kind::NotNow, ..p.within(format!("{what} can't be used")).on(path) })?;
+        // Of a device whose size can't be read there is nothing to compare.
+        if checked.recorded.is_some()
+            && let Ok(size) = super::disk::size_of(file, path)
+        {
+            checked.differs(size).into_iter().for_each(|text| report(Event::Warning(text)));
+        }
     }
     Ok(())
 }

@@ -1,15 +1,18 @@
 //! Making the files of a folder what they are in another, block by block where they differ: what is alike stays shared
 //! with the snapshots, and holes stay holes.
 
-use super::{Event, Place};
+use super::command::settled;
 use crate::records::{self, RECORD};
 use crate::safe::{Access, FileKind, Folder, Rule};
 use chyves_core::error::{Problem, Result};
+use chyves_core::value::{Dataset, FilePath};
+use chyves_core::zfs::args;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
+use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What is the present's own and stays: logs at the top of a guest's folder.
 const KEPT: &str = "logs";
@@ -22,12 +25,77 @@ fn fail(what: &str, path: &Path) -> impl FnOnce(std::io::Error) -> Problem {
     move |e| Problem::failed(format!("can't {what} `{path}`")).on(&path).because(e)
 }
 
-/// Makes everything in `to` what it is in `from`, but for logs.
-pub(super) fn restore(from: &Path, to: &Path, place: &mut Place<'_>) -> Result<()> {
-    folder(&Folder::open(from)?, &Folder::open(to)?, 0, place)
+/// Whoever wants to know of the bytes that are done, and may end it.
+pub(super) struct Watch<'a> {
+    /// Raised to end it.
+    pub(super) interrupted: &'a AtomicBool,
+    /// Told how much of a file is done, of how much.
+    pub(super) progress: &'a mut dyn FnMut(u64, u64),
 }
 
-fn folder(from: &Folder, to: &Folder, depth: usize, place: &mut Place<'_>) -> Result<()> {
+/// Makes everything in the folder `to` what it is in `from`, but for logs; or the device of a volume what another one is.
+///
+/// # Errors
+/// Something can't be read or written, is neither a file nor a folder, or the volumes are not of one size.
+pub fn back(from: &str, to: &str, interrupted: &AtomicBool) -> Result<()> {
+    let mut watch = Watch { interrupted, progress: &mut |_, _| {} };
+    if to.starts_with("/dev/") {
+        return volume(from, to, &mut watch);
+    }
+    // The folder of a file system that is not mounted is empty, and everything would be removed.
+    for folder in [from, to] {
+        mounted(folder)?;
+    }
+    restore(Path::new(from), Path::new(to), &mut watch)
+}
+
+/// Destroys a clone that was worked on, with the clones of volumes below it, where it is there.
+///
+/// # Errors
+/// It can't be destroyed.
+pub fn drop_work(work: &Dataset, below: &[String]) -> Result<()> {
+    if !crate::observe::exists(work.as_str())? {
+        return Ok(());
+    }
+    // What is not mounted need not be unmounted.
+    let _ = settled(&args::unmount(work));
+    for volume in below.iter().map(|name| work.child(name)) {
+        if crate::observe::exists(volume.as_str())? {
+            settled(&args::destroy(&volume))?;
+        }
+    }
+    settled(&args::destroy(work))
+}
+
+/// Makes sure that something is mounted at a folder.
+fn mounted(folder: &str) -> Result<()> {
+    let device = |path: &Path| rustix::fs::stat(path).map(|stat| stat.st_dev).map_err(|e| fail("look at", path)(e.into()));
+    let above = Path::new(folder).parent().unwrap_or(Path::new("/"));
+    if device(Path::new(folder))? == device(above)? {
+        return Err(Problem::failed(format!("nothing is mounted at `{folder}`")).on(folder));
+    }
+    Ok(())
+}
+
+/// Makes a volume what another one is, by their devices.
+fn volume(from: &str, to: &str, watch: &mut Watch<'_>) -> Result<()> {
+    super::disk::appears(from, watch.interrupted)?;
+    super::disk::appears(to, watch.interrupted)?;
+    let (past, present) = (FilePath::host(from), FilePath::host(to));
+    let (length, is) = (super::disk::length(&past)?, super::disk::length(&present)?);
+    if length != is {
+        return Err(Problem::failed(format!("cannot make {to} what {from} is: it has {is}, and not {length}")).on(to));
+    }
+    let (past, present) = (crate::safe::attached(from, false)?, crate::safe::attached(to, true)?);
+    same(&past, &present, length.get(), (Path::new(from), Path::new(to)), watch)
+}
+
+/// Makes everything in `to` what it is in `from`, but for logs.
+pub(super) fn restore(from: &Path, to: &Path, watch: &mut Watch<'_>) -> Result<()> {
+    folder(&Folder::open(from)?, &Folder::open(to)?, 0, watch)
+}
+
+fn folder(from: &Folder, to: &Folder, depth: usize, watch: &mut Watch<'_>) -> Result<()> {
     if depth > DEPTH {
         return Err(Problem::failed(format!("too many nested folders: `{}`", from.path().display())).on(from.path().display()));
     }
@@ -44,9 +112,9 @@ fn folder(from: &Folder, to: &Folder, depth: usize, place: &mut Place<'_>) -> Re
                     to.remove_all(name)?;
                 }
                 to.make_folder(name)?;
-                folder(&from.folder(name)?, &to.folder(name)?, depth + 1, place)?;
+                folder(&from.folder(name)?, &to.folder(name)?, depth + 1, watch)?;
             }
-            Some(FileKind::File) => file(from, to, Path::new(name), place)?,
+            Some(FileKind::File) => file(from, to, Path::new(name), watch)?,
             Some(other) => {
                 let shown = from.shown(name).display().to_string();
                 return Err(Problem::failed(format!("`{shown}` is {}, neither a file nor a folder", other.words()))
@@ -59,7 +127,7 @@ fn folder(from: &Folder, to: &Folder, depth: usize, place: &mut Place<'_>) -> Re
     Ok(())
 }
 
-fn file(from: &Folder, to: &Folder, name: &Path, place: &mut Place<'_>) -> Result<()> {
+fn file(from: &Folder, to: &Folder, name: &Path, watch: &mut Watch<'_>) -> Result<()> {
     // A file of several names is written under none of them: what else has its name would change too.
     if to.metadata(name)?.is_some_and(|entry| entry.kind != FileKind::File || entry.links > 1) {
         to.remove_all(name)?;
@@ -72,31 +140,33 @@ fn file(from: &Folder, to: &Folder, name: &Path, place: &mut Place<'_>) -> Resul
         None => to.create(name)?,
     };
     present.set_len(length).map_err(fail("write", &target))?;
+    same(&past, &present, length, (&source, &target), watch)
+}
+
+/// Makes the bytes of one file those of another, record by record where they differ.
+fn same(past: &File, present: &File, length: u64, (source, target): (&Path, &Path), watch: &mut Watch<'_>) -> Result<()> {
     let (mut was, mut is) = (vec![0u8; RECORD], vec![0u8; RECORD]);
     let mut at = 0u64;
     while at < length {
-        if place.interrupted.load(Ordering::SeqCst) {
+        if watch.interrupted.load(Ordering::SeqCst) {
             return Err(Problem::interrupted().on(target.display()));
         }
         let part = usize::try_from(length - at).map_or(RECORD, |left| left.min(RECORD));
-        past.read_exact_at(&mut was[..part], at).map_err(fail("read", &source))?;
-        present.read_exact_at(&mut is[..part], at).map_err(fail("read", &target))?;
+        past.read_exact_at(&mut was[..part], at).map_err(fail("read", source))?;
+        present.read_exact_at(&mut is[..part], at).map_err(fail("read", target))?;
         if was[..part] != is[..part] {
-            records::write(&present, &was[..part], at).map_err(fail("write", &target))?;
+            records::write(present, &was[..part], at).map_err(fail("write", target))?;
         }
         at += part as u64;
-        (place.report)(Event::Progress(at, length));
+        (watch.progress)(at, length);
     }
-    present.sync_all().map_err(fail("write", &target))
+    present.sync_all().map_err(fail("write", target))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runtime::Runtime;
-    use chyves_core::os::Os;
     use std::fs;
-    use std::sync::atomic::AtomicBool;
 
     #[test]
     fn a_folder_becomes_what_the_other_is_but_for_logs() {
@@ -117,17 +187,9 @@ mod tests {
         fs::write(from.join("a/b/c"), "deep").unwrap();
         fs::write(to.join("a"), "a file where a folder was").unwrap();
         let interrupted = AtomicBool::new(false);
-        let runtime = Runtime::at(dir.path());
-        let mut place = Place {
-            os: Os::Linux,
-            runtime: &runtime,
-            command: "",
-            locks: &[],
-            interrupted: &interrupted,
-            report: &mut |_| {},
-            lent: crate::apply::Lent::default(),
-        };
-        restore(&from, &to, &mut place).unwrap();
+        assert!(back(from.to_str().unwrap(), to.to_str().unwrap(), &interrupted).unwrap_err().message.contains("nothing is mounted"));
+        assert!(to.join("disk1.raw").exists());
+        restore(&from, &to, &mut Watch { interrupted: &interrupted, progress: &mut |_, _| {} }).unwrap();
         assert_eq!(fs::read(to.join("disk0.raw")).unwrap(), fs::read(from.join("disk0.raw")).unwrap());
         assert!(!to.join("disk1.raw").exists());
         assert_eq!(fs::read_to_string(to.join("logs/console.log")).unwrap(), "today");

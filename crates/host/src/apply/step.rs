@@ -178,9 +178,11 @@ pub(super) fn perform(
         Action::RestoreFiles { from, to, .. } => {
             // From the first block on something is done.
             made(None);
-            restore::restore(from.as_ref(), to.as_ref(), place)
+            let report = &mut *place.report;
+            let mut progress = |done, total| report(Event::Progress(done, total));
+            restore::restore(from.as_ref(), to.as_ref(), &mut restore::Watch { interrupted: place.interrupted, progress: &mut progress })
         }
-        Action::CheckFiles { files } => files::check(files),
+        Action::CheckFiles { files } => files::check(files, place.report),
         Action::KeepPart { .. } | Action::DropPart { .. } | Action::ImportImage { .. } | Action::VerifyImage { .. } => {
             image::perform(step, place)?;
             // Once what was kept is gone, the image stays.

@@ -20,7 +20,7 @@ use chyves_core::cmd::Cmd;
 use chyves_core::confinement::Means;
 use chyves_core::error::Problem;
 use chyves_core::guest::paused;
-use chyves_core::launch::{Control, Launch, Prepare, REFUSED, SECRET_FILE};
+use chyves_core::launch::{Control, Launch, OWN, Prepare, REFUSED, SECRET_FILE};
 use chyves_core::lifecycle::{Do, End, Event, Phase, StopFailure};
 use chyves_core::value::Dataset;
 use chyves_core::vmm::bhyve;
@@ -179,6 +179,10 @@ impl Engine<'_> {
 
     /// Starts a command whose output nobody reads. One of chyves itself needs to know where chyves keeps its files.
     fn job_of(&self, cmd: &Cmd, seconds: u32) -> Result<Job, CantRun> {
+        if cmd.program == OWN {
+            let cmd = Cmd::new(&self.spawner.exe.to_string_lossy(), self.spawner.args.iter().chain(&cmd.args));
+            return Job::start_own(&cmd, None, self.now(), seconds);
+        }
         let own = std::path::Path::new(&cmd.program) == self.spawner.exe;
         let job = if own { Job::start_own(cmd, None, self.now(), seconds) } else { Job::start(cmd, None, self.now(), seconds) };
         job.map(|job| job.removes(self.object_of(cmd)))

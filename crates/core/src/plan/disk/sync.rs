@@ -21,6 +21,7 @@ pub fn sync(world: &World, guest: &Guest, number: Option<u16>, disks: &Disks, gu
     };
     let mut plan = Plan::default();
     let mut set: Vec<Pair> = Vec::new();
+    let mut unread: Vec<Problem> = Vec::new();
     for disk in chosen {
         let seen = found::of(disks, disk.number);
         match recorded(guest, disk, seen) {
@@ -31,20 +32,23 @@ pub fn sync(world: &World, guest: &Guest, number: Option<u16>, disks: &Disks, gu
                 set.extend(pairs);
             }
             Err(problem) if number.is_some() => return Err(problem),
-            Err(problem) => plan.notes.push(format!("{problem}; `chyves disk sync {} disk{}` shows what to do", guest.name, disk.number)),
+            Err(problem) => unread.push(problem),
         }
     }
     if set.is_empty() {
-        if plan.notes.is_empty() {
+        if unread.is_empty() {
             return Ok(Plan::nothing(format!("the disks of {} are as recorded", guest.name)));
         }
-        let notes = std::mem::take(&mut plan.notes);
-        return Err(notes
-            .iter()
-            .fold(Problem::not_now(format!("cannot record the disks of {}", guest.name)).on(&guest.name), |problem, note| {
-                problem.because(note)
-            }));
+        if let [_] = unread[..] {
+            return Err(unread.remove(0));
+        }
+        let cannot = Problem::not_now(format!("cannot record the disks of {}", guest.name)).on(&guest.name);
+        return Err(unread.into_iter().fold(cannot, |all, problem| {
+            let hints = problem.hints.clone();
+            hints.into_iter().fold(all.because(problem), |all, hint| if all.hints.contains(&hint) { all } else { all.hint(hint) })
+        }));
     }
+    plan.notes.extend(unread.iter().map(|problem| format!("{problem}; {}", problem.hints.join("; "))));
     plan.push(crate::action::Action::Verify { objects: guids });
     let wish = Amendment { set, clear: Vec::new(), before: Vec::new(), after: Vec::new() };
     plan.steps.extend(wish.steps(world, guest)?);

@@ -518,8 +518,8 @@ fn a_sync_records_what_the_disks_are_and_touches_none() {
     for said in [
         "# note: disk0 of web01: it has 512M, recorded is 1G\n",
         "# note: disk1 of web01: it is a file of 1G, recorded is a volume of 1G\n",
-        "# note: cannot use disk2 of web01: its file is missing",
-        "`chyves disk sync web01 disk3` shows what to do\n",
+        "# note: cannot use disk2 of web01: its file is missing; look for it in a snapshot",
+        "`chyves disk resize web01 disk3 SIZE`\n",
         "zfs set chyves:disk0.size=512M chyves:disk1.kind=raw tank/chyves/guests/web01\n",
     ] {
         assert!(text.contains(said), "{said}: {text}");

@@ -90,6 +90,7 @@ pub fn choose(guest: &Guest, choice: &Choice, there: &[Seen]) -> Result<Chosen> 
 /// # Errors
 /// Clones stand on some of them: then none goes.
 pub fn delete(guest: &Guest, chosen: &Chosen, facts: &Facts) -> Result<Plan> {
+    crate::plan::revert::keeps(guest, &chosen.names)?;
     if !facts.clones.is_empty() {
         let each: Vec<String> = facts.clones.iter().map(|(snapshot, clone)| format!("{clone} stands on @{snapshot}")).collect();
         let which: Vec<String> =

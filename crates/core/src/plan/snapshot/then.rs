@@ -40,7 +40,7 @@ pub fn reading(world: &World, guest: &Guest, name: &SnapshotName, guids: Vec<(St
 }
 
 /// Where a working clone in the trash will be mounted.
-pub(super) fn work_folder(world: &World, work: &Dataset) -> Result<String> {
+pub(in crate::plan) fn work_folder(world: &World, work: &Dataset) -> Result<String> {
     let root = world.root_on(work.pool())?;
     Ok(format!("{}/trash/{}", crate::plan::create::mountpoint(root)?, work.leaf()))
 }

@@ -70,7 +70,7 @@ pub(super) fn make(
     let firmware = firmware?;
     let machine = machine::build(guest, spec, host, folder, &request.fresh, firmware.as_ref(), &loaded)?;
     let back = match &request.snapshots {
-        Some(facts) if revert::wanted(guest, &spec.revert, request.occasion)? => revert::steps(guest, spec, host, folder, &run, facts)?,
+        Some(facts) if revert::wanted(guest, &spec.revert, request.occasion)? => revert::steps(world, guest, spec, folder, &run, facts)?,
         _ => revert::Steps::default(),
     };
     let program = host.hypervisor.clone().ok_or_else(|| {

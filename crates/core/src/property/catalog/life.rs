@@ -59,7 +59,7 @@ pub(super) static ROWS: &[Property] = &[
         key: "revert_to_snapshot",
         kind: Kind::Snapshot,
         summary: "the snapshot that the guest goes back to",
-        detail: "Its disks, firmware variables and logs become what they were; settings stay as they are. It must be the guest's newest snapshot, since going back destroys newer ones.",
+        detail: "Its disks, firmware variables and logs become what they were; settings stay as they are. Newer snapshots stay: where there are any, what differs is copied from the snapshot, which reads the disks whole; where there are none, ZFS rolls back at once. The snapshot that a guest reverts to is not deleted, and clones of the guest do not revert.",
         reach: Reaches::Never,
         ..BASE
     },
