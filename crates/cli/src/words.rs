@@ -176,8 +176,12 @@ pub(crate) fn neither(typed: &[String], problem: Problem) -> Problem {
     let Some((noun, verbs)) = typed.iter().skip(1).take(3).find_map(|word| Some((word, verbs_below(word)?))) else { return problem };
     let guest = |word: &&String| problem.object.as_deref() == Some(word.split(['@', ',']).next().unwrap_or_default());
     match typed.iter().skip(1).find(guest).map(String::as_str) {
-        // A verb was typed: the word is a guest's name.
-        Some(word) if !word.contains(['@', ',']) && !typed.iter().skip(1).any(|w| verbs.contains(&w.as_str())) => {
+        // Where a verb was typed the word is a guest's name, but for one that stands in the verb's place.
+        Some(word)
+            if !word.contains(['@', ','])
+                && (!typed.iter().skip(1).any(|w| verbs.contains(&w.as_str()))
+                    || typed.windows(2).any(|two| two[0] == *noun && two[1] == word)) =>
+        {
             let shown = printable(word, 40);
             Problem { message: format!("`{shown}` is neither a guest nor a verb of `{noun}`; nothing was done"), ..problem }
                 .hint_if(meant(word, verbs, false))

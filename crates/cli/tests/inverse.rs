@@ -54,11 +54,19 @@ const POOLS: [Pair; 3] = [
     anew(&["move web --pool OTHER"], &["move web --pool POOL", "trash empty"]),
 ];
 
-const NETWORKS: [Pair; 5] = [
+const NETWORKS: [Pair; 9] = [
     pair(&["network lan private"], &["network lan delete"]),
     pair(&["network lan attach em1"], &["network lan delete"]),
     pair(&["network lan attach em0 address=10.7.0.1/24"], &["network lan delete"]),
     pair(&["network lan private", "network lan attach em0 address=10.7.0.5/24"], &["network lan detach", "network lan delete"]),
+    pair(
+        &["network lan attach em0 address=10.7.0.1/24", "network lan set address=10.7.0.9/24"],
+        &["network lan set address=10.7.0.1/24", "network lan delete"],
+    ),
+    // A bridge that a person made, with a member of its own and one that chyves puts into it.
+    pair(&["network br0 attach em2"], &["network br0 delete"]),
+    pair(&["network br0 attach em2"], &["network br0 detach", "network br0 delete"]),
+    pair(&["network br0 attach em1"], &["network br0 detach", "network br0 delete"]),
     pair(&["network lan private address=10.9.0.1/24", "network lan set mtu=1400"], &["network lan set mtu=1500", "network lan delete"]),
 ];
 
@@ -139,6 +147,9 @@ fn what_is_done_to_pools_and_networks() {
     for line in [
         "link add em1 type veth peer name far1",
         "link set em1 up",
+        "link add em2 type veth peer name far2",
+        "link add br0 type bridge",
+        "link set em2 master br0",
         "address add 10.7.0.1/24 dev em0",
         "address add 10.7.0.5/24 dev em0",
         "route add default via 10.7.0.2 metric 9",

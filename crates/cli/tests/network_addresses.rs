@@ -131,3 +131,74 @@ fn a_start_takes_no_route_and_the_end_of_the_last_guest_gives_addresses_back() {
     common::until("the bridge to be gone", || (!names(&host).contains(&"bridge0".to_owned())).then_some(()));
     assert_eq!(state(&host), before);
 }
+
+#[test]
+fn what_the_host_had_on_a_bridge_that_vanished_comes_back() {
+    let Some(host) = host("network_addresses::vanished", With::Pool) else { return };
+    furnish(&host);
+    let before = state(&host);
+    for back in [&["network lan delete --yes"][..], &["network lan detach --yes", "network lan delete --yes"]] {
+        host.ok("network lan attach em0 address=10.7.0.1/24 --yes");
+        ip(&host, "link delete lan");
+        assert_ne!(state(&host), before, "all is lost");
+        host.chyves("network check").ends(5).says("the host has lost 10.7.0.1/24, 10.8.0.1/24, 10.7.0.5/24").says("got from em0");
+        back.iter().for_each(|line| drop(host.ok(line)));
+        assert_eq!(state(&host), before, "{back:?}");
+    }
+    host.ok("network lan attach em0 address=10.7.0.1/24 --yes");
+    let there = state(&host);
+    ip(&host, "link delete lan");
+    host.ok("network apply --yes");
+    assert_eq!(state(&host), there);
+    host.ok("network check");
+    host.ok("network lan delete --yes");
+    assert_eq!(state(&host), before);
+    // Who has taken care of it by hand is left alone.
+    host.ok("network lan attach em0 address=10.7.0.1/24 --yes");
+    ip(&host, "link delete lan");
+    ip(&host, "address add 10.7.0.77/24 dev em0");
+    let by_hand = state(&host);
+    host.ok("network lan delete --yes");
+    assert_eq!(state(&host), by_hand);
+}
+
+#[test]
+fn an_address_is_replaced_in_its_place_and_goes_back_with_the_others() {
+    let Some(host) = host("network_addresses::replaced", With::Pool) else { return };
+    furnish(&host);
+    let before = state(&host);
+    let first = |host: &Host| state(host).iter().find(|l| l.contains("10.7.0.")).unwrap().clone();
+    host.ok("network lan attach em0 address=10.7.0.1/24 --yes");
+    host.ok("network lan set address=10.7.0.9/24 --yes");
+    assert!(first(&host).contains("10.7.0.9"), "{}", first(&host));
+    host.ok("network lan set address=10.7.0.1/24 --yes");
+    assert!(first(&host).contains("10.7.0.1\""), "{}", first(&host));
+    host.ok("network lan delete --yes");
+    // What the address was not told anew is what the kernel makes of it.
+    let bare = |all: Vec<String>| all.into_iter().map(|l| l.replace("\"broadcast\":\"10.7.0.255\",", "")).collect::<Vec<_>>();
+    assert_eq!(bare(state(&host)), bare(before));
+    host.ok("network lan attach em0 address=10.7.0.1/24 --yes");
+    host.ok("network lan set address=10.7.0.9/24 --yes");
+    host.ok("network lan delete --yes");
+    let back = state(&host);
+    assert!(back.iter().any(|l| l.starts_with("\"em0\"") && l.contains("10.7.0.9")), "{back:?}");
+    assert!(back.iter().any(|l| l == "default via 10.7.0.2 dev em0 metric 50"), "{back:?}");
+}
+
+#[test]
+fn a_route_that_nothing_reaches_any_more_keeps_no_interface_from_its_bridge() {
+    let Some(host) = host("network_addresses::stale", With::Pool) else { return };
+    for line in [
+        "address add 10.7.0.1/24 dev em0",
+        "-6 address add fd00:7::1/64 nodad dev em0",
+        "-6 route add default via fd00:7::9 metric 60",
+        "-6 address delete fd00:7::1/64 dev em0",
+    ] {
+        ip(&host, line);
+    }
+    let before = state(&host);
+    assert!(before.iter().any(|l| l.contains("fd00:7::9")), "{before:?}");
+    host.ok("network lan attach em0 address=10.7.0.1/24 --yes");
+    host.ok("network lan delete --yes");
+    assert_eq!(state(&host), before);
+}

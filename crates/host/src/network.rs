@@ -60,8 +60,23 @@ pub fn look(os: Os, rt: &Runtime) -> Result<Actual> {
     let mut actual = reading::read(os, &run::must(&question)?)?;
     actual.services = services(rt);
     actual.moved = moved(rt);
+    actual.put = put(rt);
     graph::look_where_written(&mut actual, os, rt)?;
     Ok(actual)
+}
+
+/// What commands and starts put into bridges that others made.
+fn put(rt: &Runtime) -> BTreeSet<(String, String)> {
+    let run = rt.root().to_string_lossy();
+    let folders = [attach::put_folder(&run), attach::joined_folder(&run)];
+    let entries = folders.iter().flat_map(std::fs::read_dir).flatten().flatten();
+    let read = |entry: std::fs::DirEntry| {
+        let name = entry.file_name();
+        let (bridge, member) = name.to_str()?.split_once('+')?;
+        entry.metadata().ok().filter(|meta| meta.len() > 0)?;
+        Some((bridge.to_owned(), member.to_owned()))
+    };
+    entries.filter_map(read).collect()
 }
 
 /// What bridges got from their uplinks since the host came up.

@@ -17,6 +17,8 @@ pub struct Actual {
     pub default_routes: Vec<(Option<IpAddr>, String)>,
     /// Routes that the kernel did not make by itself, each with its interface. Looked at with the default routes.
     pub routes: Vec<(String, Route)>,
+    /// Members that chyves put into bridges of others: the bridge and its member.
+    pub put: BTreeSet<(String, String)>,
     /// Addresses that bridges got from their uplinks, by the bridge's name.
     pub moved: BTreeMap<String, Moved>,
     /// The host's own address in the present login over the network, if there is one.
@@ -237,7 +239,7 @@ impl Actual {
             (IfKind::Pair, _) => Intent::RemovePair { end: name.clone(), owner },
             _ => return Vec::new(),
         };
-        self.dropping(name, &seen.addresses).into_iter().chain([remove]).collect()
+        self.replacing(name, &seen.addresses, &[]).into_iter().chain([remove]).collect()
     }
 
     /// The step that takes an interface off the bridge that it is in.

@@ -69,6 +69,19 @@ impl Route {
         self.destination == "default"
     }
 
+    /// Whether the kernel takes it on an interface with these addresses and other routes: its router must be reached.
+    pub fn is_reached(&self, addresses: &[Assigned], others: &[Self]) -> bool {
+        let Some(via) = self.gateway else { return true };
+        let link = matches!(via, IpAddr::V6(v6) if v6.segments()[0] & 0xffc0 == 0xfe80);
+        let near = |a: &Assigned| a.address.overlaps(Cidr { address: via, prefix: a.address.prefix }) || a.detail.peer == Some(via);
+        let host =
+            |text: &str| text.parse::<IpAddr>().ok().map(|address| Cidr { address, prefix: if address.is_ipv4() { 32 } else { 128 } });
+        let whole = |text: &str| text.parse::<Cidr>().ok().or_else(|| host(text));
+        let by =
+            |r: &Self| r.gateway.is_none() && whole(&r.destination).is_some_and(|d| d.overlaps(Cidr { address: via, prefix: d.prefix }));
+        link || self.onlink || addresses.iter().any(near) || others.iter().any(by)
+    }
+
     /// Whether it goes by one of these addresses: its router is in their networks, or it names one as its source.
     fn goes_by(&self, addresses: &[Assigned]) -> bool {
         let near = |via: IpAddr| addresses.iter().any(|a| a.address.overlaps(Cidr { address: via, prefix: a.address.prefix }));
@@ -87,6 +100,22 @@ pub struct Moved {
     pub from: IfName,
     /// Its addresses.
     pub addresses: Vec<Assigned>,
+    /// The routes by it, for a bridge that vanishes with all that it had.
+    #[serde(default)]
+    pub routes: Vec<Route>,
+}
+
+/// Addresses without those that go, each replaced by the next new one of its family.
+pub fn replaced(before: &[Assigned], gone: &[Cidr], new: &[Cidr]) -> Vec<Assigned> {
+    let mut new: Vec<Cidr> = new.to_vec();
+    let one = |a: &Assigned| {
+        if !gone.contains(&a.address) {
+            return Some(a.clone());
+        }
+        let next = new.iter().position(|n| n.address.is_ipv4() == a.address.address.is_ipv4())?;
+        Some(Assigned { address: new.remove(next), detail: Detail::default() })
+    };
+    before.iter().filter_map(one).collect()
 }
 
 impl Interface {
@@ -135,7 +164,35 @@ impl Actual {
         self.get(moved.from.as_str()).filter(|i| i.bridge.as_deref().is_none_or(|b| b == bridge))?;
         let has = |a: &&Assigned| there.addresses.contains(&a.address);
         let addresses: Vec<Assigned> = moved.addresses.iter().filter(has).cloned().collect();
-        (!addresses.is_empty()).then(|| Moved { from: moved.from.clone(), addresses })
+        (!addresses.is_empty()).then(|| Moved { from: moved.from.clone(), addresses, routes: moved.routes.clone() })
+    }
+
+    /// What the host has lost with a bridge that is not there any more: the addresses that it had got from its uplink and that no
+    /// interface has, and the routes that nothing has replaced. None where the uplink is gone too, or has addresses by now: then
+    /// somebody has taken care of it.
+    pub fn lost(&self, bridge: &str) -> Option<Moved> {
+        let moved = self.moved.get(bridge).filter(|_| self.get(bridge).is_none())?;
+        self.get(moved.from.as_str()).filter(|uplink| uplink.bridge.is_none() && uplink.addresses.is_empty())?;
+        let somewhere = |a: &Assigned| self.interfaces.values().any(|i| i.addresses.contains(&a.address));
+        let addresses: Vec<Assigned> = moved.addresses.iter().filter(|a| !somewhere(a)).cloned().collect();
+        let alike = |a: &Route, b: &Route| (a.v6, &a.destination, &a.table, a.metric) == (b.v6, &b.destination, &b.table, b.metric);
+        let routes = moved.routes.iter().filter(|route| !self.routes.iter().any(|(_, other)| alike(route, other))).cloned().collect();
+        (!addresses.is_empty()).then(|| Moved { from: moved.from.clone(), addresses, routes })
+    }
+
+    /// The step that gives an interface what was [`lost`](Self::lost) with its bridge, and these addresses besides.
+    pub fn restoring(&self, interface: &IfName, lost: &Moved, more: &[Cidr]) -> Intent {
+        let before = self.get(interface.as_str()).map(Interface::assigned).unwrap_or_default();
+        let mut after = lost.addresses.clone();
+        let has = |after: &[Assigned], address: &Cidr| after.iter().any(|a| a.address == *address);
+        let others: Vec<Assigned> = before.iter().filter(|b| !has(&after, &b.address)).cloned().collect();
+        after.extend(others);
+        let new = more.iter().filter(|a| !has(&after, a)).map(|a| Assigned { address: *a, detail: Detail::default() });
+        let new: Vec<Assigned> = new.collect();
+        after.extend(new);
+        let routes_before = self.routes_by(interface.as_str());
+        let routes_after = routes_before.iter().chain(&lost.routes).cloned().collect();
+        Intent::SetAddresses { interface: interface.clone(), before, after, routes_before, routes_after }
     }
 
     /// The steps before and after an uplink leaves its bridge, by which its addresses, and the routes that go by them, go back
@@ -173,15 +230,19 @@ impl Actual {
         (take, give)
     }
 
-    /// The step that takes these addresses from an interface, with the routes that go by them; none where it has none of them.
-    pub fn dropping(&self, interface: &IfName, gone: &[Cidr]) -> Option<Intent> {
+    /// The step that takes these addresses from an interface, with the routes that only go by them; none where it has none of them.
+    /// Each makes place for the next `new` one of its family: which address is the first, and with it the source of what the host
+    /// sends, stays as it was.
+    pub fn replacing(&self, interface: &IfName, gone: &[Cidr], new: &[Cidr]) -> Option<Intent> {
         let before = self.get(interface.as_str())?.assigned();
-        let (going, after): (Vec<Assigned>, Vec<Assigned>) = before.iter().cloned().partition(|a| gone.contains(&a.address));
+        let going: Vec<Assigned> = before.iter().filter(|a| gone.contains(&a.address)).cloned().collect();
         if going.is_empty() {
             return None;
         }
+        let after = replaced(&before, gone, new);
         let routes_before = self.routes_by(interface.as_str());
-        let routes_after = routes_before.iter().filter(|r| !r.goes_by(&going)).cloned().collect();
+        let stays = |r: &&Route| !r.goes_by(&going) || r.source.is_none() && r.is_reached(&after, &[]);
+        let routes_after = routes_before.iter().filter(stays).cloned().collect();
         Some(Intent::SetAddresses { interface: interface.clone(), before, after, routes_before, routes_after })
     }
 }
@@ -273,7 +334,9 @@ mod tests {
             ("lan".into(), Route { destination: "10.1.0.0/16".into(), ..default_route("10.9.0.254", 0) }),
         ];
         assert!(actual.to_give_back("lan").is_none(), "nothing tells whose it was");
-        actual.moved.insert("lan".into(), Moved { from: em0.clone(), addresses: assigned(&["10.0.0.1/24", "10.0.0.2/24"]) });
+        actual
+            .moved
+            .insert("lan".into(), Moved { from: em0.clone(), addresses: assigned(&["10.0.0.1/24", "10.0.0.2/24"]), routes: Vec::new() });
         let moved = actual.to_give_back("lan").unwrap();
         assert_eq!(moved.addresses, assigned(&["10.0.0.1/24"]), "the other has gone meanwhile");
         let (take, give) = actual.giving_back(&lan, &moved);

@@ -8,7 +8,7 @@ use super::design::{BridgeSpec, Design};
 use super::uplink::way_out;
 use crate::error::Problem;
 use crate::os::{Intent, Os};
-use crate::value::IfName;
+use crate::value::{Cidr, IfName};
 
 /// What differences are looked for in.
 #[derive(Debug, Clone, Copy)]
@@ -116,6 +116,14 @@ pub fn bridge(room: &Room<'_>, spec: &BridgeSpec) -> Vec<Difference> {
         all.push(filtering(room, name));
     }
     all.extend(way_out(room, spec, there));
+    if let Some(lost) = room.actual.lost(name.as_str()).filter(|lost| spec.uplink.as_ref() == Some(&lost.from)) {
+        let list: Vec<String> = lost.addresses.iter().map(|a| a.address.to_string()).collect();
+        let free = |a: &&Cidr| !room.actual.interfaces.values().any(|i| i.addresses.contains(a));
+        let more: Vec<Cidr> = spec.addresses.iter().filter(free).copied().collect();
+        let says = format!("the host has lost {} with it, which it had got from {}", list.join(", "), lost.from);
+        all.push(Difference::by(name, says, vec![room.actual.restoring(name, &lost, &more)]));
+        return all;
+    }
     for address in &spec.addresses {
         let has = |i: &Interface| i.addresses.contains(address);
         let uplink = spec.uplink.as_ref().and_then(|u| Some((u, room.actual.get(u.as_str()).filter(|i| has(i))?)));

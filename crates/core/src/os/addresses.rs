@@ -36,8 +36,9 @@ pub(super) fn linux(interface: &IfName, before: &[Assigned], after: &[Assigned],
             cmds.push(cmd);
         }
     }
-    // Those that others go by come first.
-    let (near, far): (Vec<&Route>, Vec<&Route>) = routes.iter().partition(|r| r.gateway.is_none());
+    // Those that others go by come first. One that was left from an address which is gone, and that no router answers, can't be
+    // made again: the kernel keeps it where it is, or has dropped it.
+    let (near, far): (Vec<&Route>, Vec<&Route>) = routes.iter().filter(|r| r.is_reached(after, routes)).partition(|r| r.gateway.is_none());
     cmds.extend(near.into_iter().chain(far).map(|route| linux_route(route, dev)));
     cmds
 }
@@ -91,7 +92,8 @@ pub(super) fn freebsd(interface: &IfName, before: &[Assigned], after: &[Assigned
     cmds.extend(going.map(|r| Cmd::new("route", [of(r), "delete", "default"])));
     cmds.extend(gone.into_iter().map(|a| ifconfig(a, a.address.address.to_string(), "-alias")));
     cmds.extend(new.into_iter().map(|a| ifconfig(a, a.address.to_string(), "alias")));
-    for route in routes_after.iter().filter(|r| r.is_default() && !routes_before.contains(r)) {
+    let made = |r: &&Route| r.is_default() && !routes_before.contains(r) && r.is_reached(after, routes_after);
+    for route in routes_after.iter().filter(made) {
         cmds.extend(route.gateway.map(|via| Cmd::new("route", [of(route), "add", "default", &via.to_string()])));
     }
     cmds

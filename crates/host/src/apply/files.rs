@@ -326,7 +326,8 @@ mod tests {
     #[test]
     fn a_missing_disk_is_named() {
         let dir = tempfile::tempdir().unwrap();
-        let problem = check(&[(below(&dir, "disk0.raw"), "disk 0 of `web01`".into())]).unwrap_err();
+        let problem = check(&[Checked { path: below(&dir, "disk0.raw"), what: "disk 0 of `web01`".into(), recorded: None }], &mut |_| {})
+            .unwrap_err();
         assert_eq!(problem.message, "disk 0 of `web01` can't be used");
         assert!(problem.causes[0].contains("it is not there"));
     }

@@ -31,7 +31,9 @@ pub fn apply(world: &World, facts: &Facts, only: &[IfName]) -> Result<Planned> {
     let faults = facts.design.faults().filter(|_| only.is_empty());
     planned.plan.notes.extend(faults.map(|(name, problem)| format!("{name} is left as it is: {problem}")));
     for spec in &chosen {
-        intents.extend(close(&room, spec, &world.host)?);
+        let closed = close(&room, spec, &world.host)?;
+        services.put.extend(attach::put(&facts.actual, &closed));
+        intents.extend(closed);
         services.bring(nat::bring(&world.host, spec, &facts.actual, APPLIED));
     }
     for difference in cards(&room, world) {
@@ -104,11 +106,12 @@ fn no_way_out(facts: &Facts, spec: &BridgeSpec) -> Option<Difference> {
     Some(Difference::cant(name, problem))
 }
 
-/// The bridges that are not there and that no running guest is on.
+/// The bridges that are not there, that no running guest is on and that nothing of the host's was lost with.
 pub fn waiting<'a>(world: &World, facts: &'a Facts) -> Vec<&'a BridgeSpec> {
     let alive = world.guests.iter().filter(|g| g.state.is_alive()).filter_map(|g| g.spec().ok());
     let used: Vec<IfName> = alive.flat_map(|s| networks(&s, &world.host).collect::<Vec<_>>()).collect();
-    facts.design.bridges().filter(|s| facts.actual.get(s.name.as_str()).is_none() && !used.contains(&s.name)).collect()
+    let absent = |name: &str| facts.actual.get(name).is_none() && facts.actual.lost(name).is_none();
+    facts.design.bridges().filter(|s| absent(s.name.as_str()) && !used.contains(&s.name)).collect()
 }
 
 /// Cards of running guests that are not in their bridges.

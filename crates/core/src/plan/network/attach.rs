@@ -17,7 +17,7 @@ use crate::guest::{Backend, Guest, NetSpec, Spec};
 use crate::network::address::Moved;
 use crate::network::compare::{self, Close, Difference, Room};
 use crate::network::nat::{self, Bringing};
-use crate::network::{BridgeSpec, Mode, Proof, STARTED, graph};
+use crate::network::{Actual, BridgeSpec, Mode, Proof, STARTED, graph};
 use crate::os::Intent;
 use crate::plan::machine::{backend, tap_name};
 use crate::value::{GuestName, IfName};
@@ -41,6 +41,8 @@ pub struct Attached {
     pub notes: Vec<String>,
     /// What is put into bridges and was there before: a bridge, its new member, and the guest where it is a tap.
     pub joined: Vec<(IfName, IfName, Option<Uuid>)>,
+    /// What commands put into bridges that others made, and may take out again; false where it is taken out.
+    pub put: Vec<(IfName, IfName, bool)>,
     /// What is to be known of addresses that bridges got from their uplinks: a bridge, and none where they went back.
     pub moved: Vec<(IfName, Option<Moved>)>,
     /// The guests that will be on nodes of netgraph: a node, the guest and its name.
@@ -60,6 +62,14 @@ impl Attached {
             let path = format!("{}/{bridge}+{member}", joined_folder(run_dir));
             let text = guest.map_or_else(|| "uplink\n".to_owned(), |guest| format!("{guest}\n"));
             steps.push(Action::WriteFile { path: path.into(), text });
+        }
+        if !self.put.is_empty() {
+            steps.push(Action::MakeFolder { path: format!("{run_dir}/network").into() });
+            steps.push(Action::MakeFolder { path: put_folder(run_dir).into() });
+        }
+        for (bridge, member, is_in) in std::mem::take(&mut self.put) {
+            let text = if is_in { "uplink\n" } else { "" };
+            steps.push(Action::WriteFile { path: format!("{}/{bridge}+{member}", put_folder(run_dir)).into(), text: text.into() });
         }
         self.moved.extend(moved(&self.intents));
         if !self.moved.is_empty() {
@@ -93,6 +103,21 @@ pub fn joined_folder(run_dir: &str) -> String {
     format!("{run_dir}/network/joined")
 }
 
+/// The folder of what commands put into bridges that others made: a file each, empty where it was taken out again.
+pub fn put_folder(run_dir: &str) -> String {
+    format!("{run_dir}/network/put")
+}
+
+/// What intents put into bridges that others made.
+pub(super) fn put(actual: &Actual, intents: &[Intent]) -> Vec<(IfName, IfName, bool)> {
+    let of_others = |bridge: &IfName| actual.get(bridge.as_str()).is_some_and(|b| !crate::network::is_ours(&b.mark));
+    let one = |intent: &Intent| match intent {
+        Intent::Join { bridge, member, .. } if of_others(bridge) => Some((bridge.clone(), member.clone(), true)),
+        _ => None,
+    };
+    intents.iter().filter_map(one).collect()
+}
+
 /// The folder of what bridges got from their uplinks: a file each.
 pub fn moved_folder(run_dir: &str) -> String {
     format!("{run_dir}/network/moved")
@@ -102,8 +127,10 @@ pub fn moved_folder(run_dir: &str) -> String {
 fn moved(intents: &[Intent]) -> Vec<(IfName, Option<Moved>)> {
     let taken = |member: &IfName| {
         intents.iter().find_map(|intent| match intent {
-            Intent::SetAddresses { interface, before, after, .. } if interface == member && after.is_empty() && !before.is_empty() => {
-                Some(Moved { from: member.clone(), addresses: before.clone() })
+            Intent::SetAddresses { interface, before, after, routes_before, .. }
+                if interface == member && after.is_empty() && !before.is_empty() =>
+            {
+                Some(Moved { from: member.clone(), addresses: before.clone(), routes: routes_before.clone() })
             }
             _ => None,
         })

@@ -5,6 +5,7 @@
 use super::{Facts, attach, tidy};
 use crate::error::{Problem, Result};
 use crate::guest::{Backend, Guest, Spec};
+use crate::network::address::{Moved, replaced};
 use crate::network::compare::{self, Close, Room};
 use crate::network::{APPLIED, BridgeSpec, Design, IfKind, Mode, STARTED, is_ours, nat, wiring};
 use crate::os::freebsd::ngctl;
@@ -146,12 +147,13 @@ pub fn change(world: &World, facts: &Facts, name: &IfName, wish: &Wish) -> Resul
     let before = there.cloned();
     let mut attached = attach::Attached::default();
     let mut intents = leaving(facts, &name, before.as_ref(), design.get(&name), &mut attached);
-    stranded(facts, &name, before.as_ref(), design.get(&name), &intents)?;
+    stranded(world.host.os, facts, &name, before.as_ref(), design.get(&name), &intents)?;
     let new = Facts { actual: facts.actual.after(&intents), design };
     let mut proofs: Vec<_> = intents.iter().filter_map(attach::proof).collect();
     match new.design.get(&name) {
         Some(spec) => {
             let closed = close(&Room { mark: APPLIED, ..new.room(&world.host) }, spec, &world.host)?;
+            attached.put.extend(attach::put(&facts.actual, &closed));
             proofs.extend(closed.iter().filter_map(attach::proof));
             intents.extend(closed);
         }
@@ -164,6 +166,7 @@ pub fn change(world: &World, facts: &Facts, name: &IfName, wish: &Wish) -> Resul
     keep_routes(&mut intents);
     planned.touches = compare::touched(&facts.actual, &intents.iter().collect::<Vec<_>>());
     planned.plan.steps.extend(nat::end(&facts.actual, &name, new.design.get(&name)));
+    planned.plan.notes.append(&mut attached.notes);
     (attached.intents, attached.proofs) = (intents, proofs);
     if let Some(spec) = new.design.get(&name) {
         attached.bring(nat::bring(&world.host, spec, &new.actual, APPLIED));
@@ -233,7 +236,8 @@ fn idle(facts: &Facts, spec: &BridgeSpec) -> Result<()> {
 
 /// The settings of a bridge's addresses that go back to its uplink.
 fn given_back(root: &Root, facts: &Facts, name: &IfName, number: u16) -> Vec<String> {
-    let Some(moved) = facts.actual.to_give_back(name.as_str()) else { return Vec::new() };
+    let moved = facts.actual.to_give_back(name.as_str()).or_else(|| facts.actual.lost(name.as_str()));
+    let Some(moved) = moved else { return Vec::new() };
     let goes = |value: &str| value.parse::<Cidr>().is_ok_and(|a| moved.addresses.iter().any(|m| m.address == a));
     let keys = [BridgeKey::Address, BridgeKey::Address6].map(|part| keys::bridge(number, part));
     keys.into_iter().filter(|key| root.own.get(key).is_some_and(|own| goes(&own.value))).collect()
@@ -241,7 +245,14 @@ fn given_back(root: &Root, facts: &Facts, name: &IfName, number: u16) -> Vec<Str
 
 /// Refuses to leave the host without its default route or the present login: a bridge that is to lead nowhere has them by
 /// an address of which nothing tells where it came from.
-fn stranded(facts: &Facts, name: &IfName, before: Option<&BridgeSpec>, after: Option<&BridgeSpec>, intents: &[Intent]) -> Result<()> {
+fn stranded(
+    os: Os,
+    facts: &Facts,
+    name: &IfName,
+    before: Option<&BridgeSpec>,
+    after: Option<&BridgeSpec>,
+    intents: &[Intent],
+) -> Result<()> {
     if before.is_none_or(|b| b.uplink.is_none()) || after.is_some_and(|a| a.uplink.is_some()) {
         return Ok(());
     }
@@ -254,10 +265,22 @@ fn stranded(facts: &Facts, name: &IfName, before: Option<&BridgeSpec>, after: Op
     let Some(what) = route.or(login) else { return Ok(()) };
     let uplink = before.and_then(|b| b.uplink.as_ref()).map_or("its uplink", IfName::as_str);
     let all: Vec<String> = still.iter().map(ToString::to_string).collect();
-    Err(Problem::not_now(format!("cannot take {uplink} off {name}: {name} carries {what}"))
+    let problem = Problem::not_now(format!("cannot take {uplink} off {name}: {name} carries {what}"))
         .on(name)
-        .because(format!("by {}, and nothing tells that {uplink} had that before", all.join(", ")))
-        .hint("give the host another way first, or delete that route by hand"))
+        .because(format!("by {}, and nothing tells that {uplink} had that before", all.join(", ")));
+    // Another address of the uplink's own makes it what moved.
+    let (delete, add) = match os {
+        Os::Linux => (format!("ip route delete default dev {name}"), format!("ip address add {} dev {uplink}", all[0])),
+        Os::FreeBsd => ("route delete default".to_owned(), format!("ifconfig {uplink} inet {} alias", all[0])),
+    };
+    let router = facts.actual.default_routes.iter().find(by).and_then(|(via, _)| *via);
+    let route = router.map(|via| match os {
+        Os::Linux => format!(" && ip route add default via {via} dev {uplink}"),
+        Os::FreeBsd => format!(" && route add default {via}"),
+    });
+    Err(problem
+        .hint(format!("give the host another default route first; or, at its console: `{delete}`, then the same command again"))
+        .hint(format!("then bring the address back to {uplink}: `{add}{}`", route.unwrap_or_default())))
 }
 
 /// What a bridge loses by its new design: former addresses, and its former way out. What its uplink had goes back there.
@@ -268,8 +291,13 @@ fn leaving(
     after: Option<&BridgeSpec>,
     attached: &mut attach::Attached,
 ) -> Vec<Intent> {
+    if let Some(lost) = facts.actual.lost(name.as_str()).filter(|_| after.is_none_or(|a| a.uplink.is_none())) {
+        // The bridge went with all that it had, and its uplink has it back.
+        attached.moved.push((name.clone(), None));
+        return vec![facts.actual.restoring(&lost.from, &lost, &[])];
+    }
     let Some((before, bridge)) = before.and_then(|b| Some((b, facts.actual.get(b.name.as_str())?))) else { return Vec::new() };
-    let replaced = |a: &Cidr| before.addresses.contains(a) && after.is_some_and(|after| !after.addresses.contains(a));
+    let goes = |a: &Cidr| before.addresses.contains(a) && after.is_some_and(|after| !after.addresses.contains(a));
     let mut actual = facts.actual.clone();
     let mut intents = Vec::new();
     let back = actual.to_give_back(name.as_str()).filter(|_| after.is_none_or(|a| a.uplink.is_none()));
@@ -281,17 +309,30 @@ fn leaving(
         give = Some(gives);
         attached.moved.push((name.clone(), None));
     }
-    let gone: Vec<Cidr> =
-        actual.get(name.as_str()).map(|b| b.addresses.iter().filter(|a| replaced(a)).copied().collect()).unwrap_or_default();
-    intents.extend(actual.dropping(name, &gone));
+    let gone: Vec<Cidr> = actual.get(name.as_str()).map(|b| b.addresses.iter().filter(|a| goes(a)).copied().collect()).unwrap_or_default();
+    let somewhere = |a: &Cidr| actual.interfaces.values().any(|i| i.addresses.contains(a));
+    let new: Vec<Cidr> = after.into_iter().flat_map(|a| &a.addresses).filter(|a| !somewhere(a)).copied().collect();
+    intents.extend(actual.replacing(name, &gone, &new));
+    // What takes the place of an address that the uplink had is the uplink's afterwards.
+    if let (None, false, Some(owed)) = (&back, gone.is_empty(), actual.moved.get(name.as_str())) {
+        let addresses = replaced(&owed.addresses, &gone, &new);
+        attached.moved.push((name.clone(), Some(Moved { addresses, ..owed.clone() })));
+    }
     if before.uplink.is_none() || after.is_some_and(|a| a.uplink == before.uplink && a.vlan == before.vlan) {
         return intents;
     }
     for member in bridge.members.iter().filter(|m| tidy::is_way_out(&facts.actual, Some(before), m)) {
         let Ok(name) = member.parse::<IfName>() else { continue };
-        // A node that somebody else made is left as it is.
+        // A node that somebody else made is left as it is, and so is a member that somebody else put into a bridge.
         if bridge.kind == IfKind::Netgraph && !is_ours(&bridge.mark) {
             continue;
+        }
+        if !is_ours(&bridge.mark) && !facts.actual.put.contains(&(before.name.to_string(), member.clone())) {
+            attached.notes.push(format!("{member} stays in {}: chyves did not put it there", before.name));
+            continue;
+        }
+        if !is_ours(&bridge.mark) {
+            attached.put.push((before.name.clone(), name.clone(), false));
         }
         intents.push(facts.actual.leave(&before.name, &name));
         // What chyves made for it goes, by whichever end of a pair it was made.

@@ -43,6 +43,7 @@ impl Facts {
         self.design.bridges().any(|spec| {
             let uplink = spec.uplink.as_ref().and_then(|u| self.actual.get(u.as_str()));
             uplink.is_some_and(|i| !i.addresses.is_empty() && i.bridge.as_deref() != Some(spec.name.as_str()))
+                || self.actual.lost(spec.name.as_str()).is_some()
         })
     }
 
