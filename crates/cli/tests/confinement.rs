@@ -75,6 +75,11 @@ fn status(host: &Host, pid: u64, name: &str) -> String {
     text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim().to_owned()
 }
 
+/// The address of a guest's display.
+fn display(host: &Host, guest: &str) -> String {
+    host.ok(&format!("info {guest} --json")).json()[0]["vnc"].as_str().unwrap().to_owned()
+}
+
 /// The namespace of a process.
 fn namespace(host: &Host, pid: u64, kind: &str) -> String {
     host.sh("readlink", &[&format!("/proc/{pid}/ns/{kind}")])
@@ -109,6 +114,151 @@ fn two_guests_are_two_users_without_rights_and_see_none_of_the_hosts_files() {
     let sockets = host.sh("find", &[host.run_dir().to_str().unwrap(), "-type", "s", "-not", "-perm", "0600"]);
     assert_eq!(sockets, "", "sockets that others may connect to");
     host.ok("stop a,b --now");
+    host.nothing_is_left();
+}
+
+#[test]
+fn guests_that_are_started_together_get_displays_of_their_own_and_keep_them() {
+    const GUESTS: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    let Some(host) = Host::new("confinement::vnc", With::Tiny) else { return };
+    host.ok(&format!("create {} --image tiny --ram 32M loader=bios uefi_console_output=vnc", GUESTS.join(",")));
+    // Each by a command of its own, at the same moment.
+    let started: Vec<_> = GUESTS
+        .iter()
+        .map(|guest| {
+            let mut command = host.command(PROGRAM);
+            command.args(["start", guest]).stdin(std::process::Stdio::null());
+            command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap()
+        })
+        .collect();
+    for child in started {
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    let port = |guest: &str| display(&host, guest);
+    let ports: std::collections::BTreeSet<String> = GUESTS.iter().map(|guest| port(guest)).collect();
+    assert_eq!(ports.len(), GUESTS.len(), "{ports:?}");
+    // One that reboots has its port again, whoever looks for one meanwhile.
+    let before = port("a");
+    host.ok("reset a");
+    host.ok("stop b --now");
+    host.ok("start b");
+    assert_eq!(port("a"), before);
+    host.ok("stop all --now --yes");
+    host.nothing_is_left();
+}
+
+/// Connects to a port of the loopback and prints what is heard, `refused`, or why not.
+const CONNECT: &str = "import socket, sys
+try:
+    s = socket.create_connection((sys.argv[1], int(sys.argv[2])), 5)
+    print(s.recv(3).decode())
+except ConnectionRefusedError: print('refused')
+except OSError as e: print(e)
+";
+
+/// A service of the host without a password, on TCP and UDP.
+const SERVE: &str = "import socket, sys, threading
+t = socket.create_server(('127.0.0.1', 7777))
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+u.bind(('127.0.0.1', 7778))
+def udp():
+    while True: u.sendto(b'hit', u.recvfrom(9)[1])
+threading.Thread(target=udp, daemon=True).start()
+def tcp():
+    while True:
+        c, _ = t.accept()
+        c.sendall(b'hit')
+        c.close()
+threading.Thread(target=tcp, daemon=True).start()
+print('up', flush=True)
+sys.stdin.read()
+";
+
+const ASK_UDP: &str = "import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout(1)
+try:
+    s.connect(('127.0.0.1', 7778))
+    s.send(b'x')
+    print(s.recv(3).decode())
+except OSError as e: print('refused')
+";
+
+#[test]
+fn user_mode_networking_does_not_lead_to_the_hosts_loopback() {
+    use std::io::BufRead;
+    let Some(host) = Host::with_networks("confinement::loopback", With::Tiny) else { return };
+    host.sh("ip", &["link", "set", "lo", "up"]);
+    // One on user-mode networking, as is the default without a bridge; another whose display is its neighbour.
+    host.ok("create a --image tiny --ram 32M loader=bios net0.backend=user");
+    host.ok("create b --image tiny --ram 32M loader=bios net0.backend=user uefi_console_output=vnc");
+    host.ok("start a,b").is_silent_of("loopback");
+    let uid = |name: &str| {
+        let (machine, _) = host.pids(name);
+        status(&host, machine, "Uid:").split_whitespace().next().unwrap().to_owned()
+    };
+    let piped = std::process::Stdio::piped;
+    let mut server = host.command("python3").args(["-c", SERVE]).stdin(piped()).stdout(piped()).spawn().unwrap();
+    let mut line = String::new();
+    std::io::BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let display = display(&host, "b").rsplit_once(':').unwrap().1.to_owned();
+    let as_user = |user: &str, script: &str, args: &[&str]| {
+        let ids = [format!("--reuid={user}"), format!("--regid={user}"), "--clear-groups".to_owned()];
+        let mut words: Vec<&str> = ids.iter().map(String::as_str).collect();
+        // That of the system: everybody may run it.
+        words.extend(["/usr/bin/python3", "-c", script]);
+        words.extend(args);
+        host.sh("setpriv", &words).trim_end().to_owned()
+    };
+    let a = uid("a");
+    for (user, service, shown) in [("0", "hit", "RFB"), ("1000", "hit", "RFB"), (a.as_str(), "refused", "refused")] {
+        assert_eq!(as_user(user, CONNECT, &["127.0.0.1", "7777"]), service, "user {user}");
+        assert_eq!(as_user(user, CONNECT, &["127.0.0.1", &display]), shown, "user {user}");
+        assert_eq!(as_user(user, ASK_UDP, &[]), service, "user {user}");
+    }
+    host.ok("info a").says("closed to the guest");
+
+    // Rules that an administrator flushed are reported, and there again with the next start.
+    let shown = || host.sh("nft", &["list", "ruleset"]);
+    host.sh("nft", &["flush", "ruleset"]);
+    assert_eq!(as_user(&a, CONNECT, &["127.0.0.1", "7777"]), "hit");
+    host.ok("info a").says("open to the guest").says("not loaded any more");
+    host.ok("stop b --now");
+    host.ok("start b");
+    assert!(shown().contains(&a) && shown().contains(&uid("b")), "{}", shown());
+    assert_eq!(as_user(&a, CONNECT, &["127.0.0.1", "7777"]), "refused");
+    host.ok("info a").says("closed to the guest");
+
+    // They go with their guests.
+    let b = uid("b");
+    host.ok("stop a --now");
+    assert!(!shown().contains(&a) && shown().contains(&b), "{}", shown());
+    host.ok("stop b --now");
+    assert!(!shown().contains("guests_of_chyves"), "{}", shown());
+    // It ends with its standard input.
+    drop(server.stdin.take());
+    server.wait().unwrap();
+    host.nothing_is_left();
+}
+
+#[test]
+fn where_the_loopback_cannot_be_closed_the_reason_is_shown() {
+    let Some(mut host) = Host::with_networks("confinement::open", With::Tiny) else { return };
+    host.sh("ip", &["link", "set", "lo", "up"]);
+    host.ok("create a --image tiny --ram 32M loader=bios net0.backend=user");
+    host.stand_in("nft", "echo 'Error: Could not process rule: Operation not supported' >&2; exit 1");
+    host.ok("start a");
+    host.ok("info a").says("reaches the host's loopback").says("Operation not supported").says("open to the guest");
+    host.ok("stop a --now");
+    // A filter that takes the rules and does nothing is found out by trying.
+    host.stand_in("nft", "cat >/dev/null");
+    host.ok("start a");
+    host.ok("info a").says("do not hold");
+    host.ok("stop a --now");
+    host.ok("set a confine=off");
+    host.ok("start a").is_silent_of("loopback");
+    host.ok("stop a --now");
     host.nothing_is_left();
 }
 

@@ -3,6 +3,8 @@
 //! The planner decides it and puts it into the launch; chyves-host carries it out just before the hypervisor runs.
 //! Not here: what the hypervisor gets as open descriptors ([`crate::launch::Descriptor`]).
 
+pub mod loopback;
+
 use crate::value::{BadValue, serde_by_text};
 use crate::vmm::bhyve::jail::Jail;
 use serde::{Deserialize, Serialize};
@@ -115,6 +117,9 @@ pub enum Network {
         listens: Vec<u16>,
         /// Whether it opens connections for its guest.
         connects: bool,
+        /// The UDP ports of the host that it forwards to its guest.
+        #[serde(default)]
+        udp: Vec<u16>,
     },
 }
 
@@ -144,6 +149,16 @@ pub enum How {
 }
 
 impl Confinement {
+    /// Whether it is confined and on the host's network, where rules keep it from the loopback.
+    pub const fn is_on_hosts_network(&self) -> bool {
+        matches!(&self.means, Means::Linux(Sandbox { network: Network::Host { .. }, .. }))
+    }
+
+    /// Whether it is confined and connects for a guest on user-mode networking.
+    pub const fn uses_user_networking(&self) -> bool {
+        matches!(&self.means, Means::Linux(Sandbox { network: Network::Host { connects: true, .. }, .. }))
+    }
+
     /// In words: `full`, or `user (REASON; REASON)`.
     pub fn shown(&self) -> String {
         if let Means::Jail(jail) = &self.means {
@@ -162,6 +177,12 @@ pub struct Possible {
     /// Why it can't have namespaces of its own; none where it can.
     #[serde(default)]
     pub no_namespaces: Option<String>,
+    /// Why one that runs as another user, in the host's namespaces, can't use KVM; none where it can.
+    #[serde(default)]
+    pub no_kvm: Option<String>,
+    /// Why guests on user-mode networking can't be kept from the host's loopback; none where they can.
+    #[serde(default)]
+    pub no_loopback_rules: Option<String>,
     /// Whether Landlock can keep it from TCP ports, abstract sockets and signals that it does not need.
     #[serde(default)]
     pub landlock: bool,

@@ -5,20 +5,25 @@
 
 #![allow(clippy::disallowed_methods)] // devices, programs and /proc of the host are inspected
 
-use crate::runtime::{Runtime, record};
-use crate::{child, proc};
+use crate::confine::{self, Place};
+use crate::runtime::{self, Runtime, record};
+use crate::supervise::Spawner;
+use crate::{facts, proc, run};
 use chyves_core::cmd::Cmd;
+use chyves_core::confinement::{Confinement, FIRST_UID, Level, Means, Network, Sandbox};
+use chyves_core::launch::{Descriptor, Opened};
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
-use std::process::{ExitStatus, Stdio};
+use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant};
 
 /// How long the trial may take; where KVM works it takes a fraction.
 const TRIAL: Duration = Duration::from_secs(5);
-/// What the trial's guest writes to the port, and what QEMU makes of it.
+/// What the trial's guest writes to the port.
 const WORD: u8 = 0x2a;
-const STATUS: i32 = ((WORD as i32) << 1) | 1;
+/// What QEMU makes of it: its exit status where the guest ran.
+pub const STATUS: i32 = ((WORD as i32) << 1) | 1;
 
 /// Whether guests can be run by KVM.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,7 +54,10 @@ pub fn kvm(rt: &Runtime, qemu: &str) -> Kvm {
         return no;
     }
     let boot = proc::boot_id().unwrap_or_default();
-    remembered(&rt.root().join("accel.json"), &boot, qemu, || try_it(rt, qemu))
+    remembered(&rt.root().join("accel.json"), &boot, qemu, || match Spawner::this_program() {
+        Ok(spawner) => try_it(rt, &spawner, qemu),
+        Err(problem) => Kvm::no(problem.to_string()),
+    })
 }
 
 /// What is known since this boot, or else what the trial says.
@@ -86,20 +94,57 @@ fn cheap_no(device: &Path, cpuinfo: &Path) -> Option<Kvm> {
     Some(Kvm::no(format!("{} exists, but the processor has neither vmx nor svm", device.display())))
 }
 
-fn try_it(rt: &Runtime, qemu: &str) -> Kvm {
-    let sector = rt.root().join(format!("trial-{}.img", std::process::id()));
-    let made = rt.create().map_err(|e| e.to_string()).and_then(|()| std::fs::write(&sector, boot_sector()).map_err(|e| e.to_string()));
-    if let Err(e) = made {
-        return Kvm::no(format!("can't make a trial's guest: {e}"));
-    }
-    let result = run(&trial(qemu, "kvm", &sector), TRIAL);
-    drop(std::fs::remove_file(&sector));
-    match result {
+fn try_it(rt: &Runtime, spawner: &Spawner, qemu: &str) -> Kvm {
+    match trial(rt, spawner, qemu, "kvm", TRIAL) {
         Ok(Some(status)) if status.code() == Some(STATUS) => Kvm { works: true, reason: "a trial guest ran".to_owned() },
         Ok(Some(status)) => Kvm::no(format!("a trial guest did not run: QEMU ended with {status}")),
         Ok(None) => Kvm::no(format!("a trial guest hung for {} seconds", TRIAL.as_secs())),
-        Err(e) => Kvm::no(format!("can't run {qemu} for a trial: {e}")),
+        Err(why) => Kvm::no(format!("can't run {qemu} for a trial: {why}")),
     }
+}
+
+/// Runs the trial's guest by an accelerator, confined as any guest's QEMU is: its exit status, or none where it did not end in time.
+///
+/// # Errors
+/// It can't be run, in words.
+pub fn trial(
+    rt: &Runtime,
+    spawner: &Spawner,
+    qemu: &str,
+    accel: &str,
+    within: Duration,
+) -> std::result::Result<Option<ExitStatus>, String> {
+    let program = run::find_program(qemu).ok_or_else(|| format!("the program `{qemu}` is missing"))?;
+    let text = |e: &dyn std::fmt::Display| format!("no files for a trial's guest: {e}");
+    rt.create().map_err(|e| text(&e))?;
+    let folder = rt.root().join(format!("trial-{}", std::process::id()));
+    runtime::make_private(&folder).map_err(|e| text(&e))?;
+    let sector = folder.join("sector");
+    let ended = std::fs::write(&sector, boot_sector()).map_err(|e| text(&e)).and_then(|()| {
+        let descriptors = vec![Descriptor {
+            number: SECTOR,
+            what: Opened::File { path: sector.to_string_lossy().into_owned(), write: true, device: false, beneath: None },
+        }];
+        let place = Place { run: rt.root().to_owned(), guest: folder.clone() };
+        let born = confine::try_out(spawner, command(&program, accel), descriptors, confinement(accel == "kvm"), place)?;
+        let status = wait(born.child, within).map_err(|e| e.to_string());
+        #[cfg(target_os = "linux")]
+        if let Some(uid) = born.uid {
+            confine::forget_uid(rt.root(), uid);
+        }
+        status
+    });
+    drop(std::fs::remove_dir_all(&folder));
+    ended
+}
+
+/// The strongest confinement that this host has.
+fn confinement(kvm: bool) -> Confinement {
+    let (level, _) = facts::confinement().limit(Level::Full);
+    let sandbox =
+        Sandbox { first_uid: FIRST_UID, network: Network::Private, shows: Vec::new(), owns_files: false, locks_memory: false, kvm };
+    let means = if level == Level::Off { Means::None } else { Means::Linux(sandbox) };
+    Confinement { wanted: Level::Full, level, reasons: Vec::new(), means }
 }
 
 /// 512 bytes that write one word to the port of `isa-debug-exit` and rest.
@@ -113,18 +158,21 @@ fn boot_sector() -> [u8; 512] {
     sector
 }
 
-fn trial(qemu: &str, accel: &str, sector: &Path) -> Cmd {
-    Cmd::new(qemu, ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-machine", "pc", "-m", "16"])
+/// The descriptor of the boot sector.
+const SECTOR: i32 = 20;
+
+fn command(qemu: &Path, accel: &str) -> Cmd {
+    Cmd::new(&qemu.to_string_lossy(), ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-machine", "pc", "-m", "16"])
+        .args(["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"])
         .args(["-accel", accel])
         .args(["-device", "isa-debug-exit,iobase=0xf4,iosize=0x01"])
-        .args(["-blockdev".to_owned(), format!("driver=file,node-name=trial,filename={}", sector.display().to_string().replace(',', ",,"))])
+        .args(["-add-fd".to_owned(), format!("fd={SECTOR},set={SECTOR}")])
+        .args(["-blockdev".to_owned(), format!("driver=file,node-name=trial,filename=/dev/fdset/{SECTOR}")])
         .args(["-device", "ide-hd,drive=trial"])
 }
 
 /// None if it did not end in time.
-fn run(cmd: &Cmd, within: Duration) -> std::io::Result<Option<ExitStatus>> {
-    let mut child =
-        child::command(&cmd.program).args(&cmd.args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+fn wait(mut child: Child, within: Duration) -> std::io::Result<Option<ExitStatus>> {
     let deadline = Instant::now() + within;
     loop {
         if let Some(status) = child.try_wait()? {
@@ -147,26 +195,6 @@ mod tests {
     use super::*;
 
     const QEMU: &str = "qemu-system-x86_64";
-
-    #[test]
-    fn the_trial_itself_works_by_emulation() {
-        let temp = tempfile::tempdir().unwrap();
-        let sector = temp.path().join("a,b.img");
-        std::fs::write(&sector, boot_sector()).unwrap();
-        let status = run(&trial(QEMU, "tcg", &sector), Duration::from_secs(120)).unwrap().expect("hung");
-        assert_eq!(status.code(), Some(STATUS));
-        assert_eq!(STATUS, 85);
-    }
-
-    #[test]
-    fn a_guest_that_does_nothing_is_a_no() {
-        let temp = tempfile::tempdir().unwrap();
-        let sector = temp.path().join("empty.img");
-        let mut bytes = boot_sector();
-        bytes[..2].copy_from_slice(&[0xeb, 0xfe]);
-        std::fs::write(&sector, bytes).unwrap();
-        assert_eq!(run(&trial(QEMU, "tcg", &sector), Duration::from_millis(500)).unwrap(), None);
-    }
 
     #[test]
     fn cheap_reasons_come_first() {
@@ -202,8 +230,8 @@ mod tests {
     fn a_missing_program_is_a_no_with_its_name() {
         let temp = tempfile::tempdir().unwrap();
         let rt = Runtime::at(temp.path().join("run"));
-        let no = try_it(&rt, "qemu-that-is-not-there");
+        let no = try_it(&rt, &Spawner { exe: "chyves".into(), args: Vec::new() }, "qemu-that-is-not-there");
         assert!(!no.works && no.reason.contains("qemu-that-is-not-there"), "{no:?}");
-        assert_eq!(std::fs::read_dir(rt.root()).unwrap().count(), 0, "nothing is left");
+        assert!(!rt.root().exists(), "nothing is left");
     }
 }

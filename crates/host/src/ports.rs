@@ -1,16 +1,57 @@
-//! TCP ports, claimed by trying.
+//! TCP ports for VNC displays, claimed by trying.
+//!
+//! The hypervisor listens itself, some time after its port was chosen. So a port is also a lock in the runtime folder: who chooses
+//! one holds it until the guest runs, and the guest's supervisor shares it for as long as the guest lives, reboots included.
 
-use chyves_core::error::{Problem, Result};
+use crate::runtime::lock::GLANCE;
+use crate::runtime::{Lock, Runtime};
+use chyves_core::error::{Kind, Problem, Result};
 use std::net::{IpAddr, TcpListener};
+use std::ops::Range;
+use std::time::Duration;
 
-/// The first port that VNC can have on an address, from 5900. QEMU and bhyve fail if somebody is quicker.
+/// Those that are tried.
+const VNC: Range<u16> = 5900..6000;
+
+/// The first port that VNC can have on an address, from 5900. Nothing is claimed: for a plan that is only shown.
 ///
 /// # Errors
 /// None of a hundred is free, or the address is not this host's.
 pub fn free_vnc(address: IpAddr) -> Result<u16> {
-    for port in 5900..6000 {
+    first(address, |_| Ok(Some(()))).map(|(port, ())| port)
+}
+
+/// The first port that VNC can have on an address and that nobody has chosen, from 5900; it is claimed for as long as the lock is
+/// held. `command` is shown to those who want it too.
+///
+/// # Errors
+/// As [`free_vnc`], or the runtime folder can't be written.
+pub fn claim_vnc(rt: &Runtime, address: IpAddr, command: &str) -> Result<(u16, Lock)> {
+    let (port, mut lock) = first(address, |port| match rt.lock_named(&name(port), Duration::ZERO, command) {
+        Ok(lock) => Ok(Some(lock)),
+        Err(problem) if problem.code == Kind::NotNow => Ok(None),
+        Err(problem) => Err(problem),
+    })?;
+    // Its supervisor shares it before this command lets go of it.
+    lock.share_from_now().map_err(|e| Problem::failed(format!("cannot keep the claim of port {port}")).because(e))?;
+    Ok((port, lock))
+}
+
+/// Keeps others from choosing the port of a guest that lives. Nothing where that can't be: it has the port already.
+pub(crate) fn keep_vnc(rt: &Runtime, port: u16, command: &str) -> Option<Lock> {
+    VNC.contains(&port).then(|| rt.share_named(&name(port), GLANCE, command).ok()).flatten()
+}
+
+fn name(port: u16) -> String {
+    format!("vnc.{port}")
+}
+
+/// The first port that can be claimed and then listened on.
+fn first<T>(address: IpAddr, claim: impl Fn(u16) -> Result<Option<T>>) -> Result<(u16, T)> {
+    for port in VNC {
+        let Some(claimed) = claim(port)? else { continue };
         match TcpListener::bind((address, port)) {
-            Ok(_) => return Ok(port),
+            Ok(_) => return Ok((port, claimed)),
             Err(e) if e.kind() == std::io::ErrorKind::AddrInUse => {}
             Err(e) => {
                 return Err(Problem::host_cant(format!("VNC can't listen on {address}"))
@@ -20,7 +61,9 @@ pub fn free_vnc(address: IpAddr) -> Result<u16> {
             }
         }
     }
-    Err(Problem::host_cant(format!("no port from 5900 to 5999 is free on {address}")).on(address).hint("set uefi_vnc_port"))
+    Err(Problem::host_cant(format!("no port from {} to {} is free on {address}", VNC.start, VNC.end - 1))
+        .on(address)
+        .hint("set uefi_vnc_port"))
 }
 
 #[cfg(test)]
@@ -33,5 +76,21 @@ mod tests {
         let first = free_vnc(address).unwrap();
         let _taken = TcpListener::bind((address, first)).unwrap();
         assert_ne!(free_vnc(address).unwrap(), first);
+    }
+
+    #[test]
+    fn a_port_that_was_chosen_is_nobody_elses_until_its_guest_has_gone() {
+        let temp = tempfile::tempdir().unwrap();
+        let rt = Runtime::at(temp.path().join("run"));
+        let address: IpAddr = "127.0.0.1".parse().unwrap();
+        let (one, chosen) = claim_vnc(&rt, address, "chyves start a").unwrap();
+        let (two, other) = claim_vnc(&rt, address, "chyves start b").unwrap();
+        assert_ne!(one, two);
+        let kept = keep_vnc(&rt, one, "a supervisor").unwrap();
+        drop((chosen, other));
+        let (three, again) = claim_vnc(&rt, address, "chyves start c").unwrap();
+        assert_ne!(three, one, "its hypervisor may be between two lives");
+        drop((kept, again));
+        assert_eq!(std::fs::read_dir(rt.root().join("locks")).unwrap().count(), 0);
     }
 }

@@ -10,6 +10,7 @@ use chyves_core::cmd::Cmd;
 use chyves_core::confinement::{Confinement, FIRST_UID, How, Level, Means, Network, Sandbox, Show, UIDS};
 use chyves_core::launch::{ConsoleEnd, Control, Descriptor, Opened};
 use chyves_core::lifecycle::Force;
+use chyves_host::accel;
 use guest::{Guest, PROGRAM};
 use serde_json::{Value, json};
 use std::net::TcpListener;
@@ -200,7 +201,7 @@ fn on_the_hosts_network_tcp_is_limited_to_what_is_needed() {
     drop(free);
     let mut targets = others.targets();
     targets.extend([format!("bind:{port}"), "bind:0".to_owned()]);
-    let network = Network::Host { listens: vec![port], connects: false };
+    let network = Network::Host { listens: vec![port], connects: false, udp: Vec::new() };
     let report = probe(&mut guest, Level::Full, Sandbox { network, ..sandbox() }, targets);
     assert_eq!(*reached(&report, &format!("bind:{port}")), "ok", "its VNC display");
     assert_eq!(*reached(&report, "bind:0"), "permission denied");
@@ -268,6 +269,41 @@ fn a_hypervisor_that_lets_go_of_its_locks_is_seen_to_live_and_nobody_takes_its_p
     assert_eq!(guest.machine(), started.machine);
     guest.stop(Some(0), Force::Now).unwrap();
     guest.is_gone();
+}
+
+#[test]
+fn the_trial_of_kvm_is_confined_like_any_guest_and_leaves_nothing() {
+    if !can() {
+        return;
+    }
+    let guest = Guest::new();
+    let trial = |qemu: &str, within: u64| {
+        let ended = accel::trial(&guest.rt, &guest.spawner, qemu, "tcg", std::time::Duration::from_secs(within)).unwrap();
+        let left: Vec<_> = std::fs::read_dir(guest.rt.root()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["uids"]);
+        assert_eq!(std::fs::read_dir(guest.rt.root().join("uids")).unwrap().count(), 0);
+        ended.map(|status| status.code())
+    };
+    assert_eq!(trial("qemu-system-x86_64", 120), Some(Some(accel::STATUS)), "the guest ran");
+    assert_eq!(trial(PROGRAM, 120), Some(Some(accel::STATUS)), "a probe in QEMU's place is confined");
+    assert_eq!(trial("qemu-system-x86_64", 0), None, "one that does not end is ended");
+}
+
+#[test]
+fn a_user_gets_a_node_of_kvm_of_its_own_where_the_hosts_is_for_root() {
+    let node = std::fs::metadata("/dev/kvm");
+    if !can() || !node.as_ref().is_ok_and(|node| node.permissions().mode().is_multiple_of(0o100)) {
+        eprintln!("skipped: /dev/kvm is not there, or not for root alone");
+        return;
+    }
+    let mut guest = Guest::new();
+    let report = probe(&mut guest, Level::User, Sandbox { kvm: true, ..sandbox() }, vec!["file:/dev/kvm".to_owned()]);
+    is_nobody(&report);
+    assert_eq!(*reached(&report, "/dev/kvm"), json!({ "read": "ok", "write": "ok" }));
+    let mut other = Guest::new();
+    let report = probe(&mut other, Level::User, sandbox(), vec!["file:/dev/kvm".to_owned()]);
+    assert_eq!(reached(&report, "/dev/kvm")["write"], "permission denied", "it does not run its guest by KVM");
+    assert_eq!(std::fs::metadata("/dev/kvm").unwrap().permissions(), node.unwrap().permissions(), "the host's is as it was");
 }
 
 #[test]

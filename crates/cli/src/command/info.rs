@@ -124,6 +124,9 @@ fn facts(session: &Session, guest: &Guest, host: &HostFacts, key: Option<&Datase
         }
         put("confinement", json!(record.launch.confinement.shown()));
         put("user", json!(record.uid));
+        if let Some(uid) = record.uid.filter(|_| record.launch.confinement.uses_user_networking()) {
+            put("loopback", json!(loopback(session, uid)));
+        }
         let drives = drives::kept(&record.launch.again);
         put("drives", drives.iter().enumerate().map(|(n, drive)| json!({ "drive": format!("cd{n}"), "disc": disc(drive) })).collect());
         if let Some(screen) = record.launch.screen {
@@ -217,4 +220,18 @@ fn part(key: &str, value: &Value) -> String {
 
 fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), |s| printable(s, 4000))
+}
+
+/// Whether the guest of a hypervisor with that user reaches the host's loopback, by the rules that are loaded now.
+#[cfg(target_os = "linux")]
+fn loopback(session: &Session, uid: u32) -> String {
+    match chyves_host::confine::loopback::closed_to(session.runtime.root(), uid) {
+        Ok(()) => "closed to the guest".to_owned(),
+        Err(why) => format!("open to the guest: {why}"),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn loopback(_: &Session, _: u32) -> String {
+    "not examined here".to_owned()
 }

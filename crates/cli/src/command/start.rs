@@ -25,7 +25,7 @@ use chyves_host::runtime::Lock;
 use chyves_host::supervise::{self, Spawner};
 use chyves_host::{accel, facts, network, ports};
 use serde_json::json;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// Start guests
 ///
@@ -85,10 +85,10 @@ impl Media {
         world.locked.extend(&self.locked);
         observe::add_images(&mut world, &plan::firmware::needed(guest)?)?;
         let world = with_facts(session, &world, guest, Occasion::Start, &self.drives)?;
-        let mut request = request(session, &world, guest, Occasion::Start, self.drives.clone())?;
+        let (mut request, port) = request(session, &world, guest, Occasion::Start, self.drives.clone())?;
         let networks = networks(session, &world, guest, &mut request)?;
         let plan = plan::start::start(&world, guest, &request)?;
-        Ok(Start { world, plan, networks })
+        Ok(Start { world, plan, networks, _port: port })
     }
 }
 
@@ -97,6 +97,8 @@ struct Start {
     world: World,
     plan: Plan,
     networks: Option<Lock>,
+    /// The claim of the port that was chosen for its display: held until the guest's supervisor has it, too.
+    _port: Option<Lock>,
 }
 
 impl Start {
@@ -224,8 +226,8 @@ fn with_accel(session: &Session, world: &World) -> World {
     world
 }
 
-/// What only this moment can tell.
-fn request(session: &Session, world: &World, guest: &Guest, occasion: Occasion, drives: Vec<Drive>) -> Result<Request> {
+/// What only this moment can tell, and the claim of the port that was chosen.
+fn request(session: &Session, world: &World, guest: &Guest, occasion: Occasion, drives: Vec<Drive>) -> Result<(Request, Option<Lock>)> {
     let secret = chyves_host::identity::new().simple().to_string()[..8].to_owned();
     let spec = guest.spec()?;
     let snapshots = match &spec.revert.snapshot {
@@ -246,12 +248,26 @@ fn request(session: &Session, world: &World, guest: &Guest, occasion: Occasion, 
         Some(_) => None,
         None => plan::revert::wanted(guest, &spec.revert, occasion).map(|_| None)?,
     };
-    let screen = spec.screen;
-    let vnc_port = match screen {
-        Some(screen) if screen.port == 0 => ports::free_vnc(screen.address)?,
-        Some(_) | None => 0,
+    let (vnc_port, claim) = match spec.screen {
+        Some(screen) if screen.port == 0 => vnc_port(session, guest, screen.address, occasion)?,
+        Some(_) | None => (0, None),
     };
-    Ok(Request { fresh: Fresh { vnc_port, secret }, occasion, drives, snapshots, network: None })
+    Ok((Request { fresh: Fresh { vnc_port, secret }, occasion, drives, snapshots, network: None }, claim))
+}
+
+/// A port for a guest's display. One that reboots keeps its own.
+fn vnc_port(session: &Session, guest: &Guest, address: IpAddr, occasion: Occasion) -> Result<(u16, Option<Lock>)> {
+    if occasion != Occasion::Start {
+        let record = session.runtime.observe(guest.uuid, &guest.dataset)?.record;
+        let last = record.and_then(|record| record.launch.screen).filter(|screen| screen.ip() == address);
+        if let Some(last) = last {
+            return Ok((last.port(), None));
+        }
+    }
+    if session.dry_run || session.facts.is_some() {
+        return Ok((ports::free_vnc(address)?, None));
+    }
+    ports::claim_vnc(&session.runtime, address, &session.typed).map(|(port, claim)| (port, Some(claim)))
 }
 
 /// Looks at the host's networks where the guest's cards need them, and keeps others from changing them meanwhile. Another
@@ -362,10 +378,27 @@ pub(crate) struct PutAwayArgs {
     /// The guest's identity
     #[arg(long)]
     guest: uuid::Uuid,
+    /// Only the rules that kept it from the host's loopback
+    #[arg(long)]
+    rules: bool,
 }
 
 pub(crate) fn put_away(session: &Session, args: &PutAwayArgs) -> Result<()> {
+    if args.rules {
+        return loopback(session);
+    }
     network::put_away(&session.runtime, Some(args.guest), &session.typed).map(drop)
+}
+
+#[cfg(target_os = "linux")]
+fn loopback(session: &Session) -> Result<()> {
+    let cant = |why: String| Problem::failed("cannot remove the rules for the loopback of a guest that has ended").because(why);
+    chyves_host::confine::loopback::refresh(session.runtime.root()).map_err(cant)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn loopback(_: &Session) -> Result<()> {
+    Ok(())
 }
 
 pub(crate) fn let_go(session: &Session, args: &LetGoArgs) -> Result<()> {
@@ -395,7 +428,7 @@ fn planned_again(
     let mut all = world.clone();
     observe::add_images(&mut all, &plan::firmware::needed(guest)?)?;
     let world = with_facts(session, &all, guest, occasion, &args.drive)?;
-    let mut request = request(session, &world, guest, occasion, args.drive.clone())?;
+    let (mut request, _port) = request(session, &world, guest, occasion, args.drive.clone())?;
     let lock = networks(session, &world, guest, &mut request)?;
     let ready = match why {
         None => plan::start::launch(&world, guest, &request)?,

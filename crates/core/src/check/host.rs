@@ -57,7 +57,15 @@ pub fn host(host: &HostFacts, known: &Known<'_>) -> Vec<Finding> {
             all.extend(vm::loaders(host));
             all.extend([network::host(host), passthru::host(host), jails(host)]);
         }
-        Os::Linux => all.extend([memory::host(host), qemu(host), kvm(host), confinement(host), linux_firmware(host), network::host(host)]),
+        Os::Linux => all.extend([
+            memory::host(host),
+            qemu(host),
+            kvm(host),
+            confinement(host),
+            loopback(host),
+            linux_firmware(host),
+            network::host(host),
+        ]),
     }
     all.push(zfs(host));
     all.push(qemu_img(host));
@@ -155,6 +163,18 @@ fn confinement(host: &HostFacts) -> Finding {
         None => Finding::ok("confinement", host.confinement.shown()),
         Some(why) => Finding::warns("confinement", format!("at most `{level}`: {}", printable(&why, 200)))
             .cure("run chyves as root on the host itself, not in a container"),
+    }
+}
+
+/// Whether guests on user-mode networking are kept from the host's loopback.
+fn loopback(host: &HostFacts) -> Finding {
+    let what = "host loopback";
+    match (&host.confinement.no_user, &host.confinement.no_loopback_rules) {
+        (None, None) => Finding::ok(what, "closed to guests on user-mode networking, by rules of nft for their users"),
+        (Some(_), _) => Finding::warns(what, "open to guests on user-mode networking: QEMU cannot run as users of its own")
+            .cure("run chyves as root on the host itself, not in a container"),
+        (None, Some(why)) => Finding::warns(what, format!("open to guests on user-mode networking: {}", printable(why, 200)))
+            .cure("apt-get install nftables"),
     }
 }
 

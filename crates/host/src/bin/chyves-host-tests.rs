@@ -30,6 +30,9 @@ fn main() -> ExitCode {
         }
         #[cfg(target_os = "linux")]
         ["let-go", program, ref args @ ..] => fail(probe::let_go(program, args)),
+        // In the place of the QEMU that tries whether KVM works.
+        #[cfg(target_os = "linux")]
+        ["-nodefaults", ..] => probe::is_confined().map_or_else(fail, |()| ExitCode::from(85)),
         ["foreground"] => foreground(),
         ["console", uuid, name, dataset] => sit(uuid, name, dataset, false),
         ["watch", uuid, name, dataset] => sit(uuid, name, dataset, true),

@@ -5,8 +5,10 @@
 
 #![allow(clippy::disallowed_methods)] // the runtime folder, /proc and devices of the host are opened
 
-use super::{Answer, Order, root, say, uid};
+use super::{Answer, Order, loopback, root, say, uid};
+use chyves_core::confinement::loopback::Barred;
 use chyves_core::confinement::{Level, Means, Network, Possible, Sandbox};
+use chyves_core::network::nat::NFT;
 use landlock::{Access, AccessNet, CompatLevel, Compatible, NetPort, Ruleset, RulesetAttr, RulesetCreatedAttr, Scope};
 use rustix::process::{Gid, Resource, Rlimit, Uid};
 use rustix::thread::{CapabilitySet, CapabilitySets};
@@ -47,7 +49,13 @@ pub fn possible() -> Possible {
     } else {
         missing.map(|kind| format!("the kernel has no namespaces of the kind `{kind}`, or /proc is not mounted"))
     };
-    Possible { no_user, no_namespaces, landlock: landlock() }
+    // Where it can have no node of its own, it opens the host's.
+    let is_roots = no_namespaces.is_some() && root::kvm_is_for() == root::KvmUsers::Root;
+    let no_kvm =
+        is_roots.then(|| "/dev/kvm is for root alone, and QEMU could open it as root only: `chmod 0660` and `chgrp kvm` it".to_owned());
+    let nft = crate::run::find_program(NFT);
+    let no_loopback_rules = nft.is_none().then(|| format!("the program `{NFT}` is missing (package nftables)"));
+    Possible { no_user, no_namespaces, no_kvm, no_loopback_rules, landlock: landlock() }
 }
 
 /// Whether this kernel's Landlock knows TCP and scopes.
@@ -59,13 +67,13 @@ fn landlock() -> bool {
 /// Gives up everything that the launch does not grant. The answer is sent while there is still a socket to send it on.
 pub(super) fn confine(order: &Order, answers: Option<&mut File>) -> Result<Confined, String> {
     limit(Resource::Core, Some(0))?;
-    let ready = |uid| {
+    let ready = |uid, loopback| {
         if let Some(answers) = answers {
-            say(answers, &Answer::Ready { uid });
+            say(answers, &Answer::Ready { uid, loopback });
         }
     };
     let Means::Linux(sandbox) = &order.confinement.means else {
-        ready(None);
+        ready(None, None);
         return Ok(Confined { held: Held(None) });
     };
     if sandbox.locks_memory {
@@ -73,16 +81,30 @@ pub(super) fn confine(order: &Order, answers: Option<&mut File>) -> Result<Confi
     }
     let mut groups = Vec::new();
     let (user, held) = if sandbox.owns_files { (0, None) } else { uid::claim(&order.place.run, order.guest, sandbox.first_uid)?.into() };
+    // Rules take some milliseconds to load, in which the root is furnished.
+    let barred = match &sandbox.network {
+        Network::Host { udp, .. } if user != 0 => Some(loopback::bar(&order.place.run, &Barred { uid: user, udp: udp.clone() })),
+        Network::Host { .. } | Network::Private => None,
+    };
     match order.confinement.level {
         Level::Full => root::enter(order, sandbox, user)?,
-        // The host's node is what it opens; that is its group's where it is not root's alone.
-        Level::User | Level::Off => groups.extend(root::group_of_kvm().filter(|_| sandbox.kvm)),
+        Level::User | Level::Off if !sandbox.kvm => {}
+        Level::User | Level::Off => match root::kvm_is_for() {
+            root::KvmUsers::All => {}
+            root::KvmUsers::Group(group) => groups.push(group),
+            root::KvmUsers::Root => root::own_kvm(&order.place.guest, user)?,
+        },
     }
-    ready((user != 0).then_some(user));
+    let barred = barred.map(|loading| loading.and_then(loopback::Loading::finish));
     change_user(user, &groups)?;
+    // Tried as that user, and before Landlock may keep it from trying.
+    let open = barred.map(|loaded| loaded.and_then(|()| loopback::holds())).and_then(Result::err);
+    // One that only listens connects for nobody; for that, the rules are a second fence.
+    let open = open.filter(|_| matches!(sandbox.network, Network::Host { connects: true, .. }));
     rustix::thread::set_no_new_privs(true).map_err(|e| format!("no_new_privs can't be set: {e}"))?;
     restrict(sandbox).map_err(|e| format!("Landlock can't be switched on: {e}"))?;
     super::filter::hypervisor().map_err(|e| format!("the filter of system calls can't be switched on: {e}"))?;
+    ready((user != 0).then_some(user), open);
     Ok(Confined { held: Held(held) })
 }
 
@@ -114,7 +136,7 @@ fn change_user(user: u32, groups: &[u32]) -> Result<(), String> {
 fn restrict(sandbox: &Sandbox) -> Result<(), landlock::RulesetError> {
     let (listens, connects) = match &sandbox.network {
         Network::Private => (&[][..], false),
-        Network::Host { listens, connects } => (&listens[..], *connects),
+        Network::Host { listens, connects, .. } => (&listens[..], *connects),
     };
     let tcp = if connects { AccessNet::BindTcp.into() } else { AccessNet::from_all(landlock::ABI::V4) };
     let mut rules = Ruleset::default()

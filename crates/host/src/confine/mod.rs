@@ -3,6 +3,7 @@
 //!
 //! * [`mod@open`]: files, sockets and taps, each at the descriptor that the command line names
 //! * [`tool`], `filter`: a short-lived program that reads untrusted input, such as a converter of disk formats
+//! * `loopback`: the rules that keep guests on user-mode networking from the host's loopback
 //! * `linux`: user, capabilities, namespaces, Landlock
 //!
 //! It is a process of its own so that the supervisor stays small and root, and so that nothing between fork and exec has to
@@ -14,6 +15,8 @@
 mod filter;
 #[cfg(target_os = "linux")]
 mod linux;
+#[cfg(target_os = "linux")]
+pub mod loopback;
 mod open;
 #[cfg(target_os = "linux")]
 mod root;
@@ -47,7 +50,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::Duration;
 use uuid::Uuid;
@@ -90,6 +93,9 @@ enum Answer {
     /// The hypervisor runs next, as this user.
     Ready {
         uid: Option<u32>,
+        /// Why the guest can reach the host's loopback, where it was to be kept from it.
+        #[serde(default)]
+        loopback: Option<String>,
     },
     Failed {
         why: String,
@@ -101,6 +107,8 @@ pub(crate) struct Born {
     pub(crate) child: Child,
     /// The user that it runs as, if not root.
     pub(crate) uid: Option<u32>,
+    /// Why its guest can reach the host's loopback, where it was to be kept from it.
+    pub(crate) loopback: Option<String>,
 }
 
 /// Starts the hypervisor of a launch. It inherits `lock`, and prints to a pipe.
@@ -115,10 +123,31 @@ pub(crate) fn start(spawner: &Spawner, launch: &Launch, place: Place, lock: &Loc
         confinement: launch.confinement.clone(),
         place,
     };
-    let text = serde_json::to_vec(&order).map_err(|e| e.to_string())?;
+    let Printing { out, held } = printing;
+    run(spawner, &order, [lock.file().as_fd(), held.as_fd()], Some(lock.path()), out)
+}
+
+/// Starts a hypervisor that runs for a moment and is waited for: without a lock, and what it prints is lost.
+///
+/// # Errors
+/// As [`start`].
+pub(crate) fn try_out(
+    spawner: &Spawner,
+    cmd: Cmd,
+    descriptors: Vec<Descriptor>,
+    confinement: Confinement,
+    place: Place,
+) -> Result<Born, String> {
+    let null = File::options().read(true).write(true).open("/dev/null").map_err(|e| format!("/dev/null can't be opened: {e}"))?;
+    let order = Order { guest: Uuid::new_v4(), cmd, descriptors, confinement, place };
+    let out = null.try_clone().map_err(|e| e.to_string())?;
+    run(spawner, &order, [null.as_fd(), null.as_fd()], None, out.into())
+}
+
+fn run(spawner: &Spawner, order: &Order, held: [BorrowedFd<'_>; HELD], names: Option<&Path>, out: OwnedFd) -> Result<Born, String> {
+    let text = serde_json::to_vec(order).map_err(|e| e.to_string())?;
     let (mut ours, theirs) = UnixStream::pair().map_err(|e| format!("no socket for its order: {e}"))?;
     let word = spawner.command(WORD);
-    let Printing { out, held } = printing;
     let also = out.try_clone().map_err(|e| format!("the pipe for its messages can't be opened: {e}"))?;
     let mut command = child::own_session(&spawner.exe);
     command.args(&word.args).stdin(Stdio::from(OwnedFd::from(theirs))).stdout(out).stderr(also);
@@ -126,14 +155,14 @@ pub(crate) fn start(spawner: &Spawner, launch: &Launch, place: Place, lock: &Loc
     // It holds the other end of the socket.
     drop(command);
     // Named before it has its order: from the moment that it can become the hypervisor, everybody can see that it lives.
-    let named = match Proc::find(child.id()) {
-        Ok(Some(process)) => life::name(lock.path(), &process).map_err(|e| e.to_string()),
-        Ok(None) => Ok(()),
-        Err(e) => Err(e.to_string()),
+    let named = match (names, Proc::find(child.id())) {
+        (Some(lock), Ok(Some(process))) => life::name(lock, &process).map_err(|e| e.to_string()),
+        (None, _) | (_, Ok(None)) => Ok(()),
+        (_, Err(e)) => Err(e.to_string()),
     };
-    let answer = named.and_then(|()| hand_over(&mut ours, [lock.file().as_fd(), held.as_fd()], &text)).and_then(|()| hear(&mut ours));
+    let answer = named.and_then(|()| hand_over(&mut ours, held, &text)).and_then(|()| hear(&mut ours));
     match answer {
-        Ok(uid) => Ok(Born { child, uid }),
+        Ok((uid, loopback)) => Ok(Born { child, uid, loopback }),
         Err(why) => {
             let _ = child.kill();
             let _ = child.wait();
@@ -153,13 +182,13 @@ fn hand_over(socket: &mut UnixStream, held: [BorrowedFd<'_>; HELD], text: &[u8])
 }
 
 /// Its answer. The socket is closed when the hypervisor runs, since only the process before it held it.
-fn hear(socket: &mut UnixStream) -> Result<Option<u32>, String> {
+fn hear(socket: &mut UnixStream) -> Result<(Option<u32>, Option<String>), String> {
     let mut text = String::new();
     let heard = socket.set_read_timeout(Some(WITHIN)).and_then(|()| socket.take(LIMIT).read_to_string(&mut text));
     heard.map_err(|e| format!("it does not become the hypervisor: {e}"))?;
     let answers = text.lines().map(serde_json::from_str).collect::<Result<Vec<Answer>, _>>().map_err(|e| e.to_string())?;
     match answers.into_iter().last() {
-        Some(Answer::Ready { uid }) => Ok(uid),
+        Some(Answer::Ready { uid, loopback }) => Ok((uid, loopback)),
         Some(Answer::Failed { why }) => Err(why),
         None => Err("it ended before it became the hypervisor".to_owned()),
     }
@@ -217,7 +246,7 @@ fn become_hypervisor(answers: &mut Option<File>) -> Result<std::convert::Infalli
     let confined = linux::confine(&order, answers.as_mut())?;
     #[cfg(not(target_os = "linux"))]
     if let Some(answers) = answers.as_mut() {
-        say(answers, &Answer::Ready { uid: None });
+        say(answers, &Answer::Ready { uid: None, loopback: None });
     }
     #[cfg(target_os = "linux")]
     if let Some(held) = confined.held.fd() {

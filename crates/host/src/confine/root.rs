@@ -28,9 +28,51 @@ const KVM: &str = "/dev/kvm";
 const COPY_LIMIT: u64 = 16 << 20;
 const SIZE: &str = "size=64m,mode=0755";
 
-/// The group whose members may use KVM; none where root alone may.
-pub(super) fn group_of_kvm() -> Option<u32> {
-    fs::metadata(KVM).ok().filter(|node| node.mode() & 0o060 == 0o060).map(|node| node.gid()).filter(|gid| *gid != 0)
+/// Who may use KVM by the host's node of it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum KvmUsers {
+    /// Everybody, or nobody, since it is not there.
+    All,
+    /// The members of a group.
+    Group(u32),
+    /// Root alone.
+    Root,
+}
+
+/// Who may use KVM on this host.
+pub(super) fn kvm_is_for() -> KvmUsers {
+    match fs::metadata(KVM) {
+        Ok(node) if node.mode() & 0o006 == 0o006 => KvmUsers::All,
+        Ok(node) if node.mode() & 0o060 == 0o060 && node.gid() != 0 => KvmUsers::Group(node.gid()),
+        Ok(_) => KvmUsers::Root,
+        Err(_) => KvmUsers::All,
+    }
+}
+
+/// Puts a node of its user's own in the place of /dev/kvm, for this process alone: it is made in a file system in memory over the
+/// guest's folder, since /run usually allows no devices, and that is gone when the node is in its place.
+///
+/// # Errors
+/// The step that failed.
+pub(super) fn own_kvm(guest: &Path, user: u32) -> std::result::Result<(), String> {
+    part(UnshareFlags::NEWNS)?;
+    let root = Root { at: guest, user };
+    let put = || {
+        mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
+        mount("tmpfs", guest, "tmpfs", MountFlags::NOSUID | MountFlags::NOEXEC, Some(&*std::ffi::CString::new(SIZE)?))?;
+        root.node(Path::new(KVM), user, 0o600)?;
+        mount_bind(root.inside(Path::new(KVM)), KVM)?;
+        Ok::<_, Error>(unmount(guest, UnmountFlags::DETACH)?)
+    };
+    put().map_err(|e| format!("no node of its own for {KVM}: {e}"))
+}
+
+/// Moves this process into namespaces of its own.
+fn part(kinds: UnshareFlags) -> std::result::Result<(), String> {
+    // SAFETY: no namespace is shared with another thread, since there is none; descriptors are left as they are.
+    #[allow(unsafe_code)]
+    let parted = unsafe { rustix::thread::unshare_unsafe(kinds) };
+    parted.map_err(|e| format!("namespaces can't be made: {e}"))
 }
 
 /// Moves this process into namespaces of its own, and into its own root.
@@ -42,10 +84,7 @@ pub(super) fn enter(order: &Order, sandbox: &Sandbox, user: u32) -> std::result:
     if sandbox.network == Network::Private {
         kinds |= UnshareFlags::NEWNET;
     }
-    // SAFETY: no namespace is shared with another thread, since there is none; descriptors are left as they are.
-    #[allow(unsafe_code)]
-    let parted = unsafe { rustix::thread::unshare_unsafe(kinds) };
-    parted.map_err(|e| format!("namespaces can't be made: {e}"))?;
+    part(kinds)?;
     let root = Root { at: &order.place.guest, user };
     root.furnish(&order.cmd.program, sandbox).map_err(|e| format!("a root of its own can't be made: {e}"))?;
     root.enter().map_err(|e| format!("its own root can't be entered: {e}"))

@@ -29,7 +29,7 @@ impl From<Claim> for (u32, Option<OwnedFd>) {
     }
 }
 
-fn path(run: &Path, uid: u32) -> PathBuf {
+pub(super) fn path(run: &Path, uid: u32) -> PathBuf {
     run.join("uids").join(uid.to_string())
 }
 

@@ -89,12 +89,12 @@ pub fn host(run_dir: &Path) -> HostFacts {
 }
 
 #[cfg(target_os = "linux")]
-fn confinement() -> Possible {
+pub(crate) fn confinement() -> Possible {
     confine::possible()
 }
 
 #[cfg(not(target_os = "linux"))]
-fn confinement() -> Possible {
+pub(crate) fn confinement() -> Possible {
     Possible::default()
 }
 

@@ -123,6 +123,12 @@ impl Lock {
         write().map_err(|e| cant(&self.path, &e))
     }
 
+    /// From now on others may share it.
+    pub(crate) fn share_from_now(&mut self) -> std::io::Result<()> {
+        // The system may let somebody in between; then it is lost.
+        self.file.try_lock_shared().map_err(std::io::Error::from)
+    }
+
     /// Where it is.
     pub(crate) fn path(&self) -> &Path {
         &self.path

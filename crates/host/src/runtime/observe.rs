@@ -118,7 +118,11 @@ impl Runtime {
             return Err(busy());
         }
         #[cfg(target_os = "linux")]
-        crate::confine::forget_unused_uids(&self.root);
+        {
+            crate::confine::forget_unused_uids(&self.root);
+            // Rules for users that nobody has harm nobody; the next start tries again.
+            drop(crate::confine::loopback::refresh(&self.root));
+        }
         dir.remove().map_err(|e| Problem::failed(format!("can't remove `{}`", dir.path().display())).on(uuid).because(e))
     }
 

@@ -12,6 +12,7 @@ use super::ring::Ring;
 use super::serial::Serial;
 use super::signals::Signals;
 use super::spawn::Spawner;
+use crate::ports;
 use crate::proc::{self, Proc};
 use crate::runtime::{GuestDir, Lock, Phase as Shown, Record, Runtime, check_socket, life, lock};
 use chyves_core::error::{Problem, Result};
@@ -29,6 +30,9 @@ pub(super) struct Means<'a> {
     pub(super) signals: Signals,
     pub(super) report: &'a mut dyn FnMut(Word),
 }
+
+/// As who a supervisor holds its locks.
+pub(super) const HOLDER: &str = "a supervisor";
 
 /// Makes the guest's folder ours. Somebody who is just leaving may remove it between two of our steps.
 fn take_place(rt: &Runtime, dir: &GuestDir) -> Result<Option<Lock>> {
@@ -62,7 +66,7 @@ impl<'a> Engine<'a> {
                 .on(&launch.guest)
                 .hint(format!("type `chyves start {}` to give it a new one, or `chyves stop {}` to stop it", launch.guest, launch.guest)));
         }
-        lock.note("a supervisor")?;
+        lock.note(HOLDER)?;
         dir.clean_leftovers()
             .map_err(|e| Problem::failed(format!("can't clean `{}`", dir.path().display())).on(&launch.guest).because(e))?;
         let record = Record {
@@ -110,7 +114,7 @@ impl<'a> Engine<'a> {
         if record.dataset != *dataset {
             return Err(not_now(&format!("what runs is `{}`, a copy with the same identity", record.dataset)));
         }
-        lock.note("a supervisor")?;
+        lock.note(HOLDER)?;
         record.supervisor = Proc::current()?;
         // The lock's file knows it before any record does.
         let process = match (record.machine.take(), life::named(&dir.machine_lock())?) {
@@ -142,6 +146,7 @@ impl<'a> Engine<'a> {
         let engine = Self {
             peers: Peers::open(&dir.control())?,
             serial: Serial::new(launch.console.clone()),
+            port: launch.screen.and_then(|screen| ports::keep_vnc(rt, screen.port(), HOLDER)),
             ring: Ring::new(SCROLL_BACK),
             console_log,
             hypervisor_log,

@@ -4,7 +4,7 @@
 
 #![allow(clippy::disallowed_methods)] // the runtime folder, /proc and devices of the host are opened
 
-use super::birth::logs;
+use super::birth::{HOLDER, logs};
 use super::engine::{Engine, Unprepared, epoch};
 use super::hold::Hold;
 use super::job::{CantRun, Ended, Job};
@@ -14,7 +14,8 @@ use super::qmp::Qmp;
 use crate::confine::{self, Born};
 use crate::control::Reply;
 use crate::platform::here;
-use crate::runtime::{life, lock};
+use crate::ports;
+use crate::runtime::{Runtime, life, lock};
 use crate::{run, trace};
 use chyves_core::cmd::Cmd;
 use chyves_core::confinement::Means;
@@ -101,6 +102,9 @@ impl Engine<'_> {
                     let cmd = self.let_go(&dataset);
                     self.after.push_back(cmd);
                 }
+                if self.launch.confinement.is_on_hosts_network() {
+                    self.after.push_front(self.spawner.command("_put-away").args(["--guest", &self.launch.uuid.to_string(), "--rules"]));
+                }
                 if self.launch.networks {
                     self.after.push_front(self.spawner.command("_put-away").args(["--guest", &self.launch.uuid.to_string()]));
                 }
@@ -168,6 +172,10 @@ impl Engine<'_> {
         self.record.vmm = launch.vmm;
         self.returned = self.launch.borrows.iter().filter(|b| !launch.borrows.contains(b)).cloned().collect();
         self.record.launch.clone_from(&launch);
+        if launch.screen != self.launch.screen {
+            let rt = Runtime::at(&self.run);
+            self.port = launch.screen.and_then(|screen| ports::keep_vnc(&rt, screen.port(), HOLDER));
+        }
         self.launch = launch;
         Ok(())
     }
@@ -319,9 +327,15 @@ impl Engine<'_> {
         self.hypervisor_log.mark();
         (self.report)(Word::Run(line));
         match self.launch_hypervisor() {
-            Ok(Born { child, uid }) => {
+            Ok(Born { child, uid, loopback }) => {
                 trace::started(&self.launch.hypervisor);
                 self.record.uid = uid;
+                self.record.launch.confinement = self.launch.confinement.clone();
+                if let Some(why) = loopback {
+                    let text = format!("the guest reaches the host's loopback at 10.0.2.2: {why}");
+                    self.hypervisor_log.note(&text);
+                    self.record.launch.confinement.reasons.push(text);
+                }
                 self.record.since = epoch();
                 self.record.end = None;
                 self.machine = Some(Machine::of_child(child));

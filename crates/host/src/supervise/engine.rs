@@ -120,6 +120,8 @@ pub(super) struct Engine<'a> {
     pub(super) signals: Signals,
     pub(super) clock: Instant,
     pub(super) look_at: u64,
+    /// Keeps others from choosing the port of its display.
+    pub(super) port: Option<Lock>,
     pub(super) _lock: Lock,
 }
 

@@ -1,6 +1,6 @@
 //! How far a guest's hypervisor is confined: what is wanted, limited by the host and by the guest's devices.
 
-use crate::confinement::{Confinement, How, Level, Means, Sandbox, Show};
+use crate::confinement::{Confinement, How, Level, Means, Network, Sandbox, Show};
 use crate::guest::{Accel, Guest, Spec};
 use crate::vmm::bhyve::jail::{self, Jail};
 use crate::vmm::bhyve::{BhyveHost, Release};
@@ -50,11 +50,22 @@ fn linux(spec: &Spec, machine: &Machine, host: &HostFacts) -> Confinement {
         level = Level::Off;
         reasons.extend(shows.iter().map(of_host));
     }
+    let kvm = spec.accel != Accel::Tcg && host.kvm.is_ok();
+    if let (Level::User, true, Some(why)) = (level, kvm, &host.confinement.no_kvm) {
+        level = Level::Off;
+        reasons.push(why.clone());
+    }
+    if let Network::Host { connects: true, .. } = network {
+        let why = match (level, owns_files, &host.confinement.no_loopback_rules) {
+            (Level::Off, _, _) | (_, true, _) => Some("QEMU runs as root"),
+            (Level::User | Level::Full, false, why) => why.as_deref(),
+        };
+        reasons.extend(why.map(|why| format!("the guest reaches the host's loopback at 10.0.2.2: {why}")));
+    }
     if level == Level::Off && wanted == Level::Off {
         reasons.clear();
     }
     reasons.extend(limited);
-    let kvm = spec.accel != Accel::Tcg && host.kvm.is_ok();
     let means = match level {
         Level::Off => Means::None,
         Level::User | Level::Full => Means::Linux(Sandbox { first_uid: spec.confine_uids, network, shows, owns_files, locks_memory, kvm }),

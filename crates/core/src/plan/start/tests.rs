@@ -224,6 +224,7 @@ fn less_confinement_than_wanted_is_a_note_and_never_silent() {
         let g = testing::guest("web01", &[USUAL, settings].concat());
         let mut world = testing::world(vec![g.clone()]);
         world.host.confinement = host;
+        world.host.kvm = Ok(());
         start(&world, &g, &request()).unwrap().script(Os::Linux)
     };
     let full = text(&[], Possible::default());
@@ -234,8 +235,29 @@ fn less_confinement_than_wanted_is_a_note_and_never_silent() {
         user.contains("# note: confinement of web01: user (no namespaces in this container)\n") && user.contains("-sandbox on"),
         "{user}"
     );
+    // Where the host's node of KVM is root's, and the guest can have none of its own.
+    let no_kvm = || Possible { no_kvm: Some("/dev/kvm is for root alone".into()), ..no_namespaces() };
+    let with = text(&[("accel", "kvm")], no_kvm());
+    assert!(with.contains("# note: confinement of web01: off (/dev/kvm is for root alone; "), "{with}");
+    assert!(
+        with.contains("; the guest reaches the host's loopback at 10.0.2.2: QEMU runs as root; no namespaces in this container)\n"),
+        "{with}"
+    );
+    assert!(text(&[("accel", "tcg")], no_kvm()).contains("# note: confinement of web01: user (no namespaces in this container)\n"));
+    let no_rules = text(&[], Possible { no_loopback_rules: Some("the program `nft` is missing".into()), ..Possible::default() });
+    assert!(no_rules.contains("full (the guest reaches the host's loopback at 10.0.2.2: the program `nft` is missing)\n"), "{no_rules}");
+    let bridged = text(
+        &[("net0.backend", "bridge"), ("net0.bridge", "lan")],
+        Possible { no_loopback_rules: Some("no".into()), ..Possible::default() },
+    );
+    assert!(!bridged.contains("loopback"), "{bridged}");
     let off = text(&[], Possible { no_user: Some("not root".into()), ..Possible::default() });
-    assert!(off.contains("# note: confinement of web01: off (not root)\n") && !off.contains("-sandbox"), "{off}");
+    assert!(
+        off.contains(
+            "# note: confinement of web01: off (the guest reaches the host's loopback at 10.0.2.2: QEMU runs as root; not root)\n"
+        ) && !off.contains("-sandbox"),
+        "{off}"
+    );
     // What was asked for needs no word.
     let asked = text(&[("confine", "off")], no_namespaces());
     assert!(!asked.contains("# note: confinement") && !asked.contains("-sandbox"), "{asked}");

@@ -1,7 +1,7 @@
 //! What a machine's QEMU must reach of its host besides its descriptors, and why that is more than usual.
 
 use crate::confinement::{How, Network, Show};
-use crate::device::{Device, FrameBuffer, HostDevice, NetBackend, Nic, SerialEnd, VncListen};
+use crate::device::{Device, FrameBuffer, HostDevice, NetBackend, Nic, Protocol, SerialEnd, VncListen};
 use crate::vmm::machine::{FwCfgContent, Machine, Tpm};
 
 /// What one machine needs.
@@ -39,8 +39,8 @@ pub fn reach(machine: &Machine) -> Reach {
             found.show(path, How::Copy);
         }
     }
-    let Found { shows, listens, connects, uses_network, owns_files, reasons } = found;
-    let network = if uses_network { Network::Host { listens, connects } } else { Network::Private };
+    let Found { shows, listens, connects, udp, uses_network, owns_files, reasons } = found;
+    let network = if uses_network { Network::Host { listens, connects, udp } } else { Network::Private };
     Reach { shows, network, owns_files, locks_memory: spec.memory.wired, reasons }
 }
 
@@ -49,6 +49,7 @@ struct Found {
     shows: Vec<Show>,
     listens: Vec<u16>,
     connects: bool,
+    udp: Vec<u16>,
     uses_network: bool,
     owns_files: bool,
     reasons: Vec<String>,
@@ -80,8 +81,12 @@ impl Found {
             Device::Nic(Nic { backend: NetBackend::User(net), .. }) => {
                 self.uses_network = true;
                 self.connects = true;
-                let tcp = net.forwards.iter().filter(|f| f.protocol == crate::device::Protocol::Tcp);
-                self.listens.extend(tcp.map(|f| f.host_port));
+                for forward in &net.forwards {
+                    match forward.protocol {
+                        Protocol::Tcp => self.listens.push(forward.host_port),
+                        Protocol::Udp => self.udp.push(forward.host_port),
+                    }
+                }
             }
             Device::FrameBuffer(FrameBuffer { listen, .. }) => match listen {
                 VncListen::Tcp(at) => self.listen(at.port()),
@@ -150,8 +155,8 @@ mod tests {
 
     #[test]
     fn vnc_listens_and_the_network_of_qemu_connects() {
-        assert_eq!(of(Device::FrameBuffer(screen())).network, Network::Host { listens: vec![5901], connects: false });
-        assert_eq!(of(nic(NicModel::VirtioNet, user_net())).network, Network::Host { listens: vec![2222], connects: true });
+        assert_eq!(of(Device::FrameBuffer(screen())).network, Network::Host { listens: vec![5901], connects: false, udp: vec![] });
+        assert_eq!(of(nic(NicModel::VirtioNet, user_net())).network, Network::Host { listens: vec![2222], connects: true, udp: vec![53] });
     }
 
     #[test]
