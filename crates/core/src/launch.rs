@@ -59,6 +59,9 @@ pub struct Launch {
     /// What the hypervisor gets as open descriptors, at the numbers that its command line names.
     #[serde(default)]
     pub descriptors: Vec<Descriptor>,
+    /// What the hypervisor opens by itself, by paths; it is made sure that these are the files that were checked.
+    #[serde(default)]
+    pub opens: Vec<Opens>,
     /// How the hypervisor is confined.
     #[serde(default)]
     pub confinement: Confinement,
@@ -82,6 +85,26 @@ pub struct Descriptor {
     /// What it is.
     #[serde(flatten)]
     pub what: Opened,
+}
+
+/// Something that a hypervisor opens by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Opens {
+    /// What it is.
+    #[serde(flatten)]
+    pub what: Opened,
+    /// Whether it stays open, or mapped, while the guest runs; else it is closed once it has been read.
+    pub stays: bool,
+}
+
+impl Opens {
+    /// Its path.
+    pub fn path(&self) -> &str {
+        match &self.what {
+            Opened::File { path, .. } | Opened::Listen { path } | Opened::Connect { path } => path,
+            Opened::Tap { name, .. } => name,
+        }
+    }
 }
 
 /// What can be opened for a hypervisor.

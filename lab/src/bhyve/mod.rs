@@ -53,6 +53,8 @@ struct Order {
     halts: bool,
     destroy_on_poweroff: bool,
     wait_for_viewer: bool,
+    /// The file of the firmware's variables, which stays mapped.
+    variables: Option<PathBuf>,
     /// Nothing was loaded: end at once, as a triple fault does.
     empty: bool,
 }
@@ -76,6 +78,7 @@ pub(crate) fn run(place: &Place, args: &[String]) -> Done {
     };
     let rom = lpc::bootrom(place, &config)?;
     let has_rom = rom.is_some();
+    let variables = rom.as_ref().and_then(|(_, variables)| variables.clone());
     let memory = topology::domains(&config, has_rom)?.unwrap_or(memory);
     let (claim, loaded) = open_vm(place, &name, has_rom)?;
     check_cpus(place, topology)?;
@@ -104,6 +107,7 @@ pub(crate) fn run(place: &Place, args: &[String]) -> Done {
         halts: config.is_on("x86.vmexit_on_hlt", false)? || place.host.arm64(),
         destroy_on_poweroff: config.is_on("destroy_on_poweroff", false)?,
         wait_for_viewer: build.wait_for_viewer,
+        variables: variables.as_deref().map(|path| place.resolve(path)),
         empty: firmware == Firmware::Nothing,
         qemu: build.args,
         scratch: build.scratch,
@@ -298,6 +302,21 @@ fn is_uuid(text: &str) -> bool {
     parts.iter().map(|part| part.len()).eq([8, 4, 4, 4, 12]) && parts.iter().all(|part| part.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
+/// The file of variables that a running bhyve has mapped.
+pub(crate) fn variables_of(pid: u32) -> Option<PathBuf> {
+    let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let file = environment.split(|byte| *byte == 0).find_map(|one| one.strip_prefix(format!("{ORDER}=").as_bytes()))?;
+    let order: Order = serde_json::from_str(&fs::read_to_string(std::str::from_utf8(file).ok()?).ok()?).ok()?;
+    order.variables
+}
+
+/// The QEMU that runs the guest of a bhyve: its children, however many processes are between.
+pub(crate) fn qemus_of(pid: u32) -> Vec<u32> {
+    let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    let children: Vec<u32> = text.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    children.iter().copied().chain(children.iter().flat_map(|child| qemus_of(*child))).collect()
+}
+
 /// Goes on under the title that ps(1) shows for a running bhyve, as the same process.
 fn become_title(place: &Place, claim: fs::File, order: &Order) -> Done {
     let file = order.scratch.join("order");
@@ -305,6 +324,11 @@ fn become_title(place: &Place, claim: fs::File, order: &Order) -> Done {
     fs::write(&file, text).or_broken(file.display())?;
     // The lock is the open file's: it goes over the exec with it, and is never closed again.
     rustix::io::fcntl_setfd(&claim, rustix::io::FdFlags::empty()).or_broken("the lock of a VM")?;
+    let variables = order.variables.as_ref().map(|path| fs::File::options().read(true).write(true).open(path)).transpose();
+    let variables = variables.or_broken("the firmware's variables")?;
+    if let Some(file) = &variables {
+        rustix::io::fcntl_setfd(file, rustix::io::FdFlags::empty()).or_broken("the firmware's variables")?;
+    }
     let error = Command::new(place.path("bin/bhyve")).arg0(format!("{TITLE}{} (bhyve)", order.name)).env(ORDER, &file).exec();
     drop(claim);
     Err(broken(format_args!("{}: {error}", place.path("bin/bhyve").display())))

@@ -6,6 +6,7 @@ mod bhyvectl;
 mod bhyveload;
 mod devctl;
 mod devfs;
+mod fstat;
 mod grub_bhyve;
 mod ifconfig;
 mod jail;
@@ -37,6 +38,7 @@ pub(crate) const TOOLS: &[Tool] = &[
     Tool { name: "bhyveload", run: bhyveload::run },
     Tool { name: "devctl", run: devctl::run },
     Tool { name: "devfs", run: devfs::run },
+    Tool { name: "fstat", run: fstat::run },
     Tool { name: "grub-bhyve", run: grub_bhyve::run },
     Tool { name: "ifconfig", run: ifconfig::run },
     Tool { name: "jail", run: jail::run },

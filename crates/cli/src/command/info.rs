@@ -127,6 +127,7 @@ fn facts(session: &Session, guest: &Guest, host: &HostFacts, key: Option<&Datase
         if let Some(uid) = record.uid.filter(|_| record.launch.confinement.uses_user_networking()) {
             put("loopback", json!(loopback(session, uid)));
         }
+        put("opened-files", json!(record.opened));
         let drives = drives::kept(&record.launch.again);
         put("drives", drives.iter().enumerate().map(|(n, drive)| json!({ "drive": format!("cd{n}"), "disc": disc(drive) })).collect());
         if let Some(screen) = record.launch.screen {

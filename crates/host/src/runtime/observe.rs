@@ -269,6 +269,7 @@ mod tests {
             frees_logs: false,
             screen: None,
             descriptors: Vec::new(),
+            opens: Vec::new(),
             confinement: chyves_core::confinement::Confinement::default(),
             settings: std::collections::BTreeMap::new(),
             made_of: std::collections::BTreeMap::new(),
@@ -276,6 +277,7 @@ mod tests {
         };
         Record {
             uid: None,
+            opened: None,
             guest: launch.guest.clone(),
             uuid,
             dataset,

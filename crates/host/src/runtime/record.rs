@@ -68,6 +68,9 @@ pub struct Record {
     /// The user that the hypervisor runs as, where it is not root.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub uid: Option<u32>,
+    /// What of the files that the hypervisor opens by itself was compared with those that were checked, in words.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub opened: Option<String>,
     /// All that is needed to run it, its command line included.
     pub launch: Launch,
 }

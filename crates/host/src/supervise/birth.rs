@@ -84,6 +84,7 @@ impl<'a> Engine<'a> {
             paused: None,
             end: None,
             uid: None,
+            opened: None,
             launch: launch.clone(),
         };
         let left = dir.clone();
@@ -172,6 +173,7 @@ impl<'a> Engine<'a> {
             returned: Vec::new(),
             discs: None,
             failed: None,
+            proof: None,
             refused: None,
             last_words: None,
             complaints: Vec::new(),

@@ -9,6 +9,7 @@ use super::engine::{Engine, Unprepared, epoch};
 use super::hold::Hold;
 use super::job::{CantRun, Ended, Job};
 use super::machine::Machine;
+use super::opened::{Proof, Proved};
 use super::order::{LIMIT, Word};
 use super::qmp::Qmp;
 use crate::confine::{self, Born};
@@ -326,6 +327,7 @@ impl Engine<'_> {
         self.hypervisor_log.note(&format!("runs {line}"));
         self.hypervisor_log.mark();
         (self.report)(Word::Run(line));
+        self.record.opened = None;
         match self.launch_hypervisor() {
             Ok(Born { child, uid, loopback }) => {
                 trace::started(&self.launch.hypervisor);
@@ -340,8 +342,10 @@ impl Engine<'_> {
                 self.record.end = None;
                 self.machine = Some(Machine::of_child(child));
                 self.connect();
-                // bhyve says nothing when it is up; that it goes on living is what is seen.
-                if self.qmp.is_none() {
+                // bhyve says nothing when it is up; that it has opened its files and goes on living is what is seen.
+                let now = self.now();
+                self.proof = self.proof.take().map(|proof| proof.at(now));
+                if self.qmp.is_none() && self.proof.is_none() {
                     self.events.push_back(Event::Up);
                 }
             }
@@ -355,7 +359,7 @@ impl Engine<'_> {
 
     /// Starts the hypervisor, confined as the launch says. From then on it alone holds the machine's lock, which names it. Else why not, and
     /// whether its program is missing.
-    fn launch_hypervisor(&self) -> Result<Born, (String, bool)> {
+    fn launch_hypervisor(&mut self) -> Result<Born, (String, bool)> {
         let lock = match life::claim(&self.dir.machine_lock(), lock::GLANCE) {
             Ok(Some(lock)) => lock,
             Ok(None) => return Err(("a process of its last machine still lives".to_owned(), false)),
@@ -367,9 +371,37 @@ impl Engine<'_> {
             return Err((format!("the program `{}` is not installed or not on the path", launch.hypervisor.program), true));
         };
         launch.hypervisor.program = program.to_string_lossy().into_owned();
+        let root = match &launch.confinement.means {
+            Means::Jail(jail) => Some(jail.root.as_str()),
+            Means::None | Means::Linux(_) => None,
+        };
+        let inherited = [lock.file()];
+        self.proof = Proof::begin(&launch.opens, root, &inherited).map_err(|why| (why, false))?;
         let place = confine::Place { run: self.run.clone(), guest: self.dir.path().to_owned() };
         let printing = self.messages.printing().map_err(|e| (format!("there is no pipe for its messages: {e}"), false))?;
         confine::start(&self.spawner, &launch, place, &lock, printing).map_err(|why| (why, false))
+    }
+
+    /// Whether bhyve has open what was checked. A guest on another file is powered off forcibly: each write would be one too many.
+    pub(super) fn look_at_opened(&mut self, now: u64) {
+        let Some(pid) = self.machine.as_ref().and_then(Machine::process).map(|process| process.pid) else { return };
+        let Some(proved) = self.proof.as_mut().and_then(|proof| proof.turn(pid, now)) else { return };
+        self.proof = None;
+        match proved {
+            Proved::Same(words) => self.opened(words),
+            Proved::Unknown(why) => self.opened(format!("not compared: {why}")),
+            Proved::Other(why) => {
+                self.hypervisor_log.note(&why);
+                self.refused = Some(format!("{why}; it was powered off forcibly"));
+                self.kill();
+            }
+        }
+    }
+
+    fn opened(&mut self, words: String) {
+        self.hypervisor_log.note(&format!("files: {words}"));
+        self.record.opened = Some(words);
+        self.events.push_back(Event::Up);
     }
 
     /// Reaches for the machine's monitor and its serial port.

@@ -36,12 +36,13 @@ impl Engine<'_> {
             }
         };
         let end = match self.refused.take() {
-            Some(why) => End::NotStarted(format!("the hypervisor would not run it: {why}")),
+            Some(why) => End::NotStarted(why),
             None => self.life.meaning(end),
         };
         let lines = last_lines(&words, 5);
         self.last_words = (!lines.is_empty()).then(|| lines.join("; "));
         self.machine = None;
+        self.proof = None;
         self.forget_uid();
         self.rebooted = end == End::Reboot;
         self.qmp = None;

@@ -11,6 +11,7 @@ use super::job::Job;
 use super::log::{ConsoleLog, HypervisorLog};
 use super::machine::Machine;
 use super::messages::Messages;
+use super::opened::Proof;
 use super::order::{Order, Outcome, Word};
 use super::peers::Peers;
 use super::qmp::{News, Qmp};
@@ -97,7 +98,9 @@ pub(super) struct Engine<'a> {
     pub(super) discs: Option<Discs>,
     /// The last error of a disk that its guest was told, and that is written in the log.
     pub(super) failed: Option<String>,
-    /// Why the hypervisor would not run the guest.
+    /// That bhyve has open what was checked, as far as that is not known yet.
+    pub(super) proof: Option<Proof>,
+    /// Why the hypervisor would not run the guest, or was kept from it.
     pub(super) refused: Option<String>,
     /// What its last words were.
     pub(super) last_words: Option<String>,
@@ -148,11 +151,11 @@ impl Engine<'_> {
     }
 
     /// The rules as the present launch has them.
-    pub(super) const fn rules(&self) -> Rules {
-        // QEMU tells when its guest runs; bhyve's errors of set-up all come in its first moments.
+    pub(super) fn rules(&self) -> Rules {
+        // QEMU tells when its guest runs; bhyve's errors of set-up all come in its first moments, which are counted from its start.
         let settle = match self.launch.vmm {
             Vmm::Qemu => 300,
-            Vmm::Bhyve => 1_000,
+            Vmm::Bhyve => 1_000_u64.saturating_sub(self.now().saturating_sub(self.launched)),
         };
         Rules { policy: self.launch.policy, settle }
     }
@@ -209,6 +212,10 @@ impl Engine<'_> {
             wakes.push(Some(job.wake_at(now)));
             fds.extend(job.fds().map(|fd| PollFd::from_borrowed_fd(fd, rustix::event::PollFlags::IN)));
         }
+        if let Some(proof) = &self.proof {
+            wakes.push(Some(proof.wake_at(now)));
+            fds.extend(proof.fds());
+        }
         if let Some(machine) = &self.machine {
             wakes.push((!machine.is_child()).then_some(self.look_at));
         }
@@ -247,6 +254,7 @@ impl Engine<'_> {
         self.look_at_serial(now);
         self.look_at_messages(now);
         self.look_at_machine(now);
+        self.look_at_opened(now);
         self.look_at_peers(now);
         if let Some(at) = self.adopting
             && now >= at
@@ -274,7 +282,7 @@ impl Engine<'_> {
                 News::Stuck => self.found_paused(now),
                 News::Resumed => self.resumed(now),
                 News::Refused(why) => {
-                    self.refused = Some(why);
+                    self.refused = Some(format!("the hypervisor would not run it: {why}"));
                     self.kill();
                 }
             }

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 const SHOWN: usize = 2048;
 
 /// A running command.
+#[derive(Debug)]
 pub(super) struct Job {
     text: String,
     child: Child,

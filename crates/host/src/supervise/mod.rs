@@ -5,6 +5,7 @@
 //! * `engine`: the life: waits for whatever happens, tells `core::lifecycle`, does what it says (`birth`, `deeds`,
 //!   `ends`, `requests`); `peers`: who is connected
 //! * `machine`, `job`: the hypervisor's process; commands that run to their end
+//! * `opened`: that bhyve has open what was checked
 //! * `hold`: a machine that is paused because a disk can't be written
 //! * `qmp`, `serial`: talking to the machine, reading its serial port
 //! * `log`, `ring`: bounded logs; the last bytes of a stream; `messages`: what the hypervisor prints
@@ -24,6 +25,7 @@ mod job;
 mod log;
 mod machine;
 pub(crate) mod messages;
+mod opened;
 mod order;
 mod owed;
 mod peers;

@@ -4,6 +4,7 @@ use chyves_core::value::printable;
 use std::collections::VecDeque;
 
 /// Keeps at most so many of the last bytes that were put in.
+#[derive(Debug)]
 pub(super) struct Ring {
     bytes: VecDeque<u8>,
     limit: usize,

@@ -110,6 +110,7 @@ impl Guest {
             frees_logs: false,
             screen: None,
             descriptors: Vec::new(),
+            opens: Vec::new(),
             confinement: Confinement::default(),
             settings: std::collections::BTreeMap::new(),
             made_of: std::collections::BTreeMap::new(),

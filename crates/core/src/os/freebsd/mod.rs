@@ -4,6 +4,7 @@
 //! * [`pciconf`], [`acpidump`]: what can be passed through
 //! * [`pkg`]: how old the firmware is
 //! * [`bhyve`]: which devices this release's bhyve has
+//! * [`fstat`]: which files a process has open
 //! * [`jail`]: removing jails, and whether one exists
 //! * [`mod@ifconfig`], [`ngctl`], [`processes`]: interfaces; nodes of netgraph; who holds a file
 //! * [`facts`]: all of it together
@@ -12,6 +13,7 @@ pub mod acpidump;
 pub mod bhyve;
 pub mod dmesg;
 pub mod facts;
+pub mod fstat;
 pub mod ifconfig;
 pub mod jail;
 pub mod kenv;

@@ -10,7 +10,7 @@ use crate::confinement::{Level, Means};
 use crate::device::{Device, FrameBuffer, NetBackend, Nic, SerialEnd, VncListen};
 use crate::error::{Problem, Result};
 use crate::guest::{Accel, Backend, Guest, Spec};
-use crate::launch::{ConsoleEnd, Control, Descriptor, Launch, Opened, Prepare, SECRET_FILE};
+use crate::launch::{ConsoleEnd, Control, Launch, Opened, Prepare, SECRET_FILE};
 use crate::os::Os;
 use crate::plan::drives::{self, Drive, Loaded};
 use crate::plan::firmware::Firmware;
@@ -130,7 +130,8 @@ pub(super) fn make(
     // What start mounted the end unmounts: a thousand mounted file systems help nobody.
     after.push(args::unmount(&guest.dataset));
     let images = loaded.iter().flatten().chain(firmware.iter().filter_map(|f| f.image.as_ref()));
-    locate(&mut descriptors, folder, images);
+    let mut opens = if host.vmm == Vmm::Bhyve { bhyve::opens(&machine) } else { Vec::new() };
+    locate(descriptors.iter_mut().map(|d| &mut d.what).chain(opens.iter_mut().map(|o| &mut o.what)), folder, images);
     let launch = Launch {
         guest: guest.name.clone(),
         uuid: guest.uuid,
@@ -151,6 +152,7 @@ pub(super) fn make(
         frees_logs,
         screen: machine.devices().values().find_map(screen_of),
         descriptors,
+        opens,
         confinement,
         settings: crate::guest::pending::of_next_start(guest),
         made_of: guest.settings.that_hold(),
@@ -202,10 +204,10 @@ fn dark_display(machine: &Machine) -> Option<String> {
 }
 
 /// Says of each file in which mount point it is: the guest's or an image's.
-fn locate<'a>(descriptors: &mut [Descriptor], folder: &str, images: impl Iterator<Item = &'a Loaded>) {
+fn locate<'a>(all: impl Iterator<Item = &'a mut Opened>, folder: &str, images: impl Iterator<Item = &'a Loaded>) {
     let mounts: Vec<&str> = images.filter_map(|l| Some(l.path.rsplit_once('/')?.0)).chain([folder]).collect();
-    for descriptor in descriptors {
-        if let Opened::File { path, device: false, beneath, .. } = &mut descriptor.what {
+    for what in all {
+        if let Opened::File { path, device: false, beneath, .. } = what {
             let within = |mount: &&&str| path.strip_prefix(**mount).is_some_and(|rest| rest.starts_with('/'));
             *beneath = mounts.iter().find(within).map(|mount| (*mount).to_owned());
         }

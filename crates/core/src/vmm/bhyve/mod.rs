@@ -9,12 +9,14 @@ mod conf;
 mod device;
 mod extra;
 pub mod jail;
+mod opens;
 mod release;
 #[cfg(test)]
 mod tests;
 
 pub use check::check;
 pub use extra::replaced;
+pub use opens::of as opens;
 pub use release::{Arch, Feature, Release};
 
 use super::machine::{Boot, FwCfgContent, Machine, Rtc, Tpm, Uefi};

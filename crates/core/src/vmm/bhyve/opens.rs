@@ -1,0 +1,69 @@
+//! The files that the bhyve of a machine opens by their paths, so that it can be made sure that they are those that were checked.
+//!
+//! Not here: nodes of /dev that are no disks, which root alone can rename.
+
+use crate::device::{AhciPort, Device};
+use crate::launch::{Opened, Opens};
+use crate::vmm::machine::{Boot, FwCfgContent, Machine};
+
+/// All of them, each once.
+pub fn of(machine: &Machine) -> Vec<Opens> {
+    let mut all: Vec<Opens> = Vec::new();
+    let mut add = |path: &str, write: bool, stays: bool| {
+        let what = Opened::File { path: path.to_owned(), write, device: path.starts_with("/dev/"), beneath: None };
+        match all.iter_mut().find(|other| other.path() == path) {
+            Some(other) => other.stays |= stays,
+            None => all.push(Opens { what, stays }),
+        }
+    };
+    for device in machine.devices().values() {
+        match device {
+            Device::Disk(disk) => add(&disk.backing.path, !disk.options.ro, true),
+            Device::Optical(drive) => drive.medium.iter().for_each(|medium| add(&medium.path, false, true)),
+            Device::Ahci(controller) => {
+                for port in controller.ports() {
+                    match port {
+                        AhciPort::Disk { backing, options, .. } => add(&backing.path, !options.ro, true),
+                        AhciPort::Optical(drive) => drive.medium.iter().for_each(|medium| add(&medium.path, false, true)),
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    let spec = machine.spec();
+    match &spec.boot {
+        Boot::Uefi(firmware) => {
+            // The ROM is read into the guest's memory and closed; the variables stay mapped.
+            add(&firmware.code, false, false);
+            firmware.vars.iter().for_each(|vars| add(vars, true, true));
+        }
+        Boot::UBoot { image } => add(image, false, false),
+        Boot::Bhyveload(_) | Boot::GrubBhyve(_) | Boot::Bios => {}
+    }
+    for item in &spec.fw_cfg {
+        if let FwCfgContent::File(path) = &item.content {
+            add(path, false, false);
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vmm::fixture::{built, usual};
+    use crate::vmm::machine::{FwCfg, Uefi};
+
+    #[test]
+    fn disks_media_and_firmware_are_among_them_and_what_is_closed_again_is_marked() {
+        let mut spec = usual();
+        spec.boot = Boot::Uefi(Uefi { code: "/fw/code.fd".into(), vars: Some("/tank/vars.fd".into()) });
+        spec.fw_cfg = vec![FwCfg { name: "opt/a".into(), content: FwCfgContent::File("/etc/item".into()) }];
+        let all: Vec<(String, bool)> = of(&built(spec)).iter().map(|one| (one.path().to_owned(), one.stays)).collect();
+        for wanted in [("/fw/code.fd", false), ("/tank/vars.fd", true), ("/etc/item", false)] {
+            assert!(all.contains(&(wanted.0.to_owned(), wanted.1)), "{wanted:?}: {all:?}");
+        }
+        assert!(all.iter().filter(|(_, stays)| *stays).count() > 1, "{all:?}");
+    }
+}
