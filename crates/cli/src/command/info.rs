@@ -125,7 +125,7 @@ fn facts(session: &Session, guest: &Guest, host: &HostFacts, key: Option<&Datase
         put("confinement", json!(record.launch.confinement.shown()));
         put("user", json!(record.uid));
         if let Some(uid) = record.uid.filter(|_| record.launch.confinement.uses_user_networking()) {
-            put("loopback", json!(loopback(session, uid)));
+            put("loopback", json!(loopback(uid)));
         }
         put("opened-files", json!(record.opened));
         let drives = drives::kept(&record.launch.again);
@@ -225,14 +225,14 @@ fn plain(value: &Value) -> String {
 
 /// Whether the guest of a hypervisor with that user reaches the host's loopback, by the rules that are loaded now.
 #[cfg(target_os = "linux")]
-fn loopback(session: &Session, uid: u32) -> String {
-    match chyves_host::confine::loopback::closed_to(session.runtime.root(), uid) {
+fn loopback(uid: u32) -> String {
+    match chyves_host::confine::loopback::holds_for(uid) {
         Ok(()) => "closed to the guest".to_owned(),
-        Err(why) => format!("open to the guest: {why}"),
+        Err(why) => format!("open to the guest: {why}; the next start of a guest loads them"),
     }
 }
 
 #[cfg(not(target_os = "linux"))]
-fn loopback(_: &Session, _: u32) -> String {
+fn loopback(_: u32) -> String {
     "not examined here".to_owned()
 }

@@ -83,7 +83,9 @@ pub(super) fn confine(order: &Order, answers: Option<&mut File>) -> Result<Confi
     let (user, held) = if sandbox.owns_files { (0, None) } else { uid::claim(&order.place.run, order.guest, sandbox.first_uid)?.into() };
     // Rules take some milliseconds to load, in which the root is furnished.
     let barred = match &sandbox.network {
-        Network::Host { udp, .. } if user != 0 => Some(loopback::bar(&order.place.run, &Barred { uid: user, udp: udp.clone() })),
+        Network::Host { udp, .. } if user != 0 => {
+            Some(loopback::bar(&order.place.run, &Barred { uid: user, first: sandbox.first_uid, udp: udp.clone() }))
+        }
         Network::Host { .. } | Network::Private => None,
     };
     match order.confinement.level {
@@ -95,7 +97,7 @@ pub(super) fn confine(order: &Order, answers: Option<&mut File>) -> Result<Confi
             root::KvmUsers::Root => root::own_kvm(&order.place.guest, user)?,
         },
     }
-    let barred = barred.map(|loading| loading.and_then(loopback::Loading::finish));
+    let barred = barred.map(|loading| loading.and_then(|loading| loading.map_or(Ok(()), loopback::Loading::finish)));
     change_user(user, &groups)?;
     // Tried as that user, and before Landlock may keep it from trying.
     let open = barred.map(|loaded| loaded.and_then(|()| loopback::holds())).and_then(Result::err);

@@ -1,7 +1,7 @@
 //! Loading the rules that keep guests on user-mode networking from the host's loopback, and proving that they hold.
 //!
-//! Which users they are for is written in the runtime folder. Whoever adds or removes one loads the rules for all that live, in one
-//! transaction; so rules that somebody flushed are there again with the next start.
+//! That they hold is found out by trying, as one of the users that they are for: in less than a millisecond, and whoever removed
+//! them. They are loaded where they do not, for the ranges of all that live, which the runtime folder lists.
 //!
 //! Not here: the rules themselves (`core::confinement::loopback`).
 
@@ -30,47 +30,57 @@ fn folder(run: &Path) -> PathBuf {
 }
 
 /// Rules that are being loaded.
-pub(super) struct Loading {
+pub(crate) struct Loading {
     nft: Child,
-    _turn: Lock,
 }
 
-/// Adds a hypervisor, and begins to load the rules for all.
-pub(super) fn bar(run: &Path, one: &Barred) -> Result<Loading, String> {
+/// Begins to load the rules for a range of users, where they do not hold yet.
+pub(crate) fn prepare(run: &Path, first: u32) -> Option<Loading> {
+    if holds_for(first).is_ok() {
+        return None;
+    }
+    // The hypervisor's own process tries again, and reports why.
+    load(run, Some(first)).ok()
+}
+
+/// Writes down a hypervisor, and loads the rules where they do not hold for it.
+pub(super) fn bar(run: &Path, one: &Barred) -> Result<Option<Loading>, String> {
     make_private(&folder(run)).map_err(|e| e.to_string())?;
     let text = serde_json::to_vec(one).map_err(|e| e.to_string())?;
-    let turn = turn(run)?;
     record::replace(&folder(run).join(one.uid.to_string()), &text).map_err(|e| format!("{}: {e}", folder(run).display()))?;
-    load(run, turn)
+    // Ports that it forwards are in the rules, too.
+    if one.udp.is_empty() && holds_for(one.uid).is_ok() { Ok(None) } else { load(run, Some(one.first)).map(Some) }
 }
 
-/// Loads the rules for those that live; the others are forgotten. For the end of a hypervisor, and for what ended unseen.
+/// Removes the rules with the last hypervisor that they are for. For the end of one, and for what ended unseen.
 ///
 /// # Errors
-/// They can't be loaded, in words.
+/// They can't be removed, in words.
 pub fn refresh(run: &Path) -> Result<(), String> {
-    if !folder(run).exists() {
+    if !folder(run).exists() || living(run)?.iter().any(|one| one.udp.is_empty()) {
         return Ok(());
     }
-    load(run, turn(run)?)?.finish()
+    load(run, None)?.finish()
 }
 
-fn turn(run: &Path) -> Result<Lock, String> {
-    let taken = Lock::take(&run.join("barred.lock"), TURN).map_err(|e| e.to_string())?;
-    taken.ok_or_else(|| "another process that loads them does not get on".to_owned())
-}
-
-fn load(run: &Path, turn: Lock) -> Result<Loading, String> {
-    let cmd = loopback::load(&loopback::rules(&table(run), &living(run)?));
+fn load(run: &Path, first: Option<u32>) -> Result<Loading, String> {
+    make_private(&folder(run)).map_err(|e| e.to_string())?;
+    let turn = Lock::take(&run.join("barred.lock"), TURN).map_err(|e| e.to_string())?;
+    let turn = turn.ok_or_else(|| "another process that loads them does not get on".to_owned())?;
+    let living = living(run)?;
+    let firsts: Vec<u32> = living.iter().map(|one| one.first).chain(first).collect();
+    let cmd = loopback::load(&loopback::rules(&table(run), &firsts, &living));
     let program = run::find_program(&cmd.program).ok_or_else(|| format!("the program `{}` is missing", cmd.program))?;
     let mut command = child::command(program);
-    command.args(&cmd.args).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    // It prints nothing there, and holds the turn for exactly as long as it lives.
+    let turn = turn.file().try_clone().map_err(|e| e.to_string())?;
+    command.args(&cmd.args).stdin(Stdio::piped()).stdout(turn).stderr(Stdio::piped());
     let mut nft = command.spawn().map_err(|e| format!("`{}` can't be run: {e}", cmd.program))?;
     if let Some(mut stdin) = nft.stdin.take() {
         // One that ends without reading says itself why.
         let _ = stdin.write_all((cmd.lines.join("\n") + "\n").as_bytes());
     }
-    Ok(Loading { nft, _turn: turn })
+    Ok(Loading { nft })
 }
 
 /// Those that live.
@@ -90,7 +100,7 @@ fn living(run: &Path) -> Result<Vec<Barred>, String> {
 
 impl Loading {
     /// Waits until they are loaded.
-    pub(super) fn finish(self) -> Result<(), String> {
+    pub(crate) fn finish(self) -> Result<(), String> {
         let ended = self.nft.wait_with_output().map_err(|e| format!("`nft` can't be waited for: {e}"))?;
         let said = String::from_utf8_lossy(&ended.stderr);
         let first = said.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("it says nothing");
@@ -104,19 +114,24 @@ pub(super) fn holds() -> Result<(), String> {
     let Ok(own) = TcpListener::bind(("127.0.0.1", 0)) else { return Ok(()) };
     let Ok(address) = own.local_addr() else { return Ok(()) };
     match TcpStream::connect_timeout(&address, REFUSED_WITHIN) {
-        Ok(_) => Err("the rules of nft are loaded, and do not hold".to_owned()),
+        Ok(_) => Err("the rules of nft are not loaded, or do not hold".to_owned()),
         Err(_) => Ok(()),
     }
 }
 
-/// Whether the rules that are loaded now keep a user from the loopback.
+/// Whether a user is kept from the loopback now: tried by root in its place.
 ///
 /// # Errors
-/// Why not, in words.
-pub fn closed_to(run: &Path, uid: u32) -> Result<(), String> {
-    let shown = run::run(&loopback::show(&table(run))).map_err(|e| e.message)?;
-    if loopback::bars(&shown.stdout, uid) {
-        return Ok(());
-    }
-    Err(format!("the table {} of nft is not loaded any more, or does not name its user; the next start of a guest loads it", table(run)))
+/// It is not, in words.
+pub fn holds_for(uid: u32) -> Result<(), String> {
+    let own = rustix::process::geteuid().as_raw();
+    // SAFETY: this changes as whom this thread makes sockets and files, and nothing in memory.
+    #[allow(unsafe_code)]
+    let set = |uid| unsafe { libc::setfsuid(uid) };
+    set(uid);
+    // It reports no failure, but what holds: another question tells.
+    let is_set = set(u32::MAX) == uid.cast_signed();
+    let result = if is_set { holds() } else { Err("it can be tried by root alone".to_owned()) };
+    set(own);
+    result
 }

@@ -151,6 +151,8 @@ impl<'a> Engine<'a> {
             ring: Ring::new(SCROLL_BACK),
             console_log,
             hypervisor_log,
+            #[cfg(target_os = "linux")]
+            loading: None,
             messages: Messages::open(&dir.messages())?,
             dir,
             run: rt.root().to_owned(),

@@ -20,6 +20,8 @@ use crate::runtime::{Runtime, life, lock};
 use crate::{run, trace};
 use chyves_core::cmd::Cmd;
 use chyves_core::confinement::Means;
+#[cfg(target_os = "linux")]
+use chyves_core::confinement::{Network, Sandbox};
 use chyves_core::error::Problem;
 use chyves_core::guest::paused;
 use chyves_core::launch::{Control, Launch, OWN, Prepare, REFUSED, SECRET_FILE};
@@ -53,6 +55,7 @@ impl Engine<'_> {
         match what {
             Do::Replan => self.replan(),
             Do::Prepare => {
+                self.close_loopback();
                 if self.serial.is_device() {
                     let now = self.now();
                     self.serial.want(now);
@@ -195,6 +198,14 @@ impl Engine<'_> {
         let own = std::path::Path::new(&cmd.program) == self.spawner.exe;
         let job = if own { Job::start_own(cmd, None, self.now(), seconds) } else { Job::start(cmd, None, self.now(), seconds) };
         job.map(|job| job.removes(self.object_of(cmd)))
+    }
+
+    /// Begins to load the rules that keep the guest from the host's loopback, while the commands before the hypervisor run.
+    fn close_loopback(&mut self) {
+        #[cfg(target_os = "linux")]
+        if let Means::Linux(Sandbox { first_uid, network: Network::Host { .. }, owns_files: false, .. }) = &self.launch.confinement.means {
+            self.loading = confine::loopback::prepare(&self.run, *first_uid);
+        }
     }
 
     fn close_logs(&mut self) {
@@ -378,6 +389,11 @@ impl Engine<'_> {
         let inherited = [lock.file()];
         self.proof = Proof::begin(&launch.opens, root, &inherited).map_err(|why| (why, false))?;
         let place = confine::Place { run: self.run.clone(), guest: self.dir.path().to_owned() };
+        #[cfg(target_os = "linux")]
+        if let Some(loading) = self.loading.take() {
+            // That process tries whether they hold, and reports why not.
+            let _ = loading.finish();
+        }
         let printing = self.messages.printing().map_err(|e| (format!("there is no pipe for its messages: {e}"), false))?;
         confine::start(&self.spawner, &launch, place, &lock, printing).map_err(|why| (why, false))
     }

@@ -123,6 +123,9 @@ pub(super) struct Engine<'a> {
     pub(super) signals: Signals,
     pub(super) clock: Instant,
     pub(super) look_at: u64,
+    /// Rules for the host's loopback that are being loaded.
+    #[cfg(target_os = "linux")]
+    pub(super) loading: Option<crate::confine::loopback::Loading>,
     /// Keeps others from choosing the port of its display.
     pub(super) port: Option<Lock>,
     pub(super) _lock: Lock,
