@@ -37,6 +37,9 @@ fn main() -> ExitCode {
     if argv.get(1).is_some_and(|word| word == chyves_host::confine::tool::WORD) {
         return ExitCode::from(chyves_host::confine::tool::main());
     }
+    if argv.get(1).is_some_and(|word| word == chyves_host::guest_files::WORD) {
+        return ExitCode::from(chyves_host::guest_files::main(argv.into_iter().skip(2)));
+    }
     output::end(run(chyves_host::arguments::typed()))
 }
 

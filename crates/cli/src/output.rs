@@ -16,13 +16,18 @@ static LOST: Mutex<Option<String>> = Mutex::new(None);
 /// failure is kept for [`end`].
 pub(crate) fn print(text: &str) {
     let mut out = anstream::stdout();
+    if chyves_host::standard::output_was_closed() {
+        return lose("standard output is closed");
+    }
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(e) if e.kind() != ErrorKind::BrokenPipe => {
-            if let Ok(mut lost) = LOST.lock() {
-                lost.get_or_insert(e.to_string());
-            }
-        }
+        Err(e) if e.kind() != ErrorKind::BrokenPipe => lose(&e.to_string()),
         Ok(()) | Err(_) => {}
+    }
+}
+
+fn lose(why: &str) {
+    if let Ok(mut lost) = LOST.lock() {
+        lost.get_or_insert_with(|| why.to_owned());
     }
 }
 

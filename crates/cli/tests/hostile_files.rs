@@ -68,7 +68,21 @@ struct Row {
 const GUEST: &[Row] = &[
     Row { path: "config.toml", commands: &["!set web description=x", "repair", "info web", "cloud-init show web"] },
     Row { path: "config.toml.new", commands: &["set web description=x"] },
-    Row { path: "disk0.raw", commands: &["!start -n web", "!start web", "!disk resize web disk0 3M", "disk list web", "list -v"] },
+    Row {
+        path: "disk0.raw",
+        commands: &[
+            "!start -n web",
+            "!start web",
+            "!disk resize web disk0 3M",
+            "disk sync web",
+            "disk list web",
+            "list -v",
+            "snapshot web@turn=x",
+            "snapshot rollback web@first -n",
+            "clone web@first c-x --independent -n",
+            "send web@first -n",
+        ],
+    },
     Row { path: "uefi-vars.fd", commands: &["!start web", "firmware reset web"] },
     Row { path: "uefi-vars.fd.new", commands: &["firmware reset web"] },
     Row { path: "logs", commands: &["!start web"] },
@@ -80,7 +94,17 @@ const GUEST: &[Row] = &[
 ];
 
 /// Below the image `small`.
-const IMAGE: &[Row] = &[Row { path: "disk0.raw", commands: &["!image verify small", "image info small", "image list"] }];
+const IMAGE: &[Row] = &[Row {
+    path: "disk0.raw",
+    commands: &[
+        "!image verify small",
+        "image info small",
+        "image list",
+        "image rename small small -n",
+        "image delete small -n",
+        "create other --image small -n",
+    ],
+}];
 
 /// What no command may say, or write anywhere.
 const SECRET: &str = "root:canary-of-the-host";
@@ -320,6 +344,56 @@ fn no_trap_in_a_guests_folder_reaches_the_host() {
     assert_eq!(host.state("web"), "stopped");
 }
 
+/// Commands that change what the guest is, each run for real on a guest with a trap in place of its disk. `GUEST` is its name,
+/// which the second last replaces.
+const CHANGES: [&str; 12] = [
+    "disk add GUEST --size 1M",
+    "disk sync GUEST",
+    "snapshot GUEST@now",
+    "snapshot diff GUEST@now",
+    "snapshot rollback GUEST@now --yes",
+    "clone GUEST@now GUEST-linked",
+    "clone GUEST@now GUEST-full --independent",
+    "send GUEST@now -n",
+    "set GUEST revert_to_snapshot=now revert_to_snapshot_method=start",
+    "start GUEST",
+    "disk remove GUEST disk0 --yes",
+    "delete GUEST --yes",
+];
+
+#[test]
+fn a_trap_in_place_of_a_disk_is_never_followed_by_what_changes_the_guest() {
+    let Some(host) = Host::new("hostile_files::changes", With::Image) else { return };
+    let canary = Canary::new(&host);
+    for (n, attack) in [Attack::Link, Attack::Fifo, Attack::Device, Attack::HardLink].into_iter().enumerate() {
+        let guest = format!("g{n}");
+        host.ok(&format!("create {guest} --disk raw --size 1M --ram 64M"));
+        host.in_folder(&guest, |root| {
+            fs::write(root.join("other"), "another file of the guest").unwrap();
+            lay(attack, root, "disk0.raw", &canary, false);
+            lay(attack, root, "disk1.raw", &canary, false);
+        });
+        for line in CHANGES {
+            let line = line.replace("GUEST", &guest);
+            let answer = host.chyves(&line);
+            let what = format!("{attack:?} under `chyves {line}`");
+            assert!([0, 1, 2, 3, 4, 5].contains(&answer.code), "{what}: ended with {}\n{}{}", answer.code, answer.out, answer.err);
+            assert!(!format!("{}{}", answer.out, answer.err).contains("canary-of-the-host"), "{what}");
+            if line.starts_with("start") && attack != Attack::HardLink {
+                assert!([4, 5].contains(&answer.code), "{what}: ended with {}", answer.code);
+            }
+            canary.check(&[], &what);
+            assert!(is_free(&host, &format!("guest.{guest}")), "{what}: the lock is held");
+            if answer.code == 0 && line.starts_with("start") {
+                host.ok(&format!("stop {guest} --now"));
+            }
+        }
+        let content = canary.folder.join("canary");
+        assert_eq!(fs::read_to_string(content).unwrap(), SECRET);
+        canary.renew();
+    }
+}
+
 #[test]
 fn no_trap_in_an_images_folder_reaches_the_host() {
     let Some(host) = prepared("hostile_files::image") else { return };
@@ -346,13 +420,23 @@ fn what_a_stream_brings_is_disarmed_and_listed() {
     for guard in ["exec", "setuid", "devices"] {
         host.sh("zfs", &["set", &format!("{guard}=on"), &host.dataset("web")]);
     }
-    host.sh("zfs", &["set", "reservation=16M", &host.dataset("web")]);
+    let outside = host.dir().join("outside");
+    for property in ["reservation=16M", "snapdir=visible", "quota=64M", "canmount=on", &format!("mountpoint={}", outside.display())] {
+        host.sh("zfs", &["set", property, &host.dataset("web")]);
+    }
+    // It is set although no server of NFS is there.
+    host.command("zfs").args(["set", "sharenfs=on", &host.dataset("web")]).output().unwrap();
     host.ok("snapshot create web@evil");
     done(send(&host, "send web@evil", "stream"));
     let said = done(receive(&host, "receive --name copy", "stream"));
     for (what, was) in [
         ("property exec", "was on"),
         ("property reservation", "was 16M"),
+        ("property snapdir", "was visible"),
+        ("property quota", "was 64M"),
+        ("property canmount", "was on"),
+        ("property sharenfs", "was on"),
+        ("property mountpoint", "/outside"),
         ("config.toml", "symbolic link"),
         ("meta", "symbolic link"),
         ("logs/pipe", "FIFO"),
@@ -368,10 +452,14 @@ fn what_a_stream_brings_is_disarmed_and_listed() {
     for guard in ["exec", "setuid", "devices"] {
         assert_eq!(host.zfs_get(guard, &host.dataset("copy")), "off", "{guard}");
     }
-    assert_eq!(host.zfs_get("reservation", &host.dataset("copy")), "0");
+    for (property, value) in [("reservation", "0"), ("quota", "0"), ("snapdir", "hidden"), ("canmount", "noauto"), ("sharenfs", "off")] {
+        assert_eq!(host.zfs_get(property, &host.dataset("copy")), value, "{property}");
+    }
+    assert!(!host.zfs_get("mountpoint", &host.dataset("copy")).contains("/outside"));
     let json = receive_json(&host);
     let listed = json.as_array().unwrap()[0]["disarmed"].as_array().unwrap().clone();
     assert!(listed.iter().any(|d| d["what"] == "zero" && d["was"] == "a character device"), "{listed:?}");
+    host.command("zfs").args(["set", "sharenfs=off", &host.dataset("web")]).output().unwrap();
     host.ok("delete web --yes");
     // A trap keeps the guest from being adopted, and says so; without it its folder becomes root's.
     let refused = host.chyves("adopt copy --trust").ends(4);

@@ -63,6 +63,31 @@ fn while_swapped(folder: &Path, in_place: bool, mut work: impl FnMut()) {
     swapper.join().unwrap();
 }
 
+/// The attack works on who opens the image by its name twice, as `qemu-img info` and then `qemu-img convert` do: without that,
+/// the tests below would prove nothing.
+#[test]
+fn who_opens_a_swapped_image_by_its_name_twice_reads_a_file_of_the_host() {
+    let Some(host) = Host::new("images::by_name", With::Pool) else { return };
+    let folder = bait(&host);
+    let leaks = |bytes: &[u8]| bytes.windows(CANARY.len()).any(|part| part == CANARY);
+    let mut leaked = false;
+    while_swapped(&folder, false, || {
+        for _ in 0..400 {
+            let info = host.command("qemu-img").args(["info", "--output=json", "theirs/disk.qcow2"]).output().unwrap();
+            // Checked: it depends on no other file.
+            if !info.status.success() || String::from_utf8_lossy(&info.stdout).contains("backing") {
+                continue;
+            }
+            let convert = host.command("qemu-img").args(["convert", "-O", "raw", "theirs/disk.qcow2", "by-name"]).output().unwrap();
+            leaked = convert.status.success() && leaks(&std::fs::read(host.work().join("by-name")).unwrap());
+            if leaked {
+                break;
+            }
+        }
+    });
+    assert!(leaked, "the attack has no effect: what it is used on below is not tested");
+}
+
 #[test]
 fn an_image_that_is_swapped_while_it_is_imported_reads_no_file_of_the_host() {
     let Some(host) = Host::new("images::swapped", With::Image) else { return };

@@ -38,6 +38,17 @@ fn output_that_is_lost_is_a_failure_of_every_command() {
         assert_eq!(output.status.code(), Some(1), "{line}: {said}");
         assert!(said.contains("cannot write the output") && said.contains("No space left"), "{line}: {said}");
     }
+    for line in lines {
+        let output = host.command("sh").args(["-c", &format!("exec {PROGRAM} {line} >&-")]).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{line}: {said}");
+        assert!(said.contains("cannot write the output") && said.contains("standard output is closed"), "{line}: {said}");
+        // Nothing is lost of one that nobody wants.
+        let output = host.command(PROGRAM).args(line.split(' ')).stdout(Stdio::null()).output().unwrap();
+        assert!(!String::from_utf8_lossy(&output.stderr).contains("cannot write"), "{line}");
+    }
+    let output = host.command("sh").args(["-c", &format!("exec {PROGRAM} send web >&-")]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", String::from_utf8_lossy(&output.stderr));
     // One that fails anyway keeps its own exit status, and a reader that has read enough is no error.
     let output = host.command(PROGRAM).args(["info", "nosuch", "--json"]).stdout(full()).output().unwrap();
     assert_eq!(output.status.code(), Some(3));
@@ -88,11 +99,14 @@ fn a_journal_that_cannot_be_read_is_reported_and_kept() {
     let folder = host.state_dir().join(".journal");
     std::fs::create_dir_all(&folder).unwrap();
     let path = folder.join("0.json");
-    for text in ["garbage\n", "{\"command\":\"chyves set web cpu=2\"}\n", "\0\0\0\0\0\0"] {
+    let cut = "{\"command\":\"chyves set web cpu=2\",\"locks\":[\"guest.web\"]";
+    for text in ["garbage\n", "{\"command\":\"chyves set web cpu=2\"}\n", "\0\0\0\0\0\0", "", "{\"version\":99}", "garbage", cut] {
         std::fs::write(&path, text).unwrap();
         let said = host.chyves("repair").ends(7).says("cannot read the journal").says("rm '");
         said.is_silent_of("nothing was left");
         assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+        let said = host.chyves("doctor").ends(5).says("cannot read the journal").says("rm '");
+        said.says("journals");
     }
     std::fs::remove_file(&path).unwrap();
     std::fs::create_dir(&path).unwrap();
@@ -100,6 +114,7 @@ fn a_journal_that_cannot_be_read_is_reported_and_kept() {
     host.ok("create web --image small loader=bios").says("cannot read the journal");
     std::fs::remove_dir(&path).unwrap();
     host.ok("repair").says("nothing was left");
+    assert!(host.chyves("doctor").out.contains("no command was killed"));
     // The file of a lock whose holder was killed goes too.
     let locks = host.run_dir().join("locks");
     std::fs::create_dir_all(&locks).unwrap();

@@ -32,6 +32,7 @@ pub mod console;
 pub mod device;
 pub mod error;
 pub mod guest;
+pub mod guest_files;
 pub mod image;
 pub mod launch;
 pub mod lifecycle;

@@ -3,10 +3,9 @@
 //!
 //! Not here: which accelerator a guest gets (`accel=auto|kvm|tcg`, a matter of the planner).
 
-#![allow(clippy::disallowed_methods)] // devices, programs and /proc of the host are inspected
-
 use crate::confine::{self, Place};
-use crate::runtime::{self, Runtime, record};
+use crate::hostfs::{kernel, own};
+use crate::runtime::{self, Runtime};
 use crate::supervise::Spawner;
 use crate::{facts, proc, run};
 use chyves_core::cmd::Cmd;
@@ -62,7 +61,7 @@ pub fn kvm(rt: &Runtime, qemu: &str) -> Kvm {
 
 /// What is known since this boot, or else what the trial says.
 fn remembered(path: &Path, boot: &str, qemu: &str, trial: impl FnOnce() -> Kvm) -> Kvm {
-    let bytes = std::fs::read(path).ok();
+    let bytes = own::read(path, 1 << 16).ok();
     let kept = bytes.and_then(|bytes| serde_json::from_slice::<Kept>(&bytes).ok());
     if let Some(kept) = kept.filter(|k| !boot.is_empty() && k.boot == boot && k.qemu == qemu) {
         return kept.kvm;
@@ -71,14 +70,14 @@ fn remembered(path: &Path, boot: &str, qemu: &str, trial: impl FnOnce() -> Kvm) 
     let kept = Kept { boot: boot.to_owned(), qemu: qemu.to_owned(), kvm: kvm.clone() };
     if let Ok(bytes) = serde_json::to_vec(&kept) {
         // Not kept, it is tried again next time.
-        drop(record::replace(path, &bytes));
+        drop(own::replace(path, &bytes));
     }
     kvm
 }
 
 /// Reasons that cost nothing to find.
 fn cheap_no(device: &Path, cpuinfo: &Path) -> Option<Kvm> {
-    match std::fs::File::options().read(true).write(true).open(device) {
+    match kernel::device(device) {
         Ok(_) => {}
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
             return Some(Kvm::no(format!("there is no {}", device.display())));
@@ -86,7 +85,7 @@ fn cheap_no(device: &Path, cpuinfo: &Path) -> Option<Kvm> {
         Err(e) => return Some(Kvm::no(format!("can't open {}: {e}", device.display()))),
     }
     // Other processors than x86 have no such flags; there the trial decides.
-    let text = std::fs::read_to_string(cpuinfo).unwrap_or_default();
+    let text = kernel::text(cpuinfo).unwrap_or_default();
     let flags = text.lines().find_map(|line| line.strip_prefix("flags")?.split_once(':'))?.1;
     if flags.split_ascii_whitespace().any(|flag| flag == "vmx" || flag == "svm") {
         return None;
@@ -120,7 +119,7 @@ pub fn trial(
     let folder = rt.root().join(format!("trial-{}", std::process::id()));
     runtime::make_private(&folder).map_err(|e| text(&e))?;
     let sector = folder.join("sector");
-    let ended = std::fs::write(&sector, boot_sector()).map_err(|e| text(&e)).and_then(|()| {
+    let ended = own::replace(&sector, &boot_sector()).map_err(|e| text(&e)).and_then(|()| {
         let descriptors = vec![Descriptor {
             number: SECTOR,
             what: Opened::File { path: sector.to_string_lossy().into_owned(), write: true, device: false, beneath: None },
@@ -134,7 +133,7 @@ pub fn trial(
         }
         status
     });
-    drop(std::fs::remove_dir_all(&folder));
+    drop(own::remove_all(&folder));
     ended
 }
 

@@ -4,8 +4,6 @@
 //!
 //! Not here: what the arguments mean.
 
-#![allow(clippy::disallowed_methods)] // devices, programs and /proc of the host are inspected
-
 use crate::child;
 use crate::supervise::Spawner;
 use chyves_core::image::{is_secret, masked};

@@ -7,8 +7,6 @@
 //!
 //! Not here: mounting (`apply`).
 
-#![allow(clippy::disallowed_methods)] // devices, programs and /proc of the host are inspected
-
 use crate::apply;
 use crate::observe;
 use crate::runtime::{Lock, Runtime};

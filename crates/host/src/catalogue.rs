@@ -5,19 +5,17 @@
 //!
 //! Not here: what a table says, and which catalogue is in force (chyves-core `catalogue`).
 
-#![allow(clippy::disallowed_methods)] // an administrator's catalogues are read
-
 pub mod update;
 
 use crate::facts;
+use crate::hostfs::{named, own as own_files};
 use crate::runtime::Runtime;
 use chyves_core::catalogue::installed::State;
 use chyves_core::catalogue::{Catalogue, Entry, parse};
 use chyves_core::error::{Problem, Result};
 use chyves_core::os::Os;
 use chyves_core::value::printable;
-use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// No table is larger.
@@ -45,17 +43,15 @@ fn cant(path: &Path, e: &std::io::Error) -> Problem {
 /// A table can't be read, or can't be used.
 pub fn own() -> Result<Vec<Entry>> {
     let folder = folder();
-    let mut files = match std::fs::read_dir(&folder) {
-        Ok(found) => found.map(|f| f.map(|f| f.path())).collect::<std::io::Result<Vec<_>>>().map_err(|e| cant(&folder, &e))?,
+    let mut files = match named::list(&folder) {
+        Ok(files) => files,
         Err(e) if e.kind() == ErrorKind::NotFound => Vec::new(),
         Err(e) => return Err(cant(&folder, &e)),
     };
     files.retain(|f| f.extension().is_some_and(|e| e == "json"));
-    files.sort();
     let mut all = Vec::new();
     for path in files {
-        let mut text = String::new();
-        File::open(&path).and_then(|f| f.take(LIMIT).read_to_string(&mut text)).map_err(|e| cant(&path, &e))?;
+        let text = named::text(&path, LIMIT).map_err(|e| cant(&path, &e))?;
         all.extend(parse(&text, &path.display().to_string())?);
     }
     Ok(all)
@@ -72,12 +68,11 @@ pub fn state_file(runtime: &Runtime) -> PathBuf {
 /// The file can't be read, or is damaged.
 pub fn state(runtime: &Runtime) -> Result<State> {
     let path = state_file(runtime);
-    let mut text = String::new();
-    match File::open(&path).and_then(|f| f.take(STATE_LIMIT).read_to_string(&mut text)) {
-        Ok(_) => {}
+    let text = match own_files::text(&path, STATE_LIMIT) {
+        Ok(text) => text,
         Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => return Ok(State::default()),
         Err(e) => return Err(cant(&path, &e)),
-    }
+    };
     serde_json::from_str(&text).map_err(|e| {
         let shown = printable(&path.display().to_string(), 200);
         Problem::failed(format!("the file of the installed catalogue `{shown}` is damaged")).on(&shown).because(e).hint(format!(

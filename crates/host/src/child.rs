@@ -3,8 +3,6 @@
 //!
 //! Not here: confining a hypervisor (`confine`), waiting for a child (`run`, `supervise`).
 
-#![allow(clippy::disallowed_methods)] // this is the module that the fence points to
-
 use crate::{platform, run, runtime, trace};
 use rustix::fs::Mode;
 use std::ffi::OsStr;
@@ -43,6 +41,7 @@ pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
 }
 
 /// The same for a program that this process becomes, or that makes a session of its own.
+#[expect(clippy::disallowed_methods, reason = "the fence of child processes points here")]
 pub(crate) fn becoming(program: impl AsRef<OsStr>) -> Command {
     detach_from_caller();
     let mut command = Command::new(program);
@@ -68,6 +67,7 @@ fn with_own_variables(mut command: Command) -> Command {
 }
 
 /// A program of the person who typed the command, such as their tmux: it keeps their environment and working directory.
+#[expect(clippy::disallowed_methods, reason = "the fence of child processes points here")]
 pub(crate) fn command_of_user(program: &Path) -> Command {
     detach_from_caller();
     Command::new(program)

@@ -3,8 +3,6 @@
 //! The supervisor owns the first serial port and keeps the connection over a guest's reboot; here bytes only pass through.
 //! [`port`] sits at the others; [`marks`] tells the replayed log from what is said now.
 
-#![allow(clippy::disallowed_methods)] // devices of the host are opened
-
 mod marks;
 pub mod port;
 

@@ -2,13 +2,11 @@
 //!
 //! Not here: texts that are kept with a guest ([`crate::seed`]), which nobody typed.
 
-#![allow(clippy::disallowed_methods)] // devices, programs and /proc of the host are inspected
-
+use crate::hostfs::named;
 use chyves_core::cloudinit::TEXT_LIMIT;
 use chyves_core::error::{Problem, Result};
 use chyves_core::value::printable;
 use flate2::read::MultiGzDecoder;
-use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 
@@ -29,7 +27,7 @@ pub fn read(path: &Path) -> Result<String> {
         ErrorKind::NotFound => Problem::not_found(format!("there is no file `{shown}`")).on(&shown),
         _ => Problem::failed(format!("cannot read `{shown}`")).on(&shown).because(e),
     };
-    let file = File::open(path).map_err(|e| cant(&e))?;
+    let file = named::open(path).map_err(|e| cant(&e))?;
     if file.metadata().map_err(|e| cant(&e))?.is_dir() {
         return Err(Problem::usage(format!("cannot read `{shown}`: it is a directory")).on(&shown));
     }

@@ -1,8 +1,7 @@
 //! Looking for what dead machines left: folders, taps, VM objects, jails, mounted images. Looking only; what is removed is
 //! decided in core's `plan::reclaim`.
 
-#![allow(clippy::disallowed_methods)] // devices, programs and /proc of the host are inspected
-
+use crate::hostfs::{kernel, own};
 use crate::runtime::{Record, Runtime};
 use crate::{platform, run};
 use chyves_core::confinement::Means;
@@ -102,9 +101,9 @@ fn of_jail(rt: &Runtime, uuid: Uuid, record: Option<&Record>) -> Result<Option<L
     };
     let question = jail::exists(&jail.name);
     let exists = run::find_program(&question.program).is_some() && run::run(&question)?.ok();
-    let described = Path::new(&jail.conf).exists();
+    let described = own::is_there(&jail.conf);
     // arm64 has no programs of packages in its jails.
-    let arch = if Path::new(&format!("{}/usr/local/sbin", jail.root)).exists() { Arch::Amd64 } else { Arch::Arm64 };
+    let arch = if own::is_there(format!("{}/usr/local/sbin", jail.root)) { Arch::Amd64 } else { Arch::Arm64 };
     Ok(Some(LeftJail { jail, exists, described, arch }))
 }
 
@@ -120,8 +119,8 @@ fn own_taps(os: Os) -> Result<Vec<OwnTap>> {
 
 fn vm_objects() -> Result<BTreeSet<String>> {
     let cant = |e: std::io::Error| Problem::host_cant(format!("can't read `{VMM}`")).on(VMM).because(e);
-    match std::fs::read_dir(platform::here().path(VMM)) {
-        Ok(entries) => entries.map(|e| Ok(e.map_err(cant)?.file_name().to_string_lossy().into_owned())).collect(),
+    match kernel::names(platform::here().path(VMM)) {
+        Ok(names) => Ok(names.iter().map(|name| name.to_string_lossy().into_owned()).collect()),
         // It is not there while there is no VM.
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(BTreeSet::new()),
         Err(e) => Err(cant(e)),

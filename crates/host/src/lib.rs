@@ -5,8 +5,10 @@
 //! * [`platform`]: which host this is, decided once
 //! * [`facts`], [`observe`]: looking at the machine; facts become a world
 //! * [`apply`]: running a plan, taking it back when it fails
+//! * [`standard`]: whether there is a standard output
 //! * [`stream`], [`drain`]: streams through this process, and those that outlive it
 //! * [`seed`]: a guest's cloud-init seed, read and written
+//! * [`guest_files`]: what is done with a guest's files between two runs
 //! * [`given_text`]: texts that are given on the command line
 //! * [`runtime`]: records and locks of what runs now
 //! * [`confine`]: a hypervisor becomes a process that can reach only what its guest needs
@@ -18,7 +20,7 @@
 //! * [`accel`]: whether KVM really works
 //! * [`interrupt`]: signals that ask this command to end
 //! * [`proc`]: processes, told apart for sure
-//! * [`safe`]: opening files below a guest's or an image's mount point
+//! * [`safe`]: opening files below a guest's or an image's mount point; [`hostfs`]: opening those of the host
 //! * [`arguments`]: arguments that the list of processes must not show
 //! * [`confine`]: restrictions for programs that read what others wrote
 //! * [`records`]: writing files so that a full pool does no harm
@@ -41,6 +43,8 @@ pub mod control;
 pub mod drain;
 pub mod facts;
 pub mod given_text;
+pub mod guest_files;
+pub mod hostfs;
 pub mod identity;
 pub mod import;
 pub mod interrupt;
@@ -55,6 +59,7 @@ pub mod run;
 pub mod runtime;
 pub mod safe;
 pub mod seed;
+pub mod standard;
 pub mod stream;
 pub mod supervise;
 pub mod trace;

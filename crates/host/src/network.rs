@@ -5,12 +5,12 @@
 //!
 //! Not here: what is to be done (core's `plan::network`).
 
-#![allow(clippy::disallowed_methods)] // the runtime folder is root's own
-
 pub mod graph;
 
 use crate::apply::{self, Event, Place, settled};
+use crate::hostfs::own;
 use crate::runtime::{Lock, Runtime};
+use crate::safe::{Folder, Rule};
 use crate::{facts, observe, run};
 use chyves_core::action::Action;
 use chyves_core::cmd::Cmd;
@@ -25,7 +25,6 @@ use chyves_core::plan::network::tidy::{self, Joined};
 use chyves_core::world::Role;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -69,11 +68,10 @@ pub fn look(os: Os, rt: &Runtime) -> Result<Actual> {
 fn put(rt: &Runtime) -> BTreeSet<(String, String)> {
     let run = rt.root().to_string_lossy();
     let folders = [attach::put_folder(&run), attach::joined_folder(&run)];
-    let entries = folders.iter().flat_map(std::fs::read_dir).flatten().flatten();
-    let read = |entry: std::fs::DirEntry| {
-        let name = entry.file_name();
-        let (bridge, member) = name.to_str()?.split_once('+')?;
-        entry.metadata().ok().filter(|meta| meta.len() > 0)?;
+    let entries = folders.iter().flat_map(|folder| names_in(Path::new(folder)).map(move |name| (folder, name)));
+    let read = |(folder, name): (&String, String)| {
+        let (bridge, member) = name.split_once('+')?;
+        own::stat(Path::new(folder).join(&name)).ok().filter(|meta| meta.len() > 0)?;
         Some((bridge.to_owned(), member.to_owned()))
     };
     entries.filter_map(read).collect()
@@ -81,23 +79,23 @@ fn put(rt: &Runtime) -> BTreeSet<(String, String)> {
 
 /// What bridges got from their uplinks since the host came up.
 fn moved(rt: &Runtime) -> BTreeMap<String, Moved> {
-    let entries = std::fs::read_dir(attach::moved_folder(&rt.root().to_string_lossy())).into_iter().flatten().flatten();
-    let read = |entry: std::fs::DirEntry| {
-        let text = std::fs::read_to_string(entry.path()).ok()?;
-        Some((entry.file_name().into_string().ok()?, serde_json::from_str(&text).ok()?))
+    let folder = PathBuf::from(attach::moved_folder(&rt.root().to_string_lossy()));
+    let read = |name: String| {
+        let text = own::text(folder.join(&name), NOTE_LIMIT).ok()?;
+        Some((name, serde_json::from_str(&text).ok()?))
     };
-    entries.filter_map(read).collect()
+    names_in(&folder).filter_map(read).collect()
 }
 
 /// What runs for bridges beside their interfaces. Each has a folder; without one nothing is asked.
 fn services(rt: &Runtime) -> BTreeMap<String, Service> {
-    let folders = std::fs::read_dir(rt.root().join("network")).into_iter().flatten().flatten();
+    let folder = rt.root().join("network");
     let mut tables: Option<BTreeSet<String>> = None;
     let mut all = BTreeMap::new();
-    for entry in folders {
-        let (Ok(name), path) = (entry.file_name().into_string(), entry.path()) else { continue };
+    for name in names_in(&folder) {
+        let path = folder.join(&name);
         let Ok(bridge) = name.parse() else { continue };
-        let read = |file: &str| std::fs::read_to_string(path.join(file)).ok();
+        let read = |file: &str| own::text(path.join(file), NOTE_LIMIT).ok();
         let files: BTreeMap<String, String> = nat::FILES.iter().filter_map(|f| Some(((*f).to_owned(), read(f)?))).collect();
         let (rules, names) = (files.get(nat::RULES).cloned(), files.get(nat::NAMES).cloned());
         if rules.is_none() && names.is_none() {
@@ -116,20 +114,32 @@ fn services(rt: &Runtime) -> BTreeMap<String, Service> {
     all
 }
 
+/// No note of a bridge, a member or a service is longer.
+const NOTE_LIMIT: u64 = 1 << 20;
+
+/// No change that waits for its confirmation is longer.
+const PENDING_LIMIT: u64 = 16 << 20;
+
+/// The names in a folder of the runtime folder, those that are text.
+fn names_in(folder: &Path) -> impl Iterator<Item = String> + use<> {
+    own::names(folder).unwrap_or_default().into_iter().filter_map(|name| name.into_string().ok())
+}
+
 /// No file of leases is longer.
 const LEASES_LIMIT: u64 = 1 << 20;
 
 /// The addresses that chyves' own servers have leased to guests. Nothing is asked for it but their files.
 pub fn leases(rt: &Runtime) -> Vec<Lease> {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let folders = std::fs::read_dir(rt.root().join("network")).into_iter().flatten().flatten();
-    let read = |entry: std::fs::DirEntry| {
-        let bridge = entry.file_name().to_str()?.parse().ok()?;
-        let mut text = String::new();
-        std::fs::File::open(entry.path().join(nat::LEASES)).ok()?.take(LEASES_LIMIT).read_to_string(&mut text).ok()?;
+    let folder = rt.root().join("network");
+    let read = |name: String| {
+        let bridge = name.parse().ok()?;
+        // The server of addresses writes it, as a user of its own.
+        let folder = Folder::open_if_there(folder.join(&name)).ok()??;
+        let text = folder.read_text(nat::LEASES, Rule::up_to(LEASES_LIMIT)).ok()??;
         Some(leases::parse(&bridge, &text, now))
     };
-    folders.filter_map(read).flatten().collect()
+    names_in(&folder).filter_map(read).flatten().collect()
 }
 
 /// The tables of the packet filter; none where there is no such filter.
@@ -226,14 +236,13 @@ fn joined_folder(rt: &Runtime) -> PathBuf {
 
 /// What starts put into bridges and was there before.
 fn joined(rt: &Runtime) -> Vec<Joined> {
-    let entries = std::fs::read_dir(joined_folder(rt)).into_iter().flatten().flatten();
-    let read = |entry: std::fs::DirEntry| {
-        let name = entry.file_name();
-        let (bridge, member) = name.to_str()?.split_once('+')?;
-        let guest = std::fs::read_to_string(entry.path()).ok()?.trim().parse().ok();
+    let folder = joined_folder(rt);
+    let read = |name: String| {
+        let (bridge, member) = name.split_once('+')?;
+        let guest = own::text(folder.join(&name), NOTE_LIMIT).ok()?.trim().parse().ok();
         Some(Joined { bridge: bridge.to_owned(), member: member.to_owned(), guest })
     };
-    entries.filter_map(read).collect()
+    names_in(&folder).filter_map(read).collect()
 }
 
 /// Puts away what a guest's machine leaves, and what no guest is on any more. What was removed.
@@ -267,7 +276,7 @@ pub fn put_away(rt: &Runtime, guest: Option<Uuid>, command: &str) -> Result<Vec<
         let left =
             intents.iter().any(|i| matches!(i, Intent::Leave { bridge: b, member: m, .. } if b.as_str() == bridge && m.as_str() == member));
         if left || actual.get(bridge).is_none_or(|b| !b.members.contains(member)) {
-            let _ = std::fs::remove_file(joined_folder(rt).join(format!("{bridge}+{member}")));
+            let _ = own::remove(joined_folder(rt).join(format!("{bridge}+{member}")));
         }
     }
     match failures.pop() {
@@ -313,7 +322,7 @@ fn pending_path(rt: &Runtime) -> PathBuf {
 pub fn await_confirmation(rt: &Runtime, pending: &Pending) -> Result<()> {
     let path = pending_path(rt);
     let cant = |e: std::io::Error| Problem::host_cant(format!("can't write `{}`", path.display())).because(e);
-    std::fs::create_dir_all(path.parent().unwrap_or(Path::new("/"))).map_err(cant)?;
+    own::make_folder(path.parent().unwrap_or(Path::new("/")), 0o700).map_err(cant)?;
     let text = serde_json::to_string(pending).map_err(|e| Problem::bug("a pending change is no JSON").because(e))?;
     apply::write_private(&path.to_string_lossy(), &text)
 }
@@ -324,7 +333,7 @@ pub fn await_confirmation(rt: &Runtime, pending: &Pending) -> Result<()> {
 /// It can't be read.
 pub fn pending(rt: &Runtime) -> Result<Option<Pending>> {
     let path = pending_path(rt);
-    match std::fs::read_to_string(&path) {
+    match own::text(&path, PENDING_LIMIT) {
         Ok(text) => {
             serde_json::from_str(&text).map(Some).map_err(|e| Problem::failed(format!("`{}` can't be read", path.display())).because(e))
         }
@@ -340,7 +349,7 @@ pub fn pending(rt: &Runtime) -> Result<Option<Pending>> {
 pub fn confirm(rt: &Runtime) -> Result<bool> {
     let there = pending(rt)?.is_some();
     if there {
-        std::fs::remove_file(pending_path(rt)).map_err(|e| Problem::failed("the change can't be confirmed").because(e))?;
+        own::remove(pending_path(rt)).map_err(|e| Problem::failed("the change can't be confirmed").because(e))?;
     }
     Ok(there)
 }
@@ -373,7 +382,8 @@ pub fn revert_unless_confirmed(rt: &Runtime, token: Uuid, after: Duration, comma
 
 /// The server of addresses that reads `file`, if one runs: only a process that says so itself.
 fn server(file: &str) -> Option<rustix::process::Pid> {
-    let pid = std::fs::read_to_string(Path::new(file).parent()?.join("dnsmasq.pid")).ok()?;
+    let folder = Folder::open_if_there(Path::new(file).parent()?).ok()??;
+    let pid = folder.read_text("dnsmasq.pid", Rule::up_to(NOTE_LIMIT)).ok()??;
     let pid = pid.trim().parse::<i32>().ok().and_then(rustix::process::Pid::from_raw)?;
     // A number alone may be anybody's by now.
     let told = run::run(&Cmd::new("ps", ["-o", "args=", "-p", &pid.as_raw_nonzero().to_string()])).ok()?.stdout;

@@ -9,8 +9,6 @@
 //! * [`pool`]: one pool's guests and snapshots, for streams
 //! * [`snapshots`]: snapshots, their holders and clones
 
-#![allow(clippy::disallowed_methods)] // an administrator named the file
-
 mod datasets;
 pub mod disks;
 mod parts;
@@ -408,12 +406,15 @@ pub fn global(world: &mut World) -> Result<()> {
     Ok(())
 }
 
+/// No facts of a host are longer.
+const FACTS_LIMIT: u64 = 16 << 20;
+
 /// Facts that a person states for another host, from a JSON file.
 ///
 /// # Errors
 /// The file can't be read or is not of that form.
 pub fn stated_facts(path: &str) -> Result<HostFacts> {
-    let text = std::fs::read_to_string(path)
+    let text = crate::hostfs::named::text(path, FACTS_LIMIT)
         .map_err(|e| Problem::usage(format!("can't read the facts in `{}`", printable(path, 200))).on(path).because(e))?;
     serde_json::from_str(&text).map_err(|e| {
         Problem::usage(format!("`{}` holds no facts of a host", printable(path, 200)))

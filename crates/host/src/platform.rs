@@ -6,8 +6,7 @@
 //!
 //! Not here: how processes are told apart on the kernel that really runs (`proc`), and what follows from the system (core).
 
-#![allow(clippy::disallowed_methods)] // devices, programs and /proc of the host are inspected
-
+use crate::hostfs::named;
 use chyves_core::os::Os;
 use chyves_core::vmm::Vmm;
 use chyves_core::zfs::Dialect;
@@ -55,7 +54,7 @@ impl Platform {
     /// Which grammar its `zfs` has, without asking it.
     pub fn dialect(&self) -> Dialect {
         // FreeBSD has had OpenZFS 2 since 13.0; on Linux the kernel module says that it is there.
-        let kernel = || Path::new("/sys/module/zfs").exists() || Path::new("/dev/zfs").exists();
+        let kernel = || named::is_there("/sys/module/zfs") || named::is_there("/dev/zfs");
         match (self.os, &self.lab) {
             (Os::FreeBsd, None) => Dialect::OpenZfs,
             (Os::FreeBsd | Os::Linux, _) if kernel() => Dialect::OpenZfs,
@@ -67,7 +66,8 @@ impl Platform {
     pub fn path(&self, name: &str) -> PathBuf {
         let Some(lab) = &self.lab else { return PathBuf::from(name) };
         let own = lab.join(name.trim_start_matches('/'));
-        let is_own = name.starts_with("/dev/") || (name.starts_with("/usr/local/") || name.starts_with("/var/run/")) && own.exists();
+        let is_own =
+            name.starts_with("/dev/") || (name.starts_with("/usr/local/") || name.starts_with("/var/run/")) && named::is_there(&own);
         if is_own { own } else { PathBuf::from(name) }
     }
 

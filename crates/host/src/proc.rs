@@ -3,8 +3,6 @@
 //!
 //! Not here: whether a guest runs (`runtime`, by locks) and starting processes (`supervise`).
 
-#![allow(clippy::disallowed_methods)] // devices, programs and /proc of the host are inspected
-
 use chyves_core::error::{Problem, Result};
 use rustix::process::{Pid, Signal};
 use serde::{Deserialize, Serialize};
@@ -107,7 +105,7 @@ fn send(process: &Proc, pid: Pid, signal: Signal) -> std::io::Result<bool> {
 #[cfg(target_os = "linux")]
 fn start_of(pid: u32) -> Result<Option<String>> {
     let path = format!("/proc/{pid}/stat");
-    let text = match std::fs::read(&path) {
+    let text = match crate::hostfs::kernel::read(&path) {
         Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound) || e.raw_os_error() == Some(3) => {
             return Ok(None);
@@ -152,7 +150,7 @@ fn start_of(pid: u32) -> Result<Option<String>> {
 /// The signals that a process ignores and those that it has handlers for, as masks.
 #[cfg(target_os = "linux")]
 fn dispositions(pid: u32) -> Option<(u64, u64)> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let text = crate::hostfs::kernel::text(format!("/proc/{pid}/status")).ok()?;
     let mask = |name: &str| {
         let line = text.lines().find_map(|l| l.strip_prefix(name))?;
         u64::from_str_radix(line.trim(), 16).ok()
@@ -183,7 +181,7 @@ pub fn boot_id() -> Result<String> {
 
 #[cfg(target_os = "linux")]
 fn boot_text() -> std::io::Result<String> {
-    Ok(std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
+    Ok(crate::hostfs::kernel::text("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
 }
 
 /// Newer kernels have an id of the boot; older ones tell its time, as `{ sec = 1700000000, usec = 5 } …`.
@@ -201,7 +199,6 @@ fn boot_text() -> std::io::Result<String> {
 }
 
 #[cfg(test)]
-#[allow(clippy::disallowed_methods)] // what is started here is looked at, not used
 mod tests {
     use super::*;
 

@@ -4,8 +4,6 @@
 //! That is for a full pool or a reached quota: a write of several records may be done in part there, and zfs-fuse ends
 //! itself on that, with every pool that it serves (`zfsfuse_write: Assertion uio.uio_resid == 0 failed`).
 
-#![allow(clippy::disallowed_methods)] // devices, programs and /proc of the host are inspected
-
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;

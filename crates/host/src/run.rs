@@ -4,11 +4,9 @@
 //!
 //! Not here: what commands there are (chyves-core), and long-lived processes (`supervise`).
 
-#![allow(clippy::disallowed_methods)] // devices, programs and /proc of the host are inspected
-
 pub mod wait;
 
-use crate::{child, facts, platform, trace};
+use crate::{child, facts, interrupt, platform, trace};
 use chyves_core::cmd::Cmd;
 use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::network::nat;
@@ -71,8 +69,7 @@ pub fn find_program(name: &str) -> Option<PathBuf> {
 }
 
 fn is_program(path: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::metadata(path).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
+    crate::hostfs::named::is_program(path)
 }
 
 /// Runs a command to its end, whatever its exit status.
@@ -80,7 +77,7 @@ fn is_program(path: &Path) -> bool {
 /// # Errors
 /// The program is missing or can't be started.
 pub fn run(cmd: &Cmd) -> Result<Output> {
-    let turn = mount_turn(cmd);
+    let turn = mount_turn(cmd)?;
     let mut command = prepare(cmd)?;
     // It keeps the turn for as long as it lives, even where this process is killed meanwhile.
     command.stdin(turn.map_or_else(Stdio::null, Stdio::from));
@@ -162,20 +159,32 @@ const TURN: Duration = Duration::from_secs(60);
 
 /// zfs-fuse learns what to mount through a pipe whose writers don't take turns: of two at once it reads garbage, and from
 /// then on whoever opens a file there hangs. So commands that may mount take turns here, those of other chyves included.
-fn mount_turn(cmd: &Cmd) -> Option<File> {
+fn mount_turn(cmd: &Cmd) -> Result<Option<File>> {
     let mounts = matches!(cmd.args.first().map(String::as_str), Some("clone" | "create" | "mount" | "receive" | "rename" | "rollback"));
     if cmd.program != "zfs" || !mounts || facts::dialect() != Dialect::Fuse {
-        return None;
+        return Ok(None);
     }
-    let turn = File::open(FUSE_SOCKET_DIR).ok()?;
-    let deadline = Instant::now() + TURN;
+    let Ok(turn) = crate::hostfs::named::open(FUSE_SOCKET_DIR) else { return Ok(None) };
+    let (began, signals, mut notice) = (Instant::now(), interrupt::count(), wait::notice());
     while matches!(turn.try_lock(), Err(TryLockError::WouldBlock)) {
-        if Instant::now() >= deadline {
-            return None;
+        let so_far = began.elapsed();
+        if interrupt::count() > signals {
+            return Err(Problem::interrupted().because(format!("another program was mounting for {} s", so_far.as_secs())));
+        }
+        if so_far >= TURN {
+            return Ok(None);
+        }
+        if so_far >= notice {
+            notice *= 2;
+            let shown = printable(&cmd.to_string(), 200);
+            interrupt::note(&format!(
+                "waiting to run `{shown}` for {} s: another program mounts a file system of zfs-fuse; Ctrl-C ends the wait",
+                so_far.as_secs()
+            ));
         }
         std::thread::sleep(Duration::from_millis(2));
     }
-    Some(turn)
+    Ok(Some(turn))
 }
 
 /// Runs a command that must end with 0; its output.

@@ -89,7 +89,7 @@ fn secret(file: &str, folder: &FilePath) -> Result<String> {
             .hint(format!("`openssl passwd -6 >{path_shown}` makes it; then chmod 600 {path_shown}"))
     };
     let opened = match &path {
-        FilePath::Host(path) if !Path::new(path).exists() => None,
+        FilePath::Host(path) if !crate::hostfs::named::is_there(path) => None,
         FilePath::Host(path) => Some(safe::named(path)?),
         FilePath::Below { .. } => match Folder::of_if_there(&path)? {
             Some((mount, path)) => mount.file_if_there(path, Access::Read, Rule::DISK.own())?,

@@ -3,8 +3,6 @@
 //!
 //! Not here: what is sent and whether what came is a guest (`apply`).
 
-#![allow(clippy::disallowed_methods)] // devices, programs and /proc of the host are inspected
-
 use crate::apply::fault;
 use crate::run::wait::Patience;
 use crate::runtime::Lock;
@@ -235,6 +233,9 @@ pub enum Part {
 /// # Errors
 /// A program fails, or nobody reads.
 pub fn give(parts: &[Part], total: Option<u64>, patient: bool, interrupted: &AtomicBool, tell: &mut dyn FnMut(Flow)) -> Result<()> {
+    if crate::standard::output_was_closed() {
+        return Err(Problem::usage("cannot send a stream: standard output is closed").hint("redirect it: `chyves send GUEST >FILE`"));
+    }
     let out = std::io::stdout();
     let mut sink = own(out.as_fd())?;
     let mut tell = teller(total, tell);

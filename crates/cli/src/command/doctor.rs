@@ -7,6 +7,7 @@ use chyves_core::catalogue::Catalogue;
 use chyves_core::check::{Finding, Severity, host, servers};
 use chyves_core::error::{Problem, Result};
 use chyves_core::vmm::Vmm;
+use chyves_host::apply::recover;
 use chyves_host::{accel, catalogue, facts, network, observe};
 use std::fmt::Write as _;
 
@@ -67,6 +68,9 @@ fn of_host(session: &Session, known: &host::Known<'_>) -> Vec<Finding> {
     let mut findings = host::host(&found, known);
     let roots = observe::roots();
     findings.extend(servers::host(&found, &network::design()));
+    let left = recover::dead(&session.runtime, None);
+    let dead: Vec<String> = left.iter().flat_map(|found| &found.dead).map(recover::Dead::describe).collect();
+    findings.extend(host::journals(left.as_ref().map(|found| (dead.as_slice(), found.unreadable.as_slice()))));
     findings.extend(host::pools(roots.as_ref().map(|(roots, odd)| (roots.as_slice(), odd.as_slice()))));
     findings
 }

@@ -104,6 +104,23 @@ pub fn pools(found: Result<(&[Root], &[Problem]), &Problem>) -> Vec<Finding> {
     all
 }
 
+/// What killed commands left: what each was doing, and those of which that cannot be read, or why that is unknown.
+pub fn journals(found: Result<(&[String], &[Problem]), &Problem>) -> Vec<Finding> {
+    let what = "journals";
+    let of = |problem: &Problem| {
+        let mut finding = Finding::fails(what, problem.to_string());
+        finding.cure.clone_from(&problem.hints);
+        finding
+    };
+    let (dead, unreadable) = match found {
+        Ok(found) => found,
+        Err(problem) => return vec![of(problem)],
+    };
+    let left = dead.iter().map(|words| Finding::warns(what, words.as_str()).cure("`chyves repair` finishes it or takes it back"));
+    let all: Vec<Finding> = unreadable.iter().map(of).chain(left).collect();
+    if all.is_empty() { vec![Finding::ok(what, "no command was killed or interrupted by the host")] } else { all }
+}
+
 fn zfs(host: &HostFacts) -> Finding {
     let what = "ZFS";
     let name = match host.dialect {

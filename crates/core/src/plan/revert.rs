@@ -4,8 +4,6 @@
 //! runs what was not reverted: where one of them fails, it does not run. Settings stay as they are now.
 //! Not here: `snapshot rollback`, which can be taken back ([`super::snapshot`]).
 
-use super::copy_path;
-use super::machine::vars_path;
 use super::snapshot::volumes::{self, Volume};
 use super::snapshot::{Facts, find, settings_change, then};
 use super::start::Occasion;
@@ -13,6 +11,7 @@ use crate::action::Action;
 use crate::cmd::Cmd;
 use crate::error::{Problem, Result};
 use crate::guest::{Guest, Loader, Revert, RevertAt, Spec, settings_copy};
+use crate::guest_files::Order;
 use crate::launch::{OWN, Prepare, RESTORE};
 use crate::property::settings::OwnValues;
 use crate::value::{Size, SnapshotName, SnapshotRef};
@@ -109,20 +108,15 @@ pub(super) fn steps(world: &World, guest: &Guest, spec: &Spec, folder: &str, run
         let note = format!("what differs is copied, since the newer snapshots {newer}{more} stay");
         steps.note = steps.note.map(|first| format!("{first}; {note}"));
     }
-    steps.before.push(must(Cmd::new("mkdir", ["-m", "0700", "-p", &format!("{folder}/logs")])));
-    if let (Loader::Uefi, Some((_, vars))) = (spec.loader, &host.uefi) {
-        // A snapshot from before the first start has none yet. Some cp(1) call it a failure that the file is there.
-        steps.before.push(may(Cmd::new("cp", ["-n", vars, &vars_path(folder).to_string()])));
-    }
     let resized = settings_change(host.dialect, &guest.dataset, guest.settings.own_values(), &settled);
     for cmd in resized.iter().flat_map(|change| change.commands(host.os)) {
         steps.before.push(must(cmd));
     }
     // The copy of the settings went back too; it has to say what holds now.
     let copy = format!("{run}/config.toml");
-    // The name may be a link to a file of the host in the snapshot: cp(1) would follow it.
-    steps.before.push(must(Cmd::new("rm", ["-f", &copy_path(folder).to_string()])));
-    steps.before.push(must(Cmd::new("cp", [&copy, &copy_path(folder).to_string()])));
+    // A snapshot from before the first start has no variables and no folder of logs yet.
+    let variables = host.uefi.as_ref().filter(|_| spec.loader == Loader::Uefi).map(|(_, vars)| vars.clone());
+    steps.before.push(must(Order::Refill { folder: folder.to_owned(), settings: copy.clone(), variables }.cmd()));
     steps.files.push(HostFile { path: copy, text: settings_copy(&settled), mode: 0o600, secret: false });
     Ok(steps)
 }
@@ -221,10 +215,7 @@ mod tests {
                 "zfs rollback tank/chyves/guests/web01@clean",
                 "zfs rollback tank/chyves/guests/web01/disk1@clean",
                 "-zfs mount tank/chyves/guests/web01",
-                "mkdir -m 0700 -p /tank/chyves/guests/web01/logs",
-                "-cp -n /fw/VARS.fd /tank/chyves/guests/web01/uefi-vars.fd",
-                "rm -f /tank/chyves/guests/web01/config.toml",
-                &format!("cp /run/chyves/{}/config.toml /tank/chyves/guests/web01/config.toml", g.uuid),
+                &format!("chyves _guest-files refill /tank/chyves/guests/web01 /run/chyves/{}/config.toml /fw/VARS.fd", g.uuid),
             ]
         );
         assert!(files.iter().any(|f| f.path.ends_with("/config.toml") && f.text.contains("revert_to_snapshot")));
@@ -299,7 +290,7 @@ mod tests {
                     "chyves _restore --work {work} --below disk1 --from /dev/zvol/{work}/disk1 --to /dev/zvol/tank/chyves/guests/web01/disk1"
                 ),
                 format!("-chyves _restore --work {work} --below disk1"),
-                "mkdir -m 0700 -p /tank/chyves/guests/web01/logs".to_owned(),
+                format!("chyves _guest-files refill /tank/chyves/guests/web01 /run/chyves/{}/config.toml /fw/VARS.fd", g.uuid),
             ]
         );
         let missing = start::start(&world, &g, &request(&["claen"], Occasion::Start)).unwrap_err();

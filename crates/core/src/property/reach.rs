@@ -155,9 +155,9 @@ pub(super) fn path(value: &str) -> Option<Reach> {
     value.contains('/').then_some(Reach::NamesPath)
 }
 
-/// How a network interface is connected.
+/// How a network interface is connected. With `user` the guest's packets leave as the host's own.
 pub(super) fn backend(value: &str) -> Option<Reach> {
-    (!matches!(value, "auto" | "user")).then_some(Reach::JoinsNetwork)
+    (value != "auto").then_some(Reach::JoinsNetwork)
 }
 
 /// Whether a server of addresses is run.

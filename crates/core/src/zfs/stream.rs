@@ -210,9 +210,20 @@ pub fn guards() -> impl Iterator<Item = Pair> {
 /// What takes room of the pool from everybody as soon as it has been received.
 pub const RESERVATIONS: [&str; 2] = ["reservation", "refreservation"];
 
-/// What of a received file system may act on the host: everything that [`tame`] sets or clears, and reservations.
+/// What a sender decided about its own host, with the value that is set here: whether somebody else may see or change the
+/// file system (a jail or zone that it is delegated to, its snapshots shown in its root), and how much may be written.
+pub const DECIDED: [(&str, &str); 6] =
+    [("jailed", "off"), ("zoned", "off"), ("snapdir", "hidden"), ("readonly", "off"), ("quota", "none"), ("refquota", "none")];
+
+/// What of a received file system may act on the host: everything that [`tame`] and [`decide`] set or clear, and reservations.
 pub fn watched() -> impl Iterator<Item = &'static str> {
-    GUARDS.into_iter().chain(FOREIGN).chain(RESERVATIONS).chain(["canmount"])
+    GUARDS.into_iter().chain(FOREIGN).chain(RESERVATIONS).chain(["canmount"]).chain(DECIDED.into_iter().map(|(key, _)| key))
+}
+
+/// Replaces a value of [`DECIDED`] that came with a stream; none where it is none of them.
+pub fn decide(dataset: &Dataset, property: &str) -> Option<Cmd> {
+    let (key, value) = DECIDED.into_iter().find(|(key, _)| *key == property)?;
+    Some(Cmd::new("zfs", ["set"]).arg(format!("{key}={value}")).arg(dataset.as_str()))
 }
 
 /// Gives the room of a reservation that came with a stream back to the pool.
@@ -220,13 +231,13 @@ pub fn release(dataset: &Dataset, reservation: &str) -> Cmd {
     Cmd::new("zfs", ["set"]).arg(format!("{reservation}=none")).arg(dataset.as_str())
 }
 
-/// Reads where the values of [`watched`] are from.
-pub fn read_watched(dataset: &Dataset) -> Cmd {
-    let all: Vec<&str> = watched().collect();
-    Cmd::new("zfs", ["get", "-H", "-o", "property,source,value"]).arg(all.join(",")).arg(dataset.as_str())
+/// Reads all properties of a dataset with where their values are from: a `zfs` refuses the whole question where it does not
+/// know one of several names, as `jailed` outside of FreeBSD.
+pub fn read_properties(dataset: &Dataset) -> Cmd {
+    Cmd::new("zfs", ["get", "-H", "-o", "property,source,value", "all"]).arg(dataset.as_str())
 }
 
-/// Those of them that came with a stream, from the output of [`read_watched`].
+/// Those that came with a stream, from the output of [`read_properties`].
 pub fn came(output: &str) -> Vec<(String, String)> {
     let row = |line: &str| {
         let [property, source, value] = line.splitn(3, '\t').collect::<Vec<_>>().try_into().ok()?;

@@ -1,8 +1,7 @@
 //! Running one command of a plan, and waiting for a ZFS that lets go late.
 
-#![allow(clippy::disallowed_methods)] // the kernel's list of mounts is read
-
 use super::{Event, Place};
+use crate::hostfs::kernel;
 use crate::{facts, observe, run};
 use chyves_core::cmd::Cmd;
 use chyves_core::error::{Problem, Result};
@@ -93,7 +92,7 @@ fn settled_if(cmd: &Cmd, waits: bool) -> Result<()> {
 /// Mounts a file system; whether that was needed. Somebody may have been quicker: zfs-fuse itself mounts each clone when
 /// it makes it. There the kernel is asked first, which costs no process; `zfs mount` looks at the same list.
 pub(super) fn mount(dataset: &Dataset, place: &mut Place<'_>) -> Result<bool> {
-    if facts::dialect() == Dialect::Fuse && std::fs::read_to_string(MOUNTS).is_ok_and(|mounts| is_mounted(&mounts, dataset)) {
+    if facts::dialect() == Dialect::Fuse && kernel::text(MOUNTS).is_ok_and(|mounts| is_mounted(&mounts, dataset)) {
         return Ok(false);
     }
     let cmd = args::mount(dataset);

@@ -2,9 +2,8 @@
 //!
 //! Not here: images, which are described on a dataset (`image`).
 
-#![allow(clippy::disallowed_methods)] // an administrator named the source
-
 use super::{Event, Place, fault, files};
+use crate::hostfs::{kernel, named};
 use crate::import::content::{self, Content, Format, Seen};
 use crate::import::convert::{Image, Target};
 use crate::import::open::regular;
@@ -16,10 +15,9 @@ use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::value::{Dataset, FilePath, Size, printable};
 use chyves_core::world::{DiskFile, DiskFormat};
 use chyves_core::zfs::args;
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io::{Seek, SeekFrom};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
-use std::path::Path;
+use std::os::unix::fs::FileTypeExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -48,7 +46,7 @@ pub fn look(path: &str) -> Result<DiskFile> {
     let path = absolute.as_deref().unwrap_or(path);
     let shown = printable(path, 300);
     // From here on no link of this path is followed again.
-    let whole = fs::canonicalize(path).map_err(|e| Problem::not_found(format!("cannot open the disk `{shown}`")).on(path).because(e))?;
+    let whole = named::real(path).map_err(|e| Problem::not_found(format!("cannot open the disk `{shown}`")).on(path).because(e))?;
     let path = whole.to_str().ok_or_else(|| Problem::usage("the path of the disk is not UTF-8 text"))?;
     let (file, meta) = regular(path).map_err(|problem| match problem.code {
         Kind::Usage => problem.hint("`--attach` takes devices and volumes as they are"),
@@ -77,7 +75,7 @@ pub fn look_at_source(wanted: &str) -> Result<DiskFile> {
         wanted.to_owned()
     } else {
         match volume(wanted) {
-            Err(problem) if fs::metadata(wanted).is_err() => {
+            Err(problem) if !named::is_there(wanted) => {
                 return Err(problem.because(format!("and there is no file `{}` in the current folder", printable(wanted, 300))));
             }
             Err(_) => wanted.to_owned(),
@@ -85,24 +83,16 @@ pub fn look_at_source(wanted: &str) -> Result<DiskFile> {
         }
     };
     let shown = printable(&path, 300);
-    let real = fs::canonicalize(&path).map_err(|e| Problem::not_found(format!("can't find `{shown}`")).on(&path).because(e))?;
-    let meta = fs::metadata(&real).map_err(fail("look at", &path))?;
+    let real = named::real(&path).map_err(|e| Problem::not_found(format!("can't find `{shown}`")).on(&path).because(e))?;
+    let meta = named::stat(&real).map_err(fail("look at", &path))?;
     let device = meta.file_type().is_block_device() || meta.file_type().is_char_device();
     if !device && !meta.is_file() {
         return Err(Problem::usage(format!("`{shown}` is neither a file nor a device")).on(&path));
     }
-    let mut options = OpenOptions::new();
-    options.read(true);
-    if meta.file_type().is_block_device() {
-        // Linux refuses this while a file system of the device is mounted.
-        options.custom_flags(rustix::fs::OFlags::EXCL.bits().cast_signed());
+    if meta.file_type().is_block_device() && kernel::is_in_use(&real) {
+        return Err(Problem::not_now(format!("`{shown}` is in use by this host")).on(&path).hint("is it mounted? `mount` tells"));
     }
-    let mut file = options.open(&real).map_err(|e| match e.kind() {
-        std::io::ErrorKind::ResourceBusy => {
-            Problem::not_now(format!("`{shown}` is in use by this host")).on(&path).because(e).hint("is it mounted? `mount` tells")
-        }
-        _ => Problem::not_now(format!("can't open `{shown}`")).on(&path).because(e),
-    })?;
+    let mut file = safe::attached(&real, false)?;
     let size = match file.seek(SeekFrom::End(0)).map_err(fail("look at", &path))? {
         // FreeBSD's disks have no end to seek to.
         0 if meta.file_type().is_char_device() => media_size(&path)?,
@@ -279,7 +269,7 @@ fn lengthen(to: &str, target: &File, size: Option<Size>) -> Result<()> {
 /// Waits for the device of a volume that was just made: some hosts show it only a moment later.
 pub(super) fn appears(path: &str, interrupted: &AtomicBool) -> Result<()> {
     let deadline = Instant::now() + APPEARS;
-    while !Path::new(path).exists() {
+    while !kernel::is_there(path) {
         if interrupted.load(Ordering::SeqCst) {
             return Err(Problem::interrupted().on(path));
         }
@@ -317,6 +307,8 @@ mod tests {
     use super::*;
     use crate::runtime::Runtime;
     use chyves_core::os::Os;
+    use std::fs;
+    use std::path::Path;
 
     fn with<T>(work: impl FnOnce(&Path, &mut Place<'_>) -> T) -> T {
         let dir = tempfile::tempdir().unwrap();

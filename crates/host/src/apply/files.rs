@@ -191,7 +191,7 @@ pub(super) fn check(files: &[Checked], report: &mut dyn FnMut(Event<'_>)) -> Res
                 .hint(chyves_core::check::files::gone(what))
         };
         let opened = match path {
-            FilePath::Host(path) if !platform::here().path(path).exists() => return Err(missing()),
+            FilePath::Host(path) if !crate::hostfs::named::is_there(platform::here().path(path)) => return Err(missing()),
             FilePath::Host(path) => safe::attached(path, true),
             FilePath::Below { mount, path } => match Folder::open(mount)?.file_if_there(path, Access::ReadWrite, Rule::DISK) {
                 Ok(None) => return Err(missing()),

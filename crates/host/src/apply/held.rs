@@ -5,9 +5,8 @@
 //! tells it; elsewhere ZFS refuses, and the same command goes on with what is left. File systems need no look: they can be
 //! unmounted, or nothing is destroyed.
 
-#![allow(clippy::disallowed_methods)] // a device of the host is opened
-
 use crate::facts;
+use crate::hostfs::kernel;
 use crate::platform;
 use chyves_core::error::{Problem, Result};
 use chyves_core::value::printable;
@@ -22,7 +21,7 @@ pub(super) fn check(takes: &[String]) -> Result<()> {
     let began = Instant::now();
     for name in takes.iter().filter(|name| !name.contains('@')) {
         let device = platform::here().path(&format!("/dev/zvol/{name}"));
-        if device.exists() {
+        if kernel::is_there(&device) {
             until_free(name, &device, began + GLANCE)?;
         }
     }
@@ -32,7 +31,7 @@ pub(super) fn check(takes: &[String]) -> Result<()> {
 fn until_free(name: &str, device: &Path, deadline: Instant) -> Result<()> {
     loop {
         let holders = facts::holders_of(device);
-        if holders.is_empty() && !is_mounted(device) {
+        if holders.is_empty() && !kernel::is_in_use(device) {
             return Ok(());
         }
         if Instant::now() >= deadline {
@@ -48,14 +47,6 @@ fn until_free(name: &str, device: &Path, deadline: Instant) -> Result<()> {
         }
         std::thread::sleep(Duration::from_millis(50));
     }
-}
-
-/// Whether the kernel itself uses a device: then nobody else can have it for themselves.
-fn is_mounted(device: &Path) -> bool {
-    use std::os::unix::fs::OpenOptionsExt;
-    let exclusive = rustix::fs::OFlags::EXCL.bits().cast_signed();
-    let opened = std::fs::OpenOptions::new().read(true).custom_flags(exclusive).open(device);
-    cfg!(target_os = "linux") && opened.is_err_and(|e| e.kind() == std::io::ErrorKind::ResourceBusy)
 }
 
 #[cfg(test)]

@@ -2,8 +2,6 @@
 //!
 //! Not here: how one is read (`import`).
 
-#![allow(clippy::disallowed_methods)] // what is opened here is not in a guest's folder
-
 use super::command::mount;
 use super::{Event, Place, command, settled};
 use crate::import::{self, Import};

@@ -4,8 +4,6 @@
 //!
 //! Not here: receiving (`receive`).
 
-#![allow(clippy::disallowed_methods)] // what is opened here is not in a guest's folder
-
 use super::command::destroy_at_last;
 use super::receive::{Reception, settle, volumes_of};
 use super::{Place, command, settings};

@@ -37,20 +37,34 @@ impl std::fmt::Display for Disarmed {
     }
 }
 
-/// The native properties of a dataset that came with a stream and could act on this host.
-pub(super) fn properties(dataset: &Dataset) -> Result<Vec<Disarmed>> {
+/// The native properties of a dataset that came with a stream and could act on this host. `below` is whether it is a dataset
+/// in a guest: chyves keeps settings on the guest alone, so those on such a dataset are nobody's.
+pub(super) fn properties(dataset: &Dataset, below: bool) -> Result<Vec<Disarmed>> {
     let harmless = |key: &str, value: &str| match key {
         "canmount" => value == "noauto",
         "mountpoint" => false,
         key if stream::RESERVATIONS.contains(&key) => matches!(value, "none" | "0"),
-        _ => value == "off",
+        key => match stream::DECIDED.iter().find(|(known, _)| *known == key) {
+            Some((_, here)) => value == *here || (*here == "none" && value == "0"),
+            None => value == "off",
+        },
     };
-    let came = stream::came(&run::must(&stream::read_watched(dataset))?);
-    let disarmed = came.into_iter().filter(|(key, value)| !harmless(key, value)).map(|(key, value)| Disarmed {
-        what: format!("property {key}"),
+    let came = stream::came(&run::must(&stream::read_properties(dataset))?);
+    let is_native = |key: &str| stream::watched().any(|watched| watched == key);
+    // A volume has few of them, and its size and its readonly are its own affair.
+    let is_users = |key: &str| below && key.contains(':');
+    let acts = |(key, value): &(String, String)| is_users(key) || (is_native(key) && !harmless(key, value));
+    let of = if below { format!(" of {}", printable(dataset.leaf(), 60)) } else { String::new() };
+    let disarmed = came.into_iter().filter(acts).map(|(key, value)| Disarmed {
+        what: format!("property {}{of}", printable(&key, 100)),
         was: printable(&value, 100),
         now: match key.as_str() {
             "canmount" => "noauto here".to_owned(),
+            key if key.contains(':') => "not read there by anything of chyves".to_owned(),
+            key if stream::DECIDED.iter().any(|(known, _)| *known == key) => {
+                let here = stream::DECIDED.iter().find(|(known, _)| *known == key).map_or("", |(_, here)| here);
+                format!("{here} here")
+            }
             key if stream::RESERVATIONS.contains(&key) => "none here".to_owned(),
             key if stream::FOREIGN.contains(&key) => "inherited from this host's datasets".to_owned(),
             _ => "off here".to_owned(),

@@ -8,16 +8,16 @@
 //! can't be written (its disk is full, and somebody makes room) and for what ends with the host anyway it lies beside the
 //! locks, in the runtime folder.
 //!
-//! The first line is the plan; each step adds a line when it begins and one when it is done, so a long plan costs no more
-//! a step than a short one. A line that was cut off says nothing: what it was to tell had not happened yet, or is found
-//! as a step that may have been done.
+//! The first line is the plan, and a journal gets its name once that line is written: one whose first line is cut or missing
+//! was damaged, and what it was about is unknown. Each step adds a line when it begins and one when it is done, so a long plan costs no more
+//! a step than a short one. A later line that was cut off says nothing: what it was to tell had not happened yet, or is
+//! found as a step that may have been done.
 //!
 //! Not here: finding and using what was left ([`super::recover`]), doing steps (`apply`) and taking them back (`undo`).
 
-#![allow(clippy::disallowed_methods)] // journals are in folders that are root's own
-
 mod record;
 
+use crate::hostfs::own::{self, How};
 use crate::proc;
 use crate::runtime::{LASTING_VARIABLE, Runtime, check_private};
 use chyves_core::action::Action;
@@ -28,9 +28,8 @@ use chyves_core::vmm::HostFile;
 pub(super) use record::{Line, Record};
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::File;
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// A journal being written.
@@ -71,23 +70,37 @@ pub(super) fn outlives_the_host(step: &Action, runtime: &Runtime) -> bool {
 pub(super) fn check(runtime: &Runtime) -> Result<()> {
     let [lasting, spare] = folders(runtime);
     // The folder above may be a link that the administrator made.
-    let above = std::fs::canonicalize(runtime.lasting()).unwrap_or_else(|_| runtime.lasting().to_owned());
+    let above = own::real(runtime.lasting());
     // What is no folder holds no journals: the runtime folder takes them then.
-    for folder in [above, lasting, spare].into_iter().filter(|folder| folder.is_dir()) {
+    for folder in [above, lasting, spare].into_iter().filter(|folder| own::stat(folder).is_ok_and(|meta| meta.is_dir())) {
         check_private(&folder, LASTING_VARIABLE)?;
     }
     Ok(())
 }
 
-/// Makes a journal's file, locked.
-fn make(folder: &Path, name: &str) -> Result<(File, PathBuf)> {
+/// What the name of a journal begins with until its first line is written.
+pub(super) const UNBEGUN: &str = ".new-";
+
+/// Makes a journal's file, locked, with what it begins with; only then it has its name.
+fn make(folder: &Path, name: &str, begins: &[u8], lasts: bool) -> Result<(File, PathBuf)> {
     let above = folder.parent().unwrap_or(folder);
-    DirBuilder::new().mode(0o755).recursive(true).create(above).map_err(cant("begin", above))?;
-    DirBuilder::new().mode(0o700).recursive(true).create(folder).map_err(cant("begin", folder))?;
-    let path = folder.join(name);
-    let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path).map_err(cant("begin", &path))?;
+    own::make_folder(above, 0o755).map_err(cant("begin", above))?;
+    own::make_folder(folder, 0o700).map_err(cant("begin", folder))?;
+    let (temporary, path) = (folder.join(format!("{UNBEGUN}{name}")), folder.join(name));
+    let file = own::open(&temporary, How::Create).map_err(cant("begin", &path))?;
     // Who looks for journals of the dead may just be looking at it.
     file.lock().map_err(cant("lock", &path))?;
+    let write = || {
+        (&file).write_all(begins)?;
+        if lasts {
+            file.sync_data()?;
+        }
+        own::rename(&temporary, &path)?;
+        if lasts { own::settle(folder) } else { Ok(()) }
+    };
+    write().map_err(cant("write", &path)).inspect_err(|_| {
+        let _ = own::remove(&temporary).and_then(|()| own::remove(&path));
+    })?;
     Ok((file, path))
 }
 
@@ -111,17 +124,10 @@ impl Journal {
         let replaces: BTreeMap<usize, FilePath> = replaces.collect();
         let outlives: Vec<bool> = plan.steps.iter().map(|step| outlives_the_host(step, runtime)).collect();
         let begin = |folder: &Path, lasts: bool| {
-            let (file, path) = make(folder, &name)?;
+            let (file, path) = make(folder, &name, &line(&record)?, lasts)?;
             let spare = spare.join(&name);
             let (replaces, outlives) = (replaces.clone(), outlives.clone());
-            let mut journal = Self { file, path, replaces, replaced: Vec::new(), spare, lasts, outlives };
-            match journal.write(&record).and_then(|()| journal.settle()).and_then(|()| settle_folder(folder, lasts)) {
-                Ok(()) => Ok(journal),
-                Err(problem) => {
-                    let _ = std::fs::remove_file(&journal.path);
-                    Err(problem)
-                }
-            }
+            Ok(Self { file, path, replaces, replaced: Vec::new(), spare, lasts, outlives })
         };
         if outlives.contains(&true)
             && let Ok(journal) = begin(&lasting, true)
@@ -155,7 +161,7 @@ impl Journal {
         // Where the host goes down now its folder may have it again.
         let told = self.write(&Line::Over).and_then(|()| self.settle());
         // Removed while it is still locked, so that nobody takes it for a dead one's.
-        let _ = std::fs::remove_file(&self.path);
+        let _ = own::remove(&self.path);
         if told.is_err() {
             drop(self.path.parent().map(|folder| settle_folder(folder, self.lasts)));
         }
@@ -181,15 +187,13 @@ impl Journal {
 
     /// Goes on in the runtime folder with what was written so far: better than not at all, as a full disk would have it.
     fn move_over(&mut self, why: Problem) -> Result<()> {
-        let moved = std::fs::read(&self.path).map_err(cant("read", &self.path)).and_then(|mut text| {
+        let moved = own::read(&self.path, super::recover::LIMIT).map_err(cant("read", &self.path)).and_then(|mut text| {
             text.truncate(text.iter().rposition(|b| *b == b'\n').map_or(0, |end| end + 1));
             let folder = self.spare.parent().unwrap_or(&self.spare);
-            let (file, path) = make(folder, &self.spare.file_name().unwrap_or_default().to_string_lossy())?;
-            (&file).write_all(&text).map_err(cant("write", &path))?;
-            Ok((file, path))
+            make(folder, &self.spare.file_name().unwrap_or_default().to_string_lossy(), &text, false)
         });
         let Ok((file, path)) = moved else { return Err(why) };
-        let _ = std::fs::remove_file(&self.path);
+        let _ = own::remove(&self.path);
         (self.file, self.path, self.lasts) = (file, path, false);
         Ok(())
     }
@@ -200,14 +204,18 @@ fn settle_folder(folder: &Path, lasts: bool) -> Result<()> {
     if !lasts {
         return Ok(());
     }
-    File::open(folder).and_then(|f| f.sync_all()).map_err(cant("write", folder))
+    own::settle(folder).map_err(cant("write", folder))
 }
 
 /// Adds a line.
 pub(super) fn add(mut file: &File, path: &Path, what: &impl Serialize) -> Result<()> {
+    file.write_all(&line(what)?).map_err(cant("write", path))
+}
+
+fn line(what: &impl Serialize) -> Result<Vec<u8>> {
     let mut line = serde_json::to_vec(what).map_err(|e| Problem::bug("a journal is no JSON").because(e))?;
     line.push(b'\n');
-    file.write_all(&line).map_err(cant("write", path))
+    Ok(line)
 }
 
 #[cfg(test)]
@@ -230,7 +238,7 @@ mod tests {
         journal.ended(0, false).unwrap();
         journal.begins(1).unwrap();
         assert_eq!((count(&lasting), count(&others)), (0, 1));
-        let record = Record::read(&std::fs::read_to_string(&journal.path).unwrap()).unwrap().unwrap();
+        let record = Record::read(&std::fs::read_to_string(&journal.path).unwrap()).unwrap();
         assert_eq!((record.begun, record.done, record.steps.len(), record.over), (2, 1, 2, false));
         journal.close();
         // What ends with the host is never written elsewhere.

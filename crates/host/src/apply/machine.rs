@@ -39,7 +39,7 @@ pub(super) fn object_is_gone(vm: &str) -> Result<()> {
     let node = bhyve::node(vm);
     let path = platform::here().path(&node);
     let deadline = Instant::now() + OBJECT_STAYS;
-    while !matches!(path.try_exists(), Ok(false)) {
+    while crate::hostfs::kernel::is_there(&path) {
         if Instant::now() >= deadline {
             return Err(Problem::failed(format!("the VM object {vm} still exists after `{}`", bhyve::destroy(vm)))
                 .on(&node)

@@ -222,6 +222,11 @@ fn now() -> u64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs())
 }
 
+/// Removes a file; that it is gone is as good.
+pub(crate) fn remove(path: &str) -> Result<()> {
+    files::remove(&FilePath::host(path))
+}
+
 /// Writes a small file whole that its owner alone may read.
 ///
 /// # Errors

@@ -129,17 +129,13 @@ fn not_a_guest(why: String) -> Problem {
 pub(super) fn settle(wanted: &Reception<'_>, place: &mut Place<'_>) -> Result<Arrived> {
     let gone = || Problem::failed(format!("`{}` is not there after it was received", wanted.into)).on(wanted.into);
     observe::dataset(wanted.into)?.ok_or_else(gone)?;
-    let mut disarmed = inspect::properties(wanted.into)?;
+    let mut disarmed = inspect::properties(wanted.into, false)?;
     // Of an increment too: its stream may have brought other values.
     for cmd in streams::tame(wanted.into) {
         command(&cmd, place)?;
     }
-    // Only what came: an administrator's own reservation of a copy stays.
-    for reservation in streams::RESERVATIONS {
-        if disarmed.iter().any(|came| came.what == format!("property {reservation}")) {
-            command(&streams::release(wanted.into, reservation), place)?;
-        }
-    }
+    // Only what came: an administrator's own reservation or quota of a copy stays.
+    disarm(wanted.into, &disarmed, "", place);
     let row = observe::dataset(wanted.into)?.ok_or_else(gone)?;
     if row.native("type") != Some("filesystem") {
         return Err(not_a_guest(format!("it is a {}", row.native("type").unwrap_or("nothing known"))));
@@ -156,6 +152,14 @@ pub(super) fn settle(wanted: &Reception<'_>, place: &mut Place<'_>) -> Result<Ar
         None if has_settings(&row) => row.own.clone(),
         None => restore(wanted, &row, place)?,
     };
+    for volume in volumes_of(wanted.into, &own) {
+        // A missing one is reported in a moment.
+        if observe::exists(volume.as_str())? {
+            let came = inspect::properties(&volume, true)?;
+            disarm(&volume, &came, &format!(" of {}", printable(volume.leaf(), 60)), place);
+            disarmed.extend(came);
+        }
+    }
     let more = whole(wanted.into, &own)?;
     let mut said = Vec::new();
     for volume in more {
@@ -169,6 +173,19 @@ pub(super) fn settle(wanted: &Reception<'_>, place: &mut Place<'_>) -> Result<Ar
     }
     disarmed.extend(in_files(wanted, place)?);
     Ok(Arrived { said, disarmed })
+}
+
+/// Takes the effect of native properties that came. `of` is what each of them is called besides its key.
+fn disarm(dataset: &Dataset, came: &[Disarmed], of: &str, place: &mut Place<'_>) {
+    let has = |key: &str| came.iter().any(|came| came.what == format!("property {key}{of}"));
+    let released = streams::RESERVATIONS.into_iter().filter(|key| has(key)).map(|key| streams::release(dataset, key));
+    let decided = streams::DECIDED.into_iter().filter(|(key, _)| has(key)).filter_map(|(key, _)| streams::decide(dataset, key));
+    for cmd in released.chain(decided).collect::<Vec<_>>() {
+        // Who is denied it, in a zone for example, is no reason to lose what came: the property is reported all the same.
+        if let Err(problem) = command(&cmd, place) {
+            (place.report)(Event::Warning(problem.message));
+        }
+    }
 }
 
 /// Puts a volume into the trash that the sender's guest has no more: ZFS itself takes nothing away unless it is forced.

@@ -5,31 +5,25 @@
 //!
 //! Not here: writing it down ([`super::journal`]).
 
-#![allow(clippy::disallowed_methods)] // journals are in folders that are root's own
-
 mod after;
 mod ground;
 
-use super::journal::{Line, Record, add, cant, check, folders};
+use super::journal::{Line, Record, UNBEGUN, add, cant, check, folders};
 use super::step::perform;
 use super::{Done, Event, Place, fault, undo};
+use crate::hostfs::own::{self, How};
 use crate::proc;
 use crate::runtime::Runtime;
 use chyves_core::action::{Action, Undo};
 use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::value::printable;
-use rustix::fs::OFlags;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// A journal larger than this was not written by chyves.
-const LIMIT: u64 = 16 << 20;
-
-/// Neither a FIFO nor a link is a journal.
-const FLAGS: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK);
+pub(super) const LIMIT: u64 = 16 << 20;
 
 /// A journal is begun within this time.
 const BEGINNING: Duration = Duration::from_secs(60);
@@ -103,44 +97,40 @@ pub fn dead(runtime: &Runtime, locks: Option<&[String]>) -> Result<Found> {
 }
 
 fn dead_in(folder: &Path, lasts: bool, locks: Option<&[String]>, found: &mut Found) -> Result<()> {
-    let entries = match std::fs::read_dir(folder) {
-        Ok(entries) => entries,
-        // Where no folder can be, none was written.
-        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(()),
-        Err(e) => return Err(cant("look for", folder)(e)),
-    };
-    for entry in entries {
-        let path = entry.map_err(cant("look for", folder))?.path();
-        let opened = OpenOptions::new().read(true).write(true).custom_flags(FLAGS.bits().cast_signed()).open(&path);
-        let mut file = match opened {
-            Ok(file) if file.metadata().is_ok_and(|meta| meta.is_file()) => file,
+    // Where no folder can be, none was written.
+    for name in own::names(folder).map_err(cant("look for", folder))? {
+        let path = folder.join(&name);
+        let is_unbegun = name.as_encoded_bytes().starts_with(UNBEGUN.as_bytes());
+        let mut file = match own::open(&path, How::Write) {
+            Ok(file) => file,
             // It was ended meanwhile.
             Err(e) if e.kind() == ErrorKind::NotFound => continue,
-            Ok(_) => {
-                found.unreadable.push(unreadable(&path, "it is no file"));
-                continue;
-            }
             Err(e) => {
                 found.unreadable.push(unreadable(&path, e));
                 continue;
             }
         };
         // Whoever holds it is alive.
-        if file.try_lock().is_err() || !path.exists() {
+        if file.try_lock().is_err() || !own::is_there(&path) {
+            continue;
+        }
+        // Its writer was killed before its plan began, or is just about to lock it.
+        if is_unbegun {
+            if !is_young(&file) {
+                let _ = own::remove(&path);
+            }
             continue;
         }
         let mut bytes = Vec::new();
         let read = Read::by_ref(&mut file).take(LIMIT).read_to_end(&mut bytes);
         let record = match read.map_err(|e| e.to_string()).and_then(|_| Record::read(&String::from_utf8_lossy(&bytes))) {
-            Ok(Some(record)) if !record.over => record,
+            Ok(record) if !record.over => record,
             Err(why) => {
                 found.unreadable.push(unreadable(&path, why));
                 continue;
             }
-            // One that was cut off while it was begun says nothing, because nothing was done yet.
-            Ok(None) if is_young(&file) => continue,
-            _ => {
-                let _ = std::fs::remove_file(&path);
+            Ok(_) => {
+                let _ = own::remove(&path);
                 continue;
             }
         };
@@ -179,7 +169,7 @@ pub fn recover(dead: &Dead, place: &mut Place<'_>) -> Result<()> {
             None => finish_or_take_back(dead, place)?,
         }
     }
-    let _ = std::fs::remove_file(&dead.path);
+    let _ = own::remove(&dead.path);
     let _ = dead.file.unlock();
     Ok(())
 }
@@ -276,13 +266,13 @@ mod tests {
         let runtime = Runtime::at(temp.path());
         for folder in folders(&runtime) {
             std::fs::create_dir_all(&folder).unwrap();
-            let path = folder.join("a.json");
+            let path = folder.join(".new-a.json");
             let file = File::create(&path).unwrap();
             assert!(dead(&runtime, None).unwrap().dead.is_empty());
             assert!(path.exists());
             file.set_modified(SystemTime::now() - BEGINNING * 2).unwrap();
             assert!(dead(&runtime, None).unwrap().dead.is_empty());
-            assert!(!path.exists());
+            assert!(!own::is_there(&path));
         }
     }
 }

@@ -69,7 +69,9 @@ pub fn drop_work(work: &Dataset, below: &[String]) -> Result<()> {
 
 /// Makes sure that something is mounted at a folder.
 fn mounted(folder: &str) -> Result<()> {
-    let device = |path: &Path| rustix::fs::stat(path).map(|stat| stat.st_dev).map_err(|e| fail("look at", path)(e.into()));
+    let device = |path: &Path| {
+        crate::hostfs::named::stat(path).map(|meta| std::os::unix::fs::MetadataExt::dev(&meta)).map_err(fail("look at", path))
+    };
     let above = Path::new(folder).parent().unwrap_or(Path::new("/"));
     if device(Path::new(folder))? == device(above)? {
         return Err(Problem::failed(format!("nothing is mounted at `{folder}`")).on(folder));

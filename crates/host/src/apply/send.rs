@@ -1,7 +1,5 @@
 //! Giving a guest as a stream: the programs that make it, one after the other, to standard output.
 
-#![allow(clippy::disallowed_methods)] // what is opened here is not in a guest's folder
-
 use super::{Event, Place};
 use crate::{facts, run, stream};
 use chyves_core::error::Result;

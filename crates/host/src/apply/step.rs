@@ -3,8 +3,6 @@
 //! Not here: the order of steps and the way back ([`super`], [`undo`]), what a step is called and how it is shown
 //! (chyves-core `action`).
 
-#![allow(clippy::disallowed_methods)] // what is opened here is not in a guest's folder
-
 use super::command::{self, command, mount};
 use super::{Applied, Done, Event, Place, copy, disk, files, held, image, machine, receive, restore, send, settings, undo};
 use crate::{control, network, observe};

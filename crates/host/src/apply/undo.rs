@@ -1,7 +1,5 @@
 //! Taking back what a plan did: newest first, going on through its own failures, telling what is left.
 
-#![allow(clippy::disallowed_methods)] // what is opened here is not in a guest's folder
-
 use super::command::{destroy_at_last, settled_at_last};
 use super::{Done, Event, Place, copy, disk, files, increment, receive};
 use crate::observe;

@@ -44,8 +44,7 @@ pub fn read(runtime: &Runtime, state: &State, update: &Update) -> Result<(Instal
     let scratch = runtime.root().join(format!("catalogue.{}", std::process::id()));
     make_private(&scratch)?;
     let checked = signature::of_text(&keys, &bytes, beside.as_deref(), &scratch.display().to_string(), &shown);
-    #[expect(clippy::disallowed_methods, reason = "a folder of the runtime folder that was made above")]
-    let _ = std::fs::remove_dir(&scratch);
+    let _ = crate::hostfs::own::remove_folder(&scratch);
     let (text, signed_by) = checked?;
     let text =
         String::from_utf8(text).map_err(|_| Problem::usage(format!("`{shown}` is no text")).on(&shown).because("it is not UTF-8"))?;

@@ -3,8 +3,6 @@
 //! Order matters: everything that needs root comes first (namespaces, device nodes, the user's claim), then groups, the
 //! capability bounding set and the user, then what anybody may do (`no_new_privs`, Landlock).
 
-#![allow(clippy::disallowed_methods)] // the runtime folder, /proc and devices of the host are opened
-
 use super::{Answer, Order, loopback, root, say, uid};
 use chyves_core::confinement::loopback::Barred;
 use chyves_core::confinement::{Level, Means, Network, Possible, Sandbox};
@@ -43,7 +41,7 @@ pub fn possible() -> Possible {
     let is_root = rustix::process::geteuid().is_root();
     let lacks = |needed: CapabilitySet| !capable.contains(needed);
     let no_user = (!is_root || lacks(TO_CHANGE_USER)).then(|| "chyves may not change to another user here: it is not root".to_owned());
-    let missing = ["mnt", "ipc", "net"].into_iter().find(|kind| !std::path::Path::new("/proc/self/ns").join(kind).exists());
+    let missing = ["mnt", "ipc", "net"].into_iter().find(|kind| !crate::hostfs::kernel::is_there(format!("/proc/self/ns/{kind}")));
     let no_namespaces = if lacks(NEEDED) {
         Some("chyves may not make namespaces and device nodes here, as in some containers".to_owned())
     } else {

@@ -5,9 +5,8 @@
 //!
 //! Not here: the rules themselves (`core::confinement::loopback`).
 
-#![allow(clippy::disallowed_methods)] // the runtime folder is root's own
-
-use crate::runtime::{Lock, life, make_private, record};
+use crate::hostfs::own;
+use crate::runtime::{Lock, life, make_private};
 use crate::{child, run};
 use chyves_core::confinement::loopback::{self, Barred};
 use std::io::Write;
@@ -20,6 +19,9 @@ use std::time::Duration;
 const TURN: Duration = Duration::from_secs(10);
 /// A packet that is dropped instead of rejected is not waited for longer.
 const REFUSED_WITHIN: Duration = Duration::from_secs(1);
+
+/// A note of who is barred is a line.
+const NOTE_LIMIT: u64 = 1 << 16;
 
 fn table(run: &Path) -> String {
     loopback::table(&run.to_string_lossy())
@@ -47,7 +49,7 @@ pub(crate) fn prepare(run: &Path, first: u32) -> Option<Loading> {
 pub(super) fn bar(run: &Path, one: &Barred) -> Result<Option<Loading>, String> {
     make_private(&folder(run)).map_err(|e| e.to_string())?;
     let text = serde_json::to_vec(one).map_err(|e| e.to_string())?;
-    record::replace(&folder(run).join(one.uid.to_string()), &text).map_err(|e| format!("{}: {e}", folder(run).display()))?;
+    own::replace(folder(run).join(one.uid.to_string()), &text).map_err(|e| format!("{}: {e}", folder(run).display()))?;
     // Ports that it forwards are in the rules, too.
     if one.udp.is_empty() && holds_for(one.uid).is_ok() { Ok(None) } else { load(run, Some(one.first)).map(Some) }
 }
@@ -57,7 +59,7 @@ pub(super) fn bar(run: &Path, one: &Barred) -> Result<Option<Loading>, String> {
 /// # Errors
 /// They can't be removed, in words.
 pub fn refresh(run: &Path) -> Result<(), String> {
-    if !folder(run).exists() || living(run)?.iter().any(|one| one.udp.is_empty()) {
+    if !own::is_there(folder(run)) || living(run)?.iter().any(|one| one.udp.is_empty()) {
         return Ok(());
     }
     load(run, None)?.finish()
@@ -86,12 +88,12 @@ fn load(run: &Path, first: Option<u32>) -> Result<Loading, String> {
 /// Those that live.
 fn living(run: &Path) -> Result<Vec<Barred>, String> {
     let mut all = Vec::new();
-    let entries = std::fs::read_dir(folder(run)).map_err(|e| format!("{}: {e}", folder(run).display()))?;
-    for path in entries.flatten().map(|entry| entry.path()) {
-        let read = std::fs::read(&path).ok().and_then(|bytes| serde_json::from_slice::<Barred>(&bytes).ok());
+    let names = own::names(folder(run)).map_err(|e| format!("{}: {e}", folder(run).display()))?;
+    for path in names.into_iter().map(|name| folder(run).join(name)) {
+        let read = own::read(&path, NOTE_LIMIT).ok().and_then(|bytes| serde_json::from_slice::<Barred>(&bytes).ok());
         match read {
             Some(one) if life::lives(&super::uid::path(run, one.uid)).map_err(|e| e.to_string())? => all.push(one),
-            Some(_) | None => drop(std::fs::remove_file(path)),
+            Some(_) | None => drop(own::remove(path)),
         }
     }
     all.sort();
@@ -111,8 +113,8 @@ impl Loading {
 /// Whether this process, which is the hypervisor's user already, is kept from the loopback: it tries.
 pub(super) fn holds() -> Result<(), String> {
     // Without a port there is nothing to be reached either.
-    let Ok(own) = TcpListener::bind(("127.0.0.1", 0)) else { return Ok(()) };
-    let Ok(address) = own.local_addr() else { return Ok(()) };
+    let Ok(listener) = TcpListener::bind(("127.0.0.1", 0)) else { return Ok(()) };
+    let Ok(address) = listener.local_addr() else { return Ok(()) };
     match TcpStream::connect_timeout(&address, REFUSED_WITHIN) {
         Ok(_) => Err("the rules of nft are not loaded, or do not hold".to_owned()),
         Err(_) => Ok(()),

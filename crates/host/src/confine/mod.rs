@@ -9,8 +9,6 @@
 //! It is a process of its own so that the supervisor stays small and root, and so that nothing between fork and exec has to
 //! be async-signal-safe. Not here: what is allowed (`core::confinement`) and what runs (`core::launch`).
 
-#![allow(clippy::disallowed_methods)] // the runtime folder, /proc and devices of the host are opened
-
 #[cfg(target_os = "linux")]
 mod filter;
 #[cfg(target_os = "linux")]
@@ -34,6 +32,7 @@ pub(crate) use uid::{forget as forget_uid, forget_unused as forget_unused_uids};
 pub(crate) use open::open;
 
 use crate::child;
+use crate::hostfs::kernel;
 use crate::proc::Proc;
 use crate::runtime::{Lock, life};
 use crate::supervise::Spawner;
@@ -138,7 +137,7 @@ pub(crate) fn try_out(
     confinement: Confinement,
     place: Place,
 ) -> Result<Born, String> {
-    let null = File::options().read(true).write(true).open("/dev/null").map_err(|e| format!("/dev/null can't be opened: {e}"))?;
+    let null = kernel::null().map_err(|e| format!("/dev/null can't be opened: {e}"))?;
     let order = Order { guest: Uuid::new_v4(), cmd, descriptors, confinement, place };
     let out = null.try_clone().map_err(|e| e.to_string())?;
     run(spawner, &order, [null.as_fd(), null.as_fd()], None, out.into())
@@ -238,7 +237,7 @@ fn become_hypervisor(answers: &mut Option<File>) -> Result<std::convert::Infalli
     let socket = rustix::io::fcntl_dupfd_cloexec(std::io::stdin(), OURS).map_err(|e| format!("its order can't be answered: {e}"))?;
     *answers = Some(File::from(socket));
     let (order, held) = receive()?;
-    let null = File::open("/dev/null").and_then(|null| Ok(rustix::stdio::dup2_stdin(&null)?));
+    let null = kernel::null().and_then(|null| Ok(rustix::stdio::dup2_stdin(&null)?));
     null.map_err(|e| format!("/dev/null can't be opened: {e}"))?;
     let held = held.iter().map(above).collect::<Result<Vec<_>, _>>()?;
     let opened = open::all(&order.descriptors)?;

@@ -1,13 +1,11 @@
 //! Opening what a hypervisor gets: each file, socket and tap at exactly the descriptor that its command line names.
 
-#![allow(clippy::disallowed_methods)] // the runtime folder, /proc and devices of the host are opened
-
+use crate::hostfs::own;
 use crate::safe::{self, Access, Rule};
 use chyves_core::error::Problem;
 use chyves_core::launch::{Descriptor, Opened};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 /// Opens all of them.
@@ -60,19 +58,14 @@ fn file(path: &Path, write: bool, device: bool, beneath: Option<&str>) -> std::i
 
 /// A socket that only root can connect to.
 fn listen(path: &Path) -> std::io::Result<OwnedFd> {
-    match std::fs::remove_file(path) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e),
-        _ => {}
-    }
-    let socket = UnixListener::bind(path)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
-    Ok(socket.into())
+    Ok(own::listen(path)?.into())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use rustix::fs::Mode;
+    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn each_is_opened_at_its_number_and_what_is_no_file_of_the_guest_is_refused() {

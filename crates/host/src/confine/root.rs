@@ -1,9 +1,8 @@
 //! A root of the hypervisor's own: a small file system in memory with its program, libraries and data bound read-only, device
 //! nodes of its own, and what the launch shows. Nothing else of the host exists in it, no /proc among it.
 
-#![allow(clippy::disallowed_methods)] // the runtime folder, /proc and devices of the host are opened
-
 use super::Order;
+use crate::hostfs::{kernel, named};
 use chyves_core::confinement::{How, Network, Sandbox, Show};
 use rustix::fs::{CWD, FileType, Mode};
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind, mount_change, mount_remount, unmount};
@@ -41,7 +40,7 @@ pub(super) enum KvmUsers {
 
 /// Who may use KVM on this host.
 pub(super) fn kvm_is_for() -> KvmUsers {
-    match fs::metadata(KVM) {
+    match kernel::stat(KVM) {
         Ok(node) if node.mode() & 0o006 == 0o006 => KvmUsers::All,
         Ok(node) if node.mode() & 0o060 == 0o060 && node.gid() != 0 => KvmUsers::Group(node.gid()),
         Ok(_) => KvmUsers::Root,
@@ -95,6 +94,10 @@ struct Root<'a> {
     user: u32,
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "builds a root in a new tmpfs of a private mount namespace, from folders of the host's packages"
+)]
 impl Root<'_> {
     /// Where a path of the inside is before it is entered.
     fn inside(&self, path: &Path) -> PathBuf {
@@ -237,8 +240,7 @@ impl Root<'_> {
 /// A small regular file.
 fn read(path: &str) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    let file = fs::OpenOptions::new().read(true).custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed()).open(path);
-    let file = file.map_err(|e| Error::other(format!("{path}: {e}")))?;
+    let file = named::open_as_seen(path).map_err(|e| Error::other(format!("{path}: {e}")))?;
     if !file.metadata()?.is_file() {
         return Err(Error::other(format!("{path} is no regular file")));
     }

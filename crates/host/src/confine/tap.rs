@@ -1,8 +1,6 @@
 //! Opening a tap as QEMU itself would, so that a hypervisor without rights can be given it.
 
-#![allow(clippy::disallowed_methods)] // the runtime folder, /proc and devices of the host are opened
-
-use rustix::fs::{Mode, OFlags};
+use crate::hostfs::kernel;
 use rustix::ioctl::{Setter, ioctl};
 use std::os::fd::OwnedFd;
 
@@ -33,7 +31,7 @@ pub(super) fn open(name: &str, several: bool) -> std::io::Result<OwnedFd> {
     let any = rustix::net::socket(rustix::net::AddressFamily::UNIX, rustix::net::SocketType::DGRAM, None)?;
     rustix::net::netdevice::name_to_index(&any, name)?;
     request.name[..bytes.len()].copy_from_slice(bytes);
-    let tap = rustix::fs::open("/dev/net/tun", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+    let tap = std::os::fd::OwnedFd::from(kernel::device("/dev/net/tun")?);
     // SAFETY: TUNSETIFF reads a `struct ifreq`, which `Request` has the size and layout of.
     #[allow(unsafe_code)]
     unsafe {

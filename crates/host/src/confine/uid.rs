@@ -3,8 +3,7 @@
 //!
 //! A guest tries the same one first each time; the host's users and groups need no entry for it.
 
-#![allow(clippy::disallowed_methods)] // the runtime folder, /proc and devices of the host are opened
-
+use crate::hostfs::own;
 use crate::proc::Proc;
 use crate::runtime::life;
 use chyves_core::confinement::UIDS;
@@ -56,14 +55,14 @@ fn claim_for(process: &Proc, run: &Path, guest: Uuid, first: u32) -> Result<Clai
 pub(crate) fn forget(run: &Path, uid: u32) {
     let path = path(run, uid);
     if let Ok(Some(_lock)) = life::claim(&path, Duration::ZERO) {
-        drop(std::fs::remove_file(path));
+        drop(own::remove(path));
     }
 }
 
 /// Removes the files of all that are not in use any more: those of hypervisors that ended unseen.
 pub(crate) fn forget_unused(run: &Path) {
-    for entry in std::fs::read_dir(run.join("uids")).into_iter().flatten().flatten() {
-        if let Some(uid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) {
+    for name in own::names(run.join("uids")).unwrap_or_default() {
+        if let Some(uid) = name.to_str().and_then(|name| name.parse().ok()) {
             forget(run, uid);
         }
     }
@@ -74,7 +73,6 @@ mod tests {
     use super::*;
 
     #[test]
-    #[allow(clippy::disallowed_methods)] // what is started here is looked at, not used
     fn two_guests_never_have_the_same_one_and_a_free_one_is_forgotten() {
         let temp = tempfile::tempdir().unwrap();
         let guest = Uuid::from_u128(7);

@@ -1,16 +1,14 @@
 //! A person at one of a guest's serial ports 2 to 4: no supervisor stands between, so one at a time, and nothing is kept.
 
-#![allow(clippy::disallowed_methods)] // devices of the host are opened
-
 use super::{Left, Options, Raw, Signals, Sitting, announce};
+use crate::hostfs::kernel;
 use crate::platform;
 use chyves_core::console::Reach;
 use chyves_core::error::{Problem, Result};
 use rustix::termios::{OptionalActions, isatty, tcgetattr, tcsetattr};
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::net::TcpStream;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::OpenOptionsExt;
 use std::time::Duration;
 
 /// Who listens on this host or near it answers within this.
@@ -48,9 +46,7 @@ fn open(place: &str, reach: &Reach) -> Result<OwnedFd> {
             Ok(stream.into())
         }
         Reach::Device(path) => {
-            let flags = rustix::fs::OFlags::NOCTTY.bits().cast_signed();
-            let on_host = platform::here().path(path);
-            let device = OpenOptions::new().read(true).write(true).custom_flags(flags).open(on_host).map_err(|e| cant(path, &e))?;
+            let device = kernel::device(platform::here().path(path)).map_err(|e| cant(path, &e))?;
             raw(&device).map_err(|e| cant(path, &e))?;
             Ok(device.into())
         }

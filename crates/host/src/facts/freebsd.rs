@@ -1,8 +1,7 @@
 //! Asking FreeBSD's tools. Reading their answers is core's (`os::freebsd::facts`).
 
-#![allow(clippy::disallowed_methods)] // devices, programs and /proc of the host are inspected
-
 use super::{ask, program_there};
+use crate::hostfs::kernel as kernel_files;
 use crate::platform;
 use crate::run;
 use crate::runtime::Runtime;
@@ -124,7 +123,7 @@ fn kernel<'a>(wanted: impl IntoIterator<Item = &'a str>) -> Printed {
     }
     // vmm's own word is better than that of the boot; it has none before it is loaded.
     if !printed.sysctl.as_deref().is_some_and(|text| text.contains("hw.vmm.")) {
-        let text = std::fs::read(platform::here().path(dmesg::FILE)).ok();
+        let text = kernel_files::read(platform::here().path(dmesg::FILE)).ok();
         printed.dmesg = text.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
     }
     printed
@@ -142,8 +141,8 @@ fn buses(printed: &mut Printed) {
 
 /// The VM objects; none where they can't be read.
 fn vm_objects() -> Option<BTreeSet<String>> {
-    match std::fs::read_dir(platform::here().path(VMM)) {
-        Ok(entries) => Some(entries.filter_map(|e| Some(e.ok()?.file_name().to_string_lossy().into_owned())).collect()),
+    match kernel_files::names(platform::here().path(VMM)) {
+        Ok(names) => Some(names.iter().map(|name| name.to_string_lossy().into_owned()).collect()),
         // It is not there while there is no VM.
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Some(BTreeSet::new()),
         Err(_) => None,

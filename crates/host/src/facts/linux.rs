@@ -1,8 +1,7 @@
 //! Asking Linux' tools and files. Reading their answers is core's (`os::linux`).
 
-#![allow(clippy::disallowed_methods)] // devices, programs and /proc of the host are inspected
-
 use super::ask;
+use crate::hostfs::kernel;
 use chyves_core::check::Wants;
 use chyves_core::error::Result;
 use chyves_core::os::HostState;
@@ -23,16 +22,16 @@ pub(super) fn for_start(host: &mut HostFacts, wants: &Wants) {
 
 /// The PCI functions of the host; none where sysfs is not there. Without a PCI bus there are no functions.
 fn functions() -> Option<Vec<PciFunction>> {
-    let driver = |entry: &std::fs::DirEntry| {
-        let link = std::fs::read_link(entry.path().join("driver")).ok()?;
+    let driver = |name: &str| {
+        let link = kernel::link(format!("{}/{name}/driver", pci::FOLDER)).ok()?;
         Some(link.file_name()?.to_string_lossy().into_owned())
     };
-    match std::fs::read_dir(pci::FOLDER) {
-        Ok(entries) => {
-            let one = |entry: std::fs::DirEntry| pci::function(&entry.file_name().to_string_lossy(), driver(&entry).as_deref());
-            Some(entries.flatten().filter_map(one).collect())
+    match kernel::names(pci::FOLDER) {
+        Ok(names) => {
+            let names = names.iter().map(|name| name.to_string_lossy());
+            Some(names.filter_map(|name| pci::function(&name, driver(&name).as_deref())).collect())
         }
-        Err(_) => std::path::Path::new("/sys/bus").is_dir().then(Vec::new),
+        Err(_) => kernel::is_there("/sys/bus").then(Vec::new),
     }
 }
 
@@ -49,7 +48,7 @@ pub(super) fn for_doctor(host: &mut HostFacts) {
 }
 
 fn memory(state: &mut HostState) {
-    if let Ok(text) = std::fs::read_to_string(meminfo::FILE) {
+    if let Ok(text) = kernel::text(meminfo::FILE) {
         state.memory = kept(meminfo::parse(&text), state);
     }
 }

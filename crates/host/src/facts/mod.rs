@@ -7,8 +7,6 @@
 //! What can't be asked stays unknown. Not here: reading what a tool printed (core's `os`), and what follows from it (core's
 //! `check`).
 
-#![allow(clippy::disallowed_methods)] // devices, programs and /proc of the host are inspected
-
 mod freebsd;
 mod linux;
 mod wanted;
@@ -58,7 +56,7 @@ pub fn dialect() -> Dialect {
 }
 
 fn is_there(name: &str) -> bool {
-    platform::here().path(name).exists()
+    crate::hostfs::named::is_there(platform::here().path(name))
 }
 
 /// The facts of this host that cost nothing. Whether KVM works is left open; it costs a trial and only a start needs it.

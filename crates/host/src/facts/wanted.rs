@@ -1,8 +1,7 @@
 //! Looking at what one guest opens: its files and devices, who else holds them, and the address of its screen.
 
-#![allow(clippy::disallowed_methods)] // devices, programs and /proc of the host are inspected
-
 use super::ask;
+use crate::hostfs::named;
 use crate::platform;
 use crate::run;
 use crate::safe::{self, Folder, Rule};
@@ -14,7 +13,6 @@ use chyves_core::os::{HostState, taps};
 use chyves_core::value::{FilePath, Size};
 use chyves_core::vmm::Vmm;
 use chyves_core::world::HostFacts;
-use rustix::fs::Access;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
@@ -72,7 +70,7 @@ fn below(mount: &str, path: &str) -> Option<FileSeen> {
 }
 
 fn file(path: &Path) -> Option<FileSeen> {
-    let meta = std::fs::metadata(path).ok()?;
+    let meta = named::stat(path).ok()?;
     let kind = match meta.file_type() {
         t if t.is_file() => FileKind::File,
         t if t.is_dir() => FileKind::Folder,
@@ -82,8 +80,8 @@ fn file(path: &Path) -> Option<FileSeen> {
     let writable = match kind {
         // Root may write what others may not, but not to a file system that is read-only or to a file that is set so:
         // only opening it tells. A device might feel it.
-        FileKind::File => std::fs::File::options().write(true).open(path).is_ok(),
-        FileKind::Device | FileKind::Folder | FileKind::Link | FileKind::Other => rustix::fs::access(path, Access::WRITE_OK).is_ok(),
+        FileKind::File => named::can_write(path),
+        FileKind::Device | FileKind::Folder | FileKind::Link | FileKind::Other => named::may_write(path),
     };
     let size = if kind == FileKind::File { meta.len() } else { 0 };
     Some(FileSeen { kind, size: Size::bytes(size), writable })
@@ -107,17 +105,31 @@ fn holders(state: &mut HostState, names: &[&str]) {
 /// Who holds one file or device open, this process included.
 #[cfg(target_os = "linux")]
 pub fn holders_of(path: &Path) -> Vec<Process> {
+    use crate::hostfs::kernel;
+    use std::ffi::OsString;
     use std::os::unix::fs::MetadataExt;
+    use std::path::PathBuf;
     // A device may have several names; what it is they agree about.
     let id = |m: &std::fs::Metadata| if m.file_type().is_block_device() { (0, m.rdev()) } else { (m.dev(), m.ino()) };
-    let Ok(wanted) = std::fs::metadata(path).map(|m| id(&m)) else { return Vec::new() };
-    let entries = |path: &Path| std::fs::read_dir(path).into_iter().flatten().flatten();
-    let holds = |process: &Path| entries(&process.join("fd")).any(|fd| std::fs::metadata(fd.path()).is_ok_and(|m| id(&m) == wanted));
-    entries(Path::new("/proc"))
-        .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path())))
-        .filter(|(_, process)| holds(process))
-        .map(|(pid, process)| Process { pid, command: std::fs::read_to_string(process.join("comm")).unwrap_or_default().trim().to_owned() })
-        .collect()
+    let Ok(wanted) = named::stat(path).map(|m| id(&m)) else { return Vec::new() };
+    // To inspect a file of a hanging file system would hang too, so it is done only where the kernel's own word fits.
+    let device = wanted.0 == 0;
+    let may_be = |pid: u32, fd: &OsString| {
+        let fd = fd.to_string_lossy();
+        if device {
+            return kernel::link(format!("/proc/{pid}/fd/{fd}")).is_ok_and(|name| name.starts_with("/dev"));
+        }
+        let info = kernel::text(format!("/proc/{pid}/fdinfo/{fd}")).unwrap_or_default();
+        // Kernels before 5.14 do not show it.
+        info.lines().find_map(|line| line.strip_prefix("ino:")).is_none_or(|inode| inode.trim() == wanted.1.to_string())
+    };
+    let names = |folder: &Path| kernel::names(folder).unwrap_or_default();
+    let holds = |pid: &u32| {
+        let folder = PathBuf::from(format!("/proc/{pid}/fd"));
+        names(&folder).iter().any(|fd| may_be(*pid, fd) && kernel::stat(folder.join(fd)).is_ok_and(|m| id(&m) == wanted))
+    };
+    let pids = names(Path::new("/proc")).into_iter().filter_map(|name| name.to_str()?.parse().ok()).filter(holds);
+    pids.map(|pid| Process { pid, command: kernel::text(format!("/proc/{pid}/comm")).unwrap_or_default().trim().to_owned() }).collect()
 }
 
 /// Who holds one file or device open.

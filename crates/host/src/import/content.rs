@@ -2,8 +2,6 @@
 //!
 //! Not here: unpacking (`unpack`) and converting (`convert`).
 
-#![allow(clippy::disallowed_methods)] // the source is an administrator's, the folder that of an image that this command makes
-
 use super::foreign;
 use chyves_core::error::{Problem, Result};
 use chyves_core::value::printable;
@@ -116,9 +114,9 @@ impl Content {
 const LABEL: u64 = 32_808;
 
 /// The label of an ISO; none where it has none that can be shown.
-pub(crate) fn label(path: &str) -> Option<String> {
+pub(crate) fn label(disc: &File) -> Option<String> {
     let mut bytes = [0; 32];
-    File::open(path).and_then(|file| file.read_exact_at(&mut bytes, LABEL)).ok()?;
+    disc.read_exact_at(&mut bytes, LABEL).ok()?;
     let text = std::str::from_utf8(&bytes).ok()?.trim_end_matches([' ', '\0']);
     (!text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic() || b == b' ')).then(|| text.to_owned())
 }
@@ -224,9 +222,9 @@ fn volume_size(head: &[u8]) -> Option<u64> {
 }
 
 /// How many bytes the volume in a file has.
-pub(crate) fn volume_of(path: &str) -> Option<u64> {
+pub(crate) fn volume_of(file: &File) -> Option<u64> {
     let mut head = vec![0; 32_768 + 2048];
-    File::open(path).and_then(|file| file.read_exact_at(&mut head, 0)).ok()?;
+    file.read_exact_at(&mut head, 0).ok()?;
     volume_size(&head)
 }
 
@@ -289,7 +287,7 @@ mod tests {
             let mut bytes = vec![0u8; 40_000];
             bytes[32_808..32_808 + text.len()].copy_from_slice(text);
             std::fs::write(&path, bytes).unwrap();
-            label(path.to_str().unwrap())
+            label(&File::open(&path).unwrap())
         };
         assert_eq!(of(b"ARCH_202601                     ").as_deref(), Some("ARCH_202601"));
         assert_eq!(of(b"Two words").as_deref(), Some("Two words"));
@@ -297,7 +295,7 @@ mod tests {
             assert_eq!(of(none), None, "{none:?}");
         }
         std::fs::write(&path, vec![0; 32_820]).unwrap();
-        assert_eq!(label(path.to_str().unwrap()), None);
+        assert_eq!(label(&File::open(&path).unwrap()), None);
     }
 
     #[test]

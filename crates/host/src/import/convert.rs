@@ -6,8 +6,6 @@
 //!
 //! Not here: the device on the socket (`nbd`), the confinement (`confine::tool`).
 
-#![allow(clippy::disallowed_methods)] // the source is an administrator's, the folder that of an image that this command makes
-
 use super::content::Format;
 use super::layout;
 use super::nbd::{Export, serve};

@@ -1,7 +1,5 @@
 //! Hashes of what flows by, and in a thread of its own where it must not hold the rest up.
 
-#![allow(clippy::disallowed_methods)] // the source is an administrator's, the folder that of an image that this command makes
-
 use super::chunks::channel;
 use chyves_core::error::{Problem, Result};
 use chyves_core::image::{Hash, HashKind};

@@ -3,8 +3,6 @@
 //!
 //! Not here: the protocols (`http`, `ftp`), where the pieces are kept (`part`).
 
-#![allow(clippy::disallowed_methods)] // the source is an administrator's, the folder that of an image that this command makes
-
 use super::chunks::{carried, problem};
 use super::digest::stops;
 use super::hints;

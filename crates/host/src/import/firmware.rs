@@ -6,13 +6,13 @@
 //!
 //! Not here: which kind of image a file is ([`super::content`]), what a guest gets of it (chyves-core `plan::firmware`).
 
-#![allow(clippy::disallowed_methods)] // the source is an administrator's, the folder that of an image that this command makes
-
 use crate::apply;
+use crate::safe::{self, Access, Folder, Rule};
 use chyves_core::error::{Problem, Result};
 use chyves_core::value::{Size, printable};
 use chyves_core::world::{ImageKind, Template};
-use std::fs;
+use std::fs::File;
+use std::io::Read;
 
 /// No firmware is larger; more is not read into memory.
 const LIMIT: u64 = 64 << 20;
@@ -41,9 +41,9 @@ pub(super) struct Parts {
 ///
 /// # Errors
 /// One of the files is not what it is given for, or can't be read or written.
-pub(super) fn part(folder: &str, vars: Option<&str>, shown: &str) -> Result<Parts> {
-    let path = format!("{folder}/{}", ImageKind::Firmware.file());
-    let bytes = read(&path)?;
+pub(super) fn part(folder: &Folder, vars: Option<&str>, shown: &str) -> Result<Parts> {
+    let name = ImageKind::Firmware.file();
+    let bytes = read(folder.file(name, Access::Read, Rule::DISK)?, &folder.shown(name).to_string_lossy())?;
     let given = vars.map(|vars| template(vars, &bytes, shown)).transpose()?;
     let split = store(&bytes);
     if split == Some(bytes.len()) {
@@ -58,10 +58,10 @@ pub(super) fn part(folder: &str, vars: Option<&str>, shown: &str) -> Result<Part
         (None, true) => None,
     };
     if let Some(template) = &template {
-        apply::write_private_bytes(&format!("{folder}/{}", ImageKind::VARS_FILE), template)?;
+        folder.replace(ImageKind::VARS_FILE, template, true)?;
     }
     if !own.is_empty() {
-        apply::write_private_bytes(&path, code)?;
+        folder.replace(name, code, true)?;
     }
     Ok(Parts {
         code: code.len() as u64,
@@ -72,7 +72,7 @@ pub(super) fn part(folder: &str, vars: Option<&str>, shown: &str) -> Result<Part
 
 /// The template that somebody named for this firmware.
 fn template(path: &str, firmware: &[u8], shown: &str) -> Result<Vec<u8>> {
-    let (bytes, name) = (read(path)?, printable(path, 200));
+    let (bytes, name) = (read(safe::named(path)?, path)?, printable(path, 200));
     let refuse = |why: String| {
         Err(Problem::usage(format!("`{name}` is no template of variables for `{shown}`"))
             .on(&name)
@@ -93,20 +93,23 @@ fn template(path: &str, firmware: &[u8], shown: &str) -> Result<Vec<u8>> {
     }
 }
 
-fn read(path: &str) -> Result<Vec<u8>> {
-    let length = fs::metadata(path).map_err(apply::io_problem("look at", path))?.len();
-    if length > LIMIT {
+fn read(file: File, path: &str) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    // It may grow while it is read.
+    file.take(LIMIT + 1).read_to_end(&mut bytes).map_err(apply::io_problem("read", path))?;
+    if bytes.len() as u64 > LIMIT {
         let shown = printable(path, 200);
-        return Err(Problem::usage(format!("`{shown}` is no firmware: it has {}", Size::bytes(length).human()))
+        return Err(Problem::usage(format!("`{shown}` is no firmware: it has more than {}", Size::bytes(LIMIT).human()))
             .on(&shown)
             .hint("a disk or an ISO is imported as such: `chyves image import FILE`"));
     }
-    fs::read(path).map_err(apply::io_problem("read", path))
+    Ok(bytes)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     /// A volume of that length.
     fn volume(sort: [u8; 16], length: usize) -> Vec<u8> {
@@ -120,7 +123,7 @@ mod tests {
 
     fn parted(firmware: &[u8], vars: Option<&[u8]>) -> Result<(Parts, Vec<u8>, Option<Vec<u8>>)> {
         let dir = tempfile::tempdir().unwrap();
-        let folder = dir.path().to_str().unwrap();
+        let folder = &Folder::open(dir.path()).unwrap();
         fs::write(dir.path().join("image.fd"), firmware).unwrap();
         let file = dir.path().join("given");
         if let Some(vars) = vars {

@@ -17,8 +17,6 @@
 //!
 //! Not here: the dataset that it happens on, and that nobody sees it before it is whole (chyves-core `plan::image`).
 
-#![allow(clippy::disallowed_methods)] // the source is an administrator's, the folder that of an image that this command makes
-
 mod archive;
 mod chunks;
 pub(crate) mod content;
@@ -59,8 +57,7 @@ use content::Content;
 use digest::compare;
 use signature::Detached;
 use source::Opened;
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::File;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use unpack::{Out, Unpacker};
@@ -214,15 +211,14 @@ fn finish(import: &Import<'_>, written: Written, direct: Option<&File>, words: (
     let order = import.order;
     let shown = order.source.shown();
     let kind = written.content.kind();
-    let target = format!("{}/{}", import.folder, kind.file());
+    let folder = Folder::open(import.folder)?;
     let (length, sha256) = match (written.content, written.sha256) {
         (Content::Format(disk), _) => {
-            let scratch = written.scratch.as_ref().map(|(_, file)| file);
-            let from = scratch.or(direct).ok_or_else(|| Problem::bug("a stream was taken for a file"))?;
+            let from = written.scratch.as_ref().or(direct).ok_or_else(|| Problem::bug("a stream was taken for a file"))?;
             let image = convert::Image { file: from, format: disk, name: &shown };
-            let converted = converted(&image, &target, order.max_size.get(), place);
-            if let Some((path, _)) = &written.scratch {
-                std::fs::remove_file(path).map_err(apply::io_problem("remove", path))?;
+            let converted = converted(&image, &folder, kind.file(), order.max_size.get(), place);
+            if written.scratch.is_some() {
+                folder.remove_file(write::SCRATCH)?;
             }
             converted?
         }
@@ -231,7 +227,7 @@ fn finish(import: &Import<'_>, written: Written, direct: Option<&File>, words: (
     };
     let (length, sha256, template) = match (kind, &order.vars) {
         (ImageKind::Firmware, vars) => {
-            let parts = firmware::part(import.folder, vars.as_deref(), &shown)?;
+            let parts = firmware::part(&folder, vars.as_deref(), &shown)?;
             (parts.code, parts.sha256.unwrap_or(sha256), parts.template)
         }
         (ImageKind::Disk | ImageKind::Iso, None) => (length, sha256, None),
@@ -241,7 +237,8 @@ fn finish(import: &Import<'_>, written: Written, direct: Option<&File>, words: (
                 .hint("leave --vars away"));
         }
     };
-    if let Some(volume) = (kind == ImageKind::Iso).then(|| content::volume_of(&target)).flatten().filter(|volume| *volume > length) {
+    let disc = (kind == ImageKind::Iso).then(|| folder.file(kind.file(), Access::Read, Rule::DISK)).transpose()?;
+    if let Some(volume) = disc.as_ref().and_then(content::volume_of).filter(|volume| *volume > length) {
         return Err(Problem::failed(format!("`{shown}` is incomplete"))
             .on(&shown)
             .because(format!("its volume descriptor says {volume} bytes, and it has {length}"))
@@ -249,7 +246,7 @@ fn finish(import: &Import<'_>, written: Written, direct: Option<&File>, words: (
     }
     let name = order.source.file_name().unwrap_or_else(|| "-".into());
     let mut own: Vec<(String, String)> = order.wants.iter().map(|(k, v)| (format!("{}{k}", keys::WANTS), v.clone())).collect();
-    own.extend((kind == ImageKind::Iso).then(|| content::label(&target)).flatten().map(|label| (keys::IMAGE_LABEL.to_owned(), label)));
+    own.extend(disc.as_ref().and_then(content::label).map(|label| (keys::IMAGE_LABEL.to_owned(), label)));
     own.extend(template.into_iter().flat_map(|template| {
         [(keys::IMAGE_VARS.to_owned(), template.sha256), (keys::IMAGE_VARS_SIZE.to_owned(), template.size.to_string())]
     }));
@@ -274,21 +271,26 @@ fn finish(import: &Import<'_>, written: Written, direct: Option<&File>, words: (
 }
 
 /// Makes a raw disk of an image, which ends with a sector; its length and its SHA-256.
-fn converted(image: &convert::Image<'_>, path: &str, max: u64, place: &mut Place<'_>) -> Result<(u64, String)> {
-    let fail = |e: std::io::Error| apply::io_problem("write", path)(e);
+fn converted(image: &convert::Image<'_>, folder: &Folder, name: &str, max: u64, place: &mut Place<'_>) -> Result<(u64, String)> {
+    let path = folder.shown(name).to_string_lossy().into_owned();
+    let fail = |e: std::io::Error| apply::io_problem("write", &path)(e);
     let size = convert::bounded(image, max, place.interrupted)?;
-    let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path).map_err(fail)?;
+    let file = folder.create(name)?;
     (place.report)(Event::Command(format!("qemu-img convert {} {path}", image.name)));
     image.convert(size, &convert::Target { file: &file, holes: true }, place.interrupted)?;
     let length = size.get().next_multiple_of(512);
     file.set_len(length).and_then(|()| file.sync_all()).map_err(fail)?;
-    Ok((length, hash(&FilePath::host(path), place)?))
+    Ok((length, hash_of(file, &path, place)?))
 }
 
 /// The SHA-256 of a file, with progress.
 pub(crate) fn hash(path: &FilePath, place: &mut Place<'_>) -> Result<String> {
     let (folder, name) = Folder::of(path)?;
-    digest::of_file(folder.file(name, Access::Read, Rule::DISK)?, &path.to_string(), &mut |done, total| {
+    hash_of(folder.file(name, Access::Read, Rule::DISK)?, &path.to_string(), place)
+}
+
+fn hash_of(file: File, path: &str, place: &mut Place<'_>) -> Result<String> {
+    digest::of_file(file, path, &mut |done, total| {
         (place.report)(Event::Progress(done, total));
         !place.interrupted.load(Ordering::SeqCst)
     })

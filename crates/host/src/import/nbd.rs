@@ -5,8 +5,6 @@
 //!
 //! Not here: running the converter (`convert`).
 
-#![allow(clippy::disallowed_methods)] // the source is an administrator's, the folder that of an image that this command makes
-
 use crate::records;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};

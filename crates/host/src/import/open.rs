@@ -1,49 +1,25 @@
 //! Files of this host that others may own: opened once, never through a link that was put there meanwhile, and never a
 //! device or a pipe.
 
-#![allow(clippy::disallowed_methods)] // the source is an administrator's, the folder that of an image that this command makes
-
 use super::hints;
+use crate::hostfs::named;
 use chyves_core::error::{Problem, Result};
 use chyves_core::value::printable;
-use rustix::fs::{Mode, OFlags};
 use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::Path;
 use std::sync::Arc;
 
 /// Opens a regular file to read it. A path without links is opened without following any, so that none can be put there.
 pub(crate) fn regular(path: &str) -> Result<(File, Metadata)> {
     let shown = printable(path, 300);
     let missing = |e| Problem::not_found(format!("cannot open `{shown}`")).on(&shown).because(e).hint(hints::folder_of(path));
-    let no_links = std::fs::canonicalize(path).map_err(missing)? == Path::new(path);
-    // Opening a pipe would wait for its writer.
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let file = File::from(open(path, flags, no_links).map_err(|e| missing(e.into()))?);
+    let file = named::open_as_seen(path).map_err(missing)?;
     let meta = file.metadata().map_err(missing)?;
     if !meta.is_file() {
         return Err(Problem::usage(format!("`{shown}` is not a regular file")).on(&shown));
     }
     Ok((file, meta))
-}
-
-#[cfg(target_os = "linux")]
-fn open(path: &str, flags: OFlags, no_links: bool) -> rustix::io::Result<std::os::fd::OwnedFd> {
-    use rustix::fs::{CWD, ResolveFlags, open, openat2};
-    if no_links {
-        match openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS) {
-            // Kernels before 5.6, and filters of containers.
-            Err(rustix::io::Errno::NOSYS | rustix::io::Errno::PERM) => {}
-            other => return other,
-        }
-    }
-    open(path, if no_links { flags | OFlags::NOFOLLOW } else { flags }, Mode::empty())
-}
-
-#[cfg(not(target_os = "linux"))]
-fn open(path: &str, flags: OFlags, no_links: bool) -> rustix::io::Result<std::os::fd::OwnedFd> {
-    rustix::fs::open(path, if no_links { flags | OFlags::NOFOLLOW } else { flags }, Mode::empty())
 }
 
 /// Whether nobody but this user, or root, can write to a file.

@@ -3,16 +3,21 @@
 //!
 //! Not here: the dataset it lies on (`apply`), asking the server for the rest (`fetch`).
 
-#![allow(clippy::disallowed_methods)] // the source is an administrator's, the folder that of an image that this command makes
-
 use super::digest::sha256;
+use crate::safe::{Access, FileKind, Folder, Rule};
 use chyves_core::error::{Problem, Result};
 use chyves_core::image::public;
 use serde::{Deserialize, Serialize};
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{ErrorKind, Read};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::fs::{File, TryLockError};
+use std::io::ErrorKind;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
+
+/// The bytes.
+const PART: &str = "part";
+/// What they are the beginning of.
+const ABOUT: &str = "part.json";
+const ABOUT_LIMIT: u64 = 1 << 16;
 
 /// The word that tells one address from all others.
 pub fn word(address: &str) -> String {
@@ -22,14 +27,15 @@ pub fn word(address: &str) -> String {
 /// Whether a command is fetching into a folder just now.
 pub fn is_held(folder: &str) -> bool {
     // Without the file nobody has begun; what can't be opened is left to who can.
-    let Ok(file) = File::open(Part::path(folder)) else { return false };
+    let open = || Folder::open_if_there(folder)?.map_or(Ok(None), |folder| folder.file_if_there(PART, Access::Read, Rule::DISK));
+    let Ok(Some(file)) = open() else { return false };
     matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
 }
 
 /// Whether what lies in a folder would be of use to another try. Somebody may be fetching into it just now.
 pub(super) fn is_of_use(folder: &str) -> bool {
-    let is_empty = |name: &str| std::fs::metadata(format!("{folder}/{name}")).map_or(true, |m| m.len() == 0);
-    !is_empty("part") || !is_empty("part.json")
+    let Ok(folder) = Folder::open(folder) else { return false };
+    [PART, ABOUT].iter().any(|name| folder.metadata(name).is_ok_and(|entry| entry.is_some_and(|e| e.kind == FileKind::File && e.len > 0)))
 }
 
 /// What the server said of the whole file.
@@ -54,14 +60,15 @@ pub(super) struct Part {
 
 impl Part {
     pub(super) fn path(folder: &str) -> String {
-        format!("{folder}/part")
+        format!("{folder}/{PART}")
     }
 
     /// Opens the part in a folder, which one command at a time may do.
     pub(super) fn open(folder: &str, address: &str) -> Result<Self> {
         let path = Self::path(folder);
         let fail = |e: std::io::Error| crate::apply::io_problem("open", &path)(e);
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(fail)?;
+        let below = Folder::open(folder)?;
+        let file = below.file(PART, Access::Create, Rule::DISK)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -73,9 +80,8 @@ impl Part {
             Err(TryLockError::Error(e)) => return Err(fail(e)),
         }
         let length = file.metadata().map_err(fail)?.len();
-        let mut text = String::new();
-        let known = File::open(format!("{folder}/part.json")).and_then(|f| f.take(1 << 16).read_to_string(&mut text));
-        let whole: Whole = known.ok().and_then(|_| serde_json::from_str(&text).ok()).unwrap_or_default();
+        let known = below.read_text(ABOUT, Rule::up_to(ABOUT_LIMIT)).ok().flatten();
+        let whole: Whole = known.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
         let mut part = Self { file, folder: folder.to_owned(), length, whole };
         if part.whole.validator.is_none() && part.length > 0 {
             // Nobody could tell what it is the beginning of.
@@ -93,7 +99,7 @@ impl Part {
 
     /// Remembers what it is the beginning of.
     pub(super) fn know(&mut self, whole: Whole) -> Result<()> {
-        let path = format!("{}/part.json", self.folder);
+        let path = format!("{}/{ABOUT}", self.folder);
         let text = serde_json::to_vec(&whole).map_err(|e| Problem::bug("what a server said is no JSON").because(e))?;
         crate::apply::write_private_bytes(&path, &text)?;
         self.whole = whole;

@@ -2,8 +2,6 @@
 //!
 //! Not here: servers (`http`, `ftp`), going on after a cut (`fetch`).
 
-#![allow(clippy::disallowed_methods)] // the source is an administrator's, the folder that of an image that this command makes
-
 use super::chunks::{PIECE, Piece, fill, problem};
 use super::content::{ends_as_vhd, is_dmg};
 use super::digest::{Hasher, stops};
@@ -12,6 +10,7 @@ use super::open::{At, is_private, regular};
 use super::part::Part;
 use super::signature::Running;
 use super::{ftp, http, interrupted, trust};
+use crate::hostfs::named;
 use chyves_core::cmd::Cmd;
 use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::image::{HashKind, Order, Source};
@@ -167,7 +166,7 @@ fn same(path: &str, before: &Metadata, file: &File) -> Result<()> {
             .because(why)
             .hint(format!("once nobody writes to it, `{}` tries again", Cmd::new("chyves", ["image", "import", &shown]))))
     };
-    match std::fs::metadata(path) {
+    match named::stat(path) {
         Err(_) => return changed("it is not there any more"),
         Ok(now) if (now.dev(), now.ino()) != (before.dev(), before.ino()) => return changed("another file has its name"),
         Ok(_) => {}

@@ -3,15 +3,13 @@
 //!
 //! Not here: reading lists (chyves-core `image::checksums`), hashing (`digest`), checking signatures (`signature`).
 
-#![allow(clippy::disallowed_methods)] // the source is an administrator's, the folder that of an image that this command makes
-
 use super::fetch::Remote;
 use super::signature::{self, Detached, Keys};
 use super::{ftp, hints, http};
+use crate::hostfs::named;
 use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::image::{Hash, Order, Source, checksums};
 use chyves_core::value::printable;
-use std::fs::File;
 use std::io::Read;
 
 /// Lists, signatures and keys are not larger.
@@ -131,7 +129,7 @@ pub(crate) fn small(place: &Source, silence: u32) -> Result<Vec<u8>> {
     let shown = place.shown();
     let mut bytes = Vec::new();
     let mut from: Box<dyn Read> = match place {
-        Source::File(path) => Box::new(File::open(path).map_err(|e| {
+        Source::File(path) => Box::new(named::open(path).map_err(|e| {
             let problem = Problem::not_found(format!("can't open `{}`", printable(path, 300))).on(&shown);
             problem.because(e).hint(hints::folder_of(path))
         })?),

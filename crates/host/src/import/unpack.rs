@@ -2,8 +2,6 @@
 //!
 //! Not here: what archives may hold (`archive`), what plain content is (`content`), writing it (`import`).
 
-#![allow(clippy::disallowed_methods)] // the source is an administrator's, the folder that of an image that this command makes
-
 use super::archive;
 use super::chunks::{Feed, PIECE, carried, fill, problem};
 use super::content::{Content, Format, HEAD, Packing, Seen, recognise};
@@ -11,11 +9,11 @@ use super::digest::stops;
 use super::foreign;
 use super::open::At;
 use super::zstd::Zstd;
+use crate::safe::Folder;
 use chyves_core::error::{Problem, Result};
-use chyves_core::value::{Size, printable};
-use std::fs::{File, OpenOptions};
+use chyves_core::value::{FilePath, Size, printable};
+use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex};
@@ -128,7 +126,7 @@ impl Unpacker {
                     let path = self.scratch.clone();
                     let spooled = self.spool(&mut whole, &path);
                     let content = spooled.and_then(|file| archive::zip(self, At::start(Arc::new(file))));
-                    let _ = std::fs::remove_file(&path);
+                    let _ = crate::apply::remove(&path);
                     content
                 }
             },
@@ -185,7 +183,8 @@ impl Unpacker {
     /// Puts a stream into a file of its own, which is open from then on.
     fn spool(&self, from: &mut dyn Read, path: &str) -> Result<File> {
         let fail = |e: io::Error| crate::apply::io_problem("write", path)(e);
-        let mut file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path).map_err(fail)?;
+        let (folder, name) = Folder::of(&FilePath::host(path))?;
+        let mut file = folder.create(name)?;
         let mut buffer = vec![0; PIECE];
         let mut left = self.max;
         loop {

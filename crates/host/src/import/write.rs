@@ -2,8 +2,6 @@
 //!
 //! Not here: what follows once it is written (`import`).
 
-#![allow(clippy::disallowed_methods)] // the source is an administrator's, the folder that of an image that this command makes
-
 use super::chunks::GLANCE;
 use super::content::Content;
 use super::digest::Beside;
@@ -11,16 +9,19 @@ use super::unpack::Out;
 use super::{Import, fetch, interrupted};
 use crate::apply::{self, Event, Place};
 use crate::records;
+use crate::safe::Folder;
 use crate::stream::Flow;
 use chyves_core::error::{Problem, Result};
 use chyves_core::image::Order;
 use chyves_core::world::ImageKind;
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
+
+/// The name of the bytes that are still to be converted.
+pub(super) const SCRATCH: &str = "scratch";
 
 /// How often progress is told.
 const TELL: Duration = Duration::from_millis(250);
@@ -29,7 +30,7 @@ const TELL: Duration = Duration::from_millis(250);
 pub(super) struct Written {
     pub(super) content: Content,
     /// The file of the bytes that are still to be converted.
-    pub(super) scratch: Option<(String, File)>,
+    pub(super) scratch: Option<File>,
     pub(super) length: u64,
     /// Of the file, where that is the image already.
     pub(super) sha256: Option<String>,
@@ -57,11 +58,10 @@ pub(super) fn write(import: &Import<'_>, out: &Receiver<Out>, meter: &mut Meter,
     let Some(Out::Content { content, direct }) = next(out, meter, place) else { return Err(interrupted(&shown)) };
     let content = as_expected(content, import.order, &shown)?;
     let is_image = !matches!(content, Content::Format(_));
-    let file = if is_image { content.kind().file() } else { "scratch" };
+    let file = if is_image { content.kind().file() } else { SCRATCH };
     let path = format!("{}/{file}", import.folder);
     let fail = |e: std::io::Error| apply::io_problem("write", &path)(e);
-    let make = || OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path);
-    let target = if direct { None } else { Some(make().map_err(fail)?) };
+    let target = if direct { None } else { Some(Folder::open(import.folder)?.create(file)?) };
     let hash = is_image.then(Beside::begin);
     let mut at = 0u64;
     loop {
@@ -98,7 +98,7 @@ pub(super) fn write(import: &Import<'_>, out: &Receiver<Out>, meter: &mut Meter,
         hash.update(Arc::new(vec![0; usize::try_from(length - at).unwrap_or(0)]));
         hash.end()
     });
-    Ok(Written { content, scratch: target.filter(|_| !is_image).map(|file| (path.clone(), file)), length, sha256: sha256.transpose()? })
+    Ok(Written { content, scratch: target.filter(|_| !is_image), length, sha256: sha256.transpose()? })
 }
 
 /// What it is, where that is what was asked for. Firmware of an unknown sort is firmware where a person says so.

@@ -4,8 +4,7 @@
 //! the runtime folder, and are gone at boot as the nodes are; what was written under another boot is void.
 //! Not here: what they are for (core's `network::graph`).
 
-#![allow(clippy::disallowed_methods)] // the runtime folder is root's own
-
+use crate::hostfs::own;
 use crate::runtime::Runtime;
 use crate::{proc, run};
 use chyves_core::error::{Problem, Result};
@@ -30,8 +29,7 @@ fn folder(rt: &Runtime) -> PathBuf {
 /// What is written down: of nodes that chyves made, and of guests that were started onto nodes.
 fn written(rt: &Runtime) -> (BTreeMap<String, Made>, BTreeMap<String, BTreeSet<Uuid>>) {
     let (mut made, mut claims) = (BTreeMap::new(), BTreeMap::<String, BTreeSet<Uuid>>::new());
-    for entry in std::fs::read_dir(folder(rt)).into_iter().flatten().flatten() {
-        let Ok(name) = entry.file_name().into_string() else { continue };
+    for name in super::names_in(&folder(rt)) {
         match name.split_once('+') {
             Some((node, guest)) => {
                 if let Ok(guest) = guest.parse() {
@@ -39,7 +37,7 @@ fn written(rt: &Runtime) -> (BTreeMap<String, Made>, BTreeMap<String, BTreeSet<U
                 }
             }
             None => {
-                let text = std::fs::read_to_string(entry.path()).unwrap_or_default();
+                let text = own::text(folder(rt).join(&name), super::NOTE_LIMIT).unwrap_or_default();
                 made.extend(Made::read(&text).map(|m| (name, m)));
             }
         }
@@ -111,11 +109,11 @@ pub(crate) fn note(intent: &Intent, rt: &Runtime) -> Result<()> {
                 graph.named(node.as_str()).ok_or_else(|| Problem::failed(format!("the node `{node}:` that was made is not there")))?;
             let path = folder(rt).join(node.as_str());
             let cant = |e| Problem::host_cant(format!("can't write `{}`", path.display())).because(e);
-            std::fs::create_dir_all(folder(rt)).map_err(cant)?;
+            own::make_folder(folder(rt), 0o700).map_err(cant)?;
             crate::apply::write_private(&path.to_string_lossy(), &Made { mark: mark.clone(), id, boot: proc::boot_id()? }.text())
         }
         Intent::RemoveNode { node, .. } => {
-            let _ = std::fs::remove_file(folder(rt).join(node.as_str()));
+            let _ = own::remove(folder(rt).join(node.as_str()));
             tidy(rt);
             Ok(())
         }
@@ -131,13 +129,13 @@ pub(super) fn let_go(rt: &Runtime, guest: Option<Uuid>, command: &str) {
             let over = match guest {
                 Some(guest) => guest == uuid,
                 None => {
-                    let name = std::fs::read_to_string(&claim).ok().and_then(|text| text.trim().parse::<GuestName>().ok());
+                    let name = own::text(&claim, super::NOTE_LIMIT).ok().and_then(|text| text.trim().parse::<GuestName>().ok());
                     let unlocked = |name| rt.lock_named(&format!("guest.{name}"), Duration::ZERO, command).is_ok();
                     name.is_none_or(unlocked) && rt.is_held(uuid).is_ok_and(|held| !held)
                 }
             };
             if over {
-                let _ = std::fs::remove_file(claim);
+                let _ = own::remove(claim);
             }
         }
     }
@@ -146,5 +144,5 @@ pub(super) fn let_go(rt: &Runtime, guest: Option<Uuid>, command: &str) {
 
 /// An empty folder goes; one that is not stays.
 fn tidy(rt: &Runtime) {
-    let _ = std::fs::remove_dir(folder(rt));
+    let _ = own::remove_folder(folder(rt));
 }

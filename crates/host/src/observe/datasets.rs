@@ -1,7 +1,5 @@
 //! Single datasets and snapshots: what they say, whether they are there, and which object a name means.
 
-#![allow(clippy::disallowed_methods)] // an administrator named the file
-
 use crate::run;
 use chyves_core::cmd::Cmd;
 use chyves_core::error::{Problem, Result};

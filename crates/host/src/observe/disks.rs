@@ -119,7 +119,7 @@ fn file(folder: &str, number: u16) -> Found {
 fn attached(source: &str) -> Found {
     match length(&FilePath::host(source)) {
         Ok(size) => Found::Size(size),
-        Err(_) if !std::path::Path::new(source).exists() => Found::Missing,
+        Err(_) if !crate::hostfs::named::is_there(source) => Found::Missing,
         Err(problem) => Found::Unknown(problem.to_string()),
     }
 }

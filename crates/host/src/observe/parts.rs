@@ -2,8 +2,6 @@
 //!
 //! Not here: going on with it (`import/part`).
 
-#![allow(clippy::disallowed_methods)] // an administrator named the file
-
 use crate::run;
 use chyves_core::error::Result;
 use chyves_core::property::keys::{IMAGE_ADDED, IMAGE_PARTIAL};

@@ -1,7 +1,5 @@
 //! Looking at pools as such: what lies on an offline one, everything below a root, names that two guests have.
 
-#![allow(clippy::disallowed_methods)] // an administrator named the file
-
 use super::{read_all, states};
 use crate::run;
 use crate::runtime::Runtime;

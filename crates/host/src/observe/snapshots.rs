@@ -1,7 +1,5 @@
 //! Looking at snapshots and at what stands on them: one `zfs` call for all guests at once.
 
-#![allow(clippy::disallowed_methods)] // an administrator named the file
-
 use super::{dataset, guids};
 use crate::run;
 use chyves_core::error::{Problem, Result};

@@ -8,8 +8,6 @@
 //!
 //! Not here: what becomes of the plan that it was a step of (`apply`).
 
-#![allow(clippy::disallowed_methods)] // devices, programs and /proc of the host are inspected
-
 use super::Output;
 use crate::interrupt;
 use chyves_core::cmd::Cmd;
@@ -206,7 +204,7 @@ impl Patience {
     }
 }
 
-fn notice() -> Duration {
+pub(super) fn notice() -> Duration {
     let told = std::env::var(NOTICE_VARIABLE).ok().and_then(|text| text.parse::<f64>().ok());
     told.filter(|seconds| (0.01..1e6).contains(seconds)).map_or(NOTICE, Duration::from_secs_f64)
 }
@@ -228,6 +226,8 @@ pub(super) fn output(cmd: &Cmd, mut child: Child, group: bool) -> Result<Output>
     let mut patience = Patience::with(cmd, &child, group);
     let (mut out, mut err) = (child.stdout.take(), child.stderr.take());
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+    // How much it complained of is not kept.
+    let mut dropped = 0;
     let mut buffer = vec![0; 1 << 16];
     let cannot = |e: &dyn std::fmt::Display| Problem::failed(format!("cannot read what `{}` prints", cmd.program)).because(e);
     while out.is_some() || err.is_some() {
@@ -245,7 +245,13 @@ pub(super) fn output(cmd: &Cmd, mut child: Child, group: bool) -> Result<Output>
                     return Err(endless(cmd));
                 }
                 if reads_err && read_some(&mut err, &mut buffer, &mut stderr).map_err(|e| cannot(&e))? {
+                    dropped += stderr.len().saturating_sub(STDERR_LIMIT);
                     stderr.truncate(STDERR_LIMIT);
+                    if dropped > STDOUT_LIMIT {
+                        patience.signal(Signal::KILL);
+                        let _ = child.wait();
+                        return Err(endless(cmd));
+                    }
                 }
             }
             Err(e) => return Err(cannot(&e)),
@@ -306,6 +312,8 @@ mod tests {
     fn endless_output_is_an_error() {
         let problem = run(&Cmd::new("yes", [""; 0])).unwrap_err();
         assert!(problem.message.contains("printed more than 128 MiB"), "{problem}");
+        let loud = run(&Cmd::new("sh", ["-c", "exec yes >&2"])).unwrap_err();
+        assert!(loud.message.contains("printed more than 128 MiB"), "{loud}");
         let quiet = run(&Cmd::new("sh", ["-c", "head -c 9000000 /dev/zero >&2; echo done"])).unwrap();
         assert_eq!((quiet.stdout.as_str(), quiet.stderr.len()), ("done\n", STDERR_LIMIT));
     }

@@ -4,15 +4,12 @@
 //! has a descriptor can unlock or close it while it lives on. So the file of the lock also names the process, written by root
 //! before the process runs; that it is gone is proved by the process table alone.
 
-#![allow(clippy::disallowed_methods)] // the runtime folder is root's own
-
 use super::lock::{self, Lock};
+use crate::hostfs::own::{self, How};
 use crate::proc::{self, Proc};
 use chyves_core::error::{Problem, Result};
 use serde::{Deserialize, Serialize};
-use std::fs::File;
-use std::io::{Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::Write;
 use std::path::Path;
 
 /// More is not ours.
@@ -39,23 +36,20 @@ pub(crate) fn name(path: &Path, process: &Proc) -> Result<()> {
     let mark = Mark { boot: proc::boot_id()?, process: process.clone() };
     let text = serde_json::to_vec(&mark).map_err(|e| Problem::bug("a process cannot be named as JSON").because(e))?;
     let write = || {
-        let flags = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
-        File::options().write(true).truncate(true).custom_flags(flags).open(path)?.write_all(&text)
+        let mut file = own::open(path, How::Write)?;
+        file.set_len(0)?;
+        file.write_all(&text)
     };
     write().map_err(|e| Problem::failed(format!("cannot write `{}`", path.display())).on(path.display()).because(e))
 }
 
 /// The living process that the lock at `path` was handed to, whether it still holds it or not.
 pub(crate) fn named(path: &Path) -> Result<Option<Proc>> {
-    let mut text = String::new();
-    match File::open(path) {
-        Ok(file) => {
-            let read = file.take(LIMIT).read_to_string(&mut text);
-            read.map_err(|e| Problem::host_cant(format!("cannot read `{}`", path.display())).on(path.display()).because(e))?;
-        }
+    let text = match own::text(path, LIMIT) {
+        Ok(text) => text,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(Problem::host_cant(format!("cannot open `{}`", path.display())).on(path.display()).because(e)),
-    }
+        Err(e) => return Err(Problem::host_cant(format!("cannot read `{}`", path.display())).on(path.display()).because(e)),
+    };
     // Half a line is of a supervisor that was killed while it wrote: its process got no order, and never became a hypervisor.
     let Ok(mark) = serde_json::from_str::<Mark>(&text) else { return Ok(None) };
     Ok(if mark.boot == proc::boot_id()? && mark.process.is_alive()? { Some(mark.process) } else { None })

@@ -5,16 +5,15 @@
 //!
 //! Not here: what is locked when; commands take [`Runtime::lock_guest`], supervisors their own.
 
-#![allow(clippy::disallowed_methods)] // the runtime folder is root's own
-
 use super::Runtime;
+use crate::hostfs::own::{self, How};
 use crate::interrupt;
 use chyves_core::error::{Problem, Result};
 use chyves_core::value::{GuestName, printable};
 use serde::{Deserialize, Serialize};
 use std::fs::{File, TryLockError};
-use std::io::{Read, Seek, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::io::{Seek, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -43,7 +42,7 @@ impl Drop for Lock {
         // Those who share it are alone only at the end; a child that holds it too goes on holding it.
         let prune = self.pruned && !self.lent.load(Ordering::SeqCst);
         if prune && self.file.try_lock().is_ok() && is_at(&self.file, &self.path) {
-            let _ = std::fs::remove_file(&self.path);
+            let _ = own::remove(&self.path);
         }
     }
 }
@@ -148,25 +147,16 @@ fn cant(path: &Path, e: &std::io::Error) -> Problem {
 }
 
 fn open(path: &Path) -> std::io::Result<File> {
-    File::options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
-        .open(path)
+    own::open(path, How::WriteOrCreate)
 }
 
 /// Makes it where it is not there, and opens it for reading only.
 fn open_to_hold(path: &Path) -> std::io::Result<File> {
-    use rustix::fs::{Mode, OFlags};
-    let flags = OFlags::RDONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    Ok(File::from(rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR)?))
+    own::open(path, How::ReadOrCreate)
 }
 
 fn is_at(file: &File, path: &Path) -> bool {
-    match (file.metadata(), std::fs::symlink_metadata(path)) {
+    match (file.metadata(), own::stat(path)) {
         (Ok(a), Ok(b)) => a.dev() == b.dev() && a.ino() == b.ino(),
         _ => false,
     }
@@ -174,7 +164,7 @@ fn is_at(file: &File, path: &Path) -> bool {
 
 /// Whether somebody holds the lock at `path` now. Looks without getting in anybody's way for longer than an instant.
 pub(crate) fn is_held(path: &Path) -> Result<bool> {
-    let file = match File::open(path) {
+    let file = match own::open(path, How::Read) {
         Ok(file) => file,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(false),
         Err(e) => return Err(cant(path, &e)),
@@ -188,9 +178,7 @@ pub(crate) fn is_held(path: &Path) -> Result<bool> {
 
 /// Who holds the lock at `path`, as far as its file says.
 pub(crate) fn holder(path: &Path) -> Option<Holder> {
-    let mut text = String::new();
-    File::open(path).ok()?.take(NOTE_LIMIT).read_to_string(&mut text).ok()?;
-    serde_json::from_str(&text).ok()
+    serde_json::from_str(&own::text(path, NOTE_LIMIT).ok()?).ok()
 }
 
 impl Runtime {
@@ -243,11 +231,10 @@ impl Runtime {
 
     /// Removes the files of locks that nobody holds: those of commands that were killed.
     pub fn prune_locks(&self) {
-        let Ok(entries) = std::fs::read_dir(self.locks()) else { return };
-        for entry in entries.flatten() {
-            let path = entry.path();
+        for name in own::names(self.locks()).unwrap_or_default() {
+            let path = self.locks().join(name);
             // Not made where somebody was quicker.
-            let Ok(file) = File::options().read(true).write(true).open(&path) else { continue };
+            let Ok(file) = own::open(&path, How::Write) else { continue };
             if file.try_lock().is_ok() {
                 drop(Lock { file, path, pruned: true, lent: AtomicBool::new(false) });
             }

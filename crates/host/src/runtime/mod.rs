@@ -11,8 +11,6 @@
 //!
 //! Not here: running a machine (`supervise`) and talking to its supervisor (`control`).
 
-#![allow(clippy::disallowed_methods)] // the runtime folder is root's own
-
 pub(crate) mod life;
 pub mod lock;
 pub mod observe;
@@ -22,11 +20,12 @@ pub use lock::Lock;
 pub use observe::{GuestState, Observed};
 pub use record::{Phase, Record};
 
+use crate::hostfs::own;
 use crate::platform;
 use chyves_core::error::{Problem, Result};
 use chyves_core::launch::SECRET_FILE;
 use chyves_core::os::Os;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
@@ -108,7 +107,7 @@ impl Runtime {
     /// The file that holds the password of a guest's screen; none where chyves gave it none, as to a screen that is a device
     /// of the user's own.
     pub fn screen_secret(&self, uuid: Uuid) -> Option<PathBuf> {
-        Some(self.guest_dir(uuid).join(SECRET_FILE)).filter(|file| file.exists())
+        Some(self.guest_dir(uuid).join(SECRET_FILE)).filter(|file| own::is_there(file))
     }
 
     /// The path of a socket in a guest's folder, such as `qmp` or `serial`.
@@ -130,7 +129,7 @@ impl Runtime {
     /// Why nothing can be written there, if so. Makes the folder where it is missing.
     pub fn refusal(&self) -> Option<String> {
         let tried = self.create().map_err(|problem| problem.to_string());
-        let writable = || rustix::fs::access(&self.root, rustix::fs::Access::WRITE_OK).map_err(|e| e.to_string());
+        let writable = || own::can_write(&self.root).map_err(|e| e.to_string());
         tried.and_then(|()| writable()).err()
     }
 
@@ -162,17 +161,14 @@ pub(crate) fn make_private(path: &Path) -> Result<()> {
         let problem = if e.kind() == std::io::ErrorKind::PermissionDenied { Problem::host_cant } else { Problem::failed };
         problem(format!("can't make the folder `{}`", path.display())).on(path.display()).because(e)
     };
-    match std::fs::DirBuilder::new().mode(0o700).recursive(true).create(path) {
-        Ok(()) => {}
-        Err(e) => return Err(failed(e)),
-    }
+    own::make_folder(path, 0o700).map_err(failed)?;
     check_private(path, ROOT_VARIABLE).map(drop)
 }
 
 /// Refuses a folder that others own or may write to: what is in it is believed, and acted on. Whether it is there;
 /// `variable` names another one.
 pub(crate) fn check_private(path: &Path, variable: &str) -> Result<bool> {
-    let meta = match std::fs::symlink_metadata(path) {
+    let meta = match own::stat(path) {
         Ok(meta) => meta,
         Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => return Ok(false),
         Err(e) => return Err(Problem::host_cant(format!("cannot inspect the folder `{}`", path.display())).on(path.display()).because(e)),
@@ -240,10 +236,7 @@ impl GuestDir {
     /// Removes what a dead supervisor left of its own. What a plan has just put there for the next machine stays.
     pub(crate) fn clean_leftovers(&self) -> std::io::Result<()> {
         for path in [self.record(), self.control(), self.spare_log()] {
-            match std::fs::remove_file(path) {
-                Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e),
-                _ => {}
-            }
+            own::remove(path)?;
         }
         Ok(())
     }
@@ -251,20 +244,8 @@ impl GuestDir {
     /// Removes what a dead machine left, all but the supervisor's lock. Only for the holder of that lock.
     pub(crate) fn clean(&self) -> std::io::Result<()> {
         let lock = self.supervisor_lock();
-        for entry in std::fs::read_dir(&self.path)? {
-            let path = entry?.path();
-            if path == lock {
-                continue;
-            }
-            // Removing a folder does not follow links out of it.
-            let removed = match std::fs::symlink_metadata(&path) {
-                Ok(meta) if meta.is_dir() => std::fs::remove_dir_all(&path),
-                _ => std::fs::remove_file(&path),
-            };
-            match removed {
-                Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e),
-                _ => {}
-            }
+        for path in own::names(&self.path)?.into_iter().map(|name| self.path.join(name)).filter(|path| *path != lock) {
+            own::remove_all(path)?;
         }
         Ok(())
     }
@@ -273,11 +254,8 @@ impl GuestDir {
     /// The lock's file goes last: from then on the folder may be another's, who takes a new one.
     pub(crate) fn remove(&self) -> std::io::Result<()> {
         self.clean()?;
-        std::fs::remove_file(self.supervisor_lock())?;
-        match std::fs::remove_dir(&self.path) {
-            Err(e) if e.kind() != std::io::ErrorKind::DirectoryNotEmpty => Err(e),
-            _ => Ok(()),
-        }
+        own::remove(self.supervisor_lock())?;
+        own::remove_folder(&self.path)
     }
 }
 

@@ -1,8 +1,7 @@
 //! What is true of a guest now: looked at afresh each time, proved by locks.
 
-#![allow(clippy::disallowed_methods)] // the runtime folder is root's own
-
 use super::{GuestDir, Phase, Record, Runtime, lock};
+use crate::hostfs::own;
 use crate::proc;
 use chyves_core::error::{Problem, Result};
 use chyves_core::value::Dataset;
@@ -107,7 +106,7 @@ impl Runtime {
     /// Something of it lives, or a file can't be removed.
     pub fn forget(&self, uuid: Uuid) -> Result<()> {
         let dir = self.guest(uuid);
-        if !dir.path().exists() {
+        if !own::is_there(dir.path()) {
             return Ok(());
         }
         let busy = || Problem::not_now("the guest runs").on(uuid);
@@ -187,16 +186,8 @@ impl Runtime {
 /// The identities that name something in a folder, in order; none where the folder is missing.
 fn uuids_in(folder: &Path) -> Result<Vec<Uuid>> {
     let cant = |e| Problem::failed(format!("can't read the folder `{}`", folder.display())).on(folder.display()).because(e);
-    let entries = match std::fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(e) => return Err(cant(e)),
-    };
-    let mut all = Vec::new();
-    for entry in entries {
-        let name = entry.map_err(cant)?.file_name();
-        all.extend(name.to_str().and_then(|n| Uuid::try_parse(n).ok()));
-    }
+    let names = own::names(folder).map_err(cant)?;
+    let mut all: Vec<Uuid> = names.iter().filter_map(|name| Uuid::try_parse(name.to_str()?).ok()).collect();
     all.sort_unstable();
     Ok(all)
 }

@@ -2,16 +2,13 @@
 //!
 //! A record proves nothing: the locks do (`observe`). One of another boot of the host is void.
 
-#![allow(clippy::disallowed_methods)] // the runtime folder is root's own
-
+use crate::hostfs::own;
 use crate::proc::Proc;
 use chyves_core::error::{Problem, Result};
 use chyves_core::launch::Launch;
 use chyves_core::value::{Dataset, GuestName};
 use chyves_core::vmm::Vmm;
 use serde::{Deserialize, Serialize};
-use std::io::{Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use uuid::Uuid;
 
@@ -87,30 +84,17 @@ impl Record {
                 .because(e)
                 .hint("`chyves reclaim` removes it where nothing of its guest lives")
         };
-        let file = match std::fs::File::open(path) {
-            Ok(file) => file,
+        let text = match own::text(path, LIMIT) {
+            Ok(text) => text,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(cant(&e)),
         };
-        let mut text = String::new();
-        file.take(LIMIT).read_to_string(&mut text).map_err(|e| cant(&e))?;
         serde_json::from_str(&text).map(Some).map_err(|e| cant(&e))
     }
 
     /// Writes it whole or not at all: readers see the old one or the new one.
     pub(crate) fn write(&self, path: &Path) -> std::io::Result<()> {
         let text = serde_json::to_vec(self)?;
-        replace(path, &text)
+        own::replace(path, &text)
     }
-}
-
-/// Puts a file of mode 0600 in place by renaming.
-pub(crate) fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let temp = path.with_extension(format!("new-{}", std::process::id()));
-    let put = || {
-        let mut file = std::fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(&temp)?;
-        file.write_all(bytes)?;
-        std::fs::rename(&temp, path)
-    };
-    put().inspect_err(|_| drop(std::fs::remove_file(&temp)))
 }

@@ -17,8 +17,16 @@ pub enum Access {
     Read,
     /// Reading and writing in place.
     ReadWrite,
+    /// The same; it is created if it is missing.
+    Create,
     /// Reading, and writing at its end; it is created if it is missing.
     Append,
+}
+
+impl Access {
+    const fn creates(self) -> bool {
+        matches!(self, Self::Create | Self::Append)
+    }
 }
 
 /// Whose a file may be.
@@ -81,16 +89,17 @@ impl Folder {
             Ok(entry) if entry.kind != FileKind::File => {
                 return Err(Refusal::Kind { is: entry.kind, wanted: FileKind::File }.into());
             }
-            Err(e) if e.kind() == io::ErrorKind::NotFound && access == Access::Append => {}
+            Err(e) if e.kind() == io::ErrorKind::NotFound && access.creates() => {}
             Err(e) => return Err(e),
             Ok(_) => {}
         }
         let flags = match access {
             Access::Read => OFlags::RDONLY,
             Access::ReadWrite => OFlags::RDWR,
+            Access::Create => OFlags::RDWR | OFlags::CREATE,
             Access::Append => OFlags::RDWR | OFlags::APPEND | OFlags::CREATE,
         };
-        let mode = if access == Access::Append { Mode::RUSR | Mode::WUSR } else { Mode::empty() };
+        let mode = if access.creates() { Mode::RUSR | Mode::WUSR } else { Mode::empty() };
         let file = File::from(self.raw(path, flags, mode)?);
         rule.check(&file.metadata()?, access)?;
         blocking(file)

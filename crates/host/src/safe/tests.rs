@@ -50,6 +50,7 @@ fn refused(ground: &Ground, name: &str, why: &str) {
         guest.file(name, Access::Read, rule).map(drop),
         guest.file(name, Access::ReadWrite, rule).map(drop),
         guest.file(name, Access::Append, rule).map(drop),
+        guest.file(name, Access::Create, rule).map(drop),
         guest.read(name, rule).map(drop),
         guest.folder(name).map(drop),
         guest.make_folder(name).map(drop),
@@ -144,7 +145,7 @@ fn a_file_of_several_names_is_read_and_never_written_in_place() {
     both(|ground| {
         fs::write(ground.at("disk0.raw"), "disk").unwrap();
         fs::hard_link(ground.at("disk0.raw"), ground.at("logs/console.log")).unwrap();
-        for access in [Access::ReadWrite, Access::Append] {
+        for access in [Access::ReadWrite, Access::Create, Access::Append] {
             let problem = ground.guest.file("logs/console.log", access, Rule::DISK).unwrap_err();
             assert!(problem.message.contains("2 names"), "{problem:?}");
         }

@@ -12,6 +12,7 @@ use super::ring::Ring;
 use super::serial::Serial;
 use super::signals::Signals;
 use super::spawn::Spawner;
+use crate::hostfs::own;
 use crate::ports;
 use crate::proc::{self, Proc};
 use crate::runtime::{GuestDir, Lock, Phase as Shown, Record, Runtime, check_socket, life, lock};
@@ -41,7 +42,7 @@ fn take_place(rt: &Runtime, dir: &GuestDir) -> Result<Option<Lock>> {
     loop {
         dir.create()?;
         match Lock::take(&dir.supervisor_lock(), lock::GLANCE) {
-            Err(_) if tries < 50 && !dir.path().exists() => tries += 1,
+            Err(_) if tries < 50 && !own::is_there(dir.path()) => tries += 1,
             other => return other,
         }
     }
@@ -96,7 +97,7 @@ impl<'a> Engine<'a> {
         let dir = rt.guest(uuid);
         let not_now =
             |why: &str| Problem::not_now(format!("there is nothing of `{}` to take over", dataset.leaf())).on(dataset).because(why);
-        if !dir.path().exists() {
+        if !own::is_there(dir.path()) {
             return Err(not_now("it does not run"));
         }
         let Some(mut lock) = take_place(rt, &dir)? else {

@@ -2,8 +2,6 @@
 //!
 //! Not here: the requests of those who are connected (`requests`).
 
-#![allow(clippy::disallowed_methods)] // the runtime folder, /proc and devices of the host are opened
-
 use super::birth::{HOLDER, logs};
 use super::engine::{Engine, Unprepared, epoch};
 use super::hold::Hold;
@@ -14,6 +12,7 @@ use super::order::{LIMIT, Word};
 use super::qmp::Qmp;
 use crate::confine::{self, Born};
 use crate::control::Reply;
+use crate::hostfs::{kernel, own};
 use crate::platform::here;
 use crate::ports;
 use crate::runtime::{Runtime, life, lock};
@@ -39,6 +38,9 @@ pub(super) const AFTER_WITHIN: u32 = 30;
 const BUTTON_WITHIN: u32 = 10;
 /// A guest has switched ACPI on by then, where that can't be seen, milliseconds.
 const BOOTS_WITHIN: u64 = 30_000;
+
+/// No password of a display is longer.
+const SECRET_LIMIT: u64 = 4096;
 
 /// The launch that was asked for, or why there is none.
 fn answered(bytes: &[u8]) -> Result<Launch, String> {
@@ -287,10 +289,10 @@ impl Engine<'_> {
         if let Means::Jail(jail) = &self.launch.confinement.means
             && jail.teardown().contains(cmd)
         {
-            let is_gone = |path: &str| matches!(std::path::Path::new(path).try_exists(), Ok(false));
+            let is_gone = |path: &str| own::stat(path).is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound);
             return is_gone(&jail.root) || *cmd == jail.remove() && is_gone(&jail.conf);
         }
-        self.object_of(cmd).is_some_and(|node| matches!(node.try_exists(), Ok(false)))
+        self.object_of(cmd).is_some_and(|node| !kernel::is_there(node))
     }
 
     /// The node of the VM object that a command destroys, if it is such a command.
@@ -433,7 +435,7 @@ impl Engine<'_> {
     /// The password of the display, which the plan has put beside us.
     fn display_secret(&self) -> Option<String> {
         self.launch.screen?;
-        std::fs::read_to_string(self.dir.path().join(SECRET_FILE)).ok()
+        own::text(self.dir.path().join(SECRET_FILE), SECRET_LIMIT).ok()
     }
 
     pub(super) fn announce(&mut self) {

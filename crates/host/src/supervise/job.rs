@@ -161,7 +161,7 @@ impl Job {
     /// How it ended, once what it removes is gone.
     fn gone(&mut self, status: ExitStatus, now: u64, until: u64) -> Option<Ended> {
         if let Some(what) = &self.removes
-            && !matches!(what.try_exists(), Ok(false))
+            && crate::hostfs::kernel::is_there(what)
         {
             let still = format!("{}, and {} still exists", describe(status), what.display());
             return (now >= until).then(|| Ended::Remains(self.with_words(&still)));

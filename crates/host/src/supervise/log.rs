@@ -5,6 +5,7 @@
 
 use super::owed::Owed;
 use super::ring::Ring;
+use crate::hostfs::kernel;
 use crate::safe::{Access, Folder, Rule};
 use chyves_core::error::{Problem, Result};
 use chyves_core::value::FilePath;
@@ -155,7 +156,7 @@ impl HypervisorLog {
 
     /// Lets go of the file for good: its file system is about to be unmounted. What is noted from now on is lost.
     pub(super) fn close(&mut self) {
-        if let Ok(null) = File::options().read(true).write(true).open("/dev/null") {
+        if let Ok(null) = kernel::null() {
             self.file = null;
         }
         self.owed = None;

@@ -9,10 +9,8 @@
 //!
 //! Not here: the log and its bounds (`log`).
 
-#![allow(clippy::disallowed_methods)] // the runtime folder, /proc and devices of the host are opened
-
+use crate::hostfs::own::{self, Ends};
 use chyves_core::error::{Problem, Result};
-use rustix::fs::{Mode, OFlags};
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -44,23 +42,20 @@ pub(crate) struct Printing {
 impl Messages {
     /// Opens the pipe, and makes it where it is not there.
     pub(super) fn open(path: &Path) -> Result<Self> {
-        let cant = |e: rustix::io::Errno| {
+        let cant = |e: std::io::Error| {
             Problem::failed(format!("cannot open the pipe for the messages of the hypervisor, `{}`", path.display()))
                 .on(path.display())
-                .because(std::io::Error::from(e))
+                .because(e)
         };
-        match rustix::fs::mkfifoat(rustix::fs::CWD, path, Mode::RUSR | Mode::WUSR) {
-            Ok(()) | Err(rustix::io::Errno::EXIST) => {}
-            Err(e) => return Err(cant(e)),
-        }
+        own::make_pipe(path).map_err(cant)?;
         // Opened for writing as well, it never comes to its end, which `poll` would report for ever.
-        let pipe = open(path, OFlags::RDWR).map_err(cant)?;
-        Ok(Self { path: path.to_owned(), pipe: File::from(pipe), left: SHARE, next: 0 })
+        let pipe = own::pipe(path, Ends::Both).map_err(cant)?;
+        Ok(Self { path: path.to_owned(), pipe, left: SHARE, next: 0 })
     }
 
     /// The ends for a hypervisor that is about to be started.
     pub(super) fn printing(&self) -> std::io::Result<Printing> {
-        Ok(Printing { out: open(&self.path, OFlags::WRONLY)?, held: open(&self.path, OFlags::RDONLY)? })
+        Ok(Printing { out: own::pipe(&self.path, Ends::Writing)?.into(), held: own::pipe(&self.path, Ends::Reading)?.into() })
     }
 
     /// What was printed, where there is something and it may be read now. Whether it is the last that is read in this period,
@@ -90,10 +85,6 @@ impl Messages {
     pub(super) fn interest(&self) -> std::result::Result<BorrowedFd<'_>, u64> {
         if self.left == 0 { Err(self.next) } else { Ok(self.pipe.as_fd()) }
     }
-}
-
-fn open(path: &Path, mode: OFlags) -> rustix::io::Result<OwnedFd> {
-    rustix::fs::open(path, mode | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
 }
 
 #[cfg(test)]

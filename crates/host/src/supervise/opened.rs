@@ -8,8 +8,6 @@
 //!
 //! Not here: what follows (`deeds`).
 
-#![allow(clippy::disallowed_methods)] // what a jail shows, and nodes of /dev, are inspected
-
 use super::job::{Ended, Job};
 use crate::confine;
 use crate::platform::here;
@@ -187,7 +185,7 @@ fn expected(one: &Opens, root: Option<&str>) -> Result<Expected, String> {
     let cant = |e: std::io::Error| format!("cannot inspect {path}: {e}");
     if let Opened::File { device: true, .. } = &one.what {
         // Root alone gives nodes of /dev their names. A node has the same number in every /dev.
-        let meta = std::fs::metadata(here().path(path)).map_err(cant)?;
+        let meta = crate::hostfs::named::stat(here().path(path)).map_err(cant)?;
         return Ok(Expected { path: path.to_owned(), is: Identity::Special(meta.rdev()), stays: one.stays, _held: None });
     }
     let held = confine::open(&one.what).map_err(|e| format!("{} cannot be opened: {e}", one.what))?;
@@ -195,7 +193,8 @@ fn expected(one: &Opens, root: Option<&str>) -> Result<Expected, String> {
     let ours = file.metadata().map_err(cant)?;
     let mut is = identity(&ours);
     if let Some(root) = root {
-        let shown = std::fs::metadata(format!("{root}{path}")).map_err(|e| format!("cannot inspect {path} in the jail of bhyve: {e}"))?;
+        let shown =
+            crate::hostfs::named::stat(format!("{root}{path}")).map_err(|e| format!("cannot inspect {path} in the jail of bhyve: {e}"))?;
         if !same(&ours, &shown) {
             return Err(format!(
                 "the jail of bhyve shows another file than the one that was checked at {path}: inode {} ({} bytes), and not {} ({} bytes)",

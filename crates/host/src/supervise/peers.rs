@@ -3,15 +3,13 @@
 //!
 //! Not here: what a request does (`deeds`) and the words of the protocol (`control`).
 
-#![allow(clippy::disallowed_methods)] // the runtime folder, /proc and devices of the host are opened
-
 use crate::control::{REQUEST_LIMIT, Reply, Request};
+use crate::hostfs::own;
 use chyves_core::error::{Problem, Result};
 use rustix::event::PollFlags;
 use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
@@ -66,16 +64,7 @@ impl Peers {
     /// Opens the door: a socket that only we can connect to.
     pub(super) fn open(path: &Path) -> Result<Self> {
         let open = || {
-            match std::fs::remove_file(path) {
-                Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e),
-                _ => {}
-            }
-            // Whatever the umask is: nobody else can connect in between, and we can.
-            let before = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o177));
-            let bound = UnixListener::bind(path);
-            rustix::process::umask(before);
-            let listener = bound?;
-            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+            let listener = own::listen(path)?;
             listener.set_nonblocking(true)?;
             Ok(listener)
         };
@@ -314,6 +303,7 @@ impl Peer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
     fn door() -> (tempfile::TempDir, std::path::PathBuf, Peers) {
         let temp = tempfile::tempdir().unwrap();

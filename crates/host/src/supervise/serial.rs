@@ -2,13 +2,10 @@
 //!
 //! Not here: who reads and writes it (`peers`) and where it is logged (`engine`).
 
-#![allow(clippy::disallowed_methods)] // the runtime folder, /proc and devices of the host are opened
-
 use super::qmp::connect;
 use crate::platform;
 use chyves_core::launch::ConsoleEnd;
 use rustix::event::PollFlags;
-use rustix::fs::{Mode, OFlags};
 use rustix::termios::{ControlModes, OptionalActions, tcgetattr, tcsetattr};
 use std::collections::VecDeque;
 use std::fs::File;
@@ -142,12 +139,12 @@ impl Serial {
 /// Opens a terminal device raw: cooked, its echo would be typed into the guest. Without heed to its carrier, so that it can
 /// be open before there is anybody at the other side.
 fn open_device(path: &Path) -> std::io::Result<File> {
-    let device = rustix::fs::open(path, OFlags::RDWR | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())?;
+    let device = crate::hostfs::kernel::terminal(path)?;
     let mut modes = tcgetattr(&device)?;
     modes.make_raw();
     modes.control_modes |= ControlModes::CLOCAL;
     tcsetattr(&device, OptionalActions::Now, &modes)?;
-    Ok(File::from(device))
+    Ok(device)
 }
 
 #[cfg(test)]

@@ -3,13 +3,11 @@
 //! The kernel maps code by the block around what is touched, so a program that did much at its start keeps most of its
 //! file mapped for as long as it lives. A host with a hundred guests has a hundred supervisors.
 
-#![allow(clippy::disallowed_methods)] // the runtime folder, /proc and devices of the host are opened
-
 /// Lets go of the pages of the program and its libraries that are as in their files; those that are used from now on come back from
 /// there. Where that can't be done nothing is lost but memory. On Linux alone: elsewhere the advice means something else.
 #[cfg(target_os = "linux")]
 pub(super) fn forget_the_start() {
-    let Ok(maps) = std::fs::read_to_string("/proc/self/smaps") else { return };
+    let Ok(maps) = crate::hostfs::kernel::text("/proc/self/smaps") else { return };
     for (start, end) in unchanged(&maps) {
         let at = std::ptr::with_exposed_provenance_mut(start);
         // SAFETY: the range is a whole mapping of a file that can't be written, and none of its pages was ever changed: who needs

@@ -1,11 +1,10 @@
 //! The caller's side: starts a detached supervisor, tells it its order, and listens until the machine runs or not.
 
-#![allow(clippy::disallowed_methods)] // the runtime folder, /proc and devices of the host are opened
-
 use super::deeds::AFTER_WITHIN;
 use super::order::{LIMIT, Order, Progress, Word};
 use super::ring::last_lines;
 use crate::child;
+use crate::hostfs::own::{self, How};
 use crate::runtime::{GuestDir, ROOT_VARIABLE, Runtime};
 use chyves_core::cmd::Cmd;
 use chyves_core::error::{Problem, Result};
@@ -14,9 +13,7 @@ use chyves_core::lifecycle::{KILL_GRACE, PULL_GRACE, UP_WITHIN};
 use chyves_core::value::{Dataset, GuestName};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::Signal;
-use std::fs::File;
 use std::io::{Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Stdio};
 use std::time::{Duration, Instant};
@@ -158,12 +155,7 @@ impl Birth<'_> {
         let open = || {
             self.rt.create().map_err(std::io::Error::other)?;
             self.dir.create().map_err(std::io::Error::other)?;
-            let file = File::options()
-                .append(true)
-                .create(true)
-                .mode(0o600)
-                .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
-                .open(self.dir.supervisor_log())?;
+            let file = own::open(self.dir.supervisor_log(), How::Append)?;
             if file.metadata()?.len() > STDERR_LIMIT {
                 file.set_len(0)?;
             }
@@ -176,7 +168,7 @@ impl Birth<'_> {
         wait_a_moment(child);
         let how = child.try_wait().ok().flatten().map_or_else(|| "it closed its output".to_owned(), |status| status.to_string());
         let log = self.dir.supervisor_log();
-        let words = std::fs::read(&log).map(|bytes| last_lines(&bytes, 3).join("; ")).unwrap_or_default();
+        let words = own::read(&log, 2 * STDERR_LIMIT).map(|bytes| last_lines(&bytes, 3).join("; ")).unwrap_or_default();
         let problem = Problem::failed(format!("the supervisor of `{}` died: {how}", self.name)).on(self.name);
         let problem = if words.is_empty() { problem } else { problem.because(words) };
         problem.hint(format!("type `chyves info {}` to see what is left", self.name))

@@ -22,7 +22,7 @@ pub(super) static ROWS: &[Property] = &[
         unset: Unset::Value("auto"),
         summary: "how card n reaches the network",
         detail: "user is a network of the hypervisor's own, outward only, without rights on the host; bridge is a tap on a bridge of the host; vale is a port of a VALE switch and netgraph a hook of a netgraph node, both on FreeBSD alone; auto is what the other settings of the card name: bridge where a bridge, a tap or a VLAN is set, at whatever level, netgraph or vale where those are; where none is, user on QEMU and bridge on bhyve.",
-        reach: Reaches::When { words: "joins a network, unless it is auto or user", of: reach::backend },
+        reach: Reaches::When { words: "joins a network, unless it is auto", of: reach::backend },
         ..BASE
     },
     Property {

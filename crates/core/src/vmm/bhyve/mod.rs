@@ -90,9 +90,9 @@ pub fn render(machine: &Machine, host: &BhyveHost) -> Result<Rendered> {
     match &spec.boot {
         Boot::Bhyveload(loader) => before.push(loader.prepare(&spec.name, spec.memory_with_extra(), &host.console)),
         Boot::GrubBhyve(loader) => {
-            let (loader_files, prepare) = loader.prepare(&spec.name, spec.memory_with_extra(), &host.console)?;
+            let (loader_files, prepares) = loader.prepare(&spec.name, spec.memory_with_extra(), &host.console)?;
             files.extend(loader_files);
-            before.push(prepare);
+            before.extend(prepares);
         }
         Boot::Uefi(_) | Boot::UBoot { .. } | Boot::Bios => {}
     }

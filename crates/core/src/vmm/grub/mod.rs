@@ -15,6 +15,7 @@ use super::HostFile;
 use super::machine::Memory;
 use crate::cmd::Cmd;
 use crate::error::{Problem, Result};
+use crate::guest_files::Order;
 use crate::launch::Prepare;
 use crate::value::{GuestName, printable};
 
@@ -105,6 +106,9 @@ fn version_in(name: &str) -> Option<String> {
     }
 }
 
+/// Seconds that the copy of two small files may take.
+const COPY_TIMEOUT: u32 = 30;
+
 impl GrubBhyve {
     /// Its texts with what they are, for the check of characters.
     pub(super) fn texts(&self) -> Vec<(&'static str, &str)> {
@@ -118,7 +122,7 @@ impl GrubBhyve {
     }
 
     /// The files and the command.
-    pub(super) fn prepare(&self, name: &GuestName, memory: Memory, console: &str) -> Result<(Vec<HostFile>, Prepare)> {
+    pub(super) fn prepare(&self, name: &GuestName, memory: Memory, console: &str) -> Result<(Vec<HostFile>, Vec<Prepare>)> {
         let way = if self.medium.is_some() { &self.recipe.install } else { &self.recipe.boot };
         if self.disks.is_empty() && self.medium.is_none() {
             return Err(Problem::usage("grub-bhyve has nothing to boot from").on(name).hint("attach a disk, or start with --iso IMAGE"));
@@ -126,7 +130,7 @@ impl GrubBhyve {
         let mut files = Vec::new();
         let mut config = |text: String| files.push(file(format!("{}/grub.cfg", self.run), text));
         let (root, dir) = match way {
-            Way::Own => ("host", Some(self.dir.as_str())),
+            Way::Own => ("host", Some(self.run.as_str())),
             Way::OnMedium => ("cd0", None),
             Way::Lines(lines) => {
                 config(self.config(lines, name)?);
@@ -143,8 +147,14 @@ impl GrubBhyve {
                     .hint("or set os=custom and put a grub.cfg and a device.map into the guest's folder"));
             }
         };
-        let map = format!("{}/device.map", if *way == Way::Own { &self.dir } else { &self.run });
-        if *way != Way::Own {
+        let map = format!("{}/device.map", self.run);
+        let mut before = Vec::new();
+        if *way == Way::Own {
+            // The loader takes paths only, and those in the guest's folder may be links to files of the host.
+            let files = ["grub.cfg", "device.map"].map(str::to_owned).to_vec();
+            let cmd = Order::Loader { folder: self.dir.clone(), run: self.run.clone(), files }.cmd();
+            before.push(Prepare { cmd, may_fail: false, timeout: COPY_TIMEOUT, loads: false });
+        } else {
             files.push(file(map.clone(), self.device_map(name)?));
         }
         let mut cmd = Cmd::new("grub-bhyve", ["-r", root, "-m", &map]);
@@ -155,7 +165,8 @@ impl GrubBhyve {
         if memory.wired {
             cmd = cmd.arg("-S");
         }
-        Ok((files, Prepare { cmd: cmd.arg(name.as_str()), may_fail: false, timeout: self.timeout, loads: true }))
+        before.push(Prepare { cmd: cmd.arg(name.as_str()), may_fail: false, timeout: self.timeout, loads: true });
+        Ok((files, before))
     }
 
     /// The lines with what the medium says put in.

@@ -200,10 +200,12 @@ fn every_recipe() {
     (hd0) /dev/zvol/tank/chyves/guests/web01/disk0
 
     custom installs
-      grub-bhyve -r host -m /tank/g/web01/device.map -d /tank/g/web01 -c /dev/nmdm-web01.1A -M 4096M web01
+      chyves _guest-files loader /tank/g/web01 /var/run/chyves/web01 grub.cfg device.map
+      grub-bhyve -r host -m /var/run/chyves/web01/device.map -d /var/run/chyves/web01 -c /dev/nmdm-web01.1A -M 4096M web01
 
     custom boots
-      grub-bhyve -r host -m /tank/g/web01/device.map -d /tank/g/web01 -c /dev/nmdm-web01.1A -M 4096M web01
+      chyves _guest-files loader /tank/g/web01 /var/run/chyves/web01 grub.cfg device.map
+      grub-bhyve -r host -m /var/run/chyves/web01/device.map -d /var/run/chyves/web01 -c /dev/nmdm-web01.1A -M 4096M web01
 
     d8lvm installs
       grub-bhyve -r cd0 -m /var/run/chyves/web01/device.map -c /dev/nmdm-web01.1A -M 4096M web01

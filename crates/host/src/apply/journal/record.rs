@@ -80,16 +80,15 @@ impl Record {
         }
     }
 
-    /// Reads a journal; nothing where it was cut off before its plan was whole.
+    /// Reads a journal as far as it was written.
     ///
     /// # Errors
-    /// A whole line of it is not what is written there.
-    pub(in crate::apply) fn read(text: &str) -> Result<Option<Self>, String> {
+    /// Its first line is not whole, or a whole line of it is not what is written there.
+    pub(in crate::apply) fn read(text: &str) -> Result<Self, String> {
         let mut lines = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')).enumerate();
         let bad = |index: usize, e: serde_json::Error| format!("its line {} cannot be read: {e}", index + 1);
         let Some((index, first)) = lines.next() else {
-            // A plan that was cut off begins as every plan does.
-            return if text.is_empty() || text.starts_with('{') { Ok(None) } else { Err("it does not begin as a journal does".to_owned()) };
+            return Err(if text.is_empty() { "it is empty" } else { "its first line is cut off" }.to_owned());
         };
         let mut record: Self = serde_json::from_str(first).map_err(|e| bad(index, e))?;
         for (index, line) in lines {
@@ -106,7 +105,7 @@ impl Record {
                 Line::Over => record.over = true,
             }
         }
-        Ok(Some(record))
+        Ok(record)
     }
 }
 
@@ -131,14 +130,14 @@ mod tests {
             Line::Begins(2, 9),
         ];
         let whole = lines.iter().fold(journal(3), |text, line| text + &serde_json::to_string(line).unwrap() + "\n");
-        let record = Record::read(&whole).unwrap().unwrap();
+        let record = Record::read(&whole).unwrap();
         assert_eq!((record.begun, record.done, record.steps.len()), (3, 2, 3));
         assert_eq!((record.latest, record.over), (9, false));
         assert_eq!(record.idle, [0]);
         assert_eq!(record.replaced, [(1, Some("a\nb".to_owned()))]);
         let mut seen = (0, 0);
         for cut in 0..whole.len() {
-            let Some(record) = Record::read(&whole[..cut]).unwrap() else {
+            let Ok(record) = Record::read(&whole[..cut]) else {
                 assert!(cut < journal(3).len(), "{cut}");
                 continue;
             };
@@ -156,7 +155,9 @@ mod tests {
             (whole.replacen("steps", "stops", 1), "line 1"),
             (whole.replace("begins", "b\0gins"), "line 2"),
             (format!("{}x\n{{\"done\":0}}\n", journal(1)), "line 2"),
-            ("\0\0\0\0".to_owned(), "does not begin"),
+            ("\0\0\0\0".to_owned(), "cut off"),
+            ("{\"version\":99}".to_owned(), "cut off"),
+            (String::new(), "is empty"),
         ] {
             assert!(Record::read(&text).unwrap_err().contains(line), "{text}");
         }

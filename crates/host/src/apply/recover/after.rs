@@ -1,7 +1,5 @@
 //! What is different once the host was down: what had been mounted is not, and machines and interfaces are gone.
 
-#![allow(clippy::disallowed_methods)] // journals are in folders that are root's own
-
 use super::super::command::mount;
 use super::super::journal::{Record, outlives_the_host};
 use super::super::{Event, Place};

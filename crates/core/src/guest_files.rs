@@ -1,0 +1,82 @@
+//! What is to be done with a guest's files between two runs of its hypervisor, as a hidden command of chyves: what its words
+//! mean, for who plans it and for who does it.
+//!
+//! Not here: doing it (chyves-host `guest_files`).
+
+use crate::cmd::Cmd;
+use crate::launch::OWN;
+
+/// The hidden command.
+pub const WORD: &str = "_guest-files";
+
+/// The name of a guest's UEFI variables in its folder.
+pub const VARIABLES_FILE: &str = "uefi-vars.fd";
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Order {
+    /// Gives a folder that went back to a snapshot what every guest has: the folder of its logs, the copy of its settings as
+    /// they are now, and UEFI variables unless it has some.
+    Refill {
+        /// The guest's folder, a mount point.
+        folder: String,
+        /// The file with the settings.
+        settings: String,
+        /// The template of the variables, where it needs any.
+        variables: Option<String>,
+    },
+    /// Copies files of the guest's folder to where a loader reads them: what was checked is what it reads.
+    Loader {
+        /// The guest's folder, a mount point.
+        folder: String,
+        /// Where the copies are made.
+        run: String,
+        /// Their names.
+        files: Vec<String>,
+    },
+}
+
+impl Order {
+    /// The command.
+    pub fn cmd(&self) -> Cmd {
+        let cmd = Cmd::new(OWN, [WORD]);
+        match self {
+            Self::Refill { folder, settings, variables } => cmd.args(["refill", folder, settings]).args(variables.clone()),
+            Self::Loader { folder, run, files } => cmd.args(["loader", folder, run]).args(files.clone()),
+        }
+    }
+
+    /// Reads the words behind [`WORD`].
+    pub fn read(words: &[String]) -> Option<Self> {
+        match words {
+            [word, folder, settings, variables @ ..] if word == "refill" && variables.len() < 2 => {
+                Some(Self::Refill { folder: folder.clone(), settings: settings.clone(), variables: variables.first().cloned() })
+            }
+            [word, folder, run, files @ ..] if word == "loader" => {
+                Some(Self::Loader { folder: folder.clone(), run: run.clone(), files: files.to_vec() })
+            }
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_is_read_as_it_was_written() {
+        let text = |text: &str| text.to_owned();
+        for variables in [None, Some(text("/fw/VARS.fd"))] {
+            for order in [
+                Order::Refill { folder: text("/tank/web"), settings: text("/run/c.toml"), variables },
+                Order::Loader { folder: text("/tank/web"), run: text("/run/w"), files: vec![text("grub.cfg")] },
+            ] {
+                let cmd = order.cmd();
+                assert_eq!((cmd.program.as_str(), cmd.args[0].as_str()), ("chyves", WORD));
+                assert_eq!(Order::read(&cmd.args[1..]), Some(order));
+            }
+        }
+        assert_eq!(Order::read(&[text("refill"), text("/tank/web")]), None);
+    }
+}
