@@ -126,6 +126,39 @@ fn what_is_no_image_does_not_become_a_raw_disk() {
     host.nothing_is_left();
 }
 
+/// In both commands that take the content of a disk image.
+#[test]
+fn an_image_that_needs_another_file_and_a_foreign_format_are_refused_as_such() {
+    let Some(host) = Host::new("images::needs", With::Image) else { return };
+    host.ok("create web --size 1M");
+    let write = |name: &str, magic: &[u8]| std::fs::write(host.work().join(name), [magic, &[0u8; 4096]].concat()).unwrap();
+    host.sh("qemu-img", &["create", "-q", "-f", "qcow2", "-o", "data_file=content.raw,data_file_raw=on", "outside.qcow2", "2M"]);
+    std::fs::write(host.work().join("base.img"), disk()).unwrap();
+    host.sh("qemu-img", &["create", "-q", "-f", "qcow2", "-b", "base.img", "-F", "raw", "overlay.qcow2"]);
+    write("qed", b"QED\0");
+    write("parallels", b"WithoutFreeSpace");
+    write("cowd", b"COWD");
+    write("lz4", b"\x04\x22\x4d\x18");
+    write("wim", b"MSWIM\0\0\0");
+    write("android", b"\x3a\xff\x26\xed");
+    let before = host.tree();
+    for (name, says) in [
+        ("outside.qcow2", "data_file"),
+        ("overlay.qcow2", "a backing file"),
+        ("qed", "a QED image"),
+        ("parallels", "a Parallels image"),
+        ("cowd", "a COWD image"),
+        ("lz4", "lz4-compressed"),
+        ("wim", "a WIM image"),
+        ("android", "an Android sparse image"),
+    ] {
+        for line in [format!("image import {name}"), format!("disk add web --import {name}")] {
+            host.chyves(&line).ends(2).says(says).says("hint:");
+            assert_eq!(host.tree(), before, "{line}");
+        }
+    }
+}
+
 #[test]
 fn servers_redirect_compress_and_are_busy() {
     let Some(host) = Host::new("images::servers", With::Pool) else { return };

@@ -231,3 +231,37 @@ fn no_command_changes_a_guest_of_another_host() {
     host.ok("snapshot delete web@then --yes --foreign");
     host.ok("delete web --foreign");
 }
+
+/// By `zfs receive` alone, so that no command of chyves has seen what came: a guest of this host's own, with its owner in it.
+#[test]
+fn an_own_guest_that_came_by_zfs_receive_is_not_believed() {
+    let Some(host) = Host::new("trust::raw", With::Image) else { return };
+    let (program, ran) = canary(&host);
+    host.ok("create web --size 1M --ram 64M");
+    let port = format!("-netdev user,id=x,guestfwd=tcp:10.0.2.100:80-cmd:{program}");
+    let output = host.command(common::PROGRAM).args(["set", "web", &format!("qargs={port}"), "confine=off", "net0.backend=user"]).output();
+    assert!(output.unwrap().status.success());
+    let (twin, stream) = (format!("{}/chyves/guests/twin", host.pool), sent(&host, "web", &["-p"]));
+    let mut child = host.command("zfs").args(["receive", "-u", &twin]).stdin(Stdio::piped()).spawn().unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), &stream).unwrap();
+    assert!(child.wait().unwrap().success());
+    assert_eq!((host.state("twin").as_str(), host.state("web").as_str()), ("foreign", "stopped"));
+    for line in ["start twin", "set twin cpu=2", "delete twin --yes", "snapshot twin@now"] {
+        host.chyves(line).ends(4).says("foreign");
+    }
+    // It has the identity of the one that is here, and what reaches the host is asked for all the same.
+    host.chyves("adopt twin --trust").ends(4).says("a copy of `web`");
+    let refused = host.chyves("adopt twin --new-identity").ends(4);
+    for key in ["qargs", "confine", "net0.backend"] {
+        assert!(format!("{}{}", refused.out, refused.err).contains(key), "{key}: {}{}", refused.out, refused.err);
+    }
+    host.ok("adopt twin --new-identity --drop-host-settings");
+    for key in ["qargs", "confine", "net0.backend"] {
+        assert_eq!(own(&host, "twin", key), "-", "{key}");
+    }
+    assert_ne!(own(&host, "twin", "uuid"), own(&host, "web", "uuid"));
+    host.ok("start -n twin");
+    assert!(!ran.exists());
+    // The one that was here is what it was.
+    assert_eq!((own(&host, "web", "qargs"), host.state("web").as_str()), (port, "stopped"));
+}

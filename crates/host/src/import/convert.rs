@@ -65,6 +65,13 @@ impl Image<'_> {
         Problem::failed(format!("cannot read `{}`", self.shown())).on(self.shown()).because(error)
     }
 
+    fn depends(&self, needs: &str) -> Problem {
+        Problem::usage(format!("`{}` is incomplete: it depends on another file", self.shown()))
+            .on(self.shown())
+            .because(format!("it needs {needs}"))
+            .hint("flatten it first: qemu-img convert -O qcow2 IMAGE WHOLE")
+    }
+
     fn damaged(&self, why: impl std::fmt::Display) -> Problem {
         Problem::failed(format!("`{}` is damaged or incomplete ({})", self.shown(), self.format.word()))
             .on(self.shown())
@@ -112,6 +119,9 @@ impl Image<'_> {
 
     /// The size of the disk in an image, which must be complete and must not refer to another file.
     pub(crate) fn inspect(&self, interrupted: &AtomicBool) -> Result<Size> {
+        if let Some(needs) = layout::needs(self.file, self.format).map_err(|e| self.unreadable(&e))? {
+            return Err(self.depends(needs));
+        }
         if let Some(why) = layout::missing(self.file, self.format).map_err(|e| self.unreadable(&e))? {
             return Err(self.damaged(why));
         }
@@ -147,9 +157,7 @@ impl Image<'_> {
         let data_file = info.pointer("/format-specific/data/data-file").is_some();
         let backing = ["backing-filename", "full-backing-filename"].iter().any(|key| text(&info, key).is_some());
         if backing || data_file || elsewhere {
-            return Err(Problem::usage(format!("`{}` is incomplete: it depends on another file", self.shown()))
-                .on(self.shown())
-                .hint("flatten it first: qemu-img convert -O qcow2 IMAGE WHOLE"));
+            return Err(self.depends("another file than its own"));
         }
         let size = info.get("virtual-size").and_then(serde_json::Value::as_u64);
         size.map(Size::bytes).ok_or_else(|| unreadable("it has no virtual size".into()))

@@ -26,6 +26,20 @@ pub(super) fn missing(file: &File, format: Format) -> io::Result<Option<String>>
     }
 }
 
+/// The other file that an image needs, by its own header: `a backing file` or `a data file`; none where it stands alone or is too
+/// short to say so. `qemu-img` would only report that it cannot open that file.
+pub(super) fn needs(file: &File, format: Format) -> io::Result<Option<&'static str>> {
+    const EXTERNAL_DATA: u64 = 1 << 2;
+    let image = Image { file, length: file.metadata()?.len() };
+    let Some(header) = (format == Format::Qcow2).then(|| image.read(0, 80)).transpose()?.flatten() else { return Ok(None) };
+    let (version, backing, features) = (big(&header, 4, 4), big(&header, 8, 8), big(&header, 72, 8));
+    Ok(match (backing != 0, version >= 3 && features & EXTERNAL_DATA != 0) {
+        (_, true) => Some("a data file (data_file): its content is there, not in the image"),
+        (true, false) => Some("a backing file: what was not written since is there"),
+        (false, false) => None,
+    })
+}
+
 /// Whether a VHD tells its size in its footer, and not by its geometry: only Virtual PC means the geometry.
 pub(super) fn vhd_size_is_current(file: &File) -> io::Result<bool> {
     let length = file.metadata()?.len();
