@@ -62,7 +62,14 @@ pub struct Problem {
     /// What to type or do next.
     #[serde(rename = "hint", skip_serializing_if = "Vec::is_empty", default)]
     pub hints: Vec<String>,
+    /// The problems that this one sums up, each with its own class and cure. The message and the causes have their words.
+    #[serde(skip)]
+    pub parts: Option<Box<Parts>>,
 }
+
+/// The parts of a problem behind one pointer: an error is moved often, and seldom has any.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parts(Vec<Problem>);
 
 /// The result of everything that decides or does.
 pub type Result<T, E = Problem> = std::result::Result<T, E>;
@@ -70,7 +77,22 @@ pub type Result<T, E = Problem> = std::result::Result<T, E>;
 impl Problem {
     /// A failure of that class.
     pub fn new(code: Kind, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), object: None, causes: Vec::new(), hints: Vec::new() }
+        Self { code, message: message.into(), object: None, causes: Vec::new(), hints: Vec::new(), parts: None }
+    }
+
+    /// The same as one that sums up these, whose words its message and causes have.
+    #[must_use]
+    pub fn of_parts(mut self, parts: Vec<Self>) -> Self {
+        self.parts = Some(Box::new(Parts(parts)));
+        self
+    }
+
+    /// Each problem that this one sums up, with its own class and cure; itself where it sums up none.
+    pub fn into_parts(mut self) -> Vec<Self> {
+        match self.parts.take() {
+            Some(parts) => parts.0,
+            None => vec![self],
+        }
     }
 
     /// The command line or a value is wrong.

@@ -1,5 +1,6 @@
 //! The facts that a planner may know. What is not here it can't ask for; what is here was observed just now.
 
+use crate::cloudinit::Text;
 use crate::confinement::Possible;
 use crate::error::{Problem, Result, did_you_mean};
 use crate::guest::{DiskKind, Guest};
@@ -10,6 +11,7 @@ use crate::value::{Dataset, GuestName, ImageName, Size, SnapshotRef};
 use crate::vmm::Vmm;
 use crate::zfs::{Dialect, locked::Locked};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -30,6 +32,9 @@ pub struct World {
     pub oddities: Vec<Problem>,
     /// Of what was looked at, what is encrypted and misses its key.
     pub locked: Locked,
+    /// The user's own texts for cloud-init, by the guest's dataset, where they were read: they are files, and a change of
+    /// settings may name a reader that does not take them.
+    pub texts: BTreeMap<Dataset, Vec<(Text, String)>>,
 }
 
 /// What is true of the host.

@@ -138,6 +138,7 @@ pub fn without_pools(runtime: &Runtime) -> World {
         trash: Vec::new(),
         oddities: Vec::new(),
         locked: Locked::default(),
+        texts: std::collections::BTreeMap::new(),
     }
 }
 

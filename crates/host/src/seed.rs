@@ -58,16 +58,25 @@ pub fn visit<T>(guest: &Guest, work: impl FnOnce(&str) -> Result<T>) -> Result<T
     result.and_then(|value| unmounted.map(|()| value))
 }
 
+/// The user's own texts that are not empty. `folder` is theirs, in a file system that is mounted.
+///
+/// # Errors
+/// One can't be read, or is no text.
+pub fn texts(folder: &FilePath) -> Result<Vec<(Text, String)>> {
+    let mut texts = Vec::new();
+    let Some((mount, folder)) = Folder::of_if_there(folder)? else { return Ok(texts) };
+    for text in Text::ALL {
+        let content = text_in(&mount, &folder.join(text.file()))?.filter(|content| !content.trim().is_empty());
+        texts.extend(content.map(|content| (text, content)));
+    }
+    Ok(texts)
+}
+
 fn sources(seed: &Seed, folder: &FilePath) -> Result<Sources> {
     let mut sources = Sources::default();
-    let opened = Folder::of_if_there(folder)?;
-    for text in Text::ALL {
-        let content = match &opened {
-            Some((mount, folder)) => text_in(mount, &folder.join(text.file()))?,
-            None => None,
-        };
-        // An empty file is none: so a text is taken away without removing anything.
-        *sources.slot(text) = content.filter(|content| !content.trim().is_empty());
+    // An empty file is none: so a text is taken away without removing anything.
+    for (text, content) in texts(folder)? {
+        *sources.slot(text) = Some(content);
     }
     sources.password = seed.password_file.as_ref().map(|file| secret(file, folder)).transpose()?;
     Ok(sources)

@@ -54,7 +54,13 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     let mut involved = names.clone();
     involved.push(source.clone());
     let _locks = session.lock("guest", &involved)?;
-    let world = session.look(&Look::at(&involved))?;
+    let mut world = session.look(&Look::at(&involved))?;
+    let guest = observe::guest(&world, &source)?;
+    let others = plan::set::Request { set: set.clone(), unset: Vec::new() };
+    // Settings that are wrong are refused below.
+    if plan::set::reads_texts(guest, &others).unwrap_or(false) {
+        world = Session::with_texts(&world, guest)?;
+    }
     let guest = observe::guest(&world, &source)?;
     let seen = match &snapshot {
         Some(name) => snapshots::of(world.host.dialect, guest)?.into_iter().find(|s| s.name == name.as_str()),

@@ -101,6 +101,8 @@ pub(crate) fn undelete(session: &Session, args: &UndeleteArgs) -> Result<()> {
     };
     let plan = plan::delete::undelete(&world, found, guid, Some(&name), has_group)?;
     if session.carry_out(&world, &plan, name.as_str())?.is_some() {
+        let back = session.look(&Look::at(std::slice::from_ref(&name)))?;
+        session.warn_if_unstartable(&back, observe::guest(&back, &name)?);
         session.tell(&[Report::new(&name, "back from the trash")]);
     }
     Ok(())

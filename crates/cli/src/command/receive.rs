@@ -75,6 +75,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
         let guest = observe::guest(&made, &name)?;
         let said =
             format!("received as {}; foreign until `chyves adopt {name}`, before which make sure that it runs nowhere else", guest.dataset);
+        session.warn_if_unstartable(&made, guest);
         session.tell(&[Report::new(&name, said)
             .with(json!({ "dataset": guest.dataset, "uuid": guest.uuid, "foreign": guest.foreign, "disarmed": done.disarmed }))]);
     }

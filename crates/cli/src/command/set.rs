@@ -4,10 +4,14 @@ use crate::session::{Pace, Report, Session};
 use crate::targets::Targets;
 use chyves_core::error::{Problem, Result};
 use chyves_core::guest::Guest;
+use chyves_core::network::nat;
 use chyves_core::plan::{self, set::Request};
 use chyves_core::property::{self, keys};
-use chyves_core::world::{Role, World};
+use chyves_core::value::GuestName;
+use chyves_core::world::{Role, Root, World};
+use chyves_host::network;
 use chyves_host::observe::{self, Look, Which, snapshots};
+use std::collections::BTreeMap;
 
 /// Change settings of guests, of `defaults`, or of the host (`global`)
 ///
@@ -72,6 +76,8 @@ fn change(session: &Session, words: &[&String], request: &Request, verb: &str) -
     session.each(&targets, Pace::InTurn, |world, guest| {
         super::network::mac_is_free(session, guest, &request.set)?;
         reverts_to_what_is_there(world, guest, request)?;
+        let with_texts = if plan::set::reads_texts(guest, request)? { Some(Session::with_texts(world, guest)?) } else { None };
+        let world = with_texts.as_ref().unwrap_or(world);
         let plan = plan::set::guest(world, guest, request)?;
         let done = session.carry_out(world, &plan, guest.name.as_str())?;
         Ok(done.filter(|_| !plan.steps.is_empty()).map(|_| Report::new(&guest.name, verb)))
@@ -98,12 +104,44 @@ fn reverts_to_what_is_there(world: &World, guest: &Guest, request: &Request) -> 
     }
 }
 
+/// The guests of which defaults have another program read the own texts.
+fn heirs_with_texts(session: &Session, look: &Look, request: &Request) -> Result<Vec<GuestName>> {
+    let world = session.look(look)?;
+    let mut names = Vec::new();
+    for root in world.roots.iter().filter(|r| r.role != Role::Offline) {
+        let before = observe::dataset(&root.guests())?.map(|r| r.own).unwrap_or_default();
+        names.extend(plan::set::heirs_with_texts(&world, root, &before, request)?.into_iter().map(|guest| guest.name.clone()));
+    }
+    Ok(names)
+}
+
+/// Says of bridges whose `nat` is set to an interface that is not there.
+fn without_way_out(session: &Session, world: &World, root: &Root, request: &Request) -> Result<Vec<String>> {
+    let sets_nat = |(key, _): &(String, String)| key.starts_with("bridge") && key.rsplit('.').next() == Some("nat");
+    if !request.set.iter().any(sets_nat) {
+        return Ok(Vec::new());
+    }
+    let actual = network::look(world.host.os, &session.runtime)?;
+    let design = plan::set::design_after(root, request)?;
+    let set = |number: u16| request.set.iter().any(|(key, _)| *key == keys::bridge(number, keys::BridgeKey::Nat));
+    let chosen = design.bridges().filter(|spec| set(spec.number));
+    Ok(chosen.filter_map(|spec| Some(nat::note(&spec.name, &nat::no_way_out(&actual, spec)?))).collect())
+}
+
 fn on_roots(session: &Session, which: &str, request: &Request) -> Result<()> {
-    let _lock = session.lock("pool", &["settings"])?;
     super::image::firmware_is_there(session, &request.set)?;
     // The guests that inherit defaults must be able to start with them.
-    let guests = if which == "defaults" { Which::All } else { Which::None };
-    let mut world = session.look(&Look { guests, ..Look::default() })?;
+    let look = Look { guests: if which == "defaults" { Which::All } else { Which::None }, ..Look::default() };
+    let mut texts = BTreeMap::new();
+    for name in if which == "defaults" { heirs_with_texts(session, &look, request)? } else { Vec::new() } {
+        // By its name: where a guest is mounted is not told of all guests at once.
+        let _guest = session.lock("guest", &[&name])?;
+        let world = session.look(&Look::at(std::slice::from_ref(&name)))?;
+        texts.extend(Session::with_texts(&world, observe::guest(&world, &name)?)?.texts);
+    }
+    let _lock = session.lock("pool", &["settings"])?;
+    let mut world = session.look(&look)?;
+    world.texts = texts;
     observe::global(&mut world)?;
     let mut plans = Vec::new();
     for root in world.roots.iter().filter(|r| r.role != Role::Offline) {
@@ -111,7 +149,9 @@ fn on_roots(session: &Session, which: &str, request: &Request) -> Result<()> {
             let before = observe::dataset(&root.guests())?.map(|r| r.own).unwrap_or_default();
             plan::set::defaults(&world, root, &before, request)?
         } else if root.role == Role::Primary {
-            plan::set::global(&world, root, request)?
+            let mut plan = plan::set::global(&world, root, request)?;
+            plan.notes.extend(without_way_out(session, &world, root, request)?);
+            plan
         } else {
             continue;
         });

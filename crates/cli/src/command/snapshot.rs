@@ -94,11 +94,8 @@ fn create(session: &Session, words: &[String]) -> Result<()> {
     let stamp: String = now.chars().filter(char::is_ascii_alphanumeric).collect();
     let automatic: SnapshotName = format!("chyves-{stamp}").parse()?;
     let mut wanted: Vec<(GuestName, SnapshotName)> = Vec::new();
-    for word in words.iter().flat_map(|w| w.split(',')) {
-        let (guest, name) = match word.split_once('@') {
-            Some((guest, name)) => (guest, name.parse()?),
-            None => (word, automatic.clone()),
-        };
+    for (guest, name) in words.iter().flat_map(|word| listed(word)) {
+        let name = name.map_or_else(|| Ok(automatic.clone()), str::parse)?;
         match Targets::parse(&[guest])? {
             Targets::Named(names) => wanted.extend(names.into_iter().map(|g| (g, name.clone()))),
             Targets::All => {
@@ -108,6 +105,9 @@ fn create(session: &Session, words: &[String]) -> Result<()> {
         }
     }
     let targets = Targets::Named(wanted.iter().map(|(g, _)| g.clone()).collect());
+    if words.len() > 1 {
+        meant_as_name(session, words, &targets)?;
+    }
     session.each(&targets, Pace::InTurn, |world, guest| {
         let mut reports = None;
         for (_, name) in wanted.iter().filter(|(g, _)| *g == guest.name) {
@@ -136,6 +136,38 @@ fn without_disks(session: &Session, world: &World, guest: &Guest, name: &Snapsho
              `chyves disk remove {guest} disk{0} --lost` forgets it",
             disk.number
         ));
+    }
+}
+
+/// The guests of a word, each with the snapshot that is named for it: in `a,b@x,c` that of `a` and `b` is `x`.
+fn listed(word: &str) -> Vec<(&str, Option<&str>)> {
+    let mut all: Vec<(&str, Option<&str>)> = Vec::new();
+    for part in word.split(',') {
+        match part.split_once('@') {
+            // It is meant for those before it that have none of their own.
+            Some((guest, name)) => {
+                for (_, unnamed) in all.iter_mut().rev().take_while(|(_, name)| name.is_none()) {
+                    *unnamed = Some(name);
+                }
+                all.push((guest, Some(name)));
+            }
+            None => all.push((part, None)),
+        }
+    }
+    all
+}
+
+/// Refuses `web01 before` where `web01@before` must be meant: the last word is no guest's name, and no snapshot was named.
+fn meant_as_name(session: &Session, words: &[String], targets: &Targets) -> Result<()> {
+    let Some((last, guests)) = words.split_last().filter(|_| words.iter().all(|word| !word.contains(['@', ',']))) else { return Ok(()) };
+    let world = session.look(&Look { keys: Some(Vec::new()), ..targets.look() })?;
+    let (_, lost) = targets.found(&world)?;
+    match lost.into_iter().find(|(name, _)| name.as_str() == last) {
+        Some((_, problem)) => Err(problem.hint(format!(
+            "for a snapshot of that name write `chyves snapshot {}`",
+            guests.iter().map(|guest| format!("{guest}@{last}")).collect::<Vec<_>>().join(" ")
+        ))),
+        None => Ok(()),
     }
 }
 
@@ -198,11 +230,11 @@ fn when(creation: &str) -> (String, u64) {
     }
 }
 
-/// A word of `delete`: guests, and the snapshots of them that are meant.
-fn chosen(word: &str) -> Result<(Targets, plan::snapshot::Choice)> {
-    match word.split_once('@') {
-        Some((guests, choice)) => Ok((Targets::parse(&[guests])?, choice.parse()?)),
-        None => named(word).map(|(guest, name)| (Targets::Named(vec![guest]), plan::snapshot::Choice::One(name))),
+/// A guest of `delete`, and the snapshots of it that are meant.
+fn chosen(guest: &str, name: Option<&str>) -> Result<(Targets, plan::snapshot::Choice)> {
+    match name {
+        Some(choice) => Ok((Targets::parse(&[guest])?, choice.parse()?)),
+        None => named(guest).map(|(guest, name)| (Targets::Named(vec![guest]), plan::snapshot::Choice::One(name))),
     }
 }
 
@@ -217,13 +249,15 @@ struct Doomed<'w> {
 fn delete(session: &Session, words: &[String]) -> Result<()> {
     let mut wanted: Vec<(GuestName, plan::snapshot::Choice)> = Vec::new();
     let mut lost: Vec<(String, Problem)> = Vec::new();
-    for word in words.iter().flat_map(|w| w.split(',')) {
-        match chosen(word)? {
+    // `a@x,y` may mean two snapshots of one guest, or the snapshot of one and a guest without: neither is done.
+    for (guest, name) in words.iter().flat_map(|word| listed(word)) {
+        let word = &name.map_or_else(|| guest.to_owned(), |name| format!("{guest}@{name}"));
+        match chosen(guest, name)? {
             (Targets::Named(names), choice) => wanted.extend(names.into_iter().map(|name| (name, choice.clone()))),
             (Targets::All, choice) => match everywhere(session, &choice)? {
                 names if names.is_empty() => {
                     let problem = Problem::not_found(format!("no guest has a snapshot `{word}`")).on(word);
-                    lost.push((word.to_owned(), problem.hint("`chyves snapshot list` shows them all")));
+                    lost.push((word.clone(), problem.hint("`chyves snapshot list` shows them all")));
                 }
                 names => wanted.extend(names.into_iter().map(|name| (name, choice.clone()))),
             },
@@ -418,6 +452,14 @@ fn rollback(session: &Session, word: &str, in_place: bool, keep_settings: bool) 
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn a_name_behind_a_list_is_that_of_all_in_it() {
+        assert_eq!(super::listed("a,b@x"), [("a", Some("x")), ("b", Some("x"))]);
+        assert_eq!(super::listed("a@x,b,c@y"), [("a", Some("x")), ("b", Some("y")), ("c", Some("y"))]);
+        assert_eq!(super::listed("a@x,b"), [("a", Some("x")), ("b", None)]);
+        assert_eq!(super::listed("a,b"), [("a", None), ("b", None)]);
+    }
+
     #[test]
     fn times_are_read_as_each_zfs_tells_them() {
         assert_eq!(super::when("1700000000").1, 1_700_000_000);

@@ -87,6 +87,9 @@ impl Media {
         let world = with_facts(session, &world, guest, Occasion::Start, &self.drives)?;
         let (mut request, port) = request(session, &world, guest, Occasion::Start, self.drives.clone())?;
         let networks = networks(session, &world, guest, &mut request)?;
+        // A start reads them when it writes the seed; what only shows it must judge them too.
+        let is_judged = session.dry_run && chyves_core::cloudinit::settings::is_wanted(guest)?;
+        let world = if is_judged { Session::with_texts(&world, guest)? } else { world };
         let plan = plan::start::start(&world, guest, &request)?;
         Ok(Start { world, plan, networks, _port: port })
     }

@@ -90,7 +90,11 @@ fn empty(session: &Session, wanted: &[String], older: Option<jiff::SignedDuratio
     }
     chosen.retain(|t| older.is_none_or(|age| is_older(t, age)));
     if chosen.is_empty() && lost.is_empty() {
-        session.ui.say("nothing in the trash is meant");
+        if session.ui.json {
+            session.ui.answer_json(serde_json::json!([]));
+        }
+        let older = if older.is_some() { " that is so old" } else { "" };
+        session.ui.say(&format!("nothing is in the trash{older}"));
         return Ok(());
     }
     let origins = snapshots::Origins::default();

@@ -6,6 +6,7 @@
 
 use super::{APPLIED, Actual, BridgeSpec, Proof, STARTED};
 use crate::action::Action;
+use crate::error::Problem;
 use crate::os::{Intent, Os};
 use crate::value::{Cidr, IfName};
 use crate::world::HostFacts;
@@ -44,6 +45,24 @@ pub fn folder(run_dir: &str, spec: &BridgeSpec) -> String {
 pub fn table(bridge: &IfName) -> String {
     let word: String = bridge.as_str().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
     format!("chyves_{word}")
+}
+
+/// The fault of a bridge whose guests are to reach other networks through an interface that is not there. Nothing is refused
+/// for it, since the interface may come later; it is reported wherever that is set, made or used.
+pub fn no_way_out(actual: &Actual, spec: &BridgeSpec) -> Option<Problem> {
+    let nat = spec.nat.as_ref().filter(|nat| actual.get(nat.as_str()).is_none())?;
+    let name = &spec.name;
+    Some(
+        Problem::host_cant(format!("its guests reach other networks through {nat} (nat), and there is no such interface"))
+            .on(name)
+            .hint(format!("`chyves network {name} set nat=INTERFACE` names another; `ip link` or `ifconfig -l` lists them")),
+    )
+}
+
+/// The same as one line about that bridge.
+pub fn note(bridge: &IfName, problem: &Problem) -> String {
+    let cure = problem.hints.first().map(|hint| format!("; {hint}")).unwrap_or_default();
+    format!("{bridge}: {problem}{cure}")
 }
 
 /// The rules for nftables. Loaded again they replace themselves, and touch no others.

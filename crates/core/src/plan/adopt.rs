@@ -162,6 +162,7 @@ pub fn adopt(world: &World, guest: &Guest, others: &[Guest], request: &Request) 
     plan.push(super::set::change_by(world.host.dialect, &guest.dataset, before, set, clear));
     plan.steps.extend(keep_copy(guest, &after)?);
     plan.notes.extend(notes(guest, &fates));
+    plan.notes.extend(super::whole::warning(world, guest, &after));
     Ok(plan)
 }
 

@@ -246,8 +246,17 @@ fn own(
         given.push((key, value));
     }
     trust::carry_pairs(source, &mut own, &given);
-    super::whole::startable(world, source, &super::values(&own)).map_err(|p| p.within(format!("cannot clone `{}`", source.name)))?;
+    super::whole::clone(world, source, &super::values(&own)).map_err(|p| {
+        let (from, name) = (&own_name(source, request), request.names.get(index).map_or("NAME", GuestName::as_str));
+        p.within(format!("cannot clone `{from}`: no start could use its settings"))
+            .hint(format!("give the clone others: `chyves clone {from} {name} KEY=VALUE`"))
+    })?;
     Ok(own)
+}
+
+/// What is cloned, as a person types it.
+fn own_name(source: &Guest, request: &Request) -> String {
+    request.snapshot.as_ref().map_or_else(|| source.name.to_string(), |snapshot| format!("{}@{snapshot}", source.name))
 }
 
 /// How the keys of attached disks begin: two guests that write one disk destroy what is on it.

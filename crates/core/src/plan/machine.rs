@@ -10,10 +10,10 @@ use crate::device::{
     NicModel, NvmeDetails, Optical, Owner, PciPlace, ScreenSize, SerialEnd, UserNet, ValePort, Vga, VncListen, Want, add, parse_pcidev,
     parse_serial_end, resolve,
 };
-use crate::error::{Problem, Result};
+use crate::error::{Kind, Problem, Result};
 use crate::guest::{Backend, DiskKind, DiskSpec, Guest, Loader, NetSpec, Spec, disk_name};
 use crate::property::keys;
-use crate::value::{FilePath, IfName};
+use crate::value::{BadValue, FilePath, IfName};
 use crate::vmm::Vmm;
 use crate::vmm::bhyve::{Feature, Release};
 use crate::vmm::bhyveload::Bhyveload;
@@ -91,30 +91,43 @@ pub(super) fn build(
     firmware: Option<&Firmware>,
     drives: &[Option<Loaded>],
 ) -> Result<Machine> {
-    let mut boot = boot(guest, spec, host, folder, firmware)?;
+    let mut problems: Vec<Problem> = Vec::new();
+    let mut or_note = |problem: Problem| problems.push(problem);
+    // What can't boot here has its other settings judged all the same.
+    let mut boot = boot(guest, spec, host, folder, firmware).map_err(&mut or_note).unwrap_or(Boot::Bios);
     if let Some(medium) = drives.iter().flatten().next() {
         boot_medium(&mut boot, guest, medium);
     }
     let mut wanted = machine::Spec::new(guest.name.clone(), guest.uuid, spec.ram, boot);
     let small = |n: u32| u16::try_from(n).unwrap_or(u16::MAX);
     let (cpus, sockets, threads) = spec.cpu;
-    wanted.topology = Topology::spread(small(cpus), small(sockets), small(threads)).map_err(|p| p.on(&guest.name))?;
+    if let Ok(spread) = Topology::spread(small(cpus), small(sockets), small(threads)).map_err(&mut or_note) {
+        wanted.topology = spread;
+    }
     wanted.rtc = if spec.utc { Rtc::Utc } else { Rtc::LocalTime };
     wanted.pc = spec.pc;
     wanted.extra = match host.vmm {
         Vmm::Bhyve => spec.bargs.clone(),
         Vmm::Qemu => spec.qargs.clone(),
     };
-    wanted.serial = serial(guest, spec)?;
-    wanted.tpm = spec.tpm.as_deref().map(str::parse).transpose()?;
-    wanted.fw_cfg = spec.fw_cfg.iter().map(|(_, item)| Ok(item.parse()?)).collect::<Result<_>>()?;
-    let mut devices = devices(guest, spec, host, folder, fresh)?;
+    if let Ok(ports) = serial(guest, spec).map_err(&mut or_note) {
+        wanted.serial = ports;
+    }
+    wanted.tpm = spec.tpm.as_deref().map(str::parse).transpose().map_err(|bad: BadValue| or_note(bad.into())).unwrap_or_default();
+    wanted.fw_cfg = spec.fw_cfg.iter().map(|(_, item)| Ok(item.parse()?)).collect::<Result<_>>().map_err(&mut or_note).unwrap_or_default();
+    let mut devices = devices(guest, spec, host, folder, fresh).map_err(&mut or_note).unwrap_or_default();
     devices.extend(drives::devices(drives, heeds_bootindex(spec, host)));
     wanted.memory = Memory { wired: devices.iter().any(|(_, _, d)| matches!(d, Device::Passthru(_))), ..wanted.memory };
     let wants: Vec<Want> = devices.iter().map(|(key, kept, device)| want(*key, *kept, device)).collect();
-    let places = resolve(&wants).map_err(|p| p.on(&guest.name))?;
+    let places = resolve(&wants).map_err(&mut or_note).unwrap_or_default();
     wanted.devices = devices.into_iter().zip(places).map(|((_, _, device), placed)| (placed.place, device)).collect();
-    Machine::build(wanted).map_err(|problems| together(guest, problems))
+    match Machine::build(wanted) {
+        Ok(machine) if problems.is_empty() => Ok(machine),
+        built => {
+            problems.extend(built.err().unwrap_or_default());
+            Err(together(guest, problems))
+        }
+    }
 }
 
 /// Whether what boots the guest can be told which device comes first. Firmware under bhyve can where it has QEMU's fw_cfg;
@@ -195,23 +208,23 @@ fn want(key: DeviceKey, kept: Option<PciPlace>, device: &Device) -> Want {
     }
 }
 
-/// Several findings as one problem, so that all are told at once. What was put together before is taken apart.
-pub(super) fn together(guest: &Guest, mut problems: Vec<Problem>) -> Problem {
-    if problems.len() == 1 {
-        return problems.remove(0).on(&guest.name);
+/// Several findings as one problem, so that all are told at once. What was put together before is taken apart. Its class is
+/// that of the first that is no fault of the host: a host that has everything would not cure it.
+pub(super) fn together(guest: &Guest, problems: Vec<Problem>) -> Problem {
+    let mut parts: Vec<Problem> = problems.into_iter().flat_map(Problem::into_parts).collect();
+    if parts.len() == 1 {
+        return parts.remove(0).on(&guest.name);
     }
-    let title = |n: usize| format!("{n} things keep `{}` from starting", guest.name);
-    let mut all = Problem::new(problems.first().map_or(crate::error::Kind::Bug, |p| p.code), "").on(&guest.name);
-    for problem in problems {
-        if problem.message == title(problem.causes.len()) {
-            all.causes.extend(problem.causes);
-        } else {
-            all.causes.push(problem.to_string());
+    let first = parts.iter().map(|p| p.code).find(|code| *code != Kind::HostCant);
+    let code = first.or_else(|| parts.first().map(|p| p.code)).unwrap_or(Kind::Bug);
+    let mut all = Problem::new(code, format!("{} things keep `{}` from starting", parts.len(), guest.name)).on(&guest.name);
+    all.causes = parts.iter().map(ToString::to_string).collect();
+    for hint in parts.iter().flat_map(|p| &p.hints) {
+        if !all.hints.contains(hint) {
+            all.hints.push(hint.clone());
         }
-        all.hints.extend(problem.hints);
     }
-    all.message = title(all.causes.len());
-    all
+    all.of_parts(parts)
 }
 
 fn boot(guest: &Guest, spec: &Spec, host: &HostFacts, folder: &str, firmware: Option<&Firmware>) -> Result<Boot> {

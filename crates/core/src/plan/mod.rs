@@ -365,6 +365,7 @@ pub(crate) mod testing {
             trash: Vec::new(),
             oddities: Vec::new(),
             locked: Locked::default(),
+            texts: std::collections::BTreeMap::new(),
         }
     }
 

@@ -110,6 +110,7 @@ pub fn relocate(world: &World, guest: &Guest, pool: &str, facts: &Facts, moment:
         let stay = if facts.snapshots == 1 { "stays" } else { "stay" };
         plan.notes.push(format!("its {} {stay} there with the original", super::count(facts.snapshots, "snapshot")));
     }
+    plan.notes.extend(super::whole::warning(world, guest, &values(&own)));
     Ok(plan)
 }
 

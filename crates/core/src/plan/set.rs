@@ -5,6 +5,7 @@ use crate::action::Action;
 use crate::error::{Problem, Result};
 use crate::guest::{Guest, trust};
 use crate::network::Design;
+use crate::property::keys;
 use crate::property::settings::{Own, OwnValues};
 use crate::property::{self, Access, Effect, Scope};
 use crate::value::Dataset;
@@ -101,6 +102,7 @@ pub fn guest(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
         super::stopped(guest, "make a template of")?;
     }
     let mut plan = Plan::default();
+    plan.notes.extend(without_effect(guest, &after, &set));
     if guest.state.is_alive() {
         let later = set.iter().map(|(k, _)| k).chain(&clear).filter(|k| later(k)).cloned().collect::<Vec<_>>();
         if !later.is_empty() {
@@ -110,6 +112,46 @@ pub fn guest(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
     plan.push(change(world, &guest.dataset, before, set, clear));
     plan.steps.extend(keep_copy(guest, &after)?);
     Ok(plan)
+}
+
+/// Says of a snapshot to revert to that the guest never does, since no method is set.
+fn without_effect(guest: &Guest, after: &OwnValues, set: &[Pair]) -> Option<String> {
+    let (_, snapshot) = set.iter().find(|(key, _)| key == keys::REVERT_TO)?;
+    let method = guest.settings.with_own(after.clone()).value(keys::REVERT_AT);
+    method.is_none_or(|method| method == "off").then(|| {
+        let name = &guest.name;
+        format!(
+            "{name} does not revert to @{snapshot} as long as revert_to_snapshot_method is off; to let it: `chyves set {name} revert_to_snapshot_method=start` (or reboot, both)"
+        )
+    })
+}
+
+/// Whether a change has another program read the guest's own texts for cloud-init, which then have to be read first.
+///
+/// # Errors
+/// See [`checked`].
+pub fn reads_texts(guest: &Guest, request: &Request) -> Result<bool> {
+    let before = guest.settings.own_values();
+    let (set, clear) = differences(before, request, &[Scope::Guest, Scope::GuestOnly])?;
+    whole::reads_texts(guest, &changed(before, &set, &clear))
+}
+
+/// The guests of which a change of defaults has another program read the own texts. The world holds those guests.
+///
+/// # Errors
+/// See [`checked`].
+pub fn heirs_with_texts<'w>(world: &'w World, root: &Root, before: &OwnValues, request: &Request) -> Result<Vec<&'w Guest>> {
+    let (set, clear) = differences(before, request, &[Scope::Guest])?;
+    whole::heirs_with_texts(world, &root.guests(), &changed(before, &set, &clear))
+}
+
+/// The design of the host's networks after a change of a pool's own settings.
+///
+/// # Errors
+/// See [`checked`].
+pub fn design_after(root: &Root, request: &Request) -> Result<Design> {
+    let (set, clear) = differences(&root.own, request, &[Scope::Global, Scope::Pool])?;
+    Design::read(&changed(&root.own, &set, &clear))
 }
 
 fn later(key: &str) -> bool {

@@ -11,7 +11,7 @@ mod launch;
 use super::drives::Drive;
 use super::machine::{self, Fresh, disk_file};
 use super::network::attach;
-use super::{Plan, firmware, locked, own_guest, snapshot, wants};
+use super::{Plan, firmware, locked, own_guest, snapshot, wants, whole};
 use crate::action::{Action, Checked};
 use crate::check::files::OWN_GRUB;
 use crate::check::{self, Finding, Severity};
@@ -105,7 +105,7 @@ pub fn start(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
         // Those who looked closer tell it better.
         findings.retain(|f| f.what != check::network::WHAT);
     }
-    let attached = cards::attached(world, guest, &spec, request);
+    let attached = whole::texts(world, guest).and_then(|()| cards::attached(world, guest, &spec, request));
     let (made, attached) = unless_refused(guest, &findings, make(world, guest, &spec, folder, firmware, request), attached)?;
     let mut plan = Plan::default();
     plan.steps.extend(made.verify);

@@ -6,14 +6,17 @@
 //!
 //! Not here: values by themselves (`property::kind`), bridges of the host (`network::design`), and the state of the host.
 
-use super::revert;
 use super::start::{self, Occasion};
+use super::{machine, revert};
+use crate::cloudinit::reader::Reader;
+use crate::cloudinit::settings;
 use crate::cloudinit::values::CardAddress;
 use crate::error::{Kind, Problem, Result};
-use crate::guest::Guest;
+use crate::guest::{Guest, Loader, RevertAt};
 use crate::property::keys::{self, CiNetKey};
 use crate::property::settings::{OwnValues, Settings};
 use crate::value::{Dataset, GuestName};
+use crate::vmm::grub;
 use crate::world::{HostFacts, World};
 use crate::zfs::args::Pair;
 use std::sync::Arc;
@@ -39,15 +42,92 @@ enum Rules {
 
 fn checked(ideal: &World, guest: &Guest, rules: Rules) -> Result<()> {
     let spec = guest.spec()?;
+    let mut found = Vec::new();
     match rules {
-        Rules::All => cloud_init(guest)?,
+        Rules::All => found.extend(cloud_init(guest).err()),
         Rules::OfStart => {}
     }
-    revert::wanted(guest, &spec.revert, Occasion::Start)?;
-    match start::rendered(ideal, guest, &spec) {
-        Err(problem) if problem.code != Kind::HostCant => Err(problem),
-        Ok(()) | Err(_) => Ok(()),
+    found.extend(revert::wanted(guest, &spec.revert, Occasion::Start).err());
+    found.extend(texts(ideal, guest).err());
+    if spec.loader == Loader::GrubBhyve {
+        // Told without a host that has grub-bhyve.
+        found.extend(grub::check_os(&guest.settings.value(keys::OS).unwrap_or_default(), &guest.name).err());
     }
+    for problem in start::rendered(ideal, guest, &spec).err().map(of_settings).unwrap_or_default() {
+        if !found.contains(&problem) {
+            found.push(problem);
+        }
+    }
+    match found.len() {
+        0 => Ok(()),
+        1 => Err(found.remove(0)),
+        _ => Err(machine::together(guest, found)),
+    }
+}
+
+/// What of a problem is a fault of settings, each by itself: what only the host lacks is left out.
+fn of_settings(problem: Problem) -> Vec<Problem> {
+    problem.into_parts().into_iter().filter(|part| part.code != Kind::HostCant).collect()
+}
+
+/// Makes sure that the program which reads the guest's seed takes the user's own texts, where they were read.
+///
+/// # Errors
+/// It would ignore one.
+pub(super) fn texts(world: &World, guest: &Guest) -> Result<()> {
+    let Some(texts) = world.texts.get(&guest.dataset).filter(|texts| !texts.is_empty()) else { return Ok(()) };
+    if !settings::is_wanted(guest)? {
+        return Ok(());
+    }
+    super::cloud_init::check_for(Reader::of(guest)?, texts).map_err(|problem| {
+        let text = problem.object.clone().unwrap_or_default();
+        let object = problem.object.clone().unwrap_or_else(|| guest.name.to_string());
+        problem
+            .within(format!("cannot set up `{}` with its own {text}", guest.name))
+            .on(object)
+            .hint(format!("show it: `chyves cloud-init show {} {text}`; remove it: `chyves cloud-init set {0} --no-{text}`", guest.name))
+    })
+}
+
+/// Whether a change of a guest's settings has another program read its own texts, so that they must be read before it is judged.
+///
+/// # Errors
+/// A stored value that its property does not allow.
+pub fn reads_texts(guest: &Guest, after: &OwnValues) -> Result<bool> {
+    reads_anew(guest, &Guest { settings: guest.settings.with_own(after.clone()), ..guest.clone() })
+}
+
+fn reads_anew(before: &Guest, after: &Guest) -> Result<bool> {
+    Ok(settings::is_wanted(after)? && (!settings::is_wanted(before)? || Reader::of(before)? != Reader::of(after)?))
+}
+
+/// The guests that a change of defaults has another program read the own texts of.
+///
+/// # Errors
+/// A stored value that its property does not allow.
+pub fn heirs_with_texts<'w>(world: &'w World, on: &Dataset, after: &OwnValues) -> Result<Vec<&'w Guest>> {
+    let mut all = Vec::new();
+    for guest in heirs(world, on) {
+        if reads_anew(guest, &inheriting(guest, on, after))? {
+            all.push(guest);
+        }
+    }
+    Ok(all)
+}
+
+/// This host's own guests that inherit from a dataset.
+fn heirs<'w>(world: &'w World, on: &Dataset) -> impl Iterator<Item = &'w Guest> {
+    world.guests.iter().filter(|g| g.foreign.is_none() && g.dataset.is_within(on))
+}
+
+/// A guest as it is with other settings of a dataset that it inherits from.
+fn inheriting(guest: &Guest, on: &Dataset, after: &OwnValues) -> Guest {
+    let above = guest
+        .settings
+        .above()
+        .map(|(dataset, values)| (dataset.clone(), Arc::new(if dataset == on { after.clone() } else { values.clone() })));
+    let settings = Settings::new(guest.settings.own_values().clone(), above.collect());
+    Guest { settings, ..guest.clone() }
 }
 
 /// Settings of cloud-init that no network interface would get.
@@ -94,13 +174,32 @@ pub fn change(world: &World, guest: &Guest, after: &OwnValues) -> Result<()> {
     broken(&ideal(world), guest, &changed, Rules::All).map_or(Ok(()), Err)
 }
 
-/// The same for a change of its devices or a clone of it, which leaves settings behind that have no effect.
+/// The same for a change of its devices, which leaves settings behind that have no effect.
 ///
 /// # Errors
 /// What would keep it from starting.
 pub fn startable(world: &World, guest: &Guest, after: &OwnValues) -> Result<()> {
     let changed = Guest { settings: guest.settings.with_own(after.clone()), ..guest.clone() };
     broken(&ideal(world), guest, &changed, Rules::OfStart).map_or(Ok(()), Err)
+}
+
+/// Refuses a clone that could not start: it is a new guest, whatever is wrong with its source. Settings without effect may be
+/// left of what only the source may have. `own` are the clone's.
+///
+/// # Errors
+/// What would keep it from it.
+pub fn clone(world: &World, source: &Guest, own: &OwnValues) -> Result<()> {
+    let clone = Guest { settings: source.settings.with_own(own.clone()), ..source.clone() };
+    checked(&ideal(world), &clone, Rules::OfStart).map_err(|problem| Problem { code: Kind::Usage, ..problem })
+}
+
+/// What a person should know of a guest whose settings come as they are (received, brought back, rolled back to): that no
+/// start could use them, and why. None where one could.
+pub fn warning(world: &World, guest: &Guest, own: &OwnValues) -> Option<String> {
+    let guest = Guest { settings: guest.settings.with_own(own.clone()), ..guest.clone() };
+    let problem = checked(&ideal(world), &guest, Rules::OfStart).err()?;
+    let cure = problem.hints.first().map(|hint| format!(" ({hint})")).unwrap_or_default();
+    Some(format!("{} cannot start with these settings: {problem}{cure}", guest.name))
 }
 
 /// Refuses a new guest that could not start. `above` are the datasets that it inherits from, nearest first.
@@ -111,8 +210,24 @@ pub fn new_guest(world: &World, dataset: &Dataset, own: &[Pair], above: Vec<(Dat
     let values = super::values(own);
     let uuid = values.get(keys::UUID).and_then(|o| o.value.parse().ok()).unwrap_or(Uuid::nil());
     let name: GuestName = dataset.leaf().parse()?;
-    checked(&ideal(world), &bare(world, name, dataset.clone(), uuid, Settings::new(values, above)), Rules::All)
+    let guest = bare(world, name, dataset.clone(), uuid, Settings::new(values, above));
+    checked(&ideal(world), &guest, Rules::All)
+        .and_then(|()| no_snapshot_yet(&guest))
         .map_err(|problem| Problem { code: Kind::Usage, ..problem })
+}
+
+/// Refuses a new guest that is to revert to a snapshot, of which it has none.
+fn no_snapshot_yet(guest: &Guest) -> Result<()> {
+    let (revert, name) = (guest.spec()?.revert, &guest.name);
+    let own = [keys::REVERT_TO, keys::REVERT_AT].iter().any(|key| guest.settings.own(key).is_some());
+    match revert.snapshot.filter(|_| own && revert.at != RevertAt::Off) {
+        None => Ok(()),
+        Some(snapshot) => {
+            Err(Problem::usage(format!("`{name}` cannot revert to @{snapshot}: a new guest has no snapshots")).on(name).hint(format!(
+                "create it without, then `chyves snapshot {name}@{snapshot}`, then `chyves set {name} revert_to_snapshot={snapshot} …`"
+            )))
+        }
+    }
 }
 
 /// A guest that is not there yet.
@@ -142,14 +257,8 @@ fn bare(world: &World, name: GuestName, dataset: Dataset, uuid: Uuid, settings: 
 pub fn defaults(world: &World, on: &Dataset, before: &OwnValues, after: &OwnValues) -> Result<()> {
     let ideal = ideal(world);
     let mut hurt: Vec<(String, Problem)> = Vec::new();
-    let heirs = world.guests.iter().filter(|g| g.foreign.is_none() && g.dataset.is_within(on));
-    for guest in heirs {
-        let above = guest
-            .settings
-            .above()
-            .map(|(dataset, values)| (dataset.clone(), Arc::new(if dataset == on { after.clone() } else { values.clone() })));
-        let settings = Settings::new(guest.settings.own_values().clone(), above.collect());
-        let changed = Guest { settings, ..guest.clone() };
+    for guest in heirs(world, on) {
+        let changed = inheriting(guest, on, after);
         hurt.extend(broken(&ideal, guest, &changed, Rules::OfStart).map(|problem| (guest.name.to_string(), problem)));
     }
     if let Some((_, problem)) = hurt.first() {

@@ -79,7 +79,13 @@ pub(super) fn detach(session: &Session, bridge: &IfName, uplink: Option<&IfName>
 }
 
 pub(super) fn private(session: &Session, bridge: &IfName, settings: &[String], confirm: Confirm) -> Result<()> {
-    change(session, bridge, &Wish::Private(pairs(settings)?), "leads nowhere", confirm)
+    let settings = pairs(settings)?;
+    let nat = settings.iter().find(|(key, _)| key.rsplit('.').next() == Some("nat")).map(|(_, to)| to.as_str());
+    let said = match nat.filter(|to| !to.is_empty()) {
+        Some(to) => format!("has no uplink; its guests reach other networks through {to} (nat)"),
+        None => "leads nowhere".to_owned(),
+    };
+    change(session, bridge, &Wish::Private(settings), &said, confirm)
 }
 
 pub(super) fn delete(session: &Session, bridge: &IfName, confirm: Confirm) -> Result<()> {

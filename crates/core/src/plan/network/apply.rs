@@ -35,6 +35,7 @@ pub fn apply(world: &World, facts: &Facts, only: &[IfName]) -> Result<Planned> {
         services.put.extend(attach::put(&facts.actual, &closed));
         intents.extend(closed);
         services.bring(nat::bring(&world.host, spec, &facts.actual, APPLIED));
+        planned.plan.notes.extend(nat::no_way_out(&facts.actual, spec).map(|p| nat::note(&spec.name, &p)));
     }
     for difference in cards(&room, world) {
         match difference.close {
@@ -90,20 +91,12 @@ pub fn differences(world: &World, facts: &Facts) -> Vec<Difference> {
         (!intents.is_empty()).then(|| Difference::by(name, "rules or a server run for it that its settings do not want", intents))
     }));
     all.extend(cards(&room, world));
-    all.extend(facts.design.bridges().filter_map(|spec| no_way_out(facts, spec)));
+    let no_way_out = |spec: &BridgeSpec| Some(Difference::cant(&spec.name, nat::no_way_out(&facts.actual, spec)?));
+    all.extend(facts.design.bridges().filter_map(no_way_out));
     // What a start makes is none; what a start can't make is one before it is tried.
     let cant = |difference: &Difference| matches!(difference.close, Close::Cant(_));
     all.extend(self::waiting(world, facts).into_iter().flat_map(|spec| compare::bridge(&room, spec)).filter(cant));
     all
-}
-
-/// A bridge whose guests are to leave by an interface that is not there. They start all the same: it may come later.
-fn no_way_out(facts: &Facts, spec: &BridgeSpec) -> Option<Difference> {
-    let nat = spec.nat.as_ref().filter(|nat| facts.actual.get(nat.as_str()).is_none())?;
-    let name = &spec.name;
-    let problem = Problem::host_cant(format!("its guests reach other networks through {nat} (nat), and there is no such interface"))
-        .hint(format!("`chyves network {name} set nat=INTERFACE` names another; `ip link` or `ifconfig -l` lists them"));
-    Some(Difference::cant(name, problem))
 }
 
 /// The bridges that are not there, that no running guest is on and that nothing of the host's was lost with.

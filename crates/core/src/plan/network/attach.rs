@@ -20,6 +20,7 @@ use crate::network::nat::{self, Bringing};
 use crate::network::{Actual, BridgeSpec, Mode, Proof, STARTED, graph};
 use crate::os::Intent;
 use crate::plan::machine::{backend, tap_name};
+use crate::plan::network::bridge::networks;
 use crate::value::{GuestName, IfName};
 use crate::world::HostFacts;
 use refuse::{by_hand, nowhere};
@@ -168,6 +169,10 @@ pub fn attach(host: &HostFacts, facts: &Facts, guests: &[(&Guest, &Spec)]) -> Re
                 Backend::Auto | Backend::User | Backend::Vale => Ok(()),
             };
             problems.extend(done.err());
+        }
+        for bridge in networks(spec, host).collect::<BTreeSet<_>>() {
+            let missing = facts.design.get(&bridge).and_then(|spec| nat::no_way_out(&facts.actual, spec));
+            work.done.notes.extend(missing.map(|problem| nat::note(&bridge, &problem)));
         }
     }
     match (problems.is_empty(), guests) {

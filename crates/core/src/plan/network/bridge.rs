@@ -110,7 +110,7 @@ pub fn change(world: &World, facts: &Facts, name: &IfName, wish: &Wish) -> Resul
         Wish::Private(_) => {
             set.push((key(BridgeKey::Private), "yes".into()));
             clear.extend([BridgeKey::Uplink, BridgeKey::Vlan, BridgeKey::Nat].map(key));
-            clear.extend(given_back(root, facts, &name, number).into_iter().filter(|k| !set.iter().any(|(s, _)| s == k)));
+            clear.extend(given_back(root, facts, &name, number));
         }
         Wish::Set(_) => {
             if set.iter().any(|(full, _)| *full == key(BridgeKey::Nat)) {
@@ -125,6 +125,8 @@ pub fn change(world: &World, facts: &Facts, name: &IfName, wish: &Wish) -> Resul
             clear.extend(BridgeKey::ALL.iter().map(|k| key(*k)));
         }
     }
+    // What this command sets it does not clear, even where the value is there already.
+    clear.retain(|key| !set.iter().any(|(s, _)| s == key));
     // A new bridge with a name of its own has it written down.
     if name.as_str() != format!("bridge{number}") && *wish != Wish::Delete {
         set.push((key(BridgeKey::Name), name.to_string()));
@@ -170,8 +172,12 @@ pub fn change(world: &World, facts: &Facts, name: &IfName, wish: &Wish) -> Resul
     (attached.intents, attached.proofs) = (intents, proofs);
     if let Some(spec) = new.design.get(&name) {
         attached.bring(nat::bring(&world.host, spec, &new.actual, APPLIED));
+        planned.plan.notes.extend(nat::no_way_out(&new.actual, spec).map(|p| nat::note(&name, &p)));
     }
     planned.plan.steps.extend(attached.steps(&world.host.run_dir));
+    if planned.plan.steps.is_empty() {
+        planned.plan.notes.push(format!("{name} is so already"));
+    }
     Ok(planned)
 }
 
@@ -203,7 +209,7 @@ fn changed(before: &OwnValues, set: &[Pair], clear: &[String]) -> OwnValues {
 /// The change of the settings, where there is one.
 fn write(world: &World, root: &Root, mut set: Vec<Pair>, mut clear: Vec<String>, plan: &mut Plan) {
     set.retain(|(k, v)| root.own.get(k).is_none_or(|o| o.value != *v));
-    clear.retain(|k| root.own.contains_key(k) && !set.iter().any(|(s, _)| s == k));
+    clear.retain(|k| root.own.contains_key(k));
     if !set.is_empty() || !clear.is_empty() {
         plan.push(set::change(world, &root.dataset, &root.own, set, clear));
     }

@@ -275,7 +275,7 @@ fn a_bridge_gets_an_uplink_and_another_and_none() {
     insta::assert_snapshot!("private", change(&[("bridge0.uplink", "em5")], &there(), "bridge0", &Wish::Private(Vec::new())));
     insta::assert_snapshot!("deleted", change(&[("bridge0.uplink", "em5")], &there(), "bridge0", &Wish::Delete));
     let again = change(&[("bridge0.uplink", "em5")], &there(), "bridge0", &attach("em5", None));
-    assert_eq!(again, "", "nothing is left to do");
+    assert_eq!(again, "# note: bridge0 is so already\n", "nothing is left to do");
     assert!(change(&[("bridge1.uplink", "em0")], &[], "bridge0", &attach("em0", None)).contains("already"));
     assert!(change(&[], &[], "nosuch", &Wish::Delete).contains("no bridge"));
 }

@@ -7,7 +7,7 @@ use super::{Facts, create, find, then};
 use crate::action::Action;
 use crate::error::{Problem, Result};
 use crate::guest::{Guest, trust};
-use crate::plan::{Moment, Plan, keep_copy, not_template, of_disks, own_guest, pairs, stopped, with};
+use crate::plan::{Moment, Plan, keep_copy, not_template, of_disks, own_guest, pairs, stopped, whole, with};
 use crate::property::keys;
 use crate::property::settings::{Own, OwnValues};
 use crate::value::{Dataset, SnapshotName, SnapshotRef};
@@ -35,6 +35,7 @@ pub fn rollback(world: &World, guest: &Guest, name: &SnapshotName, facts: &Facts
     } else {
         volumes::then(guest, name, after.clone(), &facts.volumes)?
     };
+    let warning = whole::warning(world, guest, &after);
     let back = Back { name, last: format!("before-rollback-{stamp}-{token}").parse()?, token, after, volumes, natives: &facts.natives };
     let mut plan = Plan::default();
     plan.push(Action::Verify { objects: facts.guids.clone() });
@@ -44,6 +45,7 @@ pub fn rollback(world: &World, guest: &Guest, name: &SnapshotName, facts: &Facts
         // zfs-fuse renames nothing that has a clone, and has no volumes.
         Dialect::Fuse => back.by_copy(world, guest, &mut plan)?,
     }
+    plan.notes.extend(warning);
     Ok(plan)
 }
 
@@ -204,6 +206,7 @@ pub fn rollback_in_place(world: &World, guest: &Guest, name: &SnapshotName, fact
         plan.push(Action::Rollback { snapshot: SnapshotRef { dataset: guest.dataset.child(&volume.now), name: name.clone() } });
     }
     plan.steps.extend(settings_back(world, guest, &after)?);
+    plan.notes.extend(whole::warning(world, guest, &after));
     Ok(plan)
 }
 

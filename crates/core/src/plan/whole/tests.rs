@@ -1,10 +1,12 @@
 use super::*;
 use crate::plan::set::{self, Request};
 use crate::plan::testing::{self, moment, own};
-use crate::plan::{clone, create, start};
+use crate::plan::{clone, create};
 use crate::property::Scope;
 use crate::vmm::Vmm;
 use proptest::prelude::*;
+
+mod levels;
 
 fn request(pairs: &[(&str, &str)]) -> Request {
     Request { set: pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(), unset: Vec::new() }
@@ -221,35 +223,4 @@ fn pair() -> impl Strategy<Value = (String, String)> {
         let key = key.replace("{n}", &(if key.starts_with("disk") || key.contains("net") { n % 2 } else { n }).to_string());
         value(&key).prop_map(move |value| (key.clone(), value))
     })
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
-
-    /// What `set` accepts, `start -n` accepts, unless the host lacks something.
-    #[test]
-    fn what_set_accepts_start_can_use(pairs in prop::collection::vec(pair(), 1..5), bhyve: bool, release in 0usize..4) {
-        let mut world = world(if bhyve { Vmm::Bhyve } else { Vmm::Qemu });
-        if bhyve {
-            world.host.release = [(13, 5), (14, 0), (14, 3), (15, 0)][release];
-        }
-        let mut guest = testing::guest("web01", &GUEST);
-        for pair in pairs {
-            let one = Request { set: vec![pair], unset: Vec::new() };
-            if set::guest(&world, &guest, &one).is_ok() {
-                let (key, value) = set::checked(&one.set[0].0, &one.set[0].1, &[Scope::Guest, Scope::GuestOnly]).unwrap();
-                let mut after = guest.settings.own_values().clone();
-                after.insert(key, crate::property::settings::Own { value, received: false });
-                guest.settings = guest.settings.with_own(after);
-            }
-        }
-        let fresh = start::Request {
-            fresh: crate::plan::machine::Fresh { vnc_port: 5901, secret: "12345678".into() },
-            ..start::Request::default()
-        };
-        match start::start(&world, &guest, &fresh) {
-            Err(problem) if problem.code == Kind::HostCant => {}
-            other => prop_assert!(other.is_ok(), "{:?}\n{:?}", guest.settings.own_values(), other.err()),
-        }
-    }
 }

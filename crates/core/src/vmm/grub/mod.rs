@@ -90,6 +90,25 @@ pub fn is_own(os: &str) -> bool {
     recipe(os).boot == Way::Own
 }
 
+/// Makes sure that grub-bhyve can boot a guest from its disks, by the value of its property `os`. No host is needed to tell.
+///
+/// # Errors
+/// It never can.
+pub fn check_os(os: &str, name: &GuestName) -> Result<()> {
+    let recipe = recipe(os);
+    match &recipe.boot {
+        Way::Never(why, loader) => Err(never(recipe, why, loader, name)),
+        Way::Lines(_) | Way::OnMedium | Way::Search { .. } | Way::Own => Ok(()),
+    }
+}
+
+fn never(recipe: &Recipe, why: &str, loader: &str, name: &GuestName) -> Problem {
+    Problem::usage(format!("grub-bhyve cannot boot os={}: {why}", recipe.os))
+        .on(name)
+        .hint(format!("`chyves set {name} loader={loader}`"))
+        .hint("or set os=custom and put a grub.cfg and a device.map into the guest's folder")
+}
+
 /// The version of an OpenBSD medium, by its folder's name: what `os` says (`openbsd60` is 6.0), else what the file is called
 /// (`install75.iso` is 7.5).
 pub fn version(os: &str, path: &str) -> Option<String> {
@@ -140,12 +159,7 @@ impl GrubBhyve {
                 config(search(first, self.root.as_deref()));
                 ("host", Some(self.run.as_str()))
             }
-            Way::Never(why, loader) => {
-                return Err(Problem::usage(format!("grub-bhyve cannot boot os={}: {why}", self.recipe.os))
-                    .on(name)
-                    .hint(format!("`chyves set {name} loader={loader}`"))
-                    .hint("or set os=custom and put a grub.cfg and a device.map into the guest's folder"));
-            }
+            Way::Never(why, loader) => return Err(never(self.recipe, why, loader, name)),
         };
         let map = format!("{}/device.map", self.run);
         let mut before = Vec::new();

@@ -104,7 +104,7 @@ fn a_node_is_designed_and_made_by_one_command() {
     insta::assert_snapshot!("attach_vlan", changed(&[], &[], None, "lan", &attached("em0", Some(5))));
     let private = Wish::Private(vec![("kind".into(), "netgraph".into())]);
     insta::assert_snapshot!("private", changed(&[], &[], None, "lan", &private));
-    assert_eq!(changed(LAN, &[], Some(BARE), "lan", &attached("em0", None)), "", "nothing is left to do");
+    assert_eq!(changed(LAN, &[], Some(BARE), "lan", &attached("em0", None)), "# note: lan is so already\n", "nothing is left to do");
     // Another uplink, and then none: the interface is as it was.
     insta::assert_snapshot!("another", changed(LAN, &[], Some(BARE), "lan", &attached("em1", None)));
     insta::assert_snapshot!("detach", changed(LAN, &[], Some(BARE), "lan", &Wish::Detach { uplink: None }));
