@@ -80,7 +80,17 @@ pub(crate) fn clap(error: &clap::Error, argv: &[String]) -> ExitCode {
     let word = context(ContextKind::InvalidSubcommand).or_else(|| context(ContextKind::InvalidArg)).unwrap_or_default();
     let shown = chyves_core::value::printable(&word, 60);
     let mut found = match error.kind() {
-        ErrorKind::InvalidSubcommand => Problem::usage(format!("`{shown}` is no command here")).hint_if(near(&word, argv)),
+        ErrorKind::InvalidSubcommand => {
+            // A bridge's name in the verb's place is no slip of a verb.
+            let bridge = argv.iter().any(|w| w == "network") && words::could_be_bridge(&word);
+            let verbs = || {
+                format!(
+                    "if {shown} is a bridge or a guest, a verb belongs behind it: `chyves network {shown} attach INTERFACE`, `private`, `set`, `delete` …; `chyves network list` shows the bridges"
+                )
+            };
+            let near = if bridge { None } else { near(&word, argv) };
+            Problem::usage(format!("`{shown}` is no command here")).hint_if(near).hint_if(bridge.then(verbs))
+        }
         ErrorKind::UnknownArgument => {
             let near = context(ContextKind::SuggestedArg).map(|s| format!("did you mean `{s}`?"));
             Problem::usage(format!("`{shown}` is not understood here")).hint_if(near)

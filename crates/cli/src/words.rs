@@ -191,6 +191,11 @@ pub(crate) fn neither(typed: &[String], problem: Problem) -> Problem {
     }
 }
 
+/// Whether a word in the place of a verb of `network` is more likely a bridge or a guest than a verb with a slip.
+pub(crate) fn could_be_bridge(word: &str) -> bool {
+    word.parse::<chyves_core::value::IfName>().is_ok() && !NETWORK_VERBS.iter().any(|verb| aliases::slipped(word, verb))
+}
+
 /// The place of the next word at or behind `from` that is no option.
 fn position(argv: &[String], from: usize) -> Option<usize> {
     let mut at = from;

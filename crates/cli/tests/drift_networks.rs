@@ -18,7 +18,7 @@ struct Fact {
     told: (&'static str, &'static str),
 }
 
-const FACTS: [Fact; 6] = [
+const FACTS: [Fact; 7] = [
     Fact { name: "a bridge is gone", change: &["link delete dev lan"], told: ("network list", "lan") },
     Fact { name: "an uplink is out of its bridge", change: &["link set dev em0 nomaster"], told: ("network check", "em0 is not in it") },
     Fact {
@@ -32,6 +32,11 @@ const FACTS: [Fact; 6] = [
         told: ("network check", "the host has no 10.7.0.1/24 on it"),
     },
     Fact { name: "a bridge has one address more", change: &["address add 10.66.0.1/24 dev lan"], told: ("network list", "lan") },
+    Fact {
+        name: "somebody's tap is in a bridge",
+        change: &["tuntap add dev theirs0 mode tap", "link set dev theirs0 master lan"],
+        told: ("network list -o bridge,members", "theirs0"),
+    },
     Fact {
         name: "a bridge is another interface",
         change: &["link delete dev lan", "link add name lan type veth peer name lan-far"],
@@ -63,7 +68,7 @@ fn ip(host: &Host, lines: &[&str]) {
 
 /// `lan` with the uplink `em0`, whose address and default route moved there; beside it an administrator's bridge.
 fn ground(host: &Host) {
-    for name in ["lan", "other", "em1", "theirs"] {
+    for name in ["lan", "other", "em1", "theirs", "theirs0"] {
         let _ = host.command("ip").args(["link", "delete", "dev", name]).output().unwrap();
     }
     let _ = std::fs::remove_dir_all(host.run_dir().join("network"));
@@ -106,6 +111,10 @@ fn look(host: &Host) -> Seen {
         let line = format!("{} {} {} {global:?}", i["ifname"], i["master"], i["ifalias"]);
         if i["ifname"] == "theirs" || i["master"] == "theirs" {
             seen.theirs.push(line.clone());
+        }
+        // It may leave a bridge that goes, and stays itself.
+        if i["ifname"] == "theirs0" {
+            seen.theirs.push("theirs0".to_owned());
         }
         seen.all.push(line);
         seen.addresses.extend(global);

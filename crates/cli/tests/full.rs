@@ -97,7 +97,7 @@ fn a_guest_that_reached_its_quota_waits_and_can_be_ended() {
     full();
     console.types("wB");
     is(&host, "web", "paused");
-    host.ok("stop web --force --timeout 0").says("web: its plug was pulled");
+    host.ok("stop web --force --timeout 0").says("web: it was powered off forcibly");
     assert!(quota("none"));
     console.ends(0);
     host.ok("start web");

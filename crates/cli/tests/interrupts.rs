@@ -27,7 +27,7 @@ fn a_stop_that_is_interrupted_asks_no_more_and_forces_nothing() {
     stop.sees("`deaf` was left as it is");
     stop.sees("may still power off");
     stop.ends(130);
-    // Nobody pulls its plug any more: it runs on, and can be stopped by who means it.
+    // Nobody powers it off forcibly any more: it runs on, and can be stopped by who means it.
     until("the wish to be taken back", || (host.state("deaf") == "running").then_some(()));
     assert_eq!(host.pids("deaf"), pids);
     host.ok("stop deaf --now");

@@ -25,7 +25,7 @@ const fn anew(there: &'static [&'static str], back: &'static [&'static str]) -> 
     Pair { there, back, anew: true }
 }
 
-const GUESTS: [Pair; 20] = [
+const GUESTS: [Pair; 22] = [
     pair(&["set web notes=x description=y"], &["unset web notes description"]),
     pair(&["set web template=yes"], &["unset web template"]),
     pair(&["set web cpu=2 ram=512M"], &["unset web cpu", "set web ram=64M"]),
@@ -46,6 +46,8 @@ const GUESTS: [Pair; 20] = [
     pair(&["network add web"], &["network remove web net1"]),
     pair(&["create fresh --disk raw --size 1M loader=bios"], &["delete fresh", "trash empty"]),
     pair(&["image import ./disk.img --name disk"], &["image delete disk"]),
+    pair(&["set web uefi_firmware=auto loader=uefi"], &["unset web uefi_firmware", "set web loader=bios"]),
+    pair(&["network add web model=e1000 mac=58:9c:fc:00:00:77"], &["network remove web net1"]),
 ];
 
 const POOLS: [Pair; 3] = [
@@ -162,4 +164,26 @@ fn what_is_done_to_pools_and_networks() {
     // Snapshots stay with the original, which goes to the trash.
     host.ok("snapshot delete web@base --yes");
     check(&host, &POOLS, &[&host.pool, &second]);
+}
+
+#[test]
+fn what_is_done_to_drives_of_a_guest_that_runs() {
+    let Some(host) = networks::host("inverse::drives", With::Tiny) else { return };
+    host.make_iso();
+    host.ok("image import ./tiny.iso --name disc");
+    host.ok("create web --image tiny --ram 32M loader=bios accel=tcg eject_iso_on_n_reboot=0");
+    host.ok("start web --iso disc");
+    let drives = || host.ok("info web --json").json()[0]["drives"].clone();
+    let before = drives();
+    host.ok("eject web cd0");
+    assert_ne!(drives(), before);
+    host.ok("insert web disc");
+    assert_eq!(drives(), before);
+    host.ok("eject web cd0");
+    let empty = drives();
+    host.ok("insert web disc cd0");
+    host.ok("eject web cd0");
+    assert_eq!(drives(), empty);
+    host.ok("stop web --now");
+    host.nothing_is_left();
 }

@@ -183,7 +183,7 @@ fn a_deaf_guest_stays_on_unless_forced() {
     host.ok("start web");
     host.chyves("stop web").ends(4).says("did not power off in the time given").says("--force");
     assert_eq!(host.state("web"), "running");
-    host.ok("stop web --force").says("the plug is being pulled");
+    host.ok("stop web --force").says("being powered off forcibly");
     assert_eq!(host.state("web"), "stopped");
     host.nothing_is_left();
 }

@@ -131,11 +131,11 @@ fn a_stop_presses_the_button_and_says_when_there_is_none() {
 #[test]
 fn a_pulled_plug_is_no_power_off_of_the_guest() {
     let Some((host, mut console)) = booted("lab_life::pulled", &["release=14.3"], "tiny", "") else { return };
-    let said = host.ok("stop web01 --now").says("web01: the plug is being pulled").says("web01: its plug was pulled");
+    let said = host.ok("stop web01 --now").says("web01: being powered off forcibly").says("web01: it was powered off forcibly");
     assert!(!said.err.contains("the guest powered off"), "{}", said.err);
     console.sees("web01 is off.");
     let log = host.in_folder("web01", |folder| std::fs::read_to_string(folder.join("logs/hypervisor.log")).unwrap());
-    assert!(log.contains("its plug was pulled") && !log.contains("the guest powered off"), "{log}");
+    assert!(log.contains("it was powered off forcibly") && !log.contains("the guest powered off"), "{log}");
     // The guest's own end is still its own.
     host.ok("start web01");
     has_acpi(&host);

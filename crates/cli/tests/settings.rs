@@ -42,7 +42,7 @@ fn what_no_start_can_use_is_refused_everywhere() {
     assert_eq!(host.tree(), before);
     // A new guest inherits; where the defaults are wrong by hand, it is told so before it is made.
     host.sh("zfs", &["set", "chyves:cpu_threads=2", &format!("{}/chyves/guests", host.pool)]);
-    host.chyves("create new-one --image small loader=bios").ends(2).says("1 processors");
+    host.chyves("create new-one --image small loader=bios").ends(2).says("1 processor");
     host.ok("create new-one --image small loader=bios cpu=2");
     // What is wrong already is cured step by step, defaults and guests alike.
     host.ok("set web notes=x");
@@ -88,7 +88,7 @@ fn a_guest_that_reboots_keeps_settings_that_can_be_used() {
     console.sees("tiny: ready");
     let log = host.in_folder("web", |folder| std::fs::read_to_string(folder.join("logs/console.log")).unwrap());
     assert!(log.contains("restarted with its settings of before, since the present ones cannot be used: "), "{log}");
-    host.ok("info web").says("kept-settings").says("1 processors");
+    host.ok("info web").says("kept-settings").says("1 processor");
     host.ok("unset web cpu_threads");
     console.types("r");
     console.sees("tiny: reboot");

@@ -305,7 +305,7 @@ impl Life {
         });
     }
 
-    /// The guest is asked no more, and above all nobody pulls its plug when the time is over. What the guest heard it may
+    /// The guest is asked no more, and above all nobody powers it off forcibly when the time is over. What the guest heard it may
     /// still obey.
     fn withdraw(&mut self) -> Vec<Do> {
         if matches!(self.phase, Phase::Settling { .. } | Phase::Running) {

@@ -30,6 +30,8 @@ pub struct World {
     pub trash: Vec<Trashed>,
     /// What was seen and could not be understood: shown as warnings, never skipped.
     pub oddities: Vec<Problem>,
+    /// Datasets where guests are that are none, where all guests were looked at.
+    pub strays: Vec<Dataset>,
     /// Of what was looked at, what is encrypted and misses its key.
     pub locked: Locked,
     /// The user's own texts for cloud-init, by the guest's dataset, where they were read: they are files, and a change of

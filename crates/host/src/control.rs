@@ -142,7 +142,7 @@ pub enum StopProgress {
     TakenOver,
     /// Its power button was pressed.
     Asked,
-    /// Its system has not switched ACPI on yet: pressing the button would end it as by pulling its plug, so that is put off.
+    /// Its system has not switched ACPI on yet: pressing the button would power it off forcibly, so that is put off.
     NotYet,
     /// It is being ended by force.
     Forced,

@@ -123,6 +123,7 @@ pub fn world(runtime: &Runtime, look: &Look) -> Result<World> {
     world.oddities.extend(found.oddities);
     if whole {
         world.oddities.extend(pool::namesakes(&world.guests));
+        world.strays = found.strays;
     }
     states(runtime, &mut world.guests, whole)?;
     Ok(world)
@@ -137,6 +138,7 @@ pub fn without_pools(runtime: &Runtime) -> World {
         images: Vec::new(),
         trash: Vec::new(),
         oddities: Vec::new(),
+        strays: Vec::new(),
         locked: Locked::default(),
         texts: std::collections::BTreeMap::new(),
     }
@@ -327,6 +329,9 @@ pub fn guest<'w>(world: &'w World, name: &GuestName) -> Result<&'w Guest> {
     world.guest(name).map_err(|problem| if problem.code.exit_code() == 3 { not_found(world, name.as_str()) } else { problem })
 }
 
+/// How deep below `guests` a missing guest is looked for: as deep as `group_levels` can be, and the guest.
+const DEEPEST: usize = 9;
+
 /// "No such guest", with the nearest of all names; or what else is called so.
 pub fn not_found(world: &World, name: &str) -> Problem {
     if world.roots.is_empty() {
@@ -342,10 +347,15 @@ pub fn not_found(world: &World, name: &str) -> Problem {
     }
     let mut known = String::new();
     for root in world.roots.iter().filter(|r| r.role != Role::Offline) {
-        if let Ok(names) = run::must(&args::list_names(&root.guests(), root.group_levels + 1)) {
+        if let Ok(names) = run::must(&args::list_names(&root.guests(), DEEPEST)) {
             let prefix = format!("{}/", root.guests());
             for line in names.lines().filter_map(|l| l.strip_prefix(&prefix)) {
-                let _ = writeln!(known, "{line}");
+                let levels = line.split('/').count().saturating_sub(1);
+                if levels <= root.group_levels {
+                    let _ = writeln!(known, "{line}");
+                } else if line.rsplit('/').next() == Some(name) {
+                    return too_deep(root, line, levels);
+                }
             }
         }
     }
@@ -377,6 +387,15 @@ fn in_trash(world: &World, name: &str) -> Option<Problem> {
 }
 
 /// A group was named where a guest is meant.
+/// A guest in a group that is not read.
+fn too_deep(root: &Root, path: &str, levels: usize) -> Problem {
+    let shown = printable(path, 120);
+    Problem::not_found(format!("`{shown}` is not read: it is in a group, and groups are read {} levels deep", root.group_levels))
+        .on(path.rsplit('/').next().unwrap_or(path))
+        .because(format!("it is {}/{shown}", root.guests()))
+        .hint(format!("let groups be read: `chyves set global group_levels={levels}`"))
+}
+
 fn is_a_group(group: &str, guests: &[String]) -> Problem {
     let shown = printable(group, 63);
     let problem = Problem::not_found(format!("`{shown}` is a group of guests, not a guest")).on(&shown);

@@ -252,6 +252,21 @@ pub(super) fn seen(session: &Session, guest: &Guest) -> Result<Disks> {
     disks::of(guest, None, if lock.is_some() { Mount::ForAMoment } else { Mount::Never })
 }
 
+/// So many file systems are mounted for a moment to read the disks in them: that takes seconds, and of a thousand minutes.
+const MOUNTED: usize = 64;
+
+/// The disks of several guests as they are, as far as that can be read now.
+pub(super) fn seen_all(session: &Session, guests: &[&Guest]) -> Result<Vec<Disks>> {
+    let mut all = disks::of_all(guests)?;
+    let closed = |disks: &Disks| disks.values().any(|disk| matches!(disk, Found::Unknown(_)));
+    if all.iter().filter(|disks| closed(disks)).count() <= MOUNTED {
+        for (guest, disks) in guests.iter().zip(&mut all).filter(|(_, disks)| closed(disks)) {
+            *disks = seen(session, guest)?;
+        }
+    }
+    Ok(all)
+}
+
 /// Does something to one disk of each guest.
 fn one(
     session: &Session,
@@ -364,13 +379,13 @@ fn list(session: &Session, guests: &[String], args: &ListArgs) -> Result<()> {
     }
     let space = files::space(&disks.iter().flat_map(|(g, d)| asked(g, d)).collect::<Vec<_>>())?;
     let mut table = Table::new(COLUMNS);
-    for (guest, disks) in &disks {
+    let all = seen_all(session, &disks.iter().map(|(guest, _)| *guest).collect::<Vec<_>>())?;
+    let mut unread = 0;
+    for ((guest, disks), there) in disks.iter().zip(all) {
         let places = plan::disk::places(&world, guest);
-        // Of all guests at once only what is open to be read.
-        let there = match &targets {
-            Targets::Named(_) => seen(session, guest)?,
-            Targets::All => disks::of(guest, None, Mount::Never)?,
-        };
+        unread += usize::from(
+            disks.iter().any(|d| found::of(&there, d.number).actual().is_none() && found::of(&there, d.number) != &Found::Missing),
+        );
         for disk in disks {
             let there = found::of(&there, disk.number);
             table.rows.push(vec![
@@ -398,6 +413,12 @@ fn list(session: &Session, guests: &[String], args: &ListArgs) -> Result<()> {
         args.columns = COLUMNS[usize::from(one)..10].iter().map(|c| (*c).to_owned()).collect();
     }
     show(session, table, &args)?;
+    if unread > 0 && !session.ui.json {
+        let guests = if unread == 1 { "1 guest".to_owned() } else { format!("{unread} guests") };
+        session.ui.say(&format!(
+            "of {guests} the sizes are those that are recorded, since the file systems are not mounted; `chyves disk list GUEST` reads the disks"
+        ));
+    }
     Session::lacking(answered, lost)
 }
 

@@ -6,8 +6,11 @@ use crate::table::{Cell, ListArgs, Table};
 use chyves_core::catalogue::Catalogue;
 use chyves_core::check::{Finding, Severity, host, servers};
 use chyves_core::error::{Problem, Result};
+use chyves_core::guest::Guest;
+use chyves_core::plan::disk::found::{self, Found};
 use chyves_core::vmm::Vmm;
 use chyves_host::apply::recover;
+use chyves_host::observe::{Look, Which};
 use chyves_host::{accel, catalogue, facts, network, observe};
 use std::fmt::Write as _;
 
@@ -72,7 +75,42 @@ fn of_host(session: &Session, known: &host::Known<'_>) -> Vec<Finding> {
     let dead: Vec<String> = left.iter().flat_map(|found| &found.dead).map(recover::Dead::describe).collect();
     findings.extend(host::journals(left.as_ref().map(|found| (dead.as_slice(), found.unreadable.as_slice()))));
     findings.extend(host::pools(roots.as_ref().map(|(roots, odd)| (roots.as_slice(), odd.as_slice()))));
+    findings.extend(drifted(session));
     findings
+}
+
+/// Disks that are not what is recorded of them. Where the guests can't be read, that has been said of the pools.
+fn drifted(session: &Session) -> Vec<Finding> {
+    let look = Look { guests: Which::All, ..Look::default() };
+    let Ok(world) = observe::world(&session.runtime, &look) else { return Vec::new() };
+    let guests: Vec<&Guest> = world.guests.iter().collect();
+    let disks = match super::disk::seen_all(session, &guests) {
+        Ok(disks) => disks,
+        Err(problem) => return vec![Finding::unknown("disks", problem.to_string())],
+    };
+    let mut all = Vec::new();
+    let (mut read, mut unread) = (0, 0);
+    for (guest, disks) in guests.iter().zip(&disks) {
+        for disk in guest.spec().map(|spec| spec.disks).unwrap_or_default() {
+            let seen = found::of(disks, disk.number);
+            if matches!(seen, Found::Unknown(_)) {
+                unread += 1;
+                continue;
+            }
+            read += 1;
+            let Some(how) = seen.differs(&disk) else { continue };
+            let finding = Finding::warns("disks", format!("disk{} of {}: {how}", disk.number, guest.name));
+            // What is missing tells its own cures.
+            let cures = seen.size(guest, &disk).err().map(|problem| problem.hints).unwrap_or_default();
+            let sync = format!("`chyves disk sync {} disk{}` records what it is", guest.name, disk.number);
+            all.push(if cures.is_empty() { finding.cure(sync) } else { cures.into_iter().fold(finding, Finding::cure) });
+        }
+    }
+    if all.is_empty() && read + unread > 0 {
+        let rest = if unread == 0 { String::new() } else { format!("; {unread} are in file systems that are not mounted") };
+        all.push(Finding::ok("disks", format!("{read} are as recorded{rest}")));
+    }
+    all
 }
 
 fn show(session: &Session, args: &ListArgs, findings: &[Finding]) {

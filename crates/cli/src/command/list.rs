@@ -94,8 +94,12 @@ fn guests(session: &Session, args: &ListArgs, usual: &[&str]) -> Result<()> {
     for index in 0..world.guests.len() {
         table.rows.push(columns.iter().map(|column| runs.cell(&world, index, column)).collect());
     }
-    if table.rows.is_empty() && !session.ui.json && !args.bare {
+    if table.rows.is_empty() && world.strays.is_empty() && !session.ui.json && !args.bare {
         session.ui.say("there are no guests; `chyves create` makes one");
+    }
+    for stray in &world.strays {
+        let levels = world.root_on(stray.pool()).map_or(0, |root| root.group_levels) + 1;
+        session.ui.say(&format!("{stray} is no guest; if it is a group, `chyves set global group_levels={levels}` shows the guests in it"));
     }
     let chosen = ListArgs { columns: columns[..shown.min(columns.len())].to_vec(), ..args.clone() };
     show(session, table, &chosen)

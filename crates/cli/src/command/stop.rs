@@ -9,16 +9,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// Power guests off
 ///
 /// Each is asked by the ACPI power button, again and again, for at most its stop_timeout. A guest that does not obey
-/// stays on and the command fails, unless --force is given: then its plug is pulled when the time is over.
+/// stays on and the command fails, unless --force is given: then it is powered off forcibly when the time is over.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The guests
     #[arg(required = true, value_name = "GUEST")]
     guests: Vec<String>,
-    /// Pull the plug when the time is over
+    /// Power off forcibly when the time is over
     #[arg(short, long)]
     force: bool,
-    /// Pull the plug at once
+    /// Power off forcibly at once
     #[arg(long, conflicts_with = "timeout")]
     now: bool,
     /// Seconds to wait, where not the guest's stop_timeout

@@ -19,6 +19,33 @@ const NAMED: &[(&str, &str)] = &[
     ("kill", "`chyves stop GUEST --now` powers a guest off forcibly"),
     ("top", "`chyves list` shows the guests and their states"),
     ("ps", "`chyves list` shows the guests and their states"),
+    (
+        "log",
+        "`chyves console GUEST` shows the serial console with its log; the files are in the folder that `chyves info GUEST` shows, in logs/",
+    ),
+    (
+        "logs",
+        "`chyves console GUEST` shows the serial console with its log; the files are in the folder that `chyves info GUEST` shows, in logs/",
+    ),
+    ("halt", "`chyves stop GUEST` asks a guest to power off, `chyves stop GUEST --now` powers it off forcibly"),
+    ("down", "`chyves stop GUEST` asks a guest to power off"),
+    ("up", "`chyves start GUEST` starts a guest"),
+    ("run", "`chyves start GUEST` starts a guest, `chyves start GUEST --foreground` stays with it"),
+    ("pause", "guests are not paused; `chyves stop GUEST` powers one off"),
+    ("suspend", "guests are not suspended; `chyves stop GUEST` powers one off"),
+    ("resume", "`chyves start GUEST` starts a guest that is off"),
+    ("backup", "`chyves snapshot GUEST@NAME` takes a snapshot, `chyves send GUEST@NAME > FILE` writes a guest to a file"),
+    ("export", "`chyves send GUEST@NAME > FILE` writes a guest to a file, which `chyves receive` reads"),
+    ("import", "`chyves image import FILE` imports an image, `chyves receive < FILE` a guest"),
+    ("fetch", "`chyves image fetch NAME` fetches an image"),
+    ("migrate", "`chyves move GUEST --pool POOL` moves a guest to another pool, `chyves send` and `chyves receive` to another host"),
+    ("copy", "`chyves clone GUEST NAME` makes a guest from another one"),
+    ("cp", "`chyves clone GUEST NAME` makes a guest from another one"),
+    ("mv", "`chyves rename GUEST NAME` renames a guest"),
+    ("add", "`chyves create GUEST` makes a guest, `chyves disk add GUEST SIZE` a disk, `chyves network add GUEST` a network interface"),
+    ("remove", "`chyves delete GUEST` moves a guest to the trash, `chyves disk remove GUEST disk1` a disk"),
+    ("plan", "`chyves network plan` shows what the host's networks lack; any command shows its own plan with `--dry-run`"),
+    ("apply", "`chyves network apply` makes the host's networks as designed"),
     ("edit", "`chyves set GUEST KEY=VALUE` changes settings, `chyves get GUEST` shows them"),
     ("rollback", "`chyves snapshot rollback GUEST@SNAPSHOT` goes back to a snapshot"),
     ("attach", "`chyves disk add GUEST --attach PATH` attaches a disk, `chyves network BRIDGE attach INTERFACE` an uplink"),
@@ -73,7 +100,7 @@ pub(crate) fn meant(word: &str, candidates: &[&str], top: bool) -> Option<String
 }
 
 /// Whether a word is another with one letter too many, too few, wrong, or two exchanged, behind the same first letter.
-fn slipped(word: &str, other: &str) -> bool {
+pub(super) fn slipped(word: &str, other: &str) -> bool {
     word.len() >= 3 && word.bytes().next() == other.bytes().next() && strsim::osa_distance(word, other) <= 1
 }
 

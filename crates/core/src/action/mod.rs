@@ -475,7 +475,7 @@ pub enum Action {
         dataset: Dataset,
         /// Seconds to wait.
         timeout: u32,
-        /// Whether to pull the plug when the time is over.
+        /// Whether to power off forcibly when the time is over.
         force: bool,
     },
     /// Pulls a machine's reset line: it begins anew with the properties as they are then.

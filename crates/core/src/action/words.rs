@@ -100,7 +100,7 @@ impl Action {
             }
             Self::Launch(launch) => format!("run {} under a supervisor of its own{}", launch.guest, launch.descriptors_shown()),
             Self::Stop { guest, timeout, force, .. } => {
-                let then = if *force { "pull the plug" } else { "give up" };
+                let then = if *force { "power off forcibly" } else { "give up" };
                 format!("ask {guest} by ACPI to power off, again and again for at most {timeout} s, then {then}")
             }
             Self::Reset { guest, .. } => format!("reset {guest}, as by its button: its system has no chance to write anything first"),

@@ -17,7 +17,29 @@ pub fn host(host: &HostFacts, design: &Design) -> Vec<Finding> {
         all.push(program(host, NFT, "nat", &named(|bridge| bridge.nat.is_some())));
     }
     all.push(program(host, DNSMASQ, "dhcp", &named(|bridge| bridge.dhcp)));
+    all.extend(ways_out(host, design));
     all
+}
+
+/// Interfaces by which bridges lead out, and that are not there.
+fn ways_out(host: &HostFacts, design: &Design) -> Vec<Finding> {
+    let Some(interfaces) = &host.state.interfaces else { return Vec::new() };
+    let one = |bridge: &crate::network::BridgeSpec| {
+        let name = &bridge.name;
+        let (out, what, set) = match (&bridge.nat, &bridge.uplink) {
+            (Some(nat), _) => (nat, "nat", format!("`chyves network {name} set nat=INTERFACE` names another")),
+            // One end of a pair is made where it is missing.
+            (None, Some(uplink)) if crate::os::pair_of(uplink.as_str()).is_none() => {
+                (uplink, "uplink", format!("`chyves network {name} attach INTERFACE` names another"))
+            }
+            _ => return None,
+        };
+        let missing = !interfaces.contains_key(out.as_str());
+        missing.then(|| {
+            Finding::warns(super::network::WHAT, format!("{name} leads out by {out} ({what}), and there is no such interface")).cure(set)
+        })
+    };
+    design.bridges().filter_map(one).collect()
 }
 
 fn program(host: &HostFacts, name: &str, setting: &str, bridges: &[String]) -> Finding {

@@ -110,7 +110,7 @@ pub fn paused(name: &GuestName, dataset: &Dataset, reason: &str) -> Problem {
         .on(name)
         .because(reason)
         .hint(goes_on(dataset))
-        .hint(format!("type `chyves stop {name} --now` to end it as by pulling its plug; what it could not write is lost then"))
+        .hint(format!("type `chyves stop {name} --now` to power it off forcibly; what it could not write is lost then"))
 }
 
 /// How a paused guest goes on.

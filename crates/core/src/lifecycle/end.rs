@@ -24,7 +24,7 @@ pub enum End {
     Halt,
     /// Somebody on the host told the hypervisor to end it.
     Quit,
-    /// Its plug was pulled, because somebody wanted it off at once, or no longer waited for it to obey.
+    /// It was powered off forcibly, because somebody wanted it off at once, or no longer waited for it to obey.
     Pulled {
         /// Whether the hypervisor did not end by that, and was killed.
         killed: bool,
@@ -129,8 +129,8 @@ impl std::fmt::Display for End {
             Self::PowerOff => f.write_str("the guest powered off"),
             Self::Halt => f.write_str("the guest halted"),
             Self::Quit => f.write_str("it was ended from the host"),
-            Self::Pulled { killed: false } => f.write_str("its plug was pulled"),
-            Self::Pulled { killed: true } => f.write_str("its plug was pulled, and its hypervisor had to be killed"),
+            Self::Pulled { killed: false } => f.write_str("it was powered off forcibly"),
+            Self::Pulled { killed: true } => f.write_str("it was powered off forcibly, and its hypervisor had to be killed"),
             Self::TripleFault => f.write_str("the guest had a triple fault"),
             Self::Panic => f.write_str("the guest's kernel panicked"),
             Self::Status(status) => write!(f, "the hypervisor ended with status {status}"),

@@ -95,7 +95,7 @@ fn a_pulled_plug_is_told_as_one_whatever_the_hypervisor_says() {
         let mut s = Story::running(restarting());
         assert_eq!(s.life.meaning(end.clone()), end, "nobody pulled it yet");
         s.tell(1, wish(0, Force::Now));
-        assert_eq!(s.life.meaning(end).to_string(), "its plug was pulled");
+        assert_eq!(s.life.meaning(end).to_string(), "it was powered off forcibly");
     }
     let mut s = Story::running(restarting());
     s.tell(1, wish(0, Force::Now));
@@ -103,7 +103,7 @@ fn a_pulled_plug_is_told_as_one_whatever_the_hypervisor_says() {
     assert_eq!(s.life.meaning(End::Status(4)), End::Status(4));
     assert_eq!(s.life.meaning(End::Signal(6)), End::Signal(6));
     s.tell(PULL_GRACE, Event::Tick);
-    assert_eq!(s.life.meaning(End::Signal(9)).to_string(), "its plug was pulled, and its hypervisor had to be killed");
+    assert_eq!(s.life.meaning(End::Signal(9)).to_string(), "it was powered off forcibly, and its hypervisor had to be killed");
     // A stop that only asks pulls no plug.
     let mut s = Story::running(restarting());
     s.tell(1, wish(60_000, Force::AtDeadline));

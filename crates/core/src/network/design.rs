@@ -150,6 +150,12 @@ impl Design {
     /// One bridge, beside those that were read before it.
     fn one(&self, number: u16, get: &impl Fn(&str) -> Result<Option<String>>) -> Result<BridgeSpec> {
         let part = |part: BridgeKey| get(&keys::bridge(number, part));
+        // All that are wrong at once.
+        let mut wrong: Vec<Problem> = BridgeKey::ALL.iter().filter_map(|key| part(*key).err()).collect();
+        if wrong.len() > 1 {
+            let all = Problem::usage(format!("{} of the host's settings of bridge{number} are wrong", wrong.len()));
+            return Err(wrong.drain(..).fold(all, |all, one| one.hints.iter().fold(all.because(&one), |all, hint| all.hint(hint.clone()))));
+        }
         let name: IfName = part(BridgeKey::Name)?.unwrap_or_else(|| format!("bridge{number}")).parse()?;
         let mut spec = BridgeSpec::new(number, name);
         spec.netgraph = part(BridgeKey::Type)?.as_deref() == Some("netgraph");

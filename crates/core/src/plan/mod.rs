@@ -364,6 +364,7 @@ pub(crate) mod testing {
             }],
             trash: Vec::new(),
             oddities: Vec::new(),
+            strays: Vec::new(),
             locked: Locked::default(),
             texts: std::collections::BTreeMap::new(),
         }

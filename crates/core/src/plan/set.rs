@@ -37,6 +37,11 @@ fn known(key: &str, scopes: &[Scope]) -> Result<property::Known> {
     if let Access::Kept(by) = known.property.access {
         return Err(Problem::usage(format!("`{}` is kept by chyves itself", known.key))
             .on(&known.key)
+            .hint_if((known.key == property::keys::GROUP).then(|| {
+                "a group is a dataset between `guests` and its guests: make it with `zfs create`, move the stopped guest there with `zfs \
+                 rename`, and `chyves set global group_levels=1` lets it be read"
+                    .to_owned()
+            }))
             .hint(format!("it is written by {by}")));
     }
     if !scopes.contains(&known.property.scope) {

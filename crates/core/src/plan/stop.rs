@@ -1,4 +1,4 @@
-//! `stop`: ask, wait, and only when told pull the plug.
+//! `stop`: ask, wait, and only when told power off forcibly.
 
 use super::Plan;
 use crate::action::Action;

@@ -225,6 +225,10 @@ impl FromStr for IfName {
 
     fn from_str(text: &str) -> Result<Self, BadValue> {
         check(text, "an interface's name", 15)?;
+        // Linux has settings of all and of new interfaces under these names.
+        if matches!(text, "all" | "default") {
+            return Err(BadValue::new(text, "stands for interfaces in general").hint("choose another name: lan, bridge0"));
+        }
         Ok(Self(text.to_owned()))
     }
 }

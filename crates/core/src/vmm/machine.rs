@@ -108,6 +108,15 @@ impl Topology {
     pub fn spread(cpus: u16, sockets: u16, threads: u16) -> Result<Self> {
         let parts = u32::from(sockets) * u32::from(threads);
         let cores = u32::from(cpus).checked_div(parts).unwrap_or(0);
+        if cores == 0 || cores * parts != u32::from(cpus) {
+            let count = |n: u16, what: &str| if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") };
+            let threads = if threads == 1 { String::new() } else { format!(" with {} a core", count(threads, "thread")) };
+            let over = format!("{}{threads}", count(sockets, "socket"));
+            let next = (u32::from(cpus) / parts.max(1) + 1) * parts;
+            let more = (parts > 0)
+                .then(|| format!("choose a multiple of {parts}: `cpu={next}`, or spread them otherwise: `cpu_sockets=1 cpu_threads=1`"));
+            return Err(Problem::usage(format!("{} cannot be spread evenly over {over}", count(cpus, "processor"))).hint_if(more));
+        }
         let topology = Self { cpus, sockets, cores: u16::try_from(cores).unwrap_or(0), threads };
         topology.check()?;
         Ok(topology)
@@ -297,8 +306,10 @@ mod tests {
         assert_eq!(Topology::spread(4, 1, 1).unwrap(), Topology { cpus: 4, sockets: 1, cores: 4, threads: 1 });
         assert_eq!(Topology::spread(8, 2, 2).unwrap().cores, 2);
         let refusal = Topology::spread(8, 3, 1).unwrap_err();
-        assert_eq!(refusal.message, "8 processors can't be 3 sockets of 2 cores of 1 threads");
-        assert_eq!(refusal.causes, ["3 × 2 × 1 is 6"]);
+        assert_eq!(refusal.message, "8 processors cannot be spread evenly over 3 sockets");
+        assert!(refusal.hints[0].contains("`cpu=9`"), "{refusal:?}");
+        let refusal = Topology::spread(1, 2, 2).unwrap_err();
+        assert_eq!(refusal.message, "1 processor cannot be spread evenly over 2 sockets with 2 threads a core");
         assert!(Topology::spread(0, 1, 1).is_err());
         assert!(Topology::spread(1, 0, 1).is_err());
     }

@@ -26,6 +26,8 @@ pub struct Inventory {
     pub trash: Vec<Trashed>,
     /// What bears a mark and can't be understood.
     pub oddities: Vec<Problem>,
+    /// Datasets where guests are that are none: a group deeper than `group_levels`, or a guest that is being made.
+    pub strays: Vec<Dataset>,
 }
 
 fn own<'a>(values: &'a OwnValues, key: &str) -> Option<&'a str> {
@@ -102,6 +104,8 @@ pub fn inventory(rows: &[Row], roots: &[Root]) -> Inventory {
                 Ok(guest) => found.guests.push(guest),
                 Err(problem) => found.oddities.push(problem),
             }
+        } else if is_stray(&dataset, root) {
+            found.strays.push(dataset);
         } else if dataset.parent().as_ref() == Some(&root.images()) && root.role == Role::Primary {
             found.images.extend(image(row, &dataset));
         } else if dataset.parent().as_ref() == Some(&root.trash()) && !is_working(row, &dataset) {
@@ -111,9 +115,28 @@ pub fn inventory(rows: &[Row], roots: &[Root]) -> Inventory {
             }
         }
     }
+    for guest in found.guests.iter_mut().filter(|g| g.mountpoint.is_none()) {
+        guest.mountpoint = inherited_mountpoint(rows, roots, &guest.dataset);
+    }
     found.guests.sort_by(|a, b| a.name.cmp(&b.name));
     found.images.sort_by(|a, b| a.name.cmp(&b.name));
     found
+}
+
+/// Where a dataset is mounted that has no mount point of its own, where all was read with local values only: below that of the
+/// nearest dataset above it that has one, as ZFS itself derives it.
+fn inherited_mountpoint(rows: &[Row], roots: &[Root], dataset: &Dataset) -> Option<String> {
+    let mut at = dataset.parent();
+    while let Some(above) = at {
+        let local = rows.iter().find(|row| row.name == above.as_str()).and_then(|row| row.native("mountpoint"));
+        let of_root = || roots.iter().find(|root| root.dataset == above).and_then(|root| root.mountpoint.as_deref());
+        if let Some(folder) = local.or_else(of_root) {
+            let rest = dataset.as_str().strip_prefix(above.as_str())?;
+            return folder.starts_with('/').then(|| format!("{}{rest}", folder.trim_end_matches('/')));
+        }
+        at = above.parent();
+    }
+    None
 }
 
 fn used(row: &Row) -> Size {
@@ -206,6 +229,12 @@ fn image(row: &Row, dataset: &Dataset) -> Option<Image> {
             .map(|(size, sha256)| Template { size, sha256 }),
         wants: row.own.iter().filter_map(|(k, o)| Some((k.strip_prefix(keys::WANTS)?.to_owned(), o.value.clone()))).collect(),
     })
+}
+
+/// Whether a dataset that is no guest is at the depth of guests, where no group can be.
+fn is_stray(dataset: &Dataset, root: &Root) -> bool {
+    let below = dataset.as_str().strip_prefix(root.guests().as_str()).and_then(|rest| rest.strip_prefix('/'));
+    below.is_some_and(|below| below.split('/').count() == root.group_levels + 1)
 }
 
 /// Whether something in the trash is what a command works on: nothing was deleted there.

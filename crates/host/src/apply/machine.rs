@@ -72,14 +72,17 @@ pub(super) fn stop(target: &control::Target<'_>, timeout: u32, force: bool, plac
     let how = control::How { timeout: Some(timeout), force };
     let spawner = Spawner::this_program()?;
     let report = &mut *place.report;
+    // The button is pressed every few seconds; that it is pressed is said once.
+    let mut asked = false;
     let stopped = control::stop(place.runtime, *target, how, &spawner, place.interrupted, &mut |progress| {
+        if matches!(progress, control::StopProgress::Asked) && std::mem::replace(&mut asked, true) {
+            return;
+        }
         report(Event::Asked(match progress {
             control::StopProgress::TakenOver => "its supervisor was gone; a new one has taken over",
             control::StopProgress::Asked => "asked to power off",
-            control::StopProgress::NotYet => {
-                "its system has not switched ACPI on yet; waiting, for asking now would end it as by pulling its plug"
-            }
-            control::StopProgress::Forced => "the plug is being pulled",
+            control::StopProgress::NotYet => "its system has not switched ACPI on yet; waiting, for asking now would power it off forcibly",
+            control::StopProgress::Forced => "being powered off forcibly",
         }));
     })?;
     Ok(match stopped {

@@ -28,9 +28,25 @@ pub enum Mount {
 pub fn of(guest: &Guest, numbers: Option<&[u16]>, mount: Mount) -> Result<Disks> {
     let chosen: Vec<DiskSpec> =
         guest.spec()?.disks.into_iter().filter(|d| numbers.is_none_or(|numbers| numbers.contains(&d.number))).collect();
+    let volumes = volumes(&[(guest, &chosen)])?;
+    found(guest, &chosen, &volumes, mount)
+}
+
+/// The disks of several guests, as far as that is known without mounting anything: their volumes by one call of `zfs`. Of a guest
+/// whose settings can't be read there are none.
+///
+/// # Errors
+/// `zfs` does not answer.
+pub fn of_all(guests: &[&Guest]) -> Result<Vec<Disks>> {
+    let specs: Vec<Vec<DiskSpec>> = guests.iter().map(|guest| guest.spec().map(|spec| spec.disks).unwrap_or_default()).collect();
+    let each: Vec<(&Guest, &Vec<DiskSpec>)> = guests.iter().copied().zip(&specs).collect();
+    let volumes = volumes(&each)?;
+    each.iter().map(|(guest, disks)| found(guest, disks, &volumes, Mount::Never)).collect()
+}
+
+/// The disks of a guest, beside what is known of volumes.
+fn found(guest: &Guest, chosen: &[DiskSpec], volumes: &[Row], mount: Mount) -> Result<Disks> {
     let own: Vec<&DiskSpec> = chosen.iter().filter(|d| d.kind != DiskKind::Attached).collect();
-    let has_volumes = crate::facts::dialect().has_volumes();
-    let volumes = if has_volumes || own.iter().any(|d| d.kind == DiskKind::Zvol) { volumes(guest, &own)? } else { Vec::new() };
     let volume = |number: u16| {
         let name = guest.dataset.child(disk_name(number, DiskKind::Zvol)).to_string();
         volumes.iter().find(|row| row.name == name)
@@ -62,12 +78,12 @@ fn volsize(row: &Row) -> Option<Size> {
     row.number("volsize").map(Size::bytes)
 }
 
-/// What is below the guest under the names that its disks have as volumes.
-fn volumes(guest: &Guest, disks: &[&DiskSpec]) -> Result<Vec<Row>> {
-    let names: Vec<String> = disks.iter().map(|d| guest.dataset.child(disk_name(d.number, DiskKind::Zvol)).to_string()).collect();
-    if names.is_empty() {
-        return Ok(Vec::new());
-    }
+/// What is below guests under the names that their disks have as volumes.
+fn volumes(of: &[(&Guest, &Vec<DiskSpec>)]) -> Result<Vec<Row>> {
+    let own = || of.iter().flat_map(|(guest, disks)| disks.iter().filter(|d| d.kind != DiskKind::Attached).map(move |d| (*guest, d)));
+    let names: Vec<String> = own().map(|(guest, d)| guest.dataset.child(disk_name(d.number, DiskKind::Zvol)).to_string()).collect();
+    let wanted = crate::facts::dialect().has_volumes() || own().any(|(_, d)| d.kind == DiskKind::Zvol);
+    let Some((guest, _)) = own().next().filter(|_| wanted) else { return Ok(Vec::new()) };
     // Of names that are not there `zfs` tells with status 1, having printed the others. The guest's own is there: where it
     // is not printed, `zfs` has failed.
     let output = run::run(&args::read_sizes(&[&[guest.dataset.to_string()], &names[..]].concat()))?;

@@ -448,7 +448,7 @@ impl Engine<'_> {
         }
     }
 
-    /// Whether the power button of this machine would end it as by pulling its plug: bhyve's is SIGTERM, which is just that
+    /// Whether the power button of this machine would power it off forcibly: bhyve's is SIGTERM, which is just that
     /// until the guest has switched ACPI on. Where that can't be seen, a guest is given a while to boot.
     fn is_deadly_to_ask(&self) -> bool {
         match &self.launch.control {
@@ -528,7 +528,7 @@ impl Engine<'_> {
                     }
                 })
                 .hint(format!("type `chyves console {name}` to see what it does, or to power it off from within"))
-                .hint(format!("type `chyves stop {name} --force` to end it as by pulling its plug")),
+                .hint(format!("type `chyves stop {name} --force` to power it off forcibly")),
             StopFailure::Paused => {
                 let why = self.hold.as_ref().map_or("a disk can't be written", Hold::why);
                 paused(name, &self.launch.dataset, why)

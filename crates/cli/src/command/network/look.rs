@@ -110,6 +110,9 @@ pub(super) fn check(session: &Session) -> Result<()> {
         };
         let can = matches!(difference.close, Close::By(_));
         text.push_str(&format!("{}: {}\n", difference.object, difference.says));
+        if let Close::Cant(problem) = &difference.close {
+            problem.causes.iter().for_each(|cause| text.push_str(&format!("    because {cause}\n")));
+        }
         for cure in &cures {
             text.push_str(&format!("    {cure}\n"));
         }

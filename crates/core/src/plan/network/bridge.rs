@@ -85,7 +85,14 @@ pub fn change(world: &World, facts: &Facts, name: &IfName, wish: &Wish) -> Resul
     let mut clear: Vec<String> = Vec::new();
     for (word, value) in wish.typed() {
         let full = if word.starts_with("bridge") && word.contains('.') { word.clone() } else { format!("bridge{number}.{word}") };
-        set.push(set::checked(&full, value, &[Scope::Global])?);
+        // Who typed `mtu` of `lan` has not heard of `bridge100.mtu`.
+        let named = |mut problem: Problem| {
+            if *word != full {
+                problem.message = problem.message.replace(&format!("`{full}`"), &format!("`{word}` of {name}"));
+            }
+            problem
+        };
+        set.push(set::checked(&full, value, &[Scope::Global]).map_err(named)?);
     }
     match wish {
         Wish::Attach { uplink, vlan, .. } => {

@@ -31,8 +31,8 @@ pub(super) static ROWS: &[Property] = &[
         kind: Kind::Space,
         scope: Scope::GuestOnly,
         access: Access::Kept("`chyves create` and `chyves disk`"),
-        summary: "the size of disk n",
-        detail: "As the guest sees it; what it takes on the pool is often less.",
+        summary: "the recorded size of disk n",
+        detail: "`chyves disk list GUEST` shows where the disk has another by now, and `chyves disk sync` records it. As the guest sees it; what it takes on the pool is often less.",
         reach: Reaches::Never,
         ..BASE
     },

@@ -24,7 +24,7 @@ pub(super) static ROWS: &[Property] = &[
         unset: Unset::Value("90"),
         effect: Effect::Now,
         summary: "how long a stop waits for the guest",
-        detail: "In seconds. The guest is asked by the ACPI power button again and again until it is off; when the time is over, stop fails, or pulls the plug with `--force`.",
+        detail: "In seconds. The guest is asked by the ACPI power button again and again until it is off; when the time is over, stop fails, or powers the guest off forcibly with `--force`.",
         reach: Reaches::Never,
         ..BASE
     },
@@ -51,7 +51,7 @@ pub(super) static ROWS: &[Property] = &[
         kind: Kind::Count { min: 0, max: 9999 },
         unset: Unset::Value("1"),
         summary: "at which reboot an ISO is taken out of its drive",
-        detail: "Counted from when it was put in. Installers reboot once when they are done, so the default is 1; 0 leaves the ISO in until the guest is off. The drive stays, empty.",
+        detail: "Counted from when it was put in. Installers reboot once when they are done, so the default is 1; 0 leaves the ISO in until the guest is off. Under QEMU the drive stays, empty; under bhyve, which has no empty drive, its controller stays.",
         reach: Reaches::Never,
         ..BASE
     },

@@ -90,7 +90,9 @@ pub fn check(machine: &Machine, host: &BhyveHost) -> Vec<Problem> {
                 .hint("remove the pcidev_{n} with xhci, or `chyves set GUEST uefi_vnc_mouse_type=ps2` for no USB tablet"),
         );
     }
-    if host.release < Feature::SlirpOpen.since() && machine.devices().values().any(is_shut_in) {
+    // Where there is none at all that is said below.
+    let has_it = host.release >= Feature::Slirp.since();
+    if has_it && host.release < Feature::SlirpOpen.since() && machine.devices().values().any(is_shut_in) {
         found.push(
             Problem::host_cant(format!("a NIC on the user network reaches nothing on FreeBSD {release}"))
                 .because("bhyve's user network lets a guest out since FreeBSD 16.0 only (slirp's `open`)")
