@@ -63,3 +63,30 @@ fn stated_facts_of_another_host_are_looked_at() {
     let Some(host) = Host::new("doctor::stated", With::Pool) else { return };
     host.ok("doctor --dry-run --host freebsd").says("FreeBSD 14.3 on amd64").says("unknown");
 }
+
+#[test]
+fn disks_that_are_not_as_recorded_and_ways_out_that_are_missing_are_reported() {
+    let Some(host) = Host::new("doctor::drift", With::Pool) else { return };
+    host.ok(&format!("pool init {}", host.pool));
+    host.ok("create web,own --size 1M --disk raw loader=bios");
+    host.chyves("doctor").says("2 are as recorded");
+    host.in_folder("web", |f| std::fs::File::options().write(true).open(f.join("disk0.raw")).unwrap().set_len(1 << 19).unwrap());
+    host.in_folder("own", |f| std::fs::remove_file(f.join("disk0.raw")).unwrap());
+    host.chyves("doctor")
+        .says("disk0 of web: it has 512K, recorded is 1M")
+        .says("chyves disk sync web disk0")
+        .says("disk0 of own: its file is missing")
+        .says("chyves disk remove own disk0 --lost");
+    host.ok("disk list").says("512K (recorded: 1M)").says("missing (recorded: 1M)");
+    let listed = host.ok("disk list --json").json();
+    assert_eq!(listed[1]["actual"], 1 << 19, "{listed}");
+    host.ok("set global bridge3.nat=nosuch0 bridge3.address=10.9.9.1/24");
+    host.chyves("doctor").says("bridge3 leads out by nosuch0 (nat), and there is no such interface");
+    // A guest in a group that is not read is named, and not taken for missing.
+    host.sh("zfs", &["create", &host.dataset("grp")]);
+    host.sh("zfs", &["rename", &host.dataset("web"), &host.dataset("grp/web")]);
+    host.ok("list").says("grp is no guest").says("chyves set global group_levels=1");
+    host.chyves("info web").ends(3).says("it is in a group").says("chyves set global group_levels=1");
+    host.ok("set global group_levels=1");
+    host.ok("info web");
+}
