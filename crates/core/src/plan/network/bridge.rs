@@ -81,19 +81,8 @@ pub fn change(world: &World, facts: &Facts, name: &IfName, wish: &Wish) -> Resul
     let name = there.map_or(name, |s| &s.name).clone();
     let number = there.map_or_else(|| facts.design.number_for(&name), |s| s.number);
     let key = |part| keys::bridge(number, part);
-    let mut set: Vec<Pair> = Vec::new();
+    let mut set = typed(wish, &name, number)?;
     let mut clear: Vec<String> = Vec::new();
-    for (word, value) in wish.typed() {
-        let full = if word.starts_with("bridge") && word.contains('.') { word.clone() } else { format!("bridge{number}.{word}") };
-        // Who typed `mtu` of `lan` has not heard of `bridge100.mtu`.
-        let named = |mut problem: Problem| {
-            if *word != full {
-                problem.message = problem.message.replace(&format!("`{full}`"), &format!("`{word}` of {name}"));
-            }
-            problem
-        };
-        set.push(set::checked(&full, value, &[Scope::Global]).map_err(named)?);
-    }
     match wish {
         Wish::Attach { uplink, vlan, .. } => {
             set.push((key(BridgeKey::Uplink), uplink.to_string()));
@@ -186,6 +175,23 @@ pub fn change(world: &World, facts: &Facts, name: &IfName, wish: &Wish) -> Resul
         planned.plan.notes.push(format!("{name} is so already"));
     }
     Ok(planned)
+}
+
+/// What is set along with a wish, in its stored form.
+fn typed(wish: &Wish, name: &IfName, number: u16) -> Result<Vec<Pair>> {
+    let mut set: Vec<Pair> = Vec::new();
+    for (word, value) in wish.typed() {
+        let full = if word.starts_with("bridge") && word.contains('.') { word.clone() } else { format!("bridge{number}.{word}") };
+        // Who typed `mtu` of `lan` has not heard of `bridge100.mtu`.
+        let named = |mut problem: Problem| {
+            if *word != full {
+                problem.message = problem.message.replace(&format!("`{full}`"), &format!("`{word}` of {name}"));
+            }
+            problem
+        };
+        set.push(set::checked(&full, value, &[Scope::Global]).map_err(named)?);
+    }
+    Ok(set)
 }
 
 /// Whether a bridge has an uplink that can be taken from it: the one that is named, if one is.
