@@ -80,6 +80,7 @@ const WITH_VALUE: &[&str] = &[
     "--signature",
     "--vars",
     "--max-size",
+    "--member",
     "--timeout",
     "--retries",
     "--like",

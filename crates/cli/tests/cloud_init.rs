@@ -94,11 +94,19 @@ fn own_texts_secrets_and_instances_stay_with_the_guest() {
     let all = host.ok("get web01 all").out;
     assert!(!all.contains("$6$"), "{all}");
 
-    host.ok("cloud-init show web01 user-data")
-        .says("name: \"ann\"")
-        .says("(from the password file)")
-        .says("packages: [nginx]")
-        .is_silent_of("$6$");
+    for line in ["cloud-init show web01 user-data --decoded", "start -n web01"] {
+        host.ok(line)
+            .says("name: \"ann\"")
+            .says("(from the password file)")
+            .says("packages: [nginx]")
+            .says("Content-Transfer-Encoding: base64 (decoded here)")
+            .is_silent_of("$6$");
+    }
+    assert_eq!(host.zfs_get("mounted", &host.dataset("web01")), "no");
+    // What is shown without that word is what is written.
+    let shown =
+        host.ok("cloud-init show web01 user-data").says("Content-Transfer-Encoding: base64\n").says("--decoded").is_silent_of("nginx");
+    assert!(shown.out.contains("I2Nsb3VkLWNvbmZpZw"), "{}", shown.out);
     host.ok("cloud-init show web01").says("# ---- meta-data").says("# ---- network-config").says("dhcp4: true");
     host.ok("set web01 ci.net0.address=192.0.2.10/24 ci.net0.gateway=192.0.2.1 ci.dns0=192.0.2.53");
     host.ok("cloud-init show web01 network-config")

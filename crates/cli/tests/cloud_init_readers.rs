@@ -173,7 +173,7 @@ fn a_freebsd_guest_gets_one_cloud_config_that_nuageinit_takes() {
     // Windows: a script under its own name, beside the user.
     std::fs::write(work.join("win.ps1"), "#ps1_sysnative\nWrite-Host ü\n").unwrap();
     host.ok("create win --image small --os windows --user ann --ssh-key id.pub --user-data win.ps1");
-    host.ok("cloud-init show win user-data").says("own.ps1").says("Administrators").says("Write-Host ü");
+    host.ok("cloud-init show win user-data --decoded").says("own.ps1").says("Administrators").says("Write-Host ü");
     host.chyves("cloud-init set bsd --user-data win.ps1").ends(2).says("nuageinit does not read");
 }
 
@@ -197,11 +197,11 @@ fn texts_and_keys_are_taken_as_people_have_them_and_broken_ones_are_refused() {
     std::fs::write(work.join("bad.yaml"), "version: 2\nethernets: {\n").unwrap();
     host.chyves("cloud-init set web01 --network-config bad.yaml").ends(2).says("no YAML");
     host.chyves("info web02").ends(3);
-    host.ok("cloud-init show web01 user-data").says("packages: [nginx]");
+    host.ok("cloud-init show web01 user-data --decoded").says("packages: [nginx]");
     // Compressed texts are unpacked and can be read.
     host.sh("gzip", &["-k", "good.yaml"]);
     host.ok("cloud-init set web01 --user-data good.yaml.gz");
-    host.ok("cloud-init show web01 user-data").says("packages: [nginx]");
+    host.ok("cloud-init show web01 user-data --decoded").says("packages: [nginx]");
 
     // A key from standard input, from a pipe and from the command line, with options and with a byte order mark.
     let typed = |command: &str| {
@@ -216,5 +216,5 @@ fn texts_and_keys_are_taken_as_people_have_them_and_broken_ones_are_refused() {
     assert_eq!(host.value("a01", "ci.key0"), KEY);
     assert_eq!(host.value("a02", "ci.key0"), format!("from=\"10.0.0.0/8\" {KEY}"));
     assert_eq!(host.value("a03", "ci.key0"), format!("no-pty,command=\"a b\" {KEY}"));
-    host.ok("cloud-init show a01 user-data").says("packages: [nginx]");
+    host.ok("cloud-init show a01 user-data --decoded").says("packages: [nginx]");
 }

@@ -27,11 +27,42 @@ fn sparse_archives_appliances_and_odd_discs_are_what_they_were() {
     }
     // An appliance.
     std::fs::write(host.work().join("box.ovf"), OVF).unwrap();
-    std::fs::write(host.work().join("box.mf"), "SHA256(box.ovf)= 00\n").unwrap();
-    host.sh("qemu-img", &["convert", "-O", "vmdk", "-o", "subformat=streamOptimized", "disk.img", "box-disk1.vmdk"]);
+    let convert = |from: &str, to: &str| host.sh("qemu-img", &["convert", "-O", "vmdk", "-o", "subformat=streamOptimized", from, to]);
+    convert("disk.img", "box-disk1.vmdk");
+    std::fs::write(host.work().join("data.img"), vec![7u8; 1 << 20]).unwrap();
+    convert("data.img", "box-disk2.vmdk");
+    let manifest = |files: &[&str]| {
+        let line = |file: &&str| format!("SHA256({file})= {}\n", sha256(&host, file));
+        std::fs::write(host.work().join("box.mf"), files.iter().map(line).collect::<String>()).unwrap();
+    };
+    manifest(&["box.ovf", "box-disk1.vmdk"]);
     host.sh("tar", &["-cf", "box.ova", "box.ovf", "box.mf", "box-disk1.vmdk"]);
-    host.ok("image import box.ova").says("ram=768M cpu=2");
+    host.ok("image import box.ova").says("ram=768M cpu=2").says("match the manifest");
     assert_eq!(listed(&host, "box")["sha256"], sum);
+    // Two disks: the first, and the one that is named; the manifest may come last.
+    manifest(&["box.ovf", "box-disk1.vmdk", "box-disk2.vmdk"]);
+    host.sh("tar", &["-cf", "two.ova", "box.ovf", "box-disk1.vmdk", "box-disk2.vmdk", "box.mf"]);
+    host.ok("image import two.ova").says("2 disks: box-disk1.vmdk was imported").says("--member box-disk2.vmdk");
+    assert_eq!(listed(&host, "two")["sha256"], sum);
+    host.ok("image import two.ova --member box-disk2.vmdk --name data").says("box-disk2.vmdk was imported");
+    assert_eq!(listed(&host, "data")["sha256"], sha256(&host, "data.img"));
+    let before = host.tree();
+    host.chyves("image import two.ova --member box-disk3.vmdk --name x")
+        .ends(3)
+        .says("it holds box-disk1.vmdk, box-disk2.vmdk")
+        .says("hint:");
+    // A disk that is not that of the manifest, though nobody takes it, and one that is missing.
+    host.sh("sh", &["-c", "cp box-disk2.vmdk kept; printf x | dd of=box-disk2.vmdk bs=1 seek=5000 conv=notrunc status=none"]);
+    host.sh("tar", &["-cf", "bad.ova", "box.ovf", "box.mf", "box-disk1.vmdk", "box-disk2.vmdk"]);
+    host.chyves("image import bad.ova").ends(1).says("does not match its manifest").says("box-disk2.vmdk is");
+    host.sh("tar", &["-cf", "less.ova", "box.ovf", "box.mf", "box-disk1.vmdk"]);
+    host.chyves("image import less.ova").ends(1).says("lists box-disk2.vmdk, which is not in the archive");
+    assert_eq!(host.tree(), before);
+    // Of any archive with several files one can be named.
+    host.sh("tar", &["-cf", "several.tar", "disk.img", "data.img"]);
+    host.chyves("image import several.tar").ends(2).says("more than one file").says("--member FILE");
+    host.ok("image import several.tar --member data.img");
+    assert_eq!(listed(&host, "several")["sha256"], sha256(&host, "data.img"));
     // A VHD that is larger than its geometry.
     let mut odd = disk();
     odd.resize((4 << 20) + 512 * 7, 9);
@@ -46,11 +77,14 @@ fn sparse_archives_appliances_and_odd_discs_are_what_they_were() {
     host.sh("sh", &["-c", "touch .DS_Store Thumbs.db; tar -cf shadows.tar .DS_Store Thumbs.db disk.img"]);
     host.ok("image import shadows.tar");
     // A disc of UDF alone, and a disk that was once written with an ISO.
-    let mut udf = vec![0u8; 64 << 10];
+    let mut udf = vec![0u8; 257 * 2048];
+    udf[256 * 2048] = 2;
     udf[32_769..32_774].copy_from_slice(b"BEA01");
     udf[34_817..34_822].copy_from_slice(b"NSR02");
+    std::fs::write(host.work().join("cut-udf.iso"), &udf[..64 << 10]).unwrap();
     std::fs::write(host.work().join("udf.iso"), udf).unwrap();
     host.ok("image import udf.iso");
+    host.chyves("image import cut-udf.iso").ends(1).says("incomplete");
     assert_eq!(listed(&host, "udf")["kind"], "iso");
     let volume = |blocks: u32| {
         let mut bytes = vec![0u8; 128 << 10];
@@ -121,8 +155,18 @@ fn what_is_no_image_does_not_become_a_raw_disk() {
     // Three different things can be wrong with what is compressed.
     std::fs::write(host.work().join("disk.img"), disk()).unwrap();
     host.sh("sh", &["-c", "gzip -k disk.img; (cat disk.img.gz; echo more and more) >trailing.gz; xz -k -0 disk.img; (cat disk.img.xz; echo more and more) >trailing.xz"]);
-    host.chyves("image import trailing.gz").ends(1).says("trailing bytes");
-    host.chyves("image import trailing.xz").ends(1).says("trailing bytes");
+    for name in ["trailing.gz", "trailing.xz"] {
+        host.chyves(&format!("image import {name}")).ends(1).says("trailing bytes").is_silent_of("damaged");
+    }
+    // A method of compression that is not read here: the archive may be intact.
+    const BZIP2: &str = "import zipfile as z; z.ZipFile('unsupported.zip', 'w', z.ZIP_BZIP2).write('disk.img')";
+    host.sh("python3", &["-c", BZIP2]);
+    host.chyves("image import unsupported.zip").ends(1).says("cannot be read here").says("may be intact").is_silent_of("damaged");
+    let mut damaged = std::fs::read(host.work().join("disk.img.gz")).unwrap();
+    let middle = damaged.len() / 2;
+    damaged[middle] ^= 0x55;
+    write("damaged.gz", &damaged);
+    host.chyves("image import damaged.gz").ends(1).says("can't be unpacked").is_silent_of("trailing").is_silent_of("cannot be read here");
     host.nothing_is_left();
 }
 
@@ -176,6 +220,32 @@ fn servers_redirect_compress_and_are_busy() {
     let output = host.command(common::PROGRAM).args(["image", "fetch", &odd, "--name", "letters"]).env("no_proxy", "*").output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     run(&format!("image fetch {}", server.address("/packed.img"))).ends(1).says("compresses");
+    // A name that the address does not tell: what the server says, or where it is; nothing of it is a path.
+    server.gives(
+        "/download?id=7",
+        Reply::Named(disk(), "attachment; filename=\"../../box one.img\"; filename*=UTF-8''..%2Fbox-1.img".into()),
+    );
+    server.gives("/get", Reply::Redirect("/mirror/fedora-9.qcow2.img".into()));
+    server.gives("/mirror/fedora-9.qcow2.img", Reply::File(disk()));
+    run(&format!("image fetch {}", server.address("/download?id=7"))).ends(0);
+    assert_eq!(listed(&host, "box-1")["file"], "box-1.img");
+    run(&format!("image fetch {}", server.address("/get"))).ends(0);
+    assert_eq!(listed(&host, "fedora-9")["file"], "fedora-9.qcow2.img");
+    // The list has it under the name that its server gives it.
+    std::fs::write(host.work().join("box-1.img"), disk()).unwrap();
+    host.sh("sh", &["-c", "sha256sum box-1.img > SUMS"]);
+    run(&format!("image fetch {} --name listed --checksums SUMS", server.address("/download?id=7"))).ends(0).says("checked: sha256:");
+    // Two mirrors that differ: what came from one is no beginning of the other, and a mixture is told as such.
+    let hash = sha256(&host, "box-1.img");
+    let mut other = disk();
+    other[3 << 20] ^= 1;
+    server.gives("/mixed.img", Reply::Mixed(disk(), other));
+    run(&format!("image fetch {} --hash {hash}", server.address("/mixed.img"))).ends(1).says("in 2 pieces").says("different files");
+    server.gives("/changes.img", Reply::CutsAndChanges(disk(), 1000));
+    run(&format!("image fetch {}", server.address("/changes.img")))
+        .ends(1)
+        .says("version \"")
+        .says("mirrors behind one address may differ");
     run(&format!("image fetch {} --name busy", busy.address("/busy.img"))).ends(0);
     host.nothing_is_left();
 }

@@ -12,7 +12,7 @@ pub mod hash;
 pub mod source;
 
 pub use hash::{Hash, HashKind};
-pub use source::{Source, encoded, is_secret, masked, name_of, percent_decoded, public};
+pub use source::{Source, encoded, is_of_an_image, is_secret, masked, name_of, percent_decoded, public};
 
 use crate::error::{Problem, Result};
 use crate::value::Size;
@@ -50,9 +50,15 @@ pub struct Order {
     /// Whether it is a raw disk whatever it looks like, because somebody says so.
     #[serde(default)]
     pub raw: bool,
+    /// Which file it is, of an archive with several.
+    #[serde(default)]
+    pub member: Option<String>,
     /// Another name that it may have in a list of checksums: that of the link it was named by.
     #[serde(default)]
     pub alias: Option<String>,
+    /// The name that its server gives it, where its address does not.
+    #[serde(default)]
+    pub named: Option<String>,
     /// The hash that it must have as it comes.
     pub hash: Option<Hash>,
     /// A list of checksums, in which the hash is looked up.
@@ -86,7 +92,9 @@ impl Order {
             source,
             expect: None,
             raw: false,
+            member: None,
             alias: None,
+            named: None,
             hash: None,
             checksums: None,
             signature: None,

@@ -26,12 +26,21 @@ pub fn write(disc: &SeedDisc) -> Result<()> {
     write_private_bytes(&disc.path, &documents.image())
 }
 
-/// What a seed would say now, its secret hidden. `folder` is that of the user's own texts.
+/// What a seed would say now, its secret hidden. `folder` is that of the user's own texts; `decoded`: for a person to read.
 ///
 /// # Errors
 /// As [`write()`].
-pub fn shown(seed: &Seed, folder: &FilePath) -> Result<Documents> {
-    documents::shown(seed, &sources(seed, folder)?)
+pub fn shown(seed: &Seed, folder: &FilePath, decoded: bool) -> Result<Documents> {
+    documents::shown(seed, &sources(seed, folder)?, decoded)
+}
+
+/// Reads the user's own texts of a guest into a seed that a dry run shows. The caller holds the guest's lock.
+///
+/// # Errors
+/// The guest's file system can't be mounted, or a text can't be read.
+pub fn read_texts(guest: &Guest, disc: &mut SeedDisc) -> Result<()> {
+    disc.read = Some(visit(guest, |_| sources(&disc.seed, &disc.folder))?);
+    Ok(())
 }
 
 /// The disc as it would be written now.
@@ -171,6 +180,7 @@ mod tests {
             seed: seed(None),
             folder: FilePath::below(dir.path().to_str().unwrap(), "cloud-init"),
             path: path.display().to_string(),
+            read: None,
         };
         write(&disc).unwrap();
         let first = fs::read(&path).unwrap();
@@ -199,7 +209,7 @@ mod tests {
         chmod(&file, 0o600);
         let text = String::from_utf8_lossy(&image(&seed, &folder).unwrap()).into_owned();
         assert!(text.contains("$6$salt$hash"));
-        assert!(!shown(&seed, &folder).unwrap().user_data.contains("$6$"));
+        assert!(!shown(&seed, &folder, true).unwrap().user_data.contains("$6$"));
         let absolute = Seed { password_file: Some(file.display().to_string()), ..seed };
         assert!(image(&absolute, &FilePath::below("/nowhere", "cloud-init")).is_ok());
     }

@@ -32,6 +32,9 @@ pub(crate) enum Verb {
         guest: String,
         /// One of meta-data, user-data, network-config, vendor-data; all where none is given
         document: Option<String>,
+        /// Decode the parts of user-data that are base64
+        #[arg(long)]
+        decoded: bool,
     },
     /// Keep the user's own texts with a guest
     ///
@@ -93,7 +96,7 @@ impl Texts {
 pub(crate) fn run(session: &Session, verb: &Verb) -> Result<()> {
     match verb {
         Verb::Status { guests } => status(session, guests),
-        Verb::Show { guest, document } => show(session, guest, document.as_deref()),
+        Verb::Show { guest, document, decoded } => show(session, guest, document.as_deref(), *decoded),
         Verb::Set { guest, texts, no_user_data, no_vendor_data, no_network_config } => {
             let gone = [(Text::UserData, no_user_data), (Text::VendorData, no_vendor_data), (Text::NetworkConfig, no_network_config)];
             let mut all = texts.read()?;
@@ -143,12 +146,12 @@ fn seed_of(guest: &Guest) -> Result<Seed> {
     })
 }
 
-fn show(session: &Session, guest: &str, document: Option<&str>) -> Result<()> {
+fn show(session: &Session, guest: &str, document: Option<&str>, decoded: bool) -> Result<()> {
     with_each(session, &[guest.to_owned()], |world, guest| {
         let seed = seed_of(guest)?;
         plan::locked::guest(world, guest)?;
         trust::check_key(world, guest, keys::CI_PASSWORD_FILE, "show the seed of")?;
-        let documents = seed::visit(guest, |folder| seed::shown(&seed, &FilePath::below(folder, FOLDER)))?;
+        let documents = seed::visit(guest, |folder| seed::shown(&seed, &FilePath::below(folder, FOLDER), decoded))?;
         let all = documents.each();
         let chosen: Vec<_> = all.iter().filter(|(name, _)| document.is_none_or(|wanted| wanted == *name)).collect();
         if chosen.is_empty() {
@@ -156,6 +159,12 @@ fn show(session: &Session, guest: &str, document: Option<&str>) -> Result<()> {
             return Err(Problem::not_found(format!("the seed of `{}` has no `{}`", guest.name, document.unwrap_or_default()))
                 .on(&guest.name)
                 .hint(format!("it has {}", names.join(", "))));
+        }
+        if !session.ui.json && chosen.iter().any(|(_, text)| text.contains("\nContent-Transfer-Encoding: base64\n")) {
+            session.ui.say(&format!(
+                "user-data has parts in base64: `chyves cloud-init show {} user-data --decoded` shows them as text",
+                guest.name
+            ));
         }
         if session.ui.json {
             let pairs = chosen.iter().map(|(name, text)| ((*name).to_owned(), json!(text))).collect();

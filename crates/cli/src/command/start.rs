@@ -90,10 +90,28 @@ impl Media {
         // A start reads them when it writes the seed; what only shows it must judge them too.
         let is_judged = session.dry_run && chyves_core::cloudinit::settings::is_wanted(guest)?;
         let world = if is_judged { Session::with_texts(&world, guest)? } else { world };
-        let plan = plan::start::start(&world, guest, &request)?;
+        let mut plan = plan::start::start(&world, guest, &request)?;
+        if session.dry_run {
+            own_texts(session, guest, &mut plan);
+        }
         Ok(Start { world, plan, networks, _port: port })
     }
 }
+
+/// Reads the user's own texts into the seed that a dry run shows. Their file system is mounted for that, if nobody else works
+/// on the guest.
+fn own_texts(session: &Session, guest: &Guest, plan: &mut Plan) {
+    let seeds = plan.steps.iter_mut().filter_map(|step| if let Action::WriteSeed(disc) = step { Some(disc) } else { None });
+    for disc in seeds {
+        let lock = session.runtime.lock_named(&format!("guest.{}", guest.name), SEED_WAIT, &session.typed);
+        if let Err(problem) = lock.and_then(|_lock| chyves_host::seed::read_texts(guest, disc)) {
+            plan.notes.push(format!("the guest's own cloud-init texts are not shown here: {problem}"));
+        }
+    }
+}
+
+/// How long a dry run waits for a guest that somebody else works on.
+const SEED_WAIT: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// A start that was planned.
 struct Start {

@@ -41,6 +41,10 @@ pub enum Reply {
     Packed(Vec<u8>),
     /// Busy at the server's first request.
     Busy(Vec<u8>),
+    /// Whole, with this `Content-Disposition`.
+    Named(Vec<u8>, String),
+    /// Cut in the middle, and the rest from another file of the same length and the same validator.
+    Mixed(Vec<u8>, Vec<u8>),
     /// Somewhere else.
     Redirect(String),
 }
@@ -102,7 +106,11 @@ fn serve(mut stream: TcpStream, files: &Mutex<HashMap<String, Reply>>, asked: &M
         asked.len()
     };
     let reply = files.lock().unwrap().get(&path).cloned().unwrap_or(Reply::Status(404));
-    let mut send = |head: &str, body: &[u8]| stream.write_all(&[format!("HTTP/1.1 {head}\r\n\r\n").as_bytes(), body].concat());
+    let is_head = asked.lock().unwrap().last().is_some_and(|head| head.starts_with("HEAD "));
+    let mut send = |head: &str, body: &[u8]| {
+        let body = if is_head { &[] } else { body };
+        stream.write_all(&[format!("HTTP/1.1 {head}\r\n\r\n").as_bytes(), body].concat())
+    };
     let tag = "ETag: \"one\"";
     let chunk = |body: &[u8]| [format!("{:x}\r\n", body.len()).as_bytes(), body, b"\r\n"].concat();
     let part = |body: &[u8], from: usize, tag: &str| {
@@ -144,6 +152,11 @@ fn serve(mut stream: TcpStream, files: &Mutex<HashMap<String, Reply>>, asked: &M
         Reply::Busy(_) if tries == 1 => send("503 Busy\r\nContent-Length: 0\r\nRetry-After: 0", b""),
         Reply::Busy(body) => send(&format!("200 OK\r\nContent-Length: {}", body.len()), &body),
         Reply::Status(status) => send(&format!("{status} No\r\nContent-Length: 4"), b"No.\n"),
+        Reply::Named(body, name) => send(&format!("200 OK\r\nContent-Length: {}\r\nContent-Disposition: {name}", body.len()), &body),
+        Reply::Mixed(body, other) => match range {
+            Some(from) => send(&part(&other, from, tag), &other[from..]),
+            None => send(&format!("200 OK\r\nContent-Length: {}\r\n{tag}", body.len()), &body[..body.len() / 2]),
+        },
         Reply::Redirect(to) => send(&format!("302 Found\r\nContent-Length: 0\r\nLocation: {to}"), b""),
     }?;
     stream.shutdown(Shutdown::Write)?;

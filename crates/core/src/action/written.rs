@@ -10,10 +10,11 @@ impl Action {
     pub fn written(&self) -> Vec<(String, String)> {
         match self {
             Self::WriteHostFile(file) => vec![(file.path.clone(), file.shown())],
-            // The user's own texts are read when the seed is made; these are what chyves writes beside them.
             Self::WriteSeed(disc) => {
+                // Where nobody has read the user's own texts, what chyves writes beside them is all.
                 let password = disc.seed.password_file.as_ref().map(|_| "$x$(hidden)$".to_owned());
-                match documents::shown(&disc.seed, &Sources { password, ..Sources::default() }) {
+                let sources = disc.read.clone().unwrap_or_else(|| Sources { password, ..Sources::default() });
+                match documents::shown(&disc.seed, &sources, true) {
                     Ok(all) => all.each().into_iter().map(|(name, text)| (format!("{}/{name}", disc.path), text.to_owned())).collect(),
                     Err(why) => vec![(disc.path.clone(), format!("{why}\n"))],
                 }

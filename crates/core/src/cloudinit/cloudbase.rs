@@ -77,13 +77,13 @@ pub(super) fn documents(seed: &Seed, sources: &Sources, parts: &Parts<'_>) -> Re
     }
     Ok(Documents {
         meta_data: meta,
-        user_data: user_data(config, sources.user_data.as_deref(), parts.shown)?,
+        user_data: user_data(config, sources.user_data.as_deref(), parts.decoded)?,
         network_config: Some(sources.network_config.clone().unwrap_or_else(|| network_config(seed, &EVERYWHERE6))),
         vendor_data: None,
     })
 }
 
-fn user_data(mut config: Node, own: Option<&str>, shown: bool) -> Result<String> {
+fn user_data(mut config: Node, own: Option<&str>, decoded: bool) -> Result<String> {
     let render = |config: &Node| format!("#cloud-config\n{}", config.render());
     let is_empty = config.pairs().is_none_or(<[_]>::is_empty);
     let Some(own) = own else { return Ok(if is_empty { "#cloud-config\n{}\n".to_owned() } else { render(&config) }) };
@@ -100,7 +100,7 @@ fn user_data(mut config: Node, own: Option<&str>, shown: bool) -> Result<String>
     }
     let ours = render(&config);
     let ours = Part { encoding: Encoding::Plain, ..Part::new("chyves", &ours) };
-    Ok(mime::message(&[ours, Part::new(script_name(own), own)].map(|part| part.shown(shown))))
+    Ok(mime::message(&[ours, Part::new(script_name(own), own)].map(|part| part.decoded(decoded))))
 }
 
 /// The name under which a script is run, whose end says how.

@@ -53,8 +53,8 @@ pub(super) struct Parts<'a> {
     pub(super) keys: Vec<PublicKey>,
     /// The hash of the user's password.
     pub(super) password: Option<&'a str>,
-    /// Whether the texts are for a person: parts of a message can then be read.
-    pub(super) shown: bool,
+    /// Whether parts of a message are decoded, for a person to read.
+    pub(super) decoded: bool,
 }
 
 /// What stands for a secret where it is only shown.
@@ -69,17 +69,17 @@ pub fn documents(seed: &Seed, sources: &Sources) -> Result<Documents> {
     rendered(seed, sources, password, false)
 }
 
-/// The same with a word for the secret, to be shown.
+/// The same with a word for the secret, to be shown: as it is written, or with its parts decoded for a person.
 ///
 /// # Errors
 /// As [`documents`].
-pub fn shown(seed: &Seed, sources: &Sources) -> Result<Documents> {
+pub fn shown(seed: &Seed, sources: &Sources, decoded: bool) -> Result<Documents> {
     documents(seed, sources)?;
-    rendered(seed, sources, sources.password.as_ref().map(|_| HIDDEN), true)
+    rendered(seed, sources, sources.password.as_ref().map(|_| HIDDEN), decoded)
 }
 
-fn rendered(seed: &Seed, sources: &Sources, password: Option<&str>, shown: bool) -> Result<Documents> {
-    let parts = Parts { keys: keys(seed, sources)?, password, shown };
+fn rendered(seed: &Seed, sources: &Sources, password: Option<&str>, decoded: bool) -> Result<Documents> {
+    let parts = Parts { keys: keys(seed, sources)?, password, decoded };
     match seed.reader {
         Reader::Nuageinit => nuageinit::documents(seed, sources, &parts),
         Reader::CloudbaseInit => cloudbase::documents(seed, sources, &parts),
@@ -149,7 +149,7 @@ fn user_data(seed: &Seed, parts: &Parts<'_>, own: Option<&str>) -> String {
     let ours = own_data(seed, &parts.keys, parts.password);
     own.map_or_else(
         || ours.clone(),
-        |own| mime::message(&[Part::new("chyves", &ours), Part::new("own", own)].map(|part| part.shown(parts.shown))),
+        |own| mime::message(&[Part::new("chyves", &ours), Part::new("own", own)].map(|part| part.decoded(parts.decoded))),
     )
 }
 
@@ -304,7 +304,7 @@ mod tests {
             network_config: None,
         };
         insta::assert_snapshot!(text(&documents(&seed, &sources).unwrap()));
-        let shown = shown(&seed, &sources).unwrap();
+        let shown = shown(&seed, &sources, true).unwrap();
         assert!(!shown.user_data.contains("$6$") && shown.user_data.contains(HIDDEN) && shown.user_data.contains("nginx"));
         let own = Sources { network_config: Some("version: 1\n".into()), ..sources };
         assert_eq!(documents(&seed, &own).unwrap().network_config.as_deref(), Some("version: 1\n"));

@@ -14,8 +14,8 @@ pub enum Encoding {
     Base64,
     /// As it is, where it is ASCII: older cloudbase-inits decode no cloud-config.
     Plain,
-    /// As it is, to be shown to a person and to nobody else.
-    Shown,
+    /// Base64, decoded for a person to read: what says so is no MIME.
+    Decoded,
 }
 
 /// One text of a message.
@@ -35,10 +35,11 @@ impl<'a> Part<'a> {
         Self { name, text, encoding: Encoding::Base64 }
     }
 
-    /// The part as it is shown, or as it is.
+    /// The part decoded for a person, if it is encoded, or as it is.
     #[must_use]
-    pub const fn shown(self, shown: bool) -> Self {
-        if shown { Self { encoding: Encoding::Shown, ..self } } else { self }
+    pub fn decoded(self, decoded: bool) -> Self {
+        let encoded = self.encoding == Encoding::Base64 || !self.text.is_ascii();
+        if decoded && encoded { Self { encoding: Encoding::Decoded, ..self } } else { self }
     }
 
     fn is_message(&self) -> bool {
@@ -54,7 +55,7 @@ impl<'a> Part<'a> {
         let media_type = Format::of(text).map_or("text/plain", Format::media_type);
         let (encoding, body) = match self.encoding {
             Encoding::Plain if text.is_ascii() => ("7bit", text.to_owned()),
-            Encoding::Shown => ("8bit", text.to_owned()),
+            Encoding::Decoded => ("base64 (decoded here)", text.to_owned()),
             Encoding::Plain | Encoding::Base64 => ("base64", lines(&STANDARD.encode(text))),
         };
         let charset = if text.is_ascii() { "us-ascii" } else { "utf-8" };

@@ -74,6 +74,9 @@ pub struct SeedDisc {
     pub folder: FilePath,
     /// The disc's path.
     pub path: String,
+    /// The user's own texts, where a dry run has read them; a start reads them when it makes the disc.
+    #[serde(skip)]
+    pub read: Option<Sources>,
 }
 
 /// One network card.

@@ -351,7 +351,7 @@ mod tests {
         }
         assert_eq!(booted(Version::Of2025, &seed, &sources).resolvconf, "example.org / 192.0.2.53");
         insta::assert_snapshot!(documents(&seed, &sources).unwrap().user_data);
-        assert!(!shown(&seed, &sources).unwrap().user_data.contains("$6$"));
+        assert!(!shown(&seed, &sources, true).unwrap().user_data.contains("$6$"));
         assert_eq!(documents(&seed, &sources).unwrap().network_config, None);
     }
 

@@ -12,6 +12,21 @@ use crate::value::printable;
 /// # Errors
 /// The list does not have it, or has two different ones of one sort.
 pub fn find(list: &str, names: &[&str]) -> Result<Hash> {
+    find_in(list, "", names)
+}
+
+/// The same in a list of that name, which may say of what kind its hashes are where their digits do not: BLAKE2b has as many
+/// as SHA-512.
+///
+/// # Errors
+/// As [`find`].
+pub fn find_in(list: &str, list_name: &str, names: &[&str]) -> Result<Hash> {
+    let list_name = list_name.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
+    let is_blake2 = ["b2sum", "blake2"].iter().any(|word| list_name.contains(word)) || list_name.ends_with(".b2");
+    let untagged = |hash: Hash| match hash.kind {
+        HashKind::Sha512 if is_blake2 => Said::Unsupported("BLAKE2b".into()),
+        _ => Said::Hash(hash),
+    };
     let shown = printable(names.first().copied().unwrap_or_default(), 120);
     let mut found: Option<Hash> = None;
     let mut entries = 0;
@@ -29,10 +44,17 @@ pub fn find(list: &str, names: &[&str]) -> Result<Hash> {
             match entry(line) {
                 Some((Said::Hash(hash), file)) => said.push(match &group {
                     Some(kind) => (tagged(kind, &hash.hex).unwrap_or_else(|| Said::Unsupported(kind.clone())), file),
-                    None => (Said::Hash(hash), file),
+                    None if line.contains('(') && line.contains('=') => (Said::Hash(hash), file),
+                    None => (untagged(hash), file),
                 }),
                 Some(other) => said.push(other),
-                None => alone.extend(Hash::bare(line)),
+                // One alone, of which the file's name tells what it is of.
+                None if line.bytes().all(|b| b.is_ascii_hexdigit()) && !line.is_empty() => match (Hash::bare(line), other(line)) {
+                    (Some(hash), _) => alone.push(untagged(hash)),
+                    (None, Some(kind)) => alone.push(Said::Unsupported(kind.into())),
+                    (None, None) => {}
+                },
+                None => {}
             }
         }
         for (said, file) in said {
@@ -61,15 +83,18 @@ pub fn find(list: &str, names: &[&str]) -> Result<Hash> {
             }
         }
     }
+    // A file beside the image may hold its hash and nothing else.
+    if let ([only], 0) = (&alone[..], entries) {
+        match only {
+            Said::Hash(hash) => return Ok(hash.clone()),
+            Said::Unsupported(kind) => unsupported = Some(kind.clone()),
+        }
+    }
     if let (None, Some(kind)) = (&found, unsupported) {
         return Err(Problem::failed(format!("the list of checksums has only hashes of `{shown}` that are not supported: {kind}"))
             .on(&shown)
             .because("supported are SHA512, SHA256, SHA1 and MD5")
             .hint("check it yourself, and give its hash with --hash sha256:…: `sha256sum FILE`, `sha256 FILE`"));
-    }
-    // A file beside the image may hold its hash and nothing else.
-    if let ([only], 0) = (&alone[..], entries) {
-        return Ok(only.clone());
     }
     found.ok_or_else(|| {
         let problem = Problem::failed(format!("the list of checksums does not have `{shown}`")).on(&shown);
@@ -106,7 +131,7 @@ fn entry(line: &str) -> Option<(Said, String)> {
     if name.is_empty() {
         return None;
     }
-    let said = Hash::bare(hex).map(Said::Hash).or_else(|| is_other(hex).then(|| Said::Unsupported(format!("of {} digits", hex.len()))))?;
+    let said = Hash::bare(hex).map(Said::Hash).or_else(|| other(hex).map(|kind| Said::Unsupported(kind.to_owned())))?;
     Some((said, if escaped { unescaped(name) } else { name.to_owned() }))
 }
 
@@ -122,9 +147,14 @@ fn tagged(kind: &str, hex: &str) -> Option<Said> {
     }
 }
 
-/// Whether digits are a hash of a length that is not known here: SHA224, SHA384.
-fn is_other(hex: &str) -> bool {
-    matches!(hex.len(), 56 | 96) && hex.bytes().all(|b| b.is_ascii_hexdigit())
+/// The kind of hash that digits are by their number, where it is not computed here.
+fn other(hex: &str) -> Option<&'static str> {
+    let kind = match hex.len() {
+        56 => "SHA224",
+        96 => "SHA384",
+        _ => return None,
+    };
+    hex.bytes().all(|b| b.is_ascii_hexdigit()).then_some(kind)
 }
 
 fn unescaped(name: &str) -> String {
@@ -215,6 +245,16 @@ mod tests {
         ] {
             assert!(of(&list, "disk.img").unwrap_err().message.contains("not supported"), "{list}");
         }
+        // Untagged ones are named by how many digits they have, and BLAKE2b by the name of its list.
+        let why = |list: &str, from: &str| find_in(list, from, &["disk.img"]).unwrap_err().message;
+        assert!(why(&format!("{}  disk.img\n", "d".repeat(96)), "SUMS").ends_with("not supported: SHA384"));
+        assert!(why(&format!("{}\n", "d".repeat(56)), "disk.img.sha").ends_with("not supported: SHA224"));
+        for from in ["B2SUMS", "disk.img.b2", "disk.img.b2sum", "https://h/blake2b.txt"] {
+            assert!(why(&format!("{b} *disk.img\n"), from).ends_with("not supported: BLAKE2b"), "{from}");
+            assert!(why(&format!("{b}\n"), from).ends_with("not supported: BLAKE2b"), "{from}");
+            assert!(find_in(&format!("SHA512 (disk.img) = {b}\n"), from, &["disk.img"]).is_ok(), "{from}");
+        }
+        assert!(find_in(&format!("{b} *disk.img\n"), "SHA512SUMS", &["disk.img"]).is_ok());
         // A link and what it leads to are one file.
         assert!(find(&format!("{a}  real.img\n"), &["link.img", "real.img"]).is_ok());
         let wide: Vec<u8> = [0xff, 0xfe].into_iter().chain(format!("{a}  disk.img\n").encode_utf16().flat_map(u16::to_le_bytes)).collect();

@@ -167,15 +167,23 @@ pub fn percent_decoded(text: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
+/// How files of images end.
+const ENDINGS: &[&str] = &[
+    ".gz", ".xz", ".zst", ".bz2", ".zip", ".tar", ".tgz", ".txz", ".img", ".raw", ".qcow2", ".qcow", ".vmdk", ".vdi", ".vhdx", ".vhd",
+    ".iso", ".fd", ".fs", ".ova",
+];
+
+/// Whether a name is one that a file of an image has: `download` and `get.php` are not.
+pub fn is_of_an_image(file: &str) -> bool {
+    let lower = file.to_ascii_lowercase();
+    ENDINGS.iter().any(|ending| lower.ends_with(ending))
+}
+
 /// The name that a file gives its image: its own, without the endings that say how it is packed.
 ///
 /// # Errors
 /// It gives none.
 pub fn name_of(file: &str) -> Result<ImageName> {
-    const ENDINGS: &[&str] = &[
-        ".gz", ".xz", ".zst", ".bz2", ".zip", ".tar", ".tgz", ".txz", ".img", ".raw", ".qcow2", ".qcow", ".vmdk", ".vdi", ".vhdx", ".vhd",
-        ".iso", ".fd", ".fs", ".ova",
-    ];
     let base = file.rsplit('/').next().unwrap_or(file);
     let mut name = base;
     while let Some(shorter) = ENDINGS.iter().find_map(|e| name.strip_suffix(e)).filter(|n| !n.is_empty()) {

@@ -1,13 +1,14 @@
-//! Archives with exactly one image in them. What else could be in one is refused: nothing of an archive is ever written
-//! under a name that the archive says.
+//! Archives with one image in them, or of whose files one is named. Nothing of an archive is ever written under a name that
+//! the archive says.
 //!
 //! Not here: what the image in it is (`unpack`).
 
 use super::chunks::carried;
 use super::content::{Content, Packing};
 use super::open::At;
+use super::ova::{Appliance, Hashed, Part};
+use super::sparse;
 use super::unpack::{Unpacker, damaged};
-use super::{ovf, sparse};
 use chyves_core::error::{Problem, Result};
 use chyves_core::value::printable;
 use std::io::{self, Read};
@@ -20,7 +21,8 @@ pub(super) fn tar(unpacker: &mut Unpacker, from: &mut dyn Read) -> Result<Conten
     let mut archive = tar::Archive::new(from);
     let mut found: Option<(String, Content)> = None;
     // An appliance: its description comes first, then what it describes.
-    let mut is_ova = false;
+    let mut appliance: Option<Appliance> = None;
+    let mut all = Vec::new();
     for entry in archive.entries().map_err(broken)? {
         let mut entry = entry.map_err(broken)?;
         let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
@@ -38,36 +40,75 @@ pub(super) fn tar(unpacker: &mut Unpacker, from: &mut dyn Read) -> Result<Conten
         if is_shadow(&path) {
             continue;
         }
-        let mut counted = Counted { left: entry.size(), from: &mut entry, name: &name };
-        let ending = path.rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
-        if ending == "ovf" && found.is_none() && !is_ova {
-            is_ova = true;
-            let mut text = String::new();
-            (&mut counted).take(ovf::LIMIT).read_to_string(&mut text).map_err(broken)?;
-            if let Ok(mut asks) = unpacker.asks.lock() {
-                *asks = ovf::asks(&text);
-            }
-            unpacker.drain(&mut counted)?;
-            continue;
+        if appliance.is_none() && found.is_none() && all.is_empty() && Part::of(&path) == Part::Description {
+            appliance = Some(Appliance::default());
         }
-        if is_ova && matches!(ending.as_str(), "mf" | "cert" | "iso" | "nvram" | "xml" | "txt") {
-            unpacker.drain(&mut counted)?;
-            continue;
-        }
-        only(&name, found.as_ref().map(|(first, _)| first.as_str()), &path)?;
-        let content = match sparse::Map::of(&extensions, &mut counted).map_err(broken)? {
-            Some(map) => {
-                let mut whole = sparse::Sparse::new(map, &mut counted);
-                let content = unpacker.layer(&mut whole, &path)?;
-                unpacker.drain(&mut whole)?;
-                content
+        let counted = &mut Counted { left: entry.size(), from: &mut entry, name: &name };
+        let mut from = Hashed::new(counted, appliance.is_some());
+        let part = appliance.as_ref().map_or(Part::Disk, |_| Part::of(&path));
+        match (part, &mut appliance) {
+            (Part::Description, Some(appliance)) => appliance.describe(&mut from).map_err(broken)?,
+            (Part::Manifest, Some(appliance)) => {
+                appliance.manifest(&mut from).map_err(broken)?;
+                unpacker.drain(&mut from)?;
+                // It has no hash of itself.
+                continue;
             }
-            None => unpacker.layer(&mut counted, &path)?,
-        };
-        unpacker.drain(&mut counted)?;
-        found = Some((path, content));
+            (Part::Disk, _) => {
+                let wanted = unpacker.member.as_deref().map_or(found.is_none(), |member| is_named(&path, member));
+                // Without a choice, and without a description that says what is what, a second file leaves it open what is meant.
+                if unpacker.member.is_none() && appliance.is_none() {
+                    only(&name, found.as_ref().map(|(first, _)| first.as_str()), &path)?;
+                }
+                if let Some(appliance) = &mut appliance {
+                    appliance.disk(&path, wanted);
+                }
+                all.push(path.clone());
+                if wanted {
+                    only(&name, found.as_ref().map(|(first, _)| first.as_str()), &path)?;
+                    let content = match sparse::Map::of(&extensions, &mut from).map_err(broken)? {
+                        Some(map) => {
+                            let mut whole = sparse::Sparse::new(map, &mut from);
+                            let content = unpacker.layer(&mut whole, &path)?;
+                            unpacker.drain(&mut whole)?;
+                            content
+                        }
+                        None => unpacker.layer(&mut from, &path)?,
+                    };
+                    found = Some((path.clone(), content));
+                }
+            }
+            (Part::Other | Part::Description | Part::Manifest, _) => {}
+        }
+        unpacker.drain(&mut from)?;
+        if let Some(appliance) = &mut appliance {
+            appliance.read(&path, from);
+        }
     }
-    found.map(|(_, content)| content).ok_or_else(|| odd(&name, "it holds no file"))
+    let Some((_, content)) = found else { return Err(none(&name, unpacker.member.as_deref(), &all)) };
+    if let Some(appliance) = appliance {
+        let notes = appliance.end(&name)?;
+        if let Ok(mut told) = unpacker.notes.lock() {
+            *told = notes;
+        }
+    }
+    Ok(content)
+}
+
+/// Whether a file in an archive is the one that a person names: by its path, or by its last part.
+fn is_named(path: &str, member: &str) -> bool {
+    path == member || path.strip_prefix("./") == Some(member) || path.rsplit('/').next() == Some(member)
+}
+
+/// No file is there, or not the one that is named.
+fn none(name: &str, member: Option<&str>, all: &[String]) -> Problem {
+    let Some(member) = member else { return odd(name, "it holds no file") };
+    let shown = printable(member, 120);
+    let all: Vec<String> = all.iter().map(|path| printable(path, 120)).collect();
+    Problem::not_found(format!("there is no `{shown}` in `{name}`"))
+        .on(name)
+        .because(if all.is_empty() { "it holds no file".to_owned() } else { format!("it holds {}", all.join(", ")) })
+        .hint("name one of them: --member FILE")
 }
 
 /// The image in a zip archive, which must be a file: its directory stands at its end.
@@ -82,6 +123,7 @@ pub(super) fn zip(unpacker: &mut Unpacker, file: At) -> Result<Content> {
     };
     let mut archive = zip::ZipArchive::new(io::BufReader::new(file)).map_err(broken)?;
     let mut found: Option<(usize, String)> = None;
+    let mut all = Vec::new();
     for index in 0..archive.len() {
         let entry = archive.by_index_raw(index).map_err(broken)?;
         let path = entry.name().map_err(broken)?.into_owned();
@@ -95,10 +137,14 @@ pub(super) fn zip(unpacker: &mut Unpacker, file: At) -> Result<Content> {
         if entry.encrypted() {
             return Err(odd(&name, &format!("`{}` in it is locked with a password", printable(&path, 120))));
         }
+        all.push(path.clone());
+        if unpacker.member.as_deref().is_some_and(|member| !is_named(&path, member)) {
+            continue;
+        }
         only(&name, found.as_ref().map(|(_, first)| first.as_str()), &path)?;
         found = Some((index, path));
     }
-    let (index, path) = found.ok_or_else(|| odd(&name, "it holds no file"))?;
+    let (index, path) = found.ok_or_else(|| none(&name, unpacker.member.as_deref(), &all))?;
     let mut entry = archive.by_index(index).map_err(broken)?;
     let mut named = Named { from: &mut entry, name: &name };
     let content = unpacker.layer(&mut named, &path)?;
@@ -138,7 +184,7 @@ fn odd(name: &str, why: &str) -> Problem {
     Problem::usage(format!("`{name}` is no archive with one image in it"))
         .on(name)
         .because(why)
-        .hint("unpack it yourself, and import the file that is meant: `chyves image import FILE`")
+        .hint("--member FILE names the one that is meant; or unpack it, and import that: `chyves image import FILE`")
 }
 
 /// An entry of a tar archive must be as long as it says: the reader ends quietly where the archive does.

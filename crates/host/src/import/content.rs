@@ -2,7 +2,7 @@
 //!
 //! Not here: unpacking (`unpack`) and converting (`convert`).
 
-use super::foreign;
+use super::{foreign, optical};
 use chyves_core::error::{Problem, Result};
 use chyves_core::value::printable;
 use chyves_core::world::ImageKind;
@@ -110,17 +110,6 @@ impl Content {
     }
 }
 
-/// Where the name of its volume stands in an ISO: 40 bytes behind the start of the first descriptor.
-const LABEL: u64 = 32_808;
-
-/// The label of an ISO; none where it has none that can be shown.
-pub(crate) fn label(disc: &File) -> Option<String> {
-    let mut bytes = [0; 32];
-    disc.read_exact_at(&mut bytes, LABEL).ok()?;
-    let text = std::str::from_utf8(&bytes).ok()?.trim_end_matches([' ', '\0']);
-    (!text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic() || b == b' ')).then(|| text.to_owned())
-}
-
 /// Recognises a beginning of at least [`HEAD`] bytes, or the whole of something shorter. `name` is what it is called in
 /// the refusal of what can't be an image.
 pub(crate) fn recognise(head: &[u8], name: &str) -> Result<Seen> {
@@ -184,48 +173,10 @@ pub(crate) fn recognise(head: &[u8], name: &str) -> Result<Seen> {
     if at(40, b"_FVH") {
         return Ok(Seen::Plain(Content::Firmware));
     }
-    if (at(32_769, b"CD001") && !is_of_a_former_disc(head)) || is_udf(head) {
+    if optical::is_one(head) {
         return Ok(Seen::Plain(Content::Iso));
     }
     Ok(Seen::Plain(Content::Raw))
-}
-
-/// Whether a volume has UDF alone, as discs of Windows may.
-fn is_udf(head: &[u8]) -> bool {
-    let at = |offset: usize, magic: &[u8]| head.get(offset..offset + magic.len()) == Some(magic);
-    at(32_769, b"BEA01") && [34_817, 36_865].into_iter().any(|offset| at(offset, b"NSR02") || at(offset, b"NSR03"))
-}
-
-/// Whether the volume descriptor is left over from an ISO that was once written to this disk: the partitions that it has
-/// now end far behind that volume. Those of an ISO that boots from a stick end with it.
-fn is_of_a_former_disc(head: &[u8]) -> bool {
-    const SLACK: u64 = 64 << 20;
-    let Some(volume) = volume_size(head) else { return false };
-    if head.get(510..512) != Some(b"\x55\xaa") {
-        return false;
-    }
-    let number = |at: usize| head[at..at + 4].iter().rev().fold(0u64, |n, b| n << 8 | u64::from(*b));
-    let ends = (0..4).map(|n| 446 + 16 * n).filter(|at| head[at + 4] != 0).map(|at| (number(at + 8) + number(at + 12)) * 512);
-    ends.max().is_some_and(|end| end > volume + SLACK)
-}
-
-/// How many bytes the volume of an ISO has, where its descriptor says so twice as the standard wants.
-fn volume_size(head: &[u8]) -> Option<u64> {
-    let descriptor = head.get(32_768..32_768 + 2048)?;
-    if descriptor[0] != 1 || &descriptor[1..6] != b"CD001" {
-        return None;
-    }
-    let number = |at: usize, length: usize| descriptor[at..at + length].iter().rev().fold(0u64, |n, b| n << 8 | u64::from(*b));
-    let swapped = descriptor[84..88].iter().fold(0u64, |n, b| n << 8 | u64::from(*b));
-    let (blocks, block) = (number(80, 4), number(128, 2));
-    (blocks == swapped && blocks > 0 && block == 2048).then(|| blocks * block)
-}
-
-/// How many bytes the volume in a file has.
-pub(crate) fn volume_of(file: &File) -> Option<u64> {
-    let mut head = vec![0; 32_768 + 2048];
-    file.read_exact_at(&mut head, 0).ok()?;
-    volume_size(&head)
 }
 
 /// Recognises a file that is open; `path` is what it is called.
@@ -278,25 +229,6 @@ fn is_fixed_vhd(footer: &[u8; FOOTER], length: u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_iso_has_its_label_where_the_standard_says() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("a.iso");
-        let of = |text: &[u8]| {
-            let mut bytes = vec![0u8; 40_000];
-            bytes[32_808..32_808 + text.len()].copy_from_slice(text);
-            std::fs::write(&path, bytes).unwrap();
-            label(&File::open(&path).unwrap())
-        };
-        assert_eq!(of(b"ARCH_202601                     ").as_deref(), Some("ARCH_202601"));
-        assert_eq!(of(b"Two words").as_deref(), Some("Two words"));
-        for none in [&b""[..], b"                                ", b"a\x1b[2J", b"\xff\xfe"] {
-            assert_eq!(of(none), None, "{none:?}");
-        }
-        std::fs::write(&path, vec![0; 32_820]).unwrap();
-        assert_eq!(label(&File::open(&path).unwrap()), None);
-    }
 
     #[test]
     fn a_footer_must_hold_in_all_it_says() {

@@ -9,7 +9,7 @@ use super::hints;
 use super::part::{Part, Whole};
 use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::image::public;
-use chyves_core::value::Size;
+use chyves_core::value::{Size, printable};
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,6 +21,8 @@ pub(super) struct Answer {
     pub(super) from: u64,
     pub(super) whole: Whole,
     pub(super) body: Box<dyn Read + Send>,
+    /// The host that it came from.
+    pub(super) place: String,
 }
 
 /// A file on a server.
@@ -41,6 +43,27 @@ pub(super) struct Status {
     pub(super) total: std::sync::atomic::AtomicU64,
     /// How much of it came from an earlier try.
     pub(super) had: std::sync::atomic::AtomicU64,
+    /// Where each piece of it came from.
+    pub(super) places: std::sync::Mutex<Vec<String>>,
+}
+
+impl Status {
+    fn came_from(&self, place: &str) {
+        if let Ok(mut places) = self.places.lock() {
+            places.push(place.to_owned());
+        }
+    }
+
+    /// Why a file that came in pieces may not be one file; none where it came whole.
+    pub(super) fn pieces(&self) -> Option<String> {
+        let places = self.places.lock().ok().filter(|places| places.len() > 1)?;
+        let hosts: std::collections::BTreeSet<&str> = places.iter().map(String::as_str).collect();
+        let from = hosts.into_iter().map(|host| printable(host, 100)).collect::<Vec<_>>().join(", ");
+        Some(format!(
+            "it came in {} pieces, from {from}: servers that hold different files under one name make such a mixture",
+            places.len()
+        ))
+    }
 }
 
 /// The stream.
@@ -83,8 +106,12 @@ impl Fetch {
             if !same && answer.from != 0 {
                 // Kept, it would only be refused again.
                 status.keep.store(false, Ordering::SeqCst);
-                return Err(confused(address));
+                return Err(confused(address, (had, &whole), &answer));
             }
+            if same {
+                status.came_from("an earlier try");
+            }
+            status.came_from(&answer.place);
             if let (Some(part), false) = (&mut part, same) {
                 part.reset()?;
                 part.know(answer.whole.clone())?;
@@ -111,8 +138,9 @@ impl Fetch {
                 Ok(mut answer) => {
                     if !agrees(&self.whole, &answer.whole) || (answer.from != self.at && answer.from != 0) {
                         self.status.keep.store(false, Ordering::SeqCst);
-                        return Err(confused(&self.address));
+                        return Err(confused(&self.address, (self.at, &self.whole), &answer));
                     }
+                    self.status.came_from(&answer.place);
                     // A server that knows no parts begins from the beginning: what is known of it is passed over.
                     let skip = self.at - answer.from;
                     match io::copy(&mut (&mut answer.body).take(skip), &mut io::sink()) {
@@ -224,12 +252,22 @@ fn agrees(before: &Whole, now: &Whole) -> bool {
     total && before.validator == now.validator
 }
 
-fn confused(address: &str) -> Problem {
+fn confused(address: &str, before: (u64, &Whole), answer: &Answer) -> Problem {
     let shown = public(address);
+    let (at, whole) = before;
+    let told = |whole: &Whole| {
+        let length = whole.total.map_or_else(|| "of unknown length".to_owned(), |n| format!("of {n} bytes"));
+        format!("{length}, version {}", printable(whole.validator.as_deref().unwrap_or("unknown"), 80))
+    };
+    let now = if agrees(whole, &answer.whole) {
+        format!("{} answered with the bytes from {} on, and was asked for those from {at} on", printable(&answer.place, 100), answer.from)
+    } else {
+        format!("it was {}; {} now has one {}", told(whole), printable(&answer.place, 100), told(&answer.whole))
+    };
     Problem::failed(format!("`{shown}` changed while it was fetched"))
         .on(&shown)
-        .because("the rest that the server offers is of another version of the file")
-        .hint(format!("what came is deleted; `{}` begins from the beginning", hints::fetch(&shown)))
+        .because(now)
+        .hint(format!("mirrors behind one address may differ; what came is deleted, and `{}` starts from scratch", hints::fetch(&shown)))
 }
 
 /// What is kept is of no use.
@@ -256,7 +294,7 @@ mod tests {
             let end = (from + self.cut_after).min(self.file.len());
             let validator = Some(validator.to_owned()).filter(|v| !v.is_empty());
             let whole = Whole { validator, total: Some(self.file.len() as u64) };
-            Ok(Answer { from: from as u64, whole, body: Box::new(&self.file[from..end]) })
+            Ok(Answer { from: from as u64, whole, body: Box::new(&self.file[from..end]), place: "h".into() })
         }
 
         fn went_on(&self) -> bool {
@@ -281,7 +319,11 @@ mod tests {
         // Without parts nothing new comes.
         assert!(fetched(slow(3, false, &["v"]), None, 1).unwrap_err().causes[0].contains("3 of 16 bytes"));
         assert!(fetched(slow(3, true, &[""]), None, 9).is_err(), "nobody could tell that the rest is of the same file");
-        assert!(fetched(slow(3, true, &["v", "w"]), None, 9).unwrap_err().message.contains("changed"));
+        let changed = fetched(slow(3, true, &["v", "w"]), None, 9).unwrap_err();
+        assert!(
+            changed.message.contains("changed") && changed.causes[0].contains("16 bytes, version v; h now has one of 16 bytes, version w"),
+            "{changed:?}"
+        );
     }
 
     #[test]

@@ -194,7 +194,7 @@ impl Remote for Ftp {
         // A time alone tells two versions apart well enough where the length does too.
         let whole = Whole { validator: changed.filter(|_| total.is_some()), total };
         let silent = (self.failed("is silent"), self.silence);
-        Ok(Answer { from: begins, whole, body: Box::new(Body { data, _control: control, silent }) })
+        Ok(Answer { from: begins, whole, body: Box::new(Body { data, _control: control, silent }), place: self.host.clone() })
     }
 
     fn went_on(&self) -> bool {

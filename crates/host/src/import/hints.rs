@@ -29,6 +29,15 @@ pub(super) fn fetch(shown: &str) -> Cmd {
     Cmd::new("chyves", ["image", "fetch", shown])
 }
 
+/// The command that takes in an image from there.
+pub(super) fn import(source: &Source) -> Cmd {
+    match source {
+        Source::Address(_) => fetch(&source.shown()),
+        Source::File(path) => Cmd::new("chyves", ["image", "import", path]),
+        Source::Input => Cmd::new("chyves", ["image", "import", "-"]),
+    }
+}
+
 /// Where a file of this host would be.
 pub(super) fn folder_of(path: &str) -> String {
     let above = Path::new(path).parent().and_then(Path::to_str).filter(|above| !above.is_empty()).unwrap_or(".");

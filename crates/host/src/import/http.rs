@@ -9,6 +9,7 @@ use super::fetch::{Answer, Remote};
 use super::part::Whole;
 use super::watch::Watch;
 use super::{hints, proxy};
+use crate::interrupt;
 use base64::Engine as _;
 use chyves_core::error::{Problem, Result};
 use chyves_core::image::{encoded, percent_decoded, public};
@@ -45,10 +46,30 @@ const WAITS: u32 = 5;
 const LONGEST: u64 = 120;
 const USUAL: u64 = 5;
 
-/// How many seconds a server wants to be left alone.
+/// How many seconds a server wants to be left alone: a number, or a time (RFC 9110, 10.2.3), seen from the server's own clock.
 fn after(headers: &HeaderMap) -> u64 {
-    let seconds = headers.get("retry-after").and_then(|v| v.to_str().ok()).and_then(|v| v.trim().parse().ok());
+    let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).map(str::trim);
+    let seconds = text("retry-after").and_then(|value| {
+        let until = || time_of(value)?.checked_sub(text("date").and_then(time_of)?);
+        value.parse().ok().or_else(until)
+    });
     seconds.unwrap_or(USUAL).min(LONGEST)
+}
+
+/// Reads `Sun, 06 Nov 1994 08:49:37 GMT`, the form that servers must send, as seconds since 1970.
+fn time_of(text: &str) -> Option<u64> {
+    let words: Vec<&str> = text.split(' ').collect();
+    let [_, day, month, year, clock, "GMT"] = words[..] else { return None };
+    let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let month = months.iter().position(|m| *m == month)? as u64;
+    let (day, year): (u64, u64) =
+        (day.parse().ok().filter(|d| (1..=31).contains(d))?, year.parse().ok().filter(|y| (1970..=9999).contains(y))?);
+    let mut parts = clock.split(':').map(|part| part.parse::<u64>().ok().filter(|n| *n < 61));
+    let (hours, minutes, seconds) = (parts.next()??, parts.next()??, parts.next()??);
+    // Days by the calendar whose year begins in March.
+    let (y, m) = if month < 2 { (year - 1, month + 10) } else { (year, month - 2) };
+    let days = 365 * y + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + day - 1;
+    Some(days.checked_sub(719_468)? * 86_400 + hours * 3600 + minutes * 60 + seconds)
 }
 
 /// What is asked just now.
@@ -66,8 +87,12 @@ impl Http {
     }
 
     fn wait(&self, seconds: u64) {
-        let until = std::time::Instant::now() + Duration::from_secs(seconds);
-        while std::time::Instant::now() < until && !self.stop.load(Ordering::SeqCst) {
+        if seconds > 1 {
+            interrupt::note(&format!("the server of {} is busy: trying again in {seconds} s", printable(&public(&self.address), 200)));
+        }
+        let (until, signals) = (std::time::Instant::now() + Duration::from_secs(seconds), interrupt::count());
+        let stops = || self.stop.load(Ordering::SeqCst) || interrupt::count() > signals;
+        while std::time::Instant::now() < until && !stops() {
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -77,8 +102,8 @@ impl Http {
         self.open.clone()
     }
 
-    /// One request, wherever it leads.
-    fn ask(&self, address: &str, from: u64, validator: Option<&str>) -> Result<Response<ureq::Body>> {
+    /// One request, wherever it leads. `head`: for the head of the answer alone.
+    fn ask(&self, address: &str, head: bool, from: u64, validator: Option<&str>) -> Result<Response<ureq::Body>> {
         let quiet = Some(Duration::from_secs(u64::from(self.silence)));
         let way = proxy::way(address);
         let tls = TlsConfig::builder()
@@ -108,7 +133,8 @@ impl Http {
         if let Ok(mut open) = self.open.lock() {
             *open = Some(agent.clone());
         }
-        let mut request = agent.get(address).header("connection", "close");
+        let request = if head { agent.head(address) } else { agent.get(address) };
+        let mut request = request.header("connection", "close");
         if let Some(login) = proxy_login {
             request = request.header("proxy-authorization", login);
         }
@@ -122,14 +148,30 @@ impl Http {
         request.call().map_err(|e| self.explain(e))
     }
 
-    /// The answer at the end of all redirects.
-    fn follow(&self, from: u64, validator: Option<&str>) -> Result<Response<ureq::Body>> {
+    /// What the server calls the file, if it says so, and the address at the end of all redirects.
+    pub(super) fn look(&self) -> Result<(Option<String>, String)> {
+        let (mut response, mut at) = self.follow(true, 0, None)?;
+        // Some servers answer this question with a refusal, and the other one not.
+        if !response.status().is_success() {
+            (response, at) = self.follow(false, 0, None)?;
+        }
+        if !response.status().is_success() {
+            return Err(refused(response.status(), &self.address));
+        }
+        let header = response.headers().get("content-disposition").map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned());
+        Ok((header, at))
+    }
+
+    /// The answer at the end of all redirects, and its address.
+    fn follow(&self, head: bool, from: u64, validator: Option<&str>) -> Result<(Response<ureq::Body>, String)> {
         let mut address = self.address.clone();
         let shown = printable(&public(&self.address), 300);
         for _ in 0..=REDIRECTS {
-            let response = self.ask(&address, from, validator)?;
+            let response = self.ask(&address, head, from, validator)?;
             let to = response.headers().get("location").map(|v| encoded(&String::from_utf8_lossy(v.as_bytes())));
-            let (true, Some(to)) = (matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308), to) else { return Ok(response) };
+            let (true, Some(to)) = (matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308), to) else {
+                return Ok((response, address));
+            };
             let next = joined(&address, &to);
             let (shown_next, scheme) = (printable(&public(&next), 200), scheme(&next));
             let unsafe_now = scheme == "http" && super::trust::scheme(&address) == "https";
@@ -157,7 +199,7 @@ impl Http {
 impl Remote for Http {
     fn open(&mut self, from: u64, validator: Option<&str>) -> Result<Answer> {
         self.more.store(false, Ordering::SeqCst);
-        let response = self.follow(from, validator)?;
+        let (response, at) = self.follow(false, from, validator)?;
         let (head, body) = response.into_parts();
         let length = body.content_length();
         let (begins, total) = match head.status {
@@ -188,7 +230,7 @@ impl Remote for Http {
         }
         let whole = Whole { validator: version(&head.headers), total };
         let body = Body { from: body.into_with_config().limit(u64::MAX).reader(), address: self.address.clone(), silence: self.silence };
-        Ok(Answer { from: begins, whole, body: Box::new(body) })
+        Ok(Answer { from: begins, whole, body: Box::new(body), place: host(&at).unwrap_or_default().to_owned() })
     }
 
     fn went_on(&self) -> bool {
@@ -309,6 +351,22 @@ mod tests {
         assert_eq!(to("../y"), "https://h:1/y");
         assert_eq!(to("../../../y/./z?a=../b"), "https://h:1/y/z?a=../b");
         assert_eq!(to("./.."), "https://h:1/");
+    }
+
+    #[test]
+    fn a_server_says_how_long_it_is_busy() {
+        let wait = |pairs: &[(&'static str, &'static str)]| {
+            after(&pairs.iter().map(|(k, v)| (k.parse::<ureq::http::HeaderName>().unwrap(), v.parse().unwrap())).collect::<HeaderMap>())
+        };
+        assert_eq!(time_of("Sun, 06 Nov 1994 08:49:37 GMT"), Some(784_111_777));
+        assert_eq!(time_of("Thu, 29 Feb 2024 00:00:00 GMT"), Some(1_709_164_800));
+        assert_eq!(wait(&[("retry-after", "7")]), 7);
+        assert_eq!(wait(&[("retry-after", "Sun, 06 Nov 1994 08:50:00 GMT"), ("date", "Sun, 06 Nov 1994 08:49:37 GMT")]), 23);
+        assert_eq!(wait(&[("retry-after", "99999")]), LONGEST);
+        for odd in ["soon", "-1", "Sun, 06 Nov 1994 08:49:37 GMT", "Sun, 99 Foo 0000 08:49:37 GMT"] {
+            assert_eq!(wait(&[("retry-after", odd)]), USUAL, "{odd}");
+        }
+        assert_eq!(wait(&[]), USUAL);
     }
 
     #[test]

@@ -8,8 +8,8 @@
 //!        thread               │           thread              │        this thread, and one that hashes
 //! ```
 //!
-//! * [`content`], [`foreign`]: what a beginning says it is; [`unpack`], [`archive`], [`zstd`]: layers; [`convert`]: disk formats
-//! * [`fetch`], [`http`], [`failure`], [`watch`], [`proxy`], [`ftp`], [`part`]: servers, and going on after a cut
+//! * [`content`], [`foreign`], [`optical`]: what a beginning says it is; [`unpack`], [`archive`], [`zstd`]: layers; [`convert`]: disk formats
+//! * [`fetch`], [`http`], [`name`], [`failure`], [`watch`], [`proxy`], [`ftp`], [`part`]: servers, and going on after a cut
 //! * [`open`], [`layout`], [`nbd`]: files that others may own, whether an image is complete, what a converter sees
 //! * [`trust`], [`digest`], [`signature`]: what a file must be, and whether it is
 //! * [`firmware`]: code and variables apart; [`hints`]: what to type after a failure
@@ -30,8 +30,11 @@ mod ftp;
 mod hints;
 mod http;
 mod layout;
+pub mod name;
 mod nbd;
 pub(crate) mod open;
+mod optical;
+mod ova;
 mod ovf;
 pub mod part;
 mod proxy;
@@ -111,9 +114,9 @@ fn attempt(import: &Import<'_>, place: &mut Place<'_>) -> Result<(), Failed> {
     let unchanged = opened.unchanged.clone();
     let direct = opened.direct.clone();
     let (written, format, by) = flow(import, opened, &stop, hash.as_ref(), place)?;
-    if let Some(by) = by {
+    for by in by {
         told.push_str(if told.is_empty() { "" } else { "; " });
-        told.push_str(&format!("the image is signed by {by}"));
+        told.push_str(&by);
     }
     let told = if told.is_empty() { "no" } else { &told };
     finish(import, written, direct.as_deref(), (&format, told), place)?;
@@ -121,17 +124,38 @@ fn attempt(import: &Import<'_>, place: &mut Place<'_>) -> Result<(), Failed> {
     unchanged().map_err(Failed::from)
 }
 
-/// Runs the stages; what was written, how it was packed, and who signed it, where that was to be checked.
+/// Reports what an archive has beside the image.
+fn tell(notes: &ova::Notes, import: &Import<'_>, place: &mut Place<'_>) {
+    let shown = import.order.source.shown();
+    if !notes.asks.is_empty() {
+        (place.report)(Event::Warning(format!("`{shown}` asks for these settings, which you may set: {}", notes.asks.join(" "))));
+    }
+    if let [taken, others @ ..] = notes.disks.as_slice()
+        && !others.is_empty()
+    {
+        let others: Vec<String> = others.iter().map(|disk| printable(disk, 120)).collect();
+        (place.report)(Event::Warning(format!(
+            "`{shown}` has {} disks: {} was imported; each other one is an image of its own: `{} --member {} --name NAME` (also: {})",
+            notes.disks.len(),
+            printable(taken, 120),
+            hints::import(&import.order.source),
+            others[0],
+            others.join(", ")
+        )));
+    }
+}
+
+/// Runs the stages; what was written, how it was packed, and what was checked on the way.
 fn flow(
     import: &Import<'_>,
     opened: Opened,
     stop: &Arc<AtomicBool>,
     wanted: Option<&chyves_core::image::Hash>,
     place: &mut Place<'_>,
-) -> Result<(Written, String, Option<String>), Failed> {
+) -> Result<(Written, String, Vec<String>), Failed> {
     let order = import.order;
     let shown = order.source.shown();
-    let asks = Arc::new(Mutex::new(Vec::new()));
+    let notes = Arc::new(Mutex::new(ova::Notes::default()));
     let (pieces_to, pieces) = channel();
     let (out_to, out) = channel();
     let unpacker = Unpacker {
@@ -141,7 +165,8 @@ fn flow(
         direct: opened.direct.clone(),
         raw: order.raw,
         firmware: order.expect == Some(ImageKind::Firmware),
-        asks: asks.clone(),
+        member: order.member.clone(),
+        notes: notes.clone(),
         ends_as_vhd: opened.ends_as_vhd,
         to_the_end: opened.checked || !matches!(order.source, Source::File(_)),
         scratch: format!("{}/scratch.zip", import.folder),
@@ -195,12 +220,15 @@ fn flow(
         (Err(problem), ..) | (_, Err(problem), _) => Err(problem.into()),
         (Ok(found), Ok(format), Ok(written)) => {
             if let (Some(wanted), Some(hex)) = (wanted, found.hex) {
-                compare(wanted, &hex, &shown)?;
+                compare(wanted, &hex, &shown).map_err(|problem| match status.pieces() {
+                    Some(why) => problem.because(why).hint("the next fetch starts from scratch"),
+                    None => problem,
+                })?;
             }
-            if let Some(asks) = asks.lock().ok().filter(|asks| !asks.is_empty()) {
-                (place.report)(Event::Warning(format!("`{shown}` asks for these settings, which you may set: {}", asks.join(" "))));
-            }
-            Ok((written, format, found.signed))
+            let notes = notes.lock().map(|mut notes| std::mem::take(&mut *notes)).unwrap_or_default();
+            tell(&notes, import, place);
+            let by = notes.verified.then(|| "its files match the manifest in it".to_owned());
+            Ok((written, format, by.into_iter().chain(found.signed.map(|by| format!("the image is signed by {by}"))).collect()))
         }
     }
 }
@@ -238,15 +266,15 @@ fn finish(import: &Import<'_>, written: Written, direct: Option<&File>, words: (
         }
     };
     let disc = (kind == ImageKind::Iso).then(|| folder.file(kind.file(), Access::Read, Rule::DISK)).transpose()?;
-    if let Some(volume) = disc.as_ref().and_then(content::volume_of).filter(|volume| *volume > length) {
+    if let Some(volume) = disc.as_ref().and_then(optical::least).filter(|volume| *volume > length) {
         return Err(Problem::failed(format!("`{shown}` is incomplete"))
             .on(&shown)
-            .because(format!("its volume descriptor says {volume} bytes, and it has {length}"))
+            .because(format!("its volume descriptor says at least {volume} bytes, and it has {length}"))
             .hint("fetch or copy it again, and compare it with its checksum: --hash HASH or --checksums LIST"));
     }
-    let name = order.source.file_name().unwrap_or_else(|| "-".into());
+    let name = order.named.clone().or_else(|| order.source.file_name()).unwrap_or_else(|| "-".into());
     let mut own: Vec<(String, String)> = order.wants.iter().map(|(k, v)| (format!("{}{k}", keys::WANTS), v.clone())).collect();
-    own.extend(disc.as_ref().and_then(content::label).map(|label| (keys::IMAGE_LABEL.to_owned(), label)));
+    own.extend(disc.as_ref().and_then(optical::label).map(|label| (keys::IMAGE_LABEL.to_owned(), label)));
     own.extend(template.into_iter().flat_map(|template| {
         [(keys::IMAGE_VARS.to_owned(), template.sha256), (keys::IMAGE_VARS_SIZE.to_owned(), template.size.to_string())]
     }));
@@ -345,7 +373,8 @@ pub fn unpack_alone(path: &str) -> Result<(u64, String)> {
         direct: opened.direct,
         raw: false,
         firmware: false,
-        asks: Arc::default(),
+        member: None,
+        notes: Arc::default(),
         ends_as_vhd,
         to_the_end: false,
         scratch,

@@ -9,7 +9,7 @@ pub(super) const LIMIT: u64 = 1 << 20;
 /// The settings, as `key=value`.
 pub(super) fn asks(text: &str) -> Vec<String> {
     let mut all = Vec::new();
-    let (mut nics, mut disks) = (0, 0);
+    let mut nics = 0;
     for item in text.split("Item>").map(|item| item.split("</").collect::<Vec<_>>().join("<")) {
         let number = |name: &str| value(&item, name).and_then(|v| v.trim().parse::<u64>().ok());
         match (number("ResourceType"), number("VirtualQuantity")) {
@@ -23,7 +23,6 @@ pub(super) fn asks(text: &str) -> Vec<String> {
                 all.push(format!("net{nics}.model={}", if kind.contains("e1000") { "e1000" } else { "virtio-net" }));
                 nics += 1;
             }
-            (Some(17), _) => disks += 1,
             _ => {}
         }
     }
@@ -34,9 +33,6 @@ pub(super) fn asks(text: &str) -> Vec<String> {
     if lower.contains("<ovf:operatingsystemsection") || lower.contains("<operatingsystemsection") {
         let os = ["windows", "freebsd", "openbsd", "netbsd", "linux", "ubuntu", "debian"].into_iter().find(|os| lower.contains(os));
         all.extend(os.map(|os| format!("os={}", if os == "ubuntu" { "linux" } else { os })));
-    }
-    if disks > 1 {
-        all.push(format!("({disks} disks)"));
     }
     all
 }

@@ -45,12 +45,19 @@ pub(super) fn wanted(order: &Order, scratch: &str) -> Result<Wanted> {
             }
         };
         let list = checksums::text(&list);
-        let name = order
-            .source
-            .file_name()
-            .ok_or_else(|| Problem::usage(format!("`{source}` has no name to look up in a list")).hint("give its hash with --hash"))?;
-        let names: Vec<&str> = std::iter::once(name.as_str()).chain(order.alias.as_deref()).collect();
-        let hash = checksums::find(&list, &names).map_err(|p| p.because(format!("the list is {shown}")))?;
+        let own = order.source.file_name();
+        let names: Vec<&str> = [own.as_deref(), order.alias.as_deref(), order.named.as_deref()].into_iter().flatten().collect();
+        if names.is_empty() {
+            return Err(Problem::usage(format!("`{source}` has no name to look up in a list")).hint("give its hash with --hash"));
+        }
+        let list_name = place.file_name().unwrap_or_default();
+        let hash = checksums::find_in(&list, &list_name, &names).or_else(|problem| {
+            // Its server may call it otherwise, and the list as its server does.
+            let others = super::name::of(&order.source, order.silence).unwrap_or_default();
+            let others: Vec<&str> = others.iter().map(String::as_str).collect();
+            if others.is_empty() { Err(problem) } else { checksums::find_in(&list, &list_name, &others).map_err(|_| problem) }
+        });
+        let hash = hash.map_err(|p| p.because(format!("the list is {shown}")))?;
         wanted.told = format!("{hash} in {shown}{signed}");
         wanted.hash = Some(hash);
     } else if let Some(hash) = &order.hash {

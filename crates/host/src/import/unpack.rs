@@ -8,6 +8,7 @@ use super::content::{Content, Format, HEAD, Packing, Seen, recognise};
 use super::digest::stops;
 use super::foreign;
 use super::open::At;
+use super::ova::Notes;
 use super::zstd::Zstd;
 use crate::safe::Folder;
 use chyves_core::error::{Problem, Result};
@@ -48,8 +49,10 @@ pub(super) struct Unpacker {
     pub(super) raw: bool,
     /// Whether somebody says that it is firmware.
     pub(super) firmware: bool,
-    /// Settings that an archive says its disk needs.
-    pub(super) asks: Arc<Mutex<Vec<String>>>,
+    /// The file in an archive that a person names.
+    pub(super) member: Option<String>,
+    /// What was found in an archive beside the image.
+    pub(super) notes: Arc<Mutex<Notes>>,
     /// Whether what comes, which can be read from its end, ends as a VHD does.
     pub(super) ends_as_vhd: bool,
     /// Whether somebody needs what comes to be read to its end.

@@ -3,12 +3,12 @@
 use crate::session::{Report, Session};
 use chyves_core::action::Action;
 use chyves_core::catalogue::{self, Found};
-use chyves_core::error::{Problem, Result};
+use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::image::{self, Hash, Order, Source, VendorKey};
 use chyves_core::plan::{self, Plan};
 use chyves_core::value::{Dataset, ImageName, Size, printable};
 use chyves_core::world::{ImageKind, World};
-use chyves_host::import::part;
+use chyves_host::import::{name, part};
 use chyves_host::observe::{self, Look, Which};
 use chyves_host::{catalogue as host_catalogue, facts};
 use serde_json::json;
@@ -53,6 +53,9 @@ pub(crate) struct Args {
     /// Take it as a raw disk, whatever it looks like
     #[arg(long)]
     kind: Option<TakenAs>,
+    /// The file to take from an archive with several: the second disk of an OVA, for example
+    #[arg(long, value_name = "FILE")]
+    member: Option<String>,
     /// How large the image may become when it is unpacked
     #[arg(long, value_name = "SIZE", default_value = "256G")]
     max_size: Size,
@@ -72,7 +75,10 @@ pub(super) fn run(session: &Session, kind: Option<ImageKind>, args: &Args, is_fe
         Some(address) => Source::Address(address),
         None => place(&args.from)?,
     };
-    let name = match (&args.name, &known, source.file_name()) {
+    // An address such as /download?id=7 names nothing: the server may.
+    let unnamed = args.name.is_none() && known.is_none() && !source.file_name().is_some_and(|file| image::is_of_an_image(&file));
+    let named = if unnamed { name::of(&source, args.timeout)?.into_iter().find(|name| image::is_of_an_image(name)) } else { None };
+    let name = match (&args.name, &known, named.clone().or_else(|| source.file_name())) {
         (Some(name), ..) => name.clone(),
         (None, Some(known), _) => known.name.clone(),
         (None, None, Some(file)) => image::name_of(&file)?,
@@ -95,7 +101,9 @@ pub(super) fn run(session: &Session, kind: Option<ImageKind>, args: &Args, is_fe
     let order = Order {
         expect: kind,
         raw: args.kind.is_some(),
+        member: args.member.clone(),
         alias: args.from.rsplit('/').next().filter(|name| !name.is_empty() && !args.from.contains("://")).map(str::to_owned),
+        named,
         hash: args.hash.clone(),
         checksums,
         wants: like.map(|l| l.settings).unwrap_or_default(),
@@ -109,14 +117,30 @@ pub(super) fn run(session: &Session, kind: Option<ImageKind>, args: &Args, is_fe
         retries: args.retries,
         ..Order::new(source)
     };
-    // By its address alone it would come without its checksums.
-    let address = by_name.map(|name| (format!("chyves image fetch {}", order.source.shown()), format!("chyves image fetch {name}")));
-    bring(session, &order, &name).map_err(|mut problem| {
-        if let Some((typed, again)) = &address {
-            problem.hints.iter_mut().for_each(|hint| *hint = hint.replace(typed, again));
-        }
-        problem
+    let shown = order.source.shown();
+    bring(session, &order, &name).map_err(|problem| match &by_name {
+        Some(word) => by_its_name(problem, word, &shown),
+        None => problem,
     })
+}
+
+/// A failure to fetch a system of the catalogue: by its address alone it would come without its checksums and signature, so that
+/// no hint proposes that.
+fn by_its_name(mut problem: Problem, word: &str, address: &str) -> Problem {
+    let again = format!("chyves image fetch {word}");
+    // The quotes of a shell may stand around the address.
+    for typed in [format!("chyves image fetch '{address}'"), format!("chyves image fetch {address}")] {
+        problem.hints.iter_mut().for_each(|hint| *hint = hint.replace(&typed, &again));
+    }
+    let of_address = |hint: &String| hint.contains("chyves image fetch ADDRESS") || hint.contains("is the address spelt right");
+    let before = problem.hints.len();
+    problem.hints.retain(|hint| !of_address(hint));
+    if problem.hints.len() == before && problem.code != Kind::NotFound {
+        return problem;
+    }
+    problem
+        .hint("the vendor may have moved or replaced the file since the catalogue was made: `chyves image catalogue` lists other releases")
+        .hint("`chyves image catalogue update FILE|ADDRESS` installs a newer catalogue")
 }
 
 /// What the catalogue says that a file must be.

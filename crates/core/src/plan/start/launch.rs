@@ -162,6 +162,7 @@ pub(super) fn make(
         seed,
         folder: FilePath::below(folder, cloudinit::FOLDER),
         path: seed_path(guest, host),
+        read: None,
     });
     let variables = firmware.and_then(|firmware| firmware.variables(guest, folder));
     Ok(Made { verify: back.verify, notes, variables, launch, files, seed })

@@ -1,0 +1,228 @@
+//! ISO 9660 and UDF: whether bytes are an optical disc at all, its label, and how long it must be.
+//!
+//! A volume descriptor alone proves nothing: it survives 32 KiB behind the start of a disk that an ISO was once written to.
+//! What was written over it says what the disk is now. Sources: ECMA-119 (ISO 9660), ECMA-167 and OSTA UDF 2.60, UEFI 2.10 (GPT).
+//! Not here: other contents (`content`).
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+/// A sector of an optical disc.
+const SECTOR: u64 = 2048;
+/// The first volume descriptor.
+const FIRST: u64 = 16;
+/// What an image may have behind its volume: padding, an appended EFI partition, a backup of the partition table.
+const SLACK: u64 = 64 << 20;
+
+fn little(bytes: &[u8], at: usize, length: usize) -> u64 {
+    bytes.get(at..at + length).unwrap_or_default().iter().rev().fold(0, |n, b| n << 8 | u64::from(*b))
+}
+
+fn is_at(bytes: &[u8], offset: usize, magic: &[u8]) -> bool {
+    bytes.get(offset..offset + magic.len()) == Some(magic)
+}
+
+/// Whether a beginning is that of an optical disc.
+pub(super) fn is_one(head: &[u8]) -> bool {
+    (is_at(head, 32_769, b"CD001") && !is_of_a_former_disc(head)) || is_udf(head)
+}
+
+/// Whether a volume has UDF alone, as discs of Windows may.
+fn is_udf(head: &[u8]) -> bool {
+    is_at(head, 32_769, b"BEA01")
+        && [34_817, 36_865].into_iter().any(|offset| is_at(head, offset, b"NSR02") || is_at(head, offset, b"NSR03"))
+}
+
+/// Whether the volume descriptor is left over from an ISO that was once written to this disk: a file system that begins where
+/// an ISO has nothing, or partitions that end far behind that volume. Those of an ISO that boots from a stick end with it.
+fn is_of_a_former_disc(head: &[u8]) -> bool {
+    // ext2 to ext4, XFS, LUKS, LVM, bcachefs and swap: an ISO leaves their places empty.
+    let file_systems: [(usize, &[u8]); 5] =
+        [(1080, b"\x53\xef"), (0, b"XFSB"), (0, b"LUKS\xba\xbe"), (512, b"LABELONE"), (4086, b"SWAPSPACE2")];
+    if file_systems.iter().any(|(offset, magic)| is_at(head, *offset, magic)) {
+        return true;
+    }
+    let Some(volume) = volume_size(head) else { return false };
+    partitions_end(head).is_some_and(|end| end > volume.saturating_add(SLACK))
+}
+
+/// Where the last partition of a disk ends, in bytes.
+fn partitions_end(head: &[u8]) -> Option<u64> {
+    let mut ends = Vec::new();
+    if is_at(head, 510, b"\x55\xaa") {
+        let used = (0..4).map(|n| 446 + 16 * n).filter(|at| head[at + 4] != 0);
+        ends.extend(used.map(|at| (little(head, at + 8, 4) + little(head, at + 12, 4)) * 512));
+    }
+    // A GPT: sectors of 512 or 4096 bytes, entries of a stated size.
+    for sector in [512, 4096] {
+        let Some(header) = head.get(sector..sector + 92).filter(|header| header.starts_with(b"EFI PART")) else { continue };
+        let (table, entries, size) = (little(header, 72, 8), little(header, 80, 4).min(256), little(header, 84, 4));
+        for entry in 0..entries {
+            let at = table.checked_mul(sector as u64).and_then(|at| at.checked_add(entry * size)).and_then(|at| usize::try_from(at).ok());
+            let Some(entry) = at.and_then(|at| head.get(at..at.checked_add(48)?)) else { break };
+            if entry[..16].iter().any(|b| *b != 0) {
+                ends.push(little(entry, 40, 8).saturating_add(1).saturating_mul(sector as u64));
+            }
+        }
+    }
+    ends.into_iter().max()
+}
+
+/// How many bytes the volume of an ISO has, where its descriptor says so twice as the standard wants.
+fn volume_size(head: &[u8]) -> Option<u64> {
+    let descriptor = head.get(32_768..32_768 + 2048)?;
+    if descriptor[0] != 1 || &descriptor[1..6] != b"CD001" {
+        return None;
+    }
+    let swapped = descriptor[84..88].iter().fold(0u64, |n, b| n << 8 | u64::from(*b));
+    let (blocks, block) = (little(descriptor, 80, 4), little(descriptor, 128, 2));
+    (blocks == swapped && blocks > 0 && block == SECTOR).then(|| blocks * block)
+}
+
+/// How long a disc must be, in bytes, by what it says of itself: the volume of ISO 9660, the partition of UDF. None where it says
+/// nothing.
+pub(crate) fn least(file: &File) -> Option<u64> {
+    let mut head = vec![0; 32_768 + 2048];
+    let iso = file.read_exact_at(&mut head, 0).ok().and_then(|()| volume_size(&head));
+    iso.into_iter().chain(udf(file)).max()
+}
+
+/// Where the partition of UDF ends. Its descriptors are found by the anchor in sector 256, which a disc in a file must have.
+fn udf(file: &File) -> Option<u64> {
+    let sector = |number: u64| {
+        let mut bytes = vec![0; 2048];
+        file.read_exact_at(&mut bytes, number.checked_mul(SECTOR)?).ok().map(|()| bytes)
+    };
+    // An ISO 9660 beside it has its own descriptors first.
+    let is_there = (FIRST..FIRST + 16).map_while(sector).any(|bytes| is_at(&bytes, 1, b"NSR02") || is_at(&bytes, 1, b"NSR03"));
+    if !is_there {
+        return None;
+    }
+    let Some(anchor) = sector(256) else { return Some(257 * SECTOR) };
+    if little(&anchor, 0, 2) != 2 {
+        return None;
+    }
+    let (length, begins) = (little(&anchor, 16, 4) / SECTOR, little(&anchor, 20, 4));
+    let ends = (begins..begins + length.min(64)).map(|number| {
+        let Some(descriptor) = sector(number) else { return Some((number + 1) * SECTOR) };
+        // A partition descriptor: its first sector, and how many it has.
+        (little(&descriptor, 0, 2) == 5).then(|| (little(&descriptor, 188, 4) + little(&descriptor, 192, 4)) * SECTOR)
+    });
+    ends.flatten().max()
+}
+
+/// Where the name of its volume stands in an ISO: 40 bytes behind the start of the first descriptor.
+const LABEL: u64 = 32_808;
+
+/// The label of an ISO; none where it has none that can be shown.
+pub(crate) fn label(disc: &File) -> Option<String> {
+    let mut bytes = [0; 32];
+    disc.read_exact_at(&mut bytes, LABEL).ok()?;
+    let text = std::str::from_utf8(&bytes).ok()?.trim_end_matches([' ', '\0']);
+    (!text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic() || b == b' ')).then(|| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_iso_has_its_label_where_the_standard_says() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.iso");
+        let of = |text: &[u8]| {
+            let mut bytes = vec![0u8; 40_000];
+            bytes[32_808..32_808 + text.len()].copy_from_slice(text);
+            std::fs::write(&path, bytes).unwrap();
+            label(&File::open(&path).unwrap())
+        };
+        assert_eq!(of(b"ARCH_202601                     ").as_deref(), Some("ARCH_202601"));
+        assert_eq!(of(b"Two words").as_deref(), Some("Two words"));
+        for none in [&b""[..], b"                                ", b"a\x1b[2J", b"\xff\xfe"] {
+            assert_eq!(of(none), None, "{none:?}");
+        }
+        std::fs::write(&path, vec![0; 32_820]).unwrap();
+        assert_eq!(label(&File::open(&path).unwrap()), None);
+    }
+
+    fn iso(blocks: u32) -> Vec<u8> {
+        let mut bytes = vec![0u8; 40_960];
+        bytes[32_768] = 1;
+        bytes[32_769..32_774].copy_from_slice(b"CD001");
+        bytes[32_848..32_852].copy_from_slice(&blocks.to_le_bytes());
+        bytes[32_852..32_856].copy_from_slice(&blocks.to_be_bytes());
+        bytes[32_896..32_898].copy_from_slice(&2048u16.to_le_bytes());
+        bytes
+    }
+
+    /// The same with something written over its beginning.
+    fn over(blocks: u32, writes: &[(usize, &[u8])]) -> bool {
+        let mut bytes = iso(blocks);
+        for (at, write) in writes {
+            bytes[*at..at + write.len()].copy_from_slice(write);
+        }
+        is_one(&bytes)
+    }
+
+    #[test]
+    fn a_disk_that_was_an_iso_is_a_disk() {
+        let mbr =
+            |kind: u8, first: u32, sectors: u32| [&[0, 0, 0, 0, kind, 0, 0, 0][..], &first.to_le_bytes(), &sectors.to_le_bytes()].concat();
+        let whole = 300_000u32;
+        assert!(over(whole, &[]));
+        // A hybrid: its partitions lie within the volume.
+        assert!(over(whole, &[(446, &mbr(0x17, 0, whole * 4)), (510, b"\x55\xaa")]));
+        assert!(!over(whole, &[(446, &mbr(0xa5, 2048, 40_000_000)), (510, b"\x55\xaa")]));
+        let gpt = |last: u64| {
+            let mut header = vec![0u8; 92];
+            header[..8].copy_from_slice(b"EFI PART");
+            header[72..80].copy_from_slice(&2u64.to_le_bytes());
+            header[80..84].copy_from_slice(&128u32.to_le_bytes());
+            header[84..88].copy_from_slice(&128u32.to_le_bytes());
+            let mut entry = vec![1u8; 16];
+            entry.extend([2u8; 16]);
+            entry.extend(2048u64.to_le_bytes());
+            entry.extend(last.to_le_bytes());
+            (header, entry)
+        };
+        let (header, entry) = gpt(40_000_000);
+        assert!(!over(whole, &[(512, &header), (1024, &entry)]));
+        let (header, entry) = gpt(u64::from(whole) * 4 + 100);
+        assert!(over(whole, &[(512, &header), (1024, &entry)]));
+        for (at, magic) in [(1080, &b"\x53\xef"[..]), (0, b"XFSB"), (512, b"LABELONE"), (0, b"LUKS\xba\xbe")] {
+            assert!(!over(whole, &[(at, magic)]), "{magic:?}");
+        }
+        // A header that says nonsense breaks nothing.
+        let mut wild = gpt(1).0;
+        wild[72..88].fill(0xff);
+        assert!(over(whole, &[(512, &wild)]));
+    }
+
+    #[test]
+    fn a_disc_says_how_long_it_must_be() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.iso");
+        let of = |bytes: &[u8]| {
+            std::fs::write(&path, bytes).unwrap();
+            least(&File::open(&path).unwrap())
+        };
+        assert_eq!(of(&iso(65)), Some(65 * 2048));
+        assert_eq!(of(&[0; 40_000]), None);
+        let mut udf = vec![0u8; 300 * 2048];
+        udf[32_769..32_774].copy_from_slice(b"BEA01");
+        udf[34_817..34_822].copy_from_slice(b"NSR03");
+        let anchor = 256 * 2048;
+        udf[anchor] = 2;
+        udf[anchor + 16..anchor + 20].copy_from_slice(&(2 * 2048u32).to_le_bytes());
+        udf[anchor + 20..anchor + 24].copy_from_slice(&260u32.to_le_bytes());
+        let partition = 261 * 2048;
+        udf[partition] = 5;
+        udf[partition + 188..partition + 192].copy_from_slice(&270u32.to_le_bytes());
+        udf[partition + 192..partition + 196].copy_from_slice(&1000u32.to_le_bytes());
+        assert!(is_one(&udf));
+        assert_eq!(of(&udf), Some(1270 * 2048));
+        // Cut before its anchor, and before its descriptors.
+        assert_eq!(of(&udf[..64 << 10]), Some(257 * 2048));
+        assert_eq!(of(&udf[..258 * 2048]), Some(262 * 2048));
+    }
+}
