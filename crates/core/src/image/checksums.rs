@@ -22,7 +22,7 @@ pub fn find(list: &str, names: &[&str]) -> Result<Hash> {
 /// As [`find`].
 pub fn find_in(list: &str, list_name: &str, names: &[&str]) -> Result<Hash> {
     let list_name = list_name.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
-    let is_blake2 = ["b2sum", "blake2"].iter().any(|word| list_name.contains(word)) || list_name.ends_with(".b2");
+    let is_blake2 = ["b2sum", "blake2"].iter().any(|word| list_name.contains(word)) || list_name.rsplit('.').next() == Some("b2");
     let untagged = |hash: Hash| match hash.kind {
         HashKind::Sha512 if is_blake2 => Said::Unsupported("BLAKE2b".into()),
         _ => Said::Hash(hash),
