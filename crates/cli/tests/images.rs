@@ -278,14 +278,14 @@ fn the_catalogue_is_data_and_anybody_s_own_comes_first() {
     with_env(&host, "image fetch mine-1.2 --name again", &env).ends(1).says("is not what it must be");
     assert_eq!(host.tree(), before);
     // Whatever fails, nothing that could be pasted fetches the address without its checksums.
-    let (half, n) = (disk()[..1 << 20].to_vec(), 3 << 20);
+    let (half, n) = (common::images::disk()[..1 << 20].to_vec(), 3 << 20);
     for (reply, code) in [
         (Reply::Status(404), 3),
         (Reply::Status(500), 1),
         (Reply::Short(half, n), 1),
         (Reply::Redirect("ftp://127.0.0.1/x".into()), 1),
         (Reply::Redirect(server.address("/1.2/mine-1.2.img")), 1),
-        (Reply::Packed(disk()), 1),
+        (Reply::Packed(common::images::disk()), 1),
         (Reply::Page, 2),
     ] {
         server.gives("/1.2/SHA256SUMS", Reply::Plain(format!("{}  mine-1.2.img\n", "0".repeat(64)).into_bytes()));
