@@ -79,6 +79,13 @@ pub struct SeedDisc {
     pub read: Option<Sources>,
 }
 
+impl SeedDisc {
+    /// One whose texts are read when it is written.
+    pub const fn new(seed: Seed, folder: FilePath, path: String) -> Self {
+        Self { seed, folder, path, read: None }
+    }
+}
+
 /// One network card.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Card {

@@ -158,12 +158,8 @@ pub(super) fn make(
         made_of: guest.settings.that_hold(),
         kept_because: None,
     };
-    let seed = cloudinit::settings::of(guest)?.map(|seed| SeedDisc {
-        seed,
-        folder: FilePath::below(folder, cloudinit::FOLDER),
-        path: seed_path(guest, host),
-        read: None,
-    });
+    let seed =
+        cloudinit::settings::of(guest)?.map(|seed| SeedDisc::new(seed, FilePath::below(folder, cloudinit::FOLDER), seed_path(guest, host)));
     let variables = firmware.and_then(|firmware| firmware.variables(guest, folder));
     Ok(Made { verify: back.verify, notes, variables, launch, files, seed })
 }
