@@ -55,4 +55,9 @@ fn every_row_has_the_verdict_of_the_real_bhyve() {
     }
     assert!(wrong.is_empty(), "{} of {rows} rows:\n{}", wrong.len(), wrong.join("\n"));
     assert_eq!(rows, ROWS);
+    // For the summary of the tests.
+    if let Some(file) = std::env::var_os("CHYVES_TEST_COVERED") {
+        let mut covered = std::fs::File::options().append(true).create(true).open(file).unwrap();
+        std::io::Write::write_all(&mut covered, format!("judged rows {rows}\n").as_bytes()).unwrap();
+    }
 }

@@ -25,6 +25,7 @@ fn a_bhyve_sees_its_own_files_and_nodes_only() {
         started.says(&format!("+ jexec {jail} bhyve -c "));
         assert_eq!(host.sh("jls", &[]).trim(), jail);
         assert_eq!(confinement(&host), format!("full (the jail {jail}, and Capsicum)"));
+        assert_eq!(host.ok("info web01 --json").json()[0]["rctl-subject"], format!("jail:{jail}"));
         // A probe in bhyve's place opens another file, node and VM of the host in vain.
         let other = host.work().join("other.raw");
         std::fs::File::create(&other).unwrap().set_len(1 << 20).unwrap();
@@ -57,7 +58,7 @@ fn where_there_is_no_jail_capsicum_is_named_with_the_reason() {
     host.ok("stop web01 --now");
     host.chyves("doctor").says("Capsicum").says("from FreeBSD 14.0 on each bhyve gets a jail");
     host.lab().set(&["release=14.3"]).unwrap();
-    host.chyves("doctor").says("a jail for each bhyve");
+    host.chyves("doctor").says("a jail for each bhyve").says("rctl(4) is off; kern.racct.enable=1 in /boot/loader.conf");
     // A device whose files are not known, and the administrator's word.
     let socket = host.work().join("port.sock");
     host.chyves_words(&["set", "web01", &format!("pcidev_0=virtio-console,port={}", socket.display())]).ends(0);

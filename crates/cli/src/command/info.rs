@@ -10,6 +10,7 @@ use chyves_core::error::Result;
 use chyves_core::guest::pending::{Pending, pending};
 use chyves_core::guest::{Backend, Guest, NetSpec, RunState, Spec, goes_on};
 use chyves_core::network::leases;
+use chyves_core::os::freebsd::rctl;
 use chyves_core::plan::disk::found;
 use chyves_core::plan::drives::{self, Drive};
 use chyves_core::plan::locked;
@@ -128,6 +129,10 @@ fn facts(session: &Session, guest: &Guest, host: &HostFacts, key: Option<&Datase
             put("loopback", json!(loopback(uid)));
         }
         put("opened-files", json!(record.opened));
+        if vmm == Vmm::Bhyve {
+            let process = record.machine.as_ref().map(|machine| machine.pid);
+            put("rctl-subject", json!(rctl::Subject::of(&record.launch.confinement, process).map(|subject| subject.to_string())));
+        }
         let drives = drives::kept(&record.launch.again);
         put("drives", drives.iter().enumerate().map(|(n, drive)| json!({ "drive": format!("cd{n}"), "disc": disc(drive) })).collect());
         if let Some(screen) = record.launch.screen {

@@ -55,7 +55,7 @@ pub fn host(host: &HostFacts, known: &Known<'_>) -> Vec<Finding> {
                 vm::firmware(host),
             ]);
             all.extend(vm::loaders(host));
-            all.extend([network::host(host), passthru::host(host), jails(host)]);
+            all.extend([network::host(host), passthru::host(host), jails(host), limits(host)]);
         }
         Os::Linux => all.extend([
             memory::host(host),
@@ -171,6 +171,16 @@ fn jails(host: &HostFacts) -> Finding {
         return Finding::ok(what, format!("user: {capsicum}; from FreeBSD {} on each bhyve gets a jail as well", jail::SINCE));
     }
     Finding::ok(what, format!("full: a jail for each bhyve, with its own files and devices only, and {capsicum}"))
+}
+
+/// Whether rctl(4) can account for VMs and limit them. Nothing of chyves needs it yet.
+fn limits(host: &HostFacts) -> Finding {
+    let what = "limits";
+    match host.state.racct {
+        Some(true) => Finding::ok(what, "rctl(4) accounts for each VM: `chyves info GUEST` shows its subject, as for `rctl -u jail:NAME`"),
+        Some(false) => Finding::ok(what, "rctl(4) is off; kern.racct.enable=1 in /boot/loader.conf and a reboot switch it on"),
+        None => Finding::ok(what, "this kernel has no resource accounting (RACCT), so rctl(4) cannot be used"),
+    }
 }
 
 /// How far hypervisors can be confined here.

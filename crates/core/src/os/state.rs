@@ -30,6 +30,9 @@ pub struct HostState {
     /// `kern.securelevel`; above 0 no module can be loaded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub securelevel: Option<i32>,
+    /// Whether the kernel accounts for resources (`kern.racct.enable`), which rctl(4) needs; none where it can't.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub racct: Option<bool>,
     /// The hypervisor that this host is itself a guest of; `none` on hardware.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inside: Option<String>,

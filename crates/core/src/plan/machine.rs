@@ -78,6 +78,16 @@ pub fn tap_name(guest: Uuid, number: u16) -> Result<IfName> {
     Ok(format!("chv{}", &hash[..8]).parse()?)
 }
 
+/// The processors of a guest.
+///
+/// # Errors
+/// Its numbers do not multiply.
+pub(super) fn topology(guest: &Guest, spec: &Spec) -> Result<Topology> {
+    let small = |n: u32| u16::try_from(n).unwrap_or(u16::MAX);
+    let (cpus, sockets, threads) = spec.cpu;
+    Topology::spread(small(cpus), small(sockets), small(threads)).map_err(|p| p.on(&guest.name))
+}
+
 /// Builds a guest's machine.
 ///
 /// # Errors
@@ -99,9 +109,7 @@ pub(super) fn build(
         boot_medium(&mut boot, guest, medium);
     }
     let mut wanted = machine::Spec::new(guest.name.clone(), guest.uuid, spec.ram, boot);
-    let small = |n: u32| u16::try_from(n).unwrap_or(u16::MAX);
-    let (cpus, sockets, threads) = spec.cpu;
-    if let Ok(spread) = Topology::spread(small(cpus), small(sockets), small(threads)).map_err(&mut or_note) {
+    if let Ok(spread) = topology(guest, spec).map_err(&mut or_note) {
         wanted.topology = spread;
     }
     wanted.rtc = if spec.utc { Rtc::Utc } else { Rtc::LocalTime };

@@ -12,11 +12,11 @@ use crate::cloudinit::reader::Reader;
 use crate::cloudinit::settings;
 use crate::cloudinit::values::CardAddress;
 use crate::error::{Kind, Problem, Result};
-use crate::guest::{Guest, Loader, RevertAt};
+use crate::guest::{Guest, Loader, RevertAt, Spec};
 use crate::property::keys::{self, CiNetKey};
 use crate::property::settings::{OwnValues, Settings};
 use crate::value::{Dataset, GuestName};
-use crate::vmm::grub;
+use crate::vmm::{Vmm, bhyve, grub};
 use crate::world::{HostFacts, World};
 use crate::zfs::args::Pair;
 use std::sync::Arc;
@@ -49,6 +49,7 @@ fn checked(ideal: &World, guest: &Guest, rules: Rules) -> Result<()> {
     }
     found.extend(revert::wanted(guest, &spec.revert, Occasion::Start).err());
     found.extend(texts(ideal, guest).err());
+    found.extend(of_the_other(ideal, guest, &spec).err());
     if spec.loader == Loader::GrubBhyve {
         // Told without a host that has grub-bhyve.
         found.extend(grub::check_os(&guest.settings.value(keys::OS).unwrap_or_default(), &guest.name).err());
@@ -128,6 +129,19 @@ fn inheriting(guest: &Guest, on: &Dataset, after: &OwnValues) -> Guest {
         .map(|(dataset, values)| (dataset.clone(), Arc::new(if dataset == on { after.clone() } else { values.clone() })));
     let settings = Settings::new(guest.settings.own_values().clone(), above.collect());
     Guest { settings, ..guest.clone() }
+}
+
+/// Settings of the hypervisor that this host does not have, as far as no host is needed to judge them: the guest may move to one
+/// that has it, and what could never start there is said where it is set.
+fn of_the_other(ideal: &World, guest: &Guest, spec: &Spec) -> Result<()> {
+    match ideal.host.vmm {
+        // A start renders them.
+        Vmm::Bhyve => Ok(()),
+        Vmm::Qemu => {
+            let problems = bhyve::judge(&spec.bargs, machine::topology(guest, spec)?);
+            if problems.is_empty() { Ok(()) } else { Err(machine::together(guest, problems)) }
+        }
+    }
 }
 
 /// Settings of cloud-init that no network interface would get.

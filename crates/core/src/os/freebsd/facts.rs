@@ -99,6 +99,7 @@ fn kernel(values: &Values, host: &mut HostFacts) -> Result<()> {
     state.osreldate = values.number("kern.osreldate")?;
     state.securelevel = values.number("kern.securelevel")?;
     state.jailed = values.flag("security.jail.jailed")?;
+    state.racct = values.flag("kern.racct.enable")?;
     state.inside = values.text("kern.vm_guest").map(str::to_owned);
     state.max_cpus = values.number("hw.vmm.maxcpu")?;
     state.amdvi = values.flag("hw.vmm.amdvi.enable")?;

@@ -5,6 +5,7 @@
 //! * [`pkg`]: how old the firmware is
 //! * [`bhyve`]: which devices this release's bhyve has
 //! * [`fstat`]: which files a process has open
+//! * [`rctl`]: whose resources are accounted for
 //! * [`jail`]: removing jails, and whether one exists
 //! * [`mod@ifconfig`], [`ngctl`], [`processes`]: interfaces; nodes of netgraph; who holds a file
 //! * [`facts`]: all of it together
@@ -22,6 +23,7 @@ pub mod ngctl;
 pub mod pciconf;
 pub mod pkg;
 pub mod processes;
+pub mod rctl;
 #[cfg(test)]
 pub(crate) mod recorded;
 pub mod sysctl;

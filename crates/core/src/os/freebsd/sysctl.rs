@@ -12,11 +12,12 @@ use std::collections::BTreeMap;
 pub const TOOL: &str = "sysctl";
 
 /// Everything that is asked.
-const NAMES: [&str; 24] = [
+const NAMES: [&str; 25] = [
     "kern.osrelease",
     "kern.osreldate",
     "kern.securelevel",
     "kern.vm_guest",
+    "kern.racct.enable",
     "security.jail.jailed",
     "hw.machine",
     "hw.machine_arch",

@@ -6,7 +6,7 @@
 
 use super::release::{Arch, Feature};
 use super::{BhyveHost, Release, settings};
-use crate::device::PciPlace;
+use crate::device::{Device, Owner, PciPlace, parse_pcidev};
 use crate::error::Problem;
 use crate::value::printable;
 use crate::vmm::machine::{Boot, Machine, Topology};
@@ -131,25 +131,100 @@ fn read<'a>(words: &'a [String], host: &BhyveHost, mut refuse: impl FnMut(&str, 
     all
 }
 
-/// Everything about them that the host's bhyve would not take, or that chyves could not run.
-pub(super) fn check(machine: &Machine, host: &BhyveHost) -> Vec<Problem> {
-    let mut found = Vec::new();
-    let mut refuse = |word: &str, why: String, cure: &str| {
-        found.push(Problem::usage(format!("bhyve would not take the argument `{}`", printable(word, 60))).because(why).hint(cure));
+/// Everything about them that no release of bhyve would take, whatever the VM: for a host that runs guests by another hypervisor.
+/// `topology` is the guest's own.
+pub fn judge(words: &[String], topology: Topology) -> Vec<Problem> {
+    let newest = BhyveHost {
+        release: Feature::Monitor.since(),
+        arch: Arch::Amd64,
+        max_cpus: None,
+        emulations: None,
+        console: String::new(),
+        config_file: String::new(),
     };
-    let all = read(&machine.spec().extra, host, &mut refuse);
-    let loaded = matches!(machine.spec().boot, Boot::Bhyveload(_) | Boot::GrubBhyve(_));
-    let mut domains: Vec<&str> = Vec::new();
-    for option in &all {
+    let mut found = Vec::new();
+    let mut refuse = refusals(&mut found);
+    let all = read(words, &newest, &mut refuse);
+    alone(&all, &newest, &mut refuse);
+    self::topology(topology, &all, &mut refuse);
+    drop(refuse);
+    found
+}
+
+/// Collects refusals: word, reason, cure.
+fn refusals(found: &mut Vec<Problem>) -> impl FnMut(&str, String, &str) {
+    |word: &str, why: String, cure: &str| {
+        found.push(Problem::usage(format!("bhyve would not take the argument `{}`", printable(word, 60))).because(why).hint(cure));
+    }
+}
+
+/// What is wrong with options by themselves.
+fn alone(all: &[Read<'_>], host: &BhyveHost, refuse: &mut impl FnMut(&str, String, &str)) {
+    for option in all {
         let value = option.value.unwrap_or_default();
         match option.letter.name {
             'h' => refuse(option.word, "bhyve would print its usage and run no guest".into(), CHECK),
             's' | 'l' if value == "help" => refuse(option.word, "bhyve would print a list and run no guest".into(), CHECK),
-            's' => slot(machine, value, &mut refuse),
+            's' => emulation(value, refuse),
+            'l' => lpc(value, refuse),
+            'm' if !is_memory(value) => refuse(value, "it is no size of memory".into(), "write -m 4G, or set ram instead"),
+            'U' if uuid::Uuid::try_parse(value).is_err() => refuse(value, "it is no UUID".into(), CHECK),
             'M' if host.release >= Feature::Monitor.since() => {
                 refuse(option.word, "in monitor mode the process that chyves starts is not the VM's".into(), "remove it from bargs");
             }
-            'o' => key(value, &mut refuse),
+            'o' => key(value, refuse),
+            _ => {}
+        }
+    }
+}
+
+/// `SLOT,EMULATION[,CONF]`, in bhyve's own words.
+fn emulation(value: &str, refuse: &mut impl FnMut(&str, String, &str)) {
+    let (place, rest) = value.split_once(',').unwrap_or((value, ""));
+    if let Err(bad) = place.parse::<PciPlace>() {
+        return refuse(value, bad.to_string(), PLACE);
+    }
+    match parse_pcidev(rest, Owner { guest: uuid::Uuid::nil(), number: 0 }) {
+        Err(problem) => refuse(value, problem.causes.first().cloned().unwrap_or(problem.message), CHECK),
+        Ok(Device::Raw(raw)) => {
+            let why = format!("chyves knows no emulation `{}` of bhyve(8)", raw.emulation());
+            refuse(value, why, "`bhyve -s help` lists them; pcidev_1=EMULATION,CONF takes those that chyves does not know");
+        }
+        Ok(_) => {}
+    }
+}
+
+/// `DEVICE[,CONF]` of -l. What takes a value ends bhyve without one; fwcfg is no device of its own.
+fn lpc(value: &str, refuse: &mut impl FnMut(&str, String, &str)) {
+    let (device, conf) = value.split_once(',').unwrap_or((value, ""));
+    match device.to_ascii_lowercase().as_str() {
+        "com1" | "com2" | "com3" | "com4" | "bootrom" | "tpm" if conf.is_empty() => {
+            refuse(value, format!("bhyve ends where {device} has no value"), CHECK);
+        }
+        "com1" | "com2" | "com3" | "com4" | "bootrom" | "tpm" | "pc-testdev" => {}
+        "fwcfg" => refuse(value, "bhyve takes fwcfg behind bootrom alone".into(), "set fw_cfg1 instead"),
+        _ => refuse(value, "there is no such device behind the LPC bridge".into(), "`bhyve -l help` lists them"),
+    }
+}
+
+/// A number with at most one unit, as vm_parse_memsize(3) takes it.
+fn is_memory(value: &str) -> bool {
+    let digits = value.trim_end_matches(|c: char| "kKmMgGtT".contains(c));
+    value.len() - digits.len() <= 1 && !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// Everything about them that the host's bhyve would not take, or that chyves could not run.
+pub(super) fn check(machine: &Machine, host: &BhyveHost) -> Vec<Problem> {
+    let mut found = Vec::new();
+    let mut refuse = refusals(&mut found);
+    let all = read(&machine.spec().extra, host, &mut refuse);
+    let loaded = matches!(machine.spec().boot, Boot::Bhyveload(_) | Boot::GrubBhyve(_));
+    let mut domains: Vec<&str> = Vec::new();
+    alone(&all, host, &mut refuse);
+    for option in &all {
+        let value = option.value.unwrap_or_default();
+        match option.letter.name {
+            's' => slot(machine, value, &mut refuse),
             'm' if loaded => {
                 refuse(option.word, "the loader prepares the VM with the memory of the property ram".into(), "set ram instead");
             }
@@ -158,7 +233,8 @@ pub(super) fn check(machine: &Machine, host: &BhyveHost) -> Vec<Problem> {
         }
     }
     numa(machine, &domains, &mut refuse);
-    topology(machine, &all, &mut refuse);
+    topology(machine.spec().topology, &all, &mut refuse);
+    drop(refuse);
     found
 }
 
@@ -199,8 +275,8 @@ fn numa(machine: &Machine, domains: &[&str], refuse: &mut impl FnMut(&str, Strin
 }
 
 /// Processors that the user's own -c makes of chyves' own: the numbers must multiply.
-fn topology(machine: &Machine, all: &[Read<'_>], refuse: &mut impl FnMut(&str, String, &str)) {
-    let Topology { cpus, sockets, cores, threads } = machine.spec().topology;
+fn topology(own: Topology, all: &[Read<'_>], refuse: &mut impl FnMut(&str, String, &str)) {
+    let Topology { cpus, sockets, cores, threads } = own;
     let mut numbers = BTreeMap::from([("cpus", cpus), ("sockets", sockets), ("cores", cores), ("threads", threads)]);
     let mut last = None;
     for option in all.iter().filter(|option| option.letter.name == 'c') {
@@ -232,7 +308,8 @@ fn slot(machine: &Machine, value: &str, refuse: &mut impl FnMut(&str, String, &s
     let (place, rest) = value.split_once(',').unwrap_or((value, ""));
     let emulation = rest.split(',').next().unwrap_or_default();
     match place.parse::<PciPlace>() {
-        Err(bad) => refuse(value, bad.to_string(), PLACE),
+        // That is said already.
+        Err(_) => {}
         Ok(place) => {
             if let Some(device) = machine.devices().get(&place) {
                 refuse(value, format!("{} is at {place} already", device.word()), PLACE);
