@@ -297,12 +297,12 @@ fn an_upgrade_guards_what_an_older_program_left_open_and_no_way_back_opens_it() 
     let Some(host) = Host::new("an_upgrade_guards_what_an_older_program_left_open", With::Image) else { return };
     host.ok("create web01 --image small");
     let (pool, web) = (host.pool.clone(), host.dataset("web01"));
-    let guests = format!("{pool}/chyves/guests");
-    const GUARDS: [&str; 3] = ["setuid", "devices", "exec"];
-    let is = |value: &str, of: &str| GUARDS.iter().all(|guard| host.zfs_get(guard, of) == value);
+    let above = format!("{pool}/chyves/guests");
+    let guards = ["setuid", "devices", "exec"];
+    let is = |value: &str, of: &str| guards.iter().all(|guard| host.zfs_get(guard, of) == value);
     // The parts say nothing, and a guest says otherwise by itself.
     for part in ["guests", "images", "trash"] {
-        for guard in GUARDS {
+        for guard in guards {
             host.sh("zfs", &["set", &format!("{guard}=on"), &format!("{pool}/chyves/{part}")]);
         }
     }
@@ -318,12 +318,12 @@ fn an_upgrade_guards_what_an_older_program_left_open_and_no_way_back_opens_it() 
     host.ok(&format!("pool upgrade {pool}")).says("nothing to do");
     // The older layout knows nothing of them, and works with them: the way back leaves them.
     host.chyves(&format!("pool upgrade --undo {pool}")).ends(4).says("no upgrade");
-    assert!(is("off", &guests) && is("off", &web));
+    assert!(is("off", &above) && is("off", &web));
     // With a change of the layout it is the same.
     host.sh("zfs", &["set", "chyves:layout=0", &format!("{pool}/chyves")]);
     host.sh("zfs", &["set", "exec=on", &web]);
     host.ok(&format!("pool upgrade {pool}"));
     assert!(is("off", &web));
     host.ok(&format!("pool upgrade --undo {pool}")).says("has layout 0 now");
-    assert!(is("off", &guests) && is("off", &web));
+    assert!(is("off", &above) && is("off", &web));
 }
