@@ -34,6 +34,38 @@ fn nothing_of_the_caller_is_passed_to_the_hypervisor() {
     host.nothing_is_left();
 }
 
+/// A batch system starts a guest.
+const BATCH: &str = "trap '' QUIT USR1; ulimit -S -t 2; ulimit -S -f 100; ulimit -S -n 20; echo 500 >/proc/self/oom_score_adj; \
+    exec nice -n 19 \"$0\" start web01";
+
+#[test]
+fn limits_of_the_caller_are_not_those_of_the_hypervisor() {
+    let Some(host) = Host::new("confinement::limits", With::Tiny) else { return };
+    host.ok("create web01 --image tiny --ram 32M loader=bios");
+    host.sh("sh", &["-c", BATCH, PROGRAM]);
+    let (machine, supervisor) = host.pids("web01");
+    for pid in [machine, supervisor] {
+        let limits = host.sh("cat", &[&format!("/proc/{pid}/limits")]);
+        for line in limits.lines().filter(|line| line.starts_with("Max cpu time") || line.starts_with("Max file size")) {
+            assert!(line.contains("unlimited"), "{line}");
+        }
+        let files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+        assert!(files.split_whitespace().nth(3).unwrap().parse::<u64>().unwrap() >= 1024, "{files}");
+        assert_eq!(host.sh("cat", &[&format!("/proc/{pid}/oom_score_adj")]), "0\n");
+        let stat = host.sh("cat", &[&format!("/proc/{pid}/stat")]);
+        // After the name: the state is the first of them, the nice value the 17th.
+        assert_eq!(stat.rsplit_once(") ").unwrap().1.split(' ').nth(16), Some("0"), "{stat}");
+        let ignored = u64::from_str_radix(&status(&host, pid, "SigIgn:"), 16).unwrap();
+        assert_eq!(ignored & (1 << 2 | 1 << 9), 0, "{ignored:x}");
+    }
+    host.ok("stop web01 --now");
+    // A limit on files ends no chyves by a signal.
+    let small = host.command("sh").args(["-c", "ulimit -f 1; exec \"$0\" start web01", PROGRAM]).status().unwrap();
+    assert!(small.code().is_some(), "{small}");
+    host.chyves("stop web01 --now");
+    host.nothing_is_left();
+}
+
 /// What a rogue program does: it leaves a sign that it ran.
 const ROGUE: &str = "#!/bin/sh\necho \"$0\" >>\"${0%/*}/ran\"\nexit 1\n";
 
@@ -271,7 +303,7 @@ fn less_is_confined_only_where_it_is_said_and_the_reason_is_shown() {
     host.ok("info web01").says("confinement: off");
     host.ok("stop web01 --now");
 
-    host.ok("set web01 confine=user confine_uids=70000");
+    host.ok("set web01 confine=user confine_uids=900000");
     host.ok("start web01");
     let (machine, supervisor) = host.pids("web01");
     assert_eq!(namespace(&host, machine, "mnt"), namespace(&host, supervisor, "mnt"));

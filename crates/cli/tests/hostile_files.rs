@@ -502,6 +502,19 @@ fn a_snapshot_with_traps_is_cloned_and_rolled_back_to_without_following_them() {
 }
 
 #[test]
+fn folders_in_folders_keep_no_guest_from_a_rollback() {
+    let Some(host) = prepared("hostile_files::deep") else { return };
+    host.ok("snapshot create web@clean");
+    host.in_folder("web", |root| {
+        let deep = (0..300).fold(root.to_path_buf(), |path, _| path.join("deep"));
+        fs::create_dir_all(&deep).unwrap();
+        fs::write(deep.join("file"), "x").unwrap();
+    });
+    host.ok("snapshot rollback web@clean");
+    host.in_folder("web", |root| assert!(!root.join("deep").exists()));
+}
+
+#[test]
 fn logs_that_are_traps_are_not_written_and_keep_no_guest_from_running() {
     let Some(host) = Host::new("hostile_files::logs", With::Tiny) else { return };
     let canary = Canary::new(&host);

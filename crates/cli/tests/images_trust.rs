@@ -121,6 +121,52 @@ fn an_image_that_is_swapped_while_it_is_imported_reads_no_file_of_the_host() {
     assert_eq!(String::from_utf8_lossy(&found.stdout), "", "a secret of the host was imported");
 }
 
+/// Whether `qemu-img` converts something now.
+fn converts() -> bool {
+    std::fs::read_dir("/proc").unwrap().flatten().any(|process| {
+        let line = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
+        let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
+        words.first().is_some_and(|program| program.ends_with(b"qemu-img")) && words.contains(&&b"convert"[..])
+    })
+}
+
+#[test]
+fn what_was_checked_of_a_disk_image_is_what_is_taken() {
+    let Some(host) = Host::new("images::checked", With::Image) else { return };
+    // No block is like another, so that each is in the image.
+    let content: Vec<u8> = (0..12_000_000_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    std::fs::write(host.work().join("plain.img"), &content).unwrap();
+    host.sh("qemu-img", &["convert", "-O", "qcow2", "plain.img", "theirs.qcow2"]);
+    let path = host.work().join("theirs.qcow2");
+    std::os::unix::fs::chown(&path, Some(1000), Some(1000)).unwrap();
+    host.ok("create web --size 1M");
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            use std::os::unix::fs::FileExt;
+            let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+            while !done.load(std::sync::atomic::Ordering::SeqCst) {
+                if converts() {
+                    (5..40).for_each(|n| file.write_all_at(&[0x55; 1 << 20], n << 20).unwrap());
+                    return true;
+                }
+            }
+            false
+        });
+        host.ok("disk add web --import theirs.qcow2");
+        done.store(true, std::sync::atomic::Ordering::SeqCst);
+        assert!(writer.join().unwrap(), "it was not written to while it was converted");
+    });
+    let number = host.ok("disk list web -H -o number").out.lines().count() - 1;
+    host.in_folder("web", |root| {
+        assert!(
+            std::fs::read(root.join(format!("disk{number}.raw"))).unwrap() == content,
+            "it has another content than the image that was checked"
+        );
+        assert!(std::fs::read_dir(root).unwrap().all(|e| !e.unwrap().file_name().to_string_lossy().starts_with("importing")));
+    });
+}
+
 #[test]
 fn a_cut_image_is_refused_whatever_its_format() {
     let Some(host) = Host::new("images::cut", With::Image) else { return };
@@ -152,6 +198,30 @@ fn a_cut_image_is_refused_whatever_its_format() {
             assert_eq!(host.tree(), before, "{name}-{cut}");
         }
     }
+    // Cut within its last block, an image is refused or loses nothing.
+    let whole = sha256(&host, "disk.img");
+    for (name, ..) in formats {
+        let bytes = std::fs::read(host.work().join(name)).unwrap();
+        for cut in [1, 512, 65_535] {
+            let short = format!("{name}-{cut}");
+            std::fs::write(host.work().join(&short), &bytes[..bytes.len() - cut]).unwrap();
+            let answer = host.chyves(&format!("image import {short} --name short"));
+            if answer.code == 0 {
+                assert_eq!(listed(&host, "short")["sha256"], whole, "{short}");
+                assert!(!["qcow2", "vmdk", "vdi", "dynamic"].contains(&name), "{short} was imported");
+                host.ok("image delete short --yes");
+            } else {
+                answer.ends(1).says("damaged or incomplete");
+            }
+            if ["qcow2", "compressed"].contains(&name) {
+                let answer = host.chyves(&format!("disk add web --import {short}"));
+                assert!(answer.code == 1 || name == "compressed", "{short}: {}", answer.code);
+                host.chyves("disk remove web disk0 --yes");
+            }
+        }
+    }
+    host.ok("trash empty --yes");
+    let before = host.tree();
     // On standard input it is the same, and as a disk too.
     let piped = host.command("sh").args(["-c", &format!("{PROGRAM} image import - --name piped <qcow2-half")]).output().unwrap();
     assert_eq!(piped.status.code(), Some(1));
@@ -209,7 +279,7 @@ fn a_converter_can_reach_nothing() {
         .unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(
-        said.contains("uid=65534 gid=65534 groups=0 socket=no fork=no passwd=no write=no root=no fsize=0 fds=0 env=LC_ALL,PATH"),
+        said.contains("uid=1900065536 gid=1900065536 groups=0 socket=no fork=no passwd=no write=no root=no fsize=0 fds=0 env=LC_ALL,PATH"),
         "{said}"
     );
 }

@@ -5,7 +5,7 @@
 
 pub mod loopback;
 
-use crate::value::{BadValue, serde_by_text};
+use crate::value::{BadValue, printable, serde_by_text};
 use crate::vmm::bhyve::jail::Jail;
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
@@ -100,6 +100,8 @@ pub struct Sandbox {
     pub kvm: bool,
 }
 
+/// The least id of a hypervisor: below are those of people, daemons, `nobody` and containers of 16 bits.
+pub const LEAST_UID: u32 = 100_000;
 /// How many user ids there are for guests.
 pub const UIDS: u32 = 65_536;
 /// The first of them where nothing else is set: unused by distributions, containers and systemd.
@@ -186,6 +188,43 @@ pub struct Possible {
     /// Whether Landlock can keep it from TCP ports, abstract sockets and signals that it does not need.
     #[serde(default)]
     pub landlock: bool,
+    /// The ids of users and groups of the host, where they could be a hypervisor's.
+    #[serde(default)]
+    pub taken: Vec<Taken>,
+}
+
+/// Ids that belong to somebody of the host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Taken {
+    /// The first of them.
+    pub first: u32,
+    /// The last of them.
+    pub last: u32,
+    /// Whose they are, in words.
+    pub who: String,
+}
+
+/// The ids that /etc/passwd, /etc/group, /etc/subuid and /etc/subgid name, from [`LEAST_UID`] on. A line that can't be read names
+/// nobody.
+pub fn taken(passwd: &str, group: &str, subuid: &str, subgid: &str) -> Vec<Taken> {
+    let single = |kind: &'static str| {
+        move |line: &str| {
+            let mut fields = line.split(':');
+            let (name, id) = (fields.next()?, fields.nth(1)?.parse().ok()?);
+            Some(Taken { first: id, last: id, who: format!("the {kind} {} has the id {id}", printable(name, 60)) })
+        }
+    };
+    let several = |kind: &'static str| {
+        move |line: &str| {
+            let mut fields = line.split(':');
+            let (name, first, count) = (fields.next()?, fields.next()?.parse::<u32>().ok()?, fields.next()?.trim().parse::<u32>().ok()?);
+            let last = first.saturating_add(count.checked_sub(1)?);
+            Some(Taken { first, last, who: format!("{} has the subordinate {kind} ids {first} to {last}", printable(name, 60)) })
+        }
+    };
+    let singles = passwd.lines().filter_map(single("user")).chain(group.lines().filter_map(single("group")));
+    let all = singles.chain(subuid.lines().filter_map(several("user"))).chain(subgid.lines().filter_map(several("group")));
+    all.filter(|taken| taken.last >= LEAST_UID).collect()
 }
 
 impl Possible {
@@ -193,6 +232,12 @@ impl Possible {
     pub fn shown(&self) -> String {
         let landlock = if self.landlock { "Landlock for TCP, abstract sockets and signals" } else { "no Landlock for TCP (Linux 6.7)" };
         format!("full: users of their own, system call filter, namespaces, {landlock}")
+    }
+
+    /// Who has one of the ids of a range of [`UIDS`].
+    pub fn taken_from(&self, first: u32) -> Option<&str> {
+        let last = first.saturating_add(UIDS - 1);
+        self.taken.iter().find(|taken| taken.first <= last && first <= taken.last).map(|taken| taken.who.as_str())
     }
 
     /// The strongest level that is possible, at most the wanted one, and why it is less.
@@ -220,6 +265,26 @@ mod tests {
         let none = Possible { no_user: Some("not root".into()), ..user };
         assert_eq!(none.limit(Level::Full), (Level::Off, Some("not root".into())));
         assert_eq!(none.limit(Level::Off), (Level::Off, None));
+    }
+
+    #[test]
+    fn ids_of_the_host_are_nobody_elses() {
+        let passwd = "root:x:0:0:root:/root:/bin/sh\nann:x:200000:200000::/home/ann:/bin/sh\nodd\n";
+        let found = taken(passwd, "wheel:x:0:\nlab:x:300000:ann\n", "ann:400000:65536\nbob:100000:0\n", "ann:500000:10\nx:y:z\n");
+        assert_eq!(found.len(), 4, "{found:?}");
+        let host = Possible { taken: found, ..Possible::default() };
+        for (first, who) in [
+            (150_000, Some("the user ann has the id 200000")),
+            (250_000, Some("the group lab has the id 300000")),
+            (200_001, None),
+            (465_535, Some("subordinate user")),
+            (465_536, Some("subordinate group")),
+            (500_010, None),
+            (FIRST_UID, None),
+        ] {
+            assert_eq!(host.taken_from(first).is_some(), who.is_some(), "{first}");
+            assert!(who.is_none_or(|who| host.taken_from(first).unwrap().contains(who)), "{first}");
+        }
     }
 
     #[test]

@@ -33,6 +33,7 @@ fn guest(n: usize, cards: usize, bridges: usize) -> Result<Guest, Box<dyn std::e
         mounted: false,
         mountpoint: None,
         guid: None,
+        home: None,
         foreign: None,
         state: RunState::Stopped,
     })

@@ -3,7 +3,7 @@
 //!
 //! Not here: confining a hypervisor (`confine`), waiting for a child (`run`, `supervise`).
 
-use crate::{platform, run, runtime, trace};
+use crate::{inherited, platform, run, runtime, trace};
 use rustix::fs::Mode;
 use std::ffi::OsStr;
 use std::os::unix::process::CommandExt;
@@ -28,6 +28,7 @@ pub fn detach_from_caller() {
     ONCE.call_once(|| {
         close_fds::set_fds_cloexec(FIRST, &[]);
         rustix::process::umask(UMASK);
+        inherited::survive_limits();
     });
 }
 

@@ -21,6 +21,7 @@
 //! * [`interrupt`]: signals that ask this command to end
 //! * [`proc`]: processes, told apart for sure
 //! * [`safe`]: opening files below a guest's or an image's mount point; [`hostfs`]: opening those of the host
+//! * `inherited`: limits, priority and signals of the caller
 //! * [`arguments`]: arguments that the list of processes must not show
 //! * [`confine`]: restrictions for programs that read what others wrote
 //! * [`records`]: writing files so that a full pool does no harm
@@ -47,6 +48,7 @@ pub mod guest_files;
 pub mod hostfs;
 pub mod identity;
 pub mod import;
+mod inherited;
 pub mod interrupt;
 pub mod leftovers;
 pub mod network;

@@ -61,7 +61,7 @@ pub fn visit<T>(guest: &Guest, work: impl FnOnce(&str) -> Result<T>) -> Result<T
     if is_mounted()? {
         return work(folder);
     }
-    apply::settled(&args::mount(&guest.dataset))?;
+    apply::mount_at_home(&guest.dataset)?;
     let result = work(folder);
     let unmounted = apply::settled(&args::unmount(&guest.dataset));
     result.and_then(|value| unmounted.map(|()| value))

@@ -310,11 +310,12 @@ pub fn envelope(cmd: &Cmd) -> Result<Vec<u8>> {
     result?.ok_or_else(|| run::failure(cmd, &output))
 }
 
-/// Runs a program that takes a stream, from standard input and what was read of it ahead; how it ended.
+/// Runs a program that takes a stream, from standard input and what was read of it ahead; how it ended, and whether it ended
+/// before the input did.
 ///
 /// # Errors
 /// Standard input can't be read, or a person wants to stop.
-pub fn take(cmd: &Cmd, interrupted: &AtomicBool, tell: &mut dyn FnMut(Flow)) -> Result<run::Output> {
+pub fn take(cmd: &Cmd, interrupted: &AtomicBool, tell: &mut dyn FnMut(Flow)) -> Result<(run::Output, bool)> {
     let ahead = std::mem::take(&mut *AHEAD.lock().map_err(|_| Problem::bug("somebody else reads standard input"))?);
     let stdin = std::io::stdin();
     let mut source = own(stdin.as_fd())?;
@@ -340,8 +341,27 @@ pub fn take(cmd: &Cmd, interrupted: &AtomicBool, tell: &mut dyn FnMut(Flow)) -> 
             return Ok(End::Sink);
         }
         let ends = Ends { source: &mut source, from: Some(stdin.as_fd()), sink: &mut to, outside: Outside::Source };
-        pump(ends, &mut Some(patience), interrupted, &mut |n| tell(Some(n)))
+        match pump(ends, &mut Some(&mut *patience), interrupted, &mut |n| tell(Some(n)))? {
+            End::Sink => Ok(End::Sink),
+            End::Source => unread_by(child, &to, patience, interrupted),
+        }
     })?;
     tell(None);
-    result.map(|_| output)
+    Ok((output, matches!(result?, End::Sink)))
+}
+
+/// Waits until a program has read everything of its pipe, or has ended with something left in it. Where the kernel does not tell how
+/// much that is, it counts as read.
+fn unread_by(child: &mut Child, pipe: &File, patience: &mut Patience, interrupted: &AtomicBool) -> Result<End> {
+    while rustix::io::ioctl_fionread(pipe).is_ok_and(|left| left > 0) {
+        if child.try_wait().is_ok_and(|status| status.is_some()) {
+            return Ok(if rustix::io::ioctl_fionread(pipe).is_ok_and(|left| left > 0) { End::Sink } else { End::Source });
+        }
+        if interrupted.load(Ordering::SeqCst) {
+            return Err(Problem::interrupted());
+        }
+        patience.check()?;
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Ok(End::Source)
 }

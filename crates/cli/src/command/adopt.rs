@@ -11,6 +11,9 @@ use chyves_core::world::World;
 use chyves_host::observe::{self, Look};
 use serde_json::{Value, json};
 
+/// What `--trust` without a value means: no key looks like it.
+const ALL: &str = "*";
+
 /// Make foreign guests this host's
 ///
 /// A guest that another host owns, or that came with a stream, is never started
@@ -35,7 +38,7 @@ pub(crate) struct Args {
     #[arg(long)]
     new_identity: bool,
     /// Trust settings that reach the host: those of these keys, or all
-    #[arg(long, value_name = "KEY,…", num_args = 0..=1, require_equals = true, value_delimiter = ',', default_missing_value = "")]
+    #[arg(long, value_name = "KEY,…", num_args = 0..=1, require_equals = true, value_delimiter = ',', default_missing_value = ALL)]
     trust: Option<Vec<String>>,
     /// Remove settings that reach the host and are not trusted
     #[arg(long)]
@@ -46,9 +49,10 @@ impl Args {
     fn request(&self) -> Result<Request> {
         let trust = match &self.trust {
             None => Trust::Nothing,
-            Some(keys) => Trust::in_keys(&keys.iter().filter(|key| !key.is_empty()).cloned().collect::<Vec<_>>())?,
+            Some(keys) if *keys == [ALL] => Trust::All,
+            Some(keys) => Trust::in_keys(keys)?,
         };
-        Ok(Request { identity: None, trust, drop: self.drop_host_settings })
+        Ok(Request { trust, drop: self.drop_host_settings, ..Request::default() })
     }
 }
 
@@ -60,7 +64,8 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
 fn one(session: &Session, world: &World, guest: &Guest, new_identity: bool, request: &Request) -> Result<Option<Report>> {
     // What is odd has been told by the look at the guest itself.
     let all = observe::world(&session.runtime, &Look::at_keys(Vec::new()))?.guests;
-    let request = Request { identity: new_identity.then(chyves_host::identity::new), ..request.clone() };
+    let tree = observe::tree(&guest.dataset)?;
+    let request = Request { identity: new_identity.then(chyves_host::identity::new), tree, ..request.clone() };
     let fates = adopt::fates(world, guest, &request);
     let plan = match adopt::adopt(world, guest, &all, &request) {
         Ok(plan) => plan,

@@ -191,7 +191,7 @@ fn disc(drive: &Drive) -> &str {
 
 /// Where to read what a machine said before it crashed.
 fn logs(guest: &Guest) -> Option<String> {
-    let folder = format!("{}/logs", guest.mountpoint.as_deref()?);
+    let folder = format!("{}/logs", guest.folder().ok()?);
     Some(if guest.mounted { folder } else { format!("{folder}, after `zfs mount {}`", guest.dataset) })
 }
 

@@ -8,7 +8,7 @@ use crate::property::keys;
 use crate::value::Size;
 use crate::world::DiskFormat;
 use crate::zfs::args::Pair;
-use crate::zfs::{Dialect, args, stream};
+use crate::zfs::{Dialect, args, guard, stream};
 
 impl Action {
     /// The commands that a person would type for it; what chyves does itself is shown as the nearest command.
@@ -37,6 +37,7 @@ impl Action {
             Self::Unmount { dataset } | Self::LetGo { dataset } => vec![args::unmount(dataset)],
             Self::SetReadonly { dataset, on } => vec![args::set_readonly(dataset, *on)],
             Self::SetNative { dataset, native } => args::set_native(dataset, native),
+            Self::Tame { dialect, dataset, is, came } => guard::tame(dataset, *is, *dialect, came),
             Self::SendReceive { from, to, .. } => vec![args::send(from), args::receive(to)],
             Self::MakeFolder { path } => vec![Cmd::new("mkdir", ["-m", "0700", "-p", &path.to_string()])],
             Self::DropFolder { path, .. } => vec![Cmd::new("rm", ["-r", path])],
@@ -64,7 +65,7 @@ impl Action {
             Self::Receive { dialect, into, resumable, .. } => {
                 let plain = *dialect == Dialect::Fuse;
                 let mut cmds = vec![stream::receive(into, plain, *resumable)];
-                cmds.extend(stream::tame(into));
+                cmds.extend(guard::tame(into, guard::Type::FileSystem, *dialect, &[]));
                 cmds
             }
             Self::ReadFile { path } => vec![Cmd::new("cat", [path.to_string()])],

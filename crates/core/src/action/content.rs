@@ -46,6 +46,7 @@ impl Action {
             | Self::DestroyTree { dataset, .. }
             | Self::SetReadonly { dataset, .. }
             | Self::SetNative { dataset, .. }
+            | Self::Tame { dataset, .. }
             | Self::SendReceive { to: dataset, .. }
             | Self::KeepPart { part: dataset, .. }
             | Self::DropPart { part: dataset }
@@ -147,6 +148,7 @@ impl Action {
             | Self::Unmount { .. }
             | Self::SetReadonly { .. }
             | Self::SetNative { .. }
+            | Self::Tame { .. }
             | Self::DropSnapshot { .. }
             | Self::DropPart { .. } => Vec::new(),
             Self::ReadFile { .. }

@@ -29,7 +29,7 @@ use crate::value::{Dataset, FilePath, GuestName, ImageName, Size, SnapshotName, 
 use crate::vmm::HostFile;
 use crate::world::DiskFormat;
 use crate::zfs::sending::Sending;
-use crate::zfs::{Dialect, args::Pair};
+use crate::zfs::{Dialect, args::Pair, guard};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -228,6 +228,17 @@ pub enum Action {
         dataset: Dataset,
         /// The properties.
         native: Vec<Pair>,
+    },
+    /// Makes sure that a dataset from elsewhere is mounted by chyves alone and can't act on the host.
+    Tame {
+        /// The grammar of the host's `zfs`.
+        dialect: Dialect,
+        /// The dataset.
+        dataset: Dataset,
+        /// What it is.
+        is: guard::Type,
+        /// What it says that may not stay.
+        came: Vec<guard::Came>,
     },
     /// Destroys a working snapshot that the same plan made, and those of its name below.
     DropSnapshot {

@@ -96,6 +96,8 @@ impl Action {
             Self::LeaveToClones { .. } => Undo::Nothing,
             // The dataset goes with the step that made it.
             Self::SetNative { .. } | Self::DropSnapshot { .. } => Undo::Nothing,
+            // No host is better off with it as it came.
+            Self::Tame { .. } => Undo::Nothing,
             Self::WriteFile { path, .. } => Undo::RestoreFile(path.clone()),
             Self::WriteHostFile(HostFile { path, .. }) => Undo::RestoreFile(FilePath::host(path.as_str())),
             // Made anew at each start, and of use to nobody without a machine.

@@ -35,6 +35,7 @@ impl Action {
             Self::Unmount { dataset } => format!("unmount {dataset}"),
             Self::SetReadonly { dataset, on: true } => format!("make {dataset} read-only"),
             Self::SetReadonly { dataset, on: false } => format!("let {dataset} be written again"),
+            Self::Tame { dataset, .. } => format!("keep {dataset} from acting on this host by its properties"),
             Self::SetNative { dataset, native } => {
                 let each: Vec<String> = native.iter().map(|(k, v)| format!("{k}={v}")).collect();
                 format!("give {dataset} {}", each.join(" "))

@@ -5,6 +5,7 @@ use super::{Finding, Need, WantedPath, Wants};
 use crate::console::terminal;
 use crate::os::state::{FileKind, FileSeen};
 use crate::value::printable;
+use crate::vmm::Vmm;
 use crate::world::HostFacts;
 
 /// What a start wants of them.
@@ -51,6 +52,14 @@ pub fn gone(what: &str) -> String {
     format!("put it there; or let the guest go without it: `chyves unset {guest} {thing}`")
 }
 
+/// What to do about a file that is there and is not opened.
+fn refused(why: &str, shown: &str) -> String {
+    if why.contains("hard link") {
+        return format!("give the guest a file of its own: cp {shown} {shown}.own, then mv {shown}.own {shown}");
+    }
+    "end its other use: `mount`, `lsblk` and `zpool status` show it; or attach another disk".to_owned()
+}
+
 /// The files of the user's own by which grub-bhyve boots a guest with os=custom.
 pub const OWN_GRUB: [&str; 2] = ["device.map", "grub.cfg"];
 
@@ -93,12 +102,18 @@ fn one(host: &HostFacts, wanted: &WantedPath) -> Option<Finding> {
         }
         FileKind::Other => return fails("is neither a file nor a device", "name a file or a device".into()),
     }
+    if let Some(why) = host.state.refused.get(path) {
+        return fails(&format!("is refused: {why}"), refused(why, &shown));
+    }
     if *need == Need::Read {
         return None;
     }
     if !sort.writable {
         return fails(
-            "can't be written, and bhyve would open it for reading without a word",
+            match host.vmm {
+                Vmm::Bhyve => "can't be written, and bhyve would open it for reading without a word",
+                Vmm::Qemu => "can't be written",
+            },
             "make it writable, or say so with the option `ro`".into(),
         );
     }

@@ -145,6 +145,8 @@ pub struct Wants {
     pub left_by_crash: bool,
     /// Files and devices that are opened.
     pub paths: Vec<WantedPath>,
+    /// Attached disks: where each is, and whether it is written.
+    pub attached: Vec<(String, bool)>,
     /// Cards on bridges: the card's key, its bridge, and the tap that is made for it.
     pub cards: Vec<WantedCard>,
     /// Nodes of netgraph: what wants each, and its address, as `lan:`.

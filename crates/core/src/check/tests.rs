@@ -19,6 +19,7 @@ fn wants() -> Wants {
         again: false,
         left_by_crash: false,
         paths: Vec::new(),
+        attached: Vec::new(),
         cards: Vec::new(),
         nodes: Vec::new(),
         passthru: Vec::new(),

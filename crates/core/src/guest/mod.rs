@@ -22,6 +22,7 @@ use crate::error::{Problem, Result};
 use crate::property::keys;
 use crate::property::settings::Settings;
 use crate::value::{Dataset, GuestName, Size};
+use crate::zfs::guard;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -46,6 +47,8 @@ pub struct Guest {
     pub mounted: bool,
     /// Where its file system is mounted or would be; not looked at when all guests are read.
     pub mountpoint: Option<String>,
+    /// Where chyves mounts its file system: below the mount point of the root. None where the root has none.
+    pub home: Option<String>,
     /// The GUID of its dataset, where it was looked at.
     pub guid: Option<u64>,
     /// Why this host may not start it, if so.
@@ -143,8 +146,14 @@ impl Guest {
     /// Where its files are.
     ///
     /// # Errors
-    /// Its dataset has no mount point that chyves can use.
+    /// Its dataset has no mount point that chyves can use, or says by itself that it is mounted elsewhere.
     pub fn folder(&self) -> Result<&str> {
+        if let (Some(is), Some(home)) = (&self.mountpoint, &self.home)
+            && is != home
+        {
+            let adopt = format!("`chyves adopt {}` gives it chyves' own place", self.name);
+            return Err(guard::misplaced(&self.dataset, is, home).hint(adopt));
+        }
         self.mountpoint.as_deref().filter(|p| p.starts_with('/')).ok_or_else(|| {
             Problem::not_now(format!("the file system of `{}` has no mount point", self.name))
                 .on(&self.dataset)

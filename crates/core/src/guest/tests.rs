@@ -19,6 +19,7 @@ fn guest(pairs: &[(&str, &str)]) -> Guest {
         mounted: false,
         mountpoint: None,
         guid: None,
+        home: None,
         foreign: None,
         state: RunState::Stopped,
     }

@@ -133,6 +133,13 @@ pub fn is_default_of(setting: &HostSetting) -> bool {
     setting.trusted && matches!(setting.source, Source::Inherited(_))
 }
 
+/// Whether a value of a guest's own is trusted by the host that owns it, so that a command that only reads may look at what it
+/// names.
+pub fn is_own_trusted(guest: &Guest, key: &str) -> bool {
+    let own = guest.settings.own_values();
+    guest.foreign.is_none() && own.get(key).is_some_and(|o| Held::of(own).trusts(key, &o.value))
+}
+
 /// Refuses a guest with a setting that reaches the host and is not trusted.
 ///
 /// # Errors

@@ -84,6 +84,9 @@ pub struct HostState {
     /// Paths that were looked at; nothing stands where the value is none.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub files: BTreeMap<String, Option<FileSeen>>,
+    /// Paths that are there and can't be opened as a disk, and why.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub refused: BTreeMap<String, String>,
     /// The processes that hold a path open, where that was asked.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub holders: BTreeMap<String, Vec<Process>>,

@@ -1,12 +1,15 @@
 //! `adopt`: a foreign guest becomes this host's, and its settings that reach the host are trusted, left or removed.
 
 use super::{Plan, keep_copy};
+use crate::action::Action;
 use crate::error::{Problem, Result};
 use crate::guest::Guest;
 use crate::guest::trust::{self, HostSetting};
 use crate::property::keys::{self, DiskKey};
 use crate::property::settings::{Own, Source};
+use crate::value::Dataset;
 use crate::world::World;
+use crate::zfs::guard;
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
@@ -19,6 +22,19 @@ pub struct Request {
     pub trust: Trust,
     /// Whether those that are not are removed.
     pub drop: bool,
+    /// Its datasets, itself first, and what came with each that could act on this host.
+    pub tree: Vec<Member>,
+}
+
+/// A dataset of the guest as ZFS sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// The dataset.
+    pub dataset: Dataset,
+    /// What it is.
+    pub is: guard::Type,
+    /// What it says by itself that may not stay.
+    pub came: Vec<guard::Came>,
 }
 
 /// Which settings that reach the host are trusted.
@@ -34,13 +50,14 @@ pub enum Trust {
 }
 
 impl Trust {
-    /// Trust in keys as they were typed; none at all means every setting.
+    /// Trust in keys as they were typed.
     ///
     /// # Errors
-    /// A key that is none, or whose values never reach the host.
+    /// There is none, as where a variable of a script is empty; one is none, or its values never reach the host.
     pub fn in_keys(typed: &[String]) -> Result<Self> {
-        if typed.is_empty() {
-            return Ok(Self::All);
+        if typed.iter().all(|key| key.trim().is_empty()) {
+            return Err(Problem::usage("--trust= names no setting")
+                .hint("name them: --trust=KEY,KEY; or trust all that reach the host: --trust without a value"));
         }
         let mut keys = Vec::new();
         for key in typed {
@@ -92,7 +109,10 @@ pub fn fates(world: &World, guest: &Guest, request: &Request) -> Vec<(HostSettin
     let all = trust::host_settings(world, guest).into_iter();
     all.map(|setting| {
         let inherited = matches!(setting.source, Source::Inherited(_));
-        let fate = if setting.trusted || request.trust.covers(&setting) {
+        // With a new identity it goes with the old one.
+        let fate = if request.identity.is_some() && super::clone::is_identity(&setting.property) {
+            Fate::Removed
+        } else if setting.trusted || request.trust.covers(&setting) {
             Fate::Trusted
         } else if request.drop && !inherited {
             Fate::Removed
@@ -112,14 +132,19 @@ pub fn fates(world: &World, guest: &Guest, request: &Request) -> Vec<(HostSettin
 /// host and the request says nothing of them.
 pub fn adopt(world: &World, guest: &Guest, others: &[Guest], request: &Request) -> Result<Plan> {
     let fates = fates(world, guest, request);
-    let pending = fates.iter().any(|(setting, _)| !setting.trusted);
-    if guest.foreign.is_none() && !pending {
+    let is_old = |setting: &HostSetting| request.identity.is_some() && super::clone::is_identity(&setting.property);
+    let pending = fates.iter().any(|(setting, _)| !setting.trusted && !is_old(setting));
+    let tame = tame(world, guest, &request.tree)?;
+    if guest.foreign.is_none() && !pending && tame.is_empty() {
         return Ok(Plan::nothing(format!("{} is this host's already", guest.name)));
     }
     let host = host(world, guest)?;
     let taken = others.iter().find(|o| o.uuid == guest.uuid && o.dataset != guest.dataset && o.foreign.is_none());
     if let (Some(twin), None, true) = (taken, request.identity, guest.foreign.is_some()) {
         return Err(twin_of(guest, twin));
+    }
+    if guest.foreign.is_none() && !pending {
+        return Ok(Plan { steps: tame, notes: disarmed(&request.tree) });
     }
     if pending && request.trust == Trust::Nothing && !request.drop {
         return Err(undecided(guest, &fates));
@@ -158,12 +183,52 @@ pub fn adopt(world: &World, guest: &Guest, others: &[Guest], request: &Request) 
     for (k, v) in &set {
         after.insert(k.clone(), Own { value: v.clone(), received: false });
     }
-    let mut plan = Plan::default();
+    let mut plan = Plan { steps: tame, notes: disarmed(&request.tree) };
     plan.push(super::set::change_by(world.host.dialect, &guest.dataset, before, set, clear));
-    plan.steps.extend(keep_copy(guest, &after)?);
+    // From here on it is mounted where chyves mounts it.
+    let mounted = guest.mounted && guest.mountpoint == guest.home;
+    let at_home = Guest { mountpoint: guest.home.clone().or_else(|| guest.mountpoint.clone()), mounted, ..guest.clone() };
+    plan.steps.extend(keep_copy(&at_home, &after)?);
     plan.notes.extend(notes(guest, &fates));
     plan.notes.extend(super::whole::warning(world, guest, &after));
     Ok(plan)
+}
+
+/// The steps that keep the guest's datasets from acting on the host: none where nothing came that could. One that was mounted
+/// by whoever sent it is unmounted first.
+fn tame(world: &World, guest: &Guest, tree: &[Member]) -> Result<Vec<Action>> {
+    if let Some(stranger) = tree.iter().find(|m| m.dataset != guest.dataset && m.is == guard::Type::FileSystem) {
+        return Err(Problem::not_now(format!(
+            "cannot adopt `{}`: {} is a file system, and below a guest are volumes alone",
+            guest.name, stranger.dataset
+        ))
+        .on(&stranger.dataset)
+        .because("ZFS mounts it wherever its properties say, also at each boot of this host")
+        .hint(format!("inspect it without mounting it: `zfs get all {0}`; remove it: `zfs destroy -r {0}`", stranger.dataset)));
+    }
+    let mut steps = Vec::new();
+    if tree.iter().all(|member| member.came.is_empty()) {
+        return Ok(steps);
+    }
+    if guest.mounted && guest.mountpoint != guest.home {
+        steps.push(Action::Unmount { dataset: guest.dataset.clone() });
+    }
+    steps.extend(tree.iter().map(|member| Action::Tame {
+        dialect: world.host.dialect,
+        dataset: member.dataset.clone(),
+        is: member.is,
+        came: member.came.clone(),
+    }));
+    Ok(steps)
+}
+
+/// What came that has no effect from now on, a line each.
+fn disarmed(tree: &[Member]) -> Vec<String> {
+    let line = |member: &Member, came: &guard::Came| {
+        let value = crate::value::printable(&came.value, 100);
+        format!("disarmed: {}: property {} was {value}: {}", member.dataset, crate::value::printable(&came.property, 100), came.now())
+    };
+    tree.iter().flat_map(|member| member.came.iter().map(move |came| line(member, came))).collect()
 }
 
 /// The host id that the guest will be owned by.

@@ -316,6 +316,7 @@ pub(crate) mod testing {
             mounted: false,
             mountpoint: Some(format!("/tank/chyves/guests/{name}")),
             guid: Some(4711),
+            home: Some(format!("/tank/chyves/guests/{name}")),
             foreign: None,
             state: RunState::Stopped,
             dataset,

@@ -29,7 +29,7 @@ fn is_meant(plan: &Plan, guest: &Guest) -> bool {
 fn changes(step: &Action, guest: &Guest) -> bool {
     match step {
         // These guard the host against the files of any guest.
-        Action::SetNative { .. } => return false,
+        Action::SetNative { .. } | Action::Tame { .. } => return false,
         // chyves took it for clones, and it goes with the last of them.
         Action::LeaveToClones { .. } => return false,
         // These only read.

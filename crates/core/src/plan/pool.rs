@@ -7,8 +7,8 @@ use crate::os::Os;
 use crate::property::keys;
 use crate::value::Dataset;
 use crate::world::{Role, World};
+use crate::zfs::guard::guards;
 use crate::zfs::inventory::LAYOUT;
-use crate::zfs::stream::guards;
 use uuid::Uuid;
 
 /// The datasets below a root whose file systems hold what may have come from anybody.

@@ -16,8 +16,8 @@ use crate::property::settings::{Own, OwnValues};
 use crate::value::{Dataset, SnapshotName};
 use crate::zfs::Dialect;
 use crate::zfs::args::Pair;
+use crate::zfs::guard::guards;
 use crate::zfs::inventory::LAYOUT;
-use crate::zfs::stream::guards;
 
 /// One layout's difference from the one before it.
 #[derive(Debug)]

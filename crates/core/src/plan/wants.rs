@@ -14,6 +14,7 @@ use crate::error::Result;
 use crate::guest::{Backend, DiskKind, DiskSpec, Guest, Loader, RunState, Spec};
 use crate::os::{Os, taps};
 use crate::property::keys;
+use crate::value::FilePath;
 use crate::vmm::Vmm;
 use crate::vmm::machine::{FwCfg, FwCfgContent, Tpm};
 use crate::world::{HostFacts, World};
@@ -30,7 +31,13 @@ pub fn wants(world: &World, guest: &Guest, occasion: Occasion) -> Result<Wants> 
     let spec = guest.spec()?;
     // That its firmware can't be had is told with everything else, where the start is planned.
     let firmware = super::firmware::of(world, guest, &spec).unwrap_or_default();
-    of(guest, &spec, &world.host, firmware.as_ref(), occasion)
+    let mut wants = of(guest, &spec, &world.host, firmware.as_ref(), occasion)?;
+    if super::start::permitted(world, guest).is_err() {
+        // The start is refused; nothing that the guest names is opened before that.
+        wants.paths.retain(|wanted| matches!(wanted.path, FilePath::Below { .. }));
+        wants.attached.clear();
+    }
+    Ok(wants)
 }
 
 pub(super) fn of(guest: &Guest, spec: &Spec, host: &HostFacts, firmware: Option<&Firmware>, occasion: Occasion) -> Result<Wants> {
@@ -47,6 +54,7 @@ pub(super) fn of(guest: &Guest, spec: &Spec, host: &HostFacts, firmware: Option<
         again,
         left_by_crash: matches!(guest.state, RunState::Crashed { .. }),
         paths: Vec::new(),
+        attached: Vec::new(),
         cards: Vec::new(),
         nodes: Vec::new(),
         passthru: Vec::new(),
@@ -62,6 +70,9 @@ pub(super) fn of(guest: &Guest, spec: &Spec, host: &HostFacts, firmware: Option<
             continue;
         }
         let need = if is_read_only(disk) { Need::Read } else { Need::Write };
+        if let (DiskKind::Attached, Some(source)) = (disk.kind, &disk.source) {
+            wants.attached.push((source.clone(), need == Need::Write));
+        }
         wants.paths.push(WantedPath {
             path: disk_file(guest, folder, disk),
             what: format!("{}disk {} of `{}`", if disk.kind == DiskKind::Attached { "attached " } else { "" }, disk.number, guest.name),

@@ -258,6 +258,7 @@ fn bare(world: &World, name: GuestName, dataset: Dataset, uuid: Uuid, settings: 
         origin: None,
         mounted: false,
         guid: None,
+        home: None,
         foreign: None,
         state: crate::guest::RunState::Stopped,
     }

@@ -65,6 +65,11 @@ pub fn list_names(above: &Dataset, depth: usize) -> Cmd {
     zfs(["list", "-H", "-d", depth.to_string().as_str(), "-o", "name", "-t", "filesystem,volume"]).arg(above.as_str())
 }
 
+/// The file systems and volumes of a tree, itself first, each with its type.
+pub fn list_types(of: &Dataset) -> Cmd {
+    zfs(["list", "-H", "-r", "-o", "name,type", "-t", "filesystem,volume"]).arg(of.as_str())
+}
+
 /// Which file systems directly below `above` are mounted.
 pub fn list_mounted(above: &Dataset) -> Cmd {
     zfs(["get", "-H", "-p", "-d", "1", "-o", COLUMNS, "mounted"]).arg(above.as_str())

@@ -157,8 +157,14 @@ fn guest(
     let name = dataset.leaf().parse().map_err(|e| odd(Problem::from(e)).hint("rename it with `zfs rename`"))?;
     let text = own(&row.own, keys::UUID).unwrap_or_default();
     let uuid: Uuid = text.parse().map_err(|_| {
-        odd(Problem::not_now(format!("its uuid `{}` is none", crate::value::printable(text, 40))))
-            .hint(format!("give it one: zfs set chyves:uuid=$(uuidgen) {dataset}"))
+        odd(Problem::not_now(format!("its uuid `{}` is none", crate::value::printable(text, 40)))).hint(
+            if row.own.get(keys::UUID).is_some_and(|uuid| uuid.received) {
+                // Half local it would be neither a foreign guest nor one of this host's.
+                format!("it came with a stream: have it sent again by `chyves send`; to remove this copy: zfs destroy -r {dataset}")
+            } else {
+                format!("give it one: zfs set chyves:uuid=$(uuidgen) {dataset}")
+            },
+        )
     })?;
     let mut above = Vec::new();
     let mut at = dataset.parent();
@@ -181,6 +187,7 @@ fn guest(
         mounted: row.native("mounted") == Some("yes"),
         mountpoint: row.native("mountpoint").map(str::to_owned),
         guid: row.number("guid"),
+        home: root.mountpoint.as_deref().and_then(|at| super::guard::home(&root.dataset, at, dataset)),
         settings,
         state: RunState::Stopped,
     })

@@ -4,6 +4,7 @@
 //! * [`inventory`]: rows become roots, guests, images
 //! * [`locked`]: which datasets miss their key
 //! * [`args`]: argument vectors of every call, for both dialects
+//! * [`guard`]: what keeps the files and volumes of guests and images from acting on the host
 //! * [`sending`]: the commands whose output a guest's stream is
 //! * [`stream`]: what stands at a stream's beginning, and the commands that take streams
 //! * [`Dialect`]: which ZFS this is
@@ -11,6 +12,7 @@
 //! Least versions: OpenZFS 2.0 (Linux, FreeBSD 13) and zfs-fuse 0.7. Not here: running them (chyves-host).
 
 pub mod args;
+pub mod guard;
 pub mod inventory;
 pub mod locked;
 pub mod rows;

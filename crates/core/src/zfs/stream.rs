@@ -9,7 +9,7 @@
 use crate::cmd::Cmd;
 use crate::error::{Problem, Result};
 use crate::value::{Dataset, SnapshotName, printable};
-use crate::zfs::args::Pair;
+use crate::zfs::guard;
 
 /// The size of one record.
 const RECORD: usize = 312;
@@ -180,80 +180,16 @@ pub fn read(bytes: &[u8]) -> Result<Reading> {
     }))
 }
 
-/// Takes a stream: never by force, never mounting it, with no mount point or share of its own where `zfs` can leave them
-/// out.
+/// Takes a stream: never by force, never mounting it, and guarded from the first moment where `zfs` can do that.
 pub fn receive(into: &Dataset, plain: bool, resumable: bool) -> Cmd {
     let mut cmd = Cmd::new("zfs", ["receive", "-u"]);
     if resumable {
         cmd = cmd.arg("-s");
     }
     if !plain {
-        for property in FOREIGN {
-            cmd = cmd.args(["-x", property]);
-        }
+        cmd = cmd.args(guard::received_with());
     }
     cmd.arg(into.as_str())
-}
-
-/// What a stream may not bring: where and how another host mounts and shares.
-pub const FOREIGN: [&str; 3] = ["mountpoint", "sharenfs", "sharesmb"];
-
-/// What keeps files in guests' and images' file systems from acting on the host: no set-user-ID bit has an effect there, no
-/// device node opens a device, and nothing is executed.
-pub const GUARDS: [&str; 3] = ["setuid", "devices", "exec"];
-
-/// The same as properties to set.
-pub fn guards() -> impl Iterator<Item = Pair> {
-    GUARDS.into_iter().map(|key| (key.to_owned(), "off".to_owned()))
-}
-
-/// What takes room of the pool from everybody as soon as it has been received.
-pub const RESERVATIONS: [&str; 2] = ["reservation", "refreservation"];
-
-/// What a sender decided about its own host, with the value that is set here: whether somebody else may see or change the
-/// file system (a jail or zone that it is delegated to, its snapshots shown in its root), and how much may be written.
-pub const DECIDED: [(&str, &str); 6] =
-    [("jailed", "off"), ("zoned", "off"), ("snapdir", "hidden"), ("readonly", "off"), ("quota", "none"), ("refquota", "none")];
-
-/// What of a received file system may act on the host: everything that [`tame`] and [`decide`] set or clear, and reservations.
-pub fn watched() -> impl Iterator<Item = &'static str> {
-    GUARDS.into_iter().chain(FOREIGN).chain(RESERVATIONS).chain(["canmount"]).chain(DECIDED.into_iter().map(|(key, _)| key))
-}
-
-/// Replaces a value of [`DECIDED`] that came with a stream; none where it is none of them.
-pub fn decide(dataset: &Dataset, property: &str) -> Option<Cmd> {
-    let (key, value) = DECIDED.into_iter().find(|(key, _)| *key == property)?;
-    Some(Cmd::new("zfs", ["set"]).arg(format!("{key}={value}")).arg(dataset.as_str()))
-}
-
-/// Gives the room of a reservation that came with a stream back to the pool.
-pub fn release(dataset: &Dataset, reservation: &str) -> Cmd {
-    Cmd::new("zfs", ["set"]).arg(format!("{reservation}=none")).arg(dataset.as_str())
-}
-
-/// Reads all properties of a dataset with where their values are from: a `zfs` refuses the whole question where it does not
-/// know one of several names, as `jailed` outside of FreeBSD.
-pub fn read_properties(dataset: &Dataset) -> Cmd {
-    Cmd::new("zfs", ["get", "-H", "-o", "property,source,value", "all"]).arg(dataset.as_str())
-}
-
-/// Those that came with a stream, from the output of [`read_properties`].
-pub fn came(output: &str) -> Vec<(String, String)> {
-    let row = |line: &str| {
-        let [property, source, value] = line.splitn(3, '\t').collect::<Vec<_>>().try_into().ok()?;
-        (source == "received").then(|| (property.to_owned(), value.to_owned()))
-    };
-    output.lines().filter_map(row).collect()
-}
-
-/// Makes sure that a received file system is mounted by chyves alone, below the root, and guarded. Local values, since those
-/// of a later stream don't replace them.
-pub fn tame(dataset: &Dataset) -> Vec<Cmd> {
-    let set = |pair: String| Cmd::new("zfs", ["set"]).arg(pair).arg(dataset.as_str());
-    let mut cmds = vec![set("canmount=noauto".to_owned())];
-    cmds.extend(guards().map(|(key, value)| set(format!("{key}={value}"))));
-    cmds.extend(FOREIGN.iter().map(|p| Cmd::new("zfs", ["inherit"]).arg(*p).arg(dataset.as_str())));
-    cmds
 }
 
 /// The snapshots of a dataset itself with their GUIDs, and those of what is directly below it.
@@ -377,7 +313,8 @@ mod tests {
         assert_eq!(receive(&"t/new".parse().unwrap(), true, false).to_string(), "zfs receive -u t/new");
         assert_eq!(
             receive(&"t/new".parse().unwrap(), false, true).to_string(),
-            "zfs receive -u -s -x mountpoint -x sharenfs -x sharesmb t/new"
+            "zfs receive -u -s -o canmount=noauto -o setuid=off -o devices=off -o exec=off -o volmode=dev -o snapdev=hidden \
+             -x mountpoint -x sharenfs -x sharesmb t/new"
         );
     }
 }

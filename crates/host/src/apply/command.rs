@@ -7,7 +7,7 @@ use chyves_core::cmd::Cmd;
 use chyves_core::error::{Problem, Result};
 use chyves_core::os::{Os, freebsd};
 use chyves_core::value::Dataset;
-use chyves_core::zfs::{Dialect, args};
+use chyves_core::zfs::{Dialect, args, guard};
 use std::time::{Duration, Instant};
 
 /// How long ZFS may take to let go of what is not used any more.
@@ -89,11 +89,38 @@ fn settled_if(cmd: &Cmd, waits: bool) -> Result<()> {
     }
 }
 
+/// Where chyves mounts a file system below one of its roots. Every mount goes through this: the properties of a dataset that
+/// another program received may name any folder of the host.
+///
+/// # Errors
+/// It says by itself that it is mounted elsewhere, or it is not guarded.
+pub(crate) fn home(dataset: &Dataset) -> Result<String> {
+    guard::place(dataset, &run::must(&guard::read_place(dataset))?)
+}
+
+/// Mounts a file system that is not mounted.
+///
+/// # Errors
+/// It may not be mounted ([`home`]), or ZFS fails.
+pub(crate) fn mount_at_home(dataset: &Dataset) -> Result<()> {
+    home(dataset)?;
+    settled(&args::mount(dataset))
+}
+
 /// Mounts a file system; whether that was needed. Somebody may have been quicker: zfs-fuse itself mounts each clone when
 /// it makes it. There the kernel is asked first, which costs no process; `zfs mount` looks at the same list.
 pub(super) fn mount(dataset: &Dataset, place: &mut Place<'_>) -> Result<bool> {
-    if facts::dialect() == Dialect::Fuse && kernel::text(MOUNTS).is_ok_and(|mounts| is_mounted(&mounts, dataset)) {
-        return Ok(false);
+    let home = home(dataset)?;
+    if facts::dialect() == Dialect::Fuse
+        && let Ok(mounts) = kernel::text(MOUNTS)
+        && let Some(at) = mounted_at(&mounts, dataset)
+    {
+        // It may have been mounted before its mount point was put right.
+        return if at == escaped(&home) {
+            Ok(false)
+        } else {
+            Err(guard::misplaced(dataset, at, &home).hint(format!("zfs unmount {dataset}")))
+        };
     }
     let cmd = args::mount(dataset);
     (place.report)(Event::Command(cmd.to_string()));
@@ -108,13 +135,18 @@ pub(super) fn mount(dataset: &Dataset, place: &mut Place<'_>) -> Result<bool> {
     }
 }
 
-/// Whether a dataset is among what is mounted. Of the bytes of its name the kernel shows a blank alone in another way.
-fn is_mounted(mounts: &str, dataset: &Dataset) -> bool {
-    let source = dataset.as_str().replace(' ', "\\040");
-    mounts.lines().map(|line| line.split(' ')).any(|mut words| {
-        let (what, _, kind) = (words.next(), words.next(), words.next());
-        what == Some(source.as_str()) && kind.is_some_and(|kind| kind.starts_with("fuse"))
+/// Where a dataset is mounted, as the kernel writes it; none where it is not.
+fn mounted_at<'a>(mounts: &'a str, dataset: &Dataset) -> Option<&'a str> {
+    let source = escaped(dataset.as_str());
+    mounts.lines().map(|line| line.split(' ')).find_map(|mut words| {
+        let (what, at, kind) = (words.next()?, words.next()?, words.next()?);
+        (what == source && kind.starts_with("fuse")).then_some(at)
     })
+}
+
+/// A name as the kernel writes it in its list of mounts.
+fn escaped(name: &str) -> String {
+    name.replace('\\', "\\134").replace(' ', "\\040").replace('\t', "\\011").replace('\n', "\\012")
 }
 
 #[cfg(test)]
@@ -134,8 +166,9 @@ mod tests {
             ("guests/web01", false),
             ("tank/c/guests/ext", false),
         ] {
-            assert_eq!(is_mounted(mounts, &dataset.parse().unwrap()), is, "{dataset}");
+            assert_eq!(mounted_at(mounts, &dataset.parse().unwrap()).is_some(), is, "{dataset}");
         }
-        assert!(!is_mounted("", &"tank/c".parse().unwrap()));
+        assert_eq!(mounted_at(mounts, &"my pool/c/guests/db".parse().unwrap()), Some(escaped("/mnt/my pool/db").as_str()));
+        assert_eq!(mounted_at("", &"tank/c".parse().unwrap()), None);
     }
 }

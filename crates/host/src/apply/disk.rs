@@ -6,7 +6,8 @@ use super::{Event, Place, fault, files};
 use crate::hostfs::{kernel, named};
 use crate::import::content::{self, Content, Format, Seen};
 use crate::import::convert::{Image, Target};
-use crate::import::open::regular;
+use crate::import::open::{is_private, regular};
+use crate::import::source::same;
 use crate::run;
 use crate::safe::{self, Access, Folder, Rule};
 use chyves_core::action::from_qcow2;
@@ -185,31 +186,52 @@ fn volume(name: &str) -> Result<String> {
 /// Writes the content of a file into a new disk: a file that must not be there, or a volume that this plan made.
 pub(super) fn copy(from: &FilePath, format: DiskFormat, to: &FilePath, size: Option<Size>, place: &mut Place<'_>) -> Result<()> {
     // One descriptor from here on: what is inspected is what is copied, whatever happens to the name meanwhile.
-    let source = match from {
-        FilePath::Host(path) => regular(path).map(|(file, _)| file).map_err(|problem| Problem { code: Kind::Failed, ..problem })?,
-        FilePath::Below { mount, path } => Folder::open(mount)?.file(path, Access::Read, Rule::DISK)?,
+    let (source, others) = match from {
+        FilePath::Host(path) => {
+            let (file, meta) = regular(path).map_err(|problem| Problem { code: Kind::Failed, ..problem })?;
+            (file, (!is_private(&meta)).then_some((path.clone(), meta)))
+        }
+        FilePath::Below { mount, path } => (Folder::open(mount)?.file(path, Access::Read, Rule::DISK)?, None),
     };
+    let unchanged = |source: &File| others.as_ref().map_or(Ok(()), |(path, meta)| same(path, meta, source));
     let (name, shown) = (from.to_string(), to.to_string());
     // What is in a guest's own disk is its own affair.
     let is_raw = |file: &File| matches!(content::of_file(file, &name), Ok(Seen::Plain(Content::Raw)));
     if matches!(from, FilePath::Host(_)) && format == DiskFormat::Raw && !is_raw(&source) {
         return Err(Problem::failed(format!("`{}` changed after it was inspected", printable(&name, 300))).on(&name));
     }
-    let fill = |target: &File, place: &mut Place<'_>| match format {
-        DiskFormat::Raw => write(&source, &name, &shown, target, size, place),
-        DiskFormat::Qcow2 => convert(&source, (&name, &shown), to.is_device(), target, size, place),
+    let fill = |source: &File, target: &File, place: &mut Place<'_>| match format {
+        DiskFormat::Raw => write(source, &name, &shown, target, size, place),
+        DiskFormat::Qcow2 => convert(source, (&name, &shown), to.is_device(), target, size, place),
     };
     if to.is_device() {
         appears(&shown, place.interrupted)?;
-        return fill(&safe::attached(&shown, true)?, place);
+        fill(&source, &safe::attached(&shown, true)?, place)?;
+        return unchanged(&source);
     }
     let (folder, leaf) = Folder::of(to)?;
+    // A qcow2 image is read twice, to check it and to convert it. What others can write to is copied first, and they see both
+    // readings of the copy as one content.
+    let own = match (format, &others) {
+        (DiskFormat::Qcow2, Some(_)) => Some(private_copy(&source, &folder, &name, place)?),
+        (DiskFormat::Qcow2 | DiskFormat::Raw, _) => None,
+    };
     let target = folder.create(&leaf)?;
-    let result = fill(&target, place);
+    let filled = fill(own.as_ref().unwrap_or(&source), &target, place);
+    let result = filled.and_then(|()| if own.is_some() { Ok(()) } else { unchanged(&source) });
     if result.is_err() {
         let _ = folder.remove_file(&leaf);
     }
     result
+}
+
+/// The content of a file at one moment, or of several where it is written to meanwhile, in a file that has no name.
+fn private_copy(source: &File, folder: &Folder, name: &str, place: &mut Place<'_>) -> Result<File> {
+    let working = format!("importing-{}", crate::identity::new());
+    let copy = folder.create(&working)?;
+    folder.remove_file(&working)?;
+    let mut from = source;
+    files::sparse(&mut from, &copy, name, &mut |_| !place.interrupted.load(Ordering::SeqCst)).map(|_| copy)
 }
 
 fn qcow2<'f>(file: &'f File, path: &'f str) -> Image<'f> {

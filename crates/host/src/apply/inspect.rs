@@ -1,13 +1,13 @@
 //! What came with a stream that could act on this host: native properties, and files of a kind that has no place in a
 //! guest's folder. Nothing of it has an effect here; it is shown so that an administrator knows what was sent.
 //!
-//! Not here: taking the effect away (chyves-core `zfs::stream::tame`, and [`crate::safe`], which opens regular files alone).
+//! Not here: taking the effect away (chyves-core `zfs::guard::tame`, and [`crate::safe`], which opens regular files alone).
 
-use crate::run;
 use crate::safe::{FileKind, Folder};
 use chyves_core::error::Result;
+use chyves_core::plan::adopt::Member;
 use chyves_core::value::{Dataset, printable};
-use chyves_core::zfs::stream;
+use chyves_core::zfs::guard::Came;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -37,40 +37,15 @@ impl std::fmt::Display for Disarmed {
     }
 }
 
-/// The native properties of a dataset that came with a stream and could act on this host. `below` is whether it is a dataset
-/// in a guest: chyves keeps settings on the guest alone, so those on such a dataset are nobody's.
-pub(super) fn properties(dataset: &Dataset, below: bool) -> Result<Vec<Disarmed>> {
-    let harmless = |key: &str, value: &str| match key {
-        "canmount" => value == "noauto",
-        "mountpoint" => false,
-        key if stream::RESERVATIONS.contains(&key) => matches!(value, "none" | "0"),
-        key => match stream::DECIDED.iter().find(|(known, _)| *known == key) {
-            Some((_, here)) => value == *here || (*here == "none" && value == "0"),
-            None => value == "off",
-        },
+/// What the properties of a guest's dataset, or of one of its volumes, brought that could act on this host.
+pub(super) fn properties(guest: &Dataset, member: &Member) -> Vec<Disarmed> {
+    let of = if member.dataset == *guest { String::new() } else { format!(" of {}", printable(member.dataset.leaf(), 60)) };
+    let one = |came: &Came| Disarmed {
+        what: format!("property {}{of}", printable(&came.property, 100)),
+        was: printable(&came.value, 100),
+        now: came.now(),
     };
-    let came = stream::came(&run::must(&stream::read_properties(dataset))?);
-    let is_native = |key: &str| stream::watched().any(|watched| watched == key);
-    // A volume has few of them, and its size and its readonly are its own affair.
-    let is_users = |key: &str| below && key.contains(':');
-    let acts = |(key, value): &(String, String)| is_users(key) || (is_native(key) && !harmless(key, value));
-    let of = if below { format!(" of {}", printable(dataset.leaf(), 60)) } else { String::new() };
-    let disarmed = came.into_iter().filter(acts).map(|(key, value)| Disarmed {
-        what: format!("property {}{of}", printable(&key, 100)),
-        was: printable(&value, 100),
-        now: match key.as_str() {
-            "canmount" => "noauto here".to_owned(),
-            key if key.contains(':') => "not read there by anything of chyves".to_owned(),
-            key if stream::DECIDED.iter().any(|(known, _)| *known == key) => {
-                let here = stream::DECIDED.iter().find(|(known, _)| *known == key).map_or("", |(_, here)| here);
-                format!("{here} here")
-            }
-            key if stream::RESERVATIONS.contains(&key) => "none here".to_owned(),
-            key if stream::FOREIGN.contains(&key) => "inherited from this host's datasets".to_owned(),
-            _ => "off here".to_owned(),
-        },
-    });
-    Ok(disarmed.collect())
+    member.came.iter().map(one).collect()
 }
 
 /// The files in a guest's folder that have no place there. The last one says how many more there are.

@@ -43,7 +43,7 @@ use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::os::Os;
 use chyves_core::plan::Plan;
 use chyves_core::value::FilePath;
-pub(crate) use command::{command, settled};
+pub(crate) use command::{command, mount_at_home, settled};
 pub(crate) use files::io as io_problem;
 pub use inspect::Disarmed;
 use journal::Journal;

@@ -9,10 +9,12 @@ use chyves_core::action::{Action, Onto};
 use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::guest::leaving::{Leaving, volume_number};
 use chyves_core::guest::{DiskKind, disk_name, read_settings_copy};
+use chyves_core::plan::adopt::Member;
 use chyves_core::plan::snapshot::{carried_settings, settings_change};
 use chyves_core::property::keys::{self, DiskKey};
 use chyves_core::property::settings::{OwnValues, Settings};
 use chyves_core::value::{Dataset, SnapshotName, printable};
+use chyves_core::zfs::guard::{self, Type};
 use chyves_core::zfs::inventory::NOBODY;
 use chyves_core::zfs::rows::Row;
 use chyves_core::zfs::{Dialect, args, stream as streams};
@@ -88,7 +90,12 @@ fn flow(wanted: &Reception<'_>, place: &mut Place<'_>) -> Result<()> {
     let cmd = streams::receive(wanted.into, wanted.dialect == Dialect::Fuse, wanted.resumable);
     (place.report)(Event::Command(cmd.to_string()));
     let report = &mut *place.report;
-    let output = stream::take(&cmd, place.interrupted, &mut |flow| report(Event::Flow(flow)))?;
+    let (output, more) = stream::take(&cmd, place.interrupted, &mut |flow| report(Event::Flow(flow)))?;
+    if more && output.ok() {
+        (place.report)(Event::Warning(
+            "standard input holds more after the end of the stream, which was not read: receive one stream with each command".into(),
+        ));
+    }
     // zfs-fuse ends with 1 after each increment that has arrived, and complains of nothing; what is there decides.
     let silent = wanted.dialect == Dialect::Fuse && wanted.onto.is_some() && output.status == Some(1) && output.stderr.trim().is_empty();
     if output.ok() || (silent && wanted.guid.is_some()) {
@@ -129,17 +136,8 @@ fn not_a_guest(why: String) -> Problem {
 pub(super) fn settle(wanted: &Reception<'_>, place: &mut Place<'_>) -> Result<Arrived> {
     let gone = || Problem::failed(format!("`{}` is not there after it was received", wanted.into)).on(wanted.into);
     observe::dataset(wanted.into)?.ok_or_else(gone)?;
-    let mut disarmed = inspect::properties(wanted.into, false)?;
-    // Of an increment too: its stream may have brought other values.
-    for cmd in streams::tame(wanted.into) {
-        command(&cmd, place)?;
-    }
-    // Only what came: an administrator's own reservation or quota of a copy stays.
-    disarm(wanted.into, &disarmed, "", place);
+    let mut disarmed = tamed(wanted, place)?;
     let row = observe::dataset(wanted.into)?.ok_or_else(gone)?;
-    if row.native("type") != Some("filesystem") {
-        return Err(not_a_guest(format!("it is a {}", row.native("type").unwrap_or("nothing known"))));
-    }
     if let Some(snapshot) = wanted.snapshot {
         let name = wanted.into.at(snapshot).to_string();
         let guid = observe::guids(std::slice::from_ref(&name))?.first().map(|(_, g)| *g);
@@ -152,13 +150,8 @@ pub(super) fn settle(wanted: &Reception<'_>, place: &mut Place<'_>) -> Result<Ar
         None if has_settings(&row) => row.own.clone(),
         None => restore(wanted, &row, place)?,
     };
-    for volume in volumes_of(wanted.into, &own) {
-        // A missing one is reported in a moment.
-        if observe::exists(volume.as_str())? {
-            let came = inspect::properties(&volume, true)?;
-            disarm(&volume, &came, &format!(" of {}", printable(volume.leaf(), 60)), place);
-            disarmed.extend(came);
-        }
+    if own.get(keys::UUID).is_none_or(|uuid| uuid.value.parse::<uuid::Uuid>().is_err()) {
+        return Err(not_a_guest("its uuid is none".into()));
     }
     let more = whole(wanted.into, &own)?;
     let mut said = Vec::new();
@@ -175,17 +168,27 @@ pub(super) fn settle(wanted: &Reception<'_>, place: &mut Place<'_>) -> Result<Ar
     Ok(Arrived { said, disarmed })
 }
 
-/// Takes the effect of native properties that came. `of` is what each of them is called besides its key.
-fn disarm(dataset: &Dataset, came: &[Disarmed], of: &str, place: &mut Place<'_>) {
-    let has = |key: &str| came.iter().any(|came| came.what == format!("property {key}{of}"));
-    let released = streams::RESERVATIONS.into_iter().filter(|key| has(key)).map(|key| streams::release(dataset, key));
-    let decided = streams::DECIDED.into_iter().filter(|(key, _)| has(key)).filter_map(|(key, _)| streams::decide(dataset, key));
-    for cmd in released.chain(decided).collect::<Vec<_>>() {
-        // Who is denied it, in a zone for example, is no reason to lose what came: the property is reported all the same.
-        if let Err(problem) = command(&cmd, place) {
-            (place.report)(Event::Warning(problem.message));
+/// Makes sure that what came is a file system with volumes below it, and that none of them acts on this host: of an increment
+/// too, whose stream may have brought other values. What each had brought.
+fn tamed(wanted: &Reception<'_>, place: &mut Place<'_>) -> Result<Vec<Disarmed>> {
+    let tree = observe::tree(wanted.into)?;
+    let mut disarmed = Vec::new();
+    for member in &tree {
+        for cmd in guard::tame(&member.dataset, member.is, wanted.dialect, &member.came) {
+            command(&cmd, place)?;
+        }
+        disarmed.extend(inspect::properties(wanted.into, member));
+    }
+    for Member { dataset, is, .. } in &tree {
+        match (is, dataset == wanted.into) {
+            (Type::FileSystem, true) | (Type::Volume, false) => {}
+            (Type::Volume, true) => return Err(not_a_guest("it is a volume".into())),
+            (Type::FileSystem, false) => {
+                return Err(not_a_guest(format!("{} is a file system: below a guest are volumes alone", printable(dataset.as_str(), 200))));
+            }
         }
     }
+    Ok(disarmed)
 }
 
 /// Puts a volume into the trash that the sender's guest has no more: ZFS itself takes nothing away unless it is forced.
@@ -316,10 +319,7 @@ fn newest(dataset: &Dataset) -> Result<SnapshotName> {
 }
 
 fn in_clone<T>(clone: &Dataset, place: &mut Place<'_>, read: &dyn Fn(&Folder) -> Result<T>) -> Result<T> {
-    let row = observe::dataset(clone)?;
-    let folder = row.as_ref().and_then(|r| r.native("mountpoint")).filter(|m| m.starts_with('/')).ok_or_else(|| {
-        Problem::not_now(format!("`{clone}` has no mount point")).on(clone).hint("give chyves' root one: zfs set mountpoint=/path ROOT")
-    })?;
+    let folder = super::command::home(clone)?;
     super::command::mount(clone, place)?;
     let result = Folder::open(folder).and_then(|folder| read(&folder));
     settled(&args::unmount(clone))?;

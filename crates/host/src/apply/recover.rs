@@ -77,9 +77,14 @@ fn unreadable(path: &Path, why: impl std::fmt::Display) -> Problem {
     Problem::new(Kind::Left, format!("cannot read the journal `{shown}`: what a killed command left is unknown"))
         .on(path.display())
         .because(why)
-        .hint(format!(
-            "`head -c 2000 '{shown}'` shows the command and its steps; check with `chyves list` and `zfs list -t all` what came of them"
-        ))
+        .hint(if own::stat(path).is_ok_and(|meta| meta.is_file()) {
+            format!(
+                "`head -c 2000 '{shown}'` shows the command and its steps; check with `chyves list` and `zfs list -t all` what came of them"
+            )
+        } else {
+            // Reading a FIFO would wait for its writer.
+            format!("chyves makes regular files there alone: `ls -l '{shown}'` shows what it is")
+        })
         .hint(format!("then remove the journal: rm '{shown}'"))
 }
 

@@ -41,6 +41,7 @@ pub(super) fn perform(
         | Action::DestroyTree { .. }
         | Action::SetReadonly { .. }
         | Action::SetNative { .. }
+        | Action::Tame { .. }
         | Action::DropSnapshot { .. }
         | Action::LeaveToClones { .. }
         | Action::Promote { .. } => {

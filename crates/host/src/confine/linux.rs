@@ -5,7 +5,7 @@
 
 use super::{Answer, Order, loopback, root, say, uid};
 use chyves_core::confinement::loopback::Barred;
-use chyves_core::confinement::{Level, Means, Network, Possible, Sandbox};
+use chyves_core::confinement::{self, Level, Means, Network, Possible, Sandbox};
 use chyves_core::network::nat::NFT;
 use landlock::{Access, AccessNet, CompatLevel, Compatible, NetPort, Ruleset, RulesetAttr, RulesetCreatedAttr, Scope};
 use rustix::process::{Gid, Resource, Rlimit, Uid};
@@ -19,6 +19,9 @@ const OF_FILES: CapabilitySet =
 /// What making namespaces, device nodes and another user of this process takes.
 const NEEDED: CapabilitySet = CapabilitySet::SYS_ADMIN.union(CapabilitySet::MKNOD);
 const TO_CHANGE_USER: CapabilitySet = CapabilitySet::SETUID.union(CapabilitySet::SETGID).union(CapabilitySet::SETPCAP);
+
+/// A list of users is smaller.
+const IDS: u64 = 16 << 20;
 
 /// What the hypervisor holds besides its descriptors.
 pub(super) struct Confined {
@@ -53,7 +56,9 @@ pub fn possible() -> Possible {
         is_roots.then(|| "/dev/kvm is for root alone, and QEMU could open it as root only: `chmod 0660` and `chgrp kvm` it".to_owned());
     let nft = crate::run::find_program(NFT);
     let no_loopback_rules = nft.is_none().then(|| format!("the program `{NFT}` is missing (package nftables)"));
-    Possible { no_user, no_namespaces, no_kvm, no_loopback_rules, landlock: landlock() }
+    let read = |name: &str| crate::hostfs::named::text(name, IDS).unwrap_or_default();
+    let taken = confinement::taken(&read("/etc/passwd"), &read("/etc/group"), &read("/etc/subuid"), &read("/etc/subgid"));
+    Possible { no_user, no_namespaces, no_kvm, no_loopback_rules, landlock: landlock(), taken }
 }
 
 /// Whether this kernel's Landlock knows TCP and scopes.

@@ -196,6 +196,7 @@ fn hear(socket: &mut UnixStream) -> Result<(Option<u32>, Option<String>), String
 /// The body of the hidden command: becomes the hypervisor. Comes back only on failure, with the exit status.
 pub fn main() -> u8 {
     child::detach_from_caller();
+    crate::inherited::enough_files();
     // The caller's session, and its terminal, are none of the hypervisor's.
     let _ = rustix::process::setsid();
     let mut answers: Option<File> = None;
@@ -234,7 +235,13 @@ fn receive() -> Result<(Order, Vec<OwnedFd>), String> {
 }
 
 fn become_hypervisor(answers: &mut Option<File>) -> Result<std::convert::Infallible, String> {
-    let socket = rustix::io::fcntl_dupfd_cloexec(std::io::stdin(), OURS).map_err(|e| format!("its order can't be answered: {e}"))?;
+    let Ok(socket) = rustix::io::fcntl_dupfd_cloexec(std::io::stdin(), OURS) else {
+        *answers = std::io::stdin().as_fd().try_clone_to_owned().ok().map(File::from);
+        // Who still writes the order would not hear the answer.
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or_default();
+        return Err(format!("it may have {limit} open files, and needs more: ulimit -n 4096"));
+    };
     *answers = Some(File::from(socket));
     let (order, held) = receive()?;
     let null = kernel::null().and_then(|null| Ok(rustix::stdio::dup2_stdin(&null)?));

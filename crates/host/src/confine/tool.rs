@@ -26,7 +26,9 @@ use std::time::Duration;
 
 /// The hidden command.
 pub const WORD: &str = "_confined";
-/// The user and group `nobody` of both systems.
+/// The user and group of tools: the first id after those of hypervisors. Other daemons run as `nobody`, and could trace them.
+const OWN: u32 = chyves_core::confinement::FIRST_UID + chyves_core::confinement::UIDS;
+/// The user and group `nobody` of both systems, for containers that have no other ids.
 const NOBODY: u32 = 65_534;
 /// A tool that reads damaged input may not take all memory.
 const MEMORY: u64 = 4 << 30;
@@ -111,15 +113,23 @@ pub fn main() -> u8 {
     if let Err(e) = limits() {
         return failed("resource limits", &e);
     }
-    let mut command = child::command(&program);
-    command.args(args);
-    if rustix::process::geteuid().is_root() {
-        command.uid(NOBODY).gid(NOBODY);
-    }
+    let args: Vec<_> = args.collect();
     if let Err(why) = restrict(std::path::Path::new(&program)) {
         return failed("privileges", &why);
     }
-    let error = command.exec();
+    let is_root = rustix::process::geteuid().is_root();
+    let become_it = |user: u32| {
+        let mut command = child::command(&program);
+        command.args(&args);
+        if is_root {
+            command.uid(user).gid(user);
+        }
+        command.exec()
+    };
+    let mut error = become_it(OWN);
+    if is_root && error.kind() == std::io::ErrorKind::InvalidInput {
+        error = become_it(NOBODY);
+    }
     failed("exec", &error)
 }
 

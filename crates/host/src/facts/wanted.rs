@@ -22,9 +22,19 @@ pub(super) fn look(host: &mut HostFacts, wants: &Wants) {
     for wanted in &wants.paths {
         let seen = match &wanted.path {
             FilePath::Host(path) => file(&platform::here().path(path)),
-            FilePath::Below { mount, path } => below(mount, path),
+            FilePath::Below { mount, path } => below(mount, path).map(|(seen, refused)| {
+                host.state.refused.extend(refused.map(|why| (wanted.path.to_string(), why)));
+                seen
+            }),
         };
         host.state.files.insert(wanted.path.to_string(), seen);
+    }
+    // As the hypervisor will open them: a descriptor tells what a look at the name does not.
+    for (path, write) in
+        wants.attached.iter().filter(|(path, _)| host.vmm == Vmm::Qemu && matches!(host.state.files.get(path), Some(Some(_))))
+    {
+        let refused = safe::attached(path, *write).err().map(|problem| problem.causes.first().cloned().unwrap_or(problem.message));
+        host.state.refused.extend(refused.map(|why| (path.clone(), why)));
     }
     // The packages' firmware also where the guest has its own: its variables may be a copy of theirs.
     if wants.loader == Loader::Uefi {
@@ -51,13 +61,14 @@ pub(super) fn files<'a>(state: &mut HostState, names: impl IntoIterator<Item = &
     }
 }
 
-/// A file in a guest's folder, where links are not followed and devices are none.
-fn below(mount: &str, path: &str) -> Option<FileSeen> {
+/// A file in a guest's folder, where links are not followed and devices are none; and why it can't be written, where it may
+/// not be although it is a file.
+fn below(mount: &str, path: &str) -> Option<(FileSeen, Option<String>)> {
     let folder = Folder::open_if_there(mount).ok().flatten()?;
     let entry = match folder.metadata(path) {
         Ok(entry) => entry?,
         // A folder above it is a link.
-        Err(_) => return Some(FileSeen { kind: FileKind::Link, size: Size::bytes(0), writable: false }),
+        Err(_) => return Some((FileSeen { kind: FileKind::Link, size: Size::bytes(0), writable: false }, None)),
     };
     let kind = match entry.kind {
         safe::FileKind::File => FileKind::File,
@@ -65,8 +76,10 @@ fn below(mount: &str, path: &str) -> Option<FileSeen> {
         safe::FileKind::Link => FileKind::Link,
         _ => FileKind::Other,
     };
-    let writable = kind == FileKind::File && folder.file(path, safe::Access::ReadWrite, Rule::DISK).is_ok();
-    Some(FileSeen { kind, size: Size::bytes(if kind == FileKind::File { entry.len } else { 0 }), writable })
+    let refused = if kind == FileKind::File { folder.file(path, safe::Access::ReadWrite, Rule::DISK).err() } else { None };
+    let writable = kind == FileKind::File && refused.is_none();
+    let of_links = refused.filter(|_| entry.links > 1).map(|_| safe::links_refused(entry.links));
+    Some((FileSeen { kind, size: Size::bytes(if kind == FileKind::File { entry.len } else { 0 }), writable }, of_links))
 }
 
 fn file(path: &Path) -> Option<FileSeen> {

@@ -37,6 +37,15 @@ pub fn read(path: impl AsRef<Path>) -> Result<Vec<u8>> {
     super::bounded(File::open(path)?, LIMIT)
 }
 
+/// Writes a value into a file of this process's own.
+///
+/// # Errors
+/// What the system says, or it is elsewhere.
+pub fn set(path: impl AsRef<Path>, value: &str) -> Result<()> {
+    check(path.as_ref())?;
+    std::fs::write(path, value)
+}
+
 /// The text of a file.
 ///
 /// # Errors

@@ -1,10 +1,14 @@
 //! Whether a disk image is complete: every block that its tables name must be inside the file. `qemu-img` reads zeros
 //! where a file ends early, and ends with 0.
 //!
-//! Read from the format's own structures: qcow2 (all tables), VDI and VHD. VMDK and VHDX are left to `qemu-img check`, which
-//! looks there.
+//! Read from the format's own structures: qcow2, VMDK, VHDX, VDI and VHD. Of the last block of a disk only what is below the
+//! disk's size has to be there.
+//!
+//! * `blocks`: VMDK and VHDX
 //!
 //! Not here: what else is wrong with an image (`convert` runs `qemu-img check`).
+
+mod blocks;
 
 use super::content::Format;
 use std::fs::File;
@@ -22,7 +26,8 @@ pub(super) fn missing(file: &File, format: Format) -> io::Result<Option<String>>
         Format::Qcow2 => image.qcow2(),
         Format::Vdi => image.vdi(),
         Format::Vhd => image.vhd(),
-        Format::Vmdk | Format::Vhdx => Ok(None),
+        Format::Vmdk => image.vmdk(),
+        Format::Vhdx => image.vhdx(),
     }
 }
 
@@ -70,6 +75,7 @@ impl Image<'_> {
     fn qcow2(&self) -> io::Result<Option<String>> {
         let Some(header) = self.read(0, 72)? else { return Ok(Some("its header is cut".into())) };
         let (cluster_bits, l1_entries, l1_at) = (big(&header, 20, 4), big(&header, 36, 4), big(&header, 40, 8));
+        let disk = big(&header, 24, 8);
         if !(9..=21).contains(&cluster_bits) {
             return Ok(Some("its header has an impossible cluster size".into()));
         }
@@ -77,21 +83,27 @@ impl Image<'_> {
         // Extended L2 entries have a bitmap of subclusters beside each offset.
         let entry = if self.has_extended_entries(&header)? { 16 } else { 8 };
         let Some(l1) = self.read(l1_at, l1_entries * 8)? else { return Ok(Some(self.beyond("its first table", l1_at))) };
-        // The last cluster may be written in part.
-        let end = self.length.next_multiple_of(cluster);
-        for l2_at in l1.chunks_exact(8).map(|e| big(e, 0, 8) & 0x00ff_ffff_ffff_fe00).filter(|at| *at != 0) {
+        let entries = cluster / entry as u64;
+        let tables = (0..).zip(l1.chunks_exact(8)).map(|(n, e)| (n, big(e, 0, 8) & 0x00ff_ffff_ffff_fe00));
+        for (table, l2_at) in tables.filter(|(_, at)| *at != 0) {
             let Some(l2) = self.read(l2_at, cluster)? else { return Ok(Some(self.beyond("a table", l2_at))) };
-            for item in l2.chunks_exact(entry).map(|e| big(e, 0, 8)) {
+            for (index, item) in (0..).zip(l2.chunks_exact(entry).map(|e| big(e, 0, 8))) {
+                // What of the cluster is below the disk's size: the rest need not be written.
+                let below = disk.saturating_sub((table * entries + index) * cluster).min(cluster);
                 let compressed = item & (1 << 62) != 0;
                 let (at, size) = if compressed {
                     let shift = 62 - (cluster_bits - 8);
                     let at = item & ((1 << shift) - 1);
                     let sectors = (item >> shift) & ((1 << (cluster_bits - 8)) - 1);
-                    (at, (sectors + 1) * 512 - at % 512)
+                    // The number of sectors is all that is known: the data ends somewhere in the last of them.
+                    (at, ((sectors + 1) * 512 - at % 512).saturating_sub(511))
+                } else if entry == 8 && item & 1 != 0 {
+                    // It reads as zeros.
+                    (0, 0)
                 } else {
-                    (item & 0x00ff_ffff_ffff_fe00, cluster)
+                    (item & 0x00ff_ffff_ffff_fe00, below)
                 };
-                if at != 0 && (at >= self.length || at + size > end) {
+                if at != 0 && below > 0 && at.checked_add(size).is_none_or(|end| end > self.length) {
                     return Ok(Some(self.beyond("a cluster", at)));
                 }
             }

@@ -39,7 +39,7 @@ mod ovf;
 pub mod part;
 mod proxy;
 pub(crate) mod signature;
-mod source;
+pub(crate) mod source;
 mod sparse;
 pub(crate) mod trust;
 mod unpack;

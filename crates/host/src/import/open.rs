@@ -23,7 +23,7 @@ pub(crate) fn regular(path: &str) -> Result<(File, Metadata)> {
 }
 
 /// Whether nobody but this user, or root, can write to a file.
-pub(super) fn is_private(meta: &Metadata) -> bool {
+pub(crate) fn is_private(meta: &Metadata) -> bool {
     let me = rustix::process::geteuid().as_raw();
     (meta.uid() == 0 || meta.uid() == me) && meta.mode() & 0o022 == 0
 }

@@ -11,7 +11,6 @@ use super::part::Part;
 use super::signature::Running;
 use super::{ftp, http, interrupted, trust};
 use crate::hostfs::named;
-use chyves_core::cmd::Cmd;
 use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::image::{HashKind, Order, Source};
 use chyves_core::value::printable;
@@ -157,14 +156,19 @@ fn file(path: &str) -> Result<(File, Metadata)> {
     })
 }
 
+/// When a file was last written to. Who owns it can set the first of these back, and nobody the second.
+fn written(meta: &Metadata) -> [i64; 4] {
+    [meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec()]
+}
+
 /// Makes sure that a file was not changed or removed while it was read.
-fn same(path: &str, before: &Metadata, file: &File) -> Result<()> {
+pub(crate) fn same(path: &str, before: &Metadata, file: &File) -> Result<()> {
     let shown = printable(path, 300);
     let changed = |why: &str| {
         Err(Problem::failed(format!("`{shown}` changed while it was read"))
             .on(&shown)
             .because(why)
-            .hint(format!("once nobody writes to it, `{}` tries again", Cmd::new("chyves", ["image", "import", &shown]))))
+            .hint("try again once nobody writes to it"))
     };
     match named::stat(path) {
         Err(_) => return changed("it is not there any more"),
@@ -175,7 +179,7 @@ fn same(path: &str, before: &Metadata, file: &File) -> Result<()> {
     if now.len() != before.len() {
         return changed(&format!("it had {} bytes and has {}", before.len(), now.len()));
     }
-    if (now.mtime(), now.mtime_nsec()) != (before.mtime(), before.mtime_nsec()) {
+    if written(&now) != written(before) {
         return changed("somebody wrote to it");
     }
     Ok(())
@@ -217,6 +221,13 @@ mod tests {
         );
         let longer = |path: &str| std::fs::OpenOptions::new().append(true).open(path).unwrap().write_all(b"more").unwrap();
         assert!(why(read_while(longer)).contains("has"));
+        let hidden = |path: &str| {
+            let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+            let was = file.metadata().unwrap().modified().unwrap();
+            std::os::unix::fs::FileExt::write_all_at(&file, b"other", 0).unwrap();
+            file.set_modified(was).unwrap();
+        };
+        assert!(why(read_while(hidden)).contains("wrote"));
         let shorter = |path: &str| std::fs::OpenOptions::new().write(true).open(path).unwrap().set_len(9).unwrap();
         assert!(why(read_while(shorter)).contains("has 9"));
     }

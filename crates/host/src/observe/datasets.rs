@@ -3,8 +3,10 @@
 use crate::run;
 use chyves_core::cmd::Cmd;
 use chyves_core::error::{Problem, Result};
+use chyves_core::plan::adopt::Member;
 use chyves_core::value::{Dataset, printable};
 use chyves_core::zfs::args::{self, Pair};
+use chyves_core::zfs::guard::{self, Type};
 use chyves_core::zfs::rows::{self, Row};
 use std::collections::BTreeMap;
 
@@ -56,6 +58,24 @@ pub fn dataset(name: &Dataset) -> Result<Option<Row>> {
         .on(name.pool())
         .because(printable(output.stderr.lines().next().unwrap_or("zfs failed"), 200))
         .hint("`zpool list` shows the pools, `zpool import` those not imported"))
+}
+
+/// A dataset and everything below it, as ZFS sees it: what each is, and what it says by itself that may not stay where it
+/// came from elsewhere.
+///
+/// # Errors
+/// ZFS does not answer, or says what can't be read.
+pub fn tree(of: &Dataset) -> Result<Vec<Member>> {
+    let listed = run::must(&args::list_types(of))?;
+    let member = |line: &str| {
+        let (name, is) =
+            line.split_once('\t').ok_or_else(|| Problem::failed("can't read what `zfs list` printed").because(printable(line, 120)))?;
+        let dataset: Dataset = name.parse()?;
+        let is = if is == "volume" { Type::Volume } else { Type::FileSystem };
+        let came = guard::came(&run::must(&guard::read(&dataset))?);
+        Ok(Member { dataset, is, came })
+    };
+    listed.lines().map(member).collect()
 }
 
 /// Whether a dataset or snapshot exists.

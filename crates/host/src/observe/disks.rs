@@ -6,8 +6,9 @@ use crate::apply::disk::length;
 use crate::run;
 use crate::safe::{Access, FileKind, Folder, Rule};
 use chyves_core::error::Result;
-use chyves_core::guest::{DiskKind, DiskSpec, Guest, disk_name};
+use chyves_core::guest::{DiskKind, DiskSpec, Guest, disk_name, trust};
 use chyves_core::plan::disk::found::{Disks, Found};
+use chyves_core::property::keys::{self, DiskKey};
 use chyves_core::value::{FilePath, Size};
 use chyves_core::zfs::args;
 use chyves_core::zfs::rows::{self, Row};
@@ -57,6 +58,10 @@ fn found(guest: &Guest, chosen: &[DiskSpec], volumes: &[Row], mount: Mount) -> R
     let files = files(guest, &wanted, mount)?;
     let file = |number: u16| files.iter().find(|(n, _)| *n == number).map(|(_, found)| found.clone());
     let found = |disk: &DiskSpec| match disk.kind {
+        // Opening a device can have an effect, and what a foreign guest names is any file of the host.
+        DiskKind::Attached if !trust::is_own_trusted(guest, &keys::disk(disk.number, DiskKey::Source)) => {
+            Found::Unknown("its source is not trusted, so it is not inspected".to_owned())
+        }
         DiskKind::Attached => match disk.source.as_deref().map(attached) {
             Some(found) => found,
             None => Found::Unknown("its source is not recorded".to_owned()),
@@ -101,14 +106,20 @@ fn files(guest: &Guest, numbers: &[u16], mount: Mount) -> Result<Vec<(u16, Found
     if numbers.is_empty() {
         return Ok(Vec::new());
     }
-    let Ok(folder) = guest.folder() else { return Ok(unknown("the file system of the guest has no mount point")) };
+    let folder = match guest.folder() {
+        Ok(folder) => folder,
+        Err(problem) => {
+            let hint = problem.hints.first().map_or_else(String::new, |hint| format!("; {hint}"));
+            return Ok(unknown(&format!("{problem}{hint}")));
+        }
+    };
     if guest.mounted {
         return Ok(numbers.iter().map(|n| (*n, file(folder, *n))).collect());
     }
     if mount == Mount::Never {
         return Ok(unknown("the file system of the guest is not mounted"));
     }
-    if let Err(problem) = run::must(&args::mount(&guest.dataset)) {
+    if let Err(problem) = crate::apply::mount_at_home(&guest.dataset) {
         return Ok(unknown(&format!("its file system cannot be mounted: {problem}")));
     }
     let found = numbers.iter().map(|n| (*n, file(folder, *n))).collect();

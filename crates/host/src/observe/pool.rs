@@ -11,7 +11,7 @@ use chyves_core::value::{Dataset, SnapshotName};
 use chyves_core::world::Root;
 use chyves_core::zfs::inventory::inventory;
 use chyves_core::zfs::rows::{self, Row};
-use chyves_core::zfs::{args, stream};
+use chyves_core::zfs::{args, guard, stream};
 
 /// The guests of one pool, whatever its role.
 ///
@@ -84,7 +84,7 @@ pub fn layouts() -> Result<Vec<(Dataset, u32)>> {
 /// What should guard the host against the files of a dataset and does not. The root itself holds none.
 fn unguarded(root: &Dataset, dataset: &Dataset, native: Option<&Row>) -> Vec<&'static str> {
     let is_off = |key: &&str| native.and_then(|row| row.native(key)).is_none_or(|value| value == "off" || value == "-");
-    if dataset == root { Vec::new() } else { stream::GUARDS.into_iter().filter(|key| !is_off(key)).collect() }
+    if dataset == root { Vec::new() } else { guard::GUARDS.into_iter().filter(|key| !is_off(key)).collect() }
 }
 
 /// Everything below a root that carries settings, for a change of its layout; to take one back, with what the newest

@@ -197,7 +197,7 @@ pub fn changed_files(guest: &Guest, from: &SnapshotName, to: Option<&SnapshotNam
     let folder = guest.folder()?;
     // ZFS compares the files of mounted file systems alone.
     if !guest.mounted {
-        run::must(&args::mount(&guest.dataset))?;
+        crate::apply::mount_at_home(&guest.dataset)?;
     }
     let output = run::must(&args::diff(&guest.dataset.at(from), to));
     if !guest.mounted {

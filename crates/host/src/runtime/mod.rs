@@ -20,7 +20,7 @@ pub use lock::Lock;
 pub use observe::{GuestState, Observed};
 pub use record::{Phase, Record};
 
-use crate::hostfs::own;
+use crate::hostfs::{named, own};
 use crate::platform;
 use chyves_core::error::{Problem, Result};
 use chyves_core::launch::SECRET_FILE;
@@ -185,7 +185,26 @@ pub(crate) fn check_private(path: &Path, variable: &str) -> Result<bool> {
             .because("it is no folder, belongs to another user, or others may write to it")
             .hint(format!("remove it, or name another in {variable}")));
     }
+    if let Some(open) = open_above(path, me) {
+        return Err(Problem::host_cant(format!("the folder `{}` is not safe to use", path.display()))
+            .on(path.display())
+            .because(format!("others may write to `{}`, and put another folder in its place", open.display()))
+            .hint(format!("chmod go-w {}; or name another folder in {variable}", open.display())));
+    }
     Ok(true)
+}
+
+/// A folder above this one whose entries others may rename: it can be written to by all, or by a group where this is root's, and
+/// is not sticky.
+fn open_above(path: &Path, me: u32) -> Option<PathBuf> {
+    let real = named::real(path).ok()?;
+    let open = |folder: &&Path| {
+        named::stat(folder).is_ok_and(|meta| {
+            let by_group = me == 0 && meta.gid() != 0 && meta.mode() & 0o020 != 0;
+            (by_group || meta.mode() & 0o002 != 0) && meta.mode() & 0o1000 == 0
+        })
+    };
+    real.ancestors().skip(1).find(open).map(Path::to_path_buf)
 }
 
 impl GuestDir {
@@ -282,6 +301,13 @@ mod tests {
         assert_eq!(std::fs::metadata(rt.root()).unwrap().mode() & 0o777, 0o700);
         std::fs::set_permissions(rt.root(), std::fs::Permissions::from_mode(0o777)).unwrap();
         assert!(rt.create().unwrap_err().message.contains("not safe"));
+        // Who may write to a folder above it can put another one in its place, unless that is sticky as /tmp is.
+        std::fs::set_permissions(rt.root(), std::fs::Permissions::from_mode(0o700)).unwrap();
+        let above = temp.path().join("deep");
+        for (mode, is_safe) in [(0o777, false), (0o1777, true), (0o755, true)] {
+            std::fs::set_permissions(&above, std::fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(rt.create().is_ok(), is_safe, "{mode:o}");
+        }
         let link = temp.path().join("link");
         std::os::unix::fs::symlink(temp.path().join("deep"), &link).unwrap();
         assert!(Runtime::at(link).create().is_err());

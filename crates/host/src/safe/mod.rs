@@ -28,6 +28,7 @@ mod tests;
 
 pub use attached::{attached, named};
 pub use file::{Access, Owner, Rule};
+pub use refusal::links_refused;
 pub use refusal::{FileKind, Refusal};
 pub use staged::{Staged, is_temporary};
 
@@ -43,8 +44,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// How many folders may be inside one another where a whole tree is read or removed.
-const DEPTH: usize = 64;
+/// How many folders inside one another are removed: one a pass.
+const PASSES: usize = 100_000;
 
 /// A folder of a dataset's file system: the mount point, or a folder below it.
 #[derive(Debug)]
@@ -335,26 +336,47 @@ impl Folder {
     /// # Errors
     /// Something in it can't be removed.
     pub fn remove_all(&self, path: impl AsRef<Path>) -> Result<()> {
-        self.remove_tree(path.as_ref(), DEPTH)
-    }
-
-    fn remove_tree(&self, path: &Path, depth: usize) -> Result<()> {
+        let path = path.as_ref();
         match self.metadata(path)?.map(|e| e.kind) {
             None => Ok(()),
             Some(FileKind::Folder) => {
-                if depth == 0 {
-                    return Err(Problem::failed(format!("cannot remove {}: too many nested folders", refusal::path(&self.shown(path))))
-                        .on(self.path.display())
-                        .hint("remove it with rm -r"));
-                }
-                let folder = self.folder(path)?;
-                for name in folder.list()? {
-                    folder.remove_tree(Path::new(&name), depth - 1)?;
-                }
+                self.folder(path)?.empty()?;
                 self.remove_folder(path).map(drop)
             }
             Some(_) => self.remove_file(path).map(drop),
         }
+    }
+
+    /// Removes everything in this folder. What is nested is moved up first, so that two folders are open at once however many are
+    /// inside one another: who writes here may have made more than a process can have open.
+    fn empty(&self) -> Result<()> {
+        let mark = crate::identity::new();
+        for pass in 0..PASSES {
+            let names = self.list()?;
+            if names.is_empty() {
+                return Ok(());
+            }
+            for (n, name) in names.iter().enumerate() {
+                if self.metadata(name)?.is_none_or(|entry| entry.kind != FileKind::Folder) {
+                    self.remove_file(name)?;
+                    continue;
+                }
+                let nested = self.folder(name)?;
+                for (m, inner) in nested.list()?.iter().enumerate() {
+                    if nested.metadata(inner)?.is_none_or(|entry| entry.kind != FileKind::Folder) {
+                        nested.remove_file(inner)?;
+                        continue;
+                    }
+                    let up = format!(".removing-{mark}-{pass}-{n}-{m}");
+                    rustix::fs::renameat(nested.as_fd(), inner, self.as_fd(), &up)
+                        .map_err(|e| problem("remove", &nested.shown(inner), &e.into()))?;
+                }
+                self.remove_folder(name)?;
+            }
+        }
+        Err(Problem::failed(format!("cannot remove {}: it is filled again and again", refusal::path(&self.path)))
+            .on(self.path.display())
+            .hint("end what writes there"))
     }
 
     /// Writes the names of a folder to the disk: what was created, renamed or removed in it is so after a power loss too.

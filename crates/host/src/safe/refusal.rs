@@ -85,6 +85,10 @@ pub enum Refusal {
     },
     /// The file belongs to another user.
     Owner(u32),
+    /// The host itself uses the device.
+    InUse,
+    /// The file is the kernel's: reading or writing it does something.
+    OfKernel,
 }
 
 impl fmt::Display for Refusal {
@@ -96,6 +100,10 @@ impl fmt::Display for Refusal {
             Self::Escapes => write!(f, "the path leaves its dataset"),
             Self::Links(n) => write!(f, "it has {n} names (hard links), and writing to it would change a file of another name"),
             Self::Large { len, limit } => write!(f, "it has {len} bytes, and at most {limit} are read"),
+            Self::InUse => {
+                write!(f, "this host uses it: a file system of it is mounted, or it is part of a pool, a RAID or a volume group")
+            }
+            Self::OfKernel => write!(f, "it is no disk: it is on a file system of the kernel's, such as /proc or /sys"),
             Self::Owner(uid) => write!(f, "it belongs to the user {uid}, not to the user who runs chyves"),
         }
     }
@@ -107,6 +115,11 @@ impl From<Refusal> for io::Error {
     fn from(refusal: Refusal) -> Self {
         Self::other(refusal)
     }
+}
+
+/// Why a file of so many names is not written, in words.
+pub fn links_refused(names: u64) -> String {
+    Refusal::Links(names).to_string()
 }
 
 /// The refusal that an error carries.
@@ -146,6 +159,8 @@ pub(super) fn problem(verb: &str, at: &Path, e: &io::Error) -> Problem {
                 problem.hint(format!("inspect it with `ls -l {plain}`, and move it out of the way"))
             }
             Refusal::Crosses => problem.hint(format!("unmount what is mounted there: umount {plain}")),
+            Refusal::InUse => problem.because(refusal).hint("`mount`, `lsblk` and `zpool status` show by what; end that first"),
+            Refusal::OfKernel => problem.because(refusal).hint("name a disk or a regular file"),
             Refusal::Large { .. } => problem.hint(format!("inspect it with `ls -ls {plain}`, and replace or remove it")),
             Refusal::Owner(_) => problem.hint(format!("inspect it, and if its content is right: chown root {plain}")),
         };

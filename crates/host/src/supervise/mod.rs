@@ -50,6 +50,7 @@ use std::io::{Read, Write};
 ///
 /// Call it before the command line is parsed: a supervisor is to stay small.
 pub fn main_detached() -> u8 {
+    crate::inherited::reset();
     // Fails only for one who leads its group already, who then has no terminal of the caller's to lose.
     let _ = rustix::process::setsid();
     let mut told = false;

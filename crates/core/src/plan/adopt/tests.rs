@@ -43,7 +43,10 @@ fn two_guests_are_never_one_machine() {
     assert!(!text.contains("inherit chyves:net0.backend"), "{text}");
     // One that is foreign itself is in nobody's way.
     let foreign = Guest { foreign: Some("received".into()), ..own };
-    assert!(adopt(&world, &copy, &[copy.clone(), foreign], &Request::default()).is_ok());
+    assert!(adopt(&world, &copy, &[copy.clone(), foreign.clone()], &trusting(Trust::All)).is_ok());
+    // An address that came may be that of another machine here, and is shown first.
+    let undecided = adopt(&world, &copy, &[copy.clone(), foreign], &Request::default()).unwrap_err();
+    assert_eq!(undecided.causes, ["net0.mac"]);
 }
 
 #[test]
@@ -104,4 +107,36 @@ fn defaults_of_this_host_are_trusted_and_others_are_not() {
     world.roots[0].host = Some(Uuid::from_u128(77));
     world.roots.push(first);
     assert!(adopt(&world, &inheriting(false), &[], &Request::default()).is_err());
+}
+
+#[test]
+fn what_acts_on_the_host_is_disarmed_before_anything_is_mounted() {
+    let mut guest = foreign("web", &[]);
+    (guest.mountpoint, guest.mounted) = (Some("/etc/cron.d".into()), true);
+    let came = |property: &str, value: &str| guard::Came { property: property.into(), value: value.into() };
+    let member = |dataset: Dataset, is, came| Member { dataset, is, came };
+    let tree = vec![
+        member(guest.dataset.clone(), guard::Type::FileSystem, vec![came("mountpoint", "/etc/cron.d"), came("setuid", "on")]),
+        member(guest.dataset.child("disk0"), guard::Type::Volume, vec![came("volmode", "full")]),
+    ];
+    let plan = adopt(&testing::world(Vec::new()), &guest, &[], &Request { tree: tree.clone(), ..Request::default() }).unwrap();
+    let text = plan.script(Os::Linux);
+    let at = |what: &str| text.find(what).unwrap_or_else(|| panic!("{what}: {text}"));
+    assert!(at("zfs unmount") < at("zfs inherit mountpoint") && at("zfs set setuid=off") < at("zfs mount"), "{text}");
+    assert!(text.contains("disarmed: tank/chyves/guests/web/disk0: property volmode was full: dev here"), "{text}");
+    assert!(!text.contains("/etc/cron.d/"), "{text}");
+    // One's own guest is only disarmed, and a file system below a guest is adopted by nobody.
+    guest.foreign = None;
+    let own = adopt(&testing::world(Vec::new()), &guest, &[], &Request { tree: tree.clone(), ..Request::default() }).unwrap();
+    assert!(!own.script(Os::Linux).contains("chyves:owner"));
+    let child = member(guest.dataset.child("disk1"), guard::Type::FileSystem, Vec::new());
+    let refused = adopt(&testing::world(Vec::new()), &guest, &[], &Request { tree: [tree, vec![child]].concat(), ..Request::default() });
+    assert!(refused.unwrap_err().message.contains("disk1 is a file system"));
+}
+
+#[test]
+fn an_empty_list_is_no_trust() {
+    for typed in [Vec::new(), vec![String::new()], vec![String::new(), " ".to_owned()]] {
+        assert_eq!(Trust::in_keys(&typed).unwrap_err().code.exit_code(), 2);
+    }
 }

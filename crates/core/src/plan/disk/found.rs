@@ -53,7 +53,10 @@ impl Found {
                     guest.name
                 )))
             }
-            Self::Unknown(why) => Err(cannot(printable(why, 300))),
+            Self::Unknown(why) => Err(cannot(printable(why, 400)).hint(format!(
+                "`chyves info {}` shows the guest, `zfs get mounted,mountpoint {}` its file system",
+                guest.name, guest.dataset
+            ))),
         }
     }
 

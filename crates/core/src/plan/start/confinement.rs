@@ -1,6 +1,7 @@
 //! How far a guest's hypervisor is confined: what is wanted, limited by the host and by the guest's devices.
 
-use crate::confinement::{Confinement, How, Level, Means, Network, Sandbox, Show};
+use crate::confinement::{Confinement, FIRST_UID, How, Level, Means, Network, Sandbox, Show, UIDS};
+use crate::error::{Problem, Result};
 use crate::guest::{Accel, Guest, Spec};
 use crate::vmm::bhyve::jail::{self, Jail};
 use crate::vmm::bhyve::{BhyveHost, Release};
@@ -9,12 +10,32 @@ use crate::vmm::{Machine, Vmm};
 use crate::world::HostFacts;
 
 /// The confinement of a machine's hypervisor on this host.
-pub(super) fn of(spec: &Spec, machine: &Machine, host: &HostFacts) -> Confinement {
+///
+/// # Errors
+/// The user ids that it would run as belong to somebody else.
+pub(super) fn of(guest: &Guest, spec: &Spec, machine: &Machine, host: &HostFacts) -> Result<Confinement> {
     match host.vmm {
-        Vmm::Qemu => linux(spec, machine, host),
+        Vmm::Qemu => {
+            let confinement = linux(spec, machine, host);
+            if let Means::Linux(_) = confinement.means {
+                ids(guest, spec, host)?;
+            }
+            Ok(confinement)
+        }
         // It is decided where bhyve's own words are known: `freebsd`.
-        Vmm::Bhyve => Confinement::default(),
+        Vmm::Bhyve => Ok(Confinement::default()),
     }
+}
+
+/// Refuses a range of user ids in which somebody of this host has one: a hypervisor that its guest has taken over would be that
+/// somebody.
+fn ids(guest: &Guest, spec: &Spec, host: &HostFacts) -> Result<()> {
+    let Some(taken) = host.confinement.taken_from(spec.confine_uids) else { return Ok(()) };
+    let name = &guest.name;
+    Err(Problem::not_now(format!("`{name}` cannot run as one of the {UIDS} user ids from {}: they are not free", spec.confine_uids))
+        .on(name)
+        .because(format!("{taken} of this host"))
+        .hint(format!("`chyves set {name} confine_uids=N` names other ones, also as a default; {FIRST_UID} where nothing is set")))
 }
 
 /// The same for bhyve: a jail where the release and the machine's devices allow one, and else what bhyve does by itself.
@@ -41,19 +62,30 @@ fn linux(spec: &Spec, machine: &Machine, host: &HostFacts) -> Confinement {
     let wanted = spec.confine;
     let Reach { shows, network, owns_files, locks_memory, mut reasons } = qemu::reach(machine);
     let (mut level, limited) = host.confinement.limit(wanted);
-    if level == Level::Full && spec.qargs.iter().any(|word| word.contains('/')) {
+    let named = (level == Level::Full && spec.qargs.iter().any(|word| word.contains('/')))
+        .then(|| "qargs names files, which the namespaces of QEMU would not contain".to_owned());
+    if named.is_some() {
         level = Level::User;
-        reasons.push("qargs names files, which the namespaces of QEMU would not contain".to_owned());
     }
+    let mut owns_files = owns_files;
     if level == Level::User && (owns_files || !shows.is_empty()) {
-        // As another user in the host's own folders it could use none of them.
-        level = Level::Off;
-        reasons.extend(shows.iter().map(of_host));
+        // As another user in the host's own folders it could use none of them. In a root of its own it can; where it can have
+        // none, as root who has lost every privilege but those that concern files.
+        if named.is_none() && host.confinement.limit(Level::Full).0 == Level::Full {
+            level = Level::Full;
+            reasons = shows.iter().map(|show| format!("full, not user: {}", of_host(show))).chain(reasons).collect();
+        } else {
+            owns_files = true;
+            // What is said of a sandbox holds for namespaces.
+            reasons =
+                shows.iter().map(|show| format!("it runs as root without privileges but those for files: {}", of_host(show))).collect();
+        }
     }
+    reasons.extend(named);
     let kvm = spec.accel != Accel::Tcg && host.kvm.is_ok();
     if let (Level::User, true, Some(why)) = (level, kvm, &host.confinement.no_kvm) {
-        level = Level::Off;
-        reasons.push(why.clone());
+        owns_files = true;
+        reasons.push(format!("it runs as root without privileges but those for files: {why}"));
     }
     if let Network::Host { connects: true, .. } = network {
         let why = match (level, owns_files, &host.confinement.no_loopback_rules) {

@@ -82,7 +82,7 @@ pub(super) fn make(
     })?;
     let ports = machine.spec().serial.iter().flatten().filter_map(terminal);
     let given = machine.devices().values().filter_map(passed).chain(ports).collect();
-    let mut confinement = confinement::of(spec, &machine, host);
+    let mut confinement = confinement::of(guest, spec, &machine, host)?;
     let mut notes: Vec<String> = back.note.into_iter().collect();
     let (rendered, control, console) = match host.vmm {
         Vmm::Qemu => {

@@ -219,6 +219,16 @@ fn taps_are_told_apart_by_identity() {
 }
 
 #[test]
+fn a_hypervisor_is_nobody_of_this_host() {
+    let g = testing::guest("web01", &[USUAL, &[("confine_uids", "200000")]].concat());
+    let mut world = testing::world(vec![g.clone()]);
+    assert!(start(&world, &g, &request()).is_ok());
+    world.host.confinement.taken = crate::confinement::taken("ann:x:200001:1::/:/bin/sh\n", "", "", "");
+    let refused = start(&world, &g, &request()).unwrap_err();
+    assert!(refused.code.exit_code() == 4 && refused.causes[0].contains("the user ann has the id 200001"), "{refused:?}");
+}
+
+#[test]
 fn less_confinement_than_wanted_is_a_note_and_never_silent() {
     let text = |settings: &[(&str, &str)], host: Possible| {
         let g = testing::guest("web01", &[USUAL, settings].concat());
@@ -238,7 +248,12 @@ fn less_confinement_than_wanted_is_a_note_and_never_silent() {
     // Where the host's node of KVM is root's, and the guest can have none of its own.
     let no_kvm = || Possible { no_kvm: Some("/dev/kvm is for root alone".into()), ..no_namespaces() };
     let with = text(&[("accel", "kvm")], no_kvm());
-    assert!(with.contains("# note: confinement of web01: off (/dev/kvm is for root alone; "), "{with}");
+    assert!(
+        with.contains(
+            "# note: confinement of web01: user (it runs as root without privileges but those for files: /dev/kvm is for root alone; "
+        ),
+        "{with}"
+    );
     assert!(
         with.contains("; the guest reaches the host's loopback at 10.0.2.2: QEMU runs as root; no namespaces in this container)\n"),
         "{with}"
@@ -263,5 +278,17 @@ fn less_confinement_than_wanted_is_a_note_and_never_silent() {
     assert!(!asked.contains("# note: confinement") && !asked.contains("-sandbox"), "{asked}");
     let named = text(&[("qargs", "-cdrom /srv/x.iso")], Possible::default());
     assert!(named.contains("# note: confinement of web01: user (qargs names files"), "{named}");
+    // A file of the host never takes all confinement away.
+    let file = [("confine", "user"), ("fw_cfg0", "opt/x,file=/etc/hostname")];
+    let up = text(&file, Possible::default());
+    assert!(
+        up.contains("# note: confinement of web01: full (full, not user: QEMU opens /etc/hostname") && up.contains("-sandbox on"),
+        "{up}"
+    );
+    let down = text(&file, no_namespaces());
+    assert!(down.contains("user (it runs as root without privileges but those for files: QEMU opens /etc/hostname"), "{down}");
+    assert!(down.contains("-sandbox on"), "{down}");
+    let both = text(&[("qargs", "-name a/b"), file[1]], Possible::default());
+    assert!(both.contains("-sandbox on") && both.contains("qargs names files"), "{both}");
     assert!(!text(&[("qargs", "-global ICH9-LPC.disable_s3=1")], Possible::default()).contains("# note: confinement"));
 }

@@ -145,16 +145,16 @@ pub(super) static ROWS: &[Property] = &[
         kind: Kind::Choice(crate::confinement::Level::WORDS),
         unset: Unset::Value("full"),
         summary: "how far the hypervisor process is confined",
-        detail: "full: as its own unprivileged user without capabilities, with a filter of system calls, in namespaces that contain only its program, libraries and devices. user: the same without the namespaces. off: as root. What is not possible on this host or with this guest's devices falls back to the strongest level that is; `chyves start` and `chyves info` then state the reason, `chyves doctor` what the host can do. Disks, ISOs, taps and sockets are opened by chyves and passed on as descriptors at every level.",
+        detail: "full: as its own unprivileged user without capabilities, with a filter of system calls, in namespaces that contain only its program, libraries and devices. user: the same without the namespaces. off: as root. What is not possible on this host falls back to the strongest level that is. A guest whose QEMU opens files, folders or devices of the host by itself (fw_cfg, virtio-9p, passthrough, serial ports, TPM) runs at the level full instead of user, and where that is impossible as root with the capabilities for files alone. `chyves start` and `chyves info` then state the reason, `chyves doctor` what the host can do. Disks, ISOs, taps and sockets are opened by chyves and passed on as descriptors at every level.",
         reach: Reaches::When { words: "weakens the confinement, unless full", of: reach::confine },
         ..BASE
     },
     Property {
         key: "confine_uids",
-        kind: Kind::Count { min: 1000, max: 2_147_400_000 },
+        kind: Kind::Count { min: crate::confinement::LEAST_UID, max: 2_147_400_000 },
         unset: Unset::Value("1900000000"),
         summary: "the first of the 65,536 user ids that confined hypervisors run as",
-        detail: "On Linux. Each running guest has one of them to itself, so that one hypervisor cannot signal, trace or read another. They need no entry in /etc/passwd and must belong to nobody else. Usually set once, with `chyves set defaults confine_uids=N`.",
+        detail: "On Linux. Each running guest has one of them to itself, so that one hypervisor cannot signal, trace or read another. They need no entry in /etc/passwd. A range in which a user or group of the host has an id, in /etc/passwd, /etc/group, /etc/subuid or /etc/subgid, is refused. Usually set once, with `chyves set defaults confine_uids=N`.",
         reach: Reaches::When { words: "weakens the confinement, unless the default", of: reach::uids },
         ..BASE
     },

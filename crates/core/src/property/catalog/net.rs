@@ -50,8 +50,8 @@ pub(super) static ROWS: &[Property] = &[
         scope: Scope::GuestOnly,
         unset: Unset::Derived("from the guest's uuid and the card's number"),
         summary: "the Ethernet address of card n",
-        detail: "Unset, it is a locally administered address that stays the same as long as the uuid does.",
-        reach: Reaches::Never,
+        detail: "Unset, it is a locally administered address that stays the same as long as the uuid does. One that came with a guest may be that of the gateway or of another machine of this network.",
+        reach: Reaches::Always(Reach::JoinsNetwork),
         ..BASE
     },
     Property {
