@@ -27,7 +27,9 @@ fn elsewhere(host: &Host) -> PathBuf {
 }
 
 fn set(host: &Host, dataset: &str, pairs: &[&str]) {
-    pairs.iter().for_each(|pair| drop(host.sh("zfs", &["set", pair, dataset])));
+    for pair in pairs {
+        host.sh("zfs", &["set", pair, dataset]);
+    }
 }
 
 /// Sends what is there now as another program would, with all its properties.

@@ -159,8 +159,8 @@ fn what_is_no_image_does_not_become_a_raw_disk() {
         host.chyves(&format!("image import {name}")).ends(1).says("trailing bytes").is_silent_of("damaged");
     }
     // A method of compression that is not read here: the archive may be intact.
-    const BZIP2: &str = "import zipfile as z; z.ZipFile('unsupported.zip', 'w', z.ZIP_BZIP2).write('disk.img')";
-    host.sh("python3", &["-c", BZIP2]);
+    let bzip2 = "import zipfile as z; z.ZipFile('unsupported.zip', 'w', z.ZIP_BZIP2).write('disk.img')";
+    host.sh("python3", &["-c", bzip2]);
     host.chyves("image import unsupported.zip").ends(1).says("cannot be read here").says("may be intact").is_silent_of("damaged");
     let mut damaged = std::fs::read(host.work().join("disk.img.gz")).unwrap();
     let middle = damaged.len() / 2;

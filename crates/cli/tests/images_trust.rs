@@ -147,7 +147,7 @@ fn what_was_checked_of_a_disk_image_is_what_is_taken() {
             let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
             while !done.load(std::sync::atomic::Ordering::SeqCst) {
                 if converts() {
-                    (5..40).for_each(|n| file.write_all_at(&[0x55; 1 << 20], n << 20).unwrap());
+                    (5..40).for_each(|n| file.write_all_at(&vec![0x55; 1 << 20], n << 20).unwrap());
                     return true;
                 }
             }

@@ -142,7 +142,9 @@ fn what_the_host_had_on_a_bridge_that_vanished_comes_back() {
         ip(&host, "link delete lan");
         assert_ne!(state(&host), before, "all is lost");
         host.chyves("network check").ends(5).says("the host has lost 10.7.0.1/24, 10.8.0.1/24, 10.7.0.5/24").says("got from em0");
-        back.iter().for_each(|line| drop(host.ok(line)));
+        for line in back {
+            host.ok(line);
+        }
         assert_eq!(state(&host), before, "{back:?}");
     }
     host.ok("network lan attach em0 address=10.7.0.1/24 --yes");

@@ -31,7 +31,7 @@ impl<'h> Signer<'h> {
         std::fs::read(self.host.work().join("signed")).unwrap()
     }
 
-    fn block(&self, kind: &[u8; 2], signature: &[u8]) -> String {
+    fn block(&self, kind: [u8; 2], signature: &[u8]) -> String {
         let bytes = [kind.as_slice(), &[self.number; 8], signature].concat();
         format!("untrusted comment: signature\n{}\n", STANDARD.encode(bytes))
     }
@@ -43,14 +43,14 @@ impl<'h> Signer<'h> {
         let signature = self.raw(&hash);
         let comment = "timestamp:1";
         let whole = self.raw(&[signature.as_slice(), comment.as_bytes()].concat());
-        let text = format!("{}trusted comment: {comment}\n{}\n", self.block(b"ED", &signature), STANDARD.encode(whole));
+        let text = format!("{}trusted comment: {comment}\n{}\n", self.block(*b"ED", &signature), STANDARD.encode(whole));
         std::fs::write(self.host.work().join(format!("{file}.minisig")), text).unwrap();
     }
 
     /// The signature of a file as signify makes it: of the file itself.
     pub fn signify(&self, file: &str) {
         let message = std::fs::read(self.host.work().join(file)).unwrap();
-        let text = self.block(b"Ed", &self.raw(&message));
+        let text = self.block(*b"Ed", &self.raw(&message));
         std::fs::write(self.host.work().join(format!("{file}.sig")), text).unwrap();
     }
 }

@@ -207,7 +207,7 @@ mod tests {
             least(&File::open(&path).unwrap())
         };
         assert_eq!(of(&iso(65)), Some(65 * 2048));
-        assert_eq!(of(&[0; 40_000]), None);
+        assert_eq!(of(&vec![0; 40_000]), None);
         let mut udf = vec![0u8; 300 * 2048];
         udf[32_769..32_774].copy_from_slice(b"BEA01");
         udf[34_817..34_822].copy_from_slice(b"NSR03");

@@ -31,7 +31,7 @@ fn an_adoption_raises_the_epoch() {
 
 #[test]
 fn two_guests_are_never_one_machine() {
-    let mut copy = testing::guest("copy", &[("net0.mac", "58:9c:fc:00:00:01"), ("net0.backend", "user")]);
+    let mut copy = testing::guest("copy", &[("net0.mac", "58:9c:fc:00:00:01"), ("net0.backend", "auto")]);
     let own = testing::guest("web", &[]);
     (copy.foreign, copy.uuid) = (Some("received".into()), own.uuid);
     let world = testing::world(Vec::new());

@@ -180,7 +180,7 @@ mod tests {
     use super::*;
     use ed25519_dalek::{Signer, SigningKey};
 
-    fn block(comment: &str, kind: &[u8; 2], number: u8, bytes: &[u8]) -> Vec<u8> {
+    fn block(comment: &str, kind: [u8; 2], number: u8, bytes: &[u8]) -> Vec<u8> {
         let body = [&kind[..], &[number; 8], bytes].concat();
         format!("untrusted comment: {comment}\n{}\n", STANDARD.encode(body)).into_bytes()
     }
@@ -192,21 +192,21 @@ mod tests {
     #[test]
     fn signify_signs_inside_and_beside() {
         let secret = SigningKey::from_bytes(&[7; 32]);
-        let public = block("public key", b"Ed", 1, secret.verifying_key().as_bytes());
+        let public = block("public key", *b"Ed", 1, secret.verifying_key().as_bytes());
         let list = b"SHA256 (install.img) = 00\n";
-        let signature = block("verify with x.pub", b"Ed", 1, &secret.sign(list).to_bytes());
+        let signature = block("verify with x.pub", *b"Ed", 1, &secret.sign(list).to_bytes());
         let checked = |list: &[u8], signature: Option<&[u8]>, key: &[u8]| text(&of(key), list, signature, "l");
         assert_eq!(checked(list, Some(&signature), &public).unwrap().0, list);
         let inside = [signature.as_slice(), list].concat();
         assert_eq!(checked(&inside, None, &public).unwrap(), (list.to_vec(), "the signify key 0101010101010101".into()));
         let changed = [signature.as_slice(), b"SHA256 (install.img) = 01\n"].concat();
         assert!(checked(&changed, None, &public).unwrap_err().causes[0].contains("does not match"));
-        let other = block("public key", b"Ed", 2, secret.verifying_key().as_bytes());
+        let other = block("public key", *b"Ed", 2, secret.verifying_key().as_bytes());
         assert!(checked(&inside, None, &other).unwrap_err().causes[0].contains("signed by key"));
         // Of several keys in one file any will do, and a number that is somebody else's does not help.
         let several = [other.as_slice(), &public].concat();
         assert!(checked(&inside, None, &several).is_ok());
-        let posing = block("public key", b"Ed", 1, SigningKey::from_bytes(&[8; 32]).verifying_key().as_bytes());
+        let posing = block("public key", *b"Ed", 1, SigningKey::from_bytes(&[8; 32]).verifying_key().as_bytes());
         assert!(checked(&inside, None, &posing).unwrap_err().causes[0].contains("does not match"));
         assert!(checked(list, None, &public).is_err());
         assert!(of(b"untrusted comment: x\nnonsense\n").is_empty());
@@ -215,7 +215,7 @@ mod tests {
     #[test]
     fn minisign_signs_a_hash_and_a_comment_and_of_old_the_text() {
         let secret = SigningKey::from_bytes(&[9; 32]);
-        let public = block("minisign public key", b"Ed", 3, secret.verifying_key().as_bytes());
+        let public = block("minisign public key", *b"Ed", 3, secret.verifying_key().as_bytes());
         let message = b"a large file ".repeat(9999);
         for (kind, signed) in [(b"ED", Blake2b512::digest(&message).to_vec()), (b"Ed", message.clone())] {
             let bytes = secret.sign(&signed).to_bytes();
@@ -224,7 +224,7 @@ mod tests {
             let beside = |comment: &[u8]| {
                 let comment = String::from_utf8_lossy(comment).into_owned();
                 let tail = format!("trusted comment: {comment}\n{}\n", STANDARD.encode(whole)).into_bytes();
-                [block("signature", kind, 3, &bytes), tail].concat()
+                [block("signature", *kind, 3, &bytes), tail].concat()
             };
             let good = beside(comment);
             // In pieces, as an image comes.
@@ -236,7 +236,7 @@ mod tests {
             assert!(Running::begin(&of(&public), &beside(b"timestamp:2"), "l").err().unwrap().causes[0].contains("comment"));
         }
         // A hash without a signed comment would be of no program.
-        assert!(read(&block("x", b"ED", 3, &[0; 64])).is_none());
+        assert!(read(&block("x", *b"ED", 3, &[0; 64])).is_none());
         // The second line alone, as it is pasted.
         let bare = String::from_utf8(public.clone()).unwrap().lines().nth(1).unwrap().to_owned();
         assert_eq!(keys(&bare)[0].name(), "0303030303030303");

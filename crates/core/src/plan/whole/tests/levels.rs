@@ -192,7 +192,7 @@ fn what_comes_as_it_is_is_warned_of() {
     let world = world(Vmm::Qemu);
     let guest = testing::guest("web01", &[&GUEST[..], &[("cpu_threads", "2")]].concat());
     let warning = warning(&world, &guest, guest.settings.own_values()).unwrap();
-    assert!(warning.starts_with("web01 cannot start with these settings: 1 processors can't be"), "{warning}");
+    assert!(warning.starts_with("web01 cannot start with these settings: 1 processor cannot be spread"), "{warning}");
     let sound = testing::guest("web01", &GUEST);
     assert_eq!(super::super::warning(&world, &sound, sound.settings.own_values()), None);
 }
