@@ -31,8 +31,8 @@ fn main() -> ExitCode {
     if argv.get(1).is_some_and(|word| word == chyves_host::confine::WORD) {
         return ExitCode::from(chyves_host::confine::main());
     }
-    if argv.get(1).is_some_and(|word| word == chyves_host::drain::WORD) {
-        return ExitCode::from(chyves_host::drain::main());
+    if argv.get(1).is_some_and(|word| word == chyves_host::detached_stream::WORD) {
+        return ExitCode::from(chyves_host::detached_stream::main());
     }
     if argv.get(1).is_some_and(|word| word == chyves_host::confine::tool::WORD) {
         return ExitCode::from(chyves_host::confine::tool::main());

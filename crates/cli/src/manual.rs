@@ -1,4 +1,4 @@
-//! The manual page of the properties, and the help on one of them, made from the registry that validates them.
+//! The manual page of the properties, and the help on one of them, generated from the registry that validates them.
 
 use chyves_core::property::{self, Access, Property, Scope, Unset, catalog};
 use std::fmt::Write as _;
@@ -10,15 +10,19 @@ fn escaped(text: &str) -> String {
 }
 
 const SECTIONS: &[(Scope, &str, &str)] = &[
-    (Scope::Guest, "SETTINGS OF GUESTS", "They may be set on a guest, and as defaults that all guests inherit which do not say otherwise."),
+    (
+        Scope::Guest,
+        "SETTINGS OF GUESTS",
+        "They may be set on a guest, and as defaults that all guests inherit unless they set another value.",
+    ),
     (Scope::GuestOnly, "SETTINGS OF ONE GUEST", "They belong to one guest and are inherited by none."),
     (
         Scope::Global,
         "SETTINGS OF THE HOST",
-        "They stand on the root of chyves on the primary pool; `chyves set global` and `chyves network` change them.",
+        "They are stored on the root of chyves on the primary pool; `chyves set global` and `chyves network` change them.",
     ),
-    (Scope::Pool, "SETTINGS OF A POOL", "They stand on the root of chyves on a pool."),
-    (Scope::Image, "SETTINGS OF AN IMAGE", "They stand on an image."),
+    (Scope::Pool, "SETTINGS OF A POOL", "They are stored on the root of chyves on a pool."),
+    (Scope::Image, "SETTINGS OF AN IMAGE", "They are stored on an image."),
 ];
 
 /// `chyves-properties(7)` in mdoc(7).
@@ -55,9 +59,9 @@ fn entry(page: &mut String, row: &Property) {
     let default = match row.unset {
         Unset::Value(value) => format!("Default: {value}."),
         Unset::Nothing => String::new(),
-        Unset::Derived(from) => format!("Where it is not set it follows {from}."),
+        Unset::Derived(from) => format!("If unset: derived {from}."),
     };
-    let _ = writeln!(page, "It takes {}.", escaped(&row.kind.words()));
+    let _ = writeln!(page, "Values: {}.", escaped(&row.kind.words()));
     if !default.is_empty() {
         let _ = writeln!(page, "{}", escaped(&default));
     }
@@ -66,7 +70,7 @@ fn entry(page: &mut String, row: &Property) {
     }
     match row.access {
         Access::Free => {
-            let _ = writeln!(page, "A change is felt {}.", row.effect.words());
+            let _ = writeln!(page, "Takes effect: {}.", row.effect.words());
         }
         Access::Kept(by) => {
             let _ = writeln!(page, "It is written by {} alone.", escaped(by).replace('`', ""));

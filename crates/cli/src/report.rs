@@ -55,7 +55,7 @@ pub(crate) fn early(found: &Problem) -> ExitCode {
 /// A word that is no text.
 pub(crate) fn hostile_word(word: &std::ffi::OsStr) -> ExitCode {
     let shown = chyves_core::value::printable(&word.to_string_lossy(), 60);
-    problem(&Problem::usage(format!("`{shown}` is no UTF-8 text")), false)
+    problem(&Problem::usage(format!("`{shown}` is not UTF-8 text")), false)
 }
 
 /// What clap has to say, in our words: help is no error, a wrong word gets the nearest right one.
@@ -89,7 +89,7 @@ pub(crate) fn clap(error: &clap::Error, argv: &[String]) -> ExitCode {
                 )
             };
             let near = if bridge { None } else { near(&word, argv) };
-            Problem::usage(format!("`{shown}` is no command here")).hint_if(near).hint_if(bridge.then(verbs))
+            Problem::usage(format!("`{shown}` is not a command here")).hint_if(near).hint_if(bridge.then(verbs))
         }
         ErrorKind::UnknownArgument => {
             let near = context(ContextKind::SuggestedArg).map(|s| format!("did you mean `{s}`?"));

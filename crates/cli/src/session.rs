@@ -127,7 +127,7 @@ impl Session {
         Ok(locks)
     }
 
-    /// Finishes or takes back what a killed command left on what this one has just locked.
+    /// Finishes or rolls back what a killed command left on what this one has just locked.
     fn heal(&self, mine: &[String]) -> Result<()> {
         let found = recover::dead(&self.runtime, Some(mine))?;
         for problem in &found.unreadable {
@@ -161,17 +161,17 @@ impl Session {
             .map_err(|p| p.hint(format!("`chyves reclaim {guest}` tries again")))
     }
 
-    /// Says of a command that ended after a step that nothing takes back how to go on: the same command does what is left.
+    /// Says of a command that ended after a step that nothing rolls back how to go on: the same command does what is left.
     pub(crate) fn goes_on(&self, problem: Problem) -> Problem {
         let left = problem.code == Kind::Left;
         problem.hint_if(left.then(|| format!("the same command goes on with what is left: `{}`", self.typed)))
     }
 
-    /// Finishes or takes back one killed command, under its locks; those that are held already are `mine`.
+    /// Finishes or rolls back one killed command, under its locks; those that are held already are `mine`.
     pub(crate) fn recover(&self, dead: &recover::Dead, mine: &[String]) -> Result<()> {
         let others = dead.record.locks.iter().filter(|name| !mine.contains(name));
         let _others = others.map(|name| self.runtime.lock_named(name, LOCK_WAIT, &self.typed)).collect::<Result<Vec<_>>>()?;
-        let how = if dead.goes_on() { "finishing it" } else { "taking it back" };
+        let how = if dead.goes_on() { "finishing it" } else { "rolling back" };
         self.ui.say(&format!("{}; {how}", dead.describe()));
         let mut report = |event: Event<'_>| {
             if let Event::Warning(text) = event {
@@ -252,7 +252,7 @@ impl Session {
             Event::Flow(flow) => self.ui.flow(flow.done, flow.total, flow.elapsed, flow.ended),
             Event::Asked(text) => self.ui.say(&format!("{who}: {text}")),
             Event::Warning(text) => self.ui.warn(&text),
-            Event::TakingBack(why) if verbose => self.ui.say(&format!("{who}: taking back: {why}")),
+            Event::TakingBack(why) if verbose => self.ui.say(&format!("{who}: rolling back: {why}")),
             Event::TakingBack(_) => {}
         };
         let locks = self.held.lock().map(|h| h.clone()).unwrap_or_default();

@@ -31,13 +31,13 @@ impl Targets {
             }
             let name: GuestName = word
                 .parse()
-                .map_err(|e| Problem::from(e).within(format!("`{}` can't name a guest", chyves_core::value::printable(word, 63))))?;
+                .map_err(|e| Problem::from(e).within(format!("`{}` cannot name a guest", chyves_core::value::printable(word, 63))))?;
             if !names.contains(&name) {
                 names.push(name);
             }
         }
         if names.is_empty() {
-            return Err(Problem::usage("no guest is named").hint("name guests as `a,b` or `a b`, or say `all`; `chyves list` shows them"));
+            return Err(Problem::usage("no guest is named").hint("name guests as `a,b` or `a b`, or use `all`; `chyves list` shows them"));
         }
         Ok(Self::Named(names))
     }

@@ -151,7 +151,9 @@ impl Ui {
             return Ok(());
         }
         if !self.can_ask() {
-            return Err(Problem::usage(format!("{question} needs a yes, and there is no terminal to ask on")).hint("say it with --yes"));
+            return Err(
+                Problem::usage(format!("{question} needs confirmation, and there is no terminal to ask on")).hint("confirm with --yes")
+            );
         }
         let _ = write!(std::io::stderr(), "{question}? [y/N] ");
         let mut answer = String::new();

@@ -385,9 +385,9 @@ fn unknown(words: &[String]) -> Problem {
     let near = meant(word, &known, true).or_else(|| meant(second?, &known, true));
     let problem = match second {
         Some(second) => Problem::usage(format!("neither `{shown}` nor `{}` is a command", printable(second, 40))),
-        None => Problem::usage(format!("`{shown}` is no command")),
+        None => Problem::usage(format!("`{shown}` is not a command")),
     };
-    problem.on(&shown).hint_if(near).hint("`chyves help` shows the commands; a guest's name may stand before or behind one")
+    problem.on(&shown).hint_if(near).hint("`chyves help` shows the commands; a guest's name may precede or follow one")
 }
 
 #[cfg(test)]
@@ -478,7 +478,7 @@ mod tests {
     fn unknown_words_get_the_nearest_command() {
         assert!(order("strat web01").contains("did you mean `start`?"), "{}", order("strat web01"));
         assert!(order("web01 strat").contains("did you mean `start`?"), "{}", order("web01 strat"));
-        assert!(order("frobnicate").starts_with("! `frobnicate` is no command"));
+        assert!(order("frobnicate").starts_with("! `frobnicate` is not a command"));
     }
 
     #[test]

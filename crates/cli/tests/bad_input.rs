@@ -20,7 +20,7 @@ fn wrong_words_get_the_nearest_right_one() {
     for (line, code, says) in [
         ("strat web", 2, "did you mean `start`?"),
         ("web strat", 2, "did you mean `start`?"),
-        ("frobnicate", 2, "is no command"),
+        ("frobnicate", 2, "is not a command"),
         ("snapshot rolback web@kept", 2, ""),
         ("snapshot revert web@kept", 2, ""),
         ("pool innit tank", 2, "did you mean `init`?"),
@@ -31,21 +31,21 @@ fn wrong_words_get_the_nearest_right_one() {
         ("set web cpu=lots", 2, "a whole number from 1 to 254"),
         ("set web loader=ufei", 2, "did you mean `uefi`?"),
         ("set web uuid=8a6e0804-2bd0-4672-b79d-d97027f9071a", 2, "kept by chyves"),
-        ("set web cpu=3 cpu_sockets=2", 2, "can't be"),
+        ("set web cpu=3 cpu_sockets=2", 2, "cannot be"),
         ("set web", 2, "KEY=VALUE"),
         ("set all ram=8", 2, "less than 32M"),
         ("unset web nothing", 2, "no property"),
         ("get web rma", 2, "did you mean `ram`?"),
         ("get wbe ram", 3, "did you mean `web`?"),
         ("list -o nmae", 2, "no column"),
-        ("list bogus", 2, "can't be listed"),
+        ("list bogus", 2, "cannot be listed"),
         ("start wbe", 3, "did you mean `web`?"),
         ("start ewb,wbe", 3, "no guest is called `wbe`"),
         ("create two --image smal", 3, "did you mean `small`?"),
         ("create two --image small --size 1K", 2, "too small for a disk"),
         ("create two --size 8", 2, "did you mean 8G?"),
         ("create two --size 0", 2, "too small for a disk"),
-        ("create two --size 100001", 2, "512-byte sectors"),
+        ("create two --size 100001", 2, "a multiple of 512 bytes"),
         ("create two --image small ram=1", 2, "less than 32M"),
         ("create web --image small", 4, "already"),
         ("create two --pool nope --image small", 3, "no pool"),
@@ -125,7 +125,7 @@ fn a_full_pool_leaves_nothing_half_made() {
     let big = host.work().join("big.img");
     host.sh("dd", &["if=/dev/urandom", &format!("of={}", big.display()), "bs=1M", "count=120"]);
     let before = host.tree();
-    host.chyves("image import ./big.img").ends(1).says("No space left").says("make room");
+    host.chyves("image import ./big.img").ends(1).says("No space left").says("free space");
     assert_eq!(host.tree(), before);
     // A quota at what is used: full, whatever else is on the pool.
     let root = format!("{}/chyves", host.pool);
@@ -148,7 +148,7 @@ fn of_several_new_guests_each_is_told() {
     // A file stands where the second one's file system would be mounted.
     std::fs::write(host.open_path(host.mount_point().join("chyves/guests/two")), "in the way").unwrap();
     let said = host.chyves("create one,two,three --image small loader=bios").ends(6);
-    let said = said.says("one: made as").says("three: made as").says("1 of 3 guests could not be made").says("two: ");
+    let said = said.says("one: created as").says("three: created as").says("1 of 3 guests could not be created").says("two: ");
     assert!(!said.out.contains("two"), "{said:?}");
     assert_eq!(host.ok("list -H -o name").out, "one\nthree\nweb\n");
     let json = host.chyves("create five,two --image small loader=bios --json").ends(6).json();
@@ -195,7 +195,7 @@ fn what_others_wrote_by_hand_is_survived() {
         format!("chyves:notes=x\n{}\ttype\t-\tfilesystem\n{}\tchyves:cpu\tlocal\t64", host.dataset("other"), host.dataset("other"));
     host.sh("zfs", &["set", &forged, &web]);
     let said = host.chyves("list");
-    assert!(said.code == 1 && said.err.contains("can't trust") || host.value("other", "cpu") == "1", "{said:?}");
+    assert!(said.code == 1 && said.err.contains("cannot trust") || host.value("other", "cpu") == "1", "{said:?}");
     host.sh("zfs", &["inherit", "chyves:notes", &web]);
     host.sh("zfs", &["set", "chyves:layout=9", &format!("{}/chyves", host.pool)]);
     host.chyves("list").says("newer chyves");
@@ -209,7 +209,7 @@ fn a_vanished_disk_and_a_missing_kvm_keep_a_guest_from_starting() {
         std::fs::remove_file(folder.join("disk0.raw")).unwrap();
         kept
     });
-    host.chyves("start web").ends(4).says("disk 0 of `web` can't be used").says("it is not there");
+    host.chyves("start web").ends(4).says("disk 0 of `web` cannot be used").says("it is not there");
     host.nothing_is_left();
     host.in_folder("web", |folder| std::fs::write(folder.join("disk0.raw"), kept).unwrap());
     host.ok("set web loader=bhyveload");
@@ -254,7 +254,7 @@ fn a_value_that_looks_like_a_row_harms_its_own_guest_alone() {
             assert_eq!(host.value("odd", "cpu"), "2", "{index}");
         } else {
             all.says("zfs inherit");
-            odd.ends(4).says("can't trust").says("zfs inherit");
+            odd.ends(4).says("cannot trust").says("zfs inherit");
         }
         host.sh("zfs", &["inherit", "chyves:notes", &host.dataset("odd")]);
         host.ok("set odd notes=good");

@@ -32,7 +32,7 @@ fn those_with_a_number_start_with_the_host_and_the_highest_first() {
     assert!(started.err.contains("1 of 3 guests could not be done"), "{}", started.err);
     let states = host.ok("list -H -o name,state").out;
     assert_eq!(states, "early\trunning\nearly2\tstopped\nlate\trunning\nnever\tstopped\nstrange\tforeign\n");
-    host.chyves("start --boot").ends(6).says("early is running already");
+    host.chyves("start --boot").ends(6).says("early is already running");
     host.ok("stop early,late --now");
     host.nothing_is_left();
 }
@@ -46,7 +46,7 @@ fn a_number_that_is_none_is_told_and_keeps_no_other_from_starting() {
     }
     // What another host's guest says of itself is no concern of this one.
     host.sh("zfs", &["set", "chyves:owner=22222222-2222-4222-8222-222222222222", &host.dataset("far")]);
-    let alone = host.chyves("start --boot").ends(2).says("the setting `rcboot` of `web` is wrong").says("`rcboot` can't be `yes`");
+    let alone = host.chyves("start --boot").ends(2).says("the setting `rcboot` of `web` is wrong").says("`rcboot` cannot be `yes`");
     assert!(alone.err.contains("`chyves set web rcboot=…`") && !alone.err.contains("far"), "{}", alone.err);
     assert!(!alone.err.contains("no guest starts with the host"), "{}", alone.err);
     host.ok("set db rcboot=1");

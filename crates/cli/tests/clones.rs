@@ -1,4 +1,4 @@
-//! Clones: every kind of them, on a real pool; who stands on whom, and what goes with the last one.
+//! Clones: every kind of them, on a real pool; which guest depends on which, and what goes with the last one.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a panic is the failure report
 
@@ -136,7 +136,7 @@ fn the_last_clone_takes_the_snapshot_along_that_was_taken_for_it() {
     assert_eq!(marked, host.tree().contains_key(&host.dataset("a")));
     host.ok("delete c --now --yes");
     assert_eq!(snapshots(&host, "web"), all);
-    // All at once: clones before what they stand on, and the snapshot with the last.
+    // All at once: clones before their origins, and the snapshot with the last.
     let said = host.ok("trash empty --yes").says("it was taken for this clone");
     assert!(said.err.contains(&format!("@{}", all[1])), "{}", said.err);
     assert_eq!(snapshots(&host, "web"), ["base"]);
@@ -177,7 +177,7 @@ fn many_clones_are_made_at_once_and_each_by_itself() {
     host.chyves("clone nobody c1").ends(3);
     host.chyves("clone web c3").ends(4).says("`c3` already");
     assert_eq!(host.tree(), before);
-    // One that can't be made keeps no other from being made.
+    // If one cannot be created, the others still are.
     host.chyves("clone web c1 c2 c3").ends(6).says("c1: a clone of web").says("c2: a clone of web").says("`c3` already");
     host.ok("delete c1 c2 --now --yes");
     assert_eq!(host.tree(), before);
@@ -243,7 +243,7 @@ fn promote_turns_round_who_stands_on_whom() {
     // An image is no guest.
     host.chyves("promote lu").ends(4).says("images/small@ready").says("--independent");
     host.ok("create alone --size 1M");
-    host.ok("promote alone").says("no clone");
+    host.ok("promote alone").says("not a clone");
     // A snapshot of the same name on both sides.
     host.ok("snapshot lu2@twice");
     host.ok("snapshot lu@twice");

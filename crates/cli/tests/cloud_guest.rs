@@ -49,7 +49,7 @@ fn is_done(console: &mut Terminal, instance: &str, instances: usize) {
 fn a_real_cloud_init_does_what_the_settings_say() {
     let test = "cloud_guest::debian";
     let Some(image) = std::env::var_os(DEBIAN) else {
-        Host::lacks(test, "no Debian with cloud-init was made (scripts/test-cloud-init makes one)");
+        Host::lacks(test, "no Debian with cloud-init was made (scripts/test-cloud-init creates one)");
         return;
     };
     let Some(host) = Host::sized(test, With::Files, "4G") else { return };
@@ -77,10 +77,10 @@ fn a_real_cloud_init_does_what_the_settings_say() {
     assert_eq!(ask(&mut console, "getent hosts db | cut -d ' ' -f 1"), "127.0.1.1");
     assert!(ask(&mut console, "cat /home/ann/.ssh/authorized_keys").ends_with("ann@desk"));
     let mac = host.ok("info db01").out.split("mac=").nth(1).unwrap().split(',').next().unwrap().to_owned();
-    let card = ask(&mut console, &format!("ip -o link | grep -F {mac} | cut -d ' ' -f 2 | tr -d :"));
-    assert!(ask(&mut console, &format!("ip -o -4 address show dev {card}")).contains(" 10.0.2.77/24 "));
-    assert!(ask(&mut console, "ip route show default").contains(&format!("via 10.0.2.2 dev {card}")));
-    let network = ask(&mut console, &format!("cat /etc/systemd/network/10-cloud-init-{card}.network"));
+    let nic = ask(&mut console, &format!("ip -o link | grep -F {mac} | cut -d ' ' -f 2 | tr -d :"));
+    assert!(ask(&mut console, &format!("ip -o -4 address show dev {nic}")).contains(" 10.0.2.77/24 "));
+    assert!(ask(&mut console, "ip route show default").contains(&format!("via 10.0.2.2 dev {nic}")));
+    let network = ask(&mut console, &format!("cat /etc/systemd/network/10-cloud-init-{nic}.network"));
     assert!(network.contains("DNS=10.0.2.3") && network.contains("Domains=example.org"), "{network}");
     // The file system has grown with the disk.
     let blocks: u64 = ask(&mut console, "stat -f -c %b /").parse().unwrap();

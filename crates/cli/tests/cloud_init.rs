@@ -1,5 +1,5 @@
 //! Guests that are set up by cloud-init: made and started in one command, told who they are by a seed that a real guest
-//! mounts, made anew at each start and reboot.
+//! mounts, recreated at each start and reboot.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a panic is the failure report
 
@@ -39,7 +39,7 @@ fn a_guest_made_and_started_in_one_command_reads_who_it_is() {
     host.ok("image import ./linux.img");
     let key = keys(&host);
     host.ok("create db01 --image linux --loader bios --ram 128M --size 64M --ssh-key id_ed25519.pub --ssh-key long.pub --user ann --start")
-        .says("db01: made as")
+        .says("db01: created as")
         .says("db01: running");
     let uuid = host.value("db01", "uuid");
     assert_eq!(host.value("db01", "ci.key0"), key);
@@ -65,7 +65,7 @@ fn a_guest_made_and_started_in_one_command_reads_who_it_is() {
 
     // A reboot of the guest reads the settings as they are then.
     host.ok("cloud-init status db01").says("it runs with the seed of the present settings");
-    host.ok("set db01 ci.hostname=db.example.org").says("felt at its next start or reboot");
+    host.ok("set db01 ci.hostname=db.example.org").says("takes effect at its next start or reboot");
     host.ok("db01 cloud-init").says("it runs with an older seed");
     console.types("reboot\n");
     log_in(&mut console);
@@ -146,16 +146,16 @@ fn what_cloud_init_would_overlook_or_nobody_could_use_is_refused() {
     for (options, code, what) in [
         ("--ssh-key id_ed25519", 2, "private key"),
         ("--ssh-key nowhere.pub", 3, "there is no file `nowhere.pub`"),
-        ("--ssh-key plain", 2, "can't let anybody in"),
-        ("--ssh-key bytes", 2, "no text"),
-        ("--user Ann", 2, "no user's name"),
-        ("--hostname a_b", 2, "no host name"),
+        ("--ssh-key plain", 2, "cannot be used as an SSH key"),
+        ("--ssh-key bytes", 2, "not text"),
+        ("--user Ann", 2, "not a user's name"),
+        ("--hostname a_b", 2, "not a host name"),
         ("--user-data plain", 2, "#cloud-config"),
         ("--password-file hash", 2, "--user"),
         ("ci.net0.address=192.0.2.10", 2, "192.0.2.10/24"),
         ("ci.generation=4", 2, "cloud-init reinit"),
         ("--full --size 1M", 2, "--image"),
-        ("--os beos", 2, "it takes one of"),
+        ("--os beos", 2, "expected: one of"),
     ] {
         host.chyves(&format!("create web01 {options}")).ends(code).says(what);
     }
@@ -174,7 +174,7 @@ fn what_cloud_init_would_overlook_or_nobody_could_use_is_refused() {
     // A start that fails leaves the guest made, and says so.
     host.chyves("create web03 --image small --start accel=kvm loader=bhyveload")
         .ends(6)
-        .says("`web03` was made, and did not start")
+        .says("`web03` was created, and did not start")
         .says("chyves start web03");
     assert_eq!(host.state("web03"), "stopped");
 }
@@ -182,7 +182,7 @@ fn what_cloud_init_would_overlook_or_nobody_could_use_is_refused() {
 #[test]
 fn a_full_copy_outlives_its_image() {
     let Some(host) = Host::new("cloud_init::full", With::Image) else { return };
-    host.ok("create web01 --image small --size 64M --full --os openbsd").says("made as");
+    host.ok("create web01 --image small --size 64M --full --os openbsd").says("created as");
     assert_eq!(host.zfs_get("origin", &host.dataset("web01")), "-");
     assert_eq!(host.value("web01", "os"), "openbsd");
     assert_eq!(host.value("web01", "ram"), "256M");

@@ -195,7 +195,7 @@ fn texts_and_keys_are_taken_as_people_have_them_and_broken_ones_are_refused() {
         host.chyves("create web02 --image small --user-data bad.yaml").ends(2).says(why);
     }
     std::fs::write(work.join("bad.yaml"), "version: 2\nethernets: {\n").unwrap();
-    host.chyves("cloud-init set web01 --network-config bad.yaml").ends(2).says("no YAML");
+    host.chyves("cloud-init set web01 --network-config bad.yaml").ends(2).says("not YAML");
     host.chyves("info web02").ends(3);
     host.ok("cloud-init show web01 user-data --decoded").says("packages: [nginx]");
     // Compressed texts are unpacked and can be read.

@@ -139,7 +139,7 @@ fn two_guests_are_two_users_without_rights_and_see_none_of_the_hosts_files() {
         let uid: u64 = status(&host, machine, "Uid:").split_whitespace().next().unwrap().parse().unwrap();
         assert!((1_900_000_000..1_900_065_536).contains(&uid), "{uid}");
         assert_eq!(status(&host, supervisor, "Uid:").split_whitespace().next(), Some("0"));
-        host.ok(&format!("info {name}")).says("confinement: full").says(&format!("user:        {uid}"));
+        host.ok(&format!("info {name}")).shows("confinement", "full").shows("user", &uid.to_string());
         users.push(uid);
     }
     assert_ne!(users[0], users[1]);
@@ -300,7 +300,7 @@ fn less_is_confined_only_where_it_is_said_and_the_reason_is_shown() {
     host.ok("start web01").is_silent_of("sandbox");
     let (machine, _) = host.pids("web01");
     assert_eq!((status(&host, machine, "Seccomp:").as_str(), status(&host, machine, "Uid:").starts_with("0\t")), ("0", true));
-    host.ok("info web01").says("confinement: off");
+    host.ok("info web01").shows("confinement", "off");
     host.ok("stop web01 --now");
 
     host.ok("set web01 confine=user confine_uids=900000");
@@ -308,7 +308,7 @@ fn less_is_confined_only_where_it_is_said_and_the_reason_is_shown() {
     let (machine, supervisor) = host.pids("web01");
     assert_eq!(namespace(&host, machine, "mnt"), namespace(&host, supervisor, "mnt"));
     assert!(!status(&host, machine, "Uid:").starts_with("0\t"));
-    host.ok("info web01").says("confinement: user");
+    host.ok("info web01").shows("confinement", "user");
     host.ok("stop web01 --now");
 
     let folder = host.work().display().to_string();

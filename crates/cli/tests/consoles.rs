@@ -32,7 +32,7 @@ fn consoles_are_windows_of_tmux() {
     host.ok("create web,web.1 --image tiny --ram 64M loader=bios");
     let (code, says) = open("console web --tmux");
     assert_eq!(code, 4, "{says}");
-    assert!(says.contains("`web` does not run"), "{says}");
+    assert!(says.contains("`web` is not running"), "{says}");
     host.ok("start web,web.1");
     let (code, says) = open("-n console web,web.1 --tmux");
     assert_eq!(code, 0, "{says}");
@@ -106,7 +106,7 @@ fn another_port_is_reached_without_a_supervisor_and_by_cu() {
     host.chyves("console web01 --port com1").ends(2).says("com1 is the console itself");
     host.chyves("console web01 --port com4").ends(3).says("com4=/dev/nmdm-web01.4A");
     host.chyves("console web01 --port com3").ends(2).says("its far end is /dev/cuau1");
-    host.chyves("console web01 --port com2").ends(4).says("does not run");
+    host.chyves("console web01 --port com2").ends(4).says("is not running");
     host.chyves("console web01 web02").ends(2).says("--tmux");
     host.ok("-n console web01 --port com2 --cu").says("cu -l /dev/nmdm-web01.2B -s 115200");
     host.ok("unset web01 com3");

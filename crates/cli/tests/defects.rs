@@ -41,8 +41,8 @@ fn values_are_kept_and_shown_to_the_letter() {
     assert_eq!(host.value("web", "description"), text);
     assert!(host.ok("get web all -H").out.contains(text));
     host.chyves_words(&["set", "defaults", "notes=x=y=z"]).ends(2);
-    host.chyves_words(&["set", "defaults", "bargs=-a b=c=d"]).ends(0);
-    assert_eq!(host.value("web", "bargs"), "-a b=c=d");
+    host.chyves_words(&["set", "defaults", "bargs=-o b=c=d"]).ends(0);
+    assert_eq!(host.value("web", "bargs"), "-o b=c=d");
     // A list has as many columns whatever is empty.
     host.ok("create bare --size 1M");
     let listed = host.ok("list -H -o name,description,notes,origin,state").out;
@@ -52,7 +52,7 @@ fn values_are_kept_and_shown_to_the_letter() {
 }
 
 #[test]
-fn a_guest_without_cards_or_disks_is_a_guest() {
+fn a_guest_without_nics_or_disks_is_a_guest() {
     let Some(host) = Host::new("defects::bare", With::Image) else { return };
     host.ok("create web --image small");
     host.ok("network remove web net0");
@@ -61,7 +61,7 @@ fn a_guest_without_cards_or_disks_is_a_guest() {
     host.ok("clone web full --independent");
     host.ok("snapshot rollback web@one --yes");
     for guest in ["web", "linked", "full"] {
-        assert!(!host.ok(&format!("get {guest} all -H")).out.contains("net0."), "{guest} has a card");
+        assert!(!host.ok(&format!("get {guest} all -H")).out.contains("net0."), "{guest} has a NIC");
     }
     host.ok("disk remove web disk0");
     assert_eq!(host.ok("disk list web -H").out, "");
@@ -70,7 +70,7 @@ fn a_guest_without_cards_or_disks_is_a_guest() {
 }
 
 #[test]
-fn a_card_is_taken_from_its_bridge_by_the_whole_name_of_its_tap() {
+fn a_nic_is_taken_from_its_bridge_by_the_whole_name_of_its_tap() {
     let Some(host) = Host::with_networks("defects::unjoin", With::Image) else { return };
     let others = ["tap50", "tap55", "tap15"];
     host.ok("create web --image small net0.backend=bridge net0.bridge=lan net0.tap=tap5");
@@ -119,7 +119,7 @@ fn each_guest_of_a_start_has_its_own_loader_firmware_and_drives() {
         let line = line(guest);
         assert!(["bootrom", " -k ", "fbuf", "ahci-cd", "xhci"].iter().all(|alien| !line.contains(alien)), "{line}");
     }
-    // The screen's password is in a file, and with it the screen.
+    // The display's password is in a file, and with it the display.
     assert!(line("a-uefi").contains("-k ") && line("a-uefi").contains("bootrom"), "{}", line("a-uefi"));
     assert!(line("d-uefi").contains("bootrom") && !line("d-uefi").contains("-k "), "{}", line("d-uefi"));
     // The same places, whoever else is started.

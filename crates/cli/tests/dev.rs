@@ -36,8 +36,8 @@ fn a_traced_command_shows_what_it_runs() {
     host.ok("-n dev trace delete web01 --now").says("zfs destroy");
     host.ok("info web01");
     host.chyves("dev trace info nobody").ends(3).says("no guest is called `nobody`");
-    host.chyves("dev trace --to /nowhere/trace list").ends(5).says("can't write the trace");
-    host.chyves("-n --host freebsd dev trace start web01").ends(2).says("behind that command's verb");
+    host.chyves("dev trace --to /nowhere/trace list").ends(5).says("cannot write the trace");
+    host.chyves("-n --host freebsd dev trace start web01").ends(2).says("after that command's verb");
     host.nothing_is_left();
 }
 
@@ -56,15 +56,15 @@ fn a_supervisor_goes_on_with_a_trace_in_a_file() {
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     assert_ne!(machine, supervisor);
     host.ok("stop web01 --now");
-    until("the supervisor to put away what is left", || of_supervisor("zfs unmount").then_some(()));
-    // On a screen it would be heard by nobody.
+    until("the supervisor to removed what is left", || of_supervisor("zfs unmount").then_some(()));
+    // On a display it would be heard by nobody.
     let screen = host.ok("dev trace start web01").err;
     assert!(!lines_with(&screen, "qemu-system-x86_64 "), "{screen}");
     host.ok("stop web01 --now");
     host.nothing_is_left();
 }
 
-/// Whether a line of a trace on the screen is of that program.
+/// Whether a line of a trace on the display is of that program.
 fn lines_with(screen: &str, program: &str) -> bool {
     screen.lines().any(|l| l.trim_start().starts_with(|c: char| c.is_ascii_digit()) && l.contains(program))
 }

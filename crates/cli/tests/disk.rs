@@ -75,15 +75,15 @@ fn refusals_name_the_reason_and_change_nothing() {
     std::fs::write(host.work().join("page.img"), "<!DOCTYPE html>").unwrap();
     for (line, code, words) in [
         ("disk add web", 2, "how large"),
-        ("disk add web --kind raw 100000", 2, "512-byte sectors"),
+        ("disk add web --kind raw 100000", 2, "a multiple of 512 bytes"),
         ("disk add web --kind raw 1M 2M", 2, "one size"),
         ("disk add web --kind raw 1M --number 0", 4, "has a disk0 already"),
         ("disk add web --kind raw 1M bus=scsi", 2, "virtio-blk"),
         ("disk add web --kind raw 1M options=fast", 2, "unknown option"),
-        ("disk add web --kind raw 1M pci=4:0", 2, "same PCI place"),
+        ("disk add web --kind raw 1M pci=4:0", 2, "same PCI slot"),
         ("disk add web --kind raw 1M colour=red", 2, "no setting called"),
-        ("disk add web --kind raw 1M serial='a b'", 2, "no serial number"),
-        ("disk add web --kind raw 1M --reserved", 2, "can't be reserved"),
+        ("disk add web --kind raw 1M serial='a b'", 2, "not a serial number"),
+        ("disk add web --kind raw 1M --reserved", 2, "cannot be reserved"),
         ("disk add web --kind raw 1M --block-size 64K", 2, "no block size"),
         ("disk add web 8", 2, "did you mean 8G?"),
         ("disk add web --size 8", 2, "did you mean 8G?"),
@@ -93,11 +93,11 @@ fn refusals_name_the_reason_and_change_nothing() {
         ("disk add web --import page.img", 2, "a web page"),
         ("disk add web --attach ./page.img", 2, "a web page"),
         ("disk add web --attach none/such", 3, "no imported pool"),
-        ("disk add web --from-trash none", 3, "lies in the trash"),
+        ("disk add web --from-trash none", 3, "is in the trash"),
         ("disk remove web disk1", 3, "it has disk0"),
         ("disk remove web disk01", 2, "names no disk"),
         ("disk resize web disk0 512K", 4, "would shrink"),
-        ("disk resize web disk0 x", 2, "is no size"),
+        ("disk resize web disk0 x", 2, "is not a size"),
         ("disk move web disk0 disk1000", 2, "names no disk"),
         ("disk move web disk3 disk4", 3, "has no disk3"),
         ("disk set web disk0 size=1G", 2, "kept by chyves"),
@@ -136,7 +136,7 @@ fn a_disk_gets_the_content_of_a_file() {
         host.ok("disk add web --kind raw --import a.img");
         host.ok("disk add web --kind raw --import ./b.img 4M bus=nvme");
         host.chyves("disk add web --import over.img").ends(2).says("depends on another file");
-        host.chyves("disk add web --kind raw --import a.img 1M").ends(2).says("can't hold");
+        host.chyves("disk add web --kind raw --import a.img 1M").ends(2).says("cannot hold");
         // Sectors are filled up.
         assert_eq!(disks(&host, "number,size"), "0\t1048576\n1\t1049600\n2\t4194304\n");
         host.in_folder("web", |folder| {
@@ -161,7 +161,7 @@ fn what_is_attached_is_used_once_and_never_touched() {
     assert_eq!(disks(&host, "number,kind,size,source"), format!("0\traw\t1048576\t-\n1\tattached\t4096\t{}\n", file.display()));
     host.chyves("disk add db --attach ./ext.img").ends(4).says("is disk1 of `web` already");
     host.chyves(&format!("disk add db --attach {}/chyves/guests/config", host.mount_point().display())).ends(3);
-    host.chyves(&format!("disk add db --attach {}", host.dataset("web"))).ends(2).says("is no volume");
+    host.chyves(&format!("disk add db --attach {}", host.dataset("web"))).ends(2).says("is not a volume");
     host.chyves("disk resize web disk1 128K").ends(2).says("is attached");
     host.ok("snapshot web@one");
     host.ok("clone web@one twin").says("not cloned: disk1");
@@ -181,7 +181,7 @@ fn a_removed_disk_comes_back_with_its_content_and_settings() {
     host.in_folder("web", |f| mark(f, "disk1.raw", 2_500_000, b"dear"));
     let serial = |n: &str| disks(&host, "number,serial").lines().find_map(|l| l.strip_prefix(n)?.strip_prefix('\t').map(str::to_owned));
     let was = serial("1").unwrap();
-    host.ok("web disk delete disk1").says("goes to the trash");
+    host.ok("web disk delete disk1").says("will be moved to the trash");
     assert_eq!(host.ok("trash list -H -o name,kind").out, "web:disk1\tdisk\n");
     assert_eq!(disks(&host, "number"), "0\n10\n");
     assert!(!host.ok("get web all").out.contains("disk1."));
@@ -247,7 +247,7 @@ fn a_disk_under_another_number_is_the_same_disk() {
     host.in_folder("web", |f| mark(f, "disk1.raw", 0, b"one"));
     let before = disks(&host, "serial");
     host.chyves("disk move web disk1 disk0").ends(4);
-    host.ok("disk move web disk1 disk3").says("is disk3 now");
+    host.ok("disk move web disk1 disk3").says("renumbered to disk3");
     assert_eq!(disks(&host, "serial"), before);
     assert_eq!(disks(&host, "number,bus,pci"), "0\tvirtio-blk\t4:0\n3\tnvme\t7:0\n");
     host.in_folder("web", |f| {
@@ -269,7 +269,7 @@ fn the_guest_that_runs_keeps_its_disks_and_sees_one_grow() {
     host.chyves("disk resize web disk1 512K --force").ends(4);
     host.chyves("disk resize web disk2 2M").ends(4).says("virtio-blk");
     host.chyves("disk resize web disk3 2M").ends(4).says("it was added while the guest runs");
-    assert_eq!(host.value("web", "disk3.size"), "1M", "a refusal is taken back");
+    assert_eq!(host.value("web", "disk3.size"), "1M", "a refusal is rolled back");
     host.ok("disk resize web disk1 2M").says("sees disk1 grow");
     host.in_folder("web", |f| assert_eq!(std::fs::metadata(f.join("disk1.raw")).unwrap().len(), 2 << 20));
     assert_eq!(host.value("web", "disk1.size"), "2M");
@@ -319,7 +319,7 @@ fn a_disk_of_several_guests_is_removed_when_that_is_confirmed() {
     host.ok("create other --size 1M --disk raw loader=bios");
     let before = host.tree();
     for line in ["disk remove all disk0", "disk remove web,other disk0"] {
-        host.chyves(line).ends(2).says("needs a yes");
+        host.chyves(line).ends(2).says("needs confirmation");
         assert_eq!(host.tree(), before, "{line}");
     }
     host.ok("disk remove web,other disk0 --yes");

@@ -35,7 +35,7 @@ fn what_is_not_well_is_told_with_its_cure() {
     let answer = host.chyves("doctor").ends(5);
     let answer = answer.says("2 of ").says("checks fail: firmware, pools");
     let answer = answer.says("→ pkg install edk2-bhyve").says("→ `chyves pool init POOL` sets one up");
-    answer.says("no unrestricted guest").says("→ `chyves network bridge0 attach INTERFACE` makes it");
+    answer.says("no unrestricted guest").says("→ `chyves network bridge0 attach INTERFACE` creates it");
     host.chyves("doctor -H -o check,state").ends(5).says("firmware\tfails");
     let json = host.chyves("doctor --json").ends(5).json();
     assert_eq!(json["error"]["code"], "host-cant", "{json}");
@@ -81,11 +81,11 @@ fn disks_that_are_not_as_recorded_and_ways_out_that_are_missing_are_reported() {
     let listed = host.ok("disk list --json").json();
     assert_eq!(listed[1]["actual"], 1 << 19, "{listed}");
     host.ok("set global bridge3.nat=nosuch0 bridge3.address=10.9.9.1/24");
-    host.chyves("doctor").says("bridge3 leads out by nosuch0 (nat), and there is no such interface");
+    host.chyves("doctor").says("bridge3 uses nosuch0 (nat), and there is no such interface");
     // A guest in a group that is not read is named, and not taken for missing.
     host.sh("zfs", &["create", &host.dataset("grp")]);
     host.sh("zfs", &["rename", &host.dataset("web"), &host.dataset("grp/web")]);
-    host.ok("list").says("grp is no guest").says("chyves set global group_levels=1");
+    host.ok("list").says("grp is not a guest").says("chyves set global group_levels=1");
     host.chyves("info web").ends(3).says("it is in a group").says("chyves set global group_levels=1");
     host.ok("set global group_levels=1");
     host.ok("info web");

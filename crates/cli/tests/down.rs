@@ -1,4 +1,4 @@
-//! A host that went down in the middle of a command: what was under way is finished or taken back when it is up again.
+//! A host crash in the middle of a command: what was under way is completed or rolled back when it is up again.
 //! The fault matrix tries every step of every command; here is what people see of it, and what the pool may have been
 //! through meanwhile.
 
@@ -20,10 +20,13 @@ fn the_next_command_takes_back_what_was_under_way() {
     let before = host.tree();
     dies(&host, "create web --image small loader=bios", "killed:2");
     assert_ne!(host.tree(), before);
-    host.ok("repair --dry-run").says("the host went down while ").says("create web --image small loader=bios` was at: ").says("taken back");
-    host.ok("create web --image small loader=bios notes=second").says("the host went down while").says("taking it back");
+    host.ok("repair --dry-run")
+        .says("the host went down while ")
+        .says("create web --image small loader=bios` was at: ")
+        .says("rolled back");
+    host.ok("create web --image small loader=bios notes=second").says("the host went down while").says("rolling back");
     assert_eq!(host.value("web", "notes"), "second");
-    host.ok("repair").says("nothing was left");
+    host.ok("repair").says("nothing to repair");
     host.nothing_is_left();
 }
 
@@ -54,7 +57,7 @@ fn what_others_made_meanwhile_is_left() {
     let earlier = |at: u64| (at - 7200).to_string();
     std::fs::write(&journal, (began..began + 300).fold(text, |text, at| text.replace(&at.to_string(), &earlier(at)))).unwrap();
     let there = host.tree();
-    host.ok("repair").says("left as it is").says("was made later, by others");
+    host.ok("repair").says("left as it is").says("was created later, by others");
     assert_eq!(host.tree(), there);
     assert!(host.journals().is_empty());
     host.ok("delete web --now --yes");
@@ -81,7 +84,7 @@ fn a_folder_without_room_keeps_nothing_from_being_done() {
     std::fs::write(host.state_dir(), "no folder").unwrap();
     host.killed("create web --image small loader=bios", "kill:3");
     assert!(host.journals().iter().all(|path| path.starts_with(host.run_dir())) && host.journals().len() == 1);
-    host.ok("repair").says("was killed").says("taken back");
+    host.ok("repair").says("was killed").says("rolled back");
     assert_eq!(host.tree(), before);
     host.nothing_is_left();
 }
@@ -98,13 +101,13 @@ fn what_was_under_way_waits_for_its_pool() {
     host.goes_down();
     host.sh("zpool", &["export", &other]);
     // What can be put right is, whatever becomes of the rest.
-    let said = host.chyves("repair").ends(6).says("1 of 2 left-overs could not be put right").says("guest.web: taken back");
+    let said = host.chyves("repair").ends(6).says("1 of 2 some remains could not be repaired").says("guest.web: rolled back");
     said.says(&format!("no imported pool is called `{other}`")).says("`zpool import` those not imported");
     host.chyves("repair").ends(3).says("gone for good, remove what is known of it: `rm /");
     assert_eq!(host.journals().len(), 1);
     host.chyves("create away --size 1M loader=bios").ends(3).says("`zpool import`").says("gone for good");
     host.sh("zpool", &["import", "-d", host.dir().to_str().unwrap(), "-o", "cachefile=none", &other]);
-    host.ok("repair").says("guest.away: taken back");
+    host.ok("repair").says("guest.away: rolled back");
     assert_eq!(host.tree(), before);
     host.nothing_is_left();
 }

@@ -60,7 +60,7 @@ fn rollback_to_somebody_else_s() {
 fn rollback_in_place() {
     let ground = &["snapshot web@one", "set web notes=second", "write 9"];
     let line = "snapshot rollback web@one --in-place";
-    // What ZFS brought back can't be taken back; the same command brings the settings as well.
+    // What ZFS brought back cannot be undone; the same command brings the settings as well.
     let back = &["set web notes=second", "write 9"];
     matrix("faults::rollback-in-place", &Case { ground, line, back, again: Some(line), ..BASE });
 }

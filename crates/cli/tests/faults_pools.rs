@@ -72,7 +72,7 @@ const SENT: &[&str] = &["pool init OTHER", "snapshot web@one", "send web@one > w
 #[test]
 fn receive() {
     let line = "receive --name copy --pool OTHER < whole";
-    matrix("faults_pools::receive", &Case { ground: SENT, line, back: &["delete copy --now"], ..TWO });
+    matrix("faults_pools::receive", &Case { ground: SENT, line, back: &["delete copy --now --foreign"], ..TWO });
 }
 
 const RECEIVED: &[&str] = &[
@@ -87,7 +87,7 @@ const RECEIVED: &[&str] = &[
 
 #[test]
 fn receive_more() {
-    let back = &["delete copy --now", "receive --name copy --pool OTHER < whole"];
+    let back = &["delete copy --now --foreign", "receive --name copy --pool OTHER < whole"];
     matrix("faults_pools::increment", &Case { ground: RECEIVED, line: "receive --name copy < more", back, ..TWO });
 }
 
@@ -105,12 +105,12 @@ const LESS: &[&str] = &[
 
 #[test]
 fn receive_less() {
-    let back = &["delete copy --now", "trash empty", "receive --name copy --pool OTHER < whole"];
+    let back = &["delete copy --now --foreign", "trash empty", "receive --name copy --pool OTHER < whole"];
     matrix("faults_pools::less", &Case { ground: LESS, line: "receive --name copy < more", back, ..TWO });
 }
 
 #[test]
 fn adopt() {
-    let back = &["delete copy --now", "receive --name copy --pool OTHER < whole"];
+    let back = &["delete copy --now --foreign", "receive --name copy --pool OTHER < whole"];
     matrix("faults_pools::adopt", &Case { ground: RECEIVED, line: "adopt copy --new-identity", back, ..TWO });
 }

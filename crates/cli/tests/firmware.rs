@@ -41,9 +41,7 @@ fn linux_boots_by_firmware_that_was_one_file() {
     // Packed firmware is firmware too, and one that is not what it must be leaves nothing.
     host.sh("sh", &["-c", &format!("gzip -c {WHOLE} > whole.fd.gz")]);
     host.ok("firmware import ./whole.fd.gz --name packed").says("with 128K of variables");
-    host.chyves(&format!("firmware import ./whole.fd.gz --name other --hash sha256:{}", "0".repeat(64)))
-        .ends(1)
-        .says("is not what it must be");
+    host.chyves(&format!("firmware import ./whole.fd.gz --name other --hash sha256:{}", "0".repeat(64))).ends(1).says("does not match");
     host.chyves("firmware info other").ends(3);
     host.ok("firmware verify ovmf packed");
     host.ok("create web01 --image linux --ram 256M cpu=1 uefi_firmware=ovmf");
@@ -67,10 +65,10 @@ fn code_alone_takes_a_template_of_its_own_or_keeps_no_variables() {
     host.ok(&format!("firmware import {CODE} --name code")).is_silent_of("variables");
     for (line, why) in [
         (format!("firmware import {VARS} --name x"), "holds the variables of firmware and no code"),
-        (format!("firmware import {CODE} --vars {CODE} --name x"), "is no template of variables"),
-        (format!("firmware import {WHOLE} --vars {LONG_VARS} --name x"), "the firmware has room for 131072"),
+        (format!("firmware import {CODE} --vars {CODE} --name x"), "is not a template of variables"),
+        (format!("firmware import {WHOLE} --vars {LONG_VARS} --name x"), "the firmware takes 131072"),
         ("image import ./tiny.img --vars ./tiny.img --name x".to_owned(), "which has no variables"),
-        (format!("firmware import {CODE} --name auto"), "an image can't be called `auto`"),
+        (format!("firmware import {CODE} --name auto"), "an image cannot be called `auto`"),
     ] {
         host.chyves(&line).ends(2).says(why);
     }
@@ -137,7 +135,7 @@ fn variables_become_fresh_and_the_former_ones_are_kept() {
     host.ok("create web01,web02,bios --image tiny --ram 64M");
     host.ok("set bios loader=bios");
     host.ok("start web01");
-    host.chyves("firmware reset web01").ends(4).says("can't reset the firmware of `web01` while it is running").says("chyves stop web01");
+    host.chyves("firmware reset web01").ends(4).says("cannot reset the firmware of `web01` while it is running").says("chyves stop web01");
     host.ok("stop web01 --now");
     let fresh = std::fs::read(LONG_VARS).unwrap();
     let mut changed = variables(&host, "web01");
@@ -174,7 +172,7 @@ fn firmware_that_is_chosen_while_a_guest_runs_is_felt_at_its_reboot() {
     let mut console = host.console("web01");
     console.sees("tiny: ready 1");
     // From its next reboot on it boots with firmware, whose image is mounted for it then.
-    host.ok("set web01 loader=uefi uefi_firmware=ovmf").says("felt at its next start or reboot");
+    host.ok("set web01 loader=uefi uefi_firmware=ovmf").says("takes effect at its next start or reboot");
     console.types("r");
     until("the new machine", || host.processes().iter().find(|p| p.line.contains("/images/ovmf/image.fd")).map(drop));
     assert_eq!(host.zfs_get("mounted", &format!("{}/chyves/images/ovmf", host.pool)), "yes");

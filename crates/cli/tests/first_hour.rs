@@ -53,7 +53,7 @@ fn what_waits_for_a_restart_is_shown_beside_what_runs() {
     info.says("64M, 1G after the next start or reboot")
         .says("ram 64M, 1G after the next start or reboot")
         .says("cpu 1, 2 after the next start or reboot")
-        .says("disk1 unset, raw after the next start or reboot")
+        .says("disk1 (raw) is added at the next start or reboot")
         .is_silent_of("notes 1");
     let json = host.ok("info web01 --json").json();
     assert_eq!(json[0]["memory"], "64M");
@@ -64,11 +64,11 @@ fn what_waits_for_a_restart_is_shown_beside_what_runs() {
     assert_eq!(json[0]["processors"], 1);
     let ram = json[0]["pending"].as_array().unwrap().iter().find(|p| p["property"] == "ram").unwrap();
     assert_eq!((&ram["running"], &ram["next"], &ram["waits_for"]), (&"64M".into(), &"1G".into(), &"the next start or reboot".into()));
-    // A guest that does not run has nothing that waits.
+    // A guest that is not running has nothing that waits.
     host.ok("info web02").says("1G").is_silent_of("pending");
     let list = host.ok("list");
     list.says("PENDING").says("ram=1G");
-    assert_eq!(host.ok("list -H -o name,ram,cpu,pending").out, "web01\t64M\t1\tcpu=2, disk1=raw, ram=1G\nweb02\t1G\t2\t-\n");
+    assert_eq!(host.ok("list -H -o name,ram,cpu,pending").out, "web01\t64M\t1\tcpu=2, +disk1, ram=1G\nweb02\t1G\t2\t-\n");
     let json = host.ok("list --json").json();
     assert_eq!(json[0]["cpu"], 1);
     assert!(json[0]["pending"].as_str().unwrap().contains("ram=1G") && json[1]["pending"].is_null(), "{json}");
@@ -99,7 +99,7 @@ fn one_state_everywhere_and_names_that_are_something_else() {
     host.chyves("info prdo").ends(3).says("did you mean `prod`?");
     host.chyves("info web03").ends(3).says("no guest is called `web03`");
 
-    // Back from the trash it is in its group, with what it inherits there.
+    // Restored from the trash it is in its group, with what it inherits there.
     host.ok("delete web01");
     host.ok("undelete web01").is_silent_of("outside");
     assert_eq!(host.value("web01", "ram"), "512M");
@@ -119,7 +119,7 @@ fn one_state_everywhere_and_names_that_are_something_else() {
 fn several_things_are_done_each_by_itself() {
     let Some(host) = Host::new("first_hour::several", With::Image) else { return };
     host.ok("create web02 --image small");
-    host.chyves("create web02 newone --image small").ends(6).says("newone: made").says("web02:");
+    host.chyves("create web02 newone --image small").ends(6).says("newone: created").says("web02:");
     host.ok("info newone");
     host.chyves("create web02 newone --image small").ends(4);
     host.chyves("clone web02 newone third").ends(6).says("third: a clone of web02").says("newone");
@@ -161,11 +161,11 @@ fn a_way_out_that_is_missing_is_a_difference() {
     host.ok(&format!("pool init {}", host.pool));
     host.sh("ip", &["link", "add", "em0", "type", "veth", "peer", "name", "em0-far"]);
     host.ok("network lan attach em0");
-    host.ok("network check").says("as designed");
+    host.ok("network check").says("as configured");
     host.ok("network inner set nat=em0 address=10.9.0.1/24");
     host.sh("ip", &["link", "del", "em0"]);
     let check = host.chyves("network check").ends(5);
-    check.says("lan:").says("em0").says("inner:").says("nat").is_silent_of("are as designed");
+    check.says("lan:").says("em0").says("inner:").says("nat").is_silent_of("are as configured");
     // A bridge that is not there yet and could not be made is a difference, too.
     host.sh("ip", &["link", "del", "lan"]);
     host.chyves("network check").ends(5).says("lan:").says("em0");

@@ -40,7 +40,7 @@ fn a_guest_on_a_full_pool_waits_and_goes_on() {
     console.shell("seq 1 200000 > /part; for n in 1 2 3 4 5 6 7 8 9 10 11 12; do cat /part; done > /whole");
     console.types("cat /whole > /dev/vdb && sync && echo written-$?\r");
     is(&host, "web", "paused");
-    host.ok("info web").says("No space left on device").says("guests/web/disk1").says("goes on by itself");
+    host.ok("info web").says("No space left on device").says("guests/web/disk1").says("resumes by itself");
     host.chyves("stop web").ends(4).says("`web` is paused").says("guests/web/disk1").says("stop web --now");
     host.chyves("start web").ends(4).says("`web` is paused");
 
@@ -49,7 +49,7 @@ fn a_guest_on_a_full_pool_waits_and_goes_on() {
     host.kill(supervisor);
     is(&host, "web", "orphaned");
     drop(console);
-    host.ok("start web").says("has a new one");
+    host.ok("start web").says("a new one was started");
     is(&host, "web", "paused");
     host.ok("info web").says("No space left on device");
     let mut console = host.console("web");

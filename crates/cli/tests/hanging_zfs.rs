@@ -72,7 +72,7 @@ fn a_step_that_hangs_is_left_to_the_second_signal_and_repaired() {
     snapshot.sees("chyves repair");
     snapshot.ends(7);
     goes_on(&host);
-    host.ok("repair").says("taken back");
+    host.ok("repair").says("rolled back");
     assert_eq!(host.tree(), before);
 
     // One that does not heed SIGTERM is killed by the third.
@@ -88,7 +88,7 @@ fn a_step_that_hangs_is_left_to_the_second_signal_and_repaired() {
     snapshot.ends(7);
     goes_on(&host);
     // The next command on the same guest puts it right.
-    host.ok("snapshot web@c").says("taking it back");
+    host.ok("snapshot web@c").says("rolling back");
     host.ok("snapshot delete web@c --yes");
     assert_eq!(host.tree(), before);
 }

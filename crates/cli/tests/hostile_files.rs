@@ -344,7 +344,7 @@ fn no_trap_in_a_guests_folder_reaches_the_host() {
     assert_eq!(host.state("web"), "stopped");
 }
 
-/// Commands that change what the guest is, each run for real on a guest with a trap in place of its disk. `GUEST` is its name,
+/// Commands that change what the guest is, each run for real on a guest with a trap instead of its disk. `GUEST` is its name,
 /// which the second last replaces.
 const CHANGES: [&str; 12] = [
     "disk add GUEST --size 1M",

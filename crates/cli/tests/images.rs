@@ -124,32 +124,32 @@ fn what_is_no_image_is_refused_and_leaves_nothing() {
     write("nothing", b"");
     let before = host.tree();
     for (line, code, says) in [
-        ("cut-gz", 1, "ends too early"),
-        ("cut-xz", 1, "ends too early"),
-        ("cut-zst", 1, "ends too early"),
-        ("cut-bz2", 1, "ends too early"),
-        ("half-gz", 1, "ends too early"),
-        ("half-xz", 1, "ends too early"),
-        ("half-zst", 1, "ends too early"),
-        ("half-bz2", 1, "ends too early"),
-        ("poisoned-gz", 1, "can't be unpacked (gz)"),
-        ("poisoned-xz", 1, "can't be unpacked (xz)"),
-        ("poisoned-zst", 1, "can't be unpacked (zst)"),
-        ("poisoned-bz2", 1, "can't be unpacked (bz2)"),
+        ("cut-gz", 1, "ends prematurely"),
+        ("cut-xz", 1, "ends prematurely"),
+        ("cut-zst", 1, "ends prematurely"),
+        ("cut-bz2", 1, "ends prematurely"),
+        ("half-gz", 1, "ends prematurely"),
+        ("half-xz", 1, "ends prematurely"),
+        ("half-zst", 1, "ends prematurely"),
+        ("half-bz2", 1, "ends prematurely"),
+        ("poisoned-gz", 1, "cannot be unpacked (gz)"),
+        ("poisoned-xz", 1, "cannot be unpacked (xz)"),
+        ("poisoned-zst", 1, "cannot be unpacked (zst)"),
+        ("poisoned-bz2", 1, "cannot be unpacked (bz2)"),
         ("two.tar", 2, "more than one file: `disk.img` and `other.img`"),
-        ("out.tar", 2, "`../disk.img` in it leads out of its folder"),
-        ("root.tar", 2, "leads out of its folder"),
+        ("out.tar", 2, "`../disk.img` in it points outside of its folder"),
+        ("root.tar", 2, "points outside of its folder"),
         ("link.tar", 2, "is a link or a device"),
         ("none.tar", 2, "it holds no file"),
-        ("cut-tar", 1, "ends too early"),
+        ("cut-tar", 1, "ends prematurely"),
         ("two.zip", 2, "more than one file"),
-        ("out.zip", 2, "leads out of its folder"),
-        ("cut-zip", 1, "can't be unpacked (zip)"),
-        ("poisoned-zip", 1, "can't be unpacked (zip)"),
-        ("bomb.gz --max-size 63M", 1, "grows to more than 63M"),
+        ("out.zip", 2, "points outside of its folder"),
+        ("cut-zip", 1, "cannot be unpacked (zip)"),
+        ("poisoned-zip", 1, "cannot be unpacked (zip)"),
+        ("bomb.gz --max-size 63M", 1, "decompresses to more than 63M"),
         ("five", 2, "more than 4 layers"),
         ("large.qcow2 --max-size 1G", 1, "--max-size SIZE"),
-        ("large.qcow2", 1, "grows to more than 256G"),
+        ("large.qcow2", 1, "decompresses to more than 256G"),
         ("back.qcow2", 2, "depends on another file"),
         ("cut-qcow2", 1, "is damaged or incomplete (qcow2)"),
         ("page", 2, "is a web page"),
@@ -157,10 +157,10 @@ fn what_is_no_image_is_refused_and_leaves_nothing() {
         ("missing", 3, "there is no file"),
         ("empty", 2, "is not a regular file"),
         ("disk.img --name small", 4, "an image is called `small` already"),
-        ("disk.img --hash sha256:12", 2, "is no hash"),
-        ("disk.img --name importing-x", 2, "not whole yet"),
+        ("disk.img --hash sha256:12", 2, "is not a hash"),
+        ("disk.img --name importing-x", 2, "incomplete images"),
         ("-", 2, "--name"),
-        ("gopher://localhost/x", 2, "no address that can be read"),
+        ("gopher://localhost/x", 2, "not an address that can be read"),
         ("disk.img --key disk.img", 2, "holds no public key"),
     ] {
         let answer = host.chyves(&format!("image import {line}")).ends(code);
@@ -275,7 +275,7 @@ fn the_catalogue_is_data_and_anybody_s_own_comes_first() {
     // What a vendor changed without its list is not taken.
     server.gives("/1.2/SHA256SUMS", Reply::Plain(format!("{}  mine-1.2.img\n", "0".repeat(64)).into_bytes()));
     let before = host.tree();
-    with_env(&host, "image fetch mine-1.2 --name again", &env).ends(1).says("is not what it must be");
+    with_env(&host, "image fetch mine-1.2 --name again", &env).ends(1).says("does not match");
     assert_eq!(host.tree(), before);
     // Whatever fails, nothing that could be pasted fetches the address without its checksums.
     let (half, n) = (common::images::disk()[..1 << 20].to_vec(), 3 << 20);
@@ -319,13 +319,13 @@ fn three_nouns_share_one_store_and_tell_who_uses_what() {
     for (line, code, says) in [
         ("iso import small.img --name x", 2, "by its content it is a disk"),
         ("firmware import disc --name x", 2, "by its content it is an ISO"),
-        ("iso info small", 3, "is no ISO"),
-        ("iso delete code --yes", 3, "is no ISO"),
-        ("firmware rename disc x", 3, "is no firmware"),
-        ("firmware verify disc", 3, "is no firmware"),
+        ("iso info small", 3, "is not of the kind"),
+        ("iso delete code --yes", 3, "is not of the kind"),
+        ("firmware rename disc x", 3, "is not of the kind"),
+        ("firmware verify disc", 3, "is not of the kind"),
         ("image info nope", 3, "no image is called"),
         ("image rename small disc", 4, "already"),
-        ("image rename small fetching-x", 2, "not whole yet"),
+        ("image rename small fetching-x", 2, "incomplete images"),
     ] {
         let answer = host.chyves(line).ends(code);
         assert!(answer.err.contains(says), "{line} does not say `{says}`:\n{}", answer.err);
@@ -337,7 +337,7 @@ fn three_nouns_share_one_store_and_tell_who_uses_what() {
     let info = host.ok("image info small --json").json();
     assert_eq!(info[0]["clones"][0], host.dataset("web"));
     host.chyves("image delete small --yes").ends(4).says("guests/web");
-    host.ok("image rename small tiny").says("is called tiny now");
+    host.ok("image rename small tiny").says("renamed to tiny");
     assert_eq!(host.value("web", "image"), "tiny");
     host.ok("image info tiny").says("guests/web");
     host.ok("image verify tiny").says("is what was imported");

@@ -51,15 +51,15 @@ fn a_server_may_fail_in_every_way() {
         ("/locked.img", 1, "401"),
         ("/broken.img", 1, "500"),
         ("/teapot.img", 1, "418"),
-        ("/circle.img", 1, "leads in a circle"),
-        ("/nowhere.img", 1, "can't be fetched"),
+        ("/circle.img", 1, "redirect loop"),
+        ("/nowhere.img", 1, "cannot be fetched"),
         ("/odd.img", 1, "redirect refused"),
-        ("/short.img", 1, "did not come whole"),
-        ("/long.img", 1, "is longer than its server said"),
-        ("/chunked-cut.img", 1, "did not come whole"),
+        ("/short.img", 1, "is incomplete"),
+        ("/long.img", 1, "is larger than the announced Content-Length"),
+        ("/chunked-cut.img", 1, "is incomplete"),
         ("/changes.img", 1, "changed while it was fetched"),
         ("/page.img", 2, "is a web page"),
-        ("/silent.img --timeout 1 --retries 0", 1, "nothing came for 1 s"),
+        ("/silent.img --timeout 1 --retries 0", 1, "no data arrived for 1 s"),
         (&format!("/whole.img --hash {wrong}"), 1, &wrong),
         (&format!("/whole.img --checksums {}", server.address("/SUMS")), 1, "does not have `whole.img`"),
         (&format!("/whole.img --checksums {}", server.address("/NONE")), 3, "404"),
@@ -69,9 +69,9 @@ fn a_server_may_fail_in_every_way() {
         assert_eq!(host.tree(), before, "{line}");
     }
     for (line, code, says) in [
-        ("http://127.0.0.1:1/x.img", 1, "can't be fetched"),
-        ("ftp://127.0.0.1:1/x.img", 1, "can't be fetched"),
-        ("gopher://nowhere.invalid/x.img", 2, "no address that can be read"),
+        ("http://127.0.0.1:1/x.img", 1, "cannot be fetched"),
+        ("ftp://127.0.0.1:1/x.img", 1, "cannot be fetched"),
+        ("gopher://nowhere.invalid/x.img", 2, "not an address that can be read"),
     ] {
         refused(&host, &format!("image fetch {line}"), code, says);
         assert_eq!(host.tree(), before, "{line}");
@@ -79,7 +79,7 @@ fn a_server_may_fail_in_every_way() {
     // No room for what comes.
     let images = format!("{}/chyves/images", host.pool);
     host.sh("zfs", &["set", "quota=1M", &images]);
-    refused(&host, &format!("image fetch {}", server.address("/whole.img")), 1, "make room");
+    refused(&host, &format!("image fetch {}", server.address("/whole.img")), 1, "free space");
     host.sh("zfs", &["set", "quota=none", &images]);
     assert!(host.tree().keys().eq(before.keys()));
     direct(&host, "image fetch ./disk.img").ends(2).says("chyves image import");
@@ -101,7 +101,7 @@ fn a_host_may_have_no_name() {
     let before = host.tree();
     for scheme in ["http", "https", "ftp"] {
         let line = format!("image fetch {scheme}://me:word@nowhere.invalid:8021/x.img --timeout 20 --retries 0");
-        let answer = direct(&host, &line).ends(1).says("can't be fetched").says("`getent hosts nowhere.invalid`");
+        let answer = direct(&host, &line).ends(1).says("cannot be fetched").says("`getent hosts nowhere.invalid`");
         answer.says(&format!("`chyves image fetch {scheme}://nowhere.invalid:8021/x.img`")).is_silent_of("word");
         assert_eq!(host.tree(), before, "{scheme}");
     }
@@ -126,7 +126,7 @@ fn a_cut_transfer_goes_on_by_itself_and_after_a_kill() {
     let address = server.address("/disk.img");
     server.gives("/disk.img", Reply::Silent(disk.clone(), 1 << 20));
     let before = host.tree();
-    direct(&host, &format!("image fetch {address} --timeout 1 --retries 0")).ends(1).says("goes on from there");
+    direct(&host, &format!("image fetch {address} --timeout 1 --retries 0")).ends(1).says("resumes it");
     host.ok("image list -H -o name").is_silent_of("disk");
     assert_eq!(host.tree().len(), before.len() + 1);
     // Killed in the middle: the same.
@@ -207,7 +207,7 @@ fn other_ways_to_a_server() {
     let trusted = with_env(&host, &line, &[("SSL_CERT_FILE", pem.to_str().unwrap())]);
     tls.kill().unwrap();
     tls.wait().unwrap();
-    distrusted.ends(1).says("can't be trusted").says("hint:").says("SSL_CERT_FILE=FILE chyves image fetch");
+    distrusted.ends(1).says("cannot be trusted").says("hint:").says("SSL_CERT_FILE=FILE chyves image fetch");
     trusted.ends(0);
     assert_eq!(listed(&host, "by-tls")["sha256"], sum);
 }
@@ -220,10 +220,10 @@ fn what_was_kept_is_left_where_the_file_is_another_by_now() {
     let before = host.tree();
     let cut = || {
         server.gives("/disk.img", Reply::Silent(disk.clone(), 1 << 20));
-        refused(&host, &format!("image fetch {address} --timeout 1 --retries 0"), 1, "goes on from there");
+        refused(&host, &format!("image fetch {address} --timeout 1 --retries 0"), 1, "resumes it");
         assert_ne!(host.tree(), before);
     };
-    // A server that gives the rest of another version: what is kept would be refused again and again.
+    // A server that gives the rest of another version: what is kept would be refused repeatedly.
     cut();
     server.gives("/disk.img", Reply::CutsAndChanges(disk.clone(), 1000));
     server.asked();
@@ -257,7 +257,7 @@ fn what_was_kept_of_a_cut_transfer_is_deleted_by_repair() {
     host.ok("repair --dry-run").says("fetching-");
     host.ok("repair").says(&server.address("/disk.img")).says("deleted");
     assert_eq!(host.tree(), before);
-    host.ok("repair").says("nothing was left");
+    host.ok("repair").says("nothing to repair");
     host.nothing_is_left();
 }
 
@@ -279,7 +279,7 @@ fn what_was_kept_of_a_cut_transfer_goes_by_itself_after_a_week() {
     host.sh("zfs", &["set", "chyves:image.added=2026-01-31T12:00:00Z", &old]);
     // The same address goes on with it, whatever its age, and makes it young again.
     let again = server.address("/old.img");
-    direct(&host, &format!("image fetch {again} --timeout 1 --retries 0")).ends(1).is_silent_of("nobody has gone on");
+    direct(&host, &format!("image fetch {again} --timeout 1 --retries 0")).ends(1).is_silent_of("was not resumed for");
     assert!(!host.sh("zfs", &["get", "-H", "-o", "value", "chyves:image.added", &old]).starts_with("2026-01-31"));
     host.sh("zfs", &["set", "chyves:image.added=2026-01-31T12:00:00Z", &old]);
     // One that somebody holds stays; a dry run deletes nothing.
@@ -290,12 +290,12 @@ fn what_was_kept_of_a_cut_transfer_goes_by_itself_after_a_week() {
     let mut held = host.command("sh").args(["-c", &holder]).stdin(piped()).stdout(piped()).spawn().unwrap();
     std::io::Read::read_exact(held.stdout.as_mut().unwrap(), &mut [0]).unwrap();
     std::fs::write(host.work().join("disk.img"), disk()).unwrap();
-    host.ok("image import disk.img --name one").is_silent_of("nobody has gone on");
+    host.ok("image import disk.img --name one").is_silent_of("was not resumed for");
     drop(held.stdin.take());
     held.wait().unwrap();
     host.ok("image import disk.img --name two --dry-run");
     assert!(part("old").is_some());
-    host.ok("image import disk.img --name two").says("old.img was deleted: nobody has gone on with it for");
+    host.ok("image import disk.img --name two").says("old.img was deleted: it was not resumed for");
     assert!(part("old").is_none() && part("young").is_some());
     host.ok("repair").says("young.img");
     for name in ["one", "two"] {

@@ -166,7 +166,7 @@ fn what_is_no_image_does_not_become_a_raw_disk() {
     let middle = damaged.len() / 2;
     damaged[middle] ^= 0x55;
     write("damaged.gz", &damaged);
-    host.chyves("image import damaged.gz").ends(1).says("can't be unpacked").is_silent_of("trailing").is_silent_of("cannot be read here");
+    host.chyves("image import damaged.gz").ends(1).says("cannot be unpacked").is_silent_of("trailing").is_silent_of("cannot be read here");
     host.nothing_is_left();
 }
 

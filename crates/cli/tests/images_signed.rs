@@ -55,7 +55,7 @@ fn a_catalogue_is_installed_where_the_pinned_key_signed_it_and_it_is_newer() {
         ("one", 4, "is older than the one in force"),
         ("forged", 1, "signed by key 0202020202020202"),
         ("forged --key other.pub", 4, "another key than the one that is pinned"),
-        ("broken", 2, "no catalogue of images"),
+        ("broken", 2, "not a catalogue of images"),
         ("changed", 1, "does not match"),
         ("unsigned", 3, "unsigned.minisig"),
         ("unsigned --signature one.minisig", 1, "does not match"),
@@ -148,7 +148,7 @@ fn an_image_may_bear_a_signature_of_its_own() {
     }
     // A hash and a signature are two questions.
     let zeros = "0".repeat(64);
-    host.chyves(&format!("image import disk.img --name x --key mine.pub --hash {zeros}")).ends(1).says("is not what it must be");
+    host.chyves(&format!("image import disk.img --name x --key mine.pub --hash {zeros}")).ends(1).says("does not match");
     host.nothing_is_left();
 }
 

@@ -1,4 +1,4 @@
-//! Ctrl-C: a command that is interrupted ends soon, says what it left, and takes its wish back.
+//! Ctrl-C: a command that is interrupted ends soon, says what it left, and withdraws its request.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a panic is the failure report
 
@@ -28,7 +28,7 @@ fn a_stop_that_is_interrupted_asks_no_more_and_forces_nothing() {
     stop.sees("may still power off");
     stop.ends(130);
     // Nobody powers it off forcibly any more: it runs on, and can be stopped by who means it.
-    until("the wish to be taken back", || (host.state("deaf") == "running").then_some(()));
+    until("the wish to be rolled back", || (host.state("deaf") == "running").then_some(()));
     assert_eq!(host.pids("deaf"), pids);
     host.ok("stop deaf --now");
     host.ok("stop web");
@@ -63,7 +63,7 @@ fn an_interrupted_creation_leaves_nothing_half_made() {
     let mut create = host.terminal(&format!("-v create {} --image small loader=bios", names.join(",")));
     create.sees("clone");
     create.types("\x03");
-    create.sees("guests could not be made");
+    create.sees("guests could not be created");
     create.sees("interrupted, and ");
     create.sees("type the command again for what was not done");
     create.ends(130);

@@ -1,4 +1,4 @@
-//! For every pair of commands of which one takes back the other, the state before is the state after: properties of every
+//! For every pair of commands of which one rolls back the other, the state before is the state after: properties of every
 //! dataset, files, interfaces, addresses, routes.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a panic is the failure report
@@ -9,7 +9,7 @@ use common::networks::{self, interfaces};
 use common::{Host, Tree, With};
 use std::collections::BTreeMap;
 
-/// Commands, and those that take them back. `POOL` and `OTHER` stand for the pools.
+/// Commands, and those that undo them. `POOL` and `OTHER` stand for the pools.
 struct Pair {
     there: &'static [&'static str],
     back: &'static [&'static str],

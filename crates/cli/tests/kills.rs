@@ -28,7 +28,7 @@ fn the_supervisor_is_killed() {
     host.kill(supervisor);
     becomes(&host, "orphaned");
     // A start gives the same machine a new supervisor; nothing was lost, and its console works.
-    host.ok("start web").says("its supervisor was gone");
+    host.ok("start web").says("its supervisor was not running");
     becomes(&host, "running");
     assert_eq!(host.pids("web").0, machine);
     let mut console = host.console("web");
@@ -76,7 +76,7 @@ fn a_killed_hypervisor_is_started_again_where_so_set() {
     host.ok("start web");
     let (machine, supervisor) = host.pids("web");
     host.kill(machine);
-    until("another machine", || {
+    until("an identity of its own", || {
         let alive = host.state("web") == "running";
         (alive && host.pids("web").0 != machine).then_some(())
     });
@@ -128,7 +128,7 @@ fn two_people_sit_at_one_console() {
 #[test]
 fn a_reboot_from_inside_is_counted_and_reads_the_settings_again() {
     let Some(host) = running("kills::reboot") else { return };
-    host.ok("set web description=felt ram=96M").says("felt at its next start or reboot: ram");
+    host.ok("set web description=felt ram=96M").says("takes effect at its next start or reboot: ram");
     let mut console = host.console("web");
     console.sees("tiny: ready 1");
     console.types("r");
@@ -151,7 +151,7 @@ fn a_reset_from_outside_is_a_reboot() {
     host.ok("set web ram=96M");
     let mut console = host.console("web");
     console.sees("tiny: ready 1");
-    host.ok("reset web --dry-run").says("as by its button");
+    host.ok("reset web --dry-run").says("cannot write anything first");
     becomes(&host, "running");
     host.ok("web reset").says("web: reset");
     console.sees("tiny: ready 2");
@@ -161,9 +161,9 @@ fn a_reset_from_outside_is_a_reboot() {
     // Of several that do not all run, those that do are reset.
     host.ok("create off --size 1M loader=bios");
     becomes(&host, "running");
-    host.chyves("reset all").ends(6).says("web: reset").says("`off` is stopped and can't be reset").says("`chyves start off`");
+    host.chyves("reset all").ends(6).says("web: reset").says("`off` is stopped and cannot be reset").says("`chyves start off`");
     host.chyves("reset gone").ends(3);
-    // Whose reboots are its end is off then. It is told that at the reboot that comes next.
+    // Whose reboots are its end stays off. It is told that at the reboot that comes next.
     console.sees("tiny: ready 3");
     becomes(&host, "running");
     host.ok("set web on_reboot=stop");
@@ -181,7 +181,7 @@ fn a_deaf_guest_stays_on_unless_forced() {
     host.ok("image import ./tiny-deaf.img");
     host.ok("create web --image tiny-deaf loader=bios accel=tcg stop_timeout=2");
     host.ok("start web");
-    host.chyves("stop web").ends(4).says("did not power off in the time given").says("--force");
+    host.chyves("stop web").ends(4).says("did not power off in time").says("--force");
     assert_eq!(host.state("web"), "running");
     host.ok("stop web --force").says("being powered off forcibly");
     assert_eq!(host.state("web"), "stopped");

@@ -46,7 +46,7 @@ fn runs(host: &Host, ready: u32) -> Answer {
     started
 }
 
-/// A device of every sort that can be had on any host, thirty of them with the disk, the card, the bridges and the random numbers.
+/// A device of every sort that can be had on any host, thirty of them with the disk, the NIC, the bridges and the random numbers.
 #[test]
 fn thirty_devices_at_once() {
     for settings in [&["release=13.5", "cpu=amd"][..], &["release=14.3", "cpu=intel"]] {
@@ -92,10 +92,10 @@ fn thirty_devices_at_once() {
         let line = started.err.lines().find(|l| l.starts_with("+ ") && l.contains(" bhyve -")).unwrap();
         let places = line.matches(" -s ").count();
         assert!(places >= 28, "{places} on the line: {line}");
-        assert!(line.contains(" -k ") && !line.contains("password"), "the screen's secret is in a file of its own: {line}");
+        assert!(line.contains(" -k ") && !line.contains("password"), "the display's secret is in a file of its own: {line}");
         runs(&host, 2);
         host.ok("-v start web01 -q");
-        // Where the screen is seen is told to whoever wants to see it.
+        // Where the display is seen is told to whoever wants to see it.
         let info = host.ok("info web01 --json").json();
         let (at, secret) = (info[0]["vnc"].as_str().unwrap(), info[0]["vnc-secret"].as_str().unwrap());
         assert!(at.starts_with("127.0.0.1:59") && std::fs::metadata(host.open_path(secret)).is_ok(), "{at} {secret}");
@@ -111,7 +111,7 @@ fn what_a_release_does_not_know_is_refused_with_the_release_that_has_it() {
         ("pcidev_0=virtio-input,/dev/null".to_owned(), "virtio-input", "13.2"),
         ("cpu=17".to_owned(), "more than 16 processors", "13.2"),
         ("disk0.options=bootindex=1".to_owned(), "a boot order", "14.0"),
-        ("net0.backend=user".to_owned(), "a user-mode network card", "15.0"),
+        ("net0.backend=user".to_owned(), "a user-mode NIC", "15.0"),
         ("pcidev_0=uart,tcp=127.0.0.1:9000".to_owned(), "a serial port by TCP", "15.0"),
         ("pcidev_0=passthru,ppt0".to_owned(), "passthrough by the name of the ppt unit", "15.0"),
         (format!("pcidev_0=fbuf,rfb=unix:{socket}"), "VNC by a UNIX socket", "15.1"),
@@ -136,7 +136,7 @@ fn bad_settings_each_have_their_own_words() {
     let many = format!("ahci{}", ",cd:".repeat(33));
     for (device, words) in [
         ("virtio-blk", "needs the path of a disk"),
-        ("virtio-blk,/a,nocach", "`nocach` is no option of virtio-blk"),
+        ("virtio-blk,/a,nocach", "`nocach` is not an option of virtio-blk"),
         ("5:0,virtio-rnd", "it begins with a place"),
         ("passthru,2/0", "BUS/SLOT/FUNCTION"),
         ("virtio-net,tap0,mac=nonsense", "`nonsense`"),
@@ -151,17 +151,17 @@ fn bad_settings_each_have_their_own_words() {
     host.chyves("set web01 fw_cfg0=opt/x").ends(2).says("NAME,string=TEXT");
 
     // Refused before the start. The limit of processors is known before vmm is there too.
-    refuses(&host, "cpu=5", 5).says("5 processors are wanted").says("4 at most").says("hw.vmm.maxcpu=5");
+    refuses(&host, "cpu=5", 5).says("5 processors are configured").says("4 at most").says("hw.vmm.maxcpu=5");
     host.sh("kldload", &["-n", "vmm"]);
-    refuses(&host, "cpu=5", 5).says("5 processors are wanted").says("4 at most").says("cpu=4");
-    refuses(&host, "ram=17G", 5).says("17G of memory is wanted").says("the host has 16G");
+    refuses(&host, "cpu=5", 5).says("5 processors are configured").says("4 at most").says("cpu=4");
+    refuses(&host, "ram=17G", 5).says("17G of memory is needed").says("the host has 16G");
     refuses(&host, "net0.bridge=lan", 5).says("there is no bridge `lan`").says("chyves network lan attach INTERFACE");
     refuses(&host, "pcidev_0=virtio-foo", 5).says("virtio-foo");
     refuses(&host, "pcidev_0=virtio-9p,share=/nowhere", 5).says("`/nowhere` is not there").says("`chyves unset web01 pcidev_0`");
     refuses(&host, "tpm=passthru,/dev/tpm0", 5)
-        .says("tpm of `web01` can't be used: `/dev/tpm0` is not there")
+        .says("tpm of `web01` cannot be used: `/dev/tpm0` is not there")
         .says("`chyves unset web01 tpm`");
-    refuses(&host, "fw_cfg0=opt/x,file=/nowhere", 5).says("fw_cfg0 of `web01` can't be used").says("`chyves unset web01 fw_cfg0`");
+    refuses(&host, "fw_cfg0=opt/x,file=/nowhere", 5).says("fw_cfg0 of `web01` cannot be used").says("`chyves unset web01 fw_cfg0`");
     refuses(&host, "pcidev_0=virtio-blk,/etc", 5).says("`/etc` is a folder");
     refuses(&host, "loader=bios", 5).says("bhyve has no BIOS");
     // All that is wrong is told at once.
@@ -178,7 +178,7 @@ fn a_disk_that_somebody_else_writes_to_is_refused() {
     host.chyves_words(&["set", "web01", &format!("pcidev_0=virtio-blk,{}", disk.display())]).ends(0);
     let mut other = host.command("sleep").arg("1000").stdin(std::fs::File::options().write(true).open(&disk).unwrap()).spawn().unwrap();
     let held = until("the other to hold it", || Some(host.chyves("start web01 --dry-run")).filter(|a| a.code != 0));
-    held.ends(5).says("is held open by sleep 1000").says("two that write to one disk destroy it");
+    held.ends(5).says("is held open by sleep 1000").says("two writers destroy a disk");
     let sleeper = host.processes().into_iter().find(|p| p.line == "sleep 1000").unwrap();
     host.kill(sleeper.pid);
     other.wait().unwrap();
@@ -281,7 +281,7 @@ fn ports_a_tpm_firmware_items_and_other_networks() {
     // Two guests at one terminal would each read a part of what is typed there.
     host.ok("-v start web01");
     host.ok("create db01 --size 1M --ram 64M com2=/dev/nmdm-web01.2A");
-    host.chyves("start db01").ends(5).says("com2 of `db01` can't be at /dev/nmdm-web01.2A: `web01` is there");
+    host.chyves("start db01").ends(5).says("com2 of `db01` cannot be at /dev/nmdm-web01.2A: `web01` is there");
     // One that crashed has let go of it, though it is still told of.
     host.kill(host.pids("web01").0);
     until("web01 to be crashed", || (host.state("web01") == "crashed").then_some(()));
@@ -291,5 +291,5 @@ fn ports_a_tpm_firmware_items_and_other_networks() {
     // On an older host each is refused with the release that has it.
     host.lab().set(&["release=13.5"]).unwrap();
     let refusal = refused(&host, 5);
-    refusal.says("a serial port by TCP").says("a TPM").says("firmware items").says("a user-mode network card");
+    refusal.says("a serial port by TCP").says("a TPM").says("firmware items").says("a user-mode NIC");
 }

@@ -117,7 +117,7 @@ fn the_jail_of_a_dead_vm_goes_with_the_next_command_on_its_guest() {
     host.ok("repair --dry-run").says("jail -q -f ");
     host.ok("repair").says("what its VM left was removed");
     is_clean(&host);
-    host.ok("repair").says("nothing was left");
+    host.ok("repair").says("nothing to repair");
     // A jail whose description is lost can be removed all the same.
     host.ok("start web01");
     dies(&host);

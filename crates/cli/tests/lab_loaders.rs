@@ -79,7 +79,7 @@ fn grub_bhyve_runs_again_at_each_reboot() {
 fn grub_bhyve_takes_the_user_s_own_files() {
     let Some(host) = host("lab_loaders::custom", &["release=14.3"]) else { return };
     host.ok("create own --image tiny --ram 64M loader=grub-bhyve os=custom");
-    host.chyves("start own").ends(4).says("device.map of `own` can't be used").says("a device.map and a grub.cfg of your own");
+    host.chyves("start own").ends(4).says("device.map of `own` cannot be used").says("a device.map and a grub.cfg of your own");
     let disk = host.mount_point().join("chyves/guests/own/disk0.raw");
     host.in_folder("own", |folder| {
         std::fs::write(folder.join("device.map"), format!("(hd0) {}\n", disk.display())).unwrap();
@@ -141,7 +141,7 @@ fn an_install_from_a_disc_ends_with_the_disc_out() {
         let started = host.ok("-v start web01 --iso disc");
         assert!(started.err.contains("-s 3:0,ahci-cd,") && started.err.contains("image.iso"), "{}", started.err);
         // Before 14.0 a disk with a system would be booted first.
-        assert_eq!(started.err.contains("cannot tell the firmware what to boot first"), bus == "nvme", "{}", started.err);
+        assert_eq!(started.err.contains("cannot pass a boot order to the firmware"), bus == "nvme", "{}", started.err);
         let mut console = host.console("web01");
         console.sees("tiny: ready 0");
         let images = format!("{}/chyves/images/disc", host.pool);
@@ -251,7 +251,7 @@ fn a_reboot_looks_at_the_host_again_and_keeps_settings_that_can_be_used() {
         let Some(host) = host("lab_loaders::again", settings) else { return };
         host.ok("create web01 --image tiny --ram 64M");
         for (change, mend, why) in [
-            ("set web01 ram=64G", "set web01 ram=64M", "64G of memory is wanted, and the host has"),
+            ("set web01 ram=64G", "set web01 ram=64M", "64G of memory is needed, and the host has"),
             ("set web01 cpu=99", "set web01 cpu=1", "99 processors"),
             ("set web01 loader=grub-bhyve", "set web01 loader=uefi", "grub-bhyve is missing on this host"),
             ("set web01 pcidev_0=passthru,3/0/0", "unset web01 pcidev_0", "belongs to the driver em0, not to ppt"),
@@ -275,7 +275,7 @@ fn a_reboot_looks_at_the_host_again_and_keeps_settings_that_can_be_used() {
             host.chyves("start web01").ends(5).says(why);
             host.ok(mend);
         }
-        // What is its own at that time is nobody else's: its VM object, its taps, and a screen at a port of its own.
+        // What is its own at that time is nobody else's: its VM object, its taps, and a display at a port of its own.
         host.ok("set web01 uefi_console_output=vnc uefi_vnc_port=5999");
         host.ok("-v start web01").says("VNC display at 127.0.0.1:5999 (password in ").says("/vnc.secret)");
         let mut console = host.console("web01");

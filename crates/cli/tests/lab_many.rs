@@ -64,7 +64,9 @@ fn a_start_costs_as_many_processes_among_many_guests_as_alone() {
     let calls = |host: &Host| {
         std::fs::write(&log, "").unwrap();
         host.ok("start web");
-        let calls: Vec<String> = std::fs::read_to_string(&log).unwrap().lines().map(str::to_owned).collect();
+        let mut calls: Vec<String> = std::fs::read_to_string(&log).unwrap().lines().map(str::to_owned).collect();
+        // fstat(1) is repeated until bhyve has opened its files, which depends on the host's load.
+        calls.dedup();
         host.ok("stop web --now");
         calls
     };

@@ -74,14 +74,14 @@ fn one_command_designs_a_node_and_makes_it() {
     for line in ["kldload -n ng_ether", "mkpeer . bridge made link2", "name .:made lan", "connect em0: lan: lower link0", "ngctl list -l"] {
         assert!(shown.contains(line), "{line}: {shown}");
     }
-    host.ok("network lan attach em0 type=netgraph").says("leads out by em0");
+    host.ok("network lan attach em0 type=netgraph").says("uplink: em0");
     assert!(shape(&host).contains("lan bridge\n  link0 em0 ether lower\n  link1 em0 ether upper"), "{}", shape(&host));
     assert_eq!(flags(&host, "em0:"), (true, false));
-    host.ok("network check").says("as designed");
+    host.ok("network check").says("as configured");
     host.ok("network list -H -o bridge,type,state,uplink,made").says("lan\tnetgraph\tup\tem0\tby command");
     assert!(host.ok("network list").out.contains("TYPE"));
     assert_eq!(host.ok("network lan attach em0 type=netgraph").out, "", "nothing is left to do");
-    // A guest's card is on it while the guest runs, over a reboot too.
+    // A guest's NIC is on it while the guest runs, over a reboot too.
     host.ok(&format!("create web --image tiny {HOOK}"));
     let output = host.command(PROGRAM).args(["-v", "start", "web"]).env("CHYVES_TRACE", "-").output().unwrap();
     let started = String::from_utf8_lossy(&output.stderr);
@@ -101,7 +101,7 @@ fn one_command_designs_a_node_and_makes_it() {
     console.types("r");
     console.sees("tiny: ready 2");
     console.leaves();
-    host.ok("network check").says("as designed");
+    host.ok("network check").says("as configured");
     for (line, why) in [
         ("network lan delete", "is the bridge of web"),
         ("network lan detach", "guests that run are on the netgraph bridge `lan`"),
@@ -127,7 +127,7 @@ fn one_command_designs_a_node_and_makes_it() {
     assert!(!shape(&host).contains("bridge\n") && notes(&host).is_empty(), "{}{:?}", shape(&host), notes(&host));
     // What nobody confirms goes back by itself.
     let before = everything(&host);
-    host.ok("network lan attach em0 type=netgraph --confirm 2").says("unless you confirm it");
+    host.ok("network lan attach em0 type=netgraph --confirm 2").says("unless confirmed");
     assert!(shape(&host).contains("link0 em0 ether lower"));
     until("it to go back", || (everything(&host) == before).then_some(()));
     assert_eq!(flags(&host, "em0:"), (false, true));
@@ -155,16 +155,16 @@ fn a_start_makes_its_node_and_the_last_stop_removes_it_on_each_release() {
             assert!(on.contains(row), "{release}: {row}: {on}");
         }
         host.ok("network list -H -o bridge,uplink,vlan,guests,made").says("lan\tem0\t5\tweb,web2\tat a start");
-        host.ok("network check").says("as designed");
+        host.ok("network check").says("as configured");
         stop(&host, "web");
         assert!(shape(&host).contains("lan bridge") && shape(&host).contains("link3"), "{release}: {}", shape(&host));
         stop(&host, "web2");
         assert_eq!(shape(&host), before, "{release}: what the start made has gone with the last guest");
-        // Without an uplink, and by a card that moves there.
+        // Without an uplink, and by a NIC that moves there.
         host.ok("network web move lab").says("net0 is on lab");
         host.ok("start web");
         assert!(shape(&host).contains("lab bridge\n  link0 <unnamed> socket vmlink"), "{release}: {}", shape(&host));
-        // Killed with its supervisor, it is put away by its next start or by hand.
+        // Killed with its supervisor, it is removed by its next start or by hand.
         let (machine, supervisor) = host.pids("web");
         host.kill(supervisor);
         host.kill(machine);
@@ -180,7 +180,7 @@ fn a_start_makes_its_node_and_the_last_stop_removes_it_on_each_release() {
 fn a_node_of_somebody_else_is_used_and_left() {
     let Some(host) = Host::freebsd("lab_netgraph::foreign", With::Tiny, &["release=14.3", "nics=em0,em1"]) else { return };
     host.sh("kldload", &["-n", "ng_ether"]);
-    // A card for guests alone: the host itself is not on it.
+    // A NIC for guests alone: the host itself is not on it.
     for line in ["mkpeer em0: bridge lower link0", "name em0:lower lan", "msg lan: setpersistent"] {
         ngctl(&host, line);
     }
@@ -195,14 +195,17 @@ fn a_node_of_somebody_else_is_used_and_left() {
     assert_eq!(shape(&host), before);
     host.ok("network list -H -o bridge,made").says("lan\telsewhere");
     host.ok("start web");
-    host.ok("network check").says("as designed");
+    host.ok("network check").says("as configured");
     stop(&host, "web");
     assert_eq!(shape(&host), before);
     // It is not changed either: what is wanted of it is told.
-    host.chyves("network lan attach em1").ends(4).says("em1 is not in it, and chyves did not make the node `lan:`").says("ngctl show lan:");
+    host.chyves("network lan attach em1")
+        .ends(4)
+        .says("em1 is not in it, and chyves did not create the node `lan:`")
+        .says("ngctl show lan:");
     host.ok("network web remove net0");
     host.ok("network lan detach");
-    host.ok("network lan delete").says("the node lan stays: chyves did not make it");
+    host.ok("network lan delete").says("the node lan is kept: chyves did not create it");
     assert_eq!(shape(&host), before);
     // What another boot of the host made is nobody's, even under the same number.
     host.ok("network lab private type=netgraph");
@@ -211,16 +214,16 @@ fn a_node_of_somebody_else_is_used_and_left() {
     let (own, _) = text.rsplit_once(' ').unwrap();
     std::fs::write(&note, format!("{own} yesterday\n")).unwrap();
     host.ok("network list -H -o bridge,made").says("lab\telsewhere");
-    host.ok("network lab delete").says("the node lab stays");
+    host.ok("network lab delete").says("the node lab is kept");
     assert!(shape(&host).contains("lab bridge"));
-    // And so is a node that was made anew under the name of chyves' own.
+    // And so is a node that was recreated under the name of chyves' own.
     host.ok("network wan private type=netgraph");
     ngctl(&host, "shutdown wan:");
     for line in ["mkpeer em1: bridge lower link0", "name em1:lower wan"] {
         ngctl(&host, line);
     }
     host.ok("network list -H -o bridge,made").says("wan\telsewhere");
-    host.ok("network wan delete").says("the node wan stays");
+    host.ok("network wan delete").says("the node wan is kept");
     assert!(shape(&host).contains("wan bridge\n  link0 em1 ether lower"));
 }
 
@@ -232,7 +235,7 @@ fn by_hand_nothing_is_made_and_all_lines_are_told() {
     host.ok(&format!("create web --image tiny {HOOK}"));
     let before = everything(&host);
     let refused = host.chyves("start web").ends(5);
-    refused.says("networks are made by hand here").says("kldload -n ng_ether && printf").says("network plan");
+    refused.says("networks are managed by hand on this host").says("kldload -n ng_ether && printf").says("network plan");
     assert_eq!(everything(&host), before);
     // The lines do it when they are typed.
     let plan = host.ok("network plan").out;
@@ -241,12 +244,12 @@ fn by_hand_nothing_is_made_and_all_lines_are_told() {
     for line in typed {
         host.sh("sh", &["-ec", line]);
     }
-    host.ok("network check").says("as designed");
+    host.ok("network check").says("as configured");
     host.ok("start web");
     stop(&host, "web");
     assert!(shape(&host).contains("lan bridge"), "it is the administrator's");
     host.ok("network web remove net0");
-    host.ok("network lan delete").says("made by hand");
+    host.ok("network lan delete").says("managed by hand");
     assert!(shape(&host).contains("lan bridge"));
 }
 
@@ -276,7 +279,7 @@ fn bad_input_is_refused_with_its_cause_and_changes_nothing() {
         ("network lan attach em0 type=vale", 2, "netgraph"),
         ("network br.5 attach em0 type=netgraph", 2, "a dot parts the words of a path"),
         ("network a-name-that-is-too-long attach em0 type=netgraph", 2, "characters"),
-        ("network em1 private type=netgraph", 5, "is a network card, no netgraph bridge"),
+        ("network em1 private type=netgraph", 5, "is a NIC, no netgraph bridge"),
         ("network bridge0 set type=netgraph", 5, "is a bridge, no netgraph bridge"),
         ("network hub private type=netgraph", 5, "is of the type hub, no bridge"),
     ] {
@@ -289,7 +292,7 @@ fn bad_input_is_refused_with_its_cause_and_changes_nothing() {
         ("network lan set type=bridge", 5, "`lan` is a netgraph bridge, no interface"),
         ("network lan set mtu=9000", 2, "can have no mtu"),
         ("network lan default", 4, "takes none"),
-        ("network bridge0 migrate lan", 4, "move each card by itself"),
+        ("network bridge0 migrate lan", 4, "move each NIC by itself"),
     ] {
         host.chyves(line).ends(code).says(why).says("hint: ");
         assert_eq!(everything(&host), before, "{line}");
@@ -334,7 +337,7 @@ fn faults(host: &Host, line: &str, back: &[&str]) {
             if fault != "fail" {
                 host.ok("repair");
             }
-            assert!(!said.contains("taking back failed"), "{what}: {said}");
+            assert!(!said.contains("the rollback failed"), "{what}: {said}");
             if line.starts_with("start") && host.state("web") == "running" {
                 stop(host, "web");
             }

@@ -46,14 +46,14 @@ fn a_start_makes_what_is_missing_and_the_last_stop_removes_it_on_each_release() 
         host.ok("start web");
         host.ok("start web2");
         assert_eq!(members(&host, "lan").len(), 3, "{settings:?}");
-        host.ok("network check").says("as designed");
+        host.ok("network check").says("as configured");
         host.ok("network list -H -o bridge,uplink,guests,made").says("lan\tem0\tweb,web2\tat a start");
-        // One goes, the other's tap lives on; moved, its card leaves the bridge to nobody.
+        // One goes, the other's tap lives on; moved, its NIC leaves the bridge to nobody.
         stop(&host, "web");
         assert_eq!(members(&host, "lan").len(), 2, "{settings:?}");
         host.ok("network move web2 bridge0");
         assert_eq!(members(&host, "bridge0").len(), 1, "{settings:?}");
-        assert_eq!(names(&host).len(), before.len() + 1, "{settings:?}: lan has gone with the last card on it");
+        assert_eq!(names(&host).len(), before.len() + 1, "{settings:?}: lan has gone with the last NIC on it");
         stop(&host, "web2");
         assert_eq!(names(&host), before, "{settings:?}");
         host.nothing_is_left();
@@ -71,7 +71,7 @@ fn a_tap_of_another_size_and_a_member_with_an_address_are_as_the_release_wants()
     let tap = members(&host, "lan").into_iter().find(|m| m.starts_with("chv")).unwrap();
     assert!(host.sh("ifconfig", &[&tap]).contains("mtu 9000"));
     stop(&host, "web");
-    host.chyves("network lan set mtu=1500").ends(4).says("all members of a bridge of FreeBSD carry the same").says("hint: ");
+    host.chyves("network lan set mtu=1500").ends(4).says("all members of a bridge of FreeBSD have the same MTU").says("hint: ");
     host.ok("set web net0.bridge=bridge0");
     host.ok("network lan delete");
 

@@ -1,4 +1,4 @@
-//! A guest's life beyond start and stop: media and when they come out, going back to snapshots, many at once.
+//! A guest's life beyond start and stop: media and when they come out, rolling back to snapshots, many at once.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a panic is the failure report
 
@@ -32,7 +32,7 @@ fn a_disc_boots_comes_out_at_the_reboot_and_is_let_go() {
     let Some(host) = with_disc("life::disc") else { return };
     host.ok("create web01 --image tiny --ram 32M loader=bios");
     host.chyves("start web01 --iso dics").ends(3).says("no image is called `dics`").says("did you mean `disc`?");
-    host.chyves("start web01 --iso tiny").ends(2).says("no ISO but a disk");
+    host.chyves("start web01 --iso tiny").ends(2).says("not an ISO but a disk");
     assert_eq!(host.state("web01"), "stopped");
     host.ok("start web01 --iso disc --dry-run").says("image.iso");
     assert!(!is_mounted(&host, "images/disc"));
@@ -41,7 +41,7 @@ fn a_disc_boots_comes_out_at_the_reboot_and_is_let_go() {
     let mut console = host.console("web01");
     console.sees("tiny: ready 0");
     assert!(is_mounted(&host, "images/disc"));
-    host.chyves("image delete disc --yes").ends(4).says("lies in a drive").says("of web01");
+    host.chyves("image delete disc --yes").ends(4).says("is in an optical drive").says("of web01");
     reboots(&mut console, "tiny: ready 1");
     // Nobody else uses it, so its file system is not kept mounted until the end.
     assert!(!is_mounted(&host, "images/disc"));
@@ -78,7 +78,7 @@ fn a_disc_stays_as_long_as_is_said_and_as_anybody_uses_it() {
     host.kill(supervisor);
     until("b to be orphaned", || (host.state("b") == "orphaned").then_some(()));
     drop(b);
-    host.ok("start b").says("has a new one");
+    host.ok("start b").says("a new one was started");
     let mut b = host.console("b");
     reboots(&mut b, "tiny: ready 0");
     a.leaves();
@@ -210,7 +210,7 @@ fn a_guest_goes_back_to_its_snapshot_when_it_is_said_to() {
     host.ok("start web02");
     host.ok("stop web02");
 
-    // Where it can't go back it does not run on what was not reverted.
+    // Where it can't go back it is not running on what was not reverted.
     host.ok("start web01");
     host.sh("zfs", &["destroy", &format!("{}@clean", host.dataset("web01"))]);
     let mut console = host.console("web01");
@@ -276,9 +276,9 @@ fn count_zfs(host: &mut Host) -> PathBuf {
 fn what_the_dead_left_is_put_away_and_the_living_are_not_touched() {
     let Some(host) = Host::new("life::reclaim", With::Tiny) else { return };
     host.ok("create dead,alone,well --image tiny --ram 32M loader=bios");
-    host.ok("reclaim").says("nothing is left over");
+    host.ok("reclaim").says("nothing to reclaim");
     host.ok("start dead,alone,well");
-    host.ok("reclaim").says("nothing is left over");
+    host.ok("reclaim").says("nothing to reclaim");
 
     // Supervisor and machine die at once: nobody unmounts, nobody clears the runtime folder.
     let (machine, supervisor) = host.pids("dead");
@@ -301,7 +301,7 @@ fn what_the_dead_left_is_put_away_and_the_living_are_not_touched() {
     host.ok("reclaim").says(&format!("process {orphan}")).is_silent_of("well");
     assert!(!stray.exists() && !is_mounted(&host, "guests/dead") && !is_mounted(&host, "images/tiny"));
     assert_eq!([host.state("dead"), host.state("alone"), host.state("well")], ["stopped", "orphaned", "running"]);
-    host.ok("reclaim well").says("nothing is left over");
+    host.ok("reclaim well").says("nothing to reclaim");
 
     host.ok("reclaim alone --force").says("alone: killed");
     assert_eq!(host.state("alone"), "stopped");
@@ -365,12 +365,12 @@ fn discs_are_put_in_and_taken_out_while_the_guest_runs() {
     host.chyves("eject web01").ends(2).says("cd0 (disc), cd1 (drivers)");
     host.ok("info web01").says("cd0  disc disc").says("cd1  disc drivers");
     host.chyves("eject web01 cd5").ends(3).says("no drive cd5");
-    host.ok("-n eject web01 cd0").says("take disc out of the drive cd0");
+    host.ok("-n eject web01 cd0").says("eject disc from the drive cd0");
     host.ok("eject web01 cd0").says("web01: cd0 is empty");
     host.ok("web01 eject cd1").says("web01: cd1 is empty");
-    // The hypervisor has let go of the files too, so that they can be put away.
+    // The hypervisor has let go of the files too, so that they can be removed.
     assert!(!is_mounted(&host, "images/disc") && !is_mounted(&host, "images/drivers"));
-    host.ok("eject web01").says("no disc lies in a drive of web01");
+    host.ok("eject web01").says("no drive of web01 holds an ISO");
     reboots(&mut console, "tiny: ready 1");
 
     host.chyves("insert web01 dics").ends(3).says("did you mean `disc`?");
@@ -418,11 +418,11 @@ fn a_reboot_looks_at_the_host_again_and_tells_why_it_is_the_last() {
             host.kill(host.pids("web01").0);
         }
         until("the guest to be off", || (host.state("web01") == "crashed").then_some(()));
-        let why = "disk 1 of `web01` can't be used";
-        host.ok("info web01").says("it can't be started again").says(why).says("is not there");
+        let why = "disk 1 of `web01` cannot be used";
+        host.ok("info web01").says("it cannot be started again").says(why).says("is not there");
         host.ok("list -H -o name,reason").says(why);
         let log = host.in_folder("web01", |folder| std::fs::read_to_string(folder.join("logs/console.log")).unwrap());
-        assert!(log.contains("chyves: it can't be started again: ") && log.contains(why), "{log}");
+        assert!(log.contains("chyves: it cannot be started again: ") && log.contains(why), "{log}");
         host.chyves("start web01").ends(5).says(why).says("disk remove web01 disk1 --lost");
         std::fs::rename(host.work().join("away.img"), host.work().join("more.img")).unwrap();
     }

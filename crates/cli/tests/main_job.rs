@@ -30,7 +30,7 @@ fn with_the_tiny_guest_under_bios() {
     NAME  KIND  SIZE
     tiny  disk    1M
     $ chyves create web01 --image tiny --cpu 2 --ram 64M loader=bios accel=tcg
-    web01: made as tank/chyves/guests/web01
+    web01: created as tank/chyves/guests/web01
     $ chyves set web01 description='first guest'
     web01: set
     $ chyves get web01 cpu,ram,description,on_crash
@@ -90,7 +90,7 @@ fn with_the_tiny_guest_under_bios() {
     ");
     assert_eq!(host.files("web01"), before.1, "the disk, and the copy of the settings");
     let mut now = host.tree()[&host.dataset("web01")].clone();
-    // Of ZFS' own view: a rollback may make the file system anew.
+    // Of ZFS' own view: a rollback may recreate the file system.
     for native in ["creation", "createtxg", "guid", "origin", "canmount"] {
         if let Some(was) = before.0.get(native) {
             now.insert(native.to_owned(), was.clone());
@@ -175,7 +175,7 @@ fn with_linux_under_uefi() {
     console.logs_in();
     assert_eq!(console.shell("cat /data/note"), "before");
     // Taken while it runs; its file system is whole, since what it wrote was synced.
-    host.ok("snapshot web01@before").says("as after a power cut");
+    host.ok("snapshot web01@before").says("crash-consistent");
     host.ok("set web01 ram=384M description=changed");
     console.shell("echo after > /data/note; sync");
     console.leaves();

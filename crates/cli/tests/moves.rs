@@ -14,7 +14,7 @@ fn settings(host: &Host, guest: &str) -> BTreeMap<String, String> {
     fields.filter(|f| f[2] == "local").map(|f| (f[0].to_owned(), f[1].to_owned())).collect()
 }
 
-/// What a guest sees of itself: card addresses, serial numbers, identity.
+/// What a guest sees of itself: MAC addresses, serial numbers, identity.
 fn identity(host: &Host, guest: &str) -> Vec<String> {
     let shown = host.ok(&format!("start {guest} --dry-run")).out;
     let mut found: Vec<String> = shown
@@ -53,7 +53,7 @@ fn a_renamed_guest_is_who_it_was() {
     host.chyves("rename web01 ../x").ends(2);
     host.chyves("rename nobody web02").ends(3);
     host.ok("rename web01 web01").says("its name already");
-    host.ok("web01 rename web02").says("called web02 now");
+    host.ok("web01 rename web02").says("renamed to web02");
     host.chyves("get web01 uuid").ends(3);
     assert_eq!((settings(&host, "web02"), identity(&host, "web02")), (mine, is));
     assert_eq!(files(&host, &host.dataset("web02")), contents);
@@ -83,7 +83,7 @@ fn a_running_guest_keeps_its_name_and_place() {
         host.chyves(&line).ends(4).says("chyves stop web");
     }
     // A clone of what runs finds its disks as after a power cut, and runs beside it.
-    host.ok("clone web live").says("as after a power cut");
+    host.ok("clone web live").says("crash-consistent");
     host.ok("clone web exact -ce");
     host.ok("start live -q");
     host.chyves("start exact").ends(4).says("web");
@@ -116,7 +116,7 @@ fn a_moved_guest_is_who_it_was_and_the_original_waits_in_the_trash() {
 
     host.chyves("move web01 --pool nowhere").ends(3).says("nowhere");
     host.ok(&format!("move web01 --pool {}", host.pool)).says("already");
-    host.ok(&format!("move web01 --pool {other}")).says("its 1 snapshot stay").says(&format!("on the pool {other} now"));
+    host.ok(&format!("move web01 --pool {other}")).says("its 1 snapshot stay").says(&format!("moved to the pool {other}"));
     assert_eq!(host.ok("list -H -o name,pool").out, format!("lu\t{}\nweb01\t{other}\n", host.pool));
     assert_eq!((settings(&host, "web01"), identity(&host, "web01")), (mine.clone(), is.clone()));
     let there = format!("{other}/chyves/guests/web01");

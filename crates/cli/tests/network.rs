@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::networks::{CARD, HIDDEN, all, everything, has_vlans, host, members, names, services, shape, stop, tag_the_peer, tap};
+use common::networks::{HIDDEN, NIC, all, everything, has_vlans, host, members, names, services, shape, stop, tag_the_peer, tap};
 use common::{Host, With, until};
 use serde_json::Value;
 
@@ -12,8 +12,8 @@ use serde_json::Value;
 fn a_start_makes_what_is_missing_and_the_last_stop_removes_it() {
     let Some(host) = host("network::start", With::Tiny) else { return };
     let before = shape(&host);
-    host.ok(&format!("create web {CARD}"));
-    host.ok(&format!("create web2 {CARD}"));
+    host.ok(&format!("create web {NIC}"));
+    host.ok(&format!("create web2 {NIC}"));
     // Nobody has said where bridge0 is to lead: nothing is started, nothing is changed.
     host.chyves("start web").ends(5).says("there is no bridge `bridge0`").says("chyves network bridge0 attach INTERFACE");
     assert_eq!(shape(&host), before);
@@ -26,7 +26,7 @@ fn a_start_makes_what_is_missing_and_the_last_stop_removes_it() {
     assert_eq!(inside, [first.as_str(), "em0"]);
     host.ok("start web2");
     let second = tap(&host, "web2").unwrap();
-    host.ok("network check").says("as designed");
+    host.ok("network check").says("as configured");
     host.ok("network list -H -o bridge,state,uplink,guests,made").says("bridge0\tup\tem0\tweb,web2\tat a start");
     // web goes; web2's tap lives on.
     stop(&host, "web");
@@ -44,7 +44,7 @@ fn what_was_found_is_left() {
     host.sh("ip", &["link", "add", "lan", "type", "bridge"]);
     host.sh("ip", &["link", "set", "lan", "up"]);
     host.sh("ip", &["tuntap", "add", "dev", "tap7", "mode", "tap"]);
-    host.ok(&format!("create web {CARD} net0.bridge=lan net0.tap=tap7"));
+    host.ok(&format!("create web {NIC} net0.bridge=lan net0.tap=tap7"));
     let before = shape(&host);
     host.ok("start web");
     assert_eq!(members(&host, "lan"), ["tap7"]);
@@ -74,7 +74,7 @@ fn counted(host: &mut Host) -> std::path::PathBuf {
 fn attaching_a_guest_reads_the_host_s_interfaces_twice() {
     let Some(mut host) = host("network::reads", With::Tiny) else { return };
     host.ok("set global bridge0.uplink=em0");
-    host.ok(&format!("create web {CARD}"));
+    host.ok(&format!("create web {NIC}"));
     let log = counted(&mut host);
     host.ok("start web");
     let calls = std::fs::read_to_string(&log).unwrap();
@@ -89,7 +89,7 @@ fn two_starts_at_once_share_one_bridge() {
     host.ok("set global bridge0.uplink=em0");
     let guests: Vec<String> = (1..=4).map(|n| format!("web{n}")).collect();
     for guest in &guests {
-        host.ok(&format!("create {guest} {CARD}"));
+        host.ok(&format!("create {guest} {NIC}"));
     }
     // One command that starts two, beside another that starts the others.
     let spawn = |line: &str| host.command(common::PROGRAM).args(line.split(' ')).stderr(std::process::Stdio::piped()).spawn().unwrap();
@@ -111,9 +111,9 @@ fn a_design_is_made_changed_and_taken_away() {
     }
     let Some(host) = host("network::design", With::Pool) else { return };
     let before = shape(&host);
-    host.ok("network bridge0 attach em0").says("leads out by em0");
+    host.ok("network bridge0 attach em0").says("uplink: em0");
     assert_eq!(members(&host, "bridge0"), ["em0"]);
-    host.ok("network attach bridge0 em0").is_silent_of("leads out");
+    host.ok("network attach bridge0 em0").is_silent_of("uplink:");
     host.ok("network bridge0 set description=office mtu=1400");
     host.ok("network list").says("office".get(..0).unwrap()).says("by command");
     host.ok("list bridges -H -o bridge,mtu,members,description").says("bridge0\t1400\tem0\toffice");
@@ -133,7 +133,7 @@ fn a_design_is_made_changed_and_taken_away() {
     host.ok("network plan").says("ip link set dev em0 master dmz");
     assert!(members(&host, "dmz").is_empty(), "showing changes nothing");
     host.ok("network apply").says("applied");
-    host.ok("network apply").says("as designed");
+    host.ok("network apply").says("as configured");
     host.ok("network check");
     for bridge in ["dmz", "bridge0"] {
         host.ok(&format!("network {bridge} delete")).says("deleted");
@@ -156,7 +156,7 @@ fn bad_input_is_refused_with_its_cause_and_nothing_changes() {
     let settings = |host: &Host| host.ok("get global -H").out + &host.ok("get web,web2 -H").out;
     let before = (shape(&host), settings(&host));
     for (line, code, why) in [
-        ("network bridge7 detach", 3, "no bridge of this host's design"),
+        ("network bridge7 detach", 3, "no configured bridge of this host"),
         ("network web move bridge7", 3, "bridge7"),
         ("network bridge1 attach em0", 2, "`em0` is the uplink of `bridge0` already"),
         ("network bridge1 attach em1", 4, "in the bridge `br9`"),
@@ -166,7 +166,7 @@ fn bad_input_is_refused_with_its_cause_and_nothing_changes() {
         ("network bridge1 attach lo", 5, "the loopback"),
         ("network bridge1 attach em0 vlan=4095", 2, "4094"),
         ("network bridge5 private", 5, "no bridge"),
-        ("network bridge0 set mtu=9000", 5, "can't carry 9000"),
+        ("network bridge0 set mtu=9000", 5, "does not support 9000"),
         ("network bridge0 set mtu=12", 2, "576"),
         ("network bridge0 set colour=red", 2, "no property"),
         ("network web set net0 mac=01:00:5e:00:00:01", 2, "multicast"),
@@ -175,11 +175,11 @@ fn bad_input_is_refused_with_its_cause_and_nothing_changes() {
         ("network web add vale0:web1", 5, "FreeBSD's"),
         ("network web add tap33000", 2, "up to 32767"),
         ("network web set net0 vlan=4095", 2, "4094"),
-        ("network web set net7 vlan=5", 3, "no card `net7`"),
+        ("network web set net7 vlan=5", 3, "no NIC `net7`"),
         ("network bridge0 delete", 4, "is the bridge of web"),
-        ("network bridge0 join tap5", 3, "no guest's card has the tap"),
+        ("network bridge0 join tap5", 3, "no guest's NIC has the tap"),
         ("network bridge0 migrate bridge0", 2, "same bridge"),
-        ("network nat bridge0", 4, "do not hide"),
+        ("network nat bridge0", 4, "has no NAT"),
         ("network nosuch add", 3, "neither a guest nor a verb"),
     ] {
         host.chyves(line).ends(code).says(why).says("hint: ");
@@ -206,7 +206,7 @@ fn what_carries_the_administrator_is_touched_only_on_purpose_and_goes_back_unles
     // Somebody does: it stays, with the address and the route.
     host.ok("network apply --yes --confirm 600");
     host.chyves("network apply").ends(4).says("waits for confirmation");
-    host.ok("network confirm").says("it stays");
+    host.ok("network confirm").says("confirmed");
     host.ok("network confirm").says("nothing waits");
     assert_eq!(members(&host, "bridge0"), ["em0"]);
     reached();
@@ -220,16 +220,16 @@ fn a_change_that_nobody_confirms_goes_back_whole() {
         return;
     }
     let Some(host) = host("network::confirm", With::Tiny) else { return };
-    host.ok(&format!("create web {CARD} net0.bridge=bridge0"));
+    host.ok(&format!("create web {NIC} net0.bridge=bridge0"));
     all(&host, &[HIDDEN, "network apply"]);
     let settings = || host.ok("get web -H").out;
     let before = (everything(&host), settings());
     for (line, said) in [
-        ("network bridge0 attach em0 mtu=1400", "leads out by em0"),
+        ("network bridge0 attach em0 mtu=1400", "uplink: em0"),
         ("network bridge0 private", "leads nowhere"),
-        ("network bridge0 migrate lan", "is on lan"),
+        ("network bridge0 migrate lan", "migrated to lan"),
     ] {
-        host.ok(&format!("{line} --confirm 1")).says(said).says("it goes back in 1 s");
+        host.ok(&format!("{line} --confirm 1")).says(said).says("it is rolled back in 1 s");
         until(&format!("{line} to go back"), || ((everything(&host), settings()) == before).then_some(()));
     }
     host.ok("network bridge0 attach em0 --confirm 600");
@@ -237,7 +237,7 @@ fn a_change_that_nobody_confirms_goes_back_whole() {
     for line in ["network bridge0 detach", "network bridge0 private", "network apply", "network bridge0 migrate lan"] {
         host.chyves(line).ends(4).says("waits for confirmation").says("network confirm");
     }
-    host.ok("network confirm").says("it stays");
+    host.ok("network confirm").says("confirmed");
     assert_eq!(everything(&host), new);
     host.ok("network bridge0 detach");
 }
@@ -246,7 +246,7 @@ fn a_change_that_nobody_confirms_goes_back_whole() {
 fn made_by_hand_chyves_attaches_and_verifies() {
     let Some(host) = host("network::manual", With::Tiny) else { return };
     host.ok("set global network_design_mode=manual");
-    host.ok(&format!("create web {CARD}"));
+    host.ok(&format!("create web {NIC}"));
     let before = shape(&host);
     host.chyves("start web").ends(5).says("by hand").says("ip link add name bridge0 type bridge");
     host.sh("ip", &["link", "add", "bridge0", "type", "bridge"]);
@@ -268,22 +268,22 @@ fn a_start_brings_rules_and_server_up_and_they_go_with_its_bridge() {
     let Some(host) = host("network::services", With::Tiny) else { return };
     // As after a reboot of the host: all is designed, nothing is there.
     host.ok(HIDDEN);
-    host.ok(&format!("create web {CARD}"));
+    host.ok(&format!("create web {NIC}"));
     let before = (shape(&host), services(&host));
     host.ok("start web");
     let up = services(&host);
     assert!(up.0.contains("chyves_bridge0") && up.1 == 1, "{up:?}");
-    host.ok("network check").says("as designed");
+    host.ok("network check").says("as configured");
     stop(&host, "web");
     assert_eq!((shape(&host), services(&host)), before);
     // By command they stay; somebody takes them away, and a start brings them back to stay.
     host.ok("network apply").says("applied");
-    host.ok("network apply").says("as designed");
+    host.ok("network apply").says("as configured");
     assert_eq!(services(&host), up);
     host.sh("nft", &["delete", "table", "inet", "chyves_bridge0"]);
     host.sh("sh", &["-c", "kill $(pgrep dnsmasq)"]);
     until("the server to be gone", || (services(&host).1 == 0).then_some(()));
-    host.chyves("network check").ends(5).says("are not loaded").says("no server gives");
+    host.chyves("network check").ends(5).says("are not loaded").says("no DHCP server");
     host.ok("start web");
     assert_eq!(services(&host), up);
     stop(&host, "web");
@@ -291,7 +291,7 @@ fn a_start_brings_rules_and_server_up_and_they_go_with_its_bridge() {
     host.ok("delete web --yes");
     // Settings that are taken away alone leave what runs; it is told, and closed.
     host.ok("unset global bridge0.nat bridge0.dhcp");
-    host.chyves("network check").ends(5).says("that its settings do not want").says("nft delete table inet chyves_bridge0");
+    host.chyves("network check").ends(5).says("that it is not configured for").says("nft delete table inet chyves_bridge0");
     host.ok("network apply").says("applied");
     assert_eq!(services(&host), before.1);
     host.ok("network bridge0 delete");
@@ -328,7 +328,7 @@ fn a_vlan_of_the_uplink_is_made_for_its_bridge_and_goes_with_it() {
     host.ok("network bridge5 attach em0 vlan=5 address=10.8.0.1/24").says("VLAN 5 of em0");
     assert_eq!(members(&host, "bridge5"), ["em0.5"]);
     host.sh("ip", &["netns", "exec", "peer", "ping", "-c", "1", "-W", "20", "10.8.0.1"]);
-    // The untagged network of the same card is another bridge's, and nobody's here.
+    // The untagged network of the same NIC is another bridge's, and nobody's here.
     let other = host.command("ip").args(["netns", "exec", "peer", "ping", "-c", "1", "-W", "2", "10.7.0.1"]).output().unwrap();
     assert!(!other.status.success());
     host.ok("network check");
@@ -337,13 +337,13 @@ fn a_vlan_of_the_uplink_is_made_for_its_bridge_and_goes_with_it() {
 }
 
 #[test]
-fn a_card_on_a_vlan_is_kept_apart_on_its_bridge() {
+fn a_nic_on_a_vlan_is_kept_apart_on_its_bridge() {
     let Some(host) = host("network::vlan_card", With::Tiny) else { return };
     if !has_vlans(&host, "network::vlan_card") {
         return;
     }
     host.ok("set global bridge0.uplink=em0");
-    host.ok(&format!("create web {CARD} net0.vlan=7"));
+    host.ok(&format!("create web {NIC} net0.vlan=7"));
     host.ok("start web");
     let tap = tap(&host, "web").unwrap();
     let seen: Value = serde_json::from_str(&host.sh("bridge", &["-j", "vlan", "show", "dev", &tap])).unwrap();

@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::networks::{CARD, host, interfaces, members, names, stop};
+use common::networks::{NIC, host, interfaces, members, names, stop};
 use common::{Host, With};
 
 /// The host's addresses and routes by an interface, in their order, with all that the kernel tells.
@@ -62,7 +62,7 @@ fn what_moves_to_the_bridge_goes_back_from_it() {
     for inverse in ["network lan delete", "network lan detach", "network lan private"] {
         let refused = host.chyves("network lan attach em0").ends(5).says("10.7.0.1/24, 10.8.0.1/24, 10.7.0.5/24").says("fd00:7::");
         assert!(
-            refused.err.contains("network lan set address=10.7.0.1/24") && refused.err.contains("the others move along"),
+            refused.err.contains("network lan set address=10.7.0.1/24") && refused.err.contains("the others move with it"),
             "{}",
             refused.err
         );
@@ -119,7 +119,7 @@ fn a_start_takes_no_route_and_the_end_of_the_last_guest_gives_addresses_back() {
     ip(&host, "address add 10.7.0.1/24 dev em0");
     ip(&host, "address add 10.7.0.5/24 dev em0");
     let before = state(&host);
-    host.ok(&format!("create web {CARD} net0.bridge=bridge0"));
+    host.ok(&format!("create web {NIC} net0.bridge=bridge0"));
     host.ok("set global bridge0.uplink=em0 bridge0.address=10.7.0.1/24");
     ip(&host, "route add default via 10.7.0.2");
     host.chyves("start web").ends(4).says("em0 carries the default route").says("network apply bridge0");

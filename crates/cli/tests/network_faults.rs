@@ -4,14 +4,14 @@
 
 mod common;
 
-use common::networks::{CARD, HIDDEN, all, everything, has_vlans, host, shape, stop, tap};
+use common::networks::{HIDDEN, NIC, all, everything, has_vlans, host, shape, stop, tap};
 use common::{Host, With, until};
 
 #[test]
 fn each_step_of_a_start_may_be_killed() {
     let Some(host) = host("network_faults::start", With::Tiny) else { return };
     host.ok("set global bridge0.uplink=em0");
-    host.ok(&format!("create web {CARD}"));
+    host.ok(&format!("create web {NIC}"));
     let before = shape(&host);
     let plan = host.ok("start web --dry-run --json").json();
     let steps = plan["steps"].as_array().unwrap().len();
@@ -70,7 +70,7 @@ fn faults(test: &str, ground: &[&str], line: &str, back: &[&str]) {
             let now = everything(&host);
             let said = String::from_utf8_lossy(&output.stderr);
             assert!(now == old || now == new, "{what}: {now}\n--- instead of\n{old}\n{said}");
-            assert!(!said.contains("taking back failed"), "{what}: {said}");
+            assert!(!said.contains("the rollback failed"), "{what}: {said}");
             if now != old {
                 restore();
             }

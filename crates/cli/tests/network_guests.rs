@@ -8,7 +8,7 @@ use common::networks::{has_vlans, host, members, names, shape, stop, tag_the_pee
 use common::{Host, With, until};
 
 #[test]
-fn a_card_moves_to_another_bridge_while_its_guest_runs_and_keeps_its_name() {
+fn a_nic_moves_to_another_bridge_while_its_guest_runs_and_keeps_its_name() {
     let Some(host) = host("network::guest", With::Files) else { return };
     host.ok(&format!("pool init {}", host.pool));
     host.ok("image import ./linux.img");
@@ -31,7 +31,7 @@ fn a_card_moves_to_another_bridge_while_its_guest_runs_and_keeps_its_name() {
     assert!(console.shell(ping).ends_with("reached"));
     let mac = host.ok("info web --json").json()[0]["networks"][0]["mac"].as_str().unwrap().to_owned();
     assert!(console.shell("cat /sys/class/net/eth0/address").ends_with(&mac));
-    // A disk more moves no card, across a reboot that attaches it anew.
+    // A disk more moves no NIC, across a reboot that attaches it again.
     host.ok("disk add web 1M");
     console.types("reboot\r");
     console.logs_in();
@@ -74,7 +74,7 @@ fn guests_hide_behind_the_host_s_address_and_get_theirs_from_it() {
     let info = host.ok("info web --json").json();
     assert_eq!(info[0]["networks"][0]["addresses"], serde_json::json!([{ "address": address, "source": "lease" }]), "{info}");
     let listed = host.ok("list -o name,addresses --json").json();
-    assert_eq!(listed[0]["addresses"], serde_json::json!([{ "card": "net0", "address": address, "source": "lease" }]), "{listed}");
+    assert_eq!(listed[0]["addresses"], serde_json::json!([{ "nic": "net0", "address": address, "source": "lease" }]), "{listed}");
     // The peer knows no way to 10.9.0.0: it answers the host's own address.
     assert!(console.shell("ping -c 1 -w 60 10.7.0.2 >/dev/null && echo reached").ends_with("reached"));
     console.leaves();
@@ -105,7 +105,7 @@ fn a_guest_reaches_its_peer_over_a_vlan_of_the_uplink() {
     console.shell("ip address add 10.8.0.10/24 dev eth0; ip address add 10.7.0.10/24 dev eth0; ip link set eth0 up");
     assert!(console.shell("ping -c 1 -w 60 10.8.0.2 >/dev/null && echo reached || echo alone").ends_with("reached"));
     host.sh("ip", &["netns", "exec", "peer", "ping", "-c", "1", "-w", "60", "10.8.0.10"]);
-    // The peer's address without a tag is on another network, although the card is the same.
+    // The peer's address without a tag is on another network, although the NIC is the same.
     assert!(console.shell("ping -c 1 -w 3 10.7.0.2 >/dev/null && echo reached || echo alone").ends_with("alone"));
     console.leaves();
     stop(&host, "web");

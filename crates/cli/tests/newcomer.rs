@@ -21,8 +21,8 @@ fn words_of_other_programs_are_commands_or_name_them() {
     ] {
         assert_eq!(host.ok(typed).out, host.ok(meant).out, "{typed}");
     }
-    host.ok("shutdown web").says("stopped already");
-    host.ok("rm web -n").says("goes to the trash");
+    host.ok("shutdown web").says("already stopped");
+    host.ok("rm web -n").says("will be moved to the trash");
     for (typed, hint) in [
         ("restart web", "`chyves reset GUEST`"),
         ("restore web", "chyves snapshot rollback"),
@@ -52,7 +52,7 @@ fn words_of_other_programs_are_commands_or_name_them() {
 #[test]
 fn what_is_made_is_said_where_it_may_not_be_meant() {
     let Some(host) = Host::new("newcomer::create", With::Image) else { return };
-    host.ok("create bare").says("bare: no disk is made").says("--size 20G");
+    host.ok("create bare").says("bare: no disk is created").says("--size 20G");
     host.ok("create full --size 1M").is_silent_of("no disk");
     host.ok("create like --image small loader=bios").is_silent_of("no disk");
     // On a terminal the person decides.
@@ -64,9 +64,9 @@ fn what_is_made_is_said_where_it_may_not_be_meant() {
     let mut create = host.terminal("create other");
     create.sees("make other without a disk? [y/N]");
     create.types("y\r");
-    create.sees("made as");
+    create.sees("created as");
     create.ends(0);
-    host.ok("create yes --yes").says("no disk is made");
+    host.ok("create yes --yes").says("no disk is created");
     assert_eq!(host.ok("list -H -o name").out, "bare\nfull\nlike\nother\nyes\n");
 }
 
@@ -89,7 +89,7 @@ fn a_deleted_guest_is_named_with_the_way_back() {
     // By its identity, in any spelling, and by its dataset.
     let other = host.ok("trash list -H -o name,dataset").out;
     let dataset = other.trim_end().split('\t').nth(1).unwrap().to_owned();
-    if host.chyves(&format!("undelete {}", uuid.to_uppercase())).err.contains("back from the trash") {
+    if host.chyves(&format!("undelete {}", uuid.to_uppercase())).err.contains("restored from the trash") {
         host.ok("delete web --yes");
     }
     host.ok(&format!("undelete {dataset}"));
@@ -101,12 +101,12 @@ fn small_things_are_said_as_they_are() {
     host.ok("create web --image small loader=bios");
     host.ok("snapshot web@before");
     host.ok("snapshot diff web before").says("no differences between @before and the present");
-    host.ok("snapshot rollback web before").says("those of @before");
+    host.ok("snapshot rollback web before").says("rolled back to @before");
     // A file in the current folder is attached by its name; one that is gone is not looked for in snapshots.
     std::fs::File::create(host.work().join("ext.raw")).unwrap().set_len(4 << 20).unwrap();
     host.ok("disk add web --attach ext.raw").says("disk1 added");
     std::fs::remove_file(host.work().join("ext.raw")).unwrap();
-    host.chyves("start web").ends(5).says("it is part of no snapshot").is_silent_of("look for it");
+    host.chyves("start web").ends(5).says("it is part of no snapshot").is_silent_of("find it");
     host.chyves("disk add web --attach nosuch.raw").ends(3).says("no file `nosuch.raw` in the current folder");
     // A snapshot of another program may have a name that chyves has no use for.
     host.sh("zfs", &["snapshot", &format!("{}@a b", host.dataset("web"))]);
@@ -137,7 +137,7 @@ fn a_start_shows_what_a_person_looks_for() {
     start.sees("qemu-system-x86_64 \\\r\n    -name guest=db \\\r\n    -");
     start.sees("db: running");
     start.ends(0);
-    host.ok("start -q db").says("db: running already");
+    host.ok("start -q db").says("db: already running");
     // What was added to a running guest it does not have yet.
     host.ok("disk add web 2M");
     host.chyves("disk resize web disk1 4M").ends(4).says("added while the guest runs").is_silent_of("sees disk1 grow");

@@ -49,7 +49,7 @@ fn what_is_received_is_the_guest_that_was_sent() {
     let other = host.second("/vm");
     host.ok("create web01 --image small description='a = \"b\" # c' notes=ünïcode x.ticket=7 net0.mac=58:9c:fc:00:00:01");
     let said = done(send(&host, "send web01", "whole"));
-    assert!(said.contains("which stays for later increments"), "{said}");
+    assert!(said.contains("which is kept for later increments"), "{said}");
     // Nothing is received onto what exists, here or on another pool.
     let before = names(&host, &other);
     assert_eq!(receive(&host, &format!("receive --pool {other}"), "whole").0, 4);

@@ -127,7 +127,7 @@ fn what_others_replicate_is_foreign_until_it_is_adopted() {
             host.chyves("adopt copy --new-identity").ends(4).says("starts by itself");
             host.ok("adopt copy --new-identity --drop-host-settings");
             host.ok("list -H -o name,state").says("copy\tstopped");
-            host.ok("delete copy --now --yes");
+            host.ok("delete copy --now --foreign --yes");
         }
     }
     // What can't go on says so before anything is read.
@@ -137,6 +137,6 @@ fn what_others_replicate_is_foreign_until_it_is_adopted() {
         let words = ["receive", "--resume", "receiving-00000000", "--name", "copy2"];
         let output = host.command(common::PROGRAM).args(words).stdin(Stdio::from(from)).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.code() == Some(5) && said.contains("send it again from the beginning"), "{said}");
+        assert!(output.status.code() == Some(5) && said.contains("send it again as a whole"), "{said}");
     }
 }

@@ -1,5 +1,5 @@
 //! What a guest was at a snapshot, whoever took it: every command that works with a snapshot takes the settings of then,
-//! and no disk of now is lost by going back to it.
+//! and no disk of now is lost by rolling back to it.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a panic is the failure report
 

@@ -45,7 +45,7 @@ fn settings_that_come_as_they_are() {
     host.ok("clone web@bad copy cpu=2");
     let says = |line: &str| {
         let answer = host.ok(line);
-        assert!(answer.err.contains("web cannot start with these settings: 1 processors"), "{line}: {}", answer.err);
+        assert!(answer.err.contains("web cannot start with these settings: 1 processor "), "{line}: {}", answer.err);
     };
     says("snapshot rollback web@bad --yes");
     host.ok("delete web --yes");
@@ -59,13 +59,13 @@ fn an_interface_for_nat_that_is_not_there() {
     let says = |line: &str| {
         let answer = host.ok(line);
         assert!(answer.err.contains(missing), "{line}: {}", answer.err);
-        assert!(!answer.err.contains("as designed") && !answer.err.contains("leads nowhere"), "{line}: {}", answer.err);
+        assert!(!answer.err.contains("as configured") && !answer.err.contains("leads nowhere"), "{line}: {}", answer.err);
     };
     says("network in private address=10.9.0.1/24 nat=nosuch0");
     says("network in set mtu=1400");
     says("network apply");
     says("set global bridge5.nat=nosuch0 bridge5.address=10.5.0.1/24");
-    host.ok(&format!("create web {} net0.bridge=in", networks::CARD));
+    host.ok(&format!("create web {} net0.bridge=in", networks::NIC));
     assert!(host.ok("start web --dry-run").out.contains(missing));
     says("start web");
     networks::stop(&host, "web");

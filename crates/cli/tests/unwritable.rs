@@ -103,7 +103,7 @@ fn a_journal_that_cannot_be_read_is_reported_and_kept() {
     for text in ["garbage\n", "{\"command\":\"chyves set web cpu=2\"}\n", "\0\0\0\0\0\0", "", "{\"version\":99}", "garbage", cut] {
         std::fs::write(&path, text).unwrap();
         let said = host.chyves("repair").ends(7).says("cannot read the journal").says("rm '");
-        said.is_silent_of("nothing was left");
+        said.is_silent_of("nothing to repair");
         assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
         let said = host.chyves("doctor").ends(5).says("cannot read the journal").says("rm '");
         said.says("journals");
@@ -113,7 +113,7 @@ fn a_journal_that_cannot_be_read_is_reported_and_kept() {
     host.chyves("repair").ends(7).says("Is a directory");
     host.ok("create web --image small loader=bios").says("cannot read the journal");
     std::fs::remove_dir(&path).unwrap();
-    host.ok("repair").says("nothing was left");
+    host.ok("repair").says("nothing to repair");
     assert!(host.chyves("doctor").out.contains("no command was killed"));
     // The file of a lock whose holder was killed goes too.
     let locks = host.run_dir().join("locks");

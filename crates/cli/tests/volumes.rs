@@ -234,7 +234,7 @@ fn deleting_is_no_loss_until_the_trash_is_emptied() {
     host.ok("undelete web");
     assert_eq!((word(&host, "web", 0), host.value("web", "notes")), ("second".to_owned(), "first".to_owned()));
     host.ok("delete web");
-    // It stays as long as something stands on it.
+    // It stays as long as something depends on it.
     let answer = host.chyves("trash empty --yes");
     assert!(answer.code != 0 || !in_trash(&host).is_empty(), "{answer:?}");
     assert_eq!(word(&host, "twin", 0), "first");

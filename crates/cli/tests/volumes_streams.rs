@@ -58,7 +58,7 @@ fn a_stream_brings_volumes_and_increments_of_them() {
     let before = host.sh("zfs", &["list", "-H", "-r", "-t", "all", "-o", "name", &other]);
     // What ZFS could not go on with is refused at its beginning.
     let (code, said) = receive(&host, &format!("receive --name broken --pool {other} --resumable"), "1");
-    assert!(code == 2 && said.contains("leave --resumable away"), "{code} {said}");
+    assert!(code == 2 && said.contains("omit --resumable"), "{code} {said}");
     assert_eq!(host.sh("zfs", &["list", "-H", "-r", "-t", "all", "-o", "name", &other]), before);
     for cut in [whole.len() / 3, whole.len() - 1000] {
         std::fs::write(host.work().join("cut"), &whole[..cut]).unwrap();
@@ -107,7 +107,7 @@ fn a_clone_is_sent_so_that_it_stands_alone() {
     std::fs::write(host.work().join("small.img"), [&b"no disk that boots\n".repeat(1000)[..18_999], b"\0"].concat()).unwrap();
     host.ok("image import ./small.img");
     let other = host.second("/vm");
-    // Its file system is a clone of the image; its volume is its own, with room that is kept for it.
+    // Its file system is a clone of the image; its volume is its own, with space reserved for it.
     host.ok("create db --image small loader=bios notes=first");
     host.ok("snapshot db@early");
     host.ok("disk add db 8M --kind zvol");
@@ -181,7 +181,7 @@ fn volumes_go_and_come(host: &Host, guest: &str, other: &str) {
     let before = (names(host, other), names(host, &source));
     let (code, said) = send(host, &format!("send {guest} --incremental-for {other}"), "3");
     assert!(
-        code == 4 && said.contains("its disk6 is another one since") && said.contains(&format!("`chyves send {guest}`")),
+        code == 4 && said.contains("its disk6 has been replaced since") && said.contains(&format!("`chyves send {guest}`")),
         "{code} {said}"
     );
     assert_eq!((names(host, other), names(host, &source)), before);

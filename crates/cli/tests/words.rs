@@ -98,7 +98,7 @@ fn several_guests_by_commas_blanks_and_all() {
     [exit status: 6]
     ");
     host.ok("snapshot list web02 -H").says("web02@x");
-    host.ok("delete web02,db").says("`chyves undelete web02` brings it back").says("`chyves undelete db` brings it back");
+    host.ok("delete web02,db").says("`chyves undelete web02` restores it").says("`chyves undelete db` restores it");
     assert_eq!(host.ok("list -H -o name").out, "web01\n");
     host.ok("undelete web02");
     host.ok("undelete db");
@@ -263,18 +263,18 @@ fn the_plan_for_a_freebsd_host() {
     kldload -n if_tuntap
     # mount tank/chyves/guests/web01
     zfs mount tank/chyves/guests/web01
-    # make sure that these are there: disk 0 of `web01` (/DIR/pool/chyves/guests/web01/disk0.raw)
+    # check that these exist: disk 0 of `web01` (/DIR/pool/chyves/guests/web01/disk0.raw)
     test -w /DIR/pool/chyves/guests/web01/disk0.raw
-    # make the folder /DIR/pool/chyves/guests/web01/logs
+    # create the folder /DIR/pool/chyves/guests/web01/logs
     mkdir -m 0700 -p /DIR/pool/chyves/guests/web01/logs
-    # copy /usr/local/share/uefi-firmware/BHYVE_UEFI_VARS.fd to /DIR/pool/chyves/guests/web01/uefi-vars.fd unless it is there
+    # copy /usr/local/share/uefi-firmware/BHYVE_UEFI_VARS.fd to /DIR/pool/chyves/guests/web01/uefi-vars.fd unless it exists
     cp -n /usr/local/share/uefi-firmware/BHYVE_UEFI_VARS.fd /DIR/pool/chyves/guests/web01/uefi-vars.fd
-    # make the tap chvTAP for chyves/UUID/net0
+    # create the tap chvTAP for chyves/UUID/net0
     ifconfig tapUNIT create name chvTAP
     ifconfig chvTAP descr chyves/UUID/net0 group chyves mtu 1500 up
     # attach chvTAP to bridge0
     ifconfig bridge0 addm chvTAP
-    # run web01 under a supervisor of its own
+    # run web01 under a supervisor
     bhyvectl --vm=web01 --destroy
     ifconfig chvTAP up
     bhyve -c cpus=2,sockets=1,cores=2,threads=1 -m 256M -A -H -P -w -u -U UUID -s 0:0,hostbridge -s 4:0,virtio-blk,/DIR/pool/chyves/guests/web01/disk0.raw,ser=SERIAL00 -s 12:0,virtio-net,chvTAP,type=tap,mac=58:9c:fc:00:00:01 -s 26:0,virtio-rnd -s 31:0,lpc -l com1,/dev/nmdm-web01.1A -l bootrom,/usr/local/share/uefi-firmware/BHYVE_UEFI.fd,/DIR/pool/chyves/guests/web01/uefi-vars.fd web01

@@ -50,7 +50,7 @@ pub struct Entry {
     /// The list of checksums.
     #[serde(default)]
     pub checksums: Option<String>,
-    /// The signature of that list, where it is a file of its own. Without one, and with `signed_by`, it is inside the list.
+    /// The signature of that list, if it is a separate file. Without one, and with `signed_by`, it is inside the list.
     #[serde(default)]
     pub signature: Option<String>,
     /// The signature of the image itself, where the list bears none.
@@ -100,7 +100,7 @@ pub struct Found {
     pub address: Option<String>,
     /// The list of checksums.
     pub checksums: Option<String>,
-    /// The signature of that list, where it is a file of its own.
+    /// The signature of that list, if it is a separate file.
     pub signature: Option<String>,
     /// The signature of the image itself.
     pub image_signature: Option<String>,
@@ -118,7 +118,7 @@ pub struct Found {
 
 /// A table, or a whole catalogue, that can't be used.
 fn no_catalogue(from: &str, why: impl std::fmt::Display) -> Problem {
-    Problem::usage(format!("`{}` is no catalogue of images", printable(from, 200))).on(printable(from, 200)).because(why)
+    Problem::usage(format!("`{}` is not a catalogue of images", printable(from, 200))).on(printable(from, 200)).because(why)
 }
 
 /// Reads a person's own table; `from` is what it is called in errors.
@@ -160,7 +160,7 @@ fn sound(entries: &[Entry], keys: &BTreeSet<&str>, from: &str) -> Result<()> {
         for version in &entry.versions {
             for arch in entry.arches.keys().map(String::as_str).chain(entry.arches.is_empty().then_some("amd64")) {
                 let found = entry.at(version, arch);
-                found.ok_or_else(|| about("its texts don't fit its versions and architectures"))??;
+                found.ok_or_else(|| about("its documents do not match its versions and architectures"))??;
             }
         }
     }
@@ -191,7 +191,7 @@ impl Entry {
         let address = |text: &Option<String>| {
             let text = text.as_deref().map(fill)?;
             let good = !text.contains(['{', '}']) && matches!(Source::parse(&text), Ok(Source::Address(_)));
-            Some(if good { Ok(text) } else { Err(Problem::usage(format!("`{}` is no address", printable(&text, 200)))) })
+            Some(if good { Ok(text) } else { Err(Problem::usage(format!("`{}` is not an address", printable(&text, 200)))) })
         };
         let made = || {
             Ok(Found {

@@ -17,7 +17,7 @@ pub struct Branch {
     pub lines: String,
 }
 
-/// The guests that are clones or have clones: those that stand on nothing here first, each followed by its clones, in the
+/// The guests that are clones or have clones: those that depend on nothing here first, each followed by its clones, in the
 /// order that they were given in.
 pub fn tree(guests: &[Guest]) -> Vec<Branch> {
     let places: BTreeMap<&str, usize> = guests.iter().enumerate().map(|(i, g)| (g.dataset.as_str(), i)).collect();

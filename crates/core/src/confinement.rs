@@ -43,7 +43,7 @@ impl FromStr for Level {
         [Self::Full, Self::User, Self::Off]
             .into_iter()
             .find(|level| level.word() == text)
-            .ok_or_else(|| BadValue::new(text, "is no level of confinement").hint("one of: full, user, off"))
+            .ok_or_else(|| BadValue::new(text, "is not a level of confinement").hint("one of: full, user, off"))
     }
 }
 
@@ -231,7 +231,7 @@ impl Possible {
     /// The means of the strongest level, in words.
     pub fn shown(&self) -> String {
         let landlock = if self.landlock { "Landlock for TCP, abstract sockets and signals" } else { "no Landlock for TCP (Linux 6.7)" };
-        format!("full: users of their own, system call filter, namespaces, {landlock}")
+        format!("full: a user per guest, system call filter, namespaces, {landlock}")
     }
 
     /// Who has one of the ids of a range of [`UIDS`].

@@ -43,7 +43,7 @@ pub fn reach(guest: &GuestName, serial: &[(u16, String)], number: u16) -> Result
             .on(guest)
             .hint(format!("`chyves set {guest} {port}={}` gives it one at its next start", terminal(guest, number))));
     };
-    let wrong = |why: String| Problem::usage(format!("nobody can sit at {port} of `{guest}`")).on(guest).because(why);
+    let wrong = |why: String| Problem::usage(format!("{port} of `{guest}` cannot be attached to")).on(guest).because(why);
     match parse_serial_end(text).map_err(wrong)? {
         SerialEnd::Tcp(at) => Ok(Reach::Tcp(near(at))),
         SerialEnd::Device(path) => match path.strip_suffix('A') {

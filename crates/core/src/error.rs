@@ -1,6 +1,6 @@
 //! What goes wrong, in one shape: what failed, on which object, why, and what to type next.
 //!
-//! Not here: how it is printed (crates/cli) and where it happens (each room makes its own with these words).
+//! Not here: how it is printed (crates/cli) and where it happens (each module builds its own with these functions).
 
 use crate::value::BadValue;
 use serde::{Deserialize, Serialize};
@@ -9,23 +9,23 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
-    /// A step failed; what was done has been taken back.
+    /// A step failed; what was done has been rolled back.
     Failed,
     /// The command line or a value is wrong; nothing was changed.
     Usage,
     /// No such guest, disk, snapshot, image, pool or bridge; nothing was changed.
     NotFound,
-    /// Not now: running, stopped, locked, a template, has clones; nothing was changed.
+    /// Not in this state: running, stopped, locked, a template, has clones; nothing was changed.
     NotNow,
-    /// The host can't: a program, module, CPU feature or permission is missing; nothing was changed.
+    /// The host lacks something: a program, module, CPU feature or permission; nothing was changed.
     HostCant,
     /// Several guests: some done, some not.
     Partial,
-    /// A step failed and taking back failed too; what is left is listed.
+    /// A step failed and the rollback failed too; what is left is listed.
     Left,
     /// Our own bug.
     Bug,
-    /// Interrupted; taken back.
+    /// Interrupted; rolled back.
     Interrupted,
 }
 
@@ -122,7 +122,7 @@ impl Problem {
 
     /// What can't happen happened.
     pub fn bug(message: impl Into<String>) -> Self {
-        Self::new(Kind::Bug, message).hint("this is a defect of chyves; please report it with the command you typed")
+        Self::new(Kind::Bug, message).hint("this is a bug in chyves; please report it with the command you typed")
     }
 
     /// The person wanted to stop. What was done of it, and what to type then, is told by who knows the whole.
@@ -228,7 +228,7 @@ mod tests {
 
     #[test]
     fn a_problem_reads_as_a_sentence() {
-        let p = Problem::failed("can't open `x`").because("permission denied").within("can't start `web01`");
-        assert_eq!(p.to_string(), "can't start `web01`: can't open `x`: permission denied");
+        let p = Problem::failed("cannot open `x`").because("permission denied").within("cannot start `web01`");
+        assert_eq!(p.to_string(), "cannot start `web01`: cannot open `x`: permission denied");
     }
 }

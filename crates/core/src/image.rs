@@ -63,7 +63,7 @@ pub struct Order {
     pub hash: Option<Hash>,
     /// A list of checksums, in which the hash is looked up.
     pub checksums: Option<Source>,
-    /// The signature of that list, or of the image itself, where it is a file of its own.
+    /// The signature of that list, or of the image itself, if it is a separate file.
     pub signature: Option<Source>,
     /// Whether the signature is the image's although there is a list.
     #[serde(default)]
@@ -75,7 +75,7 @@ pub struct Order {
     pub keys: Vec<VendorKey>,
     /// What it may grow to.
     pub max_size: Size,
-    /// How long a server may be silent, in seconds.
+    /// Timeout of a server in seconds.
     pub silence: u32,
     /// How often a cut transfer is taken up again without a single new byte.
     pub retries: u32,
@@ -122,13 +122,13 @@ impl Order {
             return refuse("nothing lies beside standard input that could be its signature", "name it with --signature FILE|ADDRESS");
         }
         if self.signature.is_some() && self.key.is_none() && self.keys.is_empty() {
-            return refuse("a signature says nothing without a key to check it with", "give the key with --key FILE");
+            return refuse("a signature needs a key to verify it with", "give the key with --key FILE");
         }
         if matches!(self.checksums, Some(Source::Input)) || matches!(self.signature, Some(Source::Input)) {
             return refuse("standard input carries the image alone", "name a file or an address for the list");
         }
         if self.checksums.is_some() && self.source == Source::Input {
-            return refuse("what comes on standard input has no name to look up in a list", "give its hash with --hash");
+            return refuse("standard input has no name to look up in a list", "give its hash with --hash");
         }
         Ok(())
     }

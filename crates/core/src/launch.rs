@@ -161,7 +161,7 @@ pub const OWN: &str = "chyves";
 /// The hidden command of this program that makes a folder or a volume what another one is.
 pub const RESTORE: &str = "_restore";
 
-/// The file in a guest's runtime folder that holds the password of its screen.
+/// The file in a guest's runtime folder that holds the password of its display.
 pub const SECRET_FILE: &str = "vnc.secret";
 
 /// The key of the reason where a supervisor that asks for a launch is told that there is none.

@@ -16,8 +16,8 @@ pub struct Profile {
     pub settings: &'static [(&'static str, &'static str)],
     /// What its disks are attached to.
     pub bus: &'static str,
-    /// The model of its network cards.
-    pub card: &'static str,
+    /// The model of its NICs.
+    pub nic: &'static str,
     /// The least memory that its usual installation runs in.
     pub least: Size,
 }
@@ -29,7 +29,7 @@ pub static ALL: &[Profile] = &[
         also: &[],
         settings: &[("loader", "uefi"), ("rtc", "utc")],
         bus: "virtio-blk",
-        card: "virtio-net",
+        nic: "virtio-net",
         least: Size::mib(512),
     },
     Profile {
@@ -37,10 +37,10 @@ pub static ALL: &[Profile] = &[
         also: &["arch", "centos6", "centos7", "coreos", "coreossecure", "d8lvm", "debian", "gentoo", "vyos"],
         settings: &[("loader", "uefi"), ("rtc", "utc")],
         bus: "virtio-blk",
-        card: "virtio-net",
+        nic: "virtio-net",
         least: Size::mib(512),
     },
-    // Drivers that its own installer has: NVMe and e1000. It wants a screen, two processors and the local time. The TPM of
+    // Drivers that its own installer has: NVMe and e1000. It wants a display, two processors and the local time. The TPM of
     // Windows 11 is not set: no host has one to give without being set up for it (see the property `tpm`).
     Profile {
         name: "windows",
@@ -53,7 +53,7 @@ pub static ALL: &[Profile] = &[
             ("uefi_vnc_mouse_type", "usb3"),
         ],
         bus: "nvme",
-        card: "e1000",
+        nic: "e1000",
         least: Size::mib(4096),
     },
     Profile {
@@ -61,7 +61,7 @@ pub static ALL: &[Profile] = &[
         also: &["openbsd57", "openbsd58", "openbsd59", "openbsd60"],
         settings: &[("loader", "uefi"), ("rtc", "utc")],
         bus: "virtio-blk",
-        card: "virtio-net",
+        nic: "virtio-net",
         least: Size::mib(256),
     },
     Profile {
@@ -69,7 +69,7 @@ pub static ALL: &[Profile] = &[
         also: &[],
         settings: &[("loader", "uefi"), ("rtc", "utc")],
         bus: "virtio-blk",
-        card: "virtio-net",
+        nic: "virtio-net",
         least: Size::mib(256),
     },
     Profile {
@@ -77,7 +77,7 @@ pub static ALL: &[Profile] = &[
         also: &[],
         settings: &[("loader", "uefi"), ("rtc", "utc")],
         bus: "virtio-blk",
-        card: "virtio-net",
+        nic: "virtio-net",
         least: Size::mib(1024),
     },
     // What works with nearly everything, for what is not known.
@@ -86,7 +86,7 @@ pub static ALL: &[Profile] = &[
         also: &[],
         settings: &[("loader", "uefi"), ("rtc", "utc")],
         bus: "ahci-hd",
-        card: "e1000",
+        nic: "e1000",
         least: Size::mib(128),
     },
 ];
@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn every_row_holds_good_settings() {
         for profile in ALL {
-            let devices = [("disk0.bus", profile.bus), ("net0.model", profile.card), ("os", profile.name)];
+            let devices = [("disk0.bus", profile.bus), ("net0.model", profile.nic), ("os", profile.name)];
             let least = profile.least.to_string();
             let all = profile.settings.iter().copied().chain(devices).chain([("ram", least.as_str())]);
             for (key, value) in all.chain(profile.also.iter().map(|os| ("os", *os))) {

@@ -138,8 +138,8 @@ impl Root {
             Role::Primary | Role::Secondary => Ok(self),
             Role::Offline => Err(Problem::not_now(format!("the pool `{}` is offline", self.dataset.pool()))
                 .on(self.dataset.pool())
-                .because("an offline pool is left alone; what would be made on it could not be seen")
-                .hint(format!("`chyves pool online {}` takes it into use", self.dataset.pool()))),
+                .because("an offline pool is ignored; new objects on it would not be visible")
+                .hint(format!("`chyves pool online {}` brings it online", self.dataset.pool()))),
         }
     }
 
@@ -228,7 +228,7 @@ impl Image {
 pub enum ImageKind {
     /// A disk.
     Disk,
-    /// An optical disc.
+    /// An ISO.
     Iso,
     /// UEFI firmware.
     Firmware,
@@ -366,7 +366,7 @@ impl World {
             (Some(a), Some(b)) => Err(Problem::not_now("two pools are primary")
                 .on(b.dataset.pool())
                 .because(format!("{} and {}", a.dataset, b.dataset))
-                .hint(format!("say which one is this host's: `chyves pool promote {}`; the other becomes secondary", a.dataset.pool()))),
+                .hint(format!("choose this host's pool: `chyves pool promote {}`; the other becomes secondary", a.dataset.pool()))),
             (None, _) => Err(no_primary(&self.roots)),
         }
     }

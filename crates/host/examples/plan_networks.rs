@@ -1,4 +1,4 @@
-//! How long it takes to plan the networks of many guests: `plan_networks GUESTS CARDS BRIDGES RUNS` prints milliseconds, one
+//! How long it takes to plan the networks of many guests: `plan_networks GUESTS NICS BRIDGES RUNS` prints milliseconds, one
 //! run a line. For scripts/bench; nothing of the machine is looked at or touched.
 
 use chyves_core::guest::{Guest, RunState};
@@ -17,9 +17,9 @@ fn own(pairs: impl IntoIterator<Item = (String, String)>) -> OwnValues {
     pairs.into_iter().map(|(k, value)| (k, Own { value, received: false })).collect()
 }
 
-fn guest(n: usize, cards: usize, bridges: usize) -> Result<Guest, Box<dyn std::error::Error>> {
-    let settings = (0..cards).flat_map(|c| {
-        let bridge = format!("bridge{}", (n * cards + c) % bridges);
+fn guest(n: usize, nics: usize, bridges: usize) -> Result<Guest, Box<dyn std::error::Error>> {
+    let settings = (0..nics).flat_map(|c| {
+        let bridge = format!("bridge{}", (n * nics + c) % bridges);
         [(format!("net{c}.backend"), "bridge".to_owned()), (format!("net{c}.bridge"), bridge)]
     });
     Ok(Guest {
@@ -41,7 +41,7 @@ fn guest(n: usize, cards: usize, bridges: usize) -> Result<Guest, Box<dyn std::e
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<usize> = std::env::args().skip(1).map(|a| a.parse()).collect::<Result<_, _>>()?;
-    let [guests, cards, bridges, runs] = args[..] else { return Err("plan_networks GUESTS CARDS BRIDGES RUNS".into()) };
+    let [guests, nics, bridges, runs] = args[..] else { return Err("plan_networks GUESTS CARDS BRIDGES RUNS".into()) };
     let host = HostFacts {
         os: Os::Linux,
         release: (6, 1),
@@ -61,14 +61,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         actual.interfaces.insert(format!("em{b}"), Interface::new(IfKind::Physical));
     }
     let facts = Facts { design: Design::read(&own(design))?, actual };
-    let all: Vec<Guest> = (0..guests).map(|n| guest(n, cards, bridges)).collect::<Result<_, _>>()?;
+    let all: Vec<Guest> = (0..guests).map(|n| guest(n, nics, bridges)).collect::<Result<_, _>>()?;
     let specs = all.iter().map(Guest::spec).collect::<Result<Vec<_>, _>>()?;
     let pairs: Vec<_> = all.iter().zip(&specs).collect();
     for _ in 0..runs {
         let began = Instant::now();
         let planned = attach(&host, &facts, &pairs)?;
         let took = began.elapsed();
-        assert!(planned.intents.len() >= guests * cards * 2, "every card has a tap and a place");
+        assert!(planned.intents.len() >= guests * nics * 2, "every NIC has a tap and a place");
         println!("{:.3}", took.as_secs_f64() * 1000.0);
     }
     Ok(())

@@ -82,7 +82,7 @@ fn cheap_no(device: &Path, cpuinfo: &Path) -> Option<Kvm> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
             return Some(Kvm::no(format!("there is no {}", device.display())));
         }
-        Err(e) => return Some(Kvm::no(format!("can't open {}: {e}", device.display()))),
+        Err(e) => return Some(Kvm::no(format!("cannot open {}: {e}", device.display()))),
     }
     // Other processors than x86 have no such flags; there the trial decides.
     let text = kernel::text(cpuinfo).unwrap_or_default();
@@ -98,7 +98,7 @@ fn try_it(rt: &Runtime, spawner: &Spawner, qemu: &str) -> Kvm {
         Ok(Some(status)) if status.code() == Some(STATUS) => Kvm { works: true, reason: "a trial guest ran".to_owned() },
         Ok(Some(status)) => Kvm::no(format!("a trial guest did not run: QEMU ended with {status}")),
         Ok(None) => Kvm::no(format!("a trial guest hung for {} seconds", TRIAL.as_secs())),
-        Err(why) => Kvm::no(format!("can't run {qemu} for a trial: {why}")),
+        Err(why) => Kvm::no(format!("cannot run {qemu} for a trial: {why}")),
     }
 }
 
@@ -231,6 +231,6 @@ mod tests {
         let rt = Runtime::at(temp.path().join("run"));
         let no = try_it(&rt, &Spawner { exe: "chyves".into(), args: Vec::new() }, "qemu-that-is-not-there");
         assert!(!no.works && no.reason.contains("qemu-that-is-not-there"), "{no:?}");
-        assert!(!rt.root().exists(), "nothing is left");
+        assert!(!rt.root().exists(), "nothing to reclaim");
     }
 }

@@ -34,7 +34,7 @@ pub fn folder() -> PathBuf {
 
 fn cant(path: &Path, e: &std::io::Error) -> Problem {
     let shown = printable(&path.display().to_string(), 200);
-    Problem::failed(format!("can't read the catalogue `{shown}`")).on(&shown).because(e)
+    Problem::failed(format!("cannot read the catalogue `{shown}`")).on(&shown).because(e)
 }
 
 /// A person's own entries, in the order of their files' names.

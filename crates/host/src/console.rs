@@ -59,11 +59,11 @@ pub enum Left {
 /// or the machine ends.
 ///
 /// # Errors
-/// It does not run, or its supervisor can't be reached.
+/// It is not running, or its supervisor can't be reached.
 pub fn attach(rt: &Runtime, target: Target<'_>, options: Options) -> Result<Left> {
     let stdin = std::io::stdin();
     let interactive = isatty(&stdin);
-    let mut signals = Signals::new().map_err(|e| Problem::failed("can't heed signals").because(e))?;
+    let mut signals = Signals::new().map_err(|e| Problem::failed("cannot handle signals").because(e))?;
     let mut announced = false;
     let mut cut_off = 0;
     loop {
@@ -72,7 +72,7 @@ pub fn attach(rt: &Runtime, target: Target<'_>, options: Options) -> Result<Left
         let (stream, early, replayed) = connect(rt, target, options, replay)?;
         // Raw before the first word is shown: whoever answers it is to be heard unchanged.
         let raw = if interactive {
-            Some(Raw::enter(stdin.as_fd()).map_err(|e| Problem::failed("can't make this terminal raw").because(e))?)
+            Some(Raw::enter(stdin.as_fd()).map_err(|e| Problem::failed("cannot switch this terminal to raw mode").because(e))?)
         } else {
             None
         };
@@ -94,7 +94,7 @@ pub fn attach(rt: &Runtime, target: Target<'_>, options: Options) -> Result<Left
                 Some(left) => return Ok(left),
                 None if since.elapsed() > QUIET => cut_off = 0,
                 None if cut_off == CUT_OFF_LIMIT => {
-                    let why = format!("the console of `{}` closes again and again", target.name);
+                    let why = format!("the console of `{}` closes repeatedly", target.name);
                     return Err(Problem::failed(why).on(target.name));
                 }
                 None => {
@@ -134,11 +134,11 @@ fn connect(rt: &Runtime, target: Target<'_>, options: Options, replay: bool) -> 
     let not_now = |why: &str, hint: String| Err(Problem::not_now(format!("`{}` {why}", target.name)).on(target.name).hint(hint));
     match state {
         GuestState::Stopped | GuestState::Crashed { .. } => {
-            return not_now("does not run", format!("type `chyves start {}` first", target.name));
+            return not_now("is not running", format!("type `chyves start {}` first", target.name));
         }
         GuestState::Orphaned => {
             return not_now(
-                "runs without its supervisor, which keeps its console",
+                "is running without its supervisor, which serves its console",
                 format!("type `chyves start {}` to give it a new one", target.name),
             );
         }
@@ -146,7 +146,7 @@ fn connect(rt: &Runtime, target: Target<'_>, options: Options, replay: bool) -> 
     }
     let request = Request::Console { read_only: options.read_only, replay: Some(replay) };
     let Some(mut call) = Call::make(rt, target.uuid, &request)? else {
-        return not_now("is just coming or going", "try again in a moment".to_owned());
+        return not_now("is starting or stopping", "try again in a moment".to_owned());
     };
     match call.answer(ANSWER_WITHIN)? {
         // A supervisor of an older version does not say how much of it is the log.
@@ -154,12 +154,12 @@ fn connect(rt: &Runtime, target: Target<'_>, options: Options, replay: bool) -> 
             let replayed = if let Reply::AttachedAfter { replayed } = reply { replayed } else { 0 };
             let early = call.stream.buffer().to_vec();
             let stream = call.stream.into_inner();
-            stream.set_read_timeout(None).map_err(|e| Problem::failed("can't read from the console").because(e))?;
+            stream.set_read_timeout(None).map_err(|e| Problem::failed("cannot read from the console").because(e))?;
             Ok((stream, early, replayed))
         }
         Some(Reply::Failed(problem)) => Err(problem),
         Some(_) => Err(Problem::failed("the guest's supervisor gave an answer that does not fit").hint("is it of another version?")),
-        None => not_now("is just going", "try again in a moment".to_owned()),
+        None => not_now("is stopping", "try again in a moment".to_owned()),
     }
 }
 

@@ -37,7 +37,7 @@ pub(crate) enum Request {
     Status,
     /// That it be off. Without a time, the guest's own.
     Stop { timeout: Option<u32>, force: Force },
-    /// To sit at the console.
+    /// To use the console.
     Console {
         read_only: bool,
         /// Whether the last of the log comes first. Where it is said, the answer says how much of it.
@@ -109,7 +109,7 @@ pub struct Status {
     pub reboots: u32,
     /// Crashes without a steady life between.
     pub crashes: u32,
-    /// How many sit at its console.
+    /// How many use its console.
     pub watching: usize,
     /// The hypervisor's command line.
     pub command: String,
@@ -138,7 +138,7 @@ pub struct How {
 /// What happens while a guest is being stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StopProgress {
-    /// Its supervisor was gone; it has a new one.
+    /// Its supervisor was not running; a new one was started.
     TakenOver,
     /// Its power button was pressed.
     Asked,
@@ -166,7 +166,7 @@ impl Call {
     /// Asks. None if nobody listens there.
     pub(crate) fn make(rt: &Runtime, uuid: Uuid, request: &Request) -> Result<Option<Self>> {
         let path = rt.guest(uuid).control();
-        let cant = |e: &dyn std::fmt::Display| Problem::failed("can't talk to the guest's supervisor").on(path.display()).because(e);
+        let cant = |e: &dyn std::fmt::Display| Problem::failed("cannot connect to the guest's supervisor").on(path.display()).because(e);
         let mut stream = match UnixStream::connect(&path) {
             Ok(stream) => stream,
             Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused) => {
@@ -213,7 +213,7 @@ impl Call {
             Ok(0) => Ok(None),
             Ok(_) => serde_json::from_str(&line).map(Some).map_err(|e| cant(&e)),
             Err(e) if e.kind() == std::io::ErrorKind::ConnectionReset => Ok(None),
-            Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => Err(cant(&format!("nothing came within {} seconds", within.as_secs()))),
+            Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => Err(cant(&format!("no answer within {} seconds", within.as_secs()))),
             Err(e) => Err(cant(&e)),
         }
     }
@@ -243,7 +243,7 @@ pub fn status(rt: &Runtime, uuid: Uuid) -> Result<Option<Status>> {
 /// Pulls the guest's reset line; it starts again with its properties as they are now.
 ///
 /// # Errors
-/// It does not run.
+/// It is not running.
 pub fn reset(rt: &Runtime, target: Target<'_>) -> Result<()> {
     simple(rt, target, &Request::Reset)
 }
@@ -282,7 +282,7 @@ pub struct Disc<'a> {
 /// Changes the disc in a drive.
 ///
 /// # Errors
-/// The guest holds it, or does not run.
+/// The guest holds it, or is not running.
 pub fn disc(rt: &Runtime, target: Target<'_>, disc: Disc<'_>) -> Result<()> {
     let request = Request::Disc {
         drive: disc.drive.map(str::to_owned),
@@ -297,12 +297,12 @@ pub fn disc(rt: &Runtime, target: Target<'_>, disc: Disc<'_>) -> Result<()> {
 /// Lets the supervisor leave while the machine lives on, so that another (a newer chyves, say) can take over.
 ///
 /// # Errors
-/// It does not run, or is just changing.
+/// It is not running, or is just changing.
 pub fn release(rt: &Runtime, target: Target<'_>) -> Result<()> {
     simple(rt, target, &Request::Release)?;
     let dir = rt.guest(target.uuid);
     gone(CLEAN_WITHIN, || Ok(!lock::is_held(&dir.supervisor_lock())?))
-        .and_then(|free| if free { Ok(()) } else { Err(Problem::failed(format!("the supervisor of `{}` does not leave", target.name))) })
+        .and_then(|free| if free { Ok(()) } else { Err(Problem::failed(format!("the supervisor of `{}` does not exit", target.name))) })
 }
 
 fn simple(rt: &Runtime, target: Target<'_>, request: &Request) -> Result<()> {
@@ -328,11 +328,11 @@ fn unexpected(reply: &Reply) -> Problem {
         .hint("is it of another version?")
 }
 
-/// Stops a guest: asks it to power off, again and again, for as long as it may take; forces it only when told. Returns when
+/// Stops a guest: asks it to power off, repeatedly, for as long as it may take; forces it only when told. Returns when
 /// its machine and its supervisor are seen gone. A machine without supervisor is taken over first.
 ///
 /// # Errors
-/// The time is over and it still runs: not now. Or it can't be reached. Or the person was `interrupted`: the wish is taken back.
+/// The time is over and it still runs: not now. Or it can't be reached. Or the person was `interrupted`: the request is withdrawn.
 pub fn stop(
     rt: &Runtime,
     target: Target<'_>,
@@ -357,7 +357,7 @@ pub fn stop(
             return Ok(Stopped::Gone(words));
         }
     }
-    Err(Problem::failed(format!("`{}` loses each of its supervisors", target.name))
+    Err(Problem::failed(format!("each supervisor of `{}` dies", target.name))
         .on(target.name)
         .hint(format!("type `chyves info {}` to see what is left", target.name)))
 }
@@ -383,12 +383,15 @@ fn stop_supervised(
     let mut asked = false;
     loop {
         if !call.is_heard(interrupted, deadline) {
-            // Hanging up is what takes the wish back.
-            let heard = if asked { "it was asked before that, and may still power off" } else { "this command had not asked it yet" };
-            return Err(Problem::new(Kind::Interrupted, format!("`{}` was left as it is: nobody waits for it to be off", target.name))
-                .on(target.name)
-                .because(heard)
-                .hint(format!("`chyves stop {}` asks it again", target.name)));
+            // Hanging up is what withdraws the request.
+            let heard = if asked { "it was asked before, and may still power off" } else { "this command had not requested a power-off" };
+            return Err(Problem::new(
+                Kind::Interrupted,
+                format!("`{}` was left as it is: no command waits for it to power off", target.name),
+            )
+            .on(target.name)
+            .because(heard)
+            .hint(format!("`chyves stop {}` repeats the request", target.name)));
         }
         match call.answer(deadline.saturating_duration_since(Instant::now()))? {
             Some(Reply::Asked) => {

@@ -38,9 +38,9 @@ fn text(from: impl Read, shown: &str) -> Result<String> {
     let bytes = bounded(from, shown)?;
     let bytes = if bytes.starts_with(&[0x1f, 0x8b]) { bounded(MultiGzDecoder::new(bytes.as_slice()), shown)? } else { bytes };
     let text =
-        String::from_utf8(bytes).map_err(|_| Problem::usage(format!("`{shown}` is no text")).on(shown).because("it is not UTF-8"))?;
+        String::from_utf8(bytes).map_err(|_| Problem::usage(format!("`{shown}` is not text")).on(shown).because("it is not UTF-8"))?;
     if text.contains('\0') {
-        return Err(Problem::usage(format!("`{shown}` is no text")).on(shown).because("it holds zero bytes"));
+        return Err(Problem::usage(format!("`{shown}` is not text")).on(shown).because("it holds zero bytes"));
     }
     // Editors of other systems put one before the first line, where it hides what the text is.
     Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
@@ -67,9 +67,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("user-data");
         std::fs::write(&file, [0xff, 0xfe]).unwrap();
-        assert!(read(&file).unwrap_err().message.contains("no text"));
+        assert!(read(&file).unwrap_err().message.contains("not text"));
         std::fs::write(&file, "a\0b").unwrap();
-        assert!(read(&file).unwrap_err().message.contains("no text"));
+        assert!(read(&file).unwrap_err().message.contains("not text"));
         std::fs::write(&file, vec![b'x'; usize::try_from(TEXT_LIMIT).unwrap() + 1]).unwrap();
         assert!(read(&file).unwrap_err().message.contains("too large"));
         assert!(read(dir.path()).unwrap_err().message.contains("directory"));

@@ -1,4 +1,4 @@
-//! Looking for what dead machines left: folders, taps, VM objects, jails, mounted images. Looking only; what is removed is
+//! Looking for what dead VMs left: folders, taps, VM objects, jails, mounted images. Looking only; what is removed is
 //! decided in core's `plan::reclaim`.
 
 use crate::hostfs::{kernel, own};
@@ -118,7 +118,7 @@ fn own_taps(os: Os) -> Result<Vec<OwnTap>> {
 }
 
 fn vm_objects() -> Result<BTreeSet<String>> {
-    let cant = |e: std::io::Error| Problem::host_cant(format!("can't read `{VMM}`")).on(VMM).because(e);
+    let cant = |e: std::io::Error| Problem::host_cant(format!("cannot read `{VMM}`")).on(VMM).because(e);
     match kernel::names(platform::here().path(VMM)) {
         Ok(names) => Ok(names.iter().map(|name| name.to_string_lossy().into_owned()).collect()),
         // It is not there while there is no VM.

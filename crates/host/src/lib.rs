@@ -4,17 +4,17 @@
 //! * [`trace`]: what is run, shown to whoever asks
 //! * [`platform`]: which host this is, decided once
 //! * [`facts`], [`observe`]: looking at the machine; facts become a world
-//! * [`apply`]: running a plan, taking it back when it fails
+//! * [`apply`]: running a plan, rolling back when it fails
 //! * [`standard`]: whether there is a standard output
-//! * [`stream`], [`drain`]: streams through this process, and those that outlive it
+//! * [`stream`], [`detached_stream`]: streams through this process, and those that outlive it
 //! * [`seed`]: a guest's cloud-init seed, read and written
 //! * [`guest_files`]: what is done with a guest's files between two runs
 //! * [`given_text`]: texts that are given on the command line
 //! * [`runtime`]: records and locks of what runs now
 //! * [`confine`]: a hypervisor becomes a process that can reach only what its guest needs
 //! * [`supervise`]: the process that runs one guest
-//! * [`leftovers`]: looking for what dead machines left
-//! * [`borrow`]: file systems that several guests use at once
+//! * [`leftovers`]: looking for what dead VMs left
+//! * [`shared_mounts`]: file systems that several guests use at once
 //! * [`network`]: the host's networks
 //! * [`control`], [`console`]: talking to it
 //! * [`accel`]: whether KVM really works
@@ -24,7 +24,7 @@
 //! * `inherited`: limits, priority and signals of the caller
 //! * [`arguments`]: arguments that the list of processes must not show
 //! * [`confine`]: restrictions for programs that read what others wrote
-//! * [`records`]: writing files so that a full pool does no harm
+//! * [`sparse_write`]: writing files so that a full pool does no harm
 //!
 //! Where kernels differ in how something is *done*, `proc` says so by `cfg`; which host it is, `platform` says as a value.
 
@@ -35,13 +35,12 @@
 pub mod accel;
 pub mod apply;
 pub mod arguments;
-pub mod borrow;
 pub mod catalogue;
 pub mod child;
 pub mod confine;
 pub mod console;
 pub mod control;
-pub mod drain;
+pub mod detached_stream;
 pub mod facts;
 pub mod given_text;
 pub mod guest_files;
@@ -56,11 +55,12 @@ pub mod observe;
 pub mod platform;
 pub mod ports;
 pub mod proc;
-mod records;
 pub mod run;
 pub mod runtime;
 pub mod safe;
 pub mod seed;
+pub mod shared_mounts;
+mod sparse_write;
 pub mod standard;
 pub mod stream;
 pub mod supervise;

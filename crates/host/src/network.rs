@@ -1,5 +1,5 @@
 //! The host's networks: looking at them, the lock that those who change them hold, taking back what was done to them,
-//! and putting away what goes with a machine.
+//! and removing what goes with a machine.
 //!
 //! * [`graph`]: nodes of netgraph
 //!
@@ -190,7 +190,7 @@ pub(crate) fn take_back(intent: &Intent, place: &mut Place<'_>) -> Result<()> {
     // A plan of this command, or the dead one's whose locks were taken over for it.
     let held = place.lent.network.is_some() || place.locks.iter().any(|l| l == LOCK);
     let _lock = if held { None } else { Some(lock(place.runtime, place.command)?) };
-    if let Intent::ServeNames { file } = intent {
+    if let Intent::StartDhcp { file } = intent {
         end_server(file);
         return Ok(());
     }
@@ -221,7 +221,7 @@ pub(crate) fn take_back(intent: &Intent, place: &mut Place<'_>) -> Result<()> {
     intent.opposite().map_or(Ok(()), |back| graph::note(&back, place.runtime))
 }
 
-/// The design of this host's bridges; an empty one where no pool tells it.
+/// The design of this host's bridges; an empty one where no pool prints it.
 pub fn design() -> Design {
     let Ok((roots, _)) = observe::roots() else { return Design::default() };
     let primary = roots.iter().find(|r| r.role == Role::Primary);
@@ -245,7 +245,7 @@ fn joined(rt: &Runtime) -> Vec<Joined> {
     names_in(&folder).filter_map(read).collect()
 }
 
-/// Puts away what a guest's machine leaves, and what no guest is on any more. What was removed.
+/// Removes what a guest's machine leaves, and what no guest is on any more. What was removed.
 ///
 /// # Errors
 /// It can't be looked at or removed.
@@ -262,7 +262,7 @@ pub fn put_away(rt: &Runtime, guest: Option<Uuid>, command: &str) -> Result<Vec<
     let intents = tidy::tidy(&design(), &actual, guest, &joined);
     let mut failures = Vec::new();
     for intent in &intents {
-        if let Intent::EndNames { file } = intent {
+        if let Intent::StopDhcp { file } = intent {
             end_server(file);
             continue;
         }
@@ -297,7 +297,7 @@ pub struct Pending {
     /// What stood in the files that steps replaced, by the number of the step.
     #[serde(default)]
     pub replaced: Vec<(usize, Option<String>)>,
-    /// The locks that it held, which who takes it back holds too.
+    /// The locks that it held, which who rolls it back holds too.
     #[serde(default)]
     pub locks: Vec<String>,
 }
@@ -321,9 +321,9 @@ fn pending_path(rt: &Runtime) -> PathBuf {
 /// It can't be written.
 pub fn await_confirmation(rt: &Runtime, pending: &Pending) -> Result<()> {
     let path = pending_path(rt);
-    let cant = |e: std::io::Error| Problem::host_cant(format!("can't write `{}`", path.display())).because(e);
+    let cant = |e: std::io::Error| Problem::host_cant(format!("cannot write `{}`", path.display())).because(e);
     own::make_folder(path.parent().unwrap_or(Path::new("/")), 0o700).map_err(cant)?;
-    let text = serde_json::to_string(pending).map_err(|e| Problem::bug("a pending change is no JSON").because(e))?;
+    let text = serde_json::to_string(pending).map_err(|e| Problem::bug("a pending change is not JSON").because(e))?;
     apply::write_private(&path.to_string_lossy(), &text)
 }
 
@@ -335,10 +335,10 @@ pub fn pending(rt: &Runtime) -> Result<Option<Pending>> {
     let path = pending_path(rt);
     match own::text(&path, PENDING_LIMIT) {
         Ok(text) => {
-            serde_json::from_str(&text).map(Some).map_err(|e| Problem::failed(format!("`{}` can't be read", path.display())).because(e))
+            serde_json::from_str(&text).map(Some).map_err(|e| Problem::failed(format!("`{}` cannot be read", path.display())).because(e))
         }
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(Problem::host_cant(format!("can't read `{}`", path.display())).because(e)),
+        Err(e) => Err(Problem::host_cant(format!("cannot read `{}`", path.display())).because(e)),
     }
 }
 
@@ -349,7 +349,7 @@ pub fn pending(rt: &Runtime) -> Result<Option<Pending>> {
 pub fn confirm(rt: &Runtime) -> Result<bool> {
     let there = pending(rt)?.is_some();
     if there {
-        own::remove(pending_path(rt)).map_err(|e| Problem::failed("the change can't be confirmed").because(e))?;
+        own::remove(pending_path(rt)).map_err(|e| Problem::failed("the change cannot be confirmed").because(e))?;
     }
     Ok(there)
 }
@@ -357,7 +357,7 @@ pub fn confirm(rt: &Runtime) -> Result<bool> {
 /// Waits, and takes a change back that nobody has confirmed by then. Whether it was.
 ///
 /// # Errors
-/// It could not be taken back.
+/// It could not be rolled back.
 pub fn revert_unless_confirmed(rt: &Runtime, token: Uuid, after: Duration, command: &str) -> Result<bool> {
     let is_ours = || pending(rt).map(|p| p.filter(|p| p.token == token));
     let deadline = std::time::Instant::now() + after;

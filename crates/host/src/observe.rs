@@ -94,7 +94,7 @@ pub fn roots() -> Result<(Vec<Root>, Vec<Problem>)> {
 }
 
 fn no_zfs(problem: Problem) -> Problem {
-    problem.within("can't ask ZFS for its pools").hint("is ZFS running? `zpool list` must work")
+    problem.within("cannot query ZFS for its pools").hint("is ZFS running? `zpool list` must work")
 }
 
 /// Looks at the host.
@@ -307,7 +307,7 @@ fn states(runtime: &Runtime, guests: &mut [Guest], all: bool) -> Result<()> {
     if all {
         let seen: HashMap<_, _> = runtime.observe_all()?.into_iter().map(|o| (o.uuid, o)).collect();
         for guest in guests {
-            // A record belongs to one dataset: a copy of the guest elsewhere does not run because the guest does.
+            // A record belongs to one dataset: a copy of the guest elsewhere is not running because the guest does.
             let own = seen.get(&guest.uuid).filter(|o| o.record.as_ref().is_none_or(|r| r.dataset == guest.dataset));
             if let Some(observed) = own {
                 guest.state = run_state(&observed.state);
@@ -378,11 +378,11 @@ fn in_trash(world: &World, name: &str) -> Option<Problem> {
     let (first, others) = (deleted.next()?, deleted.count());
     let problem = Problem::not_found(format!("the guest `{name}` is deleted")).on(name);
     Some(if others == 0 {
-        problem.because(format!("it is in the trash since {}", first.deleted)).hint(format!("`chyves undelete {name}` brings it back"))
+        problem.because(format!("it is in the trash since {}", first.deleted)).hint(format!("`chyves undelete {name}` restores it"))
     } else {
         problem
             .because(format!("{} guests of this name are in the trash", others + 1))
-            .hint("`chyves trash list` shows them; `chyves undelete UUID` brings one back")
+            .hint("`chyves trash list` shows them; `chyves undelete UUID` restores one")
     })
 }
 
@@ -435,7 +435,7 @@ const FACTS_LIMIT: u64 = 16 << 20;
 /// The file can't be read or is not of that form.
 pub fn stated_facts(path: &str) -> Result<HostFacts> {
     let text = crate::hostfs::named::text(path, FACTS_LIMIT)
-        .map_err(|e| Problem::usage(format!("can't read the facts in `{}`", printable(path, 200))).on(path).because(e))?;
+        .map_err(|e| Problem::usage(format!("cannot read the facts in `{}`", printable(path, 200))).on(path).because(e))?;
     serde_json::from_str(&text).map_err(|e| {
         Problem::usage(format!("`{}` holds no facts of a host", printable(path, 200)))
             .on(path)

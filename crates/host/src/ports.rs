@@ -54,7 +54,7 @@ fn first<T>(address: IpAddr, claim: impl Fn(u16) -> Result<Option<T>>) -> Result
             Ok(_) => return Ok((port, claimed)),
             Err(e) if e.kind() == std::io::ErrorKind::AddrInUse => {}
             Err(e) => {
-                return Err(Problem::host_cant(format!("VNC can't listen on {address}"))
+                return Err(Problem::host_cant(format!("VNC cannot listen on {address}"))
                     .on(address)
                     .because(e)
                     .hint("set uefi_vnc_ip to an address of this host"));

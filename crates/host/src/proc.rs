@@ -1,5 +1,5 @@
 //! Processes by proof: a process is its id together with the moment it started, so that an id used again by another
-//! process is never taken for it. The only room that knows how each kernel tells this, and so has `cfg`.
+//! process is never taken for it. The only module that knows how each kernel reports this, and so has `cfg`.
 //!
 //! Not here: whether a guest runs (`runtime`, by locks) and starting processes (`supervise`).
 
@@ -31,7 +31,7 @@ impl Proc {
     /// The system would not tell.
     pub fn current() -> Result<Self> {
         let pid = std::process::id();
-        Self::find(pid)?.ok_or_else(|| Problem::host_cant(format!("can't see process {pid}, which is this one")).hint(PROC_HINT))
+        Self::find(pid)?.ok_or_else(|| Problem::host_cant(format!("cannot see process {pid}, which is this one")).hint(PROC_HINT))
     }
 
     /// Whether it still exists (a zombie does not).
@@ -56,7 +56,7 @@ impl Proc {
     /// # Errors
     /// The system refused.
     pub fn signal(&self, signal: Signal) -> Result<bool> {
-        let refused = |e| Problem::failed(format!("can't send signal {} to process {}", signal.as_raw(), self.pid)).because(e);
+        let refused = |e| Problem::failed(format!("cannot send signal {} to process {}", signal.as_raw(), self.pid)).because(e);
         match i32::try_from(self.pid).ok().and_then(Pid::from_raw) {
             Some(pid) => send(self, pid, signal).map_err(refused),
             None => Ok(false),
@@ -111,7 +111,7 @@ fn start_of(pid: u32) -> Result<Option<String>> {
             return Ok(None);
         }
         Err(e) => {
-            return Err(Problem::host_cant(format!("can't read `{path}`")).on(path).because(e));
+            return Err(Problem::host_cant(format!("cannot read `{path}`")).on(path).because(e));
         }
     };
     parse_stat(&text).ok_or_else(|| Problem::host_cant(format!("`{path}` has a form that is not known")).on(&path))
@@ -138,7 +138,7 @@ fn start_of(pid: u32) -> Result<Option<String>> {
         .env("TZ", "UTC")
         .stdin(std::process::Stdio::null())
         .output()
-        .map_err(|e| Problem::host_cant("can't run `ps`").because(e))?;
+        .map_err(|e| Problem::host_cant("cannot run `ps`").because(e))?;
     let text = String::from_utf8_lossy(&output.stdout);
     Ok(match text.trim().split_once(char::is_whitespace) {
         None => None,
@@ -176,7 +176,7 @@ fn dispositions(pid: u32) -> Option<(u64, u64)> {
 /// # Errors
 /// The system would not tell.
 pub fn boot_id() -> Result<String> {
-    boot_text().map_err(|e| Problem::host_cant("can't tell this boot of the host from others").because(e))
+    boot_text().map_err(|e| Problem::host_cant("cannot identify this boot of the host").because(e))
 }
 
 #[cfg(target_os = "linux")]

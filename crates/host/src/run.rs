@@ -138,7 +138,7 @@ pub fn become_program(cmd: &Cmd, variables: &[(&str, &str)]) -> Problem {
 }
 
 fn cant_start(cmd: &Cmd, error: &std::io::Error) -> Problem {
-    Problem::host_cant(format!("can't start `{}`", cmd.program)).on(&cmd.program).because(error)
+    Problem::host_cant(format!("cannot start `{}`", cmd.program)).on(&cmd.program).because(error)
 }
 
 /// A command ready to be started, in a clean environment.
@@ -210,7 +210,7 @@ pub fn failure(cmd: &Cmd, output: &Output) -> Problem {
     for (word, hint) in [
         (
             "out of space",
-            "make room: `chyves trash list` shows what is deleted and not yet destroyed, `zfs list -o space` where space goes",
+            "free space: `chyves trash list` shows what is deleted and not yet destroyed, `zfs list -o space` what uses the space",
         ),
         ("read-only", "the pool or dataset is read-only: `zfs get readonly`, `zpool status`"),
         ("failed to create mountpoint", "is the file system that it is mounted in read-only or full? `zfs get readonly`, `zpool list`"),
@@ -218,7 +218,7 @@ pub fn failure(cmd: &Cmd, output: &Output) -> Problem {
             "directory is not empty",
             "the folder where it is to be mounted has files in it: move them elsewhere and try again; `zfs get mountpoint` shows the folder",
         ),
-        ("dataset does not exist", "somebody may have destroyed it: `zfs list -t filesystem,volume,snapshot` shows what is there"),
+        ("dataset does not exist", "it may have been destroyed: `zfs list -t filesystem,volume,snapshot` shows what is there"),
         (
             "outside of its encryption root",
             "its key is that of a dataset above it, and ZFS lets it go nowhere else: `zfs change-key -o keyformat=passphrase DATASET` \
@@ -227,7 +227,7 @@ pub fn failure(cmd: &Cmd, output: &Output) -> Problem {
         ("no such pool", "`zpool list` shows the pools, `zpool import` those not imported"),
         (
             "dataset is busy",
-            "some process has a file of it open, or another mount namespace has it mounted: `fuser -vm` on its folder tells",
+            "some process has a file of it open, or another mount namespace has it mounted: `fuser -vm` on its folder shows it",
         ),
     ] {
         if output.stderr.contains(word) {

@@ -135,14 +135,14 @@ fn read(file: File, path: &Path) -> Result<String> {
             .on(&shown)
             .because(format!("a text has at most {TEXT_LIMIT} bytes")));
     }
-    String::from_utf8(bytes).map_err(|_| Problem::usage(format!("`{shown}` is no text")).on(&shown).because("it is not UTF-8"))
+    String::from_utf8(bytes).map_err(|_| Problem::usage(format!("`{shown}` is not text")).on(&shown).because("it is not UTF-8"))
 }
 
 fn cant(path: &Path, e: &std::io::Error) -> Problem {
     let shown = printable(&path.display().to_string(), 300);
     match e.kind() {
         ErrorKind::NotFound => Problem::not_found(format!("there is no file `{shown}`")).on(&shown),
-        _ => Problem::failed(format!("can't read `{shown}`")).on(&shown).because(e),
+        _ => Problem::failed(format!("cannot read `{shown}`")).on(&shown).because(e),
     }
 }
 
@@ -163,7 +163,7 @@ mod tests {
             password_file: password_file.map(str::to_owned),
             dns: Vec::new(),
             search: Vec::new(),
-            cards: Vec::new(),
+            nics: Vec::new(),
         }
     }
 

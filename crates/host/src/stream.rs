@@ -6,7 +6,7 @@
 use crate::apply::fault;
 use crate::run::wait::Patience;
 use crate::runtime::Lock;
-use crate::{child, drain, interrupt, run, trace};
+use crate::{child, detached_stream, interrupt, run, trace};
 use chyves_core::cmd::Cmd;
 use chyves_core::error::{Problem, Result};
 use chyves_core::zfs::stream::{self as streams, Header, Reading, read};
@@ -56,7 +56,7 @@ static HELD: Mutex<Vec<File>> = Mutex::new(Vec::new());
 /// There are no more files to be had.
 pub fn hold(locks: &[Lock]) -> Result<()> {
     let files = locks.iter().map(|lock| own(lock.file().as_fd())).collect::<Result<Vec<_>>>()?;
-    HELD.lock().map_err(|_| Problem::bug("somebody else hands locks on"))?.extend(files);
+    HELD.lock().map_err(|_| Problem::bug("locks are already being handed on"))?.extend(files);
     Ok(())
 }
 
@@ -65,7 +65,7 @@ pub fn hold(locks: &[Lock]) -> Result<()> {
 /// # Errors
 /// Standard input ends too early, or holds something else.
 pub fn header() -> Result<Header> {
-    let mut ahead = AHEAD.lock().map_err(|_| Problem::bug("somebody else reads standard input"))?;
+    let mut ahead = AHEAD.lock().map_err(|_| Problem::bug("standard input is already being read"))?;
     let mut input = own(std::io::stdin().as_fd())?;
     loop {
         match read(&ahead)? {
@@ -79,12 +79,12 @@ pub fn header() -> Result<Header> {
                 ahead.truncate(before + got.as_ref().map_or(0, |n| *n));
                 let got = match got {
                     Err(e) if e.kind() == ErrorKind::Interrupted => continue,
-                    other => other.map_err(|e| Problem::failed("can't read standard input").because(e))?,
+                    other => other.map_err(|e| Problem::failed("cannot read standard input").because(e))?,
                 };
                 if got == 0 && missing > 0 {
                     return Err(Problem::usage("the stream ends before it has begun")
-                        .because(format!("{} bytes came on standard input", ahead.len()))
-                        .hint("did the program that makes it fail?"));
+                        .because(format!("{} bytes arrived on standard input", ahead.len()))
+                        .hint("did the sending program fail?"));
                 }
             }
         }
@@ -92,7 +92,7 @@ pub fn header() -> Result<Header> {
 }
 
 fn own(fd: BorrowedFd<'_>) -> Result<File> {
-    Ok(File::from(fd.try_clone_to_owned().map_err(|e| Problem::failed("can't use an open file").because(e))?))
+    Ok(File::from(fd.try_clone_to_owned().map_err(|e| Problem::failed("cannot use an open file").because(e))?))
 }
 
 fn start(cmd: &Cmd, stdin: Stdio, stdout: Stdio) -> Result<Child> {
@@ -104,7 +104,7 @@ fn start(cmd: &Cmd, stdin: Stdio, stdout: Stdio) -> Result<Child> {
         .stdout(stdout)
         .stderr(Stdio::piped())
         .spawn()
-        .map_err(|e| Problem::host_cant(format!("can't start `{}`", cmd.program)).on(&cmd.program).because(e))
+        .map_err(|e| Problem::host_cant(format!("cannot start `{}`", cmd.program)).on(&cmd.program).because(e))
 }
 
 /// How moving bytes ended, where not by a failure of this process.
@@ -142,7 +142,7 @@ fn pump(ends: Ends<'_>, patience: &mut Option<&mut Patience>, interrupted: &Atom
         match poll(&mut fds, Some(&GLANCE)) {
             Ok(0) | Err(rustix::io::Errno::INTR) => {}
             Ok(_) => return Ok(()),
-            Err(e) => return Err(Problem::failed("can't wait for a stream").because(e)),
+            Err(e) => return Err(Problem::failed("cannot wait for a stream").because(e)),
         }
         match patience {
             Some(patience) if end != outside => patience.check()?,
@@ -159,7 +159,7 @@ fn pump(ends: Ends<'_>, patience: &mut Option<&mut Patience>, interrupted: &Atom
             Ok(0) => return Ok(End::Source),
             Ok(n) => n,
             Err(e) if e.kind() == ErrorKind::Interrupted => continue,
-            Err(e) => return Err(Problem::failed("can't read a stream").because(e)),
+            Err(e) => return Err(Problem::failed("cannot read a stream").because(e)),
         };
         let mut rest = &buffer[..n];
         while !rest.is_empty() {
@@ -168,7 +168,7 @@ fn pump(ends: Ends<'_>, patience: &mut Option<&mut Patience>, interrupted: &Atom
                 Ok(written) => rest = &rest[written..],
                 Err(e) if matches!(e.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) => {}
                 Err(e) if e.kind() == ErrorKind::BrokenPipe => return Ok(End::Sink),
-                Err(e) => return Err(Problem::failed("can't write a stream").because(e)),
+                Err(e) => return Err(Problem::failed("cannot write a stream").because(e)),
             }
         }
         flow(n as u64);
@@ -255,12 +255,12 @@ pub fn give(parts: &[Part], total: Option<u64>, patient: bool, interrupted: &Ato
 }
 
 fn unread() -> Problem {
-    Problem::failed("who reads the stream ended before it did").because("standard output was closed")
+    Problem::failed("the reader of the stream ended first").because("standard output was closed")
 }
 
 fn give_one(cmd: &Cmd, sink: &mut File, patient: bool, interrupted: &AtomicBool, flow: &mut dyn FnMut(u64)) -> Result<()> {
     let mut child = start(cmd, Stdio::null(), Stdio::piped())?;
-    let mut between = patient.then(|| drain::behind(&mut child)).transpose()?;
+    let mut between = patient.then(|| detached_stream::behind(&mut child)).transpose()?;
     let (output, result) = beside(cmd, &mut child, !patient, |child, patience| {
         if between.is_some() {
             patience.is_endless();
@@ -276,7 +276,7 @@ fn give_one(cmd: &Cmd, sink: &mut File, patient: bool, interrupted: &AtomicBool,
     }
     match result? {
         End::Source if output.ok() => Ok(()),
-        End::Source => Err(run::failure(cmd, &output).hint("what was written is no whole stream: throw it away")),
+        End::Source => Err(run::failure(cmd, &output).hint("the stream written so far is incomplete: discard it")),
         End::Sink => Err(unread()),
     }
 }
@@ -300,7 +300,7 @@ pub fn envelope(cmd: &Cmd) -> Result<Vec<u8>> {
             }
             patience.until(from.as_fd(), PollFlags::IN)?;
             let mut buffer = vec![0; missing];
-            let got = from.read(&mut buffer).map_err(|e| Problem::failed("can't read a stream").because(e))?;
+            let got = from.read(&mut buffer).map_err(|e| Problem::failed("cannot read a stream").because(e))?;
             if got == 0 {
                 return Ok(None);
             }
@@ -316,26 +316,26 @@ pub fn envelope(cmd: &Cmd) -> Result<Vec<u8>> {
 /// # Errors
 /// Standard input can't be read, or a person wants to stop.
 pub fn take(cmd: &Cmd, interrupted: &AtomicBool, tell: &mut dyn FnMut(Flow)) -> Result<(run::Output, bool)> {
-    let ahead = std::mem::take(&mut *AHEAD.lock().map_err(|_| Problem::bug("somebody else reads standard input"))?);
+    let ahead = std::mem::take(&mut *AHEAD.lock().map_err(|_| Problem::bug("standard input is already being read"))?);
     let stdin = std::io::stdin();
     let mut source = own(stdin.as_fd())?;
-    let held = std::mem::take(&mut *HELD.lock().map_err(|_| Problem::bug("somebody else hands locks on"))?);
+    let held = std::mem::take(&mut *HELD.lock().map_err(|_| Problem::bug("locks are already being handed on"))?);
     let inherit = |flags| {
         let mut files = held.iter();
-        files.try_for_each(|file| fcntl_setfd(file, flags)).map_err(|e| Problem::failed("can't hand a lock on").because(e))
+        files.try_for_each(|file| fcntl_setfd(file, flags)).map_err(|e| Problem::failed("cannot hand a lock on").because(e))
     };
     inherit(FdFlags::empty())?;
     let started = start(cmd, Stdio::piped(), Stdio::null());
-    // Nothing else may be born with them.
+    // Nothing else may be born to log to it.
     inherit(FdFlags::CLOEXEC)?;
     let mut child = started?;
     let mut tell = teller(None, tell);
-    // Never killed: its stream ends, and it takes back what it did.
+    // Never killed: its stream ends, and it rolls back what it did.
     let (output, result) = beside(cmd, &mut child, false, |child, patience| {
         let to = child.stdin.take().ok_or_else(|| Problem::bug("a program has no standard input"))?;
         let mut to = File::from(OwnedFd::from(to));
         // A program that hangs reads no more; it must not keep this process from hearing the person.
-        rustix::io::ioctl_fionbio(&to, true).map_err(|e| Problem::failed("can't use a pipe").because(e))?;
+        rustix::io::ioctl_fionbio(&to, true).map_err(|e| Problem::failed("cannot use a pipe").because(e))?;
         let ends = Ends { source: &mut ahead.as_slice(), from: None, sink: &mut to, outside: Outside::Source };
         if let End::Sink = pump(ends, &mut Some(&mut *patience), interrupted, &mut |n| tell(Some(n)))? {
             return Ok(End::Sink);

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 pub const VARIABLE: &str = "CHYVES_TRACE";
 /// The variable that asks for what programs said, too.
 pub const OUTPUT_VARIABLE: &str = "CHYVES_TRACE_OUTPUT";
-/// Where lines go that are for the person before the screen.
+/// Where lines go that are for the person before the display.
 pub const SCREEN: &str = "-";
 /// More of what one program said is nothing to read.
 const SAID_LIMIT: usize = 16_384;

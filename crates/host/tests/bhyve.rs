@@ -131,7 +131,7 @@ fn the_button_is_not_pressed_before_it_is_one() {
     bhyve.guest.start().unwrap();
     // A SIGTERM would kill it now.
     let refusal = bhyve.guest.stop_seen(Some(4), Force::Never).unwrap_err();
-    assert!(refusal.causes[0].contains("has not switched ACPI on"), "{refusal:?}");
+    assert!(refusal.causes[0].contains("has not enabled ACPI"), "{refusal:?}");
     assert_eq!(bhyve.guest.state(), GuestState::Running);
     let at_acpi = bhyve.file("acpi");
     let mut seen = Vec::new();

@@ -242,7 +242,7 @@ fn a_hypervisor_that_lets_go_of_its_locks_is_seen_to_live_and_nobody_takes_its_p
     }
     guest.launch.control = Control::Qmp { socket: guest.temp.path().join("qmp").display().to_string() };
     guest.launch.console = ConsoleEnd::Socket { path: guest.temp.path().join("serial").display().to_string() };
-    std::fs::set_permissions(guest.temp.path(), PermissionsExt::from_mode(0o777)).unwrap();
+    std::fs::set_permissions(guest.temp.path(), PermissionsExt::from_mode(0o1777)).unwrap();
     std::fs::set_permissions(guest.temp.path().join("tiny.img"), PermissionsExt::from_mode(0o666)).unwrap();
     let means = Means::Linux(sandbox());
     guest.launch.confinement = Confinement { wanted: Level::User, level: Level::User, reasons: Vec::new(), means };
@@ -302,7 +302,7 @@ fn a_user_gets_a_node_of_kvm_of_its_own_where_the_hosts_is_for_root() {
     assert_eq!(*reached(&report, "/dev/kvm"), json!({ "read": "ok", "write": "ok" }));
     let mut other = Guest::new();
     let report = probe(&mut other, Level::User, sandbox(), vec!["file:/dev/kvm".to_owned()]);
-    assert_eq!(reached(&report, "/dev/kvm")["write"], "permission denied", "it does not run its guest by KVM");
+    assert_eq!(reached(&report, "/dev/kvm")["write"], "permission denied", "it is not running its guest by KVM");
     assert_eq!(std::fs::metadata("/dev/kvm").unwrap().permissions(), node.unwrap().permissions(), "the host's is as it was");
 }
 
@@ -338,7 +338,7 @@ fn what_cannot_be_opened_is_named_and_nothing_runs() {
     guest.launch.descriptors =
         vec![Descriptor { number: 20, what: Opened::File { path: path.clone(), write: true, device: false, beneath: None } }];
     let problem = guest.start().unwrap_err();
-    assert!(problem.message.contains(&format!("{path} (read-write) can't be opened")), "{problem:?}");
+    assert!(problem.message.contains(&format!("{path} (read-write) cannot be opened")), "{problem:?}");
     assert!(!guest.log("hypervisor.log").contains("probe {"));
     guest.is_gone();
 }

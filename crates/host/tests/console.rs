@@ -137,7 +137,7 @@ fn the_end_of_the_machine_is_told() {
         .output()
         .unwrap();
     assert!(!refused.status.success());
-    assert_eq!(String::from_utf8_lossy(&refused.stderr), "`tiny` does not run\n");
+    assert_eq!(String::from_utf8_lossy(&refused.stderr), "`tiny` is not running\n");
 }
 
 #[test]

@@ -83,7 +83,7 @@ fn a_guest_starts_reboots_with_its_new_settings_and_stops() {
     assert_eq!((status.supervisor, status.reboots, status.watching), (started.supervisor, 1, 1));
     assert_ne!(status.machine, Some(started.machine));
     assert!(status.command.ends_with("-name renamed"), "{}", status.command);
-    assert!(!marker.exists(), "a reboot is no end");
+    assert!(!marker.exists(), "a reboot is not an end");
 
     let (stopped, seen) = guest.stop_seen(None, Force::Never).unwrap();
     let complaint = "the program `chyves-no-such-program` is not installed or not on the path";
@@ -152,8 +152,8 @@ fn what_runs_is_not_started_twice() {
     guest.launch.dataset = "backup/chyves/guests/tiny".parse().unwrap();
     let problem = guest.start().unwrap_err();
     assert!(problem.causes[1].contains("it runs from `tank/chyves/guests/tiny`"), "{problem:?}");
-    assert_eq!(guest.state(), GuestState::Stopped, "the copy does not run");
-    assert_eq!(guest.stop(Some(0), Force::Now).unwrap(), Stopped::WasNot, "the copy can't stop the other");
+    assert_eq!(guest.state(), GuestState::Stopped, "the copy is not running");
+    assert_eq!(guest.stop(Some(0), Force::Now).unwrap(), Stopped::WasNot, "the copy cannot stop the other");
     guest.launch.dataset = "tank/chyves/guests/tiny".parse().unwrap();
     assert_eq!(guest.state(), GuestState::Running);
 }
@@ -171,7 +171,7 @@ fn a_deaf_guest_is_forced_only_when_told() {
     console.say("i");
     console.expect("tiny: ready 1");
     let (stopped, seen) = guest.stop_seen(Some(1), Force::AtDeadline).unwrap();
-    assert_eq!(stopped, Stopped::Gone("its plug was pulled".into()));
+    assert_eq!(stopped, Stopped::Gone("it was powered off forcibly".into()));
     assert_eq!(seen, [StopProgress::Asked, StopProgress::Forced]);
     guest.is_gone();
 }
@@ -276,7 +276,7 @@ fn a_machine_killed_under_a_second_supervisor_is_seen_gone() {
     guest.take_over().unwrap();
     kill(started.machine);
     let state = guest.until_state("crashed");
-    assert!(matches!(state, GuestState::Crashed { reason } if reason.contains("nobody saw how")));
+    assert!(matches!(state, GuestState::Crashed { reason } if reason.contains("how it ended is not known")));
 }
 
 #[test]
@@ -288,7 +288,7 @@ fn a_frozen_orphan_is_given_back_and_can_be_forced() {
     let machine = rustix::process::Pid::from_raw(started.machine.cast_signed()).unwrap();
     rustix::process::kill_process(machine, rustix::process::Signal::STOP).unwrap();
     let problem = guest.take_over().unwrap_err();
-    assert!(problem.message.contains("its machine does not answer"), "{problem:?}");
+    assert!(problem.message.contains("its VM does not answer"), "{problem:?}");
     assert_eq!(guest.state(), GuestState::Orphaned);
     let (stopped, seen) = guest.stop_seen(Some(0), Force::Now).unwrap();
     assert!(matches!(stopped, Stopped::Gone(_)));
@@ -336,7 +336,7 @@ fn a_reboot_that_can_not_be_planned_ends_as_a_crash() {
     std::fs::remove_file(guest.spec()).unwrap();
     console.say("r");
     let GuestState::Crashed { reason } = guest.until_state("crashed") else { unreachable!() };
-    assert!(reason.contains("can't be started again") && reason.contains("there is no such guest any more"), "{reason}");
+    assert!(reason.contains("cannot be started again") && reason.contains("there is no such guest any more"), "{reason}");
     assert!(guest.log("hypervisor.log").contains("there is no such guest any more"));
 }
 
@@ -371,7 +371,7 @@ fn many_sit_at_the_console_and_a_stuck_one_hurts_nobody() {
     drop(one);
     let mut late = guest.console();
     late.expect("tiny: ready 1"); // the scroll-back
-    assert_eq!(guest.state(), GuestState::Running, "one who only watches can't power it off");
+    assert_eq!(guest.state(), GuestState::Running, "one who only watches cannot power it off");
     drop(stuck);
 }
 

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 /// What `--trust` without a value means: no key looks like it.
 const ALL: &str = "*";
 
-/// Make foreign guests this host's
+/// Take over foreign guests
 ///
 /// A guest that another host owns, or that came with a stream, is never started
 /// before it is adopted. Make sure first that it runs nowhere else.
@@ -34,7 +34,7 @@ pub(crate) struct Args {
     /// The guests
     #[arg(required = true, value_name = "GUEST")]
     guests: Vec<String>,
-    /// Make each another machine: a new uuid, network addresses and disk serials. For a copy of a guest that is kept too
+    /// Give each a new identity: a new uuid, network addresses and disk serials. For a copy of a guest that this host also keeps
     #[arg(long)]
     new_identity: bool,
     /// Trust settings that reach the host: those of these keys, or all

@@ -1,4 +1,4 @@
-//! `chyves clone` and `chyves promote`: guests made from another one, and turning round who stands on whom.
+//! `chyves clone` and `chyves promote`: guests made from another one, and turning round which guest depends on which.
 
 use crate::session::{Pace, Report, Session};
 use crate::targets::{Targets, guest_at};
@@ -12,12 +12,12 @@ use chyves_host::observe::{self, Look, snapshots};
 use serde_json::json;
 use std::collections::BTreeMap;
 
-/// Make guests from another one
+/// Clone guests
 ///
 /// A linked clone shares its source's disks until it writes: it takes no time and no space, and the source's snapshot stays
-/// while a clone stands on it. An independent clone is a full copy that stands on nothing. Each clone has an identity of
-/// its own (UUID, card addresses, disk serials) unless --exact is given, and its source's other settings. The flags of
-/// 2016 are understood: -cu, -ce, -iu, -ie.
+/// while a clone depends on it. An independent clone is a full copy that depends on nothing. Each clone has an identity of
+/// its own (UUID, MAC addresses, disk serials) unless --exact is given, and its source's other settings. The flags of
+/// chyves 0.2 are accepted: -cu, -ce, -iu, -ie.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The guest, or one of its snapshots
@@ -26,19 +26,19 @@ pub(crate) struct Args {
     /// The clones' names; KEY=VALUE gives all of them another setting
     #[arg(required = true, value_name = "NAME|KEY=VALUE")]
     names: Vec<String>,
-    /// Share the source's disks until they write; so it is where nothing is said
+    /// Share the source's disks until they write (the default)
     #[arg(short = 'c', long, conflicts_with = "independent")]
     linked: bool,
-    /// Make full copies that stand on nothing
+    /// Make full copies that depend on nothing
     #[arg(short, long)]
     independent: bool,
-    /// Give each an identity of its own; so it is where nothing is said
+    /// Give each an identity of its own (the default)
     #[arg(short, long, conflicts_with = "exact")]
     unique: bool,
-    /// Keep the source's identity: UUID, card addresses, disk serials. Then only one of them can run at a time
+    /// Keep the source's identity: UUID, MAC addresses, disk serials. Then only one of them can run at a time
     #[arg(short, long)]
     exact: bool,
-    /// The pool of independent clones, where not the source's
+    /// The pool of independent clones [default: the source's pool]
     #[arg(long)]
     pool: Option<String>,
 }
@@ -47,7 +47,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     let (source, snapshot) = guest_at(&args.source)?;
     let (set, names): (Vec<&String>, Vec<&String>) = args.names.iter().partition(|w| w.contains('='));
     let Targets::Named(names) = Targets::parse(&names)? else {
-        return Err(Problem::usage("`all` can't name new guests").hint("name each clone"));
+        return Err(Problem::usage("`all` cannot name new guests").hint("name each clone"));
     };
     let set: Vec<_> = set.iter().filter_map(|w| w.split_once('=')).map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
     super::image::firmware_is_there(session, &set)?;
@@ -98,7 +98,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
         sizes,
         natives,
     };
-    // Each by itself: one that can't be made keeps no other from being made.
+    // Each by itself: if one cannot be created, the others still are.
     let mut lost = Vec::new();
     let names: Vec<GuestName> = names
         .into_iter()
@@ -134,7 +134,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
         all.push(name);
         results.push(Err(problem));
     }
-    session.sum_up("clones could not be made", &all, results)
+    session.sum_up("clones could not be created", &all, results)
 }
 
 /// Says where a name of a clone is that of a snapshot: `clone web01 good web02` may mean `web01@good`.
@@ -172,9 +172,9 @@ pub(super) fn sizes(world: &World, guest: &Guest, snapshot: Option<&SnapshotName
         .collect()
 }
 
-/// Let a clone own the snapshots that it shares with what it is a clone of
+/// Make a clone the owner of the snapshots it shares with its origin
 ///
-/// Then that is a clone of it, and can be deleted for good or renamed.
+/// The origin is then a clone of it, and can be destroyed or renamed.
 #[derive(Debug, clap::Args)]
 pub(crate) struct PromoteArgs {
     /// The clones
@@ -194,7 +194,7 @@ pub(crate) fn promote(session: &Session, args: &PromoteArgs) -> Result<()> {
         };
         let plan = plan::promote::promote(world, guest, &facts)?;
         let done = session.carry_out(world, &plan, guest.name.as_str())?;
-        Ok(done.filter(|_| !plan.steps.is_empty()).map(|_| Report::new(&guest.name, "owns the snapshots now")))
+        Ok(done.filter(|_| !plan.steps.is_empty()).map(|_| Report::new(&guest.name, "promoted: it owns the snapshots now")))
     })
 }
 

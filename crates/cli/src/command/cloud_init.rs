@@ -1,4 +1,4 @@
-//! `chyves cloud-init`: what a guest's cloud-init is told, and making it begin anew.
+//! `chyves cloud-init`: what a guest's cloud-init is told, and making it restart.
 
 use crate::session::{Pace, Report, Session};
 use crate::targets::Targets;
@@ -14,23 +14,23 @@ use chyves_host::{given_text, seed};
 use serde_json::json;
 use std::path::PathBuf;
 
-/// See and change what guests are told by cloud-init
+/// See and change the cloud-init configuration of guests
 ///
-/// The settings ci.… say it (`chyves-properties(7)`); each start and each reboot makes the seed of them anew. Most of it
-/// a guest does once for each instance id, which changes by `reinit` and by cloning, and by nothing else.
+/// The settings ci.… define it (`chyves-properties(7)`); each start and each reboot rebuilds the seed from them. Most of it
+/// a guest does once for each instance id, which changes by `reinit` and cloning change it.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Verb {
-    /// Tell whether guests are set up by cloud-init, as which instance, and whether they have seen the present settings
+    /// Show whether guests are set up by cloud-init, as which instance, and whether they have seen the present settings
     Status {
         /// The guests
         #[arg(required = true, value_name = "GUEST")]
         guests: Vec<String>,
     },
-    /// Print what a guest's next start will tell it; secrets are not shown
+    /// Print the cloud-init documents of a guest's next start; secrets are not shown
     Show {
         /// The guest
         guest: String,
-        /// One of meta-data, user-data, network-config, vendor-data; all where none is given
+        /// One of meta-data, user-data, network-config, vendor-data; all if none is given
         document: Option<String>,
         /// Decode the parts of user-data that are base64
         #[arg(long)]
@@ -46,17 +46,17 @@ pub(crate) enum Verb {
         guest: String,
         #[command(flatten)]
         texts: Texts,
-        /// Take the own user-data away
+        /// Remove the user's user-data
         #[arg(long, conflicts_with = "user_data")]
         no_user_data: bool,
-        /// Take the own vendor-data away
+        /// Remove the user's vendor-data
         #[arg(long, conflicts_with = "vendor_data")]
         no_vendor_data: bool,
-        /// Take the own network configuration away
+        /// Remove the user's network configuration
         #[arg(long, conflicts_with = "network_config")]
         no_network_config: bool,
     },
-    /// Let guests take themselves for new machines at their next start: host keys, users, first-boot scripts, once more
+    /// Let cloud-init treat guests as new instances at their next start: host keys, users, first-boot scripts, once more
     Reinit {
         /// The guests
         #[arg(required = true, value_name = "GUEST")]
@@ -67,13 +67,13 @@ pub(crate) enum Verb {
 /// Files of the user's own, as options of several commands.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct Texts {
-    /// Own user-data: a file, or - for standard input, that begins with #cloud-config, #!/bin/sh or the like
+    /// Your own user-data: a file, or - for standard input, that begins with #cloud-config, #!/bin/sh or the like
     #[arg(long, value_name = "FILE")]
     user_data: Option<PathBuf>,
-    /// Own vendor-data, which user-data outweighs
+    /// Your own vendor-data; user-data takes precedence
     #[arg(long, value_name = "FILE")]
     vendor_data: Option<PathBuf>,
-    /// Own network configuration
+    /// Your own network configuration
     #[arg(long, value_name = "FILE")]
     network_config: Option<PathBuf>,
 }
@@ -142,7 +142,7 @@ fn seed_of(guest: &Guest) -> Result<Seed> {
     settings::of(guest)?.ok_or_else(|| {
         Problem::not_now(format!("`{}` is not set up by cloud-init", guest.name))
             .on(&guest.name)
-            .hint(format!("`chyves set {} ci.enabled=yes` lets it be", guest.name))
+            .hint(format!("`chyves set {} ci.enabled=yes` enables it", guest.name))
     })
 }
 
@@ -185,7 +185,7 @@ fn status(session: &Session, guests: &[String]) -> Result<()> {
     let read = with_each(session, guests, |world, guest| {
         let Some(seed) = settings::of(guest)? else {
             all.push(json!({ "guest": guest.name, "enabled": false }));
-            text.push_str(&format!("{}: not set up by cloud-init; `chyves set {} ci.enabled=yes` lets it be\n", guest.name, guest.name));
+            text.push_str(&format!("{}: not set up by cloud-init; `chyves set {} ci.enabled=yes` enables it\n", guest.name, guest.name));
             return Ok(());
         };
         plan::locked::guest(world, guest)?;
@@ -199,8 +199,8 @@ fn status(session: &Session, guests: &[String]) -> Result<()> {
         }));
         let seen = match current {
             Some(true) => "it runs with the seed of the present settings",
-            Some(false) => "it runs with an older seed; its next start or reboot makes it anew",
-            None if guest.state.is_alive() => "it runs without a seed; its next start or reboot makes one",
+            Some(false) => "it runs with an older seed; its next start or reboot rebuilds it",
+            None if guest.state.is_alive() => "it runs without a seed; its next start or reboot creates one",
             None => "its next start makes the seed",
         };
         text.push_str(&format!(

@@ -14,29 +14,29 @@ use std::io::IsTerminal;
 
 /// Attach this terminal to a guest's serial console
 ///
-/// Leave with Ctrl-]. Any number of people may be attached at once. The last of the console log is shown first, between
-/// two marks on standard error; --no-replay leaves it out. The console
+/// Leave with Ctrl-]. Any number of terminals may be attached at once. The end of the console log is shown first, between
+/// two marks on standard error; --no-replay omits it. The console
 /// stays attached while the guest reboots and ends when the guest is off. Without a terminal, standard input is passed
-/// on, and the command ends when that is over and the guest has been quiet for a second. --port sits at another serial
-/// port, where only one can be. --tmux opens the consoles of several guests as windows of the tmux session `chyves`.
+/// on; the command ends one second after the guest's last output. --port attaches to another serial
+/// port, which takes one user at a time. --tmux opens the consoles of several guests as windows of the tmux session `chyves`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The guest; with --tmux any number
     #[arg(value_name = "GUEST", required = true)]
     guests: Vec<String>,
-    /// Only look
+    /// Watch only, type nothing
     #[arg(short, long)]
     read_only: bool,
-    /// Without the last of the console log
+    /// Do not show the end of the console log
     #[arg(long, conflicts_with = "port")]
     no_replay: bool,
-    /// Another serial port than the console: com2, com3 or com4
+    /// Attach to another serial port: com2, com3 or com4
     #[arg(long, value_name = "PORT", value_parser = port, conflicts_with = "tmux")]
     port: Option<u16>,
-    /// Leave that port to cu(1), whose escape is ~.
+    /// Use cu(1) for that port; its escape is ~.
     #[arg(long, requires = "port", conflicts_with = "read_only")]
     cu: bool,
-    /// Open each console as a window of tmux(1), and go there
+    /// Open each console as a window of tmux(1), and attach to it
     #[arg(long)]
     tmux: bool,
 }
@@ -56,7 +56,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
         return windows(session, args);
     }
     let [name] = args.guests.as_slice() else {
-        return Err(Problem::usage("this terminal can be at one console only").hint("--tmux opens a window for each"));
+        return Err(Problem::usage("this terminal can attach to one console only").hint("--tmux opens a window for each"));
     };
     let name: GuestName = name.parse()?;
     let world = session.look(&Look::at(std::slice::from_ref(&name)))?;
@@ -85,7 +85,7 @@ fn end(guest: &Guest, left: &Left) -> Option<String> {
         Left::Escape | Left::InputOver | Left::Interrupted => None,
         Left::Ended(None) => Some(format!("{name} is off.")),
         Left::Ended(Some(reason)) => Some(format!("{name} crashed: {reason}.")),
-        Left::Orphaned => Some(format!("The supervisor of {name} is gone; `chyves start {name}` gives it a new one.")),
+        Left::Orphaned => Some(format!("The supervisor of {name} is not running; `chyves start {name}` starts a new one.")),
     }
 }
 
@@ -97,10 +97,10 @@ fn at_port(session: &Session, guest: &Guest, number: u16, args: &Args) -> Result
         (_, false) => None,
         (Reach::Device(device), true) => Some(ways::cu(device)),
         (Reach::Tcp(at), true) => {
-            return Err(Problem::usage(format!("cu can't sit at {place}"))
+            return Err(Problem::usage(format!("cu cannot attach to {place}"))
                 .on(&guest.name)
-                .because(format!("it is reached at {at}, which is no terminal device"))
-                .hint("without --cu chyves sits there itself"));
+                .because(format!("it is reached at {at}, which is not a terminal device"))
+                .hint("without --cu chyves attaches to it itself"));
         }
     };
     if session.dry_run {
@@ -119,7 +119,7 @@ fn running(guest: &Guest) -> Result<()> {
         return Ok(());
     }
     let name = &guest.name;
-    Err(Problem::not_now(format!("`{name}` does not run")).on(name).hint(format!("type `chyves start {name}` first")))
+    Err(Problem::not_now(format!("`{name}` is not running")).on(name).hint(format!("type `chyves start {name}` first")))
 }
 
 /// A window of tmux for each guest; then this terminal goes there.
@@ -169,13 +169,13 @@ fn windows(session: &Session, args: &Args) -> Result<()> {
     if within || std::io::stdin().is_terminal() {
         return Err(run::become_program(&sit, &[]));
     }
-    session.ui.say(&format!("the consoles are there: {sit}"));
+    session.ui.say(&format!("attach to the consoles with: {sit}"));
     Ok(())
 }
 
 /// What a window runs. The server of tmux has the environment of whoever began it, so what matters is said.
 fn console_of(guest: &GuestName, args: &Args) -> Result<Cmd> {
-    let program = std::env::current_exe().map_err(|e| Problem::host_cant("can't find this program's file").because(e))?;
+    let program = std::env::current_exe().map_err(|e| Problem::host_cant("cannot find this program's file").because(e))?;
     let mut words: Vec<String> = [runtime::ROOT_VARIABLE, chyves_host::platform::LAB_VARIABLE]
         .into_iter()
         .filter_map(|variable| std::env::var(variable).ok().map(|value| format!("{variable}={value}")))

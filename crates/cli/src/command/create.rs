@@ -18,27 +18,27 @@ use chyves_host::observe::{self, Look, Which};
 use serde_json::json;
 use std::path::Path;
 
-/// Make guests, from an image or with an empty disk
+/// Create guests, from an image or with an empty disk
 ///
-/// With --image the first disk is a clone of the image: made at once, taking no space. With --size alone it is empty.
-/// What the image and the system (--os) want of the guest's settings is set, unless something else is given. With a key,
-/// a user or the like the guest is set up by cloud-init. Any setting can be given as KEY=VALUE; `chyves list properties`
+/// With --image the first disk is a clone of the image: created at once, taking no space. With --size alone it is empty.
+/// Settings that the image and the operating system (--os) need are set, unless given. With a key, a user or the like,
+/// cloud-init is enabled. Any setting can be given as KEY=VALUE; `chyves list properties`
 /// shows them.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The guests' names, and settings as KEY=VALUE
     #[arg(required = true, value_name = "NAME|KEY=VALUE")]
     words: Vec<String>,
-    /// Make the first disk from this image
+    /// Create the first disk from this image
     #[arg(short, long)]
     image: Option<ImageName>,
-    /// Copy the image instead of cloning it: slower, takes its space, and needs the image no more
+    /// Copy the image instead of cloning it: slower, takes its space, and does not depend on the image
     #[arg(long, requires = "image")]
     full: bool,
-    /// The size of the first disk; that of the image where none is given
+    /// The size of the first disk [default: the image's]
     #[arg(short = 'z', long)]
     size: Option<DiskSize>,
-    /// What an empty disk is: a file (raw) or a volume (zvol)
+    /// The kind of an empty disk: a file (raw) or a volume (zvol)
     #[arg(long, value_name = "KIND", value_parser = disk_kind)]
     disk: Option<DiskKind>,
     /// Virtual processors
@@ -47,22 +47,22 @@ pub(crate) struct Args {
     /// Memory
     #[arg(long)]
     ram: Option<String>,
-    /// How it boots: uefi, bios, bhyveload or grub-bhyve
+    /// The boot loader: uefi, bios, bhyveload or grub-bhyve
     #[arg(long)]
     loader: Option<String>,
-    /// The system that will run in it, and so what it wants: freebsd, linux, windows, openbsd, netbsd, illumos, other
+    /// The guest operating system, which selects suitable settings: freebsd, linux, windows, openbsd, netbsd, illumos, other
     #[arg(long, value_name = "SYSTEM")]
     os: Option<String>,
-    /// What it is for
+    /// A description
     #[arg(long)]
     description: Option<String>,
-    /// How many network cards
+    /// How many NICs
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(0..=64))]
     nets: u16,
-    /// The pool, where not the primary one
+    /// The pool [default: the primary one]
     #[arg(long)]
     pool: Option<String>,
-    /// Start it when it is made
+    /// Start it after creating it
     #[arg(long)]
     start: bool,
     #[command(flatten, next_help_heading = "Set up by cloud-init")]
@@ -72,13 +72,13 @@ pub(crate) struct Args {
 /// What cloud-init is to do.
 #[derive(Debug, clap::Args)]
 struct Setup {
-    /// Let in who has this public key: a file .pub, - for standard input, or the key itself; may be given several times
+    /// Add this public key for SSH logins: a file .pub, - for standard input, or the key itself; may be given several times
     #[arg(short = 'k', long, value_name = "FILE")]
     ssh_key: Vec<String>,
-    /// The user's name, where not the image's own
+    /// The user's name [default: the image's]
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
-    /// The host name, where not the guest's name
+    /// The host name [default: the guest's name]
     #[arg(long, value_name = "NAME")]
     hostname: Option<String>,
     /// The file that holds the hash of the user's password, as `openssl passwd -6` prints it
@@ -118,7 +118,7 @@ impl Setup {
             settings.extend(value.as_ref().map(|v| (key.to_owned(), v.clone())));
         }
         if let Some(file) = &self.password_file {
-            let path = std::path::absolute(file).map_err(|e| Problem::usage(format!("`{file}` is no path")).because(e))?;
+            let path = std::path::absolute(file).map_err(|e| Problem::usage(format!("`{file}` is not a path")).because(e))?;
             settings.push((keys::CI_PASSWORD_FILE.to_owned(), path.display().to_string()));
         }
         Ok((settings, texts))
@@ -130,19 +130,19 @@ fn keys_in(word: &str) -> Result<Vec<PublicKey>> {
     let (text, from) = if PublicKey::looks_like(word) {
         (word.to_owned(), "the key on the command line".to_owned())
     } else {
-        (given_text::read(Path::new(word)).map_err(|p| p.hint("`ssh-keygen -t ed25519` makes a pair of keys"))?, format!("`{word}`"))
+        (given_text::read(Path::new(word)).map_err(|p| p.hint("`ssh-keygen -t ed25519` creates a key pair"))?, format!("`{word}`"))
     };
-    PublicKey::all(&text).map_err(|bad| Problem::from(bad).within(format!("{from} can't let anybody in")))
+    PublicKey::all(&text).map_err(|bad| Problem::from(bad).within(format!("{from} cannot be used as an SSH key")))
 }
 
 fn disk_kind(word: &str) -> Result<DiskKind, String> {
-    [DiskKind::Raw, DiskKind::Zvol].into_iter().find(|k| k.word() == word).ok_or_else(|| "it takes raw or zvol".into())
+    [DiskKind::Raw, DiskKind::Zvol].into_iter().find(|k| k.word() == word).ok_or_else(|| "one of: raw, zvol".into())
 }
 
 pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     let (set, names): (Vec<&String>, Vec<&String>) = args.words.iter().partition(|w| w.contains('='));
     let Targets::Named(names) = Targets::parse(&names)? else {
-        return Err(Problem::usage("`all` can't name a new guest").hint("choose a name"));
+        return Err(Problem::usage("`all` cannot name a new guest").hint("choose a name"));
     };
     let mut settings: Vec<(String, String)> = Vec::new();
     for (key, value) in [
@@ -172,7 +172,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     let moment = Session::moment(names.len());
     let mut results: Vec<Result<Option<Report>>> = Vec::new();
     let mut made = Vec::new();
-    // Each by itself: one that can't be made keeps no other from being made.
+    // Each by itself: if one cannot be created, the others still are.
     for (index, name) in names.iter().enumerate() {
         let mut request = request(args, name, &settings, &texts);
         // What it inherits decides, too, whether it could start.
@@ -186,7 +186,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
         }
         results.push(result);
     }
-    let all = session.sum_up("guests could not be made", &names, results);
+    let all = session.sum_up("guests could not be created", &names, results);
     drop(locks);
     if args.start && !session.dry_run && !made.is_empty() {
         // What was made is started, whatever became of the others.
@@ -199,19 +199,19 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     all
 }
 
-/// Makes one guest, or shows how.
+/// Creates one guest, or shows how.
 fn one(session: &Session, world: &World, args: &Args, request: &plan::create::Request, moment: &plan::Moment) -> Result<Option<Report>> {
     let name = &request.name;
     let mut plan = plan::create::create(world, request, moment)?;
     if args.start && session.dry_run {
-        plan.notes.push(format!("then {name} is started: what that does, `chyves start {name} -n` shows once it is made"));
+        plan.notes.push(format!("then {name} is started: `chyves start {name} -n` shows the commands once it is created"));
     }
     let dataset = plan::create::dataset(world, request)?;
     let uuid = moment.uuids.first();
     if session.carry_out(world, &plan, name.as_str())?.is_none() {
         return Ok(None);
     }
-    Ok(Some(Report::new(name, format!("made as {dataset}")).with(json!({ "dataset": dataset, "uuid": uuid }))))
+    Ok(Some(Report::new(name, format!("created as {dataset}")).with(json!({ "dataset": dataset, "uuid": uuid }))))
 }
 
 /// Says of what may not be meant what is about to be made: on a terminal the person decides, elsewhere it is a warning.
@@ -226,7 +226,7 @@ fn what_is_made(session: &Session, args: &Args, names: &[GuestName], settings: &
         if let Some(image) = others.iter().find(|name| images.iter().any(|image| image.name.as_str() == name.as_str())) {
             session.doubt(
                 &format!("make {} guests, one of them called {image}", names.len()),
-                &format!("{image} is also an image; a guest made from it: `chyves create {} --image {image}`", names[0]),
+                &format!("{image} is also an image; to create a guest from it: `chyves create {} --image {image}`", names[0]),
             )?;
         }
     }
@@ -237,7 +237,7 @@ fn what_is_made(session: &Session, args: &Args, names: &[GuestName], settings: &
         session.doubt(
             &format!("make {listed} without a disk"),
             &format!(
-                "{listed}: no disk is made; --size 20G makes an empty one, --image IMAGE one from an image, `chyves image list` shows them"
+                "{listed}: no disk is created; --size 20G creates an empty one, --image IMAGE one from an image, `chyves image list` shows them"
             ),
         )?;
     }
@@ -248,9 +248,9 @@ fn what_is_made(session: &Session, args: &Args, names: &[GuestName], settings: &
 fn started(session: &Session, names: Vec<GuestName>) -> Result<()> {
     let listed = names.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
     start::usual(session, &Targets::Named(names)).map_err(|problem| {
-        let said = format!("`{listed}` was made, and did not start");
+        let said = format!("`{listed}` was created, and did not start");
         Problem { code: Kind::Partial, ..problem.within(said) }
-            .hint(format!("`chyves start {listed}` tries again; `chyves delete {listed}` puts it away"))
+            .hint(format!("`chyves start {listed}` tries again; `chyves delete {listed}` removes it"))
     })
 }
 

@@ -11,13 +11,13 @@ use chyves_host::observe::{self, Look, Which};
 
 /// Move guests to the trash
 ///
-/// Nothing is destroyed: `chyves undelete` brings a guest back with its disks, snapshots and settings.
+/// Nothing is destroyed: `chyves undelete` restores a guest with its disks, snapshots and settings.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The guests
     #[arg(required = true, value_name = "GUEST")]
     guests: Vec<String>,
-    /// Destroy them at once, with disks and snapshots, without a way back
+    /// Destroy them at once, with disks and snapshots; this cannot be undone
     #[arg(long)]
     now: bool,
     /// Also foreign guests: received ones, and those of another host
@@ -67,13 +67,13 @@ fn destroy(session: &Session, targets: &Targets) -> Result<()> {
     })
 }
 
-/// Bring a guest, or a disk of one, back from the trash
+/// Restore a guest, or a disk of one, from the trash
 #[derive(Debug, clap::Args)]
 pub(crate) struct UndeleteArgs {
     /// The name it had (a disk: GUEST:disk0), or its identity in the trash
     #[arg(value_name = "GUEST|IDENTITY")]
     wanted: String,
-    /// Give it another name
+    /// Restore it under another name
     #[arg(long)]
     name: Option<GuestName>,
 }
@@ -86,7 +86,7 @@ pub(crate) fn undelete(session: &Session, args: &UndeleteArgs) -> Result<()> {
         if args.name.is_some() {
             return Err(Problem::usage(format!("`{}` is a disk and takes no other name", found.label()))
                 .on(found.label())
-                .hint("leave --name away"));
+                .hint("omit --name"));
         }
         return super::disk::undelete(session, &args.wanted);
     }
@@ -103,7 +103,7 @@ pub(crate) fn undelete(session: &Session, args: &UndeleteArgs) -> Result<()> {
     if session.carry_out(&world, &plan, name.as_str())?.is_some() {
         let back = session.look(&Look::at(std::slice::from_ref(&name)))?;
         session.warn_if_unstartable(&back, observe::guest(&back, &name)?);
-        session.tell(&[Report::new(&name, "back from the trash")]);
+        session.tell(&[Report::new(&name, "restored from the trash")]);
     }
     Ok(())
 }

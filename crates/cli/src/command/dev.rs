@@ -9,16 +9,16 @@ use chyves_core::value::printable;
 use chyves_host::{facts, run, trace};
 use std::io::Write as _;
 
-/// Look under the hood
+/// Developer commands
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Verb {
     /// Print the facts of this host, or of one that --host names, as --facts takes them
     Facts {
-        /// The system: freebsd (14.3, amd64); this host where not given
+        /// The system: freebsd (14.3, amd64); [default: this host]
         #[arg(value_name = "SYSTEM")]
         system: Option<Os>,
     },
-    /// Print the manual page of the properties, made from the registry
+    /// Print the manual page of the properties, generated from the registry
     Properties,
     /// Run a command of chyves and show each program that it runs: when, how long, how it ended
     ///
@@ -28,10 +28,10 @@ pub(crate) enum Verb {
         /// Add the lines to this file
         #[arg(long, value_name = "FILE")]
         to: Option<String>,
-        /// Show what the programs said, too
+        /// Show the programs' output, too
         #[arg(long)]
         output: bool,
-        /// The command, as it is typed behind `chyves`
+        /// The command, as typed after `chyves`
         #[arg(value_name = "WORD", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<String>,
     },
@@ -66,7 +66,7 @@ pub(crate) fn run(session: &Session, verb: &Verb) -> Result<()> {
 /// Becomes the command that is traced; what keeps it from that.
 fn traced(session: &Session, to: Option<&str>, output: bool, words: &[String]) -> Problem {
     if session.facts.is_some() {
-        return Problem::usage("--host is an option of the command that is traced").hint("say it behind that command's verb");
+        return Problem::usage("--host is an option of the command that is traced").hint("put it after that command's verb");
     }
     let place = match to {
         None => {
@@ -78,13 +78,13 @@ fn traced(session: &Session, to: Option<&str>, output: bool, words: &[String]) -
             // A supervisor has another working directory.
             match opened.and_then(|()| std::fs::canonicalize(file)) {
                 Ok(path) => path.to_string_lossy().into_owned(),
-                Err(e) => return Problem::host_cant(format!("can't write the trace to `{}`", printable(file, 200))).on(file).because(e),
+                Err(e) => return Problem::host_cant(format!("cannot write the trace to `{}`", printable(file, 200))).on(file).because(e),
             }
         }
     };
     let program = match std::env::current_exe() {
         Ok(path) => path.to_string_lossy().into_owned(),
-        Err(e) => return Problem::host_cant("can't find this program's file").because(e),
+        Err(e) => return Problem::host_cant("cannot find this program's file").because(e),
     };
     // What was said before `dev` holds for the command as well: above all that nothing is to be changed.
     let volume = session.ui.volume;

@@ -24,11 +24,11 @@ use std::time::Duration;
 pub(crate) enum Verb {
     /// Add a disk: an empty one, the content of a file, something attached, or one from the trash
     ///
-    /// A guest that runs sees it from its next start or reboot on.
+    /// A running guest sees it after its next start or reboot.
     Add(AddArgs),
     /// Move a disk of a stopped guest to the trash
     ///
-    /// Nothing is destroyed: `chyves undelete` brings it back. What is attached is only let go.
+    /// Nothing is destroyed: `chyves undelete` restores it. An attached disk is only detached.
     #[command(visible_alias = "delete")]
     Remove {
         /// The guest
@@ -36,7 +36,7 @@ pub(crate) enum Verb {
         /// The disk: disk0
         #[arg(value_parser = number)]
         disk: u16,
-        /// Its file or volume is lost: only forget it, and touch nothing
+        /// Its file or volume is lost: only remove it from the settings
         #[arg(long)]
         lost: bool,
     },
@@ -51,7 +51,7 @@ pub(crate) enum Verb {
         disk: u16,
         /// The new size
         size: DiskSize,
-        /// Let it become smaller, and lose what lies behind the new end
+        /// Let it become smaller, losing what is beyond the new end
         #[arg(short, long)]
         force: bool,
     },
@@ -62,13 +62,13 @@ pub(crate) enum Verb {
     Sync {
         /// The guest
         guest: String,
-        /// The disk: disk0; all of them where none is given
+        /// The disk: disk0; all if none is given
         #[arg(value_parser = number)]
         disk: Option<u16>,
     },
     /// List disks
     List {
-        /// The guests; all where none is given
+        /// The guests; all if none is given
         #[arg(value_name = "GUEST")]
         guests: Vec<String>,
         #[command(flatten)]
@@ -92,7 +92,7 @@ pub(crate) enum Verb {
         /// The disk: disk1
         #[arg(value_parser = number)]
         disk: u16,
-        /// What it is to be: disk3
+        /// The new number: disk3
         #[arg(value_parser = number)]
         to: u16,
     },
@@ -109,25 +109,25 @@ pub(crate) struct AddArgs {
     /// The size
     #[arg(short = 'z', long)]
     size: Option<DiskSize>,
-    /// Its number, where not the next
+    /// Its number [default: the next one]
     #[arg(long, value_parser = number)]
     number: Option<u16>,
-    /// What it is: a file (raw) or a volume (zvol); the pool's ZFS decides where it is not given
+    /// The kind: a file (raw) or a volume (zvol) [default: a volume where the pool's ZFS has them]
     #[arg(long, value_parser = kind)]
     kind: Option<DiskKind>,
-    /// Set its whole size aside on the pool
+    /// Reserve its whole size on the pool
     #[arg(long)]
     reserved: bool,
     /// The size of a volume's blocks
     #[arg(long, value_name = "SIZE")]
     block_size: Option<Size>,
-    /// Fill it with the content of this file: raw or qcow2, told by its content
+    /// Fill it from this file: raw or qcow2, detected from its content
     #[arg(long, value_name = "FILE", conflicts_with_all = ["attach", "from_trash"])]
     import: Option<String>,
-    /// Use this file, device or volume as it is; chyves never destroys it, and it is part of no snapshot
+    /// Use this file, device or volume as it is; it is never destroyed and not part of snapshots
     #[arg(long, value_name = "PATH|VOLUME", conflicts_with = "from_trash")]
     attach: Option<String>,
-    /// Bring this disk back from the trash, with its settings
+    /// Restore this disk from the trash, with its settings
     #[arg(long, value_name = "IDENTITY")]
     from_trash: Option<String>,
 }
@@ -137,7 +137,7 @@ fn number(text: &str) -> Result<u16, String> {
 }
 
 fn kind(word: &str) -> Result<DiskKind, String> {
-    [DiskKind::Raw, DiskKind::Zvol].into_iter().find(|k| k.word() == word).ok_or_else(|| "it takes raw or zvol".into())
+    [DiskKind::Raw, DiskKind::Zvol].into_iter().find(|k| k.word() == word).ok_or_else(|| "one of: raw, zvol".into())
 }
 
 pub(crate) fn run(session: &Session, verb: &Verb) -> Result<()> {
@@ -155,7 +155,7 @@ pub(crate) fn run(session: &Session, verb: &Verb) -> Result<()> {
             remove(session, guest, *disk, *lost)
         }
         Verb::Resize { guest, disk, size, force } => {
-            one(session, guest, *disk, &format!("has {} now", size.get()), |world, guest, guids| {
+            one(session, guest, *disk, &format!("resized to {}", size.get()), |world, guest, guids| {
                 has_it(session, guest, *disk)?;
                 let found = disks::of(guest, Some(&[*disk]), Mount::ForAMoment)?;
                 plan::disk::resize::resize(world, guest, *disk, size.get(), *force, plan::disk::found::of(&found, *disk), guids)
@@ -167,7 +167,7 @@ pub(crate) fn run(session: &Session, verb: &Verb) -> Result<()> {
             let pairs = pairs(settings)?;
             one(session, guest, *disk, "set", |world, guest, _| plan::disk::set(world, guest, *disk, &pairs, &[]))
         }
-        Verb::Move { guest, disk, to } => one(session, guest, *disk, &format!("is disk{to} now"), |world, guest, guids| {
+        Verb::Move { guest, disk, to } => one(session, guest, *disk, &format!("renumbered to disk{to}"), |world, guest, guids| {
             plan::disk::renumber(world, guest, *disk, *to, guids)
         }),
     }
@@ -176,7 +176,7 @@ pub(crate) fn run(session: &Session, verb: &Verb) -> Result<()> {
 fn pairs(words: &[String]) -> Result<Vec<(String, String)>> {
     let pair = |word: &String| {
         let shown = chyves_core::value::printable(word, 60);
-        let wrong = || Problem::usage(format!("`{shown}` is no setting")).on(&shown).hint("write settings as KEY=VALUE: bus=nvme");
+        let wrong = || Problem::usage(format!("`{shown}` is not a setting")).on(&shown).hint("write settings as KEY=VALUE: bus=nvme");
         word.split_once('=').map(|(k, v)| (k.to_owned(), v.to_owned())).ok_or_else(wrong)
     };
     words.iter().map(pair).collect()

@@ -14,10 +14,10 @@ use chyves_host::observe::{Look, Which};
 use chyves_host::{accel, catalogue, facts, network, observe};
 use std::fmt::Write as _;
 
-/// Look whether this host is fit for guests
+/// Check whether this host can run guests
 ///
-/// Processor, memory, kernel modules, hypervisor, firmware, networks, passthrough, ZFS, pools and the runtime folder, a
-/// line each, with what to do about what is not well. Changes nothing. The exit status is 5 where something fails.
+/// Processor, memory, kernel modules, hypervisor, firmware, networks, passthrough, ZFS, pools and the runtime folder, one
+/// line each, with a command for each problem. Changes nothing. The exit status is 5 if a check fails.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]

@@ -14,7 +14,7 @@ const COLUMNS: [&str; 4] = ["name", "property", "value", "source"];
 
 /// Show settings and where each comes from
 ///
-/// The source is local, received, inherited from a dataset, or default. `defaults` and `global` in place of a guest
+/// The source is local, received, inherited from a dataset, or default. `defaults` and `global` instead of a guest
 /// show what guests inherit and what the host has.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {

@@ -20,27 +20,27 @@ use crate::table::{Cell, ListArgs, Table};
 use chyves_core::error::Result;
 use chyves_core::value::{Dataset, ImageName};
 use chyves_core::world::ImageKind;
-use chyves_host::borrow;
 use chyves_host::observe::{Look, Which};
+use chyves_host::shared_mounts;
 
 /// Manage images: disks, ISOs, firmware
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Verb {
-    /// Keep a copy of a file as an image, whatever it is and however it is packed
+    /// Keep a copy of a file as an image, whatever it is and compressed or archived
     ///
     /// A disk (raw, qcow2, vmdk, vdi, vhdx), an ISO or UEFI firmware; gzip, xz, zstd, bzip2, and a tar or zip archive
-    /// with one image in it. Its content is recognised, not its name. The image is seen under its name only when it is
-    /// whole.
+    /// with one image in it. The format is detected from the content. The image appears under its name only when
+    /// complete.
     Import(import::Args),
-    /// Fetch an image from an address, or one that the catalogue knows by name
+    /// Download an image from a URL, or by its name in the catalogue
     ///
-    /// From the catalogue (debian-12, freebsd-14.3) the image is checked against its vendor's list of checksums, and
-    /// remembers the settings that the system wants. What came of a transfer that was cut is kept: the next fetch of that address goes on from there.
+    /// From the catalogue (debian-12, freebsd-14.3) the image is verified against its vendor's checksums, and records the
+    /// settings that the operating system needs. A partial download is kept and resumed by the next fetch of that URL.
     Fetch(import::Args),
     Catalogue(catalogue::Args),
     /// List images
     List(ListArgs),
-    /// Tell all about images, and who uses them
+    /// Show everything about images, and who uses them
     Info {
         /// The images
         #[arg(required = true, value_name = "IMAGE")]
@@ -48,13 +48,13 @@ pub(crate) enum Verb {
     },
     /// Read images again, and compare them with what was imported
     Verify {
-        /// The images; all of them where none is given
+        /// The images; all if none is given
         #[arg(value_name = "IMAGE")]
         images: Vec<ImageName>,
     },
     /// Give an image another name
     ///
-    /// Guests that were made from it go on as before. Refused while it lies in a drive.
+    /// Guests that were made from it go on as before. Refused while it is in a drive.
     Rename {
         /// The image
         image: ImageName,
@@ -99,7 +99,7 @@ pub(crate) fn firmware(session: &Session, verb: &FirmwareVerb) -> Result<()> {
 /// Unmounts images that were only needed for a moment, where nobody else uses them.
 pub(super) fn let_go_of(session: &Session, datasets: &[Dataset]) {
     for dataset in datasets.iter().filter(|_| !session.dry_run) {
-        if let Err(problem) = borrow::let_go(&session.runtime, dataset, &session.typed) {
+        if let Err(problem) = shared_mounts::let_go(&session.runtime, dataset, &session.typed) {
             session.ui.warn(&format!("{dataset} stays mounted: {problem}"));
         }
     }

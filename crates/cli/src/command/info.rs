@@ -24,7 +24,7 @@ use chyves_host::observe::disks::{self, Mount};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
-/// Tell all about guests: state, devices, identity
+/// Show everything about guests: state, devices, identity
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The guests
@@ -166,15 +166,15 @@ fn networks(session: &Session, guest: &Guest, spec: &Spec, vmm: Vmm) -> Value {
         let shown = if n.backend == Backend::Auto && !json { json!(format!("{} (auto)", backend.word())) } else { json!(backend) };
         // The bridge only where it is on one.
         let bridge = matches!(backend, Backend::Bridge | Backend::Netgraph).then_some(&n.bridge);
-        let card = format!("net{}", n.number);
-        let own = leased.iter().filter(|known| known.card == card);
+        let nic = format!("net{}", n.number);
+        let own = leased.iter().filter(|known| known.nic == nic);
         let addresses = if json {
             own.map(|known| json!({ "address": known.address, "source": known.source })).collect()
         } else {
             let words: Vec<String> = own.map(|known| format!("{} ({})", known.address, known.source)).collect();
             if words.is_empty() { Value::Null } else { json!(words.join(", ")) }
         };
-        json!({ "card": card, "backend": shown, "model": n.model, "mac": n.mac, "bridge": bridge, "addresses": addresses })
+        json!({ "nic": nic, "backend": shown, "model": n.model, "mac": n.mac, "bridge": bridge, "addresses": addresses })
     };
     spec.nets.iter().map(one).collect()
 }
@@ -217,7 +217,7 @@ pub(super) fn lines(text: &mut String, value: &Value, indent: usize) {
 }
 
 fn part(key: &str, value: &Value) -> String {
-    if matches!(key, "change" | "disk" | "card" | "drive" | "size" | "kind" | "bus" | "model") {
+    if matches!(key, "change" | "disk" | "nic" | "drive" | "size" | "kind" | "bus" | "model") {
         plain(value)
     } else {
         format!("{key} {}", plain(value))

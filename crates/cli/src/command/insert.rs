@@ -6,16 +6,16 @@ use chyves_core::action::Action;
 use chyves_core::error::{Problem, Result};
 use chyves_core::plan::{self, media::Request};
 use chyves_core::value::{Dataset, GuestName, ImageName};
-use chyves_host::borrow;
 use chyves_host::observe::{self, Look, Which};
+use chyves_host::shared_mounts;
 use chyves_host::supervise::Spawner;
 use serde_json::json;
 
-/// Put an ISO into a drive of a guest that runs
+/// Insert an ISO into an optical drive of a running guest
 ///
-/// Into the first empty drive, or the one that is named, in place of what lies there. QEMU does it at once; bhyve can't
-/// change discs while a guest runs, so there it is felt at the guest's next reboot. It comes out again at the reboot that
-/// eject_iso_on_n_reboot says, counted from now.
+/// Into the first empty drive, or the one that is named, replacing the present one. QEMU does it at once; bhyve cannot
+/// change an ISO while a guest runs, so there it takes effect at the guest's next reboot. It is ejected at the reboot set by
+/// eject_iso_on_n_reboot, counted from now.
 #[derive(Debug, clap::Args)]
 pub(crate) struct InsertArgs {
     /// The guest
@@ -26,22 +26,22 @@ pub(crate) struct InsertArgs {
     /// The drive: cd0
     #[arg(value_parser = number)]
     drive: Option<usize>,
-    /// Do it although the guest has locked the drive
+    /// Override the guest's lock on the drive
     #[arg(short, long)]
     force: bool,
 }
 
-/// Take the disc out of a drive of a guest that runs
+/// Eject the ISO from an optical drive of a running guest
 ///
-/// The drive stays, empty. A guest that has the disc mounted may lock its drive.
+/// The drive stays, empty. A guest that has the ISO mounted may lock its drive.
 #[derive(Debug, clap::Args)]
 pub(crate) struct EjectArgs {
     /// The guest
     guest: GuestName,
-    /// The drive: cd0; the one that holds a disc where none is named
+    /// The drive: cd0; [default: the one that holds an ISO]
     #[arg(value_parser = number)]
     drive: Option<usize>,
-    /// Do it although the guest has locked the drive
+    /// Override the guest's lock on the drive
     #[arg(short, long)]
     force: bool,
 }
@@ -75,14 +75,14 @@ fn change(session: &Session, name: &GuestName, drive: Option<usize>, disc: Optio
     };
     let request = Request { drive, disc: disc.cloned(), force, reboots };
     let Some(launch) = launch else {
-        return Err(Problem::not_now(format!("`{name}` is {}: a disc lies in a drive while a guest runs", guest.state.word()))
+        return Err(Problem::not_now(format!("`{name}` is {}: only a running guest has an ISO in a drive", guest.state.word()))
             .on(name)
             .hint(format!("`chyves start {name} --iso {}` starts it with one", disc.map_or("IMAGE", |d| d.as_str()))));
     };
     let plan = plan::media::change(&world, guest, launch, &request)?;
     let dataset = disc.map(|disc| Ok::<Dataset, Problem>(plan::drives::disc(&world, disc)?.dataset.clone())).transpose()?;
     let held = match &dataset {
-        Some(dataset) if !session.dry_run => Some(borrow::hold(&session.runtime, dataset, &session.typed)?),
+        Some(dataset) if !session.dry_run => Some(shared_mounts::hold(&session.runtime, dataset, &session.typed)?),
         _ => None,
     };
     let done = session.carry_out(&world, &plan, name.as_str());
@@ -90,7 +90,7 @@ fn change(session: &Session, name: &GuestName, drive: Option<usize>, disc: Optio
     if !session.dry_run {
         // What the guest uses no more, and what it did not get.
         for dataset in launch.borrows.iter().chain(&dataset) {
-            if let Err(problem) = borrow::let_go(&session.runtime, dataset, &session.typed) {
+            if let Err(problem) = shared_mounts::let_go(&session.runtime, dataset, &session.typed) {
                 session.ui.warn(&format!("{dataset} stays mounted: {problem}"));
             }
         }

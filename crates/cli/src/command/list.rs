@@ -27,10 +27,10 @@ const NOUNS: [&str; 8] = ["guests", "properties", "images", "iso", "firmware", "
 
 /// List guests; or properties, images, pools, clones, bridges
 ///
-/// The columns are name, state, used, pool, dataset, uuid, group, origin, foreign, pending, addresses, and every property. A property in
-/// place of a noun lists it for all guests: `chyves list ram`. Of a running guest the settings are those that it runs with; the
-/// column pending has the changes that wait for its next start or reboot, and is shown where there are any. The column addresses has
-/// what chyves' own server (bridge settings nat and dhcp) leased to it.
+/// The columns are name, state, used, pool, dataset, uuid, group, origin, foreign, pending, addresses, and every property. A property instead
+/// of a noun lists it for all guests: `chyves list ram`. For a running guest the present settings are shown; the column pending, if
+/// not empty, has those that take effect at its next start or reboot. The column addresses has
+/// its leases from chyves' own DHCP server (bridge settings nat and dhcp).
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// What to list: guests (where not given), properties, images, iso, firmware, pools, clones, bridges, or a property
@@ -54,7 +54,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
             Err(_) => {
                 let shown = chyves_core::value::printable(word, 40);
                 let near = did_you_mean(word, NOUNS.iter().copied().chain(catalog::all().map(|p| p.key)));
-                Err(Problem::usage(format!("`{shown}` can't be listed"))
+                Err(Problem::usage(format!("`{shown}` cannot be listed"))
                     .on(&shown)
                     .hint_if(near)
                     .hint(format!("it lists {}, or any property", NOUNS.join(", "))))
@@ -95,11 +95,13 @@ fn guests(session: &Session, args: &ListArgs, usual: &[&str]) -> Result<()> {
         table.rows.push(columns.iter().map(|column| runs.cell(&world, index, column)).collect());
     }
     if table.rows.is_empty() && world.strays.is_empty() && !session.ui.json && !args.bare {
-        session.ui.say("there are no guests; `chyves create` makes one");
+        session.ui.say("there are no guests; `chyves create` creates one");
     }
     for stray in &world.strays {
         let levels = world.root_on(stray.pool()).map_or(0, |root| root.group_levels) + 1;
-        session.ui.say(&format!("{stray} is no guest; if it is a group, `chyves set global group_levels={levels}` shows the guests in it"));
+        session
+            .ui
+            .say(&format!("{stray} is not a guest; if it is a group, `chyves set global group_levels={levels}` shows the guests in it"));
     }
     let chosen = ListArgs { columns: columns[..shown.min(columns.len())].to_vec(), ..args.clone() };
     show(session, table, &chosen)
@@ -125,7 +127,7 @@ fn clones(session: &Session, args: &ListArgs) -> Result<()> {
         ]);
     }
     if table.rows.is_empty() && !session.ui.json && !args.bare {
-        session.ui.say("there are no clones; `chyves clone GUEST NAME` makes one");
+        session.ui.say("there are no clones; `chyves clone GUEST NAME` creates one");
     }
     let mut args = args.clone();
     if args.columns.is_empty() && !session.ui.json {
@@ -184,7 +186,7 @@ impl Runs {
         for guest in &session.look(&Look::at(&alive))?.guests {
             let Some(record) = session.runtime.observe(guest.uuid, &guest.dataset)?.record else { continue };
             let changes = pending(&record.launch.settings, guest);
-            // Settings that can't be read have no cards that could be looked for.
+            // Settings that can't be read have no NICs that could be looked for.
             let addresses = guest.spec().map(|spec| leases::of(&leased, &spec.nets, world.host.vmm)).unwrap_or_default();
             runs.insert(guest.uuid, Run { changes, addresses });
         }
@@ -195,7 +197,7 @@ impl Runs {
         self.0.values().any(|run| !run.changes.is_empty())
     }
 
-    /// A cell, with what a guest runs with in place of what it will have.
+    /// A cell, with what a guest runs with instead of what it will have.
     fn cell(&self, world: &World, index: usize, column: &str) -> Cell {
         let run = self.0.get(&world.guests[index].uuid);
         let changes = run.map(|run| run.changes.as_slice()).unwrap_or_default();
@@ -220,14 +222,14 @@ impl Runs {
     }
 }
 
-/// Addresses for people, and with card and source for programs.
+/// Addresses for people, and with NIC and source for programs.
 fn addresses(known: &[Known]) -> Cell {
     let shown: Vec<String> = known.iter().map(|known| known.address.to_string()).collect();
     Cell { shown: if shown.is_empty() { "-".to_owned() } else { shown.join(",") }, exact: json!(known) }
 }
 
 fn properties(session: &Session, args: &ListArgs) -> Result<()> {
-    let mut table = Table::new(["property", "values", "default", "felt", "host", "summary"]);
+    let mut table = Table::new(["property", "values", "default", "effect", "host", "summary"]);
     for p in catalog::all().filter(|p| p.access == Access::Free || p.reach.words().is_some()) {
         let default = match p.unset {
             property::Unset::Value(value) => Cell::text(value),

@@ -49,8 +49,8 @@ use std::sync::Arc;
 const ABOUT: &str = "Virtual machines on ZFS: bhyve on FreeBSD, QEMU on Linux";
 
 const MORE: &str = "\
-A guest's name may stand before or behind the verb: `chyves web01 start` is `chyves start web01`.
-Several guests: `a,b`, `a b`, or `all`. `chyves help VERB` tells more; chyves(8) tells all.
+A guest's name may precede or follow the verb: `chyves web01 start` is `chyves start web01`.
+Several guests: `a,b`, `a b`, or `all`. `chyves help VERB` shows more; see also chyves(8).
 
 First steps:
   chyves pool init tank
@@ -69,23 +69,23 @@ pub(crate) struct Cli {
     verb: verbs::Verb,
 }
 
-/// Options that every command takes.
+/// Common options.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Options of every command")]
 struct Global {
     /// Show the exact commands, change nothing
     #[arg(short = 'n', long, global = true)]
     dry_run: bool,
-    /// Answer in JSON
+    /// Print JSON
     #[arg(long, global = true)]
     json: bool,
-    /// Say only answers and errors
+    /// Print only answers and errors
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     quiet: bool,
     /// Show each command as it runs
     #[arg(short, long, global = true)]
     verbose: bool,
-    /// Answer every question with yes
+    /// Answer yes to every question
     #[arg(short, long, global = true)]
     yes: bool,
     /// With --dry-run: plan for a host of that system (freebsd, linux); with `dev facts`: print its facts

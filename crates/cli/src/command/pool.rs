@@ -12,7 +12,7 @@ use chyves_core::value::Dataset;
 use chyves_host::observe::{self, Look};
 use serde_json::json;
 
-/// Manage the pools that guests live on
+/// Manage pools
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Verb {
     /// Set a pool up for guests
@@ -20,26 +20,26 @@ pub(crate) enum Verb {
     /// The first pool becomes the primary one, which also holds images and global settings. Nothing that is on the pool
     /// is touched.
     Init {
-        /// The pool, or a dataset to be made directly below it (tank, tank/vm)
+        /// The pool, or a dataset to create directly below it (tank, tank/vm)
         #[arg(value_name = "POOL[/NAME]")]
         place: Dataset,
-        /// Where guests' files are mounted, where not below the pool's own mount point
+        /// Mount point of guests' files [default: below the pool's own]
         #[arg(long, value_name = "PATH")]
         mountpoint: Option<String>,
     },
-    /// List the pools that carry chyves
+    /// List the pools of chyves
     List(ListArgs),
     /// Make a pool the primary one
     ///
     /// The former primary pool becomes a secondary one. Guests stay where they are and start as before; images stay
-    /// too, and how to bring them is told.
+    /// too, and the commands to move them are shown.
     Promote {
         /// The pool
         pool: String,
     },
     /// Leave a pool alone from now on
     ///
-    /// No command but `pool` looks at it. Refused while a guest of it runs.
+    /// No command but `pool` uses it. Refused while a guest of it runs.
     Offline {
         /// The pool
         pool: String,
@@ -57,13 +57,13 @@ pub(crate) enum Verb {
     Upgrade {
         /// The pool
         pool: String,
-        /// Take the newest upgrade back, for an older chyves; what was set since is kept
+        /// Undo the newest upgrade, for an older chyves; later settings are kept
         #[arg(long)]
         undo: bool,
     },
-    /// Take chyves off a pool that holds no guest, no image and no trash any more
+    /// Remove chyves from a pool that has no guests, images or trash
     ///
-    /// Exactly the empty datasets are destroyed, which are shown first. The pool itself stays.
+    /// Only the listed empty datasets are destroyed. The pool itself stays.
     Remove {
         /// The pool
         pool: String,

@@ -11,22 +11,22 @@ use chyves_host::stream;
 use serde_json::json;
 use std::io::IsTerminal;
 
-/// Read a guest as a stream from standard input
+/// Receive a guest from standard input
 ///
-/// Nothing that exists is touched, but for a stream of changes, which goes onto the received guest that it builds on.
-/// What was received is foreign until `chyves adopt`. A stream that is damaged or cut off leaves nothing behind.
+/// Existing guests are not changed, except that an incremental stream updates the received guest it builds on.
+/// The received guest is foreign until `chyves adopt`. A damaged or truncated stream leaves nothing behind.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// What the guest is called here; the name that it had where none is given
+    /// The guest's name here [default: its name in the stream]
     #[arg(long)]
     name: Option<GuestName>,
-    /// The pool, where not the primary one
+    /// The pool [default: the primary one]
     #[arg(long)]
     pool: Option<String>,
-    /// If the stream is cut off, keep what came, to go on later
+    /// If the stream is cut off, keep the part received, to resume later
     #[arg(long)]
     resumable: bool,
-    /// Go on: the stream is the rest of what was cut off, and this is what was kept of it
+    /// Resume: the stream is the rest, and this is the part kept
     #[arg(long, value_name = "KEPT", requires = "name", conflicts_with = "pool")]
     resume: Option<String>,
 }
@@ -42,7 +42,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     let (name, plan_for): (GuestName, Planner<'_>) = match (&args.resume, &args.name) {
         (Some(kept), Some(name)) => (name.clone(), Box::new(move |world: &World| receive::resume(world, &kept_as(world, kept)?, name))),
         (Some(_), None) => {
-            return Err(Problem::usage("what was kept has no name yet").hint("say what the guest will be called: --name NAME"));
+            return Err(Problem::usage("what was kept has no name yet").hint("name the guest: --name NAME"));
         }
         (None, _) => {
             let header = stream::header()?;
@@ -73,8 +73,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
         done.disarmed.iter().for_each(|disarmed| session.ui.say(&format!("disarmed: {disarmed}")));
         let made = session.look(&Look::at(std::slice::from_ref(&name)))?;
         let guest = observe::guest(&made, &name)?;
-        let said =
-            format!("received as {}; foreign until `chyves adopt {name}`, before which make sure that it runs nowhere else", guest.dataset);
+        let said = format!("received as {}; foreign until `chyves adopt {name}`; make sure first that it runs nowhere else", guest.dataset);
         session.warn_if_unstartable(&made, guest);
         session.tell(&[Report::new(&name, said)
             .with(json!({ "dataset": guest.dataset, "uuid": guest.uuid, "foreign": guest.foreign, "disarmed": done.disarmed }))]);
@@ -86,12 +85,10 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
 fn kept_as(world: &World, kept: &str) -> Result<Dataset> {
     let missing = || {
         Problem::not_found(format!("nothing is kept as `{}`", printable(kept, 60)))
-            .hint("`receive --resumable` tells the name when the stream is cut off")
+            .hint("`receive --resumable` prints the name when the stream is cut off")
     };
     if !world.host.dialect.can_resume() {
-        return Err(
-            Problem::host_cant("the ZFS of this host can't go on with a stream that was cut off").hint("send it again from the beginning")
-        );
+        return Err(Problem::host_cant("the ZFS of this host cannot go on with a stream that was cut off").hint("send it again as a whole"));
     }
     if !kept.starts_with("receiving-") || kept.contains('/') {
         return Err(missing());

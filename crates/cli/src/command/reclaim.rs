@@ -1,4 +1,4 @@
-//! `chyves reclaim`: what dead machines left, put away.
+//! `chyves reclaim`: what dead VMs left, removed.
 
 use crate::session::{Pace, Report, Session};
 use crate::targets::Targets;
@@ -10,23 +10,23 @@ use chyves_core::plan::reclaim::{self, Left};
 use chyves_core::world::World;
 use chyves_host::apply::Lent;
 use chyves_host::observe::Look;
-use chyves_host::{borrow, leftovers};
+use chyves_host::{leftovers, shared_mounts};
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use uuid::Uuid;
 
-/// Put away what dead machines left
+/// Remove what dead VMs left
 ///
 /// Folders and records in the runtime folder, file systems of stopped guests that are still mounted, taps, VM objects and jails
-/// of bhyve: each only where it is proved to be chyves' own and nothing of its guest lives. Running guests are not touched. A
-/// machine whose supervisor is gone is shown; `chyves start` gives it a new one, --force kills it. With --dry-run it only
-/// shows.
+/// of bhyve: each only if proved to be chyves' own and unused. Running guests are not affected. A
+/// VM whose supervisor is gone is shown; `chyves start` starts a new one, --force kills it. With --dry-run nothing is
+/// changed.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The guests; without any, all, and what belongs to none
+    /// The guests [default: all, and what belongs to no guest]
     #[arg(value_name = "GUEST")]
     guests: Vec<String>,
-    /// Kill machines whose supervisor is gone
+    /// Kill VMs whose supervisor is gone
     #[arg(short, long)]
     force: bool,
 }
@@ -37,7 +37,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     if targets == Targets::All {
         reports.extend(unreadable(session)?);
         if session.dry_run && !reports.is_empty() {
-            session.ui.say("the rest can be looked at when that is gone");
+            session.ui.say("the rest can be inspected when that is gone");
             return Ok(());
         }
     }
@@ -61,7 +61,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     }
     if names.is_empty() {
         if reports.is_empty() {
-            session.ui.say("nothing is left over");
+            session.ui.say("nothing to reclaim");
         }
         session.tell(&reports);
         return Ok(());
@@ -112,7 +112,7 @@ fn nobodys(session: &Session, world: &World, left: &BTreeMap<Uuid, Left>) -> Res
         let mounted = leftovers::mounted_images(&root.images())?;
         // One that is being imported is mounted by its import.
         let whole: Vec<_> = mounted.into_iter().filter(|d| !d.leaf().starts_with("importing-")).collect();
-        let used = |dataset: &_| borrow::users(&session.runtime, dataset).unwrap_or_default();
+        let used = |dataset: &_| shared_mounts::users(&session.runtime, dataset).unwrap_or_default();
         carry(&reclaim::images(&whole, &used), "images")?;
     }
     Ok(reports)

@@ -9,9 +9,9 @@ use chyves_core::value::GuestName;
 use chyves_host::observe::{self, Look, snapshots};
 use serde_json::json;
 
-/// Give a stopped guest another name
+/// Rename a stopped guest
 ///
-/// Everything else stays: its UUID, card addresses, disk serials, firmware variables, snapshots.
+/// Everything else stays: its UUID, MAC addresses, disk serials, firmware variables, snapshots.
 #[derive(Debug, clap::Args)]
 pub(crate) struct RenameArgs {
     /// The guest
@@ -31,14 +31,14 @@ pub(crate) fn rename(session: &Session, args: &RenameArgs) -> Result<()> {
     let facts = plan::rename::Facts { guid: doomed.guid, clones: doomed.clones, ..plan::rename::Facts::default() };
     let plan = plan::rename::rename(&world, guest, &args.name, &facts)?;
     if session.carry_out(&world, &plan, guest.name.as_str())?.is_some() && !plan.steps.is_empty() {
-        session.tell(&[Report::new(&args.guest, format!("called {} now", args.name)).with(json!({ "name": args.name }))]);
+        session.tell(&[Report::new(&args.guest, format!("renamed to {}", args.name)).with(json!({ "name": args.name }))]);
     }
     Ok(())
 }
 
 /// Move stopped guests to another pool
 ///
-/// The guest is copied and the copy proved whole; then the original goes to the trash, from where it can be brought back.
+/// The guest is copied and the copy verified; then the original is moved to the trash.
 #[derive(Debug, clap::Args)]
 pub(crate) struct MoveArgs {
     /// The guests
@@ -64,6 +64,6 @@ pub(crate) fn relocate(session: &Session, args: &MoveArgs) -> Result<()> {
         };
         let plan = plan::rename::relocate(world, guest, &args.pool, &facts, &Session::moment(1))?;
         let done = session.carry_out(world, &plan, guest.name.as_str())?;
-        Ok(done.filter(|_| !plan.steps.is_empty()).map(|_| Report::new(&guest.name, format!("on the pool {} now", args.pool))))
+        Ok(done.filter(|_| !plan.steps.is_empty()).map(|_| Report::new(&guest.name, format!("moved to the pool {}", args.pool))))
     })
 }

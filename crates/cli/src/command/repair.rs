@@ -1,4 +1,4 @@
-//! `chyves repair`: what killed commands left, finished or taken back.
+//! `chyves repair`: what killed commands left, finished or rolled back.
 
 use crate::session::{Report, Session};
 use chyves_core::action::Action;
@@ -8,12 +8,12 @@ use chyves_core::value::{Dataset, GuestName};
 use chyves_host::apply::recover;
 use chyves_host::observe::{self, Look, Part};
 
-/// Finish or take back what killed commands, or a host that went down, left
+/// Complete or roll back commands that were killed or cut off by a host crash
 ///
 /// The next changing command on the same guest does that by itself; this one does it for all, and shows what it found.
 /// The jail and the VM object of a bhyve that died with its supervisor are removed. What came of images whose transfer was cut is
-/// deleted, so that the next fetch starts from scratch. A journal that cannot be read is reported and left alone. With --dry-run it
-/// only shows.
+/// deleted, so that the next fetch starts from scratch. A journal that cannot be read is reported and
+/// kept.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {}
 
@@ -25,7 +25,7 @@ pub(crate) fn run(session: &Session, _: &Args) -> Result<()> {
     }
     let jails = session.dead_jails(&|_| true)?;
     if found.dead.is_empty() && found.unreadable.is_empty() && parts.is_empty() && jails.is_empty() {
-        session.ui.say("nothing was left by killed commands");
+        session.ui.say("nothing to repair");
     }
     let (mut left, mut results) = (Vec::new(), Vec::new());
     for problem in found.unreadable {
@@ -33,7 +33,7 @@ pub(crate) fn run(session: &Session, _: &Args) -> Result<()> {
         results.push(Err(problem));
     }
     for dead in found.dead {
-        let how = if dead.goes_on() { "finished" } else { "taken back" };
+        let how = if dead.goes_on() { "finished" } else { "rolled back" };
         if session.dry_run {
             session.ui.answer(&format!("# {}; it would be {how}\n", dead.describe()));
             continue;
@@ -52,10 +52,10 @@ pub(crate) fn run(session: &Session, _: &Args) -> Result<()> {
     }
     // A killed command may have left its part mounted, so these come last.
     for Part { dataset: part, address, .. } in parts {
-        results.push(drop_part(session, &part).map(|gone| gone.then(|| Report::new(&address, "what came of it was deleted"))));
+        results.push(drop_part(session, &part).map(|gone| gone.then(|| Report::new(&address, "the partial download was deleted"))));
         left.push(address);
     }
-    session.sum_up("left-overs could not be put right", &left, results)
+    session.sum_up("some remains could not be repaired", &left, results)
 }
 
 /// Makes sure that what a dead VM of a guest left is gone: whoever takes the lock removes it.

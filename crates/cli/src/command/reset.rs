@@ -5,10 +5,10 @@ use crate::targets::Targets;
 use chyves_core::error::Result;
 use chyves_core::plan;
 
-/// Reset guests that run, as by the button
+/// Reset running guests, as by the reset button
 ///
-/// For a guest that does not answer any more: its system has no chance to write anything first. It begins anew with its
-/// properties as they are then, as it does when it reboots by itself; one with on_reboot=stop is off then.
+/// For a guest that no longer responds: its operating system cannot write anything first. It restarts with its
+/// properties as they are then, as it does when it reboots by itself; one with on_reboot=stop stays off.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The guests

@@ -1,11 +1,11 @@
-//! The hidden command by which a guest goes back to a snapshot that is not its newest: run by its supervisor before the machine.
+//! The hidden command by which a guest rolls back to a snapshot that is not its newest: run by its supervisor before the machine.
 
 use crate::session::Session;
 use chyves_core::error::Result;
 use chyves_core::value::Dataset;
 use chyves_host::apply;
 
-/// Make a folder or a volume what another one is (asked by supervisors)
+/// Make a folder or a volume what another one is (used by supervisors)
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The clone that it is read from

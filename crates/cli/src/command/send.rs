@@ -16,23 +16,23 @@ use chyves_host::apply::Lent;
 use chyves_host::observe::{self, Look};
 use std::io::IsTerminal;
 
-/// Write a guest as a stream to standard output
+/// Send a guest to standard output
 ///
-/// The stream holds the guest's disks, firmware variables and settings at one snapshot, and is an ordinary one of ZFS:
-/// `chyves receive` and `zfs receive` take it. Without a snapshot's name a new one is taken, which stays.
+/// An ordinary ZFS stream of the guest's disks, firmware variables and settings at one snapshot, for `chyves receive` or `zfs
+/// receive`. Without a snapshot a new one is taken and kept.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The guest, or one of its snapshots
     #[arg(value_name = "GUEST[@SNAPSHOT]", required_unless_present = "resume")]
     guest: Option<String>,
-    /// Only what changed since this snapshot, which must be where the stream goes
+    /// Only changes since this snapshot, which the receiver must have
     #[arg(long, value_name = "@SNAPSHOT", conflicts_with = "incremental_for")]
     from: Option<String>,
-    /// Only what changed since the newest snapshot that another place has too: a pool of this host, or a file with
-    /// what `chyves snapshot list GUEST -H -o name,guid` prints there
+    /// Only changes since the newest snapshot that the receiver has: a pool of this host, or a file with the output
+    /// of `chyves snapshot list GUEST -H -o name,guid` there
     #[arg(long, value_name = "POOL|FILE")]
     incremental_for: Option<String>,
-    /// The rest of a stream that was cut off; `receive --resumable` tells the token
+    /// The rest of an interrupted stream; `receive --resumable` prints the token
     #[arg(long, value_name = "TOKEN", conflicts_with_all = ["guest", "from", "incremental_for"])]
     resume: Option<String>,
 }
@@ -43,7 +43,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
             .hint("write it to a file (> web01.zfs) or give it to a program (| ssh host chyves receive)"));
     }
     if session.ui.json && !session.dry_run {
-        return Err(Problem::usage("standard output is the stream, so there is no place for JSON").hint("leave --json away"));
+        return Err(Problem::usage("standard output is the stream, so there is no place for JSON").hint("omit --json"));
     }
     match (&args.guest, &args.resume) {
         (_, Some(token)) => rest(session, token),
@@ -55,12 +55,10 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
 fn rest(session: &Session, token: &str) -> Result<()> {
     let world = session.look(&Look::default())?;
     if !world.host.dialect.can_resume() {
-        return Err(
-            Problem::host_cant("the ZFS of this host can't go on with a stream that was cut off").hint("send it again from the beginning")
-        );
+        return Err(Problem::host_cant("the ZFS of this host cannot go on with a stream that was cut off").hint("send it again as a whole"));
     }
     if token.is_empty() || !token.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
-        return Err(Problem::usage("this is no token").hint("`receive --resumable` tells it when the stream is cut off"));
+        return Err(Problem::usage("this is not a token").hint("`receive --resumable` prints it when the stream is cut off"));
     }
     let plan = Plan { steps: vec![Action::Send { sending: Sending::Rest(token.to_owned()) }], notes: Vec::new() };
     session.carry_out(&world, &plan, "send").map(|_| ())
@@ -92,7 +90,7 @@ fn give(session: &Session, args: &Args, word: &str) -> Result<()> {
     });
     let sent = session.carry_out_with(&world, &plan, name.as_str(), Lent { stream: lock, network: None })?;
     if let (Some(_), Some(taken)) = (sent, new) {
-        session.ui.say(&format!("{name}: sent as it was at {name}@{taken}, which stays for later increments"));
+        session.ui.say(&format!("{name}: sent as it was at {name}@{taken}, which is kept for later increments"));
     }
     Ok(())
 }
@@ -128,7 +126,7 @@ fn common(session: &Session, world: &World, guest: &Guest, place: &str) -> Resul
         let copy = copies.iter().find(|g| g.uuid == guest.uuid && g.dataset != guest.dataset).ok_or_else(|| {
             Problem::not_found(format!("the pool `{place}` has no copy of `{}`", guest.name))
                 .on(place)
-                .hint("send it whole: leave --incremental-for away")
+                .hint("send it whole: omit --incremental-for")
         })?;
         let guids = observe::pool::snapshot_guids(&copy.dataset)?.into_iter().map(|(_, g)| g).collect();
         return Ok(Base::Common(guids, copy.dataset.to_string()));
@@ -142,5 +140,5 @@ fn common(session: &Session, world: &World, guest: &Guest, place: &str) -> Resul
         .because(e)
         .hint(format!("make one where the stream goes: chyves snapshot list {} -H -o name,guid", guest.name))
     })?;
-    Ok(Base::Common(send::guids_in(&text)?, format!("the place that `{}` tells of", chyves_core::value::printable(place, 120))))
+    Ok(Base::Common(send::guids_in(&text)?, format!("the location that `{}` names", chyves_core::value::printable(place, 120))))
 }

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 
 /// Change settings of guests, of `defaults`, or of the host (`global`)
 ///
-/// A value that is not allowed changes nothing at all. `defaults` are what guests inherit that don't say otherwise.
+/// An invalid value changes nothing. `defaults` are what guests inherit unless they set another value.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Guests, `all`, `defaults` or `global`; then settings
@@ -23,7 +23,7 @@ pub(crate) struct Args {
     words: Vec<String>,
 }
 
-/// Take settings away, so that what is inherited or the default holds
+/// Unset settings, so that the inherited value or the default applies
 #[derive(Debug, clap::Args)]
 pub(crate) struct UnsetArgs {
     /// Guests, `all`, `defaults` or `global`; then properties
@@ -84,7 +84,7 @@ fn change(session: &Session, words: &[&String], request: &Request, verb: &str) -
     })
 }
 
-/// Makes sure that a guest which is told to revert has the snapshot: no start could go back to another.
+/// Makes sure that a guest which is told to revert has the snapshot: no start could roll back to another.
 fn reverts_to_what_is_there(world: &World, guest: &Guest, request: &Request) -> Result<()> {
     let changed = |key: &str| request.set.iter().rev().find(|(k, _)| k == key).map(|(_, value)| value.clone());
     let (to, at) = (changed(keys::REVERT_TO), changed(keys::REVERT_AT));
@@ -130,7 +130,7 @@ fn without_way_out(session: &Session, world: &World, root: &Root, request: &Requ
 
 fn on_roots(session: &Session, which: &str, request: &Request) -> Result<()> {
     super::image::firmware_is_there(session, &request.set)?;
-    // The guests that inherit defaults must be able to start with them.
+    // The guests that inherit defaults must be able to start to log to it.
     let look = Look { guests: if which == "defaults" { Which::All } else { Which::None }, ..Look::default() };
     let mut texts = BTreeMap::new();
     for name in if which == "defaults" { heirs_with_texts(session, &look, request)? } else { Vec::new() } {

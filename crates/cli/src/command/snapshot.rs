@@ -16,7 +16,7 @@ use chyves_host::observe::{self, Look, snapshots};
 use serde_json::json;
 use std::collections::HashMap;
 
-/// Take, list, delete snapshots of guests, and go back to them
+/// Take, list and delete snapshots of guests, and roll back to them
 ///
 /// A snapshot holds all disks of the guest, its firmware variables and its settings. `chyves snapshot web01@before`
 /// takes one.
@@ -24,13 +24,13 @@ use std::collections::HashMap;
 pub(crate) enum Verb {
     /// Take a snapshot
     Create {
-        /// Guests, each with the snapshot's name; without one the time is the name
+        /// Guests, each with the snapshot's name [default: the time]
         #[arg(required = true, value_name = "GUEST[@SNAPSHOT]")]
         guests: Vec<String>,
     },
     /// List snapshots
     List {
-        /// The guests; all where none is given
+        /// The guests; all if none is given
         #[arg(value_name = "GUEST")]
         guests: Vec<String>,
         #[command(flatten)]
@@ -38,7 +38,7 @@ pub(crate) enum Verb {
     },
     /// Destroy snapshots that chyves took
     ///
-    /// all@SNAPSHOT are those of all guests that have one of that name. What goes and the space that it frees are shown first. Those of zrepl, sanoid and others stay, also in a range.
+    /// all@SNAPSHOT means those of all guests that have one of that name. What goes and the space that it frees are shown first. Those of zrepl, sanoid and others stay, also in a range.
     Delete {
         /// The snapshots; a range from one to another is GUEST@FIRST%LAST, GUEST@%LAST or GUEST@FIRST%
         #[arg(required = true, value_name = "GUEST@SNAPSHOT[%SNAPSHOT]")]
@@ -54,23 +54,23 @@ pub(crate) enum Verb {
         /// The older snapshot
         #[arg(value_name = "GUEST@SNAPSHOT")]
         from: String,
-        /// The newer one; the present where none is given
+        /// The newer one; [default: the present state]
         #[arg(value_name = "@SNAPSHOT")]
         to: Option<String>,
         #[command(flatten)]
         list: ListArgs,
     },
-    /// Make a stopped guest what it was: disks, firmware variables and settings
+    /// Restore a stopped guest: disks, firmware variables and settings
     ///
-    /// What it is now, with all newer snapshots, goes to the trash, so that this can itself be taken back.
+    /// What it is now, with all newer snapshots, goes to the trash, so that this can itself be undone.
     Rollback {
         /// The snapshot
         #[arg(value_name = "GUEST@SNAPSHOT")]
         snapshot: String,
-        /// Keep nothing of the present; the snapshot must be the newest
+        /// Discard the present state; the snapshot must be the newest
         #[arg(long)]
         in_place: bool,
-        /// Leave the settings as they are
+        /// Keep the present settings
         #[arg(long)]
         keep_settings: bool,
     },
@@ -342,7 +342,7 @@ fn freed(guest: &str, chosen: &plan::snapshot::Chosen, exact: Option<Size>) -> S
     let more = if more == 0 { String::new() } else { format!(" and {more} more") };
     let space = match exact {
         Some(size) => format!("which frees {}", size.human()),
-        None => format!("which frees at least {} (this ZFS can't tell what they hold together)", chosen.used.human()),
+        None => format!("which frees at least {} (this ZFS cannot report what they use together)", chosen.used.human()),
     };
     format!("{guest}: destroys {}{more}, {space}", list.join(" "))
 }
@@ -352,7 +352,7 @@ fn diff(session: &Session, from: &str, to: Option<&str>, args: &ListArgs) -> Res
     let to = match to.map(|word| word.split_once('@').unwrap_or(("", word))) {
         None => None,
         Some((of, _)) if !of.is_empty() && of != guest.as_str() => {
-            return Err(Problem::usage("two guests can't be compared").on(of).hint(format!("write both snapshots of `{guest}`")));
+            return Err(Problem::usage("two guests cannot be compared").on(of).hint(format!("write both snapshots of `{guest}`")));
         }
         Some((_, name)) => Some(name.parse::<SnapshotName>()?),
     };
@@ -394,7 +394,7 @@ fn diff(session: &Session, from: &str, to: Option<&str>, args: &ListArgs) -> Res
             plan::locked::guest(&world, guest)?;
             changes.extend(snapshots::changed_files(guest, &from, to.as_ref())?);
         }
-        Dialect::Fuse => session.ui.say("this ZFS can't tell which files differ; settings and sizes are compared"),
+        Dialect::Fuse => session.ui.say("this ZFS cannot list files that differ; settings and sizes are compared"),
     }
     if changes.is_empty() && !session.ui.json {
         let now = to.as_ref().map_or_else(|| "the present".to_owned(), |name| format!("@{name}"));
@@ -436,14 +436,14 @@ fn rollback(session: &Session, word: &str, in_place: bool, keep_settings: bool) 
     if in_place && !session.dry_run {
         // What can't be done is not asked for.
         session.permits(&world, &plan)?;
-        session.ui.confirm(&format!("make {} what it was at @{name} and lose what came after", guest.name), session.yes)?;
+        session.ui.confirm(&format!("roll {} back to @{name} and lose later changes", guest.name), session.yes)?;
     }
     let done = session.carry_out(&world, &plan, guest.name.as_str()).map_err(|p| if in_place { session.goes_on(p) } else { p })?;
     if done.is_some() {
         let said = if keep_settings {
-            format!("disks are those of @{name}; settings stay")
+            format!("disks rolled back to @{name}; settings kept")
         } else {
-            format!("disks and settings are those of @{name}")
+            format!("disks and settings rolled back to @{name}")
         };
         session.tell(&[Report::new(&guest.name, said)]);
     }

@@ -19,9 +19,9 @@ use chyves_core::value::{Dataset, ImageName};
 use chyves_core::vmm::Vmm;
 use chyves_core::world::{Image, World};
 use chyves_core::zfs::locked::Locked;
-use chyves_host::borrow;
 use chyves_host::observe::{self, Look, Which};
 use chyves_host::runtime::Lock;
+use chyves_host::shared_mounts;
 use chyves_host::supervise::{self, Spawner};
 use chyves_host::{accel, facts, network, ports};
 use serde_json::json;
@@ -29,22 +29,22 @@ use std::net::{IpAddr, SocketAddr};
 
 /// Start guests
 ///
-/// Each gets a supervisor of its own, which brings it back after a reboot and cleans up after its end. The command
-/// returns when the machine is seen running, or tells why it is not. With --dry-run it shows every command; with
+/// Each gets a supervisor of its own, which restarts it after a reboot and cleans up at its end. The command
+/// returns when the VM is running, or reports why it is not. With --dry-run it shows every command; with
 /// --host freebsd those that a FreeBSD host would run.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The guests
     #[arg(required_unless_present = "boot", value_name = "GUEST")]
     guests: Vec<String>,
-    /// Start the guests that start with the host, those with a higher rcboot earlier
+    /// Start the guests with rcboot set, higher numbers first
     #[arg(long, conflicts_with_all = ["guests", "foreground", "iso"])]
     boot: bool,
-    /// Stay with the guest until it ends, for daemon(8), systemd and the like
+    /// Stay in the foreground until the guest ends, for daemon(8), systemd and the like
     #[arg(short, long)]
     foreground: bool,
     /// Put that ISO into a drive of each, several into several drives; the first one is booted before the disks, and all
-    /// are taken out at the reboot that eject_iso_on_n_reboot says
+    /// are ejected at the reboot set by eject_iso_on_n_reboot
     #[arg(long, value_name = "IMAGE")]
     iso: Vec<ImageName>,
 }
@@ -123,7 +123,7 @@ struct Start {
 }
 
 impl Start {
-    /// Where its screen will be seen.
+    /// Where its display will be seen.
     fn screen(&self) -> Option<SocketAddr> {
         match self.plan.steps.last() {
             Some(Action::Launch(launch)) => launch.screen,
@@ -144,7 +144,7 @@ impl Start {
 /// Keeps images mounted for guests that are about to use them.
 fn hold(session: &Session, datasets: &[Dataset]) -> Result<Vec<Lock>> {
     let all = datasets.iter().filter(|_| !session.dry_run);
-    all.map(|dataset| borrow::hold(&session.runtime, dataset, &session.typed)).collect()
+    all.map(|dataset| shared_mounts::hold(&session.runtime, dataset, &session.typed)).collect()
 }
 
 pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
@@ -177,7 +177,7 @@ fn bring_up(session: &Session, world: &World, guest: &Guest, media: &Media) -> R
     }
     alone(session, guest)?;
     if session.ui.volume == Volume::Quiet && guest.state.is_alive() {
-        session.ui.result(&format!("{}: {} already", guest.name, guest.state.word()));
+        session.ui.result(&format!("{}: already {}", guest.name, guest.state.word()));
     }
     let start = media.ready(session, world, guest)?;
     let borrows = start.borrows(media);
@@ -190,7 +190,7 @@ fn bring_up(session: &Session, world: &World, guest: &Guest, media: &Media) -> R
     }
     Ok(done?.and_then(|d| d.started).map(|(supervisor, machine)| {
         let brief = format!("running (pid {machine})");
-        let said = format!("{brief}; `chyves console {}` shows its console{}", guest.name, display(session, guest.uuid, screen));
+        let said = format!("{brief}; console: `chyves console {}`{}", guest.name, display(session, guest.uuid, screen));
         Report::new(&guest.name, said)
             .briefly(brief)
             .with(json!({ "pid": machine, "supervisor": supervisor, "uuid": guest.uuid, "vnc": screen }))
@@ -208,9 +208,9 @@ fn display(session: &Session, uuid: uuid::Uuid, at: Option<SocketAddr>) -> Strin
 fn alone(session: &Session, guest: &Guest) -> Result<()> {
     match session.runtime.observe(guest.uuid, &guest.dataset)?.elsewhere {
         None => Ok(()),
-        Some(other) => Err(Problem::not_now(format!("`{}` can't run while {} does", guest.name, other.leaf()))
+        Some(other) => Err(Problem::not_now(format!("`{}` cannot run while {} does", guest.name, other.leaf()))
             .on(&guest.name)
-            .because(format!("both have the UUID {}, and with it the same card addresses and disk serials", guest.uuid))
+            .because(format!("both have the UUID {}, and with it the same MAC addresses and disk serials", guest.uuid))
             .hint(format!("`chyves stop {}` first; or clone without --exact", other.leaf()))),
     }
 }
@@ -219,7 +219,7 @@ fn alone(session: &Session, guest: &Guest) -> Result<()> {
 pub(super) fn with_supervisor(session: &Session, guest: &Guest, spawner: &Spawner) -> Result<()> {
     if guest.state == RunState::Orphaned {
         supervise::take_over(&session.runtime, guest.uuid, &guest.dataset, spawner, &mut |_| {})?;
-        session.ui.say(&format!("{}: its supervisor was gone; it has a new one", guest.name));
+        session.ui.say(&format!("{}: its supervisor was not running; a new one was started", guest.name));
     }
     Ok(())
 }
@@ -230,7 +230,7 @@ fn with_facts(session: &Session, world: &World, guest: &Guest, occasion: Occasio
     // The facts of another host are as they were stated. What a guest that runs already would need is nobody's question.
     if session.facts.is_none() && (!guest.state.is_alive() || occasion != Occasion::Start) {
         // The networks are looked at by themselves, under their lock.
-        let mut wants = chyves_core::check::Wants { cards: Vec::new(), ..plan::wants::wants(&world, guest, occasion)? };
+        let mut wants = chyves_core::check::Wants { nics: Vec::new(), ..plan::requirements::wants(&world, guest, occasion)? };
         wants.boot_from(drives);
         facts::for_start(&session.runtime, &mut world.host, &wants);
     }
@@ -291,7 +291,7 @@ fn vnc_port(session: &Session, guest: &Guest, address: IpAddr, occasion: Occasio
     ports::claim_vnc(&session.runtime, address, &session.typed).map(|(port, claim)| (port, Some(claim)))
 }
 
-/// Looks at the host's networks where the guest's cards need them, and keeps others from changing them meanwhile. Another
+/// Looks at the host's networks where the guest's NICs need them, and keeps others from changing them meanwhile. Another
 /// host's can't be looked at.
 fn networks(session: &Session, world: &World, guest: &Guest, request: &mut Request) -> Result<Option<Lock>> {
     let none = plan::network::bridge::networks(&guest.spec()?, &world.host).next().is_none();
@@ -328,7 +328,7 @@ fn foreground(session: &Session, targets: &Targets, media: &Media, held: &mut Ve
     let borrows = start.borrows(media);
     held.extend(hold(session, &borrows)?);
     let Some(Action::Launch(launch)) = start.plan.steps.pop() else {
-        return Err(Problem::not_now(format!("`{name}` is {} already", guest.state.word())).on(name));
+        return Err(Problem::not_now(format!("`{name}` is already {}", guest.state.word())).on(name));
     };
     let result = session.carry_out_with(&start.world, &start.plan, name.as_str(), start.networks);
     if result.is_err() {
@@ -352,14 +352,14 @@ fn foreground(session: &Session, targets: &Targets, media: &Media, held: &mut Ve
             Ok(())
         }
         supervise::Outcome::Released => {
-            session.tell(&[Report::new(name, "left running, as was asked")]);
+            session.tell(&[Report::new(name, "left running, as requested")]);
             Ok(())
         }
         supervise::Outcome::Crashed(why) => Err(Problem::failed(format!("`{name}` crashed")).on(name).because(why)),
     }
 }
 
-/// Print how a guest is to be run now (asked by its supervisor at each reboot)
+/// Print the launch of a guest (used by its supervisor at each reboot)
 #[derive(Debug, clap::Args)]
 pub(crate) struct LaunchSpecArgs {
     /// The guest's dataset
@@ -385,7 +385,7 @@ pub(crate) enum After {
     Crash,
 }
 
-/// Unmount a file system that several guests use, if none of them uses it any more (asked by supervisors)
+/// Unmount a file system that several guests use, if none of them uses it any more (used by supervisors)
 #[derive(Debug, clap::Args)]
 pub(crate) struct LetGoArgs {
     /// The file system
@@ -393,7 +393,7 @@ pub(crate) struct LetGoArgs {
     dataset: Dataset,
 }
 
-/// Put away what a machine leaves on the host's networks (asked by supervisors)
+/// Remove what a VM leaves on the host's networks (used by supervisors)
 #[derive(Debug, clap::Args)]
 pub(crate) struct PutAwayArgs {
     /// The guest's identity
@@ -423,13 +423,13 @@ fn loopback(_: &Session) -> Result<()> {
 }
 
 pub(crate) fn let_go(session: &Session, args: &LetGoArgs) -> Result<()> {
-    borrow::let_go(&session.runtime, &args.dataset, &session.typed).map(drop)
+    shared_mounts::let_go(&session.runtime, &args.dataset, &session.typed).map(drop)
 }
 
 /// Answers with the launch, or with why there is none; both are for the supervisor that asked.
 pub(crate) fn launch_spec(session: &Session, args: &LaunchSpecArgs) -> Result<()> {
     let answer = match again(session, args) {
-        Ok(launch) => serde_json::to_value(launch).map_err(|e| Problem::bug("a launch is no JSON").because(e))?,
+        Ok(launch) => serde_json::to_value(launch).map_err(|e| Problem::bug("a launch is not JSON").because(e))?,
         Err(problem) => json!({ REFUSED: problem.to_string() }),
     };
     session.ui.answer(&answer.to_string());
@@ -470,7 +470,7 @@ fn again(session: &Session, args: &LaunchSpecArgs) -> Result<Launch> {
         .guests
         .iter()
         .find(|g| g.dataset == args.dataset)
-        .ok_or_else(|| Problem::not_found(format!("`{}` is no guest any more", args.dataset)).on(&args.dataset))?;
+        .ok_or_else(|| Problem::not_found(format!("`{}` is not a guest any more", args.dataset)).on(&args.dataset))?;
     let last = session.runtime.observe(guest.uuid, &guest.dataset)?.record.map(|record| record.launch);
     let (Ready { launch, mut plan, files, seed }, world, lock) = match planned_again(session, &world, guest, args, occasion, None) {
         Ok(planned) => planned,

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Power guests off
 ///
-/// Each is asked by the ACPI power button, again and again, for at most its stop_timeout. A guest that does not obey
-/// stays on and the command fails, unless --force is given: then it is powered off forcibly when the time is over.
+/// Each is asked by the ACPI power button, repeatedly, for at most its stop_timeout. If it is still on after
+/// that, the command fails, unless --force is given: then it is powered off forcibly when the time is over.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The guests
@@ -21,7 +21,7 @@ pub(crate) struct Args {
     /// Power off forcibly at once
     #[arg(long, conflicts_with = "timeout")]
     now: bool,
-    /// Seconds to wait, where not the guest's stop_timeout
+    /// Seconds to wait [default: the guest's stop_timeout]
     #[arg(short, long, value_name = "SECONDS")]
     timeout: Option<u32>,
 }

@@ -8,19 +8,19 @@ use chyves_core::plan;
 use chyves_core::world::Trashed;
 use chyves_host::observe::{Look, snapshots};
 
-/// Look at deleted guests and disks, and destroy them for good
+/// List deleted guests and disks, or destroy them
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Verb {
     /// List deleted guests and disks
     List(ListArgs),
     /// Destroy deleted guests and disks for good
     ///
-    /// Everything that goes is shown first. What other guests are clones of is kept and told.
+    /// Everything that goes is shown first. What other guests are clones of is kept and reported.
     Empty {
-        /// Those of these names or identities; all where none is given
+        /// Those of these names or identities; all if none is given
         #[arg(value_name = "GUEST|IDENTITY")]
         wanted: Vec<String>,
-        /// Only what was deleted longer ago than this: 7d, 12h, 30m
+        /// Only those deleted longer ago than: 7d, 12h, 30m
         #[arg(long, value_name = "AGE", value_parser = age)]
         older: Option<jiff::SignedDuration>,
     },
@@ -100,7 +100,7 @@ fn empty(session: &Session, wanted: &[String], older: Option<jiff::SignedDuratio
     let origins = snapshots::Origins::default();
     let doomed = chosen.iter().map(|t| snapshots::doomed(&t.dataset, &origins)).collect::<Result<Vec<_>>>()?;
     let places: Vec<_> = chosen.iter().zip(&doomed).map(|(t, d)| (t.dataset.clone(), d)).collect();
-    // Clones before what they stand on.
+    // Clones before their origins.
     let order = plan::delete::order(&places);
     let mut gone = Vec::new();
     let mut plans = Vec::new();

@@ -59,7 +59,7 @@ verbs! {
     "image" is noun Image(image::Verb), run by image::any;
     "info" is verb Info(info::Args), run by info::run;
     "insert" is verb Insert(insert::InsertArgs), run by insert::insert;
-    /// Manage images of optical discs
+    /// Manage ISO images
     #[command(subcommand)]
     "iso" is noun Iso(image::Verb), run by image::iso;
     "list" is verb List(list::Args), run by list::run;

@@ -29,7 +29,7 @@ pub(crate) enum Pace {
 }
 
 impl Session {
-    /// Does the same to each of several guests: locks it where its pace says so, looks at it, plans and runs. One guest's failure does not
+    /// Does the same to each of several guests: locks it where its pace says so, uses it, plans and runs. One guest's failure does not
     /// keep the others from being done; it is told, and the exit status says so.
     pub(crate) fn each<F>(&self, targets: &Targets, pace: Pace, work: F) -> Result<()>
     where
@@ -101,7 +101,7 @@ impl Session {
             results.push(Err(problem));
         }
         if names.is_empty() {
-            self.ui.say("there are no guests; `chyves create` makes one");
+            self.ui.say("there are no guests; `chyves create` creates one");
             if self.dry_run && self.ui.json {
                 self.ui.answer_json(json!([]));
             }

@@ -13,7 +13,7 @@ const ALIASES: &[(&str, &str)] = &[("ls", "list"), ("rm", "delete"), ("show", "i
 const NAMED: &[(&str, &str)] = &[
     ("restart", "to reboot a guest: `chyves stop GUEST`, then `chyves start GUEST`; `chyves reset GUEST` presses its reset button"),
     ("reboot", "to reboot a guest: `chyves stop GUEST`, then `chyves start GUEST`; `chyves reset GUEST` presses its reset button"),
-    ("restore", "`chyves snapshot rollback GUEST@SNAPSHOT` goes back to a snapshot, `chyves undelete GUEST` brings a deleted guest back"),
+    ("restore", "`chyves snapshot rollback GUEST@SNAPSHOT` rolls back to a snapshot, `chyves undelete GUEST` restores a deleted guest"),
     ("poweroff", "`chyves stop GUEST` asks a guest to power off, `chyves stop GUEST --now` powers it off forcibly"),
     ("destroy", "`chyves stop GUEST --now` powers a guest off forcibly, `chyves delete GUEST` moves it to the trash"),
     ("kill", "`chyves stop GUEST --now` powers a guest off forcibly"),
@@ -45,9 +45,9 @@ const NAMED: &[(&str, &str)] = &[
     ("add", "`chyves create GUEST` makes a guest, `chyves disk add GUEST SIZE` a disk, `chyves network add GUEST` a network interface"),
     ("remove", "`chyves delete GUEST` moves a guest to the trash, `chyves disk remove GUEST disk1` a disk"),
     ("plan", "`chyves network plan` shows what the host's networks lack; any command shows its own plan with `--dry-run`"),
-    ("apply", "`chyves network apply` makes the host's networks as designed"),
+    ("apply", "`chyves network apply` makes the host's networks as configured"),
     ("edit", "`chyves set GUEST KEY=VALUE` changes settings, `chyves get GUEST` shows them"),
-    ("rollback", "`chyves snapshot rollback GUEST@SNAPSHOT` goes back to a snapshot"),
+    ("rollback", "`chyves snapshot rollback GUEST@SNAPSHOT` rolls back to a snapshot"),
     ("attach", "`chyves disk add GUEST --attach PATH` attaches a disk, `chyves network BRIDGE attach INTERFACE` an uplink"),
 ];
 

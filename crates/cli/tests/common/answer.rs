@@ -40,6 +40,14 @@ impl Answer {
         self
     }
 
+    /// It printed this value behind this label, as `info` does, however wide the column of labels is.
+    #[track_caller]
+    pub fn shows(self, label: &str, value: &str) -> Self {
+        let there = self.out.lines().filter_map(|line| line.split_once(':')).any(|(l, v)| l == label && v.trim() == value);
+        assert!(there, "chyves {} does not show `{label}: {value}`:\n{}", self.line, self.out);
+        self
+    }
+
     /// It did not say this.
     #[track_caller]
     #[allow(clippy::wrong_self_convention)] // reads on in a chain, as the others do
@@ -60,7 +68,7 @@ impl Answer {
         let mut lines = self.out.lines();
         match (lines.next(), lines.next()) {
             (Some(line), None) => line,
-            _ => panic!("chyves {} is no single line:\n{}", self.line, self.out),
+            _ => panic!("chyves {} is not a single line:\n{}", self.line, self.out),
         }
     }
 }
@@ -122,7 +130,7 @@ impl Host {
         found["state"].as_str().unwrap().to_owned()
     }
 
-    /// A session as it stands on a screen: each command, what it said, and its exit status where that is not 0.
+    /// A session as it stands on a display: each command, what it said, and its exit status where that is not 0.
     pub fn session(&self, lines: &[&str]) -> String {
         let mut screen = String::new();
         for line in lines {

@@ -48,7 +48,7 @@ impl Host {
         of(self.state_dir().join(".journal")).chain(of(self.run_dir().join("journal"))).collect()
     }
 
-    /// What outlives the host.
+    /// What survives a host crash.
     pub fn state_dir(&self) -> PathBuf {
         self.work().join("state")
     }

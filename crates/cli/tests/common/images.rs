@@ -17,7 +17,7 @@ pub fn disk() -> Vec<u8> {
     let mut disk = noise(300_000);
     disk.resize(3 << 20, 0);
     disk.extend(noise(100_000));
-    disk.extend(b"the same again and again ".repeat(10_000));
+    disk.extend(b"the same repeatedly ".repeat(10_000));
     disk.resize(4 << 20, 0);
     disk
 }

@@ -24,7 +24,7 @@ pub struct Case {
     pub line: &'static str,
     /// What brings the ground back after a run that went through; each may fail.
     pub back: &'static [&'static str],
-    /// The command that goes on where it ended after a step that nothing takes back, each of them whole.
+    /// The command that goes on where it ended after a step that nothing rolls back, each of them whole.
     pub again: Option<&'static str>,
     /// Whether the machine of `web` may be left running.
     pub runs: bool,
@@ -75,7 +75,7 @@ pub fn matrix(test: &str, case: &Case) {
         let what = format!("`{}` with {fault}:{step}", case.line);
         tried += 1;
         if fault == "fail" {
-            // 7 where something was done before that nothing can take back, such as a destruction.
+            // 7 where something was done before that nothing can undo, such as a destruction.
             match output.status.code() {
                 Some(1 | 7) => {}
                 code => panic!("{what}: {code:?}: {said}"),

@@ -56,7 +56,7 @@ fn guests() -> Result<PathBuf, String> {
         return Ok(folder);
     }
     let why = String::from_utf8_lossy(&output.stderr).lines().last().unwrap_or_default().to_owned();
-    Err(format!("the test guests can't be built: {why}"))
+    Err(format!("the test guests cannot be built: {why}"))
 }
 
 /// Tells that a test is skipped, where a person and where scripts/test will see it.

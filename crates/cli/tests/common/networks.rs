@@ -47,7 +47,7 @@ pub fn shape(host: &Host) -> Vec<String> {
     all
 }
 
-/// The tap of a guest's first card.
+/// The tap of a guest's first NIC.
 pub fn tap(host: &Host, guest: &str) -> Option<String> {
     let token = format!("chyves/{}/net0", host.ok(&format!("get {guest} uuid -H -o value")).value());
     interfaces(host).iter().find(|i| i["ifalias"] == token.as_str()).map(|i| i["ifname"].as_str().unwrap().to_owned())
@@ -59,7 +59,7 @@ pub fn stop(host: &Host, guest: &str) {
     until("the guest to be stopped", || (host.state(guest) == "stopped").then_some(()));
 }
 
-pub const CARD: &str = "--image tiny --ram 32M loader=bios accel=tcg net0.backend=bridge";
+pub const NIC: &str = "--image tiny --ram 32M loader=bios accel=tcg net0.backend=bridge";
 
 /// What runs beside interfaces: tables of rules, and how many servers of addresses.
 pub fn services(host: &Host) -> (String, usize) {
@@ -80,7 +80,7 @@ pub fn has_vlans(host: &Host, test: &str) -> bool {
     false
 }
 
-/// Gives the peer the address 10.8.0.2 on the VLAN 5 of its card.
+/// Gives the peer the address 10.8.0.2 on the VLAN 5 of its NIC.
 pub fn tag_the_peer(host: &Host) {
     for words in [
         &["link", "add", "link", "far", "name", "far.5", "type", "vlan", "id", "5"][..],

@@ -6,7 +6,7 @@ use crate::zfs::sending::Sending;
 
 impl Action {
     /// Where the files and folders are that it reads, makes, changes or removes in file systems of the pools: who does
-    /// it, or takes it back, has them mounted. A path in the runtime folder may be among them.
+    /// it, or rolls it back, has them mounted. A path in the runtime folder may be among them.
     pub fn files(&self) -> Vec<&str> {
         match self {
             Self::DropFolder { path, .. } => vec![path],
@@ -95,7 +95,7 @@ impl Action {
     }
 
     /// Whether what it does is still so when the host has been down: what it does on the pools and in files is, what it
-    /// does to mounts, interfaces and machines is not, and what only looks does nothing. A seed is made anew at each start.
+    /// does to mounts, interfaces and machines is not, and what only looks does nothing. A seed is recreated at each start.
     pub fn outlives_the_host(&self) -> bool {
         match self {
             Self::CheckFiles { .. } | Self::ReadFile { .. } | Self::VerifyImage { .. } | Self::WriteSeed(_) => false,

@@ -1,14 +1,14 @@
-//! One thing done to the host. An action is the only source of its words, its commands and what takes it back: the dry
+//! One thing done to the host. An action is the only source of its words, its commands and what rolls it back: the dry
 //! run prints them, the host runs them, and both are this same value.
 //!
 //! * `words`: one line for people
 //! * `commands`: what a person would type
-//! * [`undo`]: what takes it back
+//! * [`undo`]: what rolls it back
 //! * `content`: what it reads, writes and changes, and whether that outlives the host
 //! * `written`: the content of files that it writes for a hypervisor, as a dry run shows it
 //!
 //! Not here: running them (chyves-host `apply`), choosing them ([`crate::plan`]).
-//! To add one: a variant, its arms in the four rooms, and its arm in chyves-host `apply`.
+//! To add one: a variant, its arms in the four modules, and its arm in chyves-host `apply`.
 
 mod commands;
 mod content;
@@ -20,7 +20,7 @@ pub use commands::from_qcow2;
 pub use undo::Undo;
 
 use crate::cloudinit::SeedDisc;
-use crate::guest::leaving::Leaving;
+use crate::guest::trash::Leaving;
 use crate::image::Order;
 use crate::launch::Launch;
 use crate::network::Proof;
@@ -84,7 +84,7 @@ pub enum Action {
         size: Size,
         /// The size of its blocks, where not what ZFS takes by itself.
         block: Option<Size>,
-        /// Whether the pool sets its whole size aside.
+        /// Whether the pool reserves its whole size.
         reserved: bool,
     },
     /// Makes a volume larger or smaller.
@@ -138,7 +138,7 @@ pub enum Action {
         /// What is written.
         own: Vec<Pair>,
     },
-    /// Goes back to a snapshot, which is the newest.
+    /// Rolls back to a snapshot, which is the newest.
     Rollback {
         /// The snapshot.
         snapshot: SnapshotRef,
@@ -397,7 +397,7 @@ pub enum Action {
         from: String,
         /// Where.
         to: String,
-        /// The snapshot that was taken of the file system just before, by which it is taken back.
+        /// The snapshot that was taken of the file system just before, by which it is rolled back.
         before: SnapshotRef,
     },
     /// Makes sure that files are there and can be written. A disk that has not its recorded size is reported.
@@ -474,7 +474,7 @@ pub enum Action {
         /// What has to be so.
         proofs: Vec<Proof>,
     },
-    /// Runs a machine under a supervisor of its own.
+    /// Runs a machine under a supervisor.
     Launch(Box<Launch>),
     /// Asks a machine to power off, and waits.
     Stop {
@@ -489,7 +489,7 @@ pub enum Action {
         /// Whether to power off forcibly when the time is over.
         force: bool,
     },
-    /// Pulls a machine's reset line: it begins anew with the properties as they are then.
+    /// Pulls a machine's reset line: it restarts with the properties as they are then.
     Reset {
         /// The guest.
         guest: GuestName,

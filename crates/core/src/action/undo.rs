@@ -1,4 +1,4 @@
-//! What takes an action back.
+//! What undoes an action.
 
 use super::Action;
 use crate::os::Intent;
@@ -7,12 +7,12 @@ use crate::vmm::HostFile;
 use crate::zfs::Dialect;
 use crate::zfs::args::Pair;
 
-/// What takes an action back.
+/// What undoes an action.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Undo {
-    /// There is nothing to take back.
+    /// There is nothing to undo.
     Nothing,
-    /// Nothing can take it back.
+    /// Nothing can undo it.
     Impossible,
     /// Another action.
     Action(Box<Action>),
@@ -39,7 +39,7 @@ pub enum Undo {
         unless_resumable: bool,
     },
     /// An increment that has arrived nevertheless stays, and what is to follow it is done; of one that has arrived in part
-    /// that part is taken back.
+    /// that part is rolled back.
     Increment(Box<Action>),
     /// Destroy this dataset, which the same plan copied, with the one snapshot that came with it.
     DestroyCopy {
@@ -63,8 +63,8 @@ pub enum Undo {
 }
 
 impl Action {
-    /// What takes it back, done after it was done: actions again, newest effect first. None where nothing was made or
-    /// nothing can take it back.
+    /// What rolls it back, done after it was done: actions again, newest effect first. None where nothing was made or
+    /// nothing can undo it.
     pub fn undo(&self) -> Undo {
         match self {
             Self::Verify { .. } | Self::CheckFiles { .. } | Self::ReadFile { .. } => Undo::Nothing,
@@ -100,7 +100,7 @@ impl Action {
             Self::Tame { .. } => Undo::Nothing,
             Self::WriteFile { path, .. } => Undo::RestoreFile(path.clone()),
             Self::WriteHostFile(HostFile { path, .. }) => Undo::RestoreFile(FilePath::host(path.as_str())),
-            // Made anew at each start, and of use to nobody without a machine.
+            // Recreated at each start, and of use to nobody without a machine.
             Self::WriteSeed(disc) => Undo::RemoveFile(FilePath::host(disc.path.as_str())),
             Self::MakeDisk { path, .. } | Self::CopyVariables { to: path, .. } => Undo::RemoveFile(path.clone()),
             // A volume goes with the step that made it.
@@ -116,7 +116,7 @@ impl Action {
             Self::GrowDisk { path, from, to } => Undo::Shrink(path.clone(), *to, *from),
             // Somebody else may have begun to use it; the command that borrowed it looks when it is over.
             Self::Borrow { .. } => Undo::Nothing,
-            // What was put away was of use to nobody.
+            // What was removed was of use to nobody.
             Self::LetGo { .. } | Self::Forget { .. } => Undo::Nothing,
             // What was looked at is left as it is.
             Self::ProveNetwork { .. } => Undo::Nothing,

@@ -93,7 +93,7 @@ impl Catalogue {
         }
         let all: Self = serde_json::from_str(text).map_err(|e| wrong(e.to_string()))?;
         if !is_day(&all.issued) {
-            return Err(wrong(format!("`{}` is no day: write it as 2026-11-30", printable(&all.issued, 40))));
+            return Err(wrong(format!("`{}` is not a day: write it as 2026-11-30", printable(&all.issued, 40))));
         }
         for (name, key) in &all.keys {
             let fine = |print: &String| print.len() >= 40 && print.bytes().all(|b| b.is_ascii_digit() || (b'A'..=b'F').contains(&b));
@@ -184,7 +184,7 @@ mod tests {
             ("[]".to_owned(), "invalid length 0"),
             (r#"{"format": 2, "colour": 1}"#.to_owned(), "form 2"),
             (whole(r#", "colour": 1"#), "colour"),
-            (r#"{"format": 1, "serial": 7, "issued": "today"}"#.to_owned(), "no day"),
+            (r#"{"format": 1, "serial": 7, "issued": "today"}"#.to_owned(), "not a day"),
             (r#"{"format": 1, "serial": -7, "issued": "2026-01-02"}"#.to_owned(), "-7"),
             (whole(r#", "keys": {"k": {"from": "x"}}"#), "`k`"),
             (whole(r#", "keys": {"k": {"from": "x", "fingerprint": "abc"}}"#), "`k`"),

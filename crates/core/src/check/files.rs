@@ -20,7 +20,7 @@ fn ports(host: &HostFacts, wants: &Wants) -> Vec<Finding> {
     let taken = wants.ports.iter().filter_map(|(key, device)| {
         let user = host.state.given.get(device).filter(|user| user.as_str() != guest.as_str())?;
         let number = key.trim_start_matches("com");
-        let finding = Finding::fails(key, format!("{key} of `{guest}` can't be at {}: `{user}` is there", printable(device, 300)));
+        let finding = Finding::fails(key, format!("{key} of `{guest}` cannot be at {}: `{user}` is there", printable(device, 300)));
         let own = terminal(guest, number);
         Some(finding.cure(format!("`chyves set {guest} {key}={own}` gives it a terminal of its own; or `chyves stop {user}`")))
     });
@@ -30,7 +30,7 @@ fn ports(host: &HostFacts, wants: &Wants) -> Vec<Finding> {
 /// What to do about something that is not there, by what it is to whom: ``disk 1 of `web` ``, ``pcidev_0 of `web` ``.
 pub fn gone(what: &str) -> String {
     let Some((thing, guest)) = what.strip_suffix('`').and_then(|what| what.split_once(" of `")) else {
-        return "look for it in a snapshot: `chyves snapshot list`".to_owned();
+        return "find it in a snapshot: `chyves snapshot list`".to_owned();
     };
     if let Some(number) = thing.strip_prefix("attached disk ") {
         return format!(
@@ -39,7 +39,7 @@ pub fn gone(what: &str) -> String {
     }
     if let Some(number) = thing.strip_prefix("disk ") {
         return format!(
-            "look for it in a snapshot: `chyves snapshot list`; or let the guest go without it: \
+            "find it in a snapshot: `chyves snapshot list`; or detach it from the guest: \
              `chyves disk remove {guest} disk{number} --lost`"
         );
     }
@@ -49,7 +49,7 @@ pub fn gone(what: &str) -> String {
              them there; or take another recipe: `chyves set {guest} os=…`"
         );
     }
-    format!("put it there; or let the guest go without it: `chyves unset {guest} {thing}`")
+    format!("put it there; or detach it from the guest: `chyves unset {guest} {thing}`")
 }
 
 /// What to do about a file that is there and is not opened.
@@ -67,14 +67,14 @@ fn one(host: &HostFacts, wanted: &WantedPath) -> Option<Finding> {
     let WantedPath { path, what, need } = wanted;
     let path = &path.to_string();
     let shown = printable(path, 300);
-    let fails = |why: &str, cure: String| Some(Finding::fails(what, format!("{what} can't be used: `{shown}` {why}")).cure(cure));
+    let fails = |why: &str, cure: String| Some(Finding::fails(what, format!("{what} cannot be used: `{shown}` {why}")).cure(cure));
     let seen = host.state.files.get(path)?;
     let sort = match (need, seen) {
         (Need::Absent, None) => return None,
-        (Need::Absent, Some(_)) => return fails("is there already, and bhyve makes it itself", format!("if nothing uses it: rm {shown}")),
+        (Need::Absent, Some(_)) => return fails("already exists, and bhyve creates it itself", format!("if nothing uses it: rm {shown}")),
         (Need::Netmap, Some(_)) => return None,
         (Need::Netmap, None) => {
-            let cure = "boot a kernel with `device netmap`, as GENERIC is on amd64 and arm64; or attach the card to a bridge";
+            let cure = "boot a kernel with `device netmap`, as GENERIC is on amd64 and arm64; or attach the NIC to a bridge";
             return Some(Finding::fails(what, format!("{what} needs netmap, and there is no {shown}")).cure(cure));
         }
         (Need::Socket, Some(_)) => return None,
@@ -87,7 +87,7 @@ fn one(host: &HostFacts, wanted: &WantedPath) -> Option<Finding> {
             return fails("is not there", gone(what));
         }
         (Need::Folder, Some(FileSeen { kind: FileKind::Folder, .. })) => return None,
-        (Need::Folder, Some(_)) => return fails("is no folder", "name a folder".into()),
+        (Need::Folder, Some(_)) => return fails("is not a folder", "name a folder".into()),
         (Need::Read | Need::Write, Some(seen)) => seen,
     };
     match sort.kind {
@@ -111,10 +111,10 @@ fn one(host: &HostFacts, wanted: &WantedPath) -> Option<Finding> {
     if !sort.writable {
         return fails(
             match host.vmm {
-                Vmm::Bhyve => "can't be written, and bhyve would open it for reading without a word",
-                Vmm::Qemu => "can't be written",
+                Vmm::Bhyve => "cannot be written, and bhyve would silently open it read-only",
+                Vmm::Qemu => "cannot be written",
             },
-            "make it writable, or say so with the option `ro`".into(),
+            "make it writable, or set the option `ro`".into(),
         );
     }
     let holders = host.state.holders.get(path).map(Vec::as_slice).unwrap_or_default();
@@ -122,5 +122,5 @@ fn one(host: &HostFacts, wanted: &WantedPath) -> Option<Finding> {
         return None;
     }
     let names: Vec<String> = holders.iter().map(ToString::to_string).collect();
-    fails(&format!("is held open by {}", names.join(", ")), "end that first: two that write to one disk destroy it".into())
+    fails(&format!("is held open by {}", names.join(", ")), "stop that first: two writers destroy a disk".into())
 }

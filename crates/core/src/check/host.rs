@@ -116,7 +116,7 @@ pub fn journals(found: Result<(&[String], &[Problem]), &Problem>) -> Vec<Finding
         Ok(found) => found,
         Err(problem) => return vec![of(problem)],
     };
-    let left = dead.iter().map(|words| Finding::warns(what, words.as_str()).cure("`chyves repair` finishes it or takes it back"));
+    let left = dead.iter().map(|words| Finding::warns(what, words.as_str()).cure("`chyves repair` completes it or rolls it back"));
     let all: Vec<Finding> = unreadable.iter().map(of).chain(left).collect();
     if all.is_empty() { vec![Finding::ok(what, "no command was killed or interrupted by the host")] } else { all }
 }
@@ -135,7 +135,7 @@ fn zfs(host: &HostFacts) -> Finding {
         }),
         (Some(Some(_)), Dialect::Fuse) => Finding::ok(what, format!("{name}{version}, which has no volumes: disks are files")),
         (Some(Some(_)), Dialect::OpenZfs) => Finding::ok(what, format!("{name}{version}")),
-        (None, _) => Finding::unknown(what, "nobody looked for the program `zfs`"),
+        (None, _) => Finding::unknown(what, "the program `zfs` was not looked for"),
     }
 }
 
@@ -155,7 +155,7 @@ fn kvm(host: &HostFacts) -> Finding {
             "KVM",
             format!("it does not work: {}; guests are emulated, which is many times slower", printable(why, 200)),
         )
-        .cure("switch virtualisation on in the firmware's set-up and load kvm_intel or kvm_amd; in a guest, let its hypervisor pass it on"),
+        .cure("enable virtualisation in the firmware setup and load kvm_intel or kvm_amd; in a guest, enable nested virtualisation in its hypervisor"),
     }
 }
 
@@ -216,17 +216,17 @@ fn qemu_img(host: &HostFacts) -> Finding {
     let what = "qemu-img";
     match host.state.programs.get(what) {
         Some(Some(path)) => Finding::ok(what, path),
-        Some(None) => Finding::warns(what, "it is missing: images in the format qcow2 can't be imported").cure(match host.os {
+        Some(None) => Finding::warns(what, "it is missing: images in the format qcow2 cannot be imported").cure(match host.os {
             Os::FreeBsd => "pkg install qemu-tools",
             Os::Linux => "apt-get install qemu-utils",
         }),
-        None => Finding::unknown(what, "nobody looked for it"),
+        None => Finding::unknown(what, "not observed"),
     }
 }
 
 fn runtime(host: &HostFacts) -> Finding {
     let what = "runtime folder";
-    let Some(seen) = &host.state.runtime else { return Finding::unknown(what, format!("nobody looked at {}", host.run_dir)) };
+    let Some(seen) = &host.state.runtime else { return Finding::unknown(what, format!("{} was not observed", host.run_dir)) };
     match (&seen.refused, seen.leftovers.as_slice()) {
         (Some(why), _) => Finding::fails(what, format!("nothing can be written to {}: {}", host.run_dir, printable(why, 200)))
             .cure("run chyves as root, or name another folder in CHYVES_RUNDIR"),

@@ -13,9 +13,9 @@ const SHORT: Size = Size::mib(512);
 
 /// The memory alone.
 pub(super) fn host(host: &HostFacts) -> Finding {
-    let Some(memory) = host.state.memory else { return Finding::unknown(WHAT, "nobody looked at the memory") };
+    let Some(memory) = host.state.memory else { return Finding::unknown(WHAT, "memory was not observed") };
     let cache = memory.cache.map_or_else(String::new, |cache| format!(", {} of that from the cache of ZFS", cache.human()));
-    let shown = format!("{}; guests can have {}{cache}", memory.total.human(), memory.obtainable().human());
+    let shown = format!("{}; {} available to guests{cache}", memory.total.human(), memory.obtainable().human());
     if memory.obtainable() >= SHORT {
         return Finding::ok(WHAT, shown);
     }
@@ -32,14 +32,14 @@ pub(super) fn start(host: &HostFacts, wants: &Wants) -> Option<Finding> {
     let less = |most: Size| format!("`chyves set {guest} ram={}M` or less", most.get() >> 20);
     if ram >= memory.total {
         return Some(
-            Finding::fails(WHAT, format!("{} of memory is wanted, and the host has {}", ram.human(), memory.total.human()))
+            Finding::fails(WHAT, format!("{} of memory is needed, and the host has {}", ram.human(), memory.total.human()))
                 .cure(less(memory.obtainable())),
         );
     }
     if ram <= memory.obtainable() {
         return None;
     }
-    let shown = format!("{} of memory is wanted, and {} can be had", ram.human(), memory.obtainable().human());
+    let shown = format!("{} of memory is needed, and {} is available", ram.human(), memory.obtainable().human());
     Some(if wants.passthru.is_empty() {
         Finding::warns(WHAT, format!("{shown}: the host may have to page")).cure(less(memory.obtainable()))
     } else {

@@ -147,8 +147,8 @@ pub struct Wants {
     pub paths: Vec<WantedPath>,
     /// Attached disks: where each is, and whether it is written.
     pub attached: Vec<(String, bool)>,
-    /// Cards on bridges: the card's key, its bridge, and the tap that is made for it.
-    pub cards: Vec<WantedCard>,
+    /// NICs on bridges: the NIC's key, its bridge, and the tap that is made for it.
+    pub nics: Vec<WantedNic>,
     /// Nodes of netgraph: what wants each, and its address, as `lan:`.
     pub nodes: Vec<(String, String)>,
     /// Devices of the host.
@@ -209,11 +209,11 @@ pub enum Need {
     Absent,
 }
 
-/// A card on a bridge.
+/// A NIC on a bridge.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WantedCard {
-    /// The card: `net0`.
-    pub card: String,
+pub struct WantedNic {
+    /// The NIC: `net0`.
+    pub nic: String,
     /// Its bridge.
     pub bridge: IfName,
     /// Its tap.

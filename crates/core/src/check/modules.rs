@@ -41,7 +41,7 @@ fn are_missing(missing: &[&str]) -> String {
 /// The modules alone.
 pub(super) fn host(host: &HostFacts) -> Finding {
     let state = &host.state;
-    let Some(there) = &state.modules else { return Finding::unknown(WHAT, "nobody looked at the modules") };
+    let Some(there) = &state.modules else { return Finding::unknown(WHAT, "modules were not observed") };
     let usual: Vec<String> = USUAL.iter().map(|module| (*module).to_owned()).collect();
     let missing = missing(state, &usual);
     let loaded: Vec<&str> = USUAL.into_iter().filter(|module| there.contains(*module)).collect();

@@ -1,6 +1,6 @@
-//! Networks: the bridges that cards want, taps that are there already, and addresses that VNC is to listen on.
+//! Networks: the bridges that NICs want, taps that are there already, and addresses that VNC is to listen on.
 
-use super::{Finding, WantedCard, Wants};
+use super::{Finding, WantedNic, Wants};
 use crate::os::Os;
 use crate::os::state::InterfaceKind;
 use crate::value::{IfName, printable};
@@ -14,7 +14,7 @@ pub(crate) const WHAT: &str = "network";
 
 /// How a bridge is made: by chyves, which makes it again at each start and knows it from then on.
 fn make_bridge(name: &str) -> String {
-    format!("`chyves network {name} attach INTERFACE` makes it with an uplink, `chyves network {name} private` without one")
+    format!("`chyves network {name} attach INTERFACE` creates it with an uplink, `chyves network {name} private` without one")
 }
 
 fn bridges(interfaces: &Interfaces) -> Vec<&str> {
@@ -23,14 +23,14 @@ fn bridges(interfaces: &Interfaces) -> Vec<&str> {
 
 /// The bridges alone.
 pub(super) fn host(host: &HostFacts) -> Finding {
-    let Some(interfaces) = &host.state.interfaces else { return Finding::unknown(WHAT, "nobody looked at the interfaces") };
+    let Some(interfaces) = &host.state.interfaces else { return Finding::unknown(WHAT, "interfaces were not observed") };
     let bridges = bridges(interfaces);
     match (bridges.is_empty(), host.os) {
         (false, _) => Finding::ok(WHAT, format!("bridges {}", bridges.join(", "))),
         (true, Os::FreeBsd) => {
-            Finding::warns(WHAT, "there is no bridge that guests' cards could be attached to").cure(make_bridge("bridge0"))
+            Finding::warns(WHAT, "there is no bridge that guests' NICs could be attached to").cure(make_bridge("bridge0"))
         }
-        (true, Os::Linux) => Finding::ok(WHAT, "no bridge; guests have networks of QEMU's own"),
+        (true, Os::Linux) => Finding::ok(WHAT, "no bridge; guests use QEMU's user-mode network"),
     }
 }
 
@@ -38,10 +38,10 @@ pub(super) fn host(host: &HostFacts) -> Finding {
 pub(super) fn start(host: &HostFacts, wants: &Wants) -> Vec<Finding> {
     let mut all = Vec::new();
     if let Some(interfaces) = &host.state.interfaces {
-        for card in &wants.cards {
-            all.extend(bridge(interfaces, wants, card));
-            if !host.state.left_taps.contains(card.tap.as_str()) {
-                all.extend(tap(host.os, interfaces, card));
+        for nic in &wants.nics {
+            all.extend(bridge(interfaces, wants, nic));
+            if !host.state.left_taps.contains(nic.tap.as_str()) {
+                all.extend(tap(host.os, interfaces, nic));
             }
         }
     }
@@ -65,46 +65,44 @@ fn graph(host: &HostFacts, wants: &Wants, what: &str, node: &str) -> Option<Find
         format!("msg {node} setpersistent"),
     ]
     .map(|words| format!("ngctl {words}"));
-    let finding = Finding::fails("netgraph", format!("there is no netgraph node `{node}`, which {what} wants"));
+    let finding = Finding::fails("netgraph", format!("there is no netgraph node `{node}`, which {what} uses"));
     // A node's name may be longer than that of a bridge.
     let finding = match name.parse::<IfName>() {
         Ok(_) => finding.cure(format!(
-            "let starts make it: `chyves network {name} attach em0 type=netgraph`, or `chyves network {name} private type=netgraph`"
+            "let a start create it: `chyves network {name} attach em0 type=netgraph`, or `chyves network {name} private type=netgraph`"
         )),
         Err(_) => finding,
     };
     Some(
         finding
-            .cure(format!("or make it yourself, with your card for em0: kldload -n ng_ether ng_bridge && {}", make.join(" && ")))
+            .cure(format!("or create it yourself, with your NIC for em0: kldload -n ng_ether ng_bridge && {}", make.join(" && ")))
             .cure(format!("or take a bridge: `chyves set {} {what}.backend=bridge`", wants.guest)),
     )
 }
 
-/// A card's bridge.
-fn bridge(interfaces: &Interfaces, wants: &Wants, WantedCard { card, bridge, .. }: &WantedCard) -> Option<Finding> {
+/// A NIC's bridge.
+fn bridge(interfaces: &Interfaces, wants: &Wants, WantedNic { nic, bridge, .. }: &WantedNic) -> Option<Finding> {
     let bridge = bridge.as_str();
     let finding = match interfaces.get(bridge) {
         Some(InterfaceKind::Bridge) => return None,
-        Some(InterfaceKind::Other) => Finding::fails(WHAT, format!("`{bridge}`, which {card} wants, is no bridge"))
-            .cure(format!("make one with {bridge} as its member, and name that in {card}.bridge")),
-        None => Finding::fails(WHAT, format!("there is no bridge `{bridge}`, which {card} wants")).cure(make_bridge(bridge)),
+        Some(InterfaceKind::Other) => Finding::fails(WHAT, format!("`{bridge}`, which {nic} uses, is not a bridge"))
+            .cure(format!("create one with {bridge} as its member, and set {nic}.bridge to it")),
+        None => Finding::fails(WHAT, format!("there is no bridge `{bridge}`, which {nic} uses")).cure(make_bridge(bridge)),
     };
     Some(match bridges(interfaces).first() {
-        Some(other) => finding.cure(format!("or choose another: `chyves set {} {card}.bridge={other}`", wants.guest)),
+        Some(other) => finding.cure(format!("or choose another: `chyves set {} {nic}.bridge={other}`", wants.guest)),
         None => finding,
     })
 }
 
-/// A card's tap, which the start is going to make, in the hands of somebody else.
-fn tap(os: Os, interfaces: &Interfaces, WantedCard { card, tap, .. }: &WantedCard) -> Option<Finding> {
+/// A NIC's tap, which the start is going to make, in the hands of somebody else.
+fn tap(os: Os, interfaces: &Interfaces, WantedNic { nic, tap, .. }: &WantedNic) -> Option<Finding> {
     interfaces.get(tap.as_str())?;
     let destroy = match os {
         Os::FreeBsd => format!("ifconfig {tap} destroy"),
         Os::Linux => format!("ip link delete {tap}"),
     };
-    Some(
-        Finding::fails(WHAT, format!("the tap {tap}, which {card} wants, is there already")).cure(format!("if nothing uses it: {destroy}")),
-    )
+    Some(Finding::fails(WHAT, format!("the tap {tap}, which {nic} uses, already exists")).cure(format!("if nothing uses it: {destroy}")))
 }
 
 /// Where VNC is to listen.
@@ -113,9 +111,9 @@ fn vnc(host: &HostFacts, wants: &Wants) -> Option<Finding> {
     let why = printable(host.state.listens.get(&address.to_string())?.as_deref()?, 120);
     let ours = "takes an address of this host";
     Some(match address.port() {
-        0 => Finding::fails("VNC", format!("VNC can't listen on {}: {why}", address.ip()))
+        0 => Finding::fails("VNC", format!("VNC cannot listen on {}: {why}", address.ip()))
             .cure(format!("`chyves set {guest} uefi_vnc_ip=…` {ours}")),
-        _ => Finding::fails("VNC", format!("VNC can't listen on {address}: {why}"))
+        _ => Finding::fails("VNC", format!("VNC cannot listen on {address}: {why}"))
             .cure(format!("`chyves set {guest} uefi_vnc_port=0` takes a port that is free; uefi_vnc_ip {ours}")),
     })
 }

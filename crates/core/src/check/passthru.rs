@@ -30,8 +30,8 @@ pub(super) fn host(host: &HostFacts) -> Finding {
         state.pci.iter().flatten().filter(|f| is_set_aside(f)).filter_map(address).map(|device| device.to_string()).collect();
     let devices = if aside.is_empty() { "no device is set aside".to_owned() } else { format!("{} set aside", aside.join(", ")) };
     match (state.iommu, state.amdvi) {
-        (None, _) => Finding::unknown(WHAT, "whether there is an IOMMU can't be seen"),
-        (Some(Iommu::None), _) => Finding::ok(WHAT, "not possible: no IOMMU, or the firmware has switched it off (VT-d, AMD-Vi)"),
+        (None, _) => Finding::unknown(WHAT, "whether there is an IOMMU cannot be seen"),
+        (Some(Iommu::None), _) => Finding::ok(WHAT, "not possible: no IOMMU, or the firmware has disabled it (VT-d, AMD-Vi)"),
         (Some(Iommu::Dmar), _) => Finding::ok(WHAT, format!("VT-d; {devices}")),
         (Some(Iommu::Ivrs), Some(false)) if !aside.is_empty() => {
             Finding::warns(WHAT, format!("AMD-Vi, which vmm does not use yet; {devices}")).cure(AMDVI)
@@ -55,11 +55,11 @@ pub(super) fn start(host: &HostFacts, wants: &Wants) -> Vec<Finding> {
     let mut all = Vec::new();
     match (state.iommu, state.amdvi) {
         (Some(Iommu::None), _) => all.push(
-            Finding::fails(WHAT, "the host has no IOMMU, or its firmware has switched it off")
-                .cure("switch it on in the firmware's set-up (VT-d, AMD-Vi); without one there is no passthrough"),
+            Finding::fails(WHAT, "the host has no IOMMU, or its firmware has disabled it")
+                .cure("enable it in the firmware setup (VT-d, AMD-Vi); without one there is no passthrough"),
         ),
         (Some(Iommu::Ivrs), Some(false)) => all.push(Finding::fails(WHAT, "vmm does not use the IOMMU of AMD").cure(AMDVI)),
-        (Some(Iommu::Ivrs), None) => all.push(Finding::warns(WHAT, "vmm uses the IOMMU of AMD only where it was told at boot").cure(AMDVI)),
+        (Some(Iommu::Ivrs), None) => all.push(Finding::warns(WHAT, "vmm uses an AMD IOMMU only if enabled at boot").cure(AMDVI)),
         (None | Some(Iommu::Dmar), _) | (Some(Iommu::Ivrs), Some(true)) => {}
     }
     let release = Release::from(host.release);

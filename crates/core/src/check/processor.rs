@@ -33,8 +33,8 @@ fn unfit(host: &HostFacts) -> Option<Finding> {
     let technique = technique(cpu.vendor);
     if cpu.switched_off == Some(true) {
         return Some(
-            Finding::fails(WHAT, format!("{technique} of {} is switched off by the firmware", name(cpu)))
-                .cure("switch it on in the firmware's set-up (Intel Virtualization Technology, SVM Mode), with the power off and on again"),
+            Finding::fails(WHAT, format!("{technique} of {} is disabled by the firmware", name(cpu)))
+                .cure("enable it in the firmware setup (Intel Virtualization Technology, SVM Mode), with the power off and on again"),
         );
     }
     if cpu.nested_paging != Some(false) {
@@ -48,7 +48,7 @@ fn unfit(host: &HostFacts) -> Option<Finding> {
     };
     let finding = Finding::fails(WHAT, format!("{} has no {lacks}, which bhyve needs", name(cpu)));
     Some(if nested {
-        finding.cure("let the hypervisor that this host runs under pass it on (nested virtualisation)")
+        finding.cure("enable nested virtualisation in the hypervisor of this host")
     } else {
         finding.cure("use a host with a newer processor")
     })
@@ -121,7 +121,7 @@ fn too_many(host: &HostFacts, wants: &Wants) -> Option<Finding> {
         (Some(most), _) if wants.cpus > u32::from(most) => Some(
             Finding::fails(
                 LIMIT,
-                format!("{} processors are wanted, and the host gives a guest {most} at most (hw.vmm.maxcpu)", wants.cpus),
+                format!("{} processors are configured, and the host gives a guest {most} at most (hw.vmm.maxcpu)", wants.cpus),
             )
             .cure(format!("`chyves set {} cpu={most}` or less", wants.guest))
             .cure(raise),
@@ -130,7 +130,7 @@ fn too_many(host: &HostFacts, wants: &Wants) -> Option<Finding> {
         (None, Some(count)) if wants.cpus > count => Some(
             Finding::warns(
                 LIMIT,
-                format!("{} processors are wanted, the host has {count}, and that is its limit unless it was raised", wants.cpus),
+                format!("{} processors are configured, the host has {count}, and that is its limit unless it was raised", wants.cpus),
             )
             .cure(format!("`chyves set {} cpu={count}` or less", wants.guest))
             .cure(raise),

@@ -35,16 +35,15 @@ fn ways_out(host: &HostFacts, design: &Design) -> Vec<Finding> {
             _ => return None,
         };
         let missing = !interfaces.contains_key(out.as_str());
-        missing.then(|| {
-            Finding::warns(super::network::WHAT, format!("{name} leads out by {out} ({what}), and there is no such interface")).cure(set)
-        })
+        missing
+            .then(|| Finding::warns(super::network::WHAT, format!("{name} uses {out} ({what}), and there is no such interface")).cure(set))
     };
     design.bridges().filter_map(one).collect()
 }
 
 fn program(host: &HostFacts, name: &str, setting: &str, bridges: &[String]) -> Finding {
     match (host.state.programs.get(name), bridges) {
-        (None, _) => Finding::unknown(name, "nobody looked for it"),
+        (None, _) => Finding::unknown(name, "not observed"),
         (Some(Some(path)), _) => Finding::ok(name, path),
         (Some(None), []) => {
             let cure = install(name, host.os).unwrap_or_default();

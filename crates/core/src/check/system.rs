@@ -43,7 +43,7 @@ pub(super) fn rights(host: &HostFacts) -> Finding {
     match host.state.root {
         Some(true) => Finding::ok(RIGHTS, "root"),
         Some(false) => not_root(host.vmm),
-        None => Finding::unknown(RIGHTS, "nobody looked who runs chyves"),
+        None => Finding::unknown(RIGHTS, "the user of chyves is not known"),
     }
 }
 
@@ -73,7 +73,7 @@ pub(super) fn surroundings(state: &HostState) -> Vec<Finding> {
     if let Some(inside) = state.inside.as_deref().filter(|inside| *inside != "none") {
         all.push(
             Finding::warns("nesting", format!("this host is itself a guest ({})", crate::value::printable(inside, 40)))
-                .cure("guests run in it only where its hypervisor passes VT-x or SVM on, and slower"),
+                .cure("guests run in it only if its hypervisor offers nested VT-x or SVM, and slower"),
         );
     }
     all

@@ -20,7 +20,7 @@ fn wants() -> Wants {
         left_by_crash: false,
         paths: Vec::new(),
         attached: Vec::new(),
-        cards: Vec::new(),
+        nics: Vec::new(),
         nodes: Vec::new(),
         passthru: Vec::new(),
         ports: Vec::new(),
@@ -63,8 +63,8 @@ fn what_is_unknown_fails_nothing() {
     let mut wanted = wants();
     wanted.passthru = vec!["2/0/0".parse().unwrap(), "ppt0".parse().unwrap()];
     wanted.paths = vec![WantedPath { path: "/a".into(), what: "disk 0".into(), need: Need::Write }];
-    wanted.cards =
-        vec![WantedCard { card: "net0".into(), bridge: "lan".parse().unwrap(), tap: "chv0".parse().unwrap(), owner: String::new() }];
+    wanted.nics =
+        vec![WantedNic { nic: "net0".into(), bridge: "lan".parse().unwrap(), tap: "chv0".parse().unwrap(), owner: String::new() }];
     wanted.vnc = Some("127.0.0.1:5900".parse().unwrap());
     wanted.ram = Size::mib(1 << 30);
     wanted.cpus = 200;
@@ -73,8 +73,8 @@ fn what_is_unknown_fails_nothing() {
 
 #[test]
 fn a_processor_without_virtualisation_fails_every_start() {
-    insta::assert_snapshot!(with("14.3-guest", |h| h.state.memory = None, |w| w.cpus = 1), @"fails processor: Intel Xeon Processor (Skylake, IBRS) has no VT-x or SVM with nested paging, which bhyve needs; let the hypervisor that this host runs under pass it on (nested virtualisation)");
-    insta::assert_snapshot!(with("14.3-amd-switched-off", |_| {}, |_| {}), @"fails processor: SVM of AMD EPYC 7302P 16-Core Processor is switched off by the firmware; switch it on in the firmware's set-up (Intel Virtualization Technology, SVM Mode), with the power off and on again");
+    insta::assert_snapshot!(with("14.3-guest", |h| h.state.memory = None, |w| w.cpus = 1), @"fails processor: Intel Xeon Processor (Skylake, IBRS) has no VT-x or SVM with nested paging, which bhyve needs; enable nested virtualisation in the hypervisor of this host");
+    insta::assert_snapshot!(with("14.3-amd-switched-off", |_| {}, |_| {}), @"fails processor: SVM of AMD EPYC 7302P 16-Core Processor is disabled by the firmware; enable it in the firmware setup (Intel Virtualization Technology, SVM Mode), with the power off and on again");
     insta::assert_snapshot!(with("14.3-intel", |h| h.state.cpu.nested_paging = Some(false), |_| {}), @"fails processor: Intel(R) Xeon(R) E-2288G CPU @ 3.70GHz has no nested paging (EPT), which bhyve needs; use a host with a newer processor");
     insta::assert_snapshot!(with("14.3-amd", |h| h.state.cpu.nested_paging = Some(false), |_| {}), @"fails processor: AMD EPYC 7302P 16-Core Processor has no nested paging with the next instruction saved (NP and NRIP), which bhyve needs; use a host with a newer processor");
 }
@@ -92,10 +92,10 @@ fn firmware_and_a_second_processor_need_an_unrestricted_guest() {
 
 #[test]
 fn more_processors_than_the_host_gives() {
-    insta::assert_snapshot!(with("14.3-intel", |_| {}, |w| w.cpus = 17), @"fails virtual processors: 17 processors are wanted, and the host gives a guest 16 at most (hw.vmm.maxcpu); `chyves set web01 cpu=16` or less; or raise the limit in /boot/loader.conf and reboot: hw.vmm.maxcpu=17");
+    insta::assert_snapshot!(with("14.3-intel", |_| {}, |w| w.cpus = 17), @"fails virtual processors: 17 processors are configured, and the host gives a guest 16 at most (hw.vmm.maxcpu); `chyves set web01 cpu=16` or less; or raise the limit in /boot/loader.conf and reboot: hw.vmm.maxcpu=17");
     assert_eq!(with("14.3-intel", |_| {}, |w| w.cpus = 16), "");
     // vmm is not loaded, and nobody could tell what it will take.
-    insta::assert_snapshot!(with("13.5-amd", |_| {}, |w| w.cpus = 33), @"warning virtual processors: 33 processors are wanted, the host has 32, and that is its limit unless it was raised; `chyves set web01 cpu=32` or less; or raise the limit in /boot/loader.conf and reboot: hw.vmm.maxcpu=33");
+    insta::assert_snapshot!(with("13.5-amd", |_| {}, |w| w.cpus = 33), @"warning virtual processors: 33 processors are configured, the host has 32, and that is its limit unless it was raised; `chyves set web01 cpu=32` or less; or raise the limit in /boot/loader.conf and reboot: hw.vmm.maxcpu=33");
     // Before 13.2 the release itself refuses them.
     assert_eq!(with("13.5-amd", |h| h.release = (13, 1), |w| w.cpus = 33), "");
 }
@@ -119,22 +119,22 @@ fn memory_that_can_t_be_had() {
         h.state.memory = Some(Memory { total: Size::mib(8192), available: Size::mib(1024), wired: None, cache: Some(Size::mib(1024)) });
     };
     assert_eq!(with("14.3-intel", short, |w| w.ram = Size::mib(2048)), "");
-    insta::assert_snapshot!(with("14.3-intel", short, |w| w.ram = Size::mib(4096)), @"warning memory: 4G of memory is wanted, and 2G can be had: the host may have to page; `chyves set web01 ram=2048M` or less");
-    insta::assert_snapshot!(with("14.3-intel", short, |w| w.ram = Size::mib(8192)), @"fails memory: 8G of memory is wanted, and the host has 8G; `chyves set web01 ram=2048M` or less");
+    insta::assert_snapshot!(with("14.3-intel", short, |w| w.ram = Size::mib(4096)), @"warning memory: 4G of memory is needed, and 2G is available: the host may have to page; `chyves set web01 ram=2048M` or less");
+    insta::assert_snapshot!(with("14.3-intel", short, |w| w.ram = Size::mib(8192)), @"fails memory: 8G of memory is needed, and the host has 8G; `chyves set web01 ram=2048M` or less");
     // Passthrough wires it all at the start.
     let wired = with("13.5-intel", short, |w| (w.ram, w.passthru) = (Size::mib(4096), vec!["2/0/0".parse().unwrap()]));
-    insta::assert_snapshot!(wired, @"fails memory: 4G of memory is wanted, and 2G can be had; with passthrough all of it is wired at the start; `chyves set web01 ram=2048M` or less; or stop other guests");
+    insta::assert_snapshot!(wired, @"fails memory: 4G of memory is needed, and 2G is available; with passthrough all of it is wired at the start; `chyves set web01 ram=2048M` or less; or stop other guests");
 }
 
 #[test]
 fn passthrough_needs_an_iommu_that_vmm_uses() {
     let gpu = |w: &mut Wants| w.passthru = vec!["2/0/0".parse().unwrap()];
     assert_eq!(with("13.5-intel", |_| {}, gpu), "");
-    insta::assert_snapshot!(with("13.5-intel", |h| h.state.iommu = Some(Iommu::None), gpu), @"fails passthrough: the host has no IOMMU, or its firmware has switched it off; switch it on in the firmware's set-up (VT-d, AMD-Vi); without one there is no passthrough");
+    insta::assert_snapshot!(with("13.5-intel", |h| h.state.iommu = Some(Iommu::None), gpu), @"fails passthrough: the host has no IOMMU, or its firmware has disabled it; enable it in the firmware setup (VT-d, AMD-Vi); without one there is no passthrough");
     insta::assert_snapshot!(with("14.3-amd", |_| {}, gpu), @"fails passthrough: vmm does not use the IOMMU of AMD; add to /boot/loader.conf and reboot: hw.vmm.amdvi.enable=1");
     assert_eq!(with("14.3-amd", |h| h.state.amdvi = Some(true), gpu), "");
     let unseen = with("14.3-amd", |h| h.state.amdvi = None, gpu);
-    assert!(unseen.starts_with("warning passthrough: vmm uses the IOMMU of AMD only where it was told at boot"), "{unseen}");
+    assert!(unseen.starts_with("warning passthrough: vmm uses an AMD IOMMU only if enabled at boot"), "{unseen}");
     insta::assert_snapshot!(with("15.0-intel", |_| {}, gpu), @"warning passthrough: passthrough of 15.0-RELEASE is broken (EN-25:20.vmm); freebsd-update fetch install, to 15.0-RELEASE-p1 or later");
     let jailed = with("13.5-intel", |h| h.state.jailed = Some(true), gpu);
     assert!(jailed.contains("FreeBSD 13.5 has no passthrough in a jail: it came with FreeBSD 15.1"), "{jailed}");
@@ -179,7 +179,7 @@ fn netmap_and_nodes_of_netgraph_are_there() {
     };
     assert_eq!(with("14.3-intel", seen(Some(file(FileKind::Device, true)), true), wish), "");
     insta::assert_snapshot!(with("14.3-intel", seen(None, false), wish));
-    assert_eq!(with("14.3-intel", |_| {}, wish), "", "what was not looked at");
+    assert_eq!(with("14.3-intel", |_| {}, wish), "", "what was not observed");
 }
 
 #[test]
@@ -197,7 +197,7 @@ fn a_terminal_is_at_one_guest_s_serial_port() {
     let wants = |w: &mut Wants| w.ports = vec![("com2".into(), device.into())];
     assert_eq!(with("14.3-intel", taken("web01"), wants), "", "its own, at a reboot");
     let told = with("14.3-intel", taken("db01"), wants);
-    assert!(told.contains("com2 of `web01` can't be at /dev/nmdm-x.1A: `db01` is there"), "{told}");
+    assert!(told.contains("com2 of `web01` cannot be at /dev/nmdm-x.1A: `db01` is there"), "{told}");
     assert!(told.contains("`chyves set web01 com2=/dev/nmdm-web01.2A`"), "{told}");
 }
 
@@ -217,26 +217,26 @@ fn disks_are_there_writable_and_not_open_elsewhere() {
         assert_eq!(with("14.3-intel", seen(there), disk(need)), "", "{need:?}");
     }
     for (need, there, why) in [
-        (Need::Write, None, "is not there; look for it in a snapshot"),
+        (Need::Write, None, "is not there; find it in a snapshot"),
         (Need::Read, None, "is not there"),
         (Need::Socket, None, "is not there, and nobody listens; run it first: swtpm socket"),
         (
             Need::Write,
             Some(file(FileKind::Device, false)),
-            "can't be written, and bhyve would open it for reading without a word; make it writable, or say so with the option `ro`",
+            "cannot be written, and bhyve would silently open it read-only; make it writable, or set the option `ro`",
         ),
         (Need::Write, Some(file(FileKind::Folder, true)), "is a folder"),
         (Need::Read, Some(file(FileKind::Other, true)), "is neither a file nor a device"),
-        (Need::Folder, Some(file(FileKind::File, true)), "is no folder"),
+        (Need::Folder, Some(file(FileKind::File, true)), "is not a folder"),
         (
             Need::Absent,
             Some(file(FileKind::Other, true)),
-            "is there already, and bhyve makes it itself; if nothing uses it: rm /dev/zvol/tank/a",
+            "already exists, and bhyve creates it itself; if nothing uses it: rm /dev/zvol/tank/a",
         ),
     ] {
         let told = with("14.3-intel", seen(there), disk(need));
         assert!(
-            told.starts_with("fails disk 0 of `web01`: disk 0 of `web01` can't be used: `/dev/zvol/tank/a` ") && told.contains(why),
+            told.starts_with("fails disk 0 of `web01`: disk 0 of `web01` cannot be used: `/dev/zvol/tank/a` ") && told.contains(why),
             "{told}"
         );
     }
@@ -244,7 +244,7 @@ fn disks_are_there_writable_and_not_open_elsewhere() {
         seen(Some(file(FileKind::Device, true)))(h);
         h.state.holders.insert(path.into(), vec![Process { pid: 4711, command: "bhyve: db01 (bhyve)".into() }]);
     };
-    insta::assert_snapshot!(with("14.3-intel", held, disk(Need::Write)), @"fails disk 0 of `web01`: disk 0 of `web01` can't be used: `/dev/zvol/tank/a` is held open by bhyve: db01 (bhyve) (pid 4711); end that first: two that write to one disk destroy it");
+    insta::assert_snapshot!(with("14.3-intel", held, disk(Need::Write)), @"fails disk 0 of `web01`: disk 0 of `web01` cannot be used: `/dev/zvol/tank/a` is held open by bhyve: db01 (bhyve) (pid 4711); stop that first: two writers destroy a disk");
 }
 
 #[test]
@@ -254,7 +254,7 @@ fn a_vm_of_the_same_name_that_is_not_ours() {
         there(h);
         h.state.bhyves.insert("web01".into(), Process { pid: 7, command: "bhyve: web01 (bhyve)".into() });
     };
-    insta::assert_snapshot!(with("14.3-intel", there, |_| {}), @"fails VM object: a VM called `web01` exists on this host that chyves has not made; if no other program wants it: bhyvectl --vm=web01 --destroy");
+    insta::assert_snapshot!(with("14.3-intel", there, |_| {}), @"fails VM object: a VM called `web01` exists on this host that chyves has not created; if no other program wants it: bhyvectl --vm=web01 --destroy");
     // What a crash of its own left goes at the start.
     assert_eq!(with("14.3-intel", there, |w| w.left_by_crash = true), "");
     let running = with("14.3-intel", runs, |w| w.left_by_crash = true);
@@ -265,44 +265,44 @@ fn a_vm_of_the_same_name_that_is_not_ours() {
 
 #[test]
 fn bridges_taps_and_addresses() {
-    let card = |bridge: &'static str| {
+    let nic = |bridge: &'static str| {
         move |w: &mut Wants| {
-            w.cards = vec![WantedCard {
-                card: "net0".into(),
+            w.nics = vec![WantedNic {
+                nic: "net0".into(),
                 bridge: bridge.parse().unwrap(),
                 tap: "chv12345678".parse().unwrap(),
                 owner: String::new(),
             }]
         }
     };
-    assert_eq!(with("14.3-intel", |_| {}, card("lan")), "");
-    insta::assert_snapshot!(with("14.3-intel", |_| {}, card("bridge0")), @r#"fails network: there is no bridge `bridge0`, which net0 wants; `chyves network bridge0 attach INTERFACE` makes it with an uplink, `chyves network bridge0 private` without one; or choose another: `chyves set web01 net0.bridge=dmz`"#);
-    insta::assert_snapshot!(with("13.5-amd", |_| {}, card("lan")), @r#"fails network: there is no bridge `lan`, which net0 wants; `chyves network lan attach INTERFACE` makes it with an uplink, `chyves network lan private` without one"#);
-    insta::assert_snapshot!(with("13.5-amd", |_| {}, card("ix0")), @"fails network: `ix0`, which net0 wants, is no bridge; make one with ix0 as its member, and name that in net0.bridge");
+    assert_eq!(with("14.3-intel", |_| {}, nic("lan")), "");
+    insta::assert_snapshot!(with("14.3-intel", |_| {}, nic("bridge0")), @r#"fails network: there is no bridge `bridge0`, which net0 uses; `chyves network bridge0 attach INTERFACE` creates it with an uplink, `chyves network bridge0 private` without one; or choose another: `chyves set web01 net0.bridge=dmz`"#);
+    insta::assert_snapshot!(with("13.5-amd", |_| {}, nic("lan")), @r#"fails network: there is no bridge `lan`, which net0 uses; `chyves network lan attach INTERFACE` creates it with an uplink, `chyves network lan private` without one"#);
+    insta::assert_snapshot!(with("13.5-amd", |_| {}, nic("ix0")), @"fails network: `ix0`, which net0 uses, is not a bridge; create one with ix0 as its member, and set net0.bridge to it");
     let left = |h: &mut HostFacts| {
         h.state.interfaces.as_mut().unwrap().insert("chv12345678".into(), InterfaceKind::Other);
     };
-    insta::assert_snapshot!(with("14.3-intel", left, card("lan")), @"fails network: the tap chv12345678, which net0 wants, is there already; if nothing uses it: ifconfig chv12345678 destroy");
+    insta::assert_snapshot!(with("14.3-intel", left, nic("lan")), @"fails network: the tap chv12345678, which net0 uses, already exists; if nothing uses it: ifconfig chv12345678 destroy");
 
     let vnc = |text: &'static str| move |w: &mut Wants| w.vnc = Some(text.parse().unwrap());
     let tried = |text: &'static str, why: Option<&'static str>| {
         move |h: &mut HostFacts| h.state.listens = BTreeMap::from([(text.to_owned(), why.map(str::to_owned))])
     };
     assert_eq!(with("14.3-intel", tried("127.0.0.1:0", None), vnc("127.0.0.1:0")), "");
-    insta::assert_snapshot!(with("14.3-intel", tried("10.9.9.9:0", Some("Can't assign requested address")), vnc("10.9.9.9:0")), @"fails VNC: VNC can't listen on 10.9.9.9: Can't assign requested address; `chyves set web01 uefi_vnc_ip=…` takes an address of this host");
-    insta::assert_snapshot!(with("14.3-intel", tried("127.0.0.1:5900", Some("Address already in use")), vnc("127.0.0.1:5900")), @"fails VNC: VNC can't listen on 127.0.0.1:5900: Address already in use; `chyves set web01 uefi_vnc_port=0` takes a port that is free; uefi_vnc_ip takes an address of this host");
+    insta::assert_snapshot!(with("14.3-intel", tried("10.9.9.9:0", Some("Can't assign requested address")), vnc("10.9.9.9:0")), @"fails VNC: VNC cannot listen on 10.9.9.9: Can't assign requested address; `chyves set web01 uefi_vnc_ip=…` takes an address of this host");
+    insta::assert_snapshot!(with("14.3-intel", tried("127.0.0.1:5900", Some("Address already in use")), vnc("127.0.0.1:5900")), @"fails VNC: VNC cannot listen on 127.0.0.1:5900: Address already in use; `chyves set web01 uefi_vnc_port=0` takes a port that is free; uefi_vnc_ip takes an address of this host");
 }
 
 #[test]
 fn networks_of_a_linux_host() {
     let mut host = testing::world(Vec::new()).host;
     let mut wanted = wants();
-    wanted.cards =
-        vec![WantedCard { card: "net0".into(), bridge: "lan".parse().unwrap(), tap: "chv0".parse().unwrap(), owner: String::new() }];
+    wanted.nics =
+        vec![WantedNic { nic: "net0".into(), bridge: "lan".parse().unwrap(), tap: "chv0".parse().unwrap(), owner: String::new() }];
     host.state.interfaces = Some(BTreeMap::from([("lo".to_owned(), InterfaceKind::Other)]));
-    insta::assert_snapshot!(said(&host, &wanted), @"fails network: there is no bridge `lan`, which net0 wants; `chyves network lan attach INTERFACE` makes it with an uplink, `chyves network lan private` without one");
+    insta::assert_snapshot!(said(&host, &wanted), @"fails network: there is no bridge `lan`, which net0 uses; `chyves network lan attach INTERFACE` creates it with an uplink, `chyves network lan private` without one");
     host.state.interfaces = Some(BTreeMap::from([("lan".to_owned(), InterfaceKind::Bridge), ("chv0".to_owned(), InterfaceKind::Other)]));
-    insta::assert_snapshot!(said(&host, &wanted), @"fails network: the tap chv0, which net0 wants, is there already; if nothing uses it: ip link delete chv0");
+    insta::assert_snapshot!(said(&host, &wanted), @"fails network: the tap chv0, which net0 uses, already exists; if nothing uses it: ip link delete chv0");
 }
 
 #[test]
@@ -322,9 +322,9 @@ fn firmware_that_bhyve_takes() {
     for (code, vars, why) in [
         (None, of(4096), "the firmware `/fw/BHYVE_UEFI.fd` is not there"),
         (of(2 << 20), None, "the firmware `/fw/BHYVE_UEFI_VARS.fd` is not there"),
-        (of(0), of(4096), "has 0 bytes, which are no whole pages"),
-        (of(4097), of(4096), "has 4097 bytes, which are no whole pages"),
-        (Some(file(FileKind::Folder, true)), of(4096), "is no file"),
+        (of(0), of(4096), "has 0 bytes, which is not a multiple of the page size"),
+        (of(4097), of(4096), "has 4097 bytes, which is not a multiple of the page size"),
+        (Some(file(FileKind::Folder, true)), of(4096), "is not a file"),
         (of(16 << 20), of(4096), "with `/fw/BHYVE_UEFI_VARS.fd` has 16.0M, and bhyve takes 16M; pkg install edk2-bhyve -f"),
     ] {
         let told = with("14.3-intel", sizes(code, vars), packages);
@@ -372,7 +372,7 @@ fn firmware_that_ignores_the_boot_order_is_reported_where_it_matters() {
     let host = recorded::host("13.5-intel");
     assert_eq!(said(&host, &wants()), "");
     let told = said(&host, &ordered);
-    assert!(told.starts_with("warning firmware: FreeBSD 13.5 cannot tell") && told.contains("`chyves console web01`"), "{told}");
+    assert!(told.starts_with("warning firmware: FreeBSD 13.5 cannot pass") && told.contains("`chyves console web01`"), "{told}");
 }
 
 #[test]
@@ -380,7 +380,7 @@ fn rights_and_tools_that_say_what_can_t_be_read() {
     insta::assert_snapshot!(with("14.3-intel", |h| h.state.root = Some(false), |_| {}), @"fails rights: chyves is not run by root, who alone can make VMs; run it with sudo or doas");
     assert_eq!(with("14.3-intel", |h| h.state.root = Some(true), |_| {}), "");
     let odd = |h: &mut HostFacts| h.state.faults.push(crate::os::state::unreadable("kldstat", "odd"));
-    insta::assert_snapshot!(with("14.3-intel", odd, |_| {}), @"fails kldstat: can't read what `kldstat` printed: the line `odd` is not as it should be; run `kldstat` by hand; a release that prints it otherwise is worth a report");
+    insta::assert_snapshot!(with("14.3-intel", odd, |_| {}), @"fails kldstat: cannot read what `kldstat` printed: the line `odd` is not as it should be; run `kldstat` by hand; a release that prints it otherwise is worth a report");
 }
 
 #[test]
@@ -397,12 +397,8 @@ fn everything_is_said_at_once_and_nothing_hides_anything() {
             w.cpus = 9;
             w.ram = Size::mib(1 << 20);
             w.passthru = vec!["1/0/0".parse().unwrap()];
-            w.cards = vec![WantedCard {
-                card: "net0".into(),
-                bridge: "lan".parse().unwrap(),
-                tap: "chv0".parse().unwrap(),
-                owner: String::new(),
-            }];
+            w.nics =
+                vec![WantedNic { nic: "net0".into(), bridge: "lan".parse().unwrap(), tap: "chv0".parse().unwrap(), owner: String::new() }];
         },
     );
     let topics: Vec<&str> = all.lines().map(|line| line.split(':').next().unwrap()).collect();

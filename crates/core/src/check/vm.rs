@@ -50,7 +50,7 @@ pub(super) fn loaders(host: &HostFacts) -> Option<Finding> {
         (Some(false), _) => {
             Finding::warns("loaders", "bhyveload is missing, so loader=bhyveload does not work").cure("it is part of FreeBSD's base system")
         }
-        (None, _) | (Some(true), None) => Finding::unknown("loaders", "nobody looked for bhyveload and grub-bhyve"),
+        (None, _) | (Some(true), None) => Finding::unknown("loaders", "bhyveload and grub-bhyve were not looked for"),
     })
 }
 
@@ -77,7 +77,7 @@ pub(super) fn firmware(host: &HostFacts) -> Finding {
 fn bad_firmware(host: &HostFacts, firmware: &WantedFirmware) -> Option<Finding> {
     let bad = |cause: String| {
         Some(Finding::fails(FIRMWARE, cause).cure(match (&firmware.image, host.vmm) {
-            (Some(name), _) => format!("`chyves firmware verify {name}` tells whether it is what was imported"),
+            (Some(name), _) => format!("`chyves firmware verify {name}` verifies that it is what was imported"),
             (None, Vmm::Bhyve) => format!("{} -f", package(host)),
             (None, Vmm::Qemu) => "apt-get install --reinstall ovmf".to_owned(),
         }))
@@ -91,9 +91,9 @@ fn bad_firmware(host: &HostFacts, firmware: &WantedFirmware) -> Option<Finding> 
         match seen {
             Some(FileSeen { kind: FileKind::File, size, .. }) if size.get() > 0 && size.get().is_multiple_of(PAGE) => whole += size.get(),
             Some(FileSeen { kind: FileKind::File, size, .. }) => {
-                return bad(format!("the firmware `{path}` has {} bytes, which are no whole pages", size.get()));
+                return bad(format!("the firmware `{path}` has {} bytes, which is not a multiple of the page size", size.get()));
             }
-            Some(_) => return bad(format!("the firmware `{path}` is no file")),
+            Some(_) => return bad(format!("the firmware `{path}` is not a file")),
             None => return bad(format!("the firmware `{path}` is not there")),
         }
     }
@@ -121,7 +121,7 @@ fn old_firmware(host: &HostFacts) -> Option<Finding> {
 fn no_boot_order(host: &HostFacts, wants: &Wants) -> Option<Finding> {
     let known = host.vmm == Vmm::Bhyve && host.arch == "amd64" && Release::from(host.release) < Feature::FwCfg.since();
     let cause = format!(
-        "FreeBSD {}.{} cannot tell the firmware what to boot first: a disk that has a boot loader, on NVMe or any other bus, is booted before the ISO",
+        "FreeBSD {}.{} cannot pass a boot order to the firmware: a disk that has a boot loader, on NVMe or any other bus, is booted before the ISO",
         host.release.0, host.release.1
     );
     known.then(|| {
@@ -169,7 +169,7 @@ fn taken(host: &HostFacts, wants: &Wants) -> Option<Finding> {
         return None;
     }
     let who = running.map_or_else(String::new, |process| format!(", and {process} runs it"));
-    let finding = Finding::fails(VM, format!("a VM called `{name}` exists on this host that chyves has not made{who}"));
+    let finding = Finding::fails(VM, format!("a VM called `{name}` exists on this host that chyves has not created{who}"));
     Some(if running.is_some() {
         finding.cure("stop it with the program that started it")
     } else {

@@ -7,7 +7,7 @@
 use super::documents::{Documents, Parts, meta_data, network_config, own_cloud_config};
 use super::format::Format;
 use super::mime::{self, Encoding, Part};
-use super::values::CardAddress;
+use super::values::NicAddress;
 use super::yaml::Node;
 use super::{Seed, Sources, Text};
 use crate::error::{Problem, Result};
@@ -35,16 +35,16 @@ pub(super) fn check(seed: &Seed) -> Result<()> {
             "unset ci.password_file: it makes the user with a random password; give own user-data with a password in `users`".into(),
         );
     }
-    for card in &seed.cards {
-        if card.v4 == CardAddress::None {
+    for nic in &seed.nics {
+        if nic.v4 == NicAddress::None {
             return refuse(
-                format!("an interface without IPv4, net{}", card.number),
-                format!("net{}", card.number),
-                format!("set ci.net{}.address to dhcp or to an address", card.number),
+                format!("an interface without IPv4, net{}", nic.number),
+                format!("net{}", nic.number),
+                format!("set ci.net{}.address to dhcp or to an address", nic.number),
             );
         }
     }
-    let has_fixed = seed.cards.iter().any(|card| [card.v4, card.v6].iter().any(|a| matches!(a, CardAddress::Fixed(..))));
+    let has_fixed = seed.nics.iter().any(|nic| [nic.v4, nic.v6].iter().any(|a| matches!(a, NicAddress::Fixed(..))));
     if !seed.dns.is_empty() && !has_fixed {
         return refuse("name servers beside DHCP".into(), "ci.dns".into(), "give an interface an address, or unset ci.dns0".into());
     }
@@ -173,8 +173,8 @@ mod tests {
     fn what_cannot_be_said_is_refused() {
         let fixed = |seed: Seed| {
             let mut seed = seed;
-            seed.cards[0].v6 = "2001:db8::2/64".parse().unwrap();
-            seed.cards[0].gateway6 = Some("fe80::1".parse().unwrap());
+            seed.nics[0].v6 = "2001:db8::2/64".parse().unwrap();
+            seed.nics[0].gateway6 = Some("fe80::1".parse().unwrap());
             seed
         };
         assert!(check(&fixed(seed())).is_ok());

@@ -8,9 +8,9 @@ use super::format::{self, Format};
 use super::keys::PublicKey;
 use super::mime::{self, Part};
 use super::reader::Reader;
-use super::values::CardAddress;
+use super::values::NicAddress;
 use super::yaml::{self, Node};
-use super::{Card, Seed, Sources, Text, cloudbase, iso9660, nuageinit};
+use super::{Nic, Seed, Sources, Text, cloudbase, iso9660, nuageinit};
 use crate::error::{Problem, Result};
 use std::fmt::Display;
 use std::net::IpAddr;
@@ -132,7 +132,7 @@ pub(super) fn own_cloud_config(text: Text, content: &str) -> Result<Node> {
     match yaml::parse(format::content(content)) {
         Ok(None) => Ok(Node::map([])),
         Ok(Some(node)) if node.pairs().is_some() => Ok(node),
-        Ok(Some(_)) => refuse("it is no mapping of keys to values".into()),
+        Ok(Some(_)) => refuse("it is not a mapping of keys to values".into()),
         Err(bad) => refuse(bad.to_string()),
     }
 }
@@ -178,7 +178,7 @@ fn hash(text: &str) -> Result<&str> {
     // The content is a secret and is not repeated.
     Err(Problem::usage("the password file holds no hash")
         .because("it holds one line as crypt(3) writes it, beginning with `$`")
-        .hint("`openssl passwd -6` makes one: openssl passwd -6 >FILE; chmod 600 FILE"))
+        .hint("`openssl passwd -6` creates one: openssl passwd -6 >FILE; chmod 600 FILE"))
 }
 
 fn own_data(seed: &Seed, keys: &[PublicKey], password: Option<&str>) -> String {
@@ -202,28 +202,28 @@ fn own_data(seed: &Seed, keys: &[PublicKey], password: Option<&str>) -> String {
 /// `everywhere6` is how a default route of IPv6 is written.
 pub(super) fn network_config(seed: &Seed, everywhere6: &[&str]) -> String {
     let mut text = String::from("version: 2\n");
-    if seed.cards.is_empty() {
+    if seed.nics.is_empty() {
         return text + "ethernets: {}\n";
     }
     text.push_str("ethernets:\n");
     let mut resolver = Some((&seed.dns, &seed.search)).filter(|(dns, search)| !(dns.is_empty() && search.is_empty()));
-    for card in &seed.cards {
-        text.push_str(&format!("  net{}:\n    match:\n      macaddress: {}\n", card.number, quoted(card.mac)));
-        if let Some(mtu) = card.mtu {
+    for nic in &seed.nics {
+        text.push_str(&format!("  net{}:\n    match:\n      macaddress: {}\n", nic.number, quoted(nic.mac)));
+        if let Some(mtu) = nic.mtu {
             text.push_str(&format!("    mtu: {mtu}\n"));
         }
-        text.push_str(&format!("    dhcp4: {}\n", card.v4 == CardAddress::Dhcp));
-        text.push_str(&format!("    dhcp6: {}\n", card.v6 == CardAddress::Dhcp));
-        if card.v6 == CardAddress::None {
+        text.push_str(&format!("    dhcp4: {}\n", nic.v4 == NicAddress::Dhcp));
+        text.push_str(&format!("    dhcp6: {}\n", nic.v6 == NicAddress::Dhcp));
+        if nic.v6 == NicAddress::None {
             text.push_str("    accept-ra: false\n");
         }
-        let fixed: Vec<CardAddress> = [card.v4, card.v6].into_iter().filter(|a| matches!(a, CardAddress::Fixed(..))).collect();
+        let fixed: Vec<NicAddress> = [nic.v4, nic.v6].into_iter().filter(|a| matches!(a, NicAddress::Fixed(..))).collect();
         if !fixed.is_empty() {
             text.push_str("    addresses:\n");
             text.extend(fixed.iter().map(|a| format!("      - {}\n", quoted(a))));
         }
-        text.push_str(&routes(card, everywhere6));
-        if card.v4 != CardAddress::None || card.v6 != CardAddress::None {
+        text.push_str(&routes(nic, everywhere6));
+        if nic.v4 != NicAddress::None || nic.v6 != NicAddress::None {
             text.push_str(&resolver.take().map(|(dns, search)| nameservers(dns, search)).unwrap_or_default());
         }
     }
@@ -236,9 +236,9 @@ const EVERYWHERE: [&str; 1] = ["0.0.0.0/0"];
 const EVERYWHERE6: [&str; 2] = ["::/1", "8000::/1"];
 
 /// The default routes. A router outside of the interface's own network is reached all the same: it is on the link.
-fn routes(card: &Card, everywhere6: &[&str]) -> String {
+fn routes(nic: &Nic, everywhere6: &[&str]) -> String {
     let mut text = String::new();
-    for (own, gateway, all) in [(card.v4, card.gateway, &EVERYWHERE[..]), (card.v6, card.gateway6, everywhere6)] {
+    for (own, gateway, all) in [(nic.v4, nic.gateway, &EVERYWHERE[..]), (nic.v6, nic.gateway6, everywhere6)] {
         let Some(gateway) = gateway else { continue };
         let link_local = matches!(gateway, IpAddr::V6(a) if a.is_unicast_link_local());
         let on_link = if own.reaches(gateway) || link_local { "" } else { "        on-link: true\n" };
@@ -281,21 +281,21 @@ mod tests {
         seed.user = Some("ann".parse().unwrap());
         seed.dns = vec!["192.0.2.1".parse().unwrap(), "2001:db8::1".parse().unwrap()];
         seed.search = vec!["example.org".parse().unwrap()];
-        seed.cards[0].v4 = "192.0.2.10/24".parse().unwrap();
-        seed.cards[0].v6 = "2001:db8::10/64".parse().unwrap();
-        seed.cards[0].gateway = Some("192.0.2.1".parse().unwrap());
-        seed.cards[0].gateway6 = Some("fe80::1".parse().unwrap());
-        seed.cards[0].mtu = Some(9000);
-        // A router outside of the card's network, as some hosters have it.
-        let other = Card {
+        seed.nics[0].v4 = "192.0.2.10/24".parse().unwrap();
+        seed.nics[0].v6 = "2001:db8::10/64".parse().unwrap();
+        seed.nics[0].gateway = Some("192.0.2.1".parse().unwrap());
+        seed.nics[0].gateway6 = Some("fe80::1".parse().unwrap());
+        seed.nics[0].mtu = Some(9000);
+        // A router outside of the NIC's network, as some hosters have it.
+        let other = Nic {
             number: 1,
             v4: "198.51.100.7/32".parse().unwrap(),
-            v6: CardAddress::None,
+            v6: NicAddress::None,
             gateway6: None,
             mtu: None,
-            ..seed.cards[0].clone()
+            ..seed.nics[0].clone()
         };
-        seed.cards.push(other);
+        seed.nics.push(other);
         let sources = Sources {
             authorized_keys: Some(format!("{KEY}\n{KEY} again\n")),
             password: Some("$6$salt$hash\n".into()),

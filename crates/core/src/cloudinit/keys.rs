@@ -51,7 +51,7 @@ impl PublicKey {
             .map(|(n, line)| line.parse().map_err(|bad: BadValue| BadValue { why: format!("(line {n}) {}", bad.why), ..bad }))
             .collect::<Result<_, _>>()?;
         if keys.is_empty() {
-            return Err(BadValue::new("the file", "holds no key").hint("`ssh-keygen -t ed25519` makes a pair; give the file .pub"));
+            return Err(BadValue::new("the file", "holds no key").hint("`ssh-keygen -t ed25519` creates a key pair; use its .pub file"));
         }
         Ok(keys)
     }
@@ -96,20 +96,20 @@ impl FromStr for PublicKey {
         if line.chars().any(|c| c.is_control() && c != '\t') {
             return Err(refuse("holds control characters"));
         }
-        let (options, rest) = split_options(line).ok_or_else(|| refuse("is no public key"))?;
+        let (options, rest) = split_options(line).ok_or_else(|| refuse("is not a public key"))?;
         let words: Vec<&str> = rest.split_ascii_whitespace().collect();
         let Some(name) = words.first().filter(|name| is_type(name)) else {
             return Err(refuse("begins with no type of key that OpenSSH knows"));
         };
-        let Some(blob) = words.get(1) else { return Err(refuse("is no public key: nothing follows its type")) };
+        let Some(blob) = words.get(1) else { return Err(refuse("is not a public key: nothing follows its type")) };
         // The blob repeats the type behind its length, so that a key that was cut or mixed up is seen.
-        let bytes = STANDARD.decode(blob).map_err(|_| refuse("is damaged: its blob is no base64"))?;
+        let bytes = STANDARD.decode(blob).map_err(|_| refuse("is damaged: its blob is not base64"))?;
         let length = u32::try_from(name.len()).unwrap_or(0).to_be_bytes();
         let fields = bytes.strip_prefix(&length).and_then(|b| b.strip_prefix(name.as_bytes()));
         // A certificate holds numbers too, which have no length before them.
         let is_whole = |rest: &[u8]| if name.ends_with(CERTIFICATE) { rest.len() > 100 } else { are_fields(rest) };
         if !fields.is_some_and(is_whole) {
-            return Err(refuse("is damaged: it was cut, or is of another type than it says"));
+            return Err(refuse("is damaged: it was truncated, or is of another type than stated"));
         }
         let gap = if options.is_empty() { "" } else { " " };
         Ok(Self(format!("{options}{gap}{}", words.join(" "))))

@@ -30,7 +30,7 @@ use keys::PublicKey;
 use reader::Reader;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
-use values::{CardAddress, HostName, UserName};
+use values::{HostName, NicAddress, UserName};
 
 /// The volume label by which cloud-init finds its seed.
 pub const LABEL: &str = "CIDATA";
@@ -61,8 +61,8 @@ pub struct Seed {
     pub dns: Vec<IpAddr>,
     /// The domains that short names are looked for in.
     pub search: Vec<HostName>,
-    /// The network cards.
-    pub cards: Vec<Card>,
+    /// The NICs.
+    pub nics: Vec<Nic>,
 }
 
 /// A seed that is to be written.
@@ -86,9 +86,9 @@ impl SeedDisc {
     }
 }
 
-/// One network card.
+/// One NIC.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Card {
+pub struct Nic {
     /// Its number.
     pub number: u16,
     /// By which the guest finds it, whatever it calls it.
@@ -96,9 +96,9 @@ pub struct Card {
     /// The largest packet, where not the usual one.
     pub mtu: Option<u32>,
     /// Its IPv4 address.
-    pub v4: CardAddress,
+    pub v4: NicAddress,
     /// Its IPv6 address.
-    pub v6: CardAddress,
+    pub v6: NicAddress,
     /// The next hop to everywhere.
     pub gateway: Option<IpAddr>,
     /// The same for IPv6.
@@ -178,12 +178,12 @@ pub(crate) mod testing {
             password_file: None,
             dns: Vec::new(),
             search: Vec::new(),
-            cards: vec![Card {
+            nics: vec![Nic {
                 number: 0,
                 mac: "58:9c:fc:00:00:01".parse().unwrap(),
                 mtu: None,
-                v4: CardAddress::Dhcp,
-                v6: CardAddress::Auto,
+                v4: NicAddress::Dhcp,
+                v6: NicAddress::Auto,
                 gateway: None,
                 gateway6: None,
             }],

@@ -8,9 +8,9 @@
 
 use super::documents::{Documents, Parts, meta_data, own_cloud_config};
 use super::format::Format;
-use super::values::CardAddress;
+use super::values::NicAddress;
 use super::yaml::{self, Node};
-use super::{Card, Seed, Sources, Text};
+use super::{Nic, Seed, Sources, Text};
 use crate::error::{Problem, Result};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -28,33 +28,33 @@ const RESOLVCONF: &str = "/etc/resolvconf.conf";
 /// The first thing that can't, with what can be set instead.
 pub(super) fn check(seed: &Seed) -> Result<()> {
     let mut routers: [Option<u16>; 2] = [None, None];
-    for card in &seed.cards {
+    for nic in &seed.nics {
         let refuse = |what: String, instead: String| {
-            Err(Problem::usage(format!("nuageinit cannot configure {what} on net{}", card.number))
-                .on(format!("net{}", card.number))
+            Err(Problem::usage(format!("nuageinit cannot configure {what} on net{}", nic.number))
+                .on(format!("net{}", nic.number))
                 .because(
                     "the guest's seed is read by nuageinit, FreeBSD's own, which knows a part of cloud-init's keys (property ci.reader)",
                 )
                 .hint(instead))
         };
-        let key = |part: &str| format!("ci.net{}.{part}", card.number);
-        let is_fixed = |address| matches!(address, CardAddress::Fixed(..));
-        if card.v6 == CardAddress::Dhcp {
+        let key = |part: &str| format!("ci.net{}.{part}", nic.number);
+        let is_fixed = |address| matches!(address, NicAddress::Fixed(..));
+        if nic.v6 == NicAddress::Dhcp {
             return refuse("DHCPv6".into(), format!("set {} to auto, none or an address", key("address6")));
         }
-        if card.v4 == CardAddress::Dhcp && is_fixed(card.v6) {
+        if nic.v4 == NicAddress::Dhcp && is_fixed(nic.v6) {
             return refuse(
                 "a fixed IPv6 address beside DHCP".into(),
                 format!("set {} to an address or to none, or {} to auto", key("address"), key("address6")),
             );
         }
-        if card.v4 != CardAddress::Dhcp && card.v6 == CardAddress::Auto {
+        if nic.v4 != NicAddress::Dhcp && nic.v6 == NicAddress::Auto {
             return refuse("router advertisements without DHCP".into(), format!("set {} to an address or to none", key("address6")));
         }
-        if card.v4 == CardAddress::None && card.v6 == CardAddress::None {
+        if nic.v4 == NicAddress::None && nic.v6 == NicAddress::None {
             return refuse("no address at all".into(), format!("set {} or {}, or remove the interface", key("address"), key("address6")));
         }
-        for (family, own, gateway, part) in [(0, card.v4, card.gateway, "gateway"), (1, card.v6, card.gateway6, "gateway6")] {
+        for (family, own, gateway, part) in [(0, nic.v4, nic.gateway, "gateway"), (1, nic.v6, nic.gateway6, "gateway6")] {
             let Some(gateway) = gateway else { continue };
             if matches!(gateway, IpAddr::V6(a) if a.is_unicast_link_local()) {
                 return refuse(
@@ -68,7 +68,7 @@ pub(super) fn check(seed: &Seed) -> Result<()> {
                     format!("set {} to an address in that network, or use an image with cloud-init and ci.reader=cloud-init", key(part)),
                 );
             }
-            if let Some(first) = routers[family].replace(card.number) {
+            if let Some(first) = routers[family].replace(nic.number) {
                 return refuse(format!("a second default router, beside the one on net{first},"), format!("unset {}", key(part)));
             }
         }
@@ -145,12 +145,12 @@ fn ours(seed: &Seed, parts: &Parts<'_>) -> Node {
         let entry = Node::map([("name", Node::text(user)), ("password", Node::text(hash)), ("type", Node::plain("hash"))]);
         all.set("chpasswd", Node::map([("expire", Node::plain("false")), ("users", Node::list([entry]))]));
     }
-    let said: Vec<&Card> = seed.cards.iter().filter(|card| needs_words(card)).collect();
+    let said: Vec<&Nic> = seed.nics.iter().filter(|nic| needs_words(nic)).collect();
     let mut resolver = Some(nameservers(seed)).filter(|node| node.pairs().is_some_and(|pairs| !pairs.is_empty()));
     if !said.is_empty() {
         let mut ethernets = Node::map([]);
-        for card in said {
-            ethernets.set(&format!("net{}", card.number), ethernet(card, &mut resolver));
+        for nic in said {
+            ethernets.set(&format!("net{}", nic.number), ethernet(nic, &mut resolver));
         }
         all.set("network", Node::map([("version", Node::plain(2)), ("ethernets", ethernets)]));
     }
@@ -161,24 +161,24 @@ fn ours(seed: &Seed, parts: &Parts<'_>) -> Node {
     all
 }
 
-fn needs_words(card: &Card) -> bool {
-    (card.v4, card.v6) != (CardAddress::Dhcp, CardAddress::Auto)
+fn needs_words(nic: &Nic) -> bool {
+    (nic.v4, nic.v6) != (NicAddress::Dhcp, NicAddress::Auto)
 }
 
-fn ethernet(card: &Card, resolver: &mut Option<Node>) -> Node {
+fn ethernet(nic: &Nic, resolver: &mut Option<Node>) -> Node {
     // It compares with what the system prints in small letters.
-    let mac = card.mac.to_string().to_ascii_lowercase();
+    let mac = nic.mac.to_string().to_ascii_lowercase();
     let mut node = Node::map([("match", Node::map([("macaddress", Node::text(mac))]))]);
-    if card.v4 == CardAddress::Dhcp {
+    if nic.v4 == NicAddress::Dhcp {
         node.set("dhcp4", Node::plain("true"));
         return node;
     }
-    if let Some(mtu) = card.mtu {
+    if let Some(mtu) = nic.mtu {
         node.set("mtu", Node::plain(mtu));
     }
-    let fixed = [card.v4, card.v6].into_iter().filter(|a| matches!(a, CardAddress::Fixed(..)));
+    let fixed = [nic.v4, nic.v6].into_iter().filter(|a| matches!(a, NicAddress::Fixed(..)));
     node.set("addresses", Node::list(fixed.map(Node::text)));
-    for (key, gateway) in [("gateway4", card.gateway), ("gateway6", card.gateway6)] {
+    for (key, gateway) in [("gateway4", nic.gateway), ("gateway6", nic.gateway6)] {
         if let Some(gateway) = gateway {
             node.set(key, Node::text(gateway));
         }
@@ -298,8 +298,8 @@ mod tests {
 
     fn seed() -> Seed {
         let mut seed = Seed { reader: Reader::Nuageinit, ..testing::seed() };
-        let second = Card { number: 1, mac: MACS[1].parse().unwrap(), ..seed.cards[0].clone() };
-        seed.cards.push(second);
+        let second = Nic { number: 1, mac: MACS[1].parse().unwrap(), ..seed.nics[0].clone() };
+        seed.nics.push(second);
         seed
     }
 
@@ -324,11 +324,11 @@ mod tests {
         let mut seed = Seed { user: Some("ann".parse().unwrap()), password_file: Some("hash".into()), ..seed() };
         seed.dns = vec!["192.0.2.53".parse().unwrap()];
         seed.search = vec!["example.org".parse().unwrap()];
-        seed.cards[0].v4 = "192.0.2.10/24".parse().unwrap();
-        seed.cards[0].v6 = "2001:db8::10/64".parse().unwrap();
-        seed.cards[0].gateway = Some("192.0.2.1".parse().unwrap());
-        seed.cards[0].gateway6 = Some("2001:db8::1".parse().unwrap());
-        seed.cards[0].mtu = Some(9000);
+        seed.nics[0].v4 = "192.0.2.10/24".parse().unwrap();
+        seed.nics[0].v6 = "2001:db8::10/64".parse().unwrap();
+        seed.nics[0].gateway = Some("192.0.2.1".parse().unwrap());
+        seed.nics[0].gateway6 = Some("2001:db8::1".parse().unwrap());
+        seed.nics[0].mtu = Some(9000);
         let sources = Sources { password: Some("$6$salt$hash\n".into()), ..Sources::default() };
         for version in BOTH {
             let guest = booted(version, &seed, &sources);
@@ -366,8 +366,8 @@ mod tests {
             assert_eq!(booted(version, &bare, &Sources::default()).users["freebsd"].password.as_deref(), Some("freebsd"));
         }
         let mut quiet = Seed { dns: vec!["192.0.2.53".parse().unwrap()], ..seed() };
-        quiet.cards[1].v6 = CardAddress::None;
-        quiet.cards[1].mtu = Some(9000);
+        quiet.nics[1].v6 = NicAddress::None;
+        quiet.nics[1].mtu = Some(9000);
         let guest = booted(Version::Of2025, &quiet, &Sources::default());
         assert_eq!(rc(&guest), ["ifconfig_vtnet1=DHCP"]);
         assert_eq!(guest.files[RESOLVCONF], "name_servers=\"192.0.2.53\"\n");
@@ -426,21 +426,21 @@ mod tests {
             assert!(!problem.hints.is_empty());
             problem.message
         };
-        let fixed = "192.0.2.10/24".parse::<CardAddress>().unwrap();
-        let fixed6 = "2001:db8::10/64".parse::<CardAddress>().unwrap();
-        assert!(why(&|s| s.cards[0].v6 = CardAddress::Dhcp).contains("DHCPv6"));
-        assert!(why(&|s| s.cards[0].v6 = fixed6).contains("beside DHCP"));
-        assert!(why(&|s| s.cards[0].v4 = fixed).contains("router advertisements"));
-        assert!(why(&|s| (s.cards[0].v4, s.cards[0].v6) = (CardAddress::None, CardAddress::None)).contains("no address"));
+        let fixed = "192.0.2.10/24".parse::<NicAddress>().unwrap();
+        let fixed6 = "2001:db8::10/64".parse::<NicAddress>().unwrap();
+        assert!(why(&|s| s.nics[0].v6 = NicAddress::Dhcp).contains("DHCPv6"));
+        assert!(why(&|s| s.nics[0].v6 = fixed6).contains("beside DHCP"));
+        assert!(why(&|s| s.nics[0].v4 = fixed).contains("router advertisements"));
+        assert!(why(&|s| (s.nics[0].v4, s.nics[0].v6) = (NicAddress::None, NicAddress::None)).contains("no address"));
         let routed = |s: &mut Seed, n: usize, gateway: &str| {
-            (s.cards[n].v4, s.cards[n].v6, s.cards[n].gateway) = (fixed, CardAddress::None, Some(gateway.parse().unwrap()));
+            (s.nics[n].v4, s.nics[n].v6, s.nics[n].gateway) = (fixed, NicAddress::None, Some(gateway.parse().unwrap()));
         };
         assert!(why(&|s| routed(s, 0, "198.51.100.1")).contains("outside"));
         assert!(why(&|s| (routed(s, 0, "192.0.2.1"), routed(s, 1, "192.0.2.1")).1).contains("second default router"));
         assert!(
             why(&|s| {
-                (s.cards[0].v4, s.cards[0].v6) = (CardAddress::None, fixed6);
-                s.cards[0].gateway6 = Some("fe80::1".parse().unwrap());
+                (s.nics[0].v4, s.nics[0].v6) = (NicAddress::None, fixed6);
+                s.nics[0].gateway6 = Some("fe80::1".parse().unwrap());
             })
             .contains("link-local")
         );

@@ -74,7 +74,7 @@ impl FromStr for Reader {
         Self::ALL
             .into_iter()
             .find(|reader| reader.word() == text)
-            .ok_or_else(|| Problem::usage(format!("`{}` is no reader of seeds", crate::value::printable(text, 60))))
+            .ok_or_else(|| Problem::usage(format!("`{}` is not a reader of seeds", crate::value::printable(text, 60))))
     }
 }
 serde_by_text!(Reader);

@@ -3,8 +3,8 @@
 //! To add a setting: a row in the catalogue, a constant in `keys`, and the field of [`Seed`] that is filled here.
 
 use super::reader::Reader;
-use super::values::{CardAddress, HostName};
-use super::{Card, Seed, documents};
+use super::values::{HostName, NicAddress};
+use super::{Nic, Seed, documents};
 use crate::error::{Problem, Result};
 use crate::guest::Guest;
 use crate::property::keys::{self, CiNetKey};
@@ -36,7 +36,7 @@ pub fn of(guest: &Guest) -> Result<Option<Seed>> {
         password_file: guest.checked(keys::CI_PASSWORD_FILE)?,
         dns: numbered(guest, "ci.dns", keys::ci_dns)?,
         search: numbered(guest, "ci.search", keys::ci_search)?,
-        cards: guest.spec()?.nets.iter().map(|net| card(guest, net, reader)).collect::<Result<_>>()?,
+        nics: guest.spec()?.nets.iter().map(|net| nic(guest, net, reader)).collect::<Result<_>>()?,
     };
     if seed.password_file.is_some() && seed.user.is_none() {
         return Err(Problem::usage(format!("`{}` has a password for a user without a name", guest.name))
@@ -57,7 +57,7 @@ pub fn instance_id(guest: &Guest) -> Result<String> {
     Ok(format!("{}-{}", guest.uuid, generation(guest)?))
 }
 
-/// How often the guest was to take itself for a new machine, the first time included.
+/// How often cloud-init was told to treat the guest as a new instance, the first time included.
 ///
 /// # Errors
 /// The stored number is none.
@@ -80,20 +80,20 @@ fn numbered<T: FromStr>(guest: &Guest, family: &str, key: impl Fn(u16) -> String
     numbers.into_iter().filter_map(|n| parsed(guest, &key(n)).transpose()).collect()
 }
 
-fn card(guest: &Guest, net: &crate::guest::NetSpec, reader: Reader) -> Result<Card> {
+fn nic(guest: &Guest, net: &crate::guest::NetSpec, reader: Reader) -> Result<Nic> {
     let key = |part| keys::ci_net(net.number, part);
     let address = |part, unset| Ok::<_, Problem>(parsed(guest, &key(part))?.unwrap_or(unset));
-    // Without an address of its own a card hears of its router as it hears of its address.
-    let gateway = |part, own| if matches!(own, CardAddress::Fixed(..)) { parsed(guest, &key(part)) } else { Ok(None) };
-    let v4 = address(CiNetKey::Address, CardAddress::Dhcp)?;
+    // Without an address of its own a NIC hears of its router as it hears of its address.
+    let gateway = |part, own| if matches!(own, NicAddress::Fixed(..)) { parsed(guest, &key(part)) } else { Ok(None) };
+    let v4 = address(CiNetKey::Address, NicAddress::Dhcp)?;
     // Beside a fixed address nuageinit can't have router advertisements: where none were asked for, there are none.
     let is_asked6 = guest.settings.own(&key(CiNetKey::Address6)).is_some();
-    let v6 = if reader == Reader::Nuageinit && v4 != CardAddress::Dhcp && !is_asked6 {
-        CardAddress::None
+    let v6 = if reader == Reader::Nuageinit && v4 != NicAddress::Dhcp && !is_asked6 {
+        NicAddress::None
     } else {
-        address(CiNetKey::Address6, CardAddress::Auto)?
+        address(CiNetKey::Address6, NicAddress::Auto)?
     };
-    Ok(Card {
+    Ok(Nic {
         number: net.number,
         mac: net.mac,
         mtu: net.mtu.filter(|mtu| *mtu != 1500),
@@ -123,13 +123,13 @@ mod tests {
         let seed = of(&guest).unwrap().unwrap();
         assert_eq!(seed.instance_id, format!("{}-1", guest.uuid));
         assert_eq!(seed.hostname.to_string(), "web-01");
-        let cards: Vec<String> = seed.cards.iter().map(|c| format!("{} {} {} {:?}", c.number, c.v4, c.v6, c.mtu)).collect();
-        assert_eq!(cards, ["0 dhcp auto None", "2 dhcp auto Some(9000)"]);
+        let nics: Vec<String> = seed.nics.iter().map(|c| format!("{} {} {} {:?}", c.number, c.v4, c.v6, c.mtu)).collect();
+        assert_eq!(nics, ["0 dhcp auto None", "2 dhcp auto Some(9000)"]);
         let routed = [("ci.enabled", "yes"), ("net0.backend", "user"), ("ci.net0.gateway", "192.0.2.1")];
-        assert_eq!(of(&testing::guest("web01", &routed)).unwrap().unwrap().cards[0].gateway, None);
+        assert_eq!(of(&testing::guest("web01", &routed)).unwrap().unwrap().nics[0].gateway, None);
         let fixed = [routed.as_slice(), &[("ci.net0.address", "192.0.2.9/24")]].concat();
-        assert!(of(&testing::guest("web01", &fixed)).unwrap().unwrap().cards[0].gateway.is_some());
-        assert_eq!(seed.cards[1].mac, guest.spec().unwrap().nets[1].mac);
+        assert!(of(&testing::guest("web01", &fixed)).unwrap().unwrap().nics[0].gateway.is_some());
+        assert_eq!(seed.nics[1].mac, guest.spec().unwrap().nets[1].mac);
     }
 
     #[test]
@@ -145,7 +145,7 @@ mod tests {
         assert!(problem.message.contains("router advertisements") && problem.hints[0].contains("ci.net0.address6"), "{problem:?}");
         let all = [&[("ci.enabled", "yes"), ("net0.backend", "user")], &bsd[..]].concat();
         let seed = of(&testing::guest("web01", &all)).unwrap().unwrap();
-        assert_eq!((seed.reader, seed.cards[0].v6), (Reader::Nuageinit, CardAddress::None));
+        assert_eq!((seed.reader, seed.nics[0].v6), (Reader::Nuageinit, NicAddress::None));
         assert!(why(&[("ci.key0", KEY)]).message.contains("the setting `ci.key0` of `web01` is wrong"));
     }
 }

@@ -44,7 +44,7 @@ impl FromStr for HostName {
         if text.len() <= 253 && text.split('.').all(label) {
             return Ok(Self(text.to_ascii_lowercase()));
         }
-        Err(BadValue::new(text, "is no host name")
+        Err(BadValue::new(text, "is not a host name")
             .hint("labels of 1 to 63 letters, digits and `-`, with points between: db01 or db01.example.org"))
     }
 }
@@ -63,15 +63,15 @@ impl FromStr for UserName {
         if first && rest && text.len() <= 32 {
             return Ok(Self(text.to_owned()));
         }
-        Err(BadValue::new(text, "is no user's name")
+        Err(BadValue::new(text, "is not a user's name")
             .hint("at most 32 lower-case letters, digits, `_` and `-`, the first of them a letter or `_`"))
     }
 }
 text_type!(UserName);
 
-/// How a card gets its address.
+/// How a NIC gets its address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CardAddress {
+pub enum NicAddress {
     /// It gets none.
     None,
     /// It asks a DHCP server.
@@ -82,26 +82,27 @@ pub enum CardAddress {
     Fixed(IpAddr, u8),
 }
 
-impl CardAddress {
-    /// Reads an IPv4 card address: `dhcp`, `none` or `192.0.2.10/24`.
+impl NicAddress {
+    /// Reads an IPv4 NIC address: `dhcp`, `none` or `192.0.2.10/24`.
     ///
     /// # Errors
     /// It is none.
     pub fn v4(text: &str) -> Result<Self, BadValue> {
-        let bad = || BadValue::new(text, "is no IPv4 address of a card").hint("dhcp, none, or an address with its network: 192.0.2.10/24");
+        let bad =
+            || BadValue::new(text, "is not an IPv4 address of a NIC").hint("dhcp, none, or an address with its network: 192.0.2.10/24");
         match text {
             "auto" => Err(bad()),
             _ => Self::read(text, 32, |a| a.is_ipv4() && usable4(a)).ok_or_else(bad),
         }
     }
 
-    /// Reads an IPv6 card address: `auto`, `dhcp`, `none` or `2001:db8::10/64`.
+    /// Reads an IPv6 NIC address: `auto`, `dhcp`, `none` or `2001:db8::10/64`.
     ///
     /// # Errors
     /// It is none.
     pub fn v6(text: &str) -> Result<Self, BadValue> {
         Self::read(text, 128, |a| a.is_ipv6() && !a.is_multicast() && !a.is_unspecified()).ok_or_else(|| {
-            BadValue::new(text, "is no IPv6 address of a card").hint("auto, dhcp, none, or an address with its network: 2001:db8::10/64")
+            BadValue::new(text, "is not an IPv6 address of a NIC").hint("auto, dhcp, none, or an address with its network: 2001:db8::10/64")
         })
     }
 
@@ -142,7 +143,7 @@ fn network6(address: Ipv6Addr, prefix: u8) -> u128 {
     u128::from(address).checked_shr(128 - u32::from(prefix.min(128))).unwrap_or(0)
 }
 
-impl FromStr for CardAddress {
+impl FromStr for NicAddress {
     type Err = BadValue;
 
     fn from_str(text: &str) -> Result<Self, BadValue> {
@@ -150,7 +151,7 @@ impl FromStr for CardAddress {
     }
 }
 
-impl std::fmt::Display for CardAddress {
+impl std::fmt::Display for NicAddress {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::None => f.pad("none"),
@@ -160,7 +161,7 @@ impl std::fmt::Display for CardAddress {
         }
     }
 }
-serde_by_text!(CardAddress);
+serde_by_text!(NicAddress);
 
 #[cfg(test)]
 mod tests {
@@ -182,16 +183,16 @@ mod tests {
 
     #[test]
     fn addresses_are_read_in_one_form() {
-        assert_eq!(CardAddress::v4("192.0.2.10/24").unwrap().to_string(), "192.0.2.10/24");
-        assert_eq!(CardAddress::v6("2001:DB8::0010/64").unwrap().to_string(), "2001:db8::10/64");
+        assert_eq!(NicAddress::v4("192.0.2.10/24").unwrap().to_string(), "192.0.2.10/24");
+        assert_eq!(NicAddress::v6("2001:DB8::0010/64").unwrap().to_string(), "2001:db8::10/64");
         for bad in ["192.0.2.10", "192.0.2.10/33", "192.0.2.10/024", "192.0.2.10/0", "0.0.0.0/8", "224.0.0.1/24", "auto", "::1/128", ""] {
-            assert!(CardAddress::v4(bad).is_err(), "{bad}");
+            assert!(NicAddress::v4(bad).is_err(), "{bad}");
         }
         for bad in ["192.0.2.10/24", "2001:db8::10", "::/64", "2001:db8::1/129"] {
-            assert!(CardAddress::v6(bad).is_err(), "{bad}");
+            assert!(NicAddress::v6(bad).is_err(), "{bad}");
         }
-        let card = CardAddress::v4("192.0.2.10/24").unwrap();
-        assert!(card.reaches("192.0.2.1".parse().unwrap()) && !card.reaches("192.0.3.1".parse().unwrap()));
-        assert!(CardAddress::v6("fd00::2/64").unwrap().reaches("fd00::1".parse().unwrap()));
+        let nic = NicAddress::v4("192.0.2.10/24").unwrap();
+        assert!(nic.reaches("192.0.2.1".parse().unwrap()) && !nic.reaches("192.0.3.1".parse().unwrap()));
+        assert!(NicAddress::v6("fd00::2/64").unwrap().reaches("fd00::1".parse().unwrap()));
     }
 }

@@ -110,8 +110,8 @@ impl FromStr for SectorSizes {
         };
         let number = |part: &str| -> Result<u32, BadValue> {
             let digits = !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-            let n: u32 = part.parse().ok().filter(|_| digits).ok_or_else(|| refuse("is no sector size"))?;
-            if n.is_power_of_two() && (512..=65_536).contains(&n) { Ok(n) } else { Err(refuse("is no sector size")) }
+            let n: u32 = part.parse().ok().filter(|_| digits).ok_or_else(|| refuse("is not a sector size"))?;
+            if n.is_power_of_two() && (512..=65_536).contains(&n) { Ok(n) } else { Err(refuse("is not a sector size")) }
         };
         let (logical, physical) = text.split_once('/').unwrap_or((text, text));
         let (logical, physical) = (number(logical)?, number(physical)?);
@@ -144,7 +144,7 @@ impl FromStr for BlockOptions {
                 None if word == "nodelete" => options.nodelete = true,
                 Some(("sectorsize", sizes)) => options.sectors = Some(sizes.parse()?),
                 Some(("bootindex", n)) => {
-                    let number: u32 = n.parse().map_err(|_| refuse(format!("has a bootindex of `{n}`, which is no number")))?;
+                    let number: u32 = n.parse().map_err(|_| refuse(format!("has a bootindex of `{n}`, which is not a number")))?;
                     // Hypervisors keep it in a signed number.
                     if i32::try_from(number).is_err() {
                         return Err(refuse(format!("has a bootindex of {n}; the largest is {}", i32::MAX)));
@@ -193,7 +193,7 @@ impl FromStr for DiskSerial {
         if (1..=20).contains(&text.len()) && text.bytes().all(fine) {
             return Ok(Self(text.to_owned()));
         }
-        Err(BadValue::new(text, "is no serial number of a disk").hint("1 to 20 letters, digits and signs, without blanks, `,` and `%`"))
+        Err(BadValue::new(text, "is not a serial number of a disk").hint("1 to 20 letters, digits and signs, without blanks, `,` and `%`"))
     }
 }
 
@@ -222,8 +222,8 @@ mod tests {
         assert_eq!(why("nocach"), "has the unknown option `nocach`");
         assert_eq!(why("ro,,direct"), "has the unknown option ``");
         assert_eq!(why("ro=1"), "has the unknown option `ro=1`");
-        assert_eq!(why("bootindex=x"), "has a bootindex of `x`, which is no number");
-        assert_eq!(why("sectorsize=100"), "is no sector size");
+        assert_eq!(why("bootindex=x"), "has a bootindex of `x`, which is not a number");
+        assert_eq!(why("sectorsize=100"), "is not a sector size");
         assert_eq!(why("sectorsize=4096/512"), "has a logical size above the physical one");
         assert!(why("ser=1").contains("disk0.serial"));
     }

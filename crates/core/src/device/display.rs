@@ -1,4 +1,4 @@
-//! The screen: a frame buffer that VNC shows, and the tablet that makes its pointer follow.
+//! The display: a frame buffer that VNC shows, and the tablet that makes its pointer follow.
 //!
 //! Not here: which address and port are free (claimed by trying, in the supervisor), and the VNC password's file.
 
@@ -40,7 +40,7 @@ pub enum Vga {
     Off,
 }
 
-/// A screen's size in pixels.
+/// A display's size in pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ScreenSize {
     /// 640 to 3840.
@@ -59,7 +59,7 @@ impl FromStr for ScreenSize {
     type Err = BadValue;
 
     fn from_str(text: &str) -> Result<Self, BadValue> {
-        let refuse = || BadValue::new(text, "is no screen size").hint("write WIDTHxHEIGHT, from 640x480 to 3840x2160");
+        let refuse = || BadValue::new(text, "is not a display size").hint("write WIDTHxHEIGHT, from 640x480 to 3840x2160");
         let (width, height) = text.split_once('x').ok_or_else(refuse)?;
         let number = |part: &str, range: std::ops::RangeInclusive<u16>| {
             let n = part.bytes().all(|b| b.is_ascii_digit()).then(|| part.parse().ok()).flatten();
@@ -94,7 +94,7 @@ impl FromStr for VncPassword {
             return Ok(Self(text.to_owned()));
         }
         // The text is not repeated: it may be the right password of something else.
-        Err(BadValue::new("…", "is no VNC password").hint("1 to 8 letters, digits and signs: VNC looks at no more than 8"))
+        Err(BadValue::new("…", "is not a VNC password").hint("1 to 8 letters, digits and signs: VNC looks at no more than 8"))
     }
 }
 

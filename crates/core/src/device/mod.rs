@@ -3,7 +3,7 @@
 //! Not here: how a hypervisor is told about them (`vmm`), and which properties describe them (`property`).
 //!
 //! To add one: a type in the file of its family (or a new file), a variant of [`Device`]; the compiler then lists the
-//! rooms that must answer: `word` and `paths` here, `vmm::check::device`, and the renderers `vmm::bhyve` and `vmm::qemu`.
+//! modules that must answer: `word` and `paths` here, `vmm::check::device`, and the renderers `vmm::bhyve` and `vmm::qemu`.
 
 mod ahci;
 mod disk;
@@ -50,7 +50,7 @@ pub enum Device {
     Ahci(Ahci),
     /// A virtio-scsi controller.
     Scsi(Scsi),
-    /// A network card.
+    /// A NIC.
     Nic(Nic),
     /// Random numbers of the host, by virtio.
     Rng,
@@ -60,7 +60,7 @@ pub enum Device {
     Console(VirtioConsole),
     /// An input device of the host, by virtio.
     Input(Input),
-    /// The screen.
+    /// The display.
     FrameBuffer(FrameBuffer),
     /// A USB tablet on a controller of its own.
     Tablet,

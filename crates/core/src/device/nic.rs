@@ -1,12 +1,12 @@
-//! Network cards: the model the guest sees and the host's end of the cable.
+//! NICs: the model the guest sees and the host's end of the cable.
 //!
-//! Not here: making taps and bridges (`os`), and which MAC address a card has by default (`Mac::derived`).
+//! Not here: making taps and bridges (`os`), and which MAC address a NIC has by default (`Mac::derived`).
 
 use crate::value::{BadValue, IfName, Mac};
 use std::net::Ipv4Addr;
 use std::str::FromStr;
 
-/// One network card.
+/// One NIC.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Nic {
     /// What the guest sees.
@@ -23,7 +23,7 @@ pub struct Nic {
     pub bootindex: Option<u32>,
 }
 
-/// The card that the guest sees.
+/// The NIC that the guest sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NicModel {
     /// `virtio-net`.
@@ -32,7 +32,7 @@ pub enum NicModel {
     E1000,
 }
 
-/// The host's end of a card's cable.
+/// The host's end of a NIC's cable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NetBackend {
     /// A tap interface, which must exist.
@@ -73,7 +73,7 @@ impl FromStr for ValePort {
         if fine && text.len() <= 15 {
             return Ok(Self(text.to_owned()));
         }
-        Err(BadValue::new(text, "is no port of a VALE switch")
+        Err(BadValue::new(text, "is not a port of a VALE switch")
             .hint("write valeSWITCH:PORT with letters, digits and `_`, 15 characters in all, as vale0:web1"))
     }
 }
@@ -85,12 +85,12 @@ impl std::fmt::Display for ValePort {
 }
 
 impl ValePort {
-    /// The port of a card on a switch, where none was chosen: from the guest's identity, so that no two want the same.
+    /// The port of a NIC on a switch, where none was chosen: from the guest's identity, so that no two want the same.
     ///
     /// # Errors
     /// The switch's name leaves no room for it.
-    pub fn derived(switch: &str, guest: uuid::Uuid, card: u16) -> Result<Self, BadValue> {
-        let hash = uuid::Uuid::new_v5(&guest, format!("vale{card}").as_bytes()).simple().to_string();
+    pub fn derived(switch: &str, guest: uuid::Uuid, nic: u16) -> Result<Self, BadValue> {
+        let hash = uuid::Uuid::new_v5(&guest, format!("vale{nic}").as_bytes()).simple().to_string();
         let room = 15usize.saturating_sub(switch.len() + 1).min(8);
         format!("{switch}:{}", &hash[..room]).parse()
     }
@@ -115,7 +115,7 @@ impl FromStr for GraphHook {
             Some((node, hook)) if word(node) && (hook.is_empty() || word(hook)) => {
                 Ok(Self { path: format!("{node}:"), hook: (!hook.is_empty()).then(|| hook.to_owned()) })
             }
-            _ => Err(BadValue::new(text, "is no netgraph node").hint("write NODE: or NODE:HOOK, as lan: or lan:link2")),
+            _ => Err(BadValue::new(text, "is not a netgraph node").hint("write NODE: or NODE:HOOK, as lan: or lan:link2")),
         }
     }
 }
@@ -184,7 +184,7 @@ impl FromStr for Forward {
 
     fn from_str(text: &str) -> Result<Self, BadValue> {
         let refuse = || {
-            BadValue::new(text, "is no port forwarding")
+            BadValue::new(text, "is not a port forwarding")
                 .hint("write PROTOCOL:HOST:PORT-GUEST:PORT, as tcp:127.0.0.1:2222-10.0.2.15:22 or tcp::2222-:22")
         };
         let (protocol, rest) = text.split_once(':').ok_or_else(refuse)?;

@@ -50,7 +50,7 @@ impl FromStr for HostDevice {
     type Err = BadValue;
 
     fn from_str(text: &str) -> Result<Self, BadValue> {
-        let refuse = || BadValue::new(text, "is no PCI device of a host").hint(FORMS);
+        let refuse = || BadValue::new(text, "is not a PCI device of a host").hint(FORMS);
         if let Some(unit) = text.strip_prefix("ppt") {
             let digits = !unit.is_empty() && unit.bytes().all(|b| b.is_ascii_digit());
             return unit.parse().ok().filter(|_| digits).map(Self::Ppt).ok_or_else(refuse);

@@ -49,23 +49,23 @@ impl FromStr for PciPlace {
     type Err = BadValue;
 
     fn from_str(text: &str) -> Result<Self, BadValue> {
-        let refuse = |why: &str| BadValue::new(text, why).hint("write a place as slot:function (4:0) or bus:slot:function (0:4:0)");
+        let refuse = |why: &str| BadValue::new(text, why).hint("write a slot as slot:function (4:0) or bus:slot:function (0:4:0)");
         let mut numbers = Vec::with_capacity(3);
         for part in text.split(':') {
             if part.is_empty() || part.len() > 3 || !part.bytes().all(|b| b.is_ascii_digit()) {
-                return Err(refuse("is no PCI place"));
+                return Err(refuse("is not a PCI slot"));
             }
-            numbers.push(part.parse::<u16>().map_err(|_| refuse("is no PCI place"))?);
+            numbers.push(part.parse::<u16>().map_err(|_| refuse("is not a PCI slot"))?);
         }
         let (bus, slot, function) = match numbers[..] {
             [slot] => (0, slot, 0),
             [slot, function] => (0, slot, function),
             [bus, slot, function] => (bus, slot, function),
-            _ => return Err(refuse("is no PCI place")),
+            _ => return Err(refuse("is not a PCI slot")),
         };
         match (u8::try_from(bus), u8::try_from(slot), u8::try_from(function)) {
             (Ok(bus), Ok(slot), Ok(function)) if slot <= 31 && function <= 7 => Ok(Self { bus, slot, function }),
-            _ => Err(refuse("is no PCI place: buses go to 255, slots to 31, functions to 7")),
+            _ => Err(refuse("is not a PCI slot: buses go to 255, slots to 31, functions to 7")),
         }
     }
 }
@@ -89,8 +89,8 @@ pub enum DeviceClass {
     Optical,
     /// Disks and disk controllers.
     Disk,
-    /// Network cards.
-    Card,
+    /// NICs.
+    Nic,
     /// `pcidev_{n}`.
     PciDev,
     /// Everything else: random numbers, tablet, sound, shares, further ports.
@@ -114,7 +114,7 @@ impl DeviceClass {
             Self::Display => 2..=2,
             Self::Optical => 3..=3,
             Self::Disk => 4..=11,
-            Self::Card => 12..=17,
+            Self::Nic => 12..=17,
             Self::PciDev => 18..=21,
             Self::Other => 26..=30,
         }
@@ -153,7 +153,7 @@ impl std::fmt::Display for DeviceKey {
             DeviceClass::Display => "the frame buffer".to_owned(),
             DeviceClass::Optical => format!("cd{n}"),
             DeviceClass::Disk => format!("disk{n}"),
-            DeviceClass::Card => format!("net{n}"),
+            DeviceClass::Nic => format!("net{n}"),
             DeviceClass::PciDev => format!("pcidev_{n}"),
             DeviceClass::Other => format!("device {n}"),
         })
@@ -189,8 +189,8 @@ fn candidates(class: DeviceClass) -> impl Iterator<Item = PciPlace> {
 
 /// The refusal of one device too many.
 fn full(taken: usize) -> Problem {
-    Problem::usage(format!("no PCI place is left: {taken} devices are attached"))
-        .because("a machine has 27 slots of 8 functions for them")
+    Problem::usage(format!("no PCI slot is free: {taken} devices are attached"))
+        .because("a VM has 27 slots of 8 functions for them")
         .hint("put several disks on one AHCI controller, or remove a device")
 }
 
@@ -216,7 +216,7 @@ mod tests {
         assert_eq!(at(DeviceClass::Disk, 0), "4:0");
         assert_eq!(at(DeviceClass::Disk, 7), "11:0");
         assert_eq!(at(DeviceClass::Disk, 8), "4:1");
-        assert_eq!(at(DeviceClass::Card, 0), "12:0");
+        assert_eq!(at(DeviceClass::Nic, 0), "12:0");
         assert_eq!(at(DeviceClass::PciDev, 0), "18:0");
         assert_eq!(at(DeviceClass::Other, 0), "26:0");
         assert_eq!(at(DeviceClass::Optical, 1), "3:1");
@@ -230,8 +230,8 @@ mod tests {
             assert!(taken.insert(choose(&taken, DeviceKey::new(DeviceClass::Disk, n)).unwrap()));
         }
         assert_eq!(taken.len(), 216);
-        let refusal = choose(&taken, DeviceKey::new(DeviceClass::Card, 0)).unwrap_err();
-        assert_eq!(refusal.message, "no PCI place is left: 216 devices are attached");
+        let refusal = choose(&taken, DeviceKey::new(DeviceClass::Nic, 0)).unwrap_err();
+        assert_eq!(refusal.message, "no PCI slot is free: 216 devices are attached");
     }
 
     #[test]
@@ -249,8 +249,8 @@ mod tests {
 
         #[test]
         fn a_preferred_place_lies_in_its_class(number: u32) {
-            use DeviceClass::{Card, Disk, Display, Optical, Other, PciDev};
-            for class in [Display, Optical, Disk, Card, PciDev, Other] {
+            use DeviceClass::{Nic, Disk, Display, Optical, Other, PciDev};
+            for class in [Display, Optical, Disk, Nic, PciDev, Other] {
                 prop_assert!(class.slots().contains(&DeviceKey::new(class, number).preferred().slot));
             }
         }

@@ -147,16 +147,16 @@ impl Board {
                 return self.put(want, place);
             }
         };
-        Err(Problem::usage(format!("`{}` can't sit at {place}: that slot is {owner}", want.key))
+        Err(Problem::usage(format!("`{}` cannot be placed at {place}: that slot is {owner}", want.key))
             .on(want.key)
-            .hint("choose a place from 4:0 to 30:7, or unset it"))
+            .hint("choose a slot from 4:0 to 30:7, or unset it"))
     }
 
     fn put(&mut self, want: &Want, place: PciPlace) -> Result<()> {
         if let Some(other) = self.taken.insert(place, want.key) {
-            return Err(Problem::usage(format!("`{other}` and `{}` have the same PCI place {place}", want.key))
+            return Err(Problem::usage(format!("`{other}` and `{}` have the same PCI slot {place}", want.key))
                 .on(want.key)
-                .hint("unset the place of one of the two, or give it another one"));
+                .hint("unset the slot of one of the two, or choose another"));
         }
         if let Some(host) = want.host {
             self.hosts.insert(host, want.key);
@@ -202,7 +202,7 @@ impl Board {
             let place = PciPlace::on(*slot, host.function);
             return match self.taken.get(&place) {
                 None => Ok(place),
-                Some(other) => Err(Problem::usage(format!("`{}` has to sit at {place}, where `{other}` is", want.key))
+                Some(other) => Err(Problem::usage(format!("`{}` has to be at {place}, where `{other}` is", want.key))
                     .on(want.key)
                     .because("functions of one physical slot go into one virtual slot, at their own numbers")
                     .hint(format!("give `{other}` another place"))),

@@ -28,7 +28,7 @@ pub fn read_settings_copy(text: &str) -> Result<OwnValues> {
             && key.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-:+".contains(&b));
         let fits = own.value.len() <= crate::property::VALUE_LIMIT && !own.value.contains(char::is_control);
         if !(good && fits) {
-            return Err(Problem::failed("the copy of the settings can't be read").because(format!(
+            return Err(Problem::failed("the copy of the settings cannot be read").because(format!(
                 "no setting is so: {} = {}",
                 crate::value::printable(key, 60),
                 crate::value::printable(&own.value, 60)
@@ -67,7 +67,7 @@ fn read_lines(text: &str) -> Result<OwnValues> {
         };
         let (key, value) = pair(line).ok_or_else(|| wrong("it is no `\"key\" = \"value\"`"))?;
         if own.insert(key, crate::property::settings::Own { value, received: false }).is_some() {
-            return Err(wrong("the key stands twice"));
+            return Err(wrong("the key occurs twice"));
         }
     }
     Ok(own)

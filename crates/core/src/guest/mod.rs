@@ -3,16 +3,16 @@
 //! * [`spec`]: its settings, typed
 //! * `read`: from stored values to the typed ones
 //! * [`copy`]: the copy of the settings in its file system
-//! * [`leaving`]: how its disks go to the trash
+//! * [`trash`]: how its disks go to the trash
 //! * [`trust`]: which of its settings that reach the host are trusted
 
 pub mod copy;
-pub mod leaving;
 pub mod pending;
 mod read;
 pub mod spec;
 #[cfg(test)]
 mod tests;
+pub mod trash;
 pub mod trust;
 
 pub use copy::{read_copy, read_settings_copy, settings_copy};
@@ -120,8 +120,8 @@ pub fn paused(name: &GuestName, dataset: &Dataset, reason: &str) -> Problem {
 pub fn goes_on(dataset: &Dataset) -> String {
     let pool = dataset.pool();
     format!(
-        "make room on {pool}, or raise the quota, and it goes on by itself; `zfs list -o space,quota,refquota -r {pool}` shows where the room \
-         went, `zpool status {pool}` what fails"
+        "free space on {pool}, or raise the quota, and it resumes by itself; `zfs list -o space,quota,refquota -r {pool}` shows what uses the \
+         space, `zpool status {pool}` what fails"
     )
 }
 

@@ -117,7 +117,7 @@ impl Reader<'_> {
 
     fn words(&self, key: &str) -> Result<Vec<String>> {
         let Some(text) = self.optional(key)? else { return Ok(Vec::new()) };
-        crate::cmd::split_words(&text).map_err(|why| Problem::usage(format!("`{key}` can't be split: {why}")).on(key))
+        crate::cmd::split_words(&text).map_err(|why| Problem::usage(format!("`{key}` cannot be split: {why}")).on(key))
     }
 
     /// The values of a key with a number behind it.

@@ -47,11 +47,11 @@ pub struct Spec {
     pub qargs: Vec<String>,
     /// Disks, by number.
     pub disks: Vec<DiskSpec>,
-    /// Network cards, by number.
+    /// NICs, by number.
     pub nets: Vec<NetSpec>,
     /// Other devices of bhyve, by number.
     pub pcidevs: Vec<(u16, String)>,
-    /// The screen, if it has one.
+    /// The display, if it has one.
     pub screen: Option<ScreenSpec>,
     /// What follows an end.
     pub policy: Policy,
@@ -59,7 +59,7 @@ pub struct Spec {
     pub console_log_limit: Size,
     /// The reboot at which media come out of their drives; 0 is never.
     pub eject: u32,
-    /// Whether and when it goes back to a snapshot.
+    /// Whether and when it rolls back to a snapshot.
     pub revert: Revert,
 }
 
@@ -128,7 +128,7 @@ pub struct DiskSpec {
     pub serial: String,
     /// Its place, where one is set.
     pub pci: Option<String>,
-    /// What it is for.
+    /// A description.
     pub description: Option<String>,
 }
 
@@ -170,7 +170,7 @@ pub fn derived_serial(guest: Uuid, number: u16) -> String {
     hash[..20].to_ascii_uppercase()
 }
 
-/// One network card.
+/// One NIC.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct NetSpec {
     /// Its number.
@@ -203,7 +203,7 @@ pub struct NetSpec {
     pub optional: bool,
 }
 
-/// How a card reaches the network.
+/// How a NIC reaches the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Backend {
@@ -232,7 +232,7 @@ impl Backend {
     }
 }
 
-/// The screen of a guest.
+/// The display of a guest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ScreenSpec {
     /// The address VNC listens on.

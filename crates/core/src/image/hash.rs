@@ -92,7 +92,8 @@ impl FromStr for Hash {
             None => Self::bare(text),
         };
         found.ok_or_else(|| {
-            BadValue::new(&printable(text, 140), "is no hash").hint("write it as sha256:… (64 digits); md5, sha1 and sha512 are known too")
+            BadValue::new(&printable(text, 140), "is not a hash")
+                .hint("write it as sha256:… (64 digits); md5, sha1 and sha512 are known too")
         })
     }
 }

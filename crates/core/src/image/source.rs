@@ -45,7 +45,7 @@ impl Source {
                 })
             }
             _ if rest.starts_with("//") || matches!(scheme, "http" | "https" | "ftp") => {
-                Err(Problem::usage(format!("`{shown}` is no address that can be read"))
+                Err(Problem::usage(format!("`{shown}` is not an address that can be read"))
                     .on(&shown)
                     .hint("addresses begin with http://, https://, ftp:// or file://"))
             }
@@ -190,7 +190,7 @@ pub fn name_of(file: &str) -> Result<ImageName> {
         name = shorter;
     }
     name.parse().map_err(|e| {
-        Problem::from(e).within(format!("`{}` gives no good name for an image", printable(base, 60))).hint("give one with --name")
+        Problem::from(e).within(format!("`{}` does not yield a valid name of an image", printable(base, 60))).hint("choose one with --name")
     })
 }
 

@@ -136,7 +136,7 @@ impl std::fmt::Display for End {
             Self::Status(status) => write!(f, "the hypervisor ended with status {status}"),
             Self::Signal(signal) => write!(f, "the hypervisor was ended by signal {signal}"),
             Self::Reason(reason) => write!(f, "the hypervisor ended because of `{}`", crate::value::printable(reason, 60)),
-            Self::Unseen => f.write_str("the hypervisor is gone and nobody saw how it ended"),
+            Self::Unseen => f.write_str("the hypervisor is gone; how it ended is not known"),
             Self::NotStarted(why) => f.write_str(why),
         }
     }

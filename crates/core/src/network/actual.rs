@@ -15,7 +15,7 @@ pub struct Actual {
     pub interfaces: BTreeMap<String, Interface>,
     /// Default routes: the router, and the interface it is behind. Not looked at where nothing is to be touched.
     pub default_routes: Vec<(Option<IpAddr>, String)>,
-    /// Routes that the kernel did not make by itself, each with its interface. Looked at with the default routes.
+    /// Routes that the kernel did not create by itself, each with its interface. Looked at with the default routes.
     pub routes: Vec<(String, Route)>,
     /// Members that chyves put into bridges of others: the bridge and its member.
     pub put: BTreeSet<(String, String)>,
@@ -54,7 +54,7 @@ pub struct Interface {
     pub vlan: Option<(String, u16)>,
     /// What is written on it.
     pub mark: String,
-    /// Whether a process has it open, or a cable is in it.
+    /// Whether it is open in another process, or a cable is in it.
     pub open: bool,
     /// Whether it keeps VLANs apart, where it is a bridge.
     pub filters: bool,
@@ -101,7 +101,7 @@ pub enum IfKind {
     Loopback,
     /// A wireless interface, which no bridge can take.
     Wireless,
-    /// A network card.
+    /// A NIC.
     Physical,
     /// Anything else that the kernel makes: a tunnel, a filter's log.
     Other,
@@ -119,7 +119,7 @@ impl IfKind {
             Self::Aggregate => "an aggregate",
             Self::Loopback => "the loopback",
             Self::Wireless => "wireless",
-            Self::Physical => "a network card",
+            Self::Physical => "a NIC",
             Self::Other => "no interface of Ethernet",
         }
     }
@@ -135,7 +135,7 @@ impl IfKind {
             Self::Aggregate => "aggregate",
             Self::Loopback => "loopback",
             Self::Wireless => "wireless",
-            Self::Physical => "card",
+            Self::Physical => "nic",
             Self::Other => "other",
         }
     }
@@ -221,7 +221,7 @@ impl Actual {
     }
 
     /// The steps that remove a bridge or VLAN which chyves made: the host's addresses on it go first, so that each step can
-    /// be taken back. None where it is nothing of the kind.
+    /// be undone. None where it is nothing of the kind.
     pub fn removal(&self, name: &IfName) -> Vec<Intent> {
         let Some(seen) = self.get(name.as_str()) else { return Vec::new() };
         let owner = seen.mark.clone();
@@ -267,7 +267,7 @@ impl Actual {
         }
     }
 
-    /// Notes on each member which bridge it is in, where the host tells it of bridges alone.
+    /// Notes on each member which bridge it is in, where the host prints it of bridges alone.
     pub(super) fn link_members(&mut self, os: Os) {
         match os {
             Os::FreeBsd => {

@@ -40,12 +40,12 @@ pub struct Detail {
     pub preferred: Option<u32>,
 }
 
-/// A route that the kernel did not make by itself.
+/// A route that the kernel did not create by itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Route {
     /// Whether it is one of IPv6.
     pub v6: bool,
-    /// Where it leads, as the host tells it: `default`, `10.1.0.0/16`.
+    /// Where it leads, as the host prints it: `default`, `10.1.0.0/16`.
     pub destination: String,
     /// The router.
     pub gateway: Option<IpAddr>,
@@ -157,7 +157,7 @@ impl Actual {
         (take, give)
     }
 
-    /// The addresses that a bridge got from its uplink and still has, where that uplink is there to take them back.
+    /// The addresses that a bridge got from its uplink and still has, where that uplink is there to take them again.
     pub fn to_give_back(&self, bridge: &str) -> Option<Moved> {
         let moved = self.moved.get(bridge)?;
         let there = self.get(bridge)?;
@@ -195,7 +195,7 @@ impl Actual {
         Intent::SetAddresses { interface: interface.clone(), before, after, routes_before, routes_after }
     }
 
-    /// The steps before and after an uplink leaves its bridge, by which its addresses, and the routes that go by them, go back
+    /// The steps before and after an uplink leaves its bridge, by which its addresses, and the routes that go by them, roll back
     /// to it.
     pub fn giving_back(&self, bridge: &IfName, moved: &Moved) -> (Intent, Intent) {
         let before = self.get(bridge.as_str()).map(Interface::assigned).unwrap_or_default();

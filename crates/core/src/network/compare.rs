@@ -1,6 +1,6 @@
 //! Where the host's bridges differ from their design, and what closes each difference.
 //!
-//! Not here: uplinks ([`super::uplink`]), bridges of netgraph ([`super::wiring`]), the cards of guests (`plan::network::attach`), and when differences are closed (`plan::network`).
+//! Not here: uplinks ([`super::uplink`]), bridges of netgraph ([`super::wiring`]), the NICs of guests (`plan::network::attach`), and when differences are closed (`plan::network`).
 
 use super::USUAL_MTU;
 use super::actual::{Actual, IfKind, Interface};
@@ -28,7 +28,7 @@ pub struct Room<'a> {
 /// One difference.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Difference {
-    /// What differs: a bridge, a card.
+    /// What differs: a bridge, a NIC.
     pub object: String,
     /// How, one sentence without a full stop.
     pub says: String,
@@ -68,7 +68,7 @@ impl Room<'_> {
         self.os == Os::Linux || self.release >= (15, 0)
     }
 
-    /// The largest packet on a bridge once it is as designed.
+    /// The largest packet on a bridge once it is as configured.
     pub fn mtu(&self, spec: &BridgeSpec) -> u32 {
         let bridge = self.actual.get(spec.name.as_str());
         let with_members = bridge.filter(|b| !b.members.is_empty()).map(|b| b.mtu);
@@ -97,13 +97,13 @@ pub fn bridge(room: &Room<'_>, spec: &BridgeSpec) -> Vec<Difference> {
                 if room.os == Os::FreeBsd && !bridge.members.is_empty() {
                     return vec![Difference::cant(
                         name,
-                        Problem::not_now(format!("it carries {} bytes and not {mtu}, and has members that do too", bridge.mtu))
-                            .because("all members of a bridge of FreeBSD carry the same")
-                            .hint(format!("stop its guests and take its uplink out first: `chyves network {name} detach`")),
+                        Problem::not_now(format!("its MTU is {} and not {mtu}, and so is that of its members", bridge.mtu))
+                            .because("all members of a bridge of FreeBSD have the same MTU")
+                            .hint(format!("stop its guests and detach its uplink first: `chyves network {name} detach`")),
                     )];
                 }
                 let set = Intent::SetMtu { interface: name.clone(), from: bridge.mtu, to: mtu };
-                all.push(Difference::by(name, format!("it carries {} bytes instead of {mtu}", bridge.mtu), vec![set]));
+                all.push(Difference::by(name, format!("its MTU is {} instead of {mtu}", bridge.mtu), vec![set]));
             }
         }
         None => {
@@ -140,7 +140,7 @@ pub fn bridge(room: &Room<'_>, spec: &BridgeSpec) -> Vec<Difference> {
                 Some((other, _)) => all.push(Difference::cant(
                     name,
                     Problem::not_now(format!("its address {address} is that of {other}"))
-                        .hint(format!("take it from there, or give `{name}` another: `chyves network {name} set address=…`")),
+                        .hint(format!("remove it there, or choose another for `{name}`: `chyves network {name} set address=…`")),
                 )),
                 None => all.push(Difference::by(
                     name,
@@ -156,20 +156,20 @@ pub fn bridge(room: &Room<'_>, spec: &BridgeSpec) -> Vec<Difference> {
 /// Something else has the name of a bridge.
 pub(super) fn taken(spec: &BridgeSpec, kind: IfKind, what: &str) -> Difference {
     let name = &spec.name;
-    let first = format!("have that one removed first: `chyves network {name} delete`, then say anew what it is to be");
+    let first = format!("remove that one first: `chyves network {name} delete`, then configure it again");
     let problem = Problem::host_cant(format!("`{name}` is {}, {what}", kind.words())).hint_if(kind.bridges().then_some(first));
-    Difference::cant(name, problem.hint(format!("give the bridge another name: `chyves set global bridge{}.name=…`", spec.number)))
+    Difference::cant(name, problem.hint(format!("rename the bridge: `chyves set global bridge{}.name=…`", spec.number)))
 }
 
 /// A bridge that is to keep VLANs apart and does not.
 pub(crate) fn filtering(room: &Room<'_>, bridge: &IfName) -> Difference {
     if room.can_filter() {
-        return Difference::by(bridge, "it does not keep VLANs apart", vec![Intent::FilterVlans { bridge: bridge.clone() }]);
+        return Difference::by(bridge, "it does not filter VLANs", vec![Intent::FilterVlans { bridge: bridge.clone() }]);
     }
     let (major, minor) = room.release;
     Difference::cant(
         bridge,
-        Problem::host_cant(format!("bridges of FreeBSD {major}.{minor} can't keep VLANs apart; those of 15.0 can"))
+        Problem::host_cant(format!("bridges of FreeBSD {major}.{minor} cannot filter VLANs; those of 15.0 can"))
             .hint("give each VLAN a bridge of its own: `chyves network bridge5 attach em0 vlan=5`"),
     )
 }
@@ -206,8 +206,8 @@ pub fn touched(actual: &Actual, intents: &[&Intent]) -> Vec<String> {
             | Intent::Forward { .. }
             | Intent::LoadRules { .. }
             | Intent::DropRules { .. }
-            | Intent::ServeNames { .. }
-            | Intent::EndNames { .. } => None,
+            | Intent::StartDhcp { .. }
+            | Intent::StopDhcp { .. } => None,
         })
         .filter_map(|name| actual.carries(name.as_str()))
         .collect();

@@ -52,7 +52,7 @@ pub struct BridgeSpec {
     pub nat: Option<IfName>,
     /// Whether guests get addresses and names from the host.
     pub dhcp: bool,
-    /// What it is for.
+    /// A description.
     pub description: Option<String>,
 }
 
@@ -79,17 +79,21 @@ impl BridgeSpec {
     fn fit_for_netgraph(&self) -> Result<()> {
         let name = &self.name;
         if name.as_str().contains('.') {
-            return Err(Problem::usage(format!("no node of netgraph can be called `{name}`"))
+            return Err(Problem::usage(format!("`{name}` is not a valid name of a netgraph node"))
                 .on(name)
                 .because("a dot parts the words of a path of nodes")
                 .hint("choose a name without: letters, digits, `-` and `_`"));
         }
         let has = [
-            (BridgeKey::Mtu, self.mtu.is_some(), "carries packets of any size: its uplink and its guests' cards decide"),
-            (BridgeKey::Address, !self.addresses.is_empty(), "is no interface, so the host's addresses are on its uplink and stay there"),
+            (BridgeKey::Mtu, self.mtu.is_some(), "has no MTU of its own: its uplink and its guests' NICs have one"),
+            (
+                BridgeKey::Address,
+                !self.addresses.is_empty(),
+                "is not an interface, so the host's addresses are on its uplink and stay there",
+            ),
             (BridgeKey::Filtering, self.filtering, "knows no VLANs"),
-            (BridgeKey::Nat, self.nat.is_some(), "is no interface that a packet filter could know"),
-            (BridgeKey::Dhcp, self.dhcp, "is no interface that a server could listen on"),
+            (BridgeKey::Nat, self.nat.is_some(), "is not an interface that a packet filter could know"),
+            (BridgeKey::Dhcp, self.dhcp, "is not an interface that a server could listen on"),
         ];
         let Some((part, _, why)) = has.into_iter().find(|(_, is, _)| *is) else { return Ok(()) };
         let key = |part| keys::bridge(self.number, part);
@@ -98,8 +102,8 @@ impl BridgeSpec {
         Err(Problem::usage(format!("`{name}` is a netgraph bridge, which can have no {}", part.word()))
             .on(name)
             .because(format!("a node of netgraph {why}"))
-            .hint(format!("leave it away; one that is set already: `chyves unset global {}{both}`", key(part)))
-            .hint(format!("or let `{name}` be a bridge: `chyves set global {}=bridge`", key(BridgeKey::Type))))
+            .hint(format!("omit it; if it is already set: `chyves unset global {}{both}`", key(part)))
+            .hint(format!("or make `{name}` a bridge: `chyves set global {}=bridge`", key(BridgeKey::Type))))
     }
 
     /// Whether somebody has said where it leads, so that it may be made.
@@ -214,7 +218,7 @@ impl Design {
         }
         if let (true, Some(uplink)) = (spec.private || spec.nat.is_some(), &spec.uplink) {
             return refuse(
-                format!("`{}` can't lead out by `{uplink}` and be private", spec.name),
+                format!("`{}` cannot have the uplink `{uplink}` and be private", spec.name),
                 format!("`chyves network {0} detach {uplink}`, or `chyves network {0} attach {uplink}`", spec.name),
             );
         }
@@ -226,7 +230,7 @@ impl Design {
         }
         if let Some(uplink) = &spec.uplink {
             if *uplink == spec.name {
-                return refuse(format!("`{uplink}` can't be its own uplink"), "attach a network card".into());
+                return refuse(format!("`{uplink}` cannot be its own uplink"), "attach a NIC".into());
             }
             if let Some(other) = self.bridges.values().find(|b| b.uplink.as_ref() == Some(uplink) && b.vlan == spec.vlan) {
                 return refuse(
@@ -261,7 +265,7 @@ impl Design {
         self.bridges.get(name)
     }
 
-    /// The netgraph bridge that a card's address of a node means: `lan:`.
+    /// The netgraph bridge that a NIC's address of a node means: `lan:`.
     pub fn node(&self, path: &str) -> Option<&BridgeSpec> {
         let name = path.strip_suffix(':').unwrap_or(path);
         self.bridges.values().find(|b| b.netgraph && b.name.as_str() == name)
@@ -286,7 +290,7 @@ impl Design {
             return Err(fault.clone());
         }
         self.find(word).ok_or_else(|| {
-            Problem::not_found(format!("no bridge of this host's design is called `{shown}`"))
+            Problem::not_found(format!("no configured bridge of this host is called `{shown}`"))
                 .on(&shown)
                 .hint_if(did_you_mean(word, self.bridges.keys().map(IfName::as_str)))
                 .hint(format!("`chyves network list` shows them; `chyves network {shown} attach INTERFACE`, or `… private`, makes it one"))
@@ -358,7 +362,7 @@ mod tests {
             (&[("bridge0.type", "netgraph"), ("bridge0.filtering", "yes")], "can have no filtering"),
             (&[("bridge0.type", "netgraph"), ("bridge0.nat", "wlan0")], "can have no nat"),
             (&[("bridge0.type", "netgraph"), ("bridge0.dhcp", "yes")], "can have no dhcp"),
-            (&[("bridge0.type", "netgraph"), ("bridge0.name", "br.5")], "can be called `br.5`"),
+            (&[("bridge0.type", "netgraph"), ("bridge0.name", "br.5")], "`br.5` is not a valid name"),
             (&[("bridge0.type", "vale")], "netgraph"),
         ] {
             let design = Design::read(&own(settings)).unwrap();

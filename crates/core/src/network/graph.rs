@@ -87,7 +87,7 @@ impl Graph {
         self.nodes.iter().find(|(_, node)| node.name.as_deref() == Some(name)).map(|(id, node)| (*id, node))
     }
 
-    /// What is written on a node, as it would be on an interface: nothing on one that chyves did not make.
+    /// What is written on a node, as it would be on an interface: nothing on one that chyves did not create.
     fn mark(&self, name: &str, id: u32) -> String {
         self.made.get(name).filter(|made| made.id == id).map(|made| made.mark.clone()).unwrap_or_default()
     }

@@ -1,4 +1,4 @@
-//! The addresses that chyves' own server of addresses has leased to guests.
+//! The addresses that chyves' own DHCP server has leased to guests.
 //!
 //! Not here: the server and its settings (`nat`).
 
@@ -14,7 +14,7 @@ use std::net::IpAddr;
 pub struct Lease {
     /// The bridge whose server gave it.
     pub bridge: IfName,
-    /// Whose card got it.
+    /// Whose NIC got it.
     pub mac: Mac,
     /// The address.
     pub address: IpAddr,
@@ -23,8 +23,8 @@ pub struct Lease {
 /// An address that a guest has, and how it is known.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Known {
-    /// The card.
-    pub card: String,
+    /// The NIC.
+    pub nic: String,
     /// The address.
     pub address: IpAddr,
     /// Where it is known from.
@@ -42,13 +42,13 @@ pub fn parse(bridge: &IfName, text: &str, now: u64) -> Vec<Lease> {
     text.lines().filter_map(one).collect()
 }
 
-/// The leased addresses of a guest's cards.
+/// The leased addresses of a guest's NICs.
 pub fn of(leases: &[Lease], nets: &[NetSpec], vmm: Vmm) -> Vec<Known> {
     let on_bridges = nets.iter().filter(|net| backend(net, vmm) == Backend::Bridge);
     on_bridges
         .flat_map(|net| {
             let own = leases.iter().filter(|lease| lease.mac == net.mac && lease.bridge == net.bridge);
-            own.map(|lease| Known { card: format!("net{}", net.number), address: lease.address, source: "lease" })
+            own.map(|lease| Known { nic: format!("net{}", net.number), address: lease.address, source: "lease" })
         })
         .collect()
 }
@@ -72,7 +72,7 @@ mod tests {
         let guest = crate::plan::testing::guest("web01", &[("net0.backend", "bridge"), ("net0.mac", "5e:5a:34:be:1a:f8")]);
         let nets = guest.spec().unwrap().nets;
         let known = of(&read, &nets, Vmm::Qemu);
-        assert_eq!((known[0].card.as_str(), known[0].address.to_string().as_str(), known.len()), ("net0", "10.9.0.140", 1));
+        assert_eq!((known[0].nic.as_str(), known[0].address.to_string().as_str(), known.len()), ("net0", "10.9.0.140", 1));
         // Another bridge's server does not speak for it.
         let elsewhere: Vec<Lease> = read.into_iter().map(|lease| Lease { bridge: "bridge7".parse().unwrap(), ..lease }).collect();
         assert!(of(&elsewhere, &nets, Vmm::Qemu).is_empty());

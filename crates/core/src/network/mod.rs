@@ -12,7 +12,7 @@
 //! * [`leases`]: the addresses that this server has given to guests
 //! * [`nat`]: rules for guests that hide behind the host's address, and settings of the server of their addresses
 //!
-//! Not here: the steps that close a difference (`plan::network`), the cards that a guest sees (`device::nic`).
+//! Not here: the steps that close a difference (`plan::network`), the NICs that a guest sees (`device::nic`).
 
 pub mod actual;
 pub mod address;

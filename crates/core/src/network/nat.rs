@@ -201,7 +201,7 @@ pub fn bring(host: &HostFacts, spec: &BridgeSpec, actual: &Actual, mark: &str) -
         && found.is_none_or(|f| f.rules.as_ref() != Some(&text))
     {
         let file = format!("{folder}/{RULES}");
-        all.says.push(format!("the rules for guests behind {} are not loaded", spec.nat.as_ref().map_or("it", |n| n.as_str())));
+        all.says.push(format!("the NAT rules for {} are not loaded", spec.nat.as_ref().map_or("it", |n| n.as_str())));
         all.first.push(Action::WriteFile { path: file.as_str().into(), text });
         for v6 in [false, true] {
             if spec.addresses.iter().any(|a| a.address.is_ipv6() == v6) {
@@ -215,13 +215,13 @@ pub fn bring(host: &HostFacts, spec: &BridgeSpec, actual: &Actual, mark: &str) -
         && found.is_none_or(|f| f.names.as_ref() != Some(&text))
     {
         let file = format!("{folder}/{NAMES}");
-        all.says.push("no server gives guests their addresses".into());
-        // The one before must go while its addresses are there, to be started again by them if it is taken back.
+        all.says.push("no DHCP server is running for guests".into());
+        // The one before must go while its addresses are there, to be started again by them if it is rolled back.
         if found.is_some_and(|f| f.names.is_some()) {
-            all.first.push(Action::Host(Intent::EndNames { file: file.clone() }));
+            all.first.push(Action::Host(Intent::StopDhcp { file: file.clone() }));
         }
         all.last.push(Action::WriteFile { path: file.as_str().into(), text });
-        all.last.push(Action::Host(Intent::ServeNames { file }));
+        all.last.push(Action::Host(Intent::StartDhcp { file }));
         all.proofs.push(Proof::Serves { bridge: spec.name.clone() });
     }
     let marked = found.map_or("", |f| f.mark.as_str());
@@ -247,7 +247,7 @@ pub fn end(actual: &Actual, bridge: &IfName, spec: Option<&BridgeSpec>) -> Vec<A
     let mut steps = Vec::new();
     let (hides, serves) = (spec.is_some_and(|s| s.nat.is_some()), spec.is_some_and(|s| s.dhcp));
     if found.names.is_some() && !serves {
-        steps.push(Action::Host(Intent::EndNames { file: format!("{}/{NAMES}", found.folder) }));
+        steps.push(Action::Host(Intent::StopDhcp { file: format!("{}/{NAMES}", found.folder) }));
     }
     if found.rules.is_some() && !hides {
         steps.push(Action::Host(Intent::DropRules { file: format!("{}/{RULES}", found.folder), table: table(bridge) }));

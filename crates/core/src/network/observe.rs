@@ -44,7 +44,7 @@ pub fn read(os: Os, answer: &str) -> Result<Actual> {
     Ok(actual)
 }
 
-/// Reads the answer to one of [`routes`]: those that the kernel did not make by itself, each with its interface.
+/// Reads the answer to one of [`routes`]: those that the kernel did not create by itself, each with its interface.
 ///
 /// # Errors
 /// It is not as it should be.
@@ -334,7 +334,7 @@ fn kind(link: &Link) -> IfKind {
         Some("vlan") => IfKind::Vlan,
         Some("veth") => IfKind::Pair,
         Some("bond" | "team") => IfKind::Aggregate,
-        // A dummy is as good as a card; it is what tests have in their place.
+        // A dummy is as good as a NIC; it is what tests have in their place.
         Some("dummy") => IfKind::Physical,
         Some(_) => IfKind::Other,
         None => match link.medium.as_deref() {

@@ -100,7 +100,7 @@ impl Proof {
             Self::IsNoNode { node } => format!("the netgraph bridge {node} is gone"),
             Self::HasAddress { interface, address } => format!("{interface} has {address}"),
             Self::Hides { bridge } => format!("the rules of {bridge} are loaded"),
-            Self::Serves { bridge } => format!("a server of addresses runs for {bridge}"),
+            Self::Serves { bridge } => format!("a DHCP server runs for {bridge}"),
         }
     }
 
@@ -115,7 +115,7 @@ impl Proof {
             Self::IsIn { bridge, member } => there(bridge).and_then(|b| {
                 there(member).map(|m| match &m.bridge {
                     Some(is) if is == bridge.as_str() => {
-                        (m.mtu < b.mtu).then(|| format!("{member} carries {} bytes and {bridge} {}", m.mtu, b.mtu))
+                        (m.mtu < b.mtu).then(|| format!("{member} has an MTU of {} and {bridge} {}", m.mtu, b.mtu))
                     }
                     Some(other) => Some(format!("{member} is in {other} and not in {bridge}")),
                     None => Some(format!("{member} is not in {bridge}")),
@@ -151,7 +151,7 @@ impl Proof {
             }
             Self::Serves { bridge } => {
                 let runs = actual.services.get(bridge.as_str()).is_some_and(|s| s.names.is_some());
-                Ok((!runs).then(|| format!("no server of addresses runs for {bridge}")))
+                Ok((!runs).then(|| format!("no DHCP server runs for {bridge}")))
             }
         };
         why.unwrap_or_else(Some)
@@ -167,7 +167,7 @@ pub fn prove(actual: &Actual, proofs: &[Proof]) -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
-    let mut problem = Problem::failed("the host's networks are not as they were just made");
+    let mut problem = Problem::failed("the host's networks changed while they were being created");
     for why in missing {
         problem = problem.because(why);
     }

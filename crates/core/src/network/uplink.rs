@@ -22,11 +22,11 @@ pub(super) fn way_out(room: &Room<'_>, spec: &BridgeSpec, there: Option<&Interfa
             .into_iter()
             .filter_map(|m| {
                 let leave = Intent::Leave { bridge: name.clone(), member: m.parse().ok()?, vlan: None };
-                Some(Difference::by(name, format!("it is private, and {m} leads out of it"), vec![leave]))
+                Some(Difference::by(name, format!("it is private, and {m} is an uplink"), vec![leave]))
             })
             .collect();
     };
-    let Some(card) = room.actual.get(uplink.as_str()) else {
+    let Some(nic) = room.actual.get(uplink.as_str()) else {
         // One that is there without its other end stands for a pair whose other end is in a jail: that is no new one.
         if let (Some((pair, other)), None) = (pair_of(uplink.as_str()), spec.vlan)
             && room.actual.get(&other).is_none()
@@ -39,10 +39,10 @@ pub(super) fn way_out(room: &Room<'_>, spec: &BridgeSpec, there: Option<&Interfa
         }
         return vec![no_uplink(room, name, uplink)];
     };
-    if let Some(problem) = unfit(room, spec, uplink, card) {
+    if let Some(problem) = unfit(room, spec, uplink, nic) {
         return vec![Difference::cant(name, problem)];
     }
-    let (mut all, member) = member(room, spec, uplink, card);
+    let (mut all, member) = member(room, spec, uplink, nic);
     if let Some((member, seen)) = member.filter(|(_, seen)| seen.is_none_or(|i| i.bridge.is_none())) {
         all.push(match join(room, spec, &member, seen) {
             Ok(intents) => Difference::by(name, format!("{member} is not in it"), intents),
@@ -58,15 +58,15 @@ pub(super) fn member<'a>(
     room: &Room<'a>,
     spec: &BridgeSpec,
     uplink: &IfName,
-    card: &'a Interface,
+    nic: &'a Interface,
 ) -> (Vec<Difference>, Option<(IfName, Option<&'a Interface>)>) {
     let name = &spec.name;
     let mut all = Vec::new();
-    if !card.up {
+    if !nic.up {
         all.push(Difference::by(name, format!("its uplink {uplink} is down"), vec![Intent::SetUp { interface: uplink.clone() }]));
     }
     let (member, seen) = match spec.vlan.map(|tag| vlan(room, name, uplink, tag)) {
-        None => (uplink.clone(), Some(card)),
+        None => (uplink.clone(), Some(nic)),
         Some(Ok((member, seen, difference))) => {
             all.extend(difference);
             (member, seen)
@@ -110,37 +110,36 @@ fn candidates(actual: &Actual) -> String {
 }
 
 /// Why an interface can't be the uplink of a bridge.
-fn unfit(room: &Room<'_>, spec: &BridgeSpec, uplink: &IfName, card: &Interface) -> Option<Problem> {
-    wrong_kind(room, spec, uplink, card).or_else(|| wrong_size(room, spec, uplink, card))
+fn unfit(room: &Room<'_>, spec: &BridgeSpec, uplink: &IfName, nic: &Interface) -> Option<Problem> {
+    wrong_kind(room, spec, uplink, nic).or_else(|| wrong_size(room, spec, uplink, nic))
 }
 
 /// The same for what it is.
-pub(super) fn wrong_kind(room: &Room<'_>, spec: &BridgeSpec, uplink: &IfName, card: &Interface) -> Option<Problem> {
+pub(super) fn wrong_kind(room: &Room<'_>, spec: &BridgeSpec, uplink: &IfName, nic: &Interface) -> Option<Problem> {
     let name = &spec.name;
-    let problem = match card.kind {
+    let problem = match nic.kind {
         IfKind::Bridge | IfKind::Netgraph => {
-            Problem::host_cant(format!("its uplink `{uplink}` is {}, and no bridge can be in a bridge", card.kind.words()))
-                .hint(format!("attach what is in `{uplink}`: {}", card.members.join(", ")))
+            Problem::host_cant(format!("its uplink `{uplink}` is {}, and no bridge can be in a bridge", nic.kind.words()))
+                .hint(format!("attach what is in `{uplink}`: {}", nic.members.join(", ")))
         }
         IfKind::Loopback | IfKind::Other => {
-            Problem::host_cant(format!("its uplink `{uplink}` is {}", card.kind.words())).hint("attach a network card")
+            Problem::host_cant(format!("its uplink `{uplink}` is {}", nic.kind.words())).hint("attach a NIC")
         }
         IfKind::Wireless if spec.netgraph => {
-            Problem::host_cant(format!("its uplink `{uplink}` is wireless, which no bridge can take")).hint("attach a network card")
+            Problem::host_cant(format!("its uplink `{uplink}` is wireless, which no bridge can take")).hint("attach a NIC")
         }
         IfKind::Wireless => Problem::host_cant(format!("its uplink `{uplink}` is wireless, which no bridge can take"))
-            .hint(format!("let guests hide behind it: `chyves network {name} set nat={uplink} address=10.0.0.1/24 dhcp=yes`")),
+            .hint(format!("use NAT through it: `chyves network {name} set nat={uplink} address=10.0.0.1/24 dhcp=yes`")),
         IfKind::Tap => Problem::host_cant(format!("its uplink `{uplink}` is a tap, which is a guest's end"))
             .hint(format!("`chyves network {name} join {uplink}` makes it a member")),
         IfKind::Physical | IfKind::Vlan | IfKind::Aggregate | IfKind::Pair => {
             // Packets of a VLAN of the bridge itself would come back to it for ever.
-            let mut below = card;
+            let mut below = nic;
             for _ in 0..8 {
                 let Some((parent, _)) = &below.vlan else { break };
                 if parent == name.as_str() {
                     return Some(
-                        Problem::host_cant(format!("its uplink `{uplink}` is on `{name}` itself, which makes a loop"))
-                            .hint("attach a network card"),
+                        Problem::host_cant(format!("its uplink `{uplink}` is on `{name}` itself, which makes a loop")).hint("attach a NIC"),
                     );
                 }
                 below = room.actual.get(parent)?;
@@ -152,19 +151,19 @@ pub(super) fn wrong_kind(room: &Room<'_>, spec: &BridgeSpec, uplink: &IfName, ca
 }
 
 /// The same for what it carries.
-fn wrong_size(room: &Room<'_>, spec: &BridgeSpec, uplink: &IfName, card: &Interface) -> Option<Problem> {
+fn wrong_size(room: &Room<'_>, spec: &BridgeSpec, uplink: &IfName, nic: &Interface) -> Option<Problem> {
     let name = &spec.name;
     let mtu = room.mtu(spec);
-    if mtu > card.mtu {
+    if mtu > nic.mtu {
         return Some(
-            Problem::host_cant(format!("its uplink `{uplink}` carries {} bytes and can't carry {mtu}", card.mtu))
-                .hint(format!("`chyves network {name} set mtu={}`, or let {uplink} carry more, if the network behind it does", card.mtu)),
+            Problem::host_cant(format!("its uplink `{uplink}` has an MTU of {} and does not support {mtu}", nic.mtu))
+                .hint(format!("`chyves network {name} set mtu={}`, or raise the MTU of {uplink}, if its network supports that", nic.mtu)),
         );
     }
-    (room.os == Os::FreeBsd && spec.vlan.is_none() && mtu != card.mtu).then(|| {
-        Problem::host_cant(format!("its uplink `{uplink}` carries {} bytes and the bridge {mtu}", card.mtu))
-            .because("all members of a bridge of FreeBSD carry the same")
-            .hint(format!("`chyves network {name} set mtu={}`, or ifconfig {uplink} mtu {mtu}", card.mtu))
+    (room.os == Os::FreeBsd && spec.vlan.is_none() && mtu != nic.mtu).then(|| {
+        Problem::host_cant(format!("its uplink `{uplink}` has an MTU of {} and the bridge {mtu}", nic.mtu))
+            .because("all members of a bridge of FreeBSD have the same MTU")
+            .hint(format!("`chyves network {name} set mtu={}`, or ifconfig {uplink} mtu {mtu}", nic.mtu))
     })
 }
 
@@ -210,9 +209,9 @@ fn join(room: &Room<'_>, spec: &BridgeSpec, member: &IfName, seen: Option<&Inter
         let mut problem =
             Problem::host_cant(format!("the host has {} on {member}, and would lose it when that becomes a member", all.join(", ")))
                 .because("addresses of a bridge belong on the bridge itself")
-                .hint(format!("let it move there: `chyves network {name} set address={}`", all[0]));
+                .hint(format!("move it there: `chyves network {name} set address={}`", all[0]));
         if all.len() > 1 {
-            problem = problem.hint("the others move along");
+            problem = problem.hint("the others move with it");
         }
         return Err(Box::new(problem));
     }

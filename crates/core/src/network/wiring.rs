@@ -28,7 +28,7 @@ pub(super) fn bridge(room: &Room<'_>, spec: &BridgeSpec) -> Vec<Difference> {
         None => {
             if let Some((_, node)) = room.actual.graph.as_ref().and_then(|g| g.named(name.as_str())) {
                 let problem = Problem::host_cant(format!("the netgraph node `{name}:` is of the type {}, no bridge", node.kind));
-                let hint = format!("give the bridge another name: `chyves set global bridge{}.name=…`", spec.number);
+                let hint = format!("rename the bridge: `chyves set global bridge{}.name=…`", spec.number);
                 return vec![Difference::cant(name, problem.hint(hint))];
             }
             let make = Intent::MakeNode { node: name.clone(), owner: room.mark.to_owned() };
@@ -47,7 +47,7 @@ pub(crate) fn not_here(os: Os, spec: &BridgeSpec) -> Option<Problem> {
     (spec.netgraph && os != Os::FreeBsd).then(|| {
         Problem::host_cant(format!("`{}` is a netgraph bridge, which only FreeBSD has; this host is {os}", spec.name))
             .on(&spec.name)
-            .hint(format!("let it be a bridge: `chyves set global bridge{}.type=bridge`, or name another one", spec.number))
+            .hint(format!("make it a bridge: `chyves set global bridge{}.type=bridge`, or name another one", spec.number))
     })
 }
 
@@ -56,7 +56,7 @@ fn shut(room: &Room<'_>, name: &IfName, seen: &Interface) -> Vec<Difference> {
     let interfaces = seen.members.iter().filter(|m| room.actual.get(m).is_some_and(|i| i.kind.leads_out()));
     interfaces
         .filter_map(|m| {
-            let says = format!("it is private, and {m} leads out of it");
+            let says = format!("it is private, and {m} is an uplink");
             Some(if is_ours(&seen.mark) {
                 Difference::by(name, says, vec![room.actual.leave(name, &m.parse().ok()?)])
             } else {
@@ -69,11 +69,11 @@ fn shut(room: &Room<'_>, name: &IfName, seen: &Interface) -> Vec<Difference> {
 /// The uplink of one of them.
 fn way_out(room: &Room<'_>, spec: &BridgeSpec, uplink: &IfName, there: Option<&Interface>) -> Vec<Difference> {
     let name = &spec.name;
-    let Some(card) = room.actual.get(uplink.as_str()) else { return vec![no_uplink(room, name, uplink)] };
-    if let Some(problem) = wrong_kind(room, spec, uplink, card) {
+    let Some(nic) = room.actual.get(uplink.as_str()) else { return vec![no_uplink(room, name, uplink)] };
+    if let Some(problem) = wrong_kind(room, spec, uplink, nic) {
         return vec![Difference::cant(name, problem)];
     }
-    let (mut all, member) = member(room, spec, uplink, card);
+    let (mut all, member) = member(room, spec, uplink, nic);
     let Some((member, _)) = member else { return all };
     let nothing = Graph::default();
     let graph = room.actual.graph.as_ref().unwrap_or(&nothing);
@@ -106,10 +106,10 @@ fn way_out(room: &Room<'_>, spec: &BridgeSpec, uplink: &IfName, there: Option<&I
     all
 }
 
-/// What is to be different on a node that chyves did not make.
+/// What is to be different on a node that chyves did not create.
 fn foreign(name: &IfName, says: &str) -> Problem {
-    Problem::not_now(format!("{says}, and chyves did not make the node `{name}:`"))
-        .because("what somebody else made is used as it is, and left")
+    Problem::not_now(format!("{says}, and chyves did not create the node `{name}:`"))
+        .because("it is used as it is, and left")
         .hint(format!("see what is on it: ngctl show {name}:"))
         .hint(format!("change it yourself, or have chyves make it: ngctl shutdown {name}: && chyves network apply {name}"))
 }

@@ -45,7 +45,7 @@ impl std::str::FromStr for Os {
         match text.to_ascii_lowercase().as_str() {
             "freebsd" => Ok(Self::FreeBsd),
             "linux" => Ok(Self::Linux),
-            _ => Err(crate::value::BadValue::new(text, "is no host that chyves knows").hint("it takes freebsd or linux")),
+            _ => Err(crate::value::BadValue::new(text, "is not a host that chyves knows").hint("one of: freebsd, linux")),
         }
     }
 }
@@ -302,12 +302,12 @@ pub enum Intent {
         table: String,
     },
     /// A dnsmasq of its own runs for a bridge.
-    ServeNames {
+    StartDhcp {
         /// Its settings.
         file: String,
     },
     /// The dnsmasq that reads these settings runs no more.
-    EndNames {
+    StopDhcp {
         /// Its settings.
         file: String,
     },
@@ -334,36 +334,36 @@ impl Intent {
     pub fn describe(&self) -> String {
         match self {
             Self::LoadModule { module } => format!("load the kernel module {module}"),
-            Self::MakeTap { tap, owner, .. } => format!("make the tap {tap} for {owner}"),
+            Self::MakeTap { tap, owner, .. } => format!("create the tap {tap} for {owner}"),
             Self::RemoveTap { tap, owner } => format!("remove the tap {tap} of {owner}"),
             Self::DestroyVm { vm } => format!("destroy the VM object {vm}"),
             Self::RemoveJail { name, exists: true, .. } => format!("remove the jail {name}"),
             Self::RemoveJail { name, exists: false, .. } => format!("remove the ruleset and the root of the jail {name}"),
             Self::Join { bridge, member, vlan: None } => format!("attach {member} to {bridge}"),
             Self::Join { bridge, member, vlan: Some(tag) } => format!("attach {member} to {bridge} on its VLAN {tag}"),
-            Self::Leave { bridge, member, .. } => format!("take {member} off {bridge}"),
-            Self::MakeBridge { bridge, .. } => format!("make the bridge {bridge}"),
-            Self::MakeVlan { vlan, parent, tag, .. } => format!("make {vlan}, the VLAN {tag} of {parent}"),
-            Self::MakePair { end, .. } => format!("make {end}, one end of a pair"),
+            Self::Leave { bridge, member, .. } => format!("remove {member} from {bridge}"),
+            Self::MakeBridge { bridge, .. } => format!("create the bridge {bridge}"),
+            Self::MakeVlan { vlan, parent, tag, .. } => format!("create {vlan}, the VLAN {tag} of {parent}"),
+            Self::MakePair { end, .. } => format!("create {end}, one end of a pair"),
             Self::RemoveBridge { bridge: interface, .. }
             | Self::RemoveVlan { vlan: interface, .. }
             | Self::RemovePair { end: interface, .. } => {
-                format!("remove {interface}, which chyves made and nothing uses")
+                format!("remove {interface}, which chyves created and nothing uses")
             }
-            Self::MakeNode { node, .. } => format!("make the netgraph bridge {node}"),
-            Self::RemoveNode { node, .. } => format!("remove the netgraph bridge {node}, which chyves made and nothing uses"),
+            Self::MakeNode { node, .. } => format!("create the netgraph bridge {node}"),
+            Self::RemoveNode { node, .. } => format!("remove the netgraph bridge {node}, which chyves created and nothing uses"),
             Self::MarkNode { node: interface, to, .. } | Self::Describe { interface, to, .. } => format!("mark {interface} with {to}"),
             Self::Wire { node, interface, .. } => format!("attach {interface} to the netgraph bridge {node}"),
-            Self::Unwire { node, interface, .. } => format!("take {interface} off the netgraph bridge {node}"),
+            Self::Unwire { node, interface, .. } => format!("remove {interface} from the netgraph bridge {node}"),
             Self::SetUp { interface } => format!("bring {interface} up"),
-            Self::SetMtu { interface, from, to } => format!("let {interface} carry {to} bytes instead of {from}"),
-            Self::AddAddress { interface, address, router: None } => format!("give {interface} the address {address}"),
+            Self::SetMtu { interface, from, to } => format!("set the MTU of {interface} to {to} (was {from})"),
+            Self::AddAddress { interface, address, router: None } => format!("add the address {address} to {interface}"),
             Self::AddAddress { interface, address, router: Some(router) } => {
-                format!("give {interface} the address {address} and the default route to {router}")
+                format!("add the address {address} and the default route to {router} to {interface}")
             }
-            Self::RemoveAddress { interface, address, router: None } => format!("take the address {address} from {interface}"),
+            Self::RemoveAddress { interface, address, router: None } => format!("remove the address {address} from {interface}"),
             Self::RemoveAddress { interface, address, router: Some(router) } => {
-                format!("take the address {address} from {interface}, and with it the default route to {router}")
+                format!("remove the address {address} from {interface}, and with it the default route to {router}")
             }
             Self::SetAddresses { interface, before, after, routes_after, .. } => {
                 let list = |all: &[Assigned]| all.iter().map(|a| a.address.to_string()).collect::<Vec<_>>().join(", ");
@@ -378,12 +378,12 @@ impl Intent {
                     format!("set the addresses of {interface} to {}{routes}", list(after))
                 }
             }
-            Self::FilterVlans { bridge } => format!("let {bridge} keep VLANs apart"),
-            Self::Forward { v6 } => format!("let the kernel pass {} packets on", if *v6 { "IPv6" } else { "IPv4" }),
+            Self::FilterVlans { bridge } => format!("enable VLAN filtering on {bridge}"),
+            Self::Forward { v6 } => format!("enable forwarding of {} packets", if *v6 { "IPv6" } else { "IPv4" }),
             Self::LoadRules { file, table, .. } => format!("load the rules of {file} into their own table {table}"),
             Self::DropRules { table, .. } => format!("remove the table {table} of rules"),
-            Self::ServeNames { file } => format!("run a dnsmasq of its own by {file}"),
-            Self::EndNames { file } => format!("end the dnsmasq that runs by {file}"),
+            Self::StartDhcp { file } => format!("start dnsmasq with {file}"),
+            Self::StopDhcp { file } => format!("stop the dnsmasq started with {file}"),
         }
     }
 
@@ -395,12 +395,12 @@ impl Intent {
         }
     }
 
-    /// The commands that take it back; none where it is better left.
+    /// The commands that undo it; none where it is better left.
     pub fn undo(&self, os: Os) -> Vec<Cmd> {
         self.opposite().map(|intent| intent.commands(os)).unwrap_or_default()
     }
 
-    /// What takes it back, as an intent; none where it is better left: a module, a kernel that forwards, an interface
+    /// What rolls it back, as an intent; none where it is better left: a module, a kernel that forwards, an interface
     /// that is up may be of use to others by then.
     pub fn opposite(&self) -> Option<Self> {
         let here = |name: &IfName| name.clone();
@@ -446,8 +446,8 @@ impl Intent {
                 routes_before: routes_after.clone(),
                 routes_after: routes_before.clone(),
             },
-            Self::ServeNames { file } => Self::EndNames { file: file.clone() },
-            Self::EndNames { file } => Self::ServeNames { file: file.clone() },
+            Self::StartDhcp { file } => Self::StopDhcp { file: file.clone() },
+            Self::StopDhcp { file } => Self::StartDhcp { file: file.clone() },
             // What was replaced comes back; its file is written again first.
             Self::LoadRules { before: Some(_), file, table } | Self::DropRules { file, table } => {
                 Self::LoadRules { file: file.clone(), table: table.clone(), before: None }

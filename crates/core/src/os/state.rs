@@ -274,7 +274,7 @@ pub(crate) fn unreadable(tool: &str, line: &str) -> Problem {
         empty if empty.is_empty() => "it printed nothing".to_owned(),
         shown => format!("the line `{shown}` is not as it should be"),
     };
-    Problem::failed(format!("can't read what `{tool}` printed"))
+    Problem::failed(format!("cannot read what `{tool}` printed"))
         .on(tool)
         .because(shown)
         .hint(format!("run `{tool}` by hand; a release that prints it otherwise is worth a report"))

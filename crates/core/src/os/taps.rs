@@ -18,21 +18,21 @@ pub struct OwnTap {
     pub guest: Uuid,
     /// The token.
     pub token: String,
-    /// Whether a process has it open.
+    /// Whether it is open in another process.
     pub open: bool,
 }
 
-/// The token of a guest's card.
-pub fn token(guest: Uuid, card: u16) -> String {
-    format!("chyves/{guest}/net{card}")
+/// The token of a guest's NIC.
+pub fn token(guest: Uuid, nic: u16) -> String {
+    format!("chyves/{guest}/net{nic}")
 }
 
 /// The guest of a token; none for any other text.
 pub(crate) fn owner(text: &str) -> Option<Uuid> {
-    let (guest, card) = text.strip_prefix("chyves/")?.split_once("/net")?;
+    let (guest, nic) = text.strip_prefix("chyves/")?.split_once("/net")?;
     let guest = Uuid::try_parse(guest).ok()?;
     // Nothing but what we write ourselves, to the letter.
-    (token(guest, card.parse().ok()?) == text).then_some(guest)
+    (token(guest, nic.parse().ok()?) == text).then_some(guest)
 }
 
 /// The guest that a tap was made for, by what is written on it.

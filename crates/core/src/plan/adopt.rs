@@ -235,19 +235,19 @@ fn disarmed(tree: &[Member]) -> Vec<String> {
 fn host(world: &World, guest: &Guest) -> Result<String> {
     let root = world.root_on(guest.root.pool())?;
     world.this_host().map(|host| host.to_string()).ok_or_else(|| match root.host {
-        Some(_) => Problem::not_now("whose host this is can't be told from its pools")
+        Some(_) => Problem::not_now("the pools do not show which host this is")
             .on(&root.dataset)
-            .hint(format!("say which pool is this host's: `chyves pool promote {}`", root.dataset.pool())),
+            .hint(format!("choose this host's pool: `chyves pool promote {}`", root.dataset.pool())),
         None => super::create::no_host(root),
     })
 }
 
 fn twin_of(guest: &Guest, twin: &Guest) -> Problem {
-    Problem::not_now(format!("`{}` is a copy of `{}`, and both would be the same machine on the network", guest.name, twin.name))
+    Problem::not_now(format!("`{}` is a copy of `{}`, and both would have the same identity on the network", guest.name, twin.name))
         .on(&guest.name)
         .because(format!("{} has the uuid {} too", twin.dataset, guest.uuid))
         .hint(format!(
-            "make it another machine: `chyves adopt {} --new-identity`; or let it take the other's place: delete `{}` first",
+            "give it an identity of its own: `chyves adopt {} --new-identity`; or replace the other: delete `{}` first",
             guest.name, twin.name
         ))
 }

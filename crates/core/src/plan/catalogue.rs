@@ -30,7 +30,7 @@ pub fn install(path: &str, state: &State, new: Installed, pinned: Pinned) -> Res
     write(path, &State { pinned: Some(pinned), current: Some(new), previous })
 }
 
-/// Plans to go back to the catalogue before, which may be the one that comes with the program. The same again goes forth.
+/// Plans to roll back to the catalogue before, which may be the one that comes with the program. The same again goes forth.
 ///
 /// # Errors
 /// None was ever installed.
@@ -44,7 +44,7 @@ pub fn undo(path: &str, state: &State) -> Result<Plan> {
 }
 
 fn write(path: &str, state: &State) -> Result<Plan> {
-    let text = serde_json::to_string(state).map_err(|e| Problem::bug("the state of the catalogue is no JSON").because(e))?;
+    let text = serde_json::to_string(state).map_err(|e| Problem::bug("the state of the catalogue is not JSON").because(e))?;
     let mut plan = Plan::default();
     plan.push(Action::WriteFile { path: FilePath::host(path), text: text + "\n" });
     Ok(plan)

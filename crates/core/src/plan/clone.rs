@@ -30,11 +30,11 @@ pub struct Request {
     pub names: Vec<GuestName>,
     /// Settings of the clones that differ, as they were typed.
     pub set: Vec<Pair>,
-    /// Whether the clones are full copies that stand on nothing.
+    /// Whether the clones are full copies that depend on nothing.
     pub independent: bool,
     /// Whether the clones keep the source's identity.
     pub exact: bool,
-    /// The pool of independent clones, where not the source's.
+    /// The pool of independent clones [default: the source's pool].
     pub pool: Option<String>,
     /// About how much each dataset of the source has to be sent for an independent clone.
     pub sizes: BTreeMap<Dataset, Size>,
@@ -42,7 +42,7 @@ pub struct Request {
     pub natives: BTreeMap<Dataset, Vec<Pair>>,
 }
 
-/// Properties of ZFS that say how much room a dataset has, which is a choice for that dataset alone.
+/// Properties of ZFS that say how much space a dataset has, which is a choice for that dataset alone.
 const LIMITS: [&str; 4] = ["quota", "refquota", "reservation", "refreservation"];
 
 /// Keys that a unique clone does not take over: its source's identity, place in the world and history.
@@ -96,7 +96,7 @@ fn snapshot(source: &Guest, request: &Request, moment: &Moment, plan: &mut Plan)
         None => {
             let name = automatic(moment)?;
             if source.state.is_alive() {
-                plan.notes.push(format!("{} is {}: the clones find its disks as after a power cut", source.name, source.state.word()));
+                plan.notes.push(format!("{} is {}: the clones get a crash-consistent copy of its disks", source.name, source.state.word()));
             }
             let mut own = super::snapshot::carried(source, &moment.now);
             own.push((keys::SNAPSHOT_FOR.into(), "clone".into()));
@@ -111,7 +111,7 @@ fn target<'w>(world: &'w World, source: &Guest, request: &Request) -> Result<&'w
     let Some(pool) = &request.pool else { return world.root_on(source.root.pool()) };
     let root = world.place(Some(pool))?;
     if root.dataset != source.root && !request.independent {
-        return Err(Problem::usage(format!("a linked clone of `{}` stands on its pool, {}", source.name, source.root.pool()))
+        return Err(Problem::usage(format!("a linked clone of `{}` depends on its pool, {}", source.name, source.root.pool()))
             .on(&source.name)
             .hint("make it a full copy: add `--independent`"));
     }
@@ -126,7 +126,7 @@ pub fn clone(world: &World, source: &Guest, request: &Request, moment: &Moment) 
     let root = target(world, source, request)?;
     for (index, name) in request.names.iter().enumerate() {
         if request.names[..index].contains(name) {
-            return Err(Problem::usage(format!("`{name}` stands twice")).on(name));
+            return Err(Problem::usage(format!("`{name}` is named twice")).on(name));
         }
         super::free(world, name, &root.guests().child(name), None)?;
     }
@@ -194,7 +194,7 @@ pub fn clone(world: &World, source: &Guest, request: &Request, moment: &Moment) 
         }
     }
     if request.exact {
-        plan.notes.push(format!("exact clones can't run while {} does: they have its UUID, card addresses and disk serials", source.name));
+        plan.notes.push(format!("exact clones cannot run while {} does: they have its UUID, MAC addresses and disk serials", source.name));
     }
     Ok(plan)
 }
@@ -259,7 +259,7 @@ fn own_name(source: &Guest, request: &Request) -> String {
     request.snapshot.as_ref().map_or_else(|| source.name.to_string(), |snapshot| format!("{}@{snapshot}", source.name))
 }
 
-/// How the keys of attached disks begin: two guests that write one disk destroy what is on it.
+/// How the keys of attached disks begin: two guests that write to one disk destroy its content.
 fn attached(source: &Guest) -> Result<Vec<String>> {
     Ok(source.spec()?.disks.iter().filter(|d| d.kind == DiskKind::Attached).map(|d| format!("disk{}.", d.number)).collect())
 }
@@ -342,7 +342,7 @@ mod tests {
         zfs clone -o canmount=noauto -o recordsize=64K -o chyves:uuid=00000000-0000-0000-0000-000000000001 -o chyves:created=2026-01-31T12:00:00Z -o chyves:owner=11111111-1111-4111-8111-111111111111 -o chyves:epoch=1 -o chyves:cloned_from=web01@clone-20260131T120000Z-000000 -o chyves:cpu=2 -o chyves:disk0.kind=raw -o chyves:disk0.size=64M tank/chyves/guests/web01@clone-20260131T120000Z-000000 tank/chyves/guests/web02
         # mount tank/chyves/guests/web02
         zfs mount tank/chyves/guests/web02
-        # make sure that these are there: disk 0 of `web01` (/tank/chyves/guests/web02/disk0.raw)
+        # check that these exist: disk 0 of `web01` (/tank/chyves/guests/web02/disk0.raw)
         test -w /tank/chyves/guests/web02/disk0.raw
         # write /tank/chyves/guests/web02/config.toml (9 lines)
         # unmount tank/chyves/guests/web02
@@ -434,7 +434,7 @@ mod tests {
             own,
             ["net0.mac=58:9c:fc:00:00:01", "rcboot=1", "uuid=old", "cloned_from=web01@clone-20260131T120000Z-000000", "notes=n"]
         );
-        assert!(plan.notes[0].contains("can't run while web01 does"));
+        assert!(plan.notes[0].contains("cannot run while web01 does"));
     }
 
     #[test]

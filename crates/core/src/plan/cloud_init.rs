@@ -39,10 +39,10 @@ pub fn check_text(text: Text, content: &str, name: &str) -> Result<()> {
     let is_yaml = matches!(format, None | Some(Format::CloudConfig | Format::Archive));
     let parsed = if is_yaml { yaml::parse(format::content(content)) } else { Ok(None) };
     let expected = match (format, parsed) {
-        (_, Err(bad)) => return refuse(format!("it is no YAML: {bad}"), "correct that line"),
+        (_, Err(bad)) => return refuse(format!("it is not YAML: {bad}"), "correct that line"),
         (None, Ok(None)) => "it is empty",
-        (None | Some(Format::CloudConfig), Ok(Some(node))) if node.pairs().is_none() => "it is no mapping of keys to values",
-        (Some(Format::Archive), Ok(node)) if node.as_ref().is_none_or(|node| node.items().is_none()) => "it is no list of texts",
+        (None | Some(Format::CloudConfig), Ok(Some(node))) if node.pairs().is_none() => "it is not a mapping of keys to values",
+        (Some(Format::Archive), Ok(node)) if node.as_ref().is_none_or(|node| node.items().is_none()) => "it is not a list of texts",
         _ => return Ok(()),
     };
     refuse(expected.into(), "see cloud-init's documentation of that format")
@@ -97,19 +97,19 @@ fn changeable(guest: &Guest) -> Result<()> {
     if guest.is_template() {
         return Err(Problem::not_now(format!("`{}` is a template", guest.name))
             .on(&guest.name)
-            .hint(format!("`chyves set {} template=no` first; a clone of it is a new machine anyway", guest.name)));
+            .hint(format!("`chyves set {} template=no` first; a clone of it has a new identity anyway", guest.name)));
     }
     if !settings::is_wanted(guest)? {
         return Err(Problem::not_now(format!("`{}` is not set up by cloud-init", guest.name))
             .on(&guest.name)
-            .hint(format!("`chyves set {} ci.enabled=yes` lets it be", guest.name)));
+            .hint(format!("`chyves set {} ci.enabled=yes` enables it", guest.name)));
     }
     Ok(())
 }
 
 fn later(guest: &Guest) -> Vec<String> {
     let alive = guest.state.is_alive();
-    alive.then(|| format!("{} is {}; its next start or reboot makes the seed anew", guest.name, guest.state.word())).into_iter().collect()
+    alive.then(|| format!("{} is {}; its next start or reboot rebuilds the seed", guest.name, guest.state.word())).into_iter().collect()
 }
 
 #[cfg(test)]

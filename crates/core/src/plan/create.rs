@@ -22,7 +22,7 @@ use std::sync::Arc;
 pub struct Request {
     /// The new guest.
     pub name: GuestName,
-    /// The pool, where not the primary one.
+    /// The pool [default: the primary one].
     pub pool: Option<String>,
     /// The image of its first disk.
     pub image: Option<ImageName>,
@@ -32,7 +32,7 @@ pub struct Request {
     pub size: Option<Size>,
     /// The disk's kind, where not what suits.
     pub disk: Option<DiskKind>,
-    /// How many network cards.
+    /// How many NICs.
     pub nets: u16,
     /// Settings, keys and values as they were typed.
     pub set: Vec<Pair>,
@@ -115,7 +115,7 @@ struct FirstDisk {
 fn disk_image<'w>(world: &'w World, name: &ImageName, request: &Request) -> Result<&'w Image> {
     let image = world.image(name)?;
     if image.kind != ImageKind::Disk {
-        let problem = Problem::usage(format!("the image `{name}` is no disk, it is {}", image.kind.word())).on(name);
+        let problem = Problem::usage(format!("the image `{name}` is not a disk, it is {}", image.kind.word())).on(name);
         return Err(match image.kind {
             ImageKind::Iso => problem.hint(format!(
                 "install from it: `chyves create {} --size 20G`, then `chyves start {} --iso {name}`",
@@ -125,13 +125,13 @@ fn disk_image<'w>(world: &'w World, name: &ImageName, request: &Request) -> Resu
         });
     }
     if let Some(size) = request.size.filter(|size| *size < image.size) {
-        return Err(Problem::usage(format!("a disk of {size} can't hold the image `{name}` of {}", image.size))
+        return Err(Problem::usage(format!("a disk of {size} cannot hold the image `{name}` of {}", image.size))
             .on(name)
-            .hint(format!("leave --size away, or give at least {}", image.size)));
+            .hint(format!("omit --size, or give at least {}", image.size)));
     }
     if request.disk == Some(DiskKind::Zvol) {
         return Err(
-            Problem::usage("a disk made from an image is a file: `--disk zvol` does not go with `--image`").hint("leave `--disk` away")
+            Problem::usage("a disk created from an image is a file: `--disk zvol` does not go with `--image`").hint("omit `--disk`")
         );
     }
     Ok(image)
@@ -167,7 +167,7 @@ fn from_nothing(world: &World, request: &Request, dataset: &Dataset, folder: &st
     let wanted = request.disk.unwrap_or(if has_volumes { DiskKind::Zvol } else { DiskKind::Raw });
     if wanted == DiskKind::Zvol && !has_volumes {
         return Err(Problem::host_cant("the ZFS of this host has no volumes")
-            .hint("leave `--disk` away: the disk is then a file in the guest's file system"));
+            .hint("omit `--disk`: the disk is then a file in the guest's file system"));
     }
     let native = super::of_disks();
     let mut steps = vec![Action::CreateDataset { dataset: dataset.clone(), native, own: Vec::new() }];
@@ -208,7 +208,7 @@ pub(super) fn no_host(root: &Root) -> Problem {
 
 /// What makes a guest a guest of this host; the `index`th of the moment's identities.
 pub(super) fn identity(world: &World, root: &Root, moment: &Moment, index: usize) -> Result<Vec<Pair>> {
-    let uuid = moment.uuids.get(index).ok_or_else(|| Problem::bug("a plan was asked for more guests than it has identities"))?;
+    let uuid = moment.uuids.get(index).ok_or_else(|| Problem::bug("internal error: more guests than identities"))?;
     let mut own = vec![(keys::UUID.to_owned(), uuid.to_string()), (keys::CREATED.to_owned(), moment.now.clone())];
     // A guest without an owner is foreign.
     let host = world.this_host().or(root.host).ok_or_else(|| no_host(root))?;
@@ -252,7 +252,7 @@ mod tests {
         zfs mount tank/chyves/guests/web01
         # grow the disk /tank/chyves/guests/web01/disk0.raw from 64M to 128M
         truncate -s 134217728 /tank/chyves/guests/web01/disk0.raw
-        # make the folder /tank/chyves/guests/web01/logs
+        # create the folder /tank/chyves/guests/web01/logs
         mkdir -m 0700 -p /tank/chyves/guests/web01/logs
         # write /tank/chyves/guests/web01/config.toml (11 lines)
         # unmount tank/chyves/guests/web01

@@ -25,11 +25,11 @@ pub fn delete(world: &World, guest: &Guest, guid: u64, (stays, taken): (bool, bo
     let mut steps = into_trash(world, guest, now, &to);
     if stays {
         steps.pop();
-        plan.notes.push(format!("this ZFS can't move what has clones: {} is marked as deleted and keeps its place", guest.name));
+        plan.notes.push(format!("this ZFS cannot move what has clones: {} is marked as deleted and keeps its place", guest.name));
     }
     plan.steps.extend(steps);
     plan.notes.push(format!(
-        "{} goes to the trash with its disks and snapshots ({}); `chyves undelete {}` brings it back",
+        "{} will be moved to the trash with its disks and snapshots ({}); `chyves undelete {}` restores it",
         guest.name,
         guest.used.human(),
         guest.name
@@ -40,7 +40,7 @@ pub fn delete(world: &World, guest: &Guest, guid: u64, (stays, taken): (bool, bo
 /// Where a guest lies in the trash, unless another copy of it does.
 ///
 /// # Errors
-/// Its pool carries chyves no more.
+/// Its pool removed from chyves.
 pub fn usual_place(world: &World, guest: &Guest) -> Result<Dataset> {
     Ok(world.root_on(guest.root.pool())?.trash().child(guest.uuid.to_string()))
 }
@@ -102,7 +102,7 @@ fn is_gone(dataset: &str, gone: &[Dataset]) -> bool {
     dataset.parse::<Dataset>().is_ok_and(|d| gone.iter().any(|g| d.is_within(g)))
 }
 
-/// The order in which datasets can be destroyed: clones before what they stand on. Those that clones elsewhere keep are
+/// The order in which datasets can be destroyed: clones before their origins. Those that clones elsewhere keep are
 /// not among them.
 pub fn order(doomed: &[(Dataset, &Doomed)]) -> Vec<usize> {
     let mut order: Vec<usize> = Vec::new();
@@ -121,7 +121,7 @@ pub fn order(doomed: &[(Dataset, &Doomed)]) -> Vec<usize> {
 /// Plans the end of a guest without a way back.
 ///
 /// # Errors
-/// Its machine is alive, it is a template, or clones stand on it.
+/// Its machine is alive, it is a template, or it has dependent clones.
 pub fn destroy(guest: &Guest, doomed: &Doomed) -> Result<Plan> {
     not_template(guest, "destroy")?;
     stopped(guest, "destroy")?;
@@ -136,7 +136,7 @@ pub fn destroy(guest: &Guest, doomed: &Doomed) -> Result<Plan> {
 /// Plans the end of a deleted guest, when these datasets will be gone.
 ///
 /// # Errors
-/// Clones stand on it.
+/// It has dependent clones.
 pub fn empty(trashed: &Trashed, doomed: &Doomed, gone: &[Dataset]) -> Result<Plan> {
     Ok(Plan { steps: end(&trashed.label(), &trashed.dataset, doomed, gone)?, notes: Vec::new() })
 }
@@ -144,7 +144,7 @@ pub fn empty(trashed: &Trashed, doomed: &Doomed, gone: &[Dataset]) -> Result<Pla
 fn end(name: &str, dataset: &Dataset, doomed: &Doomed, gone: &[Dataset]) -> Result<Vec<Action>> {
     let clones: Vec<&str> = doomed.clones.iter().map(String::as_str).filter(|c| !is_gone(c, gone)).collect();
     if !clones.is_empty() {
-        return Err(Problem::not_now(format!("`{name}` can't be destroyed: clones stand on it"))
+        return Err(Problem::not_now(format!("`{name}` cannot be destroyed: it has dependent clones"))
             .on(dataset)
             .because(clones.join(", "))
             .hint("destroy those first, or turn the dependency round: `chyves promote CLONE`"));
@@ -181,7 +181,7 @@ pub fn find<'a>(world: &'a World, wanted: &str) -> Result<&'a Trashed> {
         [one] => Ok(one),
         [] => {
             let shown = crate::value::printable(wanted, 63);
-            Err(Problem::not_found(format!("nothing called `{shown}` lies in the trash"))
+            Err(Problem::not_found(format!("nothing called `{shown}` is in the trash"))
                 .on(&shown)
                 .hint_if(did_you_mean(wanted, world.trash.iter().map(Trashed::label).collect::<Vec<_>>().iter().map(String::as_str)))
                 .hint("`chyves trash list` shows what does"))
@@ -199,7 +199,7 @@ pub fn find<'a>(world: &'a World, wanted: &str) -> Result<&'a Trashed> {
     }
 }
 
-/// Plans a guest's way back from the trash, under its old name or another, into the group that it was in where that is
+/// Plans a guest's way restored from the trash, under its old name or another, into the group that it was in where that is
 /// still there (`has_group`).
 ///
 /// # Errors
@@ -211,7 +211,7 @@ pub fn undelete(world: &World, trashed: &Trashed, guid: u64, name: Option<&Guest
     let to = group.map_or_else(|| root.guests(), |group| root.guests().child(group)).child(name);
     if trashed.dataset != to || world.guests.iter().any(|g| g.name == *name) {
         super::free(world, name, &to, None)
-            .map_err(|p| p.hint(format!("bring it back under another name: `chyves undelete {} --name OTHER`", trashed.dataset.leaf())))?;
+            .map_err(|p| p.hint(format!("restore it under another name: `chyves undelete {} --name OTHER`", trashed.dataset.leaf())))?;
     }
     let clear: Vec<String> =
         [keys::DELETED, keys::NAME].iter().map(|k| (*k).to_owned()).chain(trashed.group.as_ref().map(|_| keys::GROUP.to_owned())).collect();
@@ -225,7 +225,9 @@ pub fn undelete(world: &World, trashed: &Trashed, guid: u64, name: Option<&Guest
     }
     plan.push(Action::Change { dialect: world.host.dialect, on: to, set: Vec::new(), clear, before, received: Vec::new() });
     if let (Some(group), None) = (&trashed.group, group) {
-        plan.notes.push(format!("its group `{group}` is gone: it comes back outside of any, without the settings that it inherited there"));
+        plan.notes.push(format!(
+            "its group `{group}` is gone: it is restored outside of any group, without the settings that it inherited there"
+        ));
     }
     Ok(plan)
 }
@@ -255,7 +257,7 @@ mod tests {
         let g = testing::guest("web", &[]);
         let mut world = testing::world(vec![g.clone()]);
         insta::assert_snapshot!(delete(&world, &g, 4711, (false, false), "2026-01-31T12:00:00Z").unwrap().script(Os::Linux), @"
-        # note: web goes to the trash with its disks and snapshots (1M); `chyves undelete web` brings it back
+        # note: web will be moved to the trash with its disks and snapshots (1M); `chyves undelete web` restores it
         # make sure that tank/chyves/guests/web has the GUID 4711
         zfs get -H -p -o name,property,source,value guid tank/chyves/guests/web
         # change settings of tank/chyves/guests/web
@@ -346,7 +348,7 @@ mod tests {
         insta::assert_snapshot!(destroy(&g, &doomed(&[])).unwrap().script(Os::Linux), @"
         # make sure that tank/chyves/guests/web02 has the GUID 11, tank/chyves/guests/web@clone-20260131T120000Z-000000 has the GUID 12
         zfs get -H -p -o name,property,source,value guid tank/chyves/guests/web02 tank/chyves/guests/web@clone-20260131T120000Z-000000
-        # let the snapshot tank/chyves/guests/web@clone-20260131T120000Z-000000 go with its last clone
+        # let the snapshot tank/chyves/guests/web@clone-20260131T120000Z-000000 be destroyed with its last clone
         zfs destroy -d -r tank/chyves/guests/web@clone-20260131T120000Z-000000
         # destroy tank/chyves/guests/web02, and with it 
         zfs destroy -r tank/chyves/guests/web02

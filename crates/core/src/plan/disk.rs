@@ -1,6 +1,6 @@
 //! `disk`: what a guest's disks are, and how that changes.
 //!
-//! * [`add`]: a disk more: empty, from a file, attached, or back from the trash
+//! * [`add`]: a disk more: empty, from a file, attached, or restored from the trash
 //! * [`remove`]: into the trash
 //! * [`found`]: what disks are, read from themselves; [`sync`]: the settings brought in line with that
 //! * [`resize`]: larger, and smaller
@@ -65,7 +65,7 @@ pub fn datasets(guest: &Guest, number: u16) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Where each disk stands on the guest's PCI bus; nothing where the guest's devices don't hold together.
+/// Where each disk is on the guest's PCI bus; nothing where the guest's devices don't hold together.
 pub fn places(world: &World, guest: &Guest) -> BTreeMap<u16, String> {
     let placed = guest.spec().and_then(|spec| super::machine::places(guest, &spec, &world.host)).unwrap_or_default();
     let disk = |(key, place): (DeviceKey, PciPlace)| {
@@ -135,9 +135,9 @@ impl Amendment {
         for (key, place) in after {
             let was = before.iter().find(|(k, p)| *k == key && *p != place && key != own);
             if let Some((_, was)) = was {
-                return Err(Problem::usage(format!("`{key}` of `{}` stands at {was} and would have to move to {place}", guest.name))
+                return Err(Problem::usage(format!("`{key}` of `{}` is at {was} and would have to move to {place}", guest.name))
                     .on(&guest.name)
-                    .hint("choose another place for the disk: guests know devices by their places"));
+                    .hint("choose another slot for the disk: guests identify devices by their slots"));
             }
         }
         Ok(())
@@ -254,7 +254,7 @@ fn free(guest: &Guest, number: u16) -> Result<()> {
     if guest.settings.numbers("disk").contains(&number) {
         return Err(Problem::not_now(format!("`{}` has a disk{number} already", guest.name))
             .on(format!("{}:disk{number}", guest.name))
-            .hint("choose another number, or leave --number away"));
+            .hint("choose another number, or omit --number"));
     }
     Ok(())
 }

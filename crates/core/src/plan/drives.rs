@@ -60,7 +60,7 @@ impl std::str::FromStr for Drive {
         if text == "@" {
             return Ok(Self::Empty);
         }
-        let refuse = || BadValue::new(text, "is no drive");
+        let refuse = || BadValue::new(text, "is not a drive");
         let (image, since) = text.split_once('@').ok_or_else(refuse)?;
         Ok(Self::Holds { image: image.parse()?, since: since.parse().map_err(|_| refuse())? })
     }
@@ -125,7 +125,7 @@ pub fn disc<'w>(world: &'w World, name: &ImageName) -> Result<&'w Image> {
         ImageKind::Iso => "disc",
         ImageKind::Firmware => "firmware",
     };
-    Err(Problem::usage(format!("the image `{name}` is no ISO but a {what}"))
+    Err(Problem::usage(format!("the image `{name}` is not an ISO but a {what}"))
         .on(name)
         .hint_if((!discs.is_empty()).then(|| format!("ISOs are {}", discs.join(", "))))
         .hint("`chyves image list` shows the images and what each is"))

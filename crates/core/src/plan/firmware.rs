@@ -136,7 +136,7 @@ pub fn image<'w>(world: &'w World, name: &ImageName) -> Result<&'w Image> {
 
 fn of_guest(problem: Problem, guest: &Guest, name: &ImageName) -> Problem {
     problem
-        .within(format!("`{}` boots with the firmware `{name}`, which can't be had", guest.name))
+        .within(format!("`{}` boots with the firmware `{name}`, which is not available", guest.name))
         .on(&guest.name)
         .hint(format!("or let it boot with that of the packages: `chyves set {} uefi_firmware=auto`", guest.name))
 }

@@ -25,7 +25,7 @@ pub struct Import {
     pub name: ImageName,
     /// A random word for the working name.
     pub token: String,
-    /// For an address: the word that tells it from others, and whether something of an earlier try is there.
+    /// For an address: the word that prints it from others, and whether something of an earlier try is there.
     pub part: Option<(String, bool)>,
     /// The time, UTC.
     pub now: String,
@@ -44,13 +44,13 @@ pub fn part(world: &World, word: &str) -> Result<Dataset> {
 
 fn free(world: &World, name: &ImageName, hint: impl FnOnce() -> String) -> Result<()> {
     if let Some(start) = WORKING.iter().find(|w| name.as_str().starts_with(**w)) {
-        return Err(Problem::usage(format!("an image can't be called `{name}`"))
+        return Err(Problem::usage(format!("an image cannot be called `{name}`"))
             .on(name)
-            .because(format!("names that begin with `{start}` are of images that are not whole yet"))
+            .because(format!("names that begin with `{start}` are reserved for incomplete images"))
             .hint("choose another name"));
     }
     if name.as_str() == AUTO {
-        return Err(Problem::usage(format!("an image can't be called `{name}`"))
+        return Err(Problem::usage(format!("an image cannot be called `{name}`"))
             .on(name)
             .because(format!("{}={AUTO} is the firmware of the host's packages", keys::UEFI_FIRMWARE))
             .hint("choose another name"));
@@ -202,9 +202,9 @@ pub fn rename(world: &World, request: &Rename) -> Result<Plan> {
 /// Nobody knows what it was.
 pub fn verify(world: &World, image: &Image) -> Result<Plan> {
     let Some(sha256) = image.sha256.clone() else {
-        return Err(Problem::not_now(format!("nobody knows what the image `{}` was", image.name))
+        return Err(Problem::not_now(format!("the image `{}` cannot be verified", image.name))
             .on(&image.name)
-            .because("no SHA-256 stands on its dataset")
+            .because("its dataset records no SHA-256")
             .hint("import it again to have one"));
     };
     let folder = format!("{}/{}", folder(world)?, image.name);
@@ -233,7 +233,7 @@ pub fn verify(world: &World, image: &Image) -> Result<Plan> {
 pub fn of_kind<'w>(world: &'w World, name: &ImageName, kind: Option<ImageKind>) -> Result<&'w Image> {
     let image = world.image(name)?;
     match kind {
-        Some(kind) if kind != image.kind => Err(Problem::not_found(format!("the image `{name}` is no {}", kind.noun()))
+        Some(kind) if kind != image.kind => Err(Problem::not_found(format!("the image `{name}` is not of the kind {}", kind.noun()))
             .on(name)
             .because(format!("it is {}", image.kind.phrase()))
             .hint(format!("`chyves image` is about all of them: `chyves image info {name}`"))),
@@ -261,11 +261,11 @@ mod tests {
     fn an_import_becomes_visible_last() {
         let request = request(Source::File("/a/debian.qcow2".into()));
         insta::assert_snapshot!(import(&testing::world(Vec::new()), &request).unwrap().script(Os::Linux), @r"
-        # make the file system tank/chyves/images/importing-k3
+        # create the file system tank/chyves/images/importing-k3
         zfs create -o canmount=noauto -o recordsize=64K tank/chyves/images/importing-k3
         # mount tank/chyves/images/importing-k3
         zfs mount tank/chyves/images/importing-k3
-        # read /a/debian.qcow2 into /tank/chyves/images/importing-k3: hash, recognise, unpack, convert, write
+        # read /a/debian.qcow2 into /tank/chyves/images/importing-k3: hash, detect, decompress, convert, write
         # unmount tank/chyves/images/importing-k3
         zfs unmount tank/chyves/images/importing-k3
         # take the snapshot tank/chyves/images/importing-k3@ready
@@ -281,21 +281,21 @@ mod tests {
         let script = import(&testing::world(Vec::new()), &request).unwrap().script(Os::Linux);
         assert!(!script.contains("secret"), "{script}");
         insta::assert_snapshot!(script, @r"
-        # make tank/chyves/images/fetching-a1, where what comes is kept for another try
+        # create tank/chyves/images/fetching-a1, which keeps a partial download
         zfs create -o canmount=noauto -o chyves:image.partial=https://h/debian.qcow2 -o chyves:image.added=2026-01-31T12:00:00Z tank/chyves/images/fetching-a1
         zfs mount tank/chyves/images/fetching-a1
-        # make the file system tank/chyves/images/importing-k3
+        # create the file system tank/chyves/images/importing-k3
         zfs create -o canmount=noauto -o recordsize=64K tank/chyves/images/importing-k3
         # mount tank/chyves/images/importing-k3
         zfs mount tank/chyves/images/importing-k3
-        # read https://h/debian.qcow2 into /tank/chyves/images/importing-k3: hash, recognise, unpack, convert, write
+        # read https://h/debian.qcow2 into /tank/chyves/images/importing-k3: hash, detect, decompress, convert, write
         # unmount tank/chyves/images/importing-k3
         zfs unmount tank/chyves/images/importing-k3
         # take the snapshot tank/chyves/images/importing-k3@ready
         zfs snapshot -r tank/chyves/images/importing-k3@ready
         # rename tank/chyves/images/importing-k3 to tank/chyves/images/debian
         zfs rename tank/chyves/images/importing-k3 tank/chyves/images/debian
-        # destroy tank/chyves/images/fetching-a1, which is of no use any more
+        # destroy tank/chyves/images/fetching-a1, which is no longer needed
         zfs unmount tank/chyves/images/fetching-a1
         zfs destroy tank/chyves/images/fetching-a1
         ");
@@ -361,6 +361,6 @@ mod tests {
         let name = "tiny".parse().unwrap();
         assert!(of_kind(&world, &name, None).is_ok());
         let problem = of_kind(&world, &name, Some(ImageKind::Iso)).unwrap_err();
-        assert_eq!((problem.message.as_str(), problem.causes[0].as_str()), ("the image `tiny` is no ISO", "it is a disk"));
+        assert_eq!((problem.message.as_str(), problem.causes[0].as_str()), ("the image `tiny` is not of the kind ISO", "it is a disk"));
     }
 }

@@ -71,7 +71,7 @@ pub fn backend(net: &NetSpec, vmm: Vmm) -> Backend {
     }
 }
 
-/// The tap of a card: its name follows from the guest's identity, so that two guests never want the same one and a left
+/// The tap of a NIC: its name follows from the guest's identity, so that two guests never want the same one and a left
 /// over one is known again. 32 bits of a hash in 11 characters.
 pub fn tap_name(guest: Uuid, number: u16) -> Result<IfName> {
     let hash = Uuid::new_v5(&guest, format!("tap{number}").as_bytes()).simple().to_string();
@@ -157,7 +157,7 @@ fn serial(guest: &Guest, spec: &Spec) -> Result<[Option<SerialEnd>; 4]> {
     let mut ports = [Some(SerialEnd::Console), None, None, None];
     for (number, text) in &spec.serial {
         let port = ports.get_mut(usize::from(*number).wrapping_sub(1)).filter(|_| *number > 1).ok_or_else(|| {
-            Problem::usage(format!("`{}` can't have the serial port com{number}", guest.name))
+            Problem::usage(format!("`{}` cannot have the serial port com{number}", guest.name))
                 .on(&guest.name)
                 .because("com1 is the console, and com2, com3 and com4 are all that a PC has besides")
                 .hint(format!("`chyves unset {} com{number}`", guest.name))
@@ -216,7 +216,7 @@ fn want(key: DeviceKey, kept: Option<PciPlace>, device: &Device) -> Want {
     }
 }
 
-/// Several findings as one problem, so that all are told at once. What was put together before is taken apart. Its class is
+/// Several findings as one problem, so that all are told at once. What was put together before is split. Its class is
 /// that of the first that is no fault of the host: a host that has everything would not cure it.
 pub(super) fn together(guest: &Guest, problems: Vec<Problem>) -> Problem {
     let mut parts: Vec<Problem> = problems.into_iter().flat_map(Problem::into_parts).collect();
@@ -244,7 +244,7 @@ fn boot(guest: &Guest, spec: &Spec, host: &HostFacts, folder: &str, firmware: Op
                 code: firmware.code.path.clone(),
                 vars: firmware.template.as_ref().map(|_| vars_path(folder).to_string()),
             }),
-            None => return Err(Problem::bug(format!("nobody looked for the firmware of `{}`", guest.name))),
+            None => return Err(Problem::bug(format!("the firmware of `{}` was not observed", guest.name))),
         },
         Loader::Bios => match host.vmm {
             Vmm::Qemu => Boot::Bios,
@@ -304,7 +304,7 @@ fn devices(guest: &Guest, spec: &Spec, host: &HostFacts, folder: &str, fresh: &F
         ));
     }
     for net in &spec.nets {
-        all.push((DeviceKey::new(DeviceClass::Card, net.number.into()), kept(&net.pci)?, Device::Nic(nic(guest, net, host)?)));
+        all.push((DeviceKey::new(DeviceClass::Nic, net.number.into()), kept(&net.pci)?, Device::Nic(nic(guest, net, host)?)));
     }
     for (number, text) in &spec.pcidevs {
         let device = parse_pcidev(text, Owner { guest: guest.uuid, number: *number })
@@ -393,7 +393,7 @@ fn nic(guest: &Guest, net: &NetSpec, host: &HostFacts) -> Result<Nic> {
             Backend::Netgraph => NetBackend::Netgraph(netgraph(guest, net)?),
         },
         mac: net.mac,
-        // What every card has needs no words.
+        // What every NIC has needs no words.
         mtu: net.mtu.and_then(|m| u16::try_from(m).ok()).filter(|m| *m != 1500),
         queues: net.queues,
         bootindex: None,

@@ -33,16 +33,20 @@ pub struct Request {
 /// Plans a change of a guest that runs by this launch.
 ///
 /// # Errors
-/// It does not run, has no such drive, or there is no such disc.
+/// It is not running, has no such drive, or there is no such disc.
 pub fn change(world: &World, guest: &Guest, launch: &Launch, request: &Request) -> Result<Plan> {
     own_guest(guest)?;
     match &guest.state {
         RunState::Running => {}
         RunState::Stopped | RunState::Crashed { .. } => {
             let name = request.disc.as_ref().map_or("IMAGE", |disc| disc.as_str());
-            return Err(Problem::not_now(format!("`{}` is {}: a disc lies in a drive while a guest runs", guest.name, guest.state.word()))
-                .on(&guest.name)
-                .hint(format!("`chyves start {} --iso {name}` starts it with one", guest.name)));
+            return Err(Problem::not_now(format!(
+                "`{}` is {}: only a running guest has an ISO in a drive",
+                guest.name,
+                guest.state.word()
+            ))
+            .on(&guest.name)
+            .hint(format!("`chyves start {} --iso {name}` starts it with one", guest.name)));
         }
         RunState::Paused { reason } => return Err(paused(&guest.name, &guest.dataset, reason)),
         RunState::Starting | RunState::Stopping | RunState::Orphaned => {
@@ -57,7 +61,7 @@ pub fn change(world: &World, guest: &Guest, launch: &Launch, request: &Request) 
     // Whether there is such a disc at all comes first: who is told to name a drive would be told of it only then.
     let loaded = request.disc.as_ref().map(|disc| drives::loaded(world, drives::disc(world, disc)?)).transpose()?;
     let Some(number) = which(guest, &now, request)? else {
-        return Ok(Plan::nothing(format!("no disc lies in a drive of {}", guest.name)));
+        return Ok(Plan::nothing(format!("no drive of {} holds an ISO", guest.name)));
     };
     let device = match launch.vmm {
         Vmm::Qemu => {
@@ -69,7 +73,7 @@ pub fn change(world: &World, guest: &Guest, launch: &Launch, request: &Request) 
     let mut plan = Plan::default();
     if device.is_none() {
         plan.notes.push(match launch.vmm {
-            Vmm::Bhyve => format!("bhyve can't change discs while a guest runs: {} sees it at its next reboot", guest.name),
+            Vmm::Bhyve => format!("bhyve cannot change an ISO while a guest runs: {} sees it at its next reboot", guest.name),
             Vmm::Qemu => format!("the machine of {} has no drive cd{number}: it sees it at its next reboot", guest.name),
         });
     }
@@ -125,7 +129,7 @@ fn which(guest: &Guest, drives: &[Drive], request: &Request) -> Result<Option<us
         (None, None) => match holding[..] {
             [] => Ok(None),
             [one] => Ok(Some(one)),
-            _ => Err(Problem::usage(format!("several drives of `{}` hold a disc", guest.name)).on(&guest.name).hint(format!(
+            _ => Err(Problem::usage(format!("several drives of `{}` hold an ISO", guest.name)).on(&guest.name).hint(format!(
                 "name one of {}: `chyves eject {} cd{}`",
                 told(),
                 guest.name,
@@ -146,7 +150,7 @@ fn which(guest: &Guest, drives: &[Drive], request: &Request) -> Result<Option<us
             Err(Problem::not_now(format!("no drive of `{}` is empty", guest.name))
                 .on(&guest.name)
                 .because(format!("it has {}", told()))
-                .hint(format!("change what lies in one: `chyves insert {} {disc} cd0`", guest.name)))
+                .hint(format!("replace one: `chyves insert {} {disc} cd0`", guest.name)))
         }
     }
 }
@@ -215,9 +219,9 @@ mod tests {
         assert!(why(&request(Some("deb"), None)).message.contains("no drive of `web01` is empty"));
         assert_eq!(why(&request(None, Some(5))).code.exit_code(), 3);
         assert!(why(&request(Some("deb"), Some(3))).hints[0].contains("without gaps"));
-        assert!(why(&request(Some("tiny"), Some(0))).message.contains("no ISO"));
+        assert!(why(&request(Some("tiny"), Some(0))).message.contains("not an ISO"));
         // No drive is empty either, and what is named is what is wrong first.
-        assert!(why(&request(Some("tiny"), None)).message.contains("no ISO"));
+        assert!(why(&request(Some("tiny"), None)).message.contains("not an ISO"));
         assert!(why(&request(Some("nowhere"), None)).message.contains("no image is called `nowhere`"));
         let (_, mut guest, launch) = scene(Os::Linux, &[""]);
         assert!(change(&world, &guest, &launch, &request(None, None)).unwrap().steps.is_empty());

@@ -22,6 +22,7 @@ pub mod promote;
 pub mod receive;
 pub mod reclaim;
 pub mod rename;
+pub mod requirements;
 pub mod reset;
 pub mod revert;
 pub mod roles;
@@ -31,7 +32,6 @@ pub mod snapshot;
 pub mod start;
 pub mod stop;
 pub mod upgrade;
-pub mod wants;
 pub mod whole;
 
 use crate::action::Action;
@@ -49,9 +49,9 @@ use std::collections::BTreeMap;
 /// Steps in order, and what a person should know about them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Plan {
-    /// What is done, in this order; taken back in the opposite one.
+    /// What is done, in this order; rolled back in the opposite one.
     pub steps: Vec<Action>,
-    /// Remarks: what will only be felt later, what stays.
+    /// Remarks: what takes effect only later, what stays.
     pub notes: Vec<String>,
 }
 
@@ -164,7 +164,7 @@ fn own_guest(guest: &Guest) -> Result<()> {
         None => Ok(()),
         Some(why) => Err(Problem::not_now(format!("`{}` is foreign: {why}", guest.name))
             .on(&guest.name)
-            .hint(format!("make sure that it runs nowhere else, then `chyves adopt {}` makes it this host's", guest.name))),
+            .hint(format!("make sure that it runs nowhere else, then `chyves adopt {}`", guest.name))),
     }
 }
 
@@ -186,7 +186,7 @@ fn with(mut native: Vec<Pair>, set: Option<&Vec<Pair>>) -> Vec<Pair> {
 /// Refuses a guest whose machine is or may be alive.
 fn stopped(guest: &Guest, wish: &str) -> Result<()> {
     if guest.state.is_alive() {
-        return Err(Problem::not_now(format!("can't {wish} `{}` while it is {}", guest.name, guest.state.word()))
+        return Err(Problem::not_now(format!("cannot {wish} `{}` while it is {}", guest.name, guest.state.word()))
             .on(&guest.name)
             .hint(format!("`chyves stop {}` first", guest.name)));
     }
@@ -202,7 +202,7 @@ fn lock_template(dataset: &Dataset, own: &[Pair]) -> Option<Action> {
 /// Refuses a template, which stays as it is.
 fn not_template(guest: &Guest, wish: &str) -> Result<()> {
     if guest.is_template() {
-        return Err(Problem::not_now(format!("can't {wish} `{}`: it is a template", guest.name)).on(&guest.name).hint(format!(
+        return Err(Problem::not_now(format!("cannot {wish} `{}`: it is a template", guest.name)).on(&guest.name).hint(format!(
             "make it a guest first: `chyves set {} template=no`; or clone it: `chyves clone {} NAME`",
             guest.name, guest.name
         )));
@@ -227,8 +227,8 @@ fn free(world: &World, name: &GuestName, to: &Dataset, own: Option<&Dataset>) ->
     if let Some(there) = world.trash.iter().find(|t| t.dataset == *to) {
         return Err(Problem::not_now(format!("a deleted guest keeps the name `{name}`"))
             .on(name)
-            .because(format!("clones stand on it, so this ZFS could not move it: it lies at {}", there.dataset))
-            .hint(format!("choose another name, or bring it back: `chyves undelete {name}`")));
+            .because(format!("it has dependent clones, so this ZFS could not move it: it is at {}", there.dataset))
+            .hint(format!("choose another name, or restore it: `chyves undelete {name}`")));
     }
     Ok(())
 }

@@ -59,7 +59,7 @@ pub fn init(world: &World, request: &Request) -> Result<Plan> {
     let host = world.this_host().unwrap_or(request.host);
     let mountpoint = match (&request.wanted_mountpoint, request.mountpoint.as_deref()) {
         (Some(wanted), _) if !wanted.starts_with('/') || wanted.contains(['\n', '\t']) => {
-            return Err(Problem::usage(format!("`{wanted}` is no absolute path")).on(wanted).hint("write --mountpoint /path"));
+            return Err(Problem::usage(format!("`{wanted}` is not an absolute path")).on(wanted).hint("write --mountpoint /path"));
         }
         (Some(wanted), _) => Some(wanted.clone()),
         // What is mounted nowhere gives its children no place; they need one for firmware variables and logs.
@@ -108,13 +108,13 @@ mod tests {
         let mut world = testing::world(Vec::new());
         insta::assert_snapshot!(init(&world, &request("other")).unwrap().script(Os::Linux), @r"
         # note: other becomes a secondary pool
-        # make the file system other/chyves
+        # create the file system other/chyves
         zfs create -o canmount=off -o chyves:layout=1 -o chyves:role=secondary -o chyves:host=11111111-1111-4111-8111-111111111111 other/chyves
-        # make the file system other/chyves/guests
+        # create the file system other/chyves/guests
         zfs create -o canmount=off -o setuid=off -o devices=off -o exec=off other/chyves/guests
-        # make the file system other/chyves/images
+        # create the file system other/chyves/images
         zfs create -o canmount=off -o setuid=off -o devices=off -o exec=off other/chyves/images
-        # make the file system other/chyves/trash
+        # create the file system other/chyves/trash
         zfs create -o canmount=off -o setuid=off -o devices=off -o exec=off other/chyves/trash
         ");
         world.roots.clear();

@@ -30,14 +30,14 @@ pub fn origin(guest: &Guest) -> Option<SnapshotRef> {
 pub fn promote(world: &World, guest: &Guest, facts: &Facts) -> Result<Plan> {
     own_guest(guest)?;
     let Some(origin) = origin(guest) else {
-        return Ok(Plan::nothing(format!("{} is no clone: it stands on nothing", guest.name)));
+        return Ok(Plan::nothing(format!("{} is not a clone: it depends on nothing", guest.name)));
     };
     let root = world.root_on(guest.root.pool())?;
     if !(origin.dataset.is_within(&root.guests()) || origin.dataset.is_within(&root.trash())) {
-        return Err(Problem::not_now(format!("`{}` is a clone of {origin}, which is no guest", guest.name))
+        return Err(Problem::not_now(format!("`{}` is a clone of {origin}, which is not a guest", guest.name))
             .on(&guest.name)
             .because("the image would become a clone of the guest")
-            .hint(format!("make a copy that stands on nothing: `chyves clone {} NAME --independent`", guest.name)));
+            .hint(format!("make a copy that depends on nothing: `chyves clone {} NAME --independent`", guest.name)));
     }
     let (own, theirs) = &facts.snapshots;
     let coming: Vec<&String> = match theirs.iter().position(|s| s == origin.name.as_str()) {
@@ -46,7 +46,7 @@ pub fn promote(world: &World, guest: &Guest, facts: &Facts) -> Result<Plan> {
     };
     let both: Vec<String> = coming.iter().filter(|s| own.contains(s)).map(|s| format!("@{s}")).collect();
     if !both.is_empty() {
-        return Err(Problem::not_now(format!("`{}` can't take over the snapshots of {}", guest.name, origin.dataset))
+        return Err(Problem::not_now(format!("`{}` cannot take over the snapshots of {}", guest.name, origin.dataset))
             .on(&guest.name)
             .because(format!("both have snapshots called {}", both.join(", ")))
             .hint(format!("delete its own: chyves snapshot delete {}{}", guest.name, both[0])));

@@ -7,7 +7,7 @@ use super::{Moment, Plan, create};
 use crate::action::{Action, Onto};
 use crate::error::{Problem, Result};
 use crate::guest::Guest;
-use crate::guest::leaving::Leaving;
+use crate::guest::trash::Leaving;
 use crate::property::keys;
 use crate::value::{Dataset, GuestName, SnapshotName};
 use crate::world::World;
@@ -19,7 +19,7 @@ use crate::zfs::stream::Header;
 pub struct Arrival {
     /// What the guest will be called; the name that it had where none is given.
     pub name: Option<GuestName>,
-    /// The pool, where not the primary one.
+    /// The pool [default: the primary one].
     pub pool: Option<String>,
     /// Keep what came if the stream is cut off, to go on later.
     pub resumable: bool,
@@ -36,7 +36,7 @@ impl Arrival {
         }
         let leaf = header.dataset.rsplit('/').next().unwrap_or(&header.dataset);
         leaf.parse()
-            .map_err(|e| Problem::from(e).within("the guest can't be called what it was called").hint("give it a name: --name NAME"))
+            .map_err(|e| Problem::from(e).within("the guest cannot be called what it was called").hint("give it a name: --name NAME"))
     }
 }
 
@@ -59,13 +59,13 @@ pub fn receive(world: &World, header: &Header, arrival: &Arrival, there: Option<
     let root = world.place(arrival.pool.as_deref())?;
     create::guests_folder(root)?;
     if arrival.resumable && !world.host.dialect.can_resume() {
-        return Err(Problem::host_cant("the ZFS of this host can't go on with a stream that was cut off")
-            .hint("leave --resumable away and send it again"));
+        return Err(Problem::host_cant("the ZFS of this host cannot go on with a stream that was cut off")
+            .hint("omit --resumable and send it again"));
     }
     if arrival.resumable && header.below {
-        return Err(Problem::usage("a stream with volumes can't be gone on with")
+        return Err(Problem::usage("a stream with volumes cannot be gone on with")
             .because("of what is cut off ZFS keeps one dataset, and the rest would be missing")
-            .hint("leave --resumable away"));
+            .hint("omit --resumable"));
     }
     let name = arrival.name(header)?;
     let guest = world.guests.iter().find(|g| g.name == name);
@@ -198,7 +198,7 @@ mod tests {
         let text = receive(&world, &header(None), &resumable, None, &moment(1)).unwrap().script(Os::Linux);
         assert!(text.contains("zfs receive -u -s -o canmount=noauto -o setuid=off "), "{text}");
         let volumes = Header { below: true, ..header(None) };
-        assert_eq!(receive(&world, &volumes, &resumable, None, &moment(1)).unwrap_err().hints, ["leave --resumable away"]);
+        assert_eq!(receive(&world, &volumes, &resumable, None, &moment(1)).unwrap_err().hints, ["omit --resumable"]);
         assert!(receive(&world, &volumes, &arrival(), None, &moment(1)).is_ok());
         world.guests = vec![testing::guest("web01", &[])];
         assert!(receive(&world, &header(None), &arrival(), None, &moment(1)).unwrap_err().hints[1].contains("--name"));

@@ -1,4 +1,4 @@
-//! `reclaim`: what dead machines left is put away. Nothing of a running guest, and nothing that is not proved to be ours.
+//! `reclaim`: what dead VMs left is removed. Nothing of a running guest, and nothing that is not proved to be ours.
 //!
 //! The proofs: a guest's folder in the runtime folder bears its identity, and its locks say that nothing of it lives; a tap
 //! bears our exact token; a VM object is named by a record of this boot whose machine is dead; a jail and its root bear the
@@ -28,7 +28,7 @@ pub struct Left {
     pub jail: Option<LeftJail>,
     /// Taps with its token.
     pub taps: Vec<OwnTap>,
-    /// The process of a machine without a supervisor, as its record tells it.
+    /// The process of a machine without a supervisor, as its record prints it.
     pub machine: Option<u32>,
 }
 
@@ -76,7 +76,7 @@ impl Left {
     }
 }
 
-/// Whether there is something to put away of a guest, so that it is worth a look under its lock.
+/// Whether there is something to removed of a guest, so that it is worth a look under its lock.
 pub fn is_worth_a_look(guest: &Guest, left: &Left) -> bool {
     match guest.state {
         RunState::Orphaned => true,
@@ -85,7 +85,7 @@ pub fn is_worth_a_look(guest: &Guest, left: &Left) -> bool {
     }
 }
 
-/// Plans to put away what is left of a guest. `kill`: also its machine, where that runs without a supervisor.
+/// Plans to removed what is left of a guest. `kill`: also its machine, where that runs without a supervisor.
 pub fn guest(guest: &Guest, left: &Left, kill: bool) -> Plan {
     let name = &guest.name;
     match guest.state {
@@ -94,13 +94,13 @@ pub fn guest(guest: &Guest, left: &Left, kill: bool) -> Plan {
         }
         RunState::Orphaned if kill => {
             let stop = Action::Stop { guest: name.clone(), uuid: guest.uuid, dataset: guest.dataset.clone(), timeout: 0, force: true };
-            // Who takes it over to end it puts away the rest.
+            // Who takes it over to end it removes the rest.
             Plan { steps: vec![stop], notes: Vec::new() }
         }
         RunState::Orphaned => {
             let pid = left.machine.map(|pid| format!(" (process {pid})")).unwrap_or_default();
             Plan::nothing(format!(
-                "{name} runs{pid} and its supervisor is gone; it is left alone: `chyves start {name}` gives it a new one, \
+                "{name} runs{pid} and its supervisor is gone; it is left alone: `chyves start {name}` starts a new one, \
                  `chyves reclaim {name} --force` kills it"
             ))
         }
@@ -144,7 +144,7 @@ fn objects(who: &str, left: &Left, plan: &mut Plan) {
     }
 }
 
-/// Plans to put away what is left of a machine whose guest is on no pool of this host any more.
+/// Plans to removed what is left of a machine whose guest is on no pool of this host any more.
 pub fn stray(uuid: Uuid, left: &Left) -> Plan {
     dead(&format!("the guest {uuid}"), uuid, left)
 }
@@ -163,7 +163,7 @@ fn dead(who: &str, uuid: Uuid, left: &Left) -> Plan {
     objects(who, left, &mut plan);
     for own in &left.taps {
         if own.open {
-            plan.notes.push(format!("the tap {} of {who} is left alone: a process has it open", own.tap));
+            plan.notes.push(format!("the tap {} of {who} is left alone: it is open in another process", own.tap));
             continue;
         }
         plan.push(Action::Host(Intent::RemoveTap { tap: own.tap.clone(), owner: own.token.clone() }));
@@ -214,7 +214,7 @@ mod tests {
         ifconfig chv1 destroy
         # unmount tank/chyves/guests/web01
         zfs unmount tank/chyves/guests/web01
-        # forget what the last machine of web01 left in the runtime folder
+        # remove what the last VM of web01 left in the runtime folder
         ");
         let clean = testing::guest("web02", &[]);
         assert!(!is_worth_a_look(&clean, &Left::default()) && guest(&clean, &Left::default(), true).steps.is_empty());
@@ -235,7 +235,7 @@ mod tests {
         g.state = RunState::Stopped;
         let mut used = left(&g);
         used.taps[0].open = true;
-        assert!(guest(&g, &used, true).notes[0].contains("a process has it open"));
+        assert!(guest(&g, &used, true).notes[0].contains("it is open in another process"));
         // A copy of this guest on another pool runs: the identity on taps and folders is its too.
         let elsewhere = Left { alive: true, folder: false, ..left(&g) };
         assert!(!is_worth_a_look(&g, &elsewhere));

@@ -1,4 +1,4 @@
-//! `rename` and `move`: another name, another pool. Who the guest is stays: UUID, card addresses, serials, firmware variables.
+//! `rename` and `move`: another name, another pool. Who the guest is stays: UUID, MAC addresses, serials, firmware variables.
 
 use super::snapshot::volumes;
 use super::{Moment, Plan, clone, copy_path, create, delete, free, own_guest, pairs, stopped, values};
@@ -43,9 +43,9 @@ pub fn rename(world: &World, guest: &Guest, name: &GuestName, facts: &Facts) -> 
     free(world, name, &parent.child(name), Some(&guest.dataset))?;
     match world.host.dialect {
         Dialect::Fuse if !facts.clones.is_empty() => {
-            return Err(Problem::not_now(format!("`{}` can't be renamed: guests are clones of it", guest.name))
+            return Err(Problem::not_now(format!("`{}` cannot be renamed: guests are clones of it", guest.name))
                 .on(&guest.name)
-                .because(format!("zfs-fuse renames nothing that clones stand on: {}", facts.clones.join(", ")))
+                .because(format!("zfs-fuse cannot rename a dataset with dependent clones: {}", facts.clones.join(", ")))
                 .hint("let a clone own the snapshots first: `chyves promote CLONE`; then rename"));
         }
         Dialect::OpenZfs | Dialect::Fuse => {}
@@ -105,7 +105,7 @@ pub fn relocate(world: &World, guest: &Guest, pool: &str, facts: &Facts, moment:
     plan.steps.extend(away);
     plan.push(clone::settle(world, &to, identity));
     plan.push(Action::DestroySnapshot { snapshot: place.at(&snapshot) });
-    plan.notes.push(format!("the original goes to the trash of {} when the copy is whole", guest.dataset.pool()));
+    plan.notes.push(format!("the original is moved to the trash of {} when the copy is complete", guest.dataset.pool()));
     if facts.snapshots > 0 {
         let stay = if facts.snapshots == 1 { "stays" } else { "stay" };
         plan.notes.push(format!("its {} {stay} there with the original", super::count(facts.snapshots, "snapshot")));

@@ -1,4 +1,4 @@
-//! `reset`: the button for a guest that does not answer any more.
+//! `reset`: the button for a guest that no longer responds.
 
 use super::Plan;
 use crate::action::Action;
@@ -11,10 +11,10 @@ use crate::guest::{Guest, RunState, paused};
 /// It is off, comes up or goes down already, or is paused.
 pub fn reset(guest: &Guest) -> Result<Plan> {
     let name = &guest.name;
-    let refused = || Problem::not_now(format!("`{name}` is {} and can't be reset", guest.state.word())).on(name);
+    let refused = || Problem::not_now(format!("`{name}` is {} and cannot be reset", guest.state.word())).on(name);
     match &guest.state {
         RunState::Running => {}
-        // It would wait for the room that it waits for now.
+        // It would wait for the same space again.
         RunState::Paused { reason } => return Err(paused(name, &guest.dataset, reason)),
         RunState::Starting | RunState::Stopping => return Err(refused().hint("wait a moment: `chyves list` shows it")),
         RunState::Orphaned => return Err(refused().hint(format!("`chyves start {name}` gives it a supervisor again"))),
@@ -35,10 +35,10 @@ mod tests {
     fn only_what_runs_is_reset() {
         let mut g = testing::guest("web", &[]);
         let told = |g: &Guest| reset(g).map(|plan| plan.steps.len()).map_err(|p| format!("{}; {}", p.message, p.hints[0]));
-        assert_eq!(told(&g), Err("`web` is stopped and can't be reset; `chyves start web` starts it".to_owned()));
+        assert_eq!(told(&g), Err("`web` is stopped and cannot be reset; `chyves start web` starts it".to_owned()));
         g.state = RunState::Running;
         assert_eq!(told(&g), Ok(1));
         g.state = RunState::Paused { reason: "no room".into() };
-        assert!(told(&g).unwrap_err().starts_with("`web` is paused; make room"));
+        assert!(told(&g).unwrap_err().starts_with("`web` is paused; free space"));
     }
 }

@@ -1,8 +1,8 @@
 //! `revert_to_snapshot`: a guest that begins each run, or each boot, as a snapshot has it.
 //!
 //! The commands stand before the hypervisor's in its launch, at a start and at a reboot alike, so that the machine never
-//! runs what was not reverted: where one of them fails, it does not run. Settings stay as they are now.
-//! Not here: `snapshot rollback`, which can be taken back ([`super::snapshot`]).
+//! runs what was not reverted: where one of them fails, it is not running. Settings stay as they are now.
+//! Not here: `snapshot rollback`, which can be undone ([`super::snapshot`]).
 
 use super::snapshot::volumes::{self, Volume};
 use super::snapshot::{Facts, find, settings_change, then};
@@ -51,7 +51,7 @@ pub fn wanted(guest: &Guest, revert: &Revert, occasion: Occasion) -> Result<bool
     // Told at the start already, where somebody is there to hear it.
     if revert.at != RevertAt::Off && revert.snapshot.is_none() {
         let name = &guest.name;
-        return Err(Problem::not_now(format!("`{name}` is to go back to a snapshot, and none is named"))
+        return Err(Problem::not_now(format!("`{name}` is to roll back to a snapshot, and none is named"))
             .on(name)
             .because("revert_to_snapshot_method is set and revert_to_snapshot is not")
             .hint(format!("name it: `chyves set {name} revert_to_snapshot=SNAPSHOT`; `chyves snapshot list {name}` shows them"))
@@ -76,7 +76,7 @@ pub(super) fn steps(world: &World, guest: &Guest, spec: &Spec, folder: &str, run
     // Looked at before anything goes back: a guest with one half of then and one of now is nothing.
     let volumes = volumes::all(guest, name, &facts.volumes).map_err(|p| p.hint(off.clone()))?;
     let Some(past) = &facts.settings else {
-        return Err(Problem::not_now(format!("cannot revert {} to @{name}: nothing tells which disks the snapshot holds", guest.name))
+        return Err(Problem::not_now(format!("cannot revert {} to @{name}: the snapshot does not record its disks", guest.name))
             .on(format!("{}@{name}", guest.name))
             .because("it holds no settings, and a disk that was added since would be destroyed")
             .hint(format!("take a new one: `chyves snapshot {}@NAME`, and set it: `chyves set {0} revert_to_snapshot=NAME`", guest.name))
@@ -238,7 +238,7 @@ mod tests {
         if let Some(facts) = &mut unknown.snapshots {
             facts.settings = None;
         }
-        assert!(start::launch(&world, &g, &unknown).unwrap_err().message.contains("nothing tells which disks"));
+        assert!(start::launch(&world, &g, &unknown).unwrap_err().message.contains("does not record its disks"));
         let mut larger = KIOSK.to_vec();
         larger[3] = ("disk1.size", "2G");
         let g = testing::guest("web01", &larger);

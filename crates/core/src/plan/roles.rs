@@ -111,7 +111,7 @@ pub fn offline(world: &World, root: &Root, guids: &[Object]) -> Result<Plan> {
     match root.role {
         Role::Offline => return Ok(Plan::nothing(format!("{pool} is offline already"))),
         Role::Primary => {
-            return Err(Problem::not_now(format!("`{pool}` is the primary pool and can't be left alone"))
+            return Err(Problem::not_now(format!("`{pool}` is the primary pool and cannot be left alone"))
                 .on(pool)
                 .hint("make another one primary first: `chyves pool promote POOL`"));
         }
@@ -127,7 +127,7 @@ pub fn offline(world: &World, root: &Root, guids: &[Object]) -> Result<Plan> {
     let mut plan = Plan::default();
     plan.push(Action::Verify { objects: guids.to_vec() });
     plan.push(mark(world, root, vec![role(Role::Offline)]));
-    plan.notes.push(format!("{pool} is left alone by every command but `chyves pool`; `chyves pool online {pool}` brings it back"));
+    plan.notes.push(format!("{pool} is ignored by every command but `chyves pool`; `chyves pool online {pool}` restores it"));
     Ok(plan)
 }
 

@@ -104,7 +104,7 @@ pub fn send(guest: &Guest, snapshot: Option<&SnapshotName>, base: Option<Snapsho
     plan.steps.insert(0, Action::Verify { objects });
     if let Some(root) = &facts.encryption_root {
         plan.notes.push(format!(
-            "{} is encrypted and is sent as it lies on the pool; who receives it needs the key of {root} to start it",
+            "{} is encrypted and is sent as stored on the pool; who receives it needs the key of {root} to start it",
             guest.name
         ));
     }
@@ -113,7 +113,7 @@ pub fn send(guest: &Guest, snapshot: Option<&SnapshotName>, base: Option<Snapsho
     }
     let (snapshot, raw) = (guest.dataset.at(&name), facts.encryption_root.is_some());
     let sending = if guest.origin.is_some() && !volumes.is_empty() {
-        plan.notes.push("it is a clone, and is sent so that it needs nothing of what it stands on; its volumes go with it".into());
+        plan.notes.push("it is a clone, and is sent so that it does not need its origin; its volumes go with it".into());
         let has = base.as_ref().map(|base| facts.with(base)).unwrap_or_default();
         let volumes = volumes.iter().map(|v| (guest.dataset.child(&v.now), has.contains(&v.now))).collect();
         Sending::Standalone { snapshot, base, volumes, raw }
@@ -136,9 +136,9 @@ fn volumes_at(guest: &Guest, name: &SnapshotName, facts: &Facts) -> Result<Vec<V
     let then = volumes::then(guest, name, carried_settings(guest.settings.own_values(), carried), &there).map_err(|p| p.hint(way()))?;
     match all.iter().find(|v| !then.iter().any(|t| t.now == v.now && t.then == v.now)) {
         None => Ok(then),
-        Some(other) => Err(Problem::not_now(format!("`{}` had other disks at `@{name}`", guest.name))
+        Some(other) => Err(Problem::not_now(format!("`{}` had different disks at `@{name}`", guest.name))
             .on(format!("{}@{name}", guest.name))
-            .because(format!("its {} was not its {0} then", other.now))
+            .because(format!("its {} was not its {0} at that time", other.now))
             .hint(way())),
     }
 }
@@ -233,7 +233,7 @@ mod tests {
         let (first, second) = (serial(0), serial(1));
         let renumbered = own(&[("disk0.kind", "zvol"), ("disk1.kind", "zvol"), ("disk0.serial", &second), ("disk1.serial", &first)]);
         let renumbered = sent(Some(renumbered), &["disk0", "disk1"]).unwrap_err();
-        assert!(renumbered.message.contains("other disks"), "{renumbered:?}");
+        assert!(renumbered.message.contains("different disks"), "{renumbered:?}");
         let gone = own(&[("disk0.kind", "zvol"), ("disk1.kind", "zvol"), ("disk2.kind", "zvol"), ("disk2.serial", "GONE")]);
         assert!(sent(Some(gone), &["disk0", "disk1"]).unwrap_err().hints[0].contains("undelete web01:disk2"));
     }

@@ -39,7 +39,7 @@ fn known(key: &str, scopes: &[Scope]) -> Result<property::Known> {
             .on(&known.key)
             .hint_if((known.key == property::keys::GROUP).then(|| {
                 "a group is a dataset between `guests` and its guests: make it with `zfs create`, move the stopped guest there with `zfs \
-                 rename`, and `chyves set global group_levels=1` lets it be read"
+                 rename`, and `chyves set global group_levels=1` enables it read"
                     .to_owned()
             }))
             .hint(format!("it is written by {by}")));
@@ -51,7 +51,7 @@ fn known(key: &str, scopes: &[Scope]) -> Result<property::Known> {
             Scope::Global | Scope::Pool => ("is a setting of a pool", "chyves set global"),
             Scope::Image => ("belongs to an image", "chyves image"),
         };
-        return Err(Problem::usage(format!("`{}` {is} and can't be set here", known.key)).on(&known.key).hint(format!("see `{instead}`")));
+        return Err(Problem::usage(format!("`{}` {is} and cannot be set here", known.key)).on(&known.key).hint(format!("see `{instead}`")));
     }
     Ok(known)
 }
@@ -99,7 +99,7 @@ pub fn guest(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
     let before = guest.settings.own_values();
     let (set, clear) = differences(before, request, &[Scope::Guest, Scope::GuestOnly])?;
     if set.is_empty() && clear.is_empty() {
-        return Ok(Plan::nothing(format!("{} is so already", guest.name)));
+        return Ok(Plan::nothing(format!("{} is already set so", guest.name)));
     }
     let after = changed(before, &set, &clear);
     whole::change(world, guest, &after)?;
@@ -111,7 +111,12 @@ pub fn guest(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
     if guest.state.is_alive() {
         let later = set.iter().map(|(k, _)| k).chain(&clear).filter(|k| later(k)).cloned().collect::<Vec<_>>();
         if !later.is_empty() {
-            plan.notes.push(format!("{} is {}; felt at its next start or reboot: {}", guest.name, guest.state.word(), later.join(", ")));
+            plan.notes.push(format!(
+                "{} is {}; takes effect at its next start or reboot: {}",
+                guest.name,
+                guest.state.word(),
+                later.join(", ")
+            ));
         }
     }
     plan.push(change(world, &guest.dataset, before, set, clear));
@@ -193,7 +198,7 @@ fn changed(before: &OwnValues, set: &[Pair], clear: &[String]) -> OwnValues {
 
 fn on_dataset(world: &World, on: &Dataset, before: &OwnValues, (set, clear): (Vec<Pair>, Vec<String>)) -> Plan {
     if set.is_empty() && clear.is_empty() {
-        return Plan::nothing(format!("{on} is so already"));
+        return Plan::nothing(format!("{on} is already set so"));
     }
     Plan { steps: vec![change(world, on, before, set, clear)], notes: Vec::new() }
 }
@@ -218,7 +223,7 @@ mod tests {
         request.unset = vec!["notes".into(), "rcboot".into()];
         let plan = guest(&world, &g, &request).unwrap();
         insta::assert_snapshot!(plan.script(Os::Linux), @r"
-        # note: web01 is running; felt at its next start or reboot: ram
+        # note: web01 is running; takes effect at its next start or reboot: ram
         # change settings of tank/chyves/guests/web01
         zfs set chyves:ram=512M tank/chyves/guests/web01
         zfs set 'chyves:description=it'\''s first' tank/chyves/guests/web01
@@ -294,7 +299,7 @@ mod tests {
         let gold = testing::guest("gold", &[("template", "yes")]);
         insta::assert_snapshot!(shown(&gold, &[("notes", "x")]), @r"
         change settings of tank/chyves/guests/gold
-        let tank/chyves/guests/gold be written again
+        make tank/chyves/guests/gold writable again
         mount tank/chyves/guests/gold
         write /tank/chyves/guests/gold/config.toml (3 lines)
         unmount tank/chyves/guests/gold
@@ -302,7 +307,7 @@ mod tests {
         ");
         insta::assert_snapshot!(shown(&gold, &[("template", "no")]), @r"
         change settings of tank/chyves/guests/gold
-        let tank/chyves/guests/gold be written again
+        make tank/chyves/guests/gold writable again
         mount tank/chyves/guests/gold
         write /tank/chyves/guests/gold/config.toml (2 lines)
         unmount tank/chyves/guests/gold

@@ -1,17 +1,17 @@
-//! `start`: the host is made ready, then the machine runs under a supervisor of its own; and what is to be done before it runs
+//! `start`: the host is made ready, then the machine runs under a supervisor; and what is to be done before it runs
 //! again.
 //!
-//! * [`cards`]: what its cards need of the host's networks
+//! * [`nics`]: what its NICs need of the host's networks
 //! * [`mod@launch`]: how the hypervisor is run
 
-mod cards;
 mod confinement;
 mod launch;
+mod nics;
 
 use super::drives::Drive;
 use super::machine::{self, Fresh, disk_file};
 use super::network::attach;
-use super::{Plan, firmware, locked, own_guest, snapshot, wants, whole};
+use super::{Plan, firmware, locked, own_guest, requirements, snapshot, whole};
 use crate::action::{Action, Checked};
 use crate::check::files::OWN_GRUB;
 use crate::check::{self, Finding, Severity};
@@ -89,7 +89,7 @@ pub fn start(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
         return Err(paused(&guest.name, &guest.dataset, reason));
     }
     if guest.state.is_alive() {
-        return Ok(Plan::nothing(format!("{} is {} already", guest.name, guest.state.word())));
+        return Ok(Plan::nothing(format!("{} is already {}", guest.name, guest.state.word())));
     }
     // Without its key there is nothing of it for the host's checks to find.
     locked::guest(world, guest)?;
@@ -97,7 +97,7 @@ pub fn start(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
     let host = &world.host;
     let folder = guest.folder()?;
     let firmware = firmware::of(world, guest, &spec);
-    let mut wants = wants::of(guest, &spec, host, firmware.as_ref().ok().and_then(Option::as_ref), request.occasion)?;
+    let mut wants = requirements::of(guest, &spec, host, firmware.as_ref().ok().and_then(Option::as_ref), request.occasion)?;
     wants.leave_nodes(request);
     wants.boot_from(&request.drives);
     let mut findings = check::start(host, &wants);
@@ -105,7 +105,7 @@ pub fn start(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
         // Those who looked closer tell it better.
         findings.retain(|f| f.what != check::network::WHAT);
     }
-    let attached = whole::texts(world, guest).and_then(|()| cards::attached(world, guest, &spec, request));
+    let attached = whole::texts(world, guest).and_then(|()| nics::attached(world, guest, &spec, request));
     let (made, attached) = unless_refused(guest, &findings, make(world, guest, &spec, folder, firmware, request), attached)?;
     let mut plan = Plan::default();
     plan.steps.extend(made.verify);
@@ -123,7 +123,7 @@ pub fn start(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
         plan.push(Action::Borrow { dataset: dataset.clone() });
     }
     // A disk that is only read need not be writable; whether it is there was looked at.
-    let written = spec.disks.iter().filter(|d| !wants::is_read_only(d));
+    let written = spec.disks.iter().filter(|d| !requirements::is_read_only(d));
     let mut files: Vec<Checked> = written.map(|d| checked_disk(guest, folder, d)).collect();
     if spec.loader == Loader::GrubBhyve && grub::is_own(&guest.settings.value(keys::OS).unwrap_or_default()) {
         let own = |file| Checked { path: FilePath::below(folder, file), what: format!("{file} of `{}`", guest.name), recorded: None };
@@ -186,11 +186,11 @@ pub fn launch_as_before(world: &World, guest: &Guest, request: &Request, why: &P
 fn again(world: &World, guest: &Guest, request: &Request) -> Result<Ready> {
     let (spec, folder) = (guest.spec()?, guest.folder()?);
     let firmware = firmware::of(world, guest, &spec);
-    let mut wants = wants::of(guest, &spec, &world.host, firmware.as_ref().ok().and_then(Option::as_ref), request.occasion)?;
+    let mut wants = requirements::of(guest, &spec, &world.host, firmware.as_ref().ok().and_then(Option::as_ref), request.occasion)?;
     wants.leave_nodes(request);
     wants.boot_from(&request.drives);
     let findings = check::start(&world.host, &wants);
-    let attached = cards::attached(world, guest, &spec, request);
+    let attached = nics::attached(world, guest, &spec, request);
     let (made, attached) = unless_refused(guest, &findings, make(world, guest, &spec, folder, firmware, request), attached)?;
     let mut plan = Plan { steps: Vec::new(), notes: findings.iter().map(Finding::line).collect() };
     for module in check::modules::missing(&world.host.state, &wants.modules) {

@@ -11,7 +11,7 @@ use crate::guest::{Guest, RunState, paused};
 /// A stored setting is wrong; it is paused and would only be asked.
 pub fn stop(guest: &Guest, timeout: Option<u32>, force: bool) -> Result<Plan> {
     if !guest.state.is_alive() {
-        return Ok(Plan::nothing(format!("{} is {} already", guest.name, guest.state.word())));
+        return Ok(Plan::nothing(format!("{} is already {}", guest.name, guest.state.word())));
     }
     // It can't hear its power button; its supervisor refuses it too, should it be paused from now on.
     if let (RunState::Paused { reason }, false) = (&guest.state, force) {
@@ -37,7 +37,7 @@ mod tests {
         let refused = stop(&g, None, false).unwrap_err();
         assert_eq!(refused.message, "`web` is paused");
         assert_eq!(refused.causes, ["writing /d failed: No space left on device"]);
-        assert!(refused.hints[0].starts_with("make room on tank"), "{refused:?}");
+        assert!(refused.hints[0].starts_with("free space on tank"), "{refused:?}");
         assert!(refused.hints[1].contains("`chyves stop web --now`"), "{refused:?}");
         assert!(matches!(stop(&g, Some(0), true).unwrap().steps[..], [Action::Stop { force: true, .. }]));
     }

@@ -64,7 +64,7 @@ pub struct Place {
     pub mounted: bool,
     /// What of its properties should guard the host against its files and does not.
     pub unguarded: Vec<&'static str>,
-    /// For the way back: what is written on its snapshot of the upgrade; nothing where it has none.
+    /// For to undo: what is written on its snapshot of the upgrade; nothing where it has none.
     pub recorded: Option<OwnValues>,
 }
 
@@ -83,7 +83,7 @@ pub struct Tree {
 
 impl Tree {
     fn root(&self) -> Result<&Place> {
-        self.places.first().ok_or_else(|| Problem::bug("a root was not looked at"))
+        self.places.first().ok_or_else(|| Problem::bug("a root was not observed"))
     }
 
     fn still(&self) -> Result<()> {
@@ -181,10 +181,9 @@ pub fn upgrade(tree: &Tree, dialect: Dialect, now: &str) -> Result<Plan> {
     if tree.layout == LAYOUT {
         return Ok(Plan::nothing(format!("{} has the present layout, {LAYOUT}", root.dataset)));
     }
-    let row = UPGRADES
-        .iter()
-        .find(|u| u.to == tree.layout + 1)
-        .ok_or_else(|| Problem::not_now(format!("no way leads from the layout {} of `{}`", tree.layout, root.dataset)).on(&root.dataset))?;
+    let row = UPGRADES.iter().find(|u| u.to == tree.layout + 1).ok_or_else(|| {
+        Problem::not_now(format!("no upgrade is known from the layout {} of `{}`", tree.layout, root.dataset)).on(&root.dataset)
+    })?;
     tree.still()?;
     let stamp: String = now.chars().filter(char::is_ascii_alphanumeric).collect();
     let name: SnapshotName = format!("{}{stamp}", snapshot_prefix(row.to)).parse()?;
@@ -217,7 +216,7 @@ pub fn upgrade(tree: &Tree, dialect: Dialect, now: &str) -> Result<Plan> {
     }
     plan.push(relabel(root, tree.layout, row.to, dialect));
     plan.notes.push(format!("from layout {} to {}; it was {}", tree.layout, row.to, row.what));
-    plan.notes.push(format!("the way back: chyves pool upgrade --undo {} (the snapshot {name} must stay for it)", root.dataset.pool()));
+    plan.notes.push(format!("to undo: chyves pool upgrade --undo {} (the snapshot {name} must stay for it)", root.dataset.pool()));
     Ok(plan)
 }
 
@@ -250,7 +249,7 @@ fn off(guards: &[&str]) -> Vec<Pair> {
 pub fn undo(tree: &Tree, snapshot: Option<&SnapshotName>, dialect: Dialect) -> Result<Plan> {
     let root = tree.root()?;
     let missing = || {
-        Problem::not_now(format!("no upgrade of `{}` can be taken back", root.dataset)).on(&root.dataset).because(format!(
+        Problem::not_now(format!("no upgrade of `{}` can be undone", root.dataset)).on(&root.dataset).because(format!(
             "there is no snapshot {}@{}…",
             root.dataset,
             snapshot_prefix(tree.layout)
@@ -273,13 +272,13 @@ pub fn undo(tree: &Tree, snapshot: Option<&SnapshotName>, dialect: Dialect) -> R
             continue;
         }
         if tree.places.iter().any(|p| p.dataset != dataset && p.dataset.is_within(&dataset)) {
-            return Err(Problem::not_now(format!("something lies in `{dataset}`, which the older layout does not have"))
+            return Err(Problem::not_now(format!("`{dataset}` is not empty, and the older layout does not have it"))
                 .on(&dataset)
                 .hint("empty it first: `chyves trash list`, `chyves trash empty`"));
         }
         plan.push(Action::DestroyDataset { dataset });
     }
-    plan.notes.push(format!("back to layout {}, for a program that knows no newer one; the snapshot {name} stays", tree.layout - 1));
+    plan.notes.push(format!("back to layout {}, for an older chyves; the snapshot {name} is kept", tree.layout - 1));
     Ok(plan)
 }
 
@@ -321,17 +320,17 @@ mod tests {
     fn an_older_layout_is_recorded_and_then_changed() {
         insta::assert_snapshot!(upgrade(&old(), Dialect::Fuse, "2026-01-31T12:00:00Z").unwrap().script(Os::Linux), @"
         # note: from layout 0 to 1; it was the layout before the first release: cpu and memory under other names, no trash
-        # note: the way back: chyves pool upgrade --undo tank (the snapshot upgrade-0-1-20260131T120000Z must stay for it)
+        # note: to undo: chyves pool upgrade --undo tank (the snapshot upgrade-0-1-20260131T120000Z must stay for it)
         # make sure that tank/c has the GUID 1, tank/c/guests has the GUID 2, tank/c/guests/both has the GUID 3, tank/c/guests/web has the GUID 4, tank/c/images has the GUID 5
         zfs get -H -p -o name,property,source,value guid tank/c tank/c/guests tank/c/guests/both tank/c/guests/web tank/c/images
         # take the snapshot tank/c@upgrade-0-1-20260131T120000Z
         zfs snapshot -r -o chyves:layout=0 tank/c@upgrade-0-1-20260131T120000Z
-        # write onto tank/c/guests@upgrade-0-1-20260131T120000Z what is about to change
+        # record on tank/c/guests@upgrade-0-1-20260131T120000Z what is about to change
         zfs set chyves:memory=2G tank/c/guests@upgrade-0-1-20260131T120000Z
-        # write onto tank/c/guests/both@upgrade-0-1-20260131T120000Z what is about to change
+        # record on tank/c/guests/both@upgrade-0-1-20260131T120000Z what is about to change
         zfs set chyves:memory=1G tank/c/guests/both@upgrade-0-1-20260131T120000Z
         zfs set chyves:ram=3G tank/c/guests/both@upgrade-0-1-20260131T120000Z
-        # write onto tank/c/guests/web@upgrade-0-1-20260131T120000Z what is about to change
+        # record on tank/c/guests/web@upgrade-0-1-20260131T120000Z what is about to change
         zfs set chyves:cpus=2 tank/c/guests/web@upgrade-0-1-20260131T120000Z
         # change settings of tank/c/guests
         zfs set chyves:ram=2G tank/c/guests
@@ -346,7 +345,7 @@ mod tests {
         # write /tank/c/guests/web/config.toml (3 lines)
         # unmount tank/c/guests/web
         zfs unmount tank/c/guests/web
-        # make the file system tank/c/trash
+        # create the file system tank/c/trash
         zfs create -o canmount=off -o setuid=off -o devices=off -o exec=off tank/c/trash
         # change settings of tank/c
         zfs set chyves:layout=1 tank/c
@@ -372,7 +371,7 @@ mod tests {
         tree.places.push(place("tank/c/trash", &[]));
         let name: SnapshotName = "upgrade-0-1-x".parse().unwrap();
         insta::assert_snapshot!(undo(&tree, Some(&name), Dialect::Fuse).unwrap().script(Os::Linux), @r"
-        # note: back to layout 0, for a program that knows no newer one; the snapshot upgrade-0-1-x stays
+        # note: back to layout 0, for an older chyves; the snapshot upgrade-0-1-x is kept
         # make sure that tank/c has the GUID 1, tank/c/guests has the GUID 2, tank/c/guests/both has the GUID 3, tank/c/guests/web has the GUID 4, tank/c/images has the GUID 5
         zfs get -H -p -o name,property,source,value guid tank/c tank/c/guests tank/c/guests/both tank/c/guests/web tank/c/images
         # change settings of tank/c/guests

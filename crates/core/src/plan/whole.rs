@@ -10,7 +10,7 @@ use super::start::{self, Occasion};
 use super::{machine, revert};
 use crate::cloudinit::reader::Reader;
 use crate::cloudinit::settings;
-use crate::cloudinit::values::CardAddress;
+use crate::cloudinit::values::NicAddress;
 use crate::error::{Kind, Problem, Result};
 use crate::guest::{Guest, Loader, RevertAt, Spec};
 use crate::property::keys::{self, CiNetKey};
@@ -159,7 +159,7 @@ fn cloud_init(guest: &Guest) -> Result<()> {
         }
         for (gateway, address) in [(CiNetKey::Gateway, CiNetKey::Address), (CiNetKey::Gateway6, CiNetKey::Address6)] {
             let (gateway, address) = (key(gateway), key(address));
-            let fixed = |text: String| matches!(text.parse::<CardAddress>(), Ok(CardAddress::Fixed(..)));
+            let fixed = |text: String| matches!(text.parse::<NicAddress>(), Ok(NicAddress::Fixed(..)));
             if own(&gateway) && !guest.settings.value(&address).is_some_and(fixed) {
                 return Err(Problem::usage(format!("`{gateway}` of `{}` has no effect: net{number} has no fixed address", guest.name))
                     .on(&guest.name)

@@ -185,7 +185,7 @@ pub fn bridge(n: u16, part: BridgeKey) -> String {
     format!("bridge{n}.{}", part.word())
 }
 
-/// A key of card `n`.
+/// A key of NIC `n`.
 pub fn net(n: u16, part: NetKey) -> String {
     format!("net{n}.{}", part.word())
 }
@@ -205,7 +205,7 @@ pub fn ci_search(n: u16) -> String {
     format!("ci.search{n}")
 }
 
-/// A key of what cloud-init is told of card `n`.
+/// A key of what cloud-init is told of NIC `n`.
 pub fn ci_net(n: u16, part: CiNetKey) -> String {
     format!("ci.net{n}.{}", part.word())
 }
@@ -234,7 +234,7 @@ parts! {
     DiskKey { Kind = "kind", Source = "source", Bus = "bus", Size = "size", Options = "options", Serial = "serial", Pci = "pci", Description = "description", Notes = "notes", }
 }
 parts! {
-    /// The settings of a network card.
+    /// The settings of a NIC.
     NetKey { Backend = "backend", Model = "model", Bridge = "bridge", Mac = "mac", Mtu = "mtu", Pci = "pci", Vlan = "vlan", Tap = "tap", Vale = "vale", Netgraph = "netgraph", Queues = "queues", Optional = "optional", }
 }
 parts! {
@@ -242,7 +242,7 @@ parts! {
     BridgeKey { Name = "name", Type = "type", Uplink = "uplink", Vlan = "vlan", Private = "private", Mtu = "mtu", Address = "address", Address6 = "address6", Filtering = "filtering", Nat = "nat", Dhcp = "dhcp", Description = "description", }
 }
 parts! {
-    /// What cloud-init is told of a card.
+    /// What cloud-init is told of a NIC.
     CiNetKey { Address = "address", Gateway = "gateway", Address6 = "address6", Gateway6 = "gateway6", }
 }
 

@@ -1,7 +1,7 @@
 //! What values a property may have: one kind a sort of value, each with its parser, its canonical form and its words.
 
 use crate::cloudinit::keys::PublicKey;
-use crate::cloudinit::values::{CardAddress, HostName, UserName};
+use crate::cloudinit::values::{HostName, NicAddress, UserName};
 use crate::cmd::split_words;
 use crate::device::place::PciPlace;
 use crate::device::{BlockOptions, Device, DiskSerial, GraphHook, Owner, ValePort, parse_pcidev, parse_serial_end};
@@ -62,7 +62,7 @@ pub enum Kind {
     Address4,
     /// An IPv6 address.
     Address6,
-    /// Width and height of a screen, `1024x768`.
+    /// Width and height of a display, `1024x768`.
     Resolution,
     /// A lower-case hexadecimal hash.
     Hash,
@@ -86,10 +86,10 @@ pub enum Kind {
     PublicKey,
     /// A file of the host by its absolute path, or a plain name.
     FilePath,
-    /// How a card gets its IPv4 address.
-    CardAddress4,
-    /// How a card gets its IPv6 address.
-    CardAddress6,
+    /// How a NIC gets its IPv4 address.
+    NicAddress4,
+    /// How a NIC gets its IPv6 address.
+    NicAddress6,
     /// A PCI device in bhyve's words.
     Device,
     /// The far end of a serial port.
@@ -110,7 +110,7 @@ impl Kind {
     /// # Errors
     /// Why it is no value of this kind, with what would be.
     pub fn canonical(self, text: &str) -> Result<String, BadValue> {
-        let refuse = |why: String| BadValue::new(text, why).hint(format!("it takes {}", self.words()));
+        let refuse = |why: String| BadValue::new(text, why).hint(format!("expected: {}", self.words()));
         match self {
             Self::Count { min, max } => number(text, min, max).map(|n| n.to_string()).ok_or_else(|| refuse(out_of_range(min, max))),
             Self::Seconds { min, max } => {
@@ -118,12 +118,12 @@ impl Kind {
             }
             Self::Memory => match memory(text)? {
                 whole if whole.get().is_multiple_of(1 << 20) => Ok(whole.to_string()),
-                _ => Err(refuse("is no whole number of megabytes".into())),
+                _ => Err(refuse("is not a whole number of megabytes".into())),
             },
             Self::Space => {
                 let size: Size = text.parse()?;
                 if size.get() < 512 || !size.get().is_multiple_of(512) {
-                    return Err(refuse("is no whole number of 512-byte sectors".into()));
+                    return Err(refuse("is not a multiple of 512 bytes".into()));
                 }
                 Ok(size.to_string())
             }
@@ -132,7 +132,7 @@ impl Kind {
                 words.iter().find(|w| **w == lower).map(|w| (*w).to_owned()).ok_or_else(|| {
                     let near = crate::error::nearest(&lower, words.iter().copied());
                     let near = near.map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
-                    BadValue::new(text, "is not one of its values").hint(format!("it takes {}{near}", self.words()))
+                    BadValue::new(text, "is not one of its values").hint(format!("expected: {}{near}", self.words()))
                 })
             }
             Self::YesNo => match text.to_ascii_lowercase().as_str() {
@@ -144,31 +144,31 @@ impl Kind {
             Self::Words => match split_words(text) {
                 Ok(words) if words.is_empty() => Err(refuse("is empty".into())),
                 Ok(_) => Ok(text.to_owned()),
-                Err(why) => Err(refuse(format!("can't be split into words: {why}"))),
+                Err(why) => Err(refuse(format!("cannot be split into words: {why}"))),
             },
             Self::Uuid => match Uuid::try_parse(text) {
                 Ok(uuid) if !uuid.is_nil() && text.len() == 36 => Ok(uuid.to_string()),
-                _ => Err(refuse("is no UUID".into())),
+                _ => Err(refuse("is not a UUID".into())),
             },
             Self::Mac => text.to_ascii_lowercase().parse::<Mac>().map(|m| m.to_string()),
             Self::Guest => text.parse::<GuestName>().map(|n| n.to_string()),
             Self::Firmware if text.eq_ignore_ascii_case(AUTO) => Ok(AUTO.into()),
             Self::GrubDevice if text.eq_ignore_ascii_case(AUTO) => Ok(AUTO.into()),
             Self::GrubDevice if grub::is_device(text) => Ok(text.to_owned()),
-            Self::GrubDevice => Err(refuse("is no device of GRUB".into())),
+            Self::GrubDevice => Err(refuse("is not a device of GRUB".into())),
             Self::Image | Self::Firmware => text.parse::<ImageName>().map(|n| n.to_string()),
             Self::Snapshot => text.trim_start_matches('@').parse::<SnapshotName>().map(|n| n.to_string()),
             Self::Interface => text.parse::<IfName>().map(|n| n.to_string()),
             Self::Place => match text.parse::<PciPlace>() {
                 Ok(place) if place.bus == 0 && (1..=30).contains(&place.slot) => Ok(place.to_string()),
-                Ok(place) if place.bus == 0 => Err(refuse(format!("is in slot {}, which belongs to the machine itself", place.slot))),
+                Ok(place) if place.bus == 0 => Err(refuse(format!("is in slot {}, which belongs to the VM itself", place.slot))),
                 Ok(_) => Err(refuse("is not on bus 0, the only one that every guest has".into())),
-                Err(_) => Err(refuse("is no place on a PCI bus".into())),
+                Err(_) => Err(refuse("is not a slot of a PCI bus".into())),
             },
-            Self::Address4 => text.parse::<std::net::Ipv4Addr>().map(|a| a.to_string()).map_err(|_| refuse("is no IPv4 address".into())),
-            Self::Address6 => text.parse::<std::net::Ipv6Addr>().map(|a| a.to_string()).map_err(|_| refuse("is no IPv6 address".into())),
-            Self::Address => text.parse::<std::net::IpAddr>().map(|a| a.to_string()).map_err(|_| refuse("is no IP address".into())),
-            Self::Resolution => resolution(text).map(|(w, h)| format!("{w}x{h}")).ok_or_else(|| refuse("is no screen size".into())),
+            Self::Address4 => parsed::<std::net::Ipv4Addr>(text).ok_or_else(|| refuse("is not an IPv4 address".into())),
+            Self::Address6 => parsed::<std::net::Ipv6Addr>(text).ok_or_else(|| refuse("is not an IPv6 address".into())),
+            Self::Address => parsed::<std::net::IpAddr>(text).ok_or_else(|| refuse("is not an IP address".into())),
+            Self::Resolution => resolution(text).map(|(w, h)| format!("{w}x{h}")).ok_or_else(|| refuse("is not a display size".into())),
             Self::DiskOptions => match text.parse::<BlockOptions>()?.to_string() {
                 none if none.is_empty() => Err(refuse("is empty".into()).hint("take a value away with `chyves unset`")),
                 options => Ok(options),
@@ -190,34 +190,35 @@ impl Kind {
             Self::HostName => text.parse::<HostName>().map(|n| n.to_string()),
             Self::User => text.parse::<UserName>().map(|n| n.to_string()),
             Self::PublicKey => text.parse::<PublicKey>().map(|k| k.to_string()),
-            Self::CardAddress4 => CardAddress::v4(text).map(|a| a.to_string()),
-            Self::CardAddress6 => CardAddress::v6(text).map(|a| a.to_string()),
+            Self::NicAddress4 => NicAddress::v4(text).map(|a| a.to_string()),
+            Self::NicAddress6 => NicAddress::v6(text).map(|a| a.to_string()),
             Self::FilePath if is_file_path(text) => Ok(text.to_owned()),
             Self::FilePath => Err(refuse("is neither a plain name nor an absolute path of a file".into())),
             Self::Device => device(text).map(|()| text.to_owned()),
             Self::SerialEnd => match parse_serial_end(text) {
                 Ok(crate::device::SerialEnd::Stdio) => {
-                    Err(refuse("is no end that can be reached: a guest has no terminal of its own".into()))
+                    Err(refuse("is not an end that can be reached: a guest has no terminal of its own".into()))
                 }
                 Ok(_) => Ok(text.to_owned()),
-                Err(why) => Err(BadValue::new(text, "is no end of a serial port").hint(why)),
+                Err(why) => Err(BadValue::new(text, "is not an end of a serial port").hint(why)),
             },
             Self::Tpm => text.parse::<Tpm>().map(|_| text.to_owned()),
             Self::FwCfg => text.parse::<FwCfg>().map(|_| text.to_owned()),
             Self::Hash => {
                 let lower = text.to_ascii_lowercase();
-                if lower.len() >= 32 && lower.bytes().all(|b| b.is_ascii_hexdigit()) { Ok(lower) } else { Err(refuse("is no hash".into())) }
+                let good = lower.len() >= 32 && lower.bytes().all(|b| b.is_ascii_hexdigit());
+                good.then_some(lower).ok_or_else(|| refuse("is not a hash".into()))
             }
         }
     }
 
-    /// What it takes, for hints and documentation; fits behind "it takes".
+    /// What it takes, for hints and documentation; fits behind "expected: ".
     pub fn words(self) -> String {
         match self {
             Self::Count { min, max } => format!("a whole number from {min} to {max}"),
             Self::Seconds { min, max } => format!("seconds from {min} to {max}, or minutes and hours as 5m and 1h"),
             Self::Memory => "memory from 32M, as 512M or 4G; a bare number is megabytes".into(),
-            Self::Space => "a size as 8G or 1.5T, a whole number of 512-byte sectors".into(),
+            Self::Space => "a size as 8G or 1.5T, a multiple of 512 bytes".into(),
             Self::Choice(words) => format!("one of {}", words.join(", ")),
             Self::YesNo => "yes or no".into(),
             Self::Text => "any text of one line".into(),
@@ -228,7 +229,7 @@ impl Kind {
             Self::Image => "an image's name".into(),
             Self::Snapshot => "a snapshot's name".into(),
             Self::Interface => "an interface's name of at most 15 characters".into(),
-            Self::Place => "a place as slot:function, slots 1 to 30, functions 0 to 7".into(),
+            Self::Place => "a slot as slot:function, slots 1 to 30, functions 0 to 7".into(),
             Self::Address => "an IPv4 or IPv6 address".into(),
             Self::Address4 => "an IPv4 address, as 192.0.2.1".into(),
             Self::Address6 => "an IPv6 address, as 2001:db8::1".into(),
@@ -250,8 +251,8 @@ impl Kind {
             Self::User => "a user's name".into(),
             Self::PublicKey => "a public key as OpenSSH writes it: ssh-ed25519 AAAA… name@host".into(),
             Self::FilePath => "an absolute path of the host, or a name in the guest's folder cloud-init".into(),
-            Self::CardAddress4 => "dhcp, none, or an address with its network, as 192.0.2.10/24".into(),
-            Self::CardAddress6 => "auto, dhcp, none, or an address with its network, as 2001:db8::10/64".into(),
+            Self::NicAddress4 => "dhcp, none, or an address with its network, as 192.0.2.10/24".into(),
+            Self::NicAddress6 => "auto, dhcp, none, or an address with its network, as 2001:db8::10/64".into(),
         }
     }
 
@@ -261,8 +262,8 @@ impl Kind {
             Self::Choice(words) => words,
             Self::YesNo => &["yes", "no"],
             Self::DesignMode => &["system", "manual"],
-            Self::CardAddress4 => &["dhcp", "none"],
-            Self::CardAddress6 => &["auto", "dhcp", "none"],
+            Self::NicAddress4 => &["dhcp", "none"],
+            Self::NicAddress6 => &["auto", "dhcp", "none"],
             Self::Firmware | Self::GrubDevice => &[AUTO],
             Self::Count { .. }
             | Self::Seconds { .. }
@@ -304,7 +305,7 @@ fn device(text: &str) -> Result<(), BadValue> {
     let owner = Owner { guest: Uuid::nil(), number: 0 };
     let device = parse_pcidev(text, owner).map_err(|problem| {
         let why = problem.causes.join("; ");
-        BadValue::new(text, "is no PCI device").hint(match problem.hints.first() {
+        BadValue::new(text, "is not a PCI device").hint(match problem.hints.first() {
             Some(hint) if why.is_empty() => hint.clone(),
             Some(hint) => format!("{why}; {hint}"),
             None => why,
@@ -317,8 +318,13 @@ fn device(text: &str) -> Result<(), BadValue> {
     Ok(())
 }
 
+/// A value in the usual form of its type; none where it is not one.
+fn parsed<T: std::str::FromStr + std::fmt::Display>(text: &str) -> Option<String> {
+    text.parse::<T>().ok().map(|value| value.to_string())
+}
+
 fn out_of_range(min: u32, max: u32) -> String {
-    format!("is no whole number from {min} to {max}")
+    format!("is not a whole number from {min} to {max}")
 }
 
 /// More memory than a guest of any hypervisor can have.
@@ -339,7 +345,7 @@ fn memory(text: &str) -> Result<Size, BadValue> {
     Ok(size)
 }
 
-/// A line for people.
+/// One line.
 fn line(text: &str) -> Result<String, BadValue> {
     let why = match text {
         // Old ZFS takes no empty value, and an empty one reads as none.
@@ -424,6 +430,6 @@ mod tests {
             assert!(refusal.hint.is_some(), "{bad}: no hint");
         }
         let near = Kind::Choice(&["uefi", "bios"]).canonical("ufei").unwrap_err();
-        assert_eq!(near.hint.unwrap(), "it takes one of uefi, bios; did you mean `uefi`?");
+        assert_eq!(near.hint.unwrap(), "expected: one of uefi, bios; did you mean `uefi`?");
     }
 }

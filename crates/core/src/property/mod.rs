@@ -7,7 +7,7 @@
 //! * [`settings`]: what a guest's datasets say, with the source of each value
 //! * [`keys`]: the typed names that code reads settings by
 //!
-//! To add a property: one row in its room of [`catalog`], one constant in [`keys`], and the field of `guest::Spec` that reads it.
+//! To add a property: one row in its module of [`catalog`], one constant in [`keys`], and the field of `guest::Spec` that reads it.
 
 pub mod catalog;
 pub mod keys;
@@ -42,7 +42,7 @@ pub enum Scope {
     Pool,
 }
 
-/// When a change of a property is felt.
+/// When a change of a property takes effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Effect {
     /// At once.
@@ -97,7 +97,7 @@ pub struct Property {
     pub kind: Kind,
     /// What it is when nothing sets it.
     pub unset: Unset,
-    /// When a change is felt.
+    /// When a change takes effect.
     pub effect: Effect,
     /// Who writes it.
     pub access: Access,
@@ -188,7 +188,7 @@ pub fn find(key: &str) -> Result<Known> {
 pub fn check(known: &Known, value: &str) -> Result<String> {
     let refuse = |why: &str| {
         let shown = crate::value::printable(value, 60);
-        Problem::usage(format!("`{}` can't be `{shown}`: {why}", known.key)).on(&known.key)
+        Problem::usage(format!("`{}` cannot be `{shown}`: {why}", known.key)).on(&known.key)
     };
     let (first, last) = known.property.numbers;
     if fits(known.property.key, &known.key).is_some_and(|n| known.property.key.contains("{n}") && !(first..=last).contains(&n)) {

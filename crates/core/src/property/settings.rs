@@ -239,7 +239,7 @@ mod tests {
     fn devices_are_those_that_the_guest_itself_has() {
         let s = settings();
         assert_eq!(s.numbers("disk"), [0]);
-        // A default for card 0 gives nobody a card 0.
+        // A default for NIC 0 gives nobody a NIC 0.
         assert_eq!(s.numbers("net"), [10]);
         assert!(s.all().iter().any(|x| x.property == "net10.model"));
         assert!(s.all().iter().any(|x| x.property == "x.a"));

@@ -44,12 +44,12 @@ impl FromStr for Cidr {
     fn from_str(text: &str) -> Result<Self, BadValue> {
         let refuse = |why: &str| BadValue::new(text, why).hint("write an address with its prefix, as 10.0.0.1/24 or fd00::1/64");
         let (address, prefix) = text.split_once('/').ok_or_else(|| refuse("has no prefix"))?;
-        let address: IpAddr = address.parse().map_err(|_| refuse("is no address"))?;
+        let address: IpAddr = address.parse().map_err(|_| refuse("is not an address"))?;
         let most = if address.is_ipv4() { 32 } else { 128 };
         let digits = !prefix.is_empty() && prefix.bytes().all(|b| b.is_ascii_digit());
         let prefix = prefix.parse().ok().filter(|p| digits && (1..=most).contains(p)).ok_or_else(|| refuse("has no good prefix"))?;
         if address.is_unspecified() || address.is_multicast() || address.is_loopback() {
-            return Err(refuse("is no address that an interface on a network can have"));
+            return Err(refuse("is not an address that an interface on a network can have"));
         }
         Ok(Self { address, prefix })
     }

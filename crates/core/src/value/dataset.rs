@@ -60,18 +60,18 @@ impl FromStr for Dataset {
         }
         for part in text.split('/') {
             if part.is_empty() || part == "." || part == ".." {
-                return Err(refuse("is no dataset name: a part is empty or dots"));
+                return Err(refuse("is not a dataset name: a part is empty or dots"));
             }
             if part.starts_with('-') {
-                return Err(refuse("is no dataset name: a part begins with `-`"));
+                return Err(refuse("is not a dataset name: a part begins with `-`"));
             }
             // ZFS itself allows blanks; `%` appears in names that a receive under way uses.
             if !part.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':' | ' ' | '%')) {
-                return Err(refuse("is no dataset name"));
+                return Err(refuse("is not a dataset name"));
             }
         }
         if !text.starts_with(|c: char| c.is_ascii_alphabetic()) {
-            return Err(refuse("is no dataset name: a pool begins with a letter"));
+            return Err(refuse("is not a dataset name: a pool begins with a letter"));
         }
         Ok(Self(text.to_owned()))
     }

@@ -1,4 +1,4 @@
-//! Ethernet addresses of guests' cards.
+//! Ethernet addresses of guests' NICs.
 
 use super::{BadValue, serde_by_text};
 use std::str::FromStr;
@@ -9,8 +9,8 @@ use uuid::Uuid;
 pub struct Mac([u8; 6]);
 
 impl Mac {
-    /// The address that card `number` of a guest has unless one is set: locally administered, from the guest's UUID
-    /// alone, so that renaming, moving or adding devices never changes it. 46 bits of a hash: with 10,000 cards on a
+    /// The address that NIC `number` of a guest has unless one is set: locally administered, from the guest's UUID
+    /// alone, so that renaming, moving or adding devices never changes it. 46 bits of a hash: with 10,000 NICs on a
     /// network the chance that any two agree is below one in a million.
     pub fn derived(guest: Uuid, number: u16) -> Self {
         let hash = Uuid::new_v5(&guest, format!("net{number}").as_bytes());
@@ -33,16 +33,16 @@ impl FromStr for Mac {
         let parts: Vec<&str> = text.split(':').collect();
         let mut bytes = [0u8; 6];
         if parts.len() != 6 {
-            return Err(refuse("is no Ethernet address"));
+            return Err(refuse("is not Ethernet address"));
         }
         for (byte, part) in bytes.iter_mut().zip(&parts) {
             if part.len() != 2 || !part.bytes().all(|b| b.is_ascii_hexdigit()) {
-                return Err(refuse("is no Ethernet address"));
+                return Err(refuse("is not Ethernet address"));
             }
-            *byte = u8::from_str_radix(part, 16).map_err(|_| refuse("is no Ethernet address"))?;
+            *byte = u8::from_str_radix(part, 16).map_err(|_| refuse("is not Ethernet address"))?;
         }
         if bytes[0] & 1 == 1 {
-            return Err(refuse("is a multicast address, which no card may have"));
+            return Err(refuse("is a multicast address, which no NIC may have"));
         }
         if bytes == [0; 6] {
             return Err(refuse("is all zeros"));

@@ -1,4 +1,4 @@
-//! Names, sizes and addresses: text becomes one of these once, at the door, and never goes back to `String` inside.
+//! Names, sizes and addresses: text becomes one of these once, where it enters, and never goes back to `String` inside.
 //!
 //! Not here: what a property may hold (`property::kind`), which builds on these types.
 //! To add one: a file with the type, `FromStr`, `Display`, `serde` by its text, and tests that print ∘ parse is the identity.

@@ -126,7 +126,7 @@ fn check(text: &str, what: &str, limit: usize) -> Result<(), BadValue> {
     };
     if let Some(bad) = text.chars().find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))) {
         let shown = super::printable(&bad.to_string(), 8);
-        let mut bad = BadValue::new(text, format!("has `{shown}`, which a name can't have")).hint(rule());
+        let mut bad = BadValue::new(text, format!("has `{shown}`, which a name cannot have")).hint(rule());
         if what.contains("snapshot") {
             // ZFS and other programs allow blanks and more in it.
             let (old, new) = (super::printable(text, limit), text.replace(|c: char| !c.is_ascii_alphanumeric(), "_"));

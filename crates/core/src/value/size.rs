@@ -39,7 +39,7 @@ impl Size {
         let digits = text.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(text.len());
         let (number, unit) = text.split_at(digits);
         if number.is_empty() || number.starts_with('.') || number.ends_with('.') || number.matches('.').count() > 1 {
-            return Err(refuse("is no size"));
+            return Err(refuse("is not a size"));
         }
         let upper = unit.to_ascii_uppercase();
         let upper = upper.strip_suffix("IB").or_else(|| upper.strip_suffix('B').filter(|rest| !rest.is_empty())).unwrap_or(&upper);
@@ -61,7 +61,7 @@ impl Size {
             0
         } else {
             let scale = 10u128.pow(u32::try_from(fraction.len()).unwrap_or(9));
-            let numerator: u128 = fraction.parse().map_err(|_| refuse("is no size"))?;
+            let numerator: u128 = fraction.parse().map_err(|_| refuse("is not a size"))?;
             u64::try_from(numerator * u128::from(factor) / scale).map_err(|_| refuse("is too large"))?
         };
         bytes.checked_add(part).map(Self).ok_or_else(|| refuse("is too large"))
@@ -132,9 +132,7 @@ impl FromStr for DiskSize {
             return Err(BadValue::new(text, format!("is too small for a disk; the least is {LEAST_DISK}")).hint(meant));
         }
         if !size.get().is_multiple_of(SECTOR) {
-            return Err(
-                BadValue::new(text, format!("is no whole number of {SECTOR}-byte sectors")).hint("write a size as 512M, 8G or 1.5T")
-            );
+            return Err(BadValue::new(text, format!("is not a multiple of {SECTOR} bytes")).hint("write a size as 512M, 8G or 1.5T"));
         }
         Ok(Self(size))
     }

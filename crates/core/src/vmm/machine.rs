@@ -129,7 +129,7 @@ impl Topology {
         if cpus > 0 && product == u64::from(cpus) {
             return Ok(());
         }
-        Err(Problem::usage(format!("{cpus} processors can't be {sockets} sockets of {cores} cores of {threads} threads"))
+        Err(Problem::usage(format!("{cpus} processors cannot be {sockets} sockets of {cores} cores of {threads} threads"))
             .because(format!("{sockets} × {cores} × {threads} is {product}"))
             .hint("choose a number of processors that sockets × threads divides"))
     }
@@ -196,7 +196,9 @@ impl FromStr for Tpm {
         match text.split_once(',') {
             Some(("passthru", path)) if path.starts_with("/dev/") => Ok(Self::Passthru { device: path.to_owned() }),
             Some(("swtpm", path)) if path.starts_with('/') => Ok(Self::Swtpm { socket: path.to_owned() }),
-            _ => Err(BadValue::new(text, "is no TPM").hint("write passthru,/dev/tpm0 or swtpm,/PATH of the socket that swtpm listens on")),
+            _ => {
+                Err(BadValue::new(text, "is not a TPM").hint("write passthru,/dev/tpm0 or swtpm,/PATH of the socket that swtpm listens on"))
+            }
         }
     }
 }

@@ -56,7 +56,7 @@ impl FromStr for Vmm {
         match text {
             "bhyve" => Ok(Self::Bhyve),
             "qemu" => Ok(Self::Qemu),
-            _ => Err(BadValue::new(text, "is no hypervisor").hint("the hypervisors are bhyve and qemu")),
+            _ => Err(BadValue::new(text, "is not a hypervisor").hint("the hypervisors are bhyve and qemu")),
         }
     }
 }
@@ -136,7 +136,7 @@ mod tests {
         for vmm in [Vmm::Bhyve, Vmm::Qemu] {
             assert_eq!(vmm.to_string().parse::<Vmm>().unwrap(), vmm);
         }
-        assert_eq!("xen".parse::<Vmm>().unwrap_err().to_string(), "`xen` is no hypervisor");
+        assert_eq!("xen".parse::<Vmm>().unwrap_err().to_string(), "`xen` is not a hypervisor");
     }
 
     #[test]

@@ -48,14 +48,14 @@ pub fn roots(rows: &[Row]) -> (Vec<Root>, Vec<Problem>) {
 }
 
 fn root(row: &Row) -> Result<Root, Problem> {
-    let wrong = |why: String| Problem::not_now(format!("`{}` can't be used", row.name)).on(&row.name).because(why);
+    let wrong = |why: String| Problem::not_now(format!("`{}` cannot be used", row.name)).on(&row.name).because(why);
     let layout = own(&row.own, keys::LAYOUT).unwrap_or_default();
     match layout.parse::<u32>() {
         Ok(n) if n == LAYOUT => {}
         Ok(n) if n < LAYOUT => {
             let pool = row.name.split('/').next().unwrap_or_default();
             let why = format!("its layout is {n}, and this program uses {LAYOUT}");
-            return Err(wrong(why).hint(format!("bring it to the present layout: chyves pool upgrade {pool} (it can be taken back)")));
+            return Err(wrong(why).hint(format!("bring it to the present layout: chyves pool upgrade {pool} (it can be undone)")));
         }
         Ok(n) if n > LAYOUT => {
             return Err(wrong(format!("its layout is {n}, and this program knows {LAYOUT}")).hint("use a newer chyves for this pool"));
@@ -90,7 +90,7 @@ pub fn inventory(rows: &[Row], roots: &[Root]) -> Inventory {
         let Ok(dataset) = row.name.parse::<Dataset>() else {
             if row.own.contains_key(keys::UUID) {
                 let name = crate::value::printable(&row.name, 120);
-                found.oddities.push(Problem::not_now(format!("`{name}` has a name that chyves can't use")).on(&name));
+                found.oddities.push(Problem::not_now(format!("`{name}` has a name that chyves cannot use")).on(&name));
             }
             continue;
         };
@@ -150,7 +150,7 @@ fn guest(
     values: &BTreeMap<&str, Arc<OwnValues>>,
 ) -> Result<Guest, Problem> {
     let odd =
-        |p: Problem| Problem { code: Kind::NotNow, ..p.within(format!("`{dataset}` is marked as a guest and can't be used")).on(dataset) };
+        |p: Problem| Problem { code: Kind::NotNow, ..p.within(format!("`{dataset}` is marked as a guest and cannot be used")).on(dataset) };
     if let Some(property) = &row.doubtful {
         return Err(odd(super::rows::pretender(&row.name, property)));
     }
@@ -201,7 +201,7 @@ fn foreign(settings: &Settings, host: Option<Uuid>) -> Option<String> {
         return came();
     }
     let Some(host) = host else {
-        return Some("the pools don't agree on whose host this is; `chyves pool promote POOL` settles it".into());
+        return Some("the pools disagree about which host this is; `chyves pool promote POOL` settles it".into());
     };
     match settings.own(keys::OWNER) {
         Some(NOBODY) => came(),
@@ -265,7 +265,7 @@ fn trashed(row: &Row, dataset: &Dataset) -> Result<Trashed, Problem> {
 /// A dataset in the trash that says whose disk it was holds the settings of that disk and no other.
 fn trashed_disk(row: &Row, dataset: &Dataset, of: &str) -> Result<TrashedDisk, Problem> {
     let odd =
-        |why: &str| Problem::not_now(format!("`{dataset}` in the trash is no disk that can be brought back")).on(dataset).because(why);
+        |why: &str| Problem::not_now(format!("`{dataset}` in the trash is not a disk that can be brought back")).on(dataset).because(why);
     let of = of.parse().map_err(|_| odd("the identity of its guest is none"))?;
     let settings = Settings::new(row.own.clone(), Vec::new());
     let [number] = settings.numbers("disk")[..] else { return Err(odd("it has the settings of no disk, or of several")) };

@@ -1,6 +1,6 @@
 //! Which datasets can't be read or written: encrypted ones whose key is not loaded.
 //!
-//! ZFS tells it with the properties that are read anyway: `keystatus`, and `encryptionroot`, the dataset whose key it is.
+//! ZFS prints it with the properties that are read anyway: `keystatus`, and `encryptionroot`, the dataset whose key it is.
 //! A ZFS without encryption has neither. Not here: what needs a key ([`Action::opens`](crate::action::Action::opens)) and
 //! the refusal ([`crate::plan::locked`]).
 

@@ -140,16 +140,16 @@ pub fn parse_one(name: &str, output: &str) -> Option<Row> {
 }
 
 fn unreadable(line: &str) -> Problem {
-    Problem::failed("can't read what `zfs get` printed").because(format!("unexpected line: {}", crate::value::printable(line, 120)))
+    Problem::failed("cannot read what `zfs get` printed").because(format!("unexpected line: {}", crate::value::printable(line, 120)))
 }
 
 /// What is told of a dataset whose settings can't be told apart.
 pub fn pretender(name: &str, property: &str) -> Problem {
     let (name, property) = (crate::value::printable(name, 120), crate::value::printable(property, 60));
-    Problem::failed(format!("can't trust what `zfs get` printed about `{name}`"))
+    Problem::failed(format!("cannot trust what `zfs get` printed about `{name}`"))
         .on(&name)
-        .because(format!("a row of `{property}` stands where it can't; some property's value holds a newline and looks like a row"))
-        .hint(format!("look for it with `zfs get -s local,received all {name}` and take it away with `zfs inherit`"))
+        .because(format!("a row of `{property}` is at an impossible place; some property's value holds a newline and looks like a row"))
+        .hint(format!("look for it with `zfs get -s local,received all {name}` and remove it with `zfs inherit`"))
 }
 
 #[cfg(test)]
@@ -191,7 +191,7 @@ mod tests {
             "t/a\ttype\t-\tf\nt/b\ttype\t-\tf\nt/a\ttype\t-\tf\n",
         ] {
             let problem = parse(forged, true).unwrap_err();
-            assert!(problem.message.contains("can't trust"), "{problem}");
+            assert!(problem.message.contains("cannot trust"), "{problem}");
         }
     }
 

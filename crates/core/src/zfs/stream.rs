@@ -30,7 +30,7 @@ pub struct Header {
     pub dataset: String,
     /// The snapshot that it brings, the last one where it brings several.
     pub snapshot: SnapshotName,
-    /// That snapshot's GUID, where the beginning tells it.
+    /// That snapshot's GUID, where the beginning prints it.
     pub guid: Option<u64>,
     /// The GUID of the snapshot that must be there already.
     pub base: Option<u64>,
@@ -67,9 +67,9 @@ impl Begin {
 }
 
 fn damaged(why: impl std::fmt::Display) -> Problem {
-    Problem::usage("this is no stream of a guest")
+    Problem::usage("this is not a stream of a guest")
         .because(why)
-        .hint("`chyves send GUEST > FILE` makes one; give the whole file, uncompressed")
+        .hint("`chyves send GUEST > FILE` creates one; give the whole file, uncompressed")
 }
 
 fn begin(record: &[u8]) -> Result<Begin> {
@@ -98,7 +98,7 @@ fn begin(record: &[u8]) -> Result<Begin> {
         flags: short(36),
         guid: long(40),
         base: long(48),
-        name: String::from_utf8(name).map_err(|_| damaged("its name is no text"))?,
+        name: String::from_utf8(name).map_err(|_| damaged("its name is not text"))?,
     })
 }
 
@@ -174,7 +174,7 @@ pub fn read(bytes: &[u8]) -> Result<Reading> {
     Ok(Reading::Done(Header {
         below: has_below(list, dataset),
         dataset: dataset.to_owned(),
-        snapshot: snapshot.parse().map_err(|e| Problem::from(e).within("the stream's snapshot has a name that can't be used"))?,
+        snapshot: snapshot.parse().map_err(|e| Problem::from(e).within("the stream's snapshot has a name that cannot be used"))?,
         guid: (inner.name == first.name).then_some(inner.guid),
         base: (inner.base != 0).then_some(inner.base),
     }))

@@ -17,10 +17,10 @@ const LET_GO: Duration = Duration::from_secs(20);
 /// finds it half there: it ends with an I/O error and has done nothing, and another try goes through.
 const TAKEN_DOWN: Duration = Duration::from_millis(100);
 
-/// What is mounted for this process, as Linux tells it: what, where, and as what.
+/// What is mounted for this process, as Linux prints it: what, where, and as what.
 const MOUNTS: &str = "/proc/self/mounts";
 
-/// Runs a command that must end with 0, and tells it first.
+/// Runs a command that must end with 0, and prints it first.
 pub(crate) fn command(cmd: &Cmd, place: &mut Place<'_>) -> Result<()> {
     (place.report)(Event::Command(cmd.to_string()));
     settled(cmd)
@@ -52,7 +52,7 @@ pub(crate) fn settled(cmd: &Cmd) -> Result<()> {
     settled_if(cmd, cmd.program == "zfs" && facts::dialect() == Dialect::Fuse)
 }
 
-/// The same for what takes something back, on every ZFS: what a killed command had under way, such as a stream, is known
+/// The same for what undoes something, on every ZFS: what a killed command had under way, such as a stream, is known
 /// to end only a moment after it.
 pub(super) fn settled_at_last(cmd: &Cmd) -> Result<()> {
     settled_if(cmd, cmd.program == "zfs")

@@ -4,7 +4,7 @@
 use super::command::settled_at_last;
 use super::{Event, Place, fault};
 use crate::run::wait::Patience;
-use crate::{drain, facts, observe, run, trace};
+use crate::{detached_stream, facts, observe, run, trace};
 use chyves_core::cmd::Cmd;
 use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::value::{Dataset, Size, SnapshotRef, printable};
@@ -39,7 +39,7 @@ impl End {
             .stdout(stdout)
             .stderr(Stdio::piped())
             .spawn()
-            .map_err(|e| Problem::host_cant(format!("can't start `{}`", cmd.program)).on(&cmd.program).because(e))?;
+            .map_err(|e| Problem::host_cant(format!("cannot start `{}`", cmd.program)).on(&cmd.program).because(e))?;
         let patience = Patience::with(&cmd, &child, true);
         let stderr = child.stderr.take();
         let said = std::thread::spawn(move || {
@@ -89,7 +89,7 @@ pub(super) fn is_free(to: &Dataset) -> Result<()> {
 pub(super) fn copy(from: &SnapshotRef, to: &Dataset, size: Size, place: &mut Place<'_>) -> Result<()> {
     let mut sender = End::start(args::send(from), Stdio::null(), Stdio::piped(), place)?;
     if facts::dialect() == Dialect::Fuse {
-        sender.between = Some(drain::behind(&mut sender.child)?);
+        sender.between = Some(detached_stream::behind(&mut sender.child)?);
         sender.patience.is_endless();
     }
     let mut receiver = match End::start(args::receive(to), Stdio::piped(), Stdio::null(), place) {
@@ -115,7 +115,7 @@ pub(super) fn copy(from: &SnapshotRef, to: &Dataset, size: Size, place: &mut Pla
     carried?;
     // A receiver that fails makes the sender fail too; the first cause is the receiver's.
     if let Some(problem) = received.or(sent) {
-        return Err(problem.within(format!("can't copy {from} to {to}")));
+        return Err(problem.within(format!("cannot copy {from} to {to}")));
     }
     same(from, to)
 }
@@ -131,7 +131,7 @@ fn carry(
     let (mut source, sink) = (source.ok_or_else(broken)?, sink.ok_or_else(broken)?);
     let mut sink = File::from(OwnedFd::from(sink));
     // A receiver that hangs reads no more; it must not keep this process from hearing the person.
-    rustix::io::ioctl_fionbio(&sink, true).map_err(|e| Problem::failed("can't use a pipe").because(e))?;
+    rustix::io::ioctl_fionbio(&sink, true).map_err(|e| Problem::failed("cannot use a pipe").because(e))?;
     let [sending, receiving] = patience;
     let mut buffer = vec![0u8; CHUNK];
     let mut done = 0u64;
@@ -144,7 +144,7 @@ fn carry(
             Ok(0) => break,
             Ok(n) => n,
             Err(e) if e.kind() == ErrorKind::Interrupted => continue,
-            Err(e) => return Err(Problem::failed("can't read what `zfs send` writes").because(e)),
+            Err(e) => return Err(Problem::failed("cannot read what `zfs send` writes").because(e)),
         };
         let mut rest = &buffer[..filled];
         while !rest.is_empty() {

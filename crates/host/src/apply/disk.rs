@@ -28,19 +28,20 @@ const APPEARS: Duration = Duration::from_secs(15);
 fn fail(what: &str, path: &str) -> impl FnOnce(std::io::Error) -> Problem {
     let (what, path) = (what.to_owned(), path.to_owned());
     move |e| {
-        let problem = Problem::failed(format!("can't {what} `{}`", printable(&path, 300))).on(&path).because(&e);
+        let problem = Problem::failed(format!("cannot {what} `{}`", printable(&path, 300))).on(&path).because(&e);
         match e.kind() {
-            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => problem
-                .hint("make room: `chyves trash list` shows what is deleted and not yet destroyed, `zfs list -o space` where space goes"),
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => problem.hint(
+                "free space: `chyves trash list` shows what is deleted and not yet destroyed, `zfs list -o space` what uses the space",
+            ),
             _ => problem,
         }
     }
 }
 
-/// Looks at a file whose content is to become a disk: raw or qcow2, told by its content.
+/// Looks at a file whose content is to become a disk: raw or qcow2, detected from its content.
 ///
 /// # Errors
-/// It is not there, is no disk, or stands on another file.
+/// It is not there, is no disk, or has a backing file.
 pub fn look(path: &str) -> Result<DiskFile> {
     // Programs that read it start in another folder.
     let absolute = std::path::absolute(path).ok().and_then(|p| p.to_str().map(str::to_owned));
@@ -61,7 +62,7 @@ pub fn look(path: &str) -> Result<DiskFile> {
         }
         Seen::Plain(Content::Format(other)) => refuse(&format!("a {}", other.word()), "`chyves image import` makes an image of it"),
         Seen::Packed(packing) => refuse(&format!("packed ({})", packing.word()), "`chyves image import` unpacks it"),
-        Seen::Plain(Content::Iso) => refuse("an optical disc", "`chyves image import` keeps it as an image"),
+        Seen::Plain(Content::Iso) => refuse("an ISO", "`chyves image import` keeps it as an image"),
         Seen::Plain(Content::Firmware) => refuse("UEFI firmware", "`chyves image import` keeps it as an image"),
     }
 }
@@ -84,14 +85,14 @@ pub fn look_at_source(wanted: &str) -> Result<DiskFile> {
         }
     };
     let shown = printable(&path, 300);
-    let real = named::real(&path).map_err(|e| Problem::not_found(format!("can't find `{shown}`")).on(&path).because(e))?;
+    let real = named::real(&path).map_err(|e| Problem::not_found(format!("cannot find `{shown}`")).on(&path).because(e))?;
     let meta = named::stat(&real).map_err(fail("look at", &path))?;
     let device = meta.file_type().is_block_device() || meta.file_type().is_char_device();
     if !device && !meta.is_file() {
         return Err(Problem::usage(format!("`{shown}` is neither a file nor a device")).on(&path));
     }
     if meta.file_type().is_block_device() && kernel::is_in_use(&real) {
-        return Err(Problem::not_now(format!("`{shown}` is in use by this host")).on(&path).hint("is it mounted? `mount` tells"));
+        return Err(Problem::not_now(format!("`{shown}` is in use by this host")).on(&path).hint("`mount` shows whether it is mounted"));
     }
     let mut file = safe::attached(&real, false)?;
     let size = match file.seek(SeekFrom::End(0)).map_err(fail("look at", &path))? {
@@ -105,12 +106,12 @@ pub fn look_at_source(wanted: &str) -> Result<DiskFile> {
             .hint("`--import` takes its content"));
     }
     if size == 0 || size % 512 != 0 {
-        return Err(Problem::usage(format!("`{shown}` can't be a disk"))
+        return Err(Problem::usage(format!("`{shown}` cannot be a disk"))
             .on(&path)
-            .because(format!("it has {size} bytes, no whole number of 512-byte sectors")));
+            .because(format!("it has {size} bytes, not a multiple of 512 bytes")));
     }
     // A volume's name stays good when the device behind it is another one after a boot; a relative path does not.
-    let path = if device { path } else { real.into_os_string().into_string().map_err(|_| Problem::usage("the path is no text"))? };
+    let path = if device { path } else { real.into_os_string().into_string().map_err(|_| Problem::usage("the path is not text"))? };
     Ok(DiskFile { path, format: DiskFormat::Raw, size: Size::bytes(size) })
 }
 
@@ -118,7 +119,7 @@ pub fn look_at_source(wanted: &str) -> Result<DiskFile> {
 fn media_size(path: &str) -> Result<u64> {
     let printed = run::must(&Cmd::new("diskinfo", [path]))?;
     let size = printed.split_ascii_whitespace().nth(2).and_then(|s| s.parse().ok());
-    size.ok_or_else(|| Problem::failed("can't read what `diskinfo` printed").on(path).because(printable(&printed, 120)))
+    size.ok_or_else(|| Problem::failed("cannot read what `diskinfo` printed").on(path).because(printable(&printed, 120)))
 }
 
 /// Makes sure that a volume has one of two sizes: the one that it was planned with, or the one that it is to have.
@@ -130,7 +131,7 @@ pub(super) fn volume_has(volume: &Dataset, from: Size, to: Size) -> Result<()> {
             .on(volume)
             .because("its size was changed meanwhile")
             .hint("try again")),
-        None => Err(Problem::not_now(format!("`{volume}` is no volume")).on(volume)),
+        None => Err(Problem::not_now(format!("`{volume}` is not a volume")).on(volume)),
     }
 }
 
@@ -174,11 +175,11 @@ pub(super) fn size_of(mut file: File, path: &FilePath) -> Result<Size> {
 
 /// The device of a volume.
 fn volume(name: &str) -> Result<String> {
-    let wrong = |p: Problem| p.hint("write a path with `/` or `./` before it, or the whole name of a volume");
+    let wrong = |p: Problem| p.hint("write a path with `/` or `./` before it, or the full name of a volume");
     let dataset: Dataset = name.parse().map_err(|e| wrong(Problem::from(e)))?;
     match crate::observe::dataset(&dataset)? {
         Some(row) if row.native("type") == Some("volume") => Ok(format!("/dev/zvol/{dataset}")),
-        Some(_) => Err(wrong(Problem::usage(format!("`{dataset}` is no volume")).on(&dataset))),
+        Some(_) => Err(wrong(Problem::usage(format!("`{dataset}` is not a volume")).on(&dataset))),
         None => Err(wrong(Problem::not_found(format!("no volume is called `{dataset}`")).on(&dataset))),
     }
 }
@@ -269,7 +270,7 @@ fn write(mut source: &File, from: &str, to: &str, target: &File, size: Option<Si
     if length != total {
         return Err(Problem::failed(format!("`{}` changed while it was read", printable(from, 300)))
             .on(from)
-            .because(format!("{length} bytes came of {total}")));
+            .because(format!("{length} of {total} bytes arrived")));
     }
     lengthen(to, target, size)
 }

@@ -2,7 +2,7 @@
 
 use super::{Event, Place};
 use crate::safe::{self, Access, Entry, Folder, Rule};
-use crate::{platform, records};
+use crate::{platform, sparse_write};
 use chyves_core::action::Checked;
 use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::value::{FilePath, GuestName, Size, printable};
@@ -14,10 +14,11 @@ use std::path::{Path, PathBuf};
 pub(crate) fn io(what: &str, path: &str) -> impl FnOnce(std::io::Error) -> Problem {
     let (what, path) = (what.to_owned(), path.to_owned());
     move |e| {
-        let problem = Problem::failed(format!("can't {what} `{}`", printable(&path, 300))).on(&path).because(&e);
+        let problem = Problem::failed(format!("cannot {what} `{}`", printable(&path, 300))).on(&path).because(&e);
         match e.kind() {
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => problem
-                .hint("make room: `chyves trash list` shows what is deleted and not yet destroyed, `zfs list -o space` where space goes"),
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => problem.hint(
+                "free space: `chyves trash list` shows what is deleted and not yet destroyed, `zfs list -o space` what uses the space",
+            ),
             ErrorKind::ReadOnlyFilesystem => problem.hint("the pool or dataset is read-only: `zfs get readonly`, `zpool status`"),
             _ => problem,
         }
@@ -72,7 +73,7 @@ pub(super) fn make_disk(path: &FilePath, size: Size) -> Result<()> {
     let file = folder.create(&name)?;
     file.set_len(size.get()).map_err(|e| {
         let _ = folder.remove_file(name);
-        io("make the disk", &path.to_string())(e)
+        io("create the disk", &path.to_string())(e)
     })
 }
 
@@ -185,7 +186,7 @@ pub(super) fn check(files: &[Checked], report: &mut dyn FnMut(Event<'_>)) -> Res
     for checked in files {
         let (path, what) = (&checked.path, &checked.what);
         let missing = || {
-            Problem::not_now(format!("{what} can't be used"))
+            Problem::not_now(format!("{what} cannot be used"))
                 .on(path)
                 .because(format!("`{}`: it is not there", printable(&path.to_string(), 300)))
                 .hint(chyves_core::check::files::gone(what))
@@ -199,7 +200,7 @@ pub(super) fn check(files: &[Checked], report: &mut dyn FnMut(Event<'_>)) -> Res
                 Err(problem) => Err(problem),
             },
         };
-        let file = opened.map_err(|p| Problem { code: Kind::NotNow, ..p.within(format!("{what} can't be used")).on(path) })?;
+        let file = opened.map_err(|p| Problem { code: Kind::NotNow, ..p.within(format!("{what} cannot be used")).on(path) })?;
         // Of a device whose size can't be read there is nothing to compare.
         if checked.recorded.is_some()
             && let Ok(size) = super::disk::size_of(file, path)
@@ -221,7 +222,7 @@ pub(super) fn copy_variables(guest: &GuestName, from: &FilePath, to: &FilePath, 
     };
     let total = source.metadata().map_err(io("look at", &from.to_string()))?.len();
     if total > VARIABLES {
-        return Err(Problem::host_cant(format!("`{from}` is no template of UEFI variables"))
+        return Err(Problem::host_cant(format!("`{from}` is not a template of UEFI variables"))
             .on(from)
             .because(format!("it has {total} bytes, more than {VARIABLES}")));
     }
@@ -270,7 +271,7 @@ pub(super) fn sparse(source: &mut dyn Read, target: &File, name: &str, went_on: 
             }
             return Ok(at);
         }
-        records::write_sparse(target, &buffer[..filled], at).map_err(io("write", name))?;
+        sparse_write::write_sparse(target, &buffer[..filled], at).map_err(io("write", name))?;
         at += filled as u64;
         if !went_on(filled as u64) {
             return Err(Problem::interrupted().on(name));
@@ -328,7 +329,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let problem = check(&[Checked { path: below(&dir, "disk0.raw"), what: "disk 0 of `web01`".into(), recorded: None }], &mut |_| {})
             .unwrap_err();
-        assert_eq!(problem.message, "disk 0 of `web01` can't be used");
+        assert_eq!(problem.message, "disk 0 of `web01` cannot be used");
         assert!(problem.causes[0].contains("it is not there"));
     }
 }

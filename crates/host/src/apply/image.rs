@@ -39,7 +39,9 @@ pub(super) fn perform(step: &Action, place: &mut Place<'_>) -> Result<()> {
             import::import(&wanted, place).map_err(|failed| {
                 let left = part.as_ref().map(|(part, _)| if failed.keep { leave(part) } else { discard(part, place) });
                 match left {
-                    Some(Err(why)) => failed.problem.because(format!("and what came stays: {why}")).hint("`chyves repair` deletes it"),
+                    Some(Err(why)) => {
+                        failed.problem.because(format!("and the part received is kept: {why}")).hint("`chyves repair` deletes it")
+                    }
                     Some(Ok(())) | None => failed.problem,
                 }
             })

@@ -1,5 +1,5 @@
 //! What follows an increment that did not go through: one that has arrived whole is finished, and what has arrived of
-//! another is taken back. ZFS takes each dataset whole or not at all, and needs nobody for that once it has read it; a guest
+//! another is rolled back. ZFS takes each dataset whole or not at all, and needs nobody for that once it has read it; a guest
 //! with volumes is several.
 //!
 //! Not here: receiving (`receive`).
@@ -13,7 +13,7 @@ use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::value::{Dataset, SnapshotRef};
 use chyves_core::zfs::args;
 
-/// Finishes or takes back an increment whose command was killed.
+/// Finishes or rolls back an increment whose command was killed.
 pub(super) fn finish(step: &Action, place: &mut Place<'_>) -> Result<()> {
     let wanted = &Reception::of(step)?;
     if !has_arrived(wanted)? {
@@ -39,7 +39,7 @@ fn has_arrived(wanted: &Reception<'_>) -> Result<bool> {
     Ok(wanted.guid.is_none_or(|guid| came.iter().any(|(_, g)| *g == guid)))
 }
 
-/// Takes back what has arrived of an increment: its snapshot, where that is the newest, since nothing had it before. The
+/// Rolls back what has arrived of an increment: its snapshot, where that is the newest, since nothing had it before. The
 /// settings become what they were, those that came with an earlier stream too, as values of this host.
 pub(super) fn back(wanted: &Reception<'_>, place: &mut Place<'_>) -> Result<()> {
     let (Some(snapshot), Some(onto)) = (wanted.snapshot, wanted.onto) else { return Ok(()) };
@@ -53,7 +53,7 @@ pub(super) fn back(wanted: &Reception<'_>, place: &mut Place<'_>) -> Result<()> 
     if came.is_empty() {
         return Ok(());
     }
-    // First: once the snapshots are gone, nothing tells any more that there is something to take back.
+    // First: once the snapshots are gone, nothing tells any more that there is something to undo.
     settings::put_back(wanted.dialect, wanted.into, &onto.before, place)?;
     for (newest, before) in came {
         match before {

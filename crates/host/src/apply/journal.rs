@@ -1,11 +1,11 @@
 //! What a plan under way has done, on disk: so that the next command can finish or take back what a killed one left.
 //!
 //! A journal is locked by its writer for as long as that lives. One that nobody holds was left by a command that died.
-//! It is gone when its plan ended, well or taken back.
+//! It is gone when its plan ended, well or rolled back.
 //!
 //! That of a plan whose effects outlive the host lies where it outlives the host too, and is on the disk before the step
-//! is done that it tells of, so that a host that went down is no worse than a command that was killed. Where that folder
-//! can't be written (its disk is full, and somebody makes room) and for what ends with the host anyway it lies beside the
+//! is done that it tells of, so that a host crash is no worse than a command that was killed. Where that folder
+//! can't be written (its disk is full, and somebody frees space) and for what ends with the host anyway it lies beside the
 //! locks, in the runtime folder.
 //!
 //! The first line is the plan, and a journal gets its name once that line is written: one whose first line is cut or missing
@@ -13,7 +13,7 @@
 //! a step than a short one. A later line that was cut off says nothing: what it was to tell had not happened yet, or is
 //! found as a step that may have been done.
 //!
-//! Not here: finding and using what was left ([`super::recover`]), doing steps (`apply`) and taking them back (`undo`).
+//! Not here: finding and using what was left ([`super::recover`]), doing steps (`apply`) and undoing them (`undo`).
 
 mod record;
 
@@ -106,7 +106,7 @@ fn make(folder: &Path, name: &str, begins: &[u8], lasts: bool) -> Result<(File, 
 
 pub(super) fn cant(what: &str, path: &Path) -> impl FnOnce(std::io::Error) -> Problem {
     let (what, path) = (what.to_owned(), path.display().to_string());
-    move |e| Problem::host_cant(format!("can't {what} the journal `{path}`")).on(&path).because(e)
+    move |e| Problem::host_cant(format!("cannot {what} the journal `{path}`")).on(&path).because(e)
 }
 
 impl Journal {
@@ -156,7 +156,7 @@ impl Journal {
         self.add(&if idle { Line::Idle(index) } else { Line::Done(index) })
     }
 
-    /// The plan has ended; nothing of it is to be finished or taken back. What stood in the files that it replaced.
+    /// The plan has ended; nothing of it is to be finished or rolled back. What stood in the files that it replaced.
     pub(super) fn close(mut self) -> Vec<(usize, Option<String>)> {
         // Where the host goes down now its folder may have it again.
         let told = self.write(&Line::Over).and_then(|()| self.settle());
@@ -213,7 +213,7 @@ pub(super) fn add(mut file: &File, path: &Path, what: &impl Serialize) -> Result
 }
 
 fn line(what: &impl Serialize) -> Result<Vec<u8>> {
-    let mut line = serde_json::to_vec(what).map_err(|e| Problem::bug("a journal is no JSON").because(e))?;
+    let mut line = serde_json::to_vec(what).map_err(|e| Problem::bug("a journal is not JSON").because(e))?;
     line.push(b'\n');
     Ok(line)
 }

@@ -79,7 +79,7 @@ pub(super) fn stop(target: &control::Target<'_>, timeout: u32, force: bool, plac
             return;
         }
         report(Event::Asked(match progress {
-            control::StopProgress::TakenOver => "its supervisor was gone; a new one has taken over",
+            control::StopProgress::TakenOver => "its supervisor was not running; a new one has taken over",
             control::StopProgress::Asked => "asked to power off",
             control::StopProgress::NotYet => "its system has not switched ACPI on yet; waiting, for asking now would power it off forcibly",
             control::StopProgress::Forced => "being powered off forcibly",

@@ -5,7 +5,7 @@
 //! * [`disk`]: disks from files, to files
 //! * [`image`]: reading an image in, and what is kept of one for another try
 //! * [`machine`]: the steps that a machine's supervisor does
-//! * [`held`]: whether volumes are free to be destroyed
+//! * [`volume_users`]: whether volumes are free to be destroyed
 //! * [`journal`]: what was done so far, for when this process is killed or the host goes down; [`recover`], what is done then
 //! * [`fault`]: failures on purpose, in test builds
 //! * [`send`]: giving a guest as a stream
@@ -22,7 +22,6 @@ mod copy;
 pub mod disk;
 pub(crate) mod fault;
 mod files;
-mod held;
 pub(crate) mod image;
 mod increment;
 mod inspect;
@@ -35,6 +34,7 @@ mod send;
 mod settings;
 mod step;
 mod undo;
+mod volume_users;
 
 use crate::runtime::{Lock, Runtime};
 use crate::stream;
@@ -70,7 +70,7 @@ pub enum Event<'a> {
     Asked(&'static str),
     /// Something that does not fail the plan went wrong.
     Warning(String),
-    /// The steps so far are being taken back, because of this.
+    /// The steps so far are being rolled back, because of this.
     TakingBack(&'a Problem),
 }
 
@@ -84,7 +84,7 @@ pub struct Place<'a> {
     pub command: &'a str,
     /// The locks that are held, for the journal.
     pub locks: &'a [String],
-    /// Raised when the person wants to stop: the plan ends before its next step and is taken back.
+    /// Raised when the person wants to stop: the plan ends before its next step and is rolled back.
     pub interrupted: &'a AtomicBool,
     /// Told what happens.
     pub report: &'a mut dyn FnMut(Event<'_>),
@@ -97,7 +97,7 @@ pub struct Place<'a> {
 pub struct Lent {
     /// That of the host's networks, where the plan changes them: let go of before a machine is started.
     pub network: Option<Lock>,
-    /// Those of what a stream is made of: let go of before it is written, and taken again to take something back.
+    /// Those of what a stream is made of: let go of before it is written, and taken again to undo something.
     pub stream: Vec<Lock>,
 }
 
@@ -122,7 +122,7 @@ pub struct Applied {
     pub replaced: Vec<(usize, Option<String>)>,
 }
 
-/// A step that was done, and what takes it back.
+/// A step that was done, and what rolls it back.
 struct Done {
     undo: Undo,
     /// The content of a file that was replaced.
@@ -131,10 +131,10 @@ struct Done {
     words: String,
 }
 
-/// Runs a plan to its end, or takes it back.
+/// Runs a plan to its end, or rolls it back.
 ///
 /// # Errors
-/// The step that failed, with `Kind::Left` and a list if taking back failed too.
+/// The step that failed, with `Kind::Left` and a list if the rollback failed too.
 pub fn apply(plan: &Plan, place: &mut Place<'_>) -> Result<Applied> {
     let mut applied = Applied::default();
     if plan.steps.is_empty() {
@@ -146,7 +146,7 @@ pub fn apply(plan: &Plan, place: &mut Place<'_>) -> Result<Applied> {
     let mut journal = journal::is_needed(plan).then(begin).transpose()?;
     let mut let_go = false;
     for (index, step) in plan.steps.iter().enumerate() {
-        // Once something was done that nothing can take back, the rest is finished whatever the person wishes.
+        // Once something was done that nothing can undo, the rest is finished whatever the person wishes.
         let bound = done.iter().any(|d| d.undo == Undo::Impossible);
         let result = if place.interrupted.load(Ordering::SeqCst) && !bound {
             Err(Problem::interrupted())
@@ -166,20 +166,20 @@ pub fn apply(plan: &Plan, place: &mut Place<'_>) -> Result<Applied> {
                 .map(|()| fault::after(index))
         };
         if let Err(problem) = result {
-            // How far it came nobody knows, and what runs on or hangs can't be taken back now.
+            // How far it came nobody knows, and what runs on or hangs cannot be undone now.
             if problem.code == Kind::Left {
                 return Err(problem
                     .because(format!("it had come to this step: {}", step.describe()))
-                    .hint("`chyves repair`, or the next command on the same object, finishes it or takes it back"));
+                    .hint("`chyves repair`, or the next command on the same object, completes it or rolls it back"));
             }
             (place.report)(Event::TakingBack(&problem));
-            // Somebody may work on it by now. Where they do so for too long, they or a repair take it back from the journal.
+            // Somebody may work on it by now. Where they do so for too long, they or a repair undo it from the journal.
             let wanted = place.locks.iter().filter(|_| let_go);
             let locks = wanted.map(|name| place.runtime.lock_named(name, AGAIN, place.command)).collect::<Result<Vec<_>>>();
             if let Err(busy) = locks {
                 return Err(Problem { code: Kind::Left, ..problem }
-                    .because(format!("and it could not be taken back: {busy}"))
-                    .hint("`chyves repair` takes it back"));
+                    .because(format!("and it could not be rolled back: {busy}"))
+                    .hint("`chyves repair` rolls it back"));
             }
             let untouched = done.is_empty();
             let problem = undo::take_back(done, began, place, problem, &mut |_| {});
@@ -196,7 +196,7 @@ fn told(problem: Problem, step: &Action, untouched: bool) -> Problem {
     if !problem.causes.is_empty() || !problem.hints.is_empty() {
         return problem;
     }
-    let message = if untouched { "interrupted, and nothing was changed" } else { "interrupted, and what was done was taken back" };
+    let message = if untouched { "interrupted, and nothing was changed" } else { "interrupted; the completed steps were rolled back" };
     Problem { message: message.to_owned(), ..problem }
         .because(format!("it had come to this step: {}", step.describe()))
         .hint("type the command again for what was not done")
@@ -205,10 +205,10 @@ fn told(problem: Problem, step: &Action, untouched: bool) -> Problem {
 /// How long is waited for a lock that was let go of.
 const AGAIN: Duration = Duration::from_secs(10);
 
-/// Takes back the steps of a plan that ran to its end; `replaced` is what [`Applied`] told of it.
+/// Rolls back the steps of a plan that ran to its end; `replaced` is what [`Applied`] told of it.
 ///
 /// # Errors
-/// Something can't be taken back; all the rest was.
+/// Something cannot be undone; all the rest was.
 pub fn take_back_steps(steps: &[Action], replaced: &[(usize, Option<String>)], place: &mut Place<'_>) -> Result<()> {
     let before = |index: usize| replaced.iter().find(|(i, _)| *i == index).and_then(|(_, text)| text.clone()).map(String::into_bytes);
     let done = |(index, s): (usize, &Action)| Done { undo: s.undo(), before: before(index), words: s.describe() };

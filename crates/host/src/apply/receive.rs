@@ -7,7 +7,7 @@ use crate::safe::{Folder, Rule};
 use crate::{observe, run, stream};
 use chyves_core::action::{Action, Onto};
 use chyves_core::error::{Kind, Problem, Result};
-use chyves_core::guest::leaving::{Leaving, volume_number};
+use chyves_core::guest::trash::{Leaving, volume_number};
 use chyves_core::guest::{DiskKind, disk_name, read_settings_copy};
 use chyves_core::plan::adopt::Member;
 use chyves_core::plan::snapshot::{carried_settings, settings_change};
@@ -42,7 +42,7 @@ impl<'a> Reception<'a> {
             Action::Receive { dialect, into, onto, snapshot, guid, resumable } => {
                 Ok(Self { dialect: *dialect, into, onto: onto.as_deref(), snapshot: snapshot.as_ref(), guid: *guid, resumable: *resumable })
             }
-            _ => Err(Problem::bug("a step that receives nothing was taken for one that does")),
+            _ => Err(Problem::bug("internal error: this step receives nothing")),
         }
     }
 }
@@ -68,21 +68,21 @@ pub(super) fn receive(step: &Action, place: &mut Place<'_>) -> Result<Arrived> {
         return Err(match increment::back(wanted, place) {
             Ok(()) => problem,
             Err(left) => Problem { code: Kind::Left, ..problem }
-                .because(format!("and what came of it could not be taken back: {left}"))
+                .because(format!("and what came of it could not be rolled back: {left}"))
                 .hint("`chyves repair` tries again"),
         });
     }
     if let Some(token) = wanted.resumable.then(|| token(wanted.into)).flatten() {
         return Err(problem
-            .because(format!("what came so far is kept as {}", wanted.into))
+            .because(format!("the part received is kept as {}", wanted.into))
             .hint(format!("go on: chyves send --resume {token} > rest, then chyves receive --resume {} < rest", wanted.into.leaf()))
             .hint(format!("or throw it away: zfs receive -A {}", wanted.into)));
     }
     match discard(wanted.into, place) {
         Ok(()) => Err(problem),
         Err(left) => Err(Problem { code: Kind::Left, ..problem }
-            .because(format!("and what came could not be taken away: {left}"))
-            .hint(format!("look at it and take it away: zfs destroy -r {}", wanted.into))),
+            .because(format!("and the part received could not be removed: {left}"))
+            .hint(format!("inspect it and remove it: zfs destroy -r {}", wanted.into))),
     }
 }
 
@@ -103,7 +103,7 @@ fn flow(wanted: &Reception<'_>, place: &mut Place<'_>) -> Result<()> {
     }
     let problem = run::failure(&cmd, &output).within("the stream could not be received");
     Err(if output.stderr.contains("has been modified") {
-        problem.hint(format!("its file system was looked into since; make it what it was: zfs rollback {}@NEWEST-SNAPSHOT", wanted.into))
+        problem.hint(format!("its file system was mounted since; make it what it was: zfs rollback {}@NEWEST-SNAPSHOT", wanted.into))
     } else {
         problem.hint("it may be damaged or cut off: send it again, and compare its checksum")
     })
@@ -129,7 +129,9 @@ pub(super) fn discard(dataset: &Dataset, place: &mut Place<'_>) -> Result<()> {
 }
 
 fn not_a_guest(why: String) -> Problem {
-    Problem::usage("what came is no whole guest of chyves").because(why).hint("`chyves send GUEST > FILE` makes streams of guests")
+    Problem::usage("what was received is not a complete guest of chyves")
+        .because(why)
+        .hint("`chyves send GUEST > FILE` makes streams of guests")
 }
 
 /// Makes sure of what came, and makes it a guest that nobody owns yet.
@@ -162,7 +164,7 @@ pub(super) fn settle(wanted: &Reception<'_>, place: &mut Place<'_>) -> Result<Ar
         };
         put_away(wanted.dialect, &volume, leaving, number, place)?;
         let (guest, to) = (&leaving.guest, leaving.place(number));
-        said.push(format!("{guest} has no disk{number} any more; what it was lies in the trash as {}", to.leaf()));
+        said.push(format!("{guest} has no disk{number} any more; the former one is in the trash as {}", to.leaf()));
     }
     disarmed.extend(in_files(wanted, place)?);
     Ok(Arrived { said, disarmed })
@@ -254,9 +256,9 @@ fn restore(wanted: &Reception<'_>, row: &Row, place: &mut Place<'_>) -> Result<O
     let into = wanted.into;
     let text = read_copy(wanted, place)?;
     let mut own = read_settings_copy(&text)
-        .map_err(|p| p.within("the stream carries no properties, and the copy of the settings in it can't be read"))?;
+        .map_err(|p| p.within("the stream carries no properties, and the copy of the settings in it cannot be read"))?;
     if own.get(keys::UUID).is_none_or(|o| o.value.parse::<uuid::Uuid>().is_err()) {
-        return Err(not_a_guest("its settings tell no uuid".into()));
+        return Err(not_a_guest("its settings contain no uuid".into()));
     }
     if let Some(owner) = own.get_mut(keys::OWNER) {
         owner.value = NOBODY.into();

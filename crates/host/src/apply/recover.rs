@@ -1,4 +1,4 @@
-//! What killed commands, and hosts that went down, left of their plans: found, and finished or taken back.
+//! What killed commands, and hosts that went down, left of their plans: found, and finished or rolled back.
 //!
 //! * `ground`: whether what it was about is still there, and still the same
 //! * `after`: what is different once the host was down
@@ -6,7 +6,7 @@
 //! Not here: writing it down ([`super::journal`]).
 
 mod after;
-mod ground;
+mod boot_check;
 
 use super::journal::{Line, Record, UNBEGUN, add, cant, check, folders};
 use super::step::perform;
@@ -155,16 +155,16 @@ fn is_young(file: &File) -> bool {
     file.metadata().and_then(|m| m.modified()).is_ok_and(|at| at.elapsed().is_ok_and(|age| age < BEGINNING))
 }
 
-/// Finishes what a killed command began, where that can't be taken back, or takes it back.
+/// Finishes what a killed command began, where that cannot be undone, or rolls it back.
 ///
 /// # Errors
-/// It could be neither finished nor taken back; the journal stays.
+/// It could be neither finished nor rolled back; the journal stays.
 pub fn recover(dead: &Dead, place: &mut Place<'_>) -> Result<()> {
     let record = &dead.record;
     // Where a machine came up without its start, what was made for the machine is in use.
     if !lives(record, place.runtime)? {
-        ground::is_there(dead)?;
-        match ground::is_another(record)? {
+        boot_check::is_there(dead)?;
+        match boot_check::is_another(record)? {
             Some(why) => (place.report)(Event::Warning(format!("what came of it is left as it is: {why}"))),
             None if dead.host_was_down => {
                 let mounted = after::mount_anew(record, place)?;
@@ -226,7 +226,7 @@ fn is_done(step: &Action) -> bool {
 }
 
 /// The steps that were begun, newest first. The last of them may have been done or not, and where an earlier repair was
-/// killed, the last that is left may have been taken back: what takes it back must bear both.
+/// killed, the last that is left may have been rolled back: what rolls it back must bear both.
 fn take_back(dead: &Dead, place: &mut Place<'_>) -> Result<()> {
     let record = &dead.record;
     let undone = |index: &usize| record.undone.as_ref().is_some_and(|u| u.contains(index));
@@ -251,7 +251,7 @@ fn take_back(dead: &Dead, place: &mut Place<'_>) -> Result<()> {
     let killed = Problem::failed(format!("`{}` was killed", printable(&record.command, 120)));
     let result = undo::take_back(done, record.began, place, killed, &mut |place| {
         fault::repaired();
-        // What is not written down is taken back once more.
+        // What is not written down is rolled back once more.
         drop(dead.note(&Line::Undone(places[place])));
     });
     match result.code {

@@ -2,8 +2,8 @@
 //! with the snapshots, and holes stay holes.
 
 use super::command::settled;
-use crate::records::{self, RECORD};
 use crate::safe::{Access, FileKind, Folder, Rule};
+use crate::sparse_write::{self, RECORD};
 use chyves_core::error::{Problem, Result};
 use chyves_core::value::{Dataset, FilePath};
 use chyves_core::zfs::args;
@@ -22,7 +22,7 @@ const DEPTH: usize = 64;
 
 fn fail(what: &str, path: &Path) -> impl FnOnce(std::io::Error) -> Problem {
     let (what, path) = (what.to_owned(), path.display().to_string());
-    move |e| Problem::failed(format!("can't {what} `{path}`")).on(&path).because(e)
+    move |e| Problem::failed(format!("cannot {what} `{path}`")).on(&path).because(e)
 }
 
 /// Whoever wants to know of the bytes that are done, and may end it.
@@ -157,7 +157,7 @@ fn same(past: &File, present: &File, length: u64, (source, target): (&Path, &Pat
         past.read_exact_at(&mut was[..part], at).map_err(fail("read", source))?;
         present.read_exact_at(&mut is[..part], at).map_err(fail("read", target))?;
         if was[..part] != is[..part] {
-            records::write(present, &was[..part], at).map_err(fail("write", target))?;
+            sparse_write::write(present, &was[..part], at).map_err(fail("write", target))?;
         }
         at += part as u64;
         (watch.progress)(at, length);

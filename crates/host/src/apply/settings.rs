@@ -18,8 +18,8 @@ fn values(pairs: &[Pair]) -> OwnValues {
 
 /// The text of the copy of the settings in a snapshot; none where it holds no copy.
 pub(super) fn read(path: &FilePath) -> Result<Option<String>> {
-    let hint = "go back to it with the settings as they are: `chyves snapshot rollback GUEST@SNAPSHOT --keep-settings`";
-    let within = |p: Problem| p.within("can't read the copy of the settings in the snapshot").on(path).hint(hint);
+    let hint = "roll back to it and keep the present settings: `chyves snapshot rollback GUEST@SNAPSHOT --keep-settings`";
+    let within = |p: Problem| p.within("cannot read the copy of the settings in the snapshot").on(path).hint(hint);
     let (folder, name) = Folder::of(path).map_err(within)?;
     folder.read_text(name, Rule::up_to(LIMIT)).map_err(within)
 }

@@ -4,7 +4,7 @@
 //! (chyves-core `action`).
 
 use super::command::{self, command, mount};
-use super::{Applied, Done, Event, Place, copy, disk, files, held, image, machine, receive, restore, send, settings, undo};
+use super::{Applied, Done, Event, Place, copy, disk, files, image, machine, receive, restore, send, settings, undo, volume_users};
 use crate::{control, network, observe};
 use chyves_core::action::{Action, Growth};
 use chyves_core::error::{Kind, Problem, Result};
@@ -46,7 +46,7 @@ pub(super) fn perform(
         | Action::LeaveToClones { .. }
         | Action::Promote { .. } => {
             if let Action::DestroyTree { takes, .. } = step {
-                held::check(takes)?;
+                volume_users::check(takes)?;
                 nothing_more(takes)?;
             }
             if let Action::ResizeVolume { dataset, from, to } = step {
@@ -54,7 +54,7 @@ pub(super) fn perform(
             }
             for cmd in step.commands(place.os) {
                 if let Err(problem) = command(&cmd, place) {
-                    // `zfs` may have made what it then failed to mount: half made is made, and is to be taken back.
+                    // `zfs` may have made what it then failed to mount: half made is made, and is to be rolled back.
                     if undo::is_half_made(step, began) {
                         made(None);
                     }
@@ -64,13 +64,13 @@ pub(super) fn perform(
             made(None);
             Ok(())
         }
-        Action::Host(Intent::EndNames { file }) => {
+        Action::Host(Intent::StopDhcp { file }) => {
             network::end_server(file);
             made(None);
             Ok(())
         }
         Action::Host(_) | Action::Change { .. } => {
-            if let Action::Host(Intent::ServeNames { file }) = step {
+            if let Action::Host(Intent::StartDhcp { file }) = step {
                 network::end_server(file);
             }
             let cmds = step.commands(place.os);
@@ -98,7 +98,7 @@ pub(super) fn perform(
                 made(None)
             }
         }),
-        Action::LetGo { dataset } => crate::borrow::let_go(place.runtime, dataset, place.command).map(drop),
+        Action::LetGo { dataset } => crate::shared_mounts::let_go(place.runtime, dataset, place.command).map(drop),
         Action::Forget { uuid, .. } => place.runtime.forget(*uuid),
         Action::Borrow { dataset } => mount(dataset, place).map(drop),
         Action::Unmount { dataset } => {
@@ -236,7 +236,7 @@ fn verify(objects: &[(String, u64)]) -> Result<()> {
             return Err(Problem::not_now(format!("`{}` is not what it was a moment ago", printable(name, 120)))
                 .on(name)
                 .because(format!("its GUID was {was} and is {is}: something else has taken its name"))
-                .hint("look at it with `chyves list` and try again"));
+                .hint("check it with `chyves list` and try again"));
         }
     }
     Ok(())

@@ -10,13 +10,13 @@ use chyves_core::value::Dataset;
 use chyves_core::zfs::args;
 
 /// Takes everything back; the problem that caused it, with what is left if something is. `undone` is told the place of
-/// each that is taken back.
+/// each that is rolled back.
 pub(super) fn take_back(done: Vec<Done>, began: u64, place: &mut Place<'_>, problem: Problem, undone: &mut dyn FnMut(usize)) -> Problem {
     let mut left = Vec::new();
     let mut bound = false;
     for (index, step) in done.into_iter().enumerate().rev() {
-        // What was done before a step that can't be taken back is what there is now, such as the copy of a file that was
-        // then removed: of that only mounts are taken back.
+        // What was done before a step that cannot be undone is what there is now, such as the copy of a file that was
+        // then removed: of that only mounts are rolled back.
         let mounts = matches!(&step.undo, Undo::Action(action) if matches!(**action, Action::Unmount { .. }));
         if bound && !mounts {
             continue;
@@ -32,7 +32,7 @@ pub(super) fn take_back(done: Vec<Done>, began: u64, place: &mut Place<'_>, prob
     }
     let mut problem = Problem { code: Kind::Left, ..problem };
     for why in left {
-        problem = problem.because(format!("and taking back failed: {why}"));
+        problem = problem.because(format!("and the rollback failed: {why}"));
     }
     problem.hint("what is left is listed above; each line names it")
 }
@@ -40,7 +40,7 @@ pub(super) fn take_back(done: Vec<Done>, began: u64, place: &mut Place<'_>, prob
 fn one(step: &Done, began: u64, place: &mut Place<'_>) -> Result<()> {
     match &step.undo {
         Undo::Nothing => Ok(()),
-        Undo::Impossible => Err(Problem::failed(format!("this was done and can't be taken back: {}", step.words))),
+        Undo::Impossible => Err(Problem::failed(format!("this was done and cannot be undone: {}", step.words))),
         Undo::Action(action) => {
             if let Action::RenameFile { from, to } = &**action {
                 return files::rename(from, to);
@@ -103,8 +103,8 @@ pub(super) fn is_half_made(step: &Action, began: u64) -> bool {
     young && row.own.get(keys::UUID).map(|o| o.value.as_str()) == wanted
 }
 
-/// Whether a step that was begun and not seen done may have had its effect, so that it has to be taken back. Only what
-/// can be asked of ZFS is asked; the rest is taken back in a way that bears both.
+/// Whether a step that was begun and not seen done may have had its effect, so that it has to be rolled back. Only what
+/// can be asked of ZFS is asked; the rest is rolled back in a way that bears both.
 pub(super) fn may_be_done(step: &Action, began: u64) -> bool {
     let there = |name: &str| observe::exists(name).unwrap_or(true);
     match step {

@@ -1,4 +1,4 @@
-//! The smallest front door to this crate, for its own tests: the hidden commands of a supervisor, and the console, without
+//! A minimal program around this crate, for its own tests: the hidden commands of a supervisor, and the console, without
 //! the command line of chyves. It is built with the crate's tests and belongs to no installation.
 
 #![allow(clippy::disallowed_methods)] // a program for tests

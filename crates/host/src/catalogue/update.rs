@@ -24,7 +24,7 @@ pub struct Update {
     pub key: Option<String>,
     /// Whether these keys take the place of others that are pinned.
     pub replace_key: bool,
-    /// How long a server may be silent, in seconds.
+    /// Timeout of a server in seconds.
     pub silence: u32,
     /// The time, UTC.
     pub now: String,
@@ -47,7 +47,7 @@ pub fn read(runtime: &Runtime, state: &State, update: &Update) -> Result<(Instal
     let _ = crate::hostfs::own::remove_folder(&scratch);
     let (text, signed_by) = checked?;
     let text =
-        String::from_utf8(text).map_err(|_| Problem::usage(format!("`{shown}` is no text")).on(&shown).because("it is not UTF-8"))?;
+        String::from_utf8(text).map_err(|_| Problem::usage(format!("`{shown}` is not text")).on(&shown).because("it is not UTF-8"))?;
     let catalogue =
         Catalogue::parse(&text, &shown).map_err(|problem| problem.hint("its form stands in chyves-image(8); nothing was changed"))?;
     Ok((Installed { text, from: shown, signed_by, at: update.now.clone() }, pinned, catalogue))

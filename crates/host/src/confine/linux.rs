@@ -106,20 +106,21 @@ pub(super) fn confine(order: &Order, answers: Option<&mut File>) -> Result<Confi
     let open = barred.map(|loaded| loaded.and_then(|()| loopback::holds())).and_then(Result::err);
     // One that only listens connects for nobody; for that, the rules are a second fence.
     let open = open.filter(|_| matches!(sandbox.network, Network::Host { connects: true, .. }));
-    rustix::thread::set_no_new_privs(true).map_err(|e| format!("no_new_privs can't be set: {e}"))?;
-    restrict(sandbox).map_err(|e| format!("Landlock can't be switched on: {e}"))?;
-    super::filter::hypervisor().map_err(|e| format!("the filter of system calls can't be switched on: {e}"))?;
+    rustix::thread::set_no_new_privs(true).map_err(|e| format!("no_new_privs cannot be set: {e}"))?;
+    restrict(sandbox).map_err(|e| format!("Landlock cannot be switched on: {e}"))?;
+    super::filter::hypervisor().map_err(|e| format!("the filter of system calls cannot be switched on: {e}"))?;
     ready((user != 0).then_some(user), open);
     Ok(Confined { held: Held(held) })
 }
 
 fn limit(resource: Resource, to: Option<u64>) -> Result<(), String> {
-    rustix::process::setrlimit(resource, Rlimit { current: to, maximum: to }).map_err(|e| format!("a limit of resources can't be set: {e}"))
+    rustix::process::setrlimit(resource, Rlimit { current: to, maximum: to })
+        .map_err(|e| format!("a limit of resources cannot be set: {e}"))
 }
 
 /// Becomes a user without capabilities; root keeps those that concern files.
 fn change_user(user: u32, groups: &[u32]) -> Result<(), String> {
-    let cant = |what: &'static str| move |e: rustix::io::Errno| format!("{what} can't be given up: {e}");
+    let cant = |what: &'static str| move |e: rustix::io::Errno| format!("{what} cannot be given up: {e}");
     let kept = if user == 0 { OF_FILES } else { CapabilitySet::empty() };
     for capability in CapabilitySet::all().iter().filter(|one| !kept.contains(*one)) {
         match rustix::thread::remove_capability_from_bounding_set(capability) {

@@ -77,7 +77,7 @@ fn load(run: &Path, first: Option<u32>) -> Result<Loading, String> {
     // It prints nothing there, and holds the turn for exactly as long as it lives.
     let turn = turn.file().try_clone().map_err(|e| e.to_string())?;
     command.args(&cmd.args).stdin(Stdio::piped()).stdout(turn).stderr(Stdio::piped());
-    let mut nft = command.spawn().map_err(|e| format!("`{}` can't be run: {e}", cmd.program))?;
+    let mut nft = command.spawn().map_err(|e| format!("`{}` cannot be run: {e}", cmd.program))?;
     if let Some(mut stdin) = nft.stdin.take() {
         // One that ends without reading says itself why.
         let _ = stdin.write_all((cmd.lines.join("\n") + "\n").as_bytes());
@@ -103,7 +103,7 @@ fn living(run: &Path) -> Result<Vec<Barred>, String> {
 impl Loading {
     /// Waits until they are loaded.
     pub(crate) fn finish(self) -> Result<(), String> {
-        let ended = self.nft.wait_with_output().map_err(|e| format!("`nft` can't be waited for: {e}"))?;
+        let ended = self.nft.wait_with_output().map_err(|e| format!("`nft` cannot be waited for: {e}"))?;
         let said = String::from_utf8_lossy(&ended.stderr);
         let first = said.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("it says nothing");
         if ended.status.success() { Ok(()) } else { Err(format!("nft refuses its rules: {first}")) }

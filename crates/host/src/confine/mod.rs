@@ -137,7 +137,7 @@ pub(crate) fn try_out(
     confinement: Confinement,
     place: Place,
 ) -> Result<Born, String> {
-    let null = kernel::null().map_err(|e| format!("/dev/null can't be opened: {e}"))?;
+    let null = kernel::null().map_err(|e| format!("/dev/null cannot be opened: {e}"))?;
     let order = Order { guest: Uuid::new_v4(), cmd, descriptors, confinement, place };
     let out = null.try_clone().map_err(|e| e.to_string())?;
     run(spawner, &order, [null.as_fd(), null.as_fd()], None, out.into())
@@ -147,10 +147,10 @@ fn run(spawner: &Spawner, order: &Order, held: [BorrowedFd<'_>; HELD], names: Op
     let text = serde_json::to_vec(order).map_err(|e| e.to_string())?;
     let (mut ours, theirs) = UnixStream::pair().map_err(|e| format!("no socket for its order: {e}"))?;
     let word = spawner.command(WORD);
-    let also = out.try_clone().map_err(|e| format!("the pipe for its messages can't be opened: {e}"))?;
+    let also = out.try_clone().map_err(|e| format!("the pipe for its messages cannot be opened: {e}"))?;
     let mut command = child::own_session(&spawner.exe);
     command.args(&word.args).stdin(Stdio::from(OwnedFd::from(theirs))).stdout(out).stderr(also);
-    let mut child = command.spawn().map_err(|e| format!("`{}` can't be run: {e}", spawner.exe.display()))?;
+    let mut child = command.spawn().map_err(|e| format!("`{}` cannot be run: {e}", spawner.exe.display()))?;
     // It holds the other end of the socket.
     drop(command);
     // Named before it has its order: from the moment that it can become the hypervisor, everybody can see that it lives.
@@ -172,7 +172,7 @@ fn run(spawner: &Spawner, order: &Order, held: [BorrowedFd<'_>; HELD], names: Op
 
 /// The order, and with its first byte what the hypervisor gets only to hold.
 fn hand_over(socket: &mut UnixStream, held: [BorrowedFd<'_>; HELD], text: &[u8]) -> Result<(), String> {
-    let cant = |e: std::io::Error| format!("its order can't be handed over: {e}");
+    let cant = |e: std::io::Error| format!("its order cannot be handed over: {e}");
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(HELD))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
     ancillary.push(SendAncillaryMessage::ScmRights(&held));
@@ -216,7 +216,7 @@ fn say(to: &mut File, answer: &Answer) {
 
 /// The order on standard input, with what is to be held.
 fn receive() -> Result<(Order, Vec<OwnedFd>), String> {
-    let cant = |e: &dyn std::fmt::Display| format!("its order can't be read: {e}");
+    let cant = |e: &dyn std::fmt::Display| format!("its order cannot be read: {e}");
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(HELD))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let mut first = [0];
@@ -245,7 +245,7 @@ fn become_hypervisor(answers: &mut Option<File>) -> Result<std::convert::Infalli
     *answers = Some(File::from(socket));
     let (order, held) = receive()?;
     let null = kernel::null().and_then(|null| Ok(rustix::stdio::dup2_stdin(&null)?));
-    null.map_err(|e| format!("/dev/null can't be opened: {e}"))?;
+    null.map_err(|e| format!("/dev/null cannot be opened: {e}"))?;
     let held = held.iter().map(above).collect::<Result<Vec<_>, _>>()?;
     let opened = open::all(&order.descriptors)?;
     #[cfg(target_os = "linux")]
@@ -265,16 +265,16 @@ fn become_hypervisor(answers: &mut Option<File>) -> Result<std::convert::Infalli
     Err(if error.kind() == std::io::ErrorKind::NotFound {
         format!("the program `{}` is not there: {error}", order.cmd.program)
     } else {
-        format!("`{}` can't be run: {error}", order.cmd.program)
+        format!("`{}` cannot be run: {error}", order.cmd.program)
     })
 }
 
 /// The same open file at a descriptor that no command line names.
 fn above(fd: &OwnedFd) -> Result<OwnedFd, String> {
-    rustix::io::fcntl_dupfd_cloexec(fd, OURS).map_err(|e| format!("a descriptor can't be moved: {e}"))
+    rustix::io::fcntl_dupfd_cloexec(fd, OURS).map_err(|e| format!("a descriptor cannot be moved: {e}"))
 }
 
 /// The hypervisor gets this one.
 fn keep<F: AsFd>(fd: F) -> Result<(), String> {
-    rustix::io::fcntl_setfd(fd, FdFlags::empty()).map_err(|e| format!("a descriptor can't be passed on: {e}"))
+    rustix::io::fcntl_setfd(fd, FdFlags::empty()).map_err(|e| format!("a descriptor cannot be passed on: {e}"))
 }

@@ -17,7 +17,7 @@ pub(super) fn all(wanted: &[Descriptor]) -> Result<Vec<OwnedFd>, String> {
 }
 
 fn one(wanted: &Descriptor) -> Result<OwnedFd, String> {
-    let opened = open(&wanted.what).map_err(|e| format!("{} can't be opened: {e}", wanted.what))?;
+    let opened = open(&wanted.what).map_err(|e| format!("{} cannot be opened: {e}", wanted.what))?;
     let placed = rustix::io::fcntl_dupfd_cloexec(&opened, wanted.number).map_err(|e| format!("no descriptor for {}: {e}", wanted.what))?;
     if std::os::fd::AsRawFd::as_raw_fd(&placed) != wanted.number {
         return Err(format!("descriptor {} for {} is in use", wanted.number, wanted.what));
@@ -51,7 +51,7 @@ fn file(path: &Path, write: bool, device: bool, beneath: Option<&str>) -> std::i
         None => safe::attached(path, write).map_err(refused)?,
     };
     if file.metadata()?.is_file() == device {
-        return Err(std::io::Error::other(if device { "it is no device" } else { "it is no regular file" }));
+        return Err(std::io::Error::other(if device { "it is not a device" } else { "it is not a regular file" }));
     }
     Ok(file.into())
 }

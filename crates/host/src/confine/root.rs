@@ -71,7 +71,7 @@ fn part(kinds: UnshareFlags) -> std::result::Result<(), String> {
     // SAFETY: no namespace is shared with another thread, since there is none; descriptors are left as they are.
     #[allow(unsafe_code)]
     let parted = unsafe { rustix::thread::unshare_unsafe(kinds) };
-    parted.map_err(|e| format!("namespaces can't be made: {e}"))
+    parted.map_err(|e| format!("namespaces cannot be made: {e}"))
 }
 
 /// Moves this process into namespaces of its own, and into its own root.
@@ -85,8 +85,8 @@ pub(super) fn enter(order: &Order, sandbox: &Sandbox, user: u32) -> std::result:
     }
     part(kinds)?;
     let root = Root { at: &order.place.guest, user };
-    root.furnish(&order.cmd.program, sandbox).map_err(|e| format!("a root of its own can't be made: {e}"))?;
-    root.enter().map_err(|e| format!("its own root can't be entered: {e}"))
+    root.furnish(&order.cmd.program, sandbox).map_err(|e| format!("a root of its own cannot be made: {e}"))?;
+    root.enter().map_err(|e| format!("its own root cannot be entered: {e}"))
 }
 
 struct Root<'a> {
@@ -205,7 +205,7 @@ impl Root<'_> {
         let host = fs::metadata(path).map_err(|e| Error::other(format!("{}: {e}", path.display())))?;
         let kind = FileType::from_raw_mode(host.mode());
         if !matches!(kind, FileType::CharacterDevice | FileType::BlockDevice) {
-            return Err(Error::other(format!("{} is no device", path.display())));
+            return Err(Error::other(format!("{} is not a device", path.display())));
         }
         let inside = self.inside(path);
         self.folders(&inside)?;
@@ -242,7 +242,7 @@ fn read(path: &str) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let file = named::open_as_seen(path).map_err(|e| Error::other(format!("{path}: {e}")))?;
     if !file.metadata()?.is_file() {
-        return Err(Error::other(format!("{path} is no regular file")));
+        return Err(Error::other(format!("{path} is not a regular file")));
     }
     file.take(COPY_LIMIT + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > COPY_LIMIT { Err(Error::other(format!("{path} is larger than 16 MiB"))) } else { Ok(bytes) }

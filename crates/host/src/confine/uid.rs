@@ -44,7 +44,7 @@ fn claim_for(process: &Proc, run: &Path, guest: Uuid, first: u32) -> Result<Clai
         let uid = first + (begin + n) % UIDS;
         if let Some(lock) = life::claim(&path(run, uid), Duration::ZERO).map_err(|e| e.to_string())? {
             life::name(lock.path(), process).map_err(|e| e.to_string())?;
-            let held = fcntl_dupfd_cloexec(lock.file(), super::OURS).map_err(|e| format!("a user id can't be held: {e}"))?;
+            let held = fcntl_dupfd_cloexec(lock.file(), super::OURS).map_err(|e| format!("a user id cannot be held: {e}"))?;
             return Ok(Claim { uid, held });
         }
     }

@@ -21,12 +21,12 @@ const WITHIN: Duration = Duration::from_secs(5);
 pub fn attach(place: &str, reach: &Reach, options: Options) -> Result<Left> {
     let stdin = std::io::stdin();
     let interactive = isatty(&stdin);
-    let mut signals = Signals::new().map_err(|e| Problem::failed("can't heed signals").because(e))?;
+    let mut signals = Signals::new().map_err(|e| Problem::failed("cannot handle signals").because(e))?;
     let far = open(place, reach)?;
     let raw = interactive
         .then(|| Raw::enter(stdin.as_fd()))
         .transpose()
-        .map_err(|e| Problem::failed("can't make this terminal raw").because(e))?;
+        .map_err(|e| Problem::failed("cannot switch this terminal to raw mode").because(e))?;
     if interactive {
         announce(options, place);
     }
@@ -37,7 +37,8 @@ pub fn attach(place: &str, reach: &Reach, options: Options) -> Result<Left> {
 }
 
 fn open(place: &str, reach: &Reach) -> Result<OwnedFd> {
-    let cant = |at: &str, e: &dyn std::fmt::Display| Problem::failed(format!("can't sit at {place}")).on(at).because(format!("{at}: {e}"));
+    let cant =
+        |at: &str, e: &dyn std::fmt::Display| Problem::failed(format!("cannot be placed at {place}")).on(at).because(format!("{at}: {e}"));
     match reach {
         Reach::Tcp(at) => {
             let stream = TcpStream::connect_timeout(at, WITHIN).map_err(|e| cant(&at.to_string(), &e))?;

@@ -27,9 +27,9 @@ pub(super) fn name() -> Option<((u16, u16), String)> {
 /// What a start has to know.
 pub(super) fn for_start(rt: &Runtime, host: &mut HostFacts, wants: &Wants) {
     let passthru = !wants.passthru.is_empty();
-    let cards = !wants.cards.is_empty();
+    let nics = !wants.nics.is_empty();
     let mut printed = kernel(wants.modules.iter().map(String::as_str));
-    if cards {
+    if nics {
         networks(&mut printed);
     }
     if passthru {

@@ -12,7 +12,7 @@ use chyves_core::world::HostFacts;
 /// What a start has to know.
 pub(super) fn for_start(host: &mut HostFacts, wants: &Wants) {
     memory(&mut host.state);
-    if !wants.cards.is_empty() {
+    if !wants.nics.is_empty() {
         interfaces(&mut host.state);
     }
     if !wants.passthru.is_empty() {

@@ -1,11 +1,11 @@
-//! Looking at what one guest opens: its files and devices, who else holds them, and the address of its screen.
+//! Looking at what one guest opens: its files and devices, who else holds them, and the address of its display.
 
 use super::ask;
 use crate::hostfs::named;
 use crate::platform;
 use crate::run;
 use crate::safe::{self, Folder, Rule};
-use chyves_core::check::{Need, WantedCard, Wants};
+use chyves_core::check::{Need, WantedNic, Wants};
 use chyves_core::guest::Loader;
 use chyves_core::os::freebsd::processes;
 use chyves_core::os::state::{FileKind, FileSeen, Process};
@@ -163,15 +163,15 @@ fn pids(state: &mut HostState, paths: &[&str]) -> Option<Vec<u32>> {
 
 /// Taps that an earlier run of this very guest left, and nobody uses.
 fn left_taps(host: &mut HostFacts, wants: &Wants) {
-    let there = |card: &&WantedCard| host.state.interfaces.as_ref().is_some_and(|all| all.contains_key(card.tap.as_str()));
-    let cards: Vec<&WantedCard> = wants.cards.iter().filter(there).collect();
-    if cards.is_empty() {
+    let there = |nic: &&WantedNic| host.state.interfaces.as_ref().is_some_and(|all| all.contains_key(nic.tap.as_str()));
+    let nics: Vec<&WantedNic> = wants.nics.iter().filter(there).collect();
+    if nics.is_empty() {
         return;
     }
     let Some(answer) = ask(&taps::question(host.os)) else { return };
     match taps::read(host.os, &answer) {
         Ok(own) => {
-            let left = own.iter().filter(|tap| !tap.open && cards.iter().any(|card| card.tap == tap.tap && card.owner == tap.token));
+            let left = own.iter().filter(|tap| !tap.open && nics.iter().any(|nic| nic.tap == tap.tap && nic.owner == tap.token));
             host.state.left_taps = left.map(|tap| tap.tap.to_string()).collect();
         }
         Err(fault) => host.state.faults.push(fault),

@@ -51,7 +51,7 @@ pub fn open(path: impl AsRef<Path>, how: How) -> Result<File> {
     let file = File::from(rustix::fs::open(path.as_ref(), how.flags() | ALWAYS, Mode::RUSR | Mode::WUSR)?);
     let meta = file.metadata()?;
     if !meta.is_file() {
-        return Err(Error::other("it is no regular file"));
+        return Err(Error::other("it is not a regular file"));
     }
     is_own(&meta)?;
     rustix::fs::fcntl_setfl(&file, rustix::fs::fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
@@ -93,7 +93,7 @@ pub fn pipe(path: impl AsRef<Path>, ends: Ends) -> Result<File> {
     let file = File::from(rustix::fs::open(path.as_ref(), way | ALWAYS, Mode::empty())?);
     let meta = file.metadata()?;
     if !meta.file_type().is_fifo() {
-        return Err(Error::other("it is no pipe"));
+        return Err(Error::other("it is not a pipe"));
     }
     is_own(&meta)?;
     Ok(file)

@@ -135,7 +135,7 @@ pub(super) fn zip(unpacker: &mut Unpacker, file: At) -> Result<Content> {
             continue;
         }
         if entry.encrypted() {
-            return Err(odd(&name, &format!("`{}` in it is locked with a password", printable(&path, 120))));
+            return Err(odd(&name, &format!("`{}` in it is protected by a password", printable(&path, 120))));
         }
         all.push(path.clone());
         if unpacker.member.as_deref().is_some_and(|member| !is_named(&path, member)) {
@@ -168,7 +168,7 @@ fn is_shadow(path: &str) -> bool {
 /// A path that leads out of its folder says that somebody means harm, though nothing is written by it here.
 fn proper(name: &str, path: &str) -> Result<()> {
     let out = path.starts_with(['/', '\\']) || path.split(['/', '\\']).any(|part| part == "..") || path.contains('\0');
-    if out { Err(odd(name, &format!("`{}` in it leads out of its folder", printable(path, 120)))) } else { Ok(()) }
+    if out { Err(odd(name, &format!("`{}` in it points outside of its folder", printable(path, 120)))) } else { Ok(()) }
 }
 
 fn only(name: &str, first: Option<&str>, second: &str) -> Result<()> {
@@ -181,7 +181,7 @@ fn only(name: &str, first: Option<&str>, second: &str) -> Result<()> {
 }
 
 fn odd(name: &str, why: &str) -> Problem {
-    Problem::usage(format!("`{name}` is no archive with one image in it"))
+    Problem::usage(format!("`{name}` is not an archive with one image in it"))
         .on(name)
         .because(why)
         .hint("--member FILE names the one that is meant; or unpack it, and import that: `chyves image import FILE`")

@@ -121,7 +121,7 @@ pub(crate) fn recognise(head: &[u8], name: &str) -> Result<Seen> {
             .hint(hint))
     };
     if head.is_empty() {
-        return refuse("empty", "was it fetched to its end? `chyves image fetch ADDRESS` goes on after a cut");
+        return refuse("empty", "was the download complete? `chyves image fetch ADDRESS` resumes a partial download");
     }
     for (magic, packing) in [
         (&b"\x1f\x8b"[..], Packing::Gzip),
@@ -158,8 +158,8 @@ pub(crate) fn recognise(head: &[u8], name: &str) -> Result<Seen> {
     }
     if starts(b"# Disk DescriptorFile") {
         return refuse(
-            "the description of a VMDK whose content lies in other files",
-            "make one file of it: qemu-img convert -O qcow2 IMAGE WHOLE",
+            "the description of a VMDK whose content is in other files",
+            "convert it to one file: qemu-img convert -O qcow2 IMAGE WHOLE",
         );
     }
     let text = String::from_utf8_lossy(&head[..head.len().min(512)]).trim_start_matches('\u{feff}').trim_start().to_ascii_lowercase();

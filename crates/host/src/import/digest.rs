@@ -62,11 +62,11 @@ pub(crate) fn compare(wanted: &Hash, hex: &str, of: &str) -> Result<()> {
     if wanted.hex == hex {
         return Ok(());
     }
-    Err(Problem::failed(format!("the {} of `{of}` is not what it must be", wanted.kind.word()))
+    Err(Problem::failed(format!("the {} of `{of}` does not match", wanted.kind.word()))
         .on(of)
-        .because(format!("it must be {}", wanted.hex))
-        .because(format!("it is      {hex}"))
-        .hint("what came was deleted; the file was changed on its way, or the hash is of another release"))
+        .because(format!("expected {}", wanted.hex))
+        .because(format!("actual   {hex}"))
+        .hint("the download was deleted; the file was changed in transit, or the hash is of another release"))
 }
 
 /// A SHA-256 that is made beside everything else.
@@ -102,7 +102,7 @@ impl Beside {
 /// The SHA-256 of a file; `went_on` is told how far it is and may end it by answering no.
 pub(crate) fn of_file(mut file: File, path: &str, went_on: &mut dyn FnMut(u64, u64) -> bool) -> Result<String> {
     let fail = |e: std::io::Error| {
-        Problem::failed(format!("can't read `{path}`")).on(path).because(e).hint("`zpool status -v` tells whether the pool is damaged")
+        Problem::failed(format!("cannot read `{path}`")).on(path).because(e).hint("`zpool status -v` shows whether the pool is damaged")
     };
     let total = file.metadata().map_err(fail)?.len();
     let mut hasher = Hasher::new(HashKind::Sha256);

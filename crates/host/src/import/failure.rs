@@ -17,19 +17,19 @@ pub(super) fn refused(status: StatusCode, address: &str) -> Problem {
     let because = format!("the server answered {} {said}", status.as_u16());
     match status.as_u16() {
         404 | 410 => Problem::not_found(format!("there is no `{shown}`")).on(&shown).because(because).hint(hints::MOVED),
-        407 => Problem::failed(format!("`{shown}` can't be fetched"))
+        407 => Problem::failed(format!("`{shown}` cannot be fetched"))
             .on(&shown)
             .because(because)
-            .hint("the proxy wants to know who asks: `http_proxy=http://USER:PASSWORD@HOST:PORT chyves image fetch ADDRESS`"),
-        401 | 403 => Problem::failed(format!("`{shown}` is not for everybody"))
+            .hint("the proxy requires a user and password: `http_proxy=http://USER:PASSWORD@HOST:PORT chyves image fetch ADDRESS`"),
+        401 | 403 => Problem::failed(format!("`{shown}` requires a login"))
             .on(&shown)
             .because(because)
-            .hint("a user and a password may stand in the address: `chyves image fetch https://USER:PASSWORD@HOST/…`"),
-        500..=599 => Problem::failed(format!("`{shown}` can't be fetched"))
+            .hint("put a user and a password into the address: `chyves image fetch https://USER:PASSWORD@HOST/…`"),
+        500..=599 => Problem::failed(format!("`{shown}` cannot be fetched"))
             .on(&shown)
             .because(because)
-            .hint("the server itself is in trouble, which may pass"),
-        _ => Problem::failed(format!("`{shown}` can't be fetched")).on(&shown).because(because),
+            .hint("the server reports an error of its own, which may be temporary"),
+        _ => Problem::failed(format!("`{shown}` cannot be fetched")).on(&shown).because(because),
     }
 }
 
@@ -39,22 +39,20 @@ pub(super) fn explain(error: Error, address: &str, silence: u32) -> Problem {
     let failed = |what: &str| Problem::failed(format!("`{shown}` {what}")).on(&shown);
     let way = proxy::way(address);
     let proxied =
-        (way.tunnel.is_some() || way.forward.is_some()).then(|| "a proxy is asked: the environment's http_proxy or https_proxy".to_owned());
+        (way.tunnel.is_some() || way.forward.is_some()).then(|| "a proxy is used: the environment's http_proxy or https_proxy".to_owned());
     match error {
-        Error::Timeout(_) => failed("is silent").because(format!("nothing came for {silence} s")).hint("--timeout SECONDS waits longer"),
+        Error::Timeout(_) => failed("is silent").because(format!("no data arrived for {silence} s")).hint("--timeout SECONDS waits longer"),
         Error::HostNotFound => {
-            failed("can't be fetched").because("nobody knows its host").hint_if(proxied).hint(hints::named(&host(address)))
+            failed("cannot be fetched").because("its host is unknown").hint_if(proxied).hint(hints::named(&host(address)))
         }
         Error::Io(e) if hints::is_of_a_name(&e) => {
-            failed("can't be fetched").because(e).hint_if(proxied).hint(hints::named(&host(address)))
+            failed("cannot be fetched").because(e).hint_if(proxied).hint(hints::named(&host(address)))
         }
-        Error::BadUri(why) => {
-            failed("is no address, or leads to none").because(printable(&why, 200)).hint("write it as https://host/path/to/image")
-        }
+        Error::BadUri(why) => failed("is not an address").because(printable(&why, 200)).hint("write it as https://host/path/to/image"),
         Error::Io(e) if is_about_certificates(&e) => unsafe_server(&shown, &e.to_string()),
         Error::Rustls(e) => unsafe_server(&shown, &e.to_string()),
-        Error::Io(e) => failed("can't be fetched").because(e).hint_if(proxied),
-        other => failed("can't be fetched").because(printable(&other.to_string(), 200)).hint_if(proxied),
+        Error::Io(e) => failed("cannot be fetched").because(e).hint_if(proxied),
+        other => failed("cannot be fetched").because(printable(&other.to_string(), 200)).hint_if(proxied),
     }
 }
 
@@ -70,7 +68,7 @@ pub(super) fn is_about_certificates(error: &io::Error) -> bool {
 }
 
 fn unsafe_server(shown: &str, why: &str) -> Problem {
-    Problem::failed(format!("the server of `{shown}` can't be trusted")).on(shown).because(why).hint(format!(
+    Problem::failed(format!("the server of `{shown}` cannot be trusted")).on(shown).because(why).hint(format!(
         "this system's certificates decide that; others, such as those of your own proxy, are named so: `SSL_CERT_FILE=FILE {}`",
         hints::fetch(shown)
     ))

@@ -175,8 +175,8 @@ impl Fetch {
     fn cut(&self) -> Problem {
         let shown = public(&self.address);
         let came = Size::bytes(self.at).human();
-        let of = self.whole.total.map_or_else(|| format!("{came} came"), |t| format!("{} of {t} bytes came", self.at));
-        Problem::failed(format!("`{shown}` did not come whole")).on(&shown).because(of)
+        let of = self.whole.total.map_or_else(|| format!("{came} came"), |t| format!("{} of {t} bytes arrived", self.at));
+        Problem::failed(format!("`{shown}` is incomplete")).on(&shown).because(of)
     }
 
     fn ended(&mut self) -> Result<bool> {
@@ -194,10 +194,10 @@ impl Fetch {
     fn too_long(&self) -> Problem {
         self.status.keep.store(false, Ordering::SeqCst);
         let shown = public(&self.address);
-        Problem::failed(format!("`{shown}` is longer than its server said"))
+        Problem::failed(format!("`{shown}` is larger than the announced Content-Length"))
             .on(&shown)
-            .because(format!("it said {} bytes, and more came", self.whole.total.unwrap_or(0)))
-            .hint("something between here and the server changes what comes; try another address: `chyves image fetch ADDRESS`")
+            .because(format!("{} bytes were announced, and more arrived", self.whole.total.unwrap_or(0)))
+            .hint("a proxy may have changed the content; try another address: `chyves image fetch ADDRESS`")
     }
 
     fn next(&mut self, into: &mut [u8]) -> Result<usize> {
@@ -208,9 +208,9 @@ impl Fetch {
             if self.at < self.replayed {
                 let most = usize::try_from(self.replayed - self.at).unwrap_or(usize::MAX).min(into.len());
                 let n = self.part.as_ref().map_or(Ok(0), |p| p.read(self.at, &mut into[..most]));
-                let n = n.map_err(|e| lost("can't read what was kept of an earlier try").because(e))?;
+                let n = n.map_err(|e| lost("cannot read the partial download").because(e))?;
                 if n == 0 {
-                    return Err(lost("what was kept of an earlier try changed while it was read"));
+                    return Err(lost("the partial download changed while it was read"));
                 }
                 self.at += n as u64;
                 return Ok(n);
@@ -272,7 +272,7 @@ fn confused(address: &str, before: (u64, &Whole), answer: &Answer) -> Problem {
 
 /// What is kept is of no use.
 fn lost(what: &str) -> Problem {
-    Problem::failed(what).hint("`chyves repair` deletes what is kept; the same command then begins from the beginning")
+    Problem::failed(what).hint("`chyves repair` deletes what is kept; the same command then restarts it")
 }
 
 #[cfg(test)]

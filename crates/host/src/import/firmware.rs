@@ -74,7 +74,7 @@ pub(super) fn part(folder: &Folder, vars: Option<&str>, shown: &str) -> Result<P
 fn template(path: &str, firmware: &[u8], shown: &str) -> Result<Vec<u8>> {
     let (bytes, name) = (read(safe::named(path)?, path)?, printable(path, 200));
     let refuse = |why: String| {
-        Err(Problem::usage(format!("`{name}` is no template of variables for `{shown}`"))
+        Err(Problem::usage(format!("`{name}` is not a template of variables for `{shown}`"))
             .on(&name)
             .because(why)
             .hint("packages of UEFI firmware bring it beside the code: --vars FILE names it"))
@@ -82,11 +82,11 @@ fn template(path: &str, firmware: &[u8], shown: &str) -> Result<Vec<u8>> {
     // Of firmware of an unknown sort a person must know.
     let known = firmware.get(40..44) == Some(b"_FVH".as_slice());
     if known && store(&bytes) != Some(bytes.len()) {
-        return refuse("it is no store of UEFI variables".to_owned());
+        return refuse("it is not a store of UEFI variables".to_owned());
     }
     match store(firmware) {
         Some(own) if own != bytes.len() && own != firmware.len() => {
-            refuse(format!("it has {} bytes, and the firmware has room for {own}", bytes.len()))
+            refuse(format!("it has {} bytes, and the firmware takes {own}", bytes.len()))
         }
         _ if bytes.is_empty() || bytes.len() as u64 > LIMIT => refuse("it is empty or far too large".to_owned()),
         _ => Ok(bytes),
@@ -99,7 +99,7 @@ fn read(file: File, path: &str) -> Result<Vec<u8>> {
     file.take(LIMIT + 1).read_to_end(&mut bytes).map_err(apply::io_problem("read", path))?;
     if bytes.len() as u64 > LIMIT {
         let shown = printable(path, 200);
-        return Err(Problem::usage(format!("`{shown}` is no firmware: it has more than {}", Size::bytes(LIMIT).human()))
+        return Err(Problem::usage(format!("`{shown}` is not a firmware: it has more than {}", Size::bytes(LIMIT).human()))
             .on(&shown)
             .hint("a disk or an ISO is imported as such: `chyves image import FILE`"));
     }
@@ -156,11 +156,11 @@ mod tests {
         let (code, vars) = (volume([7; 16], 8192), volume(STORE, 4096));
         let why = |firmware: &[u8], vars: Option<&[u8]>| parted(firmware, vars).err().map(|p| p.message).unwrap_or_default();
         assert_eq!(why(&vars, None), "`firmware.fd` holds the variables of firmware and no code");
-        assert!(why(&code, Some(&code)).contains("is no template of variables"));
+        assert!(why(&code, Some(&code)).contains("is not a template of variables"));
         let whole = [vars.clone(), code].concat();
-        assert!(why(&whole, Some(&volume(STORE, 8192))).contains("is no template of variables"));
+        assert!(why(&whole, Some(&volume(STORE, 8192))).contains("is not a template of variables"));
         // U-Boot has no header, and a person says what belongs to it.
         assert_eq!(why(b"u-boot", Some(b"vars")), "");
-        assert!(why(b"u-boot", Some(b"")).contains("is no template of variables"));
+        assert!(why(b"u-boot", Some(b"")).contains("is not a template of variables"));
     }
 }

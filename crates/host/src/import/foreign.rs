@@ -28,7 +28,7 @@ pub(super) fn known(head: &[u8]) -> Option<(&'static str, &'static str)> {
         (b"QFI\xfb\0\0\0\x01", "a qcow image of version 1", CONVERT),
         (b"COWD", "a COWD image of VMware", CONVERT),
         (b"Bochs Virtual HD Image", "a Bochs image", CONVERT),
-        (b"MSWIM\0\0\0", "a WIM image", "it is no disk; boot the Windows ISO that it comes from"),
+        (b"MSWIM\0\0\0", "a WIM image", "it is not a disk; boot the Windows ISO that it comes from"),
         (b"EVF\x09\x0d\x0a\xff", "an EWF image", "convert it with `ewfexport`, and import that"),
         (b"encrcdsa", "an encrypted DMG", "convert it on macOS with `hdiutil convert`, and import that"),
         (b"\x3a\xff\x26\xed", "an Android sparse image", ANDROID),

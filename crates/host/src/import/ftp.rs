@@ -34,7 +34,7 @@ pub(super) struct Ftp {
 impl Ftp {
     pub(super) fn new(address: &str, silence: u32) -> Result<Self> {
         let shown = printable(&public(address), 300);
-        let wrong = || Problem::usage(format!("`{shown}` is no address")).on(&shown).hint("write it as ftp://host/path/to/image");
+        let wrong = || Problem::usage(format!("`{shown}` is not an address")).on(&shown).hint("write it as ftp://host/path/to/image");
         let rest = address.split_once("//").ok_or_else(wrong)?.1;
         let (place, path) = rest.split_once('/').ok_or_else(wrong)?;
         let (login, place) = place.rsplit_once('@').map_or((None, place), |(login, place)| (Some(login), place));
@@ -76,16 +76,16 @@ impl Ftp {
         match error.kind() {
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => self
                 .failed("is silent")
-                .because(format!("nothing came for {} s", self.silence.as_secs()))
+                .because(format!("no data arrived for {} s", self.silence.as_secs()))
                 .hint("--timeout SECONDS waits longer"),
-            _ => self.failed("can't be fetched").because(error),
+            _ => self.failed("cannot be fetched").because(error),
         }
     }
 
     fn connect(&self, port: u16) -> Result<TcpStream> {
         let places = (self.host.as_str(), port)
             .to_socket_addrs()
-            .map_err(|e| self.failed("can't be fetched").because(e).hint(hints::named(&self.host)))?;
+            .map_err(|e| self.failed("cannot be fetched").because(e).hint(hints::named(&self.host)))?;
         let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
         for place in places {
             match TcpStream::connect_timeout(&place, self.silence) {
@@ -116,7 +116,7 @@ impl Ftp {
             let mut line = String::new();
             let n = control.by_ref().take(LINE).read_line(&mut line).map_err(|e| self.broken(&e))?;
             if n == 0 {
-                return Err(self.failed("can't be fetched").because("the server hung up"));
+                return Err(self.failed("cannot be fetched").because("the server closed the connection"));
             }
             let line = line.trim_end().to_owned();
             let number = line.get(..3).filter(|n| n.bytes().all(|b| b.is_ascii_digit())).map(str::to_owned);
@@ -131,8 +131,8 @@ impl Ftp {
             }
         }
         Err(self
-            .failed("can't be fetched")
-            .because("what answers there speaks no FTP")
+            .failed("cannot be fetched")
+            .because("the server is not an FTP server")
             .hint("is it a web server? its addresses begin with https://"))
     }
 
@@ -147,10 +147,10 @@ impl Ftp {
         match number {
             550 => Problem::not_found(format!("there is no `{shown}`")).on(&shown).because(because).hint(hints::MOVED),
             530 | 532 => self
-                .failed("is not for everybody")
+                .failed("requires a login")
                 .because(because)
-                .hint("a user and a password may stand in the address: `chyves image fetch ftp://USER:PASSWORD@HOST/…`"),
-            _ => self.failed("can't be fetched").because(because),
+                .hint("put a user and a password into the address: `chyves image fetch ftp://USER:PASSWORD@HOST/…`"),
+            _ => self.failed("cannot be fetched").because(because),
         }
     }
 
@@ -215,7 +215,8 @@ impl Read for Body {
         self.data.read(into).map_err(|e| match e.kind() {
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
                 let (problem, silence) = self.silent.clone();
-                let problem = problem.because(format!("nothing came for {} s", silence.as_secs())).hint("--timeout SECONDS waits longer");
+                let problem =
+                    problem.because(format!("no data arrived for {} s", silence.as_secs())).hint("--timeout SECONDS waits longer");
                 super::chunks::carried(problem)
             }
             _ => e,

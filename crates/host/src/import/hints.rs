@@ -8,11 +8,11 @@ use chyves_core::image::Source;
 use std::path::Path;
 
 /// What a server has not.
-pub(super) const MOVED: &str = "is the address spelt right? vendors move their files with each release: `chyves image catalogue` lists \
+pub(super) const MOVED: &str = "check the address: vendors move their files with each release: `chyves image catalogue` lists \
     those that are known";
 
 /// What leads nowhere.
-pub(super) const ANOTHER: &str = "look for another address: `chyves image fetch ADDRESS`";
+pub(super) const ANOTHER: &str = "try another address: `chyves image fetch ADDRESS`";
 
 /// Whether a failure is that of looking a host's name up, which the standard library tells by its words alone.
 pub(super) fn is_of_a_name(error: &std::io::Error) -> bool {
@@ -21,7 +21,7 @@ pub(super) fn is_of_a_name(error: &std::io::Error) -> bool {
 
 /// What to do where a name can't be looked up.
 pub(super) fn named(host: &str) -> String {
-    format!("is the name spelt right? `{}` asks for it too", Cmd::new("getent", ["hosts", host]))
+    format!("check the name: `{}` resolves it, too", Cmd::new("getent", ["hosts", host]))
 }
 
 /// The command that fetches an address, of which no more is shown than may be.
@@ -41,7 +41,7 @@ pub(super) fn import(source: &Source) -> Cmd {
 /// Where a file of this host would be.
 pub(super) fn folder_of(path: &str) -> String {
     let above = Path::new(path).parent().and_then(Path::to_str).filter(|above| !above.is_empty()).unwrap_or(".");
-    format!("is its path right? `{}` shows what is there", Cmd::new("ls", ["-l", above]))
+    format!("check the path: `{}` shows what is there", Cmd::new("ls", ["-l", above]))
 }
 
 /// A failure with a source, and that the command may be tried again where it says itself nothing that could be typed: a
@@ -68,7 +68,7 @@ mod tests {
         assert_eq!(hints(Problem::failed("x").hint("--timeout SECONDS waits longer")).len(), 1);
         assert!(hints(Problem::usage("x")).is_empty(), "what is wrong stays wrong");
         assert!(again(Problem::failed("x"), &Source::Input).hints.is_empty());
-        assert_eq!(folder_of("/a b/c"), "is its path right? `ls -l '/a b'` shows what is there");
+        assert_eq!(folder_of("/a b/c"), "check the path: `ls -l '/a b'` shows what is there");
         assert!(folder_of("c").contains("`ls -l .`"));
     }
 }

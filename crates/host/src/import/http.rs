@@ -185,9 +185,9 @@ impl Http {
             }
             address = next;
         }
-        Err(Problem::failed(format!("`{shown}` leads in a circle"))
+        Err(Problem::failed(format!("redirect loop at `{shown}`"))
             .on(&shown)
-            .because(format!("it leads on and on, more than {REDIRECTS} times"))
+            .because(format!("more than {REDIRECTS} redirects"))
             .hint(hints::ANOTHER))
     }
 
@@ -213,7 +213,7 @@ impl Remote for Http {
                 let (begins, total) = content_range(&head.headers).unwrap_or((u64::MAX, None));
                 (begins, total.or_else(|| length.map(|n| begins.saturating_add(n))))
             }
-            // What is there is no longer than what came of it before: another version, or all came. It begins anew.
+            // What is there is no longer than what came of it before: another version, or all came. It restarts.
             StatusCode::RANGE_NOT_SATISFIABLE if from > 0 => return self.open(0, None),
             status => return Err(refused(status, &self.address)),
         };
@@ -223,9 +223,9 @@ impl Remote for Http {
             .any(|ending| self.address.split(['?', '#']).next().unwrap_or_default().ends_with(ending));
         if !coding.eq_ignore_ascii_case("identity") && !packed {
             let shown = printable(&public(&self.address), 300);
-            return Err(Problem::failed(format!("the server compresses `{shown}` on its way ({})", printable(coding, 30)))
+            return Err(Problem::failed(format!("the server compresses `{shown}` in transit ({})", printable(coding, 30)))
                 .on(&shown)
-                .because("it was asked not to; neither the length nor the hash would be those of the file")
+                .because("compression was not requested; neither the length nor the hash would match the file")
                 .hint(hints::ANOTHER));
         }
         let whole = Whole { validator: version(&head.headers), total };

@@ -73,7 +73,7 @@ impl Image<'_> {
     }
 
     fn qcow2(&self) -> io::Result<Option<String>> {
-        let Some(header) = self.read(0, 72)? else { return Ok(Some("its header is cut".into())) };
+        let Some(header) = self.read(0, 72)? else { return Ok(Some("its header is truncated".into())) };
         let (cluster_bits, l1_entries, l1_at) = (big(&header, 20, 4), big(&header, 36, 4), big(&header, 40, 8));
         let disk = big(&header, 24, 8);
         if !(9..=21).contains(&cluster_bits) {
@@ -119,7 +119,7 @@ impl Image<'_> {
     }
 
     fn vdi(&self) -> io::Result<Option<String>> {
-        let Some(header) = self.read(0, 0x190)? else { return Ok(Some("its header is cut".into())) };
+        let Some(header) = self.read(0, 0x190)? else { return Ok(Some("its header is truncated".into())) };
         let (map_at, data_at) = (little(&header, 0x154, 4), little(&header, 0x158, 4));
         let (block, blocks) = (little(&header, 0x178, 4), little(&header, 0x180, 4));
         let Some(map) = self.read(map_at, blocks * 4)? else { return Ok(Some(self.beyond("its table", map_at))) };

@@ -128,7 +128,7 @@ fn attempt(import: &Import<'_>, place: &mut Place<'_>) -> Result<(), Failed> {
 fn tell(notes: &ova::Notes, import: &Import<'_>, place: &mut Place<'_>) {
     let shown = import.order.source.shown();
     if !notes.asks.is_empty() {
-        (place.report)(Event::Warning(format!("`{shown}` asks for these settings, which you may set: {}", notes.asks.join(" "))));
+        (place.report)(Event::Warning(format!("`{shown}` requests these settings, which you may set: {}", notes.asks.join(" "))));
     }
     if let [taken, others @ ..] = notes.disks.as_slice()
         && !others.is_empty()
@@ -208,8 +208,8 @@ fn flow(
         (Err(problem), middle, _) if !is_interrupt(&problem) || by_hand => {
             let broke = problem.code != Kind::Failed || !middle.is_err_and(|p| !is_interrupt(&p));
             let keep = keep && broke;
-            let hint = keep
-                .then(|| format!("what came so far is kept: `{}` goes on from there, `chyves repair` deletes it", hints::fetch(&shown)));
+            let hint =
+                keep.then(|| format!("the partial download is kept: `{}` resumes it, `chyves repair` deletes it", hints::fetch(&shown)));
             Err(Failed { problem: problem.hint_if(hint), keep })
         }
         (_, Err(problem), written) if !is_interrupt(&problem) || written.is_ok() => Err(problem.into()),
@@ -260,9 +260,7 @@ fn finish(import: &Import<'_>, written: Written, direct: Option<&File>, words: (
         }
         (ImageKind::Disk | ImageKind::Iso, None) => (length, sha256, None),
         (ImageKind::Disk | ImageKind::Iso, Some(_)) => {
-            return Err(Problem::usage(format!("`{shown}` is {}, which has no variables", kind.phrase()))
-                .on(&shown)
-                .hint("leave --vars away"));
+            return Err(Problem::usage(format!("`{shown}` is {}, which has no variables", kind.phrase())).on(&shown).hint("omit --vars"));
         }
     };
     let disc = (kind == ImageKind::Iso).then(|| folder.file(kind.file(), Access::Read, Rule::DISK)).transpose()?;
@@ -331,7 +329,7 @@ pub(crate) fn verify(image: &str, path: &FilePath, sha256: &str, size: Size, pla
         return Err(Problem::failed(format!("the image `{image}` has lost its file"))
             .on(image)
             .because(format!("there is no {path}"))
-            .hint(format!("import it again under another name, and put this one away: `chyves image delete {image}`")));
+            .hint(format!("import it again under another name, and delete this one: `chyves image delete {image}`")));
     }
     // A file of another length is another one, and may be without end.
     let length =
@@ -350,7 +348,7 @@ pub(crate) fn verify(image: &str, path: &FilePath, sha256: &str, size: Size, pla
         .on(image)
         .because(format!("its SHA-256 was {sha256}"))
         .because(format!("and now is        {is}"))
-        .hint("`zpool status -v` tells whether the pool is damaged; import the image again under another name: `chyves image import`"))
+        .hint("`zpool status -v` shows whether the pool is damaged; import the image again under another name: `chyves image import`"))
 }
 
 /// Unpacks a file to nowhere: what its decoder takes, for measuring. The bytes that came out, and how it was packed.

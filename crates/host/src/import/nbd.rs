@@ -5,7 +5,7 @@
 //!
 //! Not here: running the converter (`convert`).
 
-use crate::records;
+use crate::sparse_write;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::FileExt;
@@ -132,9 +132,9 @@ fn write(export: &Export<'_>, bytes: &[u8], at: u64) -> io::Result<()> {
         Export::Source { .. } => Err(ErrorKind::InvalidInput.into()),
         Export::Disk { file, holes, written, .. } => {
             if *holes {
-                records::write_sparse(file, bytes, at)?;
+                sparse_write::write_sparse(file, bytes, at)?;
             } else {
-                records::write(file, bytes, at)?;
+                sparse_write::write(file, bytes, at)?;
             }
             written.fetch_max(at + bytes.len() as u64, Ordering::SeqCst);
             Ok(())

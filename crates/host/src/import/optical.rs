@@ -1,4 +1,4 @@
-//! ISO 9660 and UDF: whether bytes are an optical disc at all, its label, and how long it must be.
+//! ISO 9660 and UDF: whether bytes are an ISO at all, its label, and how long it must be.
 //!
 //! A volume descriptor alone proves nothing: it survives 32 KiB behind the start of a disk that an ISO was once written to.
 //! What was written over it says what the disk is now. Sources: ECMA-119 (ISO 9660), ECMA-167 and OSTA UDF 2.60, UEFI 2.10 (GPT).
@@ -7,7 +7,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-/// A sector of an optical disc.
+/// A sector of an ISO.
 const SECTOR: u64 = 2048;
 /// The first volume descriptor.
 const FIRST: u64 = 16;
@@ -22,7 +22,7 @@ fn is_at(bytes: &[u8], offset: usize, magic: &[u8]) -> bool {
     bytes.get(offset..offset + magic.len()) == Some(magic)
 }
 
-/// Whether a beginning is that of an optical disc.
+/// Whether a beginning is that of an ISO.
 pub(super) fn is_one(head: &[u8]) -> bool {
     (is_at(head, 32_769, b"CD001") && !is_of_a_former_disc(head)) || is_udf(head)
 }

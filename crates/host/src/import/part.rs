@@ -90,7 +90,7 @@ impl Part {
         Ok(part)
     }
 
-    /// Begins anew.
+    /// Restarts.
     pub(super) fn reset(&mut self) -> Result<()> {
         self.file.set_len(0).map_err(crate::apply::io_problem("cut", &Self::path(&self.folder)))?;
         (self.length, self.whole) = (0, Whole::default());
@@ -100,7 +100,7 @@ impl Part {
     /// Remembers what it is the beginning of.
     pub(super) fn know(&mut self, whole: Whole) -> Result<()> {
         let path = format!("{}/{ABOUT}", self.folder);
-        let text = serde_json::to_vec(&whole).map_err(|e| Problem::bug("what a server said is no JSON").because(e))?;
+        let text = serde_json::to_vec(&whole).map_err(|e| Problem::bug("the server's answer is not JSON").because(e))?;
         crate::apply::write_private_bytes(&path, &text)?;
         self.whole = whole;
         Ok(())
@@ -112,7 +112,7 @@ impl Part {
     }
 
     pub(super) fn add(&mut self, bytes: &[u8]) -> Result<()> {
-        crate::records::write(&self.file, bytes, self.length).map_err(crate::apply::io_problem("write", &Self::path(&self.folder)))?;
+        crate::sparse_write::write(&self.file, bytes, self.length).map_err(crate::apply::io_problem("write", &Self::path(&self.folder)))?;
         self.length += bytes.len() as u64;
         Ok(())
     }

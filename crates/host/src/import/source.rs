@@ -122,7 +122,7 @@ pub(super) fn open(order: &Order, part: Option<&str>, stop: &Arc<AtomicBool>, ch
         loop {
             let mut piece = vec![0; PIECE];
             let n = fill(&mut *from, &mut piece)
-                .map_err(|e| problem(e, |e| Problem::failed(format!("can't read `{shown}`")).on(&shown).because(e)))?;
+                .map_err(|e| problem(e, |e| Problem::failed(format!("cannot read `{shown}`")).on(&shown).because(e)))?;
             if stops(&stop) {
                 return Err(interrupted(&shown));
             }
@@ -175,12 +175,12 @@ pub(crate) fn same(path: &str, before: &Metadata, file: &File) -> Result<()> {
         Ok(now) if (now.dev(), now.ino()) != (before.dev(), before.ino()) => return changed("another file has its name"),
         Ok(_) => {}
     }
-    let now = file.metadata().map_err(|e| Problem::failed(format!("can't look at `{shown}`")).because(e))?;
+    let now = file.metadata().map_err(|e| Problem::failed(format!("cannot inspect `{shown}`")).because(e))?;
     if now.len() != before.len() {
         return changed(&format!("it had {} bytes and has {}", before.len(), now.len()));
     }
     if written(&now) != written(before) {
-        return changed("somebody wrote to it");
+        return changed("it was modified");
     }
     Ok(())
 }
@@ -227,7 +227,7 @@ mod tests {
             std::os::unix::fs::FileExt::write_all_at(&file, b"other", 0).unwrap();
             file.set_modified(was).unwrap();
         };
-        assert!(why(read_while(hidden)).contains("wrote"));
+        assert!(why(read_while(hidden)).contains("was modified"));
         let shorter = |path: &str| std::fs::OpenOptions::new().write(true).open(path).unwrap().set_len(9).unwrap();
         assert!(why(read_while(shorter)).contains("has 9"));
     }

@@ -34,7 +34,7 @@ impl Map {
             (Some(major), _) => return Err(io::Error::new(io::ErrorKind::Unsupported, format!("sparse files of version {major}"))),
         };
         if !numbers.len().is_multiple_of(2) || numbers.len() > PARTS * 2 {
-            return Err(wrong("a map of a sparse file that is cut"));
+            return Err(wrong("a truncated map of a sparse file"));
         }
         let parts: Vec<(u64, u64)> = numbers.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();
         let mut end = 0;
@@ -69,14 +69,14 @@ fn inside(data: &mut dyn Read) -> io::Result<Vec<u64>> {
                     }
                 }
                 b'0'..=b'9' if line.len() < 20 => line.push(char::from(byte)),
-                _ => return Err(wrong("a map of a sparse file that is no list of numbers")),
+                _ => return Err(wrong("a map of a sparse file that is not a list of numbers")),
             }
         }
     }
 }
 
 fn number(text: &str) -> io::Result<u64> {
-    text.trim().parse().map_err(|_| wrong("a map of a sparse file that is no list of numbers"))
+    text.trim().parse().map_err(|_| wrong("a map of a sparse file that is not a list of numbers"))
 }
 
 fn wrong(what: &str) -> io::Error {

@@ -137,7 +137,7 @@ pub(crate) fn small(place: &Source, silence: u32) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let mut from: Box<dyn Read> = match place {
         Source::File(path) => Box::new(named::open(path).map_err(|e| {
-            let problem = Problem::not_found(format!("can't open `{}`", printable(path, 300))).on(&shown);
+            let problem = Problem::not_found(format!("cannot open `{}`", printable(path, 300))).on(&shown);
             problem.because(e).hint(hints::folder_of(path))
         })?),
         Source::Input => return Err(Problem::bug("standard input carries the image alone")),
@@ -149,7 +149,7 @@ pub(crate) fn small(place: &Source, silence: u32) -> Result<Vec<u8>> {
     from.by_ref()
         .take(SMALL + 1)
         .read_to_end(&mut bytes)
-        .map_err(|e| super::chunks::problem(e, |e| Problem::failed(format!("can't read `{shown}`")).on(&shown).because(e)))?;
+        .map_err(|e| super::chunks::problem(e, |e| Problem::failed(format!("cannot read `{shown}`")).on(&shown).because(e)))?;
     if bytes.len() as u64 > SMALL {
         return Err(Problem::failed(format!("`{shown}` is too large for what it should be"))
             .on(&shown)

@@ -102,9 +102,9 @@ impl Unpacker {
         };
         self.layers.push(packing);
         if self.layers.len() > LAYERS {
-            return Err(Problem::usage(format!("`{}` is packed in more than {LAYERS} layers", self.shown()))
+            return Err(Problem::usage(format!("`{}` has more than {LAYERS} layers of compression", self.shown()))
                 .on(self.shown())
-                .hint("unpack it first, look what it is, and import that: `chyves image import FILE`"));
+                .hint("unpack it first, check its content, and import that: `chyves image import FILE`"));
         }
         let outermost = self.layers.len() == 1;
         let mut whole = head.as_slice().chain(from);
@@ -207,7 +207,7 @@ impl Unpacker {
     /// What became of a stream that could not be read on.
     pub(super) fn broken(&self, error: io::Error) -> Problem {
         let shown = self.shown();
-        problem(error, |e| Problem::failed(format!("can't read `{shown}`")).on(&shown).because(e))
+        problem(error, |e| Problem::failed(format!("cannot read `{shown}`")).on(&shown).because(e))
     }
 }
 
@@ -220,10 +220,10 @@ fn not_an_image(name: &str, what: &str, hint: &str) -> Problem {
 /// The limit was passed.
 pub(super) fn too_large(name: &str, max: u64) -> Problem {
     let max = Size::bytes(max).human();
-    Problem::failed(format!("`{name}` grows to more than {max}"))
+    Problem::failed(format!("`{name}` decompresses to more than {max}"))
         .on(name)
         .because("a small file that grows without end could fill the pool, so there is a limit")
-        .hint("if it is that large in good faith, say how large it may be: --max-size SIZE")
+        .hint("if it is really that large, allow a larger size: --max-size SIZE")
 }
 
 /// A decoder whose errors say which layer is broken, and which can't go on for ever.
@@ -277,13 +277,13 @@ pub(super) fn damaged(name: &str, packing: Packing, error: &io::Error) -> Proble
             .because(printable(&error.to_string(), 200))
             .hint("it may be intact: unpack it with its own program, and import what is in it: `chyves image import FILE`");
     }
-    let problem = Problem::failed(format!("`{name}` can't be unpacked ({})", packing.word())).on(name);
+    let problem = Problem::failed(format!("`{name}` cannot be unpacked ({})", packing.word())).on(name);
     if error.kind() == io::ErrorKind::UnexpectedEof {
         return problem
-            .because("it ends too early")
-            .hint("was it fetched to its end? `chyves image fetch ADDRESS` fetches, and goes on after a cut");
+            .because("it ends prematurely")
+            .hint("was the download complete? `chyves image fetch ADDRESS` fetches, and resumes a partial download");
     }
     problem
         .because(printable(&error.to_string(), 200))
-        .hint("it is damaged: fetch it again, and say what it must be: `chyves image fetch ADDRESS --hash HASH`")
+        .hint("it is damaged: fetch it again, and give its hash: `chyves image fetch ADDRESS --hash HASH`")
 }

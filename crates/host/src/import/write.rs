@@ -8,8 +8,8 @@ use super::digest::Beside;
 use super::unpack::Out;
 use super::{Import, fetch, interrupted};
 use crate::apply::{self, Event, Place};
-use crate::records;
 use crate::safe::Folder;
+use crate::sparse_write;
 use crate::stream::Flow;
 use chyves_core::error::{Problem, Result};
 use chyves_core::image::Order;
@@ -68,7 +68,7 @@ pub(super) fn write(import: &Import<'_>, out: &Receiver<Out>, meter: &mut Meter,
         match next(out, meter, place) {
             Some(Out::Data(piece)) => {
                 if let Some(target) = &target {
-                    records::write_sparse(target, &piece, at).map_err(fail)?;
+                    sparse_write::write_sparse(target, &piece, at).map_err(fail)?;
                 }
                 at += piece.len() as u64;
                 if let Some(hash) = &hash {
@@ -88,7 +88,7 @@ pub(super) fn write(import: &Import<'_>, out: &Receiver<Out>, meter: &mut Meter,
     let length = if content.kind() == ImageKind::Disk && is_image { at.next_multiple_of(512) } else { at };
     if length != at {
         let warning =
-            format!("`{shown}` has {at} bytes, not a multiple of 512: was it fetched to its end? its last sector is filled with zeros");
+            format!("`{shown}` has {at} bytes, not a multiple of 512: was the download complete? its last sector is filled with zeros");
         (place.report)(Event::Warning(warning));
     }
     if let Some(target) = &target {

@@ -77,7 +77,7 @@ fn wrong(error: &FrameDecoderError) -> io::Error {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(e) = cause {
         if let Some(e) = e.downcast_ref::<io::Error>().filter(|e| e.kind() == io::ErrorKind::UnexpectedEof) {
-            return io::Error::new(e.kind(), "it ends too early");
+            return io::Error::new(e.kind(), "it ends prematurely");
         }
         cause = e.source();
     }

@@ -97,7 +97,7 @@ fn nodes() -> Result<Graph> {
     ngctl::read(&run::must(&list)?)
 }
 
-/// Writes down what became of a node. The intent was carried out, or its opposite was taken back.
+/// Writes down what became of a node. The intent was carried out, or its opposite was rolled back.
 ///
 /// # Errors
 /// It can't be written.
@@ -108,7 +108,7 @@ pub(crate) fn note(intent: &Intent, rt: &Runtime) -> Result<()> {
             let (id, _) =
                 graph.named(node.as_str()).ok_or_else(|| Problem::failed(format!("the node `{node}:` that was made is not there")))?;
             let path = folder(rt).join(node.as_str());
-            let cant = |e| Problem::host_cant(format!("can't write `{}`", path.display())).because(e);
+            let cant = |e| Problem::host_cant(format!("cannot write `{}`", path.display())).because(e);
             own::make_folder(folder(rt), 0o700).map_err(cant)?;
             crate::apply::write_private(&path.to_string_lossy(), &Made { mark: mark.clone(), id, boot: proc::boot_id()? }.text())
         }

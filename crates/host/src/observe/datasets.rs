@@ -21,7 +21,7 @@ pub fn guids(names: &[String]) -> Result<Vec<(String, u64)>> {
         .map(|name| {
             let guid = rows.iter().find(|r| r.name == *name).and_then(|r| r.number("guid"));
             guid.map(|g| (name.clone(), g))
-                .ok_or_else(|| Problem::failed(format!("ZFS told no GUID of `{}`", printable(name, 120))).on(name))
+                .ok_or_else(|| Problem::failed(format!("zfs returned no GUID of `{}`", printable(name, 120))).on(name))
         })
         .collect()
 }
@@ -69,7 +69,7 @@ pub fn tree(of: &Dataset) -> Result<Vec<Member>> {
     let listed = run::must(&args::list_types(of))?;
     let member = |line: &str| {
         let (name, is) =
-            line.split_once('\t').ok_or_else(|| Problem::failed("can't read what `zfs list` printed").because(printable(line, 120)))?;
+            line.split_once('\t').ok_or_else(|| Problem::failed("cannot read what `zfs list` printed").because(printable(line, 120)))?;
         let dataset: Dataset = name.parse()?;
         let is = if is == "volume" { Type::Volume } else { Type::FileSystem };
         let came = guard::came(&run::must(&guard::read(&dataset))?);

@@ -87,7 +87,7 @@ fn unguarded(root: &Dataset, dataset: &Dataset, native: Option<&Row>) -> Vec<&'s
     if dataset == root { Vec::new() } else { guard::GUARDS.into_iter().filter(|key| !is_off(key)).collect() }
 }
 
-/// Everything below a root that carries settings, for a change of its layout; to take one back, with what the newest
+/// Everything below a root that carries settings, for a change of its layout; to undo one, with what the newest
 /// snapshot of the upgrade to this layout recorded, and that snapshot's name.
 ///
 /// # Errors

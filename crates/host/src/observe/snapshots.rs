@@ -1,4 +1,4 @@
-//! Looking at snapshots and at what stands on them: one `zfs` call for all guests at once.
+//! Looking at snapshots and at what depends on them: one `zfs` call for all guests at once.
 
 use super::{dataset, guids};
 use crate::run;
@@ -95,9 +95,9 @@ pub fn origins(pool: &str) -> Result<Clones> {
     let output = run::must(&args::list_origins(pool))?;
     let mut found = Vec::new();
     for line in output.lines() {
-        let unreadable = || Problem::failed("can't read what `zfs list` printed").because(printable(line, 120));
+        let unreadable = || Problem::failed("cannot read what `zfs list` printed").because(printable(line, 120));
         let (name, origin) = line.split_once('\t').ok_or_else(unreadable)?;
-        // Names that chyves could not have given are other people's, and so are those that stand on their snapshots.
+        // Names that chyves could not have given are other people's, and so are those that depend on their snapshots.
         if let (Ok(name), Ok(origin)) = (name.parse(), origin.parse()) {
             found.push((name, origin));
         }
@@ -112,7 +112,7 @@ pub struct Origins {
     pools: Mutex<HashMap<String, Arc<Clones>>>,
 }
 
-/// Clones, each with the snapshot that it stands on.
+/// Clones, each with the snapshot that it depends on.
 pub type Clones = Vec<(Dataset, SnapshotRef)>;
 
 impl Origins {
@@ -185,7 +185,7 @@ pub fn reclaim(dialect: Dialect, guest: &Guest, names: &[SnapshotName]) -> Resul
     let output = run::must(&args::preview_snapshots(&guest.dataset, names))?;
     let told = output.lines().find_map(|l| l.strip_prefix("reclaim\t")?.parse().ok());
     told.map(|bytes| Some(Size::bytes(bytes))).ok_or_else(|| {
-        Problem::failed("can't read what `zfs destroy -nvp` printed").because(printable(output.lines().last().unwrap_or_default(), 120))
+        Problem::failed("cannot read what `zfs destroy -nvp` printed").because(printable(output.lines().last().unwrap_or_default(), 120))
     })
 }
 
@@ -211,7 +211,7 @@ pub fn changed_files(guest: &Guest, from: &SnapshotName, to: Option<&SnapshotNam
 /// # Errors
 /// What can't be asked or read.
 pub fn stream_size(dialect: Dialect, snapshot: &SnapshotRef) -> Result<Size> {
-    let unreadable = |text: &str| Problem::failed(format!("can't read how large {snapshot} is")).because(printable(text, 120));
+    let unreadable = |text: &str| Problem::failed(format!("cannot read how large {snapshot} is")).because(printable(text, 120));
     match dialect {
         Dialect::OpenZfs => {
             let output = run::must(&args::send_size(snapshot))?;
@@ -229,11 +229,11 @@ pub fn stream_size(dialect: Dialect, snapshot: &SnapshotRef) -> Result<Size> {
 pub fn size_of(name: &str) -> Result<u64> {
     let output = run::must(&args::read_exactly(&[name]))?;
     let rows = rows::parse(&output, false)?;
-    rows.first().and_then(|r| r.number("referenced")).ok_or_else(|| Problem::failed(format!("ZFS told no size of `{name}`")).on(name))
+    rows.first().and_then(|r| r.number("referenced")).ok_or_else(|| Problem::failed(format!("zfs returned no size of `{name}`")).on(name))
 }
 
 /// What the destruction of a dataset would take, what keeps it from being destroyed, and which snapshot that chyves took
-/// for it by itself nothing stands on any more then. `all`: what this command has seen of clones.
+/// for it by itself nothing depends on any more then. `all`: what this command has seen of clones.
 ///
 /// # Errors
 /// What can't be asked or read.
@@ -241,7 +241,7 @@ pub fn doomed(name: &Dataset, all: &Origins) -> Result<Doomed> {
     let listed = run::must(&args::list_everything(name))?;
     let pairs: Vec<(&str, &str)> = listed.lines().map(|l| l.split_once('\t').unwrap_or((l, "-"))).collect();
     let takes: Vec<String> = pairs.iter().map(|(n, _)| (*n).to_owned()).collect();
-    // All clones of the pool are looked for only where this has snapshots, or stands on one that may go with it.
+    // All clones of the pool are looked for only where this has snapshots, or depends on one that may go with it.
     let own = pairs.iter().find(|(n, _)| *n == name.as_str()).and_then(|(_, o)| o.parse::<SnapshotRef>().ok());
     let concerned = takes.iter().any(|n| n.contains('@')) || own.is_some_and(|o| chyves_core::plan::clone::is_automatic(&o.name));
     let origins = if concerned { all.of(name.pool())? } else { Arc::default() };

@@ -85,7 +85,7 @@ impl Lock {
             }
             let file = open(path).map_err(|e| cant(path, &e))?;
             match lock(&file) {
-                // The file may have been removed, and made anew by somebody else, between opening and locking.
+                // The file may have been removed, and recreated by somebody else, between opening and locking.
                 Ok(()) if is_at(&file, path) => {
                     return Ok(Some(Self { file, path: path.to_owned(), pruned: false, lent: AtomicBool::new(false) }));
                 }
@@ -113,7 +113,7 @@ impl Lock {
     /// Says who holds it.
     pub(crate) fn note(&mut self, command: &str) -> Result<()> {
         let holder = Holder { pid: std::process::id(), command: command.to_owned() };
-        let text = serde_json::to_string(&holder).map_err(|e| Problem::bug("a lock's note can't be written as JSON").because(e))?;
+        let text = serde_json::to_string(&holder).map_err(|e| Problem::bug("a lock's note cannot be written as JSON").because(e))?;
         let mut write = || {
             self.file.set_len(0)?;
             self.file.rewind()?;
@@ -142,7 +142,7 @@ impl Lock {
 
 fn cant(path: &Path, e: &std::io::Error) -> Problem {
     let class = if e.kind() == std::io::ErrorKind::PermissionDenied { Problem::host_cant } else { Problem::failed };
-    let problem = class(format!("can't lock `{}`", path.display())).on(path.display()).because(e);
+    let problem = class(format!("cannot lock `{}`", path.display())).on(path.display()).because(e);
     if e.kind() == std::io::ErrorKind::PermissionDenied { problem.hint("run it as root") } else { problem }
 }
 

@@ -1,4 +1,4 @@
-//! The runtime folder: what is true only while this host is up. Locks, sockets and records of running machines.
+//! The runtime folder: what is true only while this host is up. Locks, sockets and records of running VMs.
 //!
 //! Whether something lives is proved, never remembered: a supervisor holds `supervisor.lock`, and every process of a machine
 //! inherits `machine.lock`, whose file also names the hypervisor with the moment of its start: it is not trusted to keep the
@@ -43,7 +43,7 @@ const fn root(os: Os) -> &'static str {
 /// The variable that puts the runtime folder elsewhere.
 pub const ROOT_VARIABLE: &str = "CHYVES_RUNDIR";
 
-/// Where what outlives the host is on each system, its pools' mountpoints among them.
+/// Where what survives a host crash is on each system, its pools' mountpoints among them.
 const fn lasting(os: Os) -> &'static str {
     match os {
         Os::Linux => "/var/lib/chyves",
@@ -51,7 +51,7 @@ const fn lasting(os: Os) -> &'static str {
     }
 }
 
-/// The variable that puts what outlives the host elsewhere.
+/// The variable that puts what survives a host crash elsewhere.
 pub const LASTING_VARIABLE: &str = "CHYVES_STATEDIR";
 
 /// The runtime folder.
@@ -73,7 +73,7 @@ fn absolute(path: PathBuf) -> PathBuf {
 }
 
 impl Runtime {
-    /// This host's runtime folder, or the one that `CHYVES_RUNDIR` names; with `CHYVES_STATEDIR` what outlives the host is
+    /// This host's runtime folder, or the one that `CHYVES_RUNDIR` names; with `CHYVES_STATEDIR` what survives a host crash is
     /// there, else in this host's place for it, or where the runtime folder was put. Creates nothing.
     pub fn from_env() -> Self {
         let chosen = |variable| std::env::var_os(variable).filter(|v| !v.is_empty()).map(PathBuf::from);
@@ -83,7 +83,7 @@ impl Runtime {
         Self { lasting: absolute(state), ..Self::at(run.unwrap_or_else(|| PathBuf::from(root(os)))) }
     }
 
-    /// The runtime folder at a path, and what outlives the host in it. Creates nothing.
+    /// The runtime folder at a path, and what survives a host crash in it. Creates nothing.
     pub fn at(root: impl Into<PathBuf>) -> Self {
         let root = absolute(root.into());
         Self { lasting: root.clone(), root }
@@ -94,7 +94,7 @@ impl Runtime {
         &self.root
     }
 
-    /// Where what outlives the host is.
+    /// Where what survives a host crash is.
     pub fn lasting(&self) -> &Path {
         &self.lasting
     }
@@ -104,7 +104,7 @@ impl Runtime {
         self.guest(uuid).path
     }
 
-    /// The file that holds the password of a guest's screen; none where chyves gave it none, as to a screen that is a device
+    /// The file that holds the password of a guest's screen; none where chyves gave it none, as to a display that is a device
     /// of the user's own.
     pub fn screen_secret(&self, uuid: Uuid) -> Option<PathBuf> {
         Some(self.guest_dir(uuid).join(SECRET_FILE)).filter(|file| own::is_there(file))
@@ -119,7 +119,7 @@ impl Runtime {
         check_socket(&path)?;
         path.to_str()
             .map(str::to_owned)
-            .ok_or_else(|| Problem::usage(format!("the runtime folder `{}` is no UTF-8 text", self.root.display())).hint(root_hint()))
+            .ok_or_else(|| Problem::usage(format!("the runtime folder `{}` is not UTF-8 text", self.root.display())).hint(root_hint()))
     }
 
     pub(crate) fn guest(&self, uuid: Uuid) -> GuestDir {
@@ -159,7 +159,7 @@ pub(crate) fn check_socket(path: &Path) -> Result<()> {
 pub(crate) fn make_private(path: &Path) -> Result<()> {
     let failed = |e: std::io::Error| {
         let problem = if e.kind() == std::io::ErrorKind::PermissionDenied { Problem::host_cant } else { Problem::failed };
-        problem(format!("can't make the folder `{}`", path.display())).on(path.display()).because(e)
+        problem(format!("cannot create the folder `{}`", path.display())).on(path.display()).because(e)
     };
     own::make_folder(path, 0o700).map_err(failed)?;
     check_private(path, ROOT_VARIABLE).map(drop)
@@ -182,7 +182,7 @@ pub(crate) fn check_private(path: &Path, variable: &str) -> Result<bool> {
     if !meta.is_dir() || meta.uid() != me || meta.mode() & 0o022 != 0 {
         return Err(Problem::host_cant(format!("the folder `{}` is not safe to use", path.display()))
             .on(path.display())
-            .because("it is no folder, belongs to another user, or others may write to it")
+            .because("it is not a folder, belongs to another user, or others may write to it")
             .hint(format!("remove it, or name another in {variable}")));
     }
     if let Some(open) = open_above(path, me) {

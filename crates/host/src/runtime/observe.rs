@@ -122,7 +122,7 @@ impl Runtime {
             // Rules for users that nobody has harm nobody; the next start tries again.
             drop(crate::confine::loopback::refresh(&self.root));
         }
-        dir.remove().map_err(|e| Problem::failed(format!("can't remove `{}`", dir.path().display())).on(uuid).because(e))
+        dir.remove().map_err(|e| Problem::failed(format!("cannot remove `{}`", dir.path().display())).on(uuid).because(e))
     }
 
     /// Whether anything of the machine with this identity lives.
@@ -185,7 +185,7 @@ impl Runtime {
 
 /// The identities that name something in a folder, in order; none where the folder is missing.
 fn uuids_in(folder: &Path) -> Result<Vec<Uuid>> {
-    let cant = |e| Problem::failed(format!("can't read the folder `{}`", folder.display())).on(folder.display()).because(e);
+    let cant = |e| Problem::failed(format!("cannot read the folder `{}`", folder.display())).on(folder.display()).because(e);
     let names = own::names(folder).map_err(cant)?;
     let mut all: Vec<Uuid> = names.iter().filter_map(|name| Uuid::try_parse(name.to_str()?).ok()).collect();
     all.sort_unstable();
@@ -210,8 +210,9 @@ fn look(dir: &GuestDir, uuid: Uuid, boot: &str) -> Result<Observed> {
 
 /// The locks are the truth; the record only says which of the living states it is, or how it died.
 fn judge(supervisor: bool, machine: bool, record: Option<&Record>) -> GuestState {
-    let told =
-        |words: fn(&Record) -> &Option<String>| record.and_then(|r| words(r).clone()).unwrap_or_else(|| "nobody wrote down why".to_owned());
+    let told = |words: fn(&Record) -> &Option<String>| {
+        record.and_then(|r| words(r).clone()).unwrap_or_else(|| "the reason was not recorded".to_owned())
+    };
     match (supervisor, machine, record.map(|r| r.phase)) {
         (true, _, None | Some(Phase::Starting)) => GuestState::Starting,
         (true, _, Some(Phase::Running)) => GuestState::Running,
@@ -221,7 +222,7 @@ fn judge(supervisor: bool, machine: bool, record: Option<&Record>) -> GuestState
         (false, false, None) => GuestState::Stopped,
         (false, false, Some(Phase::Crashed)) => GuestState::Crashed { reason: told(|r| &r.end) },
         (false, false, Some(Phase::Starting | Phase::Running | Phase::Paused | Phase::Stopping)) => {
-            GuestState::Crashed { reason: "its supervisor and its machine are both gone, and nobody saw why".to_owned() }
+            GuestState::Crashed { reason: "its supervisor and its VM are both gone; the reason was not recorded".to_owned() }
         }
     }
 }

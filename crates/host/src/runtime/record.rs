@@ -79,7 +79,7 @@ impl Record {
     /// It can't be read or is none of ours.
     pub(crate) fn read(path: &Path) -> Result<Option<Self>> {
         let cant = |e: &dyn std::fmt::Display| {
-            Problem::failed(format!("can't read the record `{}`", path.display()))
+            Problem::failed(format!("cannot read the record `{}`", path.display()))
                 .on(path.display())
                 .because(e)
                 .hint("`chyves reclaim` removes it where nothing of its guest lives")

@@ -129,7 +129,7 @@ impl Folder {
     /// It is no regular file, not what the rule says, or can't be read.
     pub fn read(&self, path: impl AsRef<Path>, rule: Rule) -> Result<Option<Vec<u8>>> {
         let path = path.as_ref();
-        let limit = rule.limit.ok_or_else(|| Problem::bug("a whole file is to be read without a limit"))?;
+        let limit = rule.limit.ok_or_else(|| Problem::bug("no limit was given for reading a file"))?;
         let read = || {
             let mut bytes = Vec::new();
             // It may grow while it is read.

@@ -374,7 +374,7 @@ impl Folder {
                 self.remove_folder(name)?;
             }
         }
-        Err(Problem::failed(format!("cannot remove {}: it is filled again and again", refusal::path(&self.path)))
+        Err(Problem::failed(format!("cannot remove {}: it is filled repeatedly", refusal::path(&self.path)))
             .on(self.path.display())
             .hint("end what writes there"))
     }

@@ -103,7 +103,7 @@ impl fmt::Display for Refusal {
             Self::InUse => {
                 write!(f, "this host uses it: a file system of it is mounted, or it is part of a pool, a RAID or a volume group")
             }
-            Self::OfKernel => write!(f, "it is no disk: it is on a file system of the kernel's, such as /proc or /sys"),
+            Self::OfKernel => write!(f, "it is not a disk: it is on a file system of the kernel's, such as /proc or /sys"),
             Self::Owner(uid) => write!(f, "it belongs to the user {uid}, not to the user who runs chyves"),
         }
     }

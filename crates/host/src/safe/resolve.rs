@@ -1,6 +1,6 @@
 //! Names to descriptors: nothing above the folder, no symbolic link, no other file system.
 //!
-//! Linux has `openat2`, which promises all of it in one call. Elsewhere, and where a kernel or a filter of system calls
+//! Linux has `openat2`, which promises all of it in one call. Elsewhere, and where a kernel or a system call filter
 //! doesn't have it, the path is opened component by component with `O_NOFOLLOW`, and each folder must be on the same file
 //! system as the first.
 

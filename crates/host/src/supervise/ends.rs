@@ -49,7 +49,7 @@ impl Engine<'_> {
         self.discs = None;
         self.hold = None;
         let name = &self.launch.guest;
-        let ended = Problem::not_now(format!("the machine of `{name}` ended before it answered"))
+        let ended = Problem::not_now(format!("the VM of `{name}` ended before it answered"))
             .on(name)
             .because(end.to_string())
             .hint(format!("see what it does now: `chyves info {name}`; then try again"));
@@ -74,7 +74,7 @@ impl Engine<'_> {
         self.adopting = None;
         self.told = true;
         let name = &self.launch.guest;
-        let problem = Problem::not_now(format!("can't take `{name}` over: its machine does not answer"))
+        let problem = Problem::not_now(format!("cannot take `{name}` over: its VM does not answer"))
             .on(name)
             .because("its monitor could not be reached in time")
             .hint("see whether somebody else is connected to it, or whether it is frozen");
@@ -132,8 +132,10 @@ impl Engine<'_> {
         let problem = problem.hint(format!("the command was: {cmd}"));
         if self.unprepared.as_ref().is_some_and(|unprepared| unprepared.late && loads(&unprepared.cmd)) {
             return problem
-                .hint("a loader that finds nothing to boot waits at its prompt: look at the disk and the settings loader and os")
-                .hint(format!("`chyves set {name} loader_timeout=10m` gives it more time; `chyves console {name}` sits there meanwhile"));
+                .hint("a loader that finds nothing to boot waits at its prompt: check the disk and the settings loader and os")
+                .hint(format!(
+                    "`chyves set {name} loader_timeout=10m` gives it more time; `chyves console {name}` attaches to it meanwhile"
+                ));
         }
         problem.hint_if((self.last_words.is_some()).then(|| format!("all of its messages: {}", self.where_the_log_is())))
     }

@@ -5,20 +5,20 @@
 //!
 //! Not here: how it comes to be (`birth`), how each thing is done (`deeds`), what an end meant and what is said about it (`ends`).
 
-use super::birth::Means;
-use super::hold::Hold;
+use super::clients::Peers;
 use super::job::Job;
 use super::log::{ConsoleLog, HypervisorLog};
 use super::machine::Machine;
 use super::messages::Messages;
 use super::opened::Proof;
 use super::order::{Order, Outcome, Word};
-use super::peers::Peers;
+use super::pause::Hold;
 use super::qmp::{News, Qmp};
 use super::ring::Ring;
 use super::serial::Serial;
 use super::signals::Signals;
 use super::spawn::Spawner;
+use super::startup::Means;
 use crate::runtime::{GuestDir, Lock, Phase as Shown, Record, Runtime};
 use chyves_core::cmd::Cmd;
 use chyves_core::error::{Problem, Result};
@@ -134,7 +134,7 @@ pub(super) struct Engine<'a> {
 /// Does what the order says, until it is over.
 pub(super) fn run(rt: &Runtime, order: Order, spawner: Spawner, foreground: bool, report: &mut dyn FnMut(Word)) -> Result<Outcome> {
     // Signals first: one that comes early must not end us half-way.
-    let signals = Signals::new(foreground).map_err(|e| Problem::failed("can't heed signals").because(e))?;
+    let signals = Signals::new(foreground).map_err(|e| Problem::failed("cannot handle signals").because(e))?;
     let means = Means { spawner, signals, report };
     match order {
         Order::Start(launch) => Engine::fresh(rt, *launch, means)?.live(),
@@ -247,7 +247,7 @@ impl Engine<'_> {
     fn look(&mut self) {
         let now = self.now();
         if self.signals.take() {
-            self.hypervisor_log.note("told by a signal to stop the guest");
+            self.hypervisor_log.note("a signal requested to stop the guest");
             let timeout = u64::from(self.launch.policy.stop_timeout) * 1000;
             self.events.push_back(Event::Stop(Wish { timeout, force: Force::Never, stands: true }));
         }

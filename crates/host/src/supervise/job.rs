@@ -87,7 +87,7 @@ impl Job {
             removes: None,
             over: None,
         };
-        ready.map_err(|e| CantRun { why: format!("can't read from `{}`: {e}", job.text), missing: false })?;
+        ready.map_err(|e| CantRun { why: format!("cannot read from `{}`: {e}", job.text), missing: false })?;
         Ok(job)
     }
 
@@ -154,7 +154,7 @@ impl Job {
                 self.over = Some((status, until));
                 self.gone(status, now, until)
             }
-            Err(e) => Some(Ended::Badly(format!("can't wait for `{}`: {e}", self.text))),
+            Err(e) => Some(Ended::Badly(format!("cannot wait for `{}`: {e}", self.text))),
         }
     }
 
@@ -169,7 +169,7 @@ impl Job {
         Some(if !status.success() {
             Ended::Badly(self.with_words(&describe(status)))
         } else if self.stdout.len() > self.limit {
-            Ended::Badly(format!("`{}` said more than {} bytes", self.text, self.limit))
+            Ended::Badly(format!("`{}` printed more than {} bytes", self.text, self.limit))
         } else {
             Ended::Well(std::mem::take(&mut self.stdout))
         })
@@ -208,7 +208,7 @@ impl CantRun {
         let why = if missing {
             format!("the program `{program}` is not installed or not on the path")
         } else {
-            format!("can't run `{program}`: {e}")
+            format!("cannot run `{program}`: {e}")
         };
         Self { why, missing }
     }
@@ -247,7 +247,7 @@ mod tests {
     fn output_and_failures_come_back() {
         assert_eq!(run(&Cmd::new("echo", ["hello"]), Some(100), 60).unwrap(), b"hello\n");
         assert_eq!(run(&Cmd::new("echo", ["hello"]), None, 60).unwrap(), b"");
-        assert_eq!(run(&Cmd::new("echo", ["hello"]), Some(3), 60).unwrap_err(), "`echo` said more than 3 bytes");
+        assert_eq!(run(&Cmd::new("echo", ["hello"]), Some(3), 60).unwrap_err(), "`echo` printed more than 3 bytes");
         let failed = run(&Cmd::new("ls", ["/no/such/path"]), None, 60).unwrap_err();
         assert!(failed.starts_with("`ls` ended with status 2: ") && failed.contains("/no/such/path"), "{failed}");
         assert_eq!(

@@ -3,7 +3,7 @@
 //! A write on a *suspended* pool hangs in the kernel and takes the supervisor with it until the pool is back; the guest's
 //! disks on the same pool hang then too, and the machine is still provably there by its lock.
 
-use super::owed::Owed;
+use super::log_backlog::Owed;
 use super::ring::Ring;
 use crate::hostfs::kernel;
 use crate::safe::{Access, Folder, Rule};

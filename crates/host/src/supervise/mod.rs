@@ -14,26 +14,26 @@
 //! What follows an end is decided in `core::lifecycle`; what is run is decided by the planner and comes as a `Launch`.
 //! Nothing here knows a property.
 
-mod birth;
-mod deeds;
+mod actions;
+mod clients;
 mod ends;
 mod engine;
-mod hold;
 mod job;
 mod log;
+mod log_backlog;
 mod machine;
+mod memory;
 pub(crate) mod messages;
 mod opened;
 mod order;
-mod owed;
-mod peers;
+mod pause;
 mod qmp;
 mod requests;
 mod ring;
 mod serial;
 mod signals;
-mod slim;
 mod spawn;
+mod startup;
 
 pub use order::{Outcome, Progress};
 pub(crate) use spawn::adopt;
@@ -73,15 +73,15 @@ fn detached(told: &mut bool) -> Result<Outcome> {
     // No folder of the host is to be kept busy by a supervisor that was started in it.
     let _ = rustix::process::chdir("/");
     let mut text = String::new();
-    std::io::stdin().take(LIMIT).read_to_string(&mut text).map_err(|e| Problem::bug("a supervisor can't read its order").because(e))?;
-    let order: Order = serde_json::from_str(&text).map_err(|e| Problem::bug("a supervisor can't read its order").because(e))?;
+    std::io::stdin().take(LIMIT).read_to_string(&mut text).map_err(|e| Problem::bug("a supervisor cannot read its order").because(e))?;
+    let order: Order = serde_json::from_str(&text).map_err(|e| Problem::bug("a supervisor cannot read its order").because(e))?;
     drop(text);
     let mut report = |word: Word| {
         let last = matches!(word, Word::Running { .. } | Word::Failed(_));
         *told |= last;
         if last {
             // Before the answer: whoever looks then sees what it will be.
-            slim::forget_the_start();
+            memory::forget_the_start();
         }
         say(&word);
         if last {

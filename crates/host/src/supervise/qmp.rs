@@ -1,7 +1,7 @@
 //! QEMU's machine protocol, as much of it as a supervisor needs: wait until the machine can run, let it run, press its
 //! buttons, hear why it ends. One JSON text a line, each way.
 //!
-//! Never blocks: what can't be read or written now is done when `poll` says so. A connection that breaks is made anew.
+//! Never blocks: what can't be read or written now is done when `poll` says so. A connection that breaks is recreated.
 
 mod disc;
 #[cfg(test)]
@@ -257,7 +257,7 @@ impl Qmp {
         let answer = &message["return"];
         let answers = |name: &str| message["id"] == name;
         let result = || match message.get("error") {
-            Some(error) => Err(error["desc"].as_str().unwrap_or("it does not say why").to_owned()),
+            Some(error) => Err(error["desc"].as_str().unwrap_or("no reason was given").to_owned()),
             None => Ok(()),
         };
         if answers(RESIZE) {
@@ -269,7 +269,7 @@ impl Qmp {
                 (Some(set), Ok(())) => self.insert(set),
                 (_, result) => {
                     self.change = None;
-                    news.push(News::Changed(result.and(Err("QEMU did not take the disc's descriptor".to_owned()))));
+                    news.push(News::Changed(result.and(Err("QEMU rejected the descriptor of the ISO".to_owned()))));
                 }
             }
             return;

@@ -1,9 +1,9 @@
 //! How each request of those who are connected is answered.
 
+use super::clients::Said;
 use super::engine::{Discs, Engine};
 use super::machine::Machine;
 use super::order::Outcome;
-use super::peers::Said;
 use crate::confine;
 use crate::control::{Reply, Request, Status};
 use chyves_core::error::Problem;
@@ -53,7 +53,7 @@ impl Engine<'_> {
             }
             Request::Grow { path, size } => {
                 if let Err(why) = self.grow(path, *size) {
-                    let problem = Problem::not_now(format!("`{path}` can't grow while `{}` runs", self.launch.guest))
+                    let problem = Problem::not_now(format!("`{path}` cannot grow while `{}` runs", self.launch.guest))
                         .because(why)
                         .hint(format!("`chyves stop {}` first", self.launch.guest));
                     self.peers.answer(index, &Reply::Failed(problem.on(path)));
@@ -102,14 +102,14 @@ impl Engine<'_> {
         if self.qmp.as_mut().is_some_and(|qmp| qmp.change_disc(drive, former, disc.as_ref(), force)) {
             return Ok(());
         }
-        Err(Problem::not_now(format!("the hypervisor of `{name}` can't be asked just now")).hint("try again in a moment"))
+        Err(Problem::not_now(format!("the hypervisor of `{name}` does not answer")).hint("try again in a moment"))
     }
 
     /// Asks the machine to take a disk for larger; its answer comes as news.
     fn grow(&mut self, path: &str, size: u64) -> Result<(), String> {
-        let node = qemu::node_of(&self.launch.hypervisor, path).ok_or("the machine that runs has no such disk: it was added since")?;
+        let node = qemu::node_of(&self.launch.hypervisor, path).ok_or("the running VM has no such disk: it was added since")?;
         let asked = self.qmp.as_mut().is_some_and(|qmp| qmp.resize(&node, size));
-        if asked { Ok(()) } else { Err("its hypervisor can't be asked just now".to_owned()) }
+        if asked { Ok(()) } else { Err("its hypervisor does not answer".to_owned()) }
     }
 
     /// The machine has answered whether a disk has grown.
@@ -119,7 +119,7 @@ impl Engine<'_> {
             Err(why) => {
                 let name = &self.launch.guest;
                 Reply::Failed(
-                    Problem::not_now(format!("a disk of `{name}` can't grow while it runs"))
+                    Problem::not_now(format!("a disk of `{name}` cannot grow while it runs"))
                         .because(why)
                         .hint(format!("`chyves stop {name}` first")),
                 )
@@ -150,10 +150,10 @@ impl Engine<'_> {
                 self.discs = None;
                 let name = &self.launch.guest;
                 Reply::Failed(
-                    Problem::not_now(format!("the disc in a drive of `{name}` can't be changed"))
+                    Problem::not_now(format!("the ISO in a drive of `{name}` cannot be changed"))
                         .on(name)
                         .because(why)
-                        .hint("a guest that has a disc mounted locks its drive: unmount it there; or take it all the same, with --force"),
+                        .hint("a guest that has an ISO mounted locks its drive: unmount it there, or use --force"),
                 )
             }
         };

@@ -1,6 +1,6 @@
-//! The caller's side: starts a detached supervisor, tells it its order, and listens until the machine runs or not.
+//! The caller's side: starts a detached supervisor, prints it its order, and listens until the machine runs or not.
 
-use super::deeds::AFTER_WITHIN;
+use super::actions::AFTER_WITHIN;
 use super::order::{LIMIT, Order, Progress, Word};
 use super::ring::last_lines;
 use crate::child;
@@ -23,7 +23,7 @@ use uuid::Uuid;
 pub(super) const WORD: &str = "_supervise";
 /// Beyond what the supervisor itself allows for each step: after that it hangs.
 const SLACK: u64 = 30_000;
-/// A supervisor says next to nothing on its standard error; a longer file is begun anew.
+/// A supervisor says next to nothing on its standard error; a longer file is truncated and restarted.
 const STDERR_LIMIT: u64 = 64 << 10;
 
 /// How this very program is called for its hidden commands.
@@ -50,7 +50,7 @@ impl Spawner {
     /// # Errors
     /// The system does not tell which that is.
     pub fn this_program() -> Result<Self> {
-        let exe = std::env::current_exe().map_err(|e| Problem::host_cant("can't tell where this program lies").because(e))?;
+        let exe = std::env::current_exe().map_err(|e| Problem::host_cant("cannot find this program's own path").because(e))?;
         // On Linux a program that was replaced while it runs is called so; its successor has the old name.
         let text = exe.to_string_lossy();
         let exe = text.strip_suffix(" (deleted)").map_or_else(|| exe.clone(), PathBuf::from);
@@ -63,7 +63,7 @@ impl Spawner {
     }
 }
 
-/// Starts a guest under a supervisor of its own, and returns when its machine is seen running.
+/// Starts a guest under a supervisor, and returns when its machine is seen running.
 ///
 /// # Errors
 /// It did not come up: why, its last words, the console's last lines, the command. Nothing of it is left then.
@@ -78,7 +78,7 @@ pub fn spawn(rt: &Runtime, launch: &Launch, spawner: &Spawner, on: &mut dyn FnMu
 /// Gives a new supervisor to a machine that lost its own.
 ///
 /// # Errors
-/// It does not run, has a supervisor, or does not answer.
+/// It is not running, has a supervisor, or does not answer.
 pub fn take_over(rt: &Runtime, uuid: Uuid, dataset: &Dataset, spawner: &Spawner, on: &mut dyn FnMut(Progress)) -> Result<Started> {
     adopt(rt, uuid, dataset, spawner, false, on)
 }
@@ -109,7 +109,7 @@ struct Birth<'a> {
 impl Birth<'_> {
     fn give(&self, order: &Order, spawner: &Spawner, within: u64, on: &mut dyn FnMut(Progress)) -> Result<Started> {
         let cant =
-            |e: &dyn std::fmt::Display| Problem::failed(format!("can't start a supervisor for `{}`", self.name)).on(self.name).because(e);
+            |e: &dyn std::fmt::Display| Problem::failed(format!("cannot start a supervisor for `{}`", self.name)).on(self.name).because(e);
         let text = serde_json::to_vec(order).map_err(|e| cant(&e))?;
         let cmd = spawner.command(WORD);
         let mut child = child::own_command(&spawner.exe)
@@ -205,11 +205,11 @@ impl Words {
                 return Ok(Some(serde_json::from_slice(&line)?));
             }
             if self.bytes.len() as u64 > LIMIT {
-                return Err(std::io::Error::other("it says more than can be"));
+                return Err(std::io::Error::other("its length is impossible"));
             }
             let left = self.deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Err(std::io::Error::other("it does not get on"));
+                return Err(std::io::Error::other("it makes no progress"));
             }
             let left = Timespec::try_from(left).ok();
             match poll(&mut [PollFd::new(&self.out, PollFlags::IN)], left.as_ref()) {

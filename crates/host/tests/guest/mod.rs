@@ -208,7 +208,7 @@ impl Drop for Guest {
     fn drop(&mut self) {
         let ended = self.stop(Some(0), Force::Now);
         if let (Err(problem), false) = (ended, std::thread::panicking()) {
-            panic!("can't clean up: {problem}");
+            panic!("cannot clean up: {problem}");
         }
     }
 }

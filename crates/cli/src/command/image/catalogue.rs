@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 /// List the systems that can be fetched by name, or install a newer list of them
 ///
-/// Tables of your own lie in /etc/chyves/catalogue.d (/usr/local/etc/chyves/catalogue.d on FreeBSD) and come first;
+/// Your own tables are in /etc/chyves/catalogue.d (/usr/local/etc/chyves/catalogue.d on FreeBSD) and come first;
 /// chyves-image(8) tells their form. The rest comes with chyves, or with a newer catalogue that was installed.
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -40,9 +40,9 @@ enum Verb {
     /// must be signed by it, and need not name it. An older catalogue than the one in force is refused. Nothing is fetched
     /// by itself; chyves knows no address.
     ///
-    /// Example: chyves image catalogue update https://images.example.org/catalogue.json --key catalogue.pub
+    /// Example: `chyves image catalogue update https://images.example.org/catalogue.json --key catalogue.pub`
     Update(UpdateArgs),
-    /// Go back to the catalogue before; the same again goes forth
+    /// Roll back to the catalogue before; the same again goes forth
     Undo,
 }
 
@@ -60,7 +60,7 @@ struct UpdateArgs {
     /// The signature, where neither in the catalogue nor beside it (.minisig, .sig, .asc, .gpg, .sign)
     #[arg(long, value_name = "FILE|ADDRESS")]
     signature: Option<String>,
-    /// How long a server may be silent, in seconds
+    /// Timeout of a server in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = image::SILENCE, value_parser = clap::value_parser!(u32).range(1..=86400))]
     timeout: u32,
 }
@@ -147,7 +147,7 @@ fn status(session: &Session) -> Result<()> {
 
 fn path(session: &Session) -> Result<String> {
     let path = host_catalogue::state_file(&session.runtime);
-    path.to_str().map(str::to_owned).ok_or_else(|| Problem::usage("the path of the state folder is no UTF-8 text"))
+    path.to_str().map(str::to_owned).ok_or_else(|| Problem::usage("the path of the state folder is not UTF-8 text"))
 }
 
 fn install(session: &Session, args: &UpdateArgs) -> Result<()> {

@@ -26,16 +26,16 @@ enum TakenAs {
 /// Where an image comes from, and what it must be.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// A file, an address (http:, https:, ftp:, file:), - for standard input, or with fetch a name from the catalogue
+    /// A file, a URL (http:, https:, ftp:, file:), - for standard input, or with fetch a name from the catalogue
     #[arg(value_name = "FILE|ADDRESS|NAME|-")]
     from: String,
-    /// The image's name, where not the file's
+    /// The image's name [default: from the file's name]
     #[arg(long)]
     name: Option<ImageName>,
-    /// The hash that the file must have as it comes: sha256:…, or md5, sha1, sha512
+    /// The expected hash of the file as downloaded: sha256:…, or md5, sha1, sha512
     #[arg(long)]
     hash: Option<Hash>,
-    /// A list of checksums in which the file must be: a file or an address
+    /// A list of checksums with the file's: a file or a URL
     #[arg(long, value_name = "FILE|ADDRESS")]
     checksums: Option<String>,
     /// The keys, one of which must have signed the list, or without --checksums the file itself: OpenPGP, minisign, signify
@@ -44,25 +44,25 @@ pub(crate) struct Args {
     /// The signature, where neither in the list nor beside what it signs (.minisig, .sig, .asc, .gpg, .sign)
     #[arg(long, value_name = "FILE|ADDRESS")]
     signature: Option<String>,
-    /// The template of the variables of UEFI firmware, where it is a file of its own
+    /// The template of the variables of UEFI firmware, if it is a separate file
     #[arg(long, value_name = "FILE")]
     vars: Option<String>,
-    /// The system of the catalogue that it is: guests made from it get the settings that this one wants
+    /// The catalogue entry whose settings guests of this image get
     #[arg(long, value_name = "NAME")]
     like: Option<String>,
-    /// Take it as a raw disk, whatever it looks like
+    /// Import it as a raw disk without detection
     #[arg(long)]
     kind: Option<TakenAs>,
     /// The file to take from an archive with several: the second disk of an OVA, for example
     #[arg(long, value_name = "FILE")]
     member: Option<String>,
-    /// How large the image may become when it is unpacked
+    /// The largest size after decompression
     #[arg(long, value_name = "SIZE", default_value = "256G")]
     max_size: Size,
-    /// How long a server may be silent, in seconds
+    /// Timeout of a server in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = image::SILENCE, value_parser = clap::value_parser!(u32).range(1..=86400))]
     timeout: u32,
-    /// How often a cut transfer is taken up again without anything new coming
+    /// How often to retry without progress
     #[arg(long, value_name = "TIMES", default_value_t = image::RETRIES, value_parser = clap::value_parser!(u32).range(..=100))]
     retries: u32,
 }
@@ -82,7 +82,7 @@ pub(super) fn run(session: &Session, kind: Option<ImageKind>, args: &Args, is_fe
         (Some(name), ..) => name.clone(),
         (None, Some(known), _) => known.name.clone(),
         (None, None, Some(file)) => image::name_of(&file)?,
-        (None, None, None) => return Err(Problem::usage("what comes there has no name").hint("give the image one with --name")),
+        (None, None, None) => return Err(Problem::usage("standard input has no name").hint("name the image with --name")),
     };
     let like = match &args.like {
         Some(like) => Some(catalogue::find(&host_catalogue::all()?.systems, like, &facts::arch())?),
@@ -172,7 +172,7 @@ fn known(word: &str) -> Result<Option<(Found, Vec<VendorKey>)>> {
     }
     if word.contains('/') || std::path::Path::new(word).exists() {
         let shown = printable(word, 200);
-        return Err(Problem::usage(format!("`{shown}` is no address"))
+        return Err(Problem::usage(format!("`{shown}` is not an address"))
             .on(&shown)
             .hint(format!("a file of this host is imported: `chyves image import {shown}`")));
     }
@@ -180,7 +180,7 @@ fn known(word: &str) -> Result<Option<(Found, Vec<VendorKey>)>> {
     let found = catalogue::find(&all.systems, word, &facts::arch())?;
     let keys = all.keys(&found.signed_by);
     match (&found.address, &found.note) {
-        (None, Some(note)) => Err(Problem::usage(format!("`{}` can't be fetched", found.name))
+        (None, Some(note)) => Err(Problem::usage(format!("`{}` cannot be fetched", found.name))
             .on(&found.name)
             .because("the catalogue has no address of it")
             .hint(note)),
@@ -239,7 +239,7 @@ fn age_out(session: &Session, world: &World, own: Option<&Dataset>) {
         let plan = Plan { steps: vec![Action::DropPart { part: dataset.clone() }], notes: Vec::new() };
         let gone = session.carry_out(world, &plan, dataset.leaf()).is_ok() && observe::dataset(&dataset).is_ok_and(|d| d.is_none());
         if gone {
-            session.ui.say(&format!("what came of {} was deleted: nobody has gone on with it for {age} days", printable(&address, 300)));
+            session.ui.say(&format!("the partial download of {} was deleted: it was not resumed for {age} days", printable(&address, 300)));
         }
     }
 }
@@ -258,7 +258,7 @@ pub(super) fn file(path: &str) -> Result<String> {
         Problem::not_found(format!("there is no file `{shown}`"))
             .on(&shown)
             .because(e)
-            .hint("is its path right? one that a server has is fetched: `chyves image fetch ADDRESS`")
+            .hint("check the path; to download a file: `chyves image fetch ADDRESS`")
     })?;
-    found.to_str().map(str::to_owned).ok_or_else(|| Problem::usage("the file's path is no UTF-8 text"))
+    found.to_str().map(str::to_owned).ok_or_else(|| Problem::usage("the file's path is not UTF-8 text"))
 }

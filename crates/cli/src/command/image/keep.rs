@@ -9,9 +9,9 @@ use chyves_core::property::settings::OwnValues;
 use chyves_core::property::{self, keys};
 use chyves_core::value::{Dataset, GuestName, ImageName};
 use chyves_core::world::{Image, ImageKind, Role, World};
-use chyves_host::borrow;
 use chyves_host::observe::snapshots::Origins;
 use chyves_host::observe::{self, Look, Which};
+use chyves_host::shared_mounts;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -32,7 +32,7 @@ fn uses(session: &Session, world: &World, image: &Image) -> Result<Uses> {
     let is_clone = |guest: &Guest| clones.iter().any(|c| c == guest.dataset.as_str());
     let named = plan::image::named_by(world, &image.name).into_iter().filter(|g| !is_clone(g)).map(|g| g.name.clone()).collect();
     let boots = plan::image::booted_by(world, &image.name).into_iter().map(|g| g.name.clone()).collect();
-    Ok(Uses { running: borrow::users(&session.runtime, &image.dataset)?, boots, named, clones })
+    Ok(Uses { running: shared_mounts::users(&session.runtime, &image.dataset)?, boots, named, clones })
 }
 
 /// All images and guests.
@@ -107,11 +107,11 @@ pub(super) fn verify(session: &Session, kind: Option<ImageKind>, names: &[ImageN
     for image in images {
         let plan = plan::image::verify(&world, image);
         // Others may start guests with it meanwhile; who would unmount it waits.
-        let hold = if session.dry_run { None } else { Some(borrow::hold(&session.runtime, &image.dataset, &session.typed)?) };
+        let hold = if session.dry_run { None } else { Some(shared_mounts::hold(&session.runtime, &image.dataset, &session.typed)?) };
         let result = plan.and_then(|plan| session.carry_out(&world, &plan, image.name.as_str()));
         drop(hold);
         if !session.dry_run
-            && let Err(problem) = borrow::let_go(&session.runtime, &image.dataset, &session.typed)
+            && let Err(problem) = shared_mounts::let_go(&session.runtime, &image.dataset, &session.typed)
         {
             session.ui.warn(&format!("{} stays mounted: {problem}", image.dataset));
         }
@@ -135,7 +135,7 @@ pub(super) fn verify(session: &Session, kind: Option<ImageKind>, names: &[ImageN
             for failure in failures {
                 problem = problem.because(&failure).hint_if(failure.hints.first().filter(|_| n == 1).cloned());
             }
-            Err(problem.hint("`zpool status -v` tells whether the pool is damaged"))
+            Err(problem.hint("`zpool status -v` shows whether the pool is damaged"))
         }
     }
 }
@@ -159,7 +159,7 @@ pub(super) fn rename(session: &Session, kind: Option<ImageKind>, from: &ImageNam
     let above = above(&seen)?;
     let plan = plan::image::rename(&world, &plan::image::Rename { from: from.clone(), to: to.clone(), guids, above })?;
     if session.carry_out(&world, &plan, from.as_str())?.is_some() {
-        session.tell(&[Report::new(from, format!("is called {to} now")).with(json!({ "name": to }))]);
+        session.tell(&[Report::new(from, format!("renamed to {to}")).with(json!({ "name": to }))]);
     }
     Ok(())
 }
@@ -199,7 +199,7 @@ fn above(world: &World) -> Result<Vec<(Dataset, OwnValues)>> {
 }
 
 fn not_running(session: &Session, image: &Image) -> Result<()> {
-    let running = borrow::users(&session.runtime, &image.dataset)?;
+    let running = shared_mounts::users(&session.runtime, &image.dataset)?;
     if running.is_empty() {
         return Ok(());
     }
@@ -210,9 +210,9 @@ fn not_running(session: &Session, image: &Image) -> Result<()> {
             .because(format!("guests that run with it: {names}"))
             .hint(format!("`chyves stop {}` first", names.replace(", ", ",")))
     } else {
-        Problem::not_now(format!("the image `{}` lies in a drive", image.name))
+        Problem::not_now(format!("the image `{}` is in an optical drive", image.name))
             .because(format!("of {names}"))
-            .hint("it is taken out when the guest is off, or at the reboot that eject_iso_on_n_reboot says")
+            .hint("it is ejected when the guest is off, or at the reboot set by eject_iso_on_n_reboot")
     }
     .on(&image.name))
 }

@@ -4,13 +4,13 @@ use crate::session::{Pace, Report, Session};
 use crate::targets::Targets;
 use chyves_core::error::Result;
 use chyves_core::plan;
-use chyves_host::{borrow, observe};
+use chyves_host::{observe, shared_mounts};
 use serde_json::json;
 
-/// Give stopped guests fresh UEFI variables: boot entries and settings as the firmware has them
+/// Give stopped guests fresh UEFI variables: the firmware's default boot entries and settings
 ///
-/// For one that no longer boots because of what stands in its variables, and for one that got another firmware. The
-/// former variables stay beside the new ones in the guest's file system, as uefi-vars-TIME.fd.
+/// For a guest that no longer boots because of its variables, or that got another firmware. The former variables are kept
+/// in the guest's file system as uefi-vars-TIME.fd.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The guests
@@ -26,7 +26,7 @@ pub(super) fn run(session: &Session, args: &Args) -> Result<()> {
         chyves_host::facts::firmware(&mut world.host);
         let plan = plan::firmware::reset(&world, guest, &Session::moment(1))?;
         let images = plan::firmware::images(&plan);
-        let held = images.iter().filter(|_| !session.dry_run).map(|image| borrow::hold(&session.runtime, image, &session.typed));
+        let held = images.iter().filter(|_| !session.dry_run).map(|image| shared_mounts::hold(&session.runtime, image, &session.typed));
         let held = held.collect::<Result<Vec<_>>>()?;
         let done = session.carry_out(&world, &plan, guest.name.as_str());
         drop(held);

@@ -17,7 +17,7 @@ use uuid::Uuid;
 /// What is applied, and how surely.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The bridges; all where none is given
+    /// The bridges; all if none is given
     bridges: Vec<String>,
     #[command(flatten)]
     confirm: Confirm,
@@ -26,7 +26,7 @@ pub(crate) struct Args {
 /// How surely a change is made.
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
 pub(crate) struct Confirm {
-    /// Go back by itself after so many seconds, unless `chyves network confirm` is given by then
+    /// Roll back after so many seconds, unless confirmed by `chyves network confirm`
     #[arg(long = "confirm", value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
     within: Option<u64>,
 }
@@ -43,7 +43,7 @@ impl Confirm {
         }
         network::await_confirmation(&session.runtime, &pending)?;
         wait_apart(pending.token, seconds)?;
-        session.ui.say(&format!("it goes back in {seconds} s unless you confirm it: `chyves network confirm`"));
+        session.ui.say(&format!("it is rolled back in {seconds} s unless confirmed: `chyves network confirm`"));
         Ok(())
     }
 }
@@ -64,16 +64,16 @@ pub(super) fn run(session: &Session, args: &Args) -> Result<()> {
 
 /// Somebody who goes on when this login is cut off.
 fn wait_apart(token: Uuid, seconds: u64) -> Result<()> {
-    let program = std::env::current_exe().map_err(|e| Problem::bug("this program can't be found").because(e))?;
+    let program = std::env::current_exe().map_err(|e| Problem::bug("this program cannot be found").because(e))?;
     let mut command = chyves_host::child::own_command(program);
     command.args(["_go-back", "--token", &token.to_string(), "--after", &seconds.to_string()]);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     // Going back must not cut off the login that it is done from.
     command.envs(std::env::var_os("SSH_CONNECTION").map(|value| ("SSH_CONNECTION", value)));
-    command.spawn().map(drop).map_err(|e| Problem::failed("nobody can be left to wait for your confirmation").because(e))
+    command.spawn().map(drop).map_err(|e| Problem::failed("no process can wait for the confirmation").because(e))
 }
 
-/// Go back unless it was confirmed (started by `network … --confirm`)
+/// Roll back unless confirmed (started by `network … --confirm`)
 #[derive(Debug, clap::Args)]
 pub(crate) struct GoBackArgs {
     /// Which change
@@ -92,7 +92,7 @@ pub(super) fn confirm(session: &Session) -> Result<()> {
     let text = if session.dry_run {
         "nothing is changed in a dry run"
     } else if network::confirm(&session.runtime)? {
-        "confirmed: it stays"
+        "confirmed"
     } else {
         "nothing waits for confirmation"
     };
@@ -111,7 +111,7 @@ pub(super) fn plan(session: &Session, bridges: &[String]) -> Result<()> {
         session.ui.answer(&planned.plan.script(world.host.os));
     }
     for what in &planned.touches {
-        session.ui.warn(&format!("{what}, and would be touched"));
+        session.ui.warn(&format!("{what}, and would be changed"));
     }
     Ok(())
 }

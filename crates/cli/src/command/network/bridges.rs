@@ -20,7 +20,7 @@ pub(super) fn locks(session: &Session) -> Result<(Vec<Lock>, Option<Lock>)> {
     let network = session.lock("host", &["network"])?.pop();
     if network::pending(&session.runtime)?.is_some() && !session.dry_run {
         return Err(Problem::not_now("a change of the host's networks waits for confirmation")
-            .hint("`chyves network confirm` keeps it; or wait until it has gone back"));
+            .hint("`chyves network confirm` keeps it; or wait until it has been rolled back"));
     }
     Ok((settings, network))
 }
@@ -36,7 +36,7 @@ pub(super) fn carry_out(
 ) -> Result<Option<Applied>> {
     if !planned.touches.is_empty() && !session.dry_run {
         let what = planned.touches.join(", ");
-        session.ui.warn(&format!("{what}: a mistake here may cut you off; with `--confirm 60` it goes back by itself"));
+        session.ui.warn(&format!("{what}: a mistake here may cut you off; with `--confirm 60` it is rolled back automatically"));
         session.ui.confirm("touch it", session.yes)?;
     }
     let done = session.carry_out_with(world, &planned.plan, who, lock)?.filter(|_| !planned.plan.steps.is_empty());
@@ -66,8 +66,8 @@ pub(super) fn attach(session: &Session, bridge: &IfName, uplink: &IfName, settin
         vlan = chyves_core::property::check(&known, &value)?.parse().ok();
     }
     let said = match vlan {
-        Some(tag) => format!("leads out by VLAN {tag} of {uplink}"),
-        None => format!("leads out by {uplink}"),
+        Some(tag) => format!("uplink: VLAN {tag} of {uplink}"),
+        None => format!("uplink: {uplink}"),
     };
     // All of it at once: what the bridge carries and is made of decides whether the uplink fits.
     let wish = Wish::Attach { uplink: uplink.clone(), vlan, settings };
@@ -75,7 +75,7 @@ pub(super) fn attach(session: &Session, bridge: &IfName, uplink: &IfName, settin
 }
 
 pub(super) fn detach(session: &Session, bridge: &IfName, uplink: Option<&IfName>, confirm: Confirm) -> Result<()> {
-    change(session, bridge, &Wish::Detach { uplink: uplink.cloned() }, "has no uplink any more", confirm)
+    change(session, bridge, &Wish::Detach { uplink: uplink.cloned() }, "uplink detached", confirm)
 }
 
 pub(super) fn private(session: &Session, bridge: &IfName, settings: &[String], confirm: Confirm) -> Result<()> {
@@ -105,7 +105,7 @@ pub(super) fn default(session: &Session, bridge: &IfName) -> Result<()> {
         let plan: Plan = bridge::default(&world, &facts, root, &before, bridge)?;
         let done = session.carry_out(&world, &plan, "defaults")?;
         if done.is_some() && !plan.steps.is_empty() {
-            session.tell(&[Report::new(bridge, "the bridge of cards that name none")]);
+            session.tell(&[Report::new(bridge, "the bridge of NICs that name none")]);
         }
     }
     Ok(())
@@ -121,6 +121,6 @@ pub(super) fn migrate(session: &Session, from: &IfName, to: &IfName, confirm: Co
     let facts: Facts = facts(session, &world)?;
     let defaults = observe::dataset(&world.primary()?.guests())?.map(|r| r.own).unwrap_or_default();
     let planned = migration::migrate(&world, &facts, &defaults, from, to)?;
-    let applied = carry_out(session, &world, &planned, from.as_str(), &format!("all of it is on {to}"), lock)?;
+    let applied = carry_out(session, &world, &planned, from.as_str(), &format!("migrated to {to}"), lock)?;
     confirm.await_it(session, applied.map(|a| (&planned, a)).into_iter().collect())
 }

@@ -84,7 +84,7 @@ pub(crate) fn list(session: &Session, args: &ListArgs) -> Result<()> {
         ]);
     }
     if table.rows.is_empty() && !session.ui.json && !args.bare {
-        session.ui.say("there are no bridges; `chyves network bridge0 attach INTERFACE` makes one, `chyves network bridge0 private` one that leads nowhere");
+        session.ui.say("there are no bridges; `chyves network bridge0 attach INTERFACE` creates one, `chyves network bridge0 private` one that leads nowhere");
     }
     let mut args = args.clone();
     if args.columns.is_empty() && !session.ui.json {
@@ -124,18 +124,18 @@ pub(super) fn check(session: &Session) -> Result<()> {
         session.ui.answer(&text);
     }
     for spec in apply::waiting(&world, &facts) {
-        session.ui.say(&format!("{} is not there, and no running guest is on it; a start makes it", spec.name));
+        session.ui.say(&format!("{} does not exist, and no running guest uses it; a start creates it", spec.name));
     }
     match differences.len() {
         0 => {
-            session.ui.say("the host's networks are as designed");
+            session.ui.say("the host's networks are as configured");
             Ok(())
         }
         n => {
             let some = differences.iter().any(|d| matches!(d.close, Close::By(_)));
             let words = if n == 1 { "one difference".to_owned() } else { format!("{n} differences") };
-            Err(Problem::host_cant(format!("the host's networks are not as designed: {words}"))
-                .hint_if(some.then(|| "`chyves network apply` closes what can be closed; a start closes what its guest needs".to_owned())))
+            Err(Problem::host_cant(format!("the host's networks differ from the configuration: {words}"))
+                .hint_if(some.then(|| "`chyves network apply` applies what it can; a start applies what its guest needs".to_owned())))
         }
     }
 }
@@ -149,7 +149,7 @@ pub(super) fn nat(session: &Session, bridge: &IfName) -> Result<()> {
         Os::Linux => rules::nftables(spec),
     };
     let text = text.ok_or_else(|| {
-        Problem::not_now(format!("guests on `{}` do not hide behind the host's address", spec.name))
+        Problem::not_now(format!("`{}` has no NAT", spec.name))
             .on(&spec.name)
             .hint(format!("`chyves network {} set nat=INTERFACE address=10.0.0.1/24`", spec.name))
     })?;

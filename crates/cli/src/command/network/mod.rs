@@ -1,18 +1,18 @@
-//! `chyves network`: the host's bridges, and the cards of guests that are on them.
+//! `chyves network`: the host's bridges, and the NICs of guests that are on them.
 //!
 //! * [`bridges`]: what bridges are to be
-//! * [`cards`]: cards of guests
+//! * [`nics`]: NICs of guests
 //! * [`look`]: what is there, and where it differs
 //! * [`apply`]: making it so, and going back unless confirmed
 
 mod apply;
 mod bridges;
-mod cards;
 mod look;
+mod nics;
 
 pub(crate) use apply::{GoBackArgs, go_back};
-pub(super) use cards::mac_is_free;
 pub(super) use look::list;
+pub(super) use nics::mac_is_free;
 
 use crate::session::Session;
 use crate::table::ListArgs;
@@ -23,24 +23,24 @@ use chyves_core::world::World;
 use chyves_host::network;
 use chyves_host::observe::{self, Look};
 
-/// Bridges of the host, and the cards of guests on them
+/// Bridges of the host, and the NICs of guests on them
 ///
-/// What bridges are to be stands in the host's settings; a start makes what its guest needs of it, and removes it with
-/// the last guest. `chyves network bridge0 attach em0` is `chyves network attach bridge0 em0`.
+/// Bridges are configured in the host's settings; a start creates those that its guest needs, and the last guest's end removes
+/// them. `chyves network bridge0 attach em0` is `chyves network attach bridge0 em0`.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Verb {
-    /// List bridges: what they are to be, and how they are
+    /// List bridges: configured and actual state
     List(ListArgs),
-    /// Tell each difference between what is wanted and what is there
+    /// Show each difference between the configured and the actual state
     ///
-    /// Ends with 0 where there is none.
+    /// Exit status 0 if there is none.
     Check,
     /// Show the commands that would close the differences
     Plan {
-        /// The bridges; all where none is given
+        /// The bridges; all if none is given
         bridges: Vec<String>,
     },
-    /// Close the differences now; what is made so stays until the host is restarted
+    /// Apply the configuration now; the result stays until the host is restarted
     Apply(apply::Args),
     /// Keep what was applied with --confirm
     Confirm,
@@ -56,7 +56,7 @@ pub(crate) enum Verb {
         #[command(flatten)]
         confirm: apply::Confirm,
     },
-    /// Take the uplink from a bridge
+    /// Detach the uplink of a bridge
     Detach {
         /// The bridge
         bridge: IfName,
@@ -75,50 +75,50 @@ pub(crate) enum Verb {
         #[command(flatten)]
         confirm: apply::Confirm,
     },
-    /// Make a bridge the one of cards that name none
+    /// Make a bridge the default of NICs that name none
     Default {
         /// The bridge
         bridge: IfName,
     },
-    /// Take a bridge out of the settings, and away where chyves made it and nothing is on it
+    /// Delete a bridge from the settings, and from the host if chyves created it and nothing uses it
     Delete {
         /// The bridge
         bridge: IfName,
         #[command(flatten)]
         confirm: apply::Confirm,
     },
-    /// Change settings of a bridge, or of a guest's card
+    /// Change settings of a bridge, or of a guest's NIC
     Set {
         /// The bridge, or the guest
         object: String,
-        /// The card where it is a guest's, then settings: mtu=9000, private=yes; net0 model=e1000
-        #[arg(required = true, value_name = "[CARD] KEY=VALUE")]
+        /// The NIC where it is a guest's, then settings: mtu=9000, private=yes; net0 model=e1000
+        #[arg(required = true, value_name = "[NIC] KEY=VALUE")]
         words: Vec<String>,
     },
-    /// Give a guest one more card
+    /// Add a NIC to a guest
     Add {
         /// The guest
         guest: String,
-        /// Where it leads: tap, tap5, vale0:web1, user, netgraph=lan:; then a bridge; then settings
+        /// Its connection: tap, tap5, vale0:web1, user, netgraph=lan:; then a bridge; then settings
         #[arg(value_name = "WHAT|BRIDGE|KEY=VALUE")]
         words: Vec<String>,
     },
-    /// Take a card from a guest
+    /// Remove a NIC from a guest
     Remove {
         /// The guest
         guest: String,
-        /// The card: net1, or its tap or port
-        card: String,
+        /// The NIC: net1, or its tap or port
+        nic: String,
     },
-    /// Move a card to another bridge, of a running guest at once
+    /// Move a NIC to another bridge, of a running guest at once
     Move {
         /// The guest
         guest: String,
-        /// The card where it has several, then the bridge
-        #[arg(required = true, num_args = 1..=2, value_name = "[CARD] BRIDGE")]
+        /// The NIC where it has several, then the bridge
+        #[arg(required = true, num_args = 1..=2, value_name = "[NIC] BRIDGE")]
         words: Vec<String>,
     },
-    /// Move all of a bridge to another: its uplink, its guests' cards, its place as the default
+    /// Move everything on a bridge to another: its uplink, its guests' NICs, its role as the default
     Migrate {
         /// The bridge
         from: IfName,
@@ -127,14 +127,14 @@ pub(crate) enum Verb {
         #[command(flatten)]
         confirm: apply::Confirm,
     },
-    /// Attach the card that has this tap to a bridge
+    /// Attach the NIC with this tap to a bridge
     Join {
         /// The bridge
         bridge: IfName,
         /// The tap
         tap: String,
     },
-    /// Give the card that has this tap back to the default bridge
+    /// Return the NIC with this tap to the default bridge
     Unjoin {
         /// The bridge
         bridge: IfName,
@@ -162,17 +162,17 @@ pub(super) fn run(session: &Session, verb: &Verb) -> Result<()> {
         Verb::Delete { bridge, confirm } => bridges::delete(session, bridge, *confirm),
         Verb::Migrate { from, to, confirm } => bridges::migrate(session, from, to, *confirm),
         Verb::Set { object, words } => match words.split_first() {
-            Some((first, rest)) if !first.contains('=') => cards::set(session, object, Some(first), rest),
+            Some((first, rest)) if !first.contains('=') => nics::set(session, object, Some(first), rest),
             _ if words.iter().any(|w| w.starts_with("net") && w.split('=').next().is_some_and(|k| k.contains('.'))) => {
-                cards::set(session, object, None, words)
+                nics::set(session, object, None, words)
             }
             _ => bridges::set(session, object, words),
         },
-        Verb::Add { guest, words } => cards::add(session, guest, words),
-        Verb::Remove { guest, card } => cards::remove(session, guest, card),
-        Verb::Move { guest, words } => cards::relocate(session, guest, words),
-        Verb::Join { bridge, tap } => cards::join(session, bridge, tap),
-        Verb::Unjoin { bridge, tap } => cards::unjoin(session, bridge, tap),
+        Verb::Add { guest, words } => nics::add(session, guest, words),
+        Verb::Remove { guest, nic } => nics::remove(session, guest, nic),
+        Verb::Move { guest, words } => nics::relocate(session, guest, words),
+        Verb::Join { bridge, tap } => nics::join(session, bridge, tap),
+        Verb::Unjoin { bridge, tap } => nics::unjoin(session, bridge, tap),
         Verb::Nat { bridge } => look::nat(session, bridge),
     }
 }
@@ -208,7 +208,7 @@ fn facts_with(session: &Session, world: &World, netgraph: bool) -> Result<Facts>
 fn pairs(words: &[String]) -> Result<Vec<(String, String)>> {
     let pair = |w: &String| {
         w.split_once('=').map(|(k, v)| (k.to_owned(), v.to_owned())).ok_or_else(|| {
-            chyves_core::error::Problem::usage(format!("`{}` is no setting", chyves_core::value::printable(w, 60)))
+            chyves_core::error::Problem::usage(format!("`{}` is not a setting", chyves_core::value::printable(w, 60)))
                 .hint("write settings as KEY=VALUE: mtu=9000")
         })
     };

@@ -68,10 +68,10 @@ pub(super) fn remove(session: &Session, pool: &str) -> Result<()> {
         for (name, _) in &there {
             session.ui.say(&format!("{pool}: destroys {name}, which is empty"));
         }
-        session.ui.confirm(&format!("take chyves off the pool {}", root.dataset.pool()), session.yes)?;
+        session.ui.confirm(&format!("remove chyves from the pool {}", root.dataset.pool()), session.yes)?;
     }
     if session.carry_out(&world, &plan, pool).map_err(|p| session.goes_on(p))?.is_some() {
-        session.tell(&[Report::new(root.dataset.pool(), "carries chyves no more")]);
+        session.tell(&[Report::new(root.dataset.pool(), "removed from chyves")]);
     }
     Ok(())
 }

@@ -42,7 +42,7 @@ pub(super) fn run(session: &Session) -> Result<()> {
         }
     }
     if groups.is_empty() && wrong.is_empty() {
-        session.ui.say("no guest starts with the host; `chyves set GUEST rcboot=1` lets one");
+        session.ui.say("no guest starts with the host; `chyves set GUEST rcboot=1` enables it");
         return Ok(());
     }
     let groups: Vec<Vec<GuestName>> = groups.into_values().rev().collect();

@@ -67,14 +67,14 @@ pub(super) fn nvme(mut words: Words<'_>, owner: Owner) -> Result<Device, Why> {
             Some("512") => Some(NvmeSector::B512),
             Some("4096") => Some(NvmeSector::B4096),
             Some("8192") => Some(NvmeSector::B8192),
-            Some(other) => return Err(format!("`{other}` is no sectsz: 512, 4096 and 8192 are")),
+            Some(other) => return Err(format!("`{other}` is not a sectsz: 512, 4096 and 8192 are")),
         },
         eui64: words.take("eui64").map(number).transpose()?,
         dsm: match words.take("dsm") {
             None | Some("auto") => None,
             Some("enable") => Some(true),
             Some("disable") => Some(false),
-            Some(other) => return Err(format!("`{other}` is no dsm: auto, enable and disable are")),
+            Some(other) => return Err(format!("`{other}` is not a dsm: auto, enable and disable are")),
         },
     };
     words.end(&format!("{KNOWN} {BLOCK}"))?;
@@ -93,7 +93,7 @@ fn number(text: &str) -> Result<u64, Why> {
         Some(hex) => u64::from_str_radix(hex, 16),
         None => text.parse(),
     };
-    read.map_err(|_| format!("`{text}` is no number"))
+    read.map_err(|_| format!("`{text}` is not a number"))
 }
 
 /// `hd:PATH[,options]` and `cd:[PATH]`, each the beginning of a new port.
@@ -105,7 +105,7 @@ pub(super) fn ahci(mut words: Words<'_>, owner: Owner) -> Result<Ahci, Why> {
         } else if let Some(drive) = drives.last_mut() {
             drive.push(word);
         } else {
-            return Err(format!("`{word}` is no drive: each begins with hd:/PATH or cd:/PATH"));
+            return Err(format!("`{word}` is not a drive: each begins with hd:/PATH or cd:/PATH"));
         }
     }
     let ports = drives.iter().enumerate().map(|(n, drive)| port(&drive.join(","), n, owner)).collect::<Result<Vec<_>, Why>>()?;
@@ -133,7 +133,7 @@ pub(super) fn optical(mut words: Words<'_>) -> Result<Optical, Why> {
     let medium = match words.first() {
         None => None,
         Some(path) if path.starts_with('/') => Some(Backing::at(path)),
-        Some(other) => return Err(format!("`{other}` is no absolute path of a medium")),
+        Some(other) => return Err(format!("`{other}` is not an absolute path of a medium")),
     };
     // A medium is never written.
     let _ = words.flag("ro");
@@ -161,7 +161,7 @@ pub(super) fn scsi(mut words: Words<'_>) -> Result<Option<Scsi>, Why> {
 
 fn target(text: &str, number: usize) -> Result<ScsiTarget, Why> {
     let (id, path) = match text.split_once(':') {
-        Some((id, path)) => (id.parse().map_err(|_| format!("`{id}` is no number of a target"))?, path),
+        Some((id, path)) => (id.parse().map_err(|_| format!("`{id}` is not a number of a target"))?, path),
         None => (u8::try_from(number).map_err(|_| "there are more than 256 targets".to_owned())?, text),
     };
     Ok(ScsiTarget { id, backing: Backing::at(path) })

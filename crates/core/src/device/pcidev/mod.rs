@@ -36,7 +36,7 @@ pub struct Owner {
     pub number: u16,
 }
 
-/// Numbers of disks and cards below it are those of the guest's own.
+/// Numbers of disks and NICs below it are those of the guest's own.
 const BEYOND: u16 = 0x8000;
 /// So many drives can be on one device.
 const DRIVES: u16 = 32;
@@ -48,7 +48,7 @@ impl Owner {
         derived_serial(self.guest, BEYOND.wrapping_add(self.number.wrapping_mul(DRIVES)).wrapping_add(port))
     }
 
-    /// The address of its card.
+    /// The address of its NIC.
     fn mac(self) -> Mac {
         Mac::derived(self.guest, BEYOND.wrapping_add(self.number))
     }
@@ -60,7 +60,7 @@ impl Owner {
 /// It begins with a place, its emulation is no word, it has control characters, or conf that does not fit its emulation.
 pub fn parse_pcidev(text: &str, owner: Owner) -> Result<Device> {
     let refuse = |why: String| {
-        Problem::usage(format!("`{}` is no PCI device", printable(text, 60)))
+        Problem::usage(format!("`{}` is not a PCI device", printable(text, 60)))
             .because(why)
             .hint("write it as bhyve(8)'s -s does behind the slot: EMULATION[,CONF], as virtio-rnd or passthru,2/0/0")
     };
@@ -92,7 +92,7 @@ pub fn parse_pcidev(text: &str, owner: Owner) -> Result<Device> {
         "ahci-cd" => disks::optical(words).map(Device::Optical),
         "virtio-scsi" => disks::scsi(words).map(|scsi| scsi.map_or_else(|| Device::Raw(Raw::new(emulation, conf)), Device::Scsi)),
         "virtio-net" | "e1000" => {
-            others::card(words, owner).map(|card| card.map_or_else(|| Device::Raw(Raw::new(emulation, conf)), Device::Nic))
+            others::nic(words, owner).map(|nic| nic.map_or_else(|| Device::Raw(Raw::new(emulation, conf)), Device::Nic))
         }
         "virtio-9p" => others::share(words).map(Device::Share),
         "virtio-console" => others::console(words).map(Device::Console),

@@ -1,4 +1,4 @@
-//! Network cards, shares, consoles, screens, sound and devices of the host.
+//! NICs, shares, consoles, displays, sound and devices of the host.
 
 use super::Owner;
 use super::words::{Why, Words, bad};
@@ -10,7 +10,7 @@ use crate::value::printable;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// None for a back end that chyves does not know, which is bhyve's matter.
-pub(super) fn card(mut words: Words<'_>, owner: Owner) -> Result<Option<Nic>, Why> {
+pub(super) fn nic(mut words: Words<'_>, owner: Owner) -> Result<Option<Nic>, Why> {
     const KNOWN: &str = "mac=ADDRESS, mtu=N, and what the back end takes are";
     let model = if words.emulation() == "e1000" { NicModel::E1000 } else { NicModel::VirtioNet };
     let name = words.first().ok_or("it needs a back end, as tap0, vale0:web1, netmap:em0, netgraph or slirp")?;
@@ -35,8 +35,8 @@ pub(super) fn card(mut words: Words<'_>, owner: Owner) -> Result<Option<Nic>, Wh
         _ => return Ok(None),
     };
     let mac = words.value("mac")?.unwrap_or_else(|| owner.mac());
-    let card = Nic { model, backend, mac, mtu: words.parse("mtu")?, queues: 1, bootindex: None };
-    words.end(KNOWN).map(|()| Some(card))
+    let nic = Nic { model, backend, mac, mtu: words.parse("mtu")?, queues: 1, bootindex: None };
+    words.end(KNOWN).map(|()| Some(nic))
 }
 
 /// `NAME=/PATH[,ro]`.
@@ -53,7 +53,7 @@ pub(super) fn share(mut words: Words<'_>) -> Result<Share, Why> {
 pub(super) fn console(mut words: Words<'_>) -> Result<VirtioConsole, Why> {
     let port = |word: &str| match word.split_once('=') {
         Some((name, path)) if path.starts_with('/') => Ok(ConsolePort { name: name.to_owned(), socket: path.to_owned() }),
-        _ => Err(format!("`{}` is no port: write NAME=/PATH, as agent=/var/run/web1.sock", printable(word, 40))),
+        _ => Err(format!("`{}` is not a port: write NAME=/PATH, as agent=/var/run/web1.sock", printable(word, 40))),
     };
     Ok(VirtioConsole { ports: words.rest().into_iter().map(port).collect::<Result<_, Why>>()? })
 }
@@ -75,7 +75,7 @@ pub(super) fn screen(mut words: Words<'_>) -> Result<FrameBuffer, Why> {
             None | Some("io") => Vga::Io,
             Some("off") => Vga::Off,
             Some("on") => return Err("vga=on is a trap: bhyve takes the word and then has no VNC server; write vga=io or vga=off".into()),
-            Some(other) => return Err(format!("`{}` is no vga: io and off are", printable(other, 20))),
+            Some(other) => return Err(format!("`{}` is not a vga: io and off are", printable(other, 20))),
         },
         wait,
         password: words.value("password")?,
@@ -93,7 +93,9 @@ fn listen(text: Option<&str>) -> Result<VncListen, Why> {
     if let Ok(port) = text.trim_start_matches(':').parse() {
         return Ok(VncListen::Tcp(SocketAddr::new(LOOPBACK, port)));
     }
-    text.parse().map(VncListen::Tcp).map_err(|_| format!("`{}` is no address: write PORT, ADDRESS:PORT or unix:/PATH", printable(text, 60)))
+    text.parse()
+        .map(VncListen::Tcp)
+        .map_err(|_| format!("`{}` is not an address: write PORT, ADDRESS:PORT or unix:/PATH", printable(text, 60)))
 }
 
 pub(super) fn usb(mut words: Words<'_>) -> Result<Device, Why> {
@@ -128,7 +130,7 @@ pub(super) fn uart(mut words: Words<'_>) -> Result<Uart, Why> {
 /// The far end of a serial port, as it is written.
 pub(super) fn serial_end(text: &str) -> Result<SerialEnd, Why> {
     if let Some(address) = text.strip_prefix("tcp=") {
-        return address.parse().map(SerialEnd::Tcp).map_err(|_| format!("`{}` is no ADDRESS:PORT", printable(address, 40)));
+        return address.parse().map(SerialEnd::Tcp).map_err(|_| format!("`{}` is not an ADDRESS:PORT", printable(address, 40)));
     }
     match text {
         "stdio" => Ok(SerialEnd::Stdio),

@@ -55,8 +55,8 @@ fn every_emulation_has_its_type() {
 fn what_is_read_is_what_was_written() {
     let Device::Disk(disk) = read("nvme,/dev/zvol/tank/a,dsm=enable,nocache") else { panic!() };
     assert!(matches!(disk.bus, DiskBus::Nvme(details) if details.dsm == Some(true)) && disk.options.nocache);
-    let Device::Nic(card) = read("virtio-net,lan-web1,type=tap") else { panic!() };
-    assert!(matches!(card.backend, NetBackend::Tap(name) if name.as_str() == "lan-web1"));
+    let Device::Nic(nic) = read("virtio-net,lan-web1,type=tap") else { panic!() };
+    assert!(matches!(nic.backend, NetBackend::Tap(name) if name.as_str() == "lan-web1"));
     let Device::FrameBuffer(screen) = read("fbuf,5901,wait") else { panic!() };
     assert!(screen.wait && screen.listen == VncListen::Tcp("127.0.0.1:5901".parse().unwrap()));
     assert!(matches!(read("fbuf,wait"), Device::FrameBuffer(screen) if screen.wait));
@@ -105,17 +105,17 @@ fn each_wrong_text_has_its_own_message() {
     assert_eq!(why("a\nb"), "it has control characters");
     assert_eq!(why("xhci,mouse"), "`xhci` knows one device: write xhci,tablet");
     assert_eq!(why("lpc,x"), "`lpc` takes nothing behind it, not `x`");
-    assert!(why("passthru").starts_with("`` is no PCI device of a host; write"));
+    assert!(why("passthru").starts_with("`` is not a PCI device of a host; write"));
     assert!(why("passthru,2/0").contains("BUS/SLOT/FUNCTION"));
-    assert_eq!(why("passthru,2/0/0,rom"), "`rom` is no option of passthru: rom=/PATH and bootindex=N are");
-    assert_eq!(why("hda,x=1"), "`x=1` is no option of hda: play=/PATH and rec=/PATH are");
+    assert_eq!(why("passthru,2/0/0,rom"), "`rom` is not an option of passthru: rom=/PATH and bootindex=N are");
+    assert_eq!(why("hda,x=1"), "`x=1` is not an option of hda: play=/PATH and rec=/PATH are");
     assert_eq!(why("virtio-blk"), "`virtio-blk` needs the path of a disk behind it");
-    assert_eq!(why("virtio-blk,disk.raw"), "`disk.raw` is no absolute path of a disk");
-    assert!(why("virtio-blk,/a,nocach").starts_with("`nocach` is no option of virtio-blk: nocache, direct"));
-    assert!(why("virtio-blk,/a,sectorsize=100").starts_with("`100` is no sector size; write 512"));
+    assert_eq!(why("virtio-blk,disk.raw"), "`disk.raw` is not an absolute path of a disk");
+    assert!(why("virtio-blk,/a,nocach").starts_with("`nocach` is not an option of virtio-blk: nocache, direct"));
+    assert!(why("virtio-blk,/a,sectorsize=100").starts_with("`100` is not a sector size; write 512"));
     assert!(why("virtio-net,tap0,mac=nonsense").contains("`nonsense`"));
     assert!(why("virtio-net").starts_with("it needs a back end"));
-    assert!(why("nvme,ram=x").contains("`x` is no ram"));
+    assert!(why("nvme,ram=x").contains("`x` is not a valid ram"));
     assert!(why("ahci,/a").contains("each begins with hd:/PATH"));
     assert!(why(&format!("ahci{}", ",cd:".repeat(33))).contains("33 drives do not fit on one AHCI controller, which has 32 ports"));
     assert!(why("virtio-9p,/usr").contains("NAME=/PATH"));

@@ -53,7 +53,7 @@ impl<'a> Words<'a> {
     pub(super) fn path(&mut self, of: &str) -> Result<String, Why> {
         match self.any() {
             Some(path) if path.starts_with('/') => Ok(path.to_owned()),
-            Some(other) => Err(format!("`{}` is no absolute path of {of}", printable(other, 60))),
+            Some(other) => Err(format!("`{}` is not an absolute path of {of}", printable(other, 60))),
             None => Err(format!("`{}` needs the path of {of} behind it", self.emulation)),
         }
     }
@@ -67,7 +67,7 @@ impl<'a> Words<'a> {
     /// The same, read as what it is to be.
     pub(super) fn parse<T: FromStr>(&mut self, key: &str) -> Result<Option<T>, Why> {
         let Some(text) = self.take(key) else { return Ok(None) };
-        text.parse().map(Some).map_err(|_| format!("`{}` is no {key}", printable(text, 40)))
+        text.parse().map(Some).map_err(|_| format!("`{}` is not a valid {key}", printable(text, 40)))
     }
 
     /// The same for a type that says itself what is wrong.
@@ -78,7 +78,7 @@ impl<'a> Words<'a> {
     /// The same for an absolute path.
     pub(super) fn path_of(&mut self, key: &str) -> Result<Option<String>, Why> {
         match self.take(key) {
-            Some(path) if !path.starts_with('/') => Err(format!("`{}` is no absolute path", printable(path, 60))),
+            Some(path) if !path.starts_with('/') => Err(format!("`{}` is not an absolute path", printable(path, 60))),
             other => Ok(other.map(str::to_owned)),
         }
     }
@@ -103,7 +103,7 @@ impl<'a> Words<'a> {
     pub(super) fn end(&self, known: &str) -> Result<(), Why> {
         match self.words.first() {
             None => Ok(()),
-            Some(word) => Err(format!("`{}` is no option of {}: {known}", printable(word, 40), self.emulation)),
+            Some(word) => Err(format!("`{}` is not an option of {}: {known}", printable(word, 40), self.emulation)),
         }
     }
 }

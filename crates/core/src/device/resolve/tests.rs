@@ -28,9 +28,9 @@ fn a_kept_place_wins_over_a_preferred_one() {
 #[test]
 fn a_double_place_is_named() {
     let wants = [disk(0).kept(Some(PciPlace::on(9, 0))), disk(1).kept(Some(PciPlace::on(9, 0)))];
-    assert_eq!(resolve(&wants).unwrap_err().message, "`disk0` and `disk1` have the same PCI place 9:0");
+    assert_eq!(resolve(&wants).unwrap_err().message, "`disk0` and `disk1` have the same PCI slot 9:0");
     let wants = [disk(0).kept(Some(PciPlace::on(31, 2)))];
-    assert_eq!(resolve(&wants).unwrap_err().message, "`disk0` can't sit at 31:2: that slot is the LPC bridge's");
+    assert_eq!(resolve(&wants).unwrap_err().message, "`disk0` cannot be placed at 31:2: that slot is the LPC bridge's");
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn functions_of_one_physical_slot_stay_together() {
 /// Devices of every class, among them functions of a few physical slots.
 fn any_want() -> impl Strategy<Value = Want> {
     let plain = (0..4usize, 0u32..90).prop_map(|(class, n)| {
-        let class = [DeviceClass::Disk, DeviceClass::Card, DeviceClass::Optical, DeviceClass::Other][class];
+        let class = [DeviceClass::Disk, DeviceClass::Nic, DeviceClass::Optical, DeviceClass::Other][class];
         Want::new(DeviceKey::new(class, n))
     });
     let raw = (100u32..140).prop_map(|n| Want::new(DeviceKey::new(DeviceClass::PciDev, n)));
@@ -118,8 +118,8 @@ proptest! {
 
     #[test]
     fn at_least_208_fit_and_the_count_in_is_the_count_out(split in 0u32..=208) {
-        let cards = (0..208 - split).map(|n| Want::new(DeviceKey::new(DeviceClass::Card, n)));
-        let wants: Vec<Want> = (0..split).map(disk).chain(cards).collect();
+        let nics = (0..208 - split).map(|n| Want::new(DeviceKey::new(DeviceClass::Nic, n)));
+        let wants: Vec<Want> = (0..split).map(disk).chain(nics).collect();
         let all: BTreeSet<PciPlace> = resolve(&wants).unwrap().iter().map(|p| p.place).collect();
         prop_assert_eq!(all.len(), 208);
     }
@@ -129,5 +129,5 @@ proptest! {
 fn one_too_many_is_an_error() {
     let wants: Vec<Want> = (0..217).map(disk).collect();
     assert!(resolve(&wants[..216]).is_ok());
-    assert_eq!(resolve(&wants).unwrap_err().message, "no PCI place is left: 216 devices are attached");
+    assert_eq!(resolve(&wants).unwrap_err().message, "no PCI slot is free: 216 devices are attached");
 }

@@ -183,9 +183,9 @@ pub fn commands(intent: &Intent) -> Vec<Cmd> {
         Intent::Forward { v6: true } => vec![Cmd::new("sysctl", ["net.inet6.ip6.forwarding=1"])],
         // The packet filter's settings are the administrator's; the anchor is printed for them.
         Intent::LoadRules { .. } | Intent::DropRules { .. } => Vec::new(),
-        Intent::ServeNames { file } => vec![Cmd::new("dnsmasq", [format!("--conf-file={file}")])],
+        Intent::StartDhcp { file } => vec![Cmd::new("dnsmasq", [format!("--conf-file={file}")])],
         // chyves makes sure first that the process is the one that reads this file.
-        Intent::EndNames { file } => vec![Cmd::new("pkill", ["-F", &file.replace("dnsmasq.conf", "dnsmasq.pid")])],
+        Intent::StopDhcp { file } => vec![Cmd::new("pkill", ["-F", &file.replace("dnsmasq.conf", "dnsmasq.pid")])],
     }
 }
 

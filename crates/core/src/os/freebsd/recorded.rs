@@ -48,7 +48,7 @@ pub(crate) fn printed(transcript: &str) -> Printed {
             _ if is(&bhyve::lpc()) => printed.lpc = text,
             _ => {
                 let module = command.rsplit(' ').next().unwrap();
-                assert!(is(&kldstat::query(module)), "chyves does not run `{command}`");
+                assert!(is(&kldstat::query(module)), "chyves is not running `{command}`");
                 printed.built_in.push(module.to_owned());
             }
         }

@@ -113,7 +113,7 @@ mod tests {
             let problem = parse(bad).unwrap_err();
             assert_eq!(
                 (problem.message.as_str(), problem.object.as_deref()),
-                ("can't read what `sysctl` printed", Some("sysctl")),
+                ("cannot read what `sysctl` printed", Some("sysctl")),
                 "{bad}"
             );
         }

@@ -88,12 +88,12 @@ pub fn commands(intent: &Intent) -> Vec<Cmd> {
         Intent::Forward { v6: true } => vec![Cmd::new("sysctl", ["-q", "-w", "net.ipv6.conf.all.forwarding=1"])],
         Intent::LoadRules { file, .. } => vec![Cmd::new("nft", ["-f", file])],
         Intent::DropRules { table, .. } => vec![Cmd::new("nft", ["delete", "table", "inet", table])],
-        Intent::ServeNames { file } => vec![Cmd::new("dnsmasq", [format!("--conf-file={file}")])],
+        Intent::StartDhcp { file } => vec![Cmd::new("dnsmasq", [format!("--conf-file={file}")])],
         // Linux has no netgraph; who wants it there was refused.
         Intent::MakeNode { .. } | Intent::RemoveNode { .. } | Intent::MarkNode { .. } | Intent::Wire { .. } | Intent::Unwire { .. } => {
             Vec::new()
         }
         // chyves makes sure first that the process is the one that reads this file.
-        Intent::EndNames { file } => vec![Cmd::new("pkill", ["-F", &file.replace("dnsmasq.conf", "dnsmasq.pid")])],
+        Intent::StopDhcp { file } => vec![Cmd::new("pkill", ["-F", &file.replace("dnsmasq.conf", "dnsmasq.pid")])],
     }
 }

@@ -33,7 +33,7 @@ pub(super) fn settings(request: &Request, image: Option<&Image>, has_disk: bool,
         match checked(key, value, &scopes) {
             Ok((key, _)) if !is_there(&key, request, has_disk) => {}
             Ok((key, value)) if trust::reach(&key, &value).is_some() => notes.push(format!(
-                "the image asks for {key}={}, which reaches the host and was not set; `chyves set {} {key}=…` sets it",
+                "the image requests {key}={}, which reaches the host and was not set; `chyves set {} {key}=…` sets it",
                 crate::value::printable(&value, 60),
                 request.name
             )),
@@ -63,12 +63,12 @@ pub(super) fn settings(request: &Request, image: Option<&Image>, has_disk: bool,
             prefer(&mut all, (keys::disk(0, DiskKey::Bus), profile.bus.to_owned()));
         }
         for n in 0..request.nets {
-            prefer(&mut all, (keys::net(n, NetKey::Model), profile.card.to_owned()));
+            prefer(&mut all, (keys::net(n, NetKey::Model), profile.nic.to_owned()));
         }
         let ram = all.iter().find(|(k, _)| k == keys::RAM).and_then(|(_, v)| v.parse::<Size>().ok());
         match ram {
             Some(ram) if ram < profile.least => {
-                notes.push(format!("{ram} of memory is little for {}: it usually wants {} or more", profile.name, profile.least));
+                notes.push(format!("{ram} of memory is little for {}: it usually needs {} or more", profile.name, profile.least));
             }
             Some(_) => {}
             None => all.push((keys::RAM.into(), profile.least.to_string())),

@@ -13,7 +13,7 @@ use crate::zfs::args::Pair;
 /// What is wanted.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// Its number, where not the next.
+    /// Its number [default: the next one].
     pub number: Option<u16>,
     /// Where it comes from.
     pub origin: Origin,
@@ -21,7 +21,7 @@ pub struct Request {
     pub size: Option<Size>,
     /// What it is, where not what suits the host's ZFS.
     pub kind: Option<DiskKind>,
-    /// Whether the pool sets its whole size aside.
+    /// Whether the pool reserves its whole size.
     pub reserved: bool,
     /// The size of a volume's blocks.
     pub block: Option<Size>,
@@ -114,9 +114,9 @@ impl Wish<'_> {
     fn size_for(&self, from: &DiskFile) -> Result<Size> {
         let least = Size::bytes(from.size.get().next_multiple_of(512).max(512));
         match self.request.size {
-            Some(size) if size < least => Err(Problem::usage(format!("a disk of {size} can't hold `{}` of {least}", from.path))
+            Some(size) if size < least => Err(Problem::usage(format!("a disk of {size} cannot hold `{}` of {least}", from.path))
                 .on(&from.path)
-                .hint(format!("leave --size away, or give at least {least}"))),
+                .hint(format!("omit --size, or give at least {least}"))),
             chosen => Ok(chosen.unwrap_or(least)),
         }
     }
@@ -133,12 +133,12 @@ impl Wish<'_> {
             DiskKind::Zvol => {
                 if !has_volumes {
                     return Err(Problem::host_cant("the ZFS of this host has no volumes")
-                        .hint("leave `--kind` away: the disk is then a file in the guest's file system"));
+                        .hint("omit `--kind`: the disk is then a file in the guest's file system"));
                 }
                 let block = block(request.block)?;
                 let whole = Size::bytes(size.get().next_multiple_of(block.get()));
                 if whole != size {
-                    plan.notes.push(format!("{size} is rounded up to {whole}, whole blocks of {block}"));
+                    plan.notes.push(format!("{size} is rounded up to {whole}, a multiple of {block}"));
                     size = whole;
                 }
                 let dataset = volume(guest, number);
@@ -172,11 +172,11 @@ impl Wish<'_> {
         if self.request.block.is_some() {
             return Err(Problem::usage("a file has no block size of its own")
                 .because("the record size belongs to the guest's whole file system, and chyves makes that with 64K")
-                .hint(format!("leave --block-size away, or change it for all files: zfs set recordsize=… {}", self.guest.dataset)));
+                .hint(format!("omit --block-size, or change it for all files: zfs set recordsize=… {}", self.guest.dataset)));
         }
         if self.request.reserved {
-            return Err(Problem::usage("space for a file can't be reserved by itself")
-                .hint(format!("leave --reserved away, or reserve space for the guest: zfs set reservation=… {}", self.guest.dataset)));
+            return Err(Problem::usage("space for a file cannot be reserved by itself")
+                .hint(format!("omit --reserved, or reserve space for the guest: zfs set reservation=… {}", self.guest.dataset)));
         }
         Ok(())
     }
@@ -185,15 +185,15 @@ impl Wish<'_> {
     fn attached(&self, there: &DiskFile) -> Result<Plan> {
         let Self { world, guest, request, number } = *self;
         if request.kind.is_some() || request.size.is_some() {
-            return Err(Problem::usage("what is attached has its own kind and size").hint("leave --kind and --size away"));
+            return Err(Problem::usage("what is attached has its own kind and size").hint("omit --kind and --size"));
         }
         self.no_volume_options()?;
         let roots = world.roots.iter().flat_map(|r| [r.mountpoint.clone(), Some(format!("/dev/zvol/{}", r.dataset))]).flatten();
         for root in roots {
             if there.path.strip_prefix(&root).is_some_and(|rest| rest.starts_with('/')) {
-                return Err(Problem::usage(format!("`{}` lies among chyves' own datasets", there.path))
+                return Err(Problem::usage(format!("`{}` is one of chyves' own datasets", there.path))
                     .on(&there.path)
-                    .hint("attach what stands elsewhere; `chyves disk add --import FILE` takes a copy"));
+                    .hint("attach something outside of them; `chyves disk add --import FILE` takes a copy"));
             }
         }
         for other in &world.guests {
@@ -201,7 +201,7 @@ impl Wish<'_> {
             if let Some(n) = other.settings.numbers("disk").iter().find(|n| has(n)) {
                 return Err(Problem::not_now(format!("`{}` is disk{n} of `{}` already", there.path, other.name))
                     .on(&there.path)
-                    .because("two guests that write one disk destroy what is on it")
+                    .because("two guests that write to one disk destroy its content")
                     .hint(format!("`chyves disk remove {} disk{n}` first", other.name)));
             }
         }
@@ -224,11 +224,11 @@ impl Wish<'_> {
         let disk = trashed.disk.as_ref().ok_or_else(|| {
             Problem::usage(format!("`{}` in the trash is a guest, no disk", trashed.name))
                 .on(&trashed.name)
-                .hint(format!("`chyves undelete {}` brings it back", trashed.name))
+                .hint(format!("`chyves undelete {}` restores it", trashed.name))
         })?;
         if request.kind.is_some() || request.size.is_some() {
             return Err(Problem::usage("a disk from the trash has its own kind and size")
-                .hint("leave --kind and --size away; `chyves disk resize` changes the size"));
+                .hint("omit --kind and --size; `chyves disk resize` changes the size"));
         }
         self.no_volume_options()?;
         let set = self.settings_from(disk);
@@ -239,7 +239,7 @@ impl Wish<'_> {
                 if trashed.dataset.pool() != guest.dataset.pool() {
                     return Err(Problem::not_now(format!("`{}` lies on another pool than `{}`", trashed.label(), guest.name))
                         .on(&trashed.dataset)
-                        .hint("a volume can't be renamed to another pool; `zfs send` and `zfs receive` copy it"));
+                        .hint("a volume cannot be renamed to another pool; `zfs send` and `zfs receive` copy it"));
                 }
                 let to = volume(guest, number);
                 plan.push(Action::RenameVolume { from: trashed.dataset.clone(), to: to.clone() });
@@ -307,5 +307,5 @@ fn block(wanted: Option<Size>) -> Result<Size> {
     if block.get().is_power_of_two() && (512..=128 << 10).contains(&block.get()) {
         return Ok(block);
     }
-    Err(Problem::usage(format!("a volume can't have blocks of {block}")).on(block).hint("it takes powers of two from 512 to 128K"))
+    Err(Problem::usage(format!("a volume cannot have blocks of {block}")).on(block).hint("valid are powers of two from 512 to 128K"))
 }

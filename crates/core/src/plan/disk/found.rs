@@ -41,7 +41,7 @@ impl Found {
                 let lost =
                     format!("if it is gone for good, remove it from the settings: `chyves disk remove {} disk{number} --lost`", guest.name);
                 Err(cannot(format!("its {what} is missing"))
-                    .hint(format!("look for it in a snapshot: `chyves snapshot list {}`", guest.name))
+                    .hint(format!("find it in a snapshot: `chyves snapshot list {}`", guest.name))
                     .hint(lost))
             }
             Self::OtherKind(kind, _) => Err(cannot(format!("it is recorded as a {}, and a {} has its name", noun(disk.kind), noun(*kind)))

@@ -3,7 +3,7 @@
 use super::{Amendment, Plan, changeable, file, find, renumbered, volume};
 use crate::action::Action;
 use crate::error::Result;
-use crate::guest::leaving::{self, Leaving};
+use crate::guest::trash::{self, Leaving};
 use crate::guest::{DiskKind, Guest};
 use crate::plan::create::mountpoint;
 use crate::plan::{Moment, of_disks, stopped};
@@ -75,7 +75,7 @@ fn away(world: &World, guest: &Guest, number: u16, guids: Vec<(String, u64)>, mo
             plan.push(Action::Unmount { dataset: to.clone() });
         }
     }
-    plan.notes.push(format!("disk{number} of {} goes to the trash; `chyves undelete {}` brings it back", guest.name, to.leaf()));
+    plan.notes.push(format!("disk{number} of {} will be moved to the trash; `chyves undelete {}` restores it", guest.name, to.leaf()));
     Ok(plan)
 }
 
@@ -86,5 +86,5 @@ pub(super) fn folder(world: &World, trashed: &Dataset) -> Result<String> {
 
 /// What marks a volume in the trash.
 pub(super) fn marks(trashed: &Trashed, disk: &TrashedDisk) -> Vec<Pair> {
-    leaving::marks(&trashed.deleted, &trashed.name, disk.of, renumbered(&disk.settings, disk.number))
+    trash::marks(&trashed.deleted, &trashed.name, disk.of, renumbered(&disk.settings, disk.number))
 }

@@ -52,7 +52,7 @@ pub fn resize(world: &World, guest: &Guest, number: u16, to: Size, force: bool, 
     let mut to = to;
     if disk.kind == DiskKind::Zvol && !to.get().is_multiple_of(GRAIN) {
         let whole = Size::bytes(to.get().next_multiple_of(GRAIN));
-        plan.notes.push(format!("{to} is rounded up to {whole}, whole blocks of the volume"));
+        plan.notes.push(format!("{to} is rounded up to {whole}, a multiple of the volume's block size"));
         to = whole;
     }
     let set = vec![typed_size(number, to)?];
@@ -65,7 +65,7 @@ pub fn resize(world: &World, guest: &Guest, number: u16, to: Size, force: bool, 
     if smaller && !force {
         let mut problem = Problem::not_now(format!("disk{number} of `{}` would shrink from {from} to {to}", guest.name))
             .on(&object)
-            .because("whatever lies behind its new end is lost, and a guest that was not told before may lose everything on it");
+            .because("everything beyond its new end is lost, and a guest that was not prepared for it may lose everything on it");
         if let Some(stale) = stale {
             problem = problem.because(stale).hint(format!("keep its size and record it: `chyves disk sync {} disk{number}`", guest.name));
         }
@@ -76,7 +76,7 @@ pub fn resize(world: &World, guest: &Guest, number: u16, to: Size, force: bool, 
     let live = if smaller { None } else { live(world, guest, disk) };
     if live.is_none() && to != from {
         stopped(guest, "resize a disk of")
-            .map_err(|p| if smaller { p } else { p.hint("while it runs a guest sees disks on virtio-blk grow, no others") })?;
+            .map_err(|p| if smaller { p } else { p.hint("only disks on virtio-blk can grow while a guest runs") })?;
     }
     plan.push(Action::Verify { objects: guids });
     let mut wish = Amendment { set, clear: Vec::new(), before: Vec::new(), after: Vec::new() };
@@ -89,7 +89,7 @@ pub fn resize(world: &World, guest: &Guest, number: u16, to: Size, force: bool, 
             plan.push(Action::ResizeVolume { dataset: volume(guest, number), from, to });
         }
         let path = disk_file(guest, guest.folder()?, disk);
-        // The last step: what the guest sees can't be taken back.
+        // The last step: what the guest sees cannot be undone.
         wish.after.push(Action::GrowLive {
             guest: guest.name.clone(),
             uuid: guest.uuid,
@@ -100,14 +100,14 @@ pub fn resize(world: &World, guest: &Guest, number: u16, to: Size, force: bool, 
             to,
         });
         plan.steps.extend(wish.steps(world, guest)?);
-        plan.notes.push(format!("{} runs and sees disk{number} grow; its partitions and file systems are its own to grow", guest.name));
+        plan.notes.push(format!("{} runs and sees disk{number} grow; grow its partitions and file systems in the guest", guest.name));
         return Ok(plan);
     }
     match (disk.kind, to.cmp(&from)) {
         // Only what is recorded changes.
         (_, Ordering::Equal) => {}
         (DiskKind::Zvol, Ordering::Greater) => wish.before.push(Action::ResizeVolume { dataset: volume(guest, number), from, to }),
-        // What can't be taken back is done last.
+        // What cannot be undone is done last.
         (DiskKind::Zvol, Ordering::Less) => wish.after.push(Action::ResizeVolume { dataset: volume(guest, number), from, to }),
         (DiskKind::Raw | DiskKind::Attached, Ordering::Greater) => {
             wish.before.push(Action::GrowDisk { path: file(guest.folder()?, number), from, to });

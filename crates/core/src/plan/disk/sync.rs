@@ -68,7 +68,7 @@ fn recorded(guest: &Guest, disk: &DiskSpec, seen: &Found) -> Result<Vec<Pair>> {
     if disk.size != Some(size) {
         set.push(typed_size(disk.number, size).map_err(|p| {
             p.because(format!("disk{} of {} has {} bytes", disk.number, guest.name, size.get()))
-                .hint(format!("give it a size of whole sectors: `chyves disk resize {} disk{} SIZE`", guest.name, disk.number))
+                .hint(format!("give it a size of full sectors: `chyves disk resize {} disk{} SIZE`", guest.name, disk.number))
         })?);
     }
     Ok(set)

@@ -74,7 +74,7 @@ fn an_empty_disk_is_a_file_or_a_volume() {
     insta::assert_snapshot!(script(add::add(&testing::world(vec![g.clone()]), &g, &r)), @"
     # mount tank/chyves/guests/web01
     zfs mount tank/chyves/guests/web01
-    # make the disk /tank/chyves/guests/web01/disk1.raw of 8G
+    # create the disk /tank/chyves/guests/web01/disk1.raw of 8G
     truncate -s 8589934592 /tank/chyves/guests/web01/disk1.raw
     # change settings of tank/chyves/guests/web01
     zfs set chyves:disk1.kind=raw tank/chyves/guests/web01
@@ -87,8 +87,8 @@ fn an_empty_disk_is_a_file_or_a_volume() {
     ");
     (r.reserved, r.block, r.size) = (true, Some(Size::bytes(65536)), Some(Size::bytes(100_000_256)));
     insta::assert_snapshot!(script(add::add(&open_zfs(vec![g.clone()]), &g, &r)), @"
-    # note: 100000256 is rounded up to 97664K, whole blocks of 64K
-    # make the volume tank/chyves/guests/web01/disk1 of 97664K, reserved
+    # note: 100000256 is rounded up to 97664K, a multiple of 64K
+    # create the volume tank/chyves/guests/web01/disk1 of 97664K, reserved
     zfs create -V 100007936 -o volmode=dev -o volblocksize=65536 tank/chyves/guests/web01/disk1
     # mount tank/chyves/guests/web01
     zfs mount tank/chyves/guests/web01
@@ -196,10 +196,10 @@ fn a_removed_disk_lies_in_the_trash_with_its_settings() {
     let g = guest(&[("disk1.kind", "raw"), ("disk1.size", "8G"), ("disk1.bus", "nvme"), ("disk10.kind", "raw")]);
     let world = testing::world(vec![g.clone()]);
     insta::assert_snapshot!(script(remove::remove(&world, &g, 1, guids(&g, 1), &moment(1))), @"
-    # note: disk1 of web01 goes to the trash; `chyves undelete e7402fa1-6791-5e38-a6ba-6fb88037d7ef-disk1-00000000` brings it back
+    # note: disk1 of web01 will be moved to the trash; `chyves undelete e7402fa1-6791-5e38-a6ba-6fb88037d7ef-disk1-00000000` restores it
     # make sure that tank/chyves/guests/web01 has the GUID 4711
     zfs get -H -p -o name,property,source,value guid tank/chyves/guests/web01
-    # make the file system tank/chyves/trash/e7402fa1-6791-5e38-a6ba-6fb88037d7ef-disk1-00000000
+    # create the file system tank/chyves/trash/e7402fa1-6791-5e38-a6ba-6fb88037d7ef-disk1-00000000
     zfs create -o canmount=noauto -o recordsize=64K -o chyves:deleted=2026-01-31T12:00:00Z -o chyves:name=web01 -o chyves:removed_from=e7402fa1-6791-5e38-a6ba-6fb88037d7ef -o chyves:disk1.bus=nvme -o chyves:disk1.kind=raw -o chyves:disk1.size=8G tank/chyves/trash/e7402fa1-6791-5e38-a6ba-6fb88037d7ef-disk1-00000000
     # mount tank/chyves/trash/e7402fa1-6791-5e38-a6ba-6fb88037d7ef-disk1-00000000
     zfs mount tank/chyves/trash/e7402fa1-6791-5e38-a6ba-6fb88037d7ef-disk1-00000000
@@ -221,7 +221,7 @@ fn a_removed_disk_lies_in_the_trash_with_its_settings() {
     ");
     let g = guest(&[("disk1.kind", "zvol"), ("disk1.size", "8G")]);
     insta::assert_snapshot!(script(remove::remove(&open_zfs(vec![g.clone()]), &g, 1, guids(&g, 1), &moment(1))), @"
-    # note: disk1 of web01 goes to the trash; `chyves undelete e7402fa1-6791-5e38-a6ba-6fb88037d7ef-disk1-00000000` brings it back
+    # note: disk1 of web01 will be moved to the trash; `chyves undelete e7402fa1-6791-5e38-a6ba-6fb88037d7ef-disk1-00000000` restores it
     # make sure that tank/chyves/guests/web01 has the GUID 4711, tank/chyves/guests/web01/disk1 has the GUID 4711
     zfs get -H -p -o name,property,source,value guid tank/chyves/guests/web01 tank/chyves/guests/web01/disk1
     # change settings of tank/chyves/guests/web01/disk1
@@ -246,7 +246,7 @@ fn once_the_file_is_gone_nothing_before_it_is_taken_back() {
     let last = plan.steps.iter().position(|s| s.undo() == crate::action::Undo::Impossible).unwrap();
     let copied = plan.steps.iter().position(|s| matches!(s, crate::action::Action::CopyDisk { .. })).unwrap();
     assert!(copied < last);
-    assert!(plan.steps[last + 1..].iter().all(|s| matches!(s, crate::action::Action::Unmount { .. })), "only what can't fail follows");
+    assert!(plan.steps[last + 1..].iter().all(|s| matches!(s, crate::action::Action::Unmount { .. })), "only what cannot fail follows");
 }
 
 #[test]
@@ -353,7 +353,7 @@ fn larger_can_be_taken_back_and_smaller_is_done_last() {
     # change settings of tank/chyves/guests/web01
     zfs set chyves:disk0.size=512M tank/chyves/guests/web01
     # write /tank/chyves/guests/web01/config.toml (4 lines)
-    # cut the disk /tank/chyves/guests/web01/disk0.raw from 1G to 512M, with what lies behind
+    # shrink the disk /tank/chyves/guests/web01/disk0.raw from 1G to 512M, losing what is beyond
     truncate -s 536870912 /tank/chyves/guests/web01/disk0.raw
     # unmount tank/chyves/guests/web01
     zfs unmount tank/chyves/guests/web01
@@ -432,7 +432,7 @@ fn a_guest_that_runs_sees_its_disk_grow_after_everything_else_is_done() {
     let qemu = testing::world(Vec::new());
     let g = running(&[]);
     insta::assert_snapshot!(grow(&qemu, &g, 0).script(Os::Linux), @"
-    # note: web01 runs and sees disk0 grow; its partitions and file systems are its own to grow
+    # note: web01 runs and sees disk0 grow; grow its partitions and file systems in the guest
     # make sure that tank/chyves/guests/web01 has the GUID 4711
     zfs get -H -p -o name,property,source,value guid tank/chyves/guests/web01
     # change settings of tank/chyves/guests/web01
@@ -518,7 +518,7 @@ fn a_sync_records_what_the_disks_are_and_touches_none() {
     for said in [
         "# note: disk0 of web01: it has 512M, recorded is 1G\n",
         "# note: disk1 of web01: it is a file of 1G, recorded is a volume of 1G\n",
-        "# note: cannot use disk2 of web01: its file is missing; look for it in a snapshot",
+        "# note: cannot use disk2 of web01: its file is missing; find it in a snapshot",
         "`chyves disk resize web01 disk3 SIZE`\n",
         "zfs set chyves:disk0.size=512M chyves:disk1.kind=raw tank/chyves/guests/web01\n",
     ] {

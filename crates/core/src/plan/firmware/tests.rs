@@ -89,7 +89,7 @@ fn firmware_that_is_not_there_is_told_before_the_start_and_before_a_reboot() {
         let world = with_firmware(&g, testing::freebsd());
         let at_reboot = Request { occasion: Occasion::Reboot(1), ..Request::default() };
         for problem in [start(&world, &g, &Request::default()).unwrap_err(), launch(&world, &g, &at_reboot).unwrap_err()] {
-            assert_eq!(problem.message, format!("`web01` boots with the firmware `{name}`, which can't be had"));
+            assert_eq!(problem.message, format!("`web01` boots with the firmware `{name}`, which is not available"));
             assert!(problem.causes[0].contains(why) && problem.hints.iter().any(|h| h.contains("uefi_firmware=auto")), "{problem:?}");
         }
     }
@@ -104,7 +104,7 @@ fn firmware_that_is_not_there_is_told_before_the_start_and_before_a_reboot() {
 fn firmware_that_the_hypervisor_would_not_take_is_refused() {
     let g = guest(&[("uefi_firmware", "bare")]);
     for (host, size, why) in [
-        (testing::freebsd(), 4097, "has 4097 bytes, which are no whole pages"),
+        (testing::freebsd(), 4097, "has 4097 bytes, which is not a multiple of the page size"),
         (testing::freebsd(), 17 << 20, "has 17M, and bhyve takes 16M"),
         (testing::world(Vec::new()).host, 9 << 20, "has 9M, and qemu takes 8M"),
     ] {
@@ -120,13 +120,13 @@ fn a_reset_keeps_the_former_variables_and_leaves_everything_as_it_was_found() {
     let g = guest(&[("uefi_firmware", "split")]);
     let plan = reset(&with_firmware(&g, testing::freebsd()), &g, &testing::moment(1)).unwrap();
     insta::assert_snapshot!(plan.script(Os::FreeBsd), @r"
-    # mount tank/chyves/images/split unless it is, for as long as somebody uses it
+    # mount tank/chyves/images/split if it is not mounted, for as long as it is used
     zfs mount tank/chyves/images/split
     # mount tank/chyves/guests/web01
     zfs mount tank/chyves/guests/web01
-    # keep /tank/chyves/guests/web01/uefi-vars.fd as /tank/chyves/guests/web01/uefi-vars-20260131T120000Z-000000.fd, if it is there
+    # keep /tank/chyves/guests/web01/uefi-vars.fd as /tank/chyves/guests/web01/uefi-vars-20260131T120000Z-000000.fd, if it exists
     mv -n /tank/chyves/guests/web01/uefi-vars.fd /tank/chyves/guests/web01/uefi-vars-20260131T120000Z-000000.fd
-    # copy /tank/chyves/images/split/vars.fd to /tank/chyves/guests/web01/uefi-vars.fd unless it is there
+    # copy /tank/chyves/images/split/vars.fd to /tank/chyves/guests/web01/uefi-vars.fd unless it exists
     cp -n /tank/chyves/images/split/vars.fd /tank/chyves/guests/web01/uefi-vars.fd
     # unmount tank/chyves/guests/web01
     zfs unmount tank/chyves/guests/web01
@@ -141,7 +141,7 @@ fn what_has_no_variables_or_is_no_stopped_guest_is_not_reset() {
         g.state = state;
         reset(&with_firmware(&g, testing::freebsd()), &g, &testing::moment(1)).unwrap_err().message
     };
-    assert!(why(&[], RunState::Running).contains("can't reset the firmware of `web01` while it is running"));
+    assert!(why(&[], RunState::Running).contains("cannot reset the firmware of `web01` while it is running"));
     assert!(why(&[("template", "yes")], RunState::Stopped).contains("template"));
     assert!(why(&[("loader", "bhyveload")], RunState::Stopped).contains("boots without UEFI firmware"));
     assert!(why(&[("uefi_firmware", "bare")], RunState::Stopped).contains("keeps no variables"));

@@ -1,4 +1,4 @@
-//! All bridges and the cards of running guests: where they differ from the design, and making them what they are to be.
+//! All bridges and the NICs of running guests: where they differ from the design, and making them what they are to be.
 //!
 //! Not here: changing the design ([`super::bridge`]).
 
@@ -15,7 +15,7 @@ use crate::value::IfName;
 use crate::world::World;
 use std::collections::BTreeSet;
 
-/// Plans to make bridges what they are to be, all of them or those that are named; also the cards of running guests.
+/// Plans to make bridges what they are to be, all of them or those that are named; also the NICs of running guests.
 ///
 /// # Errors
 /// What can't be had; nothing is done then.
@@ -37,7 +37,7 @@ pub fn apply(world: &World, facts: &Facts, only: &[IfName]) -> Result<Planned> {
         services.bring(nat::bring(&world.host, spec, &facts.actual, APPLIED));
         planned.plan.notes.extend(nat::no_way_out(&facts.actual, spec).map(|p| nat::note(&spec.name, &p)));
     }
-    for difference in cards(&room, world) {
+    for difference in nics(&room, world) {
         match difference.close {
             Close::By(more) => intents.extend(more),
             Close::Cant(problem) => planned.plan.notes.push(format!("{}: {problem}", difference.object)),
@@ -50,12 +50,12 @@ pub fn apply(world: &World, facts: &Facts, only: &[IfName]) -> Result<Planned> {
     intents.retain(|i| !matches!(i, Intent::LoadModule { module } if !modules.insert(module.clone())));
     if intents.is_empty() && ends.is_empty() && services == attach::Attached::default() {
         if planned.plan.notes.is_empty() {
-            planned.plan.notes.push("the host's networks are as designed".into());
+            planned.plan.notes.push("the host's networks are as configured".into());
         }
         return Ok(planned);
     }
     if facts.design.mode == Mode::Manual {
-        planned.plan.notes.push("networks are made by hand here (network_design_mode=manual)".into());
+        planned.plan.notes.push("networks are managed by hand on this host (network_design_mode=manual)".into());
     }
     planned.touches = compare::touched(&facts.actual, &intents.iter().collect::<Vec<_>>());
     services.proofs.extend(intents.iter().filter_map(attach::proof));
@@ -71,7 +71,7 @@ fn unwanted(facts: &Facts) -> impl Iterator<Item = (IfName, Vec<Action>)> + '_ {
     named.map(|name| (name.clone(), nat::end(&facts.actual, &name, facts.design.get(&name)))).filter(|(_, steps)| !steps.is_empty())
 }
 
-/// The differences of all bridges and of all cards of running guests. A bridge that is not there and that no running
+/// The differences of all bridges and of all NICs of running guests. A bridge that is not there and that no running
 /// guest is on is none: a start makes it.
 pub fn differences(world: &World, facts: &Facts) -> Vec<Difference> {
     let room = Room { mark: APPLIED, ..facts.room(&world.host) };
@@ -88,9 +88,9 @@ pub fn differences(world: &World, facts: &Facts) -> Vec<Difference> {
     all.extend(unwanted(facts).filter_map(|(name, steps)| {
         let told = steps.into_iter().filter_map(|step| if let Action::Host(intent) = step { Some(intent) } else { None });
         let intents: Vec<Intent> = told.collect();
-        (!intents.is_empty()).then(|| Difference::by(name, "rules or a server run for it that its settings do not want", intents))
+        (!intents.is_empty()).then(|| Difference::by(name, "NAT rules or a DHCP server are active that it is not configured for", intents))
     }));
-    all.extend(cards(&room, world));
+    all.extend(nics(&room, world));
     let no_way_out = |spec: &BridgeSpec| Some(Difference::cant(&spec.name, nat::no_way_out(&facts.actual, spec)?));
     all.extend(facts.design.bridges().filter_map(no_way_out));
     // What a start makes is none; what a start can't make is one before it is tried.
@@ -107,23 +107,23 @@ pub fn waiting<'a>(world: &World, facts: &'a Facts) -> Vec<&'a BridgeSpec> {
     facts.design.bridges().filter(|s| absent(s.name.as_str()) && !used.contains(&s.name)).collect()
 }
 
-/// Cards of running guests that are not in their bridges.
-fn cards(room: &Room<'_>, world: &World) -> Vec<Difference> {
+/// NICs of running guests that are not in their bridges.
+fn nics(room: &Room<'_>, world: &World) -> Vec<Difference> {
     let mut all = Vec::new();
     for guest in world.guests.iter().filter(|g| g.state.is_alive()) {
         let Ok(spec) = guest.spec() else { continue };
         for net in spec.nets.iter().filter(|n| backend(n, world.host.vmm) == Backend::Bridge) {
             let (Ok(tap), token) = (attach::tap(guest, net), taps::token(guest.uuid, net.number)) else { continue };
             let object = format!("{} net{}", guest.name, net.number);
-            // A card that came to the settings while it runs has none yet.
+            // A NIC that came to the settings while it runs has none yet.
             let Some(seen) = room.actual.get(tap.as_str()).filter(|i| i.mark == token) else { continue };
-            all.extend(card(room, &object, &tap, seen, net));
+            all.extend(nic(room, &object, &tap, seen, net));
         }
     }
     all
 }
 
-fn card(room: &Room<'_>, object: &str, tap: &IfName, seen: &Interface, net: &NetSpec) -> Option<Difference> {
+fn nic(room: &Room<'_>, object: &str, tap: &IfName, seen: &Interface, net: &NetSpec) -> Option<Difference> {
     if seen.bridge.as_deref() == Some(net.bridge.as_str()) {
         return (!seen.up)
             .then(|| Difference::by(object, format!("its tap {tap} is down"), vec![Intent::SetUp { interface: tap.clone() }]));

@@ -1,7 +1,7 @@
-//! The cards of guests that are about to run: bridges as they need them, taps, membership; nothing more, and nothing that
+//! The NICs of guests that are about to run: bridges as they need them, taps, membership; nothing more, and nothing that
 //! is there already.
 //!
-//! * `cable`: a card's tap and its place
+//! * `cable`: a NIC's tap and its place
 //! * `refuse`: why not
 //!
 //! Not here: what is done to bridges by themselves ([`super::bridge`]), what goes with a machine ([`super::tidy`]).
@@ -27,7 +27,7 @@ use refuse::{by_hand, nowhere};
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
-/// What is to be done for cards.
+/// What is to be done for NICs.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Attached {
     /// What comes before them: rules, and the folders of files.
@@ -38,7 +38,7 @@ pub struct Attached {
     pub last: Vec<Action>,
     /// What must be so then.
     pub proofs: Vec<Proof>,
-    /// What is worth a word: a card whose cable is out.
+    /// What is worth a word: a NIC whose cable is out.
     pub notes: Vec<String>,
     /// What is put into bridges and was there before: a bridge, its new member, and the guest where it is a tap.
     pub joined: Vec<(IfName, IfName, Option<Uuid>)>,
@@ -87,7 +87,7 @@ impl Attached {
             steps.push(Action::MakeFolder { path: nodes_folder(run_dir).into() });
         }
         steps.extend(self.intents.into_iter().map(Action::Host));
-        // Taken back before what the guest is on.
+        // Rolled back before what the guest is on.
         for (node, guest, name) in self.claims {
             steps.push(Action::WriteFile { path: format!("{}/{node}+{guest}", nodes_folder(run_dir)).into(), text: format!("{name}\n") });
         }
@@ -148,7 +148,7 @@ pub fn nodes_folder(run_dir: &str) -> String {
     format!("{run_dir}/network/{}", graph::FOLDER)
 }
 
-/// The tap of a card: the one that was chosen, or the one that follows from the guest's identity.
+/// The tap of a NIC: the one that was chosen, or the one that follows from the guest's identity.
 pub fn tap(guest: &Guest, net: &NetSpec) -> Result<IfName> {
     net.tap.clone().map_or_else(|| tap_name(guest.uuid, net.number), Ok)
 }
@@ -156,7 +156,7 @@ pub fn tap(guest: &Guest, net: &NetSpec) -> Result<IfName> {
 /// Plans the networks of guests.
 ///
 /// # Errors
-/// All that keeps a card from its network, unless the card may do without.
+/// All that keeps a NIC from its network, unless the NIC may do without.
 pub fn attach(host: &HostFacts, facts: &Facts, guests: &[(&Guest, &Spec)]) -> Result<Attached> {
     let room = Room { os: host.os, release: host.release, design: &facts.design, actual: &facts.actual, mark: STARTED };
     let mut work = Work { room, host, bridges: BTreeMap::new(), taps: BTreeSet::new(), done: Attached::default(), made: 0 };
@@ -164,7 +164,7 @@ pub fn attach(host: &HostFacts, facts: &Facts, guests: &[(&Guest, &Spec)]) -> Re
     for (guest, spec) in guests {
         for net in &spec.nets {
             let done = match backend(net, host.vmm) {
-                Backend::Bridge => work.card(guest, net),
+                Backend::Bridge => work.nic(guest, net),
                 Backend::Netgraph => work.hook(guest, net),
                 Backend::Auto | Backend::User | Backend::Vale => Ok(()),
             };
@@ -185,7 +185,7 @@ pub fn attach(host: &HostFacts, facts: &Facts, guests: &[(&Guest, &Spec)]) -> Re
 /// What is known of a bridge by now.
 #[derive(Debug, Clone)]
 struct Ready {
-    /// Why cards can't be attached, if so.
+    /// Why NICs can't be attached, if so.
     refused: Option<Problem>,
     /// What it carries.
     mtu: u32,
@@ -214,12 +214,12 @@ impl Attached {
 }
 
 impl Work<'_> {
-    fn card(&mut self, guest: &Guest, net: &NetSpec) -> Result<()> {
-        let card = format!("net{}", net.number);
+    fn nic(&mut self, guest: &Guest, net: &NetSpec) -> Result<()> {
+        let nic = format!("net{}", net.number);
         if self.room.design.get(&net.bridge).is_some_and(|b| b.netgraph) {
-            return Err(refuse::no_tap(&net.bridge, guest, &card));
+            return Err(refuse::no_tap(&net.bridge, guest, &nic));
         }
-        let Ready { refused, mtu, filters, .. } = self.bridge(&net.bridge, guest, &card)?.clone();
+        let Ready { refused, mtu, filters, .. } = self.bridge(&net.bridge, guest, &nic)?.clone();
         let mut refused = refused.or_else(|| Self::too_large(guest, net, mtu));
         if refused.is_none() && net.vlan.is_some() && !filters {
             let difference = compare::filtering(&self.room, &net.bridge);
@@ -238,30 +238,30 @@ impl Work<'_> {
             None => self.tap(guest, net, mtu, true),
             Some(problem) if net.optional => {
                 let name = &guest.name;
-                self.done.notes.push(format!("{card} of {name} has its cable out: {problem}; it is optional, so {name} starts without"));
+                self.done.notes.push(format!("{nic} of {name} has no link: {problem}; it is optional, so {name} starts without it"));
                 self.tap(guest, net, mtu, false)
             }
             Some(problem) => Err(problem
-                .within(format!("{card} of `{}` can't be attached to `{}`", guest.name, net.bridge))
-                .hint(format!("or let it start without: `chyves set {} {card}.optional=yes`", guest.name))),
+                .within(format!("{nic} of `{}` cannot be attached to `{}`", guest.name, net.bridge))
+                .hint(format!("or make it optional: `chyves set {} {nic}.optional=yes`", guest.name))),
         }
     }
 
-    /// A card that is at a node of netgraph: one that the settings tell of is made ready, and claimed for the guest. bhyve
-    /// makes the card's own end. Of another node the start has been told already whether it is there.
+    /// A NIC that is at a node of netgraph: one that the settings tell of is made ready, and claimed for the guest. bhyve
+    /// makes the NIC's own end. Of another node the start has been told already whether it is there.
     fn hook(&mut self, guest: &Guest, net: &NetSpec) -> Result<()> {
         let Some(path) = net.netgraph.as_ref().and_then(|text| text.parse::<GraphHook>().ok()).map(|hook| hook.path) else {
             return Ok(());
         };
-        let (card, word) = (format!("net{}", net.number), path.trim_end_matches(':'));
+        let (nic, word) = (format!("net{}", net.number), path.trim_end_matches(':'));
         let Some(spec) = self.room.design.bridges().find(|b| b.name.as_str() == word) else { return Ok(()) };
         let name = spec.name.clone();
         if !spec.netgraph {
-            return Err(refuse::no_node(&name, guest, &card));
+            return Err(refuse::no_node(&name, guest, &nic));
         }
-        match self.bridge(&name, guest, &card)?.refused.clone() {
+        match self.bridge(&name, guest, &nic)?.refused.clone() {
             None => {}
-            Some(problem) => return Err(problem.within(format!("{card} of `{}` can't be attached to `{name}`", guest.name))),
+            Some(problem) => return Err(problem.within(format!("{nic} of `{}` cannot be attached to `{name}`", guest.name))),
         }
         if !self.done.proofs.iter().any(|p| matches!(p, Proof::IsNode { node, .. } if *node == name)) {
             self.done.proofs.push(Proof::IsNode { node: name.clone(), mark: None });
@@ -274,21 +274,21 @@ impl Work<'_> {
         let wanted = net.mtu.filter(|m| *m > mtu)?;
         let Guest { name, .. } = guest;
         Some(
-            Problem::host_cant(format!("`{}` carries {mtu} bytes and not {wanted}", net.bridge))
+            Problem::host_cant(format!("`{}` has an MTU of {mtu} and not {wanted}", net.bridge))
                 .hint(format!("`chyves set {name} net{}.mtu={mtu}`, or `chyves network {} set mtu={wanted}`", net.number, net.bridge)),
         )
     }
 
     /// Makes a bridge ready, once.
-    fn bridge(&mut self, name: &IfName, guest: &Guest, card: &str) -> Result<&Ready> {
+    fn bridge(&mut self, name: &IfName, guest: &Guest, nic: &str) -> Result<&Ready> {
         if !self.bridges.contains_key(name) {
-            let ready = self.make_ready(name, guest, card);
+            let ready = self.make_ready(name, guest, nic);
             self.bridges.insert(name.clone(), ready);
         }
         self.bridges.get(name).ok_or_else(|| Problem::bug("a bridge is not known").on(name))
     }
 
-    fn make_ready(&mut self, name: &IfName, guest: &Guest, card: &str) -> Ready {
+    fn make_ready(&mut self, name: &IfName, guest: &Guest, nic: &str) -> Ready {
         let (design, actual) = (self.room.design, self.room.actual);
         let there = actual.get(name.as_str());
         let unknown = BridgeSpec::new(0, name.clone());
@@ -301,7 +301,7 @@ impl Work<'_> {
             return ready;
         }
         if there.is_none() && !spec.is_decided() {
-            ready.refused = Some(nowhere(&self.room, name, guest, card));
+            ready.refused = Some(nowhere(&self.room, name, guest, nic));
             return ready;
         }
         let mut intents = Vec::new();
@@ -328,8 +328,8 @@ impl Work<'_> {
         let touched = compare::touched(actual, &intents.iter().collect::<Vec<_>>());
         if !touched.is_empty() {
             ready.refused = Some(
-                Problem::not_now(format!("{}, and would be touched", touched.join(", ")))
-                    .hint(format!("do that once, with your eyes on it: `chyves network apply {name} --yes --confirm 60`")),
+                Problem::not_now(format!("{}, and would be changed", touched.join(", ")))
+                    .hint(format!("do that once, attended: `chyves network apply {name} --yes --confirm 60`")),
             );
             return ready;
         }
@@ -389,7 +389,7 @@ pub(super) fn proof(intent: &Intent) -> Option<Proof> {
         | Intent::Forward { .. }
         | Intent::LoadRules { .. }
         | Intent::DropRules { .. }
-        | Intent::ServeNames { .. }
-        | Intent::EndNames { .. } => return None,
+        | Intent::StartDhcp { .. }
+        | Intent::StopDhcp { .. } => return None,
     })
 }

@@ -98,7 +98,7 @@ pub fn change(world: &World, facts: &Facts, name: &IfName, wish: &Wish) -> Resul
         }
         Wish::Detach { uplink } => {
             if !has_uplink(facts, &name, uplink.as_ref())? {
-                return Ok(Planned { plan: Plan::nothing(format!("{name} has no uplink already")), ..Planned::default() });
+                return Ok(Planned { plan: Plan::nothing(format!("{name} already has no uplink")), ..Planned::default() });
             }
             clear.extend([BridgeKey::Uplink, BridgeKey::Vlan].map(key));
             clear.extend(given_back(root, facts, &name, number));
@@ -136,10 +136,9 @@ pub fn change(world: &World, facts: &Facts, name: &IfName, wish: &Wish) -> Resul
     let mut planned = Planned::default();
     write(world, root, set, clear, &mut planned.plan);
     if facts.design.mode == Mode::Manual {
-        planned
-            .plan
-            .notes
-            .push("networks are made by hand here (network_design_mode=manual): `chyves network plan` shows what is missing".into());
+        planned.plan.notes.push(
+            "networks are managed by hand on this host (network_design_mode=manual): `chyves network plan` shows what is missing".into(),
+        );
         return Ok(planned);
     }
     let before = there.cloned();
@@ -172,7 +171,7 @@ pub fn change(world: &World, facts: &Facts, name: &IfName, wish: &Wish) -> Resul
     }
     planned.plan.steps.extend(attached.steps(&world.host.run_dir));
     if planned.plan.steps.is_empty() {
-        planned.plan.notes.push(format!("{name} is so already"));
+        planned.plan.notes.push(format!("{name} is already set so"));
     }
     Ok(planned)
 }
@@ -249,11 +248,11 @@ fn idle(facts: &Facts, spec: &BridgeSpec) -> Result<()> {
     let name = &spec.name;
     Err(Problem::not_now(format!("guests that run are on the netgraph bridge `{name}`"))
         .on(name)
-        .hint("stop them first: `chyves network list` shows them; `chyves reclaim` forgets what dead machines left")
+        .hint("stop them first: `chyves network list` shows them; `chyves reclaim` removes what dead VMs left")
         .hint(format!("or while they run another uplink, `chyves network {name} attach …`, or none, `chyves network {name} private`")))
 }
 
-/// The settings of a bridge's addresses that go back to its uplink.
+/// The settings of a bridge's addresses that roll back to its uplink.
 fn given_back(root: &Root, facts: &Facts, name: &IfName, number: u16) -> Vec<String> {
     let moved = facts.actual.to_give_back(name.as_str()).or_else(|| facts.actual.lost(name.as_str()));
     let Some(moved) = moved else { return Vec::new() };
@@ -286,7 +285,7 @@ fn stranded(
     let all: Vec<String> = still.iter().map(ToString::to_string).collect();
     let problem = Problem::not_now(format!("cannot take {uplink} off {name}: {name} carries {what}"))
         .on(name)
-        .because(format!("by {}, and nothing tells that {uplink} had that before", all.join(", ")));
+        .because(format!("by {}, and there is no record that {uplink} had that before", all.join(", ")));
     // Another address of the uplink's own makes it what moved.
     let (delete, add) = match os {
         Os::Linux => (format!("ip route delete default dev {name}"), format!("ip address add {} dev {uplink}", all[0])),
@@ -390,14 +389,14 @@ pub(super) fn keep_routes(intents: &mut [Intent]) {
 fn removal(facts: &Facts, spec: Option<&BridgeSpec>, name: &IfName, plan: &mut Plan) -> Vec<Intent> {
     let Some(bridge) = facts.actual.get(name.as_str()).filter(|i| i.kind.bridges()) else { return Vec::new() };
     if bridge.mark != APPLIED && bridge.mark != STARTED {
-        plan.notes.push(format!("{} {name} stays: chyves did not make it", thing(bridge.kind)));
+        plan.notes.push(format!("{} {name} is kept: chyves did not create it", thing(bridge.kind)));
         return Vec::new();
     }
     let designed = |a: &Cidr| spec.is_some_and(|s| s.addresses.contains(a));
     let foreign: Vec<String> = bridge.addresses.iter().filter(|a| !designed(a)).map(ToString::to_string).collect();
     if !foreign.is_empty() {
         plan.notes.push(format!(
-            "{} {name} stays: the host has {} on it, which chyves did not put there",
+            "{} {name} is kept: the host has {} on it, which chyves did not put there",
             thing(bridge.kind),
             foreign.join(", ")
         ));
@@ -405,7 +404,7 @@ fn removal(facts: &Facts, spec: Option<&BridgeSpec>, name: &IfName, plan: &mut P
     }
     let others: Vec<&str> = bridge.members.iter().filter(|m| !tidy::is_way_out(&facts.actual, spec, m)).map(String::as_str).collect();
     if !others.is_empty() {
-        plan.notes.push(format!("{} {name} stays: {} are in it", thing(bridge.kind), others.join(", ")));
+        plan.notes.push(format!("{} {name} is kept: {} are in it", thing(bridge.kind), others.join(", ")));
         return Vec::new();
     }
     facts.actual.removal(name)
@@ -426,7 +425,7 @@ pub(super) fn close(room: &Room<'_>, spec: &BridgeSpec, host: &HostFacts) -> Res
     for difference in compare::bridge(room, spec) {
         match difference.close {
             Close::By(more) => intents.extend(more),
-            Close::Cant(problem) => return Err(problem.within(format!("`{}` can't be made as designed", spec.name)).on(&spec.name)),
+            Close::Cant(problem) => return Err(problem.within(format!("`{}` cannot be created as configured", spec.name)).on(&spec.name)),
         }
     }
     let seen = room.actual.get(spec.name.as_str());
@@ -453,7 +452,7 @@ pub(super) fn close(room: &Room<'_>, spec: &BridgeSpec, host: &HostFacts) -> Res
     Ok(intents)
 }
 
-/// Plans to make a bridge the one of cards that name none.
+/// Plans to make a bridge the one of NICs that name none.
 ///
 /// # Errors
 /// There is no such bridge.
@@ -464,14 +463,14 @@ pub fn default(world: &World, facts: &Facts, root: &Root, before: &OwnValues, na
         return Err(facts.design.must(name.as_str()).err().unwrap_or_else(|| Problem::bug("a bridge is there and is not")));
     };
     if facts.design.get(&name).is_some_and(|b| b.netgraph) {
-        return Err(Problem::not_now(format!("cards that name no bridge have taps, and `{name}` is a netgraph bridge, which takes none"))
+        return Err(Problem::not_now(format!("NICs that name no bridge have taps, and `{name}` is a netgraph bridge, which takes none"))
             .on(&name)
-            .hint(format!("put cards on it one by one: `chyves network move GUEST {name}`")));
+            .hint(format!("put NICs on it one by one: `chyves network move GUEST {name}`")));
     }
     set::defaults(world, root, before, &set::Request { set: vec![(keys::BRIDGE.into(), name.to_string())], unset: Vec::new() })
 }
 
-/// The bridges that a guest's cards are on, those of netgraph among them.
+/// The bridges that a guest's NICs are on, those of netgraph among them.
 pub fn networks<'a>(spec: &'a Spec, host: &HostFacts) -> impl Iterator<Item = IfName> + use<'a> {
     let vmm = host.vmm;
     spec.nets.iter().filter_map(move |net| match backend(net, vmm) {

@@ -1,7 +1,7 @@
-//! All of one bridge to another: its way out, its guests' cards, those that run included, and its place as the default.
+//! All of one bridge to another: its way out, its guests' NICs, those that run included, and its place as the default.
 
 use super::bridge::{self, Planned};
-use super::{Facts, attach, cards, tidy};
+use super::{Facts, attach, nics, tidy};
 use crate::device::GraphHook;
 use crate::error::{Problem, Result};
 use crate::guest::{Backend, Spec};
@@ -25,7 +25,7 @@ use crate::zfs::args::Pair;
 pub fn migrate(world: &World, facts: &Facts, defaults: &OwnValues, from: &IfName, to: &IfName) -> Result<Planned> {
     let root = world.primary()?;
     if facts.design.mode == Mode::Manual {
-        return Err(Problem::not_now("networks are made by hand here (network_design_mode=manual)")
+        return Err(Problem::not_now("networks are managed by hand on this host (network_design_mode=manual)")
             .hint("`chyves set global network_design_mode=system`"));
     }
     let old = facts.design.must(from.as_str())?.clone();
@@ -46,7 +46,7 @@ pub fn migrate(world: &World, facts: &Facts, defaults: &OwnValues, from: &IfName
     let set: Vec<Pair> = set.into_iter().filter(|(k, v)| root.own.get(k).is_none_or(|o| o.value != *v)).collect();
     let clear: Vec<String> = clear.into_iter().filter(|k| root.own.contains_key(k)).collect();
     planned.plan.push(set::change(world, &root.dataset, &root.own, set, clear));
-    // Whose cards name none.
+    // Whose NICs name none.
     let usual = defaults.get(keys::BRIDGE).map_or("bridge0", |o| o.value.as_str());
     if usual == old.name.as_str() {
         planned.plan.push(set::change(world, &root.guests(), defaults, vec![(keys::BRIDGE.into(), to.to_string())], Vec::new()));
@@ -73,7 +73,7 @@ pub fn migrate(world: &World, facts: &Facts, defaults: &OwnValues, from: &IfName
             }
         }
         pairs.dedup();
-        cards::write(world, guest, pairs, Vec::new(), &mut planned.plan)?;
+        nics::write(world, guest, pairs, Vec::new(), &mut planned.plan)?;
     }
     let there = facts.actual.get(old.name.as_str());
     for member in there.map(|b| b.members.as_slice()).unwrap_or_default() {
@@ -91,9 +91,9 @@ pub fn migrate(world: &World, facts: &Facts, defaults: &OwnValues, from: &IfName
             intents.extend(facts.actual.removal(&old.name));
         }
         Some(b) if left.is_empty() || stays_as_it_is(there) => {
-            planned.plan.notes.push(format!("{} {} stays: chyves did not make it", bridge::thing(b.kind), old.name));
+            planned.plan.notes.push(format!("{} {} is kept: chyves did not create it", bridge::thing(b.kind), old.name));
         }
-        Some(b) => planned.plan.notes.push(format!("{} {} stays: {left} are in it", bridge::thing(b.kind), old.name)),
+        Some(b) => planned.plan.notes.push(format!("{} {} is kept: {left} are in it", bridge::thing(b.kind), old.name)),
         None => {}
     }
     let new = Facts { actual: facts.actual.after(&intents), design };
@@ -104,7 +104,7 @@ pub fn migrate(world: &World, facts: &Facts, defaults: &OwnValues, from: &IfName
         for difference in compare::bridge(&room, spec) {
             match difference.close {
                 Close::By(more) => intents.extend(more),
-                Close::Cant(problem) => return Err(problem.within(format!("`{to}` can't take the place of `{}`", old.name)).on(&to)),
+                Close::Cant(problem) => return Err(problem.within(format!("`{to}` cannot take the place of `{}`", old.name)).on(&to)),
             }
         }
     }
@@ -163,7 +163,7 @@ fn the_rest(facts: &Facts, new: &Facts, old: &BridgeSpec, to: &IfName, intents: 
     })
 }
 
-/// What the cards of a guest say that are on a netgraph bridge which goes.
+/// What the NICs of a guest say that are on a netgraph bridge which goes.
 fn hooks(spec: &Spec, vmm: Vmm, old: &BridgeSpec, to: &IfName) -> Vec<Pair> {
     let mut pairs = Vec::new();
     for net in spec.nets.iter().filter(|n| old.netgraph && backend(n, vmm) == Backend::Netgraph) {
@@ -180,14 +180,14 @@ fn stays_as_it_is(there: Option<&Interface>) -> bool {
     there.is_some_and(|b| b.kind == IfKind::Netgraph && !is_ours(&b.mark))
 }
 
-/// Refuses what can't take the other's cards.
+/// Refuses what can't take the other's NICs.
 fn alike(facts: &Facts, old: &BridgeSpec, to: &IfName) -> Result<()> {
     if let Some(new) = facts.design.get(to).filter(|new| new.is_decided() && new.netgraph != old.netgraph) {
         let word = |spec: &BridgeSpec| if spec.netgraph { "a netgraph bridge" } else { "a bridge" };
         return Err(Problem::not_now(format!("`{}` is {} and `{to}` {}", old.name, word(old), word(new)))
             .on(to)
-            .because("cards are on the one by hooks and on the other by taps")
-            .hint(format!("move each card by itself: `chyves network move GUEST {to}`")));
+            .because("NICs are on the one by hooks and on the other by taps")
+            .hint(format!("move each NIC by itself: `chyves network move GUEST {to}`")));
     }
     if old.netgraph && facts.actual.claimed(old.name.as_str(), None) {
         return Err(Problem::not_now(format!(
@@ -195,7 +195,7 @@ fn alike(facts: &Facts, old: &BridgeSpec, to: &IfName) -> Result<()> {
             old.name
         ))
         .on(&old.name)
-        .hint("stop them first: `chyves network list` shows them; `chyves reclaim` forgets what dead machines left"));
+        .hint("stop them first: `chyves network list` shows them; `chyves reclaim` removes what dead VMs left"));
     }
     Ok(())
 }

@@ -1,9 +1,9 @@
 //! The host's networks: what a start needs of them, what commands change, what goes with a machine.
 //!
 //! * [`apply`]: all of it made so, and where it is not
-//! * [`attach`]: the cards of guests that are about to run
+//! * [`attach`]: the NICs of guests that are about to run
 //! * [`bridge`]: what bridges are to be
-//! * [`cards`]: cards that guests gain, lose, or that move to another bridge
+//! * [`nics`]: NICs that guests gain, lose, or that move to another bridge
 //! * [`migrate`]: all of one bridge to another
 //! * [`tidy`]: what goes with a machine
 //!
@@ -12,8 +12,8 @@
 pub mod apply;
 pub mod attach;
 pub mod bridge;
-pub mod cards;
 pub mod migrate;
+pub mod nics;
 pub mod tidy;
 
 use crate::error::Result;

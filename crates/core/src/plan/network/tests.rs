@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 mod netgraph;
 
-/// A host of that system with two cards, and what else is given.
+/// A host of that system with two NICs, and what else is given.
 fn actual(os: Os, more: &[(&str, Interface)]) -> Actual {
     let text = match os {
         Os::Linux => {
@@ -52,9 +52,9 @@ fn world(os: Os, design: &[(&str, &str)], guests: Vec<Guest>) -> World {
     world
 }
 
-const CARD: &[(&str, &str)] = &[("net0.backend", "bridge")];
+const NIC: &[(&str, &str)] = &[("net0.backend", "bridge")];
 
-/// The script of what a guest's cards need; or why they can't have it.
+/// The script of what a guest's NICs need; or why they can't have it.
 fn start(os: Os, release: (u16, u16), design: &[(&str, &str)], more: &[(&str, Interface)], settings: &[(&str, &str)]) -> String {
     let guest = testing::guest("web01", settings);
     let mut world = world(os, design, vec![guest.clone()]);
@@ -79,10 +79,10 @@ fn a_start_makes_all_that_is_designed_and_missing() {
 #[test]
 fn a_pair_that_is_named_as_an_uplink_is_made() {
     let design = &[("bridge0.uplink", "epair3a"), ("bridge0.mtu", "9000")];
-    insta::assert_snapshot!("pair_linux", start(Os::Linux, (6, 1), design, &[], CARD));
-    insta::assert_snapshot!("pair_freebsd", start(Os::FreeBsd, (14, 3), design, &[], CARD));
+    insta::assert_snapshot!("pair_linux", start(Os::Linux, (6, 1), design, &[], NIC));
+    insta::assert_snapshot!("pair_freebsd", start(Os::FreeBsd, (14, 3), design, &[], NIC));
     // Its other end is there: this one was given to a jail.
-    let refused = start(Os::FreeBsd, (14, 3), design, &[("epair3b", Interface::new(IfKind::Pair))], CARD);
+    let refused = start(Os::FreeBsd, (14, 3), design, &[("epair3b", Interface::new(IfKind::Pair))], NIC);
     assert!(refused.contains("`epair3a` is not there"), "{refused}");
     // What a start made goes when both ends are free, and not while one is elsewhere.
     let end = |mark: &str| Interface { mark: mark.into(), ..Interface::new(IfKind::Pair) };
@@ -111,14 +111,14 @@ fn each_release_of_freebsd_has_its_command_lines() {
         ("bridge2.private", "yes"),
         ("bridge2.mtu", "9000"),
     ];
-    let cards = &[
+    let nics = &[
         ("net0.backend", "bridge"),
         ("net1.backend", "bridge"),
         ("net1.bridge", "bridge1"),
         ("net2.backend", "bridge"),
         ("net2.bridge", "bridge2"),
     ];
-    let of = |release| start(Os::FreeBsd, release, design, &[("em7", em7())], cards);
+    let of = |release| start(Os::FreeBsd, release, design, &[("em7", em7())], nics);
     // Before 15.0 a member may have addresses, and bridges keep no VLANs apart; the commands are the same.
     assert_eq!(of((13, 5)), of((14, 3)));
     assert_eq!(of((14, 3)), of((15, 0)));
@@ -149,16 +149,16 @@ fn each_release_of_freebsd_has_its_command_lines() {
 #[test]
 fn a_start_leaves_what_is_there() {
     let bridge = bridge_of(&["em0"]);
-    let text = start(Os::Linux, (6, 1), &[("bridge0.uplink", "em0")], &[("bridge0", bridge)], CARD);
+    let text = start(Os::Linux, (6, 1), &[("bridge0.uplink", "em0")], &[("bridge0", bridge)], NIC);
     // em0 stands in the members, but says nothing of it itself here: joined once more would be an error of the kernel.
     assert!(!text.contains("type bridge"), "{text}");
     assert!(text.contains("/run/chyves/network/joined/bridge0+em0"), "{text}");
-    let plain = start(Os::Linux, (6, 1), &[], &[("bridge0", bridge_of(&[]))], CARD);
+    let plain = start(Os::Linux, (6, 1), &[], &[("bridge0", bridge_of(&[]))], NIC);
     insta::assert_snapshot!("plain", plain);
 }
 
 #[test]
-fn a_vlan_of_a_card_needs_a_bridge_that_filters() {
+fn a_vlan_of_a_nic_needs_a_bridge_that_filters() {
     let settings = &[("net0.backend", "bridge"), ("net0.vlan", "7")];
     let more = || [("bridge0", bridge_of(&[]))];
     for (os, release) in [(Os::Linux, (6, 1)), (Os::FreeBsd, (15, 0))] {
@@ -184,46 +184,46 @@ fn each_refusal_names_its_cause_and_its_cure() {
     let vlan_on = |parent: &str| Interface { vlan: Some((parent.into(), 5)), ..Interface::new(IfKind::Vlan) };
     let addressed = Interface { addresses: vec!["192.168.1.2/24".parse().unwrap()], ..Interface::new(IfKind::Physical) };
     let cases: Vec<Case<'_>> = vec![
-        (&[], vec![], CARD, "there is no bridge `bridge0`"),
-        (&[], vec![("bridge0", Interface::new(IfKind::Pair))], CARD, "no bridge"),
-        (&[("bridge0.uplink", "em9")], vec![], CARD, "`em9` is not there"),
-        (&[("bridge0.uplink", "lo")], vec![], CARD, "the loopback"),
-        (&[("bridge0.uplink", "br1")], vec![("br1", bridge_of(&[]))], CARD, "no bridge can be in a bridge"),
-        (&[("bridge0.uplink", "em7")], vec![("br1", bridge_of(&[])), ("em7", member("br1"))], CARD, "in the bridge `br1`"),
-        (&[("bridge0.uplink", "v5")], vec![("bridge0", bridge_of(&[])), ("v5", vlan_on("bridge0"))], CARD, "loop"),
-        (&[("bridge0.uplink", "em7")], vec![("em7", addressed)], CARD, "would lose it"),
-        (&[("bridge0.uplink", "em0"), ("bridge0.mtu", "9000")], vec![], CARD, "can't carry 9000"),
+        (&[], vec![], NIC, "there is no bridge `bridge0`"),
+        (&[], vec![("bridge0", Interface::new(IfKind::Pair))], NIC, "no bridge"),
+        (&[("bridge0.uplink", "em9")], vec![], NIC, "`em9` is not there"),
+        (&[("bridge0.uplink", "lo")], vec![], NIC, "the loopback"),
+        (&[("bridge0.uplink", "br1")], vec![("br1", bridge_of(&[]))], NIC, "no bridge can be in a bridge"),
+        (&[("bridge0.uplink", "em7")], vec![("br1", bridge_of(&[])), ("em7", member("br1"))], NIC, "in the bridge `br1`"),
+        (&[("bridge0.uplink", "v5")], vec![("bridge0", bridge_of(&[])), ("v5", vlan_on("bridge0"))], NIC, "loop"),
+        (&[("bridge0.uplink", "em7")], vec![("em7", addressed)], NIC, "would lose it"),
+        (&[("bridge0.uplink", "em0"), ("bridge0.mtu", "9000")], vec![], NIC, "does not support 9000"),
         (&[("bridge0.uplink", "em0")], vec![], &[("net0.backend", "bridge"), ("net0.mtu", "4000")], "not 4000"),
-        (&[("bridge0.private", "yes")], vec![(tap, tap_in_use)], CARD, "in use"),
-        (&[("bridge0.private", "yes")], vec![(tap, Interface::new(IfKind::Tap))], CARD, "nothing says"),
-        (&[("bridge0.private", "yes")], vec![(tap, Interface::new(IfKind::Pair))], CARD, "one end of a pair"),
-        (&[("network_design_mode", "manual")], vec![], CARD, "by hand"),
-        (&[("network_design_mode", "manual")], vec![("bridge0", bridge_of(&[]))], CARD, "there is no tap"),
-        (&[("bridge0.private", "yes"), ("network_design_mode", "manual")], vec![("bridge0", bridge_of(&["em0"]))], CARD, "leads out"),
+        (&[("bridge0.private", "yes")], vec![(tap, tap_in_use)], NIC, "in use"),
+        (&[("bridge0.private", "yes")], vec![(tap, Interface::new(IfKind::Tap))], NIC, "nothing shows"),
+        (&[("bridge0.private", "yes")], vec![(tap, Interface::new(IfKind::Pair))], NIC, "one end of a pair"),
+        (&[("network_design_mode", "manual")], vec![], NIC, "by hand"),
+        (&[("network_design_mode", "manual")], vec![("bridge0", bridge_of(&[]))], NIC, "there is no tap"),
+        (&[("bridge0.private", "yes"), ("network_design_mode", "manual")], vec![("bridge0", bridge_of(&["em0"]))], NIC, "is an uplink"),
     ];
     for (design, more, settings, why) in cases {
         let text = start(Os::Linux, (6, 1), design, &more, settings);
         let lines = text.lines().filter(|l| !l.is_empty()).count();
-        assert!(text.contains(why) && lines > 1 && !text.contains("# make"), "{why}: {text}");
+        assert!(text.contains(why) && lines > 1 && !text.contains("# create"), "{why}: {text}");
     }
 }
 
 #[test]
-fn an_optional_card_starts_with_its_cable_out() {
+fn an_optional_nic_starts_with_its_cable_out() {
     let text = start(Os::Linux, (6, 1), &[], &[], &[("net0.backend", "bridge"), ("net0.optional", "yes")]);
-    assert!(text.contains("its cable out") && text.contains("tuntap add") && !text.contains("master"), "{text}");
+    assert!(text.contains("has no link") && text.contains("tuntap add") && !text.contains("master"), "{text}");
 }
 
 #[test]
 fn a_bridge_takes_as_many_as_the_kernel_does_and_a_host_as_many_taps() {
     let members: Vec<String> = (0..1023).map(|n| format!("t{n}")).collect();
     let full = bridge_of(&members.iter().map(String::as_str).collect::<Vec<_>>());
-    assert!(start(Os::Linux, (6, 1), &[], &[("bridge0", full)], CARD).contains("1023 at most"));
+    assert!(start(Os::Linux, (6, 1), &[], &[("bridge0", full)], NIC).contains("1023 at most"));
     let mut facts = facts(Os::Linux, &[("bridge0.private", "yes")], &[]);
     for n in 0..33_000 {
         facts.actual.interfaces.insert(format!("t{n}"), Interface::new(IfKind::Tap));
     }
-    let guest = testing::guest("web01", CARD);
+    let guest = testing::guest("web01", NIC);
     let host = testing::world(Vec::new()).host;
     let refused = attach::attach(&host, &facts, &[(&guest, &guest.spec().unwrap())]).unwrap_err();
     assert!(refused.message.contains("33001 taps are more"), "{refused}");
@@ -233,11 +233,11 @@ fn a_bridge_takes_as_many_as_the_kernel_does_and_a_host_as_many_taps() {
 fn a_member_with_an_address_is_for_releases_before_15() {
     let em7 = || Interface { addresses: vec!["192.168.1.2/24".parse().unwrap()], ..Interface::new(IfKind::Physical) };
     let design = &[("bridge0.uplink", "em7")];
-    assert!(start(Os::FreeBsd, (14, 3), design, &[("em7", em7())], CARD).contains("ifconfig bridge0 addm em7"));
-    let refused = start(Os::FreeBsd, (15, 0), design, &[("em7", em7())], CARD);
+    assert!(start(Os::FreeBsd, (14, 3), design, &[("em7", em7())], NIC).contains("ifconfig bridge0 addm em7"));
+    let refused = start(Os::FreeBsd, (15, 0), design, &[("em7", em7())], NIC);
     assert!(refused.contains("set address=192.168.1.2/24"), "{refused}");
     let moved = &[("bridge0.uplink", "em7"), ("bridge0.address", "192.168.1.2/24")];
-    let text = start(Os::FreeBsd, (15, 0), moved, &[("em7", em7())], CARD);
+    let text = start(Os::FreeBsd, (15, 0), moved, &[("em7", em7())], NIC);
     let at = |what: &str| text.find(what).unwrap_or_else(|| panic!("{what}: {text}"));
     assert!(
         at("ifconfig em7 inet 192.168.1.2 -alias") < at("addm em7") && at("addm em7") < at("ifconfig bridge0 inet 192.168.1.2/24 alias")
@@ -246,7 +246,7 @@ fn a_member_with_an_address_is_for_releases_before_15() {
 
 #[test]
 fn what_carries_the_administrator_is_not_touched_by_a_start() {
-    let guest = testing::guest("web01", CARD);
+    let guest = testing::guest("web01", NIC);
     let mut facts = facts(Os::Linux, &[("bridge0.uplink", "em0")], &[]);
     facts.actual.default_routes = vec![(None, "em0".into())];
     let host = testing::world(Vec::new()).host;
@@ -275,9 +275,9 @@ fn a_bridge_gets_an_uplink_and_another_and_none() {
     insta::assert_snapshot!("private", change(&[("bridge0.uplink", "em5")], &there(), "bridge0", &Wish::Private(Vec::new())));
     insta::assert_snapshot!("deleted", change(&[("bridge0.uplink", "em5")], &there(), "bridge0", &Wish::Delete));
     let again = change(&[("bridge0.uplink", "em5")], &there(), "bridge0", &attach("em5", None));
-    assert_eq!(again, "# note: bridge0 is so already\n", "nothing is left to do");
+    assert_eq!(again, "# note: bridge0 is already set so\n", "nothing is left to do");
     assert!(change(&[("bridge1.uplink", "em0")], &[], "bridge0", &attach("em0", None)).contains("already"));
-    assert!(change(&[], &[], "nosuch", &Wish::Delete).contains("no bridge"));
+    assert!(change(&[], &[], "nosuch", &Wish::Delete).contains("no configured bridge"));
 }
 
 #[test]
@@ -294,7 +294,7 @@ fn what_a_machine_leaves_goes_and_nothing_else() {
     let both = [started("bridge0"), started("bridge1"), em5.clone(), ("chv1", tap(mine, "bridge0")), ("chv2", tap(other, "bridge1"))];
     assert_eq!(
         shown(mine, &both),
-        [format!("remove the tap chv1 of {}", taps::token(mine, 0)), "remove bridge0, which chyves made and nothing uses".to_owned()]
+        [format!("remove the tap chv1 of {}", taps::token(mine, 0)), "remove bridge0, which chyves created and nothing uses".to_owned()]
     );
     // web2 is on it too; a tap that nothing marks is somebody's; one that stays by command stays.
     let shared = [started("bridge0"), em5, ("chv1", tap(mine, "bridge0")), ("chv2", tap(other, "bridge0"))];
@@ -323,17 +323,17 @@ fn what_a_machine_leaves_goes_and_nothing_else() {
 }
 
 #[test]
-fn a_card_moves_while_its_guest_runs() {
-    let mut guest = testing::guest("web01", CARD);
+fn a_nic_moves_while_its_guest_runs() {
+    let mut guest = testing::guest("web01", NIC);
     guest.state = RunState::Running;
     let tap = tap_name(guest.uuid, 0).unwrap();
     let seen = Interface { mark: taps::token(guest.uuid, 0), bridge: Some("bridge0".into()), ..Interface::new(IfKind::Tap) };
     let more = [("bridge0", bridge_of(&[])), (tap.as_str(), seen)];
     let design = &[("bridge1.private", "yes")];
     let world = world(Os::Linux, design, vec![guest.clone()]);
-    let (plan, _) = cards::relocate(&world, &facts(Os::Linux, design, &more), &guest, None, &"bridge1".parse().unwrap()).unwrap();
+    let (plan, _) = nics::relocate(&world, &facts(Os::Linux, design, &more), &guest, None, &"bridge1".parse().unwrap()).unwrap();
     insta::assert_snapshot!(plan.script(Os::Linux));
-    let nowhere = cards::relocate(&world, &facts(Os::Linux, design, &more), &guest, None, &"bridge7".parse().unwrap());
+    let nowhere = nics::relocate(&world, &facts(Os::Linux, design, &more), &guest, None, &"bridge7".parse().unwrap());
     assert!(nowhere.unwrap_err().to_string().contains("bridge7"));
 }
 
@@ -356,37 +356,37 @@ fn all_of_a_bridge_moves_to_another() {
 }
 
 #[test]
-fn cards_come_and_go() {
+fn nics_come_and_go() {
     let guest = testing::guest("web01", &[("net0.backend", "user"), ("net0.mac", "58:9c:fc:00:00:01")]);
     let other = testing::guest("web02", &[("net0.backend", "bridge"), ("net0.tap", "tap5")]);
     let world = world(Os::Linux, &[], vec![guest.clone(), other]);
-    let tap = |tap: &str| cards::What::Tap { tap: Some(tap.parse().unwrap()), bridge: Some("lan".parse().unwrap()) };
-    let (plan, number) = cards::add(&world, &guest, &tap("tap7"), &[("model".into(), "e1000".into())]).unwrap();
+    let tap = |tap: &str| nics::What::Tap { tap: Some(tap.parse().unwrap()), bridge: Some("lan".parse().unwrap()) };
+    let (plan, number) = nics::add(&world, &guest, &tap("tap7"), &[("model".into(), "e1000".into())]).unwrap();
     assert_eq!(number, 1);
     let text = plan.script(Os::Linux);
     for key in ["net1.backend=bridge", "net1.tap=tap7", "net1.bridge=lan", "net1.model=e1000"] {
         assert!(text.contains(key), "{key}: {text}");
     }
-    let refused = |what: &cards::What, set: &[(&str, &str)]| {
+    let refused = |what: &nics::What, set: &[(&str, &str)]| {
         let set: Vec<_> = set.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        cards::add(&world, &guest, what, &set).unwrap_err()
+        nics::add(&world, &guest, what, &set).unwrap_err()
     };
     for (what, set, why) in [
         (tap("tap5"), &[][..], "`web02` already"),
         (tap("tap33000"), &[], "up to 32767"),
-        (cards::What::Vale("vale0:1".into()), &[], "are FreeBSD's"),
-        (cards::What::User, &[("mac", "01:00:5e:00:00:01")], "multicast"),
-        (cards::What::User, &[("mac", "58:9C:FC:00:00:01")], "net0 of `web01` already"),
-        (cards::What::User, &[("vlan", "4095")], "4094"),
-        (cards::What::User, &[("net1.bridge", "a-name-that-is-too-long")], "characters"),
-        (cards::What::User, &[("ram", "1G")], "no property"),
+        (nics::What::Vale("vale0:1".into()), &[], "are FreeBSD's"),
+        (nics::What::User, &[("mac", "01:00:5e:00:00:01")], "multicast"),
+        (nics::What::User, &[("mac", "58:9C:FC:00:00:01")], "net0 of `web01` already"),
+        (nics::What::User, &[("vlan", "4095")], "4094"),
+        (nics::What::User, &[("net1.bridge", "a-name-that-is-too-long")], "characters"),
+        (nics::What::User, &[("ram", "1G")], "no property"),
     ] {
         let problem = refused(&what, set);
         assert!(problem.to_string().contains(why) || problem.hints.join(" ").contains(why), "{why}: {problem} {:?}", problem.hints);
     }
-    let (gone, _) = cards::remove(&world, &guest, "net0").unwrap();
+    let (gone, _) = nics::remove(&world, &guest, "net0").unwrap();
     assert!(gone.script(Os::Linux).contains("zfs inherit chyves:net0.mac"));
-    assert!(cards::remove(&world, &guest, "net7").unwrap_err().hints.join(" ").contains("net0"));
+    assert!(nics::remove(&world, &guest, "net7").unwrap_err().hints.join(" ").contains("net0"));
 }
 
 #[test]
@@ -413,22 +413,22 @@ fn guests_behind_the_host_s_address_get_rules_of_their_own() {
 #[test]
 fn a_start_brings_up_what_its_bridge_wants_beside_interfaces() {
     let design = &[("bridge0.nat", "em0"), ("bridge0.address", "10.9.0.1/24"), ("bridge0.dhcp", "yes")];
-    let text = start(Os::Linux, (6, 1), design, &[], CARD);
+    let text = start(Os::Linux, (6, 1), design, &[], NIC);
     let at = |what: &str| text.find(what).unwrap_or_else(|| panic!("{what}: {text}"));
     assert!(at("nft -f") < at("ip address add 10.9.0.1/24") && at("ip address add 10.9.0.1/24") < at("dnsmasq --conf-file"));
     assert!(at("dnsmasq --conf-file") < at("the rules of bridge0 are loaded"), "proved last: {text}");
     // FreeBSD's packet filter is the administrator's; the server is not.
-    let text = start(Os::FreeBsd, (14, 3), design, &[], CARD);
+    let text = start(Os::FreeBsd, (14, 3), design, &[], NIC);
     assert!(!text.contains("rules") && text.contains("dnsmasq --conf-file"), "{text}");
     let by_hand = [&[("network_design_mode", "manual")][..], design].concat();
     let there = Interface { addresses: vec!["10.9.0.1/24".parse().unwrap()], ..bridge_of(&[]) };
-    let refused = start(Os::Linux, (6, 1), &by_hand, &[("bridge0", there)], CARD);
+    let refused = start(Os::Linux, (6, 1), &by_hand, &[("bridge0", there)], NIC);
     assert!(refused.contains("are not loaded") && refused.contains("network plan"), "{refused}");
 }
 
 #[test]
 fn more_taps_than_a_host_can_have_are_refused() {
-    let guest = testing::guest("web01", CARD);
+    let guest = testing::guest("web01", NIC);
     let mut facts = facts(Os::Linux, &[("bridge0.private", "yes")], &[]);
     let host = testing::world(Vec::new()).host;
     let fill = |facts: &mut Facts, from: u32, to: u32| {

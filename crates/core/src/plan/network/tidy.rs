@@ -1,5 +1,5 @@
 //! What goes with a machine: its taps, and the bridges and VLANs that a start made and that nothing is on any more. What
-//! chyves did not make, or made to stay, is left.
+//! chyves did not create, or made to stay, is left.
 
 use crate::network::{Actual, BridgeSpec, Design, IfKind, Interface, STARTED, nat};
 use crate::os::{Intent, taps};
@@ -18,7 +18,7 @@ pub struct Joined {
     pub guest: Option<Uuid>,
 }
 
-/// Plans to put away what a guest's machine leaves. Without a guest only what no guest is on. `joined` are the uplinks that
+/// Plans to removed what a guest's machine leaves. Without a guest only what no guest is on. `joined` are the uplinks that
 /// starts put into bridges that were there, and taps that were there and that starts put into bridges.
 pub fn tidy(design: &Design, actual: &Actual, guest: Option<Uuid>, joined: &[Joined]) -> Vec<Intent> {
     let mut intents = Vec::new();
@@ -78,7 +78,7 @@ pub fn tidy(design: &Design, actual: &Actual, guest: Option<Uuid>, joined: &[Joi
         let left = service.mark == STARTED && !actual.get(name).is_some_and(|b| b.members.iter().any(guest));
         let (true, Ok(bridge)) = (left || gone.contains(name.as_str()), name.parse::<IfName>()) else { continue };
         if service.names.is_some() {
-            intents.push(Intent::EndNames { file: format!("{}/{}", service.folder, nat::NAMES) });
+            intents.push(Intent::StopDhcp { file: format!("{}/{}", service.folder, nat::NAMES) });
         }
         if service.rules.is_some() {
             intents.push(Intent::DropRules { file: format!("{}/{}", service.folder, nat::RULES), table: nat::table(&bridge) });
@@ -113,7 +113,7 @@ pub(super) fn is_way_out(actual: &Actual, spec: Option<&BridgeSpec>, member: &st
     }
 }
 
-/// Whether an intent had its effect, so that there is something to take back. What was made under a name that nothing had
+/// Whether an intent had its effect, so that there is something to undo. What was made under a name that nothing had
 /// before, and bears nobody's mark, was made by the step that was cut off before it could write its own.
 pub fn is_in_effect(actual: &Actual, intent: &Intent) -> bool {
     let seen = |name: &IfName| actual.get(name.as_str());
@@ -151,8 +151,8 @@ pub fn is_in_effect(actual: &Actual, intent: &Intent) -> bool {
         }
         Intent::LoadRules { table, .. } => loaded(actual, table),
         Intent::DropRules { table, .. } => !loaded(actual, table),
-        Intent::ServeNames { file } => served(actual, file),
-        Intent::EndNames { file } => !served(actual, file),
+        Intent::StartDhcp { file } => served(actual, file),
+        Intent::StopDhcp { file } => !served(actual, file),
         // Where it stood, and what it was of, must be there for it to be made again.
         Intent::RemoveBridge { bridge, .. } => seen(bridge).is_none(),
         Intent::MakePair { end, owner } => ours(end, IfKind::Pair, owner) && seen(end).is_some_and(|i| i.bridge.is_none()),

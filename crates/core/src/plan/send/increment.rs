@@ -48,11 +48,11 @@ pub(super) fn same_volumes(guest: &Guest, base: &SnapshotName, sent: &[Volume], 
         let called = past.iter().find(|(_, s)| Some(s) == serial).map(|(name, _)| name);
         let was = past.iter().any(|(name, _)| *name == volume.now);
         let why = match (has.contains(&volume.now), called) {
-            (true, Some(then)) if *then != volume.now => format!("its {} was its {then} then", volume.now),
-            (false, _) if was => format!("its {} is another one since", volume.now),
+            (true, Some(then)) if *then != volume.now => format!("its {} was its {then} at that time", volume.now),
+            (false, _) if was => format!("its {} has been replaced since", volume.now),
             _ => continue,
         };
-        return Err(Problem::not_now(format!("what changed of `{}` since `@{base}` can't be sent", guest.name))
+        return Err(Problem::not_now(format!("what changed of `{}` since `@{base}` cannot be sent", guest.name))
             .on(format!("{}@{base}", guest.name))
             .because(format!("{why}, and an increment knows volumes by their names"))
             .hint(format!("send it whole: `chyves send {}`, received under another name", guest.name)));
@@ -70,7 +70,7 @@ fn newest_common(guest: &Guest, before: usize, theirs: &[u64], place: &str, fact
         None => Err(Problem::not_now(format!("{place} has no snapshot of `{}` that is still here", guest.name))
             .on(&guest.name)
             .because(format!("{} snapshots there, {} here, none in common", theirs.len(), facts.there.len()))
-            .hint("send it whole: leave the base away")),
+            .hint("send it whole: omit the base")),
     }
 }
 
@@ -83,7 +83,7 @@ pub fn guids_in(text: &str) -> Result<Vec<u64>> {
         .filter(|line| !line.trim().is_empty())
         .map(|line| {
             line.split_whitespace().last().and_then(|w| w.parse().ok()).ok_or_else(|| {
-                Problem::usage("the list of GUIDs can't be read")
+                Problem::usage("the list of GUIDs cannot be read")
                     .because(format!("unexpected line: {}", printable(line, 120)))
                     .hint("make it where the stream will be received: chyves snapshot list GUEST -H -o name,guid")
             })
@@ -115,10 +115,10 @@ mod tests {
         let three = [("disk0.kind", "zvol"), ("disk1.kind", "zvol"), ("disk2.kind", "zvol")];
         assert!(sent(&three, &["disk0", "disk1"]).is_ok(), "one went since");
         let other = sent(&both, &["disk0"]).unwrap_err();
-        assert!(other.causes[0].contains("disk1 is another one") && other.hints[0].contains("`chyves send web01`"), "{other:?}");
+        assert!(other.causes[0].contains("disk1 has been replaced") && other.hints[0].contains("`chyves send web01`"), "{other:?}");
         let (first, second) = (serial(0), serial(1));
         let swapped = [("disk0.kind", "zvol"), ("disk1.kind", "zvol"), ("disk0.serial", &*second), ("disk1.serial", &*first)];
-        assert!(sent(&swapped, &["disk0", "disk1"]).unwrap_err().causes[0].contains("its disk0 was its disk1 then"));
+        assert!(sent(&swapped, &["disk0", "disk1"]).unwrap_err().causes[0].contains("its disk0 was its disk1 at that time"));
     }
 
     #[test]

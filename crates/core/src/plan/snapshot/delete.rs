@@ -62,7 +62,7 @@ pub fn choose(guest: &Guest, choice: &Choice, there: &[Seen]) -> Result<Chosen> 
                         Maker::Zrepl | Maker::Sanoid => format!("{} keeps it, and may need it to replicate", seen.maker.word()),
                         Maker::Chyves | Maker::Other => "another program or a person took it".to_owned(),
                     })
-                    .hint(format!("whoever made it destroys it; by hand: zfs destroy -r {}", guest.dataset.at(name))));
+                    .hint(format!("destroy it with the program that took it, or by hand: zfs destroy -r {}", guest.dataset.at(name))));
             }
             std::slice::from_ref(seen)
         }
@@ -88,11 +88,11 @@ pub fn choose(guest: &Guest, choice: &Choice, there: &[Seen]) -> Result<Chosen> 
 /// Plans the end of snapshots.
 ///
 /// # Errors
-/// Clones stand on some of them: then none goes.
+/// Some of them have dependent clones: then none is destroyed.
 pub fn delete(guest: &Guest, chosen: &Chosen, facts: &Facts) -> Result<Plan> {
     crate::plan::revert::keeps(guest, &chosen.names)?;
     if !facts.clones.is_empty() {
-        let each: Vec<String> = facts.clones.iter().map(|(snapshot, clone)| format!("{clone} stands on @{snapshot}")).collect();
+        let each: Vec<String> = facts.clones.iter().map(|(snapshot, clone)| format!("{clone} depends on @{snapshot}")).collect();
         let which: Vec<String> =
             chosen.names.iter().map(ToString::to_string).filter(|n| facts.clones.iter().any(|(s, _)| s == n)).collect();
         return Err(Problem::not_now(format!("snapshots of `{}` have clones: {}", guest.name, which.join(", ")))
@@ -175,6 +175,6 @@ mod tests {
         ");
         facts.clones = vec![("b".into(), "tank/chyves/guests/web02".into())];
         let refused = delete(&guest, &chosen, &facts).unwrap_err();
-        assert_eq!(refused.to_string(), "snapshots of `web01` have clones: b: tank/chyves/guests/web02 stands on @b");
+        assert_eq!(refused.to_string(), "snapshots of `web01` have clones: b: tank/chyves/guests/web02 depends on @b");
     }
 }

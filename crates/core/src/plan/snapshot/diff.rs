@@ -48,14 +48,14 @@ pub fn files(output: &str, folder: &str) -> Result<Vec<Change>> {
             ["+", path] => (inner(path), None, there()),
             ["-", path] => (inner(path), there(), None),
             ["R", from, to] => (inner(from), there(), Some(format!("renamed to {}", inner(to)))),
-            _ => return Err(Problem::failed("can't read what `zfs diff` printed").because(crate::value::printable(line, 160))),
+            _ => return Err(Problem::failed("cannot read what `zfs diff` printed").because(crate::value::printable(line, 160))),
         };
         // The folder itself changes with everything in it.
         if name.is_empty() {
             continue;
         }
         match places.get(&name).map(|place| &mut all[*place]) {
-            // A file that is written anew under a temporary name is another one to ZFS: gone, and there.
+            // A file that is rewritten under a temporary name is another one to ZFS: gone, and there.
             Some(other) if other.before.is_some() != before.is_some() && other.after.is_some() != after.is_some() => {
                 (other.before, other.after) = (there(), Some("replaced".into()));
             }

@@ -35,7 +35,7 @@ use std::collections::BTreeMap;
 pub struct Facts {
     /// The guest's snapshots, oldest first.
     pub there: Vec<Seen>,
-    /// Clones of the snapshots that are meant: the snapshot's name, and the dataset that stands on it.
+    /// Clones of the snapshots that are meant: the snapshot's name, and the dataset that depends on it.
     pub clones: Vec<(String, String)>,
     /// GUIDs of the guest's dataset and of the snapshots that are meant.
     pub guids: Vec<(String, u64)>,
@@ -70,7 +70,7 @@ pub fn create(guest: &Guest, name: &SnapshotName, there: &[Seen], now: &str) -> 
     let live = guest.state.is_alive();
     let mut plan = Plan::default();
     if live {
-        plan.notes.push(format!("{} is {}: its disks are kept as after a power cut", guest.name, guest.state.word()));
+        plan.notes.push(format!("{} is {}: crash-consistent snapshot of its disks", guest.name, guest.state.word()));
     }
     plan.push(Action::Snapshot { snapshot: guest.dataset.at(name), own: carried(guest, now) });
     Ok(plan)
@@ -133,7 +133,7 @@ mod tests {
         g.state = RunState::Running;
         let plan = create(&g, &"before".parse().unwrap(), &[], "2026-01-31T12:00:00Z").unwrap();
         insta::assert_snapshot!(plan.script(Os::Linux), @r"
-        # note: web01 is running: its disks are kept as after a power cut
+        # note: web01 is running: crash-consistent snapshot of its disks
         # take the snapshot tank/chyves/guests/web01@before
         zfs snapshot -r -o chyves:cpu=2 -o 'chyves:description=a b' -o chyves:snapshot.taken=2026-01-31T12:00:00Z -o chyves:snapshot.live=yes tank/chyves/guests/web01@before
         ");

@@ -16,7 +16,7 @@ use crate::zfs::Dialect;
 use crate::zfs::args::Pair;
 use std::collections::BTreeMap;
 
-/// Plans a return to a snapshot that keeps what the guest is now, so that it can itself be taken back. Nothing is
+/// Plans a return to a snapshot that keeps what the guest is now, so that it can itself be undone. Nothing is
 /// destroyed: neither the present state, of which a snapshot is taken first, nor newer snapshots, nor clones. With
 /// `keep_settings` the settings stay as they are.
 ///
@@ -31,7 +31,7 @@ pub fn rollback(world: &World, guest: &Guest, name: &SnapshotName, facts: &Facts
     let stamp: String = moment.now.chars().filter(char::is_ascii_alphanumeric).collect();
     let after = after(guest, name, facts, keep_settings)?;
     let volumes = if keep_settings {
-        volumes::all(guest, name, &facts.volumes).map_err(|p| p.hint("or leave --keep-settings away"))?
+        volumes::all(guest, name, &facts.volumes).map_err(|p| p.hint("or omit --keep-settings"))?
     } else {
         volumes::then(guest, name, after.clone(), &facts.volumes)?
     };
@@ -69,14 +69,14 @@ fn after(guest: &Guest, name: &SnapshotName, facts: &Facts, keep: bool) -> Resul
 fn wanted(guest: &Guest, name: &SnapshotName, facts: &Facts, keep: bool) -> Result<OwnValues> {
     match (&facts.settings, keep) {
         (Some(then), true) => {
-            then::has_all_disks(guest, name, then, "roll back", "missing").map_err(|p| p.hint("or leave --keep-settings away"))?;
+            then::has_all_disks(guest, name, then, "roll back", "missing").map_err(|p| p.hint("or omit --keep-settings"))?;
             then::with_sizes(guest, then)
         }
         (None, true) => Ok(guest.settings.own_values().clone()),
         (Some(then), false) => Ok(carried_settings(guest.settings.own_values(), then)),
         (None, false) => Err(Problem::not_now(format!("cannot roll back {} to @{name}: the snapshot holds no settings", guest.name))
             .on(format!("{}@{name}", guest.name))
-            .hint("go back with the settings as they are: add --keep-settings")),
+            .hint("roll back and keep the present settings: add --keep-settings")),
     }
 }
 
@@ -129,7 +129,7 @@ impl Back<'_> {
         let settled = Guest { mounted: false, ..guest.clone() };
         plan.steps.extend(keep_copy(&settled, &self.after)?);
         plan.notes.push(format!(
-            "what {} was until now goes to the trash; take the rollback back with: chyves delete {} && chyves undelete {}",
+            "the present state of {} is moved to the trash; undo the rollback with: chyves delete {} && chyves undelete {}",
             guest.name,
             guest.name,
             away.leaf()
@@ -162,7 +162,7 @@ impl Back<'_> {
         }
         plan.push(Action::Unmount { dataset: work.clone() });
         plan.push(Action::DestroyDataset { dataset: work });
-        plan.notes.push(format!("take the rollback back with: chyves snapshot rollback {}@{}", guest.name, self.last));
+        plan.notes.push(format!("undo the rollback with: chyves snapshot rollback {}@{}", guest.name, self.last));
         Ok(())
     }
 }
@@ -179,25 +179,25 @@ pub fn rollback_in_place(world: &World, guest: &Guest, name: &SnapshotName, fact
     let newer: Vec<&str> = facts.there.iter().skip_while(|s| s.name != seen.name).skip(1).map(|s| s.name.as_str()).collect();
     if !newer.is_empty() {
         let list: Vec<String> = newer.iter().map(|n| format!("{}@{n}", guest.name)).collect();
-        return Err(Problem::not_now(format!("going back to `{}@{name}` in place would destroy newer snapshots", guest.name))
+        return Err(Problem::not_now(format!("rolling back to `{}@{name}` in place would destroy newer snapshots", guest.name))
             .on(format!("{}@{name}", guest.name))
             .because(list.join(", "))
-            .hint("leave --in-place away: they are then kept, with the present state, in the trash")
+            .hint("omit --in-place: they are then kept, with the present state, in the trash")
             .hint(format!("or delete them first: chyves snapshot delete {}", list.join(" "))));
     }
     let snapshot = guest.dataset.at(name);
     let after = after(guest, name, facts, keep_settings)?;
-    let volumes = volumes::all(guest, name, &facts.volumes).map_err(|p| p.hint("or leave --in-place away"))?;
+    let volumes = volumes::all(guest, name, &facts.volumes).map_err(|p| p.hint("or omit --in-place"))?;
     let then = volumes::then(guest, name, after.clone(), &facts.volumes)?;
     if then.iter().any(|v| v.now != v.then) || then.len() != volumes.len() {
         return Err(Problem::not_now(format!("`{}` had its disks under other numbers at `@{name}`", guest.name))
             .on(format!("{}@{name}", guest.name))
-            .hint("leave --in-place away: then they come back under those"));
+            .hint("omit --in-place: then they are restored under those numbers"));
     }
     // What is destroyed in place is gone: a disk that came later is first to be put elsewhere, with or without its settings.
     if let Some(then) = &facts.settings {
         then::has_all_disks(guest, name, then, "roll back", "destroyed")
-            .map_err(|p| p.hint("or leave --in-place away: then it goes to the trash"))?;
+            .map_err(|p| p.hint("or omit --in-place: then it is moved to the trash"))?;
     }
     let mut plan = Plan::default();
     plan.push(Action::Verify { objects: facts.guids.clone() });
@@ -286,9 +286,9 @@ mod tests {
         insta::assert_snapshot!(rollback_in_place(&world, &g, &"before".parse().unwrap(), &facts, false).unwrap().script(Os::Linux), @r"
         # make sure that tank/chyves/guests/web01 has the GUID 1, tank/chyves/guests/web01@before has the GUID 2
         zfs get -H -p -o name,property,source,value guid tank/chyves/guests/web01 tank/chyves/guests/web01@before
-        # go back to tank/chyves/guests/web01@before
+        # roll back to tank/chyves/guests/web01@before
         zfs rollback tank/chyves/guests/web01@before
-        # go back to tank/chyves/guests/web01/disk0@before
+        # roll back to tank/chyves/guests/web01/disk0@before
         zfs rollback tank/chyves/guests/web01/disk0@before
         # change settings of tank/chyves/guests/web01
         zfs set chyves:cpu=2 tank/chyves/guests/web01

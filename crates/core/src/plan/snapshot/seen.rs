@@ -70,7 +70,7 @@ impl Seen {
 }
 
 fn unreadable(line: &str) -> Problem {
-    Problem::failed("can't read what `zfs list` printed of snapshots").because(crate::value::printable(line, 160))
+    Problem::failed("cannot read what `zfs list` printed of snapshots").because(crate::value::printable(line, 160))
 }
 
 /// Reads what `zfs list` said of snapshots (see `args::list_snapshots_below`): of each of `guests` its own, in the order of the

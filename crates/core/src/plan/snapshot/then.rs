@@ -52,7 +52,7 @@ fn disks(guest: &Guest, settings: &OwnValues) -> Result<Vec<DiskSpec>> {
 }
 
 /// Makes sure that every disk that the guest has now was there at the snapshot, under the same number and of the same
-/// kind: going back to the snapshot while the settings stay would destroy any other. `what` is what would be done, and `fate`
+/// kind: rolling back to the snapshot while the settings stay would destroy any other. `what` is what would be done, and `fate`
 /// what would become of the disk.
 ///
 /// # Errors
@@ -66,7 +66,7 @@ pub(in crate::plan) fn has_all_disks(guest: &Guest, name: &SnapshotName, then: &
         Some(new) => {
             let object = format!("disk{}", new.number);
             let other = past.iter().any(|p| p.number == new.number);
-            let since = if other { "is another disk since" } else { "was added after that snapshot" };
+            let since = if other { "has been replaced since" } else { "was added after that snapshot" };
             Err(Problem::not_now(format!("cannot {what} {} to @{name}: {object} {since} and would be {fate}", guest.name))
                 .on(format!("{}:{object}", guest.name))
                 .because(format!("@{name} holds {}", named(&past)))
@@ -80,7 +80,7 @@ fn named(disks: &[DiskSpec]) -> String {
     if names.is_empty() { "no disk".to_owned() } else { names.join(", ") }
 }
 
-/// The present settings for disks that go back to the snapshot: only the sizes of the disks are those of then.
+/// The present settings for disks that roll back to the snapshot: only the sizes of the disks are those of then.
 ///
 /// # Errors
 /// The settings can't be read.
@@ -135,7 +135,7 @@ mod tests {
         assert_eq!(problem.code.exit_code(), 4);
         // Another disk under the number of one that went.
         let other = own(&[("disk0.kind", "raw"), ("disk1.kind", "raw"), ("disk1.serial", "OTHER")]);
-        assert!(has_all_disks(&g, &name, &other, "revert", "destroyed").unwrap_err().message.contains("another disk"));
+        assert!(has_all_disks(&g, &name, &other, "revert", "destroyed").unwrap_err().message.contains("has been replaced"));
         let volume = own(&[("disk0.kind", "raw"), ("disk1.kind", "zvol")]);
         assert!(has_all_disks(&g, &name, &volume, "revert", "destroyed").is_err());
         assert!(has_all_disks(&g, &name, g.settings.own_values(), "revert", "destroyed").is_ok());

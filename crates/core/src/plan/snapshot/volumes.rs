@@ -62,15 +62,16 @@ pub(in crate::plan) fn then(guest: &Guest, name: &SnapshotName, settings: OwnVal
     past.iter()
         .map(|old| match same(old).map(|new| Volume::of(new, old)).filter(|v| there.contains(&v.now)) {
             Some(volume) => Ok(volume),
-            None => {
-                Err(Problem::not_now(format!("`{}` can't be what it was at `@{name}`: its disk{} of then is gone", guest.name, old.number))
-                    .on(format!("{}:disk{}", guest.name, old.number))
-                    .because(format!("no disk of the present has the serial number {} and that snapshot", old.serial))
-                    .hint(format!(
-                        "if it lies in the trash (`chyves trash list`), bring it back first: `chyves undelete {}:disk{}`",
-                        guest.name, old.number
-                    )))
-            }
+            None => Err(Problem::not_now(format!(
+                "`{}` cannot be rolled back to `@{name}`: disk{} existed at that snapshot and has since been removed",
+                guest.name, old.number
+            ))
+            .on(format!("{}:disk{}", guest.name, old.number))
+            .because(format!("no disk of the present has the serial number {} and that snapshot", old.serial))
+            .hint(format!(
+                "if it is in the trash (`chyves trash list`), restore it first: `chyves undelete {}:disk{}`",
+                guest.name, old.number
+            ))),
         })
         .collect()
 }

@@ -27,7 +27,7 @@ use std::net::SocketAddr;
 
 /// A launch, and what goes with it.
 pub(super) struct Made {
-    /// What makes sure that the snapshot to go back to is the one that was looked at.
+    /// What makes sure that the snapshot to roll back to is the one that was looked at.
     pub(super) verify: Option<Action>,
     /// What is worth knowing of it: where the guest goes back to, what of chyves' own arguments the user's replace.
     pub(super) notes: Vec<String>,
@@ -233,12 +233,12 @@ fn tap_of(device: &Device) -> Option<&str> {
     }
 }
 
-/// The file that the password of the screen is in.
+/// The file that the password of the display is in.
 fn secret_file(run: &str) -> String {
     format!("{run}/{SECRET_FILE}")
 }
 
-/// The password of a screen.
+/// The password of a display.
 fn password_of(device: &Device) -> Option<String> {
     match device {
         Device::FrameBuffer(screen) => screen.password.as_ref().map(|password| password.reveal().to_owned()),
@@ -246,7 +246,7 @@ fn password_of(device: &Device) -> Option<String> {
     }
 }
 
-/// Where a screen is seen.
+/// Where a display is seen.
 fn screen_of(device: &Device) -> Option<SocketAddr> {
     match device {
         Device::FrameBuffer(FrameBuffer { listen: VncListen::Tcp(at), .. }) => Some(*at),
@@ -274,10 +274,10 @@ fn accel(guest: &Guest, spec: &Spec, host: &HostFacts) -> Result<qemu::Accel> {
     match (spec.accel, &host.kvm) {
         (Accel::Tcg, _) | (Accel::Auto, Err(_)) => Ok(qemu::Accel::Tcg),
         (Accel::Auto | Accel::Kvm, Ok(())) => Ok(qemu::Accel::Kvm),
-        (Accel::Kvm, Err(why)) => Err(Problem::host_cant(format!("`{}` wants KVM, which does not work here", guest.name))
+        (Accel::Kvm, Err(why)) => Err(Problem::host_cant(format!("`{}` needs KVM, which does not work here", guest.name))
             .on(&guest.name)
             .because(why)
-            .hint(format!("`chyves set {} accel=auto` takes emulation where KVM is missing", guest.name))),
+            .hint(format!("`chyves set {} accel=auto` uses emulation where KVM is missing", guest.name))),
     }
 }
 

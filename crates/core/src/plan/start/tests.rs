@@ -62,7 +62,7 @@ fn a_tap_that_a_killed_run_left_is_made_anew_and_anybody_else_s_is_refused() {
     world.host = recorded::host("13.5-intel");
     world.host.state.interfaces.as_mut().unwrap().insert(tap.to_string(), crate::os::state::InterfaceKind::Other);
     let refused = start(&world, &g, &request()).unwrap_err();
-    assert!(refused.message.contains(&format!("the tap {tap}, which net0 wants, is there already")), "{refused}");
+    assert!(refused.message.contains(&format!("the tap {tap}, which net0 uses, already exists")), "{refused}");
     world.host.state.left_taps.insert(tap.to_string());
     let text = start(&world, &g, &request()).unwrap().script(Os::FreeBsd);
     let lines: Vec<&str> = text.lines().filter(|l| l.contains("destroy") || l.contains(" create name ")).collect();
@@ -80,7 +80,7 @@ fn a_warning_is_a_note_of_the_plan() {
     let plan = start(&world, &g, &request()).unwrap();
     assert_eq!(
         plan.notes,
-        ["30G of memory is wanted, and 17G can be had: the host may have to page; `chyves set web01 ram=17408M` or less"]
+        ["30G of memory is needed, and 17G is available: the host may have to page; `chyves set web01 ram=17408M` or less"]
     );
 }
 
@@ -188,7 +188,7 @@ fn what_is_no_disc_is_refused_with_what_is() {
     assert_eq!(why("instal75").code.exit_code(), 3);
     assert!(why("instal75").hints[0].contains("`install75`"));
     let disk = why("tiny");
-    assert!(disk.message.contains("no ISO but a disk") && disk.hints[0].contains("install75"), "{disk}");
+    assert!(disk.message.contains("not an ISO but a disk") && disk.hints[0].contains("install75"), "{disk}");
 }
 
 #[test]

@@ -35,8 +35,8 @@ pub(super) static ROWS: &[Property] = &[
         key: "bridge{n}.type",
         kind: Kind::Choice(&["bridge", "netgraph"]),
         unset: Unset::Value("bridge"),
-        summary: "what bridge n is made of",
-        detail: "bridge is an interface that bridges, which guests reach by taps. netgraph is an ng_bridge node, on FreeBSD alone, which cards with net{n}.backend=netgraph reach by net{n}.netgraph; it takes an uplink, a VLAN of one or none, and has no address, MTU, filtering, nat or dhcp.",
+        summary: "the kind of bridge n",
+        detail: "bridge is an interface that bridges, which guests reach by taps. netgraph is an ng_bridge node, on FreeBSD alone, which NICs with net{n}.backend=netgraph reach by net{n}.netgraph; it takes an uplink, a VLAN of one or none, and has no address, MTU, filtering, nat or dhcp.",
         aliases: &["bridge{n}.kind"],
         reach: Reaches::Never,
         ..OF_BRIDGE
@@ -44,7 +44,7 @@ pub(super) static ROWS: &[Property] = &[
     Property {
         key: "bridge{n}.uplink",
         kind: Kind::Interface,
-        summary: "the interface by which bridge n leads out of the host",
+        summary: "the uplink of bridge n",
         detail: "A physical interface, an aggregate, a VLAN, one end of a pair. It becomes a member of the bridge. A pair that is named as FreeBSD names them, epair0a or epair0b, is made where there is none, and goes when both its ends are free. Its own addresses belong on the bridge then; see bridge{n}.address.",
         aliases: &["bridge{n}_phy_attach"],
         reach: Reaches::Always(Reach::JoinsNetwork),
@@ -62,7 +62,7 @@ pub(super) static ROWS: &[Property] = &[
         key: "bridge{n}.private",
         kind: Kind::YesNo,
         unset: Unset::Value("no"),
-        summary: "whether bridge n leads nowhere",
+        summary: "whether bridge n is private",
         detail: "yes: it has no uplink, and guests on it reach each other alone, and the host where that has an address on it.",
         reach: Reaches::Never,
         ..OF_BRIDGE
@@ -96,16 +96,16 @@ pub(super) static ROWS: &[Property] = &[
         key: "bridge{n}.filtering",
         kind: Kind::YesNo,
         unset: Unset::Value("no"),
-        summary: "whether bridge n keeps VLANs apart",
-        detail: "Switched on by itself where a card with net{n}.vlan is attached. FreeBSD has it from 15.0 on.",
+        summary: "whether bridge n filters VLANs",
+        detail: "Switched on by itself where a NIC with net{n}.vlan is attached. FreeBSD has it from 15.0 on.",
         reach: Reaches::Never,
         ..OF_BRIDGE
     },
     Property {
         key: "bridge{n}.nat",
         kind: Kind::Interface,
-        summary: "the interface behind whose address guests on bridge n hide",
-        detail: "For a laptop, or an uplink that can't be bridged such as a wireless one. The bridge is then private, has an address, and what guests send leaves by this interface. Linux gets a table of its own in nftables; for FreeBSD `chyves network nat` prints the anchor for pf.",
+        summary: "the interface that bridge n uses for NAT",
+        detail: "For a laptop, or an uplink that cannot be bridged such as a wireless one. The bridge is then private, has an address, and what guests send leaves by this interface. Linux gets a table of its own in nftables; for FreeBSD `chyves network nat` prints the anchor for pf.",
         reach: Reaches::Always(Reach::JoinsNetwork),
         ..OF_BRIDGE
     },
@@ -122,7 +122,7 @@ pub(super) static ROWS: &[Property] = &[
         key: "bridge{n}.description",
         effect: Effect::Now,
         summary: "what bridge n is for",
-        detail: "A line for people.",
+        detail: "One line.",
         reach: Reaches::Never,
         ..OF_BRIDGE
     },

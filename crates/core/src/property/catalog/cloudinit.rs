@@ -21,7 +21,7 @@ pub(super) static ROWS: &[Property] = &[
         kind: Kind::Choice(&["auto", "cloud-init", "nuageinit", "cloudbase-init"]),
         unset: Unset::Value("auto"),
         summary: "the program in the guest that reads the seed",
-        detail: "auto derives it from os: nuageinit for freebsd, cloudbase-init for windows, cloud-init for the rest. nuageinit is that of FreeBSD's own images BASIC-CLOUDINIT; set cloud-init for a FreeBSD that has the package cloud-init. nuageinit and cloudbase-init know a part of cloud-init: a setting that can't be said to them is refused. Their user-data is one #cloud-config, own user-data merged into it; for nuageinit the network is a part of it. Where a key or a user is set, FreeBSD's user freebsd is made without its known password. nuageinit runs own scripts, sets name servers and changes the password of a user that the image has from FreeBSD 14.3 on.",
+        detail: "auto derives it from os: nuageinit for freebsd, cloudbase-init for windows, cloud-init for the rest. nuageinit is that of FreeBSD's own images BASIC-CLOUDINIT; set cloud-init for a FreeBSD that has the package cloud-init. nuageinit and cloudbase-init know a part of cloud-init: a setting that cannot be said to them is refused. Their user-data is one #cloud-config, own user-data merged into it; for nuageinit the network is a part of it. Where a key or a user is set, FreeBSD's user freebsd is made without its known password. nuageinit runs own scripts, sets name servers and changes the password of a user that the image has from FreeBSD 14.3 on.",
         reach: Reaches::Never,
         ..BASE
     },
@@ -39,7 +39,7 @@ pub(super) static ROWS: &[Property] = &[
         key: "ci.user",
         kind: Kind::User,
         unset: Unset::Derived("the image's own, such as debian or freebsd"),
-        summary: "the user that the keys let in",
+        summary: "the user whose SSH keys are set",
         detail: "The image's own user gets this name and keeps its groups, its shell and its right to become root.",
         reach: Reaches::Never,
         ..BASE
@@ -47,7 +47,7 @@ pub(super) static ROWS: &[Property] = &[
     Property {
         key: "ci.key{n}",
         kind: Kind::PublicKey,
-        summary: "a public key that lets in",
+        summary: "a public SSH key of the user",
         detail: "A line as OpenSSH writes it into files .pub. One that is longer than a property may be is kept in the file cloud-init/authorized_keys of the guest's file system; `chyves create --ssh-key` sees to that.",
         reach: Reaches::Never,
         ..BASE
@@ -64,7 +64,7 @@ pub(super) static ROWS: &[Property] = &[
         key: "ci.dns{n}",
         kind: Kind::Address,
         summary: "a name server of the guest",
-        detail: "Besides those that DHCP and routers tell of.",
+        detail: "In addition to those from DHCP and routers.",
         reach: Reaches::Never,
         ..BASE
     },
@@ -72,34 +72,34 @@ pub(super) static ROWS: &[Property] = &[
         key: "ci.search{n}",
         kind: Kind::HostName,
         summary: "a domain that short names are looked for in",
-        detail: "Besides those that DHCP and routers tell of.",
+        detail: "In addition to those from DHCP and routers.",
         reach: Reaches::Never,
         ..BASE
     },
     Property {
         key: "ci.net{n}.address",
-        kind: Kind::CardAddress4,
+        kind: Kind::NicAddress4,
         scope: Scope::GuestOnly,
         unset: Unset::Value("dhcp"),
-        summary: "the IPv4 address of card n",
-        detail: "dhcp, none, or an address with the length of its network's prefix. The guest finds the card by its Ethernet address. A clone does not take it over.",
+        summary: "the IPv4 address of NIC n",
+        detail: "dhcp, none, or an address with the length of its network's prefix. The guest finds the NIC by its Ethernet address. A clone does not take it over.",
         reach: Reaches::Never,
         ..BASE
     },
     Property {
         key: "ci.net{n}.gateway",
         kind: Kind::Address4,
-        summary: "the IPv4 router of card n",
-        detail: "Where the card has an address of its own. It may lie outside of the card's network.",
+        summary: "the IPv4 router of NIC n",
+        detail: "Where the NIC has an address of its own. It may be outside of the NIC's network.",
         reach: Reaches::Never,
         ..BASE
     },
     Property {
         key: "ci.net{n}.address6",
-        kind: Kind::CardAddress6,
+        kind: Kind::NicAddress6,
         scope: Scope::GuestOnly,
         unset: Unset::Value("auto"),
-        summary: "the IPv6 address of card n",
+        summary: "the IPv6 address of NIC n",
         detail: "auto (as routers say), dhcp, none, or an address with the length of its network's prefix. A clone does not take it over.",
         reach: Reaches::Never,
         ..BASE
@@ -107,8 +107,8 @@ pub(super) static ROWS: &[Property] = &[
     Property {
         key: "ci.net{n}.gateway6",
         kind: Kind::Address6,
-        summary: "the IPv6 router of card n",
-        detail: "Where the card has an address of its own.",
+        summary: "the IPv6 router of NIC n",
+        detail: "Where the NIC has an address of its own.",
         reach: Reaches::Never,
         ..BASE
     },
@@ -118,7 +118,7 @@ pub(super) static ROWS: &[Property] = &[
         scope: Scope::GuestOnly,
         unset: Unset::Value("1"),
         access: Access::Kept("`chyves cloud-init reinit`"),
-        summary: "how often the guest was to take itself for a new machine",
+        summary: "how often cloud-init was told to treat the guest as a new instance",
         detail: "With the uuid it makes the instance id. cloud-init does most of its work once for each id; a clone has another uuid and with it another id.",
         reach: Reaches::Never,
         ..BASE

@@ -13,7 +13,7 @@ pub(super) static ROWS: &[Property] = &[
         scope: Scope::GuestOnly,
         access: Access::Kept("`chyves create` and `chyves disk`"),
         summary: "what disk n is",
-        detail: "raw is a file in the guest's own file system, zvol a volume below it, attached a file, volume or device that stands elsewhere.",
+        detail: "raw is a file in the guest's own file system, zvol a volume below it, attached a file, volume or device outside of the guest.",
         reach: Reaches::Never,
         ..BASE
     },
@@ -21,7 +21,7 @@ pub(super) static ROWS: &[Property] = &[
         key: "disk{n}.source",
         scope: Scope::GuestOnly,
         access: Access::Kept("`chyves disk add --attach`"),
-        summary: "where an attached disk n stands",
+        summary: "the path of attached disk n",
         detail: "A path. chyves neither snapshots, clones nor destroys what is attached.",
         reach: Reaches::Always(Reach::NamesPath),
         ..BASE
@@ -41,7 +41,7 @@ pub(super) static ROWS: &[Property] = &[
         kind: Kind::Choice(&["virtio-blk", "ahci-hd", "nvme"]),
         unset: Unset::Value("virtio-blk"),
         summary: "what disk n is attached to",
-        detail: "virtio-blk is the quickest; ahci-hd works with every guest; nvme suits Windows. QEMU pauses a guest that can't write a disk, but not for one on nvme.",
+        detail: "virtio-blk is the quickest; ahci-hd works with every guest; nvme suits Windows. QEMU pauses a guest that cannot write a disk, but not for one on nvme.",
         aliases: &["bhyve_disk_type"],
         reach: Reaches::Never,
         ..BASE
@@ -69,8 +69,8 @@ pub(super) static ROWS: &[Property] = &[
         key: "disk{n}.pci",
         kind: Kind::Place,
         unset: Unset::Derived("from the disk's number"),
-        summary: "where disk n stands on the guest's PCI bus",
-        detail: "Other disks and cards coming and going never move it.",
+        summary: "the PCI slot of disk n",
+        detail: "Other disks and NICs coming and going never move it.",
         reach: Reaches::Never,
         ..BASE
     },
@@ -79,7 +79,7 @@ pub(super) static ROWS: &[Property] = &[
         effect: Effect::Now,
         scope: Scope::GuestOnly,
         summary: "what disk n is for",
-        detail: "A line for people.",
+        detail: "One line.",
         aliases: &["disk{n}_description"],
         reach: Reaches::Never,
         ..BASE
@@ -89,7 +89,7 @@ pub(super) static ROWS: &[Property] = &[
         effect: Effect::Now,
         scope: Scope::GuestOnly,
         summary: "notes about disk n",
-        detail: "A line for people.",
+        detail: "One line.",
         aliases: &["disk{n}_notes"],
         reach: Reaches::Never,
         ..BASE

@@ -15,7 +15,7 @@ pub(super) static ROWS: &[Property] = &[
         key: "image.kind",
         kind: Kind::Choice(&["disk", "iso", "firmware"]),
         summary: "what the image is",
-        detail: "Told by its content when it was imported.",
+        detail: "Detected from its content at import.",
         ..IMAGE
     },
     Property { key: "image.size", kind: Kind::Space, summary: "the image's size", detail: "As a disk, uncompressed.", ..IMAGE },
@@ -58,14 +58,14 @@ pub(super) static ROWS: &[Property] = &[
     Property {
         key: "image.format",
         kind: Kind::Text,
-        summary: "how the image was packed when it came",
-        detail: "As `tar.gz`, `xz`, `qcow2.xz` or `raw`, told by its content.",
+        summary: "the compression and archive format of the imported file",
+        detail: "As `tar.gz`, `xz`, `qcow2.xz` or `raw`, detected from its content.",
         ..IMAGE
     },
     Property {
         key: "image.checked",
         kind: Kind::Text,
-        summary: "what the file was checked against when it came",
+        summary: "what the imported file was verified against",
         detail: "The hash that it had to have, and whose signature stood below that; `no` where no hash was given.",
         ..IMAGE
     },

@@ -38,7 +38,7 @@ pub(super) static ROWS: &[Property] = &[
         key: "created",
         kind: Kind::Text,
         access: Access::Kept("`chyves create` and `chyves clone`"),
-        summary: "when the guest was made",
+        summary: "when the guest was created",
         detail: "UTC, in the form 2026-01-31T12:00:00Z.",
         aliases: &["creation"],
         ..KEPT
@@ -56,7 +56,7 @@ pub(super) static ROWS: &[Property] = &[
         kind: Kind::Image,
         access: Access::Kept("`chyves create`"),
         summary: "the image that disk 0 was made from",
-        detail: "As it was called when the guest was made.",
+        detail: "As it was called when the guest was created.",
         ..KEPT
     },
     Property {
@@ -64,7 +64,7 @@ pub(super) static ROWS: &[Property] = &[
         kind: Kind::Guest,
         access: Access::Kept("`chyves delete` and `chyves disk remove`"),
         summary: "the name that a deleted guest had",
-        detail: "Set while it lies in the trash.",
+        detail: "Set while it is in the trash.",
         ..KEPT
     },
     Property {
@@ -72,7 +72,7 @@ pub(super) static ROWS: &[Property] = &[
         kind: Kind::Text,
         access: Access::Kept("`chyves delete`"),
         summary: "the group that a deleted guest was in",
-        detail: "Set while it lies in the trash.",
+        detail: "Set while it is in the trash.",
         ..KEPT
     },
     Property {
@@ -80,7 +80,7 @@ pub(super) static ROWS: &[Property] = &[
         kind: Kind::Uuid,
         access: Access::Kept("`chyves disk remove`"),
         summary: "the guest that a removed disk was taken from",
-        detail: "Set on a disk that lies in the trash.",
+        detail: "Set on a disk in the trash.",
         ..KEPT
     },
     Property {
@@ -88,7 +88,7 @@ pub(super) static ROWS: &[Property] = &[
         kind: Kind::Text,
         access: Access::Kept("`chyves delete` and `chyves disk remove`"),
         summary: "when the guest was deleted",
-        detail: "UTC; set while it lies in the trash.",
+        detail: "UTC; set while it is in the trash.",
         ..KEPT
     },
     Property {
@@ -112,7 +112,7 @@ pub(super) static ROWS: &[Property] = &[
         kind: Kind::Choice(&["clone"]),
         access: Access::Kept("`chyves clone`"),
         summary: "what chyves took a snapshot for by itself",
-        detail: "On the snapshot. One that was taken for a clone goes with the last clone that stands on it.",
+        detail: "On the snapshot. One that was taken for a clone goes with the last dependent clone.",
         ..KEPT
     },
 ];

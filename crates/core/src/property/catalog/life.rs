@@ -24,7 +24,7 @@ pub(super) static ROWS: &[Property] = &[
         unset: Unset::Value("90"),
         effect: Effect::Now,
         summary: "how long a stop waits for the guest",
-        detail: "In seconds. The guest is asked by the ACPI power button again and again until it is off; when the time is over, stop fails, or powers the guest off forcibly with `--force`.",
+        detail: "In seconds. The guest is asked by the ACPI power button repeatedly until it is off; when the time is over, stop fails, or powers the guest off forcibly with `--force`.",
         reach: Reaches::Never,
         ..BASE
     },
@@ -68,7 +68,7 @@ pub(super) static ROWS: &[Property] = &[
         kind: Kind::Choice(&["off", "start", "reboot", "both"]),
         unset: Unset::Value("off"),
         summary: "when the guest goes back to revert_to_snapshot",
-        detail: "start is before each `chyves start` and at no reboot; reboot is after each reboot of the guest. What was written since the snapshot is lost. A guest that can't go back is not started, or ends as crashed.",
+        detail: "start is before each `chyves start` and at no reboot; reboot is after each reboot of the guest. What was written since the snapshot is lost. A guest that cannot go back is not started, or ends as crashed.",
         reach: Reaches::Never,
         ..BASE
     },

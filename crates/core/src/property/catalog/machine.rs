@@ -13,7 +13,7 @@ pub(super) static ROWS: &[Property] = &[
         unset: Unset::Derived("random, made with the guest"),
         access: Access::Kept("`chyves create` and `chyves clone`"),
         summary: "the guest's identity",
-        detail: "SMBIOS shows it to the guest. Card addresses and disk serials derive from it unless they are set, so they survive renaming, moving and other devices coming and going.",
+        detail: "SMBIOS shows it to the guest. MAC addresses and disk serials derive from it unless they are set, so they survive renaming, moving and other devices coming and going.",
         ..KEPT
     },
     Property {
@@ -21,7 +21,7 @@ pub(super) static ROWS: &[Property] = &[
         kind: Kind::Count { min: 1, max: 254 },
         unset: Unset::Value("1"),
         summary: "virtual processors",
-        detail: "They are shown to the guest as cores of one socket unless cpu_sockets and cpu_threads say otherwise.",
+        detail: "They are shown to the guest as cores of one socket unless cpu_sockets and cpu_threads are set.",
         aliases: &["cpus", "vcpus"],
         reach: Reaches::Never,
         ..BASE
@@ -145,7 +145,7 @@ pub(super) static ROWS: &[Property] = &[
         kind: Kind::Choice(crate::confinement::Level::WORDS),
         unset: Unset::Value("full"),
         summary: "how far the hypervisor process is confined",
-        detail: "full: as its own unprivileged user without capabilities, with a filter of system calls, in namespaces that contain only its program, libraries and devices. user: the same without the namespaces. off: as root. What is not possible on this host falls back to the strongest level that is. A guest whose QEMU opens files, folders or devices of the host by itself (fw_cfg, virtio-9p, passthrough, serial ports, TPM) runs at the level full instead of user, and where that is impossible as root with the capabilities for files alone. `chyves start` and `chyves info` then state the reason, `chyves doctor` what the host can do. Disks, ISOs, taps and sockets are opened by chyves and passed on as descriptors at every level.",
+        detail: "full: as its own unprivileged user without capabilities, with a system call filter, in namespaces that contain only its program, libraries and devices. user: the same without the namespaces. off: as root. What is not possible on this host falls back to the strongest level that is. A guest whose QEMU opens files, folders or devices of the host by itself (fw_cfg, virtio-9p, passthrough, serial ports, TPM) runs at the level full instead of user, and where that is impossible as root with the capabilities for files alone. `chyves start` and `chyves info` then state the reason, `chyves doctor` what the host can do. Disks, ISOs, taps and sockets are opened by chyves and passed on as descriptors at every level.",
         reach: Reaches::When { words: "weakens the confinement, unless full", of: reach::confine },
         ..BASE
     },
@@ -224,7 +224,7 @@ pub(super) static ROWS: &[Property] = &[
         kind: Kind::YesNo,
         unset: Unset::Value("yes"),
         summary: "whether a start may load kernel modules",
-        detail: "On FreeBSD. Where it may not, or can't (in a jail, or with a securelevel above 0), a start that misses one fails and tells the line for /etc/rc.conf.",
+        detail: "On FreeBSD. Where it may not, or cannot (in a jail, or with a securelevel above 0), a start that misses one fails and tells the line for /etc/rc.conf.",
         reach: Reaches::Never,
         ..BASE
     },
@@ -232,7 +232,7 @@ pub(super) static ROWS: &[Property] = &[
         key: "pcidev_{n}",
         kind: Kind::Device,
         summary: "any other device of bhyve",
-        detail: "Written as bhyve's -s takes it without the place: virtio-9p,share=/usr/share or passthru,2/0/0. Disks and cards that say no serial number or address have one that follows from the guest's uuid.",
+        detail: "Written as bhyve's -s takes it without the place: virtio-9p,share=/usr/share or passthru,2/0/0. Disks and NICs that say no serial number or address have one that follows from the guest's uuid.",
         reach: Reaches::Always(Reach::UsesDevice),
         ..BASE
     },

@@ -5,7 +5,7 @@
 //! * [`life`]: rows of a guest's life: start with the host, stop, reboot, crash, media, console
 //! * [`screen`]: rows of the guest's screen
 //! * [`disk`]: rows of disks
-//! * [`net`]: rows of network cards and of what they are plugged into
+//! * [`net`]: rows of NICs and of what they are plugged into
 //! * [`bridge`]: rows of the host's bridges
 //! * [`cloudinit`]: rows of what a guest's cloud-init is told
 //! * [`people`]: rows for people
@@ -13,7 +13,7 @@
 //! * [`pool`]: rows of pools
 //! * [`image`]: rows of images
 //!
-//! To add a row: in the room of the thing that has the property.
+//! To add a row: in the module of the object that has the property.
 
 mod bridge;
 mod cloudinit;
@@ -31,7 +31,7 @@ use super::kind::Kind;
 use super::reach::Reaches;
 use super::{Access, Effect, Property, Scope, Unset};
 
-/// The rooms, in order.
+/// The modules, in order.
 static PARTS: &[&[Property]] = &[
     machine::ROWS,
     life::ROWS,

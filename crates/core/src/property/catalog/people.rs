@@ -12,7 +12,7 @@ pub(super) static ROWS: &[Property] = &[
         effect: Effect::Now,
         scope: Scope::GuestOnly,
         summary: "what the guest is for",
-        detail: "A line for people; lists show it.",
+        detail: "One line; lists show it.",
         reach: Reaches::Never,
         ..BASE
     },
@@ -21,7 +21,7 @@ pub(super) static ROWS: &[Property] = &[
         effect: Effect::Now,
         scope: Scope::GuestOnly,
         summary: "notes about the guest",
-        detail: "A line for people.",
+        detail: "One line.",
         reach: Reaches::Never,
         ..BASE
     },

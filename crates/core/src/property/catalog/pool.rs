@@ -22,7 +22,7 @@ pub(super) static ROWS: &[Property] = &[
         key: "role",
         kind: Kind::Choice(&["primary", "secondary", "offline"]),
         summary: "what the pool is to chyves",
-        detail: "The primary pool also holds images and global settings; an offline one is left alone.",
+        detail: "The primary pool also holds images and global settings; an offline one is ignored.",
         ..POOL
     },
     Property {

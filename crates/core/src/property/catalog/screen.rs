@@ -11,8 +11,8 @@ pub(super) static ROWS: &[Property] = &[
         key: "uefi_console_output",
         kind: Kind::Choice(&["serial", "vnc"]),
         unset: Unset::Value("serial"),
-        summary: "whether the guest has a screen",
-        detail: "vnc adds a screen that is reached by VNC; the serial console stays.",
+        summary: "whether the guest has a display",
+        detail: "vnc adds a display that is reached by VNC; the serial console stays.",
         reach: Reaches::Never,
         ..BASE
     },
@@ -38,7 +38,7 @@ pub(super) static ROWS: &[Property] = &[
         key: "uefi_vnc_res",
         kind: Kind::Resolution,
         unset: Unset::Value("1024x768"),
-        summary: "the size of the screen",
+        summary: "the size of the display",
         detail: "Width and height in pixels, from 640x480 to 3840x2160.",
         reach: Reaches::Never,
         ..BASE
@@ -47,7 +47,7 @@ pub(super) static ROWS: &[Property] = &[
         key: "uefi_vnc_mouse_type",
         kind: Kind::Choice(&["ps2", "usb3"]),
         unset: Unset::Value("usb3"),
-        summary: "the pointer that the screen has",
+        summary: "the pointer that the display has",
         detail: "usb3 is a tablet, whose pointer follows yours; ps2 is for guests without a driver for it.",
         reach: Reaches::Never,
         ..BASE

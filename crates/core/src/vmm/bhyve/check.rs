@@ -30,7 +30,7 @@ fn has_bootindex(device: &Device) -> bool {
         }),
         Device::Scsi(controller) => controller.bootindex.is_some(),
         Device::Passthru(device) => device.bootindex.is_some(),
-        // A card's boot order is QEMU's alone and is left out here.
+        // A NIC's boot order is QEMU's alone and is left out here.
         _ => false,
     }
 }
@@ -78,7 +78,7 @@ pub fn check(machine: &Machine, host: &BhyveHost) -> Vec<Problem> {
     }
     if spec.topology.cpus > most {
         found.push(
-            Problem::host_cant(format!("{} processors are wanted, the host gives a machine {most} at most", spec.topology.cpus))
+            Problem::host_cant(format!("{} processors are configured, the host allows a VM at most {most}", spec.topology.cpus))
                 .hint(format!("`chyves set GUEST cpu={most}` or less, or raise hw.vmm.maxcpu in /boot/loader.conf")),
         );
     }
@@ -131,7 +131,7 @@ fn device_needs(device: &Device) -> Vec<(Feature, &'static str)> {
             large.into_iter().chain(socket).collect()
         }
         Device::Nic(nic) => match &nic.backend {
-            NetBackend::User(_) => vec![(Feature::Slirp, "attach the card to a bridge: chyves set GUEST net0.bridge=bridge0")],
+            NetBackend::User(_) => vec![(Feature::Slirp, "attach the NIC to a bridge: chyves set GUEST net0.bridge=bridge0")],
             NetBackend::Tap(_) | NetBackend::Vale(_) | NetBackend::Netmap(_) | NetBackend::Netgraph(_) => Vec::new(),
         },
         Device::Passthru(device) => match device.host {

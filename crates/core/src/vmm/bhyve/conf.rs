@@ -38,7 +38,7 @@ impl Setting {
         }
     }
 
-    /// The same, unfit for the command line if one of these values has a sign that would end it.
+    /// The same, unfit for the command line if one of these values has a character that would end it.
     pub(super) fn unfit_if(mut self, comma: bool) -> Self {
         if comma {
             self.unfit = Unfit::Comma;

@@ -33,7 +33,7 @@ pub(super) fn conf(device: &Device, host: &BhyveHost) -> Conf {
         },
         Device::Ahci(controller) => ahci(controller),
         Device::Scsi(controller) => scsi(controller),
-        Device::Nic(nic) => card(nic, host),
+        Device::Nic(nic) => network(nic, host),
         Device::Rng => Conf::new("virtio-rnd"),
         Device::Share(share) => Conf::new("virtio-9p")
             .tree_only("sharename", &share.name)
@@ -135,7 +135,7 @@ fn scsi(controller: &Scsi) -> Conf {
     .maybe("bootindex", controller.bootindex)
 }
 
-fn card(nic: &Nic, host: &BhyveHost) -> Conf {
+fn network(nic: &Nic, host: &BhyveHost) -> Conf {
     let conf = Conf::new(match nic.model {
         NicModel::VirtioNet => "virtio-net",
         NicModel::E1000 => "e1000",

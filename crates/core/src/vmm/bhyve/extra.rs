@@ -99,7 +99,7 @@ fn read<'a>(words: &'a [String], host: &BhyveHost, mut refuse: impl FnMut(&str, 
     let mut rest = words.iter();
     while let Some(word) = rest.next() {
         let Some(letters) = word.strip_prefix('-').filter(|letters| !letters.is_empty() && *letters != "-") else {
-            refuse(word, "it is no option, so bhyve would take it for the VM's name".into(), CHECK);
+            refuse(word, "it is not an option, so bhyve would take it for the VM's name".into(), CHECK);
             continue;
         };
         let mut chars = letters.chars();
@@ -167,8 +167,8 @@ fn alone(all: &[Read<'_>], host: &BhyveHost, refuse: &mut impl FnMut(&str, Strin
             's' | 'l' if value == "help" => refuse(option.word, "bhyve would print a list and run no guest".into(), CHECK),
             's' => emulation(value, refuse),
             'l' => lpc(value, refuse),
-            'm' if !is_memory(value) => refuse(value, "it is no size of memory".into(), "write -m 4G, or set ram instead"),
-            'U' if uuid::Uuid::try_parse(value).is_err() => refuse(value, "it is no UUID".into(), CHECK),
+            'm' if !is_memory(value) => refuse(value, "it is not a size of memory".into(), "write -m 4G, or set ram instead"),
+            'U' if uuid::Uuid::try_parse(value).is_err() => refuse(value, "it is not a UUID".into(), CHECK),
             'M' if host.release >= Feature::Monitor.since() => {
                 refuse(option.word, "in monitor mode the process that chyves starts is not the VM's".into(), "remove it from bargs");
             }
@@ -286,7 +286,7 @@ fn topology(own: Topology, all: &[Read<'_>], refuse: &mut impl FnMut(&str, Strin
             let (key, number) = token.split_once('=').unwrap_or(("cpus", token));
             match (numbers.get_mut(key), number.parse()) {
                 (Some(slot), Ok(number)) if number > 0 => *slot = number,
-                _ => return refuse(value, "it is no processor topology".into(), "set cpu, cpu_sockets and cpu_threads instead"),
+                _ => return refuse(value, "it is not a processor topology".into(), "set cpu, cpu_sockets and cpu_threads instead"),
             }
         }
     }

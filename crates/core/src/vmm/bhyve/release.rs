@@ -33,7 +33,7 @@ impl FromStr for Release {
     type Err = BadValue;
 
     fn from_str(text: &str) -> Result<Self, BadValue> {
-        let refuse = || BadValue::new(text, "is no release of FreeBSD").hint("write it as 14.3 or 14.3-RELEASE");
+        let refuse = || BadValue::new(text, "is not a release of FreeBSD").hint("write it as 14.3 or 14.3-RELEASE");
         let number = |part: &str| part.bytes().all(|b| b.is_ascii_digit()).then(|| part.parse().ok()).flatten().ok_or_else(refuse);
         let (major, minor) = text.split('-').next().and_then(|version| version.split_once('.')).ok_or_else(refuse)?;
         Ok(Self { major: number(major)?, minor: number(minor)? })
@@ -64,7 +64,7 @@ pub enum Feature {
     ManyCpus,
     /// virtio-input.
     Input,
-    /// Screens beyond 1920x1200.
+    /// Displays beyond 1920x1200.
     LargeScreen,
     /// `-f`, `fwcfg=qemu` and bootindex.
     FwCfg,
@@ -78,9 +78,9 @@ pub enum Feature {
     Numa,
     /// bhyve on arm64.
     Arm64,
-    /// User-mode network cards.
+    /// User-mode NICs.
     Slirp,
-    /// User-mode network cards that let the guest out.
+    /// User-mode NICs that let the guest out.
     SlirpOpen,
     /// Passthrough by the name of the ppt unit.
     PptName,
@@ -113,15 +113,15 @@ impl Feature {
             Self::Tree => "the bhyve that chyves needs",
             Self::ManyCpus => "more than 16 processors",
             Self::Input => "virtio-input",
-            Self::LargeScreen => "a screen beyond 1920x1200",
+            Self::LargeScreen => "a display beyond 1920x1200",
             Self::FwCfg => "firmware items and a boot order",
             Self::Tpm => "a TPM",
             Self::Swtpm => "an emulated TPM",
             Self::TcpSerial => "a serial port by TCP",
             Self::Numa => "memory domains (-n)",
             Self::Arm64 => "bhyve on arm64",
-            Self::Slirp => "a user-mode network card",
-            Self::SlirpOpen => "a user-mode network card that lets the guest out",
+            Self::Slirp => "a user-mode NIC",
+            Self::SlirpOpen => "a user-mode NIC that lets the guest out",
             Self::PptName => "passthrough by the name of the ppt unit",
             Self::VncSocket => "VNC by a UNIX socket",
             Self::ScsiTargets => "disks on virtio-scsi without CAM's target layer",

@@ -196,7 +196,7 @@ fn the_host_sets_limits() {
     let mut spec = bare();
     spec.topology = Topology::spread(64, 1, 1).unwrap();
     assert_snapshot!(refusals(spec.clone(), &freebsd("14.3")), @"
-    64 processors are wanted, the host gives a machine 32 at most
+    64 processors are configured, the host allows a VM at most 32
       hint: `chyves set web01 cpu=32` or less, or raise hw.vmm.maxcpu in /boot/loader.conf
     ");
     spec.topology = Topology::spread(17, 1, 1).unwrap();
@@ -265,7 +265,7 @@ fn the_users_own_arguments_are_read_before_bhyve_reads_them() {
     bhyve would not take the argument `-f`: FreeBSD 13.5 does not have firmware items and a boot order: it came with FreeBSD 14.0
       hint: remove it from bargs, or upgrade the host
     web02
-    bhyve would not take the argument `web02`: it is no option, so bhyve would take it for the VM's name
+    bhyve would not take the argument `web02`: it is not an option, so bhyve would take it for the VM's name
       hint: check bargs
     -p
     bhyve would not take the argument `-p`: -p needs a value behind it
@@ -280,10 +280,10 @@ fn the_users_own_arguments_are_read_before_bhyve_reads_them() {
     bhyve would not take the argument `9,passthru,1/0/0`: passthrough needs wired memory
       hint: add -S to bargs
     -s x,virtio-rnd
-    bhyve would not take the argument `x,virtio-rnd`: `x` is no PCI place
+    bhyve would not take the argument `x,virtio-rnd`: `x` is not a PCI slot
       hint: use pcidev_1 and so on instead: chyves then gives them places
     --
-    bhyve would not take the argument `--`: it is no option, so bhyve would take it for the VM's name
+    bhyve would not take the argument `--`: it is not an option, so bhyve would take it for the VM's name
       hint: check bargs
     ");
 }

@@ -1,6 +1,6 @@
 //! The rules that every machine keeps, whatever runs it. All that is wrong is found at once, each with its cure.
 //!
-//! To add one: a function here, or its room: `shared` (what two devices can't share), `device` (what a device must be by
+//! To add one: a function here, or its module: `shared` (what two devices can't share), `device` (what a device must be by
 //! itself), `texts` (what any text must be). Not here: what one hypervisor or release can't do (`bhyve::check`, `qemu`),
 //! and anything that needs a look at the host.
 
@@ -59,21 +59,21 @@ fn places(spec: &Spec, found: &mut Vec<Problem>) {
     for (place, device) in &spec.devices {
         if let Some(other) = taken.insert(*place, device) {
             found.push(
-                Problem::usage(format!("two devices have the same PCI place {place}: {} and {}", other.word(), device.word()))
-                    .hint("give one of the two another place, or unset its place"),
+                Problem::usage(format!("two devices have the same PCI slot {place}: {} and {}", other.word(), device.word()))
+                    .hint("move one of the two to another slot, or unset its slot"),
             );
         }
         let bridge = matches!(device, Device::HostBridge(_));
         let lpc = device.word() == "lpc";
         if place.first_function() == HOSTBRIDGE && !(bridge && *place == HOSTBRIDGE) {
             found.push(
-                Problem::usage(format!("{} can't sit at {place}: slot 0 is the host bridge's", device.word()))
-                    .hint("choose a place from 4:0 to 30:7, or unset it"),
+                Problem::usage(format!("{} cannot be placed at {place}: slot 0 is the host bridge's", device.word()))
+                    .hint("choose a slot from 4:0 to 30:7, or unset it"),
             );
         } else if place.first_function() == LPC && !lpc {
             found.push(
-                Problem::usage(format!("{} can't sit at {place}: slot 31 is the LPC bridge's", device.word()))
-                    .hint("choose a place from 4:0 to 30:7, or unset it"),
+                Problem::usage(format!("{} cannot be placed at {place}: slot 31 is the LPC bridge's", device.word()))
+                    .hint("choose a slot from 4:0 to 30:7, or unset it"),
             );
         }
     }
@@ -84,12 +84,12 @@ fn singles(spec: &Spec, found: &mut Vec<Problem>) {
     let count = |word: &str| spec.devices.iter().filter(|(_, device)| device.word() == word).count();
     let elsewhere = spec.devices.iter().any(|(place, device)| device.word() == "lpc" && *place != LPC);
     if count("lpc") > 1 || elsewhere {
-        found.push(Problem::usage("a machine has one LPC bridge, which is at 31:0 already").hint("unset the pcidev_{n} that says lpc"));
+        found.push(Problem::usage("a VM has one LPC bridge, which is at 31:0 already").hint("unset the pcidev_{n} that says lpc"));
     }
     if count("fbuf") > 1 {
         found.push(
-            Problem::usage("a machine has one frame buffer at most")
-                .hint("unset the pcidev_{n} that says fbuf; the screen is a matter of uefi_console_output=vnc"),
+            Problem::usage("a VM has at most one frame buffer")
+                .hint("unset the pcidev_{n} that says fbuf; the display is a matter of uefi_console_output=vnc"),
         );
     }
     let uarts = spec.devices.iter().filter_map(|(_, device)| if let Device::Uart(uart) = device { Some(&uart.end) } else { None });

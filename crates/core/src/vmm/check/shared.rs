@@ -18,7 +18,7 @@ pub(super) fn check(spec: &Spec, found: &mut Vec<Problem>) {
         for (path, ro) in disks(device) {
             if if ro { written.contains(path) } else { read.contains(path) || written.contains(path) } {
                 found.push(
-                    Problem::usage(format!("two disks of the machine are the same: {}", printable(path, 200)))
+                    Problem::usage(format!("two disks of the VM are the same: {}", printable(path, 200)))
                         .because("the guest would destroy its file systems")
                         .hint("remove one of the two"),
                 );
@@ -31,11 +31,11 @@ pub(super) fn check(spec: &Spec, found: &mut Vec<Problem>) {
         }
         if let Device::Nic(nic) = device {
             if let Some(end) = exclusive(&nic.backend).filter(|end| !nets.insert(end.clone())) {
-                found.push(Problem::usage(format!("two network cards have the same end {end}")).hint("give each card its own"));
+                found.push(Problem::usage(format!("two NICs have the same end {end}")).hint("give each NIC its own"));
             }
             if !macs.insert(nic.mac) {
                 found.push(
-                    Problem::usage(format!("two network cards have the same address {}", nic.mac))
+                    Problem::usage(format!("two NICs have the same address {}", nic.mac))
                         .hint("unset the mac of one of them: it is then derived from the guest's identity"),
                 );
             }
@@ -83,7 +83,7 @@ fn disks(device: &Device) -> Vec<(&str, bool)> {
     }
 }
 
-/// The host's end of a card where only one card can hold it.
+/// The host's end of a NIC where only one NIC can hold it.
 fn exclusive(backend: &NetBackend) -> Option<String> {
     match backend {
         NetBackend::Tap(name) | NetBackend::Netmap(name) => Some(name.to_string()),

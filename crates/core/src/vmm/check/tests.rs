@@ -39,7 +39,7 @@ fn processors_multiply() {
     let mut spec = bare();
     spec.topology = Topology { cpus: 8, sockets: 1, cores: 4, threads: 1 };
     assert_snapshot!(wrong(spec), @"
-    8 processors can't be 1 sockets of 4 cores of 1 threads: 1 × 4 × 1 is 4
+    8 processors cannot be 1 sockets of 4 cores of 1 threads: 1 × 4 × 1 is 4
       hint: choose a number of processors that sockets × threads divides
     ");
 }
@@ -53,12 +53,12 @@ fn places_are_given_once_and_not_in_the_bridges_slots() {
         (PciPlace::on(31, 3), iso()),
     ]);
     assert_snapshot!(wrong(spec), @"
-    two devices have the same PCI place 5:0: virtio-rnd and xhci
-      hint: give one of the two another place, or unset its place
-    virtio-rnd can't sit at 0:1: slot 0 is the host bridge's
-      hint: choose a place from 4:0 to 30:7, or unset it
-    ahci-cd can't sit at 31:3: slot 31 is the LPC bridge's
-      hint: choose a place from 4:0 to 30:7, or unset it
+    two devices have the same PCI slot 5:0: virtio-rnd and xhci
+      hint: move one of the two to another slot, or unset its slot
+    virtio-rnd cannot be placed at 0:1: slot 0 is the host bridge's
+      hint: choose a slot from 4:0 to 30:7, or unset it
+    ahci-cd cannot be placed at 31:3: slot 31 is the LPC bridge's
+      hint: choose a slot from 4:0 to 30:7, or unset it
     ");
 }
 
@@ -70,10 +70,10 @@ fn one_lpc_and_one_frame_buffer() {
         (PciPlace::on(19, 0), raw("fbuf,tcp=0.0.0.0:5900")),
     ]);
     assert_snapshot!(wrong(spec), @"
-    a machine has one LPC bridge, which is at 31:0 already
+    a VM has one LPC bridge, which is at 31:0 already
       hint: unset the pcidev_{n} that says lpc
-    a machine has one frame buffer at most
-      hint: unset the pcidev_{n} that says fbuf; the screen is a matter of uefi_console_output=vnc
+    a VM has at most one frame buffer
+      hint: unset the pcidev_{n} that says fbuf; the display is a matter of uefi_console_output=vnc
     ");
     assert_eq!(wrong(with(vec![(PciPlace::on(31, 0), Device::Lpc)])), "nothing");
 }
@@ -110,15 +110,15 @@ fn two_devices_do_not_share_what_only_one_can_have() {
         on(13, nic(NicModel::E1000, tap("tap0"))),
     ]);
     assert_snapshot!(wrong(spec), @"
-    two disks of the machine are the same: /dev/zvol/tank/chyves/guests/web01/disk0: the guest would destroy its file systems
+    two disks of the VM are the same: /dev/zvol/tank/chyves/guests/web01/disk0: the guest would destroy its file systems
       hint: remove one of the two
     two devices have the same boot order, bootindex 1
       hint: give each device that takes part its own number, the lowest boots first
-    two disks of the machine are the same: /dev/zvol/tank/chyves/guests/web01/disk0: the guest would destroy its file systems
+    two disks of the VM are the same: /dev/zvol/tank/chyves/guests/web01/disk0: the guest would destroy its file systems
       hint: remove one of the two
-    two network cards have the same end tap0
-      hint: give each card its own
-    two network cards have the same address 58:9c:fc:00:00:01
+    two NICs have the same end tap0
+      hint: give each NIC its own
+    two NICs have the same address 58:9c:fc:00:00:01
       hint: unset the mac of one of them: it is then derived from the guest's identity
     ");
     // A medium or a disk that is only read can be there twice.
@@ -169,35 +169,35 @@ fn each_device_keeps_its_own_rules() {
     ];
     let text: Vec<String> = all.into_iter().map(|device| wrong(one(device))).collect();
     assert_snapshot!(text.concat(), @"
-    virtio-console at 5:0: 0 ports can't be on one virtio console
+    virtio-console at 5:0: 0 ports cannot be on one virtio console
       hint: give it 1 to 16 ports
     virtio-console at 5:0: two ports have the name `a`
       hint: give each port its own name
-    virtio-console at 5:0: `b=c` is no name of a port
+    virtio-console at 5:0: `b=c` is not a name of a port
       hint: a port's name has letters, digits, `-`, `_` and `.`, at most 63
-    two disks of the machine are the same: relative: the guest would destroy its file systems
+    two disks of the VM are the same: relative: the guest would destroy its file systems
       hint: remove one of the two
-    virtio-scsi at 5:0: `relative` is no absolute path
+    virtio-scsi at 5:0: `relative` is not an absolute path
       hint: write the path from / on
-    virtio-scsi at 5:0: `relative` is no absolute path
+    virtio-scsi at 5:0: `relative` is not an absolute path
       hint: write the path from / on
     virtio-scsi at 5:0: each target needs a number of its own, and one is needed at least
       hint: number the targets 0, 1, 2 and so on
-    virtio-9p at 5:0: `src` is no absolute path
+    virtio-9p at 5:0: `src` is not an absolute path
       hint: write the path from / on
-    virtio-9p at 5:0: `a b` is no name of a share
+    virtio-9p at 5:0: `a b` is not a name of a share
       hint: a share's name has letters, digits, `-`, `_` and `.`, at most 31
-    e1000 at 5:0: an e1000 card can't be told an MTU
-      hint: unset the card's mtu, or set its model to virtio-net
-    virtio-net at 5:0: 20 is no MTU
+    e1000 at 5:0: e1000 has no configurable MTU
+      hint: unset the NIC's mtu, or set its model to virtio-net
+    virtio-net at 5:0: 20 is not an MTU
       hint: choose an MTU from 68 to 65535, usually 1500
-    ahci-hd at 5:0: `xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx` is no model
+    ahci-hd at 5:0: `xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx` is not a model
       hint: a model has 1 to 40 ASCII characters
-    ahci-hd at 5:0: `123456789` is no revision
+    ahci-hd at 5:0: `123456789` is not a revision
       hint: a revision has 1 to 8 ASCII characters
-    nvme at 5:0: 1000 is no size of a disk in memory
+    nvme at 5:0: 1000 is not a size of a disk in memory
       hint: write whole megabytes, as 64M
-    fbuf at 5:0: 320x200 is no screen
+    fbuf at 5:0: 320x200 is not a display
       hint: choose a size from 640x480 to 3840x2160
     ");
 }
@@ -210,7 +210,7 @@ fn no_text_ends_a_line() {
     spec.extra = vec!["-o\n".into(), String::new()];
     spec.serial[1] = Some(SerialEnd::Device("/dev/\u{1b}[2J".into()));
     assert_snapshot!(wrong(spec), @r"
-    `etc/x` is no name of a firmware item
+    `etc/x` is not a name of a firmware item
       hint: begin it with opt/ and the reversed domain, as opt/org.example/key, at most 55 characters
     the firmware's path has control characters: `/a\nb`
       hint: write it without them

@@ -36,7 +36,7 @@ pub(super) fn check(spec: &Spec, found: &mut Vec<Problem>) {
         all.push(("the name of a firmware item", &item.name));
         if !item.name.starts_with("opt/") || item.name.len() > 55 {
             found.push(
-                Problem::usage(format!("`{}` is no name of a firmware item", printable(&item.name, 80)))
+                Problem::usage(format!("`{}` is not a name of a firmware item", printable(&item.name, 80)))
                     .hint("begin it with opt/ and the reversed domain, as opt/org.example/key, at most 55 characters"),
             );
         }

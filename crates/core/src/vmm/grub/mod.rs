@@ -206,7 +206,7 @@ impl GrubBhyve {
                             .hint("or set os=custom and put a grub.cfg and a device.map into the guest's folder")
                     })?;
                     if !value.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)) {
-                        return Err(Problem::usage(format!("`{}` is no {what} that GRUB can be told", printable(value, 40))).on(name));
+                        return Err(Problem::usage(format!("`{}` is no {what} that can be passed to GRUB", printable(value, 40))).on(name));
                     }
                     line = line.replace(mark, value);
                 }
@@ -224,7 +224,7 @@ impl GrubBhyve {
         for (device, path) in disks.chain(self.medium.iter().map(|medium| ("cd0".to_owned(), &medium.path))) {
             // GRUB's map ends a path at the first blank, and then skips the line without a word.
             if path.contains(char::is_whitespace) || path.len() > 900 {
-                return Err(Problem::usage(format!("grub-bhyve can't be given the path `{}`", printable(path, 120)))
+                return Err(Problem::usage(format!("grub-bhyve cannot be given the path `{}`", printable(path, 120)))
                     .on(name)
                     .because("its device map ends a path at the first blank")
                     .hint("rename it without blanks, or set loader=uefi"));

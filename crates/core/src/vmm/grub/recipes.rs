@@ -1,6 +1,6 @@
 //! The recipes: what GRUB is told for an operating system, with a medium and without. To add one: a row of [`RECIPES`].
 //!
-//! They go back to the shell program of 2016. Not here: what is done with them.
+//! They roll back to the shell program of 2016. Not here: what is done to log to it.
 
 use super::{Recipe, Way};
 

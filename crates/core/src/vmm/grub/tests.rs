@@ -390,13 +390,13 @@ fn what_a_medium_does_not_say_is_asked_for() {
       hint: or set os=custom and put a grub.cfg and a device.map into the guest's folder
     ");
     let hostile = Medium { label: Some("x\" ; reboot".into()), ..unnamed() };
-    assert_snapshot!(shown(Boot::GrubBhyve(grub("arch", Some(hostile)))), @r#"`x" ; reboot` is no label that GRUB can be told"#);
+    assert_snapshot!(shown(Boot::GrubBhyve(grub("arch", Some(hostile)))), @r#"`x" ; reboot` is no label that can be passed to GRUB"#);
     assert_snapshot!(shown(Boot::GrubBhyve(GrubBhyve { disks: Vec::new(), ..grub("debian", None) })), @"
     grub-bhyve has nothing to boot from
       hint: attach a disk, or start with --iso IMAGE
     ");
     assert_snapshot!(shown(Boot::GrubBhyve(GrubBhyve { disks: vec!["/tank/a b".into()], ..grub("debian", None) })), @"
-    grub-bhyve can't be given the path `/tank/a b`: its device map ends a path at the first blank
+    grub-bhyve cannot be given the path `/tank/a b`: its device map ends a path at the first blank
       hint: rename it without blanks, or set loader=uefi
     ");
 }

@@ -42,7 +42,7 @@ fn cant(what: impl Into<String>, cure: &str) -> Problem {
 /// Adds one device.
 pub(super) fn render(room: &mut Room<'_>, place: PciPlace, device: &Device) -> Result<()> {
     if place.bus != 0 {
-        return Err(cant(format!("QEMU's machine has no PCI bus {}", place.bus), "choose a place on bus 0, from 4:0 to 30:7"));
+        return Err(cant(format!("QEMU's q35 has no PCI bus {}", place.bus), "choose a slot on bus 0, from 4:0 to 30:7"));
     }
     let id = |kind: &str| format!("{kind}-{}.{}", place.slot, place.function);
     match device {
@@ -65,7 +65,7 @@ pub(super) fn render(room: &mut Room<'_>, place: PciPlace, device: &Device) -> R
         }
         Device::Ahci(controller) => ahci(room, place, controller)?,
         Device::Scsi(controller) => scsi(room, place, &id("scsi"), controller)?,
-        Device::Nic(nic) => card(room, place, &id("net"), nic)?,
+        Device::Nic(nic) => network(room, place, &id("net"), nic)?,
         Device::Rng => {
             let rng = id("rng");
             room.args.put("-object", Opt::new("rng-builtin").set("id", format!("{rng}-source")));
@@ -169,7 +169,7 @@ fn ahci(room: &mut Room<'_>, place: PciPlace, controller: &Ahci) -> Result<()> {
         let here = PciPlace { function, ..place };
         if function > 7 || (n > 0 && room.machine.devices().contains_key(&here)) {
             return Err(cant(
-                format!("QEMU's AHCI controller has {AHCI_PORTS} ports, and there is no room behind {place} for {} of them", parts.len()),
+                format!("QEMU's AHCI controller has {AHCI_PORTS} ports, and no free functions after {place} for {} of them", parts.len()),
                 "put the disks on virtio-blk, or free the other functions of the slot",
             ));
         }
@@ -194,7 +194,7 @@ fn ahci(room: &mut Room<'_>, place: PciPlace, controller: &Ahci) -> Result<()> {
 fn scsi(room: &mut Room<'_>, place: PciPlace, id: &str, controller: &Scsi) -> Result<()> {
     let targets = match &controller.behind {
         ScsiBehind::Ctl { .. } => {
-            return Err(cant("QEMU can't use FreeBSD's CAM target layer", "put the disks on virtio-blk, or on virtio-scsi as targets"));
+            return Err(cant("QEMU cannot use FreeBSD's CAM target layer", "put the disks on virtio-blk, or on virtio-scsi as targets"));
         }
         ScsiBehind::Targets(targets) => targets,
     };
@@ -209,13 +209,13 @@ fn scsi(room: &mut Room<'_>, place: PciPlace, id: &str, controller: &Scsi) -> Re
     Ok(())
 }
 
-/// The pairs of queues of a card that has more than one. Only a tap can feed several.
+/// The pairs of queues of a NIC that has more than one. Only a tap can feed several.
 fn several(nic: &Nic) -> Option<u16> {
     let fits = nic.model == NicModel::VirtioNet && matches!(nic.backend, NetBackend::Tap(_));
     (fits && nic.queues > 1).then_some(nic.queues)
 }
 
-fn card(room: &mut Room<'_>, place: PciPlace, id: &str, nic: &Nic) -> Result<()> {
+fn network(room: &mut Room<'_>, place: PciPlace, id: &str, nic: &Nic) -> Result<()> {
     let end = format!("{id}-end");
     let back = match &nic.backend {
         // The tap was made and attached before, and is open already.
@@ -231,8 +231,8 @@ fn card(room: &mut Room<'_>, place: PciPlace, id: &str, nic: &Nic) -> Result<()>
         NetBackend::User(net) => net.forwards.iter().fold(Opt::new("user").set("id", &end), |back, f| back.set("hostfwd", f)),
         NetBackend::Vale(_) | NetBackend::Netmap(_) | NetBackend::Netgraph(_) => {
             return Err(cant(
-                format!("QEMU can't attach a network card to {}, which is FreeBSD's", nic.backend.word()),
-                "attach the card to a bridge instead",
+                format!("QEMU cannot attach a NIC to {}, which is FreeBSD's", nic.backend.word()),
+                "attach the NIC to a bridge instead",
             ));
         }
     };
@@ -241,7 +241,7 @@ fn card(room: &mut Room<'_>, place: PciPlace, id: &str, nic: &Nic) -> Result<()>
         // The MTU is only told to the guest; QEMU calls that host_mtu.
         NicModel::VirtioNet => {
             let device = room.at("virtio-net-pci", id, place).maybe("host_mtu", nic.mtu);
-            // A vector for each queue of each direction, one for control, one for changes of the card's settings.
+            // A vector for each queue of each direction, one for control, one for changes of the NIC's settings.
             match several(nic) {
                 Some(queues) => device.set("mq", "on").set("vectors", 2 * queues + 2),
                 None => device,
@@ -250,7 +250,7 @@ fn card(room: &mut Room<'_>, place: PciPlace, id: &str, nic: &Nic) -> Result<()>
         NicModel::E1000 => room.at("e1000", id, place),
     };
     let device = device.set("netdev", end).set("mac", nic.mac);
-    // A boot ROM only where the card is to be booted from: bhyve's cards have none, and it costs a second at each boot.
+    // A boot ROM only where the NIC is to be booted from: bhyve's NICs have none, and it costs a second at each boot.
     room.args.put(
         "-device",
         match nic.bootindex {
@@ -284,7 +284,7 @@ fn virtio_console(room: &mut Room<'_>, place: PciPlace, id: &str, console: &Virt
 
 fn frame_buffer(room: &mut Room<'_>, place: PciPlace, screen: &FrameBuffer) -> Result<()> {
     if screen.wait {
-        return Err(cant("QEMU can't wait for the first viewer", "set uefi_vnc_pause_until_client_connect=no"));
+        return Err(cant("QEMU cannot wait for the first viewer", "set uefi_vnc_pause_until_client_connect=no"));
     }
     let device = room.at("VGA", "screen", place).set("xres", screen.size.width).set("yres", screen.size.height);
     room.args.put("-device", device);

@@ -192,9 +192,11 @@ impl Args {
 /// Loaders that run on bhyve's host.
 fn no_loader(boot: &Boot) -> Problem {
     let (what, cure) = match boot {
-        Boot::Bhyveload(_) => ("bhyveload is a loader of bhyve, which QEMU can't use", "set loader=uefi, or loader=bios for an older disk"),
+        Boot::Bhyveload(_) => {
+            ("bhyveload is a loader of bhyve, which QEMU cannot use", "set loader=uefi, or loader=bios for an older disk")
+        }
         Boot::GrubBhyve(_) => {
-            ("grub-bhyve is a loader of bhyve, which QEMU can't use", "set loader=bios: the guest's own GRUB then boots it")
+            ("grub-bhyve is a loader of bhyve, which QEMU cannot use", "set loader=bios: the guest's own GRUB then boots it")
         }
         Boot::UBoot { .. } | Boot::Uefi(_) | Boot::Bios => ("U-Boot is for arm64, and this is a PC", "set loader=uefi"),
     };

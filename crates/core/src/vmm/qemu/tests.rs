@@ -147,9 +147,9 @@ fn every_device() {
     nvme, ram
       refused: QEMU has no disk in memory; put the disk's file on a tmpfs, or remove the device
     virtio-scsi
-      refused: QEMU can't use FreeBSD's CAM target layer; put the disks on virtio-blk, or on virtio-scsi as targets
+      refused: QEMU cannot use FreeBSD's CAM target layer; put the disks on virtio-blk, or on virtio-scsi as targets
     virtio-scsi, port
-      refused: QEMU can't use FreeBSD's CAM target layer; put the disks on virtio-blk, or on virtio-scsi as targets
+      refused: QEMU cannot use FreeBSD's CAM target layer; put the disks on virtio-blk, or on virtio-scsi as targets
     virtio-scsi, targets
       virtio-scsi-pci,id=scsi-5.0,addr=05.0
       fd=24,set=24,opaque=/tank/s0.raw
@@ -167,11 +167,11 @@ fn every_device() {
       tap,id=net-5.0-end,fd=24
       virtio-net-pci,id=net-5.0,addr=05.0,host_mtu=9000,netdev=net-5.0-end,mac=58:9c:fc:00:00:01,romfile=
     virtio-net, vale
-      refused: QEMU can't attach a network card to vale, which is FreeBSD's; attach the card to a bridge instead
+      refused: QEMU cannot attach a NIC to vale, which is FreeBSD's; attach the NIC to a bridge instead
     virtio-net, netmap
-      refused: QEMU can't attach a network card to netmap, which is FreeBSD's; attach the card to a bridge instead
+      refused: QEMU cannot attach a NIC to netmap, which is FreeBSD's; attach the NIC to a bridge instead
     virtio-net, netgraph
-      refused: QEMU can't attach a network card to netgraph, which is FreeBSD's; attach the card to a bridge instead
+      refused: QEMU cannot attach a NIC to netgraph, which is FreeBSD's; attach the NIC to a bridge instead
     virtio-net, user
       -netdev
       user,id=net-5.0-end,hostfwd=tcp:127.0.0.1:2222-:22,hostfwd=udp:0.0.0.0:53-10.0.2.15:53
@@ -201,7 +201,7 @@ fn every_device() {
       -vnc
       127.0.0.1:1
     fbuf, all
-      refused: QEMU can't wait for the first viewer; set uefi_vnc_pause_until_client_connect=no
+      refused: QEMU cannot wait for the first viewer; set uefi_vnc_pause_until_client_connect=no
     fbuf, socket
       VGA,id=screen,addr=05.0,xres=1024,yres=768
       -vnc
@@ -338,7 +338,7 @@ fn a_controller_of_32_ports_becomes_six() {
     assert_eq!(text.matches("ide-hd").count(), 32);
     let crowded = with(vec![(PciPlace::on(5, 0), controller), (PciPlace::on(5, 2), Device::Rng)]);
     assert_snapshot!(refusal(crowded), @"
-    QEMU's AHCI controller has 6 ports, and there is no room behind 5:0 for 6 of them
+    QEMU's AHCI controller has 6 ports, and no free functions after 5:0 for 6 of them
       hint: put the disks on virtio-blk, or free the other functions of the slot
     ");
 }
@@ -358,12 +358,12 @@ fn what_qemu_can_t_do_is_refused_with_the_way_round() {
         long,
     ];
     assert_snapshot!(cases.into_iter().map(refusal).collect::<String>(), @"
-    bhyveload is a loader of bhyve, which QEMU can't use
+    bhyveload is a loader of bhyve, which QEMU cannot use
       hint: set loader=uefi, or loader=bios for an older disk
     U-Boot is for arm64, and this is a PC
       hint: set loader=uefi
-    QEMU's machine has no PCI bus 1
-      hint: choose a place on bus 0, from 4:0 to 30:7
+    QEMU's q35 has no PCI bus 1
+      hint: choose a slot on bus 0, from 4:0 to 30:7
     QEMU's VNC takes ports from 5900 on, not 80
       hint: set uefi_vnc_port=5900 or higher, or 0
     the path of a UNIX socket is too long: `/xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx`: it has 121 bytes, the system takes 107

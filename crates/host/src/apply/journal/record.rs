@@ -33,7 +33,7 @@ pub struct Record {
     /// The files that were replaced: the step's number and what stood there before.
     #[serde(skip)]
     pub replaced: Vec<(usize, Option<String>)>,
-    /// The steps that a repair has taken back since; none where none has begun to.
+    /// The steps that a repair has rolled back since; none where none has begun to.
     #[serde(skip)]
     pub undone: Option<BTreeSet<usize>>,
     /// Whether it ended, and there was only no time to remove its journal.

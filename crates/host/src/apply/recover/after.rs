@@ -11,7 +11,7 @@ use chyves_core::value::Dataset;
 use chyves_core::zfs::args;
 use std::path::Path;
 
-/// Whether of a step nothing is to be finished or taken back, as it was about what went down with the host.
+/// Whether of a step nothing is to be finished or rolled back, as it was about what went down with the host.
 pub(super) fn went_down(step: &Action, runtime: &Runtime) -> bool {
     match step {
         // What looks may look again, and what needs a mount is to have it.

@@ -26,7 +26,7 @@ const FOOTER: u64 = 1024;
 impl Image<'_> {
     /// A sparse VMDK. Descriptors in text and other kinds of extents are refused elsewhere or have no tables.
     pub(super) fn vmdk(&self) -> io::Result<Option<String>> {
-        let Some(mut header) = self.read(0, SECTOR)? else { return Ok(Some("its header is cut".into())) };
+        let Some(mut header) = self.read(0, SECTOR)? else { return Ok(Some("its header is truncated".into())) };
         if !header.starts_with(b"KDMV") {
             return Ok(None);
         }

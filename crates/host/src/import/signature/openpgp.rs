@@ -82,7 +82,7 @@ impl Running {
         let files = Files::write(scratch, &[("key.gpg", &keys.openpgp), ("image.sig", signature)])?;
         let cmd = command(scratch, &[&format!("{scratch}/image.sig"), "-"]);
         let mut command = run::prepare(&cmd).map_err(missing)?;
-        let cant = |e| Problem::host_cant("can't start `gpgv`").on("gpgv").because(e);
+        let cant = |e| Problem::host_cant("cannot start `gpgv`").on("gpgv").because(e);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().map_err(cant)?;
         let stderr = child.stderr.take();
         // Read as it comes, so that it never waits for us while we wait for it.

@@ -1,4 +1,4 @@
-//! A card's tap: the one that is there, or a new one, and its place on the bridge.
+//! A NIC's tap: the one that is there, or a new one, and its place on the bridge.
 
 use super::refuse::by_hand_commands;
 use super::{Work, tap};
@@ -9,19 +9,19 @@ use crate::os::{Intent, Os, taps};
 use crate::value::IfName;
 
 impl Work<'_> {
-    /// A card's tap, and its place on the bridge where `plugged`.
+    /// A NIC's tap, and its place on the bridge where `plugged`.
     pub(super) fn tap(&mut self, guest: &Guest, net: &NetSpec, mtu: u32, plugged: bool) -> Result<()> {
         let tap = tap(guest, net)?;
         let owner = taps::token(guest.uuid, net.number);
         if !self.taps.insert(tap.clone()) {
-            return Err(Problem::usage(format!("two cards want the tap `{tap}`")).on(&guest.name).hint("give one of them another"));
+            return Err(Problem::usage(format!("two NICs use the tap `{tap}`")).on(&guest.name).hint("give one of them another"));
         }
         let seen = self.room.actual.get(tap.as_str());
         let (mut joined, mut remarked) = (None, true);
         match seen {
             Some(other) if other.kind != IfKind::Tap => {
                 return Err(Problem::host_cant(format!(
-                    "`{tap}`, which net{} of `{}` wants, is {}",
+                    "`{tap}`, which net{} of `{}` uses, is {}",
                     net.number,
                     guest.name,
                     other.kind.words()
@@ -30,14 +30,14 @@ impl Work<'_> {
                 .hint(format!("`chyves set {} net{}.tap=…`", guest.name, net.number)));
             }
             Some(other) if other.open => {
-                return Err(Problem::not_now(format!("the tap `{tap}`, which net{} of `{}` wants, is in use", net.number, guest.name))
+                return Err(Problem::not_now(format!("the tap `{tap}`, which net{} of `{}` uses, is in use", net.number, guest.name))
                     .on(&tap)
                     .because(if other.mark.is_empty() {
-                        "a process has it open".to_owned()
+                        "it is open in another process".to_owned()
                     } else {
-                        format!("a process has it open, and it is that of {}", other.mark)
+                        format!("it is open in the process of {}", other.mark)
                     })
-                    .hint("stop who uses it; `chyves reclaim` puts away what dead machines left"));
+                    .hint("stop who uses it; `chyves reclaim` removes what dead VMs left"));
             }
             // Left by a dead machine of this very guest, or the administrator's own, which was chosen by its name.
             Some(other) if other.mark == owner || net.tap.is_some() => {
@@ -59,7 +59,7 @@ impl Work<'_> {
                 let destroy = Intent::RemoveTap { tap: tap.clone(), owner }.commands(self.host.os);
                 let destroy: Vec<String> = destroy.iter().map(ToString::to_string).collect();
                 return Err(Problem::not_now(format!(
-                    "the tap `{tap}`, which net{} of `{}` wants, is there and nothing says that it is this guest's",
+                    "the tap `{tap}`, which net{} of `{}` uses, is there, and nothing shows that it belongs to this guest",
                     net.number, guest.name
                 ))
                 .on(&tap)
@@ -68,7 +68,7 @@ impl Work<'_> {
             None if self.room.design.mode == Mode::Manual => {
                 return Err(Problem::host_cant(format!("there is no tap `{tap}` for net{} of `{}`", net.number, guest.name))
                     .on(&guest.name)
-                    .because("networks are made by hand here (network_design_mode=manual)")
+                    .because("networks are managed by hand on this host (network_design_mode=manual)")
                     .hint(by_hand_commands(self.host.os, &tap, &net.bridge, mtu))
                     .hint(format!("or name one that is there: `chyves set {} net{}.tap=…`", guest.name, net.number)));
             }
@@ -93,7 +93,7 @@ impl Work<'_> {
         if there + self.made > MOST_UNITS as usize {
             return Err(Problem::host_cant(format!("{} taps are more than a host can have, which is {MOST_UNITS}", there + self.made))
                 .on(tap)
-                .hint("`chyves reclaim` puts away what dead machines left"));
+                .hint("`chyves reclaim` removes what dead VMs left"));
         }
         let queues = if net.model == "virtio-net" { net.queues } else { 1 };
         self.done.intents.push(Intent::MakeTap { tap: tap.clone(), owner: owner.to_owned(), mtu, queues });

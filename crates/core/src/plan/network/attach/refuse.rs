@@ -1,4 +1,4 @@
-//! Why a card can't be attached, with what a person types for it.
+//! Why a NIC can't be attached, with what a person types for it.
 
 use crate::error::Problem;
 use crate::guest::Guest;
@@ -7,30 +7,30 @@ use crate::network::{BridgeSpec, IfKind, Mode, compare};
 use crate::os::{Intent, Os};
 use crate::value::IfName;
 
-/// There is no such bridge, and nobody has said where it is to lead.
-pub(super) fn nowhere(room: &Room<'_>, name: &IfName, guest: &Guest, card: &str) -> Problem {
+/// There is no such bridge, and it has no uplink and is not private.
+pub(super) fn nowhere(room: &Room<'_>, name: &IfName, guest: &Guest, nic: &str) -> Problem {
     let bridges = room.actual.interfaces.iter().filter(|(_, i)| i.kind == IfKind::Bridge).map(|(n, _)| n.as_str());
     let known: Vec<&str> = bridges.chain(room.design.bridges().map(|b| b.name.as_str())).collect();
     let problem = Problem::host_cant(format!("there is no bridge `{name}`"));
     let problem = match room.design.mode {
-        Mode::Manual => problem.because("networks are made by hand here (network_design_mode=manual)").hint(format!(
+        Mode::Manual => problem.because("networks are managed by hand on this host (network_design_mode=manual)").hint(format!(
             "make it: {}",
             shown(room.os, &Intent::MakeBridge { bridge: name.clone(), owner: "by hand".into(), mtu: None, filters: false })
         )),
         Mode::System => problem
-            .because("and nobody has said where it is to lead")
+            .because("and it has no uplink and is not private")
             .hint(format!("`chyves network {name} attach INTERFACE` gives it an uplink, `chyves network {name} private` none")),
     };
     let problem =
-        problem.hint_if(known.first().map(|other| format!("or choose another: `chyves set {} {card}.bridge={other}`", guest.name)));
-    let alone = || format!("or give {card} a network of QEMU's own, outward only: `chyves set {} {card}.backend=user`", guest.name);
+        problem.hint_if(known.first().map(|other| format!("or choose another: `chyves set {} {nic}.bridge={other}`", guest.name)));
+    let alone = || format!("or give {nic} a network of QEMU's own, outward only: `chyves set {} {nic}.backend=user`", guest.name);
     problem.hint_if((room.os == Os::Linux).then(alone))
 }
 
 pub(super) fn by_hand(name: &IfName, says: &str) -> Problem {
-    Problem::host_cant(format!("`{name}` is not as it is designed: {says}"))
+    Problem::host_cant(format!("`{name}` differs from its configuration: {says}"))
         .on(name)
-        .because("networks are made by hand here (network_design_mode=manual)")
+        .because("networks are managed by hand on this host (network_design_mode=manual)")
         .hint("`chyves network plan` shows the commands")
 }
 
@@ -44,21 +44,21 @@ pub(super) fn by_hand_commands(os: Os, tap: &IfName, bridge: &IfName, mtu: u32) 
     format!("make it: {} && {}", shown(os, &make), shown(os, &join))
 }
 
-/// A card with a tap on a bridge that takes none.
-pub(super) fn no_tap(name: &IfName, guest: &Guest, card: &str) -> Problem {
-    Problem::host_cant(format!("`{name}`, which {card} of `{}` wants a tap on, is a netgraph bridge", guest.name))
+/// A NIC with a tap on a bridge that takes none.
+pub(super) fn no_tap(name: &IfName, guest: &Guest, nic: &str) -> Problem {
+    Problem::host_cant(format!("`{name}`, where {nic} of `{}` needs a tap, is a netgraph bridge", guest.name))
         .on(&guest.name)
         .because("a node of netgraph has hooks, which bhyve opens itself")
-        .hint(format!("`chyves network {} move {card} {name}` puts the card on a hook of it", guest.name))
-        .hint(format!("or choose another: `chyves set {} {card}.bridge=…`", guest.name))
+        .hint(format!("`chyves network {} move {nic} {name}` puts the NIC on a hook of it", guest.name))
+        .hint(format!("or choose another: `chyves set {} {nic}.bridge=…`", guest.name))
 }
 
-/// A card with a hook of a node that is a bridge by its settings.
-pub(super) fn no_node(name: &IfName, guest: &Guest, card: &str) -> Problem {
-    Problem::host_cant(format!("`{name}`, which {card} of `{}` wants a hook of, is a bridge and no node of netgraph", guest.name))
+/// A NIC with a hook of a node that is a bridge by its settings.
+pub(super) fn no_node(name: &IfName, guest: &Guest, nic: &str) -> Problem {
+    Problem::host_cant(format!("`{name}`, where {nic} of `{}` needs a hook, is a bridge and no node of netgraph", guest.name))
         .on(&guest.name)
-        .hint(format!("`chyves network {} move {card} {name}` puts the card on it by a tap", guest.name))
-        .hint(format!("or name another node: `chyves set {} {card}.netgraph=…`", guest.name))
+        .hint(format!("`chyves network {} move {nic} {name}` puts the NIC on it by a tap", guest.name))
+        .hint(format!("or name another node: `chyves set {} {nic}.netgraph=…`", guest.name))
 }
 
 /// All that a person types to make a netgraph bridge what it is to be: modules first, as the interfaces' own nodes come

@@ -104,7 +104,7 @@ fn a_node_is_designed_and_made_by_one_command() {
     insta::assert_snapshot!("attach_vlan", changed(&[], &[], None, "lan", &attached("em0", Some(5))));
     let private = Wish::Private(vec![("kind".into(), "netgraph".into())]);
     insta::assert_snapshot!("private", changed(&[], &[], None, "lan", &private));
-    assert_eq!(changed(LAN, &[], Some(BARE), "lan", &attached("em0", None)), "# note: lan is so already\n", "nothing is left to do");
+    assert_eq!(changed(LAN, &[], Some(BARE), "lan", &attached("em0", None)), "# note: lan is already set so\n", "nothing is left to do");
     // Another uplink, and then none: the interface is as it was.
     insta::assert_snapshot!("another", changed(LAN, &[], Some(BARE), "lan", &attached("em1", None)));
     insta::assert_snapshot!("detach", changed(LAN, &[], Some(BARE), "lan", &Wish::Detach { uplink: None }));
@@ -149,10 +149,10 @@ fn each_refusal_of_netgraph_names_its_cause_and_its_cure() {
         (&em9, vec![], None, HOOK, "`em9` is not there"),
         (&lo, vec![], None, HOOK, "the loopback"),
         (&em7_up, vec![("bridge0", bridge_of(&[])), em7("bridge0")], None, HOOK, "in the bridge `bridge0`"),
-        (LAN, vec![("lan", Interface::new(IfKind::Physical))], None, HOOK, "is a network card, no netgraph bridge"),
+        (LAN, vec![("lan", Interface::new(IfKind::Physical))], None, HOOK, "is a NIC, no netgraph bridge"),
         (LAN, vec![("lan", bridge_of(&[]))], None, HOOK, "`lan` is a bridge, no netgraph bridge"),
         (TAGGED, vec![("em0.5", Interface::new(IfKind::Pair))], None, HOOK, "not the VLAN 5"),
-        (LAN, vec![], Some(theirs), HOOK, "chyves did not make the node `lan:`"),
+        (LAN, vec![], Some(theirs), HOOK, "chyves did not create the node `lan:`"),
         (&by_hand, vec![], None, HOOK, "by hand"),
         (&by_hand, vec![], None, HOOK, "kldload -n ng_ether"),
         (&by_hand, vec![], None, HOOK, "| ngctl -f - && printf"),
@@ -160,12 +160,12 @@ fn each_refusal_of_netgraph_names_its_cause_and_its_cure() {
         (&bridge, vec![], None, HOOK, "no node of netgraph"),
         // The other way round: a bridge whose name or uplink is a node's by now.
         (&bridge, vec![], Some(bare), on_tap, "`lan` is a netgraph bridge, no interface"),
-        (&[("bridge0.uplink", "em0")], vec![], Some(BARE), CARD, "in the bridge `lan`"),
+        (&[("bridge0.uplink", "em0")], vec![], Some(BARE), NIC, "in the bridge `lan`"),
     ];
     for (design, more, lan, settings, why) in cases {
         let text = started(design, &more, lan, settings);
         let lines = text.lines().filter(|l| !l.is_empty()).count();
-        assert!(text.contains(why) && lines > 1 && !text.contains("# make"), "{why}: {text}");
+        assert!(text.contains(why) && lines > 1 && !text.contains("# create"), "{why}: {text}");
     }
     // Taken hooks, and a node of another type.
     let mut facts = on_netgraph(LAN, &[], None);
@@ -193,7 +193,7 @@ fn what_a_node_can_t_have_changes_nothing() {
     }
     let hidden = Wish::Set([("type", "netgraph"), ("nat", "em0")].map(|(k, v)| (k.to_owned(), v.to_owned())).to_vec());
     assert!(changed(&[], &[], None, "lan", &hidden).contains("can have no nat"));
-    assert!(changed(&[], &[], None, "br.5", &attached("em0", None)).contains("can be called `br.5`"));
+    assert!(changed(&[], &[], None, "br.5", &attached("em0", None)).contains("`br.5` is not a valid name"));
     assert!(changed(&[], &[], None, "lan", &attached("em9", None)).contains("`em9` is not there"));
     let vale = Wish::Set(vec![("type".into(), "vale".into())]);
     assert!(changed(&[], &[], None, "lan", &vale).contains("netgraph"));
@@ -225,7 +225,7 @@ fn who_is_on_a_node_keeps_it() {
         let text = changed(LAN, &[], Some(theirs), "lan", &wish);
         assert!(!text.contains("ngctl"), "{wish:?}: {text}");
     }
-    assert!(changed(LAN, &[], Some(theirs), "lan", &Wish::Delete).contains("the node lan stays: chyves did not make it"));
+    assert!(changed(LAN, &[], Some(theirs), "lan", &Wish::Delete).contains("the node lan is kept: chyves did not create it"));
     // What carries the default route is told.
     let mut facts = on_netgraph(&[], &[], None);
     facts.actual.default_routes = vec![(None, "em0".into())];
@@ -296,7 +296,7 @@ fn differences_of_nodes_are_told_and_closed() {
     let world = world(Os::FreeBsd, LAN, vec![running()]);
     let closed = |lan: Option<There<'_>>| shown(apply::apply(&world, &on_netgraph(LAN, &[], lan), &[]));
     insta::assert_snapshot!("apply", closed(None));
-    assert!(closed(Some(BARE)).contains("as designed"));
+    assert!(closed(Some(BARE)).contains("as configured"));
     // What a start made stays from now on.
     let kept = closed(Some(There { mark: STARTED, ..BARE }));
     assert!(kept.contains("mark lan with chyves/network/applied"), "{kept}");
@@ -315,13 +315,13 @@ fn running() -> Guest {
 }
 
 #[test]
-fn cards_move_to_a_node_and_all_of_it_to_another() {
+fn nics_move_to_a_node_and_all_of_it_to_another() {
     let world = world(Os::FreeBsd, LAN, vec![running()]);
     let there = on_netgraph(LAN, &[], Some(BARE));
     let tap = testing::guest("web01", &[("net0.backend", "bridge")]);
-    let (plan, _) = cards::relocate(&world, &there, &tap, None, &"lan".parse().unwrap()).unwrap();
-    insta::assert_snapshot!("card_to_node", plan.script(Os::FreeBsd));
-    let (plan, _) = cards::relocate(&world, &there, &running(), None, &"lan".parse().unwrap()).unwrap();
+    let (plan, _) = nics::relocate(&world, &there, &tap, None, &"lan".parse().unwrap()).unwrap();
+    insta::assert_snapshot!("nic_to_node", plan.script(Os::FreeBsd));
+    let (plan, _) = nics::relocate(&world, &there, &running(), None, &"lan".parse().unwrap()).unwrap();
     assert!(plan.steps.is_empty() && plan.notes[0].contains("already"));
     let to = |facts: &Facts, world: &World, to: &str| {
         shown(migrate::migrate(world, facts, &own(&[]), &"lan".parse().unwrap(), &to.parse().unwrap()))
@@ -332,7 +332,7 @@ fn cards_move_to_a_node_and_all_of_it_to_another() {
     let both = [LAN, &[("bridge0.private", "yes")]].concat();
     let facts = on_netgraph(&both, &[], Some(BARE));
     let world = super::world(Os::FreeBsd, &both, Vec::new());
-    assert!(to(&facts, &world, "bridge0").contains("move each card by itself"));
+    assert!(to(&facts, &world, "bridge0").contains("move each NIC by itself"));
     let refused = bridge::default(&world, &facts, &world.roots[0], &own(&[]), &"lan".parse().unwrap()).unwrap_err();
     assert!(told(&refused).contains("takes none"), "{refused}");
 }

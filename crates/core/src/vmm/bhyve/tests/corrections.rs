@@ -95,7 +95,7 @@ fn arguments_that_would_leave_no_vm_are_refused() {
       hint: remove it from bargs
     bhyve would not take the argument `2`: with chyves' own -c it gives 2 processors as 1 sockets of 4 cores of 1 threads
       hint: state all of cpus, sockets, cores and threads, or set cpu, cpu_sockets and cpu_threads instead
-    bhyve would not take the argument `cpus=0`: it is no processor topology
+    bhyve would not take the argument `cpus=0`: it is not a processor topology
       hint: set cpu, cpu_sockets and cpu_threads instead
     bhyve would not take the argument `9,xhci,tablet`: a VM has one xhci at most, and this one has it already
       hint: use pcidev_1 and so on instead: chyves then gives them places

@@ -251,24 +251,24 @@ fn what_a_release_does_not_have_is_refused_with_the_release_that_has_it() {
     }
     assert_snapshot!(text.concat(), @"
     virtio-scsi, targets: FreeBSD 13.0 does not have disks on virtio-scsi without CAM's target layer: it came with FreeBSD 16.0
-    virtio-net, user: FreeBSD 13.0 does not have a user-mode network card: it came with FreeBSD 15.0
+    virtio-net, user: FreeBSD 13.0 does not have a user-mode NIC: it came with FreeBSD 15.0
     virtio-input: FreeBSD 13.0 does not have virtio-input: it came with FreeBSD 13.2
     fbuf, socket: FreeBSD 13.0 does not have VNC by a UNIX socket: it came with FreeBSD 15.1
     passthru, ppt: FreeBSD 13.0 does not have passthrough by the name of the ppt unit: it came with FreeBSD 15.0
     uart, tcp: FreeBSD 13.0 does not have a serial port by TCP: it came with FreeBSD 15.0
     virtio-scsi, targets: FreeBSD 13.1 does not have disks on virtio-scsi without CAM's target layer: it came with FreeBSD 16.0
-    virtio-net, user: FreeBSD 13.1 does not have a user-mode network card: it came with FreeBSD 15.0
+    virtio-net, user: FreeBSD 13.1 does not have a user-mode NIC: it came with FreeBSD 15.0
     virtio-input: FreeBSD 13.1 does not have virtio-input: it came with FreeBSD 13.2
     fbuf, socket: FreeBSD 13.1 does not have VNC by a UNIX socket: it came with FreeBSD 15.1
     passthru, ppt: FreeBSD 13.1 does not have passthrough by the name of the ppt unit: it came with FreeBSD 15.0
     uart, tcp: FreeBSD 13.1 does not have a serial port by TCP: it came with FreeBSD 15.0
     virtio-scsi, targets: FreeBSD 13.5 does not have disks on virtio-scsi without CAM's target layer: it came with FreeBSD 16.0
-    virtio-net, user: FreeBSD 13.5 does not have a user-mode network card: it came with FreeBSD 15.0
+    virtio-net, user: FreeBSD 13.5 does not have a user-mode NIC: it came with FreeBSD 15.0
     fbuf, socket: FreeBSD 13.5 does not have VNC by a UNIX socket: it came with FreeBSD 15.1
     passthru, ppt: FreeBSD 13.5 does not have passthrough by the name of the ppt unit: it came with FreeBSD 15.0
     uart, tcp: FreeBSD 13.5 does not have a serial port by TCP: it came with FreeBSD 15.0
     virtio-scsi, targets: FreeBSD 14.3 does not have disks on virtio-scsi without CAM's target layer: it came with FreeBSD 16.0
-    virtio-net, user: FreeBSD 14.3 does not have a user-mode network card: it came with FreeBSD 15.0
+    virtio-net, user: FreeBSD 14.3 does not have a user-mode NIC: it came with FreeBSD 15.0
     fbuf, socket: FreeBSD 14.3 does not have VNC by a UNIX socket: it came with FreeBSD 15.1
     passthru, ppt: FreeBSD 14.3 does not have passthrough by the name of the ppt unit: it came with FreeBSD 15.0
     uart, tcp: FreeBSD 14.3 does not have a serial port by TCP: it came with FreeBSD 15.0

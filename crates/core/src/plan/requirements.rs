@@ -6,7 +6,7 @@ use super::drives::Drive;
 use super::firmware::Firmware;
 use super::machine::{backend, disk_file};
 use super::start::Occasion;
-use crate::check::{Need, WantedCard, WantedPath, Wants};
+use crate::check::{Need, WantedNic, WantedPath, Wants};
 use crate::device::{
     AhciPort, BlockOptions, Device, GraphHook, NetBackend, Nic, Owner, ScsiBehind, SerialEnd, parse_pcidev, parse_serial_end,
 };
@@ -55,7 +55,7 @@ pub(super) fn of(guest: &Guest, spec: &Spec, host: &HostFacts, firmware: Option<
         left_by_crash: matches!(guest.state, RunState::Crashed { .. }),
         paths: Vec::new(),
         attached: Vec::new(),
-        cards: Vec::new(),
+        nics: Vec::new(),
         nodes: Vec::new(),
         passthru: Vec::new(),
         ports: Vec::new(),
@@ -81,21 +81,21 @@ pub(super) fn of(guest: &Guest, spec: &Spec, host: &HostFacts, firmware: Option<
     }
     // Its taps are its own until the end of its run.
     for net in spec.nets.iter().filter(|net| !again && backend(net, host.vmm) == Backend::Bridge) {
-        wants.cards.push(WantedCard {
-            card: format!("net{}", net.number),
+        wants.nics.push(WantedNic {
+            nic: format!("net{}", net.number),
             bridge: net.bridge.clone(),
             tap: super::network::attach::tap(guest, net)?,
             owner: taps::token(guest.uuid, net.number),
         });
     }
     for net in &spec.nets {
-        let card = format!("net{}", net.number);
+        let nic = format!("net{}", net.number);
         match backend(net, host.vmm) {
-            Backend::Vale => wants.netmap(&format!("{card} of `{}`", guest.name)),
+            Backend::Vale => wants.netmap(&format!("{nic} of `{}`", guest.name)),
             // One that can't be read is told where the machine is made.
             Backend::Netgraph => {
                 let node = net.netgraph.as_ref().and_then(|text| text.parse::<GraphHook>().ok());
-                wants.nodes.extend(node.map(|node| (card, node.path)));
+                wants.nodes.extend(node.map(|node| (nic, node.path)));
             }
             Backend::Auto | Backend::User | Backend::Bridge => {}
         }
@@ -149,7 +149,7 @@ impl Wants {
         }
     }
 
-    /// A card that is reached by netmap.
+    /// A NIC that is reached by netmap.
     fn netmap(&mut self, what: &str) {
         self.paths.push(WantedPath { path: NETMAP.into(), what: what.to_owned(), need: Need::Netmap });
     }

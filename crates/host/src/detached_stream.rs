@@ -17,7 +17,7 @@ pub(crate) fn behind(maker: &mut Child) -> Result<Child> {
     let cmd = Spawner::this_program()?.command(WORD);
     let mut command = child::own_command(&cmd.program);
     command.args(&cmd.args).stdin(from).stdout(Stdio::piped()).stderr(Stdio::null());
-    command.spawn().map_err(|e| Problem::host_cant("can't carry a stream").on(&cmd.program).because(e))
+    command.spawn().map_err(|e| Problem::host_cant("cannot carry a stream").on(&cmd.program).because(e))
 }
 
 /// The body of the hidden command: standard input to standard output, then to nobody. Answers the exit status.

@@ -46,7 +46,7 @@ struct Peer {
     gone: bool,
 }
 
-/// All of them, and the door.
+/// All of them, and the listening socket.
 pub(super) struct Peers {
     listener: UnixListener,
     all: Vec<Peer>,
@@ -61,7 +61,7 @@ pub(super) enum Said {
 }
 
 impl Peers {
-    /// Opens the door: a socket that only we can connect to.
+    /// Opens the listening socket, which only root can connect to.
     pub(super) fn open(path: &Path) -> Result<Self> {
         let open = || {
             let listener = own::listen(path)?;
@@ -69,7 +69,7 @@ impl Peers {
             Ok(listener)
         };
         let listener = open().map_err(|e: std::io::Error| {
-            Problem::failed(format!("can't make the control socket `{}`", path.display())).on(path.display()).because(e)
+            Problem::failed(format!("cannot make the control socket `{}`", path.display())).on(path.display()).because(e)
         })?;
         Ok(Self { listener, all: Vec::new() })
     }
@@ -81,7 +81,7 @@ impl Peers {
             let reads = !matches!(peer.kind, Kind::Watching { read_only: false }) || room > 0;
             let mut flags = if reads { PollFlags::IN } else { PollFlags::empty() };
             flags.set(PollFlags::OUT, !peer.output.is_empty());
-            // Without anything to wait for, a hang-up would wake us for nothing again and again.
+            // Without anything to wait for, a hang-up would wake us for nothing repeatedly.
             (!flags.is_empty()).then(|| (peer.stream.as_fd(), flags))
         }))
     }
@@ -95,12 +95,12 @@ impl Peers {
         self.all.len()
     }
 
-    /// How many sit at the console.
+    /// How many use the console.
     pub(super) fn watching(&self) -> usize {
         self.all.iter().filter(|p| matches!(p.kind, Kind::Watching { .. })).count()
     }
 
-    /// Lets in who waits at the door.
+    /// Accepts waiting connections.
     pub(super) fn accept(&mut self, now: u64) {
         while let Ok((stream, _)) = self.listener.accept() {
             if stream.set_nonblocking(true).is_err() {
@@ -131,7 +131,7 @@ impl Peers {
         index.map(|index| self.all.remove(index)).is_some()
     }
 
-    /// Whether one more can sit at the console.
+    /// Whether one more can use the console.
     pub(super) fn has_place_at_console(&self) -> bool {
         self.watching() < WATCHING_LIMIT
     }
@@ -165,7 +165,7 @@ impl Peers {
                             let line = std::mem::take(&mut peer.input);
                             match serde_json::from_slice(&line[..end]) {
                                 Ok(request) => return Some(Said::Request(request)),
-                                Err(e) => self.answer(index, &Reply::Failed(Problem::bug("a request can't be read").because(e))),
+                                Err(e) => self.answer(index, &Reply::Failed(Problem::bug("a request cannot be read").because(e))),
                             }
                             return None;
                         }
@@ -350,7 +350,7 @@ mod tests {
         peers.sweep(0);
         let mut text = String::new();
         other.read_to_string(&mut text).unwrap();
-        assert!(text.contains("can't be read"), "{text}");
+        assert!(text.contains("cannot be read"), "{text}");
         assert_eq!(peers.wake_at(), Some(ASK_WITHIN));
         peers.sweep(ASK_WITHIN);
         assert_eq!(peers.count(), 0, "who never asks is shown out");

@@ -25,7 +25,7 @@ pub(super) fn is_there(dead: &Dead) -> Result<()> {
     for pool in pools {
         observe::dataset(&pool.parse()?).map_err(|problem| {
             let hint = format!("where `{pool}` is gone for good, remove what is known of it: `rm {}`", dead.path.display());
-            problem.within(format!("`{}` can't be finished or taken back", printable(&dead.record.command, 120))).hint(hint)
+            problem.within(format!("`{}` cannot be completed or rolled back", printable(&dead.record.command, 120))).hint(hint)
         })?;
     }
     Ok(())
@@ -64,7 +64,7 @@ pub(super) fn is_another(record: &Record) -> Result<Option<String>> {
                     continue;
                 };
                 if observe::created(made.as_str())?.is_some_and(|at| at > record.latest + MADE_WITHIN) {
-                    return Ok(Some(format!("`{made}` was made later, by others")));
+                    return Ok(Some(format!("`{made}` was created later, by others")));
                 }
             }
         }

@@ -82,7 +82,7 @@ impl Engine<'_> {
         if !paused {
             // One sentence says as much as a thousand.
             if self.failed.as_deref() != Some(&why) {
-                self.hypervisor_log.note(&format!("{why}; the guest was told"));
+                self.hypervisor_log.note(&format!("{why}; the guest was notified"));
                 self.failed = Some(why);
             }
             return;

@@ -1,11 +1,11 @@
-//! Cards of guests: add, remove, set, move; join and unjoin, as they were called in 2016.
+//! NICs of guests: add, remove, set, move; join and unjoin, as they were called in 2016.
 
 use super::{facts, pairs};
 use crate::session::{Pace, Report, Session};
 use crate::targets::Targets;
 use chyves_core::error::{Problem, Result};
 use chyves_core::guest::Guest;
-use chyves_core::plan::network::cards::{self, What};
+use chyves_core::plan::network::nics::{self, What};
 use chyves_core::property::keys::{self, NetKey};
 use chyves_core::value::{IfName, Mac};
 use chyves_core::world::World;
@@ -21,7 +21,7 @@ fn with_all(session: &Session, world: &World, guest: &Guest) -> Result<World> {
     Ok(world)
 }
 
-/// Makes sure that no other card has an address that is about to be set.
+/// Makes sure that no other NIC has an address that is about to be set.
 pub(crate) fn mac_is_free(session: &Session, guest: &Guest, settings: &[(String, String)]) -> Result<()> {
     let wanted = settings.iter().filter_map(|(k, v)| {
         let (number, part) = k.strip_prefix("net")?.split_once('.')?;
@@ -32,7 +32,7 @@ pub(crate) fn mac_is_free(session: &Session, guest: &Guest, settings: &[(String,
         return Ok(());
     }
     let all = observe::world(&session.runtime, &Look { guests: Which::All, ..Look::default() })?.guests;
-    wanted.into_iter().try_for_each(|(number, mac)| cards::free_mac(&all, Some((guest, number)), mac))
+    wanted.into_iter().try_for_each(|(number, mac)| nics::free_mac(&all, Some((guest, number)), mac))
 }
 
 /// What `tap`, `tap5`, `vale0:web1`, `user`, `netgraph=lan:` and a bridge's name mean together.
@@ -46,7 +46,7 @@ fn what(words: &[String]) -> Result<(What, Vec<(String, String)>)> {
         |settings: &mut Vec<(String, String)>, key: &str| settings.iter().position(|(k, _)| k == key).map(|at| settings.remove(at).1);
     let bridge = take(&mut settings, "bridge");
     let usage = || {
-        Problem::usage("a card leads to one network")
+        Problem::usage("a NIC has one network")
             .hint("`chyves network add web01`, `… tap5 bridge1`, `… bridge1`, `… vale0:web1`, `… user`, `… netgraph=lan:`")
     };
     let parsed = |word: Option<&str>| word.map(str::parse::<IfName>).transpose();
@@ -75,71 +75,71 @@ pub(super) fn add(session: &Session, guests: &str, words: &[String]) -> Result<(
     session.each(&Targets::parse(&[guests])?, Pace::InTurn, |world, guest| {
         let unique = matches!(what, What::Tap { tap: Some(_), .. }) || settings.iter().any(|(k, _)| k.ends_with("mac"));
         let world = if unique { with_all(session, world, guest)? } else { world.clone() };
-        let (plan, number) = cards::add(&world, guest, &what, &settings)?;
+        let (plan, number) = nics::add(&world, guest, &what, &settings)?;
         let done = session.carry_out(&world, &plan, guest.name.as_str())?;
-        Ok(done.map(|_| Report::new(&guest.name, format!("net{number} added")).with(json!({ "card": number }))))
+        Ok(done.map(|_| Report::new(&guest.name, format!("net{number} added")).with(json!({ "nic": number }))))
     })
 }
 
-pub(super) fn remove(session: &Session, guests: &str, card: &str) -> Result<()> {
+pub(super) fn remove(session: &Session, guests: &str, nic: &str) -> Result<()> {
     session.each(&Targets::parse(&[guests])?, Pace::InTurn, |world, guest| {
-        let (plan, number) = cards::remove(world, guest, card)?;
+        let (plan, number) = nics::remove(world, guest, nic)?;
         let done = session.carry_out(world, &plan, guest.name.as_str())?;
-        Ok(done.map(|_| Report::new(&guest.name, format!("net{number} removed")).with(json!({ "card": number }))))
+        Ok(done.map(|_| Report::new(&guest.name, format!("net{number} removed")).with(json!({ "nic": number }))))
     })
 }
 
-pub(super) fn set(session: &Session, guests: &str, card: Option<&str>, words: &[String]) -> Result<()> {
+pub(super) fn set(session: &Session, guests: &str, nic: Option<&str>, words: &[String]) -> Result<()> {
     let settings = pairs(words)?;
     session.each(&Targets::parse(&[guests])?, Pace::InTurn, |world, guest| {
-        let number = match card {
-            Some(word) => cards::find(guest, Some(word))?,
+        let number = match nic {
+            Some(word) => nics::find(guest, Some(word))?,
             // The keys say which.
             None => 0,
         };
         let unique = settings.iter().any(|(k, _)| k.ends_with("mac"));
         let world = if unique { with_all(session, world, guest)? } else { world.clone() };
-        let plan = cards::change(&world, guest, number, &settings)?;
+        let plan = nics::change(&world, guest, number, &settings)?;
         let done = session.carry_out(&world, &plan, guest.name.as_str())?;
         Ok(done.filter(|_| !plan.steps.is_empty()).map(|_| Report::new(&guest.name, "set")))
     })
 }
 
 pub(super) fn relocate(session: &Session, guests: &str, words: &[String]) -> Result<()> {
-    let (card, bridge) = match words {
+    let (nic, bridge) = match words {
         [bridge] => (None, bridge),
-        [card, bridge, ..] => (Some(card.as_str()), bridge),
+        [nic, bridge, ..] => (Some(nic.as_str()), bridge),
         [] => return Err(Problem::usage("where to?").hint("`chyves network move GUEST BRIDGE`")),
     };
     let bridge: IfName = bridge.parse()?;
-    session.each(&Targets::parse(&[guests])?, Pace::InTurn, |world, guest| shift(session, world, guest, card, &bridge))
+    session.each(&Targets::parse(&[guests])?, Pace::InTurn, |world, guest| shift(session, world, guest, nic, &bridge))
 }
 
-/// Moves one card; a bridge that a start made and that is empty then goes.
-fn shift(session: &Session, world: &World, guest: &Guest, card: Option<&str>, bridge: &IfName) -> Result<Option<Report>> {
+/// Moves one NIC; a bridge that a start made and that is empty then goes.
+fn shift(session: &Session, world: &World, guest: &Guest, nic: Option<&str>, bridge: &IfName) -> Result<Option<Report>> {
     let lock = if session.dry_run { None } else { Some(network::lock(&session.runtime, &session.typed)?) };
     let mut world = world.clone();
     observe::global(&mut world)?;
     let world = &world;
     let facts = facts(session, world)?;
-    let (plan, number) = cards::relocate(world, &facts, guest, card, bridge)?;
+    let (plan, number) = nics::relocate(world, &facts, guest, nic, bridge)?;
     let done = session.carry_out_with(world, &plan, guest.name.as_str(), lock)?;
     if done.is_some() && guest.state.is_alive() {
         network::put_away(&session.runtime, None, &session.typed)?;
     }
     let done = done.filter(|_| !plan.steps.is_empty());
-    Ok(done.map(|_| Report::new(&guest.name, format!("net{number} is on {bridge}")).with(json!({ "card": number, "bridge": bridge }))))
+    Ok(done.map(|_| Report::new(&guest.name, format!("net{number} is on {bridge}")).with(json!({ "nic": number, "bridge": bridge }))))
 }
 
-/// The guest whose card has a tap.
+/// The guest whose NIC has a tap.
 fn owner(session: &Session, tap: &str) -> Result<chyves_core::value::GuestName> {
     let world = session.look(&Look { guests: Which::All, ..Look::default() })?;
-    let found = world.guests.iter().find(|g| cards::find(g, Some(tap)).is_ok() && !tap.starts_with("net"));
+    let found = world.guests.iter().find(|g| nics::find(g, Some(tap)).is_ok() && !tap.starts_with("net"));
     found.map(|g| g.name.clone()).ok_or_else(|| {
         let shown = chyves_core::value::printable(tap, 40);
-        Problem::not_found(format!("no guest's card has the tap `{shown}`"))
+        Problem::not_found(format!("no guest's NIC has the tap `{shown}`"))
             .on(&shown)
-            .hint(format!("`chyves network add GUEST {shown} BRIDGE` gives a guest a card with it"))
+            .hint(format!("`chyves network add GUEST {shown} BRIDGE` adds a NIC with it to a guest"))
     })
 }
 
@@ -151,7 +151,7 @@ pub(super) fn join(session: &Session, bridge: &IfName, tap: &str) -> Result<()> 
 pub(super) fn unjoin(session: &Session, bridge: &IfName, tap: &str) -> Result<()> {
     let owner = owner(session, tap)?;
     session.each(&Targets::Named(vec![owner]), Pace::InTurn, |world, guest| {
-        let number = cards::find(guest, Some(tap))?;
+        let number = nics::find(guest, Some(tap))?;
         let usual: IfName = guest.settings.value(keys::BRIDGE).unwrap_or_else(|| "bridge0".into()).parse()?;
         let is = guest.settings.value(&keys::net(number, NetKey::Bridge)).unwrap_or_else(|| usual.to_string());
         if is != bridge.as_str() {
@@ -160,8 +160,8 @@ pub(super) fn unjoin(session: &Session, bridge: &IfName, tap: &str) -> Result<()
                 .hint(format!("`chyves network {is} unjoin {tap}`")));
         }
         if usual == *bridge {
-            return Err(Problem::not_now(format!("`{bridge}` is the bridge of cards that name none")).on(bridge).hint(format!(
-                "move it: `chyves network move {} net{number} BRIDGE`; or take it away: `chyves network remove {} net{number}`",
+            return Err(Problem::not_now(format!("`{bridge}` is the bridge of NICs that name none")).on(bridge).hint(format!(
+                "move it: `chyves network move {} net{number} BRIDGE`; or remove it: `chyves network remove {} net{number}`",
                 guest.name, guest.name
             )));
         }

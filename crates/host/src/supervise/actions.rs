@@ -2,14 +2,14 @@
 //!
 //! Not here: the requests of those who are connected (`requests`).
 
-use super::birth::{HOLDER, logs};
 use super::engine::{Engine, Unprepared, epoch};
-use super::hold::Hold;
 use super::job::{CantRun, Ended, Job};
 use super::machine::Machine;
 use super::opened::{Proof, Proved};
 use super::order::{LIMIT, Word};
+use super::pause::Hold;
 use super::qmp::Qmp;
+use super::startup::{HOLDER, logs};
 use crate::confine::{self, Born};
 use crate::control::Reply;
 use crate::hostfs::{kernel, own};
@@ -44,7 +44,7 @@ const SECRET_LIMIT: u64 = 4096;
 
 /// The launch that was asked for, or why there is none.
 fn answered(bytes: &[u8]) -> Result<Launch, String> {
-    let unread = |e: serde_json::Error| format!("the new plan can't be read: {e}");
+    let unread = |e: serde_json::Error| format!("the new plan cannot be read: {e}");
     let value: serde_json::Value = serde_json::from_slice(bytes).map_err(unread)?;
     match value.get(REFUSED).and_then(serde_json::Value::as_str) {
         Some(why) => Err(why.to_owned()),
@@ -81,10 +81,10 @@ impl Engine<'_> {
             Do::Launch => self.start(),
             Do::Announce => self.announce(),
             Do::AskPowerOff if self.is_deadly_to_ask() => {
-                // Told once; it is tried again and again.
+                // Told once; it is tried repeatedly.
                 if self.put_off == 0 {
                     self.peers.tell_waiting(&Reply::NotYet, false);
-                    self.hypervisor_log.note("its power button can't be pressed before its system has switched ACPI on");
+                    self.hypervisor_log.note("its power button has no effect before the guest operating system has enabled ACPI");
                 }
                 self.put_off += 1;
             }
@@ -153,7 +153,7 @@ impl Engine<'_> {
             }
             Ok(())
         });
-        let result = result.map_err(|why| format!("it can't be started again: {why}"));
+        let result = result.map_err(|why| format!("it cannot be started again: {why}"));
         if let Err(why) = &result {
             self.hypervisor_log.note(why);
             let now = self.now();
@@ -375,7 +375,7 @@ impl Engine<'_> {
     fn launch_hypervisor(&mut self) -> Result<Born, (String, bool)> {
         let lock = match life::claim(&self.dir.machine_lock(), lock::GLANCE) {
             Ok(Some(lock)) => lock,
-            Ok(None) => return Err(("a process of its last machine still lives".to_owned(), false)),
+            Ok(None) => return Err(("a process of its last VM is still running".to_owned(), false)),
             Err(e) => return Err((e.to_string(), false)),
         };
         let mut launch = self.launch.clone();
@@ -517,9 +517,9 @@ impl Engine<'_> {
     fn stop_failed(&mut self, why: StopFailure) {
         let name = &self.launch.guest;
         let problem = match why {
-            StopFailure::NotObeyed { asked } => Problem::not_now(format!("`{name}` did not power off in the time given"))
+            StopFailure::NotObeyed { asked } => Problem::not_now(format!("`{name}` did not power off in time"))
                 .because(match asked.saturating_sub(self.put_off) {
-                    0 => "its system has not switched ACPI on, so its power button could not be pressed: it still boots, or has no ACPI, \
+                    0 => "its operating system has not enabled ACPI, so its power button has no effect: it still boots, or has no ACPI, \
                           as under bhyve on arm64"
                         .to_owned(),
                     1 => "its power button was pressed once, and it still runs".to_owned(),
@@ -530,14 +530,14 @@ impl Engine<'_> {
                 .hint(format!("type `chyves console {name}` to see what it does, or to power it off from within"))
                 .hint(format!("type `chyves stop {name} --force` to power it off forcibly")),
             StopFailure::Paused => {
-                let why = self.hold.as_ref().map_or("a disk can't be written", Hold::why);
+                let why = self.hold.as_ref().map_or("a disk cannot be written", Hold::why);
                 paused(name, &self.launch.dataset, why)
             }
             StopFailure::NotKilled => {
                 let pid = self.record.machine.as_ref().map_or(0, |p| p.pid);
-                Problem::failed(format!("the hypervisor of `{name}` does not die"))
+                Problem::failed(format!("the hypervisor of `{name}` cannot be killed"))
                     .because(format!("process {pid} was killed and is still there; it hangs in the kernel, perhaps on a disk"))
-                    .hint(format!("look at `ps -o pid,state,wchan,command -p {pid}` and at the pool's health"))
+                    .hint(format!("check `ps -o pid,state,wchan,command -p {pid}` and at the pool's health"))
             }
         };
         self.put_off = 0;

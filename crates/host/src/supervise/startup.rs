@@ -2,12 +2,12 @@
 //!
 //! Not here: the life itself (`engine`).
 
+use super::clients::Peers;
 use super::engine::{ANSWER_WITHIN, Engine, INSIST_AFTER, SCROLL_BACK, epoch};
 use super::log::{ConsoleLog, HypervisorLog};
 use super::machine::Machine;
 use super::messages::Messages;
 use super::order::Word;
-use super::peers::Peers;
 use super::ring::Ring;
 use super::serial::Serial;
 use super::signals::Signals;
@@ -69,7 +69,7 @@ impl<'a> Engine<'a> {
         }
         lock.note(HOLDER)?;
         dir.clean_leftovers()
-            .map_err(|e| Problem::failed(format!("can't clean `{}`", dir.path().display())).on(&launch.guest).because(e))?;
+            .map_err(|e| Problem::failed(format!("cannot clean `{}`", dir.path().display())).on(&launch.guest).because(e))?;
         let record = Record {
             guest: launch.guest.clone(),
             uuid: launch.uuid,
@@ -98,13 +98,13 @@ impl<'a> Engine<'a> {
         let not_now =
             |why: &str| Problem::not_now(format!("there is nothing of `{}` to take over", dataset.leaf())).on(dataset).because(why);
         if !own::is_there(dir.path()) {
-            return Err(not_now("it does not run"));
+            return Err(not_now("it is not running"));
         }
         let Some(mut lock) = take_place(rt, &dir)? else {
             return Err(not_now("it has a supervisor"));
         };
         if !dir.machine_lives()? {
-            return Err(not_now("it does not run"));
+            return Err(not_now("it is not running"));
         }
         let record = Record::read(&dir.record())?.filter(|r| r.uuid == uuid && r.boot == proc::boot_id().unwrap_or_default());
         let Some(mut record) = record else {
@@ -194,10 +194,9 @@ impl<'a> Engine<'a> {
             _lock: lock,
         };
         // Who can't write this now could never tell anybody about its machine.
-        engine
-            .record
-            .write(&engine.dir.record())
-            .map_err(|e| Problem::failed(format!("can't write `{}`", engine.dir.record().display())).on(&engine.launch.guest).because(e))?;
+        engine.record.write(&engine.dir.record()).map_err(|e| {
+            Problem::failed(format!("cannot write `{}`", engine.dir.record().display())).on(&engine.launch.guest).because(e)
+        })?;
         Ok(engine)
     }
 }
@@ -207,7 +206,7 @@ pub(super) fn logs(dir: &GuestDir, launch: &Launch) -> Result<(ConsoleLog, Hyper
     let folder = &launch.log_dir;
     let spare = FilePath::host(dir.spare_log().to_string_lossy());
     let hypervisor = HypervisorLog::open(folder, &spare, launch.log_limit.get())
-        .map_err(|p| p.within(format!("can't open a log for the hypervisor of `{}`", launch.guest)).on(&launch.guest))?;
+        .map_err(|p| p.within(format!("cannot open a log for the hypervisor of `{}`", launch.guest)).on(&launch.guest))?;
     Ok((ConsoleLog::new(folder, launch.log_limit.get()), hypervisor))
 }
 

@@ -1,4 +1,4 @@
-//! What the cards of a guest need of the host's networks before it starts.
+//! What the NICs of a guest need of the host's networks before it starts.
 //!
 //! Not here: how a bridge or tap is made ([`crate::plan::network`]).
 
@@ -20,10 +20,10 @@ impl Wants {
     }
 }
 
-/// What the guest's cards need of the host's networks. Where nobody looked at them, bridges are taken to be there.
+/// What the guest's NICs need of the host's networks. Where nobody looked at them, bridges are taken to be there.
 ///
 /// # Errors
-/// What keeps a card from its network.
+/// What keeps a NIC from its network.
 pub(super) fn attached(world: &World, guest: &Guest, spec: &Spec, request: &Request) -> Result<attach::Attached> {
     if let Some(facts) = &request.network {
         return attach::attach(&world.host, facts, &[(guest, spec)]);

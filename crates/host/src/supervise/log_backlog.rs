@@ -11,7 +11,7 @@ pub(super) struct Owed {
     /// The file system that its folder was on.
     device: Option<u64>,
     lines: Vec<u8>,
-    /// So many bytes are kept at most: a guest that has said so much meanwhile says the same again and again.
+    /// So many bytes are kept at most: a guest that has said so much meanwhile says the same repeatedly.
     limit: usize,
     /// How many lines were not kept.
     lost: usize,
@@ -50,7 +50,7 @@ impl Owed {
         written.is_ok()
     }
 
-    /// A write that is cut short by the end of the room is gone on with where it was cut.
+    /// A write that is cut short by a full pool is continued where it was cut.
     fn empty(&mut self, log: &mut impl Write) -> std::io::Result<()> {
         while !self.lines.is_empty() {
             match log.write(&self.lines) {

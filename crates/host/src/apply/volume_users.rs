@@ -2,7 +2,7 @@
 //! by then the snapshots and the other disks of the same guest are gone. So it is looked before the first of them.
 //!
 //! What only the kernel holds, such as a file system on a volume that is mounted on the host, is seen where the system
-//! tells it; elsewhere ZFS refuses, and the same command goes on with what is left. File systems need no look: they can be
+//! prints it; elsewhere ZFS refuses, and the same command goes on with what is left. File systems need no look: they can be
 //! unmounted, or nothing is destroyed.
 
 use crate::facts;
@@ -13,7 +13,7 @@ use chyves_core::value::printable;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// How long somebody may hold a volume who only looks at it, as udev does when a program that wrote has closed it.
+/// How long somebody may hold a volume who only uses it, as udev does when a program that wrote has closed it.
 const GLANCE: Duration = Duration::from_secs(5);
 
 /// Makes sure that none of the volumes among these names is held.
@@ -38,11 +38,7 @@ fn until_free(name: &str, device: &Path, deadline: Instant) -> Result<()> {
             let by: Vec<String> = holders.iter().map(ToString::to_string).collect();
             return Err(Problem::not_now(format!("`{}` is held open", printable(name, 120)))
                 .on(name)
-                .because(if by.is_empty() {
-                    "a file system on it is mounted, or another device stands on it".into()
-                } else {
-                    by.join(", ")
-                })
+                .because(if by.is_empty() { "a file system on it is mounted, or another device uses it".into() } else { by.join(", ") })
                 .hint("nothing was destroyed; end that first"));
         }
         std::thread::sleep(Duration::from_millis(50));

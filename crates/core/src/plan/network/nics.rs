@@ -1,4 +1,4 @@
-//! Cards that guests gain, lose, or that move to another bridge, also while the guest runs.
+//! NICs that guests gain, lose, or that move to another bridge, also while the guest runs.
 
 use super::{Facts, attach};
 use crate::action::Action;
@@ -18,7 +18,7 @@ use crate::vmm::Vmm;
 use crate::world::World;
 use crate::zfs::args::Pair;
 
-/// Where a new card leads.
+/// Where a new NIC leads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum What {
     /// A tap on a bridge; both may be left open.
@@ -36,7 +36,7 @@ pub enum What {
     User,
 }
 
-/// Plans a card more. For a MAC that was chosen the world must hold all guests.
+/// Plans a NIC more. For a MAC that was chosen the world must hold all guests.
 ///
 /// # Errors
 /// A value is wrong, an address or a tap is another guest's, or there is no room for one more.
@@ -60,7 +60,7 @@ pub fn add(world: &World, guest: &Guest, what: &What, settings: &[Pair]) -> Resu
                 if let Some((other, n)) = other {
                     return Err(Problem::not_now(format!("`{tap}` is the tap of net{n} of `{}` already", other.name))
                         .on(tap)
-                        .hint("choose another, or let chyves name it: leave the name away"));
+                        .hint("choose another, or let chyves name it: omit the name"));
                 }
                 unit(tap)?;
                 pairs.push((key(NetKey::Tap), tap.to_string()));
@@ -83,7 +83,7 @@ pub fn add(world: &World, guest: &Guest, what: &What, settings: &[Pair]) -> Resu
         pairs.push((full(number, typed), value.clone()));
     }
     let mut pairs = checked(world, guest, &pairs)?;
-    let place = place_to_keep(guest, &world.host, DeviceKey::new(DeviceClass::Card, number.into()), None)?;
+    let place = place_to_keep(guest, &world.host, DeviceKey::new(DeviceClass::Nic, number.into()), None)?;
     if let Some(place) = place
         && !pairs.iter().any(|(k, _)| *k == key(NetKey::Pci))
     {
@@ -97,10 +97,10 @@ pub fn add(world: &World, guest: &Guest, what: &What, settings: &[Pair]) -> Resu
     Ok((plan, number))
 }
 
-/// Plans a card less.
+/// Plans a NIC less.
 ///
 /// # Errors
-/// The guest has no such card.
+/// The guest has no such NIC.
 pub fn remove(world: &World, guest: &Guest, word: &str) -> Result<(Plan, u16)> {
     changeable(guest)?;
     let number = find(guest, Some(word))?;
@@ -113,10 +113,10 @@ pub fn remove(world: &World, guest: &Guest, word: &str) -> Result<(Plan, u16)> {
     Ok((plan, number))
 }
 
-/// Plans a change of a card's settings, the keys with or without the card's name.
+/// Plans a change of a NIC's settings, the keys with or without the NIC's name.
 ///
 /// # Errors
-/// A value is wrong, or an address is another card's.
+/// A value is wrong, or an address is another NIC's.
 pub fn change(world: &World, guest: &Guest, number: u16, settings: &[Pair]) -> Result<Plan> {
     changeable(guest)?;
     let pairs: Vec<Pair> = settings.iter().map(|(k, v)| (full(number, k), v.clone())).collect();
@@ -124,15 +124,15 @@ pub fn change(world: &World, guest: &Guest, number: u16, settings: &[Pair]) -> R
     set::guest(world, guest, &set::Request { set: pairs, unset: Vec::new() })
 }
 
-/// Plans the move of a card to another bridge: of a running guest's at once.
+/// Plans the move of a NIC to another bridge: of a running guest's at once.
 ///
 /// # Errors
-/// There is no such card or bridge, or the bridge can't be had.
+/// There is no such NIC or bridge, or the bridge can't be had.
 pub fn relocate(world: &World, facts: &Facts, guest: &Guest, word: Option<&str>, bridge: &IfName) -> Result<(Plan, u16)> {
     changeable(guest)?;
     let number = find(guest, word)?;
     let spec = guest.spec()?;
-    let net = spec.nets.iter().find(|n| n.number == number).ok_or_else(|| Problem::bug("a card is there and is not"))?;
+    let net = spec.nets.iter().find(|n| n.number == number).ok_or_else(|| Problem::bug("a NIC is there and is not"))?;
     let target = facts.design.find(bridge.as_str()).map_or(bridge, |s| &s.name).clone();
     if facts.design.get(&target).is_some_and(|s| s.netgraph) {
         return Ok((to_node(world, guest, net, &target)?, number));
@@ -140,7 +140,7 @@ pub fn relocate(world: &World, facts: &Facts, guest: &Guest, word: Option<&str>,
     let there = facts.actual.get(target.as_str()).is_some_and(|i| i.kind == crate::network::IfKind::Bridge);
     if !there && facts.design.get(&target).is_none_or(|s| !s.is_decided()) {
         return Err(facts.design.must(bridge.as_str()).err().unwrap_or_else(|| {
-            Problem::not_found(format!("nobody has said where `{bridge}` is to lead"))
+            Problem::not_found(format!("`{bridge}` has no uplink and is not private"))
                 .on(bridge)
                 .hint(format!("`chyves network {bridge} attach INTERFACE`, or `… private`"))
         }));
@@ -156,7 +156,7 @@ pub fn relocate(world: &World, facts: &Facts, guest: &Guest, word: Option<&str>,
             plan.steps.extend(live(world, facts, guest, net, &target)?.steps(&world.host.run_dir));
         } else {
             plan.notes.push(format!(
-                "{} is {}, and net{number} is on no bridge yet; felt at its next start or reboot",
+                "{} is {}, and net{number} is on no bridge yet; takes effect at its next start or reboot",
                 guest.name,
                 guest.state.word()
             ));
@@ -170,7 +170,7 @@ pub fn relocate(world: &World, facts: &Facts, guest: &Guest, word: Option<&str>,
     Ok((plan, number))
 }
 
-/// The settings of a card that is to be on a hook of a netgraph bridge. bhyve opens hooks when it starts.
+/// The settings of a NIC that is to be on a hook of a netgraph bridge. bhyve opens hooks when it starts.
 fn to_node(world: &World, guest: &Guest, net: &NetSpec, node: &IfName) -> Result<Plan> {
     freebsd(world, "netgraph nodes")?;
     let key = |part| keys::net(net.number, part);
@@ -182,7 +182,7 @@ fn to_node(world: &World, guest: &Guest, net: &NetSpec, node: &IfName) -> Result
     let mut plan = Plan::default();
     if guest.state.is_alive() {
         let (name, state) = (&guest.name, guest.state.word());
-        plan.notes.push(format!("{name} is {state}, and a hook of a node is opened at a start; felt at its next one or its next reboot"));
+        plan.notes.push(format!("{name} is {state}, and a hook of a node is opened at a start; takes effect at its next start or reboot"));
     }
     write(world, guest, pairs, Vec::new(), &mut plan)?;
     Ok(plan)
@@ -195,7 +195,7 @@ fn live(world: &World, facts: &Facts, guest: &Guest, net: &NetSpec, target: &IfN
     let mut done = attach::Attached::default();
     let seen = facts.actual.get(tap.as_str()).filter(|i| i.mark == token || net.tap.is_some()).ok_or_else(|| {
         Problem::not_now(format!("the tap `{tap}` of net{} of `{}` is not there", net.number, guest.name)).on(&guest.name).hint(format!(
-            "the running machine does not have this card yet; `chyves set {} net{}.bridge={target}` is felt at its next start",
+            "the running VM does not have this NIC yet; `chyves set {} net{}.bridge={target}` takes effect at its next start",
             guest.name, net.number
         ))
     })?;
@@ -209,12 +209,12 @@ fn live(world: &World, facts: &Facts, guest: &Guest, net: &NetSpec, target: &IfN
         match difference.close {
             Close::By(intents) if facts.design.mode == Mode::System => done.intents.extend(intents),
             Close::By(_) => {
-                return Err(Problem::host_cant(format!("`{target}` is not as it is designed: {}", difference.says))
+                return Err(Problem::host_cant(format!("`{target}` differs from its configuration: {}", difference.says))
                     .on(target)
-                    .because("networks are made by hand here (network_design_mode=manual)")
+                    .because("networks are managed by hand on this host (network_design_mode=manual)")
                     .hint("`chyves network plan` shows the commands"));
             }
-            Close::Cant(problem) => return Err(problem.within(format!("net{} can't be moved to `{target}`", net.number)).on(target)),
+            Close::Cant(problem) => return Err(problem.within(format!("net{} cannot be moved to `{target}`", net.number)).on(target)),
         }
     }
     if net.vlan.is_some() && !spec.filtering && !facts.actual.get(target.as_str()).is_some_and(|b| b.filters) {
@@ -225,7 +225,7 @@ fn live(world: &World, facts: &Facts, guest: &Guest, net: &NetSpec, target: &IfN
     }
     let mtu = room.mtu(spec);
     if let Some(wanted) = net.mtu.filter(|m| *m > mtu) {
-        return Err(Problem::host_cant(format!("`{target}` carries {mtu} bytes, and the guest was told {wanted}"))
+        return Err(Problem::host_cant(format!("`{target}` has an MTU of {mtu}, and the guest was configured for {wanted}"))
             .on(target)
             .hint("move it while it is off"));
     }
@@ -245,7 +245,7 @@ fn live(world: &World, facts: &Facts, guest: &Guest, net: &NetSpec, target: &IfN
     Ok(done)
 }
 
-/// The card that a word means: its name, its tap, its port; where none is given, the only one.
+/// The NIC that a word means: its name, its tap, its port; where none is given, the only one.
 ///
 /// # Errors
 /// None, or several.
@@ -255,10 +255,10 @@ pub fn find(guest: &Guest, word: Option<&str>) -> Result<u16> {
     let Some(word) = word else {
         return match numbers[..] {
             [one] => Ok(one),
-            [] => Err(Problem::not_found(format!("`{}` has no card", guest.name))
+            [] => Err(Problem::not_found(format!("`{}` has no NIC", guest.name))
                 .on(&guest.name)
                 .hint(format!("`chyves network add {}`", guest.name))),
-            _ => Err(Problem::usage(format!("`{}` has several cards", guest.name)).on(&guest.name).hint(format!("name one: {}", known()))),
+            _ => Err(Problem::usage(format!("`{}` has several NICs", guest.name)).on(&guest.name).hint(format!("name one: {}", known()))),
         };
     };
     let own = |n: u16, part| guest.settings.own(&keys::net(n, part)).is_some_and(|v| v == word);
@@ -266,14 +266,14 @@ pub fn find(guest: &Guest, word: Option<&str>) -> Result<u16> {
     let derived = |n: &u16| crate::plan::machine::tap_name(guest.uuid, *n).is_ok_and(|t| t.as_str() == word);
     numbers.iter().find(|n| named(n) || derived(n)).copied().ok_or_else(|| {
         let shown = crate::value::printable(word, 40);
-        Problem::not_found(format!("`{}` has no card `{shown}`", guest.name)).on(&shown).hint(match known() {
+        Problem::not_found(format!("`{}` has no NIC `{shown}`", guest.name)).on(&shown).hint(match known() {
             none if none.is_empty() => "it has none at all".to_owned(),
             known => format!("it has {known}"),
         })
     })
 }
 
-/// Makes sure that no other card of the guests that were looked at has an address.
+/// Makes sure that no other NIC of the guests that were looked at has an address.
 ///
 /// # Errors
 /// One has.
@@ -287,8 +287,8 @@ pub fn free_mac(guests: &[Guest], but: Option<(&Guest, u16)>, mac: Mac) -> Resul
             if own.unwrap_or_else(|| Mac::derived(guest.uuid, n)) == mac {
                 return Err(Problem::not_now(format!("`{mac}` is the address of net{n} of `{}` already", guest.name))
                     .on(mac)
-                    .because("two cards of one address on one network get each other's packets")
-                    .hint("choose another, or none: the card has one of its own"));
+                    .because("two NICs of one address on one network get each other's packets")
+                    .hint("choose another, or none: the NIC has one of its own"));
             }
         }
     }
@@ -297,7 +297,7 @@ pub fn free_mac(guests: &[Guest], but: Option<(&Guest, u16)>, mac: Mac) -> Resul
 
 fn changeable(guest: &Guest) -> Result<()> {
     own_guest(guest)?;
-    crate::plan::not_template(guest, "change the cards of")
+    crate::plan::not_template(guest, "change the NICs of")
 }
 
 fn freebsd(world: &World, what: &str) -> Result<()> {
@@ -305,7 +305,7 @@ fn freebsd(world: &World, what: &str) -> Result<()> {
         Vmm::Bhyve => Ok(()),
         Vmm::Qemu => {
             Err(Problem::host_cant(format!("{what} are FreeBSD's; this host is {}", world.host.os))
-                .hint("attach the card to a bridge instead"))
+                .hint("attach the NIC to a bridge instead"))
         }
     }
 }
@@ -338,7 +338,7 @@ fn checked(world: &World, guest: &Guest, pairs: &[Pair]) -> Result<Vec<Pair>> {
             Some((_, "tap")) => unit(&value.parse()?)?,
             Some(_) => {}
             None => {
-                return Err(Problem::usage(format!("`{key}` is no setting of a card")).on(&key).hint("write model=e1000, mac=…, vlan=…"));
+                return Err(Problem::usage(format!("`{key}` is not a setting of a NIC")).on(&key).hint("write model=e1000, mac=…, vlan=…"));
             }
         }
         all.push((key, value));
