@@ -235,7 +235,7 @@ fn servers_redirect_compress_and_are_busy() {
     std::fs::write(host.work().join("box-1.img"), disk()).unwrap();
     host.sh("sh", &["-c", "sha256sum box-1.img > SUMS"]);
     run(&format!("image fetch {} --name listed --checksums SUMS", server.address("/download?id=7"))).ends(0).says("checked: sha256:");
-    // Two mirrors that differ: what came from one is no beginning of the other, and a mixture is told as such.
+    // Two mirrors that differ: what came from one is no beginning of the other, and a mixture is reported as one.
     let hash = sha256(&host, "box-1.img");
     let mut other = disk();
     other[3 << 20] ^= 1;

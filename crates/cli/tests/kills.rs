@@ -163,7 +163,7 @@ fn a_reset_from_outside_is_a_reboot() {
     becomes(&host, "running");
     host.chyves("reset all").ends(6).says("web: reset").says("`off` is stopped and cannot be reset").says("`chyves start off`");
     host.chyves("reset gone").ends(3);
-    // Whose reboots are its end stays off. It is told that at the reboot that comes next.
+    // A guest with on_reboot=stop stays off; the setting is read at its next reboot.
     console.sees("tiny: ready 3");
     becomes(&host, "running");
     host.ok("set web on_reboot=stop");

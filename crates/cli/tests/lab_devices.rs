@@ -95,7 +95,7 @@ fn thirty_devices_at_once() {
         assert!(line.contains(" -k ") && !line.contains("password"), "the display's secret is in a file of its own: {line}");
         runs(&host, 2);
         host.ok("-v start web01 -q");
-        // Where the display is seen is told to whoever wants to see it.
+        // The address of the display is reported.
         let info = host.ok("info web01 --json").json();
         let (at, secret) = (info[0]["vnc"].as_str().unwrap(), info[0]["vnc-secret"].as_str().unwrap());
         assert!(at.starts_with("127.0.0.1:59") && std::fs::metadata(host.open_path(secret)).is_ok(), "{at} {secret}");

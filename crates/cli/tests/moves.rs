@@ -160,7 +160,7 @@ fn what_is_deleted_comes_back_and_keeps_clones_unhurt() {
         host.chyves(line).ends(3);
     }
     host.chyves("trash empty web --yes").ends(4).says("guests/lu").says("chyves promote");
-    // Where it could not be moved away its name stays taken, and that is told as such.
+    // Where it could not be moved away its name stays taken, and this is reported.
     for line in ["create web --size 1M", "clone lu web", "rename db web"] {
         let said = host.chyves(line);
         if said.code == 0 {

@@ -10,7 +10,7 @@
 //! * [`os`]: intents rendered as FreeBSD's and Linux's commands
 //! * [`catalogue`]: known systems: names become addresses and settings
 //! * [`image`]: where images come from, and what they must be
-//! * [`cloudinit`]: what a guest's cloud-init is told
+//! * [`cloudinit`]: the cloud-init seed of a guest
 //! * [`profile`]: what each operating system wants of its machine
 //! * [`world`]: the facts a planner may know
 //! * [`check`]: whether a host is fit for a start

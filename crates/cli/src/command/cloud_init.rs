@@ -1,4 +1,4 @@
-//! `chyves cloud-init`: what a guest's cloud-init is told, and making it restart.
+//! `chyves cloud-init`: the cloud-init documents of guests, and a new instance id for them.
 
 use crate::session::{Pace, Report, Session};
 use crate::targets::Targets;

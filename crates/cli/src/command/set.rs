@@ -84,7 +84,7 @@ fn change(session: &Session, words: &[&String], request: &Request, verb: &str) -
     })
 }
 
-/// Makes sure that a guest which is told to revert has the snapshot: no start could roll back to another.
+/// Checks that a guest with `revert_to_snapshot` has that snapshot: otherwise no start could revert to it.
 fn reverts_to_what_is_there(world: &World, guest: &Guest, request: &Request) -> Result<()> {
     let changed = |key: &str| request.set.iter().rev().find(|(k, _)| k == key).map(|(_, value)| value.clone());
     let (to, at) = (changed(keys::REVERT_TO), changed(keys::REVERT_AT));

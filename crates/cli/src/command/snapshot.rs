@@ -157,7 +157,7 @@ fn listed(word: &str) -> Vec<(&str, Option<&str>)> {
     all
 }
 
-/// Refuses `web01 before` where `web01@before` must be meant: the last word is no guest's name, and no snapshot was named.
+/// Refuses `web01 before` where `web01@before` was meant: the last word is no guest and no snapshot was named.
 fn meant_as_name(session: &Session, words: &[String], targets: &Targets) -> Result<()> {
     let Some((last, guests)) = words.split_last().filter(|_| words.iter().all(|word| !word.contains(['@', ',']))) else { return Ok(()) };
     let world = session.look(&Look { keys: Some(Vec::new()), ..targets.look() })?;

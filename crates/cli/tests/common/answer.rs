@@ -130,7 +130,7 @@ impl Host {
         found["state"].as_str().unwrap().to_owned()
     }
 
-    /// A session as it stands on a display: each command, what it said, and its exit status where that is not 0.
+    /// A session as a terminal shows it: each command, its output, and its exit status where that is not 0.
     pub fn session(&self, lines: &[&str]) -> String {
         let mut screen = String::new();
         for line in lines {

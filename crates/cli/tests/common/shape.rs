@@ -55,7 +55,7 @@ fn bystanders(host: &Host, tree: &Tree) -> Shape {
             .filter(|(key, value)| {
                 // What the pool itself is told shows in all that is on it.
                 let inherited = key.starts_with("chyves:") && value.starts_with("inherited");
-                // Who stands on an image is told with the image, on a ZFS that prints it.
+                // The clones of an image are read with the image, if the ZFS reports them.
                 let of_image = name.contains("/images/") && ["mounted", "origin", "clones"].contains(&key.as_str());
                 !inherited && !of_image
             })

@@ -1,4 +1,4 @@
-//! What a guest's cloud-init is told: a NoCloud seed, made of settings and of files that the user keeps with the guest.
+//! The cloud-init seed of a guest (NoCloud), made of settings and of files that the user keeps with the guest.
 //!
 //! * [`settings`]: a guest's settings as a [`Seed`]
 //! * [`values`], [`keys`]: host names, users, addresses and public keys, each parsed once

@@ -16,7 +16,7 @@ pub enum Mode {
     Manual,
 }
 
-/// All bridges that the settings tell of.
+/// All configured bridges.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Design {
     /// Who makes them.

@@ -216,7 +216,7 @@ fn want(key: DeviceKey, kept: Option<PciPlace>, device: &Device) -> Want {
     }
 }
 
-/// Several findings as one problem, so that all are told at once. What was put together before is split. Its class is
+/// Several findings as one problem, so that all are reported at once. What was put together before is split. Its class is
 /// that of the first that is no fault of the host: a host that has everything would not cure it.
 pub(super) fn together(guest: &Guest, problems: Vec<Problem>) -> Problem {
     let mut parts: Vec<Problem> = problems.into_iter().flat_map(Problem::into_parts).collect();

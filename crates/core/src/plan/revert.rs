@@ -151,7 +151,7 @@ fn copied(world: &World, guest: &Guest, name: &SnapshotName, folder: &str, volum
     for volume in volumes {
         let present = guest.dataset.child(&volume.now);
         let recorded = |own: &OwnValues, disk: &str| own.get(&format!("{disk}.size")).and_then(|own| own.value.parse::<Size>().ok());
-        // A volume that was resized since has the size of then first.
+        // A volume that was resized since gets its size at the snapshot first.
         if let Some(size) = recorded(past, &volume.then).filter(|size| recorded(guest.settings.own_values(), &volume.now) != Some(*size)) {
             all.push(must(args::resize_volume(&present, size)));
         }

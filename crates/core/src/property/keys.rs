@@ -205,7 +205,7 @@ pub fn ci_search(n: u16) -> String {
     format!("ci.search{n}")
 }
 
-/// A key of what cloud-init is told of NIC `n`.
+/// A cloud-init setting of NIC `n`.
 pub fn ci_net(n: u16, part: CiNetKey) -> String {
     format!("ci.net{n}.{}", part.word())
 }
@@ -242,7 +242,7 @@ parts! {
     BridgeKey { Name = "name", Type = "type", Uplink = "uplink", Vlan = "vlan", Private = "private", Mtu = "mtu", Address = "address", Address6 = "address6", Filtering = "filtering", Nat = "nat", Dhcp = "dhcp", Description = "description", }
 }
 parts! {
-    /// What cloud-init is told of a NIC.
+    /// The cloud-init settings of a NIC.
     CiNetKey { Address = "address", Gateway = "gateway", Address6 = "address6", Gateway6 = "gateway6", }
 }
 

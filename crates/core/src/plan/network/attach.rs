@@ -247,7 +247,7 @@ impl Work<'_> {
         }
     }
 
-    /// A NIC that is at a node of netgraph: one that the settings tell of is made ready, and claimed for the guest. bhyve
+    /// A NIC that is at a node of netgraph: one that is configured is made ready, and claimed for the guest. bhyve
     /// makes the NIC's own end. Of another node the start has been told already whether it is there.
     fn hook(&mut self, guest: &Guest, net: &NetSpec) -> Result<()> {
         let Some(path) = net.netgraph.as_ref().and_then(|text| text.parse::<GraphHook>().ok()).map(|hook| hook.path) else {

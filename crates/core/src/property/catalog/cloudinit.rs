@@ -1,4 +1,4 @@
-//! Rows of what a guest's cloud-init is told.
+//! The cloud-init settings of a guest.
 
 use super::BASE;
 use crate::property::kind::Kind;

@@ -7,7 +7,7 @@
 //! * [`disk`]: rows of disks
 //! * [`net`]: rows of NICs and of what they are plugged into
 //! * [`bridge`]: rows of the host's bridges
-//! * [`cloudinit`]: rows of what a guest's cloud-init is told
+//! * [`cloudinit`]: cloud-init settings
 //! * [`people`]: rows for people
 //! * [`kept`]: rows that chyves keeps about guests, what is deleted, and snapshots
 //! * [`pool`]: rows of pools
