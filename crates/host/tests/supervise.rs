@@ -7,7 +7,7 @@ mod guest;
 
 use chyves_core::cmd::Cmd;
 use chyves_core::error::Kind;
-use chyves_core::launch::{OnEnd, Prepare};
+use chyves_core::launch::{ConsoleEnd, OnEnd, Prepare};
 use chyves_core::lifecycle::Force;
 use chyves_host::control::{self, StopProgress, Stopped};
 use chyves_host::runtime::GuestState;
@@ -96,6 +96,25 @@ fn a_guest_starts_reboots_with_its_new_settings_and_stops() {
     let log = guest.log("console.log");
     assert!(log.contains("tiny: ready 1") && log.contains("tiny: ready 2"), "{log:?}");
     assert_eq!(guest.stop(None, Force::Never).unwrap(), Stopped::WasNot);
+}
+
+#[test]
+fn a_serial_port_that_comes_after_the_monitor_does_not_keep_the_guest_from_running() {
+    let mut guest = Guest::new();
+    let ConsoleEnd::Socket { path: port } = guest.launch.console.clone() else { panic!("a socket") };
+    // The monitor waits for the port by the time that the name of its socket appears.
+    let real = guest.temp.path().join("port");
+    let mut hypervisor = guest.launch.hypervisor.clone();
+    for arg in &mut hypervisor.args {
+        *arg = arg.replace(&port, real.to_str().unwrap());
+    }
+    let script = format!("(sleep 1; ln -s {} {port}) >&- 2>&- & exec \"$@\"", real.display());
+    guest.launch.hypervisor = Cmd::new("sh", ["-c", &script, "sh", &hypervisor.program]).args(&hypervisor.args);
+    guest.tell_spec();
+    guest.start().unwrap();
+    guest.console().expect("tiny: ready 1");
+    guest.stop(None, Force::Never).unwrap();
+    guest.is_gone();
 }
 
 #[test]

@@ -252,9 +252,10 @@ impl Engine<'_> {
             self.events.push_back(Event::Stop(Wish { timeout, force: Force::Never, stands: true }));
         }
         self.look_at_jobs(now);
+        // The serial port before the monitor, which lets the guest run once the port is open: nothing wakes this loop for it later.
+        self.look_at_serial(now);
         self.look_at_qmp(now);
         self.look_at_hold(now);
-        self.look_at_serial(now);
         self.look_at_messages(now);
         self.look_at_machine(now);
         self.look_at_opened(now);
