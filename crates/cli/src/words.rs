@@ -2,107 +2,25 @@
 //! one. Both always work because no guest may bear a command's name.
 
 mod aliases;
+mod nouns;
+mod table;
 
-use chyves_core::error::{Kind, Problem, Result, nearest};
-use chyves_core::value::RESERVED;
+use crate::command::verbs;
+use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::value::printable;
+use nouns::{guests_first, nouns};
+use table::Options;
 
 pub(crate) use aliases::meant;
 
-/// Commands that stand alone or take other things than guests.
-const HOST_VERBS: &[&str] =
-    &["doctor", "help", "image", "iso", "list", "pool", "receive", "repair", "trash", "version", "completions", "dev"];
-
-/// Commands that take guests, and so may follow them.
-const GUEST_VERBS: &[&str] = &[
-    "adopt",
-    "clone",
-    "cloud-init",
-    "console",
-    "create",
-    "delete",
-    "disk",
-    "eject",
-    "firmware",
-    "get",
-    "info",
-    "insert",
-    "move",
-    "network",
-    "promote",
-    "reclaim",
-    "rename",
-    "reset",
-    "send",
-    "set",
-    "snapshot",
-    "start",
-    "stop",
-    "undelete",
-    "unset",
-];
-
-/// The verbs below the noun `snapshot`; the first is meant where none is given.
-const SNAPSHOT_VERBS: &[&str] = &["create", "list", "delete", "diff", "rollback"];
-
-/// The verbs below the noun `disk`; the first is meant where none is given.
-const DISK_VERBS: &[&str] = &["list", "add", "remove", "delete", "resize", "sync", "set", "move"];
-
-/// The verbs below the noun `network`; the first is meant where none is given.
-const NETWORK_VERBS: &[&str] = &[
-    "list", "check", "plan", "apply", "confirm", "attach", "detach", "private", "default", "delete", "set", "add", "remove", "move",
-    "migrate", "join", "unjoin", "nat",
-];
-/// The verbs below the noun `cloud-init`; the first is meant where none is given.
-const CLOUD_INIT_VERBS: &[&str] = &["status", "show", "set", "reinit"];
-
-/// The verbs below the noun `firmware` that are about guests; all others are about images.
-const FIRMWARE_VERBS: &[&str] = &["reset"];
-
-/// Options whose value is the next word.
-const WITH_VALUE: &[&str] = &[
-    "-o",
-    "-s",
-    "-S",
-    "-k",
-    "--host",
-    "--facts",
-    "--pool",
-    "--image",
-    "--size",
-    "--iso",
-    "--from",
-    "--incremental-for",
-    "--name",
-    "--hash",
-    "--checksums",
-    "--key",
-    "--signature",
-    "--vars",
-    "--max-size",
-    "--member",
-    "--timeout",
-    "--retries",
-    "--like",
-    "--os",
-    "--ssh-key",
-    "--user",
-    "--hostname",
-    "--user-data",
-    "--vendor-data",
-    "--network-config",
-    "--password-file",
-    "--port",
-];
-
 /// Every word that a command line may begin with.
 pub(crate) fn commands() -> impl Iterator<Item = &'static str> {
-    HOST_VERBS.iter().chain(GUEST_VERBS).copied()
+    verbs::words()
 }
 
 /// The verb of words in that order.
 pub(crate) fn verb(canonical: &[String]) -> Option<&str> {
-    position(canonical, 1).map(|at| canonical[at].as_str())
+    position(canonical, 1, &Options::of_all()).map(|at| canonical[at].as_str())
 }
 
 /// The words with the verb first.
@@ -110,8 +28,9 @@ pub(crate) fn verb(canonical: &[String]) -> Option<&str> {
 /// # Errors
 /// Neither the first word nor one behind it is a command.
 pub(crate) fn canonical(mut argv: Vec<String>) -> Result<Vec<String>> {
-    let Some(first) = position(&argv, 1) else { return Ok(argv) };
-    if let Some(command) = aliases::alias(&argv[first], position(&argv, first + 1).is_none()) {
+    let options = Options::of_all();
+    let Some(first) = position(&argv, 1, &options) else { return Ok(argv) };
+    if let Some(command) = aliases::alias(&argv[first], position(&argv, first + 1, &options).is_none()) {
         command.clone_into(&mut argv[first]);
     }
     let word = argv[first].as_str();
@@ -120,11 +39,11 @@ pub(crate) fn canonical(mut argv: Vec<String>) -> Result<Vec<String>> {
     }
     // Guests first: everything up to the verb goes behind it.
     let mut at = first;
-    while let Some(next) = position(&argv, at + 1) {
+    while let Some(next) = position(&argv, at + 1, &options) {
         if let Some(command) = aliases::alias(&argv[next], false) {
             command.clone_into(&mut argv[next]);
         }
-        if GUEST_VERBS.contains(&argv[next].as_str()) {
+        if verbs::takes_guests(&argv[next]) {
             return nouns(guests_first(argv, first, next), first);
         }
         if !looks_like_guests(&argv[at]) {
@@ -135,34 +54,15 @@ pub(crate) fn canonical(mut argv: Vec<String>) -> Result<Vec<String>> {
     Err(unknown(&argv[first..]))
 }
 
-/// The verbs below a noun that this module knows.
-fn verbs_below(noun: &str) -> Option<&'static [&'static str]> {
-    match noun {
-        "snapshot" => Some(SNAPSHOT_VERBS),
-        "disk" => Some(DISK_VERBS),
-        "network" => Some(NETWORK_VERBS),
-        "cloud-init" => Some(CLOUD_INIT_VERBS),
-        _ => None,
-    }
-}
-
-/// A word behind a noun where a verb or a guest's name may stand, which no guest may bear and which is no verb of it.
-fn no_verb(noun: &str, word: &str, verbs: &[&str]) -> Problem {
-    let shown = printable(word, 40);
-    let attach = "`chyves disk add GUEST --attach PATH` attaches a file, a device or a volume".to_owned();
-    let near = if (noun, word) == ("disk", "attach") { Some(attach) } else { meant(word, verbs, false) };
-    Problem::usage(format!("`{noun}` has no verb `{shown}`")).on(&shown).hint_if(near).hint(format!("its verbs: {}", verbs.join(", ")))
-}
-
 /// Whether the verb of a noun was left out, so that `canonical` has the usual one of it: whatever was taken for a guest's name may
 /// be a verb with a slip.
 pub(crate) fn is_implied(typed: &[String], canonical: &[String]) -> bool {
-    let noun = position(canonical, 1);
-    let usual = noun.and_then(|at| verbs_below(&canonical[at])).and_then(|verbs| verbs.first());
+    let noun = position(canonical, 1, &Options::of_all());
+    let usual = noun.and_then(|at| verbs::usual(&canonical[at]));
     let (Some(noun), Some(usual)) = (noun, usual) else { return false };
     let is_usual = |word: &String| word == usual || aliases::alias(word, false) == Some(usual);
     // `web01@before` is no verb.
-    let could_be_verb = |word: &&String| !word.starts_with('-') && !word.contains('@') && verbs_below(word).is_none();
+    let could_be_verb = |word: &&String| !word.starts_with('-') && !word.contains('@') && verbs::usual(word).is_none();
     canonical.get(noun + 1).is_some_and(|verb| verb == usual)
         && !typed.iter().skip(1).any(is_usual)
         && typed.iter().skip(1).any(|word| could_be_verb(&word))
@@ -174,18 +74,18 @@ pub(crate) fn neither(typed: &[String], problem: Problem) -> Problem {
     if problem.code != Kind::NotFound || !problem.message.starts_with("no guest") {
         return problem;
     }
-    let Some((noun, verbs)) = typed.iter().skip(1).take(3).find_map(|word| Some((word, verbs_below(word)?))) else { return problem };
+    let Some((noun, verbs)) = typed.iter().skip(1).take(3).find_map(|word| Some((word, table::below(word)?))) else { return problem };
     let guest = |word: &&String| problem.object.as_deref() == Some(word.split(['@', ',']).next().unwrap_or_default());
     match typed.iter().skip(1).find(guest).map(String::as_str) {
         // Where a verb was typed the word is a guest's name, but for one that stands in the verb's place.
         Some(word)
             if !word.contains(['@', ','])
-                && (!typed.iter().skip(1).any(|w| verbs.contains(&w.as_str()))
+                && (!typed.iter().skip(1).any(|w| table::is_below(noun, w))
                     || typed.windows(2).any(|two| two[0] == *noun && two[1] == word)) =>
         {
             let shown = printable(word, 40);
             Problem { message: format!("`{shown}` is neither a guest nor a verb of `{noun}`; nothing was done"), ..problem }
-                .hint_if(meant(word, verbs, false))
+                .hint_if(meant(word, &strs(&verbs), false))
                 .hint(format!("the verbs of `{noun}`: {}", verbs.join(", ")))
         }
         _ => problem,
@@ -194,14 +94,15 @@ pub(crate) fn neither(typed: &[String], problem: Problem) -> Problem {
 
 /// Whether a word in the place of a verb of `network` is more likely a bridge or a guest than a verb with a slip.
 pub(crate) fn could_be_bridge(word: &str) -> bool {
-    word.parse::<chyves_core::value::IfName>().is_ok() && !NETWORK_VERBS.iter().any(|verb| aliases::slipped(word, verb))
+    word.parse::<chyves_core::value::IfName>().is_ok()
+        && !table::below("network").unwrap_or_default().iter().any(|verb| aliases::slipped(word, verb))
 }
 
 /// The place of the next word at or behind `from` that is no option.
-fn position(argv: &[String], from: usize) -> Option<usize> {
+fn position(argv: &[String], from: usize, options: &Options) -> Option<usize> {
     let mut at = from;
     while let Some(word) = argv.get(at) {
-        if WITH_VALUE.contains(&word.as_str()) {
+        if options.take_next(word) {
             at += 2;
         } else if word.starts_with('-') {
             at += 1;
@@ -212,169 +113,12 @@ fn position(argv: &[String], from: usize) -> Option<usize> {
     None
 }
 
+fn strs(words: &[String]) -> Vec<&str> {
+    words.iter().map(String::as_str).collect()
+}
+
 fn looks_like_guests(word: &str) -> bool {
     !word.contains('=')
-}
-
-/// `web01 snapshot rollback @a` → `snapshot rollback web01@a`, and so on.
-fn guests_first(mut argv: Vec<String>, first: usize, verb: usize) -> Vec<String> {
-    let mut guests: Vec<String> = argv.drain(first..verb).collect();
-    let mut behind = first + 1;
-    if argv[first] == "snapshot" && argv.get(behind).is_some_and(|w| SNAPSHOT_VERBS.contains(&w.as_str())) {
-        behind += 1;
-    }
-    if argv[first] == "disk" && argv.get(behind).is_some_and(|w| DISK_VERBS.contains(&w.as_str())) {
-        behind += 1;
-    }
-    let below: &[(&str, &[&str])] = &[("network", NETWORK_VERBS), ("cloud-init", CLOUD_INIT_VERBS), ("firmware", FIRMWARE_VERBS)];
-    let own = below.iter().find(|(noun, _)| *noun == argv[first]).map_or(&[][..], |(_, verbs)| verbs);
-    if argv.get(behind).is_some_and(|w| own.contains(&w.as_str())) {
-        behind += 1;
-    }
-    // `web01 snapshot @before`: the guest and the snapshot are one word in the canonical order.
-    if matches!(argv[first].as_str(), "snapshot" | "clone" | "send") {
-        // `--from @base` names another snapshot.
-        let option_s = |at: usize| argv.get(at.wrapping_sub(1)).is_some_and(|w| WITH_VALUE.contains(&w.as_str()));
-        let is_name = |(at, w): &(usize, &String)| w.starts_with('@') && !option_s(behind + at);
-        let names: Vec<String> = argv[behind..].iter().enumerate().filter(is_name).map(|(_, w)| w.clone()).collect();
-        if let ([guest], false) = (&guests[..], names.is_empty()) {
-            guests = names.iter().map(|n| format!("{guest}{n}")).collect();
-            let tail: Vec<String> = argv.drain(behind..).filter(|w| !names.contains(w)).collect();
-            argv.extend(tail);
-        }
-    }
-    argv.splice(behind..behind, guests);
-    argv
-}
-
-/// Puts in the verb that a noun without one means.
-///
-/// # Errors
-/// A word behind the noun is neither its verb nor can it be a guest's name.
-fn nouns(mut argv: Vec<String>, first: usize) -> Result<Vec<String>> {
-    if let (Some(verbs), Some(at)) = (verbs_below(&argv[first]), position(&argv, first + 1)) {
-        // `snapshot rm web@a`, `disk ls`: the verb that the noun has of these.
-        let alias = aliases::alias(&argv[at], false).filter(|verb| verbs.contains(verb));
-        if let (Some(verb), false) = (alias, verbs.contains(&argv[at].as_str())) {
-            verb.clone_into(&mut argv[at]);
-        }
-        let word = argv[at].as_str();
-        let other = position(&argv, at + 1).is_some_and(|next| verbs.contains(&argv[next].as_str()));
-        let known = matches!(word, "all" | "help" | "guest" | "default") || verbs.contains(&word);
-        if !known && !other && RESERVED.contains(&word) {
-            return Err(no_verb(&argv[first], word, verbs));
-        }
-    } else if matches!(argv[first].as_str(), "image" | "iso" | "firmware" | "pool" | "trash")
-        && let Some(verb) =
-            argv.get(first + 1).and_then(|word| aliases::alias(word, false)).filter(|verb| matches!(*verb, "list" | "delete"))
-    {
-        verb.clone_into(&mut argv[first + 1]);
-    }
-    if argv[first] == "snapshot" {
-        let next = argv.get(first + 1).map(String::as_str);
-        let asks = next.is_none_or(|w| w == "-h" || w == "--help" || w == "help" || SNAPSHOT_VERBS.contains(&w));
-        // `snapshot rolback web@a` means a verb; a guest alone may have any name.
-        let slip = next.is_some_and(|w| !w.contains(['@', ',']) && nearest(w, SNAPSHOT_VERBS.iter().copied()).is_some());
-        // So does `snapshot revert web@a`: who names a snapshot behind a word without one means more than two new snapshots.
-        let slip = slip
-            || next.is_some_and(|w| !w.contains(['@', ',']))
-                && argv.iter().skip(first + 2).any(|w| !w.starts_with(['-', '@']) && w.contains('@'));
-        let alone = argv[first + 1..].iter().filter(|w| !w.starts_with('-')).count() < 2;
-        if !asks && (alone || !slip) {
-            argv.insert(first + 1, SNAPSHOT_VERBS[0].to_owned());
-        }
-        // `snapshot rollback web01 @before` as well as `web01@before`.
-        if let [.., guest, name] = &argv[first..]
-            && name.starts_with('@')
-            && !guest.starts_with('-')
-            && !guest.contains('@')
-        {
-            let joined = format!("{guest}{name}");
-            argv.truncate(argv.len() - 2);
-            argv.push(joined);
-        }
-        // `snapshot rollback web01 before`: these verbs take no guest without a snapshot.
-        if matches!(argv.get(first + 1).map(String::as_str), Some("rollback" | "delete" | "diff"))
-            && let Some(guest) = position(&argv, first + 2)
-            && let Some(name) = position(&argv, guest + 1)
-            && position(&argv, name + 1).is_none()
-            && !argv[guest].contains('@')
-            && !argv[name].contains(['@', ','])
-        {
-            let name = argv.remove(name);
-            argv[guest] = format!("{}@{name}", argv[guest]);
-        }
-    }
-    // `web01 console tmux` is how it was written in 2016; alone the word could be a guest's name.
-    if let [console, _, .., tmux] = &mut argv[first..]
-        && console == "console"
-        && tmux == "tmux"
-    {
-        tmux.insert_str(0, "--");
-    }
-    if argv[first] == "disk" {
-        disk(&mut argv, first);
-    }
-    if argv[first] == "network" {
-        network(&mut argv, first);
-    }
-    if argv[first] == "firmware" && argv.get(first + 2).is_some_and(|w| FIRMWARE_VERBS.contains(&w.as_str())) {
-        // `firmware web01 reset` as well as `firmware reset web01`.
-        argv.swap(first + 1, first + 2);
-    }
-    if argv[first] == "cloud-init" {
-        let is_verb = |at: usize| argv.get(at).is_some_and(|w| CLOUD_INIT_VERBS.contains(&w.as_str()));
-        let asks = argv.get(first + 1).is_none_or(|w| w.starts_with('-') || w == "help");
-        if !asks && !is_verb(first + 1) {
-            // `cloud-init web01 show` as well as `cloud-init show web01`.
-            if is_verb(first + 2) {
-                argv.swap(first + 1, first + 2);
-            } else {
-                argv.insert(first + 1, CLOUD_INIT_VERBS[0].to_owned());
-            }
-        }
-    }
-    Ok(argv)
-}
-
-/// The same for `network`, whose verb may also stand behind a bridge or a guest: `network bridge0 attach em0`.
-fn network(argv: &mut Vec<String>, first: usize) {
-    let is_verb = |at: usize| argv.get(at).is_some_and(|w| NETWORK_VERBS.contains(&w.as_str()));
-    let asks = |at: usize| argv.get(at).is_some_and(|w| w == "-h" || w == "--help" || w == "help");
-    if is_verb(first + 1) || asks(first + 1) {
-        return;
-    }
-    // `network guest web01 add tap` is how the manual of 2016 wrote it.
-    if argv.get(first + 1).is_some_and(|w| w == "guest") {
-        argv.remove(first + 1);
-        network(argv, first);
-    } else if is_verb(first + 2) {
-        argv.swap(first + 1, first + 2);
-    } else if argv.get(first + 1).is_none_or(|w| w.starts_with('-')) {
-        argv.insert(first + 1, NETWORK_VERBS[0].to_owned());
-    }
-}
-
-/// The same for `disk`, whose verb may also stand behind the guest, and which in 2016 had a text behind the disk's name.
-fn disk(argv: &mut Vec<String>, first: usize) {
-    let is_verb = |at: usize| argv.get(at).is_some_and(|w| DISK_VERBS.contains(&w.as_str()));
-    let asks = argv.get(first + 1).is_none_or(|w| w.starts_with('-') || w == "help");
-    if asks || is_verb(first + 1) {
-        return;
-    }
-    if is_verb(first + 2) {
-        argv.swap(first + 1, first + 2);
-        return;
-    }
-    let Some(key) = argv.get(first + 3).filter(|w| *w == "description" || *w == "notes").cloned() else {
-        argv.insert(first + 1, DISK_VERBS[0].to_owned());
-        return;
-    };
-    // `web01 disk disk0 description the first one`
-    let (options, text): (Vec<String>, Vec<String>) = argv.drain(first + 3..).skip(1).partition(|w| w.starts_with('-') && w.len() > 1);
-    argv.push(format!("{key}={}", text.join(" ")));
-    argv.extend(options);
-    argv.insert(first + 1, "set".to_owned());
 }
 
 fn unknown(words: &[String]) -> Problem {
@@ -438,6 +182,17 @@ mod tests {
             ("web01 disk disk0 description the first one", "disk set web01 disk0 description=the first one"),
             ("web01 disk disk0 notes old -n", "disk set web01 disk0 notes=old -n"),
             ("web01 disk", "disk list web01"),
+            ("disk -n web01 add 8G", "disk -n add web01 8G"),
+            ("disk --json web01", "disk list --json web01"),
+            ("network --json lan attach em0", "network --json attach lan em0"),
+            ("network --json", "network list --json"),
+            ("web01 send @b --incremental-for tank", "send web01@b --incremental-for tank"),
+            ("web01 send @b --incr @a", "send web01@b --incr @a"),
+            ("web01 send @b --from=@a", "send web01@b --from=@a"),
+            ("--host freebsd -n web01 snapshot create @b", "--host freebsd -n snapshot create web01@b"),
+            ("get -Ho value web01 ram", "get -Ho value web01 ram"),
+            ("-n --fac facts.json --host freebsd web01 start", "-n --fac facts.json --host freebsd start web01"),
+            ("clone -i web01 web02", "clone -i web01 web02"),
             ("web01 disk list", "disk list web01"),
             ("web01 console", "console web01"),
             ("web01,web02 console tmux", "console web01,web02 --tmux"),
@@ -503,9 +258,28 @@ mod tests {
     }
 
     #[test]
+    fn every_option_with_a_value_takes_the_next_word() {
+        for word in commands().filter(|word| *word != "help") {
+            let mut whole = verbs::alone(word).unwrap();
+            whole.build();
+            for command in std::iter::once(&whole).chain(whole.get_subcommands()) {
+                for arg in command.get_arguments().filter(|arg| !arg.is_positional()) {
+                    let takes = arg.get_action().takes_values() && !arg.is_require_equals_set();
+                    let options = Options::of(word);
+                    let long = arg.get_long().map(|l| format!("--{l}"));
+                    let short = arg.get_short().map(|s| format!("-{s}"));
+                    for option in long.into_iter().chain(short) {
+                        assert_eq!(options.take_next(&option), takes, "{word}: {option}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
     fn no_guest_may_bear_a_command_s_word() {
-        let below = SNAPSHOT_VERBS.iter().chain(DISK_VERBS).chain(NETWORK_VERBS).chain(CLOUD_INIT_VERBS).chain(FIRMWARE_VERBS);
-        for word in commands().chain(below.copied()) {
+        let below = commands().filter_map(table::below).flatten();
+        for word in commands().map(str::to_owned).chain(below) {
             assert!(word.parse::<chyves_core::value::GuestName>().is_err(), "{word} could be a guest");
         }
     }
