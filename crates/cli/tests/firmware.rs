@@ -180,3 +180,36 @@ fn firmware_that_is_chosen_while_a_guest_runs_is_felt_at_its_reboot() {
     assert_eq!(host.zfs_get("mounted", &format!("{}/chyves/images/ovmf", host.pool)), "no");
     host.nothing_is_left();
 }
+
+#[test]
+fn an_image_that_is_gone_is_shown_as_such_by_what_reads_and_refused_by_what_needs_it() {
+    let Some(host) = Host::new("firmware::gone", With::Tiny) else { return };
+    host.make_iso();
+    host.ok("image import ./tiny.iso --name disc");
+    host.ok("create web --image tiny --ram 32M loader=bios accel=tcg eject_iso_on_n_reboot=0");
+    host.ok("start web --iso disc");
+    assert_eq!(host.ok("info web --json").json()[0]["drives"][0]["missing"], serde_json::Value::Null);
+    // It is an image no more; the hypervisor has its file open.
+    host.sh("zfs", &["inherit", "chyves:image.kind", &format!("{}/chyves/images/disc", host.pool)]);
+    host.ok("info web").says("disc disc  missing no image is called `disc` any more");
+    host.ok("list").says("running");
+    host.chyves("insert web disc").ends(3).says("no image is called `disc`");
+    host.ok("eject web cd0");
+    host.ok("info web").is_silent_of("missing");
+    host.ok("stop web --now");
+    // Firmware.
+    host.ok("create web2 --size 1M loader=uefi");
+    host.sh("zfs", &["set", "chyves:uefi_firmware=gone", &host.dataset("web2")]);
+    let all = host.ok("info web2").shows("firmware", "gone").says("missing:").says("there is no image of firmware called `gone`");
+    assert_eq!(all.out.matches("missing:").count(), 1);
+    assert!(host.ok("info web2 --json").json()[0]["missing"].as_str().unwrap().contains("`gone`"));
+    for line in ["list", "get web2 all", "disk list web2", "snapshot web2@a", "image list"] {
+        host.ok(line);
+    }
+    host.chyves("doctor").says("`web2` boots with the firmware `gone`, which is not available").says("chyves set web2 uefi_firmware=auto");
+    host.chyves("start web2").ends(3).says("there is no image of firmware called `gone`").says("uefi_firmware=auto");
+    host.ok("unset web2 uefi_firmware");
+    host.chyves("doctor").is_silent_of("`gone`");
+    host.ok("info web2").is_silent_of("missing:");
+    host.nothing_is_left();
+}

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::networks::{has_vlans, host, members, names, shape, stop, tag_the_peer};
+use common::networks::{NIC, has_vlans, host, members, names, shape, stop, tag_the_peer, tap};
 use common::{Host, With, until};
 
 #[test]
@@ -137,4 +137,26 @@ fn a_bridge_that_is_named_is_used_or_refused_with_its_reason() {
     host.ok("start web");
     assert!(members(&host, "lan").is_empty());
     stop(&host, "web");
+}
+
+#[test]
+fn an_uplink_goes_and_comes_while_guests_run() {
+    let Some(host) = host("network_guests::uplink", With::Tiny) else { return };
+    host.ok("network lan attach em0");
+    host.ok(&format!("create web,db {NIC} net0.bridge=lan"));
+    host.ok("start web");
+    let (before, tap) = (shape(&host), tap(&host, "web").unwrap());
+    for _ in 0..2 {
+        let said = host.ok("network lan detach").says("web runs on lan, which leads to no other network now");
+        said.says("`chyves network lan attach em0` restores it").is_silent_of("db");
+        assert_eq!(members(&host, "lan"), [tap.as_str()]);
+        host.ok("network lan attach em0").is_silent_of("runs on");
+        assert_eq!(shape(&host), before);
+    }
+    host.ok("network lan private").says("web runs on lan, which");
+    host.ok("network lan attach em0");
+    stop(&host, "web");
+    // Nobody is left there to be named.
+    host.ok("network lan detach").is_silent_of("runs on");
+    host.nothing_is_left();
 }

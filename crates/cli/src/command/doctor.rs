@@ -8,7 +8,9 @@ use chyves_core::check::{Finding, Severity, host, servers};
 use chyves_core::error::{Problem, Result};
 use chyves_core::guest::Guest;
 use chyves_core::plan::disk::found::{self, Found};
+use chyves_core::plan::firmware;
 use chyves_core::vmm::Vmm;
+use chyves_core::world::World;
 use chyves_host::apply::recover;
 use chyves_host::observe::{Look, Which};
 use chyves_host::{accel, catalogue, facts, network, observe};
@@ -79,10 +81,23 @@ fn of_host(session: &Session, known: &host::Known<'_>) -> Vec<Finding> {
     findings
 }
 
-/// Disks that are not what is recorded of them. Where the guests can't be read, that has been said of the pools.
+/// What guests need and is not there as recorded. Where they cannot be read, that has been reported of the pools.
 fn drifted(session: &Session) -> Vec<Finding> {
-    let look = Look { guests: Which::All, ..Look::default() };
+    let look = Look { guests: Which::All, images: Which::All, ..Look::default() };
     let Ok(world) = observe::world(&session.runtime, &look) else { return Vec::new() };
+    let mut findings: Vec<Finding> = world.guests.iter().filter_map(|guest| firmware::missing(&world, guest)).map(lacks_firmware).collect();
+    findings.extend(drifted_disks(session, &world));
+    findings
+}
+
+/// A guest whose firmware is an image that is not there.
+fn lacks_firmware(problem: Problem) -> Finding {
+    let cause = problem.causes.iter().fold(problem.message, |text, cause| format!("{text}: {cause}"));
+    problem.hints.iter().fold(Finding::warns("images", cause), Finding::cure)
+}
+
+/// Disks that are not what is recorded of them.
+fn drifted_disks(session: &Session, world: &World) -> Vec<Finding> {
     let guests: Vec<&Guest> = world.guests.iter().collect();
     let disks = match super::disk::seen_all(session, &guests) {
         Ok(disks) => disks,

@@ -13,13 +13,15 @@ use chyves_core::network::leases;
 use chyves_core::os::freebsd::rctl;
 use chyves_core::plan::disk::found;
 use chyves_core::plan::drives::{self, Drive};
+use chyves_core::plan::firmware;
 use chyves_core::plan::locked;
 use chyves_core::plan::machine::backend;
 use chyves_core::property::keys;
-use chyves_core::value::{Dataset, ImageName, Size, printable};
+use chyves_core::value::{ImageName, Size, printable};
 use chyves_core::vmm::Vmm;
-use chyves_core::world::HostFacts;
+use chyves_core::world::World;
 use chyves_host::network;
+use chyves_host::observe;
 use chyves_host::observe::disks::{self, Mount};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -34,12 +36,14 @@ pub(crate) struct Args {
 
 pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     let targets = Targets::parse(&args.guests)?;
-    let world = session.look(&targets.look())?;
+    let mut world = session.look(&targets.look())?;
+    let needed: Vec<ImageName> = world.guests.iter().flat_map(|guest| images(session, guest)).collect();
+    observe::add_images(&mut world, &needed)?;
     let mut all = Vec::new();
     let mut text = String::new();
     let (found, lost) = session.found(&targets, &world)?;
     for guest in &found {
-        let value = facts(session, guest, &world.host, world.locked.by(&guest.dataset))?;
+        let value = facts(session, guest, &world)?;
         if !text.is_empty() {
             text.push('\n');
         }
@@ -54,8 +58,18 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     Session::lacking(found.len(), lost)
 }
 
-/// What there is to tell, in the order it is told. `key` is the dataset whose key the guest misses.
-fn facts(session: &Session, guest: &Guest, host: &HostFacts, key: Option<&Dataset>) -> Result<Value> {
+/// The images that a guest boots with, or that are in its drives.
+fn images(session: &Session, guest: &Guest) -> Vec<ImageName> {
+    let record = session.runtime.observe(guest.uuid, &guest.dataset).ok().filter(|_| guest.state.is_alive()).and_then(|seen| seen.record);
+    let drives = record.map(|record| drives::kept(&record.launch.again)).unwrap_or_default();
+    drives.iter().filter_map(|drive| drive.image().cloned()).chain(firmware::needed(guest).unwrap_or_default()).collect()
+}
+
+/// What there is to show, in the order in which it is shown.
+fn facts(session: &Session, guest: &Guest, world: &World) -> Result<Value> {
+    let host = &world.host;
+    // The dataset whose key the guest misses.
+    let key = world.locked.by(&guest.dataset);
     let vmm = host.vmm;
     let spec = guest.spec()?;
     let record = if guest.state.is_alive() { session.runtime.observe(guest.uuid, &guest.dataset)?.record } else { None };
@@ -87,6 +101,9 @@ fn facts(session: &Session, guest: &Guest, host: &HostFacts, key: Option<&Datase
     let resolved = resolved::of(guest, &spec, host, record.as_ref().map(|record| &record.launch))?;
     for one in &resolved {
         put(one.field, if session.ui.json { json!(one.value) } else { json!(one.words()) });
+    }
+    if let Some(problem) = firmware::missing(world, guest) {
+        put("missing", json!(problem.causes.iter().chain(problem.hints.first()).cloned().collect::<Vec<_>>().join("; ")));
     }
     if session.ui.json {
         put("auto", resolved.iter().filter(|one| one.auto).map(|one| one.field).collect());
@@ -134,7 +151,7 @@ fn facts(session: &Session, guest: &Guest, host: &HostFacts, key: Option<&Datase
             put("rctl-subject", json!(rctl::Subject::of(&record.launch.confinement, process).map(|subject| subject.to_string())));
         }
         let drives = drives::kept(&record.launch.again);
-        put("drives", drives.iter().enumerate().map(|(n, drive)| json!({ "drive": format!("cd{n}"), "disc": disc(drive) })).collect());
+        put("drives", drives.iter().enumerate().map(|(n, drive)| drive_line(n, drive, world)).collect());
         if let Some(screen) = record.launch.screen {
             // Port 0 takes one that is free.
             let chosen = !session.ui.json && guest.checked(keys::VNC_PORT)?.is_none_or(|port| port == "0");
@@ -184,9 +201,11 @@ fn number(value: &Value) -> Value {
     value.as_str().and_then(|text| text.parse::<u32>().ok()).map_or_else(|| value.clone(), |number| json!(number))
 }
 
-/// What lies in a drive.
-fn disc(drive: &Drive) -> &str {
-    drive.image().map_or("empty", ImageName::as_str)
+/// A drive with what is in it. A running guest keeps an image that was removed in the meantime until its drive is changed.
+fn drive_line(number: usize, drive: &Drive, world: &World) -> Value {
+    let gone = drive.image().filter(|name| drives::disc(world, name).is_err());
+    let why = gone.map(|name| format!("no image is called `{name}` any more"));
+    json!({ "drive": format!("cd{number}"), "disc": drive.image().map_or("empty", ImageName::as_str), "missing": why })
 }
 
 /// Where to read what a machine said before it crashed.

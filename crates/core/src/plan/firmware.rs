@@ -67,6 +67,13 @@ pub fn needed(guest: &Guest) -> Result<Vec<ImageName>> {
     Ok(spec.firmware.filter(|_| spec.loader == Loader::Uefi).into_iter().collect())
 }
 
+/// Why a guest's own firmware cannot be had, where it names an image that is not there or holds something else. The world holds the
+/// images that are [`needed`].
+pub fn missing(world: &World, guest: &Guest) -> Option<Problem> {
+    let needed = needed(guest).ok()?;
+    needed.iter().find_map(|name| image(world, name).err().map(|problem| of_guest(problem, guest, name)))
+}
+
 /// Whether the hypervisor's firmware keeps no variables: U-Boot of bhyve on arm64.
 fn has_no_variables(host: &HostFacts) -> bool {
     host.vmm == Vmm::Bhyve && host.arch == "arm64"

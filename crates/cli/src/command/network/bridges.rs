@@ -48,8 +48,12 @@ pub(super) fn carry_out(
 
 fn change(session: &Session, bridge: &IfName, wish: &Wish, said: &str, confirm: Confirm) -> Result<()> {
     let (_settings, lock) = locks(session)?;
-    // Only who takes a bridge away must know who is on it.
-    let look = if *wish == Wish::Delete { Look { guests: observe::Which::All, ..Look::default() } } else { Look::default() };
+    // Only who takes a bridge or its way out away must know who is on it.
+    let guests = match wish {
+        Wish::Delete | Wish::Detach { .. } | Wish::Private(_) => observe::Which::All,
+        Wish::Attach { .. } | Wish::Set(_) => Look::default().guests,
+    };
+    let look = Look { guests, ..Look::default() };
     let world = look_at(session, &look)?;
     let facts = facts_with(session, &world, wish.is_of_netgraph())?;
     let planned = bridge::change(&world, &facts, bridge, wish)?;

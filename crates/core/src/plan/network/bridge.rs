@@ -9,7 +9,7 @@ use crate::network::address::{Moved, replaced};
 use crate::network::compare::{self, Close, Room};
 use crate::network::{APPLIED, BridgeSpec, Design, IfKind, Mode, STARTED, is_ours, nat, wiring};
 use crate::os::freebsd::ngctl;
-use crate::os::{Intent, Os, pair_of};
+use crate::os::{Intent, Os, pair_of, taps};
 use crate::plan::Plan;
 use crate::plan::machine::backend;
 use crate::plan::set;
@@ -21,6 +21,7 @@ use crate::world::{HostFacts, Root, World};
 use crate::zfs::args::Pair;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use uuid::Uuid;
 
 /// What a bridge is to become.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -145,6 +146,7 @@ pub fn change(world: &World, facts: &Facts, name: &IfName, wish: &Wish) -> Resul
     let mut attached = attach::Attached::default();
     let mut intents = leaving(facts, &name, before.as_ref(), design.get(&name), &mut attached);
     stranded(world.host.os, facts, &name, before.as_ref(), design.get(&name), &intents)?;
+    planned.plan.notes.extend(cut_off(world, facts, before.as_ref(), design.get(&name)));
     let new = Facts { actual: facts.actual.after(&intents), design };
     let mut proofs: Vec<_> = intents.iter().filter_map(attach::proof).collect();
     match new.design.get(&name) {
@@ -299,6 +301,32 @@ fn stranded(
     Err(problem
         .hint(format!("give the host another default route first; or, at its console: `{delete}`, then the same command again"))
         .hint(format!("then bring the address back to {uplink}: `{add}{}`", route.unwrap_or_default())))
+}
+
+/// What is worth a word to who takes a bridge's way out away: the guests that run on it, and how they get it back.
+fn cut_off(world: &World, facts: &Facts, before: Option<&BridgeSpec>, after: Option<&BridgeSpec>) -> Option<String> {
+    let leads_out = |spec: &&BridgeSpec| spec.uplink.is_some() || spec.nat.is_some();
+    let before = before.filter(leads_out)?;
+    if after.as_ref().is_some_and(leads_out) {
+        return None;
+    }
+    let name = &before.name;
+    let members = facts.actual.get(name.as_str()).map(|b| b.members.as_slice()).unwrap_or_default();
+    let taps = members.iter().filter_map(|m| taps::owner_of(&facts.actual.get(m)?.mark));
+    let hooks = facts.actual.graph.as_ref().and_then(|nodes| nodes.claims.get(name.as_str())).into_iter().flatten().copied();
+    let running: BTreeSet<Uuid> = taps.chain(hooks).collect();
+    let guests: Vec<&str> = world.guests.iter().filter(|g| running.contains(&g.uuid)).map(|g| g.name.as_str()).collect();
+    let verb = match guests.len() {
+        0 => return None,
+        1 => "runs",
+        _ => "run",
+    };
+    let back = match (&before.uplink, before.vlan, &before.nat) {
+        (Some(uplink), Some(tag), _) => format!("attach {uplink} vlan={tag}"),
+        (Some(uplink), None, _) => format!("attach {uplink}"),
+        (None, _, nat) => format!("set nat={}", nat.as_ref().map_or("", IfName::as_str)),
+    };
+    Some(format!("{} {verb} on {name}, which leads to no other network now; `chyves network {name} {back}` restores it", guests.join(", ")))
 }
 
 /// What a bridge loses by its new design: former addresses, and its former way out. What its uplink had goes back there.
