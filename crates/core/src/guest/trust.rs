@@ -6,6 +6,7 @@
 //!   owner, key and value in `trusted.KEY`. `chyves adopt --trust` and every change by chyves write such records, so a value
 //!   that is replaced by a stream, a rollback or `zfs set` is not trusted silently.
 //! * An inherited value is trusted where it was set locally on a pool of this host.
+//! * A loader that runs on the host (`loader=bhyveload`) needs trust only where no jail confines it.
 //! * Nothing of a foreign guest is trusted, records that came with it included: `adopt` asks for all of it.
 //!
 //! Not here: which settings these are (`property::reach`), and the commands ([`crate::plan::adopt`]).
@@ -16,7 +17,9 @@ use crate::property::keys::{self, trusted};
 use crate::property::reach::Reach;
 use crate::property::settings::{Own, OwnValues, Source};
 use crate::property::{self, Scope};
-use crate::world::World;
+use crate::vmm::Vmm;
+use crate::vmm::bhyve::{Release, jail};
+use crate::world::{HostFacts, World};
 use crate::zfs::args::Pair;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -62,6 +65,11 @@ pub fn is_record(key: &str) -> bool {
 /// How a value of a key reaches the host, if it does. An unknown key is read by nobody.
 pub fn reach(key: &str, value: &str) -> Option<Reach> {
     property::find(key).ok().filter(|known| known.key == key)?.property.reach.of(value)
+}
+
+/// The same on one host, for a guest none of whose other settings prevents a jail.
+pub fn reach_on(host: &HostFacts, key: &str, value: &str) -> Option<Reach> {
+    reach(key, value).filter(|reach| *reach != Reach::RunsLoader || !loaders_are_confined(host))
 }
 
 /// A dataset's own values with what they say of trust.
@@ -115,7 +123,18 @@ pub fn host_settings(world: &World, guest: &Guest) -> Vec<HostSetting> {
             found.insert(key.clone(), HostSetting { property: key.clone(), value: own.value.clone(), reach, source, trusted });
         }
     }
+    if loaders_are_confined(&world.host) && !found.values().any(|setting| setting.reach.may_prevent_jail()) {
+        found.retain(|_, setting| setting.reach != Reach::RunsLoader);
+    }
     found.into_values().collect()
+}
+
+/// Whether this host runs loaders in the jail of the guest's bhyve, or runs none: settings of the guest may prevent the jail.
+fn loaders_are_confined(host: &HostFacts) -> bool {
+    match host.vmm {
+        Vmm::Qemu => true,
+        Vmm::Bhyve => Release::from(host.release) >= jail::SINCE && host.state.jailed != Some(true),
+    }
 }
 
 /// Whether the guest would inherit a key: one of a device that it has not holds for nobody.
@@ -284,8 +303,32 @@ mod tests {
     }
 
     #[test]
+    fn a_loader_is_trusted_where_a_jail_confines_it() {
+        let on = |release: (u16, u16), pairs: &[(&str, &str, bool)]| {
+            let host = HostFacts { release, ..testing::freebsd() };
+            check(&World { host, ..testing::world(Vec::new()) }, &guest(pairs), "start").err().map(|p| p.causes.len())
+        };
+        for loader in ["bhyveload", "grub-bhyve"] {
+            let came = ("loader", loader, true);
+            assert_eq!(on((13, 5), &[came]), Some(1));
+            assert_eq!(on((13, 5), &[("loader", loader, false)]), None);
+            assert_eq!(on((14, 0), &[came]), None);
+            // What may prevent the jail is trusted here, and the loader is not.
+            assert_eq!(on((14, 0), &[came, ("confine", "user", false)]), Some(1));
+            assert_eq!(on((14, 0), &[came, ("bargs", "-G 5000", false)]), Some(1));
+            assert_eq!(on((14, 0), &[came, ("rcboot", "1", false)]), None);
+        }
+        assert_eq!(on((13, 5), &[("loader", "uefi", true)]), None);
+        let jailed =
+            HostFacts { state: crate::os::HostState { jailed: Some(true), ..crate::os::HostState::default() }, ..testing::freebsd() };
+        assert!(check(&World { host: jailed, ..testing::world(Vec::new()) }, &guest(&[("loader", "bhyveload", true)]), "start").is_err());
+    }
+
+    #[test]
     fn every_key_of_the_class_is_refused_where_it_came_with_a_stream() {
         let mut seen = 0;
+        let older = HostFacts { release: (13, 5), ..testing::freebsd() };
+        let trusts = |guest: &Guest| check(&World { host: older.clone(), ..testing::world(Vec::new()) }, guest, "start").is_ok();
         for p in property::catalog::all().filter(|p| matches!(p.scope, Scope::Guest | Scope::GuestOnly) && p.reach.words().is_some()) {
             // A value that can't be read counts as one that reaches the host.
             let key = p.key.replace("{n}", "2");

@@ -67,7 +67,7 @@ pub fn create(world: &World, request: &Request, moment: &Moment) -> Result<Plan>
         own.push((keys::net(n, NetKey::Backend), "auto".into()));
     }
     let mut notes = Vec::new();
-    let wishes = wishes::settings(request, image, first.kind.is_some(), &mut notes)?;
+    let wishes = wishes::settings(request, image, first.kind.is_some(), &world.host, &mut notes)?;
     own.retain(|(k, _)| !wishes.iter().any(|(wished, _)| wished == k));
     own.extend(wishes);
     super::whole::new_guest(world, &dataset, &own, vec![(root.guests(), Arc::new(request.defaults.clone()))])?;

@@ -28,6 +28,9 @@ pub enum Reach {
     StartsByItself,
     /// Its value lets the hypervisor do more on the host than by default.
     WeakensConfinement,
+    /// Its value makes the host run a loader, which reads the guest's own disks. It counts where no jail confines the loader
+    /// (`guest::trust`).
+    RunsLoader,
 }
 
 impl Reach {
@@ -41,6 +44,16 @@ impl Reach {
             Self::JoinsNetwork => "joins a network",
             Self::StartsByItself => "starts by itself",
             Self::WeakensConfinement => "weakens the confinement",
+            Self::RunsLoader => "runs a loader as root on the guest's disks",
+        }
+    }
+
+    /// Whether a value of this class may be why bhyve and its loader get no jail (`vmm::bhyve::jail::reach`).
+    pub const fn may_prevent_jail(self) -> bool {
+        match self {
+            // A socket of netgraph is not in a jail; which networks use one only the whole of the settings tells.
+            Self::RunsProgram | Self::NamesPath | Self::UsesDevice | Self::JoinsNetwork | Self::WeakensConfinement => true,
+            Self::OpensPort | Self::StartsByItself | Self::RunsLoader => false,
         }
     }
 }
@@ -138,6 +151,14 @@ pub(super) fn fw_cfg(value: &str) -> Option<Reach> {
 /// A level of confinement.
 pub(super) fn confine(value: &str) -> Option<Reach> {
     (value != Level::Full.word()).then_some(Reach::WeakensConfinement)
+}
+
+/// How the guest boots: by a loader that is a program of the host and reads what the guest wrote, or by firmware in its VM.
+pub(super) fn loader(value: &str) -> Option<Reach> {
+    match value {
+        "uefi" | "bios" => None,
+        _ => Some(Reach::RunsLoader),
+    }
 }
 
 /// User ids: those of a range that a guest brought may be somebody's here.

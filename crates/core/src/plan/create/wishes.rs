@@ -10,14 +10,20 @@ use crate::profile;
 use crate::property::Scope;
 use crate::property::keys::{self, DiskKey, NetKey};
 use crate::value::Size;
-use crate::world::Image;
+use crate::world::{HostFacts, Image};
 use crate::zfs::args::Pair;
 
 /// The settings, each once. What is odd about them is added to `notes`.
 ///
 /// # Errors
 /// The person gave one that is wrong.
-pub(super) fn settings(request: &Request, image: Option<&Image>, has_disk: bool, notes: &mut Vec<String>) -> Result<Vec<Pair>> {
+pub(super) fn settings(
+    request: &Request,
+    image: Option<&Image>,
+    has_disk: bool,
+    host: &HostFacts,
+    notes: &mut Vec<String>,
+) -> Result<Vec<Pair>> {
     let scopes = [Scope::Guest, Scope::GuestOnly];
     let mut given: Vec<Pair> = Vec::new();
     for (key, value) in &request.set {
@@ -32,7 +38,7 @@ pub(super) fn settings(request: &Request, image: Option<&Image>, has_disk: bool,
     for (key, value) in image.map(|i| i.wants.as_slice()).unwrap_or_default() {
         match checked(key, value, &scopes) {
             Ok((key, _)) if !is_there(&key, request, has_disk) => {}
-            Ok((key, value)) if trust::reach(&key, &value).is_some() => notes.push(format!(
+            Ok((key, value)) if trust::reach_on(host, &key, &value).is_some() => notes.push(format!(
                 "the image requests {key}={}, which reaches the host and was not set; `chyves set {} {key}=…` sets it",
                 crate::value::printable(&value, 60),
                 request.name

@@ -59,8 +59,8 @@ pub(super) static ROWS: &[Property] = &[
         kind: Kind::Choice(&["uefi", "bios", "bhyveload", "grub-bhyve"]),
         unset: Unset::Value("uefi"),
         summary: "how the guest boots",
-        detail: "uefi works on both hypervisors and keeps the firmware's variables with the guest. bios is QEMU's alone; bhyveload (FreeBSD guests) and grub-bhyve are bhyve's alone.",
-        reach: Reaches::Never,
+        detail: "uefi works on both hypervisors and keeps the firmware's variables with the guest. bios is QEMU's alone; bhyveload (FreeBSD guests) and grub-bhyve are bhyve's alone: programs of the host that read the guest's disks as root, in the jail of its bhyve where there is one.",
+        reach: Reaches::When { words: "runs a loader with bhyveload or grub-bhyve, where no jail confines it", of: reach::loader },
         ..BASE
     },
     Property {
