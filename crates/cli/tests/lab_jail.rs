@@ -146,6 +146,45 @@ fn the_jail_of_a_dead_vm_goes_with_the_next_command_on_its_guest() {
 }
 
 #[test]
+fn two_jails_never_share_a_ruleset_and_a_foreign_one_is_left() {
+    let Some(host) = host("lab_jail::rulesets", &["release=14.3"]) else { return };
+    host.ok("create web02 --image tiny --ram 64M");
+    // Both prefer the same number, and an administrator has a set of that number.
+    let uuid = host.value("web01", "uuid");
+    let twin = format!("{}{:02x}", &uuid[..34], u8::from_str_radix(&uuid[34..], 16).unwrap() ^ 1);
+    host.sh("zfs", &["set", &format!("chyves:uuid={twin}"), &host.dataset("web02")]);
+    let preferred = 20_000 + u32::from_str_radix(&uuid[..8], 16).unwrap() % 40_000;
+    let [first, second] = [1, 2].map(|n| (20_000 + (preferred - 20_000 + n) % 40_000).to_string());
+    let foreign = preferred.to_string();
+    host.sh("devfs", &["rule", "-s", &foreign, "add", "hide"]);
+    let sets = || host.sh("devfs", &["rule", "showsets"]).lines().map(str::to_owned).collect::<std::collections::BTreeSet<_>>();
+    let are = |all: &[&String]| all.iter().map(|set| (*set).clone()).collect::<std::collections::BTreeSet<_>>();
+    host.ok("start web01 --dry-run").says(&format!("devfs rule -s {first} add hide")).is_silent_of(&foreign);
+    host.ok("start web01 web02");
+    assert_eq!(sets(), are(&[&foreign, &first, &second]));
+    for set in [&first, &second] {
+        let rules = host.sh("devfs", &["rule", "-s", set, "show"]);
+        assert_eq!(rules.matches("path vmm/web").count(), 1, "{rules}");
+    }
+    // A reboot keeps the number.
+    host.console("web01").sees("tiny: ready 1");
+    let mut console = host.console("web01");
+    console.types("r");
+    console.sees("tiny: ready 2");
+    assert_eq!(sets(), are(&[&foreign, &first, &second]));
+    // What a dead VM leaves is its own, also where its record is lost.
+    dies(&host);
+    std::fs::remove_file(host.run_dir().join(&uuid).join("record.json")).unwrap();
+    host.ok("reclaim web01");
+    assert_eq!(sets().len(), 2);
+    host.sh("bhyvectl", &["--vm=web01", "--destroy"]);
+    host.ok("stop web02 --now");
+    assert_eq!(sets(), are(&[&foreign]));
+    assert_eq!(host.sh("devfs", &["rule", "-s", &foreign, "show"]), "100 hide\n");
+    assert_eq!(std::fs::read_dir(host.run_dir().join("rulesets")).unwrap().count(), 0);
+}
+
+#[test]
 fn a_vm_object_that_goes_late_is_waited_for_and_one_that_stays_is_reported() {
     let Some(host) = host("lab_jail::destroy", &["release=14.3", "destroy=late"]) else { return };
     host.ok("set web01 loader=bhyveload");

@@ -3,7 +3,7 @@
 
 use crate::hostfs::{kernel, own};
 use crate::runtime::{Record, Runtime};
-use crate::{platform, run};
+use crate::{platform, rulesets, run};
 use chyves_core::confinement::Means;
 use chyves_core::error::{Problem, Result};
 use chyves_core::launch::Control;
@@ -92,19 +92,25 @@ fn of_folder(rt: &Runtime, uuid: Uuid, record: Option<&Record>, objects: &BTreeS
     Ok(left)
 }
 
-/// The jail of a guest whose jail has a root. What it contains is its record's to tell; all else follows from the identity.
+/// The jail of a guest whose jail has a root. What it contains only its record tells, and the number of its ruleset the record
+/// or the claim; all else follows from the identity.
 fn of_jail(rt: &Runtime, uuid: Uuid, record: Option<&Record>) -> Result<Option<LeftJail>> {
     let text = |path: &Path| path.to_string_lossy().into_owned();
-    let jail = match record.map(|r| &r.launch.confinement.means) {
-        Some(Means::Jail(jail)) => jail.clone(),
-        _ => Jail::new(uuid, &text(rt.root()), &text(&rt.guest_dir(uuid)), Reach::default()),
+    let recorded = match record.map(|r| &r.launch.confinement.means) {
+        Some(Means::Jail(jail)) => Some(jail.clone()),
+        Some(Means::None | Means::Linux(_)) | None => None,
     };
+    let ruleset = match &recorded {
+        Some(jail) => Some(jail.ruleset),
+        None => rulesets::of(rt, uuid)?,
+    };
+    let jail = recorded.unwrap_or_else(|| Jail::new(uuid, &text(rt.root()), &text(&rt.guest_dir(uuid)), ruleset, Reach::default()));
     let question = jail::exists(&jail.name);
     let exists = run::find_program(&question.program).is_some() && run::run(&question)?.ok();
     let described = own::is_there(&jail.conf);
     // arm64 has no programs of packages in its jails.
     let arch = if own::is_there(format!("{}/usr/local/sbin", jail.root)) { Arch::Amd64 } else { Arch::Arm64 };
-    Ok(Some(LeftJail { jail, exists, described, arch }))
+    Ok(Some(LeftJail { jail, ruleset, exists, described, arch }))
 }
 
 /// The taps of this host that bear our token. A host that can't be asked for its interfaces has none of ours: without the

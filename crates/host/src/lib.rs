@@ -55,6 +55,7 @@ pub mod observe;
 pub mod platform;
 pub mod ports;
 pub mod proc;
+pub mod rulesets;
 pub mod run;
 pub mod runtime;
 pub mod safe;

@@ -23,7 +23,7 @@ use chyves_host::observe::{self, Look, Which};
 use chyves_host::runtime::Lock;
 use chyves_host::shared_mounts;
 use chyves_host::supervise::{self, Spawner};
-use chyves_host::{accel, facts, network, ports};
+use chyves_host::{accel, facts, network, ports, rulesets};
 use serde_json::json;
 use std::net::{IpAddr, SocketAddr};
 
@@ -85,7 +85,7 @@ impl Media {
         world.locked.extend(&self.locked);
         observe::add_images(&mut world, &plan::firmware::needed(guest)?)?;
         let world = with_facts(session, &world, guest, Occasion::Start, &self.drives)?;
-        let (mut request, port) = request(session, &world, guest, Occasion::Start, self.drives.clone())?;
+        let (mut request, claims) = request(session, &world, guest, Occasion::Start, self.drives.clone())?;
         let networks = networks(session, &world, guest, &mut request)?;
         // A start reads them when it writes the seed; what only shows it must judge them too.
         let is_judged = session.dry_run && chyves_core::cloudinit::settings::is_wanted(guest)?;
@@ -94,7 +94,7 @@ impl Media {
         if session.dry_run {
             own_texts(session, guest, &mut plan);
         }
-        Ok(Start { world, plan, networks, _port: port })
+        Ok(Start { world, plan, networks, _claims: claims })
     }
 }
 
@@ -118,8 +118,8 @@ struct Start {
     world: World,
     plan: Plan,
     networks: Option<Lock>,
-    /// The claim of the port that was chosen for its display: held until the guest's supervisor has it, too.
-    _port: Option<Lock>,
+    /// The claims of the port of its display and of the ruleset of its jail: held until the guest's supervisor runs.
+    _claims: Claims,
 }
 
 impl Start {
@@ -247,8 +247,11 @@ fn with_accel(session: &Session, world: &World) -> World {
     world
 }
 
-/// What only this moment can tell, and the claim of the port that was chosen.
-fn request(session: &Session, world: &World, guest: &Guest, occasion: Occasion, drives: Vec<Drive>) -> Result<(Request, Option<Lock>)> {
+/// The claims of a VNC port and of a ruleset.
+type Claims = (Option<Lock>, Option<rulesets::Claim>);
+
+/// What only this moment can tell, and the claims of what was chosen.
+fn request(session: &Session, world: &World, guest: &Guest, occasion: Occasion, drives: Vec<Drive>) -> Result<(Request, Claims)> {
     let secret = chyves_host::identity::new().simple().to_string()[..8].to_owned();
     let spec = guest.spec()?;
     let snapshots = match &spec.revert.snapshot {
@@ -269,11 +272,18 @@ fn request(session: &Session, world: &World, guest: &Guest, occasion: Occasion, 
         Some(_) => None,
         None => plan::revert::wanted(guest, &spec.revert, occasion).map(|_| None)?,
     };
-    let (vnc_port, claim) = match spec.screen {
+    let (vnc_port, claim) = match &spec.screen {
         Some(screen) if screen.port == 0 => vnc_port(session, guest, screen.address, occasion)?,
         Some(_) | None => (0, None),
     };
-    Ok((Request { fresh: Fresh { vnc_port, secret }, occasion, drives, snapshots, network: None }, claim))
+    // What runs already is not started, and on another host nothing can be claimed.
+    let starts = session.facts.is_none() && (!guest.state.is_alive() || occasion != Occasion::Start);
+    let (ruleset, claimed) = match starts && plan::start::wants_jail(&spec, &world.host) {
+        true if session.dry_run => (Some(rulesets::free(&session.runtime, guest.uuid)?), None),
+        true => rulesets::claim(&session.runtime, guest.uuid).map(|claim| (Some(claim.number()), Some(claim)))?,
+        false => (None, None),
+    };
+    Ok((Request { fresh: Fresh { vnc_port, secret, ruleset }, occasion, drives, snapshots, network: None }, (claim, claimed)))
 }
 
 /// A port for a guest's display. One that reboots keeps its own.
@@ -449,7 +459,7 @@ fn planned_again(
     let mut all = world.clone();
     observe::add_images(&mut all, &plan::firmware::needed(guest)?)?;
     let world = with_facts(session, &all, guest, occasion, &args.drive)?;
-    let (mut request, _port) = request(session, &world, guest, occasion, args.drive.clone())?;
+    let (mut request, _claims) = request(session, &world, guest, occasion, args.drive.clone())?;
     let lock = networks(session, &world, guest, &mut request)?;
     let ready = match why {
         None => plan::start::launch(&world, guest, &request)?,

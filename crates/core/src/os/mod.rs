@@ -88,8 +88,8 @@ pub enum Intent {
         name: String,
         /// The file that describes it to jail(8); its mounts are found by it.
         conf: String,
-        /// The ruleset of its /dev.
-        ruleset: u32,
+        /// The ruleset of its /dev, where its number is known.
+        ruleset: Option<u32>,
         /// Its root.
         root: String,
         /// Whether the jail itself exists; else only its ruleset and its root may.

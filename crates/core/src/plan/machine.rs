@@ -30,6 +30,8 @@ pub struct Fresh {
     pub vnc_port: u16,
     /// A password for VNC, made for this start.
     pub secret: String,
+    /// The number that was claimed for the devfs ruleset of its jail, where it gets one.
+    pub ruleset: Option<u32>,
 }
 
 /// The seed's number among other devices: its place follows from it on both hypervisors.
@@ -181,7 +183,7 @@ fn serial(guest: &Guest, spec: &Spec) -> Result<[Option<SerialEnd>; 4]> {
 
 /// What wants a place on the guest's PCI bus, whatever this host can do for it.
 fn wants(guest: &Guest, spec: &Spec, host: &HostFacts) -> Result<Vec<Want>> {
-    let fresh = Fresh { vnc_port: 5900, secret: "unused".into() };
+    let fresh = Fresh { vnc_port: 5900, secret: "unused".into(), ruleset: None };
     Ok(devices(guest, spec, host, "", &fresh)?.iter().map(|(key, kept, device)| want(*key, *kept, device)).collect())
 }
 

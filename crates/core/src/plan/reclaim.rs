@@ -37,6 +37,8 @@ pub struct Left {
 pub struct LeftJail {
     /// What it was made as.
     pub jail: Jail,
+    /// The ruleset of its /dev, where a record or a claim of chyves names it. Any other set may be somebody else's.
+    pub ruleset: Option<u32>,
     /// Whether the jail itself exists. Else only its ruleset and its root may.
     pub exists: bool,
     /// Whether the file that describes it is there; jail(8) removes no jail without it.
@@ -48,7 +50,7 @@ pub struct LeftJail {
 impl LeftJail {
     /// The steps that remove it.
     fn steps(&self) -> Vec<Action> {
-        let Jail { name, conf, ruleset, root, .. } = &self.jail;
+        let Jail { name, conf, root, .. } = &self.jail;
         let mut steps = Vec::new();
         if self.exists && !self.described {
             steps.push(Action::MakeFolder { path: FilePath::host(self.jail.folder()) });
@@ -57,7 +59,7 @@ impl LeftJail {
         steps.push(Action::Host(Intent::RemoveJail {
             name: name.clone(),
             conf: conf.clone(),
-            ruleset: *ruleset,
+            ruleset: self.ruleset,
             root: root.clone(),
             exists: self.exists,
         }));
@@ -193,8 +195,8 @@ mod tests {
         let run = format!("/var/run/chyves/{uuid}");
         let mut reach = Reach::default();
         reach.files.insert("/tank/disk0.raw".into(), true);
-        let jail = Jail::new(uuid, "/var/run/chyves", &run, reach);
-        LeftJail { jail, exists: true, described: true, arch: Arch::Amd64 }
+        let jail = Jail::new(uuid, "/var/run/chyves", &run, None, reach);
+        LeftJail { ruleset: Some(jail.ruleset), jail, exists: true, described: true, arch: Arch::Amd64 }
     }
 
     #[test]
@@ -262,6 +264,9 @@ mod tests {
         // Where only its root is there, jail(8) is not asked.
         let plan = jail("web01", &of(false, false));
         assert!(!plan.script(Os::FreeBsd).contains("jail -q"), "{plan:?}");
+        // A ruleset that nothing says is ours may be somebody else's.
+        let unknown = Left { jail: Some(LeftJail { ruleset: None, ..left_jail(g.uuid) }), ..Left::default() };
+        assert!(!jail("web01", &unknown).script(Os::FreeBsd).contains("delset"));
         assert!(is_worth_a_look(&g, &of(false, false)));
         // What somebody works in stays, and so does what lives.
         let busy = Left { vms: vec![("web01".into(), true)], ..of(true, true) };

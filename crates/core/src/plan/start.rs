@@ -25,6 +25,7 @@ use crate::property::settings::{Own, Settings};
 use crate::value::FilePath;
 use crate::vmm::{HostFile, grub};
 use crate::world::World;
+pub use confinement::wants_jail;
 pub(super) use launch::run_dir;
 use launch::{Made, log_dir, make};
 
@@ -69,7 +70,7 @@ pub fn permitted(world: &World, guest: &Guest) -> Result<()> {
 /// # Errors
 /// What the settings, or this hypervisor and release, do not allow.
 pub(super) fn rendered(world: &World, guest: &Guest, spec: &Spec) -> Result<()> {
-    let fresh = Fresh { vnc_port: 5900, secret: "rendered".into() };
+    let fresh = Fresh { vnc_port: 5900, secret: "rendered".into(), ruleset: None };
     let request = Request { fresh, ..Request::default() };
     make(world, guest, spec, guest.folder().unwrap_or("/guest"), Ok(firmware::any(spec)), &request).map(drop)
 }

@@ -122,7 +122,9 @@ impl Runtime {
             // Rules for users that nobody has harm nobody; the next start tries again.
             drop(crate::confine::loopback::refresh(&self.root));
         }
-        dir.remove().map_err(|e| Problem::failed(format!("cannot remove `{}`", dir.path().display())).on(uuid).because(e))
+        dir.remove().map_err(|e| Problem::failed(format!("cannot remove `{}`", dir.path().display())).on(uuid).because(e))?;
+        crate::rulesets::release(self, uuid);
+        Ok(())
     }
 
     /// Whether anything of the machine with this identity lives.

@@ -4,7 +4,7 @@ use super::engine::Engine;
 use super::order::{Outcome, Word};
 use super::ring::last_lines;
 use crate::control::Reply;
-use crate::runtime::{Phase as Shown, Record};
+use crate::runtime::{Phase as Shown, Record, Runtime};
 use crate::safe::Folder;
 use chyves_core::cmd::Cmd;
 use chyves_core::error::{Kind, Problem, Result};
@@ -166,6 +166,9 @@ impl Engine<'_> {
             drop(record.write(&self.dir.record()));
         } else {
             drop(self.dir.remove());
+        }
+        if !self.remains {
+            crate::rulesets::release(&Runtime::at(&self.run), self.launch.uuid);
         }
         self.peers.tell_waiting(&Reply::Gone(how), true);
         self.peers.say_goodbye();

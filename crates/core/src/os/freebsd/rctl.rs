@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn a_rule_names_the_jail_or_else_the_process() {
-        let jail = Jail::new(Uuid::nil(), "/var/run/chyves", "/var/run/chyves/x", Reach::default());
+        let jail = Jail::new(Uuid::nil(), "/var/run/chyves", "/var/run/chyves/x", None, Reach::default());
         let jailed = Confinement { means: Means::Jail(jail), ..Confinement::default() };
         let subject = Subject::of(&jailed, Some(4711)).unwrap();
         let rule = Rule { subject, resource: Resource::MemoryUse, amount: 1 << 30 };

@@ -38,8 +38,21 @@ fn ids(guest: &Guest, spec: &Spec, host: &HostFacts) -> Result<()> {
         .hint(format!("`chyves set {name} confine_uids=N` names other ones, also as a default; {FIRST_UID} where nothing is set")))
 }
 
+/// Whether the confinement of a guest is a jail on this host, unless its devices prevent it.
+pub fn wants_jail(spec: &Spec, host: &HostFacts) -> bool {
+    let possible = host.vmm == Vmm::Bhyve && Release::from(host.release) >= jail::SINCE && host.state.jailed != Some(true);
+    possible && spec.confine == Level::Full
+}
+
 /// The same for bhyve: a jail where the release and the machine's devices allow one, and else what bhyve does by itself.
-pub(super) fn freebsd(guest: &Guest, spec: &Spec, machine: &Machine, bhyve: &BhyveHost, host: &HostFacts) -> Confinement {
+pub(super) fn freebsd(
+    guest: &Guest,
+    spec: &Spec,
+    machine: &Machine,
+    bhyve: &BhyveHost,
+    host: &HostFacts,
+    ruleset: Option<u32>,
+) -> Confinement {
     let wanted = spec.confine;
     let reach = match (wanted, host.state.jailed) {
         (Level::Off | Level::User, _) => return Confinement { wanted, level: wanted, ..Confinement::default() },
@@ -48,7 +61,7 @@ pub(super) fn freebsd(guest: &Guest, spec: &Spec, machine: &Machine, bhyve: &Bhy
     };
     match reach {
         Ok(reach) => {
-            let jail = Jail::new(guest.uuid, &host.run_dir, &super::run_dir(guest, host), reach);
+            let jail = Jail::new(guest.uuid, &host.run_dir, &super::run_dir(guest, host), ruleset, reach);
             Confinement { wanted, level: Level::Full, reasons: Vec::new(), means: Means::Jail(jail) }
         }
         Err(why) => {

@@ -108,7 +108,7 @@ pub(super) fn make(
                 return Err(machine::together(guest, problems));
             }
             let mut rendered = bhyve::render(&machine, &host)?;
-            confinement = confinement::freebsd(guest, spec, &machine, &host, facts);
+            confinement = confinement::freebsd(guest, spec, &machine, &host, facts, request.fresh.ruleset);
             if let Means::Jail(jail) = &confinement.means {
                 jail.contain(&mut rendered, host.arch);
             }

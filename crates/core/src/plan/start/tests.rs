@@ -9,7 +9,7 @@ use crate::plan::machine::tap_name;
 use crate::plan::testing;
 
 fn request() -> Request {
-    Request { fresh: Fresh { vnc_port: 5901, secret: "abcd1234".into() }, ..Request::default() }
+    Request { fresh: Fresh { vnc_port: 5901, secret: "abcd1234".into(), ruleset: None }, ..Request::default() }
 }
 
 const USUAL: &[(&str, &str)] = &[("disk0.kind", "raw"), ("disk0.size", "64M"), ("net0.backend", "auto"), ("cpu", "2"), ("ram", "256M")];

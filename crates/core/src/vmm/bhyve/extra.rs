@@ -12,6 +12,19 @@ use crate::value::printable;
 use crate::vmm::machine::{Boot, Machine, Topology};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// What of the host the value of an option names, so that bhyve opens it.
+#[derive(Clone, Copy)]
+enum Opens {
+    /// Nothing.
+    Nothing,
+    /// A TCP port, which a jail has as the host does.
+    Port,
+    /// A file, a socket or a device.
+    Files,
+    /// Only some values name one.
+    Some(fn(&str) -> bool),
+}
+
 /// An option of bhyve.
 struct Letter {
     name: char,
@@ -22,16 +35,18 @@ struct Letter {
     /// The first release that has it on arm64.
     arm64: Option<Release>,
     since: Option<Feature>,
+    /// What its value names. A switch names nothing.
+    opens: Opens,
 }
 
 /// A switch.
 const fn flag(name: char, sets: Option<(&'static str, &'static str)>) -> Letter {
-    Letter { name, value: false, sets, arm64: None, since: None }
+    Letter { name, value: false, sets, arm64: None, since: None, opens: Opens::Nothing }
 }
 
 /// An option with a value.
-const fn with(name: char) -> Letter {
-    Letter { name, value: true, sets: None, arm64: None, since: None }
+const fn with(name: char, opens: Opens) -> Letter {
+    Letter { name, value: true, sets: None, arm64: None, since: None, opens }
 }
 
 /// The same, which arm64 has since the beginning.
@@ -67,21 +82,83 @@ const LETTERS: &[Letter] = &[
     both(flag('S', Some(("memory.wired", "true")))),
     both(flag('W', Some(("virtio_msix", "false")))),
     flag('Y', Some(("x86.mptable", "false"))),
-    both(with('k')),
-    both(with('o')),
-    both(with('p')),
-    late(with('G')),
-    both(with('c')),
-    both(with('s')),
-    both(with('m')),
-    with('l'),
-    with('K'),
-    both(with('U')),
+    both(with('k', Opens::Files)),
+    both(with('o', Opens::Some(key_opens))),
+    both(with('p', Opens::Nothing)),
+    late(with('G', Opens::Port)),
+    both(with('c', Opens::Nothing)),
+    both(with('s', Opens::Files)),
+    both(with('m', Opens::Nothing)),
+    with('l', Opens::Files),
+    // A layout is a name in /usr/share/bhyve/kbdlayout, which the jail contains.
+    with('K', Opens::Some(is_path)),
+    both(with('U', Opens::Nothing)),
     // arm64's getopt lists -f, and its switch has no case for it.
-    since(Feature::FwCfg, with('f')),
-    since(Feature::Numa, with('n')),
+    since(Feature::FwCfg, with('f', Opens::Some(item_opens))),
+    since(Feature::Numa, with('n', Opens::Nothing)),
     late(since(Feature::Monitor, flag('M', None))),
 ];
+
+/// Keys of -o, and beginnings of keys, whose values name nothing of the host. A key of a later release may.
+const CLOSED: &[&str] = &[
+    "acpi_tables",
+    "bios.",
+    "board.",
+    "chassis.",
+    "config.dump",
+    "cores",
+    "cpus",
+    "destroy_on_poweroff",
+    "domains.",
+    "gdb.",
+    "memory.",
+    "pci.enable_bars",
+    "rtc.",
+    "sockets",
+    "system.",
+    "threads",
+    "uuid",
+    "vcpu.",
+    "virtio_msix",
+    "x86.",
+];
+
+fn is_path(value: &str) -> bool {
+    value.contains('/')
+}
+
+/// Whether `KEY=VALUE` of -o names something. A value may stand for another key's by `%(KEY)`.
+fn key_opens(value: &str) -> bool {
+    let key = value.split_once('=').map_or(value, |(key, _)| key);
+    is_path(value)
+        || value.contains("%(")
+        || !CLOSED.iter().any(|closed| key == *closed || closed.ends_with('.') && key.starts_with(closed))
+}
+
+/// Whether `NAME,file=PATH` of -f names something; `NAME,string=TEXT` does not.
+fn item_opens(value: &str) -> bool {
+    !value.split_once(',').is_some_and(|(_, content)| content.starts_with("string="))
+}
+
+/// The first of the user's own arguments that names, or may name, a file, a socket or a device of the host; also what bhyve
+/// would not take, since nothing is known of it.
+pub(super) fn outside(words: &[String], host: &BhyveHost) -> Option<String> {
+    let mut unknown = None;
+    let all = read(words, host, |word, _, _| unknown = unknown.take().or(Some(word.to_owned())));
+    let opens = |option: &Read<'_>| {
+        let value = option.value.unwrap_or_default();
+        match option.letter.opens {
+            Opens::Nothing | Opens::Port => false,
+            Opens::Files => true,
+            Opens::Some(opens) => opens(value),
+        }
+    };
+    let shown = |option: &Read<'_>| match option.value {
+        Some(value) => format!("-{} {value}", option.letter.name),
+        None => option.word.to_owned(),
+    };
+    unknown.or_else(|| all.iter().find(|option| opens(option)).map(shown))
+}
 
 const CHECK: &str = "check bargs";
 const PLACE: &str = "use pcidev_1 and so on instead: chyves then gives them places";

@@ -4,7 +4,7 @@
 //! the guest alone; its /dev shows the nodes of this VM only. Paths inside are those outside, so the command line stays as
 //! it is. Not here: whether a jail is wanted (the planner).
 
-use super::{Arch, BhyveHost, Release};
+use super::{Arch, BhyveHost, Release, extra};
 use crate::cmd::Cmd;
 use crate::device::{AhciPort, Device, NetBackend, ScsiBehind, SerialEnd, VncListen};
 use crate::launch::Prepare;
@@ -28,6 +28,14 @@ pub const ROOTS: &str = "jails";
 const FSTAB: &str = "jail.fstab";
 /// Seconds that making or removing it may take.
 const TIMEOUT: u32 = 30;
+/// The numbers of rulesets, which have 16 bits: the first one and how many. Those of the base system and of administrators are low.
+const SETS: (u32, u32) = (20_000, 40_000);
+
+/// The numbers that the ruleset of a guest may have, the preferred one first. Which one is free is observed by the host.
+pub fn rulesets(uuid: Uuid) -> impl Iterator<Item = u32> {
+    let hash = u32::from_be_bytes(uuid.as_bytes()[..4].try_into().unwrap_or_default());
+    (0..SETS.1).map(move |n| SETS.0 + (hash % SETS.1 + n) % SETS.1)
+}
 
 /// What one bhyve opens.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -59,8 +67,9 @@ pub fn reach(machine: &Machine, host: &BhyveHost) -> Result<Reach, String> {
     if host.release < SINCE {
         return Err(format!("FreeBSD {} mounts no single files into a jail: that came with {SINCE}", host.release));
     }
-    if spec.extra.iter().any(|word| word.contains('/') || word.starts_with("-s") || word.starts_with("-l")) {
-        return Err("bargs may name files or devices that the jail would not contain".to_owned());
+    if let Some(word) = extra::outside(&spec.extra, host) {
+        let shown = crate::value::printable(&word, 60);
+        return Err(format!("bargs may name files or devices that the jail would not contain: {shown}"));
     }
     for device in machine.devices().values() {
         of_device(device, &mut all)?;
@@ -173,15 +182,13 @@ pub struct Jail {
 
 impl Jail {
     /// The jail of a guest. `run_dir` is the folder of all runtime files, `run` the guest's own in it, which is removed with
-    /// all that is in it: the root may not be there.
-    pub fn new(uuid: Uuid, run_dir: &str, run: &str, reach: Reach) -> Self {
-        // Rulesets have 16 bits; those of the base system and of administrators are low.
-        let hash = u32::from_be_bytes(uuid.as_bytes()[..4].try_into().unwrap_or_default());
+    /// all that is in it: the root may not be there. `ruleset` is the number that was claimed for it, where one was.
+    pub fn new(uuid: Uuid, run_dir: &str, run: &str, ruleset: Option<u32>, reach: Reach) -> Self {
         Self {
             name: format!("chyves-{uuid}"),
             root: format!("{run_dir}/{ROOTS}/{uuid}"),
             conf: format!("{run}/jail/jail.conf"),
-            ruleset: 20_000 + hash % 40_000,
+            ruleset: ruleset.or_else(|| rulesets(uuid).next()).unwrap_or(SETS.0),
             reach,
         }
     }
@@ -288,7 +295,7 @@ impl Jail {
     /// The commands that remove it and its root.
     pub fn teardown(&self) -> Vec<Cmd> {
         let mut all = vec![self.remove()];
-        all.extend(jail::clean(self.ruleset, &self.root));
+        all.extend(jail::clean(Some(self.ruleset), &self.root));
         all
     }
 

@@ -27,7 +27,8 @@ fn planned(world: &World, like: &Guest, plan: &Plan) -> Guest {
 
 /// That it starts, unless the host lacks something, whatever else is wrong beside it.
 fn starts(world: &World, guest: &Guest) -> Result<(), TestCaseError> {
-    let fresh = start::Request { fresh: machine::Fresh { vnc_port: 5901, secret: "12345678".into() }, ..start::Request::default() };
+    let fresh =
+        start::Request { fresh: machine::Fresh { vnc_port: 5901, secret: "12345678".into(), ruleset: None }, ..start::Request::default() };
     let faults = start::start(world, guest, &fresh).err().map(of_settings).unwrap_or_default();
     prop_assert!(faults.is_empty(), "{:?}\n{faults:?}", guest.settings.own_values());
     Ok(())

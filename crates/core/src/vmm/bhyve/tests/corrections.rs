@@ -160,3 +160,30 @@ fn what_bhyve_has_once_or_not_at_all() {
     ");
     assert_eq!(refusals(shut_in, &freebsd("16.0")), "");
 }
+
+#[test]
+fn every_argument_that_names_something_of_the_host_is_known() {
+    let host = freebsd("14.3");
+    let outside = |words: &str| crate::vmm::bhyve::extra::outside(&crate::cmd::split_words(words).unwrap(), &host);
+    for (words, named) in [
+        ("-k my.conf", "-k my.conf"),
+        ("-o pci.0.7.0.path=disk.raw", "-o pci.0.7.0.path=disk.raw"),
+        ("-obootrom=x", "-o bootrom=x"),
+        ("-o console=stdio", "-o console=stdio"),
+        ("-o bios.vendor=%(lpc.com1.path)", "-o bios.vendor=%(lpc.com1.path)"),
+        ("-S -f opt/a,file=x", "-f opt/a,file=x"),
+        ("-f opt/a", "-f opt/a"),
+        ("-K ../x", "-K ../x"),
+        ("-Sl com1,stdio", "-l com1,stdio"),
+        ("-Ss 7,virtio-blk,x", "-s 7,virtio-blk,x"),
+        ("-r saved", "-r"),
+        ("saved", "saved"),
+    ] {
+        assert_eq!(outside(words).as_deref(), Some(named), "{words}");
+    }
+    for words in
+        ["", "-S -W", "-G w5000", "-o x86.verbosemsr=true -o gdb.port=5000", "-f opt/a,string=b", "-K de_noacc", "-c 2 -p 0:1 -m 1G"]
+    {
+        assert_eq!(outside(words), None, "{words}");
+    }
+}
