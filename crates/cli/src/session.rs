@@ -44,6 +44,8 @@ pub(crate) struct Session {
     pub(crate) interrupted: Arc<AtomicBool>,
     /// The locks that this process holds, for the journals of its plans.
     pub(crate) held: std::sync::Mutex<Vec<String>>,
+    /// What was warned of already.
+    pub(crate) warned: std::sync::Mutex<std::collections::BTreeSet<String>>,
     /// Whether each guest is worked on by itself: then a guest's journal is about that guest alone.
     pub(crate) one_by_one: AtomicBool,
     /// Whether the verb of a noun was left out, so that what was taken for a guest may be a verb with a slip.
@@ -102,6 +104,10 @@ impl Session {
     pub(crate) fn look(&self, look: &Look) -> Result<World> {
         let mut world = observe::world(&self.runtime, look)?;
         for odd in &world.oddities {
+            // A command that looks twice warns once.
+            if !self.warned.lock().is_ok_and(|mut warned| warned.insert(odd.to_string())) {
+                continue;
+            }
             let hints: Vec<String> = odd.hints.iter().map(|h| format!(" ({h})")).collect();
             self.ui.warn(&format!("{odd}{}", hints.concat()));
         }

@@ -3,7 +3,7 @@
 //! One request a connection, as a line of JSON; answers are lines of JSON, except at the console, where bytes follow.
 //! Not here: doing what is asked (`supervise`) and the person's side of the console (`console`).
 
-use crate::runtime::{GuestState, Phase, Runtime, lock};
+use crate::runtime::{GuestState, Phase, Runtime, life, lock};
 use crate::supervise::{self, Spawner};
 use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::lifecycle::{Force, KILL_GRACE, PULL_GRACE};
@@ -44,6 +44,8 @@ pub(crate) enum Request {
         #[serde(default)]
         replay: Option<bool>,
     },
+    /// That its record be written again, whatever is there.
+    Record,
     /// That its reset line be pulled.
     Reset,
     /// That a disk, by its path, be so many bytes large from now on.
@@ -248,6 +250,14 @@ pub fn reset(rt: &Runtime, target: Target<'_>) -> Result<()> {
     simple(rt, target, &Request::Reset)
 }
 
+/// Has the guest's supervisor write its record again, where that is damaged.
+///
+/// # Errors
+/// It has no supervisor, or that cannot write it.
+pub fn write_record(rt: &Runtime, target: Target<'_>) -> Result<()> {
+    simple(rt, target, &Request::Record)
+}
+
 /// Makes a disk of a running guest larger. The inner problem is a refusal: nothing was done.
 ///
 /// # Errors
@@ -346,6 +356,11 @@ pub fn stop(
         let seen = rt.observe(target.uuid, target.dataset)?;
         match seen.state {
             GuestState::Stopped | GuestState::Crashed { .. } => return Ok(Stopped::WasNot),
+            // There is nothing to start a supervisor with, and no monitor that could be asked.
+            GuestState::Orphaned if seen.damaged.is_some() && how.force != Force::Never => {
+                on(StopProgress::Forced);
+                return kill(rt, target).map(Stopped::Gone);
+            }
             GuestState::Orphaned => {
                 supervise::adopt(rt, target.uuid, target.dataset, spawner, how.force != Force::Never, &mut |_| {})?;
                 on(StopProgress::TakenOver);
@@ -360,6 +375,22 @@ pub fn stop(
     Err(Problem::failed(format!("each supervisor of `{}` dies", target.name))
         .on(target.name)
         .hint(format!("type `chyves info {}` to see what is left", target.name)))
+}
+
+/// Kills a hypervisor of which only the lock tells: its supervisor is gone, and its record is damaged.
+fn kill(rt: &Runtime, target: Target<'_>) -> Result<String> {
+    let (name, dir) = (target.name, rt.guest(target.uuid));
+    let failed = |why: String| Problem::failed(format!("cannot kill the hypervisor of `{name}`")).on(name).because(why);
+    let lock = dir.machine_lock();
+    let Some(process) = life::named(&lock)? else {
+        let hint = format!("end the process that holds `{}`: `fuser {0}` shows it", lock.display());
+        return Err(failed("its record is damaged, and its lock names no process".to_owned()).hint(hint));
+    };
+    process.signal(rustix::process::Signal::KILL)?;
+    if !gone(CLEAN_WITHIN, || Ok(!dir.machine_lives()?))? {
+        return Err(failed(format!("process {} does not end", process.pid)));
+    }
+    Ok(format!("killed (process {}); its record was damaged, so `chyves reclaim {name}` removes what it left", process.pid))
 }
 
 /// None if its supervisor went away without a word.

@@ -71,14 +71,6 @@ pub fn dead_jails(rt: &Runtime, names: &dyn Fn(&GuestName) -> bool) -> Result<Ve
     Ok(dead)
 }
 
-/// The jail of an identity of which nothing can be told but that it has one.
-///
-/// # Errors
-/// What can't be asked or read.
-pub fn jail_of(rt: &Runtime, uuid: Uuid) -> Result<Option<Left>> {
-    if rt.jails()?.contains(&uuid) { Ok(Some(Left { jail: of_jail(rt, uuid, None)?, ..Left::default() })) } else { Ok(None) }
-}
-
 /// What a guest's folder in the runtime folder tells.
 fn of_folder(rt: &Runtime, uuid: Uuid, record: Option<&Record>, objects: &BTreeSet<String>) -> Result<Left> {
     let alive = rt.is_held(uuid)?;
@@ -152,13 +144,4 @@ pub fn mounted_images(images: &Dataset) -> Result<Vec<Dataset>> {
     let rows = rows::parse(&run::must(&args::list_mounted(images))?, false)?;
     let mounted = rows.iter().filter(|r| r.native("mounted") == Some("yes") && r.name != images.as_str());
     mounted.map(|r| Ok(r.name.parse()?)).collect()
-}
-
-/// Folders of the runtime folder whose record can't be read and in which nothing lives: until they are gone, nothing can
-/// be told of any guest.
-///
-/// # Errors
-/// The runtime folder can't be read.
-pub fn unreadable(rt: &Runtime) -> Result<Vec<Uuid>> {
-    rt.unreadable()?.into_iter().filter_map(|uuid| rt.is_held(uuid).map(|held| (!held).then_some(uuid)).transpose()).collect()
 }

@@ -125,7 +125,7 @@ pub fn world(runtime: &Runtime, look: &Look) -> Result<World> {
         world.oddities.extend(pool::namesakes(&world.guests));
         world.strays = found.strays;
     }
-    states(runtime, &mut world.guests, whole)?;
+    world.oddities.extend(states(runtime, &mut world.guests, whole)?);
     Ok(world)
 }
 
@@ -302,8 +302,9 @@ fn run_state(state: &GuestState) -> RunState {
     }
 }
 
-/// What the guests' machines do, from the runtime folder.
-fn states(runtime: &Runtime, guests: &mut [Guest], all: bool) -> Result<()> {
+/// What the guests' machines do, from the runtime folder. Answers with the damage to their records.
+fn states(runtime: &Runtime, guests: &mut [Guest], all: bool) -> Result<Vec<Problem>> {
+    let mut damaged = Vec::new();
     if all {
         let seen: HashMap<_, _> = runtime.observe_all()?.into_iter().map(|o| (o.uuid, o)).collect();
         for guest in guests {
@@ -311,14 +312,17 @@ fn states(runtime: &Runtime, guests: &mut [Guest], all: bool) -> Result<()> {
             let own = seen.get(&guest.uuid).filter(|o| o.record.as_ref().is_none_or(|r| r.dataset == guest.dataset));
             if let Some(observed) = own {
                 guest.state = run_state(&observed.state);
+                damaged.extend(observed.damage(guest.name.as_str()));
             }
         }
     } else {
         for guest in guests {
-            guest.state = run_state(&runtime.observe(guest.uuid, &guest.dataset)?.state);
+            let observed = runtime.observe(guest.uuid, &guest.dataset)?;
+            guest.state = run_state(&observed.state);
+            damaged.extend(observed.damage(guest.name.as_str()));
         }
     }
-    Ok(())
+    Ok(damaged)
 }
 
 /// The one guest of that name, or the nearest names where there is none. Asks ZFS once more only to say what is near.

@@ -33,11 +33,9 @@ pub fn hold(rt: &Runtime, dataset: &Dataset, command: &str) -> Result<Lock> {
 /// The guests that use it now.
 ///
 /// # Errors
-/// The runtime folder can't be read.
+/// The runtime folder, or the record of a guest that lives, can't be read.
 pub fn users(rt: &Runtime, dataset: &Dataset) -> Result<Vec<GuestName>> {
-    let alive = rt.observe_all()?.into_iter().filter(|seen| seen.state.is_alive());
-    let records = alive.filter_map(|seen| seen.record);
-    Ok(records.filter(|r| r.launch.borrows.contains(dataset)).map(|r| r.guest).collect())
+    Ok(rt.records_of_living()?.into_iter().filter(|r| r.launch.borrows.contains(dataset)).map(|r| r.guest).collect())
 }
 
 /// Unmounts a file system that nobody uses; whether it did. Where somebody uses it, or is about to, it stays for them.

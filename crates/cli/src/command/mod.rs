@@ -157,6 +157,7 @@ fn session(global: &Global, argv: &[String], implied: bool) -> Result<Session> {
         typed: chyves_core::image::masked(&argv.join(" ")),
         interrupted,
         held: std::sync::Mutex::default(),
+        warned: std::sync::Mutex::default(),
         one_by_one: std::sync::atomic::AtomicBool::new(false),
         implied,
         foreign: std::sync::atomic::AtomicBool::new(false),

@@ -8,7 +8,6 @@ use chyves_core::guest::{Guest, RunState};
 use chyves_core::plan::Plan;
 use chyves_core::plan::reclaim::{self, Left};
 use chyves_core::world::World;
-use chyves_host::apply::Lent;
 use chyves_host::observe::Look;
 use chyves_host::{leftovers, shared_mounts};
 use std::collections::BTreeMap;
@@ -34,13 +33,6 @@ pub(crate) struct Args {
 pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     let targets = if args.guests.is_empty() { Targets::All } else { Targets::parse(&args.guests)? };
     let mut reports = Vec::new();
-    if targets == Targets::All {
-        reports.extend(unreadable(session)?);
-        if session.dry_run && !reports.is_empty() {
-            session.ui.say("the rest can be inspected when that is gone");
-            return Ok(());
-        }
-    }
     let os = chyves_host::facts::os();
     let left = leftovers::look(&session.runtime, os)?;
     let world = session.look(&Look { keys: Some(Vec::new()), ..targets.look() })?;
@@ -112,26 +104,13 @@ fn nobodys(session: &Session, world: &World, left: &BTreeMap<Uuid, Left>) -> Res
         let mounted = leftovers::mounted_images(&root.images())?;
         // One that is being imported is mounted by its import.
         let whole: Vec<_> = mounted.into_iter().filter(|d| !d.leaf().starts_with("importing-")).collect();
-        let used = |dataset: &_| shared_mounts::users(&session.runtime, dataset).unwrap_or_default();
-        carry(&reclaim::images(&whole, &used), "images")?;
-    }
-    Ok(reports)
-}
-
-/// Records that can't be read keep everything else from being looked at, so they go first.
-fn unreadable(session: &Session) -> Result<Vec<Report>> {
-    let os = chyves_host::facts::os();
-    let mut reports = Vec::new();
-    for uuid in leftovers::unreadable(&session.runtime)? {
-        // Before the folder, which describes the jail to jail(8).
-        let mut plan = leftovers::jail_of(&session.runtime, uuid)?.map(|left| reclaim::jail(&uuid.to_string(), &left)).unwrap_or_default();
-        plan.push(Action::Forget { guest: uuid.to_string(), uuid });
-        if session.dry_run {
-            session.ui.answer(&plan.script(os));
-        } else {
-            session.apply(os, &plan, &uuid.to_string(), Lent::default())?;
+        let users: Result<BTreeMap<_, _>> =
+            whole.iter().map(|dataset| Ok((dataset.clone(), shared_mounts::users(&session.runtime, dataset)?))).collect();
+        match users {
+            Ok(users) => carry(&reclaim::images(&whole, &|dataset| users.get(dataset).cloned().unwrap_or_default()), "images")?,
+            // While it is not known what a guest uses, every image may be in use.
+            Err(problem) => session.ui.warn(&format!("images stay mounted: {problem}")),
         }
-        reports.push(Report::new(uuid, words(&plan)));
     }
     Ok(reports)
 }

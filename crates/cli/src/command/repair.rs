@@ -3,16 +3,21 @@
 use crate::session::{Report, Session};
 use chyves_core::action::Action;
 use chyves_core::error::Result;
-use chyves_core::plan::Plan;
+use chyves_core::guest::Guest;
+use chyves_core::plan::{Plan, reclaim};
 use chyves_core::value::{Dataset, GuestName};
-use chyves_host::apply::recover;
-use chyves_host::observe::{self, Look, Part};
+use chyves_host::apply::{Lent, recover};
+use chyves_host::control::{self, Target};
+use chyves_host::leftovers;
+use chyves_host::observe::{self, Look, Part, Which};
+use chyves_host::runtime::{GuestState, Observed};
 
 /// Complete or roll back commands that were killed or cut off by a host crash
 ///
 /// The next changing command on the same guest does that by itself; this one does it for all, and shows what it found.
 /// The jail and the VM object of a bhyve that died with its supervisor are removed. What came of images whose transfer was cut is
-/// deleted, so that the next fetch starts from scratch. A journal that cannot be read is reported and
+/// deleted, so that the next fetch starts from scratch. The damaged record of a VM is written again by its supervisor, or removed
+/// where nothing of the VM lives. A journal that cannot be read is reported and
 /// kept.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {}
@@ -24,7 +29,8 @@ pub(crate) fn run(session: &Session, _: &Args) -> Result<()> {
         session.runtime.prune_locks();
     }
     let jails = session.dead_jails(&|_| true)?;
-    if found.dead.is_empty() && found.unreadable.is_empty() && parts.is_empty() && jails.is_empty() {
+    let damaged = session.runtime.damaged()?;
+    if found.dead.is_empty() && found.unreadable.is_empty() && parts.is_empty() && jails.is_empty() && damaged.is_empty() {
         session.ui.say("nothing to repair");
     }
     let (mut left, mut results) = (Vec::new(), Vec::new());
@@ -50,6 +56,18 @@ pub(crate) fn run(session: &Session, _: &Args) -> Result<()> {
         results.push(jail(session, &guest).map(|()| Some(Report::new(&guest, "what its VM left was removed"))));
         left.push(guest.to_string());
     }
+    let guests = if damaged.is_empty() { Vec::new() } else { session.look(&Look { guests: Which::All, ..Look::default() })?.guests };
+    for seen in damaged {
+        let guest = guests.iter().find(|guest| guest.uuid == seen.uuid);
+        let name = guest.map_or_else(|| seen.uuid.to_string(), |guest| guest.name.to_string());
+        if session.dry_run {
+            let hints = seen.damage(&name).map(|problem| format!("# {problem}\n"));
+            session.ui.answer(&hints.unwrap_or_default());
+            continue;
+        }
+        results.push(record(session, &seen, guest).map(|how| how.map(|how| Report::new(&name, how))));
+        left.push(name);
+    }
     // A killed command may have left its part mounted, so these come last.
     for Part { dataset: part, address, .. } in parts {
         results.push(drop_part(session, &part).map(|gone| gone.then(|| Report::new(&address, "the partial download was deleted"))));
@@ -63,6 +81,33 @@ fn jail(session: &Session, guest: &GuestName) -> Result<()> {
     let _lock = session.lock("guest", &[guest])?;
     let left = session.dead_jails(&|name| name == guest)?;
     left.iter().try_for_each(|(guest, plan)| session.remove_jail(guest, plan))
+}
+
+/// Brings a damaged record to order: its supervisor writes it again, or, where nothing lives, all that the VM left is removed.
+fn record(session: &Session, seen: &Observed, guest: Option<&Guest>) -> Result<Option<String>> {
+    let name = guest.map_or_else(|| seen.uuid.to_string(), |guest| guest.name.to_string());
+    match (&seen.state, guest) {
+        (GuestState::Starting | GuestState::Running | GuestState::Paused { .. } | GuestState::Stopping, Some(guest)) => {
+            let target = Target { uuid: guest.uuid, name: &guest.name, dataset: &guest.dataset };
+            control::write_record(&session.runtime, target)?;
+            Ok(Some("its record was damaged; its supervisor has written it again".to_owned()))
+        }
+        (GuestState::Stopped | GuestState::Crashed { .. }, guest) => {
+            let _lock = guest.map(|guest| session.lock("guest", &[&guest.name])).transpose()?;
+            let os = chyves_host::facts::os();
+            let left = leftovers::look(&session.runtime, os)?.remove(&seen.uuid).unwrap_or_default();
+            let plan = guest.map_or_else(|| reclaim::stray(seen.uuid, &left), |guest| reclaim::guest(guest, &left, false));
+            session.apply(os, &plan, &name, Lent::default())?;
+            Ok((!plan.steps.is_empty()).then(|| "its record was damaged; what its VM left was removed".to_owned()))
+        }
+        (
+            GuestState::Orphaned | GuestState::Starting | GuestState::Running | GuestState::Paused { .. } | GuestState::Stopping,
+            Some(_) | None,
+        ) => match seen.damage(&name) {
+            Some(problem) => Err(problem),
+            None => Ok(None),
+        },
+    }
 }
 
 /// Deletes what came of a transfer that was cut; whether that is gone then.

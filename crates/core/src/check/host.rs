@@ -227,14 +227,14 @@ fn qemu_img(host: &HostFacts) -> Finding {
 fn runtime(host: &HostFacts) -> Finding {
     let what = "runtime folder";
     let Some(seen) = &host.state.runtime else { return Finding::unknown(what, format!("{} was not observed", host.run_dir)) };
-    match (&seen.refused, seen.leftovers.as_slice()) {
+    match (&seen.refused, seen.damaged.as_slice()) {
         (Some(why), _) => Finding::fails(what, format!("nothing can be written to {}: {}", host.run_dir, printable(why, 200)))
             .cure("run chyves as root, or name another folder in CHYVES_RUNDIR"),
         (None, []) => Finding::ok(what, &host.run_dir),
         (None, left) => {
             let names: Vec<String> = left.iter().map(|path| printable(path, 200)).collect();
-            Finding::warns(what, format!("{}: nothing alive stands behind {}", host.run_dir, names.join(", ")))
-                .cure(format!("remove what is left: rm -r {}", names.join(" ")))
+            Finding::warns(what, format!("the record of a VM is damaged in {}", names.join(", ")))
+                .cure("`chyves repair` has it written again, or removes what the VM left")
         }
     }
 }

@@ -263,9 +263,9 @@ pub struct RuntimeSeen {
     /// Why nothing can be written there, if so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
-    /// Paths in it that nothing alive stands behind any more.
+    /// Folders of guests in it whose record of a VM is damaged.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub leftovers: Vec<String>,
+    pub damaged: Vec<String>,
 }
 
 /// The failure to read what a tool printed, with the line that is not as it should be.

@@ -151,10 +151,10 @@ fn vm_objects() -> Option<BTreeSet<String>> {
 
 /// The devices that running guests have been given.
 fn given(rt: &Runtime, host: &mut HostFacts) {
-    match rt.observe_all() {
+    // The record of one that crashed tells of its end; it has nothing any more.
+    match rt.records_of_living() {
         Ok(all) => {
-            // The record of one that crashed tells of its end; it has nothing any more.
-            for record in all.into_iter().filter(|o| o.state.is_alive()).filter_map(|o| o.record) {
+            for record in all {
                 host.state.given.extend(record.launch.given.iter().map(|device| (device.clone(), record.guest.to_string())));
             }
         }

@@ -164,7 +164,7 @@ pub fn for_doctor(rt: &Runtime, host: &mut HostFacts) {
     firmware(host);
     host.state.runtime = Some(RuntimeSeen {
         refused: rt.refusal(),
-        leftovers: rt.unreadable().unwrap_or_default().iter().map(|uuid| rt.guest_dir(*uuid).to_string_lossy().into_owned()).collect(),
+        damaged: rt.damaged().unwrap_or_default().iter().map(|seen| rt.guest_dir(seen.uuid).to_string_lossy().into_owned()).collect(),
     });
 }
 

@@ -121,7 +121,7 @@ pub fn tree(runtime: &Runtime, root: &Dataset, layout: u32, back: bool) -> Resul
             recorded,
         });
     }
-    let alive = runtime.observe_all()?.into_iter().filter(|o| super::run_state(&o.state).is_alive()).filter_map(|o| o.record);
-    let alive = alive.filter(|r| r.dataset.is_within(root)).map(|r| r.dataset.leaf().to_owned()).collect();
+    let alive =
+        runtime.records_of_living()?.into_iter().filter(|r| r.dataset.is_within(root)).map(|r| r.dataset.leaf().to_owned()).collect();
     Ok((Tree { layout, places, guids: super::guids(&names)?, alive }, snapshot))
 }

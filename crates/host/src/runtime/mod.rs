@@ -255,7 +255,7 @@ impl GuestDir {
     /// Removes what a dead supervisor left of its own. What a plan has just put there for the next machine stays.
     pub(crate) fn clean_leftovers(&self) -> std::io::Result<()> {
         for path in [self.record(), self.control(), self.spare_log()] {
-            own::remove(path)?;
+            own::remove_all(path)?;
         }
         Ok(())
     }

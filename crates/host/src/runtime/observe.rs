@@ -74,13 +74,28 @@ pub struct Observed {
     pub state: GuestState,
     /// What its supervisor wrote down; none for a stopped one.
     pub record: Option<Record>,
+    /// Why its record cannot be read, where one is there: then only the locks tell anything.
+    pub damaged: Option<String>,
     /// Another dataset, from which a machine of the same identity runs: a copy of this guest, not this guest.
     pub elsewhere: Option<Dataset>,
 }
 
 impl Observed {
     const fn stopped(uuid: Uuid) -> Self {
-        Self { uuid, state: GuestState::Stopped, record: None, elsewhere: None }
+        Self { uuid, state: GuestState::Stopped, record: None, damaged: None, elsewhere: None }
+    }
+
+    /// The damage to its record, with the command that ends it; none where it is as it should be.
+    pub fn damage(&self, name: &str) -> Option<Problem> {
+        let cure = match &self.state {
+            GuestState::Orphaned => format!("its supervisor is gone too: `chyves stop {name} --now` kills its hypervisor"),
+            GuestState::Starting | GuestState::Running | GuestState::Paused { .. } | GuestState::Stopping => {
+                "`chyves repair` makes its supervisor write it again".to_owned()
+            }
+            GuestState::Stopped | GuestState::Crashed { .. } => "`chyves repair` removes what its VM left".to_owned(),
+        };
+        let why = self.damaged.as_ref()?;
+        Some(Problem::not_now(format!("the record of the VM of `{name}` is damaged")).on(name).because(why).hint(cure))
     }
 }
 
@@ -154,12 +169,23 @@ impl Runtime {
         uuids_in(&self.root.join(jail::ROOTS))
     }
 
-    /// The folders of guests whose record is there and can't be read.
+    /// Every guest whose record is there and can't be read.
     ///
     /// # Errors
     /// The runtime folder can't be read.
-    pub fn unreadable(&self) -> Result<Vec<Uuid>> {
-        Ok(self.uuids()?.into_iter().filter(|uuid| Record::read(&self.guest(*uuid).record()).is_err()).collect())
+    pub fn damaged(&self) -> Result<Vec<Observed>> {
+        Ok(self.observe_all()?.into_iter().filter(|seen| seen.damaged.is_some()).collect())
+    }
+
+    /// The records of all guests that live.
+    ///
+    /// # Errors
+    /// The record of one of them is damaged, so what it uses is not known; or the runtime folder can't be read.
+    pub fn records_of_living(&self) -> Result<Vec<Record>> {
+        let living = self.observe_all()?.into_iter().filter(|seen| seen.state.is_alive());
+        living
+            .filter_map(|seen| seen.damage(&seen.uuid.to_string()).map_or_else(|| seen.record.map(Ok), |damage| Some(Err(damage))))
+            .collect()
     }
 
     /// The identities that have a folder.
@@ -199,14 +225,30 @@ fn look(dir: &GuestDir, uuid: Uuid, boot: &str) -> Result<Observed> {
     loop {
         let supervisor = lock::is_held(&dir.supervisor_lock())?;
         let machine = dir.machine_lives()?;
-        let record = Record::read(&dir.record())?.filter(|r| r.boot == boot && r.uuid == uuid);
-        let state = judge(supervisor, machine, record.as_ref());
+        let (record, damaged) = match Record::read(&dir.record()) {
+            Ok(record) => (record.filter(|r| r.boot == boot && r.uuid == uuid), None),
+            Err(problem) => (None, Some(problem.causes.first().cloned().unwrap_or(problem.message))),
+        };
+        let state = match &damaged {
+            Some(why) => without_record(supervisor, machine, why),
+            None => judge(supervisor, machine, record.as_ref()),
+        };
         // What seems to be without a supervisor may have got one between the first look and the last.
         tries += 1;
         if tries < 5 && !supervisor && state != GuestState::Stopped && lock::is_held(&dir.supervisor_lock())? {
             continue;
         }
-        return Ok(Observed { uuid, record: record.filter(|_| state != GuestState::Stopped), state, elsewhere: None });
+        return Ok(Observed { uuid, record: record.filter(|_| state != GuestState::Stopped), state, damaged, elsewhere: None });
+    }
+}
+
+/// What the locks alone tell.
+fn without_record(supervisor: bool, machine: bool, why: &str) -> GuestState {
+    match (supervisor, machine) {
+        (true, true) => GuestState::Running,
+        (true, false) => GuestState::Starting,
+        (false, true) => GuestState::Orphaned,
+        (false, false) => GuestState::Crashed { reason: format!("the record of its VM is damaged: {why}") },
     }
 }
 
@@ -359,14 +401,23 @@ mod tests {
     }
 
     #[test]
-    fn strangers_in_the_folder_are_no_guests_and_an_unreadable_record_is_an_error() {
+    fn strangers_in_the_folder_are_no_guests_and_a_damaged_record_leaves_the_locks() {
         let record = record(Phase::Running);
         let house = house(&record);
         std::fs::create_dir(house.rt.root().join("locks")).unwrap();
         std::fs::write(house.rt.root().join("accel.json"), "x").unwrap();
         assert_eq!(house.rt.observe_all().unwrap().len(), 1);
         std::fs::write(house.dir.record(), "half").unwrap();
-        assert!(house.rt.observe_all().unwrap_err().message.contains("record.json"));
+        let state = || house.rt.observe(record.uuid, &record.dataset).unwrap();
+        assert_eq!((state().state.word(), house.rt.damaged().unwrap().len()), ("crashed", 1));
+        assert!(house.rt.records_of_living().unwrap().is_empty());
+        let machine = Lock::take(&house.dir.machine_lock(), Duration::ZERO).unwrap();
+        assert_eq!(state().state, GuestState::Orphaned);
+        let supervisor = Lock::take(&house.dir.supervisor_lock(), Duration::ZERO).unwrap();
+        assert_eq!(state().state, GuestState::Running);
+        assert!(state().damage("web01").unwrap().causes[0].contains("expected"), "{:?}", state());
+        assert!(house.rt.records_of_living().is_err(), "what it uses is not known");
+        drop((machine, supervisor));
         assert!(Runtime::at(house.rt.root().join("nowhere")).observe_all().unwrap().is_empty());
     }
 }

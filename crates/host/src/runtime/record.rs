@@ -82,7 +82,7 @@ impl Record {
             Problem::failed(format!("cannot read the record `{}`", path.display()))
                 .on(path.display())
                 .because(e)
-                .hint("`chyves reclaim` removes it where nothing of its guest lives")
+                .hint("`chyves repair` brings it to order")
         };
         let text = match own::text(path, LIMIT) {
             Ok(text) => text,

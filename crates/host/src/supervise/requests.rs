@@ -6,6 +6,7 @@ use super::machine::Machine;
 use super::order::Outcome;
 use crate::confine;
 use crate::control::{Reply, Request, Status};
+use crate::hostfs::own;
 use chyves_core::error::Problem;
 use chyves_core::launch::Opened;
 use chyves_core::lifecycle::{Event, Phase, Wish};
@@ -46,6 +47,15 @@ impl Engine<'_> {
                 let before = if *replay == Some(false) { Vec::new() } else { self.ring.copy() };
                 let reply = if replay.is_some() { Reply::AttachedAfter { replayed: before.len() } } else { Reply::Attached };
                 self.peers.let_watch(index, *read_only, &reply, &before);
+            }
+            Request::Record => {
+                // Nothing can be renamed over a folder.
+                drop(own::remove_all(self.dir.record()));
+                self.written = None;
+                self.write_record();
+                let cant = || Problem::failed(format!("the supervisor of `{}` cannot write its record", self.launch.guest));
+                let reply = if self.written.is_some() { Reply::Done } else { Reply::Failed(cant()) };
+                self.peers.answer(index, &reply);
             }
             Request::Reset => {
                 self.events.push_back(Event::Reset);

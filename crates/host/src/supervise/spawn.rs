@@ -92,7 +92,11 @@ pub(crate) fn adopt(
     insist: bool,
     on: &mut dyn FnMut(Progress),
 ) -> Result<Started> {
-    let Some(record) = rt.observe(uuid, dataset)?.record else {
+    let seen = rt.observe(uuid, dataset)?;
+    if let Some(damage) = seen.damage(dataset.leaf()) {
+        return Err(damage);
+    }
+    let Some(record) = seen.record else {
         return Err(Problem::not_now(format!("there is nothing of `{}` to take over", dataset.leaf())).on(dataset));
     };
     let order = Order::TakeOver { uuid, dataset: dataset.clone(), insist };
