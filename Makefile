@@ -15,7 +15,7 @@ help:
 	@echo "make freebsd    link an executable for FreeBSD on Linux, below target/freebsd"
 	@echo "make bench      what chyves adds to the bare zfs calls, as ratios (root)"
 	@echo "make man        write the manual page of the properties into man/"
-	@echo "make install    install binary, manual pages and service below DESTDIR and PREFIX ($(PREFIX))"
+	@echo "make install    install binary, manual pages, completion and service below DESTDIR and PREFIX ($(PREFIX))"
 	@echo "make uninstall  remove what install put there"
 	@echo "make clean      remove target/"
 
@@ -70,8 +70,20 @@ install: build
 		install -d "$$section" && install -m 644 "$$page" "$$section/" || exit 1; \
 		echo "installed $$section/$${page##*/}"; \
 	done
+	@for shell in bash zsh fish; do \
+		case $$shell in \
+		bash) to=share/bash-completion/completions/chyves ;; \
+		zsh) to=share/zsh/site-functions/_chyves ;; \
+		fish) to=share/fish/vendor_completions.d/chyves.fish ;; \
+		esac; \
+		target="$(DESTDIR)$(PREFIX)/$$to"; \
+		install -d "$${target%/*}" && install -m 644 crates/cli/src/complete/scripts/chyves.$$shell "$$target" || exit 1; \
+		echo "installed $$target"; \
+	done
 
 uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/share/bash-completion/completions/chyves $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_chyves
+	rm -f $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/chyves.fish
 	rm -f $(BINDIR)/chyves $(DESTDIR)$(PREFIX)/etc/rc.d/chyves $(DESTDIR)$(PREFIX)/lib/systemd/system/chyves.service
 	@for page in man/*.[1-9]; do \
 		[ -e "$$page" ] || continue; \

@@ -12,10 +12,10 @@ import statistics
 
 from .ground import timed
 
-WHAT = "list, get, info and start --dry-run with 10, 100 and 1,000 guests"
+WHAT = "list, get, info, completion and start --dry-run with 10, 100 and 1,000 guests"
 # Own work at most this share above the calls, of the commands that look.
 LOOK_BOUND = 1.15
-LOOKS = ("list", "get", "info")
+LOOKS = ("list", "get", "info", "_complete")
 CALLS_BOUND = 2
 
 
@@ -23,7 +23,7 @@ def measure(ground, options, table):
     for count in options.guests:
         ground.fill(count)
         last = f"g{count - 1:04}"
-        whole = (["list"], ["get", "all", "ram"], ["get", "all", "all"], ["info", "all"])
+        whole = (["list"], ["get", "all", "ram"], ["get", "all", "all"], ["info", "all"], ["_complete", "--line", "chyves start g"])
         one = (["info", last], ["get", last, "ram"], ["get", last, "all"], ["start", last, "--dry-run"])
         for words in whole + one:
             calls, ratio, ours, bare = ground.compare([ground.chyves, *words], options.runs)

@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod command;
+mod complete;
 mod manual;
 mod output;
 mod report;
@@ -39,6 +40,9 @@ fn main() -> ExitCode {
     }
     if argv.get(1).is_some_and(|word| word == chyves_host::guest_files::WORD) {
         return ExitCode::from(chyves_host::guest_files::main(argv.into_iter().skip(2)));
+    }
+    if argv.get(1).is_some_and(|word| word == complete::WORD) {
+        return output::end(complete::main(argv.into_iter().skip(2).collect()));
     }
     output::end(run(chyves_host::arguments::typed()))
 }

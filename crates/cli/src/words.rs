@@ -9,7 +9,8 @@ use crate::command::verbs;
 use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::value::printable;
 use nouns::{guests_first, nouns};
-use table::Options;
+
+pub(crate) use table::{Options, is_below};
 
 pub(crate) use aliases::meant;
 
@@ -99,7 +100,7 @@ pub(crate) fn could_be_bridge(word: &str) -> bool {
 }
 
 /// The place of the next word at or behind `from` that is no option.
-fn position(argv: &[String], from: usize, options: &Options) -> Option<usize> {
+pub(crate) fn position(argv: &[String], from: usize, options: &Options) -> Option<usize> {
     let mut at = from;
     while let Some(word) = argv.get(at) {
         if options.take_next(word) {

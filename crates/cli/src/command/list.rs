@@ -17,13 +17,13 @@ use std::collections::HashMap;
 use uuid::Uuid;
 
 /// Columns that are no property.
-const FACTS: [&str; 12] =
+pub(crate) const FACTS: [&str; 12] =
     ["name", "state", "reason", "used", "pool", "dataset", "uuid", "group", "origin", "foreign", "pending", "addresses"];
 
 const USUAL: [&str; 6] = ["name", "state", "cpu", "ram", "used", "description"];
 
 /// What `list` can list besides guests.
-const NOUNS: [&str; 8] = ["guests", "properties", "images", "iso", "firmware", "pools", "clones", "bridges"];
+pub(crate) const NOUNS: [&str; 8] = ["guests", "properties", "images", "iso", "firmware", "pools", "clones", "bridges"];
 
 /// List guests; or properties, images, pools, clones, bridges
 ///

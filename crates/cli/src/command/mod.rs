@@ -34,6 +34,8 @@ mod trash;
 pub(crate) mod verbs;
 mod version;
 
+pub(crate) use list::{FACTS, NOUNS};
+
 use crate::report;
 use crate::session::Session;
 use crate::ui::{Ui, Volume};

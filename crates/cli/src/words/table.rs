@@ -12,12 +12,12 @@ pub(super) fn below(noun: &str) -> Option<Vec<String>> {
 }
 
 /// Whether a word is a verb of such a noun, also one that help does not show.
-pub(super) fn is_below(noun: &str, word: &str) -> bool {
+pub(crate) fn is_below(noun: &str, word: &str) -> bool {
     verbs::usual(noun).and_then(|_| verbs::alone(noun)).is_some_and(|noun| noun.find_subcommand(word).is_some())
 }
 
 /// The options of a command, as far as they matter for where a word stands. They are collected when an option is met.
-pub(super) struct Options<'a> {
+pub(crate) struct Options<'a> {
     command: Option<&'a str>,
     found: OnceCell<Found>,
 }
@@ -32,12 +32,12 @@ struct Found {
 
 impl<'a> Options<'a> {
     /// Those of every command.
-    pub(super) const fn of_all() -> Self {
+    pub(crate) const fn of_all() -> Self {
         Self { command: None, found: OnceCell::new() }
     }
 
     /// Those of a command, and of the verbs below it.
-    pub(super) const fn of(command: &'a str) -> Self {
+    pub(crate) const fn of(command: &'a str) -> Self {
         Self { command: Some(command), found: OnceCell::new() }
     }
 

@@ -121,8 +121,10 @@ pub(crate) enum Verb {
     /// Move everything on a bridge to another: its uplink, its guests' NICs, its role as the default
     Migrate {
         /// The bridge
+        #[arg(value_name = "FROM-BRIDGE")]
         from: IfName,
         /// The other one
+        #[arg(value_name = "TO-BRIDGE")]
         to: IfName,
         #[command(flatten)]
         confirm: apply::Confirm,
