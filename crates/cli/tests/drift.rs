@@ -5,11 +5,18 @@
 
 mod common;
 
-use common::Host;
-use common::drift::{Fact, mark, matrix};
+use common::drift::Told::{AsBefore, Says};
+use common::drift::{Fact, commands, mark, matrix, running};
+use common::{Host, With, until};
 
 fn length(host: &Host, guest: &str, disk: &str, size: u64) {
     host.in_folder(guest, |folder| std::fs::File::options().write(true).open(folder.join(disk)).unwrap().set_len(size).unwrap());
+}
+
+#[test]
+fn no_verb_is_missing() {
+    let Some(host) = Host::new("drift::verbs", With::Pool) else { return };
+    commands::are_whole(&host);
 }
 
 #[test]
@@ -23,17 +30,17 @@ fn the_size_and_kind_of_a_disk() {
                     length(host, guest, "disk1.raw", 4 << 20);
                     host.in_folder(guest, |folder| mark(&folder.join("disk1.raw"), (4 << 20) - 32, "far-behind-disk1"));
                 },
-                told: ("disk list GUEST", "4M (recorded: 1M)"),
+                told: Says("disk list GUEST", "4M (recorded: 1M)"),
             },
             Fact {
                 name: "a disk is smaller than recorded",
                 change: |host, guest| length(host, guest, "disk1.raw", 512 << 10),
-                told: ("disk list GUEST", "512K (recorded: 1M)"),
+                told: Says("disk list GUEST", "512K (recorded: 1M)"),
             },
             Fact {
                 name: "the kind of a disk is another one",
                 change: |host, guest| drop(host.sh("zfs", &["set", "chyves:disk1.kind=zvol", &host.dataset(guest)])),
-                told: ("disk list GUEST", "it is a file of 1M, recorded is a volume"),
+                told: Says("disk list GUEST", "it is a file of 1M, recorded is a volume"),
             },
         ],
     );
@@ -53,12 +60,12 @@ fn the_presence_of_a_disk() {
                         std::fs::remove_file(folder.join("disk1.raw")).unwrap();
                     });
                 },
-                told: ("disk list GUEST", "missing (recorded"),
+                told: Says("disk list GUEST", "missing (recorded"),
             },
             Fact {
                 name: "a file has the name of the next disk",
                 change: |host, guest| host.in_folder(guest, |folder| mark(&folder.join("disk2.raw"), 0, "of-somebody-else")),
-                told: ("disk add GUEST 1M --kind raw", "exists"),
+                told: Says("disk add GUEST 1M --kind raw", "exists"),
             },
             Fact {
                 name: "a link has the name of a disk",
@@ -71,7 +78,7 @@ fn the_presence_of_a_disk() {
                         std::os::unix::fs::symlink(&to, folder.join("disk1.raw")).unwrap();
                     });
                 },
-                told: ("disk list GUEST", "a symbolic link has its name"),
+                told: Says("disk list GUEST", "a symbolic link has its name"),
             },
         ],
     );
@@ -88,7 +95,7 @@ fn the_place_and_the_owner_of_a_guest() {
                     let to = host.mount_point().join(format!("elsewhere-{guest}"));
                     host.sh("zfs", &["set", &format!("mountpoint={}", to.display()), &host.dataset(guest)]);
                 },
-                told: ("info GUEST", "elsewhere-"),
+                told: Says("info GUEST", "elsewhere-"),
             },
             Fact {
                 name: "another dataset has the name of the guest",
@@ -97,14 +104,30 @@ fn the_place_and_the_owner_of_a_guest() {
                     host.sh("zfs", &["create", "-o", "canmount=noauto", &host.dataset(guest)]);
                     host.in_folder(guest, |folder| mark(&folder.join("notes"), 0, "of-somebody-else"));
                 },
-                told: ("info GUEST", "no guest"),
+                told: Says("info GUEST", "no guest"),
             },
             Fact {
                 name: "the guest is owned by another host",
                 change: |host, guest| {
                     host.sh("zfs", &["set", "chyves:owner=00000000-0000-4000-8000-000000000001", &host.dataset(guest)]);
                 },
-                told: ("info GUEST", "foreign"),
+                told: Says("info GUEST", "foreign"),
+            },
+            Fact {
+                name: "the identity of the guest is another one",
+                change: |host, guest| {
+                    host.sh("zfs", &["set", "chyves:uuid=00000000-0000-4000-8000-000000000002", &host.dataset(guest)]);
+                },
+                told: Says("info GUEST", "00000000-0000-4000-8000-000000000002"),
+            },
+            Fact {
+                name: "a snapshot is another one of the same name",
+                change: |host, guest| {
+                    let name = format!("{}@base", host.dataset(guest));
+                    host.sh("zfs", &["destroy", &name]);
+                    host.sh("zfs", &["snapshot", &name]);
+                },
+                told: Says("snapshot list GUEST -H -o snapshot,by", "base\tother"),
             },
         ],
     );
@@ -121,7 +144,7 @@ fn the_image_the_firmware_and_the_copy_of_the_settings() {
                     host.ok(&format!("set {guest} loader=uefi"));
                     host.in_folder(guest, |folder| std::fs::write(folder.join("uefi-vars.fd"), "of-somebody-else").unwrap());
                 },
-                told: ("firmware reset GUEST", "uefi-vars"),
+                told: Says("start GUEST", "the UEFI variables of `told` are those of another firmware"),
             },
             Fact {
                 name: "the image of the guest is gone",
@@ -130,14 +153,67 @@ fn the_image_the_firmware_and_the_copy_of_the_settings() {
                     host.sh("zfs", &["set", "chyves:loader=uefi", &host.dataset(guest)]);
                     host.sh("zfs", &["set", "chyves:uefi_firmware=gone", &host.dataset(guest)]);
                 },
-                told: ("start GUEST --dry-run", "gone"),
+                told: Says("info GUEST", "there is no image of firmware called `gone`"),
             },
             Fact {
                 name: "the copy of the settings is another one",
                 change: |host, guest| {
                     host.in_folder(guest, |folder| std::fs::write(folder.join("config.toml"), "\"disk0.size\" = \"9G\"\n").unwrap())
                 },
-                told: ("info GUEST", "disk1"),
+                told: AsBefore("info GUEST"),
+            },
+        ],
+    );
+}
+
+#[test]
+fn a_guest_that_runs() {
+    running::matrix(
+        "drift::running",
+        &[
+            Fact {
+                name: "a disk of a running guest is larger than recorded",
+                change: |host, guest| {
+                    length(host, guest, "disk1.raw", 4 << 20);
+                    host.in_folder(guest, |folder| mark(&folder.join("disk1.raw"), (4 << 20) - 32, "far-behind-disk1"));
+                },
+                told: Says("disk list GUEST", "4M (recorded: 1M)"),
+            },
+            Fact {
+                name: "the file of a disk of a running guest is gone",
+                change: |host, guest| {
+                    let to = host.work().join("taken.raw");
+                    host.in_folder(guest, |folder| {
+                        std::fs::copy(folder.join("disk1.raw"), to).unwrap();
+                        std::fs::remove_file(folder.join("disk1.raw")).unwrap();
+                    });
+                },
+                told: Says("disk list GUEST", "missing (recorded"),
+            },
+            Fact {
+                name: "a setting of a running guest is another one",
+                change: |host, guest| drop(host.sh("zfs", &["set", "chyves:ram=48M", &host.dataset(guest)])),
+                told: Says("info GUEST", "32M, 48M after the next start"),
+            },
+            Fact {
+                name: "a running guest is owned by another host",
+                change: |host, guest| {
+                    host.sh("zfs", &["set", "chyves:owner=00000000-0000-4000-8000-000000000001", &host.dataset(guest)]);
+                },
+                told: Says("info GUEST", "foreign"),
+            },
+            Fact {
+                name: "the tap of a running guest is out of its bridge",
+                change: running::take_tap_out,
+                told: Says("network check", "is in no bridge instead of lan"),
+            },
+            Fact {
+                name: "the hypervisor of a guest was killed",
+                change: |host, guest| {
+                    host.kill(host.pids(guest).0);
+                    until("the crash to be seen", || (host.state(guest) == "crashed").then_some(()));
+                },
+                told: Says("info GUEST", "crash"),
             },
         ],
     );

@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::networks::{self, interfaces};
+use common::networks::{self, addresses, furnish, ip, links};
 use common::{Host, Tree, With};
 use std::collections::BTreeMap;
 
@@ -25,7 +25,7 @@ const fn anew(there: &'static [&'static str], back: &'static [&'static str]) -> 
     Pair { there, back, anew: true }
 }
 
-const GUESTS: [Pair; 22] = [
+const GUESTS: [Pair; 35] = [
     pair(&["set web notes=x description=y"], &["unset web notes description"]),
     pair(&["set web template=yes"], &["unset web template"]),
     pair(&["set web cpu=2 ram=512M"], &["unset web cpu", "set web ram=64M"]),
@@ -48,15 +48,32 @@ const GUESTS: [Pair; 22] = [
     pair(&["image import ./disk.img --name disk"], &["image delete disk"]),
     pair(&["set web uefi_firmware=auto loader=uefi"], &["unset web uefi_firmware", "set web loader=bios"]),
     pair(&["network add web model=e1000 mac=58:9c:fc:00:00:77"], &["network remove web net1"]),
+    pair(&["network set web net0.model=e1000"], &["unset web net0.model"]),
+    pair(&["set web ci.enabled=yes ci.user=ann"], &["unset web ci.enabled ci.user"]),
+    pair(
+        &["set web ci.enabled=yes", "cloud-init set web --user-data ./user-data"],
+        &["cloud-init set web --no-user-data", "unset web ci.enabled"],
+    ),
+    pair(&["disk remove web disk0"], &["undelete web:disk0"]),
+    pair(&["disk move web disk0 disk9", "disk move web disk1 disk0"], &["disk move web disk0 disk1", "disk move web disk9 disk0"]),
+    pair(&["disk set web disk1 options=nocache"], &["unset web disk1.options"]),
+    pair(&["snapshot web@a", "snapshot web@b"], &["snapshot delete web@a", "snapshot delete web@b"]),
+    pair(&["clone web copy", "rename copy other", "delete other", "undelete other"], &["delete other", "trash empty"]),
+    pair(&["rename web other", "delete other"], &["undelete other", "rename other web"]),
+    pair(&["image rename kept other"], &["image rename other kept"]),
+    pair(&["create fresh --image kept loader=bios"], &["delete fresh", "trash empty"]),
+    pair(&["create fresh --image kept --full loader=bios"], &["delete fresh", "trash empty"]),
+    pair(&["set defaults loader=bios bridge=lan"], &["unset defaults loader bridge"]),
 ];
 
-const POOLS: [Pair; 3] = [
+const POOLS: [Pair; 4] = [
+    pair(&["pool promote OTHER"], &["pool promote POOL"]),
     pair(&["pool offline OTHER"], &["pool online OTHER"]),
     anew(&["pool remove OTHER"], &["pool init OTHER"]),
     anew(&["move web --pool OTHER"], &["move web --pool POOL", "trash empty"]),
 ];
 
-const NETWORKS: [Pair; 9] = [
+const NETWORKS: [Pair; 16] = [
     pair(&["network lan private"], &["network lan delete"]),
     pair(&["network lan attach em1"], &["network lan delete"]),
     pair(&["network lan attach em0 address=10.7.0.1/24"], &["network lan delete"]),
@@ -70,6 +87,39 @@ const NETWORKS: [Pair; 9] = [
     pair(&["network br0 attach em2"], &["network br0 detach", "network br0 delete"]),
     pair(&["network br0 attach em1"], &["network br0 detach", "network br0 delete"]),
     pair(&["network lan private address=10.9.0.1/24", "network lan set mtu=1400"], &["network lan set mtu=1500", "network lan delete"]),
+    pair(&["network lan attach em0 address=10.7.0.1/24"], &["network lan detach", "network lan delete"]),
+    pair(&["network lan attach em0 address=10.7.0.1/24"], &["network lan private", "network lan delete"]),
+    pair(&["network lan attach em0 address=10.7.0.1/24 address6=fd00:7::1/64"], &["network lan delete"]),
+    pair(&["network lan attach em0 address=10.7.0.1/24", "network lan migrate other"], &["network other delete"]),
+    pair(&["network lan attach em1", "network lan attach em3"], &["network lan attach em1", "network lan detach", "network lan delete"]),
+    pair(&["network lan private", "network default lan"], &["unset defaults bridge", "network lan delete"]),
+    pair(&["network lan private", "network add web lan"], &["network remove web net1", "network lan delete"]),
+];
+
+/// Of bridges whose guests get addresses from the host.
+const HIDDEN: [Pair; 2] = [
+    pair(&["network lan set nat=em1 address=10.9.0.1/24 dhcp=yes"], &["network lan delete"]),
+    pair(
+        &["network lan private address=10.9.0.1/24", "network lan set nat=em0 dhcp=yes"],
+        &["network lan private", "network lan set dhcp=no", "network lan delete"],
+    ),
+];
+
+/// On VLANs of an uplink.
+const VLANS: [Pair; 2] = [
+    pair(&["network lan attach em1 vlan=5"], &["network lan delete"]),
+    pair(&["network lan attach em1 vlan=5", "network lan attach em1 vlan=6"], &["network lan detach", "network lan delete"]),
+];
+
+/// On FreeBSD.
+const FREEBSD: [Pair; 7] = [
+    pair(&["network lan private"], &["network lan delete"]),
+    pair(&["network lan attach em1"], &["network lan delete"]),
+    pair(&["network lan attach em1", "network lan detach", "network lan attach em1"], &["network lan detach", "network lan delete"]),
+    pair(&["network lan attach em0 address=192.0.2.1/24"], &["network lan delete"]),
+    pair(&["network lan attach em0 address=192.0.2.1/24"], &["network lan detach", "network lan delete"]),
+    pair(&["network bridge5 attach em1 vlan=5"], &["network bridge5 delete"]),
+    pair(&["network lan attach epair0a"], &["network lan delete"]),
 ];
 
 /// What is compared.
@@ -80,36 +130,37 @@ struct State {
     network: Vec<String>,
 }
 
-fn state(host: &Host, pools: &[&str], anew: bool) -> State {
+/// Whose interfaces they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum System {
+    Linux,
+    FreeBsd,
+}
+
+/// The interfaces, with all that the system's own program prints of them, and what runs beside them.
+fn network(host: &Host, system: System) -> Vec<String> {
+    match system {
+        System::FreeBsd => host.sh("ifconfig", &["-a"]).lines().map(str::to_owned).collect(),
+        System::Linux => [links(host), addresses(host), vec![format!("{:?}", networks::services(host))]].concat(),
+    }
+}
+
+fn state(host: &Host, system: System, pools: &[&str], anew: bool) -> State {
     let mut tree = host.tree_of(pools);
     for values in tree.values_mut() {
         values.retain(|key, _| !(anew && ["guid", "creation", "createtxg"].contains(&key.as_str())));
     }
-    let mut network: Vec<String> = interfaces(host)
-        .iter()
-        .map(|i| {
-            let global: Vec<String> = i["addr_info"]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .filter(|a| a["scope"] == "global")
-                .map(|a| a["local"].to_string())
-                .collect();
-            format!("{} {} {} {} {global:?}", i["ifname"], i["master"], i["mtu"], i["ifalias"])
-        })
-        .collect();
-    network.extend(host.sh("ip", &["route", "show"]).lines().map(|l| l.replace(" linkdown", "")));
-    State { tree, files: host.files("web"), network }
+    State { tree, files: host.files("web"), network: network(host, system) }
 }
 
-fn check(host: &Host, pairs: &[Pair], pools: &[&str]) {
+fn check(host: &Host, system: System, pairs: &[Pair], pools: &[&str]) {
     let line = |line: &str| format!("{} --yes", line.replace("POOL", &host.pool).replace("OTHER", &format!("{}b", host.pool)));
     for Pair { there, back, anew } in pairs {
-        let before = state(host, pools, *anew);
+        let before = state(host, system, pools, *anew);
         there.iter().for_each(|l| drop(host.ok(&line(l))));
-        assert_ne!(state_or_none(host, pools, *anew), Some(&before).map(|s| format!("{s:?}")), "{there:?} changed nothing");
+        assert_ne!(state_or_none(host, system, pools, *anew), Some(&before).map(|s| format!("{s:?}")), "{there:?} changed nothing");
         back.iter().for_each(|l| drop(host.ok(&line(l))));
-        let after = state(host, pools, *anew);
+        let after = state(host, system, pools, *anew);
         assert_eq!(after.network, before.network, "{there:?}, then {back:?}");
         assert_eq!(after.files, before.files, "{there:?}, then {back:?}");
         let differs = |name: &String| after.tree.get(name) != before.tree.get(name);
@@ -120,17 +171,24 @@ fn check(host: &Host, pairs: &[Pair], pools: &[&str]) {
 }
 
 /// The same in words, where the guest is there at all.
-fn state_or_none(host: &Host, pools: &[&str], anew: bool) -> Option<String> {
+fn state_or_none(host: &Host, system: System, pools: &[&str], anew: bool) -> Option<String> {
     let there = host.command("zfs").args(["list", &host.dataset("web")]).output().unwrap().status.success();
-    there.then(|| format!("{:?}", state(host, pools, anew)))
+    there.then(|| format!("{:?}", state(host, system, pools, anew)))
 }
 
 /// The guest `web` with two disks and a snapshot.
 fn web(host: &Host) {
     std::fs::write(host.work().join("disk.img"), vec![7; 1 << 20]).unwrap();
+    std::fs::write(host.work().join("user-data"), "#cloud-config\npackages: [tmux]\n").unwrap();
+    host.ok("image import ./disk.img --name kept");
     host.ok("create web --disk raw --size 1M loader=bios ram=64M");
     host.ok("disk add web 1M --kind raw");
     host.in_folder("web", |folder| std::fs::write(folder.join("disk1.raw"), vec![9; 1 << 20]).unwrap());
+    // A text of one's own that was removed is an empty file: there is one from here on.
+    for line in ["set web ci.enabled=yes", "cloud-init set web --user-data ./user-data", "cloud-init set web --no-user-data"] {
+        host.ok(line);
+    }
+    host.ok("unset web ci.enabled");
     host.ok("snapshot web@base");
 }
 
@@ -138,7 +196,7 @@ fn web(host: &Host) {
 fn what_is_done_to_guests_and_their_disks() {
     let Some(host) = networks::host("inverse::guests", With::Pool) else { return };
     web(&host);
-    check(&host, &GUESTS, &[&host.pool]);
+    check(&host, System::Linux, &GUESTS, &[&host.pool]);
     host.nothing_is_left();
 }
 
@@ -149,21 +207,44 @@ fn what_is_done_to_pools_and_networks() {
     for line in [
         "link add em1 type veth peer name far1",
         "link set em1 up",
+        "link add em3 type veth peer name far3",
         "link add em2 type veth peer name far2",
         "link add br0 type bridge",
         "link set em2 master br0",
-        "address add 10.7.0.1/24 dev em0",
-        "address add 10.7.0.5/24 dev em0",
-        "route add default via 10.7.0.2 metric 9",
+        "link set em2 up",
+        "link set em3 up",
+        "link set br0 up",
     ] {
-        host.sh("ip", &line.split(' ').collect::<Vec<_>>());
+        ip(&host, line);
     }
-    check(&host, &NETWORKS, &[&host.pool]);
+    // Addresses with labels and broadcasts, secondary ones, other prefixes, IPv6, and default routes of both families.
+    furnish(&host);
+    ip(&host, "address add 10.7.128.1/17 dev em0");
+    if ["nft", "dnsmasq"].iter().all(|program| Host::has("inverse::hidden", program)) {
+        check(&host, System::Linux, &HIDDEN, &[&host.pool]);
+    }
+    if networks::has_vlans(&host, "inverse::vlans") {
+        check(&host, System::Linux, &VLANS, &[&host.pool]);
+    }
+    check(&host, System::Linux, &NETWORKS, &[&host.pool]);
     let second = host.second_pool();
     host.ok(&format!("pool init {second}"));
     // Snapshots stay with the original, which goes to the trash.
     host.ok("snapshot delete web@base --yes");
-    check(&host, &POOLS, &[&host.pool, &second]);
+    check(&host, System::Linux, &POOLS, &[&host.pool, &second]);
+}
+
+#[test]
+fn what_is_done_to_networks_of_freebsd() {
+    for settings in [&["release=13.5", "nics=em0,em1"][..], &["release=14.3", "nics=em0,em1"], &["release=15.0", "nics=em0,em1"]] {
+        let Some(host) = Host::freebsd("inverse::freebsd", With::Pool, settings) else { return };
+        host.ok(&format!("pool init {}", host.pool));
+        web(&host);
+        for line in ["em0 inet 192.0.2.1/24", "em0 inet 192.0.2.5/32 alias", "em0 inet6 2001:db8::1/64 alias", "em1 up"] {
+            host.sh("ifconfig", &line.split(' ').collect::<Vec<_>>());
+        }
+        check(&host, System::FreeBsd, &FREEBSD, &[&host.pool]);
+    }
 }
 
 #[test]

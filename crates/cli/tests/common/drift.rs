@@ -2,17 +2,26 @@
 //! a mount point, who owns the guest), and then each command is run. Nothing that was on the pool before the command may be
 //! lost by it, a command that refuses changes nothing, and the state is reported as it is.
 //!
+//! * [`commands`]: what is run, and that no verb is missing there
+//! * [`marks`]: what must not be lost
+//! * [`running`]: guests that run, which go on
+//!
 //! Each matrix adds what it tried and lost to the file that `CHYVES_TEST_DRIFT` names; scripts/test sums them up.
 //! `CHYVES_TEST_SHARE=K/N` has only every N-th case tried, beginning with the K-th.
 
+pub mod commands;
+mod marks;
+pub mod running;
+
 pub use super::matrix::share;
-use super::{Answer, Host, With, until};
+use super::{Answer, Host, PROGRAM, Tree, With, until};
+use commands::OFF;
+pub use marks::mark;
+use marks::marks;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Write;
-use std::os::unix::fs::FileExt;
-use std::path::Path;
-use std::process::Command;
+use std::process::Stdio;
 
 /// A fact that changes.
 pub struct Fact {
@@ -20,107 +29,202 @@ pub struct Fact {
     pub name: &'static str,
     /// Changes it; the word is the guest's name.
     pub change: fn(&Host, &str),
-    /// A command that reports it, and a part of its output; `GUEST` stands for the guest's name. Either stream, whatever its status.
-    pub told: (&'static str, &'static str),
+    /// How it is reported. `GUEST` stands for the guest's name.
+    pub told: Told,
 }
 
-/// The commands that are run on a guest of which a fact has changed. None of them is asked to lose anything.
-pub const COMMANDS: [&str; 21] = [
-    "info GUEST",
-    "disk list GUEST",
-    "set GUEST notes=x",
-    "set GUEST template=yes",
-    "snapshot GUEST@more",
-    "snapshot delete GUEST@base",
-    "snapshot diff GUEST@base",
-    "snapshot rollback GUEST@base",
-    "snapshot rollback GUEST@base --keep-settings",
-    "clone GUEST GUEST-c",
-    "clone GUEST@base GUEST-c -i",
-    "rename GUEST GUEST-r",
-    "delete GUEST",
-    "disk add GUEST 1M --kind raw",
-    "disk remove GUEST disk1",
-    "disk resize GUEST disk1 2M",
-    "disk resize GUEST disk1 1536K",
-    "disk move GUEST disk1 disk7",
-    "disk sync GUEST",
-    "start GUEST --dry-run",
-    "firmware reset GUEST",
-];
+/// How a changed fact is reported.
+#[derive(Debug, Clone, Copy)]
+pub enum Told {
+    /// By a command that says these words, on either stream and whatever its status, and does not say them before the change.
+    Says(&'static str, &'static str),
+    /// It changes nothing that counts: this command says the same as before.
+    AsBefore(&'static str),
+}
 
 /// The sizes of disks, in bytes.
 const DISK: u64 = 1 << 20;
 
-/// What stands at the ends of disks, and wherever a fact puts it.
-const MARKS: [&str; 6] = ["first-of-disk0", "last-of-disk0", "first-of-disk1", "last-of-disk1", "far-behind-disk1", "of-somebody-else"];
-
-/// Writes a mark into a file.
-pub fn mark(path: &Path, at: u64, mark: &str) {
-    File::options().write(true).create(true).truncate(false).open(path).unwrap().write_all_at(mark.as_bytes(), at).unwrap();
+/// What a command must leave as it is.
+struct Ground {
+    name: String,
+    kept: BTreeSet<&'static str>,
+    tree: Tree,
 }
 
-/// Runs each command on guests of which each of these facts has changed.
+impl Ground {
+    /// A guest of which a fact has changed.
+    fn new(host: &Host, name: String, fact: &Fact) -> Self {
+        guest(host, &name);
+        (fact.change)(host, &name);
+        let kept = marks(host, &name, &BTreeSet::new());
+        let tree = tree(host);
+        Self { name, kept, tree }
+    }
+}
+
+/// Runs each command on guests of which each of these facts has changed. A guest that a command left as it was serves the next.
 pub fn matrix(test: &str, facts: &[Fact]) {
-    let Some(host) = Host::new(test, With::Pool) else { return };
-    host.ok(&format!("pool init {}", host.pool));
+    let Some(host) = Host::new(test, With::Image) else { return };
+    host.second("");
     guest(&host, "other");
     let others = (bystander(&host), host.files("other"));
     let (which, of) = share();
-    let (mut tried, mut lost) = (0, Vec::new());
-    let cases = facts.iter().flat_map(|fact| COMMANDS.iter().map(move |line| (fact, *line)));
+    let mut tally = Tally::new(facts.iter().map(|fact| fact.name));
+    let mut ground: Option<(&str, Ground)> = None;
+    let cases = facts.iter().flat_map(|fact| OFF.iter().map(move |line| (fact, *line)));
     for (number, (fact, line)) in cases.enumerate().skip(which - 1).step_by(of) {
-        let name = format!("web{number}");
-        guest(&host, &name);
-        (fact.change)(&host, &name);
-        let kept = marks(&host, &name, &BTreeSet::new());
-        let before = host.tree();
-        let answer = run(&host, line, &name);
-        tried += 1;
-        let what = format!("{}: `{}`", fact.name, answer.line);
-        let now = marks(&host, &name, &kept);
-        let gone: Vec<&str> = kept.difference(&now).copied().collect();
-        if !gone.is_empty() {
-            lost.push(format!("{what}: {} gone (status {}): {}{}", gone.join(", "), answer.code, answer.out, answer.err));
-        }
-        if !(0..=5).contains(&answer.code) {
-            lost.push(format!("{what}: ends with {}: {}", answer.code, answer.err));
-        }
-        if answer.code != 0 {
-            let after = host.tree();
-            if after != before {
-                let differs = |n: &&String| before.get(*n) != after.get(*n);
-                let names: BTreeSet<&String> = before.keys().chain(after.keys()).filter(differs).collect();
-                lost.push(format!("{what}: refused, and changed {names:?}: {}", answer.err));
+        let old = ground.take();
+        let kept = match old {
+            Some((name, ground)) if name == fact.name => Some(ground),
+            Some((_, old)) => {
+                clear(&host, &old.name);
+                None
             }
-            if !answer.err.contains("hint:") && !answer.err.contains("because:") {
-                lost.push(format!("{what}: refused without a reason: {}", answer.err));
-            }
+            None => None,
+        };
+        let mut now = kept.unwrap_or_else(|| Ground::new(&host, format!("web{number}"), fact));
+        if judge(&host, fact.name, line, &mut now, &mut tally) {
+            ground = Some((fact.name, now));
+        } else {
+            clear(&host, &now.name);
         }
-        clear(&host, &name);
-        assert!(lost.len() < 8, "{}", lost.join("\n"));
+    }
+    if let Some((_, old)) = ground {
+        clear(&host, &old.name);
     }
     for fact in facts {
-        guest(&host, "told");
-        (fact.change)(&host, "told");
-        let (line, words) = fact.told;
-        let answer = run(&host, line, "told");
-        if !answer.out.contains(words) && !answer.err.contains(words) {
-            lost.push(format!("{}: `{}` does not tell `{words}`: {}{}", fact.name, answer.line, answer.out, answer.err));
-        }
-        clear(&host, "told");
+        reported(&host, fact, &mut tally);
     }
     if (bystander(&host), host.files("other")) != others {
-        lost.push("a guest that no command named is another one".to_owned());
+        tally.lost.push("a guest that no command named is another one".to_owned());
     }
-    for fact in facts {
-        tell(fact.name, COMMANDS.len(), tried / facts.len(), lost.iter().filter(|l| l.starts_with(fact.name)).count());
+    tally.end(OFF.len());
+}
+
+/// Runs one command and judges what it left; whether that is all as it was.
+fn judge(host: &Host, fact: &str, line: &str, ground: &mut Ground, tally: &mut Tally) -> bool {
+    let answer = run(host, line, &ground.name);
+    let what = format!("{fact}: `{}`", answer.line);
+    let now = marks(host, &ground.name, &ground.kept);
+    let gone: Vec<&str> = ground.kept.difference(&now).copied().collect();
+    tally.tried(fact);
+    if !gone.is_empty() {
+        tally.lost(format!("{what}: {} gone (status {}): {}{}", gone.join(", "), answer.code, answer.out, answer.err));
     }
-    assert!(lost.is_empty(), "{}", lost.join("\n"));
+    if !(0..=5).contains(&answer.code) {
+        tally.lost(format!("{what}: ends with {}: {}", answer.code, answer.err));
+    }
+    let after = tree(host);
+    let same = after == ground.tree;
+    if answer.code != 0 {
+        if !same {
+            let differs = |n: &&String| ground.tree.get(*n) != after.get(*n);
+            let names: BTreeSet<&String> = ground.tree.keys().chain(after.keys()).filter(differs).collect();
+            tally.lost(format!("{what}: refused, and changed {names:?}: {}", answer.err));
+        }
+        if !answer.err.contains("hint:") && !answer.err.contains("because:") && !answer.out.contains("→") {
+            tally.lost(format!("{what}: refused without a reason: {}", answer.err));
+        }
+    }
+    let same = same && now == ground.kept;
+    ground.kept = now;
+    same
+}
+
+/// Whether a fact is reported, and not where it has not changed.
+fn reported(host: &Host, fact: &Fact, tally: &mut Tally) {
+    let ask = |line: &str, change: bool| {
+        guest(host, "told");
+        if change {
+            (fact.change)(host, "told");
+        }
+        let answer = run(host, line, "told");
+        let _ = host.chyves("stop told --now");
+        clear(host, "told");
+        answer
+    };
+    let (Told::Says(line, _) | Told::AsBefore(line)) = fact.told;
+    let (before, now) = (ask(line, false), ask(line, true));
+    tally.told(fact.name, fact.told, &before, &now);
+}
+
+/// What was tried and lost of each fact.
+pub struct Tally {
+    facts: Vec<(&'static str, usize)>,
+    lost: Vec<String>,
+}
+
+impl Tally {
+    /// Nothing yet.
+    pub fn new(facts: impl Iterator<Item = &'static str>) -> Self {
+        Self { facts: facts.map(|fact| (fact, 0)).collect(), lost: Vec::new() }
+    }
+
+    /// One more case of a fact.
+    pub fn tried(&mut self, fact: &str) {
+        self.facts.iter_mut().filter(|(name, _)| *name == fact).for_each(|(_, tried)| *tried += 1);
+    }
+
+    /// Something is lost or wrong; the text begins with the fact. Too much of it ends the test.
+    #[track_caller]
+    pub fn lost(&mut self, what: String) {
+        self.lost.push(what);
+        assert!(self.lost.len() < 8, "{}", self.lost.join("\n"));
+    }
+
+    /// Judges how a fact is reported, by what the command says before and after the change.
+    pub fn told(&mut self, fact: &str, told: Told, before: &Answer, now: &Answer) {
+        let said = |answer: &Answer, words: &str| answer.out.contains(words) || answer.err.contains(words);
+        match told {
+            Told::Says(line, words) if said(before, words) => {
+                self.lost(format!("{fact}: `{line}` says `{words}` before the change already: {}{}", before.out, before.err));
+            }
+            Told::Says(line, words) if !said(now, words) => {
+                self.lost(format!("{fact}: `{line}` does not say `{words}`: {}{}", now.out, now.err));
+            }
+            Told::AsBefore(line) if stable(&before.out) != stable(&now.out) => {
+                self.lost(format!("{fact}: `{line}` says something else than before: {}\n{}", before.out, now.out));
+            }
+            Told::Says(..) | Told::AsBefore(_) => {}
+        }
+    }
+
+    /// Reports it all, where a person and where scripts/test will see it; fails where something was lost.
+    pub fn end(self, commands: usize) {
+        for (fact, tried) in &self.facts {
+            let lost = self.lost.iter().filter(|l| l.starts_with(fact)).count();
+            println!("drift: {fact}: {tried} cases tried, {lost} lost");
+            if let Some(path) = std::env::var_os("CHYVES_TEST_DRIFT") {
+                let file = File::options().append(true).create(true).open(path);
+                file.and_then(|mut f| f.write_all(format!("{fact}\t{commands}\t{tried}\t{lost}\n").as_bytes()))
+                    .expect("what was tried must be reported");
+            }
+        }
+        assert!(self.lost.is_empty(), "{}", self.lost.join("\n"));
+    }
+}
+
+/// Lines that are the same for two guests of one kind.
+fn stable(text: &str) -> Vec<&str> {
+    let varies = |l: &&str| ["uuid:", "created:", "used:", "networks:", "disks:"].iter().any(|label| l.starts_with(label));
+    text.lines().filter(|l| !varies(l)).collect()
 }
 
 fn run(host: &Host, line: &str, guest: &str) -> Answer {
-    host.chyves(&format!("{} --yes", line.replace("GUEST", guest)))
+    let line = format!("{} --yes", line.replace("GUEST", guest).replace("OTHER", &format!("{}b", host.pool)));
+    if !line.starts_with("send ") {
+        return host.chyves(&line);
+    }
+    // What it prints is no text.
+    let output = host.command(PROGRAM).args(line.split(' ')).stdin(Stdio::null()).output().unwrap();
+    let err = String::from_utf8(output.stderr).unwrap();
+    Answer { line, code: output.status.code().unwrap_or(128), out: String::new(), err }
+}
+
+/// Both pools.
+fn tree(host: &Host) -> Tree {
+    host.tree_of(&[&host.pool, &format!("{}b", host.pool)])
 }
 
 /// Makes a guest with two disks, whose ends are marked, and the snapshot `base`.
@@ -144,68 +248,13 @@ fn bystander(host: &Host) -> Vec<(String, String)> {
     own.map(|(name, values)| (name.clone(), format!("{values:?}"))).collect()
 }
 
-/// Every dataset that a case has made or changed: all but the bystander's and chyves' own.
-fn datasets(host: &Host, snapshots: bool) -> Vec<String> {
-    let kind = if snapshots { "snapshot" } else { "filesystem" };
-    let listed = host.sh("zfs", &["list", "-H", "-r", "-o", "name", "-t", kind, &format!("{}/chyves", host.pool)]);
-    let inner = |n: &&str| (n.contains("/guests/") || n.contains("/trash/") || n.contains("-aside")) && !n.contains("/guests/other");
-    listed.lines().filter(inner).map(str::to_owned).collect()
-}
-
-/// The marks that can be found: in the files of all guests and of the trash, and beside the pool; where one of the wanted is
-/// not there, in snapshots too.
-fn marks(host: &Host, name: &str, wanted: &BTreeSet<&'static str>) -> BTreeSet<&'static str> {
-    let mut found = BTreeSet::new();
-    search(&host.work(), &mut found);
-    for dataset in datasets(host, false) {
-        // One that cannot be mounted where it is looked at through a clone of a snapshot of it.
-        let mounted = host.zfs_get("mounted", &dataset) == "yes";
-        if mounted || host.command("zfs").args(["mount", &dataset]).output().unwrap().status.success() {
-            search(&host.open_path(host.zfs_get("mountpoint", &dataset)), &mut found);
-            if !mounted {
-                host.sh("zfs", &["unmount", &dataset]);
-            }
-        }
-    }
-    if wanted.is_subset(&found) {
-        return found;
-    }
-    for snapshot in datasets(host, true) {
-        let clone = format!("{}/look-{name}", host.pool);
-        if host.command("zfs").args(["clone", &snapshot, &clone]).output().unwrap().status.success() {
-            search(&host.open_path(host.zfs_get("mountpoint", &clone)), &mut found);
-            until("the clone to be let go", || {
-                host.command("zfs").args(["destroy", &clone]).output().unwrap().status.success().then_some(())
-            });
-        }
-    }
-    found
-}
-
-fn search(folder: &Path, found: &mut BTreeSet<&'static str>) {
-    let wanted = MARKS.iter().flat_map(|m| ["-e", m]);
-    let told = Command::new("grep").args(["-r", "-a", "-o", "-h", "-F"]).args(wanted).arg(folder).output().unwrap().stdout;
-    let told = String::from_utf8_lossy(&told);
-    found.extend(MARKS.iter().copied().filter(|m| told.lines().any(|l| l == *m)));
-}
-
 /// Takes away what a case has left.
 fn clear(host: &Host, name: &str) {
     let _ = host.chyves("repair --yes");
-    for dataset in [datasets(host, false), vec![format!("{}/{name}-aside", host.pool)]].concat().iter().rev() {
+    for dataset in [marks::datasets(host, false), vec![format!("{}/{name}-aside", host.pool)]].concat().iter().rev() {
         let _ = host.command("zfs").args(["destroy", "-r", dataset]).output().unwrap();
     }
     for entry in std::fs::read_dir(host.work()).unwrap().flatten() {
         let _ = std::fs::remove_file(entry.path());
-    }
-}
-
-/// Tells what was tried and lost, where a person and where scripts/test will see it.
-pub fn tell(fact: &str, commands: usize, tried: usize, lost: usize) {
-    println!("drift: {fact}: {tried} cases tried, {lost} lost");
-    if let Some(path) = std::env::var_os("CHYVES_TEST_DRIFT") {
-        let file = File::options().append(true).create(true).open(path);
-        file.and_then(|mut f| f.write_all(format!("{fact}\t{commands}\t{tried}\t{lost}\n").as_bytes()))
-            .expect("what was tried must be told");
     }
 }

@@ -111,3 +111,68 @@ pub fn everything(host: &Host) -> String {
     let settings = host.ok("get global -H").out + &host.ok("get defaults bridge -H").out;
     format!("{:#?}\n{rules}\n{servers} servers\n{}\n{routes}\n{settings}", shape(host), String::from_utf8_lossy(&files))
 }
+
+/// The host's addresses and routes by an interface, in their order, with all that the kernel tells.
+pub fn addresses(host: &Host) -> Vec<String> {
+    let mut all = Vec::new();
+    for interface in interfaces(host) {
+        for told in interface["addr_info"].as_array().into_iter().flatten().filter(|a| a["scope"] == "global") {
+            let mut told = told.clone();
+            // An address that is new again is tried out again.
+            for passing in ["tentative", "protocol"] {
+                told.as_object_mut().unwrap().remove(passing);
+            }
+            all.push(format!("{} {told}", interface["ifname"]));
+        }
+    }
+    for family in ["-4", "-6"] {
+        let mut routes: Vec<String> = host.sh("ip", &[family, "route", "show", "table", "all"]).lines().map(str::to_owned).collect();
+        routes.retain(|r| !r.contains("proto kernel") && !r.contains("fe80::") && !r.starts_with("multicast"));
+        // Whether the other end is up is not the route's.
+        routes = routes.iter().map(|r| r.replace(" linkdown", "").replace(" dead", "").trim_end().to_owned()).collect();
+        routes.sort();
+        all.extend(routes);
+    }
+    all
+}
+
+/// Runs a line of `ip`.
+pub fn ip(host: &Host, line: &str) {
+    host.sh("ip", &line.split(' ').collect::<Vec<_>>());
+}
+
+/// Several addresses and routes of both families on `em0`.
+pub fn furnish(host: &Host) {
+    for line in [
+        "address add 10.7.0.1/24 broadcast 10.7.0.255 dev em0",
+        "address add 10.7.0.5/24 label em0:web dev em0",
+        "address add 10.7.0.6/24 dev em0",
+        "address add 10.8.0.1/24 dev em0",
+        "-6 address add fd00:7::1/64 nodad dev em0",
+        "-6 address add fd00:7::2/64 nodad dev em0",
+        "route add default via 10.7.0.2 metric 50",
+        "route add 10.20.0.0/16 via 10.8.0.2 proto static",
+        "-6 route add default via fd00:7::9 metric 60",
+    ] {
+        ip(host, line);
+    }
+}
+
+/// All interfaces as the kernel has them: kind, flags, membership, VLAN, size and what is written on them. Whether the other end is up
+/// is not the interface's.
+pub fn links(host: &Host) -> Vec<String> {
+    let line = |i: &Value| {
+        let mut flags: Vec<&str> = i["flags"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        flags.retain(|flag| !["NO-CARRIER", "LOWER_UP"].contains(flag));
+        flags.sort_unstable();
+        let (info, data) = (&i["linkinfo"]["info_kind"], &i["linkinfo"]["info_data"]);
+        let filters = (&data["vlan_filtering"], &data["id"]);
+        format!(
+            "{} {info} {filters:?} {} {} {} {flags:?} promiscuous {}",
+            i["ifname"], i["master"], i["mtu"], i["ifalias"], i["promiscuity"]
+        )
+    };
+    let mut all: Vec<String> = interfaces(host).iter().map(line).collect();
+    all.sort();
+    all
+}

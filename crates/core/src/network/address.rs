@@ -113,9 +113,21 @@ pub fn replaced(before: &[Assigned], gone: &[Cidr], new: &[Cidr]) -> Vec<Assigne
             return Some(a.clone());
         }
         let next = new.iter().position(|n| n.address.is_ipv4() == a.address.address.is_ipv4())?;
-        Some(Assigned { address: new.remove(next), detail: Detail::default() })
+        let address = new.remove(next);
+        Some(Assigned { address, detail: a.detail_for(address) })
     };
     before.iter().filter_map(one).collect()
+}
+
+impl Assigned {
+    /// What holds of an address that takes this one's place: in the same network all that is not of this address alone.
+    fn detail_for(&self, address: Cidr) -> Detail {
+        if address.prefix == self.address.prefix && address.overlaps(self.address) {
+            Detail { peer: None, valid: None, preferred: None, ..self.detail.clone() }
+        } else {
+            Detail::default()
+        }
+    }
 }
 
 impl Interface {
