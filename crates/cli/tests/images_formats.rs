@@ -152,21 +152,72 @@ fn what_is_no_image_does_not_become_a_raw_disk() {
     }
     host.ok("image import qed --kind raw");
     host.ok("image import text --kind raw").says("not a multiple of 512");
-    // Three different things can be wrong with what is compressed.
-    std::fs::write(host.work().join("disk.img"), disk()).unwrap();
-    host.sh("sh", &["-c", "gzip -k disk.img; (cat disk.img.gz; echo more and more) >trailing.gz; xz -k -0 disk.img; (cat disk.img.xz; echo more and more) >trailing.xz"]);
-    for name in ["trailing.gz", "trailing.xz"] {
-        host.chyves(&format!("image import {name}")).ends(1).says("trailing bytes").is_silent_of("damaged");
+    host.nothing_is_left();
+}
+
+/// Three different things can be wrong with what is compressed or archived, and each has a message of its own, whatever decodes it.
+#[test]
+fn unsupported_trailing_and_damaged_are_three_messages_of_every_decoder() {
+    let Some(host) = Host::new("images::faults", With::Pool) else { return };
+    host.ok(&format!("pool init {}", host.pool));
+    // Content that no decoder can shorten to nothing, so that a change in the middle hits data.
+    let mut seed = 1u64;
+    let mut noise = || {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 56) as u8
+    };
+    std::fs::write(host.work().join("disk.img"), (0..64 << 10).map(|_| noise()).collect::<Vec<u8>>()).unwrap();
+    host.sh("sh", &["-c", "gzip -k disk.img; bzip2 -k disk.img; xz -k -0 disk.img; zstd -q -k disk.img; tar cf disk.img.tar disk.img"]);
+    host.sh("python3", &["-c", "import zipfile as z; z.ZipFile('disk.img.zip', 'w', z.ZIP_DEFLATED).write('disk.img')"]);
+    let read = |name: &str| std::fs::read(host.work().join(name)).unwrap();
+    let import = |name: &str, bytes: &[u8]| {
+        std::fs::write(host.work().join(name), bytes).unwrap();
+        host.chyves(&format!("image import {name} --name {}", name.replace('.', "-")))
+    };
+    for (packing, zeros_pad) in [("gz", true), ("bz2", true), ("xz", true), ("zst", false), ("tar", true), ("zip", false)] {
+        let whole = read(&format!("disk.img.{packing}"));
+        let with = |tail: &[u8]| [whole.as_slice(), tail].concat();
+        // However short: less than a header of another member, too.
+        for tail in [&b"x"[..], b"more and more and more"].iter().take(if packing == "gz" { 2 } else { 1 }) {
+            let answer = import(&format!("trailing.{packing}"), &with(tail));
+            answer.ends(1).says("has trailing bytes").is_silent_of("damaged").is_silent_of("not supported");
+        }
+        // Zeros fill a block of a tape or a disk.
+        let padded = import(&format!("padded.{packing}"), &with(&[0; 2048]));
+        if zeros_pad {
+            padded.ends(0);
+        } else {
+            padded.ends(1).says("has trailing bytes");
+        }
+        let truncated = [whole.len() / 2].into_iter().chain(matches!(packing, "gz" | "xz" | "bz2" | "zip").then_some(whole.len() - 3));
+        for length in truncated {
+            let answer = import(&format!("truncated.{packing}"), &whole[..length]);
+            answer.ends(1).says("is damaged").says("truncated").is_silent_of("trailing").is_silent_of("not supported");
+        }
+        let mut corrupt = whole.clone();
+        // What a tar archive has of its files has no checksum; its headers have one.
+        let at = if packing == "tar" { 100 } else { whole.len() / 2 };
+        corrupt[at] ^= 0x55;
+        let answer = import(&format!("corrupt.{packing}"), &corrupt);
+        answer.ends(1).says("is damaged").says("corrupt").is_silent_of("trailing").is_silent_of("not supported");
     }
-    // A method of compression that is not read here: the archive may be intact.
-    let bzip2 = "import zipfile as z; z.ZipFile('unsupported.zip', 'w', z.ZIP_BZIP2).write('disk.img')";
-    host.sh("python3", &["-c", bzip2]);
-    host.chyves("image import unsupported.zip").ends(1).says("cannot be read here").says("may be intact").is_silent_of("damaged");
-    let mut damaged = std::fs::read(host.work().join("disk.img.gz")).unwrap();
-    let middle = damaged.len() / 2;
-    damaged[middle] ^= 0x55;
-    write("damaged.gz", &damaged);
-    host.chyves("image import damaged.gz").ends(1).says("cannot be unpacked").is_silent_of("trailing").is_silent_of("cannot be read here");
+    // Members one after the other are one file, as their own programs read them.
+    for packing in ["gz", "bz2", "xz", "zst"] {
+        let whole = read(&format!("disk.img.{packing}"));
+        import(&format!("two.{packing}"), &[whole.as_slice(), &whole].concat()).ends(0).says("disk of 128K");
+    }
+    // A method, a dictionary, a window or a check that is not read here: what is in it may be intact.
+    host.sh("python3", &["-c", "import zipfile as z; z.ZipFile('method.zip', 'w', z.ZIP_BZIP2).write('disk.img')"]);
+    // A window of 2^31 bytes: the magic, the frame's descriptor, the window's, and an empty block.
+    std::fs::write(host.work().join("window.zst"), b"\x28\xb5\x2f\xfd\x00\xa8\x01\x00\x00").unwrap();
+    // Flags of a version to come, with the right checksum of them.
+    let flags =
+        "import zlib, struct; f = b'\\x01\\x00'; open('flags.xz', 'wb').write(b'\\xfd7zXZ\\0' + f + struct.pack('<I', zlib.crc32(f)))";
+    host.sh("python3", &["-c", flags]);
+    for name in ["method.zip", "window.zst", "flags.xz"] {
+        let answer = host.chyves(&format!("image import {name}"));
+        answer.ends(1).says("is not supported").says("may be intact").is_silent_of("damaged").is_silent_of("trailing");
+    }
     host.nothing_is_left();
 }
 

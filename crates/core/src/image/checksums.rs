@@ -23,15 +23,18 @@ pub fn find(list: &str, names: &[&str]) -> Result<Hash> {
 pub fn find_in(list: &str, list_name: &str, names: &[&str]) -> Result<Hash> {
     let list_name = list_name.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
     let is_blake2 = ["b2sum", "blake2"].iter().any(|word| list_name.contains(word)) || list_name.rsplit('.').next() == Some("b2");
+    let is_sha512 = is_of_sha512(list, &list_name);
     let untagged = |hash: Hash| match hash.kind {
         HashKind::Sha512 if is_blake2 => Said::Unsupported("BLAKE2b".into()),
-        _ => Said::Hash(hash),
+        HashKind::Sha512 if !is_sha512 => Said::Ambiguous(hash.hex),
+        HashKind::Md5 | HashKind::Sha1 | HashKind::Sha256 | HashKind::Sha512 => Said::Hash(hash),
     };
     let shown = printable(names.first().copied().unwrap_or_default(), 120);
     let mut found: Option<Hash> = None;
     let mut entries = 0;
     let mut alone = Vec::new();
     let mut unsupported: Option<String> = None;
+    let mut ambiguous: Option<String> = None;
     // Gentoo's DIGESTS say before each group of what kind it is.
     let mut group: Option<String> = None;
     for line in list.trim_start_matches('\u{feff}').lines().map(|line| line.trim_end_matches('\r').trim()) {
@@ -70,6 +73,10 @@ pub fn find_in(list: &str, list_name: &str, names: &[&str]) -> Result<Hash> {
                     unsupported = Some(kind);
                     continue;
                 }
+                Said::Ambiguous(hex) => {
+                    ambiguous = Some(hex);
+                    continue;
+                }
             };
             match &found {
                 Some(before) if before.kind == hash.kind && before.hex != hash.hex => {
@@ -88,7 +95,15 @@ pub fn find_in(list: &str, list_name: &str, names: &[&str]) -> Result<Hash> {
         match only {
             Said::Hash(hash) => return Ok(hash.clone()),
             Said::Unsupported(kind) => unsupported = Some(kind.clone()),
+            Said::Ambiguous(hex) => ambiguous = Some(hex.clone()),
         }
+    }
+    if let (None, Some(hex)) = (&found, ambiguous) {
+        return Err(Problem::failed(format!("the list of checksums does not say of what kind the hash of `{shown}` is"))
+            .on(&shown)
+            .because("it has 128 digits, as SHA512 and BLAKE2b have, and neither the list nor its name says which")
+            .hint(format!("if it is SHA512: --hash sha512:{hex}, or name the list SHA512SUMS"))
+            .hint("if it is BLAKE2b, which is not supported: check the file with `b2sum -c LIST`, and import it without --checksums"));
     }
     if let (None, Some(kind)) = (&found, unsupported) {
         return Err(Problem::failed(format!("the list of checksums has only hashes of `{shown}` that are not supported: {kind}"))
@@ -112,6 +127,15 @@ enum Said {
     Hash(Hash),
     /// A hash of a kind that is not computed here.
     Unsupported(String),
+    /// The digits of a hash of which nothing says whether it is SHA-512 or BLAKE2b.
+    Ambiguous(String),
+}
+
+/// Whether a list or its name says that its hashes are SHA-512. What a signed text says of the hash of its signature is another's.
+fn is_of_sha512(list: &str, name: &str) -> bool {
+    let says = |text: &str| text.contains("sha512") || text.contains("sha-512");
+    let digits = |line: &str| line.split([' ', '\t']).next().is_some_and(|word| Hash::bare(word.trim_start_matches('\\')).is_some());
+    says(name) || list.lines().filter(|line| !line.starts_with("Hash:") && !digits(line)).any(|line| says(&line.to_ascii_lowercase()))
 }
 
 /// One line: a hash and the file it is of.
@@ -254,7 +278,19 @@ mod tests {
             assert!(why(&format!("{b}\n"), from).ends_with("not supported: BLAKE2b"), "{from}");
             assert!(find_in(&format!("SHA512 (disk.img) = {b}\n"), from, &["disk.img"]).is_ok(), "{from}");
         }
-        assert!(find_in(&format!("{b} *disk.img\n"), "SHA512SUMS", &["disk.img"]).is_ok());
+        for (list, from) in [
+            (format!("{b} *disk.img\n"), "SHA512SUMS"),
+            (format!("{b}\n"), "https://h/disk.img.sha512"),
+            (format!("# SHA-512 of all files\n{b}  disk.img\n"), "SUMS"),
+        ] {
+            assert!(find_in(&list, from, &["disk.img"]).is_ok(), "{from}");
+        }
+        // Without a word of it, and where only the signature has such a hash, or only a file's name says so.
+        for list in [format!("{b}  disk.img\n"), format!("{b}\n"), format!("Hash: SHA512\n\n{b}  disk.img\n{b}  sha512.img\n")] {
+            let problem = find_in(&list, "SUMS", &["disk.img"]).unwrap_err();
+            assert!(problem.message.contains("does not say of what kind"), "{}", problem.message);
+            assert!(problem.hints[0].contains(&format!("--hash sha512:{b}")), "{:?}", problem.hints);
+        }
         // A link and what it leads to are one file.
         assert!(find(&format!("{a}  real.img\n"), &["link.img", "real.img"]).is_ok());
         let wide: Vec<u8> = [0xff, 0xfe].into_iter().chain(format!("{a}  disk.img\n").encode_utf16().flat_map(u16::to_le_bytes)).collect();

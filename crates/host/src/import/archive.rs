@@ -5,19 +5,21 @@
 
 use super::chunks::carried;
 use super::content::{Content, Packing};
+use super::fault::{self, Fault};
 use super::open::At;
 use super::ova::{Appliance, Hashed, Part};
 use super::sparse;
-use super::unpack::{Unpacker, damaged};
+use super::unpack::Unpacker;
 use chyves_core::error::{Problem, Result};
 use chyves_core::value::printable;
 use std::io::{self, Read};
 use tar::EntryType;
+use zip::result::ZipError;
 
 /// The image in a tar archive.
 pub(super) fn tar(unpacker: &mut Unpacker, from: &mut dyn Read) -> Result<Content> {
     let name = unpacker.shown();
-    let broken = |e: io::Error| super::chunks::problem(e, |e| damaged(&name, Packing::Tar, &e));
+    let broken = |e: io::Error| super::chunks::problem(e, |e| fault::of(&name, Packing::Tar, &e));
     let mut archive = tar::Archive::new(from);
     let mut found: Option<(String, Content)> = None;
     // An appliance: its description comes first, then what it describes.
@@ -116,11 +118,14 @@ pub(super) fn zip(unpacker: &mut Unpacker, file: At) -> Result<Content> {
     let name = unpacker.shown();
     let broken = |e: zip::result::ZipError| {
         let error = match e {
-            zip::result::ZipError::Io(e) => e,
-            other => io::Error::new(io::ErrorKind::InvalidData, other.to_string()),
+            ZipError::Io(e) => e,
+            ZipError::UnsupportedArchive(what) => Fault::Unsupported(what.into()).into(),
+            ZipError::CompressionMethodNotSupported(method) => Fault::Unsupported(format!("compression method {method}")).into(),
+            _ => io::ErrorKind::InvalidData.into(),
         };
-        damaged(&name, Packing::Zip, &error)
+        fault::of(&name, Packing::Zip, &error)
     };
+    ends_with_its_directory(&file).map_err(|e| fault::of(&name, Packing::Zip, &e))?;
     let mut archive = zip::ZipArchive::new(io::BufReader::new(file)).map_err(broken)?;
     let mut found: Option<(usize, String)> = None;
     let mut all = Vec::new();
@@ -150,6 +155,24 @@ pub(super) fn zip(unpacker: &mut Unpacker, file: At) -> Result<Content> {
     let content = unpacker.layer(&mut named, &path)?;
     unpacker.drain(&mut named)?;
     Ok(content)
+}
+
+/// Checks that a zip archive ends where the end of its directory says that it does.
+fn ends_with_its_directory(file: &At) -> io::Result<()> {
+    /// The record without its comment, which may have 65,535 bytes.
+    const RECORD: usize = 22;
+    let length = file.length()?;
+    let tail = length.min(RECORD as u64 + 0xffff);
+    let mut bytes = vec![0; usize::try_from(tail).unwrap_or_default()];
+    file.read_exact_at(&mut bytes, length - tail)?;
+    let records = bytes.windows(RECORD).enumerate().filter(|(_, window)| window.starts_with(b"PK\x05\x06"));
+    let ends: Vec<usize> = records.map(|(at, w)| at + RECORD + usize::from(u16::from_le_bytes([w[20], w[21]]))).collect();
+    if ends.contains(&bytes.len()) {
+        return Ok(());
+    }
+    // Without any, or with one that goes on behind the end, the archive is truncated.
+    let appended = ends.iter().any(|end| *end < bytes.len());
+    Err(if appended { Fault::Trailing.into() } else { io::ErrorKind::UnexpectedEof.into() })
 }
 
 /// The records that stand before an entry.
@@ -198,7 +221,7 @@ impl Read for Counted<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let n = self.from.read(into)?;
         if n == 0 && !into.is_empty() && self.left > 0 {
-            return Err(carried(damaged(self.name, Packing::Tar, &io::ErrorKind::UnexpectedEof.into())));
+            return Err(carried(fault::of(self.name, Packing::Tar, &io::ErrorKind::UnexpectedEof.into())));
         }
         self.left = self.left.saturating_sub(n as u64);
         Ok(n)
@@ -215,7 +238,7 @@ impl Read for Named<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         self.from.read(into).map_err(|e| match e.kind() {
             io::ErrorKind::Interrupted => e,
-            _ => carried(damaged(self.name, Packing::Zip, &e)),
+            _ => carried(super::chunks::problem(e, |e| fault::of(self.name, Packing::Zip, &e))),
         })
     }
 }

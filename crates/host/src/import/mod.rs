@@ -8,7 +8,7 @@
 //!        thread               │           thread              │        this thread, and one that hashes
 //! ```
 //!
-//! * [`content`], [`foreign`], [`optical`]: what a beginning says it is; [`unpack`], [`archive`], [`zstd`]: layers; [`convert`]: disk formats
+//! * [`content`], [`foreign`], [`optical`]: what a beginning says it is; [`unpack`], [`members`], [`zstd`], [`archive`], [`fault`]: layers; [`convert`]: disk formats
 //! * [`fetch`], [`http`], [`name`], [`failure`], [`watch`], [`proxy`], [`ftp`], [`part`]: servers, and going on after a cut
 //! * [`open`], [`layout`], [`nbd`]: files that others may own, whether an image is complete, what a converter sees
 //! * [`trust`], [`digest`], [`signature`]: what a file must be, and whether it is
@@ -23,6 +23,7 @@ pub(crate) mod content;
 pub(crate) mod convert;
 pub(crate) mod digest;
 mod failure;
+mod fault;
 mod fetch;
 mod firmware;
 mod foreign;
@@ -30,6 +31,7 @@ mod ftp;
 mod hints;
 mod http;
 mod layout;
+mod members;
 pub mod name;
 mod nbd;
 pub(crate) mod open;
@@ -58,6 +60,7 @@ use chyves_core::world::ImageKind;
 use chyves_core::zfs::{Dialect, args};
 use content::Content;
 use digest::compare;
+use optical::Extent;
 use signature::Detached;
 use source::Opened;
 use std::fs::File;
@@ -264,11 +267,21 @@ fn finish(import: &Import<'_>, written: Written, direct: Option<&File>, words: (
         }
     };
     let disc = (kind == ImageKind::Iso).then(|| folder.file(kind.file(), Access::Read, Rule::DISK)).transpose()?;
-    if let Some(volume) = disc.as_ref().and_then(optical::least).filter(|volume| *volume > length) {
-        return Err(Problem::failed(format!("`{shown}` is incomplete"))
-            .on(&shown)
-            .because(format!("its volume descriptor says at least {volume} bytes, and it has {length}"))
-            .hint("fetch or copy it again, and compare it with its checksum: --hash HASH or --checksums LIST"));
+    match disc.as_ref().map_or(Extent::Unknown, optical::extent) {
+        Extent::AtLeast(volume) if volume > length => {
+            return Err(Problem::failed(format!("`{shown}` is incomplete"))
+                .on(&shown)
+                .because(format!("its volume descriptor says at least {volume} bytes, and it has {length}"))
+                .hint("fetch or copy it again, and compare it with its checksum: --hash HASH or --checksums LIST"));
+        }
+        Extent::Invalid(why) => {
+            return Err(Problem::failed(format!("`{shown}` is a damaged ISO"))
+                .on(&shown)
+                .because(format!("its volume descriptor is invalid: {why}"))
+                .hint("fetch or copy it again, and compare it with its checksum: --hash HASH or --checksums LIST")
+                .hint("if it is no ISO but a disk: `chyves image import FILE --kind raw`"));
+        }
+        Extent::AtLeast(_) | Extent::Unknown => {}
     }
     let name = order.named.clone().or_else(|| order.source.file_name()).unwrap_or_else(|| "-".into());
     let mut own: Vec<(String, String)> = order.wants.iter().map(|(k, v)| (format!("{}{k}", keys::WANTS), v.clone())).collect();

@@ -39,6 +39,16 @@ impl At {
     pub(super) const fn start(file: Arc<File>) -> Self {
         Self { file, at: 0 }
     }
+
+    /// How long the file is, in bytes.
+    pub(super) fn length(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    /// Fills a buffer from a place of the file, and leaves its own place as it is.
+    pub(super) fn read_exact_at(&self, into: &mut [u8], at: u64) -> io::Result<()> {
+        self.file.read_exact_at(into, at)
+    }
 }
 
 impl Read for At {

@@ -68,23 +68,53 @@ fn partitions_end(head: &[u8]) -> Option<u64> {
     ends.into_iter().max()
 }
 
-/// How many bytes the volume of an ISO has, where its descriptor says so twice as the standard wants.
-fn volume_size(head: &[u8]) -> Option<u64> {
-    let descriptor = head.get(32_768..32_768 + 2048)?;
-    if descriptor[0] != 1 || &descriptor[1..6] != b"CD001" {
-        return None;
-    }
-    let swapped = descriptor[84..88].iter().fold(0u64, |n, b| n << 8 | u64::from(*b));
-    let (blocks, block) = (little(descriptor, 80, 4), little(descriptor, 128, 2));
-    (blocks == swapped && blocks > 0 && block == SECTOR).then(|| blocks * block)
+/// How long a disc must be, by what it says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// It does not say.
+    Unknown,
+    /// At least that many bytes.
+    AtLeast(u64),
+    /// What it says cannot be, for that reason.
+    Invalid(String),
 }
 
-/// How long a disc must be, in bytes, by what it says of itself: the volume of ISO 9660, the partition of UDF. None where it says
-/// nothing.
-pub(crate) fn least(file: &File) -> Option<u64> {
+/// The volume of ISO 9660, by its primary descriptor. Each number is recorded with its bytes in both orders; some programs write
+/// one alone.
+fn volume(head: &[u8]) -> Extent {
+    let Some(descriptor) = head.get(32_768..32_768 + 2048).filter(|d| d[0] == 1 && &d[1..6] == b"CD001") else { return Extent::Unknown };
+    let both = |at: usize, length: usize| {
+        let swapped = descriptor[at + length..at + 2 * length].iter().fold(0u64, |n, b| n << 8 | u64::from(*b));
+        [little(descriptor, at, length), swapped]
+    };
+    // ECMA-119 6.2.2: a power of two from 512 to the size of a sector.
+    let sizes = both(128, 2);
+    let Some(block) = sizes.into_iter().find(|size| matches!(*size, 512 | 1024 | SECTOR)) else {
+        return Extent::Invalid(format!("logical block size {}", sizes[0]));
+    };
+    // The smaller one where both differ: nothing complete is refused.
+    match both(80, 4).into_iter().filter(|blocks| *blocks > 0).min() {
+        Some(blocks) => Extent::AtLeast(blocks * block),
+        None => Extent::Invalid("a volume of 0 blocks".into()),
+    }
+}
+
+fn volume_size(head: &[u8]) -> Option<u64> {
+    match volume(head) {
+        Extent::AtLeast(bytes) => Some(bytes),
+        Extent::Unknown | Extent::Invalid(_) => None,
+    }
+}
+
+/// How long a disc must be: the volume of ISO 9660, the partition of UDF.
+pub(crate) fn extent(file: &File) -> Extent {
     let mut head = vec![0; 32_768 + 2048];
-    let iso = file.read_exact_at(&mut head, 0).ok().and_then(|()| volume_size(&head));
-    iso.into_iter().chain(udf(file)).max()
+    let iso = file.read_exact_at(&mut head, 0).map_or(Extent::Unknown, |()| volume(&head));
+    match (iso, udf(file)) {
+        (Extent::Invalid(why), _) => Extent::Invalid(why),
+        (Extent::AtLeast(iso), udf) => Extent::AtLeast(iso.max(udf.unwrap_or_default())),
+        (Extent::Unknown, udf) => udf.map_or(Extent::Unknown, Extent::AtLeast),
+    }
 }
 
 /// Where the partition of UDF ends. Its descriptors are found by the anchor in sector 256, which a disc in a file must have.
@@ -204,10 +234,22 @@ mod tests {
         let path = dir.path().join("a.iso");
         let of = |bytes: &[u8]| {
             std::fs::write(&path, bytes).unwrap();
-            least(&File::open(&path).unwrap())
+            extent(&File::open(&path).unwrap())
         };
-        assert_eq!(of(&iso(65)), Some(65 * 2048));
-        assert_eq!(of(&vec![0; 40_000]), None);
+        assert_eq!(of(&iso(65)), Extent::AtLeast(65 * 2048));
+        assert_eq!(of(&vec![0; 40_000]), Extent::Unknown);
+        // One order of bytes alone, other sizes of blocks, and numbers that cannot be.
+        let with = |at: usize, bytes: &[u8]| {
+            let mut changed = iso(65);
+            changed[32_768 + at..32_768 + at + bytes.len()].copy_from_slice(bytes);
+            of(&changed)
+        };
+        assert_eq!(with(84, &[0; 4]), Extent::AtLeast(65 * 2048));
+        assert_eq!(with(80, &[0; 4]), Extent::AtLeast(65 * 2048));
+        assert_eq!(with(128, &[0, 2, 2, 0]), Extent::AtLeast(65 * 512));
+        for (at, bytes) in [(128, &[0; 4][..]), (128, &[1, 0, 0, 1]), (128, &[0, 16, 16, 0]), (80, &[0; 8])] {
+            assert!(matches!(with(at, bytes), Extent::Invalid(_)), "{at} {bytes:?}");
+        }
         let mut udf = vec![0u8; 300 * 2048];
         udf[32_769..32_774].copy_from_slice(b"BEA01");
         udf[34_817..34_822].copy_from_slice(b"NSR03");
@@ -220,9 +262,9 @@ mod tests {
         udf[partition + 188..partition + 192].copy_from_slice(&270u32.to_le_bytes());
         udf[partition + 192..partition + 196].copy_from_slice(&1000u32.to_le_bytes());
         assert!(is_one(&udf));
-        assert_eq!(of(&udf), Some(1270 * 2048));
+        assert_eq!(of(&udf), Extent::AtLeast(1270 * 2048));
         // Cut before its anchor, and before its descriptors.
-        assert_eq!(of(&udf[..64 << 10]), Some(257 * 2048));
-        assert_eq!(of(&udf[..258 * 2048]), Some(262 * 2048));
+        assert_eq!(of(&udf[..64 << 10]), Extent::AtLeast(257 * 2048));
+        assert_eq!(of(&udf[..258 * 2048]), Extent::AtLeast(262 * 2048));
     }
 }

@@ -6,13 +6,18 @@ use super::archive;
 use super::chunks::{Feed, PIECE, carried, fill, problem};
 use super::content::{Content, Format, HEAD, Packing, Seen, recognise};
 use super::digest::stops;
+use super::fault::{self, Fault};
 use super::foreign;
+use super::members::Members;
 use super::open::At;
 use super::ova::Notes;
 use super::zstd::Zstd;
 use crate::safe::Folder;
+use bzip2::bufread::BzDecoder;
 use chyves_core::error::{Problem, Result};
 use chyves_core::value::{FilePath, Size, printable};
+use flate2::bufread::GzDecoder;
+use lzma_rust2::XzReader;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
 use std::sync::atomic::AtomicBool;
@@ -109,13 +114,13 @@ impl Unpacker {
         let outermost = self.layers.len() == 1;
         let mut whole = head.as_slice().chain(from);
         let content = match packing {
-            Packing::Gzip => self.inside(&mut flate2::bufread::MultiGzDecoder::new(BufReader::with_capacity(PIECE, whole)), packing, name),
-            Packing::Xz => self.inside(&mut lzma_rust2::XzReader::new(BufReader::with_capacity(PIECE, whole), true), packing, name),
+            Packing::Gzip => self.inside(&mut Members::<_, GzDecoder<_>>::new(BufReader::with_capacity(PIECE, whole)), packing, name),
+            Packing::Xz => self.inside(&mut Members::<_, XzReader<_>>::new(BufReader::with_capacity(PIECE, whole)), packing, name),
             Packing::Zstd => self.inside(&mut Zstd::new(BufReader::with_capacity(PIECE, whole)), packing, name),
-            Packing::Bzip2 => self.inside(&mut bzip2::bufread::MultiBzDecoder::new(BufReader::with_capacity(PIECE, whole)), packing, name),
+            Packing::Bzip2 => self.inside(&mut Members::<_, BzDecoder<_>>::new(BufReader::with_capacity(PIECE, whole)), packing, name),
             Packing::Tar => {
                 let content = archive::tar(self, &mut whole)?;
-                self.drain(&mut whole)?;
+                self.zeros_to_the_end(&mut whole)?;
                 return Ok(content);
             }
             Packing::Zip => match self.direct.clone().filter(|_| outermost) {
@@ -140,7 +145,7 @@ impl Unpacker {
     /// What a decoder gives, to its end.
     fn inside(&mut self, decoder: &mut dyn Read, packing: Packing, name: &str) -> Result<Content> {
         let left = self.max.saturating_add(SLACK);
-        let mut bounded = Bounded { from: decoder, packing, left, max: self.max, given: 0, name: self.shown() };
+        let mut bounded = Bounded { from: decoder, packing, left, max: self.max, name: self.shown() };
         let content = self.layer(&mut bounded, name)?;
         self.drain(&mut bounded)?;
         Ok(content)
@@ -181,6 +186,23 @@ impl Unpacker {
             }
         }
         Ok(())
+    }
+
+    /// Reads to the end of what a tar archive may be followed by: zeros that fill its last record.
+    fn zeros_to_the_end(&self, from: &mut dyn Read) -> Result<()> {
+        let mut buffer = vec![0; PIECE];
+        loop {
+            let n = fill(from, &mut buffer).map_err(|e| self.broken(e))?;
+            if n == 0 {
+                return Ok(());
+            }
+            if buffer[..n].iter().any(|b| *b != 0) {
+                return Err(fault::of(&self.shown(), Packing::Tar, &Fault::Trailing.into()));
+            }
+            if stops(&self.stop) {
+                return Err(super::interrupted(&self.shown()));
+            }
+        }
     }
 
     /// Puts a stream into a file of its own, which is open from then on.
@@ -232,8 +254,6 @@ struct Bounded<'a> {
     packing: Packing,
     left: u64,
     max: u64,
-    /// How much was decoded.
-    given: u64,
     name: String,
 }
 
@@ -243,47 +263,12 @@ impl Read for Bounded<'_> {
             if e.kind() == io::ErrorKind::Interrupted {
                 return e;
             }
-            // A decoder that finds no other beginning behind a whole end has read all that belongs to it.
-            let text = e.to_string().to_ascii_lowercase();
-            if self.given > 0 && ["magic", "gzip header", "bz2 header", "after stream"].iter().any(|word| text.contains(word)) {
-                return carried(problem(e, |e| trailing(&self.name, self.packing, &e)));
-            }
-            carried(problem(e, |e| damaged(&self.name, self.packing, &e)))
+            carried(problem(e, |e| fault::of(&self.name, self.packing, &e)))
         })?;
-        self.given += n as u64;
         match self.left.checked_sub(n as u64) {
             Some(left) => self.left = left,
             None => return Err(carried(too_large(&self.name, self.max))),
         }
         Ok(n)
     }
-}
-
-/// A layer that is followed by something else.
-fn trailing(name: &str, packing: Packing, error: &io::Error) -> Problem {
-    Problem::failed(format!("`{name}` has trailing bytes behind its end ({})", packing.word()))
-        .on(name)
-        .because(printable(&error.to_string(), 200))
-        .hint("something was added to it: fetch it again, or cut it off and import that; the compressed data itself is intact")
-}
-
-/// A layer that can't be unpacked.
-pub(super) fn damaged(name: &str, packing: Packing, error: &io::Error) -> Problem {
-    let text = error.to_string().to_ascii_lowercase();
-    if error.kind() == io::ErrorKind::Unsupported || ["unsupported", "not supported", "window size"].iter().any(|word| text.contains(word))
-    {
-        return Problem::failed(format!("`{name}` uses something of {} that cannot be read here", packing.word()))
-            .on(name)
-            .because(printable(&error.to_string(), 200))
-            .hint("it may be intact: unpack it with its own program, and import what is in it: `chyves image import FILE`");
-    }
-    let problem = Problem::failed(format!("`{name}` cannot be unpacked ({})", packing.word())).on(name);
-    if error.kind() == io::ErrorKind::UnexpectedEof {
-        return problem
-            .because("it ends prematurely")
-            .hint("was the download complete? `chyves image fetch ADDRESS` fetches, and resumes a partial download");
-    }
-    problem
-        .because(printable(&error.to_string(), 200))
-        .hint("it is damaged: fetch it again, and give its hash: `chyves image fetch ADDRESS --hash HASH`")
 }

@@ -2,7 +2,9 @@
 //!
 //! The crate decodes one frame and leaves the checksum to its caller.
 
-use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
+use super::chunks::carried;
+use super::fault::{Fault, carried_beneath};
+use ruzstd::decoding::errors::{FrameDecoderError, FrameHeaderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 use std::io::{self, BufRead, Read};
 
@@ -15,13 +17,15 @@ pub(super) struct Zstd<R> {
     from: R,
     decoder: FrameDecoder,
     in_frame: bool,
+    /// Whether a frame was read to its end: what follows it and is no frame was appended.
+    had_frame: bool,
 }
 
 impl<R: BufRead> Zstd<R> {
     pub(super) fn new(from: R) -> Self {
         let mut decoder = FrameDecoder::new();
         decoder.set_max_window_size(WINDOW);
-        Self { from, decoder, in_frame: false }
+        Self { from, decoder, in_frame: false, had_frame: false }
     }
 
     /// Begins the next frame; whether there is one.
@@ -38,6 +42,9 @@ impl<R: BufRead> Zstd<R> {
                         return Err(io::ErrorKind::UnexpectedEof.into());
                     }
                 }
+                Err(FrameDecoderError::ReadFrameHeaderError(
+                    ReadFrameHeaderError::BadMagicNumber(_) | ReadFrameHeaderError::MagicNumberReadError(_),
+                )) if self.had_frame => return Err(Fault::Trailing.into()),
                 Err(e) => return Err(wrong(&e)),
             }
         }
@@ -66,20 +73,31 @@ impl<R: BufRead> Read for Zstd<R> {
                 if wanted.is_some() && wanted != self.decoder.get_calculated_checksum() {
                     return Err(io::Error::new(io::ErrorKind::InvalidData, "its checksum is wrong"));
                 }
-                self.in_frame = false;
+                (self.in_frame, self.had_frame) = (false, true);
             }
         }
     }
 }
 
-/// The decoder's error; one that comes from an early end keeps that kind.
+/// The decoder's error; one that comes from an early end keeps that kind, and a problem of what is read from stays one.
 fn wrong(error: &FrameDecoderError) -> io::Error {
+    if let Some(problem) = carried_beneath(error) {
+        return carried(problem);
+    }
+    let window = |bytes: u64| format!("its window has {} MiB, and at most {} MiB are supported", bytes >> 20, WINDOW >> 20);
+    match error {
+        FrameDecoderError::WindowSizeTooBig { requested, .. } => return Fault::Unsupported(window(*requested)).into(),
+        FrameDecoderError::FrameHeaderError(FrameHeaderError::WindowTooBig { got })
+        | FrameDecoderError::FailedToInitialize(FrameHeaderError::WindowTooBig { got }) => return Fault::Unsupported(window(*got)).into(),
+        FrameDecoderError::DictNotProvided { .. } => return Fault::Unsupported("it needs a dictionary".into()).into(),
+        _ => {}
+    }
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(e) = cause {
-        if let Some(e) = e.downcast_ref::<io::Error>().filter(|e| e.kind() == io::ErrorKind::UnexpectedEof) {
-            return io::Error::new(e.kind(), "it ends prematurely");
+        if e.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::UnexpectedEof) {
+            return io::ErrorKind::UnexpectedEof.into();
         }
         cause = e.source();
     }
-    io::Error::new(io::ErrorKind::InvalidData, error.to_string())
+    io::ErrorKind::InvalidData.into()
 }
