@@ -230,7 +230,14 @@ fn promote_turns_round_who_stands_on_whom() {
     host.ok("set lu notes=its");
     let uuids = (host.value("web", "uuid"), host.value("lu", "uuid"));
     host.chyves("delete web --now --yes").ends(4).says("guests/lu").says("promote CLONE");
-    host.ok("promote lu").says("1 snapshot, @base");
+    // What the other guest reverts to stays its own.
+    host.ok("set web revert_to_snapshot=base revert_to_snapshot_method=start");
+    host.chyves("promote lu")
+        .ends(4)
+        .says("`web` reverts to @base")
+        .says("`chyves unset web revert_to_snapshot,revert_to_snapshot_method`");
+    host.ok("unset web revert_to_snapshot,revert_to_snapshot_method");
+    host.ok("promote lu").says("1 snapshot, @base").says("web becomes a clone of lu");
     assert_eq!(above(&host), "lu -\nweb lu\nlu2 web\n");
     assert_eq!((host.value("web", "uuid"), host.value("lu", "uuid")), uuids);
     // The snapshot is lu's now; its settings are web's, and who lu is stays.

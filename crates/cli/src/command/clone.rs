@@ -5,6 +5,7 @@ use crate::targets::{Targets, guest_at};
 use chyves_core::error::{Problem, Result};
 use chyves_core::guest::{DiskKind, Guest, disk_name};
 use chyves_core::plan;
+use chyves_core::property::keys;
 use chyves_core::value::{Dataset, GuestName, Size, SnapshotName};
 use chyves_core::world::World;
 use chyves_core::zfs::Dialect;
@@ -188,7 +189,8 @@ pub(crate) fn promote(session: &Session, args: &PromoteArgs) -> Result<()> {
             Some(origin) => {
                 let pair = (names_of(world.host.dialect, &guest.dataset)?, names_of(world.host.dialect, &origin.dataset)?);
                 let guids = observe::guids(&[guest.dataset.to_string(), origin.dataset.to_string()])?;
-                plan::promote::Facts { origins: snapshots::origins(guest.dataset.pool())?, snapshots: pair, guids }
+                let other = plan::promote::other(&session.look(&Look::at_keys(vec![keys::REVERT_TO.to_owned()]))?, &origin)?;
+                plan::promote::Facts { origins: snapshots::origins(guest.dataset.pool())?, snapshots: pair, guids, other }
             }
             None => plan::promote::Facts::default(),
         };

@@ -4,7 +4,8 @@ use super::{Plan, own_guest};
 use crate::action::Action;
 use crate::error::{Problem, Result};
 use crate::guest::{DiskKind, Guest, disk_name};
-use crate::value::{Dataset, SnapshotRef};
+use crate::property::keys;
+use crate::value::{Dataset, GuestName, SnapshotRef};
 use crate::world::World;
 
 /// What has to be seen before.
@@ -16,11 +17,23 @@ pub struct Facts {
     pub snapshots: (Vec<String>, Vec<String>),
     /// GUIDs of both.
     pub guids: Vec<(String, u64)>,
+    /// The guest that it is a clone of, if it is one, and the snapshot that this reverts to.
+    pub other: Option<(GuestName, Option<String>)>,
 }
 
 /// What a guest is a clone of, if it is one.
 pub fn origin(guest: &Guest) -> Option<SnapshotRef> {
     guest.origin.as_deref().and_then(|o| o.parse().ok())
+}
+
+/// The guest that a clone is of, and the snapshot that this reverts to. The world holds all guests.
+///
+/// # Errors
+/// A stored value that its property does not allow.
+pub fn other(world: &World, origin: &SnapshotRef) -> Result<Option<(GuestName, Option<String>)>> {
+    let Some(other) = world.guests.iter().find(|guest| guest.dataset == origin.dataset) else { return Ok(None) };
+    let reverts_to = other.checked(keys::REVERT_TO)?.map(|name| name.trim_start_matches('@').to_owned());
+    Ok(Some((other.name.clone(), reverts_to)))
 }
 
 /// Plans a promotion.
@@ -51,6 +64,15 @@ pub fn promote(world: &World, guest: &Guest, facts: &Facts) -> Result<Plan> {
             .because(format!("both have snapshots called {}", both.join(", ")))
             .hint(format!("delete its own: chyves snapshot delete {}{}", guest.name, both[0])));
     }
+    if let Some((other, Some(reverts_to))) = &facts.other
+        && coming.iter().any(|s| *s == reverts_to)
+    {
+        return Err(Problem::not_now(format!("`{}` cannot take over the snapshots of `{other}`", guest.name))
+            .on(&guest.name)
+            .because(format!("`{other}` reverts to @{reverts_to}, which would no longer be its own, so that it could not start"))
+            .hint(format!("take another snapshot for it: `chyves snapshot {other}@NAME`, `chyves set {other} revert_to_snapshot=NAME`"))
+            .hint(format!("or let it no longer revert: `chyves unset {other} revert_to_snapshot,revert_to_snapshot_method`")));
+    }
     let mut plan = Plan::default();
     plan.push(Action::Verify { objects: facts.guids.clone() });
     plan.push(Action::Promote { clone: guest.dataset.clone(), origin: origin.dataset.clone() });
@@ -62,6 +84,13 @@ pub fn promote(world: &World, guest: &Guest, facts: &Facts) -> Result<Plan> {
     }
     let moved = super::count(coming.len(), "snapshot");
     plan.notes.push(format!("from {} to {}: {moved}, {}", origin.dataset, guest.name, names(&coming)));
+    if let Some((other, _)) = &facts.other {
+        plan.notes.push(format!(
+            "{other} becomes a clone of {0}: it can no longer be rolled back to {1} nor sent from there, and {0} cannot be destroyed before it",
+            guest.name,
+            if coming.len() == 1 { "that snapshot" } else { "these snapshots" }
+        ));
+    }
     Ok(plan)
 }
 
@@ -83,6 +112,7 @@ mod tests {
             origins: vec![(disk, "tank/chyves/guests/web01/disk0@base".parse().unwrap())],
             snapshots: (own.iter().map(|s| (*s).to_owned()).collect(), ["old", "base", "new"].map(str::to_owned).to_vec()),
             guids: vec![("tank/chyves/guests/web02".into(), 1), ("tank/chyves/guests/web01".into(), 2)],
+            other: Some(("web01".parse().unwrap(), None)),
         }
     }
 
@@ -94,6 +124,7 @@ mod tests {
         g.origin = Some("tank/chyves/guests/web01@base".into());
         insta::assert_snapshot!(promote(&world, &g, &facts(&["mine", "new"])).unwrap().script(Os::Linux), @r"
         # note: from tank/chyves/guests/web01 to web02: 2 snapshots, @old, @base
+        # note: web01 becomes a clone of web02: it can no longer be rolled back to these snapshots nor sent from there, and web02 cannot be destroyed before it
         # make sure that tank/chyves/guests/web02 has the GUID 1, tank/chyves/guests/web01 has the GUID 2
         zfs get -H -p -o name,property,source,value guid tank/chyves/guests/web02 tank/chyves/guests/web01
         # make tank/chyves/guests/web02 the owner of the snapshots that it shares with tank/chyves/guests/web01
@@ -101,6 +132,10 @@ mod tests {
         # make tank/chyves/guests/web02/disk0 the owner of the snapshots that it shares with tank/chyves/guests/web01/disk0
         zfs promote tank/chyves/guests/web02/disk0
         ");
+        let reverting = Facts { other: Some(("web01".parse().unwrap(), Some("old".into()))), ..facts(&[]) };
+        assert!(promote(&world, &g, &reverting).unwrap_err().causes[0].contains("reverts to @old"));
+        let elsewhere = Facts { other: Some(("web01".parse().unwrap(), Some("new".into()))), ..facts(&[]) };
+        assert!(promote(&world, &g, &elsewhere).is_ok());
         assert!(promote(&world, &g, &facts(&["old"])).unwrap_err().causes[0].contains("@old"));
         g.origin = Some("tank/chyves/images/tiny@ready".into());
         assert_eq!(promote(&world, &g, &facts(&[])).unwrap_err().code.exit_code(), 4);
