@@ -89,13 +89,13 @@ pub(crate) fn clap(error: &clap::Error, argv: &[String]) -> ExitCode {
                 )
             };
             let near = if bridge { None } else { near(&word, argv) };
-            Problem::usage(format!("`{shown}` is not a command here")).hint_if(near).hint_if(bridge.then(verbs))
+            Problem::usage(format!("unknown command `{shown}`")).hint_if(near).hint_if(bridge.then(verbs))
         }
         ErrorKind::UnknownArgument => {
             let near = context(ContextKind::SuggestedArg).map(|s| format!("did you mean `{s}`?"));
-            Problem::usage(format!("`{shown}` is not understood here")).hint_if(near)
+            Problem::usage(format!("unexpected argument `{shown}`")).hint_if(near).hint_if(words::meant_by_place(argv))
         }
-        ErrorKind::MissingRequiredArgument => Problem::usage(format!("{shown} is missing")),
+        ErrorKind::MissingRequiredArgument => Problem::usage(format!("{shown} is missing")).hint_if(words::meant_by_place(argv)),
         ErrorKind::ValueValidation => match std::error::Error::source(error).and_then(|e| e.downcast_ref::<BadValue>()) {
             Some(bad) => Problem::from(bad.clone()).within(format!("the value of `{shown}` is wrong")),
             None => Problem::usage(first_line(error)),
@@ -105,9 +105,33 @@ pub(crate) fn clap(error: &clap::Error, argv: &[String]) -> ExitCode {
     if !shown.is_empty() {
         found = found.on(&shown);
     }
-    let verb = argv.iter().skip(1).find(|w| words::commands().any(|c| c == *w));
-    let help = verb.map_or_else(|| "chyves help".to_owned(), |v| format!("chyves help {v}"));
-    early(&found.hint(format!("`{help}` shows how it is written")))
+    // Beside a suggestion clap shows the usage of that.
+    if let Some(usage) = usage(error).filter(|_| error.get(ContextKind::SuggestedArg).is_none()) {
+        found = found.hint(format!("usage: {usage}"));
+    }
+    early(&found.hint(format!("`{}` shows all of it", help_of(argv))))
+}
+
+/// How the command is written, in one line.
+fn usage(error: &clap::Error) -> Option<String> {
+    let Some(ContextValue::StyledStr(usage)) = error.get(ContextKind::Usage) else { return None };
+    let text = usage.to_string();
+    let line = text.lines().next()?.trim().trim_start_matches("Usage:").trim();
+    (!line.is_empty()).then(|| line.to_owned())
+}
+
+/// The command that shows the help of the one that was typed, with its verb below a noun.
+fn help_of(argv: &[String]) -> String {
+    let root = command::Cli::command();
+    let mut below = &root;
+    let mut help = "chyves help".to_owned();
+    for word in argv.iter().skip(1) {
+        let Some(found) = below.find_subcommand(word) else { continue };
+        help.push(' ');
+        help.push_str(found.get_name());
+        below = found;
+    }
+    help
 }
 
 /// clap's own words, without what stands around them.

@@ -3,6 +3,7 @@
 
 mod aliases;
 mod nouns;
+mod places;
 mod table;
 
 use crate::command::verbs;
@@ -13,6 +14,7 @@ use nouns::{guests_first, nouns};
 pub(crate) use table::{Options, is_below};
 
 pub(crate) use aliases::meant;
+pub(crate) use places::meant as meant_by_place;
 
 /// Every word that a command line may begin with.
 pub(crate) fn commands() -> impl Iterator<Item = &'static str> {
@@ -127,10 +129,18 @@ fn unknown(words: &[String]) -> Problem {
     let shown = printable(word, 40);
     let second = words.get(1).filter(|w| !w.starts_with('-'));
     let known: Vec<&str> = commands().chain(aliases::all()).collect();
-    let near = meant(word, &known, true).or_else(|| meant(second?, &known, true));
+    let near = match second.filter(|second| aliases::named(second).is_some() && aliases::named(word).is_none()) {
+        Some(second) => meant(second, &known, true),
+        None => meant(word, &known, true).or_else(|| meant(second?, &known, true)),
+    };
+    // Where one of the words has a meaning in other programs, or is a command with a slip, the other one is a guest's name.
+    let is_meant = |word: &str| aliases::named(word).is_some() || known.iter().any(|command| aliases::slipped(word, command));
     let problem = match second {
-        Some(second) => Problem::usage(format!("neither `{shown}` nor `{}` is a command", printable(second, 40))),
-        None => Problem::usage(format!("`{shown}` is not a command")),
+        Some(second) if is_meant(second) && !is_meant(word) => Problem::usage(format!("unknown command `{}`", printable(second, 40))),
+        Some(second) if !is_meant(word) => {
+            Problem::usage(format!("unknown command: neither `{shown}` nor `{}` is one", printable(second, 40)))
+        }
+        Some(_) | None => Problem::usage(format!("unknown command `{shown}`")),
     };
     problem.on(&shown).hint_if(near).hint("`chyves help` shows the commands; a guest's name may precede or follow one")
 }
@@ -234,7 +244,7 @@ mod tests {
     fn unknown_words_get_the_nearest_command() {
         assert!(order("strat web01").contains("did you mean `start`?"), "{}", order("strat web01"));
         assert!(order("web01 strat").contains("did you mean `start`?"), "{}", order("web01 strat"));
-        assert!(order("frobnicate").starts_with("! `frobnicate` is not a command"));
+        assert!(order("frobnicate").starts_with("! unknown command `frobnicate`"));
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! `chyves cloud-init`: the cloud-init documents of guests, and a new instance id for them.
 
+use super::ssh_keys::keys_in;
 use crate::session::{Pace, Report, Session};
 use crate::targets::Targets;
+use chyves_core::cloudinit::keys::PublicKey;
 use chyves_core::cloudinit::{FOLDER, Seed, Text, settings};
 use chyves_core::error::{Problem, Result};
 use chyves_core::guest::{Guest, trust};
@@ -36,7 +38,10 @@ pub(crate) enum Verb {
         #[arg(long)]
         decoded: bool,
     },
-    /// Keep the user's own texts with a guest
+    /// Add SSH keys to a guest, or keep the user's own texts with it
+    ///
+    /// Keys are added to those that the guest has, as settings ci.key0, ci.key1 and so on; a guest without cloud-init is set up by it
+    /// from then on.
     ///
     /// Own user-data stands behind what chyves makes of the settings, and wins. An own network-config replaces it. They are kept
     /// in the folder cloud-init of the guest's file system, and are snapshot, cloned and sent with it. A text that is broken, or
@@ -44,6 +49,9 @@ pub(crate) enum Verb {
     Set {
         /// The guest
         guest: String,
+        /// Add this public key for SSH logins: a file .pub, - for standard input, or the key itself; may be given several times
+        #[arg(short = 'k', long, value_name = "FILE")]
+        ssh_key: Vec<String>,
         #[command(flatten)]
         texts: Texts,
         /// Remove the user's user-data
@@ -97,11 +105,18 @@ pub(crate) fn run(session: &Session, verb: &Verb) -> Result<()> {
     match verb {
         Verb::Status { guests } => status(session, guests),
         Verb::Show { guest, document, decoded } => show(session, guest, document.as_deref(), *decoded),
-        Verb::Set { guest, texts, no_user_data, no_vendor_data, no_network_config } => {
+        Verb::Set { guest, ssh_key, texts, no_user_data, no_vendor_data, no_network_config } => {
             let gone = [(Text::UserData, no_user_data), (Text::VendorData, no_vendor_data), (Text::NetworkConfig, no_network_config)];
             let mut all = texts.read()?;
             all.extend(gone.into_iter().filter(|(_, gone)| **gone).map(|(text, _)| (text, String::new())));
-            set(session, guest, &all)
+            let mut keys = Vec::new();
+            for word in ssh_key {
+                keys.extend(keys_in(word)?);
+            }
+            if !keys.is_empty() {
+                add_keys(session, guest, &keys)?;
+            }
+            if keys.is_empty() || !all.is_empty() { set(session, guest, &all) } else { Ok(()) }
         }
         Verb::Reinit { guests } => session.each(&Targets::parse(guests)?, Pace::InTurn, |world, guest| {
             let plan = plan::cloud_init::reinit(world, guest)?;
@@ -112,10 +127,19 @@ pub(crate) fn run(session: &Session, verb: &Verb) -> Result<()> {
     }
 }
 
+fn add_keys(session: &Session, guest: &str, keys: &[PublicKey]) -> Result<()> {
+    session.each(&Targets::parse(&[guest])?, Pace::InTurn, |world, guest| {
+        let world = Session::with_texts(world, guest)?;
+        let plan = plan::cloud_init::add_keys(&world, guest, keys)?;
+        let done = session.carry_out(&world, &plan, guest.name.as_str())?;
+        Ok(done.filter(|_| !plan.steps.is_empty()).map(|_| Report::new(&guest.name, "SSH keys added")))
+    })
+}
+
 fn set(session: &Session, guest: &str, texts: &[(Text, String)]) -> Result<()> {
     if texts.is_empty() {
         return Err(Problem::usage("nothing is to be set")
-            .hint("give a file: `chyves cloud-init set web01 --user-data FILE`; settings are changed by `chyves set web01 ci.…`"));
+            .hint("give a file: `chyves cloud-init set web01 --user-data FILE`, `--ssh-key FILE`; settings are changed by `chyves set web01 ci.…`"));
     }
     session.each(&Targets::parse(&[guest])?, Pace::InTurn, |world, guest| {
         let plan = plan::cloud_init::texts(guest, texts)?;

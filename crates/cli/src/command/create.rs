@@ -1,11 +1,11 @@
 //! `chyves create`: a new guest, in one command up to its first boot.
 
 use super::cloud_init::Texts;
+use super::ssh_keys::keys_in;
 use super::start;
 use crate::session::{Report, Session};
 use crate::targets::Targets;
 use chyves_core::cloudinit::Text;
-use chyves_core::cloudinit::keys::PublicKey;
 use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::guest::DiskKind;
 use chyves_core::plan;
@@ -13,10 +13,8 @@ use chyves_core::property::settings::OwnValues;
 use chyves_core::property::{VALUE_LIMIT, keys};
 use chyves_core::value::{DiskSize, GuestName, ImageName};
 use chyves_core::world::World;
-use chyves_host::given_text;
 use chyves_host::observe::{self, Look, Which};
 use serde_json::json;
-use std::path::Path;
 
 /// Create guests, from an image or with an empty disk
 ///
@@ -123,16 +121,6 @@ impl Setup {
         }
         Ok((settings, texts))
     }
-}
-
-/// The keys in a file, or the one that was typed.
-fn keys_in(word: &str) -> Result<Vec<PublicKey>> {
-    let (text, from) = if PublicKey::looks_like(word) {
-        (word.to_owned(), "the key on the command line".to_owned())
-    } else {
-        (given_text::read(Path::new(word)).map_err(|p| p.hint("`ssh-keygen -t ed25519` creates a key pair"))?, format!("`{word}`"))
-    };
-    PublicKey::all(&text).map_err(|bad| Problem::from(bad).within(format!("{from} cannot be used as an SSH key")))
 }
 
 fn disk_kind(word: &str) -> Result<DiskKind, String> {

@@ -7,6 +7,7 @@ use crate::targets::Targets;
 use chyves_core::error::{Problem, Result};
 use chyves_core::guest::{DiskKind, DiskSpec, Guest, disk_name};
 use chyves_core::plan::disk::found::{self, Disks, Found};
+use chyves_core::plan::disk::resize::NewSize;
 use chyves_core::plan::{self, disk::add::Origin};
 use chyves_core::value::{DiskSize, FilePath, Size};
 use chyves_core::world::World;
@@ -49,8 +50,9 @@ pub(crate) enum Verb {
         /// The disk: disk0
         #[arg(value_parser = number)]
         disk: u16,
-        /// The new size
-        size: DiskSize,
+        /// The new size, or with + how much larger: +1G
+        #[arg(value_name = "SIZE|+SIZE")]
+        size: NewSize,
         /// Let it become smaller, losing what is beyond the new end
         #[arg(short, long)]
         force: bool,
@@ -155,10 +157,14 @@ pub(crate) fn run(session: &Session, verb: &Verb) -> Result<()> {
             remove(session, guest, *disk, *lost)
         }
         Verb::Resize { guest, disk, size, force } => {
-            one(session, guest, *disk, &format!("resized to {}", size.get()), |world, guest, guids| {
+            let said = match size {
+                NewSize::Exactly(size) => format!("resized to {size}"),
+                NewSize::More(by) => format!("grown by {by}"),
+            };
+            one(session, guest, *disk, &said, |world, guest, guids| {
                 has_it(session, guest, *disk)?;
                 let found = disks::of(guest, Some(&[*disk]), Mount::ForAMoment)?;
-                plan::disk::resize::resize(world, guest, *disk, size.get(), *force, plan::disk::found::of(&found, *disk), guids)
+                plan::disk::resize::resize(world, guest, *disk, *size, *force, plan::disk::found::of(&found, *disk), guids)
             })
         }
         Verb::Sync { guest, disk } => sync(session, guest, *disk),

@@ -1,5 +1,6 @@
 //! `chyves get`: settings with their sources.
 
+use super::sizes;
 use crate::session::Session;
 use crate::table::{Cell, ListArgs, Table};
 use crate::targets::Targets;
@@ -72,6 +73,13 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
             let (found, missing) = targets.found(&world)?;
             lost = (found.len(), missing);
             for guest in found {
+                let asked = properties.iter().filter_map(|property| sizes::number(&property::find(property).ok()?.key));
+                for number in asked.filter(|_| targets != Targets::All) {
+                    if let Some(why) = sizes::differs(guest, &super::disk::seen(session, guest)?, number) {
+                        let name = &guest.name;
+                        session.ui.say(&format!("disk{number} of {name}: {why}; `chyves disk sync {name} disk{number}` records it"));
+                    }
+                }
                 for setting in chosen(&guest.settings, &properties)? {
                     add(guest.name.as_str(), setting);
                 }

@@ -22,6 +22,7 @@ use chyves_core::value::{Dataset, ImageName};
 use chyves_core::world::ImageKind;
 use chyves_host::observe::{Look, Which};
 use chyves_host::shared_mounts;
+use std::collections::BTreeSet;
 
 /// Manage images: disks, ISOs, firmware
 #[derive(Debug, clap::Subcommand)]
@@ -43,13 +44,13 @@ pub(crate) enum Verb {
     /// Show everything about images, and who uses them
     Info {
         /// The images
-        #[arg(required = true, value_name = "IMAGE")]
+        #[arg(required = true, value_name = "IMAGE", value_delimiter = ',')]
         images: Vec<ImageName>,
     },
     /// Read images again, and compare them with what was imported
     Verify {
         /// The images; all if none is given
-        #[arg(value_name = "IMAGE")]
+        #[arg(value_name = "IMAGE", value_delimiter = ',')]
         images: Vec<ImageName>,
     },
     /// Give an image another name
@@ -65,7 +66,7 @@ pub(crate) enum Verb {
     /// Destroy images that no guest depends on
     Delete {
         /// The images
-        #[arg(required = true, value_name = "IMAGE")]
+        #[arg(required = true, value_name = "IMAGE", value_delimiter = ',')]
         images: Vec<ImageName>,
     },
 }
@@ -111,11 +112,17 @@ fn run(session: &Session, kind: Option<ImageKind>, verb: &Verb) -> Result<()> {
         Verb::Import(args) | Verb::Fetch(args) => import::run(session, kind, args, matches!(verb, Verb::Fetch(_))),
         Verb::Catalogue(args) => catalogue::run(session, kind, args),
         Verb::List(args) => list(session, kind, args),
-        Verb::Info { images } => keep::info(session, kind, images),
-        Verb::Verify { images } => keep::verify(session, kind, images),
+        Verb::Info { images } => keep::info(session, kind, &once(images)),
+        Verb::Verify { images } => keep::verify(session, kind, &once(images)),
         Verb::Rename { image, to } => keep::rename(session, kind, image, to),
-        Verb::Delete { images } => keep::delete(session, kind, images),
+        Verb::Delete { images } => keep::delete(session, kind, &once(images)),
     }
+}
+
+/// Each name once, in the order they were typed.
+fn once(names: &[ImageName]) -> Vec<ImageName> {
+    let mut seen = BTreeSet::new();
+    names.iter().filter(|name| seen.insert(*name)).cloned().collect()
 }
 
 /// Lists images, of one kind where it is given.

@@ -92,7 +92,7 @@ fn facts(session: &Session, guest: &Guest, world: &World) -> Result<Value> {
         "processors": number(&shown(keys::CPU, spec.cpu.0.to_string())),
         "memory": shown(keys::RAM, spec.ram.to_string()),
         "loader": guest.settings.value(keys::LOADER).map(|loader| shown(keys::LOADER, loader)),
-        "pending": if session.ui.json { json!(changes) } else { changes.iter().map(|change| json!({ "change": change.words() })).collect() },
+        "pending": if session.ui.json { json!(changes) } else { elsewhere(&changes) },
     });
     let Some(fields) = value.as_object_mut() else { return Ok(value) };
     let mut put = |key: &str, what: Value| {
@@ -171,6 +171,12 @@ fn facts(session: &Session, guest: &Guest, world: &World) -> Result<Value> {
     }
     put("networks", networks(session, guest, &spec, vmm));
     Ok(value)
+}
+
+/// The pending changes for a person, without those that are shown beside the setting itself.
+fn elsewhere(changes: &[Pending]) -> Value {
+    let beside = |change: &&Pending| change.running.is_some() && [keys::CPU, keys::RAM, keys::LOADER].contains(&change.property.as_str());
+    changes.iter().filter(|change| !beside(change)).map(|change| json!({ "change": change.words() })).collect()
 }
 
 /// The NICs, with what their back ends came to and the addresses that are known.

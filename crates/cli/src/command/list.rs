@@ -1,17 +1,20 @@
 //! `chyves list`: one line a guest; properties, images, pools, snapshots and clones by their nouns.
 
 use super::get::{setting_cell, show};
+use super::sizes;
 use crate::session::Session;
 use crate::table::{Cell, ListArgs, Table};
+use crate::targets::Targets;
 use chyves_core::error::{Problem, Result, did_you_mean};
-use chyves_core::guest::RunState;
 use chyves_core::guest::pending::{Pending, pending};
+use chyves_core::guest::{Guest, RunState};
 use chyves_core::network::leases::{self, Known};
+use chyves_core::plan::disk::found::Disks;
 use chyves_core::property::{self, Access, catalog};
 use chyves_core::value::GuestName;
 use chyves_core::world::{ImageKind, World};
 use chyves_host::network;
-use chyves_host::observe::Look;
+use chyves_host::observe::{Look, disks};
 use serde_json::json;
 use std::collections::HashMap;
 use uuid::Uuid;
@@ -27,21 +30,30 @@ pub(crate) const NOUNS: [&str; 8] = ["guests", "properties", "images", "iso", "f
 
 /// List guests; or properties, images, pools, clones, bridges
 ///
+/// Names of guests instead of a noun list these guests: `chyves list web01 web02`.
+///
 /// The columns are name, state, used, pool, dataset, uuid, group, origin, foreign, pending, addresses, and every property. A property instead
 /// of a noun lists it for all guests: `chyves list ram`. For a running guest the present settings are shown; the column pending, if
 /// not empty, has those that take effect at its next start or reboot. The column addresses has
-/// its leases from chyves' own DHCP server (bridge settings nat and dhcp).
+/// its leases from chyves' own DHCP server (bridge settings nat and dhcp). The size of a disk is what its file or volume has, with
+/// what is recorded where both differ; of a guest whose file system is not mounted it is what is recorded.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// What to list: guests (where not given), properties, images, iso, firmware, pools, clones, bridges, or a property
-    what: Option<String>,
+    /// What to list: guests (if not given), properties, images, iso, firmware, pools, clones, bridges, a property, or some guests
+    #[arg(value_name = "WHAT|GUEST")]
+    what: Vec<String>,
     #[command(flatten)]
     list: ListArgs,
 }
 
 pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
-    match args.what.as_deref() {
-        None | Some("guests") => guests(session, &args.list, &USUAL),
+    let word = match args.what.as_slice() {
+        [] => None,
+        [word] => Some(word.as_str()),
+        _ => return guests(session, &args.list, &USUAL, &Targets::parse(&args.what)?),
+    };
+    match word {
+        None | Some("guests") => guests(session, &args.list, &USUAL, &Targets::All),
         Some("properties") => properties(session, &args.list),
         Some("images") => super::image::list(session, None, &args.list),
         Some("iso") => super::image::list(session, Some(ImageKind::Iso), &args.list),
@@ -50,20 +62,27 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
         Some("bridges" | "networks") => super::network::list(session, &args.list),
         Some("clones") => clones(session, &args.list),
         Some(word) => match property::find(word) {
-            Ok(known) => guests(session, &args.list, &["name", &known.key]),
-            Err(_) => {
-                let shown = chyves_core::value::printable(word, 40);
-                let near = did_you_mean(word, NOUNS.iter().copied().chain(catalog::all().map(|p| p.key)));
-                Err(Problem::usage(format!("`{shown}` cannot be listed"))
-                    .on(&shown)
-                    .hint_if(near)
-                    .hint(format!("it lists {}, or any property", NOUNS.join(", "))))
-            }
+            Ok(known) => guests(session, &args.list, &["name", &known.key], &Targets::All),
+            Err(_) => named(session, &args.list, word),
         },
     }
 }
 
-fn guests(session: &Session, args: &ListArgs, usual: &[&str]) -> Result<()> {
+/// Lists the guests that a word names, which is neither a noun nor a property.
+fn named(session: &Session, args: &ListArgs, word: &str) -> Result<()> {
+    let shown = chyves_core::value::printable(word, 40);
+    let neither = |problem: Problem| {
+        let near = did_you_mean(word, NOUNS.iter().copied().chain(catalog::all().map(|p| p.key)));
+        Problem { message: format!("`{shown}` cannot be listed: no guest is called so"), ..problem }
+            .hint_if(near)
+            .hint(format!("it lists {}, any property, or guests by their names", NOUNS.join(", ")))
+    };
+    let lists = |problem: Problem| if problem.message.starts_with("no guest is called") { neither(problem) } else { problem };
+    Targets::parse(&[word]).and_then(|targets| guests(session, args, &USUAL, &targets)).map_err(lists)
+}
+
+/// Lists the guests that are named, or all.
+fn guests(session: &Session, args: &ListArgs, usual: &[&str], targets: &Targets) -> Result<()> {
     // What will be shown or sorted by, checked before anything is looked at.
     let mut columns: Vec<String> =
         if args.columns.is_empty() { usual.iter().map(|c| (*c).to_owned()).collect() } else { args.columns.clone() };
@@ -77,9 +96,15 @@ fn guests(session: &Session, args: &ListArgs, usual: &[&str]) -> Result<()> {
                 .key;
         }
     }
-    let keys = columns.iter().filter(|c| !FACTS.contains(&c.as_str())).cloned().collect();
-    let world = session.look(&Look::at_keys(keys))?;
+    let mut keys: Vec<String> = columns.iter().filter(|c| !FACTS.contains(&c.as_str())).cloned().collect();
+    let with_sizes: Vec<u16> = columns.iter().filter_map(|column| sizes::number(column)).collect();
+    keys.extend(with_sizes.iter().flat_map(|number| sizes::wanted(*number)));
+    let world = session.look(&Look { keys: Some(keys), ..targets.look() })?;
     world.in_use()?;
+    let (found, lost) = targets.found(&world)?;
+    let is_all = *targets == Targets::All;
+    let place = |guest: &&Guest| world.guests.iter().position(|other| other.dataset == guest.dataset);
+    let found: Vec<usize> = if is_all { (0..world.guests.len()).collect() } else { found.iter().filter_map(place).collect() };
     let runs = if columns.iter().any(|c| c == "pending" || c == "addresses" || !FACTS.contains(&c.as_str())) {
         Runs::read(session, &world)?
     } else {
@@ -91,20 +116,27 @@ fn guests(session: &Session, args: &ListArgs, usual: &[&str]) -> Result<()> {
         shown += 1;
     }
     let mut table = Table::new(columns.clone());
-    for index in 0..world.guests.len() {
-        table.rows.push(columns.iter().map(|column| runs.cell(&world, index, column)).collect());
+    let guests: Vec<&Guest> = found.iter().map(|index| &world.guests[*index]).collect();
+    let there = if with_sizes.is_empty() { vec![Disks::default(); guests.len()] } else { disks::of_all(&guests)? };
+    for ((index, guest), there) in found.iter().zip(&guests).zip(&there) {
+        let size = |column: &String| sizes::cell(guest, there, sizes::number(column)?);
+        table.rows.push(columns.iter().map(|column| size(column).unwrap_or_else(|| runs.cell(&world, *index, column))).collect());
     }
-    if table.rows.is_empty() && world.strays.is_empty() && !session.ui.json && !args.bare {
+    if is_all && table.rows.is_empty() && world.strays.is_empty() && !session.ui.json && !args.bare {
         session.ui.say("there are no guests; `chyves create` creates one");
     }
-    for stray in &world.strays {
+    for stray in world.strays.iter().filter(|_| is_all) {
         let levels = world.root_on(stray.pool()).map_or(0, |root| root.group_levels) + 1;
         session
             .ui
             .say(&format!("{stray} is not a guest; if it is a group, `chyves set global group_levels={levels}` shows the guests in it"));
     }
     let chosen = ListArgs { columns: columns[..shown.min(columns.len())].to_vec(), ..args.clone() };
-    show(session, table, &chosen)
+    // Of one alone that is lost there is no table.
+    if !found.is_empty() || lost.is_empty() {
+        show(session, table, &chosen)?;
+    }
+    Session::lacking(found.len(), lost)
 }
 
 /// Guests that are clones or have clones, drawn as a tree.

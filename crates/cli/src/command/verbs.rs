@@ -104,7 +104,7 @@ verbs! {
     /// Manage ISO images
     #[command(subcommand)]
     "iso" is Host noun Iso(image::Verb), run by image::iso;
-    "list" is Host verb List(list::Args), run by list::run;
+    "list" is Guest verb List(list::Args), run by list::run;
     "move" is Guest verb Move(rename::MoveArgs), run by rename::relocate;
     #[command(subcommand)]
     "network" is Guest noun["list"] Network(network::Verb), run by network::run;

@@ -91,7 +91,12 @@ impl FromStr for PublicKey {
     type Err = BadValue;
 
     fn from_str(text: &str) -> Result<Self, BadValue> {
-        let refuse = |why: &str| BadValue::new(text, why).hint("a line as OpenSSH writes it into files .pub: ssh-ed25519 AAAA… name@host");
+        let refuse = |why: &str| {
+            BadValue::new(text, why).hint(
+                "a line as OpenSSH writes it into files .pub: ssh-ed25519 AAAA… name@host; `chyves cloud-init set GUEST --ssh-key FILE` \
+                 reads keys from a file",
+            )
+        };
         let line = text.strip_prefix('\u{feff}').unwrap_or(text).trim();
         if line.chars().any(|c| c.is_control() && c != '\t') {
             return Err(refuse("holds control characters"));

@@ -5,12 +5,13 @@
 use super::{Plan, in_folder, keep_copy, own_guest, set};
 use crate::action::Action;
 use crate::cloudinit::format::{self, Format};
+use crate::cloudinit::keys::PublicKey;
 use crate::cloudinit::reader::Reader;
 use crate::cloudinit::{FOLDER, Text, documents, settings, yaml};
 use crate::error::{Problem, Result};
 use crate::guest::Guest;
-use crate::property::keys;
 use crate::property::settings::Own;
+use crate::property::{VALUE_LIMIT, keys};
 use crate::value::FilePath;
 use crate::world::World;
 
@@ -76,6 +77,53 @@ pub fn texts(guest: &Guest, texts: &[(Text, String)]) -> Result<Plan> {
     Ok(Plan { steps: in_folder(guest, texts_in(guest.folder()?, texts)), notes: later(guest) })
 }
 
+/// Plans to add public SSH keys to those that a guest has. The world holds the guest's own texts.
+///
+/// # Errors
+/// Another host's guest, a template, or settings that no start could use.
+pub fn add_keys(world: &World, guest: &Guest, keys: &[PublicKey]) -> Result<Plan> {
+    own_and_no_template(guest)?;
+    let numbers = guest.settings.numbers_that_hold("ci.key");
+    let of_texts = world.texts.get(&guest.dataset).into_iter().flatten();
+    let mut file: String = of_texts.filter(|(text, _)| *text == Text::AuthorizedKeys).map(|(_, content)| content.as_str()).collect();
+    let mut have: Vec<String> = numbers.iter().filter_map(|n| guest.settings.value(&keys::ci_key(*n))).collect();
+    have.extend(file.lines().map(str::to_owned));
+    let mut next = numbers.last().map_or(0, |last| last + 1);
+    let (mut set, mut is_long) = (Vec::new(), false);
+    for key in keys.iter().map(ToString::to_string) {
+        if have.contains(&key) {
+            continue;
+        }
+        // ZFS keeps no longer value everywhere; a file in the guest's file system does.
+        if key.len() > VALUE_LIMIT {
+            if !file.is_empty() && !file.ends_with('\n') {
+                file.push('\n');
+            }
+            file.push_str(&format!("{key}\n"));
+            is_long = true;
+        } else {
+            set.push((keys::ci_key(next), key.clone()));
+            next += 1;
+        }
+        have.push(key);
+    }
+    if set.is_empty() && !is_long {
+        return Ok(Plan::nothing(format!("{} has these keys already", guest.name)));
+    }
+    // Whoever adds a key wants it to be used.
+    if !settings::is_wanted(guest)? {
+        set.push((keys::CI_ENABLED.to_owned(), "yes".to_owned()));
+    }
+    let mut plan = match set.is_empty() {
+        true => Plan { steps: Vec::new(), notes: later(guest) },
+        false => set::guest(world, guest, &set::Request { set, unset: Vec::new() })?,
+    };
+    if is_long {
+        plan.steps.extend(in_folder(guest, texts_in(guest.folder()?, &[(Text::AuthorizedKeys, file)])));
+    }
+    Ok(plan)
+}
+
 /// Plans that a guest takes itself for a new machine.
 ///
 /// # Errors
@@ -92,13 +140,18 @@ pub fn reinit(world: &World, guest: &Guest) -> Result<Plan> {
     Ok(plan)
 }
 
-fn changeable(guest: &Guest) -> Result<()> {
+fn own_and_no_template(guest: &Guest) -> Result<()> {
     own_guest(guest)?;
     if guest.is_template() {
         return Err(Problem::not_now(format!("`{}` is a template", guest.name))
             .on(&guest.name)
             .hint(format!("`chyves set {} template=no` first; a clone of it has a new identity anyway", guest.name)));
     }
+    Ok(())
+}
+
+fn changeable(guest: &Guest) -> Result<()> {
+    own_and_no_template(guest)?;
     if !settings::is_wanted(guest)? {
         return Err(Problem::not_now(format!("`{}` is not set up by cloud-init", guest.name))
             .on(&guest.name)
@@ -130,6 +183,25 @@ mod tests {
         let guest = testing::guest("web01", &[("ci.enabled", "yes")]);
         let own = [(Text::UserData, "#!/bin/sh\n".to_owned()), (Text::VendorData, String::new())];
         insta::assert_snapshot!(texts(&guest, &own).unwrap().script(Os::Linux));
+    }
+
+    #[test]
+    fn keys_are_added_to_those_that_a_guest_has() {
+        let key = |comment: &str| format!("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBzVmkfIFEK5vyKHmSPxDhJ/dJHIGWAOPbvqLFxFuFbX {comment}");
+        let guest = testing::guest("web01", &[("ci.enabled", "yes"), ("ci.key0", &key("a")), ("ci.key2", &key("c"))]);
+        let world = testing::world(vec![guest.clone()]);
+        let long = key(&"x".repeat(VALUE_LIMIT));
+        let add = |keys: &[String]| {
+            let keys: Vec<PublicKey> = keys.iter().map(|key| key.parse().unwrap()).collect();
+            add_keys(&world, &guest, &keys).unwrap()
+        };
+        assert!(add(&[key("a"), key("c")]).steps.is_empty());
+        let bare = testing::guest("web02", &[]);
+        let script = add_keys(&world, &bare, &[key("a").parse().unwrap()]).unwrap().script(Os::Linux);
+        assert!(script.contains("ci.enabled=yes") && script.contains("ci.key0="), "{script}");
+        let script = add(&[key("a"), key("new"), key("new"), long]).script(Os::Linux);
+        assert!(script.contains("ci.key3=") && !script.contains("ci.key4="), "{script}");
+        assert!(script.contains("authorized_keys"), "{script}");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! One file a verb. To add a verb: a file here with its request and one function, and the command in crates/cli.
 
+mod absent;
 pub mod adopt;
 pub mod catalogue;
 pub mod clone;

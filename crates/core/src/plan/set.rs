@@ -1,6 +1,6 @@
 //! `set` and `unset`: settings of guests, defaults, the whole host.
 
-use super::{Plan, keep_copy, says_template, whole};
+use super::{Plan, absent, keep_copy, says_template, whole};
 use crate::action::Action;
 use crate::error::{Problem, Result};
 use crate::guest::{Guest, trust};
@@ -102,6 +102,8 @@ pub fn guest(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
         return Ok(Plan::nothing(format!("{} is already set so", guest.name)));
     }
     let after = changed(before, &set, &clear);
+    absent::check(guest.name.as_str(), before, set.iter().map(|(key, _)| key.as_str()))?;
+    absent::kept(guest.name.as_str(), before, &after)?;
     whole::change(world, guest, &after)?;
     if says_template(&after) && !says_template(before) {
         super::stopped(guest, "make a template of")?;

@@ -168,13 +168,20 @@ pub fn find(key: &str) -> Result<Known> {
         let inner = find(of)?;
         return Ok(Known { property: &catalog::TRUSTED, key: format!("{}{}", keys::TRUSTED, inner.key) });
     }
-    // Numbers are folded so that `net3.modl` is near `net{n}.model`.
-    let folded: String = lower.split_inclusive(|c: char| c.is_ascii_digit()).collect::<String>();
-    let names = catalog::all().filter(|p| p.access == Access::Free).map(|p| p.key);
+    // With the number that was typed, `net3.modl` is near `net3.model`.
+    let digits: String = lower.chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect();
+    let number = if digits.is_empty() { "{n}" } else { &digits };
+    let names: Vec<String> = catalog::all().filter(|p| p.access == Access::Free).map(|p| p.key.replace("{n}", number)).collect();
+    // `fwcfg_0` is `fw_cfg0` with its marks in other places.
+    let bare = |name: &str| name.replace(['_', '-', '.'], "");
+    let same = names.iter().find(|name| bare(name) == bare(&lower)).map(|name| format!("did you mean `{name}`?"));
     let shown = crate::value::printable(key, 60);
     let display = matches!(lower.as_str(), "vnc" | "display" | "graphics" | "screen" | "gui" | "fbuf" | "uefi_vnc" | "vga" | "monitor");
-    let hint =
-        if display { Some("a VNC display is switched on by `uefi_console_output=vnc`".to_owned()) } else { did_you_mean(&folded, names) };
+    let hint = if display {
+        Some("a VNC display is switched on by `uefi_console_output=vnc`".to_owned())
+    } else {
+        same.or_else(|| did_you_mean(&lower, names.iter().map(String::as_str)))
+    };
     Err(Problem::usage(format!("no property is called `{shown}`"))
         .on(&shown)
         .hint_if(hint)
@@ -309,7 +316,8 @@ mod tests {
     fn a_wrong_key_gets_the_nearest() {
         let hints = |k| find(k).unwrap_err().hints;
         assert!(hints("descripton")[0].contains("`description`"), "{:?}", hints("descripton"));
-        assert!(hints("net0.modle")[0].contains("net{n}.model"), "{:?}", hints("net0.modle"));
+        assert!(hints("fwcfg_0")[0].contains("`fw_cfg0`"), "{:?}", hints("fwcfg_0"));
+        assert!(hints("net0.modle")[0].contains("`net0.model`"), "{:?}", hints("net0.modle"));
     }
 
     #[test]

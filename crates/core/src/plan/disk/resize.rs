@@ -8,10 +8,49 @@ use crate::error::{Problem, Result};
 use crate::guest::{DiskKind, DiskSpec, Guest, RunState};
 use crate::plan::machine::disk_file;
 use crate::plan::stopped;
-use crate::value::Size;
+use crate::value::{BadValue, DiskSize, Size};
 use crate::vmm::Vmm;
 use crate::world::World;
 use std::cmp::Ordering;
+use std::str::FromStr;
+
+/// The size that a disk is to have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NewSize {
+    /// That one.
+    Exactly(Size),
+    /// So much more than it has.
+    More(Size),
+}
+
+impl NewSize {
+    /// The size of a disk that has `from` now.
+    fn of(self, from: Size) -> Result<Size> {
+        match self {
+            Self::Exactly(size) => Ok(size),
+            Self::More(by) => from
+                .get()
+                .checked_add(by.get())
+                .map(Size::bytes)
+                .ok_or_else(|| Problem::usage(format!("{from} and {by} more are too large for a disk"))),
+        }
+    }
+}
+
+impl FromStr for NewSize {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        let hint = |bad: BadValue| match bad.hint.clone() {
+            Some(was) => bad.hint(format!("{was}; +1G is 1G more than it has")),
+            None => bad,
+        };
+        match text.strip_prefix('+') {
+            Some(by) => by.parse().map(|by: DiskSize| Self::More(by.get())),
+            None => text.parse().map(|size: DiskSize| Self::Exactly(size.get())).map_err(hint),
+        }
+    }
+}
 
 /// Volumes end at a multiple of their blocks; this is one of every size of blocks.
 const GRAIN: u64 = 128 << 10;
@@ -33,7 +72,15 @@ fn live(world: &World, guest: &Guest, disk: &DiskSpec) -> Option<Growth> {
 ///
 /// # Errors
 /// There is no such disk, or it is missing; the guest runs; the disk would become smaller without `force`; it is attached.
-pub fn resize(world: &World, guest: &Guest, number: u16, to: Size, force: bool, found: &Found, guids: Vec<(String, u64)>) -> Result<Plan> {
+pub fn resize(
+    world: &World,
+    guest: &Guest,
+    number: u16,
+    to: NewSize,
+    force: bool,
+    found: &Found,
+    guids: Vec<(String, u64)>,
+) -> Result<Plan> {
     changeable(guest)?;
     let spec = guest.spec()?;
     let disk = find(guest, &spec, number)?;
@@ -49,7 +96,7 @@ pub fn resize(world: &World, guest: &Guest, number: u16, to: Size, force: bool, 
     let from = found.size(guest, disk)?;
     let differs = disk.size.filter(|recorded| *recorded != from);
     let mut plan = Plan::default();
-    let mut to = to;
+    let mut to = to.of(from)?;
     if disk.kind == DiskKind::Zvol && !to.get().is_multiple_of(GRAIN) {
         let whole = Size::bytes(to.get().next_multiple_of(GRAIN));
         plan.notes.push(format!("{to} is rounded up to {whole}, a multiple of the volume's block size"));

@@ -1,5 +1,6 @@
 use super::add::{Origin, Request};
 use super::found::{Disks, Found};
+use super::resize::NewSize::{Exactly, More};
 use super::{add, find, number, remove, renumber, resize, set, sync};
 use crate::error::Kind;
 use crate::guest::{Guest, RunState};
@@ -329,7 +330,10 @@ fn a_volume_comes_back_without_its_marks() {
 fn larger_can_be_taken_back_and_smaller_is_done_last() {
     let g = guest(&[]);
     let world = testing::world(vec![g.clone()]);
-    let to = |size, force| resize::resize(&world, &g, 0, size, force, &GIB, guids(&g, 0));
+    let to = |size, force| resize::resize(&world, &g, 0, Exactly(size), force, &GIB, guids(&g, 0));
+    let more = |by| resize::resize(&world, &g, 0, More(Size::mib(by)), false, &GIB, guids(&g, 0));
+    assert_eq!(script(more(1024)), script(to(Size::mib(2048), false)));
+    assert!(more(u64::MAX >> 20).unwrap_err().message.contains("too large"));
     insta::assert_snapshot!(script(to(Size::mib(2048), false)), @"
     # make sure that tank/chyves/guests/web01 has the GUID 4711
     zfs get -H -p -o name,property,source,value guid tank/chyves/guests/web01
@@ -361,7 +365,7 @@ fn larger_can_be_taken_back_and_smaller_is_done_last() {
     assert!(to(Size::mib(1024), false).unwrap().steps.is_empty());
     assert_eq!(to(Size::bytes(1000), true).unwrap_err().code, Kind::Usage);
     let z = guest(&[("disk1.kind", "zvol"), ("disk1.size", "1G")]);
-    let text = script(resize::resize(&open_zfs(vec![z.clone()]), &z, 1, Size::bytes((2 << 30) + 512), false, &GIB, guids(&z, 1)));
+    let text = script(resize::resize(&open_zfs(vec![z.clone()]), &z, 1, Exactly(Size::bytes((2 << 30) + 512)), false, &GIB, guids(&z, 1)));
     assert!(text.contains("zfs set volsize=2147614720 tank/chyves/guests/web01/disk1\n") && text.contains("rounded up"), "{text}");
     assert!(text.contains("make sure that tank/chyves/guests/web01 has the GUID 4711, tank/chyves/guests/web01/disk1 has"), "{text}");
 }
@@ -407,8 +411,8 @@ fn a_guest_that_runs_keeps_its_disks() {
     for refused in [
         remove::remove(&world, &g, 1, Vec::new(), &moment(1)),
         renumber(&world, &g, 1, 3, Vec::new()),
-        resize::resize(&world, &g, 1, Size::mib(1), true, &GIB, Vec::new()),
-        resize::resize(&world, &nvme, 1, Size::mib(2048), false, &GIB, Vec::new()),
+        resize::resize(&world, &g, 1, Exactly(Size::mib(1)), true, &GIB, Vec::new()),
+        resize::resize(&world, &nvme, 1, Exactly(Size::mib(2048)), false, &GIB, Vec::new()),
     ] {
         let problem = refused.unwrap_err();
         assert_eq!((problem.code, problem.hints[0].as_str()), (Kind::NotNow, "`chyves stop web01` first"));
@@ -428,7 +432,9 @@ fn a_disk_that_is_not_there_is_named_with_those_that_are() {
 #[test]
 fn a_guest_that_runs_sees_its_disk_grow_after_everything_else_is_done() {
     let running = |pairs: &[(&str, &str)]| Guest { state: RunState::Running, mounted: true, ..guest(pairs) };
-    let grow = |world: &World, g: &Guest, number| resize::resize(world, g, number, Size::mib(2048), false, &GIB, guids(g, number)).unwrap();
+    let grow = |world: &World, g: &Guest, number| {
+        resize::resize(world, g, number, Exactly(Size::mib(2048)), false, &GIB, guids(g, number)).unwrap()
+    };
     let qemu = testing::world(Vec::new());
     let g = running(&[]);
     insta::assert_snapshot!(grow(&qemu, &g, 0).script(Os::Linux), @"
@@ -468,7 +474,7 @@ fn the_size_of_the_disk_itself_decides_what_is_smaller() {
         }
         let world = open_zfs(vec![g.clone()]);
         let real = Found::Size(Size::mib(512));
-        let to = |mib, force| resize::resize(&world, &g, 1, Size::mib(mib), force, &real, guids(&g, 1));
+        let to = |mib, force| resize::resize(&world, &g, 1, Exactly(Size::mib(mib)), force, &real, guids(&g, 1));
         let cut = to(256, false).unwrap_err();
         assert!(cut.message.contains("from 512M to 256M") && cut.causes.iter().any(|c| c.contains("128M is recorded")), "{cut:?}");
         assert!(cut.hints[0].contains("chyves disk sync web01 disk1"), "{cut:?}");
@@ -498,7 +504,7 @@ fn the_size_of_the_disk_itself_decides_what_is_smaller() {
         (Found::NoDisk("a folder".into()), "a folder"),
         (Found::Unknown("why".into()), "why"),
     ] {
-        let problem = resize::resize(&world, &g, 0, Size::mib(2048), true, &found, Vec::new()).unwrap_err();
+        let problem = resize::resize(&world, &g, 0, Exactly(Size::mib(2048)), true, &found, Vec::new()).unwrap_err();
         assert!(problem.code == Kind::NotNow && problem.message.contains(word), "{problem:?}");
     }
 }

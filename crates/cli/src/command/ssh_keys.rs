@@ -1,0 +1,16 @@
+//! Public SSH keys as options of several commands: a file, standard input, or the key itself.
+
+use chyves_core::cloudinit::keys::PublicKey;
+use chyves_core::error::{Problem, Result};
+use chyves_host::given_text;
+use std::path::Path;
+
+/// The keys in a file, or the one that was typed.
+pub(super) fn keys_in(word: &str) -> Result<Vec<PublicKey>> {
+    let (text, from) = if PublicKey::looks_like(word) {
+        (word.to_owned(), "the key on the command line".to_owned())
+    } else {
+        (given_text::read(Path::new(word)).map_err(|p| p.hint("`ssh-keygen -t ed25519` creates a key pair"))?, format!("`{word}`"))
+    };
+    PublicKey::all(&text).map_err(|bad| Problem::from(bad).within(format!("{from} cannot be used as an SSH key")))
+}

@@ -1,0 +1,104 @@
+//! What a new user types and means: lists with commas, words in another place, keys from files, devices that are not there.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a panic is the failure report
+
+mod common;
+
+use common::{Host, With};
+
+#[test]
+fn several_images_are_named_as_several_guests_are() {
+    let Some(host) = Host::new("typed::images", With::Image) else { return };
+    std::fs::write(host.work().join("d.raw"), vec![7; 64 << 10]).unwrap();
+    for name in ["a", "b"] {
+        host.ok(&format!("image import d.raw --name {name}"));
+    }
+    host.ok("image info a,b").says("images/a").says("images/b");
+    host.ok("image verify a,b").says("a: ").says("b: ");
+    host.chyves("image delete a,none,b,a -y").ends(6).says("1 of 3 images").says("`none`");
+    host.ok("image list").is_silent_of("a  ").is_silent_of("b  ");
+    // A name in the file's place, and the other way round.
+    host.chyves("image import a d.raw").ends(2).says("`chyves image import d.raw --name a`");
+    host.chyves("image delete ,").ends(2);
+}
+
+#[test]
+fn a_word_in_another_place_is_named_with_its_option() {
+    let Some(host) = Host::new("typed::places", With::Image) else { return };
+    host.ok("create web --image small loader=bios");
+    host.chyves("receive web02").ends(2).says("unexpected argument `web02`").says("`chyves receive --name web02 < FILE`");
+    host.chyves(&format!("move web {}", host.pool)).ends(2).says(&format!("`chyves move web --pool {}`", host.pool));
+    host.chyves("start web --frob").ends(2).says("usage: chyves start").says("`chyves help start`");
+    host.chyves("image import").ends(2).says("`chyves help image import`");
+    host.chyves("web restore").ends(2).says("unknown command `restore`").says("snapshot rollback");
+    host.chyves("web frobnicate").ends(2).says("neither `web` nor `frobnicate`");
+    host.chyves("set web fwcfg_0=opt/a,string=b").ends(2).says("did you mean `fw_cfg0`?");
+    host.chyves("set web net0.modl=x").ends(2).says("did you mean `net0.model`?");
+    // Guests by name, in both orders.
+    host.ok("create other --size 1M");
+    host.ok("list web").says("web").is_silent_of("other");
+    assert_eq!(host.ok("web list").out, host.ok("list web").out);
+    assert_eq!(host.ok("list other,web -H -o name").out, "other\nweb\n");
+    host.chyves("list web nope").ends(6).says("web").says("no guest is called `nope`");
+    host.chyves("list imagse").ends(3).says("did you mean `images`?");
+    host.ok("snapshot web@before");
+    host.ok("snapshot rollback web before -y");
+}
+
+#[test]
+fn a_device_that_is_not_there_is_not_added_by_a_setting() {
+    let Some(host) = Host::new("typed::devices", With::Image) else { return };
+    host.ok("create web --image small loader=bios");
+    let before = host.ok("get web all").out;
+    for (setting, hint) in [
+        ("net7.mtu=1400", "`chyves network add web`"),
+        ("disk7.bus=nvme", "`chyves disk add web SIZE`"),
+        ("ci.net7.address=192.0.2.2/24", "`chyves network add web`"),
+    ] {
+        host.chyves(&format!("set web {setting}")).ends(2).says("`web` has no ").says(hint);
+        host.chyves(&format!("create web02 --size 1M {setting}")).ends(2).says("`web02` has no ").says("--nets 2");
+    }
+    host.chyves("unset web net0.backend").ends(2).says("`chyves network remove web net0`");
+    assert_eq!(host.ok("get web all").out, before);
+    host.ok("set web net1.backend=user net1.mtu=1400");
+    host.ok("set web net1.mtu=1300");
+}
+
+#[test]
+fn keys_come_from_a_file_or_a_pipe_for_a_guest_that_is_there() {
+    let Some(host) = Host::new("typed::keys", With::Image) else { return };
+    host.ok("create web --image small loader=bios");
+    for name in ["one", "two"] {
+        host.sh("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", name]);
+    }
+    host.ok("cloud-init set web --ssh-key one.pub").says("SSH keys added");
+    host.ok("cloud-init set web -k one.pub").says("already");
+    let program = common::PROGRAM;
+    host.sh("sh", &["-c", &format!("{program} cloud-init set web --ssh-key - <two.pub")]);
+    let text = |name: &str| std::fs::read_to_string(host.work().join(name)).unwrap().trim().to_owned();
+    assert_eq!(host.value("web", "ci.key0"), text("one.pub"));
+    assert_eq!(host.value("web", "ci.key1"), text("two.pub"));
+    host.ok("cloud-init show web user-data").says(&text("one.pub")).says(&text("two.pub"));
+    host.chyves("set web ci.key0=@one.pub").ends(2).says("`chyves cloud-init set GUEST --ssh-key FILE`");
+}
+
+#[test]
+fn a_disk_grows_by_so_much() {
+    let Some(host) = Host::new("typed::grow", With::Pool) else { return };
+    host.ok(&format!("pool init {}", host.pool));
+    host.ok("create web --size 8M");
+    host.ok("disk resize web disk0 +4M").says("grown by 4M");
+    assert_eq!(host.value("web", "disk0.size"), "12M");
+    // By what it has, whatever is recorded.
+    host.in_folder("web", |folder| std::fs::File::options().write(true).open(folder.join("disk0.raw")).unwrap().set_len(20 << 20).unwrap());
+    host.ok("get web disk0.size").says("it has 20M, recorded is 12M").says("`chyves disk sync web disk0`");
+    // Of a guest that is not mounted nothing else is known without mounting it.
+    host.ok("list -o disk0.size -H").says("12M");
+    host.sh("zfs", &["mount", &host.dataset("web")]);
+    host.ok("list -o disk0.size").says("20M (recorded: 12M)");
+    assert_eq!(host.ok("list web -o disk0.size --json").json()[0]["disk0.size"], "20M");
+    host.sh("zfs", &["unmount", &host.dataset("web")]);
+    host.ok("disk resize web disk0 +4M");
+    assert_eq!(host.value("web", "disk0.size"), "24M");
+    host.chyves("disk resize web disk0 lots").ends(2).says("+1G");
+}

@@ -1,0 +1,111 @@
+//! Settings of devices that a guest does not have: `net7.mtu` of a guest without net7.
+//!
+//! A device is there by the part of its key that says what it is, which the commands that add one write. Any other part of an
+//! absent device is a slip of its number, and would either add a device that nobody asked for or do nothing.
+
+use crate::error::{Problem, Result};
+use crate::property::keys::{self, DiskKey, NetKey};
+use crate::property::settings::OwnValues;
+
+/// A kind of device of which a guest has several, by number.
+struct Family {
+    /// What its keys begin with.
+    prefix: &'static str,
+    /// What the device is called with its number.
+    device: &'static str,
+    noun: &'static str,
+    /// The command that adds one.
+    add: &'static str,
+}
+
+const FAMILIES: [Family; 3] = [
+    Family { prefix: "disk", device: "disk", noun: "disk", add: "chyves disk add {guest} SIZE" },
+    Family { prefix: "net", device: "net", noun: "network interface", add: "chyves network add {guest}" },
+    Family { prefix: "ci.net", device: "net", noun: "network interface", add: "chyves network add {guest}" },
+];
+
+/// The number of a key in a family.
+fn number(family: &Family, key: &str) -> Option<u16> {
+    key.strip_prefix(family.prefix)?.split_once('.')?.0.parse().ok()
+}
+
+/// Whether own settings have a device.
+fn has(own: &OwnValues, device: &str, number: u16) -> bool {
+    own.contains_key(&if device == "disk" { keys::disk(number, DiskKey::Kind) } else { keys::net(number, NetKey::Backend) })
+        || device == "net" && own.keys().any(|key| key.starts_with(&format!("net{number}.")))
+}
+
+/// Checks that the keys which are set are of devices that the guest called `name` has, or gets by the same change: `before` are its
+/// own settings, `set` what is added to them.
+///
+/// # Errors
+/// A device is absent; the hint has the command that adds one.
+pub(super) fn check<'a>(name: &str, before: &OwnValues, set: impl Iterator<Item = &'a str> + Clone) -> Result<()> {
+    for key in set.clone() {
+        let Some((family, number)) = FAMILIES.iter().find_map(|family| Some((family, number(family, key)?))) else { continue };
+        let (device, noun) = (family.device, family.noun);
+        let added = device == "net" && set.clone().any(|other| *other == keys::net(number, NetKey::Backend));
+        if added || has(before, device, number) {
+            continue;
+        }
+        let all: Vec<String> = (0..=u8::MAX.into()).filter(|n| has(before, device, *n)).map(|n| format!("{device}{n}")).collect();
+        let has = if all.is_empty() { format!("it has no {noun}") } else { format!("it has {}", all.join(", ")) };
+        return Err(Problem::usage(format!("cannot set `{key}`: `{name}` has no {device}{number}"))
+            .on(name)
+            .because(has)
+            .hint(format!("`{}` adds a {noun}", family.add.replace("{guest}", name))));
+    }
+    Ok(())
+}
+
+/// Checks that no network interface goes by unsetting the last of its settings.
+///
+/// # Errors
+/// One would; the hints have both commands that may be meant.
+pub(super) fn kept(name: &str, before: &OwnValues, after: &OwnValues) -> Result<()> {
+    let gone = (0..=u16::from(u8::MAX)).find(|n| has(before, "net", *n) && !has(after, "net", *n));
+    gone.map_or(Ok(()), |number| {
+        Err(Problem::usage(format!("cannot unset all settings of net{number} of `{name}`: that would remove it"))
+            .on(name)
+            .hint(format!("to keep it with the default: `chyves set {name} net{number}.backend=auto`"))
+            .hint(format!("to remove it: `chyves network remove {name} net{number}`")))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::property::settings::Own;
+
+    fn own(keys: &[&str]) -> OwnValues {
+        keys.iter().map(|key| ((*key).to_owned(), Own { value: "x".into(), received: false })).collect()
+    }
+
+    #[test]
+    fn a_setting_of_an_absent_device_names_the_command_that_adds_one() {
+        let before = own(&["disk0.kind", "net0.backend", "net3.mac"]);
+        let set = |keys: &[&str]| check("web", &before, keys.iter().copied());
+        for good in
+            [&["disk0.bus", "net0.mtu", "net3.mtu", "ci.net0.address", "ram", "com2", "bridge7.mtu"][..], &["net7.mtu", "net7.backend"]]
+        {
+            assert!(set(good).is_ok(), "{good:?}");
+        }
+        for (bad, says, because, hint) in [
+            ("disk7.bus", "has no disk7", "it has disk0", "`chyves disk add web SIZE`"),
+            ("net7.mtu", "has no net7", "it has net0, net3", "`chyves network add web`"),
+            ("ci.net7.address", "has no net7", "it has net0, net3", "`chyves network add web`"),
+        ] {
+            let problem = set(&[bad]).unwrap_err();
+            assert!(problem.message.contains(says) && problem.message.contains(bad), "{}", problem.message);
+            assert_eq!(problem.causes, [because]);
+            assert!(problem.hints[0].contains(hint), "{:?}", problem.hints);
+        }
+    }
+
+    #[test]
+    fn no_interface_goes_by_unsetting() {
+        let before = own(&["net0.backend", "net1.backend", "net1.mtu"]);
+        assert!(kept("web", &before, &own(&["net0.backend", "net1.mtu"])).is_ok());
+        assert!(kept("web", &before, &own(&["net0.backend"])).unwrap_err().hints[1].contains("network remove web net1"));
+    }
+}
