@@ -5,7 +5,7 @@ use super::command::settled;
 use crate::safe::{Access, FileKind, Folder, Rule};
 use crate::sparse_write::{self, RECORD};
 use chyves_core::error::{Problem, Result};
-use chyves_core::value::{Dataset, FilePath};
+use chyves_core::value::{Dataset, FilePath, printable};
 use chyves_core::zfs::args;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -17,8 +17,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// What is the present's own and stays: logs at the top of a guest's folder.
 const KEPT: &str = "logs";
 
-/// How many folders may be inside one another.
-const DEPTH: usize = 64;
+/// How many folders may be inside one another: two descriptors are open for each. A guest of chyves has three.
+const DEPTH: usize = 512;
 
 fn fail(what: &str, path: &Path) -> impl FnOnce(std::io::Error) -> Problem {
     let (what, path) = (what.to_owned(), path.display().to_string());
@@ -92,41 +92,93 @@ fn volume(from: &str, to: &str, watch: &mut Watch<'_>) -> Result<()> {
     same(&past, &present, length.get(), (Path::new(from), Path::new(to)), watch)
 }
 
-/// Makes everything in `to` what it is in `from`, but for logs.
+/// Makes everything in `to` what it is in `from`, but for logs. What `from` may not contain is refused before anything is
+/// changed.
 pub(super) fn restore(from: &Path, to: &Path, watch: &mut Watch<'_>) -> Result<()> {
-    folder(&Folder::open(from)?, &Folder::open(to)?, 0, watch)
-}
-
-fn folder(from: &Folder, to: &Folder, depth: usize, watch: &mut Watch<'_>) -> Result<()> {
-    if depth > DEPTH {
-        return Err(Problem::failed(format!("too many nested folders: `{}`", from.path().display())).on(from.path().display()));
-    }
-    let wanted: BTreeSet<OsString> = from.list()?.into_iter().collect();
-    let kept = |name: &OsString| depth == 0 && name == KEPT;
-    for name in to.list()?.iter().filter(|name| !wanted.contains(*name) && !kept(name)) {
-        to.remove_all(name)?;
-    }
-    for name in wanted.iter().filter(|name| !kept(name)) {
-        match from.metadata(name)?.map(|entry| entry.kind) {
+    // Every level has both of its folders open.
+    crate::inherited::enough_files();
+    check(Folder::open(from)?)?;
+    let mut levels = vec![Level::enter(Folder::open(from)?, Folder::open(to)?, true)?];
+    while let Some(level) = levels.last_mut() {
+        let Some(name) = level.names.next() else {
+            levels.pop();
+            continue;
+        };
+        let Level { from, to, .. } = level;
+        match from.metadata(&name)?.map(|entry| entry.kind) {
             None => {}
             Some(FileKind::Folder) => {
-                if to.metadata(name)?.is_some_and(|entry| entry.kind != FileKind::Folder) {
-                    to.remove_all(name)?;
+                if to.metadata(&name)?.is_some_and(|entry| entry.kind != FileKind::Folder) {
+                    to.remove_all(&name)?;
                 }
-                to.make_folder(name)?;
-                folder(&from.folder(name)?, &to.folder(name)?, depth + 1, watch)?;
+                to.make_folder(&name)?;
+                let nested = Level::enter(from.folder(&name)?, to.folder(&name)?, false)?;
+                levels.push(nested);
             }
-            Some(FileKind::File) => file(from, to, Path::new(name), watch)?,
-            Some(other) => {
-                let shown = from.shown(name).display().to_string();
-                return Err(Problem::failed(format!("`{shown}` is {}, neither a file nor a folder", other.words()))
-                    .on(&shown)
-                    .because("links, FIFOs, sockets and devices have no place in a guest's folder")
-                    .hint("`chyves clone GUEST@SNAPSHOT NEW` makes a guest of the snapshot, whose other files can be used"));
-            }
+            Some(FileKind::File) => file(from, to, Path::new(&name), watch)?,
+            Some(other) => return Err(unfit(from, &name, other)),
         }
     }
     Ok(())
+}
+
+/// A folder that is worked on: those above it are open as well.
+struct Level {
+    from: Folder,
+    to: Folder,
+    /// What is not done yet.
+    names: std::collections::btree_set::IntoIter<OsString>,
+}
+
+impl Level {
+    /// Removes what is only in `to`. At the `top` logs are left as they are.
+    fn enter(from: Folder, to: Folder, top: bool) -> Result<Self> {
+        let kept = |name: &OsString| top && name == KEPT;
+        let mut wanted: BTreeSet<OsString> = from.list()?.into_iter().collect();
+        for name in to.list()?.iter().filter(|name| !wanted.contains(*name) && !kept(name)) {
+            to.remove_all(name)?;
+        }
+        wanted.retain(|name| !kept(name));
+        Ok(Self { from, to, names: wanted.into_iter() })
+    }
+}
+
+/// Refuses a folder with what has no place in a guest's folder, or with more folders inside one another than are followed.
+fn check(from: Folder) -> Result<()> {
+    let names = from.list()?.into_iter().filter(|name| name != KEPT).collect::<Vec<_>>();
+    let mut levels = vec![(from, names.into_iter())];
+    while let Some((folder, names)) = levels.last_mut() {
+        let Some(name) = names.next() else {
+            levels.pop();
+            continue;
+        };
+        match folder.metadata(&name)?.map(|entry| entry.kind) {
+            None | Some(FileKind::File) => {}
+            Some(FileKind::Folder) => {
+                let nested = folder.folder(&name)?;
+                if levels.len() > DEPTH {
+                    let shown = printable(&nested.path().display().to_string(), 200);
+                    return Err(Problem::failed(format!("more than {DEPTH} folders are inside one another in the snapshot: `{shown}`"))
+                        .on(&shown)
+                        .because("a guest's folder is restored file by file, and nothing has been changed")
+                        .hint("`chyves clone GUEST@SNAPSHOT NEW` makes a guest of the snapshot, whatever is in it"));
+                }
+                let names = nested.list()?.into_iter();
+                levels.push((nested, names));
+            }
+            Some(other) => return Err(unfit(folder, &name, other)),
+        }
+    }
+    Ok(())
+}
+
+/// Something that is neither a file nor a folder.
+fn unfit(folder: &Folder, name: &OsString, kind: FileKind) -> Problem {
+    let shown = folder.shown(name).display().to_string();
+    Problem::failed(format!("`{shown}` is {}, neither a file nor a folder", kind.words()))
+        .on(&shown)
+        .because("links, FIFOs, sockets and devices have no place in a guest's folder")
+        .hint("`chyves clone GUEST@SNAPSHOT NEW` makes a guest of the snapshot, whose other files can be used")
 }
 
 fn file(from: &Folder, to: &Folder, name: &Path, watch: &mut Watch<'_>) -> Result<()> {
@@ -196,5 +248,53 @@ mod tests {
         assert!(!to.join("disk1.raw").exists());
         assert_eq!(fs::read_to_string(to.join("logs/console.log")).unwrap(), "today");
         assert_eq!(fs::read_to_string(to.join("a/b/c")).unwrap(), "deep");
+    }
+
+    /// Makes folders inside one another, and a file in the last one.
+    fn nest(top: &Path, levels: usize) {
+        fs::create_dir(top).unwrap();
+        let mut folder = Folder::open(top).unwrap();
+        for _ in 0..levels {
+            folder.make_folder("d").unwrap();
+            folder = folder.folder("d").unwrap();
+        }
+        std::io::Write::write_all(&mut folder.create("file").unwrap(), b"deep").unwrap();
+    }
+
+    #[test]
+    fn folders_inside_one_another_are_followed_and_too_many_are_refused_before_anything_changes() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+        let interrupted = AtomicBool::new(false);
+        for (levels, refused) in [(DEPTH, false), (DEPTH + 1, true)] {
+            nest(&from, levels);
+            fs::create_dir(&to).unwrap();
+            fs::write(to.join("present"), "").unwrap();
+            let done = restore(&from, &to, &mut Watch { interrupted: &interrupted, progress: &mut |_, _| {} });
+            assert_eq!(done.is_err(), refused, "{done:?}");
+            assert_eq!(to.join("present").exists(), refused);
+            if !refused {
+                let last = (0..levels).fold(Folder::open(&to).unwrap(), |folder, _| folder.folder("d").unwrap());
+                assert!(last.metadata("file").unwrap().is_some_and(|entry| entry.len == 4));
+            }
+            // The standard library's own way takes a descriptor for each.
+            let top = Folder::open(dir.path()).unwrap();
+            top.remove_all("from").unwrap();
+            top.remove_all("to").unwrap();
+        }
+    }
+
+    #[test]
+    fn what_has_no_place_is_refused_before_anything_changes() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+        fs::create_dir_all(from.join("z")).unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", from.join("z/link")).unwrap();
+        fs::create_dir(&to).unwrap();
+        fs::write(to.join("present"), "").unwrap();
+        let interrupted = AtomicBool::new(false);
+        let refused = restore(&from, &to, &mut Watch { interrupted: &interrupted, progress: &mut |_, _| {} }).unwrap_err();
+        assert!(refused.message.contains("a symbolic link") || refused.message.contains("neither a file"), "{refused:?}");
+        assert!(to.join("present").exists());
     }
 }
