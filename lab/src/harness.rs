@@ -6,7 +6,7 @@ use std::io::{self, BufRead as _, BufReader, Error};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use crate::bhyve::{ROM_FILES, write_rom};
+use crate::bhyve::{ROM_FILES, SLIRP, write_rom};
 use crate::exit::{Done, Or};
 use crate::host::Host;
 use crate::pci;
@@ -118,6 +118,8 @@ pub(crate) fn furnish(binary: &Path, dir: &Path, settings: &[&str]) -> Done {
     }
     fs::write(dir.join("var/run/dmesg.boot"), dmesg(&host)).or_broken(dir.display())?;
     firmware(&host, &dir.join("usr/local/share"))?;
+    fs::create_dir_all(dir.join("usr/local/lib")).or_broken(dir.display())?;
+    fs::write(dir.join(SLIRP.trim_start_matches('/')), "").or_broken(SLIRP)?;
     install(binary, &dir.join("bin")).or_broken(dir.display())
 }
 

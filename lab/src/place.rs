@@ -4,7 +4,7 @@
 //! host       the settings                     vmm/NAME     a VM object          net/IF    what Linux can't keep of an interface
 //! modules    loaded modules, in order         locks/NAME   held while it runs   pci       the PCI devices and their drivers
 //! sysctl     values that were written         ctl/         sockets of running bhyves
-//! usr/local/ firmware, as FreeBSD's packages put it
+//! usr/local/ firmware and libslirp, as FreeBSD's packages put them
 //! dev/       the daemon's file system         devfs/       devices that a test puts there
 //! jails/     the jails                         rulesets/    rules of their /dev
 //! run/       the daemon's pid and network namespace; scratch folders of running bhyves

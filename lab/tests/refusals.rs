@@ -370,6 +370,12 @@ fn what_the_host_lacks() {
     good(&lab, "kldload vmm");
     let long = "v".repeat(230);
     common::bad(&lab, &line.replace(" vm", &format!(" {long}")), 4, "bhyve: vm_openf: Invalid argument");
+    // slirp is a package of its own.
+    let slirp = format!("bhyve {LPC} -l bootrom,{rom} -s 5,virtio-net,slirp vm");
+    lab.set(&["release=15.0"]).unwrap();
+    std::fs::remove_file(lab.dir().join("usr/local/lib/libslirp.so.0")).unwrap();
+    common::bad(&lab, &slirp, 4, "libslirp.so.0");
+    lab.set(&["release=14.3"]).unwrap();
     // Without nmdm there is no such device.
     common::bad(&lab, &line.replace("-l bootrom", "-l com1,/dev/nmdm1A -l bootrom"), 4, "No such file or directory");
 }

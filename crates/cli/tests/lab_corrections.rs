@@ -139,3 +139,77 @@ fn old_firmware_and_an_iommu_that_is_off_are_found_before_the_start() {
     assert_eq!(facts["os"], "freebsd");
     host.chyves("list --host freebsd").ends(2).says("only --dry-run");
 }
+
+#[test]
+fn a_user_network_needs_its_library_and_before_16_a_forwarded_port() {
+    let Some(host) = host("lab_corrections::slirp", &["release=15.0"]) else { return };
+    // Before main it lets nothing out; a port that is forwarded comes in.
+    host.ok("set web01 net0.backend=user");
+    host.chyves("start web01").ends(5).says("reaches nothing on FreeBSD 15.0").says("`chyves set web01 net0.bridge=bridge0`");
+    host.ok("unset web01 net0.backend");
+    host.ok("set web01 pcidev_3=virtio-net,slirp,hostfwd=tcp:127.0.0.1:2222-10.0.2.15:22");
+    host.ok("-v start web01").says("virtio-net,slirp,hostfwd=tcp:127.0.0.1:2222-10.0.2.15:22");
+    off(&host, "tiny: ready 1");
+    let library = host.lab().dir().join("usr/local/lib/libslirp.so.0");
+    std::fs::remove_file(&library).unwrap();
+    host.chyves("start web01").ends(5).says("pcidev_3 of `web01` needs libslirp, which is not installed").says("pkg install libslirp");
+    host.lab().set(&["release=16.0"]).unwrap();
+    host.ok("unset web01 pcidev_3");
+    host.ok("set web01 net0.backend=user");
+    host.chyves("start web01").ends(5).says("net0 of `web01` needs libslirp");
+    std::fs::write(&library, "").unwrap();
+    host.ok("-v start web01").says("virtio-net,slirp,open,");
+    off(&host, "tiny: ready 2");
+    host.nothing_is_left();
+}
+
+#[test]
+fn words_that_bhyve_takes_and_passes_over_are_refused_or_written_as_they_are_meant() {
+    let Some(host) = host("lab_corrections::words", &["release=14.3"]) else { return };
+    let disk = host.work().join("own.raw");
+    std::fs::File::create(&disk).unwrap().set_len(1 << 20).unwrap();
+    let disk = disk.display();
+    for (device, why) in [
+        ("fbuf,vga=on".to_owned(), "vga=on is a trap"),
+        ("fbuf,w=abc".to_owned(), "`abc`"),
+        ("uart".to_owned(), "it needs the other end"),
+        ("virtio-net".to_owned(), "it needs a back end"),
+        ("e1000".to_owned(), "it needs a back end"),
+        ("virtio-console".to_owned(), "0 ports"),
+        (format!("ahci-hd,{disk},ser=123456789012345678901234567"), "20"),
+        (format!("ahci-hd,{disk},rev=1234567890"), "8"),
+        (format!("nvme,{disk},ser=123456789012345678901234567"), "20"),
+        (format!("nvme,{disk},sectsz=1024"), "`1024` is not a sectsz"),
+        (format!("nvme,{disk},maxq=0"), "maxq"),
+        (format!("nvme,{disk},maxq=abc"), "maxq"),
+        (format!("nvme,{disk},dsm=foo"), "`foo` is not a dsm"),
+    ] {
+        host.chyves_words(&["set", "web01", &format!("pcidev_0={device}")]).ends(2).says(why);
+    }
+    for words in ["-m abc", "-c +4", "-f ,string=a", "-p 0:0-3", "-l com1", "-l tpm", "-l fwcfg,qemu", "-m 0"] {
+        host.chyves_words(&["set", "web01", &format!("bargs={words}")]).ends(2);
+    }
+    // A port alone is no address to bhyve: it is written as one.
+    host.ok("set web01 pcidev_0=fbuf,5999 uefi_console_output=serial");
+    host.ok("-v start web01 --dry-run").says("fbuf,rfb=127.0.0.1:5999");
+    host.ok("unset web01 pcidev_0");
+    // An empty drive, which bhyve refuses, is a controller without one.
+    host.ok("set web01 pcidev_0=ahci-cd");
+    host.ok("-v start web01").is_silent_of("ahci-cd");
+    off(&host, "tiny: ready 1");
+    host.nothing_is_left();
+}
+
+#[test]
+fn a_bridge_of_any_name_leaves_the_low_units_free() {
+    let Some(host) = Host::freebsd("lab_corrections::units", With::Tiny, &["release=14.3", "nics=em0,em1"]) else { return };
+    // By hand it takes unit 0, and keeps it under its new name.
+    host.sh("ifconfig", &["bridge", "create", "name", "hand"]);
+    let taken = host.command("ifconfig").args(["bridge0", "create"]).output().unwrap();
+    assert!(!taken.status.success() && String::from_utf8_lossy(&taken.stderr).contains("File exists"), "{taken:?}");
+    host.sh("ifconfig", &["hand", "destroy"]);
+    host.ok("network lan attach em0");
+    host.ok("network bridge0 attach em1");
+    let all = host.sh("ifconfig", &["-l"]);
+    assert!(all.split_whitespace().any(|name| name == "lan") && all.split_whitespace().any(|name| name == "bridge0"), "{all}");
+}

@@ -207,3 +207,43 @@ fn a_vm_object_that_goes_late_is_waited_for_and_one_that_stays_is_reported() {
     host.ok("stop web01 --now");
     host.nothing_is_left();
 }
+
+/// The devices whose files are known, and one of the user's own arguments, are in the jail; so is what opens nothing.
+#[test]
+fn every_device_that_can_be_is_in_the_jail() {
+    let Some(host) = host("lab_jail::devices", &["release=14.3"]) else { return };
+    let jail = format!("chyves-{}", host.value("web01", "uuid"));
+    let shared = host.work().join("shared");
+    std::fs::create_dir(&shared).unwrap();
+    let disk = host.work().join("own.raw");
+    std::fs::File::create(&disk).unwrap().set_len(1 << 20).unwrap();
+    std::fs::write(host.lab().dir().join("devfs/dsp0"), "").unwrap();
+    let share = format!("virtio-9p,share={}", shared.display());
+    for (n, device) in ["dummy", "hostbridge,vendor=0x8086,devid=0x1237", &share, "hda,play=/dev/dsp0"].iter().enumerate() {
+        host.chyves_words(&["set", "web01", &format!("pcidev_{n}={device}")]).ends(0);
+    }
+    host.chyves_words(&["set", "web01", &format!("bargs=-s 28,virtio-blk,{} -l com2,/dev/nmdm-web01.2A", disk.display())]).ends(0);
+    host.ok("-v start web01").says(&format!("+ jexec {jail} bhyve ")).is_silent_of("confinement of");
+    assert_eq!(confinement(&host), format!("full (the jail {jail}, and Capsicum)"));
+    let mut console = host.console("web01");
+    console.sees("tiny: ready 1");
+    console.types("r");
+    console.sees("tiny: ready 2");
+    console.types("p");
+    until("web01 to be off", || (host.state("web01") == "stopped").then_some(()));
+    is_clean(&host);
+    host.nothing_is_left();
+    // What they name is looked at before the start.
+    std::fs::remove_file(&disk).unwrap();
+    host.chyves("start web01")
+        .ends(5)
+        .says("bargs of `web01` cannot be used")
+        .says("own.raw` is not there")
+        .says("`chyves unset web01 bargs`");
+    // A file of settings may name anything.
+    std::fs::write(&disk, "").unwrap();
+    host.chyves_words(&["set", "web01", &format!("bargs=-k {}", disk.display())]).ends(0);
+    host.ok("-v start web01").says("user (no jail: `-k ").is_silent_of("jexec");
+    host.ok("stop web01 --now");
+    host.nothing_is_left();
+}

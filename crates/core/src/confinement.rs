@@ -164,7 +164,8 @@ impl Confinement {
     /// In words: `full`, or `user (REASON; REASON)`.
     pub fn shown(&self) -> String {
         if let Means::Jail(jail) = &self.means {
-            return format!("{} (the jail {}, and Capsicum)", self.level, jail.name);
+            let parts: Vec<&str> = std::iter::once("and Capsicum").chain(self.reasons.iter().map(String::as_str)).collect();
+            return format!("{} (the jail {}, {})", self.level, jail.name, parts.join("; "));
         }
         if self.reasons.is_empty() { self.level.to_string() } else { format!("{} ({})", self.level, self.reasons.join("; ")) }
     }

@@ -31,6 +31,8 @@ use config::{Config, ERROR};
 use options::Asked;
 use topology::Topology;
 
+pub(crate) use device::net::SLIRP;
+
 pub(crate) use life::run_prepared;
 pub(crate) use lpc::{ROM_FILES, write_rom};
 

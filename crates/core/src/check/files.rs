@@ -72,7 +72,11 @@ fn one(host: &HostFacts, wanted: &WantedPath) -> Option<Finding> {
     let sort = match (need, seen) {
         (Need::Absent, None) => return None,
         (Need::Absent, Some(_)) => return fails("already exists, and bhyve creates it itself", format!("if nothing uses it: rm {shown}")),
-        (Need::Netmap, Some(_)) => return None,
+        (Need::Netmap | Need::Package(_), Some(_)) | (Need::Any, _) => return None,
+        (Need::Package(package), None) => {
+            let cause = format!("{what} needs {package}, which is not installed (there is no {shown})");
+            return Some(Finding::fails(what, cause).cure(format!("pkg install {package}")));
+        }
         (Need::Netmap, None) => {
             let cure = "boot a kernel with `device netmap`, as GENERIC is on amd64 and arm64; or attach the NIC to a bridge";
             return Some(Finding::fails(what, format!("{what} needs netmap, and there is no {shown}")).cure(cure));

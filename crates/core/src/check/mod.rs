@@ -207,6 +207,10 @@ pub enum Need {
     Netmap,
     /// Not there: bhyve makes it itself and fails if it can't.
     Absent,
+    /// A file that comes with a package of this name.
+    Package(&'static str),
+    /// It need not be there; a jail contains it if it is.
+    Any,
 }
 
 /// A NIC on a bridge.

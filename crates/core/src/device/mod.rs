@@ -28,7 +28,7 @@ pub use nvme::{NvmeDetails, NvmeSector, RamDisk};
 pub use passthru::{HostDevice, HostPci, HostSlot, Passthru};
 pub use pcidev::{Owner, parse_pcidev, parse_serial_end};
 pub use place::{DeviceClass, DeviceKey, PciPlace, choose};
-pub use raw::Raw;
+pub use raw::{Raw, RawOpens};
 pub use resolve::{Placement, Want, add, fillers, resolve};
 pub use scsi::{Scsi, ScsiBehind, ScsiTarget};
 pub use serial::{ConsolePort, SerialEnd, Uart, VirtioConsole};

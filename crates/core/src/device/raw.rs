@@ -7,6 +7,18 @@ pub struct Raw {
     conf: Option<String>,
 }
 
+/// Emulations without a type, or with options that theirs has not, that open nothing.
+const OPEN_NOTHING: &[&str] = &["amd_hostbridge", "dummy", "hostbridge"];
+
+/// What a device opens on the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawOpens {
+    /// The paths, of files, folders and devices.
+    pub paths: Vec<String>,
+    /// Whether these are certainly all of them.
+    pub all: bool,
+}
+
 impl Raw {
     /// The emulation's name.
     pub fn emulation(&self) -> &str {
@@ -22,6 +34,19 @@ impl Raw {
     pub fn paths(&self) -> Vec<&str> {
         let value = |word: &'_ str| word.find('/').filter(|at| *at == 0 || matches!(word.as_bytes()[at - 1], b'=' | b':'));
         self.words().filter_map(|word| value(word).map(|at| &word[at..])).collect()
+    }
+
+    /// What it opens on the host.
+    pub fn opens(&self) -> RawOpens {
+        let network = ["virtio-net", "e1000"].contains(&self.emulation());
+        match self.words().next() {
+            _ if OPEN_NOTHING.contains(&self.emulation()) => RawOpens { paths: Vec::new(), all: true },
+            // A back end without a type is a device of that name: ng_device(4) is one.
+            Some(name) if network && !name.contains(['/', '=', ':']) => {
+                RawOpens { paths: vec![format!("/dev/{name}")], all: name.starts_with("ngd") }
+            }
+            _ => RawOpens { paths: self.paths().into_iter().map(str::to_owned).collect(), all: false },
+        }
     }
 
     /// Whether such a word stands alone in it.

@@ -8,7 +8,7 @@ use super::machine::{backend, disk_file};
 use super::start::Occasion;
 use crate::check::{Need, WantedNic, WantedPath, Wants};
 use crate::device::{
-    AhciPort, BlockOptions, Device, GraphHook, NetBackend, Nic, Owner, ScsiBehind, SerialEnd, parse_pcidev, parse_serial_end,
+    AhciPort, BlockOptions, Device, GraphHook, NetBackend, Nic, Owner, ScsiBehind, SerialEnd, VncListen, parse_pcidev, parse_serial_end,
 };
 use crate::error::Result;
 use crate::guest::{Backend, DiskKind, DiskSpec, Guest, Loader, RunState, Spec};
@@ -16,10 +16,13 @@ use crate::os::{Os, taps};
 use crate::property::keys;
 use crate::value::FilePath;
 use crate::vmm::Vmm;
+use crate::vmm::bhyve::{self, Feature, Given, Release};
 use crate::vmm::machine::{FwCfg, FwCfgContent, Tpm};
 use crate::world::{HostFacts, World};
 use std::net::SocketAddr;
 
+/// What bhyve loads for a NIC on the user network.
+const SLIRP: &str = "/usr/local/lib/libslirp.so.0";
 /// The device by which netmap and VALE are opened.
 const NETMAP: &str = "/dev/netmap";
 
@@ -97,28 +100,45 @@ pub(super) fn of(guest: &Guest, spec: &Spec, host: &HostFacts, firmware: Option<
                 let node = net.netgraph.as_ref().and_then(|text| text.parse::<GraphHook>().ok());
                 wants.nodes.extend(node.map(|node| (nic, node.path)));
             }
+            Backend::User if host.vmm == Vmm::Bhyve => wants.slirp(&format!("{nic} of `{}`", guest.name)),
             Backend::Auto | Backend::User | Backend::Bridge => {}
         }
     }
     for (number, text) in &spec.pcidevs {
         // A text that is no device is told where the machine is made.
-        match (parse_pcidev(text, Owner { guest: guest.uuid, number: *number }), host.vmm) {
-            (Ok(device), Vmm::Bhyve) => wants.device(&device, &format!("pcidev_{number} of `{}`", guest.name)),
-            (Ok(Device::Passthru(device)), Vmm::Qemu) => wants.passthru.push(device.host),
-            (Ok(_) | Err(_), _) => {}
+        if let Ok(device) = parse_pcidev(text, Owner { guest: guest.uuid, number: *number }) {
+            wants.device(&device, &format!("pcidev_{number} of `{}`", guest.name), host.vmm);
         }
+    }
+    if host.vmm == Vmm::Bhyve {
+        wants.own_arguments(guest, spec);
     }
     wants.firmware_extras(guest, spec);
     for (number, text) in &spec.serial {
-        if let Ok(SerialEnd::Device(device)) = parse_serial_end(text) {
-            wants.ports.push((format!("com{number}"), device));
+        if let Ok(end) = parse_serial_end(text) {
+            wants.terminal(&end, &format!("com{number} of `{}`", guest.name), host.vmm);
+            if let SerialEnd::Device(device) = end {
+                wants.ports.push((format!("com{number}"), device));
+            }
         }
+    }
+    if Release::from(host.release) < Feature::Slirp.since() {
+        // It is refused with the release that has it.
+        wants.paths.retain(|wanted| !matches!(wanted.need, Need::Package(_)));
     }
     if again {
         // What bhyve makes itself its last machine has left, and is removed before the next.
         wants.paths.retain(|wanted| wanted.need != Need::Absent);
     }
     Ok(wants)
+}
+
+/// The folder in which a socket is made.
+fn folder_of(socket: &str) -> &str {
+    match socket.rsplit_once('/') {
+        Some(("", _)) | None => "/",
+        Some((folder, _)) => folder,
+    }
 }
 
 /// Whether a disk has a place of its own in the order of booting.
@@ -154,8 +174,39 @@ impl Wants {
         self.paths.push(WantedPath { path: NETMAP.into(), what: what.to_owned(), need: Need::Netmap });
     }
 
+    /// What the user's own arguments for bhyve name.
+    fn own_arguments(&mut self, guest: &Guest, spec: &Spec) {
+        let what = format!("{} of `{}`", keys::BARGS, guest.name);
+        let mut want = |path: String, need: Need| self.paths.push(WantedPath { path: path.into(), what: what.clone(), need });
+        let mut devices = Vec::new();
+        for given in bhyve::given(&spec.bargs) {
+            match given {
+                Given::Device(device) => devices.push(device),
+                Given::Tpm(Tpm::Passthru { device }) => want(device, Need::Read),
+                Given::Tpm(Tpm::Swtpm { socket }) => want(socket, Need::Socket),
+                Given::File { path, write } => want(path, if write { Need::Write } else { Need::Read }),
+                Given::Serial(SerialEnd::Device(device)) => self.ports.push((keys::BARGS.to_owned(), device)),
+                // What a file of settings names is bhyve's to report.
+                Given::Serial(_) | Given::Unknown(_) => {}
+            }
+        }
+        devices.iter().for_each(|device| self.device(device, &what, Vmm::Bhyve));
+    }
+
+    /// A NIC on bhyve's user network.
+    fn slirp(&mut self, what: &str) {
+        self.paths.push(WantedPath { path: SLIRP.into(), what: what.to_owned(), need: Need::Package("libslirp") });
+    }
+
+    /// A terminal device at a serial port. On FreeBSD an nmdm(4) is made by looking at it, so looking shows nothing.
+    fn terminal(&mut self, end: &SerialEnd, what: &str, vmm: Vmm) {
+        if let (SerialEnd::Device(path), Vmm::Qemu) = (end, vmm) {
+            self.paths.push(WantedPath { path: path.as_str().into(), what: what.to_owned(), need: Need::Read });
+        }
+    }
+
     /// What one more device wants.
-    fn device(&mut self, device: &Device, what: &str) {
+    fn device(&mut self, device: &Device, what: &str, vmm: Vmm) {
         let mut want = |path: &str, need: Need| self.paths.push(WantedPath { path: path.into(), what: what.to_owned(), need });
         let written = |ro: bool| if ro { Need::Read } else { Need::Write };
         match device {
@@ -174,30 +225,38 @@ impl Wants {
                 ScsiBehind::Targets(targets) => targets.iter().for_each(|target| want(&target.backing.path, Need::Write)),
             },
             Device::Share(share) => want(&share.path, Need::Folder),
-            Device::Console(console) => console.ports.iter().for_each(|port| want(&port.socket, Need::Absent)),
+            Device::Console(console) => {
+                for port in &console.ports {
+                    want(folder_of(&port.socket), Need::Folder);
+                    if vmm == Vmm::Bhyve {
+                        want(&port.socket, Need::Absent);
+                    }
+                }
+            }
+            Device::FrameBuffer(display) => {
+                if let VncListen::Unix(socket) = &display.listen {
+                    want(folder_of(socket), Need::Folder);
+                }
+            }
             Device::Input(input) => want(&input.path, Need::Read),
             Device::Hda(sound) => sound.play.iter().chain(&sound.rec).for_each(|path| want(path, Need::Read)),
             Device::Passthru(device) => {
                 device.rom.iter().for_each(|path| want(path, Need::Read));
                 self.passthru.push(device.host);
             }
+            Device::Uart(uart) => self.terminal(&uart.end, what, vmm),
+            // QEMU has none of these.
+            Device::Raw(_) | Device::Nic(_) if vmm == Vmm::Qemu => {}
             Device::Raw(raw) => {
-                if raw.is_disk() {
-                    raw.paths().into_iter().for_each(|path| want(path, written(raw.has_word("ro"))));
-                }
+                // What else it may do with a path is not known: one that is absent may be one that it makes.
+                let need = if raw.is_disk() { written(raw.has_word("ro")) } else { Need::Any };
+                raw.opens().paths.iter().for_each(|path| want(path, need));
                 self.emulations = true;
             }
+            Device::Nic(Nic { backend: NetBackend::User(_), .. }) => want(SLIRP, Need::Package("libslirp")),
             Device::Nic(Nic { backend: NetBackend::Vale(_) | NetBackend::Netmap(_), .. }) => self.netmap(what),
-            // A terminal is made by looking at it, so looking tells nothing; the others open nothing.
-            Device::Uart(_)
-            | Device::HostBridge(_)
-            | Device::Lpc
-            | Device::RamDisk(_)
-            | Device::Nic(_)
-            | Device::Rng
-            | Device::FrameBuffer(_)
-            | Device::Tablet
-            | Device::Filler => {}
+            // They open nothing.
+            Device::HostBridge(_) | Device::Lpc | Device::RamDisk(_) | Device::Nic(_) | Device::Rng | Device::Tablet | Device::Filler => {}
         }
     }
 

@@ -12,6 +12,9 @@ use crate::release::{MAIN, since};
 use crate::tool::parse_vale_port;
 use crate::vm;
 
+/// The library of the package libslirp, which bhyve loads when it needs it.
+pub(crate) const SLIRP: &str = "/usr/local/lib/libslirp.so.0";
+
 /// `backend[,option]…`.
 pub(crate) fn conf(config: &mut Config, node: &str, conf: &str) -> Done {
     let (backend, options) = conf.split_once(',').unwrap_or((conf, ""));
@@ -88,6 +91,9 @@ fn backend(build: &mut Build, node: &Node) -> Done<Option<String>> {
         }
         "netgraph" => return netgraph(build, node).map(Some),
         "slirp" if release >= since(15, 0) => {
+            if !build.place.resolve(SLIRP).exists() {
+                return device_error("slirp: unable to open libslirp.so.0");
+            }
             for rule in build.get(node, "hostfwd")?.iter().flat_map(|rules| rules.split(';')) {
                 if !forward(rule) {
                     return device_error(format!("slirp: invalid hostfwd \"{rule}\""));

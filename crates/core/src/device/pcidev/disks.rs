@@ -7,6 +7,7 @@ use crate::device::{
     ScsiBehind, ScsiTarget,
 };
 use crate::value::Size;
+use std::str::FromStr;
 
 const BLOCK: &str = "nocache, direct, ro, sectorsize=N or N/M, nodelete, bootindex=N and ser=TEXT are";
 
@@ -59,9 +60,9 @@ pub(super) fn nvme(mut words: Words<'_>, owner: Owner) -> Result<Device, Why> {
     let options = block(&mut words)?;
     let serial = serial(&mut words, owner, 0)?;
     let details = NvmeDetails {
-        max_queues: words.parse("maxq")?,
-        queue_size: words.parse("qsz")?,
-        io_slots: words.parse("ioslots")?,
+        max_queues: at_least_one(&mut words, "maxq")?,
+        queue_size: at_least_one(&mut words, "qsz")?,
+        io_slots: at_least_one(&mut words, "ioslots")?,
         sector: match words.take("sectsz") {
             None => None,
             Some("512") => Some(NvmeSector::B512),
@@ -85,6 +86,14 @@ pub(super) fn nvme(mut words: Words<'_>, owner: Owner) -> Result<Device, Why> {
         }
         (None, _) => return Err("a disk in memory has no options of a path".into()),
     })
+}
+
+/// A number that 0 is none of: bhyve ends at some of them, and passes over others.
+fn at_least_one<T: FromStr + Default + PartialEq>(words: &mut Words<'_>, key: &str) -> Result<Option<T>, Why> {
+    match words.parse::<T>(key)? {
+        Some(number) if number == T::default() => Err(format!("{key}=0 leaves the controller none; it is 1 at least")),
+        number => Ok(number),
+    }
 }
 
 /// A number as C writes it: decimal or with 0x.

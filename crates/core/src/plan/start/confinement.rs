@@ -3,7 +3,8 @@
 use crate::confinement::{Confinement, FIRST_UID, How, Level, Means, Network, Sandbox, Show, UIDS};
 use crate::error::{Problem, Result};
 use crate::guest::{Accel, Guest, Spec};
-use crate::vmm::bhyve::jail::{self, Jail};
+use crate::os::state::{FileKind, FileSeen};
+use crate::vmm::bhyve::jail::{self, Found, Jail};
 use crate::vmm::bhyve::{BhyveHost, Release};
 use crate::vmm::qemu::{self, Reach};
 use crate::vmm::{Machine, Vmm};
@@ -57,17 +58,30 @@ pub(super) fn freebsd(
     let reach = match (wanted, host.state.jailed) {
         (Level::Off | Level::User, _) => return Confinement { wanted, level: wanted, ..Confinement::default() },
         (Level::Full, Some(true)) => Err("chyves itself is in a jail".to_owned()),
-        (Level::Full, Some(false) | None) => jail::reach(machine, bhyve),
+        (Level::Full, Some(false) | None) => jail::reach(machine, bhyve, |path| found(host, path)),
     };
     match reach {
         Ok(reach) => {
+            let mut reasons = reach.unsure.clone();
+            if !reasons.is_empty() {
+                reasons.push(format!("if the guest fails for want of it, `chyves set {} confine=user` runs it without a jail", guest.name));
+            }
             let jail = Jail::new(guest.uuid, &host.run_dir, &super::run_dir(guest, host), ruleset, reach);
-            Confinement { wanted, level: Level::Full, reasons: Vec::new(), means: Means::Jail(jail) }
+            Confinement { wanted, level: Level::Full, reasons, means: Means::Jail(jail) }
         }
         Err(why) => {
             let reasons = vec![format!("no jail: {why}"), "bhyve enters a Capsicum sandbox by itself".to_owned()];
             Confinement { wanted, level: Level::User, reasons, means: Means::None }
         }
+    }
+}
+
+/// What was seen at a path that the guest's settings name. What was not looked at is taken for a file.
+fn found(host: &HostFacts, path: &str) -> Found {
+    match host.state.files.get(path) {
+        Some(None) => Found::Nothing,
+        Some(Some(FileSeen { kind: FileKind::Folder, .. })) => Found::Folder,
+        Some(Some(_)) | None => Found::File,
     }
 }
 

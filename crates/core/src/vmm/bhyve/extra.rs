@@ -2,14 +2,18 @@
 //! or a device that collides, is refused before anything is started. They stand behind chyves' own, and the last one wins:
 //! [`replaced`] lists what they replace.
 //!
-//! Not here: splitting them into words (`cmd::split_words`).
+//! Not here: splitting them into words (`cmd::split_words`), what they make bhyve open ([`given`]).
+
+mod given;
+
+pub use given::{Given, given};
 
 use super::release::{Arch, Feature};
 use super::{BhyveHost, Release, settings};
 use crate::device::{Device, Owner, PciPlace, parse_pcidev};
 use crate::error::Problem;
 use crate::value::printable;
-use crate::vmm::machine::{Boot, Machine, Topology};
+use crate::vmm::machine::{Boot, FwCfg, Machine, Topology};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What of the host the value of an option names, so that bhyve opens it.
@@ -140,26 +144,6 @@ fn item_opens(value: &str) -> bool {
     !value.split_once(',').is_some_and(|(_, content)| content.starts_with("string="))
 }
 
-/// The first of the user's own arguments that names, or may name, a file, a socket or a device of the host; also what bhyve
-/// would not take, since nothing is known of it.
-pub(super) fn outside(words: &[String], host: &BhyveHost) -> Option<String> {
-    let mut unknown = None;
-    let all = read(words, host, |word, _, _| unknown = unknown.take().or(Some(word.to_owned())));
-    let opens = |option: &Read<'_>| {
-        let value = option.value.unwrap_or_default();
-        match option.letter.opens {
-            Opens::Nothing | Opens::Port => false,
-            Opens::Files => true,
-            Opens::Some(opens) => opens(value),
-        }
-    };
-    let shown = |option: &Read<'_>| match option.value {
-        Some(value) => format!("-{} {value}", option.letter.name),
-        None => option.word.to_owned(),
-    };
-    unknown.or_else(|| all.iter().find(|option| opens(option)).map(shown))
-}
-
 const CHECK: &str = "check bargs";
 const PLACE: &str = "use pcidev_1 and so on instead: chyves then gives them places";
 
@@ -211,14 +195,7 @@ fn read<'a>(words: &'a [String], host: &BhyveHost, mut refuse: impl FnMut(&str, 
 /// Everything about them that no release of bhyve would take, whatever the VM: for a host that runs guests by another hypervisor.
 /// `topology` is the guest's own.
 pub fn judge(words: &[String], topology: Topology) -> Vec<Problem> {
-    let newest = BhyveHost {
-        release: Feature::Monitor.since(),
-        arch: Arch::Amd64,
-        max_cpus: None,
-        emulations: None,
-        console: String::new(),
-        config_file: String::new(),
-    };
+    let newest = newest();
     let mut found = Vec::new();
     let mut refuse = refusals(&mut found);
     let all = read(words, &newest, &mut refuse);
@@ -226,6 +203,18 @@ pub fn judge(words: &[String], topology: Topology) -> Vec<Problem> {
     self::topology(topology, &all, &mut refuse);
     drop(refuse);
     found
+}
+
+/// The bhyve that knows most options.
+const fn newest() -> BhyveHost {
+    BhyveHost {
+        release: Feature::Monitor.since(),
+        arch: Arch::Amd64,
+        max_cpus: None,
+        emulations: None,
+        console: String::new(),
+        config_file: String::new(),
+    }
 }
 
 /// Collects refusals: word, reason, cure.
@@ -250,9 +239,25 @@ fn alone(all: &[Read<'_>], host: &BhyveHost, refuse: &mut impl FnMut(&str, Strin
                 refuse(option.word, "in monitor mode the process that chyves starts is not the VM's".into(), "remove it from bargs");
             }
             'o' => key(value, refuse),
+            'f' => {
+                if let Err(bad) = value.strip_prefix("name=").unwrap_or(value).parse::<FwCfg>() {
+                    refuse(value, bad.to_string(), "write -f NAME,string=TEXT or -f NAME,file=/PATH");
+                }
+            }
+            'p' if !is_pinning(value, host) => refuse(value, "it is no pinning".into(), "write -p VCPU:HOSTCPU, as -p 0:2"),
             _ => {}
         }
     }
+}
+
+/// `VCPU:HOSTCPU`, since main also ranges. Before, bhyve reads two numbers and passes over the rest.
+fn is_pinning(value: &str, host: &BhyveHost) -> bool {
+    let number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let range = |text: &str| match text.split_once('-') {
+        Some((first, last)) => host.release >= Feature::Monitor.since() && number(first) && number(last),
+        None => number(text),
+    };
+    value.split_once(':').is_some_and(|(guest, host)| range(guest) && range(host))
 }
 
 /// `SLOT,EMULATION[,CONF]`, in bhyve's own words.
@@ -284,10 +289,11 @@ fn lpc(value: &str, refuse: &mut impl FnMut(&str, String, &str)) {
     }
 }
 
-/// A number with at most one unit, as vm_parse_memsize(3) takes it.
+/// A number that is not 0, with at most one unit, as vm_parse_memsize(3) takes it.
 fn is_memory(value: &str) -> bool {
     let digits = value.trim_end_matches(|c: char| "kKmMgGtT".contains(c));
-    value.len() - digits.len() <= 1 && !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
+    let number = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+    value.len() - digits.len() <= 1 && number && digits.bytes().any(|b| b != b'0')
 }
 
 /// Everything about them that the host's bhyve would not take, or that chyves could not run.

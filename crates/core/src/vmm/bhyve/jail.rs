@@ -2,17 +2,19 @@
 //!
 //! Its root is an empty folder into which the base system's programs and libraries are mounted read-only, and each file of
 //! the guest alone; its /dev shows the nodes of this VM only. Paths inside are those outside, so the command line stays as
-//! it is. Not here: whether a jail is wanted (the planner).
+//! it is. Not here: whether a jail is wanted (the planner), and what a bhyve opens ([`reach`]).
 
-use super::{Arch, BhyveHost, Release, extra};
+mod reach;
+
+pub use reach::{Found, Reach, reach};
+
+use super::{Arch, Release};
 use crate::cmd::Cmd;
-use crate::device::{AhciPort, Device, NetBackend, ScsiBehind, SerialEnd, VncListen};
 use crate::launch::Prepare;
 use crate::os::freebsd::jail;
-use crate::vmm::machine::{Boot, FwCfgContent, Machine, Tpm};
 use crate::vmm::{HostFile, Rendered};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use uuid::Uuid;
 
 /// The first release on which chyves gives bhyve a jail: single files can be mounted by nullfs since then.
@@ -20,8 +22,6 @@ pub const SINCE: Release = Release::new(14, 0);
 
 /// Folders of the base system and of packages that bhyve and its loaders are loaded from.
 const SYSTEM: &[&str] = &["/boot", "/lib", "/libexec", "/usr/lib", "/usr/local/lib", "/usr/local/sbin", "/usr/sbin", "/usr/share/bhyve"];
-/// Nodes of /dev that every bhyve opens.
-const NODES: &[&str] = &["null", "zero", "random", "urandom", "vmm", "vmm.io", "vmmctl"];
 /// The folder of the roots in the runtime folder: one a guest, by its identity.
 pub const ROOTS: &str = "jails";
 /// The file of a jail's mounts.
@@ -35,134 +35,6 @@ const SETS: (u32, u32) = (20_000, 40_000);
 pub fn rulesets(uuid: Uuid) -> impl Iterator<Item = u32> {
     let hash = u32::from_be_bytes(uuid.as_bytes()[..4].try_into().unwrap_or_default());
     (0..SETS.1).map(move |n| SETS.0 + (hash % SETS.1 + n) % SETS.1)
-}
-
-/// What one bhyve opens.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Reach {
-    /// Files and folders by path, and whether it writes to them.
-    pub files: BTreeMap<String, bool>,
-    /// Nodes below /dev.
-    pub nodes: BTreeSet<String>,
-}
-
-impl Reach {
-    fn file(&mut self, path: &str, write: bool) {
-        match path.strip_prefix("/dev/") {
-            Some(node) => {
-                self.nodes.insert(node.to_owned());
-            }
-            None => *self.files.entry(path.to_owned()).or_default() |= write,
-        }
-    }
-}
-
-/// What the bhyve of a machine opens, or why that can't be said or had in a jail.
-///
-/// # Errors
-/// The reason.
-pub fn reach(machine: &Machine, host: &BhyveHost) -> Result<Reach, String> {
-    let spec = machine.spec();
-    let mut all = Reach::default();
-    if host.release < SINCE {
-        return Err(format!("FreeBSD {} mounts no single files into a jail: that came with {SINCE}", host.release));
-    }
-    if let Some(word) = extra::outside(&spec.extra, host) {
-        let shown = crate::value::printable(&word, 60);
-        return Err(format!("bargs may name files or devices that the jail would not contain: {shown}"));
-    }
-    for device in machine.devices().values() {
-        of_device(device, &mut all)?;
-    }
-    for end in spec.serial.iter().flatten() {
-        of_serial(end, &mut all)?;
-    }
-    all.nodes.insert(host.console.trim_start_matches("/dev/").to_owned());
-    match &spec.tpm {
-        Some(Tpm::Passthru { device }) => all.file(device, true),
-        Some(Tpm::Swtpm { .. }) => return Err("the socket of swtpm is outside of the jail".to_owned()),
-        None => {}
-    }
-    for item in &spec.fw_cfg {
-        if let FwCfgContent::File(path) = &item.content {
-            all.file(path, false);
-        }
-    }
-    match &spec.boot {
-        Boot::Uefi(firmware) => {
-            all.file(&firmware.code, false);
-            firmware.vars.iter().for_each(|vars| all.file(vars, true));
-        }
-        Boot::UBoot { image } => all.file(image, false),
-        Boot::Bhyveload(loader) if loader.flags.iter().any(|flag| flag.contains('/')) => {
-            return Err("bhyveload_flags may name files that the jail would not contain".to_owned());
-        }
-        Boot::Bhyveload(loader) => loader.disks.iter().for_each(|disk| all.file(disk, true)),
-        Boot::GrubBhyve(loader) if crate::vmm::grub::is_own(loader.recipe.os) => {
-            return Err("the device.map of os=custom may name files that the jail would not contain".to_owned());
-        }
-        Boot::GrubBhyve(loader) => {
-            loader.disks.iter().for_each(|disk| all.file(disk, true));
-            loader.medium.iter().for_each(|medium| all.file(&medium.path, false));
-        }
-        Boot::Bios => {}
-    }
-    let names = ["vmm", "vmm.io"].map(|folder| format!("{folder}/{}", spec.name));
-    all.nodes.extend([names[0].clone(), format!("{}.*", names[1])]);
-    all.nodes.extend(NODES.iter().map(|&node| node.to_owned()));
-    Ok(all)
-}
-
-fn of_device(device: &Device, all: &mut Reach) -> Result<(), String> {
-    match device {
-        Device::Disk(disk) => all.file(&disk.backing.path, !disk.options.ro),
-        Device::Optical(drive) => drive.medium.iter().for_each(|medium| all.file(&medium.path, false)),
-        Device::Ahci(controller) => {
-            for port in controller.ports() {
-                match port {
-                    AhciPort::Disk { backing, options, .. } => all.file(&backing.path, !options.ro),
-                    AhciPort::Optical(drive) => drive.medium.iter().for_each(|medium| all.file(&medium.path, false)),
-                }
-            }
-        }
-        Device::Scsi(controller) => match &controller.behind {
-            ScsiBehind::Ctl { device, .. } => all.file(device.as_deref().unwrap_or("/dev/cam/ctl"), true),
-            ScsiBehind::Targets(targets) => targets.iter().for_each(|target| all.file(&target.backing.path, true)),
-        },
-        Device::Nic(nic) => match &nic.backend {
-            NetBackend::Tap(tap) => {
-                all.nodes.insert(tap.to_string());
-            }
-            NetBackend::Vale(_) | NetBackend::Netmap(_) => {
-                all.nodes.insert("netmap".to_owned());
-            }
-            NetBackend::Netgraph(_) => return Err("a jail has no sockets of netgraph".to_owned()),
-            NetBackend::User(_) => {}
-        },
-        Device::Share(share) => all.file(&share.path, !share.ro),
-        Device::Console(_) => return Err("bhyve makes the sockets of a virtio-console outside of the jail".to_owned()),
-        Device::Input(input) => all.file(&input.path, false),
-        Device::Hda(sound) => sound.play.iter().chain(&sound.rec).for_each(|path| all.file(path, true)),
-        Device::Passthru(_) => return Err("passthrough needs /dev/pci and memory of the host, which defeats a jail".to_owned()),
-        Device::FrameBuffer(display) => {
-            if let VncListen::Unix(_) = display.listen {
-                return Err("the socket of VNC is outside of the jail".to_owned());
-            }
-        }
-        Device::Uart(uart) => of_serial(&uart.end, all)?,
-        Device::Raw(raw) => return Err(format!("what a `{}` opens is not known", raw.emulation())),
-        Device::HostBridge(_) | Device::Lpc | Device::RamDisk(_) | Device::Rng | Device::Tablet | Device::Filler => {}
-    }
-    Ok(())
-}
-
-fn of_serial(end: &SerialEnd, all: &mut Reach) -> Result<(), String> {
-    match end {
-        SerialEnd::Device(path) => all.file(path, true),
-        SerialEnd::Socket(path) => return Err(format!("the socket {path} is outside of the jail")),
-        SerialEnd::Console | SerialEnd::Tcp(_) | SerialEnd::Stdio => {}
-    }
-    Ok(())
 }
 
 /// A jail for one bhyve.
@@ -282,7 +154,7 @@ impl Jail {
         let mut points: BTreeSet<String> = BTreeSet::new();
         for (path, _) in self.mounts(arch) {
             let inside = format!("{}{path}", self.root);
-            if SYSTEM.contains(&path) {
+            if SYSTEM.contains(&path) || self.reach.folders.contains(path) {
                 folders.insert(inside);
             } else {
                 folders.extend(inside.rsplit_once('/').map(|(folder, _)| folder.to_owned()));

@@ -15,7 +15,7 @@ mod release;
 mod tests;
 
 pub use check::check;
-pub use extra::{judge, replaced};
+pub use extra::{Given, given, judge, replaced};
 pub use opens::of as opens;
 pub use release::{Arch, Feature, Release};
 

@@ -2,7 +2,7 @@
 
 use super::{line, refusals};
 use crate::device::{Device, DiskBus, FrameBuffer, NetBackend, NicModel, PciPlace, SerialEnd, UserNet};
-use crate::vmm::bhyve::{Arch, BhyveHost, replaced};
+use crate::vmm::bhyve::{Arch, BhyveHost, Given, replaced};
 use crate::vmm::bhyveload::Bhyveload;
 use crate::vmm::fixture::{bare, built, disk, freebsd, nic, one, screen, usual, with};
 use crate::vmm::machine::{Boot, FwCfg, FwCfgContent, Pc, Spec};
@@ -163,27 +163,31 @@ fn what_bhyve_has_once_or_not_at_all() {
 
 #[test]
 fn every_argument_that_names_something_of_the_host_is_known() {
-    let host = freebsd("14.3");
-    let outside = |words: &str| crate::vmm::bhyve::extra::outside(&crate::cmd::split_words(words).unwrap(), &host);
+    let given = |words: &str| crate::vmm::bhyve::given(&crate::cmd::split_words(words).unwrap());
     for (words, named) in [
         ("-k my.conf", "-k my.conf"),
         ("-o pci.0.7.0.path=disk.raw", "-o pci.0.7.0.path=disk.raw"),
         ("-obootrom=x", "-o bootrom=x"),
         ("-o console=stdio", "-o console=stdio"),
         ("-o bios.vendor=%(lpc.com1.path)", "-o bios.vendor=%(lpc.com1.path)"),
-        ("-S -f opt/a,file=x", "-f opt/a,file=x"),
         ("-f opt/a", "-f opt/a"),
         ("-K ../x", "-K ../x"),
-        ("-Sl com1,stdio", "-l com1,stdio"),
+        ("-Sl com1,nmdm", "-l com1,nmdm"),
         ("-Ss 7,virtio-blk,x", "-s 7,virtio-blk,x"),
         ("-r saved", "-r"),
         ("saved", "saved"),
     ] {
-        assert_eq!(outside(words).as_deref(), Some(named), "{words}");
+        assert_eq!(given(words).first(), Some(&Given::Unknown(named.to_owned())), "{words}");
     }
+    let file = |path: &str, write| Given::File { path: path.to_owned(), write };
+    assert_eq!(given("-S -f opt/a,file=/x -K /y"), [file("/x", false), file("/y", false)]);
+    assert_eq!(
+        given("-l bootrom,/rom,/vars,fwcfg=qemu -Sl com1,stdio"),
+        [file("/rom", false), file("/vars", true), Given::Serial(SerialEnd::Stdio)]
+    );
     for words in
         ["", "-S -W", "-G w5000", "-o x86.verbosemsr=true -o gdb.port=5000", "-f opt/a,string=b", "-K de_noacc", "-c 2 -p 0:1 -m 1G"]
     {
-        assert_eq!(outside(words), None, "{words}");
+        assert_eq!(given(words), [], "{words}");
     }
 }
