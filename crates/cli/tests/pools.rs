@@ -308,6 +308,8 @@ fn an_upgrade_guards_what_an_older_program_left_open_and_no_way_back_opens_it() 
     }
     host.sh("zfs", &["set", "exec=on", &web]);
     let before = host.tree();
+    let found = host.chyves("doctor");
+    found.says(&format!("{above} (setuid, devices, exec)")).says("more").says(&format!("`chyves pool upgrade {pool}` switches them off"));
     host.ok(&format!("pool upgrade {pool} -n")).says("setuid=off").says("devices=off").says("exec=off");
     assert_eq!(host.tree(), before);
     host.ok(&format!("pool upgrade {pool}")).says("setuid=off, devices=off and exec=off now");
@@ -315,6 +317,7 @@ fn an_upgrade_guards_what_an_older_program_left_open_and_no_way_back_opens_it() 
         assert!(is("off", &format!("{pool}/chyves/{part}")), "{part}");
     }
     assert!(is("off", &web));
+    host.chyves("doctor").says("those of guests and images have setuid=off");
     host.ok(&format!("pool upgrade {pool}")).says("nothing to do");
     // The older layout knows nothing of them, and works with them: the way back leaves them.
     host.chyves(&format!("pool upgrade --undo {pool}")).ends(4).says("no upgrade");

@@ -9,8 +9,9 @@ use chyves_core::error::{Problem, Result};
 use chyves_core::guest::Guest;
 use chyves_core::plan::disk::found::{self, Found};
 use chyves_core::plan::firmware;
+use chyves_core::value::Dataset;
 use chyves_core::vmm::Vmm;
-use chyves_core::world::World;
+use chyves_core::world::{Root, World};
 use chyves_host::apply::recover;
 use chyves_host::observe::{Look, Which};
 use chyves_host::{accel, catalogue, facts, network, observe};
@@ -77,8 +78,40 @@ fn of_host(session: &Session, known: &host::Known<'_>) -> Vec<Finding> {
     let dead: Vec<String> = left.iter().flat_map(|found| &found.dead).map(recover::Dead::describe).collect();
     findings.extend(host::journals(left.as_ref().map(|found| (dead.as_slice(), found.unreadable.as_slice()))));
     findings.extend(host::pools(roots.as_ref().map(|(roots, odd)| (roots.as_slice(), odd.as_slice()))));
+    if let Ok((roots, _)) = &roots {
+        findings.extend(unguarded(roots));
+    }
     findings.extend(drifted(session));
     findings
+}
+
+/// File systems on a pool of this host whose files could act on it, one finding a pool. A copy that came with a stream is guarded
+/// when it is adopted.
+fn unguarded(roots: &[Root]) -> Vec<Finding> {
+    const NAMED: usize = 3;
+    let what = "file systems";
+    let own: Vec<Dataset> = roots.iter().filter(|root| !root.is_copy()).map(|root| root.dataset.clone()).collect();
+    let found = match observe::pool::without_guards(&own) {
+        Ok(found) => found,
+        Err(problem) => return vec![Finding::unknown(what, problem.to_string())],
+    };
+    let mut all = Vec::new();
+    for root in &own {
+        let mine: Vec<_> = found.iter().filter(|(name, _)| name.starts_with(&format!("{root}/"))).collect();
+        if mine.is_empty() {
+            continue;
+        }
+        let named = mine.iter().take(NAMED).map(|(name, lacks)| format!("{name} ({})", lacks.join(", "))).collect::<Vec<_>>().join(", ");
+        let more = mine.len().checked_sub(NAMED).filter(|more| *more > 0).map(|more| format!(" and {more} more")).unwrap_or_default();
+        all.push(
+            Finding::warns(what, format!("what is in them can act on this host, since these are on: {named}{more}"))
+                .cure(format!("`chyves pool upgrade {}` switches them off", root.pool())),
+        );
+    }
+    if all.is_empty() && !own.is_empty() {
+        all.push(Finding::ok(what, "those of guests and images have setuid=off, devices=off and exec=off"));
+    }
+    all
 }
 
 /// What guests need and is not there as recorded. Where they cannot be read, that has been reported of the pools.

@@ -57,6 +57,24 @@ pub fn guards() -> impl Iterator<Item = Pair> {
     GUARDS.into_iter().map(|key| (key.to_owned(), "off".to_owned()))
 }
 
+/// Lists the file systems below some datasets with their guards.
+pub fn list(roots: &[Dataset]) -> Cmd {
+    let columns = format!("name,{}", GUARDS.join(","));
+    Cmd::new("zfs", ["list", "-H", "-r", "-t", "filesystem", "-o", columns.as_str()]).args(roots.iter().map(Dataset::as_str))
+}
+
+/// The file systems that lack a guard, from the output of [`list`], each with what it lacks. The roots themselves hold no files of
+/// guests.
+pub fn unguarded(output: &str, roots: &[Dataset]) -> Vec<(String, Vec<&'static str>)> {
+    let row = |line: &str| {
+        let mut columns = line.split('\t');
+        let name = columns.next().filter(|name| !roots.iter().any(|root| root.as_str() == *name))?;
+        let lacks: Vec<&'static str> = GUARDS.into_iter().zip(columns).filter(|(_, value)| *value == "on").map(|(key, _)| key).collect();
+        (!lacks.is_empty()).then(|| (name.to_owned(), lacks))
+    };
+    output.lines().filter_map(row).collect()
+}
+
 fn fixed(property: &str) -> Option<&'static str> {
     let set = SET_ONLY.iter().chain(&VOLUME_GUARDS).find(|(key, _)| *key == property).map(|(_, value)| *value);
     set.or_else(|| GUARDS.contains(&property).then_some("off"))

@@ -81,6 +81,14 @@ pub fn layouts() -> Result<Vec<(Dataset, u32)>> {
     Ok(rows.iter().filter(|r| !r.name.contains('@')).filter_map(layout).collect())
 }
 
+/// The file systems of guests and images on these pools that lack what guards the host against their files.
+///
+/// # Errors
+/// What can't be asked.
+pub fn without_guards(roots: &[Dataset]) -> Result<Vec<(String, Vec<&'static str>)>> {
+    if roots.is_empty() { Ok(Vec::new()) } else { Ok(guard::unguarded(&run::must(&guard::list(roots))?, roots)) }
+}
+
 /// What should guard the host against the files of a dataset and does not. The root itself holds none.
 fn unguarded(root: &Dataset, dataset: &Dataset, native: Option<&Row>) -> Vec<&'static str> {
     let is_off = |key: &&str| native.and_then(|row| row.native(key)).is_none_or(|value| value == "off" || value == "-");
