@@ -1,6 +1,7 @@
 //! What every command has: where it runs, how it speaks, and the way look → lock → plan → run; [`several`], that way for
 //! many at once; [`texts`], the user's own texts of guests; [`then`], the settings that a guest had at a snapshot.
 
+mod reverts;
 mod several;
 mod texts;
 mod then;

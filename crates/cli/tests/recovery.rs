@@ -140,3 +140,31 @@ fn what_others_replicate_is_foreign_until_it_is_adopted() {
         assert!(output.status.code() == Some(5) && said.contains("send it again as a whole"), "{said}");
     }
 }
+
+/// A start that was killed while its guest reverted to a snapshot leaves the clone that it copied from. It keeps nothing from being
+/// done: `repair` removes it, and so does a command on the guest that it would stand in the way of.
+#[test]
+fn the_clone_of_a_killed_revert_is_removed() {
+    let Some(host) = Host::new("recovery::revert", With::Image) else { return };
+    host.ok("create web --size 1M");
+    host.ok("snapshot web@clean");
+    let work = format!("{}/chyves/trash/revert-{}", host.pool, host.value("web", "uuid"));
+    let leave = |guest: &str| {
+        let from = format!("{}@clean", host.dataset(guest));
+        host.sh("zfs", &["clone", "-o", "canmount=noauto", &from, &work]);
+    };
+    let is_left = || host.tree().keys().any(|name| name.contains("revert-"));
+    leave("web");
+    host.ok("repair -n").says("web: its start was killed").says(&work);
+    assert!(is_left());
+    host.ok("repair").says("web: its start was killed");
+    assert!(!is_left());
+    host.ok("repair").says("nothing to repair");
+    leave("web");
+    host.ok("rename web www");
+    assert!(!is_left());
+    leave("www");
+    host.ok("delete www").is_silent_of("keeps its place");
+    assert!(!is_left());
+    host.ok("undelete www");
+}

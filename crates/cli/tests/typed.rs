@@ -83,6 +83,20 @@ fn keys_come_from_a_file_or_a_pipe_for_a_guest_that_is_there() {
 }
 
 #[test]
+fn a_group_is_no_name_for_a_guest_and_is_shown() {
+    let Some(host) = Host::new("typed::groups", With::Image) else { return };
+    host.sh("zfs", &["create", &format!("{}/chyves/guests/prod", host.pool)]);
+    host.ok("set global group_levels=1");
+    host.chyves("create prod --size 1M").ends(4).says("a group of guests is called `prod`");
+    host.chyves("create prod --size 1M -n").ends(4).says("a group of guests");
+    host.ok("create web --size 1M");
+    let (from, to) = (host.dataset("web"), format!("{}/chyves/guests/prod/web", host.pool));
+    // zfs-fuse lets go of a file system some time after it is unmounted.
+    common::until("the rename", || host.command("zfs").args(["rename", &from, &to]).status().unwrap().success().then_some(()));
+    host.ok("info web").shows("group", "prod");
+}
+
+#[test]
 fn a_disk_grows_by_so_much() {
     let Some(host) = Host::new("typed::grow", With::Pool) else { return };
     host.ok(&format!("pool init {}", host.pool));

@@ -417,6 +417,21 @@ pub fn is_group(dataset_of_group: &Dataset) -> Result<bool> {
     Ok(dataset(dataset_of_group)?.is_some_and(|row| !row.own.contains_key(UUID)))
 }
 
+/// Makes sure that a new guest's dataset is not that of a group.
+///
+/// # Errors
+/// It is, or ZFS can't be queried.
+pub fn is_no_group(new: &Dataset) -> Result<()> {
+    if !is_group(new)? {
+        return Ok(());
+    }
+    let shown = printable(new.leaf(), 63);
+    Err(Problem::not_now(format!("a group of guests is called `{shown}`"))
+        .on(&shown)
+        .because(format!("it is {new}"))
+        .hint("choose another name for the guest; `chyves list -o name,group` shows the groups of all guests"))
+}
+
 /// Reads the settings of the whole host into its primary root: finding roots reads no more than what they are found by.
 ///
 /// # Errors

@@ -195,6 +195,7 @@ fn one(session: &Session, world: &World, args: &Args, request: &plan::create::Re
         plan.notes.push(format!("then {name} is started: `chyves start {name} -n` shows the commands once it is created"));
     }
     let dataset = plan::create::dataset(world, request)?;
+    observe::is_no_group(&dataset)?;
     let uuid = moment.uuids.first();
     if session.carry_out(world, &plan, name.as_str())?.is_none() {
         return Ok(None);

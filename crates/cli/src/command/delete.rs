@@ -36,6 +36,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     }
     let origins = Origins::default();
     session.each(&targets, Pace::InTurn, |world, guest| {
+        session.drop_revert(world, guest)?;
         let guid = observe::guids(&[guest.dataset.to_string()])?.first().map_or(0, |(_, g)| *g);
         let taken = observe::exists(plan::delete::usual_place(world, guest)?.as_str())?;
         let stays = world.host.dialect == Dialect::Fuse && !snapshots::doomed(&guest.dataset, &origins)?.clones.is_empty();
@@ -50,6 +51,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
 fn destroy(session: &Session, targets: &Targets) -> Result<()> {
     let origins = Origins::default();
     session.each(targets, Pace::InTurn, |world, guest| {
+        session.drop_revert(world, guest)?;
         let doomed = snapshots::doomed(&guest.dataset, &origins)?;
         let plan = plan::delete::destroy(guest, &doomed)?;
         session.permits_or_foreign(world, &plan)?;

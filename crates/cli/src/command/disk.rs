@@ -51,7 +51,7 @@ pub(crate) enum Verb {
         #[arg(value_parser = number)]
         disk: u16,
         /// The new size, or with + how much larger: +1G
-        #[arg(value_name = "SIZE|+SIZE")]
+        #[arg(value_name = "SIZE")]
         size: NewSize,
         /// Let it become smaller, losing what is beyond the new end
         #[arg(short, long)]

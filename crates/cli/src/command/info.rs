@@ -11,7 +11,7 @@ use chyves_core::guest::pending::{Pending, pending};
 use chyves_core::guest::{Backend, Guest, NetSpec, RunState, Spec, goes_on};
 use chyves_core::network::leases;
 use chyves_core::os::freebsd::rctl;
-use chyves_core::plan::disk::found;
+use chyves_core::plan::disk::found::{self, Found};
 use chyves_core::plan::drives::{self, Drive};
 use chyves_core::plan::firmware;
 use chyves_core::plan::locked;
@@ -124,6 +124,7 @@ fn facts(session: &Session, guest: &Guest, world: &World) -> Result<Value> {
         ("origin", guest.origin.clone()),
         ("cloned-from", guest.settings.value(keys::CLONED_FROM)),
         ("image", guest.settings.value(keys::IMAGE)),
+        ("group", guest.group().map(str::to_owned)),
         ("created", guest.settings.value(keys::CREATED)),
         ("files", guest.mountpoint.clone()),
     ] {
@@ -165,7 +166,13 @@ fn facts(session: &Session, guest: &Guest, world: &World) -> Result<Value> {
         let differs = found::of(&there, d.number).differs(d);
         json!({ "disk": format!("disk{}", d.number), "kind": d.kind, "size": d.size.map(Size::human), "differs": differs, "bus": d.bus, "serial": d.serial, "description": d.description })
     }).collect()));
-    let stale = spec.disks.iter().any(|d| found::of(&there, d.number).differs(d).is_some());
+    // What is missing cannot be recorded as it is.
+    let missing = spec.disks.iter().find(|d| *found::of(&there, d.number) == Found::Missing);
+    if let Some(disk) = missing {
+        put("missing", json!(format!("if it is gone for good: `chyves disk remove {} disk{} --lost`", guest.name, disk.number)));
+    }
+    let stale =
+        spec.disks.iter().any(|d| found::of(&there, d.number).actual().is_some() && found::of(&there, d.number).differs(d).is_some());
     if stale {
         put("stale", json!(format!("a disk is not as recorded; `chyves disk sync {}` records what is there", guest.name)));
     }

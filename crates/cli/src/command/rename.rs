@@ -27,6 +27,7 @@ pub(crate) fn rename(session: &Session, args: &RenameArgs) -> Result<()> {
     let _locks = session.lock("guest", &both)?;
     let world = session.look(&Look::at(&both))?;
     let guest = observe::guest(&world, &args.guest)?;
+    session.drop_revert(&world, guest)?;
     let doomed = snapshots::doomed(&guest.dataset, &snapshots::Origins::default())?;
     let facts = plan::rename::Facts { guid: doomed.guid, clones: doomed.clones, ..plan::rename::Facts::default() };
     let plan = plan::rename::rename(&world, guest, &args.name, &facts)?;
@@ -51,6 +52,7 @@ pub(crate) struct MoveArgs {
 
 pub(crate) fn relocate(session: &Session, args: &MoveArgs) -> Result<()> {
     session.each(&Targets::parse(&args.guests)?, Pace::InTurn, |world, guest| {
+        session.drop_revert(world, guest)?;
         // Each move copies and renames: what was seen of clones before it is no longer so.
         let doomed = snapshots::doomed(&guest.dataset, &snapshots::Origins::default())?;
         let sizes = sizes(world, guest, None)?;

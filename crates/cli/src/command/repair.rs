@@ -6,11 +6,12 @@ use chyves_core::error::Result;
 use chyves_core::guest::Guest;
 use chyves_core::plan::{Plan, reclaim};
 use chyves_core::value::{Dataset, GuestName};
-use chyves_host::apply::{Lent, recover};
+use chyves_host::apply::{self, Lent, recover};
 use chyves_host::control::{self, Target};
 use chyves_host::leftovers;
 use chyves_host::observe::{self, Look, Part, Which};
 use chyves_host::runtime::{GuestState, Observed};
+use uuid::Uuid;
 
 /// Complete or roll back commands that were killed or cut off by a host crash
 ///
@@ -18,7 +19,7 @@ use chyves_host::runtime::{GuestState, Observed};
 /// The jail and the VM object of a bhyve that died with its supervisor are removed. What came of images whose transfer was cut is
 /// deleted, so that the next fetch starts from scratch. The damaged record of a VM is written again by its supervisor, or removed
 /// where nothing of the VM lives. A journal that cannot be read is reported and
-/// kept.
+/// kept. The clone from which a guest was being reverted to a snapshot is destroyed.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {}
 
@@ -30,7 +31,14 @@ pub(crate) fn run(session: &Session, _: &Args) -> Result<()> {
     }
     let jails = session.dead_jails(&|_| true)?;
     let damaged = session.runtime.damaged()?;
-    if found.dead.is_empty() && found.unreadable.is_empty() && parts.is_empty() && jails.is_empty() && damaged.is_empty() {
+    let reverts = reverts(session)?;
+    if found.dead.is_empty()
+        && found.unreadable.is_empty()
+        && parts.is_empty()
+        && jails.is_empty()
+        && damaged.is_empty()
+        && reverts.is_empty()
+    {
         session.ui.say("nothing to repair");
     }
     let (mut left, mut results) = (Vec::new(), Vec::new());
@@ -66,6 +74,18 @@ pub(crate) fn run(session: &Session, _: &Args) -> Result<()> {
             continue;
         }
         results.push(record(session, &seen, guest).map(|how| how.map(|how| Report::new(&name, how))));
+        left.push(name);
+    }
+    for (name, work, guest) in reverts {
+        if session.dry_run {
+            session.ui.answer(&format!("# {name}: its start was killed while it reverted to a snapshot; {work} would be destroyed\n"));
+            continue;
+        }
+        results.push(revert(session, &work, guest.as_ref()).map(|gone| {
+            gone.then(|| {
+                Report::new(&name, "its start was killed while it reverted to a snapshot; the clone that it copied from is destroyed")
+            })
+        }));
         left.push(name);
     }
     // A killed command may have left its part mounted, so these come last.
@@ -108,6 +128,30 @@ fn record(session: &Session, seen: &Observed, guest: Option<&Guest>) -> Result<O
             None => Ok(None),
         },
     }
+}
+
+/// The clones from which guests that do not run were being reverted, with the names and the guests, if these are there.
+fn reverts(session: &Session) -> Result<Vec<(String, Dataset, Option<GuestName>)>> {
+    let left = Session::reverts(&session.look(&Look::default())?)?;
+    if left.is_empty() {
+        return Ok(Vec::new());
+    }
+    let guests = session.look(&Look::at_keys(Vec::new()))?.guests;
+    let of = |(work, uuid): (Dataset, Uuid)| match guests.iter().find(|guest| guest.uuid == uuid) {
+        Some(guest) if guest.state.is_alive() => None,
+        Some(guest) => Some((guest.name.to_string(), work, Some(guest.name.clone()))),
+        None => Some((uuid.to_string(), work, None)),
+    };
+    Ok(left.into_iter().filter_map(of).collect())
+}
+
+/// Destroys the clone from which a guest was being reverted; whether it was still there.
+fn revert(session: &Session, work: &Dataset, guest: Option<&GuestName>) -> Result<bool> {
+    let Some(name) = guest else { return apply::drop_revert(work) };
+    let _lock = session.lock("guest", &[name])?;
+    // It may have been started meanwhile.
+    let world = session.look(&Look::at(std::slice::from_ref(name)))?;
+    session.drop_revert(&world, observe::guest(&world, name)?)
 }
 
 /// Deletes what came of a transfer that was cut; whether that is gone then.

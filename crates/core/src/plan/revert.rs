@@ -14,10 +14,11 @@ use crate::guest::{Guest, Loader, Revert, RevertAt, Spec, settings_copy};
 use crate::guest_files::Order;
 use crate::launch::{OWN, Prepare, RESTORE};
 use crate::property::settings::OwnValues;
-use crate::value::{Size, SnapshotName, SnapshotRef};
+use crate::value::{Dataset, Size, SnapshotName, SnapshotRef};
 use crate::vmm::HostFile;
-use crate::world::World;
+use crate::world::{Root, World};
 use crate::zfs::args;
+use uuid::Uuid;
 
 /// Seconds that going back may take: it frees what was written since.
 const WITHIN: u32 = 600;
@@ -129,9 +130,22 @@ fn may(cmd: Cmd) -> Prepare {
     Prepare { cmd, may_fail: true, timeout: 30, loads: false }
 }
 
+/// What the name of a clone that is copied from begins with.
+const WORK: &str = "revert-";
+
+/// The clone of a snapshot that a guest copies from while it reverts.
+pub fn work(root: &Root, uuid: Uuid) -> Dataset {
+    root.trash().child(format!("{WORK}{uuid}"))
+}
+
+/// The guest of which a dataset is such a clone.
+pub fn of_work(dataset: &Dataset) -> Option<Uuid> {
+    dataset.leaf().strip_prefix(WORK)?.parse().ok()
+}
+
 /// The commands that copy what differs from a clone of the snapshot. One that was killed leaves the clone, which the next removes.
 fn copied(world: &World, guest: &Guest, name: &SnapshotName, folder: &str, volumes: &[Volume], past: &OwnValues) -> Result<Vec<Prepare>> {
-    let work = world.root_on(guest.root.pool())?.trash().child(format!("revert-{}", guest.uuid));
+    let work = work(world.root_on(guest.root.pool())?, guest.uuid);
     let place = then::work_folder(world, &work)?;
     let own = |more: &[&str]| {
         let below = volumes.iter().flat_map(|v| ["--below", v.then.as_str()]);

@@ -67,6 +67,28 @@ pub fn drop_work(work: &Dataset, below: &[String]) -> Result<()> {
     settled(&args::destroy(work))
 }
 
+/// Destroys a clone that is copied from, with the clones of volumes below it; whether it was there.
+///
+/// # Errors
+/// `zfs` fails.
+pub fn drop_revert(work: &Dataset) -> Result<bool> {
+    if !crate::observe::exists(work.as_str())? {
+        return Ok(false);
+    }
+    let volumes: Vec<String> = below(work)?.iter().map(|dataset| dataset.leaf().to_owned()).collect();
+    drop_work(work, &volumes).map(|()| true)
+}
+
+/// The datasets directly below another one.
+///
+/// # Errors
+/// `zfs` fails.
+pub fn below(dataset: &Dataset) -> Result<Vec<Dataset>> {
+    let names = crate::run::must(&args::list_names(dataset, 1))?;
+    let all = names.lines().filter(|name| *name != dataset.as_str());
+    Ok(all.filter_map(|name| name.parse().ok()).collect())
+}
+
 /// Makes sure that something is mounted at a folder.
 fn mounted(folder: &str) -> Result<()> {
     let device = |path: &Path| {

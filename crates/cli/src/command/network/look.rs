@@ -113,8 +113,11 @@ pub(super) fn check(session: &Session) -> Result<()> {
         if let Close::Cant(problem) = &difference.close {
             problem.causes.iter().for_each(|cause| text.push_str(&format!("    because {cause}\n")));
         }
+        if can {
+            text.push_str("    cure: `chyves network apply`, which runs:\n");
+        }
         for cure in &cures {
-            text.push_str(&format!("    {cure}\n"));
+            text.push_str(&if can { format!("        {cure}\n") } else { format!("    cure: {cure}\n") });
         }
         shown.push(json!({ "object": difference.object, "difference": difference.says, "by_apply": can, "cure": cures }));
     }

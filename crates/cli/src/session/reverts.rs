@@ -1,0 +1,31 @@
+//! What a start leaves that was killed while its guest reverted to a snapshot: the clone that it copied from. The next start that
+//! reverts removes it; until then it keeps the snapshot from being destroyed and the guest from being moved.
+
+use super::Session;
+use chyves_core::error::Result;
+use chyves_core::guest::Guest;
+use chyves_core::plan::revert;
+use chyves_core::value::Dataset;
+use chyves_core::world::{Role, World};
+use chyves_host::apply;
+use uuid::Uuid;
+
+impl Session {
+    /// Removes that clone of a guest, whose lock is held; whether there was one. A guest that is alive may be reverting now.
+    pub(crate) fn drop_revert(&self, world: &World, guest: &Guest) -> Result<bool> {
+        if self.dry_run || guest.state.is_alive() || guest.foreign.is_some() {
+            return Ok(false);
+        }
+        apply::drop_revert(&revert::work(world.root_on(guest.root.pool())?, guest.uuid))
+    }
+
+    /// All such clones of a host, with the identities of their guests.
+    pub(crate) fn reverts(world: &World) -> Result<Vec<(Dataset, Uuid)>> {
+        let mut all = Vec::new();
+        for root in world.roots.iter().filter(|root| root.role != Role::Offline) {
+            let there = apply::below(&root.trash())?;
+            all.extend(there.into_iter().filter_map(|dataset| revert::of_work(&dataset).map(|uuid| (dataset, uuid))));
+        }
+        Ok(all)
+    }
+}
