@@ -12,6 +12,7 @@ mod delete;
 mod dev;
 mod disk;
 mod doctor;
+mod examples;
 mod get;
 mod image;
 mod info;
@@ -103,8 +104,13 @@ struct Global {
 /// the time of a short command. Help and errors may speak of any verb, and come from the whole.
 pub(crate) fn parse(argv: &[String]) -> std::result::Result<Cli, clap::Error> {
     let typed = words::verb(argv).and_then(|verb| only(verb)?.try_get_matches_from(argv).ok());
-    let matches = typed.map_or_else(|| Cli::command().try_get_matches_from(argv), Ok)?;
+    let matches = typed.map_or_else(|| whole().try_get_matches_from(argv), Ok)?;
     Cli::from_arg_matches(&matches)
+}
+
+/// The whole command line, with examples at the end of each help.
+pub(crate) fn whole() -> clap::Command {
+    examples::with_examples(Cli::command())
 }
 
 /// The options of every command.
