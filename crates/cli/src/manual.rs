@@ -34,7 +34,7 @@ pub(crate) fn properties() -> String {
     page.push_str("A key with\n.Li {n}\nin it stands for one key a device:\n.Li disk0.bus , disk1.bus .\n");
     page.push_str("Keys that begin with\n.Li x.\nare the user's own.\nA value that is not allowed is refused and changes nothing.\n");
     page.push_str("A setting that reaches the host runs a program there, names a path or a device, opens a port, joins a network, lets the guest start by itself or weakens the confinement of its hypervisor.\n");
-    page.push_str("Where it came with a guest from elsewhere it is not used before\n.Nm chyves Cm adopt\nwas told to trust it.\n");
+    page.push_str("Where it came with a guest from elsewhere it is not used until\n.Nm chyves Cm adopt\ntrusts it.\n");
     for (scope, title, text) in SECTIONS {
         let rows: Vec<&Property> = catalog::all().filter(|p| p.scope == *scope).collect();
         let _ = writeln!(page, ".Sh {title}\n{text}\n.Bl -tag -width Ds");

@@ -21,10 +21,10 @@ fn the_next_command_takes_back_what_was_under_way() {
     dies(&host, "create web --image small loader=bios", "killed:2");
     assert_ne!(host.tree(), before);
     host.ok("repair --dry-run")
-        .says("the host went down while ")
+        .says("the host crashed or lost power while ")
         .says("create web --image small loader=bios` was at: ")
         .says("rolled back");
-    host.ok("create web --image small loader=bios notes=second").says("the host went down while").says("rolling back");
+    host.ok("create web --image small loader=bios notes=second").says("the host crashed or lost power while").says("rolling back");
     assert_eq!(host.value("web", "notes"), "second");
     host.ok("repair").says("nothing to repair");
     host.nothing_is_left();
@@ -41,7 +41,7 @@ fn a_deletion_under_way_is_finished() {
     dies(&host, "trash empty --yes", "killed:1");
     let left = host.ok("trash list -H").out;
     assert_eq!(left.lines().count(), 1);
-    host.ok("repair").says("the host went down while").says("finished");
+    host.ok("repair").says("the host crashed or lost power while").says("finished");
     assert_eq!(host.ok("trash list -H").out, left);
     host.nothing_is_left();
 }

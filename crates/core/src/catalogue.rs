@@ -145,7 +145,7 @@ fn sound(entries: &[Entry], keys: &BTreeSet<&str>, from: &str) -> Result<()> {
             return Err(about("a signature goes with `signed_by`, the keys that it may be made by"));
         }
         if entry.address.is_none() && entry.note.is_none() {
-            return Err(about("it has neither an address nor a note that says what to do"));
+            return Err(about("it has neither an address nor a note with what to do"));
         }
         if entry.name.contains("{version}") != (!entry.versions.is_empty() || entry.open) {
             return Err(about("versions go with `{version}` in the name, and the other way round"));

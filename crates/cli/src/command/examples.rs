@@ -11,7 +11,10 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ("cloud-init set", &["chyves cloud-init set web01 --user-data ./web.yaml"]),
     ("cloud-init reinit", &["chyves cloud-init reinit web01"]),
     ("console", &["chyves console web01", "chyves console web01,web02 --tmux"]),
-    ("create", &["chyves create web01 --image debian-13 --size 20G --ram 2G --start", "chyves create db01 --size 50G --cpu 4 net0.bridge=lan"]),
+    (
+        "create",
+        &["chyves create web01 --image debian-13 --size 20G --ram 2G --start", "chyves create db01 --size 50G --cpu 4 net0.bridge=lan"],
+    ),
     ("delete", &["chyves delete web01", "chyves delete web02,web03 --yes"]),
     ("dev facts", &["chyves dev facts > host.json"]),
     ("dev properties", &["chyves dev properties | man -l -"]),
@@ -37,7 +40,10 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ("firmware reset", &["chyves firmware reset web01"]),
     ("get", &["chyves get web01 ram", "chyves get all ram,cpu -H -o name,value"]),
     ("image import", &["chyves image import ./debian.qcow2", "chyves image import ./disk.img.xz --name base"]),
-    ("image fetch", &["chyves image fetch debian-13", "chyves image fetch https://example.org/disk.qcow2 --checksums https://example.org/SHA256SUMS"]),
+    (
+        "image fetch",
+        &["chyves image fetch debian-13", "chyves image fetch https://example.org/disk.qcow2 --checksums https://example.org/SHA256SUMS"],
+    ),
     ("image catalogue", &["chyves image catalogue"]),
     ("image list", &["chyves image list"]),
     ("image info", &["chyves image info debian-13"]),

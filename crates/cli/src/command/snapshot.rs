@@ -49,7 +49,7 @@ pub(crate) enum Verb {
     },
     /// Show what changed since a snapshot, or from one to another
     ///
-    /// Settings and sizes, and where the ZFS can tell them the files.
+    /// Settings and sizes, and where the ZFS can list them the files.
     Diff {
         /// The older snapshot
         #[arg(value_name = "GUEST@SNAPSHOT")]

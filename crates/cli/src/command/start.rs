@@ -65,7 +65,7 @@ impl Media {
         }
         if isos.len() > plan::media::MOST {
             return Err(
-                Problem::usage(format!("a guest has at most {} drives", plan::media::MOST)).hint("`chyves insert` changes discs later")
+                Problem::usage(format!("a guest has at most {} drives", plan::media::MOST)).hint("`chyves insert` changes ISOs later")
             );
         }
         let world = session.look(&Look { images: Which::All, ..Look::default() })?;

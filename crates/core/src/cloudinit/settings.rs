@@ -45,7 +45,7 @@ pub fn of(guest: &Guest) -> Result<Option<Seed>> {
             .hint(format!("name the user: `chyves set {} ci.user=NAME`", guest.name)));
     }
     documents::check(&seed).map_err(|problem| {
-        let said = format!("`{}` cannot be set up as its settings say: {}", guest.name, problem.message);
+        let said = format!("cannot set up `{}` by its settings: {}", guest.name, problem.message);
         let object = problem.object.clone().unwrap_or_else(|| guest.name.to_string());
         Problem { message: said, object: Some(object), ..problem }
     })?;

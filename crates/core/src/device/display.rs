@@ -94,7 +94,7 @@ impl FromStr for VncPassword {
             return Ok(Self(text.to_owned()));
         }
         // The text is not repeated: it may be the right password of something else.
-        Err(BadValue::new("…", "is not a VNC password").hint("1 to 8 letters, digits and signs: VNC looks at no more than 8"))
+        Err(BadValue::new("…", "is not a VNC password").hint("1 to 8 letters, digits and signs: VNC uses no more than 8"))
     }
 }
 

@@ -203,7 +203,7 @@ fn tame(world: &World, guest: &Guest, tree: &[Member]) -> Result<Vec<Action>> {
             guest.name, stranger.dataset
         ))
         .on(&stranger.dataset)
-        .because("ZFS mounts it wherever its properties say, also at each boot of this host")
+        .because("ZFS mounts it wherever its properties name, also at each boot of this host")
         .hint(format!("inspect it without mounting it: `zfs get all {0}`; remove it: `zfs destroy -r {0}`", stranger.dataset)));
     }
     let mut steps = Vec::new();

@@ -86,7 +86,7 @@ pub fn look_at_source(wanted: &str) -> Result<DiskFile> {
     };
     let shown = printable(&path, 300);
     let real = named::real(&path).map_err(|e| Problem::not_found(format!("cannot find `{shown}`")).on(&path).because(e))?;
-    let meta = named::stat(&real).map_err(fail("look at", &path))?;
+    let meta = named::stat(&real).map_err(fail("inspect", &path))?;
     let device = meta.file_type().is_block_device() || meta.file_type().is_char_device();
     if !device && !meta.is_file() {
         return Err(Problem::usage(format!("`{shown}` is neither a file nor a device")).on(&path));
@@ -95,7 +95,7 @@ pub fn look_at_source(wanted: &str) -> Result<DiskFile> {
         return Err(Problem::not_now(format!("`{shown}` is in use by this host")).on(&path).hint("`mount` shows whether it is mounted"));
     }
     let mut file = safe::attached(&real, false)?;
-    let size = match file.seek(SeekFrom::End(0)).map_err(fail("look at", &path))? {
+    let size = match file.seek(SeekFrom::End(0)).map_err(fail("inspect", &path))? {
         // FreeBSD's disks have no end to seek to.
         0 if meta.file_type().is_char_device() => media_size(&path)?,
         size => size,
@@ -259,7 +259,7 @@ fn convert(
 }
 
 fn write(mut source: &File, from: &str, to: &str, target: &File, size: Option<Size>, place: &mut Place<'_>) -> Result<()> {
-    let total = source.metadata().map_err(fail("look at", from))?.len();
+    let total = source.metadata().map_err(fail("inspect", from))?.len();
     let mut at = 0;
     let length = files::sparse(&mut source, target, to, &mut |n| {
         at += n;
@@ -278,7 +278,7 @@ fn write(mut source: &File, from: &str, to: &str, target: &File, size: Option<Si
 /// Makes a disk as large as it is to be, and sees that it is on the pool.
 fn lengthen(to: &str, target: &File, size: Option<Size>) -> Result<()> {
     if let (false, Some(size)) = (to.starts_with("/dev/"), size) {
-        let is = target.metadata().map_err(fail("look at", to))?.len();
+        let is = target.metadata().map_err(fail("inspect", to))?.len();
         if is > size.get() {
             return Err(Problem::failed(format!("the content has {is} bytes, more than the disk's {}", size.get()))
                 .on(to)

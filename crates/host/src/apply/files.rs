@@ -81,7 +81,7 @@ pub(super) fn make_disk(path: &FilePath, size: Size) -> Result<()> {
 fn disk(path: &FilePath) -> Result<(File, u64)> {
     let (folder, name) = Folder::of(path)?;
     let file = folder.file(name, Access::ReadWrite, Rule::DISK)?;
-    let length = file.metadata().map_err(io("look at", &path.to_string()))?.len();
+    let length = file.metadata().map_err(io("inspect", &path.to_string()))?.len();
     Ok((file, length))
 }
 
@@ -220,7 +220,7 @@ pub(super) fn copy_variables(guest: &GuestName, from: &FilePath, to: &FilePath, 
         FilePath::Host(path) => safe::named(path)?,
         FilePath::Below { mount, path } => Folder::open(mount)?.file(path, Access::Read, Rule::up_to(VARIABLES))?,
     };
-    let total = source.metadata().map_err(io("look at", &from.to_string()))?.len();
+    let total = source.metadata().map_err(io("inspect", &from.to_string()))?.len();
     if total > VARIABLES {
         return Err(Problem::host_cant(format!("`{from}` is not a template of UEFI variables"))
             .on(from)
@@ -236,7 +236,7 @@ pub(super) fn copy_variables(guest: &GuestName, from: &FilePath, to: &FilePath, 
                 .because(format!("`{}` has {} bytes, and the firmware's template {total}", printable(&to.to_string(), 300), there.len()))
                 .hint(format!("`chyves firmware reset {guest}` gives it fresh ones and keeps these; or choose the firmware that they are of: `chyves set {guest} uefi_firmware=…`")));
         }
-        Err(e) => return Err(io("look at", &to.to_string())(e)),
+        Err(e) => return Err(io("inspect", &to.to_string())(e)),
     }
     let staged = folder.stage(&name)?;
     let mut at = 0u64;

@@ -43,7 +43,7 @@ pub(super) fn object_is_gone(vm: &str) -> Result<()> {
         if Instant::now() >= deadline {
             return Err(Problem::failed(format!("the VM object {vm} still exists after `{}`", bhyve::destroy(vm)))
                 .on(&node)
-                .hint(format!("`fstat {node}` shows who has it open; end that process, then `chyves reclaim`")));
+                .hint(format!("`fstat {node}` shows which process has it open; end that process, then `chyves reclaim`")));
         }
         std::thread::sleep(Duration::from_millis(20));
     }

@@ -47,7 +47,11 @@ impl Dead {
         let step = self.record.begun.checked_sub(1).and_then(|i| self.record.steps.get(i));
         let at = step.map_or_else(|| "before its first step".to_owned(), |s| format!("at: {}", s.describe()));
         let command = printable(&self.record.command, 120);
-        if self.host_was_down { format!("the host went down while `{command}` was {at}") } else { format!("`{command}` was killed {at}") }
+        if self.host_was_down {
+            format!("the host crashed or lost power while `{command}` was {at}")
+        } else {
+            format!("`{command}` was killed {at}")
+        }
     }
 
     /// Writes down how far its repair is, for the case that this is killed too.

@@ -92,7 +92,7 @@ pub fn below(dataset: &Dataset) -> Result<Vec<Dataset>> {
 /// Makes sure that something is mounted at a folder.
 fn mounted(folder: &str) -> Result<()> {
     let device = |path: &Path| {
-        crate::hostfs::named::stat(path).map(|meta| std::os::unix::fs::MetadataExt::dev(&meta)).map_err(fail("look at", path))
+        crate::hostfs::named::stat(path).map(|meta| std::os::unix::fs::MetadataExt::dev(&meta)).map_err(fail("inspect", path))
     };
     let above = Path::new(folder).parent().unwrap_or(Path::new("/"));
     if device(Path::new(folder))? == device(above)? {
@@ -210,7 +210,7 @@ fn file(from: &Folder, to: &Folder, name: &Path, watch: &mut Watch<'_>) -> Resul
     }
     let (source, target) = (from.shown(name), to.shown(name));
     let past = from.file(name, Access::Read, Rule::DISK)?;
-    let length = past.metadata().map_err(fail("look at", &source))?.len();
+    let length = past.metadata().map_err(fail("inspect", &source))?.len();
     let present = match to.file_if_there(name, Access::ReadWrite, Rule::DISK)? {
         Some(present) => present,
         None => to.create(name)?,

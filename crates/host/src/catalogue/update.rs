@@ -58,7 +58,7 @@ fn keys(state: &State, update: &Update) -> Result<(Keys, Pinned)> {
     let Some(path) = &update.key else {
         let pinned = state.pinned.clone().ok_or_else(|| {
             Problem::usage("no key for catalogues is known")
-                .because("a catalogue says what is fetched and trusted, so whoever makes it must sign it")
+                .because("a catalogue decides what is fetched and trusted, so its maker must sign it")
                 .hint("`chyves image catalogue update FILE|ADDRESS --key FILE` pins the key for this and all later updates")
         })?;
         let bytes = STANDARD

@@ -105,7 +105,7 @@ impl Loading {
     pub(crate) fn finish(self) -> Result<(), String> {
         let ended = self.nft.wait_with_output().map_err(|e| format!("`nft` cannot be waited for: {e}"))?;
         let said = String::from_utf8_lossy(&ended.stderr);
-        let first = said.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("it says nothing");
+        let first = said.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("it printed nothing");
         if ended.status.success() { Ok(()) } else { Err(format!("nft refuses its rules: {first}")) }
     }
 }

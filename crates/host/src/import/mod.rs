@@ -271,7 +271,7 @@ fn finish(import: &Import<'_>, written: Written, direct: Option<&File>, words: (
         Extent::AtLeast(volume) if volume > length => {
             return Err(Problem::failed(format!("`{shown}` is incomplete"))
                 .on(&shown)
-                .because(format!("its volume descriptor says at least {volume} bytes, and it has {length}"))
+                .because(format!("its volume descriptor announces at least {volume} bytes, and it has {length}"))
                 .hint("fetch or copy it again, and compare it with its checksum: --hash HASH or --checksums LIST"));
         }
         Extent::Invalid(why) => {

@@ -315,7 +315,7 @@ impl Qmp {
                 status @ Some("running" | STUCK) => self.live(status, news),
                 other => {
                     self.stage = Stage::Live;
-                    news.push(News::Refused(format!("QEMU's state is `{}`", other.unwrap_or("not told"))));
+                    news.push(News::Refused(format!("QEMU's state is `{}`", other.unwrap_or("unknown"))));
                 }
             },
             Stage::Greeting | Stage::Capabilities | Stage::State | Stage::Waiting | Stage::Continuing | Stage::Running | Stage::Live => {}

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 /// List the systems that can be fetched by name, or install a newer list of them
 ///
 /// Your own tables are in /etc/chyves/catalogue.d (/usr/local/etc/chyves/catalogue.d on FreeBSD) and come first;
-/// chyves-image(8) tells their form. The rest comes with chyves, or with a newer catalogue that was installed.
+/// chyves-image(8) describes their form. The rest comes with chyves, or with a newer catalogue that was installed.
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {

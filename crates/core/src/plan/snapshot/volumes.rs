@@ -94,7 +94,7 @@ pub(in crate::plan) fn all(guest: &Guest, name: &SnapshotName, there: &[String])
         None => Ok(had),
         Some(new) => Err(Problem::not_now(format!("`{}` had no disk{} at `@{name}`", guest.name, new.number))
             .on(format!("{}:disk{}", guest.name, new.number))
-            .because("its settings speak of that disk, and its volume has no such snapshot")
+            .because("its settings name that disk, and its volume has no such snapshot")
             .hint(format!("remove it first; it goes to the trash: `chyves disk remove {} disk{}`", guest.name, new.number))),
     }
 }

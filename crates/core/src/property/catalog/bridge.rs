@@ -18,7 +18,7 @@ pub(super) static ROWS: &[Property] = &[
         kind: Kind::DesignMode,
         unset: Unset::Value("system"),
         summary: "who makes bridges, VLANs and taps",
-        detail: "system: chyves makes what guests need when they start, verifies it, and removes it with the last of them. manual: you make it; chyves attaches guests to it, verifies it, creates nothing and says what is missing. auto is accepted for system; what the program of 2016 called system is manual here.",
+        detail: "system: chyves makes what guests need when they start, verifies it, and removes it with the last of them. manual: you make it; chyves attaches guests to it, verifies it, creates nothing and reports what is missing. auto is accepted for system; what the program of 2016 called system is manual here.",
         reach: Reaches::Never,
         ..GLOBAL
     },

@@ -21,7 +21,7 @@ pub(super) static ROWS: &[Property] = &[
         kind: Kind::Choice(&["auto", "cloud-init", "nuageinit", "cloudbase-init"]),
         unset: Unset::Value("auto"),
         summary: "the program in the guest that reads the seed",
-        detail: "auto derives it from os: nuageinit for freebsd, cloudbase-init for windows, cloud-init for the rest. nuageinit is that of FreeBSD's own images BASIC-CLOUDINIT; set cloud-init for a FreeBSD that has the package cloud-init. nuageinit and cloudbase-init know a part of cloud-init: a setting that cannot be said to them is refused. Their user-data is one #cloud-config, own user-data merged into it; for nuageinit the network is a part of it. Where a key or a user is set, FreeBSD's user freebsd is made without its known password. nuageinit runs own scripts, sets name servers and changes the password of a user that the image has from FreeBSD 14.3 on.",
+        detail: "auto derives it from os: nuageinit for freebsd, cloudbase-init for windows, cloud-init for the rest. nuageinit is that of FreeBSD's own images BASIC-CLOUDINIT; set cloud-init for a FreeBSD that has the package cloud-init. nuageinit and cloudbase-init know a part of cloud-init: a setting that they cannot express is refused. Their user-data is one #cloud-config, own user-data merged into it; for nuageinit the network is a part of it. Where a key or a user is set, FreeBSD's user freebsd is made without its known password. nuageinit runs own scripts, sets name servers and changes the password of a user that the image has from FreeBSD 14.3 on.",
         reach: Reaches::Never,
         ..BASE
     },
@@ -100,7 +100,7 @@ pub(super) static ROWS: &[Property] = &[
         scope: Scope::GuestOnly,
         unset: Unset::Value("auto"),
         summary: "the IPv6 address of NIC n",
-        detail: "auto (as routers say), dhcp, none, or an address with the length of its network's prefix. A clone does not take it over.",
+        detail: "auto (as routers advertise), dhcp, none, or an address with the length of its network's prefix. A clone does not take it over.",
         reach: Reaches::Never,
         ..BASE
     },
@@ -118,7 +118,7 @@ pub(super) static ROWS: &[Property] = &[
         scope: Scope::GuestOnly,
         unset: Unset::Value("1"),
         access: Access::Kept("`chyves cloud-init reinit`"),
-        summary: "how often cloud-init was told to treat the guest as a new instance",
+        summary: "how often the guest was made a new instance for cloud-init",
         detail: "With the uuid it makes the instance id. cloud-init does most of its work once for each id; a clone has another uuid and with it another id.",
         reach: Reaches::Never,
         ..BASE

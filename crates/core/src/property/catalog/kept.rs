@@ -23,7 +23,7 @@ pub(super) static ROWS: &[Property] = &[
         kind: Kind::Count { min: 1, max: u32::MAX },
         access: Access::Kept("`chyves adopt`"),
         summary: "how often the owner changed",
-        detail: "Raised at each change, so that of two copies the later owner's can be told.",
+        detail: "Raised at each change, so that of two copies the later owner's is known.",
         ..KEPT
     },
     Property {
@@ -96,7 +96,7 @@ pub(super) static ROWS: &[Property] = &[
         kind: Kind::Text,
         access: Access::Kept("`chyves snapshot`"),
         summary: "when a snapshot of chyves was taken",
-        detail: "UTC; on the snapshot. It also says that the settings on the snapshot are whole.",
+        detail: "UTC; on the snapshot. It also marks the settings on the snapshot as complete.",
         ..KEPT
     },
     Property {

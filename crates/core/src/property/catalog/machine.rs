@@ -224,7 +224,7 @@ pub(super) static ROWS: &[Property] = &[
         kind: Kind::YesNo,
         unset: Unset::Value("yes"),
         summary: "whether a start may load kernel modules",
-        detail: "On FreeBSD. Where it may not, or cannot (in a jail, or with a securelevel above 0), a start that misses one fails and tells the line for /etc/rc.conf.",
+        detail: "On FreeBSD. Where it may not, or cannot (in a jail, or with a securelevel above 0), a start that misses one fails and shows the line for /etc/rc.conf.",
         reach: Reaches::Never,
         ..BASE
     },
@@ -232,7 +232,7 @@ pub(super) static ROWS: &[Property] = &[
         key: "pcidev_{n}",
         kind: Kind::Device,
         summary: "any other device of bhyve",
-        detail: "Written as bhyve's -s takes it without the place: virtio-9p,share=/usr/share or passthru,2/0/0. Disks and NICs that say no serial number or address have one that follows from the guest's uuid.",
+        detail: "Written as bhyve's -s takes it without the place: virtio-9p,share=/usr/share or passthru,2/0/0. Disks and NICs that name no serial number or address have one that follows from the guest's uuid.",
         reach: Reaches::Always(Reach::UsesDevice),
         ..BASE
     },

@@ -59,7 +59,7 @@ pub(super) static ROWS: &[Property] = &[
         kind: Kind::Count { min: 576, max: 9216 },
         unset: Unset::Derived("from the bridge"),
         summary: "the largest packet of NIC n",
-        detail: "In bytes, without the Ethernet header. Unset, it is what the bridge carries; more than that is refused. The guest is told of it where the NIC is virtio-net.",
+        detail: "In bytes, without the Ethernet header. Unset, it is what the bridge carries; more than that is refused. The guest gets it where the NIC is virtio-net.",
         reach: Reaches::Never,
         ..BASE
     },
@@ -95,7 +95,7 @@ pub(super) static ROWS: &[Property] = &[
         key: "net{n}.netgraph",
         kind: Kind::GraphHook,
         summary: "the netgraph node of NIC n",
-        detail: "Read where the NIC's backend is netgraph: the address of an ng_bridge node, as `lan:` (one that the host's settings tell of, by bridge{n}.type, is made by the start; another must be there), or a hook of it, as `lan:link2`. Without a hook the node chooses a free one.",
+        detail: "Read where the NIC's backend is netgraph: the address of an ng_bridge node, as `lan:` (one that is configured, by bridge{n}.type, is made by the start; another must be there), or a hook of it, as `lan:link2`. Without a hook the node chooses a free one.",
         reach: Reaches::Always(Reach::JoinsNetwork),
         ..BASE
     },

@@ -38,7 +38,7 @@ pub(super) static ROWS: &[Property] = &[
         unset: Unset::Value("0"),
         access: Access::Free,
         summary: "how deep groups of guests are nested",
-        detail: "A group is a dataset between guests and its guests. Readers look no deeper than this says.",
+        detail: "A group is a dataset between guests and its guests. Readers look no deeper than this.",
         ..POOL
     },
 ];

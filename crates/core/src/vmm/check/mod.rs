@@ -84,12 +84,12 @@ fn singles(spec: &Spec, found: &mut Vec<Problem>) {
     let count = |word: &str| spec.devices.iter().filter(|(_, device)| device.word() == word).count();
     let elsewhere = spec.devices.iter().any(|(place, device)| device.word() == "lpc" && *place != LPC);
     if count("lpc") > 1 || elsewhere {
-        found.push(Problem::usage("a VM has one LPC bridge, which is at 31:0 already").hint("unset the pcidev_{n} that says lpc"));
+        found.push(Problem::usage("a VM has one LPC bridge, which is at 31:0 already").hint("unset the pcidev_{n} with lpc"));
     }
     if count("fbuf") > 1 {
         found.push(
             Problem::usage("a VM has at most one frame buffer")
-                .hint("unset the pcidev_{n} that says fbuf; the display is a matter of uefi_console_output=vnc"),
+                .hint("unset the pcidev_{n} with fbuf; the display is a matter of uefi_console_output=vnc"),
         );
     }
     let uarts = spec.devices.iter().filter_map(|(_, device)| if let Device::Uart(uart) = device { Some(&uart.end) } else { None });

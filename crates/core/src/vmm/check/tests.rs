@@ -71,9 +71,9 @@ fn one_lpc_and_one_frame_buffer() {
     ]);
     assert_snapshot!(wrong(spec), @"
     a VM has one LPC bridge, which is at 31:0 already
-      hint: unset the pcidev_{n} that says lpc
+      hint: unset the pcidev_{n} with lpc
     a VM has at most one frame buffer
-      hint: unset the pcidev_{n} that says fbuf; the display is a matter of uefi_console_output=vnc
+      hint: unset the pcidev_{n} with fbuf; the display is a matter of uefi_console_output=vnc
     ");
     assert_eq!(wrong(with(vec![(PciPlace::on(31, 0), Device::Lpc)])), "nothing");
 }
