@@ -88,6 +88,7 @@ const KINDS: &[(&str, Kind)] = &[
     ("RAM", Kind::Free),
     ("SECONDS", Kind::Free),
     ("SIZE", Kind::Free),
+    ("+SIZE", Kind::Free),
     ("TIMES", Kind::Free),
     ("TO", Kind::Free),
     ("TOKEN", Kind::Free),

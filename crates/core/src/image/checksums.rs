@@ -99,9 +99,9 @@ pub fn find_in(list: &str, list_name: &str, names: &[&str]) -> Result<Hash> {
         }
     }
     if let (None, Some(hex)) = (&found, ambiguous) {
-        return Err(Problem::failed(format!("the list of checksums does not say of what kind the hash of `{shown}` is"))
+        return Err(Problem::failed(format!("the list of checksums does not name the kind of hash of `{shown}`"))
             .on(&shown)
-            .because("it has 128 digits, as SHA512 and BLAKE2b have, and neither the list nor its name says which")
+            .because("it has 128 digits, as SHA512 and BLAKE2b have, and neither the list nor its name shows which")
             .hint(format!("if it is SHA512: --hash sha512:{hex}, or name the list SHA512SUMS"))
             .hint("if it is BLAKE2b, which is not supported: check the file with `b2sum -c LIST`, and import it without --checksums"));
     }
@@ -288,7 +288,7 @@ mod tests {
         // Without a word of it, and where only the signature has such a hash, or only a file's name says so.
         for list in [format!("{b}  disk.img\n"), format!("{b}\n"), format!("Hash: SHA512\n\n{b}  disk.img\n{b}  sha512.img\n")] {
             let problem = find_in(&list, "SUMS", &["disk.img"]).unwrap_err();
-            assert!(problem.message.contains("does not say of what kind"), "{}", problem.message);
+            assert!(problem.message.contains("does not name the kind"), "{}", problem.message);
             assert!(problem.hints[0].contains(&format!("--hash sha512:{b}")), "{:?}", problem.hints);
         }
         // A link and what it leads to are one file.
