@@ -61,8 +61,11 @@ pub fn visit<T>(guest: &Guest, work: impl FnOnce(&str) -> Result<T>) -> Result<T
     if is_mounted()? {
         return work(folder);
     }
-    apply::mount_at_home(&guest.dataset)?;
+    let is_own = apply::mount_at_home(&guest.dataset)?;
     let result = work(folder);
+    if !is_own {
+        return result;
+    }
     let unmounted = apply::settled(&args::unmount(&guest.dataset));
     result.and_then(|value| unmounted.map(|()| value))
 }
@@ -133,9 +136,15 @@ fn read(file: File, path: &Path) -> Result<String> {
     if bytes.len() as u64 > TEXT_LIMIT {
         return Err(Problem::usage(format!("`{shown}` is too large for cloud-init"))
             .on(&shown)
-            .because(format!("a text has at most {TEXT_LIMIT} bytes")));
+            .because(format!("a text has at most {TEXT_LIMIT} bytes"))
+            .hint(format!("inspect it with `ls -ls {shown}`, and replace or remove it")));
     }
-    String::from_utf8(bytes).map_err(|_| Problem::usage(format!("`{shown}` is not text")).on(&shown).because("it is not UTF-8"))
+    String::from_utf8(bytes).map_err(|_| {
+        Problem::usage(format!("`{shown}` is not text"))
+            .on(&shown)
+            .because("it is not UTF-8")
+            .hint(format!("inspect it with `file {shown}`, and replace or remove it"))
+    })
 }
 
 fn cant(path: &Path, e: &std::io::Error) -> Problem {

@@ -38,12 +38,23 @@ pub fn users(rt: &Runtime, dataset: &Dataset) -> Result<Vec<GuestName>> {
     Ok(rt.records_of_living()?.into_iter().filter(|r| r.launch.borrows.contains(dataset)).map(|r| r.guest).collect())
 }
 
+/// The lock of a file system that nobody is about to use; none where somebody is. Who shares the lock is not waited for: they use
+/// the file system from then on, or let go of it themselves, and a start that has failed waits for its supervisor, which lets go.
+fn alone(rt: &Runtime, dataset: &Dataset, wait: Duration, command: &str) -> Option<Lock> {
+    let name = lock_name(dataset);
+    if let Ok(lock) = rt.lock_named(&name, Duration::ZERO, command) {
+        return Some(lock);
+    }
+    let is_shared = rt.share_named(&name, Duration::ZERO, command).is_ok();
+    if is_shared { None } else { rt.lock_named(&name, wait, command).ok() }
+}
+
 /// Unmounts a file system that nobody uses; whether it did. Where somebody uses it, or is about to, it stays for them.
 ///
 /// # Errors
 /// It can't be looked at or unmounted.
 pub fn let_go(rt: &Runtime, dataset: &Dataset, command: &str) -> Result<bool> {
-    let Ok(_alone) = rt.lock_named(&lock_name(dataset), WAIT, command) else { return Ok(false) };
+    let Some(_alone) = alone(rt, dataset, WAIT, command) else { return Ok(false) };
     if !users(rt, dataset)?.is_empty() {
         return Ok(false);
     }
@@ -52,4 +63,27 @@ pub fn let_go(rt: &Runtime, dataset: &Dataset, command: &str) -> Result<bool> {
         return Ok(false);
     }
     apply::settled(&args::unmount(dataset)).map(|()| true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_shares_a_file_system_is_not_waited_for_and_who_has_it_alone_is() {
+        let temp = tempfile::tempdir().unwrap();
+        let rt = Runtime::at(temp.path());
+        let dataset: Dataset = "tank/chyves/images/fw".parse().unwrap();
+        let starter = hold(&rt, &dataset, "start web").unwrap();
+        // Longer than any test may take.
+        let long = Duration::from_secs(86_400);
+        assert!(alone(&rt, &dataset, long, "_let-go").is_none());
+        drop(starter);
+        let other = rt.lock_named(&lock_name(&dataset), Duration::ZERO, "image delete fw").unwrap();
+        std::thread::scope(|scope| {
+            let waits = scope.spawn(|| alone(&rt, &dataset, long, "_let-go").is_some());
+            drop(other);
+            assert!(waits.join().unwrap());
+        });
+    }
 }
