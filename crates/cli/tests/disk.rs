@@ -388,3 +388,77 @@ fn a_disk_that_was_grown_by_hand_is_not_cut_by_mistake() {
     host.chyves("disk resize web disk0 8M").ends(4).says("its file is missing").says("--lost");
     host.ok("disk list web").says("missing");
 }
+
+/// Who reads or writes there has it mounted until its end, whoever else is done with it.
+#[test]
+fn commands_on_one_guest_take_turns_at_its_file_system() {
+    let Some(host) = Host::new("disk::turns", With::Image) else { return };
+    std::fs::write(host.work().join("user-data"), "#cloud-config\npackages: [of-this-guest]\n").unwrap();
+    host.ok("create web --disk raw --size 1M loader=bios --user-data ./user-data");
+    for _ in 0..3 {
+        std::thread::scope(|scope| {
+            for line in ["cloud-init show web --decoded", "disk sync web", "set web notes=x", "cloud-init show web user-data --decoded"] {
+                let host = &host;
+                scope.spawn(move || {
+                    let answer = host.ok(line);
+                    assert!(!line.contains("show") || answer.out.contains("of-this-guest"), "{line}: {}", answer.out);
+                });
+            }
+        });
+        host.ok("disk list web -H -p -o size").says("1048576");
+        assert_eq!(host.zfs_get("mounted", &host.dataset("web")), "no");
+        host.ok("unset web notes");
+    }
+}
+
+/// Commands that mount the guest's file system, each in its own way: for a text, for the sizes of disks, as a step of a plan.
+const MOUNTS: [&str; 3] = ["cloud-init show web", "disk sync web", "set web notes=x"];
+
+/// zfs-fuse takes a file system down only some time after `zfs unmount` has returned, and calls it busy until then. So the next
+/// command waits.
+#[test]
+fn a_file_system_that_another_command_has_just_unmounted_is_waited_for() {
+    let Some(mut host) = Host::new("disk::busy", With::Image) else { return };
+    if Path::new("/dev/zfs").exists() {
+        return Host::lacks("disk::busy", "ZFS in the kernel unmounts at once");
+    }
+    let busy = host.dir().join("busy");
+    std::fs::write(&busy, "").unwrap();
+    let script = format!(
+        "if [ \"$1\" = mount ] && [ -s {busy} ]; then sed -i 1d {busy}; echo \"cannot mount: dataset is busy\" >&2; exit 1; fi\nexec \"$real\" \"$@\"",
+        busy = busy.display()
+    );
+    host.stand_in("zfs", &script);
+    host.ok("create web --disk raw --size 1M loader=bios ci.enabled=yes");
+    for line in MOUNTS {
+        std::fs::write(&busy, "1\n2\n3\n").unwrap();
+        host.ok(line);
+        assert_eq!(std::fs::read_to_string(&busy).unwrap(), "", "{line}: it did not mount the file system");
+        assert_eq!(host.zfs_get("mounted", &host.dataset("web")), "no", "{line}");
+    }
+}
+
+/// Between the look whether it is mounted and the mount, something else may have mounted it: zfs-fuse by itself, or an administrator.
+#[test]
+fn a_file_system_that_somebody_else_mounts_first_is_used() {
+    let Some(mut host) = Host::new("disk::mounted", With::Image) else { return };
+    let first = host.dir().join("first");
+    let script = format!(
+        "if [ \"$1\" = mount ] && [ -e {first} ]; then rm {first}; \"$real\" \"$@\"; fi\nexec \"$real\" \"$@\"",
+        first = first.display()
+    );
+    host.stand_in("zfs", &script);
+    host.ok("create web --disk raw --size 1M loader=bios ci.enabled=yes");
+    for line in MOUNTS {
+        std::fs::write(&first, "").unwrap();
+        host.ok(line);
+        assert!(!first.exists(), "{line}: it did not mount the file system");
+        // A plan has its own step that unmounts.
+        let is_mounted = host.zfs_get("mounted", &host.dataset("web")) == "yes";
+        assert!(is_mounted || line.starts_with("set"), "{line}: it unmounted what it had not mounted");
+        if is_mounted {
+            host.sh("zfs", &["unmount", &host.dataset("web")]);
+        }
+    }
+    host.ok("disk list web -H -p -o size").says("1048576");
+}

@@ -98,17 +98,31 @@ pub(crate) fn home(dataset: &Dataset) -> Result<String> {
     guard::place(dataset, &run::must(&guard::read_place(dataset))?)
 }
 
-/// Mounts a file system that is not mounted.
+/// Mounts a file system that is not mounted, as far as is known; whether that was needed. Where not, it is not the caller's to
+/// unmount.
 ///
 /// # Errors
 /// It may not be mounted ([`home`]), or ZFS fails.
-pub(crate) fn mount_at_home(dataset: &Dataset) -> Result<()> {
+pub(crate) fn mount_at_home(dataset: &Dataset) -> Result<bool> {
     home(dataset)?;
-    settled(&args::mount(dataset))
+    mount_if_needed(dataset, &args::mount(dataset))
 }
 
-/// Mounts a file system; whether that was needed. Somebody may have been quicker: zfs-fuse itself mounts each clone when
-/// it makes it. There the kernel is asked first, which costs no process; `zfs mount` looks at the same list.
+/// Runs the command that mounts a file system; whether that was needed. Somebody may have been quicker.
+fn mount_if_needed(dataset: &Dataset, cmd: &Cmd) -> Result<bool> {
+    let Err(problem) = settled(cmd) else { return Ok(true) };
+    // Said so plainly it need not be asked for: that is one call for each of many clones.
+    if problem.causes.iter().any(|c| c.contains("already mounted")) {
+        return Ok(false);
+    }
+    match observe::dataset(dataset)? {
+        Some(row) if row.native("mounted") == Some("yes") => Ok(false),
+        Some(_) | None => Err(problem),
+    }
+}
+
+/// Mounts a file system; whether that was needed: zfs-fuse itself mounts each clone when it makes it. There the kernel is asked
+/// first, which costs no process; `zfs mount` looks at the same list.
 pub(super) fn mount(dataset: &Dataset, place: &mut Place<'_>) -> Result<bool> {
     let home = home(dataset)?;
     if facts::dialect() == Dialect::Fuse
@@ -124,15 +138,7 @@ pub(super) fn mount(dataset: &Dataset, place: &mut Place<'_>) -> Result<bool> {
     }
     let cmd = args::mount(dataset);
     (place.report)(Event::Command(cmd.to_string()));
-    let Err(problem) = settled(&cmd) else { return Ok(true) };
-    // Said so plainly it need not be asked for: that is one call for each of many clones.
-    if problem.causes.iter().any(|c| c.contains("already mounted")) {
-        return Ok(false);
-    }
-    match observe::dataset(dataset)? {
-        Some(row) if row.native("mounted") == Some("yes") => Ok(false),
-        Some(_) | None => Err(problem),
-    }
+    mount_if_needed(dataset, &cmd)
 }
 
 /// Where a dataset is mounted, as the kernel writes it; none where it is not.

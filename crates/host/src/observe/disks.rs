@@ -119,12 +119,15 @@ fn files(guest: &Guest, numbers: &[u16], mount: Mount) -> Result<Vec<(u16, Found
     if mount == Mount::Never {
         return Ok(unknown("the file system of the guest is not mounted"));
     }
-    if let Err(problem) = crate::apply::mount_at_home(&guest.dataset) {
-        return Ok(unknown(&format!("its file system cannot be mounted: {problem}")));
-    }
+    let is_own = match crate::apply::mount_at_home(&guest.dataset) {
+        Ok(is_own) => is_own,
+        Err(problem) => return Ok(unknown(&format!("its file system cannot be mounted: {problem}"))),
+    };
     let found = numbers.iter().map(|n| (*n, file(folder, *n))).collect();
-    // One that stays mounted harms nothing.
-    let _ = run::run(&args::unmount(&guest.dataset))?;
+    if is_own {
+        // One that stays mounted harms nothing.
+        let _ = run::run(&args::unmount(&guest.dataset))?;
+    }
     Ok(found)
 }
 

@@ -196,11 +196,9 @@ pub fn reclaim(dialect: Dialect, guest: &Guest, names: &[SnapshotName]) -> Resul
 pub fn changed_files(guest: &Guest, from: &SnapshotName, to: Option<&SnapshotName>) -> Result<Vec<diff::Change>> {
     let folder = guest.folder()?;
     // ZFS compares the files of mounted file systems alone.
-    if !guest.mounted {
-        crate::apply::mount_at_home(&guest.dataset)?;
-    }
+    let is_own = !guest.mounted && crate::apply::mount_at_home(&guest.dataset)?;
     let output = run::must(&args::diff(&guest.dataset.at(from), to));
-    if !guest.mounted {
+    if is_own {
         run::must(&args::unmount(&guest.dataset))?;
     }
     diff::files(&output?, folder)
