@@ -6,7 +6,7 @@ mod common;
 
 use common::stream::{done, receive, send};
 use common::volume::{disk, disks, host, word, write};
-use common::{Host, With};
+use common::{Host, With, until};
 
 /// An increment that is cut off leaves the copy as it was, wherever it is cut off, so that the whole one is taken after it.
 fn cut_off(host: &Host, copy: &str, file: &str) {
@@ -224,4 +224,74 @@ fn a_linked_clone_brings_its_volumes_whole() {
     assert_eq!((host.zfs_get("origin", &copy), host.zfs_get("origin", &format!("{copy}/disk0"))), ("-".to_owned(), "-".to_owned()));
     assert_eq!(host.value("copy", "notes"), "first", "as it was at the snapshot");
     assert_eq!(word(&host, "web", 0), "first");
+}
+
+/// The partitions of a volume and the snapshots of it that the host has as devices.
+fn devices_of(host: &Host, volume: &str) -> Vec<String> {
+    host.devices_settle();
+    let path = std::path::PathBuf::from(format!("/dev/zvol/{volume}"));
+    let device = until("the volume's device", || std::fs::canonicalize(&path).ok());
+    let (folder, name) = (path.parent().unwrap(), path.file_name().unwrap().to_str().unwrap());
+    let beside = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let of_it = beside.filter(|other| other != name && other.strip_prefix(name).is_some_and(|rest| rest.starts_with(['@', '-'])));
+    let kernel = std::path::Path::new("/sys/block").join(device.file_name().unwrap());
+    let partitions = std::fs::read_dir(kernel).into_iter().flatten().map(|entry| entry.unwrap());
+    let partitions = partitions.filter(|entry| entry.path().join("partition").exists());
+    of_it.chain(partitions.map(|entry| entry.file_name().into_string().unwrap())).collect()
+}
+
+/// A partition table with one partition, as it is at the beginning of a disk.
+fn partition_table() -> [u8; 512] {
+    let mut table = [0; 512];
+    // Of Linux, from the 2048th block on, so many blocks long.
+    table[446 + 4] = 0x83;
+    table[446 + 8..446 + 12].copy_from_slice(&2048u32.to_le_bytes());
+    table[446 + 12..446 + 16].copy_from_slice(&4096u32.to_le_bytes());
+    table[510..].copy_from_slice(&[0x55, 0xaa]);
+    table
+}
+
+/// A sender says of a volume that its partitions and snapshots are devices of the host: so an attacker's partition table would be
+/// read, and file systems in it offered for mounting.
+#[test]
+fn a_volume_that_came_has_no_partitions_and_no_snapshots_on_this_host() {
+    let Some(host) = host("volumes::disarmed") else { return };
+    let other = host.second("/vm");
+    let (source, copy) = (disk(&host, "web", 0), format!("{other}/vm/guests/copy/disk0"));
+    host.write_volume(&source, 0, &partition_table());
+    let loose = || {
+        host.sh("zfs", &["set", "volmode=full", &source]);
+        host.sh("zfs", &["set", "snapdev=visible", &source]);
+    };
+    let guarded = |volume: &str| {
+        for (property, value) in [("volmode", "dev"), ("snapdev", "hidden")] {
+            let is = host.sh("zfs", &["get", "-H", "-o", "value,source", property, volume]);
+            assert_eq!(is.trim_end(), format!("{value}\tlocal"), "{property} of {volume}");
+        }
+        assert_eq!(devices_of(&host, volume), Vec::<String>::new(), "{volume}");
+    };
+    loose();
+    done(send(&host, "send web", "1"));
+    let said = done(receive(&host, &format!("receive --name copy --pool {other}"), "1"));
+    for came in ["property volmode of disk0 was full", "property snapdev of disk0 was visible"] {
+        assert!(said.contains(came), "{came}: {said}");
+    }
+    guarded(&copy);
+    // An increment brings the sender's values again.
+    write(&host, "web", 0, "second");
+    loose();
+    done(send(&host, &format!("send web --incremental-for {other}"), "2"));
+    done(receive(&host, "receive --name copy", "2"));
+    guarded(&copy);
+    assert_eq!(host.read_volume(&copy, 5_000_000, 6), b"second");
+    // What another program received is disarmed by its adoption.
+    host.sh("zfs", &["snapshot", "-r", &format!("{}@raw", host.dataset("web"))]);
+    let stream = host.work().join("raw");
+    let to = std::process::Stdio::from(std::fs::File::create(&stream).unwrap());
+    assert!(host.command("zfs").args(["send", "-R", &format!("{}@raw", host.dataset("web"))]).stdout(to).status().unwrap().success());
+    let raw = host.dataset("raw");
+    let from = std::fs::File::open(&stream).unwrap();
+    assert!(host.command("zfs").args(["receive", "-u", &raw]).stdin(from).status().unwrap().success());
+    host.ok("adopt raw --new-identity --trust").says("volmode was full").says("snapdev was visible");
+    guarded(&format!("{raw}/disk0"));
 }
