@@ -240,7 +240,13 @@ fn what_is_done_to_networks_of_freebsd() {
         let Some(host) = Host::freebsd("inverse::freebsd", With::Pool, settings) else { return };
         host.ok(&format!("pool init {}", host.pool));
         web(&host);
-        for line in ["em0 inet 192.0.2.1/24", "em0 inet 192.0.2.5/32 alias", "em0 inet6 2001:db8::1/64 alias", "em1 up"] {
+        for line in [
+            "em0 inet 192.0.2.1/24",
+            "em0 inet 192.0.2.5/32 alias",
+            "em0 inet 192.0.2.6/32 alias",
+            "em0 inet6 2001:db8::1/64 alias",
+            "em1 up",
+        ] {
             host.sh("ifconfig", &line.split(' ').collect::<Vec<_>>());
         }
         check(&host, System::FreeBsd, &FREEBSD, &[&host.pool]);

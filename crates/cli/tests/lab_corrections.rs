@@ -1,4 +1,19 @@
 //! A FreeBSD host, played by the lab: where bhyve is not what its manual says, and what chyves does about it.
+//!
+//! What was found by running bhyve's own parser and device code, and the test of each:
+//!
+//! * an optical drive without a medium ends bhyve: `words_that…` here, `lab_loaders::an_install_from_a_disc_ends_with_the_disc_out`
+//! * `%%` is no escape, values of `-f` and `-l` keep their commas, the last option wins, NUMA, `-M`, `-f` and `-G` on arm64, the
+//!   limit of 32 disks: `tests/corrections.rs` beside the renderer, `the_users_arguments_win…` here; the lab's verdicts are held
+//!   against the real ones by `judged.rs` of the lab
+//! * a boot ROM that can't be read on arm64 ends with 1: `arm64_has_its_own_options` of the lab's `refusals.rs`, and the start
+//!   reports every end before the guest ran
+//! * `vga=on`, `fbuf,5999`, and what bhyve passes over or crashes at: `words_that…`; a second xhci: `tests/corrections.rs`
+//! * slirp: `a_user_network…`; boot order of loaders and of old firmware: `the_disks_of_a_loader…`, `old_firmware…`
+//! * destroying a VM object may fail with 0: `lab_jail::a_vm_object_that_goes_late…`; grub-bhyve that was left has loaded nothing:
+//!   `grub_that_was_left…` of the lab's `loaders.rs`
+//! * renamed interfaces keep their unit: `a_bridge_of_any_name…`; nuageinit: `cloud_init_readers` and its model
+//! * the advisory on xHCI, HDA and fbuf: an object of `core/catalogue.json`, tested with the others there
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a panic is the failure report
 
@@ -96,6 +111,22 @@ fn grub_searches_the_guests_own_configuration_or_takes_the_device_that_is_set() 
     off(&host, "tiny: ready 2");
     host.ok("set web01 grub_root=hd0,gpt2 loader_timeout=2");
     host.chyves("start web01").ends(1).says("no such partition: hd0,gpt2");
+    // A volume of LVM behind a first partition's usual start, and a partition of the other table.
+    host.ok("set web01 grub_root=lvm/vg-root");
+    host.chyves("start web01").ends(1).says("disk `lvm/vg-root' not found");
+    host.ok("disk resize web01 disk0 2M");
+    host.in_folder("web01", |folder| {
+        use std::os::unix::fs::FileExt as _;
+        let disk = std::fs::File::options().write(true).open(folder.join("disk0.raw")).unwrap();
+        disk.write_all_at(b"LABELONE", (1 << 20) + 512).unwrap();
+        // The type of the first partition in the master boot record.
+        disk.write_all_at(&[0x83], 446 + 4).unwrap();
+    });
+    for (n, root) in ["lvm/vg-root", "hd0,msdos1"].iter().enumerate() {
+        host.ok(&format!("set web01 grub_root={root}"));
+        host.ok("start web01");
+        off(&host, &format!("tiny: ready {}", n + 3));
+    }
     host.nothing_is_left();
 }
 

@@ -40,7 +40,7 @@ fn has(own: &OwnValues, device: &str, number: u16) -> bool {
 ///
 /// # Errors
 /// A device is absent; the hint has the command that adds one.
-pub(super) fn check<'a>(name: &str, before: &OwnValues, set: impl Iterator<Item = &'a str> + Clone) -> Result<()> {
+pub(super) fn check<'a>(name: &str, before: &OwnValues, set: &(impl Iterator<Item = &'a str> + Clone)) -> Result<()> {
     for key in set.clone() {
         let Some((family, number)) = FAMILIES.iter().find_map(|family| Some((family, number(family, key)?))) else { continue };
         let (device, noun) = (family.device, family.noun);

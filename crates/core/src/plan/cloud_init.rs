@@ -114,9 +114,10 @@ pub fn add_keys(world: &World, guest: &Guest, keys: &[PublicKey]) -> Result<Plan
     if !settings::is_wanted(guest)? {
         set.push((keys::CI_ENABLED.to_owned(), "yes".to_owned()));
     }
-    let mut plan = match set.is_empty() {
-        true => Plan { steps: Vec::new(), notes: later(guest) },
-        false => set::guest(world, guest, &set::Request { set, unset: Vec::new() })?,
+    let mut plan = if set.is_empty() {
+        Plan { steps: Vec::new(), notes: later(guest) }
+    } else {
+        set::guest(world, guest, &set::Request { set, unset: Vec::new() })?
     };
     if is_long {
         plan.steps.extend(in_folder(guest, texts_in(guest.folder()?, &[(Text::AuthorizedKeys, file)])));

@@ -65,7 +65,7 @@ pub fn promote(world: &World, guest: &Guest, facts: &Facts) -> Result<Plan> {
             .hint(format!("delete its own: chyves snapshot delete {}{}", guest.name, both[0])));
     }
     if let Some((other, Some(reverts_to))) = &facts.other
-        && coming.iter().any(|s| *s == reverts_to)
+        && coming.contains(&reverts_to)
     {
         return Err(Problem::not_now(format!("`{}` cannot take over the snapshots of `{other}`", guest.name))
             .on(&guest.name)

@@ -190,7 +190,9 @@ impl Wants {
                 Given::Serial(_) | Given::Unknown(_) => {}
             }
         }
-        devices.iter().for_each(|device| self.device(device, &what, Vmm::Bhyve));
+        for device in &devices {
+            self.device(device, &what, Vmm::Bhyve);
+        }
     }
 
     /// A NIC on bhyve's user network.

@@ -169,6 +169,7 @@ fn restrict(program: &std::path::Path) -> std::result::Result<(), String> {
 }
 
 #[cfg(not(target_os = "linux"))]
+#[allow(clippy::unnecessary_wraps)] // as that of Linux, which can fail
 fn restrict(_: &std::path::Path) -> std::result::Result<(), String> {
     // FreeBSD 13 does not know it.
     #[cfg(target_os = "freebsd")]

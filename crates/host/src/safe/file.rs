@@ -65,7 +65,9 @@ impl Rule {
 
     fn check(self, meta: &Metadata, access: Access) -> io::Result<()> {
         if !meta.is_file() {
-            let is = FileKind::of(rustix::fs::FileType::from_raw_mode(meta.mode() as rustix::fs::RawMode));
+            #[allow(clippy::cast_possible_truncation)] // modes of FreeBSD have 16 bits
+            let mode = meta.mode() as rustix::fs::RawMode;
+            let is = FileKind::of(rustix::fs::FileType::from_raw_mode(mode));
             return Err(Refusal::Kind { is, wanted: FileKind::File }.into());
         }
         if access != Access::Read && meta.nlink() > 1 {

@@ -203,6 +203,7 @@ impl Engine<'_> {
     }
 
     /// Begins to load the rules that keep the guest from the host's loopback, while the commands before the hypervisor run.
+    #[cfg_attr(not(target_os = "linux"), allow(clippy::unused_self))]
     fn close_loopback(&mut self) {
         #[cfg(target_os = "linux")]
         if let Means::Linux(Sandbox { first_uid, network: Network::Host { .. }, owns_files: false, .. }) = &self.launch.confinement.means {
