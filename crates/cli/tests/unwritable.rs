@@ -9,48 +9,21 @@ use common::{Host, PROGRAM, With};
 use std::process::Stdio;
 
 #[test]
-fn output_that_is_lost_is_a_failure_of_every_command() {
+fn output_that_nobody_wants_is_not_lost() {
     let Some(host) = Host::new("unwritable::output", With::Image) else { return };
     host.ok("create web --image small loader=bios");
-    let full = || std::fs::File::options().write(true).open("/dev/full").unwrap();
-    let lines = [
-        "list",
-        "list --json",
-        "info web",
-        "get web all",
-        "disk list web",
-        "image list",
-        "start web -n",
-        "start web -n --json",
-        "help",
-        "help start",
-        "--version",
-        "version",
-        "completions bash",
-        "doctor",
-        "pool list",
-        "cloud-init status web",
-        "dev properties",
-    ];
-    for line in lines {
-        let output = host.command(PROGRAM).args(line.split(' ')).stdout(full()).output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(1), "{line}: {said}");
-        assert!(said.contains("cannot write the output") && said.contains("No space left"), "{line}: {said}");
-    }
-    for line in lines {
-        let output = host.command("sh").args(["-c", &format!("exec {PROGRAM} {line} >&-")]).output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(1), "{line}: {said}");
-        assert!(said.contains("cannot write the output") && said.contains("standard output is closed"), "{line}: {said}");
-        // Nothing is lost of one that nobody wants.
-        let output = host.command(PROGRAM).args(line.split(' ')).stdout(Stdio::null()).output().unwrap();
-        assert!(!String::from_utf8_lossy(&output.stderr).contains("cannot write"), "{line}");
+    // Every command whose output is lost is in `output.rs`.
+    let output = host.command(PROGRAM).arg("list").stdout(Stdio::null()).output().unwrap();
+    assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), b"".as_slice()));
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    for line in ["--version", "start web -n --json"] {
+        let output = host.command(PROGRAM).args(line.split(' ')).stdout(full.try_clone().unwrap()).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{line}");
     }
     let output = host.command("sh").args(["-c", &format!("exec {PROGRAM} send web >&-")]).output().unwrap();
     assert_eq!(output.status.code(), Some(2), "{}", String::from_utf8_lossy(&output.stderr));
     // One that fails anyway keeps its own exit status, and a reader that has read enough is no error.
-    let output = host.command(PROGRAM).args(["info", "nosuch", "--json"]).stdout(full()).output().unwrap();
+    let output = host.command(PROGRAM).args(["info", "nosuch", "--json"]).stdout(full).output().unwrap();
     assert_eq!(output.status.code(), Some(3));
     let mut child = host.command(PROGRAM).args(["list", "properties"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());

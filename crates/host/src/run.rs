@@ -6,7 +6,7 @@
 
 pub mod wait;
 
-use crate::{child, facts, interrupt, platform, trace};
+use crate::{child, facts, interrupt, platform, standard, trace};
 use chyves_core::cmd::Cmd;
 use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::network::nat;
@@ -133,6 +133,10 @@ pub fn own_must(cmd: &Cmd) -> Result<String> {
 /// This process becomes that program, with its terminal and its environment; it comes back only where that fails.
 pub fn become_program(cmd: &Cmd, variables: &[(&str, &str)]) -> Problem {
     let Some(program) = find_program(&cmd.program) else { return missing(&cmd.program) };
+    // What was closed for this process is closed for that program as well, and not `/dev/null`.
+    if standard::output_was_closed() {
+        let _ = rustix::io::fcntl_setfd(std::io::stdout(), rustix::io::FdFlags::CLOEXEC);
+    }
     let error = child::command_of_user(&program).args(&cmd.args).envs(variables.iter().copied()).exec();
     cant_start(cmd, &error)
 }
