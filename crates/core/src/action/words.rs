@@ -3,6 +3,7 @@
 use super::Action;
 use crate::network::Proof;
 use crate::vmm::HostFile;
+use crate::world::DiskFormat;
 use crate::zfs::sending::Sending;
 
 impl Action {
@@ -64,7 +65,12 @@ impl Action {
             Self::ShrinkDisk { path, from, to } => format!("shrink the disk {path} from {from} to {to}, losing what is beyond"),
             Self::CopyDisk { from, format, to, size } => {
                 let size = size.map(|s| format!(" of {s}")).unwrap_or_default();
-                format!("write {from} ({}) to the disk {to}{size}", format.word())
+                // Its command line names what only that process has; the one that is shown writes the same.
+                let how = match format {
+                    DiskFormat::Qcow2 => "; qemu-img runs confined, without backing files, and gets both as NBD connections, not by name",
+                    DiskFormat::Raw => "",
+                };
+                format!("write {from} ({}) to the disk {to}{size}{how}", format.word())
             }
             Self::RenameFile { from, to } => format!("rename the file {from} to {to}"),
             Self::RemoveFile { path, copy } => format!("remove {path}, which is now {copy}"),
