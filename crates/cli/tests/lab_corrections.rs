@@ -177,7 +177,7 @@ fn a_user_network_needs_its_library_and_before_16_a_forwarded_port() {
     // Before main it lets nothing out; a port that is forwarded comes in.
     host.ok("set web01 net0.backend=user");
     host.chyves("start web01").ends(5).says("reaches nothing on FreeBSD 15.0").says("`chyves set web01 net0.bridge=bridge0`");
-    host.ok("unset web01 net0.backend");
+    host.ok("set web01 net0.backend=auto");
     host.ok("set web01 pcidev_3=virtio-net,slirp,hostfwd=tcp:127.0.0.1:2222-10.0.2.15:22");
     host.ok("-v start web01").says("virtio-net,slirp,hostfwd=tcp:127.0.0.1:2222-10.0.2.15:22");
     off(&host, "tiny: ready 1");

@@ -7,6 +7,9 @@
         .set SECTOR, 2048
         .set CATALOG, 19
         .set PROGRAM, 20
+        .set SECTORS, (finish - begin) / SECTOR
+
+begin:
 
         .macro descriptor kind
         .byte \kind
@@ -16,6 +19,12 @@
 
         .org 16 * SECTOR                      # the volume: by this a file is known to be a disc
         descriptor 1
+        .org 16 * SECTOR + 80                 # its sectors, and their size, with the bytes in both orders
+        .long SECTORS
+        .byte SECTORS >> 24, SECTORS >> 16 & 255, SECTORS >> 8 & 255, SECTORS & 255
+        .org 16 * SECTOR + 128
+        .word SECTOR
+        .byte SECTOR >> 8, SECTOR & 255
         .org 17 * SECTOR                      # the boot record
 boot:   descriptor 0
         .ascii "EL TORITO SPECIFICATION"
@@ -40,3 +49,4 @@ program:
         .balign 512
 end:
         .balign SECTOR
+finish:
