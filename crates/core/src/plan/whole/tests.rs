@@ -4,6 +4,7 @@ use crate::plan::testing::{self, moment, own};
 use crate::plan::{clone, create};
 use crate::property::Scope;
 use crate::vmm::Vmm;
+use crate::world::{Image, ImageKind};
 use proptest::prelude::*;
 
 mod levels;
@@ -21,8 +22,18 @@ fn world(vmm: Vmm) -> World {
         world.host.hypervisor = Some("bhyve".into());
     }
     world.host.kvm = Ok(());
+    world.images.push(Image {
+        name: FIRMWARE.parse().unwrap(),
+        dataset: format!("tank/chyves/images/{FIRMWARE}").parse().unwrap(),
+        kind: ImageKind::Firmware,
+        size: crate::value::Size::bytes(1_966_080),
+        ..world.images[0].clone()
+    });
     world
 }
+
+/// An image of firmware that is there.
+const FIRMWARE: &str = "split";
 
 const GUEST: [(&str, &str); 6] =
     [("disk0.kind", "raw"), ("disk0.size", "64M"), ("net0.backend", "user"), ("loader", "uefi"), ("cpu", "1"), ("ci.enabled", "yes")];
@@ -152,6 +163,7 @@ fn one_wrong_bridge_stops_no_other() {
 fn value(key: &str) -> BoxedStrategy<String> {
     let known = crate::property::find(key).unwrap();
     match known.property.kind {
+        crate::property::kind::Kind::Firmware => proptest::sample::select(vec!["auto", FIRMWARE]).prop_map(str::to_owned).boxed(),
         crate::property::kind::Kind::Choice(words) => proptest::sample::select(words).prop_map(str::to_owned).boxed(),
         crate::property::kind::Kind::YesNo => proptest::sample::select(vec!["yes", "no"]).prop_map(str::to_owned).boxed(),
         crate::property::kind::Kind::Count { min, max } => {
@@ -232,14 +244,18 @@ fn value(key: &str) -> BoxedStrategy<String> {
     }
 }
 
-/// A setting of a guest that anybody may set, with a number where it has one.
-fn pair() -> impl Strategy<Value = (String, String)> {
-    let free =
-        |p: &&crate::property::Property| p.access == crate::property::Access::Free && matches!(p.scope, Scope::Guest | Scope::GuestOnly);
+/// A setting of these scopes that anybody may set, with a number where it has one.
+fn setting(scopes: &'static [Scope], family: &'static str) -> impl Strategy<Value = (String, String)> {
+    let free = |p: &&crate::property::Property| p.access == crate::property::Access::Free && scopes.contains(&p.scope);
     let keys: Vec<&'static str> =
-        crate::property::catalog::all().filter(free).map(|p| p.key).filter(|key| !matches!(*key, "template" | "uefi_firmware")).collect();
+        crate::property::catalog::all().filter(free).map(|p| p.key).filter(|key| key.starts_with(family)).collect();
     (proptest::sample::select(keys), 0u16..7).prop_flat_map(|(key, n)| {
         let key = key.replace("{n}", &(if key.starts_with("disk") || key.contains("net") { n % 2 } else { n }).to_string());
         value(&key).prop_map(move |value| (key.clone(), value))
     })
+}
+
+/// A setting of a guest.
+fn pair() -> impl Strategy<Value = (String, String)> {
+    setting(&[Scope::Guest, Scope::GuestOnly], "")
 }

@@ -4,7 +4,10 @@ use super::*;
 use crate::action::Action;
 use crate::cloudinit::Text;
 use crate::guest::DiskKind;
+use crate::network::Design;
+use crate::plan::network::nics;
 use crate::plan::{Plan, disk, start};
+use crate::property::keys;
 use crate::property::settings::Own;
 use proptest::test_runner::TestCaseError;
 
@@ -27,6 +30,10 @@ fn planned(world: &World, like: &Guest, plan: &Plan) -> Guest {
 
 /// That it starts, unless the host lacks something, whatever else is wrong beside it.
 fn starts(world: &World, guest: &Guest) -> Result<(), TestCaseError> {
+    // A template is only cloned from, and says so.
+    if guest.settings.value(keys::TEMPLATE).as_deref() == Some("yes") {
+        return Ok(());
+    }
     let fresh =
         start::Request { fresh: machine::Fresh { vnc_port: 5901, secret: "12345678".into(), ruleset: None }, ..start::Request::default() };
     let faults = start::start(world, guest, &fresh).err().map(of_settings).unwrap_or_default();
@@ -55,7 +62,7 @@ proptest! {
     #[test]
     fn what_is_accepted_can_be_started(
         pairs in prop::collection::vec(pair(), 1..5),
-        level in 0usize..5,
+        level in 0usize..6,
         bhyve: bool,
         arm64 in prop::bool::weighted(0.2),
         release in 0usize..6,
@@ -107,6 +114,14 @@ proptest! {
                 let Ok(plan) = clone::clone(&world, &guest, &wish, &moment(1)) else { return Ok(()) };
                 guest = planned(&world, &guest, &plan);
             }
+            4 => for (key, value) in pairs {
+                // As `network set` does, by the name of the NIC.
+                let number = if key.contains('1') { 1 } else { 0 };
+                let word = key.split_once('.').map_or(key.as_str(), |(_, word)| word).to_owned();
+                if let Ok(plan) = nics::change(&world, &guest, number, &[(word, value)]) {
+                    guest = planned(&world, &guest, &plan);
+                }
+            },
             _ => {
                 let root = world.roots[0].clone();
                 world.guests = vec![guest.clone()];
@@ -125,6 +140,27 @@ proptest! {
             }
         }
         starts(&world, &guest)?;
+    }
+
+    /// On the host's bridges: what is accepted leaves no bridge that a start would refuse.
+    #[test]
+    fn what_is_accepted_of_bridges_holds_together(pairs in prop::collection::vec(setting(&[Scope::Global], "bridge"), 1..6), bhyve: bool) {
+        let world = world(if bhyve { Vmm::Bhyve } else { Vmm::Qemu });
+        let mut root = world.roots[0].clone();
+        for pair in pairs {
+            let on = Guest { settings: Settings::new((*root.own).clone(), Vec::new()), ..testing::guest("web01", &[]) };
+            if let Ok(plan) = set::global(&world, &root, &Request { set: vec![pair], unset: Vec::new() }) {
+                root.own = Arc::new(planned(&world, &on, &plan).settings.own_values().clone());
+            }
+        }
+        let design = Design::read(&root.own).map_err(|problem| TestCaseError::fail(format!("{:?}: {problem:?}", root.own)))?;
+        for bridge in design.bridges() {
+            prop_assert!(design.fault(&bridge.name).is_none(), "{:?}: {:?}", root.own, design.fault(&bridge.name));
+        }
+        for key in root.own.keys().filter_map(|key| key.split_once('.')).map(|(bridge, _)| bridge).filter(|b| b.starts_with("bridge")) {
+            let name = design.bridges().find(|b| format!("bridge{}", b.number) == key).map(|b| b.name.clone());
+            prop_assert!(name.is_some(), "{key} is set, and there is no such bridge: {:?}", root.own);
+        }
     }
 }
 
