@@ -7,10 +7,23 @@ mod common;
 
 use common::drift::Told::{AsBefore, Says};
 use common::drift::{Fact, commands, mark, matrix, running};
+use common::networks::{self, NIC};
 use common::{Host, With, until};
 
 fn length(host: &Host, guest: &str, disk: &str, size: u64) {
     host.in_folder(guest, |folder| std::fs::File::options().write(true).open(folder.join(disk)).unwrap().set_len(size).unwrap());
+}
+
+/// A disk gets longer, and something is written there.
+fn grows(host: &Host, guest: &str) {
+    length(host, guest, "disk1.raw", 4 << 20);
+    host.in_folder(guest, |folder| mark(&folder.join("disk1.raw"), (4 << 20) - 32, "far-behind-disk1"));
+}
+
+/// The hypervisor of a guest ends as by a crash.
+fn dies(host: &Host, guest: &str) {
+    host.kill(host.pids(guest).0);
+    until("the crash to be seen", || (host.state(guest) == "crashed").then_some(()));
 }
 
 #[test]
@@ -24,14 +37,7 @@ fn the_size_and_kind_of_a_disk() {
     matrix(
         "drift::sizes",
         &[
-            Fact {
-                name: "a disk is larger than recorded",
-                change: |host, guest| {
-                    length(host, guest, "disk1.raw", 4 << 20);
-                    host.in_folder(guest, |folder| mark(&folder.join("disk1.raw"), (4 << 20) - 32, "far-behind-disk1"));
-                },
-                told: Says("disk list GUEST", "4M (recorded: 1M)"),
-            },
+            Fact { name: "a disk is larger than recorded", change: grows, told: Says("disk list GUEST", "4M (recorded: 1M)") },
             Fact {
                 name: "a disk is smaller than recorded",
                 change: |host, guest| length(host, guest, "disk1.raw", 512 << 10),
@@ -168,15 +174,14 @@ fn the_image_the_firmware_and_the_copy_of_the_settings() {
 
 #[test]
 fn a_guest_that_runs() {
+    let Some(host) = networks::host("drift::running", With::Tiny) else { return };
     running::matrix(
-        "drift::running",
+        &host,
+        NIC,
         &[
             Fact {
                 name: "a disk of a running guest is larger than recorded",
-                change: |host, guest| {
-                    length(host, guest, "disk1.raw", 4 << 20);
-                    host.in_folder(guest, |folder| mark(&folder.join("disk1.raw"), (4 << 20) - 32, "far-behind-disk1"));
-                },
+                change: grows,
                 told: Says("disk list GUEST", "4M (recorded: 1M)"),
             },
             Fact {
@@ -204,17 +209,41 @@ fn a_guest_that_runs() {
             },
             Fact {
                 name: "the tap of a running guest is out of its bridge",
-                change: running::take_tap_out,
+                change: |host, guest| drop(host.sh("ip", &["link", "set", "dev", &networks::tap(host, guest).unwrap(), "nomaster"])),
                 told: Says("network check", "is in no bridge instead of lan"),
             },
+            Fact { name: "the hypervisor of a guest was killed", change: dies, told: Says("info GUEST", "crash") },
+        ],
+    );
+}
+
+#[test]
+fn a_guest_that_runs_on_freebsd() {
+    let Some(host) = Host::freebsd("drift::running_freebsd", With::Tiny, &["release=14.3", "nics=em0"]) else { return };
+    running::matrix(
+        &host,
+        "--image tiny --ram 64M",
+        &[
             Fact {
-                name: "the hypervisor of a guest was killed",
-                change: |host, guest| {
-                    host.kill(host.pids(guest).0);
-                    until("the crash to be seen", || (host.state(guest) == "crashed").then_some(()));
-                },
-                told: Says("info GUEST", "crash"),
+                name: "FreeBSD: a disk of a running guest is larger than recorded",
+                change: grows,
+                told: Says("disk list GUEST", "4M (recorded: 1M)"),
             },
+            Fact {
+                name: "FreeBSD: the firmware variables of a running guest are others",
+                change: |host, guest| host.in_folder(guest, |folder| mark(&folder.join("uefi-vars.fd"), 64, "of-somebody-else")),
+                told: AsBefore("info GUEST"),
+            },
+            Fact {
+                name: "FreeBSD: the tap of a running guest is out of its bridge",
+                change: |host, _| {
+                    // Only one guest runs, and a bridge is in the group as well.
+                    let group = host.sh("ifconfig", &["-g", "chyves"]);
+                    host.sh("ifconfig", &["lan", "deletem", group.lines().find(|name| name.starts_with("chv")).unwrap()]);
+                },
+                told: Says("network check", "is in no bridge instead of lan"),
+            },
+            Fact { name: "FreeBSD: the hypervisor of a guest was killed", change: dies, told: Says("info GUEST", "crash") },
         ],
     );
 }
