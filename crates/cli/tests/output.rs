@@ -173,7 +173,7 @@ fn output_that_is_lost_is_a_failure_of_every_command() {
         "commands without a line, or lines without one"
     );
     let mut wrong = Vec::new();
-    for (command, line) in LINES {
+    for (_, line) in LINES {
         let line = line
             .replace("POOL", &host.pool)
             .replace("OTHER", &other)

@@ -2,14 +2,18 @@
 //! the guest is brought to order. Every kind of damage against every command that meets it.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a panic is the failure report
+#![allow(clippy::disallowed_methods)] // the files are the test's own
 
 mod common;
 
 use common::{Host, With, until};
 use std::path::{Path, PathBuf};
 
+/// What damages the file at a path.
+type Damage = fn(&Path);
+
 /// How a record can be damaged.
-const DAMAGE: &[(&str, fn(&Path))] = &[
+const DAMAGE: &[(&str, Damage)] = &[
     ("empty", |path| std::fs::write(path, "").unwrap()),
     ("cut", |path| std::fs::write(path, "{\"guest\":\"web\",\"uuid\":\"").unwrap()),
     ("not JSON", |path| std::fs::write(path, b"\x00\xff\x1b[31m").unwrap()),

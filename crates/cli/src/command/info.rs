@@ -65,6 +65,27 @@ fn images(session: &Session, guest: &Guest) -> Vec<ImageName> {
     drives.iter().filter_map(|drive| drive.image().cloned()).chain(firmware::needed(guest).unwrap_or_default()).collect()
 }
 
+/// Its disks, and what to do where one is missing or not as recorded.
+fn disk_facts(guest: &Guest, spec: &Spec, put: &mut impl FnMut(&str, Value)) -> Result<()> {
+    // A command that only reads mounts nothing: disk files of an unmounted guest are shown as recorded.
+    let there = disks::of(guest, None, Mount::Never)?;
+    put("disks", Value::Array(spec.disks.iter().map(|d| {
+        let differs = found::of(&there, d.number).differs(d);
+        json!({ "disk": format!("disk{}", d.number), "kind": d.kind, "size": d.size.map(Size::human), "differs": differs, "bus": d.bus, "serial": d.serial, "description": d.description })
+    }).collect()));
+    // What is missing cannot be recorded as it is.
+    let missing = spec.disks.iter().find(|d| *found::of(&there, d.number) == Found::Missing);
+    if let Some(disk) = missing {
+        put("missing", json!(format!("if it is gone for good: `chyves disk remove {} disk{} --lost`", guest.name, disk.number)));
+    }
+    let stale =
+        spec.disks.iter().any(|d| found::of(&there, d.number).actual().is_some() && found::of(&there, d.number).differs(d).is_some());
+    if stale {
+        put("stale", json!(format!("a disk is not as recorded; `chyves disk sync {}` records what is there", guest.name)));
+    }
+    Ok(())
+}
+
 /// What there is to show, in the order in which it is shown.
 fn facts(session: &Session, guest: &Guest, world: &World) -> Result<Value> {
     let host = &world.host;
@@ -160,22 +181,7 @@ fn facts(session: &Session, guest: &Guest, world: &World) -> Result<Value> {
             put("vnc-secret", json!(session.runtime.screen_secret(guest.uuid)));
         }
     }
-    // A command that only reads mounts nothing: disk files of an unmounted guest are shown as recorded.
-    let there = disks::of(guest, None, Mount::Never)?;
-    put("disks", Value::Array(spec.disks.iter().map(|d| {
-        let differs = found::of(&there, d.number).differs(d);
-        json!({ "disk": format!("disk{}", d.number), "kind": d.kind, "size": d.size.map(Size::human), "differs": differs, "bus": d.bus, "serial": d.serial, "description": d.description })
-    }).collect()));
-    // What is missing cannot be recorded as it is.
-    let missing = spec.disks.iter().find(|d| *found::of(&there, d.number) == Found::Missing);
-    if let Some(disk) = missing {
-        put("missing", json!(format!("if it is gone for good: `chyves disk remove {} disk{} --lost`", guest.name, disk.number)));
-    }
-    let stale =
-        spec.disks.iter().any(|d| found::of(&there, d.number).actual().is_some() && found::of(&there, d.number).differs(d).is_some());
-    if stale {
-        put("stale", json!(format!("a disk is not as recorded; `chyves disk sync {}` records what is there", guest.name)));
-    }
+    disk_facts(guest, &spec, &mut put)?;
     put("networks", networks(session, guest, &spec, vmm));
     Ok(value)
 }

@@ -88,17 +88,7 @@ impl Action {
                 format!("read {} into {folder}: hash, detect, decompress, convert, write", order.source.shown())
             }
             Self::VerifyImage { image, path, .. } => format!("read {path} again to verify {image}"),
-            Self::Send { sending } => match sending {
-                Sending::Snapshot { snapshot, .. } => format!("send {snapshot} to standard output"),
-                Sending::Standalone { snapshot, volumes, .. } => {
-                    let below: Vec<_> = volumes.iter().map(|(v, _)| v.leaf()).collect();
-                    format!(
-                        "send {snapshot} and its {} to standard output, each by itself, in the envelope of the first command",
-                        below.join(", ")
-                    )
-                }
-                Sending::Rest(_) => "send the rest of a stream to standard output".to_owned(),
-            },
+            Self::Send { sending } => sent(sending),
             Self::Receive { into, .. } => format!("receive {into} from standard input"),
             Self::Host(intent) => intent.describe(),
             Self::ProveNetwork { proofs } => {
@@ -112,5 +102,16 @@ impl Action {
             }
             Self::Reset { guest, .. } => format!("reset {guest}: the guest operating system cannot write anything first"),
         }
+    }
+}
+
+fn sent(sending: &Sending) -> String {
+    match sending {
+        Sending::Snapshot { snapshot, .. } => format!("send {snapshot} to standard output"),
+        Sending::Standalone { snapshot, volumes, .. } => {
+            let below: Vec<_> = volumes.iter().map(|(v, _)| v.leaf()).collect();
+            format!("send {snapshot} and its {} to standard output, each by itself, in the envelope of the first command", below.join(", "))
+        }
+        Sending::Rest(_) => "send the rest of a stream to standard output".to_owned(),
     }
 }

@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn a_setting_of_an_absent_device_names_the_command_that_adds_one() {
         let before = own(&["disk0.kind", "net0.backend", "net3.mac"]);
-        let set = |keys: &[&str]| check("web", &before, keys.iter().copied());
+        let set = |keys: &[&str]| check("web", &before, &keys.iter().copied());
         for good in
             [&["disk0.bus", "net0.mtu", "net3.mtu", "ci.net0.address", "ram", "com2", "bridge7.mtu"][..], &["net7.mtu", "net7.backend"]]
         {

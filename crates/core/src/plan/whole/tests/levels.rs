@@ -116,7 +116,7 @@ proptest! {
             }
             4 => for (key, value) in pairs {
                 // As `network set` does, by the name of the NIC.
-                let number = if key.contains('1') { 1 } else { 0 };
+                let number = u16::from(key.contains('1'));
                 let word = key.split_once('.').map_or(key.as_str(), |(_, word)| word).to_owned();
                 if let Ok(plan) = nics::change(&world, &guest, number, &[(word, value)]) {
                     guest = planned(&world, &guest, &plan);
