@@ -195,9 +195,13 @@ fn one(session: &Session, world: &World, args: &Args, request: &plan::create::Re
         plan.notes.push(format!("then {name} is started: `chyves start {name} -n` shows the commands once it is created"));
     }
     let dataset = plan::create::dataset(world, request)?;
-    observe::is_no_group(&dataset)?;
+    if session.dry_run {
+        observe::is_no_group(&dataset)?;
+    }
     let uuid = moment.uuids.first();
-    if session.carry_out(world, &plan, name.as_str())?.is_none() {
+    // Looked for after a failure alone: a guest in such a place is rare, and each query of ZFS counts.
+    let why = |problem| observe::is_no_group(&dataset).err().unwrap_or(problem);
+    if session.carry_out(world, &plan, name.as_str()).map_err(why)?.is_none() {
         return Ok(None);
     }
     Ok(Some(Report::new(name, format!("created as {dataset}")).with(json!({ "dataset": dataset, "uuid": uuid }))))
