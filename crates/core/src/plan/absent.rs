@@ -1,20 +1,21 @@
-//! Settings of devices that a guest does not have: `net7.mtu` of a guest without net7.
+//! Refuses settings of devices that a guest does not have: `net7.mtu` of a guest without net7.
 //!
-//! A device is there by the part of its key that says what it is, which the commands that add one write. Any other part of an
-//! absent device is a slip of its number, and would either add a device that nobody asked for or do nothing.
+//! A device exists if the key that states its kind is set (`disk0.kind`, `net0.bridge`); the commands that add a device set
+//! that key. Any other key of an absent device is most likely a mistyped number: setting it would either add a device that
+//! nobody requested or have no effect.
 
 use crate::error::{Problem, Result};
 use crate::property::keys::{self, DiskKey, NetKey};
 use crate::property::settings::OwnValues;
 
-/// A kind of device of which a guest has several, by number.
+/// A kind of device that a guest can have several of, identified by number.
 struct Family {
-    /// What its keys begin with.
+    /// The prefix of its keys, before the number.
     prefix: &'static str,
-    /// What the device is called with its number.
+    /// The device's name without its number, as it is shown to users.
     device: &'static str,
     noun: &'static str,
-    /// The command that adds one.
+    /// The command that adds such a device, for the hint.
     add: &'static str,
 }
 
@@ -24,22 +25,22 @@ const FAMILIES: [Family; 3] = [
     Family { prefix: "ci.net", device: "net", noun: "network interface", add: "chyves network add {guest}" },
 ];
 
-/// The number of a key in a family.
+/// The device number in a key of this family, or `None` if the key belongs to another family.
 fn number(family: &Family, key: &str) -> Option<u16> {
     key.strip_prefix(family.prefix)?.split_once('.')?.0.parse().ok()
 }
 
-/// Whether own settings have a device.
+/// Whether a guest with these own settings has the device.
 fn has(own: &OwnValues, device: &str, number: u16) -> bool {
     own.contains_key(&if device == "disk" { keys::disk(number, DiskKey::Kind) } else { keys::net(number, NetKey::Backend) })
         || device == "net" && own.keys().any(|key| key.starts_with(&format!("net{number}.")))
 }
 
-/// Checks that the keys which are set are of devices that the guest called `name` has, or gets by the same change: `before` are its
-/// own settings, `set` what is added to them.
+/// Checks that all keys in `set` belong to devices that the guest called `name` already has or that the same change adds.
+/// `before` holds the guest's own settings before the change, `set` the keys to be added.
 ///
 /// # Errors
-/// A device is absent; the hint has the command that adds one.
+/// A device is absent; the hint names the command that adds one.
 pub(super) fn check<'a>(name: &str, before: &OwnValues, set: &(impl Iterator<Item = &'a str> + Clone)) -> Result<()> {
     for key in set.clone() {
         let Some((family, number)) = FAMILIES.iter().find_map(|family| Some((family, number(family, key)?))) else { continue };
@@ -58,10 +59,10 @@ pub(super) fn check<'a>(name: &str, before: &OwnValues, set: &(impl Iterator<Ite
     Ok(())
 }
 
-/// Checks that no network interface goes by unsetting the last of its settings.
+/// Checks that a change does not remove a network interface by unsetting its last setting.
 ///
 /// # Errors
-/// One would; the hints have both commands that may be meant.
+/// It would; the hints name both commands that the user may have meant.
 pub(super) fn kept(name: &str, before: &OwnValues, after: &OwnValues) -> Result<()> {
     let gone = (0..=u16::from(u8::MAX)).find(|n| has(before, "net", *n) && !has(after, "net", *n));
     gone.map_or(Ok(()), |number| {

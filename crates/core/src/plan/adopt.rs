@@ -1,4 +1,4 @@
-//! `adopt`: a foreign guest becomes this host's, and its settings that reach the host are trusted, left or removed.
+//! `adopt`: makes a foreign guest this host's own. Its host-reaching settings are trusted, kept untrusted or removed.
 
 use super::{Plan, keep_copy};
 use crate::action::Action;
@@ -13,47 +13,47 @@ use crate::zfs::guard;
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
-/// What is wanted.
+/// The request of an adoption.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Request {
-    /// A new identity, for a copy of a guest that is kept too.
+    /// A new UUID, for a copy of a guest where the original is kept too.
     pub identity: Option<Uuid>,
-    /// Which settings that reach the host are trusted.
+    /// Which host-reaching settings become trusted.
     pub trust: Trust,
-    /// Whether those that are not are removed.
+    /// Whether untrusted ones are removed.
     pub drop: bool,
-    /// Its datasets, itself first, and what came with each that could act on this host.
+    /// The guest's datasets, its own first, with the native properties of each that could act on this host.
     pub tree: Vec<Member>,
 }
 
-/// A dataset of the guest as ZFS sees it.
+/// A dataset of the guest as ZFS reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
-    /// The dataset.
+    /// The dataset's name.
     pub dataset: Dataset,
-    /// What it is.
+    /// File system or volume.
     pub is: guard::Type,
-    /// What it says by itself that may not stay.
+    /// Native properties that it carries and that must not take effect on this host.
     pub came: Vec<guard::Came>,
 }
 
-/// Which settings that reach the host are trusted.
+/// Which host-reaching settings become trusted.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Trust {
-    /// None that are not already.
+    /// No further ones.
     #[default]
     Nothing,
     /// All.
     All,
-    /// Those of these keys.
+    /// Those with these keys.
     Keys(Vec<String>),
 }
 
 impl Trust {
-    /// Trust in keys as they were typed.
+    /// Parses the keys as they were typed.
     ///
     /// # Errors
-    /// There is none, as where a variable of a script is empty; one is none, or its values never reach the host.
+    /// The list is empty (as with an empty variable of a script), a key is unknown, or its values never reach the host.
     pub fn in_keys(typed: &[String]) -> Result<Self> {
         if typed.iter().all(|key| key.trim().is_empty()) {
             return Err(Problem::usage("--trust= names no setting")
@@ -81,20 +81,20 @@ impl Trust {
     }
 }
 
-/// What becomes of one setting that reaches the host.
+/// What an adoption does with one host-reaching setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fate {
     /// It is trusted and used.
     Trusted,
-    /// It stays and is not trusted: the guest does not start with it.
+    /// It is kept untrusted: the guest does not start while it is set.
     Untrusted,
     /// It is removed.
     Removed,
 }
 
 impl Fate {
-    /// As tables show it.
+    /// The word that tables show.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Trusted => "trusted",
@@ -104,12 +104,12 @@ impl Fate {
     }
 }
 
-/// What an adoption would do with each setting that reaches the host.
+/// What the adoption would do with each host-reaching setting.
 pub fn fates(world: &World, guest: &Guest, request: &Request) -> Vec<(HostSetting, Fate)> {
     let all = trust::host_settings(world, guest).into_iter();
     all.map(|setting| {
         let inherited = matches!(setting.source, Source::Inherited(_));
-        // With a new identity it goes with the old one.
+        // A new identity drops the settings that belong to the old one.
         let fate = if request.identity.is_some() && super::clone::is_identity(&setting.property) {
             Fate::Removed
         } else if setting.trusted || request.trust.covers(&setting) {
@@ -124,12 +124,13 @@ pub fn fates(world: &World, guest: &Guest, request: &Request) -> Vec<(HostSettin
     .collect()
 }
 
-/// Plans an adoption: the owner is this host, the epoch is one higher, the identity is the guest's own again, or a new one
-/// where one is given. `others` are all guests of the host. A guest that is this host's already is only given trust.
+/// Plans an adoption: this host becomes the owner, the epoch increases by one, and the guest keeps its UUID unless the
+/// request has a new one. `others` are all guests of the host. For a guest that this host owns already, only the trust
+/// changes.
 ///
 /// # Errors
-/// Another guest of this host has the identity, whose host this is can't be told, or the guest has settings that reach the
-/// host and the request says nothing of them.
+/// Another guest of this host has the UUID, this host has no host id, or the guest has host-reaching settings that the
+/// request does not decide on.
 pub fn adopt(world: &World, guest: &Guest, others: &[Guest], request: &Request) -> Result<Plan> {
     let fates = fates(world, guest, request);
     let is_old = |setting: &HostSetting| request.identity.is_some() && super::clone::is_identity(&setting.property);
@@ -157,9 +158,9 @@ pub fn adopt(world: &World, guest: &Guest, others: &[Guest], request: &Request) 
         set.push((keys::UUID.to_owned(), request.identity.unwrap_or(guest.uuid).to_string()));
         set.push((keys::OWNER.to_owned(), host.clone()));
         set.push((keys::EPOCH.to_owned(), epoch.saturating_add(1).to_string()));
-        // Records that came with it are another host's.
+        // Trust records that came with the guest were made by another host.
         clear.extend(before.keys().filter(|key| trust::is_record(key)).cloned());
-        // Addresses and serials that were set by hand belong to the machine that it was.
+        // Addresses and serial numbers that were set explicitly belong to the original guest.
         clear.extend(before.keys().filter(|key| request.identity.is_some() && super::clone::is_identity(key)).cloned());
     }
     for (setting, fate) in &fates {
@@ -185,7 +186,7 @@ pub fn adopt(world: &World, guest: &Guest, others: &[Guest], request: &Request) 
     }
     let mut plan = Plan { steps: tame, notes: disarmed(&request.tree) };
     plan.push(super::set::change_by(world.host.dialect, &guest.dataset, before, set, clear));
-    // From here on it is mounted where chyves mounts it.
+    // From this step on the guest is mounted at the mount point that chyves uses.
     let mounted = guest.mounted && guest.mountpoint == guest.home;
     let at_home = Guest { mountpoint: guest.home.clone().or_else(|| guest.mountpoint.clone()), mounted, ..guest.clone() };
     plan.steps.extend(keep_copy(&at_home, &after)?);
@@ -194,8 +195,8 @@ pub fn adopt(world: &World, guest: &Guest, others: &[Guest], request: &Request) 
     Ok(plan)
 }
 
-/// The steps that keep the guest's datasets from acting on the host: none where nothing came that could. One that was mounted
-/// by whoever sent it is unmounted first.
+/// The steps that keep the guest's datasets from acting on the host; empty if none of them carries such a property. A
+/// dataset that the sender's properties caused to be mounted is unmounted first.
 fn tame(world: &World, guest: &Guest, tree: &[Member]) -> Result<Vec<Action>> {
     if let Some(stranger) = tree.iter().find(|m| m.dataset != guest.dataset && m.is == guard::Type::FileSystem) {
         return Err(Problem::not_now(format!(
@@ -222,7 +223,7 @@ fn tame(world: &World, guest: &Guest, tree: &[Member]) -> Result<Vec<Action>> {
     Ok(steps)
 }
 
-/// What came that has no effect from now on, a line each.
+/// One line for each property that the adoption disables.
 fn disarmed(tree: &[Member]) -> Vec<String> {
     let line = |member: &Member, came: &guard::Came| {
         let value = crate::value::printable(&came.value, 100);
@@ -252,7 +253,7 @@ fn twin_of(guest: &Guest, twin: &Guest) -> Problem {
         ))
 }
 
-/// Nobody has said what is to become of settings that reach the host.
+/// The error for host-reaching settings that the request does not decide on.
 fn undecided(guest: &Guest, fates: &[(HostSetting, Fate)]) -> Problem {
     let name = &guest.name;
     let open: Vec<&HostSetting> = fates.iter().map(|(setting, _)| setting).filter(|s| !s.trusted).collect();
@@ -265,7 +266,7 @@ fn undecided(guest: &Guest, fates: &[(HostSetting, Fate)]) -> Problem {
         .hint(format!("or remove them: `chyves adopt {name} --drop-host-settings`"))
 }
 
-/// The other keys of an attached disk whose source is removed: it would be a disk that is nowhere.
+/// The other keys of an attached disk that loses its `source`: a disk without a source could not be opened.
 fn with_disk<'a>(key: &str, all: impl Iterator<Item = &'a String>) -> Vec<String> {
     let source = format!(".{}", DiskKey::Source.word());
     let Some(disk) = key.strip_suffix(&source) else { return Vec::new() };

@@ -1,4 +1,5 @@
-//! `image catalogue update` and `undo`: which catalogue may follow the one in force, and the way back.
+//! `image catalogue update` and `undo`: checks that a new catalogue may replace the current one, and restores the previous
+//! one.
 //!
 //! Not here: checking its signature (chyves-host `catalogue`).
 
@@ -8,10 +9,10 @@ use crate::catalogue::installed::{Installed, Pinned, State};
 use crate::error::{Problem, Result};
 use crate::value::FilePath;
 
-/// Plans to install a catalogue whose signature was checked. `path` is the file of the state.
+/// Plans to install a catalogue after its signature was verified. `path` is the file of the catalogue state.
 ///
 /// # Errors
-/// It is older than the one in force, or another one of the same serial.
+/// It is older than the current one, or differs from it although the serial number is the same.
 pub fn install(path: &str, state: &State, new: Installed, pinned: Pinned) -> Result<Plan> {
     let found = new.catalogue()?;
     let (now, installed) = state.in_force()?;
@@ -30,10 +31,10 @@ pub fn install(path: &str, state: &State, new: Installed, pinned: Pinned) -> Res
     write(path, &State { pinned: Some(pinned), current: Some(new), previous })
 }
 
-/// Plans to roll back to the catalogue before, which may be the one that comes with the program. The same again goes forth.
+/// Plans to restore the previous catalogue, which may be the built-in one. A second `undo` reverses the first.
 ///
 /// # Errors
-/// None was ever installed.
+/// No catalogue was ever installed.
 pub fn undo(path: &str, state: &State) -> Result<Plan> {
     if state.current.is_none() && state.previous.is_none() {
         return Err(Problem::not_now("no catalogue was installed")
@@ -76,7 +77,8 @@ mod tests {
         assert_eq!(first.in_force().unwrap().0.serial, base + 1);
         let second = after(&new(&first, base + 2).unwrap());
         assert_eq!(second.previous.as_ref().map(|p| p.catalogue().unwrap().serial), Some(base + 1));
-        // The same again is nothing to do, the same number on another text is a forgery or a mistake.
+        // Installing the same catalogue again is a no-op; the same serial number with other content is a forgery or a
+        // mistake.
         assert!(new(&second, base + 2).unwrap().steps.is_empty());
         assert!(install("/s", &second, one(base + 2, r#", "systems": []"#), pinned.clone()).unwrap().steps.is_empty(), "it says the same");
         let advisory = r#", "advisories": [{"name": "SA", "os": "freebsd", "about": "x", "fixed": ["15.1-p5"]}]"#;
@@ -85,11 +87,11 @@ mod tests {
         let back = after(&undo("/s", &second).unwrap());
         assert_eq!(back.in_force().unwrap().0.serial, base + 1);
         assert_eq!(after(&undo("/s", &back).unwrap()), second);
-        // The first one goes back to what comes with the program.
+        // Undoing the first installed catalogue restores the built-in one.
         let none = after(&undo("/s", &first).unwrap());
         assert!(none.in_force().unwrap().1.is_none() && none.pinned.is_some());
         assert_eq!(undo("/s", &State::default()).unwrap_err().code.exit_code(), 4);
-        // A newer program outdates what was installed.
+        // A newer chyves with a newer built-in catalogue supersedes the installed one.
         assert!(State { current: Some(one(1, "")), ..State::default() }.in_force().unwrap().1.is_none());
     }
 }

@@ -1,5 +1,5 @@
-//! `clone`: guests made from another one, linked (they share its disks until they write) or independent (a full copy), each
-//! with an identity of its own or exactly the source's.
+//! `clone`: guests made from another guest, either linked (sharing its blocks until they are overwritten) or independent (a
+//! full copy), each with a new identity or, on request, exactly the source's.
 
 use super::snapshot::volumes::{self, Volume};
 use super::start::checked_disk;
@@ -15,20 +15,21 @@ use crate::zfs::args::Pair;
 use crate::zfs::inventory::NOBODY;
 use std::collections::BTreeMap;
 
-/// What is wanted.
+/// The request of a clone.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
     /// The snapshot to clone, or a new one.
     pub snapshot: Option<SnapshotName>,
-    /// Whether that snapshot is there.
+    /// Whether that snapshot exists.
     pub snapshot_exists: bool,
-    /// The settings that the source had at it, whoever took it: those of the clones. Where nothing tells, its present ones.
+    /// The settings that the source had at that snapshot; the clones get them. If unknown, the clones get the source's
+    /// present settings.
     pub carried: Option<OwnValues>,
-    /// The volumes of the source, by the last part of their names, that have that snapshot.
+    /// The source's volumes that have that snapshot, by the last component of their names.
     pub volumes: Vec<String>,
     /// The clones' names.
     pub names: Vec<GuestName>,
-    /// Settings of the clones that differ, as they were typed.
+    /// Settings that override the source's in the clones, as typed.
     pub set: Vec<Pair>,
     /// Whether the clones are full copies that depend on nothing.
     pub independent: bool,
@@ -36,44 +37,45 @@ pub struct Request {
     pub exact: bool,
     /// The pool of independent clones [default: the source's pool].
     pub pool: Option<String>,
-    /// About how much each dataset of the source has to be sent for an independent clone.
+    /// Estimated bytes to send from each dataset of the source for an independent clone.
     pub sizes: BTreeMap<Dataset, Size>,
-    /// What people set on them by ZFS itself, of which an independent clone takes over all but limits.
+    /// Native ZFS properties that the user set on the source's datasets. An independent clone copies all of them except
+    /// [`LIMITS`].
     pub natives: BTreeMap<Dataset, Vec<Pair>>,
 }
 
-/// Properties of ZFS that say how much space a dataset has, which is a choice for that dataset alone.
+/// Native properties that limit or reserve space. They are chosen for one dataset and not copied to clones.
 const LIMITS: [&str; 4] = ["quota", "refquota", "reservation", "refreservation"];
 
-/// Keys that a unique clone does not take over: its source's identity, place in the world and history.
+/// Keys that a unique clone does not copy: the source's identity, boot settings and history.
 fn not_taken_over(key: &str) -> bool {
     let kept = [keys::UUID, keys::OWNER, keys::EPOCH, keys::CREATED, keys::CLONED_FROM, keys::TEMPLATE, "rcboot"];
     kept.contains(&key) || OF_SNAPSHOT.contains(&key) || is_identity(key) || is_one_machine_s(key)
 }
 
-/// Keys that name a snapshot of the source, which no clone has.
+/// Keys that name a snapshot of the source; a clone has no such snapshot.
 const OF_SNAPSHOT: [&str; 2] = [keys::REVERT_TO, keys::REVERT_AT];
 
-/// What cloud-init was told that only one machine may have.
+/// cloud-init settings that must be unique to one guest, such as addresses.
 fn is_one_machine_s(key: &str) -> bool {
     let address = |part: CiNetKey| key.starts_with("ci.net") && key.ends_with(&format!(".{}", part.word()));
     matches!(key, keys::CI_HOSTNAME | keys::CI_GENERATION) || address(CiNetKey::Address) || address(CiNetKey::Address6)
 }
 
-/// Keys by which a guest is told from others on a network or by its disks.
+/// Keys that identify a guest on a network or identify its disks.
 pub(super) fn is_identity(key: &str) -> bool {
     let identity = |family: &str, part: &str| key.starts_with(family) && key.ends_with(part);
     identity("net", &format!(".{}", NetKey::Mac.word())) || identity("disk", &format!(".{}", DiskKey::Serial.word()))
 }
 
-/// The name of a snapshot that chyves takes for clones by itself.
+/// The name of a snapshot that chyves takes automatically for clones.
 fn automatic(moment: &Moment) -> Result<SnapshotName> {
     let stamp: String = moment.now.chars().filter(char::is_ascii_alphanumeric).collect();
     let first = moment.uuids.first().map(|u| u.simple().to_string()).unwrap_or_default();
     Ok(format!("clone-{stamp}-{}", first.get(..6).unwrap_or_default()).parse()?)
 }
 
-/// Whether a snapshot bears exactly such a name: `clone-20260131T120000Z-0a1b2c`.
+/// Whether a snapshot's name has exactly that form: `clone-20260131T120000Z-0a1b2c`.
 pub fn is_automatic(name: &SnapshotName) -> bool {
     let shape = |text: &str, like: &str| {
         text.len() == like.len()
@@ -86,7 +88,7 @@ pub fn is_automatic(name: &SnapshotName) -> bool {
     shape(name.as_str(), "clone-00000000T000000Z-ffffff")
 }
 
-/// The snapshot that the clones are made from, and the step that takes it where it is not there.
+/// The snapshot that the clones are made from. Adds the step that takes it if it does not exist.
 fn snapshot(source: &Guest, request: &Request, moment: &Moment, plan: &mut Plan) -> Result<SnapshotName> {
     match &request.snapshot {
         Some(name) if request.snapshot_exists => Ok(name.clone()),
@@ -106,7 +108,7 @@ fn snapshot(source: &Guest, request: &Request, moment: &Moment, plan: &mut Plan)
     }
 }
 
-/// The root that the clones will live below.
+/// The root below which the clones are placed.
 fn target<'w>(world: &'w World, source: &Guest, request: &Request) -> Result<&'w Root> {
     let Some(pool) = &request.pool else { return world.root_on(source.root.pool()) };
     let root = world.place(Some(pool))?;
@@ -121,7 +123,7 @@ fn target<'w>(world: &'w World, source: &Guest, request: &Request) -> Result<&'w
 /// Plans clones of one guest: all of them or none.
 ///
 /// # Errors
-/// A name is taken or stands twice, the snapshot is not there, or the pool is not one that the clones can live on.
+/// A name is taken or repeated, the snapshot does not exist, or clones cannot be placed on the pool.
 pub fn clone(world: &World, source: &Guest, request: &Request, moment: &Moment) -> Result<Plan> {
     let root = target(world, source, request)?;
     for (index, name) in request.names.iter().enumerate() {
@@ -132,7 +134,7 @@ pub fn clone(world: &World, source: &Guest, request: &Request, moment: &Moment) 
     }
     let mut plan = Plan::default();
     let snapshot = snapshot(source, request, moment, &mut plan)?;
-    // What it was at that moment is what is cloned: it may have had other disks than it has now.
+    // The source is cloned as it was at the snapshot, when it may have had other disks than it has now.
     let (then, volumes) = match &request.carried {
         Some(carried) => {
             let own = super::snapshot::carried_settings(source.settings.own_values(), carried);
@@ -161,7 +163,7 @@ pub fn clone(world: &World, source: &Guest, request: &Request, moment: &Moment) 
         ));
     }
     let home = source.root == root.dataset;
-    // Groups are the source pool's own.
+    // Groups are datasets of the source's pool.
     let group = source.group().filter(|_| home);
     let mut natives = request.natives.clone();
     for set in natives.values_mut() {
@@ -199,15 +201,15 @@ pub fn clone(world: &World, source: &Guest, request: &Request, moment: &Moment) 
     Ok(plan)
 }
 
-/// The step that makes sure that the files of the source's disks came along: one that was lost behind chyves' back is no disk of
-/// the clone either. Volumes were looked for already.
+/// The step that verifies that the files of the source's disks are in the clone: a file that was removed without chyves is
+/// missing in the clone too. Volumes were checked before.
 fn has_its_disks(source: &Guest, folder: &str) -> Result<Option<Action>> {
     let disks = source.spec()?.disks;
     let files: Vec<_> = disks.iter().filter(|d| d.kind == DiskKind::Raw).map(|d| checked_disk(source, folder, d)).collect();
     Ok((!files.is_empty()).then_some(Action::CheckFiles { files }))
 }
 
-/// The settings of the `index`th clone.
+/// The own settings of the `index`th clone.
 fn own(
     world: &World,
     root: &Root,
@@ -226,7 +228,7 @@ fn own(
         let mut own: Vec<Pair> =
             taken.filter(|(k, _)| k != keys::CLONED_FROM && k != keys::TEMPLATE && !OF_SNAPSHOT.contains(&k.as_str())).collect();
         if source.foreign.is_some() {
-            // Values that came with a stream become local; the guest is foreign all the same.
+            // Setting values makes received ones local, so the clone of a foreign guest is marked foreign explicitly.
             own.retain(|(k, _)| k != keys::OWNER);
             own.push((keys::OWNER.to_owned(), NOBODY.to_owned()));
         }
@@ -254,17 +256,17 @@ fn own(
     Ok(own)
 }
 
-/// What is cloned, as a person types it.
+/// The name of what is cloned, as a user types it: `GUEST` or `GUEST@SNAPSHOT`.
 fn own_name(source: &Guest, request: &Request) -> String {
     request.snapshot.as_ref().map_or_else(|| source.name.to_string(), |snapshot| format!("{}@{snapshot}", source.name))
 }
 
-/// How the keys of attached disks begin: two guests that write to one disk destroy its content.
+/// Key prefixes of attached disks. They are not cloned, because two guests that write to one disk corrupt it.
 fn attached(source: &Guest) -> Result<Vec<String>> {
     Ok(source.spec()?.disks.iter().filter(|d| d.kind == DiskKind::Attached).map(|d| format!("disk{}.", d.number)).collect())
 }
 
-/// The steps of a clone that stands on the snapshot.
+/// The steps of a linked clone, which depends on the snapshot.
 fn links(source: &Guest, volumes: &[Volume], snapshot: &SnapshotName, to: &Dataset, own: &[Pair]) -> Vec<Action> {
     let mut steps =
         vec![Action::CloneDataset { from: source.dataset.at(snapshot), to: to.clone(), native: super::of_disks(), own: own.to_vec() }];
@@ -279,7 +281,7 @@ fn links(source: &Guest, volumes: &[Volume], snapshot: &SnapshotName, to: &Datas
     steps
 }
 
-/// The steps of a full copy, without settings. `natives`: what the copies are to have of what ZFS itself knows.
+/// The steps of a full copy, without settings. `natives`: native ZFS properties for the copies.
 pub(super) fn copies(
     source: &Guest,
     volumes: &[Volume],
@@ -302,7 +304,8 @@ pub(super) fn copies(
     steps
 }
 
-/// The step that makes a copy a guest. What makes it one is set last: a guest is never seen with half of its settings.
+/// The step that turns a copy into a guest. The UUID, which makes a dataset a guest, is set last, so that no reader sees a
+/// guest with incomplete settings.
 pub(super) fn settle(world: &World, on: &Dataset, own: Vec<Pair>) -> Action {
     let (last, mut set): (Vec<Pair>, Vec<Pair>) = own.into_iter().partition(|(k, _)| k == keys::UUID);
     set.extend(last);

@@ -1,6 +1,6 @@
-//! `cloud-init`: the user's own texts, and an instance that is to be set up anew.
+//! `cloud-init`: user-supplied texts, and re-initialisation of an instance.
 //!
-//! Not here: the settings `ci.…` ([`super::set`]), and the seed, which each start makes ([`super::start`]).
+//! Not here: the settings `ci.…` ([`super::set`]), and the seed, which is generated at each start ([`super::start`]).
 
 use super::{Plan, in_folder, keep_copy, own_guest, set};
 use crate::action::Action;
@@ -15,10 +15,10 @@ use crate::property::{VALUE_LIMIT, keys};
 use crate::value::FilePath;
 use crate::world::World;
 
-/// Makes sure that a text is whole and of a format that some reader knows.
+/// Checks that a text is complete and of a format that some cloud-init reader supports.
 ///
 /// # Errors
-/// Its first line is none that a reader knows, or what follows is broken.
+/// Its first line matches no supported format, or the rest does not parse.
 pub fn check_text(text: Text, content: &str, name: &str) -> Result<()> {
     let shown = crate::value::printable(name, 200);
     let refuse = |cause: String, hint: &str| {
@@ -49,15 +49,15 @@ pub fn check_text(text: Text, content: &str, name: &str) -> Result<()> {
     refuse(expected.into(), "see cloud-init's documentation of that format")
 }
 
-/// Makes sure that the reader of a guest with these settings takes texts.
+/// Checks that the cloud-init reader of a guest with these settings supports the texts.
 ///
 /// # Errors
-/// It would ignore one.
+/// It would ignore one of them.
 pub(super) fn check_for(reader: Reader, texts: &[(Text, String)]) -> Result<()> {
     texts.iter().filter(|(_, content)| !content.is_empty()).try_for_each(|(text, content)| documents::check_text(reader, *text, content))
 }
 
-/// The steps that put texts into a guest's folder, which is mounted.
+/// The steps that write texts into a guest's folder, which is mounted.
 pub(super) fn texts_in(folder: &str, texts: &[(Text, String)]) -> Vec<Action> {
     if texts.is_empty() {
         return Vec::new();
@@ -67,20 +67,20 @@ pub(super) fn texts_in(folder: &str, texts: &[(Text, String)]) -> Vec<Action> {
     std::iter::once(Action::MakeFolder { path: folder.clone() }).chain(texts.iter().map(write)).collect()
 }
 
-/// Plans to keep texts with a guest; an empty one takes away what was there.
+/// Plans to store texts with a guest; an empty text removes the stored one.
 ///
 /// # Errors
-/// Another host's guest, a template, or one that has no use for them.
+/// The guest belongs to another host, is a template, or does not use cloud-init texts.
 pub fn texts(guest: &Guest, texts: &[(Text, String)]) -> Result<Plan> {
     changeable(guest)?;
     check_for(Reader::of(guest)?, texts)?;
     Ok(Plan { steps: in_folder(guest, texts_in(guest.folder()?, texts)), notes: later(guest) })
 }
 
-/// Plans to add public SSH keys to those that a guest has. The world holds the guest's own texts.
+/// Plans to add public SSH keys to the ones that a guest has. The world must hold the guest's stored texts.
 ///
 /// # Errors
-/// Another host's guest, a template, or settings that no start could use.
+/// The guest belongs to another host, is a template, or has settings that no start could use.
 pub fn add_keys(world: &World, guest: &Guest, keys: &[PublicKey]) -> Result<Plan> {
     own_and_no_template(guest)?;
     let numbers = guest.settings.numbers_that_hold("ci.key");
@@ -94,7 +94,7 @@ pub fn add_keys(world: &World, guest: &Guest, keys: &[PublicKey]) -> Result<Plan
         if have.contains(&key) {
             continue;
         }
-        // ZFS keeps no longer value everywhere; a file in the guest's file system does.
+        // Not every ZFS stores a longer property value; a file in the guest's file system has no such limit.
         if key.len() > VALUE_LIMIT {
             if !file.is_empty() && !file.ends_with('\n') {
                 file.push('\n');
@@ -110,7 +110,7 @@ pub fn add_keys(world: &World, guest: &Guest, keys: &[PublicKey]) -> Result<Plan
     if set.is_empty() && !is_long {
         return Ok(Plan::nothing(format!("{} has these keys already", guest.name)));
     }
-    // Whoever adds a key wants it to be used.
+    // Adding a key enables cloud-init, because the key would have no effect otherwise.
     if !settings::is_wanted(guest)? {
         set.push((keys::CI_ENABLED.to_owned(), "yes".to_owned()));
     }
@@ -125,7 +125,7 @@ pub fn add_keys(world: &World, guest: &Guest, keys: &[PublicKey]) -> Result<Plan
     Ok(plan)
 }
 
-/// Plans that a guest takes itself for a new machine.
+/// Plans that cloud-init in the guest treats it as a new instance at its next start.
 ///
 /// # Errors
 /// As [`texts`].

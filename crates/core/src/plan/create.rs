@@ -1,6 +1,6 @@
 //! `create`: a new guest, from an image or with an empty disk.
 //!
-//! * `wishes`: what the system, the image and the person want of its settings
+//! * `wishes`: the settings that follow from the operating system, the image and the request
 
 mod wishes;
 
@@ -17,7 +17,7 @@ use crate::world::{Image, ImageKind, Root, World};
 use crate::zfs::args::Pair;
 use std::sync::Arc;
 
-/// What is wanted.
+/// The request of a creation.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// The new guest.
@@ -26,26 +26,26 @@ pub struct Request {
     pub pool: Option<String>,
     /// The image of its first disk.
     pub image: Option<ImageName>,
-    /// Whether that disk is a copy of the image, which needs it no more.
+    /// Whether that disk is a full copy, which does not depend on the image.
     pub full: bool,
     /// The size of its first disk.
     pub size: Option<Size>,
-    /// The disk's kind, where not what suits.
+    /// The disk's kind [default: chosen by the ZFS in use].
     pub disk: Option<DiskKind>,
-    /// How many NICs.
+    /// Number of NICs.
     pub nets: u16,
-    /// Settings, keys and values as they were typed.
+    /// Settings as they were typed, keys and values.
     pub set: Vec<Pair>,
-    /// The user's own texts for cloud-init.
+    /// User-supplied cloud-init texts.
     pub texts: Vec<(Text, String)>,
-    /// The defaults that it inherits.
+    /// The defaults that the guest inherits.
     pub defaults: OwnValues,
 }
 
-/// Plans a guest. The world must hold a guest of the same name, if there is one.
+/// Plans the creation of a guest. The world must hold the guest of the same name, if one exists.
 ///
 /// # Errors
-/// The name is taken, a setting is wrong, the image is unknown or larger than the size.
+/// The name is taken, a setting is invalid, or the image is unknown or larger than the requested size.
 pub fn create(world: &World, request: &Request, moment: &Moment) -> Result<Plan> {
     let root = home(world, request)?;
     let dataset = dataset(world, request)?;
@@ -75,8 +75,8 @@ pub fn create(world: &World, request: &Request, moment: &Moment) -> Result<Plan>
     super::whole::new_guest(world, &dataset, &own, vec![(root.guests(), Arc::new(request.defaults.clone()))])?;
     let given = |key: &str| own.iter().find(|(k, _)| k == key).map(|(_, value)| value.as_str());
     super::cloud_init::check_for(Reader::derived(given(keys::CI_READER), given(keys::OS))?, &request.texts)?;
-    // The settings come with the dataset itself, in the same call: a guest is never seen without them. A copy gets them
-    // when it is whole.
+    // The settings are set by the same `zfs` call that creates the dataset, so that no reader sees a guest without them. A
+    // full copy gets them once it is complete.
     match steps.first_mut() {
         Some(Action::CloneDataset { own: slot, .. } | Action::CreateDataset { own: slot, .. }) => slot.clone_from(&own),
         _ => {
@@ -95,10 +95,10 @@ pub fn create(world: &World, request: &Request, moment: &Moment) -> Result<Plan>
     Ok(Plan { steps, notes })
 }
 
-/// The dataset that the guest will be.
+/// The dataset that the guest will have.
 ///
 /// # Errors
-/// There is no such pool, or none at all.
+/// The pool is unknown, or there is no pool.
 pub fn dataset(world: &World, request: &Request) -> Result<Dataset> {
     Ok(home(world, request)?.guests().child(&request.name))
 }
@@ -107,13 +107,13 @@ fn home<'w>(world: &'w World, request: &Request) -> Result<&'w Root> {
     world.place(request.pool.as_deref())
 }
 
-/// What the first disk became.
+/// The result of planning the first disk.
 struct FirstDisk {
     kind: Option<DiskKind>,
     size: Option<Size>,
 }
 
-/// The image that a disk can be made from as it is wished.
+/// The image, if the requested disk can be made from it.
 fn disk_image<'w>(world: &'w World, name: &ImageName, request: &Request) -> Result<&'w Image> {
     let image = world.image(name)?;
     if image.kind != ImageKind::Disk {
@@ -139,7 +139,8 @@ fn disk_image<'w>(world: &'w World, name: &ImageName, request: &Request) -> Resu
     Ok(image)
 }
 
-/// The image's file is called as disk 0 is: a clone or copy of its dataset is the guest's file system as it stands.
+/// The first disk from an image. The image's file has the name of disk 0, so a clone or copy of the image's dataset serves
+/// as the guest's file system unchanged.
 fn from_image(image: &Image, request: &Request, dataset: &Dataset, folder: &str, first: &mut FirstDisk) -> Result<Vec<Action>> {
     let size = request.size.unwrap_or(image.size);
     *first = FirstDisk { kind: Some(DiskKind::Raw), size: Some(size) };
@@ -160,7 +161,7 @@ fn from_image(image: &Image, request: &Request, dataset: &Dataset, folder: &str,
     Ok(steps)
 }
 
-/// A file system, and a disk where a size is given.
+/// An empty file system, with an empty disk if a size was requested.
 fn from_nothing(world: &World, request: &Request, dataset: &Dataset, folder: &str, first: &mut FirstDisk) -> Result<Vec<Action>> {
     if request.full {
         return Err(Problem::usage("`--full` is about the image that a disk is copied from").hint("name it: `--image NAME`"));
@@ -186,7 +187,7 @@ fn from_nothing(world: &World, request: &Request, dataset: &Dataset, folder: &st
     Ok(steps)
 }
 
-/// Where a root's file system will be mounted.
+/// The mount point of a root's file system.
 pub(super) fn mountpoint(root: &Root) -> Result<&str> {
     root.mountpoint.as_deref().filter(|p| p.starts_with('/')).ok_or_else(|| {
         Problem::not_now(format!("`{}` has no mount point", root.dataset))
@@ -195,12 +196,12 @@ pub(super) fn mountpoint(root: &Root) -> Result<&str> {
     })
 }
 
-/// Where guests' file systems will be mounted.
+/// The directory in which guests' file systems are mounted.
 pub(super) fn guests_folder(root: &Root) -> Result<String> {
     Ok(format!("{}/guests", mountpoint(root)?))
 }
 
-/// A pool that does not say which host it belongs to.
+/// The error for a pool without a host id.
 pub(super) fn no_host(root: &Root) -> Problem {
     Problem::not_now(format!("the pool `{}` belongs to no host", root.dataset.pool()))
         .on(&root.dataset)
@@ -208,11 +209,12 @@ pub(super) fn no_host(root: &Root) -> Problem {
         .hint(format!("give it one: zfs set chyves:host=$(uuidgen) {}", root.dataset))
 }
 
-/// What makes a guest a guest of this host; the `index`th of the moment's identities.
+/// The settings that make a dataset a guest of this host: UUID, owner, name and epoch. `index` selects one of the moment's
+/// UUIDs.
 pub(super) fn identity(world: &World, root: &Root, moment: &Moment, index: usize) -> Result<Vec<Pair>> {
     let uuid = moment.uuids.get(index).ok_or_else(|| Problem::bug("internal error: more guests than identities"))?;
     let mut own = vec![(keys::UUID.to_owned(), uuid.to_string()), (keys::CREATED.to_owned(), moment.now.clone())];
-    // A guest without an owner is foreign.
+    // A guest without an owner would be foreign.
     let host = world.this_host().or(root.host).ok_or_else(|| no_host(root))?;
     own.push((keys::OWNER.into(), host.to_string()));
     own.push((keys::EPOCH.into(), "1".into()));
@@ -269,7 +271,7 @@ mod tests {
         let writes = plan.steps.len() - 2;
         assert!(matches!(plan.steps[writes], Action::WriteFile { .. }));
         assert!(plan.is_settled_by_unmount(writes) && !plan.is_settled_by_unmount(mounted));
-        // What was there before, or stays mounted, has to be flushed.
+        // A file system that existed before, or that stays mounted, has to be synced.
         let made = plan.steps.remove(0);
         assert!(!plan.is_settled_by_unmount(writes - 1));
         plan.steps.insert(0, made);

@@ -1,4 +1,4 @@
-//! `delete` and `undelete`: into the trash and back. Nothing is destroyed here.
+//! `delete` and `undelete`: move guests into the trash and back. Only [`destroy`] and [`empty`] destroy data.
 
 use super::{Plan, not_template, stopped};
 use crate::action::Action;
@@ -8,11 +8,11 @@ use crate::property::keys;
 use crate::value::{Dataset, GuestName, SnapshotRef};
 use crate::world::{Trashed, World};
 
-/// Plans a guest's way into the trash. With `stays` it stays where it is and is only marked: zfs-fuse can't rename what
-/// has clones. `taken` says that its identity is in the trash already.
+/// Plans to move a guest into the trash. With `stays`, the dataset keeps its place and is only marked as deleted, because
+/// zfs-fuse cannot rename a dataset that has clones. `taken`: the trash already contains a guest with this UUID.
 ///
 /// # Errors
-/// Its machine is alive, or it is a template.
+/// The guest's VM is alive, or the guest is a template.
 pub fn delete(world: &World, guest: &Guest, guid: u64, (stays, taken): (bool, bool), now: &str) -> Result<Plan> {
     not_template(guest, "delete")?;
     stopped(guest, "delete")?;
@@ -37,21 +37,21 @@ pub fn delete(world: &World, guest: &Guest, guid: u64, (stays, taken): (bool, bo
     Ok(plan)
 }
 
-/// Where a guest lies in the trash, unless another copy of it does.
+/// The dataset in the trash that a guest is moved to unless it is taken by another copy of the guest.
 ///
 /// # Errors
-/// Its pool removed from chyves.
+/// Its pool is no longer managed by chyves.
 pub fn usual_place(world: &World, guest: &Guest) -> Result<Dataset> {
     Ok(world.root_on(guest.root.pool())?.trash().child(guest.uuid.to_string()))
 }
 
-/// Where a guest will lie in the trash. Two copies of one guest may both be deleted: then the usual place is taken.
+/// The dataset in the trash for a guest. If two copies of one guest are deleted, the second one gets a name with its GUID.
 pub(super) fn place(world: &World, guest: &Guest, guid: u64, taken: bool) -> Result<Dataset> {
     let usual = usual_place(world, guest)?;
     Ok(if taken { world.root_on(guest.root.pool())?.trash().child(format!("{}-{guid}", guest.uuid)) } else { usual })
 }
 
-/// The steps that put a guest, unmounted, into the trash at `to`.
+/// The steps that move an unmounted guest into the trash at `to`.
 pub(super) fn into_trash(world: &World, guest: &Guest, now: &str, to: &Dataset) -> Vec<Action> {
     let mut set = vec![(keys::DELETED.to_owned(), now.to_owned()), (keys::NAME.to_owned(), guest.name.to_string())];
     set.extend(guest.group().map(|g| (keys::GROUP.to_owned(), g.to_owned())));
@@ -62,37 +62,37 @@ pub(super) fn into_trash(world: &World, guest: &Guest, now: &str, to: &Dataset) 
     ]
 }
 
-/// What a destruction takes, as it was seen.
+/// What a destruction would remove, as it was read from ZFS.
 #[derive(Debug, Clone, Default)]
 pub struct Doomed {
     /// The GUID of the dataset.
     pub guid: u64,
-    /// Everything that goes: the dataset, what is below it, and all their snapshots.
+    /// Everything that is destroyed: the dataset, its descendants and all their snapshots.
     pub takes: Vec<String>,
-    /// Datasets elsewhere that are clones of any of these snapshots: they keep it from being destroyed.
+    /// Datasets elsewhere that are clones of these snapshots; they prevent the destruction.
     pub clones: Vec<String>,
-    /// The snapshot that chyves took by itself when it made this clone.
+    /// The automatic snapshot that this dataset is a clone of, if chyves took it for the clone.
     pub leaves: Option<Leaves>,
 }
 
-/// A snapshot that chyves took for a clone, which is of no use when nothing stands on it.
+/// A snapshot that chyves took for a clone; it is of no use once no clone depends on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leaves {
     /// The snapshot.
     pub snapshot: SnapshotRef,
     /// Its GUID.
     pub guid: u64,
-    /// Other clones that stand on it.
+    /// Other clones that depend on it.
     pub others: Vec<Dataset>,
 }
 
 impl Doomed {
-    /// Everything that goes when these datasets will be gone, in words.
+    /// The names of everything that is destroyed, provided that the datasets in `gone` are destroyed too.
     pub fn all(&self, gone: &[Dataset]) -> Vec<String> {
         self.takes.iter().cloned().chain(self.last_of(gone).map(|l| format!("{} (it was taken for this clone)", l.snapshot))).collect()
     }
 
-    /// The snapshot that goes with its last clone.
+    /// The automatic snapshot, if this is its last clone.
     fn last_of(&self, gone: &[Dataset]) -> Option<&Leaves> {
         self.leaves.as_ref().filter(|l| l.others.iter().all(|o| is_gone(o.as_str(), gone)))
     }
@@ -102,8 +102,8 @@ fn is_gone(dataset: &str, gone: &[Dataset]) -> bool {
     dataset.parse::<Dataset>().is_ok_and(|d| gone.iter().any(|g| d.is_within(g)))
 }
 
-/// The order in which datasets can be destroyed: clones before their origins. Those that clones elsewhere keep are
-/// not among them.
+/// The order in which datasets can be destroyed: clones before their origins. Datasets with dependent clones elsewhere are
+/// left out.
 pub fn order(doomed: &[(Dataset, &Doomed)]) -> Vec<usize> {
     let mut order: Vec<usize> = Vec::new();
     let mut gone: Vec<Dataset> = Vec::new();
@@ -118,10 +118,10 @@ pub fn order(doomed: &[(Dataset, &Doomed)]) -> Vec<usize> {
     }
 }
 
-/// Plans the end of a guest without a way back.
+/// Plans to destroy a guest, which cannot be undone.
 ///
 /// # Errors
-/// Its machine is alive, it is a template, or it has dependent clones.
+/// Its VM is alive, it is a template, or it has dependent clones.
 pub fn destroy(guest: &Guest, doomed: &Doomed) -> Result<Plan> {
     not_template(guest, "destroy")?;
     stopped(guest, "destroy")?;
@@ -133,7 +133,7 @@ pub fn destroy(guest: &Guest, doomed: &Doomed) -> Result<Plan> {
     Ok(plan)
 }
 
-/// Plans the end of a deleted guest, when these datasets will be gone.
+/// Plans to destroy a deleted guest; `gone` are the datasets that are destroyed in the same run.
 ///
 /// # Errors
 /// It has dependent clones.
@@ -151,8 +151,8 @@ fn end(name: &str, dataset: &Dataset, doomed: &Doomed, gone: &[Dataset]) -> Resu
     }
     let mut objects = vec![(dataset.to_string(), doomed.guid)];
     let mut steps = Vec::new();
-    // The last clone takes the snapshot with it that was taken for clones. ZFS itself does that in one: nothing between
-    // the two can fail and leave the snapshot behind.
+    // The automatic snapshot is destroyed together with its last clone. ZFS does this atomically, so that no failure in
+    // between can leave the snapshot behind.
     if let Some(leaves) = doomed.last_of(gone) {
         objects.push((leaves.snapshot.to_string(), leaves.guid));
         steps.push(Action::LeaveToClones { snapshot: leaves.snapshot.clone() });
@@ -162,10 +162,10 @@ fn end(name: &str, dataset: &Dataset, doomed: &Doomed, gone: &[Dataset]) -> Resu
     Ok(steps)
 }
 
-/// The one deleted guest that is meant: by its name, or by its identity where several had the name.
+/// The deleted guest that `wanted` names: by its name, or by its UUID if several had that name.
 ///
 /// # Errors
-/// None, or several.
+/// No deleted guest matches, or several do.
 pub fn find<'a>(world: &'a World, wanted: &str) -> Result<&'a Trashed> {
     let found: Vec<&Trashed> = world
         .trash
@@ -187,7 +187,8 @@ pub fn find<'a>(world: &'a World, wanted: &str) -> Result<&'a Trashed> {
                 .hint("`chyves trash list` shows what does"))
         }
         _ => {
-            // One that was moved may have been deleted on both pools: then the identity is not enough.
+            // A guest that was moved may have been deleted on both pools; then the UUID is ambiguous and the dataset has to
+            // be named.
             let twice = found.iter().filter(|t| t.dataset.leaf() == found[0].dataset.leaf()).count() > 1;
             let which = |t: &Trashed| if twice { t.dataset.to_string() } else { t.dataset.leaf().to_owned() };
             let each: Vec<String> = found.iter().map(|t| format!("{} deleted {}", which(t), t.deleted)).collect();
@@ -199,8 +200,8 @@ pub fn find<'a>(world: &'a World, wanted: &str) -> Result<&'a Trashed> {
     }
 }
 
-/// Plans a guest's way restored from the trash, under its old name or another, into the group that it was in where that is
-/// still there (`has_group`).
+/// Plans to restore a guest from the trash, under its old name or `name`, and into its former group if that still exists
+/// (`has_group`).
 ///
 /// # Errors
 /// The name is taken.
@@ -332,7 +333,7 @@ mod tests {
         assert_eq!(order(&all), [2, 1, 0]);
         assert!(empty(&trashed("a", "a"), &a, &[]).is_err());
         assert!(empty(&trashed("a", "a"), &a, &[ds("b"), ds("c")]).is_ok());
-        // A name that begins with another's is another's.
+        // Datasets that only share a prefix of their names are unrelated.
         assert!(empty(&trashed("d", "d"), &d, &[ds("kep")]).is_err());
     }
 

@@ -1,12 +1,13 @@
-//! `disk`: what a guest's disks are, and how that changes.
+//! `disk`: adds, removes and changes the disks of a guest.
 //!
-//! * [`add`]: a disk more: empty, from a file, attached, or restored from the trash
-//! * [`remove`]: into the trash
-//! * [`found`]: what disks are, read from themselves; [`sync`]: the settings brought in line with that
-//! * [`resize`]: larger, and smaller
-//! * here: settings of one disk, another number for it, and what the others share
+//! * [`add`]: add a disk: empty, from a file, attached, or restored from the trash
+//! * [`remove`]: move a disk into the trash
+//! * [`found`]: the state of disks as read from the disks themselves; [`sync`]: update the settings to match it
+//! * [`resize`]: grow and shrink
+//! * this file: settings of one disk, renumbering, and shared helpers
 //!
-//! Not here: the disk that a guest is made with ([`super::create`]) and how a hypervisor opens it ([`super::machine`]).
+//! Not here: the disk that a guest is created with ([`super::create`]) and how a hypervisor opens disks
+//! ([`super::machine`]).
 
 pub mod add;
 pub mod found;
@@ -27,10 +28,10 @@ use crate::world::World;
 use crate::zfs::args::Pair;
 use std::collections::BTreeMap;
 
-/// Reads which disk is meant: `disk0`, or `0`.
+/// Parses a disk number: `disk0`, or `0`.
 ///
 /// # Errors
-/// It is neither.
+/// The text is neither.
 pub fn number(text: &str) -> Result<u16, BadValue> {
     let digits = text.strip_prefix("disk").unwrap_or(text);
     let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) && (digits == "0" || !digits.starts_with('0'));
@@ -38,13 +39,13 @@ pub fn number(text: &str) -> Result<u16, BadValue> {
     digits.parse().ok().filter(|n| plain && *n < LIMIT).ok_or_else(refuse)
 }
 
-/// Numbers end below this.
+/// Disk numbers are below this limit.
 const LIMIT: u16 = 1000;
 
-/// The disk of that number.
+/// The disk with that number.
 ///
 /// # Errors
-/// There is none; those that are there are named.
+/// There is none; the message lists the existing ones.
 pub fn find<'a>(guest: &Guest, spec: &'a Spec, number: u16) -> Result<&'a DiskSpec> {
     spec.disks.iter().find(|d| d.number == number).ok_or_else(|| {
         let there: Vec<String> = spec.disks.iter().map(|d| format!("disk{}", d.number)).collect();
@@ -56,7 +57,8 @@ pub fn find<'a>(guest: &Guest, spec: &'a Spec, number: u16) -> Result<&'a DiskSp
     })
 }
 
-/// What has to be verified before a disk is touched: the guest's dataset, and the disk's own where it is a volume.
+/// The datasets whose GUIDs have to be verified before a disk is changed: the guest's, and the disk's own if it is a
+/// volume.
 pub fn datasets(guest: &Guest, number: u16) -> Result<Vec<String>> {
     let spec = guest.spec()?;
     let disk = find(guest, &spec, number)?;
@@ -65,7 +67,7 @@ pub fn datasets(guest: &Guest, number: u16) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Where each disk is on the guest's PCI bus; nothing where the guest's devices don't hold together.
+/// The PCI address of each disk; empty if the guest's devices do not fit together.
 pub fn places(world: &World, guest: &Guest) -> BTreeMap<u16, String> {
     let placed = guest.spec().and_then(|spec| super::machine::places(guest, &spec, &world.host)).unwrap_or_default();
     let disk = |(key, place): (DeviceKey, PciPlace)| {
@@ -74,17 +76,17 @@ pub fn places(world: &World, guest: &Guest) -> BTreeMap<u16, String> {
     placed.into_iter().filter_map(disk).collect()
 }
 
-/// The volume that a disk of a guest is.
+/// The dataset of a disk that is a volume.
 fn volume(guest: &Guest, number: u16) -> Dataset {
     guest.dataset.child(disk_name(number, DiskKind::Zvol))
 }
 
-/// The file that a disk of a guest is.
+/// The file of a disk that is a raw file.
 fn file(folder: &str, number: u16) -> FilePath {
     FilePath::below(folder, disk_name(number, DiskKind::Raw))
 }
 
-/// Refuses a guest whose disks are not to be changed: another host's, and a template.
+/// Refuses a guest if its disks must not be changed: one that another host owns, or a template.
 fn changeable(guest: &Guest) -> Result<()> {
     own_guest(guest)?;
     if guest.is_template() {
@@ -95,19 +97,19 @@ fn changeable(guest: &Guest) -> Result<()> {
     Ok(())
 }
 
-/// The guest's own settings of one disk, by the part of the key behind the point.
+/// The guest's own settings of one disk, keyed by the part after the dot.
 fn settings_of(guest: &Guest, number: u16) -> Vec<Pair> {
     let prefix = format!("disk{number}.");
     let part = |(key, own): (&String, &Own)| Some((key.strip_prefix(&prefix)?.to_owned(), own.value.clone()));
     guest.settings.own_values().iter().filter_map(part).collect()
 }
 
-/// The same as settings of disk `number`.
+/// The same settings with the keys of disk `number`.
 fn renumbered(parts: &[Pair], number: u16) -> Vec<Pair> {
     parts.iter().map(|(part, value)| (format!("disk{number}.{part}"), value.clone())).collect()
 }
 
-/// A change of a guest's settings, with what is done in its folder before and after it.
+/// A change of a guest's settings, with the steps to run in its folder before and after it.
 struct Amendment {
     set: Vec<Pair>,
     clear: Vec<String>,
@@ -116,7 +118,7 @@ struct Amendment {
 }
 
 impl Amendment {
-    /// The settings that will hold.
+    /// The guest's own settings after the change.
     fn values(&self, guest: &Guest) -> OwnValues {
         let mut values = guest.settings.own_values().clone();
         values.retain(|key, _| !self.clear.contains(key));
@@ -124,8 +126,8 @@ impl Amendment {
         values
     }
 
-    /// Makes sure that the guest is whole with them: every value can be read, every device has a place, and none but
-    /// disk `number` gets another one.
+    /// Checks that the guest can start with the new settings: every value is valid, every device has a PCI address, and no
+    /// device except disk `number` gets another address.
     fn checked(&self, world: &World, guest: &Guest, number: u16) -> Result<()> {
         super::whole::startable(world, guest, &self.values(guest))?;
         let changed = Guest { settings: guest.settings.with_own(self.values(guest)), ..guest.clone() };
@@ -155,7 +157,7 @@ impl Amendment {
     }
 }
 
-/// Typed settings of disk `number`: `bus=nvme` or `disk0.bus=nvme`.
+/// Parses settings of disk `number`: `bus=nvme` or `disk0.bus=nvme`.
 fn typed(number: u16, pairs: &[Pair]) -> Result<Vec<Pair>> {
     use crate::property::Scope;
     let mut all: Vec<Pair> = Vec::new();
@@ -174,7 +176,7 @@ fn typed_size(number: u16, size: Size) -> Result<Pair> {
     Ok((known.key, value))
 }
 
-/// The whole key of what was typed for one disk.
+/// The full key for a key that was typed without `diskN.`.
 fn full_key(number: u16, key: &str) -> Result<String> {
     let prefix = format!("disk{number}.");
     let part = key.strip_prefix(&prefix).unwrap_or(key).to_ascii_lowercase();
@@ -188,10 +190,10 @@ fn full_key(number: u16, key: &str) -> Result<String> {
         .hint("a disk has bus, options, serial, pci, description and notes"))
 }
 
-/// Plans a change of one disk's settings. `unset` takes some away.
+/// Plans a change of one disk's settings; `unset` lists keys to remove.
 ///
 /// # Errors
-/// There is no such disk, or a value is wrong.
+/// There is no such disk, or a value is invalid.
 pub fn set(world: &World, guest: &Guest, number: u16, pairs: &[Pair], unset: &[String]) -> Result<Plan> {
     find(guest, &guest.spec()?, number)?;
     let request =
@@ -201,10 +203,10 @@ pub fn set(world: &World, guest: &Guest, number: u16, pairs: &[Pair], unset: &[S
     super::set::guest(world, guest, &request)
 }
 
-/// Plans another number for a disk: its serial number stays, so the guest knows it again.
+/// Plans to give a disk another number. It keeps its serial number, so that the guest recognises it.
 ///
 /// # Errors
-/// The guest runs, there is no such disk, or the number is taken.
+/// The guest is running, there is no such disk, or the number is taken.
 pub fn renumber(world: &World, guest: &Guest, from: u16, to: u16, guids: Vec<(String, u64)>) -> Result<Plan> {
     changeable(guest)?;
     let spec = guest.spec()?;
@@ -216,13 +218,13 @@ pub fn renumber(world: &World, guest: &Guest, from: u16, to: u16, guids: Vec<(St
     stopped(guest, "move a disk of")?;
     let parts = settings_of(guest, from);
     let mut set = renumbered(&parts, to);
-    // One that follows from the number by itself is not written down.
+    // A serial number that can be derived from the number is not stored.
     set.retain(|(key, serial)| *key != keys::disk(to, DiskKey::Serial) || *serial != derived_serial(guest.uuid, to));
     if disk.serial != derived_serial(guest.uuid, to) && !parts.iter().any(|(part, _)| part == DiskKey::Serial.word()) {
         set.push((keys::disk(to, DiskKey::Serial), disk.serial.clone()));
     }
     let clear: Vec<String> = renumbered(&parts, from).into_iter().map(|(key, _)| key).collect();
-    // Its place follows from its number, unless it was set or somebody is there.
+    // The PCI address is derived from the number, unless it was set or is in use by another device.
     if disk.pci.is_none() {
         let without = guest.settings.own_values().iter().filter(|(k, _)| !clear.contains(k)).map(|(k, o)| (k.clone(), o.clone())).collect();
         let rest = Guest { settings: guest.settings.with_own(without), ..guest.clone() };
@@ -246,7 +248,7 @@ pub fn renumber(world: &World, guest: &Guest, from: u16, to: u16, guids: Vec<(St
     Ok(plan)
 }
 
-/// Refuses a number that a disk has.
+/// Refuses a number that is in use or out of range.
 fn free(guest: &Guest, number: u16) -> Result<()> {
     if number >= LIMIT {
         return Err(Problem::usage(format!("disks are numbered below {LIMIT}")).on(number));
@@ -259,9 +261,10 @@ fn free(guest: &Guest, number: u16) -> Result<()> {
     Ok(())
 }
 
-/// The serial number that has to be set so that a disk keeps it as `number` of `guest`, where it was `was` of `of`.
+/// The serial number to set so that a disk, formerly number `was` of guest `of`, keeps its serial as number `number` of
+/// `guest`. `None` if nothing has to be set.
 fn kept_serial(guest: &Guest, number: u16, of: uuid::Uuid, was: u16) -> Option<String> {
-    // In another guest it is another disk.
+    // In another guest it is a different disk and gets a new serial.
     (of == guest.uuid && was != number).then(|| derived_serial(of, was))
 }
 

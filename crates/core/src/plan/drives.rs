@@ -1,7 +1,7 @@
-//! Optical drives of one run: what lies in them, what they become at a reboot, and how they are handed on.
+//! Optical drives of one run: which medium is in each, what a reboot changes, and how the state is passed from run to run.
 //!
-//! A medium is state of the run, not a setting: `start --iso` puts it in, the guest's n-th reboot takes it out, and the end
-//! forgets it. Not here: the drives as devices ([`super::machine`]).
+//! A medium is state of the run, not a setting: `start --iso` inserts it, the guest's n-th reboot ejects it, and the end of
+//! the run discards it. Not here: the drives as devices ([`super::machine`]).
 
 use super::start::Occasion;
 use crate::device::{Backing, Device, DeviceClass, DeviceKey, Optical, PciPlace};
@@ -9,14 +9,14 @@ use crate::error::{Problem, Result};
 use crate::value::{BadValue, Dataset, ImageName};
 use crate::world::{Image, ImageKind, World};
 
-/// One drive.
+/// The state of one drive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Drive {
-    /// An image lies in it.
+    /// It holds an image.
     Holds {
-        /// The image.
+        /// The image's name.
         image: ImageName,
-        /// The guest's reboots, counted from its start, when it was put in.
+        /// The number of reboots since the guest's start at the time the image was inserted.
         since: u32,
     },
     /// It is empty.
@@ -24,12 +24,12 @@ pub enum Drive {
 }
 
 impl Drive {
-    /// A drive in which an image lies from the start on.
+    /// A drive that holds an image from the start on.
     pub fn with(image: ImageName) -> Self {
         Self::Holds { image, since: 0 }
     }
 
-    /// What a supervisor hands back when it asks how its guest is to be run again.
+    /// The arguments that a supervisor passes back when it requests the next launch of its guest.
     pub fn again(&self) -> Vec<String> {
         vec!["--drive".into(), self.to_string()]
     }
@@ -43,7 +43,7 @@ impl Drive {
     }
 }
 
-/// `debian@0`, or `@` for an empty one.
+/// `debian@0`, or `@` for an empty drive.
 impl std::fmt::Display for Drive {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -66,26 +66,26 @@ impl std::str::FromStr for Drive {
     }
 }
 
-/// The drives of a run, as its supervisor keeps them.
+/// The drives of a run, parsed from the arguments that its supervisor keeps.
 pub fn kept(again: &[String]) -> Vec<Drive> {
     again.iter().filter(|word| !word.starts_with("--")).filter_map(|word| word.parse().ok()).collect()
 }
 
-/// A drive whose medium was found.
+/// A drive with the medium resolved to a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Loaded {
     /// The image's name.
     pub(super) image: ImageName,
-    /// The label on it, where it is known.
+    /// The volume label, if known.
     pub(super) label: Option<String>,
-    /// Its dataset.
+    /// The image's dataset.
     pub(super) dataset: Dataset,
-    /// The file.
+    /// The file's path.
     pub(super) path: String,
 }
 
-/// The drives as they are for this start or reboot: at the guest's `eject`-th reboot since it was put in what lies in one
-/// comes out, the drive stays. 0 is never.
+/// The state of the drives for this start or reboot: a medium is ejected at the guest's `eject`-th reboot after it was
+/// inserted; the drive stays, empty. 0 means never.
 pub(super) fn now(drives: &[Drive], occasion: Occasion, eject: u32) -> Vec<Drive> {
     let out = |since: u32| match occasion {
         Occasion::Start | Occasion::Crash => false,
@@ -98,10 +98,10 @@ pub(super) fn now(drives: &[Drive], occasion: Occasion, eject: u32) -> Vec<Drive
     drives.iter().map(one).collect()
 }
 
-/// Finds the media.
+/// Resolves the media of the drives.
 ///
 /// # Errors
-/// There is no such image, or it is no disc.
+/// There is no such image, or it is not an ISO.
 pub(super) fn find(world: &World, drives: &[Drive]) -> Result<Vec<Option<Loaded>>> {
     let one = |drive: &Drive| match drive {
         Drive::Empty => Ok(None),
@@ -110,10 +110,10 @@ pub(super) fn find(world: &World, drives: &[Drive]) -> Result<Vec<Option<Loaded>
     drives.iter().map(one).collect()
 }
 
-/// The disc of that name.
+/// The ISO image of that name.
 ///
 /// # Errors
-/// There is no such image, or it is none.
+/// There is no such image, or it is not an ISO.
 pub fn disc<'w>(world: &'w World, name: &ImageName) -> Result<&'w Image> {
     let image = world.image(name)?;
     if image.kind == ImageKind::Iso {
@@ -142,7 +142,8 @@ pub(super) fn loaded(world: &World, image: &Image) -> Result<Loaded> {
     Ok(Loaded { image: image.name.clone(), label: image.label.clone(), dataset: image.dataset.clone(), path })
 }
 
-/// The drives as devices. The first one that holds something is asked before all disks, where the order is ours to say (`numbered`).
+/// The drives as devices. The first drive with a medium boots before all disks, if chyves controls the boot order
+/// (`numbered`).
 pub(super) fn devices(drives: &[Option<Loaded>], numbered: bool) -> Vec<(DeviceKey, Option<PciPlace>, Device)> {
     let first = drives.iter().position(Option::is_some);
     let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
@@ -167,13 +168,13 @@ mod tests {
         assert_eq!(after(Occasion::Reboot(1), 0), iso);
         assert_eq!(after(Occasion::Reboot(1), 2), iso);
         assert_eq!(after(Occasion::Reboot(2), 2), Drive::Empty);
-        // The number was lowered while the guest ran.
+        // The setting was lowered while the guest ran.
         assert_eq!(after(Occasion::Reboot(3), 2), Drive::Empty);
-        // One that was put in later stays for as many reboots.
+        // A medium that was inserted later stays for the same number of reboots.
         let later = Drive::Holds { image: "deb".parse().unwrap(), since: 3 };
         assert_eq!(now(std::slice::from_ref(&later), Occasion::Reboot(3), 1), std::slice::from_ref(&later));
         assert_eq!(now(&[later], Occasion::Reboot(4), 1), [Drive::Empty]);
-        // What is out stays out, whatever the setting becomes.
+        // An ejected medium stays ejected, whatever the setting becomes.
         assert_eq!(now(&[Drive::Empty], Occasion::Reboot(9), 0), [Drive::Empty]);
         assert!(now(&[], Occasion::Reboot(1), 1).is_empty());
     }

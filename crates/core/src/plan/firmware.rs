@@ -1,9 +1,11 @@
-//! Which firmware a guest boots with, and `firmware reset`: its variables become the template's again.
+//! Selects the firmware that a guest boots with, and plans `firmware reset`, which restores its variables from the
+//! template.
 //!
-//! `uefi_firmware` names an image, whose code is in its file and whose template of variables, where it has one, beside it.
-//! Without a name it is what the host's packages have. Every guest has a copy of the template for itself.
+//! `uefi_firmware` names an image: its file holds the code, and the template of variables, if any, is beside it. Without a
+//! name the firmware of the host's packages is used. Every guest has its own copy of the template.
 //!
-//! Not here: splitting a file into code and variables (chyves-host `import::firmware`), the machine ([`super::machine`]).
+//! Not here: splitting a file into code and variables (chyves-host `import::firmware`), the VM's description
+//! ([`super::machine`]).
 
 use super::drives::{self, Loaded};
 use super::machine::vars_path;
@@ -19,15 +21,15 @@ use crate::world::{HostFacts, Image, ImageKind, World};
 /// The firmware of one guest on this host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Firmware {
-    /// The image that it is from; none where the host's packages have it.
+    /// The image that it is from; `None` for firmware of the host's packages.
     pub(super) image: Option<Loaded>,
-    /// Its code.
+    /// The file with the code.
     pub(super) code: FirmwareFile,
-    /// The template of its variables; without one it has none that last.
+    /// The template of its variables; without one the guest has no persistent variables.
     pub(super) template: Option<FirmwareFile>,
 }
 
-/// Firmware in the place of whichever a guest boots with.
+/// A placeholder firmware, for checks that do not depend on which firmware the guest boots with.
 pub(super) fn any(spec: &Spec) -> Option<Firmware> {
     let file = |path: &str| FirmwareFile { path: path.to_owned(), size: None };
     (spec.loader == Loader::Uefi).then(|| Firmware {
@@ -38,7 +40,7 @@ pub(super) fn any(spec: &Spec) -> Option<Firmware> {
 }
 
 impl Firmware {
-    /// What the checks look at.
+    /// The facts about it that the checks need.
     pub(super) fn wanted(&self) -> WantedFirmware {
         WantedFirmware {
             image: self.image.as_ref().map(|loaded| loaded.image.clone()),
@@ -46,7 +48,7 @@ impl Firmware {
         }
     }
 
-    /// The step that gives a guest its variables, where it has none yet.
+    /// The step that copies the template to the guest if it has no variables yet.
     pub(super) fn variables(&self, guest: &Guest, folder: &str) -> Option<Action> {
         let template = self.template.as_ref()?;
         let image = self.image.as_ref().and_then(|loaded| loaded.path.rsplit_once('/'));
@@ -58,7 +60,7 @@ impl Firmware {
     }
 }
 
-/// The images that a guest's start needs besides its media, by name.
+/// The images that a guest's start needs besides its installation media, by name.
 ///
 /// # Errors
 /// A stored value that its property does not allow.
@@ -67,22 +69,22 @@ pub fn needed(guest: &Guest) -> Result<Vec<ImageName>> {
     Ok(spec.firmware.filter(|_| spec.loader == Loader::Uefi).into_iter().collect())
 }
 
-/// Why a guest's own firmware cannot be had, where it names an image that is not there or holds something else. The world holds the
-/// images that are [`needed`].
+/// The reason why a guest's own firmware is unusable: the image it names does not exist or holds something else. The world
+/// must hold the images that are [`needed`].
 pub fn missing(world: &World, guest: &Guest) -> Option<Problem> {
     let needed = needed(guest).ok()?;
     needed.iter().find_map(|name| image(world, name).err().map(|problem| of_guest(problem, guest, name)))
 }
 
-/// Whether the hypervisor's firmware keeps no variables: U-Boot of bhyve on arm64.
+/// Whether the hypervisor's firmware stores no variables: U-Boot of bhyve on arm64.
 fn has_no_variables(host: &HostFacts) -> bool {
     host.vmm == Vmm::Bhyve && host.arch == "arm64"
 }
 
-/// The firmware that a guest boots with; none where it boots in another way.
+/// The firmware that a guest boots with; `None` if it does not boot by firmware.
 ///
 /// # Errors
-/// The image that it names is not there or holds no firmware, or the host has none.
+/// The image that it names does not exist or holds no firmware, or the host has no firmware installed.
 pub(super) fn of(world: &World, guest: &Guest, spec: &Spec) -> Result<Option<Firmware>> {
     let host = &world.host;
     if spec.loader != Loader::Uefi {
@@ -119,18 +121,18 @@ fn packaged(host: &HostFacts, guest: &Guest) -> Result<Firmware> {
     Ok(Firmware { image: None, code: file(code), template: Some(file(vars)) })
 }
 
-/// The packages' template, for code that came without one: where the packages' own code is just as long, the variables
-/// stand at the same place.
+/// The packages' template of variables, for firmware code that has none of its own. It fits if the packages' code has the
+/// same length, because the variables are then at the same address.
 fn fitting(host: &HostFacts, code: Size) -> Option<FirmwareFile> {
     let (packaged, vars) = host.uefi.as_ref()?;
     let seen = |path: &String| host.state.files.get(path).copied().flatten();
     (seen(packaged)?.size == code).then(|| FirmwareFile { path: vars.clone(), size: None })
 }
 
-/// The image of that name, which must hold firmware.
+/// The firmware image of that name.
 ///
 /// # Errors
-/// There is none, or it holds something else; those that there are are named.
+/// There is none, or it holds something else; the message lists the existing ones.
 pub fn image<'w>(world: &'w World, name: &ImageName) -> Result<&'w Image> {
     let all = || world.images.iter().filter(|i| i.kind == ImageKind::Firmware).map(|i| i.name.as_str());
     let problem = match world.images.iter().find(|i| i.name == *name) {
@@ -148,10 +150,10 @@ fn of_guest(problem: Problem, guest: &Guest, name: &ImageName) -> Problem {
         .hint(format!("or let it boot with that of the packages: `chyves set {} uefi_firmware=auto`", guest.name))
 }
 
-/// Plans that a guest's variables are the template's again. The former ones stay beside them.
+/// Plans to restore a guest's variables from the template. The former ones are kept beside them.
 ///
 /// # Errors
-/// It runs, is a template, boots without variables, or its firmware can't be had.
+/// The guest is running, is a template, boots without variables, or its firmware is unavailable.
 pub fn reset(world: &World, guest: &Guest, moment: &Moment) -> Result<Plan> {
     own_guest(guest)?;
     stopped(guest, "reset the firmware of")?;
@@ -179,7 +181,7 @@ pub fn reset(world: &World, guest: &Guest, moment: &Moment) -> Result<Plan> {
     Ok(plan)
 }
 
-/// The images that a plan mounts beside the guest's own file system.
+/// The datasets of the images that a plan mounts beside the guest's own file system.
 pub fn images(plan: &Plan) -> Vec<Dataset> {
     let borrowed = |step: &Action| if let Action::Borrow { dataset } = step { Some(dataset.clone()) } else { None };
     plan.steps.iter().filter_map(borrowed).collect()

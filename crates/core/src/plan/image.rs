@@ -1,4 +1,4 @@
-//! `image import`, `fetch`, `verify`, `rename` and `delete`: an image becomes visible under its name only when it is whole.
+//! `image import`, `fetch`, `verify`, `rename` and `delete`. An image appears under its name only once it is complete.
 //!
 //! Not here: what an image may be and where it comes from ([`crate::image`]).
 
@@ -16,25 +16,26 @@ use crate::value::{Dataset, FilePath, ImageName};
 use crate::world::{IMAGE_SNAPSHOT, Image, ImageKind, World};
 use crate::zfs::args::Pair;
 
-/// What is wanted.
+/// The request of an import.
 #[derive(Debug, Clone)]
 pub struct Import {
-    /// From where, and what it must be.
+    /// The source, and what is expected of the image.
     pub order: Order,
-    /// The name it gets.
+    /// The image's name.
     pub name: ImageName,
-    /// A random word for the working name.
+    /// A random word for the name of the temporary dataset.
     pub token: String,
-    /// For an address: the word that prints it from others, and whether something of an earlier try is there.
+    /// For a download: the word derived from the URL that names the partial download, and whether one from an earlier
+    /// attempt exists.
     pub part: Option<(String, bool)>,
     /// The time, UTC.
     pub now: String,
 }
 
-/// What the names of datasets that are no images yet begin with.
+/// Prefixes of datasets that hold incomplete images.
 pub const WORKING: [&str; 2] = ["importing-", "fetching-"];
 
-/// The dataset of what comes from the address that `word` stands for.
+/// The dataset of a partial download; `word` is derived from its URL.
 ///
 /// # Errors
 /// No pool is primary.
@@ -61,7 +62,7 @@ fn free(world: &World, name: &ImageName, hint: impl FnOnce() -> String) -> Resul
     }
 }
 
-/// Where the images' file systems will be mounted.
+/// The directory in which images' file systems are mounted.
 fn folder(world: &World) -> Result<String> {
     Ok(format!("{}/images", super::create::mountpoint(world.primary()?)?))
 }
@@ -69,7 +70,7 @@ fn folder(world: &World) -> Result<String> {
 /// Plans an import.
 ///
 /// # Errors
-/// The name is taken, there is no primary pool, or what is asked for does not go together.
+/// The name is taken, there is no primary pool, or the options contradict each other.
 pub fn import(world: &World, request: &Import) -> Result<Plan> {
     let root = world.primary()?;
     request.order.check()?;
@@ -104,11 +105,11 @@ pub fn import(world: &World, request: &Import) -> Result<Plan> {
     Ok(plan)
 }
 
-/// Plans the end of an image, in one destruction of all that was seen of it. `above`: the datasets whose settings guests
-/// inherit, with their own values.
+/// Plans to destroy an image with all its snapshots. `above`: the datasets that guests inherit settings from, with their
+/// own values.
 ///
 /// # Errors
-/// There is none of that name, or guests stand on it.
+/// There is no image of that name, or guests depend on it.
 pub fn delete(world: &World, name: &ImageName, above: &[(Dataset, OwnValues)], doomed: &Doomed) -> Result<Plan> {
     let image = world.image(name)?;
     if !doomed.clones.is_empty() {
@@ -132,45 +133,45 @@ pub fn delete(world: &World, name: &ImageName, above: &[(Dataset, OwnValues)], d
     Ok(plan)
 }
 
-/// The guests whose settings say that they were made from an image.
+/// The guests that record the image as the one they were made from.
 pub fn named_by<'w>(world: &'w World, name: &ImageName) -> Vec<&'w Guest> {
     world.guests.iter().filter(|g| g.settings.own(keys::IMAGE) == Some(name.as_str())).collect()
 }
 
-/// The guests that boot with an image as their firmware, whether they or what they inherit say so.
+/// The guests that use an image as their firmware, by their own or inherited settings.
 pub fn booted_by<'w>(world: &'w World, name: &ImageName) -> Vec<&'w Guest> {
     world.guests.iter().filter(|g| g.settings.value(keys::UEFI_FIRMWARE).as_deref() == Some(name.as_str())).collect()
 }
 
-/// Whether a dataset's own values name an image as firmware.
+/// Whether a dataset's own values select an image as firmware.
 fn boots_by(values: &OwnValues, name: &ImageName) -> bool {
     values.get(keys::UEFI_FIRMWARE).is_some_and(|own| own.value == name.as_str())
 }
 
-/// The guests whose own settings name an image, so that they change with its name.
+/// The guests whose own settings name an image; a rename of the image changes these settings.
 pub fn changed_by_name<'w>(world: &'w World, name: &ImageName) -> Vec<&'w Guest> {
     let names = |key: &str, g: &Guest| g.settings.own(key) == Some(name.as_str());
     world.guests.iter().filter(|g| names(keys::IMAGE, g) || names(keys::UEFI_FIRMWARE, g)).collect()
 }
 
-/// What is wanted, and what was seen.
+/// The request of a rename, with the facts it needs.
 #[derive(Debug, Clone)]
 pub struct Rename {
     /// The image.
     pub from: ImageName,
     /// Its new name.
     pub to: ImageName,
-    /// Its dataset's GUID.
+    /// The GUID of its dataset.
     pub guids: Vec<(String, u64)>,
-    /// The datasets whose settings guests inherit, with their own values.
+    /// The datasets that guests inherit settings from, with their own values.
     pub above: Vec<(Dataset, OwnValues)>,
 }
 
-/// Plans another name for an image. Guests that were made from it or boot with it go on naming it; the world must hold
-/// those whose own settings do.
+/// Plans to rename an image. Guests that were made from it or that use it as firmware are updated; the world must hold
+/// those that name it in their own settings.
 ///
 /// # Errors
-/// There is none of that name, or the new one is taken.
+/// There is no image of that name, or the new name is taken.
 pub fn rename(world: &World, request: &Rename) -> Result<Plan> {
     let image = world.image(&request.from)?;
     if request.from == request.to {
@@ -196,10 +197,10 @@ pub fn rename(world: &World, request: &Rename) -> Result<Plan> {
     Ok(plan)
 }
 
-/// Plans a look whether an image is still what was imported.
+/// Plans to check that an image is unchanged since its import.
 ///
 /// # Errors
-/// Nobody knows what it was.
+/// No checksum was recorded.
 pub fn verify(world: &World, image: &Image) -> Result<Plan> {
     let Some(sha256) = image.sha256.clone() else {
         return Err(Problem::not_now(format!("the image `{}` cannot be verified", image.name))
@@ -226,10 +227,10 @@ pub fn verify(world: &World, image: &Image) -> Result<Plan> {
     Ok(plan)
 }
 
-/// The image of that name, which must be of the kind that the command is about.
+/// The image of that name, which must be of the kind that the command handles.
 ///
 /// # Errors
-/// There is none, or it is another kind.
+/// There is no such image, or it is of another kind.
 pub fn of_kind<'w>(world: &'w World, name: &ImageName, kind: Option<ImageKind>) -> Result<&'w Image> {
     let image = world.image(name)?;
     match kind {
@@ -308,7 +309,7 @@ mod tests {
         assert!(import(&world, &named("tiny")).unwrap_err().message.contains("`tiny` already"));
         assert_eq!(import(&world, &named("importing-x")).unwrap_err().code.exit_code(), 2);
         assert_eq!(import(&world, &named("fetching-x")).unwrap_err().code.exit_code(), 2);
-        // That word is firmware that is no image.
+        // `auto` is reserved: it selects the packaged firmware.
         assert_eq!(import(&world, &named("auto")).unwrap_err().code.exit_code(), 2);
         let used = Doomed { clones: vec!["tank/chyves/guests/web".into()], ..Doomed::default() };
         assert!(delete(&world, &"tiny".parse().unwrap(), &[], &used).unwrap_err().causes[0].contains("guests/web"));

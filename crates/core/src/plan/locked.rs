@@ -1,6 +1,6 @@
-//! Guests, images and deleted guests that are encrypted and whose key is not loaded: what would read or write them is
-//! refused before its first step, with the command that loads the key. What only names, moves, snapshots or destroys them
-//! needs no key.
+//! Refuses plans that would read or write encrypted datasets of guests, images or deleted guests if the key is not loaded,
+//! before the first step runs and with the command that loads the key. Renaming, moving, taking snapshots and destroying
+//! need no key.
 
 use super::Plan;
 use crate::action::Action;
@@ -10,10 +10,10 @@ use crate::value::Dataset;
 use crate::world::{Trashed, World};
 use crate::zfs::args;
 
-/// Refuses a plan that opens what is locked.
+/// Refuses a plan that reads or writes a locked dataset.
 ///
 /// # Errors
-/// It does: what is locked is named, and whose key is missing.
+/// It does; the message names the dataset and the encryption root with the missing key.
 pub fn refuse(world: &World, plan: &Plan) -> Result<()> {
     match plan.steps.iter().flat_map(Action::opens).find_map(|dataset| Some((dataset, world.locked.by(dataset)?))) {
         Some((dataset, root)) => Err(problem(&owner(world, dataset).unwrap_or_else(|| root.to_string()), root)),
@@ -21,20 +21,20 @@ pub fn refuse(world: &World, plan: &Plan) -> Result<()> {
     }
 }
 
-/// Refuses a guest that is locked, for what looks into it before there is a plan.
+/// Refuses a locked guest, for commands that read its file system before a plan exists.
 ///
 /// # Errors
-/// It is.
+/// The guest is locked.
 pub fn guest(world: &World, guest: &Guest) -> Result<()> {
     world.locked.by(&guest.dataset).map_or(Ok(()), |root| Err(problem(guest.name.as_str(), root)))
 }
 
-/// What would open it, in a word each of who and what: shown with a guest that is locked.
+/// The missing key and the command that loads it, shown with a locked guest.
 pub fn remedy(root: &Dataset) -> String {
     format!("the key of {root}; {}", args::load_key(root))
 }
 
-/// Who a dataset belongs to, by the name that people use.
+/// The guest, image or deleted guest that a dataset belongs to, by the name that users know.
 fn owner(world: &World, dataset: &Dataset) -> Option<String> {
     let guest = world.guests.iter().find(|g| dataset.is_within(&g.dataset)).map(|g| g.name.to_string());
     let image = || world.images.iter().find(|i| dataset.is_within(&i.dataset)).map(|i| i.name.to_string());
@@ -66,7 +66,7 @@ mod tests {
         Row { name: name.into(), native: [status, root].into(), ..Row::default() }
     }
 
-    /// A guest with a volume on an OpenZFS, its key missing, and a host that has everything else.
+    /// A guest with an encrypted volume on OpenZFS and no key loaded, on a host that is otherwise complete.
     fn world() -> (World, Guest) {
         let guest = testing::guest("web01", &[("uuid", "u"), ("disk0.kind", "zvol"), ("disk0.size", "64M")]);
         let mut world = testing::world(vec![guest.clone(), testing::guest("open", &[])]);
@@ -114,11 +114,12 @@ mod tests {
         ] {
             assert_eq!(told(&world, &plan.expect(what)), TOLD, "{what}");
         }
-        // Before the host is asked for a volume that has no device without the key.
+        // The locked dataset is reported before the host is queried for the volume's device, which does not exist without
+        // the key.
         let problem = start::start(&world, &guest, &start::Request::default()).unwrap_err();
         assert_eq!((problem.code.exit_code(), problem.object.as_deref()), (4, Some("web01")));
         assert_eq!(problem.hints, ["load the key: zfs load-key tank/chyves/guests"]);
-        // The other guest has what it needs, and none can be made where the key is missing.
+        // A guest that is not locked can start, but nothing can be created where the key is missing.
         let open = world.guests[1].clone();
         assert_eq!(told(&world, &set::guest(&world, &open, &change).unwrap()), "goes");
         let new = Plan {

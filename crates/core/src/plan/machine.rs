@@ -1,6 +1,6 @@
-//! A guest's settings as a machine: devices with their places, firmware, processors.
+//! Turns a guest's settings into a VM description: devices with PCI addresses, firmware, processors.
 //!
-//! Not here: rendering it (`vmm`), making the host ready for it ([`super::start`]).
+//! Not here: rendering it for a hypervisor (`vmm`), preparing the host for it ([`super::start`]).
 
 use super::drives::{self, Loaded};
 use super::firmware::Firmware;
@@ -23,21 +23,21 @@ use crate::world::HostFacts;
 use std::net::SocketAddr;
 use uuid::Uuid;
 
-/// What only the moment of a start can tell.
+/// Values that are only known at the moment of a start.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Fresh {
-    /// A VNC port that is free now.
+    /// A VNC port that is free at that moment.
     pub vnc_port: u16,
-    /// A password for VNC, made for this start.
+    /// A VNC password generated for this start.
     pub secret: String,
-    /// The number that was claimed for the devfs ruleset of its jail, where it gets one.
+    /// The number that was reserved for the devfs ruleset of its jail, if it has one.
     pub ruleset: Option<u32>,
 }
 
-/// The seed's number among other devices: its place follows from it on both hypervisors.
+/// The device number of the cloud-init seed; both hypervisors derive its PCI address from it.
 const SEED: u32 = 4;
 
-/// Where a guest's firmware keeps its variables.
+/// The file that stores a guest's firmware variables.
 pub(super) fn vars_path(folder: &str) -> FilePath {
     FilePath::below(folder, "uefi-vars.fd")
 }
@@ -54,15 +54,15 @@ pub(super) fn disk_file(guest: &Guest, folder: &str, disk: &DiskSpec) -> FilePat
 pub fn disk_path(guest: &Guest, folder: &str, disk: &DiskSpec) -> String {
     let name = disk_name(disk.number, disk.kind);
     match disk.kind {
-        // That it has a source was checked when its settings were read.
+        // The settings were validated when they were read, so an attached disk has a source.
         DiskKind::Attached => disk.source.clone().unwrap_or_default(),
         DiskKind::Raw => format!("{folder}/{name}"),
         DiskKind::Zvol => format!("/dev/zvol/{}/{name}", guest.dataset),
     }
 }
 
-/// How a NIC reaches the network under this hypervisor. Where that is left to chyves, what the other settings name is used, or
-/// refused with its reason, and never ignored.
+/// How a NIC reaches the network under this hypervisor. With `auto`, the backend that the other settings imply is used, or
+/// refused with a reason, but never ignored.
 pub fn backend(net: &NetSpec, vmm: Vmm) -> Backend {
     match (net.backend, vmm) {
         (Backend::Auto, vmm) => net.named.unwrap_or(match vmm {
@@ -73,27 +73,27 @@ pub fn backend(net: &NetSpec, vmm: Vmm) -> Backend {
     }
 }
 
-/// The tap of a NIC: its name follows from the guest's identity, so that two guests never want the same one and a left
-/// over one is known again. 32 bits of a hash in 11 characters.
+/// The name of a NIC's tap. It is derived from the guest's UUID, so that no two guests use the same one and a leftover tap
+/// can be attributed to its guest: 32 bits of a hash in 11 characters.
 pub fn tap_name(guest: Uuid, number: u16) -> Result<IfName> {
     let hash = Uuid::new_v5(&guest, format!("tap{number}").as_bytes()).simple().to_string();
     Ok(format!("chv{}", &hash[..8]).parse()?)
 }
 
-/// The processors of a guest.
+/// The CPU topology of a guest.
 ///
 /// # Errors
-/// Its numbers do not multiply.
+/// Sockets, cores and threads do not multiply to the number of CPUs.
 pub(super) fn topology(guest: &Guest, spec: &Spec) -> Result<Topology> {
     let small = |n: u32| u16::try_from(n).unwrap_or(u16::MAX);
     let (cpus, sockets, threads) = spec.cpu;
     Topology::spread(small(cpus), small(sockets), small(threads)).map_err(|p| p.on(&guest.name))
 }
 
-/// Builds a guest's machine.
+/// Builds the description of a guest's VM.
 ///
 /// # Errors
-/// Everything that does not hold together, in one problem.
+/// All contradictions among the settings, in one problem.
 pub(super) fn build(
     guest: &Guest,
     spec: &Spec,
@@ -105,7 +105,7 @@ pub(super) fn build(
 ) -> Result<Machine> {
     let mut problems: Vec<Problem> = Vec::new();
     let mut or_note = |problem: Problem| problems.push(problem);
-    // What can't boot here has its other settings judged all the same.
+    // If the boot method is unusable, the other settings are checked all the same.
     let mut boot = boot(guest, spec, host, folder, firmware).map_err(&mut or_note).unwrap_or(Boot::Bios);
     if let Some(medium) = drives.iter().flatten().next() {
         boot_medium(&mut boot, guest, medium);
@@ -140,8 +140,8 @@ pub(super) fn build(
     }
 }
 
-/// Whether what boots the guest can be told which device comes first. Firmware under bhyve can where it has QEMU's fw_cfg;
-/// before that it asks the disks first, and an installation needs a disk without a system.
+/// Whether the firmware or loader accepts a boot order. bhyve's firmware does if bhyve provides QEMU's fw_cfg; older
+/// releases try the disks first, so that an installation needs a disk without an operating system.
 fn heeds_bootindex(spec: &Spec, host: &HostFacts) -> bool {
     match host.vmm {
         Vmm::Qemu => true,
@@ -149,12 +149,12 @@ fn heeds_bootindex(spec: &Spec, host: &HostFacts) -> bool {
     }
 }
 
-/// The guest's end of its console under bhyve.
+/// The guest's side of its console device under bhyve.
 pub(super) fn console_device(guest: &Guest) -> String {
     format!("/dev/nmdm-{}.1A", guest.name)
 }
 
-/// The PC's serial ports: the console and what the settings say of the others.
+/// The PC's serial ports: the console, and the others as the settings define them.
 fn serial(guest: &Guest, spec: &Spec) -> Result<[Option<SerialEnd>; 4]> {
     let mut ports = [Some(SerialEnd::Console), None, None, None];
     for (number, text) in &spec.serial {
@@ -181,26 +181,26 @@ fn serial(guest: &Guest, spec: &Spec) -> Result<[Option<SerialEnd>; 4]> {
     Ok(ports)
 }
 
-/// What wants a place on the guest's PCI bus, whatever this host can do for it.
+/// All devices that need a PCI address, whether or not this host supports them.
 fn wants(guest: &Guest, spec: &Spec, host: &HostFacts) -> Result<Vec<Want>> {
     let fresh = Fresh { vnc_port: 5900, secret: "unused".into(), ruleset: None };
     Ok(devices(guest, spec, host, "", &fresh)?.iter().map(|(key, kept, device)| want(*key, *kept, device)).collect())
 }
 
-/// The place of every device of a guest.
+/// The PCI address of every device of a guest.
 ///
 /// # Errors
-/// Two have the same place, or none is left.
+/// Two devices have the same address, or none is free.
 pub(super) fn places(guest: &Guest, spec: &Spec, host: &HostFacts) -> Result<Vec<(DeviceKey, PciPlace)>> {
     let placed = resolve(&wants(guest, spec, host)?).map_err(|p| p.on(&guest.name))?;
     Ok(placed.into_iter().map(|p| (p.key, p.place)).collect())
 }
 
-/// The place of a new device, where it has to be kept as a property because it does not follow from the device's key.
-/// `kept` is a place that was chosen for it.
+/// The PCI address of a new device, if it has to be stored as a property because it differs from the one derived from the
+/// device's key. `kept` is an address that the user chose.
 ///
 /// # Errors
-/// No place is left, or the chosen one is taken.
+/// No address is free, or the chosen one is taken.
 pub(super) fn place_to_keep(guest: &Guest, host: &HostFacts, key: DeviceKey, kept: Option<PciPlace>) -> Result<Option<PciPlace>> {
     let there = wants(guest, &guest.spec()?, host)?;
     let placed = add(&there, Want::new(key).kept(kept)).map_err(|p| p.on(&guest.name))?;
@@ -218,8 +218,8 @@ fn want(key: DeviceKey, kept: Option<PciPlace>, device: &Device) -> Want {
     }
 }
 
-/// Several findings as one problem, so that all are reported at once. What was put together before is split. Its class is
-/// that of the first that is no fault of the host: a host that has everything would not cure it.
+/// Combines several problems into one, so that all are reported at once; combined ones are split first. The class is that
+/// of the first problem that is not caused by the host, because fixing the host would not solve it.
 pub(super) fn together(guest: &Guest, problems: Vec<Problem>) -> Problem {
     let mut parts: Vec<Problem> = problems.into_iter().flat_map(Problem::into_parts).collect();
     if parts.len() == 1 {
@@ -269,17 +269,17 @@ fn boot(guest: &Guest, spec: &Spec, host: &HostFacts, folder: &str, firmware: Op
     })
 }
 
-/// The disks as a loader of the host is given them. It boots the first and knows nothing of a boot index, so those that have
-/// one come first.
+/// The disks in the order in which a host-side loader gets them. It boots the first one and does not support a boot index,
+/// so disks with a boot index come first.
 fn in_boot_order(disks: &[DiskSpec]) -> Vec<&DiskSpec> {
-    // Options that cannot be read are refused where the disk is made.
+    // Invalid options are refused where the disk device is built.
     let index = |disk: &&DiskSpec| disk.options.as_ref().and_then(|text| text.parse::<BlockOptions>().ok()).and_then(|o| o.bootindex);
     let mut all: Vec<&DiskSpec> = disks.iter().collect();
     all.sort_by_key(|disk| index(disk).map_or((1, 0), |index| (0, index)));
     all
 }
 
-/// A loader that the host runs boots the medium; firmware finds it by itself.
+/// Selects the medium as boot device for a loader that runs on the host; firmware finds the medium by itself.
 fn boot_medium(boot: &mut Boot, guest: &Guest, medium: &Loaded) {
     match boot {
         Boot::Bhyveload(loader) => loader.disks.insert(0, medium.path.clone()),
@@ -314,10 +314,10 @@ fn devices(guest: &Guest, spec: &Spec, host: &HostFacts, folder: &str, fresh: &F
         all.push((DeviceKey::new(DeviceClass::PciDev, (*number).into()), None, device));
     }
     if cloudinit::settings::is_wanted(guest)? {
-        // Behind all disks: a guest that counts them finds the first one where it was.
+        // After all disks, so that the first disk keeps its position for a guest that counts disks.
         all.push((DeviceKey::new(DeviceClass::Other, SEED), None, seed(guest, spec, host)?));
     }
-    // Every guest has a source of random numbers: without one a fresh guest waits for its keys.
+    // Every guest gets a source of random numbers: without one, a fresh guest waits for entropy when it generates keys.
     all.push((DeviceKey::new(DeviceClass::Other, 0), None, Device::Rng));
     if let Some(screen) = &spec.screen {
         let port = if screen.port == 0 { fresh.vnc_port } else { screen.port };
@@ -340,7 +340,7 @@ fn devices(guest: &Guest, spec: &Spec, host: &HostFacts, folder: &str, fresh: &F
     Ok(all)
 }
 
-/// The seed as a drive that the guest has a driver for: its own disk's. It is only read.
+/// The seed as a read-only drive on a bus that the guest has a driver for: the one of its first disk.
 fn seed(guest: &Guest, spec: &Spec, host: &HostFacts) -> Result<Device> {
     let backing = Backing::file(seed_path(guest, host));
     Ok(if spec.disks.first().is_none_or(|disk| disk.bus == "virtio-blk") {
@@ -351,7 +351,8 @@ fn seed(guest: &Guest, spec: &Spec, host: &HostFacts) -> Result<Device> {
     })
 }
 
-/// Where a guest's seed lies: in the runtime folder, which is gone with the machine, since it may hold a secret.
+/// The path of a guest's seed: in the runtime folder, which is removed at the end of the run, because the seed may contain
+/// secrets.
 pub(super) fn seed_path(guest: &Guest, host: &HostFacts) -> String {
     format!("{}/{}/cidata.iso", host.run_dir, guest.uuid)
 }
@@ -363,11 +364,11 @@ fn disk(guest: &Guest, disk: &DiskSpec, host: &HostFacts, folder: &str, loaded: 
         Some(text) => text.parse().map_err(|e| wrong(keys::DiskKey::Options, e))?,
         None => BlockOptions::default(),
     };
-    // QEMU's BIOS boots from what is numbered; bhyve's firmware has an order of its own.
+    // QEMU's BIOS boots devices that have a boot index; bhyve's firmware has its own order.
     if host.vmm == Vmm::Qemu && options.bootindex.is_none() {
         options.bootindex = Some(u32::from(disk.number) + 1);
     }
-    // A loader of the host has been given its disks in that order.
+    // A host-side loader already gets the disks in boot order.
     if loaded {
         options.bootindex = None;
     }
@@ -395,14 +396,14 @@ fn nic(guest: &Guest, net: &NetSpec, host: &HostFacts) -> Result<Nic> {
             Backend::Netgraph => NetBackend::Netgraph(netgraph(guest, net)?),
         },
         mac: net.mac,
-        // What every NIC has needs no words.
+        // 1500 is the default of every NIC and is omitted.
         mtu: net.mtu.and_then(|m| u16::try_from(m).ok()).filter(|m| *m != 1500),
         queues: net.queues,
         bootindex: None,
     })
 }
 
-/// Without a hook that was chosen, a bridge of netgraph gives one that is free.
+/// Without an explicit hook, one that is free on the netgraph bridge is used.
 fn netgraph(guest: &Guest, net: &NetSpec) -> Result<Netgraph> {
     let text = net.netgraph.as_deref().ok_or_else(|| {
         Problem::usage(format!("net{} of `{}` is on no netgraph node", net.number, guest.name))

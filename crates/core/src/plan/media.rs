@@ -1,7 +1,8 @@
-//! `insert` and `eject`: another disc in a drive of a guest that runs.
+//! `insert` and `eject`: change the medium in a drive of a running guest.
 //!
-//! A disc is state of the run ([`super::drives`]). QEMU changes it at once; bhyve can't, so there the change is kept for the
-//! guest's next reboot, as is a drive that the machine has not got. Not here: what the discs are when a guest starts.
+//! The medium is state of the run ([`super::drives`]). QEMU changes it immediately. bhyve cannot, so the change is recorded
+//! for the guest's next reboot, as it is for a drive that the running VM does not have. Not here: the media that a guest
+//! starts with.
 
 use super::drives::{self, Drive};
 use super::{Plan, own_guest};
@@ -14,26 +15,26 @@ use crate::value::{Dataset, ImageName};
 use crate::vmm::{Vmm, qemu};
 use crate::world::World;
 
-/// Drives that a guest may have: the functions of their slot.
+/// Maximum number of drives of a guest: the functions of their PCI slot.
 pub const MOST: usize = 8;
 
-/// What is wanted.
+/// The request of a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
-    /// The drive, where one is named.
+    /// The drive's number, if the user named one.
     pub drive: Option<usize>,
-    /// The disc that is put in; none takes out what is there.
+    /// The ISO to insert; `None` ejects the current one.
     pub disc: Option<ImageName>,
-    /// Whether the guest is not asked, though it may be reading the disc.
+    /// Whether to change the medium without the guest's consent, although it may be reading it.
     pub force: bool,
-    /// The guest's reboots so far.
+    /// The number of reboots since the guest's start.
     pub reboots: u32,
 }
 
-/// Plans a change of a guest that runs by this launch.
+/// Plans a change of the media of a guest that was started by this launch.
 ///
 /// # Errors
-/// It is not running, has no such drive, or there is no such disc.
+/// The guest is not running, has no such drive, or there is no such ISO.
 pub fn change(world: &World, guest: &Guest, launch: &Launch, request: &Request) -> Result<Plan> {
     own_guest(guest)?;
     match &guest.state {
@@ -58,7 +59,8 @@ pub fn change(world: &World, guest: &Guest, launch: &Launch, request: &Request) 
     let mut now = drives::kept(&launch.again);
     let images = world.primary()?.images();
     let discs: Vec<Dataset> = now.iter().filter_map(Drive::image).map(|image| images.child(image)).collect();
-    // Whether there is such a disc at all comes first: who is told to name a drive would be told of it only then.
+    // An unknown ISO is reported first: otherwise the user would be asked to name a drive and see this error only
+    // afterwards.
     let loaded = request.disc.as_ref().map(|disc| drives::loaded(world, drives::disc(world, disc)?)).transpose()?;
     let Some(number) = which(guest, &now, request)? else {
         return Ok(Plan::nothing(format!("no drive of {} holds an ISO", guest.name)));
@@ -88,7 +90,8 @@ pub fn change(world: &World, guest: &Guest, launch: &Launch, request: &Request) 
             None => Drive::Empty,
         },
     );
-    // What the machine has open stays borrowed until it lets go of it: discs that are not changed at once, and its firmware.
+    // Images that the VM has open stay mounted until it releases them: media that are not changed immediately, and its
+    // firmware.
     let mut borrows: Vec<Dataset> = launch.borrows.iter().filter(|b| device.is_none() || !discs.contains(b)).cloned().collect();
     for image in now.iter().filter_map(Drive::image) {
         let dataset = images.child(image);
@@ -113,7 +116,7 @@ pub fn change(world: &World, guest: &Guest, launch: &Launch, request: &Request) 
     Ok(plan)
 }
 
-/// The drive that is meant; none where there is nothing to take out.
+/// The number of the drive to change; `None` if there is nothing to eject.
 fn which(guest: &Guest, drives: &[Drive], request: &Request) -> Result<Option<usize>> {
     let told = || {
         let each = drives.iter().enumerate().map(|(n, d)| format!("cd{n} ({})", d.image().map_or("empty", |i| i.as_str())));
@@ -220,7 +223,7 @@ mod tests {
         assert_eq!(why(&request(None, Some(5))).code.exit_code(), 3);
         assert!(why(&request(Some("deb"), Some(3))).hints[0].contains("without gaps"));
         assert!(why(&request(Some("tiny"), Some(0))).message.contains("not an ISO"));
-        // No drive is empty either, and what is named is what is wrong first.
+        // Without an empty drive, an unusable ISO is still the error that is reported first.
         assert!(why(&request(Some("tiny"), None)).message.contains("not an ISO"));
         assert!(why(&request(Some("nowhere"), None)).message.contains("no image is called `nowhere`"));
         let (_, mut guest, launch) = scene(Os::Linux, &[""]);

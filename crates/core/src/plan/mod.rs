@@ -1,6 +1,7 @@
-//! What a command is going to do: (world, request) → plan. Pure; the dry run prints the value that is then run.
+//! Plans what a command does: (world, request) → plan. Pure functions; the dry run prints the same value that is then
+//! executed.
 //!
-//! One file a verb. To add a verb: a file here with its request and one function, and the command in crates/cli.
+//! One file for each verb. To add a verb: add a file here with its request and one function, and the command in crates/cli.
 
 mod absent;
 pub mod adopt;
@@ -47,17 +48,17 @@ use crate::zfs::args::Pair;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// Steps in order, and what a person should know about them.
+/// Steps in order, and remarks for the user.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Plan {
-    /// What is done, in this order; rolled back in the opposite one.
+    /// What is done, in this order; a failed plan is rolled back in the opposite order.
     pub steps: Vec<Action>,
-    /// Remarks: what takes effect only later, what stays.
+    /// Remarks: what takes effect later, what is kept.
     pub notes: Vec<String>,
 }
 
 impl Plan {
-    /// Nothing to do, for this reason.
+    /// An empty plan, with the reason why there is nothing to do.
     pub fn nothing(note: impl Into<String>) -> Self {
         Self { steps: Vec::new(), notes: vec![note.into()] }
     }
@@ -67,9 +68,10 @@ impl Plan {
         self.steps.push(step);
     }
 
-    /// Whether a step writes into a file system that the plan made and mounted before, and unmounts next: nobody else
-    /// writes there meanwhile, and ZFS brings all of it to the disk with the unmounting. One that was there before may be
-    /// rolled back a moment later, and a ZFS that unmounts in its own time then gets it wrong.
+    /// Whether the written file is made durable by a later unmount: the plan itself created and mounted this file system
+    /// and unmounts it next, so that nobody else writes to it in the meantime and the unmount writes all data to disk. A
+    /// file system that existed before does not count: it may be rolled back a moment later, and a ZFS that unmounts
+    /// asynchronously would then lose the write.
     pub fn is_settled_by_unmount(&self, index: usize) -> bool {
         let mount = |step: &Action| match step {
             Action::Mount { dataset } => Some((true, dataset.clone())),
@@ -87,7 +89,7 @@ impl Plan {
         is_new && matches!(after.iter().find(|s| mount(s).is_some()), Some(Action::Unmount { dataset }) if *dataset == mounted)
     }
 
-    /// The plan as a script that a person can read and paste: each step's words as a comment, then its commands.
+    /// The plan as a readable script that can be pasted: each step's description as a comment, followed by its commands.
     pub fn script(&self, os: Os) -> String {
         let mut text = String::new();
         for note in &self.notes {
@@ -106,14 +108,14 @@ impl Plan {
         text
     }
 
-    /// The same for programs.
+    /// The plan in a machine-readable form.
     pub fn shown(&self, os: Os) -> Shown {
         let step = |a: &Action| ShownStep { describe: a.describe(), commands: lines(a, os), files: a.written().into_iter().collect() };
         Shown { steps: self.steps.iter().map(step).collect(), notes: self.notes.clone() }
     }
 }
 
-/// A step's commands as a person would type them.
+/// A step's commands as a user would type them.
 fn lines(step: &Action, os: Os) -> Vec<String> {
     let each: Vec<String> = step.commands(os).iter().map(ToString::to_string).collect();
     if let Action::SendReceive { .. } = step { vec![each.join(" | ")] } else { each }
@@ -128,10 +130,10 @@ pub struct Shown {
     pub notes: Vec<String>,
 }
 
-/// One step of it.
+/// One step of the plan.
 #[derive(Debug, Serialize)]
 pub struct ShownStep {
-    /// Its words.
+    /// Its description.
     pub describe: String,
     /// Its commands, each as it can be pasted.
     pub commands: Vec<String>,
@@ -140,20 +142,20 @@ pub struct ShownStep {
     pub files: BTreeMap<String, String>,
 }
 
-/// Whole numbers that a plan may need and that only the machine can give.
+/// Values that a plan needs and that only the running system provides.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Moment {
     /// The time, UTC, as it is recorded: `2026-01-31T12:00:00Z`.
     pub now: String,
-    /// Random identities, as many as the request has guests.
+    /// Random UUIDs, as many as the request has guests.
     pub uuids: Vec<uuid::Uuid>,
 }
 
-/// Refuses a plan that may not run, whichever command made it: it opens what is locked, or changes what is foreign. `foreign`:
-/// the user said that foreign guests are meant.
+/// Refuses a plan that must not run, whichever command made it: it reads or writes locked datasets, or changes a foreign
+/// guest. `foreign`: the user explicitly allowed foreign guests.
 ///
 /// # Errors
-/// It does; the guest is named.
+/// It does; the message names the guest.
 pub fn refuse(world: &World, plan: &Plan, foreign: bool) -> Result<()> {
     locked::refuse(world, plan)?;
     if foreign { Ok(()) } else { owned::refuse(world, plan) }
@@ -169,14 +171,14 @@ fn own_guest(guest: &Guest) -> Result<()> {
     }
 }
 
-/// What file systems with disks in them are natively: mounted by chyves alone, and in records of half of ZFS' usual size. A
-/// guest writes in small blocks, and of each the whole record is read and written again; smaller ones would cost more in
-/// reading than they save. A file keeps the size that it was made with, in its clones too.
+/// Native properties of file systems that hold disk files: only chyves mounts them, and the record size is half of ZFS'
+/// default. A guest writes small blocks, and for each one ZFS reads and writes a whole record; even smaller records would
+/// slow down reads more than they save. A file keeps the record size that it was created with, also in clones.
 fn of_disks() -> Vec<Pair> {
     vec![("canmount".into(), "noauto".into()), ("recordsize".into(), "64K".into())]
 }
 
-/// The same with what people have set, which stands before chyves' own choice.
+/// The same with the user's own values, which take precedence over chyves' choice.
 fn with(mut native: Vec<Pair>, set: Option<&Vec<Pair>>) -> Vec<Pair> {
     let set = set.map(Vec::as_slice).unwrap_or_default();
     native.retain(|(key, _)| !set.iter().any(|(k, _)| k == key));
@@ -184,7 +186,7 @@ fn with(mut native: Vec<Pair>, set: Option<&Vec<Pair>>) -> Vec<Pair> {
     native
 }
 
-/// Refuses a guest whose machine is or may be alive.
+/// Refuses a guest with a VM that is or may be alive.
 fn stopped(guest: &Guest, wish: &str) -> Result<()> {
     if guest.state.is_alive() {
         return Err(Problem::not_now(format!("cannot {wish} `{}` while it is {}", guest.name, guest.state.word()))
@@ -194,13 +196,13 @@ fn stopped(guest: &Guest, wish: &str) -> Result<()> {
     Ok(())
 }
 
-/// The step that lets nobody write into a new guest that is a template.
+/// The step that makes the file system of a new guest read-only if it is a template.
 fn lock_template(dataset: &Dataset, own: &[Pair]) -> Option<Action> {
     let template = own.iter().any(|(k, v)| k == keys::TEMPLATE && v == "yes");
     template.then(|| Action::SetReadonly { dataset: dataset.clone(), on: true })
 }
 
-/// Refuses a template, which stays as it is.
+/// Refuses a template, which must not change.
 fn not_template(guest: &Guest, wish: &str) -> Result<()> {
     if guest.is_template() {
         return Err(Problem::not_now(format!("cannot {wish} `{}`: it is a template", guest.name)).on(&guest.name).hint(format!(
@@ -216,8 +218,8 @@ fn count(n: usize, what: &str) -> String {
     if n == 1 { format!("{n} {what}") } else { format!("{n} {what}s") }
 }
 
-/// Refuses a name that another guest has, or a deleted one that could not be moved away. The world must hold what has
-/// that name; `own` is the guest that is to get it.
+/// Refuses a name that is used by another guest, or by a deleted one that could not be moved. The world must hold all
+/// guests of that name; `own` is the dataset of the guest that gets the name.
 fn free(world: &World, name: &GuestName, to: &Dataset, own: Option<&Dataset>) -> Result<()> {
     if let Some(there) = world.guests.iter().find(|g| g.name == *name && Some(&g.dataset) != own) {
         return Err(Problem::not_now(format!("a guest is called `{name}` already"))
@@ -234,8 +236,8 @@ fn free(world: &World, name: &GuestName, to: &Dataset, own: Option<&Dataset>) ->
     Ok(())
 }
 
-/// The steps that keep the copy of the settings in the guest's file system true, given what they will be. The file
-/// system is mounted for it and left as it was found.
+/// The steps that update the copy of the settings in the guest's file system to `values`. The file system is mounted for
+/// this, and unmounted again if it was not mounted before.
 fn keep_copy(guest: &Guest, values: &OwnValues) -> Result<Vec<Action>> {
     let steps = in_folder(guest, vec![Action::WriteFile { path: copy_path(guest.folder()?), text: settings_copy(values) }]);
     Ok(opened(&guest.dataset, guest.is_template(), says_template(values), steps))
@@ -246,8 +248,8 @@ fn says_template(values: &OwnValues) -> bool {
     values.get(keys::TEMPLATE).is_some_and(|own| own.value == "yes")
 }
 
-/// `steps` that write into a file system, which is read-only where it `was` a template: it is opened for them alone, and
-/// closed where it `will` be one.
+/// Wraps `steps` that write to a file system. If the guest was a template, the file system is read-only and is made
+/// writable for these steps; it is made read-only afterwards if the guest will be a template.
 fn opened(dataset: &Dataset, was: bool, will: bool, mut steps: Vec<Action>) -> Vec<Action> {
     if was {
         steps.insert(0, Action::SetReadonly { dataset: dataset.clone(), on: false });
@@ -258,12 +260,12 @@ fn opened(dataset: &Dataset, was: bool, will: bool, mut steps: Vec<Action>) -> V
     steps
 }
 
-/// Where the copy of the settings lies.
+/// The path of the copy of the settings.
 fn copy_path(folder: &str) -> FilePath {
     FilePath::below(folder, "config.toml")
 }
 
-/// `steps` with the guest's file system mounted around them, and left as it was found.
+/// `steps` with the guest's file system mounted around them, and unmounted afterwards if it was not mounted before.
 fn in_folder(guest: &Guest, steps: Vec<Action>) -> Vec<Action> {
     if guest.mounted {
         return steps;
@@ -274,12 +276,12 @@ fn in_folder(guest: &Guest, steps: Vec<Action>) -> Vec<Action> {
     all
 }
 
-/// Own values as the pairs that a command takes.
+/// Own values as key-value pairs.
 pub(crate) fn pairs(values: &OwnValues) -> Vec<Pair> {
     values.iter().map(|(k, o)| (k.clone(), o.value.clone())).collect()
 }
 
-/// Pairs as own values.
+/// Key-value pairs as own values.
 fn values(pairs: &[Pair]) -> OwnValues {
     pairs.iter().map(|(k, v)| (k.clone(), Own { value: v.clone(), received: false })).collect()
 }
@@ -373,7 +375,7 @@ pub(crate) mod testing {
     }
 
     pub(crate) fn freebsd() -> HostFacts {
-        // Elsewhere than the packages put it, so that nothing is found by chance.
+        // Paths that differ from the packages' ones, so that no test passes by finding the default.
         let firmware = ("/fw/BHYVE_UEFI.fd".to_owned(), "/fw/BHYVE_UEFI_VARS.fd".to_owned());
         HostFacts { uefi: Some(firmware), ..crate::os::freebsd::release_14_3() }
     }

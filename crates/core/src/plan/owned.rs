@@ -1,5 +1,5 @@
-//! Guests that are foreign: another host's, or received with a stream. No plan changes one, whichever command made it; what
-//! reads one (`info`, `list`, `send` and `clone` of a snapshot) is free.
+//! Refuses changes of foreign guests, that is, guests that another host owns or that were received with a stream. This
+//! holds for every command; reading one (`info`, `list`, `send` and `clone` of a snapshot) is allowed.
 
 use super::{Plan, own_guest};
 use crate::action::Action;
@@ -11,13 +11,13 @@ use crate::world::World;
 /// Refuses a plan that changes a foreign guest, its snapshots or its files.
 ///
 /// # Errors
-/// It does: the guest is named, with the command that makes it this host's.
+/// It does: the message names the guest and the command that adopts it.
 pub fn refuse(world: &World, plan: &Plan) -> Result<()> {
     let changed = |guest: &&Guest| guest.foreign.is_some() && !is_meant(plan, guest) && plan.steps.iter().any(|step| changes(step, guest));
     world.guests.iter().find(changed).map_or(Ok(()), own_guest)
 }
 
-/// Whether the plan is about its being foreign: it adopts the guest, or receives an increment onto it.
+/// Whether the plan handles the foreign state itself: it adopts the guest, or receives an increment onto it.
 fn is_meant(plan: &Plan, guest: &Guest) -> bool {
     plan.steps.iter().any(|step| match step {
         Action::Change { on, set, .. } => *on == guest.dataset && set.iter().any(|(key, _)| key == keys::OWNER),
@@ -28,11 +28,11 @@ fn is_meant(plan: &Plan, guest: &Guest) -> bool {
 
 fn changes(step: &Action, guest: &Guest) -> bool {
     match step {
-        // These guard the host against the files of any guest.
+        // These steps protect the host against the files of any guest.
         Action::SetNative { .. } | Action::Tame { .. } => return false,
-        // chyves took it for clones, and it goes with the last of them.
+        // chyves took this snapshot for clones; it is destroyed with the last of them.
         Action::LeaveToClones { .. } => return false,
-        // These only read.
+        // These steps only read.
         Action::CheckFiles { .. } | Action::ReadFile { .. } | Action::VerifyImage { .. } => return false,
         _ => {}
     }
@@ -52,7 +52,7 @@ mod tests {
     fn no_command_changes_a_guest_of_another_host() {
         let guest =
             Guest { foreign: Some("the host x owns it".into()), ..testing::guest("web01", &[("uuid", "u"), ("disk0.kind", "raw")]) };
-        // A name that begins with another's is another's.
+        // Datasets that only share a prefix of their names are unrelated.
         let own = testing::guest("web01-b", &[("uuid", "v")]);
         let world = testing::world(vec![guest.clone(), own.clone()]);
         let change = set::Request { set: vec![("notes".into(), "new".into())], unset: Vec::new() };

@@ -1,4 +1,4 @@
-//! `pool init`: the datasets of chyves on a pool.
+//! `pool init`: creates the datasets of chyves on a pool.
 
 use super::Plan;
 use crate::action::Action;
@@ -11,28 +11,28 @@ use crate::zfs::guard::guards;
 use crate::zfs::inventory::LAYOUT;
 use uuid::Uuid;
 
-/// The datasets below a root whose file systems hold what may have come from anybody.
+/// The datasets below a root that hold file systems of unknown origin.
 pub const PARTS: [&str; 3] = ["guests", "images", "trash"];
 
-/// What is wanted, and what was seen of the place.
+/// The request, with what is known of the dataset.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// A pool, or the dataset that becomes the root.
+    /// A pool, or the dataset to use as the root.
     pub place: Dataset,
     /// Whether that dataset exists.
     pub exists: bool,
-    /// Where the pool's own file system is mounted, `none` and `legacy` included.
+    /// The mount point of the pool's own file system; can be `none` or `legacy`.
     pub mountpoint: Option<String>,
-    /// Where the root is to be mounted instead.
+    /// The mount point for the root, if the user chose one.
     pub wanted_mountpoint: Option<String>,
     /// A new host id, used if no other pool of this host has one.
     pub host: Uuid,
 }
 
-/// Plans the root with its parts.
+/// Plans the root dataset and the datasets below it.
 ///
 /// # Errors
-/// The place is taken, too deep, or on a pool that has a root.
+/// The dataset is in use, its name is too long, or the pool has a root already.
 pub fn init(world: &World, request: &Request) -> Result<Plan> {
     let root = if request.place.parent().is_none() { request.place.child("chyves") } else { request.place.clone() };
     if let Some(there) = world.roots.iter().find(|r| r.dataset.pool() == root.pool()) {
@@ -62,7 +62,8 @@ pub fn init(world: &World, request: &Request) -> Result<Plan> {
             return Err(Problem::usage(format!("`{wanted}` is not an absolute path")).on(wanted).hint("write --mountpoint /path"));
         }
         (Some(wanted), _) => Some(wanted.clone()),
-        // What is mounted nowhere gives its children no place; they need one for firmware variables and logs.
+        // The children of a file system without a mount point have none either, but guests need one for firmware variables
+        // and logs.
         (None, Some(p)) if p.starts_with('/') => None,
         (None, _) => Some(match world.host.os {
             Os::FreeBsd => format!("/var/db/chyves/{}", root.pool()),
@@ -70,7 +71,7 @@ pub fn init(world: &World, request: &Request) -> Result<Plan> {
         }),
     };
     let pair = |k: &str, v: String| (k.to_owned(), v);
-    // Never mounted themselves: a thousand mounts at boot help nobody, and an empty folder is all there would be.
+    // These datasets are not mounted: they contain only other datasets, and mounting them would slow down booting.
     let off = || vec![pair("canmount", "off".into())];
     let mut native = off();
     native.extend(mountpoint.map(|p| pair("mountpoint", p)));

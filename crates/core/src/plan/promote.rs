@@ -1,4 +1,5 @@
-//! `promote`: a clone becomes the owner of the snapshots that it shares with what it is a clone of, which then is its clone.
+//! `promote`: a clone takes over the snapshots that it shares with its origin, and the origin becomes its clone (`zfs
+//! promote`).
 
 use super::{Plan, own_guest};
 use crate::action::Action;
@@ -8,28 +9,28 @@ use crate::property::keys;
 use crate::value::{Dataset, GuestName, SnapshotRef};
 use crate::world::World;
 
-/// What has to be seen before.
+/// What has to be read before planning.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
     /// The datasets of the pool that are clones, each with its origin.
     pub origins: Vec<(Dataset, SnapshotRef)>,
-    /// Names of the snapshots of the guest, and of what it is a clone of, oldest first.
+    /// Names of the snapshots of the guest, and of its origin, oldest first.
     pub snapshots: (Vec<String>, Vec<String>),
-    /// GUIDs of both.
+    /// The GUIDs of both datasets.
     pub guids: Vec<(String, u64)>,
-    /// The guest that it is a clone of, if it is one, and the snapshot that this reverts to.
+    /// The guest that it is a clone of, if it is one, and the snapshot that that guest reverts to.
     pub other: Option<(GuestName, Option<String>)>,
 }
 
-/// What a guest is a clone of, if it is one.
+/// The origin of a guest that is a clone.
 pub fn origin(guest: &Guest) -> Option<SnapshotRef> {
     guest.origin.as_deref().and_then(|o| o.parse().ok())
 }
 
-/// The guest that a clone is of, and the snapshot that this reverts to. The world holds all guests.
+/// The guest that owns an origin snapshot, and the snapshot that that guest reverts to. The world must hold all guests.
 ///
 /// # Errors
-/// A stored value that its property does not allow.
+/// A stored value is invalid.
 pub fn other(world: &World, origin: &SnapshotRef) -> Result<Option<(GuestName, Option<String>)>> {
     let Some(other) = world.guests.iter().find(|guest| guest.dataset == origin.dataset) else { return Ok(None) };
     let reverts_to = other.checked(keys::REVERT_TO)?.map(|name| name.trim_start_matches('@').to_owned());
@@ -39,7 +40,7 @@ pub fn other(world: &World, origin: &SnapshotRef) -> Result<Option<(GuestName, O
 /// Plans a promotion.
 ///
 /// # Errors
-/// The guest is foreign, stands on an image, or has a snapshot of the same name as one that would come to it.
+/// The guest is foreign, depends on an image, or has a snapshot with the name of one that it would take over.
 pub fn promote(world: &World, guest: &Guest, facts: &Facts) -> Result<Plan> {
     own_guest(guest)?;
     let Some(origin) = origin(guest) else {

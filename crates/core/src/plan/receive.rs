@@ -1,7 +1,7 @@
-//! `receive`: a guest from a stream of `send`.
+//! `receive`: creates a guest from a stream of `send`.
 //!
-//! Nothing is received by force or onto something that exists, but for an increment, which goes onto the received guest
-//! that it builds on. What was received is foreign until `adopt`.
+//! Nothing is received with `-F` or onto an existing dataset, except an increment, which is received onto the guest that it
+//! is based on. A received guest is foreign until it is adopted.
 
 use super::{Moment, Plan, create};
 use crate::action::{Action, Onto};
@@ -14,22 +14,22 @@ use crate::world::World;
 use crate::zfs::inventory::NOBODY;
 use crate::zfs::stream::Header;
 
-/// Where a stream goes.
+/// Where a stream is received.
 #[derive(Debug, Clone)]
 pub struct Arrival {
-    /// What the guest will be called; the name that it had where none is given.
+    /// The guest's name [default: the name in the stream].
     pub name: Option<GuestName>,
     /// The pool [default: the primary one].
     pub pool: Option<String>,
-    /// Keep what came if the stream is cut off, to go on later.
+    /// Keep the partial state of an interrupted stream, so that it can be resumed.
     pub resumable: bool,
 }
 
 impl Arrival {
-    /// What the guest will be called.
+    /// The name of the guest.
     ///
     /// # Errors
-    /// The name in the stream can't be a guest's.
+    /// The name in the stream is not a valid guest name.
     pub fn name(&self, header: &Header) -> Result<GuestName> {
         if let Some(name) = &self.name {
             return Ok(name.clone());
@@ -40,21 +40,21 @@ impl Arrival {
     }
 }
 
-/// What is where an increment goes.
+/// The guest that an increment is received onto.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct There {
-    /// The GUID of the guest's dataset.
+    /// The GUID of its dataset.
     pub guid: u64,
-    /// That of its newest snapshot.
+    /// The GUID of its newest snapshot.
     pub newest: Option<u64>,
-    /// Whether it has a snapshot of the name of the one that is to come.
+    /// Whether it has a snapshot with the name of the incoming one.
     pub has: bool,
 }
 
 /// Plans a reception. The world must hold the guest of that name, if there is one.
 ///
 /// # Errors
-/// The name is taken, or an increment finds nothing that it builds on.
+/// The name is taken, or the base of an increment is missing.
 pub fn receive(world: &World, header: &Header, arrival: &Arrival, there: Option<There>, moment: &Moment) -> Result<Plan> {
     let root = world.place(arrival.pool.as_deref())?;
     create::guests_folder(root)?;
@@ -79,7 +79,7 @@ pub fn receive(world: &World, header: &Header, arrival: &Arrival, there: Option<
     Ok(arrive(world, &work, &root.guests().child(&name), Some((&header.snapshot, header.guid)), arrival.resumable))
 }
 
-/// Plans that a reception goes on that was cut off and left `work` behind.
+/// Plans to resume an interrupted reception with the partial dataset `work`.
 ///
 /// # Errors
 /// The name is taken.

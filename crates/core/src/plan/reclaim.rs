@@ -1,9 +1,9 @@
-//! `reclaim`: what dead VMs left is removed. Nothing of a running guest, and nothing that is not proved to be ours.
+//! `reclaim`: removes what dead VMs left on the host. It never touches a running guest or an object that is not proved to
+//! belong to chyves.
 //!
-//! The proofs: a guest's folder in the runtime folder bears its identity, and its locks say that nothing of it lives; a tap
-//! bears our exact token; a VM object is named by a record of this boot whose machine is dead; a jail and its root bear the
-//! identity in their names.
-//! Not here: what killed commands left on the pool (`repair`).
+//! The proofs: a guest's folder in the runtime folder is named by its UUID, and no process holds its locks; a tap has
+//! exactly our token; a VM object is named by a record of this boot and its process is dead; a jail and its root have the
+//! UUID in their names. Not here: what killed commands left on the pool (`repair`).
 
 use super::Plan;
 use crate::action::Action;
@@ -15,35 +15,36 @@ use crate::vmm::bhyve::Arch;
 use crate::vmm::bhyve::jail::Jail;
 use uuid::Uuid;
 
-/// What was found of one guest, besides what its dataset says.
+/// What was found of one guest on the host.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Left {
-    /// Something with its identity lives: on this host nothing that bears that identity is left over.
+    /// A process with this UUID is alive on this host, so nothing with this UUID is left over.
     pub alive: bool,
-    /// Its folder in the runtime folder, in which nothing holds a lock.
+    /// Its folder in the runtime folder exists, and no process holds a lock in it.
     pub folder: bool,
-    /// VM objects that its record names, each with whether some process works on it.
+    /// VM objects named by its record, each with whether a process is using it.
     pub vms: Vec<(String, bool)>,
-    /// The jail of its bhyve.
+    /// The jail of its bhyve process.
     pub jail: Option<LeftJail>,
-    /// Taps with its token.
+    /// Taps that have its token.
     pub taps: Vec<OwnTap>,
-    /// The process of a machine without a supervisor, as its record prints it.
+    /// The pid of a hypervisor process without a supervisor, from its record.
     pub machine: Option<u32>,
 }
 
-/// A jail that is left over, or what is left of one.
+/// A leftover jail, complete or in part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeftJail {
-    /// What it was made as.
+    /// The jail's definition.
     pub jail: Jail,
-    /// The ruleset of its /dev, where a record or a claim of chyves names it. Any other set may be somebody else's.
+    /// The ruleset of its devfs, if a record or a reservation of chyves names it. Any other ruleset may belong to somebody
+    /// else.
     pub ruleset: Option<u32>,
-    /// Whether the jail itself exists. Else only its ruleset and its root may.
+    /// Whether the jail itself exists; if not, only its ruleset and its root directory may be left.
     pub exists: bool,
-    /// Whether the file that describes it is there; jail(8) removes no jail without it.
+    /// Whether its configuration file exists; jail(8) needs it to remove the jail.
     pub described: bool,
-    /// The processor that it was made for.
+    /// The architecture that it was made for.
     pub arch: Arch,
 }
 
@@ -68,7 +69,7 @@ impl LeftJail {
 }
 
 impl Left {
-    /// Whether a process works on one of its VM objects.
+    /// Whether a process is using one of its VM objects.
     fn busy(&self) -> bool {
         self.vms.iter().any(|(_, busy)| *busy)
     }
@@ -78,7 +79,7 @@ impl Left {
     }
 }
 
-/// Whether there is something to removed of a guest, so that it is worth a look under its lock.
+/// Whether anything may have to be removed, so that it is worth taking the guest's lock to check.
 pub fn is_worth_a_look(guest: &Guest, left: &Left) -> bool {
     match guest.state {
         RunState::Orphaned => true,
@@ -87,7 +88,7 @@ pub fn is_worth_a_look(guest: &Guest, left: &Left) -> bool {
     }
 }
 
-/// Plans to removed what is left of a guest. `kill`: also its machine, where that runs without a supervisor.
+/// Plans to remove what is left of a guest. `kill`: also its hypervisor process, if that runs without a supervisor.
 pub fn guest(guest: &Guest, left: &Left, kill: bool) -> Plan {
     let name = &guest.name;
     match guest.state {
@@ -96,7 +97,7 @@ pub fn guest(guest: &Guest, left: &Left, kill: bool) -> Plan {
         }
         RunState::Orphaned if kill => {
             let stop = Action::Stop { guest: name.clone(), uuid: guest.uuid, dataset: guest.dataset.clone(), timeout: 0, force: true };
-            // Who takes it over to end it removes the rest.
+            // The supervisor that takes over the process to end it removes the rest.
             Plan { steps: vec![stop], notes: Vec::new() }
         }
         RunState::Orphaned => {
@@ -109,7 +110,7 @@ pub fn guest(guest: &Guest, left: &Left, kill: bool) -> Plan {
         RunState::Stopped | RunState::Crashed { .. } => {
             let mut plan = dead(name.as_str(), guest.uuid, left);
             if guest.mounted {
-                // Before the folder, so that what proves the rest goes last.
+                // The runtime folder is removed last, because it is the proof for everything else.
                 let forget = plan.steps.pop_if(|last| matches!(last, Action::Forget { .. }));
                 plan.push(Action::Unmount { dataset: guest.dataset.clone() });
                 plan.steps.extend(forget);
@@ -119,7 +120,7 @@ pub fn guest(guest: &Guest, left: &Left, kill: bool) -> Plan {
     }
 }
 
-/// Plans to remove the VM object and the jail of a dead bhyve: what keeps the guest's files in use, and would be in the way of
+/// Plans to remove the VM object and the jail of a dead bhyve process. They keep the guest's files in use and would block
 /// any command that unmounts, renames or deletes them.
 pub fn jail(who: &str, left: &Left) -> Plan {
     let mut plan = Plan::default();
@@ -130,7 +131,7 @@ pub fn jail(who: &str, left: &Left) -> Plan {
     plan
 }
 
-/// The VM objects and the jail. Where a process works on a VM, what it runs in stays.
+/// The VM objects and the jail. If a process is using a VM object, the jail is kept.
 fn objects(who: &str, left: &Left, plan: &mut Plan) {
     for (vm, busy) in &left.vms {
         if *busy {
@@ -146,12 +147,12 @@ fn objects(who: &str, left: &Left, plan: &mut Plan) {
     }
 }
 
-/// Plans to removed what is left of a machine whose guest is on no pool of this host any more.
+/// Plans to remove what is left of a guest that is on no pool of this host any more.
 pub fn stray(uuid: Uuid, left: &Left) -> Plan {
     dead(&format!("the guest {uuid}"), uuid, left)
 }
 
-/// Plans to unmount images that lie in no guest's drive.
+/// Plans to unmount images that no guest's drive uses.
 pub fn images(mounted: &[Dataset], used: &dyn Fn(&Dataset) -> Vec<GuestName>) -> Plan {
     let free = mounted.iter().filter(|d| used(d).is_empty());
     Plan { steps: free.map(|d| Action::LetGo { dataset: d.clone() }).collect(), notes: Vec::new() }
@@ -170,7 +171,7 @@ fn dead(who: &str, uuid: Uuid, left: &Left) -> Plan {
         }
         plan.push(Action::Host(Intent::RemoveTap { tap: own.tap.clone(), owner: own.token.clone() }));
     }
-    // While a process works on its machine, what tells of it stays.
+    // The record of a VM is kept while a process is using it.
     if left.folder && !left.busy() {
         plan.push(Action::Forget { guest: who.to_owned(), uuid });
     }
@@ -238,7 +239,7 @@ mod tests {
         let mut used = left(&g);
         used.taps[0].open = true;
         assert!(guest(&g, &used, true).notes[0].contains("it is open in another process"));
-        // A copy of this guest on another pool runs: the identity on taps and folders is its too.
+        // A copy of this guest on another pool is running, and its taps and folders have the same UUID.
         let elsewhere = Left { alive: true, folder: false, ..left(&g) };
         assert!(!is_worth_a_look(&g, &elsewhere));
         assert!(guest(&g, &elsewhere, true).steps.is_empty() && stray(g.uuid, &elsewhere).steps.is_empty());
@@ -261,14 +262,14 @@ mod tests {
             .collect();
         assert!(texts.len() == 2 && texts[1].contains("/tank/disk0.raw nullfs rw"), "{texts:?}");
         assert!(matches!(plan.steps[0], Action::MakeFolder { .. }));
-        // Where only its root is there, jail(8) is not asked.
+        // If only its root directory exists, jail(8) is not run.
         let plan = jail("web01", &of(false, false));
         assert!(!plan.script(Os::FreeBsd).contains("jail -q"), "{plan:?}");
-        // A ruleset that nothing says is ours may be somebody else's.
+        // A ruleset that is not recorded as ours may belong to somebody else.
         let unknown = Left { jail: Some(LeftJail { ruleset: None, ..left_jail(g.uuid) }), ..Left::default() };
         assert!(!jail("web01", &unknown).script(Os::FreeBsd).contains("delset"));
         assert!(is_worth_a_look(&g, &of(false, false)));
-        // What somebody works in stays, and so does what lives.
+        // Whatever is in use by a process is kept.
         let busy = Left { vms: vec![("web01".into(), true)], ..of(true, true) };
         assert!(jail("web01", &busy).steps.is_empty());
         assert!(jail("web01", &Left { alive: true, ..of(true, true) }).steps.is_empty());

@@ -1,4 +1,5 @@
-//! `rename` and `move`: another name, another pool. Who the guest is stays: UUID, MAC addresses, serials, firmware variables.
+//! `rename` and `move`: another name, another pool. The identity is kept: UUID, MAC addresses, serial numbers, firmware
+//! variables.
 
 use super::snapshot::volumes;
 use super::{Moment, Plan, clone, copy_path, create, delete, free, own_guest, pairs, stopped, values};
@@ -12,27 +13,27 @@ use crate::zfs::Dialect;
 use crate::zfs::args::Pair;
 use std::collections::BTreeMap;
 
-/// What has to be seen before.
+/// What has to be read before planning.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
     /// The GUID of the guest's dataset.
     pub guid: u64,
-    /// Datasets that stand on its snapshots.
+    /// Datasets that depend on its snapshots.
     pub clones: Vec<String>,
-    /// Whether its identity is in the trash already.
+    /// Whether the trash already contains a guest with this UUID.
     pub trashed: bool,
-    /// How many snapshots it has.
+    /// The number of its snapshots.
     pub snapshots: usize,
-    /// About how much each of its datasets has to be sent.
+    /// Estimated bytes to send from each of its datasets.
     pub sizes: BTreeMap<Dataset, Size>,
-    /// What was set on its datasets by ZFS itself.
+    /// Native ZFS properties that the user set on its datasets.
     pub natives: BTreeMap<Dataset, Vec<Pair>>,
 }
 
-/// Plans another name for a guest. The world must hold both names.
+/// Plans to rename a guest. The world must hold the guests of both names.
 ///
 /// # Errors
-/// The guest runs or is foreign, the name is taken, or this ZFS can't rename what has clones.
+/// The guest is running or foreign, the name is taken, or this ZFS cannot rename datasets that have clones.
 pub fn rename(world: &World, guest: &Guest, name: &GuestName, facts: &Facts) -> Result<Plan> {
     own_guest(guest)?;
     if *name == guest.name {
@@ -59,10 +60,10 @@ pub fn rename(world: &World, guest: &Guest, name: &GuestName, facts: &Facts) -> 
     Ok(plan)
 }
 
-/// Plans a guest's way to another pool: a full copy that is proved whole, then the original goes to the trash.
+/// Plans to move a guest to another pool: a full copy is made and verified, then the original is moved to the trash.
 ///
 /// # Errors
-/// The guest runs or is foreign, the pool is offline or unknown, or the name is taken there.
+/// The guest is running or foreign, the pool is offline or unknown, or the name is taken there.
 pub fn relocate(world: &World, guest: &Guest, pool: &str, facts: &Facts, moment: &Moment) -> Result<Plan> {
     own_guest(guest)?;
     let root = world.place(Some(pool))?;
@@ -91,14 +92,14 @@ pub fn relocate(world: &World, guest: &Guest, pool: &str, facts: &Facts, moment:
     if guest.is_template() {
         plan.push(Action::SetReadonly { dataset: to.clone(), on: true });
     }
-    // One of the two is a guest at any time, never both.
+    // At any time exactly one of the two datasets is the guest.
     if guest.mounted {
         plan.push(Action::Unmount { dataset: guest.dataset.clone() });
     }
     let mut place = delete::place(world, guest, facts.guid, facts.trashed)?;
     let mut away = delete::into_trash(world, guest, &moment.now, &place);
     if world.host.dialect == Dialect::Fuse && !facts.clones.is_empty() {
-        // Marked as deleted where it is.
+        // The dataset is only marked as deleted and keeps its place.
         away.pop();
         place = guest.dataset.clone();
     }

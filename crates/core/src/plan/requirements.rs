@@ -1,6 +1,6 @@
-//! What a guest's start wants of its host, read from its settings. The host is looked at for these things and no others.
+//! Derives what a guest's start needs from its host from the guest's settings. The host is inspected for these needs only.
 //!
-//! Not here: whether the host has them (`check`), and the machine itself ([`super::machine`]).
+//! Not here: whether the host meets them (`check`), and the VM's description ([`super::machine`]).
 
 use super::drives::Drive;
 use super::firmware::Firmware;
@@ -21,22 +21,22 @@ use crate::vmm::machine::{FwCfg, FwCfgContent, Tpm};
 use crate::world::{HostFacts, World};
 use std::net::SocketAddr;
 
-/// What bhyve loads for a NIC on the user network.
+/// The library that bhyve loads for a NIC on the user network.
 const SLIRP: &str = "/usr/local/lib/libslirp.so.0";
-/// The device by which netmap and VALE are opened.
+/// The device node through which netmap and VALE are opened.
 const NETMAP: &str = "/dev/netmap";
 
-/// What the start of a guest wants.
+/// What the start of a guest needs.
 ///
 /// # Errors
-/// A stored value that its property does not allow, or a guest without a folder.
+/// A stored value is invalid, or the guest has no folder.
 pub fn wants(world: &World, guest: &Guest, occasion: Occasion) -> Result<Wants> {
     let spec = guest.spec()?;
-    // That its firmware can't be had is told with everything else, where the start is planned.
+    // Missing firmware is reported with all other problems when the start is planned.
     let firmware = super::firmware::of(world, guest, &spec).unwrap_or_default();
     let mut wants = of(guest, &spec, &world.host, firmware.as_ref(), occasion)?;
     if super::start::permitted(world, guest).is_err() {
-        // The start is refused; nothing that the guest names is opened before that.
+        // The start is going to be refused; nothing that the guest's settings name is inspected before that.
         wants.paths.retain(|wanted| matches!(wanted.path, FilePath::Below { .. }));
         wants.attached.clear();
     }
@@ -62,13 +62,13 @@ pub(super) fn of(guest: &Guest, spec: &Spec, host: &HostFacts, firmware: Option<
         nodes: Vec::new(),
         passthru: Vec::new(),
         ports: Vec::new(),
-        // The port is its own until the end of its run.
+        // At a reboot the guest still holds its VNC port.
         vnc: spec.screen.as_ref().filter(|_| !again).map(|screen| SocketAddr::new(screen.address, screen.port)),
         boot_order: firmware.is_some_and(|firmware| firmware.image.is_none()) && spec.disks.iter().any(has_boot_index),
         emulations: false,
     };
     for disk in &spec.disks {
-        // A file in a file system that is not mounted can't be seen, and nobody can have it open.
+        // A file in an unmounted file system cannot be inspected, and no process can have it open.
         if disk.kind == DiskKind::Raw && !guest.mounted {
             continue;
         }
@@ -82,7 +82,7 @@ pub(super) fn of(guest: &Guest, spec: &Spec, host: &HostFacts, firmware: Option<
             need,
         });
     }
-    // Its taps are its own until the end of its run.
+    // At a reboot the guest still holds its taps.
     for net in spec.nets.iter().filter(|net| !again && backend(net, host.vmm) == Backend::Bridge) {
         wants.nics.push(WantedNic {
             nic: format!("net{}", net.number),
@@ -95,7 +95,7 @@ pub(super) fn of(guest: &Guest, spec: &Spec, host: &HostFacts, firmware: Option<
         let nic = format!("net{}", net.number);
         match backend(net, host.vmm) {
             Backend::Vale => wants.netmap(&format!("{nic} of `{}`", guest.name)),
-            // One that can't be read is told where the machine is made.
+            // An invalid text is reported when the VM's description is built.
             Backend::Netgraph => {
                 let node = net.netgraph.as_ref().and_then(|text| text.parse::<GraphHook>().ok());
                 wants.nodes.extend(node.map(|node| (nic, node.path)));
@@ -105,7 +105,7 @@ pub(super) fn of(guest: &Guest, spec: &Spec, host: &HostFacts, firmware: Option<
         }
     }
     for (number, text) in &spec.pcidevs {
-        // A text that is no device is told where the machine is made.
+        // An invalid text is reported when the VM's description is built.
         if let Ok(device) = parse_pcidev(text, Owner { guest: guest.uuid, number: *number }) {
             wants.device(&device, &format!("pcidev_{number} of `{}`", guest.name), host.vmm);
         }
@@ -123,17 +123,17 @@ pub(super) fn of(guest: &Guest, spec: &Spec, host: &HostFacts, firmware: Option<
         }
     }
     if Release::from(host.release) < Feature::Slirp.since() {
-        // It is refused with the release that has it.
+        // It is refused together with the release that supports it.
         wants.paths.retain(|wanted| !matches!(wanted.need, Need::Package(_)));
     }
     if again {
-        // What bhyve makes itself its last machine has left, and is removed before the next.
+        // Sockets that bhyve creates were left by the previous process and are removed before the next one starts.
         wants.paths.retain(|wanted| wanted.need != Need::Absent);
     }
     Ok(wants)
 }
 
-/// The folder in which a socket is made.
+/// The directory in which a socket is created.
 fn folder_of(socket: &str) -> &str {
     match socket.rsplit_once('/') {
         Some(("", _)) | None => "/",
@@ -141,18 +141,18 @@ fn folder_of(socket: &str) -> &str {
     }
 }
 
-/// Whether a disk has a place of its own in the order of booting.
+/// Whether a disk has an explicit boot index.
 fn has_boot_index(disk: &DiskSpec) -> bool {
     disk.options.as_ref().and_then(|text| text.parse::<BlockOptions>().ok()).is_some_and(|options| options.bootindex.is_some())
 }
 
-/// Whether a disk is only read. Options that can't be read are told where the disk is made.
+/// Whether a disk is opened read-only. Invalid options are reported where the disk device is built.
 pub(super) fn is_read_only(disk: &DiskSpec) -> bool {
     disk.options.as_ref().and_then(|text| text.parse::<BlockOptions>().ok()).is_some_and(|options| options.ro)
 }
 
 impl Wants {
-    /// What its TPM and the items for its firmware want. Texts that are none are told where the machine is made.
+    /// The needs of its TPM and of fw_cfg items. Invalid texts are reported when the VM's description is built.
     fn firmware_extras(&mut self, guest: &Guest, spec: &Spec) {
         let mut want = |path: String, key: &str, need: Need| {
             self.paths.push(WantedPath { path: path.into(), what: format!("{key} of `{}`", guest.name), need });
@@ -169,12 +169,12 @@ impl Wants {
         }
     }
 
-    /// A NIC that is reached by netmap.
+    /// A NIC that uses netmap.
     fn netmap(&mut self, what: &str) {
         self.paths.push(WantedPath { path: NETMAP.into(), what: what.to_owned(), need: Need::Netmap });
     }
 
-    /// What the user's own arguments for bhyve name.
+    /// The needs of the user's own bhyve arguments.
     fn own_arguments(&mut self, guest: &Guest, spec: &Spec) {
         let what = format!("{} of `{}`", keys::BARGS, guest.name);
         let mut want = |path: String, need: Need| self.paths.push(WantedPath { path: path.into(), what: what.clone(), need });
@@ -186,7 +186,7 @@ impl Wants {
                 Given::Tpm(Tpm::Swtpm { socket }) => want(socket, Need::Socket),
                 Given::File { path, write } => want(path, if write { Need::Write } else { Need::Read }),
                 Given::Serial(SerialEnd::Device(device)) => self.ports.push((keys::BARGS.to_owned(), device)),
-                // What a file of settings names is bhyve's to report.
+                // Paths in a configuration file are reported by bhyve itself.
                 Given::Serial(_) | Given::Unknown(_) => {}
             }
         }
@@ -200,14 +200,15 @@ impl Wants {
         self.paths.push(WantedPath { path: SLIRP.into(), what: what.to_owned(), need: Need::Package("libslirp") });
     }
 
-    /// A terminal device at a serial port. On FreeBSD an nmdm(4) is made by looking at it, so looking shows nothing.
+    /// A terminal device at a serial port. On FreeBSD, opening an nmdm(4) device creates it, so a check would prove
+    /// nothing.
     fn terminal(&mut self, end: &SerialEnd, what: &str, vmm: Vmm) {
         if let (SerialEnd::Device(path), Vmm::Qemu) = (end, vmm) {
             self.paths.push(WantedPath { path: path.as_str().into(), what: what.to_owned(), need: Need::Read });
         }
     }
 
-    /// What one more device wants.
+    /// The needs of one more device.
     fn device(&mut self, device: &Device, what: &str, vmm: Vmm) {
         let mut want = |path: &str, need: Need| self.paths.push(WantedPath { path: path.into(), what: what.to_owned(), need });
         let written = |ro: bool| if ro { Need::Read } else { Need::Write };
@@ -247,28 +248,28 @@ impl Wants {
                 self.passthru.push(device.host);
             }
             Device::Uart(uart) => self.terminal(&uart.end, what, vmm),
-            // QEMU has none of these.
+            // QEMU does not support these.
             Device::Raw(_) | Device::Nic(_) if vmm == Vmm::Qemu => {}
             Device::Raw(raw) => {
-                // What else it may do with a path is not known: one that is absent may be one that it makes.
+                // It is unknown what the device does with the path: an absent one may be one that it creates.
                 let need = if raw.is_disk() { written(raw.has_word("ro")) } else { Need::Any };
                 raw.opens().paths.iter().for_each(|path| want(path, need));
                 self.emulations = true;
             }
             Device::Nic(Nic { backend: NetBackend::User(_), .. }) => want(SLIRP, Need::Package("libslirp")),
             Device::Nic(Nic { backend: NetBackend::Vale(_) | NetBackend::Netmap(_), .. }) => self.netmap(what),
-            // They open nothing.
+            // These open no files.
             Device::HostBridge(_) | Device::Lpc | Device::RamDisk(_) | Device::Nic(_) | Device::Rng | Device::Tablet | Device::Filler => {}
         }
     }
 
-    /// What the drives of the run add: a medium in one is to be booted before the disks.
+    /// Adds the needs of the run's drives: a medium in one boots before the disks.
     pub fn boot_from(&mut self, drives: &[Drive]) {
         let packaged = self.loader == Loader::Uefi && self.firmware.as_ref().is_some_and(|firmware| firmware.image.is_none());
         self.boot_order |= packaged && drives.iter().any(|drive| drive.image().is_some());
     }
 
-    /// Whether a loader's own program is needed besides the hypervisor's.
+    /// The loader program that is needed besides the hypervisor.
     pub const fn loader_program(&self) -> Option<&'static str> {
         match self.loader {
             Loader::Bhyveload => Some("bhyveload"),
@@ -292,7 +293,7 @@ fn modules(spec: &Spec, host: &HostFacts) -> Vec<&'static str> {
             }
             all
         }
-        // Linux loads what is asked for by itself.
+        // Linux loads modules on demand.
         Os::Linux => Vec::new(),
     }
 }
