@@ -1,7 +1,7 @@
-//! Whether KVM really works here for ordinary guests: a device file alone proves nothing, since hosts exist that have it
-//! and whose guests then hang in their firmware. Cheap reasons for a no first, then a trial with a guest of one sector.
+//! Whether KVM works on this host for ordinary guests. The presence of `/dev/kvm` proves nothing: on some hosts it exists and
+//! guests hang in their firmware. Cheap checks run first, then a trial with a guest of one boot sector.
 //!
-//! Not here: which accelerator a guest gets (`accel=auto|kvm|tcg`, a matter of the planner).
+//! Not here: which accelerator a guest uses (`accel=auto|kvm|tcg`), which the planner decides.
 
 use crate::confine::{self, Place};
 use crate::hostfs::{kernel, own};
@@ -17,19 +17,19 @@ use std::path::Path;
 use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant};
 
-/// How long the trial may take; where KVM works it takes a fraction.
+/// Time limit of the trial. Where KVM works it takes a fraction of this.
 const TRIAL: Duration = Duration::from_secs(5);
-/// What the trial's guest writes to the port.
+/// The byte that the trial guest writes to the exit port.
 const WORD: u8 = 0x2a;
-/// What QEMU makes of it: its exit status where the guest ran.
+/// QEMU's exit status after the guest wrote [`WORD`] to the exit port.
 pub const STATUS: i32 = ((WORD as i32) << 1) | 1;
 
-/// Whether guests can be run by KVM.
+/// Whether this host can run guests with KVM.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kvm {
-    /// They can.
+    /// Whether KVM works.
     pub works: bool,
-    /// How that is known, or why not; a fragment.
+    /// The evidence, or the reason why KVM does not work; a sentence fragment.
     pub reason: String,
 }
 
@@ -39,7 +39,7 @@ impl Kvm {
     }
 }
 
-/// What is kept for the rest of this boot.
+/// The result of a trial, cached until the next boot.
 #[derive(Serialize, Deserialize)]
 struct Kept {
     boot: String,
@@ -47,7 +47,7 @@ struct Kept {
     kvm: Kvm,
 }
 
-/// Whether KVM works with this QEMU. A trial is made once a boot and its result kept in the runtime folder.
+/// Whether KVM works with this QEMU binary. The trial runs once per boot; its result is cached in the runtime folder.
 pub fn kvm(rt: &Runtime, qemu: &str) -> Kvm {
     if let Some(no) = cheap_no(Path::new("/dev/kvm"), Path::new("/proc/cpuinfo")) {
         return no;
@@ -59,7 +59,7 @@ pub fn kvm(rt: &Runtime, qemu: &str) -> Kvm {
     })
 }
 
-/// What is known since this boot, or else what the trial says.
+/// The result cached since this boot, or else that of a new trial.
 fn remembered(path: &Path, boot: &str, qemu: &str, trial: impl FnOnce() -> Kvm) -> Kvm {
     let bytes = own::read(path, 1 << 16).ok();
     let kept = bytes.and_then(|bytes| serde_json::from_slice::<Kept>(&bytes).ok());
@@ -69,13 +69,13 @@ fn remembered(path: &Path, boot: &str, qemu: &str, trial: impl FnOnce() -> Kvm) 
     let kvm = trial();
     let kept = Kept { boot: boot.to_owned(), qemu: qemu.to_owned(), kvm: kvm.clone() };
     if let Ok(bytes) = serde_json::to_vec(&kept) {
-        // Not kept, it is tried again next time.
+        // If the result cannot be stored, the next call repeats the trial.
         drop(own::replace(path, &bytes));
     }
     kvm
 }
 
-/// Reasons that cost nothing to find.
+/// Checks that need no trial.
 fn cheap_no(device: &Path, cpuinfo: &Path) -> Option<Kvm> {
     match kernel::device(device) {
         Ok(_) => {}
@@ -84,7 +84,7 @@ fn cheap_no(device: &Path, cpuinfo: &Path) -> Option<Kvm> {
         }
         Err(e) => return Some(Kvm::no(format!("cannot open {}: {e}", device.display()))),
     }
-    // Other processors than x86 have no such flags; there the trial decides.
+    // Only x86 processors have these flags; on others the trial decides.
     let text = kernel::text(cpuinfo).unwrap_or_default();
     let flags = text.lines().find_map(|line| line.strip_prefix("flags")?.split_once(':'))?.1;
     if flags.split_ascii_whitespace().any(|flag| flag == "vmx" || flag == "svm") {
@@ -102,10 +102,11 @@ fn try_it(rt: &Runtime, spawner: &Spawner, qemu: &str) -> Kvm {
     }
 }
 
-/// Runs the trial's guest by an accelerator, confined as any guest's QEMU is: its exit status, or none where it did not end in time.
+/// Runs the trial guest with an accelerator, confined like the QEMU of any guest. Returns its exit status, or none if it did
+/// not exit in time.
 ///
 /// # Errors
-/// It can't be run, in words.
+/// QEMU cannot be run; the text is the reason.
 pub fn trial(
     rt: &Runtime,
     spawner: &Spawner,
@@ -137,7 +138,7 @@ pub fn trial(
     ended
 }
 
-/// The strongest confinement that this host has.
+/// The strongest confinement that this host supports.
 fn confinement(kvm: bool) -> Confinement {
     let (level, _) = facts::confinement().limit(Level::Full);
     let sandbox =
@@ -146,9 +147,9 @@ fn confinement(kvm: bool) -> Confinement {
     Confinement { wanted: Level::Full, level, reasons: Vec::new(), means }
 }
 
-/// 512 bytes that write one word to the port of `isa-debug-exit` and rest.
+/// A boot sector of 512 bytes that writes one byte to the port of `isa-debug-exit` and halts.
 fn boot_sector() -> [u8; 512] {
-    // mov dx, 0xf4; mov al, WORD; out dx, al; then for ever: cli; hlt
+    // mov dx, 0xf4; mov al, WORD; out dx, al; then loop: cli; hlt
     const CODE: [u8; 10] = [0xba, 0xf4, 0x00, 0xb0, WORD, 0xee, 0xfa, 0xf4, 0xeb, 0xfd];
     let mut sector = [0; 512];
     sector[..CODE.len()].copy_from_slice(&CODE);
@@ -157,7 +158,7 @@ fn boot_sector() -> [u8; 512] {
     sector
 }
 
-/// The descriptor of the boot sector.
+/// The descriptor number at which QEMU gets the boot sector.
 const SECTOR: i32 = 20;
 
 fn command(qemu: &Path, accel: &str) -> Cmd {
@@ -170,7 +171,7 @@ fn command(qemu: &Path, accel: &str) -> Cmd {
         .args(["-device", "ide-hd,drive=trial"])
 }
 
-/// None if it did not end in time.
+/// Waits for the child to exit; none if it does not exit within the time.
 fn wait(mut child: Child, within: Duration) -> std::io::Result<Option<ExitStatus>> {
     let deadline = Instant::now() + within;
     loop {

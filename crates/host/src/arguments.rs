@@ -1,6 +1,6 @@
-//! Arguments that others must not see: where an address on the command line has a password, this program replaces itself
-//! with one whose arguments don't, and reads the real ones from a pipe. The list of processes, which every user can read,
-//! shows the password only for the moment that this takes.
+//! Keeps passwords in arguments out of the process list, which every user can read. If an address on the command line contains
+//! a password, this program re-executes itself with masked arguments and reads the real ones from a pipe. The password is
+//! visible only until then.
 //!
 //! Not here: what the arguments mean.
 
@@ -15,19 +15,19 @@ use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::process::CommandExt;
 
-/// Which process the real arguments are for, and the descriptor that they come from.
+/// The environment variable that names the process for which the real arguments are, and the descriptor to read them from.
 const VARIABLE: &str = "CHYVES_ARGUMENTS";
-/// A pipe takes so much without a reader.
+/// A pipe accepts at least this many bytes without a reader.
 const LIMIT: usize = 16 << 10;
 
-/// The arguments as they were typed. Where they hold a password, it is kept from the list of processes first.
+/// The arguments as typed. If they contain a password, it is first removed from the process list.
 pub fn typed() -> Vec<OsString> {
     let own: Vec<OsString> = std::env::args_os().collect();
     if let Some(real) = handed_over() {
         return real;
     }
     if own.iter().any(|word| word.to_str().is_some_and(is_secret)) {
-        // Where it can't be done, the command is done nevertheless: the password was visible already.
+        // If hiding fails, the command runs nevertheless: the password was already visible.
         drop(hide(&own));
     }
     own
@@ -39,7 +39,7 @@ fn hide(own: &[OsString]) -> std::io::Result<()> {
         return Ok(());
     }
     let exe = Spawner::this_program().map_err(std::io::Error::other)?.exe;
-    // It has to survive the next line but one.
+    // Not close-on-exec: it has to survive the exec below.
     let (from, to) = pipe_with(PipeFlags::empty())?;
     File::from(to).write_all(&text)?;
     let mut command = child::command_of_user(&exe);
@@ -51,16 +51,17 @@ fn hide(own: &[OsString]) -> std::io::Result<()> {
     Err(command.exec())
 }
 
-/// What the program that this one replaced left.
+/// The arguments that the program before the exec left in the pipe.
 fn handed_over() -> Option<Vec<OsString>> {
     let value = std::env::var(VARIABLE).ok()?;
     let (process, number) = value.split_once(':')?;
-    // A child of that process inherits the variable, and nothing else.
+    // A child of that process inherits the variable, but not the descriptor.
     if process.parse() != Ok(std::process::id()) {
         return None;
     }
     let number = number.parse().ok().filter(|number| *number > 2)?;
-    // SAFETY: the process id says that this program opened it for itself, and nothing else here has been opened yet.
+    // SAFETY: the process id shows that this program opened the descriptor for itself, and nothing else has been opened here
+    // yet.
     #[allow(unsafe_code)]
     let mut from = unsafe { File::from_raw_fd(number) };
     let mut bytes = Vec::new();

@@ -1,9 +1,9 @@
-//! The catalogue of images: a person's own tables, and the catalogue in force, which comes with the program or was installed
-//! from a signed file.
+//! The catalogue of images: the administrator's own tables, and the catalogue in force, which comes with the program or was
+//! installed from a signed file.
 //!
-//! * [`update`]: reading and checking one that is to be installed
+//! * [`update`]: reading and checking a catalogue that is about to be installed
 //!
-//! Not here: what a table says, and which catalogue is in force (chyves-core `catalogue`).
+//! Not here: the contents of a table, and which catalogue is in force (chyves-core `catalogue`).
 
 pub mod update;
 
@@ -18,12 +18,12 @@ use chyves_core::value::printable;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-/// No table is larger.
+/// Size limit of a table, in bytes.
 const LIMIT: u64 = 1 << 20;
-/// Two catalogues and a key, as JSON.
+/// Size limit of the state file, in bytes: two catalogues and a key, as JSON.
 const STATE_LIMIT: u64 = 16 << 20;
 
-/// The folder of a person's own tables; `CHYVES_CATALOGUE` names another.
+/// The folder of the administrator's own tables; `CHYVES_CATALOGUE` overrides it.
 pub fn folder() -> PathBuf {
     let usual = match facts::os() {
         Os::FreeBsd => "/usr/local/etc/chyves/catalogue.d",
@@ -37,10 +37,10 @@ fn cant(path: &Path, e: &std::io::Error) -> Problem {
     Problem::failed(format!("cannot read the catalogue `{shown}`")).on(&shown).because(e)
 }
 
-/// A person's own entries, in the order of their files' names.
+/// The administrator's own entries, in the order of their files' names.
 ///
 /// # Errors
-/// A table can't be read, or can't be used.
+/// A table cannot be read, or is invalid.
 pub fn own() -> Result<Vec<Entry>> {
     let folder = folder();
     let mut files = match named::list(&folder) {
@@ -57,15 +57,15 @@ pub fn own() -> Result<Vec<Entry>> {
     Ok(all)
 }
 
-/// The file of what is installed.
+/// Path of the file that records the installed catalogue.
 pub fn state_file(runtime: &Runtime) -> PathBuf {
     runtime.lasting().join("catalogue.json")
 }
 
-/// What is installed; nothing where this user may not read it.
+/// The installed catalogue; empty if this user has no permission to read it.
 ///
 /// # Errors
-/// The file can't be read, or is damaged.
+/// The file cannot be read, or is damaged.
 pub fn state(runtime: &Runtime) -> Result<State> {
     let path = state_file(runtime);
     let text = match own_files::text(&path, STATE_LIMIT) {
@@ -81,15 +81,15 @@ pub fn state(runtime: &Runtime) -> Result<State> {
     })
 }
 
-/// The catalogue in force, without a person's own tables.
+/// The catalogue in force, without the administrator's own tables.
 ///
 /// # Errors
-/// As [`state`], or the installed one can't be used.
+/// As [`state`], or the installed catalogue is invalid.
 pub fn in_force() -> Result<Catalogue> {
     Ok(state(&Runtime::from_env())?.in_force()?.0)
 }
 
-/// All that is known: the catalogue in force, a person's own entries before its systems.
+/// Every known entry: the administrator's own, then those of the catalogue in force.
 ///
 /// # Errors
 /// As [`own`] and [`in_force`].

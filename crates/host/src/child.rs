@@ -13,16 +13,16 @@ use std::sync::Once;
 
 /// The first descriptor after the standard streams.
 const FIRST: i32 = 3;
-/// What a child may create is for its owner only.
+/// Files that a child creates are accessible to their owner only.
 const UMASK: Mode = Mode::RWXG.union(Mode::RWXO);
-/// The variables of chyves itself that its own hidden commands need.
+/// The environment variables that chyves' own hidden commands inherit.
 const OWN_VARIABLES: [&str; 6] =
     [runtime::ROOT_VARIABLE, runtime::LASTING_VARIABLE, run::PATH_VARIABLE, trace::VARIABLE, trace::OUTPUT_VARIABLE, "CHYVES_CATALOGUE"];
 
-/// Makes every descriptor that this process was started with close-on-exec, except its standard streams, and sets the
-/// umask. What is opened later is close-on-exec anyway. A cron job's lock or a pipe of a calling script is so never passed on.
+/// Makes every descriptor that this process inherited close-on-exec, except the standard streams, and sets the umask.
+/// Descriptors opened later are close-on-exec anyway. So a cron job's lock or a calling script's pipe is never passed on.
 ///
-/// The program calls it first; each function below calls it for those that use this crate in another way.
+/// `main` calls it first; each function below calls it too, for other users of this crate.
 pub fn detach_from_caller() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -32,16 +32,16 @@ pub fn detach_from_caller() {
     });
 }
 
-/// A program that knows nothing of the caller: chyves' own `PATH` ([`run::search_path`]), `LC_ALL` and, in a lab, `CHYVES_LAB`
-/// are its whole environment.
+/// A program with a clean environment: only chyves' own `PATH` ([`run::search_path`]), `LC_ALL` and, in a lab, `CHYVES_LAB`.
 pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
     let mut command = becoming(program);
-    // A Ctrl-C at the terminal is for chyves, which finishes the step and undoes it. A new group also ends as one.
+    // Ctrl-C at the terminal must reach only chyves, which finishes the step and undoes it. A process group can also be killed
+    // as a whole.
     command.process_group(0);
     command
 }
 
-/// The same for a program that this process becomes, or that makes a session of its own.
+/// Like [`command`], for a program that this process execs, or that starts a session of its own.
 #[expect(clippy::disallowed_methods, reason = "the fence of child processes points here")]
 pub(crate) fn becoming(program: impl AsRef<OsStr>) -> Command {
     detach_from_caller();
@@ -50,24 +50,24 @@ pub(crate) fn becoming(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// A hidden command of chyves itself, which also needs to know where chyves keeps its files.
+/// A hidden command of chyves itself, which also inherits the variables that name chyves' folders.
 pub fn own_command(program: impl AsRef<OsStr>) -> Command {
     with_own_variables(command(program))
 }
 
-/// The same for one that makes a session of its own, which the first of a group can't.
+/// Like [`own_command`], for one that starts a session of its own, which a process group leader cannot do.
 pub(crate) fn own_session(program: impl AsRef<OsStr>) -> Command {
     with_own_variables(becoming(program))
 }
 
 fn with_own_variables(mut command: Command) -> Command {
-    // It may outlive the terminal that a trace goes to.
+    // A trace to the terminal is not passed on: the command may outlive the terminal.
     let known = |name: &&str| std::env::var_os(name).filter(|value| *value != trace::SCREEN).map(|value| (name.to_string(), value));
     command.envs(OWN_VARIABLES.iter().filter_map(known));
     command
 }
 
-/// A program of the person who typed the command, such as their tmux: it keeps their environment and working directory.
+/// A program of the user who typed the command, such as tmux: it keeps the user's environment and working directory.
 #[expect(clippy::disallowed_methods, reason = "the fence of child processes points here")]
 pub(crate) fn command_of_user(program: &Path) -> Command {
     detach_from_caller();
@@ -89,13 +89,13 @@ mod tests {
 
     #[test]
     fn a_descriptor_that_was_inherited_is_not_passed_on() {
-        // Stands for one that was open before this process began.
+        // Represents a descriptor that was open before this process started.
         let held = std::fs::File::open("/dev/null").unwrap();
         rustix::io::fcntl_setfd(&held, rustix::io::FdFlags::empty()).unwrap();
         close_fds::set_fds_cloexec(FIRST, &[]);
         let output = command("/bin/ls").args(["/proc/self/fd"]).output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
-        // 3 is the folder that is being listed.
+        // 3 is the directory that is being listed.
         assert!(text.lines().all(|fd| ["0", "1", "2", "3"].contains(&fd)), "{text}");
     }
 }

@@ -1,7 +1,7 @@
-//! A person at a guest's console: the terminal is raw while they are there, and as before on every way out.
+//! The client side of a guest's console: the terminal is in raw mode while attached, and restored on every way out.
 //!
-//! The supervisor owns the first serial port and keeps the connection over a guest's reboot; here bytes only pass through.
-//! [`port`] sits at the others; [`marks`] tells the replayed log from what is said now.
+//! The supervisor owns the first serial port and keeps the connection across reboots of the guest; here bytes only pass
+//! through. [`port`] connects to the other ports; [`marks`] separates the replayed log from live output.
 
 mod marks;
 pub mod port;
@@ -20,46 +20,47 @@ use std::os::unix::net::UnixStream;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-/// Control and `]`: leaves the console.
+/// Ctrl-]: detaches from the console.
 const ESCAPE: u8 = 0x1d;
-/// A guest that said nothing for so long after the last input has answered it.
+/// After the last input, a guest that has been silent for this long counts as having answered.
 const QUIET: Duration = Duration::from_secs(1);
-/// One who was too slow for a talkative guest comes again after this, and sees the last of what was said meanwhile.
+/// Delay before reconnecting after the supervisor disconnected a client that read too slowly. The replayed log then shows the
+/// missed output.
 const AGAIN: Duration = Duration::from_millis(50);
-/// So often at once, then something is wrong.
+/// After this many disconnections in a row the command gives up.
 const CUT_OFF_LIMIT: u32 = 200;
-/// A supervisor answers within this.
+/// Time limit for the supervisor's answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
-/// How one sits at a console.
+/// Options of a console session.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Options {
-    /// Only to watch.
+    /// Input is not passed to the guest.
     pub read_only: bool,
-    /// Without the last of the log.
+    /// The end of the log is not replayed.
     pub no_replay: bool,
 }
 
-/// Why one left.
+/// Why a console session ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Left {
-    /// By the escape.
+    /// The user typed the escape character.
     Escape,
-    /// The machine ended; how, in words, where that is known.
+    /// The VM ended; the text is how, if known.
     Ended(Option<String>),
-    /// The machine lives, but its supervisor is gone.
+    /// The VM runs, but its supervisor is gone.
     Orphaned,
-    /// The input was over and the guest had nothing more to say.
+    /// Standard input ended and the guest has been silent since.
     InputOver,
-    /// Whoever reads our output has gone, or a signal came.
+    /// The reader of our output has gone, or a signal arrived.
     Interrupted,
 }
 
-/// Sits at the console: what is typed goes to the guest, what the guest says goes to standard output, until one leaves
-/// or the machine ends.
+/// Attaches to the console: input goes to the guest and the guest's output to standard output, until the user detaches or the
+/// VM ends.
 ///
 /// # Errors
-/// It is not running, or its supervisor can't be reached.
+/// The guest is not running, or its supervisor cannot be reached.
 pub fn attach(rt: &Runtime, target: Target<'_>, options: Options) -> Result<Left> {
     let stdin = std::io::stdin();
     let interactive = isatty(&stdin);
@@ -67,10 +68,10 @@ pub fn attach(rt: &Runtime, target: Target<'_>, options: Options) -> Result<Left
     let mut announced = false;
     let mut cut_off = 0;
     loop {
-        // Who was cut off missed something; then the log is shown again.
+        // A client that was disconnected missed output; replaying the log shows it.
         let replay = announced || !options.no_replay;
         let (stream, early, replayed) = connect(rt, target, options, replay)?;
-        // Raw before the first word is shown: whoever answers it is to be heard unchanged.
+        // Raw mode is set before the first output is shown: an answer to it must reach the guest unchanged.
         let raw = if interactive {
             Some(Raw::enter(stdin.as_fd()).map_err(|e| Problem::failed("cannot switch this terminal to raw mode").because(e))?)
         } else {
@@ -89,7 +90,7 @@ pub fn attach(rt: &Runtime, target: Target<'_>, options: Options) -> Result<Left
         drop(raw);
         match way {
             Some(left) => return Ok(left),
-            // Its end, or one of us was too slow and was cut off.
+            // The VM ended, or one side read too slowly and was disconnected.
             None => match after_end(rt, target)? {
                 Some(left) => return Ok(left),
                 None if since.elapsed() > QUIET => cut_off = 0,
@@ -111,9 +112,9 @@ fn announce(options: Options, place: &str) {
     eprint!("{what} {place}; leave with Ctrl-].\r\n");
 }
 
-/// What the end of a connection means: none where it is worth connecting again.
+/// What the end of a connection means; none if reconnecting makes sense.
 fn after_end(rt: &Runtime, target: Target<'_>) -> Result<Option<Left>> {
-    // A supervisor closes its connections a moment before it is gone.
+    // A supervisor closes its connections shortly before it exits.
     let deadline = Instant::now() + ANSWER_WITHIN;
     loop {
         let seen = rt.observe(target.uuid, target.dataset)?;
@@ -128,7 +129,7 @@ fn after_end(rt: &Runtime, target: Target<'_>) -> Result<Option<Left>> {
     }
 }
 
-/// The connection, what came with the answer already, and how many of the bytes are the log's.
+/// The connection, the bytes that arrived together with the answer, and how many bytes belong to the replayed log.
 fn connect(rt: &Runtime, target: Target<'_>, options: Options, replay: bool) -> Result<(UnixStream, Vec<u8>, usize)> {
     let state = rt.observe(target.uuid, target.dataset)?.state;
     let not_now = |why: &str, hint: String| Err(Problem::not_now(format!("`{}` {why}", target.name)).on(target.name).hint(hint));
@@ -149,7 +150,7 @@ fn connect(rt: &Runtime, target: Target<'_>, options: Options, replay: bool) -> 
         return not_now("is starting or stopping", "try again in a moment".to_owned());
     };
     match call.answer(ANSWER_WITHIN)? {
-        // A supervisor of an older version does not say how much of it is the log.
+        // A supervisor of an older version does not report the length of the replayed log.
         Some(reply @ (Reply::Attached | Reply::AttachedAfter { .. })) => {
             let replayed = if let Reply::AttachedAfter { replayed } = reply { replayed } else { 0 };
             let early = call.stream.buffer().to_vec();
@@ -163,14 +164,14 @@ fn connect(rt: &Runtime, target: Target<'_>, options: Options, replay: bool) -> 
     }
 }
 
-/// One connection.
+/// One connection to the console.
 struct Sitting {
     stream: File,
     interactive: bool,
     options: Options,
-    /// There may be more input.
+    /// Standard input has not ended.
     input: bool,
-    /// Since when the guest has said nothing and was told nothing.
+    /// Time of the last byte in either direction.
     quiet: Instant,
     marks: Marks,
 }
@@ -181,7 +182,7 @@ impl Sitting {
         Self { stream: File::from(stream.into()), interactive, options, input, quiet: Instant::now(), marks: Marks::begin(0, false) }
     }
 
-    /// None when the supervisor hung up.
+    /// Passes bytes until the session ends; none if the supervisor closed the connection.
     fn sit(&mut self, signals: &mut Signals) -> Option<Left> {
         let stdin = std::io::stdin();
         let mut buffer = [0; 4096];
@@ -217,7 +218,7 @@ impl Sitting {
                 }
             }
             if ready.get(2) == Some(&true) {
-                // Not through std's buffer: it could hold bytes back that `poll` does not see.
+                // Not through std's buffer, which could hold back bytes that `poll` does not report.
                 match rustix::io::read(&stdin, &mut buffer) {
                     Ok(0) => self.input = false,
                     Ok(n) => match self.pass(&buffer[..n]) {
@@ -233,7 +234,7 @@ impl Sitting {
         }
     }
 
-    /// Hands input on, up to the escape.
+    /// Passes input to the guest, up to the escape character.
     fn pass(&mut self, bytes: &[u8]) -> std::io::Result<Option<Left>> {
         let escape = if self.interactive { bytes.iter().position(|&b| b == ESCAPE) } else { None };
         let typed = &bytes[..escape.unwrap_or(bytes.len())];
@@ -243,7 +244,7 @@ impl Sitting {
         Ok(escape.map(|_| Left::Escape))
     }
 
-    /// While the guest does not take what is typed, what it says is still shown: else both could wait for each other.
+    /// While the guest accepts no input, its output is still shown; otherwise both sides could wait for each other.
     fn write(&mut self, mut bytes: &[u8]) -> std::io::Result<()> {
         rustix::io::ioctl_fionbio(&self.stream, true)?;
         let mut buffer = [0; 4096];
@@ -267,11 +268,11 @@ impl Sitting {
     }
 }
 
-/// How the terminal was, where it is raw now. A panic in a release build ends the process without a look back, so the
-/// panic hook must know.
+/// The modes of the terminal before it was set to raw. In a release build a panic aborts without running destructors, so the
+/// panic hook restores from here.
 static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
 
-/// While this lives, the terminal is raw.
+/// Sets the terminal to raw mode for as long as this value lives.
 struct Raw;
 
 impl Raw {
@@ -288,7 +289,7 @@ impl Raw {
         let mut raw = before.clone();
         raw.make_raw();
         *BEFORE.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(before);
-        // What was typed ahead is for the guest, so it is not thrown away.
+        // Input typed ahead is meant for the guest, so it is not discarded.
         tcsetattr(terminal, OptionalActions::Now, &raw)?;
         Ok(Self)
     }
@@ -302,17 +303,17 @@ impl Drop for Raw {
 }
 
 fn restore() {
-    // A panic while it is being set is no reason to wait for ever.
+    // If the mutex is locked by the panicking thread, waiting would never end.
     if let Ok(mut before) = BEFORE.try_lock()
         && let Some(modes) = before.take()
     {
-        // Without waiting for a terminal that may be stuck; what was typed for the guest is not for a shell.
+        // Does not wait for a terminal that may be blocked; input typed for the guest must not reach the shell.
         let _ = tcflush(std::io::stdin(), QueueSelector::IFlush);
         let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &modes);
     }
 }
 
-/// The signals that end a sitting, as something to poll, so that the terminal is restored before we go.
+/// The signals that end a session, as a descriptor to poll, so that the terminal is restored first.
 struct Signals {
     pipe: UnixStream,
     ids: Vec<signal_hook::SigId>,

@@ -1,7 +1,7 @@
-//! Talking to a guest's supervisor: what may be asked on its socket, and the asking.
+//! The protocol of a guest's supervisor: the requests that its socket accepts, and the client that sends them.
 //!
-//! One request a connection, as a line of JSON; answers are lines of JSON, except at the console, where bytes follow.
-//! Not here: doing what is asked (`supervise`) and the person's side of the console (`console`).
+//! One request per connection, as a line of JSON. Answers are lines of JSON, except at the console, where raw bytes follow. Not
+//! here: executing a request (`supervise`) and the client side of the console (`console`).
 
 use crate::runtime::{GuestState, Phase, Runtime, life, lock};
 use crate::supervise::{self, Spawner};
@@ -16,67 +16,67 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
-/// No request is longer.
+/// Size limit of a request, in bytes.
 pub(crate) const REQUEST_LIMIT: usize = 4096;
-/// No answer is longer.
+/// Size limit of an answer, in bytes.
 const REPLY_LIMIT: u64 = 1 << 20;
-/// A living supervisor answers within this.
+/// Time limit for an answer of a supervisor.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
-/// For the commands after a machine's end, and for the supervisor to leave.
+/// Time limit for the cleanup commands after the VM's end, and for the supervisor's exit.
 const CLEAN_WITHIN: Duration = Duration::from_secs(180);
-/// How often is looked whether it is gone.
+/// Interval for checking whether a process has exited.
 const LOOK: Duration = Duration::from_millis(5);
-/// How often is looked whether the person still waits; a signal may have met another thread.
+/// Interval for checking whether the user has interrupted the command; the signal may have been delivered to another thread.
 const HEED: Duration = Duration::from_millis(200);
 
-/// What can be asked.
+/// A request to the supervisor.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "kebab-case")]
 pub(crate) enum Request {
-    /// How it is.
+    /// Report the status.
     Status,
-    /// That it be off. Without a time, the guest's own.
+    /// Stop the guest. Without a timeout, the guest's own `stop_timeout` applies.
     Stop { timeout: Option<u32>, force: Force },
-    /// To use the console.
+    /// Attach to the console.
     Console {
         read_only: bool,
-        /// Whether the last of the log comes first. Where it is said, the answer says how much of it.
+        /// Whether the end of the log is replayed first. If set, the answer states how many bytes are replayed.
         #[serde(default)]
         replay: Option<bool>,
     },
-    /// That its record be written again, whatever is there.
+    /// Rewrite the runtime record, replacing whatever exists.
     Record,
-    /// That its reset line be pulled.
+    /// Reset the VM.
     Reset,
-    /// That a disk, by its path, be so many bytes large from now on.
+    /// Notify the hypervisor of the new size, in bytes, of the disk with this path.
     Grow { path: String, size: u64 },
-    /// That another disc, or none, lie in a drive; without one from the next reboot on.
+    /// Change or remove the medium in an optical drive; without a drive, from the next reboot on.
     Disc { drive: Option<String>, path: Option<String>, force: bool, again: Vec<String>, borrows: Vec<Dataset> },
-    /// That the supervisor leaves and the machine lives on.
+    /// The supervisor exits and the VM keeps running.
     Release,
 }
 
-/// What is answered.
+/// The supervisor's answer.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Reply {
-    /// How it is.
+    /// The status.
     Status(Box<Status>),
-    /// Its power button was pressed.
+    /// A power-off was requested from the guest (ACPI power button).
     Asked,
-    /// Its power button can't be pressed yet.
+    /// The guest cannot handle the power button yet.
     NotYet,
-    /// It is being ended by force.
+    /// The VM is being powered off forcibly.
     Forced,
-    /// It is off; in words.
+    /// The VM is off; the text is how it ended.
     Gone(String),
     /// From here on the console's bytes follow.
     Attached,
-    /// The same, where the first so many bytes are the log's.
+    /// Like `Attached`; the first `replayed` bytes are from the log.
     AttachedAfter { replayed: usize },
-    /// Done.
+    /// The request was executed.
     Done,
-    /// Not done.
+    /// The request failed or was refused.
     Failed(Problem),
 }
 
@@ -88,84 +88,85 @@ impl Reply {
     }
 }
 
-/// What a supervisor says of itself and its machine.
+/// The status that a supervisor reports of itself and its VM.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
     /// The guest's name when it was started.
     pub guest: GuestName,
-    /// Its identity.
+    /// UUID of the guest.
     pub uuid: Uuid,
-    /// Where it lives.
+    /// The guest's dataset.
     pub dataset: Dataset,
-    /// Where it is in its life.
+    /// Phase of the VM.
     pub phase: Phase,
-    /// The supervisor's process.
+    /// Process id of the supervisor.
     pub supervisor: u32,
-    /// The hypervisor's process.
+    /// Process id of the hypervisor.
     pub machine: Option<u32>,
-    /// When somebody started it, seconds since 1970.
+    /// Time at which a user started the guest, in seconds since 1970.
     pub started: u64,
-    /// When the present hypervisor was started, seconds since 1970.
+    /// Time at which the current hypervisor process was started, in seconds since 1970.
     pub since: u64,
-    /// How often it was started again after its own reboot.
+    /// Number of reboots since the start.
     pub reboots: u32,
-    /// Crashes without a steady life between.
+    /// Number of crashes in a row, without a stable period in between.
     pub crashes: u32,
-    /// How many use its console.
+    /// Number of clients attached to the console.
     pub watching: usize,
     /// The hypervisor's command line.
     pub command: String,
 }
 
-/// The guest that is meant: a name alone is never enough.
+/// The guest to act on, identified by more than its name.
 #[derive(Debug, Clone, Copy)]
 pub struct Target<'a> {
-    /// Its identity.
+    /// UUID of the guest.
     pub uuid: Uuid,
-    /// Its name, for messages.
+    /// Name of the guest, for messages.
     pub name: &'a GuestName,
-    /// Where it lives.
+    /// The guest's dataset.
     pub dataset: &'a Dataset,
 }
 
-/// How it is to be stopped.
+/// Options of a stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct How {
-    /// Seconds to wait for it to obey; none means its own `stop_timeout`.
+    /// Seconds to wait for the guest to power off; none: its own `stop_timeout`.
     pub timeout: Option<u32>,
-    /// What is done if it does not.
+    /// What happens if it has not powered off by then.
     pub force: Force,
 }
 
-/// What happens while a guest is being stopped.
+/// Events while a guest is being stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StopProgress {
-    /// Its supervisor was not running; a new one was started.
+    /// The supervisor was not running; a new one was started.
     TakenOver,
-    /// Its power button was pressed.
+    /// A power-off was requested from the guest.
     Asked,
-    /// Its system has not switched ACPI on yet: pressing the button would power it off forcibly, so that is put off.
+    /// The guest operating system has not enabled ACPI yet: the power button would power it off forcibly, so the request is
+    /// postponed.
     NotYet,
-    /// It is being ended by force.
+    /// The VM is being powered off forcibly.
     Forced,
 }
 
-/// How a stop ended.
+/// The result of a stop.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stopped {
-    /// It was not running: nothing to do.
+    /// The guest was not running.
     WasNot,
-    /// It is off; in words. Its processes are seen gone.
+    /// The guest is off and its processes have exited; the text is how it ended.
     Gone(String),
 }
 
-/// A conversation with a supervisor.
+/// An open connection to a supervisor.
 pub(crate) struct Call {
     pub(crate) stream: BufReader<UnixStream>,
 }
 
 impl Call {
-    /// Asks. None if nobody listens there.
+    /// Connects and sends a request. None if no supervisor listens.
     pub(crate) fn make(rt: &Runtime, uuid: Uuid, request: &Request) -> Result<Option<Self>> {
         let path = rt.guest(uuid).control();
         let cant = |e: &dyn std::fmt::Display| Problem::failed("cannot connect to the guest's supervisor").on(path.display()).because(e);
@@ -189,15 +190,15 @@ impl Call {
         }
     }
 
-    /// Waits until there is something to read, or that time has come. False when the person does not wait any longer; what
-    /// came before that is heard.
+    /// Waits until there is something to read, or `until`. False if the user has interrupted the command; answers that arrived
+    /// before are still delivered.
     fn is_heard(&self, interrupted: &AtomicBool, until: Instant) -> bool {
         let mut readable = !self.stream.buffer().is_empty();
         while !readable && Instant::now() < until {
             let leaves = interrupted.load(Ordering::SeqCst);
             let mut fds = [PollFd::new(self.stream.get_ref(), PollFlags::IN)];
             let wait = Timespec { tv_sec: 0, tv_nsec: if leaves { 0 } else { i64::from(HEED.subsec_nanos()) } };
-            // A signal ends it early; then the flag says which.
+            // A signal ends the wait early; the flag is then set.
             readable = rustix::event::poll(&mut fds, Some(&wait)).is_ok_and(|ready| ready > 0);
             if leaves && !readable {
                 return false;
@@ -206,7 +207,7 @@ impl Call {
         true
     }
 
-    /// The next answer, or none when the supervisor has hung up.
+    /// The next answer, or none if the supervisor closed the connection.
     pub(crate) fn answer(&mut self, within: Duration) -> Result<Option<Reply>> {
         let cant = |e: &dyn std::fmt::Display| Problem::failed("the guest's supervisor does not answer").because(e);
         self.stream.get_ref().set_read_timeout(Some(within.max(LOOK))).map_err(|e| cant(&e))?;
@@ -221,7 +222,7 @@ impl Call {
     }
 }
 
-/// A request with one answer.
+/// Sends a request that has one answer.
 fn ask(rt: &Runtime, uuid: Uuid, request: &Request) -> Result<Option<Reply>> {
     match Call::make(rt, uuid, request)? {
         Some(mut call) => call.answer(ANSWER_WITHIN),
@@ -229,10 +230,10 @@ fn ask(rt: &Runtime, uuid: Uuid, request: &Request) -> Result<Option<Reply>> {
     }
 }
 
-/// What a guest's supervisor says of it, or none where there is no supervisor.
+/// The status that a guest's supervisor reports, or none if there is no supervisor.
 ///
 /// # Errors
-/// There is one and it does not answer.
+/// The supervisor exists and does not answer.
 pub fn status(rt: &Runtime, uuid: Uuid) -> Result<Option<Status>> {
     match ask(rt, uuid, &Request::Status)? {
         Some(Reply::Status(status)) => Ok(Some(*status)),
@@ -242,26 +243,26 @@ pub fn status(rt: &Runtime, uuid: Uuid) -> Result<Option<Status>> {
     }
 }
 
-/// Pulls the guest's reset line; it starts again with its properties as they are now.
+/// Resets the guest's VM; it starts again with the current properties.
 ///
 /// # Errors
-/// It is not running.
+/// The guest is not running.
 pub fn reset(rt: &Runtime, target: Target<'_>) -> Result<()> {
     simple(rt, target, &Request::Reset)
 }
 
-/// Has the guest's supervisor write its record again, where that is damaged.
+/// Makes the guest's supervisor rewrite a damaged runtime record.
 ///
 /// # Errors
-/// It has no supervisor, or that cannot write it.
+/// The guest has no supervisor, or the supervisor cannot write the record.
 pub fn write_record(rt: &Runtime, target: Target<'_>) -> Result<()> {
     simple(rt, target, &Request::Record)
 }
 
-/// Makes a disk of a running guest larger. The inner problem is a refusal: nothing was done.
+/// Grows a disk of a running guest. The inner error is a refusal: nothing was changed.
 ///
 /// # Errors
-/// No answer came, so nobody knows.
+/// No answer arrived, so the outcome is unknown.
 pub fn grow(rt: &Runtime, target: Target<'_>, path: &str, size: Size) -> Result<Result<()>> {
     let request = Request::Grow { path: path.to_owned(), size: size.get() };
     Ok(match ask(rt, target.uuid, &request)? {
@@ -274,25 +275,25 @@ pub fn grow(rt: &Runtime, target: Target<'_>, path: &str, size: Size) -> Result<
     })
 }
 
-/// Another disc, or none, in a drive of a running guest.
+/// A medium for an optical drive of a running guest, or none to eject.
 #[derive(Debug, Clone, Copy)]
 pub struct Disc<'a> {
-    /// The drive as the hypervisor knows it; none changes it from the next reboot on.
+    /// The drive's name in the hypervisor; none: the change applies from the next reboot on.
     pub drive: Option<&'a str>,
-    /// The disc's file; none leaves the drive empty.
+    /// Path of the medium; none leaves the drive empty.
     pub path: Option<&'a str>,
-    /// Whether the guest is not asked.
+    /// Eject even if the guest has locked the drive.
     pub force: bool,
-    /// What the supervisor hands back from then on.
+    /// The arguments that the supervisor passes to `_launch-spec` at the next reboot.
     pub again: &'a [String],
-    /// The file systems that the guest uses from then on.
+    /// The shared file systems that the guest uses from then on.
     pub borrows: &'a [Dataset],
 }
 
-/// Changes the disc in a drive.
+/// Changes the medium in a drive.
 ///
 /// # Errors
-/// The guest holds it, or is not running.
+/// The guest has locked the drive, or is not running.
 pub fn disc(rt: &Runtime, target: Target<'_>, disc: Disc<'_>) -> Result<()> {
     let request = Request::Disc {
         drive: disc.drive.map(str::to_owned),
@@ -304,10 +305,10 @@ pub fn disc(rt: &Runtime, target: Target<'_>, disc: Disc<'_>) -> Result<()> {
     simple(rt, target, &request)
 }
 
-/// Lets the supervisor leave while the machine lives on, so that another (a newer chyves, say) can take over.
+/// Makes the supervisor exit while the VM keeps running, so that another one, for example of a newer version, can take over.
 ///
 /// # Errors
-/// It is not running, or is just changing.
+/// The guest is not running, or its state is changing.
 pub fn release(rt: &Runtime, target: Target<'_>) -> Result<()> {
     simple(rt, target, &Request::Release)?;
     let dir = rt.guest(target.uuid);
@@ -338,11 +339,12 @@ fn unexpected(reply: &Reply) -> Problem {
         .hint("is it of another version?")
 }
 
-/// Stops a guest: asks it to power off, repeatedly, for as long as it may take; forces it only when told. Returns when
-/// its machine and its supervisor are seen gone. A machine without supervisor is taken over first.
+/// Stops a guest: requests a power-off repeatedly until the timeout, and powers off forcibly only if `how` permits it. Returns
+/// when the hypervisor and the supervisor have exited. A VM without a supervisor gets a new one first.
 ///
 /// # Errors
-/// The time is over and it still runs: not now. Or it can't be reached. Or the person was `interrupted`: the request is withdrawn.
+/// The timeout has passed and the guest still runs; the supervisor cannot be reached; or the user `interrupted` the command,
+/// which withdraws the request.
 pub fn stop(
     rt: &Runtime,
     target: Target<'_>,
@@ -351,12 +353,12 @@ pub fn stop(
     interrupted: &AtomicBool,
     on: &mut dyn FnMut(StopProgress),
 ) -> Result<Stopped> {
-    // A supervisor may die while it is waited for; then there is an orphan to go on with, but not for ever.
+    // A supervisor may die while we wait for it. The orphaned VM is then taken over, but not endlessly.
     for _ in 0..3 {
         let seen = rt.observe(target.uuid, target.dataset)?;
         match seen.state {
             GuestState::Stopped | GuestState::Crashed { .. } => return Ok(Stopped::WasNot),
-            // There is nothing to start a supervisor with, and no monitor that could be asked.
+            // The damaged record has nothing to start a supervisor with, nor the monitor's address.
             GuestState::Orphaned if seen.damaged.is_some() && how.force != Force::Never => {
                 on(StopProgress::Forced);
                 return kill(rt, target).map(Stopped::Gone);
@@ -377,7 +379,7 @@ pub fn stop(
         .hint(format!("type `chyves info {}` to see what is left", target.name)))
 }
 
-/// Kills a hypervisor of which only the lock tells: its supervisor is gone, and its record is damaged.
+/// Kills a hypervisor that only its lock identifies: the supervisor is gone, and the record is damaged.
 fn kill(rt: &Runtime, target: Target<'_>) -> Result<String> {
     let (name, dir) = (target.name, rt.guest(target.uuid));
     let failed = |why: String| Problem::failed(format!("cannot kill the hypervisor of `{name}`")).on(name).because(why);
@@ -393,7 +395,7 @@ fn kill(rt: &Runtime, target: Target<'_>) -> Result<String> {
     Ok(format!("killed (process {}); its record was damaged, so `chyves reclaim {name}` removes what it left", process.pid))
 }
 
-/// None if its supervisor went away without a word.
+/// Stops a guest through its supervisor; none if the supervisor exited without an answer.
 fn stop_supervised(
     rt: &Runtime,
     target: Target<'_>,
@@ -406,7 +408,7 @@ fn stop_supervised(
     let all_gone = || Ok(!lock::is_held(&dir.supervisor_lock())? && !dir.machine_lives()?);
     let request = Request::Stop { timeout: how.timeout, force: how.force };
     let Some(mut call) = Call::make(rt, target.uuid, &request)? else {
-        // It may just be leaving, or not be at its door yet.
+        // The supervisor may be exiting, or may not listen yet.
         return Ok(gone(Duration::from_secs(2), all_gone)?.then(|| "it ended by itself".to_owned()));
     };
     let patience = Duration::from_secs(u64::from(how.timeout.unwrap_or(own)));
@@ -414,7 +416,7 @@ fn stop_supervised(
     let mut asked = false;
     loop {
         if !call.is_heard(interrupted, deadline) {
-            // Hanging up is what withdraws the request.
+            // Closing the connection withdraws the request.
             let heard = if asked { "it was asked before, and may still power off" } else { "this command had not requested a power-off" };
             return Err(Problem::new(
                 Kind::Interrupted,
@@ -450,7 +452,7 @@ fn stop_supervised(
     }
 }
 
-/// Whether it comes to be within that time.
+/// Polls until the condition holds; false if the time runs out first.
 fn gone(within: Duration, mut is: impl FnMut() -> Result<bool>) -> Result<bool> {
     let deadline = Instant::now() + within;
     while !is()? {

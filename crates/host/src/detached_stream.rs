@@ -1,6 +1,6 @@
-//! A stream that goes on when nobody reads it any more. zfs-fuse calls a snapshot busy for good whose stream was broken
-//! off; so there a small process of its own stands behind `zfs send`, which survives whoever reads, be that killed or not,
-//! and lets the stream run to its end into nothing.
+//! A stream that continues when its reader goes away. zfs-fuse reports a snapshot as busy permanently once `zfs send` of it was
+//! interrupted. So a small process reads from `zfs send`, survives its own reader, even a killed one, and discards the rest of
+//! the stream.
 
 use crate::child;
 use crate::supervise::Spawner;
@@ -8,10 +8,10 @@ use chyves_core::error::{Problem, Result};
 use std::io::{Read, Write};
 use std::process::{Child, Stdio};
 
-/// The hidden command.
+/// Name of the hidden command.
 pub const WORD: &str = "_drain";
 
-/// Puts one behind a program that makes a stream: what it prints is now to be read from the answer.
+/// Starts one that reads the output of `maker`. The stream is then read from the returned child.
 pub(crate) fn behind(maker: &mut Child) -> Result<Child> {
     let from = maker.stdout.take().ok_or_else(|| Problem::bug("a program has no standard output"))?;
     let cmd = Spawner::this_program()?.command(WORD);
@@ -20,7 +20,8 @@ pub(crate) fn behind(maker: &mut Child) -> Result<Child> {
     command.spawn().map_err(|e| Problem::host_cant("cannot carry a stream").on(&cmd.program).because(e))
 }
 
-/// The body of the hidden command: standard input to standard output, then to nobody. Answers the exit status.
+/// The hidden command: copies standard input to standard output, and discards the rest when nobody reads. Returns the exit
+/// status.
 pub fn main() -> u8 {
     let (mut from, mut to) = (std::io::stdin().lock(), std::io::stdout().lock());
     let mut buffer = vec![0; 1 << 16];

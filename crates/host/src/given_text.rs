@@ -1,6 +1,6 @@
-//! Texts that a person gives on the command line: a file, a pipe, or `-` for standard input.
+//! Texts named on the command line: a file, a pipe, or `-` for standard input.
 //!
-//! Not here: texts that are kept with a guest ([`crate::seed`]), which nobody typed.
+//! Not here: texts that are stored with a guest ([`crate::seed`]).
 
 use crate::hostfs::named;
 use chyves_core::cloudinit::TEXT_LIMIT;
@@ -10,14 +10,14 @@ use flate2::read::MultiGzDecoder;
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 
-/// The name of standard input.
+/// The argument that means standard input.
 const STANDARD_INPUT: &str = "-";
 
-/// The content of a text, as long as one may be. A compressed one, which cloud-init takes too, is unpacked: what is kept with
-/// a guest can be read.
+/// The content of a text, up to the size limit. Compressed text, which cloud-init accepts too, is decompressed, so that the
+/// stored copy is readable.
 ///
 /// # Errors
-/// It can't be read, is too long, or is no text.
+/// The file cannot be read, is too large, or is not text.
 pub fn read(path: &Path) -> Result<String> {
     if path.as_os_str() == STANDARD_INPUT {
         return text(std::io::stdin().lock(), "standard input");
@@ -42,7 +42,7 @@ fn text(from: impl Read, shown: &str) -> Result<String> {
     if text.contains('\0') {
         return Err(Problem::usage(format!("`{shown}` is not text")).on(shown).because("it holds zero bytes"));
     }
-    // Editors of other systems put one before the first line, where it hides what the text is.
+    // Some editors write a byte order mark before the first line, which would hide the type of the text.
     Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }
 

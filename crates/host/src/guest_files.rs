@@ -1,5 +1,5 @@
-//! What is done with a guest's files between two runs of its hypervisor, as hidden commands of chyves: a supervisor runs them
-//! as it runs the host's programs, with a deadline. Programs such as cp(1) would follow a link that the guest's folder holds.
+//! Operations on a guest's files between two runs of its hypervisor, as hidden commands of chyves: a supervisor runs them with
+//! a deadline, like programs of the host. Programs such as cp(1) would follow a symbolic link in the guest's folder.
 //!
 //! Not here: when they run (chyves-core `plan::revert` and `vmm::grub`).
 
@@ -11,14 +11,14 @@ use std::io::Write;
 
 pub use chyves_core::guest_files::WORD;
 
-/// The most that the copy of the settings has.
+/// Size limit of the copy of the settings, in bytes.
 const SETTINGS_LIMIT: u64 = 16 << 20;
-/// The most that UEFI variables have: a template is a few hundred KiB, on arm64 up to 64 MiB.
+/// Size limit of UEFI variables, in bytes: a template is a few hundred KiB, on arm64 up to 64 MiB.
 const VARIABLES_LIMIT: u64 = 64 << 20;
-/// The most that a file for a loader has.
+/// Size limit of a file for a loader, in bytes.
 const LOADER_LIMIT: u64 = 1 << 20;
 
-/// The body of the hidden command; its exit status.
+/// The hidden command; returns its exit status.
 pub fn main(args: impl Iterator<Item = OsString>) -> u8 {
     let words: Option<Vec<String>> = args.map(|word| word.into_string().ok()).collect();
     let order = words.as_deref().and_then(Order::read);
@@ -59,7 +59,7 @@ fn perform(order: &Order) -> Result<()> {
     }
 }
 
-/// Copies a file that is open, whole or not at all.
+/// Copies an open file completely or not at all.
 fn copy(from: std::fs::File, shown: &str, to: &Folder, name: &str, limit: u64) -> Result<()> {
     use std::io::Read;
     let mut bytes = Vec::new();
@@ -115,7 +115,7 @@ mod tests {
     fn no_link_of_the_snapshot_is_followed() {
         for name in ["config.toml", VARIABLES_FILE, "logs"] {
             let (temp, guest, run) = ground();
-            // One to a file that is not there yet: cp(1) would create it.
+            // The second target does not exist: cp(1) would create it through the link.
             for target in ["host/secret", "host/new"] {
                 let link = format!("{guest}/{name}");
                 let _ = fs::remove_file(&link);

@@ -1,4 +1,4 @@
-//! New identities: random, from the system's own source.
+//! New UUIDs, from the operating system's random source.
 
 use uuid::Uuid;
 

@@ -1,19 +1,19 @@
-//! What a process gets from its caller besides environment and descriptors: limits of resources, priority, signals that are
-//! ignored, and how soon the kernel kills it when memory is short. A cron job's or batch system's are not those of a supervisor
-//! and a hypervisor, which run for months; with a limit of processor time of two seconds they would end after two.
+//! What a process inherits from its caller besides environment and descriptors: resource limits, priority, ignored signals and
+//! the OOM score. Those of a cron job or a batch system do not suit a supervisor and a hypervisor, which run for months: a CPU
+//! limit of two seconds would kill them after two seconds.
 //!
-//! A guest in the foreground keeps them: there a service manager has set them for it.
+//! A guest in the foreground keeps them: a service manager has set them for it.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// So many descriptors a hypervisor may have: some for each disk, queue and connection.
+/// Minimum limit of open files for a hypervisor: several for each disk, queue and connection.
 const FILES: u64 = 65_536;
-/// What threads without a size of their own take as stack, as usual.
+/// Stack size in bytes of threads that set none; the usual default.
 const STACK: u64 = 8 << 20;
-/// Limits that a machine which is run for months has none of.
+/// Resources that must not be limited for a process that runs for months.
 const UNLIMITED: [Resource; 6] = [Resource::Cpu, Resource::Fsize, Resource::Data, Resource::As, Resource::Nproc, Resource::Rss];
 
-/// Makes them what they are for a service of the system. What only root may raise stays as it is for others.
+/// Resets everything inherited to what a system service has. Without root, limits that only root may raise keep their value.
 pub(crate) fn reset() {
     for resource in UNLIMITED {
         let unlimited = Rlimit { current: None, maximum: None };
@@ -30,12 +30,12 @@ pub(crate) fn reset() {
     signals();
 }
 
-/// Makes room for the descriptors that a hypervisor is given, also in the foreground.
+/// Raises the limit of open files to what a hypervisor needs, also in the foreground.
 pub(crate) fn enough_files() {
     raise(Resource::Nofile, FILES);
 }
 
-/// Raises a limit that is lower.
+/// Raises a limit that is lower than `least`.
 fn raise(resource: Resource, least: u64) {
     let now = getrlimit(resource);
     let enough = |limit: Option<u64>| limit.is_none_or(|limit| limit >= least);
@@ -53,7 +53,7 @@ fn memory_is_short() -> std::io::Result<()> {
     crate::hostfs::kernel::set("/proc/self/oom_score_adj", "0")
 }
 
-/// A file of a user's limit is an error of a write, not the end of the process that writes it.
+/// Makes exceeding a user's file size limit an error of the write, instead of a signal that ends the process.
 pub(crate) fn survive_limits() {
     // SAFETY: the disposition is one of the two that need no handler.
     #[allow(unsafe_code)]
@@ -62,10 +62,10 @@ pub(crate) fn survive_limits() {
     }
 }
 
-/// Signals that the caller ignored are not ignored. That of a broken pipe is Rust's own.
+/// Resets signals that the caller ignored to their default. Rust's runtime itself ignores SIGPIPE.
 fn signals() {
     for signal in (1..=31).filter(|signal| ![libc::SIGPIPE, libc::SIGKILL, libc::SIGSTOP].contains(signal)) {
-        // SAFETY: the structure is one of integers, which the call fills; the disposition that is set needs no handler.
+        // SAFETY: the structure consists of integers, which the call fills; the disposition that is set needs no handler.
         #[allow(unsafe_code)]
         unsafe {
             let mut now: libc::sigaction = std::mem::zeroed();

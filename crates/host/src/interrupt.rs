@@ -1,7 +1,7 @@
-//! Signals that ask this command to end: Ctrl-C, SIGTERM, a terminal that is closed. Counted, so that a second one can mean
-//! more than the first; and where notes go about a program that is waited for.
+//! Signals that request the end of this command: Ctrl-C, SIGTERM, a closed terminal. They are counted, so that a second one can
+//! mean more than the first. Also the receiver of notes about a program that takes long.
 //!
-//! Not here: what a plan does about the first (`apply`), and what happens to a program that runs then (`run::wait`).
+//! Not here: how a plan reacts to the first signal (`apply`), and what happens to a program that runs then (`run::wait`).
 
 use chyves_core::error::{Problem, Result};
 use rustix::event::{PollFd, PollFlags, poll};
@@ -12,15 +12,16 @@ use std::os::unix::net::UnixStream;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
-/// Each signal adds a byte; nobody reads them, so that their number is the number of signals. The other end stays open with it.
+/// Each signal writes a byte that is never read, so the number of unread bytes is the number of signals. The first stream is
+/// the reader.
 static SIGNALS: OnceLock<(UnixStream, UnixStream)> = OnceLock::new();
 
-/// Shows a note to the person who waits.
+/// Shows a note to the waiting user.
 type Show = Box<dyn Fn(&str) + Send + Sync>;
 
 static SHOW: OnceLock<Show> = OnceLock::new();
 
-/// Counts signals from now on; the flag is raised by the first. A signal that can't be caught simply ends the command.
+/// Counts signals from now on; the first one sets the flag. A signal whose handler cannot be installed ends the command.
 pub fn watch() -> Arc<AtomicBool> {
     let flag = Arc::new(AtomicBool::new(false));
     let Ok((reader, writer)) = UnixStream::pair() else { return flag };
@@ -35,12 +36,12 @@ pub fn watch() -> Arc<AtomicBool> {
     flag
 }
 
-/// How many signals came so far.
+/// Number of signals received so far.
 pub(crate) fn count() -> u64 {
     SIGNALS.get().and_then(|(reader, _)| ioctl_fionread(reader).ok()).unwrap_or(0)
 }
 
-/// Has notes about long waits shown this way. Without it nobody is told.
+/// Sets the function that shows notes about long waits. Without it they are discarded.
 pub fn show_with(show: impl Fn(&str) + Send + Sync + 'static) {
     let _ = SHOW.set(Box::new(show));
 }
@@ -51,15 +52,15 @@ pub(crate) fn note(text: &str) {
     }
 }
 
-/// Waits until something can be read, or the person wants to stop: a read alone would go on after a signal.
+/// Waits until the descriptor is readable or a signal arrives; a plain read would be restarted after a signal.
 ///
 /// # Errors
-/// The person wants to stop.
+/// The user interrupted the command.
 pub fn until_readable(from: BorrowedFd<'_>) -> Result<()> {
     let before = count();
     loop {
         let mut fds = vec![PollFd::from_borrowed_fd(from, PollFlags::IN)];
-        // Signals from before stay in it, and would end each wait at once.
+        // Signals received earlier stay unread and would end every wait at once.
         fds.extend(SIGNALS.get().filter(|_| before == 0).map(|(reader, _)| PollFd::from_borrowed_fd(reader.as_fd(), PollFlags::IN)));
         match poll(&mut fds, None) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}

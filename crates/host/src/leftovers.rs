@@ -1,5 +1,5 @@
-//! Looking for what dead VMs left: folders, taps, VM objects, jails, mounted images. Looking only; what is removed is
-//! decided in core's `plan::reclaim`.
+//! Finds what dead VMs left behind: folders, taps, VM objects, jails, mounted images. Read-only; core's `plan::reclaim` decides
+//! what is removed.
 
 use crate::hostfs::{kernel, own};
 use crate::runtime::{Record, Runtime};
@@ -19,13 +19,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use uuid::Uuid;
 
-/// Where bhyve's VM objects are.
+/// The directory of bhyve's VM objects.
 const VMM: &str = "/dev/vmm";
 
-/// What was found, by the identity of the guest.
+/// Everything found, by the UUID of the guest.
 ///
 /// # Errors
-/// What can't be asked or read.
+/// Something cannot be queried or read.
 pub fn look(rt: &Runtime, os: Os) -> Result<BTreeMap<Uuid, Left>> {
     let mut found: BTreeMap<Uuid, Left> = BTreeMap::new();
     let objects = match os {
@@ -50,11 +50,11 @@ pub fn look(rt: &Runtime, os: Os) -> Result<BTreeMap<Uuid, Left>> {
     Ok(found)
 }
 
-/// What is left of the bhyve of a guest that keeps its files in use, where its supervisor and its bhyve were killed: the VM
-/// object and the jail. Cheap where there is none: the runtime folder is read, and no program is run.
+/// Leftovers of guests that keep their files in use after both the supervisor and bhyve were killed: the VM object and the
+/// jail. Cheap if there are none: only the runtime folder is read, and no program is run.
 ///
 /// # Errors
-/// What can't be asked or read.
+/// Something cannot be queried or read.
 pub fn dead_jails(rt: &Runtime, names: &dyn Fn(&GuestName) -> bool) -> Result<Vec<(GuestName, Left)>> {
     let rooted: BTreeSet<Uuid> = rt.jails()?.into_iter().collect();
     if rooted.is_empty() {
@@ -71,7 +71,7 @@ pub fn dead_jails(rt: &Runtime, names: &dyn Fn(&GuestName) -> bool) -> Result<Ve
     Ok(dead)
 }
 
-/// What a guest's folder in the runtime folder tells.
+/// Leftovers of the guest that owns this folder in the runtime folder.
 fn of_folder(rt: &Runtime, uuid: Uuid, record: Option<&Record>, objects: &BTreeSet<String>) -> Result<Left> {
     let alive = rt.is_held(uuid)?;
     let machine = record.and_then(|r| r.machine.as_ref()).map(|m| m.pid);
@@ -84,8 +84,8 @@ fn of_folder(rt: &Runtime, uuid: Uuid, record: Option<&Record>, objects: &BTreeS
     Ok(left)
 }
 
-/// The jail of a guest whose jail has a root. What it contains only its record tells, and the number of its ruleset the record
-/// or the claim; all else follows from the identity.
+/// The jail of a guest, if the jail has a root directory. The jail's contents are known only from the record, the number of its
+/// ruleset from the record or the claim; the rest follows from the UUID.
 fn of_jail(rt: &Runtime, uuid: Uuid, record: Option<&Record>) -> Result<Option<LeftJail>> {
     let text = |path: &Path| path.to_string_lossy().into_owned();
     let recorded = match record.map(|r| &r.launch.confinement.means) {
@@ -100,13 +100,12 @@ fn of_jail(rt: &Runtime, uuid: Uuid, record: Option<&Record>) -> Result<Option<L
     let question = jail::exists(&jail.name);
     let exists = run::find_program(&question.program).is_some() && run::run(&question)?.ok();
     let described = own::is_there(&jail.conf);
-    // arm64 has no programs of packages in its jails.
+    // On arm64 the jails contain no programs of packages.
     let arch = if own::is_there(format!("{}/usr/local/sbin", jail.root)) { Arch::Amd64 } else { Arch::Arm64 };
     Ok(Some(LeftJail { jail, ruleset, exists, described, arch }))
 }
 
-/// The taps of this host that bear our token. A host that can't be asked for its interfaces has none of ours: without the
-/// tool none was made.
+/// The taps of this host that carry chyves' token. Without the tool that lists interfaces, chyves cannot have created any.
 fn own_taps(os: Os) -> Result<Vec<OwnTap>> {
     let question = taps::question(os);
     if run::find_program(&question.program).is_none() {
@@ -119,13 +118,13 @@ fn vm_objects() -> Result<BTreeSet<String>> {
     let cant = |e: std::io::Error| Problem::host_cant(format!("cannot read `{VMM}`")).on(VMM).because(e);
     match kernel::names(platform::here().path(VMM)) {
         Ok(names) => Ok(names.iter().map(|name| name.to_string_lossy().into_owned()).collect()),
-        // It is not there while there is no VM.
+        // The directory does not exist while there is no VM.
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(BTreeSet::new()),
         Err(e) => Err(cant(e)),
     }
 }
 
-/// Whether a bhyve runs the VM, or a loader or bhyve is about to: those name it last on their command line.
+/// Whether a bhyve process runs the VM, or a loader or bhyve is about to: each names the VM last on its command line.
 fn is_worked_on(vm: &str) -> Result<bool> {
     let all = processes::parse_list(&run::must(&processes::list())?)?;
     let named = |command: &String| {
@@ -136,10 +135,10 @@ fn is_worked_on(vm: &str) -> Result<bool> {
     Ok(processes::bhyves(&all).contains_key(vm) || all.values().any(named))
 }
 
-/// The images of the primary pool that are mounted.
+/// The mounted images of the primary pool.
 ///
 /// # Errors
-/// What can't be asked or read.
+/// Something cannot be queried or read.
 pub fn mounted_images(images: &Dataset) -> Result<Vec<Dataset>> {
     let rows = rows::parse(&run::must(&args::list_mounted(images))?, false)?;
     let mounted = rows.iter().filter(|r| r.native("mounted") == Some("yes") && r.name != images.as_str());

@@ -1,35 +1,38 @@
-//! The doing half of chyves: every effect on the machine. What is to be done was decided by chyves-core.
+//! The effects of chyves: everything that reads or changes the host. What has to change is decided by chyves-core, and what the
+//! user sees is printed by the command line (chyves).
 //!
-//! * [`child`]: how every child process is started; [`run`]: one command to its end
-//! * [`trace`]: what is run, shown to whoever asks
+//! * [`child`]: how every child process is started; [`run`]: running one command to its end
+//! * [`trace`]: a trace of the programs that are run
 //! * [`platform`]: which host this is, decided once
-//! * [`facts`], [`observe`]: looking at the machine; facts become a world
-//! * [`apply`]: running a plan, rolling back when it fails
-//! * [`standard`]: whether there is a standard output
-//! * [`stream`], [`detached_stream`]: streams through this process, and those that outlive it
-//! * [`seed`]: a guest's cloud-init seed, read and written
-//! * [`guest_files`]: what is done with a guest's files between two runs
-//! * [`given_text`]: texts that are given on the command line
-//! * [`runtime`]: records and locks of what runs now
-//! * [`confine`]: a hypervisor becomes a process that can reach only what its guest needs
+//! * [`facts`], [`observe`]: observing the host; facts become a world
+//! * [`apply`]: executing a plan, rolling back when it fails
+//! * [`standard`]: whether this process has a standard output
+//! * [`stream`], [`detached_stream`]: ZFS streams through this process, and those that outlive it
+//! * [`seed`]: a guest's cloud-init seed
+//! * [`guest_files`]: operations on a guest's files between two runs of its hypervisor
+//! * [`given_text`]: texts named on the command line
+//! * [`runtime`]: records and locks of running VMs
+//! * [`confine`]: starting a hypervisor that can reach only what its guest needs, and restrictions for programs that read
+//!   untrusted input
 //! * [`supervise`]: the process that runs one guest
-//! * [`leftovers`]: looking for what dead VMs left
+//! * [`leftovers`]: finding what dead VMs left behind
 //! * [`shared_mounts`]: file systems that several guests use at once
 //! * [`network`]: the host's networks
-//! * [`control`], [`console`]: talking to it
-//! * [`accel`]: whether KVM really works
-//! * [`interrupt`]: signals that ask this command to end
-//! * [`proc`]: processes, told apart for sure
+//! * [`ports`], [`rulesets`]: claimed VNC ports and devfs rulesets
+//! * [`import`], [`catalogue`]: reading images, and the catalogue that lists them
+//! * [`control`], [`console`]: clients of a guest's supervisor
+//! * [`accel`]: whether KVM works
+//! * [`interrupt`]: signals that request the end of this command
+//! * [`proc`]: processes, identified reliably
 //! * [`safe`]: opening files below a guest's or an image's mount point; [`hostfs`]: opening those of the host
 //! * `inherited`: limits, priority and signals of the caller
-//! * [`arguments`]: arguments that the list of processes must not show
-//! * [`confine`]: restrictions for programs that read what others wrote
+//! * [`arguments`]: keeping passwords out of the process list
 //! * [`sparse_write`]: writing files so that a full pool does no harm
 //!
-//! Where kernels differ in how something is *done*, `proc` says so by `cfg`; which host it is, `platform` says as a value.
+//! Differences between kernels in how something is *done* are `cfg` in `proc`; which host it is, is a value of `platform`.
 
 #![deny(unsafe_code)]
-// Tests make the files that are then opened.
+// Tests create the files that they then open.
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
 
 pub mod accel;

@@ -1,9 +1,9 @@
-//! The host's networks: looking at them, the lock that those who change them hold, taking back what was done to them,
-//! and removing what goes with a machine.
+//! The host's networks: observing them, the lock for changing them, undoing changes, and removing interfaces that belong to a
+//! VM.
 //!
-//! * [`graph`]: nodes of netgraph
+//! * [`graph`]: netgraph nodes
 //!
-//! Not here: what is to be done (core's `plan::network`).
+//! Not here: deciding what changes (core's `plan::network`).
 
 pub mod graph;
 
@@ -30,24 +30,24 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// How long is waited for the lock: it is held for some commands at a time, by one after the other.
+/// How long to wait for the lock; each holder keeps it for a few commands.
 const WAIT: Duration = Duration::from_secs(60);
 
-/// The lock of the host's networks.
+/// The name of the lock of the host's networks.
 pub const LOCK: &str = "host.network";
 
 /// Takes the lock of the host's networks.
 ///
 /// # Errors
-/// Somebody holds it still.
+/// Another process still holds it.
 pub fn lock(rt: &Runtime, command: &str) -> Result<Lock> {
     rt.lock_named(LOCK, WAIT, command)
 }
 
-/// Looks at the interfaces, once. A host without the tool has none that chyves could do anything with.
+/// Observes the interfaces once.
 ///
 /// # Errors
-/// They can't be asked for or read.
+/// The tool is missing, or the interfaces cannot be queried or parsed.
 pub fn look(os: Os, rt: &Runtime) -> Result<Actual> {
     let question = reading::question(os);
     if run::find_program(&question.program).is_none() {
@@ -64,7 +64,7 @@ pub fn look(os: Os, rt: &Runtime) -> Result<Actual> {
     Ok(actual)
 }
 
-/// What commands and starts put into bridges that others made.
+/// The (bridge, member) pairs that chyves added to bridges which others created.
 fn put(rt: &Runtime) -> BTreeSet<(String, String)> {
     let run = rt.root().to_string_lossy();
     let folders = [attach::put_folder(&run), attach::joined_folder(&run)];
@@ -77,7 +77,7 @@ fn put(rt: &Runtime) -> BTreeSet<(String, String)> {
     entries.filter_map(read).collect()
 }
 
-/// What bridges got from their uplinks since the host came up.
+/// What bridges took over from their uplinks since boot.
 fn moved(rt: &Runtime) -> BTreeMap<String, Moved> {
     let folder = PathBuf::from(attach::moved_folder(&rt.root().to_string_lossy()));
     let read = |name: String| {
@@ -87,7 +87,7 @@ fn moved(rt: &Runtime) -> BTreeMap<String, Moved> {
     names_in(&folder).filter_map(read).collect()
 }
 
-/// What runs for bridges beside their interfaces. Each has a folder; without one nothing is asked.
+/// The services that run for bridges, such as DHCP and NAT. Each has a folder; if there is none, nothing is queried.
 fn services(rt: &Runtime) -> BTreeMap<String, Service> {
     let folder = rt.root().join("network");
     let mut tables: Option<BTreeSet<String>> = None;
@@ -114,27 +114,27 @@ fn services(rt: &Runtime) -> BTreeMap<String, Service> {
     all
 }
 
-/// No note of a bridge, a member or a service is longer.
+/// Size limit of a note about a bridge, a member or a service, in bytes.
 const NOTE_LIMIT: u64 = 1 << 20;
 
-/// No change that waits for its confirmation is longer.
+/// Size limit of a pending change, in bytes.
 const PENDING_LIMIT: u64 = 16 << 20;
 
-/// The names in a folder of the runtime folder, those that are text.
+/// The UTF-8 names in a folder of the runtime folder.
 fn names_in(folder: &Path) -> impl Iterator<Item = String> + use<> {
     own::names(folder).unwrap_or_default().into_iter().filter_map(|name| name.into_string().ok())
 }
 
-/// No file of leases is longer.
+/// Size limit of a lease file, in bytes.
 const LEASES_LIMIT: u64 = 1 << 20;
 
-/// The addresses that chyves' own servers have leased to guests. Nothing is asked for it but their files.
+/// The addresses that chyves' own DHCP servers have leased to guests, read from their files alone.
 pub fn leases(rt: &Runtime) -> Vec<Lease> {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let folder = rt.root().join("network");
     let read = |name: String| {
         let bridge = name.parse().ok()?;
-        // The server of addresses writes it, as a user of its own.
+        // The DHCP server writes the file, as a user of its own.
         let folder = Folder::open_if_there(folder.join(&name)).ok()??;
         let text = folder.read_text(nat::LEASES, Rule::up_to(LEASES_LIMIT)).ok()??;
         Some(leases::parse(&bridge, &text, now))
@@ -142,20 +142,20 @@ pub fn leases(rt: &Runtime) -> Vec<Lease> {
     names_in(&folder).filter_map(read).flatten().collect()
 }
 
-/// The tables of the packet filter; none where there is no such filter.
+/// The packet filter tables that are loaded; empty without nftables.
 fn loaded_tables() -> BTreeSet<String> {
     let told = run::run(&Cmd::new("nft", ["list", "tables", "inet"])).map(|o| o.stdout).unwrap_or_default();
     told.lines().filter_map(|l| Some(l.trim().strip_prefix("table inet ")?.to_owned())).collect()
 }
 
-/// The same with what must not be lost: default routes, and where the present login comes in.
+/// As [`look`], with the state that must not be lost: default routes, and the interface of the current login.
 ///
 /// # Errors
 /// As [`look`].
 pub fn look_with_care(os: Os, rt: &Runtime) -> Result<Actual> {
     let mut actual = look(os, rt)?;
     for (question, v6) in reading::routes(os).into_iter().zip([false, true]) {
-        // Without a route FreeBSD's tool fails; without IPv6 Linux' does.
+        // FreeBSD's tool fails without a route, Linux's without IPv6.
         let answer = run::run(&question)?;
         if answer.ok() {
             actual.routes.extend(reading::read_routes(os, &answer.stdout, v6)?);
@@ -168,7 +168,7 @@ pub fn look_with_care(os: Os, rt: &Runtime) -> Result<Actual> {
     Ok(actual)
 }
 
-/// Looks at the interfaces, and at nodes of netgraph where something is about them.
+/// Observes the interfaces, and the netgraph nodes if they are needed.
 fn look_closer(os: Os, rt: &Runtime, netgraph: bool) -> Result<Actual> {
     let mut actual = look(os, rt)?;
     if netgraph && actual.graph.is_none() {
@@ -177,17 +177,17 @@ fn look_closer(os: Os, rt: &Runtime, netgraph: bool) -> Result<Actual> {
     Ok(actual)
 }
 
-/// Looks again, and makes sure that it is as it must be.
+/// Observes again, and verifies the expected state.
 ///
 /// # Errors
-/// It is not.
+/// The state is not as expected.
 pub(crate) fn prove_it(os: Os, rt: &Runtime, proofs: &[Proof]) -> Result<()> {
     prove::prove(&look_closer(os, rt, proofs.iter().any(Proof::is_of_netgraph))?, proofs)
 }
 
-/// Takes an intent back, if it had its effect and nobody else depends on it by now.
+/// Undoes an intent, if it took effect and nothing else depends on it.
 pub(crate) fn take_back(intent: &Intent, place: &mut Place<'_>) -> Result<()> {
-    // A plan of this command, or the dead one's whose locks were taken over for it.
+    // Held by a plan of this command, or taken over from a dead command that is being recovered.
     let held = place.lent.network.is_some() || place.locks.iter().any(|l| l == LOCK);
     let _lock = if held { None } else { Some(lock(place.runtime, place.command)?) };
     if let Intent::StartDhcp { file } = intent {
@@ -198,7 +198,7 @@ pub(crate) fn take_back(intent: &Intent, place: &mut Place<'_>) -> Result<()> {
     if !tidy::is_in_effect(&now, intent) {
         return Ok(());
     }
-    // From what there is now: a step that was cut off has done a part of it.
+    // Based on the current state: an interrupted step has done only a part.
     let as_now = match intent {
         Intent::SetAddresses { interface, before, routes_before, .. } => Some(Intent::SetAddresses {
             interface: interface.clone(),
@@ -210,7 +210,7 @@ pub(crate) fn take_back(intent: &Intent, place: &mut Place<'_>) -> Result<()> {
         _ => None,
     };
     let intent = as_now.as_ref().unwrap_or(intent);
-    // What stood in its place comes back by the file that it had.
+    // The previous rules are restored from the file that held them.
     if let Intent::LoadRules { file, before: Some(text), .. } = intent {
         apply::write_private(file, text)?;
     }
@@ -221,12 +221,12 @@ pub(crate) fn take_back(intent: &Intent, place: &mut Place<'_>) -> Result<()> {
     intent.opposite().map_or(Ok(()), |back| graph::note(&back, place.runtime))
 }
 
-/// The design of this host's bridges; an empty one where no pool prints it.
+/// The desired bridges of this host; empty if no pool provides them.
 pub fn design() -> Design {
     let Ok((roots, _)) = observe::roots() else { return Design::default() };
     let primary = roots.iter().find(|r| r.role == Role::Primary);
     let row = primary.and_then(|r| observe::dataset(&r.dataset).ok().flatten());
-    // One that can't be read says of no bridge where it leads: then those with members stay.
+    // If the settings cannot be read, they name no uplink for any bridge; bridges that have members are then kept.
     row.and_then(|r| Design::read(&r.own).ok()).unwrap_or_default()
 }
 
@@ -234,7 +234,7 @@ fn joined_folder(rt: &Runtime) -> PathBuf {
     PathBuf::from(attach::joined_folder(&rt.root().to_string_lossy()))
 }
 
-/// What starts put into bridges and was there before.
+/// The members that guest starts added to bridges and that existed before.
 fn joined(rt: &Runtime) -> Vec<Joined> {
     let folder = joined_folder(rt);
     let read = |name: String| {
@@ -245,10 +245,11 @@ fn joined(rt: &Runtime) -> Vec<Joined> {
     names_in(&folder).filter_map(read).collect()
 }
 
-/// Removes what a guest's machine leaves, and what no guest is on any more. What was removed.
+/// Removes the interfaces that a guest's VM left, and those that no guest uses any more. Returns descriptions of what was
+/// removed.
 ///
 /// # Errors
-/// It can't be looked at or removed.
+/// Interfaces cannot be queried or removed.
 pub fn put_away(rt: &Runtime, guest: Option<Uuid>, command: &str) -> Result<Vec<String>> {
     let os = facts::os();
     if run::find_program(&reading::question(os).program).is_none() {
@@ -257,7 +258,7 @@ pub fn put_away(rt: &Runtime, guest: Option<Uuid>, command: &str) -> Result<Vec<
     let _lock = lock(rt, command)?;
     let joined = joined(rt);
     graph::let_go(rt, guest, command);
-    // Only what goes back to an uplink takes routes along.
+    // Routes matter only where addresses move back to an uplink.
     let actual = if moved(rt).is_empty() { look(os, rt)? } else { look_with_care(os, rt)? };
     let intents = tidy::tidy(&design(), &actual, guest, &joined);
     let mut failures = Vec::new();
@@ -267,7 +268,7 @@ pub fn put_away(rt: &Runtime, guest: Option<Uuid>, command: &str) -> Result<Vec<
             continue;
         }
         for cmd in intent.commands(os) {
-            // One that stays is no reason to leave the others.
+            // One failure does not keep the others from being removed.
             failures.extend(settled(&cmd).err());
         }
         failures.extend(graph::note(intent, rt).err());
@@ -285,25 +286,25 @@ pub fn put_away(rt: &Runtime, guest: Option<Uuid>, command: &str) -> Result<Vec<
     }
 }
 
-/// A change of the host's networks that goes back by itself unless it is confirmed.
+/// A change of the host's networks that is reverted automatically unless it is confirmed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Pending {
-    /// The command as it was typed.
+    /// The command line of the command that made the change.
     pub command: String,
-    /// Which one it is.
+    /// Identifies this change.
     pub token: Uuid,
-    /// The steps that were done.
+    /// The steps that were executed.
     pub steps: Vec<Action>,
-    /// What stood in the files that steps replaced, by the number of the step.
+    /// Previous content of files that steps replaced, with the index of the step; none if the file did not exist.
     #[serde(default)]
     pub replaced: Vec<(usize, Option<String>)>,
-    /// The locks that it held, which who rolls it back holds too.
+    /// The locks that the command held; the process that reverts the change takes them too.
     #[serde(default)]
     pub locks: Vec<String>,
 }
 
 impl Pending {
-    /// More that was done by the same command.
+    /// Adds steps that the same command executed later.
     pub fn add(&mut self, steps: &[Action], replaced: Vec<(usize, Option<String>)>) {
         let at = self.steps.len();
         self.steps.extend_from_slice(steps);
@@ -315,10 +316,10 @@ fn pending_path(rt: &Runtime) -> PathBuf {
     rt.root().join("network").join("unconfirmed.json")
 }
 
-/// Writes down what was done, so that it can go back.
+/// Records the change, so that it can be reverted.
 ///
 /// # Errors
-/// It can't be written.
+/// The record cannot be written.
 pub fn await_confirmation(rt: &Runtime, pending: &Pending) -> Result<()> {
     let path = pending_path(rt);
     let cant = |e: std::io::Error| Problem::host_cant(format!("cannot write `{}`", path.display())).because(e);
@@ -327,10 +328,10 @@ pub fn await_confirmation(rt: &Runtime, pending: &Pending) -> Result<()> {
     apply::write_private(&path.to_string_lossy(), &text)
 }
 
-/// What waits for confirmation.
+/// The change that waits for confirmation.
 ///
 /// # Errors
-/// It can't be read.
+/// The record cannot be read.
 pub fn pending(rt: &Runtime) -> Result<Option<Pending>> {
     let path = pending_path(rt);
     match own::text(&path, PENDING_LIMIT) {
@@ -342,10 +343,10 @@ pub fn pending(rt: &Runtime) -> Result<Option<Pending>> {
     }
 }
 
-/// Confirms what waits for it; whether anything did.
+/// Confirms the pending change; whether there was one.
 ///
 /// # Errors
-/// It can't be read.
+/// The record cannot be read or removed.
 pub fn confirm(rt: &Runtime) -> Result<bool> {
     let there = pending(rt)?.is_some();
     if there {
@@ -354,10 +355,10 @@ pub fn confirm(rt: &Runtime) -> Result<bool> {
     Ok(there)
 }
 
-/// Waits, and takes a change back that nobody has confirmed by then. Whether it was.
+/// Waits, and reverts the change unless it has been confirmed by then. Whether it was reverted.
 ///
 /// # Errors
-/// It could not be rolled back.
+/// The change could not be reverted.
 pub fn revert_unless_confirmed(rt: &Runtime, token: Uuid, after: Duration, command: &str) -> Result<bool> {
     let is_ours = || pending(rt).map(|p| p.filter(|p| p.token == token));
     let deadline = std::time::Instant::now() + after;
@@ -380,17 +381,17 @@ pub fn revert_unless_confirmed(rt: &Runtime, token: Uuid, after: Duration, comma
     Ok(true)
 }
 
-/// The server of addresses that reads `file`, if one runs: only a process that says so itself.
+/// The running DHCP server that uses the configuration `file`, verified by the process's command line.
 fn server(file: &str) -> Option<rustix::process::Pid> {
     let folder = Folder::open_if_there(Path::new(file).parent()?).ok()??;
     let pid = folder.read_text("dnsmasq.pid", Rule::up_to(NOTE_LIMIT)).ok()??;
     let pid = pid.trim().parse::<i32>().ok().and_then(rustix::process::Pid::from_raw)?;
-    // A number alone may be anybody's by now.
+    // The process id alone may have been reused.
     let told = run::run(&Cmd::new("ps", ["-o", "args=", "-p", &pid.as_raw_nonzero().to_string()])).ok()?.stdout;
     told.contains(&format!("--conf-file={file}")).then_some(pid)
 }
 
-/// Ends that server.
+/// Ends that server and waits for its exit.
 pub(crate) fn end_server(file: &str) {
     let Some(pid) = server(file) else { return };
     let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);

@@ -1,13 +1,14 @@
-//! Looking at the machine: facts become a [`World`]. Looking has a scope, so that a command on one guest does not pay
-//! for a thousand others.
+//! Observing the host: facts become a [`World`]. Every observation has a scope, so that a command on one guest does not pay for
+//! a thousand others.
 //!
-//! However many guests there are, one look is at most two `zfs` calls: one finds the roots, one reads what was asked for.
+//! However many guests there are, one observation is at most two `zfs` calls: one finds the roots, one reads what was
+//! requested.
 //!
-//! * `datasets`: single ones
-//! * [`disks`]: what the disks of a guest are
-//! * `parts`: what is kept of cut transfers
+//! * `datasets`: single datasets
+//! * [`disks`]: the type and size of a guest's disks
+//! * `parts`: partial states of interrupted transfers
 //! * [`pool`]: one pool's guests and snapshots, for streams
-//! * [`snapshots`]: snapshots, their holders and clones
+//! * [`snapshots`]: snapshots, their holds and clones
 
 mod datasets;
 pub mod disks;
@@ -35,36 +36,36 @@ use chyves_core::zfs::rows::{self, Row};
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
-/// Which of a kind are looked at.
+/// Which objects of a kind are read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Which<T> {
     /// None.
     #[default]
     None,
-    /// Those of these names; that one is missing is no error here.
+    /// Those with these names; a missing one is no error here.
     Named(Vec<T>),
     /// All.
     All,
 }
 
-/// What is looked at.
+/// The scope of an observation.
 #[derive(Debug, Clone, Default)]
 pub struct Look {
     /// Guests.
     pub guests: Which<GuestName>,
-    /// Whether the guests that are named are to be made: then it matters who has their names, and not what they would
-    /// inherit.
+    /// Whether the named guests are about to be created: then it matters whether their names are in use, and not what they
+    /// would inherit.
     pub unborn: bool,
     /// Images.
     pub images: Which<ImageName>,
     /// The trash.
     pub trash: bool,
-    /// The settings that will be read where all guests are looked at; all of them where none are given.
+    /// The properties that will be used when all guests are read; none: all of them.
     pub keys: Option<Vec<String>>,
 }
 
 impl Look {
-    /// These guests alone.
+    /// Only these guests.
     pub fn at(names: &[GuestName]) -> Self {
         Self { guests: Which::Named(names.to_vec()), ..Self::default() }
     }
@@ -78,16 +79,16 @@ impl Look {
         Self { guests: Which::All, images: Which::All, trash: true, ..Self::default() }
     }
 
-    /// All guests, of whose settings only these will be read.
+    /// All guests, of which only these properties will be used.
     pub fn at_keys(keys: Vec<String>) -> Self {
         Self { guests: Which::All, keys: Some(keys), ..Self::default() }
     }
 }
 
-/// The roots of chyves on this host's pools, and those that can't be used.
+/// The roots of chyves on this host's pools, and problems with those that cannot be used.
 ///
 /// # Errors
-/// `zfs` is missing, fails, or prints what can't be read.
+/// `zfs` is missing, fails, or prints what cannot be parsed.
 pub fn roots() -> Result<(Vec<Root>, Vec<Problem>)> {
     let rows = rows::parse(&run::must(&args::find_roots()).map_err(no_zfs)?, false)?;
     Ok(inventory::roots(&rows))
@@ -97,10 +98,10 @@ fn no_zfs(problem: Problem) -> Problem {
     problem.within("cannot query ZFS for its pools").hint("is ZFS running? `zpool list` must work")
 }
 
-/// Looks at the host.
+/// Observes the host.
 ///
 /// # Errors
-/// What can't be asked or read.
+/// Something cannot be queried or parsed.
 pub fn world(runtime: &Runtime, look: &Look) -> Result<World> {
     let (roots, oddities) = roots()?;
     let mut world = World { oddities, ..without_pools(runtime) };
@@ -129,7 +130,7 @@ pub fn world(runtime: &Runtime, look: &Look) -> Result<World> {
     Ok(world)
 }
 
-/// The host alone, for what is done without any pool.
+/// The host without its pools, for commands that need none.
 pub fn without_pools(runtime: &Runtime) -> World {
     World {
         host: facts::host(runtime.root()),
@@ -144,10 +145,10 @@ pub fn without_pools(runtime: &Runtime) -> World {
     }
 }
 
-/// Adds images that a guest turned out to need, by one more call where they are not known.
+/// Adds images that a guest needs, by one more call if they are not known yet.
 ///
 /// # Errors
-/// What can't be asked or read.
+/// Something cannot be queried or parsed.
 pub fn add_images(world: &mut World, names: &[ImageName]) -> Result<()> {
     let unknown = |name: &&ImageName| !world.images.iter().any(|image| image.name == **name);
     let wanted: Vec<ImageName> = names.iter().filter(unknown).cloned().collect();
@@ -160,7 +161,7 @@ pub fn add_images(world: &mut World, names: &[ImageName]) -> Result<()> {
     Ok(())
 }
 
-/// Everything below the roots, to the depth that guests live at and no deeper.
+/// Everything below the roots, no deeper than guests can be.
 fn read_all(roots: &[Root], keys: Option<&[String]>) -> Result<Vec<Row>> {
     let depth = 2 + roots.iter().map(|r| r.group_levels).max().unwrap_or(0);
     let names: Vec<Dataset> = roots.iter().map(|r| r.dataset.clone()).collect();
@@ -176,7 +177,7 @@ fn read_all(roots: &[Root], keys: Option<&[String]>) -> Result<Vec<Row>> {
         Err(_) => one_by_one(&names_below(&names, depth)?)?,
     };
     if keys.is_some() {
-        // Of guests alone was enough read to make something of them.
+        // With a selection of properties, the rows are complete enough only for guests.
         let guests: Vec<Dataset> = roots.iter().map(Root::guests).collect();
         let of_guests = |row: &Row| row.name.parse::<Dataset>().is_ok_and(|d| guests.iter().any(|g| d.is_within(g)));
         rows.retain(|row| of_guests(row) || names.iter().any(|n| n.as_str() == row.name));
@@ -184,13 +185,15 @@ fn read_all(roots: &[Root], keys: Option<&[String]>) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// The roots, and of each kind what was asked for.
+/// The roots, and the requested objects of each kind.
 fn read_some(roots: &[Root], look: &Look) -> Result<Vec<Row>> {
     let mut exact: Vec<String> = Vec::new();
     let mut trees: Vec<Dataset> = Vec::new();
-    // Each dataset costs. What lies above a new guest is read only where it can be encrypted: its key may be missing.
+    // Each dataset costs time. The parents of a new guest are read only where they can be encrypted, since their key may be
+    // missing.
     let above = !look.unborn || facts::dialect() != Dialect::Fuse;
-    // One that is there must be among them, or nobody could tell one that is missing from a ZFS that fails.
+    // At least one existing dataset must be among them; otherwise a missing dataset could not be distinguished from a failing
+    // `zfs`.
     let sure = above || !matches!(&look.images, Which::Named(names) if !names.is_empty());
     for root in roots {
         exact.extend(sure.then(|| root.dataset.to_string()));
@@ -207,7 +210,7 @@ fn read_some(roots: &[Root], look: &Look) -> Result<Vec<Row>> {
             trees.push(root.images());
         }
         if look.trash {
-            // Guests too: a deleted one may have had to stay where it was.
+            // Guests too: a deleted guest may have had to stay at its place.
             trees.extend([root.trash(), root.guests()]);
         }
     }
@@ -228,7 +231,7 @@ fn read_some(roots: &[Root], look: &Look) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// The names of datasets to a depth. A name holds no newline, whatever the values of properties do.
+/// The names of the datasets down to a depth. Unlike property values, names cannot contain newlines.
 fn names_below(above: &[Dataset], depth: usize) -> Result<Vec<String>> {
     let mut names = Vec::new();
     for dataset in above {
@@ -237,18 +240,18 @@ fn names_below(above: &[Dataset], depth: usize) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// The same rows by a call for each dataset, for when a value among them looks like a row of another one: so it can
-/// harm its own dataset alone.
+/// The same rows by one call per dataset, for when a property value looks like a row of another dataset: it can then affect
+/// only its own dataset.
 fn one_by_one(names: &[String]) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for name in names {
-        // One that is missing is missing, as it is among many.
+        // A missing dataset is skipped, as in a call for many.
         rows.extend(rows::parse_one(name, &run::run(&args::read_exactly(&[name]))?.stdout));
     }
     Ok(rows)
 }
 
-/// Where a guest of that name would be: directly below `guests`, and with groups wherever one of that name is.
+/// Where a guest of that name would be: directly below `guests`, and with groups wherever a dataset of that name is.
 fn places(root: &Root, name: &GuestName) -> Result<Vec<String>> {
     let direct = root.guests().child(name);
     if root.group_levels == 0 {
@@ -258,7 +261,7 @@ fn places(root: &Root, name: &GuestName) -> Result<Vec<String>> {
     let mut found: Vec<String> = vec![direct.to_string()];
     for place in listed.lines().filter(|l| l.rsplit('/').next() == Some(name.as_str())) {
         let mut at: Option<Dataset> = Some(place.parse()?);
-        // The groups above it, for what it inherits.
+        // The groups above it, from which it inherits.
         while let Some(dataset) = at.filter(|d| d.is_within(&root.guests()) && *d != root.guests()) {
             found.push(dataset.to_string());
             at = dataset.parent();
@@ -269,9 +272,9 @@ fn places(root: &Root, name: &GuestName) -> Result<Vec<String>> {
     Ok(found)
 }
 
-/// Output of a call that names datasets which may be missing: then `zfs` prints the others and ends with 1. That it did
-/// not fail otherwise is seen from the roots among them, which must be among what it printed; where none is and nothing
-/// was printed, ZFS is asked for them.
+/// Output of a call that names datasets which may be missing: `zfs` then prints the others and exits with 1. The roots among
+/// the arguments show whether it failed otherwise: they must be in the output. If no root is among them and nothing was
+/// printed, a second call queries the roots.
 fn tolerant(cmd: &Cmd, roots: &[Root]) -> Result<String> {
     let output: Output = run::run(cmd)?;
     let asked: Vec<&str> = roots.iter().map(|root| root.dataset.as_str()).filter(|root| cmd.args.iter().any(|arg| arg == root)).collect();
@@ -302,13 +305,13 @@ fn run_state(state: &GuestState) -> RunState {
     }
 }
 
-/// What the guests' machines do, from the runtime folder. Answers with the damage to their records.
+/// Sets the state of the guests' VMs, from the runtime folder. Returns problems with damaged records.
 fn states(runtime: &Runtime, guests: &mut [Guest], all: bool) -> Result<Vec<Problem>> {
     let mut damaged = Vec::new();
     if all {
         let seen: HashMap<_, _> = runtime.observe_all()?.into_iter().map(|o| (o.uuid, o)).collect();
         for guest in guests {
-            // A record belongs to one dataset: a copy of the guest elsewhere is not running because the guest does.
+            // A record belongs to one dataset: a copy of the guest elsewhere is not running because the original is.
             let own = seen.get(&guest.uuid).filter(|o| o.record.as_ref().is_none_or(|r| r.dataset == guest.dataset));
             if let Some(observed) = own {
                 guest.state = run_state(&observed.state);
@@ -325,7 +328,7 @@ fn states(runtime: &Runtime, guests: &mut [Guest], all: bool) -> Result<Vec<Prob
     Ok(damaged)
 }
 
-/// The one guest of that name, or the nearest names where there is none. Asks ZFS once more only to say what is near.
+/// The guest of that name, or an error with similar names. ZFS is queried again only for the similar names.
 ///
 /// # Errors
 /// There is none, or several.
@@ -333,15 +336,15 @@ pub fn guest<'w>(world: &'w World, name: &GuestName) -> Result<&'w Guest> {
     world.guest(name).map_err(|problem| if problem.code.exit_code() == 3 { not_found(world, name.as_str()) } else { problem })
 }
 
-/// How deep below `guests` a missing guest is looked for: as deep as `group_levels` can be, and the guest.
+/// How deep below `guests` a missing guest is searched: the maximum of `group_levels`, plus the guest itself.
 const DEEPEST: usize = 9;
 
-/// "No such guest", with the nearest of all names; or what else is called so.
+/// The error "no such guest", with similar names, or another object of that name.
 pub fn not_found(world: &World, name: &str) -> Problem {
     if world.roots.is_empty() {
         return world.primary().err().unwrap_or_else(|| no_guest(name, []));
     }
-    // One that is there and can't be used is not missing.
+    // A guest that exists but cannot be used is not missing.
     let is_it = |odd: &&Problem| odd.object.as_deref().is_some_and(|object| object.rsplit('/').next() == Some(name));
     if let Some(odd) = world.oddities.iter().find(is_it) {
         return odd.clone();
@@ -373,7 +376,7 @@ pub fn not_found(world: &World, name: &str) -> Problem {
     no_guest(name, names.iter().map(String::as_str))
 }
 
-/// That a guest of this name was deleted, if one was and can be had back.
+/// The error that a guest of this name is in the trash, if one is.
 fn in_trash(world: &World, name: &str) -> Option<Problem> {
     let active: Vec<Root> = world.roots.iter().filter(|r| r.role != Role::Offline).cloned().collect();
     let rows = read_some(&active, &Look { trash: true, ..Look::default() }).ok()?;
@@ -390,8 +393,7 @@ fn in_trash(world: &World, name: &str) -> Option<Problem> {
     })
 }
 
-/// A group was named where a guest is meant.
-/// A guest in a group that is not read.
+/// The error that a guest is in a group deeper than the groups that are read.
 fn too_deep(root: &Root, path: &str, levels: usize) -> Problem {
     let shown = printable(path, 120);
     Problem::not_found(format!("`{shown}` is not read: it is in a group, and groups are read {} levels deep", root.group_levels))
@@ -409,18 +411,18 @@ fn is_a_group(group: &str, guests: &[String]) -> Problem {
     }
 }
 
-/// Whether a dataset below `guests` is a group: there, and no guest.
+/// Whether a dataset below `guests` is a group: it exists, and is no guest.
 ///
 /// # Errors
-/// ZFS can't be queried.
+/// ZFS cannot be queried.
 pub fn is_group(dataset_of_group: &Dataset) -> Result<bool> {
     Ok(dataset(dataset_of_group)?.is_some_and(|row| !row.own.contains_key(UUID)))
 }
 
-/// Makes sure that a new guest's dataset is not that of a group.
+/// Verifies that a new guest's dataset is not that of a group.
 ///
 /// # Errors
-/// It is, or ZFS can't be queried.
+/// It is, or ZFS cannot be queried.
 pub fn is_no_group(new: &Dataset) -> Result<()> {
     if !is_group(new)? {
         return Ok(());
@@ -432,10 +434,10 @@ pub fn is_no_group(new: &Dataset) -> Result<()> {
         .hint("choose another name for the guest; `chyves list -o name,group` shows the groups of all guests"))
 }
 
-/// Reads the settings of the whole host into its primary root: finding roots reads no more than what they are found by.
+/// Reads the settings of the whole host into its primary root; finding the roots reads only the properties that identify them.
 ///
 /// # Errors
-/// What can't be asked or read, or no pool is primary.
+/// Something cannot be queried or parsed, or no pool is primary.
 pub fn global(world: &mut World) -> Result<()> {
     let primary = world.primary()?.dataset.clone();
     let own = dataset(&primary)?.map(|row| row.own).unwrap_or_default();
@@ -445,13 +447,13 @@ pub fn global(world: &mut World) -> Result<()> {
     Ok(())
 }
 
-/// No facts of a host are longer.
+/// Size limit of stated facts, in bytes.
 const FACTS_LIMIT: u64 = 16 << 20;
 
-/// Facts that a person states for another host, from a JSON file.
+/// Facts that a user states for another host, from a JSON file.
 ///
 /// # Errors
-/// The file can't be read or is not of that form.
+/// The file cannot be read or has another format.
 pub fn stated_facts(path: &str) -> Result<HostFacts> {
     let text = crate::hostfs::named::text(path, FACTS_LIMIT)
         .map_err(|e| Problem::usage(format!("cannot read the facts in `{}`", printable(path, 200))).on(path).because(e))?;

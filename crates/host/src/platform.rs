@@ -1,10 +1,10 @@
-//! Which host this is, decided once and nowhere else: its system, its `zfs`, and where its own files lie.
+//! Which host this is, decided once and only here: its operating system, its `zfs`, and where its files are.
 //!
-//! A program built for FreeBSD is on FreeBSD. One built for Linux is on Linux, unless it runs inside a lab, which
-//! `CHYVES_LAB` tells by naming the lab's folder: there the host is FreeBSD, whose tools stand first on the path and whose
-//! devices and firmware lie in that folder. ZFS and processes are those of the machine, in a lab too.
+//! A program built for FreeBSD is on FreeBSD. One built for Linux is on Linux, unless it runs inside a lab, which `CHYVES_LAB`
+//! indicates by naming the lab's folder: there the host is FreeBSD, its tools are first on the path, and its devices and
+//! firmware are in that folder. ZFS and processes are always those of the real host.
 //!
-//! Not here: how processes are told apart on the kernel that really runs (`proc`), and what follows from the system (core).
+//! Not here: how the real kernel identifies processes (`proc`), and what follows from the operating system (core).
 
 use crate::hostfs::named;
 use chyves_core::os::Os;
@@ -13,7 +13,7 @@ use chyves_core::zfs::Dialect;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-/// The variable that names the folder of a lab.
+/// The environment variable that names the folder of a lab.
 pub const LAB_VARIABLE: &str = "CHYVES_LAB";
 
 /// This host.
@@ -32,7 +32,7 @@ pub fn here() -> &'static Platform {
 impl Platform {
     fn of(lab: Option<PathBuf>) -> Self {
         if cfg!(target_os = "freebsd") {
-            // A real one plays nothing.
+            // A real FreeBSD host is never a lab.
             return Self { os: Os::FreeBsd, lab: None };
         }
         Self { os: if lab.is_some() { Os::FreeBsd } else { Os::Linux }, lab }
@@ -51,9 +51,9 @@ impl Platform {
         }
     }
 
-    /// Which grammar its `zfs` has, without asking it.
+    /// The syntax of this host's `zfs`, without running it.
     pub fn dialect(&self) -> Dialect {
-        // FreeBSD has had OpenZFS 2 since 13.0; on Linux the kernel module says that it is there.
+        // FreeBSD has had OpenZFS 2 since 13.0; on Linux the kernel module shows its presence.
         let kernel = || named::is_there("/sys/module/zfs") || named::is_there("/dev/zfs");
         match (self.os, &self.lab) {
             (Os::FreeBsd, None) => Dialect::OpenZfs,
@@ -62,7 +62,7 @@ impl Platform {
         }
     }
 
-    /// Where this process finds what the host calls so. The programs of the host take the host's own name.
+    /// The actual location of a file that the host calls `name`. The host's own programs get `name` itself.
     pub fn path(&self, name: &str) -> PathBuf {
         let Some(lab) = &self.lab else { return PathBuf::from(name) };
         let own = lab.join(name.trim_start_matches('/'));
@@ -71,12 +71,12 @@ impl Platform {
         if is_own { own } else { PathBuf::from(name) }
     }
 
-    /// The folder of a lab's programs, which stand for those of FreeBSD.
+    /// The folder of a lab's programs, which replace those of FreeBSD.
     pub fn programs(&self) -> Option<PathBuf> {
         self.lab.as_deref().map(|lab| lab.join("bin"))
     }
 
-    /// What the environment of this host's programs needs besides a path.
+    /// What this host's programs need in the environment besides a path.
     pub fn variable(&self) -> Option<(&'static str, &Path)> {
         self.lab.as_deref().map(|lab| (LAB_VARIABLE, lab))
     }

@@ -1,7 +1,8 @@
 //! TCP ports for VNC displays, claimed by trying.
 //!
-//! The hypervisor listens itself, some time after its port was chosen. So a port is also a lock in the runtime folder: who chooses
-//! one holds it until the guest runs, and the guest's supervisor shares it for as long as the guest lives, reboots included.
+//! The hypervisor listens by itself, some time after its port was chosen. So a port is also a lock in the runtime folder: the
+//! command that chooses a port holds the lock until the guest runs, and the guest's supervisor shares it until the guest stops,
+//! reboots included.
 
 use crate::runtime::lock::GLANCE;
 use crate::runtime::{Lock, Runtime};
@@ -10,34 +11,35 @@ use std::net::{IpAddr, TcpListener};
 use std::ops::Range;
 use std::time::Duration;
 
-/// Those that are tried.
+/// The ports that are tried.
 const VNC: Range<u16> = 5900..6000;
 
-/// The first port that VNC can have on an address, from 5900. Nothing is claimed: for a plan that is only shown.
+/// The first free VNC port on an address, from 5900. Nothing is claimed: for a dry run.
 ///
 /// # Errors
-/// None of a hundred is free, or the address is not this host's.
+/// None of the hundred ports is free, or the address is not one of this host.
 pub fn free_vnc(address: IpAddr) -> Result<u16> {
     first(address, |_| Ok(Some(()))).map(|(port, ())| port)
 }
 
-/// The first port that VNC can have on an address and that nobody has chosen, from 5900; it is claimed for as long as the lock is
-/// held. `command` is shown to those who want it too.
+/// The first free and unclaimed VNC port on an address, from 5900. It is claimed for as long as the lock is held. `command` is
+/// shown to other commands that wait for it.
 ///
 /// # Errors
-/// As [`free_vnc`], or the runtime folder can't be written.
+/// As [`free_vnc`], or the runtime folder cannot be written.
 pub fn claim_vnc(rt: &Runtime, address: IpAddr, command: &str) -> Result<(u16, Lock)> {
     let (port, mut lock) = first(address, |port| match rt.lock_named(&name(port), Duration::ZERO, command) {
         Ok(lock) => Ok(Some(lock)),
         Err(problem) if problem.code == Kind::NotNow => Ok(None),
         Err(problem) => Err(problem),
     })?;
-    // Its supervisor shares it before this command lets go of it.
+    // The guest's supervisor shares it before this command releases it.
     lock.share_from_now().map_err(|e| Problem::failed(format!("cannot keep the claim of port {port}")).because(e))?;
     Ok((port, lock))
 }
 
-/// Keeps others from choosing the port of a guest that lives. Nothing where that can't be: it has the port already.
+/// Keeps others from choosing the port of a running guest. None if the lock cannot be shared: the guest listens on the port
+/// already.
 pub(crate) fn keep_vnc(rt: &Runtime, port: u16, command: &str) -> Option<Lock> {
     VNC.contains(&port).then(|| rt.share_named(&name(port), GLANCE, command).ok()).flatten()
 }
@@ -46,7 +48,7 @@ fn name(port: u16) -> String {
     format!("vnc.{port}")
 }
 
-/// The first port that can be claimed and then listened on.
+/// The first port that can be claimed and then bound.
 fn first<T>(address: IpAddr, claim: impl Fn(u16) -> Result<Option<T>>) -> Result<(u16, T)> {
     for port in VNC {
         let Some(claimed) = claim(port)? else { continue };

@@ -1,5 +1,5 @@
-//! Processes by proof: a process is its id together with the moment it started, so that an id used again by another
-//! process is never taken for it. The only module that knows how each kernel reports this, and so has `cfg`.
+//! Processes, identified reliably: a process is its id together with its start time, so that a reused id is never mistaken for
+//! it. The only module that knows how each kernel reports this, and so contains `cfg`.
 //!
 //! Not here: whether a guest runs (`runtime`, by locks) and starting processes (`supervise`).
 
@@ -7,54 +7,54 @@ use chyves_core::error::{Problem, Result};
 use rustix::process::{Pid, Signal};
 use serde::{Deserialize, Serialize};
 
-/// One process, for certain.
+/// One process, identified reliably.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Proc {
-    /// Its id.
+    /// The process id.
     pub pid: u32,
-    /// When it started, as its system writes it; compared, never computed with.
+    /// Start time as the operating system prints it; compared, never computed with.
     pub start: String,
 }
 
 impl Proc {
-    /// The process that has this id now, or none if none has.
+    /// The process that has this id now, if any.
     ///
     /// # Errors
-    /// The system would not tell.
+    /// The operating system does not provide the information.
     pub fn find(pid: u32) -> Result<Option<Self>> {
         Ok(start_of(pid)?.map(|start| Self { pid, start }))
     }
 
-    /// This very process.
+    /// The current process.
     ///
     /// # Errors
-    /// The system would not tell.
+    /// The operating system does not provide the information.
     pub fn current() -> Result<Self> {
         let pid = std::process::id();
         Self::find(pid)?.ok_or_else(|| Problem::host_cant(format!("cannot see process {pid}, which is this one")).hint(PROC_HINT))
     }
 
-    /// Whether it still exists (a zombie does not).
+    /// Whether it still exists; a zombie does not.
     ///
     /// # Errors
-    /// The system would not tell.
+    /// The operating system does not provide the information.
     pub fn is_alive(&self) -> Result<bool> {
         Ok(start_of(self.pid)?.as_deref() == Some(self.start.as_str()))
     }
 
-    /// Whether SIGTERM would not simply end it: it ignores the signal or has a handler for it. None where that can't be
-    /// told. bhyve takes the signal out of the kernel's hands when its guest switches ACPI on, and not before.
+    /// Whether it ignores SIGTERM or has a handler for it, so that the signal would not simply end it; none if that is unknown.
+    /// bhyve installs its handler when the guest enables ACPI, and not before.
     pub fn bears_term(&self) -> Option<bool> {
         let (ignored, caught) = dispositions(self.pid)?;
         let term = 1u64 << (Signal::TERM.as_raw() - 1);
-        // Asked after it was looked at: what was seen was its own.
+        // Checked after the query: the answer belonged to this process.
         (self.is_alive() == Ok(true)).then_some((ignored | caught) & term != 0)
     }
 
-    /// Sends a signal to exactly this process; nothing happens if it is gone. Answers whether it was there.
+    /// Sends a signal to exactly this process; does nothing if it has exited. Whether it still existed.
     ///
     /// # Errors
-    /// The system refused.
+    /// The operating system refused.
     pub fn signal(&self, signal: Signal) -> Result<bool> {
         let refused = |e| Problem::failed(format!("cannot send signal {} to process {}", signal.as_raw(), self.pid)).because(e);
         match i32::try_from(self.pid).ok().and_then(Pid::from_raw) {
@@ -69,7 +69,7 @@ const PROC_HINT: &str = "mount /proc";
 #[cfg(not(target_os = "linux"))]
 const PROC_HINT: &str = "check that ps(1) works";
 
-/// The descriptor pins the process before its start is compared, so that the signal can't reach a successor.
+/// The descriptor pins the process before its start time is compared, so that the signal cannot reach a successor.
 #[cfg(target_os = "linux")]
 fn send(process: &Proc, pid: Pid, signal: Signal) -> std::io::Result<bool> {
     use rustix::process::{PidfdFlags, pidfd_open, pidfd_send_signal};
@@ -88,8 +88,7 @@ fn send(process: &Proc, pid: Pid, signal: Signal) -> std::io::Result<bool> {
     }
 }
 
-/// Without process descriptors for strangers there is an instant between the proof and the signal; ids are not used
-/// again that fast.
+/// Without descriptors of other processes there is an instant between the check and the signal; ids are not reused that fast.
 #[cfg(not(target_os = "linux"))]
 fn send(process: &Proc, pid: Pid, signal: Signal) -> std::io::Result<bool> {
     if !process.is_alive().map_err(std::io::Error::other)? {
@@ -117,9 +116,9 @@ fn start_of(pid: u32) -> Result<Option<String>> {
     parse_stat(&text).ok_or_else(|| Problem::host_cant(format!("`{path}` has a form that is not known")).on(&path))
 }
 
-/// The start (field 22) of a line of `/proc/PID/stat`; none inside for a dead one that nobody has waited for yet. One whose first
-/// thread has ended while others run looks dead by its state, and is not: the number of its threads (field 20) tells.
-/// The name of the program may hold blanks and brackets, so fields are counted behind its last bracket.
+/// The start time (field 22) of a line of `/proc/PID/stat`; the inner none is a zombie. A process whose first thread has ended
+/// while others run has the state of a zombie and is none: its number of threads (field 20) shows that. The program's name may
+/// contain blanks and brackets, so fields are counted after the last bracket.
 #[cfg(target_os = "linux")]
 #[allow(clippy::option_option)] // "unreadable" and "dead" are two things
 fn parse_stat(text: &str) -> Option<Option<String>> {
@@ -147,7 +146,7 @@ fn start_of(pid: u32) -> Result<Option<String>> {
     })
 }
 
-/// The signals that a process ignores and those that it has handlers for, as masks.
+/// The signals that a process ignores and those that it handles, as bit masks.
 #[cfg(target_os = "linux")]
 fn dispositions(pid: u32) -> Option<(u64, u64)> {
     let text = crate::hostfs::kernel::text(format!("/proc/{pid}/status")).ok()?;
@@ -158,7 +157,7 @@ fn dispositions(pid: u32) -> Option<(u64, u64)> {
     Some((mask("SigIgn:")?, mask("SigCgt:")?))
 }
 
-/// Here ps(1) tells them, in hexadecimal digits.
+/// ps(1) prints them as hexadecimal digits.
 #[cfg(not(target_os = "linux"))]
 fn dispositions(pid: u32) -> Option<(u64, u64)> {
     let output = crate::child::command("ps")
@@ -171,10 +170,10 @@ fn dispositions(pid: u32) -> Option<(u64, u64)> {
     Some((masks.next()?.ok()?, masks.next()?.ok()?))
 }
 
-/// An identity of the present boot of this host. What was recorded under another one is void.
+/// An identifier of the current boot of this host. Records of another boot are void.
 ///
 /// # Errors
-/// The system would not tell.
+/// The operating system does not provide the information.
 pub fn boot_id() -> Result<String> {
     boot_text().map_err(|e| Problem::host_cant("cannot identify this boot of the host").because(e))
 }
@@ -184,7 +183,7 @@ fn boot_text() -> std::io::Result<String> {
     Ok(crate::hostfs::kernel::text("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
 }
 
-/// Newer kernels have an id of the boot; older ones tell its time, as `{ sec = 1700000000, usec = 5 } …`.
+/// Newer kernels have a boot id; older ones print the boot time, as `{ sec = 1700000000, usec = 5 } …`.
 #[cfg(not(target_os = "linux"))]
 fn boot_text() -> std::io::Result<String> {
     for name in ["kern.boot_id", "kern.boottime"] {
@@ -231,7 +230,7 @@ mod tests {
         use std::io::Read;
         let run = |script: &str| {
             let mut child = std::process::Command::new("sh").args(["-c", script]).stdout(std::process::Stdio::piped()).spawn().unwrap();
-            // It says so when it is as far as that.
+            // The script prints when it has got that far.
             child.stdout.take().unwrap().read_exact(&mut [0; 3]).unwrap();
             let process = Proc::find(child.id()).unwrap().unwrap();
             let bears = process.bears_term();

@@ -1,9 +1,9 @@
-//! Numbers for the devfs rulesets of jails: the kernel has no names for them. A number is claimed by a file in the runtime folder
-//! that names its guest, locked from the choice until the guest's supervisor runs. It stays the guest's until nothing is left
-//! of its VM.
+//! Numbers for the devfs rulesets of jails, since the kernel has no names for them. A number is claimed by a file in the
+//! runtime folder that names its guest, locked from the choice until the guest's supervisor runs. It remains the guest's until
+//! nothing is left of its VM.
 //!
-//! A set that exists and that no claim gives to the guest may be an administrator's, or another program's: it is neither changed
-//! nor removed, and another number is taken.
+//! A ruleset that exists without a claim of the guest may belong to an administrator or another program: it is neither changed
+//! nor removed, and another number is chosen.
 
 use crate::hostfs::own::{self, How};
 use crate::run;
@@ -17,13 +17,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use uuid::Uuid;
 
-/// More is not a claim.
+/// Size limit of a claim, in bytes.
 const LIMIT: u64 = 64;
-/// So many in a row that are taken mean that something else is wrong.
+/// After this many used numbers in a row something else is wrong.
 const TRIES: usize = 1024;
 
-/// A number that a command has claimed for a guest. Dropping it leaves the claim to the guest's VM, and removes it where there
-/// came to be none.
+/// A number that a command has claimed for a guest. On drop the claim passes to the guest's VM, or is removed if there is no
+/// VM.
 #[derive(Debug)]
 pub struct Claim {
     set: u32,
@@ -33,7 +33,7 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// The number.
+    /// The ruleset number.
     pub const fn number(&self) -> u32 {
         self.set
     }
@@ -51,7 +51,7 @@ fn folder(rt: &Runtime) -> PathBuf {
     rt.root().join("rulesets")
 }
 
-/// Who has claimed which number. A claim that cannot be read is somebody's.
+/// The guests that have claimed numbers. An unreadable claim belongs to an unknown guest.
 fn claims(rt: &Runtime) -> Result<BTreeMap<u32, Option<Uuid>>> {
     let folder = folder(rt);
     let names = own::names(&folder).map_err(|e| cant(&folder, &e))?;
@@ -67,7 +67,7 @@ fn cant(path: &Path, e: &std::io::Error) -> Problem {
     Problem::failed(format!("cannot claim a devfs ruleset in `{}`", path.display())).on(path.display()).because(e)
 }
 
-/// The sets that exist now.
+/// The numbers of the rulesets that exist now.
 fn existing() -> Result<BTreeSet<u32>> {
     jail::read_rulesets(&run::must(&jail::rulesets())?)
 }
@@ -75,15 +75,15 @@ fn existing() -> Result<BTreeSet<u32>> {
 /// The number that a guest has claimed.
 ///
 /// # Errors
-/// The claims can't be read.
+/// The claims cannot be read.
 pub fn of(rt: &Runtime, guest: Uuid) -> Result<Option<u32>> {
     Ok(claims(rt)?.into_iter().find_map(|(set, owner)| (owner == Some(guest)).then_some(set)))
 }
 
-/// A number for a guest: its own, or the first that is free. Nothing is claimed: for a plan that is only shown.
+/// A number for a guest: the one it has claimed, or the first free one. Nothing is claimed: for a dry run.
 ///
 /// # Errors
-/// The sets of the host can't be listed, or none is free.
+/// The rulesets of the host cannot be listed, or no number is free.
 pub fn free(rt: &Runtime, guest: Uuid) -> Result<u32> {
     let (claims, existing) = (claims(rt)?, existing()?);
     let own = claims.iter().find_map(|(set, owner)| (*owner == Some(guest)).then_some(*set));
@@ -91,11 +91,11 @@ pub fn free(rt: &Runtime, guest: Uuid) -> Result<u32> {
     own.or_else(|| others.next()).ok_or_else(|| none(guest))
 }
 
-/// Claims a number for a guest, whose lock the caller holds: until the claim is dropped, and from then on for as long as the
-/// guest has a folder of a VM, or a jail.
+/// Claims a number for a guest, for as long as the claim is held, and then for as long as the guest has a folder in the runtime
+/// folder, or a jail. The caller holds the guest's lock.
 ///
 /// # Errors
-/// As [`free`], or the claim can't be written.
+/// As [`free`], or the claim cannot be written.
 pub fn claim(rt: &Runtime, guest: Uuid) -> Result<Claim> {
     claim_beside(rt, guest, &existing()?)
 }
@@ -114,7 +114,7 @@ fn claim_beside(rt: &Runtime, guest: Uuid, existing: &BTreeSet<u32>) -> Result<C
     for set in own.into_iter().chain(rulesets(guest).take(TRIES).filter(|set| !existing.contains(set))) {
         let path = folder.join(set.to_string());
         let Some(lock) = Lock::take(&path, Duration::ZERO)? else { continue };
-        // Read while it is locked: it may have been claimed since the folder was read.
+        // Read under the lock: it may have been claimed since the folder was read.
         match own::text(&path, LIMIT).map_err(|e| cant(&path, &e))?.trim() {
             "" => {
                 let mut file = own::open(&path, How::Write).map_err(|e| cant(&path, &e))?;
@@ -128,12 +128,12 @@ fn claim_beside(rt: &Runtime, guest: Uuid, existing: &BTreeSet<u32>) -> Result<C
     Err(none(guest))
 }
 
-/// Whether something of a guest's VM is, or may be, there.
+/// Whether anything of a guest's VM exists, or may exist.
 fn has_remains(rt: &Runtime, guest: Uuid) -> bool {
     own::is_there(rt.guest_dir(guest)) || rt.jails().map_or(true, |all| all.contains(&guest))
 }
 
-/// Removes a claim that nobody holds, if it is still the one that was read.
+/// Removes a claim that no process holds, unless its owner has changed.
 fn drop_claim(path: &Path, owner: Option<Uuid>) {
     if let Ok(Some(_lock)) = Lock::take(path, Duration::ZERO)
         && guest_in(path) == owner
@@ -142,7 +142,7 @@ fn drop_claim(path: &Path, owner: Option<Uuid>) {
     }
 }
 
-/// Releases the number of a guest of whose VM nothing is left. A command that holds the claim still does it by itself.
+/// Releases the number of a guest whose VM has left nothing. A command that holds the claim releases it by itself.
 pub(crate) fn release(rt: &Runtime, guest: Uuid) {
     for (set, owner) in claims(rt).unwrap_or_default() {
         let path = folder(rt).join(set.to_string());
@@ -188,7 +188,7 @@ mod tests {
             std::fs::create_dir(rt.guest_dir(guest)).unwrap();
         }
         drop((held, other));
-        // A guest keeps its own, also where its set exists and one that it prefers has become free.
+        // A guest keeps its number, even if its ruleset exists and a preferred number has become free.
         assert_eq!(claim_beside(&rt, one, &BTreeSet::from([first + 1])).unwrap().number(), first + 1);
         release(&rt, two);
         assert_eq!((of(&rt, two).unwrap(), claim_beside(&rt, one, &none).unwrap().number()), (None, first + 1));
@@ -199,10 +199,10 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let rt = Runtime::at(temp.path().join("run"));
         let (one, two, first) = twins();
-        // Of a command that failed before there was a VM.
+        // The claim of a command that failed before there was a VM.
         drop(claim_beside(&rt, one, &BTreeSet::new()).unwrap());
         assert_eq!(of(&rt, one).unwrap(), None);
-        // Of a command that was killed.
+        // The claim of a command that was killed.
         std::mem::forget(claim_beside(&rt, one, &BTreeSet::new()).unwrap());
         assert_eq!(claim_beside(&rt, two, &BTreeSet::new()).unwrap().number(), first + 1, "it may be about to launch its VM");
         for text in [&one.to_string(), ""] {

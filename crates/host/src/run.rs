@@ -1,8 +1,8 @@
-//! Running one command to its end: no shell, a clean environment, both streams kept.
+//! Running one command to its end: no shell, a clean environment, both output streams captured.
 //!
 //! * [`wait`]: waiting for its end, within limits
 //!
-//! Not here: what commands there are (chyves-core), and long-lived processes (`supervise`).
+//! Not here: which commands are run (chyves-core), and long-lived processes (`supervise`).
 
 pub mod wait;
 
@@ -20,47 +20,47 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// What a finished command left.
+/// The result of a finished command.
 #[derive(Debug, Clone)]
 pub struct Output {
-    /// Its exit status, or none if a signal ended it.
+    /// Exit status, or none if a signal ended it.
     pub status: Option<i32>,
-    /// What it printed; bytes that are no UTF-8 are replaced.
+    /// Standard output; invalid UTF-8 is replaced.
     pub stdout: String,
-    /// What it complained about.
+    /// Standard error.
     pub stderr: String,
 }
 
 impl Output {
-    /// Whether it ended with 0.
+    /// Whether the exit status is 0.
     pub fn ok(&self) -> bool {
         self.status == Some(0)
     }
 }
 
-/// The folders of the system's programs, those of packages and of an administrator's own installations among them. On NixOS
-/// they are in the profile of the running system.
+/// The directories of the system's programs, including those of packages and local installations. On NixOS they are in the
+/// profile of the running system.
 const SYSTEM_PATH: [&str; 7] =
     ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin", "/run/current-system/sw/bin"];
 
-/// The variable that names folders, separated by colons, which are searched before the system's.
+/// The environment variable that lists directories, separated by colons, which are searched before the system's.
 pub(crate) const PATH_VARIABLE: &str = "CHYVES_PATH";
 
-/// The path that programs are looked for on, and the whole `PATH` of every child: the folders that `CHYVES_PATH` names, those of a
-/// lab, the system's. The caller's `PATH` has no part in it: chyves runs as root, and a folder that somebody prepended for a shell,
-/// as a version manager does, is not one to run programs of root from.
+/// The search path for programs, and the whole `PATH` of every child: the directories of `CHYVES_PATH`, those of a lab, the
+/// system's. The caller's `PATH` is ignored: chyves runs as root, and a directory that a user's shell prepended, for example
+/// for a version manager, must not provide programs to root.
 pub fn search_path() -> String {
     let chosen = std::env::var(PATH_VARIABLE).unwrap_or_default();
     path_of(&chosen, platform::here().programs().as_deref())
 }
 
 fn path_of(chosen: &str, lab: Option<&Path>) -> String {
-    // A relative entry means another folder to a child, which starts in `/`.
+    // A relative entry would mean another directory in a child, which starts in `/`.
     let chosen = chosen.split(':').filter(|folder| folder.starts_with('/'));
     chosen.chain(lab.and_then(Path::to_str)).chain(SYSTEM_PATH).collect::<Vec<_>>().join(":")
 }
 
-/// Where a program is, if it is anywhere on the path.
+/// The path of a program, if the search path contains it.
 pub fn find_program(name: &str) -> Option<PathBuf> {
     if name.contains('/') {
         return Some(PathBuf::from(name)).filter(|p| is_program(p));
@@ -75,20 +75,20 @@ fn is_program(path: &Path) -> bool {
 /// Runs a command to its end, whatever its exit status.
 ///
 /// # Errors
-/// The program is missing or can't be started.
+/// The program is missing or cannot be started.
 pub fn run(cmd: &Cmd) -> Result<Output> {
     let turn = mount_turn(cmd)?;
     let mut command = prepare(cmd)?;
-    // It keeps the turn for as long as it lives, even where this process is killed meanwhile.
+    // The child keeps the mount lock for as long as it lives, even if this process is killed.
     command.stdin(turn.map_or_else(Stdio::null, Stdio::from));
     finish(cmd, command, true)
 }
 
-/// Starts it and waits for its end. `group`: whether it leads a process group of its own.
+/// Starts the command and waits for its end. `group`: whether it leads a process group of its own.
 fn finish(cmd: &Cmd, mut command: Command, group: bool) -> Result<Output> {
     let span = trace::begin(cmd);
     let child = start(cmd, &mut command).map_err(|e| cant_start(cmd, &e))?;
-    // What it was given to hold is its own from here on.
+    // Closes this process's copies of the descriptors that the child holds.
     drop(command);
     let output = wait::output(cmd, child, group)?;
     if let Some(span) = span {
@@ -97,7 +97,7 @@ fn finish(cmd: &Cmd, mut command: Command, group: bool) -> Result<Output> {
     Ok(output)
 }
 
-/// Starts it with what it is to read. That is a few lines, which a pipe takes at once.
+/// Starts the command and writes its input. The input is a few lines, which fit in a pipe's buffer.
 fn start(cmd: &Cmd, command: &mut Command) -> std::io::Result<Child> {
     if !cmd.lines.is_empty() {
         command.stdin(Stdio::piped());
@@ -105,13 +105,14 @@ fn start(cmd: &Cmd, command: &mut Command) -> std::io::Result<Child> {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     if let Some(mut stdin) = child.stdin.take() {
         let text: String = cmd.lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
-        // One that ends without reading says itself why.
+        // A program that exits without reading reports the reason itself.
         let _ = stdin.write_all(text.as_bytes());
     }
     Ok(child)
 }
 
-/// Runs a program of the person who typed the command, in their environment: their server of tmux, their settings.
+/// Runs a program of the user who typed the command, in the user's environment, such as the server of tmux with the user's
+/// settings.
 ///
 /// # Errors
 /// As [`run`].
@@ -122,7 +123,7 @@ pub fn own(cmd: &Cmd) -> Result<Output> {
     finish(cmd, command, false)
 }
 
-/// The same for one that must end with 0; its output.
+/// As [`own`], for a program that must exit with 0; returns its output.
 ///
 /// # Errors
 /// As [`must`].
@@ -130,10 +131,10 @@ pub fn own_must(cmd: &Cmd) -> Result<String> {
     good(cmd, own(cmd)?)
 }
 
-/// This process becomes that program, with its terminal and its environment; it comes back only where that fails.
+/// Replaces this process by a program, with its terminal and environment; returns only on failure.
 pub fn become_program(cmd: &Cmd, variables: &[(&str, &str)]) -> Problem {
     let Some(program) = find_program(&cmd.program) else { return missing(&cmd.program) };
-    // What was closed for this process is closed for that program as well, and not `/dev/null`.
+    // A standard output that was closed for this process is closed for that program too, instead of `/dev/null`.
     if standard::output_was_closed() {
         let _ = rustix::io::fcntl_setfd(std::io::stdout(), rustix::io::FdFlags::CLOEXEC);
     }
@@ -156,13 +157,13 @@ pub fn prepare(cmd: &Cmd) -> Result<Command> {
     Ok(command)
 }
 
-/// The folder of zfs-fuse's socket: one for each daemon, whoever uses it.
+/// The folder of zfs-fuse's socket, which is the same for all users of the daemon.
 const FUSE_SOCKET_DIR: &str = "/var/run/zfs";
-/// No mount takes so long; a turn that does not come is not waited for longer.
+/// Longest wait for the mount lock; no mount takes that long.
 const TURN: Duration = Duration::from_secs(60);
 
-/// zfs-fuse learns what to mount through a pipe whose writers don't take turns: of two at once it reads garbage, and from
-/// then on whoever opens a file there hangs. So commands that may mount take turns here, those of other chyves included.
+/// zfs-fuse receives mount requests through a pipe without locking: from two at once it reads garbage, and then every process
+/// that opens a file there hangs. So commands that may mount are serialised here, across all chyves processes.
 fn mount_turn(cmd: &Cmd) -> Result<Option<File>> {
     let mounts = matches!(cmd.args.first().map(String::as_str), Some("clone" | "create" | "mount" | "receive" | "rename" | "rollback"));
     if cmd.program != "zfs" || !mounts || facts::dialect() != Dialect::Fuse {
@@ -191,10 +192,10 @@ fn mount_turn(cmd: &Cmd) -> Result<Option<File>> {
     Ok(Some(turn))
 }
 
-/// Runs a command that must end with 0; its output.
+/// Runs a command that must exit with 0; returns its output.
 ///
 /// # Errors
-/// It is missing, or it failed: the command, its exit status and what it said.
+/// The program is missing, or failed; the error has the command, its exit status and its standard error.
 pub fn must(cmd: &Cmd) -> Result<String> {
     good(cmd, run(cmd)?)
 }
@@ -203,14 +204,14 @@ fn good(cmd: &Cmd, output: Output) -> Result<String> {
     if output.ok() { Ok(output.stdout) } else { Err(failure(cmd, &output)) }
 }
 
-/// The failure of a command that ran.
+/// The error for a command that failed.
 pub fn failure(cmd: &Cmd, output: &Output) -> Problem {
     let how = output.status.map_or_else(|| "was ended by a signal".to_owned(), |s| format!("exit status {s}"));
     let shown = printable(&cmd.to_string(), 300);
     let said = output.stderr.lines().map(str::trim).filter(|l| !l.is_empty()).take(4).map(|l| printable(l, 300)).collect::<Vec<_>>();
     let mut problem = Problem::failed(format!("`{shown}` failed ({how})")).on(&cmd.program);
     problem.causes.extend(said);
-    // Words that tell a person's next step; nothing is decided by them.
+    // These words select hints only; no decision depends on them.
     for (word, hint) in [
         (
             "out of space",
@@ -238,7 +239,7 @@ pub fn failure(cmd: &Cmd, output: &Output) -> Problem {
             problem = problem.hint(hint);
         }
     }
-    // A caller without rights sees many faces of the same cause.
+    // Without privileges, the same cause produces many different messages.
     if !rustix::process::geteuid().is_root() {
         problem.code = Kind::HostCant;
         problem = problem.hint("you are not root: try again with sudo or doas");
@@ -246,7 +247,7 @@ pub fn failure(cmd: &Cmd, output: &Output) -> Problem {
     problem
 }
 
-/// The failure that a program is not there, with its package.
+/// The error for a missing program, with the package that contains it.
 pub(crate) fn missing(program: &str) -> Problem {
     let base = program.rsplit('/').next().unwrap_or(program);
     let package = match (base, facts::os()) {

@@ -1,6 +1,6 @@
-//! A guest's cloud-init seed: the user's own texts read, the disc written.
+//! A guest's cloud-init seed: reading the user's own documents, writing the seed ISO.
 //!
-//! Not here: what the disc says (chyves-core `cloudinit`).
+//! Not here: the content of the ISO (chyves-core `cloudinit`).
 
 use crate::apply::{self, write_private_bytes};
 use crate::observe;
@@ -16,17 +16,18 @@ use std::io::{ErrorKind, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// Writes the disc, which its owner alone may read.
+/// Writes the ISO, readable by its owner only.
 ///
 /// # Errors
-/// A file of the user's can't be read, or holds something else than it should.
+/// A file of the user cannot be read, or has invalid content.
 pub fn write(disc: &SeedDisc) -> Result<()> {
     let sources = sources(&disc.seed, &disc.folder)?;
     let documents = documents::documents(&disc.seed, &sources)?;
     write_private_bytes(&disc.path, &documents.image())
 }
 
-/// What a seed would say now, its secret hidden. `folder` is that of the user's own texts; `decoded`: for a person to read.
+/// The documents of a seed as they would be written now, with secrets masked. `folder` contains the user's own documents;
+/// `decoded`: decode them for display.
 ///
 /// # Errors
 /// As [`write()`].
@@ -34,16 +35,16 @@ pub fn shown(seed: &Seed, folder: &FilePath, decoded: bool) -> Result<Documents>
     documents::shown(seed, &sources(seed, folder)?, decoded)
 }
 
-/// Reads the user's own texts of a guest into a seed that a dry run shows. The caller holds the guest's lock.
+/// Reads a guest's own documents into a seed for a dry run. The caller holds the guest's lock.
 ///
 /// # Errors
-/// The guest's file system can't be mounted, or a text can't be read.
+/// The guest's file system cannot be mounted, or a document cannot be read.
 pub fn read_texts(guest: &Guest, disc: &mut SeedDisc) -> Result<()> {
     disc.read = Some(visit(guest, |_| sources(&disc.seed, &disc.folder))?);
     Ok(())
 }
 
-/// The disc as it would be written now.
+/// The ISO as it would be written now.
 ///
 /// # Errors
 /// As [`write()`].
@@ -51,10 +52,10 @@ pub fn image(seed: &Seed, folder: &FilePath) -> Result<Vec<u8>> {
     Ok(documents::documents(seed, &sources(seed, folder)?)?.image())
 }
 
-/// Does something with a guest's file system mounted, and leaves it as it was. The caller holds the guest's lock.
+/// Runs `work` with the guest's file system mounted, and restores the previous mount state. The caller holds the guest's lock.
 ///
 /// # Errors
-/// It can't be mounted, or what is done fails.
+/// The file system cannot be mounted, or `work` fails.
 pub fn visit<T>(guest: &Guest, work: impl FnOnce(&str) -> Result<T>) -> Result<T> {
     let folder = guest.folder()?;
     let is_mounted = || Ok::<_, Problem>(observe::dataset(&guest.dataset)?.is_some_and(|row| row.native("mounted") == Some("yes")));
@@ -70,10 +71,10 @@ pub fn visit<T>(guest: &Guest, work: impl FnOnce(&str) -> Result<T>) -> Result<T
     result.and_then(|value| unmounted.map(|()| value))
 }
 
-/// The user's own texts that are not empty. `folder` is theirs, in a file system that is mounted.
+/// The user's own documents that are not empty. `folder` contains them, in a mounted file system.
 ///
 /// # Errors
-/// One can't be read, or is no text.
+/// One cannot be read, or is not text.
 pub fn texts(folder: &FilePath) -> Result<Vec<(Text, String)>> {
     let mut texts = Vec::new();
     let Some((mount, folder)) = Folder::of_if_there(folder)? else { return Ok(texts) };
@@ -86,7 +87,7 @@ pub fn texts(folder: &FilePath) -> Result<Vec<(Text, String)>> {
 
 fn sources(seed: &Seed, folder: &FilePath) -> Result<Sources> {
     let mut sources = Sources::default();
-    // An empty file is none: so a text is taken away without removing anything.
+    // An empty file counts as absent, so emptying a document is enough to unset it.
     for (text, content) in texts(folder)? {
         *sources.slot(text) = Some(content);
     }
@@ -94,13 +95,14 @@ fn sources(seed: &Seed, folder: &FilePath) -> Result<Sources> {
     Ok(sources)
 }
 
-/// The content of a text file below a mount point; none where it is missing.
+/// The content of a text file below a mount point; none if it is missing.
 fn text_in(mount: &Folder, path: &Path) -> Result<Option<String>> {
     let file = mount.file_if_there(path, Access::Read, Rule::DISK)?;
     file.map(|file| read(file, &mount.shown(path))).transpose()
 }
 
-/// The content of a file that its owner alone may read: an absolute path is an administrator's, another is in the folder.
+/// The content of a file that only its owner may read: an absolute path is the administrator's, a relative one is in the
+/// folder.
 fn secret(file: &str, folder: &FilePath) -> Result<String> {
     let path = if file.starts_with('/') { FilePath::host(file) } else { folder.join(file) };
     let path_shown = printable(&path.to_string(), 300);

@@ -1,9 +1,9 @@
-//! File systems that several guests use at once, such as an image's: mounted by whoever needs one first, unmounted when
-//! nobody does any more.
+//! File systems that several guests use at once, such as an image's: mounted by the first user, unmounted after the last.
 //!
-//! A guest that uses one says so in its record for as long as its supervisor lives. Who is about to start a guest holds
-//! the lock of the image, together with others who do the same, until the guest's record says it; who looks whether it is
-//! still used holds that lock alone. So nothing is unmounted between a start's mount and its machine's opening of the file.
+//! A guest that uses one lists it in its record for as long as its supervisor lives. A command that starts a guest holds the
+//! lock of the image, shared with other starts, until the guest's record lists it; a command that checks whether the image is
+//! still used holds that lock exclusively. So nothing is unmounted between a start's mount and the hypervisor's opening of the
+//! file.
 //!
 //! Not here: mounting (`apply`).
 
@@ -15,17 +15,17 @@ use chyves_core::value::{Dataset, GuestName};
 use chyves_core::zfs::args;
 use std::time::Duration;
 
-/// How long is waited for the locks; they are held for as long as guests take to start.
+/// Longest wait for the locks, which are held while guests start.
 const WAIT: Duration = Duration::from_secs(10);
 
 fn lock_name(dataset: &Dataset) -> String {
     format!("image.{}", dataset.leaf())
 }
 
-/// Keeps a file system from being unmounted while guests are started with it.
+/// Keeps a file system mounted while guests that use it start.
 ///
 /// # Errors
-/// Somebody changes it.
+/// Another process holds the lock exclusively.
 pub fn hold(rt: &Runtime, dataset: &Dataset, command: &str) -> Result<Lock> {
     rt.share_named(&lock_name(dataset), WAIT, command)
 }
@@ -33,13 +33,14 @@ pub fn hold(rt: &Runtime, dataset: &Dataset, command: &str) -> Result<Lock> {
 /// The guests that use it now.
 ///
 /// # Errors
-/// The runtime folder, or the record of a guest that lives, can't be read.
+/// The runtime folder, or the record of a running guest, cannot be read.
 pub fn users(rt: &Runtime, dataset: &Dataset) -> Result<Vec<GuestName>> {
     Ok(rt.records_of_living()?.into_iter().filter(|r| r.launch.borrows.contains(dataset)).map(|r| r.guest).collect())
 }
 
-/// The lock of a file system that nobody is about to use; none where somebody is. Who shares the lock is not waited for: they use
-/// the file system from then on, or let go of it themselves, and a start that has failed waits for its supervisor, which lets go.
+/// The exclusive lock of a file system, or none if another process is about to use it. Shared holders are not waited for: they
+/// use the file system afterwards or unmount it themselves. A failed start would even wait in vain: it waits for its
+/// supervisor, which calls this.
 fn alone(rt: &Runtime, dataset: &Dataset, wait: Duration, command: &str) -> Option<Lock> {
     let name = lock_name(dataset);
     if let Ok(lock) = rt.lock_named(&name, Duration::ZERO, command) {
@@ -49,10 +50,10 @@ fn alone(rt: &Runtime, dataset: &Dataset, wait: Duration, command: &str) -> Opti
     if is_shared { None } else { rt.lock_named(&name, wait, command).ok() }
 }
 
-/// Unmounts a file system that nobody uses; whether it did. Where somebody uses it, or is about to, it stays for them.
+/// Unmounts a file system without users; whether it did. If it is used, or about to be, it stays mounted.
 ///
 /// # Errors
-/// It can't be looked at or unmounted.
+/// It cannot be queried or unmounted.
 pub fn let_go(rt: &Runtime, dataset: &Dataset, command: &str) -> Result<bool> {
     let Some(_alone) = alone(rt, dataset, WAIT, command) else { return Ok(false) };
     if !users(rt, dataset)?.is_empty() {
@@ -75,7 +76,7 @@ mod tests {
         let rt = Runtime::at(temp.path());
         let dataset: Dataset = "tank/chyves/images/fw".parse().unwrap();
         let starter = hold(&rt, &dataset, "start web").unwrap();
-        // Longer than any test may take.
+        // Longer than any test takes.
         let long = Duration::from_secs(86_400);
         assert!(alone(&rt, &dataset, long, "_let-go").is_none());
         drop(starter);

@@ -1,18 +1,18 @@
-//! Files as the file system keeps them: in records. What is written crosses no boundary between two, so each write is
-//! done whole or not at all.
+//! Writing files along the file system's record boundaries. No write crosses a boundary, so each one is done completely or not
+//! at all.
 //!
-//! That is for a full pool or a reached quota: a write of several records may be done in part there, and zfs-fuse ends
-//! itself on that, with every pool that it serves (`zfsfuse_write: Assertion uio.uio_resid == 0 failed`).
+//! This matters on a full pool or at a quota: there a write of several records may be done in part, and zfs-fuse then aborts,
+//! with every pool that it serves (`zfsfuse_write: Assertion uio.uio_resid == 0 failed`).
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-/// The record size that chyves makes disk files with, in bytes; zeros of that length become holes.
+/// Record size of chyves' disk files, in bytes; zeros of that length become holes.
 pub(crate) const RECORD: usize = 1 << 16;
 static ZEROS: [u8; RECORD] = [0; RECORD];
 
-/// Some bytes, cut where records begin; `at`: where in the file they begin.
+/// Splits bytes at record boundaries; `at` is their offset in the file.
 fn cut(mut bytes: &[u8], mut at: u64) -> impl Iterator<Item = (u64, &[u8])> {
     std::iter::from_fn(move || {
         let into = usize::try_from(at % RECORD as u64).unwrap_or(0);
@@ -23,12 +23,12 @@ fn cut(mut bytes: &[u8], mut at: u64) -> impl Iterator<Item = (u64, &[u8])> {
     })
 }
 
-/// Writes all the bytes.
+/// Writes all the bytes at an offset.
 pub(crate) fn write(file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
     cut(bytes, at).try_for_each(|(at, record)| file.write_all_at(record, at))
 }
 
-/// Writes them and leaves out records of zeros, where a new file has holes.
+/// Writes the bytes at an offset, and skips records of zeros: the file is new, so those are holes.
 pub(crate) fn write_sparse(file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
     cut(bytes, at).filter(|(_, record)| **record != ZEROS[..record.len()]).try_for_each(|(at, record)| file.write_all_at(record, at))
 }

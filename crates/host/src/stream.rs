@@ -1,7 +1,7 @@
-//! Streams through this process: from `zfs send` to standard output, from standard input to `zfs receive`, counted on
-//! the way and ended when a person wants to stop.
+//! ZFS streams through this process: from `zfs send` to standard output, from standard input to `zfs receive`, counted on the
+//! way and stopped when the user interrupts.
 //!
-//! Not here: what is sent and whether what came is a guest (`apply`).
+//! Not here: what is sent, and whether the received stream is a guest (`apply`).
 
 use crate::apply::fault;
 use crate::run::wait::Patience;
@@ -21,49 +21,49 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// How much is moved at once: what a pipe holds.
+/// Bytes moved at once: the capacity of a pipe.
 const CHUNK: usize = 1 << 16;
-/// How often progress is told.
+/// Interval of progress reports.
 const TELL: Duration = Duration::from_millis(250);
-/// How long a look at a silent peer takes before the person's wish is looked at again.
+/// Longest wait for a silent peer before the interrupt flag is checked again.
 const GLANCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
-/// More of what a program complains about is not kept.
+/// Size limit of a program's standard error, in bytes; the rest is discarded.
 const COMPLAINT: u64 = 1 << 16;
 
-/// How far a stream is.
+/// Progress of a stream.
 #[derive(Debug, Clone, Copy)]
 pub struct Flow {
     /// Bytes so far.
     pub done: u64,
-    /// Bytes in all, where somebody knows.
+    /// Total bytes, if known.
     pub total: Option<u64>,
-    /// Since it began.
+    /// Time since the start.
     pub elapsed: Duration,
-    /// Whether this is the end.
+    /// Whether the stream has ended.
     pub ended: bool,
 }
 
-/// What was read of standard input ahead of the program that will take it. There is one standard input.
+/// Bytes read from standard input ahead of the program that will consume them. Static because there is one standard input.
 static AHEAD: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 
-/// Locks for the program that takes the stream. When this process is killed that one goes on for a moment, with what it has got
-/// so far, and until it has ended nobody may change or repair what it changes.
+/// Locks for the program that consumes the stream. If this process is killed, that program continues for a moment with what it
+/// has received, and until it exits no other process may change or repair its target.
 static HELD: Mutex<Vec<File>> = Mutex::new(Vec::new());
 
-/// Has the program that [`take`] will run hold these locks too, until its own end.
+/// Passes these locks to the program that [`take`] will run, until that program exits.
 ///
 /// # Errors
-/// There are no more files to be had.
+/// No more descriptors are available.
 pub fn hold(locks: &[Lock]) -> Result<()> {
     let files = locks.iter().map(|lock| own(lock.file().as_fd())).collect::<Result<Vec<_>>>()?;
     HELD.lock().map_err(|_| Problem::bug("locks are already being handed on"))?.extend(files);
     Ok(())
 }
 
-/// Reads the beginning of the stream on standard input; it stays there for [`take`].
+/// Reads the header of the stream on standard input; the bytes are kept for [`take`].
 ///
 /// # Errors
-/// Standard input ends too early, or holds something else.
+/// Standard input ends too early, or contains something else.
 pub fn header() -> Result<Header> {
     let mut ahead = AHEAD.lock().map_err(|_| Problem::bug("standard input is already being read"))?;
     let mut input = own(std::io::stdin().as_fd())?;
@@ -107,11 +107,11 @@ fn start(cmd: &Cmd, stdin: Stdio, stdout: Stdio) -> Result<Child> {
         .map_err(|e| Problem::host_cant(format!("cannot start `{}`", cmd.program)).on(&cmd.program).because(e))
 }
 
-/// How moving bytes ended, where not by a failure of this process.
+/// Why moving bytes ended, other than by an error of this process.
 enum End {
-    /// There are no more.
+    /// The source ended.
     Source,
-    /// Who takes them takes no more.
+    /// The sink accepts no more.
     Sink,
 }
 
@@ -123,14 +123,14 @@ struct Ends<'a> {
     outside: Outside,
 }
 
-/// The end that is not a program of ours; it may be silent for as long as it likes.
+/// The end that is not a child of ours; it may be silent indefinitely.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outside {
     Source,
     Sink,
 }
 
-/// Moves everything, waiting on either end only in glances: a person may want to stop, and the program may hang.
+/// Moves all bytes. Waits on either end only briefly at a time: the user may interrupt, and the child may hang.
 fn pump(ends: Ends<'_>, patience: &mut Option<&mut Patience>, interrupted: &AtomicBool, flow: &mut dyn FnMut(u64)) -> Result<End> {
     let Ends { source, from, sink, outside } = ends;
     let mut until = |fd: BorrowedFd<'_>, end: Outside| loop {
@@ -176,7 +176,8 @@ fn pump(ends: Ends<'_>, patience: &mut Option<&mut Patience>, interrupted: &Atom
     }
 }
 
-/// Runs `work` while what the child complains about is read, and with `kill` ends the child if that fails; its exit status, its complaint and the work's result.
+/// Runs `work` while the child's standard error is collected. With `kill`, a failure of `work` kills the child. Returns the
+/// child's exit status and standard error, and the result of `work`.
 fn beside<T>(
     cmd: &Cmd,
     child: &mut Child,
@@ -189,7 +190,7 @@ fn beside<T>(
         let mut text = Vec::new();
         if let Some(mut from) = complaint {
             let _ = (&mut from).take(COMPLAINT).read_to_end(&mut text);
-            // What comes after is thrown away, so that the child does not wait for a reader.
+            // The rest is discarded, so that the child does not block.
             let _ = std::io::copy(&mut from, &mut std::io::sink());
         }
         String::from_utf8_lossy(&text).into_owned()
@@ -204,7 +205,7 @@ fn beside<T>(
     Ok((run::Output { status: status.code(), stdout: String::new(), stderr }, result))
 }
 
-/// Tells how far it is, not too often, and at the end.
+/// Reports progress, rate-limited, and the end.
 fn teller(total: Option<u64>, tell: &mut dyn FnMut(Flow)) -> impl FnMut(Option<u64>) + '_ {
     let began = Instant::now();
     let (mut done, mut told) = (0u64, began);
@@ -223,15 +224,15 @@ fn teller(total: Option<u64>, tell: &mut dyn FnMut(Flow)) -> impl FnMut(Option<u
 pub enum Part {
     /// These bytes.
     Bytes(Vec<u8>),
-    /// What this program writes.
+    /// The output of this program.
     Of(Cmd),
 }
 
-/// Writes the parts of a stream to standard output, one after the other. With `patient` a program is always let go to its end,
-/// also when nobody reads any more (see `drain`).
+/// Writes the parts of a stream to standard output, one after the other. With `patient`, a program always runs to its end, even
+/// if nobody reads any more (see [`detached_stream`]).
 ///
 /// # Errors
-/// A program fails, or nobody reads.
+/// A program fails, or the reader has gone.
 pub fn give(parts: &[Part], total: Option<u64>, patient: bool, interrupted: &AtomicBool, tell: &mut dyn FnMut(Flow)) -> Result<()> {
     if crate::standard::output_was_closed() {
         return Err(Problem::usage("cannot send a stream: standard output is closed").hint("redirect it: `chyves send GUEST >FILE`"));
@@ -281,10 +282,10 @@ fn give_one(cmd: &Cmd, sink: &mut File, patient: bool, interrupted: &AtomicBool,
     }
 }
 
-/// The envelope of the stream that a program makes, which is ended then.
+/// The envelope (first record) of the stream that a program writes; the program is then killed.
 ///
 /// # Errors
-/// It fails before, or makes a stream without one.
+/// The program fails earlier, or its stream has no envelope.
 pub fn envelope(cmd: &Cmd) -> Result<Vec<u8>> {
     let mut child = start(cmd, Stdio::null(), Stdio::piped())?;
     let (output, result) = beside(cmd, &mut child, true, |child, patience| {
@@ -294,7 +295,7 @@ pub fn envelope(cmd: &Cmd) -> Result<Vec<u8>> {
             let wanted = streams::envelope(&bytes)?;
             let missing = wanted.saturating_sub(bytes.len());
             if missing == 0 {
-                // It has written what is wanted of it, and writes on.
+                // The program has written what is needed and would continue.
                 let _ = child.kill();
                 return Ok(Some(bytes));
             }
@@ -310,11 +311,11 @@ pub fn envelope(cmd: &Cmd) -> Result<Vec<u8>> {
     result?.ok_or_else(|| run::failure(cmd, &output))
 }
 
-/// Runs a program that takes a stream, from standard input and what was read of it ahead; how it ended, and whether it ended
-/// before the input did.
+/// Runs a program that consumes a stream, from the bytes read ahead and standard input. Returns its result, and whether it
+/// exited before the input ended.
 ///
 /// # Errors
-/// Standard input can't be read, or a person wants to stop.
+/// Standard input cannot be read, or the user interrupts.
 pub fn take(cmd: &Cmd, interrupted: &AtomicBool, tell: &mut dyn FnMut(Flow)) -> Result<(run::Output, bool)> {
     let ahead = std::mem::take(&mut *AHEAD.lock().map_err(|_| Problem::bug("standard input is already being read"))?);
     let stdin = std::io::stdin();
@@ -326,15 +327,15 @@ pub fn take(cmd: &Cmd, interrupted: &AtomicBool, tell: &mut dyn FnMut(Flow)) -> 
     };
     inherit(FdFlags::empty())?;
     let started = start(cmd, Stdio::piped(), Stdio::null());
-    // Nothing else may be born to log to it.
+    // No other child may inherit it.
     inherit(FdFlags::CLOEXEC)?;
     let mut child = started?;
     let mut tell = teller(None, tell);
-    // Never killed: its stream ends, and it rolls back what it did.
+    // Never killed: when its stream ends early, it rolls back its own changes.
     let (output, result) = beside(cmd, &mut child, false, |child, patience| {
         let to = child.stdin.take().ok_or_else(|| Problem::bug("a program has no standard input"))?;
         let mut to = File::from(OwnedFd::from(to));
-        // A program that hangs reads no more; it must not keep this process from hearing the person.
+        // A hung program stops reading; that must not keep this process from noticing an interrupt.
         rustix::io::ioctl_fionbio(&to, true).map_err(|e| Problem::failed("cannot use a pipe").because(e))?;
         let ends = Ends { source: &mut ahead.as_slice(), from: None, sink: &mut to, outside: Outside::Source };
         if let End::Sink = pump(ends, &mut Some(&mut *patience), interrupted, &mut |n| tell(Some(n)))? {
@@ -350,8 +351,8 @@ pub fn take(cmd: &Cmd, interrupted: &AtomicBool, tell: &mut dyn FnMut(Flow)) -> 
     Ok((output, matches!(result?, End::Sink)))
 }
 
-/// Waits until a program has read everything of its pipe, or has ended with something left in it. Where the kernel does not tell how
-/// much that is, it counts as read.
+/// Waits until a program has read everything from its pipe, or has exited with data left in it. If the kernel does not report
+/// the amount, the data counts as read.
 fn unread_by(child: &mut Child, pipe: &File, patience: &mut Patience, interrupted: &AtomicBool) -> Result<End> {
     while rustix::io::ioctl_fionread(pipe).is_ok_and(|left| left > 0) {
         if child.try_wait().is_ok_and(|status| status.is_some()) {
