@@ -1,4 +1,4 @@
-//! Asking FreeBSD's tools. Reading their answers is core's (`os::freebsd::facts`).
+//! Queries FreeBSD's tools. Parsing their output is core's (`os::freebsd::facts`).
 
 use super::{ask, program_there};
 use crate::hostfs::kernel as kernel_files;
@@ -13,10 +13,10 @@ use chyves_core::vmm::bhyve::Release;
 use chyves_core::world::HostFacts;
 use std::collections::BTreeSet;
 
-/// Where bhyve's VM objects are.
+/// The directory of bhyve's VM objects.
 const VMM: &str = "/dev/vmm";
 
-/// The release and the architecture, asked of the kernel.
+/// The release and the architecture, as the kernel reports them.
 pub(super) fn name() -> Option<((u16, u16), String)> {
     let answer = ask(&sysctl::name())?;
     let (release, arch) = answer.trim().split_once('\n')?;
@@ -24,7 +24,7 @@ pub(super) fn name() -> Option<((u16, u16), String)> {
     Some(((release.major, release.minor), arch.trim().to_owned()))
 }
 
-/// What a start has to know.
+/// The facts that a start needs.
 pub(super) fn for_start(rt: &Runtime, host: &mut HostFacts, wants: &Wants) {
     let passthru = !wants.passthru.is_empty();
     let nics = !wants.nics.is_empty();
@@ -41,7 +41,7 @@ pub(super) fn for_start(rt: &Runtime, host: &mut HostFacts, wants: &Wants) {
     let busy = !wants.again && printed.vms.as_ref().is_some_and(|vms| vms.contains(wants.guest.as_str()));
     read(&printed, host);
     for (_, node) in &wants.nodes {
-        // Without the module nobody can have made one, and the tool would load it to say so.
+        // Without the module no node can exist, and the tool would load the module just to answer.
         let there = host.state.modules.as_ref().is_none_or(|m| m.contains("ng_socket")) && ask(&ngctl::query(node)).is_some();
         host.state.nodes.insert(node.clone(), there);
     }
@@ -66,16 +66,16 @@ pub(super) fn for_start(rt: &Runtime, host: &mut HostFacts, wants: &Wants) {
     }
 }
 
-/// The limit of processors while vmm is not loaded: asked for where the guest wants more than the host has, and nowhere else.
+/// The limit of processors while vmm is not loaded. Queried only if the guest wants more processors than the host has.
 fn limit(host: &mut HostFacts, wants: &Wants) {
     let Some(count) = host.state.cpu.count.filter(|count| host.state.max_cpus.is_none() && wants.cpus > *count) else { return };
-    // Only where nothing is set does it fail; a host without the program tells nothing.
+    // kenv(1) fails only if nothing is set; a host without the program leaves the limit unknown.
     if let Ok(answer) = run::run(&kenv::max_cpus()) {
         host.state.max_cpus = kenv::limit(answer.ok().then_some(answer.stdout.as_str()), count);
     }
 }
 
-/// Whether vmm uses the IOMMU of AMD, while it is not loaded: what loader.conf has set.
+/// Whether vmm will use AMD's IOMMU once it is loaded, as loader.conf sets it.
 fn amdvi(host: &mut HostFacts) {
     if host.state.amdvi.is_none()
         && host.state.iommu == Some(Iommu::Ivrs)
@@ -85,14 +85,14 @@ fn amdvi(host: &mut HostFacts) {
     }
 }
 
-/// The version of the firmware's package, where the order of booting depends on it.
+/// The version of the firmware's package; the boot order depends on it.
 fn firmware_age(host: &mut HostFacts) {
     if let Some(version) = ask(&pkg::version(pkg::FIRMWARE)).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()) {
         host.state.versions.insert(pkg::FIRMWARE.to_owned(), version);
     }
 }
 
-/// All that can be known.
+/// All facts that can be queried.
 pub(super) fn for_doctor(host: &mut HostFacts) {
     let mut printed = kernel(modules::USUAL);
     networks(&mut printed);
@@ -121,7 +121,7 @@ fn kernel<'a>(wanted: impl IntoIterator<Item = &'a str>) -> Printed {
             printed.built_in.push(module.to_owned());
         }
     }
-    // vmm's own word is better than that of the boot; it has none before it is loaded.
+    // vmm's own sysctls are more reliable than the boot messages, but exist only once it is loaded.
     if !printed.sysctl.as_deref().is_some_and(|text| text.contains("hw.vmm.")) {
         let text = kernel_files::read(platform::here().path(dmesg::FILE)).ok();
         printed.dmesg = text.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
@@ -139,19 +139,19 @@ fn buses(printed: &mut Printed) {
     printed.acpidump = ask(&acpidump::command());
 }
 
-/// The VM objects; none where they can't be read.
+/// The VM objects; none if they cannot be read.
 fn vm_objects() -> Option<BTreeSet<String>> {
     match kernel_files::names(platform::here().path(VMM)) {
         Ok(names) => Some(names.iter().map(|name| name.to_string_lossy().into_owned()).collect()),
-        // It is not there while there is no VM.
+        // The directory does not exist while there is no VM.
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Some(BTreeSet::new()),
         Err(_) => None,
     }
 }
 
-/// The devices that running guests have been given.
+/// The passthrough devices that running guests use.
 fn given(rt: &Runtime, host: &mut HostFacts) {
-    // The record of one that crashed tells of its end; it has nothing any more.
+    // Not the record of a crashed guest: it remains, but the guest no longer uses a device.
     match rt.records_of_living() {
         Ok(all) => {
             for record in all {

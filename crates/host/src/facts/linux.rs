@@ -1,4 +1,4 @@
-//! Asking Linux' tools and files. Reading their answers is core's (`os::linux`).
+//! Queries Linux's tools and files. Parsing their output is core's (`os::linux`).
 
 use super::ask;
 use crate::hostfs::kernel;
@@ -9,7 +9,7 @@ use chyves_core::os::linux::{ip, meminfo, pci, versions};
 use chyves_core::os::state::PciFunction;
 use chyves_core::world::HostFacts;
 
-/// What a start has to know.
+/// The facts that a start needs.
 pub(super) fn for_start(host: &mut HostFacts, wants: &Wants) {
     memory(&mut host.state);
     if !wants.nics.is_empty() {
@@ -20,7 +20,7 @@ pub(super) fn for_start(host: &mut HostFacts, wants: &Wants) {
     }
 }
 
-/// The PCI functions of the host; none where sysfs is not there. Without a PCI bus there are no functions.
+/// The PCI functions of the host; none without sysfs. Without a PCI bus the list is empty.
 fn functions() -> Option<Vec<PciFunction>> {
     let driver = |name: &str| {
         let link = kernel::link(format!("{}/{name}/driver", pci::FOLDER)).ok()?;
@@ -35,7 +35,7 @@ fn functions() -> Option<Vec<PciFunction>> {
     }
 }
 
-/// All that can be known.
+/// All facts that can be queried.
 pub(super) fn for_doctor(host: &mut HostFacts) {
     memory(&mut host.state);
     interfaces(&mut host.state);
@@ -59,7 +59,7 @@ fn interfaces(state: &mut HostState) {
     }
 }
 
-/// What could be read; what could not is a fault, told with the other findings.
+/// Keeps a value that could be read; an error is recorded as a fault, reported with the other findings.
 fn kept<T>(read: Result<T>, state: &mut HostState) -> Option<T> {
     read.map_err(|fault| state.faults.push(fault)).ok()
 }

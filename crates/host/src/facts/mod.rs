@@ -1,10 +1,10 @@
-//! What is true of the host itself. [`host`] costs no process and is read for every command; what a start or `doctor`
-//! must know besides is asked of the host's tools, once, and only what the question needs.
+//! Facts about the host itself. [`host`] runs no process and is read for every command; what a start or `doctor` needs in
+//! addition is queried from the host's tools, once, and only where the request needs it.
 //!
-//! * [`mod@freebsd`], [`mod@linux`]: what the tools and files of that system tell
-//! * [`wanted`]: the things that one guest opens: files, devices, addresses
+//! * [`mod@freebsd`], [`mod@linux`]: what that system's tools and files report
+//! * [`wanted`]: what one guest opens: files, devices, addresses
 //!
-//! What can't be asked stays unknown. Not here: reading what a tool printed (core's `os`), and what follows from it (core's
+//! What cannot be queried stays unknown. Not here: parsing a tool's output (core's `os`), and what follows from it (core's
 //! `check`).
 
 mod freebsd;
@@ -29,7 +29,7 @@ use chyves_core::world::HostFacts;
 use chyves_core::zfs::Dialect;
 use std::path::Path;
 
-/// UEFI firmware of the distributions: code, and the template of its variables, the better ones first.
+/// UEFI firmware of Linux distributions: code, and the template of its variables, in order of preference.
 const UEFI_LINUX: &[(&str, &str)] = &[
     ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"),
     ("/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_VARS.fd"),
@@ -50,7 +50,7 @@ pub fn os() -> Os {
     platform::here().os()
 }
 
-/// Which grammar the host's `zfs` has, without asking it.
+/// The syntax of the host's `zfs`, without running it.
 pub fn dialect() -> Dialect {
     platform::here().dialect()
 }
@@ -59,7 +59,7 @@ fn is_there(name: &str) -> bool {
     crate::hostfs::named::is_there(platform::here().path(name))
 }
 
-/// The facts of this host that cost nothing. Whether KVM works is left open; it costs a trial and only a start needs it.
+/// The facts that cost no process. Whether KVM works is left open: it costs a trial, and only a start needs it.
 pub fn host(run_dir: &Path) -> HostFacts {
     let platform = platform::here();
     let (release, arch) = name();
@@ -96,7 +96,7 @@ pub(crate) fn confinement() -> Possible {
     Possible::default()
 }
 
-/// The host's release and architecture, as the kernel names them. That of a lab is not the kernel that runs.
+/// The host's release and architecture, as the kernel reports them. In a lab they are not those of the real kernel.
 fn name() -> ((u16, u16), String) {
     if platform::here().variable().is_some()
         && let Some(known) = freebsd::name()
@@ -109,7 +109,7 @@ fn name() -> ((u16, u16), String) {
     ((numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)), machine(&uname.machine().to_string_lossy()))
 }
 
-/// The processor's architecture as FreeBSD names it.
+/// The processor's architecture in FreeBSD's terms.
 fn machine(word: &str) -> String {
     match word {
         "x86_64" => "amd64".to_owned(),
@@ -123,7 +123,7 @@ pub fn arch() -> String {
     name().1
 }
 
-/// Adds what the start of one guest has to know. The same few questions however many guests there are.
+/// Adds the facts that the start of one guest needs. The number of queries does not depend on the number of guests.
 pub fn for_start(rt: &Runtime, host: &mut HostFacts, wants: &Wants) {
     host.state.root = Some(rustix::process::geteuid().is_root());
     match host.os {
@@ -133,20 +133,20 @@ pub fn for_start(rt: &Runtime, host: &mut HostFacts, wants: &Wants) {
     wanted::look(host, wants);
 }
 
-/// Adds what can be known of the packages' firmware: its files, if they are there.
+/// Adds the facts about the firmware files of the packages, if they exist.
 pub fn firmware(host: &mut HostFacts) {
     if let Some((code, vars)) = host.uefi.clone() {
         wanted::files(&mut host.state, [code.as_str(), vars.as_str()]);
     }
 }
 
-/// Adds everything that can be known of the host alone.
+/// Adds all facts about the host alone.
 pub fn for_doctor(rt: &Runtime, host: &mut HostFacts) {
     host.state.root = Some(rustix::process::geteuid().is_root());
     match host.os {
         Os::FreeBsd => {
             freebsd::for_doctor(host);
-            // The kernel's own patch level is older where a fix was to a program, such as bhyve.
+            // The kernel's patch level is older if a patch fixed only programs, such as bhyve.
             if let Some(installed) = run::find_program("freebsd-version").and_then(|_| ask(&Cmd::new("freebsd-version", ["-u"]))) {
                 host.state.system = Some(installed.trim().to_owned());
             }
@@ -168,12 +168,12 @@ pub fn for_doctor(rt: &Runtime, host: &mut HostFacts) {
     });
 }
 
-/// What a command printed; none if its program is missing or it failed.
+/// The output of a command; none if its program is missing or it failed.
 fn ask(cmd: &Cmd) -> Option<String> {
     run::run(cmd).ok().filter(run::Output::ok).map(|output| output.stdout)
 }
 
-/// Looks for a program.
+/// Records the path of a program, or that it is missing.
 fn program_there(host: &mut HostFacts, program: &str) {
     let found = run::find_program(program).map(|path| path.to_string_lossy().into_owned());
     host.state.programs.insert(program.to_owned(), found);

@@ -1,4 +1,4 @@
-//! Looking at what one guest opens: its files and devices, who else holds them, and the address of its display.
+//! Facts about what one guest opens: its files and devices, the processes that have them open, and the address of its display.
 
 use super::ask;
 use crate::hostfs::named;
@@ -17,7 +17,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
-/// Looks at everything that a start opens.
+/// Reads the facts about everything that a start opens.
 pub(super) fn look(host: &mut HostFacts, wants: &Wants) {
     for wanted in &wants.paths {
         let seen = match &wanted.path {
@@ -29,14 +29,14 @@ pub(super) fn look(host: &mut HostFacts, wants: &Wants) {
         };
         host.state.files.insert(wanted.path.to_string(), seen);
     }
-    // As the hypervisor will open them: a descriptor tells what a look at the name does not.
+    // Opened as the hypervisor will open them: this finds errors that stat(2) does not show.
     for (path, write) in
         wants.attached.iter().filter(|(path, _)| host.vmm == Vmm::Qemu && matches!(host.state.files.get(path), Some(Some(_))))
     {
         let refused = safe::attached(path, *write).err().map(|problem| problem.causes.first().cloned().unwrap_or(problem.message));
         host.state.refused.extend(refused.map(|why| (path.clone(), why)));
     }
-    // The packages' firmware also where the guest has its own: its variables may be a copy of theirs.
+    // The packages' firmware is read even if the guest has its own: its variables may be a copy of theirs.
     if wants.loader == Loader::Uefi {
         super::firmware(host);
     }
@@ -54,20 +54,20 @@ pub(super) fn look(host: &mut HostFacts, wants: &Wants) {
     }
 }
 
-/// Looks at files and devices.
+/// Reads the facts about files and devices.
 pub(super) fn files<'a>(state: &mut HostState, names: impl IntoIterator<Item = &'a str>) {
     for name in names {
         state.files.insert(name.to_owned(), file(&platform::here().path(name)));
     }
 }
 
-/// A file in a guest's folder, where links are not followed and devices are none; and why it can't be written, where it may
-/// not be although it is a file.
+/// A file in a guest's folder, where links are not followed and devices are not accepted. Also returns why it cannot be
+/// written, for a regular file that may not be.
 fn below(mount: &str, path: &str) -> Option<(FileSeen, Option<String>)> {
     let folder = Folder::open_if_there(mount).ok().flatten()?;
     let entry = match folder.metadata(path) {
         Ok(entry) => entry?,
-        // A folder above it is a link.
+        // A parent folder is a symbolic link.
         Err(_) => return Some((FileSeen { kind: FileKind::Link, size: Size::bytes(0), writable: false }, None)),
     };
     let kind = match entry.kind {
@@ -91,8 +91,8 @@ fn file(path: &Path) -> Option<FileSeen> {
         _ => FileKind::Other,
     };
     let writable = match kind {
-        // Root may write what others may not, but not to a file system that is read-only or to a file that is set so:
-        // only opening it tells. A device might feel it.
+        // Root may write despite permissions, but not to a read-only file system or an immutable file: only opening shows that.
+        // Opening a device could have effects.
         FileKind::File => named::can_write(path),
         FileKind::Device | FileKind::Folder | FileKind::Link | FileKind::Other => named::may_write(path),
     };
@@ -100,7 +100,7 @@ fn file(path: &Path) -> Option<FileSeen> {
     Some(FileSeen { kind, size: Size::bytes(size), writable })
 }
 
-/// Who holds these open. One question for all of them; only where somebody does, one for each.
+/// Records the processes that have these open. One query for all; only if there are any, one for each.
 fn holders(state: &mut HostState, names: &[&str]) {
     let own: Vec<String> = names.iter().map(|name| platform::here().path(name).to_string_lossy().into_owned()).collect();
     let all: Vec<&str> = own.iter().map(String::as_str).collect();
@@ -115,17 +115,17 @@ fn holders(state: &mut HostState, names: &[&str]) {
     }
 }
 
-/// Who holds one file or device open, this process included.
+/// The processes that have a file or device open, this process included.
 #[cfg(target_os = "linux")]
 pub fn holders_of(path: &Path) -> Vec<Process> {
     use crate::hostfs::kernel;
     use std::ffi::OsString;
     use std::os::unix::fs::MetadataExt;
     use std::path::PathBuf;
-    // A device may have several names; what it is they agree about.
+    // A device may have several names, all with the same device number.
     let id = |m: &std::fs::Metadata| if m.file_type().is_block_device() { (0, m.rdev()) } else { (m.dev(), m.ino()) };
     let Ok(wanted) = named::stat(path).map(|m| id(&m)) else { return Vec::new() };
-    // To inspect a file of a hanging file system would hang too, so it is done only where the kernel's own word fits.
+    // Inspecting a file of a hung file system would hang too, so it is done only if what the kernel reports matches.
     let device = wanted.0 == 0;
     let may_be = |pid: u32, fd: &OsString| {
         let fd = fd.to_string_lossy();
@@ -145,7 +145,7 @@ pub fn holders_of(path: &Path) -> Vec<Process> {
     pids.map(|pid| Process { pid, command: kernel::text(format!("/proc/{pid}/comm")).unwrap_or_default().trim().to_owned() }).collect()
 }
 
-/// Who holds one file or device open.
+/// The processes that have a file or device open.
 #[cfg(not(target_os = "linux"))]
 pub fn holders_of(path: &Path) -> Vec<Process> {
     let mut state = HostState::default();
@@ -154,14 +154,14 @@ pub fn holders_of(path: &Path) -> Vec<Process> {
     state.holders.remove(name.as_ref()).unwrap_or_default()
 }
 
-/// The processes that hold any of these; none where it can't be asked.
+/// The processes that have any of these open; none if that cannot be queried.
 fn pids(state: &mut HostState, paths: &[&str]) -> Option<Vec<u32>> {
-    // Its exit status says nothing: to some releases nobody is an error.
+    // Its exit status is ignored: some releases report an error if no process is found.
     let output = run::run(&processes::holders(paths)).ok()?;
     processes::parse_holders(&output.stdout).map_err(|fault| state.faults.push(fault)).ok()
 }
 
-/// Taps that an earlier run of this very guest left, and nobody uses.
+/// Records unused taps that an earlier run of the same guest left.
 fn left_taps(host: &mut HostFacts, wants: &Wants) {
     let there = |nic: &&WantedNic| host.state.interfaces.as_ref().is_some_and(|all| all.contains_key(nic.tap.as_str()));
     let nics: Vec<&WantedNic> = wants.nics.iter().filter(there).collect();
@@ -178,7 +178,7 @@ fn left_taps(host: &mut HostFacts, wants: &Wants) {
     }
 }
 
-/// Why nobody can listen there, if so.
+/// Why no socket can listen there; none if one can.
 fn refusal(address: SocketAddr) -> Option<String> {
     TcpListener::bind(address).err().map(|e| e.to_string())
 }
