@@ -1,8 +1,8 @@
-//! Whether a process that is not trusted still lives: a hypervisor that its guest has taken over.
+//! Whether an untrusted process still lives: a hypervisor that its guest may have taken over.
 //!
-//! It inherits a lock of the kernel, which tells in one system call that it lives. The contrary is not told by it, since whoever
-//! has a descriptor can unlock or close it while it lives on. So the file of the lock also names the process, written by root
-//! before the process runs; that it is gone is proved by the process table alone.
+//! It inherits a kernel lock, which shows in one system call that it lives. The contrary cannot be concluded, since a process
+//! can unlock or close the descriptor and live on. So the lock's file also names the process, written by root before the
+//! process runs; only the process table proves that it has exited.
 
 use super::lock::{self, Lock};
 use crate::hostfs::own::{self, How};
@@ -12,22 +12,22 @@ use serde::{Deserialize, Serialize};
 use std::io::Write;
 use std::path::Path;
 
-/// More is not ours.
+/// Size limit of a lock's file, in bytes.
 const LIMIT: u64 = 4096;
 
-/// What the file of such a lock contains.
+/// The content of such a lock's file.
 #[derive(Serialize, Deserialize)]
 struct Mark {
-    /// The boot of the host: processes of another one are gone.
+    /// The boot of the host; processes of an earlier boot have ended.
     boot: String,
     process: Proc,
 }
 
-/// Takes the lock at `path` for a process that is about to run, by a descriptor that cannot write. None where one that was started
-/// with it before still lives.
+/// Takes the lock at `path` for a process that is about to run, with a descriptor that cannot write. None if an earlier process
+/// that was named in it still lives.
 pub(crate) fn claim(path: &Path, wait: std::time::Duration) -> Result<Option<Lock>> {
     let Some(lock) = Lock::hold(path, wait)? else { return Ok(None) };
-    // Looked at while the lock is held: nobody else writes it now.
+    // Read under the lock, so no other process writes it now.
     Ok(if named(path)?.is_some() { None } else { Some(lock) })
 }
 
@@ -43,21 +43,22 @@ pub(crate) fn name(path: &Path, process: &Proc) -> Result<()> {
     write().map_err(|e| Problem::failed(format!("cannot write `{}`", path.display())).on(path.display()).because(e))
 }
 
-/// The living process that the lock at `path` was handed to, whether it still holds it or not.
+/// The living process that was named for the lock at `path`, whether or not it still holds it.
 pub(crate) fn named(path: &Path) -> Result<Option<Proc>> {
     let text = match own::text(path, LIMIT) {
         Ok(text) => text,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(Problem::host_cant(format!("cannot read `{}`", path.display())).on(path.display()).because(e)),
     };
-    // Half a line is of a supervisor that was killed while it wrote: its process got no order, and never became a hypervisor.
+    // An incomplete file is from a supervisor that was killed while writing: its child got no command and never became a
+    // hypervisor.
     let Ok(mark) = serde_json::from_str::<Mark>(&text) else { return Ok(None) };
     Ok(if mark.boot == proc::boot_id()? && mark.process.is_alive()? { Some(mark.process) } else { None })
 }
 
-/// Whether a process that the lock at `path` was handed to still lives.
+/// Whether the process that was named for the lock at `path` still lives.
 pub(crate) fn lives(path: &Path) -> Result<bool> {
-    // The cheap answer first; for what runs as it should it is the only one.
+    // The cheap check first; for a well-behaved process it suffices.
     Ok(lock::is_held(path)? || named(path)?.is_some())
 }
 
@@ -75,7 +76,7 @@ mod tests {
         assert!(lives(&path).unwrap());
         let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
         name(&path, &Proc::find(child.id()).unwrap().unwrap()).unwrap();
-        // As a hypervisor does that was taken over.
+        // As a compromised hypervisor might do.
         drop(lock);
         assert!(!lock::is_held(&path).unwrap() && lives(&path).unwrap());
         assert_eq!(named(&path).unwrap().unwrap().pid, child.id());

@@ -1,7 +1,7 @@
-//! Locks of the kernel (flock) on files: they vanish with their holder, however it dies, and the file says who it is.
+//! Kernel locks (flock) on files: they vanish with their holder, however it dies, and the file names the holder.
 //!
-//! Who lets go of a lock of a command removes its file, while holding the lock alone; whoever takes a lock makes sure that the
-//! file it has locked is still the one at the path. So no file stays for each guest that ever was.
+//! A command's lock removes its file on release, while holding the lock exclusively; taking a lock verifies that the locked
+//! file is still the one at the path. So no files accumulate for guests that no longer exist.
 //!
 //! Not here: what is locked when; commands take [`Runtime::lock_guest`], supervisors their own.
 
@@ -19,19 +19,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
-/// How often a lock is tried while waiting for it.
+/// Retry interval while waiting for a lock.
 const RETRY: Duration = Duration::from_millis(20);
-/// Somebody who only looks holds a lock for an instant; it is not worth an error.
+/// How long to wait for a lock that readers hold only for an instant.
 pub(crate) const GLANCE: Duration = Duration::from_secs(2);
-/// A holder's note is short.
+/// Size limit of a holder's note, in bytes.
 const NOTE_LIMIT: u64 = 4096;
 
-/// A held lock; dropping it lets go.
+/// A held lock; dropping it releases it.
 #[derive(Debug)]
 pub struct Lock {
     file: File,
     path: PathBuf,
-    /// Whether its file goes with it.
+    /// Whether the lock's file is removed on release.
     pruned: bool,
     /// Whether a child may hold it for longer than this process.
     lent: AtomicBool,
@@ -39,7 +39,7 @@ pub struct Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // Those who share it are alone only at the end; a child that holds it too goes on holding it.
+        // Of several shared holders only the last one can lock exclusively; a child that also holds the lock keeps it.
         let prune = self.pruned && !self.lent.load(Ordering::SeqCst);
         if prune && self.file.try_lock().is_ok() && is_at(&self.file, &self.path) {
             let _ = own::remove(&self.path);
@@ -47,12 +47,12 @@ impl Drop for Lock {
     }
 }
 
-/// What a holder writes into its lock's file.
+/// The note that a holder writes into its lock's file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {
-    /// Its process.
+    /// Process id.
     pub pid: u32,
-    /// The command as it was typed.
+    /// The command line.
     pub command: String,
 }
 
@@ -63,7 +63,7 @@ impl std::fmt::Display for Holder {
 }
 
 impl Lock {
-    /// Takes the lock at `path`, waiting at most so long. None if somebody holds it still.
+    /// Takes the lock at `path`, waiting at most `wait`. None if another process still holds it.
     pub(crate) fn take(path: &Path, wait: Duration) -> Result<Option<Self>> {
         Self::take_by(path, wait, File::try_lock)
     }
@@ -85,7 +85,7 @@ impl Lock {
             }
             let file = open(path).map_err(|e| cant(path, &e))?;
             match lock(&file) {
-                // The file may have been removed, and recreated by somebody else, between opening and locking.
+                // The file may have been removed and recreated between opening and locking.
                 Ok(()) if is_at(&file, path) => {
                     return Ok(Some(Self { file, path: path.to_owned(), pruned: false, lent: AtomicBool::new(false) }));
                 }
@@ -100,17 +100,17 @@ impl Lock {
         }
     }
 
-    /// Takes the lock by a descriptor that can't write: for one that is handed to a process that is not trusted.
+    /// Takes the lock with a descriptor that cannot write, to be passed to an untrusted process.
     pub(crate) fn hold(path: &Path, wait: Duration) -> Result<Option<Self>> {
         Self::taken(path, wait, open_to_hold, File::try_lock)
     }
 
-    /// Takes the lock together with others who share it, waiting at most so long. None if somebody holds it alone still.
+    /// Takes the lock shared, waiting at most `wait`. None if another process still holds it exclusively.
     pub(crate) fn share(path: &Path, wait: Duration) -> Result<Option<Self>> {
         Self::take_by(path, wait, File::try_lock_shared)
     }
 
-    /// Says who holds it.
+    /// Writes the holder's note.
     pub(crate) fn note(&mut self, command: &str) -> Result<()> {
         let holder = Holder { pid: std::process::id(), command: command.to_owned() };
         let text = serde_json::to_string(&holder).map_err(|e| Problem::bug("a lock's note cannot be written as JSON").because(e))?;
@@ -122,18 +122,18 @@ impl Lock {
         write().map_err(|e| cant(&self.path, &e))
     }
 
-    /// From now on others may share it.
+    /// Converts the lock to a shared one.
     pub(crate) fn share_from_now(&mut self) -> std::io::Result<()> {
-        // The system may let somebody in between; then it is lost.
+        // The conversion is not atomic: if another process takes the lock in between, it is lost and this fails.
         self.file.try_lock_shared().map_err(std::io::Error::from)
     }
 
-    /// Where it is.
+    /// Path of the lock's file.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The open file, for a child that shall hold the lock too.
+    /// The open file, for a child that also holds the lock.
     pub(crate) fn file(&self) -> &File {
         self.lent.store(true, Ordering::SeqCst);
         &self.file
@@ -150,7 +150,7 @@ fn open(path: &Path) -> std::io::Result<File> {
     own::open(path, How::WriteOrCreate)
 }
 
-/// Makes it where it is not there, and opens it for reading only.
+/// Opens the file read-only, creating it if it is missing.
 fn open_to_hold(path: &Path) -> std::io::Result<File> {
     own::open(path, How::ReadOrCreate)
 }
@@ -162,7 +162,7 @@ fn is_at(file: &File, path: &Path) -> bool {
     }
 }
 
-/// Whether somebody holds the lock at `path` now. Looks without getting in anybody's way for longer than an instant.
+/// Whether any process holds the lock at `path`. The check itself holds the lock for an instant at most.
 pub(crate) fn is_held(path: &Path) -> Result<bool> {
     let file = match own::open(path, How::Read) {
         Ok(file) => file,
@@ -176,32 +176,33 @@ pub(crate) fn is_held(path: &Path) -> Result<bool> {
     }
 }
 
-/// Who holds the lock at `path`, as far as its file says.
+/// The holder of the lock at `path`, as noted in its file.
 pub(crate) fn holder(path: &Path) -> Option<Holder> {
     serde_json::from_str(&own::text(path, NOTE_LIMIT).ok()?).ok()
 }
 
 impl Runtime {
-    /// Takes the lock of a guest for a command that changes it, waiting at most so long. `command` is shown to those who wait.
+    /// Takes the lock of a guest for a command that changes it, waiting at most `wait`. `command` is shown to commands that
+    /// wait.
     ///
     /// # Errors
-    /// Somebody else holds it: not now, and who.
+    /// Another process holds it ("not now"); the error names it.
     pub fn lock_guest(&self, uuid: Uuid, name: &GuestName, wait: Duration, command: &str) -> Result<Lock> {
         self.lock(&uuid.hyphenated().to_string(), &format!("the guest `{name}`"), |path| Lock::take(path, wait), command)
     }
 
-    /// Takes the lock of something of the whole host, such as `networks`, waiting at most so long.
+    /// Takes a lock for something of the whole host, such as `networks`, waiting at most `wait`.
     ///
     /// # Errors
-    /// Somebody else holds it: not now, and who.
+    /// Another process holds it ("not now"); the error names it.
     pub fn lock_named(&self, what: &str, wait: Duration, command: &str) -> Result<Lock> {
         self.lock(what, &format!("`{what}`"), |path| Lock::take(path, wait), command)
     }
 
-    /// Takes the same lock together with others who want the thing to stay as it is, waiting at most so long.
+    /// Takes the same lock shared with other commands that need the object unchanged, waiting at most `wait`.
     ///
     /// # Errors
-    /// Somebody holds it alone: not now, and who.
+    /// Another process holds it exclusively ("not now"); the error names it.
     pub fn share_named(&self, what: &str, wait: Duration, command: &str) -> Result<Lock> {
         self.lock(what, &format!("`{what}`"), |path| Lock::share(path, wait), command)
     }
@@ -220,7 +221,7 @@ impl Runtime {
             .hint("try again when it is done"));
         };
         lock.pruned = true;
-        // The note is for those who wait; where there is no room for it the lock holds all the same.
+        // The note only informs waiting commands; on a full file system the lock is held without it.
         let _ = lock.note(command);
         Ok(lock)
     }
@@ -229,11 +230,11 @@ impl Runtime {
         self.root.join("locks")
     }
 
-    /// Removes the files of locks that nobody holds: those of commands that were killed.
+    /// Removes lock files that no process holds, left by commands that were killed.
     pub fn prune_locks(&self) {
         for name in own::names(self.locks()).unwrap_or_default() {
             let path = self.locks().join(name);
-            // Not made where somebody was quicker.
+            // Not created: another process may have removed it already.
             let Ok(file) = own::open(&path, How::Write) else { continue };
             if file.try_lock().is_ok() {
                 drop(Lock { file, path, pruned: true, lent: AtomicBool::new(false) });
@@ -299,7 +300,7 @@ mod tests {
         assert!(rt.lock_named("image.a", Duration::ZERO, "c").is_err());
         drop(second);
         assert_eq!(files(), 0);
-        // A child may hold it on.
+        // A child may keep holding it.
         let lent = rt.lock_named("guest.a", Duration::ZERO, "a").unwrap();
         let child = lent.file().try_clone().unwrap();
         drop(lent);

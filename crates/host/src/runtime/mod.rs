@@ -1,15 +1,15 @@
-//! The runtime folder: what is true only while this host is up. Locks, sockets and records of running VMs.
+//! The runtime folder: the state that lasts until the host reboots. Locks, sockets and records of running VMs.
 //!
-//! Whether something lives is proved, never remembered: a supervisor holds `supervisor.lock`, and every process of a machine
-//! inherits `machine.lock`, whose file also names the hypervisor with the moment of its start: it is not trusted to keep the
-//! lock for as long as it lives. The record beside them only says what these can't.
+//! Whether something runs is proved, never recorded: a supervisor holds `supervisor.lock`, and every process of a VM inherits
+//! `machine.lock`, whose file also names the hypervisor with its start time, since the hypervisor is not trusted to keep the
+//! lock for as long as it lives. The record beside them only adds details.
 //!
-//! * [`life`]: whether a process that is not trusted lives
-//! * [`lock`]: locks that say who holds them
-//! * [`record`]: what a supervisor writes down about its machine
-//! * [`observe`]: what is true now
+//! * [`life`]: whether an untrusted process lives
+//! * [`lock`]: locks that name their holder
+//! * [`record`]: what a supervisor records about its VM
+//! * [`observe`]: the current state of guests
 //!
-//! Not here: running a machine (`supervise`) and talking to its supervisor (`control`).
+//! Not here: running a VM (`supervise`) and communicating with its supervisor (`control`).
 
 pub(crate) mod life;
 pub mod lock;
@@ -29,10 +29,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
-/// A UNIX socket's path has at most this many bytes: the least that a supported system allows, without its NUL.
+/// Maximum length in bytes of a UNIX socket's path, without its NUL: the smallest limit of all supported systems.
 pub const SOCKET_PATH_LIMIT: usize = 103;
 
-/// Where it is on each system.
+/// The default runtime folder of each system.
 const fn root(os: Os) -> &'static str {
     match os {
         Os::Linux => "/run/chyves",
@@ -40,10 +40,10 @@ const fn root(os: Os) -> &'static str {
     }
 }
 
-/// The variable that puts the runtime folder elsewhere.
+/// The environment variable that overrides the runtime folder.
 pub const ROOT_VARIABLE: &str = "CHYVES_RUNDIR";
 
-/// Where what survives a host crash is on each system, its pools' mountpoints among them.
+/// The default state folder of each system, for what survives a host crash, including the mount points of pools.
 const fn lasting(os: Os) -> &'static str {
     match os {
         Os::Linux => "/var/lib/chyves",
@@ -51,30 +51,30 @@ const fn lasting(os: Os) -> &'static str {
     }
 }
 
-/// The variable that puts what survives a host crash elsewhere.
+/// The environment variable that overrides the state folder.
 pub const LASTING_VARIABLE: &str = "CHYVES_STATEDIR";
 
-/// The runtime folder.
+/// The paths of the runtime folder and the state folder.
 #[derive(Debug, Clone)]
 pub struct Runtime {
     root: PathBuf,
     lasting: PathBuf,
 }
 
-/// The files of one guest.
+/// The runtime files of one guest.
 #[derive(Debug, Clone)]
 pub(crate) struct GuestDir {
     path: PathBuf,
 }
 
-/// Supervisors live in `/`.
+/// Absolute, because supervisors change to `/`.
 fn absolute(path: PathBuf) -> PathBuf {
     std::path::absolute(&path).unwrap_or(path)
 }
 
 impl Runtime {
-    /// This host's runtime folder, or the one that `CHYVES_RUNDIR` names; with `CHYVES_STATEDIR` what survives a host crash is
-    /// there, else in this host's place for it, or where the runtime folder was put. Creates nothing.
+    /// This host's runtime folder, or the one that `CHYVES_RUNDIR` names. The state folder is the one that `CHYVES_STATEDIR`
+    /// names, else the overridden runtime folder, else the host's default. Creates nothing.
     pub fn from_env() -> Self {
         let chosen = |variable| std::env::var_os(variable).filter(|v| !v.is_empty()).map(PathBuf::from);
         let os = platform::here().os();
@@ -83,18 +83,18 @@ impl Runtime {
         Self { lasting: absolute(state), ..Self::at(run.unwrap_or_else(|| PathBuf::from(root(os)))) }
     }
 
-    /// The runtime folder at a path, and what survives a host crash in it. Creates nothing.
+    /// The runtime folder at a path, which is also the state folder. Creates nothing.
     pub fn at(root: impl Into<PathBuf>) -> Self {
         let root = absolute(root.into());
         Self { lasting: root.clone(), root }
     }
 
-    /// Where it is.
+    /// Path of the runtime folder.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// Where what survives a host crash is.
+    /// Path of the state folder, which survives a host crash.
     pub fn lasting(&self) -> &Path {
         &self.lasting
     }
@@ -104,8 +104,8 @@ impl Runtime {
         self.guest(uuid).path
     }
 
-    /// The file that holds the password of a guest's screen; none where chyves gave it none, as to a display that is a device
-    /// of the user's own.
+    /// The file that holds the password of a guest's VNC display; none if chyves set none, for example because the display is a
+    /// device that the user configured.
     pub fn screen_secret(&self, uuid: Uuid) -> Option<PathBuf> {
         Some(self.guest_dir(uuid).join(SECRET_FILE)).filter(|file| own::is_there(file))
     }
@@ -113,7 +113,7 @@ impl Runtime {
     /// The path of a socket in a guest's folder, such as `qmp` or `serial`.
     ///
     /// # Errors
-    /// It would be too long for a socket.
+    /// The path is too long for a socket.
     pub fn socket(&self, uuid: Uuid, name: &str) -> Result<String> {
         let path = self.guest_dir(uuid).join(name);
         check_socket(&path)?;
@@ -126,14 +126,14 @@ impl Runtime {
         GuestDir { path: self.root.join(uuid.hyphenated().to_string()) }
     }
 
-    /// Why nothing can be written there, if so. Makes the folder where it is missing.
+    /// Why the folder cannot be written; none if it can. Creates the folder if it is missing.
     pub fn refusal(&self) -> Option<String> {
         let tried = self.create().map_err(|problem| problem.to_string());
         let writable = || own::can_write(&self.root).map_err(|e| e.to_string());
         tried.and_then(|()| writable()).err()
     }
 
-    /// Makes the runtime folder, or checks that the one that is there is nobody else's.
+    /// Creates the runtime folder, or checks that an existing one belongs to this user.
     pub(crate) fn create(&self) -> Result<()> {
         make_private(&self.root)
     }
@@ -143,7 +143,7 @@ fn root_hint() -> String {
     format!("name a shorter absolute path in {ROOT_VARIABLE}")
 }
 
-/// Refuses a path that some supported system could not bind a socket to.
+/// Refuses a path that is too long for a socket on any supported system.
 pub(crate) fn check_socket(path: &Path) -> Result<()> {
     let length = path.as_os_str().len();
     if length <= SOCKET_PATH_LIMIT {
@@ -155,7 +155,8 @@ pub(crate) fn check_socket(path: &Path) -> Result<()> {
         .hint(root_hint()))
 }
 
-/// A folder of mode 0700 that is ours. One that somebody else made is refused: whoever owns it could put sockets there.
+/// Creates a folder of mode 0700 that this user owns. An existing folder of another user is refused: its owner could place
+/// sockets in it.
 pub(crate) fn make_private(path: &Path) -> Result<()> {
     let failed = |e: std::io::Error| {
         let problem = if e.kind() == std::io::ErrorKind::PermissionDenied { Problem::host_cant } else { Problem::failed };
@@ -165,8 +166,8 @@ pub(crate) fn make_private(path: &Path) -> Result<()> {
     check_private(path, ROOT_VARIABLE).map(drop)
 }
 
-/// Refuses a folder that others own or may write to: what is in it is believed, and acted on. Whether it is there;
-/// `variable` names another one.
+/// Refuses a folder that others own or may write to: its contents are trusted and acted on. Whether the folder exists;
+/// `variable` names the variable that overrides it.
 pub(crate) fn check_private(path: &Path, variable: &str) -> Result<bool> {
     let meta = match own::stat(path) {
         Ok(meta) => meta,
@@ -194,8 +195,7 @@ pub(crate) fn check_private(path: &Path, variable: &str) -> Result<bool> {
     Ok(true)
 }
 
-/// A folder above this one whose entries others may rename: it can be written to by all, or by a group where this is root's, and
-/// is not sticky.
+/// A parent folder whose entries others may rename: it is not sticky, and writable by everybody, or, for root, by a group.
 fn open_above(path: &Path, me: u32) -> Option<PathBuf> {
     let real = named::real(path).ok()?;
     let open = |folder: &&Path| {
@@ -224,7 +224,7 @@ impl GuestDir {
         self.path.join("machine.lock")
     }
 
-    /// Whether a process of the machine lives.
+    /// Whether a process of the VM lives.
     pub(crate) fn machine_lives(&self) -> Result<bool> {
         life::lives(&self.machine_lock())
     }
@@ -237,22 +237,22 @@ impl GuestDir {
         self.path.join("control")
     }
 
-    /// The pipe that the hypervisor prints to.
+    /// The pipe to which the hypervisor prints.
     pub(crate) fn messages(&self) -> PathBuf {
         self.path.join("messages")
     }
 
-    /// Where the hypervisor's messages go when its log folder can't take them.
+    /// The fallback for the hypervisor's messages if its log folder cannot be written.
     pub(crate) fn spare_log(&self) -> PathBuf {
         self.path.join("hypervisor.log")
     }
 
-    /// Where a supervisor's own failures go.
+    /// The log of a supervisor's own failures.
     pub(crate) fn supervisor_log(&self) -> PathBuf {
         self.path.join("supervisor.log")
     }
 
-    /// Removes what a dead supervisor left of its own. What a plan has just put there for the next machine stays.
+    /// Removes what a dead supervisor left of its own. Files that a plan has just created for the next VM are kept.
     pub(crate) fn clean_leftovers(&self) -> std::io::Result<()> {
         for path in [self.record(), self.control(), self.spare_log()] {
             own::remove_all(path)?;
@@ -260,7 +260,7 @@ impl GuestDir {
         Ok(())
     }
 
-    /// Removes what a dead machine left, all but the supervisor's lock. Only for the holder of that lock.
+    /// Removes what a dead VM left, except the supervisor's lock. Only for the holder of that lock.
     pub(crate) fn clean(&self) -> std::io::Result<()> {
         let lock = self.supervisor_lock();
         for path in own::names(&self.path)?.into_iter().map(|name| self.path.join(name)).filter(|path| *path != lock) {
@@ -269,8 +269,8 @@ impl GuestDir {
         Ok(())
     }
 
-    /// Removes the folder with all that is in it. Only for the holder of the supervisor's lock, when no machine lives.
-    /// The lock's file goes last: from then on the folder may be another's, who takes a new one.
+    /// Removes the folder with its contents. Only for the holder of the supervisor's lock, when no VM process lives. The lock's
+    /// file is removed last: from then on another process may create and lock a new one.
     pub(crate) fn remove(&self) -> std::io::Result<()> {
         self.clean()?;
         own::remove(self.supervisor_lock())?;
@@ -301,7 +301,7 @@ mod tests {
         assert_eq!(std::fs::metadata(rt.root()).unwrap().mode() & 0o777, 0o700);
         std::fs::set_permissions(rt.root(), std::fs::Permissions::from_mode(0o777)).unwrap();
         assert!(rt.create().unwrap_err().message.contains("not safe"));
-        // Who may write to a folder above it can put another one in its place, unless that is sticky as /tmp is.
+        // Anyone who may write to a parent folder can replace this one, unless the parent is sticky as /tmp is.
         std::fs::set_permissions(rt.root(), std::fs::Permissions::from_mode(0o700)).unwrap();
         let above = temp.path().join("deep");
         for (mode, is_safe) in [(0o777, false), (0o1777, true), (0o755, true)] {

@@ -1,4 +1,4 @@
-//! What is true of a guest now: looked at afresh each time, proved by locks.
+//! The current state of guests: observed on each call, proved by locks.
 
 use super::{GuestDir, Phase, Record, Runtime, lock};
 use crate::hostfs::own;
@@ -14,22 +14,22 @@ use uuid::Uuid;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum GuestState {
-    /// Nothing of it runs.
+    /// No process of it runs.
     Stopped,
-    /// A supervisor is bringing it up, for the first time or again.
+    /// A supervisor is starting it, for the first time or after a reboot.
     Starting,
-    /// Its guest executes.
+    /// The VM runs.
     Running,
-    /// It runs, but its hypervisor has paused it: its guest does not execute.
+    /// The VM exists, but the hypervisor has paused it.
     Paused {
         /// What could not be done.
         reason: String,
     },
-    /// It runs and somebody wants it off.
+    /// The VM runs and is being stopped.
     Stopping,
-    /// Its machine lives and its supervisor is gone.
+    /// The hypervisor lives and its supervisor is gone.
     Orphaned,
-    /// Nothing of it runs, and it did not end as anybody wished.
+    /// No process of it runs, and it ended unexpectedly.
     Crashed {
         /// What happened.
         reason: String,
@@ -37,7 +37,7 @@ pub enum GuestState {
 }
 
 impl GuestState {
-    /// Whether some process of it lives.
+    /// Whether any process of it lives.
     pub const fn is_alive(&self) -> bool {
         match self {
             Self::Starting | Self::Running | Self::Paused { .. } | Self::Stopping | Self::Orphaned => true,
@@ -45,7 +45,7 @@ impl GuestState {
         }
     }
 
-    /// The word that is shown.
+    /// The state as it is shown.
     pub const fn word(&self) -> &'static str {
         match self {
             Self::Stopped => "stopped",
@@ -65,18 +65,18 @@ impl std::fmt::Display for GuestState {
     }
 }
 
-/// What was seen of a guest.
+/// The observed state of a guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Observed {
-    /// Its identity.
+    /// UUID of the guest.
     pub uuid: Uuid,
     /// Its state.
     pub state: GuestState,
-    /// What its supervisor wrote down; none for a stopped one.
+    /// The supervisor's record; none for a stopped guest.
     pub record: Option<Record>,
-    /// Why its record cannot be read, where one is there: then only the locks tell anything.
+    /// Why an existing record cannot be read; the state is then derived from the locks alone.
     pub damaged: Option<String>,
-    /// Another dataset, from which a machine of the same identity runs: a copy of this guest, not this guest.
+    /// Another dataset from which a VM with this UUID runs: an exact copy of this guest runs, not this guest.
     pub elsewhere: Option<Dataset>,
 }
 
@@ -85,7 +85,7 @@ impl Observed {
         Self { uuid, state: GuestState::Stopped, record: None, damaged: None, elsewhere: None }
     }
 
-    /// The damage to its record, with the command that ends it; none where it is as it should be.
+    /// The error that its record is damaged, with the command that repairs it; none for an intact record.
     pub fn damage(&self, name: &str) -> Option<Problem> {
         let cure = match &self.state {
             GuestState::Orphaned => format!("its supervisor is gone too: `chyves stop {name} --now` kills its hypervisor"),
@@ -100,10 +100,10 @@ impl Observed {
 }
 
 impl Runtime {
-    /// What is true now of the guest with this identity in this dataset.
+    /// The current state of the guest with this UUID in this dataset.
     ///
     /// # Errors
-    /// The runtime folder can't be read.
+    /// The runtime folder cannot be read.
     pub fn observe(&self, uuid: Uuid, dataset: &Dataset) -> Result<Observed> {
         let seen = look(&self.guest(uuid), uuid, &proc::boot_id()?)?;
         match &seen.record {
@@ -115,10 +115,10 @@ impl Runtime {
         }
     }
 
-    /// Forgets a guest of which nothing lives: removes what its last machine left. The next start does the same.
+    /// Removes the runtime files of a guest without processes, as the next start would do.
     ///
     /// # Errors
-    /// Something of it lives, or a file can't be removed.
+    /// A process of it lives, or a file cannot be removed.
     pub fn forget(&self, uuid: Uuid) -> Result<()> {
         let dir = self.guest(uuid);
         if !own::is_there(dir.path()) {
@@ -134,7 +134,7 @@ impl Runtime {
         #[cfg(target_os = "linux")]
         {
             crate::confine::forget_unused_uids(&self.root);
-            // Rules for users that nobody has harm nobody; the next start tries again.
+            // Firewall rules for unused uids do no harm; the next start tries again.
             drop(crate::confine::loopback::refresh(&self.root));
         }
         dir.remove().map_err(|e| Problem::failed(format!("cannot remove `{}`", dir.path().display())).on(uuid).because(e))?;
@@ -142,45 +142,45 @@ impl Runtime {
         Ok(())
     }
 
-    /// Whether anything of the machine with this identity lives.
+    /// Whether any process of the VM with this UUID lives.
     ///
     /// # Errors
-    /// Its locks can't be looked at.
+    /// Its locks cannot be checked.
     pub fn is_held(&self, uuid: Uuid) -> Result<bool> {
         let dir = self.guest(uuid);
         Ok(lock::is_held(&dir.supervisor_lock())? || dir.machine_lives()?)
     }
 
-    /// Every folder of a guest, with its record where that is of this boot and can be read.
+    /// Every guest's folder, with its record if that is of this boot and readable.
     ///
     /// # Errors
-    /// The runtime folder can't be read.
+    /// The runtime folder cannot be read.
     pub fn folders(&self) -> Result<Vec<(Uuid, Option<Record>)>> {
         let boot = proc::boot_id()?;
         let record = |uuid| Record::read(&self.guest(uuid).record()).ok().flatten().filter(|r| r.boot == boot && r.uuid == uuid);
         Ok(self.uuids()?.into_iter().map(|uuid| (uuid, record(uuid))).collect())
     }
 
-    /// The identities whose bhyve has a jail, or had one: its root is still there.
+    /// The UUIDs of guests whose bhyve has a jail, or had one whose root still exists.
     ///
     /// # Errors
-    /// The folder of the roots can't be read.
+    /// The folder of the roots cannot be read.
     pub fn jails(&self) -> Result<Vec<Uuid>> {
         uuids_in(&self.root.join(jail::ROOTS))
     }
 
-    /// Every guest whose record is there and can't be read.
+    /// Every guest with a record that cannot be read.
     ///
     /// # Errors
-    /// The runtime folder can't be read.
+    /// The runtime folder cannot be read.
     pub fn damaged(&self) -> Result<Vec<Observed>> {
         Ok(self.observe_all()?.into_iter().filter(|seen| seen.damaged.is_some()).collect())
     }
 
-    /// The records of all guests that live.
+    /// The records of all guests that run.
     ///
     /// # Errors
-    /// The record of one of them is damaged, so what it uses is not known; or the runtime folder can't be read.
+    /// One record is damaged, so what that guest uses is unknown; or the runtime folder cannot be read.
     pub fn records_of_living(&self) -> Result<Vec<Record>> {
         let living = self.observe_all()?.into_iter().filter(|seen| seen.state.is_alive());
         living
@@ -188,15 +188,15 @@ impl Runtime {
             .collect()
     }
 
-    /// The identities that have a folder.
+    /// The UUIDs that have a folder.
     fn uuids(&self) -> Result<Vec<Uuid>> {
         uuids_in(&self.root)
     }
 
-    /// Every guest of which there is something to say: all that live and all that crashed since the host is up.
+    /// Every guest that runs or has crashed since boot.
     ///
     /// # Errors
-    /// The runtime folder can't be read.
+    /// The runtime folder cannot be read.
     pub fn observe_all(&self) -> Result<Vec<Observed>> {
         let uuids = self.uuids()?;
         let boot = proc::boot_id()?;
@@ -211,7 +211,7 @@ impl Runtime {
     }
 }
 
-/// The identities that name something in a folder, in order; none where the folder is missing.
+/// The UUIDs among the names in a folder, sorted; empty if the folder is missing.
 fn uuids_in(folder: &Path) -> Result<Vec<Uuid>> {
     let cant = |e| Problem::failed(format!("cannot read the folder `{}`", folder.display())).on(folder.display()).because(e);
     let names = own::names(folder).map_err(cant)?;
@@ -233,7 +233,7 @@ fn look(dir: &GuestDir, uuid: Uuid, boot: &str) -> Result<Observed> {
             Some(why) => without_record(supervisor, machine, why),
             None => judge(supervisor, machine, record.as_ref()),
         };
-        // What seems to be without a supervisor may have got one between the first look and the last.
+        // A guest that seems to have no supervisor may have got one between the first check and the last.
         tries += 1;
         if tries < 5 && !supervisor && state != GuestState::Stopped && lock::is_held(&dir.supervisor_lock())? {
             continue;
@@ -242,7 +242,7 @@ fn look(dir: &GuestDir, uuid: Uuid, boot: &str) -> Result<Observed> {
     }
 }
 
-/// What the locks alone tell.
+/// The state derived from the locks alone.
 fn without_record(supervisor: bool, machine: bool, why: &str) -> GuestState {
     match (supervisor, machine) {
         (true, true) => GuestState::Running,
@@ -252,7 +252,7 @@ fn without_record(supervisor: bool, machine: bool, why: &str) -> GuestState {
     }
 }
 
-/// The locks are the truth; the record only says which of the living states it is, or how it died.
+/// The locks decide whether the guest runs; the record only refines the state, or gives the reason of a crash.
 fn judge(supervisor: bool, machine: bool, record: Option<&Record>) -> GuestState {
     let told = |words: fn(&Record) -> &Option<String>| {
         record.and_then(|r| words(r).clone()).unwrap_or_else(|| "the reason was not recorded".to_owned())

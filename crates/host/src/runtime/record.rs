@@ -1,6 +1,6 @@
-//! What a supervisor writes down about its machine, so that others can show it and a next supervisor can take it over.
+//! What a supervisor records about its VM, so that other processes can show it and a later supervisor can take it over.
 //!
-//! A record proves nothing: the locks do (`observe`). One of another boot of the host is void.
+//! A record proves nothing: the locks do (`observe`). A record of an earlier boot of the host is void.
 
 use crate::hostfs::own;
 use crate::proc::Proc;
@@ -12,71 +12,71 @@ use serde::{Deserialize, Serialize};
 use std::path::Path;
 use uuid::Uuid;
 
-/// More is not ours.
+/// Size limit of a record, in bytes.
 const LIMIT: u64 = 1 << 20;
 
-/// Where a supervised guest is in its life, in the words that are shown.
+/// The phase of a supervised guest; the variants' names are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
-    /// On its way up, also between two lives.
+    /// Starting, also between a reboot's stop and start.
     Starting,
-    /// Its guest executes.
+    /// The VM runs.
     Running,
-    /// Its hypervisor has paused it.
+    /// The hypervisor has paused the VM.
     Paused,
-    /// Somebody wants it off.
+    /// The VM is being stopped.
     Stopping,
-    /// Its last end was a crash that nothing follows.
+    /// The VM crashed and is not restarted.
     Crashed,
 }
 
-/// The record of one machine.
+/// The record of one VM.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// The guest's name when it was started.
     pub guest: GuestName,
-    /// Its identity.
+    /// UUID of the guest.
     pub uuid: Uuid,
-    /// Where it lived when it was started.
+    /// The guest's dataset when it was started.
     pub dataset: Dataset,
     /// The hypervisor.
     pub vmm: Vmm,
-    /// The boot of the host under which this was written.
+    /// Boot id of the host at which this was written.
     pub boot: String,
-    /// Its supervisor.
+    /// The supervisor's process.
     pub supervisor: Proc,
-    /// The hypervisor's process, where there is one.
+    /// The hypervisor's process, if it runs.
     pub machine: Option<Proc>,
-    /// When it was started by somebody, seconds since 1970.
+    /// Time at which a user started the guest, in seconds since 1970.
     pub started: u64,
-    /// When the present hypervisor was started, seconds since 1970; changes with each reboot.
+    /// Time at which the current hypervisor process was started, in seconds since 1970; changes with each reboot.
     pub since: u64,
-    /// How often it was started again since then.
+    /// Number of reboots since `started`.
     pub reboots: u32,
-    /// Where it is in its life.
+    /// Phase of the VM.
     pub phase: Phase,
-    /// Why it is paused, in words.
+    /// Why the VM is paused, as text.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub paused: Option<String>,
-    /// How its last machine ended, in words.
+    /// How the last run ended, as text.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub end: Option<String>,
-    /// The user that the hypervisor runs as, where it is not root.
+    /// The user id of the hypervisor, if it is not root.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub uid: Option<u32>,
-    /// What of the files that the hypervisor opens by itself was compared with those that were checked, in words.
+    /// Result of comparing the files that the hypervisor opened by itself with those that were checked, as text.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub opened: Option<String>,
-    /// All that is needed to run it, its command line included.
+    /// Everything needed to run the VM, including its command line.
     pub launch: Launch,
 }
 
 impl Record {
-    /// Reads a record, or none where there is none.
+    /// Reads a record; none if there is none.
     ///
     /// # Errors
-    /// It can't be read or is none of ours.
+    /// The record cannot be read, or is not one of chyves.
     pub(crate) fn read(path: &Path) -> Result<Option<Self>> {
         let cant = |e: &dyn std::fmt::Display| {
             Problem::failed(format!("cannot read the record `{}`", path.display()))
@@ -92,7 +92,7 @@ impl Record {
         serde_json::from_str(&text).map(Some).map_err(|e| cant(&e))
     }
 
-    /// Writes it whole or not at all: readers see the old one or the new one.
+    /// Writes the record atomically: readers see the old or the new one.
     pub(crate) fn write(&self, path: &Path) -> std::io::Result<()> {
         let text = serde_json::to_vec(self)?;
         own::replace(path, &text)
