@@ -1,4 +1,4 @@
-//! Single datasets and snapshots: what they say, whether they are there, and which object a name means.
+//! Single datasets and snapshots: their properties, whether they exist, and their GUIDs.
 
 use crate::run;
 use chyves_core::cmd::Cmd;
@@ -10,7 +10,7 @@ use chyves_core::zfs::guard::{self, Type};
 use chyves_core::zfs::rows::{self, Row};
 use std::collections::BTreeMap;
 
-/// The GUIDs of datasets and snapshots, in the order they were asked for.
+/// The GUIDs of datasets and snapshots, in the order of `names`.
 ///
 /// # Errors
 /// One of them does not exist.
@@ -26,7 +26,7 @@ pub fn guids(names: &[String]) -> Result<Vec<(String, u64)>> {
         .collect()
 }
 
-/// What people set on datasets by ZFS itself, by dataset.
+/// The native properties that users set with ZFS itself, by dataset.
 ///
 /// # Errors
 /// One of them does not exist.
@@ -36,10 +36,10 @@ pub fn natives<'a>(of: impl IntoIterator<Item = &'a Dataset>) -> Result<BTreeMap
     rows.into_iter().map(|row| Ok((row.name.parse()?, row.native.into_iter().collect()))).collect()
 }
 
-/// What one dataset itself says: its own settings and native properties; none if it does not exist.
+/// The local settings and native properties of one dataset; none if it does not exist.
 ///
 /// # Errors
-/// What can't be asked or read.
+/// Something cannot be queried or parsed.
 pub fn dataset(name: &Dataset) -> Result<Option<Row>> {
     let cmd = args::read_exactly(&[name.as_str()]);
     let output = run::run(&cmd)?;
@@ -49,7 +49,7 @@ pub fn dataset(name: &Dataset) -> Result<Option<Row>> {
             row => Ok(row),
         };
     }
-    // Texts differ between versions: that the pool answers tells "no such dataset" from "no ZFS".
+    // Messages differ between versions. A pool that answers distinguishes "no such dataset" from "no ZFS".
     let pool = run::run(&args::read_exactly(&[name.pool()]))?;
     if pool.ok() && output.status == Some(1) {
         return Ok(None);
@@ -60,11 +60,10 @@ pub fn dataset(name: &Dataset) -> Result<Option<Row>> {
         .hint("`zpool list` shows the pools, `zpool import` those not imported"))
 }
 
-/// A dataset and everything below it, as ZFS sees it: what each is, and what it says by itself that may not stay where it
-/// came from elsewhere.
+/// A dataset and everything below it: the type of each, and the local properties that an adopted dataset must not keep.
 ///
 /// # Errors
-/// ZFS does not answer, or says what can't be read.
+/// ZFS does not answer, or its output cannot be parsed.
 pub fn tree(of: &Dataset) -> Result<Vec<Member>> {
     let listed = run::must(&args::list_types(of))?;
     let member = |line: &str| {
@@ -94,7 +93,7 @@ pub fn guid(name: &str) -> Result<Option<u64>> {
     Ok(if_there(&args::read_guids(&[name]), name)?.and_then(|row| row.number("guid")))
 }
 
-/// When a dataset or snapshot was made, seconds since 1970; none if it does not exist.
+/// Creation time of a dataset or snapshot, in seconds since 1970; none if it does not exist.
 ///
 /// # Errors
 /// ZFS does not answer.
@@ -102,8 +101,8 @@ pub fn created(name: &str) -> Result<Option<u64>> {
     Ok(if_there(&args::read_exactly(&[name]), name)?.and_then(|row| row.number("creation")))
 }
 
-/// What a command that reads one dataset or snapshot says of it. One that is not there tells the same by failing as one that
-/// went a moment before; that its pool answers tells both from a ZFS that does not.
+/// The row that a command reads about one dataset or snapshot; none if it does not exist. The command fails then, as it does
+/// when ZFS does not answer; whether the pool answers distinguishes the two.
 fn if_there(cmd: &Cmd, name: &str) -> Result<Option<Row>> {
     let output = run::run(cmd)?;
     if output.ok() {

@@ -1,6 +1,6 @@
-//! What the disks of a guest are: lengths of files and sizes of volumes, read from themselves.
+//! The actual disks of a guest: lengths of files and sizes of volumes.
 //!
-//! Not here: what is recorded of them (chyves-core `guest`), what follows from a difference (chyves-core `plan::disk`).
+//! Not here: what is recorded about them (chyves-core `guest`), and what follows from a difference (chyves-core `plan::disk`).
 
 use crate::apply::disk::length;
 use crate::run;
@@ -13,19 +13,19 @@ use chyves_core::value::{FilePath, Size};
 use chyves_core::zfs::args;
 use chyves_core::zfs::rows::{self, Row};
 
-/// Whether a file system that is not mounted is mounted for a moment, which only the holder of the guest's lock may do.
+/// Whether an unmounted file system is mounted temporarily, which requires the guest's lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mount {
-    /// It is.
+    /// It is mounted temporarily.
     ForAMoment,
-    /// It is left as it is, and nothing is known of its files.
+    /// It stays unmounted, and its files are unknown.
     Never,
 }
 
-/// The disks of a guest, or those of these numbers alone.
+/// The disks of a guest, or only those with these numbers.
 ///
 /// # Errors
-/// The settings can't be read, or `zfs` does not answer.
+/// The settings cannot be read, or `zfs` does not answer.
 pub fn of(guest: &Guest, numbers: Option<&[u16]>, mount: Mount) -> Result<Disks> {
     let chosen: Vec<DiskSpec> =
         guest.spec()?.disks.into_iter().filter(|d| numbers.is_none_or(|numbers| numbers.contains(&d.number))).collect();
@@ -33,8 +33,8 @@ pub fn of(guest: &Guest, numbers: Option<&[u16]>, mount: Mount) -> Result<Disks>
     found(guest, &chosen, &volumes, mount)
 }
 
-/// The disks of several guests, as far as that is known without mounting anything: their volumes by one call of `zfs`. Of a guest
-/// whose settings can't be read there are none.
+/// The disks of several guests, as far as they are known without mounting: their volumes by one call of `zfs`. Empty for a
+/// guest whose settings cannot be read.
 ///
 /// # Errors
 /// `zfs` does not answer.
@@ -45,20 +45,20 @@ pub fn of_all(guests: &[&Guest]) -> Result<Vec<Disks>> {
     each.iter().map(|(guest, disks)| found(guest, disks, &volumes, Mount::Never)).collect()
 }
 
-/// The disks of a guest, beside what is known of volumes.
+/// The disks of a guest, combined with what is known about volumes.
 fn found(guest: &Guest, chosen: &[DiskSpec], volumes: &[Row], mount: Mount) -> Result<Disks> {
     let own: Vec<&DiskSpec> = chosen.iter().filter(|d| d.kind != DiskKind::Attached).collect();
     let volume = |number: u16| {
         let name = guest.dataset.child(disk_name(number, DiskKind::Zvol)).to_string();
         volumes.iter().find(|row| row.name == name)
     };
-    // A file is looked for where one is recorded, and where a volume is recorded that is not there.
+    // A file is searched if one is recorded, and if a recorded volume is missing.
     let wants_file = |d: &&DiskSpec| d.kind == DiskKind::Raw || volume(d.number).is_none();
     let wanted: Vec<u16> = own.iter().filter(|d| wants_file(d)).map(|d| d.number).collect();
     let files = files(guest, &wanted, mount)?;
     let file = |number: u16| files.iter().find(|(n, _)| *n == number).map(|(_, found)| found.clone());
     let found = |disk: &DiskSpec| match disk.kind {
-        // Opening a device can have an effect, and what a foreign guest names is any file of the host.
+        // Opening a device can have effects, and the source of a foreign guest may name any file of the host.
         DiskKind::Attached if !trust::is_own_trusted(guest, &keys::disk(disk.number, DiskKey::Source)) => {
             Found::Unknown("its source is not trusted, so it is not inspected".to_owned())
         }
@@ -83,14 +83,14 @@ fn volsize(row: &Row) -> Option<Size> {
     row.number("volsize").map(Size::bytes)
 }
 
-/// What is below guests under the names that their disks have as volumes.
+/// The datasets below guests that have the names of disks as volumes.
 fn volumes(of: &[(&Guest, &Vec<DiskSpec>)]) -> Result<Vec<Row>> {
     let own = || of.iter().flat_map(|(guest, disks)| disks.iter().filter(|d| d.kind != DiskKind::Attached).map(move |d| (*guest, d)));
     let names: Vec<String> = own().map(|(guest, d)| guest.dataset.child(disk_name(d.number, DiskKind::Zvol)).to_string()).collect();
     let wanted = crate::facts::dialect().has_volumes() || own().any(|(_, d)| d.kind == DiskKind::Zvol);
     let Some((guest, _)) = own().next().filter(|_| wanted) else { return Ok(Vec::new()) };
-    // Of names that are not there `zfs` tells with status 1, having printed the others. The guest's own is there: where it
-    // is not printed, `zfs` has failed.
+    // For missing names `zfs` exits with 1 after printing the others. The guest's own dataset exists: if it was not printed,
+    // `zfs` has failed.
     let output = run::run(&args::read_sizes(&[&[guest.dataset.to_string()], &names[..]].concat()))?;
     let mut rows = rows::parse(&output.stdout, false)?;
     if !rows.iter().any(|r| r.name == guest.dataset.as_str()) {
@@ -100,7 +100,7 @@ fn volumes(of: &[(&Guest, &Vec<DiskSpec>)]) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// The files of disks in a guest's file system.
+/// The disk files in a guest's file system.
 fn files(guest: &Guest, numbers: &[u16], mount: Mount) -> Result<Vec<(u16, Found)>> {
     let unknown = |why: &str| numbers.iter().map(|n| (*n, Found::Unknown(why.to_owned()))).collect();
     if numbers.is_empty() {
@@ -125,13 +125,13 @@ fn files(guest: &Guest, numbers: &[u16], mount: Mount) -> Result<Vec<(u16, Found
     };
     let found = numbers.iter().map(|n| (*n, file(folder, *n))).collect();
     if is_own {
-        // One that stays mounted harms nothing.
+        // If the unmount fails, no harm is done.
         let _ = run::run(&args::unmount(&guest.dataset))?;
     }
     Ok(found)
 }
 
-/// The file of one disk, by a descriptor of it. Links are not followed: a guest's folder may come from anywhere.
+/// One disk's file, inspected through a descriptor. Links are not followed: the folder's contents are untrusted.
 fn file(folder: &str, number: u16) -> Found {
     let name = disk_name(number, DiskKind::Raw);
     let found = Folder::open(folder).and_then(|folder| match folder.metadata(&name)?.map(|entry| entry.kind) {
@@ -145,7 +145,7 @@ fn file(folder: &str, number: u16) -> Found {
     found.unwrap_or_else(|problem| Found::Unknown(format!("its file cannot be opened: {problem}")))
 }
 
-/// What is attached.
+/// An attached disk.
 fn attached(source: &str) -> Found {
     match length(&FilePath::host(source)) {
         Ok(size) => Found::Size(size),

@@ -1,6 +1,6 @@
-//! What came of transfers that were cut and is kept to go on with.
+//! Partial downloads: what interrupted transfers left, to be resumed.
 //!
-//! Not here: going on with it (`import/part`).
+//! Not here: resuming them (`import/part`).
 
 use crate::run;
 use chyves_core::error::Result;
@@ -10,18 +10,18 @@ use chyves_core::world::Root;
 use chyves_core::zfs::args;
 use chyves_core::zfs::rows;
 
-/// What came of a transfer that was cut.
+/// A partial download.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
-    /// Where it lies.
+    /// Its dataset.
     pub dataset: Dataset,
-    /// The address that it is of, as it is shown.
+    /// The source address, in the form that is shown.
     pub address: String,
-    /// When it was last used, as that is recorded.
+    /// Time of the last use, as recorded.
     pub used: Option<String>,
 }
 
-/// What came of transfers that were cut.
+/// All partial downloads.
 ///
 /// # Errors
 /// ZFS does not answer.

@@ -1,4 +1,4 @@
-//! Looking at pools as such: what lies on an offline one, everything below a root, names that two guests have.
+//! Observing whole pools: the guests of an offline pool, everything below a root, and names that two guests have.
 
 use super::{read_all, states};
 use crate::run;
@@ -16,7 +16,7 @@ use chyves_core::zfs::{args, guard, stream};
 /// The guests of one pool, whatever its role.
 ///
 /// # Errors
-/// What can't be asked or read.
+/// Something cannot be queried or parsed.
 pub fn guests(runtime: &Runtime, root: &Root) -> Result<Vec<Guest>> {
     let roots = std::slice::from_ref(root);
     let mut guests = inventory(&read_all(roots, Some(&[]))?, roots).guests;
@@ -24,19 +24,19 @@ pub fn guests(runtime: &Runtime, root: &Root) -> Result<Vec<Guest>> {
     Ok(guests)
 }
 
-/// A root with everything below it, snapshots included, each with its GUID.
+/// A root and everything below it, snapshots included, each with its GUID.
 ///
 /// # Errors
-/// What can't be asked or read.
+/// Something cannot be queried or parsed.
 pub fn everything(root: &Root) -> Result<Vec<(String, u64)>> {
     let names: Vec<String> =
         run::must(&args::list_everything(&root.dataset))?.lines().map(|l| l.split('\t').next().unwrap_or(l).to_owned()).collect();
     super::guids(&names)
 }
 
-/// Names that guests of several pools have: two pools that were used apart may have come together.
+/// Problems with names that guests on several pools have, for example after pools of two hosts were combined.
 pub(super) fn namesakes(guests: &[Guest]) -> Vec<Problem> {
-    // They come in the order of their names.
+    // The guests are sorted by name.
     guests
         .chunk_by(|a, b| a.name == b.name)
         .filter(|same| same.len() > 1)
@@ -50,10 +50,10 @@ pub(super) fn namesakes(guests: &[Guest]) -> Vec<Problem> {
         .collect()
 }
 
-/// The snapshots of a dataset itself with their GUIDs.
+/// The snapshots of a dataset itself, with their GUIDs.
 ///
 /// # Errors
-/// What can't be asked or read.
+/// Something cannot be queried or parsed.
 pub fn snapshot_guids(dataset: &Dataset) -> Result<Vec<(String, u64)>> {
     let rows = rows::parse(&run::must(&stream::snapshot_guids(dataset))?, false)?;
     let own = format!("{dataset}@");
@@ -64,51 +64,52 @@ pub fn snapshot_guids(dataset: &Dataset) -> Result<Vec<(String, u64)>> {
 /// The GUID of a guest's newest snapshot, if it has one.
 ///
 /// # Errors
-/// What can't be asked or read.
+/// Something cannot be queried or parsed.
 pub fn newest_guid(guest: &Guest) -> Result<Option<u64>> {
     let guids = snapshot_guids(&guest.dataset)?;
     let newest = super::snapshots::of(crate::facts::dialect(), guest)?.pop();
     Ok(newest.and_then(|n| guids.into_iter().find(|(name, _)| *name == n.name)).map(|(_, g)| g))
 }
 
-/// The roots on all imported pools with their layouts, also those that this program can't use as they are.
+/// The roots on all imported pools with their layouts, including layouts that this program does not support.
 ///
 /// # Errors
-/// What can't be asked or read.
+/// Something cannot be queried or parsed.
 pub fn layouts() -> Result<Vec<(Dataset, u32)>> {
     let rows = rows::parse(&run::must(&args::find_roots())?, false)?;
     let layout = |row: &Row| Some((row.name.parse().ok()?, row.own.get(keys::LAYOUT)?.value.parse().ok()?));
     Ok(rows.iter().filter(|r| !r.name.contains('@')).filter_map(layout).collect())
 }
 
-/// The file systems of guests and images on these pools that lack what guards the host against their files.
+/// The file systems of guests and images on these pools that lack properties which protect the host from their files, such as
+/// `setuid=off`.
 ///
 /// # Errors
-/// What can't be asked.
+/// Something cannot be queried.
 pub fn without_guards(roots: &[Dataset]) -> Result<Vec<(String, Vec<&'static str>)>> {
     if roots.is_empty() { Ok(Vec::new()) } else { Ok(guard::unguarded(&run::must(&guard::list(roots))?, roots)) }
 }
 
-/// What should guard the host against the files of a dataset and does not. The root itself holds none.
+/// The protective properties that a dataset lacks. The root itself contains no files of guests.
 fn unguarded(root: &Dataset, dataset: &Dataset, native: Option<&Row>) -> Vec<&'static str> {
     let is_off = |key: &&str| native.and_then(|row| row.native(key)).is_none_or(|value| value == "off" || value == "-");
     if dataset == root { Vec::new() } else { guard::GUARDS.into_iter().filter(|key| !is_off(key)).collect() }
 }
 
-/// Everything below a root that carries settings, for a change of its layout; to undo one, with what the newest
+/// Everything below a root that has settings, for a change of its layout. For a downgrade (`back`) also what the newest
 /// snapshot of the upgrade to this layout recorded, and that snapshot's name.
 ///
 /// # Errors
-/// What can't be asked or read.
+/// Something cannot be queried or parsed.
 pub fn tree(runtime: &Runtime, root: &Dataset, layout: u32, back: bool) -> Result<(Tree, Option<SnapshotName>)> {
-    // Groups, guests and their disks, however a layout nests them.
+    // Groups, guests and their disks, at the deepest nesting of any layout.
     const DEEP: usize = 12;
     let rows = rows::parse(&run::must(&args::read_tree(std::slice::from_ref(root), DEEP, None))?, true)?;
     let rows: Vec<&Row> = rows.iter().filter(|r| !r.name.contains('@')).collect();
     let names: Vec<String> = rows.iter().map(|r| r.name.clone()).collect();
     let native = rows::parse(&run::must(&args::read_exactly(&names))?, true)?;
     let prefix = format!("{root}@{}", upgrade::snapshot_prefix(layout));
-    // The stamp at the end sorts as the time does.
+    // The time stamp at the end of the name sorts chronologically.
     let listed = if back { run::must(&args::list_snapshots(root))? } else { String::new() };
     let snapshot = listed.lines().filter_map(|l| l.split('\t').next()).filter(|n| n.starts_with(&prefix)).max();
     let snapshot: Option<SnapshotName> = snapshot.and_then(|s| s.split_once('@')).map(|(_, s)| s.parse()).transpose()?;

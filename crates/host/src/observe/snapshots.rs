@@ -1,4 +1,4 @@
-//! Looking at snapshots and at what depends on them: one `zfs` call for all guests at once.
+//! Observing snapshots and what depends on them: one `zfs` call for all guests at once.
 
 use super::{dataset, guids};
 use crate::run;
@@ -16,13 +16,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// The snapshots of guests, oldest first, in the order of the guests.
 ///
 /// # Errors
-/// What can't be asked or read.
+/// Something cannot be queried or parsed.
 pub fn of_guests(dialect: Dialect, guests: &[&Guest]) -> Result<Vec<Vec<Seen>>> {
     let datasets: Vec<&Dataset> = guests.iter().map(|g| &g.dataset).collect();
     if datasets.is_empty() {
         return Ok(Vec::new());
     }
-    // Asked for by their roots where there are many: a command line has an end.
+    // For many guests their roots are listed instead: a command line has a maximum length.
     let mut above: Vec<Dataset> = guests.iter().map(|g| g.root.child("guests")).collect();
     above.sort();
     above.dedup();
@@ -33,15 +33,15 @@ pub fn of_guests(dialect: Dialect, guests: &[&Guest]) -> Result<Vec<Vec<Seen>>> 
 /// One guest's snapshots, oldest first.
 ///
 /// # Errors
-/// What can't be asked or read.
+/// Something cannot be queried or parsed.
 pub fn of(dialect: Dialect, guest: &Guest) -> Result<Vec<Seen>> {
     of_dataset(dialect, &guest.dataset)
 }
 
-/// The GUIDs of the snapshots of guests, by their whole names.
+/// The GUIDs of the snapshots of guests, by full name.
 ///
 /// # Errors
-/// What can't be asked or read.
+/// Something cannot be queried or parsed.
 pub fn guids_of(guests: &[&Guest]) -> Result<HashMap<String, u64>> {
     let mut found = HashMap::new();
     for part in guests.chunks(256) {
@@ -52,10 +52,10 @@ pub fn guids_of(guests: &[&Guest]) -> Result<HashMap<String, u64>> {
     Ok(found)
 }
 
-/// The snapshots of that name that volumes of a guest have, in their order, with their GUIDs.
+/// The snapshots of that name on a guest's volumes, in disk order, with their GUIDs.
 ///
 /// # Errors
-/// What can't be asked or read.
+/// Something cannot be queried or parsed.
 pub fn volumes_with(guest: &Guest, name: &SnapshotName) -> Result<Vec<(SnapshotRef, u64)>> {
     let volumes = guest.spec()?.disks.into_iter().filter(|d| d.kind == DiskKind::Zvol);
     let snapshots: Vec<SnapshotRef> = volumes.map(|d| guest.dataset.child(disk_name(d.number, d.kind)).at(name)).collect();
@@ -63,41 +63,41 @@ pub fn volumes_with(guest: &Guest, name: &SnapshotName) -> Result<Vec<(SnapshotR
         return Ok(Vec::new());
     }
     let names: Vec<String> = snapshots.iter().map(ToString::to_string).collect();
-    // Of names that are not there `zfs` tells with status 1, having printed the others.
+    // For missing names `zfs` exits with 1 after printing the others.
     let rows = rows::parse(&run::run(&args::read_guids(&names))?.stdout, false)?;
     let guid = |of: &SnapshotRef| rows.iter().find(|r| r.name == of.to_string())?.number("guid");
     Ok(snapshots.into_iter().filter_map(|s| guid(&s).map(|g| (s, g))).collect())
 }
 
-/// The snapshots of a dataset that may be no guest any more, oldest first.
+/// The snapshots of a dataset that need not be a guest any more, oldest first.
 ///
 /// # Errors
-/// What can't be asked or read.
+/// Something cannot be queried or parsed.
 pub fn of_dataset(dialect: Dialect, dataset: &Dataset) -> Result<Vec<Seen>> {
     let found = read(&run::must(&args::list_snapshots_below(dialect, &[dataset]))?, &[dataset])?;
     Ok(found.into_iter().next().unwrap_or_default())
 }
 
-/// The settings that a snapshot carries.
+/// The settings that a snapshot stores.
 ///
 /// # Errors
-/// What can't be asked or read.
+/// Something cannot be queried or parsed.
 pub fn carried(snapshot: &SnapshotRef) -> Result<OwnValues> {
     let rows = rows::parse(&run::must(&args::read_snapshot(snapshot))?, false)?;
     Ok(rows.into_iter().next().map(|r| r.own).unwrap_or_default())
 }
 
-/// The datasets of a pool that are clones, each with the snapshot it is a clone of.
+/// The datasets of a pool that are clones, each with its origin.
 ///
 /// # Errors
-/// What can't be asked or read.
+/// Something cannot be queried or parsed.
 pub fn origins(pool: &str) -> Result<Clones> {
     let output = run::must(&args::list_origins(pool))?;
     let mut found = Vec::new();
     for line in output.lines() {
         let unreadable = || Problem::failed("cannot read what `zfs list` printed").because(printable(line, 120));
         let (name, origin) = line.split_once('\t').ok_or_else(unreadable)?;
-        // Names that chyves could not have given are other people's, and so are those that depend on their snapshots.
+        // Names that are not valid for chyves belong to other programs, and so do clones of their snapshots.
         if let (Ok(name), Ok(origin)) = (name.parse(), origin.parse()) {
             found.push((name, origin));
         }
@@ -105,21 +105,21 @@ pub fn origins(pool: &str) -> Result<Clones> {
     Ok(found)
 }
 
-/// The clones of pools, asked for once in a command that does something to many: to ask for each again would make each
-/// cost as much as all. What others clone meanwhile is missing here; ZFS itself destroys nothing that clones stand on.
+/// The clones of pools, queried once in a command that acts on many objects; a query for each would cost as much as one for
+/// all. Clones that other programs create meanwhile are missing here, but ZFS itself refuses to destroy an origin.
 #[derive(Debug, Default)]
 pub struct Origins {
     pools: Mutex<HashMap<String, Arc<Clones>>>,
 }
 
-/// Clones, each with the snapshot that it depends on.
+/// Clones, each with its origin.
 pub type Clones = Vec<(Dataset, SnapshotRef)>;
 
 impl Origins {
-    /// As [`origins`], by the first call for a pool alone.
+    /// As [`origins`], queried only at the first call for a pool.
     ///
     /// # Errors
-    /// What can't be asked or read.
+    /// Something cannot be queried or parsed.
     fn of(&self, pool: &str) -> Result<Arc<Clones>> {
         let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = pools.get(pool) {
@@ -130,7 +130,7 @@ impl Origins {
         Ok(asked)
     }
 
-    /// A dataset was destroyed with everything below it: it is nobody's clone any more.
+    /// Removes clones from the cache after a dataset was destroyed with everything below it.
     pub fn forget(&self, gone: &Dataset) {
         let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = pools.get_mut(gone.pool()) {
@@ -139,19 +139,19 @@ impl Origins {
     }
 }
 
-/// Datasets that are clones of a snapshot, or of the same snapshot of a volume below it.
+/// The clones of a snapshot, or of the snapshot of that name of a volume below it.
 ///
 /// # Errors
-/// What can't be asked or read.
+/// Something cannot be queried or parsed.
 pub fn clones(snapshot: &SnapshotRef) -> Result<Vec<String>> {
     let of = |origin: &SnapshotRef| origin.name == snapshot.name && origin.dataset.is_within(&snapshot.dataset);
     Ok(origins(snapshot.dataset.pool())?.into_iter().filter(|(_, o)| of(o)).map(|(clone, _)| clone.to_string()).collect())
 }
 
-/// What the end of the chosen snapshots needs to have seen.
+/// The facts that the deletion of the chosen snapshots needs.
 ///
 /// # Errors
-/// There is none of a name; or what can't be asked or read.
+/// A named snapshot does not exist, or something cannot be queried or parsed.
 pub fn for_deletion(dialect: Dialect, guest: &Guest, choice: &Choice) -> Result<(Chosen, Facts)> {
     let there = of(dialect, guest)?;
     let chosen = choose(guest, choice, &there)?;
@@ -172,12 +172,12 @@ pub fn for_deletion(dialect: Dialect, guest: &Guest, choice: &Choice) -> Result<
     Ok((chosen, facts))
 }
 
-/// How much the end of snapshots frees; exactly where ZFS tells, else none.
+/// The space that deleting the snapshots frees; none if ZFS does not report it exactly.
 ///
 /// # Errors
-/// What can't be asked or read.
+/// Something cannot be queried or parsed.
 pub fn reclaim(dialect: Dialect, guest: &Guest, names: &[SnapshotName]) -> Result<Option<Size>> {
-    // One argument of a command has an end, too.
+    // A single argument has a maximum length, too.
     let fits = names.iter().map(|n| n.as_str().len() + 1).sum::<usize>() < 100_000;
     if dialect == Dialect::Fuse || names.is_empty() || !fits {
         return Ok(None);
@@ -189,13 +189,13 @@ pub fn reclaim(dialect: Dialect, guest: &Guest, names: &[SnapshotName]) -> Resul
     })
 }
 
-/// The files that differ between a snapshot and another, or the present.
+/// The files that differ between a snapshot and another one, or the current state.
 ///
 /// # Errors
-/// What can't be asked or read.
+/// Something cannot be queried or parsed.
 pub fn changed_files(guest: &Guest, from: &SnapshotName, to: Option<&SnapshotName>) -> Result<Vec<diff::Change>> {
     let folder = guest.folder()?;
-    // ZFS compares the files of mounted file systems alone.
+    // `zfs diff` works only on mounted file systems.
     let is_own = !guest.mounted && crate::apply::mount_at_home(&guest.dataset)?;
     let output = run::must(&args::diff(&guest.dataset.at(from), to));
     if is_own {
@@ -204,10 +204,10 @@ pub fn changed_files(guest: &Guest, from: &SnapshotName, to: Option<&SnapshotNam
     diff::files(&output?, folder)
 }
 
-/// How large the stream of a snapshot will be: exactly where ZFS tells, else what the snapshot refers to.
+/// The stream size of a snapshot: exact if ZFS reports it, else the referenced size.
 ///
 /// # Errors
-/// What can't be asked or read.
+/// Something cannot be queried or parsed.
 pub fn stream_size(dialect: Dialect, snapshot: &SnapshotRef) -> Result<Size> {
     let unreadable = |text: &str| Problem::failed(format!("cannot read how large {snapshot} is")).because(printable(text, 120));
     match dialect {
@@ -220,26 +220,26 @@ pub fn stream_size(dialect: Dialect, snapshot: &SnapshotRef) -> Result<Size> {
     }
 }
 
-/// What a dataset or a snapshot refers to, in bytes.
+/// The `referenced` property of a dataset or a snapshot, in bytes.
 ///
 /// # Errors
-/// What can't be asked or read.
+/// Something cannot be queried or parsed.
 pub fn size_of(name: &str) -> Result<u64> {
     let output = run::must(&args::read_exactly(&[name]))?;
     let rows = rows::parse(&output, false)?;
     rows.first().and_then(|r| r.number("referenced")).ok_or_else(|| Problem::failed(format!("zfs returned no size of `{name}`")).on(name))
 }
 
-/// What the destruction of a dataset would take, what keeps it from being destroyed, and which snapshot that chyves took
-/// for it by itself nothing depends on any more then. `all`: what this command has seen of clones.
+/// What the destruction of a dataset would destroy, what prevents it, and the automatic snapshot for clones that would no
+/// longer have any. `all`: the clones that this command has queried.
 ///
 /// # Errors
-/// What can't be asked or read.
+/// Something cannot be queried or parsed.
 pub fn doomed(name: &Dataset, all: &Origins) -> Result<Doomed> {
     let listed = run::must(&args::list_everything(name))?;
     let pairs: Vec<(&str, &str)> = listed.lines().map(|l| l.split_once('\t').unwrap_or((l, "-"))).collect();
     let takes: Vec<String> = pairs.iter().map(|(n, _)| (*n).to_owned()).collect();
-    // All clones of the pool are looked for only where this has snapshots, or depends on one that may go with it.
+    // The pool's clones are queried only if the dataset has snapshots, or depends on one that may be deleted with it.
     let own = pairs.iter().find(|(n, _)| *n == name.as_str()).and_then(|(_, o)| o.parse::<SnapshotRef>().ok());
     let concerned = takes.iter().any(|n| n.contains('@')) || own.is_some_and(|o| chyves_core::plan::clone::is_automatic(&o.name));
     let origins = if concerned { all.of(name.pool())? } else { Arc::default() };
@@ -254,7 +254,7 @@ pub fn doomed(name: &Dataset, all: &Origins) -> Result<Doomed> {
     Ok(doomed)
 }
 
-/// A snapshot that chyves took for clones, by its name and its mark.
+/// The origin, if chyves took it automatically for clones, according to its name and property.
 fn leaves(origin: &SnapshotRef, others: Vec<Dataset>) -> Result<Option<Leaves>> {
     if !chyves_core::plan::clone::is_automatic(&origin.name) {
         return Ok(None);
@@ -266,10 +266,10 @@ fn leaves(origin: &SnapshotRef, others: Vec<Dataset>) -> Result<Option<Leaves>> 
     Ok(Some(Leaves { snapshot: origin.clone(), guid, others }))
 }
 
-/// The own settings of a dataset, as they are now.
+/// The current local settings of a dataset.
 ///
 /// # Errors
-/// It does not exist; or what can't be asked or read.
+/// The dataset does not exist, or something cannot be queried or parsed.
 pub fn own_values(name: &Dataset) -> Result<OwnValues> {
     let row = dataset(name)?.ok_or_else(|| Problem::failed(format!("`{name}` is gone")).on(name))?;
     Ok(row.own)
