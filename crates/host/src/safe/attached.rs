@@ -1,5 +1,5 @@
-//! Files that an administrator named elsewhere on the host: the path is theirs, so links in it are followed (as those below
-//! `/dev/zvol`), but only what was wanted is opened, a regular file or a disk device, and an open never blocks.
+//! Files elsewhere on the host that an administrator named. Links in the path are followed (such as those below `/dev/zvol`),
+//! since the path is trusted, but only the expected type is opened, a regular file or a disk device, and an open never blocks.
 
 use super::file::blocking;
 use super::refusal::{FileKind, Refusal, of_errno, problem};
@@ -12,12 +12,12 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-/// Opens an attached disk: a regular file, a block device, or on FreeBSD, whose disks are such, a character device. A block
-/// device that is to be written is opened for nobody else for as long as the descriptor is: Linux refuses it while the host
-/// has a file system of it mounted, and mounts none later. FreeBSD does that by itself.
+/// Opens an attached disk: a regular file, a block device, or a character device on FreeBSD, whose disks are such. A block
+/// device is opened for writing exclusively: Linux refuses it while the host has mounted its file system, and refuses the mount
+/// while the descriptor is open. FreeBSD does that by itself.
 ///
 /// # Errors
-/// It is missing, something else, in use by the host, or can't be opened.
+/// It is missing, of another type, in use by the host, or cannot be opened.
 pub fn attached(path: impl AsRef<Path>, write: bool) -> Result<File> {
     let is_disk = |kind: FileKind| match kind {
         FileKind::File | FileKind::Block => true,
@@ -27,19 +27,19 @@ pub fn attached(path: impl AsRef<Path>, write: bool) -> Result<File> {
     open(path.as_ref(), Use { write, alone: write }, FileKind::Block, &is_disk)
 }
 
-/// Opens a regular file that an administrator or one of the host's packages named, for reading.
+/// Opens a regular file for reading that an administrator or a package of the host named.
 ///
 /// # Errors
-/// It is missing, something else, or can't be opened.
+/// It is missing, of another type, or cannot be opened.
 pub fn named(path: impl AsRef<Path>) -> Result<File> {
     open(path.as_ref(), Use { write: false, alone: false }, FileKind::File, &|kind| kind == FileKind::File)
 }
 
-/// What an open is for.
+/// The access that an open needs.
 #[derive(Clone, Copy)]
 struct Use {
     write: bool,
-    /// Nobody else may use the device meanwhile.
+    /// Exclusive access to the device.
     alone: bool,
 }
 
@@ -57,7 +57,7 @@ fn open(path: &Path, what: Use, wanted: FileKind, fits: &dyn Fn(FileKind) -> boo
         }
         let access = if what.write { OFlags::RDWR } else { OFlags::RDONLY };
         let is_block = FileType::from_raw_mode(mode) == FileType::BlockDevice;
-        // Of a regular file the flag would mean nothing.
+        // On a regular file the flag has no effect.
         let alone = if what.alone && is_block { OFlags::EXCL } else { OFlags::empty() };
         let flags = access | alone | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
         let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(|e| match e {
@@ -69,7 +69,7 @@ fn open(path: &Path, what: Use, wanted: FileKind, fits: &dyn Fn(FileKind) -> boo
         if wanted == FileKind::Block {
             not_the_kernels(rustix::fs::fstatfs(&fd)?)?;
         }
-        // Another file has taken its name since.
+        // Another file has been put at the path since it was inspected.
         if what.alone && alone.is_empty() && FileType::from_raw_mode(opened) == FileType::BlockDevice {
             return Err(Errno::AGAIN.into());
         }
@@ -78,7 +78,7 @@ fn open(path: &Path, what: Use, wanted: FileKind, fits: &dyn Fn(FileKind) -> boo
     open().map_err(|e| problem("open", path, &e))
 }
 
-/// Refuses files of the kernel's: a disk image in /proc or /sys is a process's memory, or a switch of the host.
+/// Refuses files of the kernel: a "disk image" in /proc or /sys is a process's memory, or a switch of the host.
 #[cfg(target_os = "linux")]
 fn not_the_kernels(at: StatFs) -> io::Result<()> {
     // The magic numbers of proc, sysfs, debugfs, tracefs, securityfs, cgroup, cgroup2, bpf, efivarfs, configfs, selinuxfs, pstore and
@@ -98,7 +98,7 @@ fn not_the_kernels(at: StatFs) -> io::Result<()> {
         0x6165_676c,
         0x1cd1,
     ];
-    // The number has 32 bits, whatever the width of the field.
+    // The magic number has 32 bits, whatever the width of the field.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     let is = at.f_type as u32;
     if KERNELS.contains(&is) { Err(Refusal::OfKernel.into()) } else { Ok(()) }

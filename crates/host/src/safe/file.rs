@@ -1,4 +1,4 @@
-//! Existing files: opened only if they are regular, and as large, owned and linked as stated.
+//! Existing files: opened only if they are regular, and if size, owner and link count are as required.
 
 use super::refusal::{self, FileKind, Refusal, problem};
 use super::{Folder, missing_is_none};
@@ -10,16 +10,16 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// What an open file is for.
+/// The access that an open needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     /// Reading.
     Read,
     /// Reading and writing in place.
     ReadWrite,
-    /// The same; it is created if it is missing.
+    /// Reading and writing in place; created if it is missing.
     Create,
-    /// Reading, and writing at its end; it is created if it is missing.
+    /// Reading and appending; created if it is missing.
     Append,
 }
 
@@ -29,22 +29,22 @@ impl Access {
     }
 }
 
-/// Whose a file may be.
+/// The owners that a file may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Owner {
-    /// Anybody's: its content is checked, or is only data.
+    /// Any: the content is checked, or is only data.
     Anybody,
-    /// The user's who runs chyves (root).
+    /// The user who runs chyves (root).
     Process,
 }
 
-/// What a file must be to be opened, besides a regular one. One that is written in place must have one name only: a hard
-/// link would let a write to one file change another, such as a disk by way of a log.
+/// What a file must satisfy to be opened, besides being regular. A file that is written in place must have a single link:
+/// through a hard link, a write to one file could change another, such as a disk by way of a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rule {
-    /// The most bytes that it may have; none where its size is free, as that of a disk.
+    /// Maximum size in bytes; none if any size is allowed, as for a disk.
     pub limit: Option<u64>,
-    /// Whose it may be.
+    /// The owners that it may have.
     pub owner: Owner,
 }
 
@@ -52,12 +52,12 @@ impl Rule {
     /// A file of any size and owner, such as a disk.
     pub const DISK: Self = Self { limit: None, owner: Owner::Anybody };
 
-    /// A file of at most so many bytes, of any owner.
+    /// A file of at most `limit` bytes, of any owner.
     pub const fn up_to(limit: u64) -> Self {
         Self { limit: Some(limit), owner: Owner::Anybody }
     }
 
-    /// The same, and only one that belongs to the user who runs chyves.
+    /// The same rule, for files of the user who runs chyves only.
     #[must_use]
     pub const fn own(self) -> Self {
         Self { owner: Owner::Process, ..self }
@@ -85,7 +85,7 @@ impl Rule {
 
 impl Folder {
     pub(super) fn try_file(&self, path: &Path, access: Access, rule: Rule) -> io::Result<File> {
-        // Kinds are inspected before the open too: to open a device or a FIFO may already do something.
+        // The type is checked before the open too: opening a device or a FIFO may already have effects.
         match self.entry(path) {
             Ok(entry) if entry.kind == FileKind::Link => return Err(Refusal::Link.into()),
             Ok(entry) if entry.kind != FileKind::File => {
@@ -110,25 +110,25 @@ impl Folder {
     /// Opens a regular file.
     ///
     /// # Errors
-    /// It is missing, no regular file, or not what the rule says.
+    /// It is missing, not a regular file, or violates the rule.
     pub fn file(&self, path: impl AsRef<Path>, access: Access, rule: Rule) -> Result<File> {
         let path = path.as_ref();
         self.try_file(path, access, rule).map_err(|e| problem("open", &self.shown(path), &e))
     }
 
-    /// The same; none where it is missing.
+    /// Opens a regular file; none if it is missing.
     ///
     /// # Errors
-    /// It is no regular file, or not what the rule says.
+    /// It is not a regular file, or violates the rule.
     pub fn file_if_there(&self, path: impl AsRef<Path>, access: Access, rule: Rule) -> Result<Option<File>> {
         let path = path.as_ref();
         missing_is_none(self.try_file(path, access, rule)).map_err(|e| problem("open", &self.shown(path), &e))
     }
 
-    /// The content of a small file; none where it is missing. The rule needs a limit.
+    /// The content of a small file; none if it is missing. The rule needs a limit.
     ///
     /// # Errors
-    /// It is no regular file, not what the rule says, or can't be read.
+    /// It is not a regular file, violates the rule, or cannot be read.
     pub fn read(&self, path: impl AsRef<Path>, rule: Rule) -> Result<Option<Vec<u8>>> {
         let path = path.as_ref();
         let limit = rule.limit.ok_or_else(|| Problem::bug("no limit was given for reading a file"))?;
@@ -142,7 +142,7 @@ impl Folder {
         missing_is_none(read()).map_err(|e| problem("read", &self.shown(path), &e))
     }
 
-    /// The content of a small text file; none where it is missing.
+    /// The content of a small text file; none if it is missing.
     ///
     /// # Errors
     /// As [`Folder::read`], or it is not UTF-8.
@@ -155,10 +155,10 @@ impl Folder {
         })
     }
 
-    /// Creates a file that must not be there and that its owner alone may read and write.
+    /// Creates a file that must not exist, readable and writable by its owner only.
     ///
     /// # Errors
-    /// Something has the name, or it can't be created.
+    /// The name exists, or the file cannot be created.
     pub fn create(&self, path: impl AsRef<Path>) -> Result<File> {
         let path = path.as_ref();
         self.try_create(path).map_err(|e| problem("create", &self.shown(path), &e))
@@ -170,7 +170,7 @@ impl Folder {
     }
 }
 
-/// The file was opened so that the open never blocks; regular files are read and written in the ordinary way.
+/// Clears the non-blocking flag, which only the open needed.
 pub(super) fn blocking(file: File) -> io::Result<File> {
     let fd = OwnedFd::from(file);
     let flags = rustix::fs::fcntl_getfl(&fd)?;

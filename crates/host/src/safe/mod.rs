@@ -1,20 +1,20 @@
-//! Opening files below a dataset's mount point. What is in a guest's or an image's file system may have come from anybody
-//! (by `receive`, or from whoever may write there), so a name in it proves nothing: it may be a symbolic link to a host
-//! file, a FIFO that blocks its reader, a device, or a file without end.
+//! Opening files below a dataset's mount point. The file system of a guest or an image may come from anybody (by `receive`, or
+//! from those who may write to it), so a name in it proves nothing: it may be a symbolic link to a host file, a FIFO that
+//! blocks its reader, a device, or an endless file.
 //!
-//! A [`Folder`] is an open descriptor of the mount point. Everything else is resolved beneath it: no symbolic link is
-//! followed in any component, no other mount is entered, an open never blocks, and `fstat` of the open descriptor decides
-//! whether it is the kind of file that was wanted. New files get an unpredictable name by `O_EXCL` and their own name by
-//! `renameat`, so that no name that is already there is opened for writing by accident.
+//! A [`Folder`] is an open descriptor of the mount point. Everything else is resolved beneath it: no symbolic link is followed
+//! in any component, no other mount is entered, an open never blocks, and `fstat` of the open descriptor verifies the type of
+//! the file. New files are created with `O_EXCL` under an unpredictable name and get their final name by `renameat`, so that no
+//! existing file is opened for writing by accident.
 //!
 //! * `resolve`: names to descriptors, by `openat2` or component by component
-//! * `refusal`: what is refused and why, in words
+//! * `refusal`: what is refused and why, as text
 //! * `file`: existing files, with the rules that they must meet
-//! * `staged`: new files that take their name at the end
+//! * `staged`: new files that get their name when they are complete
 //! * `attached`: disks that an administrator attached from elsewhere on the host
 //!
-//! This is the only module of the crate that may open anything there; `clippy.toml` forbids `std::fs` in the others.
-//! Not here: mounting (`apply`), and what the files mean.
+//! This is the only module of the crate that may open anything there; `clippy.toml` forbids `std::fs` in the others. Not here:
+//! mounting (`apply`), and what the files mean.
 
 #![allow(clippy::disallowed_methods)] // the fence points here
 
@@ -44,7 +44,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// How many folders inside one another are removed: one a pass.
+/// Maximum number of nested folders that are removed; each pass removes one level.
 const PASSES: usize = 100_000;
 
 /// A folder of a dataset's file system: the mount point, or a folder below it.
@@ -52,44 +52,44 @@ const PASSES: usize = 100_000;
 pub struct Folder {
     fd: OwnedFd,
     path: PathBuf,
-    /// The file system; nothing on another one is opened.
+    /// Device number of the file system; nothing on another one is opened.
     device: u64,
     way: resolve::Way,
 }
 
-/// What `lstat` says of a name.
+/// What `lstat` reports about a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry {
-    /// Its kind.
+    /// The file type.
     pub kind: FileKind,
-    /// Its length in bytes.
+    /// Length in bytes.
     pub len: u64,
-    /// What it takes on the disk, in bytes.
+    /// Space used on disk, in bytes.
     pub taken: u64,
-    /// Its permissions, the setuid and setgid bits included.
+    /// Permissions, including the setuid and setgid bits.
     pub mode: u32,
-    /// Its owner.
+    /// User id of the owner.
     pub uid: u32,
-    /// How many names it has.
+    /// Number of links.
     pub links: u64,
-    /// When it was last changed, seconds since 1970.
+    /// Time of the last modification, in seconds since 1970.
     pub changed: u64,
 }
 
 impl Folder {
-    /// Opens a dataset's mount point. Its own path is ZFS's and is taken as it is, but it must be a folder itself.
+    /// Opens a dataset's mount point. Its own path comes from ZFS and is trusted, but it must itself be a folder.
     ///
     /// # Errors
-    /// It is missing, no folder, or a symbolic link.
+    /// It is missing, not a folder, or a symbolic link.
     pub fn open(mount_point: impl AsRef<Path>) -> Result<Self> {
         let path = mount_point.as_ref();
         Self::try_open(path).map_err(|e| problem("open", path, &e))
     }
 
-    /// The same; none where it is missing.
+    /// Opens a dataset's mount point; none if it is missing.
     ///
     /// # Errors
-    /// It is no folder, or a symbolic link.
+    /// It is not a folder, or a symbolic link.
     pub fn open_if_there(mount_point: impl AsRef<Path>) -> Result<Option<Self>> {
         let path = mount_point.as_ref();
         missing_is_none(Self::try_open(path)).map_err(|e| problem("open", path, &e))
@@ -110,7 +110,8 @@ impl Folder {
         })
     }
 
-    /// Opens the folder that a path is in; the path from there. Elsewhere than below a mount point that is its own folder.
+    /// Opens the folder of a path; returns it with the rest of the path. For a path below a mount point that is the mount
+    /// point, otherwise the parent folder.
     ///
     /// # Errors
     /// As [`Folder::open`].
@@ -119,7 +120,7 @@ impl Folder {
         Ok((Self::open(folder)?, path))
     }
 
-    /// The same; none where the folder is missing.
+    /// As [`Folder::of`]; none if the folder is missing.
     ///
     /// # Errors
     /// As [`Folder::open_if_there`].
@@ -128,17 +129,17 @@ impl Folder {
         Ok(Self::open_if_there(folder)?.map(|folder| (folder, path)))
     }
 
-    /// Its path, for messages and for programs that take paths only.
+    /// The folder's path, for messages and for programs that accept only paths.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The number of its file system.
+    /// Device number of the file system.
     pub fn device(&self) -> u64 {
         self.device
     }
 
-    /// The path of something in it, for messages.
+    /// The full path of an entry, for messages.
     pub fn shown(&self, path: impl AsRef<Path>) -> PathBuf {
         self.path.join(path)
     }
@@ -147,7 +148,7 @@ impl Folder {
         resolve::open(self.fd.as_fd(), self.device, path, flags, mode, self.way)
     }
 
-    /// The folder that a path's last component is in.
+    /// The folder that contains a path's last component.
     fn parent<'a>(&self, path: &'a Path) -> io::Result<(Parent<'_>, &'a OsStr)> {
         resolve::check(path)?;
         let name = path.file_name().ok_or(Refusal::Escapes)?;
@@ -164,16 +165,16 @@ impl Folder {
         Ok(entry_of(&rustix::fs::statat(parent.as_fd(), name, AtFlags::SYMLINK_NOFOLLOW)?))
     }
 
-    /// What a name is, without following it; none where nothing has it.
+    /// The entry of a name, without following links; none if the name does not exist.
     ///
     /// # Errors
-    /// A folder above it is no folder, or can't be read.
+    /// A parent folder is not a folder, or cannot be read.
     pub fn metadata(&self, path: impl AsRef<Path>) -> Result<Option<Entry>> {
         let path = path.as_ref();
         missing_is_none(self.entry(path)).map_err(|e| problem("inspect", &self.shown(path), &e))
     }
 
-    /// Whether something has that name, whatever it is.
+    /// Whether the name exists, with any file type.
     ///
     /// # Errors
     /// As [`Folder::metadata`].
@@ -189,25 +190,25 @@ impl Folder {
     /// Opens a folder below this one.
     ///
     /// # Errors
-    /// It is missing or something else than a folder.
+    /// It is missing or not a folder.
     pub fn folder(&self, path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         self.try_folder(path).map_err(|e| problem("open", &self.shown(path), &e))
     }
 
-    /// The same; none where it is missing.
+    /// Opens a folder below this one; none if it is missing.
     ///
     /// # Errors
-    /// It is something else than a folder.
+    /// It is not a folder.
     pub fn folder_if_there(&self, path: impl AsRef<Path>) -> Result<Option<Self>> {
         let path = path.as_ref();
         missing_is_none(self.try_folder(path)).map_err(|e| problem("open", &self.shown(path), &e))
     }
 
-    /// Creates a folder that its owner alone may enter; whether it was missing.
+    /// Creates a folder that only its owner may enter; whether it was missing.
     ///
     /// # Errors
-    /// Something else has the name, or the folder can't be created.
+    /// The name exists and is not a folder, or the folder cannot be created.
     pub fn make_folder(&self, path: impl AsRef<Path>) -> Result<bool> {
         let path = path.as_ref();
         let make = || {
@@ -221,10 +222,10 @@ impl Folder {
         make().map_err(|e| problem("create the folder", &self.shown(path), &e))
     }
 
-    /// Makes this folder one that only the user of this process may enter, whatever it was.
+    /// Restricts this folder to the user of this process, whatever its owner and mode were.
     ///
     /// # Errors
-    /// Its owner or mode can't be set.
+    /// The owner or mode cannot be set.
     pub fn make_private(&self) -> Result<()> {
         let set = || {
             let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
@@ -240,18 +241,18 @@ impl Folder {
         set().map_err(|e| problem("restrict access to", &self.path, &e))
     }
 
-    /// Its owner and permissions.
+    /// The folder's own metadata.
     ///
     /// # Errors
-    /// It can't be inspected.
+    /// It cannot be read.
     pub fn own_metadata(&self) -> Result<Entry> {
         rustix::fs::fstat(&self.fd).map(|s| entry_of(&s)).map_err(|e| problem("inspect", &self.path, &e.into()))
     }
 
-    /// The names in it, sorted.
+    /// The names in the folder, sorted.
     ///
     /// # Errors
-    /// It can't be read.
+    /// It cannot be read.
     pub fn list(&self) -> Result<Vec<OsString>> {
         let read = || {
             let mut names = Vec::new();
@@ -267,10 +268,10 @@ impl Folder {
         read().map_err(|e| problem("list", &self.path, &e))
     }
 
-    /// Gives something another name, which nothing may have.
+    /// Renames an entry to a name that must not exist.
     ///
     /// # Errors
-    /// The new name is taken, or it can't be renamed.
+    /// The new name exists, or the entry cannot be renamed.
     pub fn rename(&self, from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<()> {
         let (from, to) = (from.as_ref(), to.as_ref());
         let rename = || {
@@ -287,10 +288,10 @@ impl Folder {
         })
     }
 
-    /// Gives a file another name; what had that name is replaced.
+    /// Renames a file, replacing an existing target.
     ///
     /// # Errors
-    /// It can't be renamed.
+    /// It cannot be renamed.
     pub fn rename_over(&self, from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<()> {
         let (from, to) = (from.as_ref(), to.as_ref());
         let rename = || {
@@ -301,19 +302,19 @@ impl Folder {
         rename().map_err(|e| problem("rename", &self.shown(from), &e))
     }
 
-    /// Removes a name that is no folder's; whether it was there.
+    /// Removes an entry that is not a folder; whether it existed.
     ///
     /// # Errors
-    /// It can't be removed.
+    /// It cannot be removed.
     pub fn remove_file(&self, path: impl AsRef<Path>) -> Result<bool> {
         let path = path.as_ref();
         self.unlink(path, AtFlags::empty()).map_err(|e| problem("remove", &self.shown(path), &e))
     }
 
-    /// Removes a folder if nothing is in it; whether it is gone.
+    /// Removes a folder if it is empty; whether it is gone.
     ///
     /// # Errors
-    /// It can't be removed for another reason.
+    /// It cannot be removed for another reason.
     pub fn remove_folder(&self, path: impl AsRef<Path>) -> Result<bool> {
         let path = path.as_ref();
         match self.unlink(path, AtFlags::REMOVEDIR) {
@@ -331,10 +332,10 @@ impl Folder {
         missing_is_none(unlink()).map(|done| done.is_some())
     }
 
-    /// Removes whatever has that name, a folder with all that is in it. Links are removed, never followed.
+    /// Removes an entry of any type, a folder with its contents. Links are removed, never followed.
     ///
     /// # Errors
-    /// Something in it can't be removed.
+    /// Something in it cannot be removed.
     pub fn remove_all(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         match self.metadata(path)?.map(|e| e.kind) {
@@ -347,8 +348,8 @@ impl Folder {
         }
     }
 
-    /// Removes everything in this folder. What is nested is moved up first, so that two folders are open at once however many are
-    /// inside one another: who writes here may have made more than a process can have open.
+    /// Removes the contents of this folder. Nested folders are moved up first, so that only two folders are open at a time: an
+    /// untrusted writer may have nested more folders than a process can have open.
     fn empty(&self) -> Result<()> {
         let mark = crate::identity::new();
         for pass in 0..PASSES {
@@ -379,10 +380,10 @@ impl Folder {
             .hint("end what writes there"))
     }
 
-    /// Writes the names of a folder to the disk: what was created, renamed or removed in it is so after a power loss too.
+    /// Syncs the folder that contains a path to disk: what was created, renamed or removed in it then survives a power loss.
     ///
     /// # Errors
-    /// They can't be written.
+    /// The sync fails.
     pub fn settle(&self, path_in_it: impl AsRef<Path>) -> Result<()> {
         let path = path_in_it.as_ref();
         let sync = || {
@@ -392,7 +393,7 @@ impl Folder {
         sync().map_err(|e| problem("write the folder of", &self.shown(path), &e))
     }
 
-    /// The error of an open, with the kind of what has the name, where that is why.
+    /// The error of an open, improved with the file type where that is the reason.
     fn clearer(&self, path: &Path, wanted: FileKind, e: io::Error) -> io::Error {
         if refusal::of(&e).is_some() && !matches!(refusal::of(&e), Some(Refusal::Kind { .. })) {
             return e;
@@ -411,7 +412,7 @@ impl AsFd for Folder {
     }
 }
 
-/// The folder that is opened for a path, and the path from there.
+/// The folder to open for a path, and the rest of the path.
 fn parts(path: &FilePath) -> Result<(&Path, PathBuf)> {
     match path {
         FilePath::Below { mount, path } => Ok((Path::new(mount), PathBuf::from(path))),
@@ -425,7 +426,7 @@ fn parts(path: &FilePath) -> Result<(&Path, PathBuf)> {
     }
 }
 
-/// A folder that is open already, or was opened for one name in it.
+/// A folder that was already open, or that was opened to reach one name in it.
 enum Parent<'a> {
     This(BorrowedFd<'a>),
     Below(OwnedFd),
@@ -463,13 +464,13 @@ fn missing_is_none<T>(result: io::Result<T>) -> io::Result<Option<T>> {
 
 fn settle(folder: BorrowedFd<'_>) -> io::Result<()> {
     match rustix::fs::fsync(folder) {
-        // There are file systems that can't do it.
+        // Some file systems do not support it.
         Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOTSUP) | Ok(()) => Ok(()),
         Err(e) => Err(e.into()),
     }
 }
 
-/// Renames to a name that nothing has; where the system can't promise that, it is inspected first.
+/// Renames to a name that must not exist. Where the system has no atomic operation for that, the name is checked first.
 fn rename_new(old: BorrowedFd<'_>, old_name: &OsStr, new: BorrowedFd<'_>, new_name: &OsStr) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     match rustix::fs::renameat_with(old, old_name, new, new_name, rustix::fs::RenameFlags::NOREPLACE) {

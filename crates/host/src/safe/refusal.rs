@@ -1,4 +1,4 @@
-//! What is refused below a mount point, and why, in words.
+//! What is refused below a mount point, and why, as text.
 
 use chyves_core::error::Problem;
 use chyves_core::value::printable;
@@ -8,7 +8,7 @@ use std::fmt;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
-/// Kinds of files.
+/// File types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FileKind {
     /// A regular file.
@@ -43,7 +43,7 @@ impl FileKind {
         }
     }
 
-    /// With its article, for messages.
+    /// The type with its article, for messages.
     pub const fn words(self) -> &'static str {
         match self {
             Self::File => "a regular file",
@@ -58,36 +58,36 @@ impl FileKind {
     }
 }
 
-/// Why something is not opened although it is there.
+/// Why an existing file is not opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// It, or a folder above it, is a symbolic link.
+    /// It, or a parent folder, is a symbolic link.
     Link,
-    /// It is another kind of file.
+    /// It is of another type.
     Kind {
-        /// What it is.
+        /// The actual type.
         is: FileKind,
-        /// What was wanted.
+        /// The expected type.
         wanted: FileKind,
     },
     /// It is on another file system.
     Crosses,
     /// The path is absolute or goes above the folder.
     Escapes,
-    /// The file that would be written has other names too.
+    /// The file to be written has several hard links.
     Links(u64),
-    /// The file is larger than such a file may be.
+    /// The file is larger than the limit.
     Large {
-        /// Its length.
+        /// Length in bytes.
         len: u64,
-        /// The most that it may have.
+        /// The limit in bytes.
         limit: u64,
     },
-    /// The file belongs to another user.
+    /// The file belongs to this other user.
     Owner(u32),
     /// The host itself uses the device.
     InUse,
-    /// The file is the kernel's: reading or writing it does something.
+    /// The file belongs to the kernel, where reading or writing has effects.
     OfKernel,
 }
 
@@ -117,7 +117,7 @@ impl From<Refusal> for io::Error {
     }
 }
 
-/// Why a file of so many names is not written, in words.
+/// The text of the refusal to write a file with this number of links.
 pub fn links_refused(names: u64) -> String {
     Refusal::Links(names).to_string()
 }
@@ -127,13 +127,13 @@ pub(super) fn of(e: &io::Error) -> Option<Refusal> {
     e.get_ref()?.downcast_ref::<Refusal>().copied()
 }
 
-/// What a failed open means where links and other file systems are refused.
+/// The meaning of a failed open where links and other file systems are refused.
 pub(super) fn of_errno(e: Errno, wanted: FileKind) -> io::Error {
     match e {
-        // FreeBSD has the second for `O_NOFOLLOW`.
+        // FreeBSD returns EMLINK for `O_NOFOLLOW`.
         Errno::LOOP | Errno::MLINK => Refusal::Link.into(),
         Errno::XDEV => Refusal::Crosses.into(),
-        // A FIFO without a reader, a socket, a device without a driver.
+        // A FIFO without a reader, a socket, or a device without a driver.
         Errno::NXIO | Errno::OPNOTSUPP => Refusal::Kind { is: FileKind::Other, wanted }.into(),
         Errno::NOTDIR => Refusal::Kind { is: FileKind::Other, wanted: FileKind::Folder }.into(),
         Errno::ISDIR => Refusal::Kind { is: FileKind::Folder, wanted }.into(),
@@ -141,12 +141,12 @@ pub(super) fn of_errno(e: Errno, wanted: FileKind) -> io::Error {
     }
 }
 
-/// A path as it is shown.
+/// A path in the form that is shown.
 pub(super) fn path(path: &Path) -> String {
     format!("`{}`", printable(&path.to_string_lossy(), 300))
 }
 
-/// The problem that something can't be done with a file.
+/// The problem that an operation on a file failed.
 pub(super) fn problem(verb: &str, at: &Path, e: &io::Error) -> Problem {
     let (shown, plain) = (path(at), printable(&at.to_string_lossy(), 300));
     if let Some(refusal) = of(e) {

@@ -1,8 +1,8 @@
-//! Names to descriptors: nothing above the folder, no symbolic link, no other file system.
+//! Resolves names to descriptors: nothing above the folder, no symbolic link, no other file system.
 //!
-//! Linux has `openat2`, which promises all of it in one call. Elsewhere, and where a kernel or a system call filter
-//! doesn't have it, the path is opened component by component with `O_NOFOLLOW`, and each folder must be on the same file
-//! system as the first.
+//! Linux has `openat2`, which guarantees all of it in one call. Elsewhere, and where the kernel or a system call filter lacks
+//! it, the path is opened component by component with `O_NOFOLLOW`, and each folder must be on the same file system as the
+//! first.
 
 use super::refusal::{FileKind, Refusal, of_errno};
 use rustix::fs::{Mode, OFlags};
@@ -11,21 +11,21 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path};
 
-/// How names are resolved.
+/// The method by which names are resolved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Way {
-    /// By `openat2` where it exists.
+    /// `openat2` where it exists.
     Kernel,
     /// Component by component.
     #[cfg_attr(not(test), allow(dead_code))]
     Walk,
 }
 
-/// What every open has: it never blocks, never becomes a terminal of this process, never passes to a child, never follows
-/// a link.
+/// The flags of every open: it never blocks, never acquires a controlling terminal, is not inherited by children, and never
+/// follows a link.
 const ALWAYS: OFlags = OFlags::CLOEXEC.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
 
-/// A path must be one or more names, none of them `..`.
+/// Checks that a path consists of one or more names, none of them `..`.
 pub(super) fn check(path: &Path) -> io::Result<()> {
     let mut names = path.components().peekable();
     if names.peek().is_none() || names.any(|c| !matches!(c, Component::Normal(_))) {
@@ -57,7 +57,7 @@ fn by_kernel(from: BorrowedFd<'_>, path: &Path, flags: OFlags, mode: Mode) -> Op
         return None;
     }
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
-    // The kernel may ask for another try when something was renamed or mounted meanwhile.
+    // The kernel returns EAGAIN if something was renamed or mounted concurrently.
     for _ in 0..16 {
         match rustix::fs::openat2(from, path, flags, mode, resolve) {
             Ok(fd) => return Some(Ok(fd)),
@@ -66,7 +66,7 @@ fn by_kernel(from: BorrowedFd<'_>, path: &Path, flags: OFlags, mode: Mode) -> Op
                 MISSING.store(true, Ordering::Relaxed);
                 return None;
             }
-            // Filters of system calls refuse in this way what they don't know.
+            // System call filters return this for calls that they do not know.
             Err(Errno::PERM) => return None,
             Err(e) => return Some(Err(of_errno(e, wanted(flags)))),
         }

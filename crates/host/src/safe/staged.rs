@@ -1,5 +1,5 @@
-//! New files that take their name at the end: created by `O_EXCL` under an unpredictable name in the same folder, and
-//! renamed. Nobody sees half of one, and nothing that is there under either name is opened for writing.
+//! New files that get their name when they are complete: created with `O_EXCL` under an unpredictable name in the same folder,
+//! then renamed. Nobody sees an incomplete file, and no existing file is opened for writing under either name.
 
 use super::refusal::problem;
 use super::{Folder, settle};
@@ -12,19 +12,19 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// What names of such files begin and end with; between them are the target's name and a random number.
+/// The prefix of temporary names; the target's name and a random number follow.
 const BEGIN: &str = ".new-";
-/// The length of the random number in hexadecimal.
+/// The number of hexadecimal digits of the random number.
 const RANDOM: usize = 32;
 
-/// A new file under its temporary name; dropped, it is removed.
+/// A new file under its temporary name; dropping it removes the file.
 #[derive(Debug)]
 pub struct Staged<'a> {
     folder: &'a Folder,
     file: File,
-    /// Its temporary path in the folder.
+    /// The temporary path in the folder.
     temporary: PathBuf,
-    /// Its path in the folder at the end.
+    /// The final path in the folder.
     target: PathBuf,
     done: bool,
 }
@@ -36,7 +36,7 @@ fn prefix(target: &OsStr) -> OsString {
     name
 }
 
-/// Whether a name is that of a new file that was never finished, for whatever target.
+/// Whether a name is that of an unfinished new file, for any target.
 pub fn is_temporary(name: &OsStr) -> bool {
     let name = name.as_encoded_bytes();
     name.starts_with(BEGIN.as_bytes())
@@ -57,11 +57,11 @@ fn remove_old(folder: BorrowedFd<'_>, prefix: &OsStr) -> io::Result<()> {
 }
 
 impl Folder {
-    /// Begins a new file that is to have that name. What an earlier, killed command left of such a file is removed; the
-    /// caller holds the lock of the guest or image.
+    /// Creates a new file for that name. Files that an earlier, killed command left for the same name are removed; the caller
+    /// holds the lock of the guest or image.
     ///
     /// # Errors
-    /// It can't be created.
+    /// It cannot be created.
     pub fn stage(&self, path: impl AsRef<Path>) -> Result<Staged<'_>> {
         let target = path.as_ref();
         self.try_stage(target).map_err(|e| problem("write", &self.shown(target), &e))
@@ -78,10 +78,10 @@ impl Folder {
         Ok(Staged { folder: self, file, temporary, target: target.to_owned(), done: false })
     }
 
-    /// Writes a small file whole and gives it its name, replacing what has it. With `flush` it is on the disk then.
+    /// Writes a small file and renames it to its name, replacing an existing file. With `flush` it is synced to disk.
     ///
     /// # Errors
-    /// It can't be written; then everything is as before.
+    /// It cannot be written; an existing file is then unchanged.
     pub fn replace(&self, path: impl AsRef<Path>, bytes: &[u8], flush: bool) -> Result<()> {
         let path = path.as_ref();
         let write = || {
@@ -99,15 +99,15 @@ impl Staged<'_> {
         &self.file
     }
 
-    /// Its temporary path, for programs that take paths only.
+    /// The temporary path, for programs that accept only paths.
     pub fn path(&self) -> PathBuf {
         self.folder.shown(&self.temporary)
     }
 
-    /// Gives it its name, replacing what has it; with `flush` content and name are on the disk then.
+    /// Renames the file to its name, replacing an existing file; with `flush`, content and name are synced to disk.
     ///
     /// # Errors
-    /// It can't be written or renamed; then it is gone and everything is as before.
+    /// It cannot be written or renamed; it is then removed, and an existing file is unchanged.
     pub fn commit(self, flush: bool) -> Result<()> {
         let shown = self.folder.shown(&self.target);
         self.finish(flush).map_err(|e| problem("write", &shown, &e))

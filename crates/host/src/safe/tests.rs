@@ -1,4 +1,4 @@
-//! The attacks, against both ways of resolving names.
+//! Attacks, against both methods of resolving names.
 
 use super::resolve::Way;
 use super::*;
@@ -7,7 +7,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// A folder as a mount point, beside it a file of the host that nothing may reach.
+/// A folder as a mount point, and beside it a host file that must not be reachable.
 struct Ground {
     temp: tempfile::TempDir,
     guest: Folder,
@@ -42,7 +42,7 @@ fn fifo(path: &Path) {
     rustix::fs::mknodat(rustix::fs::CWD, path, FileType::Fifo, Mode::RWXU, 0).unwrap();
 }
 
-/// What everything says of a name that is none that may be opened.
+/// Checks that every operation refuses a name for this reason.
 fn refused(ground: &Ground, name: &str, why: &str) {
     let guest = &ground.guest;
     let rule = Rule::up_to(1 << 20);
@@ -176,7 +176,7 @@ fn new_files_are_private_whole_and_leave_nothing_behind() {
         assert_eq!(fs::read(ground.at("logs/a")).unwrap(), b"two");
         assert_eq!(fs::metadata(ground.at("logs/a")).unwrap().permissions().mode() & 0o777, 0o600);
         drop(ground.guest.stage("logs/b").unwrap());
-        // What a killed command left goes with the next write of the same file, and nothing else does.
+        // The next write of a file removes what a killed command left of the same file, and nothing else.
         let left = format!("logs/.new-a.{}", "0".repeat(32));
         fs::write(ground.at(&left), "half").unwrap();
         fs::write(ground.at("logs/.new-a.notes"), "the user's").unwrap();
