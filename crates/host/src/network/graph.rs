@@ -1,8 +1,8 @@
-//! Nodes of netgraph: asking for them, and writing down which of them chyves made.
+//! Netgraph nodes: querying them, and recording which of them chyves created.
 //!
-//! A file for each node that chyves made, with its number, and one for each guest that was started onto a node. They lie in
-//! the runtime folder, and are gone at boot as the nodes are; what was written under another boot is void.
-//! Not here: what they are for (core's `network::graph`).
+//! There is a file for each node that chyves created, with the node's number, and one for each guest that was started on a
+//! node. They are in the runtime folder and vanish at boot, as the nodes do; records of an earlier boot are void. Not here: the
+//! purpose of the nodes (core's `network::graph`).
 
 use crate::hostfs::own;
 use crate::runtime::Runtime;
@@ -19,14 +19,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// How often nodes are asked for: a node that ends between being listed and being shown fails the whole answer.
+/// Attempts to query the nodes: a node that disappears between listing and showing fails the whole query.
 const TRIES: usize = 5;
 
 fn folder(rt: &Runtime) -> PathBuf {
     rt.root().join("network").join(FOLDER)
 }
 
-/// What is written down: of nodes that chyves made, and of guests that were started onto nodes.
+/// What is recorded: the nodes that chyves created, and the guests that were started on nodes.
 fn written(rt: &Runtime) -> (BTreeMap<String, Made>, BTreeMap<String, BTreeSet<Uuid>>) {
     let (mut made, mut claims) = (BTreeMap::new(), BTreeMap::<String, BTreeSet<Uuid>>::new());
     for name in super::names_in(&folder(rt)) {
@@ -45,28 +45,28 @@ fn written(rt: &Runtime) -> (BTreeMap<String, Made>, BTreeMap<String, BTreeSet<U
     (made, claims)
 }
 
-/// Looks at nodes where something of them is written down.
+/// Observes the nodes if any is recorded.
 ///
 /// # Errors
-/// They can't be asked for or read.
+/// They cannot be queried or parsed.
 pub(super) fn look_where_written(actual: &mut Actual, os: Os, rt: &Runtime) -> Result<()> {
     let (made, claims) = if os == Os::FreeBsd { written(rt) } else { Default::default() };
     if made.is_empty() && claims.is_empty() { Ok(()) } else { look(actual, rt) }
 }
 
-/// Looks at nodes where the host's settings tell of some or are about to, unless that was done.
+/// Observes the nodes if the host's settings use them or are about to (`soon`), unless that has been done.
 ///
 /// # Errors
-/// They can't be asked for or read.
+/// They cannot be queried or parsed.
 pub fn look_where_wanted(facts: &mut Facts, soon: bool, os: Os, rt: &Runtime) -> Result<()> {
     let wanted = os == Os::FreeBsd && facts.actual.graph.is_none() && (soon || facts.design.bridges().any(|b| b.netgraph));
     if wanted { look(&mut facts.actual, rt) } else { Ok(()) }
 }
 
-/// Looks at nodes, with what is written down of them.
+/// Observes the nodes, combined with what is recorded about them.
 ///
 /// # Errors
-/// They can't be asked for or read.
+/// They cannot be queried or parsed.
 pub(super) fn look(actual: &mut Actual, rt: &Runtime) -> Result<()> {
     let (made, claims) = written(rt);
     let mut graph = nodes()?;
@@ -79,7 +79,7 @@ pub(super) fn look(actual: &mut Actual, rt: &Runtime) -> Result<()> {
     Ok(())
 }
 
-/// All nodes; none where nobody can have made one.
+/// All nodes; empty if the kernel cannot have any.
 fn nodes() -> Result<Graph> {
     if run::find_program(ngctl::TOOL).is_none() {
         return Err(Problem::host_cant(format!("`{}` is missing on this host", ngctl::TOOL)).hint("it is part of FreeBSD"));
@@ -97,10 +97,10 @@ fn nodes() -> Result<Graph> {
     ngctl::read(&run::must(&list)?)
 }
 
-/// Writes down what became of a node. The intent was carried out, or its opposite was rolled back.
+/// Records the result for a node, after an intent was executed or its opposite was undone.
 ///
 /// # Errors
-/// It can't be written.
+/// The record cannot be written.
 pub(crate) fn note(intent: &Intent, rt: &Runtime) -> Result<()> {
     match intent {
         Intent::MakeNode { node, owner: mark } | Intent::MarkNode { node, to: mark, .. } => {
@@ -121,7 +121,8 @@ pub(crate) fn note(intent: &Intent, rt: &Runtime) -> Result<()> {
     }
 }
 
-/// Forgets what a guest was started onto; without one, what those were of whom nothing lives and whom nobody starts.
+/// Removes the record of the node that a guest was started on; without a guest, those of all guests that neither run nor are
+/// being started.
 pub(super) fn let_go(rt: &Runtime, guest: Option<Uuid>, command: &str) {
     for (node, guests) in written(rt).1 {
         for uuid in guests {
@@ -142,7 +143,7 @@ pub(super) fn let_go(rt: &Runtime, guest: Option<Uuid>, command: &str) {
     tidy(rt);
 }
 
-/// An empty folder goes; one that is not stays.
+/// Removes the folder if it is empty.
 fn tidy(rt: &Runtime) {
     let _ = own::remove_folder(folder(rt));
 }
