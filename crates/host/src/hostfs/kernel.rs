@@ -1,5 +1,5 @@
-//! What the kernel shows as files: `/proc`, `/sys` and devices. Paths elsewhere are refused; in a lab its own `dev` folder is
-//! what `/dev` is.
+//! What the kernel presents as files: `/proc`, `/sys` and devices. Paths elsewhere are refused; in a lab its `dev` folder
+//! replaces `/dev`.
 
 use crate::platform;
 use rustix::fs::OFlags;
@@ -9,13 +9,13 @@ use std::io::{Error, ErrorKind, Result};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Component, Path, PathBuf};
 
-/// No file of /proc or /sys that is read here is larger.
+/// Size limit of a file, in bytes; the files of /proc and /sys that are read here are smaller.
 const LIMIT: u64 = 64 << 20;
 
-/// What the kernel printed while it booted, as FreeBSD keeps it.
+/// FreeBSD's copy of the kernel messages at boot.
 const BOOT_MESSAGES: &str = "/var/run/dmesg.boot";
 
-/// Whether a path is below what the kernel shows. Links of the kernel's own, such as `/proc/self/exe`, are not followed for it.
+/// Whether a path is below the kernel's file systems. Links of the kernel, such as `/proc/self/exe`, are not resolved for this.
 fn is_kernels(path: &Path) -> bool {
     let goes_up = path.components().any(|part| part == Component::ParentDir);
     let here = platform::here();
@@ -24,23 +24,23 @@ fn is_kernels(path: &Path) -> bool {
 }
 
 fn check(path: &Path) -> Result<()> {
-    // Tests put files in the place of devices.
+    // Tests use files in place of devices.
     if is_kernels(path) || cfg!(test) { Ok(()) } else { Err(Error::new(ErrorKind::InvalidInput, "it is not below /proc, /sys or /dev")) }
 }
 
-/// The bytes of a file.
+/// The content of a file.
 ///
 /// # Errors
-/// What the system says; it is elsewhere, or longer than any of them is.
+/// The system call fails, the path is elsewhere, or the file exceeds the limit.
 pub fn read(path: impl AsRef<Path>) -> Result<Vec<u8>> {
     check(path.as_ref())?;
     super::bounded(File::open(path)?, LIMIT)
 }
 
-/// Writes a value into a file of this process's own.
+/// Writes a value to a file of this process.
 ///
 /// # Errors
-/// What the system says, or it is elsewhere.
+/// The system call fails, or the path is elsewhere.
 pub fn set(path: impl AsRef<Path>, value: &str) -> Result<()> {
     check(path.as_ref())?;
     std::fs::write(path, value)
@@ -57,45 +57,45 @@ pub fn text(path: impl AsRef<Path>) -> Result<String> {
 /// The names in a folder.
 ///
 /// # Errors
-/// What the system says, or it is elsewhere.
+/// The system call fails, or the path is elsewhere.
 pub fn names(path: impl AsRef<Path>) -> Result<Vec<OsString>> {
     check(path.as_ref())?;
     fs::read_dir(path)?.map(|entry| Ok(entry?.file_name())).collect()
 }
 
-/// What a link names.
+/// The target of a link.
 ///
 /// # Errors
-/// What the system says, or it is elsewhere.
+/// The system call fails, or the path is elsewhere.
 pub fn link(path: impl AsRef<Path>) -> Result<PathBuf> {
     check(path.as_ref())?;
     fs::read_link(path)
 }
 
-/// What is there, behind a link too.
+/// The metadata of a file, following links.
 ///
 /// # Errors
-/// What the system says, or it is elsewhere.
+/// The system call fails, or the path is elsewhere.
 pub fn stat(path: impl AsRef<Path>) -> Result<Metadata> {
     check(path.as_ref())?;
     fs::metadata(path)
 }
 
-/// Whether something is there; an error that does not say so counts as yes.
+/// Whether the path exists; an error other than "not found" counts as yes.
 pub fn is_there(path: impl AsRef<Path>) -> bool {
     !stat(path).is_err_and(|e| e.kind() == ErrorKind::NotFound)
 }
 
-/// Opens a device for reading and writing; it never becomes the terminal of this process.
+/// Opens a device for reading and writing, never as the controlling terminal.
 ///
 /// # Errors
-/// What the system says, or it is elsewhere.
+/// The system call fails, or the path is elsewhere.
 pub fn device(path: impl AsRef<Path>) -> Result<File> {
     check(path.as_ref())?;
     OpenOptions::new().read(true).write(true).custom_flags(OFlags::NOCTTY.bits().cast_signed()).open(path)
 }
 
-/// Opens a terminal device without waiting for its carrier, so that it can be open before somebody is at the other side.
+/// Opens a terminal device without waiting for its carrier, so that it can be opened before the other side.
 ///
 /// # Errors
 /// As [`device`].
@@ -107,13 +107,13 @@ pub fn terminal(path: impl AsRef<Path>) -> Result<File> {
 /// Opens `/dev/null`.
 ///
 /// # Errors
-/// What the system says.
+/// The system call fails.
 pub fn null() -> Result<File> {
     device("/dev/null")
 }
 
-/// Whether the kernel itself uses a block device, for example for a mounted file system: then nobody can have it exclusively.
-/// Linux alone answers that; elsewhere it is never so.
+/// Whether the kernel itself uses a block device, for example for a mounted file system, so that it cannot be opened
+/// exclusively. Only Linux reports that; elsewhere the result is always false.
 pub fn is_in_use(block_device: impl AsRef<Path>) -> bool {
     let exclusive = (OFlags::EXCL | OFlags::NONBLOCK).bits().cast_signed();
     let open = || OpenOptions::new().read(true).custom_flags(exclusive).open(block_device);

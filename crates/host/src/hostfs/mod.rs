@@ -1,11 +1,11 @@
 //! Files of the host itself. Below a guest's or an image's mount point [`crate::safe`] opens files; everywhere else one of
-//! these modules does, so that each open states what it relies on:
+//! these modules does, and its name states what is relied on:
 //!
-//! * [`own`]: the runtime and the state folder, which belong to root: nothing that belongs to another user is opened
+//! * [`own`]: the runtime and the state folder, which belong to root: files of other users are refused
 //! * [`kernel`]: `/proc`, `/sys` and `/dev`: nothing else is opened
-//! * [`named`]: what an administrator named, and what packages installed: links are followed, since the path is theirs
+//! * [`named`]: paths that an administrator named, and those of packages: links are followed, since the path is trusted
 //!
-//! All of them return plain I/O errors; the caller knows the object. `clippy.toml` forbids `std::fs` and the file calls of
+//! All of them return plain I/O errors; the caller adds the object. `clippy.toml` forbids `std::fs` and the file calls of
 //! rustix in the other modules. Not here: what the files mean.
 
 #![allow(clippy::disallowed_methods)] // the fence points here
@@ -17,7 +17,7 @@ pub mod own;
 use std::fs::File;
 use std::io::{Error, Read, Result};
 
-/// All of an open file, if it has at most so many bytes. It may grow while it is read.
+/// The content of an open file of at most `limit` bytes. The file may grow while it is read.
 fn bounded(file: File, limit: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(limit + 1).read_to_end(&mut bytes)?;

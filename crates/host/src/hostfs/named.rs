@@ -1,5 +1,5 @@
-//! Paths that an administrator gave, in an argument or a setting, and those where packages install. The path is theirs, so
-//! links in it are followed. Disks are opened by [`crate::safe::attached`], which refuses FIFOs and devices that are no disk.
+//! Paths that an administrator gave in an argument or a setting, and those of installed packages. The path is trusted, so links
+//! in it are followed. Disks are opened by [`crate::safe::attached`], which refuses FIFOs and devices other than disks.
 
 use rustix::fs::{Access, Mode, OFlags};
 use std::fs::{self, File, Metadata, OpenOptions};
@@ -8,33 +8,33 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// The absolute path without links.
+/// The absolute path with links resolved.
 ///
 /// # Errors
-/// What the system says.
+/// The system call fails.
 pub fn real(path: impl AsRef<Path>) -> Result<PathBuf> {
     fs::canonicalize(path)
 }
 
-/// What is there, behind a link too.
+/// The metadata of a file, following links.
 ///
 /// # Errors
-/// What the system says.
+/// The system call fails.
 pub fn stat(path: impl AsRef<Path>) -> Result<Metadata> {
     fs::metadata(path)
 }
 
-/// Whether something is there that can be inspected.
+/// Whether the path exists and can be inspected.
 pub fn is_there(path: impl AsRef<Path>) -> bool {
     stat(path).is_ok()
 }
 
-/// Whether a folder is there.
+/// Whether the path is a folder.
 pub fn is_folder(path: impl AsRef<Path>) -> bool {
     stat(path).is_ok_and(|meta| meta.is_dir())
 }
 
-/// Whether it is a file that can be run.
+/// Whether the path is an executable file.
 pub fn is_program(path: impl AsRef<Path>) -> bool {
     stat(path).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
 }
@@ -45,7 +45,7 @@ pub fn can_write(path: impl AsRef<Path>) -> bool {
     OpenOptions::new().write(true).custom_flags(flags).open(path).is_ok()
 }
 
-/// Whether this user may write to it, as far as its permissions tell; it is not opened.
+/// Whether the permissions allow this user to write; the file is not opened.
 pub fn may_write(path: impl AsRef<Path>) -> bool {
     rustix::fs::access(path.as_ref(), Access::WRITE_OK).is_ok()
 }
@@ -53,31 +53,31 @@ pub fn may_write(path: impl AsRef<Path>) -> bool {
 /// Opens a file or a pipe for reading, such as `<(command)` of a shell. Waits for the writer of a FIFO.
 ///
 /// # Errors
-/// What the system says.
+/// The system call fails.
 pub fn open(path: impl AsRef<Path>) -> Result<File> {
     File::open(path)
 }
 
-/// All of a file or pipe that has at most so many bytes.
+/// The content of a file or pipe of at most `limit` bytes.
 ///
 /// # Errors
-/// What the system says, or it is longer.
+/// The system call fails, or the content is longer.
 pub fn read(path: impl AsRef<Path>, limit: u64) -> Result<Vec<u8>> {
     super::bounded(open(path)?, limit)
 }
 
-/// The same as text.
+/// As [`read`], for text.
 ///
 /// # Errors
-/// As [`read`], or it is not UTF-8.
+/// As [`read`], or the content is not UTF-8.
 pub fn text(path: impl AsRef<Path>, limit: u64) -> Result<String> {
     super::text(read(path, limit)?)
 }
 
-/// Opens a file for adding lines, and creates it so that its owner alone may read it.
+/// Opens a file for appending; if it is missing, it is created with access for its owner only.
 ///
 /// # Errors
-/// What the system says.
+/// The system call fails.
 pub fn append(path: impl AsRef<Path>) -> Result<File> {
     OpenOptions::new().append(true).create(true).mode(0o600).open(path)
 }
@@ -85,18 +85,18 @@ pub fn append(path: impl AsRef<Path>) -> Result<File> {
 /// The paths in a folder, sorted.
 ///
 /// # Errors
-/// What the system says.
+/// The system call fails.
 pub fn list(path: impl AsRef<Path>) -> Result<Vec<PathBuf>> {
     let mut all = fs::read_dir(path)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
     all.sort();
     Ok(all)
 }
 
-/// Opens something for reading without waiting for anything. A path that has no links now is opened without following any,
-/// so that none can be put there meanwhile. The caller inspects the descriptor.
+/// Opens a path for reading without blocking. If the path contains no links now, it is opened without following any, so that
+/// none can be inserted meanwhile. The caller checks the descriptor.
 ///
 /// # Errors
-/// What the system says.
+/// The system call fails.
 pub fn open_as_seen(path: impl AsRef<Path>) -> Result<File> {
     let path = path.as_ref();
     let no_links = real(path)? == path;
@@ -110,7 +110,7 @@ fn without_links(path: &Path, flags: OFlags, no_links: bool) -> rustix::io::Resu
     use rustix::fs::{CWD, ResolveFlags, open, openat2};
     if no_links {
         match openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS) {
-            // Kernels before 5.6, and filters of containers.
+            // Kernels before 5.6, and containers that filter system calls.
             Err(rustix::io::Errno::NOSYS | rustix::io::Errno::PERM) => {}
             other => return other,
         }

@@ -1,6 +1,6 @@
-//! The runtime and the state folder. Both are root's own (`runtime` makes sure of it), so names in them are believed; yet what
-//! is opened must be a regular file that belongs to root or to this user, a link in the last component is never followed, and
-//! an open never blocks. New files are for their owner alone.
+//! The runtime and the state folder. Both belong to root (`runtime` verifies it), so names in them are trusted. Still, only
+//! regular files that belong to root or to this user are opened, a link in the last component is never followed, and an open
+//! never blocks. New files are accessible to their owner only.
 
 use rustix::fs::{Mode, OFlags};
 use std::ffi::OsString;
@@ -10,7 +10,8 @@ use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt}
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
-/// What every open has: no link is followed, nothing is waited for, no terminal taken, nothing passed to a child.
+/// The flags of every open: no link is followed, nothing blocks, no controlling terminal is acquired, children do not inherit
+/// it.
 const ALWAYS: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
 
 /// How a file is opened.
@@ -20,13 +21,13 @@ pub enum How {
     Read,
     /// Reading and writing in place.
     Write,
-    /// The same; it is created if it is missing.
+    /// Reading and writing in place; created if it is missing.
     WriteOrCreate,
-    /// Reading alone; it is created if it is missing. For a lock that a process holds which is not trusted.
+    /// Reading only; created if it is missing. For a lock that an untrusted process holds.
     ReadOrCreate,
-    /// Reading and writing; it must be missing.
+    /// Reading and writing; the file must not exist.
     Create,
-    /// Adding at its end; it is created if it is missing.
+    /// Appending; created if it is missing.
     Append,
 }
 
@@ -46,7 +47,7 @@ impl How {
 /// Opens a file.
 ///
 /// # Errors
-/// What the system says; it is a link, no regular file, or belongs to another user.
+/// The system call fails, or the file is a link, is not regular, or belongs to another user.
 pub fn open(path: impl AsRef<Path>, how: How) -> Result<File> {
     let file = File::from(rustix::fs::open(path.as_ref(), how.flags() | ALWAYS, Mode::RUSR | Mode::WUSR)?);
     let meta = file.metadata()?;
@@ -58,21 +59,21 @@ pub fn open(path: impl AsRef<Path>, how: How) -> Result<File> {
     Ok(file)
 }
 
-/// Which ends of a named pipe an open descriptor is.
+/// The ends of a named pipe that a descriptor is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ends {
-    /// The reading one.
+    /// The reading end.
     Reading,
-    /// The writing one; it needs a reader.
+    /// The writing end; opening it needs a reader.
     Writing,
-    /// Both: it never comes to its end.
+    /// Both ends: reading never reaches the end of the data.
     Both,
 }
 
-/// Creates a named pipe; that one is there is as good.
+/// Creates a named pipe, unless it exists.
 ///
 /// # Errors
-/// What the system says.
+/// The system call fails.
 pub fn make_pipe(path: impl AsRef<Path>) -> Result<()> {
     match rustix::fs::mkfifoat(rustix::fs::CWD, path.as_ref(), Mode::RUSR | Mode::WUSR) {
         Err(e) if e != rustix::io::Errno::EXIST => Err(e.into()),
@@ -80,10 +81,10 @@ pub fn make_pipe(path: impl AsRef<Path>) -> Result<()> {
     }
 }
 
-/// Opens a named pipe, which never blocks.
+/// Opens a named pipe without blocking.
 ///
 /// # Errors
-/// What the system says; it is a link, no pipe, or belongs to another user.
+/// The system call fails, or the file is a link, is not a pipe, or belongs to another user.
 pub fn pipe(path: impl AsRef<Path>, ends: Ends) -> Result<File> {
     let way = match ends {
         Ends::Reading => OFlags::RDONLY,
@@ -106,26 +107,26 @@ fn is_own(meta: &Metadata) -> Result<()> {
     Ok(())
 }
 
-/// All of a file that has at most so many bytes.
+/// The content of a file of at most `limit` bytes.
 ///
 /// # Errors
-/// As [`open`], or it is longer.
+/// As [`open`], or the file is longer.
 pub fn read(path: impl AsRef<Path>, limit: u64) -> Result<Vec<u8>> {
     super::bounded(open(path, How::Read)?, limit)
 }
 
-/// The same as text.
+/// As [`read`], for text.
 ///
 /// # Errors
-/// As [`read`], or it is not UTF-8.
+/// As [`read`], or the content is not UTF-8.
 pub fn text(path: impl AsRef<Path>, limit: u64) -> Result<String> {
     super::text(read(path, limit)?)
 }
 
-/// Writes a file by way of a temporary one, so that readers see the old one or the new one.
+/// Writes a file atomically through a temporary one: readers see the old or the new content.
 ///
 /// # Errors
-/// What the system says; then the old one is there still.
+/// The system call fails; the old file is then unchanged.
 pub fn replace(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     let path = path.as_ref();
     let temporary = path.with_extension(format!("new-{}", std::process::id()));
@@ -137,26 +138,26 @@ pub fn replace(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     put().inspect_err(|_| drop(remove(&temporary)))
 }
 
-/// Gives a file another name; what had that name is replaced.
+/// Renames a file, replacing an existing target.
 ///
 /// # Errors
-/// What the system says.
+/// The system call fails.
 pub fn rename(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<()> {
     fs::rename(from, to)
 }
 
-/// Removes a file; that it is gone is as good.
+/// Removes a file, if it exists.
 ///
 /// # Errors
-/// What the system says.
+/// The system call fails.
 pub fn remove(path: impl AsRef<Path>) -> Result<()> {
     gone_is_good(fs::remove_file(path))
 }
 
-/// Removes a folder, if nothing is in it; that it is gone is as good.
+/// Removes a folder, if it exists and is empty.
 ///
 /// # Errors
-/// What the system says; that something is in it is no error.
+/// The system call fails, except for a folder that is not empty.
 pub fn remove_folder(path: impl AsRef<Path>) -> Result<()> {
     match gone_is_good(fs::remove_dir(path)) {
         Err(e) if e.kind() == ErrorKind::DirectoryNotEmpty => Ok(()),
@@ -164,10 +165,10 @@ pub fn remove_folder(path: impl AsRef<Path>) -> Result<()> {
     }
 }
 
-/// Removes whatever has that name, a folder with all that is in it. Links are removed, not followed.
+/// Removes a file or a folder with its contents, if it exists. Links are removed, not followed.
 ///
 /// # Errors
-/// What the system says.
+/// The system call fails.
 pub fn remove_all(path: impl AsRef<Path>) -> Result<()> {
     gone_is_good(match stat(&path) {
         Ok(meta) if meta.is_dir() => fs::remove_dir_all(path),
@@ -182,18 +183,18 @@ fn gone_is_good(result: Result<()>) -> Result<()> {
     }
 }
 
-/// Creates a folder, and those above it, with that mode; that it is there is as good.
+/// Creates a folder and its parents with that mode, unless they exist.
 ///
 /// # Errors
-/// What the system says.
+/// The system call fails.
 pub fn make_folder(path: impl AsRef<Path>, mode: u32) -> Result<()> {
     DirBuilder::new().mode(mode).recursive(true).create(path)
 }
 
-/// The names in a folder; none where it is missing.
+/// The names in a folder; empty if it is missing.
 ///
 /// # Errors
-/// What the system says.
+/// The system call fails.
 pub fn names(path: impl AsRef<Path>) -> Result<Vec<OsString>> {
     match fs::read_dir(path) {
         Ok(entries) => entries.map(|entry| Ok(entry?.file_name())).collect(),
@@ -202,28 +203,28 @@ pub fn names(path: impl AsRef<Path>) -> Result<Vec<OsString>> {
     }
 }
 
-/// What has a name, without following it.
+/// The metadata of a file, without following links.
 ///
 /// # Errors
-/// What the system says.
+/// The system call fails.
 pub fn stat(path: impl AsRef<Path>) -> Result<Metadata> {
     fs::symlink_metadata(path)
 }
 
-/// Whether something has that name.
+/// Whether the name exists.
 pub fn is_there(path: impl AsRef<Path>) -> bool {
     stat(path).is_ok()
 }
 
-/// The path without links: the folders themselves may be behind one that the administrator made.
+/// The path with links resolved: the administrator may have made the folders themselves links.
 pub fn real(path: &Path) -> PathBuf {
     fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
 }
 
-/// Writes the names of a folder to the disk.
+/// Syncs a folder to disk.
 ///
 /// # Errors
-/// What the system says.
+/// The system call fails.
 pub fn settle(folder: impl AsRef<Path>) -> Result<()> {
     File::open(folder)?.sync_all()
 }
@@ -231,19 +232,19 @@ pub fn settle(folder: impl AsRef<Path>) -> Result<()> {
 /// Whether files can be created in a folder.
 ///
 /// # Errors
-/// What the system says.
+/// They cannot.
 pub fn can_write(folder: impl AsRef<Path>) -> Result<()> {
     Ok(rustix::fs::access(folder.as_ref(), rustix::fs::Access::WRITE_OK)?)
 }
 
-/// Listens at a socket that only this user can connect to, whatever the umask is; what had the name is removed.
+/// Listens on a socket to which only this user can connect, whatever the umask is; an existing file of that name is removed.
 ///
 /// # Errors
-/// What the system says.
+/// The system call fails.
 pub fn listen(path: impl AsRef<Path>) -> Result<UnixListener> {
     let path = path.as_ref();
     remove(path)?;
-    // Nobody else can connect before its mode is set, and this user can whatever the umask was.
+    // The umask keeps others from connecting before the mode is set; the mode is for a umask that denies even this user.
     let before = rustix::process::umask(Mode::from_raw_mode(0o177));
     let bound = UnixListener::bind(path);
     rustix::process::umask(before);
@@ -285,7 +286,7 @@ mod tests {
         let at = |name: &str| temp.path().join(name);
         fs::write(at("secret"), "secret").unwrap();
         symlink(at("secret"), at("record.json")).unwrap();
-        // What a process of the same number left.
+        // Left by a process that had the same id.
         symlink(at("secret"), at(&format!("record.new-{}", std::process::id()))).unwrap();
         replace(at("record.json"), b"new").unwrap();
         assert_eq!(text(at("record.json"), 100).unwrap(), "new");
