@@ -1,5 +1,5 @@
-//! A minimal program around this crate, for its own tests: the hidden commands of a supervisor, and the console, without
-//! the command line of chyves. It is built with the crate's tests and belongs to no installation.
+//! A minimal program around this crate, for its own tests: the hidden commands of a supervisor, and the console, without the
+//! command line of chyves. It is built with the crate's tests and is never installed.
 
 #![allow(clippy::disallowed_methods)] // a program for tests
 
@@ -19,7 +19,7 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     match words[..] {
-        // The file that holds what `_launch-spec` is to answer stands first.
+        // The first argument is the file with the answer of `_launch-spec`.
         [.., "_confine"] => ExitCode::from(chyves_host::confine::main()),
         [_, "_supervise"] => ExitCode::from(supervise::main_detached()),
         [spec, "_launch-spec", "--dataset", dataset, ..] => launch_spec(spec, dataset),
@@ -30,7 +30,7 @@ fn main() -> ExitCode {
         }
         #[cfg(target_os = "linux")]
         ["let-go", program, ref args @ ..] => fail(probe::let_go(program, args)),
-        // In the place of the QEMU that tries whether KVM works.
+        // Takes the place of the QEMU that tests whether KVM works.
         #[cfg(target_os = "linux")]
         ["-nodefaults", ..] => probe::is_confined().map_or_else(fail, |()| ExitCode::from(85)),
         ["foreground"] => foreground(),

@@ -1,6 +1,6 @@
-//! A catalogue that is to be installed: read from where a person says, and signed by a key that they pinned.
+//! Reading a catalogue that is about to be installed, and checking its signature with a pinned key.
 //!
-//! Not here: whether it may follow the one in force (chyves-core `catalogue::installed`), writing it down.
+//! Not here: whether it may replace the one in force (chyves-core `catalogue::installed`), and recording it.
 
 use crate::import::signature::{self, Keys};
 use crate::import::trust;
@@ -13,33 +13,33 @@ use chyves_core::error::{Problem, Result};
 use chyves_core::image::Source;
 use chyves_core::value::printable;
 
-/// What is asked for.
+/// The request.
 #[derive(Debug, Clone)]
 pub struct Update {
-    /// Where the catalogue is.
+    /// Location of the catalogue.
     pub from: Source,
-    /// Its signature, where it is neither inside nor beside it.
+    /// Location of its signature, if it is neither inside nor beside the catalogue.
     pub signature: Option<Source>,
-    /// The file of the keys to pin; those that are pinned where none is given.
+    /// Path of the keys to pin; none: those that are pinned already.
     pub key: Option<String>,
-    /// Whether these keys take the place of others that are pinned.
+    /// Whether these keys may replace pinned ones.
     pub replace_key: bool,
-    /// Timeout of a server in seconds.
+    /// Timeout of a server, in seconds.
     pub silence: u32,
-    /// The time, UTC.
+    /// The current time, UTC.
     pub now: String,
 }
 
-/// Reads it and checks its signature.
+/// Reads the catalogue and checks its signature.
 ///
 /// # Errors
-/// There is no key, it is not that which is pinned, the signature is not good, or it is no catalogue.
+/// There is no key, it is not the pinned one, the signature is not valid, or the file is not a catalogue.
 pub fn read(runtime: &Runtime, state: &State, update: &Update) -> Result<(Installed, Pinned, Catalogue)> {
     let (keys, pinned) = keys(state, update)?;
     let shown = update.from.shown();
     let bytes = trust::small(&update.from, update.silence)?;
     let beside = trust::signature_of(&update.from, &bytes, update.signature.as_ref(), &keys, update.silence)?;
-    // Where `gpgv` finds what it is to compare.
+    // The folder in which `gpgv` finds the files to compare.
     runtime.create()?;
     let scratch = runtime.root().join(format!("catalogue.{}", std::process::id()));
     make_private(&scratch)?;
@@ -53,7 +53,7 @@ pub fn read(runtime: &Runtime, state: &State, update: &Update) -> Result<(Instal
     Ok((Installed { text, from: shown, signed_by, at: update.now.clone() }, pinned, catalogue))
 }
 
-/// The keys that count, and what is pinned from then on.
+/// The keys to verify with, and those that are pinned from now on.
 fn keys(state: &State, update: &Update) -> Result<(Keys, Pinned)> {
     let Some(path) = &update.key else {
         let pinned = state.pinned.clone().ok_or_else(|| {

@@ -1,17 +1,17 @@
-//! The marks around the replayed part of a console's log, so that nobody takes what was said long ago for what is said now.
+//! The marks around the replayed part of a console's log, so that old output is not mistaken for current output.
 
 use std::io::Write;
 
-/// What of a connection's bytes is replayed, and whether that is shown.
+/// How much of a connection's output is replayed, and whether that is marked.
 pub(super) struct Marks {
     /// Bytes of the log that are still to come.
     left: usize,
-    /// Whether marks are shown. They go to standard error: standard output is the guest's own.
+    /// Whether marks are shown. They go to standard error, since standard output is the guest's.
     shown: bool,
 }
 
 impl Marks {
-    /// The log's part comes next. Tells so.
+    /// For a connection that begins with this many bytes of the log. Prints the first mark.
     pub(super) fn begin(replayed: usize, shown: bool) -> Self {
         if replayed > 0 && shown {
             eprint!("--- the last {replayed} bytes of the console log ---\r\n");
@@ -19,7 +19,7 @@ impl Marks {
         Self { left: replayed, shown }
     }
 
-    /// Shows bytes of the guest, with the mark where the live output begins.
+    /// Prints the guest's bytes, with a mark where the live output begins.
     pub(super) fn show(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         let (before, now) = bytes.split_at(self.left.min(bytes.len()));
         if !before.is_empty() {

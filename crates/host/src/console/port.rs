@@ -1,4 +1,4 @@
-//! A person at one of a guest's serial ports 2 to 4: no supervisor stands between, so one at a time, and nothing is kept.
+//! The client side of a guest's serial ports 2 to 4. There is no supervisor in between: one client at a time, and no log.
 
 use super::{Left, Options, Raw, Signals, Sitting, announce};
 use crate::hostfs::kernel;
@@ -11,13 +11,13 @@ use std::net::TcpStream;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
-/// Who listens on this host or near it answers within this.
+/// Timeout of connecting to a port's TCP address.
 const WITHIN: Duration = Duration::from_secs(5);
 
-/// Sits at a port, as [`super::attach`] does at the console. `place` is what it is called: `com2 of web01`.
+/// Attaches to a port, as [`super::attach`] does to the console. `place` is its name, such as `com2 of web01`.
 ///
 /// # Errors
-/// It can't be opened.
+/// It cannot be opened.
 pub fn attach(place: &str, reach: &Reach, options: Options) -> Result<Left> {
     let stdin = std::io::stdin();
     let interactive = isatty(&stdin);
@@ -32,7 +32,7 @@ pub fn attach(place: &str, reach: &Reach, options: Options) -> Result<Left> {
     }
     let way = Sitting::new(far, interactive, options).sit(&mut signals);
     drop(raw);
-    // The machine has let go of its side.
+    // The VM has closed its side.
     Ok(way.unwrap_or(Left::Ended(None)))
 }
 
@@ -42,7 +42,7 @@ fn open(place: &str, reach: &Reach) -> Result<OwnedFd> {
     match reach {
         Reach::Tcp(at) => {
             let stream = TcpStream::connect_timeout(at, WITHIN).map_err(|e| cant(&at.to_string(), &e))?;
-            // Each key for itself.
+            // Sends each key at once.
             let _ = stream.set_nodelay(true);
             Ok(stream.into())
         }
@@ -54,7 +54,7 @@ fn open(place: &str, reach: &Reach) -> Result<OwnedFd> {
     }
 }
 
-/// Without echo on this side: else each byte of the guest would come back to it.
+/// Disables echo on this side, which would return each byte to the guest.
 fn raw(device: &File) -> std::io::Result<()> {
     let mut modes = tcgetattr(device)?;
     modes.make_raw();

@@ -1,12 +1,12 @@
-//! Waiting for one program: its output is read up to a limit, a long wait is reported, and whoever wants to stop gets their
-//! terminal back even if the program hangs, as `zfs` does on a suspended pool.
+//! Waiting for a program: its output is read up to a limit, a long wait is reported, and an interrupt returns the terminal to
+//! the user even if the program hangs, as `zfs` does on a suspended pool.
 //!
-//! * A program that only reads gets the first Ctrl-C or SIGTERM at once.
-//! * One that changes something is given [`GRACE`] to finish its step, since a `zfs` that is cut off half way helps nobody;
-//!   the second signal ends it at once.
-//! * A program that ignores SIGTERM is killed, and one that even SIGKILL can't end (it waits in the kernel) is left behind.
+//! * A program that only reads is ended by the first Ctrl-C or SIGTERM.
+//! * A program that changes something gets [`GRACE`] to finish its step, since an interrupted `zfs` helps nobody; the second
+//!   signal ends it at once.
+//! * A program that ignores SIGTERM is killed, and one that SIGKILL cannot end (it is blocked in the kernel) is abandoned.
 //!
-//! Not here: what becomes of the plan that it was a step of (`apply`).
+//! Not here: what happens to the plan that contains the step (`apply`).
 
 use super::Output;
 use crate::interrupt;
@@ -22,26 +22,26 @@ use std::process::{Child, ExitStatus};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// Longer output is not that of a program that works.
+/// Size limit of standard output, in bytes; a correct program prints less.
 const STDOUT_LIMIT: usize = 128 << 20;
-/// More complaints are not kept.
+/// Size limit of standard error, in bytes; the rest is discarded.
 const STDERR_LIMIT: usize = 1 << 20;
-/// A wait of this length is reported, and again after each doubling of it.
+/// A wait of this length is reported, and again each time it has doubled.
 const NOTICE: Duration = Duration::from_secs(30);
-/// The variable that sets another length, in seconds.
+/// The environment variable that overrides [`NOTICE`], in seconds.
 pub const NOTICE_VARIABLE: &str = "CHYVES_WAIT_NOTICE";
-/// How long the step under way may take to finish after the first signal.
+/// How long the current step may take to finish after the first signal.
 const GRACE: Duration = Duration::from_secs(5);
-/// Until SIGTERM is followed by SIGKILL.
+/// Time from SIGTERM to SIGKILL.
 const TERM: Duration = Duration::from_secs(3);
-/// Until a program that was killed is left behind.
+/// Time from SIGKILL until the program is abandoned.
 const KILL: Duration = Duration::from_secs(2);
-/// After the first signal the person is told what is being finished, unless that takes less.
+/// How long after the first signal the user is informed about what is being finished, unless it has finished by then.
 const TELL: Duration = Duration::from_secs(1);
-/// How often signals and the clock are looked at.
+/// Interval for checking signals and the clock.
 const GLANCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
-/// How far a program was pressed to end.
+/// The strongest signal that was sent to the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Pressed {
     Not,
@@ -49,18 +49,18 @@ enum Pressed {
     Kill,
 }
 
-/// The patience with one program.
+/// The state of waiting for one program.
 #[derive(Debug)]
 pub(crate) struct Patience {
     shown: String,
     pid: Option<Pid>,
-    /// Whether it is the leader of a process group of its own.
+    /// Whether it leads a process group of its own.
     group: bool,
     reads: bool,
-    /// How long it may go on after the first signal; none where only the second ends it.
+    /// How long it may continue after the first signal; none if only the second one ends it.
     grace: Option<Duration>,
     began: Instant,
-    /// The signals from before, which were meant for something else.
+    /// The number of signals received before it started.
     before: u64,
     notice: Duration,
     signalled: Option<Instant>,
@@ -70,7 +70,7 @@ pub(crate) struct Patience {
 }
 
 impl Patience {
-    /// With a child that has just been started.
+    /// For a child that has just been started.
     pub(crate) fn with(cmd: &Cmd, child: &Child, group: bool) -> Self {
         let now = Instant::now();
         Self {
@@ -89,10 +89,10 @@ impl Patience {
         }
     }
 
-    /// Looks at the clock and the signals, and does what is due.
+    /// Checks the clock and the signals, and acts on them.
     ///
     /// # Errors
-    /// The program does not end, whatever was done about it.
+    /// The program does not end, not even when killed.
     pub(crate) fn check(&mut self) -> Result<()> {
         let now = Instant::now();
         let process = self.pid.map_or(0, |pid| pid.as_raw_nonzero().get());
@@ -131,12 +131,12 @@ impl Patience {
         Ok(())
     }
 
-    /// The program goes on: what is waited for from now on is a new wait.
+    /// Resets the wait: the program has made progress.
     pub(crate) fn goes_on(&mut self) {
         (self.began, self.notice) = (Instant::now(), notice());
     }
 
-    /// Only a second signal ends it.
+    /// Only a second signal ends the program.
     pub(crate) fn is_endless(&mut self) {
         self.grace = None;
     }
@@ -149,10 +149,10 @@ impl Patience {
         self.until_or(fd, flags, &AtomicBool::new(false))
     }
 
-    /// The same for work that ends at the first signal.
+    /// As [`Patience::until`], for work that ends at the first signal.
     ///
     /// # Errors
-    /// The flag was raised, or as [`Patience::check`].
+    /// The flag was set, or as [`Patience::check`].
     pub(crate) fn until_or(&mut self, fd: BorrowedFd<'_>, flags: PollFlags, interrupted: &AtomicBool) -> Result<()> {
         loop {
             if interrupted.load(Ordering::SeqCst) {
@@ -169,21 +169,21 @@ impl Patience {
 
     fn signal(&self, signal: Signal) {
         if let Some(pid) = self.pid {
-            // One that has just ended is still ours: nobody has waited for it.
+            // The process id of one that has just ended is not reused yet, since nobody has waited for it.
             let _ = if self.group { kill_process_group(pid, signal) } else { kill_process(pid, signal) };
         }
     }
 
-    /// Waits for its end.
+    /// Waits for the program's end.
     ///
     /// # Errors
-    /// It was ended here, or does not end.
+    /// It was ended by a signal from here, or does not end.
     pub(crate) fn end(&mut self, child: &mut Child) -> Result<ExitStatus> {
         let mut pause = Duration::from_micros(50);
         loop {
             let status = child.try_wait().map_err(|e| Problem::failed(format!("cannot wait for `{}`", self.shown)).because(e))?;
             if let Some(status) = status {
-                // One that came to its end all the same did what it was to do.
+                // A program that succeeded despite the signal has done its work.
                 return if self.pressed == Pressed::Not || status.success() { Ok(status) } else { Err(self.problem()) };
             }
             self.check()?;
@@ -192,7 +192,7 @@ impl Patience {
         }
     }
 
-    /// That it was ended before it had finished.
+    /// The error that it was ended before it had finished.
     pub(crate) fn problem(&self) -> Problem {
         let waited = self.began.elapsed().as_secs();
         let problem = if self.reads {
@@ -218,15 +218,15 @@ fn only_reads(cmd: &Cmd) -> bool {
     )
 }
 
-/// Reads what a child prints until it has ended.
+/// Captures a child's output until it has ended.
 ///
 /// # Errors
-/// It printed without end, or it was ended because the person wants to stop.
+/// It exceeded the limit, or was ended because the user interrupted.
 pub(super) fn output(cmd: &Cmd, mut child: Child, group: bool) -> Result<Output> {
     let mut patience = Patience::with(cmd, &child, group);
     let (mut out, mut err) = (child.stdout.take(), child.stderr.take());
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-    // How much it complained of is not kept.
+    // Number of bytes of standard error that were discarded.
     let mut dropped = 0;
     let mut buffer = vec![0; 1 << 16];
     let cannot = |e: &dyn std::fmt::Display| Problem::failed(format!("cannot read what `{}` prints", cmd.program)).because(e);
@@ -262,7 +262,7 @@ pub(super) fn output(cmd: &Cmd, mut child: Child, group: bool) -> Result<Output>
     Ok(Output { status: status.code(), stdout: text(stdout), stderr: text(stderr) })
 }
 
-/// Reads once; false at the end, which closes it.
+/// Reads once; false at the end of the stream, which is then closed.
 fn read_some(from: &mut Option<impl Read>, buffer: &mut [u8], to: &mut Vec<u8>) -> std::io::Result<bool> {
     let Some(stream) = from else { return Ok(false) };
     match stream.read(buffer) {
@@ -277,7 +277,7 @@ fn read_some(from: &mut Option<impl Read>, buffer: &mut [u8], to: &mut Vec<u8>) 
     Ok(false)
 }
 
-/// Bytes that are no UTF-8 are replaced.
+/// Invalid UTF-8 is replaced.
 fn text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned())
 }
