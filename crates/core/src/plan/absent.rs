@@ -1,8 +1,8 @@
 //! Refuses settings of devices that a guest does not have: `net7.mtu` of a guest without net7.
 //!
-//! A device exists if the key that states its kind is set (`disk0.kind`, `net0.bridge`); the commands that add a device set
-//! that key. Any other key of an absent device is most likely a mistyped number: setting it would either add a device that
-//! nobody requested or have no effect.
+//! The key that states a device's kind (`disk0.kind`, `net0.backend`) adds it, and is set by the commands that add devices. Any
+//! other key of an absent device is most likely a mistyped number: setting it would either add a device that nobody requested
+//! or have no effect.
 
 use crate::error::{Problem, Result};
 use crate::property::keys::{self, DiskKey, NetKey};

@@ -71,7 +71,7 @@ impl Plan {
     /// Whether the written file is made durable by a later unmount: the plan itself created and mounted this file system
     /// and unmounts it next, so that nobody else writes to it in the meantime and the unmount writes all data to disk. A
     /// file system that existed before does not count: it may be rolled back a moment later, and a ZFS that unmounts
-    /// asynchronously would then lose the write.
+    /// asynchronously does not handle that correctly.
     pub fn is_settled_by_unmount(&self, index: usize) -> bool {
         let mount = |step: &Action| match step {
             Action::Mount { dataset } => Some((true, dataset.clone())),

@@ -1,4 +1,4 @@
-//! `reset`: the button for a guest that no longer responds.
+//! `reset`: hard-resets a guest that no longer responds.
 
 use super::Plan;
 use crate::action::Action;
@@ -8,13 +8,13 @@ use crate::guest::{Guest, RunState, paused};
 /// Plans a reset.
 ///
 /// # Errors
-/// It is off, comes up or goes down already, or is paused.
+/// The guest is off, starting, stopping or paused.
 pub fn reset(guest: &Guest) -> Result<Plan> {
     let name = &guest.name;
     let refused = || Problem::not_now(format!("`{name}` is {} and cannot be reset", guest.state.word())).on(name);
     match &guest.state {
         RunState::Running => {}
-        // It would wait for the same space again.
+        // A reset guest would fail again on the same lack of space.
         RunState::Paused { reason } => return Err(paused(name, &guest.dataset, reason)),
         RunState::Starting | RunState::Stopping => return Err(refused().hint("wait a moment: `chyves list` shows it")),
         RunState::Orphaned => return Err(refused().hint(format!("`chyves start {name}` gives it a supervisor again"))),

@@ -1,8 +1,8 @@
-//! `revert_to_snapshot`: a guest that begins each run, or each boot, as a snapshot has it.
+//! `revert_to_snapshot`: a guest that starts each run, or each boot, from the state of a snapshot.
 //!
-//! The commands stand before the hypervisor's in its launch, at a start and at a reboot alike, so that the machine never
-//! runs what was not reverted: where one of them fails, it is not running. Settings stay as they are now.
-//! Not here: `snapshot rollback`, which can be undone ([`super::snapshot`]).
+//! The commands run before the hypervisor's command, at a start and at a reboot alike: if one of them fails, the hypervisor
+//! is not started, so the guest never runs in a state that was not reverted. Settings keep their present values. Not here:
+//! `snapshot rollback`, which can be undone ([`super::snapshot`]).
 
 use super::snapshot::volumes::{self, Volume};
 use super::snapshot::{Facts, find, settings_change, then};
@@ -20,36 +20,36 @@ use crate::world::{Root, World};
 use crate::zfs::args;
 use uuid::Uuid;
 
-/// Seconds that going back may take: it frees what was written since.
+/// Time limit of a ZFS rollback in seconds; it frees everything that was written since the snapshot.
 const WITHIN: u32 = 600;
 
-/// Seconds that copying may take: of large disks every byte is read.
+/// Time limit of copying in seconds; every byte of the disks is read.
 const COPIED_WITHIN: u32 = 6 * 3600;
 
-/// What has to be done so that a guest begins as its snapshot has it.
+/// The steps that bring a guest to the state of its snapshot.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Steps {
-    /// Before everything else: names still mean what was looked at.
+    /// Runs first: checks that the datasets and snapshots are still the ones that were read.
     pub(super) verify: Option<Action>,
-    /// Commands before the hypervisor.
+    /// Commands to run before the hypervisor.
     pub(super) before: Vec<Prepare>,
     /// Files that they need.
     pub(super) files: Vec<HostFile>,
-    /// What a person should know.
+    /// A remark for the user.
     pub(super) note: Option<String>,
 }
 
-/// Whether this start or reboot goes back to the snapshot, so that its snapshots must be looked at.
+/// Whether this start or reboot reverts the guest, so that its snapshots must be read.
 ///
 /// # Errors
-/// It would, and no snapshot is named.
+/// It would, but no snapshot is named.
 pub fn wanted(guest: &Guest, revert: &Revert, occasion: Occasion) -> Result<bool> {
     let due = match (revert.at, occasion) {
         (RevertAt::Off, _) | (_, Occasion::Crash) => false,
         (RevertAt::Start, Occasion::Start) | (RevertAt::Reboot, Occasion::Reboot(_)) | (RevertAt::Both, _) => true,
         (RevertAt::Start, Occasion::Reboot(_)) | (RevertAt::Reboot, Occasion::Start) => false,
     };
-    // Told at the start already, where somebody is there to hear it.
+    // Reported at the start already, while a user sees the message.
     if revert.at != RevertAt::Off && revert.snapshot.is_none() {
         let name = &guest.name;
         return Err(Problem::not_now(format!("`{name}` is to roll back to a snapshot, and none is named"))
@@ -61,10 +61,10 @@ pub fn wanted(guest: &Guest, revert: &Revert, occasion: Occasion) -> Result<bool
     Ok(due)
 }
 
-/// Plans the return. `run` is the guest's runtime folder.
+/// Plans the reversion. `run` is the guest's runtime folder.
 ///
-/// Where the snapshot is the newest one, ZFS rolls back to it. Newer ones are never destroyed for it: then what differs is copied
-/// from a clone of the snapshot, which is destroyed again.
+/// If the snapshot is the newest one, ZFS rolls back to it. Newer snapshots are never destroyed for this: if there are any,
+/// the differing blocks are copied from a temporary clone of the snapshot.
 ///
 /// # Errors
 /// There is no such snapshot, or a disk would be lost.
@@ -74,7 +74,7 @@ pub(super) fn steps(world: &World, guest: &Guest, spec: &Spec, folder: &str, run
     let off = format!("or do not revert: `chyves set {} revert_to_snapshot_method=off`", guest.name);
     let seen = find(guest, name, &facts.there).map_err(|p| p.hint(off.clone()))?;
     let newer: Vec<&str> = facts.there.iter().skip_while(|s| s.name != seen.name).skip(1).map(|s| s.name.as_str()).collect();
-    // Looked at before anything goes back: a guest with one half of then and one of now is nothing.
+    // Checked before anything is reverted: a guest with some disks reverted and others not would be inconsistent.
     let volumes = volumes::all(guest, name, &facts.volumes).map_err(|p| p.hint(off.clone()))?;
     let Some(past) = &facts.settings else {
         return Err(Problem::not_now(format!("cannot revert {} to @{name}: the snapshot does not record its disks", guest.name))
@@ -90,7 +90,7 @@ pub(super) fn steps(world: &World, guest: &Guest, spec: &Spec, folder: &str, run
         ))
         .hint(off)
     })?;
-    // Settings stay as they are, but for the sizes of disks, which go back with the disks.
+    // Settings keep their present values, except the sizes of disks, which are reverted with the disks.
     let settled = then::with_sizes(guest, past)?;
     let mut steps = Steps { verify: Some(Action::Verify { objects: facts.guids.clone() }), ..Steps::default() };
     steps.note = Some(format!("{} goes back to its snapshot {name}: what was written to its disks since is lost", guest.name));
@@ -99,7 +99,7 @@ pub(super) fn steps(world: &World, guest: &Guest, spec: &Spec, folder: &str, run
         for volume in volumes {
             steps.before.push(must(args::rollback(&SnapshotRef { dataset: guest.dataset.child(&volume.now), name: name.clone() })));
         }
-        // Where going back took the mount with it.
+        // In case the rollback unmounted the file system.
         steps.before.push(may(args::mount(&guest.dataset)));
     } else {
         steps.before = copied(world, guest, name, folder, &volumes, past)?;
@@ -113,9 +113,9 @@ pub(super) fn steps(world: &World, guest: &Guest, spec: &Spec, folder: &str, run
     for cmd in resized.iter().flat_map(|change| change.commands(host.os)) {
         steps.before.push(must(cmd));
     }
-    // The copy of the settings went back too; it has to say what holds now.
+    // The copy of the settings was reverted too and has to be updated to the present settings.
     let copy = format!("{run}/config.toml");
-    // A snapshot from before the first start has no variables and no folder of logs yet.
+    // A snapshot from before the first start contains no firmware variables and no log folder.
     let variables = host.uefi.as_ref().filter(|_| spec.loader == Loader::Uefi).map(|(_, vars)| vars.clone());
     steps.before.push(must(Order::Refill { folder: folder.to_owned(), settings: copy.clone(), variables }.cmd()));
     steps.files.push(HostFile { path: copy, text: settings_copy(&settled), mode: 0o600, secret: false });
@@ -130,20 +130,21 @@ fn may(cmd: Cmd) -> Prepare {
     Prepare { cmd, may_fail: true, timeout: 30, loads: false }
 }
 
-/// What the name of a clone that is copied from begins with.
+/// The name prefix of the temporary clone that is copied from.
 const WORK: &str = "revert-";
 
-/// The clone of a snapshot that a guest copies from while it reverts.
+/// The temporary clone of a snapshot that a guest is copied from while it reverts.
 pub fn work(root: &Root, uuid: Uuid) -> Dataset {
     root.trash().child(format!("{WORK}{uuid}"))
 }
 
-/// The guest of which a dataset is such a clone.
+/// The guest that such a temporary clone belongs to.
 pub fn of_work(dataset: &Dataset) -> Option<Uuid> {
     dataset.leaf().strip_prefix(WORK)?.parse().ok()
 }
 
-/// The commands that copy what differs from a clone of the snapshot. One that was killed leaves the clone, which the next removes.
+/// The commands that copy the differing blocks from a clone of the snapshot. If they are killed, the clone remains and the
+/// next run removes it.
 fn copied(world: &World, guest: &Guest, name: &SnapshotName, folder: &str, volumes: &[Volume], past: &OwnValues) -> Result<Vec<Prepare>> {
     let work = work(world.root_on(guest.root.pool())?, guest.uuid);
     let place = then::work_folder(world, &work)?;
@@ -158,14 +159,15 @@ fn copied(world: &World, guest: &Guest, name: &SnapshotName, folder: &str, volum
         let from = SnapshotRef { dataset: guest.dataset.child(&volume.now), name: name.clone() };
         all.push(must(args::clone(&from, &work.child(&volume.then), &[("volmode", "dev"), ("readonly", "on")], &[])));
     }
-    // Some ZFS mount a clone by themselves; that it is mounted is seen before anything is copied.
+    // Some ZFS implementations mount a clone automatically; the commands check that it is mounted before they copy
+    // anything.
     all.push(may(args::mount(&work)));
     all.push(may(args::mount(&guest.dataset)));
     all.push(restore(&place, folder));
     for volume in volumes {
         let present = guest.dataset.child(&volume.now);
         let recorded = |own: &OwnValues, disk: &str| own.get(&format!("{disk}.size")).and_then(|own| own.value.parse::<Size>().ok());
-        // A volume that was resized since gets its size at the snapshot first.
+        // A volume that was resized since the snapshot is resized back first.
         if let Some(size) = recorded(past, &volume.then).filter(|size| recorded(guest.settings.own_values(), &volume.now) != Some(*size)) {
             all.push(must(args::resize_volume(&present, size)));
         }
@@ -180,7 +182,7 @@ fn copied(world: &World, guest: &Guest, name: &SnapshotName, folder: &str, volum
 /// # Errors
 /// It is among `doomed`.
 pub(super) fn keeps(guest: &Guest, doomed: &[SnapshotName]) -> Result<()> {
-    // Settings that can't be read revert to nothing.
+    // A guest with invalid settings reverts to nothing.
     let Ok(Spec { revert, .. }) = guest.spec() else { return Ok(()) };
     match revert.snapshot.filter(|name| revert.at != RevertAt::Off && doomed.contains(name)) {
         None => Ok(()),
@@ -246,7 +248,7 @@ mod tests {
             assert!(problem.message.contains("disk2 was added after that snapshot and would be destroyed"), "{problem:?}");
             assert!(problem.hints.iter().any(|h| h.contains("chyves disk remove web01 disk2")), "{problem:?}");
         }
-        // Where nothing tells what the snapshot holds, nothing is destroyed either.
+        // If the settings at the snapshot are unknown, nothing is destroyed.
         let g = testing::guest("web01", KIOSK);
         let mut unknown = request(&["clean"], Occasion::Start);
         if let Some(facts) = &mut unknown.snapshots {
@@ -286,7 +288,7 @@ mod tests {
         with_new.push(("disk2.kind", "zvol"));
         let new = start::start(&world, &testing::guest("web01", &with_new), &request(&["clean"], Occasion::Start)).unwrap_err();
         assert!(new.message.contains("no disk2") && new.hints.len() == 2, "{new:?}");
-        // What a clone, sanoid or a person took later stays, and what differs is copied.
+        // Later snapshots of a clone, of sanoid or of a user are kept, and the differing blocks are copied.
         let start::Ready { launch, .. } =
             start::launch(&world, &g, &request(&["clean", "clone-1", "autosnap_2"], Occasion::Reboot(1))).unwrap();
         let lines: Vec<String> = launch.before.iter().map(|p| format!("{}{}", if p.may_fail { "-" } else { "" }, p.cmd)).collect();
@@ -310,7 +312,7 @@ mod tests {
         let missing = start::start(&world, &g, &request(&["claen"], Occasion::Start)).unwrap_err();
         assert_eq!(missing.code.exit_code(), 3);
         assert!(missing.hints.iter().any(|h| h.contains("revert_to_snapshot_method=off")), "{missing:?}");
-        // The one that it reverts to is kept.
+        // The snapshot that the guest reverts to is kept.
         assert!(keeps(&g, &["other".parse().unwrap()]).is_ok());
         assert!(keeps(&g, &["clean".parse().unwrap()]).unwrap_err().hints[1].contains("revert_to_snapshot_method=off"));
         let mut settings = KIOSK.to_vec();

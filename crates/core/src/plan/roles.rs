@@ -1,7 +1,7 @@
-//! `pool promote|offline|online|remove`: what a pool is to this host, and the end of chyves on it.
+//! `pool promote|offline|online|remove`: changes the role of a pool on this host, or removes chyves from it.
 //!
-//! Nothing here moves or destroys anything of a guest or an image: roles are three properties of a root, and only a root
-//! that has nothing left is removed.
+//! Guests and images are neither moved nor destroyed: a role is stored in three properties of a root, and a root is only
+//! removed if it is empty.
 
 use super::Plan;
 use crate::action::Action;
@@ -13,10 +13,10 @@ use crate::world::{IMAGE_SNAPSHOT, Role, Root, World};
 use crate::zfs::args::Pair;
 use crate::zfs::inventory::LAYOUT;
 
-/// A dataset or snapshot by its name and GUID.
+/// A dataset or snapshot with its name and GUID.
 pub type Object = (String, u64);
 
-/// The change of a root's marks.
+/// The change of a root's role properties.
 fn mark(world: &World, root: &Root, set: Vec<Pair>) -> Action {
     let before = |key: &str| match key {
         keys::LAYOUT => Some(LAYOUT.to_string()),
@@ -32,7 +32,7 @@ fn role(role: Role) -> Pair {
     (keys::ROLE.to_owned(), role.word().to_owned())
 }
 
-/// The marks that make a root, or the copy of one, a root of this host in that role.
+/// The properties that make a root, or a copy of one, a root of this host in that role.
 fn own_root(root: &Root, wanted: Role) -> Vec<Pair> {
     let mut set = vec![role(wanted)];
     if root.is_copy() {
@@ -41,7 +41,7 @@ fn own_root(root: &Root, wanted: Role) -> Vec<Pair> {
     set
 }
 
-/// Refuses a pool whose guests' names others have.
+/// Refuses a pool with guests whose names are used by guests of other pools.
 fn no_clash(world: &World, root: &Root, theirs: &[Guest]) -> Result<()> {
     let clashes: Vec<String> = theirs
         .iter()
@@ -57,11 +57,11 @@ fn no_clash(world: &World, root: &Root, theirs: &[Guest]) -> Result<()> {
         .hint("a name means one guest: rename or delete one of each two, or take the other pool offline"))
 }
 
-/// Plans that a pool becomes the primary one. The world must hold all guests and the images; `theirs` are the guests of
-/// the pool where it is offline, `guids` the GUIDs of all roots.
+/// Plans to make a pool the primary one. The world must hold all guests and the images; `theirs` are the guests of the pool
+/// if it is offline, `guids` the GUIDs of all roots.
 ///
 /// # Errors
-/// A guest of an offline pool has a name that another pool's guest has.
+/// A guest of an offline pool has the name of another pool's guest.
 pub fn promote(world: &World, root: &Root, theirs: &[Guest], guids: &[Object]) -> Result<Plan> {
     let former: Vec<&Root> = world.roots.iter().filter(|r| r.role == Role::Primary && r.dataset != root.dataset).collect();
     if root.role == Role::Primary && former.is_empty() {
@@ -74,7 +74,7 @@ pub fn promote(world: &World, root: &Root, theirs: &[Guest], guids: &[Object]) -
         plan.push(mark(world, other, vec![role(Role::Secondary)]));
     }
     let mut set = own_root(root, Role::Primary);
-    // This host stays who it is. Where nobody knows, the promoted pool is who says it.
+    // The host keeps its host id. If it has none, it takes the one of the promoted pool.
     if let Some(host) = world.this_host().filter(|h| root.host != Some(*h)) {
         set.push((keys::HOST.to_owned(), host.to_string()));
     }
@@ -102,10 +102,10 @@ pub fn promote(world: &World, root: &Root, theirs: &[Guest], guids: &[Object]) -
     Ok(plan)
 }
 
-/// Plans that a pool is left alone. The world must hold all guests.
+/// Plans to take a pool offline. The world must hold all guests.
 ///
 /// # Errors
-/// It is primary, or a guest of it runs.
+/// The pool is primary, or one of its guests is running.
 pub fn offline(world: &World, root: &Root, guids: &[Object]) -> Result<Plan> {
     let pool = root.dataset.pool();
     match root.role {
@@ -131,10 +131,10 @@ pub fn offline(world: &World, root: &Root, guids: &[Object]) -> Result<Plan> {
     Ok(plan)
 }
 
-/// Plans that an offline pool is used again. `theirs` are its guests; the world must hold those of the others.
+/// Plans to bring an offline pool online. `theirs` are its guests; the world must hold the guests of the other pools.
 ///
 /// # Errors
-/// A guest of it has a name that another pool's guest has.
+/// A guest of the pool has the name of another pool's guest.
 pub fn online(world: &World, root: &Root, theirs: &[Guest], guids: &[Object]) -> Result<Plan> {
     let pool = root.dataset.pool();
     match root.role {
@@ -152,11 +152,10 @@ pub fn online(world: &World, root: &Root, theirs: &[Guest], guids: &[Object]) ->
     Ok(plan)
 }
 
-/// Plans the end of chyves on a pool that holds nothing of it any more: `there` is the root with everything below it,
-/// snapshots included, each with its GUID.
+/// Plans to remove chyves from a pool: `there` is the root with all its descendants and snapshots, each with its GUID.
 ///
 /// # Errors
-/// Something is there besides the empty datasets of a root, or others need the pool as the primary one.
+/// Anything exists besides the empty datasets of a root, or other pools need this one as the primary one.
 pub fn remove(world: &World, root: &Root, there: &[Object]) -> Result<Plan> {
     let pool = root.dataset.pool();
     if root.role == Role::Primary && world.roots.len() > 1 {
@@ -188,7 +187,7 @@ pub fn remove(world: &World, root: &Root, there: &[Object]) -> Result<Plan> {
     }
     let mut plan = Plan::default();
     plan.push(Action::Verify { objects: there.to_vec() });
-    // Without -r: should something have come there meanwhile, ZFS refuses.
+    // Without -r: if a dataset was created in the meantime, ZFS refuses.
     for dataset in empty {
         plan.push(Action::DestroyDataset { dataset });
     }
@@ -309,7 +308,7 @@ mod tests {
             names.push(more);
             assert_eq!(remove(&world, &world.roots[0], &there(&names)).unwrap_err().causes, [more]);
         }
-        // What a removal that was cut off has left.
+        // The state that an interrupted removal leaves.
         assert_eq!(remove(&world, &world.roots[0], &there(&["tank/chyves", "tank/chyves/trash"])).unwrap().steps.len(), 3);
         world.roots.push(other(Role::Secondary, testing::HOST));
         assert!(remove(&world, &world.roots[0], &there(&all)).is_err());

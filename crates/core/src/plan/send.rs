@@ -1,6 +1,6 @@
-//! `send`: a guest as a stream that every `zfs receive` takes.
+//! `send`: a guest as a stream that every `zfs receive` accepts.
 //!
-//! The settings ride twice: as properties, and as `config.toml` in the file system, for streams that carry no properties.
+//! The settings are sent twice: as properties, and as `config.toml` in the file system, for streams without properties.
 
 mod increment;
 
@@ -18,22 +18,22 @@ use super::snapshot::volumes::{self, Volume};
 use super::snapshot::{Seen, carried_settings};
 use increment::same_volumes;
 
-/// What `send` needs to have seen.
+/// What has to be read before planning.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
     /// The guest's snapshots, oldest first.
     pub there: Vec<Seen>,
     /// The GUID of the guest's dataset.
     pub guid: u64,
-    /// The snapshots' GUIDs.
+    /// The GUIDs of the snapshots.
     pub guids: Vec<(String, u64)>,
-    /// The settings that the guest had at the snapshot which is named, where anything tells.
+    /// The settings that the guest had at the named snapshot, if known.
     pub carried: Option<OwnValues>,
-    /// The settings that it had at the base, where anything tells.
+    /// The settings that it had at the base, if known.
     pub carried_by_base: Option<OwnValues>,
     /// The snapshots of its volumes.
     pub below: Vec<SnapshotRef>,
-    /// The dataset whose key its encryption hangs on, where it is encrypted.
+    /// The encryption root of the guest's dataset, if it is encrypted.
     pub encryption_root: Option<String>,
 }
 
@@ -42,7 +42,7 @@ impl Facts {
         self.guids.iter().find(|(n, _)| n == name).map(|(_, g)| *g)
     }
 
-    /// The volumes that have a snapshot of that name, by the last part of their names.
+    /// The volumes that have a snapshot of that name, by the last component of their names.
     fn with(&self, name: &SnapshotName) -> Vec<String> {
         self.below.iter().filter(|s| s.name == *name).map(|s| s.dataset.leaf().to_owned()).collect()
     }
@@ -57,10 +57,11 @@ impl Facts {
     }
 }
 
-/// Plans a stream of a guest, from a snapshot or from a new one; `base` is what [`base`] found.
+/// Plans to send a guest, from an existing snapshot or from a new one; `base` is the result of [`base`].
 ///
 /// # Errors
-/// The snapshot is missing, the guest had other volumes at one of the two, or is foreign and would get a new snapshot.
+/// The snapshot does not exist, the guest had other volumes at one of the two snapshots, or it is foreign and a new
+/// snapshot would be needed.
 pub fn send(guest: &Guest, snapshot: Option<&SnapshotName>, base: Option<SnapshotName>, facts: &Facts, moment: &Moment) -> Result<Plan> {
     let mut plan = Plan::default();
     let volumes = match snapshot {
@@ -127,7 +128,7 @@ pub fn send(guest: &Guest, snapshot: Option<&SnapshotName>, base: Option<Snapsho
     Ok(plan)
 }
 
-/// The volumes of a snapshot that is there. `zfs` sends what is below the guest now, under the names of now.
+/// The volumes at an existing snapshot. `zfs send` sends the guest's present descendants under their present names.
 fn volumes_at(guest: &Guest, name: &SnapshotName, facts: &Facts) -> Result<Vec<Volume>> {
     let way = || format!("send a copy of what it was: `chyves clone {}@{name} NEW-NAME -ie`, then `chyves send NEW-NAME`", guest.name);
     let there = facts.with(name);
@@ -201,14 +202,14 @@ mod tests {
             |g: &Guest, base: Option<&str>| send(g, Some(&name("b")), base.map(name), &encrypted, &moment(1)).unwrap().script(Os::FreeBsd);
         let whole = text(&g, None);
         assert!(whole.contains("zfs send -R -w tank/chyves/guests/web01@b\n") && whole.contains("the key of tank/secret"), "{whole}");
-        // A stream of all would need what each is a clone of.
+        // A stream of all datasets would depend on the origin of each of them.
         g.origin = Some("tank/chyves/guests/base@x".into());
         let whole = text(&g, None);
         assert!(whole.ends_with("\nzfs send -w tank/chyves/guests/web01@b\nzfs send -w tank/chyves/guests/web01/disk0@b\n"), "{whole}");
         let more = text(&g, Some("a"));
         assert!(more.contains("\nzfs send -R -w tank/chyves/guests/web01@b\nzfs send -w -i @a tank/chyves/guests/web01@b\n"), "{more}");
         assert!(more.ends_with("\nzfs send -w -i @a tank/chyves/guests/web01/disk0@b\n"), "{more}");
-        // A new snapshot is one of every volume that there is.
+        // A new snapshot includes every present volume.
         let new = send(&g, None, None, &facts(&[]), &moment(1)).unwrap().script(Os::FreeBsd);
         assert!(new.contains("zfs send tank/chyves/guests/web01/disk0@send-"), "{new}");
     }

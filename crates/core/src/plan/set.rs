@@ -1,4 +1,4 @@
-//! `set` and `unset`: settings of guests, defaults, the whole host.
+//! `set` and `unset`: change the settings of guests, the defaults, and the settings of the whole host.
 
 use super::{Plan, absent, keep_copy, says_template, whole};
 use crate::action::Action;
@@ -13,19 +13,19 @@ use crate::world::{Root, World};
 use crate::zfs::Dialect;
 use crate::zfs::args::Pair;
 
-/// What is wanted: keys and values as they were typed.
+/// The request: keys and values as they were typed.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
-    /// To be set.
+    /// Settings to set.
     pub set: Vec<Pair>,
-    /// To be taken away.
+    /// Keys to unset.
     pub unset: Vec<String>,
 }
 
-/// A typed key and value in their stored form.
+/// Converts a typed key and value to their stored form.
 ///
 /// # Errors
-/// An unknown key, one that chyves keeps itself, one of another scope, or a value it can't have.
+/// The key is unknown, is set by chyves only or belongs to another scope, or the value is invalid.
 pub fn checked(key: &str, value: &str, scopes: &[Scope]) -> Result<Pair> {
     let known = known(key, scopes)?;
     let value = property::check(&known, value)?;
@@ -56,7 +56,7 @@ fn known(key: &str, scopes: &[Scope]) -> Result<property::Known> {
     Ok(known)
 }
 
-/// What changes on values that are `before`: only what differs.
+/// The changes that the request makes to the values in `before`, without those that have no effect.
 fn differences(before: &OwnValues, request: &Request, scopes: &[Scope]) -> Result<(Vec<Pair>, Vec<String>)> {
     let mut set: Vec<Pair> = Vec::new();
     for (key, value) in &request.set {
@@ -73,7 +73,7 @@ fn differences(before: &OwnValues, request: &Request, scopes: &[Scope]) -> Resul
     Ok((set, clear))
 }
 
-/// The step that changes settings which were `before`.
+/// The step that changes settings; `before` are their values before the change.
 pub(super) fn change_by(dialect: Dialect, on: &Dataset, before: &OwnValues, set: Vec<Pair>, clear: Vec<String>) -> Action {
     let keys = || set.iter().map(|(k, _)| k).chain(&clear);
     let was = keys().map(|k| (k.clone(), before.get(k).map(|o| o.value.clone()))).collect();
@@ -83,7 +83,7 @@ pub(super) fn change_by(dialect: Dialect, on: &Dataset, before: &OwnValues, set:
 
 /// The same on this host.
 ///
-/// An administrator of this host asked for it, so what it sets is trusted.
+/// The request comes from an administrator of this host, so the values that it sets are recorded as trusted.
 pub(super) fn change(world: &World, on: &Dataset, before: &OwnValues, mut set: Vec<Pair>, mut clear: Vec<String>) -> Action {
     let (records, gone) = trust::recorded(before, &set, &clear);
     set.extend(records);
@@ -91,7 +91,7 @@ pub(super) fn change(world: &World, on: &Dataset, before: &OwnValues, mut set: V
     change_by(world.host.dialect, on, before, set, clear)
 }
 
-/// Plans a change of one guest.
+/// Plans a change of one guest's settings.
 ///
 /// # Errors
 /// See [`checked`].
@@ -126,7 +126,7 @@ pub fn guest(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
     Ok(plan)
 }
 
-/// Says of a snapshot to revert to that the guest never does, since no method is set.
+/// A note for a `revert_to_snapshot` that has no effect because no method is set.
 fn without_effect(guest: &Guest, after: &OwnValues, set: &[Pair]) -> Option<String> {
     let (_, snapshot) = set.iter().find(|(key, _)| key == keys::REVERT_TO)?;
     let method = guest.settings.with_own(after.clone()).value(keys::REVERT_AT);
@@ -138,7 +138,8 @@ fn without_effect(guest: &Guest, after: &OwnValues, set: &[Pair]) -> Option<Stri
     })
 }
 
-/// Whether a change has another program read the guest's own texts for cloud-init, which then have to be read first.
+/// Whether a change switches the guest to another cloud-init reader, so that its stored texts have to be read and checked
+/// first.
 ///
 /// # Errors
 /// See [`checked`].
@@ -148,7 +149,8 @@ pub fn reads_texts(guest: &Guest, request: &Request) -> Result<bool> {
     whole::reads_texts(guest, &changed(before, &set, &clear))
 }
 
-/// The guests of which a change of defaults has another program read the own texts. The world holds those guests.
+/// The guests with stored cloud-init texts that a change of defaults switches to another reader. The world must hold these
+/// guests.
 ///
 /// # Errors
 /// See [`checked`].
@@ -157,7 +159,7 @@ pub fn heirs_with_texts<'w>(world: &'w World, root: &Root, before: &OwnValues, r
     whole::heirs_with_texts(world, &root.guests(), &changed(before, &set, &clear))
 }
 
-/// The design of the host's networks after a change of a pool's own settings.
+/// The network design of the host after a change of a pool's own settings.
 ///
 /// # Errors
 /// See [`checked`].
@@ -170,10 +172,10 @@ fn later(key: &str) -> bool {
     property::find(key).is_ok_and(|k| k.property.effect == Effect::Start)
 }
 
-/// Plans a change of the defaults that all guests of a pool inherit. The world holds those guests.
+/// Plans a change of the defaults that all guests of a pool inherit. The world must hold these guests.
 ///
 /// # Errors
-/// See [`checked`]; or guests could not start with them, which are named.
+/// See [`checked`]; or the named guests could not start with the new defaults.
 pub fn defaults(world: &World, root: &Root, before: &OwnValues, request: &Request) -> Result<Plan> {
     let (set, clear) = differences(before, request, &[Scope::Guest])?;
     whole::defaults(world, &root.guests(), before, &changed(before, &set, &clear))?;
@@ -183,14 +185,14 @@ pub fn defaults(world: &World, root: &Root, before: &OwnValues, request: &Reques
 /// Plans a change of a pool's own settings.
 ///
 /// # Errors
-/// See [`checked`]; or a bridge would be none.
+/// See [`checked`]; or the settings of a bridge would be invalid.
 pub fn global(world: &World, root: &Root, request: &Request) -> Result<Plan> {
     let (set, clear) = differences(&root.own, request, &[Scope::Global, Scope::Pool])?;
     Design::read(&root.own)?.allows(&Design::read(&changed(&root.own, &set, &clear))?)?;
     Ok(on_dataset(world, &root.dataset, &root.own, (set, clear)))
 }
 
-/// Values after a change.
+/// The values after a change.
 fn changed(before: &OwnValues, set: &[Pair], clear: &[String]) -> OwnValues {
     let mut after = before.clone();
     after.retain(|key, _| !clear.contains(key));
@@ -247,7 +249,7 @@ mod tests {
         let pairs = |all: &[(&str, &str)]| all.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect::<Vec<_>>();
         let crate::action::Undo::Change { set: back, clear, received, .. } = plan.steps[0].undo() else { panic!("no undo") };
         assert_eq!((back, clear, received), (pairs(&[("cpu", "2")]), vec!["notes".to_owned()], Vec::new()));
-        // What had come with a stream is that again: it says whether the guest is foreign.
+        // Values received with a stream remain marked as received, because the mark shows that the guest is foreign.
         let mut own = g.settings.own_values().clone();
         own.get_mut("cpu").unwrap().received = true;
         let g = Guest { settings: g.settings.with_own(own), ..g };

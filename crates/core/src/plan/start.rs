@@ -1,7 +1,6 @@
-//! `start`: the host is made ready, then the machine runs under a supervisor; and what is to be done before it runs
-//! again.
+//! `start`: prepares the host and runs the VM under a supervisor; also plans what happens before the VM runs again.
 //!
-//! * [`nics`]: what its NICs need of the host's networks
+//! * [`nics`]: what the guest's NICs need of the host's networks
 //! * [`mod@launch`]: how the hypervisor is run
 
 mod confinement;
@@ -29,34 +28,34 @@ pub use confinement::wants_jail;
 pub(super) use launch::run_dir;
 use launch::{Made, log_dir, make};
 
-/// What is wanted and what the moment gives.
+/// The request of a start, with the facts it needs.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Request {
-    /// What only the moment can tell.
+    /// Values that are only known at the moment of the start.
     pub fresh: Fresh,
-    /// What it is run for.
+    /// Why the VM is run.
     pub occasion: Occasion,
-    /// Optical drives, as they were so far in this run.
+    /// The state of the optical drives in this run so far.
     pub drives: Vec<Drive>,
-    /// The guest's snapshots, where [`super::revert::wanted`] says so.
+    /// The guest's snapshots, if [`super::revert::wanted`] requires them.
     pub snapshots: Option<snapshot::Facts>,
-    /// The host's networks; where nobody looked, bridges are taken to be there.
+    /// The host's networks; if they were not read, bridges are assumed to exist.
     pub network: Option<super::network::Facts>,
 }
 
-/// Why a machine is run.
+/// Why a VM is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Occasion {
-    /// Somebody starts it.
+    /// A user starts it.
     #[default]
     Start,
     /// The guest rebooted, for the n-th time since its start.
     Reboot(u32),
-    /// It crashed and is to be tried again.
+    /// The VM crashed and is restarted.
     Crash,
 }
 
-/// Whether the guest may be started by this host, and its settings be used that name something on the host.
+/// Whether this host may start the guest, and all its host-reaching settings are trusted.
 ///
 /// # Errors
 /// It is foreign, or such a setting is not trusted.
@@ -65,10 +64,10 @@ pub fn permitted(world: &World, guest: &Guest) -> Result<()> {
     trust::check(world, guest, "start")
 }
 
-/// Renders a guest's settings for the hypervisor of the world's host, as a start would, with nothing of the host inspected.
+/// Renders a guest's settings for the hypervisor of the world's host as a start would, without inspecting the host.
 ///
 /// # Errors
-/// What the settings, or this hypervisor and release, do not allow.
+/// The settings are invalid, or not supported by this hypervisor and release.
 pub(super) fn rendered(world: &World, guest: &Guest, spec: &Spec) -> Result<()> {
     let fresh = Fresh { vnc_port: 5900, secret: "rendered".into(), ruleset: None };
     let request = Request { fresh, ..Request::default() };
@@ -78,7 +77,7 @@ pub(super) fn rendered(world: &World, guest: &Guest, spec: &Spec) -> Result<()> 
 /// Plans a start.
 ///
 /// # Errors
-/// Whatever keeps the guest from starting: it runs, is a template, is foreign, or the host lacks something.
+/// The guest cannot start: it is running, is a template, is foreign, or the host lacks something.
 pub fn start(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
     permitted(world, guest)?;
     if guest.is_template() {
@@ -92,7 +91,7 @@ pub fn start(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
     if guest.state.is_alive() {
         return Ok(Plan::nothing(format!("{} is already {}", guest.name, guest.state.word())));
     }
-    // Without its key there is nothing of it for the host's checks to find.
+    // Without the key of an encrypted guest, the host's checks would find none of its disks.
     locked::guest(world, guest)?;
     let spec = guest.spec()?;
     let host = &world.host;
@@ -103,7 +102,7 @@ pub fn start(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
     wants.boot_from(&request.drives);
     let mut findings = check::start(host, &wants);
     if request.network.is_some() {
-        // Those who looked closer tell it better.
+        // The detailed inspection reports the same problem more precisely.
         findings.retain(|f| f.what != check::network::WHAT);
     }
     let attached = whole::texts(world, guest).and_then(|()| nics::attached(world, guest, &spec, request));
@@ -119,11 +118,11 @@ pub fn start(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
     if !guest.mounted {
         plan.push(Action::Mount { dataset: guest.dataset.clone() });
     }
-    // Before the guest's variables, whose template may lie in one of them.
+    // Before the guest's variables, because their template may be in one of these images.
     for dataset in &made.launch.borrows {
         plan.push(Action::Borrow { dataset: dataset.clone() });
     }
-    // A disk that is only read need not be writable; whether it is there was looked at.
+    // A disk that is opened read-only need not be writable; that it exists was checked before.
     let written = spec.disks.iter().filter(|d| !requirements::is_read_only(d));
     let mut files: Vec<Checked> = written.map(|d| checked_disk(guest, folder, d)).collect();
     if spec.loader == Loader::GrubBhyve && grub::is_own(&guest.settings.value(keys::OS).unwrap_or_default()) {
@@ -146,7 +145,7 @@ pub fn start(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
     Ok(plan)
 }
 
-/// A disk that must be there for the guest to run, by its file or device.
+/// A disk that must be accessible for the guest to run, by its file or device.
 pub(super) fn checked_disk(guest: &Guest, folder: &str, disk: &DiskSpec) -> Checked {
     let sync = format!("chyves disk sync {} disk{}", guest.name, disk.number);
     Checked {
@@ -156,24 +155,24 @@ pub(super) fn checked_disk(guest: &Guest, folder: &str, disk: &DiskSpec) -> Chec
     }
 }
 
-/// The launch alone: what a supervisor asks for at each reboot of its guest. The host is checked again, but for what the
-/// guest has for itself until the end of its run: its VM object, taps and screen.
+/// Only the launch: the supervisor requests it at each reboot of its guest. The host is checked again, except for resources
+/// that the guest holds until the end of its run: its VM object, taps and VNC display.
 ///
 /// # Errors
-/// As [`start`], but for the machine being alive.
+/// As [`start`], except for a VM that is alive.
 pub fn launch(world: &World, guest: &Guest, request: &Request) -> Result<Ready> {
     permitted(world, guest)?;
     again(world, guest, request)
 }
 
-/// The guest with the settings that its last launch was made of.
+/// The guest with the settings that its last launch was made from.
 pub fn as_before(guest: &Guest, last: &Launch) -> Guest {
     let own = last.made_of.iter().map(|(key, value)| (key.clone(), Own { value: value.clone(), received: false })).collect();
     Guest { settings: Settings::new(own, Vec::new()), ..guest.clone() }
 }
 
-/// The same for a guest with the settings that it was started with, where the present ones can't be used: `guest` is from
-/// [`as_before`], and `why` says what is wrong with the present ones. That they were trusted was made sure of then.
+/// A launch with the settings that the guest was started with, if the present ones cannot be used: `guest` is from
+/// [`as_before`], and `why` is the problem with the present settings. Their trust was checked at the start.
 ///
 /// # Errors
 /// As [`launch()`].
@@ -199,7 +198,7 @@ fn again(world: &World, guest: &Guest, request: &Request) -> Result<Ready> {
     }
     plan.steps.extend(made.launch.borrows.iter().map(|dataset| Action::Borrow { dataset: dataset.clone() }));
     plan.steps.extend(made.variables);
-    // Where nobody looked at the networks, they are as the start left them.
+    // If the networks were not read, they are assumed to be as the start left them.
     if request.network.is_some() {
         plan.notes.extend(attached.notes.iter().cloned());
         plan.steps.extend(attached.steps(&world.host.run_dir));
@@ -207,20 +206,21 @@ fn again(world: &World, guest: &Guest, request: &Request) -> Result<Ready> {
     Ok(Ready { launch: made.launch, plan, files: made.files, seed: made.seed })
 }
 
-/// A launch, and what has to be written before it.
+/// A launch, and what has to be prepared before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ready {
     /// The launch.
     pub launch: Launch,
-    /// What a setting may have brought that was changed since the start: modules, firmware with its variables, networks.
+    /// Preparations that settings changed since the start may require: modules, firmware with its variables, networks.
     pub plan: Plan,
-    /// Files of the hypervisor's.
+    /// Files for the hypervisor.
     pub files: Vec<HostFile>,
     /// The guest's cloud-init seed.
     pub seed: Option<SeedDisc>,
 }
 
-/// What was made, unless something keeps the guest from starting: then all of it at once, and nothing is started.
+/// Returns the result, unless problems keep the guest from starting: then all of them are reported at once, and nothing is
+/// started.
 fn unless_refused(
     guest: &Guest,
     findings: &[Finding],

@@ -1,4 +1,4 @@
-//! `stop`: ask, wait, and only when told power off forcibly.
+//! `stop`: requests a shutdown and waits; powers the guest off only if this is requested.
 
 use super::Plan;
 use crate::action::Action;
@@ -8,12 +8,13 @@ use crate::guest::{Guest, RunState, paused};
 /// Plans a stop.
 ///
 /// # Errors
-/// A stored setting is wrong; it is paused and would only be asked.
+/// A stored setting is invalid; or the guest is paused and would only be sent a shutdown request.
 pub fn stop(guest: &Guest, timeout: Option<u32>, force: bool) -> Result<Plan> {
     if !guest.state.is_alive() {
         return Ok(Plan::nothing(format!("{} is already {}", guest.name, guest.state.word())));
     }
-    // It can't hear its power button; its supervisor refuses it too, should it be paused from now on.
+    // A paused guest cannot react to its power button. The supervisor refuses the request too, in case the guest is paused
+    // from now on.
     if let (RunState::Paused { reason }, false) = (&guest.state, force) {
         return Err(paused(&guest.name, &guest.dataset, reason));
     }

@@ -1,10 +1,10 @@
-//! `pool upgrade`: from an older layout of the datasets to this program's, and back.
+//! `pool upgrade`: converts the datasets from an older layout to the current one, and back.
 //!
-//! What a layout changed is data, [`UPGRADES`]: so both ways follow from one table. Before anything is changed a
-//! recursive snapshot is taken, and what each dataset's changed settings were is written onto its snapshot, since ZFS
-//! itself does not keep properties. The way back brings the old form, with what was set since.
+//! The changes of each layout are data, [`UPGRADES`], so that both directions follow from one table. Before anything is
+//! changed, a recursive snapshot is taken, and the former values of each dataset's changed settings are stored on its
+//! snapshot, because ZFS snapshots do not preserve them. An undo restores the old form and keeps what was set since.
 //!
-//! To add a layout: raise `LAYOUT`, and a row here.
+//! To add a layout: increase `LAYOUT`, and add a row here.
 
 use super::pool::PARTS;
 use super::{Plan, copy_path, opened, roles::Object, says_template};
@@ -19,12 +19,12 @@ use crate::zfs::args::Pair;
 use crate::zfs::guard::guards;
 use crate::zfs::inventory::LAYOUT;
 
-/// One layout's difference from the one before it.
+/// The difference of one layout from the one before it.
 #[derive(Debug)]
 pub struct Upgrade {
-    /// The layout that it leads to, from the one before.
+    /// The layout that it converts to, from the one before.
     pub to: u32,
-    /// What is different, for people.
+    /// The description that users see.
     pub what: &'static str,
     /// The changes.
     pub changes: &'static [Change],
@@ -33,14 +33,14 @@ pub struct Upgrade {
 /// One change of a layout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
-    /// A key has another name, on every dataset.
+    /// A key is renamed on every dataset.
     Key {
-        /// The older name.
+        /// The old name.
         from: &'static str,
-        /// The newer one.
+        /// The new name.
         to: &'static str,
     },
-    /// The root has one more dataset.
+    /// The root gets one more child dataset.
     Part(&'static str),
 }
 
@@ -51,33 +51,33 @@ pub const UPGRADES: &[Upgrade] = &[Upgrade {
     changes: &[Change::Key { from: "cpus", to: "cpu" }, Change::Key { from: "memory", to: "ram" }, Change::Part("trash")],
 }];
 
-/// One dataset below a root, as it was looked at.
+/// One dataset below a root, as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
-    /// Its name.
+    /// The dataset's name.
     pub dataset: Dataset,
-    /// Its own settings, those of the mark included.
+    /// Its own settings, including those that mark it.
     pub own: OwnValues,
-    /// Where it is mounted or would be.
+    /// The path where it is or would be mounted.
     pub mountpoint: Option<String>,
-    /// Whether it is.
+    /// Whether it is mounted.
     pub mounted: bool,
-    /// What of its properties should guard the host against its files and does not.
+    /// Native properties that protect the host against files in the dataset and that are not set.
     pub unguarded: Vec<&'static str>,
-    /// For to undo: what is written on its snapshot of the upgrade; nothing where it has none.
+    /// For undo: the settings stored on its snapshot of the upgrade; `None` if it has no such snapshot.
     pub recorded: Option<OwnValues>,
 }
 
-/// A root with everything that carries settings below it, the root first.
+/// A root with all its descendants that carry settings, the root first.
 #[derive(Debug, Clone)]
 pub struct Tree {
-    /// Its layout.
+    /// The root's layout.
     pub layout: u32,
     /// The datasets.
     pub places: Vec<Place>,
-    /// GUIDs of all of them.
+    /// The GUIDs of all of them.
     pub guids: Vec<Object>,
-    /// Guests of it whose machines are alive.
+    /// Names of its guests with a VM that is alive.
     pub alive: Vec<String>,
 }
 
@@ -94,7 +94,7 @@ impl Tree {
     }
 }
 
-/// The beginning of the names of the snapshots of the upgrade to a layout.
+/// The name prefix of the snapshots that are taken for the upgrade to a layout.
 pub fn snapshot_prefix(to: u32) -> String {
     format!("upgrade-{}-{to}-", to.saturating_sub(1))
 }
@@ -103,7 +103,7 @@ fn value(own: &OwnValues, key: &str) -> Option<String> {
     own.get(key).map(|o| o.value.clone())
 }
 
-/// What happens to one dataset's keys: to set, to take away.
+/// The key changes of one dataset: keys to set, and keys to remove.
 type Moves = (Vec<Pair>, Vec<String>);
 
 fn forward(own: &OwnValues, changes: &[Change]) -> Moves {
@@ -111,7 +111,7 @@ fn forward(own: &OwnValues, changes: &[Change]) -> Moves {
     for change in changes {
         let Change::Key { from, to } = change else { continue };
         let Some(old) = value(own, from) else { continue };
-        // Where both stand the newer name is what the newer program wrote.
+        // If both keys exist, the new name's value was written by the newer program and is kept.
         if !own.contains_key(*to) {
             set.push(((*to).to_owned(), old));
         }
@@ -128,7 +128,7 @@ fn backward(own: &OwnValues, recorded: &OwnValues, changes: &[Change]) -> Moves 
         if recorded.contains_key(*to) {
             set.extend(value(recorded, from).map(|v| ((*from).to_owned(), v)));
         } else if let Some(now) = now {
-            // What was set since comes along.
+            // A value that was set since the upgrade is kept under the old name.
             set.push(((*from).to_owned(), now));
             clear.push((*to).to_owned());
         }
@@ -136,7 +136,7 @@ fn backward(own: &OwnValues, recorded: &OwnValues, changes: &[Change]) -> Moves 
     (set, clear)
 }
 
-/// The steps that change one dataset, and with a guest the copy of its settings.
+/// The steps that change one dataset and, for a guest, the copy of its settings.
 fn changed(place: &Place, (set, clear): Moves, dialect: Dialect) -> Vec<Action> {
     if set.is_empty() && clear.is_empty() {
         return Vec::new();
@@ -169,10 +169,10 @@ fn relabel(root: &Place, from: u32, to: u32, dialect: Dialect) -> Action {
     }
 }
 
-/// Plans the way to the next layout; several steps are several plans, each with its snapshot.
+/// Plans the conversion to the next layout; several steps are several plans, each with its own snapshot.
 ///
 /// # Errors
-/// A guest runs, or the layout is none that this program knows a way from.
+/// A guest is running, or this program cannot convert from the root's layout.
 pub fn upgrade(tree: &Tree, dialect: Dialect, now: &str) -> Result<Plan> {
     let root = tree.root()?;
     if tree.layout == LAYOUT && tree.places.iter().any(|place| !place.unguarded.is_empty()) {
@@ -220,8 +220,8 @@ pub fn upgrade(tree: &Tree, dialect: Dialect, now: &str) -> Result<Plan> {
     Ok(plan)
 }
 
-/// Plans that what guards the host against files of guests and images is set where it is not: on the parts of the root, and
-/// then on what below them says otherwise by itself.
+/// Plans to set the native properties that protect the host against files of guests and images: on the child datasets of
+/// the root, and then on descendants that override them.
 fn guard(tree: &Tree, root: &Place) -> Plan {
     let mut plan = Plan::default();
     let parts: Vec<Dataset> = PARTS.iter().map(|part| root.dataset.child(part)).collect();
@@ -242,10 +242,10 @@ fn off(guards: &[&str]) -> Vec<Pair> {
     guards.iter().map(|key| ((*key).to_owned(), "off".to_owned())).collect()
 }
 
-/// Plans the way back to the layout before, by the snapshot of that name.
+/// Plans to restore the previous layout from the snapshot of that name.
 ///
 /// # Errors
-/// A guest runs, there is no such snapshot, or something lies where the older layout has no place.
+/// A guest is running, there is no such snapshot, or a dataset exists that the older layout does not provide for.
 pub fn undo(tree: &Tree, snapshot: Option<&SnapshotName>, dialect: Dialect) -> Result<Plan> {
     let root = tree.root()?;
     let missing = || {

@@ -1,10 +1,11 @@
-//! One validation for whole guests: what a change of settings leaves must be something that a start can use.
+//! Validates whole guests: the settings after a change must be ones that a start accepts.
 //!
-//! Every command that changes settings (of a guest, of defaults, of a new guest) asks here before it writes anything. The
-//! rules are those of the start itself, which renders the hypervisor's command line without running it; what the host
-//! lacks is no fault of a setting and is refused by the start alone.
+//! Every command that changes settings (of a guest, of defaults, of a new guest) calls this module before it writes
+//! anything. The rules are those of the start itself, which renders the hypervisor's command line without running it.
+//! Features that only the host lacks are not an error of the settings and are refused by the start alone.
 //!
-//! Not here: values by themselves (`property::kind`), bridges of the host (`network::design`), and the state of the host.
+//! Not here: the validity of single values (`property::kind`), bridges of the host (`network::design`), and the state of
+//! the host.
 
 use super::start::{self, Occasion};
 use super::{machine, revert};
@@ -22,21 +23,21 @@ use crate::zfs::args::Pair;
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// How many guests an error names.
+/// Maximum number of guests that an error names.
 const NAMED: usize = 8;
 
-/// A world of nothing but this host with all that a guest may ask for.
+/// A world with a host that has every feature that a guest may request, so that only the settings are checked.
 fn ideal(world: &World) -> World {
     let host = HostFacts { hypervisor: Some("hypervisor".into()), kvm: Ok(()), ..world.host.clone() };
     World { host, guests: Vec::new(), images: Vec::new(), trash: Vec::new(), oddities: Vec::new(), ..world.clone() }
 }
 
-/// Which rules count.
+/// Which rules apply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Rules {
     /// What a start refuses, and settings without effect.
     All,
-    /// What a start refuses.
+    /// Only what a start refuses.
     OfStart,
 }
 
@@ -51,7 +52,7 @@ fn checked(ideal: &World, guest: &Guest, rules: Rules) -> Result<()> {
     found.extend(texts(ideal, guest).err());
     found.extend(of_the_other(ideal, guest, &spec).err());
     if spec.loader == Loader::GrubBhyve {
-        // Told without a host that has grub-bhyve.
+        // Checked on hosts without grub-bhyve too.
         found.extend(grub::check_os(&guest.settings.value(keys::OS).unwrap_or_default(), &guest.name).err());
     }
     for problem in start::rendered(ideal, guest, &spec).err().map(of_settings).unwrap_or_default() {
@@ -66,15 +67,15 @@ fn checked(ideal: &World, guest: &Guest, rules: Rules) -> Result<()> {
     }
 }
 
-/// What of a problem is a fault of settings, each by itself: what only the host lacks is left out.
+/// The parts of a problem that are caused by settings; those that are caused by the host are left out.
 fn of_settings(problem: Problem) -> Vec<Problem> {
     problem.into_parts().into_iter().filter(|part| part.code != Kind::HostCant).collect()
 }
 
-/// Makes sure that the program which reads the guest's seed takes the user's own texts, where they were read.
+/// Checks that the guest's cloud-init reader supports the user's stored texts, if they were read.
 ///
 /// # Errors
-/// It would ignore one.
+/// It would ignore one of them.
 pub(super) fn texts(world: &World, guest: &Guest) -> Result<()> {
     let Some(texts) = world.texts.get(&guest.dataset).filter(|texts| !texts.is_empty()) else { return Ok(()) };
     if !settings::is_wanted(guest)? {
@@ -90,10 +91,11 @@ pub(super) fn texts(world: &World, guest: &Guest) -> Result<()> {
     })
 }
 
-/// Whether a change of a guest's settings has another program read its own texts, so that they must be read before it is judged.
+/// Whether a change of a guest's settings switches it to another cloud-init reader, so that its stored texts must be read
+/// before the change is validated.
 ///
 /// # Errors
-/// A stored value that its property does not allow.
+/// A stored value is invalid.
 pub fn reads_texts(guest: &Guest, after: &OwnValues) -> Result<bool> {
     reads_anew(guest, &Guest { settings: guest.settings.with_own(after.clone()), ..guest.clone() })
 }
@@ -102,10 +104,10 @@ fn reads_anew(before: &Guest, after: &Guest) -> Result<bool> {
     Ok(settings::is_wanted(after)? && (!settings::is_wanted(before)? || Reader::of(before)? != Reader::of(after)?))
 }
 
-/// The guests that a change of defaults has another program read the own texts of.
+/// The guests that a change of defaults switches to another cloud-init reader.
 ///
 /// # Errors
-/// A stored value that its property does not allow.
+/// A stored value is invalid.
 pub fn heirs_with_texts<'w>(world: &'w World, on: &Dataset, after: &OwnValues) -> Result<Vec<&'w Guest>> {
     let mut all = Vec::new();
     for guest in heirs(world, on) {
@@ -116,12 +118,12 @@ pub fn heirs_with_texts<'w>(world: &'w World, on: &Dataset, after: &OwnValues) -
     Ok(all)
 }
 
-/// This host's own guests that inherit from a dataset.
+/// The guests that this host owns and that inherit from a dataset.
 fn heirs<'w>(world: &'w World, on: &Dataset) -> impl Iterator<Item = &'w Guest> {
     world.guests.iter().filter(|g| g.foreign.is_none() && g.dataset.is_within(on))
 }
 
-/// A guest as it is with other settings of a dataset that it inherits from.
+/// A guest with other settings on a dataset that it inherits from.
 fn inheriting(guest: &Guest, on: &Dataset, after: &OwnValues) -> Guest {
     let above = guest
         .settings
@@ -131,8 +133,8 @@ fn inheriting(guest: &Guest, on: &Dataset, after: &OwnValues) -> Guest {
     Guest { settings, ..guest.clone() }
 }
 
-/// Settings of the hypervisor that this host does not have, as far as no host is needed to judge them: the guest may move to one
-/// that has it, and what could never start there is said where it is set.
+/// Validates the settings of the hypervisor that this host does not use, as far as this needs no host: the guest may be
+/// moved to a host that uses it, and settings that could never work are reported when they are set.
 fn of_the_other(ideal: &World, guest: &Guest, spec: &Spec) -> Result<()> {
     match ideal.host.vmm {
         // A start renders them.
@@ -144,7 +146,7 @@ fn of_the_other(ideal: &World, guest: &Guest, spec: &Spec) -> Result<()> {
     }
 }
 
-/// Settings of cloud-init that no network interface would get.
+/// Refuses cloud-init settings for a network interface that does not exist.
 fn cloud_init(guest: &Guest) -> Result<()> {
     let nets = guest.settings.numbers("net");
     let own = |key: &str| guest.settings.own(key).is_some();
@@ -171,44 +173,44 @@ fn cloud_init(guest: &Guest) -> Result<()> {
     Ok(())
 }
 
-/// What is wrong with a guest after a change and was not before. A guest that is broken already may be changed in any way:
-/// one fault hides others, and nothing else could cure it step by step.
+/// The problem that a guest has after a change and did not have before. A guest that is already broken may be changed in
+/// any way, because one problem can hide others and they have to be fixed step by step.
 fn broken(ideal: &World, before: &Guest, after: &Guest, rules: Rules) -> Option<Problem> {
     let problem = checked(ideal, after, rules).err()?;
     let sound = checked(ideal, before, rules).is_ok();
     sound.then_some(Problem { code: Kind::Usage, ..problem })
 }
 
-/// Refuses a change of a guest's own settings that would keep it from starting, or have no effect.
+/// Refuses a change of a guest's own settings that would keep it from starting or have no effect.
 ///
 /// # Errors
-/// What would.
+/// The settings that would.
 pub fn change(world: &World, guest: &Guest, after: &OwnValues) -> Result<()> {
     let changed = Guest { settings: guest.settings.with_own(after.clone()), ..guest.clone() };
     broken(&ideal(world), guest, &changed, Rules::All).map_or(Ok(()), Err)
 }
 
-/// The same for a change of its devices, which leaves settings behind that have no effect.
+/// The same for a change of the guest's devices, which may leave settings without effect.
 ///
 /// # Errors
-/// What would keep it from starting.
+/// What would keep the guest from starting.
 pub fn startable(world: &World, guest: &Guest, after: &OwnValues) -> Result<()> {
     let changed = Guest { settings: guest.settings.with_own(after.clone()), ..guest.clone() };
     broken(&ideal(world), guest, &changed, Rules::OfStart).map_or(Ok(()), Err)
 }
 
-/// Refuses a clone that could not start: it is a new guest, whatever is wrong with its source. Settings without effect may be
-/// left of what only the source may have. `own` are the clone's.
+/// Refuses a clone that could not start, even if its source cannot start either, because the clone is a new guest. Settings
+/// without effect are allowed, because settings that only the source may have were removed. `own` are the clone's settings.
 ///
 /// # Errors
-/// What would keep it from it.
+/// What would keep the clone from starting.
 pub fn clone(world: &World, source: &Guest, own: &OwnValues) -> Result<()> {
     let clone = Guest { settings: source.settings.with_own(own.clone()), ..source.clone() };
     checked(&ideal(world), &clone, Rules::OfStart).map_err(|problem| Problem { code: Kind::Usage, ..problem })
 }
 
-/// What a person should know of a guest whose settings come as they are (received, brought back, rolled back to): that no
-/// start could use them, and why. None where one could.
+/// A warning for a guest that gets its settings from elsewhere (received, restored, rolled back): the reason why no start
+/// could use them, or `None`.
 pub fn warning(world: &World, guest: &Guest, own: &OwnValues) -> Option<String> {
     let guest = Guest { settings: guest.settings.with_own(own.clone()), ..guest.clone() };
     let problem = checked(&ideal(world), &guest, Rules::OfStart).err()?;
@@ -219,7 +221,7 @@ pub fn warning(world: &World, guest: &Guest, own: &OwnValues) -> Option<String> 
 /// Refuses a new guest that could not start. `above` are the datasets that it inherits from, nearest first.
 ///
 /// # Errors
-/// What would keep it from it.
+/// What would keep it from starting.
 pub fn new_guest(world: &World, dataset: &Dataset, own: &[Pair], above: Vec<(Dataset, Arc<OwnValues>)>) -> Result<()> {
     let values = super::values(own);
     let uuid = values.get(keys::UUID).and_then(|o| o.value.parse().ok()).unwrap_or(Uuid::nil());
@@ -230,7 +232,7 @@ pub fn new_guest(world: &World, dataset: &Dataset, own: &[Pair], above: Vec<(Dat
         .map_err(|problem| Problem { code: Kind::Usage, ..problem })
 }
 
-/// Refuses a new guest that is to revert to a snapshot, of which it has none.
+/// Refuses a new guest that reverts to a snapshot, because it has none yet.
 fn no_snapshot_yet(guest: &Guest) -> Result<()> {
     let (revert, name) = (guest.spec()?.revert, &guest.name);
     let own = [keys::REVERT_TO, keys::REVERT_AT].iter().any(|key| guest.settings.own(key).is_some());
@@ -244,7 +246,7 @@ fn no_snapshot_yet(guest: &Guest) -> Result<()> {
     }
 }
 
-/// A guest that is not there yet.
+/// A guest that does not exist yet.
 fn bare(world: &World, name: GuestName, dataset: Dataset, uuid: Uuid, settings: Settings) -> Guest {
     let root = world.roots.iter().find(|r| dataset.is_within(&r.dataset)).map_or_else(|| dataset.clone(), |r| r.dataset.clone());
     Guest {
@@ -264,11 +266,11 @@ fn bare(world: &World, name: GuestName, dataset: Dataset, uuid: Uuid, settings: 
     }
 }
 
-/// Refuses defaults, set on a dataset that guests inherit from, that would keep guests from starting: those of `world` that
-/// inherit them, and a new guest with nothing else set.
+/// Refuses defaults on a dataset that would keep guests from starting: the guests in `world` that inherit them, and a new
+/// guest with no other settings.
 ///
 /// # Errors
-/// Some could not start; they are named.
+/// Some could not start; the message names them.
 pub fn defaults(world: &World, on: &Dataset, before: &OwnValues, after: &OwnValues) -> Result<()> {
     let ideal = ideal(world);
     let mut hurt: Vec<(String, Problem)> = Vec::new();

@@ -41,17 +41,17 @@ fn two_guests_are_never_one_machine() {
     let text = adopt(&world, &copy, &all, &other).unwrap().script(Os::Linux);
     assert!(text.contains("chyves:uuid=00000000-0000-0000-0000-000000000009") && text.contains("zfs inherit chyves:net0.mac"), "{text}");
     assert!(!text.contains("inherit chyves:net0.backend"), "{text}");
-    // One that is foreign itself is in nobody's way.
+    // A foreign guest does not block the identity.
     let foreign = Guest { foreign: Some("received".into()), ..own };
     assert!(adopt(&world, &copy, &[copy.clone(), foreign.clone()], &trusting(Trust::All)).is_ok());
-    // An address that came may be that of another machine here, and is shown first.
+    // A received MAC address may be in use by another guest here, so it is shown first.
     let undecided = adopt(&world, &copy, &[copy.clone(), foreign], &Request::default()).unwrap_err();
     assert_eq!(undecided.causes, ["net0.mac"]);
 }
 
 #[test]
 fn settings_that_reach_the_host_are_decided_on() {
-    // Records that came with the guest count for nothing, even those that are right.
+    // Trust records that came with the guest are ignored, even correct ones.
     let forged = trust::digest(&HOST.to_string(), "qargs", "-S");
     let pairs = [("qargs", "-S"), ("rcboot", "1"), ("cpu", "2"), ("trust", "listed"), ("trusted.qargs", &forged), ("trusted.bargs", "x")];
     let g = foreign("web", &pairs);
@@ -82,7 +82,7 @@ fn a_disk_whose_source_is_removed_goes_with_it() {
     assert!(!text.contains("disk10"), "{text}");
 }
 
-/// A guest that inherits a value from a dataset above, which has it from a stream or not.
+/// A guest that inherits a value from a dataset above, which may have received it with a stream.
 fn inheriting(received: bool) -> Guest {
     let above: OwnValues = [("bargs".to_owned(), Own { value: "-S".into(), received })].into_iter().collect();
     let guest = foreign("web", &[]);
@@ -96,10 +96,10 @@ fn defaults_of_this_host_are_trusted_and_others_are_not() {
     let came = inheriting(true);
     assert!(adopt(&testing::world(Vec::new()), &came, &[], &Request::default()).is_err());
     assert!(text(&came, &trusting(Trust::All)).contains("chyves:trusted.bargs="));
-    // What stands on another dataset is not removed from there.
+    // A value on another dataset is not removed from there.
     let dropped = text(&came, &Request { drop: true, ..Request::default() });
     assert!(dropped.contains("zfs inherit chyves:bargs tank/chyves/guests\n") && dropped.contains("# note"), "{dropped}");
-    // Defaults of a pool that belongs to another host are another host's.
+    // Defaults of a pool that belongs to another host are foreign too.
     let mut world = testing::world(Vec::new());
     world.roots[0].role = crate::world::Role::Secondary;
     let mut first = world.roots[0].clone();
@@ -125,7 +125,7 @@ fn what_acts_on_the_host_is_disarmed_before_anything_is_mounted() {
     assert!(at("zfs unmount") < at("zfs inherit mountpoint") && at("zfs set setuid=off") < at("zfs mount"), "{text}");
     assert!(text.contains("disarmed: tank/chyves/guests/web/disk0: property volmode was full: dev here"), "{text}");
     assert!(!text.contains("/etc/cron.d/"), "{text}");
-    // One's own guest is only disarmed, and a file system below a guest is adopted by nobody.
+    // For this host's own guest only the properties are disabled, and a file system below a guest is never adopted.
     guest.foreign = None;
     let own = adopt(&testing::world(Vec::new()), &guest, &[], &Request { tree: tree.clone(), ..Request::default() }).unwrap();
     assert!(!own.script(Os::Linux).contains("chyves:owner"));

@@ -1,6 +1,7 @@
-//! A new guest's settings: what the person gave, else what the image wants, else what its system wants.
+//! A new guest's settings: what the user specified, else what the image requires, else the recommendation for the operating
+//! system.
 //!
-//! All of them are stored on the guest, so that `get` shows them and none changes when an image or this table does.
+//! All of them are stored on the guest, so that `get` shows them and none changes when the image or this table changes.
 
 use super::Request;
 use crate::error::Result;
@@ -13,10 +14,10 @@ use crate::value::Size;
 use crate::world::{HostFacts, Image};
 use crate::zfs::args::Pair;
 
-/// The settings, each once. What is odd about them is added to `notes`.
+/// The settings, each key once. Remarks about them are added to `notes`.
 ///
 /// # Errors
-/// The person gave one that is wrong.
+/// A setting that the user specified is invalid.
 pub(super) fn settings(
     request: &Request,
     image: Option<&Image>,
@@ -51,7 +52,7 @@ pub(super) fn settings(
             )),
         }
     }
-    // What was given has the last word; its place in the order is that of what it replaces.
+    // A user's setting replaces the recommended one in its position.
     let mut rest = Vec::new();
     for pair in given {
         match all.iter_mut().find(|(k, _)| *k == pair.0) {
@@ -83,14 +84,15 @@ pub(super) fn settings(
     Ok(all)
 }
 
-/// Adds a setting unless its key is there.
+/// Adds a setting unless its key is set already.
 fn prefer(all: &mut Vec<Pair>, pair: Pair) {
     if !all.iter().any(|(k, _)| *k == pair.0) {
         all.push(pair);
     }
 }
 
-/// Whether a setting is about a device that the guest has, or about none: one of a device that it has not would give it one.
+/// Whether a setting belongs to a device that the guest has, or to no device. A setting of an absent device would create
+/// that device.
 fn is_there(key: &str, request: &Request, has_disk: bool) -> bool {
     let number = |family: &str| key.strip_prefix(family).and_then(|rest| rest.split_once('.')).and_then(|(n, _)| n.parse::<u16>().ok());
     match (number("disk"), number("net")) {
@@ -100,7 +102,7 @@ fn is_there(key: &str, request: &Request, has_disk: bool) -> bool {
     }
 }
 
-/// Whoever says what cloud-init is to do wants it done.
+/// Setting any cloud-init option enables cloud-init.
 fn asks_for_cloud_init(request: &Request, given: &[Pair]) -> bool {
     let says = given.iter().any(|(k, _)| k.starts_with("ci.")) || !request.texts.is_empty();
     says && !given.iter().any(|(k, _)| k == keys::CI_ENABLED)

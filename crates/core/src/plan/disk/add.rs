@@ -1,4 +1,4 @@
-//! A disk more.
+//! Adds a disk.
 
 use super::{Amendment, Plan, changeable, file, free, kept_serial, renumbered, typed, volume};
 use crate::action::Action;
@@ -10,47 +10,47 @@ use crate::value::{FilePath, Size};
 use crate::world::{DiskFile, DiskFormat, Trashed, TrashedDisk, World};
 use crate::zfs::args::Pair;
 
-/// What is wanted.
+/// The request of a new disk.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// Its number [default: the next one].
     pub number: Option<u16>,
-    /// Where it comes from.
+    /// The source of its content.
     pub origin: Origin,
-    /// Its size, where it does not follow from where it comes from.
+    /// Its size, unless that follows from the source.
     pub size: Option<Size>,
-    /// What it is, where not what suits the host's ZFS.
+    /// File or volume [default: chosen by the host's ZFS].
     pub kind: Option<DiskKind>,
-    /// Whether the pool reserves its whole size.
+    /// Whether space is reserved in the pool for its whole size.
     pub reserved: bool,
-    /// The size of a volume's blocks.
+    /// The block size of a volume.
     pub block: Option<Size>,
-    /// Its settings as they were typed, the keys with or without the disk's name.
+    /// Its settings as typed, the keys with or without `diskN.`.
     pub set: Vec<Pair>,
 }
 
-/// Where a new disk comes from.
+/// The source of a new disk's content.
 #[derive(Debug, Clone)]
 pub enum Origin {
     /// It is empty.
     Empty,
-    /// It gets the content of a file.
+    /// It gets a copy of the content of a file.
     File(DiskFile),
-    /// It is that file, volume or device itself.
+    /// It is this existing file, volume or device itself.
     Attached(DiskFile),
-    /// It was taken from a guest; with the GUID of its dataset.
+    /// It is restored from the trash; with the GUID of its dataset.
     Trash(Trashed, u64),
 }
 
-/// The blocks that sizes of volumes are rounded up to where none were asked for: as large as those that ZFS takes by
-/// itself, in every version.
+/// The block size that sizes of volumes are rounded up to by default. It is not smaller than the default of any ZFS version.
 const BLOCK: Size = Size::bytes(16 << 10);
 
-/// Plans a disk more. For a number that no disk had before the world must hold the trash; for an attached one, all guests.
+/// Plans to add a disk. For a number that no disk had before, the world must hold the trash; for an attached disk, all
+/// guests.
 ///
 /// # Errors
-/// The number is taken, a value is wrong, the file does not fit, the host has no volumes, or another guest has what is to
-/// be attached.
+/// The number is taken, a value is invalid, the file does not fit, the host has no volumes, or another guest uses the file
+/// or device to attach.
 pub fn add(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
     changeable(guest)?;
     let number = number(world, guest, request);
@@ -81,12 +81,12 @@ pub fn add(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
     Ok(plan)
 }
 
-/// The number that the new disk will have: the one that was chosen, or the next.
+/// The number of the new disk: the chosen one, or the next one.
 pub fn number(world: &World, guest: &Guest, request: &Request) -> u16 {
     request.number.unwrap_or_else(|| next(world, guest, &request.origin))
 }
 
-/// The next number: never one that a removed disk had, because a guest would take the new one for that.
+/// The next number. It is never one of a removed disk, because the guest would take the new disk for the removed one.
 fn next(world: &World, guest: &Guest, origin: &Origin) -> u16 {
     let there = guest.settings.numbers("disk");
     if let Origin::Trash(Trashed { disk: Some(disk), .. }, _) = origin
@@ -121,7 +121,7 @@ impl Wish<'_> {
         }
     }
 
-    /// A disk of chyves' own, empty or with the content of a file.
+    /// A new disk of chyves, empty or with the content of a file.
     fn made(&self, size: Size, from: Option<&DiskFile>) -> Result<Plan> {
         let Self { world, guest, request, number } = *self;
         let has_volumes = world.host.dialect.has_volumes();
@@ -181,7 +181,7 @@ impl Wish<'_> {
         Ok(())
     }
 
-    /// Nothing of chyves' own: what stands elsewhere is only used.
+    /// Attaches a file or device that chyves does not manage; it is only used.
     fn attached(&self, there: &DiskFile) -> Result<Plan> {
         let Self { world, guest, request, number } = *self;
         if request.kind.is_some() || request.size.is_some() {
@@ -218,7 +218,7 @@ impl Wish<'_> {
         Ok(plan)
     }
 
-    /// What was removed comes back with its settings.
+    /// Restores a removed disk with its settings.
     fn brought_back(&self, trashed: &Trashed, guid: u64) -> Result<Plan> {
         let Self { world, guest, request, number } = *self;
         let disk = trashed.disk.as_ref().ok_or_else(|| {
@@ -266,14 +266,14 @@ impl Wish<'_> {
         }
     }
 
-    /// The settings that a disk brings along from the trash.
+    /// The settings that a disk in the trash has recorded.
     fn settings_from(&self, disk: &TrashedDisk) -> Vec<Pair> {
         let mut parts = disk.settings.clone();
         let has = |parts: &[Pair], key: DiskKey| parts.iter().any(|(part, _)| part == key.word());
         if !has(&parts, DiskKey::Serial) {
             parts.extend(kept_serial(self.guest, self.number, disk.of, disk.number).map(|s| (DiskKey::Serial.word().to_owned(), s)));
         }
-        // A place that somebody else has by now is not insisted on.
+        // The recorded PCI address is dropped if another device uses it by now.
         let place = |text: &str| text.parse().ok();
         let key = DeviceKey::new(DeviceClass::Disk, self.number.into());
         let taken = |p: PciPlace| super::super::machine::place_to_keep(self.guest, &self.world.host, key, Some(p)).is_err();
@@ -281,7 +281,7 @@ impl Wish<'_> {
         renumbered(&parts, self.number)
     }
 
-    /// Everything else: typed settings, the place, and the steps.
+    /// Adds the typed settings, the PCI address and the steps.
     fn finish(&self, mut plan: Plan, mut set: Vec<Pair>, before: Vec<Action>) -> Result<Plan> {
         let Self { world, guest, request, number } = *self;
         for (key, value) in typed(number, &request.set)? {
@@ -301,7 +301,7 @@ impl Wish<'_> {
     }
 }
 
-/// The blocks of a volume.
+/// The block size of a volume.
 fn block(wanted: Option<Size>) -> Result<Size> {
     let block = wanted.unwrap_or(BLOCK);
     if block.get().is_power_of_two() && (512..=128 << 10).contains(&block.get()) {

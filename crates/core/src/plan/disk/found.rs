@@ -1,4 +1,4 @@
-//! What a guest's disks are, read from the files and volumes themselves: the settings only record what they were meant to be.
+//! The actual state of a guest's disks, as read from the files and volumes; the settings only record the intended state.
 //!
 //! Not here: reading them (chyves-host `observe::disks`).
 
@@ -10,18 +10,18 @@ use std::collections::BTreeMap;
 /// The disks of a guest, by number.
 pub type Disks = BTreeMap<u16, Found>;
 
-/// One disk as it was found.
+/// The state of one disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
     /// It is of the recorded kind and has this size.
     Size(Size),
-    /// There is neither a file nor a volume.
+    /// Neither a file nor a volume exists.
     Missing,
-    /// A disk of the other kind has its name: a volume where a file is recorded, or a file where a volume is.
+    /// A disk of the other kind has its name: a volume although a file is recorded, or the reverse; with its size.
     OtherKind(DiskKind, Size),
-    /// Something has its name that cannot be a disk: what it is.
+    /// An object with its name exists that cannot be a disk; with its description.
     NoDisk(String),
-    /// It could not be read: why.
+    /// The disk could not be read; with the reason.
     Unknown(String),
 }
 
@@ -60,7 +60,7 @@ impl Found {
         }
     }
 
-    /// How the disk differs from what is recorded, in a few words; none where it does not, or where nothing is known.
+    /// A short description of how the disk differs from its record; `None` if it does not differ or is unknown.
     pub fn differs(&self, disk: &DiskSpec) -> Option<String> {
         let recorded = || disk.size.map_or_else(|| "nothing".to_owned(), |s| s.to_string());
         match self {
@@ -75,7 +75,7 @@ impl Found {
         }
     }
 
-    /// The size, where there is a disk.
+    /// The actual size, if there is a disk.
     pub const fn actual(&self) -> Option<Size> {
         match self {
             Self::Size(size) | Self::OtherKind(_, size) => Some(*size),
@@ -93,7 +93,7 @@ const fn noun(kind: DiskKind) -> &'static str {
     }
 }
 
-/// What is known of one disk.
+/// The state of one disk.
 pub fn of(disks: &Disks, number: u16) -> &Found {
     static UNREAD: std::sync::LazyLock<Found> = std::sync::LazyLock::new(|| Found::Unknown("it was not inspected".to_owned()));
     disks.get(&number).unwrap_or(&UNREAD)

@@ -1,4 +1,4 @@
-//! A disk less: it goes to the trash with its settings, and nothing is destroyed.
+//! Removes a disk: it is moved to the trash with its settings, and nothing is destroyed.
 
 use super::{Amendment, Plan, changeable, file, find, renumbered, volume};
 use crate::action::Action;
@@ -11,15 +11,15 @@ use crate::value::Dataset;
 use crate::world::{DiskFormat, Trashed, TrashedDisk, World};
 use crate::zfs::args::Pair;
 
-/// Plans a disk's way into the trash. `guids` are those of [`super::datasets`].
+/// Plans to move a disk to the trash. `guids` are those of [`super::datasets`].
 ///
 /// # Errors
-/// The guest runs, or has no such disk.
+/// The guest is running, or has no such disk.
 pub fn remove(world: &World, guest: &Guest, number: u16, guids: Vec<(String, u64)>, moment: &Moment) -> Result<Plan> {
     away(world, guest, number, guids, moment, false)
 }
 
-/// Plans that a disk is let go whose file is gone: its settings go, and nothing else is touched.
+/// Plans to remove a disk that has no file any more: its settings are removed, and nothing else is changed.
 ///
 /// # Errors
 /// As [`remove`].
@@ -69,7 +69,7 @@ fn away(world: &World, guest: &Guest, number: u16, guids: Vec<(String, u64)>, mo
             plan.push(Action::CreateDataset { dataset: to.clone(), native: of_disks(), own: marks });
             plan.push(Action::Mount { dataset: to.clone() });
             wish.before.push(Action::CopyDisk { from: from.clone(), format: DiskFormat::Raw, to: copy.clone(), size: None });
-            // Last: from here on the copy is the disk.
+            // Last: once this step has run, the copy in the trash is the disk.
             wish.after.push(Action::RemoveFile { path: from, copy });
             plan.steps.extend(wish.steps(world, guest)?);
             plan.push(Action::Unmount { dataset: to.clone() });
@@ -79,12 +79,12 @@ fn away(world: &World, guest: &Guest, number: u16, guids: Vec<(String, u64)>, mo
     Ok(plan)
 }
 
-/// Where the file system of something in the trash will be mounted.
+/// The mount point of a file system in the trash.
 pub(super) fn folder(world: &World, trashed: &Dataset) -> Result<String> {
     Ok(format!("{}/trash/{}", mountpoint(world.root_on(trashed.pool())?)?, trashed.leaf()))
 }
 
-/// What marks a volume in the trash.
+/// The settings that mark a volume in the trash.
 pub(super) fn marks(trashed: &Trashed, disk: &TrashedDisk) -> Vec<Pair> {
     trash::marks(&trashed.deleted, &trashed.name, disk.of, renumbered(&disk.settings, disk.number))
 }

@@ -1,5 +1,6 @@
-//! A disk of another size. A larger one loses nothing, and may grow under the running guest where the hypervisor sees
-//! that; of a smaller one the end is gone. Which of the two it is decides the size that the disk itself has.
+//! Changes a disk's size. Growing loses no data and is possible while the guest runs, if the hypervisor supports it;
+//! shrinking cuts off the end of the disk. Whether a change grows or shrinks is decided by the actual size of the disk, not
+//! by the recorded one.
 
 use super::found::Found;
 use super::{Amendment, Plan, changeable, file, find, typed_size, volume};
@@ -14,17 +15,17 @@ use crate::world::World;
 use std::cmp::Ordering;
 use std::str::FromStr;
 
-/// The size that a disk is to have.
+/// The requested size of a disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NewSize {
-    /// That one.
+    /// Exactly this size.
     Exactly(Size),
-    /// So much more than it has.
+    /// The present size plus this.
     More(Size),
 }
 
 impl NewSize {
-    /// The size of a disk that has `from` now.
+    /// The new size of a disk that has the size `from`.
     fn of(self, from: Size) -> Result<Size> {
         match self {
             Self::Exactly(size) => Ok(size),
@@ -52,10 +53,10 @@ impl FromStr for NewSize {
     }
 }
 
-/// Volumes end at a multiple of their blocks; this is one of every size of blocks.
+/// The size of a volume is a multiple of its block size; this is a multiple of all block sizes.
 const GRAIN: u64 = 128 << 10;
 
-/// How the disk grows under the running machine, if its hypervisor can see that.
+/// How the disk grows in a running VM, if the hypervisor supports that.
 fn live(world: &World, guest: &Guest, disk: &DiskSpec) -> Option<Growth> {
     let runs = matches!(guest.state, RunState::Running | RunState::Paused { .. });
     match (world.host.vmm, disk.bus.as_str(), disk.kind) {
@@ -67,11 +68,11 @@ fn live(world: &World, guest: &Guest, disk: &DiskSpec) -> Option<Growth> {
     }
 }
 
-/// Plans another size for a disk that has the size `found` now. `force` allows a smaller one. `guids` are those of
+/// Plans another size for a disk that has the size `found` now. `force` allows shrinking. `guids` are those of
 /// [`super::datasets`].
 ///
 /// # Errors
-/// There is no such disk, or it is missing; the guest runs; the disk would become smaller without `force`; it is attached.
+/// There is no such disk, or it is missing; the guest is running; the disk would shrink without `force`; or it is attached.
 pub fn resize(
     world: &World,
     guest: &Guest,
@@ -92,7 +93,7 @@ pub fn resize(
             guest.name
         )));
     }
-    // What the settings record may be stale: the disk itself decides what would be lost.
+    // The recorded size may be stale; the actual size decides what would be lost.
     let from = found.size(guest, disk)?;
     let differs = disk.size.filter(|recorded| *recorded != from);
     let mut plan = Plan::default();
@@ -130,13 +131,13 @@ pub fn resize(
     if smaller {
         plan.notes.push(format!("whatever lies behind {to} on disk{number} of {} is lost", guest.name));
     }
-    // A disk that has the size already may still be smaller in the eyes of a running guest.
+    // The disk may have the requested size already although the running guest still sees a smaller one.
     if let Some(by) = live.filter(|by| to != from || *by == Growth::Asked) {
         if by == Growth::Asked && disk.kind == DiskKind::Zvol && to != from {
             plan.push(Action::ResizeVolume { dataset: volume(guest, number), from, to });
         }
         let path = disk_file(guest, guest.folder()?, disk);
-        // The last step: what the guest sees cannot be undone.
+        // The last step, because what the guest has seen cannot be undone.
         wish.after.push(Action::GrowLive {
             guest: guest.name.clone(),
             uuid: guest.uuid,
@@ -151,10 +152,10 @@ pub fn resize(
         return Ok(plan);
     }
     match (disk.kind, to.cmp(&from)) {
-        // Only what is recorded changes.
+        // Only the record changes.
         (_, Ordering::Equal) => {}
         (DiskKind::Zvol, Ordering::Greater) => wish.before.push(Action::ResizeVolume { dataset: volume(guest, number), from, to }),
-        // What cannot be undone is done last.
+        // Steps that cannot be undone are last.
         (DiskKind::Zvol, Ordering::Less) => wish.after.push(Action::ResizeVolume { dataset: volume(guest, number), from, to }),
         (DiskKind::Raw | DiskKind::Attached, Ordering::Greater) => {
             wish.before.push(Action::GrowDisk { path: file(guest.folder()?, number), from, to });

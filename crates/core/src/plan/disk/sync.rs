@@ -1,4 +1,4 @@
-//! `disk sync`: the settings record the size and kind that disks have. The disks themselves are not touched.
+//! `disk sync`: updates the settings to the actual size and kind of disks. The disks themselves are not changed.
 
 use super::found::{self, Disks, Found};
 use super::{Amendment, Plan, changeable, find, typed_size};
@@ -8,10 +8,10 @@ use crate::property::keys::{self, DiskKey};
 use crate::world::World;
 use crate::zfs::args::Pair;
 
-/// Plans that the settings record what the disks are: one disk, or all of them.
+/// Plans to update the record of one disk, or of all.
 ///
 /// # Errors
-/// There is no such disk, or it is missing or can't be read. Of all disks those that are missing are noted.
+/// There is no such disk, or it is missing or cannot be read. With all disks, missing ones only cause a note.
 pub fn sync(world: &World, guest: &Guest, number: Option<u16>, disks: &Disks, guids: Vec<(String, u64)>) -> Result<Plan> {
     changeable(guest)?;
     let spec = guest.spec()?;
@@ -55,7 +55,7 @@ pub fn sync(world: &World, guest: &Guest, number: Option<u16>, disks: &Disks, gu
     Ok(plan)
 }
 
-/// The settings that record what was found of a disk; none where they do already.
+/// The settings that record what was found of a disk; empty if they are correct already.
 fn recorded(guest: &Guest, disk: &DiskSpec, seen: &Found) -> Result<Vec<Pair>> {
     let mut set = Vec::new();
     let size = match seen {

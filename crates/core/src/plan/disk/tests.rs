@@ -140,7 +140,7 @@ fn a_disk_from_a_file_is_at_least_as_large_as_that() {
         text.contains("qemu-img convert -f qcow2 -O raw -S 64k a.qcow2 /tank/chyves/guests/web01/disk1.raw\ntruncate -s 1000448 "),
         "{text}"
     );
-    // What is run has no such names; the plan states how it differs.
+    // The command that is run has no such names; the plan states the difference.
     assert!(text.contains("qemu-img runs confined, without backing files, and gets both as NBD connections, not by name\n"), "{text}");
     r.size = Some(Size::bytes(512));
     assert_eq!(add::add(&world, &g, &r).unwrap_err().code, Kind::Usage);
@@ -172,7 +172,7 @@ fn what_is_attached_is_attached_once_and_never_chyves_own() {
     for own in ["/dev/zvol/tank/chyves/guests/db/disk0", "/tank/chyves/guests/db/disk0.raw"] {
         assert_eq!(attach(own).unwrap_err().code, Kind::Usage, "{own}");
     }
-    // The same letters are not the same folder.
+    // A common prefix of the letters does not make it the same folder.
     assert!(attach("/tank/chyves2/a.img").is_ok());
 }
 
@@ -267,7 +267,7 @@ fn a_disk_comes_back_as_it_was() {
     let mut world = testing::world(vec![g.clone()]);
     let lost = trashed(&g, 1, &[("kind", "raw"), ("size", "8G"), ("pci", "4:0")]);
     world.trash = vec![lost.clone()];
-    // A new disk does not take its number, for its serial number follows from that.
+    // A new disk does not get its number, because the serial number is derived from the number.
     let mut r = request(Origin::Empty);
     r.size = Some(Size::mib(1));
     assert_eq!(add::number(&world, &g, &r), 2);
@@ -461,7 +461,7 @@ fn a_guest_that_runs_sees_its_disk_grow_after_everything_else_is_done() {
         assert_eq!(step.undo(), crate::action::Undo::Impossible);
         assert_eq!(step.commands(Os::FreeBsd).iter().map(ToString::to_string).collect::<String>(), last);
     }
-    // QEMU takes a volume for larger only when it is.
+    // QEMU accepts the new size only after the volume has grown.
     let text = grow(&open_zfs(Vec::new()), &zvol, 1).script(Os::Linux);
     let (volume, asked) = (text.find("zfs set volsize=").unwrap(), text.find("of the running web01").unwrap());
     assert!(volume < asked, "{text}");
@@ -486,14 +486,14 @@ fn the_size_of_the_disk_itself_decides_what_is_smaller() {
             let text = script(to(256, true));
             assert!(text.contains("although 128M is recorded") && text.contains("from 512M to 256M"), "{text}");
         }
-        // The size that it has is recorded, and nothing is done to it.
+        // The actual size is recorded, and the disk is not changed.
         let plan = to(512, false).unwrap();
         let touched = |a: &crate::action::Action| {
             use crate::action::Action::{GrowDisk, ResizeVolume, ShrinkDisk};
             matches!(a, GrowDisk { .. } | ShrinkDisk { .. } | ResizeVolume { .. })
         };
         assert!(!plan.steps.iter().any(touched) && plan.script(Os::Linux).contains("disk1.size=512M"), "{plan:?}");
-        // What is undone is what was there.
+        // The undo restores the former values.
         let plan = to(1024, false).unwrap();
         let undone: Vec<String> = plan.steps.iter().map(|s| format!("{:?}", s.undo())).collect();
         assert!(undone.iter().all(|u| !u.contains("Size(134217728)")), "{undone:?}");

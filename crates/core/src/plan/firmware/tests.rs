@@ -6,7 +6,7 @@ use crate::os::state::{FileKind, FileSeen};
 use crate::plan::testing;
 use crate::world::Template;
 
-/// A world with firmware in it: `split` with a template, `bare` without.
+/// A world with two firmware images: `split` with a template, `bare` without.
 fn with_firmware(guest: &Guest, host: HostFacts) -> World {
     let mut world = testing::world(vec![guest.clone()]);
     world.host = host;
@@ -35,7 +35,7 @@ fn started(firmware: &str, host: HostFacts) -> String {
     start(&with_firmware(&g, host), &g, &Request::default()).unwrap().script(os)
 }
 
-/// The packages' files, as long as these.
+/// The host's packaged firmware files with these sizes.
 fn looked_at(mut host: HostFacts, code: u64, vars: u64) -> HostFacts {
     let (code_path, vars_path) = host.uefi.clone().unwrap();
     for (path, size) in [(code_path, code), (vars_path, vars)] {
@@ -95,7 +95,7 @@ fn firmware_that_is_not_there_is_told_before_the_start_and_before_a_reboot() {
     }
     let g = guest(&[("uefi_firmware", "splt")]);
     assert!(start(&with_firmware(&g, testing::freebsd()), &g, &Request::default()).unwrap_err().hints[0].contains("`split`"));
-    // Who boots in another way does not care.
+    // A guest that does not boot by UEFI firmware is not affected.
     let g = guest(&[("uefi_firmware", "splt"), ("loader", "bios")]);
     assert!(start(&testing::world(vec![g.clone()]), &g, &Request::default()).is_ok());
 }

@@ -1,4 +1,4 @@
-//! All bridges and the NICs of running guests: where they differ from the design, and making them what they are to be.
+//! `network apply`: finds where bridges and the NICs of running guests differ from the design, and corrects them.
 //!
 //! Not here: changing the design ([`super::bridge`]).
 
@@ -15,10 +15,10 @@ use crate::value::IfName;
 use crate::world::World;
 use std::collections::BTreeSet;
 
-/// Plans to make bridges what they are to be, all of them or those that are named; also the NICs of running guests.
+/// Plans to bring all bridges, or the named ones, in line with the design; also the NICs of running guests.
 ///
 /// # Errors
-/// What can't be had; nothing is done then.
+/// Something cannot be corrected; then nothing is changed.
 pub fn apply(world: &World, facts: &Facts, only: &[IfName]) -> Result<Planned> {
     let mut planned = Planned::default();
     let mut intents = Vec::new();
@@ -45,7 +45,7 @@ pub fn apply(world: &World, facts: &Facts, only: &[IfName]) -> Result<Planned> {
     }
     let ends: Vec<Action> =
         unwanted(facts).filter(|(name, _)| only.is_empty() || only.contains(name)).flat_map(|(_, steps)| steps).collect();
-    // Several bridges ask for the same module.
+    // Several bridges may require the same module.
     let mut modules = BTreeSet::new();
     intents.retain(|i| !matches!(i, Intent::LoadModule { module } if !modules.insert(module.clone())));
     if intents.is_empty() && ends.is_empty() && services == attach::Attached::default() {
@@ -65,14 +65,14 @@ pub fn apply(world: &World, facts: &Facts, only: &[IfName]) -> Result<Planned> {
     Ok(planned)
 }
 
-/// What runs for bridges, or lies there of it, and their settings do not want any more.
+/// Services and files of bridges that the settings no longer require.
 fn unwanted(facts: &Facts) -> impl Iterator<Item = (IfName, Vec<Action>)> + '_ {
     let named = facts.actual.services.keys().filter_map(|name| name.parse::<IfName>().ok());
     named.map(|name| (name.clone(), nat::end(&facts.actual, &name, facts.design.get(&name)))).filter(|(_, steps)| !steps.is_empty())
 }
 
-/// The differences of all bridges and of all NICs of running guests. A bridge that is not there and that no running
-/// guest is on is none: a start makes it.
+/// The differences of all bridges and of all NICs of running guests. A bridge that does not exist and that no running guest
+/// uses is not a difference, because a start creates it.
 pub fn differences(world: &World, facts: &Facts) -> Vec<Difference> {
     let room = Room { mark: APPLIED, ..facts.room(&world.host) };
     let waiting: Vec<&IfName> = waiting(world, facts).into_iter().map(|s| &s.name).collect();
@@ -93,13 +93,13 @@ pub fn differences(world: &World, facts: &Facts) -> Vec<Difference> {
     all.extend(nics(&room, world));
     let no_way_out = |spec: &BridgeSpec| Some(Difference::cant(&spec.name, nat::no_way_out(&facts.actual, spec)?));
     all.extend(facts.design.bridges().filter_map(no_way_out));
-    // What a start makes is none; what a start can't make is one before it is tried.
+    // A start corrects these, so they are not differences; those that a start cannot correct are.
     let cant = |difference: &Difference| matches!(difference.close, Close::Cant(_));
     all.extend(self::waiting(world, facts).into_iter().flat_map(|spec| compare::bridge(&room, spec)).filter(cant));
     all
 }
 
-/// The bridges that are not there, that no running guest is on and that nothing of the host's was lost with.
+/// The bridges that do not exist, that no running guest uses and that held nothing of the host's.
 pub fn waiting<'a>(world: &World, facts: &'a Facts) -> Vec<&'a BridgeSpec> {
     let alive = world.guests.iter().filter(|g| g.state.is_alive()).filter_map(|g| g.spec().ok());
     let used: Vec<IfName> = alive.flat_map(|s| networks(&s, &world.host).collect::<Vec<_>>()).collect();
@@ -115,7 +115,7 @@ fn nics(room: &Room<'_>, world: &World) -> Vec<Difference> {
         for net in spec.nets.iter().filter(|n| backend(n, world.host.vmm) == Backend::Bridge) {
             let (Ok(tap), token) = (attach::tap(guest, net), taps::token(guest.uuid, net.number)) else { continue };
             let object = format!("{} net{}", guest.name, net.number);
-            // A NIC that came to the settings while it runs has none yet.
+            // A NIC that was added to the settings while the guest runs has no tap yet.
             let Some(seen) = room.actual.get(tap.as_str()).filter(|i| i.mark == token) else { continue };
             all.extend(nic(room, &object, &tap, seen, net));
         }

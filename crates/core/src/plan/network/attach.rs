@@ -1,10 +1,10 @@
-//! The NICs of guests that are about to run: bridges as they need them, taps, membership; nothing more, and nothing that
-//! is there already.
+//! The NICs of guests that are about to run: creates the bridges and taps that they need and adds the taps to the bridges.
+//! What exists already is left unchanged.
 //!
-//! * `cable`: a NIC's tap and its place
-//! * `refuse`: why not
+//! * `cable`: a NIC's tap and its bridge membership
+//! * `refuse`: the errors
 //!
-//! Not here: what is done to bridges by themselves ([`super::bridge`]), what goes with a machine ([`super::tidy`]).
+//! Not here: commands that change bridges ([`super::bridge`]), cleaning up after a VM ([`super::tidy`]).
 
 mod cable;
 mod refuse;
@@ -27,32 +27,35 @@ use refuse::{by_hand, nowhere};
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
-/// What is to be done for NICs.
+/// What has to be done for NICs.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Attached {
-    /// What comes before them: rules, and the folders of files.
+    /// Steps before the intents: packet filter rules, and folders for files.
     pub first: Vec<Action>,
-    /// The steps, in order.
+    /// The changes of interfaces, in order.
     pub intents: Vec<Intent>,
-    /// What comes after them: servers that want their bridge to be there.
+    /// Steps after the intents: servers that require their bridge.
     pub last: Vec<Action>,
-    /// What must be so then.
+    /// Conditions to check afterwards.
     pub proofs: Vec<Proof>,
-    /// What is worth a word: a NIC whose cable is out.
+    /// Remarks for the user, such as a NIC with its link down.
     pub notes: Vec<String>,
-    /// What is put into bridges and was there before: a bridge, its new member, and the guest where it is a tap.
+    /// Existing interfaces that are added to existing bridges: the bridge, its new member, and the guest if the member is a
+    /// tap.
     pub joined: Vec<(IfName, IfName, Option<Uuid>)>,
-    /// What commands put into bridges that others made, and may take out again; false where it is taken out.
+    /// Changes that commands make to bridges of others: the bridge, the member, and whether it is added or removed. Only
+    /// such members may be removed later.
     pub put: Vec<(IfName, IfName, bool)>,
-    /// What is to be known of addresses that bridges got from their uplinks: a bridge, and none where they went back.
+    /// Records of addresses that were moved from uplinks to bridges: the bridge and the record; `None` if they were moved
+    /// back.
     pub moved: Vec<(IfName, Option<Moved>)>,
-    /// The guests that will be on nodes of netgraph: a node, the guest and its name.
+    /// Guests that will use netgraph nodes: the node, the guest's UUID and its name.
     pub claims: Vec<(IfName, Uuid, GuestName)>,
 }
 
 impl Attached {
-    /// The steps of a plan, the proof last. What is to be undone with the last guest, and can't be read from the
-    /// interfaces, is written down in the runtime folder first.
+    /// The steps of a plan, the proof last. What has to be undone with the last guest, and cannot be derived from the
+    /// interfaces, is recorded in the runtime folder first.
     pub fn steps(mut self, run_dir: &str) -> Vec<Action> {
         let mut steps = self.first;
         if !self.joined.is_empty() {
@@ -78,7 +81,7 @@ impl Attached {
             steps.push(Action::MakeFolder { path: moved_folder(run_dir).into() });
         }
         for (bridge, moved) in self.moved {
-            // An empty file says that nothing is owed any more.
+            // An empty file states that no addresses have to be moved back.
             let text = moved.and_then(|m| serde_json::to_string(&m).ok()).unwrap_or_default();
             steps.push(Action::WriteFile { path: format!("{}/{bridge}", moved_folder(run_dir)).into(), text });
         }
@@ -87,7 +90,7 @@ impl Attached {
             steps.push(Action::MakeFolder { path: nodes_folder(run_dir).into() });
         }
         steps.extend(self.intents.into_iter().map(Action::Host));
-        // Rolled back before what the guest is on.
+        // Rolled back before the node that the guest uses.
         for (node, guest, name) in self.claims {
             steps.push(Action::WriteFile { path: format!("{}/{node}+{guest}", nodes_folder(run_dir)).into(), text: format!("{name}\n") });
         }
@@ -99,17 +102,18 @@ impl Attached {
     }
 }
 
-/// The folder of what starts put into bridges that were there: a file each.
+/// The folder that records what starts added to existing bridges, one file for each member.
 pub fn joined_folder(run_dir: &str) -> String {
     format!("{run_dir}/network/joined")
 }
 
-/// The folder of what commands put into bridges that others made: a file each, empty where it was taken out again.
+/// The folder that records what commands added to bridges of others, one file for each member; empty if it was removed
+/// again.
 pub fn put_folder(run_dir: &str) -> String {
     format!("{run_dir}/network/put")
 }
 
-/// What intents put into bridges that others made.
+/// What the intents add to, or remove from, bridges of others.
 pub(super) fn put(actual: &Actual, intents: &[Intent]) -> Vec<(IfName, IfName, bool)> {
     let of_others = |bridge: &IfName| actual.get(bridge.as_str()).is_some_and(|b| !crate::network::is_ours(&b.mark));
     let one = |intent: &Intent| match intent {
@@ -119,12 +123,12 @@ pub(super) fn put(actual: &Actual, intents: &[Intent]) -> Vec<(IfName, IfName, b
     intents.iter().filter_map(one).collect()
 }
 
-/// The folder of what bridges got from their uplinks: a file each.
+/// The folder that records the addresses that bridges took over from their uplinks, one file for each bridge.
 pub fn moved_folder(run_dir: &str) -> String {
     format!("{run_dir}/network/moved")
 }
 
-/// The addresses that intents move from uplinks to bridges.
+/// The addresses that the intents move from uplinks to bridges.
 fn moved(intents: &[Intent]) -> Vec<(IfName, Option<Moved>)> {
     let taken = |member: &IfName| {
         intents.iter().find_map(|intent| match intent {
@@ -143,12 +147,12 @@ fn moved(intents: &[Intent]) -> Vec<(IfName, Option<Moved>)> {
     joined.collect()
 }
 
-/// The folder of what is known of nodes of netgraph: a file each.
+/// The folder that records facts about netgraph nodes, one file for each.
 pub fn nodes_folder(run_dir: &str) -> String {
     format!("{run_dir}/network/{}", graph::FOLDER)
 }
 
-/// The tap of a NIC: the one that was chosen, or the one that follows from the guest's identity.
+/// The tap of a NIC: the chosen one, or the one derived from the guest's UUID.
 pub fn tap(guest: &Guest, net: &NetSpec) -> Result<IfName> {
     net.tap.clone().map_or_else(|| tap_name(guest.uuid, net.number), Ok)
 }
@@ -156,7 +160,7 @@ pub fn tap(guest: &Guest, net: &NetSpec) -> Result<IfName> {
 /// Plans the networks of guests.
 ///
 /// # Errors
-/// All that keeps a NIC from its network, unless the NIC may do without.
+/// Everything that keeps a NIC from its network, unless the NIC is optional.
 pub fn attach(host: &HostFacts, facts: &Facts, guests: &[(&Guest, &Spec)]) -> Result<Attached> {
     let room = Room { os: host.os, release: host.release, design: &facts.design, actual: &facts.actual, mark: STARTED };
     let mut work = Work { room, host, bridges: BTreeMap::new(), taps: BTreeSet::new(), done: Attached::default(), made: 0 };
@@ -182,16 +186,16 @@ pub fn attach(host: &HostFacts, facts: &Facts, guests: &[(&Guest, &Spec)]) -> Re
     }
 }
 
-/// What is known of a bridge by now.
+/// The state of a bridge in the plan so far.
 #[derive(Debug, Clone)]
 struct Ready {
-    /// Why NICs can't be attached, if so.
+    /// The reason why NICs cannot be attached, if there is one.
     refused: Option<Problem>,
-    /// What it carries.
+    /// Its MTU.
     mtu: u32,
-    /// Whether it will keep VLANs apart.
+    /// Whether it will filter VLANs.
     filters: bool,
-    /// How many members it has by then.
+    /// The number of members that it will have by then.
     members: usize,
 }
 
@@ -205,7 +209,7 @@ struct Work<'a> {
 }
 
 impl Attached {
-    /// Takes in what brings a bridge's services up.
+    /// Adds the steps that start a bridge's services.
     pub fn bring(&mut self, bringing: Bringing) {
         self.first.extend(bringing.first);
         self.last.extend(bringing.last);
@@ -247,8 +251,8 @@ impl Work<'_> {
         }
     }
 
-    /// A NIC that is at a node of netgraph: one that is configured is made ready, and claimed for the guest. bhyve
-    /// makes the NIC's own end. Of another node the start has been told already whether it is there.
+    /// A NIC on a netgraph node: a designed node is prepared and claimed for the guest. bhyve creates the NIC's own end.
+    /// Whether any other node exists was checked before.
     fn hook(&mut self, guest: &Guest, net: &NetSpec) -> Result<()> {
         let Some(path) = net.netgraph.as_ref().and_then(|text| text.parse::<GraphHook>().ok()).map(|hook| hook.path) else {
             return Ok(());
@@ -279,7 +283,7 @@ impl Work<'_> {
         )
     }
 
-    /// Makes a bridge ready, once.
+    /// Prepares a bridge, once.
     fn bridge(&mut self, name: &IfName, guest: &Guest, nic: &str) -> Result<&Ready> {
         if !self.bridges.contains_key(name) {
             let ready = self.make_ready(name, guest, nic);
@@ -309,7 +313,7 @@ impl Work<'_> {
             match close {
                 Close::By(_) if design.mode == Mode::Manual => {
                     let problem = by_hand(name, &says);
-                    // The whole of it at once, for a person to type.
+                    // The complete list of commands, for the user to type.
                     ready.refused = Some(if spec.netgraph { problem.hint(refuse::by_typing(&self.room, spec)) } else { problem });
                 }
                 Close::By(more) => {
@@ -321,7 +325,7 @@ impl Work<'_> {
                 Close::Cant(problem) => ready.refused = Some(*problem),
             }
             if ready.refused.is_some() {
-                // Nothing half: a bridge that can't be finished is not begun.
+                // If a bridge cannot be completed, none of its steps is planned.
                 return ready;
             }
         }
@@ -354,7 +358,7 @@ impl Work<'_> {
     }
 }
 
-/// What proves that an intent had its effect.
+/// The condition that proves that an intent took effect.
 pub(super) fn proof(intent: &Intent) -> Option<Proof> {
     Some(match intent {
         Intent::Join { bridge, member, .. } => Proof::IsIn { bridge: bridge.clone(), member: member.clone() },

@@ -1,6 +1,6 @@
-//! What bridges are to be: attach, detach, private, default, set, delete.
+//! Commands that change the design of bridges: attach, detach, private, default, set, delete.
 //!
-//! Not here: making all of it so ([`super::apply`]).
+//! Not here: applying the whole design ([`super::apply`]).
 
 use super::{Facts, attach, tidy};
 use crate::error::{Problem, Result};
@@ -23,33 +23,33 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use uuid::Uuid;
 
-/// What a bridge is to become.
+/// The requested change of a bridge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wish {
-    /// It leads out by this interface, or a VLAN of it.
+    /// It gets this uplink, or a VLAN of it.
     Attach {
-        /// The interface.
+        /// The uplink.
         uplink: IfName,
         /// The VLAN.
         vlan: Option<u16>,
-        /// What else is set of it, as it was typed.
+        /// Further settings of the bridge, as typed.
         settings: Vec<Pair>,
     },
-    /// It does so no more.
+    /// It loses its uplink.
     Detach {
-        /// The interface, where it was named.
+        /// The uplink, if the user named it.
         uplink: Option<IfName>,
     },
-    /// It leads nowhere; with what else is set of it, as it was typed.
+    /// It becomes private, without an uplink; with further settings, as typed.
     Private(Vec<Pair>),
-    /// These settings of it change, as they were typed.
+    /// These settings of it change, as typed.
     Set(Vec<Pair>),
-    /// It is gone.
+    /// It is removed.
     Delete,
 }
 
 impl Wish {
-    /// What is set along with it, as it was typed.
+    /// The further settings, as typed.
     fn typed(&self) -> &[Pair] {
         match self {
             Self::Attach { settings, .. } | Self::Private(settings) | Self::Set(settings) => settings,
@@ -57,25 +57,25 @@ impl Wish {
         }
     }
 
-    /// Whether it makes a bridge one of netgraph, so that nodes have to be looked at first.
+    /// Whether this makes the bridge a netgraph bridge, so that nodes have to be read first.
     pub fn is_of_netgraph(&self) -> bool {
         self.typed().iter().any(|(_, value)| value.eq_ignore_ascii_case("netgraph"))
     }
 }
 
-/// What a plan for bridges touches that somebody may depend on.
+/// A plan for bridges, with the interfaces that somebody may depend on.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Planned {
-    /// What is done.
+    /// The plan.
     pub plan: Plan,
-    /// What is touched that carries the default route or the present login.
+    /// Interfaces that it changes and that carry the default route or the present login.
     pub touches: Vec<String>,
 }
 
-/// Plans what becomes of a bridge. `guests` are all of the host's, for who is on it.
+/// Plans a change of a bridge. `guests` are all guests of the host, which determine who uses the bridge.
 ///
 /// # Errors
-/// The design would not hold together, or the host can't have it.
+/// The design would be inconsistent, or the host does not support it.
 pub fn change(world: &World, facts: &Facts, name: &IfName, wish: &Wish) -> Result<Planned> {
     let root = world.primary()?;
     let there = facts.design.find(name.as_str());
@@ -92,7 +92,7 @@ pub fn change(world: &World, facts: &Facts, name: &IfName, wish: &Wish) -> Resul
                 None => clear.push(key(BridgeKey::Vlan)),
             }
             clear.extend([BridgeKey::Private, BridgeKey::Nat].map(key));
-            // A server for hidden guests must not answer a whole network that was not asked.
+            // A DHCP server for guests behind NAT must not start to serve the whole network of an uplink.
             if there.is_some_and(|s| s.nat.is_some()) {
                 clear.push(key(BridgeKey::Dhcp));
             }
@@ -122,9 +122,9 @@ pub fn change(world: &World, facts: &Facts, name: &IfName, wish: &Wish) -> Resul
             clear.extend(BridgeKey::ALL.iter().map(|k| key(*k)));
         }
     }
-    // What this command sets it does not clear, even where the value is there already.
+    // A key that this command sets is not cleared, even if it has that value already.
     clear.retain(|key| !set.iter().any(|(s, _)| s == key));
-    // A new bridge with a name of its own has it written down.
+    // The name of a new bridge is stored if it differs from the default.
     if name.as_str() != format!("bridge{number}") && *wish != Wish::Delete {
         set.push((key(BridgeKey::Name), name.to_string()));
     }
@@ -178,12 +178,12 @@ pub fn change(world: &World, facts: &Facts, name: &IfName, wish: &Wish) -> Resul
     Ok(planned)
 }
 
-/// What is set along with a wish, in its stored form.
+/// The further settings of a change, in their stored form.
 fn typed(wish: &Wish, name: &IfName, number: u16) -> Result<Vec<Pair>> {
     let mut set: Vec<Pair> = Vec::new();
     for (word, value) in wish.typed() {
         let full = if word.starts_with("bridge") && word.contains('.') { word.clone() } else { format!("bridge{number}.{word}") };
-        // Who typed `mtu` of `lan` has not heard of `bridge100.mtu`.
+        // Errors name the key as it was typed: a user who typed `mtu` for `lan` does not know `bridge100.mtu`.
         let named = |mut problem: Problem| {
             if *word != full {
                 problem.message = problem.message.replace(&format!("`{full}`"), &format!("`{word}` of {name}"));
@@ -195,9 +195,9 @@ fn typed(wish: &Wish, name: &IfName, number: u16) -> Result<Vec<Pair>> {
     Ok(set)
 }
 
-/// Whether a bridge has an uplink that can be taken from it: the one that is named, if one is.
+/// Whether a bridge has an uplink that can be removed: the named one, if one is named.
 fn has_uplink(facts: &Facts, name: &IfName, uplink: Option<&IfName>) -> Result<bool> {
-    // One whose settings are wrong was never made by them; taking its uplink away may be the cure.
+    // A bridge with invalid settings was never created from them; removing its uplink may fix them.
     if facts.design.fault(name).is_some() {
         return Ok(true);
     }
@@ -210,7 +210,7 @@ fn has_uplink(facts: &Facts, name: &IfName, uplink: Option<&IfName>) -> Result<b
     Ok(true)
 }
 
-/// Settings after a change.
+/// The settings after a change.
 fn changed(before: &OwnValues, set: &[Pair], clear: &[String]) -> OwnValues {
     let mut after = before.clone();
     after.retain(|k, _| !clear.contains(k));
@@ -220,7 +220,7 @@ fn changed(before: &OwnValues, set: &[Pair], clear: &[String]) -> OwnValues {
     after
 }
 
-/// The change of the settings, where there is one.
+/// The step that changes the settings, if they differ.
 fn write(world: &World, root: &Root, mut set: Vec<Pair>, mut clear: Vec<String>, plan: &mut Plan) {
     set.retain(|(k, v)| root.own.get(k).is_none_or(|o| o.value != *v));
     clear.retain(|k| root.own.contains_key(k));
@@ -229,7 +229,7 @@ fn write(world: &World, root: &Root, mut set: Vec<Pair>, mut clear: Vec<String>,
     }
 }
 
-/// Refuses to take a bridge away from guests.
+/// Refuses to remove a bridge that guests use.
 fn unused(world: &World, facts: &Facts, name: &IfName) -> Result<()> {
     let runs = |g: &Guest| facts.actual.graph.as_ref().and_then(|n| n.claims.get(name.as_str())).is_some_and(|c| c.contains(&g.uuid));
     let on = |g: &&Guest| runs(g) || g.spec().is_ok_and(|s| networks(&s, &world.host).any(|n| n == *name));
@@ -242,7 +242,7 @@ fn unused(world: &World, facts: &Facts, name: &IfName) -> Result<()> {
         .hint(format!("move them first: `chyves network move GUEST BRIDGE`, or all of them: `chyves network {name} migrate BRIDGE`")))
 }
 
-/// Refuses to take the way out from a netgraph bridge whose guests run: what is on its hooks can't be moved meanwhile.
+/// Refuses to remove the uplink of a netgraph bridge while its guests run, because their hooks cannot be moved.
 fn idle(facts: &Facts, spec: &BridgeSpec) -> Result<()> {
     if !spec.netgraph || !facts.actual.claimed(spec.name.as_str(), None) {
         return Ok(());
@@ -254,7 +254,7 @@ fn idle(facts: &Facts, spec: &BridgeSpec) -> Result<()> {
         .hint(format!("or while they run another uplink, `chyves network {name} attach …`, or none, `chyves network {name} private`")))
 }
 
-/// The settings of a bridge's addresses that roll back to its uplink.
+/// The address settings of a bridge that were taken from its uplink and are moved back to it.
 fn given_back(root: &Root, facts: &Facts, name: &IfName, number: u16) -> Vec<String> {
     let moved = facts.actual.to_give_back(name.as_str()).or_else(|| facts.actual.lost(name.as_str()));
     let Some(moved) = moved else { return Vec::new() };
@@ -263,8 +263,8 @@ fn given_back(root: &Root, facts: &Facts, name: &IfName, number: u16) -> Vec<Str
     keys.into_iter().filter(|key| root.own.get(key).is_some_and(|own| goes(&own.value))).collect()
 }
 
-/// Refuses to leave the host without its default route or the present login: a bridge that is to lead nowhere has them by
-/// an address of which nothing tells where it came from.
+/// Refuses to cut off the host: the bridge loses its uplink but has an address with the default route or the present login,
+/// and it is unknown which interface the address came from.
 fn stranded(
     os: Os,
     facts: &Facts,
@@ -288,7 +288,7 @@ fn stranded(
     let problem = Problem::not_now(format!("cannot take {uplink} off {name}: {name} carries {what}"))
         .on(name)
         .because(format!("by {}, and there is no record that {uplink} had that before", all.join(", ")));
-    // Another address of the uplink's own makes it what moved.
+    // The user has to add the address to the uplink afterwards, because chyves has no record that it belongs there.
     let (delete, add) = match os {
         Os::Linux => (format!("ip route delete default dev {name}"), format!("ip address add {} dev {uplink}", all[0])),
         Os::FreeBsd => ("route delete default".to_owned(), format!("ifconfig {uplink} inet {} alias", all[0])),
@@ -303,7 +303,7 @@ fn stranded(
         .hint(format!("then bring the address back to {uplink}: `{add}{}`", route.unwrap_or_default())))
 }
 
-/// What is worth a word to who takes a bridge's way out away: the guests that run on it, and how they get it back.
+/// A note for removing a bridge's uplink: the running guests that lose their connection, and how to restore it.
 fn cut_off(world: &World, facts: &Facts, before: Option<&BridgeSpec>, after: Option<&BridgeSpec>) -> Option<String> {
     let leads_out = |spec: &&BridgeSpec| spec.uplink.is_some() || spec.nat.is_some();
     let before = before.filter(leads_out)?;
@@ -329,7 +329,8 @@ fn cut_off(world: &World, facts: &Facts, before: Option<&BridgeSpec>, after: Opt
     Some(format!("{} {verb} on {name}, which leads to no other network now; `chyves network {name} {back}` restores it", guests.join(", ")))
 }
 
-/// What a bridge loses by its new design: former addresses, and its former way out. What its uplink had goes back there.
+/// What a bridge loses by its new design: former addresses, and its former uplink. Addresses of the uplink are moved back
+/// to it.
 fn leaving(
     facts: &Facts,
     name: &IfName,
@@ -338,7 +339,7 @@ fn leaving(
     attached: &mut attach::Attached,
 ) -> Vec<Intent> {
     if let Some(lost) = facts.actual.lost(name.as_str()).filter(|_| after.is_none_or(|a| a.uplink.is_none())) {
-        // The bridge went with all that it had, and its uplink has it back.
+        // The bridge no longer exists, and its uplink has the addresses again.
         attached.moved.push((name.clone(), None));
         return vec![facts.actual.restoring(&lost.from, &lost, &[])];
     }
@@ -359,7 +360,7 @@ fn leaving(
     let somewhere = |a: &Cidr| actual.interfaces.values().any(|i| i.addresses.contains(a));
     let new: Vec<Cidr> = after.into_iter().flat_map(|a| &a.addresses).filter(|a| !somewhere(a)).copied().collect();
     intents.extend(actual.replacing(name, &gone, &new));
-    // What takes the place of an address that the uplink had is the uplink's afterwards.
+    // An address that replaced one of the uplink's is moved to the uplink afterwards.
     if let (None, false, Some(owed)) = (&back, gone.is_empty(), actual.moved.get(name.as_str())) {
         let addresses = replaced(&owed.addresses, &gone, &new);
         attached.moved.push((name.clone(), Some(Moved { addresses, ..owed.clone() })));
@@ -369,7 +370,7 @@ fn leaving(
     }
     for member in bridge.members.iter().filter(|m| tidy::is_way_out(&facts.actual, Some(before), m)) {
         let Ok(name) = member.parse::<IfName>() else { continue };
-        // A node that somebody else made is left as it is, and so is a member that somebody else put into a bridge.
+        // A node that somebody else created is left unchanged, as are members that somebody else added to a bridge.
         if bridge.kind == IfKind::Netgraph && !is_ours(&bridge.mark) {
             continue;
         }
@@ -381,7 +382,7 @@ fn leaving(
             attached.put.push((before.name.clone(), name.clone(), false));
         }
         intents.push(facts.actual.leave(&before.name, &name));
-        // What chyves made for it goes, by whichever end of a pair it was made.
+        // Interfaces that chyves created for the bridge are removed; a pair may be named by either end.
         let after = facts.actual.after(&intents);
         let other = pair_of(member).and_then(|(_, other)| other.parse().ok());
         let ours = |n: &IfName| after.get(n.as_str()).is_some_and(|i| i.mark == APPLIED || i.mark == STARTED);
@@ -395,7 +396,7 @@ fn leaving(
     intents
 }
 
-/// A default route that goes with an address comes back with another by which its router is reached.
+/// A default route that is lost with an address is restored through another address that reaches its router.
 pub(super) fn keep_routes(intents: &mut [Intent]) {
     let gone: Vec<IpAddr> = intents
         .iter()
@@ -413,7 +414,7 @@ pub(super) fn keep_routes(intents: &mut [Intent]) {
     }
 }
 
-/// A bridge that is no more: its interface goes if chyves made it and nothing is on it.
+/// Removing a bridge: its interface is destroyed if chyves created it and it has no other members.
 fn removal(facts: &Facts, spec: Option<&BridgeSpec>, name: &IfName, plan: &mut Plan) -> Vec<Intent> {
     let Some(bridge) = facts.actual.get(name.as_str()).filter(|i| i.kind.bridges()) else { return Vec::new() };
     if bridge.mark != APPLIED && bridge.mark != STARTED {
@@ -438,14 +439,14 @@ fn removal(facts: &Facts, spec: Option<&BridgeSpec>, name: &IfName, plan: &mut P
     facts.actual.removal(name)
 }
 
-/// What notes call it.
+/// The noun for the interface in notes.
 pub(super) const fn thing(kind: IfKind) -> &'static str {
     if matches!(kind, IfKind::Netgraph) { "the node" } else { "the interface" }
 }
 
-/// The intents that make a bridge what it is to be, and stay so.
+/// The intents that bring a bridge in line with the design permanently.
 pub(super) fn close(room: &Room<'_>, spec: &BridgeSpec, host: &HostFacts) -> Result<Vec<Intent>> {
-    // A bridge of which only a description was written is not made.
+    // A bridge that only has a description is not created.
     if !spec.is_decided() && room.actual.get(spec.name.as_str()).is_none() {
         return Ok(Vec::new());
     }
@@ -480,7 +481,7 @@ pub(super) fn close(room: &Room<'_>, spec: &BridgeSpec, host: &HostFacts) -> Res
     Ok(intents)
 }
 
-/// Plans to make a bridge the one of NICs that name none.
+/// Plans to make a bridge the default for NICs without an explicit bridge.
 ///
 /// # Errors
 /// There is no such bridge.
@@ -498,7 +499,7 @@ pub fn default(world: &World, facts: &Facts, root: &Root, before: &OwnValues, na
     set::defaults(world, root, before, &set::Request { set: vec![(keys::BRIDGE.into(), name.to_string())], unset: Vec::new() })
 }
 
-/// The bridges that a guest's NICs are on, those of netgraph among them.
+/// The bridges that a guest's NICs use, including netgraph bridges.
 pub fn networks<'a>(spec: &'a Spec, host: &HostFacts) -> impl Iterator<Item = IfName> + use<'a> {
     let vmm = host.vmm;
     spec.nets.iter().filter_map(move |net| match backend(net, vmm) {

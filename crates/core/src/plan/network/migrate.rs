@@ -1,4 +1,5 @@
-//! All of one bridge to another: its way out, its guests' NICs, those that run included, and its place as the default.
+//! Moves everything of one bridge to another: its uplink, its guests' NICs including running ones, and its role as the
+//! default bridge.
 
 use super::bridge::{self, Planned};
 use super::{Facts, attach, nics, tidy};
@@ -18,10 +19,10 @@ use crate::vmm::Vmm;
 use crate::world::World;
 use crate::zfs::args::Pair;
 
-/// Plans it. The world holds all guests; `defaults` are the settings that they inherit.
+/// Plans the migration. The world must hold all guests; `defaults` are the settings that they inherit.
 ///
 /// # Errors
-/// There is no such bridge, or the other one can't take its place.
+/// There is no such bridge, or the other one cannot replace it.
 pub fn migrate(world: &World, facts: &Facts, defaults: &OwnValues, from: &IfName, to: &IfName) -> Result<Planned> {
     let root = world.primary()?;
     if facts.design.mode == Mode::Manual {
@@ -46,7 +47,7 @@ pub fn migrate(world: &World, facts: &Facts, defaults: &OwnValues, from: &IfName
     let set: Vec<Pair> = set.into_iter().filter(|(k, v)| root.own.get(k).is_none_or(|o| o.value != *v)).collect();
     let clear: Vec<String> = clear.into_iter().filter(|k| root.own.contains_key(k)).collect();
     planned.plan.push(set::change(world, &root.dataset, &root.own, set, clear));
-    // Whose NICs name none.
+    // The bridge of NICs that name none.
     let usual = defaults.get(keys::BRIDGE).map_or("bridge0", |o| o.value.as_str());
     if usual == old.name.as_str() {
         planned.plan.push(set::change(world, &root.guests(), defaults, vec![(keys::BRIDGE.into(), to.to_string())], Vec::new()));
@@ -125,10 +126,10 @@ pub fn migrate(world: &World, facts: &Facts, defaults: &OwnValues, from: &IfName
     Ok(planned)
 }
 
-/// Adds the rest of what a bridge that is removed had to the steps.
+/// Adds the remaining addresses and routes of a removed bridge to the steps.
 fn bring_the_rest(facts: &Facts, new: &Facts, old: &BridgeSpec, to: &IfName, intents: &mut Vec<Intent>) {
     let Some(rest) = the_rest(facts, new, old, to, intents) else { return };
-    // The routes come with the rest, as they were.
+    // The routes are restored with the remaining addresses.
     for intent in intents.iter_mut() {
         if let Intent::AddAddress { interface, router, .. } = intent
             && interface == to
@@ -139,8 +140,8 @@ fn bring_the_rest(facts: &Facts, new: &Facts, old: &BridgeSpec, to: &IfName, int
     intents.push(rest);
 }
 
-/// The step that brings every address of a bridge which is removed to the new one, those among them that no setting names,
-/// with all routes that went by them.
+/// The step that moves every remaining address of a removed bridge to the new one, including those that no setting names,
+/// with all routes through them.
 fn the_rest(facts: &Facts, new: &Facts, old: &BridgeSpec, to: &IfName, intents: &[Intent]) -> Option<Intent> {
     let was = facts.actual.get(old.name.as_str()).filter(|_| new.actual.get(old.name.as_str()).is_none())?;
     let mut before = new.actual.get(to.as_str()).map(Interface::assigned).unwrap_or_default();
@@ -163,7 +164,7 @@ fn the_rest(facts: &Facts, new: &Facts, old: &BridgeSpec, to: &IfName, intents: 
     })
 }
 
-/// What the NICs of a guest say that are on a netgraph bridge which goes.
+/// The changed settings of a guest's NICs on a removed netgraph bridge.
 fn hooks(spec: &Spec, vmm: Vmm, old: &BridgeSpec, to: &IfName) -> Vec<Pair> {
     let mut pairs = Vec::new();
     for net in spec.nets.iter().filter(|n| old.netgraph && backend(n, vmm) == Backend::Netgraph) {
@@ -175,12 +176,12 @@ fn hooks(spec: &Spec, vmm: Vmm, old: &BridgeSpec, to: &IfName) -> Vec<Pair> {
     pairs
 }
 
-/// Whether it is a node that somebody else made, which is left as it is.
+/// Whether it is a node that somebody else created, which is left unchanged.
 fn stays_as_it_is(there: Option<&Interface>) -> bool {
     there.is_some_and(|b| b.kind == IfKind::Netgraph && !is_ours(&b.mark))
 }
 
-/// Refuses what can't take the other's NICs.
+/// Refuses a target bridge that cannot accept the NICs.
 fn alike(facts: &Facts, old: &BridgeSpec, to: &IfName) -> Result<()> {
     if let Some(new) = facts.design.get(to).filter(|new| new.is_decided() && new.netgraph != old.netgraph) {
         let word = |spec: &BridgeSpec| if spec.netgraph { "a netgraph bridge" } else { "a bridge" };
@@ -200,7 +201,7 @@ fn alike(facts: &Facts, old: &BridgeSpec, to: &IfName) -> Result<()> {
     Ok(())
 }
 
-/// What the settings become: the old bridge's are the new one's where that has none of its own.
+/// The settings after the migration: the old bridge's settings are copied to the new one unless it has its own.
 fn settings(design: &Design, old: &BridgeSpec, to: &IfName) -> (Vec<Pair>, Vec<String>) {
     let there = design.get(to);
     let number = there.map_or_else(|| design.number_for(to), |s| s.number);

@@ -2,12 +2,12 @@
 //!
 //! * [`apply`]: all of it made so, and where it is not
 //! * [`attach`]: the NICs of guests that are about to run
-//! * [`bridge`]: what bridges are to be
-//! * [`nics`]: NICs that guests gain, lose, or that move to another bridge
-//! * [`migrate`]: all of one bridge to another
-//! * [`tidy`]: what goes with a machine
+//! * [`bridge`]: commands that change the design of bridges
+//! * [`nics`]: adding, removing and moving NICs of guests
+//! * [`migrate`]: moving everything of one bridge to another
+//! * [`tidy`]: cleaning up after a VM
 //!
-//! Not here: what differs (`network::compare`), how the system is told (`os`).
+//! Not here: comparing design and host (`network::compare`), the commands of the operating system (`os`).
 
 pub mod apply;
 pub mod attach;
@@ -20,25 +20,25 @@ use crate::error::Result;
 use crate::network::{Actual, Design, STARTED, compare::Room};
 use crate::world::{HostFacts, World};
 
-/// What is known of the host's networks.
+/// The design and the state of the host's networks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Facts {
-    /// What is wanted.
+    /// The desired configuration.
     pub design: Design,
-    /// What is there.
+    /// The actual state.
     pub actual: Actual,
 }
 
 impl Facts {
-    /// The design of the world's primary pool, beside what was seen.
+    /// The design from the world's primary pool, with the state that was read.
     ///
     /// # Errors
-    /// A stored setting is wrong, or no pool is primary.
+    /// A stored setting is invalid, or no pool is primary.
     pub fn of(world: &World, actual: Actual) -> Result<Self> {
         Ok(Self { design: Design::read(&world.primary()?.own)?, actual })
     }
 
-    /// Whether an uplink with addresses is to join its bridge, so that the routes by it must be known.
+    /// Whether an uplink with addresses is going to join its bridge, so that the routes through it must be known.
     pub fn moves_addresses(&self) -> bool {
         self.design.bridges().any(|spec| {
             let uplink = spec.uplink.as_ref().and_then(|u| self.actual.get(u.as_str()));

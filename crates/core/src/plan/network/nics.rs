@@ -1,4 +1,4 @@
-//! NICs that guests gain, lose, or that move to another bridge, also while the guest runs.
+//! Adds, removes, changes and moves NICs of guests, also while the guest runs.
 
 use super::{Facts, attach};
 use crate::action::Action;
@@ -18,10 +18,10 @@ use crate::vmm::Vmm;
 use crate::world::World;
 use crate::zfs::args::Pair;
 
-/// Where a new NIC leads.
+/// What a new NIC is connected to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum What {
-    /// A tap on a bridge; both may be left open.
+    /// A tap on a bridge; both may be left to chyves.
     Tap {
         /// The tap.
         tap: Option<IfName>,
@@ -32,14 +32,14 @@ pub enum What {
     Vale(String),
     /// A netgraph node, or a hook of one.
     Netgraph(String),
-    /// A network of the hypervisor's own.
+    /// The hypervisor's built-in user network.
     User,
 }
 
-/// Plans a NIC more. For a MAC that was chosen the world must hold all guests.
+/// Plans to add a NIC. For an explicit MAC address the world must hold all guests.
 ///
 /// # Errors
-/// A value is wrong, an address or a tap is another guest's, or there is no room for one more.
+/// A value is invalid, an address or a tap is used by another guest, or the maximum number of NICs is reached.
 pub fn add(world: &World, guest: &Guest, what: &What, settings: &[Pair]) -> Result<(Plan, u16)> {
     changeable(guest)?;
     let number = guest.settings.numbers("net").into_iter().max().map_or(0, |n| n + 1);
@@ -97,7 +97,7 @@ pub fn add(world: &World, guest: &Guest, what: &What, settings: &[Pair]) -> Resu
     Ok((plan, number))
 }
 
-/// Plans a NIC less.
+/// Plans to remove a NIC.
 ///
 /// # Errors
 /// The guest has no such NIC.
@@ -113,10 +113,10 @@ pub fn remove(world: &World, guest: &Guest, word: &str) -> Result<(Plan, u16)> {
     Ok((plan, number))
 }
 
-/// Plans a change of a NIC's settings, the keys with or without the NIC's name.
+/// Plans a change of a NIC's settings, the keys with or without `netN.`.
 ///
 /// # Errors
-/// A value is wrong, or an address is another NIC's.
+/// A value is invalid, or an address is used by another NIC.
 pub fn change(world: &World, guest: &Guest, number: u16, settings: &[Pair]) -> Result<Plan> {
     changeable(guest)?;
     let pairs: Vec<Pair> = settings.iter().map(|(k, v)| (full(number, k), v.clone())).collect();
@@ -124,10 +124,10 @@ pub fn change(world: &World, guest: &Guest, number: u16, settings: &[Pair]) -> R
     set::guest(world, guest, &set::Request { set: pairs, unset: Vec::new() })
 }
 
-/// Plans the move of a NIC to another bridge: of a running guest's at once.
+/// Plans to move a NIC to another bridge; a running guest's NIC is moved immediately.
 ///
 /// # Errors
-/// There is no such NIC or bridge, or the bridge can't be had.
+/// There is no such NIC or bridge, or the bridge cannot be created.
 pub fn relocate(world: &World, facts: &Facts, guest: &Guest, word: Option<&str>, bridge: &IfName) -> Result<(Plan, u16)> {
     changeable(guest)?;
     let number = find(guest, word)?;
@@ -170,7 +170,8 @@ pub fn relocate(world: &World, facts: &Facts, guest: &Guest, word: Option<&str>,
     Ok((plan, number))
 }
 
-/// The settings of a NIC that is to be on a hook of a netgraph bridge. bhyve opens hooks when it starts.
+/// The settings of a NIC that is moved to a hook of a netgraph bridge. bhyve opens hooks when it starts, so this takes
+/// effect at the next start.
 fn to_node(world: &World, guest: &Guest, net: &NetSpec, node: &IfName) -> Result<Plan> {
     freebsd(world, "netgraph nodes")?;
     let key = |part| keys::net(net.number, part);
@@ -245,10 +246,10 @@ fn live(world: &World, facts: &Facts, guest: &Guest, net: &NetSpec, target: &IfN
     Ok(done)
 }
 
-/// The NIC that a word means: its name, its tap, its port; where none is given, the only one.
+/// The NIC that `word` names by its name, its tap or its port; without a word, the only NIC.
 ///
 /// # Errors
-/// None, or several.
+/// No NIC matches, or several do.
 pub fn find(guest: &Guest, word: Option<&str>) -> Result<u16> {
     let numbers = guest.settings.numbers("net");
     let known = || numbers.iter().map(|n| format!("net{n}")).collect::<Vec<_>>().join(", ");
@@ -273,7 +274,7 @@ pub fn find(guest: &Guest, word: Option<&str>) -> Result<u16> {
     })
 }
 
-/// Makes sure that no other NIC of the guests that were looked at has an address.
+/// Checks that no other NIC of these guests has a MAC address.
 ///
 /// # Errors
 /// One has.
@@ -310,7 +311,7 @@ fn freebsd(world: &World, what: &str) -> Result<()> {
     }
 }
 
-/// A number in a name of the kernel's own must be one that it gives.
+/// Refuses an interface name with a unit number that the kernel would not assign.
 fn unit(name: &IfName) -> Result<()> {
     let digits = name.as_str().trim_start_matches(|c: char| !c.is_ascii_digit());
     let kernel = ["tap", "bridge", "vlan", "epair"].iter().any(|k| name.as_str().strip_prefix(k) == Some(digits));
@@ -327,7 +328,7 @@ fn full(number: u16, typed: &str) -> String {
     if typed.starts_with("net") && typed.contains('.') { typed.to_owned() } else { format!("net{number}.{typed}") }
 }
 
-/// Keys and values in their stored form; an address must be nobody else's.
+/// Keys and values in their stored form; a MAC address must be unique.
 fn checked(world: &World, guest: &Guest, pairs: &[Pair]) -> Result<Vec<Pair>> {
     let mut all = Vec::new();
     for (key, value) in pairs {

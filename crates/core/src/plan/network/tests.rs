@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 mod netgraph;
 
-/// A host of that system with two NICs, and what else is given.
+/// A host of that operating system with two NICs and the additional interfaces.
 fn actual(os: Os, more: &[(&str, Interface)]) -> Actual {
     let text = match os {
         Os::Linux => {
@@ -54,7 +54,7 @@ fn world(os: Os, design: &[(&str, &str)], guests: Vec<Guest>) -> World {
 
 const NIC: &[(&str, &str)] = &[("net0.backend", "bridge")];
 
-/// The script of what a guest's NICs need; or why they can't have it.
+/// The script of what a guest's NICs need, or the error.
 fn start(os: Os, release: (u16, u16), design: &[(&str, &str)], more: &[(&str, Interface)], settings: &[(&str, &str)]) -> String {
     let guest = testing::guest("web01", settings);
     let mut world = world(os, design, vec![guest.clone()]);
@@ -81,10 +81,10 @@ fn a_pair_that_is_named_as_an_uplink_is_made() {
     let design = &[("bridge0.uplink", "epair3a"), ("bridge0.mtu", "9000")];
     insta::assert_snapshot!("pair_linux", start(Os::Linux, (6, 1), design, &[], NIC));
     insta::assert_snapshot!("pair_freebsd", start(Os::FreeBsd, (14, 3), design, &[], NIC));
-    // Its other end is there: this one was given to a jail.
+    // Only one end of the pair is here: the other one was moved to a jail.
     let refused = start(Os::FreeBsd, (14, 3), design, &[("epair3b", Interface::new(IfKind::Pair))], NIC);
     assert!(refused.contains("`epair3a` is not there"), "{refused}");
-    // What a start made goes when both ends are free, and not while one is elsewhere.
+    // A pair that a start created is removed when both ends are free, and kept while one is elsewhere.
     let end = |mark: &str| Interface { mark: mark.into(), ..Interface::new(IfKind::Pair) };
     let gone = |more: &[(&str, Interface)]| {
         let facts = facts(Os::FreeBsd, design, more);
@@ -119,7 +119,7 @@ fn each_release_of_freebsd_has_its_command_lines() {
         ("net2.bridge", "bridge2"),
     ];
     let of = |release| start(Os::FreeBsd, release, design, &[("em7", em7())], nics);
-    // Before 15.0 a member may have addresses, and bridges keep no VLANs apart; the commands are the same.
+    // Before 15.0 a member may have addresses, and bridges do not filter VLANs; the commands are the same.
     assert_eq!(of((13, 5)), of((14, 3)));
     assert_eq!(of((14, 3)), of((15, 0)));
     insta::assert_snapshot!("releases", of((15, 0)));
@@ -150,7 +150,7 @@ fn each_release_of_freebsd_has_its_command_lines() {
 fn a_start_leaves_what_is_there() {
     let bridge = bridge_of(&["em0"]);
     let text = start(Os::Linux, (6, 1), &[("bridge0.uplink", "em0")], &[("bridge0", bridge)], NIC);
-    // em0 stands in the members, but says nothing of it itself here: joined once more would be an error of the kernel.
+    // em0 is listed as a member of the bridge; adding it again would be an error of the kernel.
     assert!(!text.contains("type bridge"), "{text}");
     assert!(text.contains("/run/chyves/network/joined/bridge0+em0"), "{text}");
     let plain = start(Os::Linux, (6, 1), &[], &[("bridge0", bridge_of(&[]))], NIC);
@@ -171,7 +171,7 @@ fn a_vlan_of_a_nic_needs_a_bridge_that_filters() {
     assert!(refused.contains("those of 15.0 can"), "{refused}");
 }
 
-/// The design, interfaces besides the usual ones, the guest's settings, and why not.
+/// The design, interfaces besides the usual ones, the guest's settings, and the expected error.
 type Case<'a> = (&'a [(&'a str, &'a str)], Vec<(&'a str, Interface)>, &'a [(&'a str, &'a str)], &'a str);
 
 #[test]
@@ -296,14 +296,14 @@ fn what_a_machine_leaves_goes_and_nothing_else() {
         shown(mine, &both),
         [format!("remove the tap chv1 of {}", taps::token(mine, 0)), "remove bridge0, which chyves created and nothing uses".to_owned()]
     );
-    // web2 is on it too; a tap that nothing marks is somebody's; one that stays by command stays.
+    // web2 uses it too; a tap without a mark belongs to somebody else; a bridge that a command created permanently is kept.
     let shared = [started("bridge0"), em5, ("chv1", tap(mine, "bridge0")), ("chv2", tap(other, "bridge0"))];
     assert_eq!(shown(mine, &shared).len(), 1);
     let stranger = ("tap9", Interface { bridge: Some("bridge2".into()), ..Interface::new(IfKind::Tap) });
     assert!(shown(mine, &[started("bridge2"), stranger]).is_empty());
     let applied = ("bridge2", Interface { mark: APPLIED.into(), ..Interface::new(IfKind::Bridge) });
     assert!(shown(mine, &[applied]).is_empty());
-    // What a start put into a bridge that was there leaves with the last guest, and not before.
+    // A member that a start added to an existing bridge is removed with the last guest, and not before.
     let found = ("bridge2", Interface::new(IfKind::Bridge));
     let inside = ("em5", Interface { bridge: Some("bridge2".into()), ..Interface::new(IfKind::Physical) });
     for (others, left) in [(vec![], true), (vec![("chv2", tap(other, "bridge2"))], false)] {
@@ -417,7 +417,7 @@ fn a_start_brings_up_what_its_bridge_wants_beside_interfaces() {
     let at = |what: &str| text.find(what).unwrap_or_else(|| panic!("{what}: {text}"));
     assert!(at("nft -f") < at("ip address add 10.9.0.1/24") && at("ip address add 10.9.0.1/24") < at("dnsmasq --conf-file"));
     assert!(at("dnsmasq --conf-file") < at("the rules of bridge0 are loaded"), "proved last: {text}");
-    // FreeBSD's packet filter is the administrator's; the server is not.
+    // On FreeBSD the packet filter is left to the administrator; the DHCP server is not.
     let text = start(Os::FreeBsd, (14, 3), design, &[], NIC);
     assert!(!text.contains("rules") && text.contains("dnsmasq --conf-file"), "{text}");
     let by_hand = [&[("network_design_mode", "manual")][..], design].concat();

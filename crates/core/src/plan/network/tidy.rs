@@ -1,5 +1,5 @@
-//! What goes with a machine: its taps, and the bridges and VLANs that a start made and that nothing is on any more. What
-//! chyves did not create, or made to stay, is left.
+//! Removes what a VM leaves in the network: its taps, and the bridges and VLANs that a start created and that nothing uses
+//! any more. Interfaces that chyves did not create, or that a command created permanently, are kept.
 
 use crate::network::{Actual, BridgeSpec, Design, IfKind, Interface, STARTED, nat};
 use crate::os::{Intent, taps};
@@ -7,19 +7,19 @@ use crate::value::IfName;
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
-/// What a start put into a bridge, and was there before.
+/// An existing interface that a start added to an existing bridge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Joined {
     /// The bridge.
     pub bridge: String,
     /// Its member.
     pub member: String,
-    /// The guest, where the member is a tap; none for an uplink.
+    /// The guest if the member is a tap; `None` for an uplink.
     pub guest: Option<Uuid>,
 }
 
-/// Plans to removed what a guest's machine leaves. Without a guest only what no guest is on. `joined` are the uplinks that
-/// starts put into bridges that were there, and taps that were there and that starts put into bridges.
+/// Plans to remove what a guest's VM leaves. Without a guest, only what no guest uses is removed. `joined` are the existing
+/// uplinks and taps that starts added to existing bridges.
 pub fn tidy(design: &Design, actual: &Actual, guest: Option<Uuid>, joined: &[Joined]) -> Vec<Intent> {
     let mut intents = Vec::new();
     let mut gone: BTreeSet<&str> = BTreeSet::new();
@@ -34,7 +34,7 @@ pub fn tidy(design: &Design, actual: &Actual, guest: Option<Uuid>, joined: &[Joi
             gone.insert(name);
         }
     }
-    // Taps of the guest's that were there before, then uplinks of bridges that no guest is on any more.
+    // First taps of the guest that existed before, then uplinks of bridges that no guest uses any more.
     for taps in [true, false] {
         for Joined { bridge, member, guest: of } in joined {
             let Some(seen) = actual.get(bridge).filter(|b| b.members.contains(member)) else { continue };
@@ -54,7 +54,7 @@ pub fn tidy(design: &Design, actual: &Actual, guest: Option<Uuid>, joined: &[Joi
     for (name, bridge) in &actual.interfaces {
         if bridge.kind == IfKind::Bridge && bridge.mark == STARTED && is_empty(design, actual, name, bridge, &gone) {
             gone.insert(name);
-            // What its uplink had goes back there first.
+            // Addresses of its uplink are moved back first.
             if let (Some(moved), Ok(bridge)) = (actual.to_give_back(name), name.parse::<IfName>()) {
                 let (take, give) = actual.giving_back(&bridge, &moved);
                 removed.extend([take, actual.leave(&bridge, &moved.from), give]);
@@ -72,7 +72,8 @@ pub fn tidy(design: &Design, actual: &Actual, guest: Option<Uuid>, joined: &[Joi
         removed.extend(wires.map(|member| actual.leave(&bridge, &member)));
         removed.extend(remove(actual, name));
     }
-    // Services go with their bridge; those that a start brought up for one that stays, with the last guest on it.
+    // Services are stopped with their bridge; those that a start started for a permanent bridge are stopped with its last
+    // guest.
     for (name, service) in &actual.services {
         let guest = |m: &String| !gone.contains(m.as_str()) && actual.get(m).is_some_and(|i| i.kind == IfKind::Tap);
         let left = service.mark == STARTED && !actual.get(name).is_some_and(|b| b.members.iter().any(guest));
@@ -93,18 +94,18 @@ pub fn tidy(design: &Design, actual: &Actual, guest: Option<Uuid>, joined: &[Joi
     intents
 }
 
-/// Addresses go with their interface.
+/// Removing the interface removes its addresses too.
 fn remove(actual: &Actual, name: &str) -> Option<Intent> {
     actual.removal(&name.parse().ok()?).pop()
 }
 
-/// Whether nothing is on a bridge but its way out.
+/// Whether a bridge has no members besides its uplink.
 fn is_empty(design: &Design, actual: &Actual, name: &str, bridge: &Interface, gone: &BTreeSet<&str>) -> bool {
     let spec: Option<&BridgeSpec> = name.parse::<IfName>().ok().and_then(|n| design.get(&n));
     bridge.members.iter().filter(|m| !gone.contains(m.as_str())).all(|m| is_way_out(actual, spec, m))
 }
 
-/// Whether a member of a bridge is its designed uplink, or the VLAN of it.
+/// Whether a member of a bridge is its designed uplink, or a VLAN of it.
 pub(super) fn is_way_out(actual: &Actual, spec: Option<&BridgeSpec>, member: &str) -> bool {
     let Some((spec, uplink)) = spec.and_then(|s| Some((s, s.uplink.as_ref()?))) else { return false };
     match spec.vlan {
@@ -113,8 +114,8 @@ pub(super) fn is_way_out(actual: &Actual, spec: Option<&BridgeSpec>, member: &st
     }
 }
 
-/// Whether an intent had its effect, so that there is something to undo. What was made under a name that nothing had
-/// before, and bears nobody's mark, was made by the step that was cut off before it could write its own.
+/// Whether an intent took effect, so that there is something to undo. An interface with a name that did not exist before
+/// and with no mark was created by the step, which was interrupted before it could set the mark.
 pub fn is_in_effect(actual: &Actual, intent: &Intent) -> bool {
     let seen = |name: &IfName| actual.get(name.as_str());
     let ours = |name: &IfName, kind: IfKind, owner: &str| {
@@ -122,7 +123,7 @@ pub fn is_in_effect(actual: &Actual, intent: &Intent) -> bool {
     };
     match intent {
         Intent::MakeTap { tap, owner, .. } => ours(tap, IfKind::Tap, owner),
-        // Others may be on it by now: then it is theirs, and goes with the last of them.
+        // A bridge with members may be used by other guests by now; it is removed with the last of them.
         Intent::MakeBridge { bridge, owner, .. } => {
             ours(bridge, IfKind::Bridge, owner) && seen(bridge).is_some_and(|i| i.members.is_empty())
         }
@@ -145,7 +146,7 @@ pub fn is_in_effect(actual: &Actual, intent: &Intent) -> bool {
         Intent::Describe { interface, to, .. } => seen(interface).is_some_and(|i| i.mark == *to),
         Intent::AddAddress { interface, address, .. } => seen(interface).is_some_and(|i| i.addresses.contains(address)),
         Intent::RemoveAddress { interface, address, .. } => seen(interface).is_some_and(|i| !i.addresses.contains(address)),
-        // Half of it may be.
+        // It may have taken effect in part.
         Intent::SetAddresses { interface, before, .. } => {
             seen(interface).is_some_and(|i| i.addresses.iter().ne(before.iter().map(|a| &a.address)))
         }
@@ -153,7 +154,7 @@ pub fn is_in_effect(actual: &Actual, intent: &Intent) -> bool {
         Intent::DropRules { table, .. } => !loaded(actual, table),
         Intent::StartDhcp { file } => served(actual, file),
         Intent::StopDhcp { file } => !served(actual, file),
-        // Where it stood, and what it was of, must be there for it to be made again.
+        // Restoring it requires the bridge or parent interface that it was on.
         Intent::RemoveBridge { bridge, .. } => seen(bridge).is_none(),
         Intent::MakePair { end, owner } => ours(end, IfKind::Pair, owner) && seen(end).is_some_and(|i| i.bridge.is_none()),
         Intent::RemovePair { end, .. } => seen(end).is_none(),

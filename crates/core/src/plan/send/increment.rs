@@ -1,4 +1,4 @@
-//! What an increment builds on, and whether its volumes are those of then.
+//! The base of an incremental stream, and whether the guest's volumes are still the ones of the base.
 //!
 //! Not here: the stream itself (`send`).
 
@@ -9,21 +9,21 @@ use crate::plan::snapshot::volumes::{self, Volume};
 use crate::plan::snapshot::{Seen, carried_settings};
 use crate::value::{SnapshotName, printable};
 
-/// What a stream is made relative to.
+/// What a stream is relative to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Base {
-    /// Nothing: it is whole.
+    /// Nothing: it is a full stream.
     Whole,
     /// This snapshot.
     Snapshot(SnapshotName),
-    /// The newest snapshot that another place has too: the GUIDs of those that it has, and what it is called.
+    /// The newest snapshot in common with another place: the GUIDs of the snapshots there, and a description of the place.
     Common(Vec<u64>, String),
 }
 
-/// The snapshot that a stream builds on.
+/// The base snapshot of a stream.
 ///
 /// # Errors
-/// It is missing, or not older than what is sent, or nothing is in common.
+/// It does not exist, is not older than the snapshot to send, or there is no common one.
 pub fn base(guest: &Guest, snapshot: Option<&SnapshotName>, base: &Base, facts: &Facts) -> Result<Option<SnapshotName>> {
     let before = snapshot.map_or(Ok(facts.there.len()), |name| facts.place(guest, name))?;
     match base {
@@ -36,8 +36,8 @@ pub fn base(guest: &Guest, snapshot: Option<&SnapshotName>, base: &Base, facts: 
     }
 }
 
-/// Makes sure that every volume that is sent is, where its name was at the base, that volume: ZFS knows volumes by their
-/// names alone. One that the base had and the guest has no more goes to the trash where the stream is received.
+/// Checks that every volume to send is the same volume that had its name at the base, because ZFS matches volumes by name
+/// only. A volume that the base had and the guest no longer has is moved to the trash by the receiver.
 pub(super) fn same_volumes(guest: &Guest, base: &SnapshotName, sent: &[Volume], facts: &Facts) -> Result<()> {
     let Some(carried) = &facts.carried_by_base else { return Ok(()) };
     let past = volumes::had(guest, carried_settings(guest.settings.own_values(), carried))?;
@@ -74,10 +74,10 @@ fn newest_common(guest: &Guest, before: usize, theirs: &[u64], place: &str, fact
     }
 }
 
-/// Reads the GUIDs of snapshots from what `chyves snapshot list -H -p -o name,guid` printed somewhere else.
+/// Parses the GUIDs of snapshots from the output of `chyves snapshot list -H -p -o name,guid` on another host.
 ///
 /// # Errors
-/// A line that is not so.
+/// A line has another form.
 pub fn guids_in(text: &str) -> Result<Vec<u64>> {
     text.lines()
         .filter(|line| !line.trim().is_empty())

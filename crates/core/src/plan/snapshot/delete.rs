@@ -1,4 +1,4 @@
-//! `snapshot delete`: one snapshot, or all from one to another. Snapshots of other programs are never touched.
+//! `snapshot delete`: destroys one snapshot, or a range of them. Snapshots of other programs are never destroyed.
 
 use super::{Facts, Maker, Seen, find};
 use crate::action::Action;
@@ -8,12 +8,12 @@ use crate::plan::Plan;
 use crate::value::{BadValue, Size, SnapshotName};
 use std::str::FromStr;
 
-/// Which snapshots are meant: what stands behind the first `@`.
+/// The snapshots to delete, as written after the first `@`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Choice {
-    /// One: `a`.
+    /// One snapshot: `a`.
     One(SnapshotName),
-    /// From one to another, both included, as `zfs destroy` writes it: `a%b`, `%b` from the oldest, `a%` to the newest.
+    /// A range with both ends included, as `zfs destroy` writes it: `a%b`, `%b` from the oldest, `a%` to the newest.
     Range(Option<SnapshotName>, Option<SnapshotName>),
 }
 
@@ -35,21 +35,21 @@ impl FromStr for Choice {
     }
 }
 
-/// The snapshots of a choice, as they were found.
+/// The selected snapshots.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chosen {
-    /// Those that go, oldest first.
+    /// Those to destroy, oldest first.
     pub names: Vec<SnapshotName>,
-    /// What these take by themselves, one by one; what only several of them hold together comes on top.
+    /// The sum of the space that each of them uses alone; space that several of them share is freed in addition.
     pub used: Size,
-    /// Those of other programs among them, which stay.
+    /// Selected snapshots of other programs, which are kept.
     pub kept: Vec<(String, Maker)>,
 }
 
-/// Finds the snapshots of a choice.
+/// Finds the selected snapshots.
 ///
 /// # Errors
-/// There is none of a name, a range runs backwards, or the only one meant is another program's.
+/// A name does not exist, the range is reversed, or the only selected snapshot belongs to another program.
 pub fn choose(guest: &Guest, choice: &Choice, there: &[Seen]) -> Result<Chosen> {
     let place = |name: &SnapshotName| find(guest, name, there).map(|seen| there.iter().position(|s| s.name == seen.name).unwrap_or(0));
     let meant = match choice {
@@ -85,10 +85,10 @@ pub fn choose(guest: &Guest, choice: &Choice, there: &[Seen]) -> Result<Chosen> 
     })
 }
 
-/// Plans the end of snapshots.
+/// Plans to destroy snapshots.
 ///
 /// # Errors
-/// Some of them have dependent clones: then none is destroyed.
+/// Some of them have dependent clones; then none is destroyed.
 pub fn delete(guest: &Guest, chosen: &Chosen, facts: &Facts) -> Result<Plan> {
     crate::plan::revert::keeps(guest, &chosen.names)?;
     if !facts.clones.is_empty() {

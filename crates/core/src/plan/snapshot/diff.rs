@@ -6,20 +6,20 @@ use crate::property::settings::OwnValues;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// Something that differs.
+/// One difference.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Change {
-    /// What it is: `setting`, `file` or `size`.
+    /// What differs: `setting`, `file` or `size`.
     pub kind: &'static str,
     /// The key, the path in the guest's folder, or the disk.
     pub name: String,
-    /// What it was; none where it was not there.
+    /// The old value; `None` if it did not exist.
     pub before: Option<String>,
-    /// What it is; none where it is gone.
+    /// The new value; `None` if it no longer exists.
     pub after: Option<String>,
 }
 
-/// The settings that differ, without what a snapshot says of itself.
+/// The settings that differ, without the marks of the snapshot itself.
 pub fn settings(before: &OwnValues, after: &OwnValues) -> Vec<Change> {
     let mut all: Vec<&String> = before.keys().chain(after.keys()).collect();
     all.sort_unstable();
@@ -32,10 +32,10 @@ pub fn settings(before: &OwnValues, after: &OwnValues) -> Vec<Change> {
         .collect()
 }
 
-/// Reads what `zfs diff -H` printed; paths as ZFS escapes them, without `folder` before them.
+/// Parses the output of `zfs diff -H`; paths are relative to `folder` and escaped as ZFS prints them.
 ///
 /// # Errors
-/// A line that is not as asked for.
+/// A line has another form.
 pub fn files(output: &str, folder: &str) -> Result<Vec<Change>> {
     let inner = |path: &str| path.strip_prefix(folder).unwrap_or(path).trim_start_matches('/').to_owned();
     let there = || Some("there".to_owned());
@@ -50,12 +50,12 @@ pub fn files(output: &str, folder: &str) -> Result<Vec<Change>> {
             ["R", from, to] => (inner(from), there(), Some(format!("renamed to {}", inner(to)))),
             _ => return Err(Problem::failed("cannot read what `zfs diff` printed").because(crate::value::printable(line, 160))),
         };
-        // The folder itself changes with everything in it.
+        // The folder itself is reported whenever an entry in it changes.
         if name.is_empty() {
             continue;
         }
         match places.get(&name).map(|place| &mut all[*place]) {
-            // A file that is rewritten under a temporary name is another one to ZFS: gone, and there.
+            // A file that is rewritten through a temporary file is reported twice by ZFS: as removed and as added.
             Some(other) if other.before.is_some() != before.is_some() && other.after.is_some() != after.is_some() => {
                 (other.before, other.after) = (there(), Some("replaced".into()));
             }

@@ -1,14 +1,14 @@
-//! `snapshot create|delete|diff|rollback`: a guest's file system, its disks and its settings at one moment.
+//! `snapshot create|delete|diff|rollback`: the state of a guest's file system, disks and settings at one moment.
 //!
-//! ZFS neither keeps nor brings back properties, so each snapshot carries the guest's own settings as properties of the
-//! snapshot, and a rollback puts them back.
+//! ZFS does not restore user properties on a rollback, so each snapshot stores the guest's own settings as properties of
+//! the snapshot, and a rollback sets them again.
 //!
-//! * [`seen`]: snapshots as they were observed, and who made them
-//! * [`mod@delete`]: one snapshot or a range
-//! * [`mod@diff`]: what changed since one
-//! * [`mod@rollback`]: the way back to one
-//! * [`then`]: the settings and disks of then
-//! * [`volumes`]: the volumes of then, and what they are called now
+//! * [`seen`]: snapshots as they were read, and which program took them
+//! * [`mod@delete`]: destroying one snapshot or a range
+//! * [`mod@diff`]: what changed since a snapshot
+//! * [`mod@rollback`]: returning to a snapshot
+//! * [`then`]: the settings and disks at a snapshot
+//! * [`volumes`]: the volumes at a snapshot, and their present names
 
 pub mod delete;
 pub mod diff;
@@ -30,20 +30,20 @@ pub use rollback::{carried_settings, rollback, rollback_in_place, settings_chang
 pub use seen::{Maker, Seen, read};
 use std::collections::BTreeMap;
 
-/// What a change of snapshots needs to have seen.
+/// What has to be read before planning.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Facts {
     /// The guest's snapshots, oldest first.
     pub there: Vec<Seen>,
-    /// Clones of the snapshots that are meant: the snapshot's name, and the dataset that depends on it.
+    /// Clones of the selected snapshots: the snapshot's name, and the dataset that depends on it.
     pub clones: Vec<(String, String)>,
-    /// GUIDs of the guest's dataset and of the snapshots that are meant.
+    /// GUIDs of the guest's dataset and of the selected snapshots.
     pub guids: Vec<(String, u64)>,
-    /// The settings that the guest had at the snapshot, whoever took it; none where nothing tells.
+    /// The settings that the guest had at the snapshot; `None` if unknown.
     pub settings: Option<OwnValues>,
-    /// The volumes of the guest, by the last part of their names, that have the snapshot that is meant.
+    /// The guest's volumes that have the selected snapshot, by the last component of their names.
     pub volumes: Vec<String>,
-    /// What was set on its datasets by ZFS itself.
+    /// Native ZFS properties that the user set on its datasets.
     pub natives: BTreeMap<Dataset, Vec<Pair>>,
 }
 
@@ -57,10 +57,10 @@ impl Facts {
     }
 }
 
-/// Plans a snapshot.
+/// Plans to take a snapshot.
 ///
 /// # Errors
-/// One of that name is there.
+/// A snapshot of that name exists.
 pub fn create(guest: &Guest, name: &SnapshotName, there: &[Seen], now: &str) -> Result<Plan> {
     if there.iter().any(|s| s.name == name.as_str()) {
         return Err(Problem::not_now(format!("`{}` has a snapshot called `{name}` already", guest.name))
@@ -76,7 +76,7 @@ pub fn create(guest: &Guest, name: &SnapshotName, there: &[Seen], now: &str) -> 
     Ok(plan)
 }
 
-/// What a snapshot of a guest carries: its own settings and the snapshot's own marks.
+/// The properties that a snapshot of a guest stores: the guest's own settings and the snapshot's own marks.
 pub(super) fn carried(guest: &Guest, now: &str) -> Vec<Pair> {
     let mut own = pairs(guest.settings.own_values());
     own.push((keys::SNAPSHOT_TAKEN.into(), now.into()));
@@ -86,7 +86,7 @@ pub(super) fn carried(guest: &Guest, now: &str) -> Vec<Pair> {
     own
 }
 
-/// The snapshot of that name among those that are there.
+/// The snapshot of that name among the existing ones.
 ///
 /// # Errors
 /// There is none.

@@ -1,6 +1,6 @@
-//! `snapshot rollback`: a guest becomes what it was: files, disks and settings.
+//! `snapshot rollback`: restores a guest's files, disks and settings from a snapshot.
 //!
-//! The settings of then come from [`super::then`], whoever took the snapshot.
+//! The settings at the snapshot come from [`super::then`], whichever program took the snapshot.
 
 use super::volumes::{self, Volume};
 use super::{Facts, create, find, then};
@@ -16,12 +16,12 @@ use crate::zfs::Dialect;
 use crate::zfs::args::Pair;
 use std::collections::BTreeMap;
 
-/// Plans a return to a snapshot that keeps what the guest is now, so that it can itself be undone. Nothing is
-/// destroyed: neither the present state, of which a snapshot is taken first, nor newer snapshots, nor clones. With
-/// `keep_settings` the settings stay as they are.
+/// Plans a rollback that preserves the present state, so that it can be undone. Nothing is destroyed: neither the present
+/// state, of which a snapshot is taken first, nor newer snapshots, nor clones. With `keep_settings` the settings are not
+/// changed.
 ///
 /// # Errors
-/// The guest runs or is a template, or there is no such snapshot.
+/// The guest is running or is a template, or there is no such snapshot.
 pub fn rollback(world: &World, guest: &Guest, name: &SnapshotName, facts: &Facts, keep_settings: bool, moment: &Moment) -> Result<Plan> {
     own_guest(guest)?;
     not_template(guest, "roll back")?;
@@ -42,26 +42,27 @@ pub fn rollback(world: &World, guest: &Guest, name: &SnapshotName, facts: &Facts
     plan.steps.extend(create(guest, &back.last, &facts.there, &moment.now)?.steps);
     match world.host.dialect {
         Dialect::OpenZfs => back.by_swap(world, guest, &moment.now, &mut plan)?,
-        // zfs-fuse renames nothing that has a clone, and has no volumes.
+        // zfs-fuse cannot rename datasets that have clones, and has no volumes.
         Dialect::Fuse => back.by_copy(world, guest, &mut plan)?,
     }
     plan.notes.extend(warning);
     Ok(plan)
 }
 
-/// A random word for working names.
+/// A random word for names of temporary datasets.
 fn token(moment: &Moment) -> String {
     let token = moment.uuids.first().map(|u| u.simple().to_string()).unwrap_or_default();
     token.get(..8).unwrap_or(&token).to_owned()
 }
 
-/// The settings that will hold.
+/// The settings after the rollback.
 ///
 /// # Errors
-/// Nothing tells what they were; or they are to stay as they are, and a disk of now was not there then.
+/// The settings at the snapshot are unknown; or the settings are kept, and a present disk did not exist at the snapshot.
 fn after(guest: &Guest, name: &SnapshotName, facts: &Facts, keep: bool) -> Result<OwnValues> {
     let mut after = wanted(guest, name, facts, keep)?;
-    // They become settings of this host, and those that came from elsewhere are trusted no more for that.
+    // The restored settings become settings of this host, but values that came from elsewhere are not trusted because of
+    // that.
     trust::carry_back(guest.settings.own_values(), &mut after, facts.settings.as_ref().filter(|_| !keep));
     Ok(after)
 }
@@ -80,24 +81,24 @@ fn wanted(guest: &Guest, name: &SnapshotName, facts: &Facts, keep: bool) -> Resu
     }
 }
 
-/// A return to a snapshot.
+/// A rollback.
 struct Back<'a> {
     name: &'a SnapshotName,
-    /// A random word for working names.
+    /// A random word for names of temporary datasets.
     token: String,
-    /// The snapshot of the present.
+    /// The snapshot of the present state.
     last: SnapshotName,
     /// The settings that the guest will have.
     after: OwnValues,
     /// The volumes that the guest will have.
     volumes: Vec<Volume>,
-    /// What was set on its datasets by ZFS itself.
+    /// Native ZFS properties that the user set on its datasets.
     natives: &'a BTreeMap<Dataset, Vec<Pair>>,
 }
 
 impl Back<'_> {
-    /// A clone of the snapshot takes the guest's place and the snapshots up to it; the present guest, with all newer
-    /// snapshots, goes to the trash. Takes no time however large the disks are.
+    /// A clone of the snapshot replaces the guest and takes over the snapshots up to it; the present guest, with all newer
+    /// snapshots, is moved to the trash. The time needed does not depend on the size of the disks.
     fn by_swap(&self, world: &World, guest: &Guest, now: &str, plan: &mut Plan) -> Result<()> {
         let root = world.root_on(guest.root.pool())?;
         let work = root.trash().child(format!("rollback-{}", self.token));
@@ -137,7 +138,7 @@ impl Back<'_> {
         Ok(())
     }
 
-    /// The files become what they were in the snapshot, block by block where they differ; all snapshots stay.
+    /// The differing blocks are copied from the snapshot into the present files; all snapshots are kept.
     fn by_copy(&self, world: &World, guest: &Guest, plan: &mut Plan) -> Result<()> {
         let root = world.root_on(guest.root.pool())?;
         let work = root.trash().child(format!("rollback-{}", self.token));
@@ -167,10 +168,11 @@ impl Back<'_> {
     }
 }
 
-/// Plans a return to the newest snapshot that keeps nothing of the present.
+/// Plans a rollback in place to the newest snapshot, which discards the present state.
 ///
 /// # Errors
-/// The guest runs or is a template, there is no such snapshot, or newer ones would be destroyed; those are named.
+/// The guest is running or is a template, there is no such snapshot, or newer snapshots would be destroyed; the message
+/// names them.
 pub fn rollback_in_place(world: &World, guest: &Guest, name: &SnapshotName, facts: &Facts, keep_settings: bool) -> Result<Plan> {
     own_guest(guest)?;
     not_template(guest, "roll back")?;
@@ -194,7 +196,7 @@ pub fn rollback_in_place(world: &World, guest: &Guest, name: &SnapshotName, fact
             .on(format!("{}@{name}", guest.name))
             .hint("omit --in-place: then they are restored under those numbers"));
     }
-    // What is destroyed in place is gone: a disk that came later is first to be put elsewhere, with or without its settings.
+    // A rollback in place destroys data: a disk that was added later has to be removed first, with or without its settings.
     if let Some(then) = &facts.settings {
         then::has_all_disks(guest, name, then, "roll back", "destroyed")
             .map_err(|p| p.hint("or omit --in-place: then it is moved to the trash"))?;
@@ -210,7 +212,7 @@ pub fn rollback_in_place(world: &World, guest: &Guest, name: &SnapshotName, fact
     Ok(plan)
 }
 
-/// What stays with a guest whatever becomes of its settings: who it is, whose, and what is trusted of it.
+/// Keys that a guest keeps in any case: its identity and owner. Trust records are kept too.
 const LASTING: [&str; 3] = [keys::UUID, keys::OWNER, keys::EPOCH];
 
 fn is_lasting(key: &str) -> bool {
@@ -221,8 +223,8 @@ fn lasting(of: &OwnValues) -> OwnValues {
     of.iter().filter(|(k, _)| is_lasting(k)).map(|(k, o)| (k.clone(), o.clone())).collect()
 }
 
-/// The settings that a snapshot carries, as the guest gets them back: without the snapshot's own marks, and with the
-/// identity and owner that the guest has now, which are not the past's business.
+/// The settings that a snapshot stores, as the guest gets them back: without the snapshot's own marks, and with the guest's
+/// present identity and owner.
 pub fn carried_settings(before: &OwnValues, carried: &OwnValues) -> OwnValues {
     let of_now = |key: &str| keys::OF_SNAPSHOTS.contains(&key) || is_lasting(key);
     let mut after: OwnValues = carried.iter().filter(|(k, _)| !of_now(k)).map(|(k, o)| (k.clone(), o.clone())).collect();
@@ -230,7 +232,7 @@ pub fn carried_settings(before: &OwnValues, carried: &OwnValues) -> OwnValues {
     after
 }
 
-/// The step that makes a dataset's settings what they are to be; none where they are.
+/// The step that changes a dataset's settings from `before` to `after`; `None` if they are equal.
 pub fn settings_change(dialect: Dialect, on: &Dataset, before: &OwnValues, after: &OwnValues) -> Option<Action> {
     let differs = |k: &String, o: &Own| before.get(k).map(|b| &b.value) != Some(&o.value);
     let set: Vec<_> = after.iter().filter(|(k, o)| differs(k, o)).map(|(k, o)| (k.clone(), o.value.clone())).collect();
@@ -241,11 +243,11 @@ pub fn settings_change(dialect: Dialect, on: &Dataset, before: &OwnValues, after
     Some(crate::plan::set::change_by(dialect, on, before, set, clear))
 }
 
-/// The steps that make the settings what they are to be, in ZFS and in the copy.
+/// The steps that restore the settings, in ZFS and in the copy.
 fn settings_back(world: &World, guest: &Guest, after: &OwnValues) -> Result<Vec<Action>> {
     let mut steps: Vec<Action> =
         settings_change(world.host.dialect, &guest.dataset, guest.settings.own_values(), after).into_iter().collect();
-    // The copy inside was brought back by ZFS; it lacks what the present keeps.
+    // ZFS restored the copy from the snapshot; it lacks the settings that are kept from the present.
     steps.extend(keep_copy(guest, after)?);
     Ok(steps)
 }
@@ -327,7 +329,7 @@ mod tests {
             assert!(text.contains("disk0.size=1G") && !text.contains("cpu=1"), "{text}");
             let text = rollback(&world, &g, &name, &smaller, false, &testing::moment(1)).unwrap().script(Os::Linux);
             assert!(text.contains("disk0.size=1G") && text.contains("cpu=1"), "{text}");
-            // Nothing tells what it was: only the files go back.
+            // The settings at the snapshot are unknown: only the files can be restored.
             assert!(rollback(&world, &g, &name, &facts(None), true, &testing::moment(1)).is_ok());
             let none = rollback(&world, &g, &name, &facts(None), false, &testing::moment(1)).unwrap_err();
             assert!(none.hints[0].contains("--keep-settings"), "{none:?}");

@@ -1,4 +1,4 @@
-//! Snapshots as `zfs list` shows them, and who made them.
+//! Snapshots as `zfs list` shows them, and which program took them.
 
 use crate::error::{Problem, Result};
 use crate::value::{Dataset, Size};
@@ -9,18 +9,19 @@ use std::collections::HashMap;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Maker {
-    /// chyves: it carries the guest's settings.
+    /// chyves: the snapshot stores the guest's settings.
     Chyves,
     /// zrepl.
     Zrepl,
-    /// sanoid, or syncoid, which comes with it.
+    /// sanoid or syncoid, which belong together.
     Sanoid,
-    /// Somebody else, or a person with `zfs snapshot`.
+    /// Another program, or a user with `zfs snapshot`.
     Other,
 }
 
 impl Maker {
-    /// Whoever gives snapshots such names. That chyves took one is seen from its mark, never from the name.
+    /// The program that uses names of this form. Whether chyves took a snapshot is determined by its mark, never by its
+    /// name.
     pub fn of(name: &str, marked: bool) -> Self {
         let dated = |rest: &str| rest.starts_with(|c: char| c.is_ascii_digit());
         if marked {
@@ -34,7 +35,7 @@ impl Maker {
         }
     }
 
-    /// As it is shown.
+    /// The word that is shown.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Chyves => "chyves",
@@ -45,25 +46,25 @@ impl Maker {
     }
 }
 
-/// One snapshot of a guest as it was observed, its volumes included.
+/// One snapshot of a guest, including those of its volumes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Seen {
-    /// The part behind `@`.
+    /// The part after `@`.
     pub name: String,
-    /// When it was taken, as ZFS says it: seconds since 1970, or the words of a ZFS that tells no numbers.
+    /// Creation time as ZFS prints it: seconds since 1970, or text from a ZFS that cannot print numbers.
     pub creation: String,
-    /// What it alone takes; rounded where ZFS tells no exact numbers.
+    /// Space that only this snapshot uses; rounded if ZFS prints no exact numbers.
     pub used: Size,
-    /// What it refers to; rounded likewise.
+    /// Space that it refers to; rounded likewise.
     pub referenced: Size,
     /// Who took it.
     pub maker: Maker,
-    /// Whether the guest ran meanwhile.
+    /// Whether the guest was running when it was taken.
     pub live: bool,
 }
 
 impl Seen {
-    /// Whether chyves took it: then it carries the settings.
+    /// Whether chyves took it; then it stores the settings.
     pub fn is_ours(&self) -> bool {
         self.maker == Maker::Chyves
     }
@@ -73,11 +74,11 @@ fn unreadable(line: &str) -> Problem {
     Problem::failed("cannot read what `zfs list` printed of snapshots").because(crate::value::printable(line, 160))
 }
 
-/// Reads what `zfs list` said of snapshots (see `args::list_snapshots_below`): of each of `guests` its own, in the order of the
-/// output. A snapshot of a volume below a guest counts into the guest's snapshot of the same name.
+/// Parses the output of `zfs list` of snapshots (see `args::list_snapshots_below`): for each of `guests` its own snapshots,
+/// in the order of the output. A snapshot of a volume below a guest is merged into the guest's snapshot of the same name.
 ///
 /// # Errors
-/// A line that is not as asked for.
+/// A line has another form.
 pub fn read(output: &str, guests: &[&Dataset]) -> Result<Vec<Vec<Seen>>> {
     let places: HashMap<&str, usize> = guests.iter().enumerate().map(|(i, d)| (d.as_str(), i)).collect();
     let mut found: Vec<Vec<Seen>> = vec![Vec::new(); guests.len()];

@@ -1,9 +1,9 @@
-//! The settings that a guest had at one of its snapshots, and its disks of then.
+//! The settings and disks that a guest had at one of its snapshots.
 //!
-//! A snapshot of chyves carries the settings as properties of its own. One of another program (sanoid, zrepl, a person)
-//! holds the copy of them in the guest's file system; that is read from a clone of the snapshot, since not every ZFS shows
-//! the files of snapshots. Whoever works with a snapshot (clone, send, diff, rollback, revert) gets the settings from here,
-//! never from the present guest.
+//! A snapshot that chyves took stores the settings as its own properties. One of another program (sanoid, zrepl, a user)
+//! contains the copy of them in the guest's file system; that copy is read from a clone of the snapshot, because not every
+//! ZFS makes the files of snapshots accessible. Every command that works with a snapshot (clone, send, diff, rollback,
+//! revert) gets the settings from here, never from the present guest.
 
 use crate::action::Action;
 use crate::error::{Problem, Result};
@@ -14,8 +14,8 @@ use crate::property::settings::{Own, OwnValues};
 use crate::value::{Dataset, SnapshotName};
 use crate::world::World;
 
-/// The plan that reads the copy of the settings in a snapshot: its last file is the text. `guids` are those of the guest
-/// and of the snapshot.
+/// The plan that reads the copy of the settings in a snapshot; the last file that it reads is the copy. `guids` are those
+/// of the guest and of the snapshot.
 ///
 /// # Errors
 /// The root on the guest's pool has no mount point.
@@ -39,24 +39,23 @@ pub fn reading(world: &World, guest: &Guest, name: &SnapshotName, guids: Vec<(St
     Ok(plan)
 }
 
-/// Where a working clone in the trash will be mounted.
+/// The mount point of a temporary clone in the trash.
 pub(in crate::plan) fn work_folder(world: &World, work: &Dataset) -> Result<String> {
     let root = world.root_on(work.pool())?;
     Ok(format!("{}/trash/{}", crate::plan::create::mountpoint(root)?, work.leaf()))
 }
 
-/// The disks of the guest's own that settings describe.
+/// The disks that these settings describe, without attached ones.
 fn disks(guest: &Guest, settings: &OwnValues) -> Result<Vec<DiskSpec>> {
     let then = Guest { settings: guest.settings.with_own(settings.clone()), ..guest.clone() };
     Ok(then.spec()?.disks.into_iter().filter(|d| d.kind != DiskKind::Attached).collect())
 }
 
-/// Makes sure that every disk that the guest has now was there at the snapshot, under the same number and of the same
-/// kind: rolling back to the snapshot while the settings stay would destroy any other. `what` is what would be done, and `fate`
-/// what would become of the disk.
+/// Checks that every present disk existed at the snapshot, with the same number and kind: rolling back while the settings
+/// are kept would destroy any other. `what` names the operation, and `fate` what would happen to the disk.
 ///
 /// # Errors
-/// A disk was not there; it is named.
+/// A disk did not exist; the message names it.
 pub(in crate::plan) fn has_all_disks(guest: &Guest, name: &SnapshotName, then: &OwnValues, what: &str, fate: &str) -> Result<()> {
     let past = disks(guest, then)?;
     let present = disks(guest, guest.settings.own_values())?;
@@ -80,10 +79,10 @@ fn named(disks: &[DiskSpec]) -> String {
     if names.is_empty() { "no disk".to_owned() } else { names.join(", ") }
 }
 
-/// The present settings for disks that roll back to the snapshot: only the sizes of the disks are those of then.
+/// The present settings with the disk sizes of the snapshot, for disks that are rolled back to it.
 ///
 /// # Errors
-/// The settings can't be read.
+/// The settings are invalid.
 pub(in crate::plan) fn with_sizes(guest: &Guest, then: &OwnValues) -> Result<OwnValues> {
     let past = disks(guest, then)?;
     let mut own = guest.settings.own_values().clone();
@@ -133,13 +132,13 @@ mod tests {
         let problem = has_all_disks(&g, &name, &then, "revert", "destroyed").unwrap_err();
         assert_eq!(problem.message, "cannot revert web01 to @clean: disk1 was added after that snapshot and would be destroyed");
         assert_eq!(problem.code.exit_code(), 4);
-        // Another disk under the number of one that went.
+        // Another disk has the number of a disk that was removed.
         let other = own(&[("disk0.kind", "raw"), ("disk1.kind", "raw"), ("disk1.serial", "OTHER")]);
         assert!(has_all_disks(&g, &name, &other, "revert", "destroyed").unwrap_err().message.contains("has been replaced"));
         let volume = own(&[("disk0.kind", "raw"), ("disk1.kind", "zvol")]);
         assert!(has_all_disks(&g, &name, &volume, "revert", "destroyed").is_err());
         assert!(has_all_disks(&g, &name, g.settings.own_values(), "revert", "destroyed").is_ok());
-        // One that is attached is elsewhere.
+        // An attached disk is not part of the snapshot.
         let g = testing::guest("web01", &[("disk0.kind", "raw"), ("disk5.kind", "attached"), ("disk5.source", "/d")]);
         assert!(has_all_disks(&g, &name, &then, "revert", "destroyed").is_ok());
     }

@@ -1,7 +1,7 @@
-//! The volumes that a guest had at one of its snapshots, and what they are called now: disks are added, removed and given
-//! other numbers, and a volume's snapshots stay with the volume.
+//! Maps the volumes that a guest had at one of its snapshots to their present names: disks are added, removed and
+//! renumbered, and a volume's snapshots stay with the volume.
 //!
-//! A disk is known by its serial number, which goes with it wherever it goes.
+//! A disk is identified by its serial number, which it keeps when it is renumbered.
 
 use crate::error::{Problem, Result};
 use crate::guest::{DiskKind, DiskSpec, Guest, disk_name};
@@ -11,9 +11,9 @@ use crate::value::SnapshotName;
 /// One volume of a guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::plan) struct Volume {
-    /// What it is called now.
+    /// Its present name.
     pub(in crate::plan) now: String,
-    /// What it was called at the snapshot.
+    /// Its name at the snapshot.
     pub(in crate::plan) then: String,
 }
 
@@ -23,10 +23,10 @@ impl Volume {
     }
 }
 
-/// Every volume of the present, for a snapshot that is not taken yet.
+/// All present volumes, for a snapshot that is about to be taken.
 ///
 /// # Errors
-/// The settings can't be read.
+/// The settings are invalid.
 pub(in crate::plan) fn present(guest: &Guest) -> Result<Vec<Volume>> {
     Ok(volumes(guest)?.iter().map(|d| Volume::of(d, d)).collect())
 }
@@ -36,26 +36,25 @@ fn volumes(guest: &Guest) -> Result<Vec<DiskSpec>> {
     Ok(guest.spec()?.disks.into_iter().filter(|d| d.kind == DiskKind::Zvol).collect())
 }
 
-/// The names of the volumes that settings speak of, with their serial numbers.
+/// The names of the volumes in these settings, with their serial numbers.
 ///
 /// # Errors
-/// The settings can't be read.
+/// The settings are invalid.
 pub(in crate::plan) fn had(guest: &Guest, settings: OwnValues) -> Result<Vec<(String, String)>> {
     let then = Guest { settings: guest.settings.with_own(settings), ..guest.clone() };
     Ok(volumes(&then)?.into_iter().map(|d| (disk_name(d.number, d.kind), d.serial)).collect())
 }
 
-/// The volumes of then, where `settings` are those that held then, and `there` the volumes of the present that have the
-/// snapshot.
+/// The volumes at the snapshot; `settings` are those of that time, and `there` the present volumes that have the snapshot.
 ///
 /// # Errors
-/// One is with the guest no more.
+/// The guest no longer has one of them.
 pub(in crate::plan) fn then(guest: &Guest, name: &SnapshotName, settings: OwnValues, there: &[String]) -> Result<Vec<Volume>> {
     let past = volumes(&Guest { settings: guest.settings.with_own(settings), ..guest.clone() })?;
     let present = volumes(guest)?;
     let same = |old: &DiskSpec| {
         let by_serial = present.iter().find(|d| d.serial == old.serial);
-        // Somebody may have given it another serial number since.
+        // The serial number may have been changed since.
         let by_number = || present.iter().find(|d| d.number == old.number && past.iter().all(|p| p.serial != d.serial));
         by_serial.or_else(by_number)
     };
@@ -76,18 +75,18 @@ pub(in crate::plan) fn then(guest: &Guest, name: &SnapshotName, settings: OwnVal
         .collect()
 }
 
-/// The volumes of the present that have the snapshot.
+/// The present volumes that have the snapshot.
 ///
 /// # Errors
-/// The settings can't be read.
+/// The settings are invalid.
 pub(in crate::plan) fn now(guest: &Guest, there: &[String]) -> Result<Vec<Volume>> {
     Ok(volumes(guest)?.iter().map(|d| Volume::of(d, d)).filter(|v| there.contains(&v.now)).collect())
 }
 
-/// Every volume of the present.
+/// All present volumes.
 ///
 /// # Errors
-/// One was not there at the snapshot.
+/// One of them did not exist at the snapshot.
 pub(in crate::plan) fn all(guest: &Guest, name: &SnapshotName, there: &[String]) -> Result<Vec<Volume>> {
     let had = now(guest, there)?;
     match volumes(guest)?.iter().find(|d| had.iter().all(|v| v.now != disk_name(d.number, d.kind))) {
@@ -118,7 +117,7 @@ mod tests {
         let before = testing::guest("web01", &[("disk0.kind", "zvol"), ("disk1.kind", "zvol")]);
         let serial = |n: usize| before.spec().unwrap().disks[n].serial.clone();
         let name = "one".parse().unwrap();
-        // Each bears the other's number, and a third one came.
+        // Two volumes swapped their numbers, and a third one was added.
         let g = testing::guest(
             "web01",
             &[
@@ -133,7 +132,8 @@ mod tests {
         assert_eq!(pairs(&then(&g, &name, past.clone(), &there).unwrap()), [("disk1", "disk0"), ("disk0", "disk1")]);
         assert_eq!(pairs(&now(&g, &there).unwrap()), [("disk0", "disk0"), ("disk1", "disk1")]);
         assert!(all(&g, &name, &there).unwrap_err().hints[0].contains("disk remove web01 disk5"));
-        // With another serial number it is still the disk of its number; a new disk of that number has no such snapshot.
+        // With another serial number it is still the disk with its number; a new disk with that number has no such
+        // snapshot.
         let g = testing::guest("web01", &[("disk0.kind", "zvol"), ("disk0.serial", "MINE"), ("disk1.kind", "zvol")]);
         assert_eq!(pairs(&then(&g, &name, past.clone(), &there).unwrap()), [("disk0", "disk0"), ("disk1", "disk1")]);
         let gone = then(&g, &name, past, &facts(&["disk0"])).unwrap_err();

@@ -1,4 +1,4 @@
-//! How far a guest's hypervisor is confined: what is wanted, limited by the host and by the guest's devices.
+//! How far a guest's hypervisor process is confined: the requested level, limited by the host and by the guest's devices.
 
 use crate::confinement::{Confinement, FIRST_UID, How, Level, Means, Network, Sandbox, Show, UIDS};
 use crate::error::{Problem, Result};
@@ -10,10 +10,10 @@ use crate::vmm::qemu::{self, Reach};
 use crate::vmm::{Machine, Vmm};
 use crate::world::HostFacts;
 
-/// The confinement of a machine's hypervisor on this host.
+/// The confinement of a guest's hypervisor process on this host.
 ///
 /// # Errors
-/// The user ids that it would run as belong to somebody else.
+/// The user ids that it would run as are in use by others.
 pub(super) fn of(guest: &Guest, spec: &Spec, machine: &Machine, host: &HostFacts) -> Result<Confinement> {
     match host.vmm {
         Vmm::Qemu => {
@@ -23,13 +23,13 @@ pub(super) fn of(guest: &Guest, spec: &Spec, machine: &Machine, host: &HostFacts
             }
             Ok(confinement)
         }
-        // It is decided where bhyve's own words are known: `freebsd`.
+        // Decided in `freebsd`, where bhyve's arguments are known.
         Vmm::Bhyve => Ok(Confinement::default()),
     }
 }
 
-/// Refuses a range of user ids in which somebody of this host has one: a hypervisor that its guest has taken over would be that
-/// somebody.
+/// Refuses a range of user ids that includes an account of this host: a compromised hypervisor process would have the
+/// rights of that account.
 fn ids(guest: &Guest, spec: &Spec, host: &HostFacts) -> Result<()> {
     let Some(taken) = host.confinement.taken_from(spec.confine_uids) else { return Ok(()) };
     let name = &guest.name;
@@ -39,13 +39,13 @@ fn ids(guest: &Guest, spec: &Spec, host: &HostFacts) -> Result<()> {
         .hint(format!("`chyves set {name} confine_uids=N` names other ones, also as a default; {FIRST_UID} where nothing is set")))
 }
 
-/// Whether the confinement of a guest is a jail on this host, unless its devices prevent it.
+/// Whether a guest is confined in a jail on this host, unless its devices prevent it.
 pub fn wants_jail(spec: &Spec, host: &HostFacts) -> bool {
     let possible = host.vmm == Vmm::Bhyve && Release::from(host.release) >= jail::SINCE && host.state.jailed != Some(true);
     possible && spec.confine == Level::Full
 }
 
-/// The same for bhyve: a jail where the release and the machine's devices allow one, and else what bhyve does by itself.
+/// The same for bhyve: a jail if the release and the guest's devices allow one, else only what bhyve does itself.
 pub(super) fn freebsd(
     guest: &Guest,
     spec: &Spec,
@@ -76,7 +76,7 @@ pub(super) fn freebsd(
     }
 }
 
-/// What was seen at a path that the guest's settings name. What was not looked at is taken for a file.
+/// What was found at a path that the guest's settings name. A path that was not inspected is assumed to be a file.
 fn found(host: &HostFacts, path: &str) -> Found {
     match host.state.files.get(path) {
         Some(None) => Found::Nothing,
@@ -96,14 +96,14 @@ fn linux(spec: &Spec, machine: &Machine, host: &HostFacts) -> Confinement {
     }
     let mut owns_files = owns_files;
     if level == Level::User && (owns_files || !shows.is_empty()) {
-        // As another user in the host's own folders it could use none of them. In a root of its own it can; where it can have
-        // none, as root who has lost every privilege but those that concern files.
+        // As another user, the process could access none of these in the host's directories. With its own root directory it
+        // can; without one, it runs as root without any privileges except those for files.
         if named.is_none() && host.confinement.limit(Level::Full).0 == Level::Full {
             level = Level::Full;
             reasons = shows.iter().map(|show| format!("full, not user: {}", of_host(show))).chain(reasons).collect();
         } else {
             owns_files = true;
-            // What is said of a sandbox holds for namespaces.
+            // The same reasons apply to a sandbox and to namespaces.
             reasons =
                 shows.iter().map(|show| format!("it runs as root without privileges but those for files: {}", of_host(show))).collect();
         }
@@ -140,9 +140,9 @@ fn of_host(show: &Show) -> String {
     }
 }
 
-/// What a start says where the hypervisor is not confined as far as wanted.
+/// The note of a start if the hypervisor process is less confined than requested.
 pub(super) fn note(guest: &Guest, confinement: &Confinement, host: &HostFacts) -> Option<String> {
-    // What no guest of the host can have is for `doctor` and `info` to say.
+    // A limit that applies to all guests of the host is reported by `doctor` and `info`.
     if host.vmm == Vmm::Bhyve && Release::from(host.release) < jail::SINCE {
         return None;
     }

@@ -1,6 +1,6 @@
-//! A guest's launch: its machine rendered for the hypervisor of this host, and the commands around it.
+//! A guest's launch: its VM description rendered for the hypervisor of this host, and the commands around it.
 //!
-//! Not here: what is done to the host before ([`super`]), the machine itself ([`crate::plan::machine`]).
+//! Not here: preparing the host ([`super`]), the VM description itself ([`crate::plan::machine`]).
 
 use super::{Occasion, Request, confinement};
 use crate::action::Action;
@@ -25,17 +25,17 @@ use crate::world::{HostFacts, World};
 use crate::zfs::args;
 use std::net::SocketAddr;
 
-/// A launch, and what goes with it.
+/// A launch, with everything that it requires.
 pub(super) struct Made {
-    /// What makes sure that the snapshot to roll back to is the one that was looked at.
+    /// The step that checks that the snapshot to revert to is still the one that was read.
     pub(super) verify: Option<Action>,
-    /// What is worth knowing of it: where the guest goes back to, what of chyves' own arguments the user's replace.
+    /// Remarks: the snapshot that the guest reverts to, and which of chyves' arguments the user's own replace.
     pub(super) notes: Vec<String>,
-    /// The step that gives the guest its firmware's variables.
+    /// The step that creates the guest's firmware variables.
     pub(super) variables: Option<Action>,
     /// The launch.
     pub(super) launch: Launch,
-    /// Files of the hypervisor's.
+    /// Files for the hypervisor.
     pub(super) files: Vec<HostFile>,
     /// The guest's cloud-init seed.
     pub(super) seed: Option<SeedDisc>,
@@ -51,10 +51,10 @@ pub(in crate::plan) fn run_dir(guest: &Guest, host: &HostFacts) -> String {
     format!("{}/{}", host.run_dir, guest.uuid)
 }
 
-/// Makes a launch of a guest's settings.
+/// Makes a launch from a guest's settings.
 ///
 /// # Errors
-/// What the settings, the host or its hypervisor do not allow.
+/// The settings are not allowed, or the host or its hypervisor does not support them.
 pub(super) fn make(
     world: &World,
     guest: &Guest,
@@ -114,7 +114,7 @@ pub(super) fn make(
             }
             notes.extend(bhyve::replaced(&machine, &host));
             notes.extend(dark_display(&machine));
-            // bhyve has it from its own file; people find it where they find it under QEMU.
+            // bhyve reads the password from its configuration; this file is where users find it, as under QEMU.
             let secret = machine.devices().values().find_map(password_of);
             let secret = secret.map(|text| HostFile { path: secret_file(&run), text, mode: 0o600, secret: true });
             rendered.files.extend(secret);
@@ -127,7 +127,7 @@ pub(super) fn make(
     files.extend(back.files);
     remove_sockets(&machine, request.occasion, &mut before, &mut after);
     before.extend(taps_up(guest, spec, &machine, host)?);
-    // What start mounted the end unmounts: a thousand mounted file systems help nobody.
+    // The end of the run unmounts what the start mounted, to keep the number of mounts low.
     after.push(args::unmount(&guest.dataset));
     let images = loaded.iter().flatten().chain(firmware.iter().filter_map(|f| f.image.as_ref()));
     let mut opens = if host.vmm == Vmm::Bhyve { bhyve::opens(&machine) } else { Vec::new() };
@@ -164,7 +164,7 @@ pub(super) fn make(
     Ok(Made { verify: back.verify, notes, variables, launch, files, seed })
 }
 
-/// bhyve makes the sockets of a virtio console, does not remove them, and fails where they are.
+/// bhyve creates the sockets of a virtio console but does not remove them, and fails if they exist.
 fn remove_sockets(machine: &Machine, occasion: Occasion, before: &mut Vec<Prepare>, after: &mut Vec<Cmd>) {
     for socket in machine.devices().values().flat_map(sockets) {
         let remove = Cmd::new("rm", ["-f", socket]);
@@ -175,8 +175,8 @@ fn remove_sockets(machine: &Machine, occasion: Occasion, before: &mut Vec<Prepar
     }
 }
 
-/// FreeBSD takes a tap down when its last user closes it, which every reboot does. One of the administrator's own device may
-/// come into being only when it is opened.
+/// FreeBSD takes a tap down when its last user closes it, which happens at every reboot. A device that the administrator
+/// chose may only be created when it is opened.
 fn taps_up(guest: &Guest, spec: &Spec, machine: &Machine, host: &HostFacts) -> Result<Vec<Prepare>> {
     if host.os != Os::FreeBsd {
         return Ok(Vec::new());
@@ -190,7 +190,8 @@ fn taps_up(guest: &Guest, spec: &Spec, machine: &Machine, host: &HostFacts) -> R
     Ok(machine.devices().values().filter_map(tap_of).map(up).collect())
 }
 
-/// A warning where a display shows nothing: bhyve's frame buffer is set up by UEFI firmware, which a loader of the host replaces.
+/// A warning for a display that stays blank: UEFI firmware sets up bhyve's frame buffer, but this guest boots with a loader
+/// that runs on the host.
 fn dark_display(machine: &Machine) -> Option<String> {
     let loaded = matches!(machine.spec().boot, Boot::Bhyveload(_) | Boot::GrubBhyve(_));
     let display = machine.devices().values().any(|device| device.word() == "fbuf");
@@ -200,7 +201,7 @@ fn dark_display(machine: &Machine) -> Option<String> {
     })
 }
 
-/// Says of each file in which mount point it is: the guest's or an image's.
+/// Determines for each file which mount point it is below: the guest's or an image's.
 fn locate<'a>(all: impl Iterator<Item = &'a mut Opened>, folder: &str, images: impl Iterator<Item = &'a Loaded>) {
     let mounts: Vec<&str> = images.filter_map(|l| Some(l.path.rsplit_once('/')?.0)).chain([folder]).collect();
     for what in all {
@@ -211,13 +212,13 @@ fn locate<'a>(all: impl Iterator<Item = &'a mut Opened>, folder: &str, images: i
     }
 }
 
-/// The file systems of images, each once.
+/// The datasets of images, each once.
 fn borrowed<'a>(images: impl Iterator<Item = &'a Loaded>) -> Vec<Dataset> {
     let all: std::collections::BTreeSet<&Dataset> = images.map(|l| &l.dataset).collect();
     all.into_iter().cloned().collect()
 }
 
-/// The sockets that the hypervisor makes for a device.
+/// The sockets that the hypervisor creates for a device.
 fn sockets(device: &Device) -> Vec<&str> {
     match device {
         Device::Console(console) => console.ports.iter().map(|port| port.socket.as_str()).collect(),
@@ -225,7 +226,7 @@ fn sockets(device: &Device) -> Vec<&str> {
     }
 }
 
-/// The tap of a device, whoever made it.
+/// The tap of a device, whoever created it.
 fn tap_of(device: &Device) -> Option<&str> {
     match device {
         Device::Nic(Nic { backend: NetBackend::Tap(tap), .. }) => Some(tap.as_str()),
@@ -233,7 +234,7 @@ fn tap_of(device: &Device) -> Option<&str> {
     }
 }
 
-/// The file that the password of the display is in.
+/// The file that contains the display's password.
 fn secret_file(run: &str) -> String {
     format!("{run}/{SECRET_FILE}")
 }
@@ -246,7 +247,7 @@ fn password_of(device: &Device) -> Option<String> {
     }
 }
 
-/// Where a display is seen.
+/// The address of a VNC display.
 fn screen_of(device: &Device) -> Option<SocketAddr> {
     match device {
         Device::FrameBuffer(FrameBuffer { listen: VncListen::Tcp(at), .. }) => Some(*at),
@@ -254,7 +255,7 @@ fn screen_of(device: &Device) -> Option<SocketAddr> {
     }
 }
 
-/// The device of the host behind a device of the guest.
+/// The host's device that is passed through as this device.
 fn passed(device: &Device) -> Option<String> {
     match device {
         Device::Passthru(device) => Some(device.host.to_string()),
@@ -262,7 +263,7 @@ fn passed(device: &Device) -> Option<String> {
     }
 }
 
-/// The terminal device at a serial port besides the console.
+/// The terminal device at a serial port other than the console.
 fn terminal(end: &SerialEnd) -> Option<String> {
     match end {
         SerialEnd::Device(path) => Some(path.clone()),
@@ -291,7 +292,7 @@ fn bhyve_host(host: &HostFacts, console: String, config_file: String) -> Result<
                 return Err(Problem::host_cant(format!("chyves does not know bhyve on `{other}`")).hint("bhyve runs on amd64 and arm64"));
             }
         },
-        // The host's limit is one of its checks (`check::processor`).
+        // The host's limit is checked in `check::processor`.
         max_cpus: None,
         emulations: host.state.emulations.clone(),
         console,

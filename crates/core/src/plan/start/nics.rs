@@ -12,7 +12,8 @@ use crate::plan::network::attach;
 use crate::world::World;
 
 impl Wants {
-    /// Leaves nodes that the host's settings tell of to those who look at them closer, and make them.
+    /// Leaves out nodes that are in the host's network design: they are inspected in detail, and created if needed,
+    /// elsewhere.
     pub(super) fn leave_nodes(&mut self, request: &Request) {
         if let Some(facts) = &request.network {
             self.nodes.retain(|(_, node)| facts.design.node(node).is_none());
@@ -20,7 +21,7 @@ impl Wants {
     }
 }
 
-/// What the guest's NICs need of the host's networks. Where nobody looked at them, bridges are taken to be there.
+/// What the guest's NICs need of the host's networks. If the networks were not read, bridges are assumed to exist.
 ///
 /// # Errors
 /// What keeps a NIC from its network.

@@ -67,7 +67,7 @@ fn a_tap_that_a_killed_run_left_is_made_anew_and_anybody_else_s_is_refused() {
     let text = start(&world, &g, &request()).unwrap().script(Os::FreeBsd);
     let lines: Vec<&str> = text.lines().filter(|l| l.contains("destroy") || l.contains(" create name ")).collect();
     assert_eq!(lines[0], format!("ifconfig {tap} destroy"), "{text}");
-    // A high unit, so that tap0 stays the administrator's.
+    // A high unit number, so that tap0 is left to the administrator.
     assert!(lines[1].starts_with("ifconfig tap1") || lines[1].starts_with("ifconfig tap2"), "{text}");
     assert!(lines[1].ends_with(&format!(" create name {tap}")), "{text}");
 }
@@ -113,7 +113,7 @@ fn what_keeps_a_guest_from_starting_is_told() {
     assert!(start(&testing::world(vec![]), &g, &request()).unwrap().steps.is_empty());
 }
 
-/// A world with a disc in it.
+/// A world with an ISO image.
 fn with_disc(guest: &Guest) -> World {
     let mut world = testing::world(vec![guest.clone()]);
     let disc = crate::world::Image {
@@ -154,7 +154,7 @@ fn at_its_reboot_the_disc_is_out_and_the_drive_stays() {
     assert_eq!((out.again.as_slice(), out.borrows.len()), (&["--drive".to_owned(), "@".to_owned()][..], 0));
     let line = out.hypervisor.to_string();
     assert!(line.contains("ide-cd,bus=cd-3.0.0") && !line.contains("image.iso"), "{line}");
-    // Without a drive there is nothing to take out, and none appears.
+    // Without a drive there is nothing to eject, and no drive is added.
     let plain = launch(&world, &g, &Request { occasion: Occasion::Reboot(2), ..request() }).unwrap().launch;
     assert!(plain.again.is_empty() && !plain.hypervisor.to_string().contains("ide-cd"));
 }
@@ -205,7 +205,7 @@ fn a_seed_is_written_before_the_launch_and_stands_behind_all_disks() {
     world.host = testing::freebsd();
     let script = start(&world, &g, &request()).unwrap().script(Os::FreeBsd);
     assert!(script.contains("-s 30:0,virtio-blk,") && script.contains("cidata.iso,ro,nodelete,ser=CIDATA"), "{script}");
-    // A guest that has no driver for virtio gets a drive that it has one for.
+    // A guest without a virtio driver gets a drive on a bus that it has a driver for.
     let ahci = testing::guest("web01", &[("ci.enabled", "yes"), ("disk0.kind", "raw"), ("disk0.bus", "ahci-hd")]);
     let script = start(&world, &ahci, &request()).unwrap().script(Os::FreeBsd);
     assert!(script.contains("-s 30:0,ahci-cd,"), "{script}");
@@ -245,7 +245,7 @@ fn less_confinement_than_wanted_is_a_note_and_never_silent() {
         user.contains("# note: confinement of web01: user (no namespaces in this container)\n") && user.contains("-sandbox on"),
         "{user}"
     );
-    // Where the host's node of KVM is root's, and the guest can have none of its own.
+    // The host's /dev/kvm is accessible to root only, and the guest cannot have its own.
     let no_kvm = || Possible { no_kvm: Some("/dev/kvm is for root alone".into()), ..no_namespaces() };
     let with = text(&[("accel", "kvm")], no_kvm());
     assert!(
@@ -273,12 +273,12 @@ fn less_confinement_than_wanted_is_a_note_and_never_silent() {
         ) && !off.contains("-sandbox"),
         "{off}"
     );
-    // What was asked for needs no word.
+    // A level that the user requested needs no note.
     let asked = text(&[("confine", "off")], no_namespaces());
     assert!(!asked.contains("# note: confinement") && !asked.contains("-sandbox"), "{asked}");
     let named = text(&[("qargs", "-cdrom /srv/x.iso")], Possible::default());
     assert!(named.contains("# note: confinement of web01: user (qargs names files"), "{named}");
-    // A file of the host never takes all confinement away.
+    // A file of the host never removes all confinement.
     let file = [("confine", "user"), ("fw_cfg0", "opt/x,file=/etc/hostname")];
     let up = text(&file, Possible::default());
     assert!(

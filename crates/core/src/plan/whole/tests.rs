@@ -13,7 +13,7 @@ fn request(pairs: &[(&str, &str)]) -> Request {
     Request { set: pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(), unset: Vec::new() }
 }
 
-/// A world whose host has all that a guest may ask for.
+/// A world with a host that has every feature that a guest may request.
 fn world(vmm: Vmm) -> World {
     let mut world = testing::world(Vec::new());
     if vmm == Vmm::Bhyve {
@@ -32,7 +32,7 @@ fn world(vmm: Vmm) -> World {
     world
 }
 
-/// An image of firmware that is there.
+/// An existing firmware image.
 const FIRMWARE: &str = "split";
 
 const GUEST: [(&str, &str); 6] =
@@ -115,7 +115,7 @@ fn new_guests_and_clones_are_checked_as_a_whole() {
         defaults: OwnValues::new(),
     };
     assert_eq!(create::create(&world, &wish, &moment(1)).unwrap_err().code.exit_code(), 2);
-    // What it inherits counts.
+    // Inherited values count too.
     wish.set = vec![("cpu".to_owned(), "3".to_owned())];
     create::create(&world, &wish, &moment(1)).unwrap();
     wish.defaults = own(&[("cpu_sockets", "2")]);
@@ -152,14 +152,14 @@ fn one_wrong_bridge_stops_no_other() {
     let mut root = world.roots[0].clone();
     let refused = set::global(&world, &root, &request(&[("bridge3.vlan", "7")])).unwrap_err();
     assert!(refused.message.contains("of no uplink"), "{refused:?}");
-    // Written by hand it is wrong already, and others are still set, and it is cured.
+    // A setting that was written directly is invalid already; others can still be set, and it can be fixed.
     root.own = Arc::new(own(&[("bridge3.vlan", "7")]));
     set::global(&world, &root, &request(&[("bridge4.private", "yes")])).unwrap();
     set::global(&world, &root, &request(&[("bridge3.uplink", "em0")])).unwrap();
     assert!(set::global(&world, &root, &request(&[("bridge5.vlan", "7")])).is_err());
 }
 
-/// Some value of a property, good or not; where it names something of the host, something that there may be.
+/// A value of a property, valid or not; if it names an object of the host, one that may exist.
 fn value(key: &str) -> BoxedStrategy<String> {
     let known = crate::property::find(key).unwrap();
     match known.property.kind {
@@ -244,7 +244,7 @@ fn value(key: &str) -> BoxedStrategy<String> {
     }
 }
 
-/// A setting of these scopes that anybody may set, with a number where it has one.
+/// A user-settable property of these scopes, with a device number if it needs one.
 fn setting(scopes: &'static [Scope], family: &'static str) -> impl Strategy<Value = (String, String)> {
     let free = |p: &&crate::property::Property| p.access == crate::property::Access::Free && scopes.contains(&p.scope);
     let keys: Vec<&'static str> =

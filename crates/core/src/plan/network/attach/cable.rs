@@ -1,4 +1,4 @@
-//! A NIC's tap: the one that is there, or a new one, and its place on the bridge.
+//! A NIC's tap, existing or new, and its bridge membership.
 
 use super::refuse::by_hand_commands;
 use super::{Work, tap};
@@ -9,7 +9,7 @@ use crate::os::{Intent, Os, taps};
 use crate::value::IfName;
 
 impl Work<'_> {
-    /// A NIC's tap, and its place on the bridge where `plugged`.
+    /// A NIC's tap, and its bridge membership if `plugged`.
     pub(super) fn tap(&mut self, guest: &Guest, net: &NetSpec, mtu: u32, plugged: bool) -> Result<()> {
         let tap = tap(guest, net)?;
         let owner = taps::token(guest.uuid, net.number);
@@ -39,7 +39,7 @@ impl Work<'_> {
                     })
                     .hint("stop who uses it; `chyves reclaim` removes what dead VMs left"));
             }
-            // Left by a dead machine of this very guest, or the administrator's own, which was chosen by its name.
+            // Left by a dead VM of this guest, or the administrator's own tap, which was chosen by its name.
             Some(other) if other.mark == owner || net.tap.is_some() => {
                 if taps::owner(&other.mark).is_some() && other.mark != owner {
                     return Err(Problem::not_now(format!("the tap `{tap}` is another guest's: {}", other.mark))
@@ -100,7 +100,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Puts a tap into its bridge.
+    /// Adds a tap to its bridge.
     fn plug(&mut self, tap: &IfName, net: &NetSpec, joined: Option<&str>) -> Result<()> {
         let bridge = &net.bridge;
         self.done.proofs.push(Proof::IsIn { bridge: bridge.clone(), member: tap.clone() });

@@ -1,4 +1,4 @@
-//! Why a NIC can't be attached, with what a person types for it.
+//! The errors for NICs that cannot be attached, with the commands that help.
 
 use crate::error::Problem;
 use crate::guest::Guest;
@@ -7,7 +7,7 @@ use crate::network::{BridgeSpec, IfKind, Mode, compare};
 use crate::os::{Intent, Os};
 use crate::value::IfName;
 
-/// There is no such bridge, and it has no uplink and is not private.
+/// The bridge does not exist, and the design gives it neither an uplink nor makes it private.
 pub(super) fn nowhere(room: &Room<'_>, name: &IfName, guest: &Guest, nic: &str) -> Problem {
     let bridges = room.actual.interfaces.iter().filter(|(_, i)| i.kind == IfKind::Bridge).map(|(n, _)| n.as_str());
     let known: Vec<&str> = bridges.chain(room.design.bridges().map(|b| b.name.as_str())).collect();
@@ -44,7 +44,7 @@ pub(super) fn by_hand_commands(os: Os, tap: &IfName, bridge: &IfName, mtu: u32) 
     format!("make it: {} && {}", shown(os, &make), shown(os, &join))
 }
 
-/// A NIC with a tap on a bridge that takes none.
+/// A NIC with a tap on a netgraph bridge, which takes hooks only.
 pub(super) fn no_tap(name: &IfName, guest: &Guest, nic: &str) -> Problem {
     Problem::host_cant(format!("`{name}`, where {nic} of `{}` needs a tap, is a netgraph bridge", guest.name))
         .on(&guest.name)
@@ -53,7 +53,7 @@ pub(super) fn no_tap(name: &IfName, guest: &Guest, nic: &str) -> Problem {
         .hint(format!("or choose another: `chyves set {} {nic}.bridge=…`", guest.name))
 }
 
-/// A NIC with a hook of a node that is a bridge by its settings.
+/// A NIC with a hook on a bridge that is not a netgraph node.
 pub(super) fn no_node(name: &IfName, guest: &Guest, nic: &str) -> Problem {
     Problem::host_cant(format!("`{name}`, where {nic} of `{}` needs a hook, is a bridge and no node of netgraph", guest.name))
         .on(&guest.name)
@@ -61,8 +61,8 @@ pub(super) fn no_node(name: &IfName, guest: &Guest, nic: &str) -> Problem {
         .hint(format!("or name another node: `chyves set {} {nic}.netgraph=…`", guest.name))
 }
 
-/// All that a person types to make a netgraph bridge what it is to be: modules first, as the interfaces' own nodes come
-/// with one of them.
+/// All commands that a user types to bring a netgraph bridge in line with the design. Modules come first, because one of
+/// them creates the nodes of interfaces.
 pub(super) fn by_typing(room: &Room<'_>, spec: &BridgeSpec) -> String {
     let load = crate::os::freebsd::ngctl::MODULES.map(|module| Intent::LoadModule { module: module.into() });
     let all = compare::bridge(room, spec)

@@ -1,4 +1,4 @@
-//! Plans for bridges that are nodes of netgraph.
+//! Plans for bridges that are netgraph nodes.
 
 use super::*;
 use crate::network::compare::Close;
@@ -13,22 +13,22 @@ const TAGGED: &[(&str, &str)] = &[("bridge7.name", "lan"), ("bridge7.type", "net
 const LAB: &[(&str, &str)] = &[("bridge7.name", "lan"), ("bridge7.type", "netgraph"), ("bridge7.private", "yes")];
 const HOOK: &[(&str, &str)] = &[("net0.backend", "netgraph"), ("net0.netgraph", "lan:")];
 
-/// What is on the node `lan`, which is there.
+/// What is connected to the existing node `lan`.
 #[derive(Clone, Copy)]
 struct There<'a> {
-    /// The interface whose two hooks are on it.
+    /// The interface with both its hooks on the node.
     uplink: Option<&'a str>,
-    /// The token of it.
+    /// The node's mark.
     mark: &'a str,
-    /// A hook that a machine has opened.
+    /// A hook that a VM has opened.
     machine: bool,
-    /// A guest that was started onto it.
+    /// A guest that was started with a hook on it.
     claim: Option<Uuid>,
 }
 
 const BARE: There<'_> = There { uplink: Some("em0"), mark: APPLIED, machine: false, claim: None };
 
-/// Nodes of the interfaces `em0`, `em1` and `em0.5`, and `lan` where it is there.
+/// Nodes of the interfaces `em0`, `em1` and `em0.5`, and `lan` if it exists.
 fn graph(lan: Option<There<'_>>) -> Graph {
     let hook = |own: &str, peer, kind: &str, other: &str| Hook { own: own.into(), peer, peer_kind: kind.into(), peer_hook: other.into() };
     let node = |name: &str, kind: &str, hooks| Node { name: Some(name.into()), kind: kind.into(), hooks };
@@ -105,7 +105,7 @@ fn a_node_is_designed_and_made_by_one_command() {
     let private = Wish::Private(vec![("kind".into(), "netgraph".into())]);
     insta::assert_snapshot!("private", changed(&[], &[], None, "lan", &private));
     assert_eq!(changed(LAN, &[], Some(BARE), "lan", &attached("em0", None)), "# note: lan is already set so\n", "nothing is left to do");
-    // Another uplink, and then none: the interface is as it was.
+    // Another uplink, and then none: the interface is restored to its former state.
     insta::assert_snapshot!("another", changed(LAN, &[], Some(BARE), "lan", &attached("em1", None)));
     insta::assert_snapshot!("detach", changed(LAN, &[], Some(BARE), "lan", &Wish::Detach { uplink: None }));
     insta::assert_snapshot!("delete", changed(LAN, &[], Some(BARE), "lan", &Wish::Delete));
@@ -119,19 +119,19 @@ fn a_start_makes_its_node_and_leaves_a_claim() {
     insta::assert_snapshot!("start_vlan", started(TAGGED, &[], None, HOOK));
     insta::assert_snapshot!("start_private", started(LAB, &[], None, HOOK));
     insta::assert_snapshot!("start_there", started(LAN, &[], Some(BARE), HOOK));
-    // A hook of its own choice is on the same node; a node that nobody designed is not looked at here.
+    // An explicit hook is on the same node; a node that is not in the design is not inspected here.
     assert!(started(LAN, &[], None, &[("net0.backend", "netgraph"), ("net0.netgraph", "lan:link7")]).contains("name .:made lan"));
     assert_eq!(started(LAN, &[], None, &[("net0.backend", "netgraph"), ("net0.netgraph", "wan:")]), "");
-    // One that somebody else made is used as it is: whether the host is on it is theirs to say.
+    // A node that somebody else created is used as it is; whether the host is connected to it is up to its owner.
     let theirs = There { mark: "", ..BARE };
     assert!(!started(LAN, &[], Some(theirs), HOOK).contains("ngctl -f"));
-    // What the node wants is closed with a free link.
+    // The node's configuration is completed with a free link.
     let busy = There { uplink: None, machine: true, ..BARE };
     let text = started(LAN, &[], Some(busy), HOOK);
     assert!(text.contains("connect em0: lan: upper link1") && text.contains("connect em0: lan: lower link0"), "{text}");
 }
 
-/// The design, interfaces besides the usual ones, the node, the guest's settings, and why not.
+/// The design, interfaces besides the usual ones, the node, the guest's settings, and the expected error.
 type Refusal<'a> = (&'a [(&'a str, &'a str)], Vec<(&'a str, Interface)>, Option<There<'a>>, &'a [(&'a str, &'a str)], &'a str);
 
 #[test]
@@ -158,7 +158,7 @@ fn each_refusal_of_netgraph_names_its_cause_and_its_cure() {
         (&by_hand, vec![], None, HOOK, "| ngctl -f - && printf"),
         (LAN, vec![], None, on_tap, "network web01 move net0 lan"),
         (&bridge, vec![], None, HOOK, "no node of netgraph"),
-        // The other way round: a bridge whose name or uplink is a node's by now.
+        // The opposite case: a bridge with a name or uplink that a node uses by now.
         (&bridge, vec![], Some(bare), on_tap, "`lan` is a netgraph bridge, no interface"),
         (&[("bridge0.uplink", "em0")], vec![], Some(BARE), NIC, "in the bridge `lan`"),
     ];
@@ -167,7 +167,7 @@ fn each_refusal_of_netgraph_names_its_cause_and_its_cure() {
         let lines = text.lines().filter(|l| !l.is_empty()).count();
         assert!(text.contains(why) && lines > 1 && !text.contains("# create"), "{why}: {text}");
     }
-    // Taken hooks, and a node of another type.
+    // Hooks that are in use, and a node of another type.
     let mut facts = on_netgraph(LAN, &[], None);
     let nodes = &mut facts.actual.graph.as_mut().unwrap().nodes;
     nodes.get_mut(&2).unwrap().hooks.push(Hook { own: "lower".into(), peer: 9, peer_kind: "tee".into(), peer_hook: "right".into() });
@@ -197,7 +197,7 @@ fn what_a_node_can_t_have_changes_nothing() {
     assert!(changed(&[], &[], None, "lan", &attached("em9", None)).contains("`em9` is not there"));
     let vale = Wish::Set(vec![("type".into(), "vale".into())]);
     assert!(changed(&[], &[], None, "lan", &vale).contains("netgraph"));
-    // The program of Linux has none of it.
+    // The Linux build does not support netgraph.
     let world = world(Os::Linux, &[], Vec::new());
     let refused = bridge::change(&world, &facts(Os::Linux, &[], &[]), &"lan".parse().unwrap(), &attached("em0", None)).unwrap_err();
     assert!(told(&refused).contains("which only FreeBSD has"), "{refused}");
@@ -215,18 +215,18 @@ fn who_is_on_a_node_keeps_it() {
     };
     let deleted = with(LAN, vec![guest.clone()], &Wish::Delete);
     assert!(deleted.contains("`lan` is the bridge of web01"), "{deleted}");
-    // Its settings name another by now; its machine does not.
+    // The guest's settings name another bridge by now, but its VM still uses this one.
     let moved = crate::guest::Guest { uuid: guest.uuid, ..testing::guest("web01", &[]) };
     assert!(with(LAN, vec![moved], &Wish::Delete).contains("`lan` is the bridge of web01"));
     assert!(with(LAN, vec![guest], &Wish::Detach { uplink: None }).contains("guests that run"));
-    // A node that somebody else made is left, and so is what is on it.
+    // A node that somebody else created is kept, and so is everything connected to it.
     let theirs = There { mark: "", ..BARE };
     for wish in [Wish::Delete, Wish::Detach { uplink: None }, attached("em0", None)] {
         let text = changed(LAN, &[], Some(theirs), "lan", &wish);
         assert!(!text.contains("ngctl"), "{wish:?}: {text}");
     }
     assert!(changed(LAN, &[], Some(theirs), "lan", &Wish::Delete).contains("the node lan is kept: chyves did not create it"));
-    // What carries the default route is told.
+    // A change of the interface with the default route is reported.
     let mut facts = on_netgraph(&[], &[], None);
     facts.actual.default_routes = vec![(None, "em0".into())];
     let world = world(Os::FreeBsd, &[], Vec::new());
@@ -247,7 +247,7 @@ fn what_a_start_made_of_netgraph_goes_with_the_last_guest() {
     insta::assert_snapshot!("tidy", left(LAN, &[], started));
     let of_vlan = There { uplink: Some("em0.5"), ..started };
     insta::assert_snapshot!("tidy_vlan", left(TAGGED, &[vlan5(STARTED, None)], of_vlan));
-    // Its own claim keeps nothing.
+    // The guest's own claim does not keep the node.
     assert!(left(LAN, &[], There { claim: Some(mine), ..started }).contains("shutdown lan:"));
     for (there, why) in [
         (There { claim: Some(other), ..started }, "another guest is about to run on it"),
@@ -266,7 +266,7 @@ fn what_was_cut_off_is_taken_back_and_nothing_of_others() {
     let wire = Intent::Wire { node: node(), interface: "em0".parse().unwrap(), lower: Some(0), upper: Some(1) };
     let seen = |lan: Option<There<'_>>, intent: &Intent| tidy::is_in_effect(&on_netgraph(LAN, &[], lan).actual, intent);
     let bare = There { uplink: None, mark: STARTED, ..BARE };
-    // Cut off before it was written down whose it is, it is nobody else's: nothing had its name before.
+    // Interrupted before its mark was set, the node is still ours, because its name did not exist before.
     assert!(seen(Some(bare), &make) && seen(Some(There { mark: "", ..bare }), &make) && !seen(None, &make));
     let claimed = Some(Uuid::from_u128(7));
     for other in [
@@ -285,7 +285,7 @@ fn what_was_cut_off_is_taken_back_and_nothing_of_others() {
     assert!(seen(None, &make.opposite().unwrap()) && !seen(Some(bare), &make.opposite().unwrap()));
     let mark = Intent::MarkNode { node: node(), from: STARTED.into(), to: APPLIED.into() };
     assert!(seen(Some(BARE), &mark) && !seen(Some(on), &mark));
-    // Each is undone by what makes it as it was.
+    // Each intent is undone by its opposite.
     for intent in [make, wire, mark] {
         assert_eq!(intent.opposite().and_then(|i| i.opposite()), Some(intent));
     }
@@ -297,7 +297,7 @@ fn differences_of_nodes_are_told_and_closed() {
     let closed = |lan: Option<There<'_>>| shown(apply::apply(&world, &on_netgraph(LAN, &[], lan), &[]));
     insta::assert_snapshot!("apply", closed(None));
     assert!(closed(Some(BARE)).contains("as configured"));
-    // What a start made stays from now on.
+    // A node that a start created becomes permanent.
     let kept = closed(Some(There { mark: STARTED, ..BARE }));
     assert!(kept.contains("mark lan with chyves/network/applied"), "{kept}");
     let says: Vec<String> = apply::differences(&world, &on_netgraph(LAN, &[], None)).into_iter().map(|d| d.says).collect();

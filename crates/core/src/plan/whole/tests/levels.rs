@@ -1,4 +1,5 @@
-//! One validation at every level: what a command that changes settings accepts, a start accepts on a host that has the features.
+//! The same validation at every level: settings that a command accepts are accepted by a start on a host that has the
+//! features.
 
 use super::*;
 use crate::action::Action;
@@ -11,7 +12,7 @@ use crate::property::keys;
 use crate::property::settings::Own;
 use proptest::test_runner::TestCaseError;
 
-/// A guest as a plan makes or leaves it.
+/// A guest as a plan creates or leaves it.
 fn planned(world: &World, like: &Guest, plan: &Plan) -> Guest {
     let mut own = like.settings.own_values().clone();
     for step in &plan.steps {
@@ -28,9 +29,9 @@ fn planned(world: &World, like: &Guest, plan: &Plan) -> Guest {
     bare(world, like.name.clone(), like.dataset.clone(), like.uuid, Settings::new(own, above))
 }
 
-/// That it starts, unless the host lacks something, whatever else is wrong beside it.
+/// Asserts that the guest starts, unless the host lacks something; no other problem is allowed.
 fn starts(world: &World, guest: &Guest) -> Result<(), TestCaseError> {
-    // A template is only cloned from, and says so.
+    // A template cannot be started by design.
     if guest.settings.value(keys::TEMPLATE).as_deref() == Some("yes") {
         return Ok(());
     }
@@ -115,7 +116,7 @@ proptest! {
                 guest = planned(&world, &guest, &plan);
             }
             4 => for (key, value) in pairs {
-                // As `network set` does, by the name of the NIC.
+                // As `network set` does it, with the name of the NIC.
                 let number = u16::from(key.contains('1'));
                 let word = key.split_once('.').map_or(key.as_str(), |(_, word)| word).to_owned();
                 if let Ok(plan) = nics::change(&world, &guest, number, &[(word, value)]) {
@@ -142,7 +143,7 @@ proptest! {
         starts(&world, &guest)?;
     }
 
-    /// On the host's bridges: what is accepted leaves no bridge that a start would refuse.
+    /// Bridges of the host: settings that are accepted leave no bridge that a start would refuse.
     #[test]
     fn what_is_accepted_of_bridges_holds_together(pairs in prop::collection::vec(setting(&[Scope::Global], "bridge"), 1..6), bhyve: bool) {
         let world = world(if bhyve { Vmm::Bhyve } else { Vmm::Qemu });
@@ -166,7 +167,7 @@ proptest! {
 
 #[test]
 fn what_the_host_lacks_hides_no_fault_of_settings() {
-    // FreeBSD 14.3 has no user network; four sockets of one processor are nothing anywhere.
+    // FreeBSD 14.3 has no user network; three processors cannot be divided into two sockets on any host.
     for pairs in
         [&[("net0.backend", "user"), ("cpu", "3"), ("cpu_sockets", "2")][..], &[("loader", "bios"), ("cpu", "3"), ("cpu_sockets", "2")]]
     {
@@ -178,7 +179,7 @@ fn what_the_host_lacks_hides_no_fault_of_settings() {
         assert!(refused.to_string().contains("3 processors"), "{refused:?}");
         assert!(!refused.to_string().contains("no BIOS") && !refused.to_string().contains("user network"), "{refused:?}");
     }
-    // What only the host lacks is no fault, whatever is beside it.
+    // A feature that only the host lacks is not an error, whatever else is wrong.
     let mut world = world(Vmm::Bhyve);
     world.host.release = (14, 3);
     let guest = testing::guest("web01", &[("disk0.kind", "raw"), ("loader", "uefi")]);
