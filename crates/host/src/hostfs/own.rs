@@ -244,7 +244,7 @@ pub fn can_write(folder: impl AsRef<Path>) -> Result<()> {
 pub fn listen(path: impl AsRef<Path>) -> Result<UnixListener> {
     let path = path.as_ref();
     remove(path)?;
-    // The umask keeps others from connecting before the mode is set; the mode is for a umask that denies even this user.
+    // Nobody else can connect before the mode is set, and this user can whatever the umask was.
     let before = rustix::process::umask(Mode::from_raw_mode(0o177));
     let bound = UnixListener::bind(path);
     rustix::process::umask(before);

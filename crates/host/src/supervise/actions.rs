@@ -1,6 +1,6 @@
-//! How each thing that the life wants is done.
+//! Executes the actions that the lifecycle state machine decides.
 //!
-//! Not here: the requests of those who are connected (`requests`).
+//! Not here: the requests of connected clients (`requests`).
 
 use super::engine::{Engine, Unprepared, epoch};
 use super::job::{CantRun, Ended, Job};
@@ -30,19 +30,19 @@ use chyves_core::vmm::bhyve;
 use rustix::process::Signal;
 use std::path::PathBuf;
 
-/// Seconds that planning a reboot may take: it reads the pool.
+/// Time limit in seconds for planning a reboot, which reads the pool.
 const REPLAN_WITHIN: u32 = 60;
-/// Seconds that a command after the end may take.
+/// Time limit in seconds for a command after the VM's end.
 pub(super) const AFTER_WITHIN: u32 = 30;
-/// Seconds that a button of bhyve's may take.
+/// Time limit in seconds for a bhyvectl command.
 const BUTTON_WITHIN: u32 = 10;
-/// A guest has switched ACPI on by then, where that can't be seen, milliseconds.
+/// Time in milliseconds after which a guest counts as having enabled ACPI, where that cannot be observed.
 const BOOTS_WITHIN: u64 = 30_000;
 
-/// No password of a display is longer.
+/// Size limit of a display password, in bytes.
 const SECRET_LIMIT: u64 = 4096;
 
-/// The launch that was asked for, or why there is none.
+/// The launch that `_launch-spec` printed, or why there is none.
 fn answered(bytes: &[u8]) -> Result<Launch, String> {
     let unread = |e: serde_json::Error| format!("the new plan cannot be read: {e}");
     let value: serde_json::Value = serde_json::from_slice(bytes).map_err(unread)?;
@@ -81,7 +81,7 @@ impl Engine<'_> {
             Do::Launch => self.start(),
             Do::Announce => self.announce(),
             Do::AskPowerOff if self.is_deadly_to_ask() => {
-                // Told once; it is tried repeatedly.
+                // Logged once; the power-off is requested repeatedly.
                 if self.put_off == 0 {
                     self.peers.tell_waiting(&Reply::NotYet, false);
                     self.hypervisor_log.note("its power button has no effect before the guest operating system has enabled ACPI");
@@ -100,10 +100,10 @@ impl Engine<'_> {
             Do::Kill => self.kill(),
             Do::StopFailed(why) => self.stop_failed(*why),
             Do::CleanUp => {
-                // The last of these commands may unmount the file system that the logs lie on.
+                // The last of these commands may unmount the file system that contains the logs.
                 self.close_logs();
                 self.after = self.launch.after.clone().into();
-                // Others who look from now on see that this guest uses nothing any more.
+                // From now on other processes see that this guest uses nothing any more.
                 for dataset in std::mem::take(&mut self.record.launch.borrows) {
                     let cmd = self.let_go(&dataset);
                     self.after.push_back(cmd);
@@ -121,7 +121,7 @@ impl Engine<'_> {
         }
     }
 
-    /// The plan is made by a process of its own: it reads the pool and needs memory that a supervisor is not to keep.
+    /// The plan is made by a separate process: it reads the pool and needs memory that a supervisor should not keep.
     fn replan(&mut self) {
         let after = if self.rebooted { "reboot" } else { "crash" };
         let cmd = self
@@ -162,7 +162,7 @@ impl Engine<'_> {
         self.events.push_back(Event::Planned(result));
     }
 
-    /// Reports that the guest goes on with the settings of the start before.
+    /// Reports that the guest restarts with the settings of its previous start.
     fn keeps(&mut self, why: &str) {
         let text = format!("restarted with its settings of before, since the present ones cannot be used: {why}");
         self.hypervisor_log.note(&text);
@@ -170,7 +170,7 @@ impl Engine<'_> {
         self.console_log.write(now, format!("\r\nchyves: {text}\r\n").as_bytes());
     }
 
-    /// From now on this launch is the one.
+    /// Switches to a new launch.
     fn obey(&mut self, launch: Launch) -> Result<(), String> {
         (self.console_log, self.hypervisor_log) = logs(&self.dir, &launch).map_err(|e| e.to_string())?;
         self.serial.move_to(&launch.console);
@@ -186,12 +186,13 @@ impl Engine<'_> {
         Ok(())
     }
 
-    /// The command that unmounts a file system if nobody else uses it.
+    /// The command that unmounts a shared file system if no other guest uses it.
     fn let_go(&self, dataset: &Dataset) -> Cmd {
         self.spawner.command("_let-go").args(["--dataset", dataset.as_str()])
     }
 
-    /// Starts a command whose output nobody reads. One of chyves itself needs to know where chyves keeps its files.
+    /// Starts a command whose output is not needed. A command of chyves itself also gets the variables that name chyves'
+    /// folders.
     fn job_of(&self, cmd: &Cmd, seconds: u32) -> Result<Job, CantRun> {
         if cmd.program == OWN {
             let cmd = Cmd::new(&self.spawner.exe.to_string_lossy(), self.spawner.args.iter().chain(&cmd.args));
@@ -202,7 +203,8 @@ impl Engine<'_> {
         job.map(|job| job.removes(self.object_of(cmd)))
     }
 
-    /// Begins to load the rules that keep the guest from the host's loopback, while the commands before the hypervisor run.
+    /// Starts loading the rules that keep the guest from the host's loopback, concurrently with the commands before the
+    /// hypervisor.
     #[cfg_attr(not(target_os = "linux"), allow(clippy::unused_self))]
     fn close_loopback(&mut self) {
         #[cfg(target_os = "linux")]
@@ -216,7 +218,7 @@ impl Engine<'_> {
         self.hypervisor_log.close();
     }
 
-    /// The commands that needed the logs' file system for themselves are over.
+    /// Reopens the logs after the commands that needed the logs' file system for themselves.
     fn reopen_logs(&mut self) {
         if self.launch.frees_logs
             && let Ok(open) = logs(&self.dir, &self.launch)
@@ -225,7 +227,7 @@ impl Engine<'_> {
         }
     }
 
-    /// Starts the next command before the hypervisor, or tells that there is none left.
+    /// Starts the next command before the hypervisor, or reports that none is left.
     fn next_before(&mut self) {
         while let Some(next) = self.before.front() {
             (self.report)(Word::Run(next.cmd.to_string()));
@@ -254,7 +256,7 @@ impl Engine<'_> {
         let may_fail = what.as_ref().is_some_and(|p| p.may_fail);
         let late = matches!(ended, Ended::Late(_));
         match ended {
-            // What is to be removed may be missing; that it is still there afterwards is a failure.
+            // The object to be removed may be missing; it is a failure only if it still exists afterwards.
             Ended::Badly(_) | Ended::Late(_) if may_fail => self.next_before(),
             Ended::Badly(why) | Ended::Late(why) | Ended::Remains(why) => {
                 self.unprepared = what.map(|p| Unprepared { cmd: p.cmd, late });
@@ -267,7 +269,7 @@ impl Engine<'_> {
         }
     }
 
-    /// Starts the next command after the end, or tells that there is none left. Whatever happens to each, the next runs.
+    /// Starts the next command after the end, or reports that none is left. A failure does not stop the next ones.
     fn next_after(&mut self) {
         while let Some(cmd) = self.after.pop_front() {
             if self.is_needless(&cmd) {
@@ -284,8 +286,8 @@ impl Engine<'_> {
         self.events.push_back(Event::Cleaned);
     }
 
-    /// Whether what a command after the end is for is so already: a VM object that no loader and no bhyve came to make, or that
-    /// somebody has destroyed, can't be destroyed, and nothing of it is left. The same holds of a jail that was not made.
+    /// Whether a command after the end has nothing to do: a VM object that was never created, or has been destroyed already,
+    /// cannot be destroyed, and the same holds for a jail.
     fn is_needless(&self, cmd: &Cmd) -> bool {
         if let Means::Jail(jail) = &self.launch.confinement.means
             && jail.teardown().contains(cmd)
@@ -296,7 +298,7 @@ impl Engine<'_> {
         self.object_of(cmd).is_some_and(|node| !kernel::is_there(node))
     }
 
-    /// The node of the VM object that a command destroys, if it is such a command.
+    /// Path of the VM object that a command destroys, if it is such a command.
     fn object_of(&self, cmd: &Cmd) -> Option<PathBuf> {
         match &self.launch.control {
             Control::Bhyve { vm } => (*cmd == bhyve::destroy(vm)).then(|| here().path(&bhyve::node(vm))),
@@ -356,7 +358,7 @@ impl Engine<'_> {
                 self.record.end = None;
                 self.machine = Some(Machine::of_child(child));
                 self.connect();
-                // bhyve says nothing when it is up; that it has opened its files and goes on living is what is seen.
+                // bhyve does not report when it is up; it counts as up once it has opened its files and still runs.
                 let now = self.now();
                 self.proof = self.proof.take().map(|proof| proof.at(now));
                 if self.qmp.is_none() && self.proof.is_none() {
@@ -371,8 +373,8 @@ impl Engine<'_> {
         }
     }
 
-    /// Starts the hypervisor, confined as the launch says. From then on it alone holds the machine's lock, which names it. Else why not, and
-    /// whether its program is missing.
+    /// Starts the hypervisor, confined as the launch specifies. From then on only the hypervisor holds the VM's lock, whose
+    /// file names it. Otherwise the reason, and whether the program is missing.
     fn launch_hypervisor(&mut self) -> Result<Born, (String, bool)> {
         let lock = match life::claim(&self.dir.machine_lock(), lock::GLANCE) {
             Ok(Some(lock)) => lock,
@@ -394,14 +396,15 @@ impl Engine<'_> {
         let place = confine::Place { run: self.run.clone(), guest: self.dir.path().to_owned() };
         #[cfg(target_os = "linux")]
         if let Some(loading) = self.loading.take() {
-            // That process tries whether they hold, and reports why not.
+            // The child verifies that they are in force, and reports it if not.
             let _ = loading.finish();
         }
         let printing = self.messages.printing().map_err(|e| (format!("there is no pipe for its messages: {e}"), false))?;
         confine::start(&self.spawner, &launch, place, &lock, printing).map_err(|why| (why, false))
     }
 
-    /// Whether bhyve has open what was checked. A guest on another file is powered off forcibly: each write would be one too many.
+    /// Checks whether bhyve has opened the files that were checked. A guest on another file is powered off forcibly: every
+    /// write could do damage.
     pub(super) fn look_at_opened(&mut self, now: u64) {
         let Some(pid) = self.machine.as_ref().and_then(Machine::process).map(|process| process.pid) else { return };
         let Some(proved) = self.proof.as_mut().and_then(|proof| proof.turn(pid, now)) else { return };
@@ -423,7 +426,7 @@ impl Engine<'_> {
         self.events.push_back(Event::Up);
     }
 
-    /// Reaches for the machine's monitor and its serial port.
+    /// Connects to the hypervisor's monitor and serial port.
     pub(super) fn connect(&mut self) {
         let now = self.now();
         self.serial.want(now);
@@ -433,7 +436,7 @@ impl Engine<'_> {
         };
     }
 
-    /// The password of the display, which the plan has put beside us.
+    /// The password of the display, which the plan has stored in the guest's runtime folder.
     fn display_secret(&self) -> Option<String> {
         self.launch.screen?;
         own::text(self.dir.path().join(SECRET_FILE), SECRET_LIMIT).ok()
@@ -443,14 +446,14 @@ impl Engine<'_> {
         self.adopting = None;
         if !std::mem::replace(&mut self.told, true) {
             let machine = self.machine.as_ref().and_then(Machine::process).map_or(0, |p| p.pid);
-            // Written before it is said: who is told looks at once.
+            // Written before the report: its receiver may read the record at once.
             self.write_record();
             (self.report)(Word::Running { supervisor: std::process::id(), machine });
         }
     }
 
-    /// Whether the power button of this machine would power it off forcibly: bhyve's is SIGTERM, which is just that
-    /// until the guest has switched ACPI on. Where that can't be seen, a guest is given a while to boot.
+    /// Whether the power button would power the VM off forcibly: bhyve's button is SIGTERM, which just kills it until the guest
+    /// has enabled ACPI. Where that cannot be observed, a guest is given some time to boot.
     fn is_deadly_to_ask(&self) -> bool {
         match &self.launch.control {
             Control::Qmp { .. } => false,
@@ -465,7 +468,7 @@ impl Engine<'_> {
         match &self.launch.control {
             Control::Qmp { .. } => {
                 if let Some(qmp) = &mut self.qmp {
-                    // One that can't be sent now is sent at the next request.
+                    // If it cannot be sent now, the next request sends it.
                     qmp.command("system_powerdown");
                 }
             }
@@ -477,7 +480,7 @@ impl Engine<'_> {
         match &self.launch.control {
             Control::Qmp { .. } => {
                 if let Some(qmp) = &mut self.qmp {
-                    // One that can't be sent now is sent at the next request.
+                    // If it cannot be sent now, the next request sends it.
                     qmp.command("system_reset");
                 }
             }
@@ -489,7 +492,7 @@ impl Engine<'_> {
         match &self.launch.control {
             Control::Qmp { .. } => {
                 if !self.qmp.as_mut().is_some_and(|qmp| qmp.command("quit")) {
-                    // A QEMU whose monitor can't be reached takes this as the same wish.
+                    // For a QEMU whose monitor cannot be reached, SIGTERM means the same.
                     self.send(Signal::TERM);
                 }
             }

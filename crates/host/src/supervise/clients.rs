@@ -1,7 +1,7 @@
-//! Whoever is connected to the supervisor's socket: people at the console, commands that ask something. Nobody of them
-//! can hold up the guest or each other: buffers are bounded, and who does not keep up is cut off.
+//! The clients connected to the supervisor's socket: users at the console, and commands with a request. None of them can delay
+//! the guest or each other: buffers are bounded, and a client that reads too slowly is disconnected.
 //!
-//! Not here: what a request does (`deeds`) and the words of the protocol (`control`).
+//! Not here: executing a request (`requests`) and the protocol (`control`).
 
 use crate::control::{REQUEST_LIMIT, Reply, Request};
 use crate::hostfs::own;
@@ -13,28 +13,28 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
-/// More at the console are turned away.
+/// Maximum number of clients at the console.
 const WATCHING_LIMIT: usize = 24;
-/// More in all are let in only in the place of one that keeps it without need.
+/// Maximum number of connections; further ones replace a connection that is idle.
 const PEERS_LIMIT: usize = 32;
-/// What may wait to be read by one of them, beyond what the kernel keeps.
+/// Limit in bytes of output queued for one client, beyond the kernel's socket buffer.
 const OUTPUT_LIMIT: usize = 32 << 10;
-/// Who connects has so many milliseconds to say why.
+/// Time limit in milliseconds for a new client to send its request.
 const ASK_WITHIN: u64 = 10_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// Has not asked yet.
+    /// Has not sent its request yet.
     Asking { until: u64 },
-    /// Waits for the machine to be off.
+    /// Waits for the VM to be off.
     Waiting,
-    /// Waits for a disk to grow.
+    /// Waits for a disk to be resized.
     Growing,
-    /// Waits for a disc to be changed.
+    /// Waits for a medium to be changed.
     Changing,
-    /// Sits at the console.
+    /// Attached to the console.
     Watching { read_only: bool },
-    /// Has got its answer and goes when it has read it.
+    /// Has been answered, and is disconnected when it has read the answer.
     Leaving,
 }
 
@@ -46,22 +46,22 @@ struct Peer {
     gone: bool,
 }
 
-/// All of them, and the listening socket.
+/// All connections, and the listening socket.
 pub(super) struct Peers {
     listener: UnixListener,
     all: Vec<Peer>,
 }
 
-/// What a turn at one of them brought.
+/// What a client sent.
 pub(super) enum Said {
-    /// It asks for something.
+    /// A request.
     Request(Request),
-    /// It typed at the console.
+    /// Input for the console.
     Typed(Vec<u8>),
 }
 
 impl Peers {
-    /// Opens the listening socket, which only root can connect to.
+    /// Opens the listening socket, to which only root can connect.
     pub(super) fn open(path: &Path) -> Result<Self> {
         let open = || {
             let listener = own::listen(path)?;
@@ -74,19 +74,19 @@ impl Peers {
         Ok(Self { listener, all: Vec::new() })
     }
 
-    /// What to wait for. `room`: how much may be typed; without room nobody's typing is read.
+    /// The descriptors to poll. `room`: how many bytes of console input can be accepted; at 0 no input is read.
     pub(super) fn interest(&self, room: usize) -> impl Iterator<Item = (BorrowedFd<'_>, PollFlags)> {
         let door = (self.listener.as_fd(), PollFlags::IN);
         std::iter::once(door).chain(self.all.iter().filter_map(move |peer| {
             let reads = !matches!(peer.kind, Kind::Watching { read_only: false }) || room > 0;
             let mut flags = if reads { PollFlags::IN } else { PollFlags::empty() };
             flags.set(PollFlags::OUT, !peer.output.is_empty());
-            // Without anything to wait for, a hang-up would wake us for nothing repeatedly.
+            // A descriptor without requested events would wake us repeatedly on a hang-up.
             (!flags.is_empty()).then(|| (peer.stream.as_fd(), flags))
         }))
     }
 
-    /// The moment at which the first of those who have not asked is late.
+    /// The earliest deadline of a client that has not sent its request.
     pub(super) fn wake_at(&self) -> Option<u64> {
         self.all.iter().filter_map(|peer| if let Kind::Asking { until } = peer.kind { Some(until) } else { None }).min()
     }
@@ -95,18 +95,18 @@ impl Peers {
         self.all.len()
     }
 
-    /// How many use the console.
+    /// Number of clients at the console.
     pub(super) fn watching(&self) -> usize {
         self.all.iter().filter(|p| matches!(p.kind, Kind::Watching { .. })).count()
     }
 
-    /// Accepts waiting connections.
+    /// Accepts pending connections.
     pub(super) fn accept(&mut self, now: u64) {
         while let Ok((stream, _)) = self.listener.accept() {
             if stream.set_nonblocking(true).is_err() {
                 continue;
             }
-            // Who has something to ask does so at once: whoever is silent or has had its answer makes place first.
+            // Clients normally send their request at once, so silent ones and answered ones are replaced first.
             let crowded = self.all.len() >= PEERS_LIMIT && !self.make_place();
             self.all.push(Peer {
                 stream,
@@ -122,7 +122,8 @@ impl Peers {
         }
     }
 
-    /// Shows one out that has nothing to wait for; whether there was one. Where a console can be had again, that is the last choice.
+    /// Disconnects a client that is idle; whether there was one. A client at the console is the last choice, since it can
+    /// reconnect.
     fn make_place(&mut self) -> bool {
         let silent = |p: &Peer| matches!(p.kind, Kind::Asking { .. }) && p.input.is_empty();
         let choices: [&dyn Fn(&Peer) -> bool; 3] =
@@ -131,12 +132,12 @@ impl Peers {
         index.map(|index| self.all.remove(index)).is_some()
     }
 
-    /// Whether one more can use the console.
+    /// Whether another client can attach to the console.
     pub(super) fn has_place_at_console(&self) -> bool {
         self.watching() < WATCHING_LIMIT
     }
 
-    /// What one of them says now, if anything.
+    /// Reads what a client sent, if anything.
     pub(super) fn hear(&mut self, index: usize, room: usize) -> Option<Said> {
         let peer = &mut self.all[index];
         let mut buffer = [0; 1024];
@@ -179,43 +180,43 @@ impl Peers {
         }
     }
 
-    /// Answers one of them, who then leaves.
+    /// Answers a client, which is then disconnected.
     pub(super) fn answer(&mut self, index: usize, reply: &Reply) {
         let peer = &mut self.all[index];
         peer.put(&reply.line());
         peer.kind = Kind::Leaving;
     }
 
-    /// One of them waits for the machine to be off from now on.
+    /// Makes a client wait for the VM to be off.
     pub(super) fn let_wait(&mut self, index: usize) {
         self.all[index].kind = Kind::Waiting;
     }
 
-    /// One of them waits for a disk to grow from now on.
+    /// Makes a client wait for a disk to be resized.
     pub(super) fn let_grow(&mut self, index: usize) {
         self.all[index].kind = Kind::Growing;
     }
 
-    /// Tells who waits for a disk to grow. Whoever asked first is answered first, as the machine answers.
+    /// Answers the first client that waits for a disk to be resized; the hypervisor answers in the order of the requests.
     pub(super) fn tell_growing(&mut self, reply: &Reply) {
         if let Some(index) = self.all.iter().position(|p| p.kind == Kind::Growing) {
             self.answer(index, reply);
         }
     }
 
-    /// One of them waits for a disc to be changed from now on.
+    /// Makes a client wait for a medium to be changed.
     pub(super) fn let_change(&mut self, index: usize) {
         self.all[index].kind = Kind::Changing;
     }
 
-    /// Tells who waits for a disc to be changed; one is at a time.
+    /// Answers the client that waits for a medium to be changed; there is one at a time.
     pub(super) fn tell_changing(&mut self, reply: &Reply) {
         if let Some(index) = self.all.iter().position(|p| p.kind == Kind::Changing) {
             self.answer(index, reply);
         }
     }
 
-    /// The machine is gone, and with it every answer that it still owed: tells those who wait for one.
+    /// Answers the clients that still wait for the hypervisor, which has ended.
     pub(super) fn tell_unanswered(&mut self, reply: &Reply) {
         for index in 0..self.all.len() {
             if matches!(self.all[index].kind, Kind::Growing | Kind::Changing) {
@@ -224,7 +225,7 @@ impl Peers {
         }
     }
 
-    /// One of them sits at the console from now on, and sees first what was there before it came.
+    /// Attaches a client to the console, with the replayed output first.
     pub(super) fn let_watch(&mut self, index: usize, read_only: bool, reply: &Reply, before: &[u8]) {
         let peer = &mut self.all[index];
         peer.put(&reply.line());
@@ -232,7 +233,7 @@ impl Peers {
         peer.kind = Kind::Watching { read_only };
     }
 
-    /// Tells those who wait for the machine to be off. `last`: they then leave.
+    /// Reports to the clients that wait for the VM to be off. `last`: they are then disconnected.
     pub(super) fn tell_waiting(&mut self, reply: &Reply, last: bool) {
         let line = reply.line();
         for peer in self.all.iter_mut().filter(|p| p.kind == Kind::Waiting) {
@@ -243,15 +244,15 @@ impl Peers {
         }
     }
 
-    /// Shows what the guest said to all at the console.
+    /// Sends the guest's output to all clients at the console.
     pub(super) fn show(&mut self, bytes: &[u8]) {
         for peer in self.all.iter_mut().filter(|p| matches!(p.kind, Kind::Watching { .. })) {
             peer.put(bytes);
         }
     }
 
-    /// Writes what can be written and forgets who has gone. Whether the last of those who waited for the machine to be off
-    /// is among them.
+    /// Writes queued output and drops closed connections. Whether the last client that waited for the VM to be off is among
+    /// them.
     pub(super) fn sweep(&mut self, now: u64) -> bool {
         let waits = |peers: &[Peer]| peers.iter().any(|p| p.kind == Kind::Waiting);
         let waited = waits(&self.all);
@@ -264,7 +265,7 @@ impl Peers {
         waited && !waits(&self.all)
     }
 
-    /// The last words: writes what is still to be written as far as it goes without waiting long.
+    /// Writes the rest of the queued output before the supervisor exits, with a short timeout.
     pub(super) fn say_goodbye(&mut self) {
         for peer in &mut self.all {
             let patience = Some(std::time::Duration::from_millis(200));

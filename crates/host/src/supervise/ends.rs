@@ -1,4 +1,4 @@
-//! What an end meant, what is said about it, and what is left behind.
+//! What the end of a VM means, what is reported about it, and what is left behind.
 
 use super::engine::Engine;
 use super::order::{Outcome, Word};
@@ -11,19 +11,19 @@ use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::launch::Control;
 use chyves_core::lifecycle::{self, End, Event, Exit, Final, Phase};
 
-/// Whether a command is one of the loaders that run on the host and talk to whoever sits at the console.
+/// Whether a command is one of the loaders that run on the host and interact with the console.
 fn loads(cmd: &Cmd) -> bool {
     matches!(cmd.tool(), "bhyveload" | "grub-bhyve")
 }
 
-/// A bhyve that does not understand its command line is gone well within this, milliseconds, also on a busy host.
+/// Time in milliseconds within which a bhyve that rejects its command line has exited, even on a busy host.
 const USAGE_WITHIN: u64 = 5_000;
 
 impl Engine<'_> {
-    /// The machine is gone: hears its last words, then tells the life what its end meant.
+    /// The hypervisor has exited: reads its remaining output, then reports the meaning of its end to the state machine.
     pub(super) fn machine_ended(&mut self, exit: Exit) {
         let now = self.now();
-        // It spoke before it died, so all of it is there to be read now.
+        // Everything that it wrote before its end can be read now.
         self.look_at_qmp(now);
         self.look_at_serial(now);
         self.hear_last_words();
@@ -60,7 +60,7 @@ impl Engine<'_> {
         self.events.push_back(Event::Ended(end));
     }
 
-    /// Nobody runs as the hypervisor's user any more.
+    /// Releases the user id of the hypervisor.
     fn forget_uid(&mut self) {
         #[cfg(target_os = "linux")]
         if let Some(uid) = self.record.uid {
@@ -69,7 +69,7 @@ impl Engine<'_> {
         self.record.uid = None;
     }
 
-    /// A machine that was to be taken over does not answer: it is left as it was found.
+    /// A VM that was to be taken over does not answer: it is left as it was found.
     pub(super) fn give_back(&mut self) {
         self.adopting = None;
         self.told = true;
@@ -82,7 +82,7 @@ impl Engine<'_> {
         self.outcome = Some(Outcome::Released);
     }
 
-    /// It is over: says how.
+    /// The guest has ended: reports how.
     pub(super) fn finish(&mut self) {
         let Phase::Over(end) = self.life.phase.clone() else {
             return;
@@ -108,7 +108,7 @@ impl Engine<'_> {
         });
     }
 
-    /// The end, and that it was the last of too many.
+    /// The text of an end, including that it was the last of too many crashes.
     fn in_full(&self, end: &End) -> String {
         match self.life.given_up() {
             Some(crashes) => format!("{end}, after {crashes} crashes in a row it is not started again"),
@@ -116,7 +116,7 @@ impl Engine<'_> {
         }
     }
 
-    /// Why it did not start, with all that helps.
+    /// The error that the guest did not start, with everything that helps to find the reason.
     fn failed_start(&self, how: &str) -> Problem {
         let name = &self.launch.guest;
         let kind = if self.missing { Kind::HostCant } else { Kind::Failed };
@@ -140,14 +140,14 @@ impl Engine<'_> {
         problem.hint_if((self.last_words.is_some()).then(|| format!("all of its messages: {}", self.where_the_log_is())))
     }
 
-    /// The log's path, with what makes it readable: the end has unmounted what the start had mounted.
+    /// The log's path, with the command that makes it readable if the file system has been unmounted since.
     fn where_the_log_is(&self) -> String {
         let path = self.hypervisor_log.path();
         let there = Folder::of(path).and_then(|(folder, name)| folder.has(name)).unwrap_or(false);
         if there { path.to_string() } else { format!("{path}, after `zfs mount {}`", self.launch.dataset) }
     }
 
-    /// Leaves the place as it should be found.
+    /// Removes the runtime files, or leaves what documents a crash.
     pub(super) fn leave(mut self) -> Result<Outcome> {
         let outcome = self.outcome.take().unwrap_or(Outcome::Released);
         let (how, crashed) = match &outcome {
@@ -160,7 +160,8 @@ impl Engine<'_> {
         };
         let failed = (!self.told).then(|| self.failed_start(&how));
         if crashed && failed.is_none() || self.remains {
-            // The record stays to tell, and to prove whose a VM object is that stays; everything else goes.
+            // The record remains, to report the crash and to identify the owner of a remaining VM object; everything else is
+            // removed.
             let record = Record { phase: Shown::Crashed, ..self.record.clone() };
             drop(self.dir.clean());
             drop(record.write(&self.dir.record()));

@@ -1,9 +1,10 @@
-//! The life of one supervisor: wait for whatever happens, tell the life (`core::lifecycle`), do what it says.
+//! The main loop of one supervisor: wait for events, pass them to the state machine (`core::lifecycle`), execute its actions.
 //!
-//! One thread and one `poll`. Everything that is polled is non-blocking and looked at after each wake-up; there are few of
-//! them and wake-ups are rare, so nothing keeps track of which one it was.
+//! One thread and one `poll`. Everything that is polled is non-blocking and checked after each wake-up; there are few
+//! descriptors and wake-ups are rare, so nothing tracks which one was ready.
 //!
-//! Not here: how it comes to be (`birth`), how each thing is done (`deeds`), what an end meant and what is said about it (`ends`).
+//! Not here: startup (`startup`), how an action is executed (`actions`), what an end means and what is reported about it
+//! (`ends`).
 
 use super::clients::Peers;
 use super::job::Job;
@@ -31,31 +32,32 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
-/// How much of the console a newcomer sees.
+/// Bytes of console output that a new client gets.
 pub(super) const SCROLL_BACK: usize = 16 << 10;
-/// How often the end of a machine that is not our child is looked for, milliseconds.
+/// Interval in milliseconds for checking whether a hypervisor that is not our child has ended.
 const LOOK: u64 = 250;
-/// A machine that is taken over has so many milliseconds to answer.
+/// Time limit in milliseconds for a VM that is taken over to answer.
 pub(super) const ANSWER_WITHIN: u64 = 5_000;
-/// After so many it is taken over all the same, where it is to be ended by force.
+/// Time in milliseconds after which a VM that is to be powered off forcibly is taken over without an answer.
 pub(super) const INSIST_AFTER: u64 = 1_000;
 
-/// Drives as they will be: what is handed back when the guest is run again, and what it then uses.
+/// The state of the drives after a change: the arguments for planning the next run, and the shared file systems that are then
+/// in use.
 #[derive(Debug)]
 pub(super) struct Discs {
     pub(super) again: Vec<String>,
     pub(super) borrows: Vec<Dataset>,
 }
 
-/// A command before the hypervisor that failed, so that there is no machine.
+/// A command before the hypervisor that failed, so that the hypervisor was not started.
 #[derive(Debug)]
 pub(super) struct Unprepared {
     pub(super) cmd: Cmd,
-    /// Whether its time was over.
+    /// Whether it exceeded its time limit.
     pub(super) late: bool,
 }
 
-/// A life with all its belongings.
+/// The state of one supervisor.
 pub(super) struct Engine<'a> {
     pub(super) dir: GuestDir,
     /// The runtime folder.
@@ -67,73 +69,73 @@ pub(super) struct Engine<'a> {
     pub(super) record: Record,
     pub(super) machine: Option<Machine>,
     pub(super) qmp: Option<Qmp>,
-    /// It is paused.
+    /// Set while the VM is paused.
     pub(super) hold: Option<Hold>,
     pub(super) serial: Serial,
     pub(super) ring: Ring,
     pub(super) console_log: ConsoleLog,
     pub(super) hypervisor_log: HypervisorLog,
-    /// What the hypervisor prints, on its way to that log.
+    /// The hypervisor's messages, which are copied to `hypervisor_log`.
     pub(super) messages: Messages,
     pub(super) peers: Peers,
-    /// Commands before the hypervisor that are still to run.
+    /// Commands before the hypervisor that have not run yet.
     pub(super) before: VecDeque<Prepare>,
-    /// Commands after the end that are still to run.
+    /// Commands after the end that have not run yet.
     pub(super) after: VecDeque<Cmd>,
-    /// The command that runs, where one after the other is to be done.
+    /// The running command of a sequence.
     pub(super) job: Option<Job>,
-    /// A command that runs beside (a button of bhyve's).
+    /// A command that runs concurrently (bhyvectl).
     pub(super) side: Option<Job>,
-    /// What happened and was not told to the life yet.
+    /// Events that have not been passed to the state machine yet.
     pub(super) events: VecDeque<Event>,
-    /// When the present hypervisor was started.
+    /// Start time of the current hypervisor, on the clock of [`Engine::now`].
     pub(super) launched: u64,
-    /// How often the power button was to be pressed and could not be yet.
+    /// Number of power-off requests that were postponed because the guest has not enabled ACPI.
     pub(super) put_off: u32,
-    /// What ended last was the guest's own reboot, and nothing has run since.
+    /// The last run ended with a reboot of the guest, and none has started since.
     pub(super) rebooted: bool,
-    /// File systems that the last launch borrowed and the present one does not.
+    /// Shared file systems that the previous launch used and the current one does not.
     pub(super) returned: Vec<Dataset>,
-    /// What holds when the disc that is being changed is changed.
+    /// The state of the drives once the pending change is done.
     pub(super) discs: Option<Discs>,
-    /// The last error of a disk that its guest was told, and that is written in the log.
+    /// The last disk error that was passed to the guest, and that has been logged.
     pub(super) failed: Option<String>,
-    /// That bhyve has open what was checked, as far as that is not known yet.
+    /// The check that bhyve has opened the files that were checked; none when it is complete.
     pub(super) proof: Option<Proof>,
-    /// Why the hypervisor would not run the guest, or was kept from it.
+    /// Why the hypervisor would not run the guest, or was prevented from it.
     pub(super) refused: Option<String>,
-    /// What its last words were.
+    /// The last output of the hypervisor.
     pub(super) last_words: Option<String>,
-    /// What went wrong in the commands after the end.
+    /// Errors of the commands after the end.
     pub(super) complaints: Vec<String>,
     /// A VM object could not be destroyed.
     pub(super) remains: bool,
     /// A program was missing.
     pub(super) missing: bool,
-    /// What could not be done before the last start.
+    /// The command before the last start that failed.
     pub(super) unprepared: Option<Unprepared>,
-    /// Whoever started this has its answer.
+    /// The process that started this supervisor has its answer.
     pub(super) told: bool,
-    /// It was not started by us: then it must answer by that moment.
+    /// Set if the VM was taken over: the time by which it must answer.
     pub(super) adopting: Option<u64>,
-    /// It is kept even if it does not answer.
+    /// The VM is kept even if it does not answer.
     pub(super) insist: bool,
     pub(super) outcome: Option<Outcome>,
     pub(super) written: Option<Record>,
     pub(super) signals: Signals,
     pub(super) clock: Instant,
     pub(super) look_at: u64,
-    /// Rules for the host's loopback that are being loaded.
+    /// Firewall rules for the host's loopback that are being loaded.
     #[cfg(target_os = "linux")]
     pub(super) loading: Option<crate::confine::loopback::Loading>,
-    /// Keeps others from choosing the port of its display.
+    /// Keeps others from choosing the port of the guest's display.
     pub(super) port: Option<Lock>,
     pub(super) _lock: Lock,
 }
 
-/// Does what the order says, until it is over.
+/// Runs a supervisor with this order until the guest is off or released.
 pub(super) fn run(rt: &Runtime, order: Order, spawner: Spawner, foreground: bool, report: &mut dyn FnMut(Word)) -> Result<Outcome> {
-    // Signals first: one that comes early must not end us half-way.
+    // Signal handlers first: an early signal must not end us halfway.
     let signals = Signals::new(foreground).map_err(|e| Problem::failed("cannot handle signals").because(e))?;
     let means = Means { spawner, signals, report };
     match order {
@@ -148,14 +150,14 @@ pub(super) fn epoch() -> u64 {
 }
 
 impl Engine<'_> {
-    /// Milliseconds of our own clock.
+    /// Milliseconds since the start of this supervisor.
     pub(super) fn now(&self) -> u64 {
         u64::try_from(self.clock.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// The rules as the present launch has them.
+    /// The rules of the state machine for the current launch.
     pub(super) fn rules(&self) -> Rules {
-        // QEMU tells when its guest runs; bhyve's errors of set-up all come in its first moments, which are counted from its start.
+        // QEMU reports when the guest runs. bhyve's setup errors all occur in its first moments, counted from its start.
         let settle = match self.launch.vmm {
             Vmm::Qemu => 300,
             Vmm::Bhyve => 1_000_u64.saturating_sub(self.now().saturating_sub(self.launched)),
@@ -188,7 +190,7 @@ impl Engine<'_> {
         }
     }
 
-    /// Tells the life what happened, and that time has passed.
+    /// Passes the events to the state machine, and the current time.
     fn pump(&mut self) {
         loop {
             let now = self.now();
@@ -200,7 +202,7 @@ impl Engine<'_> {
             let rules = self.rules();
             let (life, todo) = self.life.clone().step(&rules, now, event);
             self.life = life;
-            // Written before anybody is told: who is told looks at once.
+            // Written before any report: its receiver may read the record at once.
             self.write_record();
             self.perform_all(&todo);
         }
@@ -239,11 +241,11 @@ impl Engine<'_> {
         fds.extend(self.peers.interest(self.serial.room()).map(|(fd, flags)| PollFd::from_borrowed_fd(fd, flags)));
         let timeout = wakes.into_iter().flatten().min().map(|at| Duration::from_millis(at.saturating_sub(now)));
         let timeout = timeout.and_then(|d| Timespec::try_from(d).ok());
-        // A signal ends it early, and that is what signals are for.
+        // A signal ends it early, as intended.
         let _ = poll(&mut fds, timeout.as_ref());
     }
 
-    /// Looks at everything that may have happened.
+    /// Checks everything that may have happened.
     fn look(&mut self) {
         let now = self.now();
         if self.signals.take() {
@@ -252,7 +254,8 @@ impl Engine<'_> {
             self.events.push_back(Event::Stop(Wish { timeout, force: Force::Never, stands: true }));
         }
         self.look_at_jobs(now);
-        // The serial port before the monitor, which lets the guest run once the port is open: nothing wakes this loop for it later.
+        // The serial port before the monitor, which starts the guest once the port is open: nothing else wakes this loop for
+        // that.
         self.look_at_serial(now);
         self.look_at_qmp(now);
         self.look_at_hold(now);
@@ -297,7 +300,7 @@ impl Engine<'_> {
         self.serial.open(now);
         self.serial.write(now);
         let mut buffer = [0; 4096];
-        // A guest that never stops talking must not keep us from everything else.
+        // A guest that prints endlessly must not block everything else.
         for _ in 0..16 {
             let Some(bytes) = self.serial.read(&mut buffer, now) else {
                 break;
@@ -318,7 +321,7 @@ impl Engine<'_> {
         }
     }
 
-    /// All that it has said: it has ended.
+    /// Reads the remaining messages of a hypervisor that has ended.
     pub(super) fn hear_last_words(&mut self) {
         let mut buffer = [0; 4096];
         while let Some(bytes) = self.messages.read_now(&mut buffer) {
@@ -341,7 +344,7 @@ impl Engine<'_> {
         }
     }
 
-    /// Writes down what has changed.
+    /// Writes the record if it has changed.
     pub(super) fn write_record(&mut self) {
         self.record.reboots = self.life.reboots;
         self.record.paused = self.hold.as_ref().map(|hold| hold.why().to_owned());

@@ -1,5 +1,5 @@
-//! A command that runs to its end while the supervisor goes on polling: bounded output, a deadline, and its whole group
-//! is killed when it is given up.
+//! A command that runs to its end while the supervisor continues to poll: bounded output, a deadline, and its whole process
+//! group is killed when it is abandoned.
 //!
 //! Not here: the hypervisor (`machine`), which outlives its supervisor.
 
@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-/// How much of the output that is only shown is kept.
+/// Number of bytes kept of output that is only shown.
 const SHOWN: usize = 2048;
 
 /// A running command.
@@ -24,39 +24,39 @@ pub(super) struct Job {
     child: Child,
     out: Option<ChildStdout>,
     err: Option<ChildStderr>,
-    /// Its output, up to the limit; what is over it makes it fail.
+    /// Standard output, up to the limit; more is an error.
     stdout: Vec<u8>,
     limit: usize,
     said: Ring,
     deadline: u64,
-    /// Its time, for messages.
+    /// Time limit in seconds, for messages.
     seconds: u32,
-    /// What is to be gone when it has ended.
+    /// The path that must be gone when the command has ended.
     removes: Option<PathBuf>,
-    /// How it ended, and until when what it removes may stay.
+    /// Exit status, and the time until which the path may remain.
     over: Option<(ExitStatus, u64)>,
 }
 
-/// How long something may stay after the command that removes it, milliseconds: the kernel destroys a VM object's node after
+/// Time in milliseconds that a path may remain after the command that removes it: the kernel destroys a VM object's node after
 /// bhyvectl has ended.
 const GONE_WITHIN: u64 = 5_000;
-/// How often it is looked for, milliseconds.
+/// Interval in milliseconds for checking whether the path is gone.
 const LOOK_AGAIN: u64 = 20;
 
-/// How it ended.
+/// How a command ended.
 pub(super) enum Ended {
-    /// Well, with this output.
+    /// Successfully, with this output.
     Well(Vec<u8>),
-    /// Not, and why: one sentence, then its last words.
+    /// With an error: one sentence, then its last output.
     Badly(String),
-    /// Not within its time, and that in the same words.
+    /// It exceeded its time limit; the same text.
     Late(String),
-    /// What it was to remove is still there, whatever its status was.
+    /// The path that it should remove still exists, whatever its exit status was.
     Remains(String),
 }
 
 impl Job {
-    /// Starts a program of the host. `limit`: how much output is wanted, or none where nobody reads it.
+    /// Starts a program of the host. `limit`: how many bytes of output are needed, or none if the output is only shown.
     pub(super) fn start(cmd: &Cmd, limit: Option<usize>, now: u64, seconds: u32) -> Result<Self, CantRun> {
         Self::spawn(cmd, child::command(&cmd.program), limit, now, seconds)
     }
@@ -91,30 +91,30 @@ impl Job {
         Ok(job)
     }
 
-    /// It has not ended before this is gone. None: it is no command that removes something.
+    /// Makes the job end only when this path is gone; none for a command that removes nothing.
     #[must_use]
     pub(super) fn removes(self, what: Option<PathBuf>) -> Self {
         Self { removes: what, ..self }
     }
 
-    /// When it has to be looked at, whatever is heard of it.
+    /// The time at which it must be checked, even without output.
     pub(super) fn wake_at(&self, now: u64) -> u64 {
         if self.over.is_some() { now + LOOK_AGAIN } else { self.deadline }
     }
 
-    /// What to wait for.
+    /// The descriptors to poll.
     pub(super) fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         self.out.as_ref().map(AsFd::as_fd).into_iter().chain(self.err.as_ref().map(AsFd::as_fd))
     }
 
-    /// Takes what it has said so far.
+    /// Reads the output so far.
     pub(super) fn read(&mut self) {
         let mut buffer = [0; 1024];
         while let Some(out) = &mut self.out {
             match out.read(&mut buffer) {
                 Ok(0) => self.out = None,
                 Ok(n) if self.limit == 0 => self.said.push(&buffer[..n]),
-                // One byte over the limit is remembered, so that too much is not taken for enough.
+                // One byte over the limit is kept, so that excess output is noticed.
                 Ok(n) => {
                     let room = (self.limit + 1).saturating_sub(self.stdout.len());
                     self.stdout.extend_from_slice(&buffer[..n.min(room)]);
@@ -135,7 +135,7 @@ impl Job {
         }
     }
 
-    /// Whether it has ended, by itself or because its time was over.
+    /// How it ended, if it has ended or exceeded its time limit.
     pub(super) fn ended(&mut self, now: u64) -> Option<Ended> {
         if let Some((status, until)) = self.over {
             return self.gone(status, now, until);
@@ -149,7 +149,7 @@ impl Job {
             }
             Ok(Some(status)) => {
                 self.read();
-                // One that failed has nothing under way.
+                // After a failed command nothing will change.
                 let until = if status.success() { now + GONE_WITHIN } else { now };
                 self.over = Some((status, until));
                 self.gone(status, now, until)
@@ -158,7 +158,7 @@ impl Job {
         }
     }
 
-    /// How it ended, once what it removes is gone.
+    /// How it ended, once the path is gone.
     fn gone(&mut self, status: ExitStatus, now: u64, until: u64) -> Option<Ended> {
         if let Some(what) = &self.removes
             && crate::hostfs::kernel::is_there(what)
@@ -180,7 +180,7 @@ impl Job {
         if words.is_empty() { format!("`{}` {what}", self.text) } else { format!("`{}` {what}: {words}", self.text) }
     }
 
-    /// Kills it with all that it started.
+    /// Kills it with all processes that it started.
     pub(super) fn give_up(&mut self) {
         if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
             let _ = kill_process_group(pid, Signal::KILL);
@@ -196,9 +196,9 @@ impl Job {
 /// Why a program could not be started.
 #[derive(Debug)]
 pub(super) struct CantRun {
-    /// In words.
+    /// The reason, as text.
     pub(super) why: String,
-    /// It is not there at all.
+    /// The program does not exist.
     pub(super) missing: bool,
 }
 
@@ -214,7 +214,7 @@ impl CantRun {
     }
 }
 
-/// "ended with status 1".
+/// The exit status as text, such as "ended with status 1".
 fn describe(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("ended with status {code}"),
@@ -262,14 +262,14 @@ mod tests {
         let node = temp.path().join("node");
         let of = |script: &str| Job::start(&Cmd::new("sh", ["-c", script]), None, 0, 60).unwrap().removes(Some(node.clone()));
         std::fs::write(&node, "").unwrap();
-        // It ends before what it removes is gone.
+        // The command ends before the path is gone.
         finish(of(&format!("(sleep 0.3; rm {}) >/dev/null 2>&1 &", node.display()))).unwrap();
         assert!(!node.exists());
         finish(of("exit 0")).unwrap();
         std::fs::write(&node, "").unwrap();
         let why = finish(of("echo no >&2; exit 1")).unwrap_err();
         assert_eq!(why, format!("`sh` ended with status 1, and {} still exists: no", node.display()));
-        // It says that all is well; its time for that is over here.
+        // The command reports success, and the time limit has passed.
         let mut job = of("exit 0");
         while job.ended(0).is_none() && job.over.is_none() {
             std::thread::yield_now();

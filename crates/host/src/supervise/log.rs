@@ -1,7 +1,7 @@
-//! Bounded logs. A log that can't be written loses text, never a machine: its pool may be full or gone.
+//! Bounded logs. If a log cannot be written, text is lost but the VM continues: the log's pool may be full or gone.
 //!
-//! A write on a *suspended* pool hangs in the kernel and takes the supervisor with it until the pool is back; the guest's
-//! disks on the same pool hang then too, and the machine is still provably there by its lock.
+//! A write on a *suspended* pool hangs in the kernel and blocks the supervisor until the pool is back; the guest's disks on the
+//! same pool hang then too, and the VM's lock still shows that it runs.
 
 use super::log_backlog::Owed;
 use super::ring::Ring;
@@ -14,12 +14,12 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
-/// After a failure, wait so many milliseconds before the next try.
+/// Time in milliseconds before the next try after a failure.
 const RETRY: u64 = 5_000;
-/// So much of what a hypervisor said last is kept for the report of its end, bytes.
+/// Number of bytes of a hypervisor's last output that are kept for the report of its end.
 const LAST_WORDS: usize = 4096;
 
-/// Opens a log for appending, and only while its folder is on the file system that it was on first.
+/// Opens a log for appending, only if its folder is on the same file system as at the first call.
 pub(super) fn append_on(path: &FilePath, device: &mut Option<u64>) -> Result<File> {
     let (folder, name) = Folder::of(path)?;
     let now = folder.device();
@@ -29,7 +29,7 @@ pub(super) fn append_on(path: &FilePath, device: &mut Option<u64>) -> Result<Fil
     folder.file(name, Access::Append, Rule::DISK)
 }
 
-/// The file system of a log's folder, where it is there.
+/// Device number of the file system of a log's folder, if the folder exists.
 fn device_of(path: &FilePath) -> Option<u64> {
     Some(Folder::of(path).ok()?.0.device())
 }
@@ -50,7 +50,7 @@ pub(super) struct ConsoleLog {
     half: u64,
     file: Option<(File, u64)>,
     retry_at: u64,
-    /// The file system of its folder. Once that is unmounted, what lies at the same path is not the log's folder.
+    /// Device number of the file system of its folder. After an unmount, a folder at the same path is not the log's folder.
     device: Option<u64>,
 }
 
@@ -94,13 +94,13 @@ impl ConsoleLog {
         Ok(())
     }
 
-    /// Lets go of the file for good: its file system is about to be unmounted.
+    /// Closes the file permanently: its file system is about to be unmounted.
     pub(super) fn close(&mut self) {
         self.file = None;
         self.retry_at = u64::MAX;
     }
 
-    /// The last bytes of what an earlier supervisor wrote.
+    /// The last bytes that an earlier supervisor wrote.
     pub(super) fn tail(&self, count: u64) -> Vec<u8> {
         let read = || {
             let (folder, name) = Folder::of(&self.path).ok()?;
@@ -115,25 +115,25 @@ impl ConsoleLog {
     }
 }
 
-/// The hypervisor's messages, as they were read from its pipe (`messages`), and notes of the supervisor: a file and its
+/// The log of the hypervisor's messages, as read from its pipe (`messages`), and of the supervisor's notes: a file and its
 /// predecessor, each at most half of the limit.
 pub(super) struct HypervisorLog {
     path: FilePath,
     file: File,
     half: u64,
-    /// The last that the present hypervisor said.
+    /// The last output of the current hypervisor.
     said: Ring,
-    /// What the log itself has still to be told, where the spare one stands in for it.
+    /// Lines that are still to be written to the log itself, while the spare one is used.
     owed: Option<Owed>,
 }
 
 impl HypervisorLog {
-    /// Opens the log, or the spare one where its folder can't take it.
+    /// Opens the log, or the spare one if the log cannot be written.
     pub(super) fn open(folder: &FilePath, spare: &FilePath, limit: u64) -> Result<Self> {
         let path = folder.join("hypervisor.log");
         let limit = limit.clamp(4096, 1 << 20);
         let first = format!("chyves: process {} watches this hypervisor\n", std::process::id());
-        // A full pool lets a file be opened and not be written.
+        // On a full pool a file can be opened and not be written.
         let written = append_on(&path, &mut None).and_then(|mut file| {
             file.write_all(first.as_bytes()).map_err(|e| io(&e))?;
             Ok(file)
@@ -154,7 +154,7 @@ impl HypervisorLog {
         &self.path
     }
 
-    /// Lets go of the file for good: its file system is about to be unmounted. What is noted from now on is lost.
+    /// Closes the file permanently: its file system is about to be unmounted. Later notes are lost.
     pub(super) fn close(&mut self) {
         if let Ok(null) = kernel::null() {
             self.file = null;
@@ -162,18 +162,18 @@ impl HypervisorLog {
         self.owed = None;
     }
 
-    /// From here on it is another hypervisor that speaks.
+    /// Marks the start of another hypervisor's output.
     pub(super) fn mark(&mut self) {
         self.said = Ring::new(LAST_WORDS);
     }
 
-    /// Adds what the hypervisor printed.
+    /// Adds output of the hypervisor.
     pub(super) fn add(&mut self, bytes: &[u8]) {
         self.said.push(bytes);
         self.write(bytes);
     }
 
-    /// A write that fails loses text.
+    /// Writes; on failure the text is lost.
     fn write(&mut self, bytes: &[u8]) {
         for part in bytes.chunks(usize::try_from(self.half).unwrap_or(usize::MAX).max(1)) {
             self.make_room(part.len() as u64);
@@ -181,7 +181,7 @@ impl HypervisorLog {
         }
     }
 
-    /// Adds a line of our own; to the log itself, too, once there is room for it again.
+    /// Adds a line of the supervisor; it is also queued for the log itself while the spare one is used.
     pub(super) fn note(&mut self, text: &str) {
         let line = format!("chyves: {text}\n");
         self.write(line.as_bytes());
@@ -190,13 +190,13 @@ impl HypervisorLog {
         }
     }
 
-    /// Begins a new file, and keeps the present one as its predecessor, where it would grow past its half of the limit.
+    /// Starts a new file and keeps the current one as its predecessor, if it would exceed half of the limit.
     fn make_room(&mut self, more: u64) {
         let size = self.file.metadata().map_or(0, |m| m.len());
         if size == 0 || size + more <= self.half {
             return;
         }
-        // Emptied in place: a hypervisor of a release that handed it the file itself still writes to it.
+        // Truncated in place: a hypervisor started by an older release still writes to the file itself.
         let mut text = vec![0; usize::try_from(self.half).unwrap_or(0)];
         if let (Ok(count), Ok((folder, _, old))) = (self.file.read_at(&mut text, size.saturating_sub(self.half)), older(&self.path)) {
             drop(folder.replace(old, &text[..count], false));
@@ -204,7 +204,7 @@ impl HypervisorLog {
         drop(self.file.set_len(0));
     }
 
-    /// The last of what the present hypervisor said.
+    /// The last output of the current hypervisor.
     pub(super) fn last_words(&self) -> Vec<u8> {
         self.said.copy()
     }
@@ -233,7 +233,7 @@ mod tests {
         all.extend(new);
         assert!(all.is_sorted());
         assert_eq!(log.tail(3), [98; 3]);
-        // The next supervisor goes on where this one was.
+        // The next supervisor continues the log.
         ConsoleLog::new(&logs(&temp), 100).write(0, b"z");
         assert_eq!(log.tail(2), [98, b'z']);
     }

@@ -1,29 +1,29 @@
-//! Lines for a log that can't take them now: kept, in bounds, until it can.
+//! Lines for a log that cannot be written now, kept up to a limit until it can.
 
 use super::log::append_on;
 use chyves_core::error::Problem;
 use chyves_core::value::FilePath;
 use std::io::Write;
 
-/// What a log has still to be told.
+/// The lines that are still to be written to a log.
 pub(super) struct Owed {
     path: FilePath,
-    /// The file system that its folder was on.
+    /// Device number of the file system of the log's folder.
     device: Option<u64>,
     lines: Vec<u8>,
-    /// So many bytes are kept at most: a guest that has said so much meanwhile says the same repeatedly.
+    /// Limit in bytes; beyond it lines are dropped, since they are usually repetitions.
     limit: usize,
-    /// How many lines were not kept.
+    /// Number of lines that were dropped.
     lost: usize,
 }
 
 impl Owed {
-    /// For that log, which was on that file system if any.
+    /// For the log at `path`; `device` is the file system that it was on, if any.
     pub(super) fn new(path: FilePath, device: Option<u64>, limit: usize) -> Self {
         Self { path, device, lines: Vec::new(), limit, lost: 0 }
     }
 
-    /// Tells the log what it is owed and then this line, or keeps that too.
+    /// Writes the queued lines and this line to the log, or queues this line too.
     pub(super) fn tell(&mut self, line: &str) {
         let paid = self.pay();
         if self.lines.len() + line.len() <= self.limit {
@@ -36,7 +36,7 @@ impl Owed {
         }
     }
 
-    /// Writes what can be written of what is owed; whether that was all.
+    /// Writes the queued lines as far as possible; whether all were written.
     fn pay(&mut self) -> bool {
         let written = append_on(&self.path, &mut self.device).and_then(|mut file| {
             let mut empty = |owed: &mut Self| owed.empty(&mut file).map_err(|e| Problem::failed("cannot write a log").because(e));
@@ -50,7 +50,7 @@ impl Owed {
         written.is_ok()
     }
 
-    /// A write that is cut short by a full pool is continued where it was cut.
+    /// A write that a full pool interrupts is continued at the same byte.
     fn empty(&mut self, log: &mut impl Write) -> std::io::Result<()> {
         while !self.lines.is_empty() {
             match log.write(&self.lines) {
@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn a_write_that_was_cut_is_not_repeated() {
-        /// Takes three bytes and is full.
+        /// Accepts three bytes, then is full.
         struct Full(Vec<u8>);
         impl Write for Full {
             fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {

@@ -1,5 +1,5 @@
-//! The hypervisor's process. It inherits the machine's lock, whose file names it: whoever watches sees by these that it is gone,
-//! and what it does itself with the lock changes nothing.
+//! The hypervisor process. It inherits the VM's lock, whose file names it; together they show other processes whether it has
+//! ended, whatever it does with the lock.
 
 use crate::proc::Proc;
 use crate::runtime::life;
@@ -12,27 +12,27 @@ use std::process::Child;
 
 /// A running hypervisor.
 pub(super) enum Machine {
-    /// Our child: its exit is seen.
+    /// Our child: its exit status is known.
     Child { child: Child, process: Option<Proc> },
-    /// Another supervisor's child: only that it is gone is seen, by its lock.
+    /// A child of an earlier supervisor: only its lock shows that it has ended.
     Adopted { process: Option<Proc>, lock: PathBuf },
 }
 
 impl Machine {
-    /// Takes a hypervisor that was just started and holds the lock.
+    /// For a hypervisor that was just started and holds the lock.
     pub(super) fn of_child(child: Child) -> Self {
         let process = Proc::find(child.id()).ok().flatten();
         Self::Child { child, process }
     }
 
-    /// The process, if it could be told.
+    /// The process, if it could be identified.
     pub(super) const fn process(&self) -> Option<&Proc> {
         match self {
             Self::Child { process, .. } | Self::Adopted { process, .. } => process.as_ref(),
         }
     }
 
-    /// Whether its end comes with a signal to us; else it has to be looked for.
+    /// Whether its end causes a signal to us; otherwise it has to be polled.
     pub(super) const fn is_child(&self) -> bool {
         matches!(self, Self::Child { .. })
     }
@@ -51,13 +51,13 @@ impl Machine {
             },
             Self::Adopted { lock, .. } => match life::lives(lock) {
                 Ok(false) => Some(Exit::Unseen),
-                // What can't be seen is not taken for an end.
+                // An error is not taken for an end.
                 Ok(true) | Err(_) => None,
             },
         }
     }
 
-    /// Sends it a signal. Answers whether it was there to get it.
+    /// Sends it a signal. Whether it still existed.
     pub(super) fn signal(&self, signal: Signal) -> Result<bool> {
         match self.process() {
             Some(process) => process.signal(signal),

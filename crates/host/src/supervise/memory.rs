@@ -1,28 +1,29 @@
-//! Giving back what only the start needed: code and constants of the program and its libraries, most of which a supervisor uses once.
+//! Releases memory that only the startup needed: code and constants of the program and its libraries, most of which a
+//! supervisor uses once.
 //!
-//! The kernel maps code by the block around what is touched, so a program that did much at its start keeps most of its
+//! The kernel maps a whole block of code around each touched page, so a program that did much at its start keeps most of its
 //! file mapped for as long as it lives. A host with a hundred guests has a hundred supervisors.
 
-/// Lets go of the pages of the program and its libraries that are as in their files; those that are used from now on come back from
-/// there. Where that can't be done nothing is lost but memory. On Linux alone: elsewhere the advice means something else.
+/// Releases the pages of the program and its libraries that are unchanged; those that are used later are read from the files
+/// again. A failure costs only memory. Linux only: elsewhere the advice has another meaning.
 #[cfg(target_os = "linux")]
 pub(super) fn forget_the_start() {
     let Ok(maps) = crate::hostfs::kernel::text("/proc/self/smaps") else { return };
     for (start, end) in unchanged(&maps) {
         let at = std::ptr::with_exposed_provenance_mut(start);
-        // SAFETY: the range is a whole mapping of a file that can't be written, and none of its pages was ever changed: who needs
-        // one again gets the same bytes.
+        // SAFETY: the range is a whole mapping of a file that cannot be written, and none of its pages was ever changed: a
+        // later access gets the same bytes.
         #[allow(unsafe_code)]
         let _ = unsafe { rustix::mm::madvise(at, end - start, rustix::mm::Advice::LinuxDontNeed) };
     }
 }
 
-/// Elsewhere there is nothing to do.
+/// No effect on other systems.
 #[cfg(not(target_os = "linux"))]
 pub(super) fn forget_the_start() {}
 
-/// The mappings of files in /proc/self/smaps that can't be written and have no page of this process's own, as relocated data has:
-/// first and last address, the last one not included.
+/// The mappings of files in /proc/self/smaps that cannot be written and have no private pages, such as relocated data: start
+/// and end address, the end excluded.
 #[cfg(target_os = "linux")]
 fn unchanged(maps: &str) -> Vec<(usize, usize)> {
     let (mut all, mut mapping, mut clean) = (Vec::new(), None, None);
@@ -30,7 +31,7 @@ fn unchanged(maps: &str) -> Vec<(usize, usize)> {
         match line.split_once(':') {
             // The values of a mapping follow its line, in this order.
             Some(("Anonymous", value)) => clean = mapping.take().filter(|_| value.trim() == "0 kB"),
-            // A page that was swapped out is its own as well.
+            // A swapped-out page is private as well.
             Some(("Swap", value)) => all.extend(clean.take().filter(|_| value.trim() == "0 kB")),
             _ => {
                 if let Some(range) = of_file(line) {
@@ -42,7 +43,7 @@ fn unchanged(maps: &str) -> Vec<(usize, usize)> {
     all
 }
 
-/// The range of a line of a mapping of a file that can be read and not written.
+/// The address range of a line, if it is a file mapping that can be read and not written.
 #[cfg(target_os = "linux")]
 fn of_file(line: &str) -> Option<(usize, usize)> {
     let (range, rest) = line.split_once(' ')?;

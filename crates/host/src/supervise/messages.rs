@@ -1,13 +1,13 @@
-//! What the hypervisor prints: a named pipe in the guest's runtime folder, which the supervisor reads into the log.
+//! The hypervisor's output: a named pipe in the guest's runtime folder, which the supervisor copies to the log.
 //!
-//! The hypervisor never has the log itself. It gets a descriptor that can only be written, of a pipe: nothing can be read back,
-//! sought or truncated by it, and what it can fill are the 64 KiB of the pipe. Three things are so that no hypervisor suffers
-//! from its messages, also one whose supervisor was killed:
+//! The hypervisor never has the log itself. It gets a write-only descriptor of a pipe: it cannot read back, seek or truncate
+//! anything, and can fill no more than the 64 KiB of the pipe. Three properties keep the hypervisor from being harmed by its
+//! output, even if the supervisor was killed:
 //! * a write never blocks: what does not fit is lost
-//! * a write never meets a pipe without a reader, since the hypervisor is also given a reading end, only to hold
-//! * the pipe has a name, so that the next supervisor goes on with it, and reads what was printed meanwhile
+//! * the pipe always has a reader, since the hypervisor also inherits a reading end, unused
+//! * the pipe has a name, so that the next supervisor continues with it, and reads what was printed meanwhile
 //!
-//! Not here: the log and its bounds (`log`).
+//! Not here: the log and its limits (`log`).
 
 use crate::hostfs::own::{self, Ends};
 use chyves_core::error::{Problem, Result};
@@ -16,31 +16,31 @@ use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-/// So much is read in a period, bytes: a hypervisor that prints without end costs neither the processor nor the pool.
+/// Number of bytes read per period: a hypervisor that prints endlessly uses neither much CPU time nor much of the pool.
 const SHARE: usize = 64 << 10;
-/// A period, milliseconds.
+/// Length of a period in milliseconds.
 const PERIOD: u64 = 1_000;
 
 /// The reading side.
 pub(super) struct Messages {
     path: PathBuf,
     pipe: File,
-    /// What may still be read in this period.
+    /// Bytes that may still be read in this period.
     left: usize,
-    /// When the next period begins.
+    /// Start of the next period.
     next: u64,
 }
 
-/// What a hypervisor gets of it.
+/// The descriptors that a hypervisor gets.
 pub(crate) struct Printing {
     /// Its standard output and error.
     pub(crate) out: OwnedFd,
-    /// A reading end, only to hold.
+    /// A reading end, only to be held open.
     pub(crate) held: OwnedFd,
 }
 
 impl Messages {
-    /// Opens the pipe, and makes it where it is not there.
+    /// Opens the pipe, creating it if it is missing.
     pub(super) fn open(path: &Path) -> Result<Self> {
         let cant = |e: std::io::Error| {
             Problem::failed(format!("cannot open the pipe for the messages of the hypervisor, `{}`", path.display()))
@@ -48,18 +48,18 @@ impl Messages {
                 .because(e)
         };
         own::make_pipe(path).map_err(cant)?;
-        // Opened for writing as well, it never comes to its end, which `poll` would report for ever.
+        // Opened for writing as well, so that reading never reaches the end of file, which `poll` would report permanently.
         let pipe = own::pipe(path, Ends::Both).map_err(cant)?;
         Ok(Self { path: path.to_owned(), pipe, left: SHARE, next: 0 })
     }
 
-    /// The ends for a hypervisor that is about to be started.
+    /// The descriptors for a hypervisor that is about to be started.
     pub(super) fn printing(&self) -> std::io::Result<Printing> {
         Ok(Printing { out: own::pipe(&self.path, Ends::Writing)?.into(), held: own::pipe(&self.path, Ends::Reading)?.into() })
     }
 
-    /// What was printed, where there is something and it may be read now. Whether it is the last that is read in this period,
-    /// so that what follows may get lost.
+    /// Reads output, if there is any and this period's share is not used up. Also returns whether the share is now used up, so
+    /// that further output may be lost.
     pub(super) fn read<'b>(&mut self, buffer: &'b mut [u8], now: u64) -> Option<(&'b [u8], bool)> {
         if now >= self.next {
             (self.left, self.next) = (SHARE, now + PERIOD);
@@ -70,7 +70,7 @@ impl Messages {
         Some((read, self.left == 0))
     }
 
-    /// The same whatever was read before: for the last words of one that has ended.
+    /// Reads regardless of the share: for the last output of a hypervisor that has ended.
     pub(super) fn read_now<'b>(&mut self, buffer: &'b mut [u8]) -> Option<&'b [u8]> {
         if buffer.is_empty() {
             return None;
@@ -81,7 +81,7 @@ impl Messages {
         }
     }
 
-    /// What to wait for: that something is printed, or the next period.
+    /// The descriptor to poll, or the time of the next period.
     pub(super) fn interest(&self) -> std::result::Result<BorrowedFd<'_>, u64> {
         if self.left == 0 { Err(self.next) } else { Ok(self.pipe.as_fd()) }
     }
@@ -109,7 +109,7 @@ mod tests {
         }
         assert_eq!((read, last), (SHARE, true));
         assert!(matches!(messages.interest(), Err(at) if at == PERIOD));
-        // The next period; and the end of one that has ended.
+        // In the next period, and without a limit after the end.
         assert!(messages.read(&mut buffer, PERIOD).is_some() && messages.interest().is_ok());
         while messages.read_now(&mut buffer).is_some() {}
     }
@@ -123,14 +123,14 @@ mod tests {
         drop(first);
         let mut out = File::from(out);
         out.write_all(b"kept\n").unwrap();
-        // Full, and nobody there to read: an error, no signal.
+        // A full pipe without an active reader: an error, no signal.
         while out.write(&[b'x'; 4096]).is_ok() {}
         assert_eq!(out.write(b"y").unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
         let mut second = Messages::open(&path).unwrap();
         let mut buffer = [0; 5];
         assert_eq!(second.read_now(&mut buffer).unwrap(), b"kept\n");
         drop(held);
-        // It is a pipe that can only be written.
+        // The pipe can only be written.
         assert!(File::from(second.printing().unwrap().out).read(&mut buffer).is_err() && out.set_len(0).is_err());
     }
 }

@@ -1,18 +1,20 @@
-//! Running a guest: one small process a guest, one thread, one `poll`.
+//! Running a guest: one small process per guest, with one thread and one `poll`.
 //!
-//! * `order`: what a supervisor is told at birth, and what it answers
-//! * `spawn`: the caller's side: a detached supervisor is started and listened to
-//! * `engine`: the life: waits for whatever happens, tells `core::lifecycle`, does what it says (`birth`, `deeds`,
-//!   `ends`, `requests`); `peers`: who is connected
-//! * `machine`, `job`: the hypervisor's process; commands that run to their end
-//! * `opened`: that bhyve has open what was checked
-//! * `hold`: a machine that is paused because a disk can't be written
-//! * `qmp`, `serial`: talking to the machine, reading its serial port
-//! * `log`, `ring`: bounded logs; the last bytes of a stream; `messages`: what the hypervisor prints
-//! * `signals`: signals as something to poll; `slim`: memory that only the start needed
+//! * `order`: what a supervisor is ordered to do, and its reports to the process that starts it
+//! * `spawn`: the caller's side: starts a detached supervisor and reads its reports
+//! * `startup`: how a supervisor starts a VM or takes one over
+//! * `engine`: the main loop: waits for events, passes them to `core::lifecycle`, executes its actions (`actions`, `ends`,
+//!   `requests`)
+//! * `clients`: connections to the supervisor's socket
+//! * `machine`, `job`: the hypervisor process; commands that run to their end
+//! * `opened`: verifies that bhyve has opened the files that were checked
+//! * `pause`: a VM that is paused because a disk cannot be written
+//! * `qmp`, `serial`: QEMU's monitor; the guest's serial port
+//! * `log`, `log_backlog`, `ring`: bounded logs; the last bytes of a stream; `messages`: the hypervisor's output
+//! * `signals`: signals as a descriptor to poll; `memory`: releases memory that only the startup needed
 //!
-//! What follows an end is decided in `core::lifecycle`; what is run is decided by the planner and comes as a `Launch`.
-//! Nothing here knows a property.
+//! What follows an end is decided in `core::lifecycle`; what is run is decided by the planner and arrives as a `Launch`.
+//! Nothing here reads a property.
 
 mod actions;
 mod clients;
@@ -45,13 +47,13 @@ use chyves_core::launch::Launch;
 use order::{LIMIT, Order, Word};
 use std::io::{Read, Write};
 
-/// The body of the hidden command `_supervise`: leaves the caller's session, reads its order on standard input, answers on
-/// standard output until the machine runs or not, and then lives as long as its guest. Answers the exit status.
+/// The hidden command `_supervise`: leaves the caller's session, reads its order from standard input, reports on standard
+/// output until the VM runs or has failed, and then lives as long as its guest. Returns the exit status.
 ///
-/// Call it before the command line is parsed: a supervisor is to stay small.
+/// Called before the command line is parsed, to keep a supervisor small.
 pub fn main_detached() -> u8 {
     crate::inherited::reset();
-    // Fails only for one who leads its group already, who then has no terminal of the caller's to lose.
+    // Fails only for a process group leader, which then has no terminal of the caller to lose.
     let _ = rustix::process::setsid();
     let mut told = false;
     let result = detached(&mut told);
@@ -68,9 +70,9 @@ pub fn main_detached() -> u8 {
 
 fn detached(told: &mut bool) -> Result<Outcome> {
     let mut spawner = Spawner::this_program()?;
-    // What stood before our own word stands before the next one's too.
+    // Arguments before our own hidden command precede the next hidden command too.
     spawner.args = std::env::args().skip(1).take_while(|arg| arg != spawn::WORD).collect();
-    // No folder of the host is to be kept busy by a supervisor that was started in it.
+    // A supervisor must not keep the folder busy in which it was started.
     let _ = rustix::process::chdir("/");
     let mut text = String::new();
     std::io::stdin().take(LIMIT).read_to_string(&mut text).map_err(|e| Problem::bug("a supervisor cannot read its order").because(e))?;
@@ -80,7 +82,7 @@ fn detached(told: &mut bool) -> Result<Outcome> {
         let last = matches!(word, Word::Running { .. } | Word::Failed(_));
         *told |= last;
         if last {
-            // Before the answer: whoever looks then sees what it will be.
+            // Before the report, so that its receiver sees the final memory use.
             memory::forget_the_start();
         }
         say(&word);
@@ -91,7 +93,7 @@ fn detached(told: &mut bool) -> Result<Outcome> {
     engine::run(&Runtime::from_env(), order, spawner, false, &mut report)
 }
 
-/// A caller that has gone away does not matter.
+/// Writes a report; a caller that has gone away is ignored.
 fn say(word: &Word) {
     if let Ok(mut line) = serde_json::to_vec(word) {
         line.push(b'\n');
@@ -100,7 +102,7 @@ fn say(word: &Word) {
     }
 }
 
-/// The caller has its answer: nothing of it is held open any longer.
+/// Closes the streams to the caller, which has its answer.
 fn hang_up() {
     if let Ok(null) = crate::hostfs::kernel::null() {
         let _ = rustix::stdio::dup2_stdin(&null);
@@ -108,11 +110,11 @@ fn hang_up() {
     }
 }
 
-/// The same life in the calling process, for daemon(8), systemd and the like: returns when the guest is off for good.
-/// SIGTERM, SIGINT and SIGHUP stop the guest in order, within its own `stop_timeout`.
+/// Runs the supervisor in the calling process, for daemon(8), systemd and the like: returns when the guest is off permanently.
+/// SIGTERM, SIGINT and SIGHUP request a power-off, within the guest's `stop_timeout`.
 ///
 /// # Errors
-/// It did not come up.
+/// The guest did not start.
 pub fn run_foreground(rt: &Runtime, launch: Launch, spawner: Spawner, on: &mut dyn FnMut(Progress)) -> Result<Outcome> {
     let mut report = |word: Word| match word {
         Word::Run(text) => on(Progress::Run(text)),

@@ -1,12 +1,12 @@
-//! That bhyve has open what was checked. bhyve opens its files by path, so between the check and its open somebody may have put
-//! another file there: a file of the host, or one of another guest.
+//! Verifies that bhyve has opened the files that were checked. bhyve opens its files by path, so between the check and the open
+//! another process may have replaced a file with one of the host, or of another guest.
 //!
-//! Before bhyve runs each file is opened here as safely as every file of a guest, and held open, so that its inode stays its own.
-//! In a jail the file is compared with what the jail shows: a nullfs mount holds on to the file that was there when it was made, and
-//! shows all its attributes but the device, which is the mount's own. Once bhyve runs, fstat(1) tells what it has open, by device
-//! and inode. What bhyve closes again after reading it, the boot ROM, is proved in a jail alone.
+//! Before bhyve runs, each file is opened here as safely as every file of a guest, and held open, so that its inode is not
+//! reused. In a jail the file is compared with what the jail shows: a nullfs mount holds the file that existed when it was
+//! mounted, and shows all its attributes but the device, which is the mount's own. Once bhyve runs, fstat(1) prints what it has
+//! open, by device and inode. What bhyve closes after reading it, the boot ROM, can be verified only in a jail.
 //!
-//! Not here: what follows (`deeds`).
+//! Not here: what follows from the result (`actions`).
 
 use super::job::{Ended, Job};
 use crate::confine;
@@ -18,40 +18,40 @@ use std::fs::{File, Metadata};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 
-/// bhyve opens its files within milliseconds; what it has opened is asked for so long after its start, milliseconds.
+/// Delay in milliseconds before the first query; bhyve opens its files within milliseconds.
 const FIRST: u64 = 30;
-/// And again after so long, until all are open.
+/// Interval in milliseconds between queries, until all files are open.
 const AGAIN: u64 = 100;
-/// A bhyve that has not opened its files by then does not open them, milliseconds.
+/// Time in milliseconds after which bhyve will not open its files any more.
 const WITHIN: u64 = 20_000;
-/// How often in a row a file is missing and another one is open instead, before that is believed.
+/// Number of consecutive queries in which a file must be missing and another one open, before that is accepted.
 const SURE: u32 = 3;
-/// Seconds that fstat may take.
+/// Time limit of fstat, in seconds.
 const ASK_WITHIN: u32 = 10;
-/// Bytes that it may print.
+/// Size limit of its output, in bytes.
 const LIMIT: usize = 1 << 20;
 
-/// A file that bhyve is to have open.
+/// A file that bhyve should have open.
 #[derive(Debug)]
 struct Expected {
     path: String,
     is: Identity,
     /// Whether bhyve keeps it open.
     stays: bool,
-    /// It, so that no other file gets its inode meanwhile.
+    /// Held open, so that its inode is not reused meanwhile.
     _held: Option<OwnedFd>,
 }
 
-/// How a file is known to the kernel.
+/// How the kernel identifies a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Identity {
     /// A file: device and inode, as bhyve sees them.
     File(u64, u64),
-    /// A device.
+    /// A device, by its number.
     Special(u64),
 }
 
-/// The proof that is under way.
+/// A verification in progress.
 #[derive(Debug)]
 pub(super) struct Proof {
     all: Vec<Expected>,
@@ -60,28 +60,28 @@ pub(super) struct Proof {
     jailed: bool,
     since: u64,
     next: u64,
-    /// How often another file was found instead, in a row.
+    /// Number of consecutive queries that found another file.
     wrong: u32,
     job: Option<Job>,
 }
 
-/// What came of it.
+/// The result of a verification.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Proved {
-    /// All is as it was checked; in words.
+    /// All files are the checked ones; as text.
     Same(String),
-    /// It could not be made; why.
+    /// The verification was not possible; the reason.
     Unknown(String),
-    /// bhyve has another file open; which, in words.
+    /// bhyve has another file open; which one, as text.
     Other(String),
 }
 
 impl Proof {
-    /// Opens the files of a launch, and compares them with what its jail shows; `root` is the jail's root. None where there is
-    /// nothing to prove.
+    /// Opens the files of a launch, and compares them with what its jail shows; `root` is the jail's root. None if there is
+    /// nothing to verify.
     ///
     /// # Errors
-    /// A file can't be opened safely, or the jail shows another one.
+    /// A file cannot be opened safely, or the jail shows another one.
     pub(super) fn begin(opens: &[Opens], root: Option<&str>, inherited: &[&File]) -> Result<Option<Self>, String> {
         if opens.is_empty() {
             return Ok(None);
@@ -91,23 +91,23 @@ impl Proof {
         Ok(Some(Self { all, inherited, jailed: root.is_some(), since: 0, next: 0, wrong: 0, job: None }))
     }
 
-    /// bhyve has been started.
+    /// Starts the clock: bhyve has been started.
     #[must_use]
     pub(super) fn at(self, now: u64) -> Self {
         Self { since: now, next: now + FIRST, ..self }
     }
 
-    /// When it has to be looked at.
+    /// The time at which it must be checked.
     pub(super) fn wake_at(&self, now: u64) -> u64 {
         self.job.as_ref().map_or(self.next, |job| job.wake_at(now))
     }
 
-    /// What to wait for.
+    /// The descriptors to poll.
     pub(super) fn fds(&self) -> impl Iterator<Item = PollFd<'_>> {
         self.job.iter().flat_map(Job::fds).map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
     }
 
-    /// Goes on with the proof about the process `pid`; what came of it, if it is over.
+    /// Continues the verification of the process `pid`; the result, once there is one.
     pub(super) fn turn(&mut self, pid: u32, now: u64) -> Option<Proved> {
         let Some(job) = &mut self.job else {
             if now >= self.next {
@@ -184,7 +184,7 @@ fn expected(one: &Opens, root: Option<&str>) -> Result<Expected, String> {
     let path = one.path();
     let cant = |e: std::io::Error| format!("cannot inspect {path}: {e}");
     if let Opened::File { device: true, .. } = &one.what {
-        // Root alone gives nodes of /dev their names. A node has the same number in every /dev.
+        // Only root can create entries in /dev, and a device has the same number in every devfs.
         let meta = crate::hostfs::named::stat(here().path(path)).map_err(cant)?;
         return Ok(Expected { path: path.to_owned(), is: Identity::Special(meta.rdev()), stays: one.stays, _held: None });
     }
@@ -209,8 +209,8 @@ fn expected(one: &Opens, root: Option<&str>) -> Result<Expected, String> {
     Ok(Expected { path: path.to_owned(), is, stays: one.stays, _held: Some(file.into()) })
 }
 
-/// Whether two descriptions are of one file, which may be seen through a nullfs mount. An inode number can be had on another file
-/// system as well; the moment of its creation, to the nanosecond, can't.
+/// Whether both are the metadata of one file, possibly seen through a nullfs mount. The same inode number may exist on another
+/// file system, but not with the same creation time in nanoseconds.
 fn same(a: &Metadata, b: &Metadata) -> bool {
     let born = |meta: &Metadata| meta.created().ok();
     a.ino() == b.ino() && a.mode() == b.mode() && a.uid() == b.uid() && born(a) == born(b)
@@ -241,12 +241,12 @@ mod tests {
         let file = File::open(&log).unwrap();
         let begin = || Proof::begin(&[open(&disk, temp.path())], None, &[&file]).unwrap().unwrap().at(0);
         let log = of(&meta(&log), Some(1));
-        // Open or mapped, it is the one.
+        // Open or mapped, it is the checked file.
         for descriptor in [Some(7), None] {
             let same = begin().judge(&[log, of(&meta(&disk), descriptor)], 0);
             assert!(matches!(&same, Some(Proved::Same(words)) if words.starts_with("1 file compared")), "{same:?}");
         }
-        // bhyve is not as far as that yet.
+        // bhyve has not opened the file yet.
         let mut proof = begin();
         assert_eq!((proof.judge(&[log], 0), proof.judge(&[log], WITHIN - 1)), (None, None));
         assert!(matches!(proof.judge(&[log], WITHIN), Some(Proved::Other(why)) if why.contains("no file instead")));

@@ -1,6 +1,6 @@
-//! The words between whoever starts a supervisor and the supervisor: one order in, lines of progress out.
+//! The messages between a supervisor and the process that starts it: one order in, lines of progress out.
 //!
-//! Not here: the requests that a living supervisor answers (`control`).
+//! Not here: the requests that a running supervisor answers (`control`).
 
 use chyves_core::error::Problem;
 use chyves_core::launch::Launch;
@@ -8,16 +8,16 @@ use chyves_core::value::Dataset;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// No order and no line of progress is longer.
+/// Size limit of an order and of a line of progress, in bytes.
 pub(super) const LIMIT: u64 = 1 << 20;
 
-/// What a supervisor is to do with its life.
+/// What a supervisor is ordered to do.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Order {
-    /// Start a machine.
+    /// Start a VM.
     Start(Box<Launch>),
-    /// Care for a machine that lost its supervisor. `insist`: also if its monitor does not answer.
+    /// Take over a VM that lost its supervisor. `insist`: even if its monitor does not answer.
     TakeOver { uuid: Uuid, dataset: Dataset, insist: bool },
 }
 
@@ -25,30 +25,30 @@ pub(super) enum Order {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Word {
-    /// This command is run now.
+    /// This command is being run.
     Run(String),
-    /// The machine runs. Nothing follows.
+    /// The VM runs; the last message. Both are process ids.
     Running { supervisor: u32, machine: u32 },
-    /// It does not. Nothing follows.
+    /// The VM did not start; the last message.
     Failed(Problem),
 }
 
-/// What whoever starts a guest sees of it.
+/// Progress of starting a guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Progress {
-    /// A command, as it is about to run, ready to be pasted into a shell.
+    /// A command that is about to run, quoted for a shell.
     Run(String),
-    /// The machine is seen running.
+    /// The VM runs.
     Running,
 }
 
-/// How a guest's life ended.
+/// How the run of a guest ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// Off, as the guest or somebody wished; in words.
+    /// Off, by the guest or on request; how, as text.
     Off(String),
-    /// A crash that nothing followed; in words.
+    /// Crashed, without a restart; how, as text.
     Crashed(String),
-    /// The supervisor was told to leave its machine running.
+    /// The supervisor was asked to leave its VM running.
     Released,
 }

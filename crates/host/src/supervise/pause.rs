@@ -1,36 +1,35 @@
-//! A machine that its hypervisor has paused, because a disk could not be written: since when, why, and when it is tried
-//! again. QEMU keeps what it could not write and writes it when the guest goes on, so nothing is lost meanwhile; but it
-//! never tries by itself.
+//! A VM that its hypervisor has paused because a disk could not be written: since when, why, and when to try again. QEMU keeps
+//! what it could not write and writes it when the guest continues, so nothing is lost; but it never retries by itself.
 //!
-//! Not here: which errors pause a machine (`core::vmm::qemu`), and what is refused meanwhile (`core::lifecycle`).
+//! Not here: which errors pause a VM (`core::vmm::qemu`), and what is refused meanwhile (`core::lifecycle`).
 
 use super::engine::Engine;
 use chyves_core::lifecycle::Event;
 use chyves_core::vmm::qemu;
 
-/// The first wait before the guest is let go on, milliseconds; each next one is twice as long.
+/// Time in milliseconds before the guest is resumed for the first time; it doubles with each try.
 const FIRST_WAIT: u64 = 1_000;
-/// No wait is longer.
+/// Maximum of that time, in milliseconds.
 const LONGEST_WAIT: u64 = 10_000;
-/// A guest that has gone on for so long without another error is not paused any more: what failed was written first.
+/// A guest that has run for this many milliseconds without another error counts as resumed: the failed write is repeated first.
 const STEADY: u64 = 1_000;
 
-/// A pause that lasts.
+/// A pause in progress.
 #[derive(Debug)]
 pub(super) struct Hold {
     why: String,
     wait: u64,
-    /// Goes on, and from then on for good; else when it is tried.
+    /// Set while the guest runs again: the time at which the pause counts as over.
     resumed: Option<u64>,
     try_at: u64,
 }
 
-/// What is due.
+/// The action that is due.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Due {
-    /// The guest is to be let go on.
+    /// Try to resume the guest.
     Try,
-    /// It goes on.
+    /// The pause is over.
     Over,
 }
 
@@ -43,24 +42,24 @@ impl Hold {
         &self.why
     }
 
-    /// It failed again. Answers whether for another reason.
+    /// The write failed again. Whether for another reason.
     pub(super) fn again(&mut self, why: String, now: u64) -> bool {
         self.resumed = None;
         self.try_at = now + self.wait;
         std::mem::replace(&mut self.why, why) != self.why
     }
 
-    /// The hypervisor lets the guest run.
+    /// The hypervisor has resumed the guest.
     pub(super) const fn resumed(&mut self, now: u64) {
         self.resumed = Some(now + STEADY);
     }
 
-    /// When there is something to do.
+    /// The time at which an action is due.
     pub(super) fn wake_at(&self) -> u64 {
         self.resumed.unwrap_or(self.try_at)
     }
 
-    /// What there is to do now. A try that nothing comes of is followed by another.
+    /// The action that is due now. A try without effect is followed by another one.
     pub(super) fn due(&mut self, now: u64) -> Option<Due> {
         if now < self.wake_at() {
             return None;
@@ -80,7 +79,7 @@ impl Engine<'_> {
         let disk = qemu::path_of(&self.launch.hypervisor, node).unwrap_or_else(|| node.to_owned());
         let why = format!("{} {disk} failed: {why}", if write { "writing" } else { "reading" });
         if !paused {
-            // One sentence says as much as a thousand.
+            // A repeated error is logged once.
             if self.failed.as_deref() != Some(&why) {
                 self.hypervisor_log.note(&format!("{why}; the guest was notified"));
                 self.failed = Some(why);
@@ -97,21 +96,21 @@ impl Engine<'_> {
         }
     }
 
-    /// A machine that was taken over is paused, and its former supervisor had not seen it; the next try tells why.
+    /// A VM that was taken over is paused, and its former supervisor had not recorded it; the next try will show the reason.
     pub(super) fn found_paused(&mut self, now: u64) {
         if self.hold.is_none() {
             self.pause(now, "a disk could not be written".to_owned());
         }
     }
 
-    /// The guest is paused from now on.
+    /// The guest has been paused.
     pub(super) fn pause(&mut self, now: u64, why: String) {
         self.hypervisor_log.note(&format!("the guest is paused: {why}"));
         self.hold = Some(Hold::new(why, now));
         self.events.push_back(Event::Paused);
     }
 
-    /// The hypervisor lets the guest run, for now.
+    /// The hypervisor has resumed the guest, possibly not for long.
     pub(super) fn resumed(&mut self, now: u64) {
         if let Some(hold) = &mut self.hold {
             hold.resumed(now);
@@ -122,7 +121,7 @@ impl Engine<'_> {
         match self.hold.as_mut().and_then(|hold| hold.due(now)) {
             None => {}
             Some(Due::Try) => {
-                // One that can't be sent now is sent at the next try.
+                // If it cannot be sent now, the next try sends it.
                 if let Some(qmp) = &mut self.qmp {
                     qmp.command("cont");
                 }
@@ -152,7 +151,7 @@ mod tests {
             assert_eq!(hold.due(hold.wake_at() - 1), None);
             now = hold.wake_at();
             assert_eq!(hold.due(now), Some(Due::Try));
-            // It goes on for a moment, until the same write fails.
+            // It runs for a moment, until the same write fails.
             hold.resumed(now);
             assert!(!hold.again("full".into(), now));
         }

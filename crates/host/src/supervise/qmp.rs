@@ -1,7 +1,8 @@
-//! QEMU's machine protocol, as much of it as a supervisor needs: wait until the machine can run, let it run, press its
-//! buttons, hear why it ends. One JSON text a line, each way.
+//! QEMU's machine protocol (QMP), as far as a supervisor needs it: wait until the VM can run, let it run, press its buttons,
+//! learn why it ends. One JSON text per line, in both directions.
 //!
-//! Never blocks: what can't be read or written now is done when `poll` says so. A connection that breaks is recreated.
+//! Never blocks: what cannot be read or written now is done when `poll` reports readiness. A broken connection is
+//! re-established.
 
 mod disc;
 #[cfg(test)]
@@ -16,63 +17,63 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-/// A line that is longer is not read: nothing we ask for has one.
+/// Size limit of a line, in bytes; nothing that is requested here has a longer answer.
 const LINE_LIMIT: usize = 64 << 10;
-/// Between two tries to connect, milliseconds: at first it is a matter of moments.
+/// Interval in milliseconds between tries to connect; QEMU listens shortly after its start.
 const RETRY: u64 = 20;
 
-/// What was heard.
+/// An event or answer that was received.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum News {
-    /// The guest executes.
+    /// The guest runs.
     Up,
-    /// QEMU will not run it, and why.
+    /// QEMU will not run the guest, and why.
     Refused(String),
-    /// A disk of that node could not be read or written.
+    /// A disk could not be read or written.
     Failed {
-        /// Which, as QEMU names it.
+        /// QEMU's node name of the disk.
         node: String,
-        /// Whether it was to be written.
+        /// Whether the failed operation was a write.
         write: bool,
-        /// Whether the guest is paused; else it was told.
+        /// Whether the guest is paused; otherwise the guest got the error.
         paused: bool,
-        /// Why.
+        /// The reason.
         why: String,
     },
-    /// It was found paused, because a disk could not be written before.
+    /// At the time of connecting, the guest was paused because of an earlier disk error.
     Stuck,
-    /// The guest goes on.
+    /// The guest was resumed.
     Resumed,
-    /// A disk has grown, or why not.
+    /// A disk was resized, or why not.
     Resized(Result<(), String>),
-    /// A disc was changed, or why not.
+    /// A medium was changed, or why not.
     Changed(Result<(), String>),
 }
 
 /// The command that resizes a disk.
 const RESIZE: &str = "block_resize";
-/// The state of a machine that a disk's error has paused.
+/// QEMU's state of a VM that a disk error has paused.
 const STUCK: &str = "io-error";
-/// The answer to a disc's change, whichever command it is.
+/// The id of the command that changes a medium, whichever command it is.
 const DISC: &str = "disc";
-/// The answer to what lets go of the former disc's file.
+/// The id of the command that releases the former medium's file.
 const LET_GO: &str = "disc-let-go";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Greeting,
     Capabilities,
-    /// Asked for the state, before anything else.
+    /// The state was queried, before anything else.
     State,
-    /// It waits to be let run, and the serial port is not connected yet.
+    /// The VM waits for `cont`, and the serial port is not connected yet.
     Waiting,
     Continuing,
-    /// Asked for the state after it was let run.
+    /// The state was queried after `cont`.
     Running,
     Live,
 }
 
-/// The connection to one QEMU.
+/// The connection to one QEMU process.
 pub(super) struct Qmp {
     path: String,
     stream: Option<UnixStream>,
@@ -80,13 +81,13 @@ pub(super) struct Qmp {
     input: Vec<u8>,
     output: Vec<u8>,
     retry_at: u64,
-    /// The password of its display, which it learns before its guest runs.
+    /// The password of the display, which must be set before the guest runs.
     secret: Option<String>,
-    /// The guest may run: somebody listens to its serial port.
+    /// The guest may run: its serial port is being read.
     may_run: bool,
-    /// The reason of the last `SHUTDOWN`.
+    /// The reason of the last `SHUTDOWN` event.
     reason: Option<String>,
-    /// The disc that is being changed.
+    /// The medium that is being changed.
     change: Option<Change>,
 }
 
@@ -106,7 +107,7 @@ impl Qmp {
         }
     }
 
-    /// What to wait for, or when to come again.
+    /// The descriptor to poll, or the time of the next try to connect.
     pub(super) fn interest(&self) -> Result<(BorrowedFd<'_>, PollFlags), u64> {
         match &self.stream {
             Some(stream) if self.output.is_empty() => Ok((stream.as_fd(), PollFlags::IN)),
@@ -115,17 +116,17 @@ impl Qmp {
         }
     }
 
-    /// Why it said that it ends, if it did.
+    /// The reason that QEMU reported for its end, if it did.
     pub(super) fn reason(&self) -> Option<&str> {
         self.reason.as_deref()
     }
 
-    /// Whether commands reach it.
+    /// Whether QEMU accepts commands.
     pub(super) fn is_live(&self) -> bool {
         self.stream.is_some() && self.stage == Stage::Live
     }
 
-    /// Somebody listens to the serial port now (or there is none), so nothing that the guest says is lost.
+    /// Permits the guest to run: its serial port is being read now (or there is none), so no output is lost.
     pub(super) fn let_run(&mut self) {
         self.may_run = true;
         if self.stage == Stage::Waiting {
@@ -134,7 +135,7 @@ impl Qmp {
         }
     }
 
-    /// Sends a command whose answer does not matter. Answers whether it could be sent.
+    /// Sends a command whose answer does not matter. Whether it could be sent.
     pub(super) fn command(&mut self, name: &str) -> bool {
         if !self.is_live() {
             return false;
@@ -144,7 +145,7 @@ impl Qmp {
         self.stream.is_some()
     }
 
-    /// Asks for a disk to be so many bytes large; the answer comes as news. Answers whether it could be sent.
+    /// Requests that a disk be resized to `size` bytes; the answer arrives as news. Whether it could be sent.
     pub(super) fn resize(&mut self, node: &str, size: u64) -> bool {
         if !self.is_live() {
             return false;
@@ -159,7 +160,7 @@ impl Qmp {
         self.stream.is_some()
     }
 
-    /// Does whatever can be done now.
+    /// Does everything that is possible now.
     pub(super) fn turn(&mut self, now: u64) -> Vec<News> {
         if self.stream.is_none() {
             if now < self.retry_at {
@@ -225,7 +226,7 @@ impl Qmp {
         self.output.push(b'\n');
     }
 
-    /// Lets the guest run, once the display has its password.
+    /// Starts the guest, after setting the display's password.
     fn cont(&mut self) {
         if let Some(secret) = self.secret.take() {
             let command = json!({ "execute": "set_password", "id": "password", "arguments": { "protocol": "vnc", "password": secret } });
@@ -285,7 +286,7 @@ impl Qmp {
             return;
         }
         if answers(LET_GO) {
-            // An error says that there was no such file any more: it went with an earlier disc.
+            // The error reports that there is no such file any more: it was released with an earlier medium.
             news.push(News::Changed(Ok(())));
             return;
         }
@@ -306,12 +307,12 @@ impl Qmp {
             Stage::State if answers("query-status") => match answer["status"].as_str() {
                 Some("prelaunch") if self.may_run => self.cont(),
                 Some("prelaunch") => self.stage = Stage::Waiting,
-                // It ran before we came.
+                // It ran before we connected.
                 status => self.live(status, news),
             },
             Stage::Continuing if answers("cont") => self.ask(Stage::Running, "query-status"),
             Stage::Running if answers("query-status") => match answer["status"].as_str() {
-                // The first that it does may be a write that fails.
+                // The guest's first action may be a write that fails.
                 status @ Some("running" | STUCK) => self.live(status, news),
                 other => {
                     self.stage = Stage::Live;
@@ -331,7 +332,7 @@ impl Qmp {
     }
 }
 
-/// Connects without ever waiting for whoever else may be connected.
+/// Connects without waiting for other clients.
 pub(super) fn connect(path: &Path) -> std::io::Result<UnixStream> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;

@@ -1,4 +1,4 @@
-//! How each request of those who are connected is answered.
+//! How each request of a client is answered.
 
 use super::clients::Said;
 use super::engine::{Discs, Engine};
@@ -49,7 +49,7 @@ impl Engine<'_> {
                 self.peers.let_watch(index, *read_only, &reply, &before);
             }
             Request::Record => {
-                // Nothing can be renamed over a folder.
+                // A file cannot be renamed over a folder.
                 drop(own::remove_all(self.dir.record()));
                 self.written = None;
                 self.write_record();
@@ -99,7 +99,7 @@ impl Engine<'_> {
         }
     }
 
-    /// Asks the machine to change a disc, which is opened here: QEMU itself can open none.
+    /// Asks the hypervisor to change a medium. The file is opened here, since QEMU cannot open any.
     fn change_disc(&mut self, drive: &str, path: Option<&str>, force: bool) -> Result<(), Problem> {
         let name = &self.launch.guest;
         let open = |path: &str| {
@@ -115,14 +115,14 @@ impl Engine<'_> {
         Err(Problem::not_now(format!("the hypervisor of `{name}` does not answer")).hint("try again in a moment"))
     }
 
-    /// Asks the machine to take a disk for larger; its answer comes as news.
+    /// Asks the hypervisor to resize a disk; its answer arrives as news.
     fn grow(&mut self, path: &str, size: u64) -> Result<(), String> {
         let node = qemu::node_of(&self.launch.hypervisor, path).ok_or("the running VM has no such disk: it was added since")?;
         let asked = self.qmp.as_mut().is_some_and(|qmp| qmp.resize(&node, size));
         if asked { Ok(()) } else { Err("its hypervisor does not answer".to_owned()) }
     }
 
-    /// The machine has answered whether a disk has grown.
+    /// The hypervisor has answered whether a disk was resized.
     pub(super) fn resized(&mut self, result: Result<(), String>) {
         let reply = match result {
             Ok(()) => Reply::Done,
@@ -138,18 +138,18 @@ impl Engine<'_> {
         self.peers.tell_growing(&reply);
     }
 
-    /// From now on the drives are so.
+    /// Records the new state of the drives.
     fn keep_discs(&mut self) {
         let Some(Discs { again, borrows }) = self.discs.take() else { return };
         for launch in [&mut self.launch, &mut self.record.launch] {
             launch.again.clone_from(&again);
             launch.borrows.clone_from(&borrows);
         }
-        // Written before anybody is told: who is told looks at once.
+        // Written before any report: its receiver may read the record at once.
         self.write_record();
     }
 
-    /// The machine has answered whether a disc is changed.
+    /// The hypervisor has answered whether a medium was changed.
     pub(super) fn disc_changed(&mut self, result: Result<(), String>) {
         let reply = match result {
             Ok(()) => {

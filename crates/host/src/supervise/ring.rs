@@ -1,9 +1,9 @@
-//! The last bytes of a stream, and the last lines in them made safe to show.
+//! The last bytes of a stream, and the last lines in them, escaped for display.
 
 use chyves_core::value::printable;
 use std::collections::VecDeque;
 
-/// Keeps at most so many of the last bytes that were put in.
+/// Keeps at most `limit` of the last bytes that were added.
 #[derive(Debug)]
 pub(super) struct Ring {
     bytes: VecDeque<u8>,
@@ -19,7 +19,7 @@ impl Ring {
         let more = &more[more.len().saturating_sub(self.limit)..];
         let drop = (self.bytes.len() + more.len()).saturating_sub(self.limit);
         self.bytes.drain(..drop);
-        // Growing by doubling could take twice the limit.
+        // Growing by doubling could use twice the limit.
         if self.bytes.capacity() < self.bytes.len() + more.len() {
             let want = (self.bytes.len() + more.len()).next_power_of_two().min(self.limit);
             self.bytes.reserve_exact(want - self.bytes.len());
@@ -36,7 +36,7 @@ impl Ring {
     }
 }
 
-/// The last so many lines that are not blank, each escaped and cut so that it can be shown.
+/// The last `count` lines that are not blank, each escaped and shortened for display.
 pub(super) fn last_lines(bytes: &[u8], count: usize) -> Vec<String> {
     let text = String::from_utf8_lossy(bytes);
     let mut lines: Vec<String> =

@@ -1,6 +1,6 @@
-//! The supervisor's end of the guest's first serial port: a socket that the hypervisor listens on, or a terminal device.
+//! The supervisor's end of the guest's first serial port: a socket on which the hypervisor listens, or a terminal device.
 //!
-//! Not here: who reads and writes it (`peers`) and where it is logged (`engine`).
+//! Not here: its readers and writers (`clients`), and its log (`engine`).
 
 use super::qmp::connect;
 use crate::platform;
@@ -13,20 +13,20 @@ use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-/// What people have typed and the guest has not taken yet; more is not read from them.
+/// Limit in bytes of input that the guest has not read yet; beyond it no more is read from clients.
 const TYPED_LIMIT: usize = 4096;
-/// Between two tries to open it, milliseconds.
+/// Interval in milliseconds between tries to open it.
 const RETRY: u64 = 20;
-/// After it broke, milliseconds: it will not come back at once.
+/// Delay in milliseconds after the connection broke, since it will not return at once.
 const RETRY_BROKEN: u64 = 200;
 
-/// The port.
+/// The serial port.
 pub(super) struct Serial {
     end: ConsoleEnd,
     file: Option<File>,
     typed: VecDeque<u8>,
     retry_at: u64,
-    /// Whether there may be something at the other end.
+    /// Whether the other end may exist.
     wanted: bool,
 }
 
@@ -35,14 +35,14 @@ impl Serial {
         Self { end, file: None, typed: VecDeque::new(), retry_at: 0, wanted: false }
     }
 
-    /// From now on there is somebody at the other end.
+    /// The other end may exist from now on.
     pub(super) fn want(&mut self, now: u64) {
         self.wanted = true;
         self.retry_at = now;
     }
 
-    /// The machine is gone; what was typed for it is not for the next one. A device stays open and raw: one that is opened
-    /// while the next machine speaks would be cooked for a moment, and its echo typed into the guest.
+    /// The VM has ended; pending input is not for the next one. A device stays open and raw: if it were opened while the next
+    /// VM prints, it would briefly be in cooked mode, and its echo would reach the guest.
     pub(super) fn machine_gone(&mut self) {
         self.typed.clear();
         if !self.is_device() {
@@ -51,24 +51,24 @@ impl Serial {
         }
     }
 
-    /// The next machine has its port there.
+    /// Switches to the port of the next VM.
     pub(super) fn move_to(&mut self, end: &ConsoleEnd) {
         if self.end != *end {
             *self = Self::new(end.clone());
         }
     }
 
-    /// Whether a device is there before its machine, so that nothing said early is lost.
+    /// Whether the port is a device, which exists before the VM, so that early output is not lost.
     pub(super) const fn is_device(&self) -> bool {
         matches!(self.end, ConsoleEnd::Device { .. })
     }
 
-    /// Whether nothing that the guest says gets lost: it is open, or there is no port.
+    /// Whether no output of the guest is lost: the port is open, or there is none.
     pub(super) const fn is_heard(&self) -> bool {
         self.file.is_some() || matches!(self.end, ConsoleEnd::None)
     }
 
-    /// What to wait for, or when to come again.
+    /// The descriptor to poll, or the time of the next try, if any.
     pub(super) fn interest(&self) -> Result<(BorrowedFd<'_>, PollFlags), Option<u64>> {
         match &self.file {
             Some(file) if self.typed.is_empty() => Ok((file.as_fd(), PollFlags::IN)),
@@ -77,12 +77,12 @@ impl Serial {
         }
     }
 
-    /// How many more typed bytes it can take.
+    /// Number of bytes of input that can be accepted.
     pub(super) fn room(&self) -> usize {
         TYPED_LIMIT.saturating_sub(self.typed.len())
     }
 
-    /// Takes what somebody typed. Without a guest to read it, it is dropped, as a port with nothing plugged in does.
+    /// Queues input. If the port is not open, it is dropped, as with an unplugged serial line.
     pub(super) fn type_in(&mut self, bytes: &[u8], now: u64) {
         if self.file.is_some() {
             self.typed.extend(bytes);
@@ -90,7 +90,7 @@ impl Serial {
         }
     }
 
-    /// Opens it, if it is time to try.
+    /// Opens the port, if a try is due.
     pub(super) fn open(&mut self, now: u64) {
         if self.file.is_some() || !self.wanted || now < self.retry_at {
             return;
@@ -103,7 +103,7 @@ impl Serial {
         };
     }
 
-    /// Reads once what the guest says; none when there is nothing for now.
+    /// Reads the guest's output once; none if there is nothing at the moment.
     pub(super) fn read<'a>(&mut self, buffer: &'a mut [u8], now: u64) -> Option<&'a [u8]> {
         loop {
             match self.file.as_mut()?.read(buffer) {
@@ -116,7 +116,7 @@ impl Serial {
         }
     }
 
-    /// Hands on what was typed.
+    /// Writes queued input.
     pub(super) fn write(&mut self, now: u64) {
         while let Some(file) = self.file.as_mut().filter(|_| !self.typed.is_empty()) {
             match file.write(self.typed.as_slices().0) {
@@ -136,8 +136,8 @@ impl Serial {
     }
 }
 
-/// Opens a terminal device raw: cooked, its echo would be typed into the guest. Without heed to its carrier, so that it can
-/// be open before there is anybody at the other side.
+/// Opens a terminal device in raw mode: in cooked mode its echo would reach the guest. Ignores the carrier, so that it can be
+/// opened before the other side.
 fn open_device(path: &Path) -> std::io::Result<File> {
     let device = crate::hostfs::kernel::terminal(path)?;
     let mut modes = tcgetattr(&device)?;

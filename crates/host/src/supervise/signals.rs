@@ -1,4 +1,4 @@
-//! Signals as something to poll: a handler may do next to nothing, so it writes a byte to a pipe.
+//! Signals as a descriptor to poll: a handler may do next to nothing, so it writes a byte to a pipe.
 
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use std::io::Read;
@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// The signals a supervisor heeds.
+/// The signals that a supervisor handles.
 pub(super) struct Signals {
     pipe: UnixStream,
     stop: Arc<AtomicBool>,
@@ -15,13 +15,13 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    /// Starts to heed them. `foreground`: a terminal that goes away is a wish to stop.
+    /// Installs the handlers. `foreground`: the loss of the terminal is a request to stop, too.
     pub(super) fn new(foreground: bool) -> std::io::Result<Self> {
         let (pipe, writer) = UnixStream::pair()?;
         pipe.set_nonblocking(true)?;
         let mut signals = Self { pipe, stop: Arc::new(AtomicBool::new(false)), ids: Vec::new() };
         let stops: &[i32] = if foreground { &[SIGTERM, SIGINT, SIGHUP] } else { &[SIGTERM, SIGINT] };
-        // The flag first: the byte says "look", and then there must be something to see.
+        // The flag is registered first: when the byte arrives, it must already be set.
         for &signal in stops {
             signals.ids.push(signal_hook::flag::register(signal, Arc::clone(&signals.stop))?);
         }
@@ -31,12 +31,12 @@ impl Signals {
         Ok(signals)
     }
 
-    /// What to wait for.
+    /// The descriptor to poll.
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
         self.pipe.as_fd()
     }
 
-    /// Empties the pipe; answers whether somebody asked to stop since the last time.
+    /// Empties the pipe; whether a stop was requested since the last call.
     pub(super) fn take(&mut self) -> bool {
         let mut bytes = [0; 64];
         while matches!(self.pipe.read(&mut bytes), Ok(n) if n == bytes.len()) {}

@@ -1,4 +1,4 @@
-//! The caller's side: starts a detached supervisor, prints it its order, and listens until the machine runs or not.
+//! The caller's side: starts a detached supervisor, sends its order, and reads its reports until the VM runs or has failed.
 
 use super::actions::AFTER_WITHIN;
 use super::order::{LIMIT, Order, Progress, Word};
@@ -19,39 +19,39 @@ use std::process::{Child, ChildStdout, Stdio};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
-/// The hidden command.
+/// Name of the hidden command.
 pub(super) const WORD: &str = "_supervise";
-/// Beyond what the supervisor itself allows for each step: after that it hangs.
+/// Time in milliseconds beyond what the supervisor itself allows for each step; after that it counts as hung.
 const SLACK: u64 = 30_000;
-/// A supervisor says next to nothing on its standard error; a longer file is truncated and restarted.
+/// Size limit in bytes of the supervisor's standard error; a longer file is truncated.
 const STDERR_LIMIT: u64 = 64 << 10;
 
-/// How this very program is called for its hidden commands.
+/// How this program is executed for its hidden commands.
 #[derive(Debug, Clone)]
 pub struct Spawner {
-    /// The program.
+    /// Path of the program.
     pub exe: PathBuf,
-    /// What stands before the hidden command, usually nothing.
+    /// Arguments before the hidden command, usually none.
     pub args: Vec<String>,
 }
 
-/// A supervisor at work.
+/// A supervisor that has started its VM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Started {
-    /// Its process.
+    /// Process id of the supervisor.
     pub supervisor: u32,
-    /// The hypervisor's process; 0 if it could not be told.
+    /// Process id of the hypervisor; 0 if unknown.
     pub machine: u32,
 }
 
 impl Spawner {
-    /// The program that runs now.
+    /// The running program.
     ///
     /// # Errors
-    /// The system does not tell which that is.
+    /// The operating system does not report its path.
     pub fn this_program() -> Result<Self> {
         let exe = std::env::current_exe().map_err(|e| Problem::host_cant("cannot find this program's own path").because(e))?;
-        // On Linux a program that was replaced while it runs is called so; its successor has the old name.
+        // On Linux, the path of a program that was replaced while running has this suffix; the new program has the old path.
         let text = exe.to_string_lossy();
         let exe = text.strip_suffix(" (deleted)").map_or_else(|| exe.clone(), PathBuf::from);
         Ok(Self { exe, args: Vec::new() })
@@ -63,10 +63,11 @@ impl Spawner {
     }
 }
 
-/// Starts a guest under a supervisor, and returns when its machine is seen running.
+/// Starts a guest under a supervisor, and returns when its VM runs.
 ///
 /// # Errors
-/// It did not come up: why, its last words, the console's last lines, the command. Nothing of it is left then.
+/// The guest did not start: the reason, the hypervisor's last output, the console's last lines, the command. Nothing is left
+/// behind.
 pub fn spawn(rt: &Runtime, launch: &Launch, spawner: &Spawner, on: &mut dyn FnMut(Progress)) -> Result<Started> {
     let commands: u64 = launch.before.iter().map(|p| u64::from(p.timeout) * 1000).sum();
     let after = (launch.after.len() + launch.borrows.len()) as u64 * u64::from(AFTER_WITHIN) * 1000;
@@ -75,15 +76,15 @@ pub fn spawn(rt: &Runtime, launch: &Launch, spawner: &Spawner, on: &mut dyn FnMu
     Birth { rt, name: &launch.guest, dir: rt.guest(launch.uuid) }.give(&order, spawner, within, on)
 }
 
-/// Gives a new supervisor to a machine that lost its own.
+/// Starts a new supervisor for a VM that lost its own.
 ///
 /// # Errors
-/// It is not running, has a supervisor, or does not answer.
+/// The VM is not running, has a supervisor, or does not answer.
 pub fn take_over(rt: &Runtime, uuid: Uuid, dataset: &Dataset, spawner: &Spawner, on: &mut dyn FnMut(Progress)) -> Result<Started> {
     adopt(rt, uuid, dataset, spawner, false, on)
 }
 
-/// `insist`: also where its monitor does not answer, so that it can be ended.
+/// `insist`: even if its monitor does not answer, so that it can be ended.
 pub(crate) fn adopt(
     rt: &Runtime,
     uuid: Uuid,
@@ -103,7 +104,7 @@ pub(crate) fn adopt(
     Birth { rt, name: &record.guest, dir: rt.guest(uuid) }.give(&order, spawner, SLACK, on)
 }
 
-/// A supervisor about to be born.
+/// A supervisor that is being started.
 struct Birth<'a> {
     rt: &'a Runtime,
     name: &'a GuestName,
@@ -128,7 +129,7 @@ impl Birth<'_> {
             return Err(Problem::bug("a child has no standard output"));
         };
         if let Some(mut stdin) = child.stdin.take() {
-            // If it dies before it has read all, its answer or its end says why.
+            // If it dies before it has read everything, its report or its exit status shows why.
             drop(stdin.write_all(&text));
         }
         let mut words = Words { out, bytes: Vec::new(), deadline: Instant::now() + Duration::from_millis(within) };
@@ -140,7 +141,7 @@ impl Birth<'_> {
                     return Ok(Started { supervisor, machine });
                 }
                 Ok(Some(Word::Failed(problem))) => {
-                    // What it leaves is cleaned before it says so; only its process is still going.
+                    // It cleans up before it reports the failure; only its exit is outstanding.
                     wait_a_moment(&mut child);
                     return Err(problem);
                 }
@@ -153,8 +154,8 @@ impl Birth<'_> {
         }
     }
 
-    /// Where a supervisor's own failures go: in the runtime folder, since it would keep a guest's file system busy. A log that
-    /// can't be written is no reason not to start.
+    /// The supervisor's standard error: a file in the runtime folder, since a file of the guest would keep the guest's file
+    /// system busy. If it cannot be opened, the supervisor starts without it.
     fn stderr(&self) -> Stdio {
         let open = || {
             self.rt.create().map_err(std::io::Error::other)?;
@@ -186,14 +187,14 @@ fn wait_a_moment(child: &mut Child) {
     }
 }
 
-/// Lets a supervisor that does not get on stop in order.
+/// Ends a supervisor that makes no progress, with SIGTERM, so that it cleans up.
 fn terminate(child: &Child) {
     if let Some(pid) = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw) {
         let _ = rustix::process::kill_process(pid, Signal::TERM);
     }
 }
 
-/// Its lines, each within the time that is left.
+/// The supervisor's reports, read until the deadline.
 struct Words {
     out: ChildStdout,
     bytes: Vec<u8>,
@@ -201,7 +202,7 @@ struct Words {
 }
 
 impl Words {
-    /// The next one, or none at the end.
+    /// The next report, or none at the end.
     fn next(&mut self) -> std::io::Result<Option<Word>> {
         loop {
             if let Some(end) = self.bytes.iter().position(|&b| b == b'\n') {

@@ -1,6 +1,6 @@
-//! How a supervisor comes to be: it makes the guest's folder its own, and either begins a life or takes one over.
+//! How a supervisor starts: it locks the guest's runtime folder, and either starts a VM or takes one over.
 //!
-//! Not here: the life itself (`engine`).
+//! Not here: the main loop (`engine`).
 
 use super::clients::Peers;
 use super::engine::{ANSWER_WITHIN, Engine, INSIST_AFTER, SCROLL_BACK, epoch};
@@ -25,17 +25,17 @@ use std::path::Path;
 use std::time::Instant;
 use uuid::Uuid;
 
-/// What every supervisor is given on its way.
+/// What every supervisor gets at its start.
 pub(super) struct Means<'a> {
     pub(super) spawner: Spawner,
     pub(super) signals: Signals,
     pub(super) report: &'a mut dyn FnMut(Word),
 }
 
-/// As who a supervisor holds its locks.
+/// The command that a supervisor notes as the holder of its locks.
 pub(super) const HOLDER: &str = "a supervisor";
 
-/// Makes the guest's folder ours. Somebody who is just leaving may remove it between two of our steps.
+/// Creates and locks the guest's runtime folder. A supervisor that is exiting may remove it between two of these steps.
 fn take_place(rt: &Runtime, dir: &GuestDir) -> Result<Option<Lock>> {
     rt.create()?;
     let mut tries = 0;
@@ -49,7 +49,7 @@ fn take_place(rt: &Runtime, dir: &GuestDir) -> Result<Option<Lock>> {
 }
 
 impl<'a> Engine<'a> {
-    /// A supervisor that starts a machine.
+    /// A supervisor that starts a VM.
     pub(super) fn fresh(rt: &Runtime, launch: Launch, means: Means<'a>) -> Result<Self> {
         let dir = rt.guest(launch.uuid);
         check_socket(&dir.control())?;
@@ -92,7 +92,7 @@ impl<'a> Engine<'a> {
         Self::new(rt, dir, launch, record, means, lock).inspect_err(|_| drop(left.remove()))
     }
 
-    /// A supervisor for a machine that lost its own. `insist`: also for one that does not answer.
+    /// A supervisor that takes over a VM. `insist`: even if the VM does not answer.
     pub(super) fn adopting(rt: &Runtime, uuid: Uuid, dataset: &Dataset, insist: bool, means: Means<'a>) -> Result<Self> {
         let dir = rt.guest(uuid);
         let not_now =
@@ -118,7 +118,7 @@ impl<'a> Engine<'a> {
         }
         lock.note(HOLDER)?;
         record.supervisor = Proc::current()?;
-        // The lock's file knows it before any record does.
+        // The lock's file names the process before a record does.
         let process = match (record.machine.take(), life::named(&dir.machine_lock())?) {
             (_, Some(process)) => Some(process),
             (Some(process), None) if process.is_alive()? => Some(process),
@@ -193,7 +193,7 @@ impl<'a> Engine<'a> {
             look_at: 0,
             _lock: lock,
         };
-        // Who can't write this now could never tell anybody about its machine.
+        // A supervisor that cannot write its record could not report anything about its VM.
         engine.record.write(&engine.dir.record()).map_err(|e| {
             Problem::failed(format!("cannot write `{}`", engine.dir.record().display())).on(&engine.launch.guest).because(e)
         })?;
@@ -201,7 +201,7 @@ impl<'a> Engine<'a> {
     }
 }
 
-/// The logs of a launch.
+/// Opens the logs of a launch.
 pub(super) fn logs(dir: &GuestDir, launch: &Launch) -> Result<(ConsoleLog, HypervisorLog)> {
     let folder = &launch.log_dir;
     let spare = FilePath::host(dir.spare_log().to_string_lossy());
@@ -210,7 +210,7 @@ pub(super) fn logs(dir: &GuestDir, launch: &Launch) -> Result<(ConsoleLog, Hyper
     Ok((ConsoleLog::new(folder, launch.log_limit.get()), hypervisor))
 }
 
-/// Somebody else has its place.
+/// The error that another supervisor runs the guest.
 fn occupied(dir: &GuestDir, launch: &Launch) -> Problem {
     let problem = Problem::not_now(format!("`{}` has a supervisor already", launch.guest)).on(&launch.guest);
     let problem = match lock::holder(&dir.supervisor_lock()) {

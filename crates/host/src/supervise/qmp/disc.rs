@@ -1,4 +1,5 @@
-//! Changing the disc in a drive. QEMU can open no file by itself, so the new one is opened here and goes with the command.
+//! Changing the medium in a drive. QEMU cannot open any file by itself, so the new one is opened here and passed with the
+//! command.
 
 use super::{DISC, LET_GO, Qmp};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
@@ -7,24 +8,24 @@ use std::io::IoSlice;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 
-/// The answer to what lets go of a descriptor; an error says that it was gone.
+/// The id of the command that releases a descriptor; an error means that it had been released already.
 pub(super) const LET_GO_FD: &str = "disc-let-go-fd";
-/// The answer to a new disc's descriptor.
+/// The id of the command that passes the new medium's descriptor.
 pub(super) const GIVEN: &str = "disc-given";
 
-/// A disc that is being changed, as far as it is known what to do next.
+/// A change of medium in progress, with what its next steps need.
 pub(super) struct Change {
     drive: String,
-    /// The node and the descriptors of what lay there when the machine was started.
+    /// The node and the descriptor set of the medium at the VM's start.
     former: (String, Option<i32>),
     force: bool,
-    /// The set of descriptors of the new one.
+    /// The descriptor set of the new medium.
     set: Option<i64>,
 }
 
 impl Qmp {
-    /// Asks for another disc in a drive, or for none, and to let go of the file of what lay there at the start (`former`: its node
-    /// and its set of descriptors); the answer comes as news. Answers whether it could be sent.
+    /// Requests another medium in a drive, or none, and the release of the file of the medium at the VM's start (`former`: its
+    /// node and its descriptor set); the answer arrives as news. Whether it could be sent.
     pub(in crate::supervise) fn change_disc(
         &mut self,
         drive: &str,
@@ -38,30 +39,31 @@ impl Qmp {
         self.change = Some(Change { drive: drive.to_owned(), former, force, set: None });
         match disc {
             None => self.send(&json!({ "execute": "eject", "id": DISC, "arguments": { "id": drive, "force": force } })),
-            // The next command goes when QEMU has said which set the descriptor is in.
+            // The next command is sent when QEMU has answered which set contains the descriptor.
             Some(disc) => self.send_with(&json!({ "execute": "add-fd", "id": GIVEN }), disc),
         }
     }
 
-    /// QEMU has the descriptor of the new disc.
+    /// QEMU has received the new medium's descriptor.
     pub(super) fn insert(&mut self, set: i64) {
         let Some(change) = &mut self.change else { return };
         change.set = Some(set);
         let mut arguments =
             json!({ "id": change.drive, "filename": format!("/dev/fdset/{set}"), "format": "raw", "read-only-mode": "read-only" });
-        // An older QEMU knows the word only where it can't be done without.
+        // An older QEMU knows this argument only where it is required.
         if change.force {
             arguments["force"] = Value::Bool(true);
         }
         self.send(&json!({ "execute": "blockdev-change-medium", "id": DISC, "arguments": arguments }));
     }
 
-    /// The disc is changed, or not: what is not used any more is let go of. News come with the answer to the last command.
+    /// Releases what is no longer used, after the change succeeded or failed. Whether the news wait for the answer to the last
+    /// command.
     pub(super) fn let_go(&mut self, changed: bool) -> bool {
         let Some(Change { former: (node, set), set: new, .. }) = self.change.take() else { return false };
         let remove =
             |qmp: &mut Self, set: i64| qmp.send(&json!({ "execute": "remove-fd", "id": LET_GO_FD, "arguments": { "fdset-id": set } }));
-        // What is open stays open; the set itself is needed to open it once.
+        // An open file stays open; the set is needed only to open it once.
         if let Some(set) = new {
             remove(self, set);
         }
@@ -74,7 +76,7 @@ impl Qmp {
         changed
     }
 
-    /// Sends a command with a descriptor. Only between commands that are sent whole, so that it goes with its own.
+    /// Sends a command with a descriptor. Only if no output is queued, so that the descriptor arrives with this command.
     fn send_with(&mut self, command: &Value, fd: &OwnedFd) -> bool {
         let Some(stream) = self.stream.as_ref().filter(|_| self.output.is_empty()) else { return false };
         let line = format!("{command}\n");

@@ -1,10 +1,10 @@
-//! Both ends of the protocol in one thread: each gets its turn.
+//! Both ends of the protocol in one thread, in turns.
 
 use super::*;
 use std::io::{BufRead, BufReader};
 use std::os::unix::net::UnixListener;
 
-/// The other end, in the same thread: each side gets its turn.
+/// QEMU's end.
 struct Qemu {
     lines: BufReader<UnixStream>,
 }
@@ -49,7 +49,7 @@ fn a_fresh_machine_runs_when_its_serial_port_is_heard() {
     assert!(qmp.turn(1).is_empty());
     assert_eq!(qmp.stage, Stage::Waiting);
     qmp.let_run();
-    // Before the guest runs the display has its password.
+    // The display's password is set before the guest runs.
     assert_eq!(qemu.hears(), "set_password");
     assert_eq!(qemu.hears(), "cont");
     qemu.say(r#"{"return": {}, "id": "password"}"#);
@@ -146,7 +146,7 @@ fn a_changed_disc_s_file_is_let_go_of_before_it_is_told() {
     assert_eq!(qemu.hears(), "eject");
     qemu.say(r#"{"return": {}, "id": "disc"}"#);
     assert!(qmp.turn(1).is_empty());
-    // The descriptor that it was opened by, too: else its file system stays busy.
+    // The descriptor with which it was opened is released too; otherwise its file system stays busy.
     assert_eq!(qemu.hears(), "remove-fd");
     assert_eq!(qemu.hears(), "blockdev-del");
     qemu.say(r#"{"error": {"class": "GenericError", "desc": "Failed to find node"}, "id": "disc-let-go"}"#);
