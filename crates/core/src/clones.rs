@@ -1,6 +1,6 @@
-//! Guests as a tree of what they are clones of.
+//! Arranges guests as a tree by the guest that each is a clone of.
 //!
-//! Not here: making clones ([`crate::plan::clone`]), turning the tree round ([`crate::plan::promote`]).
+//! Not here: creating clones ([`crate::plan::clone`]), promoting them ([`crate::plan::promote`]).
 
 use crate::guest::Guest;
 use crate::plan::promote::origin;
@@ -9,16 +9,16 @@ use std::collections::{BTreeMap, BTreeSet};
 /// One guest in the tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Branch {
-    /// The guest's place among those that were given.
+    /// The guest's index in the input.
     pub index: usize,
-    /// The place of the guest that it is a clone of, if that is one of them.
+    /// The index of the guest that it is a clone of, if that is in the input.
     pub above: Option<usize>,
-    /// The lines before its name.
+    /// The tree lines printed before its name.
     pub lines: String,
 }
 
-/// The guests that are clones or have clones: those that depend on nothing here first, each followed by its clones, in the
-/// order that they were given in.
+/// The guests that are clones or have clones: those without an origin in the input first, each followed by its clones,
+/// otherwise in the order of the input.
 pub fn tree(guests: &[Guest]) -> Vec<Branch> {
     let places: BTreeMap<&str, usize> = guests.iter().enumerate().map(|(i, g)| (g.dataset.as_str(), i)).collect();
     let above: Vec<Option<usize>> = guests.iter().map(|g| origin(g).and_then(|o| places.get(o.dataset.as_str()).copied())).collect();

@@ -1,23 +1,23 @@
-//! A command described, not started: a program and its argument vector, printed so that it can be pasted into a shell.
+//! A command as data, not started: a program and its argument vector, printed so that it can be pasted into a shell.
 //!
-//! Not here: running it (chyves-host). No shell ever sees one.
+//! Not here: running it (chyves-host). Commands are never run through a shell.
 
 use serde::{Deserialize, Serialize};
 
 /// One command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cmd {
-    /// The program: a name to be found on the path, or an absolute path.
+    /// The program: a name to look up in PATH, or an absolute path.
     pub program: String,
-    /// Its arguments, each whole.
+    /// Its arguments.
     pub args: Vec<String>,
-    /// Lines that it reads from its standard input; without any it reads nothing.
+    /// Lines for its standard input; if empty, its standard input is empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lines: Vec<String>,
 }
 
 impl Cmd {
-    /// A command of these words.
+    /// A command with these arguments.
     pub fn new<S: Into<String>>(program: &str, args: impl IntoIterator<Item = S>) -> Self {
         Self { program: program.to_owned(), args: args.into_iter().map(Into::into).collect(), lines: Vec::new() }
     }
@@ -36,12 +36,12 @@ impl Cmd {
         self
     }
 
-    /// The program that does the work: of one that runs in a jail that one, not jexec(8).
+    /// The program that does the work: for a command in a jail, the program that jexec(8) runs.
     pub fn tool(&self) -> &str {
         if self.program == "jexec" { self.args.get(1).unwrap_or(&self.program) } else { &self.program }
     }
 
-    /// Gives it lines to read.
+    /// Sets the lines for its standard input.
     #[must_use]
     pub fn reading(mut self, lines: Vec<String>) -> Self {
         self.lines = lines;
@@ -49,7 +49,7 @@ impl Cmd {
     }
 }
 
-/// Words that a shell takes as they are need no quotes.
+/// Whether a word needs no quotes in a shell.
 fn plain(word: &str) -> bool {
     !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./:,=@%+^".contains(&b))
 }
@@ -75,11 +75,11 @@ impl std::fmt::Display for Cmd {
     }
 }
 
-/// Splits the words of a property such as `bargs` by a stated rule: blanks part words; `'…'` and `"…"` keep blanks;
-/// a backslash outside single quotes takes the next character as it is. Nothing is expanded.
+/// Splits the words of a property such as `bargs`: blanks separate words; `'…'` and `"…"` quote blanks; a backslash outside
+/// single quotes quotes the next character. Nothing is expanded.
 ///
 /// # Errors
-/// A quote that is not closed, or a backslash at the end; the text says which.
+/// An unclosed quote, or a backslash at the end; the text states which.
 pub fn split_words(text: &str) -> Result<Vec<String>, String> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;

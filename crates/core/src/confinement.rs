@@ -1,7 +1,8 @@
-//! How a hypervisor is confined: what is wanted, what this host and this machine allow, and what the process may still reach.
+//! How a hypervisor process is confined: the requested level, what this host and this VM allow, and what the process can
+//! still access.
 //!
-//! The planner decides it and puts it into the launch; chyves-host carries it out just before the hypervisor runs.
-//! Not here: what the hypervisor gets as open descriptors ([`crate::launch::Descriptor`]).
+//! The planner decides the confinement and stores it in the launch; chyves-host applies it just before it starts the
+//! hypervisor. Not here: the open descriptors that the hypervisor gets ([`crate::launch::Descriptor`]).
 
 pub mod loopback;
 
@@ -10,23 +11,23 @@ use crate::vmm::bhyve::jail::Jail;
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
 
-/// How far a hypervisor is confined.
+/// How far a hypervisor process is confined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Level {
-    /// It runs as root, as if started by hand.
+    /// It runs as root, without confinement.
     #[default]
     Off,
-    /// It runs as a user of its own without capabilities, and filters its own system calls.
+    /// It runs as its own user without capabilities, and filters its own system calls.
     User,
-    /// It also sees nothing of the host but what it needs.
+    /// In addition, it can access nothing of the host except what it needs.
     Full,
 }
 
 impl Level {
-    /// The words of the property, the default first.
+    /// The values of the property, the default first.
     pub const WORDS: &'static [&'static str] = &["full", "user", "off"];
 
-    /// As it is stored and shown.
+    /// The word that is stored and shown.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Full => "full",
@@ -58,62 +59,63 @@ serde_by_text!(Level);
 /// The confinement of one hypervisor process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub struct Confinement {
-    /// What the property `confine` asks for.
+    /// The level requested by the property `confine`.
     pub wanted: Level,
-    /// What is possible here, and so in force.
+    /// The level in effect, limited by what is possible here.
     pub level: Level,
-    /// Why it is less than wanted, or what is less strict than usual within the level.
+    /// Why it is less than requested, or what is less strict than usual within the level.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<String>,
-    /// By what means.
+    /// The mechanism.
     #[serde(default)]
     pub means: Means,
 }
 
-/// How a host's system confines a process.
+/// The operating system's mechanism that confines a process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(tag = "by", rename_all = "kebab-case")]
 pub enum Means {
-    /// By nothing.
+    /// None.
     #[default]
     None,
     /// Linux: a user, capabilities, namespaces, Landlock.
     Linux(Sandbox),
-    /// FreeBSD: a jail, beside the Capsicum sandbox that bhyve enters by itself.
+    /// FreeBSD: a jail, in addition to the Capsicum sandbox that bhyve enters itself.
     Jail(Jail),
 }
 
-/// What a confined process on Linux is given besides its descriptors.
+/// What a confined process on Linux can access besides its descriptors.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sandbox {
-    /// The first of the [`UIDS`] user ids; the guest gets one of them for itself.
+    /// The first of the [`UIDS`] user ids; each guest uses its own.
     pub first_uid: u32,
-    /// Whether it needs the host's network, and what of TCP.
+    /// Its network access.
     pub network: Network,
-    /// What of the host's files and devices it opens by itself, besides its program, libraries and data.
+    /// Files and devices of the host that it opens itself, besides its program, libraries and data.
     pub shows: Vec<Show>,
-    /// It must be root for the files of others: it keeps the capabilities that concern files, and no others.
+    /// It has to access files of other users as root: it keeps the capabilities for files, and no others.
     pub owns_files: bool,
     /// It locks its guest's memory.
     pub locks_memory: bool,
-    /// It runs its guest by KVM.
+    /// It uses KVM.
     pub kvm: bool,
 }
 
-/// The least id of a hypervisor: below are those of people, daemons, `nobody` and containers of 16 bits.
+/// The lowest user id of a hypervisor process: lower ones belong to users, daemons, `nobody` and containers with 16-bit
+/// ids.
 pub const LEAST_UID: u32 = 100_000;
-/// How many user ids there are for guests.
+/// The number of user ids that are reserved for guests.
 pub const UIDS: u32 = 65_536;
-/// The first of them where nothing else is set: unused by distributions, containers and systemd.
+/// The default for the first of them: not used by distributions, containers and systemd.
 pub const FIRST_UID: u32 = 1_900_000_000;
 
 /// The network of a confined process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "is", rename_all = "kebab-case")]
 pub enum Network {
-    /// An empty one of its own; taps are open already.
+    /// An empty network namespace of its own; taps are passed as open descriptors.
     Private,
-    /// The host's.
+    /// The host's network.
     Host {
         /// The TCP ports that it listens on.
         listens: Vec<u16>,
@@ -125,12 +127,12 @@ pub enum Network {
     },
 }
 
-/// Something of the host that a confined process can open by its path.
+/// A part of the host's file system that a confined process can open by path.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Show {
-    /// The path, the same inside.
+    /// The path, the same inside and outside.
     pub path: String,
-    /// What is there inside.
+    /// What the process finds at this path.
     pub how: How,
 }
 
@@ -140,23 +142,24 @@ pub struct Show {
 pub enum How {
     /// A copy of a small file, which it may read.
     Copy,
-    /// A device node of its own for the same device.
+    /// Its own device node for the same device.
     Node,
-    /// The nodes of VFIO for this PCI device of /sys, and what of /sys tells about it.
+    /// The VFIO nodes for the PCI device at this path in /sys, and the files in /sys that describe it.
     Passthrough,
     /// The folder, read-only.
     Folder,
-    /// The folder, which it may change.
+    /// The folder, writable.
     WritableFolder,
 }
 
 impl Confinement {
-    /// Whether it is confined and on the host's network, where rules keep it from the loopback.
+    /// Whether it is confined but uses the host's network, where packet filter rules block access to the loopback
+    /// interface.
     pub const fn is_on_hosts_network(&self) -> bool {
         matches!(&self.means, Means::Linux(Sandbox { network: Network::Host { .. }, .. }))
     }
 
-    /// Whether it is confined and connects for a guest on user-mode networking.
+    /// Whether it is confined and opens connections for a guest on user-mode networking.
     pub const fn uses_user_networking(&self) -> bool {
         matches!(&self.means, Means::Linux(Sandbox { network: Network::Host { connects: true, .. }, .. }))
     }
@@ -171,42 +174,41 @@ impl Confinement {
     }
 }
 
-/// What the host can do to confine a process.
+/// The host's capabilities to confine a process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub struct Possible {
-    /// Why a hypervisor can't run as another user; none where it can.
+    /// Why a hypervisor cannot run as another user; `None` if it can.
     #[serde(default)]
     pub no_user: Option<String>,
-    /// Why it can't have namespaces of its own; none where it can.
+    /// Why it cannot have its own namespaces; `None` if it can.
     #[serde(default)]
     pub no_namespaces: Option<String>,
-    /// Why one that runs as another user, in the host's namespaces, can't use KVM; none where it can.
+    /// Why a process that runs as another user, in the host's namespaces, cannot use KVM; `None` if it can.
     #[serde(default)]
     pub no_kvm: Option<String>,
-    /// Why guests on user-mode networking can't be kept from the host's loopback; none where they can.
+    /// Why guests on user-mode networking cannot be blocked from the host's loopback interface; `None` if they can.
     #[serde(default)]
     pub no_loopback_rules: Option<String>,
-    /// Whether Landlock can keep it from TCP ports, abstract sockets and signals that it does not need.
+    /// Whether Landlock can block access to TCP ports, abstract sockets and signals.
     #[serde(default)]
     pub landlock: bool,
-    /// The ids of users and groups of the host, where they could be a hypervisor's.
+    /// User and group ids in use on the host that could collide with those of hypervisor processes.
     #[serde(default)]
     pub taken: Vec<Taken>,
 }
 
-/// Ids that belong to somebody of the host.
+/// A range of ids that is in use on the host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Taken {
     /// The first of them.
     pub first: u32,
     /// The last of them.
     pub last: u32,
-    /// Whose they are, in words.
+    /// The owner, in words.
     pub who: String,
 }
 
-/// The ids that /etc/passwd, /etc/group, /etc/subuid and /etc/subgid name, from [`LEAST_UID`] on. A line that can't be read names
-/// nobody.
+/// The ids in /etc/passwd, /etc/group, /etc/subuid and /etc/subgid from [`LEAST_UID`] on. Malformed lines are ignored.
 pub fn taken(passwd: &str, group: &str, subuid: &str, subgid: &str) -> Vec<Taken> {
     let single = |kind: &'static str| {
         move |line: &str| {
@@ -229,19 +231,19 @@ pub fn taken(passwd: &str, group: &str, subuid: &str, subgid: &str) -> Vec<Taken
 }
 
 impl Possible {
-    /// The means of the strongest level, in words.
+    /// The mechanism of the strongest level, in words.
     pub fn shown(&self) -> String {
         let landlock = if self.landlock { "Landlock for TCP, abstract sockets and signals" } else { "no Landlock for TCP (Linux 6.7)" };
         format!("full: a user per guest, system call filter, namespaces, {landlock}")
     }
 
-    /// Who has one of the ids of a range of [`UIDS`].
+    /// The owner of an id in the range of [`UIDS`] ids that begins at `first`.
     pub fn taken_from(&self, first: u32) -> Option<&str> {
         let last = first.saturating_add(UIDS - 1);
         self.taken.iter().find(|taken| taken.first <= last && first <= taken.last).map(|taken| taken.who.as_str())
     }
 
-    /// The strongest level that is possible, at most the wanted one, and why it is less.
+    /// The strongest possible level up to the requested one, and why it is less.
     pub fn limit(&self, wanted: Level) -> (Level, Option<String>) {
         match wanted {
             Level::Off => (Level::Off, None),

@@ -1,7 +1,7 @@
-//! Ways to a guest's serial ports besides the supervisor's console: the ports 2 to 4, by chyves itself or by cu(1), and
-//! the consoles of several guests as windows of tmux(1).
+//! Access to a guest's serial ports besides the supervisor's console: ports 2 to 4, directly or by cu(1), and the consoles
+//! of several guests as windows of tmux(1).
 //!
-//! Not here: sitting there (chyves-host).
+//! Not here: the interactive session (chyves-host).
 
 use crate::cmd::Cmd;
 use crate::device::{SerialEnd, parse_serial_end};
@@ -10,32 +10,32 @@ use crate::value::GuestName;
 use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// The session of tmux that holds the windows.
+/// The tmux session that contains the windows.
 pub const SESSION: &str = "chyves";
-/// The option of a window that says whose it is. Its name can be changed by what runs in it, and one with a dot would mean
-/// a pane where windows are called by name.
+/// The tmux window option that stores the guest's name. The window's title is unsuitable: the program in the window can
+/// change it, and tmux reads a dot in a title as a pane separator.
 const MARK: &str = "@chyves_guest";
-/// What a serial port is read with; bhyve's ports have no speed of their own.
+/// The speed for cu(1); bhyve's serial ports ignore it.
 const SPEED: &str = "115200";
 
-/// Where people get at a serial port.
+/// Where users connect to a serial port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reach {
     /// A terminal device of the host.
     Device(String),
-    /// A port that the hypervisor listens on.
+    /// A TCP port that the hypervisor listens on.
     Tcp(SocketAddr),
 }
 
-/// The usual terminal at the machine's end of com`number`: a side A of nmdm(4), whose side B is for people.
+/// The default terminal for the VM's end of com`number`: side A of an nmdm(4) pair; users open side B.
 pub fn terminal(guest: impl Display, number: impl Display) -> String {
     format!("/dev/nmdm-{guest}.{number}A")
 }
 
-/// Where people get at the port com`number` of a guest whose far ends besides the console are these.
+/// Where users connect to port com`number` of a guest with these serial ports.
 ///
 /// # Errors
-/// The guest has no such port, or its far end is none for people.
+/// The guest has no such port, or its host end is not one that users can open.
 pub fn reach(guest: &GuestName, serial: &[(u16, String)], number: u16) -> Result<Reach> {
     let port = format!("com{number}");
     let Some((_, text)) = serial.iter().find(|(n, _)| *n == number) else {
@@ -47,7 +47,7 @@ pub fn reach(guest: &GuestName, serial: &[(u16, String)], number: u16) -> Result
     match parse_serial_end(text).map_err(wrong)? {
         SerialEnd::Tcp(at) => Ok(Reach::Tcp(near(at))),
         SerialEnd::Device(path) => match path.strip_suffix('A') {
-            // nmdm(4): the machine has the side A, people the side B.
+            // nmdm(4): the VM uses side A, users side B.
             Some(pair) if path.starts_with("/dev/nmdm") => Ok(Reach::Device(format!("{pair}B"))),
             _ => Err(wrong(format!("its far end is {path}, and who is there hangs on the other side of it"))),
         },
@@ -55,7 +55,7 @@ pub fn reach(guest: &GuestName, serial: &[(u16, String)], number: u16) -> Result
     }
 }
 
-/// Who listens everywhere is reached here.
+/// A server that listens on all addresses is reached on the loopback address.
 fn near(at: SocketAddr) -> SocketAddr {
     let ip = match at.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -65,12 +65,12 @@ fn near(at: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, at.port())
 }
 
-/// cu(1) at a terminal device.
+/// cu(1) for a terminal device.
 pub fn cu(device: &str) -> Cmd {
     Cmd::new("cu", ["-l", device, "-s", SPEED])
 }
 
-/// What tmux lists of the session's windows: a line each, its number and the guest it was opened for.
+/// Lists the session's windows: a line for each, with its number and its guest.
 pub fn windows() -> Cmd {
     Cmd::new("tmux", ["list-windows", "-t", &format!("={SESSION}"), "-F", &format!("#{{window_id}} #{{{MARK}}}")])
 }
@@ -80,7 +80,7 @@ pub fn window_of<'a>(listed: &'a str, guest: &GuestName) -> Option<&'a str> {
     listed.lines().filter_map(|line| line.split_once(' ')).find(|(_, name)| *name == guest.as_str()).map(|(id, _)| id)
 }
 
-/// Opens a guest's window, which runs `program`; the first one with the session. It prints the window's number.
+/// Opens a guest's window, which runs `program`; the first one creates the session. Prints the window's number.
 pub fn open(first: bool, guest: &GuestName, program: &Cmd) -> Cmd {
     let target = format!("={SESSION}:");
     let place: &[&str] = if first { &["new-session", "-d", "-s", SESSION] } else { &["new-window", "-d", "-t", &target] };
@@ -90,18 +90,19 @@ pub fn open(first: bool, guest: &GuestName, program: &Cmd) -> Cmd {
         .args(program.args.iter().map(String::as_str))
 }
 
-/// Marks a new window with its guest, and lets it stay when its console has ended, so that why it did can be read.
+/// Stores the guest's name in a new window, and keeps the window open after its console has ended, so that the reason can
+/// be read.
 pub fn mark(window: &str, guest: &GuestName) -> Cmd {
     let set = ["set-option", "-w", "-t", window];
     Cmd::new("tmux", set).args([MARK, guest.as_str(), ";"]).args(set).args(["remain-on-exit", "on"])
 }
 
-/// Puts a window in front.
+/// Selects a window.
 pub fn select(window: &str) -> Cmd {
     Cmd::new("tmux", ["select-window", "-t", window])
 }
 
-/// Goes to the session: from a terminal, or from within tmux.
+/// Attaches to the session: from a terminal, or from within tmux.
 pub fn sit(within: bool) -> Cmd {
     Cmd::new("tmux", [if within { "switch-client" } else { "attach-session" }, "-t", &format!("={SESSION}")])
 }

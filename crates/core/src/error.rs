@@ -1,11 +1,11 @@
-//! What goes wrong, in one shape: what failed, on which object, why, and what to type next.
+//! Errors in one form: what failed, on which object, why, and what to do next.
 //!
-//! Not here: how it is printed (crates/cli) and where it happens (each module builds its own with these functions).
+//! Not here: printing them (crates/cli), and the individual errors (each module builds its own with these functions).
 
 use crate::value::BadValue;
 use serde::{Deserialize, Serialize};
 
-/// The class of a failure; it decides the exit code, which says what state the host is in.
+/// The class of a failure. It determines the exit status, which shows the state of the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
@@ -15,22 +15,22 @@ pub enum Kind {
     Usage,
     /// No such guest, disk, snapshot, image, pool or bridge; nothing was changed.
     NotFound,
-    /// Not in this state: running, stopped, locked, a template, has clones; nothing was changed.
+    /// Not possible in this state: running, stopped, locked, a template, has clones; nothing was changed.
     NotNow,
     /// The host lacks something: a program, module, CPU feature or permission; nothing was changed.
     HostCant,
-    /// Several guests: some done, some not.
+    /// Of several guests, some succeeded and some failed.
     Partial,
-    /// A step failed and the rollback failed too; what is left is listed.
+    /// A step failed and the rollback failed too; what remains is listed.
     Left,
-    /// Our own bug.
+    /// A bug in chyves.
     Bug,
     /// Interrupted; rolled back.
     Interrupted,
 }
 
 impl Kind {
-    /// The exit status of a command that ends with this.
+    /// The exit status for this class.
     pub const fn exit_code(self) -> u8 {
         match self {
             Self::Failed => 1,
@@ -46,32 +46,33 @@ impl Kind {
     }
 }
 
-/// A failure that a person can act on.
+/// A failure that the user can act on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
-    /// Its class.
+    /// The class.
     pub code: Kind,
     /// What failed, one sentence without a full stop; names in backticks.
     pub message: String,
-    /// The object it is about: a guest, a dataset, a path, a key.
+    /// The object that it concerns: a guest, a dataset, a path, a key.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub object: Option<String>,
-    /// Why, outermost first.
+    /// The causes, outermost first.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub causes: Vec<String>,
-    /// What to type or do next.
+    /// Commands or actions that help.
     #[serde(rename = "hint", skip_serializing_if = "Vec::is_empty", default)]
     pub hints: Vec<String>,
-    /// The problems that this one sums up, each with its own class and cure. The message and the causes have their words.
+    /// The problems that this one combines, each with its own class and hints. Their texts are included in the message and
+    /// the causes.
     #[serde(skip)]
     pub parts: Option<Box<Parts>>,
 }
 
-/// The parts of a problem behind one pointer: an error is moved often, and seldom has any.
+/// The parts of a problem behind one pointer, to keep the type small: errors are moved often, and few have parts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parts(Vec<Problem>);
 
-/// The result of everything that decides or does.
+/// The result type of all planning and execution.
 pub type Result<T, E = Problem> = std::result::Result<T, E>;
 
 impl Problem {
@@ -80,14 +81,14 @@ impl Problem {
         Self { code, message: message.into(), object: None, causes: Vec::new(), hints: Vec::new(), parts: None }
     }
 
-    /// The same as one that sums up these, whose words its message and causes have.
+    /// The same problem with its parts; the message and causes already include their texts.
     #[must_use]
     pub fn of_parts(mut self, parts: Vec<Self>) -> Self {
         self.parts = Some(Box::new(Parts(parts)));
         self
     }
 
-    /// Each problem that this one sums up, with its own class and cure; itself where it sums up none.
+    /// The problems that this one combines, or itself if it combines none.
     pub fn into_parts(mut self) -> Vec<Self> {
         match self.parts.take() {
             Some(parts) => parts.0,
@@ -95,7 +96,7 @@ impl Problem {
         }
     }
 
-    /// The command line or a value is wrong.
+    /// An invalid command line or value.
     pub fn usage(message: impl Into<String>) -> Self {
         Self::new(Kind::Usage, message)
     }
@@ -105,7 +106,7 @@ impl Problem {
         Self::new(Kind::NotFound, message)
     }
 
-    /// It can't be done in the present state.
+    /// Not possible in the present state.
     pub fn not_now(message: impl Into<String>) -> Self {
         Self::new(Kind::NotNow, message)
     }
@@ -120,31 +121,31 @@ impl Problem {
         Self::new(Kind::Failed, message)
     }
 
-    /// What can't happen happened.
+    /// An internal error.
     pub fn bug(message: impl Into<String>) -> Self {
         Self::new(Kind::Bug, message).hint("this is a bug in chyves; please report it with the command you typed")
     }
 
-    /// The person wanted to stop. What was done of it, and what to type then, is told by who knows the whole.
+    /// The user interrupted the command. What was done, and how to continue, is added by the caller.
     pub fn interrupted() -> Self {
         Self::new(Kind::Interrupted, "interrupted")
     }
 
-    /// Names the object it is about.
+    /// Sets the object that it concerns.
     #[must_use]
     pub fn on(mut self, object: impl std::fmt::Display) -> Self {
         self.object = Some(object.to_string());
         self
     }
 
-    /// Adds a cause below those that are there.
+    /// Adds a cause below the existing ones.
     #[must_use]
     pub fn because(mut self, cause: impl std::fmt::Display) -> Self {
         self.causes.push(cause.to_string());
         self
     }
 
-    /// Adds a hint: what to type or do next.
+    /// Adds a hint.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
@@ -158,7 +159,7 @@ impl Problem {
         self
     }
 
-    /// The same failure seen as part of a larger one: `message` first, what was the message becomes its cause.
+    /// Wraps the failure in a larger one: `message` becomes the message, and the former message becomes its cause.
     #[must_use]
     pub fn within(mut self, message: impl Into<String>) -> Self {
         let inner = std::mem::replace(&mut self.message, message.into());
@@ -186,30 +187,30 @@ impl From<BadValue> for Problem {
     }
 }
 
-/// The candidate nearest to `word`, if one is near enough to be what was meant.
+/// The candidate most similar to `word`, if it is similar enough to be a likely correction.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     candidates
         .into_iter()
-        // What was typed is no suggestion.
+        // The typed word itself is no suggestion.
         .filter(|c| *c != word)
         .map(|c| (strsim::jaro_winkler(word, c).max(prefix_score(word, c)).max(slip_score(word, c)), c))
         .filter(|(score, _)| *score > 0.8)
-        // Of equals the first: candidates come in an order that means something.
+        // On a tie the first one wins, because candidates are in order of relevance.
         .fold(None, |best: Option<(f64, &str)>, new| if best.is_some_and(|b| b.0 >= new.0) { best } else { Some(new) })
         .map(|(_, c)| c)
 }
 
-/// A word that the other begins with is near, however much longer the other is.
+/// A candidate that begins with the word is similar, however much longer it is.
 fn prefix_score(word: &str, candidate: &str) -> f64 {
     if word.len() >= 3 && candidate.starts_with(word) { 0.9 } else { 0.0 }
 }
 
-/// One letter too many, too few, wrong, or two turned round.
+/// One letter added, missing, wrong, or two transposed.
 fn slip_score(word: &str, candidate: &str) -> f64 {
     if word.len() >= 3 && strsim::osa_distance(word, candidate) <= 1 { 0.85 } else { 0.0 }
 }
 
-/// "did you mean `x`?", if something is near.
+/// "did you mean `x`?", if a candidate is similar enough.
 pub fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
     nearest(word, candidates).map(|near| format!("did you mean `{near}`?"))
 }

@@ -1,7 +1,7 @@
-//! What is to be done with a guest's files between two runs of its hypervisor, as a hidden command of chyves: what its words
-//! mean, for who plans it and for who does it.
+//! A hidden command of chyves that prepares a guest's files between two runs of its hypervisor: the format of its
+//! arguments, shared by the planner that writes them and the command that parses them.
 //!
-//! Not here: doing it (chyves-host `guest_files`).
+//! Not here: executing it (chyves-host `guest_files`).
 
 use crate::cmd::Cmd;
 use crate::launch::OWN;
@@ -9,27 +9,28 @@ use crate::launch::OWN;
 /// The hidden command.
 pub const WORD: &str = "_guest-files";
 
-/// The name of a guest's UEFI variables in its folder.
+/// The name of the file with the UEFI variables in a guest's folder.
 pub const VARIABLES_FILE: &str = "uefi-vars.fd";
 
-/// What is to be done.
+/// What the command does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Order {
-    /// Gives a folder that went back to a snapshot what every guest has: the folder of its logs, the copy of its settings as
-    /// they are now, and UEFI variables unless it has some.
+    /// Adds to a folder that was rolled back to a snapshot what every guest needs: the log folder, the copy of the present
+    /// settings, and UEFI variables if there are none.
     Refill {
         /// The guest's folder, a mount point.
         folder: String,
         /// The file with the settings.
         settings: String,
-        /// The template of the variables, where it needs any.
+        /// The template of the variables, if the guest needs any.
         variables: Option<String>,
     },
-    /// Copies files of the guest's folder to where a loader reads them: what was checked is what it reads.
+    /// Copies files from the guest's folder to a directory where a loader reads them, so that the loader reads exactly what
+    /// was checked.
     Loader {
         /// The guest's folder, a mount point.
         folder: String,
-        /// Where the copies are made.
+        /// The directory for the copies.
         run: String,
         /// Their names.
         files: Vec<String>,
@@ -46,7 +47,7 @@ impl Order {
         }
     }
 
-    /// Reads the words behind [`WORD`].
+    /// Parses the arguments after [`WORD`].
     pub fn read(words: &[String]) -> Option<Self> {
         match words {
             [word, folder, settings, variables @ ..] if word == "refill" && variables.len() < 2 => {

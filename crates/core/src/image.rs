@@ -1,10 +1,10 @@
-//! Images as they are asked for: where one comes from, what it must be, and what is to be remembered of it.
+//! The request of an image: its source, what is expected of it, and what is recorded about it.
 //!
 //! * [`source`]: where it comes from
-//! * [`hash`]: what it must be
-//! * [`checksums`]: lists of checksums, as vendors keep them beside their files
+//! * [`hash`]: the checksum that it must have
+//! * [`checksums`]: lists of checksums, as vendors publish them with their files
 //!
-//! Not here: the images of a pool ([`crate::world::Image`]), reading one (chyves-host `import`), known systems
+//! Not here: the images of a pool ([`crate::world::Image`]), reading one (chyves-host `import`), known operating systems
 //! ([`crate::catalogue`]).
 
 pub mod checksums;
@@ -20,73 +20,73 @@ use crate::world::ImageKind;
 use crate::zfs::args::Pair;
 use serde::{Deserialize, Serialize};
 
-/// What a file may grow to when it is unpacked, where nobody says otherwise.
+/// Default limit for the size of a decompressed file.
 pub const MAX_SIZE: Size = Size::bytes(256 << 30);
-/// How long a server may be silent, where nobody says otherwise, in seconds.
+/// Default timeout for a silent server, in seconds.
 pub const SILENCE: u32 = 60;
-/// How often a cut transfer is taken up again without a single new byte, where nobody says otherwise.
+/// Default for how often an interrupted transfer is resumed without receiving a new byte.
 pub const RETRIES: u32 = 5;
 
-/// A public key of a vendor.
+/// A vendor's public key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VendorKey {
-    /// What the catalogue calls it.
+    /// Its name in the catalogue.
     pub name: String,
     /// The fingerprint of an OpenPGP key, upper-case hexadecimal.
     pub fingerprint: Option<String>,
-    /// The key itself, as text; none where the fingerprint alone is known.
+    /// The armoured key; `None` if only the fingerprint is known.
     pub block: Option<String>,
-    /// Where it is published.
+    /// The URL where it is published.
     pub from: String,
 }
 
-/// One image to be read.
+/// The request of one image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
     /// Where it comes from.
     pub source: Source,
-    /// What it must be, where somebody says.
+    /// The kind that it must have, if the user stated one.
     pub expect: Option<ImageKind>,
-    /// Whether it is a raw disk whatever it looks like, because somebody says so.
+    /// Whether the user stated that it is a raw disk, which disables format detection.
     #[serde(default)]
     pub raw: bool,
-    /// Which file it is, of an archive with several.
+    /// The file to extract from an archive with several.
     #[serde(default)]
     pub member: Option<String>,
-    /// Another name that it may have in a list of checksums: that of the link it was named by.
+    /// Another name that it may have in a list of checksums: that of the link that led to it.
     #[serde(default)]
     pub alias: Option<String>,
-    /// The name that its server gives it, where its address does not.
+    /// The name that the server reports, if the URL contains none.
     #[serde(default)]
     pub named: Option<String>,
-    /// The hash that it must have as it comes.
+    /// The checksum that the file must have as downloaded.
     pub hash: Option<Hash>,
-    /// A list of checksums, in which the hash is looked up.
+    /// A list of checksums that contains the expected one.
     pub checksums: Option<Source>,
-    /// The signature of that list, or of the image itself, if it is a separate file.
+    /// The signature of that list, or of the image itself, if it is in a separate file.
     pub signature: Option<Source>,
-    /// Whether the signature is the image's although there is a list.
+    /// Whether the signature is the image's although there is a list of checksums.
     #[serde(default)]
     pub signs_image: bool,
-    /// The file of keys, one of which must have signed the list, or without one the image itself.
+    /// The file with trusted keys. One of them must have signed the list or, without a list, the image itself.
     pub key: Option<String>,
-    /// The keys of its vendor, as the catalogue knows them.
+    /// The vendor's keys from the catalogue.
     #[serde(default)]
     pub keys: Vec<VendorKey>,
-    /// What it may grow to.
+    /// Limit for its decompressed size.
     pub max_size: Size,
     /// Timeout of a server in seconds.
     pub silence: u32,
-    /// How often a cut transfer is taken up again without a single new byte.
+    /// How often an interrupted transfer is resumed without receiving a new byte.
     pub retries: u32,
-    /// The file of a firmware's variables, its path absolute.
+    /// The absolute path of a firmware's template of variables.
     pub vars: Option<String>,
-    /// Settings that the system in it wants.
+    /// Settings that guests made from it need.
     pub wants: Vec<Pair>,
 }
 
 impl Order {
-    /// An image from there, and nothing more said.
+    /// A request with only a source and defaults.
     pub const fn new(source: Source) -> Self {
         Self {
             source,
@@ -109,10 +109,10 @@ impl Order {
         }
     }
 
-    /// Makes sure that what is asked for goes together.
+    /// Checks that the options are consistent.
     ///
     /// # Errors
-    /// What does not.
+    /// They contradict each other.
     pub fn check(&self) -> Result<()> {
         let refuse = |what: &str, hint: &str| Err(Problem::usage(what).hint(hint));
         if self.hash.is_some() && self.checksums.is_some() {
@@ -143,7 +143,7 @@ mod tests {
         let file = |p: &str| Source::File(p.into());
         let base = Order::new(file("/a"));
         assert_eq!(base.check(), Ok(()));
-        // The image's own signature lies beside it.
+        // The image's own signature is beside it.
         assert_eq!(Order { key: Some("/k".into()), ..base.clone() }.check(), Ok(()));
         let hash = Some(Hash::bare(&"0".repeat(64)).unwrap());
         let list = Some(file("/SUMS"));

@@ -1,6 +1,7 @@
-//! What a supervisor needs to know to run one machine: handed to it when it is born and again at each reboot.
+//! The launch: everything that a supervisor needs to run a VM once. The supervisor gets it when it is started and again at
+//! each reboot.
 //!
-//! The planner makes it (`plan::start`), the supervisor obeys it; neither knows how the other works.
+//! The planner creates it (`plan::start`), the supervisor executes it; neither depends on the internals of the other.
 
 use crate::cmd::Cmd;
 use crate::confinement::Confinement;
@@ -10,74 +11,73 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
-/// One start of a guest, complete.
+/// One complete start of a guest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Launch {
-    /// The guest's name now.
+    /// The guest's present name.
     pub guest: GuestName,
-    /// Its identity; runtime files are kept by it.
+    /// Its UUID, which names its runtime files.
     pub uuid: Uuid,
-    /// Where it lives.
+    /// Its dataset.
     pub dataset: Dataset,
     /// Which hypervisor runs it.
     pub vmm: Vmm,
-    /// Commands to run to the end before the hypervisor, in order (a loader, the removal of an old VM object).
+    /// Commands to run to completion before the hypervisor, in order (a loader, the removal of an old VM object).
     pub before: Vec<Prepare>,
-    /// The hypervisor itself; it stays in the foreground.
+    /// The hypervisor; it runs in the foreground.
     pub hypervisor: Cmd,
-    /// Commands to run after the machine has ended for good, whatever happens to each.
+    /// Commands to run after the run has ended; a failure of one does not stop the others.
     pub after: Vec<Cmd>,
-    /// How the machine is controlled.
+    /// How the VM is controlled.
     pub control: Control,
-    /// Where its first serial port can be reached.
+    /// Where its first serial port is connected.
     pub console: ConsoleEnd,
-    /// The folder of the bounded console log and of the hypervisor's own messages.
+    /// The folder of the size-limited console log and of the hypervisor's own messages.
     pub log_dir: FilePath,
-    /// How much console log is kept.
+    /// Size limit of the console log.
     pub log_limit: Size,
-    /// What follows an end.
+    /// What follows when the VM ends.
     pub policy: Policy,
-    /// Words that the supervisor hands back when it asks how the guest is to be run again: what holds for this run and is
-    /// no setting.
+    /// Arguments that the supervisor passes back when it requests the next launch: state of this run that is not a setting.
     #[serde(default)]
     pub again: Vec<String>,
-    /// File systems that other guests may use too. One that nobody uses any more is unmounted.
+    /// File systems that other guests may use too. They are unmounted when no guest uses them any more.
     #[serde(default)]
     pub borrows: Vec<Dataset>,
-    /// Whether it has taps or more on the host's networks, which go with it.
+    /// Whether it has taps or other objects on the host's networks, which are removed at its end.
     #[serde(default)]
     pub networks: bool,
-    /// Devices of the host that the machine has for itself, as the planner names them: `2/0/0`, `/dev/nmdm-web01.2A`.
+    /// Host devices that the VM uses exclusively, as the planner names them: `2/0/0`, `/dev/nmdm-web01.2A`.
     #[serde(default)]
     pub given: Vec<String>,
-    /// Whether the commands before the hypervisor need the file system that the logs lie on for themselves.
+    /// Whether the commands before the hypervisor need exclusive access to the file system that contains the logs.
     #[serde(default)]
     pub frees_logs: bool,
-    /// Where the machine's screen is seen by VNC, where it has one and it is no file.
+    /// The address of its VNC display; `None` without a display or with one on a UNIX socket.
     #[serde(default)]
     pub screen: Option<std::net::SocketAddr>,
-    /// What the hypervisor gets as open descriptors, at the numbers that its command line names.
+    /// What the hypervisor gets as open descriptors, with the numbers that its command line uses.
     #[serde(default)]
     pub descriptors: Vec<Descriptor>,
-    /// What the hypervisor opens by itself, by paths; it is made sure that these are the files that were checked.
+    /// What the hypervisor opens itself by path. The supervisor verifies that these are the files that were checked.
     #[serde(default)]
     pub opens: Vec<Opens>,
-    /// How the hypervisor is confined.
+    /// How the hypervisor process is confined.
     #[serde(default)]
     pub confinement: Confinement,
-    /// The settings that this run was started with, of those that take effect at a start; those of the guest may have changed
-    /// since ([`crate::guest::pending`]).
+    /// The settings that this run was started with, limited to those that take effect at a start; the guest's settings may
+    /// have changed since ([`crate::guest::pending`]).
     #[serde(default)]
     pub settings: BTreeMap<String, String>,
-    /// All settings that it was made of, inherited ones among them: what a reboot falls back to.
+    /// All settings that it was made from, including inherited ones; a reboot falls back to them.
     #[serde(default)]
     pub made_of: BTreeMap<String, String>,
-    /// Why it was made of the settings of the start before, where the present ones can't be used.
+    /// Why it was made from the settings of the previous start: the reason why the present ones cannot be used.
     #[serde(default)]
     pub kept_because: Option<String>,
 }
 
-/// Something that is opened for the hypervisor, which then need not be allowed to open it itself.
+/// Something that is opened for the hypervisor process, so that the process itself needs no permission to open it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Descriptor {
     /// The number of the descriptor.
@@ -87,13 +87,13 @@ pub struct Descriptor {
     pub what: Opened,
 }
 
-/// Something that a hypervisor opens by itself.
+/// Something that a hypervisor process opens itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Opens {
     /// What it is.
     #[serde(flatten)]
     pub what: Opened,
-    /// Whether it stays open, or mapped, while the guest runs; else it is closed once it has been read.
+    /// Whether it stays open or mapped while the guest runs; otherwise it is closed after it was read.
     pub stays: bool,
 }
 
@@ -119,12 +119,12 @@ pub enum Opened {
         write: bool,
         /// Whether it is a device.
         device: bool,
-        /// The mount point of the guest's or image's dataset that it is in; none where it is elsewhere on the host. Below one
-        /// no link is followed.
+        /// The mount point of the guest's or image's dataset that it is in; `None` if it is elsewhere on the host. Below a
+        /// mount point, symbolic links are not followed.
         #[serde(default)]
         beneath: Option<String>,
     },
-    /// A UNIX socket that is made there and listened on; only root may connect to it.
+    /// A UNIX socket to create and listen on; only root may connect to it.
     Listen {
         /// Its path.
         path: String,
@@ -134,7 +134,7 @@ pub enum Opened {
         /// Its path.
         path: String,
     },
-    /// A queue of a tap that is there already.
+    /// A queue of an existing tap.
     Tap {
         /// The name of the interface.
         name: String,
@@ -155,52 +155,53 @@ impl std::fmt::Display for Opened {
     }
 }
 
-/// Stands for this program among the commands of a launch: the supervisor knows where it is.
+/// A placeholder for this program among the commands of a launch; the supervisor replaces it by the program's path.
 pub const OWN: &str = "chyves";
 
-/// The hidden command of this program that makes a folder or a volume what another one is.
+/// The hidden command that makes the content of a folder or volume equal to that of another.
 pub const RESTORE: &str = "_restore";
 
-/// The file in a guest's runtime folder that holds the password of its display.
+/// The file in a guest's runtime folder that contains the password of its display.
 pub const SECRET_FILE: &str = "vnc.secret";
 
-/// The key of the reason where a supervisor that asks for a launch is told that there is none.
+/// The key of the reason in the reply to a supervisor whose request for a launch was refused.
 pub const REFUSED: &str = "refused";
 
 impl Launch {
-    /// What the descriptors are that the hypervisor's command line names by number alone, for whoever wants to run it by hand.
-    /// Files are named there by `-add-fd` itself.
+    /// Describes the descriptors that the hypervisor's command line refers to by number only, for users who run it
+    /// manually. Files are already named in the command line by `-add-fd`.
     pub fn descriptors_shown(&self) -> String {
         let other = self.descriptors.iter().filter(|d| !matches!(d.what, Opened::File { .. }));
         other.map(|d| format!("; descriptor {} is {}", d.number, d.what)).collect::<Vec<_>>().concat()
     }
 
-    /// Whether a command, as it is shown, is what the guest itself is run by: its loader or its hypervisor.
+    /// Whether a command, as it is shown, is the guest's loader or hypervisor.
     pub fn is_run_by(&self, shown: &str) -> bool {
         let loaders = self.before.iter().filter(|p| p.loads).map(|p| &p.cmd);
         loaders.chain([&self.hypervisor]).any(|cmd| cmd.to_string() == shown)
     }
 }
 
-/// A command before the hypervisor and how its failure counts.
+/// A command that runs before the hypervisor, and how its failure is handled.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Prepare {
     /// The command.
     pub cmd: Cmd,
-    /// Whether a failure is no failure (removing what may not be there).
+    /// Whether a failure is ignored (such as removing something that may not exist).
     pub may_fail: bool,
-    /// Seconds after which it counts as hung.
+    /// Timeout in seconds.
     pub timeout: u32,
-    /// Whether it puts the guest's system into the machine's memory: the half of its start that people look for, too.
+    /// Whether it loads the guest operating system into the VM's memory, and thus belongs to the commands that users want
+    /// to see.
     #[serde(default)]
     pub loads: bool,
 }
 
-/// The way to ask a machine to do something.
+/// How a VM is controlled.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "by", rename_all = "kebab-case")]
 pub enum Control {
-    /// QEMU's machine protocol on a UNIX socket that QEMU listens on.
+    /// QMP on a UNIX socket that QEMU listens on.
     Qmp {
         /// The socket's path.
         socket: String,
@@ -230,22 +231,22 @@ pub enum ConsoleEnd {
     None,
 }
 
-/// What follows when a machine ends.
+/// What follows when a VM ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy {
     /// After the guest's own reboot.
     pub on_reboot: OnEnd,
-    /// After a triple fault, an error of the hypervisor, or its death by a signal.
+    /// After a triple fault, an error of the hypervisor, or its termination by a signal.
     pub on_crash: OnEnd,
     /// Seconds that a `stop` waits for the guest to power off.
     pub stop_timeout: u32,
 }
 
-/// One of the things that may follow an end.
+/// An action that follows the end of a VM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OnEnd {
-    /// Start again (after a crash with growing pauses and a limit).
+    /// Restart (after a crash with growing pauses and a limit).
     Restart,
     /// Clean up and stay off.
     Stop,

@@ -1,22 +1,22 @@
-//! The deciding half of chyves: facts in, plans out. Nothing here touches a process, a file, a clock, the environment
-//! or a terminal; `clippy.toml` beside this crate forbids them, with the reason.
+//! The pure core of chyves: turns facts into plans. Nothing here accesses a process, a file, a clock, the environment or a
+//! terminal; `clippy.toml` of this crate forbids them and states the reasons.
 //!
-//! From the ground up:
-//! * [`value`]: names, sizes, addresses; parsed once, then types
+//! From the lowest layer to the highest:
+//! * [`value`]: names, sizes, addresses; parsed once into types
 //! * [`property`]: the registry of every setting
-//! * [`zfs`]: dataset rows in, `zfs` arguments out
-//! * [`guest`], [`device`]: the field's words
-//! * [`vmm`]: a machine rendered for bhyve and for QEMU
-//! * [`os`]: intents rendered as FreeBSD's and Linux's commands
-//! * [`catalogue`]: known systems: names become addresses and settings
-//! * [`image`]: where images come from, and what they must be
+//! * [`zfs`]: parsing the output of `zfs`, and building its arguments
+//! * [`guest`], [`device`]: guests and their devices
+//! * [`vmm`]: a VM rendered for bhyve and for QEMU
+//! * [`os`]: changes rendered as commands of FreeBSD and Linux
+//! * [`catalogue`]: known operating systems: their names become URLs and settings
+//! * [`image`]: where images come from, and what is expected of them
 //! * [`cloudinit`]: the cloud-init seed of a guest
-//! * [`profile`]: what each operating system wants of its machine
-//! * [`world`]: the facts a planner may know
-//! * [`check`]: whether a host is fit for a start
-//! * [`action`]: one thing done to the host: its words, its commands, its undo
+//! * [`profile`]: recommended settings for each operating system
+//! * [`world`]: the facts that a planner can use
+//! * [`check`]: whether a host is able to start a guest
+//! * [`action`]: one change of the host: its description, its commands, its undo
 //! * [`plan`]: (world, request) → plan
-//! * [`console`]: ways to a guest's serial ports
+//! * [`console`]: access to a guest's serial ports
 //! * [`launch`], [`lifecycle`]: what a supervisor runs, and what follows when it ends
 
 #![forbid(unsafe_code)]

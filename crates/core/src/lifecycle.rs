@@ -1,11 +1,11 @@
-//! A guest's life as a state machine: what follows when a machine ends, when somebody wants it stopped, when time passes.
+//! The life of a VM as a state machine: what follows when the hypervisor ends, when a stop is requested, and when time
+//! passes.
 //!
-//! Pure: a [`Life`] and an [`Event`] at a moment give the next [`Life`] and what is to be [`Do`]ne. The supervisor
-//! (chyves-host) tells the events and does what is asked; how it does it is its own affair. Moments are milliseconds of
-//! any clock that never goes back.
+//! Pure: a [`Life`] and an [`Event`] at a moment give the next [`Life`] and the actions to [`Do`]. The supervisor
+//! (chyves-host) reports the events and executes the actions. Moments are milliseconds of any monotonic clock.
 //!
-//! * [`words`]: what is told to it, and what it asks for
-//! * [`end`]: which exit status or QMP reason means what end
+//! * [`words`]: the events and the actions
+//! * [`end`]: classifies exit statuses and QMP reasons
 
 mod end;
 mod words;
@@ -18,68 +18,68 @@ pub use words::{Do, Event, Final, Force, Rules, StopFailure, Wish};
 
 use crate::launch::OnEnd;
 
-/// The time between two requests to power off: a guest that was still booting at the first hears the next.
+/// Interval between shutdown requests: a guest that was still booting at the first one receives a later one.
 pub const ASK_AGAIN: u64 = 3_000;
-/// A machine that was not seen running after this long never will be.
+/// Timeout for a hypervisor to be seen running.
 pub const UP_WITHIN: u64 = 60_000;
-/// How long a machine that was told to end at once may take before it is killed.
+/// How long a hypervisor may take to quit on request before it is killed.
 pub const PULL_GRACE: u64 = 3_000;
-/// After this long a killed process counts as one that can't be killed (it hangs in the kernel), and the waiting are told.
+/// After this time a killed process is considered unkillable (it hangs in the kernel), and waiting clients are informed.
 pub const KILL_GRACE: u64 = 10_000;
-/// A machine that lived this long before a crash or reboot is no part of a loop.
+/// A VM that ran for this long before a crash or reboot is not part of a restart loop.
 pub const STEADY: u64 = 600_000;
-/// Restarts after crashes that follow each other without a steady life between.
+/// Maximum number of consecutive restarts after crashes, without a steady run in between.
 pub const CRASH_LIMIT: u32 = 5;
-/// A life shorter than this that ends by a reboot may be a loop (a triple fault under QEMU looks like a reboot).
+/// A run shorter than this that ends with a reboot may be a loop (a triple fault under QEMU looks like a reboot).
 pub const QUICK_LIFE: u64 = 10_000;
-/// So many quick reboots in a row are taken as they come; then each next one waits longer.
+/// This many quick reboots in a row are not delayed; after that, each one is delayed longer.
 pub const QUICK_FREE: u32 = 3;
 /// The longest pause before a restart.
 pub const LONGEST_PAUSE: u64 = 60_000;
 
-/// Where a guest is in its life.
+/// The phase of a guest's life.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Phase {
-    /// Its next plan is being made.
+    /// Its next launch is being planned.
     Planning,
     /// The commands before the hypervisor run.
     Preparing,
-    /// The hypervisor was started and is not yet seen running.
+    /// The hypervisor was started and has not been seen running yet.
     Launching,
-    /// It runs and has to show that it goes on running until that moment.
+    /// It runs, but is only considered started if it is still running at that moment.
     Settling {
         /// The moment.
         until: u64,
     },
     /// It runs.
     Running,
-    /// It is being ended by force.
+    /// It is being powered off forcibly.
     Killing(Killing),
-    /// It waits for that moment to be started again.
+    /// It is restarted at that moment.
     Pausing {
         /// The moment.
         until: u64,
     },
-    /// The commands after its end run.
+    /// The commands after the end of the run are running.
     Cleaning(Final),
     /// Nothing is left to do.
     Over(Final),
 }
 
-/// A machine that is being ended by force.
+/// A VM that is being powered off forcibly.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Killing {
-    /// Since when.
+    /// When this began.
     since: u64,
     /// Whether its process has been killed already.
     killed: bool,
-    /// Whether it was told that it can't be killed.
+    /// Whether clients were informed that it cannot be killed.
     told: bool,
-    /// Why, where nobody asked for it: it never came up.
+    /// The reason, if nobody requested it: it never came up.
     because: Option<String>,
 }
 
-/// A stop that was asked for and not yet answered.
+/// A stop that was requested and not completed yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stop {
     deadline: u64,
@@ -89,20 +89,20 @@ struct Stop {
     stands: bool,
 }
 
-/// A guest's life so far.
+/// The state of a guest's life.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Life {
-    /// Where it is.
+    /// Its phase.
     pub phase: Phase,
-    /// How often it was started again after its own reboot.
+    /// Number of restarts after the guest's own reboots.
     pub reboots: u32,
-    /// How often it was started again after crashes, without a steady life between.
+    /// Number of restarts after crashes, without a steady run in between.
     pub crashes: u32,
-    /// Whether it never ran for certain yet: who starts it is still waiting, and an error is theirs.
+    /// Whether it has never run steadily yet: the client that starts it is still waiting and gets any error.
     first: bool,
-    /// Quick reboots in a row.
+    /// Number of consecutive quick reboots.
     quick: u32,
-    /// When the present hypervisor was launched.
+    /// When the present hypervisor process was started.
     launched: u64,
     /// Whether the guest is paused.
     paused: bool,
@@ -110,12 +110,12 @@ pub struct Life {
 }
 
 impl Life {
-    /// The beginning, and what to do first.
+    /// The initial state, and the first actions.
     pub fn begin(now: u64) -> (Self, Vec<Do>) {
         (Self::in_phase(Phase::Preparing, now), vec![Do::Prepare])
     }
 
-    /// A machine that runs already and lost its supervisor.
+    /// A running VM that lost its supervisor and got a new one.
     pub fn adopted(now: u64, reboots: u32) -> Self {
         Self { first: false, reboots, ..Self::in_phase(Phase::Running, now) }
     }
@@ -124,23 +124,23 @@ impl Life {
         Self { phase, reboots: 0, crashes: 0, first: true, quick: 0, launched: now, paused: false, stop: None }
     }
 
-    /// The crashes after which it is not tried again, where there were too many.
+    /// The number of crashes, if there were too many for another restart.
     pub fn given_up(&self) -> Option<u32> {
         (self.crashes > CRASH_LIMIT).then_some(self.crashes)
     }
 
-    /// Whether somebody waits for it to be off.
+    /// Whether a stop was requested.
     pub fn is_stopping(&self) -> bool {
         self.stop.is_some() || matches!(self.phase, Phase::Killing(_))
     }
 
-    /// What an end means, now that it is known what was done to the machine before.
+    /// The classification of an end, given what was done to the VM before.
     #[must_use]
     pub fn meaning(&self, end: End) -> End {
         if let Phase::Killing(killing) = &self.phase { end.pulled(killing.killed) } else { end }
     }
 
-    /// The moment at which a `Tick` must come, if one must.
+    /// The moment at which the next `Tick` is required, if any.
     pub fn wake_at(&self) -> Option<u64> {
         let stop = self.stop.map(|s| s.deadline.min(s.ask_at));
         match &self.phase {
@@ -154,7 +154,7 @@ impl Life {
         }
     }
 
-    /// What follows an event.
+    /// The next state and the actions after an event.
     #[must_use]
     pub fn step(mut self, rules: &Rules, now: u64, event: Event) -> (Self, Vec<Do>) {
         let todo = match event {
@@ -182,7 +182,7 @@ impl Life {
                 self.phase = Phase::Preparing;
                 vec![Do::Prepare]
             }
-            // Whatever is wrong with the properties is still wrong a minute later: no restart.
+            // The invalid settings would still be invalid later: no restart.
             (Phase::Planning, Err(why)) => self.clean_up(Final::Crashed(End::NotStarted(why))),
             _ => Vec::new(),
         }
@@ -219,7 +219,7 @@ impl Life {
             }
             Phase::Planning | Phase::Preparing | Phase::Pausing { .. } | Phase::Cleaning(_) | Phase::Over(_) => return Vec::new(),
         }
-        // Whoever waits for it to be off has it off, also where it wanted to come back.
+        // The requested stop is complete, even if the guest wanted to reboot.
         if self.stop.is_some() {
             return self.clean_up(Final::Off(end));
         }
@@ -244,7 +244,7 @@ impl Life {
     }
 
     fn crashed(&mut self, rules: &Rules, now: u64, end: End) -> Vec<Do> {
-        // Who starts it is still there to be told; starting again would only delay the answer.
+        // The client that starts it is still waiting; a restart would only delay the error.
         if self.first {
             return self.clean_up(Final::Crashed(end));
         }
@@ -270,7 +270,7 @@ impl Life {
                 todo
             }
             Phase::Pausing { .. } => self.clean_up(Final::Off(End::Quit)),
-            // The guest has not executed anything yet that could be lost.
+            // The guest has not executed anything yet, so nothing can be lost.
             Phase::Launching => {
                 self.remember_stop(now, wish);
                 self.kill(now, None)
@@ -293,7 +293,7 @@ impl Life {
         }
     }
 
-    /// A second stop replaces the first one's time, and never makes it weaker.
+    /// A second stop replaces the time of the first one, and never weakens it.
     fn remember_stop(&mut self, now: u64, wish: Wish) {
         let before = self.stop;
         self.stop = Some(Stop {
@@ -305,8 +305,8 @@ impl Life {
         });
     }
 
-    /// The guest is asked no more, and above all nobody powers it off forcibly when the time is over. What the guest heard it may
-    /// still obey.
+    /// Withdraws a stop: no more shutdown requests are sent, and the guest is not powered off when the time is over. The
+    /// guest may still obey a request that it received.
     fn withdraw(&mut self) -> Vec<Do> {
         if matches!(self.phase, Phase::Settling { .. } | Phase::Running) {
             self.stop = self.stop.filter(|s| s.stands).map(|s| Stop { force: Force::Never, ..s });
@@ -322,12 +322,12 @@ impl Life {
         if self.waits_in_vain() { self.cant_obey() } else { Vec::new() }
     }
 
-    /// Whether a stop is asked for that only the guest could fulfil, and it is paused.
+    /// Whether a stop was requested that only the guest could complete, but the guest is paused.
     fn waits_in_vain(&self) -> bool {
         self.paused && self.stop.is_some_and(|s| s.force == Force::Never)
     }
 
-    /// Who waits is told; a wish that stands is heard once the guest goes on.
+    /// Informs the waiting client; a standing request is sent again once the guest is resumed.
     fn cant_obey(&mut self) -> Vec<Do> {
         self.stop = self.stop.filter(|s| s.stands);
         vec![Do::StopFailed(StopFailure::Paused)]

@@ -1,28 +1,28 @@
-//! What each operating system wants of its machine, as data: `create --os windows` sets it.
+//! Recommended settings for each operating system, as data: `create --os windows` sets them.
 //!
-//! Not here: what one image wants, which is kept with the image, and grub-bhyve's recipes (`vmm::grub`).
-//! To add a system: a row of [`ALL`], its word in the property `os`, and its line in the manual.
+//! Not here: settings that one image requires, which are stored with the image, and grub-bhyve's recipes (`vmm::grub`). To
+//! add an operating system: a row of [`ALL`], its value in the property `os`, and its line in the manual.
 
 use crate::value::Size;
 
-/// One system.
+/// One operating system.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Profile {
     /// Its name, which is a value of the property `os`.
     pub name: &'static str,
-    /// Values of `os` that mean the same system.
+    /// Aliases: values of `os` that mean the same operating system.
     pub also: &'static [&'static str],
     /// Settings of the guest, keys and values.
     pub settings: &'static [(&'static str, &'static str)],
-    /// What its disks are attached to.
+    /// The bus that its disks are attached to.
     pub bus: &'static str,
     /// The model of its NICs.
     pub nic: &'static str,
-    /// The least memory that its usual installation runs in.
+    /// Minimum memory for its usual installation.
     pub least: Size,
 }
 
-/// All that are known.
+/// All profiles.
 pub static ALL: &[Profile] = &[
     Profile {
         name: "freebsd",
@@ -40,8 +40,8 @@ pub static ALL: &[Profile] = &[
         nic: "virtio-net",
         least: Size::mib(512),
     },
-    // Drivers that its own installer has: NVMe and e1000. It wants a display, two processors and the local time. The TPM of
-    // Windows 11 is not set: no host has one to give without being set up for it (see the property `tpm`).
+    // Devices supported by its installer: NVMe and e1000. It requires a display, two processors and local time. The TPM
+    // that Windows 11 requires is not set, because a host has to be prepared for it (see the property `tpm`).
     Profile {
         name: "windows",
         also: &[],
@@ -80,7 +80,7 @@ pub static ALL: &[Profile] = &[
         nic: "virtio-net",
         least: Size::mib(1024),
     },
-    // What works with nearly everything, for what is not known.
+    // Settings that work with nearly every operating system, for unknown ones.
     Profile {
         name: "other",
         also: &[],
@@ -91,7 +91,7 @@ pub static ALL: &[Profile] = &[
     },
 ];
 
-/// The profile of a value of `os`; the default has none.
+/// The profile for a value of `os`; `None` for the default value.
 pub fn of(os: &str) -> Option<&'static Profile> {
     ALL.iter().find(|p| p.name == os || p.also.contains(&os))
 }

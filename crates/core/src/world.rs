@@ -1,4 +1,4 @@
-//! The facts that a planner may know. What is not here it can't ask for; what is here was observed just now.
+//! The facts that a planner can use. They were read just before planning; planners have no other input.
 
 use crate::cloudinit::Text;
 use crate::confinement::Possible;
@@ -15,73 +15,73 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// All that was observed for one command.
+/// All facts that were read for one command.
 #[derive(Debug, Clone)]
 pub struct World {
     /// The host itself.
     pub host: HostFacts,
     /// The pools that carry chyves, in name order.
     pub roots: Vec<Root>,
-    /// The guests that were looked at: all of them, or those that the command names.
+    /// The guests that were read: all of them, or those that the command names.
     pub guests: Vec<Guest>,
-    /// Images on the primary pool, where they were looked at.
+    /// Images on the primary pool, if they were read.
     pub images: Vec<Image>,
-    /// What lies in the trash, where it was looked at.
+    /// The content of the trash, if it was read.
     pub trash: Vec<Trashed>,
-    /// What was seen and could not be understood: shown as warnings, never skipped.
+    /// Invalid objects that were found: shown as warnings, never skipped.
     pub oddities: Vec<Problem>,
-    /// Datasets where guests are that are none, where all guests were looked at.
+    /// Datasets in the place of guests that are not guests, if all guests were read.
     pub strays: Vec<Dataset>,
-    /// Of what was looked at, what is encrypted and misses its key.
+    /// Encrypted datasets with missing keys, among those that were read.
     pub locked: Locked,
-    /// The user's own texts for cloud-init, by the guest's dataset, where they were read: they are files, and a change of
-    /// settings may name a reader that does not take them.
+    /// User-supplied cloud-init texts by the guest's dataset, if they were read: they are files, and a change of settings
+    /// may select a reader that does not support them.
     pub texts: BTreeMap<Dataset, Vec<(Text, String)>>,
 }
 
-/// What is true of the host.
+/// Facts about the host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostFacts {
     /// Its operating system.
     pub os: Os,
     /// Its release, as (14, 3).
     pub release: (u16, u16),
-    /// The processor's architecture as the system names it: `amd64`, `arm64`.
+    /// The processor architecture as the operating system names it: `amd64`, `arm64`.
     pub arch: String,
-    /// Which hypervisor runs guests on it.
+    /// The hypervisor in use.
     pub vmm: Vmm,
-    /// Which `zfs` it has.
+    /// The ZFS implementation in use.
     pub dialect: Dialect,
     /// The folder of runtime records.
     pub run_dir: String,
-    /// The UEFI firmware that was found: code, and the template of its variables.
+    /// The installed UEFI firmware: the paths of its code and of the template of its variables.
     pub uefi: Option<(String, String)>,
-    /// Whether KVM really runs guests; the reason where not.
+    /// Whether KVM is usable; if not, the reason.
     pub kvm: Result<(), String>,
-    /// The hypervisor's program, where it was found.
+    /// The path of the hypervisor's program, if found.
     pub hypervisor: Option<String>,
-    /// How far a hypervisor can be confined.
+    /// How far a hypervisor process can be confined.
     #[serde(default)]
     pub confinement: Possible,
-    /// What only a start and `doctor` look at.
+    /// Facts that only a start and `doctor` read.
     #[serde(default)]
     pub state: HostState,
 }
 
-/// What a pool is to chyves.
+/// The role of a pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
-    /// Holds images and global settings too.
+    /// Contains images and global settings, besides guests.
     Primary,
-    /// Holds guests.
+    /// Contains guests.
     Secondary,
-    /// Is left alone.
+    /// Is not used.
     Offline,
 }
 
 impl Role {
-    /// As it is stored.
+    /// The word that is stored.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Primary => "primary",
@@ -90,7 +90,7 @@ impl Role {
         }
     }
 
-    /// Reads what is stored.
+    /// Parses the stored word.
     pub fn read(word: &str) -> Option<Self> {
         [Self::Primary, Self::Secondary, Self::Offline].into_iter().find(|r| r.word() == word)
     }
@@ -101,38 +101,38 @@ impl Role {
 pub struct Root {
     /// Its dataset.
     pub dataset: Dataset,
-    /// What the pool is.
+    /// The role of the pool.
     pub role: Role,
     /// The host that the pool's guests belong to.
     pub host: Option<Uuid>,
-    /// How deep groups are nested.
+    /// The nesting depth of groups.
     pub group_levels: usize,
-    /// Where it would be mounted; none where ZFS does not tell.
+    /// Its mount point; `None` if ZFS prints none.
     pub mountpoint: Option<String>,
     /// Its own settings.
     pub own: Arc<OwnValues>,
 }
 
 impl Root {
-    /// The dataset that guests live below; properties set on it are defaults.
+    /// The parent dataset of guests; properties set on it are defaults.
     pub fn guests(&self) -> Dataset {
         self.dataset.child("guests")
     }
 
-    /// The dataset that images live below.
+    /// The parent dataset of images.
     pub fn images(&self) -> Dataset {
         self.dataset.child("images")
     }
 
-    /// The dataset that deleted guests lie below.
+    /// The parent dataset of deleted guests.
     pub fn trash(&self) -> Dataset {
         self.dataset.child("trash")
     }
 
-    /// The root, where its pool is in use.
+    /// The root, if its pool is in use.
     ///
     /// # Errors
-    /// The pool is offline: nothing is made on it, since no command would find it there.
+    /// The pool is offline: commands would not find anything that is created on it.
     pub fn online(&self) -> Result<&Self> {
         match self.role {
             Role::Primary | Role::Secondary => Ok(self),
@@ -143,19 +143,20 @@ impl Root {
         }
     }
 
-    /// Whether it came with a stream: the copy of a root, left alone until it is given a role here.
+    /// Whether it was received with a stream: such a copy of a root is not used until it gets a role on this host.
     pub fn is_copy(&self) -> bool {
         self.own.get(keys::LAYOUT).is_some_and(|o| o.received)
     }
 
-    /// The datasets that every root has besides itself.
+    /// The child datasets of every root.
     pub fn parts(&self) -> [Dataset; 3] {
         [self.guests(), self.images(), self.trash()]
     }
 }
 
-/// Who this host is: the host id of its primary pool. Nothing but the pools says so, so that `zpool import` on a bare host
-/// is a complete recovery. Where no pool is primary, it is what the others agree on; where they don't, nobody knows.
+/// The id of this host: the one recorded on its primary pool. It is stored on pools only, so that `zpool import` on a new
+/// host is a complete recovery. Without a primary pool, it is the id that the other pools agree on; if they disagree, it is
+/// unknown.
 pub fn this_host(roots: &[Root]) -> Option<Uuid> {
     let of = |role: Role| roots.iter().filter(move |r| r.role == role && !(role == Role::Offline && r.is_copy()));
     for role in [Role::Primary, Role::Secondary, Role::Offline] {
@@ -167,36 +168,36 @@ pub fn this_host(roots: &[Root]) -> Option<Uuid> {
     None
 }
 
-/// What is known of an image.
+/// The recorded facts about an image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Image {
     /// Its name.
     pub name: ImageName,
     /// Its dataset.
     pub dataset: Dataset,
-    /// What it is.
+    /// Its kind.
     pub kind: ImageKind,
-    /// Its size as a disk.
+    /// Its size as a virtual disk.
     pub size: Size,
-    /// What it takes on the pool.
+    /// Space that it uses in the pool.
     pub used: Size,
     /// The SHA-256 of its content.
     pub sha256: Option<String>,
-    /// Where it came from.
+    /// The source that it was imported from.
     pub source: Option<String>,
-    /// When it came.
+    /// The time of the import.
     pub added: Option<String>,
     /// The name of the file that it was made from.
     pub original: Option<String>,
-    /// How it was packed when it came.
+    /// The compression or archive format that it was imported from.
     pub format: Option<String>,
-    /// What it was checked against when it came.
+    /// What it was verified against at the import.
     pub checked: Option<String>,
-    /// The label on it, where it is an ISO that has one.
+    /// The volume label of an ISO, if there is one.
     pub label: Option<String>,
-    /// The template of its variables, where it is firmware that has one.
+    /// The template of variables of a firmware, if there is one.
     pub vars: Option<Template>,
-    /// Settings that the system in it wants, keys and values.
+    /// Settings that guests made from it need, keys and values.
     pub wants: Vec<(String, String)>,
 }
 
@@ -209,20 +210,20 @@ pub struct Template {
     pub sha256: String,
 }
 
-/// The snapshot that clones of an image are made from.
+/// The name of the snapshot that clones of an image are made from.
 pub const IMAGE_SNAPSHOT: &str = "ready";
 
 impl Image {
     /// The snapshot that clones are made from.
     ///
     /// # Errors
-    /// Never: the name is a good one; the type asks for it.
+    /// Never, as the name is valid; the parser's type requires it.
     pub fn snapshot(&self) -> Result<SnapshotRef> {
         Ok(self.dataset.at(&IMAGE_SNAPSHOT.parse()?))
     }
 }
 
-/// What an image is.
+/// The kind of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ImageKind {
@@ -235,10 +236,10 @@ pub enum ImageKind {
 }
 
 impl ImageKind {
-    /// The name of the file beside firmware's code that is the template of its variables.
+    /// The name of the file with the template of variables, beside the firmware's code.
     pub const VARS_FILE: &'static str = "vars.fd";
 
-    /// As it is stored.
+    /// The word that is stored.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Disk => "disk",
@@ -247,7 +248,7 @@ impl ImageKind {
         }
     }
 
-    /// As people call it.
+    /// The noun that users see.
     pub const fn noun(self) -> &'static str {
         match self {
             Self::Disk => "disk",
@@ -256,7 +257,7 @@ impl ImageKind {
         }
     }
 
-    /// The same as part of a sentence.
+    /// The noun with its article.
     pub const fn phrase(self) -> &'static str {
         match self {
             Self::Disk => "a disk",
@@ -265,13 +266,13 @@ impl ImageKind {
         }
     }
 
-    /// Reads what is stored.
+    /// Parses the stored word.
     pub fn read(word: &str) -> Option<Self> {
         [Self::Disk, Self::Iso, Self::Firmware].into_iter().find(|k| k.word() == word)
     }
 
-    /// The name of the file that holds it in its dataset. A disk's is that of a guest's disk 0, so that a clone of the
-    /// image's dataset is a guest's file system as it stands.
+    /// The name of the file in the image's dataset. A disk's file has the name of a guest's disk 0, so that a clone of the
+    /// image's dataset serves as a guest's file system unchanged.
     pub const fn file(self) -> &'static str {
         match self {
             Self::Disk => "disk0.raw",
@@ -281,27 +282,27 @@ impl ImageKind {
     }
 }
 
-/// A deleted guest, or a disk that was taken from one.
+/// A deleted guest, or a removed disk of a guest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Trashed {
-    /// The name it had.
+    /// The guest's former name.
     pub name: GuestName,
-    /// Where it lies.
+    /// Its dataset.
     pub dataset: Dataset,
-    /// Its identity.
+    /// The guest's UUID.
     pub uuid: Option<Uuid>,
     /// When it was deleted.
     pub deleted: String,
-    /// What it takes on the pool.
+    /// Space that it uses in the pool.
     pub used: Size,
-    /// The group that it was in.
+    /// The guest's former group.
     pub group: Option<String>,
-    /// Where it is no guest but a disk that was taken from one: which.
+    /// The removed disk; `None` for a guest.
     pub disk: Option<TrashedDisk>,
 }
 
 impl Trashed {
-    /// What it is called in lists: a guest's name, or that with the disk's number.
+    /// The name in lists: a guest's name, followed by the disk's number for a disk.
     pub fn label(&self) -> String {
         match &self.disk {
             Some(disk) => format!("{}:disk{}", self.name, disk.number),
@@ -310,20 +311,20 @@ impl Trashed {
     }
 }
 
-/// A disk that was taken from a guest.
+/// A removed disk of a guest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TrashedDisk {
-    /// The guest's identity.
+    /// The guest's UUID.
     pub of: Uuid,
-    /// The number that it had.
+    /// The disk's former number.
     pub number: u16,
-    /// What it is: a file in the dataset, or the dataset itself.
+    /// Its kind: a file in the dataset, or the dataset itself.
     pub kind: DiskKind,
-    /// Its settings, by the part of the key behind the point.
+    /// Its settings, by the part of the key after the dot.
     pub settings: Vec<(String, String)>,
 }
 
-/// How a file holds a disk.
+/// The format of a disk file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DiskFormat {
@@ -334,7 +335,7 @@ pub enum DiskFormat {
 }
 
 impl DiskFormat {
-    /// As programs call it.
+    /// The word that programs use.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Raw => "raw",
@@ -343,7 +344,7 @@ impl DiskFormat {
     }
 }
 
-/// A file or device that holds a disk, as it was looked at.
+/// A file or device that contains a disk, as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DiskFile {
     /// Its path.
@@ -371,15 +372,15 @@ impl World {
         }
     }
 
-    /// Makes sure that there is a pool to look at, whichever of them is primary.
+    /// Checks that a pool is in use, whether or not one is primary.
     ///
     /// # Errors
-    /// No pool carries chyves, or all are offline.
+    /// No pool has a root of chyves, or all are offline.
     pub fn in_use(&self) -> Result<()> {
         if self.roots.iter().any(|r| r.role != Role::Offline) { Ok(()) } else { Err(no_primary(&self.roots)) }
     }
 
-    /// Who this host is, by its pools.
+    /// The id of this host, from its pools.
     pub fn this_host(&self) -> Option<Uuid> {
         this_host(&self.roots)
     }
@@ -387,7 +388,7 @@ impl World {
     /// The root on a pool, by the pool's name.
     ///
     /// # Errors
-    /// The pool carries no chyves; the ones that do are named.
+    /// The pool has no root of chyves; the message lists those that have.
     pub fn root_on(&self, pool: &str) -> Result<&Root> {
         self.roots.iter().find(|r| r.dataset.pool() == pool || r.dataset.as_str() == pool).ok_or_else(|| {
             let known: Vec<&str> = self.roots.iter().map(|r| r.dataset.pool()).collect();
@@ -399,7 +400,7 @@ impl World {
         })
     }
 
-    /// The root that something new is made below: that of the pool that was named, else the primary one.
+    /// The root for new objects: that of the named pool, else the primary one.
     ///
     /// # Errors
     /// There is no such pool, or it is offline.
@@ -410,7 +411,7 @@ impl World {
         }
     }
 
-    /// The one guest of that name.
+    /// The guest of that name.
     ///
     /// # Errors
     /// There is none, or several pools have one.
@@ -440,7 +441,7 @@ impl World {
     }
 }
 
-/// "No such guest", with the nearest name.
+/// "No such guest", with the most similar name.
 pub fn no_guest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Problem {
     let shown = crate::value::printable(name, 63);
     Problem::not_found(format!("no guest is called `{shown}`"))

@@ -1,13 +1,13 @@
 //! Argument vectors of every `zfs` and `zpool` call, for both dialects.
 //!
-//! Rules that hold here: `destroy` never with `-R`, `receive` never with `-F`, `rollback` never with `-r`.
+//! Safety rules: `destroy` is never called with `-R`, `receive` never with `-F`, `rollback` never with `-r`.
 
 use super::Dialect;
 use crate::cmd::Cmd;
 use crate::property::settings::zfs_name;
 use crate::value::{Dataset, Size, SnapshotName, SnapshotRef};
 
-/// A key and its value, the key without the prefix.
+/// A user property and its value, the key without the prefix `chyves:`.
 pub type Pair = (String, String);
 
 fn zfs<S: Into<String>>(args: impl IntoIterator<Item = S>) -> Cmd {
@@ -16,21 +16,21 @@ fn zfs<S: Into<String>>(args: impl IntoIterator<Item = S>) -> Cmd {
 
 const COLUMNS: &str = "name,property,source,value";
 
-/// Finds the roots of chyves in all imported pools: the pools and the datasets directly below them are asked for the
-/// mark of a root, nothing deeper is read. Where each is mounted, inherited as that may be, comes with it for nothing.
+/// Finds the roots of chyves in all imported pools: only the pools and the datasets directly below them are read, and
+/// searched for the mark of a root. Their mount points, which may be inherited, are read in the same call.
 pub fn find_roots() -> Cmd {
     zfs(["get", "-H", "-p", "-d", "1", "-s", "local,received,inherited,default", "-o", COLUMNS])
         .arg("chyves:layout,chyves:role,chyves:host,chyves:group_levels,mountpoint")
 }
 
-/// Reads roots with everything below them to `depth`: own settings, and the native properties that describe the dataset
-/// itself (type, used, origin). Exact depth keeps disks and snapshots out of it. With `keys`, only these settings are
-/// read, which takes `zfs` a third of the time.
+/// Reads roots with all descendants down to `depth`: own settings, and the native properties that describe the dataset
+/// itself (type, used, origin). An exact depth excludes disks and snapshots. With `keys`, only these settings are read,
+/// which takes `zfs` a third of the time.
 pub fn read_tree(roots: &[Dataset], depth: usize, keys: Option<&[String]>) -> Cmd {
     let depth = depth.to_string();
     let what = match keys {
         None => "all".to_owned(),
-        // The type stands first, as it does among all: a dataset's rows begin with it.
+        // The type comes first, as in the output of `all`, because it marks the beginning of a dataset's rows.
         Some(keys) => {
             std::iter::once("type,used,mounted,origin".to_owned()).chain(keys.iter().map(|k| zfs_name(k))).collect::<Vec<_>>().join(",")
         }
@@ -40,7 +40,7 @@ pub fn read_tree(roots: &[Dataset], depth: usize, keys: Option<&[String]>) -> Cm
         .args(roots.iter().map(Dataset::as_str))
 }
 
-/// Reads these datasets alone, with every native property, inherited ones too.
+/// Reads only these datasets, with every native property, including inherited ones.
 pub fn read_exactly<S: AsRef<str>>(names: &[S]) -> Cmd {
     zfs(["get", "-H", "-p", "-o", COLUMNS, "all"]).args(names.iter().map(AsRef::as_ref))
 }
@@ -50,22 +50,22 @@ pub fn read_guids<S: AsRef<str>>(names: &[S]) -> Cmd {
     zfs(["get", "-H", "-p", "-o", COLUMNS, "guid"]).args(names.iter().map(AsRef::as_ref))
 }
 
-/// Reads the GUIDs of these datasets, of their snapshots and of everything below them.
+/// Reads the GUIDs of these datasets, their descendants and all their snapshots.
 pub fn read_guids_below(of: &[&Dataset]) -> Cmd {
     zfs(["get", "-H", "-p", "-r", "-o", COLUMNS, "guid"]).args(of.iter().map(|d| d.as_str()))
 }
 
-/// Reads the own settings that stand on a snapshot.
+/// Reads the settings that are stored on a snapshot itself.
 pub fn read_snapshot(snapshot: &SnapshotRef) -> Cmd {
     zfs(["get", "-H", "-p", "-s", "local,received", "-o", COLUMNS, "all"]).arg(snapshot.to_string())
 }
 
-/// The names of the file systems and volumes below `above`, to `depth`.
+/// The names of the file systems and volumes below `above`, down to `depth`.
 pub fn list_names(above: &Dataset, depth: usize) -> Cmd {
     zfs(["list", "-H", "-d", depth.to_string().as_str(), "-o", "name", "-t", "filesystem,volume"]).arg(above.as_str())
 }
 
-/// The file systems and volumes of a tree, itself first, each with its type.
+/// The file systems and volumes of a tree, the root of the tree first, each with its type.
 pub fn list_types(of: &Dataset) -> Cmd {
     zfs(["list", "-H", "-r", "-o", "name,type", "-t", "filesystem,volume"]).arg(of.as_str())
 }
@@ -75,18 +75,17 @@ pub fn list_mounted(above: &Dataset) -> Cmd {
     zfs(["get", "-H", "-p", "-d", "1", "-o", COLUMNS, "mounted"]).arg(above.as_str())
 }
 
-/// Where all file systems are mounted, or would be; their names come last.
+/// The actual or configured mount points of all file systems; the name is the last column.
 pub fn list_mounts() -> Cmd {
     zfs(["list", "-H", "-t", "filesystem", "-o", "mounted,canmount,mountpoint,name"])
 }
 
-/// The names of the snapshots of a dataset itself, in the order they were taken.
+/// The names of the snapshots of a dataset, without those of its descendants, oldest first.
 pub fn list_snapshots(of: &Dataset) -> Cmd {
     zfs(["list", "-H", "-d", "1", "-t", "snapshot", "-s", "creation", "-o", "name"]).arg(of.as_str())
 }
 
-/// The snapshots of these datasets and of everything below them, in the order they were taken; exact numbers where the
-/// dialect has them.
+/// The snapshots of these datasets and their descendants, oldest first; with exact numbers if the dialect supports them.
 pub fn list_snapshots_below(dialect: Dialect, of: &[&Dataset]) -> Cmd {
     let cmd = match dialect {
         Dialect::OpenZfs => zfs(["list", "-H", "-p", "-r"]),
@@ -97,39 +96,41 @@ pub fn list_snapshots_below(dialect: Dialect, of: &[&Dataset]) -> Cmd {
         .args(of.iter().map(|d| d.as_str()))
 }
 
-/// What the destruction of snapshots, and of those of the same names below, would free. OpenZFS alone can tell.
+/// Previews the space that is freed by destroying snapshots, including those with the same names on descendants. OpenZFS
+/// only.
 pub fn preview_snapshots(of: &Dataset, names: &[SnapshotName]) -> Cmd {
     let names: Vec<&str> = names.iter().map(SnapshotName::as_str).collect();
     zfs(["destroy", "-n", "-v", "-p", "-r"]).arg(format!("{of}@{}", names.join(",")))
 }
 
-/// The files that differ between a snapshot and another, or the present. OpenZFS alone can tell.
+/// The files that differ between a snapshot and another snapshot, or the present state. OpenZFS only.
 pub fn diff(from: &SnapshotRef, to: Option<&SnapshotName>) -> Cmd {
     let to = to.map_or_else(|| from.dataset.to_string(), |name| from.dataset.at(name).to_string());
     zfs(["diff", "-H"]).arg(from.to_string()).arg(to)
 }
 
-/// How large the stream of a snapshot will be. OpenZFS alone can tell.
+/// Estimates the size of a snapshot's stream. OpenZFS only.
 pub fn send_size(from: &SnapshotRef) -> Cmd {
     zfs(["send", "-n", "-v", "-P"]).arg(from.to_string())
 }
 
-/// Writes a snapshot to standard output, without settings: those of the copy are its own.
+/// Writes a snapshot to standard output, without properties: the copy gets its own.
 pub fn send(from: &SnapshotRef) -> Cmd {
     zfs(["send"]).arg(from.to_string())
 }
 
-/// Reads a stream from standard input into a new dataset and leaves it unmounted. Never `-F`: what is there stays.
+/// Reads a stream from standard input into a new dataset and leaves it unmounted. Never with `-F`: existing data is not
+/// overwritten.
 pub fn receive(to: &Dataset) -> Cmd {
     zfs(["receive", "-u"]).arg(to.as_str())
 }
 
-/// Sets ZFS' own properties, one a call: every ZFS takes that.
+/// Sets native properties, one in each call, which every ZFS supports.
 pub fn set_native(dataset: &Dataset, native: &[Pair]) -> Vec<Cmd> {
     native.iter().map(|(k, v)| zfs(["set"]).arg(format!("{k}={v}")).arg(dataset.as_str())).collect()
 }
 
-/// What people set on a guest's dataset or volume by ZFS itself, and expect to find on what takes its place.
+/// Native properties that users set on a guest's dataset or volume, and that a replacement of it has to keep.
 const PEOPLES: [&str; 12] = [
     "atime",
     "checksum",
@@ -145,17 +146,17 @@ const PEOPLES: [&str; 12] = [
     "secondarycache",
 ];
 
-/// Reads what of that is set on these datasets themselves.
+/// Reads which of these are set on the datasets themselves.
 pub fn read_natives<S: AsRef<str>>(names: &[S]) -> Cmd {
     zfs(["get", "-H", "-p", "-s", "local,received", "-o", COLUMNS, &PEOPLES.join(",")]).args(names.iter().map(AsRef::as_ref))
 }
 
-/// Lets nobody write into a dataset and those below it, or lets them again.
+/// Makes a dataset and its descendants read-only, or writable again.
 pub fn set_readonly(dataset: &Dataset, on: bool) -> Cmd {
     if on { zfs(["set", "readonly=on"]).arg(dataset.as_str()) } else { zfs(["inherit", "readonly"]).arg(dataset.as_str()) }
 }
 
-/// The clones of snapshots: every dataset of the pool with its origin.
+/// The origins of all datasets of a pool, from which the clones of snapshots follow.
 pub fn list_origins(pool: &str) -> Cmd {
     zfs(["list", "-H", "-r", "-o", "name,origin", "-t", "filesystem,volume"]).arg(pool)
 }
@@ -165,12 +166,12 @@ fn with_options(cmd: Cmd, native: &[(&str, &str)], own: &[Pair]) -> Cmd {
     own.iter().fold(cmd, |cmd, (k, v)| cmd.arg("-o").arg(format!("{}={v}", zfs_name(k))))
 }
 
-/// Makes a file system.
+/// Creates a file system.
 pub fn create(dataset: &Dataset, native: &[(&str, &str)], own: &[Pair]) -> Cmd {
     with_options(zfs(["create"]), native, own).arg(dataset.as_str())
 }
 
-/// Makes a volume whose partitions the host leaves alone; sparse unless its size is to be reserved.
+/// Creates a volume with its partitions hidden from the host; sparse unless its size is to be reserved.
 pub fn create_volume(dataset: &Dataset, size: Size, block: Option<Size>, reserved: bool) -> Cmd {
     let cmd = if reserved { zfs(["create", "-V"]) } else { zfs(["create", "-s", "-V"]) };
     let cmd = cmd.arg(size.get().to_string()).args(["-o", "volmode=dev"]);
@@ -181,27 +182,27 @@ pub fn create_volume(dataset: &Dataset, size: Size, block: Option<Size>, reserve
     cmd.arg(dataset.as_str())
 }
 
-/// Makes a volume larger or smaller.
+/// Changes the size of a volume.
 pub fn resize_volume(dataset: &Dataset, size: Size) -> Cmd {
     zfs(["set"]).arg(format!("volsize={}", size.get())).arg(dataset.as_str())
 }
 
-/// What datasets take on the pool and what they refer to.
+/// Space that datasets use in the pool, and space that they refer to.
 pub fn read_space<S: AsRef<str>>(names: &[S]) -> Cmd {
     zfs(["get", "-H", "-p", "-o", COLUMNS, "used,referenced"]).args(names.iter().map(AsRef::as_ref))
 }
 
-/// The types of datasets, and the sizes of those that are volumes.
+/// The types of datasets, and the sizes of volumes.
 pub fn read_sizes<S: AsRef<str>>(names: &[S]) -> Cmd {
     zfs(["get", "-H", "-p", "-o", COLUMNS, "type,volsize"]).args(names.iter().map(AsRef::as_ref))
 }
 
-/// Makes a clone.
+/// Creates a clone.
 pub fn clone(from: &SnapshotRef, to: &Dataset, native: &[(&str, &str)], own: &[Pair]) -> Cmd {
     with_options(zfs(["clone"]), native, own).arg(from.to_string()).arg(to.as_str())
 }
 
-/// Sets and takes away settings of one dataset, in as few calls as the dialect allows.
+/// Sets and clears settings of one dataset, in as few calls as the dialect allows.
 pub fn change(dialect: Dialect, on: &str, set: &[Pair], clear: &[String]) -> Vec<Cmd> {
     let pair = |(k, v): &Pair| format!("{}={v}", zfs_name(k));
     let mut cmds = Vec::new();
@@ -215,58 +216,59 @@ pub fn change(dialect: Dialect, on: &str, set: &[Pair], clear: &[String]) -> Vec
     cmds
 }
 
-/// Makes settings again what they came as with a stream.
+/// Restores the received values of settings.
 pub fn as_received(on: &Dataset, keys: &[String]) -> Vec<Cmd> {
     keys.iter().map(|k| zfs(["inherit", "-S"]).arg(zfs_name(k)).arg(on.as_str())).collect()
 }
 
-/// Takes one snapshot of a dataset and everything below it, at one moment.
+/// Takes one atomic snapshot of a dataset and all its descendants.
 pub fn snapshot(snapshot: &SnapshotRef, own: &[Pair]) -> Cmd {
     with_options(zfs(["snapshot", "-r"]), &[], own).arg(snapshot.to_string())
 }
 
-/// Goes back to the newest snapshot of a dataset; ZFS itself refuses if it is not the newest.
+/// Rolls a dataset back to its newest snapshot; ZFS refuses if a newer one exists.
 pub fn rollback(snapshot: &SnapshotRef) -> Cmd {
     zfs(["rollback"]).arg(snapshot.to_string())
 }
 
-/// Destroys a dataset that has nothing below it.
+/// Destroys a dataset without children.
 pub fn destroy(dataset: &Dataset) -> Cmd {
     zfs(["destroy"]).arg(dataset.as_str())
 }
 
-/// Destroys a dataset with its snapshots and everything below it, but nothing that is a clone of them: that `zfs` refuses.
+/// Destroys a dataset with its snapshots and descendants; `zfs` refuses if clones outside the tree depend on it.
 pub fn destroy_tree(dataset: &Dataset) -> Cmd {
     zfs(["destroy", "-r"]).arg(dataset.as_str())
 }
 
-/// Turns round which of a clone and its origin depends on the other; the snapshots up to the origin go to the clone.
+/// Reverses the dependency between a clone and its origin; the snapshots up to the origin are moved to the clone.
 pub fn promote(clone: &Dataset) -> Cmd {
     zfs(["promote"]).arg(clone.as_str())
 }
 
-/// Everything below a dataset, itself and snapshots included: what a destruction would take; and what each is a clone of.
+/// A dataset, its descendants and all snapshots, which is what a destruction would remove; each with its origin.
 pub fn list_everything(dataset: &Dataset) -> Cmd {
     zfs(["list", "-H", "-r", "-o", "name,origin", "-t", "filesystem,volume,snapshot"]).arg(dataset.as_str())
 }
 
-/// Destroys a snapshot, and those of the same name below it.
+/// Destroys a snapshot, and those with its name on descendants.
 pub fn destroy_snapshot(snapshot: &SnapshotRef) -> Cmd {
     zfs(["destroy", "-r"]).arg(snapshot.to_string())
 }
 
-/// Marks a snapshot, and those of the same name below it, to be destroyed by ZFS with the last clone of each.
+/// Marks a snapshot, and those with its name on descendants, for deferred destruction: ZFS destroys each with its last
+/// clone.
 pub fn leave_to_clones(snapshot: &SnapshotRef) -> Cmd {
     zfs(["destroy", "-d", "-r"]).arg(snapshot.to_string())
 }
 
-/// Destroys one snapshot and none below it.
+/// Destroys one snapshot, and none on descendants.
 pub fn destroy_snapshot_alone(snapshot: &SnapshotRef) -> Cmd {
     zfs(["destroy"]).arg(snapshot.to_string())
 }
 
-/// Gives a dataset another name. What is mounted of it or of its clones stays mounted where ZFS can leave it so: without
-/// that a rename unmounts clones too, and fails while one of them is in use.
+/// Renames a dataset. It and its clones stay mounted if this ZFS supports that: otherwise a rename unmounts clones too, and
+/// fails while one of them is in use.
 pub fn rename(dialect: Dialect, from: &Dataset, to: &Dataset) -> Cmd {
     let verb = match dialect {
         Dialect::OpenZfs => zfs(["rename", "-u"]),
@@ -275,7 +277,7 @@ pub fn rename(dialect: Dialect, from: &Dataset, to: &Dataset) -> Cmd {
     verb.args([from.as_str(), to.as_str()])
 }
 
-/// Gives a volume another name.
+/// Renames a volume.
 pub fn rename_volume(from: &Dataset, to: &Dataset) -> Cmd {
     zfs(["rename"]).args([from.as_str(), to.as_str()])
 }
@@ -295,7 +297,7 @@ pub fn load_key(root: &Dataset) -> Cmd {
     zfs(["load-key"]).arg(root.as_str())
 }
 
-/// Sizes and health of pools.
+/// Size, used capacity and health of pools.
 pub fn list_pools() -> Cmd {
     Cmd::new("zpool", ["list", "-H", "-o", "name,size,cap,health"])
 }

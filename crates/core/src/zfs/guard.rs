@@ -1,7 +1,8 @@
-//! What ZFS itself is told about the datasets of guests and images, so that nothing in them acts on the host, and what of it
-//! may come from another host: a list of what may, since each release of ZFS knows more properties than the one before.
+//! Native ZFS properties of the datasets of guests and images: those that keep their content from acting on the host, and
+//! an allowlist of those that may come from another host. It is an allowlist because each release of ZFS adds properties.
 //!
-//! Not here: settings of chyves that reach the host (`guest::trust`), what is among the files (chyves-host `apply::inspect`).
+//! Not here: host-reaching settings of chyves (`guest::trust`), checks of the files themselves (chyves-host
+//! `apply::inspect`).
 
 use super::Dialect;
 use super::args::Pair;
@@ -12,17 +13,19 @@ use crate::value::{Dataset, printable};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// What a stream may not bring: where and how another host mounts and shares.
+/// Properties that a stream must not set: where and how another host mounts and shares.
 pub const FOREIGN: [&str; 3] = ["mountpoint", "sharenfs", "sharesmb"];
 
-/// What keeps files in guests' and images' file systems from acting on the host: no set-user-ID bit has an effect there, no
-/// device node opens a device, and nothing is executed.
+/// Properties that keep files in guests' and images' file systems from acting on the host: set-user-ID bits have no effect,
+/// device nodes cannot be opened, and nothing can be executed.
 pub const GUARDS: [&str; 3] = ["setuid", "devices", "exec"];
 
-/// The same for volumes: the host reads no partition table in one, and its snapshots are no devices. zfs-fuse knows neither.
+/// The same for volumes: the host does not read their partition tables, and their snapshots have no device nodes. zfs-fuse
+/// supports neither property.
 const VOLUME_GUARDS: [(&str, &str); 2] = [("volmode", "dev"), ("snapdev", "hidden")];
 
-/// What may come: how the data itself is laid out, and what ZFS never changes again.
+/// Properties that may be received: those that describe how data is stored, and those that ZFS never changes after
+/// creation.
 const MAY_COME: [&str; 10] = [
     "casesensitivity",
     "encryption",
@@ -36,10 +39,11 @@ const MAY_COME: [&str; 10] = [
     "volsize",
 ];
 
-/// What acts on a host by itself wherever it was set, so that it is not left to the owner of a pool that was imported either.
+/// Properties that act on the host wherever they were set, so that even values of the owner of an imported pool are not
+/// accepted.
 const ACTS: [&str; 10] = ["canmount", "devices", "exec", "jailed", "mountpoint", "setuid", "sharenfs", "sharesmb", "volmode", "zoned"];
 
-/// What `zfs inherit` does not remove; it is set to this.
+/// Properties that `zfs inherit` cannot remove, with the value that they are set to instead.
 const SET_ONLY: [(&str, &str); 9] = [
     ("canmount", "noauto"),
     ("filesystem_limit", "none"),
@@ -52,19 +56,19 @@ const SET_ONLY: [(&str, &str); 9] = [
     ("snapshot_limit", "none"),
 ];
 
-/// The guards as properties to set.
+/// The guards as properties to set: all `off`.
 pub fn guards() -> impl Iterator<Item = Pair> {
     GUARDS.into_iter().map(|key| (key.to_owned(), "off".to_owned()))
 }
 
-/// Lists the file systems below some datasets with their guards.
+/// Lists the file systems below these datasets with their guards.
 pub fn list(roots: &[Dataset]) -> Cmd {
     let columns = format!("name,{}", GUARDS.join(","));
     Cmd::new("zfs", ["list", "-H", "-r", "-t", "filesystem", "-o", columns.as_str()]).args(roots.iter().map(Dataset::as_str))
 }
 
-/// The file systems that lack a guard, from the output of [`list`], each with what it lacks. The roots themselves hold no files of
-/// guests.
+/// The file systems that lack guards, from the output of [`list`], each with the missing ones. The roots themselves contain
+/// no files of guests.
 pub fn unguarded(output: &str, roots: &[Dataset]) -> Vec<(String, Vec<&'static str>)> {
     let row = |line: &str| {
         let mut columns = line.split('\t');
@@ -80,7 +84,7 @@ fn fixed(property: &str) -> Option<&'static str> {
     set.or_else(|| GUARDS.contains(&property).then_some("off"))
 }
 
-/// What a dataset is to ZFS.
+/// The type of a dataset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Type {
@@ -90,7 +94,7 @@ pub enum Type {
     Volume,
 }
 
-/// A native property, or another program's user property, that came with a dataset and may not stay.
+/// A native property, or another program's user property, that was received with a dataset and must not be kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Came {
     /// Its name.
@@ -100,7 +104,7 @@ pub struct Came {
 }
 
 impl Came {
-    /// What it is from now on, in words.
+    /// Its new state, in words.
     pub fn now(&self) -> String {
         match fixed(&self.property) {
             Some(value) => format!("{value} here"),
@@ -117,16 +121,16 @@ impl Came {
     }
 }
 
-/// Reads every property that is set on a dataset itself.
+/// Reads every property that is set on the dataset itself.
 pub fn read(dataset: &Dataset) -> Cmd {
     Cmd::new("zfs", ["get", "-H", "-s", "local,received", "-o", "property,source,value", "all"]).arg(dataset.as_str())
 }
 
-/// What of it may not stay, from the output of [`read`].
+/// The properties that must not be kept, from the output of [`read`].
 pub fn came(output: &str) -> Vec<Came> {
     let row = |line: &str| {
         let [property, source, value] = line.splitn(3, '\t').collect::<Vec<_>>().try_into().ok()?;
-        // A value may hold a newline; what follows it is taken for a property only where it is a name of one.
+        // A value may contain a newline; the text after it is only accepted as a property if it is a valid property name.
         let is_name = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b":_@.+-".contains(&b));
         let stays = key_of(property).is_some() || MAY_COME.contains(&property) || fixed(property).is_some_and(|is| is_same(is, value));
         let counts = source == "received" || (source == "local" && ACTS.contains(&property));
@@ -136,13 +140,13 @@ pub fn came(output: &str) -> Vec<Came> {
     all.into_values().filter(|came| !(matches!(came.property.as_str(), "sharenfs" | "sharesmb") && came.value == "off")).collect()
 }
 
-/// Nothing has more than one spelling but these.
+/// Whether two spellings of a value mean the same; only these properties have more than one.
 fn is_same(fixed: &str, value: &str) -> bool {
     fixed == value || (fixed == "none" && value == "0") || (fixed == "prompt" && value == "none")
 }
 
-/// Makes sure that a dataset is mounted by chyves alone, below the root, and guarded, and that what came with it and may not
-/// stay is gone. Local values, since those of a later stream don't replace them.
+/// Ensures that a dataset is only mounted by chyves, below the root, with its guards set, and removes the received
+/// properties that must not be kept. The values are set locally, so that a later stream cannot replace them.
 pub fn tame(dataset: &Dataset, is: Type, dialect: Dialect, came: &[Came]) -> Vec<Cmd> {
     let set = |key: &str, value: &str| Cmd::new("zfs", ["set"]).arg(format!("{key}={value}")).arg(dataset.as_str());
     let mut cmds = Vec::new();
@@ -160,8 +164,7 @@ pub fn tame(dataset: &Dataset, is: Type, dialect: Dialect, came: &[Came]) -> Vec
     cmds
 }
 
-/// What `zfs receive` is told so that there is no moment in which a received dataset is without its guards. zfs-fuse takes no
-/// properties there.
+/// Options for `zfs receive` that set the guards atomically with the reception. zfs-fuse does not support properties there.
 pub fn received_with() -> Vec<String> {
     let off = GUARDS.iter().map(|key| format!("{key}=off"));
     let volumes = VOLUME_GUARDS.iter().map(|(key, value)| format!("{key}={value}"));
@@ -169,18 +172,18 @@ pub fn received_with() -> Vec<String> {
     set.chain(FOREIGN.iter().flat_map(|key| ["-x".to_owned(), (*key).to_owned()])).collect()
 }
 
-/// Reads where a file system would be mounted and how, and which of the datasets above it is chyves' root.
+/// Reads the mount point and guards of a file system, and which of the datasets above it is the root of chyves.
 pub fn read_place(dataset: &Dataset) -> Cmd {
     let above = std::iter::successors(Some(dataset.clone()), Dataset::parent);
     let names: Vec<String> = above.map(|d| d.to_string()).collect();
     Cmd::new("zfs", ["get", "-H", "-p", "-o", "name,property,source,value", "mountpoint,setuid,devices,exec,chyves:layout"]).args(names)
 }
 
-/// Where a file system is mounted, from the output of [`read_place`].
+/// The mount point of a file system, from the output of [`read_place`].
 ///
 /// # Errors
-/// It may not be mounted: its mount point is not the one that it inherits from chyves' root, or set-user-ID bits, devices or
-/// programs in it would have an effect on the host because whoever sent it said so.
+/// It must not be mounted: its mount point is not the one inherited from the root of chyves, or properties set by its
+/// sender enable set-user-ID bits, devices or execution in it.
 pub fn place(dataset: &Dataset, output: &str) -> Result<String> {
     let mut values: BTreeMap<(&str, &str), (&str, &str)> = BTreeMap::new();
     for line in output.lines() {
@@ -188,7 +191,7 @@ pub fn place(dataset: &Dataset, output: &str) -> Result<String> {
             values.entry((name, property)).or_insert((source, value));
         }
     }
-    // As roots are found: a pool, or a dataset directly below one.
+    // As in `find_roots`: a pool, or a dataset directly below one.
     let is_root =
         |at: &Dataset| values.get(&(at.as_str(), "chyves:layout")).is_some_and(|(source, _)| matches!(*source, "local" | "received"));
     let above = std::iter::successors(Some(dataset.clone()), Dataset::parent);
@@ -214,14 +217,14 @@ pub fn place(dataset: &Dataset, output: &str) -> Result<String> {
     Ok(home)
 }
 
-/// Where a dataset below a root is mounted by chyves; none where the root has no mount point.
+/// The path where chyves mounts a dataset below a root; `None` if the root has no mount point.
 pub fn home(root: &Dataset, mountpoint: &str, dataset: &Dataset) -> Option<String> {
     let below = dataset.as_str().strip_prefix(root.as_str()).filter(|rest| rest.is_empty() || rest.starts_with('/'))?;
     let mountpoint = Some(mountpoint).filter(|path| path.starts_with('/'))?;
     Some(format!("{}{below}", mountpoint.trim_end_matches('/'))).filter(|path| !path.is_empty())
 }
 
-/// A dataset that says by itself where it is to be mounted.
+/// The error for a dataset that overrides its mount point.
 pub fn misplaced(dataset: &Dataset, is: &str, home: &str) -> Problem {
     Problem::not_now(format!("`{dataset}` would be mounted outside of chyves' own folders"))
         .on(dataset)
@@ -258,7 +261,7 @@ mod tests {
         }
         let volume = |dialect| tame(&d("t/c/guests/web/disk0"), Type::Volume, dialect, &[]).len();
         assert_eq!((volume(Dialect::OpenZfs), volume(Dialect::Fuse)), (2, 0));
-        // It came as what it is to be: nothing to remove.
+        // The received values equal the required ones: nothing has to be removed.
         assert!(super::came("volmode\treceived\tdev\nrefreservation\treceived\t0\nexec\treceived\toff\n").is_empty());
         assert_eq!(super::came("volmode\treceived\tfull\n").len(), 1);
     }
@@ -274,7 +277,7 @@ mod tests {
         };
         let web = d("t/c/guests/web");
         assert_eq!(place(&web, &rows("/v/guests/web", "inherited from t/c\toff")).unwrap(), "/v/guests/web");
-        // A host that has set no guards yet.
+        // A host on which no guards are set yet.
         assert!(place(&web, &rows("/v/guests/web", "default\ton")).is_ok());
         for (mountpoint, guard) in [
             ("/etc/cron.d", "local\toff"),

@@ -1,4 +1,5 @@
-//! Rows of `zfs get` become roots, guests, images and trash: found by their marks, never by guessing at names.
+//! Converts rows of `zfs get` into roots, guests, images and trash. They are identified by their marks, never by their
+//! names.
 
 use super::rows::Row;
 use crate::error::{Kind, Problem};
@@ -12,10 +13,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// The layout that this program reads and writes.
+/// The layout version that this program reads and writes.
 pub const LAYOUT: u32 = 1;
 
-/// What a tree held.
+/// The content of a tree.
 #[derive(Debug, Default)]
 pub struct Inventory {
     /// Guests, in name order.
@@ -24,9 +25,10 @@ pub struct Inventory {
     pub images: Vec<Image>,
     /// Deleted guests.
     pub trash: Vec<Trashed>,
-    /// What bears a mark and can't be understood.
+    /// Datasets with a mark that are invalid.
     pub oddities: Vec<Problem>,
-    /// Datasets where guests are that are none: a group deeper than `group_levels`, or a guest that is being made.
+    /// Datasets in the place of guests that are not guests: a group deeper than `group_levels`, or a guest that is being
+    /// created.
     pub strays: Vec<Dataset>,
 }
 
@@ -63,7 +65,7 @@ fn root(row: &Row) -> Result<Root, Problem> {
         _ => return Err(wrong(format!("its layout `{}` is none", crate::value::printable(layout, 20)))),
     }
     let role = match row.own.get(keys::ROLE) {
-        // A role does not travel: the copy of a root that came with a stream is left alone until it is given one here.
+        // A received role has no effect: the copy of a root is left alone until it gets a role on this host.
         Some(role) if role.received => Role::Offline,
         Some(role) => Role::read(&role.value).ok_or_else(|| wrong("its role is not one".into()))?,
         None => return Err(wrong("it has no role".into()).hint(format!("give it one: zfs set chyves:role=secondary {}", row.name))),
@@ -78,7 +80,7 @@ fn root(row: &Row) -> Result<Root, Problem> {
     })
 }
 
-/// Everything below `roots` among `rows`. Rows must hold each guest's ancestors up to its root.
+/// All guests, images and deleted guests below `roots`. The rows must include the ancestors of each guest up to its root.
 pub fn inventory(rows: &[Row], roots: &[Root]) -> Inventory {
     let mut values: BTreeMap<&str, Arc<OwnValues>> = BTreeMap::new();
     for row in rows {
@@ -97,7 +99,7 @@ pub fn inventory(rows: &[Row], roots: &[Root]) -> Inventory {
         let Some(root) = roots.iter().find(|r| dataset.is_within(&r.dataset)) else { continue };
         let deleted = row.own.contains_key(keys::DELETED) && row.own.contains_key(keys::NAME);
         if dataset.is_within(&root.guests()) && row.own.contains_key(keys::UUID) && deleted {
-            // Marked where it stood: it could not be moved.
+            // Marked as deleted in its original place, because it could not be moved.
             found.trash.extend(trashed(row, &dataset).map_err(|p| found.oddities.push(p)).ok());
         } else if dataset.is_within(&root.guests()) && row.own.contains_key(keys::UUID) {
             match guest(row, &dataset, (root, host), &values) {
@@ -123,8 +125,8 @@ pub fn inventory(rows: &[Row], roots: &[Root]) -> Inventory {
     found
 }
 
-/// Where a dataset is mounted that has no mount point of its own, where all was read with local values only: below that of the
-/// nearest dataset above it that has one, as ZFS itself derives it.
+/// The mount point of a dataset that inherits it, if only local values were read: it is derived from the nearest ancestor
+/// that sets one, as ZFS derives it.
 fn inherited_mountpoint(rows: &[Row], roots: &[Root], dataset: &Dataset) -> Option<String> {
     let mut at = dataset.parent();
     while let Some(above) = at {
@@ -159,7 +161,7 @@ fn guest(
     let uuid: Uuid = text.parse().map_err(|_| {
         odd(Problem::not_now(format!("its uuid `{}` is none", crate::value::printable(text, 40)))).hint(
             if row.own.get(keys::UUID).is_some_and(|uuid| uuid.received) {
-                // Half local it would be neither a foreign guest nor one of this host's.
+                // With only some of its marks local, it would be neither a foreign guest nor one of this host.
                 format!("it came with a stream: have it sent again by `chyves send`; to remove this copy: zfs destroy -r {dataset}")
             } else {
                 format!("give it one: zfs set chyves:uuid=$(uuidgen) {dataset}")
@@ -193,10 +195,10 @@ fn guest(
     })
 }
 
-/// Why `host` may not start the guest, if so.
+/// The reason why `host` must not start the guest, if there is one.
 fn foreign(settings: &Settings, host: Option<Uuid>) -> Option<String> {
     let came = || Some("it was received with a stream".to_owned());
-    // An owner that came with a stream may be this host, by the will of whoever made the stream.
+    // A received owner could name this host because the sender chose so.
     if settings.is_received(keys::UUID) || settings.is_received(keys::OWNER) {
         return came();
     }
@@ -211,10 +213,10 @@ fn foreign(settings: &Settings, host: Option<Uuid>) -> Option<String> {
     }
 }
 
-/// The owner of a guest whose settings were read from a received file: nobody, until it is adopted.
+/// The owner of a guest with settings from a received file: no host, until the guest is adopted.
 pub const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
 
-/// A dataset below `images` is an image once its kind is written, which an import does last.
+/// A dataset below `images` is an image if its kind is set, which is the last step of an import.
 fn image(row: &Row, dataset: &Dataset) -> Option<Image> {
     let text = |key| own(&row.own, key).map(str::to_owned);
     Some(Image {
@@ -238,13 +240,13 @@ fn image(row: &Row, dataset: &Dataset) -> Option<Image> {
     })
 }
 
-/// Whether a dataset that is no guest is at the depth of guests, where no group can be.
+/// Whether a dataset that is not a guest is at the deepest level, where only guests can be.
 fn is_stray(dataset: &Dataset, root: &Root) -> bool {
     let below = dataset.as_str().strip_prefix(root.guests().as_str()).and_then(|rest| rest.strip_prefix('/'));
     below.is_some_and(|below| below.split('/').count() == root.group_levels + 1)
 }
 
-/// Whether something in the trash is what a command works on: nothing was deleted there.
+/// Whether a dataset in the trash is a temporary one of a running command and not a deleted guest.
 fn is_working(row: &Row, dataset: &Dataset) -> bool {
     !row.own.contains_key(keys::NAME) && ["reading-", "receiving-", "revert-", "rollback-"].iter().any(|w| dataset.leaf().starts_with(w))
 }
@@ -262,7 +264,7 @@ fn trashed(row: &Row, dataset: &Dataset) -> Result<Trashed, Problem> {
     })
 }
 
-/// A dataset in the trash that says whose disk it was holds the settings of that disk and no other.
+/// A dataset in the trash that records the guest its disk belonged to stores the settings of that disk only.
 fn trashed_disk(row: &Row, dataset: &Dataset, of: &str) -> Result<TrashedDisk, Problem> {
     let odd =
         |why: &str| Problem::not_now(format!("`{dataset}` in the trash is not a disk that can be brought back")).on(dataset).because(why);
@@ -326,7 +328,7 @@ mod tests {
         assert_eq!(db.settings.value("cpu").as_deref(), Some("2"));
         assert_eq!(inv.images.len(), 1);
         assert_eq!(inv.trash[0].name.as_str(), "old");
-        // Marked as guests and not usable: told, not skipped.
+        // Marked as guests but invalid: reported, not skipped.
         assert_eq!(inv.oddities.len(), 2, "{:?}", inv.oddities);
     }
 
@@ -338,7 +340,7 @@ mod tests {
         assert_eq!((foreign("db"), foreign("web"), foreign("web-1")), (false, true, true));
     }
 
-    /// Two pools, each with a guest of its own host, and what is foreign of [a, b].
+    /// Two pools, each with a guest of its own host: whether the guest on each is foreign, and the id of this host.
     fn two_pools(roles: [&str; 2], hosts: [&str; 2]) -> ([bool; 2], Option<Uuid>) {
         let mut text = String::new();
         for (index, pool) in ["ta", "tb"].iter().enumerate() {
@@ -366,16 +368,16 @@ mod tests {
         let (a, b) = ("11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222");
         let is = |h: &str| Some(h.parse::<Uuid>().unwrap());
         assert_eq!(two_pools(["primary", "secondary"], [a, a]), ([false, false], is(a)));
-        // A pool from elsewhere says whose it is, and that does not count here.
+        // A secondary pool from elsewhere names another host, which has no effect here.
         assert_eq!(two_pools(["primary", "secondary"], [a, b]), ([false, true], is(a)));
         assert_eq!(two_pools(["secondary", "primary"], [a, b]), ([true, false], is(b)));
-        // Two that claim to be primary: nobody's guests start before a person has said whose this host is.
+        // Two pools claim to be primary: no guest starts until the user decides which host id applies.
         assert_eq!(two_pools(["primary", "primary"], [a, b]), ([true, true], None));
         assert_eq!(two_pools(["primary", "primary"], [a, a]), ([false, false], is(a)));
-        // No primary one: the secondary ones stand for it where they agree.
+        // Without a primary pool, the secondary ones determine the host id if they agree.
         assert_eq!(two_pools(["secondary", "secondary"], [a, a]), ([false, false], is(a)));
         assert_eq!(two_pools(["secondary", "secondary"], [a, b]), ([true, true], None));
-        // The copy of a root has no role here.
+        // The received copy of a root has no role here.
         assert_eq!(two_pools(["primary", "received primary"], [a, b]).1, is(a));
     }
 

@@ -1,23 +1,23 @@
-//! Which datasets can't be read or written: encrypted ones whose key is not loaded.
+//! Finds datasets that cannot be read or written because they are encrypted and their key is not loaded.
 //!
-//! ZFS prints it with the properties that are read anyway: `keystatus`, and `encryptionroot`, the dataset whose key it is.
-//! A ZFS without encryption has neither. Not here: what needs a key ([`Action::opens`](crate::action::Action::opens)) and
-//! the refusal ([`crate::plan::locked`]).
+//! ZFS prints this with properties that are read anyway: `keystatus`, and `encryptionroot`, the dataset that the key
+//! belongs to. A ZFS without encryption has neither. Not here: which actions need a key
+//! ([`Action::opens`](crate::action::Action::opens)) and the refusal ([`crate::plan::locked`]).
 
 use super::rows::Row;
 use crate::value::Dataset;
 use std::collections::BTreeMap;
 
-/// What is locked among the datasets that were looked at.
+/// The key state of the datasets that were read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Locked {
-    /// Each dataset that was looked at with the one whose key it misses. Those that miss none are here too, for they may
-    /// lie in one that does.
+    /// Each dataset that was read, with its encryption root if the key is missing. Datasets without a missing key are
+    /// included, because they may be below a locked one.
     seen: BTreeMap<Dataset, Option<Dataset>>,
 }
 
 impl Locked {
-    /// What rows of datasets tell.
+    /// The key state from rows of `zfs get`.
     pub fn of(rows: &[Row]) -> Self {
         let one = |row: &Row| {
             let dataset: Dataset = row.name.parse().ok()?;
@@ -28,13 +28,13 @@ impl Locked {
         Self { seen: rows.iter().filter_map(one).collect() }
     }
 
-    /// Adds what was looked at later.
+    /// Adds datasets that were read later.
     pub fn extend(&mut self, more: &Self) {
         self.seen.extend(more.seen.iter().map(|(dataset, root)| (dataset.clone(), root.clone())));
     }
 
-    /// The dataset whose key is missing where this one is locked. One that nobody looked at, or that is not there yet, is
-    /// as the nearest above it: volumes and new file systems take their key from there.
+    /// The encryption root with the missing key, if this dataset is locked. A dataset that was not read, or does not exist
+    /// yet, is treated like its nearest known ancestor, because volumes and new file systems inherit the key from there.
     pub fn by(&self, dataset: &Dataset) -> Option<&Dataset> {
         let mut at = Some(dataset.clone());
         while let Some(here) = at {
@@ -54,7 +54,7 @@ mod tests {
 
     #[test]
     fn what_is_locked_is_told_with_whose_key_it_is() {
-        // As OpenZFS prints it: a root without encryption, guests below an encrypted dataset, one of them with a key of its own.
+        // As OpenZFS prints it: a root without encryption, guests below an encrypted dataset, one of them with its own key.
         let mut text = String::new();
         for (name, status, root) in [
             ("tank/c", "-", "-"),

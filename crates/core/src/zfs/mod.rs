@@ -1,15 +1,15 @@
-//! ZFS as text: what `zfs` prints becomes rows, what is wanted becomes its arguments.
+//! ZFS as text: parses the output of `zfs` and builds its arguments.
 //!
 //! * [`rows`]: the parser of `zfs get -H -p`
 //! * [`inventory`]: rows become roots, guests, images
-//! * [`locked`]: which datasets miss their key
+//! * [`locked`]: datasets with a key that is not loaded
 //! * [`args`]: argument vectors of every call, for both dialects
-//! * [`guard`]: what keeps the files and volumes of guests and images from acting on the host
-//! * [`sending`]: the commands whose output a guest's stream is
-//! * [`stream`]: what stands at a stream's beginning, and the commands that take streams
-//! * [`Dialect`]: which ZFS this is
+//! * [`guard`]: properties that keep the files and volumes of guests and images from acting on the host
+//! * [`sending`]: the commands that produce a guest's stream
+//! * [`stream`]: parsing the beginning of a stream, and the commands that receive streams
+//! * [`Dialect`]: the ZFS implementation in use
 //!
-//! Least versions: OpenZFS 2.0 (Linux, FreeBSD 13) and zfs-fuse 0.7. Not here: running them (chyves-host).
+//! Minimum versions: OpenZFS 2.0 (Linux, FreeBSD 13) and zfs-fuse 0.7. Not here: running the commands (chyves-host).
 
 pub mod args;
 pub mod guard;
@@ -21,19 +21,19 @@ pub mod stream;
 
 use serde::{Deserialize, Serialize};
 
-/// Which grammar the host's `zfs` has.
+/// The command-line dialect of the host's `zfs`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Dialect {
-    /// OpenZFS 2.x: several properties in one `zfs set`, volumes.
+    /// OpenZFS 2.x: several properties in one `zfs set`; supports volumes.
     OpenZfs,
-    /// zfs-fuse 0.7: one property a `zfs set`, no volumes. There `zfs set a=1 b=2 ds` sets the first property and takes
-    /// the second for a dataset, so it must never be tried.
+    /// zfs-fuse 0.7: one property in each `zfs set`; no volumes. Its `zfs set a=1 b=2 ds` sets the first property and
+    /// treats the second one as a dataset, so this form must never be used.
     Fuse,
 }
 
 impl Dialect {
-    /// Whether a stream that was cut off can be gone on with.
+    /// Whether an interrupted `zfs receive` can be resumed.
     pub const fn can_resume(self) -> bool {
         match self {
             Self::OpenZfs => true,
@@ -41,7 +41,7 @@ impl Dialect {
         }
     }
 
-    /// Whether volumes can be made.
+    /// Whether volumes are supported.
     pub const fn has_volumes(self) -> bool {
         match self {
             Self::OpenZfs => true,

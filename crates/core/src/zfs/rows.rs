@@ -1,34 +1,35 @@
 //! The parser of `zfs get -H -p -o name,property,source,value`.
 //!
-//! The value stands last because it alone may hold anything: `zfs get -H` prints a tab or a newline in a value raw.
-//! A row begins with a dataset's name, a property and a source; a line that does not is the rest of the value above.
-//! Nothing can be passed off as another dataset's row: where native properties are read too, each dataset's block
-//! begins with its `type`, exactly once, and no dataset has two blocks.
+//! The value is the last column because it may contain anything: `zfs get -H` prints tabs and newlines in a value
+//! unescaped. A row begins with a dataset's name, a property and a source; any other line continues the value of the row
+//! before. A value cannot forge a row of another dataset: if native properties are read too, each dataset's block begins
+//! with exactly one `type` row, and no dataset has two blocks.
 
 use crate::error::{Problem, Result};
 use crate::property::settings::{Own, OwnValues, key_of};
 use std::collections::BTreeMap;
 
-/// One dataset or snapshot as it was read.
+/// The properties of one dataset or snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Row {
-    /// Its whole name.
+    /// Its full name.
     pub name: String,
-    /// chyves' own properties, local and received, by key without the prefix.
+    /// The properties of chyves, local and received, by key without the prefix.
     pub own: OwnValues,
-    /// Native properties that were read.
+    /// The native properties that were read.
     pub native: BTreeMap<String, String>,
-    /// A property that was there twice: the value of another one holds what looks like it, and which is meant can't be told.
+    /// A property that occurred twice: another property's value contains text that looks like it, and the two cannot be
+    /// distinguished.
     pub doubtful: Option<String>,
 }
 
 impl Row {
-    /// A native property, none where ZFS shows `-`.
+    /// A native property; `None` if ZFS prints `-`.
     pub fn native(&self, property: &str) -> Option<&str> {
         self.native.get(property).map(String::as_str).filter(|v| *v != "-")
     }
 
-    /// A native property that is a number.
+    /// A native property with a numeric value.
     pub fn number(&self, property: &str) -> Option<u64> {
         self.native(property)?.parse().ok()
     }
@@ -38,7 +39,7 @@ fn is_source(text: &str) -> bool {
     matches!(text, "local" | "received" | "default" | "temporary" | "none" | "-") || text.starts_with("inherited from ")
 }
 
-/// Splits a line that begins a row.
+/// Splits the first line of a row into its columns.
 fn head(line: &str) -> Option<(&str, &str, &str, &str)> {
     let mut parts = line.splitn(4, '\t');
     let (name, property, source, value) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
@@ -47,14 +48,14 @@ fn head(line: &str) -> Option<(&str, &str, &str, &str)> {
     (named && proper && is_source(source)).then_some((name, property, source, value))
 }
 
-/// Reads the whole output. `blocks` says that native properties were asked for, so each dataset begins with its type.
+/// Parses the whole output. `blocks`: native properties were read, so each dataset's block begins with its type.
 ///
 /// # Errors
-/// A first line that is no row, or rows that can't be a dataset's own (a value somewhere holds a newline and pretends).
+/// The first line is not a row, or rows are inconsistent (a value contains a newline and imitates a row).
 pub fn parse(output: &str, blocks: bool) -> Result<Vec<Row>> {
     let mut rows: Vec<Row> = Vec::new();
     let mut index: std::collections::HashMap<String, usize> = std::collections::HashMap::new();
-    // Where the last value went, so that a continuation can find it.
+    // The location of the last value, to which a continuation line is appended.
     let mut last: Option<(String, bool)> = None;
     for line in output.split_terminator('\n') {
         let Some((name, property, source, value)) = head(line) else {
@@ -104,11 +105,11 @@ pub fn parse(output: &str, blocks: bool) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// Reads the output about this dataset alone: whatever is no row of it is part of a value. So the output about one
-/// dataset after the other can be read where [`parse`] of all at once finds a value that pretends to be a row.
+/// Parses output about one dataset only: whatever is not a row of this dataset is part of a value. Reading datasets one by
+/// one works where [`parse`] of all at once finds a value that imitates a row.
 pub fn parse_one(name: &str, output: &str) -> Option<Row> {
     let mut row: Option<Row> = None;
-    // The last value; none where it is one that is not kept.
+    // The last value; `None` if it is not kept.
     let mut last: Option<&mut String> = None;
     for line in output.split_terminator('\n') {
         let Some((_, property, source, value)) = head(line).filter(|(n, ..)| *n == name) else {
@@ -143,7 +144,7 @@ fn unreadable(line: &str) -> Problem {
     Problem::failed("cannot read what `zfs get` printed").because(format!("unexpected line: {}", crate::value::printable(line, 120)))
 }
 
-/// What is told of a dataset whose settings can't be told apart.
+/// The error for a dataset with settings that cannot be distinguished from text in a value.
 pub fn pretender(name: &str, property: &str) -> Problem {
     let (name, property) = (crate::value::printable(name, 120), crate::value::printable(property, 60));
     Problem::failed(format!("cannot trust what `zfs get` printed about `{name}`"))
@@ -166,7 +167,7 @@ mod tests {
         assert_eq!(rows[0].number("used"), Some(344_064));
         assert_eq!(rows[0].own["layout"].value, "1");
         assert!(rows[1].own["cpu"].received);
-        // What is inherited is not the dataset's own.
+        // Inherited values are not the dataset's own.
         assert!(!rows[1].own.contains_key("ram"));
     }
 
@@ -181,13 +182,13 @@ mod tests {
     #[test]
     fn no_value_can_pretend_to_be_another_dataset() {
         for forged in [
-            // a row of another dataset without its type
+            // a row of another dataset, without its type
             "t/a\ttype\t-\tfilesystem\nt/a\tchyves:notes\tlocal\tx\nt/b\tchyves:cpu\tlocal\t64\nt/b\ttype\t-\tfilesystem\n",
-            // a whole block of another dataset, which then comes itself
+            // a complete block of another dataset, followed by its real one
             "t/a\ttype\t-\tfilesystem\nt/a\tchyves:notes\tlocal\tx\nt/b\ttype\t-\tfilesystem\nt/b\tchyves:cpu\tlocal\t64\nt/b\ttype\t-\tfilesystem\n",
             // the same key twice
             "t/a\ttype\t-\tfilesystem\nt/a\tchyves:cpu\tlocal\t1\nt/a\tchyves:cpu\tlocal\t64\n",
-            // going back
+            // a return to an earlier dataset
             "t/a\ttype\t-\tf\nt/b\ttype\t-\tf\nt/a\ttype\t-\tf\n",
         ] {
             let problem = parse(forged, true).unwrap_err();

@@ -1,54 +1,54 @@
-//! How a guest's stream is made: the commands whose output it is.
+//! The commands that produce a guest's stream.
 //!
-//! Not here: what stands at a stream's beginning (`stream`), running the commands (chyves-host `apply`).
+//! Not here: parsing the beginning of a stream (`stream`), running the commands (chyves-host `apply`).
 
 use crate::cmd::Cmd;
 use crate::value::{Dataset, SnapshotName, SnapshotRef};
 use serde::{Deserialize, Serialize};
 
-/// How a stream is made.
+/// How a stream is produced.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Sending {
     /// From a snapshot.
     Snapshot {
         /// The snapshot.
         snapshot: SnapshotRef,
-        /// The one that it builds on.
+        /// The base of an incremental stream.
         base: Option<SnapshotName>,
-        /// With the volumes below, and so with all earlier snapshots.
+        /// With the volumes below, and therefore with all earlier snapshots.
         volumes: bool,
-        /// As it lies encrypted on the pool.
+        /// Encrypted, as the data is stored in the pool (`--raw`).
         raw: bool,
     },
-    /// From a snapshot of a clone with volumes: `zfs` itself would send each as what differs from its origin, and an
-    /// increment would want the same origin where it goes. So each dataset is sent by itself, in the envelope of a whole
-    /// stream of all.
+    /// From a snapshot of a clone with volumes: `zfs send` would send each dataset as an increment from its origin, and the
+    /// receiver would need the same origin. Instead, each dataset is sent separately, inside the envelope of a complete
+    /// stream of all of them.
     Standalone {
         /// The snapshot of the file system.
         snapshot: SnapshotRef,
-        /// The one that it builds on.
+        /// The base of an incremental stream.
         base: Option<SnapshotName>,
-        /// The volumes below, which have a snapshot of that name, and whether each has the base.
+        /// The volumes below, which have a snapshot with that name, and whether each has the base.
         volumes: Vec<(Dataset, bool)>,
-        /// As they lie encrypted on the pool.
+        /// Encrypted, as the data is stored in the pool (`--raw`).
         raw: bool,
     },
-    /// The rest of one that was cut off, by its token.
+    /// The remainder of an interrupted stream, by its resume token.
     Rest(String),
 }
 
 impl Sending {
-    /// The commands whose output is the stream, in their order.
+    /// The commands with outputs that form the stream, in order.
     pub fn cmds(&self) -> Vec<Cmd> {
         self.parts().into_iter().map(|args| Cmd::new("zfs", ["send"]).args(args)).collect()
     }
 
-    /// The commands that say how long the stream will be, all of them together, where this `zfs` can.
+    /// The commands that estimate the size of the stream, to be added up, if this `zfs` supports it.
     pub fn estimates(&self) -> Vec<Cmd> {
         self.parts().into_iter().map(|args| Cmd::new("zfs", ["send", "-n", "-P"]).args(args)).collect()
     }
 
-    /// The command whose stream's envelope comes first, and nothing else of it.
+    /// The command that produces the stream's envelope; nothing else of its output is used.
     pub fn envelope(&self) -> Option<Cmd> {
         match self {
             Self::Standalone { snapshot, raw, .. } => Some(Cmd::new("zfs", ["send"]).args(of(snapshot, &["-R"], None, *raw))),
@@ -75,7 +75,7 @@ fn of(snapshot: &SnapshotRef, options: &[&str], base: Option<&SnapshotName>, raw
     options.chain(base.into_iter().flat_map(|base| ["-i".to_owned(), format!("@{base}")])).chain([snapshot.to_string()]).collect()
 }
 
-/// The size in what one of [`Sending::estimates`] prints.
+/// The size in the output of one of [`Sending::estimates`].
 pub fn estimated(output: &str) -> Option<u64> {
     output.lines().rev().find_map(|line| line.strip_prefix("size")?.trim().parse().ok())
 }

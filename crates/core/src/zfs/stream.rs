@@ -1,49 +1,49 @@
-//! A ZFS stream's first records, and the commands that take streams.
+//! Parses the first records of a ZFS stream, and builds the commands that receive streams.
 //!
-//! Only the beginning is read: whose snapshot it is, and whether it builds on another one. What `zfs receive` makes of
-//! the rest is its own business. Layout: records of 312 bytes; a plain stream begins with its own first record, a
-//! stream with properties with an envelope (first record, a list, an end record) and the plain stream in it.
+//! Only the beginning is parsed: which snapshot it contains, and whether it is based on another one. Validating the rest is
+//! left to `zfs receive`. Layout: records of 312 bytes; a plain stream begins with its own first record, a stream with
+//! properties with an envelope (first record, a list, an end record) that contains the plain stream.
 //!
-//! Not here: running them (chyves-host `apply`).
+//! Not here: running the commands (chyves-host `apply`).
 
 use crate::cmd::Cmd;
 use crate::error::{Problem, Result};
 use crate::value::{Dataset, SnapshotName, printable};
 use crate::zfs::guard;
 
-/// The size of one record.
+/// The size of one record in bytes.
 const RECORD: usize = 312;
-/// What a first record bears, in the byte order of the host that made the stream.
+/// The magic number in a first record, in the byte order of the sending host.
 const MAGIC: u64 = 0x2_f5ba_cbac;
-/// The types of records that are told apart here.
+/// The types of records that are distinguished here.
 const BEGIN: u32 = 0;
 const END: u32 = 5;
-/// The stream is a clone of a snapshot that is not in it.
+/// Flag: the stream is a clone of a snapshot that it does not contain.
 const FLAG_CLONE: u32 = 1;
-/// No list of properties is larger; a stream that says so is damaged.
+/// Maximum size of a list of properties; a stream that announces a larger one is damaged.
 const ENVELOPE_LIMIT: usize = 64 << 20;
 
-/// What the beginning of a stream says.
+/// The contents of the beginning of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
     /// The dataset that it was sent from.
     pub dataset: String,
-    /// The snapshot that it brings, the last one where it brings several.
+    /// The snapshot that it contains; the last one if there are several.
     pub snapshot: SnapshotName,
-    /// That snapshot's GUID, where the beginning prints it.
+    /// The GUID of that snapshot, if the beginning contains it.
     pub guid: Option<u64>,
-    /// The GUID of the snapshot that must be there already.
+    /// The GUID of the base snapshot of an increment, which the receiver must have.
     pub base: Option<u64>,
-    /// Whether it brings datasets below that one: a guest's volumes.
+    /// Whether it contains child datasets: a guest's volumes.
     pub below: bool,
 }
 
-/// What is known from the bytes that there are.
+/// The result of parsing the bytes that are available.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reading {
-    /// So many bytes from the beginning are needed.
+    /// At least this many bytes from the start of the stream are needed.
     Needs(usize),
-    /// All.
+    /// The complete header.
     Done(Header),
 }
 
@@ -57,7 +57,7 @@ struct Begin {
 }
 
 impl Begin {
-    /// How long the envelope is that begins so.
+    /// The length of the envelope with this first record, in bytes.
     fn envelope(&self) -> Result<usize> {
         match self.list {
             list if list > ENVELOPE_LIMIT => Err(damaged("its list of properties has no sensible size")),
@@ -103,16 +103,16 @@ fn begin(record: &[u8]) -> Result<Begin> {
 }
 
 fn kind_of(record: &[u8]) -> Option<u32> {
-    // The two kinds that are looked for are told apart in either byte order.
+    // The two types that are searched for are distinct in either byte order.
     let four: [u8; 4] = record.get(..4)?.try_into().ok()?;
     Some(u32::from_le_bytes(four).min(u32::from_be_bytes(four)))
 }
 
-/// How long the envelope at the beginning of a stream is, in bytes: its first record, its list and its end record; how much of
-/// it must be read to know, where that is more than there is.
+/// The length of the envelope at the beginning of a stream, in bytes: its first record, its list and its end record. If
+/// `bytes` is too short to determine it, the result is the number of bytes needed.
 ///
 /// # Errors
-/// It is no stream, or one without an envelope.
+/// It is not a ZFS stream, or has no envelope.
 pub fn envelope(bytes: &[u8]) -> Result<usize> {
     if bytes.len() < RECORD {
         return Ok(RECORD);
@@ -124,28 +124,28 @@ pub fn envelope(bytes: &[u8]) -> Result<usize> {
     first.envelope()
 }
 
-/// What a stream with an envelope ends with.
+/// The record that ends a stream with an envelope.
 pub fn conclusion() -> Vec<u8> {
     let mut record = vec![0; RECORD];
     record[..4].copy_from_slice(&END.to_ne_bytes());
     record
 }
 
-/// How an envelope's list names a dataset, in the packing that every `zfs` uses for it, XDR: a pair called `name` that is one
-/// text. Its length and the text come next. No text holds zeros, so none can pretend to be this.
+/// The start of the entry that names a dataset in an envelope's list, in the XDR encoding that every `zfs` uses: a pair
+/// called `name` with one string, followed by its length and text. Strings contain no zero bytes, so none can imitate it.
 const NAMED: &[u8] = b"\0\0\0\x04name\0\0\0\x09\0\0\0\x01";
 
-/// Whether an envelope's list has datasets below this one.
+/// Whether an envelope's list contains descendants of this dataset.
 fn has_below(list: &[u8], dataset: &str) -> bool {
     let above = format!("{dataset}/");
     let text = |at: usize| list.get(at + NAMED.len() + 4..).unwrap_or_default();
     list.windows(NAMED.len()).enumerate().any(|(at, bytes)| bytes == NAMED && text(at).starts_with(above.as_bytes()))
 }
 
-/// Reads the beginning of a stream.
+/// Parses the beginning of a stream.
 ///
 /// # Errors
-/// It is no stream, or one that can't stand alone.
+/// It is not a ZFS stream, or depends on an origin that it does not contain.
 pub fn read(bytes: &[u8]) -> Result<Reading> {
     if bytes.len() < RECORD {
         return Ok(Reading::Needs(RECORD));
@@ -180,7 +180,7 @@ pub fn read(bytes: &[u8]) -> Result<Reading> {
     }))
 }
 
-/// Takes a stream: never by force, never mounting it, and guarded from the first moment where `zfs` can do that.
+/// Receives a stream: never with `-F`, never mounting it, and with guards set from the first moment if `zfs` supports that.
 pub fn receive(into: &Dataset, plain: bool, resumable: bool) -> Cmd {
     let mut cmd = Cmd::new("zfs", ["receive", "-u"]);
     if resumable {
@@ -192,7 +192,7 @@ pub fn receive(into: &Dataset, plain: bool, resumable: bool) -> Cmd {
     cmd.arg(into.as_str())
 }
 
-/// The snapshots of a dataset itself with their GUIDs, and those of what is directly below it.
+/// The snapshots of a dataset and of its children, with their GUIDs.
 pub fn snapshot_guids(dataset: &Dataset) -> Cmd {
     Cmd::new("zfs", ["get", "-H", "-p", "-d", "1", "-o", "name,property,source,value", "guid"]).arg(dataset.as_str())
 }
@@ -247,13 +247,13 @@ mod tests {
             }
             let Reading::Done(header) = read(&whole).unwrap() else { panic!() };
             assert_eq!((header.guid, header.base), (Some(12), Some(11)));
-            // With earlier snapshots in it, the first one's GUID is not the last one's.
+            // With earlier snapshots in it, the GUID of the first one is not that of the last one.
             let Reading::Done(header) = read(&envelope(&inner, "tank/c/guests/web01@z", little)).unwrap() else { panic!() };
             assert_eq!((header.snapshot.as_str(), header.guid), ("z", None));
         }
     }
 
-    /// A text in an envelope's list, as `zfs send` packs it.
+    /// A string in an envelope's list, as `zfs send` encodes it.
     fn pair(key: &str, value: &str) -> Vec<u8> {
         let word = |n: usize| u32::try_from(n).unwrap().to_be_bytes();
         let padded = |text: &str| [text.as_bytes(), &vec![0; text.len().next_multiple_of(4) - text.len()]].concat();
