@@ -1,12 +1,13 @@
-//! Known systems: a name becomes an address, the list of checksums beside it, and the settings that the system wants.
+//! Known operating systems: a name yields the URL of an image, the URL of its list of checksums, and the settings that the
+//! operating system needs.
 //!
-//! The table is data, `catalogue.json`; a person's own tables are lists of the same entries and come before it. An entry's
-//! texts may hold `{version}`, `{digits}` (the version without points), `{codename}`, `{arch}` and `{folder}`.
+//! The table is data, `catalogue.json`; a user's own tables are lists of the same entries and take precedence. Texts of an
+//! entry may contain `{version}`, `{digits}` (the version without dots), `{codename}`, `{arch}` and `{folder}`.
 //!
-//! * [`whole`]: a catalogue of one day, with keys and security advisories
-//! * [`installed`]: one that was installed, which one is in force, and the way back
+//! * [`whole`]: a complete catalogue of one day, with keys and security advisories
+//! * [`installed`]: an installed catalogue, which one is in use, and undoing an update
 //!
-//! Not here: reading a person's tables and installing a newer catalogue (chyves-host), fetching.
+//! Not here: reading a user's tables and installing a newer catalogue (chyves-host), downloading.
 
 pub mod installed;
 pub mod whole;
@@ -22,50 +23,51 @@ use crate::zfs::args::Pair;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A system, or several versions of one.
+/// An operating system, or several versions of one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
-    /// Its name, as `debian-{version}`.
+    /// Its name, such as `debian-{version}`.
     pub name: String,
-    /// What it is, for people.
+    /// A title for users.
     pub title: String,
-    /// What kind of image it makes.
+    /// The kind of image.
     pub kind: ImageKind,
-    /// Its versions; none where the name has no `{version}`.
+    /// Its versions; empty if the name contains no `{version}`.
     #[serde(default)]
     pub versions: Vec<Version>,
-    /// Whether other versions than these may be asked for.
+    /// Whether versions that are not listed may be requested.
     #[serde(default)]
     pub open: bool,
-    /// The vendor's word for each architecture that it is there for; where none is said it fits all.
+    /// The vendor's word for each supported architecture; if empty, the image fits all architectures.
     #[serde(default)]
     pub arches: BTreeMap<String, String>,
-    /// Another word for each architecture, where the vendor's folders are called otherwise.
+    /// The word for each architecture in the vendor's folder names, if it differs.
     #[serde(default)]
     pub folders: BTreeMap<String, String>,
-    /// Where it is; none where the vendor gives no lasting address.
+    /// The URL; `None` if the vendor provides no permanent one.
     #[serde(default)]
     pub address: Option<String>,
-    /// The list of checksums.
+    /// The URL of the list of checksums.
     #[serde(default)]
     pub checksums: Option<String>,
-    /// The signature of that list, if it is a separate file. Without one, and with `signed_by`, it is inside the list.
+    /// The URL of the signature of that list, if it is a separate file. If there is none although `signed_by` is set, the
+    /// list contains its signature.
     #[serde(default)]
     pub signature: Option<String>,
-    /// The signature of the image itself, where the list bears none.
+    /// The URL of the signature of the image itself, if the list is not signed.
     #[serde(default)]
     pub image_signature: Option<String>,
-    /// The keys that sign it, as the catalogue calls them; a version may have its own.
+    /// The signing keys, by their names in the catalogue; a version may have its own.
     #[serde(default)]
     pub signed_by: Vec<String>,
-    /// Why nothing is signed, where a person would expect it.
+    /// Why nothing is signed although users would expect a signature.
     #[serde(default)]
     pub unsigned: Option<String>,
-    /// What a person should know; instead of an address, what to do.
+    /// A note for users; without a URL, instructions how to get the image.
     #[serde(default)]
     pub note: Option<String>,
-    /// Settings that the system wants.
+    /// Settings that the operating system needs.
     #[serde(default)]
     pub settings: BTreeMap<String, String>,
 }
@@ -74,15 +76,15 @@ pub struct Entry {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Version {
-    /// As it stands in the name.
+    /// The version as it occurs in the name.
     pub version: String,
-    /// Another word for it that addresses need.
+    /// Another name of the version that URLs use.
     #[serde(default)]
     pub codename: Option<String>,
-    /// The keys that sign it, where not those of the entry.
+    /// Its signing keys, if they differ from the entry's.
     #[serde(default)]
     pub signed_by: Vec<String>,
-    /// What of it could not be checked when the catalogue was made.
+    /// What could not be verified when the catalogue was made.
     #[serde(default)]
     pub unverified: Option<String>,
 }
@@ -90,41 +92,41 @@ pub struct Version {
 /// One version for one architecture.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Found {
-    /// Its name.
+    /// The image's name.
     pub name: ImageName,
-    /// What it is, for people.
+    /// A title for users.
     pub title: String,
-    /// What kind of image it makes.
+    /// The kind of image.
     pub kind: ImageKind,
-    /// Where it is.
+    /// The URL.
     pub address: Option<String>,
-    /// The list of checksums.
+    /// The URL of the list of checksums.
     pub checksums: Option<String>,
-    /// The signature of that list, if it is a separate file.
+    /// The URL of the signature of that list, if it is a separate file.
     pub signature: Option<String>,
-    /// The signature of the image itself.
+    /// The URL of the signature of the image itself.
     pub image_signature: Option<String>,
-    /// The keys that sign it, as the catalogue calls them.
+    /// The signing keys, by their names in the catalogue.
     pub signed_by: Vec<String>,
     /// Why nothing is signed.
     pub unsigned: Option<String>,
-    /// What of it could not be checked when the catalogue was made.
+    /// What could not be verified when the catalogue was made.
     pub unverified: Option<String>,
-    /// What a person should know.
+    /// A note for users.
     pub note: Option<String>,
-    /// Settings that the system wants.
+    /// Settings that the operating system needs.
     pub settings: Vec<Pair>,
 }
 
-/// A table, or a whole catalogue, that can't be used.
+/// The error for an invalid table or catalogue.
 fn no_catalogue(from: &str, why: impl std::fmt::Display) -> Problem {
     Problem::usage(format!("`{}` is not a catalogue of images", printable(from, 200))).on(printable(from, 200)).because(why)
 }
 
-/// Reads a person's own table; `from` is what it is called in errors.
+/// Parses a user's own table; `from` is its name in errors.
 ///
 /// # Errors
-/// It is no table, or an entry of it can't be used.
+/// It is not a table, or an entry is invalid.
 pub fn parse(text: &str, from: &str) -> Result<Vec<Entry>> {
     let aside = |problem: Problem| problem.hint("its form stands in chyves-image(8); take it out of the way to go on without it");
     let entries: Vec<Entry> = serde_json::from_str(text).map_err(|e| aside(no_catalogue(from, e)))?;
@@ -132,7 +134,7 @@ pub fn parse(text: &str, from: &str) -> Result<Vec<Entry>> {
     Ok(entries)
 }
 
-/// Makes sure that entries can be used, which may name these keys.
+/// Checks that entries are valid, given the names of the known keys.
 fn sound(entries: &[Entry], keys: &BTreeSet<&str>, from: &str) -> Result<()> {
     for entry in entries {
         let shown = printable(&entry.name, 60);
@@ -168,7 +170,7 @@ fn sound(entries: &[Entry], keys: &BTreeSet<&str>, from: &str) -> Result<()> {
 }
 
 impl Entry {
-    /// One version for one architecture; none where there is none for that.
+    /// One version for one architecture; `None` if it does not support the architecture.
     fn at(&self, of: &Version, arch: &str) -> Option<Result<Found>> {
         let (version, codename) = (of.version.as_str(), of.codename.as_deref());
         let word = match (self.arches.get(arch), self.arches.is_empty()) {
@@ -212,7 +214,7 @@ impl Entry {
         Some(made())
     }
 
-    /// The version that a name asks for.
+    /// The version that a name requests.
     fn version<'n>(&self, name: &'n str) -> Option<&'n str> {
         match self.name.split_once("{version}") {
             None => (self.name == name).then_some(""),
@@ -225,10 +227,10 @@ impl Entry {
     }
 }
 
-/// Everything that is listed for an architecture. Of two of one name the first counts.
+/// Everything that is available for an architecture. If two have the same name, the first one takes precedence.
 ///
 /// # Errors
-/// An entry that can't be used.
+/// An entry is invalid.
 pub fn list(entries: &[Entry], arch: &str) -> Result<Vec<Found>> {
     let mut all: Vec<Found> = Vec::new();
     for entry in entries {
@@ -242,10 +244,10 @@ pub fn list(entries: &[Entry], arch: &str) -> Result<Vec<Found>> {
     Ok(all)
 }
 
-/// The system of that name.
+/// The operating system of that name.
 ///
 /// # Errors
-/// There is none, or none for the architecture; the nearest ones are named.
+/// There is none, or none for the architecture; the message names the most similar ones.
 pub fn find(entries: &[Entry], name: &str, arch: &str) -> Result<Found> {
     let shown = printable(name, 60);
     let mut elsewhere = false;
@@ -290,7 +292,7 @@ mod tests {
         }
         let addresses = all.iter().flat_map(|f| f.address.iter().chain(&f.checksums));
         assert!(addresses.clone().all(|a| a.starts_with("https://")), "{:?}", addresses.collect::<Vec<_>>());
-        // The hash is looked up by the file's name, so there must be one.
+        // The checksum is looked up by the file's name, so every URL must contain one.
         assert!(all.iter().filter_map(|f| f.address.clone()).all(|a| Source::Address(a).file_name().is_some_and(|n| n.contains('.'))));
     }
 

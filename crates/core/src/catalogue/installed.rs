@@ -1,43 +1,43 @@
-//! A catalogue that was installed beside the one that comes with the program, and which of the two is in force.
+//! A catalogue that was installed in addition to the built-in one, and which of the two is in use.
 //!
-//! All of it is one small file, so that whatever happens there is the old state or the new one.
-//! Not here: which one may follow (`plan::catalogue`), checking signatures and reading that file (chyves-host `catalogue`).
+//! The whole state is one small file, so that a change is atomic. Not here: which catalogue may replace the present one
+//! (`plan::catalogue`), verifying signatures and reading the file (chyves-host `catalogue`).
 
 use super::Catalogue;
 use crate::error::Result;
 use serde::{Deserialize, Serialize};
 
-/// What is installed on a host.
+/// The state of a host's catalogue.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct State {
-    /// The keys, one of which must have signed an update.
+    /// The trusted keys, one of which must have signed an update.
     pub pinned: Option<Pinned>,
-    /// The catalogue that was installed last, and was not undone.
+    /// The catalogue that was installed last and not undone.
     pub current: Option<Installed>,
-    /// The one before, for `undo`.
+    /// The previous one, for `undo`.
     pub previous: Option<Installed>,
 }
 
-/// Keys that somebody trusts to sign catalogues.
+/// Keys that the user trusts to sign catalogues.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pinned {
-    /// What tells these keys from others.
+    /// Identifies the set of keys, to detect a change.
     pub identity: String,
     /// The file that they came from.
     pub file: String,
-    /// The file's bytes, base64.
+    /// The file's content in base64.
     pub keys: String,
 }
 
-/// One catalogue, with its history.
+/// One installed catalogue, with its origin.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Installed {
-    /// Its text, as it was signed.
+    /// Its text, exactly as it was signed.
     pub text: String,
-    /// Where it came from.
+    /// The URL or file that it came from.
     pub from: String,
     /// Who signed it.
     pub signed_by: String,
@@ -46,10 +46,10 @@ pub struct Installed {
 }
 
 impl Installed {
-    /// The catalogue.
+    /// Parses the catalogue.
     ///
     /// # Errors
-    /// This program can't use it: it is of a newer form.
+    /// This program does not support its format, which is newer.
     pub fn catalogue(&self) -> Result<Catalogue> {
         Catalogue::parse(&self.text, &self.from)
             .map_err(|problem| problem.hint("`chyves image catalogue undo` goes back to the one before"))
@@ -57,11 +57,11 @@ impl Installed {
 }
 
 impl State {
-    /// The catalogue in force: the newer one of that which comes with the program and that which was installed, which is
-    /// given with it where it is that.
+    /// The catalogue in use: the newer one of the built-in and the installed catalogue. The second value is `Some` if it is
+    /// the installed one.
     ///
     /// # Errors
-    /// The installed one can't be used.
+    /// The installed catalogue is invalid.
     pub fn in_force(&self) -> Result<(Catalogue, Option<&Installed>)> {
         let built_in = Catalogue::built_in()?;
         let Some(installed) = &self.current else { return Ok((built_in, None)) };

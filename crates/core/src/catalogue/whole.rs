@@ -1,8 +1,9 @@
-//! A catalogue as a whole: known systems, the keys that their vendors sign with, and security advisories, of one day. It
-//! comes with the program, and a newer one may be installed, which somebody signed.
+//! A complete catalogue: known operating systems, the keys that their vendors sign with, and security advisories, as of one
+//! day. One is built into the program, and a newer, signed one can be installed.
 //!
-//! Its form: an object of `format` (1), `serial` (a number that grows with each one), `issued` (the day), `keys`, `systems`
-//! and `advisories`. Not here: whose signature is needed and where one is kept (chyves-host `catalogue`).
+//! Its format: an object of `format` (1), `serial` (a number that increases with each catalogue), `issued` (the day),
+//! `keys`, `systems` and `advisories`. Not here: which signatures are required and where a catalogue is stored (chyves-host
+//! `catalogue`).
 
 use super::{Entry, no_catalogue, sound};
 use crate::error::Result;
@@ -12,25 +13,25 @@ use crate::value::printable;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The one that comes with the program.
+/// The built-in catalogue.
 const BUILT_IN: &str = include_str!("../catalogue.json");
-/// The form that this program reads.
+/// The format version that this program reads.
 const FORMAT: u32 = 1;
 
-/// All that is known, of one day.
+/// A complete catalogue as of one day.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Catalogue {
-    /// The form of the rest.
+    /// The format version.
     format: u32,
-    /// Grows with each one, so that an older one is known as such.
+    /// Increases with each catalogue, so that older ones can be recognised.
     pub serial: u64,
-    /// The day that it was made on, `2026-11-30`.
+    /// The day of its creation, such as `2026-11-30`.
     pub issued: String,
-    /// Keys of vendors, by what entries call them.
+    /// Keys of vendors, by the names that entries use.
     #[serde(default)]
     keys: BTreeMap<String, Key>,
-    /// Systems that can be fetched by name.
+    /// Operating systems that can be fetched by name.
     #[serde(default)]
     pub systems: Vec<Entry>,
     /// Security advisories.
@@ -38,49 +39,49 @@ pub struct Catalogue {
     pub advisories: Vec<Advisory>,
 }
 
-/// A key of a vendor.
+/// A vendor's key.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Key {
-    /// Of OpenPGP: the fingerprint of the primary key.
+    /// For OpenPGP: the fingerprint of the primary key.
     #[serde(default)]
     fingerprint: Option<String>,
-    /// The key itself, as text: armoured OpenPGP, signify or minisign. None where the fingerprint alone is known.
+    /// The key as text: armoured OpenPGP, signify or minisign. `None` if only the fingerprint is known.
     #[serde(default)]
     block: Option<String>,
-    /// Where that is published.
+    /// The URL where it is published.
     from: String,
 }
 
-/// A security advisory about a host.
+/// A security advisory for hosts.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Advisory {
     /// Its name, as its publisher writes it.
     pub name: String,
-    /// The system that it is about.
+    /// The affected operating system.
     pub os: Os,
-    /// What is wrong, one clause.
+    /// The problem, in one clause.
     pub about: String,
-    /// The first patch level of each branch that has the fix, as `15.1-p5`.
+    /// The first fixed patch level of each branch, such as `15.1-p5`.
     pub fixed: Vec<String>,
 }
 
 impl Catalogue {
-    /// The one that comes with the program.
+    /// The built-in catalogue.
     ///
     /// # Errors
-    /// Never: a test reads it.
+    /// Never; a test parses it.
     pub fn built_in() -> Result<Self> {
         Self::parse(BUILT_IN, "the catalogue that comes with chyves")
     }
 
-    /// Reads one; `from` is what it is called in errors.
+    /// Parses a catalogue; `from` is its name in errors.
     ///
     /// # Errors
-    /// It is none, is of another form, or an entry of it can't be used.
+    /// It is not a catalogue, has another format version, or contains an invalid entry.
     pub fn parse(text: &str, from: &str) -> Result<Self> {
-        /// What every form has.
+        /// The part that all format versions share.
         #[derive(Deserialize)]
         struct Any {
             format: u32,
@@ -137,7 +138,7 @@ fn is_day(text: &str) -> bool {
 /// A release with its patch level: 15.1-p5 is (15, 1, 5).
 pub type Level = (u16, u16, u16);
 
-/// Reads `15.1-RELEASE-p5`, `15.1-p5` and `15.1-RELEASE`. None of other branches, whose fixes have no number.
+/// Parses `15.1-RELEASE-p5`, `15.1-p5` and `15.1-RELEASE`. `None` for other branches, which have no patch levels.
 pub fn level(text: &str) -> Option<Level> {
     let mut parts = text.trim().split('-');
     let (major, minor) = parts.next()?.split_once('.')?;
@@ -162,7 +163,7 @@ mod tests {
         let all = Catalogue::built_in().unwrap();
         assert!(all.advisories.iter().any(|advisory| advisory.name == "FreeBSD-SA-26:72.bhyve"));
         assert!(all.serial > 2_026_100_000 && all.issued.starts_with("20"));
-        // Each key of which there is a block is one that has its own form.
+        // A key with a block must be in one of the supported formats.
         for (name, key) in &all.keys {
             let Some(block) = &key.block else { continue };
             let fine = match &key.fingerprint {

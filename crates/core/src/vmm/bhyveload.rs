@@ -7,14 +7,15 @@ use crate::cmd::Cmd;
 use crate::launch::Prepare;
 use crate::value::GuestName;
 
-/// How FreeBSD's loader is run.
+/// How bhyveload(8) is run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bhyveload {
-    /// What it boots from: the loader's disk0, disk1 and so on. Its own lines of disks, since it knows no PCI.
+    /// The disks that it can boot from: the loader's disk0, disk1 and so on. They are separate from the VM's devices,
+    /// because the loader does not use PCI.
     pub disks: Vec<String>,
     /// The user's flags, already split: `-e autoboot_delay=0`.
     pub flags: Vec<String>,
-    /// Seconds after which it counts as hung at a prompt.
+    /// Timeout in seconds, in case it waits at a prompt.
     pub timeout: u32,
 }
 

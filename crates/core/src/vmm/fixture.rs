@@ -1,4 +1,4 @@
-//! Machines for the tests of the renderers.
+//! VMs for the tests of the renderers.
 
 use super::HostFile;
 use super::bhyve::{Arch, BhyveHost, Release};
@@ -18,18 +18,18 @@ pub(super) fn uefi() -> Boot {
     Boot::Uefi(Uefi { code: "/usr/local/share/uefi-firmware/BHYVE_UEFI.fd".into(), vars })
 }
 
-/// A machine without devices.
+/// A VM without devices.
 pub(super) fn bare() -> Spec {
     let uuid = "11111111-2222-3333-4444-555555555555".parse().unwrap();
     Spec::new("web01".parse().unwrap(), uuid, Size::mib(4096), uefi())
 }
 
-/// A machine with these devices.
+/// A VM with these devices.
 pub(super) fn with(devices: Vec<(PciPlace, Device)>) -> Spec {
     Spec { devices, ..bare() }
 }
 
-/// A machine with one device at 5:0.
+/// A VM with one device at 5:0.
 pub(super) fn one(device: Device) -> Spec {
     with(vec![(PciPlace::on(5, 0), device)])
 }
@@ -38,7 +38,7 @@ pub(super) fn built(spec: Spec) -> Machine {
     Machine::build(spec).unwrap()
 }
 
-/// Tells the summary of the tests which devices, loaders and releases a golden command line has shown.
+/// Records for the test summary which devices, loaders and releases a golden command line covers.
 pub(super) fn covered(machine: &Machine, host: &BhyveHost) {
     use std::io::Write as _;
     let Some(path) = std::env::var_os("CHYVES_TEST_COVERED") else { return };
@@ -58,12 +58,12 @@ pub(super) fn covered(machine: &Machine, host: &BhyveHost) {
     std::fs::OpenOptions::new().append(true).create(true).open(path).unwrap().write_all(text.as_bytes()).unwrap();
 }
 
-/// What is wrong with it, a line a problem.
+/// The violations of a VM, one on each line.
 pub(super) fn wrong(spec: Spec) -> String {
     Machine::build(spec).map_or_else(|problems| told(&problems), |_| "nothing".to_owned())
 }
 
-/// Problems as a person reads them.
+/// Problems as users see them.
 pub(super) fn told(problems: &[Problem]) -> String {
     let hints = |p: &Problem| p.hints.iter().map(|hint| format!("  hint: {hint}\n")).collect::<Vec<_>>().concat();
     problems.iter().map(|p| format!("{p}\n{}", hints(p))).collect::<Vec<_>>().concat()
@@ -113,7 +113,7 @@ pub(super) fn usual() -> Spec {
     spec
 }
 
-/// Every device in its forms, by what it is.
+/// Every device in its variants, with a description.
 pub(super) fn every() -> Vec<(&'static str, Device)> {
     let mtu = |device: Device| match device {
         Device::Nic(nic) => Device::Nic(Nic { mtu: Some(9000), ..nic }),
@@ -215,13 +215,13 @@ pub(super) fn linux() -> QemuHost {
     }
 }
 
-/// Files with what is in them.
+/// Files with their contents.
 pub(super) fn files(files: &[HostFile]) -> String {
     let one = |f: &HostFile| format!("\n[{} {:o}{}]\n{}", f.path, f.mode, if f.secret { " secret" } else { "" }, f.text);
     files.iter().map(one).collect::<Vec<_>>().concat()
 }
 
-/// An option and its value a line, for reading.
+/// A command with one option and its value on each line.
 pub(super) fn lines(cmd: &crate::cmd::Cmd) -> String {
     let mut text = cmd.program.clone();
     for arg in &cmd.args {

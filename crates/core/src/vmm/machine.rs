@@ -1,7 +1,7 @@
-//! A machine: the hypervisor-neutral description of one start of a guest. A [`Spec`] says what is wanted, [`Machine`] is
-//! one that holds together; only a machine can be rendered.
+//! The hypervisor-neutral description of a VM for one start of a guest. A [`Spec`] is the request, a [`Machine`] is a valid
+//! one; only a `Machine` can be rendered.
 //!
-//! Not here: the rules a machine keeps (`check`), and any hypervisor's words (`bhyve`, `qemu`).
+//! Not here: the rules of validity (`check`), and the notation of a hypervisor (`bhyve`, `qemu`).
 
 use super::bhyveload::Bhyveload;
 use super::grub::GrubBhyve;
@@ -13,37 +13,37 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 use uuid::Uuid;
 
-/// What is wanted of a machine.
+/// The requested VM.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spec {
     /// Its name, which is the guest's.
     pub name: GuestName,
-    /// Its identity, shown to the guest by SMBIOS.
+    /// Its UUID, which the guest sees in SMBIOS.
     pub uuid: Uuid,
-    /// Its processors.
+    /// Its CPU topology.
     pub topology: Topology,
     /// Its memory.
     pub memory: Memory,
-    /// What it boots with.
+    /// How it boots.
     pub boot: Boot,
-    /// Its devices, each at its place. The bridges at 0:0 and 31:0, and fillers, are added where they are missing.
+    /// Its devices with their PCI addresses. The bridges at 0:0 and 31:0, and fillers, are added if missing.
     pub devices: Vec<(PciPlace, Device)>,
     /// The PC's serial ports, COM1 to COM4.
     pub serial: [Option<SerialEnd>; 4],
     /// Its TPM.
     pub tpm: Option<Tpm>,
-    /// Items for the guest's firmware by QEMU's fw_cfg.
+    /// fw_cfg items for the guest's firmware.
     pub fw_cfg: Vec<FwCfg>,
-    /// What its clock chip shows.
+    /// The time that its real-time clock shows.
     pub rtc: Rtc,
-    /// How a PC behaves.
+    /// Behaviour of the PC.
     pub pc: Pc,
     /// The user's own arguments for the hypervisor, split into words.
     pub extra: Vec<String>,
 }
 
 impl Spec {
-    /// A machine with one processor, nothing on its buses, its console on COM1 and its clock in UTC.
+    /// A VM with one processor, no devices, its console on COM1 and its clock in UTC.
     pub fn new(name: GuestName, uuid: Uuid, memory: Size, boot: Boot) -> Self {
         Self {
             name,
@@ -61,23 +61,23 @@ impl Spec {
         }
     }
 
-    /// Memory as bhyve and its loaders are told: the user's own `-S` among the arguments counts.
+    /// The memory as it is passed to bhyve and its loaders: `-S` among the user's own arguments makes it wired.
     pub(super) fn memory_with_extra(&self) -> Memory {
         Memory { wired: self.memory.wired || self.extra.iter().any(|word| word == "-S"), ..self.memory }
     }
 }
 
-/// How a PC behaves, where that can be switched.
+/// Switchable behaviour of the PC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Pc {
-    /// Whether there are ACPI tables.
+    /// Whether it has ACPI tables.
     pub acpi: bool,
-    /// Whether a halted virtual processor gives its host processor back. bhyve only.
+    /// Whether a halted virtual CPU yields its host CPU. bhyve only.
     pub exit_on_hlt: bool,
-    /// Whether one that waits for a lock does so, too. bhyve only.
+    /// Whether a virtual CPU that executes PAUSE (waiting for a lock) yields its host CPU. bhyve only.
     pub exit_on_pause: bool,
-    /// Whether access to an unknown MSR is ignored instead of being a fault. bhyve only.
+    /// Whether access to an unknown MSR is ignored instead of raising a fault. bhyve only.
     pub ignore_bad_msr: bool,
 }
 
@@ -87,24 +87,24 @@ impl Default for Pc {
     }
 }
 
-/// Processors as the guest sees them. All of the numbers are always stated: hypervisors derive missing ones differently.
+/// The CPU topology of the guest. All numbers are always stated, because hypervisors derive missing ones differently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Topology {
-    /// Virtual processors in all.
+    /// Total number of virtual CPUs.
     pub cpus: u16,
     /// Sockets.
     pub sockets: u16,
-    /// Cores in a socket.
+    /// Cores of each socket.
     pub cores: u16,
-    /// Threads in a core.
+    /// Threads of each core.
     pub threads: u16,
 }
 
 impl Topology {
-    /// So many processors spread over sockets of cores of threads; the cores follow from the rest.
+    /// A topology of `cpus` virtual CPUs; the number of cores follows from the other numbers.
     ///
     /// # Errors
-    /// A number is 0, or the processors can't be spread evenly.
+    /// A number is 0, or the CPUs cannot be divided evenly.
     pub fn spread(cpus: u16, sockets: u16, threads: u16) -> Result<Self> {
         let parts = u32::from(sockets) * u32::from(threads);
         let cores = u32::from(cpus).checked_div(parts).unwrap_or(0);
@@ -122,7 +122,7 @@ impl Topology {
         Ok(topology)
     }
 
-    /// Refuses a topology whose parts do not multiply to the whole.
+    /// Refuses a topology with parts that do not multiply to the total.
     pub(super) fn check(self) -> Result<()> {
         let Self { cpus, sockets, cores, threads } = self;
         let product = u64::from(sockets) * u64::from(cores) * u64::from(threads);
@@ -138,20 +138,20 @@ impl Topology {
 /// Memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Memory {
-    /// How much.
+    /// Its size.
     pub size: Size,
-    /// Whether the host may never page it out; passthrough needs that.
+    /// Whether it is wired, so that the host never pages it out; passthrough requires that.
     pub wired: bool,
-    /// Whether it goes into core files of bhyve.
+    /// Whether bhyve includes it in core files.
     pub in_core: bool,
 }
 
-/// What a machine boots with.
+/// How a VM boots.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Boot {
     /// UEFI firmware.
     Uefi(Uefi),
-    /// A PC BIOS (QEMU's own).
+    /// A PC BIOS (QEMU's built-in one).
     Bios,
     /// FreeBSD's loader, run on the host before bhyve.
     Bhyveload(Bhyveload),
@@ -167,7 +167,7 @@ pub enum Boot {
 /// UEFI firmware.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Uefi {
-    /// The path of its code, shared by guests and never written.
+    /// The path of its code, which guests share and never write.
     pub code: String,
     /// The path of the guest's own variables.
     pub vars: Option<String>,
@@ -188,7 +188,7 @@ pub enum Tpm {
     },
 }
 
-/// `passthru,/dev/tpm0` or `swtpm,/path/of/socket`, as bhyve's -l writes it behind `tpm,`.
+/// `passthru,/dev/tpm0` or `swtpm,/path/of/socket`, as in bhyve's -l after `tpm,`.
 impl FromStr for Tpm {
     type Err = BadValue;
 
@@ -203,16 +203,16 @@ impl FromStr for Tpm {
     }
 }
 
-/// An item for the guest's firmware.
+/// A fw_cfg item for the guest's firmware.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FwCfg {
-    /// Its name; users' own begin with `opt/`.
+    /// Its name; user-defined ones begin with `opt/`.
     pub name: String,
     /// Its content.
     pub content: FwCfgContent,
 }
 
-/// The content of a firmware item.
+/// The content of a fw_cfg item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FwCfgContent {
     /// The text itself.
@@ -221,7 +221,7 @@ pub enum FwCfgContent {
     File(String),
 }
 
-/// `NAME,string=TEXT` or `NAME,file=/PATH`, as bhyve's -f writes it.
+/// `NAME,string=TEXT` or `NAME,file=/PATH`, as in bhyve's -f.
 impl FromStr for FwCfg {
     type Err = BadValue;
 
@@ -242,16 +242,16 @@ impl FromStr for FwCfg {
     }
 }
 
-/// What the clock chip shows.
+/// The time that the real-time clock shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rtc {
-    /// Universal time.
+    /// UTC.
     Utc,
     /// The host's local time, which Windows expects.
     LocalTime,
 }
 
-/// A machine that holds together.
+/// A valid VM.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Machine {
     spec: Spec,
@@ -259,11 +259,10 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Checks what is wanted and adds what every machine has: bridges, and fillers so that function 0 of every used slot
-    /// exists.
+    /// Validates the request and adds what every VM has: bridges, and fillers so that function 0 of every used slot exists.
     ///
     /// # Errors
-    /// Everything that is wrong, each with its cure.
+    /// All violations, each with a fix.
     pub fn build(spec: Spec) -> std::result::Result<Self, Vec<Problem>> {
         let problems = super::check::problems(&spec);
         if !problems.is_empty() {
@@ -278,7 +277,7 @@ impl Machine {
         Ok(Self { spec, devices })
     }
 
-    /// What was wanted of it.
+    /// The request that it was built from.
     pub fn spec(&self) -> &Spec {
         &self.spec
     }
@@ -288,12 +287,12 @@ impl Machine {
         &self.spec.name
     }
 
-    /// All its devices by place.
+    /// All its devices by PCI address.
     pub fn devices(&self) -> &BTreeMap<PciPlace, Device> {
         &self.devices
     }
 
-    /// Whether other functions of this place's slot are in use.
+    /// Whether other functions of the same slot are in use.
     pub(super) fn shares_slot(&self, place: PciPlace) -> bool {
         self.devices.keys().any(|other| *other != place && other.first_function() == place.first_function())
     }

@@ -1,7 +1,7 @@
-//! Hypervisors: what they are, the machine they run, and that machine rendered for each.
+//! Hypervisors, the VM that they run, and the renderers for each hypervisor.
 //!
-//! Not here: what a guest's settings mean for its machine (the planner of `start`), running anything (chyves-host), and what
-//! an exit status means ([`crate::lifecycle`]).
+//! Not here: deriving the VM from a guest's settings (the planner of `start`), running anything (chyves-host), and the
+//! meaning of an exit status ([`crate::lifecycle`]).
 //!
 //! To add a hypervisor: a variant of [`Vmm`] and a renderer beside [`bhyve`] and [`qemu`].
 
@@ -32,7 +32,7 @@ pub enum Vmm {
 }
 
 impl Vmm {
-    /// The program that runs a machine.
+    /// The program that runs a VM.
     pub const fn program(self) -> &'static str {
         match self {
             Self::Bhyve => "bhyve",
@@ -40,7 +40,7 @@ impl Vmm {
         }
     }
 
-    /// The values of the property `loader` that it can boot a guest with, the usual one first.
+    /// The values of the property `loader` that it supports, the default first.
     pub const fn loaders(self) -> &'static [&'static str] {
         match self {
             Self::Bhyve => &["uefi", "bhyveload", "grub-bhyve"],
@@ -72,16 +72,16 @@ impl std::fmt::Display for Vmm {
 
 serde_by_text!(Vmm);
 
-/// A machine in the words of one hypervisor.
+/// A VM rendered for one hypervisor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rendered {
-    /// Files to write, whole, before anything runs.
+    /// Files to write before anything runs.
     pub files: Vec<HostFile>,
-    /// Commands to run to the end before the hypervisor.
+    /// Commands to run to completion before the hypervisor.
     pub before: Vec<Prepare>,
     /// The hypervisor.
     pub cmd: Cmd,
-    /// Commands to run after the machine has ended for good.
+    /// Commands to run after the run has ended.
     pub after: Vec<Cmd>,
     /// What the hypervisor gets as open descriptors.
     pub descriptors: Vec<Descriptor>,
@@ -94,18 +94,18 @@ pub struct HostFile {
     pub path: String,
     /// Its content.
     pub text: String,
-    /// Who may read it, as in chmod(1): 0600, or 0644 where the reader gives up root before it reads.
+    /// Its mode as in chmod(1): 0600, or 0644 if the reader drops root privileges before it reads.
     pub mode: u32,
-    /// Whether it holds a secret: its content is then never shown.
+    /// Whether it contains a secret; its content is then never shown.
     pub secret: bool,
 }
 
-/// What stands for a secret where a file is shown.
+/// The text that replaces a secret.
 const HIDDEN: &str = "(hidden)";
 
 impl HostFile {
-    /// Its content with secrets hidden. In a file of bhyve's settings those are the passwords; another file with a secret holds
-    /// nothing else.
+    /// Its content with secrets hidden. In a configuration file of bhyve these are the passwords; another file with a
+    /// secret contains nothing else.
     pub fn shown(&self) -> String {
         if !self.secret {
             return self.text.clone();

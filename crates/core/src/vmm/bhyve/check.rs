@@ -1,7 +1,7 @@
-//! What the host's bhyve can't do, found before anything is started. Everything at once, each with the release that has it
-//! or with the way round.
+//! Finds everything about a VM that the host's bhyve does not support, before anything is started; each problem with the
+//! release that supports it or with an alternative.
 //!
-//! Not here: rules of any machine (`vmm::check`), and the state of the host (modules, IOMMU, free ports).
+//! Not here: rules for VMs of any hypervisor (`vmm::check`), and the state of the host (modules, IOMMU, free ports).
 
 use super::release::{Arch, Feature};
 use super::{BhyveHost, extra};
@@ -10,10 +10,11 @@ use crate::device::{AhciPort, Device, HostDevice, NetBackend, Nic, ScreenSize, S
 use crate::error::{Problem, did_you_mean};
 use crate::vmm::machine::{Boot, Machine, Tpm};
 
-/// Disks that bhyveload takes.
+/// Maximum number of disks of bhyveload.
 const LOADER_DISKS: usize = 32;
 
-/// Whether firmware needs QEMU's fw_cfg for something. A loader of the host has its disks in order and asks for no boot index.
+/// Whether the firmware needs QEMU's fw_cfg interface. A host-side loader gets the disks in boot order and needs no boot
+/// index.
 pub(super) fn needs_fw_cfg(machine: &Machine) -> bool {
     let spec = machine.spec();
     let firmware = matches!(spec.boot, Boot::Uefi(_) | Boot::UBoot { .. });
@@ -30,12 +31,12 @@ fn has_bootindex(device: &Device) -> bool {
         }),
         Device::Scsi(controller) => controller.bootindex.is_some(),
         Device::Passthru(device) => device.bootindex.is_some(),
-        // A NIC's boot order is QEMU's alone and is left out here.
+        // Only QEMU supports a boot index of NICs; here it is left out.
         _ => false,
     }
 }
 
-/// Everything about the machine that the host's bhyve can't do.
+/// Everything about the VM that the host's bhyve does not support.
 pub fn check(machine: &Machine, host: &BhyveHost) -> Vec<Problem> {
     let spec = machine.spec();
     let release = host.release;
@@ -90,7 +91,7 @@ pub fn check(machine: &Machine, host: &BhyveHost) -> Vec<Problem> {
                 .hint("remove the pcidev_{n} with xhci, or `chyves set GUEST uefi_vnc_mouse_type=ps2` for no USB tablet"),
         );
     }
-    // Where there is none at all that is said below.
+    // Releases without any user network are reported below.
     let has_it = host.release >= Feature::Slirp.since();
     if has_it && host.release < Feature::SlirpOpen.since() && machine.devices().values().any(is_shut_in) {
         found.push(
@@ -114,12 +115,12 @@ pub fn check(machine: &Machine, host: &BhyveHost) -> Vec<Problem> {
     found.into_iter().map(named).collect()
 }
 
-/// Whether it is a NIC on bhyve's user network by which nobody on the host reaches the guest either.
+/// Whether it is a NIC on bhyve's user network without port forwards, so that the host cannot reach the guest through it either.
 fn is_shut_in(device: &Device) -> bool {
     matches!(device, Device::Nic(Nic { backend: NetBackend::User(net), .. }) if net.forwards.is_empty())
 }
 
-/// What not every release has that a device needs, with the way round.
+/// Features that a device needs and that not every release has, each with an alternative.
 fn device_needs(device: &Device) -> Vec<(Feature, &'static str)> {
     match device {
         Device::Input(_) => vec![(Feature::Input, "unset its pcidev_{n} (`chyves get GUEST all` shows them), or upgrade the host")],
@@ -180,7 +181,7 @@ fn boot(boot: &Boot, arch: Arch) -> Option<Problem> {
     }
 }
 
-/// Ends of serial ports that bhyve does not have.
+/// Connections of serial ports that bhyve does not support.
 fn ends(machine: &Machine) -> Vec<Problem> {
     let uarts = machine.devices().values().filter_map(|d| if let Device::Uart(uart) = d { Some(&uart.end) } else { None });
     let sockets = machine.spec().serial.iter().flatten().chain(uarts).filter(|end| matches!(end, SerialEnd::Socket(_)));
@@ -192,7 +193,7 @@ fn ends(machine: &Machine) -> Vec<Problem> {
         .collect()
 }
 
-/// What bhyve on arm64 lacks.
+/// What bhyve on arm64 does not support.
 fn arm64(machine: &Machine) -> Vec<Problem> {
     let spec = machine.spec();
     let mut found = Vec::new();
@@ -240,7 +241,7 @@ fn unknown(machine: &Machine, known: &[String], arch: Arch) -> Vec<Problem> {
     let mut found: Vec<Problem> = Vec::new();
     for device in machine.devices().values() {
         let word = device.word();
-        // Some releases list one of AHCI's names only.
+        // Some releases list only one of the names of AHCI.
         let same = |listed: &str| listed == word || (word.starts_with("ahci") && listed.starts_with("ahci"));
         let skipped = *device == Device::Lpc && arch == Arch::Arm64;
         if !skipped && !known.iter().any(|listed| same(listed)) {

@@ -1,34 +1,36 @@
-//! bhyve's two notations of the same settings: words of the command line, and `key=value` lines of bhyve_config(5).
+//! bhyve's two notations of the same settings: command-line arguments, and `key=value` lines of bhyve_config(5), called the
+//! tree here.
 //!
-//! The command line is what people read, so a setting goes there unless it can't: bhyve knows no quoting, so a comma in a
-//! path ends it there; and every user of the host sees the arguments, so a secret may not be among them.
+//! Users read the command line, so a setting is placed there if possible. It is not possible if a path contains a comma,
+//! because bhyve has no quoting and the comma would end it; or if the value is a secret, because every user of the host can
+//! see the arguments.
 
 /// One setting in both notations.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Setting {
-    /// The words of the command line.
+    /// The command-line arguments.
     pub(super) words: Vec<String>,
-    /// Whether those words can't carry it.
+    /// Whether the command line is unsuitable for it.
     pub(super) unfit: Unfit,
-    /// Whether bhyve would take a part of a value for a reference to another setting: `%(`.
+    /// Whether bhyve would interpret part of a value as a reference to another setting: `%(`.
     pub(super) refers: bool,
-    /// The lines of the tree, where the tree's keys are certain.
+    /// The lines of the tree, if the keys are known for certain.
     pub(super) tree: Option<Vec<(String, String)>>,
 }
 
-/// Why a setting can't be on the command line.
+/// Why a setting cannot be on the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unfit {
     /// It can.
     No,
-    /// A value has a comma, or in the variables' path a `=`.
+    /// A value contains a comma, or the path of the variables contains a `=`.
     Comma,
     /// A value is a secret.
     Secret,
 }
 
 impl Setting {
-    /// An option that both notations can always carry.
+    /// An option that both notations can always express.
     pub(super) fn plain(words: &[&str], tree: &[(&str, &str)]) -> Self {
         Self {
             words: words.iter().map(|&w| w.to_owned()).collect(),
@@ -38,7 +40,8 @@ impl Setting {
         }
     }
 
-    /// The same, unfit for the command line if one of these values has a character that would end it.
+    /// The same, marked as unsuitable for the command line if `comma`: one of its values contains a character that would
+    /// end it.
     pub(super) fn unfit_if(mut self, comma: bool) -> Self {
         if comma {
             self.unfit = Unfit::Comma;
@@ -47,7 +50,7 @@ impl Setting {
     }
 }
 
-/// What a device's `conf` holds, in both notations.
+/// The `conf` part of a device's `-s` argument, in both notations.
 #[derive(Debug, Clone)]
 pub(super) struct Conf {
     /// The emulation's name on the command line.
@@ -55,7 +58,7 @@ pub(super) struct Conf {
     /// Its name in the tree.
     device: String,
     items: Vec<Item>,
-    /// Whether the tree's keys are uncertain, so that only the command line will do.
+    /// Whether the keys of the tree are uncertain, so that only the command line can be used.
     words_only: bool,
 }
 
@@ -63,36 +66,36 @@ pub(super) struct Conf {
 struct Item {
     key: String,
     value: String,
-    /// Its text on the command line, where it has one.
+    /// Its text on the command line, if it has one.
     text: Option<String>,
-    /// Text that was already split by the user: its commas are meant.
+    /// Text that the user wrote for the command line, with commas as separators.
     verbatim: bool,
     secret: bool,
 }
 
-/// A value as bhyve reads it. A lone `%` is kept as it is, and the manual's `%%` is no escape; a backslash escapes, but only
-/// in a value that has a `%`.
+/// Escapes a value for bhyve. A lone `%` is kept by bhyve, and the `%%` of the manual is no escape; a backslash escapes,
+/// but only in a value that contains a `%`.
 pub(super) fn literal(value: &str) -> String {
     if value.contains('%') { value.replace('\\', "\\\\") } else { value.to_owned() }
 }
 
-/// Whether bhyve takes a part of the value for a reference to another setting.
+/// Whether bhyve would interpret part of the value as a reference to another setting.
 pub(super) fn refers(value: &str) -> bool {
     value.contains("%(")
 }
 
 impl Conf {
-    /// An emulation of the same name in both notations.
+    /// An emulation with the same name in both notations.
     pub(super) fn new(emulation: &str) -> Self {
         Self::of(emulation, emulation)
     }
 
-    /// An emulation that the tree knows by another name.
+    /// An emulation with another name in the tree.
     pub(super) fn of(emulation: &str, device: &str) -> Self {
         Self { emulation: emulation.to_owned(), device: device.to_owned(), items: Vec::new(), words_only: false }
     }
 
-    /// The same for an emulation whose keys in the tree are uncertain.
+    /// Restricts it to the command line, because its keys in the tree are uncertain.
     pub(super) fn words_only(mut self) -> Self {
         self.words_only = true;
         self
@@ -103,13 +106,13 @@ impl Conf {
         self
     }
 
-    /// A value that stands alone on the command line.
+    /// A value without a key on the command line.
     pub(super) fn bare(self, key: &str, value: &str) -> Self {
         let value = literal(value);
         self.push(key, value.clone(), Some(value))
     }
 
-    /// A value behind a word of its own on the command line.
+    /// A value with its own prefix on the command line.
     pub(super) fn prefixed(self, key: &str, prefix: &str, value: &str) -> Self {
         let value = literal(value);
         self.push(key, value.clone(), Some(format!("{prefix}{value}")))
@@ -139,7 +142,7 @@ impl Conf {
         if on { self.push(key, "true".to_owned(), Some(key.to_owned())) } else { self }
     }
 
-    /// What only the tree says.
+    /// A key that only the tree has.
     pub(super) fn tree_only(self, key: &str, value: impl std::fmt::Display) -> Self {
         self.push(key, literal(&value.to_string()), None)
     }
@@ -158,13 +161,13 @@ impl Conf {
         self.words_only()
     }
 
-    /// The same with every key of the other put below `node` in the tree, its texts unchanged.
+    /// Adds the items of `other`, with their keys below `node` in the tree and their texts unchanged.
     pub(super) fn below(mut self, node: &str, other: Self) -> Self {
         self.items.extend(other.items.into_iter().map(|item| Item { key: format!("{node}.{}", item.key), ..item }));
         self
     }
 
-    /// The device at its place.
+    /// The device at its PCI address.
     pub(super) fn at(&self, place: crate::device::PciPlace) -> Setting {
         let mut text = format!("{place},{}", self.emulation);
         let mut unfit = Unfit::No;

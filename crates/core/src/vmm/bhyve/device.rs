@@ -1,6 +1,6 @@
-//! Each device in bhyve's words.
+//! Renders each device for bhyve.
 //!
-//! To add one: an arm of [`conf`]; the keys of the tree are those of bhyve_config(5). Not here: which release knows it
+//! To add one: an arm of [`conf`]; the keys of the tree are those of bhyve_config(5). Not here: which release supports it
 //! (`check`).
 
 use super::BhyveHost;
@@ -12,10 +12,10 @@ use crate::device::{
 };
 use std::net::{Ipv4Addr, SocketAddr};
 
-/// The guest's address on a user-mode network: the first that its own DHCP server gives.
+/// The guest's address on a user-mode network: the first one that its built-in DHCP server assigns.
 const SLIRP_GUEST: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
 
-/// A device's emulation and conf.
+/// A device's emulation and its configuration.
 pub(super) fn conf(device: &Device, host: &BhyveHost) -> Conf {
     match device {
         Device::HostBridge(HostBridge::Intel) | Device::Filler => Conf::new("hostbridge"),
@@ -28,7 +28,8 @@ pub(super) fn conf(device: &Device, host: &BhyveHost) -> Conf {
         }
         Device::Optical(drive) => match &drive.medium {
             Some(_) => Conf::of("ahci-cd", "ahci").tree_only("port.0.type", "cd").below("port.0", optical(drive, "")),
-            // bhyve has no drive without a medium (exit 4). The controller stays, so that no PCI place moves.
+            // bhyve refuses a drive without a medium (exit status 4). The controller is kept, so that no PCI address
+            // changes.
             None => Conf::new("ahci"),
         },
         Device::Ahci(controller) => ahci(controller),
@@ -84,7 +85,7 @@ fn ahci_details(conf: Conf, details: &AhciDetails) -> Conf {
     conf.maybe("nmrr", details.rotation).maybe("rev", details.revision.as_ref()).maybe("model", details.model.as_ref())
 }
 
-/// A drive's port; bhyve opens media read-only by itself, but says so only here.
+/// A drive's port. bhyve opens media read-only in any case; `ro` states it explicitly.
 fn optical(drive: &Optical, prefix: &str) -> Conf {
     let conf = Conf::new("");
     match &drive.medium {
@@ -143,7 +144,7 @@ fn network(nic: &Nic, host: &BhyveHost) -> Conf {
     let conf = match &nic.backend {
         NetBackend::Tap(name) => {
             let conf = conf.bare("backend", name.as_str());
-            // bhyve tells the kind from the first letters unless it is said; taps can be renamed.
+            // bhyve derives the kind from the first letters of the name unless it is stated; taps can be renamed.
             let telling = ["tap", "vmnet"].iter().any(|kind| name.as_str().starts_with(kind));
             if telling { conf } else { conf.pair("type", "tap") }
         }
@@ -198,7 +199,7 @@ fn passthru(device: &Passthru) -> Conf {
     .maybe("bootindex", device.bootindex)
 }
 
-/// The far end of a serial port as bhyve writes it. A socket is refused before.
+/// The host end of a serial port in bhyve's notation. A socket was refused before.
 pub(super) fn serial_end(end: &SerialEnd, host: &BhyveHost) -> String {
     match end {
         SerialEnd::Console => host.console.clone(),

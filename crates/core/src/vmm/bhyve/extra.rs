@@ -1,6 +1,6 @@
-//! The user's own arguments for bhyve (`bargs`), read as bhyve reads them, so that an option that the release does not know,
-//! or a device that collides, is refused before anything is started. They stand behind chyves' own, and the last one wins:
-//! [`replaced`] lists what they replace.
+//! The user's own arguments for bhyve (`bargs`), parsed as bhyve parses them, so that an option that the release does not
+//! support, or a device that collides, is refused before anything is started. They follow chyves' own arguments, and the
+//! last one takes precedence: [`replaced`] lists what they replace.
 //!
 //! Not here: splitting them into words (`cmd::split_words`), what they make bhyve open ([`given`]).
 
@@ -16,34 +16,34 @@ use crate::value::printable;
 use crate::vmm::machine::{Boot, FwCfg, Machine, Topology};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What of the host the value of an option names, so that bhyve opens it.
+/// Whether an option's value names a resource of the host that bhyve opens.
 #[derive(Clone, Copy)]
 enum Opens {
-    /// Nothing.
+    /// It does not.
     Nothing,
-    /// A TCP port, which a jail has as the host does.
+    /// A TCP port, which is available in a jail too.
     Port,
     /// A file, a socket or a device.
     Files,
-    /// Only some values name one.
+    /// Only some values do; the function decides.
     Some(fn(&str) -> bool),
 }
 
 /// An option of bhyve.
 struct Letter {
     name: char,
-    /// Whether a value follows.
+    /// Whether it takes a value.
     value: bool,
-    /// The key and value that it stands for, where it is a switch.
+    /// The key and value that it sets, if it is a switch.
     sets: Option<(&'static str, &'static str)>,
-    /// The first release that has it on arm64.
+    /// The first release that supports it on arm64.
     arm64: Option<Release>,
     since: Option<Feature>,
     /// What its value names. A switch names nothing.
     opens: Opens,
 }
 
-/// A switch.
+/// An option without a value.
 const fn flag(name: char, sets: Option<(&'static str, &'static str)>) -> Letter {
     Letter { name, value: false, sets, arm64: None, since: None, opens: Opens::Nothing }
 }
@@ -53,13 +53,13 @@ const fn with(name: char, opens: Opens) -> Letter {
     Letter { name, value: true, sets: None, arm64: None, since: None, opens }
 }
 
-/// The same, which arm64 has since the beginning.
+/// The same, supported by every release on arm64.
 const fn both(mut letter: Letter) -> Letter {
     letter.arm64 = Some(Feature::Arm64.since());
     letter
 }
 
-/// The same, which arm64 has since main.
+/// The same, supported on arm64 since FreeBSD main.
 const fn late(mut letter: Letter) -> Letter {
     letter.arm64 = Some(Feature::Monitor.since());
     letter
@@ -94,16 +94,17 @@ const LETTERS: &[Letter] = &[
     both(with('s', Opens::Files)),
     both(with('m', Opens::Nothing)),
     with('l', Opens::Files),
-    // A layout is a name in /usr/share/bhyve/kbdlayout, which the jail contains.
+    // A layout is the name of a file in /usr/share/bhyve/kbdlayout, which the jail contains.
     with('K', Opens::Some(is_path)),
     both(with('U', Opens::Nothing)),
-    // arm64's getopt lists -f, and its switch has no case for it.
+    // On arm64, getopt accepts -f, but bhyve does not handle it.
     since(Feature::FwCfg, with('f', Opens::Some(item_opens))),
     since(Feature::Numa, with('n', Opens::Nothing)),
     late(since(Feature::Monitor, flag('M', None))),
 ];
 
-/// Keys of -o, and beginnings of keys, whose values name nothing of the host. A key of a later release may.
+/// Keys of -o, and prefixes of keys, with values that name no resource of the host. Unknown keys of later releases may name
+/// one.
 const CLOSED: &[&str] = &[
     "acpi_tables",
     "bios.",
@@ -131,7 +132,7 @@ fn is_path(value: &str) -> bool {
     value.contains('/')
 }
 
-/// Whether `KEY=VALUE` of -o names something. A value may stand for another key's by `%(KEY)`.
+/// Whether `KEY=VALUE` of -o names a resource. A value may refer to another key's value by `%(KEY)`.
 fn key_opens(value: &str) -> bool {
     let key = value.split_once('=').map_or(value, |(key, _)| key);
     is_path(value)
@@ -139,7 +140,7 @@ fn key_opens(value: &str) -> bool {
         || !CLOSED.iter().any(|closed| key == *closed || closed.ends_with('.') && key.starts_with(closed))
 }
 
-/// Whether `NAME,file=PATH` of -f names something; `NAME,string=TEXT` does not.
+/// Whether `NAME,file=PATH` of -f names a file; `NAME,string=TEXT` does not.
 fn item_opens(value: &str) -> bool {
     !value.split_once(',').is_some_and(|(_, content)| content.starts_with("string="))
 }
@@ -147,14 +148,14 @@ fn item_opens(value: &str) -> bool {
 const CHECK: &str = "check bargs";
 const PLACE: &str = "use pcidev_1 and so on instead: chyves then gives them places";
 
-/// One option as bhyve's getopt reads it.
+/// One option as bhyve's getopt parses it.
 struct Read<'a> {
     word: &'a str,
     letter: &'static Letter,
     value: Option<&'a str>,
 }
 
-/// Reads them as bhyve does; what it would not take is a refusal: word, reason, cure.
+/// Parses the arguments as bhyve does; `refuse` gets what bhyve would not accept: word, reason, fix.
 fn read<'a>(words: &'a [String], host: &BhyveHost, mut refuse: impl FnMut(&str, String, &str)) -> Vec<Read<'a>> {
     let mut all = Vec::new();
     let mut rest = words.iter();
@@ -192,8 +193,8 @@ fn read<'a>(words: &'a [String], host: &BhyveHost, mut refuse: impl FnMut(&str, 
     all
 }
 
-/// Everything about them that no release of bhyve would take, whatever the VM: for a host that runs guests by another hypervisor.
-/// `topology` is the guest's own.
+/// Everything that no release of bhyve would accept in them, whatever the VM; for hosts with another hypervisor. `topology`
+/// is the guest's own.
 pub fn judge(words: &[String], topology: Topology) -> Vec<Problem> {
     let newest = newest();
     let mut found = Vec::new();
@@ -205,7 +206,7 @@ pub fn judge(words: &[String], topology: Topology) -> Vec<Problem> {
     found
 }
 
-/// The bhyve that knows most options.
+/// A bhyve that supports most options.
 const fn newest() -> BhyveHost {
     BhyveHost {
         release: Feature::Monitor.since(),
@@ -217,14 +218,14 @@ const fn newest() -> BhyveHost {
     }
 }
 
-/// Collects refusals: word, reason, cure.
+/// Collects refusals: word, reason, fix.
 fn refusals(found: &mut Vec<Problem>) -> impl FnMut(&str, String, &str) {
     |word: &str, why: String, cure: &str| {
         found.push(Problem::usage(format!("bhyve would not take the argument `{}`", printable(word, 60))).because(why).hint(cure));
     }
 }
 
-/// What is wrong with options by themselves.
+/// Checks each option by itself.
 fn alone(all: &[Read<'_>], host: &BhyveHost, refuse: &mut impl FnMut(&str, String, &str)) {
     for option in all {
         let value = option.value.unwrap_or_default();
@@ -250,7 +251,7 @@ fn alone(all: &[Read<'_>], host: &BhyveHost, refuse: &mut impl FnMut(&str, Strin
     }
 }
 
-/// `VCPU:HOSTCPU`, since main also ranges. Before, bhyve reads two numbers and passes over the rest.
+/// Whether it is `VCPU:HOSTCPU`; FreeBSD main also accepts ranges. Older releases parse two numbers and ignore the rest.
 fn is_pinning(value: &str, host: &BhyveHost) -> bool {
     let number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     let range = |text: &str| match text.split_once('-') {
@@ -260,7 +261,7 @@ fn is_pinning(value: &str, host: &BhyveHost) -> bool {
     value.split_once(':').is_some_and(|(guest, host)| range(guest) && range(host))
 }
 
-/// `SLOT,EMULATION[,CONF]`, in bhyve's own words.
+/// Checks `SLOT,EMULATION[,CONF]`, in the notation of bhyve.
 fn emulation(value: &str, refuse: &mut impl FnMut(&str, String, &str)) {
     let (place, rest) = value.split_once(',').unwrap_or((value, ""));
     if let Err(bad) = place.parse::<PciPlace>() {
@@ -276,7 +277,7 @@ fn emulation(value: &str, refuse: &mut impl FnMut(&str, String, &str)) {
     }
 }
 
-/// `DEVICE[,CONF]` of -l. What takes a value ends bhyve without one; fwcfg is no device of its own.
+/// Checks `DEVICE[,CONF]` of -l. A device that needs a value ends bhyve if it has none; fwcfg is not a separate device.
 fn lpc(value: &str, refuse: &mut impl FnMut(&str, String, &str)) {
     let (device, conf) = value.split_once(',').unwrap_or((value, ""));
     match device.to_ascii_lowercase().as_str() {
@@ -289,14 +290,14 @@ fn lpc(value: &str, refuse: &mut impl FnMut(&str, String, &str)) {
     }
 }
 
-/// A number that is not 0, with at most one unit, as vm_parse_memsize(3) takes it.
+/// A non-zero number with at most one unit, as vm_parse_memsize(3) accepts it.
 fn is_memory(value: &str) -> bool {
     let digits = value.trim_end_matches(|c: char| "kKmMgGtT".contains(c));
     let number = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
     value.len() - digits.len() <= 1 && number && digits.bytes().any(|b| b != b'0')
 }
 
-/// Everything about them that the host's bhyve would not take, or that chyves could not run.
+/// Everything in them that the host's bhyve would not accept, or that chyves could not manage.
 pub(super) fn check(machine: &Machine, host: &BhyveHost) -> Vec<Problem> {
     let mut found = Vec::new();
     let mut refuse = refusals(&mut found);
@@ -321,7 +322,7 @@ pub(super) fn check(machine: &Machine, host: &BhyveHost) -> Vec<Problem> {
     found
 }
 
-/// A configuration variable that would leave chyves with a process that is no VM.
+/// Refuses a configuration variable that would make bhyve exit without running a VM.
 fn key(value: &str, refuse: &mut impl FnMut(&str, String, &str)) {
     match value.split_once('=') {
         Some(("config.dump", _)) => refuse(value, "bhyve would print its configuration and run no guest".into(), CHECK),
@@ -333,7 +334,7 @@ fn key(value: &str, refuse: &mut impl FnMut(&str, String, &str)) {
     }
 }
 
-/// NUMA domains: firmware only, at most eight, numbered 0, 1, 2 and so on.
+/// NUMA domains: only with firmware, at most eight, numbered 0, 1, 2 and so on.
 fn numa(machine: &Machine, domains: &[&str], refuse: &mut impl FnMut(&str, String, &str)) {
     let Some(first) = domains.first() else { return };
     if !matches!(machine.spec().boot, Boot::Uefi(_) | Boot::UBoot { .. }) {
@@ -357,7 +358,7 @@ fn numa(machine: &Machine, domains: &[&str], refuse: &mut impl FnMut(&str, Strin
     }
 }
 
-/// Processors that the user's own -c makes of chyves' own: the numbers must multiply.
+/// Checks the topology that results from chyves' own -c and the user's: the numbers must multiply.
 fn topology(own: Topology, all: &[Read<'_>], refuse: &mut impl FnMut(&str, String, &str)) {
     let Topology { cpus, sockets, cores, threads } = own;
     let mut numbers = BTreeMap::from([("cpus", cpus), ("sockets", sockets), ("cores", cores), ("threads", threads)]);
@@ -386,12 +387,12 @@ fn topology(own: Topology, all: &[Read<'_>], refuse: &mut impl FnMut(&str, Strin
     }
 }
 
-/// A device of the user's own must not collide with one of the machine's.
+/// A device in the user's arguments must not collide with one of the VM.
 fn slot(machine: &Machine, value: &str, refuse: &mut impl FnMut(&str, String, &str)) {
     let (place, rest) = value.split_once(',').unwrap_or((value, ""));
     let emulation = rest.split(',').next().unwrap_or_default();
     match place.parse::<PciPlace>() {
-        // That is said already.
+        // Reported already.
         Err(_) => {}
         Ok(place) => {
             if let Some(device) = machine.devices().get(&place) {
@@ -408,7 +409,7 @@ fn slot(machine: &Machine, value: &str, refuse: &mut impl FnMut(&str, String, &s
     }
 }
 
-/// What of chyves' own arguments the user's replace, a sentence each.
+/// A sentence for each of chyves' own arguments that the user's replace.
 pub fn replaced(machine: &Machine, host: &BhyveHost) -> Vec<String> {
     let own: BTreeMap<String, (String, String)> = settings(machine, host)
         .into_iter()
@@ -442,7 +443,7 @@ pub fn replaced(machine: &Machine, host: &BhyveHost) -> Vec<String> {
     notes
 }
 
-/// The keys that an option sets, as far as chyves sets them as well.
+/// The keys that an option sets, limited to those that chyves sets as well.
 fn keys(option: &Read<'_>, host: &BhyveHost) -> Vec<(String, String)> {
     let value = option.value.unwrap_or_default();
     let one = |key: &str, value: &str| vec![(key.to_owned(), value.to_owned())];

@@ -1,8 +1,9 @@
-//! A jail of its own for one bhyve: what it may open, and the commands that make and remove it.
+//! A dedicated jail for one bhyve process: what it can open, and the commands that create and remove it.
 //!
-//! Its root is an empty folder into which the base system's programs and libraries are mounted read-only, and each file of
-//! the guest alone; its /dev shows the nodes of this VM only. Paths inside are those outside, so the command line stays as
-//! it is. Not here: whether a jail is wanted (the planner), and what a bhyve opens ([`reach`]).
+//! Its root is an empty folder into which the programs and libraries of the base system and each file of the guest are
+//! mounted, the system read-only; its /dev shows the nodes of this VM only. Paths are the same inside and outside, so that
+//! the command line needs no change. Not here: whether a jail is used (the planner), and what a bhyve process opens
+//! ([`reach`]).
 
 mod reach;
 
@@ -17,44 +18,46 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
-/// The first release on which chyves gives bhyve a jail: single files can be mounted by nullfs since then.
+/// The first release on which chyves runs bhyve in a jail: nullfs can mount single files since then.
 pub const SINCE: Release = Release::new(14, 0);
 
-/// Folders of the base system and of packages that bhyve and its loaders are loaded from.
+/// Folders of the base system and of packages that contain the files of bhyve and its loaders.
 const SYSTEM: &[&str] = &["/boot", "/lib", "/libexec", "/usr/lib", "/usr/local/lib", "/usr/local/sbin", "/usr/sbin", "/usr/share/bhyve"];
-/// The folder of the roots in the runtime folder: one a guest, by its identity.
+/// The folder of the jails' roots in the runtime folder, one for each guest, named by its UUID.
 pub const ROOTS: &str = "jails";
-/// The file of a jail's mounts.
+/// The fstab file with a jail's mounts.
 const FSTAB: &str = "jail.fstab";
-/// Seconds that making or removing it may take.
+/// Timeout in seconds for creating or removing it.
 const TIMEOUT: u32 = 30;
-/// The numbers of rulesets, which have 16 bits: the first one and how many. Those of the base system and of administrators are low.
+/// The devfs ruleset numbers for jails: the first one and how many. Numbers have 16 bits; those of the base system and of
+/// administrators are low.
 const SETS: (u32, u32) = (20_000, 40_000);
 
-/// The numbers that the ruleset of a guest may have, the preferred one first. Which one is free is observed by the host.
+/// The ruleset numbers that a guest may use, the preferred one first. The host determines which one is free.
 pub fn rulesets(uuid: Uuid) -> impl Iterator<Item = u32> {
     let hash = u32::from_be_bytes(uuid.as_bytes()[..4].try_into().unwrap_or_default());
     (0..SETS.1).map(move |n| SETS.0 + (hash % SETS.1 + n) % SETS.1)
 }
 
-/// A jail for one bhyve.
+/// A jail for one bhyve process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Jail {
     /// Its name.
     pub name: String,
-    /// Its root.
+    /// The path of its root.
     pub root: String,
-    /// The file that describes it to jail(8).
+    /// Its configuration file for jail(8).
     pub conf: String,
-    /// The ruleset of its /dev.
+    /// The devfs ruleset of its /dev.
     pub ruleset: u32,
     /// What it contains.
     pub reach: Reach,
 }
 
 impl Jail {
-    /// The jail of a guest. `run_dir` is the folder of all runtime files, `run` the guest's own in it, which is removed with
-    /// all that is in it: the root may not be there. `ruleset` is the number that was claimed for it, where one was.
+    /// The jail of a guest. `run_dir` is the folder of all runtime files, `run` the guest's own folder in it. The root is
+    /// not in `run`, because `run` is removed with all its contents. `ruleset` is the number that was reserved for it, if
+    /// one was.
     pub fn new(uuid: Uuid, run_dir: &str, run: &str, ruleset: Option<u32>, reach: Reach) -> Self {
         Self {
             name: format!("chyves-{uuid}"),
@@ -65,7 +68,7 @@ impl Jail {
         }
     }
 
-    /// Puts what is rendered into the jail: bhyve and its loaders run in it, and it is made before and removed after them.
+    /// Wraps the rendered commands: bhyve and its loaders run in the jail, which is created before and removed after them.
     pub fn contain(&self, rendered: &mut Rendered, arch: Arch) {
         let mut all = self.clone();
         for file in &rendered.files {
@@ -81,12 +84,12 @@ impl Jail {
         rendered.files.extend(all.files(arch));
     }
 
-    /// The folder of the files that the present jail was made of.
+    /// The folder with the files that the present jail was created from.
     pub fn folder(&self) -> &str {
         self.conf.rsplit_once('/').map_or("", |(folder, _)| folder)
     }
 
-    /// The files that the next jail is made of.
+    /// The files that the next jail is created from.
     fn next(&self) -> [String; 2] {
         let beside = self.folder().rsplit_once('/').map_or("", |(folder, _)| folder);
         [format!("{beside}/jail.conf"), format!("{beside}/{FSTAB}")]
@@ -96,14 +99,14 @@ impl Jail {
         Cmd::new("jexec", [self.name.as_str(), cmd.program.as_str()]).args(cmd.args.clone())
     }
 
-    /// What is mounted: the source, which is also the place inside, and whether it may be written.
+    /// What is mounted: the source, which is also the path inside, and whether it is writable.
     fn mounts(&self, arch: Arch) -> Vec<(&str, bool)> {
         let system = SYSTEM.iter().filter(|folder| arch == Arch::Amd64 || **folder != "/usr/local/sbin").map(|&folder| (folder, false));
         system.chain(self.reach.files.iter().map(|(path, write)| (path.as_str(), *write))).collect()
     }
 
-    /// jail.conf and the fstab of its mounts, beside the folder of those that the present jail was made of: jail(8) unmounts
-    /// what they name, and at a reboot the next ones may name other files.
+    /// jail.conf and the fstab of its mounts, in a folder beside that of the present jail's files: jail(8) unmounts what
+    /// those list, and at a reboot the next ones may list other files.
     fn files(&self, arch: Arch) -> Vec<HostFile> {
         let Self { name, root, ruleset, .. } = self;
         let fstab = format!("{}/{FSTAB}", self.folder());
@@ -112,7 +115,7 @@ impl Jail {
              allow.vmm;\n    enforce_statfs = 2;\n    children.max = 0;\n    mount.fstab = \"{fstab}\";\n    mount.devfs;\n    \
              devfs_ruleset = {ruleset};\n}}\n"
         );
-        // fstab(5) writes a blank as \040.
+        // In fstab(5), a blank is written as \040.
         let escaped = |path: &str| path.replace('\\', "\\134").replace(' ', "\\040").replace('\t', "\\011");
         let line = |(path, write): (&str, bool)| {
             let (path, how) = (escaped(path), if write { "rw" } else { "ro" });
@@ -124,7 +127,7 @@ impl Jail {
         vec![file(&conf, text), file(&fstab, mounts)]
     }
 
-    /// The commands that make it; those of an earlier life are removed first.
+    /// The commands that create it; a jail of an earlier run is removed first.
     fn setup(&self, arch: Arch) -> Vec<Prepare> {
         let run = |cmd: Cmd, may_fail: bool| Prepare { cmd, may_fail, timeout: TIMEOUT, loads: false };
         let ruleset = self.ruleset.to_string();
@@ -137,7 +140,7 @@ impl Jail {
         }
         let rule = |words: &[&str]| run(Cmd::new("devfs", ["rule", "-s", &ruleset, "add"]).args(words.iter().copied()), false);
         all.push(rule(&["hide"]));
-        // A node is seen where its folders are.
+        // A node is visible only if its parent folders are.
         let mut nodes: BTreeSet<&str> = BTreeSet::new();
         for node in &self.reach.nodes {
             nodes.extend(node.match_indices('/').map(|(at, _)| &node[..at]));
@@ -148,7 +151,7 @@ impl Jail {
         all
     }
 
-    /// The folders of its root, and the empty files that others are mounted over.
+    /// The folders in its root, and the empty files that serve as mount points for files.
     fn skeleton(&self, arch: Arch) -> (BTreeSet<String>, BTreeSet<String>) {
         let mut folders: BTreeSet<String> = BTreeSet::from([format!("{}/dev", self.root)]);
         let mut points: BTreeSet<String> = BTreeSet::new();
@@ -171,12 +174,12 @@ impl Jail {
         all
     }
 
-    /// The command that removes the jail itself, which needs its file.
+    /// The command that removes the jail itself, which requires its configuration file.
     pub fn remove(&self) -> Cmd {
         jail::remove(&self.conf, &self.name)
     }
 
-    /// The file and the fstab that the present jail was made of, to be written again where they were lost.
+    /// The configuration file and the fstab of the present jail, to be restored if they were lost.
     pub fn description(&self, arch: Arch) -> Vec<HostFile> {
         let places = [self.conf.clone(), format!("{}/{FSTAB}", self.folder())];
         self.files(arch).into_iter().zip(places).map(|(file, path)| HostFile { path, ..file }).collect()

@@ -1,8 +1,8 @@
-//! A machine as bhyve's command line: for each release of FreeBSD in the words that it knows.
+//! Renders a VM as bhyve's command line, for each release of FreeBSD with the options that it supports.
 //!
-//! Not here: commands that make the host ready (modules, taps), and what bhyve's exit status means.
+//! Not here: commands that prepare the host (modules, taps), and the meaning of bhyve's exit status.
 //!
-//! To add an option of bhyve: a `Setting` in `settings`, and a row of [`Feature`] if not every release has it.
+//! To add an option of bhyve: a `Setting` in `settings`, and a row of [`Feature`] if not every release supports it.
 
 mod check;
 mod conf;
@@ -27,34 +27,34 @@ use crate::error::{Problem, Result};
 use crate::launch::Prepare;
 use conf::{Setting, Unfit, literal};
 
-/// What bhyve's host is and where a machine finds its things there.
+/// The properties of a bhyve host, and where a VM's files are on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BhyveHost {
     /// The release of FreeBSD.
     pub release: Release,
-    /// The processor.
+    /// The processor architecture.
     pub arch: Arch,
-    /// The most processors of a machine (`hw.vmm.maxcpu`), where that is known.
+    /// The maximum number of virtual CPUs of a VM (`hw.vmm.maxcpu`), if known.
     pub max_cpus: Option<u16>,
-    /// What `bhyve -s help` lists, where that was asked.
+    /// The emulations that `bhyve -s help` lists, if they were read.
     pub emulations: Option<Vec<String>>,
-    /// The machine's end of the console, as `/dev/nmdm-web1.1A`.
+    /// The VM's side of the console, such as `/dev/nmdm-web1.1A`.
     pub console: String,
-    /// Where the file of settings goes that can't be on the command line.
+    /// The path of the configuration file with the settings that cannot be on the command line.
     pub config_file: String,
 }
 
-/// Bytes of arguments beyond which settings go into the file: a quarter of what FreeBSD gives a new process, which has
-/// to hold its environment too.
+/// Size of the arguments in bytes beyond which settings are moved to the file: a quarter of what FreeBSD allows for a new
+/// process, which has to hold its environment too.
 const LONGEST: usize = 128 * 1024;
-/// Seconds that removing an old VM object may take: its memory is given back page by page.
+/// Timeout in seconds for destroying an old VM object: its memory is freed page by page.
 const DESTROY_TIMEOUT: u32 = 60;
 
-/// The machine in bhyve's words. `before` removes a VM object of an earlier life and runs the loader; `after` removes
-/// the object of this one.
+/// Renders the VM for bhyve. `before` destroys a leftover VM object and runs the loader; `after` destroys the object of
+/// this run.
 ///
 /// # Errors
-/// The first thing that the host's bhyve can't do ([`check()`] tells all of them).
+/// The first thing that the host's bhyve does not support ([`check()`] returns all of them).
 pub fn render(machine: &Machine, host: &BhyveHost) -> Result<Rendered> {
     if let Some(problem) = check(machine, host).into_iter().next() {
         return Err(problem);
@@ -82,7 +82,7 @@ pub fn render(machine: &Machine, host: &BhyveHost) -> Result<Rendered> {
         cmd = cmd.args(["-k", &host.config_file]);
         files.push(HostFile { path: host.config_file.clone(), text: lines, mode: 0o600, secret });
     }
-    // bhyve applies its arguments from left to right and the last one wins, so the user's own come last.
+    // bhyve applies its arguments from left to right and the last one takes precedence, so the user's own are last.
     let cmd = cmd.args(words).args(spec.extra.clone()).arg(spec.name.as_str());
 
     let destroy = destroy(spec.name.as_str());
@@ -104,26 +104,27 @@ pub fn destroy(vm: &str) -> Cmd {
     Cmd::new("bhyvectl", [&format!("--vm={vm}"), "--destroy"])
 }
 
-/// The node of a VM object, which is there as long as the object is. The exit status of `bhyvectl --destroy` does not tell.
+/// The device node of a VM object, which exists as long as the object. The exit status of `bhyvectl --destroy` does not
+/// show whether the object is gone.
 pub fn node(vm: &str) -> String {
     format!("/dev/vmm/{vm}")
 }
 
-/// A comma in a setting that only the command line can carry.
+/// The error for a comma in a setting that only the command line can express.
 fn no_comma(setting: &Setting) -> Problem {
     Problem::usage(format!("cannot pass `{}` to bhyve", setting.words.join(" ")))
         .because("a comma in a path or name ends it there")
         .hint("rename it without the comma")
 }
 
-/// A value in which bhyve would look for another setting's.
+/// The error for a value that bhyve would interpret as a reference to another setting.
 fn no_reference(setting: &Setting) -> Problem {
     Problem::usage(format!("cannot pass `{}` to bhyve", setting.words.join(" ")))
         .because("one of its values contains `%(`, which bhyve reads as a reference to another setting")
         .hint("choose a path, name or password without `%(`")
 }
 
-/// All settings of a machine, in the order of a usual command line.
+/// All settings of a VM, in the usual order of a command line.
 fn settings(machine: &Machine, host: &BhyveHost) -> Vec<Setting> {
     let spec = machine.spec();
     let amd64 = host.arch == Arch::Amd64;
@@ -137,18 +138,18 @@ fn settings(machine: &Machine, host: &BhyveHost) -> Vec<Setting> {
         refers: false,
         tree: Some(parts.iter().map(|(key, n)| ((*key).to_owned(), n.to_string())).collect()),
     });
-    // Always with a unit: a bare number is megabytes or bytes, by its size.
+    // Always with a unit: bhyve interprets a bare number as megabytes or bytes, depending on its size.
     let memory = format!("{}M", spec.memory.size.mib_up());
     all.push(Setting::plain(&["-m", &memory], &[("memory.size", &memory)]));
     if amd64 {
-        // Up to 14.x there are no ACPI tables without it; newer releases build them unless the key says otherwise.
+        // Up to 14.x there are no ACPI tables without it; newer releases build them unless the key disables them.
         match (spec.pc.acpi, host.release < Release::new(15, 0)) {
             (true, true) => all.push(Setting::plain(&["-A"], &[("acpi_tables", "true")])),
             (false, false) => all.push(Setting::plain(&["-o", "acpi_tables=false"], &[("acpi_tables", "false")])),
             (true, false) | (false, true) => {}
         }
-        // By default all three: without the first an idle guest uses whole processors of the host, and Linux and Windows
-        // stumble over unknown MSRs.
+        // All three are on by default: without the first, an idle guest keeps the host's processors busy, and Linux and
+        // Windows fail on unknown MSRs.
         if spec.pc.exit_on_hlt {
             all.push(Setting::plain(&["-H"], &[("x86.vmexit_on_hlt", "true")]));
         }
@@ -189,7 +190,7 @@ fn serial(machine: &Machine, host: &BhyveHost, all: &mut Vec<Setting>) {
         let port = format!("com{}", n + 1);
         all.push(match host.arch {
             Arch::Amd64 => {
-                // All that follows the port's name is the path, commas included.
+                // Everything after the port's name is the path, including commas.
                 Setting::plain(&["-l", &format!("{port},{path}")], &[(&format!("lpc.{port}.path"), &path)])
             }
             Arch::Arm64 => Setting::plain(&["-o", &format!("console={path}")], &[("console", &path)]),
@@ -197,12 +198,12 @@ fn serial(machine: &Machine, host: &BhyveHost, all: &mut Vec<Setting>) {
     }
 }
 
-/// Firmware, TPM and firmware items.
+/// Firmware, TPM and fw_cfg items.
 fn firmware(machine: &Machine, host: &BhyveHost, all: &mut Vec<Setting>) {
     let spec = machine.spec();
     match &spec.boot {
         Boot::Uefi(firmware) if host.arch == Arch::Amd64 => all.push(bootrom(firmware, host, check::needs_fw_cfg(machine))),
-        // On arm64 the image is all: bhyve has no key for variables there.
+        // On arm64 there is only the image: bhyve has no key for variables there.
         Boot::Uefi(Uefi { code: image, .. }) | Boot::UBoot { image } => {
             let image = literal(image);
             all.push(Setting::plain(&["-o", &format!("bootrom={image}")], &[("bootrom", &image)]));
@@ -228,7 +229,7 @@ fn firmware(machine: &Machine, host: &BhyveHost, all: &mut Vec<Setting>) {
     }
 }
 
-/// The boot ROM and the guest's variables; from 15.0 on their keys stand at the top of the tree.
+/// The boot ROM and the guest's variables; from 15.0 on their keys are at the top level of the tree.
 fn bootrom(firmware: &Uefi, host: &BhyveHost, fw_cfg: bool) -> Setting {
     let top = if host.release < Release::new(15, 0) { "lpc." } else { "" };
     let code = literal(&firmware.code);
@@ -242,7 +243,7 @@ fn bootrom(firmware: &Uefi, host: &BhyveHost, fw_cfg: bool) -> Setting {
         words.push_str(",fwcfg=qemu");
         tree.push(("lpc.fwcfg".to_owned(), "qemu".to_owned()));
     }
-    // The second word is the variables' path unless it has a `=`.
+    // The second word is the variables' path unless it contains a `=`.
     let unfit = firmware.code.contains(',') || firmware.vars.as_deref().is_some_and(|vars| vars.contains([',', '=']));
     let refers = tree.iter().any(|(_, value)| conf::refers(value));
     Setting { words: vec!["-l".to_owned(), words], unfit: Unfit::No, refers, tree: Some(tree) }.unfit_if(unfit)

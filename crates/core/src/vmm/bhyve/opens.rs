@@ -1,6 +1,7 @@
-//! The files that the bhyve of a machine opens by their paths, so that it can be made sure that they are those that were checked.
+//! The files that a VM's bhyve process opens by path, so that the supervisor can verify that they are the ones that were
+//! checked.
 //!
-//! Not here: nodes of /dev that are no disks, which root alone can rename.
+//! Not here: nodes in /dev other than disks, which only root can rename.
 
 use crate::device::{AhciPort, Device};
 use crate::launch::{Opened, Opens};

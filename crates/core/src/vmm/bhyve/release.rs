@@ -1,4 +1,5 @@
-//! Releases of FreeBSD and what each one's bhyve knows. A row that is uncertain is gated late rather than early.
+//! Releases of FreeBSD and the features of each one's bhyve. If it is uncertain when a feature appeared, the later release
+//! is used.
 //!
 //! Not here: reading the release from a host (facts).
 
@@ -6,12 +7,12 @@ use crate::error::Problem;
 use crate::value::BadValue;
 use std::str::FromStr;
 
-/// A release of FreeBSD, as 14.3.
+/// A release of FreeBSD, such as 14.3.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Release {
-    /// 14.
+    /// The number before the dot: 14.
     pub major: u16,
-    /// 3.
+    /// The number after the dot: 3.
     pub minor: u16,
 }
 
@@ -28,7 +29,7 @@ impl From<(u16, u16)> for Release {
     }
 }
 
-/// Reads `14.3`, and what `kern.osrelease` says: `14.3-RELEASE-p2`.
+/// Parses `14.3`, and the form of `kern.osrelease`: `14.3-RELEASE-p2`.
 impl FromStr for Release {
     type Err = BadValue;
 
@@ -46,45 +47,45 @@ impl std::fmt::Display for Release {
     }
 }
 
-/// The host's processor.
+/// The host's processor architecture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Arch {
-    /// Intel's and AMD's.
+    /// x86-64.
     Amd64,
-    /// ARM's.
+    /// 64-bit ARM.
     Arm64,
 }
 
-/// What not every bhyve has.
+/// Features that not every bhyve has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Feature {
-    /// The oldest release that chyves runs guests on: bhyve's settings are a tree since then.
+    /// The oldest release that chyves supports: bhyve's settings form a tree since then.
     Tree,
     /// More than 16 processors.
     ManyCpus,
     /// virtio-input.
     Input,
-    /// Displays beyond 1920x1200.
+    /// Displays larger than 1920x1200.
     LargeScreen,
     /// `-f`, `fwcfg=qemu` and bootindex.
     FwCfg,
-    /// The host's TPM.
+    /// Passthrough of the host's TPM.
     Tpm,
     /// An emulated TPM.
     Swtpm,
-    /// Serial ports by TCP.
+    /// Serial ports over TCP.
     TcpSerial,
-    /// Memory domains.
+    /// NUMA memory domains.
     Numa,
     /// bhyve on arm64.
     Arm64,
     /// User-mode NICs.
     Slirp,
-    /// User-mode NICs that let the guest out.
+    /// User-mode NICs with access to the outside.
     SlirpOpen,
-    /// Passthrough by the name of the ppt unit.
+    /// Passthrough by the name of the ppt device.
     PptName,
-    /// VNC by a UNIX socket.
+    /// VNC on a UNIX socket.
     VncSocket,
     /// Disks on virtio-scsi without CAM's target layer.
     ScsiTargets,
@@ -107,7 +108,7 @@ impl Feature {
         }
     }
 
-    /// What it is called in messages.
+    /// Its name in messages.
     pub const fn words(self) -> &'static str {
         match self {
             Self::Tree => "the bhyve that chyves needs",

@@ -1,4 +1,4 @@
-//! bhyve's command lines, whole.
+//! Complete command lines of bhyve.
 
 mod corrections;
 mod devices;
@@ -98,7 +98,7 @@ fn a_comma_or_a_secret_goes_into_a_file() {
     lpc.bootrom=/fw/CODE.fd
     lpc.bootvars=/tank/a=b/vars.fd
     ");
-    // From 15.0 on the firmware's keys stand at the top.
+    // From 15.0 on the firmware's keys are at the top level.
     assert!(line(spec, &freebsd("15.0")).contains("\nbootrom=/fw/CODE.fd\nbootvars=/tank/a=b/vars.fd\n"));
 }
 
@@ -288,7 +288,7 @@ fn the_users_own_arguments_are_read_before_bhyve_reads_them() {
     ");
 }
 
-/// Reads the places of a command line as bhyve would, and what sits there.
+/// Parses the PCI addresses in a command line as bhyve would, and the device at each.
 fn places(cmd: &crate::cmd::Cmd) -> Vec<(PciPlace, String)> {
     let slots = cmd.args.windows(2).filter(|pair| pair[0] == "-s").map(|pair| pair[1].as_str());
     slots
@@ -306,7 +306,7 @@ proptest! {
         let devices: Vec<(PciPlace, crate::device::Device)> = wanted
             .iter()
             .map(|((slot, function), n)| {
-                // What there may be one of only is not asked for twice.
+                // Devices that can exist only once are not requested twice.
                 let device = all.iter().filter(|(_, d)| ["virtio-rnd", "hda", "uart"].contains(&d.word())).cycle().nth(*n).unwrap().1.clone();
                 (PciPlace::on(*slot, *function), device)
             })

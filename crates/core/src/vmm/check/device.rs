@@ -5,7 +5,7 @@ use crate::error::Problem;
 use crate::value::{Size, printable};
 use std::collections::BTreeSet;
 
-/// What is wrong with the device by itself.
+/// Checks the device by itself.
 pub(super) fn check(place: PciPlace, device: &Device, found: &mut Vec<Problem>) {
     let mut refuse = |why: String, cure: &str| {
         found.push(Problem::usage(format!("{} at {place}: {why}", device.word())).hint(cure));

@@ -1,8 +1,8 @@
-//! The rules that every machine keeps, whatever runs it. All that is wrong is found at once, each with its cure.
+//! The rules for VMs of any hypervisor. All violations are found at once, each with a fix.
 //!
-//! To add one: a function here, or its module: `shared` (what two devices can't share), `device` (what a device must be by
-//! itself), `texts` (what any text must be). Not here: what one hypervisor or release can't do (`bhyve::check`, `qemu`),
-//! and anything that needs a look at the host.
+//! To add a rule: a function here, or its module: `shared` (what two devices cannot share), `device` (a single device),
+//! `texts` (any text). Not here: limits of one hypervisor or release (`bhyve::check`, `qemu`), and anything that requires
+//! inspecting the host.
 
 mod device;
 mod shared;
@@ -17,10 +17,10 @@ use crate::error::Problem;
 use crate::value::Size;
 use std::collections::BTreeMap;
 
-/// The least memory that a machine starts with.
+/// Minimum memory of a VM.
 const LEAST_MEMORY: Size = Size::mib(32);
 
-/// Everything that is wrong with it.
+/// All violations.
 pub(super) fn problems(spec: &Spec) -> Vec<Problem> {
     let mut found = Vec::new();
     found.extend(spec.topology.check().err());
@@ -79,7 +79,7 @@ fn places(spec: &Spec, found: &mut Vec<Problem>) {
     }
 }
 
-/// What a machine can have once only.
+/// Devices that a VM can have only once.
 fn singles(spec: &Spec, found: &mut Vec<Problem>) {
     let count = |word: &str| spec.devices.iter().filter(|(_, device)| device.word() == word).count();
     let elsewhere = spec.devices.iter().any(|(place, device)| device.word() == "lpc" && *place != LPC);

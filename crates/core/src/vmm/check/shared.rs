@@ -1,4 +1,4 @@
-//! What two devices of a machine can't share: a disk, a network's end, an address, a turn to boot.
+//! What two devices of a VM cannot share: a disk, a network endpoint, an address, a boot index.
 
 use crate::device::{AhciPort, Device, NetBackend, ScsiBehind};
 use crate::error::Problem;
@@ -6,7 +6,7 @@ use crate::value::printable;
 use crate::vmm::machine::Spec;
 use std::collections::BTreeSet;
 
-/// Everything that two devices of the machine share and must not.
+/// Everything that two devices of the VM share and must not.
 pub(super) fn check(spec: &Spec, found: &mut Vec<Problem>) {
     let mut written: BTreeSet<&str> = BTreeSet::new();
     let mut read: BTreeSet<&str> = BTreeSet::new();
@@ -57,7 +57,7 @@ pub(super) fn check(spec: &Spec, found: &mut Vec<Problem>) {
     }
 }
 
-/// The disks' paths of a device, and whether each is only read.
+/// The paths of a device's disks, and whether each is opened read-only.
 fn disks(device: &Device) -> Vec<(&str, bool)> {
     match device {
         Device::Disk(disk) => vec![(&disk.backing.path, disk.options.ro)],
@@ -75,7 +75,7 @@ fn disks(device: &Device) -> Vec<(&str, bool)> {
         },
         Device::Raw(raw) if raw.is_disk() => {
             let paths = raw.paths();
-            // Which of several disks a lone `ro` belongs to is bhyve's to know.
+            // If a device has several disks, it is unknown which one a lone `ro` applies to.
             let ro = paths.len() == 1 && raw.has_word("ro");
             paths.into_iter().map(|path| (path, ro)).collect()
         }
@@ -83,7 +83,7 @@ fn disks(device: &Device) -> Vec<(&str, bool)> {
     }
 }
 
-/// The host's end of a NIC where only one NIC can hold it.
+/// The host's end of a NIC, if only one NIC can use it.
 fn exclusive(backend: &NetBackend) -> Option<String> {
     match backend {
         NetBackend::Tap(name) | NetBackend::Netmap(name) => Some(name.to_string()),

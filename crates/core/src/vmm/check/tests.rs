@@ -1,4 +1,4 @@
-//! What no machine may be, each with its own message and cure.
+//! Invalid VMs, each with its own message and fix.
 
 use crate::device::{
     AhciDetails, Backing, BlockOptions, ConsolePort, Device, DeviceClass, DeviceKey, DiskBus, FrameBuffer, NicModel, PciPlace, ScreenSize,
@@ -121,7 +121,7 @@ fn two_devices_do_not_share_what_only_one_can_have() {
     two NICs have the same address 58:9c:fc:00:00:01
       hint: unset the mac of one of them: it is then derived from the guest's identity
     ");
-    // A medium or a disk that is only read can be there twice.
+    // A medium or a read-only disk can be used twice.
     let spec = with(vec![
         on(4, disk(DiskBus::VirtioBlk, "ro")),
         on(5, disk(DiskBus::AhciHd(AhciDetails::default()), "ro")),

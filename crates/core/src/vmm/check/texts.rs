@@ -1,11 +1,11 @@
-//! Texts of a machine: command lines and config files are made of them.
+//! The texts of a VM, from which command lines and configuration files are built.
 
 use crate::device::{Device, NetBackend, Nic, SerialEnd};
 use crate::error::Problem;
 use crate::value::printable;
 use crate::vmm::machine::{Boot, FwCfgContent, Spec, Tpm};
 
-/// No text may carry what would end a line or a word: command lines and config files are made of it.
+/// No text may contain characters that would end a line or a word of a command line or configuration file.
 pub(super) fn check(spec: &Spec, found: &mut Vec<Problem>) {
     let mut all: Vec<(&str, &str)> = Vec::new();
     match &spec.boot {

@@ -1,7 +1,7 @@
-//! grub-bhyve: GRUB, run on the host to put another system's kernel into a new VM object.
+//! grub-bhyve: GRUB, run on the host to load another operating system's kernel into a new VM object.
 //!
-//! What it is told differs by operating system; the recipes are a table. Not here: choosing the disk and the medium (the
-//! planner), and what follows when it fails (the supervisor): it exits with 0 even where nothing was booted.
+//! Its configuration differs by operating system; the recipes are a table. Not here: choosing the disk and the medium (the
+//! planner), and handling failures (the supervisor): it exits with 0 even if nothing was booted.
 //!
 //! To add a recipe: a row of `recipes`.
 
@@ -22,75 +22,75 @@ use crate::value::{GuestName, printable};
 /// How GRUB is run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GrubBhyve {
-    /// Whose recipe.
+    /// The recipe of the guest's operating system.
     pub recipe: &'static Recipe,
-    /// The guest's own folder, in which the user's device.map and grub.cfg are where the recipe is the user's.
+    /// The guest's own folder, which contains the user's device.map and grub.cfg if the recipe is the user's.
     pub dir: String,
-    /// The folder of those that chyves writes.
+    /// The folder for the files that chyves writes.
     pub run: String,
-    /// GRUB's name of the device with the guest's own grub.cfg, where the user has set one: `hd0,gpt2`, `lvm/vg0-root`.
+    /// GRUB's name of the device with the guest's own grub.cfg, if the user set one: `hd0,gpt2`, `lvm/vg0-root`.
     pub root: Option<String>,
-    /// The disks, GRUB's hd0, hd1 and so on.
+    /// The paths of the disks: GRUB's hd0, hd1 and so on.
     pub disks: Vec<String>,
-    /// The medium, GRUB's cd0; if there is one, it is booted.
+    /// The installation medium, GRUB's cd0; if there is one, it is booted.
     pub medium: Option<Medium>,
-    /// Seconds after which it counts as hung at a prompt.
+    /// Timeout in seconds, in case it waits at a prompt.
     pub timeout: u32,
 }
 
-/// An installation medium as a recipe sees it.
+/// The facts about an installation medium that recipes use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Medium {
     /// The image's path.
     pub path: String,
-    /// The label of its file system, where a recipe needs it.
+    /// The label of its file system, if a recipe needs it.
     pub label: Option<String>,
-    /// The system's version as its folders on the medium are called (`7.5`), where a recipe needs it.
+    /// The version of the operating system as it occurs in folder names on the medium (`7.5`), if a recipe needs it.
     pub version: Option<String>,
 }
 
-/// What GRUB is told for an operating system.
+/// How GRUB boots one operating system.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Recipe {
     /// The value of the property `os`.
     pub os: &'static str,
-    /// With a medium.
+    /// With an installation medium.
     pub install: Way,
     /// Without one.
     pub boot: Way,
 }
 
-/// A way to find a kernel.
+/// How a kernel is found.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Way {
-    /// By a grub.cfg of these lines, which chyves writes. `{label}` and `{version}` are the medium's.
+    /// With a grub.cfg of these lines, which chyves writes. `{label}` and `{version}` are replaced by the medium's.
     Lines(&'static [&'static str]),
-    /// By the grub.cfg that is on the medium.
+    /// With the grub.cfg on the medium.
     OnMedium,
-    /// By the guest's own grub.cfg, which GRUB searches for: on whatever partition, logical volume or unpartitioned disk it is.
+    /// With the guest's own grub.cfg, which GRUB searches for on all partitions, logical volumes and unpartitioned disks.
     Search {
-        /// The folder in which it is looked for first.
+        /// The folder that is searched first.
         first: &'static str,
     },
-    /// Not at all, with the reason and the value of `loader` that boots it.
+    /// Not at all; with the reason and the value of `loader` that boots it.
     Never(&'static str, &'static str),
-    /// By a grub.cfg and a device.map that the user has put into the guest's folder.
+    /// With a grub.cfg and a device.map that the user placed in the guest's folder.
     Own,
 }
 
-/// The recipe for a value of the property `os`. The four OpenBSD releases of 2016 have the recipe of all; a system that
-/// has no recipe of its own has the fallback's: its own grub.cfg is used, on the medium or wherever it is on the disks.
+/// The recipe for a value of the property `os`. All OpenBSD releases share one recipe. An operating system without a recipe
+/// gets the fallback, which uses the grub.cfg on the medium or on the disks.
 pub fn recipe(os: &str) -> &'static Recipe {
     let os = if os.starts_with("openbsd") { "openbsd" } else { os };
     RECIPES.iter().find(|recipe| recipe.os == os).unwrap_or(&RECIPES[0])
 }
 
-/// Whether the recipe for a value of the property `os` is what the user has put into the guest's folder.
+/// Whether the recipe for a value of the property `os` is the one that the user placed in the guest's folder.
 pub fn is_own(os: &str) -> bool {
     recipe(os).boot == Way::Own
 }
 
-/// Makes sure that grub-bhyve can boot a guest from its disks, by the value of its property `os`. No host is needed to tell.
+/// Checks that grub-bhyve can boot a guest with this value of `os` from its disks. This does not depend on the host.
 ///
 /// # Errors
 /// It never can.
@@ -109,8 +109,8 @@ fn never(recipe: &Recipe, why: &str, loader: &str, name: &GuestName) -> Problem 
         .hint("or set os=custom and put a grub.cfg and a device.map into the guest's folder")
 }
 
-/// The version of an OpenBSD medium, by its folder's name: what `os` says (`openbsd60` is 6.0), else what the file is called
-/// (`install75.iso` is 7.5).
+/// The version of an OpenBSD medium, as it occurs in its folder names: from `os` (`openbsd60` is 6.0), else from the file's
+/// name (`install75.iso` is 7.5).
 pub fn version(os: &str, path: &str) -> Option<String> {
     os.strip_prefix("openbsd").and_then(version_in).or_else(|| version_in(path.rsplit('/').next()?))
 }
@@ -125,11 +125,11 @@ fn version_in(name: &str) -> Option<String> {
     }
 }
 
-/// Seconds that the copy of two small files may take.
+/// Timeout in seconds for copying two small files.
 const COPY_TIMEOUT: u32 = 30;
 
 impl GrubBhyve {
-    /// Its texts with what they are, for the check of characters.
+    /// Its texts with descriptions, for the check of characters.
     pub(super) fn texts(&self) -> Vec<(&'static str, &str)> {
         let medium = self.medium.iter().flat_map(|medium| {
             let words = [Some(&medium.path), medium.label.as_ref(), medium.version.as_ref()];
@@ -140,7 +140,7 @@ impl GrubBhyve {
         medium.chain(disks).chain(root).chain([("the guest's folder", self.dir.as_str())]).collect()
     }
 
-    /// The files and the command.
+    /// The files and the commands.
     pub(super) fn prepare(&self, name: &GuestName, memory: Memory, console: &str) -> Result<(Vec<HostFile>, Vec<Prepare>)> {
         let way = if self.medium.is_some() { &self.recipe.install } else { &self.recipe.boot };
         if self.disks.is_empty() && self.medium.is_none() {
@@ -164,7 +164,7 @@ impl GrubBhyve {
         let map = format!("{}/device.map", self.run);
         let mut before = Vec::new();
         if *way == Way::Own {
-            // The loader takes paths only, and those in the guest's folder may be links to files of the host.
+            // The loader accepts paths only, and those in the guest's folder may be symbolic links to files of the host.
             let files = ["grub.cfg", "device.map"].map(str::to_owned).to_vec();
             let cmd = Order::Loader { folder: self.dir.clone(), run: self.run.clone(), files }.cmd();
             before.push(Prepare { cmd, may_fail: false, timeout: COPY_TIMEOUT, loads: false });
@@ -183,7 +183,7 @@ impl GrubBhyve {
         Ok((files, before))
     }
 
-    /// The lines with what the medium says put in.
+    /// The lines, with placeholders replaced by the medium's values.
     fn config(&self, lines: &[&str], name: &GuestName) -> Result<String> {
         let mut text = String::new();
         for line in lines {
@@ -217,12 +217,12 @@ impl GrubBhyve {
         Ok(text)
     }
 
-    /// GRUB's names of the disk and the medium.
+    /// The device.map with GRUB's names of the disks and the medium.
     fn device_map(&self, name: &GuestName) -> Result<String> {
         let mut lines = Vec::new();
         let disks = self.disks.iter().enumerate().map(|(n, path)| (format!("hd{n}"), path));
         for (device, path) in disks.chain(self.medium.iter().map(|medium| ("cd0".to_owned(), &medium.path))) {
-            // GRUB's map ends a path at the first blank, and then skips the line without a word.
+            // GRUB ends a path in its device.map at the first blank, and then silently ignores the line.
             if path.contains(char::is_whitespace) || path.len() > 900 {
                 return Err(Problem::usage(format!("grub-bhyve cannot be given the path `{}`", printable(path, 120)))
                     .on(name)
@@ -235,12 +235,12 @@ impl GrubBhyve {
     }
 }
 
-/// Where distributions have their grub.cfg, as the partition with it shows the path.
+/// Where distributions store their grub.cfg, relative to the partition that contains it.
 const FOLDERS: [&str; 4] = ["/boot/grub", "/boot/grub2", "/grub", "/grub2"];
 
-/// A grub.cfg that goes on with the guest's own: on `root`, or on the first device that has one.
+/// A grub.cfg that loads the guest's own: from `root`, or from the first device that has one.
 fn search(first: &str, root: Option<&str>) -> String {
-    // Modules that GRUB does not load by itself; one that is built in already is no failure.
+    // Modules that GRUB does not load automatically; it is no error if one is built in already.
     let mut text: String = ["part_msdos", "part_gpt", "lvm", "ext2", "xfs", "btrfs"].map(|module| format!("insmod {module}\n")).concat();
     if let Some(root) = root {
         text.push_str(&format!("set root={root}\n"));
@@ -255,7 +255,7 @@ fn search(first: &str, root: Option<&str>) -> String {
     text
 }
 
-/// Whether it is a name that GRUB may have for a device with a file system: `hd0`, `hd0,gpt2`, `hd1,msdos5`, `lvm/vg0-root`.
+/// Whether the text is a valid GRUB name of a device with a file system: `hd0`, `hd0,gpt2`, `hd1,msdos5`, `lvm/vg0-root`.
 pub fn is_device(text: &str) -> bool {
     if let Some(volume) = text.strip_prefix("lvm/") {
         let fine = |c: char| c.is_ascii_alphanumeric() || "+_.-".contains(c);
@@ -267,7 +267,7 @@ pub fn is_device(text: &str) -> bool {
     parts.next().and_then(|disk| disk.strip_prefix("hd")).is_some_and(digits) && parts.all(part)
 }
 
-/// GRUB becomes `nobody` before it reads some of them.
+/// World-readable, because GRUB drops root privileges (to `nobody`) before it reads some of them.
 fn file(path: String, text: String) -> HostFile {
     HostFile { path, text, mode: 0o644, secret: false }
 }

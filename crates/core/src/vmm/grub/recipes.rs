@@ -1,6 +1,7 @@
-//! The recipes: what GRUB is told for an operating system, with a medium and without. To add one: a row of [`RECIPES`].
+//! The recipes: how GRUB boots each operating system, with an installation medium and without. To add one: a row of
+//! [`RECIPES`].
 //!
-//! They roll back to the shell program of 2016. Not here: what is done to log to it.
+//! They originate in the shell implementation of chyves from 2016.
 
 use super::{Recipe, Way};
 

@@ -1,4 +1,4 @@
-//! Each recipe as files and a command, with a medium and without.
+//! Each recipe as files and commands, with a medium and without.
 #![allow(clippy::too_many_lines)] // the golden text is the length
 
 use super::{GrubBhyve, Medium, RECIPES, recipe, version};
@@ -438,7 +438,7 @@ fn bhyveload_boots_the_disks_in_order() {
     assert_snapshot!(shown(Boot::Bhyveload(loader.clone())), @"  bhyveload -c /dev/nmdm-web01.1A -m 4096M -d /dev/zvol/tank/chyves/guests/web01/disk0 -d /tank/second.raw -e autoboot_delay=0 web01");
     let mut spec = Spec { boot: Boot::Bhyveload(loader), ..bare() };
     spec.memory.in_core = true;
-    // The 2016 way of saying it.
+    // The notation of chyves 2016.
     spec.extra = vec!["-S".into()];
     let machine = built(spec);
     covered(&machine, &freebsd("13.5"));

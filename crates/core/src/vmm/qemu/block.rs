@@ -1,18 +1,18 @@
-//! Disks and drives in QEMU's words: a node that opens the file or zvol, and a device that shows it.
+//! Disks and drives for QEMU: a block node that opens the file or zvol, and a device that uses it.
 
 use super::opt::Opt;
 use super::{Args, opener};
 use crate::device::{AhciDetails, Backing, BackingKind, BlockOptions, DiskSerial, NvmeDetails};
 use crate::error::{Problem, Result};
 
-/// Whether a disk is opened past the host's cache (`O_DIRECT`). A volume that is written to is, always: from its cache Linux
-/// writes later, and forgets what it can't write to a full pool, when nobody can be told any more. ZFS has a cache of its own.
-/// (What is written to a file of ZFS is refused at once; FreeBSD has no such cache before a device.)
+/// Whether a disk is opened with `O_DIRECT`, bypassing the host's page cache. A writable volume always is: Linux writes
+/// cached data back later and discards it if the pool is full, when the guest can no longer be informed of the error. ZFS
+/// has its own cache. (Writing to a file on a full ZFS fails immediately; FreeBSD has no such cache for devices.)
 fn is_uncached(backing: &Backing, options: BlockOptions) -> bool {
     options.nocache || (backing.kind == BackingKind::Device && !options.ro)
 }
 
-/// The node of a disk. Files are locked, so that no second QEMU opens what this one writes.
+/// The block node of a disk. Files are locked, so that no second QEMU opens a file that this one writes to.
 pub(super) fn node(args: &mut Args, id: &str, backing: &Backing, options: BlockOptions) {
     let driver = opener(backing.kind);
     let uncached = is_uncached(backing, options);
@@ -33,7 +33,7 @@ pub(super) fn node(args: &mut Args, id: &str, backing: &Backing, options: BlockO
     args.put("-blockdev", text);
 }
 
-/// The name of the node that a QEMU of that command line opened a file by.
+/// The name of the block node through which a QEMU with that command line opened a file.
 pub(super) fn node_of(args: &[String], path: &str) -> Option<String> {
     let set = super::set_of(args, path)?;
     let wanted = format!("file.filename={}", super::descriptors::set(set));
@@ -44,12 +44,12 @@ pub(super) fn node_of(args: &[String], path: &str) -> Option<String> {
     })
 }
 
-/// The path that a QEMU of that command line opened a node by.
+/// The path that a QEMU with that command line opened for a block node.
 pub(super) fn path_of(args: &[String], node: &str) -> Option<String> {
     super::descriptors::path_of(args, opened_by(args, node)?)
 }
 
-/// The set of descriptors that a QEMU of that command line opened a node by.
+/// The descriptor set that a QEMU with that command line opened for a block node.
 pub(super) fn opened_by(args: &[String], node: &str) -> Option<i32> {
     let wanted = format!("node-name={}", super::opt::literal(node));
     args.iter().find_map(|arg| {
@@ -59,7 +59,7 @@ pub(super) fn opened_by(args: &[String], node: &str) -> Option<i32> {
     })
 }
 
-/// The fields of an option text, between single commas, as they are written.
+/// The fields of an option text, separated by single commas, as they are written.
 pub(super) fn fields(text: &str) -> Vec<&str> {
     let mut fields = Vec::new();
     let (mut begin, mut at) = (0, 0);
@@ -79,20 +79,20 @@ pub(super) fn fields(text: &str) -> Vec<&str> {
     fields
 }
 
-/// The node of a medium, which is only ever read.
+/// The block node of a medium, which is always read-only.
 pub(super) fn medium(args: &mut Args, id: &str, backing: &Backing) {
     node(args, id, backing, BlockOptions { ro: true, nodelete: true, ..BlockOptions::default() });
 }
 
-/// What follows an error of a disk. A write that fails pauses the guest, and nothing is lost until it can be written: on
-/// ZFS it fails because the pool is full, a quota is reached or the pool is gone, none of which is an error of the disk,
-/// and a guest that was told of it would give up its file system. (QEMU's own choice pauses only where the pool is full.)
-/// A read that fails will fail again: the guest is told, and may have a copy.
+/// What happens on an I/O error of a disk. A failed write pauses the guest, so that nothing is lost and the write can be
+/// retried: on ZFS it fails because the pool is full, a quota is reached or the pool is suspended. None of these is a disk
+/// error, and a guest that saw an error would stop using its file system. (QEMU's default pauses only if the pool is full.)
+/// A failed read would fail again, so the error is reported to the guest, which may have another copy.
 pub(super) fn errors(device: Opt) -> Opt {
     device.set("werror", "stop").set("rerror", "report")
 }
 
-/// What every disk device has.
+/// The options of every disk device.
 pub(super) fn disk(device: Opt, id: &str, options: BlockOptions) -> Opt {
     let device = device
         .set("drive", id)
@@ -111,7 +111,7 @@ pub(super) fn ahci_disk(bus: &str, id: &str, options: BlockOptions, serial: &Dis
         .maybe("model", details.model.as_ref())
 }
 
-/// The controller and namespace of an NVMe disk. QEMU's has no choice what follows an error: the guest is told.
+/// The controller and namespace of an NVMe disk. QEMU's NVMe device has no error policy: errors are reported to the guest.
 pub(super) fn nvme(args: &mut Args, id: &str, at: Opt, options: BlockOptions, serial: &DiskSerial, details: &NvmeDetails) -> Result<()> {
     for (set, what) in [(details.queue_size.is_some(), "queue size"), (details.io_slots.is_some(), "number of request slots")] {
         if set {
@@ -134,7 +134,7 @@ pub(super) fn nvme(args: &mut Args, id: &str, at: Opt, options: BlockOptions, se
     Ok(())
 }
 
-/// The name of a device's node.
+/// The name of a device's block node.
 pub(super) fn node_id(id: &str) -> String {
     format!("{id}-node")
 }

@@ -1,22 +1,23 @@
-//! Files, sockets and taps that are opened for QEMU, by the numbers of their descriptors.
+//! Files, sockets and taps that are opened for QEMU and passed to it as descriptors.
 //!
-//! A file is a set of one descriptor (`-add-fd`), whose `opaque` says which file it is; both have the same number.
+//! A file is passed as a set of one descriptor (`-add-fd`), with its path in `opaque`; the set and the descriptor have the
+//! same number.
 
 use super::block;
 use crate::cmd::Cmd;
 use crate::launch::{Descriptor, Opened};
 
-/// The first one: the standard streams and a few of chyves' own lie below.
+/// The first number: lower ones are the standard streams and some of chyves' own.
 const FIRST: i32 = 20;
 
-/// Descriptors, numbered as they are added.
+/// Descriptors, numbered in the order in which they are added.
 #[derive(Default)]
 pub(super) struct Descriptors {
     pub(super) all: Vec<Descriptor>,
 }
 
 impl Descriptors {
-    /// Adds one; its number.
+    /// Adds a descriptor and returns its number.
     pub(super) fn add(&mut self, what: Opened) -> i32 {
         let number = self.all.last().map_or(FIRST, |last| last.number + 1);
         self.all.push(Descriptor { number, what });
@@ -24,17 +25,17 @@ impl Descriptors {
     }
 }
 
-/// What QEMU opens in the place of a file.
+/// The path that QEMU opens in place of the file.
 pub(super) fn set(number: i32) -> String {
     format!("/dev/fdset/{number}")
 }
 
-/// The number of a set by what QEMU opens.
+/// The number of a set, from the path that QEMU opens.
 pub(super) fn number(name: &str) -> Option<i32> {
     name.strip_prefix("/dev/fdset/")?.parse().ok()
 }
 
-/// The set by which a QEMU of that command line has a file open.
+/// The descriptor set through which a QEMU with that command line opened a file.
 pub fn set_of(args: &[String], path: &str) -> Option<i32> {
     let wanted = format!("opaque={}", super::opt::literal(path));
     args.iter().find_map(|arg| {
@@ -44,7 +45,7 @@ pub fn set_of(args: &[String], path: &str) -> Option<i32> {
     })
 }
 
-/// The file of a set.
+/// The file of a descriptor set.
 pub(super) fn path_of(args: &[String], set: i32) -> Option<String> {
     let wanted = format!("set={set}");
     args.iter().find_map(|arg| {
@@ -54,7 +55,7 @@ pub(super) fn path_of(args: &[String], set: i32) -> Option<String> {
     })
 }
 
-/// The set of what lay in a drive when a machine of that command line was started.
+/// The descriptor set of the medium that was in a drive when a VM with that command line was started.
 pub fn medium_set(machine: &Cmd, drive: &str) -> Option<i32> {
     block::opened_by(&machine.args, &block::node_id(drive))
 }

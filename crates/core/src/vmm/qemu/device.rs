@@ -1,6 +1,6 @@
-//! Each device in QEMU's words: what bhyve emulates under one name, QEMU has under another.
+//! Renders each device for QEMU, which has other names for the devices that bhyve emulates.
 //!
-//! To add one: an arm of [`render`], or a refusal with the way round.
+//! To add one: an arm of [`render`], or a refusal with an alternative.
 
 use super::block::{self, node_id};
 use super::opt::Opt;
@@ -16,10 +16,10 @@ use crate::vmm::machine::Machine;
 
 /// Ports of QEMU's AHCI controller; bhyve's has 32.
 const AHCI_PORTS: usize = 6;
-/// VNC's first port, from which QEMU counts.
+/// The first VNC port; QEMU numbers displays from it.
 const VNC_BASE: u16 = 5900;
 
-/// What a device is rendered into.
+/// The output that devices are rendered into.
 pub(super) struct Room<'a> {
     pub(super) machine: &'a Machine,
     pub(super) host: &'a QemuHost,
@@ -28,7 +28,7 @@ pub(super) struct Room<'a> {
 }
 
 impl Room<'_> {
-    /// A device's option at its place, with an id made of `kind` and the place.
+    /// The device option with its PCI address and an id made of `kind` and the address.
     fn at(&self, driver: &str, id: &str, place: PciPlace) -> Opt {
         let shared = place.function == 0 && self.machine.shares_slot(place);
         Opt::new(driver).set("id", id).set("addr", addr(place)).on("multifunction", shared)
@@ -46,9 +46,9 @@ pub(super) fn render(room: &mut Room<'_>, place: PciPlace, device: &Device) -> R
     }
     let id = |kind: &str| format!("{kind}-{}.{}", place.slot, place.function);
     match device {
-        // The chipset's own.
+        // Part of the chipset.
         Device::HostBridge(_) | Device::Lpc => {}
-        // No system has a driver for it, so nothing but the slot's function 0 appears in the guest.
+        // No operating system has a driver for it, so nothing but function 0 of the slot appears in the guest.
         Device::Filler => {
             let filler = room.at("pci-testdev", &id("filler"), place);
             room.args.put("-device", filler);
@@ -137,7 +137,7 @@ fn one_disk(room: &mut Room<'_>, place: PciPlace, id: &str, disk: &Disk) -> Resu
     Ok(())
 }
 
-/// The name of the controller of a drive at a place.
+/// The name of the controller of an optical drive at a PCI address.
 pub(super) fn optical_id(place: PciPlace) -> String {
     format!("cd-{}.{}", place.slot, place.function)
 }
@@ -147,7 +147,7 @@ pub(super) fn drive_id(controller: &str, port: usize) -> String {
     format!("{controller}-drive{port}")
 }
 
-/// A drive on a port of the controller. The drive's id is its controller's with the port: media are changed by it.
+/// A drive on a port of the controller. Its id consists of the controller's id and the port, and is used to change media.
 fn optical(args: &mut Args, controller: &str, port: usize, drive: &Optical) {
     let id = drive_id(controller, port);
     let device = Opt::new("ide-cd").set("bus", format!("{controller}.{port}")).set("id", &id);
@@ -161,7 +161,7 @@ fn optical(args: &mut Args, controller: &str, port: usize, drive: &Optical) {
     args.put("-device", device.maybe("bootindex", drive.bootindex));
 }
 
-/// A controller of bhyve's 32 ports becomes controllers of six on the functions behind it.
+/// bhyve's controller with up to 32 ports becomes several controllers with six ports each, on the functions that follow it.
 fn ahci(room: &mut Room<'_>, place: PciPlace, controller: &Ahci) -> Result<()> {
     let parts: Vec<&[AhciPort]> = controller.ports().chunks(AHCI_PORTS).collect();
     for (n, ports) in parts.iter().enumerate() {
@@ -209,7 +209,7 @@ fn scsi(room: &mut Room<'_>, place: PciPlace, id: &str, controller: &Scsi) -> Re
     Ok(())
 }
 
-/// The pairs of queues of a NIC that has more than one. Only a tap can feed several.
+/// The number of queue pairs of a NIC with several. Only a tap supports several.
 fn several(nic: &Nic) -> Option<u16> {
     let fits = nic.model == NicModel::VirtioNet && matches!(nic.backend, NetBackend::Tap(_));
     (fits && nic.queues > 1).then_some(nic.queues)
@@ -218,7 +218,7 @@ fn several(nic: &Nic) -> Option<u16> {
 fn network(room: &mut Room<'_>, place: PciPlace, id: &str, nic: &Nic) -> Result<()> {
     let end = format!("{id}-end");
     let back = match &nic.backend {
-        // The tap was made and attached before, and is open already.
+        // The tap was created and attached before, and is already open.
         NetBackend::Tap(name) => {
             let back = Opt::new("tap").set("id", &end);
             let queues = several(nic);
@@ -238,10 +238,10 @@ fn network(room: &mut Room<'_>, place: PciPlace, id: &str, nic: &Nic) -> Result<
     };
     room.args.put("-netdev", back);
     let device = match nic.model {
-        // The MTU is only told to the guest; QEMU calls that host_mtu.
+        // The MTU is only announced to the guest; QEMU calls it host_mtu.
         NicModel::VirtioNet => {
             let device = room.at("virtio-net-pci", id, place).maybe("host_mtu", nic.mtu);
-            // A vector for each queue of each direction, one for control, one for changes of the NIC's settings.
+            // One vector for each queue in each direction, one for control, one for configuration changes.
             match several(nic) {
                 Some(queues) => device.set("mq", "on").set("vectors", 2 * queues + 2),
                 None => device,
@@ -250,7 +250,7 @@ fn network(room: &mut Room<'_>, place: PciPlace, id: &str, nic: &Nic) -> Result<
         NicModel::E1000 => room.at("e1000", id, place),
     };
     let device = device.set("netdev", end).set("mac", nic.mac);
-    // A boot ROM only where the NIC is to be booted from: bhyve's NICs have none, and it costs a second at each boot.
+    // A boot ROM only if the NIC is a boot device: bhyve's NICs have none, and it costs a second at each boot.
     room.args.put(
         "-device",
         match nic.bootindex {
@@ -263,7 +263,7 @@ fn network(room: &mut Room<'_>, place: PciPlace, id: &str, nic: &Nic) -> Result<
 
 fn folder(room: &mut Room<'_>, place: PciPlace, id: &str, share: &Share) {
     let back = format!("{id}-folder");
-    // Files keep the owners that the guest gives them, as on bhyve.
+    // Files keep the owners that the guest sets, as on bhyve.
     let folder = Opt::new("local").set("id", &back).set("path", &share.path).set("security_model", "passthrough").on("readonly", share.ro);
     room.args.put("-fsdev", folder);
     let device = room.at("virtio-9p-pci", id, place).set("fsdev", back).set("mount_tag", &share.name);
@@ -304,7 +304,7 @@ fn frame_buffer(room: &mut Room<'_>, place: PciPlace, screen: &FrameBuffer) -> R
     let vnc = match &screen.password {
         None => vnc,
         Some(password) => {
-            // The supervisor gives it to QEMU before the guest runs; until then nobody gets in.
+            // The supervisor sets the password through QMP before the guest runs; until then VNC refuses connections.
             let path = room.host.secret_file.clone();
             room.files.push(HostFile { path, text: password.reveal().to_owned(), mode: 0o600, secret: true });
             vnc.set("password", "on")

@@ -1,7 +1,6 @@
-//! A machine as QEMU's command line: a q35 that looks to the guest as bhyve's machine does, device by device, place by
-//! place.
+//! Renders a VM as QEMU's command line: a q35 machine with the same devices at the same PCI addresses as under bhyve.
 //!
-//! It starts paused (`-S`), so that the supervisor is connected before the first instruction, and ends when the guest
+//! It starts paused (`-S`), so that the supervisor is connected before the first instruction, and exits when the guest
 //! reboots (`-no-reboot`), as bhyve does. Not here: QMP (chyves-host).
 
 mod block;
@@ -24,61 +23,61 @@ pub use descriptors::{medium_set, set_of};
 use opt::Opt;
 pub use reach::{Reach, reach};
 
-/// What QEMU's host is and where a machine finds its things there.
+/// The properties of a QEMU host, and where a VM's files are on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QemuHost {
-    /// How instructions are run.
+    /// The accelerator.
     pub accel: Accel,
     /// The program, by name or path.
     pub program: String,
-    /// The UNIX socket of the control protocol, which is made for QEMU.
+    /// The path of the QMP socket, which is created for QEMU.
     pub qmp_socket: String,
-    /// The UNIX socket of the console, which is made for QEMU.
+    /// The path of the console socket, which is created for QEMU.
     pub serial_socket: String,
-    /// Where the VNC password goes, if there is one. The supervisor gives it to QEMU.
+    /// The file for the VNC password, if there is one. The supervisor passes it to QEMU.
     pub secret_file: String,
-    /// Whether it filters its own system calls.
+    /// Whether QEMU's seccomp sandbox is used.
     pub sandbox: bool,
 }
 
-/// How a guest's instructions are run.
+/// How a guest's instructions are executed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Accel {
-    /// By the processor, through the kernel.
+    /// By the processor, with KVM.
     Kvm,
     /// By emulation.
     Tcg,
 }
 
-/// The name of the node by which a machine of that command line has a disk open, by the disk's path.
+/// The name of the block node through which a QEMU with that command line opened a disk.
 pub fn node_of(machine: &Cmd, path: &str) -> Option<String> {
     block::node_of(&machine.args, path)
 }
 
-/// The path of the disk that a machine of that command line has open by a node.
+/// The path of the disk that a QEMU with that command line opened for a block node.
 pub fn path_of(machine: &Cmd, node: &str) -> Option<String> {
     block::path_of(&machine.args, node)
 }
 
-/// The name by which a machine of that command line knows the drive at a place, if it has one there.
+/// The name of the drive at a PCI address in a VM with that command line, if there is one.
 pub fn drive_of(machine: &Cmd, place: PciPlace) -> Option<String> {
     let id = device::drive_id(&device::optical_id(place), 0);
     let has = |arg: &String| arg.starts_with("ide-cd,") && arg.split(',').any(|field| field.strip_prefix("id=") == Some(&id));
     machine.args.iter().any(has).then_some(id)
 }
 
-/// The node by which a drive of that name has open what lay in it when the machine was started.
+/// The block node of the medium that was in a drive when the VM was started.
 pub fn medium_node(drive: &str) -> String {
     block::node_id(drive)
 }
 
-/// The longest path of a UNIX socket that Linux takes.
+/// The maximum length of a UNIX socket's path on Linux.
 const SOCKET_PATH: usize = 107;
 
-/// The machine in QEMU's words.
+/// Renders the VM for QEMU.
 ///
 /// # Errors
-/// The first thing that QEMU can't do.
+/// The first thing that QEMU does not support.
 pub fn render(machine: &Machine, host: &QemuHost) -> Result<Rendered> {
     let spec = machine.spec();
     let mut args = Args::default();
@@ -158,10 +157,10 @@ pub fn render(machine: &Machine, host: &QemuHost) -> Result<Rendered> {
     Ok(Rendered { files, before: Vec::new(), cmd, after: Vec::new(), descriptors: args.descriptors.all })
 }
 
-/// What QEMU denies itself: old system calls, other rights, other programs, other priorities.
+/// What the sandbox denies: obsolete system calls, gaining privileges, starting programs, changing priorities.
 const SANDBOX: [&str; 4] = ["obsolete", "elevateprivileges", "spawn", "resourcecontrol"];
 
-/// The words of the command line, and the descriptors that they name.
+/// The arguments of the command line, and the descriptors that they refer to.
 #[derive(Default)]
 struct Args {
     words: Vec<String>,
@@ -174,14 +173,15 @@ impl Args {
         self.words.push(value.text());
     }
 
-    /// A file that is opened for QEMU: what QEMU opens instead. The option says which file it is.
+    /// Adds a file that is opened for QEMU, and returns the path for QEMU to open. The option contains the file's real
+    /// path.
     fn file(&mut self, path: &str, write: bool, device: bool) -> String {
         let number = self.descriptors.add(Opened::File { path: path.to_owned(), write, device, beneath: None });
         self.put("-add-fd", Opt::with("fd", number).set("set", number).set("opaque", path));
         descriptors::set(number)
     }
 
-    /// A socket that is made for QEMU, which listens on it.
+    /// Adds a socket that is created for QEMU, which listens on it.
     fn socket(&mut self, id: &str, path: &str) -> Result<Opt> {
         check_socket(path)?;
         let number = self.descriptors.add(Opened::Listen { path: path.to_owned() });
@@ -189,7 +189,7 @@ impl Args {
     }
 }
 
-/// Loaders that run on bhyve's host.
+/// The error for loaders that only run on a bhyve host.
 fn no_loader(boot: &Boot) -> Problem {
     let (what, cure) = match boot {
         Boot::Bhyveload(_) => {
@@ -203,7 +203,7 @@ fn no_loader(boot: &Boot) -> Problem {
     Problem::host_cant(what).hint(cure)
 }
 
-/// Refuses a path that a socket can't have.
+/// Refuses a path that is too long for a socket.
 fn check_socket(path: &str) -> Result<()> {
     if path.len() > SOCKET_PATH {
         return Err(Problem::host_cant(format!("the path of a UNIX socket is too long: `{}`", printable(path, 200)))
@@ -213,7 +213,7 @@ fn check_socket(path: &str) -> Result<()> {
     Ok(())
 }
 
-/// The far end of a serial port.
+/// The host end of a serial port.
 fn chardev(args: &mut Args, id: &str, end: &SerialEnd, host: &QemuHost) -> Result<Opt> {
     Ok(match end {
         SerialEnd::Console => args.socket(id, &host.serial_socket)?,
@@ -233,7 +233,7 @@ fn tpm(machine: &Machine, args: &mut Args) -> Result<()> {
         Tpm::Passthru { device } => args.put("-tpmdev", Opt::new("passthrough").set("id", "tpm0").set("path", device)),
         Tpm::Swtpm { socket: path } => {
             check_socket(path)?;
-            // swtpm listens; QEMU gets the connection.
+            // swtpm listens; QEMU gets a connected descriptor.
             let number = args.descriptors.add(Opened::Connect { path: path.clone() });
             args.put("-chardev", Opt::new("socket").set("id", "tpm").set("fd", number));
             args.put("-tpmdev", Opt::new("emulator").set("id", "tpm0").set("chardev", "tpm"));
@@ -243,12 +243,12 @@ fn tpm(machine: &Machine, args: &mut Args) -> Result<()> {
     Ok(())
 }
 
-/// A place as QEMU writes it: both numbers in hexadecimal.
+/// A PCI address as QEMU writes it: both numbers in hexadecimal.
 fn addr(place: PciPlace) -> String {
     format!("{:02x}.{:x}", place.slot, place.function)
 }
 
-/// The driver that opens what stands at a backing's path.
+/// The block driver for a file or device.
 const fn opener(kind: BackingKind) -> &'static str {
     match kind {
         BackingKind::File => "file",

@@ -1,21 +1,21 @@
-//! QEMU's option text: `driver,key=value,…`, in which a comma of a value is written twice.
+//! QEMU's option text: `driver,key=value,…`, with commas in values doubled.
 
 /// The value of one option.
 #[derive(Debug, Clone)]
 pub(super) struct Opt(String);
 
-/// A value as QEMU reads it.
+/// Escapes a value for QEMU.
 pub(super) fn literal(value: &str) -> String {
     value.replace(',', ",,")
 }
 
 impl Opt {
-    /// Begins with a word that stands alone.
+    /// Starts with a single word.
     pub(super) fn new(head: &str) -> Self {
         Self(literal(head))
     }
 
-    /// Begins with a key.
+    /// Starts with a key and its value.
     pub(super) fn with(key: &str, value: impl std::fmt::Display) -> Self {
         Self(format!("{key}={}", literal(&value.to_string())))
     }
@@ -28,7 +28,7 @@ impl Opt {
         self
     }
 
-    /// Adds `key=value`, if there is one.
+    /// Adds `key=value` if there is a value.
     pub(super) fn maybe(self, key: &str, value: Option<impl std::fmt::Display>) -> Self {
         match value {
             Some(value) => self.set(key, value),
@@ -36,7 +36,7 @@ impl Opt {
         }
     }
 
-    /// Adds `key=on`, if it is.
+    /// Adds `key=on` if `on` is true.
     pub(super) fn on(self, key: &str, on: bool) -> Self {
         if on { self.set(key, "on") } else { self }
     }

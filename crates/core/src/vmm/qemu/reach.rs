@@ -1,25 +1,25 @@
-//! What a machine's QEMU must reach of its host besides its descriptors, and why that is more than usual.
+//! What a VM's QEMU process must access on its host besides its descriptors, and why that is more than usual.
 
 use crate::confinement::{How, Network, Show};
 use crate::device::{Device, FrameBuffer, HostDevice, NetBackend, Nic, Protocol, SerialEnd, VncListen};
 use crate::vmm::machine::{FwCfgContent, Machine, Tpm};
 
-/// What one machine needs.
+/// What one QEMU process needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reach {
-    /// Files, folders and devices that QEMU opens by their paths.
+    /// Files, folders and devices that QEMU opens by path.
     pub shows: Vec<Show>,
-    /// The network.
+    /// Its network access.
     pub network: Network,
-    /// Whether it must be root for the files of others.
+    /// Whether it must be root to access files of other users.
     pub owns_files: bool,
-    /// Whether its memory is locked.
+    /// Whether the VM's memory is locked.
     pub locks_memory: bool,
-    /// Why it can't be as strict as usual.
+    /// Why the confinement cannot be as strict as usual.
     pub reasons: Vec<String>,
 }
 
-/// What the QEMU of a machine needs.
+/// What the QEMU process of a VM needs.
 pub fn reach(machine: &Machine) -> Reach {
     let spec = machine.spec();
     let mut found = Found::default();
@@ -31,7 +31,7 @@ pub fn reach(machine: &Machine) -> Reach {
     }
     if let Some(Tpm::Passthru { device }) = &spec.tpm {
         found.show(device, How::Node);
-        // How a command of a TPM is cancelled.
+        // QEMU cancels TPM commands through a file in /sys.
         found.show("/sys", How::Folder);
     }
     for item in &spec.fw_cfg {
@@ -118,7 +118,7 @@ impl Found {
                 }
             }
             Device::Uart(uart) => self.serial(&uart.end),
-            // What these need is opened for it, or is nothing of the host.
+            // What these need is opened for it, or they need nothing of the host.
             Device::HostBridge(_)
             | Device::Lpc
             | Device::Filler

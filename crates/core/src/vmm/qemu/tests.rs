@@ -1,4 +1,4 @@
-//! QEMU's command lines, whole.
+//! Complete command lines of QEMU.
 #![allow(clippy::too_many_lines)] // the golden text is the length
 
 use super::{Accel, QemuHost, render};
@@ -18,7 +18,7 @@ fn refusal(spec: Spec) -> String {
     told(&[render(&built(spec), &linux()).unwrap_err()])
 }
 
-/// What a device adds to a machine without any.
+/// The arguments that a device adds to a VM without devices.
 fn added(device: Device) -> String {
     let Ok(without) = render(&built(bare()), &linux()) else { panic!("the bare machine is refused") };
     let mut spec = one(device);

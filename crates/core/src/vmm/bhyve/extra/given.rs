@@ -1,34 +1,34 @@
-//! What the user's own arguments make bhyve open on the host, for those who contain or inspect it.
+//! The resources of the host that the user's own arguments make bhyve open, for confinement and inspection.
 //!
-//! Which options name anything is a column of the table of options. Not here: whether bhyve would take them
+//! Which options name resources is a column of the table of options. Not here: whether bhyve would accept them
 //! ([`super::check`]).
 
 use super::{Opens, Read, newest, read};
 use crate::device::{Device, Owner, SerialEnd, parse_pcidev, parse_serial_end};
 use crate::vmm::machine::{FwCfg, FwCfgContent, Tpm};
 
-/// Something of the host that the user's own arguments name.
+/// A resource of the host that the user's own arguments name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Given {
     /// A device of `-s`.
     Device(Device),
-    /// The far end of a serial port.
+    /// The host end of a serial port.
     Serial(SerialEnd),
     /// A TPM.
     Tpm(Tpm),
     /// A file.
     File {
-        /// Where it is.
+        /// Its path.
         path: String,
         /// Whether it is written.
         write: bool,
     },
-    /// An argument of which it is not known what it names: a file of settings, a key with a path, a relative path, what bhyve
-    /// would not take.
+    /// An argument with unknown resources: a configuration file, a key with a path, a relative path, or anything that bhyve
+    /// would not accept.
     Unknown(String),
 }
 
-/// All of it.
+/// All resources that the arguments name.
 pub fn given(words: &[String]) -> Vec<Given> {
     let mut refused = Vec::new();
     let options = read(words, &newest(), |word, _, _| refused.push(Given::Unknown(word.to_owned())));
@@ -45,7 +45,7 @@ pub fn given(words: &[String]) -> Vec<Given> {
     refused.into_iter().chain(named).collect()
 }
 
-/// What one option names, as far as it can be read.
+/// The resources that one option names; `None` if they cannot be determined.
 fn one(letter: char, value: &str) -> Option<Vec<Given>> {
     let file = |path: &str, write| path.starts_with('/').then(|| Given::File { path: path.to_owned(), write });
     match letter {

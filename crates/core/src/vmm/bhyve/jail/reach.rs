@@ -1,8 +1,8 @@
-//! What the bhyve of a machine opens on the host, and so what its jail contains: a table of devices ([`of_device`]), the
-//! user's own arguments, firmware and loaders.
+//! What a VM's bhyve process opens on the host, and therefore what its jail contains: a table of devices ([`of_device`]),
+//! the user's own arguments, firmware and loaders.
 //!
-//! A device that chyves has no type for gets what its text names, and the jail says that this may not be all of it. Not
-//! here: how a jail shows it ([`super::Jail`]).
+//! A device of a type that chyves does not know gets the paths in its text, with a note that these may be incomplete. Not
+//! here: how a jail provides them ([`super::Jail`]).
 
 use super::super::{BhyveHost, extra};
 use super::SINCE;
@@ -12,25 +12,25 @@ use crate::vmm::machine::{Boot, FwCfgContent, Machine, Tpm};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Nodes of /dev that every bhyve opens.
+/// Nodes in /dev that every bhyve process opens.
 const NODES: &[&str] = &["null", "zero", "random", "urandom", "vmm", "vmm.io", "vmmctl"];
 
-/// What one bhyve opens.
+/// What one bhyve process opens.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Reach {
     /// Files and folders by path, and whether it writes to them.
     pub files: BTreeMap<String, bool>,
-    /// Which of them are folders: a folder is mounted over a folder.
+    /// Those of them that are folders: a folder has to be mounted over a folder.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub folders: BTreeSet<String>,
-    /// Nodes below /dev.
+    /// Nodes in /dev.
     pub nodes: BTreeSet<String>,
-    /// What may be missing: a sentence for each device whose files are not all known.
+    /// A sentence for each device with files that are not all known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unsure: Vec<String>,
 }
 
-/// What is at a path that a device names which chyves does not know.
+/// What exists at a path that a device of unknown type names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Found {
     /// A file or a device.
@@ -56,7 +56,7 @@ impl Reach {
         self.folders.insert(path.to_owned());
     }
 
-    /// What a device of unknown type names, as far as it is there.
+    /// The existing paths that a device of unknown type names.
     fn named(&mut self, raw: &Raw, found: impl Fn(&str) -> Found) {
         let opens = raw.opens();
         let mut absent = Vec::new();
@@ -76,10 +76,10 @@ impl Reach {
     }
 }
 
-/// What the bhyve of a machine opens, or why that can't be said or had in a jail. `found` says what is at a path.
+/// What the bhyve process of a VM opens. `found` reports what exists at a path.
 ///
 /// # Errors
-/// The reason.
+/// The reason why this is unknown, or cannot be provided in a jail.
 pub fn reach(machine: &Machine, host: &BhyveHost, found: impl Fn(&str) -> Found) -> Result<Reach, String> {
     let spec = machine.spec();
     let mut all = Reach::default();
@@ -140,7 +140,7 @@ fn of_boot(boot: &Boot, all: &mut Reach) -> Result<(), String> {
     Ok(())
 }
 
-/// The table: what each emulation opens. What can't be had in a jail is the reason why there is none.
+/// The table: what each emulation opens, or the reason why it cannot run in a jail.
 fn of_device(device: &Device, all: &mut Reach, found: impl Fn(&str) -> Found) -> Result<(), String> {
     match device {
         Device::Disk(disk) => all.file(&disk.backing.path, !disk.options.ro),
@@ -227,7 +227,7 @@ mod tests {
         reach(&built(Spec { extra, ..bare() }), &freebsd("14.3"), here)
     }
 
-    /// The files beyond those that every such machine has.
+    /// The files in addition to those that every such VM has.
     fn files(all: &Reach) -> BTreeMap<String, bool> {
         let usual = bargs("").unwrap();
         all.files.iter().filter(|(path, _)| !usual.files.contains_key(*path)).map(|(path, write)| (path.clone(), *write)).collect()

@@ -1,4 +1,4 @@
-//! What bhyve's own parser and device code do where its manual, and the first reference, said otherwise.
+//! Behaviour of bhyve's own parser and device code that differs from its manual and from older references.
 
 use super::{line, refusals};
 use crate::device::{Device, DiskBus, FrameBuffer, NetBackend, NicModel, PciPlace, SerialEnd, UserNet};
@@ -52,7 +52,7 @@ fn commas_are_kept_where_bhyve_splits_no_more() {
     let text = line(spec.clone(), &freebsd("14.3"));
     assert!(text.contains(r#"-f opt/a,string={"x":1,"y":"50%(a)"}"#) && text.contains("-l com2,/dev/nmdm-a,bA"), "{text}");
     assert!(!text.contains("-k "), "{text}");
-    // The name can hold none.
+    // The name cannot contain one.
     spec.fw_cfg[0].name = "opt/a,b".into();
     let refused = crate::vmm::bhyve::render(&built(spec), &freebsd("14.3")).unwrap_err();
     assert!(refused.message.contains("cannot pass `-f opt/a,b,string="), "{refused}");

@@ -6,14 +6,14 @@ use crate::device::PciPlace;
 use crate::vmm::fixture::{built, covered, every, freebsd, one};
 use insta::assert_snapshot;
 
-/// Every device as a word of the command line and as lines of bhyve_config(5), on a release that has all of them.
+/// Every device as a command-line argument and as lines of bhyve_config(5), on a release that supports all of them.
 #[test]
 fn every_device_in_both_notations() {
     let host = BhyveHost { config_file: "/c".into(), ..freebsd("16.0") };
     let mut text = Vec::new();
     for (what, device) in every() {
         let mut spec = one(device.clone());
-        // Passthrough wants that.
+        // Passthrough requires that.
         spec.memory.wired = true;
         covered(&built(spec), &host);
         let setting = device::conf(&device, &host).at(PciPlace::on(5, 0));
