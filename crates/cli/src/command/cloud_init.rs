@@ -18,8 +18,8 @@ use std::path::PathBuf;
 
 /// See and change the cloud-init configuration of guests
 ///
-/// The settings ci.… define it (`chyves-properties(7)`); each start and each reboot rebuilds the seed from them. Most of it
-/// a guest does once for each instance id, which changes by `reinit` and cloning change it.
+/// The settings ci.… define it (`chyves-properties(7)`); each start and each reboot rebuilds the seed from them. A guest applies
+/// most of it once per instance ID, which only `reinit` and cloning change. See chyves-cloud-init(8).
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Verb {
     /// Show whether guests are set up by cloud-init, as which instance, and whether they have seen the present settings
@@ -43,9 +43,10 @@ pub(crate) enum Verb {
     /// Keys are added to those that the guest has, as settings ci.key0, ci.key1 and so on; a guest without cloud-init is set up by it
     /// from then on.
     ///
-    /// Own user-data stands behind what chyves makes of the settings, and wins. An own network-config replaces it. They are kept
-    /// in the folder cloud-init of the guest's file system, and are snapshot, cloned and sent with it. A text that is broken, or
-    /// that the program which reads the guest's seed (property ci.reader) would ignore, is refused.
+    /// Your own user-data is merged after that of the settings and takes precedence. Your own network-config replaces that of the
+    /// settings. Both are stored in the folder cloud-init of the guest's file system, and are part of its snapshots, clones and
+    /// streams. A malformed text, or one that the program which reads the seed in the guest (property ci.reader) would ignore, is
+    /// refused.
     Set {
         /// The guest
         guest: String,

@@ -54,7 +54,7 @@ const ABOUT: &str = "Virtual machines on ZFS: bhyve on FreeBSD, QEMU on Linux";
 
 const MORE: &str = "\
 A guest's name may precede or follow the verb: `chyves web01 start` is `chyves start web01`.
-Several guests: `a,b`, `a b`, or `all`. `chyves help VERB` shows more; see also chyves(8).
+Several guests: `a,b`, `a b`, or `all`. `chyves help VERB` shows more; chyves(8) lists the manual pages.
 
 First steps:
   chyves pool init tank
