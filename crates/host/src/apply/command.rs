@@ -1,4 +1,4 @@
-//! Running one command of a plan, and waiting for a ZFS that lets go late.
+//! Running one command of a plan, and waiting while ZFS reports a dataset as busy.
 
 use super::{Event, Place};
 use crate::hostfs::kernel;
@@ -10,27 +10,27 @@ use chyves_core::value::Dataset;
 use chyves_core::zfs::{Dialect, args, guard};
 use std::time::{Duration, Instant};
 
-/// How long ZFS may take to let go of what is not used any more.
+/// How long ZFS may report an unused dataset as busy.
 const LET_GO: Duration = Duration::from_secs(20);
 
-/// How long zfs-fuse mostly takes to take a file system down after `zfs unmount` has returned. A rollback in that moment
-/// finds it half there: it ends with an I/O error and has done nothing, and another try goes through.
+/// Typical time that zfs-fuse needs to complete an unmount after `zfs unmount` has returned. A rollback during that time fails
+/// with an I/O error and changes nothing; a second try succeeds.
 const TAKEN_DOWN: Duration = Duration::from_millis(100);
 
-/// What is mounted for this process, as Linux prints it: what, where, and as what.
+/// The mounts of this process, as Linux prints them: source, mount point, type.
 const MOUNTS: &str = "/proc/self/mounts";
 
-/// Runs a command that must end with 0, and prints it first.
+/// Reports a command and runs it; it must exit with 0.
 pub(crate) fn command(cmd: &Cmd, place: &mut Place<'_>) -> Result<()> {
     (place.report)(Event::Command(cmd.to_string()));
     settled(cmd)
 }
 
-/// How many units are tried for a new interface.
+/// Number of units that are tried for a new interface.
 const UNITS: u32 = 8;
 
-/// Creates an interface of FreeBSD with another unit, where its own is that of an interface that has been renamed since. Where
-/// the kernel shows an interface of that unit, it was the renaming that failed, and no other unit helps.
+/// Creates an interface of FreeBSD with another unit, if the first unit belongs to an interface that has been renamed since. If
+/// the kernel shows an interface of that unit, the renaming has failed, and another unit does not help.
 pub(super) fn with_next_unit(cmd: &Cmd, mut problem: Problem, place: &mut Place<'_>) -> Result<()> {
     let mut failed = cmd.clone();
     for nth in 1..UNITS {
@@ -46,20 +46,20 @@ pub(super) fn with_next_unit(cmd: &Cmd, mut problem: Problem, place: &mut Place<
     Err(problem)
 }
 
-/// Runs a command that must end with 0. zfs-fuse lets go of a file system only some time after `zfs unmount` has
-/// returned, and calls the dataset busy until then: there, such an answer is waited out for a while.
+/// Runs a command that must exit with 0. zfs-fuse releases a file system only some time after `zfs unmount` has returned, and
+/// reports the dataset as busy until then: such an answer is retried for a while.
 pub(crate) fn settled(cmd: &Cmd) -> Result<()> {
     settled_if(cmd, cmd.program == "zfs" && facts::dialect() == Dialect::Fuse)
 }
 
-/// The same for what undoes something, on every ZFS: what a killed command had under way, such as a stream, is known
-/// to end only a moment after it.
+/// As [`settled`], for undoing on every ZFS: what a killed command was doing, such as receiving a stream, ends only a moment
+/// after it.
 pub(super) fn settled_at_last(cmd: &Cmd) -> Result<()> {
     settled_if(cmd, cmd.program == "zfs")
 }
 
-/// Destroys a dataset with this command, and is content when it is gone by another hand: zfs-fuse takes away by itself what a
-/// reception that was cut off made, a moment after it.
+/// Destroys a dataset with this command. Not an error if it is gone already: zfs-fuse removes a partially received dataset by
+/// itself, a moment after the reception ended.
 pub(super) fn destroy_at_last(dataset: &Dataset, cmd: &Cmd, place: &mut Place<'_>) -> Result<()> {
     (place.report)(Event::Command(cmd.to_string()));
     match settled_at_last(cmd) {
@@ -93,13 +93,12 @@ fn settled_if(cmd: &Cmd, waits: bool) -> Result<()> {
 /// another program received may name any folder of the host.
 ///
 /// # Errors
-/// It says by itself that it is mounted elsewhere, or it is not guarded.
+/// Its local properties set another mount point, or it lacks protective properties.
 pub(crate) fn home(dataset: &Dataset) -> Result<String> {
     guard::place(dataset, &run::must(&guard::read_place(dataset))?)
 }
 
-/// Mounts a file system that is not mounted, as far as is known; whether that was needed. Where not, it is not the caller's to
-/// unmount.
+/// Mounts a file system, unless it is mounted already; whether it was mounted here. Otherwise the caller must not unmount it.
 ///
 /// # Errors
 /// It may not be mounted ([`home`]), or ZFS fails.
@@ -108,10 +107,10 @@ pub(crate) fn mount_at_home(dataset: &Dataset) -> Result<bool> {
     mount_if_needed(dataset, &args::mount(dataset))
 }
 
-/// Runs the command that mounts a file system; whether that was needed. Somebody may have been quicker.
+/// Runs the command that mounts a file system; whether that was needed. Another process may have mounted it first.
 fn mount_if_needed(dataset: &Dataset, cmd: &Cmd) -> Result<bool> {
     let Err(problem) = settled(cmd) else { return Ok(true) };
-    // Said so plainly it need not be asked for: that is one call for each of many clones.
+    // A clear message saves a query for each of many clones.
     if problem.causes.iter().any(|c| c.contains("already mounted")) {
         return Ok(false);
     }
@@ -121,15 +120,15 @@ fn mount_if_needed(dataset: &Dataset, cmd: &Cmd) -> Result<bool> {
     }
 }
 
-/// Mounts a file system; whether that was needed: zfs-fuse itself mounts each clone when it makes it. There the kernel is asked
-/// first, which costs no process; `zfs mount` looks at the same list.
+/// Mounts a file system; whether that was needed: zfs-fuse itself mounts each clone when it creates it. With zfs-fuse the
+/// kernel's list of mounts is checked first, which runs no process; `zfs mount` reads the same list.
 pub(super) fn mount(dataset: &Dataset, place: &mut Place<'_>) -> Result<bool> {
     let home = home(dataset)?;
     if facts::dialect() == Dialect::Fuse
         && let Ok(mounts) = kernel::text(MOUNTS)
         && let Some(at) = mounted_at(&mounts, dataset)
     {
-        // It may have been mounted before its mount point was put right.
+        // It may have been mounted before its mount point was corrected.
         return if at == escaped(&home) {
             Ok(false)
         } else {
@@ -141,7 +140,7 @@ pub(super) fn mount(dataset: &Dataset, place: &mut Place<'_>) -> Result<bool> {
     mount_if_needed(dataset, &cmd)
 }
 
-/// Where a dataset is mounted, as the kernel writes it; none where it is not.
+/// The mount point of a dataset, as the kernel prints it; none if it is not mounted.
 fn mounted_at<'a>(mounts: &'a str, dataset: &Dataset) -> Option<&'a str> {
     let source = escaped(dataset.as_str());
     mounts.lines().map(|line| line.split(' ')).find_map(|mut words| {
@@ -150,7 +149,7 @@ fn mounted_at<'a>(mounts: &'a str, dataset: &Dataset) -> Option<&'a str> {
     })
 }
 
-/// A name as the kernel writes it in its list of mounts.
+/// A name as the kernel escapes it in its list of mounts.
 fn escaped(name: &str) -> String {
     name.replace('\\', "\\134").replace(' ', "\\040").replace('\t', "\\011").replace('\n', "\\012")
 }

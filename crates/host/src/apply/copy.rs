@@ -1,5 +1,5 @@
-//! `zfs send` into `zfs receive`: both started by their argument vectors, the bytes carried and counted by chyves itself.
-//! Nothing is forced, and nothing that is there is received onto.
+//! `zfs send` into `zfs receive`: both started without a shell, the bytes moved and counted by chyves itself. Nothing is
+//! forced, and nothing is received onto an existing dataset.
 
 use super::command::settled_at_last;
 use super::{Event, Place, fault};
@@ -17,15 +17,15 @@ use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 
-/// How much is carried at once.
+/// Bytes moved at once.
 const CHUNK: usize = 1 << 20;
 
-/// A process and what it complains about.
+/// One of the two processes, and its standard error.
 struct End {
     cmd: Cmd,
     child: Child,
     patience: Patience,
-    /// What stands behind a sender.
+    /// The process that keeps a sender from being interrupted ([`detached_stream`]).
     between: Option<Child>,
     said: JoinHandle<String>,
 }
@@ -52,14 +52,14 @@ impl End {
         Ok(Self { cmd, child, patience, between: None, said })
     }
 
-    /// Ends a sender that nobody reads, where its stream need not run to its end.
+    /// Kills a sender without a reader, unless its stream must run to its end.
     fn give_up(&mut self) {
         if self.between.is_none() {
             let _ = self.child.kill();
         }
     }
 
-    /// Waits for its end; the failure, if it was one.
+    /// Waits for its end; the error if it failed.
     fn end(mut self) -> Option<Problem> {
         self.patience.goes_on();
         let status = match self.patience.end(&mut self.child) {
@@ -76,7 +76,7 @@ impl End {
     }
 }
 
-/// Makes sure that nothing is where a dataset will be received.
+/// Makes sure that the target of a reception does not exist.
 pub(super) fn is_free(to: &Dataset) -> Result<()> {
     if observe::exists(to.as_str())? {
         return Err(Problem::not_now(format!("`{to}` is there already")).on(to).hint("nothing is received onto what is there"));
@@ -84,8 +84,8 @@ pub(super) fn is_free(to: &Dataset) -> Result<()> {
     Ok(())
 }
 
-/// Sends a snapshot into a new dataset, and makes sure that it arrived whole: ZFS gives the copy of a snapshot the GUID of
-/// the original, and only when every block of it was received and its checksum was right.
+/// Sends a snapshot into a new dataset, and verifies the copy: ZFS gives a received snapshot the GUID of the original only when
+/// every block was received with a correct checksum.
 pub(super) fn copy(from: &SnapshotRef, to: &Dataset, size: Size, place: &mut Place<'_>) -> Result<()> {
     let mut sender = End::start(args::send(from), Stdio::null(), Stdio::piped(), place)?;
     if facts::dialect() == Dialect::Fuse {
@@ -103,17 +103,17 @@ pub(super) fn copy(from: &SnapshotRef, to: &Dataset, size: Size, place: &mut Pla
     let source = sender.between.as_mut().unwrap_or(&mut sender.child).stdout.take();
     let carried = carry(source, receiver.child.stdin.take(), size, [&mut sender.patience, &mut receiver.patience], place);
     if carried.is_err() {
-        // Nobody reads on; it may not have noticed yet.
+        // Nobody reads any more, but the sender may not have noticed yet.
         sender.give_up();
     }
-    // Both pipes are closed by now: each ends by itself, the receiver having let go of half a dataset.
+    // Both pipes are closed now: each process ends by itself, and the receiver discards a partial dataset.
     let (sent, received) = (sender.end(), receiver.end());
-    // One that had to be ended decides what is known of the copy.
+    // If one had to be abandoned, the state of the copy is unknown.
     if let Some(ended) = [&received, &sent].into_iter().flatten().find(|p| p.code == Kind::Left) {
         return Err(ended.clone());
     }
     carried?;
-    // A receiver that fails makes the sender fail too; the first cause is the receiver's.
+    // A failing receiver makes the sender fail too; the first cause is the receiver's.
     if let Some(problem) = received.or(sent) {
         return Err(problem.within(format!("cannot copy {from} to {to}")));
     }
@@ -130,7 +130,7 @@ fn carry(
     let broken = || Problem::bug("a pipe to `zfs` was not made");
     let (mut source, sink) = (source.ok_or_else(broken)?, sink.ok_or_else(broken)?);
     let mut sink = File::from(OwnedFd::from(sink));
-    // A receiver that hangs reads no more; it must not keep this process from hearing the person.
+    // A hung receiver stops reading; that must not keep this process from noticing an interrupt.
     rustix::io::ioctl_fionbio(&sink, true).map_err(|e| Problem::failed("cannot use a pipe").because(e))?;
     let [sending, receiving] = patience;
     let mut buffer = vec![0u8; CHUNK];
@@ -152,7 +152,7 @@ fn carry(
             match sink.write(rest) {
                 Ok(written) => rest = &rest[written..],
                 Err(e) if matches!(e.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) => {}
-                // The receiver tells by its end why it takes no more.
+                // The receiver's exit shows why it accepts no more.
                 Err(_) => return Ok(()),
             }
         }
@@ -176,7 +176,7 @@ fn same(from: &SnapshotRef, to: &Dataset) -> Result<()> {
     Ok(())
 }
 
-/// Destroys a received dataset with the snapshot that came with it, if that is still the copy of the original.
+/// Destroys a received dataset with its snapshot, if that is still the copy of the original.
 pub(super) fn destroy(to: &Dataset, like: &SnapshotRef, place: &mut Place<'_>) -> Result<()> {
     let copy = to.at(&like.name);
     if observe::exists(&copy.to_string())? {

@@ -1,6 +1,6 @@
-//! Disks from files and to files: looking at what may become a disk, and writing its content into a new one.
+//! Disks from files and to files: inspecting a file or device that becomes a disk, and copying its content into a new one.
 //!
-//! Not here: images, which are described on a dataset (`image`).
+//! Not here: images, which are described by properties of a dataset (`image`).
 
 use super::{Event, Place, fault, files};
 use crate::hostfs::{kernel, named};
@@ -22,7 +22,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// How long the host may take to show the device of a new volume.
+/// Longest wait for the device of a new volume.
 const APPEARS: Duration = Duration::from_secs(15);
 
 fn fail(what: &str, path: &str) -> impl FnOnce(std::io::Error) -> Problem {
@@ -38,12 +38,12 @@ fn fail(what: &str, path: &str) -> impl FnOnce(std::io::Error) -> Problem {
     }
 }
 
-/// Looks at a file whose content is to become a disk: raw or qcow2, detected from its content.
+/// Inspects a file whose content is to become a disk: raw or qcow2, detected from its content.
 ///
 /// # Errors
-/// It is not there, is no disk, or has a backing file.
+/// It does not exist, is not a disk, or has a backing file.
 pub fn look(path: &str) -> Result<DiskFile> {
-    // Programs that read it start in another folder.
+    // Programs that read it run in another folder.
     let absolute = std::path::absolute(path).ok().and_then(|p| p.to_str().map(str::to_owned));
     let path = absolute.as_deref().unwrap_or(path);
     let shown = printable(path, 300);
@@ -67,12 +67,12 @@ pub fn look(path: &str) -> Result<DiskFile> {
     }
 }
 
-/// Looks at what is to be attached: the path of a file or device, or the name of a volume.
+/// Inspects a disk to be attached: the path of a file or device, or the name of a volume.
 ///
 /// # Errors
-/// It is not there, is neither, is in use by the host, or holds another format than raw.
+/// It does not exist, is of another type, is in use by the host, or has another format than raw.
 pub fn look_at_source(wanted: &str) -> Result<DiskFile> {
-    // Where a volume and a file in the current folder have one name, the volume is meant: `./NAME` is the file.
+    // If a volume and a file in the current folder have the same name, the volume is meant: `./NAME` is the file.
     let path = if wanted.starts_with(['/', '.']) {
         wanted.to_owned()
     } else {
@@ -96,7 +96,7 @@ pub fn look_at_source(wanted: &str) -> Result<DiskFile> {
     }
     let mut file = safe::attached(&real, false)?;
     let size = match file.seek(SeekFrom::End(0)).map_err(fail("inspect", &path))? {
-        // FreeBSD's disks have no end to seek to.
+        // FreeBSD's disk devices do not support seeking to the end.
         0 if meta.file_type().is_char_device() => media_size(&path)?,
         size => size,
     };
@@ -110,7 +110,7 @@ pub fn look_at_source(wanted: &str) -> Result<DiskFile> {
             .on(&path)
             .because(format!("it has {size} bytes, not a multiple of 512 bytes")));
     }
-    // A volume's name stays good when the device behind it is another one after a boot; a relative path does not.
+    // A volume's name remains valid when its device node changes after a boot; a relative path does not.
     let path = if device { path } else { real.into_os_string().into_string().map_err(|_| Problem::usage("the path is not text"))? };
     Ok(DiskFile { path, format: DiskFormat::Raw, size: Size::bytes(size) })
 }
@@ -122,7 +122,7 @@ fn media_size(path: &str) -> Result<u64> {
     size.ok_or_else(|| Problem::failed("cannot read what `diskinfo` printed").on(path).because(printable(&printed, 120)))
 }
 
-/// Makes sure that a volume has one of two sizes: the one that it was planned with, or the one that it is to have.
+/// Verifies that a volume has one of two sizes: the one at planning, or the desired one.
 pub(super) fn volume_has(volume: &Dataset, from: Size, to: Size) -> Result<()> {
     let row = crate::observe::dataset(volume)?.ok_or_else(|| Problem::not_found(format!("no volume is called `{volume}`")).on(volume))?;
     match row.number("volsize").map(Size::bytes) {
@@ -135,7 +135,7 @@ pub(super) fn volume_has(volume: &Dataset, from: Size, to: Size) -> Result<()> {
     }
 }
 
-/// Makes sure that a disk is not larger than it is to become.
+/// Verifies that a disk is not larger than its new size.
 pub(super) fn no_larger(path: &FilePath, to: Size) -> Result<()> {
     let is = length(path)?;
     if is <= to {
@@ -147,10 +147,10 @@ pub(super) fn no_larger(path: &FilePath, to: Size) -> Result<()> {
         .hint("try again"))
 }
 
-/// The size of what can be a disk: the length of a file or of a device's medium, by a descriptor of it.
+/// The size of a disk: the length of a file or of a device's medium, read through a descriptor.
 ///
 /// # Errors
-/// It can't be opened, or is neither a file nor a device.
+/// It cannot be opened, or is neither a file nor a device.
 pub fn length(path: &FilePath) -> Result<Size> {
     let file = match path {
         FilePath::Host(path) => safe::attached(path, false)?,
@@ -159,7 +159,7 @@ pub fn length(path: &FilePath) -> Result<Size> {
     size_of(file, path)
 }
 
-/// The same of one that is open.
+/// As [`length`], for an open file.
 pub(super) fn size_of(mut file: File, path: &FilePath) -> Result<Size> {
     let path = &path.to_string();
     let meta = file.metadata().map_err(fail("read the size of", path))?;
@@ -167,7 +167,7 @@ pub(super) fn size_of(mut file: File, path: &FilePath) -> Result<Size> {
         return Ok(Size::bytes(meta.len()));
     }
     match file.seek(SeekFrom::End(0)).map_err(fail("read the size of", path))? {
-        // FreeBSD's disks have no end to seek to.
+        // FreeBSD's disk devices do not support seeking to the end.
         0 if meta.file_type().is_char_device() => media_size(path).map(Size::bytes),
         size => Ok(Size::bytes(size)),
     }
@@ -184,9 +184,9 @@ fn volume(name: &str) -> Result<String> {
     }
 }
 
-/// Writes the content of a file into a new disk: a file that must not be there, or a volume that this plan made.
+/// Copies the content of a file into a new disk: a file that must not exist, or a volume that this plan created.
 pub(super) fn copy(from: &FilePath, format: DiskFormat, to: &FilePath, size: Option<Size>, place: &mut Place<'_>) -> Result<()> {
-    // One descriptor from here on: what is inspected is what is copied, whatever happens to the name meanwhile.
+    // One descriptor from here on: what is inspected is what is copied, even if the name changes meanwhile.
     let (source, others) = match from {
         FilePath::Host(path) => {
             let (file, meta) = regular(path).map_err(|problem| Problem { code: Kind::Failed, ..problem })?;
@@ -196,7 +196,7 @@ pub(super) fn copy(from: &FilePath, format: DiskFormat, to: &FilePath, size: Opt
     };
     let unchanged = |source: &File| others.as_ref().map_or(Ok(()), |(path, meta)| same(path, meta, source));
     let (name, shown) = (from.to_string(), to.to_string());
-    // What is in a guest's own disk is its own affair.
+    // The content of a guest's own disk is not interpreted.
     let is_raw = |file: &File| matches!(content::of_file(file, &name), Ok(Seen::Plain(Content::Raw)));
     if matches!(from, FilePath::Host(_)) && format == DiskFormat::Raw && !is_raw(&source) {
         return Err(Problem::failed(format!("`{}` changed after it was inspected", printable(&name, 300))).on(&name));
@@ -211,8 +211,8 @@ pub(super) fn copy(from: &FilePath, format: DiskFormat, to: &FilePath, size: Opt
         return unchanged(&source);
     }
     let (folder, leaf) = Folder::of(to)?;
-    // A qcow2 image is read twice, to check it and to convert it. What others can write to is copied first, and they see both
-    // readings of the copy as one content.
+    // A qcow2 image is read twice, to check it and to convert it. If others can write to it, it is copied first, so that both
+    // passes read the same content.
     let own = match (format, &others) {
         (DiskFormat::Qcow2, Some(_)) => Some(private_copy(&source, &folder, &name, place)?),
         (DiskFormat::Qcow2 | DiskFormat::Raw, _) => None,
@@ -226,7 +226,7 @@ pub(super) fn copy(from: &FilePath, format: DiskFormat, to: &FilePath, size: Opt
     result
 }
 
-/// The content of a file at one moment, or of several where it is written to meanwhile, in a file that has no name.
+/// Copies a file into a file without a name. If the source is written meanwhile, the copy mixes several states.
 fn private_copy(source: &File, folder: &Folder, name: &str, place: &mut Place<'_>) -> Result<File> {
     let working = format!("importing-{}", crate::identity::new());
     let copy = folder.create(&working)?;
@@ -252,7 +252,7 @@ fn convert(
     (place.report)(Event::Command(from_qcow2(from, to).to_string()));
     image.convert(own, &Target { file: target, holes: !is_device }, place.interrupted)?;
     if !is_device {
-        // Zeros at its end are not written.
+        // Zeros at the end are not written.
         target.set_len(own.get().next_multiple_of(512)).map_err(fail("write", to))?;
     }
     lengthen(to, target, size)
@@ -275,7 +275,7 @@ fn write(mut source: &File, from: &str, to: &str, target: &File, size: Option<Si
     lengthen(to, target, size)
 }
 
-/// Makes a disk as large as it is to be, and sees that it is on the pool.
+/// Extends a disk file to its size, and syncs it to disk.
 fn lengthen(to: &str, target: &File, size: Option<Size>) -> Result<()> {
     if let (false, Some(size)) = (to.starts_with("/dev/"), size) {
         let is = target.metadata().map_err(fail("inspect", to))?.len();
@@ -289,7 +289,7 @@ fn lengthen(to: &str, target: &File, size: Option<Size>) -> Result<()> {
     target.sync_all().map_err(fail("write", to))
 }
 
-/// Waits for the device of a volume that was just made: some hosts show it only a moment later.
+/// Waits for the device of a new volume: some hosts create it only a moment later.
 pub(super) fn appears(path: &str, interrupted: &AtomicBool) -> Result<()> {
     let deadline = Instant::now() + APPEARS;
     while !kernel::is_there(path) {
@@ -306,20 +306,20 @@ pub(super) fn appears(path: &str, interrupted: &AtomicBool) -> Result<()> {
     Ok(())
 }
 
-/// What a disk file takes on the pool now, where it can be seen.
+/// The space that a disk file uses on the pool, if that can be read.
 pub fn taken(path: &FilePath) -> Option<u64> {
     files::seen(path).map(|entry| entry.taken)
 }
 
-/// What datasets take on the pool and what they refer to, those that are there: by name.
+/// The `used` and `referenced` properties of the datasets that exist, by name.
 ///
 /// # Errors
-/// ZFS can't be asked, or what it prints can't be read.
+/// ZFS cannot be queried, or its output cannot be parsed.
 pub fn space(names: &[String]) -> Result<std::collections::BTreeMap<String, (u64, u64)>> {
     if names.is_empty() {
         return Ok(std::collections::BTreeMap::new());
     }
-    // Of names that are not there `zfs` tells with status 1, having printed the others.
+    // For missing names `zfs` exits with 1 after printing the others.
     let output = run::run(&args::read_space(names))?;
     let rows = chyves_core::zfs::rows::parse(&output.stdout, false)?;
     Ok(rows.into_iter().filter_map(|r| Some((r.name.clone(), (r.number("used")?, r.number("referenced")?)))).collect())

@@ -1,13 +1,13 @@
-//! Failures on purpose, for the tests that fail and kill every step of every command. Test builds alone have them:
-//! `CHYVES_FAULT=fail:2` fails step 2, `kill:2` kills the process before it, `killed:2` right after it, `flow:2` while it
-//! carries a stream; `repair:2` kills a repair after two of the things that it does.
+//! Fault injection for the tests that fail and kill every step of every command; in test builds only. `CHYVES_FAULT=fail:2`
+//! fails step 2, `kill:2` kills the process before it, `killed:2` right after it, `flow:2` while it moves a stream; `repair:2`
+//! kills a repair after two of its actions.
 
 use chyves_core::error::{Problem, Result};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The step that is done.
+/// The current step.
 static STEP: AtomicUsize = AtomicUsize::new(0);
-/// What a repair has done.
+/// Number of actions that a repair has done.
 static REPAIRED: AtomicUsize = AtomicUsize::new(0);
 
 #[cfg(debug_assertions)]
@@ -24,7 +24,7 @@ fn die() {
     let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
 }
 
-/// Before step `index`.
+/// Called before step `index`.
 pub(super) fn before(index: usize) -> Result<()> {
     STEP.store(index, Ordering::SeqCst);
     if wanted("kill", index) {
@@ -36,21 +36,21 @@ pub(super) fn before(index: usize) -> Result<()> {
     Ok(())
 }
 
-/// After step `index`.
+/// Called after step `index`.
 pub(super) fn after(index: usize) {
     if wanted("killed", index) {
         die();
     }
 }
 
-/// After part of a stream was carried.
+/// Called after a part of a stream was moved.
 pub(crate) fn flowing() {
     if wanted("flow", STEP.load(Ordering::SeqCst)) {
         die();
     }
 }
 
-/// After a repair did something, before that is written down.
+/// Called after an action of a repair, before it is recorded.
 pub(super) fn repaired() {
     let index = REPAIRED.fetch_add(1, Ordering::SeqCst);
     if wanted("repair", index) {

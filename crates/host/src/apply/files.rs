@@ -1,4 +1,4 @@
-//! The steps that chyves does itself: folders, small files, disk files.
+//! The steps that chyves executes without another program: folders, small files, disk files.
 
 use super::{Event, Place};
 use crate::safe::{self, Access, Entry, Folder, Rule};
@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-/// The problem that something can't be done with a file, with what to do where the pool is full or read-only.
+/// The problem that a file operation failed, with a hint if the pool is full or read-only.
 pub(crate) fn io(what: &str, path: &str) -> impl FnOnce(std::io::Error) -> Problem {
     let (what, path) = (what.to_owned(), path.to_owned());
     move |e| {
@@ -25,13 +25,13 @@ pub(crate) fn io(what: &str, path: &str) -> impl FnOnce(std::io::Error) -> Probl
     }
 }
 
-/// The most that is kept of a small file for the case that its replacement is rolled back.
+/// Size limit in bytes of a small file whose content is kept for a rollback.
 const REPLACED: u64 = 16 << 20;
 
-/// The most that UEFI variables may have: a template is a few hundred KiB, on arm64 up to 64 MiB.
+/// Size limit of UEFI variables in bytes: a template is a few hundred KiB, on arm64 up to 64 MiB.
 const VARIABLES: u64 = 64 << 20;
 
-/// The same as [`Folder::of`], for writing: from then on root alone may enter the folder of a guest.
+/// As [`Folder::of`], for writing: restricts a guest's folder to root.
 fn writable(path: &FilePath) -> Result<(Folder, PathBuf)> {
     let (folder, name) = Folder::of(path)?;
     if matches!(path, FilePath::Below { .. }) {
@@ -40,14 +40,14 @@ fn writable(path: &FilePath) -> Result<(Folder, PathBuf)> {
     Ok((folder, name))
 }
 
-/// Creates a folder that its owner alone may enter; whether it was missing.
+/// Creates a folder that only its owner may enter; whether it was missing.
 pub(super) fn make_folder(path: &FilePath) -> Result<bool> {
     let (folder, path) = writable(path)?;
     folder.make_folder(path)
 }
 
-/// Writes a small file whole; what was there before. Without `flush` it is left to the unmounting of its file system to
-/// bring it to the disk.
+/// Writes a small file atomically; returns the previous content. Without `flush`, it reaches the disk when its file system is
+/// unmounted.
 pub(super) fn write(path: &FilePath, text: &str, flush: bool) -> Result<Option<Vec<u8>>> {
     let (folder, path) = writable(path)?;
     let before = folder.read(&path, Rule::up_to(REPLACED))?;
@@ -55,19 +55,19 @@ pub(super) fn write(path: &FilePath, text: &str, flush: bool) -> Result<Option<V
     Ok(before)
 }
 
-/// The text of a small file; none where there is none, or no such text.
+/// The text of a small file; none if it is missing or cannot be read.
 pub(super) fn text_in(path: &FilePath) -> Option<String> {
     let (folder, path) = Folder::of(path).ok()?;
     folder.read_text(path, Rule::up_to(REPLACED)).ok().flatten()
 }
 
-/// Writes a file by way of a temporary name, so that nobody sees half of it.
+/// Writes a file atomically, through a temporary name.
 pub(crate) fn write_bytes(path: &FilePath, bytes: &[u8]) -> Result<()> {
     let (folder, path) = Folder::of(path)?;
     folder.replace(path, bytes, true)
 }
 
-/// Creates an empty disk, sparse; one that is there is never touched.
+/// Creates an empty sparse disk file; an existing one is never changed.
 pub(super) fn make_disk(path: &FilePath, size: Size) -> Result<()> {
     let (folder, name) = writable(path)?;
     let file = folder.create(&name)?;
@@ -77,7 +77,7 @@ pub(super) fn make_disk(path: &FilePath, size: Size) -> Result<()> {
     })
 }
 
-/// A disk file, open for writing, and its length.
+/// Opens a disk file for writing; returns it with its length.
 fn disk(path: &FilePath) -> Result<(File, u64)> {
     let (folder, name) = Folder::of(path)?;
     let file = folder.file(name, Access::ReadWrite, Rule::DISK)?;
@@ -89,7 +89,7 @@ fn another_size(path: &FilePath, is: u64, from: Size) -> Problem {
     Problem::failed(format!("the disk `{path}` has {is} bytes, not {}", from.get())).on(path)
 }
 
-/// Makes a disk file larger, if it is as large as it was thought to be.
+/// Extends a disk file, if it has the expected size.
 pub(super) fn grow(path: &FilePath, from: Size, to: Size) -> Result<()> {
     let (file, is) = disk(path)?;
     if is != from.get() || to < from {
@@ -98,13 +98,13 @@ pub(super) fn grow(path: &FilePath, from: Size, to: Size) -> Result<()> {
     file.set_len(to.get()).map_err(io("grow", &path.to_string()))
 }
 
-/// The same, where it may be so large already.
+/// As [`grow`], for a file that may have the new size already.
 pub(super) fn grow_or_so(path: &FilePath, from: Size, to: Size) -> Result<()> {
     if disk(path)?.1 == to.get() { Ok(()) } else { grow(path, from, to) }
 }
 
-/// Cuts a file off at the size it had before this plan grew it. One that has another size by now is left alone: what was
-/// added since is not this plan's.
+/// Truncates a file to the size it had before this plan extended it. A file of another size is left alone: what was added since
+/// does not belong to this plan.
 pub(super) fn shrink(path: &FilePath, grown: Size, size: Size) -> Result<()> {
     let (file, is) = disk(path)?;
     if is != grown.get() && is != size.get() {
@@ -117,7 +117,7 @@ pub(super) fn shrink(path: &FilePath, grown: Size, size: Size) -> Result<()> {
     file.set_len(size.get()).map_err(io("cut", &path.to_string()))
 }
 
-/// Cuts a disk file off, if it is as large as it was thought to be; that it is cut already is as good.
+/// Truncates a disk file, if it has the expected size or the new one.
 pub(super) fn cut(path: &FilePath, from: Size, to: Size) -> Result<()> {
     let (file, is) = disk(path)?;
     if is != from.get() && is != to.get() {
@@ -126,7 +126,7 @@ pub(super) fn cut(path: &FilePath, from: Size, to: Size) -> Result<()> {
     file.set_len(to.get()).and_then(|()| file.sync_all()).map_err(io("cut", &path.to_string()))
 }
 
-/// Gives a file another name in its file system, which nothing has.
+/// Renames a file in its file system to a name that must not exist.
 pub(super) fn rename(from: &FilePath, to: &FilePath) -> Result<()> {
     let (folder, from) = Folder::of(from)?;
     let (other, to) = Folder::of(to)?;
@@ -135,12 +135,12 @@ pub(super) fn rename(from: &FilePath, to: &FilePath) -> Result<()> {
     }
     folder.rename(&from, &to)?;
     folder.settle(&to).inspect_err(|_| {
-        // A step that failed has changed nothing.
+        // A step that failed must have changed nothing.
         let _ = folder.rename(&to, &from);
     })
 }
 
-/// Gives a file another name, if there is such a file; whether there was.
+/// Renames a file if it exists; whether it existed.
 pub(super) fn set_aside(from: &FilePath, to: &FilePath) -> Result<bool> {
     let (folder, name) = Folder::of(from)?;
     let there = folder.has(name)?;
@@ -150,7 +150,7 @@ pub(super) fn set_aside(from: &FilePath, to: &FilePath) -> Result<bool> {
     Ok(there)
 }
 
-/// Removes a file that this plan made; that it is gone already is as good.
+/// Removes a file that this plan created, if it still exists.
 pub(super) fn remove(path: &FilePath) -> Result<()> {
     match Folder::of_if_there(path)? {
         Some((folder, path)) if folder.remove_file(&path)? => folder.settle(path),
@@ -158,12 +158,12 @@ pub(super) fn remove(path: &FilePath) -> Result<()> {
     }
 }
 
-/// Removes a folder that this plan made, if nothing is in it.
+/// Removes a folder that this plan created, if it is empty.
 pub(super) fn remove_folder(path: &FilePath) -> Result<()> {
     Folder::of_if_there(path)?.map_or(Ok(()), |(folder, path)| folder.remove_folder(path).map(drop))
 }
 
-/// Creates a folder below the runtime folder again, with these files.
+/// Recreates a folder below the runtime folder, with these files.
 pub(super) fn make_again(runtime: &Path, path: &str, files: &[(String, String)]) -> Result<()> {
     let below = Path::new(path).strip_prefix(runtime).map_err(|_| Problem::bug("no folder of the runtime folder").on(path))?;
     let root = Folder::open(runtime)?;
@@ -175,13 +175,13 @@ pub(super) fn make_again(runtime: &Path, path: &str, files: &[(String, String)])
     files.iter().try_for_each(|(name, text)| root.replace(folder.join(name), text.as_bytes(), true))
 }
 
-/// What a path is now; none where nothing has it, or where that can't be seen.
+/// The metadata of a path; none if it does not exist or cannot be inspected.
 pub(super) fn seen(path: &FilePath) -> Option<Entry> {
     let (folder, path) = Folder::of(path).ok()?;
     folder.metadata(path).ok().flatten()
 }
 
-/// Makes sure that files are there, are files or devices, and can be written.
+/// Verifies that files exist, are regular files or devices, and can be written.
 pub(super) fn check(files: &[Checked], report: &mut dyn FnMut(Event<'_>)) -> Result<()> {
     for checked in files {
         let (path, what) = (&checked.path, &checked.what);
@@ -201,7 +201,7 @@ pub(super) fn check(files: &[Checked], report: &mut dyn FnMut(Event<'_>)) -> Res
             },
         };
         let file = opened.map_err(|p| Problem { code: Kind::NotNow, ..p.within(format!("{what} cannot be used")).on(path) })?;
-        // Of a device whose size can't be read there is nothing to compare.
+        // If a device's size cannot be read, there is nothing to compare.
         if checked.recorded.is_some()
             && let Ok(size) = super::disk::size_of(file, path)
         {
@@ -211,10 +211,10 @@ pub(super) fn check(files: &[Checked], report: &mut dyn FnMut(Event<'_>)) -> Res
     Ok(())
 }
 
-/// How much is copied between two looks at the progress and at the interrupt.
+/// Bytes copied between two progress reports and checks for an interrupt.
 const CHUNK: usize = 1 << 20;
 
-/// Gives a guest its variables unless it has some; whether they were made.
+/// Copies UEFI variables into a guest's folder, unless it has some; whether they were created.
 pub(super) fn copy_variables(guest: &GuestName, from: &FilePath, to: &FilePath, place: &mut Place<'_>) -> Result<bool> {
     let mut source = match from {
         FilePath::Host(path) => safe::named(path)?,
@@ -249,8 +249,8 @@ pub(super) fn copy_variables(guest: &GuestName, from: &FilePath, to: &FilePath, 
     Ok(true)
 }
 
-/// Copies everything from a reader to a file, leaving holes for zeros; `went_on` is told the bytes of each chunk and may
-/// end it by answering no.
+/// Copies a reader to a file, leaving holes for zeros. `went_on` gets the size of each chunk, and ends the copy by returning
+/// false.
 pub(super) fn sparse(source: &mut dyn Read, target: &File, name: &str, went_on: &mut dyn FnMut(u64) -> bool) -> Result<u64> {
     let mut buffer = vec![0u8; CHUNK];
     let mut at = 0u64;
@@ -265,7 +265,7 @@ pub(super) fn sparse(source: &mut dyn Read, target: &File, name: &str, went_on: 
             }
         }
         if filled == 0 {
-            // A volume has its length.
+            // A volume has a fixed length.
             if target.metadata().is_ok_and(|m| m.is_file()) {
                 target.set_len(at).map_err(io("write", name))?;
             }

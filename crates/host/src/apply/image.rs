@@ -1,6 +1,6 @@
-//! The steps about images: reading one in, keeping what came for another try, looking at one again.
+//! The steps about images: importing one, keeping a partial download for another try, verifying one.
 //!
-//! Not here: how one is read (`import`).
+//! Not here: reading an image (`import`).
 
 use super::command::mount;
 use super::{Event, Place, command, settled};
@@ -12,11 +12,11 @@ use chyves_core::property::keys;
 use chyves_core::value::Dataset;
 use chyves_core::zfs::args;
 
-/// One of these steps.
+/// Executes one of these steps.
 pub(super) fn perform(step: &Action, place: &mut Place<'_>) -> Result<()> {
     match step {
         Action::KeepPart { part, address, now, .. } => {
-            // Somebody may have deleted it since it was looked at.
+            // It may have been deleted since it was observed.
             let there = observe::dataset(part)?.is_some();
             let step = Action::KeepPart { part: part.clone(), there, address: address.clone(), now: now.clone() };
             let mut cmds = step.commands(place.os);
@@ -27,7 +27,7 @@ pub(super) fn perform(step: &Action, place: &mut Place<'_>) -> Result<()> {
             mount(part, place).map(drop)
         }
         Action::DropPart { part } => {
-            // The image is whole by now, so this is no reason to fail.
+            // The image is complete by now, so this is no reason to fail.
             if let Err(problem) = discard(part, place) {
                 (place.report)(Event::Warning(format!("{part} stays: {problem}; `chyves repair` deletes it")));
             }
@@ -51,13 +51,13 @@ pub(super) fn perform(step: &Action, place: &mut Place<'_>) -> Result<()> {
     }
 }
 
-/// Unmounts what is kept, unless somebody else is fetching into it.
+/// Unmounts a partial download, unless another command uses it.
 fn leave(part: &Dataset) -> Result<()> {
     let taken = |problem: &Problem| problem.causes.iter().any(|c| c.contains("busy"));
     settled(&args::unmount(part)).or_else(|problem| if taken(&problem) { Ok(()) } else { Err(problem) })
 }
 
-/// Destroys what is kept of an address, if it is that.
+/// Destroys a dataset, if it is a partial download.
 pub(crate) fn discard(part: &Dataset, place: &mut Place<'_>) -> Result<()> {
     let Some(row) = observe::dataset(part)? else { return Ok(()) };
     if !row.own.contains_key(keys::IMAGE_PARTIAL) {

@@ -1,6 +1,6 @@
-//! What follows an increment that did not go through: one that has arrived whole is finished, and what has arrived of
-//! another is rolled back. ZFS takes each dataset whole or not at all, and needs nobody for that once it has read it; a guest
-//! with volumes is several.
+//! What happens after an interrupted reception of an increment: one that has arrived completely is finished, the parts of
+//! another one are rolled back. ZFS receives each dataset atomically, and needs no other process once it has read the stream; a
+//! guest with volumes consists of several datasets.
 //!
 //! Not here: receiving (`receive`).
 
@@ -26,7 +26,7 @@ pub(super) fn finish(step: &Action, place: &mut Place<'_>) -> Result<()> {
     }
 }
 
-/// Whether the file system has the snapshot, and every volume that its settings speak of.
+/// Whether the file system and every volume in its settings have the snapshot.
 fn has_arrived(wanted: &Reception<'_>) -> Result<bool> {
     let Some(snapshot) = wanted.snapshot else { return Ok(false) };
     let own = observe::snapshots::own_values(wanted.into)?;
@@ -39,8 +39,8 @@ fn has_arrived(wanted: &Reception<'_>) -> Result<bool> {
     Ok(wanted.guid.is_none_or(|guid| came.iter().any(|(_, g)| *g == guid)))
 }
 
-/// Rolls back what has arrived of an increment: its snapshot, where that is the newest, since nothing had it before. The
-/// settings become what they were, those that came with an earlier stream too, as values of this host.
+/// Rolls back the received parts of an increment: its snapshot, if that is the newest, since it is new. The settings get their
+/// previous values as local properties, including those that had been received with an earlier stream.
 pub(super) fn back(wanted: &Reception<'_>, place: &mut Place<'_>) -> Result<()> {
     let (Some(snapshot), Some(onto)) = (wanted.snapshot, wanted.onto) else { return Ok(()) };
     let mut came = Vec::new();
@@ -53,7 +53,7 @@ pub(super) fn back(wanted: &Reception<'_>, place: &mut Place<'_>) -> Result<()> 
     if came.is_empty() {
         return Ok(());
     }
-    // First: once the snapshots are gone, nothing tells any more that there is something to undo.
+    // Done first: once the snapshots are gone, nothing shows that something must be undone.
     settings::put_back(wanted.dialect, wanted.into, &onto.before, place)?;
     for (newest, before) in came {
         match before {
@@ -61,7 +61,7 @@ pub(super) fn back(wanted: &Reception<'_>, place: &mut Place<'_>) -> Result<()> 
                 command(&args::destroy_snapshot(&newest), place)?;
                 command(&args::rollback(&before), place)?;
             }
-            // A volume that is new to this host.
+            // A volume that is new on this host.
             None if newest.dataset != *wanted.into => destroy_at_last(&newest.dataset, &args::destroy_tree(&newest.dataset), place)?,
             None => return Err(Problem::bug("a received guest has no snapshot but the one that came now").on(&newest.dataset)),
         }
@@ -69,7 +69,7 @@ pub(super) fn back(wanted: &Reception<'_>, place: &mut Place<'_>) -> Result<()> 
     Ok(())
 }
 
-/// What lies below a guest.
+/// The datasets below a guest.
 fn below(of: &Dataset) -> Result<Vec<Dataset>> {
     let listed = run::must(&args::list_names(of, 1))?;
     listed.lines().filter(|name| *name != of.as_str()).map(|name| name.parse().map_err(Problem::from)).collect()

@@ -1,7 +1,7 @@
-//! What came with a stream that could act on this host: native properties, and files of a kind that has no place in a
-//! guest's folder. Nothing of it has an effect here; it is shown so that an administrator knows what was sent.
+//! Contents of a received stream that could affect this host: native properties, and files of a type that does not belong in a
+//! guest's folder. None of them has an effect here; they are reported so that an administrator knows what was sent.
 //!
-//! Not here: taking the effect away (chyves-core `zfs::guard::tame`, and [`crate::safe`], which opens regular files alone).
+//! Not here: removing the effect (chyves-core `zfs::guard::tame`, and [`crate::safe`], which opens regular files only).
 
 use crate::safe::{FileKind, Folder};
 use chyves_core::error::Result;
@@ -11,21 +11,21 @@ use chyves_core::zfs::guard::Came;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
-/// So many are listed; of more only the number is.
+/// Number of files that are listed; of the rest only the number is reported.
 const LISTED: usize = 50;
 
-/// So many files are inspected; a guest of chyves has a few dozen.
+/// Number of files that are inspected; a guest of chyves has a few dozen.
 const INSPECTED: usize = 100_000;
 
-/// How many folders may be inside one another.
+/// Maximum depth of nested folders.
 const DEPTH: usize = 64;
 
-/// One thing that came and has no effect here.
+/// A received property or file that has no effect here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Disarmed {
-    /// The property, or the path from the guest's folder.
+    /// The property, or the path relative to the guest's folder.
     pub what: String,
-    /// What it was.
+    /// The value or type that was received.
     pub was: String,
     /// Why it has no effect.
     pub now: String,
@@ -37,7 +37,7 @@ impl std::fmt::Display for Disarmed {
     }
 }
 
-/// What the properties of a guest's dataset, or of one of its volumes, brought that could act on this host.
+/// The properties of a guest's dataset, or of one of its volumes, that could have affected this host.
 pub(super) fn properties(guest: &Dataset, member: &Member) -> Vec<Disarmed> {
     let of = if member.dataset == *guest { String::new() } else { format!(" of {}", printable(member.dataset.leaf(), 60)) };
     let one = |came: &Came| Disarmed {
@@ -48,7 +48,7 @@ pub(super) fn properties(guest: &Dataset, member: &Member) -> Vec<Disarmed> {
     member.came.iter().map(one).collect()
 }
 
-/// The files in a guest's folder that have no place there. The last one says how many more there are.
+/// The files in a guest's folder that do not belong there. The last entry is the number of further ones.
 pub(super) fn files(folder: &Folder) -> Result<Vec<Disarmed>> {
     let mut found = Found::default();
     let root = folder.own_metadata()?;

@@ -1,19 +1,20 @@
-//! What a plan under way has done, on disk: so that the next command can finish or take back what a killed one left.
+//! The journal: what a plan in progress has done, on disk, so that the next command can finish or roll back what a killed one
+//! left.
 //!
-//! A journal is locked by its writer for as long as that lives. One that nobody holds was left by a command that died.
-//! It is gone when its plan ended, well or rolled back.
+//! A journal is locked by its writer for as long as that lives. One without a lock was left by a command that died. It is
+//! removed when its plan has ended, successfully or rolled back.
 //!
-//! That of a plan whose effects outlive the host lies where it outlives the host too, and is on the disk before the step
-//! is done that it tells of, so that a host crash is no worse than a command that was killed. Where that folder
-//! can't be written (its disk is full, and somebody frees space) and for what ends with the host anyway it lies beside the
-//! locks, in the runtime folder.
+//! The journal of a plan whose effects survive a reboot is in the state folder, which survives it too, and is synced before the
+//! step that it records: a host crash is then no worse than a killed command. If that folder cannot be written (its disk is
+//! full, and the command frees space), and for effects that end with the host anyway, the journal is beside the locks, in the
+//! runtime folder.
 //!
-//! The first line is the plan, and a journal gets its name once that line is written: one whose first line is cut or missing
-//! was damaged, and what it was about is unknown. Each step adds a line when it begins and one when it is done, so a long plan costs no more
-//! a step than a short one. A later line that was cut off says nothing: what it was to tell had not happened yet, or is
-//! found as a step that may have been done.
+//! The first line is the plan, and a journal gets its name once that line is written: one whose first line is incomplete or
+//! missing was damaged, and its plan is unknown. Each step adds a line when it begins and one when it is done, so a long plan
+//! costs no more per step than a short one. An incomplete later line is ignored: what it should record had not happened yet, or
+//! the step counts as possibly done.
 //!
-//! Not here: finding and using what was left ([`super::recover`]), doing steps (`apply`) and undoing them (`undo`).
+//! Not here: finding and using what was left ([`super::recover`]), executing steps (`apply`) and undoing them (`undo`).
 
 mod record;
 
@@ -36,59 +37,59 @@ use std::path::{Path, PathBuf};
 pub(super) struct Journal {
     file: File,
     path: PathBuf,
-    /// The files that steps replace, by the number of the step.
+    /// The files that steps replace, by the index of the step.
     replaces: BTreeMap<usize, FilePath>,
-    /// What stood in those that were begun.
+    /// The previous content of the replaced files, for steps that have begun.
     replaced: Vec<(usize, Option<String>)>,
-    /// Where it goes on if it can't go on here.
+    /// Path of the journal in the runtime folder, if it cannot be continued here.
     spare: PathBuf,
-    /// Whether it is to outlive the host.
+    /// Whether it must survive a reboot.
     lasts: bool,
-    /// Of each step whether its effect does.
+    /// For each step, whether its effect survives a reboot.
     outlives: Vec<bool>,
 }
 
-/// Whether a plan needs a journal: one that only ends machines has nothing to take back, and must go through where nothing
-/// can be written any more.
+/// Whether a plan needs a journal. One that only stops VMs has nothing to undo, and must work even if nothing can be written
+/// any more.
 pub(super) fn is_needed(plan: &Plan) -> bool {
     !plan.steps.iter().all(|step| matches!(step, Action::Stop { .. }))
 }
 
-/// Where journals lie that are to outlive the host, and where the others do.
+/// The folders of journals: first of those that survive a reboot, then of the others.
 pub(super) fn folders(runtime: &Runtime) -> [PathBuf; 2] {
     [runtime.lasting().join(".journal"), runtime.root().join("journal")]
 }
 
-/// Whether a step has an effect that outlives the host.
+/// Whether a step has an effect that survives a reboot.
 pub(super) fn outlives_the_host(step: &Action, runtime: &Runtime) -> bool {
     let files = step.files();
     let is_runtime = !files.is_empty() && files.iter().all(|path| Path::new(path).starts_with(runtime.root()));
     step.outlives_the_host() && !is_runtime
 }
 
-/// Refuses folders of journals that others can write to: what a journal says is done as root.
+/// Refuses folders of journals that others can write to: what a journal records is executed as root.
 pub(super) fn check(runtime: &Runtime) -> Result<()> {
     let [lasting, spare] = folders(runtime);
-    // The folder above may be a link that the administrator made.
+    // The state folder may be a link that the administrator made.
     let above = own::real(runtime.lasting());
-    // What is no folder holds no journals: the runtime folder takes them then.
+    // If a path is not a folder, it contains no journals; the runtime folder is used then.
     for folder in [above, lasting, spare].into_iter().filter(|folder| own::stat(folder).is_ok_and(|meta| meta.is_dir())) {
         check_private(&folder, LASTING_VARIABLE)?;
     }
     Ok(())
 }
 
-/// What the name of a journal begins with until its first line is written.
+/// The prefix of a journal's name until its first line is written.
 pub(super) const UNBEGUN: &str = ".new-";
 
-/// Makes a journal's file, locked, with what it begins with; only then it has its name.
+/// Creates a journal's file, locked, with its initial content; only then it gets its name.
 fn make(folder: &Path, name: &str, begins: &[u8], lasts: bool) -> Result<(File, PathBuf)> {
     let above = folder.parent().unwrap_or(folder);
     own::make_folder(above, 0o755).map_err(cant("begin", above))?;
     own::make_folder(folder, 0o700).map_err(cant("begin", folder))?;
     let (temporary, path) = (folder.join(format!("{UNBEGUN}{name}")), folder.join(name));
     let file = own::open(&temporary, How::Create).map_err(cant("begin", &path))?;
-    // Who looks for journals of the dead may just be looking at it.
+    // A command that searches for journals of dead commands may have it locked at this moment.
     file.lock().map_err(cant("lock", &path))?;
     let write = || {
         (&file).write_all(begins)?;
@@ -110,7 +111,7 @@ pub(super) fn cant(what: &str, path: &Path) -> impl FnOnce(std::io::Error) -> Pr
 }
 
 impl Journal {
-    /// Begins a journal, before the first step.
+    /// Starts a journal, before the first step.
     pub(super) fn begin(runtime: &Runtime, plan: &Plan, began: u64, command: &str, locks: &[String]) -> Result<Self> {
         check(runtime)?;
         let [lasting, spare] = folders(runtime);
@@ -137,30 +138,31 @@ impl Journal {
         begin(&spare, false)
     }
 
-    /// Step `index` begins.
+    /// Records the start of step `index`.
     pub(super) fn begins(&mut self, index: usize) -> Result<()> {
-        // What a file was before is read ahead: when the step is done it is too late.
+        // The previous content of a file must be read before the step.
         if let Some(path) = self.replaces.get(&index) {
             let before = super::files::text_in(path);
             self.replaced.push((index, before.clone()));
             self.add(&Line::Replaces(index, before))?;
         }
         self.add(&Line::Begins(index, super::now()))?;
-        // Of what goes down with the host nobody will have to know.
+        // For effects that end with the host no sync is needed.
         if self.outlives[index] { self.settle() } else { Ok(()) }
     }
 
-    /// Step `index` is done; `idle` where it had nothing to do.
+    /// Records the end of step `index`; `idle`: it had nothing to do.
     pub(super) fn ended(&mut self, index: usize, idle: bool) -> Result<()> {
-        // Not settled: the next line is, and a step that is thought to be under way is looked at.
+        // Not synced: the next line is, and a step that seems to be in progress is checked.
         self.add(&if idle { Line::Idle(index) } else { Line::Done(index) })
     }
 
-    /// The plan has ended; nothing of it is to be finished or rolled back. What stood in the files that it replaced.
+    /// Records the end of the plan and removes the journal: nothing must be finished or rolled back. Returns the previous
+    /// content of the files that it replaced.
     pub(super) fn close(mut self) -> Vec<(usize, Option<String>)> {
-        // Where the host goes down now its folder may have it again.
+        // If the host crashes now, the folder may still list the file.
         let told = self.write(&Line::Over).and_then(|()| self.settle());
-        // Removed while it is still locked, so that nobody takes it for a dead one's.
+        // Removed while locked, so that it is not taken for a dead command's.
         let _ = own::remove(&self.path);
         if told.is_err() {
             drop(self.path.parent().map(|folder| settle_folder(folder, self.lasts)));
@@ -168,7 +170,7 @@ impl Journal {
         self.replaced
     }
 
-    /// Adds a line, elsewhere where there is no room for it.
+    /// Adds a line, in the runtime folder if there is no space here.
     fn add(&mut self, line: &Line) -> Result<()> {
         self.write(line).or_else(|problem| if self.lasts { self.move_over(problem).and_then(|()| self.write(line)) } else { Err(problem) })
     }
@@ -177,7 +179,7 @@ impl Journal {
         add(&self.file, &self.path, what)
     }
 
-    /// Sees to it that what was written is on the disk, if that is to outlive the host.
+    /// Syncs the journal to disk, if it must survive a reboot.
     fn settle(&mut self) -> Result<()> {
         match self.lasts.then(|| self.file.sync_data()) {
             Some(Err(e)) => self.move_over(cant("write", &self.path)(e)),
@@ -185,7 +187,7 @@ impl Journal {
         }
     }
 
-    /// Goes on in the runtime folder with what was written so far: better than not at all, as a full disk would have it.
+    /// Continues in the runtime folder with what was written so far: on a full disk that is better than no journal.
     fn move_over(&mut self, why: Problem) -> Result<()> {
         let moved = own::read(&self.path, super::recover::LIMIT).map_err(cant("read", &self.path)).and_then(|mut text| {
             text.truncate(text.iter().rposition(|b| *b == b'\n').map_or(0, |end| end + 1));
@@ -199,7 +201,7 @@ impl Journal {
     }
 }
 
-/// Sees to it that a folder has on the disk what it has.
+/// Syncs a folder to disk.
 fn settle_folder(folder: &Path, lasts: bool) -> Result<()> {
     if !lasts {
         return Ok(());
@@ -233,7 +235,7 @@ mod tests {
         let mut journal = Journal::begin(&runtime, &plan(lasts), 7, "chyves", &[]).unwrap();
         journal.begins(0).unwrap();
         assert_eq!((count(&lasting), count(&others)), (1, 0));
-        // As good as full.
+        // Behaves like a full disk.
         journal.file = File::open(&journal.path).unwrap();
         journal.ended(0, false).unwrap();
         journal.begins(1).unwrap();
@@ -241,7 +243,7 @@ mod tests {
         let record = Record::read(&std::fs::read_to_string(&journal.path).unwrap()).unwrap();
         assert_eq!((record.begun, record.done, record.steps.len(), record.over), (2, 1, 2, false));
         journal.close();
-        // What ends with the host is never written elsewhere.
+        // The journal of effects that end with the host is never written elsewhere.
         let ends = Action::Forget { guest: "web".into(), uuid: crate::identity::new() };
         let journal = Journal::begin(&runtime, &plan(ends), 7, "chyves", &[]).unwrap();
         assert_eq!((count(&lasting), count(&others)), (0, 1));

@@ -1,6 +1,6 @@
-//! The steps that are done by a machine's supervisor: a start, an end, a disk that grows while it is used.
+//! The steps that a VM's supervisor executes: starting, stopping, growing a disk in use.
 //!
-//! Not here: what is said to a supervisor ([`crate::control`]), what it does ([`supervise`]).
+//! Not here: the protocol ([`crate::control`]) and the supervisor ([`supervise`]).
 
 use super::command::command;
 use super::{Event, Place, disk, files};
@@ -13,12 +13,12 @@ use chyves_core::lifecycle::Force;
 use chyves_core::vmm::bhyve;
 use std::time::{Duration, Instant};
 
-/// Makes a disk of a running machine larger. A problem that is "not now" is a refusal.
+/// Grows a disk of a running VM. A problem of kind "not now" is a refusal.
 pub(super) fn grow_live(step: &Action, place: &mut Place<'_>) -> Result<()> {
     let Action::GrowLive { guest, uuid, dataset, path, by, from, to } = step else { return Ok(()) };
     match by {
         Growth::Asked => {
-            // A hypervisor cuts off what lies behind the new end without a word.
+            // A hypervisor silently drops what is behind the new end.
             disk::no_larger(path, *to)?;
             let target = control::Target { uuid: *uuid, name: guest, dataset };
             control::grow(place.runtime, target, &path.to_string(), *to)?.map_err(|p| Problem { code: Kind::NotNow, ..p })
@@ -31,10 +31,10 @@ pub(super) fn grow_live(step: &Action, place: &mut Place<'_>) -> Result<()> {
     }
 }
 
-/// How long the node of a VM object may stay after `bhyvectl --destroy` has ended: the kernel removes it then.
+/// How long the node of a VM object may remain after `bhyvectl --destroy` has ended, until the kernel removes it.
 const OBJECT_STAYS: Duration = Duration::from_secs(5);
 
-/// Makes sure that a VM object is gone. bhyvectl does not tell: a destruction that failed may end with 0.
+/// Verifies that a VM object is gone. The exit status of bhyvectl does not show it: a failed destruction may end with 0.
 pub(super) fn object_is_gone(vm: &str) -> Result<()> {
     let node = bhyve::node(vm);
     let path = platform::here().path(&node);
@@ -50,7 +50,7 @@ pub(super) fn object_is_gone(vm: &str) -> Result<()> {
     Ok(())
 }
 
-/// Runs a machine under a supervisor; the process ids of the supervisor and the machine.
+/// Starts a VM under a supervisor; returns the process ids of the supervisor and the hypervisor.
 pub(super) fn launch(what: &Launch, place: &mut Place<'_>) -> Result<(u32, u32)> {
     let spawner = Spawner::this_program()?;
     let report = &mut *place.report;
@@ -62,7 +62,7 @@ pub(super) fn launch(what: &Launch, place: &mut Place<'_>) -> Result<(u32, u32)>
     Ok((started.supervisor, started.machine))
 }
 
-/// Asks a machine to power off and waits; how it ended.
+/// Requests a power-off and waits for it; returns how the VM ended.
 pub(super) fn stop(target: &control::Target<'_>, timeout: u32, force: bool, place: &mut Place<'_>) -> Result<String> {
     let force = match (force, timeout) {
         (true, 0) => Force::Now,
@@ -72,7 +72,7 @@ pub(super) fn stop(target: &control::Target<'_>, timeout: u32, force: bool, plac
     let how = control::How { timeout: Some(timeout), force };
     let spawner = Spawner::this_program()?;
     let report = &mut *place.report;
-    // The button is pressed every few seconds; that it is pressed is said once.
+    // The request is repeated every few seconds, but reported once.
     let mut asked = false;
     let stopped = control::stop(place.runtime, *target, how, &spawner, place.interrupted, &mut |progress| {
         if matches!(progress, control::StopProgress::Asked) && std::mem::replace(&mut asked, true) {

@@ -1,21 +1,22 @@
-//! Running a plan: step by step, and when one fails, taking back what this plan did, newest first, and nothing older.
+//! Executing a plan step by step; when a step fails, what this plan did is undone, newest first.
 //!
-//! * [`step`]: doing one step; [`mod@command`], one command of it
-//! * [`files`]: the steps that chyves does itself
-//! * [`disk`]: disks from files, to files
-//! * [`image`]: reading an image in, and what is kept of one for another try
-//! * [`machine`]: the steps that a machine's supervisor does
-//! * [`volume_users`]: whether volumes are free to be destroyed
-//! * [`journal`]: what was done so far, for when this process is killed or the host goes down; [`recover`], what is done then
-//! * [`fault`]: failures on purpose, in test builds
-//! * [`send`]: giving a guest as a stream
-//! * [`receive`]: taking a guest from a stream; [`inspect`], what came that could act on the host; [`increment`], what follows
-//!   one that did not go through
-//! * [`restore`]: making a folder what another is
+//! * [`step`]: executing one step; [`mod@command`], one command of it
+//! * [`files`]: the steps that need no other program
+//! * [`disk`]: disks from files and to files
+//! * [`image`]: importing an image, and partial downloads
+//! * [`machine`]: the steps that a VM's supervisor executes
+//! * [`volume_users`]: whether volumes can be destroyed
+//! * [`journal`]: the steps done so far, for the case that this process is killed or the host crashes; [`recover`], what
+//!   happens then
+//! * [`fault`]: fault injection, in test builds
+//! * [`send`]: sending a guest as a stream
+//! * [`receive`]: receiving a guest from a stream; [`inspect`], received contents that could affect the host; [`increment`],
+//!   after an interrupted reception of an increment
+//! * [`restore`]: making a folder equal to another one
 //! * [`copy`]: copying a dataset
 //! * [`settings`]: settings that are known only while a plan runs
 //!
-//! Not here: deciding (chyves-core `plan`), running machines (`supervise`).
+//! Not here: deciding (chyves-core `plan`), running VMs (`supervise`).
 
 mod command;
 mod copy;
@@ -51,53 +52,53 @@ pub use restore::{back, below, drop_revert, drop_work};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// What happens while a plan runs, for whoever shows it.
+/// Progress of a plan, to be shown.
 #[derive(Debug)]
 pub enum Event<'a> {
     /// A step begins.
     Step(&'a Action),
     /// A command is about to run, exactly as shown.
     Command(String),
-    /// Part of a long step is done: how much of how much, in bytes.
+    /// Progress of a long step: bytes done, total bytes.
     Progress(u64, u64),
-    /// How far a stream is.
+    /// Progress of a ZFS stream.
     Flow(stream::Flow),
-    /// How far the reading of an image is, which is of interest while it goes on.
+    /// Progress of reading an image; of interest only while it lasts.
     Reading(stream::Flow),
-    /// What the guest itself is run by is about to run: its loader's command, its hypervisor's.
+    /// The guest's loader or hypervisor is about to run; its command line.
     Hypervisor(String),
-    /// What happens while a guest is being stopped.
+    /// An event while a guest is being stopped.
     Asked(&'static str),
-    /// Something that does not fail the plan went wrong.
+    /// A problem that does not fail the plan.
     Warning(String),
-    /// The steps so far are being rolled back, because of this.
+    /// The steps so far are being rolled back, because of this problem.
     TakingBack(&'a Problem),
 }
 
-/// Where plans are run.
+/// The environment of a plan.
 pub struct Place<'a> {
     /// The operating system whose commands are run.
     pub os: Os,
     /// The runtime folder.
     pub runtime: &'a Runtime,
-    /// The command as it was typed, for the journal.
+    /// The command line, for the journal.
     pub command: &'a str,
-    /// The locks that are held, for the journal.
+    /// The names of the locks that are held, for the journal.
     pub locks: &'a [String],
-    /// Raised when the person wants to stop: the plan ends before its next step and is rolled back.
+    /// Set when the user interrupts: the plan stops before its next step and is rolled back.
     pub interrupted: &'a AtomicBool,
-    /// Told what happens.
+    /// Receives the events.
     pub report: &'a mut dyn FnMut(Event<'_>),
-    /// Locks that are let go of before the plan's end.
+    /// Locks that are released before the plan's end.
     pub lent: Lent,
 }
 
-/// Locks that a plan needs, but not while it does what may take hours.
+/// Locks that a plan needs, but not during a step that may take hours.
 #[derive(Debug, Default)]
 pub struct Lent {
-    /// That of the host's networks, where the plan changes them: let go of before a machine is started.
+    /// The lock of the host's networks, if the plan changes them: released before a VM is started.
     pub network: Option<Lock>,
-    /// Those of what a stream is made of: let go of before it is written, and taken again to undo something.
+    /// The locks of what a stream consists of: released before it is written, and taken again to undo something.
     pub stream: Vec<Lock>,
 }
 
@@ -107,31 +108,31 @@ impl From<Option<Lock>> for Lent {
     }
 }
 
-/// What a plan that ran to its end gave back.
+/// The results of a successful plan.
 #[derive(Debug, Clone, Default)]
 pub struct Applied {
-    /// What steps have to say when they are done: "web01 powered off".
+    /// Messages of completed steps, such as "web01 powered off".
     pub said: Vec<String>,
-    /// What came with a stream that could act on this host, and why it does not.
+    /// Received contents that could have affected this host, and why they do not.
     pub disarmed: Vec<Disarmed>,
-    /// The text of the file that a step has read; none where it is not there.
+    /// The text of the file that a step has read; none if it is missing.
     pub read: Option<String>,
-    /// The process ids of a machine that was started: its supervisor's and its own.
+    /// The process ids of a started VM: its supervisor's and its hypervisor's.
     pub started: Option<(u32, u32)>,
-    /// What stood in the files that steps replaced, by the number of the step; nothing where none stood there.
+    /// The previous content of files that steps replaced, with the index of the step; none if the file did not exist.
     pub replaced: Vec<(usize, Option<String>)>,
 }
 
-/// A step that was done, and what rolls it back.
+/// A step that was done, and how it is undone.
 struct Done {
     undo: Undo,
-    /// The content of a file that was replaced.
+    /// The previous content of a replaced file.
     before: Option<Vec<u8>>,
-    /// What it was, for people.
+    /// The step, as it is shown.
     words: String,
 }
 
-/// Runs a plan to its end, or rolls it back.
+/// Executes a plan, or rolls it back.
 ///
 /// # Errors
 /// The step that failed, with `Kind::Left` and a list if the rollback failed too.
@@ -146,7 +147,7 @@ pub fn apply(plan: &Plan, place: &mut Place<'_>) -> Result<Applied> {
     let mut journal = journal::is_needed(plan).then(begin).transpose()?;
     let mut let_go = false;
     for (index, step) in plan.steps.iter().enumerate() {
-        // Once something was done that nothing can undo, the rest is finished whatever the person wishes.
+        // Once a step is done that cannot be undone, an interrupt no longer stops the plan.
         let bound = done.iter().any(|d| d.undo == Undo::Impossible);
         let result = if place.interrupted.load(Ordering::SeqCst) && !bound {
             Err(Problem::interrupted())
@@ -166,14 +167,15 @@ pub fn apply(plan: &Plan, place: &mut Place<'_>) -> Result<Applied> {
                 .map(|()| fault::after(index))
         };
         if let Err(problem) = result {
-            // How far it came nobody knows, and what runs on or hangs cannot be undone now.
+            // How far the step got is unknown, and what still runs or hangs cannot be undone now.
             if problem.code == Kind::Left {
                 return Err(problem
                     .because(format!("it had come to this step: {}", step.describe()))
                     .hint("`chyves repair`, or the next command on the same object, completes it or rolls it back"));
             }
             (place.report)(Event::TakingBack(&problem));
-            // Somebody may work on it by now. Where they do so for too long, they or a repair undo it from the journal.
+            // Another command may hold the locks by now. If it holds them too long, that command or a repair undoes this from
+            // the journal.
             let wanted = place.locks.iter().filter(|_| let_go);
             let locks = wanted.map(|name| place.runtime.lock_named(name, AGAIN, place.command)).collect::<Result<Vec<_>>>();
             if let Err(busy) = locks {
@@ -191,7 +193,7 @@ pub fn apply(plan: &Plan, place: &mut Place<'_>) -> Result<Applied> {
     Ok(applied)
 }
 
-/// What an interrupted plan came to, unless the step that was interrupted has told that itself.
+/// The problem of an interrupted plan, unless the interrupted step has described it already.
 fn told(problem: Problem, step: &Action, untouched: bool) -> Problem {
     if !problem.causes.is_empty() || !problem.hints.is_empty() {
         return problem;
@@ -202,13 +204,13 @@ fn told(problem: Problem, step: &Action, untouched: bool) -> Problem {
         .hint("type the command again for what was not done")
 }
 
-/// How long is waited for a lock that was let go of.
+/// Longest wait for a lock that was released before.
 const AGAIN: Duration = Duration::from_secs(10);
 
-/// Rolls back the steps of a plan that ran to its end; `replaced` is what [`Applied`] told of it.
+/// Rolls back the steps of a completed plan; `replaced` is that of [`Applied`].
 ///
 /// # Errors
-/// Something cannot be undone; all the rest was.
+/// Something cannot be undone; everything else was.
 pub fn take_back_steps(steps: &[Action], replaced: &[(usize, Option<String>)], place: &mut Place<'_>) -> Result<()> {
     let before = |index: usize| replaced.iter().find(|(i, _)| *i == index).and_then(|(_, text)| text.clone()).map(String::into_bytes);
     let done = |(index, s): (usize, &Action)| Done { undo: s.undo(), before: before(index), words: s.describe() };
@@ -217,28 +219,28 @@ pub fn take_back_steps(steps: &[Action], replaced: &[(usize, Option<String>)], p
     if result.code == Kind::Left { Err(result) } else { Ok(()) }
 }
 
-/// Seconds since 1970, to tell what this plan made from what was there.
+/// Seconds since 1970, to distinguish what this plan created from what existed.
 fn now() -> u64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs())
 }
 
-/// Removes a file; that it is gone is as good.
+/// Removes a file, if it exists.
 pub(crate) fn remove(path: &str) -> Result<()> {
     files::remove(&FilePath::host(path))
 }
 
-/// Writes a small file whole that its owner alone may read.
+/// Writes a small file atomically, readable by its owner only.
 ///
 /// # Errors
-/// It can't be written.
+/// It cannot be written.
 pub fn write_private(path: &str, text: &str) -> Result<()> {
     files::write_bytes(&FilePath::host(path), text.as_bytes())
 }
 
-/// The same for what is no text.
+/// As [`write_private`], for bytes.
 ///
 /// # Errors
-/// It can't be written.
+/// It cannot be written.
 pub fn write_private_bytes(path: &str, bytes: &[u8]) -> Result<()> {
     files::write_bytes(&FilePath::host(path), bytes)
 }

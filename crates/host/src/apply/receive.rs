@@ -1,4 +1,4 @@
-//! Taking a guest from a stream: `zfs receive`, then making sure that it is a guest, whole, and has its settings.
+//! Receiving a guest from a stream: `zfs receive`, then verifying that it is a complete guest with its settings.
 
 use super::command::destroy_at_last;
 use super::{Disarmed, Event, Place, command, increment, inspect, settled};
@@ -19,17 +19,17 @@ use chyves_core::zfs::inventory::NOBODY;
 use chyves_core::zfs::rows::Row;
 use chyves_core::zfs::{Dialect, args, stream as streams};
 
-/// The copy of the settings is a small file; a larger one was not written by chyves.
+/// Size limit of the copy of the settings, in bytes; chyves writes none that is larger.
 const COPY_LIMIT: u64 = 1 << 20;
 
-/// The property that says how a reception can go on.
+/// The property with the token by which an interrupted reception can be resumed.
 const TOKEN: &str = "receive_resume_token";
 
-/// What is received: the step, for those who read it.
+/// The parameters of the step.
 pub(super) struct Reception<'a> {
     pub(super) dialect: Dialect,
     pub(super) into: &'a Dataset,
-    /// The guest there that takes an increment; none where it comes into being by it.
+    /// The existing guest that receives an increment; none if the guest is new.
     pub(super) onto: Option<&'a Onto>,
     pub(super) snapshot: Option<&'a SnapshotName>,
     pub(super) guid: Option<u64>,
@@ -47,17 +47,16 @@ impl<'a> Reception<'a> {
     }
 }
 
-/// What a reception came to.
+/// The result of a reception.
 #[derive(Default)]
 pub(super) struct Arrived {
-    /// What there is to say of it.
+    /// Messages to show.
     pub(super) said: Vec<String>,
-    /// What came that could act on this host.
+    /// Received contents that could have affected this host.
     pub(super) disarmed: Vec<Disarmed>,
 }
 
-/// Receives; what there is to say of it. When it fails, what came into being by it is gone again, unless it is kept to go
-/// on with.
+/// Receives a guest. If it fails, what it created is removed, unless it is kept to be resumed.
 pub(super) fn receive(step: &Action, place: &mut Place<'_>) -> Result<Arrived> {
     let wanted = &Reception::of(step)?;
     let problem = match flow(wanted, place).and_then(|()| settle(wanted, place)) {
@@ -96,7 +95,7 @@ fn flow(wanted: &Reception<'_>, place: &mut Place<'_>) -> Result<()> {
             "standard input holds more after the end of the stream, which was not read: receive one stream with each command".into(),
         ));
     }
-    // zfs-fuse ends with 1 after each increment that has arrived, and complains of nothing; what is there decides.
+    // zfs-fuse exits with 1 and without a message after every received increment; what exists decides.
     let silent = wanted.dialect == Dialect::Fuse && wanted.onto.is_some() && output.status == Some(1) && output.stderr.trim().is_empty();
     if output.ok() || (silent && wanted.guid.is_some()) {
         return Ok(());
@@ -109,12 +108,12 @@ fn flow(wanted: &Reception<'_>, place: &mut Place<'_>) -> Result<()> {
     })
 }
 
-/// How a reception into a dataset can go on, if it can.
+/// The token by which a reception into a dataset can be resumed, if it can.
 pub(super) fn token(dataset: &Dataset) -> Option<String> {
     observe::dataset(dataset).ok().flatten()?.native(TOKEN).filter(|t| !t.is_empty()).map(str::to_owned)
 }
 
-/// Destroys what was received, if it is there, and the clone that it was looked at by.
+/// Destroys a received dataset, if it exists, and the clone that was used to read it.
 pub(super) fn discard(dataset: &Dataset, place: &mut Place<'_>) -> Result<()> {
     if let Some(clone) = beside(dataset) {
         let row = observe::dataset(&clone)?;
@@ -134,7 +133,7 @@ fn not_a_guest(why: String) -> Problem {
         .hint("`chyves send GUEST > FILE` makes streams of guests")
 }
 
-/// Makes sure of what came, and makes it a guest that nobody owns yet.
+/// Verifies what was received, and makes it a guest without an owner.
 pub(super) fn settle(wanted: &Reception<'_>, place: &mut Place<'_>) -> Result<Arrived> {
     let gone = || Problem::failed(format!("`{}` is not there after it was received", wanted.into)).on(wanted.into);
     observe::dataset(wanted.into)?.ok_or_else(gone)?;
@@ -170,8 +169,8 @@ pub(super) fn settle(wanted: &Reception<'_>, place: &mut Place<'_>) -> Result<Ar
     Ok(Arrived { said, disarmed })
 }
 
-/// Makes sure that what came is a file system with volumes below it, and that none of them acts on this host: of an increment
-/// too, whose stream may have brought other values. What each had brought.
+/// Verifies that a file system with volumes was received, and removes effects on this host from each of them, even for an
+/// increment, whose stream may have brought other values. Returns what had been received.
 fn tamed(wanted: &Reception<'_>, place: &mut Place<'_>) -> Result<Vec<Disarmed>> {
     let tree = observe::tree(wanted.into)?;
     let mut disarmed = Vec::new();
@@ -193,7 +192,7 @@ fn tamed(wanted: &Reception<'_>, place: &mut Place<'_>) -> Result<Vec<Disarmed>>
     Ok(disarmed)
 }
 
-/// Puts a volume into the trash that the sender's guest has no more: ZFS itself takes nothing away unless it is forced.
+/// Moves a volume to the trash that the sender's guest no longer has; without force, ZFS itself removes nothing.
 fn put_away(dialect: Dialect, volume: &Dataset, leaving: &Leaving, number: u16, place: &mut Place<'_>) -> Result<()> {
     for cmd in args::change(dialect, volume.as_str(), &leaving.marks(number), &[]) {
         command(&cmd, place)?;
@@ -201,8 +200,8 @@ fn put_away(dialect: Dialect, volume: &Dataset, leaving: &Leaving, number: u16, 
     command(&args::rename_volume(volume, &leaving.place(number)), place)
 }
 
-/// What came is the guest as it was at the snapshot, so it gets the settings that the snapshot carries, where those of its
-/// dataset, which are the sender's present ones, differ. None where neither came as properties.
+/// The received guest has the state of the snapshot, so it gets the settings stored in the snapshot where they differ from
+/// those of its dataset, which are the sender's current ones. None if neither arrived as properties.
 fn of_then(wanted: &Reception<'_>, row: &Row, place: &mut Place<'_>) -> Result<Option<OwnValues>> {
     let snapshot = match wanted.snapshot {
         Some(snapshot) => snapshot.clone(),
@@ -213,7 +212,7 @@ fn of_then(wanted: &Reception<'_>, row: &Row, place: &mut Place<'_>) -> Result<O
     }
     let mut carried = snapshots::carried(&wanted.into.at(&snapshot))?;
     if !carried.contains_key(keys::SNAPSHOT_TAKEN) {
-        // Another program took it: the copy in it tells what the guest was.
+        // Another program took the snapshot: the copy of the settings in it has the guest's state.
         let Some(copy) = read_copy(wanted, place).ok().and_then(|text| read_settings_copy(&text).ok()) else { return Ok(None) };
         carried = copy;
     }
@@ -226,13 +225,13 @@ fn of_then(wanted: &Reception<'_>, row: &Row, place: &mut Place<'_>) -> Result<O
     Ok(Some(then))
 }
 
-/// Whether the settings came as properties. An increment onto a guest whose settings were read from the copy brings a
-/// newer copy.
+/// Whether the settings arrived as properties. For a guest whose settings were read from the copy, an increment brings a newer
+/// copy.
 fn has_settings(row: &Row) -> bool {
     row.own.contains_key(keys::UUID) && row.own.get(keys::OWNER).is_none_or(|o| o.value != NOBODY)
 }
 
-/// Makes sure that every volume that the settings speak of is there; what else is below the guest.
+/// Verifies that every volume in the settings exists; returns the other datasets below the guest.
 fn whole(into: &Dataset, own: &OwnValues) -> Result<Vec<Dataset>> {
     let listed = run::must(&args::list_names(into, 8))?;
     let below: Vec<Dataset> =
@@ -244,14 +243,14 @@ fn whole(into: &Dataset, own: &OwnValues) -> Result<Vec<Dataset>> {
     }
 }
 
-/// The volumes that settings speak of.
+/// The volumes in the settings.
 pub(super) fn volumes_of(into: &Dataset, own: &OwnValues) -> Vec<Dataset> {
     let settings = Settings::new(own.clone(), Vec::new());
     let is_volume = |n: &u16| settings.own(&keys::disk(*n, DiskKey::Kind)) == Some(DiskKind::Zvol.word());
     settings.numbers("disk").into_iter().filter(is_volume).map(|n| into.child(disk_name(n, DiskKind::Zvol))).collect()
 }
 
-/// Reads the settings from the copy in the file system and sets them; the guest belongs to nobody until it is adopted.
+/// Reads the settings from the copy in the file system and sets them; the guest has no owner until it is adopted.
 fn restore(wanted: &Reception<'_>, row: &Row, place: &mut Place<'_>) -> Result<OwnValues> {
     let into = wanted.into;
     let text = read_copy(wanted, place)?;
@@ -277,7 +276,7 @@ fn restore(wanted: &Reception<'_>, row: &Row, place: &mut Place<'_>) -> Result<O
     Ok(own)
 }
 
-/// What is among the files that came. A guest whose key is not loaded is inspected by nobody.
+/// Inspects the received files. The files of a guest whose key is not loaded are not inspected.
 fn in_files(wanted: &Reception<'_>, place: &mut Place<'_>) -> Result<Vec<Disarmed>> {
     let inspected = by_clone(wanted, place, &|folder| inspect::files(folder));
     inspected.or_else(|problem| {
@@ -286,20 +285,19 @@ fn in_files(wanted: &Reception<'_>, place: &mut Place<'_>) -> Result<Vec<Disarme
     })
 }
 
-/// Where the copy is looked at: beside the dataset that came.
+/// The clone through which the files are read: beside the received dataset.
 fn beside(into: &Dataset) -> Option<Dataset> {
     Some(into.parent()?.child(format!("{}-reading", into.leaf())))
 }
 
-/// The text of the copy.
+/// The text of the copy of the settings.
 fn read_copy(wanted: &Reception<'_>, place: &mut Place<'_>) -> Result<String> {
     let text = by_clone(wanted, place, &|folder| folder.read_text("config.toml", Rule::up_to(COPY_LIMIT)));
     let neither = |why: &str| not_a_guest(format!("it carries neither settings as properties nor a copy of them: config.toml: {why}"));
     text.map_err(|p| neither(&p.to_string()))?.ok_or_else(|| neither("it is missing"))
 }
 
-/// Reads something of the files that came. Looking at them must not count as a change of the guest, so a clone is looked at
-/// and destroyed.
+/// Reads something from the received files, through a temporary clone: reading them directly would change the dataset.
 fn by_clone<T>(wanted: &Reception<'_>, place: &mut Place<'_>, read: &dyn Fn(&Folder) -> Result<T>) -> Result<T> {
     let snapshot = match wanted.snapshot {
         Some(snapshot) => snapshot.clone(),

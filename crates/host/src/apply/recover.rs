@@ -1,9 +1,9 @@
-//! What killed commands, and hosts that went down, left of their plans: found, and finished or rolled back.
+//! Finding the plans of killed commands and crashed hosts, and finishing them or rolling them back.
 //!
-//! * `ground`: whether what it was about is still there, and still the same
-//! * `after`: what is different once the host was down
+//! * `after`: what is different after a reboot
+//! * `boot_check`: whether the objects of a plan still exist, and are still the same
 //!
-//! Not here: writing it down ([`super::journal`]).
+//! Not here: writing the journal ([`super::journal`]).
 
 mod after;
 mod boot_check;
@@ -22,27 +22,27 @@ use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// A journal larger than this was not written by chyves.
+/// Size limit of a journal in bytes; chyves writes none that is larger.
 pub(super) const LIMIT: u64 = 16 << 20;
 
-/// A journal is begun within this time.
+/// Time within which a new journal gets its name.
 const BEGINNING: Duration = Duration::from_secs(60);
 
-/// A journal whose writer died.
+/// The journal of a dead command.
 #[derive(Debug)]
 pub struct Dead {
     file: File,
     path: PathBuf,
-    /// Whether it outlives the host.
+    /// Whether it survives a reboot.
     lasts: bool,
-    /// Whether the host was down since.
+    /// Whether the host has rebooted since.
     host_was_down: bool,
-    /// What it says.
+    /// The content of the journal.
     pub record: Record,
 }
 
 impl Dead {
-    /// What was under way, for people.
+    /// What was in progress, to be shown.
     pub fn describe(&self) -> String {
         let step = self.record.begun.checked_sub(1).and_then(|i| self.record.steps.get(i));
         let at = step.map_or_else(|| "before its first step".to_owned(), |s| format!("at: {}", s.describe()));
@@ -54,28 +54,28 @@ impl Dead {
         }
     }
 
-    /// Writes down how far its repair is, for the case that this is killed too.
+    /// Records the progress of its repair, for the case that the repair is killed too.
     fn note(&self, line: &Line) -> Result<()> {
         add(&self.file, &self.path, line)?;
         if self.lasts { self.file.sync_data().map_err(cant("write", &self.path)) } else { Ok(()) }
     }
 
-    /// Whether what it began can only be finished.
+    /// Whether the plan can only be finished, not rolled back.
     pub fn goes_on(&self) -> bool {
         self.record.steps[..self.record.begun.min(self.record.steps.len())].iter().any(|s| s.undo() == Undo::Impossible)
     }
 }
 
-/// What was found of dead writers.
+/// The journals of dead commands.
 #[derive(Debug, Default)]
 pub struct Found {
-    /// Their journals.
+    /// The usable ones.
     pub dead: Vec<Dead>,
-    /// Those that say nothing that can be used, with why.
+    /// Unusable ones, with the reason.
     pub unreadable: Vec<Problem>,
 }
 
-/// That a journal can't be used.
+/// The problem that a journal cannot be used.
 fn unreadable(path: &Path, why: impl std::fmt::Display) -> Problem {
     let shown = path.display();
     Problem::new(Kind::Left, format!("cannot read the journal `{shown}`: what a killed command left is unknown"))
@@ -92,10 +92,10 @@ fn unreadable(path: &Path, why: impl std::fmt::Display) -> Problem {
         .hint(format!("then remove the journal: rm '{shown}'"))
 }
 
-/// The journals that nobody writes any more. Those of `locks` alone, where some are given.
+/// The journals without a living writer; only those that name one of `locks`, if these are specified.
 ///
 /// # Errors
-/// The folder can't be read.
+/// The folder cannot be read.
 pub fn dead(runtime: &Runtime, locks: Option<&[String]>) -> Result<Found> {
     let mut found = Found::default();
     check(runtime)?;
@@ -106,20 +106,20 @@ pub fn dead(runtime: &Runtime, locks: Option<&[String]>) -> Result<Found> {
 }
 
 fn dead_in(folder: &Path, lasts: bool, locks: Option<&[String]>, found: &mut Found) -> Result<()> {
-    // Where no folder can be, none was written.
+    // If the folder does not exist, there are no journals.
     for name in own::names(folder).map_err(cant("look for", folder))? {
         let path = folder.join(&name);
         let is_unbegun = name.as_encoded_bytes().starts_with(UNBEGUN.as_bytes());
         let mut file = match own::open(&path, How::Write) {
             Ok(file) => file,
-            // It was ended meanwhile.
+            // Its plan has ended meanwhile.
             Err(e) if e.kind() == ErrorKind::NotFound => continue,
             Err(e) => {
                 found.unreadable.push(unreadable(&path, e));
                 continue;
             }
         };
-        // Whoever holds it is alive.
+        // A locked journal has a living writer.
         if file.try_lock().is_err() || !own::is_there(&path) {
             continue;
         }
@@ -143,7 +143,7 @@ fn dead_in(folder: &Path, lasts: bool, locks: Option<&[String]>, found: &mut Fou
                 continue;
             }
         };
-        // What was cut off is no line that another could follow.
+        // An incomplete line is removed, so that others can follow.
         let whole = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |end| end + 1) as u64;
         file.set_len(whole).and_then(|()| file.seek(SeekFrom::Start(whole))).map_err(cant("read", &path))?;
         if locks.is_none_or(|mine| record.locks.iter().any(|l| mine.contains(l))) {
@@ -159,13 +159,13 @@ fn is_young(file: &File) -> bool {
     file.metadata().and_then(|m| m.modified()).is_ok_and(|at| at.elapsed().is_ok_and(|age| age < BEGINNING))
 }
 
-/// Finishes what a killed command began, where that cannot be undone, or rolls it back.
+/// Finishes the plan of a dead command if it cannot be undone, or rolls it back.
 ///
 /// # Errors
-/// It could be neither finished nor rolled back; the journal stays.
+/// Neither was possible; the journal remains.
 pub fn recover(dead: &Dead, place: &mut Place<'_>) -> Result<()> {
     let record = &dead.record;
-    // Where a machine came up without its start, what was made for the machine is in use.
+    // If the VM started nevertheless, it uses what was created for it.
     if !lives(record, place.runtime)? {
         boot_check::is_there(dead)?;
         match boot_check::is_another(record)? {
@@ -187,7 +187,7 @@ fn finish_or_take_back(dead: &Dead, place: &mut Place<'_>) -> Result<()> {
     if dead.goes_on() { finish(dead, place) } else { take_back(dead, place) }
 }
 
-/// Whether the plan's last step was to start a machine, and the machine runs.
+/// Whether the plan's last step was to start a VM, and the VM runs.
 fn lives(record: &Record, runtime: &Runtime) -> Result<bool> {
     match record.begun.checked_sub(1).and_then(|i| record.steps.get(i)) {
         Some(Action::Launch(launch)) => Ok(runtime.observe(launch.uuid, &launch.dataset)?.state.is_alive()),
@@ -195,7 +195,7 @@ fn lives(record: &Record, runtime: &Runtime) -> Result<bool> {
     }
 }
 
-/// The steps from the one that was under way; one that turns out to be done already is passed over.
+/// Executes the steps from the one that was in progress; one that turns out to be done is skipped.
 fn finish(dead: &Dead, place: &mut Place<'_>) -> Result<()> {
     let record = &dead.record;
     let mut applied = super::Applied::default();
@@ -217,20 +217,20 @@ fn finish(dead: &Dead, place: &mut Place<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Whether a step that was interrupted has had its effect.
+/// Whether a step that was interrupted has taken effect.
 fn is_done(step: &Action) -> bool {
     let gone = |name: &str| crate::observe::exists(name).is_ok_and(|there| !there);
     match step {
         Action::DestroyDataset { dataset } | Action::DestroyTree { dataset, .. } => gone(dataset.as_str()),
         Action::DestroySnapshot { snapshot } => gone(&snapshot.to_string()),
-        // The machine that was to see it may be gone by now.
+        // The VM that would notice it may be gone by now.
         Action::GrowLive { .. } => true,
         _ => false,
     }
 }
 
-/// The steps that were begun, newest first. The last of them may have been done or not, and where an earlier repair was
-/// killed, the last that is left may have been rolled back: what rolls it back must bear both.
+/// Undoes the steps that were begun, newest first. The last of them may have been done or not, and after a killed repair the
+/// last remaining one may have been undone already: undoing it must work in both cases.
 fn take_back(dead: &Dead, place: &mut Place<'_>) -> Result<()> {
     let record = &dead.record;
     let undone = |index: &usize| record.undone.as_ref().is_some_and(|u| u.contains(index));
@@ -244,7 +244,7 @@ fn take_back(dead: &Dead, place: &mut Place<'_>) -> Result<()> {
     for &index in &left {
         let step = &record.steps[index];
         if (index >= record.done || newest == Some(&index)) && !undo::may_be_done(step, record.began) {
-            // Else it would be the last that is left for the next repair too, which would be sure of the one before.
+            // Otherwise the next repair would take it for the last one too, and would be sure of the one before.
             dead.note(&Line::Undone(index))?;
             continue;
         }
@@ -255,7 +255,7 @@ fn take_back(dead: &Dead, place: &mut Place<'_>) -> Result<()> {
     let killed = Problem::failed(format!("`{}` was killed", printable(&record.command, 120)));
     let result = undo::take_back(done, record.began, place, killed, &mut |place| {
         fault::repaired();
-        // What is not written down is rolled back once more.
+        // If this cannot be recorded, the step is undone again, which does no harm.
         drop(dead.note(&Line::Undone(places[place])));
     });
     match result.code {

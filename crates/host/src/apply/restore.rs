@@ -1,5 +1,5 @@
-//! Making the files of a folder what they are in another, block by block where they differ: what is alike stays shared
-//! with the snapshots, and holes stay holes.
+//! Makes the files of a folder equal to those of another one, writing only blocks that differ: equal blocks stay shared with
+//! the snapshots, and holes stay holes.
 
 use super::command::settled;
 use crate::safe::{Access, FileKind, Folder, Rule};
@@ -14,10 +14,10 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// What is the present's own and stays: logs at the top of a guest's folder.
+/// The folder at the top of a guest's folder that keeps its current content.
 const KEPT: &str = "logs";
 
-/// How many folders may be inside one another: two descriptors are open for each. A guest of chyves has three.
+/// Maximum depth of nested folders; two descriptors are open per level. A guest of chyves has three levels.
 const DEPTH: usize = 512;
 
 fn fail(what: &str, path: &Path) -> impl FnOnce(std::io::Error) -> Problem {
@@ -25,39 +25,39 @@ fn fail(what: &str, path: &Path) -> impl FnOnce(std::io::Error) -> Problem {
     move |e| Problem::failed(format!("cannot {what} `{path}`")).on(&path).because(e)
 }
 
-/// Whoever wants to know of the bytes that are done, and may end it.
+/// Receives the progress, and can stop the work.
 pub(super) struct Watch<'a> {
-    /// Raised to end it.
+    /// Set to stop.
     pub(super) interrupted: &'a AtomicBool,
-    /// Told how much of a file is done, of how much.
+    /// Gets the bytes done of a file, and its total bytes.
     pub(super) progress: &'a mut dyn FnMut(u64, u64),
 }
 
-/// Makes everything in the folder `to` what it is in `from`, but for logs; or the device of a volume what another one is.
+/// Makes everything in the folder `to` equal to `from`, except logs; or the device of a volume equal to that of another one.
 ///
 /// # Errors
-/// Something can't be read or written, is neither a file nor a folder, or the volumes are not of one size.
+/// Something cannot be read or written, is neither a file nor a folder, or the volumes have different sizes.
 pub fn back(from: &str, to: &str, interrupted: &AtomicBool) -> Result<()> {
     let mut watch = Watch { interrupted, progress: &mut |_, _| {} };
     if to.starts_with("/dev/") {
         return volume(from, to, &mut watch);
     }
-    // The folder of a file system that is not mounted is empty, and everything would be removed.
+    // The folder of an unmounted file system is empty, which would remove everything.
     for folder in [from, to] {
         mounted(folder)?;
     }
     restore(Path::new(from), Path::new(to), &mut watch)
 }
 
-/// Destroys a clone that was worked on, with the clones of volumes below it, where it is there.
+/// Destroys a clone that was worked on, with the clones of volumes below it, if it exists.
 ///
 /// # Errors
-/// It can't be destroyed.
+/// It cannot be destroyed.
 pub fn drop_work(work: &Dataset, below: &[String]) -> Result<()> {
     if !crate::observe::exists(work.as_str())? {
         return Ok(());
     }
-    // What is not mounted need not be unmounted.
+    // It may be unmounted already.
     let _ = settled(&args::unmount(work));
     for volume in below.iter().map(|name| work.child(name)) {
         if crate::observe::exists(volume.as_str())? {
@@ -67,7 +67,7 @@ pub fn drop_work(work: &Dataset, below: &[String]) -> Result<()> {
     settled(&args::destroy(work))
 }
 
-/// Destroys a clone that is copied from, with the clones of volumes below it; whether it was there.
+/// Destroys a clone that is copied from, with the clones of volumes below it; whether it existed.
 ///
 /// # Errors
 /// `zfs` fails.
@@ -89,7 +89,7 @@ pub fn below(dataset: &Dataset) -> Result<Vec<Dataset>> {
     Ok(all.filter_map(|name| name.parse().ok()).collect())
 }
 
-/// Makes sure that something is mounted at a folder.
+/// Verifies that a folder is a mount point.
 fn mounted(folder: &str) -> Result<()> {
     let device = |path: &Path| {
         crate::hostfs::named::stat(path).map(|meta| std::os::unix::fs::MetadataExt::dev(&meta)).map_err(fail("inspect", path))
@@ -101,7 +101,7 @@ fn mounted(folder: &str) -> Result<()> {
     Ok(())
 }
 
-/// Makes a volume what another one is, by their devices.
+/// Makes a volume equal to another one, through their devices.
 fn volume(from: &str, to: &str, watch: &mut Watch<'_>) -> Result<()> {
     super::disk::appears(from, watch.interrupted)?;
     super::disk::appears(to, watch.interrupted)?;
@@ -114,10 +114,10 @@ fn volume(from: &str, to: &str, watch: &mut Watch<'_>) -> Result<()> {
     same(&past, &present, length.get(), (Path::new(from), Path::new(to)), watch)
 }
 
-/// Makes everything in `to` what it is in `from`, but for logs. What `from` may not contain is refused before anything is
+/// Makes everything in `to` equal to `from`, except logs. Unacceptable contents of `from` are refused before anything is
 /// changed.
 pub(super) fn restore(from: &Path, to: &Path, watch: &mut Watch<'_>) -> Result<()> {
-    // Every level has both of its folders open.
+    // Both folders of every level are open at once.
     crate::inherited::enough_files();
     check(Folder::open(from)?)?;
     let mut levels = vec![Level::enter(Folder::open(from)?, Folder::open(to)?, true)?];
@@ -144,16 +144,16 @@ pub(super) fn restore(from: &Path, to: &Path, watch: &mut Watch<'_>) -> Result<(
     Ok(())
 }
 
-/// A folder that is worked on: those above it are open as well.
+/// A folder in progress; those above it are open as well.
 struct Level {
     from: Folder,
     to: Folder,
-    /// What is not done yet.
+    /// The names that are not done yet.
     names: std::collections::btree_set::IntoIter<OsString>,
 }
 
 impl Level {
-    /// Removes what is only in `to`. At the `top` logs are left as they are.
+    /// Removes what is only in `to`. At the `top` logs are left unchanged.
     fn enter(from: Folder, to: Folder, top: bool) -> Result<Self> {
         let kept = |name: &OsString| top && name == KEPT;
         let mut wanted: BTreeSet<OsString> = from.list()?.into_iter().collect();
@@ -165,7 +165,7 @@ impl Level {
     }
 }
 
-/// Refuses a folder with what has no place in a guest's folder, or with more folders inside one another than are followed.
+/// Refuses a folder whose contents do not belong in a guest's folder, or that is nested too deeply.
 fn check(from: Folder) -> Result<()> {
     let names = from.list()?.into_iter().filter(|name| name != KEPT).collect::<Vec<_>>();
     let mut levels = vec![(from, names.into_iter())];
@@ -194,7 +194,7 @@ fn check(from: Folder) -> Result<()> {
     Ok(())
 }
 
-/// Something that is neither a file nor a folder.
+/// The problem that an entry is neither a file nor a folder.
 fn unfit(folder: &Folder, name: &OsString, kind: FileKind) -> Problem {
     let shown = folder.shown(name).display().to_string();
     Problem::failed(format!("`{shown}` is {}, neither a file nor a folder", kind.words()))
@@ -204,7 +204,7 @@ fn unfit(folder: &Folder, name: &OsString, kind: FileKind) -> Problem {
 }
 
 fn file(from: &Folder, to: &Folder, name: &Path, watch: &mut Watch<'_>) -> Result<()> {
-    // A file of several names is written under none of them: what else has its name would change too.
+    // A file with several hard links is replaced, not written: its other names could be other files.
     if to.metadata(name)?.is_some_and(|entry| entry.kind != FileKind::File || entry.links > 1) {
         to.remove_all(name)?;
     }
@@ -219,7 +219,7 @@ fn file(from: &Folder, to: &Folder, name: &Path, watch: &mut Watch<'_>) -> Resul
     same(&past, &present, length, (&source, &target), watch)
 }
 
-/// Makes the bytes of one file those of another, record by record where they differ.
+/// Makes the bytes of a file equal to another one, writing the records that differ.
 fn same(past: &File, present: &File, length: u64, (source, target): (&Path, &Path), watch: &mut Watch<'_>) -> Result<()> {
     let (mut was, mut is) = (vec![0u8; RECORD], vec![0u8; RECORD]);
     let mut at = 0u64;
@@ -272,7 +272,7 @@ mod tests {
         assert_eq!(fs::read_to_string(to.join("a/b/c")).unwrap(), "deep");
     }
 
-    /// Makes folders inside one another, and a file in the last one.
+    /// Creates nested folders, and a file in the last one.
     fn nest(top: &Path, levels: usize) {
         fs::create_dir(top).unwrap();
         let mut folder = Folder::open(top).unwrap();
@@ -299,7 +299,7 @@ mod tests {
                 let last = (0..levels).fold(Folder::open(&to).unwrap(), |folder, _| folder.folder("d").unwrap());
                 assert!(last.metadata("file").unwrap().is_some_and(|entry| entry.len == 4));
             }
-            // The standard library's own way takes a descriptor for each.
+            // The standard library's function needs a descriptor for each level.
             let top = Folder::open(dir.path()).unwrap();
             top.remove_all("from").unwrap();
             top.remove_all("to").unwrap();

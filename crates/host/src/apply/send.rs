@@ -1,4 +1,4 @@
-//! Giving a guest as a stream: the programs that make it, one after the other, to standard output.
+//! Sending a guest as a stream: runs the programs that produce it, one after the other, to standard output.
 
 use super::{Event, Place};
 use crate::{facts, run, stream};
@@ -7,7 +7,7 @@ use chyves_core::zfs::Dialect;
 use chyves_core::zfs::sending::{Sending, estimated};
 use chyves_core::zfs::stream::conclusion;
 
-/// Writes a stream to standard output, telling how far it is; how long it will be is asked for where the ZFS can tell.
+/// Writes a stream to standard output and reports progress; its total size is queried where ZFS can estimate it.
 pub(super) fn send(sending: &Sending, place: &mut Place<'_>) -> Result<()> {
     let total = match facts::dialect() {
         Dialect::OpenZfs => sending.estimates().iter().map(size).sum(),
@@ -27,7 +27,7 @@ pub(super) fn send(sending: &Sending, place: &mut Place<'_>) -> Result<()> {
     stream::give(&parts, total, facts::dialect() == Dialect::Fuse, place.interrupted, &mut |flow| report(Event::Flow(flow)))
 }
 
-/// How much one program will write, where it says.
+/// The estimated output size of one program, if it reports one.
 fn size(estimate: &chyves_core::cmd::Cmd) -> Option<u64> {
     let told = run::run(estimate).ok().filter(run::Output::ok)?;
     estimated(&(told.stdout + &told.stderr))

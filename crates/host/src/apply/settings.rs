@@ -1,4 +1,4 @@
-//! The copy of the settings in a snapshot, and the settings of a dataset made what they were.
+//! The copy of the settings in a snapshot, and resetting a dataset's settings to previous values.
 
 use super::{Place, command};
 use crate::observe::snapshots::own_values;
@@ -9,14 +9,14 @@ use chyves_core::property::settings::{Own, OwnValues};
 use chyves_core::value::{Dataset, FilePath};
 use chyves_core::zfs::{Dialect, args::Pair};
 
-/// A copy of settings is no larger: thousands of properties of the largest size.
+/// Size limit of a copy of settings, in bytes: thousands of properties of the largest size.
 const LIMIT: u64 = 1 << 20;
 
 fn values(pairs: &[Pair]) -> OwnValues {
     pairs.iter().map(|(k, v)| (k.clone(), Own { value: v.clone(), received: false })).collect()
 }
 
-/// The text of the copy of the settings in a snapshot; none where it holds no copy.
+/// The text of the copy of the settings in a snapshot; none if it contains no copy.
 pub(super) fn read(path: &FilePath) -> Result<Option<String>> {
     let hint = "roll back to it and keep the present settings: `chyves snapshot rollback GUEST@SNAPSHOT --keep-settings`";
     let within = |p: Problem| p.within("cannot read the copy of the settings in the snapshot").on(path).hint(hint);

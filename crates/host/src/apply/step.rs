@@ -1,7 +1,7 @@
-//! Doing one step of a plan.
+//! Executing one step of a plan.
 //!
-//! Not here: the order of steps and the way back ([`super`], [`undo`]), what a step is called and how it is shown
-//! (chyves-core `action`).
+//! Not here: the order of steps and rolling back ([`super`], [`undo`]), and how a step is named and shown (chyves-core
+//! `action`).
 
 use super::command::{self, command, mount};
 use super::{Applied, Done, Event, Place, copy, disk, files, image, machine, receive, restore, send, settings, undo, volume_users};
@@ -13,8 +13,8 @@ use chyves_core::os::Intent;
 use chyves_core::value::{FilePath, printable};
 use chyves_core::zfs::args;
 
-/// Does one step. What it did is in `done` as soon as it is done, also where a later part of the step fails. With `flush`
-/// small files that it writes are on the disk when it returns.
+/// Executes one step. Its effect is added to `done` as soon as it exists, even if a later part of the step fails. With `flush`,
+/// small files that it writes are synced to disk.
 #[allow(clippy::too_many_lines)] // one arm a step: the table of what a plan can do
 pub(super) fn perform(
     step: &Action,
@@ -54,7 +54,7 @@ pub(super) fn perform(
             }
             for cmd in step.commands(place.os) {
                 if let Err(problem) = command(&cmd, place) {
-                    // `zfs` may have made what it then failed to mount: half made is made, and is to be rolled back.
+                    // `zfs` may have created what it then failed to mount; that has to be rolled back.
                     if undo::is_half_made(step, began) {
                         made(None);
                     }
@@ -76,7 +76,7 @@ pub(super) fn perform(
             let cmds = step.commands(place.os);
             for (index, cmd) in cmds.iter().enumerate() {
                 let result = command(cmd, place).or_else(|problem| command::with_next_unit(cmd, problem, place));
-                // After the first command something is done, whatever becomes of the rest.
+                // After the first command there is an effect, even if the rest fails.
                 if index == 0 && result.is_ok() {
                     made(None);
                 }
@@ -104,14 +104,14 @@ pub(super) fn perform(
         Action::Unmount { dataset } => {
             match command(&args::unmount(dataset), place) {
                 Ok(()) => made(None),
-                // A file system that stays mounted harms nothing; a step that needs it unmounted will say so.
+                // A file system that stays mounted does no harm; a step that needs it unmounted will fail.
                 Err(problem) => (place.report)(Event::Warning(format!("{dataset} stays mounted: {problem}"))),
             }
             Ok(())
         }
         Action::SendReceive { from, to, size } => {
             copy::is_free(to)?;
-            // Half of it may be there as soon as it has begun.
+            // A partial dataset may exist as soon as the reception has begun.
             made(None);
             copy::copy(from, to, *size, place)
         }
@@ -140,7 +140,7 @@ pub(super) fn perform(
         Action::GrowDisk { path, from, to } => files::grow(path, *from, *to).map(|()| made(None)),
         Action::GrowLive { by, .. } => {
             let grown = machine::grow_live(step, place);
-            // A refusal leaves everything as it was; anything else the guest may have seen.
+            // A refusal changes nothing; after any other failure the guest may have noticed the change.
             if grown.as_ref().map_or_else(|p| p.code != Kind::NotNow && *by == Growth::Asked, |()| true) {
                 made(None);
             }
@@ -175,7 +175,7 @@ pub(super) fn perform(
             Ok(())
         }
         Action::RestoreFiles { from, to, .. } => {
-            // From the first block on something is done.
+            // From the first block on there is an effect.
             made(None);
             let report = &mut *place.report;
             let mut progress = |done, total| report(Event::Progress(done, total));
@@ -184,7 +184,7 @@ pub(super) fn perform(
         Action::CheckFiles { files } => files::check(files, place.report),
         Action::KeepPart { .. } | Action::DropPart { .. } | Action::ImportImage { .. } | Action::VerifyImage { .. } => {
             image::perform(step, place)?;
-            // Once what was kept is gone, the image stays.
+            // Once the partial download is gone, the image is kept.
             if matches!(step, Action::DropPart { .. }) {
                 made(None);
             }
@@ -202,7 +202,7 @@ pub(super) fn perform(
             step.commands(place.os).iter().for_each(|cmd| (place.report)(Event::Command(cmd.to_string())));
             network::prove_it(place.os, place.runtime, proofs)
         }
-        // From here on others may see to their networks: a machine takes its time.
+        // The lock of the networks is released: starting a VM takes long.
         Action::Launch(_) if place.lent.network.take().is_some() => perform(step, flush, began, place, applied, done),
         Action::Launch(what) => machine::launch(what, place).map(|pids| applied.started = Some(pids)),
         Action::Stop { guest, uuid, dataset, timeout, force } => {
@@ -214,7 +214,7 @@ pub(super) fn perform(
     }
 }
 
-/// Makes sure that a tree holds nothing but what was shown: the first of it is the tree itself.
+/// Verifies that a tree contains nothing beyond these names; the first one is the tree itself.
 fn nothing_more(takes: &[String]) -> Result<()> {
     let Some(tree) = takes.first().and_then(|name| name.parse().ok()) else { return Ok(()) };
     let listed = crate::run::must(&args::list_everything(&tree))?;
@@ -228,7 +228,7 @@ fn nothing_more(takes: &[String]) -> Result<()> {
     }
 }
 
-/// Makes sure that each name still means what it meant when it was looked up.
+/// Verifies that each name still has the GUID that it had when it was looked up.
 fn verify(objects: &[(String, u64)]) -> Result<()> {
     let names: Vec<String> = objects.iter().map(|(n, _)| n.clone()).collect();
     for ((name, was), (_, is)) in objects.iter().zip(observe::guids(&names)?) {

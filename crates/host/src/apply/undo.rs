@@ -1,4 +1,4 @@
-//! Taking back what a plan did: newest first, going on through its own failures, telling what is left.
+//! Undoing what a plan did: newest first, continuing after failures, and reporting what is left.
 
 use super::command::{destroy_at_last, settled_at_last};
 use super::{Done, Event, Place, copy, disk, files, increment, receive};
@@ -9,14 +9,14 @@ use chyves_core::property::keys;
 use chyves_core::value::Dataset;
 use chyves_core::zfs::args;
 
-/// Takes everything back; the problem that caused it, with what is left if something is. `undone` is told the place of
-/// each that is rolled back.
+/// Undoes everything; returns the problem that caused it, with a list of what is left. `undone` gets the index of each step
+/// that was undone.
 pub(super) fn take_back(done: Vec<Done>, began: u64, place: &mut Place<'_>, problem: Problem, undone: &mut dyn FnMut(usize)) -> Problem {
     let mut left = Vec::new();
     let mut bound = false;
     for (index, step) in done.into_iter().enumerate().rev() {
-        // What was done before a step that cannot be undone is what there is now, such as the copy of a file that was
-        // then removed: of that only mounts are rolled back.
+        // Effects before a step that cannot be undone are kept, such as the copy of a file that was then removed: of those only
+        // mounts are undone.
         let mounts = matches!(&step.undo, Undo::Action(action) if matches!(**action, Action::Unmount { .. }));
         if bound && !mounts {
             continue;
@@ -89,8 +89,8 @@ fn one(step: &Done, began: u64, place: &mut Place<'_>) -> Result<()> {
     }
 }
 
-/// Whether a step that failed has nevertheless made its dataset: one that is there, as young as this plan, and bears the
-/// identity that the step gave it.
+/// Whether a step that failed has nevertheless created its dataset: it exists, is as young as this plan, and has the UUID that
+/// the step set.
 pub(super) fn is_half_made(step: &Action, began: u64) -> bool {
     let (dataset, own) = match step {
         Action::CreateDataset { dataset, own, .. } | Action::CloneDataset { to: dataset, own, .. } => (dataset, own.as_slice()),
@@ -103,8 +103,8 @@ pub(super) fn is_half_made(step: &Action, began: u64) -> bool {
     young && row.own.get(keys::UUID).map(|o| o.value.as_str()) == wanted
 }
 
-/// Whether a step that was begun and not seen done may have had its effect, so that it has to be rolled back. Only what
-/// can be asked of ZFS is asked; the rest is rolled back in a way that bears both.
+/// Whether a step that was begun and not recorded as done may have taken effect, so that it has to be undone. Only what ZFS can
+/// be queried for is checked; the rest is undone in a way that works in both cases.
 pub(super) fn may_be_done(step: &Action, began: u64) -> bool {
     let there = |name: &str| observe::exists(name).unwrap_or(true);
     match step {
@@ -112,9 +112,9 @@ pub(super) fn may_be_done(step: &Action, began: u64) -> bool {
         Action::Rename { from, to, .. } | Action::RenameVolume { from, to } => there(to.as_str()) && !there(from.as_str()),
         Action::Snapshot { snapshot, .. } => observe::created(&snapshot.to_string()).is_ok_and(|c| c.is_some_and(|c| c + 2 >= began)),
         Action::SendReceive { to, .. } => observe::created(to.as_str()).is_ok_and(|c| c.is_some_and(|c| c + 2 >= began)),
-        // A clone that has been promoted is none any more.
+        // A clone that has been promoted is no longer a clone.
         Action::Promote { clone, .. } => observe::dataset(clone).is_ok_and(|row| row.is_some_and(|r| r.native("origin").is_none())),
-        // A file that was there before this command is not its own to remove.
+        // A file that existed before this command does not belong to it.
         Action::MakeDisk { path, .. } | Action::CopyVariables { to: path, .. } | Action::CopyDisk { to: path, .. } => {
             files::seen(path).is_some_and(|entry| entry.changed + 2 >= began)
         }
@@ -125,7 +125,7 @@ pub(super) fn may_be_done(step: &Action, began: u64) -> bool {
     }
 }
 
-/// Destroys a dataset that this plan made: never one that was there before, and never with anything below it.
+/// Destroys a dataset that this plan created: never one that existed before, and never with anything below it.
 fn destroy(dataset: &Dataset, began: u64, place: &mut Place<'_>) -> Result<()> {
     if !young(dataset, began)? {
         return Ok(());
@@ -133,14 +133,14 @@ fn destroy(dataset: &Dataset, began: u64, place: &mut Place<'_>) -> Result<()> {
     destroy_at_last(dataset, &args::destroy(dataset), place)
 }
 
-/// Whether a dataset is there.
+/// Whether a dataset exists.
 ///
 /// # Errors
 /// It is older than the plan.
 fn young(dataset: &Dataset, began: u64) -> Result<bool> {
     let Some(row) = observe::dataset(dataset)? else { return Ok(false) };
     let created = row.number("creation").unwrap_or(0);
-    // The clock of ZFS is the host's; a second is its grain.
+    // The clock of ZFS is the host's, with a resolution of one second.
     if created + 2 < began {
         let uuid = row.own.get(keys::UUID).map_or("none", |o| o.value.as_str());
         return Err(Problem::failed(format!("`{dataset}` is older than this command and stays (uuid {uuid})")).on(dataset));

@@ -1,8 +1,8 @@
-//! Whether volumes are free to be destroyed. ZFS refuses a volume that a program has open, but only when it comes to it:
-//! by then the snapshots and the other disks of the same guest are gone. So it is looked before the first of them.
+//! Whether volumes are free to be destroyed. ZFS refuses to destroy a volume that a program has open, but only at that step: by
+//! then the snapshots and the other disks of the same guest are gone. So this is checked before the first of them.
 //!
-//! What only the kernel holds, such as a file system on a volume that is mounted on the host, is seen where the system
-//! prints it; elsewhere ZFS refuses, and the same command goes on with what is left. File systems need no look: they can be
+//! Use by the kernel alone, such as a file system on a volume that is mounted on the host, is detected where the system reports
+//! it; elsewhere ZFS refuses, and repeating the command continues with the rest. File systems need no check: they can be
 //! unmounted, or nothing is destroyed.
 
 use crate::facts;
@@ -13,10 +13,10 @@ use chyves_core::value::printable;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// How long somebody may hold a volume who only uses it, as udev does when a program that wrote has closed it.
+/// How long a short-term user may hold a volume, as udev does when a program has written to it and closed it.
 const GLANCE: Duration = Duration::from_secs(5);
 
-/// Makes sure that none of the volumes among these names is held.
+/// Verifies that none of the volumes among these names is open.
 pub(super) fn check(takes: &[String]) -> Result<()> {
     let began = Instant::now();
     for name in takes.iter().filter(|name| !name.contains('@')) {

@@ -1,68 +1,68 @@
-//! What a journal says: its plan, and how far that has come.
+//! The content of a journal: its plan, and its progress.
 
 use chyves_core::action::Action;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
-/// What is written down.
+/// A journal as read.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Record {
-    /// The command as it was typed.
+    /// The command line.
     pub command: String,
-    /// The locks that it held: `guest.web01`.
+    /// The names of the locks that it held, such as `guest.web01`.
     pub locks: Vec<String>,
-    /// The boot of the host in which it ran.
+    /// Boot id of the host when it ran.
     #[serde(default)]
     pub boot: String,
-    /// When it began, seconds since 1970.
+    /// Start time in seconds since 1970.
     pub began: u64,
-    /// When the last step that was begun began.
+    /// Start time of the last step that was begun.
     #[serde(skip)]
     pub latest: u64,
-    /// Its steps.
+    /// The steps of the plan.
     pub steps: Vec<Action>,
-    /// How many steps were begun.
+    /// Number of steps that were begun.
     #[serde(skip)]
     pub begun: usize,
-    /// How many of them were done.
+    /// Number of steps that were done.
     #[serde(skip)]
     pub done: usize,
-    /// Those of them that had nothing to do: what they would have made was there before.
+    /// Indices of done steps that had nothing to do: what they would have created existed before.
     #[serde(skip)]
     pub idle: Vec<usize>,
-    /// The files that were replaced: the step's number and what stood there before.
+    /// The files that were replaced: the index of the step and the previous content.
     #[serde(skip)]
     pub replaced: Vec<(usize, Option<String>)>,
-    /// The steps that a repair has rolled back since; none where none has begun to.
+    /// Indices of the steps that a repair has undone since; none if no repair has begun to.
     #[serde(skip)]
     pub undone: Option<BTreeSet<usize>>,
-    /// Whether it ended, and there was only no time to remove its journal.
+    /// Whether the plan ended, and only the removal of its journal is missing.
     #[serde(skip)]
     pub over: bool,
 }
 
-/// One of the lines behind the first.
+/// A line after the first.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(in crate::apply) enum Line {
     /// This step begins, at that time in seconds since 1970.
     Begins(usize, u64),
-    /// The step that begins next replaces a file that held this.
+    /// The step that begins next replaces a file with this content.
     Replaces(usize, Option<String>),
     /// This step is done.
     Done(usize),
     /// This step is done, and there was nothing to do.
     Idle(usize),
-    /// A repair begins to take the steps back.
+    /// A repair begins to undo the steps.
     TakesBack,
-    /// It has taken this step back.
+    /// It has undone this step.
     Undone(usize),
-    /// The plan ended.
+    /// The plan has ended.
     Over,
 }
 
 impl Record {
-    /// Of a plan of which nothing has begun.
+    /// For a plan of which nothing has begun.
     pub(in crate::apply) fn new(command: &str, locks: &[String], boot: String, began: u64, steps: &[Action]) -> Self {
         Self {
             command: command.to_owned(),
@@ -83,7 +83,7 @@ impl Record {
     /// Reads a journal as far as it was written.
     ///
     /// # Errors
-    /// Its first line is not whole, or a whole line of it is not what is written there.
+    /// Its first line is incomplete, or a complete line is invalid.
     pub(in crate::apply) fn read(text: &str) -> Result<Self, String> {
         let mut lines = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')).enumerate();
         let bad = |index: usize, e: serde_json::Error| format!("its line {} cannot be read: {e}", index + 1);
@@ -141,7 +141,7 @@ mod tests {
                 assert!(cut < journal(3).len(), "{cut}");
                 continue;
             };
-            // It never says more than had happened, and never less than an earlier cut.
+            // A longer prefix never records less than a shorter one, and never more than had happened.
             assert!(record.begun >= seen.0 && record.done >= seen.1 && record.done <= record.begun);
             seen = (record.begun, record.done);
         }

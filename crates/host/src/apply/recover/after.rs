@@ -1,4 +1,4 @@
-//! What is different once the host was down: what had been mounted is not, and machines and interfaces are gone.
+//! Differences after a reboot: file systems are not mounted, and VMs and interfaces are gone.
 
 use super::super::command::mount;
 use super::super::journal::{Record, outlives_the_host};
@@ -11,10 +11,10 @@ use chyves_core::value::Dataset;
 use chyves_core::zfs::args;
 use std::path::Path;
 
-/// Whether of a step nothing is to be finished or rolled back, as it was about what went down with the host.
+/// Whether nothing of a step has to be finished or undone, since its effect ended with the host.
 pub(super) fn went_down(step: &Action, runtime: &Runtime) -> bool {
     match step {
-        // What looks may look again, and what needs a mount is to have it.
+        // Checks may be repeated, and mounts are needed again.
         Action::Verify { .. }
         | Action::CheckFiles { .. }
         | Action::VerifyImage { .. }
@@ -26,17 +26,17 @@ pub(super) fn went_down(step: &Action, runtime: &Runtime) -> bool {
     }
 }
 
-/// Mounts what the steps' files lie in; what was not mounted and is now.
+/// Mounts the file systems that contain the steps' files; returns those that were not mounted before.
 ///
 /// # Errors
-/// Something can't be mounted, as where it is encrypted and its key is not loaded.
+/// One cannot be mounted, for example because it is encrypted and its key is not loaded.
 pub(super) fn mount_anew(record: &Record, place: &mut Place<'_>) -> Result<Vec<Dataset>> {
     let outside = |path: &&str| !Path::new(path).starts_with(place.runtime.root());
     let paths: Vec<&str> = record.steps.iter().flat_map(Action::files).filter(outside).collect();
     if paths.is_empty() {
         return Ok(Vec::new());
     }
-    // Of all pools: a root whose layout is just being changed is none that chyves would know.
+    // On all pools: a root whose layout is being changed is not recognised by chyves.
     let listed = run::must(&args::list_mounts())?;
     let rows: Vec<[&str; 4]> = listed.lines().filter_map(|line| line.split('\t').collect::<Vec<_>>().try_into().ok()).collect();
     let mut wanted = Vec::new();
@@ -57,7 +57,7 @@ pub(super) fn mount_anew(record: &Record, place: &mut Place<'_>) -> Result<Vec<D
     Ok(mounted)
 }
 
-/// Unmounts what was mounted for it and is still there and mounted; that one stays so harms nothing.
+/// Unmounts what was mounted for the recovery, if it still exists; a failure does no harm.
 pub(super) fn unmount(mounted: &[Dataset], place: &mut Place<'_>) {
     for dataset in mounted {
         let there = observe::dataset(dataset).ok().flatten();

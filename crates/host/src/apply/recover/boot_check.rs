@@ -1,5 +1,5 @@
-//! Whether what a plan was about is still there, and still the same: its pools may have gone since, or have been elsewhere,
-//! where others changed them.
+//! Whether the objects of a plan still exist and are still the same: pools may have been exported since, or changed on another
+//! host.
 
 use super::super::journal::Record;
 use super::Dead;
@@ -9,13 +9,13 @@ use chyves_core::error::Result;
 use chyves_core::value::{Dataset, printable};
 use std::collections::BTreeSet;
 
-/// What a step makes is there within so many seconds after it began. What is younger was made by others.
+/// Time in seconds after the start of a step within which what it creates exists. What is younger was created by others.
 const MADE_WITHIN: u64 = 3600;
 
-/// Makes sure that the pools of what it was about are imported: of what is not there nothing can be told.
+/// Verifies that the pools of the plan are imported: nothing is known about the objects of others.
 ///
 /// # Errors
-/// One is not; or ZFS does not answer.
+/// A pool is not imported, or ZFS does not answer.
 pub(super) fn is_there(dead: &Dead) -> Result<()> {
     let steps = || dead.record.steps.iter();
     let named = steps().flat_map(|step| if let Action::Verify { objects } = step { objects.as_slice() } else { &[] });
@@ -31,8 +31,8 @@ pub(super) fn is_there(dead: &Dead) -> Result<()> {
     Ok(())
 }
 
-/// Why a plan is left as it is: something that it was about is another thing by now, or what it would have made was made
-/// by others. None where it may be gone on with.
+/// Why a plan is left as it is: an object of it has been replaced, or what it would have created was created by others. None if
+/// it can be continued.
 ///
 /// # Errors
 /// ZFS does not answer.
