@@ -1,8 +1,8 @@
 //! What a confined process can reach on Linux: Landlock for files, seccomp for system calls.
 //!
-//! A filter is a list of what is denied, as QEMU's own `-sandbox` is: a list of what is allowed would break with each
-//! release of the C library. What it denies are new processes, other processes, namespaces, mounts, modules and keys; to a tool
-//! that converts files, sockets and `io_uring` as well.
+//! A filter lists what is denied, as QEMU's own `-sandbox` does: a list of what is allowed would break with each release of the
+//! C library. Denied are new processes, other processes, namespaces, mounts, modules and keys; for a tool that converts files
+//! also sockets and `io_uring`.
 
 use landlock::{
     ABI, Access as _, AccessFs, AccessNet, CompatLevel, Compatible as _, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, Scope,
@@ -12,7 +12,7 @@ use seccompiler::{BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, Sec
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Where programs and their libraries are.
+/// The directories of programs and their libraries.
 const SYSTEM: [&str; 12] = [
     "/usr",
     "/lib",
@@ -27,10 +27,10 @@ const SYSTEM: [&str; 12] = [
     "/dev/null",
     "/dev/urandom",
 ];
-/// The flag of `clone` by which a thread is made, and no process.
+/// The flag of `clone` that creates a thread instead of a process.
 const THREAD: u64 = 0x1_0000;
 
-/// Leaves readable what it takes to start `program`, and nothing writable. A kernel without Landlock is no error.
+/// Allows reading only what starting `program` needs, and writing nothing. A kernel without Landlock is no error.
 pub(super) fn files(program: &Path) -> Result<(), String> {
     let abi = ABI::V5;
     let own = program.parent().filter(|folder| *folder != Path::new("/"));
@@ -55,23 +55,24 @@ pub(super) fn tool() -> Result<(), String> {
     deny(OF_NOBODY.iter().chain(&OF_NO_TOOL))
 }
 
-/// Denies the system calls that no hypervisor needs. A process that it could fork would live on when it is seen to have ended.
+/// Denies the system calls that no hypervisor needs. A process that it forked could live on after the hypervisor's end was
+/// detected.
 pub(super) fn hypervisor() -> Result<(), String> {
     deny(OF_NOBODY.iter())
 }
 
-/// The calls of x32 are those of x86-64 with this bit in their number; a list of what is denied would not match them.
+/// The x32 calls are those of x86-64 with this bit in their number; a list of denied numbers would not match them.
 #[cfg(target_arch = "x86_64")]
 const X32: u32 = 0x4000_0000;
 
-/// Denies the calls of x32, where the kernel has them.
+/// Denies the x32 calls, if the kernel has them.
 #[cfg(target_arch = "x86_64")]
 fn no_x32() -> Result<(), String> {
     use seccompiler::sock_filter;
     let (load, at_least, answer) = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K, libc::BPF_RET);
     let line = |code: u32, jf: u8, k: u32| Ok(sock_filter { code: u16::try_from(code).map_err(|e| e.to_string())?, jt: 0, jf, k });
     let program: Result<BpfProgram, String> = [
-        // The number is the first of what a filter sees.
+        // The number is the first field that a filter sees.
         line(load, 0, 0),
         line(at_least, 1, X32),
         line(answer, 0, libc::SECCOMP_RET_ERRNO | libc::EPERM.unsigned_abs()),
@@ -85,7 +86,7 @@ fn no_x32() -> Result<(), String> {
 fn deny<'a>(calls: impl Iterator<Item = &'a i64>) -> Result<(), String> {
     #[cfg(target_arch = "x86_64")]
     no_x32()?;
-    // The C library turns to `clone`, whose flags can be seen, where this one is not known.
+    // With ENOSYS the C library falls back to `clone`, whose flags a filter can see.
     apply([(libc::SYS_clone3, Vec::new())].into(), libc::ENOSYS)?;
     let no_thread = SeccompCondition::new(0, SeccompCmpArgLen::Qword, SeccompCmpOp::MaskedEq(THREAD), 0).map_err(|e| e.to_string())?;
     let no_thread = SeccompRule::new(vec![no_thread]).map_err(|e| e.to_string())?;
@@ -103,7 +104,7 @@ fn apply(rules: BTreeMap<i64, Vec<SeccompRule>>, error: i32) -> Result<(), Strin
     seccompiler::apply_filter(&program).map_err(|e| e.to_string())
 }
 
-/// What a tool that works on the files that it was given does not need either.
+/// Calls that a tool that works on inherited files does not need either.
 const OF_NO_TOOL: [i64; 11] = [
     libc::SYS_socket,
     libc::SYS_socketpair,
@@ -173,7 +174,7 @@ mod tests {
 
     #[test]
     fn calls_of_x32_are_denied() {
-        // A filter is the thread's that sets it.
+        // A filter applies to the thread that sets it.
         let errno = std::thread::spawn(|| {
             rustix::thread::set_no_new_privs(true).unwrap();
             no_x32().unwrap();

@@ -1,7 +1,7 @@
 //! Confinement on Linux: what this process gives up before it becomes the hypervisor.
 //!
-//! Order matters: everything that needs root comes first (namespaces, device nodes, the user's claim), then groups, the
-//! capability bounding set and the user, then what anybody may do (`no_new_privs`, Landlock).
+//! The order matters: everything that needs root comes first (namespaces, device nodes, claiming the user id), then groups, the
+//! capability bounding set and the user, then restrictions that need no privileges (`no_new_privs`, Landlock).
 
 use super::{Answer, Order, loopback, root, say, uid};
 use chyves_core::confinement::loopback::Barred;
@@ -13,19 +13,19 @@ use rustix::thread::{CapabilitySet, CapabilitySets};
 use std::fs::File;
 use std::os::fd::OwnedFd;
 
-/// The capabilities of one that must be root for the files of others: those that concern files.
+/// The capabilities of a hypervisor that must run as root for files of other users: those that concern files.
 const OF_FILES: CapabilitySet =
     CapabilitySet::CHOWN.union(CapabilitySet::DAC_OVERRIDE).union(CapabilitySet::FOWNER).union(CapabilitySet::FSETID);
-/// What making namespaces, device nodes and another user of this process takes.
+/// The capabilities for creating namespaces and device nodes.
 const NEEDED: CapabilitySet = CapabilitySet::SYS_ADMIN.union(CapabilitySet::MKNOD);
 const TO_CHANGE_USER: CapabilitySet = CapabilitySet::SETUID.union(CapabilitySet::SETGID).union(CapabilitySet::SETPCAP);
 
-/// A list of users is smaller.
+/// Size limit of a list of users, in bytes.
 const IDS: u64 = 16 << 20;
 
 /// What the hypervisor holds besides its descriptors.
 pub(super) struct Confined {
-    /// The claim of its user id, where it has one.
+    /// The claim of its user id, if it has one.
     pub(super) held: Held,
 }
 
@@ -50,7 +50,7 @@ pub fn possible() -> Possible {
     } else {
         missing.map(|kind| format!("the kernel has no namespaces of the kind `{kind}`, or /proc is not mounted"))
     };
-    // Where it can have no node of its own, it opens the host's.
+    // Without a node of its own, the hypervisor opens the host's.
     let is_roots = no_namespaces.is_some() && root::kvm_is_for() == root::KvmUsers::Root;
     let no_kvm =
         is_roots.then(|| "/dev/kvm is for root alone, and QEMU could open it as root only: `chmod 0660` and `chgrp kvm` it".to_owned());
@@ -61,13 +61,13 @@ pub fn possible() -> Possible {
     Possible { no_user, no_namespaces, no_kvm, no_loopback_rules, landlock: landlock(), taken }
 }
 
-/// Whether this kernel's Landlock knows TCP and scopes.
+/// Whether this kernel's Landlock supports TCP rules and scopes.
 fn landlock() -> bool {
     let rules = Ruleset::default().set_compatibility(CompatLevel::HardRequirement).handle_access(AccessNet::BindTcp);
     rules.and_then(|rules| rules.scope(Scope::Signal)).is_ok()
 }
 
-/// Gives up everything that the launch does not grant. The answer is sent while there is still a socket to send it on.
+/// Gives up everything that the launch does not grant. The answer is sent while the socket is still open.
 pub(super) fn confine(order: &Order, answers: Option<&mut File>) -> Result<Confined, String> {
     limit(Resource::Core, Some(0))?;
     let ready = |uid, loopback| {
@@ -84,7 +84,7 @@ pub(super) fn confine(order: &Order, answers: Option<&mut File>) -> Result<Confi
     }
     let mut groups = Vec::new();
     let (user, held) = if sandbox.owns_files { (0, None) } else { uid::claim(&order.place.run, order.guest, sandbox.first_uid)?.into() };
-    // Rules take some milliseconds to load, in which the root is furnished.
+    // Loading the rules takes some milliseconds, during which the root is prepared.
     let barred = match &sandbox.network {
         Network::Host { udp, .. } if user != 0 => {
             Some(loopback::bar(&order.place.run, &Barred { uid: user, first: sandbox.first_uid, udp: udp.clone() }))
@@ -102,9 +102,9 @@ pub(super) fn confine(order: &Order, answers: Option<&mut File>) -> Result<Confi
     }
     let barred = barred.map(|loading| loading.and_then(|loading| loading.map_or(Ok(()), loopback::Loading::finish)));
     change_user(user, &groups)?;
-    // Tried as that user, and before Landlock may keep it from trying.
+    // Tested as that user, and before Landlock may prevent the test.
     let open = barred.map(|loaded| loaded.and_then(|()| loopback::holds())).and_then(Result::err);
-    // One that only listens connects for nobody; for that, the rules are a second fence.
+    // A guest network that only listens does not connect for the guest; there the rules are only a second line of defence.
     let open = open.filter(|_| matches!(sandbox.network, Network::Host { connects: true, .. }));
     rustix::thread::set_no_new_privs(true).map_err(|e| format!("no_new_privs cannot be set: {e}"))?;
     restrict(sandbox).map_err(|e| format!("Landlock cannot be switched on: {e}"))?;
@@ -118,13 +118,13 @@ fn limit(resource: Resource, to: Option<u64>) -> Result<(), String> {
         .map_err(|e| format!("a limit of resources cannot be set: {e}"))
 }
 
-/// Becomes a user without capabilities; root keeps those that concern files.
+/// Changes to a user without capabilities; root keeps those that concern files.
 fn change_user(user: u32, groups: &[u32]) -> Result<(), String> {
     let cant = |what: &'static str| move |e: rustix::io::Errno| format!("{what} cannot be given up: {e}");
     let kept = if user == 0 { OF_FILES } else { CapabilitySet::empty() };
     for capability in CapabilitySet::all().iter().filter(|one| !kept.contains(*one)) {
         match rustix::thread::remove_capability_from_bounding_set(capability) {
-            // One that this kernel does not know.
+            // This kernel does not know the capability.
             Ok(()) | Err(rustix::io::Errno::INVAL) => {}
             Err(e) => return Err(cant("a capability")(e)),
         }
@@ -138,7 +138,8 @@ fn change_user(user: u32, groups: &[u32]) -> Result<(), String> {
     rustix::thread::set_capabilities(None, sets).map_err(cant("capabilities"))
 }
 
-/// Where the kernel has Landlock: TCP only as the guest needs it, and neither abstract sockets nor signals out of the sandbox.
+/// Applies Landlock, if the kernel has it: TCP only as the guest needs it, and neither abstract sockets nor signals out of the
+/// sandbox.
 fn restrict(sandbox: &Sandbox) -> Result<(), landlock::RulesetError> {
     let (listens, connects) = match &sandbox.network {
         Network::Private => (&[][..], false),

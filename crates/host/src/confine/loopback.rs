@@ -1,7 +1,8 @@
-//! Loading the rules that keep guests on user-mode networking from the host's loopback, and proving that they hold.
+//! Loading the rules that keep guests on user-mode networking from the host's loopback, and verifying them.
 //!
-//! That they hold is found out by trying, as one of the users that they are for: in less than a millisecond, and whoever removed
-//! them. They are loaded where they do not, for the ranges of all that live, which the runtime folder lists.
+//! They are verified by a connection attempt as one of the users that they are for: that takes less than a millisecond, and
+//! detects any removal. If they are not in force, they are loaded for the user ids of all running hypervisors, which the
+//! runtime folder lists.
 //!
 //! Not here: the rules themselves (`core::confinement::loopback`).
 
@@ -15,12 +16,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-/// Another one that loads them takes milliseconds.
+/// Longest wait for another process that loads the rules, which takes milliseconds.
 const TURN: Duration = Duration::from_secs(10);
-/// A packet that is dropped instead of rejected is not waited for longer.
+/// Longest wait for a connection, in case packets are dropped instead of rejected.
 const REFUSED_WITHIN: Duration = Duration::from_secs(1);
 
-/// A note of who is barred is a line.
+/// Size limit in bytes of a note about a hypervisor; it is one line.
 const NOTE_LIMIT: u64 = 1 << 16;
 
 fn table(run: &Path) -> String {
@@ -36,28 +37,28 @@ pub(crate) struct Loading {
     nft: Child,
 }
 
-/// Begins to load the rules for a range of users, where they do not hold yet.
+/// Starts loading the rules for a range of users, if they are not in force yet.
 pub(crate) fn prepare(run: &Path, first: u32) -> Option<Loading> {
     if holds_for(first).is_ok() {
         return None;
     }
-    // The hypervisor's own process tries again, and reports why.
+    // The hypervisor's own process tries again, and reports the reason.
     load(run, Some(first)).ok()
 }
 
-/// Writes down a hypervisor, and loads the rules where they do not hold for it.
+/// Records a hypervisor, and starts loading the rules if they are not in force for it.
 pub(super) fn bar(run: &Path, one: &Barred) -> Result<Option<Loading>, String> {
     make_private(&folder(run)).map_err(|e| e.to_string())?;
     let text = serde_json::to_vec(one).map_err(|e| e.to_string())?;
     own::replace(folder(run).join(one.uid.to_string()), &text).map_err(|e| format!("{}: {e}", folder(run).display()))?;
-    // Ports that it forwards are in the rules, too.
+    // The rules also depend on the ports that it forwards.
     if one.udp.is_empty() && holds_for(one.uid).is_ok() { Ok(None) } else { load(run, Some(one.first)).map(Some) }
 }
 
-/// Removes the rules with the last hypervisor that they are for. For the end of one, and for what ended unseen.
+/// Removes the rules with the last hypervisor that they are for: called at the end of one, and after unnoticed ends.
 ///
 /// # Errors
-/// They can't be removed, in words.
+/// They cannot be removed; the text is the reason.
 pub fn refresh(run: &Path) -> Result<(), String> {
     if !own::is_there(folder(run)) || living(run)?.iter().any(|one| one.udp.is_empty()) {
         return Ok(());
@@ -74,18 +75,18 @@ fn load(run: &Path, first: Option<u32>) -> Result<Loading, String> {
     let cmd = loopback::load(&loopback::rules(&table(run), &firsts, &living));
     let program = run::find_program(&cmd.program).ok_or_else(|| format!("the program `{}` is missing", cmd.program))?;
     let mut command = child::command(program);
-    // It prints nothing there, and holds the turn for exactly as long as it lives.
+    // nft prints nothing to this descriptor, and holds the lock for exactly as long as it lives.
     let turn = turn.file().try_clone().map_err(|e| e.to_string())?;
     command.args(&cmd.args).stdin(Stdio::piped()).stdout(turn).stderr(Stdio::piped());
     let mut nft = command.spawn().map_err(|e| format!("`{}` cannot be run: {e}", cmd.program))?;
     if let Some(mut stdin) = nft.stdin.take() {
-        // One that ends without reading says itself why.
+        // A program that exits without reading reports the reason itself.
         let _ = stdin.write_all((cmd.lines.join("\n") + "\n").as_bytes());
     }
     Ok(Loading { nft })
 }
 
-/// Those that live.
+/// The running hypervisors.
 fn living(run: &Path) -> Result<Vec<Barred>, String> {
     let mut all = Vec::new();
     let names = own::names(folder(run)).map_err(|e| format!("{}: {e}", folder(run).display()))?;
@@ -101,7 +102,7 @@ fn living(run: &Path) -> Result<Vec<Barred>, String> {
 }
 
 impl Loading {
-    /// Waits until they are loaded.
+    /// Waits until the rules are loaded.
     pub(crate) fn finish(self) -> Result<(), String> {
         let ended = self.nft.wait_with_output().map_err(|e| format!("`nft` cannot be waited for: {e}"))?;
         let said = String::from_utf8_lossy(&ended.stderr);
@@ -110,9 +111,9 @@ impl Loading {
     }
 }
 
-/// Whether this process, which is the hypervisor's user already, is kept from the loopback: it tries.
+/// Whether this process, which already has the hypervisor's user id, is kept from the loopback: tested by a connection attempt.
 pub(super) fn holds() -> Result<(), String> {
-    // Without a port there is nothing to be reached either.
+    // Without a port nothing can be reached either.
     let Ok(listener) = TcpListener::bind(("127.0.0.1", 0)) else { return Ok(()) };
     let Ok(address) = listener.local_addr() else { return Ok(()) };
     match TcpStream::connect_timeout(&address, REFUSED_WITHIN) {
@@ -121,17 +122,17 @@ pub(super) fn holds() -> Result<(), String> {
     }
 }
 
-/// Whether a user is kept from the loopback now: tried by root in its place.
+/// Whether a user is kept from the loopback now: tested by root with that user id.
 ///
 /// # Errors
-/// It is not, in words.
+/// It is not; the text is the reason.
 pub fn holds_for(uid: u32) -> Result<(), String> {
     let own = rustix::process::geteuid().as_raw();
-    // SAFETY: this changes as whom this thread makes sockets and files, and nothing in memory.
+    // SAFETY: this changes the user id with which this thread creates sockets and files, and nothing in memory.
     #[allow(unsafe_code)]
     let set = |uid| unsafe { libc::setfsuid(uid) };
     set(uid);
-    // It reports no failure, but what holds: another question tells.
+    // setfsuid(2) reports no failure, only the previous value: a second call shows whether the first succeeded.
     let is_set = set(u32::MAX) == uid.cast_signed();
     let result = if is_set { holds() } else { Err("it can be tried by root alone".to_owned()) };
     set(own);

@@ -1,13 +1,13 @@
-//! Starting a hypervisor confined: the supervisor starts chyves itself once more, hands it an [`Order`] and the VM's lock, and
-//! that process opens what the hypervisor needs, gives up everything else, and becomes the hypervisor.
+//! Starting a hypervisor confined: the supervisor executes chyves itself again, sends it an [`Order`] and the VM's lock, and
+//! that process opens what the hypervisor needs, gives up everything else, and execs the hypervisor.
 //!
-//! * [`mod@open`]: files, sockets and taps, each at the descriptor that the command line names
+//! * [`mod@open`]: opens files, sockets and taps, each at the descriptor that the command line names
 //! * [`tool`], `filter`: a short-lived program that reads untrusted input, such as a converter of disk formats
 //! * `loopback`: the rules that keep guests on user-mode networking from the host's loopback
 //! * `linux`: user, capabilities, namespaces, Landlock
 //!
-//! It is a process of its own so that the supervisor stays small and root, and so that nothing between fork and exec has to
-//! be async-signal-safe. Not here: what is allowed (`core::confinement`) and what runs (`core::launch`).
+//! It is a separate process so that the supervisor stays small and root, and so that nothing between fork and exec has to be
+//! async-signal-safe. Not here: what is allowed (`core::confinement`) and what runs (`core::launch`).
 
 #[cfg(target_os = "linux")]
 mod filter;
@@ -54,45 +54,45 @@ use std::process::{Child, Stdio};
 use std::time::Duration;
 use uuid::Uuid;
 
-/// The hidden command.
+/// Name of the hidden command.
 pub const WORD: &str = "_confine";
-/// An order is smaller.
+/// Size limit of an order, in bytes.
 const LIMIT: u64 = 4 << 20;
-/// Opening files and making namespaces takes milliseconds; a pool that hangs is told after so long.
+/// Time limit of opening files and creating namespaces, which takes milliseconds unless a pool hangs.
 const WITHIN: Duration = Duration::from_secs(60);
-/// Descriptors of our own lie above all that a command line names.
+/// The process's own descriptors start here, above all that a command line names.
 const OURS: i32 = 500;
 
-/// Descriptors that the hypervisor gets only to hold: the lock of its VM, and a reading end of the pipe that it prints to.
+/// Number of descriptors that the hypervisor gets only to hold: the lock of its VM, and a reading end of its output pipe.
 const HELD: usize = 2;
 
-/// What the process in between is to do.
+/// The order to the intermediate process.
 #[derive(Debug, Serialize, Deserialize)]
 struct Order {
     guest: Uuid,
-    /// The hypervisor, its program an absolute path.
+    /// The hypervisor's command, with an absolute path of the program.
     cmd: Cmd,
     descriptors: Vec<Descriptor>,
     confinement: Confinement,
     place: Place,
 }
 
-/// Where chyves keeps what is true only while the host is up.
+/// The folders that the process needs in the runtime folder.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Place {
     /// The runtime folder: user ids in use are below it.
     pub(crate) run: PathBuf,
-    /// The guest's folder in it, which the new root is mounted over in a namespace of its own.
+    /// The guest's folder in it, over which the new root is mounted in a separate namespace.
     pub(crate) guest: PathBuf,
 }
 
-/// What it answers, a line each.
+/// The answers, one per line.
 #[derive(Debug, Serialize, Deserialize)]
 enum Answer {
     /// The hypervisor runs next, as this user.
     Ready {
         uid: Option<u32>,
-        /// Why the guest can reach the host's loopback, where it was to be kept from it.
+        /// Why the guest can reach the host's loopback, if it should not.
         #[serde(default)]
         loopback: Option<String>,
     },
@@ -104,16 +104,16 @@ enum Answer {
 /// A hypervisor that was started.
 pub(crate) struct Born {
     pub(crate) child: Child,
-    /// The user that it runs as, if not root.
+    /// The user id that it runs as, if not root.
     pub(crate) uid: Option<u32>,
-    /// Why its guest can reach the host's loopback, where it was to be kept from it.
+    /// Why its guest can reach the host's loopback, if it should not.
     pub(crate) loopback: Option<String>,
 }
 
 /// Starts the hypervisor of a launch. It inherits `lock`, and prints to a pipe.
 ///
 /// # Errors
-/// What could not be opened, confined or run, in words.
+/// What could not be opened, confined or run, as text.
 pub(crate) fn start(spawner: &Spawner, launch: &Launch, place: Place, lock: &Lock, printing: Printing) -> Result<Born, String> {
     let order = Order {
         guest: launch.uuid,
@@ -126,7 +126,7 @@ pub(crate) fn start(spawner: &Spawner, launch: &Launch, place: Place, lock: &Loc
     run(spawner, &order, [lock.file().as_fd(), held.as_fd()], Some(lock.path()), out)
 }
 
-/// Starts a hypervisor that runs for a moment and is waited for: without a lock, and what it prints is lost.
+/// Starts a hypervisor for a short trial, without a lock; its output is discarded.
 ///
 /// # Errors
 /// As [`start`].
@@ -151,9 +151,9 @@ fn run(spawner: &Spawner, order: &Order, held: [BorrowedFd<'_>; HELD], names: Op
     let mut command = child::own_session(&spawner.exe);
     command.args(&word.args).stdin(Stdio::from(OwnedFd::from(theirs))).stdout(out).stderr(also);
     let mut child = command.spawn().map_err(|e| format!("`{}` cannot be run: {e}", spawner.exe.display()))?;
-    // It holds the other end of the socket.
+    // The command holds the other end of the socket.
     drop(command);
-    // Named before it has its order: from the moment that it can become the hypervisor, everybody can see that it lives.
+    // Named before it gets its order: from the moment it can become the hypervisor, other processes can detect that it lives.
     let named = match (names, Proc::find(child.id())) {
         (Some(lock), Ok(Some(process))) => life::name(lock, &process).map_err(|e| e.to_string()),
         (None, _) | (_, Ok(None)) => Ok(()),
@@ -170,7 +170,7 @@ fn run(spawner: &Spawner, order: &Order, held: [BorrowedFd<'_>; HELD], names: Op
     }
 }
 
-/// The order, and with its first byte what the hypervisor gets only to hold.
+/// Sends the order, and with its first byte the descriptors that the hypervisor only holds.
 fn hand_over(socket: &mut UnixStream, held: [BorrowedFd<'_>; HELD], text: &[u8]) -> Result<(), String> {
     let cant = |e: std::io::Error| format!("its order cannot be handed over: {e}");
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(HELD))];
@@ -180,7 +180,7 @@ fn hand_over(socket: &mut UnixStream, held: [BorrowedFd<'_>; HELD], text: &[u8])
     socket.write_all(text).and_then(|()| socket.shutdown(std::net::Shutdown::Write)).map_err(cant)
 }
 
-/// Its answer. The socket is closed when the hypervisor runs, since only the process before it held it.
+/// Reads the answer. The socket is closed when the hypervisor runs, since only the process before the exec held it.
 fn hear(socket: &mut UnixStream) -> Result<(Option<u32>, Option<String>), String> {
     let mut text = String::new();
     let heard = socket.set_read_timeout(Some(WITHIN)).and_then(|()| socket.take(LIMIT).read_to_string(&mut text));
@@ -193,11 +193,11 @@ fn hear(socket: &mut UnixStream) -> Result<(Option<u32>, Option<String>), String
     }
 }
 
-/// The body of the hidden command: becomes the hypervisor. Comes back only on failure, with the exit status.
+/// The hidden command: becomes the hypervisor. Returns only on failure, with the exit status.
 pub fn main() -> u8 {
     child::detach_from_caller();
     crate::inherited::enough_files();
-    // The caller's session, and its terminal, are none of the hypervisor's.
+    // The hypervisor must not share the caller's session and terminal.
     let _ = rustix::process::setsid();
     let mut answers: Option<File> = None;
     let Err(why) = become_hypervisor(&mut answers);
@@ -214,7 +214,7 @@ fn say(to: &mut File, answer: &Answer) {
     }
 }
 
-/// The order on standard input, with what is to be held.
+/// Receives the order on standard input, with the descriptors to hold.
 fn receive() -> Result<(Order, Vec<OwnedFd>), String> {
     let cant = |e: &dyn std::fmt::Display| format!("its order cannot be read: {e}");
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(HELD))];
@@ -237,7 +237,7 @@ fn receive() -> Result<(Order, Vec<OwnedFd>), String> {
 fn become_hypervisor(answers: &mut Option<File>) -> Result<std::convert::Infallible, String> {
     let Ok(socket) = rustix::io::fcntl_dupfd_cloexec(std::io::stdin(), OURS) else {
         *answers = std::io::stdin().as_fd().try_clone_to_owned().ok().map(File::from);
-        // Who still writes the order would not hear the answer.
+        // The sender reads the answer only after it has written the whole order.
         let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
         let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or_default();
         return Err(format!("it may have {limit} open files, and needs more: ulimit -n 4096"));
@@ -269,12 +269,12 @@ fn become_hypervisor(answers: &mut Option<File>) -> Result<std::convert::Infalli
     })
 }
 
-/// The same open file at a descriptor that no command line names.
+/// Duplicates a descriptor to a number that no command line names.
 fn above(fd: &OwnedFd) -> Result<OwnedFd, String> {
     rustix::io::fcntl_dupfd_cloexec(fd, OURS).map_err(|e| format!("a descriptor cannot be moved: {e}"))
 }
 
-/// The hypervisor gets this one.
+/// Lets the hypervisor inherit this descriptor.
 fn keep<F: AsFd>(fd: F) -> Result<(), String> {
     rustix::io::fcntl_setfd(fd, FdFlags::empty()).map_err(|e| format!("a descriptor cannot be passed on: {e}"))
 }

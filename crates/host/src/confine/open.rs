@@ -1,4 +1,4 @@
-//! Opening what a hypervisor gets: each file, socket and tap at exactly the descriptor that its command line names.
+//! Opens what a hypervisor gets: each file, socket and tap at exactly the descriptor that its command line names.
 
 use crate::hostfs::own;
 use crate::safe::{self, Access, Rule};
@@ -11,7 +11,7 @@ use std::path::Path;
 /// Opens all of them.
 ///
 /// # Errors
-/// Which could not be opened, and why.
+/// The one that could not be opened, and why.
 pub(super) fn all(wanted: &[Descriptor]) -> Result<Vec<OwnedFd>, String> {
     wanted.iter().map(one).collect()
 }
@@ -38,8 +38,8 @@ pub(crate) fn open(what: &Opened) -> std::io::Result<OwnedFd> {
     }
 }
 
-/// A regular file, or a device where a device is meant. Below a mount point no link is followed; elsewhere the path is an
-/// administrator's.
+/// Opens a regular file, or a device if a device is expected. Below a mount point no link is followed; elsewhere the path is
+/// the administrator's.
 fn file(path: &Path, write: bool, device: bool, beneath: Option<&str>) -> std::io::Result<OwnedFd> {
     let refused = |problem: Problem| std::io::Error::other(problem.causes.first().cloned().unwrap_or(problem.message));
     let file = match beneath {
@@ -56,7 +56,7 @@ fn file(path: &Path, write: bool, device: bool, beneath: Option<&str>) -> std::i
     Ok(file.into())
 }
 
-/// A socket that only root can connect to.
+/// Creates a socket to which only root can connect.
 fn listen(path: &Path) -> std::io::Result<OwnedFd> {
     Ok(own::listen(path)?.into())
 }
@@ -85,14 +85,14 @@ mod tests {
         assert_eq!(std::fs::metadata(at("s")).unwrap().permissions().mode() & 0o777, 0o600);
         assert!(all(&wanted[..1]).unwrap_err().contains("in use"));
         drop(opened);
-        // A guest's owner can put all of these there.
+        // A guest's owner can create all of these there.
         std::os::unix::fs::symlink("../shadow", at("link")).unwrap();
         rustix::fs::mknodat(rustix::fs::CWD, at("fifo"), rustix::fs::FileType::Fifo, Mode::RWXU, 0).unwrap();
         std::fs::create_dir(at("folder")).unwrap();
         for name in ["link", "fifo", "folder", "../shadow", "gone"] {
             all(&[file(name, true, false)]).unwrap_err();
         }
-        // An administrator's own path may be a link.
+        // The administrator's own path may be a link.
         assert!(all(&[file("link", false, false)]).is_ok());
         assert!(all(&[file("disk", false, true)]).is_err());
     }

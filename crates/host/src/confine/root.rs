@@ -1,5 +1,5 @@
-//! A root of the hypervisor's own: a small file system in memory with its program, libraries and data bound read-only, device
-//! nodes of its own, and what the launch shows. Nothing else of the host exists in it, no /proc among it.
+//! The hypervisor's own root: a small file system in memory with its program, libraries and data bound read-only, its own
+//! device nodes, and the paths that the launch shows. Nothing else of the host exists in it, not even /proc.
 
 use super::Order;
 use crate::hostfs::{kernel, named};
@@ -12,29 +12,29 @@ use std::io::{Error, Read, Result};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// Folders with libraries and data of programs, where they exist. Shells and tools are in none of them.
+/// Directories with libraries and data of programs, where they exist. None contains shells or tools.
 const PUBLIC: [&str; 7] = ["/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/libexec", "/usr/share", "/nix/store", "/gnu/store"];
-/// What the root has as folders, or as links into /usr.
+/// Directories of the root, or links into /usr.
 const LIBRARIES: [&str; 3] = ["/lib", "/lib32", "/lib64"];
-/// Files that the dynamic linker, local time and the names of data files need.
+/// Files for the dynamic linker, the local time zone and data files.
 const SETTINGS: [&str; 3] = ["/etc/ld.so.cache", "/etc/localtime", "/etc/alternatives"];
-/// How the network of QEMU's own finds name servers.
+/// Where QEMU's user-mode network finds name servers.
 const RESOLVER: &str = "/etc/resolv.conf";
 /// Devices that everybody may use.
 const HARMLESS: [&str; 5] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"];
 const KVM: &str = "/dev/kvm";
-/// No ROM and no item for firmware is larger.
+/// Size limit in bytes of a ROM or a firmware item.
 const COPY_LIMIT: u64 = 16 << 20;
 const SIZE: &str = "size=64m,mode=0755";
 
-/// Who may use KVM by the host's node of it.
+/// Who may use KVM according to the host's device node.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum KvmUsers {
-    /// Everybody, or nobody, since it is not there.
+    /// Everybody; or nobody, since the node does not exist.
     All,
     /// The members of a group.
     Group(u32),
-    /// Root alone.
+    /// Only root.
     Root,
 }
 
@@ -48,8 +48,8 @@ pub(super) fn kvm_is_for() -> KvmUsers {
     }
 }
 
-/// Puts a node of its user's own in the place of /dev/kvm, for this process alone: it is made in a file system in memory over the
-/// guest's folder, since /run usually allows no devices, and that is gone when the node is in its place.
+/// Replaces /dev/kvm by a node that the user owns, for this process only. The node is created in a file system in memory over
+/// the guest's folder, since /run usually allows no devices; that file system is unmounted once the node is bound in its place.
 ///
 /// # Errors
 /// The step that failed.
@@ -66,15 +66,15 @@ pub(super) fn own_kvm(guest: &Path, user: u32) -> std::result::Result<(), String
     put().map_err(|e| format!("no node of its own for {KVM}: {e}"))
 }
 
-/// Moves this process into namespaces of its own.
+/// Moves this process into new namespaces.
 fn part(kinds: UnshareFlags) -> std::result::Result<(), String> {
-    // SAFETY: no namespace is shared with another thread, since there is none; descriptors are left as they are.
+    // SAFETY: no namespace is shared with another thread, since there is none; descriptors are not affected.
     #[allow(unsafe_code)]
     let parted = unsafe { rustix::thread::unshare_unsafe(kinds) };
     parted.map_err(|e| format!("namespaces cannot be made: {e}"))
 }
 
-/// Moves this process into namespaces of its own, and into its own root.
+/// Moves this process into new namespaces, and into the hypervisor's own root.
 ///
 /// # Errors
 /// The step that failed.
@@ -99,15 +99,15 @@ struct Root<'a> {
     reason = "builds a root in a new tmpfs of a private mount namespace, from folders of the host's packages"
 )]
 impl Root<'_> {
-    /// Where a path of the inside is before it is entered.
+    /// The current path of a path in the new root.
     fn inside(&self, path: &Path) -> PathBuf {
         self.at.join(path.strip_prefix("/").unwrap_or(path))
     }
 
     fn furnish(&self, program: &str, sandbox: &Sandbox) -> Result<()> {
-        // Nothing of this is seen outside, and nothing that is mounted outside appears here.
+        // No mount below is visible outside, and no later mount outside becomes visible here.
         mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
-        // What is to be copied or shown may lie in the folder that the root is mounted over.
+        // Files to be copied or shown may be in the folder over which the root is mounted.
         let copies = sandbox.shows.iter().filter(|show| show.how == How::Copy);
         let copies = copies.map(|show| Ok((Path::new(&show.path), read(&show.path)?))).collect::<Result<Vec<_>>>()?;
         mount("tmpfs", self.at, "tmpfs", MountFlags::NOSUID | MountFlags::NOEXEC, Some(&*std::ffi::CString::new(SIZE)?))?;
@@ -157,7 +157,7 @@ impl Root<'_> {
         Ok(())
     }
 
-    /// The program, and the libraries and data of one that was installed apart from the system's.
+    /// Shows the program, and the libraries and data of one that is installed under another prefix.
     fn program(&self, program: &Path) -> Result<()> {
         if !self.inside(program).exists() {
             self.show(program, false)?;
@@ -171,11 +171,11 @@ impl Root<'_> {
         Ok(())
     }
 
-    /// The folders above a path of the inside.
+    /// Creates the parent folders of a path in the new root.
     fn folders(&self, inside: &Path) -> Result<()> {
         let Some(above) = inside.parent() else { return Ok(()) };
         fs::create_dir_all(above)?;
-        // The umask of this process would keep its own user out.
+        // This process's umask would deny access to the hypervisor's user.
         for folder in above.ancestors().take_while(|folder| *folder != self.at && folder.starts_with(self.at)) {
             fs::set_permissions(folder, fs::Permissions::from_mode(0o755))?;
         }
@@ -200,7 +200,7 @@ impl Root<'_> {
         Ok(mount_remount(&inside, flags, "")?)
     }
 
-    /// A node of its own for a device of the host, so that the host's keeps its owner.
+    /// Creates a separate node for a device of the host, so that the host's node keeps its owner.
     fn node(&self, path: &Path, user: u32, mode: u32) -> Result<()> {
         let host = fs::metadata(path).map_err(|e| Error::other(format!("{}: {e}", path.display())))?;
         let kind = FileType::from_raw_mode(host.mode());
@@ -214,7 +214,7 @@ impl Root<'_> {
         std::os::unix::fs::chown(&inside, Some(user), Some(user))
     }
 
-    /// A PCI device of the host: the nodes of VFIO and of its group, and /sys, which tells about it.
+    /// Shows a PCI device of the host: the nodes of VFIO and of its group, and /sys, which describes it.
     fn passthrough(&self, device: &Path) -> Result<()> {
         let group = fs::read_link(device.join("iommu_group"))
             .map_err(|e| Error::other(format!("{} belongs to no IOMMU group: {e}", device.display())))?;
@@ -227,7 +227,7 @@ impl Root<'_> {
         if self.inside(Path::new("/sys/bus")).exists() { Ok(()) } else { self.show(Path::new("/sys"), false) }
     }
 
-    /// Makes it this process's root; what was the root before is gone for it.
+    /// Makes it this process's root and detaches the old one.
     fn enter(&self) -> Result<()> {
         rustix::process::chdir(self.at)?;
         rustix::process::pivot_root(".", ".")?;
@@ -237,7 +237,7 @@ impl Root<'_> {
     }
 }
 
-/// A small regular file.
+/// The content of a small regular file.
 fn read(path: &str) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let file = named::open_as_seen(path).map_err(|e| Error::other(format!("{path}: {e}")))?;

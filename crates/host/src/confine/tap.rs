@@ -1,4 +1,4 @@
-//! Opening a tap as QEMU itself would, so that a hypervisor without rights can be given it.
+//! Opens a tap as QEMU itself would, so that it can be passed to a hypervisor without privileges.
 
 use crate::hostfs::kernel;
 use rustix::ioctl::{Setter, ioctl};
@@ -19,20 +19,20 @@ struct Request {
     rest: [u8; 22],
 }
 
-/// One queue of an existing tap.
+/// Opens one queue of an existing tap.
 pub(super) fn open(name: &str, several: bool) -> std::io::Result<OwnedFd> {
     let bytes = name.as_bytes();
     let mut request = Request { name: [0; 16], flags: if several { FLAGS | SEVERAL } else { FLAGS }, rest: [0; 22] };
-    // Its end is a NUL.
+    // The name is terminated by a NUL.
     if bytes.len() >= request.name.len() {
         return Err(std::io::Error::other("the name of the tap is too long"));
     }
-    // Without this the system would make one of that name.
+    // Without this check TUNSETIFF would create a missing tap.
     let any = rustix::net::socket(rustix::net::AddressFamily::UNIX, rustix::net::SocketType::DGRAM, None)?;
     rustix::net::netdevice::name_to_index(&any, name)?;
     request.name[..bytes.len()].copy_from_slice(bytes);
     let tap = std::os::fd::OwnedFd::from(kernel::device("/dev/net/tun")?);
-    // SAFETY: TUNSETIFF reads a `struct ifreq`, which `Request` has the size and layout of.
+    // SAFETY: TUNSETIFF reads a `struct ifreq`, whose size and layout `Request` has.
     #[allow(unsafe_code)]
     unsafe {
         ioctl(&tap, Setter::<SET_INTERFACE, Request>::new(request))?;

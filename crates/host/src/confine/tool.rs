@@ -1,15 +1,15 @@
-//! A short-lived program that parses untrusted input runs as an unprivileged user, with resource limits, without a
-//! network, without any privilege that it could gain, and behind a system call filter. It works on the descriptors that
-//! it is given as standard input and output.
+//! A short-lived program that parses untrusted input runs as an unprivileged user, with resource limits, without a network,
+//! without any privilege that it could gain, and behind a system call filter. It works on the descriptors that it gets as
+//! standard input and output.
 //!
-//! The restrictions are applied by a hidden command of this very program, which then becomes the tool: nothing has to be
-//! done between `fork` and `exec`, where only few functions are safe.
+//! The restrictions are applied by a hidden command of this program, which then execs the tool: nothing has to be done between
+//! `fork` and `exec`, where only few functions are safe.
 //!
-//! What each host can do:
-//! * Linux: another user, `no_new_privs`, rlimits, an empty network namespace, Landlock (only the system's program and
-//!   library folders are readable, nothing is writable, no TCP), and seccomp. A kernel without Landlock keeps the rest.
-//! * FreeBSD: another user, `PROC_NO_NEW_PRIVS`, rlimits. Capsicum can't be entered on behalf of a program that still has
-//!   to load its libraries.
+//! What each host supports:
+//! * Linux: another user, `no_new_privs`, rlimits, an empty network namespace, Landlock (only the system's program and library
+//!   folders are readable, nothing is writable, no TCP), and seccomp. A kernel without Landlock keeps the rest.
+//! * FreeBSD: another user, `PROC_NO_NEW_PRIVS`, rlimits. Capsicum cannot be entered on behalf of a program that still has to
+//!   load its libraries.
 
 use crate::child;
 use crate::run;
@@ -24,26 +24,27 @@ use std::os::unix::process::CommandExt as _;
 use std::process::Stdio;
 use std::time::Duration;
 
-/// The hidden command.
+/// Name of the hidden command.
 pub const WORD: &str = "_confined";
-/// The user and group of tools: the first id after those of hypervisors. Other daemons run as `nobody`, and could trace them.
+/// The user and group of tools: the first id after those of hypervisors. Not `nobody`, since other daemons run as that user and
+/// could trace them.
 const OWN: u32 = chyves_core::confinement::FIRST_UID + chyves_core::confinement::UIDS;
 /// The user and group `nobody` of both systems, for containers that have no other ids.
 const NOBODY: u32 = 65_534;
-/// A tool that reads damaged input may not take all memory.
+/// Memory limit in bytes, for a tool that reads damaged input.
 const MEMORY: u64 = 4 << 30;
-/// How many descriptors it may open: its libraries, and little more.
+/// Limit of open files: its libraries, and little more.
 const FILES: u64 = 64;
-/// What a tool prints beyond that is not read.
+/// Size limit of a tool's output, in bytes; the rest is discarded.
 const PRINTED: u64 = 4 << 20;
-/// How often it is checked whether a tool has ended, or has to.
+/// Interval for checking whether a tool has ended, or has to.
 const GLANCE: Duration = Duration::from_millis(5);
 
-/// Runs a tool to its end. `stdin` and `stdout` are what it works on; without `stdout` its output is read. It is killed
-/// where `stop` says why.
+/// Runs a tool to its end. It works on `stdin` and `stdout`; without `stdout` its output is captured. It is killed if `stop`
+/// returns a reason.
 ///
 /// # Errors
-/// The program is missing, can't be confined, or was interrupted.
+/// The program is missing, cannot be confined, or was interrupted.
 pub(crate) fn output(cmd: &Cmd, stdin: OwnedFd, stdout: Option<OwnedFd>, stop: &mut dyn FnMut() -> Option<Problem>) -> Result<run::Output> {
     let program = run::find_program(&cmd.program).ok_or_else(|| run::missing(&cmd.program))?;
     let wrapper = Spawner::this_program()?.command(WORD);
@@ -58,7 +59,7 @@ pub(crate) fn output(cmd: &Cmd, stdin: OwnedFd, stdout: Option<OwnedFd>, stop: &
     let span = trace::begin(cmd);
     let cant = |e: &std::io::Error| Problem::host_cant(format!("cannot start `{}`", cmd.program)).on(&cmd.program).because(e);
     let mut child = command.spawn().map_err(|e| cant(&e))?;
-    // The ends that the tool has are closed here, so that its peer sees its end.
+    // Closes this process's copies of the tool's descriptors, so that the peer sees the end of the stream.
     drop(command);
     let (out, err) = (reader(child.stdout.take()), reader(child.stderr.take()));
     let status = loop {
@@ -91,18 +92,17 @@ fn reader(from: Option<impl Read + Send + 'static>) -> std::thread::JoinHandle<V
         let mut bytes = Vec::new();
         if let Some(mut from) = from {
             let _ = (&mut from).take(PRINTED).read_to_end(&mut bytes);
-            // A tool that can't print would wait for ever.
+            // A tool that cannot print would wait forever.
             let _ = std::io::copy(&mut from, &mut std::io::sink());
         }
         bytes
     })
 }
 
-/// The exit status of the hidden command where it could not confine.
+/// The exit status of the hidden command if the confinement failed.
 const REFUSED: u8 = 125;
 
-/// The body of the hidden command: confines this process, and becomes the program that its arguments name. Returns only
-/// where that failed.
+/// The hidden command: confines this process, and execs the program that its arguments name. Returns only if that failed.
 pub fn main() -> u8 {
     let mut args = std::env::args_os().skip_while(|word| word != WORD).skip(1);
     let Some(program) = args.next() else { return REFUSED };
@@ -133,7 +133,7 @@ pub fn main() -> u8 {
     failed("exec", &error)
 }
 
-/// The only words of a process that is about to become another one; its parent reads them.
+/// Prints the only message of a process that is about to exec another program; its parent reads it.
 fn eprintln(text: &str) {
     use std::io::Write;
     let _ = writeln!(std::io::stderr(), "{text}");
@@ -141,13 +141,13 @@ fn eprintln(text: &str) {
 
 fn limits() -> std::io::Result<()> {
     let set = |what: Resource, most: u64| {
-        // One that is lower already stays.
+        // A limit that is lower already is kept.
         let now = rustix::process::getrlimit(what);
         let most = now.maximum.map_or(most, |now| now.min(most));
         rustix::process::setrlimit(what, Rlimit { current: Some(most), maximum: Some(most) })
     };
     set(Resource::Core, 0)?;
-    // Sockets are no files: what it is to write goes through its standard output.
+    // Sockets are not files: the tool's output goes through its standard output.
     set(Resource::Fsize, 0)?;
     set(Resource::Nofile, FILES)?;
     set(Resource::As, MEMORY)?;
@@ -158,8 +158,8 @@ fn limits() -> std::io::Result<()> {
 fn restrict(program: &std::path::Path) -> std::result::Result<(), String> {
     use rustix::thread::UnshareFlags;
     if rustix::process::geteuid().is_root() {
-        // A container may forbid it; the filter forbids sockets in any case.
-        // SAFETY: neither of these namespaces is about descriptors.
+        // A container may forbid it; the filter denies sockets in any case.
+        // SAFETY: neither of these namespaces concerns descriptors.
         #[allow(unsafe_code)]
         let _ = unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNET | UnshareFlags::NEWIPC) };
     }
@@ -171,7 +171,7 @@ fn restrict(program: &std::path::Path) -> std::result::Result<(), String> {
 #[cfg(not(target_os = "linux"))]
 #[allow(clippy::unnecessary_wraps)] // as that of Linux, which can fail
 fn restrict(_: &std::path::Path) -> std::result::Result<(), String> {
-    // FreeBSD 13 does not know it.
+    // FreeBSD 13 does not have it.
     #[cfg(target_os = "freebsd")]
     let _ = rustix::process::set_no_new_privs(None);
     Ok(())

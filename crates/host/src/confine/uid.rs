@@ -1,7 +1,7 @@
-//! A user id for each running hypervisor: one of a range, claimed by a lock that names the hypervisor ([`life`]), so that no two
-//! that run have the same one, whatever they do, and none is left claimed by a process that is gone.
+//! A user id for each running hypervisor: one of a range, claimed by a lock that names the hypervisor ([`life`]), so that no
+//! two running hypervisors share one, whatever they do, and an ended process leaves no claim.
 //!
-//! A guest tries the same one first each time; the host's users and groups need no entry for it.
+//! A guest tries the same id first each time; the host's users and groups need no entry for it.
 
 use crate::hostfs::own;
 use crate::proc::Proc;
@@ -13,10 +13,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use uuid::Uuid;
 
-/// So many in a row that are taken mean that something else is wrong.
+/// After this many used ids in a row something else is wrong.
 const TRIES: u32 = 1024;
 
-/// A user id and what holds it.
+/// A user id and the descriptor that holds its claim.
 pub(super) struct Claim {
     uid: u32,
     held: OwnedFd,
@@ -32,7 +32,8 @@ pub(super) fn path(run: &Path, uid: u32) -> PathBuf {
     run.join("uids").join(uid.to_string())
 }
 
-/// Claims one of the range for a guest, and for this process, which becomes its hypervisor: its id and the moment of its start stay.
+/// Claims an id of the range for a guest and for this process, which becomes its hypervisor: exec keeps the process id and the
+/// start time.
 pub(super) fn claim(run: &Path, guest: Uuid, first: u32) -> Result<Claim, String> {
     claim_for(&Proc::current().map_err(|e| e.to_string())?, run, guest, first)
 }
@@ -51,7 +52,7 @@ fn claim_for(process: &Proc, run: &Path, guest: Uuid, first: u32) -> Result<Clai
     Err(format!("no user id from {first} on is free"))
 }
 
-/// Removes the file of one that is not in use any more.
+/// Removes the claim of an id that is no longer in use.
 pub(crate) fn forget(run: &Path, uid: u32) {
     let path = path(run, uid);
     if let Ok(Some(_lock)) = life::claim(&path, Duration::ZERO) {
@@ -59,7 +60,7 @@ pub(crate) fn forget(run: &Path, uid: u32) {
     }
 }
 
-/// Removes the files of all that are not in use any more: those of hypervisors that ended unseen.
+/// Removes the claims of all ids that are no longer in use: those of hypervisors that ended unnoticed.
 pub(crate) fn forget_unused(run: &Path) {
     for name in own::names(run.join("uids")).unwrap_or_default() {
         if let Some(uid) = name.to_str().and_then(|name| name.parse().ok()) {
@@ -91,7 +92,7 @@ mod tests {
         life::name(&path(temp.path(), 5007), &Proc { pid: 1, start: "of another".into() }).unwrap();
         forget_unused(temp.path());
         assert!(!path(temp.path(), 5007).exists() && path(temp.path(), 5008).exists());
-        // The last of the range is followed by the first.
+        // The last id of the range is followed by the first.
         let last = claim(temp.path(), Uuid::from_u128(u128::from(UIDS) - 1), 5000).unwrap();
         assert_eq!(last.uid, 5000 + UIDS - 1);
     }
