@@ -1,4 +1,4 @@
-//! An action as the commands that a person would type.
+//! The shell commands that correspond to an action.
 
 use super::{Action, Growth, is_device};
 use crate::cmd::Cmd;
@@ -11,7 +11,7 @@ use crate::zfs::args::Pair;
 use crate::zfs::{Dialect, args, guard, stream};
 
 impl Action {
-    /// The commands that a person would type for it; what chyves does itself is shown as the nearest command.
+    /// The commands that a user would type for it; work that chyves does itself is shown as the closest command.
     pub fn commands(&self, os: Os) -> Vec<Cmd> {
         match self {
             Self::Verify { objects } => {
@@ -73,7 +73,7 @@ impl Action {
             Self::KeepPart { part, there, address, now } => {
                 let native = [("canmount", "noauto")];
                 let own = [(keys::IMAGE_PARTIAL.to_owned(), address.clone()), (keys::IMAGE_ADDED.to_owned(), now.clone())];
-                // That it was used again makes it young.
+                // Using it again restarts its expiry.
                 let mut cmds = match there {
                     true => args::change(Dialect::Fuse, part.as_str(), &own[1..], &[]),
                     false => vec![args::create(part, &native, &own)],
@@ -99,8 +99,8 @@ impl Action {
     }
 }
 
-/// Makes a raw disk of a qcow2 file. A volume, which is there already, is written past the host's cache: what a full pool does not
-/// take would else be lost after qemu-img had ended well.
+/// Converts a qcow2 file to a raw disk. An existing volume is written bypassing the host's page cache: otherwise data that
+/// does not fit into a full pool would be lost after qemu-img had exited successfully.
 pub fn from_qcow2(from: &str, to: &str) -> Cmd {
     if is_device(to) {
         Cmd::new("qemu-img", ["convert", "-n", "-t", "none", "-f", "qcow2", "-O", "raw", from, to])

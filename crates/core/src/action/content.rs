@@ -1,12 +1,12 @@
-//! What an action reads, writes and changes, and whether that outlives this run of the host.
+//! What an action reads, writes and changes, and whether its effect survives a reboot of the host.
 
 use super::{Action, Growth};
 use crate::value::Dataset;
 use crate::zfs::sending::Sending;
 
 impl Action {
-    /// Where the files and folders are that it reads, makes, changes or removes in file systems of the pools: who does
-    /// it, or rolls it back, has them mounted. A path in the runtime folder may be among them.
+    /// The paths of files and folders that it reads, creates, changes or removes in file systems of the pools: to run it,
+    /// or to roll it back, these file systems must be mounted. The list may include paths in the runtime folder.
     pub fn files(&self) -> Vec<&str> {
         match self {
             Self::DropFolder { path, .. } => vec![path],
@@ -33,8 +33,8 @@ impl Action {
         }
     }
 
-    /// The datasets that it makes, destroys or changes on their pools, be it by a name, a property or a snapshot. What it
-    /// does to their files is told by [`Self::files`]; mounting changes nothing on a pool.
+    /// The datasets that it creates, destroys or changes in their pools: their names, properties or snapshots. Files that
+    /// it changes are listed by [`Self::files`]; mounting changes nothing in a pool.
     pub fn changes(&self) -> Vec<&Dataset> {
         match self {
             Self::CreateDataset { dataset, .. }
@@ -94,8 +94,8 @@ impl Action {
         }
     }
 
-    /// Whether what it does is still so when the host has been down: what it does on the pools and in files is, what it
-    /// does to mounts, interfaces and machines is not, and what only looks does nothing. A seed is recreated at each start.
+    /// Whether its effect survives a reboot of the host: changes of pools and files do; changes of mounts, interfaces and
+    /// VMs do not, and read-only actions have no effect. A seed is recreated at each start.
     pub fn outlives_the_host(&self) -> bool {
         match self {
             Self::CheckFiles { .. } | Self::ReadFile { .. } | Self::VerifyImage { .. } | Self::WriteSeed(_) => false,
@@ -103,11 +103,11 @@ impl Action {
         }
     }
 
-    /// The datasets whose content it reads or writes, those that it makes among them: what is encrypted needs its key for
-    /// that. Names, properties, snapshots and raw streams need none.
+    /// The datasets with contents that it reads or writes, including those that it creates: encrypted ones need their keys
+    /// for this. Names, properties, snapshots and raw streams need no key.
     ///
-    /// Of what works on files nothing is said: files lie in file systems that are mounted, which are not locked, or
-    /// that a step before mounts.
+    /// Actions on files are left out: their file systems are already mounted, and therefore not locked, or are mounted by
+    /// an earlier step.
     pub fn opens(&self) -> Vec<&Dataset> {
         match self {
             Self::CreateDataset { dataset, .. }
@@ -117,7 +117,7 @@ impl Action {
             | Self::Borrow { dataset }
             | Self::KeepPart { part: dataset, .. }
             | Self::ImportImage { dataset, .. } => vec![dataset],
-            // A clone has the key of what it is a clone of.
+            // A clone uses the key of its origin.
             Self::CloneDataset { from, .. } => vec![&from.dataset],
             Self::SendReceive { from, to, .. } => vec![&from.dataset, to],
             Self::GrowLive { by: Growth::OfVolume(volume), .. } => vec![volume],
@@ -128,9 +128,9 @@ impl Action {
                     vec![&snapshot.dataset]
                 }
             }
-            // Its volumes, which nobody mounts.
+            // The guest's volumes, which are not mounted.
             Self::Launch(launch) => vec![&launch.dataset],
-            // What its token is of, and whether a stream brings its own key with it, ZFS alone knows.
+            // Only ZFS knows the origin of a resume token, and whether a stream contains its own key.
             Self::Send { sending: Sending::Rest(_) } | Self::Receive { .. } => Vec::new(),
             Self::Verify { .. }
             | Self::Change { .. }

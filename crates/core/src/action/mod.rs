@@ -1,14 +1,14 @@
-//! One thing done to the host. An action is the only source of its words, its commands and what rolls it back: the dry
-//! run prints them, the host runs them, and both are this same value.
+//! One change of the host. An action is the only source of its description, its commands and its undo: the dry run prints
+//! them, the host executes them, and both use this same value.
 //!
-//! * `words`: one line for people
-//! * `commands`: what a person would type
-//! * [`undo`]: what rolls it back
-//! * `content`: what it reads, writes and changes, and whether that outlives the host
-//! * `written`: the content of files that it writes for a hypervisor, as a dry run shows it
+//! * `words`: the description in one line
+//! * `commands`: the commands that a user would type
+//! * [`undo`]: how it is rolled back
+//! * `content`: what it reads, writes and changes, and whether its effect survives a reboot
+//! * `written`: the content of files that it writes for a hypervisor, for the dry run
 //!
-//! Not here: running them (chyves-host `apply`), choosing them ([`crate::plan`]).
-//! To add one: a variant, its arms in the four modules, and its arm in chyves-host `apply`.
+//! Not here: executing actions (chyves-host `apply`), choosing them ([`crate::plan`]). To add one: a variant, its arms in
+//! the four modules, and its arm in chyves-host `apply`.
 
 mod commands;
 mod content;
@@ -33,19 +33,19 @@ use crate::zfs::{Dialect, args::Pair, guard};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// A file that must be there.
+/// A file that must exist.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checked {
     /// Its path.
     pub path: FilePath,
-    /// What it is, as part of a sentence.
+    /// Its description, as part of a sentence.
     pub what: String,
-    /// Of a disk the size that is recorded, and what records the one that it has.
+    /// For a disk: the recorded size, and the command that updates the record.
     pub recorded: Option<(Size, String)>,
 }
 
 impl Checked {
-    /// What is to be said of a disk of this size; nothing where it is the recorded one.
+    /// The warning for a disk of this size; `None` if it equals the recorded size.
     pub fn differs(&self, size: Size) -> Option<String> {
         let (recorded, sync) = self.recorded.as_ref().filter(|(recorded, _)| *recorded != size)?;
         let what = &self.what;
@@ -62,130 +62,130 @@ impl Checked {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "action", rename_all = "kebab-case")]
 pub enum Action {
-    /// Makes sure that names still mean the objects that were looked up.
+    /// Verifies that names still refer to the same objects.
     Verify {
-        /// Names of datasets and snapshots, each with its GUID.
+        /// Names of datasets and snapshots, each with its expected GUID.
         objects: Vec<(String, u64)>,
     },
-    /// Makes a file system.
+    /// Creates a file system.
     CreateDataset {
         /// Its name.
         dataset: Dataset,
-        /// ZFS' own properties.
+        /// Native properties.
         native: Vec<Pair>,
-        /// Settings.
+        /// Settings of chyves.
         own: Vec<Pair>,
     },
-    /// Makes a volume.
+    /// Creates a volume.
     CreateVolume {
         /// Its name.
         dataset: Dataset,
         /// Its size.
         size: Size,
-        /// The size of its blocks, where not what ZFS takes by itself.
+        /// Its block size [default: chosen by ZFS].
         block: Option<Size>,
-        /// Whether the pool reserves its whole size.
+        /// Whether space for its whole size is reserved.
         reserved: bool,
     },
-    /// Makes a volume larger or smaller.
+    /// Changes the size of a volume.
     ResizeVolume {
         /// Its name.
         dataset: Dataset,
-        /// Its size now.
+        /// The present size.
         from: Size,
-        /// Its size then.
+        /// The new size.
         to: Size,
     },
-    /// Makes a clone of a snapshot.
+    /// Creates a clone of a snapshot.
     CloneDataset {
         /// The snapshot.
         from: SnapshotRef,
         /// The clone.
         to: Dataset,
-        /// ZFS' own properties.
+        /// Native properties.
         native: Vec<Pair>,
-        /// Settings.
+        /// Settings of chyves.
         own: Vec<Pair>,
     },
     /// Changes settings.
     Change {
-        /// The grammar of the host's `zfs`.
+        /// The ZFS implementation.
         dialect: Dialect,
         /// The dataset.
         on: Dataset,
-        /// What to set.
+        /// Settings to set.
         set: Vec<Pair>,
-        /// What to take away.
+        /// Keys to unset.
         clear: Vec<String>,
-        /// What the same keys were before; nothing where they were not set there.
+        /// The previous values of these keys; `None` for keys that were not set on the dataset.
         before: Vec<(String, Option<String>)>,
-        /// Those of them that had come with a stream.
+        /// Those keys that had received values.
         received: Vec<String>,
     },
-    /// Takes a snapshot of a dataset and all below it.
+    /// Takes a snapshot of a dataset and all its descendants.
     Snapshot {
         /// Its name.
         snapshot: SnapshotRef,
-        /// What is written on it.
+        /// Properties to set on it.
         own: Vec<Pair>,
     },
-    /// Writes settings onto a snapshot, to be kept with it.
+    /// Sets settings on a snapshot, to be stored with it.
     MarkSnapshot {
-        /// The grammar of the host's `zfs`.
+        /// The ZFS implementation.
         dialect: Dialect,
         /// The snapshot.
         snapshot: SnapshotRef,
-        /// What is written.
+        /// The settings.
         own: Vec<Pair>,
     },
-    /// Rolls back to a snapshot, which is the newest.
+    /// Rolls back to the newest snapshot.
     Rollback {
         /// The snapshot.
         snapshot: SnapshotRef,
     },
-    /// Gives a dataset another name.
+    /// Renames a dataset.
     Rename {
-        /// The grammar of the host's `zfs`.
+        /// The ZFS implementation.
         dialect: Dialect,
         /// The present name.
         from: Dataset,
-        /// The new one.
+        /// The new name.
         to: Dataset,
     },
-    /// Gives a volume another name: nothing of it is mounted, and OpenZFS takes no word about that.
+    /// Renames a volume: nothing of it is mounted, and OpenZFS does not accept the option for mounts here.
     RenameVolume {
         /// The present name.
         from: Dataset,
-        /// The new one.
+        /// The new name.
         to: Dataset,
     },
-    /// Destroys a snapshot (and those of its name below), whose GUID was verified.
+    /// Destroys a snapshot (and those with its name on descendants) after its GUID was verified.
     DestroySnapshot {
         /// The snapshot.
         snapshot: SnapshotRef,
     },
-    /// Lets ZFS itself destroy a snapshot (and those of its name below) together with the last clone of it.
+    /// Marks a snapshot (and those with its name on descendants) for destruction by ZFS together with its last clone.
     LeaveToClones {
         /// The snapshot.
         snapshot: SnapshotRef,
     },
-    /// Destroys a dataset that has nothing below it, whose GUID was verified.
+    /// Destroys a dataset without children after its GUID was verified.
     DestroyDataset {
         /// The dataset.
         dataset: Dataset,
     },
-    /// Destroys a dataset with its snapshots and all below it, having shown what that is and verified its GUID.
+    /// Destroys a dataset with its snapshots and descendants, after these were listed and the GUID was verified.
     DestroyTree {
         /// The dataset.
         dataset: Dataset,
-        /// What goes with it, itself included.
+        /// Everything that is destroyed, including the dataset itself.
         takes: Vec<String>,
     },
-    /// Makes a clone the owner of the snapshots up to its origin.
+    /// Moves the snapshots up to a clone's origin to the clone.
     Promote {
         /// The clone.
         clone: Dataset,
-        /// What it is a clone of, and what will be a clone of it.
+        /// The dataset that it is a clone of, which becomes its clone.
         origin: Dataset,
     },
     /// Mounts a file system.
@@ -193,21 +193,21 @@ pub enum Action {
         /// The file system.
         dataset: Dataset,
     },
-    /// Mounts a file system that others may use at the same time. It is unmounted when the last of them has gone.
+    /// Mounts a file system that others may use at the same time. It is unmounted when nobody uses it any more.
     Borrow {
         /// The file system.
         dataset: Dataset,
     },
-    /// Unmounts a file system that others may use, if none of them uses it any more.
+    /// Unmounts a file system that others may use, if nobody uses it any more.
     LetGo {
         /// The file system.
         dataset: Dataset,
     },
-    /// Removes what a dead machine left in the runtime folder.
+    /// Removes what a dead VM left in the runtime folder.
     Forget {
-        /// Whose.
+        /// The guest's name.
         guest: String,
-        /// Its identity.
+        /// Its UUID.
         uuid: Uuid,
     },
     /// Unmounts a file system.
@@ -215,167 +215,168 @@ pub enum Action {
         /// The file system.
         dataset: Dataset,
     },
-    /// Lets nobody write into a dataset and those below it, or lets them again.
+    /// Makes a dataset and its descendants read-only, or writable again.
     SetReadonly {
         /// The dataset.
         dataset: Dataset,
         /// Whether it is read-only.
         on: bool,
     },
-    /// Sets ZFS' own properties on a dataset that the same plan made, or that guard the host against its files.
+    /// Sets native properties on a dataset that the same plan created, or properties that protect the host against its
+    /// files.
     SetNative {
         /// The dataset.
         dataset: Dataset,
         /// The properties.
         native: Vec<Pair>,
     },
-    /// Makes sure that a dataset from elsewhere is mounted by chyves alone and can't act on the host.
+    /// Ensures that a dataset from elsewhere is only mounted by chyves and cannot act on the host.
     Tame {
-        /// The grammar of the host's `zfs`.
+        /// The ZFS implementation.
         dialect: Dialect,
         /// The dataset.
         dataset: Dataset,
-        /// What it is.
+        /// File system or volume.
         is: guard::Type,
-        /// What it says that may not stay.
+        /// Received properties that must not be kept.
         came: Vec<guard::Came>,
     },
-    /// Destroys a working snapshot that the same plan made, and those of its name below.
+    /// Destroys a temporary snapshot that the same plan took, and those with its name on descendants.
     DropSnapshot {
         /// The snapshot.
         snapshot: SnapshotRef,
     },
-    /// Sends a snapshot into a new dataset, which is not mounted; the snapshot comes with it.
+    /// Sends a snapshot into a new dataset, which is not mounted; the copy includes the snapshot.
     SendReceive {
         /// The snapshot.
         from: SnapshotRef,
         /// The new dataset.
         to: Dataset,
-        /// About how much that is.
+        /// Estimated size of the stream.
         size: Size,
     },
-    /// Reads a small file, which the plan hands back.
+    /// Reads a small file; the plan returns its content.
     ReadFile {
         /// Its path.
         path: FilePath,
     },
-    /// Makes a folder that root alone may enter.
+    /// Creates a folder that only root can access.
     MakeFolder {
         /// Its path.
         path: FilePath,
     },
-    /// Removes a folder of the runtime folder with these files of it, and nothing else that may lie there.
+    /// Removes a folder in the runtime folder with these files, but no other files that it may contain.
     DropFolder {
         /// Its path.
         path: String,
-        /// The files: their names and contents.
+        /// The files: names and contents.
         files: Vec<(String, String)>,
     },
-    /// Writes a small file whole, by way of a temporary name.
+    /// Writes a small file atomically, through a temporary name.
     WriteFile {
         /// Its path.
         path: FilePath,
         /// Its content.
         text: String,
     },
-    /// Writes a file that a hypervisor or loader reads, whole. It may hold a secret.
+    /// Writes a complete file for a hypervisor or loader. It may contain a secret.
     WriteHostFile(HostFile),
-    /// Makes a guest's cloud-init seed: reads the user's own texts, writes the disc.
+    /// Creates a guest's cloud-init seed from its settings and the user's own texts.
     WriteSeed(Box<SeedDisc>),
-    /// Puts another disc into a drive of a running guest, or takes one out.
+    /// Inserts another ISO into a drive of a running guest, or ejects the present one.
     ChangeDisc {
         /// The guest.
         guest: GuestName,
-        /// Its identity.
+        /// The guest's UUID.
         uuid: Uuid,
-        /// Where it lives.
+        /// The guest's dataset.
         dataset: Dataset,
         /// The drive's number.
         drive: usize,
-        /// The drive as its hypervisor knows it; none where the change waits for the next reboot.
+        /// The drive's name in the hypervisor; `None` if the change takes effect at the next reboot.
         device: Option<String>,
-        /// The disc; none leaves the drive empty.
+        /// The ISO; `None` leaves the drive empty.
         disc: Option<ImageName>,
-        /// The disc that lies in it before.
+        /// The ISO that was in the drive before.
         before: Option<ImageName>,
-        /// The disc's file.
+        /// The path of the ISO's file.
         path: Option<String>,
-        /// Whether the guest is not asked.
+        /// Whether to change it without the guest's consent.
         force: bool,
-        /// What the supervisor hands back from then on.
+        /// The arguments that the supervisor passes back from then on.
         again: Vec<String>,
         /// The file systems that the guest uses from then on.
         borrows: Vec<Dataset>,
     },
-    /// Makes an empty disk: a sparse file.
+    /// Creates an empty disk: a sparse file.
     MakeDisk {
         /// Its path.
         path: FilePath,
         /// Its size.
         size: Size,
     },
-    /// Makes a disk file larger.
+    /// Grows a disk file.
     GrowDisk {
         /// Its path.
         path: FilePath,
-        /// Its size now.
+        /// The present size.
         from: Size,
-        /// Its size then.
+        /// The new size.
         to: Size,
     },
-    /// Makes a disk of a running machine larger, last of all steps: the guest may use the new space at once.
+    /// Grows a disk of a running VM. This is the last step, because the guest may use the new space at once.
     GrowLive {
         /// The guest.
         guest: GuestName,
-        /// Its identity.
+        /// The guest's UUID.
         uuid: Uuid,
-        /// Where it lives.
+        /// The guest's dataset.
         dataset: Dataset,
-        /// The disk as its hypervisor opened it.
+        /// The path of the disk as its hypervisor opened it.
         path: FilePath,
-        /// How it is done.
+        /// The method.
         by: Growth,
-        /// Its size now.
+        /// The present size.
         from: Size,
-        /// Its size then.
+        /// The new size.
         to: Size,
     },
-    /// Cuts the end of a disk file off, with what lies there.
+    /// Cuts off the end of a disk file, with the data there.
     ShrinkDisk {
         /// Its path.
         path: FilePath,
-        /// Its size now.
+        /// The present size.
         from: Size,
-        /// Its size then.
+        /// The new size.
         to: Size,
     },
-    /// Writes the content of a file into a new disk file, or into a new volume.
+    /// Copies the content of a file into a new disk file, or into a new volume.
     CopyDisk {
         /// The file.
         from: FilePath,
         /// Its format.
         format: DiskFormat,
-        /// The new file, which must not be there, or the volume's device.
+        /// The new file, which must not exist, or the volume's device.
         to: FilePath,
-        /// The new disk's size, what is behind the content being zeros; where it is none, the content's.
+        /// The new disk's size, padded with zeros; `None` for the size of the content.
         size: Option<Size>,
     },
-    /// Gives a file another name in its folder, which nothing may have.
+    /// Renames a file in its folder. The new name must be unused.
     RenameFile {
         /// The present path.
         from: FilePath,
-        /// The new one.
+        /// The new path.
         to: FilePath,
     },
-    /// Removes a file of which a whole copy was made before.
+    /// Removes a file after a complete copy was made.
     RemoveFile {
         /// Its path.
         path: FilePath,
-        /// Where the copy is.
+        /// The path of the copy.
         copy: FilePath,
     },
-    /// Gives a guest a copy of the template of its firmware's variables. Those that it has are kept, if they are as long;
-    /// others belong to another firmware.
+    /// Copies the template of the firmware's variables for a guest. Existing variables are kept if they have the same size;
+    /// a different size means that they belong to another firmware.
     CopyVariables {
         /// The guest.
         guest: GuestName,
@@ -384,144 +385,146 @@ pub enum Action {
         /// The guest's own.
         to: FilePath,
     },
-    /// Gives a file another name in its folder, which nothing may have, if there is such a file.
+    /// Renames a file in its folder if it exists. The new name must be unused.
     SetAside {
         /// The present path.
         from: FilePath,
-        /// The new one.
+        /// The new path.
         to: FilePath,
     },
-    /// Makes the files of a folder what they are in another, block by block where they differ; logs are left alone.
+    /// Makes the files of a folder equal to those of another, writing only blocks that differ; logs are not changed.
     RestoreFiles {
-        /// What they are to be.
+        /// The source folder.
         from: String,
-        /// Where.
+        /// The folder to change.
         to: String,
-        /// The snapshot that was taken of the file system just before, by which it is rolled back.
+        /// The snapshot that was taken of the file system just before, for a rollback.
         before: SnapshotRef,
     },
-    /// Makes sure that files are there and can be written. A disk that has not its recorded size is reported.
+    /// Checks that files exist and are writable. A disk that differs from its recorded size is reported.
     CheckFiles {
         /// The files.
         files: Vec<Checked>,
     },
-    /// Makes room for what comes from an address, where what has come stays for another try if the transfer is cut.
+    /// Creates a dataset for a download, in which a partial file is kept for another attempt if the transfer is
+    /// interrupted.
     KeepPart {
         /// The dataset.
         part: Dataset,
-        /// Whether it is there from an earlier try.
+        /// Whether it exists from an earlier attempt.
         there: bool,
-        /// The address, as it is shown.
+        /// The URL, as it is shown.
         address: String,
-        /// When, as it is recorded.
+        /// The time, as it is recorded.
         now: String,
     },
-    /// Destroys what was kept for another try, once it is of no use any more.
+    /// Destroys a partial download that is no longer needed.
     DropPart {
         /// The dataset.
         part: Dataset,
     },
-    /// Reads an image: hashed, recognised by its content, unpacked, converted, written sparsely, described on its dataset.
+    /// Imports an image: computes its checksum, detects its format, decompresses, converts and writes it sparsely, and
+    /// records it on its dataset.
     ImportImage {
-        /// From where, and what it must be.
+        /// The source, and what is expected of the image.
         order: Box<Order>,
-        /// The folder it is kept in.
+        /// The folder that it is stored in.
         folder: String,
-        /// The dataset that is described.
+        /// The dataset that the record is written to.
         dataset: Dataset,
-        /// Where what comes from an address is kept: the dataset and its folder.
+        /// Where a download is stored: the dataset and its folder.
         part: Option<(Dataset, String)>,
-        /// When, as it is recorded.
+        /// The time, as it is recorded.
         now: String,
-        /// The grammar of the host's `zfs`.
+        /// The ZFS implementation.
         dialect: Dialect,
     },
-    /// Reads an image again and makes sure that it is what was imported.
+    /// Reads an image again and checks that it is unchanged since its import.
     VerifyImage {
         /// Its name.
         image: ImageName,
         /// The file.
         path: FilePath,
-        /// The SHA-256 that it must have.
+        /// The expected SHA-256.
         sha256: String,
-        /// The length that it had.
+        /// The expected size.
         size: Size,
     },
     /// Writes a stream to standard output.
     Send {
-        /// What.
+        /// What is sent.
         sending: Sending,
     },
-    /// Reads a guest as a stream from standard input, makes sure that it is one, and that it has its settings.
+    /// Receives a guest from a stream on standard input, and checks that it is a guest with its settings.
     Receive {
-        /// The grammar of the host's `zfs`.
+        /// The ZFS implementation.
         dialect: Dialect,
         /// The dataset.
         into: Dataset,
-        /// The guest there that takes an increment; none where it comes into being by it.
+        /// The existing guest that receives an increment; `None` if the stream creates the guest.
         onto: Option<Box<Onto>>,
-        /// The snapshot that must be there then.
+        /// The snapshot that must exist afterwards.
         snapshot: Option<SnapshotName>,
         /// Its GUID.
         guid: Option<u64>,
-        /// Whether what came is kept if the stream is cut off.
+        /// Whether the partial state of an interrupted stream is kept.
         resumable: bool,
     },
-    /// Something wanted of the host's kernel.
+    /// A change of the operating system's state.
     Host(Intent),
-    /// Makes sure, by looking again, that the host's networks are as the steps before left them.
+    /// Reads the host's networks again and checks that the steps before had the intended effect.
     ProveNetwork {
-        /// What has to be so.
+        /// The conditions to check.
         proofs: Vec<Proof>,
     },
-    /// Runs a machine under a supervisor.
+    /// Runs a VM under a supervisor.
     Launch(Box<Launch>),
-    /// Asks a machine to power off, and waits.
+    /// Requests a shutdown of a guest, and waits.
     Stop {
         /// The guest.
         guest: GuestName,
-        /// Its identity.
+        /// The guest's UUID.
         uuid: Uuid,
-        /// Where it lives.
+        /// The guest's dataset.
         dataset: Dataset,
         /// Seconds to wait.
         timeout: u32,
-        /// Whether to power off forcibly when the time is over.
+        /// Whether to power it off forcibly when the time is over.
         force: bool,
     },
-    /// Pulls a machine's reset line: it restarts with the properties as they are then.
+    /// Hard-resets a VM: it restarts with its settings at that time.
     Reset {
         /// The guest.
         guest: GuestName,
-        /// Its identity.
+        /// The guest's UUID.
         uuid: Uuid,
-        /// Where it lives.
+        /// The guest's dataset.
         dataset: Dataset,
     },
 }
 
-/// How a disk of a running machine becomes larger.
+/// How a disk of a running VM grows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Growth {
-    /// The hypervisor is asked to, by way of the guest's supervisor.
+    /// The hypervisor is requested to grow it, through the guest's supervisor.
     Asked,
-    /// The hypervisor sees that its file has grown.
+    /// The hypervisor detects the new size of its file.
     OfFile,
-    /// The hypervisor sees that this volume has grown.
+    /// The hypervisor detects the new size of this volume.
     OfVolume(Dataset),
 }
 
-/// A received guest that takes an increment, as it was.
+/// The former state of a guest that receives an increment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Onto {
     /// All its own settings.
     pub before: Vec<Pair>,
-    /// Where its volumes go that are the sender's no more.
+    /// Where volumes are moved that the sender no longer has.
     pub leaving: Leaving,
 }
 
-/// Whether a disk's path is that of a volume.
+/// Whether a path is that of a device, such as a volume.
 pub fn is_device(path: &str) -> bool {
     path.starts_with("/dev/")
 }

@@ -1,4 +1,4 @@
-//! What undoes an action.
+//! How an action is undone.
 
 use super::Action;
 use crate::os::Intent;
@@ -7,7 +7,7 @@ use crate::vmm::HostFile;
 use crate::zfs::Dialect;
 use crate::zfs::args::Pair;
 
-/// What undoes an action.
+/// How an action is undone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Undo {
     /// There is nothing to undo.
@@ -16,55 +16,55 @@ pub enum Undo {
     Impossible,
     /// Another action.
     Action(Box<Action>),
-    /// Change settings back.
+    /// Restore settings.
     Change {
-        /// The grammar of the host's `zfs`.
+        /// The ZFS implementation.
         dialect: Dialect,
         /// The dataset.
         on: Dataset,
-        /// What to set.
+        /// Settings to set.
         set: Vec<Pair>,
-        /// What to take away.
+        /// Keys to unset.
         clear: Vec<String>,
-        /// What is to be again as it came with a stream.
+        /// Keys to restore to their received values.
         received: Vec<String>,
     },
-    /// Destroy this dataset, which the same plan made and which still has the GUID that it was made with.
+    /// Destroy this dataset, which the same plan created, if it still has the GUID from its creation.
     Destroy(Dataset),
     /// Destroy this dataset with its snapshots and volumes, which the same plan received.
     DestroyReceived {
         /// The dataset.
         dataset: Dataset,
-        /// Keep it if the reception can go on later.
+        /// Keep it if the reception can be resumed.
         unless_resumable: bool,
     },
-    /// An increment that has arrived nevertheless stays, and what is to follow it is done; of one that has arrived in part
-    /// that part is rolled back.
+    /// An increment that arrived completely is kept, and its follow-up action is executed; an increment that arrived in
+    /// part is rolled back.
     Increment(Box<Action>),
-    /// Destroy this dataset, which the same plan copied, with the one snapshot that came with it.
+    /// Destroy this dataset, which the same plan copied, with the single snapshot that it includes.
     DestroyCopy {
         /// The dataset.
         dataset: Dataset,
-        /// The snapshot that was sent: the one that came with the dataset has its name and its GUID.
+        /// The snapshot that was sent: the one in the copy has the same name and GUID.
         like: SnapshotRef,
     },
-    /// Remove this file, which the same plan made.
+    /// Remove this file, which the same plan created.
     RemoveFile(FilePath),
     /// Remove this folder if it is empty.
     RemoveFolder(FilePath),
-    /// Make this folder again, with files of these names and contents.
+    /// Create this folder again, with these files.
     RestoreFolder(String, Vec<(String, String)>),
-    /// Put back the file that stood there before, or remove it where none stood.
+    /// Restore the file that existed before, or remove it if none existed.
     RestoreFile(FilePath),
-    /// Cut this file, which was grown to the first size, off at its former size.
+    /// Truncate this file, which was grown to the first size, to its former size.
     Shrink(FilePath, Size, Size),
-    /// Take an intent back.
+    /// Apply the opposite intent.
     Host(Intent),
 }
 
 impl Action {
-    /// What rolls it back, done after it was done: actions again, newest effect first. None where nothing was made or
-    /// nothing can undo it.
+    /// How it is rolled back, after it was executed: with further actions, in reverse order. `None` if it had no effect, or
+    /// if it cannot be undone.
     pub fn undo(&self) -> Undo {
         match self {
             Self::Verify { .. } | Self::CheckFiles { .. } | Self::ReadFile { .. } => Undo::Nothing,
@@ -92,18 +92,18 @@ impl Action {
             Self::MakeFolder { path } => Undo::RemoveFolder(path.clone()),
             Self::SetReadonly { dataset, on } => Undo::Action(Box::new(Self::SetReadonly { dataset: dataset.clone(), on: !on })),
             Self::SendReceive { from, to, .. } => Undo::DestroyCopy { dataset: to.clone(), like: from.clone() },
-            // It says only what holds anyway: chyves takes the snapshot away with its last clone.
+            // It has no effect of its own: chyves destroys the snapshot with its last clone in any case.
             Self::LeaveToClones { .. } => Undo::Nothing,
-            // The dataset goes with the step that made it.
+            // The dataset is removed by undoing the step that created it.
             Self::SetNative { .. } | Self::DropSnapshot { .. } => Undo::Nothing,
-            // No host is better off with it as it came.
+            // Restoring the received properties would help no host.
             Self::Tame { .. } => Undo::Nothing,
             Self::WriteFile { path, .. } => Undo::RestoreFile(path.clone()),
             Self::WriteHostFile(HostFile { path, .. }) => Undo::RestoreFile(FilePath::host(path.as_str())),
-            // Recreated at each start, and of use to nobody without a machine.
+            // Recreated at each start, and of no use without a running VM.
             Self::WriteSeed(disc) => Undo::RemoveFile(FilePath::host(disc.path.as_str())),
             Self::MakeDisk { path, .. } | Self::CopyVariables { to: path, .. } => Undo::RemoveFile(path.clone()),
-            // A volume goes with the step that made it.
+            // A volume is removed by undoing the step that created it.
             Self::CopyDisk { to, .. } if to.is_device() => Undo::Nothing,
             Self::CopyDisk { to, .. } => Undo::RemoveFile(to.clone()),
             Self::RenameFile { from, to } | Self::SetAside { from, to } => {
@@ -112,19 +112,19 @@ impl Action {
             Self::ResizeVolume { dataset, from, to } if from <= to => {
                 Undo::Action(Box::new(Self::ResizeVolume { dataset: dataset.clone(), from: *to, to: *from }))
             }
-            // Cutting off what was added takes nothing that was there before.
+            // Truncating what was added removes no data that existed before.
             Self::GrowDisk { path, from, to } => Undo::Shrink(path.clone(), *to, *from),
-            // Somebody else may have begun to use it; the command that borrowed it looks when it is over.
+            // Others may have begun to use it; the command that mounted it checks this when it ends.
             Self::Borrow { .. } => Undo::Nothing,
-            // What was removed was of use to nobody.
+            // What was removed is of no use.
             Self::LetGo { .. } | Self::Forget { .. } => Undo::Nothing,
-            // What was looked at is left as it is.
+            // It only reads.
             Self::ProveNetwork { .. } => Undo::Nothing,
-            // What it wrote lies in the dataset that the same plan made.
+            // It wrote to the dataset that the same plan created.
             Self::ImportImage { .. } | Self::VerifyImage { .. } => Undo::Nothing,
-            // It is kept so that another try can go on from there.
+            // It is kept so that another attempt can resume it.
             Self::KeepPart { .. } => Undo::Nothing,
-            // By then the image is whole.
+            // At that point the image is complete.
             Self::DropPart { .. } => Undo::Impossible,
             Self::Host(intent) => match intent.opposite() {
                 Some(_) => Undo::Host(intent.clone()),
@@ -136,12 +136,12 @@ impl Action {
             Self::Rollback { .. } | Self::DestroySnapshot { .. } | Self::DestroyDataset { .. } | Self::DestroyTree { .. } => {
                 Undo::Impossible
             }
-            // It goes with the snapshot, which the same plan took.
+            // It is removed with the snapshot, which the same plan took.
             Self::MarkSnapshot { .. } => Undo::Nothing,
             Self::Send { .. } => Undo::Nothing,
             Self::Receive { onto: Some(_), .. } => Undo::Increment(Box::new(self.clone())),
             Self::Receive { into, resumable, .. } => Undo::DestroyReceived { dataset: into.clone(), unless_resumable: *resumable },
-            // The machine's own supervisor cleans up when the machine never came to life.
+            // If the VM never ran, its own supervisor cleans up.
             Self::Launch(_) | Self::Stop { .. } | Self::Reset { .. } | Self::ChangeDisc { .. } => Undo::Nothing,
         }
     }

@@ -1,4 +1,4 @@
-//! An action in words.
+//! The description of an action.
 
 use super::Action;
 use crate::network::Proof;
@@ -7,7 +7,7 @@ use crate::world::DiskFormat;
 use crate::zfs::sending::Sending;
 
 impl Action {
-    /// One line for people, beginning with a verb.
+    /// One line that describes the action, beginning with a verb.
     pub fn describe(&self) -> String {
         match self {
             Self::Verify { objects } => {
@@ -65,7 +65,8 @@ impl Action {
             Self::ShrinkDisk { path, from, to } => format!("shrink the disk {path} from {from} to {to}, losing what is beyond"),
             Self::CopyDisk { from, format, to, size } => {
                 let size = size.map(|s| format!(" of {s}")).unwrap_or_default();
-                // Its command line names what only that process has; the one that is shown writes the same.
+                // The actual command line refers to descriptors that only this process has; the one that is shown has the
+                // same effect.
                 let how = match format {
                     DiskFormat::Qcow2 => "; qemu-img runs confined, without backing files, and gets both as NBD connections, not by name",
                     DiskFormat::Raw => "",

@@ -1,6 +1,6 @@
-//! Security advisories about hypervisors, which the catalogue has as data: which release has the fix.
+//! Checks the host against security advisories about hypervisors, which are part of the catalogue.
 //!
-//! Not here: asking the host for its release and patch level (chyves-host `facts`), the data ([`crate::catalogue`]).
+//! Not here: reading the host's release and patch level (chyves-host `facts`), the data ([`crate::catalogue`]).
 
 use super::Finding;
 use crate::catalogue::whole::{Advisory, Level, level};
@@ -8,7 +8,7 @@ use crate::world::HostFacts;
 
 const WHAT: &str = "advisories";
 
-/// Whether a level has the fix; none where the advisory says nothing of its branch.
+/// Whether a patch level includes the fix; `None` if the advisory does not cover its branch.
 fn has(level: Level, fixed: &[Level]) -> Option<bool> {
     let newest = fixed.iter().max()?;
     match fixed.iter().find(|fix| (fix.0, fix.1) == (level.0, level.1)) {
@@ -18,7 +18,7 @@ fn has(level: Level, fixed: &[Level]) -> Option<bool> {
     }
 }
 
-/// What the advisories say of this host; nothing where none is about its system.
+/// The findings from the advisories for this host; empty if none is about its operating system.
 pub(super) fn host(host: &HostFacts, all: &[Advisory]) -> Vec<Finding> {
     let about: Vec<&Advisory> = all.iter().filter(|advisory| advisory.os == host.os).collect();
     if about.is_empty() {

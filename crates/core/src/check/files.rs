@@ -1,5 +1,5 @@
-//! Files and devices that a guest opens: there, of the right sort, writable, and nobody else's at the moment. bhyve locks
-//! nothing, and what it can't write it opens for reading without a word.
+//! Files and devices that a guest opens: they must exist, be of the right kind, be writable, and not be in use by others.
+//! bhyve locks no files, and silently opens read-only what it cannot write.
 
 use super::{Finding, Need, WantedPath, Wants};
 use crate::console::terminal;
@@ -8,13 +8,13 @@ use crate::value::printable;
 use crate::vmm::Vmm;
 use crate::world::HostFacts;
 
-/// What a start wants of them.
+/// The findings for a start.
 pub(super) fn start(host: &HostFacts, wants: &Wants) -> Vec<Finding> {
     wants.paths.iter().filter_map(|wanted| one(host, wanted)).chain(ports(host, wants)).collect()
 }
 
-/// Terminals at which another guest's serial port is already. Nothing else says so: any number may open one, and each reads
-/// a part of what comes.
+/// Terminal devices that another guest's serial port uses already. The kernel does not report this: any number of processes
+/// may open one, and each reads part of the input.
 fn ports(host: &HostFacts, wants: &Wants) -> Vec<Finding> {
     let guest = &wants.guest;
     let taken = wants.ports.iter().filter_map(|(key, device)| {
@@ -27,7 +27,7 @@ fn ports(host: &HostFacts, wants: &Wants) -> Vec<Finding> {
     taken.collect()
 }
 
-/// What to do about something that is not there, by what it is to whom: ``disk 1 of `web` ``, ``pcidev_0 of `web` ``.
+/// The hint for a missing file or device, derived from its description: ``disk 1 of `web` ``, ``pcidev_0 of `web` ``.
 pub fn gone(what: &str) -> String {
     let Some((thing, guest)) = what.strip_suffix('`').and_then(|what| what.split_once(" of `")) else {
         return "find it in a snapshot: `chyves snapshot list`".to_owned();
@@ -52,7 +52,7 @@ pub fn gone(what: &str) -> String {
     format!("put it there; or detach it from the guest: `chyves unset {guest} {thing}`")
 }
 
-/// What to do about a file that is there and is not opened.
+/// The hint for an existing file that must not be opened.
 fn refused(why: &str, shown: &str) -> String {
     if why.contains("hard link") {
         return format!("give the guest a file of its own: cp {shown} {shown}.own, then mv {shown}.own {shown}");
@@ -60,7 +60,7 @@ fn refused(why: &str, shown: &str) -> String {
     "end its other use: `mount`, `lsblk` and `zpool status` show it; or attach another disk".to_owned()
 }
 
-/// The files of the user's own by which grub-bhyve boots a guest with os=custom.
+/// The user's own files with which grub-bhyve boots a guest with os=custom.
 pub const OWN_GRUB: [&str; 2] = ["device.map", "grub.cfg"];
 
 fn one(host: &HostFacts, wanted: &WantedPath) -> Option<Finding> {

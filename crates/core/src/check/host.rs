@@ -1,4 +1,4 @@
-//! A host alone, a line a matter: what `chyves doctor` shows.
+//! The checks of a host, one finding for each topic: the output of `chyves doctor`.
 
 use super::{Finding, advisories, memory, modules, network, passthru, processor, system, vm};
 use crate::catalogue::Advisory;
@@ -10,21 +10,21 @@ use crate::vmm::bhyve::{Release, jail};
 use crate::world::{HostFacts, Role, Root};
 use crate::zfs::Dialect;
 
-/// The catalogue in force, as far as the health of a host goes.
+/// The facts about the current catalogue that concern the health of a host.
 #[derive(Debug, Clone)]
 pub struct Known<'a> {
     /// Security advisories.
     pub advisories: &'a [Advisory],
-    /// The day that it was made on.
+    /// The day when the catalogue was made.
     pub issued: &'a str,
-    /// How many days ago that was; none where the clock can't say.
+    /// Its age in days; `None` if the clock is wrong.
     pub age: Option<i64>,
 }
 
-/// Older advisories are no news, and addresses of images move.
+/// Age in days from which a catalogue is outdated: advisories are missing and URLs of images have changed.
 const OLD: i64 = 180;
 
-/// How old the catalogue is.
+/// The age of the catalogue.
 fn catalogue(known: &Known<'_>) -> Finding {
     let what = "catalogue";
     match known.age {
@@ -37,7 +37,7 @@ fn catalogue(known: &Known<'_>) -> Finding {
     }
 }
 
-/// Everything about a host.
+/// All findings about a host.
 pub fn host(host: &HostFacts, known: &Known<'_>) -> Vec<Finding> {
     let state = &host.state;
     let mut all = vec![system::host(host), system::rights(host)];
@@ -74,7 +74,7 @@ pub fn host(host: &HostFacts, known: &Known<'_>) -> Vec<Finding> {
     all
 }
 
-/// The pools: the roots that were found and what was odd about them, or why ZFS could not be asked.
+/// The pools: the roots that were found and problems with them, or why ZFS could not be queried.
 pub fn pools(found: Result<(&[Root], &[Problem]), &Problem>) -> Vec<Finding> {
     let what = "pools";
     let (roots, oddities) = match found {
@@ -104,7 +104,7 @@ pub fn pools(found: Result<(&[Root], &[Problem]), &Problem>) -> Vec<Finding> {
     all
 }
 
-/// What killed commands left: what each was doing, and those of which that cannot be read, or why that is unknown.
+/// What killed commands left: what each was doing, journals that cannot be read, or why this is unknown.
 pub fn journals(found: Result<(&[String], &[Problem]), &Problem>) -> Vec<Finding> {
     let what = "journals";
     let of = |problem: &Problem| {
@@ -173,7 +173,7 @@ fn jails(host: &HostFacts) -> Finding {
     Finding::ok(what, format!("full: a jail for each bhyve, with its own files and devices only, and {capsicum}"))
 }
 
-/// Whether rctl(4) can account for VMs and limit them. Nothing of chyves needs it yet.
+/// Whether rctl(4) can account for VMs and limit them. chyves does not use it yet.
 fn limits(host: &HostFacts) -> Finding {
     let what = "limits";
     match host.state.racct {
@@ -183,7 +183,7 @@ fn limits(host: &HostFacts) -> Finding {
     }
 }
 
-/// How far hypervisors can be confined here.
+/// How far hypervisor processes can be confined here.
 fn confinement(host: &HostFacts) -> Finding {
     let (level, why) = host.confinement.limit(Level::Full);
     match why {
@@ -193,7 +193,7 @@ fn confinement(host: &HostFacts) -> Finding {
     }
 }
 
-/// Whether guests on user-mode networking are kept from the host's loopback.
+/// Whether guests on user-mode networking are blocked from the host's loopback interface.
 fn loopback(host: &HostFacts) -> Finding {
     let what = "host loopback";
     match (&host.confinement.no_user, &host.confinement.no_loopback_rules) {

@@ -1,5 +1,6 @@
-//! Memory: what a guest wants against what the host has. A guest's memory is taken page by page as the guest touches it,
-//! so a shortage is a warning; where it is wired, for passthrough, all of it is taken at once or not at all.
+//! Compares the memory that a guest needs with what the host has. A guest's memory is allocated page by page as the guest
+//! uses it, so a shortage is only a warning; wired memory, for passthrough, is allocated completely at the start or not at
+//! all.
 
 use super::{Finding, Wants};
 use crate::os::Os;
@@ -8,10 +9,10 @@ use crate::world::HostFacts;
 
 const WHAT: &str = "memory";
 
-/// Below this a host is short of memory whatever its guests want.
+/// A host with less free memory than this is short of memory, whatever its guests need.
 const SHORT: Size = Size::mib(512);
 
-/// The memory alone.
+/// The host's memory.
 pub(super) fn host(host: &HostFacts) -> Finding {
     let Some(memory) = host.state.memory else { return Finding::unknown(WHAT, "memory was not observed") };
     let cache = memory.cache.map_or_else(String::new, |cache| format!(", {} of that from the cache of ZFS", cache.human()));
@@ -25,7 +26,7 @@ pub(super) fn host(host: &HostFacts) -> Finding {
     })
 }
 
-/// What a start wants of it.
+/// The finding for a start.
 pub(super) fn start(host: &HostFacts, wants: &Wants) -> Option<Finding> {
     let memory = host.state.memory?;
     let (ram, guest) = (wants.ram, &wants.guest);

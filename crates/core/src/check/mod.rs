@@ -1,15 +1,15 @@
-//! Is the host fit for it? What is known of a host, and what a start wants of it, become findings: each says what it is
-//! about, how bad it is, why, and what to do.
+//! Checks whether a host can run a guest. Facts about a host, and the needs of a start, become findings: each states its
+//! topic, how severe it is, the cause, and what to do.
 //!
 //! * [`start`]: everything that keeps a guest from starting, or is worth a warning; all at once
-//! * [`host`]: a host alone, a line a matter, for `doctor`
-//! * one file a matter: [`processor`], [`memory`], [`modules`], [`passthru`], [`network`], [`files`], [`vm`], [`system`],
-//!   [`servers`]
+//! * [`host`]: the host itself, one finding for each topic, for `doctor`
+//! * one file for each topic: [`processor`], [`memory`], [`modules`], [`passthru`], [`network`], [`files`], [`vm`],
+//!   [`system`], [`servers`]
 //!
-//! What is not known fails nothing. Not here: rules of a machine itself (`vmm::check`), what a release's bhyve can't do
-//! (`vmm::bhyve::check`), and looking at the host (chyves-host's `facts`).
+//! Unknown facts never fail a check. Not here: rules for VMs (`vmm::check`), limits of a release's bhyve
+//! (`vmm::bhyve::check`), and inspecting the host (chyves-host's `facts`).
 //!
-//! To add a check: a fact in `os::state`, a function in the file of its matter, a line in [`start`] or [`host`].
+//! To add a check: a fact in `os::state`, a function in the file of its topic, a line in [`start`] or [`host`].
 
 mod advisories;
 pub mod files;
@@ -32,15 +32,15 @@ use crate::world::HostFacts;
 use serde::Serialize;
 use std::net::SocketAddr;
 
-/// How bad a finding is.
+/// How severe a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// All is well.
+    /// No problem.
     Ok,
-    /// It was not looked at, or can't be seen here.
+    /// It was not inspected, or cannot be seen here.
     Unknown,
-    /// It works, but not as one would wish.
+    /// It works with limitations.
     Warning,
     /// It does not work.
     Fails,
@@ -58,16 +58,16 @@ impl Severity {
     }
 }
 
-/// What one look at one matter found.
+/// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// What it is about, in a word or two.
+    /// The topic, in a word or two.
     pub what: String,
-    /// How bad it is.
+    /// How severe it is.
     pub severity: Severity,
     /// What was found, one sentence without a full stop.
     pub cause: String,
-    /// What to do about it, each by itself.
+    /// What to do about it; the entries are alternatives or steps.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub cure: Vec<String>,
 }
@@ -77,27 +77,27 @@ impl Finding {
         Self { what: what.to_owned(), severity, cause: cause.into(), cure: Vec::new() }
     }
 
-    /// All is well.
+    /// No problem.
     pub fn ok(what: &str, cause: impl Into<String>) -> Self {
         Self::new(what, Severity::Ok, cause)
     }
 
-    /// Nothing is known.
+    /// The facts are unknown.
     pub fn unknown(what: &str, cause: impl Into<String>) -> Self {
         Self::new(what, Severity::Unknown, cause)
     }
 
-    /// Worth a warning.
+    /// A warning.
     pub fn warns(what: &str, cause: impl Into<String>) -> Self {
         Self::new(what, Severity::Warning, cause)
     }
 
-    /// It fails.
+    /// A failure.
     pub fn fails(what: &str, cause: impl Into<String>) -> Self {
         Self::new(what, Severity::Fails, cause)
     }
 
-    /// Adds what to do about it.
+    /// Adds an action that helps.
     #[must_use]
     pub fn cure(mut self, cure: impl Into<String>) -> Self {
         self.cure.push(cure.into());
@@ -114,7 +114,7 @@ impl Finding {
         line
     }
 
-    /// The finding as the reason why a host can't.
+    /// The finding as an error of the class "the host lacks something".
     pub fn problem(&self) -> Problem {
         let mut problem = Problem::host_cant(self.cause.clone());
         problem.hints.clone_from(&self.cure);
@@ -122,51 +122,51 @@ impl Finding {
     }
 }
 
-/// What the start of a guest wants of its host.
+/// The needs of a guest's start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wants {
     /// The guest.
     pub guest: GuestName,
-    /// Its processors.
+    /// Number of virtual CPUs.
     pub cpus: u32,
-    /// Its memory.
+    /// Memory size.
     pub ram: Size,
     /// How it boots.
     pub loader: Loader,
-    /// Its firmware, where it boots with one that can be had.
+    /// Its firmware, if it boots with one that is available.
     pub firmware: Option<WantedFirmware>,
-    /// Kernel modules.
+    /// The kernel modules that it needs.
     pub modules: Vec<String>,
     /// Whether chyves may load them.
     pub may_load: bool,
-    /// Whether its last machine has ended just now: a VM object of its name is its own.
+    /// Whether this is a reboot: a VM object of its name is the guest's own.
     pub again: bool,
-    /// Whether a VM object of its name is what a crash of its own left.
+    /// Whether an existing VM object of its name was left by a crash of this guest.
     pub left_by_crash: bool,
     /// Files and devices that are opened.
     pub paths: Vec<WantedPath>,
-    /// Attached disks: where each is, and whether it is written.
+    /// Attached disks: the path of each, and whether it is written.
     pub attached: Vec<(String, bool)>,
-    /// NICs on bridges: the NIC's key, its bridge, and the tap that is made for it.
+    /// NICs on bridges.
     pub nics: Vec<WantedNic>,
-    /// Nodes of netgraph: what wants each, and its address, as `lan:`.
+    /// Netgraph nodes: the device that needs each, and its address, such as `lan:`.
     pub nodes: Vec<(String, String)>,
-    /// Devices of the host.
+    /// Host devices for passthrough.
     pub passthru: Vec<HostDevice>,
     /// Terminal devices at its serial ports: the port's key, and the device.
     pub ports: Vec<(String, String)>,
-    /// Where VNC listens; port 0 is any that is free.
+    /// The address for VNC; port 0 stands for any free port.
     pub vnc: Option<SocketAddr>,
-    /// Whether a medium, or a disk with a boot index, is to be booted first by firmware of the host's packages.
+    /// Whether packaged firmware has to boot from a medium, or from a disk with a boot index, first.
     pub boot_order: bool,
-    /// Whether it has devices of which only bhyve itself can say whether it knows them.
+    /// Whether it has devices that chyves does not know, so that bhyve's list of emulations is needed.
     pub emulations: bool,
 }
 
-/// Firmware that a guest boots with.
+/// The firmware that a guest boots with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WantedFirmware {
-    /// The image that it is from; none where the host's packages have it.
+    /// The image that it is from; `None` for the host's packages.
     pub image: Option<ImageName>,
     /// Its code, and the template of its variables.
     pub files: Vec<FirmwareFile>,
@@ -175,18 +175,18 @@ pub struct WantedFirmware {
 /// A file of firmware.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FirmwareFile {
-    /// Where it is.
+    /// Its path.
     pub path: String,
-    /// Its size where that is recorded: an image need not be mounted, and its file can't be looked at then.
+    /// Its size, if recorded: the file of an image that is not mounted cannot be inspected.
     pub size: Option<Size>,
 }
 
 /// A path that is opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WantedPath {
-    /// Where it is.
+    /// The path.
     pub path: crate::value::FilePath,
-    /// What it is to the guest: `disk 0`.
+    /// The device that needs it: `disk 0`.
     pub what: String,
     /// How it is needed.
     pub need: Need,
@@ -195,21 +195,21 @@ pub struct WantedPath {
 /// How a path is needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
-    /// To be read; others may read it too.
+    /// Readable; others may read it too.
     Read,
-    /// To be written, by this guest alone.
+    /// Writable, and used by this guest only.
     Write,
     /// A folder.
     Folder,
     /// A socket that swtpm listens on.
     Socket,
-    /// netmap's own device: there, where the kernel has netmap.
+    /// netmap's device node: exists if the kernel supports netmap.
     Netmap,
-    /// Not there: bhyve makes it itself and fails if it can't.
+    /// Not existing: bhyve creates it and fails if it exists.
     Absent,
-    /// A file that comes with a package of this name.
+    /// A file of the package with this name.
     Package(&'static str),
-    /// It need not be there; a jail contains it if it is.
+    /// It need not exist; if it does, the jail contains it.
     Any,
 }
 
@@ -222,11 +222,12 @@ pub struct WantedNic {
     pub bridge: IfName,
     /// Its tap.
     pub tap: IfName,
-    /// The token that the tap bears.
+    /// The token with which the tap is marked.
     pub owner: String,
 }
 
-/// Everything that is to be said before a guest starts, or starts again, the worst first within each matter. What is well is not said.
+/// All findings before a guest starts, or starts again, the most severe first within each topic. Findings without a problem
+/// are left out.
 pub fn start(host: &HostFacts, wants: &Wants) -> Vec<Finding> {
     let mut all = system::faults(&host.state);
     match host.os {

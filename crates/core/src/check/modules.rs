@@ -1,5 +1,5 @@
-//! Kernel modules: those that are missing are loaded by the plan where that is allowed and possible; else the line for the
-//! host's boot is told.
+//! Kernel modules: the plan loads missing ones if that is allowed and possible; otherwise the finding shows the line for
+//! the host's boot configuration.
 
 use super::{Finding, Wants};
 use crate::os::HostState;
@@ -7,16 +7,16 @@ use crate::world::HostFacts;
 
 const WHAT: &str = "modules";
 
-/// What guests may need, the host alone looked at.
+/// Modules that guests may need; used if only the host is checked.
 pub const USUAL: [&str; 4] = ["vmm", "nmdm", "if_bridge", "if_tuntap"];
 
-/// Those of the wanted modules that are not known to be there.
+/// The wanted modules that are not known to be loaded.
 pub fn missing<'a>(state: &HostState, wanted: &'a [String]) -> Vec<&'a str> {
     let there = |module: &str| state.modules.as_ref().is_some_and(|all| all.contains(module));
     wanted.iter().map(String::as_str).filter(|module| !there(module)).collect()
 }
 
-/// Why no module can be loaded here, if so.
+/// The reason why no module can be loaded here, if there is one.
 fn barred(state: &HostState) -> Option<String> {
     if state.jailed == Some(true) {
         return Some("this is a jail, where no module can be loaded".to_owned());
@@ -25,7 +25,7 @@ fn barred(state: &HostState) -> Option<String> {
     Some(format!("kern.securelevel is {level}, so that no module can be loaded"))
 }
 
-/// The line that lets the boot load them.
+/// The configuration line that loads them at boot.
 fn line(state: &HostState, missing: &[&str]) -> String {
     let place = if state.jailed == Some(true) { "/etc/rc.conf of the jail's host" } else { "/etc/rc.conf" };
     format!("add to {place} and reboot: kld_list=\"{}\" (with what is in it already)", missing.join(" "))
@@ -38,7 +38,7 @@ fn are_missing(missing: &[&str]) -> String {
     }
 }
 
-/// The modules alone.
+/// The host's modules.
 pub(super) fn host(host: &HostFacts) -> Finding {
     let state = &host.state;
     let Some(there) = &state.modules else { return Finding::unknown(WHAT, "modules were not observed") };
@@ -54,10 +54,10 @@ pub(super) fn host(host: &HostFacts) -> Finding {
     }
 }
 
-/// What a start wants of them. What can be loaded is no finding: the plan loads it.
+/// The finding for a start. Modules that can be loaded are no finding, because the plan loads them.
 pub(super) fn start(host: &HostFacts, wants: &Wants) -> Option<Finding> {
     let state = &host.state;
-    // Not looked at: the plan's kldload -n tells.
+    // Unknown: the plan runs kldload -n in any case.
     state.modules.as_ref()?;
     let missing = missing(state, &wants.modules);
     if missing.is_empty() {

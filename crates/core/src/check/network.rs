@@ -1,4 +1,4 @@
-//! Networks: the bridges that NICs want, taps that are there already, and addresses that VNC is to listen on.
+//! Networks: bridges that NICs need, taps that exist already, and addresses for VNC.
 
 use super::{Finding, WantedNic, Wants};
 use crate::os::Os;
@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 
 type Interfaces = BTreeMap<String, InterfaceKind>;
 
-/// What it is about.
+/// The topic.
 pub(crate) const WHAT: &str = "network";
 
-/// How a bridge is made: by chyves, which makes it again at each start and knows it from then on.
+/// The hint that creates a bridge through chyves, which then recreates it at each start.
 fn make_bridge(name: &str) -> String {
     format!("`chyves network {name} attach INTERFACE` creates it with an uplink, `chyves network {name} private` without one")
 }
@@ -21,7 +21,7 @@ fn bridges(interfaces: &Interfaces) -> Vec<&str> {
     interfaces.iter().filter(|(_, kind)| **kind == InterfaceKind::Bridge).map(|(name, _)| name.as_str()).collect()
 }
 
-/// The bridges alone.
+/// The host's bridges.
 pub(super) fn host(host: &HostFacts) -> Finding {
     let Some(interfaces) = &host.state.interfaces else { return Finding::unknown(WHAT, "interfaces were not observed") };
     let bridges = bridges(interfaces);
@@ -34,7 +34,7 @@ pub(super) fn host(host: &HostFacts) -> Finding {
     }
 }
 
-/// What a start wants of them.
+/// The findings for a start.
 pub(super) fn start(host: &HostFacts, wants: &Wants) -> Vec<Finding> {
     let mut all = Vec::new();
     if let Some(interfaces) = &host.state.interfaces {
@@ -50,7 +50,7 @@ pub(super) fn start(host: &HostFacts, wants: &Wants) -> Vec<Finding> {
     all
 }
 
-/// A node of netgraph that no setting of the host tells of, which bhyve connects to and does not make.
+/// A netgraph node that is not in the host's design; bhyve connects to it and does not create it.
 fn graph(host: &HostFacts, wants: &Wants, what: &str, node: &str) -> Option<Finding> {
     if *host.state.nodes.get(node)? {
         return None;
@@ -66,7 +66,7 @@ fn graph(host: &HostFacts, wants: &Wants, what: &str, node: &str) -> Option<Find
     ]
     .map(|words| format!("ngctl {words}"));
     let finding = Finding::fails("netgraph", format!("there is no netgraph node `{node}`, which {what} uses"));
-    // A node's name may be longer than that of a bridge.
+    // A node's name may be longer than an interface's name.
     let finding = match name.parse::<IfName>() {
         Ok(_) => finding.cure(format!(
             "let a start create it: `chyves network {name} attach em0 type=netgraph`, or `chyves network {name} private type=netgraph`"
@@ -95,7 +95,7 @@ fn bridge(interfaces: &Interfaces, wants: &Wants, WantedNic { nic, bridge, .. }:
     })
 }
 
-/// A NIC's tap, which the start is going to make, in the hands of somebody else.
+/// A tap with the name that the start is going to use, which belongs to somebody else.
 fn tap(os: Os, interfaces: &Interfaces, WantedNic { nic, tap, .. }: &WantedNic) -> Option<Finding> {
     interfaces.get(tap.as_str())?;
     let destroy = match os {
@@ -105,7 +105,7 @@ fn tap(os: Os, interfaces: &Interfaces, WantedNic { nic, tap, .. }: &WantedNic) 
     Some(Finding::fails(WHAT, format!("the tap {tap}, which {nic} uses, already exists")).cure(format!("if nothing uses it: {destroy}")))
 }
 
-/// Where VNC is to listen.
+/// The address for VNC.
 fn vnc(host: &HostFacts, wants: &Wants) -> Option<Finding> {
     let (address, guest) = (wants.vnc?, &wants.guest);
     let why = printable(host.state.listens.get(&address.to_string())?.as_deref()?, 120);

@@ -1,4 +1,4 @@
-//! Passthrough: an IOMMU that vmm uses, and devices that are set aside for it (the driver ppt) and nobody else's.
+//! Passthrough: vmm needs an IOMMU, and devices must be reserved for it (by the driver ppt) and not in use.
 
 use super::{Finding, Wants};
 use crate::device::HostDevice;
@@ -11,7 +11,7 @@ use crate::world::HostFacts;
 const WHAT: &str = "passthrough";
 const AMDVI: &str = "add to /boot/loader.conf and reboot: hw.vmm.amdvi.enable=1";
 
-/// A function's address as bhyve and loader.conf write it, `2/0/0`; none outside of the first PCI domain.
+/// A function's address as bhyve and loader.conf write it, `2/0/0`; `None` outside of the first PCI domain.
 fn address(function: &PciFunction) -> Option<HostDevice> {
     function.selector.parse().ok()
 }
@@ -20,7 +20,7 @@ fn is_set_aside(function: &PciFunction) -> bool {
     function.driver.as_deref().and_then(|driver| driver.strip_prefix("ppt")).is_some_and(|unit| unit.bytes().all(|b| b.is_ascii_digit()))
 }
 
-/// What the host has for it. That a host has none is no failure: few guests want it.
+/// The host's support for it. Missing support is no failure, because few guests need it.
 pub(super) fn host(host: &HostFacts) -> Finding {
     let state = &host.state;
     if host.arch == "arm64" {
@@ -43,7 +43,7 @@ pub(super) fn host(host: &HostFacts) -> Finding {
     }
 }
 
-/// What a start wants of it.
+/// The findings for a start.
 pub(super) fn start(host: &HostFacts, wants: &Wants) -> Vec<Finding> {
     if wants.passthru.is_empty() {
         return Vec::new();
@@ -79,7 +79,7 @@ pub(super) fn start(host: &HostFacts, wants: &Wants) -> Vec<Finding> {
     all
 }
 
-/// What Linux needs for it: each device is there, and its driver is vfio-pci.
+/// The requirements on Linux: each device exists, and its driver is vfio-pci.
 fn vfio(host: &HostFacts, wants: &Wants) -> Vec<Finding> {
     let Some(functions) = &host.state.pci else { return Vec::new() };
     let one = |wanted: &HostDevice| {

@@ -1,4 +1,4 @@
-//! The processor: bhyve needs nested paging, and for firmware or a second virtual processor an unrestricted guest.
+//! The processor: bhyve requires nested paging and, for firmware or a second virtual CPU, the "unrestricted guest" feature.
 
 use super::{Finding, Wants};
 use crate::guest::Loader;
@@ -16,7 +16,7 @@ fn name(cpu: &Cpu) -> String {
         .map_or_else(|| "the processor".to_owned(), |model| printable(&model.split_whitespace().collect::<Vec<_>>().join(" "), 80))
 }
 
-/// What virtualisation is called.
+/// The vendor's name of its virtualisation technique.
 const fn technique(vendor: Option<Vendor>) -> &'static str {
     match vendor {
         Some(Vendor::Intel) => "VT-x",
@@ -54,7 +54,7 @@ fn unfit(host: &HostFacts) -> Option<Finding> {
     })
 }
 
-/// The processor alone.
+/// The host's processor.
 pub(super) fn host(host: &HostFacts) -> Finding {
     if let Some(finding) = unfit(host) {
         return finding;
@@ -75,7 +75,7 @@ pub(super) fn host(host: &HostFacts) -> Finding {
     }
 }
 
-/// How many processors a guest can have.
+/// How many virtual CPUs a guest can have.
 pub(super) fn limit(host: &HostFacts) -> Finding {
     match (Release::from(host.release) < Feature::ManyCpus.since(), host.state.max_cpus) {
         (true, _) => Finding::ok(LIMIT, "up to 16 for a guest; more came with FreeBSD 13.2"),
@@ -84,7 +84,7 @@ pub(super) fn limit(host: &HostFacts) -> Finding {
     }
 }
 
-/// What a start wants of it.
+/// The findings for a start.
 pub(super) fn start(host: &HostFacts, wants: &Wants) -> Vec<Finding> {
     let mut all: Vec<Finding> = unfit(host).into_iter().collect();
     let guest = &wants.guest;
@@ -111,7 +111,7 @@ pub(super) fn start(host: &HostFacts, wants: &Wants) -> Vec<Finding> {
     all
 }
 
-/// More processors than a guest can have. Before 13.2 the release itself refuses them (`vmm::bhyve::check`).
+/// More virtual CPUs than a guest can have. Before 13.2 the release itself refuses them (`vmm::bhyve::check`).
 fn too_many(host: &HostFacts, wants: &Wants) -> Option<Finding> {
     if Release::from(host.release) < Feature::ManyCpus.since() {
         return None;
@@ -126,7 +126,7 @@ fn too_many(host: &HostFacts, wants: &Wants) -> Option<Finding> {
             .cure(format!("`chyves set {} cpu={most}` or less", wants.guest))
             .cure(raise),
         ),
-        // Neither vmm nor kenv could tell it. Unless the limit was set, it is the number of processors.
+        // Neither vmm nor kenv reported the limit. By default it is the number of processors.
         (None, Some(count)) if wants.cpus > count => Some(
             Finding::warns(
                 LIMIT,

@@ -1,4 +1,4 @@
-//! Programs behind bridges: nftables for guests that hide behind the host's address, dnsmasq for addresses and names.
+//! Programs that bridges need: nftables for NAT, dnsmasq for DHCP and DNS.
 
 use super::Finding;
 use crate::network::Design;
@@ -6,13 +6,13 @@ use crate::network::nat::{DNSMASQ, NFT, install};
 use crate::os::Os;
 use crate::world::HostFacts;
 
-/// The programs, with the bridges that need them: missing is a failure where there is such a bridge, and else good to know.
+/// The programs, with the bridges that need them: a missing one is a failure if a bridge needs it, otherwise only reported.
 pub fn host(host: &HostFacts, design: &Design) -> Vec<Finding> {
     let named = |wants: fn(&crate::network::BridgeSpec) -> bool| -> Vec<String> {
         design.bridges().filter(|bridge| wants(bridge)).map(|bridge| bridge.name.to_string()).collect()
     };
     let mut all = Vec::new();
-    // On FreeBSD the packet filter is the administrator's.
+    // On FreeBSD the packet filter is managed by the administrator.
     if host.os == Os::Linux {
         all.push(program(host, NFT, "nat", &named(|bridge| bridge.nat.is_some())));
     }
@@ -21,14 +21,14 @@ pub fn host(host: &HostFacts, design: &Design) -> Vec<Finding> {
     all
 }
 
-/// Interfaces by which bridges lead out, and that are not there.
+/// Uplinks and NAT interfaces of bridges that do not exist.
 fn ways_out(host: &HostFacts, design: &Design) -> Vec<Finding> {
     let Some(interfaces) = &host.state.interfaces else { return Vec::new() };
     let one = |bridge: &crate::network::BridgeSpec| {
         let name = &bridge.name;
         let (out, what, set) = match (&bridge.nat, &bridge.uplink) {
             (Some(nat), _) => (nat, "nat", format!("`chyves network {name} set nat=INTERFACE` names another")),
-            // One end of a pair is made where it is missing.
+            // A missing end of a pair is created at the start.
             (None, Some(uplink)) if crate::os::pair_of(uplink.as_str()).is_none() => {
                 (uplink, "uplink", format!("`chyves network {name} attach INTERFACE` names another"))
             }

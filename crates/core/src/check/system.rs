@@ -1,4 +1,4 @@
-//! The system as a whole: its release, chyves' rights in it, jails and nesting, and tools that say what can't be read.
+//! The host as a whole: its release, chyves' privileges, jails and nesting, and tools with unreadable output.
 
 use super::{Finding, Wants};
 use crate::os::{HostState, Os};
@@ -9,7 +9,7 @@ use crate::world::HostFacts;
 const WHAT: &str = "system";
 const RIGHTS: &str = "rights";
 
-/// Tools whose output could not be read: nobody knows what they would have told.
+/// Tools with output that could not be parsed, so that their facts are unknown.
 pub(super) fn faults(state: &HostState) -> Vec<Finding> {
     let finding = |fault: &crate::error::Problem| {
         let mut finding = Finding::fails(fault.object.as_deref().unwrap_or("facts"), fault.to_string());
@@ -19,7 +19,7 @@ pub(super) fn faults(state: &HostState) -> Vec<Finding> {
     state.faults.iter().map(finding).collect()
 }
 
-/// The release. What it lacks of the guest's devices is told by `vmm::bhyve::check`.
+/// The release. Guests' devices that it does not support are reported by `vmm::bhyve::check`.
 pub(super) fn host(host: &HostFacts) -> Finding {
     let name = host.state.system.clone().unwrap_or_else(|| format!("{}.{}", host.release.0, host.release.1));
     let shown = format!("{} {name} on {}", host.os, host.arch);
@@ -38,7 +38,7 @@ pub(super) fn host(host: &HostFacts) -> Finding {
     }
 }
 
-/// Who chyves is here.
+/// The user that chyves runs as.
 pub(super) fn rights(host: &HostFacts) -> Finding {
     match host.state.root {
         Some(true) => Finding::ok(RIGHTS, "root"),
@@ -55,7 +55,7 @@ fn not_root(vmm: Vmm) -> Finding {
     Finding::fails(RIGHTS, cause).cure("run it with sudo or doas")
 }
 
-/// What is unusual: a jail, a raised securelevel, a host that is itself a guest.
+/// Unusual environments: a jail, a raised securelevel, a host that is itself a guest.
 pub(super) fn surroundings(state: &HostState) -> Vec<Finding> {
     let mut all = Vec::new();
     if state.jailed == Some(true) {
@@ -79,7 +79,7 @@ pub(super) fn surroundings(state: &HostState) -> Vec<Finding> {
     all
 }
 
-/// Whether chyves may start a guest at all.
+/// Whether chyves may start guests at all.
 pub(super) fn start(host: &HostFacts, _wants: &Wants) -> Option<Finding> {
     (host.state.root == Some(false)).then(|| not_root(host.vmm))
 }

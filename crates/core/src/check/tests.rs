@@ -6,7 +6,7 @@ use crate::os::state::{FileKind, FileSeen, InterfaceKind, Iommu, Memory, Process
 use crate::plan::testing;
 use std::collections::BTreeMap;
 
-/// A modest guest by UEFI.
+/// The needs of a small guest with UEFI firmware.
 fn wants() -> Wants {
     Wants {
         guest: "web01".parse().unwrap(),
@@ -30,13 +30,13 @@ fn wants() -> Wants {
     }
 }
 
-/// What a start says, each on a line with how bad it is.
+/// The findings of a start, one on each line with its severity.
 fn said(host: &HostFacts, wants: &Wants) -> String {
     let lines: Vec<String> = start(host, wants).iter().map(|f| format!("{} {}: {}\n", f.severity.word(), f.what, f.line())).collect();
     lines.concat()
 }
 
-/// What a changed host and changed wants say.
+/// The findings for a changed host and changed needs.
 fn with(name: &str, host: impl FnOnce(&mut HostFacts), wish: impl FnOnce(&mut Wants)) -> String {
     let (mut facts, mut wanted) = (recorded::host(name), wants());
     host(&mut facts);
@@ -94,7 +94,7 @@ fn firmware_and_a_second_processor_need_an_unrestricted_guest() {
 fn more_processors_than_the_host_gives() {
     insta::assert_snapshot!(with("14.3-intel", |_| {}, |w| w.cpus = 17), @"fails virtual processors: 17 processors are configured, and the host gives a guest 16 at most (hw.vmm.maxcpu); `chyves set web01 cpu=16` or less; or raise the limit in /boot/loader.conf and reboot: hw.vmm.maxcpu=17");
     assert_eq!(with("14.3-intel", |_| {}, |w| w.cpus = 16), "");
-    // vmm is not loaded, and nobody could tell what it will take.
+    // vmm is not loaded, and its limit is unknown.
     insta::assert_snapshot!(with("13.5-amd", |_| {}, |w| w.cpus = 33), @"warning virtual processors: 33 processors are configured, the host has 32, and that is its limit unless it was raised; `chyves set web01 cpu=32` or less; or raise the limit in /boot/loader.conf and reboot: hw.vmm.maxcpu=33");
     // Before 13.2 the release itself refuses them.
     assert_eq!(with("13.5-amd", |h| h.release = (13, 1), |w| w.cpus = 33), "");
@@ -109,7 +109,7 @@ fn modules_are_loaded_or_told() {
     insta::assert_snapshot!(with("13.5-amd", |_| {}, |w| w.may_load = false), @r#"fails modules: the kernel modules vmm, nmdm are missing, and auto_load_kernel_mods of `web01` is no; add to /etc/rc.conf and reboot: kld_list="vmm nmdm" (with what is in it already); or now: kldload -n vmm nmdm"#);
     insta::assert_snapshot!(with("13.5-amd", |h| h.state.securelevel = Some(1), |_| {}), @r#"fails modules: the kernel modules vmm, nmdm are missing, and kern.securelevel is 1, so that no module can be loaded; add to /etc/rc.conf and reboot: kld_list="vmm nmdm" (with what is in it already)"#);
     insta::assert_snapshot!(with("14.3-jail", |_| {}, |_| {}), @r#"fails modules: the kernel module nmdm is missing, and this is a jail, where no module can be loaded; add to /etc/rc.conf of the jail's host and reboot: kld_list="nmdm" (with what is in it already)"#);
-    // All there: what may not be loaded need not be.
+    // All modules are loaded, so it does not matter that loading is not allowed.
     assert_eq!(with("13.5-intel", |h| h.state.securelevel = Some(2), |w| w.may_load = false), "");
 }
 
@@ -121,7 +121,7 @@ fn memory_that_can_t_be_had() {
     assert_eq!(with("14.3-intel", short, |w| w.ram = Size::mib(2048)), "");
     insta::assert_snapshot!(with("14.3-intel", short, |w| w.ram = Size::mib(4096)), @"warning memory: 4G of memory is needed, and 2G is available: the host may have to page; `chyves set web01 ram=2048M` or less");
     insta::assert_snapshot!(with("14.3-intel", short, |w| w.ram = Size::mib(8192)), @"fails memory: 8G of memory is needed, and the host has 8G; `chyves set web01 ram=2048M` or less");
-    // Passthrough wires it all at the start.
+    // Passthrough wires all memory at the start.
     let wired = with("13.5-intel", short, |w| (w.ram, w.passthru) = (Size::mib(4096), vec!["2/0/0".parse().unwrap()]));
     insta::assert_snapshot!(wired, @"fails memory: 4G of memory is needed, and 2G is available; with passthrough all of it is wired at the start; `chyves set web01 ram=2048M` or less; or stop other guests");
 }
@@ -146,7 +146,7 @@ fn devices_are_set_aside_and_nobody_else_s() {
     assert_eq!(with("13.5-intel", |_| {}, wish("ppt1")), "");
     insta::assert_snapshot!(with("13.5-intel", |_| {}, wish("1/0/1")), @r#"fails passthrough: the device 1/0/1 belongs to the driver igb1, not to ppt; set it aside now: devctl set driver -f pci0:1:0:1 ppt; or from the next boot on, in /boot/loader.conf: vmm_load="YES" and pptdevs="2/0/0 2/0/1 1/0/1""#);
     insta::assert_snapshot!(with("13.5-intel", |_| {}, wish("0/20/2")), @r#"fails passthrough: the device 0/20/2 is not set aside (the driver ppt); set it aside now: devctl set driver -f pci0:0:20:2 ppt; or from the next boot on, in /boot/loader.conf: vmm_load="YES" and pptdevs="2/0/0 2/0/1 0/20/2""#);
-    // vmm first: the driver is part of it.
+    // vmm first, because the driver is part of it.
     let unloaded = with("13.5-amd", |h| h.state.amdvi = Some(true), wish("1/0/0"));
     assert!(unloaded.contains("kldload -n vmm && devctl set driver -f pci0:1:0:0 ppt"), "{unloaded}");
     for missing in ["9/0/0", "ppt7"] {
@@ -255,11 +255,11 @@ fn a_vm_of_the_same_name_that_is_not_ours() {
         h.state.bhyves.insert("web01".into(), Process { pid: 7, command: "bhyve: web01 (bhyve)".into() });
     };
     insta::assert_snapshot!(with("14.3-intel", there, |_| {}), @"fails VM object: a VM called `web01` exists on this host that chyves has not created; if no other program wants it: bhyvectl --vm=web01 --destroy");
-    // What a crash of its own left goes at the start.
+    // An object that a crash of this guest left is removed at the start.
     assert_eq!(with("14.3-intel", there, |w| w.left_by_crash = true), "");
     let running = with("14.3-intel", runs, |w| w.left_by_crash = true);
     assert!(running.contains("and bhyve: web01 (bhyve) (pid 7) runs it; stop it with the program that started it"), "{running}");
-    // Another name's is nobody's business.
+    // An object with another name is ignored.
     assert_eq!(with("13.5-intel", |h| assert!(h.state.vms.as_ref().is_some_and(|vms| vms.contains("web1"))), |_| {}), "");
 }
 
@@ -346,7 +346,7 @@ fn a_device_for_qemu_is_there_and_on_vfio() {
     let mut host = testing::world(Vec::new()).host;
     host.os = Os::Linux;
     let wanted = Wants { passthru: vec!["2/0/0".parse().unwrap()], ..wants() };
-    // Nobody looked: unknown fails nothing.
+    // Not inspected: unknown facts fail no check.
     assert!(!said(&host, &wanted).contains("passthrough"));
     host.state.pci = Some(Vec::new());
     assert!(said(&host, &wanted).contains("fails passthrough: the host has no device 2/0/0"));
@@ -368,7 +368,7 @@ fn firmware_that_ignores_the_boot_order_is_reported_where_it_matters() {
     assert!(said(&host, &ordered).contains("edk2-bhyve g202308_4 ignores the boot order"));
     host.state.versions.insert("edk2-bhyve".into(), "g202411".into());
     assert_eq!(said(&host, &ordered), "");
-    // Before 14.0 no firmware can be told.
+    // Before 14.0 no firmware supports a boot order.
     let host = recorded::host("13.5-intel");
     assert_eq!(said(&host, &wants()), "");
     let told = said(&host, &ordered);

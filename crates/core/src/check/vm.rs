@@ -1,4 +1,4 @@
-//! bhyve itself: its program, the loaders' programs, its firmware, and a VM object that somebody else has made.
+//! bhyve: its program, the programs of loaders, firmware, and existing VM objects of others.
 
 use super::{Finding, FirmwareFile, WantedFirmware, Wants};
 use crate::guest::Loader;
@@ -12,7 +12,7 @@ use crate::world::HostFacts;
 const VM: &str = "VM object";
 const FIRMWARE: &str = "firmware";
 
-/// Code and variables together must fit in here.
+/// Maximum size of firmware code and variables together.
 const fn rom(vmm: Vmm) -> Size {
     match vmm {
         Vmm::Bhyve => Size::mib(16),
@@ -20,15 +20,15 @@ const fn rom(vmm: Vmm) -> Size {
     }
 }
 
-/// Firmware is mapped page by page.
+/// Firmware is mapped in pages of this size.
 const PAGE: u64 = 4096;
 
-/// The package that has the firmware.
+/// The command that installs the firmware's package.
 pub(super) fn package(host: &HostFacts) -> &'static str {
     if host.arch == "arm64" { "pkg install u-boot-bhyve-arm64" } else { "pkg install edk2-bhyve" }
 }
 
-/// bhyve's program and how much it has.
+/// bhyve's program and how many features its release has.
 pub(super) fn program(host: &HostFacts) -> Finding {
     let what = "bhyve";
     match (&host.hypervisor, &host.state.emulations) {
@@ -38,7 +38,7 @@ pub(super) fn program(host: &HostFacts) -> Finding {
     }
 }
 
-/// The loaders besides firmware.
+/// Loaders other than firmware.
 pub(super) fn loaders(host: &HostFacts) -> Option<Finding> {
     let there = |name: &str| host.state.programs.get(name).map(Option::is_some);
     if host.arch == "arm64" {
@@ -54,7 +54,7 @@ pub(super) fn loaders(host: &HostFacts) -> Option<Finding> {
     })
 }
 
-/// The firmware alone.
+/// The host's firmware.
 pub(super) fn firmware(host: &HostFacts) -> Finding {
     if host.arch == "arm64" {
         return match &host.state.uboot {
@@ -73,7 +73,7 @@ pub(super) fn firmware(host: &HostFacts) -> Finding {
     })
 }
 
-/// Firmware that the hypervisor will not take, as far as its files were looked at.
+/// Firmware that the hypervisor does not accept, as far as the sizes of its files are known.
 fn bad_firmware(host: &HostFacts, firmware: &WantedFirmware) -> Option<Finding> {
     let bad = |cause: String| {
         Some(Finding::fails(FIRMWARE, cause).cure(match (&firmware.image, host.vmm) {
@@ -105,7 +105,7 @@ fn bad_firmware(host: &HostFacts, firmware: &WantedFirmware) -> Option<Finding> 
     bad(format!("the firmware {} has {}, and {} takes {}", names.join(" with "), Size::bytes(whole).human(), host.vmm, most.human()))
 }
 
-/// Firmware that is too old to be told what to boot first.
+/// Firmware that is too old to support a boot order.
 fn old_firmware(host: &HostFacts) -> Option<Finding> {
     let version = host.state.versions.get(pkg::FIRMWARE).filter(|_| Release::from(host.release) >= Feature::FwCfg.since())?;
     pkg::edk2_release(version).filter(|release| *release < pkg::BOOT_ORDER)?;
@@ -117,7 +117,7 @@ fn old_firmware(host: &HostFacts) -> Option<Finding> {
     Some(Finding::warns(FIRMWARE, cause).cure(format!("pkg upgrade {}", pkg::FIRMWARE)))
 }
 
-/// A release whose bhyve can't tell the firmware what to boot first.
+/// A release with a bhyve that cannot pass a boot order to the firmware.
 fn no_boot_order(host: &HostFacts, wants: &Wants) -> Option<Finding> {
     let known = host.vmm == Vmm::Bhyve && host.arch == "amd64" && Release::from(host.release) < Feature::FwCfg.since();
     let cause = format!(
@@ -132,12 +132,12 @@ fn no_boot_order(host: &HostFacts, wants: &Wants) -> Option<Finding> {
     })
 }
 
-/// What a start wants of its firmware.
+/// The finding for a guest's firmware.
 pub(super) fn firmware_start(host: &HostFacts, wants: &Wants) -> Option<Finding> {
     bad_firmware(host, wants.firmware.as_ref()?)
 }
 
-/// What a start wants of it. That there is no firmware at all, or no bhyve, the planner says.
+/// The findings for a start. Missing firmware or a missing bhyve is reported by the planner.
 pub(super) fn start(host: &HostFacts, wants: &Wants) -> Vec<Finding> {
     let mut all = Vec::new();
     let lacks = |name: &str| matches!(host.state.programs.get(name), Some(None));
@@ -160,7 +160,7 @@ pub(super) fn start(host: &HostFacts, wants: &Wants) -> Vec<Finding> {
     all
 }
 
-/// A VM object of the guest's name that no run of this guest has left. Starting would destroy it, whoever runs in it.
+/// A VM object of the guest's name that no run of this guest left. A start would destroy it, whatever runs in it.
 fn taken(host: &HostFacts, wants: &Wants) -> Option<Finding> {
     let name = wants.guest.as_str();
     let running = host.state.bhyves.get(name);

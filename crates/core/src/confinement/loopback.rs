@@ -1,13 +1,14 @@
-//! Keeping guests on user-mode networking from the host's loopback.
+//! Blocks guests on user-mode networking from the host's loopback interface.
 //!
-//! QEMU connects for its guest, and takes the guest's 10.0.2.2 for the host's 127.0.0.1 without a switch against it. But each QEMU
-//! has a user id of its own, so a rule for packets that these users send by the loopback interface concerns exactly the guests. By
-//! that interface go connections to the host's other addresses as well, past a firewall that lets `lo` pass, as nearly all do.
+//! QEMU opens connections on behalf of its guest, translates the guest's 10.0.2.2 to the host's 127.0.0.1, and has no
+//! option to disable this. But each QEMU process has its own user id, so that packet filter rules can match exactly the
+//! packets that these users send through the loopback interface. Connections to the host's other addresses use that
+//! interface as well, and would pass any firewall that accepts `lo`, as nearly all do.
 //!
-//! The rules are for the whole range of user ids, so that they need not change with each guest: the first one loads them, which takes
-//! the kernel some 20 ms.
+//! The rules cover the whole range of user ids, so that they need not change with each guest: the first guest loads them,
+//! which takes about 20 ms.
 //!
-//! Not here: loading the rules, and proving that they hold (chyves-host).
+//! Not here: loading the rules, and checking that they work (chyves-host).
 
 use super::UIDS;
 use crate::cmd::Cmd;
@@ -15,12 +16,13 @@ use crate::network::nat::NFT;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
 
-/// The table of these rules. Those of bridges have names that begin with `chyves_`.
+/// The nftables table of these rules. Those of bridges have names that begin with `chyves_`.
 const TABLE: &str = "guests_of_chyves";
-/// The runtime folder of chyves where no other is named.
+/// The default runtime folder of chyves.
 const USUAL: &str = "/run/chyves";
 
-/// The table for the guests of a runtime folder: two of them on one host know nothing of each other's guests.
+/// The table for the guests of a runtime folder; two instances of chyves with different folders on one host do not know
+/// each other's guests.
 pub fn table(run_dir: &str) -> String {
     if run_dir == USUAL {
         return TABLE.to_owned();
@@ -30,22 +32,23 @@ pub fn table(run_dir: &str) -> String {
     format!("{TABLE}_{hash:08x}")
 }
 
-/// A hypervisor that is kept from the host's loopback.
+/// A hypervisor process that is blocked from the host's loopback interface.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Barred {
-    /// Its user.
+    /// Its user id.
     pub uid: u32,
-    /// The first user of the range that it is of.
+    /// The first user id of its range.
     pub first: u32,
-    /// The UDP ports of the host that it forwards to its guest: answers to those who use them are let pass.
+    /// The host's UDP ports that it forwards to its guest: replies from these ports are accepted.
     #[serde(default)]
     pub udp: Vec<u16>,
 }
 
-/// The rules for the users of all ranges that begin with one of `firsts`, which take the place of what was loaded before. For nobody
-/// there are none, and the table is removed.
+/// The rules for all ranges of user ids that begin with one of `firsts`, which replace the loaded ones. If there are no
+/// ranges, the table is removed.
 ///
-/// Only what begins a conversation is rejected: displays and forwarded ports of a guest answer on the loopback. So does the
+/// Only packets that open a connection are rejected: displays and forwarded ports of a guest may reply on the loopback
+/// interface. The host's DNS resolver, which the guest uses at 10.0.2.3, is accepted.
 /// host's resolver, which the guest uses at 10.0.2.3.
 pub fn rules(table: &str, firsts: &[u32], barred: &[Barred]) -> String {
     let mut text = format!("table inet {table} {{}}\ndelete table inet {table}\n");
@@ -65,7 +68,7 @@ pub fn rules(table: &str, firsts: &[u32], barred: &[Barred]) -> String {
     text
 }
 
-/// The ranges, in order, those that overlap as one.
+/// The ranges, sorted, with overlapping ones merged.
 fn ranges(firsts: &[u32]) -> Vec<(u32, u32)> {
     let mut firsts = firsts.to_vec();
     firsts.sort_unstable();
@@ -80,7 +83,7 @@ fn ranges(firsts: &[u32]) -> Vec<(u32, u32)> {
     all
 }
 
-/// The command that loads rules from its standard input, all of them or none.
+/// The command that loads rules from its standard input atomically.
 pub fn load(rules: &str) -> Cmd {
     Cmd { lines: rules.lines().map(str::to_owned).collect(), ..Cmd::new(NFT, ["-f", "-"]) }
 }

@@ -1,25 +1,25 @@
-//! The copy of a guest's settings that is kept in its file system.
+//! The copy of a guest's settings in its file system.
 
 use crate::error::{Problem, Result};
 use crate::property::settings::OwnValues;
 
-/// The copy of a guest's own settings that is kept in its file system: TOML, sorted, one line a setting. Read only to
-/// restore from snapshots that carry no settings themselves.
+/// Renders the copy of a guest's own settings: TOML, sorted, one setting on each line. It is only read to restore from
+/// snapshots that store no settings themselves.
 pub fn settings_copy(own: &OwnValues) -> String {
     let mut text = String::from("# A copy of this guest's settings; the ZFS properties are the truth.\n");
-    // Records of trust are this host's and no settings.
+    // Trust records are specific to this host and are not settings.
     for (key, value) in own.iter().filter(|(key, _)| !super::trust::is_record(key)) {
-        // JSON's strings are TOML's basic strings.
+        // JSON strings are valid TOML basic strings.
         let quoted = |s: &str| serde_json::Value::from(s).to_string();
         text.push_str(&format!("{} = {}\n", quoted(key), quoted(&value.value)));
     }
     text
 }
 
-/// Reads a copy of settings as [`settings_copy`] writes it.
+/// Parses a copy of settings as [`settings_copy`] writes it.
 ///
 /// # Errors
-/// A line that it would not have written.
+/// A line that [`settings_copy`] would not write.
 pub fn read_settings_copy(text: &str) -> Result<OwnValues> {
     let own = read_lines(text)?;
     for (key, own) in &own {
@@ -38,10 +38,10 @@ pub fn read_settings_copy(text: &str) -> Result<OwnValues> {
     Ok(own)
 }
 
-/// Reads a copy of settings that are to hold: each key must be one that chyves knows, with a value that it allows.
+/// Parses a copy of settings that are about to be applied: each key must be known, and each value valid.
 ///
 /// # Errors
-/// As [`read_settings_copy`], and a key or value that is not allowed.
+/// As [`read_settings_copy`], and an unknown key or invalid value.
 pub fn read_copy(text: &str) -> Result<OwnValues> {
     let own = read_lines(text)?;
     for (key, own) in &own {
@@ -57,7 +57,7 @@ pub fn read_copy(text: &str) -> Result<OwnValues> {
     Ok(own)
 }
 
-/// Comments, and lines of a quoted key and a quoted value, each key once.
+/// Parses comments, and lines of a quoted key and a quoted value, each key once.
 fn read_lines(text: &str) -> Result<OwnValues> {
     let mut own = OwnValues::new();
     for (index, line) in text.lines().enumerate().filter(|(_, l)| !l.is_empty() && !l.starts_with('#')) {
@@ -74,7 +74,7 @@ fn read_lines(text: &str) -> Result<OwnValues> {
 }
 
 fn pair(line: &str) -> Option<(String, String)> {
-    // JSON lets blanks stand around; chyves writes none.
+    // JSON would allow surrounding blanks; chyves writes none.
     if !(line.starts_with('"') && line.ends_with('"')) {
         return None;
     }

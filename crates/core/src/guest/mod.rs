@@ -1,10 +1,10 @@
-//! A guest: what its dataset says ([`Guest`]) and what that means ([`Spec`]).
+//! A guest: the contents of its dataset ([`Guest`]) and their interpretation ([`Spec`]).
 //!
 //! * [`spec`]: its settings, typed
-//! * `read`: from stored values to the typed ones
+//! * `read`: converts stored values to typed ones
 //! * [`copy`]: the copy of the settings in its file system
-//! * [`trash`]: how its disks go to the trash
-//! * [`trust`]: which of its settings that reach the host are trusted
+//! * [`trash`]: moving its disks to the trash
+//! * [`trust`]: which of its host-reaching settings are trusted
 
 pub mod copy;
 pub mod pending;
@@ -26,60 +26,60 @@ use crate::zfs::guard;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// One guest as it was observed.
+/// One guest, as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Guest {
     /// Its name.
     pub name: GuestName,
     /// Its dataset.
     pub dataset: Dataset,
-    /// The root that it lives below.
+    /// The root that its dataset is below.
     pub root: Dataset,
-    /// Its identity.
+    /// Its UUID.
     pub uuid: Uuid,
     /// Its settings.
     pub settings: Settings,
-    /// What it takes on the pool, snapshots and disks included.
+    /// Space that it uses in the pool, including snapshots and disks.
     pub used: Size,
-    /// The snapshot that its dataset is a clone of.
+    /// The origin of its dataset, if that is a clone.
     pub origin: Option<String>,
     /// Whether its file system is mounted.
     pub mounted: bool,
-    /// Where its file system is mounted or would be; not looked at when all guests are read.
+    /// Its actual or configured mount point; not read when all guests are listed.
     pub mountpoint: Option<String>,
-    /// Where chyves mounts its file system: below the mount point of the root. None where the root has none.
+    /// Where chyves mounts its file system: below the mount point of the root. `None` if the root has none.
     pub home: Option<String>,
-    /// The GUID of its dataset, where it was looked at.
+    /// The GUID of its dataset, if it was read.
     pub guid: Option<u64>,
-    /// Why this host may not start it, if so.
+    /// The reason why this host must not start it, if there is one.
     pub foreign: Option<String>,
-    /// What its machine does.
+    /// The state of its VM.
     pub state: RunState,
 }
 
-/// What a guest's machine does, observed just now.
+/// The state of a guest's VM.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "kebab-case")]
 pub enum RunState {
-    /// Nothing runs.
+    /// Not running.
     #[default]
     Stopped,
-    /// A supervisor is bringing it up.
+    /// A supervisor is starting it.
     Starting,
     /// It runs under its supervisor.
     Running,
-    /// It runs, but its hypervisor has paused it.
+    /// Running, but its hypervisor has paused it.
     Paused {
-        /// What could not be done.
+        /// The operation that failed.
         reason: String,
     },
-    /// It was asked to power off.
+    /// A shutdown was requested.
     Stopping,
-    /// It runs, and its supervisor is gone.
+    /// Running, but its supervisor is gone.
     Orphaned,
-    /// Nothing runs, and the last end was a crash.
+    /// Not running, and the last run ended with a crash.
     Crashed {
-        /// Why.
+        /// The cause of the crash.
         reason: String,
     },
 }
@@ -98,7 +98,7 @@ impl RunState {
         }
     }
 
-    /// Whether a machine is alive, or may be.
+    /// Whether a VM is or may be alive.
     pub const fn is_alive(&self) -> bool {
         match self {
             Self::Starting | Self::Running | Self::Paused { .. } | Self::Stopping | Self::Orphaned => true,
@@ -107,7 +107,7 @@ impl RunState {
     }
 }
 
-/// What can't be done with a paused guest, why, and how it goes on.
+/// The error for operations that a paused guest does not support, with the reason and how to resume it.
 pub fn paused(name: &GuestName, dataset: &Dataset, reason: &str) -> Problem {
     Problem::not_now(format!("`{name}` is paused"))
         .on(name)
@@ -116,7 +116,7 @@ pub fn paused(name: &GuestName, dataset: &Dataset, reason: &str) -> Problem {
         .hint(format!("type `chyves stop {name} --now` to power it off forcibly; what it could not write is lost then"))
 }
 
-/// How a paused guest goes on.
+/// How to resume a paused guest.
 pub fn goes_on(dataset: &Dataset) -> String {
     let pool = dataset.pool();
     format!(
@@ -126,12 +126,12 @@ pub fn goes_on(dataset: &Dataset) -> String {
 }
 
 impl Guest {
-    /// The state that lists, tables and answers show: that of a guest of another host is `foreign` while nothing of it runs.
+    /// The state that lists, tables and results show: a guest of another host is `foreign` unless it is running.
     pub fn shown_state(&self) -> &'static str {
         if self.foreign.is_some() && !self.state.is_alive() { "foreign" } else { self.state.word() }
     }
 
-    /// Whether it is only cloned from.
+    /// Whether it is a template, which can only be cloned.
     pub fn is_template(&self) -> bool {
         self.settings.value(keys::TEMPLATE).as_deref() == Some("yes")
     }
@@ -143,10 +143,10 @@ impl Guest {
         inner.rsplit_once('/').map(|(group, _)| group)
     }
 
-    /// Where its files are.
+    /// The folder with its files.
     ///
     /// # Errors
-    /// Its dataset has no mount point that chyves can use, or says by itself that it is mounted elsewhere.
+    /// Its dataset has no mount point that chyves can use, or overrides its mount point.
     pub fn folder(&self) -> Result<&str> {
         if let (Some(is), Some(home)) = (&self.mountpoint, &self.home)
             && is != home

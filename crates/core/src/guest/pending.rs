@@ -1,37 +1,37 @@
-//! Settings of a running guest that its present run does not have yet.
+//! Changed settings of a running guest that its present run does not use yet.
 //!
-//! What a run was started with is in its launch; what the next one will have are the settings. Where both differ, the change
-//! is pending. Not here: settings that take effect at once, which are never pending.
+//! The launch records the settings that a run was started with; the next run uses the present ones. If they differ, the
+//! change is pending. Not here: settings that take effect immediately, which are never pending.
 
 use super::Guest;
 use crate::property::{self, Access, Effect};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What every pending change waits for.
+/// When every pending change takes effect.
 pub const WAITS_FOR: &str = "the next start or reboot";
 
-/// Devices that a guest has or has not, each with the part of its key that says what it is.
+/// Kinds of devices, each with the part of its key whose presence means that the device exists.
 const DEVICES: [(&str, &str); 2] = [("disk", "kind"), ("net", "backend")];
 
-/// A change that the present run does not have.
+/// A change that the present run does not use.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Pending {
-    /// The property, or a device (`disk1`) that came or went.
+    /// The property, or a device (`disk1`) that was added or removed.
     pub property: String,
-    /// What the guest runs with; none where it has no value, or no such device.
+    /// The present run's value; `None` if it has no value, or no such device.
     pub running: Option<String>,
-    /// What it will have.
+    /// The next run's value.
     pub next: Option<String>,
-    /// What it waits for.
+    /// When it takes effect.
     pub waits_for: &'static str,
 }
 
 impl Pending {
-    /// As a line shows it: `ram 256M, 1G after the next start or reboot`.
+    /// The change in one line: `ram 256M, 1G after the next start or reboot`.
     pub fn words(&self) -> String {
         let word = |value: &Option<String>| value.clone().unwrap_or_else(|| "unset".to_owned());
-        // A whole device is neither set nor unset.
+        // A whole device is added or removed, not set or unset.
         match (self.is_device(), &self.running, &self.next) {
             (true, None, Some(kind)) => return format!("{} ({kind}) is added at {}", self.property, self.waits_for),
             (true, Some(_), None) => return format!("{} is removed at {}", self.property, self.waits_for),
@@ -44,7 +44,7 @@ impl Pending {
         DEVICES.iter().any(|(family, _)| self.property.strip_prefix(family).is_some_and(|n| n.parse::<u16>().is_ok()))
     }
 
-    /// As a column shows it: `ram=1G`, a device that comes or goes as `+disk1` or `-disk1`.
+    /// The change in a table column: `ram=1G`; an added or removed device as `+disk1` or `-disk1`.
     pub fn short(&self) -> String {
         match (self.is_device(), &self.running, &self.next) {
             (true, None, Some(_)) => return format!("+{}", self.property),
@@ -55,7 +55,7 @@ impl Pending {
     }
 }
 
-/// The settings that a start now would take effect with, by key.
+/// The settings that a start would use now, by key.
 pub fn of_next_start(guest: &Guest) -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
     for setting in guest.settings.all() {
@@ -73,15 +73,15 @@ pub fn of_next_start(guest: &Guest) -> BTreeMap<String, String> {
     all
 }
 
-/// What differs from the settings that a run was started with. Nothing is known of a run that says none: one of an older
-/// version.
+/// The differences from the settings that a run was started with. A run that recorded none was started by an older version,
+/// and its differences are unknown.
 pub fn pending(started_with: &BTreeMap<String, String>, guest: &Guest) -> Vec<Pending> {
     if started_with.is_empty() {
         return Vec::new();
     }
     let next = of_next_start(guest);
     let keys: BTreeSet<&String> = started_with.keys().chain(next.keys()).collect();
-    // Of a device that came or went, its settings say nothing more.
+    // Single settings of an added or removed device are left out.
     let changed = |key: &str| started_with.contains_key(key) != next.contains_key(key);
     let device = |key: &str| {
         let (name, _) = key.split_once('.')?;
@@ -91,7 +91,7 @@ pub fn pending(started_with: &BTreeMap<String, String>, guest: &Guest) -> Vec<Pe
     keys.into_iter()
         .filter(|key| started_with.get(*key) != next.get(*key))
         .filter(|key| device(key).is_none_or(|name| !changed(&name)))
-        // That of a device says the same.
+        // The entry of the device includes this key.
         .filter(|key| !DEVICES.iter().any(|(family, part)| device_key(key, family, part)))
         .map(|key| Pending {
             property: key.clone(),
@@ -102,7 +102,7 @@ pub fn pending(started_with: &BTreeMap<String, String>, guest: &Guest) -> Vec<Pe
         .collect()
 }
 
-/// Whether a key is the part of a device that its entry has as its value.
+/// Whether a key is the part of a device whose value represents the device.
 fn device_key(key: &str, family: &str, part: &str) -> bool {
     key.strip_prefix(family).and_then(|rest| rest.split_once('.')).is_some_and(|(n, p)| n.parse::<u16>().is_ok() && p == part)
 }

@@ -1,4 +1,4 @@
-//! From stored values to typed ones. Somebody may have written them by `zfs set`, so each is checked again.
+//! Converts stored values to typed ones. They may have been written by `zfs set`, so each is validated again.
 
 use super::Guest;
 use super::spec::{Accel, Backend, DiskKind, DiskSpec, Loader, NetSpec, Revert, RevertAt, ScreenSpec, Spec, derived_serial};
@@ -12,18 +12,18 @@ use crate::vmm::Pc;
 use std::str::FromStr;
 
 impl Guest {
-    /// One setting that holds, checked.
+    /// One effective setting, validated.
     ///
     /// # Errors
-    /// A stored value that its property does not allow, naming the dataset and the property.
+    /// The stored value is invalid; the message names the dataset and the property.
     pub fn checked(&self, key: &str) -> Result<Option<String>> {
         Reader { guest: self }.optional(key)
     }
 
-    /// Its settings, typed.
+    /// All settings, typed.
     ///
     /// # Errors
-    /// A stored value that its property does not allow, naming the dataset and the property.
+    /// A stored value is invalid; the message names the dataset and the property.
     pub fn spec(&self) -> Result<Spec> {
         let read = Reader { guest: self };
         let disks = self.settings.numbers("disk").into_iter().map(|n| read.disk(n)).collect::<Result<_>>()?;
@@ -84,7 +84,7 @@ impl Guest {
     }
 }
 
-/// Reads stored values, which somebody may have written by `zfs set`: each is checked again.
+/// Reads stored values, which may have been written by `zfs set`, and validates them.
 struct Reader<'a> {
     guest: &'a Guest,
 }
@@ -120,7 +120,7 @@ impl Reader<'_> {
         crate::cmd::split_words(&text).map_err(|why| Problem::usage(format!("`{key}` cannot be split: {why}")).on(key))
     }
 
-    /// The values of a key with a number behind it.
+    /// The values of a numbered key, by number.
     fn numbered(&self, key: &str) -> Result<Vec<(u16, String)>> {
         self.guest.settings.numbers(key).into_iter().map(|n| Ok((n, self.word(&format!("{key}{n}"))?))).collect()
     }
@@ -149,7 +149,8 @@ impl Reader<'_> {
         })
     }
 
-    /// The back end that the settings of a NIC name, at whichever level they are set: what was asked for is never ignored.
+    /// The back end that the settings of a NIC imply, at whichever level they are set: an explicit setting is never
+    /// ignored.
     fn named_backend(&self, number: u16) -> Option<Backend> {
         let is_set = |key: &str| {
             let found = crate::property::find(key).map(|known| self.guest.settings.get(&known).source);

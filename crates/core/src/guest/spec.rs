@@ -1,4 +1,4 @@
-//! A guest's settings, typed: what planners read.
+//! A guest's settings, typed, for planners.
 //!
 //! To add a setting: a field here, filled from its key in `read`.
 
@@ -11,68 +11,68 @@ use uuid::Uuid;
 /// A guest's settings, typed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spec {
-    /// Processors: all, sockets, threads a core.
+    /// Processors: total, sockets, threads of each core.
     pub cpu: (u32, u32, u32),
-    /// Memory.
+    /// Memory size.
     pub ram: Size,
     /// How it boots.
     pub loader: Loader,
-    /// The image of its firmware; none is that of the host's packages.
+    /// The image of its firmware; `None` for that of the host's packages.
     pub firmware: Option<ImageName>,
-    /// The device with its grub.cfg, where it is not searched for.
+    /// GRUB's name of the device with its grub.cfg; `None` to search for it.
     pub grub_root: Option<String>,
-    /// Seconds that a loader of the host may take.
+    /// Timeout of a host-side loader in seconds.
     pub loader_timeout: u32,
-    /// More arguments for bhyveload, split.
+    /// Additional arguments for bhyveload, split into words.
     pub bhyveload_flags: Vec<String>,
-    /// Serial ports besides the console, by number.
+    /// Serial ports other than the console, by number.
     pub serial: Vec<(u16, String)>,
     /// Its TPM.
     pub tpm: Option<String>,
-    /// Items for its firmware, by number.
+    /// fw_cfg items for its firmware, by number.
     pub fw_cfg: Vec<(u16, String)>,
-    /// How QEMU runs it.
+    /// QEMU's accelerator.
     pub accel: Accel,
-    /// How far its hypervisor is to be confined.
+    /// How far its hypervisor process should be confined.
     pub confine: Level,
-    /// The first user id of confined hypervisors.
+    /// The first user id of confined hypervisor processes.
     pub confine_uids: u32,
-    /// Whether its clock shows UTC.
+    /// Whether its clock is in UTC.
     pub utc: bool,
-    /// How a PC behaves.
+    /// Behaviour of the PC.
     pub pc: crate::vmm::machine::Pc,
-    /// More arguments for bhyve, split.
+    /// Additional arguments for bhyve, split into words.
     pub bargs: Vec<String>,
-    /// More arguments for QEMU, split.
+    /// Additional arguments for QEMU, split into words.
     pub qargs: Vec<String>,
     /// Disks, by number.
     pub disks: Vec<DiskSpec>,
     /// NICs, by number.
     pub nets: Vec<NetSpec>,
-    /// Other devices of bhyve, by number.
+    /// Other bhyve devices, by number.
     pub pcidevs: Vec<(u16, String)>,
     /// The display, if it has one.
     pub screen: Option<ScreenSpec>,
-    /// What follows an end.
+    /// What follows when the VM ends.
     pub policy: Policy,
-    /// How much console log is kept.
+    /// Size limit of the console log.
     pub console_log_limit: Size,
-    /// The reboot at which media come out of their drives; 0 is never.
+    /// The reboot at which media are ejected; 0 is never.
     pub eject: u32,
-    /// Whether and when it rolls back to a snapshot.
+    /// Whether and when it reverts to a snapshot.
     pub revert: Revert,
 }
 
-/// A guest's return to a snapshot.
+/// A guest's automatic reversion to a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Revert {
     /// The snapshot.
     pub snapshot: Option<SnapshotName>,
-    /// When.
+    /// When it reverts.
     pub at: RevertAt,
 }
 
-/// When a guest goes back to its snapshot.
+/// When a guest reverts to its snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RevertAt {
     /// Never.
@@ -98,12 +98,12 @@ pub enum Loader {
     GrubBhyve,
 }
 
-/// How QEMU runs a guest's instructions.
+/// QEMU's accelerator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Accel {
-    /// KVM where it works.
+    /// KVM if it works, otherwise emulation.
     Auto,
-    /// KVM or an error.
+    /// KVM, or an error if it does not work.
     Kvm,
     /// Emulation.
     Tcg,
@@ -114,25 +114,25 @@ pub enum Accel {
 pub struct DiskSpec {
     /// Its number.
     pub number: u16,
-    /// What it is.
+    /// File, volume or attached.
     pub kind: DiskKind,
-    /// Where an attached disk stands: an absolute path. None for the others.
+    /// The absolute path of an attached disk; `None` for others.
     pub source: Option<String>,
-    /// Its size, where it is recorded.
+    /// Its recorded size.
     pub size: Option<Size>,
-    /// What it is attached to.
+    /// The bus or controller that it is attached to.
     pub bus: String,
-    /// Options of the back end.
+    /// Options of its back end.
     pub options: Option<String>,
     /// Its serial number.
     pub serial: String,
-    /// Its place, where one is set.
+    /// Its PCI address, if one is set.
     pub pci: Option<String>,
     /// A description.
     pub description: Option<String>,
 }
 
-/// What a disk is.
+/// The kind of a disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DiskKind {
@@ -140,12 +140,12 @@ pub enum DiskKind {
     Raw,
     /// A volume below the guest.
     Zvol,
-    /// A file, volume or device that stands elsewhere and that chyves only uses.
+    /// An existing file, volume or device elsewhere that chyves only uses.
     Attached,
 }
 
 impl DiskKind {
-    /// As it is stored.
+    /// The word that is stored.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Raw => "raw",
@@ -155,7 +155,7 @@ impl DiskKind {
     }
 }
 
-/// The name of disk `number`'s file, or of its volume. An attached disk has none on the pool; it is called by its number.
+/// The name of disk `number`'s file or volume. An attached disk has none in the pool; its number is used.
 pub fn disk_name(number: u16, kind: DiskKind) -> String {
     match kind {
         DiskKind::Raw => format!("disk{number}.raw"),
@@ -163,10 +163,10 @@ pub fn disk_name(number: u16, kind: DiskKind) -> String {
     }
 }
 
-/// The serial number of a guest's disk that has none set.
+/// The default serial number of a guest's disk.
 pub fn derived_serial(guest: Uuid, number: u16) -> String {
     let hash = Uuid::new_v5(&guest, format!("disk{number}").as_bytes()).simple().to_string();
-    // 20 characters are what every bus carries.
+    // Every bus supports serial numbers of 20 characters.
     hash[..20].to_ascii_uppercase()
 }
 
@@ -177,27 +177,27 @@ pub struct NetSpec {
     pub number: u16,
     /// How it reaches the network.
     pub backend: Backend,
-    /// The back end that its settings name without saying so: a bridge, a tap or a VLAN are those of `bridge`.
+    /// The back end that its settings imply without naming it: a bridge, a tap or a VLAN implies `bridge`.
     pub named: Option<Backend>,
-    /// Its kind.
+    /// Its device model.
     pub model: String,
-    /// The bridge it wants, where its back end is one.
+    /// Its bridge, if the back end is one.
     pub bridge: IfName,
-    /// Its address.
+    /// Its MAC address.
     pub mac: Mac,
-    /// Its MTU, where it is not the bridge's.
+    /// Its MTU, if it differs from the bridge's.
     pub mtu: Option<u32>,
-    /// Its place, where one is set.
+    /// Its PCI address, if one is set.
     pub pci: Option<String>,
     /// Its VLAN on the bridge.
     pub vlan: Option<u16>,
-    /// The tap that was chosen for it.
+    /// The tap that the user chose for it.
     pub tap: Option<IfName>,
-    /// Its VALE switch, maybe with a port.
+    /// Its VALE switch, optionally with a port.
     pub vale: String,
-    /// Its netgraph node, maybe with a hook.
+    /// Its netgraph node, optionally with a hook.
     pub netgraph: Option<String>,
-    /// Its pairs of queues.
+    /// Number of queue pairs.
     pub queues: u16,
     /// Whether the guest may start without its network.
     pub optional: bool,
@@ -207,9 +207,9 @@ pub struct NetSpec {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Backend {
-    /// The one that the other settings name, else as the hypervisor does best by itself.
+    /// The one that the other settings imply, else the hypervisor's default.
     Auto,
-    /// A network of the hypervisor's own.
+    /// The hypervisor's built-in user network.
     User,
     /// A tap on a bridge.
     Bridge,
@@ -220,7 +220,7 @@ pub enum Backend {
 }
 
 impl Backend {
-    /// As it is stored.
+    /// The word that is stored.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Auto => "auto",
@@ -235,12 +235,12 @@ impl Backend {
 /// The display of a guest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ScreenSpec {
-    /// The address VNC listens on.
+    /// The address that VNC listens on.
     pub address: std::net::IpAddr,
     /// The port, or 0 for the first free one.
     pub port: u16,
-    /// Width and height.
+    /// Width and height in pixels.
     pub size: (u16, u16),
-    /// Whether there is a tablet.
+    /// Whether it has a tablet as its pointing device.
     pub tablet: bool,
 }

@@ -1,6 +1,6 @@
-//! How disks of a guest go to the trash: where to, and what is written on them there, so that they are known again.
+//! Moving disks of a guest to the trash: the target datasets, and the settings that identify the disks there.
 //!
-//! Not here: what else a disk that goes changes (`plan/disk/remove`, and `receive` in chyves-host).
+//! Not here: other changes when a disk is removed (`plan/disk/remove`, and `receive` in chyves-host).
 
 use super::{DiskKind, Guest, disk_name};
 use crate::property::keys::{self, DiskKey};
@@ -9,25 +9,25 @@ use crate::zfs::args::Pair;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// Whose disks, when, and where they go.
+/// Disks that leave a guest: the guest, the time, and the target.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Leaving {
     /// The guest's name.
     pub guest: GuestName,
-    /// The guest's identity.
+    /// The guest's UUID.
     pub of: Uuid,
     /// The trash of their pool.
     pub trash: Dataset,
-    /// What tells this removal from others.
+    /// Distinguishes this removal from others.
     pub token: String,
-    /// The time, as properties hold it.
+    /// The time, in the form that properties store.
     pub now: String,
-    /// The settings of all its disks, by their keys.
+    /// The settings of all its disks, by key.
     pub settings: Vec<Pair>,
 }
 
 impl Leaving {
-    /// Disks of a guest as it is.
+    /// The disks of a guest with its present settings.
     pub fn of(guest: &Guest, trash: Dataset, token: Option<Uuid>, now: &str) -> Self {
         let token = token.map(|u| u.simple().to_string()).unwrap_or_default();
         let own = guest.settings.own_values().iter();
@@ -41,7 +41,7 @@ impl Leaving {
         }
     }
 
-    /// Where disk `number` lies then.
+    /// The dataset of disk `number` in the trash.
     pub fn place(&self, number: u16) -> Dataset {
         self.trash.child(format!("{}-disk{number}-{}", self.of, self.token))
     }
@@ -52,7 +52,7 @@ impl Leaving {
         self.settings.iter().filter(|(key, _)| key.starts_with(&prefix)).cloned().collect()
     }
 
-    /// What is written on disk `number`. One that no setting speaks of is a volume at least.
+    /// The properties to set on disk `number`. A disk without settings is a volume at least.
     pub fn marks(&self, number: u16) -> Vec<Pair> {
         let mut own = self.own(number);
         if own.is_empty() {
@@ -62,7 +62,7 @@ impl Leaving {
     }
 }
 
-/// What is written on a disk in the trash: when it went, whose it was, and its own settings.
+/// The properties of a disk in the trash: the time, the guest it belonged to, and its own settings.
 pub fn marks(deleted: &str, guest: &GuestName, of: Uuid, own: Vec<Pair>) -> Vec<Pair> {
     let whose = [(keys::DELETED, deleted.to_owned()), (keys::NAME, guest.to_string()), (keys::REMOVED_FROM, of.to_string())];
     whose.into_iter().map(|(key, value)| (key.to_owned(), value)).chain(own).collect()
@@ -72,7 +72,7 @@ fn is_of_a_disk(key: &str) -> bool {
     key.strip_prefix("disk").and_then(|rest| rest.split_once('.')).is_some_and(|(number, _)| number.parse::<u16>().is_ok())
 }
 
-/// The number of the disk whose volume is called so.
+/// The number of the disk with this volume name.
 pub fn volume_number(leaf: &str) -> Option<u16> {
     let number = leaf.strip_prefix("disk")?.parse().ok()?;
     (disk_name(number, DiskKind::Zvol) == leaf).then_some(number)

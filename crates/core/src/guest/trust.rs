@@ -1,13 +1,14 @@
-//! Which of a guest's settings that reach the host are trusted here.
+//! Determines which of a guest's host-reaching settings this host trusts.
 //!
-//! A value is trusted where an administrator of this host gave it or confirmed it:
-//! * On a guest that this host owns, a value that was set locally is trusted; one that came with a stream is not.
-//! * A guest that was adopted is `trust=listed`: only values that are recorded as trusted are, each by the digest of its
-//!   owner, key and value in `trusted.KEY`. `chyves adopt --trust` and every change by chyves write such records, so a value
-//!   that is replaced by a stream, a rollback or `zfs set` is not trusted silently.
-//! * An inherited value is trusted where it was set locally on a pool of this host.
-//! * A loader that runs on the host (`loader=bhyveload`) needs trust only where no jail confines it.
-//! * Nothing of a foreign guest is trusted, records that came with it included: `adopt` asks for all of it.
+//! A value is trusted if an administrator of this host set it or confirmed it:
+//! * On a guest that this host owns, a local value is trusted; one that was received with a stream is not.
+//! * An adopted guest has `trust=listed`: only values that are recorded as trusted are, each by the digest of its owner,
+//!   key and value in `trusted.KEY`. `chyves adopt --trust` and every change by chyves write such records, so that a value
+//!   that is replaced by a stream, a rollback or `zfs set` is not silently trusted.
+//! * An inherited value is trusted if it was set locally on a pool of this host.
+//! * A loader that runs on the host (`loader=bhyveload`) needs trust only if no jail confines it.
+//! * No value of a foreign guest is trusted, even if trust records came with it: `adopt` requires a decision for all of
+//!   them.
 //!
 //! Not here: which settings these are (`property::reach`), and the commands ([`crate::plan::adopt`]).
 
@@ -26,19 +27,19 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-/// The value of `trust` on a guest of which only recorded values are trusted.
+/// The value of `trust` on a guest that only trusts recorded values.
 pub const LISTED: &str = "listed";
 
-/// One setting of a guest that reaches the host.
+/// One host-reaching setting of a guest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct HostSetting {
     /// The key.
     pub property: String,
     /// The value.
     pub value: String,
-    /// How it reaches the host.
+    /// In which way it reaches the host.
     pub reach: Reach,
-    /// Where the value comes from.
+    /// The source of the value.
     pub source: Source,
     /// Whether this host trusts the value.
     pub trusted: bool,
@@ -57,22 +58,23 @@ pub fn digest(owner: &str, key: &str, value: &str) -> String {
     })
 }
 
-/// Whether a key is a record of trust, which belongs to this host and is neither restored, copied nor taken from elsewhere.
+/// Whether a key is a trust record, which is specific to this host and is never restored, copied or accepted from
+/// elsewhere.
 pub fn is_record(key: &str) -> bool {
     key == keys::TRUST || key.starts_with(keys::TRUSTED)
 }
 
-/// How a value of a key reaches the host, if it does. An unknown key is read by nobody.
+/// In which way a value of a key reaches the host, if it does. Unknown keys have no effect.
 pub fn reach(key: &str, value: &str) -> Option<Reach> {
     property::find(key).ok().filter(|known| known.key == key)?.property.reach.of(value)
 }
 
-/// The same on one host, for a guest none of whose other settings prevents a jail.
+/// The same on a specific host, for a guest that has no other setting that prevents a jail.
 pub fn reach_on(host: &HostFacts, key: &str, value: &str) -> Option<Reach> {
     reach(key, value).filter(|reach| *reach != Reach::RunsLoader || !loaders_are_confined(host))
 }
 
-/// A dataset's own values with what they say of trust.
+/// A dataset's own values with their trust state.
 struct Held<'a> {
     own: &'a OwnValues,
     owner: Option<&'a str>,
@@ -85,20 +87,20 @@ impl<'a> Held<'a> {
         Self { own, owner: local(keys::OWNER), listed: local(keys::TRUST).is_some() }
     }
 
-    /// Whether a record says so.
+    /// Whether a record confirms the value.
     fn recorded(&self, key: &str, value: &str) -> bool {
         let record = self.own.get(&trusted(key)).filter(|o| !o.received);
         record.zip(self.owner).is_some_and(|(record, owner)| record.value == digest(owner, key, value))
     }
 
-    /// Whether the value of its own is trusted, on a guest that this host owns.
+    /// Whether the guest's own value is trusted, on a guest that this host owns.
     fn trusts(&self, key: &str, value: &str) -> bool {
         let local = self.own.get(key).is_some_and(|o| !o.received && o.value == value);
         self.recorded(key, value) || (local && !self.listed)
     }
 }
 
-/// Every setting of a guest that reaches the host, its own and inherited ones, by key.
+/// All host-reaching settings of a guest, its own and inherited ones, by key.
 pub fn host_settings(world: &World, guest: &Guest) -> Vec<HostSetting> {
     let host = world.this_host();
     let ours = host.is_some() && world.roots.iter().any(|r| r.dataset == guest.root && r.host == host && !r.is_copy());
@@ -129,7 +131,8 @@ pub fn host_settings(world: &World, guest: &Guest) -> Vec<HostSetting> {
     found.into_values().collect()
 }
 
-/// Whether this host runs loaders in the jail of the guest's bhyve, or runs none: settings of the guest may prevent the jail.
+/// Whether this host runs loaders in the guest's jail, or does not run any. Settings of the guest may still prevent the
+/// jail.
 fn loaders_are_confined(host: &HostFacts) -> bool {
     match host.vmm {
         Vmm::Qemu => true,
@@ -137,7 +140,7 @@ fn loaders_are_confined(host: &HostFacts) -> bool {
     }
 }
 
-/// Whether the guest would inherit a key: one of a device that it has not holds for nobody.
+/// Whether the guest inherits a key: keys of devices that it does not have are not inherited.
 fn inherits(guest: &Guest, key: &str) -> bool {
     let Ok(known) = property::find(key) else { return false };
     let has_device = match known.property.key.split_once("{n}") {
@@ -147,22 +150,21 @@ fn inherits(guest: &Guest, key: &str) -> bool {
     known.property.scope == Scope::Guest && has_device
 }
 
-/// Whether a value is trusted because this host's own defaults give it: no record is needed.
+/// Whether a value is trusted because it is a default of this host, so that no record is needed.
 pub fn is_default_of(setting: &HostSetting) -> bool {
     setting.trusted && matches!(setting.source, Source::Inherited(_))
 }
 
-/// Whether a value of a guest's own is trusted by the host that owns it, so that a command that only reads may look at what it
-/// names.
+/// Whether a guest's own value is trusted, so that a read-only command may inspect the path that it names.
 pub fn is_own_trusted(guest: &Guest, key: &str) -> bool {
     let own = guest.settings.own_values();
     guest.foreign.is_none() && own.get(key).is_some_and(|o| Held::of(own).trusts(key, &o.value))
 }
 
-/// Refuses a guest with a setting that reaches the host and is not trusted.
+/// Refuses a guest with untrusted host-reaching settings.
 ///
 /// # Errors
-/// It has one; all of them are named.
+/// It has some; the message names all of them.
 pub fn check(world: &World, guest: &Guest, verb: &str) -> Result<()> {
     let untrusted: Vec<HostSetting> = host_settings(world, guest).into_iter().filter(|s| !s.trusted).collect();
     refuse(guest, verb, &untrusted)
@@ -192,14 +194,14 @@ fn refuse(guest: &Guest, verb: &str, untrusted: &[HostSetting]) -> Result<()> {
         .hint(format!("or remove what is not trusted: `chyves adopt {name} --drop-host-settings`")))
 }
 
-/// A setting in one line of an error.
+/// A setting as one line of an error.
 pub fn line(setting: &HostSetting) -> String {
     let value = crate::value::printable(&setting.value, 200);
     format!("{}={value} {} ({})", setting.property, setting.reach.words(), setting.source)
 }
 
-/// The records that values given by an administrator of this host are trusted, for a guest of which only recorded ones are;
-/// and the records that go with keys that are unset. Nothing for other guests: their local values are trusted.
+/// The trust records to set for values that an administrator of this host sets, on a guest that only trusts recorded
+/// values; and the records to remove with unset keys. Empty for other guests, because their local values are trusted.
 pub fn recorded(before: &OwnValues, set: &[Pair], clear: &[String]) -> (Vec<Pair>, Vec<String>) {
     let held = Held::of(before);
     let Some(owner) = held.owner.filter(|_| held.listed) else { return (Vec::new(), Vec::new()) };
@@ -210,14 +212,15 @@ pub fn recorded(before: &OwnValues, set: &[Pair], clear: &[String]) -> (Vec<Pair
     (given, gone)
 }
 
-/// Whether a value that an administrator sets again has to be recorded although it is there.
+/// Whether a value has to be recorded although it is set to the same value already.
 pub fn lacks_record(before: &OwnValues, key: &str, value: &str) -> bool {
     let held = Held::of(before);
     held.listed && reach(key, value).is_some() && !held.recorded(key, value)
 }
 
-/// Makes `after` settings that a dataset is given as values of its own, where the guest had `before`: what was not trusted
-/// stays so, although values from elsewhere become local. `vouched` says which values this host gives by itself.
+/// Prepares settings in `after` that become local values of a dataset, where `before` are the guest's present ones: values
+/// that were not trusted must not become trusted by becoming local. `vouched` decides which values this host confirms
+/// itself.
 pub fn carry(before: &OwnValues, after: &mut OwnValues, vouched: impl Fn(&str, &str) -> bool) {
     let held = Held::of(before);
     after.retain(|key, _| !is_record(key));
@@ -232,7 +235,7 @@ pub fn carry(before: &OwnValues, after: &mut OwnValues, vouched: impl Fn(&str, &
         }
     }
     if held.listed {
-        // What was trusted once is trusted when it comes back.
+        // A value that was trusted once is trusted again when it is restored.
         let kept = before.iter().filter(|(key, own)| is_record(key) && !own.received && !records.contains_key(*key));
         let kept: Vec<_> = kept.map(|(key, own)| (key.clone(), own.clone())).collect();
         after.extend(kept);
@@ -243,17 +246,18 @@ pub fn carry(before: &OwnValues, after: &mut OwnValues, vouched: impl Fn(&str, &
     after.insert(keys::TRUST.to_owned(), Own { value: LISTED.to_owned(), received: false });
 }
 
-/// [`carry`] for settings that come back from a snapshot, which `carried` them, or from a copy in a file. This host vouches
-/// for what the snapshot carries where it was taken here: an adopted guest's may be older than its adoption.
+/// [`carry`] for settings that are restored from a snapshot, which stored them as `carried`, or from a copy in a file.
+/// Values that the snapshot stores are confirmed if it was taken on this host; a snapshot of an adopted guest may be older
+/// than its adoption.
 pub fn carry_back(before: &OwnValues, after: &mut OwnValues, carried: Option<&OwnValues>) {
     let listed = Held::of(before).listed;
     carry(before, after, |key, value| !listed && carried.and_then(|c| c.get(key)).is_some_and(|own| !own.received && own.value == value));
 }
 
-/// [`carry`] for settings that a new guest is given, all of which were another guest's but those that were `given` by hand.
+/// [`carry`] for settings of a new guest that were copied from another guest, except those in `given`, which the user set.
 pub fn carry_pairs(source: &Guest, own: &mut Vec<Pair>, given: &[Pair]) {
     let mut after: OwnValues = own.iter().map(|(k, v)| (k.clone(), Own { value: v.clone(), received: false })).collect();
-    // Of a foreign guest nothing is trusted, whatever its records say.
+    // Nothing of a foreign guest is trusted, even if it has trust records.
     let before = if source.foreign.is_some() { OwnValues::new() } else { source.settings.own_values().clone() };
     carry(&before, &mut after, |key, value| given.iter().any(|(k, v)| k == key && v == value));
     own.retain(|(key, _)| !is_record(key));
@@ -295,7 +299,7 @@ mod tests {
         assert_eq!(refusal.hints[0], "trust what you have checked: `chyves adopt web --trust=qargs`");
         let (key, digest) = record("qargs", "-S");
         assert!(trusts(&guest(&[("qargs", "-S", true), (&key, &digest, false)])));
-        // A record that came with the value proves nothing, nor one of another value.
+        // A record that was received with the value proves nothing, nor does one for another value.
         assert!(!trusts(&guest(&[("qargs", "-S", true), (&key, &digest, true)])));
         assert!(!trusts(&guest(&[("qargs", "-T", true), (&key, &digest, false)])));
         assert!(!trusts(&guest(&[("qargs", "-S", false), ("trust", "listed", false)])));
@@ -313,7 +317,7 @@ mod tests {
             assert_eq!(on((13, 5), &[came]), Some(1));
             assert_eq!(on((13, 5), &[("loader", loader, false)]), None);
             assert_eq!(on((14, 0), &[came]), None);
-            // What may prevent the jail is trusted here, and the loader is not.
+            // The setting that may prevent the jail is trusted here, and the loader is not.
             assert_eq!(on((14, 0), &[came, ("confine", "user", false)]), Some(1));
             assert_eq!(on((14, 0), &[came, ("bargs", "-G 5000", false)]), Some(1));
             assert_eq!(on((14, 0), &[came, ("rcboot", "1", false)]), None);
@@ -330,7 +334,7 @@ mod tests {
         let older = HostFacts { release: (13, 5), ..testing::freebsd() };
         let trusts = |guest: &Guest| check(&World { host: older.clone(), ..testing::world(Vec::new()) }, guest, "start").is_ok();
         for p in property::catalog::all().filter(|p| matches!(p.scope, Scope::Guest | Scope::GuestOnly) && p.reach.words().is_some()) {
-            // A value that can't be read counts as one that reaches the host.
+            // An invalid value is treated as host-reaching.
             let key = p.key.replace("{n}", "2");
             let value = if key == "os" { "custom" } else { "a/b" };
             assert!(!trusts(&guest(&[(&key, value, true)])), "{key}");
@@ -359,14 +363,15 @@ mod tests {
             trusts(&Guest { settings: before.settings.with_own(all), ..before.clone() })
         };
         let now = guest(&[("qargs", "-S", false)]);
-        // As it is now, or as a snapshot that was taken here says.
+        // The value is the present one, or is stored in a snapshot that was taken here.
         assert!(back(&now, &[("qargs", "-S")], None));
         assert!(back(&now, &[("qargs", "-T")], Some(&[("qargs", "-T", false)])));
-        // From a copy in a file, a snapshot that came with a stream, or one that does not carry it.
+        // The value is from a copy in a file, from a received snapshot, or the snapshot does not store it.
         assert!(!back(&now, &[("qargs", "-T")], None));
         assert!(!back(&now, &[("qargs", "-T")], Some(&[("qargs", "-T", true)])));
         assert!(!back(&now, &[("qargs", "-T")], Some(&[])));
-        // The older snapshots of an adopted guest are another host's. What was trusted since comes back.
+        // The older snapshots of an adopted guest were taken by another host. A value that was trusted since can be
+        // restored.
         let (key, digest) = record("qargs", "-S");
         let adopted = guest(&[("qargs", "-S", false), ("trust", "listed", false), (&key, &digest, false)]);
         assert!(!back(&adopted, &[("qargs", "-T")], Some(&[("qargs", "-T", false)])));

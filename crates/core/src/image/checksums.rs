@@ -1,22 +1,22 @@
-//! Lists of checksums: `HASH  name` and `HASH *name` as GNU's tools print them, `SHA256 (name) = HASH` as BSD's do, a
-//! hash alone in a file of its own, and any of these inside a signed text.
+//! Parses lists of checksums: `HASH  name` and `HASH *name` as GNU tools print them, `SHA256 (name) = HASH` as BSD tools
+//! do, a single hash in a separate file, and any of these inside a signed text.
 //!
-//! Not here: whether the list is to be trusted (chyves-host `import`).
+//! Not here: whether the list is trusted (chyves-host `import`).
 
 use super::{Hash, HashKind};
 use crate::error::{Problem, Result};
 use crate::value::printable;
 
-/// The hash of a file in a list, under any of its names; the strongest where there are several.
+/// The hash of a file in a list, under any of its names; the strongest one if there are several.
 ///
 /// # Errors
-/// The list does not have it, or has two different ones of one sort.
+/// The list does not contain it, or contains two different ones of the same kind.
 pub fn find(list: &str, names: &[&str]) -> Result<Hash> {
     find_in(list, "", names)
 }
 
-/// The same in a list of that name, which may say of what kind its hashes are where their digits do not: BLAKE2b has as many
-/// as SHA-512.
+/// The same for a list with that file name, which may identify the kind of its hashes if their length does not: BLAKE2b and
+/// SHA-512 have the same length.
 ///
 /// # Errors
 /// As [`find`].
@@ -35,7 +35,7 @@ pub fn find_in(list: &str, list_name: &str, names: &[&str]) -> Result<Hash> {
     let mut alone = Vec::new();
     let mut unsupported: Option<String> = None;
     let mut ambiguous: Option<String> = None;
-    // Gentoo's DIGESTS say before each group of what kind it is.
+    // Gentoo's DIGESTS files name the kind before each group.
     let mut group: Option<String> = None;
     for line in list.trim_start_matches('\u{feff}').lines().map(|line| line.trim_end_matches('\r').trim()) {
         if let Some(kind) = line.strip_prefix("# ").and_then(|rest| rest.strip_suffix(" HASH")) {
@@ -51,7 +51,7 @@ pub fn find_in(list: &str, list_name: &str, names: &[&str]) -> Result<Hash> {
                     None => (untagged(hash), file),
                 }),
                 Some(other) => said.push(other),
-                // One alone, of which the file's name tells what it is of.
+                // A hash without a file name; the list's own name identifies the file.
                 None if line.bytes().all(|b| b.is_ascii_hexdigit()) && !line.is_empty() => match (Hash::bare(line), other(line)) {
                     (Some(hash), _) => alone.push(untagged(hash)),
                     (None, Some(kind)) => alone.push(Said::Unsupported(kind.into())),
@@ -62,7 +62,7 @@ pub fn find_in(list: &str, list_name: &str, names: &[&str]) -> Result<Hash> {
         }
         for (said, file) in said {
             entries += 1;
-            // Some lists name files in folders: `./name`, `images/name`.
+            // Some lists contain paths: `./name`, `images/name`.
             let is_it = names.iter().any(|name| file == *name || file.rsplit(['/', '\\']).next() == Some(name));
             if !is_it {
                 continue;
@@ -90,7 +90,7 @@ pub fn find_in(list: &str, list_name: &str, names: &[&str]) -> Result<Hash> {
             }
         }
     }
-    // A file beside the image may hold its hash and nothing else.
+    // A file beside the image may contain its hash and nothing else.
     if let ([only], 0) = (&alone[..], entries) {
         match only {
             Said::Hash(hash) => return Ok(hash.clone()),
@@ -122,23 +122,23 @@ pub fn find_in(list: &str, list_name: &str, names: &[&str]) -> Result<Hash> {
     })
 }
 
-/// What a line says of a file.
+/// What a line states about a file.
 enum Said {
     Hash(Hash),
-    /// A hash of a kind that is not computed here.
+    /// A hash of a kind that is not supported.
     Unsupported(String),
-    /// The digits of a hash of which nothing says whether it is SHA-512 or BLAKE2b.
+    /// The digits of a hash that may be SHA-512 or BLAKE2b.
     Ambiguous(String),
 }
 
-/// Whether a list or its name says that its hashes are SHA-512. What a signed text says of the hash of its signature is another's.
+/// Whether a list or its name identifies its hashes as SHA-512. The hash algorithm of a signature does not count.
 fn is_of_sha512(list: &str, name: &str) -> bool {
     let says = |text: &str| text.contains("sha512") || text.contains("sha-512");
     let digits = |line: &str| line.split([' ', '\t']).next().is_some_and(|word| Hash::bare(word.trim_start_matches('\\')).is_some());
     says(name) || list.lines().filter(|line| !line.starts_with("Hash:") && !digits(line)).any(|line| says(&line.to_ascii_lowercase()))
 }
 
-/// One line: a hash and the file it is of.
+/// Parses one line: a hash and its file.
 fn entry(line: &str) -> Option<(Said, String)> {
     // SHA256 (name) = 0123…, as BSD's programs and `--tag` print it; SHA2-256(name)= 0123…, as `openssl dgst` does.
     if let Some((kind, rest)) = line.split_once('(')
@@ -147,7 +147,7 @@ fn entry(line: &str) -> Option<(Said, String)> {
     {
         return Some((said, name.to_owned()));
     }
-    // A name with a backslash or a line feed is escaped, and the line says so with a backslash.
+    // A line with an escaped name (containing a backslash or line feed) begins with a backslash.
     let (escaped, line) = line.strip_prefix('\\').map_or((false, line), |line| (true, line));
     let (hex, name) = line.split_once([' ', '\t'])?;
     let name = name.trim_start();
@@ -171,7 +171,7 @@ fn tagged(kind: &str, hex: &str) -> Option<Said> {
     }
 }
 
-/// The kind of hash that digits are by their number, where it is not computed here.
+/// The unsupported kind of hash with that number of digits.
 fn other(hex: &str) -> Option<&'static str> {
     let kind = match hex.len() {
         56 => "SHA224",
@@ -198,7 +198,7 @@ fn unescaped(name: &str) -> String {
     out
 }
 
-/// A line of Gentoo's Manifest: `DIST name size BLAKE2B hex SHA512 hex`.
+/// Parses a line of Gentoo's Manifest: `DIST name size BLAKE2B hex SHA512 hex`.
 fn manifest(line: &str) -> Vec<(Said, String)> {
     let words: Vec<&str> = line.split_ascii_whitespace().collect();
     let [_, name, _, rest @ ..] = words.as_slice() else { return Vec::new() };
@@ -208,7 +208,7 @@ fn manifest(line: &str) -> Vec<(Said, String)> {
     rest.chunks_exact(2).filter_map(|pair| Some((tagged(pair[0], pair[1])?, (*name).to_owned()))).collect()
 }
 
-/// A list as text, whatever its encoding: UTF-8 with or without a mark, and what Windows calls Unicode.
+/// Decodes a list: UTF-8 with or without a BOM, or UTF-16 as Windows writes it.
 pub fn text(bytes: &[u8]) -> String {
     let wide = |bytes: &[u8], read: fn([u8; 2]) -> u16| {
         String::from_utf16_lossy(&bytes.chunks_exact(2).map(|pair| read([pair[0], pair[1]])).collect::<Vec<_>>())
@@ -269,7 +269,7 @@ mod tests {
         ] {
             assert!(of(&list, "disk.img").unwrap_err().message.contains("not supported"), "{list}");
         }
-        // Untagged ones are named by how many digits they have, and BLAKE2b by the name of its list.
+        // Hashes without a kind are identified by their length, BLAKE2b by the name of its list.
         let why = |list: &str, from: &str| find_in(list, from, &["disk.img"]).unwrap_err().message;
         assert!(why(&format!("{}  disk.img\n", "d".repeat(96)), "SUMS").ends_with("not supported: SHA384"));
         assert!(why(&format!("{}\n", "d".repeat(56)), "disk.img.sha").ends_with("not supported: SHA224"));
@@ -285,13 +285,13 @@ mod tests {
         ] {
             assert!(find_in(&list, from, &["disk.img"]).is_ok(), "{from}");
         }
-        // Without a word of it, and where only the signature has such a hash, or only a file's name says so.
+        // The kind is not stated, or only for the signature, or only in the name of a file.
         for list in [format!("{b}  disk.img\n"), format!("{b}\n"), format!("Hash: SHA512\n\n{b}  disk.img\n{b}  sha512.img\n")] {
             let problem = find_in(&list, "SUMS", &["disk.img"]).unwrap_err();
             assert!(problem.message.contains("does not name the kind"), "{}", problem.message);
             assert!(problem.hints[0].contains(&format!("--hash sha512:{b}")), "{:?}", problem.hints);
         }
-        // A link and what it leads to are one file.
+        // A link and its target are the same file.
         assert!(find(&format!("{a}  real.img\n"), &["link.img", "real.img"]).is_ok());
         let wide: Vec<u8> = [0xff, 0xfe].into_iter().chain(format!("{a}  disk.img\n").encode_utf16().flat_map(u16::to_le_bytes)).collect();
         assert!(of(&text(&wide), "disk.img").is_ok());
@@ -304,7 +304,7 @@ mod tests {
         assert!(find("<!doctype html>\n", &["x"]).is_err());
         assert!(find(&format!("{a}  xx\n"), &["x"]).unwrap_err().causes[0].contains("1 others"));
         assert!(find(&format!("{a}  x\n{b}  x\n"), &["x"]).unwrap_err().message.contains("two different"));
-        // One hash alone is this file's only where nothing else is said.
+        // A hash without a name belongs to this file only if the list contains nothing else.
         assert!(find(&format!("{a}\n{b}\n"), &["x"]).is_err());
         assert!(find(&format!("{a}  y\n{b}\n"), &["x"]).is_err());
     }

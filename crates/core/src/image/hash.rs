@@ -1,17 +1,17 @@
-//! Hashes as a person gives them.
+//! Checksums as users specify them.
 
 use crate::value::{BadValue, printable};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
-/// A sort of hash.
+/// A hash algorithm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum HashKind {
-    /// Of old lists; tells an accident, not an attack.
+    /// Used in old lists; detects accidental changes, not attacks.
     Md5,
-    /// Of old lists; tells an accident, not an attack.
+    /// Used in old lists; detects accidental changes, not attacks.
     Sha1,
     /// The usual one.
     Sha256,
@@ -23,7 +23,7 @@ impl HashKind {
     /// All of them, the strongest last.
     pub const ALL: [Self; 4] = [Self::Md5, Self::Sha1, Self::Sha256, Self::Sha512];
 
-    /// As it is written before a hash.
+    /// The name that is written before a hash.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Md5 => "md5",
@@ -33,7 +33,7 @@ impl HashKind {
         }
     }
 
-    /// How many hexadecimal digits one has.
+    /// Number of hexadecimal digits.
     pub const fn digits(self) -> usize {
         match self {
             Self::Md5 => 32,
@@ -43,35 +43,35 @@ impl HashKind {
         }
     }
 
-    /// Whether a file can be made to have a wanted one.
+    /// Whether collisions or preimages can be constructed.
     pub const fn is_weak(self) -> bool {
         matches!(self, Self::Md5 | Self::Sha1)
     }
 
-    /// The sort of that word, however it is written: `SHA256`, `sha-256`.
+    /// Parses a name in any common spelling: `SHA256`, `sha-256`.
     pub fn read(word: &str) -> Option<Self> {
         let word = word.to_ascii_lowercase().replace('-', "");
         Self::ALL.into_iter().find(|k| k.word() == word)
     }
 }
 
-/// A hash that a file must have.
+/// The hash that a file must have.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hash {
-    /// Its sort.
+    /// The algorithm.
     pub kind: HashKind,
     /// Its digits, lower-case hexadecimal.
     pub hex: String,
 }
 
 impl Hash {
-    /// A hash of that sort; none where the digits are not as many as it takes.
+    /// A hash of that kind; `None` if the number of digits is wrong.
     pub fn new(kind: HashKind, hex: &str) -> Option<Self> {
         let good = hex.len() == kind.digits() && hex.bytes().all(|b| b.is_ascii_hexdigit());
         good.then(|| Self { kind, hex: hex.to_ascii_lowercase() })
     }
 
-    /// A hash whose sort its length tells.
+    /// A hash with the kind derived from its length.
     pub fn bare(hex: &str) -> Option<Self> {
         HashKind::ALL.into_iter().find_map(|kind| Self::new(kind, hex))
     }

@@ -1,14 +1,14 @@
-//! Where an image comes from: a file, standard input or an address; what is shown of it, and what it names.
+//! The source of an image: a file, standard input or a URL; how it is shown, and the image name derived from it.
 
 use crate::error::{Problem, Result};
 use crate::value::{ImageName, printable};
 use serde::{Deserialize, Serialize};
 
-/// Where an image comes from.
+/// The source of an image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Source {
-    /// A file of this host, its path absolute.
+    /// The absolute path of a file on this host.
     File(String),
     /// Standard input.
     Input,
@@ -17,10 +17,10 @@ pub enum Source {
 }
 
 impl Source {
-    /// Reads what a person typed: `-`, an address, or a path, which is left as it was typed.
+    /// Parses what the user typed: `-`, a URL, or a path, which is kept as typed.
     ///
     /// # Errors
-    /// An address of a sort that can't be read.
+    /// A URL with an unsupported scheme.
     pub fn parse(text: &str) -> Result<Self> {
         if text == "-" {
             return Ok(Self::Input);
@@ -53,7 +53,7 @@ impl Source {
         }
     }
 
-    /// As it is shown and recorded: without a password, and without what could be one.
+    /// The form that is shown and recorded, without passwords and anything that could be one.
     pub fn shown(&self) -> String {
         match self {
             Self::File(path) => printable(path, 900),
@@ -62,7 +62,7 @@ impl Source {
         }
     }
 
-    /// The last part of its path: the name that the file has where it comes from.
+    /// The last component of its path: the file's name at its source.
     pub fn file_name(&self) -> Option<String> {
         let path = match self {
             Self::Input => return None,
@@ -75,7 +75,7 @@ impl Source {
         path.rsplit('/').next().filter(|n| !n.is_empty()).map(str::to_owned)
     }
 
-    /// The same place with another last part: a file beside it.
+    /// The location of a file beside it, with another last component.
     pub fn beside(&self, name: &str) -> Option<Self> {
         let beside = |path: &str| path.rsplit_once('/').map(|(folder, _)| format!("{folder}/{name}"));
         match self {
@@ -92,7 +92,7 @@ fn is_scheme(text: &str) -> bool {
         && text.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
 }
 
-/// An address without its user and password, and without its query, which may hold a token.
+/// A URL without user, password and query, which may contain a token.
 pub fn public(address: &str) -> String {
     let Some((scheme, rest)) = address.split_once("//") else { return address.to_owned() };
     let rest = rest.split(['?', '#']).next().unwrap_or(rest);
@@ -101,7 +101,7 @@ pub fn public(address: &str) -> String {
     format!("{scheme}//{host}{path}")
 }
 
-/// An address in which blanks and other letters than ASCII's are written as servers want them, as browsers do by themselves.
+/// A URL with blanks and non-ASCII characters percent-encoded, as browsers do it.
 pub fn encoded(address: &str) -> String {
     let mut out = String::with_capacity(address.len());
     for byte in address.bytes() {
@@ -114,7 +114,7 @@ pub fn encoded(address: &str) -> String {
     out
 }
 
-/// Text in which no address shows its user, password or query.
+/// A text with user, password and query removed from all URLs.
 pub fn masked(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -123,14 +123,14 @@ pub fn masked(text: &str) -> String {
         let end = address.find(|c: char| c.is_whitespace() || matches!(c, '`' | '\'' | '"' | '<' | '>')).unwrap_or(address.len());
         let (address, behind) = address.split_at(end);
         out.push_str(before);
-        // A path of a file may have a question mark in its name.
+        // The path of a file may contain a question mark.
         if before.ends_with("file://") {
             out.push_str(address);
         } else {
             let (place, path) = address.find('/').map_or((address, ""), |slash| address.split_at(slash));
             let path = if place.contains('?') { "" } else { path };
             let place = place.split(['?', '#']).next().unwrap_or(place);
-            // Hints show where they are written.
+            // Hints show the placeholder.
             let login = place.rsplit_once('@').filter(|(login, _)| *login != "USER:PASSWORD");
             out.push_str(login.map_or(place, |(_, host)| host));
             out.push_str(path.split(['?', '#']).next().unwrap_or(path));
@@ -141,18 +141,18 @@ pub fn masked(text: &str) -> String {
     out
 }
 
-/// Whether an address on a command line says who asks, so that others could read it in the list of processes.
+/// Whether a URL on a command line contains credentials, which others could read in the list of processes.
 pub fn is_secret(word: &str) -> bool {
     let place = word.split_once("://").map(|(_, rest)| rest.split(['/', '?', '#']).next().unwrap_or(rest));
     place.is_some_and(|place| place.contains('@'))
 }
 
-/// An address goes into journals, plans and answers without its password.
+/// Serialises a URL without its password for journals, plans and results.
 fn without_login<S: serde::Serializer>(address: &str, serializer: S) -> std::result::Result<S::Ok, S::Error> {
     serializer.serialize_str(&public(address))
 }
 
-/// Text with its `%xx` read; none where that is no text.
+/// Decodes `%xx` in a text; `None` if the result is not valid text.
 pub fn percent_decoded(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
@@ -167,22 +167,22 @@ pub fn percent_decoded(text: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-/// How files of images end.
+/// File name extensions of images.
 const ENDINGS: &[&str] = &[
     ".gz", ".xz", ".zst", ".bz2", ".zip", ".tar", ".tgz", ".txz", ".img", ".raw", ".qcow2", ".qcow", ".vmdk", ".vdi", ".vhdx", ".vhd",
     ".iso", ".fd", ".fs", ".ova",
 ];
 
-/// Whether a name is one that a file of an image has: `download` and `get.php` are not.
+/// Whether a name is a typical name of an image file; `download` and `get.php` are not.
 pub fn is_of_an_image(file: &str) -> bool {
     let lower = file.to_ascii_lowercase();
     ENDINGS.iter().any(|ending| lower.ends_with(ending))
 }
 
-/// The name that a file gives its image: its own, without the endings that say how it is packed.
+/// The image name derived from a file's name, without extensions for compression and format.
 ///
 /// # Errors
-/// It gives none.
+/// The name contains nothing usable.
 pub fn name_of(file: &str) -> Result<ImageName> {
     let base = file.rsplit('/').next().unwrap_or(file);
     let mut name = base;

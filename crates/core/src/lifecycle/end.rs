@@ -1,52 +1,52 @@
-//! What an end of a hypervisor means: bhyve's exit statuses and QEMU's reasons, told in the same words.
+//! Classifies the end of a hypervisor process: bhyve's exit statuses and QEMU's reasons, in common terms.
 //!
 //! Not here: what follows from it ([`super::Life`]).
 
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
-    /// With that status.
+    /// With that exit status.
     Status(i32),
     /// By that signal.
     Signal(i32),
-    /// Nobody could see it: it was not the observer's child.
+    /// Unknown: it was not a child of the observer.
     Unseen,
 }
 
-/// What the end of a machine means.
+/// The classification of a VM's end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
-    /// The guest rebooted, or its reset line was pulled.
+    /// The guest rebooted, or was reset.
     Reboot,
     /// The guest powered off.
     PowerOff,
     /// The guest halted.
     Halt,
-    /// Somebody on the host told the hypervisor to end it.
+    /// Somebody on the host requested the hypervisor to quit.
     Quit,
-    /// It was powered off forcibly, because somebody wanted it off at once, or no longer waited for it to obey.
+    /// It was powered off forcibly, on request or because it did not obey a shutdown request in time.
     Pulled {
-        /// Whether the hypervisor did not end by that, and was killed.
+        /// Whether the hypervisor did not quit on request and was killed.
         killed: bool,
     },
-    /// The guest's processor had a triple fault.
+    /// The guest's CPU had a triple fault.
     TripleFault,
     /// The guest's kernel reported a panic.
     Panic,
     /// The hypervisor ended with an error status.
     Status(i32),
-    /// The hypervisor was ended by a signal.
+    /// The hypervisor was terminated by a signal.
     Signal(i32),
-    /// The hypervisor gave a reason that is an error or that nobody knows.
+    /// The hypervisor reported a reason that is an error or unknown.
     Reason(String),
-    /// The machine is gone and nobody saw how.
+    /// The VM is gone, and how it ended is unknown.
     Unseen,
-    /// It was never started, or never seen running, and why.
+    /// It was never started, or never seen running; with the cause.
     NotStarted(String),
 }
 
-/// Whether the last words of a bhyve are those of one that ran no guest: its usage text, or, on arm64, a boot ROM that it
-/// cannot read, which ends it with the status of a power-off.
+/// Whether the last output of bhyve shows that it ran no guest: its usage text or, on arm64, an unreadable boot ROM, after
+/// which it exits with the status of a power-off.
 pub fn refuses(words: &str) -> bool {
     let words = words.to_ascii_lowercase();
     ["usage:", "bootrom"].iter().any(|sign| words.contains(sign))
@@ -63,14 +63,14 @@ impl End {
         }
     }
 
-    /// What the end of a machine means whose plug was pulled, and which was `killed` after that: a hypervisor ends then as
-    /// it likes, bhyve with the status of a guest that powered off. What is an error stays one.
+    /// The classification if the VM was powered off forcibly, and `killed` after that: the hypervisor's status is then
+    /// arbitrary, for example bhyve's status of a power-off by the guest. An error stays an error.
     #[must_use]
     pub fn pulled(self, killed: bool) -> Self {
         match self {
-            // A guest's own end at the same moment looks no different.
+            // If the guest ends itself at the same moment, it looks the same.
             Self::Reboot | Self::PowerOff | Self::Quit => Self::Pulled { killed: false },
-            // QEMU takes it as the same wish, where its monitor can't be reached.
+            // QEMU handles SIGTERM like a quit request; it is used if its monitor is unreachable.
             Self::Signal(15) => Self::Pulled { killed: false },
             Self::Signal(9) if killed => Self::Pulled { killed },
             Self::Unseen => Self::Pulled { killed },
@@ -85,8 +85,8 @@ impl End {
         }
     }
 
-    /// The end of a bhyve. `refused`: it ended at once, and its last words say why it ran nothing ([`refuses`]); status 1
-    /// means a power-off as well, and nothing else tells them apart.
+    /// Classifies the end of bhyve. `refused`: it exited at once, and its last output shows that it ran no guest
+    /// ([`refuses`]). Status 1 also means a power-off, and only the output distinguishes them.
     pub const fn of_bhyve(exit: Exit, refused: bool) -> Self {
         match exit {
             Exit::Status(0) => Self::Reboot,
@@ -100,20 +100,20 @@ impl End {
         }
     }
 
-    /// The end of a QEMU that runs with `-no-reboot`. `reason`: the one of its last `SHUTDOWN` event.
+    /// Classifies the end of QEMU with `-no-reboot`. `reason`: the one of its last `SHUTDOWN` event.
     ///
-    /// A guest's triple fault is a reset for QEMU, as it is for a real board, so it comes as [`Self::Reboot`].
+    /// QEMU treats a guest's triple fault as a reset, as real hardware does, so it is reported as [`Self::Reboot`].
     pub fn of_qemu(reason: Option<&str>, exit: Exit) -> Self {
         match (exit, reason) {
-            // It said that it was leaving and then died on the way: the words count less than the death.
+            // It announced a shutdown and then died: the exit status takes precedence.
             (Exit::Signal(signal), _) => Self::Signal(signal),
             (Exit::Status(status), _) if status != 0 => Self::Status(status),
             (_, Some("guest-reset" | "host-qmp-system-reset" | "subsystem-reset")) => Self::Reboot,
             (_, Some("guest-shutdown")) => Self::PowerOff,
             (_, Some("guest-panic")) => Self::Panic,
-            // Without a word and without an error: somebody had its monitor.
+            // No reason and no error: it was requested through QEMU's monitor.
             (_, Some("host-qmp-quit" | "host-ui")) | (Exit::Status(_), None) => Self::Quit,
-            // QEMU takes SIGTERM, SIGINT and SIGHUP as a wish and ends with 0; to the table it is an end by a signal.
+            // QEMU treats SIGTERM, SIGINT and SIGHUP as requests and exits with 0; here they count as an end by a signal.
             (_, Some("host-signal")) => Self::Signal(15),
             (_, Some(other)) => Self::Reason(other.to_owned()),
             (Exit::Unseen, None) => Self::Unseen,
@@ -121,7 +121,7 @@ impl End {
     }
 }
 
-/// Reads on behind "web01 ended: ".
+/// The text after "web01 ended: ".
 impl std::fmt::Display for End {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

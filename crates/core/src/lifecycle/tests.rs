@@ -1,4 +1,4 @@
-//! The life of a guest, told as sequences of events.
+//! Tests of a guest's life as sequences of events.
 
 mod any;
 
@@ -17,7 +17,7 @@ fn wish(timeout: u64, force: Force) -> Event {
     Event::Stop(Wish { timeout, force, stands: false })
 }
 
-/// A life with its clock: tells an event after so many milliseconds, answers what is to be done.
+/// A life with its clock: passes an event after so many milliseconds, and returns the actions.
 struct Story {
     life: Life,
     rules: Rules,
@@ -99,12 +99,12 @@ fn a_pulled_plug_is_told_as_one_whatever_the_hypervisor_says() {
     }
     let mut s = Story::running(restarting());
     s.tell(1, wish(0, Force::Now));
-    // Somebody else's kill, an error: what happened is worth more than what was wished.
+    // Killed by somebody else, or an error: what actually happened takes precedence over the request.
     assert_eq!(s.life.meaning(End::Status(4)), End::Status(4));
     assert_eq!(s.life.meaning(End::Signal(6)), End::Signal(6));
     s.tell(PULL_GRACE, Event::Tick);
     assert_eq!(s.life.meaning(End::Signal(9)).to_string(), "it was powered off forcibly, and its hypervisor had to be killed");
-    // A stop that only asks pulls no plug.
+    // A stop that only requests a shutdown never powers off forcibly.
     let mut s = Story::running(restarting());
     s.tell(1, wish(60_000, Force::AtDeadline));
     assert_eq!(s.life.meaning(End::PowerOff), End::PowerOff);
@@ -234,7 +234,7 @@ fn a_stop_asks_again_and_again_and_then_fails() {
     assert_eq!(s.tell(3000, Event::Tick), [Do::AskPowerOff]);
     assert_eq!(s.tell(1000, Event::Tick), [Do::StopFailed(StopFailure::NotObeyed { asked: 4 })]);
     assert_eq!((s.life.phase.clone(), s.life.is_stopping(), s.life.wake_at()), (Phase::Running, false, None));
-    // It goes on as if nobody had asked.
+    // It continues as if nothing had been requested.
     assert_eq!(s.tell(1, Event::Ended(End::Reboot)), [Do::Replan]);
 }
 
@@ -245,23 +245,23 @@ fn a_paused_guest_is_not_waited_for() {
     assert_eq!(s.tell(1, Event::Paused), []);
     assert_eq!(s.tell(1, wish(10_000, Force::Never)), refused);
     assert_eq!((s.life.is_stopping(), s.life.wake_at()), (false, None));
-    // One that is paused on its way down: who waits is told then.
+    // A guest that is paused while it shuts down: the waiting client is informed then.
     assert_eq!(s.tell(1, Event::Resumed), []);
     assert_eq!(s.tell(1, wish(10_000, Force::Never)), [Do::AskPowerOff]);
     assert_eq!(s.tell(1, Event::Paused), refused);
     assert!(!s.life.is_stopping());
-    // A signal's wish stands: the guest hears it when it goes on, if that is in time.
+    // A request by a signal stands: it is sent again if the guest is resumed in time.
     let signal = Event::Stop(Wish { timeout: 10_000, force: Force::Never, stands: true });
     assert_eq!(s.tell(1, signal.clone()), refused);
     assert_eq!(s.tell(1, Event::Resumed), []);
     assert_eq!(s.tell(1, Event::Tick), [Do::AskPowerOff]);
     assert_eq!(s.tell(1, Event::Paused), refused);
     assert_eq!(s.tell(10_000, Event::Tick), refused);
-    // Force needs nobody's ear, also where somebody else only asks meanwhile.
+    // Forcing needs no cooperation of the guest, even if another client only requests a shutdown meanwhile.
     s.tell(1, wish(10_000, Force::AtDeadline));
     s.tell(1, wish(10_000, Force::Never));
     assert_eq!(s.tell(10_000, Event::Tick), [Do::PullPlug]);
-    // Its next machine is not paused.
+    // Its next run is not paused.
     let mut s = Story::running(restarting());
     s.tell(1, Event::Paused);
     s.tell(QUICK_LIFE, Event::Ended(End::Reboot));
@@ -293,7 +293,7 @@ fn a_stop_that_is_withdrawn_neither_asks_again_nor_forces() {
     assert_eq!(s.tell(1, Event::Withdrawn), []);
     assert_eq!((s.life.is_stopping(), s.life.wake_at()), (false, None));
     assert_eq!(s.tell(60_000, Event::Tick), []);
-    // It obeys what it heard before, late.
+    // It obeys an earlier request late.
     assert_eq!(s.tell(1, Event::Ended(End::PowerOff)), [Do::CleanUp]);
 }
 
@@ -329,12 +329,12 @@ fn a_second_stop_is_never_weaker() {
 
 #[test]
 fn a_stop_ends_whatever_the_guest_is_doing() {
-    // A reboot while the stop waits.
+    // A reboot during a stop.
     let mut s = Story::running(restarting());
     s.tell(1, wish(60_000, Force::Never));
     assert_eq!(s.tell(1, Event::Ended(End::Reboot)), [Do::CleanUp]);
     assert_eq!(s.over(), Final::Off(End::Reboot));
-    // Between two lives.
+    // Between two runs.
     let mut s = Story::running(restarting());
     s.tell(1, Event::Ended(End::Reboot));
     assert_eq!(s.tell(1, wish(60_000, Force::Never)), [Do::Abort, Do::CleanUp]);

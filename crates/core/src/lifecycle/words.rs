@@ -1,4 +1,4 @@
-//! What the supervisor tells a guest's life, and what it is asked to do.
+//! The events that the supervisor reports to a guest's life, and the actions that it executes.
 
 use super::End;
 use crate::launch::Policy;
@@ -8,108 +8,108 @@ use crate::launch::Policy;
 pub struct Rules {
     /// What follows an end, and how long a stop waits.
     pub policy: Policy,
-    /// Milliseconds that a machine must live after it was seen up to count as running.
+    /// Milliseconds that a VM must run after it came up to count as running.
     pub settle: u64,
 }
 
-/// What the supervisor saw.
+/// What the supervisor observed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// The new plan is there (after a reboot or crash), or why it could not be made.
+    /// The new launch is planned (after a reboot or crash), or the reason why this failed.
     Planned(Result<(), String>),
-    /// The commands before the hypervisor have run, or why not.
+    /// The commands before the hypervisor have run, or the reason why this failed.
     Prepared(Result<(), String>),
-    /// The machine executes its guest.
+    /// The VM executes its guest.
     Up,
-    /// The machine is gone.
+    /// The hypervisor process has ended.
     Ended(End),
-    /// Somebody wants it off.
+    /// A stop was requested.
     Stop(Wish),
-    /// All who waited for it to be off have gone: they were interrupted.
+    /// All clients that waited for the stop were interrupted.
     Withdrawn,
-    /// Somebody pulls the reset line.
+    /// A reset was requested.
     Reset,
-    /// The hypervisor has paused the guest, because a disk can't be written.
+    /// The hypervisor has paused the guest, because a disk cannot be written.
     Paused,
-    /// The guest goes on.
+    /// The guest was resumed.
     Resumed,
     /// The commands after the end have run.
     Cleaned,
-    /// Time has passed, nothing else.
+    /// Only time has passed.
     Tick,
 }
 
-/// How somebody wants it off.
+/// A request to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wish {
-    /// Milliseconds to wait for the guest to obey.
+    /// Milliseconds to wait for the guest to power off.
     pub timeout: u64,
-    /// What is done when it does not.
+    /// What is done if it does not.
     pub force: Force,
-    /// Whether the wish stands when nobody waits for its fulfilment any more, as that of a signal does.
+    /// Whether the request stands when no client waits any more, as one by a signal does.
     pub stands: bool,
 }
 
-/// Whether a guest that does not obey is forced.
+/// Whether a guest that does not obey is powered off forcibly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Force {
-    /// The stop fails and the machine keeps running.
+    /// The stop fails and the VM keeps running.
     Never,
-    /// It is ended when the time is over.
+    /// It is powered off when the time is over.
     AtDeadline,
-    /// It is ended at once, unasked.
+    /// It is powered off at once, without a shutdown request.
     Now,
 }
 
-/// What the supervisor is to do.
+/// An action for the supervisor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Do {
-    /// Make the plan anew from the properties as they are now; tell `Planned`.
+    /// Plan the next launch from the present settings; report `Planned`.
     Replan,
-    /// Run the commands before the hypervisor; tell `Prepared`.
+    /// Run the commands before the hypervisor; report `Prepared`.
     Prepare,
-    /// Give up planning or preparing; nothing is told.
+    /// Abort planning or preparing; nothing is reported.
     Abort,
-    /// Start the hypervisor; tell `Up`, and `Ended` when it is gone.
+    /// Start the hypervisor; report `Up`, and `Ended` when it has ended.
     Launch,
-    /// The machine is running: tell who waits for it.
+    /// The VM is running: inform waiting clients.
     Announce,
-    /// Press the power button.
+    /// Send a shutdown request (power button).
     AskPowerOff,
-    /// Pull the reset line; an `Ended` with a reboot follows.
+    /// Hard-reset the VM; an `Ended` with a reboot follows.
     PullReset,
-    /// Let the hypervisor end the machine at once.
+    /// Make the hypervisor quit at once.
     PullPlug,
-    /// Kill the hypervisor's process.
+    /// Kill the hypervisor process.
     Kill,
-    /// Tell who waits for the stop that it failed, and why; the machine lives.
+    /// Inform clients that wait for the stop that it failed, and why; the VM keeps running.
     StopFailed(StopFailure),
-    /// Run the commands after the end; tell `Cleaned`.
+    /// Run the commands after the end; report `Cleaned`.
     CleanUp,
-    /// It is over.
+    /// Nothing is left to do.
     Finish,
 }
 
 /// Why a stop failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StopFailure {
-    /// The guest did not power off in time; it was asked so often.
+    /// The guest did not power off in time, after this many requests.
     NotObeyed {
-        /// How often the power button was pressed.
+        /// Number of shutdown requests.
         asked: u32,
     },
-    /// The guest is paused: it can't hear its power button.
+    /// The guest is paused and cannot react to its power button.
     Paused,
-    /// The process does not die.
+    /// The process cannot be killed.
     NotKilled,
 }
 
-/// How it ended for good.
+/// The final end of a guest's life.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Final {
-    /// Off, as the guest or somebody wished.
+    /// Off, as the guest or a user requested.
     Off(End),
-    /// A crash that nothing follows.
+    /// A crash without a restart.
     Crashed(End),
 }

@@ -1,4 +1,5 @@
-//! The interfaces of the host as they are now. What an interface is, the host tells; a name tells nothing.
+//! The actual state of the host's interfaces. The kind of an interface is what the operating system reports, never derived
+//! from its name.
 
 use super::address::{Detail, Moved, Route};
 use super::graph::Graph;
@@ -8,60 +9,60 @@ use crate::value::{Cidr, IfName, Mac};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-/// All interfaces, and what depends on them.
+/// All interfaces, and the state that depends on them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Actual {
-    /// The interfaces by name.
+    /// Interfaces by name.
     pub interfaces: BTreeMap<String, Interface>,
-    /// Default routes: the router, and the interface it is behind. Not looked at where nothing is to be touched.
+    /// Default routes: the router and the interface. Only read if something may be changed.
     pub default_routes: Vec<(Option<IpAddr>, String)>,
-    /// Routes that the kernel did not create by itself, each with its interface. Looked at with the default routes.
+    /// Routes that the kernel did not create itself, each with its interface. Read together with the default routes.
     pub routes: Vec<(String, Route)>,
-    /// Members that chyves put into bridges of others: the bridge and its member.
+    /// Members that chyves added to bridges of others: the bridge and its member.
     pub put: BTreeSet<(String, String)>,
-    /// Addresses that bridges got from their uplinks, by the bridge's name.
+    /// Addresses that bridges took over from their uplinks, by the bridge's name.
     pub moved: BTreeMap<String, Moved>,
-    /// The host's own address in the present login over the network, if there is one.
+    /// The host's address that the present login uses, if it is over the network.
     pub login: Option<IpAddr>,
-    /// What runs for bridges beside their interfaces, by the bridge's name.
+    /// Running services of bridges, by the bridge's name.
     pub services: BTreeMap<String, Service>,
-    /// Nodes of netgraph, where they were looked at.
+    /// Netgraph nodes, if they were read.
     pub graph: Option<Graph>,
 }
 
 /// One interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Interface {
-    /// What it is.
+    /// Its kind.
     pub kind: IfKind,
     /// Whether it is up.
     pub up: bool,
-    /// The largest packet that it carries.
+    /// Its MTU.
     pub mtu: u32,
-    /// The largest that it could carry, where the host tells.
+    /// Its maximum MTU, if the operating system reports it.
     pub mtu_limit: Option<u32>,
-    /// Its Ethernet address.
+    /// Its MAC address.
     pub mac: Option<Mac>,
-    /// The host's addresses on it, but for those of the link alone.
+    /// The host's addresses on it, without link-local ones.
     pub addresses: Vec<Cidr>,
-    /// What else is told of those addresses.
+    /// Attributes of these addresses.
     pub details: BTreeMap<Cidr, Detail>,
     /// The bridge that it is a member of.
     pub bridge: Option<String>,
-    /// Its members, where it is a bridge.
+    /// Its members, if it is a bridge.
     pub members: Vec<String>,
-    /// The interface whose VLAN it is, and which.
+    /// The parent interface and the tag of a VLAN.
     pub vlan: Option<(String, u16)>,
-    /// What is written on it.
+    /// The mark in its description.
     pub mark: String,
-    /// Whether it is open in another process, or a cable is in it.
+    /// Whether another process has it open, or its link is up.
     pub open: bool,
-    /// Whether it keeps VLANs apart, where it is a bridge.
+    /// Whether it filters VLANs, if it is a bridge.
     pub filters: bool,
 }
 
 impl Interface {
-    /// An interface of that kind with nothing special about it.
+    /// An interface of that kind with default values.
     pub fn new(kind: IfKind) -> Self {
         Self {
             kind,
@@ -81,13 +82,13 @@ impl Interface {
     }
 }
 
-/// What an interface is.
+/// The kind of an interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum IfKind {
     /// A bridge.
     Bridge,
-    /// A node of netgraph that bridges: no interface, but as good as one that bridges.
+    /// A netgraph node that bridges: it is not an interface, but is treated like a bridge.
     Netgraph,
     /// A tap.
     Tap,
@@ -95,20 +96,20 @@ pub enum IfKind {
     Vlan,
     /// One end of a pair: epair, veth.
     Pair,
-    /// Several interfaces as one: lagg, bond.
+    /// Several interfaces combined: lagg, bond.
     Aggregate,
-    /// The host itself.
+    /// The loopback interface.
     Loopback,
-    /// A wireless interface, which no bridge can take.
+    /// A wireless interface, which cannot be a member of a bridge.
     Wireless,
-    /// A NIC.
+    /// A physical network interface.
     Physical,
-    /// Anything else that the kernel makes: a tunnel, a filter's log.
+    /// Any other interface of the kernel: a tunnel, a packet filter log.
     Other,
 }
 
 impl IfKind {
-    /// As messages call it.
+    /// The noun in messages.
     pub const fn words(self) -> &'static str {
         match self {
             Self::Bridge => "a bridge",
@@ -140,12 +141,12 @@ impl IfKind {
         }
     }
 
-    /// Whether it bridges, by whatever the kernel has for it.
+    /// Whether it is a bridge of any kind.
     pub const fn bridges(self) -> bool {
         matches!(self, Self::Bridge | Self::Netgraph)
     }
 
-    /// Whether it leads out of the host, or may.
+    /// Whether it is or may be connected to the outside of the host.
     pub const fn leads_out(self) -> bool {
         match self {
             Self::Physical | Self::Vlan | Self::Aggregate | Self::Wireless => true,
@@ -160,14 +161,14 @@ impl Actual {
         self.interfaces.get(name)
     }
 
-    /// The VLAN of an interface, whatever it is called.
+    /// The VLAN of an interface, whatever its name is.
     pub fn vlan_of(&self, parent: &str, tag: u16) -> Option<&str> {
         let is = |i: &Interface| i.vlan.as_ref().is_some_and(|(p, t)| p == parent && *t == tag);
         self.interfaces.iter().find(|(_, i)| is(i)).map(|(name, _)| name.as_str())
     }
 
-    /// Why losing this interface would cut somebody off: it carries the default route or the present login, itself or
-    /// by a bridge that it is in.
+    /// Why removing this interface would cut off the host: it carries the default route or the present login, itself or
+    /// through its bridge.
     pub fn carries(&self, name: &str) -> Option<String> {
         let above = self.get(name).and_then(|i| i.bridge.as_deref());
         let vlans = self.interfaces.iter().filter(|(_, i)| i.vlan.as_ref().is_some_and(|(p, _)| p == name)).map(|(n, _)| n.as_str());
@@ -183,7 +184,7 @@ impl Actual {
         None
     }
 
-    /// The same once interfaces have left bridges, and others are gone.
+    /// The state after these intents: some interfaces have left bridges, others are gone.
     #[must_use]
     pub fn after(&self, intents: &[Intent]) -> Self {
         let mut after = self.clone();
@@ -220,8 +221,8 @@ impl Actual {
         after
     }
 
-    /// The steps that remove a bridge or VLAN which chyves made: the host's addresses on it go first, so that each step can
-    /// be undone. None where it is nothing of the kind.
+    /// The steps that remove a bridge or VLAN that chyves created: the host's addresses on it are removed first, so that
+    /// each step can be undone. Empty for any other interface.
     pub fn removal(&self, name: &IfName) -> Vec<Intent> {
         let Some(seen) = self.get(name.as_str()) else { return Vec::new() };
         let owner = seen.mark.clone();
@@ -242,7 +243,7 @@ impl Actual {
         self.replacing(name, &seen.addresses, &[]).into_iter().chain([remove]).collect()
     }
 
-    /// The step that takes an interface off the bridge that it is in.
+    /// The step that removes an interface from its bridge.
     pub fn leave(&self, bridge: &IfName, member: &IfName) -> Intent {
         let (bridge, member) = (bridge.clone(), member.clone());
         match self.graph.as_ref().filter(|_| self.get(bridge.as_str()).is_some_and(|b| b.kind == IfKind::Netgraph)) {
@@ -254,20 +255,20 @@ impl Actual {
         }
     }
 
-    /// Whether nothing uses what chyves made as a bridge's way out, once the interfaces `gone` are: it is in no bridge, the
-    /// host has no address on it, and the other end of a pair is as free.
+    /// Whether an uplink that chyves created is unused after the interfaces in `gone` are removed: it is in no bridge, the
+    /// host has no address on it, and the other end of a pair is unused too.
     pub fn is_free(&self, name: &str, gone: &BTreeSet<&str>) -> bool {
         let free = |i: &Interface| i.addresses.is_empty() && i.bridge.as_deref().is_none_or(|b| gone.contains(b));
         let Some(seen) = self.get(name).filter(|i| free(i)) else { return false };
         match seen.kind {
             IfKind::Vlan => true,
-            // An end that can't be seen was given to a jail.
+            // An end that is not visible was moved to a jail.
             IfKind::Pair => pair_of(name).and_then(|(_, other)| self.get(&other)).is_some_and(free),
             _ => false,
         }
     }
 
-    /// Notes on each member which bridge it is in, where the host prints it of bridges alone.
+    /// Sets the bridge of each member, for an operating system that only lists the members of each bridge.
     pub(super) fn link_members(&mut self, os: Os) {
         match os {
             Os::FreeBsd => {

@@ -1,5 +1,5 @@
-//! The host's addresses on an interface with all that is told of them, and the routes that go by it: what moves with an
-//! uplink into its bridge, and goes back from there.
+//! The host's addresses on an interface with their attributes, and the routes through it: the state that is moved from an
+//! uplink to its bridge, and back.
 //!
 //! Not here: reading them ([`super::observe`]), the commands ([`crate::os`]).
 
@@ -14,52 +14,52 @@ use std::net::IpAddr;
 pub struct Assigned {
     /// The address.
     pub address: Cidr,
-    /// What else is told of it.
+    /// Its attributes.
     #[serde(default)]
     pub detail: Detail,
 }
 
-/// What is told of an address besides itself.
+/// The attributes of an address.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Detail {
     /// The broadcast address.
     pub broadcast: Option<IpAddr>,
-    /// The other end, where the interface leads to one host alone.
+    /// The peer address of a point-to-point interface.
     pub peer: Option<IpAddr>,
-    /// A label that is not the interface's name.
+    /// A label other than the interface's name.
     pub label: Option<String>,
-    /// The metric of the route to its network.
+    /// The metric of its network's route.
     pub metric: Option<u32>,
-    /// Whether it makes no route to its network.
+    /// Whether no route to its network is created (`noprefixroute`).
     pub no_route: bool,
-    /// Whether it is used without asking whether somebody else has it.
+    /// Whether duplicate address detection is disabled (`nodad`).
     pub unchecked: bool,
-    /// The seconds for which it is valid, and preferred; none for ever.
+    /// Valid lifetime in seconds; `None` for unlimited.
     pub valid: Option<u32>,
-    /// The same.
+    /// Preferred lifetime in seconds; `None` for unlimited.
     pub preferred: Option<u32>,
 }
 
-/// A route that the kernel did not create by itself.
+/// A route that the kernel did not create itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Route {
-    /// Whether it is one of IPv6.
+    /// Whether it is an IPv6 route.
     pub v6: bool,
-    /// Where it leads, as the host prints it: `default`, `10.1.0.0/16`.
+    /// Its destination, as the host prints it: `default`, `10.1.0.0/16`.
     pub destination: String,
     /// The router.
     pub gateway: Option<IpAddr>,
-    /// The address that is used on it.
+    /// The preferred source address.
     pub source: Option<IpAddr>,
     /// Its metric.
     pub metric: Option<u32>,
-    /// Its table, where not the main one.
+    /// Its routing table, if not the main one.
     pub table: Option<String>,
-    /// Who made it: `static`, `dhcp`.
+    /// Its origin: `static`, `dhcp`.
     pub protocol: Option<String>,
-    /// Its scope, where it is told.
+    /// Its scope, if reported.
     pub scope: Option<String>,
-    /// Whether its router is reached though no address of the interface says so.
+    /// Whether its router is considered reachable although it is in no network of the interface.
     pub onlink: bool,
 }
 
@@ -69,7 +69,7 @@ impl Route {
         self.destination == "default"
     }
 
-    /// Whether the kernel takes it on an interface with these addresses and other routes: its router must be reached.
+    /// Whether the kernel accepts it on an interface with these addresses and other routes: its router must be reachable.
     pub fn is_reached(&self, addresses: &[Assigned], others: &[Self]) -> bool {
         let Some(via) = self.gateway else { return true };
         let link = matches!(via, IpAddr::V6(v6) if v6.segments()[0] & 0xffc0 == 0xfe80);
@@ -82,7 +82,7 @@ impl Route {
         link || self.onlink || addresses.iter().any(near) || others.iter().any(by)
     }
 
-    /// Whether it goes by one of these addresses: its router is in their networks, or it names one as its source.
+    /// Whether it depends on one of these addresses: its router is in their networks, or it uses one as its source.
     fn goes_by(&self, addresses: &[Assigned]) -> bool {
         let near = |via: IpAddr| addresses.iter().any(|a| a.address.overlaps(Cidr { address: via, prefix: a.address.prefix }));
         match (self.source, self.gateway) {
@@ -93,19 +93,19 @@ impl Route {
     }
 }
 
-/// The addresses that an uplink gave to its bridge, as it had them.
+/// The addresses that a bridge took over from its uplink, as the uplink had them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Moved {
     /// The uplink.
     pub from: IfName,
     /// Its addresses.
     pub addresses: Vec<Assigned>,
-    /// The routes by it, for a bridge that vanishes with all that it had.
+    /// The routes through it, in case the bridge disappears with everything on it.
     #[serde(default)]
     pub routes: Vec<Route>,
 }
 
-/// Addresses without those that go, each replaced by the next new one of its family.
+/// The addresses with those in `gone` removed or, if there is a new one of the same family, replaced.
 pub fn replaced(before: &[Assigned], gone: &[Cidr], new: &[Cidr]) -> Vec<Assigned> {
     let mut new: Vec<Cidr> = new.to_vec();
     let one = |a: &Assigned| {
@@ -120,7 +120,8 @@ pub fn replaced(before: &[Assigned], gone: &[Cidr], new: &[Cidr]) -> Vec<Assigne
 }
 
 impl Assigned {
-    /// What holds of an address that takes this one's place: in the same network all that is not of this address alone.
+    /// The attributes for an address that replaces this one: in the same network, all attributes that are not specific to
+    /// this address.
     fn detail_for(&self, address: Cidr) -> Detail {
         if address.prefix == self.address.prefix && address.overlaps(self.address) {
             Detail { peer: None, valid: None, preferred: None, ..self.detail.clone() }
@@ -131,7 +132,7 @@ impl Assigned {
 }
 
 impl Interface {
-    /// The host's addresses on it with all that is told of them, in order.
+    /// The host's addresses on it with their attributes, in order.
     pub fn assigned(&self) -> Vec<Assigned> {
         let one = |a: &Cidr| Assigned { address: *a, detail: self.details.get(a).cloned().unwrap_or_default() };
         self.addresses.iter().map(one).collect()
@@ -139,12 +140,12 @@ impl Interface {
 }
 
 impl Actual {
-    /// The routes by an interface.
+    /// The routes through an interface.
     pub fn routes_by(&self, interface: &str) -> Vec<Route> {
         self.routes.iter().filter(|(dev, _)| dev == interface).map(|(_, route)| route.clone()).collect()
     }
 
-    /// The steps before and after an interface joins a bridge, by which all its addresses and routes move there.
+    /// The steps before and after an interface joins a bridge, which move all its addresses and routes to the bridge.
     pub fn moving(&self, member: &IfName, bridge: &IfName) -> (Intent, Intent) {
         let empty = Vec::new();
         let there = self.get(bridge.as_str());
@@ -169,7 +170,7 @@ impl Actual {
         (take, give)
     }
 
-    /// The addresses that a bridge got from its uplink and still has, where that uplink is there to take them again.
+    /// The addresses that a bridge took over from its uplink and still has, if that uplink can take them back.
     pub fn to_give_back(&self, bridge: &str) -> Option<Moved> {
         let moved = self.moved.get(bridge)?;
         let there = self.get(bridge)?;
@@ -179,9 +180,9 @@ impl Actual {
         (!addresses.is_empty()).then(|| Moved { from: moved.from.clone(), addresses, routes: moved.routes.clone() })
     }
 
-    /// What the host has lost with a bridge that is not there any more: the addresses that it had got from its uplink and that no
-    /// interface has, and the routes that nothing has replaced. None where the uplink is gone too, or has addresses by now: then
-    /// somebody has taken care of it.
+    /// What the host lost with a bridge that no longer exists: addresses from its uplink that no interface has now, and
+    /// routes that were not replaced. `None` if the uplink is gone too, or has addresses by now, which means that somebody
+    /// has already repaired it.
     pub fn lost(&self, bridge: &str) -> Option<Moved> {
         let moved = self.moved.get(bridge).filter(|_| self.get(bridge).is_none())?;
         self.get(moved.from.as_str()).filter(|uplink| uplink.bridge.is_none() && uplink.addresses.is_empty())?;
@@ -192,7 +193,8 @@ impl Actual {
         (!addresses.is_empty()).then(|| Moved { from: moved.from.clone(), addresses, routes })
     }
 
-    /// The step that gives an interface what was [`lost`](Self::lost) with its bridge, and these addresses besides.
+    /// The step that restores on an interface what was [`lost`](Self::lost) with its bridge, and adds the addresses in
+    /// `more`.
     pub fn restoring(&self, interface: &IfName, lost: &Moved, more: &[Cidr]) -> Intent {
         let before = self.get(interface.as_str()).map(Interface::assigned).unwrap_or_default();
         let mut after = lost.addresses.clone();
@@ -207,7 +209,7 @@ impl Actual {
         Intent::SetAddresses { interface: interface.clone(), before, after, routes_before, routes_after }
     }
 
-    /// The steps before and after an uplink leaves its bridge, by which its addresses, and the routes that go by them, roll back
+    /// The steps before and after an uplink leaves its bridge, which move its addresses, and the routes through them, back
     /// to it.
     pub fn giving_back(&self, bridge: &IfName, moved: &Moved) -> (Intent, Intent) {
         let before = self.get(bridge.as_str()).map(Interface::assigned).unwrap_or_default();
@@ -218,7 +220,7 @@ impl Actual {
             .iter()
             .cloned()
             .partition(|r| stays.is_empty() || r.goes_by(&moved.addresses) || r.gateway.is_none() && r.source.is_none());
-        // As they were, but for what has run out meanwhile.
+        // With their original attributes, except lifetimes, which have run down in the meantime.
         let as_now = |m: &Assigned| {
             let now = before.iter().find(|b| b.address == m.address).map(|b| &b.detail);
             let mut detail = m.detail.clone();
@@ -242,9 +244,9 @@ impl Actual {
         (take, give)
     }
 
-    /// The step that takes these addresses from an interface, with the routes that only go by them; none where it has none of them.
-    /// Each makes place for the next `new` one of its family: which address is the first, and with it the source of what the host
-    /// sends, stays as it was.
+    /// The step that removes these addresses from an interface, with the routes that only use them; `None` if it has none
+    /// of them. Each is replaced by the next address of its family in `new`, in the same position: the first address
+    /// determines the source of the host's connections.
     pub fn replacing(&self, interface: &IfName, gone: &[Cidr], new: &[Cidr]) -> Option<Intent> {
         let before = self.get(interface.as_str())?.assigned();
         let going: Vec<Assigned> = before.iter().filter(|a| gone.contains(&a.address)).cloned().collect();
@@ -306,7 +308,7 @@ mod tests {
                 "ip address delete 10.0.0.3/24 dev em0",
                 "ip address delete 10.0.0.2/24 dev em0",
                 "ip address delete 10.0.0.1/24 dev em0",
-                // The kernel tells the newest first.
+                // The kernel lists the newest one first.
                 "ip address delete fd00::2/64 dev em0",
                 "ip address delete fd00::1/64 dev em0",
             ]
@@ -360,7 +362,7 @@ mod tests {
             lines(&give, Os::Linux),
             ["ip address add 10.0.0.1/24 dev em0", "ip route replace default via 10.0.0.254 proto static metric 0 dev em0"]
         );
-        // An uplink that is elsewhere by now takes nothing.
+        // An uplink that is in another bridge by now cannot take addresses back.
         actual.interfaces.get_mut("em0").unwrap().bridge = Some("other".into());
         assert!(actual.to_give_back("lan").is_none());
     }

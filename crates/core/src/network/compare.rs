@@ -1,6 +1,7 @@
-//! Where the host's bridges differ from their design, and what closes each difference.
+//! Compares the host's bridges with their design, and determines what closes each difference.
 //!
-//! Not here: uplinks ([`super::uplink`]), bridges of netgraph ([`super::wiring`]), the NICs of guests (`plan::network::attach`), and when differences are closed (`plan::network`).
+//! Not here: uplinks ([`super::uplink`]), netgraph bridges ([`super::wiring`]), the NICs of guests
+//! (`plan::network::attach`), and when differences are closed (`plan::network`).
 
 use super::USUAL_MTU;
 use super::actual::{Actual, IfKind, Interface};
@@ -10,18 +11,18 @@ use crate::error::Problem;
 use crate::os::{Intent, Os};
 use crate::value::{Cidr, IfName};
 
-/// What differences are looked for in.
+/// The input of a comparison.
 #[derive(Debug, Clone, Copy)]
 pub struct Room<'a> {
-    /// The host's system.
+    /// The host's operating system.
     pub os: Os,
     /// Its release.
     pub release: (u16, u16),
-    /// What is wanted.
+    /// The desired configuration.
     pub design: &'a Design,
-    /// What is there.
+    /// The actual state.
     pub actual: &'a Actual,
-    /// What is written on what is made.
+    /// The mark for interfaces that are created.
     pub mark: &'static str,
 }
 
@@ -30,9 +31,9 @@ pub struct Room<'a> {
 pub struct Difference {
     /// What differs: a bridge, a NIC.
     pub object: String,
-    /// How, one sentence without a full stop.
+    /// The difference, one sentence without a full stop.
     pub says: String,
-    /// What becomes of it.
+    /// How it can be closed.
     pub close: Close,
 }
 
@@ -41,7 +42,7 @@ pub struct Difference {
 pub enum Close {
     /// By these intents, in order.
     By(Vec<Intent>),
-    /// Not by chyves.
+    /// chyves cannot close it.
     Cant(Box<Problem>),
 }
 
@@ -57,18 +58,17 @@ impl Difference {
 }
 
 impl Room<'_> {
-    /// Whether an interface with addresses can be a member and still use them: not on Linux, and from 15.0 on not on
-    /// FreeBSD.
+    /// Whether members of a bridge cannot use addresses of their own: on Linux, and on FreeBSD from 15.0 on.
     pub(super) fn members_have_no_addresses(&self) -> bool {
         self.os == Os::Linux || self.release >= (15, 0)
     }
 
-    /// Whether the host's bridges can keep VLANs apart.
+    /// Whether the host's bridges can filter VLANs.
     pub fn can_filter(&self) -> bool {
         self.os == Os::Linux || self.release >= (15, 0)
     }
 
-    /// The largest packet on a bridge once it is as configured.
+    /// The MTU of a bridge once it is configured as designed.
     pub fn mtu(&self, spec: &BridgeSpec) -> u32 {
         let bridge = self.actual.get(spec.name.as_str());
         let with_members = bridge.filter(|b| !b.members.is_empty()).map(|b| b.mtu);
@@ -77,8 +77,8 @@ impl Room<'_> {
     }
 }
 
-/// The differences of one bridge. The intents of all of them, in order, make it what it is to be; what can't be closed
-/// is told, and nothing that depends on it.
+/// The differences of one bridge. Applying the intents of all of them in order brings it in line with the design; a
+/// difference that cannot be closed is reported, and differences that depend on it are left out.
 pub fn bridge(room: &Room<'_>, spec: &BridgeSpec) -> Vec<Difference> {
     if spec.netgraph {
         return super::wiring::bridge(room, spec);
@@ -127,12 +127,12 @@ pub fn bridge(room: &Room<'_>, spec: &BridgeSpec) -> Vec<Difference> {
     for address in &spec.addresses {
         let has = |i: &Interface| i.addresses.contains(address);
         let uplink = spec.uplink.as_ref().and_then(|u| Some((u, room.actual.get(u.as_str()).filter(|i| has(i))?)));
-        // One that is no member yet brings it along.
+        // An uplink that is not a member yet brings the address along when it joins.
         let on_uplink = uplink.as_ref().is_some_and(|(_, i)| i.bridge.as_deref() != Some(name.as_str()));
         if let (Some((uplink, _)), false, false) = (uplink, there.is_some_and(has), on_uplink) {
             let (take, give) = room.actual.moving(uplink, name);
             all.push(Difference::by(name, format!("its address {address} is on its uplink {uplink}"), vec![take, give]));
-            // All of them move at once.
+            // All of them are moved at once.
             break;
         }
         if !there.is_some_and(has) && !on_uplink {
@@ -153,7 +153,7 @@ pub fn bridge(room: &Room<'_>, spec: &BridgeSpec) -> Vec<Difference> {
     all
 }
 
-/// Something else has the name of a bridge.
+/// An interface of another kind has the name of a bridge.
 pub(super) fn taken(spec: &BridgeSpec, kind: IfKind, what: &str) -> Difference {
     let name = &spec.name;
     let first = format!("remove that one first: `chyves network {name} delete`, then configure it again");
@@ -161,7 +161,7 @@ pub(super) fn taken(spec: &BridgeSpec, kind: IfKind, what: &str) -> Difference {
     Difference::cant(name, problem.hint(format!("rename the bridge: `chyves set global bridge{}.name=…`", spec.number)))
 }
 
-/// A bridge that is to keep VLANs apart and does not.
+/// A bridge that should filter VLANs and does not.
 pub(crate) fn filtering(room: &Room<'_>, bridge: &IfName) -> Difference {
     if room.can_filter() {
         return Difference::by(bridge, "it does not filter VLANs", vec![Intent::FilterVlans { bridge: bridge.clone() }]);
@@ -174,8 +174,8 @@ pub(crate) fn filtering(room: &Room<'_>, bridge: &IfName) -> Difference {
     )
 }
 
-/// The interfaces that were there before, are not chyves' own, carry the default route or the present login, and are
-/// touched by these intents; each with why that matters.
+/// Existing interfaces that chyves did not create, that carry the default route or the present login, and that these
+/// intents change; each with the reason.
 pub fn touched(actual: &Actual, intents: &[&Intent]) -> Vec<String> {
     let mut all: Vec<String> = intents
         .iter()

@@ -1,4 +1,4 @@
-//! What the settings on the primary pool's root say of the host's bridges.
+//! The desired configuration of the host's bridges, from the settings on the primary pool's root.
 
 use crate::error::{Problem, Result, did_you_mean};
 use crate::property::keys::{self, BridgeKey};
@@ -6,58 +6,58 @@ use crate::property::settings::OwnValues;
 use crate::value::{Cidr, IfName};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Who makes networks.
+/// Who creates networks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Mode {
-    /// chyves makes what is missing.
+    /// chyves creates what is missing.
     #[default]
     System,
-    /// The administrator does; chyves attaches and verifies.
+    /// The administrator does; chyves only attaches NICs and verifies.
     Manual,
 }
 
 /// All configured bridges.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Design {
-    /// Who makes them.
+    /// Who creates them.
     pub mode: Mode,
-    /// The bridges by their interface's name.
+    /// Bridges by the name of their interface.
     bridges: BTreeMap<IfName, BridgeSpec>,
-    /// Bridges whose settings are wrong, by their number, with the name that they would have.
+    /// Bridges with invalid settings, by number, with the name that they would have and the problem.
     wrong: BTreeMap<u16, (IfName, Problem)>,
 }
 
-/// One bridge as it is to be.
+/// The desired configuration of one bridge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BridgeSpec {
     /// Its number in the settings.
     pub number: u16,
     /// Its interface's name.
     pub name: IfName,
-    /// Whether it is a node of netgraph, and no interface.
+    /// Whether it is a netgraph node instead of an interface.
     pub netgraph: bool,
-    /// The interface by which it leads out.
+    /// Its uplink.
     pub uplink: Option<IfName>,
-    /// The VLAN of the uplink that it is on.
+    /// The VLAN on the uplink.
     pub vlan: Option<u16>,
-    /// Whether it leads nowhere.
+    /// Whether it is private, without an uplink.
     pub private: bool,
-    /// The largest packet on it, where it does not follow from the uplink.
+    /// Its MTU, if not derived from the uplink.
     pub mtu: Option<u32>,
     /// The host's addresses on it.
     pub addresses: Vec<Cidr>,
-    /// Whether it keeps VLANs apart.
+    /// Whether it filters VLANs.
     pub filtering: bool,
-    /// The interface behind whose address its guests hide.
+    /// The outgoing interface for NAT of its guests.
     pub nat: Option<IfName>,
-    /// Whether guests get addresses and names from the host.
+    /// Whether the host provides DHCP and DNS for its guests.
     pub dhcp: bool,
     /// A description.
     pub description: Option<String>,
 }
 
 impl BridgeSpec {
-    /// A bridge of which nothing is said.
+    /// A bridge with default settings.
     pub fn new(number: u16, name: IfName) -> Self {
         Self {
             number,
@@ -75,7 +75,7 @@ impl BridgeSpec {
         }
     }
 
-    /// Whether a node of netgraph can be all of that.
+    /// Checks that a netgraph node supports these settings.
     fn fit_for_netgraph(&self) -> Result<()> {
         let name = &self.name;
         if name.as_str().contains('.') {
@@ -97,7 +97,7 @@ impl BridgeSpec {
         ];
         let Some((part, _, why)) = has.into_iter().find(|(_, is, _)| *is) else { return Ok(()) };
         let key = |part| keys::bridge(self.number, part);
-        // Addresses go by two keys.
+        // Addresses are stored in two keys.
         let both = if part == BridgeKey::Address { format!(" {}", key(BridgeKey::Address6)) } else { String::new() };
         Err(Problem::usage(format!("`{name}` is a netgraph bridge, which can have no {}", part.word()))
             .on(name)
@@ -106,7 +106,7 @@ impl BridgeSpec {
             .hint(format!("or make `{name}` a bridge: `chyves set global {}=bridge`", key(BridgeKey::Type))))
     }
 
-    /// Whether somebody has said where it leads, so that it may be made.
+    /// Whether its connection is configured (uplink, private or NAT), so that it can be created.
     pub fn is_decided(&self) -> bool {
         self.uplink.is_some() || self.private || self.nat.is_some()
     }
@@ -118,12 +118,12 @@ fn number_of(key: &str) -> Option<u16> {
 }
 
 impl Design {
-    /// Reads the settings of the primary pool's root. Each bridge is judged by itself: a stored value that its property does
-    /// not allow, a second bridge of one name or on one uplink, one that is to be private and to have an uplink. What is wrong
-    /// with one ([`Self::fault`]) keeps no guest of another from starting.
+    /// Parses the settings of the primary pool's root. Each bridge is validated separately: a stored value may be invalid,
+    /// two bridges may have the same name or uplink, or one may be private and have an uplink. A problem with one bridge
+    /// ([`Self::fault`]) does not keep guests on others from starting.
     ///
     /// # Errors
-    /// The setting that says who makes networks is wrong.
+    /// The setting that states who creates networks is invalid.
     pub fn read(own: &OwnValues) -> Result<Self> {
         let get = |key: &str| -> Result<Option<String>> {
             let known = crate::property::find(key)?;
@@ -151,10 +151,10 @@ impl Design {
         Ok(design)
     }
 
-    /// One bridge, beside those that were read before it.
+    /// Parses one bridge, given those that were parsed before it.
     fn one(&self, number: u16, get: &impl Fn(&str) -> Result<Option<String>>) -> Result<BridgeSpec> {
         let part = |part: BridgeKey| get(&keys::bridge(number, part));
-        // All that are wrong at once.
+        // All invalid values at once.
         let mut wrong: Vec<Problem> = BridgeKey::ALL.iter().filter_map(|key| part(*key).err()).collect();
         if wrong.len() > 1 {
             let all = Problem::usage(format!("{} of the host's settings of bridge{number} are wrong", wrong.len()));
@@ -165,7 +165,7 @@ impl Design {
         spec.netgraph = part(BridgeKey::Type)?.as_deref() == Some("netgraph");
         spec.uplink = part(BridgeKey::Uplink)?.map(|u| u.parse()).transpose()?;
         spec.private = part(BridgeKey::Private)?.as_deref() == Some("yes");
-        // In 2016 a private bridge was one with an uplink of this name.
+        // In chyves of 2016, a private bridge had an uplink of this name.
         if spec.uplink.as_ref().is_some_and(|u| u.as_str() == "private") {
             spec.uplink = None;
             spec.private = true;
@@ -183,27 +183,27 @@ impl Design {
         Ok(spec)
     }
 
-    /// What is wrong with the settings of the bridge of that name, where it is none for that.
+    /// The problem with the settings of the bridge of that name, if they are invalid.
     pub fn fault(&self, name: &IfName) -> Option<&Problem> {
         let found = || self.wrong.values().find(|(wrong, _)| wrong == name).map(|(_, problem)| problem);
         if self.bridges.contains_key(name) { None } else { found() }
     }
 
-    /// The bridges whose settings are wrong, and why.
+    /// The bridges with invalid settings, and their problems.
     pub fn faults(&self) -> impl Iterator<Item = (&IfName, &Problem)> {
         self.wrong.values().map(|(name, problem)| (name, problem))
     }
 
-    /// Whether the host's settings may become those of `after`: no bridge is wrong that is not now.
+    /// Checks that a change of the host's settings to those of `after` introduces no new problem.
     ///
     /// # Errors
-    /// One would be; why.
+    /// The first new problem.
     pub fn allows(&self, after: &Self) -> Result<()> {
         let new = after.wrong.iter().find(|(number, wrong)| self.wrong.get(number) != Some(wrong));
         new.map_or(Ok(()), |(_, (_, problem))| Err(problem.clone()))
     }
 
-    /// Whether one more bridge goes with the others.
+    /// Checks that the bridge does not conflict with the others.
     fn sound(&self, spec: &BridgeSpec) -> Result<()> {
         let refuse = |why: String, hint: String| Err(Problem::usage(why).on(&spec.name).hint(hint));
         let key = |part| keys::bridge(spec.number, part);
@@ -265,13 +265,13 @@ impl Design {
         self.bridges.get(name)
     }
 
-    /// The netgraph bridge that a NIC's address of a node means: `lan:`.
+    /// The netgraph bridge that a node address such as `lan:` refers to.
     pub fn node(&self, path: &str) -> Option<&BridgeSpec> {
         let name = path.strip_suffix(':').unwrap_or(path);
         self.bridges.values().find(|b| b.netgraph && b.name.as_str() == name)
     }
 
-    /// The bridge of that name, or with that number by the name that it would have without another.
+    /// The bridge of that name, or the one whose number is in its default name.
     pub fn find(&self, word: &str) -> Option<&BridgeSpec> {
         let numbered = || {
             let number: u16 = word.strip_prefix("bridge")?.parse().ok()?;
@@ -280,10 +280,10 @@ impl Design {
         self.bridges.values().find(|b| b.name.as_str() == word).or_else(numbered)
     }
 
-    /// The same, where there must be one.
+    /// The same, where it is required.
     ///
     /// # Errors
-    /// There is none; the nearest is named.
+    /// There is none; the message names the most similar one.
     pub fn must(&self, word: &str) -> Result<&BridgeSpec> {
         let shown = crate::value::printable(word, 40);
         if let (None, Some(fault)) = (self.find(word), word.parse().ok().as_ref().and_then(|name| self.fault(name))) {
@@ -297,12 +297,12 @@ impl Design {
         })
     }
 
-    /// All bridges in the order of their names.
+    /// All bridges, sorted by name.
     pub fn bridges(&self) -> impl Iterator<Item = &BridgeSpec> {
         self.bridges.values()
     }
 
-    /// The number for a bridge of that name: the one in it where that is free, else the first that is.
+    /// The number for a new bridge of that name: the number in the name if it is free, else the first free one.
     pub fn number_for(&self, name: &IfName) -> u16 {
         if let Some((number, _)) = self.wrong.iter().find(|(_, (wrong, _))| wrong == name) {
             return *number;
@@ -311,7 +311,7 @@ impl Design {
         let own = name.as_str().strip_prefix("bridge").filter(|d| *d == "0" || !d.starts_with('0')).and_then(|d| d.parse::<u16>().ok());
         match own.filter(|n| *n < 1000 && !taken.contains(n)) {
             Some(number) => number,
-            // Those that names with numbers want are left to them.
+            // Low numbers are left to bridges with numbers in their names.
             None => (100..1000).chain(0..100).find(|n| !taken.contains(n)).unwrap_or(999),
         }
     }

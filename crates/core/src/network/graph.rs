@@ -1,32 +1,32 @@
-//! Nodes of netgraph: those that bridge Ethernet stand among the interfaces as bridges of their own kind.
+//! Netgraph nodes: nodes that bridge Ethernet are added to the interfaces as a separate kind of bridge.
 //!
-//! A node bears no text that could say whose it is. So chyves writes down what it made: the node's number, which no other
-//! node of the same boot of the host ever gets, and the boot. Whatever else there is was made by somebody else.
-//! Who runs on a node can't be seen there either, so a start leaves a claim before its guest's machine opens its hook.
+//! A node cannot store a text that identifies its creator. Therefore chyves records what it created: the node's number,
+//! which no other node gets during the same boot of the host, and the boot. All other nodes were created by others. A node
+//! also does not show which guests use it, so a start records a claim before its guest's VM opens the hook.
 //!
-//! Not here: what is wanted ([`super::wiring`]), asking and writing down (chyves-host's `network::graph`).
+//! Not here: the desired configuration ([`super::wiring`]), querying and recording (chyves-host's `network::graph`).
 
 use super::actual::{Actual, IfKind, Interface};
 use crate::os::freebsd::ngctl::ether_node;
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
-/// The type of nodes that bridge Ethernet.
+/// The netgraph type of nodes that bridge Ethernet.
 pub const BRIDGE: &str = "bridge";
 
-/// The type of the nodes that interfaces of Ethernet have.
+/// The netgraph type of the nodes of Ethernet interfaces.
 pub const ETHER: &str = "ether";
 
-/// The folder, in that of the host's networks, of what chyves has written down of nodes: `lan` of one that it made,
-/// `lan+UUID` of a guest that runs on one.
+/// The folder, in the host's network folder, with chyves' records of nodes: `lan` for one that it created, `lan+UUID` for a
+/// guest that runs on one.
 pub const FOLDER: &str = "nodes";
 
-/// All nodes, and what chyves knows of them.
+/// All nodes, and chyves' records of them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Graph {
-    /// The nodes by their numbers.
+    /// Nodes by number.
     pub nodes: BTreeMap<u32, Node>,
-    /// What was written down of nodes that chyves made in this boot of the host.
+    /// Records of nodes that chyves created during this boot of the host.
     pub made: BTreeMap<String, Made>,
     /// The guests that were started onto a node, by its name.
     pub claims: BTreeMap<String, BTreeSet<Uuid>>,
@@ -35,7 +35,7 @@ pub struct Graph {
 /// A node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Node {
-    /// Its name, where it has one.
+    /// Its name, if it has one.
     pub name: Option<String>,
     /// Its type: `bridge`, `ether`, `socket`.
     pub kind: String,
@@ -43,37 +43,37 @@ pub struct Node {
     pub hooks: Vec<Hook>,
 }
 
-/// A connection, as one of its two nodes has it.
+/// A connection, as seen from one of its two nodes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hook {
     /// The hook of this node.
     pub own: String,
-    /// The number of the other one.
+    /// The number of the peer node.
     pub peer: u32,
-    /// The other one's type.
+    /// The peer's type.
     pub peer_kind: String,
-    /// The other one's hook.
+    /// The peer's hook.
     pub peer_hook: String,
 }
 
-/// What is written down of a node that chyves made.
+/// The record of a node that chyves created.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Made {
-    /// The token that says for how long it stays.
+    /// The mark that states how long it is kept.
     pub mark: String,
     /// The node's number.
     pub id: u32,
-    /// The boot of the host under which it was written; under another one it is void.
+    /// The boot of the host when it was recorded; the record is void after a reboot.
     pub boot: String,
 }
 
 impl Made {
-    /// As it is written.
+    /// The form in which it is stored.
     pub fn text(&self) -> String {
         format!("{} {:08x} {}\n", self.mark, self.id, self.boot)
     }
 
-    /// As it was written; none where it can't be read, which is nothing that says that chyves made it.
+    /// Parses the stored form; `None` if it is invalid, and then does not prove that chyves created the node.
     pub fn read(text: &str) -> Option<Self> {
         let mut words = text.trim_end().splitn(3, ' ');
         let (mark, id, boot) = (words.next()?.to_owned(), words.next()?, words.next()?.to_owned());
@@ -87,12 +87,12 @@ impl Graph {
         self.nodes.iter().find(|(_, node)| node.name.as_deref() == Some(name)).map(|(id, node)| (*id, node))
     }
 
-    /// What is written on a node, as it would be on an interface: nothing on one that chyves did not create.
+    /// The mark of a node, equivalent to that of an interface; empty for one that chyves did not create.
     fn mark(&self, name: &str, id: u32) -> String {
         self.made.get(name).filter(|made| made.id == id).map(|made| made.mark.clone()).unwrap_or_default()
     }
 
-    /// The link of a bridge that a hook of an interface is at.
+    /// The link of a bridge that a hook of an interface is connected to.
     pub fn link(&self, bridge: &str, interface: &str, hook: &str) -> Option<u32> {
         let (id, _) = self.named(&ether_node(interface)).filter(|(_, node)| node.kind == ETHER)?;
         let (_, node) = self.named(bridge)?;
@@ -100,12 +100,12 @@ impl Graph {
         found.own.strip_prefix("link").and_then(|n| n.parse().ok())
     }
 
-    /// Whether a hook of an interface leads anywhere.
+    /// Whether a hook of an interface is connected.
     pub fn is_taken(&self, interface: &str, hook: &str) -> bool {
         self.named(&ether_node(interface)).is_some_and(|(_, node)| node.hooks.iter().any(|h| h.own == hook))
     }
 
-    /// Parts an interface and a bridge.
+    /// Disconnects an interface from a bridge.
     pub(super) fn part(&mut self, bridge: &str, interface: &str) {
         let (Some((bridge, _)), Some((ether, _))) = (self.named(bridge), self.named(&ether_node(interface))) else { return };
         for (one, other) in [(bridge, ether), (ether, bridge)] {
@@ -115,7 +115,7 @@ impl Graph {
         }
     }
 
-    /// Takes a bridge away with all that leads to it.
+    /// Removes a bridge with all its connections.
     pub(super) fn remove(&mut self, bridge: &str) {
         let Some((id, _)) = self.named(bridge) else { return };
         self.nodes.remove(&id);
@@ -124,7 +124,7 @@ impl Graph {
         }
     }
 
-    /// The first links of a bridge that nothing is at.
+    /// The first unused links of a bridge.
     pub fn free_links(&self, bridge: &str) -> impl Iterator<Item = u32> {
         let taken: BTreeSet<String> =
             self.named(bridge).map(|(_, node)| node.hooks.iter().map(|h| h.own.clone()).collect()).unwrap_or_default();
@@ -133,8 +133,8 @@ impl Graph {
 }
 
 impl Actual {
-    /// Takes in what is known of nodes: each that bridges Ethernet is among the interfaces then, with its members, unless an
-    /// interface has its name, whose own node that is then.
+    /// Adds netgraph nodes: each node that bridges Ethernet is added to the interfaces, with its members, unless an
+    /// interface has its name, because the name then belongs to the interface's own node.
     pub fn add_graph(&mut self, graph: Graph) {
         for (id, node) in &graph.nodes {
             let (BRIDGE, Some(name)) = (node.kind.as_str(), &node.name) else { continue };
@@ -151,7 +151,7 @@ impl Actual {
                         }
                         bridge.members.push(interface);
                     }
-                    // Behind the other hook of an interface is the host.
+                    // The other hook of an interface connects the host.
                     None if hook.peer_kind == ETHER => {}
                     None => bridge.members.push(hook.own.clone()),
                 }
@@ -162,13 +162,13 @@ impl Actual {
         self.graph = Some(graph);
     }
 
-    /// The interface whose wire is at a hook.
+    /// The interface with its lower hook (the wire) connected to this hook.
     fn on(&self, graph: &Graph, hook: &Hook) -> Option<String> {
         let peer = graph.nodes.get(&hook.peer).filter(|_| hook.peer_kind == ETHER && hook.peer_hook == "lower")?.name.as_ref()?;
         self.interfaces.keys().find(|name| ether_node(name) == *peer).cloned()
     }
 
-    /// The guests that were started onto a node, but for one.
+    /// Whether guests other than `but` were started onto a node.
     pub fn claimed(&self, node: &str, but: Option<Uuid>) -> bool {
         let claims = self.graph.as_ref().and_then(|g| g.claims.get(node));
         claims.is_some_and(|guests| guests.iter().any(|guest| Some(*guest) != but))

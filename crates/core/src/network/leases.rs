@@ -9,34 +9,34 @@ use crate::vmm::Vmm;
 use serde::Serialize;
 use std::net::IpAddr;
 
-/// One lease, as dnsmasq's file has it. The host name beside it is the guest's own claim and is not read.
+/// One lease from dnsmasq's file. The host name in it is chosen by the guest and is ignored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lease {
-    /// The bridge whose server gave it.
+    /// The bridge of the server that assigned it.
     pub bridge: IfName,
-    /// Whose NIC got it.
+    /// The MAC address of the NIC.
     pub mac: Mac,
     /// The address.
     pub address: IpAddr,
 }
 
-/// An address that a guest has, and how it is known.
+/// A guest's address, and how it is known.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Known {
     /// The NIC.
     pub nic: String,
     /// The address.
     pub address: IpAddr,
-    /// Where it is known from.
+    /// The source of the information.
     pub source: &'static str,
 }
 
-/// Reads the leases of a bridge that are valid at `now`, in seconds since 1970. Lines of other kinds are passed over.
+/// Parses the leases of a bridge that are valid at `now`, in seconds since 1970. Lines of other kinds are skipped.
 pub fn parse(bridge: &IfName, text: &str, now: u64) -> Vec<Lease> {
     let one = |line: &str| {
         let mut words = line.split_ascii_whitespace();
         let (until, mac, address) = (words.next()?.parse::<u64>().ok()?, words.next()?.parse().ok()?, words.next()?.parse().ok()?);
-        // 0 is a lease without end.
+        // 0 stands for an unlimited lease.
         (until == 0 || until > now).then(|| Lease { bridge: bridge.clone(), mac, address })
     };
     text.lines().filter_map(one).collect()
@@ -73,7 +73,7 @@ mod tests {
         let nets = guest.spec().unwrap().nets;
         let known = of(&read, &nets, Vmm::Qemu);
         assert_eq!((known[0].nic.as_str(), known[0].address.to_string().as_str(), known.len()), ("net0", "10.9.0.140", 1));
-        // Another bridge's server does not speak for it.
+        // A lease of another bridge's server does not apply.
         let elsewhere: Vec<Lease> = read.into_iter().map(|lease| Lease { bridge: "bridge7".parse().unwrap(), ..lease }).collect();
         assert!(of(&elsewhere, &nets, Vmm::Qemu).is_empty());
     }

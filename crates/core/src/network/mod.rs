@@ -1,16 +1,16 @@
-//! The host's networks: what is wanted of them, what is there, and where the two differ.
+//! The host's networks: the desired configuration, the actual state, and the differences.
 //!
-//! * [`design`]: what the settings of the host say of its bridges
-//! * [`actual`]: the interfaces that are there, of kinds that the host itself tells
-//! * [`address`]: the host's addresses on them, and routes by them
-//! * [`observe`]: the question for them, and the reading of the answer
+//! * [`design`]: the desired configuration of bridges, from the host's settings
+//! * [`actual`]: the existing interfaces, with the kinds that the operating system reports
+//! * [`address`]: the host's addresses on them, and routes through them
+//! * [`observe`]: the commands that list them, and parsing their output
 //! * [`compare`]: the differences
-//! * [`graph`]: nodes of netgraph, and which of them chyves made
-//! * [`uplink`]: the interfaces by which bridges lead out
-//! * [`wiring`]: the differences of bridges that are such nodes
-//! * [`prove`]: what must be so after something was done
-//! * [`leases`]: the addresses that this server has given to guests
-//! * [`nat`]: rules for guests that hide behind the host's address, and settings of the server of their addresses
+//! * [`graph`]: netgraph nodes, and which of them chyves created
+//! * [`uplink`]: the uplinks of bridges
+//! * [`wiring`]: the differences of netgraph bridges
+//! * [`prove`]: conditions to check after changes
+//! * [`leases`]: the addresses that the DHCP server has leased to guests
+//! * [`nat`]: NAT rules, and the configuration of the DHCP and DNS server
 //!
 //! Not here: the steps that close a difference (`plan::network`), the NICs that a guest sees (`device::nic`).
 
@@ -30,22 +30,23 @@ pub use actual::{Actual, IfKind, Interface};
 pub use design::{BridgeSpec, Design, Mode};
 pub use prove::Proof;
 
-/// What is written on a bridge or VLAN that the start of a guest made: it goes with the last guest on it.
+/// The mark of a bridge or VLAN that the start of a guest created: it is removed with the last guest that uses it.
 pub const STARTED: &str = "chyves/network/started";
 
-/// What is written on a bridge or VLAN that a command on networks made: it stays.
+/// The mark of a bridge or VLAN that a network command created: it is permanent.
 pub const APPLIED: &str = "chyves/network/applied";
 
-/// Whether the text on an interface says that chyves made it.
+/// Whether the mark of an interface shows that chyves created it.
 pub fn is_ours(mark: &str) -> bool {
     mark == STARTED || mark == APPLIED || crate::os::taps::owner(mark).is_some()
 }
 
-/// What an interface of Ethernet carries that nobody has told anything else.
+/// The default MTU of an Ethernet interface.
 pub const USUAL_MTU: u32 = 1500;
 
-/// The most ports that a bridge of Linux takes.
+/// Maximum number of ports of a Linux bridge.
 pub const LINUX_PORTS: usize = 1023;
 
-/// The highest number in the name of an interface that FreeBSD's kernel gives; also the most taps that chyves makes.
+/// The highest unit number of an interface that FreeBSD's kernel assigns; also the maximum number of taps that chyves
+/// creates.
 pub const MOST_UNITS: u32 = 32767;

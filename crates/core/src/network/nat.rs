@@ -1,6 +1,6 @@
-//! Guests that hide behind the host's address, and get addresses and names from it: for a laptop, or where the uplink can't
-//! be bridged. Linux gets rules in a table of nftables of their own; for FreeBSD the anchor for pf is only printed, since
-//! its packet filter is the administrator's. Addresses and names come from a dnsmasq of its own.
+//! NAT, DHCP and DNS for guests: for a laptop, or if the uplink cannot be bridged. On Linux the rules are loaded into
+//! separate nftables tables; for FreeBSD the pf anchor is only printed, because its packet filter is managed by the
+//! administrator. DHCP and DNS are provided by a dedicated dnsmasq for each bridge.
 //!
 //! Not here: the bridge itself (`compare`).
 
@@ -14,19 +14,19 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-/// The file of a bridge's rules, in its folder.
+/// The file with a bridge's rules, in its folder.
 pub const RULES: &str = "rules.nft";
 
-/// The file of the settings of a bridge's server of addresses.
+/// The configuration file of a bridge's DHCP and DNS server.
 pub const NAMES: &str = "dnsmasq.conf";
 
 /// The program that loads rules on Linux.
 pub const NFT: &str = "nft";
 
-/// The program that gives addresses and names.
+/// The program that provides DHCP and DNS.
 pub const DNSMASQ: &str = "dnsmasq";
 
-/// How one of them is installed.
+/// The command that installs one of them.
 pub fn install(program: &str, os: Os) -> Option<&'static str> {
     match (program, os) {
         (NFT, Os::Linux) => Some("apt-get install nftables"),
@@ -36,19 +36,19 @@ pub fn install(program: &str, os: Os) -> Option<&'static str> {
     }
 }
 
-/// The folder of what chyves' own servers need.
+/// The folder with the files of a bridge's services.
 pub fn folder(run_dir: &str, spec: &BridgeSpec) -> String {
     format!("{run_dir}/network/{}", spec.name)
 }
 
-/// The table of a bridge's rules. Names of tables have no dots and dashes.
+/// The nftables table of a bridge's rules. Names of tables contain no dots and dashes.
 pub fn table(bridge: &IfName) -> String {
     let word: String = bridge.as_str().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
     format!("chyves_{word}")
 }
 
-/// The fault of a bridge whose guests are to reach other networks through an interface that is not there. Nothing is refused
-/// for it, since the interface may come later; it is reported wherever that is set, made or used.
+/// The problem of a bridge with NAT through an interface that does not exist. Nothing is refused because of it, because the
+/// interface may appear later; it is reported whenever this is set, created or used.
 pub fn no_way_out(actual: &Actual, spec: &BridgeSpec) -> Option<Problem> {
     let nat = spec.nat.as_ref().filter(|nat| actual.get(nat.as_str()).is_none())?;
     let name = &spec.name;
@@ -59,13 +59,13 @@ pub fn no_way_out(actual: &Actual, spec: &BridgeSpec) -> Option<Problem> {
     )
 }
 
-/// The same as one line about that bridge.
+/// The same as a one-line note.
 pub fn note(bridge: &IfName, problem: &Problem) -> String {
     let cure = problem.hints.first().map(|hint| format!("; {hint}")).unwrap_or_default();
     format!("{bridge}: {problem}{cure}")
 }
 
-/// The rules for nftables. Loaded again they replace themselves, and touch no others.
+/// The nftables rules. Loading them again replaces them, without changing other rules.
 pub fn nftables(spec: &BridgeSpec) -> Option<String> {
     let out = spec.nat.as_ref()?;
     let (table, bridge) = (table(&spec.name), &spec.name);
@@ -83,7 +83,7 @@ pub fn nftables(spec: &BridgeSpec) -> Option<String> {
     Some(text)
 }
 
-/// The anchor for pf, with where it goes.
+/// The anchor for pf, with instructions where to add it.
 pub fn pf(spec: &BridgeSpec) -> Option<String> {
     let out = spec.nat.as_ref()?;
     let bridge = &spec.name;
@@ -101,7 +101,7 @@ pub fn pf(spec: &BridgeSpec) -> Option<String> {
     Some(text)
 }
 
-/// The settings of the dnsmasq of a bridge. It reads nothing else, and keeps all it writes in its own folder.
+/// The configuration of a bridge's dnsmasq. It reads no other configuration, and writes only to its own folder.
 pub fn dnsmasq(run_dir: &str, spec: &BridgeSpec) -> Option<String> {
     let v4 = spec.addresses.iter().find(|a| a.address.is_ipv4()).filter(|_| spec.dhcp)?;
     let (first, last) = range(*v4)?;
@@ -119,7 +119,7 @@ fn mask(prefix: u8) -> std::net::Ipv4Addr {
     u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0).into()
 }
 
-/// The addresses that guests may get: the upper half of the network, without the host's own and the last.
+/// The addresses for guests: the upper half of the network, without the host's own and the last one.
 fn range(host: Cidr) -> Option<(std::net::Ipv4Addr, std::net::Ipv4Addr)> {
     let IpAddr::V4(own) = host.address else { return None };
     let IpAddr::V4(base) = host.network().address else { return None };
@@ -138,56 +138,56 @@ fn range(host: Cidr) -> Option<(std::net::Ipv4Addr, std::net::Ipv4Addr)> {
     Some((first, last))
 }
 
-/// What runs for a bridge beside its interfaces, as it was found.
+/// The running services of a bridge, as they were found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Service {
-    /// The folder of its files.
+    /// The folder of their files.
     pub folder: String,
-    /// The rules that are loaded, as their file has them.
+    /// The loaded rules, from their file.
     pub rules: Option<String>,
-    /// The settings that the server of addresses runs by.
+    /// The configuration that the DHCP server is running with.
     pub names: Option<String>,
-    /// Who brought it up: [`STARTED`] or [`APPLIED`].
+    /// The mark of what started them: [`STARTED`] or [`APPLIED`].
     pub mark: String,
-    /// All files of the folder that chyves or its server wrote, those of [`FILES`].
+    /// The files in the folder that chyves or its server wrote: those of [`FILES`].
     pub files: BTreeMap<String, String>,
 }
 
-/// The file in a bridge's folder that says who brought its services up.
+/// The file in a bridge's folder with the mark of what started its services.
 pub const MADE: &str = "made";
 
-/// The file of the addresses that the server of a bridge has given.
+/// The file with the leases of a bridge's server.
 pub const LEASES: &str = "leases";
 
-/// The file of the number of its process.
+/// The file with its process id.
 pub const PROCESS: &str = "dnsmasq.pid";
 
-/// The files that a bridge's folder may have, but for that of the process.
+/// The files that a bridge's folder can contain, except the process id.
 pub const FILES: [&str; 4] = [RULES, NAMES, MADE, LEASES];
 
-/// What brings the services of a bridge up.
+/// The steps that start the services of a bridge.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Bringing {
-    /// The steps before the bridge is made.
+    /// Steps before the bridge is created.
     pub first: Vec<Action>,
-    /// The steps once it is there.
+    /// Steps after the bridge was created.
     pub last: Vec<Action>,
-    /// What must be so then.
+    /// Conditions to check afterwards.
     pub proofs: Vec<Proof>,
     /// What is missing, a sentence each without a full stop.
     pub says: Vec<String>,
 }
 
 impl Bringing {
-    /// The steps that the system is told, without the files that they read.
+    /// The changes of the operating system among the steps, without writing the files that they use.
     pub fn intents(&self) -> Vec<Intent> {
         let told = self.first.iter().chain(&self.last).filter_map(|step| if let Action::Host(intent) = step { Some(intent) } else { None });
         told.cloned().collect()
     }
 }
 
-/// What brings about the rules and the server that a bridge wants and that do not run, or not by what is wanted now. What a
-/// command brought up stays; what a start did goes with the last guest on the bridge.
+/// Starts the rules and the server that a bridge needs and that do not run, or run with another configuration. Services
+/// that a command started are permanent; those of a start are stopped with the last guest on the bridge.
 pub fn bring(host: &HostFacts, spec: &BridgeSpec, actual: &Actual, mark: &str) -> Bringing {
     let bridge = actual.get(spec.name.as_str());
     if bridge.is_none() && !spec.is_decided() {
@@ -216,7 +216,7 @@ pub fn bring(host: &HostFacts, spec: &BridgeSpec, actual: &Actual, mark: &str) -
     {
         let file = format!("{folder}/{NAMES}");
         all.says.push("no DHCP server is running for guests".into());
-        // The one before must go while its addresses are there, to be started again by them if it is rolled back.
+        // The running server is stopped while its old addresses still exist, so that a rollback can restart it with them.
         if found.is_some_and(|f| f.names.is_some()) {
             all.first.push(Action::Host(Intent::StopDhcp { file: file.clone() }));
         }
@@ -225,7 +225,7 @@ pub fn bring(host: &HostFacts, spec: &BridgeSpec, actual: &Actual, mark: &str) -
         all.proofs.push(Proof::Serves { bridge: spec.name.clone() });
     }
     let marked = found.map_or("", |f| f.mark.as_str());
-    // A command's promise ends with its bridge, as after a reboot of the host.
+    // Services that a command started are permanent only as long as their bridge exists, as after a reboot of the host.
     let keeps = mark == APPLIED || marked != APPLIED || bridge.is_none();
     let wanted = !all.says.is_empty() || mark == APPLIED && marked == STARTED;
     if wanted {
@@ -241,7 +241,7 @@ pub fn bring(host: &HostFacts, spec: &BridgeSpec, actual: &Actual, mark: &str) -
     all
 }
 
-/// The steps that end what runs for a bridge and is not wanted any more; where nothing is, its folder goes too.
+/// The steps that stop services of a bridge that are no longer needed; if none remains, its folder is removed too.
 pub fn end(actual: &Actual, bridge: &IfName, spec: Option<&BridgeSpec>) -> Vec<Action> {
     let Some(found) = actual.services.get(bridge.as_str()) else { return Vec::new() };
     let mut steps = Vec::new();

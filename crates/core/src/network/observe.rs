@@ -1,6 +1,6 @@
-//! The question for the host's interfaces, one for all of them, and the reading of its answer: `ifconfig` of FreeBSD from
-//! 13.0 on, `ip -j -d` of iproute2 from 4.13 on. A kind is told by the group that FreeBSD's kernel puts an interface in,
-//! and by the kind that Linux' tells.
+//! The command that lists the host's interfaces, and parsing its output: `ifconfig` of FreeBSD from 13.0 on, `ip -j -d` of
+//! iproute2 from 4.13 on. The kind of an interface follows from the group that FreeBSD's kernel adds it to, or from the
+//! kind that Linux reports.
 
 use super::actual::{Actual, IfKind, Interface};
 use super::address::{Detail, Route};
@@ -12,7 +12,7 @@ use crate::value::Cidr;
 use serde::Deserialize;
 use std::net::{IpAddr, Ipv4Addr};
 
-/// The question.
+/// The command that lists interfaces.
 pub fn question(os: Os) -> Cmd {
     match os {
         Os::FreeBsd => Cmd::new(freebsd::ifconfig::TOOL, ["-a"]),
@@ -20,7 +20,7 @@ pub fn question(os: Os) -> Cmd {
     }
 }
 
-/// The questions for routes, those of IPv4 first; one that fails says that there is none. FreeBSD's tells the default route alone.
+/// The commands that list routes, IPv4 first; a failure means that there are none. FreeBSD's lists the default route only.
 pub fn routes(os: Os) -> Vec<Cmd> {
     match os {
         Os::FreeBsd => vec![Cmd::new("route", ["-n", "get", "default"]), Cmd::new("route", ["-n", "get", "-inet6", "default"])],
@@ -31,10 +31,10 @@ pub fn routes(os: Os) -> Vec<Cmd> {
     }
 }
 
-/// Reads the answer to [`question`].
+/// Parses the output of [`question`].
 ///
 /// # Errors
-/// It is not as it should be.
+/// It has an unexpected form.
 pub fn read(os: Os, answer: &str) -> Result<Actual> {
     let mut actual = match os {
         Os::FreeBsd => ifconfig(answer)?,
@@ -44,10 +44,10 @@ pub fn read(os: Os, answer: &str) -> Result<Actual> {
     Ok(actual)
 }
 
-/// Reads the answer to one of [`routes`]: those that the kernel did not create by itself, each with its interface.
+/// Parses the output of one of [`routes`]: routes that the kernel did not create itself, each with its interface.
 ///
 /// # Errors
-/// It is not as it should be.
+/// It has an unexpected form.
 pub fn read_routes(os: Os, answer: &str, v6: bool) -> Result<Vec<(String, Route)>> {
     match os {
         Os::FreeBsd => {
@@ -114,7 +114,7 @@ fn first(answer: &str) -> &str {
     answer.lines().next().unwrap_or_default()
 }
 
-/// An interface begins a line, all that is told of it is indented.
+/// An interface begins at the start of a line, its details are indented.
 fn ifconfig(answer: &str) -> Result<Actual> {
     let mut actual = Actual::default();
     let mut name = String::new();
@@ -144,7 +144,7 @@ fn ifconfig(answer: &str) -> Result<Actual> {
     Ok(actual)
 }
 
-/// One line about an interface. None where it is one that is read, and can't be.
+/// Parses one line about an interface. `None` if it is a known kind of line but malformed.
 fn detail(at: &mut Interface, told: &str, groups: &mut Vec<String>) -> Option<()> {
     if let Some(text) = told.strip_prefix("description: ") {
         text.clone_into(&mut at.mark);
@@ -156,7 +156,7 @@ fn detail(at: &mut Interface, told: &str, groups: &mut Vec<String>) -> Option<()
         let mut words = rest.split_ascii_whitespace();
         let address = words.next()?;
         let prefix = words.skip_while(|w| *w != "prefixlen").nth(1)?;
-        // Those of the link alone are on every interface.
+        // Every interface has link-local addresses.
         if !address.starts_with("fe80") && address != "::1" {
             at.addresses.push(format!("{address}/{prefix}").parse().ok()?);
         }
@@ -167,7 +167,7 @@ fn detail(at: &mut Interface, told: &str, groups: &mut Vec<String>) -> Option<()
     } else if let Some(rest) = told.strip_prefix("vlan: ") {
         let tag = rest.split_ascii_whitespace().next()?.parse().ok()?;
         let parent = rest.split_once("parent interface: ")?.1.trim();
-        // One whose parent is gone has none.
+        // A VLAN without a parent shows `<none>`.
         if parent != "<none>" {
             at.vlan = Some((parent.to_owned(), tag));
         }
@@ -181,7 +181,7 @@ fn detail(at: &mut Interface, told: &str, groups: &mut Vec<String>) -> Option<()
     Some(())
 }
 
-/// `10.0.0.1 netmask 0xffffff00 broadcast 10.0.0.255`, `10.0.0.1/24`, and the address of a loopback, which is passed over.
+/// `10.0.0.1 netmask 0xffffff00 broadcast 10.0.0.255`, `10.0.0.1/24`; a loopback address is skipped.
 fn inet(rest: &str) -> Option<Cidr> {
     let mut words = rest.split_ascii_whitespace();
     let address = words.next()?;
@@ -194,7 +194,7 @@ fn inet(rest: &str) -> Option<Cidr> {
     Some(Cidr { address: address.into(), prefix: u8::try_from(mask.leading_ones()).ok()? })
 }
 
-/// The kernel puts what it makes into the group of its maker, whatever it is renamed to.
+/// The kernel adds an interface to the group of its driver, which a rename does not change.
 fn classify(actual: &mut Actual, name: &str, groups: &[String]) {
     let Some(at) = actual.interfaces.get_mut(name) else { return };
     for group in groups {
@@ -207,7 +207,7 @@ fn classify(actual: &mut Actual, name: &str, groups: &[String]) {
             "lo" => IfKind::Loopback,
             "wlan" => IfKind::Wireless,
             "tun" | "gif" | "gre" | "pflog" | "pfsync" | "enc" | "wg" | "stf" | "ipsec" => IfKind::Other,
-            // A group of the administrator's own tells nothing.
+            // Groups that the administrator defined are ignored.
             _ => continue,
         };
         return;
@@ -300,7 +300,7 @@ fn ip(answer: &str) -> Result<Actual> {
         let kind = kind(&link);
         let has = |flag: &str| link.flags.iter().any(|f| f == flag);
         let tag = || data.and_then(|d| d.id.as_ref()).and_then(serde_json::Value::as_u64).and_then(|t| u16::try_from(t).ok());
-        // One of the kernel's passing ones goes by itself.
+        // Temporary addresses expire on their own.
         let global: Vec<&Address> = link.addr_info.iter().filter(|a| a.scope.as_deref() == Some("global") && !a.temporary).collect();
         let interface = Interface {
             kind,
@@ -310,7 +310,7 @@ fn ip(answer: &str) -> Result<Actual> {
             mac: link.address.as_deref().and_then(|m| m.parse().ok()),
             addresses: global.iter().filter_map(|a| a.cidr()).collect(),
             details: global.iter().filter_map(|a| Some((a.cidr()?, a.detail(&link.ifname)))).collect(),
-            // A bond's members have a master too, which is no bridge.
+            // Members of a bond have a master too, which is not a bridge.
             bridge: link.master.clone().filter(|_| info.and_then(|i| i.member_of.as_deref()) == Some("bridge")),
             members: Vec::new(),
             vlan: if kind == IfKind::Vlan { link.parent.clone().zip(tag()) } else { None },
@@ -334,7 +334,7 @@ fn kind(link: &Link) -> IfKind {
         Some("vlan") => IfKind::Vlan,
         Some("veth") => IfKind::Pair,
         Some("bond" | "team") => IfKind::Aggregate,
-        // A dummy is as good as a NIC; it is what tests have in their place.
+        // A dummy interface is treated like a NIC; tests use it in place of one.
         Some("dummy") => IfKind::Physical,
         Some(_) => IfKind::Other,
         None => match link.medium.as_deref() {
@@ -389,7 +389,7 @@ wlan0: flags=8843<UP,BROADCAST,RUNNING,SIMPLEX,MULTICAST> metric 0 mtu 1500
 
     #[test]
     fn freebsd_s_interfaces_are_what_its_kernel_says() {
-        // The address of the loopback is none of a network.
+        // The loopback address belongs to no network.
         let actual = read(Os::FreeBsd, &FREEBSD.replace("\tinet 127.0.0.1 netmask 0xff000000\n", "")).unwrap();
         let kinds: Vec<(&str, IfKind)> = actual.interfaces.iter().map(|(n, i)| (n.as_str(), i.kind)).collect();
         assert_eq!(kinds, [("chv1", Tap), ("em0", Physical), ("em0.5", Vlan), ("lan", Bridge), ("lo0", Loopback), ("wlan0", Wireless)]);

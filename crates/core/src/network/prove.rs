@@ -1,62 +1,62 @@
-//! What must be so after something was done to the host's networks, and whether it is.
+//! Conditions that must hold after changes of the host's networks, and checking them.
 
 use super::{Actual, IfKind};
 use crate::error::{Problem, Result};
 use crate::value::{Cidr, IfName};
 use serde::{Deserialize, Serialize};
 
-/// One thing that must be so.
+/// One condition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "proof", rename_all = "kebab-case")]
 pub enum Proof {
-    /// An interface is there and up.
+    /// An interface exists and is up.
     IsUp {
         /// Its name.
         interface: IfName,
     },
-    /// This is written on an interface.
+    /// An interface has this mark.
     IsMarked {
         /// Its name.
         interface: IfName,
-        /// The text.
+        /// The mark.
         mark: String,
     },
-    /// An interface is a member of a bridge and carries at least what that does.
+    /// An interface is a member of a bridge, and its MTU is at least the bridge's.
     IsIn {
         /// The bridge.
         bridge: IfName,
         /// The member.
         member: IfName,
     },
-    /// An interface is no member of a bridge.
+    /// An interface is not a member of a bridge.
     IsOut {
         /// The bridge.
         bridge: IfName,
         /// The interface.
         member: IfName,
     },
-    /// A bridge of netgraph is there, and is chyves' own where a mark says so.
+    /// A netgraph bridge exists, and is chyves' own if a mark is given.
     IsNode {
         /// Its name.
         node: IfName,
-        /// What is written down of it.
+        /// Its recorded mark.
         mark: Option<String>,
     },
-    /// An interface is on a bridge of netgraph.
+    /// An interface is connected to a netgraph bridge.
     IsOn {
         /// The bridge.
         node: IfName,
         /// The interface.
         interface: IfName,
     },
-    /// An interface is on no bridge of this name.
+    /// An interface is not connected to a netgraph bridge of this name.
     IsOff {
         /// The bridge.
         node: IfName,
         /// The interface.
         interface: IfName,
     },
-    /// No node of netgraph has this name.
+    /// No netgraph node has this name.
     IsNoNode {
         /// The name.
         node: IfName,
@@ -68,12 +68,12 @@ pub enum Proof {
         /// The address.
         address: Cidr,
     },
-    /// The rules are loaded that hide a bridge's guests behind the host's address.
+    /// The NAT rules of a bridge are loaded.
     Hides {
         /// The bridge.
         bridge: IfName,
     },
-    /// A server gives a bridge's guests their addresses.
+    /// The DHCP server of a bridge is running.
     Serves {
         /// The bridge.
         bridge: IfName,
@@ -81,12 +81,12 @@ pub enum Proof {
 }
 
 impl Proof {
-    /// Whether it is about nodes of netgraph, which the list of interfaces does not show.
+    /// Whether it is about netgraph nodes, which the list of interfaces does not show.
     pub const fn is_of_netgraph(&self) -> bool {
         matches!(self, Self::IsNode { .. } | Self::IsNoNode { .. } | Self::IsOn { .. } | Self::IsOff { .. })
     }
 
-    /// What must be so, behind "make sure that".
+    /// The condition, to be read after "make sure that".
     pub fn describe(&self) -> String {
         match self {
             Self::IsUp { interface } => format!("{interface} is up"),
@@ -104,7 +104,7 @@ impl Proof {
         }
     }
 
-    /// Why it is not so, if it is not.
+    /// Why it does not hold, if so.
     fn missing(&self, actual: &Actual) -> Option<String> {
         let there = |name: &IfName| actual.get(name.as_str()).ok_or_else(|| format!("{name} is not there"));
         let why = match self {
@@ -158,10 +158,10 @@ impl Proof {
     }
 }
 
-/// Whether all of it is so.
+/// Checks all conditions.
 ///
 /// # Errors
-/// What is not.
+/// The ones that do not hold.
 pub fn prove(actual: &Actual, proofs: &[Proof]) -> Result<()> {
     let missing: Vec<String> = proofs.iter().filter_map(|p| p.missing(actual)).collect();
     if missing.is_empty() {

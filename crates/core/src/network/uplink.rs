@@ -1,6 +1,6 @@
-//! The uplinks of bridges: whether an interface can be one, and what makes it a member.
+//! The uplinks of bridges: whether an interface can be one, and the steps that make it a member.
 //!
-//! Not here: bridges themselves ([`super::compare`]), how an interface is on a node of netgraph ([`super::wiring`]).
+//! Not here: bridges themselves ([`super::compare`]), connecting an interface to a netgraph node ([`super::wiring`]).
 
 use super::USUAL_MTU;
 use super::actual::{Actual, IfKind, Interface};
@@ -10,13 +10,13 @@ use crate::error::Problem;
 use crate::os::{Intent, Os, pair_of};
 use crate::value::IfName;
 
-/// The uplink of a bridge, or that it has none.
+/// The differences of a bridge's uplink, including one that should not exist.
 pub(super) fn way_out(room: &Room<'_>, spec: &BridgeSpec, there: Option<&Interface>) -> Vec<Difference> {
     let name = &spec.name;
     let Some(uplink) = &spec.uplink else {
         let out = |m: &&String| room.actual.get(m).is_some_and(|i| i.kind.leads_out());
         let members = there.map(|b| b.members.iter().filter(out).collect::<Vec<_>>()).unwrap_or_default();
-        // A bridge of which nothing was decided is as the administrator made it.
+        // A bridge without a configured connection is left as the administrator made it.
         let members = if spec.private || spec.nat.is_some() { members } else { Vec::new() };
         return members
             .into_iter()
@@ -27,7 +27,7 @@ pub(super) fn way_out(room: &Room<'_>, spec: &BridgeSpec, there: Option<&Interfa
             .collect();
     };
     let Some(nic) = room.actual.get(uplink.as_str()) else {
-        // One that is there without its other end stands for a pair whose other end is in a jail: that is no new one.
+        // If only one end of a pair is visible, the other end is in a jail; no new pair is created.
         if let (Some((pair, other)), None) = (pair_of(uplink.as_str()), spec.vlan)
             && room.actual.get(&other).is_none()
         {
@@ -52,8 +52,8 @@ pub(super) fn way_out(room: &Room<'_>, spec: &BridgeSpec, there: Option<&Interfa
     all
 }
 
-/// What of an uplink is to be a member of the bridge, itself or its VLAN, with what of it is there; none where it can't be
-/// had. And what is to be done before: it is brought up, a VLAN is made.
+/// The interface that should be the member of the bridge, the uplink or its VLAN, with its state if it exists; `None` if it
+/// is unavailable. Also the steps before: setting it up, creating a VLAN.
 pub(super) fn member<'a>(
     room: &Room<'a>,
     spec: &BridgeSpec,
@@ -83,7 +83,7 @@ pub(super) fn member<'a>(
     (all, Some((member, seen)))
 }
 
-/// An uplink that the host has not.
+/// The uplink does not exist on the host.
 pub(super) fn no_uplink(room: &Room<'_>, name: &IfName, uplink: &IfName) -> Difference {
     let problem = Problem::host_cant(format!("its uplink `{uplink}` is not there"));
     Difference::cant(
@@ -92,7 +92,7 @@ pub(super) fn no_uplink(room: &Room<'_>, name: &IfName, uplink: &IfName) -> Diff
     )
 }
 
-/// An uplink that another bridge has.
+/// The uplink is a member of another bridge.
 fn elsewhere(name: &IfName, member: &IfName, other: &str) -> Difference {
     Difference::cant(
         name,
@@ -102,19 +102,19 @@ fn elsewhere(name: &IfName, member: &IfName, other: &str) -> Difference {
     )
 }
 
-/// What could be an uplink.
+/// The interfaces that could be uplinks.
 fn candidates(actual: &Actual) -> String {
     let fit = |i: &Interface| matches!(i.kind, IfKind::Physical | IfKind::Aggregate | IfKind::Vlan) && i.bridge.is_none();
     let names: Vec<&str> = actual.interfaces.iter().filter(|(_, i)| fit(i)).map(|(n, _)| n.as_str()).take(8).collect();
     if names.is_empty() { "none that is free".to_owned() } else { names.join(", ") }
 }
 
-/// Why an interface can't be the uplink of a bridge.
+/// Why an interface cannot be the uplink of a bridge.
 fn unfit(room: &Room<'_>, spec: &BridgeSpec, uplink: &IfName, nic: &Interface) -> Option<Problem> {
     wrong_kind(room, spec, uplink, nic).or_else(|| wrong_size(room, spec, uplink, nic))
 }
 
-/// The same for what it is.
+/// The reasons that depend on its kind.
 pub(super) fn wrong_kind(room: &Room<'_>, spec: &BridgeSpec, uplink: &IfName, nic: &Interface) -> Option<Problem> {
     let name = &spec.name;
     let problem = match nic.kind {
@@ -133,7 +133,7 @@ pub(super) fn wrong_kind(room: &Room<'_>, spec: &BridgeSpec, uplink: &IfName, ni
         IfKind::Tap => Problem::host_cant(format!("its uplink `{uplink}` is a tap, which is a guest's end"))
             .hint(format!("`chyves network {name} join {uplink}` makes it a member")),
         IfKind::Physical | IfKind::Vlan | IfKind::Aggregate | IfKind::Pair => {
-            // Packets of a VLAN of the bridge itself would come back to it for ever.
+            // Packets of a VLAN on top of the bridge itself would loop forever.
             let mut below = nic;
             for _ in 0..8 {
                 let Some((parent, _)) = &below.vlan else { break };
@@ -150,7 +150,7 @@ pub(super) fn wrong_kind(room: &Room<'_>, spec: &BridgeSpec, uplink: &IfName, ni
     Some(problem)
 }
 
-/// The same for what it carries.
+/// The reasons that depend on its MTU.
 fn wrong_size(room: &Room<'_>, spec: &BridgeSpec, uplink: &IfName, nic: &Interface) -> Option<Problem> {
     let name = &spec.name;
     let mtu = room.mtu(spec);
@@ -169,7 +169,7 @@ fn wrong_size(room: &Room<'_>, spec: &BridgeSpec, uplink: &IfName, nic: &Interfa
 
 type OnVlan<'a> = (IfName, Option<&'a Interface>, Option<Difference>);
 
-/// The interface of a VLAN of the uplink: the one that is there, whatever it is called, or a new one.
+/// The interface of a VLAN of the uplink: an existing one, whatever its name is, or a new one.
 fn vlan<'a>(room: &Room<'a>, bridge: &IfName, uplink: &IfName, tag: u16) -> Result<OnVlan<'a>, Box<Difference>> {
     let cant = |problem: Problem| Box::new(Difference::cant(bridge, problem));
     if let Some(found) = room.actual.vlan_of(uplink.as_str(), tag) {
@@ -193,14 +193,14 @@ fn vlan<'a>(room: &Room<'a>, bridge: &IfName, uplink: &IfName, tag: u16) -> Resu
     Ok((name.clone(), None, Some(Difference::by(bridge, format!("there is no VLAN {tag} of {uplink}"), vec![make]))))
 }
 
-/// The intents that make an interface a member. Its addresses, with the routes that go by them, move to the bridge where the
+/// The intents that make an interface a member. Its addresses, with the routes through them, are moved to the bridge if the
 /// design names one of them.
 fn join(room: &Room<'_>, spec: &BridgeSpec, member: &IfName, seen: Option<&Interface>) -> Result<Vec<Intent>, Box<Problem>> {
     let name = &spec.name;
     let joined = Intent::Join { bridge: name.clone(), member: member.clone(), vlan: None };
     let Some(seen) = seen else { return Ok(vec![joined]) };
     if seen.addresses.iter().any(|a| spec.addresses.contains(a)) {
-        // All of them move: of a member none is of use.
+        // All of them are moved, because addresses of a member cannot be used.
         let (take, give) = room.actual.moving(member, name);
         return Ok(vec![take, joined, give]);
     }

@@ -1,8 +1,8 @@
-//! Where bridges that are nodes of netgraph differ from their design, and what closes each difference. chyves changes the
-//! nodes that it made itself; one that somebody else made is used as it is.
+//! Compares netgraph bridges with their design, and determines what closes each difference. chyves only changes nodes that
+//! it created itself; a node that somebody else created is used as it is.
 //!
-//! The host is on such a bridge as its guests are, by the upper hook of the uplink: its addresses stay on the uplink.
-//! Not here: bridges that are interfaces ([`super::compare`]).
+//! The host is connected to such a bridge like its guests, through the upper hook of the uplink: its addresses stay on the
+//! uplink. Not here: bridges that are interfaces ([`super::compare`]).
 
 use super::actual::{IfKind, Interface};
 use super::compare::{Difference, Room, taken};
@@ -14,7 +14,7 @@ use crate::error::Problem;
 use crate::os::{Intent, Os};
 use crate::value::IfName;
 
-/// The differences of one of them.
+/// The differences of one netgraph bridge.
 pub(super) fn bridge(room: &Room<'_>, spec: &BridgeSpec) -> Vec<Difference> {
     let name = &spec.name;
     if let Some(problem) = not_here(room.os, spec) {
@@ -42,7 +42,7 @@ pub(super) fn bridge(room: &Room<'_>, spec: &BridgeSpec) -> Vec<Difference> {
     all
 }
 
-/// Why a host can have none of them.
+/// Why the host cannot have netgraph bridges.
 pub(crate) fn not_here(os: Os, spec: &BridgeSpec) -> Option<Problem> {
     (spec.netgraph && os != Os::FreeBsd).then(|| {
         Problem::host_cant(format!("`{}` is a netgraph bridge, which only FreeBSD has; this host is {os}", spec.name))
@@ -51,7 +51,7 @@ pub(crate) fn not_here(os: Os, spec: &BridgeSpec) -> Option<Problem> {
     })
 }
 
-/// What leads out of a bridge that is to lead nowhere.
+/// Uplinks of a bridge that should be private.
 fn shut(room: &Room<'_>, name: &IfName, seen: &Interface) -> Vec<Difference> {
     let interfaces = seen.members.iter().filter(|m| room.actual.get(m).is_some_and(|i| i.kind.leads_out()));
     interfaces
@@ -66,7 +66,7 @@ fn shut(room: &Room<'_>, name: &IfName, seen: &Interface) -> Vec<Difference> {
         .collect()
 }
 
-/// The uplink of one of them.
+/// The uplink of a netgraph bridge.
 fn way_out(room: &Room<'_>, spec: &BridgeSpec, uplink: &IfName, there: Option<&Interface>) -> Vec<Difference> {
     let name = &spec.name;
     let Some(nic) = room.actual.get(uplink.as_str()) else { return vec![no_uplink(room, name, uplink)] };
@@ -80,11 +80,11 @@ fn way_out(room: &Room<'_>, spec: &BridgeSpec, uplink: &IfName, there: Option<&I
     let missing = |hook| graph.link(name.as_str(), member.as_str(), hook).is_none();
     let made_elsewhere = there.is_some_and(|seen| !is_ours(&seen.mark));
     let (wire, host) = (missing("lower"), missing("upper"));
-    // Whether the host is on it too is for who made it to say.
+    // Whether the host is connected to it too is decided by whoever created it.
     if !wire && (!host || made_elsewhere) {
         return all;
     }
-    // Its hooks may lead elsewhere: to a node that counts, translates or bridges by another name.
+    // The uplink's hooks may be connected to other nodes: for accounting, address translation or another bridge.
     if let Some((hook, _)) = [("lower", wire), ("upper", host)].iter().find(|(hook, is)| *is && graph.is_taken(member.as_str(), hook)) {
         all.push(Difference::cant(
             name,
@@ -106,7 +106,7 @@ fn way_out(room: &Room<'_>, spec: &BridgeSpec, uplink: &IfName, there: Option<&I
     all
 }
 
-/// What is to be different on a node that chyves did not create.
+/// A required change of a node that chyves did not create.
 fn foreign(name: &IfName, says: &str) -> Problem {
     Problem::not_now(format!("{says}, and chyves did not create the node `{name}:`"))
         .because("it is used as it is, and left")

@@ -1,4 +1,4 @@
-//! What holds for every sequence of events, those out of place included.
+//! Invariants for every sequence of events, including unexpected ones.
 
 use super::*;
 use proptest::prelude::*;
@@ -32,7 +32,7 @@ fn any_event() -> impl Strategy<Value = Event> {
     ]
 }
 
-/// What the outside must look like for any sequence, events out of place included.
+/// The state outside of the life, for any sequence of events, including unexpected ones.
 #[derive(Default)]
 struct Outside {
     machine: bool,
@@ -80,7 +80,7 @@ proptest! {
         let mut now = 0;
         for (after, event) in events {
             now += after;
-            // A machine can only end where there is one.
+            // A VM can only end if there is one.
             if matches!(event, Event::Ended(_)) {
                 if !outside.machine {
                     continue;
@@ -99,7 +99,7 @@ proptest! {
         }
     }
 
-    /// However a life went, a forced stop ends it when time passes and a killed machine dies.
+    /// After any sequence of events, a forced stop ends the life if time passes and a killed process dies.
     #[test]
     fn a_forced_stop_always_ends_it(events in proptest::collection::vec((0u64..30_000, any_event()), 0..60)) {
         let mut house = House { story: Story::new(restarting()), machine: false, killed: false };
@@ -123,7 +123,7 @@ proptest! {
     }
 }
 
-/// A story with a machine that can only end once, and dies when it is killed.
+/// A story with a VM that can only end once, and dies when it is killed.
 struct House {
     story: Story,
     machine: bool,
