@@ -1,7 +1,6 @@
-//! Archives with one image in them, or of whose files one is named. Nothing of an archive is ever written under a name that
-//! the archive says.
+//! Archives that contain one image, or of which one file is named. Nothing is ever written under a name from the archive.
 //!
-//! Not here: what the image in it is (`unpack`).
+//! Not here: the content of the image (`unpack`).
 
 use super::chunks::carried;
 use super::content::{Content, Packing};
@@ -16,13 +15,13 @@ use std::io::{self, Read};
 use tar::EntryType;
 use zip::result::ZipError;
 
-/// The image in a tar archive.
+/// Unpacks the image in a tar archive.
 pub(super) fn tar(unpacker: &mut Unpacker, from: &mut dyn Read) -> Result<Content> {
     let name = unpacker.shown();
     let broken = |e: io::Error| super::chunks::problem(e, |e| fault::of(&name, Packing::Tar, &e));
     let mut archive = tar::Archive::new(from);
     let mut found: Option<(String, Content)> = None;
-    // An appliance: its description comes first, then what it describes.
+    // For an appliance (OVA): its description comes first, then the files that it describes.
     let mut appliance: Option<Appliance> = None;
     let mut all = Vec::new();
     for entry in archive.entries().map_err(broken)? {
@@ -53,12 +52,12 @@ pub(super) fn tar(unpacker: &mut Unpacker, from: &mut dyn Read) -> Result<Conten
             (Part::Manifest, Some(appliance)) => {
                 appliance.manifest(&mut from).map_err(broken)?;
                 unpacker.drain(&mut from)?;
-                // It has no hash of itself.
+                // The manifest has no hash of itself.
                 continue;
             }
             (Part::Disk, _) => {
                 let wanted = unpacker.member.as_deref().map_or(found.is_none(), |member| is_named(&path, member));
-                // Without a choice, and without a description that says what is what, a second file leaves it open what is meant.
+                // Without a choice and without a description, a second file makes it unclear which one is meant.
                 if unpacker.member.is_none() && appliance.is_none() {
                     only(&name, found.as_ref().map(|(first, _)| first.as_str()), &path)?;
                 }
@@ -97,12 +96,12 @@ pub(super) fn tar(unpacker: &mut Unpacker, from: &mut dyn Read) -> Result<Conten
     Ok(content)
 }
 
-/// Whether a file in an archive is the one that a person names: by its path, or by its last part.
+/// Whether a file in an archive is the one that the user named: by its path, or by the last component.
 fn is_named(path: &str, member: &str) -> bool {
     path == member || path.strip_prefix("./") == Some(member) || path.rsplit('/').next() == Some(member)
 }
 
-/// No file is there, or not the one that is named.
+/// The problem that the archive contains no file, or not the named one.
 fn none(name: &str, member: Option<&str>, all: &[String]) -> Problem {
     let Some(member) = member else { return odd(name, "it holds no file") };
     let shown = printable(member, 120);
@@ -113,7 +112,7 @@ fn none(name: &str, member: Option<&str>, all: &[String]) -> Problem {
         .hint("name one of them: --member FILE")
 }
 
-/// The image in a zip archive, which must be a file: its directory stands at its end.
+/// Unpacks the image in a zip archive, which must be a file: its directory is at the end.
 pub(super) fn zip(unpacker: &mut Unpacker, file: At) -> Result<Content> {
     let name = unpacker.shown();
     let broken = |e: zip::result::ZipError| {
@@ -157,9 +156,9 @@ pub(super) fn zip(unpacker: &mut Unpacker, file: At) -> Result<Content> {
     Ok(content)
 }
 
-/// Checks that a zip archive ends where the end of its directory says that it does.
+/// Checks that a zip archive ends where the record at the end of its directory says.
 fn ends_with_its_directory(file: &At) -> io::Result<()> {
-    /// The record without its comment, which may have 65,535 bytes.
+    /// Size in bytes of that record without its comment, which may have 65,535 bytes.
     const RECORD: usize = 22;
     let length = file.length()?;
     let tail = length.min(RECORD as u64 + 0xffff);
@@ -170,25 +169,25 @@ fn ends_with_its_directory(file: &At) -> io::Result<()> {
     if ends.contains(&bytes.len()) {
         return Ok(());
     }
-    // Without any, or with one that goes on behind the end, the archive is truncated.
+    // Without such a record, or with one that extends beyond the file, the archive is truncated.
     let appended = ends.iter().any(|end| *end < bytes.len());
     Err(if appended { Fault::Trailing.into() } else { io::ErrorKind::UnexpectedEof.into() })
 }
 
-/// The records that stand before an entry.
+/// The PAX records of an entry.
 fn extensions(entry: &mut tar::Entry<'_, impl Read>) -> io::Result<Vec<(String, String)>> {
     let Some(records) = entry.pax_extensions()? else { return Ok(Vec::new()) };
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     records.map(|record| record.map(|r| (text(r.key_bytes()), text(r.value_bytes())))).collect()
 }
 
-/// Files that desktops put beside others.
+/// Whether a file is one that desktop systems add beside others.
 fn is_shadow(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
     path.starts_with("__MACOSX/") || name.starts_with("._") || matches!(name, ".DS_Store" | "Thumbs.db" | "desktop.ini")
 }
 
-/// A path that leads out of its folder says that somebody means harm, though nothing is written by it here.
+/// Refuses a path that leads out of its folder: it indicates malice, though nothing is written under it here.
 fn proper(name: &str, path: &str) -> Result<()> {
     let out = path.starts_with(['/', '\\']) || path.split(['/', '\\']).any(|part| part == "..") || path.contains('\0');
     if out { Err(odd(name, &format!("`{}` in it points outside of its folder", printable(path, 120)))) } else { Ok(()) }
@@ -210,7 +209,8 @@ fn odd(name: &str, why: &str) -> Problem {
         .hint("--member FILE names the one that is meant; or unpack it, and import that: `chyves image import FILE`")
 }
 
-/// An entry of a tar archive must be as long as it says: the reader ends quietly where the archive does.
+/// The data of a tar entry, which must be as long as its header says: the tar reader reports no error if the archive ends
+/// early.
 struct Counted<'a> {
     from: &'a mut dyn Read,
     left: u64,
@@ -228,7 +228,7 @@ impl Read for Counted<'_> {
     }
 }
 
-/// The reader of a zip entry, whose errors name the archive.
+/// The reader of a zip entry; its errors name the archive.
 struct Named<'a> {
     from: &'a mut dyn Read,
     name: &'a str,

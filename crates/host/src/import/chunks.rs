@@ -1,5 +1,5 @@
-//! What flows between the stages of an import: pieces of bytes through bounded channels, so that the slowest stage sets
-//! the pace and nothing piles up.
+//! The data between the stages of an import: pieces of bytes through bounded channels, so that the slowest stage sets the pace
+//! and memory use is limited.
 
 use chyves_core::error::Problem;
 use std::io::{self, Read};
@@ -8,14 +8,14 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-/// How large a piece is: a multiple of the 64 KiB that holes are looked for in.
+/// Size of a piece in bytes: a multiple of the 64 KiB at which holes are detected.
 pub(super) const PIECE: usize = 1 << 18;
-/// How many pieces may wait.
+/// Capacity of a channel, in pieces.
 const WAITING: usize = 8;
-/// How long a stage waits before it looks whether the whole is to stop.
+/// How long a stage waits before it checks whether the import should stop.
 pub(super) const GLANCE: Duration = Duration::from_millis(100);
 
-/// A part of a stream; one that was broken off has no end.
+/// A part of a stream; an interrupted stream has no `End`.
 #[derive(Debug)]
 pub(super) enum Piece {
     Data(Vec<u8>),
@@ -27,7 +27,7 @@ pub(super) fn channel<T>() -> (SyncSender<T>, Receiver<T>) {
     mpsc::sync_channel(WAITING)
 }
 
-/// The reading end of a stage: the stream before it.
+/// The reading end of a stage: the output of the stage before.
 pub(super) struct Feed {
     from: Receiver<Piece>,
     stop: Arc<AtomicBool>,
@@ -49,7 +49,7 @@ impl Read for Feed {
                 Ok(Piece::Data(piece)) => (self.piece, self.at) = (piece, 0),
                 Ok(Piece::End) => self.ended = true,
                 Err(RecvTimeoutError::Timeout) if !self.stop.load(Ordering::SeqCst) => {}
-                // The stage before was told to end, or failed and says itself why: this one has no cause of its own.
+                // The stage before was stopped, or failed and reports the reason itself: this stage has no cause of its own.
                 Err(_) => return Err(carried(Problem::interrupted())),
             }
         }
@@ -74,12 +74,12 @@ pub(super) fn fill(from: &mut dyn Read, into: &mut [u8]) -> io::Result<usize> {
     Ok(filled)
 }
 
-/// A problem on its way through a reader.
+/// Wraps a problem in an I/O error, to pass it through a reader.
 pub(super) fn carried(problem: Problem) -> io::Error {
     io::Error::other(problem)
 }
 
-/// The problem that a reader carried, or what is made of another error.
+/// The problem that an I/O error carries, or `other` applied to the error.
 pub(super) fn problem(error: io::Error, other: impl FnOnce(io::Error) -> Problem) -> Problem {
     match error.downcast::<Problem>() {
         Ok(problem) => problem,

@@ -1,4 +1,4 @@
-//! What a file is, told by its first bytes: how it is packed, what disk format it has, or that it can't be an image.
+//! Detects the content of a file by its first bytes: its compression, its disk format, or that it cannot be an image.
 //!
 //! Not here: unpacking (`unpack`) and converting (`convert`).
 
@@ -9,15 +9,15 @@ use chyves_core::world::ImageKind;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-/// How many first bytes it takes: the mark of an ISO stands behind its 32 KiB of system area.
+/// Number of bytes needed for detection: the signature of an ISO is behind its 32 KiB system area.
 pub(crate) const HEAD: usize = 40_960;
 
-/// The mark of a VHD: at the beginning of one that grows, at the end of one of fixed size.
+/// The signature of a VHD: at the beginning of a dynamic one, at the end of a fixed one.
 const VHD: &[u8] = b"conectix";
-/// The footer of a VHD.
+/// Size in bytes of a VHD's footer.
 const FOOTER: usize = 512;
 
-/// What the bytes of an image are, unpacked.
+/// The type of an uncompressed image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Content {
     Raw,
@@ -37,7 +37,7 @@ pub(crate) enum Format {
 }
 
 impl Format {
-    /// As people call it.
+    /// The common name.
     pub(crate) const fn word(self) -> &'static str {
         match self {
             Self::Qcow2 => "qcow2",
@@ -48,7 +48,7 @@ impl Format {
         }
     }
 
-    /// As `qemu-img` calls it.
+    /// The driver name in `qemu-img`.
     pub(crate) const fn driver(self) -> &'static str {
         match self {
             Self::Vhd => "vpc",
@@ -57,7 +57,7 @@ impl Format {
     }
 }
 
-/// How bytes are packed.
+/// A compression or archive format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Packing {
     Gzip,
@@ -69,7 +69,7 @@ pub(crate) enum Packing {
 }
 
 impl Packing {
-    /// As it stands at the end of a name.
+    /// The extension of file names.
     pub(crate) const fn word(self) -> &'static str {
         match self {
             Self::Gzip => "gz",
@@ -82,7 +82,7 @@ impl Packing {
     }
 }
 
-/// What a beginning says.
+/// The result of detection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Seen {
     Packed(Packing),
@@ -90,7 +90,7 @@ pub(crate) enum Seen {
 }
 
 impl Content {
-    /// The kind of image it makes.
+    /// The kind of image it becomes.
     pub(crate) const fn kind(self) -> ImageKind {
         match self {
             Self::Iso => ImageKind::Iso,
@@ -99,7 +99,7 @@ impl Content {
         }
     }
 
-    /// As it is called where it is told how an image came.
+    /// The word in the recorded origin of an image.
     pub(crate) const fn word(self) -> &'static str {
         match self {
             Self::Raw => "raw",
@@ -110,8 +110,8 @@ impl Content {
     }
 }
 
-/// Recognises a beginning of at least [`HEAD`] bytes, or the whole of something shorter. `name` is what it is called in
-/// the refusal of what can't be an image.
+/// Detects the content by its first [`HEAD`] bytes, or all bytes of a shorter file. `name` is used in the error for what cannot
+/// be an image.
 pub(crate) fn recognise(head: &[u8], name: &str) -> Result<Seen> {
     let starts = |magic: &[u8]| head.starts_with(magic);
     let at = |offset: usize, magic: &[u8]| head.get(offset..offset + magic.len()) == Some(magic);
@@ -135,7 +135,7 @@ pub(crate) fn recognise(head: &[u8], name: &str) -> Result<Seen> {
             return Ok(Seen::Packed(packing));
         }
     }
-    // A skippable frame may stand first.
+    // A Zstandard skippable frame may come first.
     if head.len() >= 4 && head[1..4] == *b"\x2a\x4d\x18" && head[0] & 0xf0 == 0x50 {
         return Ok(Seen::Packed(Packing::Zstd));
     }
@@ -169,7 +169,7 @@ pub(crate) fn recognise(head: &[u8], name: &str) -> Result<Seen> {
             "the address it came from answered with a page; that of the file itself is another: `chyves image fetch ADDRESS`",
         );
     }
-    // The signature of a UEFI firmware volume stands behind its 40-byte header's reserved part.
+    // The signature of a UEFI firmware volume, at offset 40 of its header.
     if at(40, b"_FVH") {
         return Ok(Seen::Plain(Content::Firmware));
     }
@@ -179,7 +179,7 @@ pub(crate) fn recognise(head: &[u8], name: &str) -> Result<Seen> {
     Ok(Seen::Plain(Content::Raw))
 }
 
-/// Recognises a file that is open; `path` is what it is called.
+/// Detects the content of an open file; `path` is used in errors.
 pub(crate) fn of_file(file: &File, path: &str) -> Result<Seen> {
     let mut head = vec![0; HEAD];
     let mut filled = 0;
@@ -201,8 +201,8 @@ pub(crate) fn of_file(file: &File, path: &str) -> Result<Seen> {
     }
 }
 
-/// Whether a file is a VHD of fixed size: the disk as it is, and behind it a footer, by which alone it is told from a raw
-/// one. What can't be read from its end, a stream, shows it too late.
+/// Whether a file is a fixed VHD: a raw disk followed by a footer, the only difference to a raw file. On a stream, which cannot
+/// be read from its end, this is not known in time.
 pub(crate) fn ends_as_vhd(file: &File) -> bool {
     let mut footer = [0; FOOTER];
     let Some(start) = file.metadata().ok().filter(std::fs::Metadata::is_file).and_then(|m| m.len().checked_sub(FOOTER as u64)) else {
@@ -218,7 +218,7 @@ pub(super) fn is_dmg(file: &File) -> bool {
     start.is_some_and(|start| file.read_exact_at(&mut trailer, start).is_ok()) && foreign::is_dmg(&trailer)
 }
 
-/// Microsoft's footer behind a disk of that many bytes: its mark, the type "fixed", the size, and a sum that holds.
+/// Checks Microsoft's footer of a disk of `length` bytes: signature, type "fixed", size, and checksum.
 fn is_fixed_vhd(footer: &[u8; FOOTER], length: u64) -> bool {
     let number = |at: usize, bytes: usize| footer[at..at + bytes].iter().fold(0u64, |n, b| n << 8 | u64::from(*b));
     let (kind, size, sum) = (number(60, 4), number(48, 8), number(64, 4));
@@ -242,7 +242,7 @@ mod tests {
             footer
         };
         assert!(is_fixed_vhd(&footer(2, 1 << 20), 1 << 20));
-        // One that grows; one that says more than is there; a damaged one; none.
+        // A dynamic one; one whose size exceeds the file; a damaged one; none.
         assert!(!is_fixed_vhd(&footer(3, 1 << 20), 1 << 20) && !is_fixed_vhd(&footer(2, 1 << 21), 1 << 20));
         let mut damaged = footer(2, 1 << 20);
         damaged[100] = 1;

@@ -1,10 +1,10 @@
-//! Disk formats become raw by `qemu-img`, which runs confined and sees an image and the new disk as block devices on its
-//! standard input and output: it opens no file, whatever the image says.
+//! Conversion of disk formats to raw by `qemu-img`, which runs confined and accesses the image and the new disk as block
+//! devices on its standard input and output: it opens no file, whatever the image contains.
 //!
-//! An exit status of 0 does not prove that an image was complete: that is checked before, by `qemu-img check` and by the
-//! tables of the format (`layout`), and every failed read counts.
+//! An exit status of 0 does not prove that an image was complete: that is checked before, by `qemu-img check` and by the tables
+//! of the format (`layout`), and every failed read is an error.
 //!
-//! Not here: the device on the socket (`nbd`), the confinement (`confine::tool`).
+//! Not here: the block device on the socket (`nbd`), the confinement (`confine::tool`).
 
 use super::content::Format;
 use super::layout;
@@ -21,7 +21,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// An image that is open, and what it is called.
+/// An open image, with its name for messages.
 #[derive(Clone, Copy)]
 pub(crate) struct Image<'f> {
     pub(crate) file: &'f File,
@@ -29,22 +29,22 @@ pub(crate) struct Image<'f> {
     pub(crate) name: &'f str,
 }
 
-/// Where the content of an image goes.
+/// The disk that gets the content.
 pub(crate) struct Target<'f> {
     pub(crate) file: &'f File,
-    /// Whether it is a new file, in which zeros are holes.
+    /// Whether it is a new file, in which zeros are left as holes.
     pub(crate) holes: bool,
 }
 
-/// A converter that asks for nothing for so long will not end.
+/// A converter without a request for this long counts as hung.
 const STALLED: Duration = Duration::from_secs(120);
-/// The exit status of `qemu-img check` where the format has no check.
+/// Exit status of `qemu-img check` for a format that it cannot check.
 const NO_CHECK: i32 = 63;
-/// The exit status where clusters are allocated that nothing uses: nothing is lost.
+/// Exit status if unused clusters are allocated, which loses no data.
 const LEAKS: i32 = 3;
 
 impl Image<'_> {
-    /// The image as `qemu-img` opens it: its format is said, and no other file belongs to it.
+    /// The image options for `qemu-img`: the format is stated, and no other file belongs to it.
     fn options(&self) -> Result<String> {
         let driver = self.format.driver();
         let more = match self.format {
@@ -79,7 +79,7 @@ impl Image<'_> {
             .hint("fetch or copy it again, and compare it with its checksum: --hash HASH or --checksums LIST")
     }
 
-    /// Runs `qemu-img` on it.
+    /// Runs `qemu-img` on the image.
     fn run(&self, cmd: &Cmd, target: Option<(&Target<'_>, u64)>, interrupted: &AtomicBool) -> Result<(run::Output, u64)> {
         let pair = || UnixStream::pair().map_err(|e| Problem::host_cant("cannot create a socket pair").because(e));
         let (own, its) = pair()?;
@@ -140,14 +140,14 @@ impl Image<'_> {
         }
     }
 
-    /// The size in what `qemu-img info` printed, of an image that refers to no other file.
+    /// The size from the output of `qemu-img info`, for an image that refers to no other file.
     fn stands_alone(&self, info: &str) -> Result<Size> {
         let unreadable = |why: String| Problem::failed("cannot read what `qemu-img info` printed").on(self.shown()).because(why);
         let info: serde_json::Value = serde_json::from_str(info).map_err(|e| unreadable(e.to_string()))?;
         let text = |value: &serde_json::Value, key: &str| value.get(key).and_then(serde_json::Value::as_str).map(str::to_owned);
         let own = text(&info, "filename");
         let parts = info.pointer("/format-specific/data/extents").and_then(serde_json::Value::as_array);
-        // A VMDK in one file names itself alone: the device that it is given.
+        // A VMDK in one file lists itself as its only extent: the device on the socket.
         let elsewhere = parts.is_some_and(|parts| {
             parts.len() != 1
                 || parts
@@ -163,7 +163,7 @@ impl Image<'_> {
         size.map(Size::bytes).ok_or_else(|| unreadable("it has no virtual size".into()))
     }
 
-    /// Writes its content, which was inspected, to a new disk.
+    /// Converts the content, which has been inspected, to a new disk.
     pub(crate) fn convert(&self, size: Size, target: &Target<'_>, interrupted: &AtomicBool) -> Result<()> {
         let to = "driver=raw,file.driver=nbd,file.server.type=fd,file.server.str=1";
         let mut args = vec!["convert", "-n"];
@@ -191,11 +191,11 @@ pub(super) fn bounded(image: &Image<'_>, max: u64, interrupted: &AtomicBool) -> 
     if size.get() > max { Err(too_large(&image.shown(), max)) } else { Ok(size) }
 }
 
-/// The first thing that a tool complained about.
+/// The first error message of a tool.
 fn said(output: &run::Output) -> String {
     let line = output.stderr.lines().chain(output.stdout.lines()).map(str::trim).find(|l| !l.is_empty());
     let line = line.unwrap_or("it failed without a message");
-    // How the image is opened tells nobody anything.
+    // The prefix with the image options is not useful to the user.
     let line = line.split_once("}': ").map_or(line, |(_, rest)| rest);
     printable(line.trim_start_matches("qemu-img: "), 200)
 }

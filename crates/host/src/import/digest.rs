@@ -1,4 +1,4 @@
-//! Hashes of what flows by, and in a thread of its own where it must not hold the rest up.
+//! Hashes of streamed data, in a separate thread where hashing must not slow down the rest.
 
 use super::chunks::channel;
 use chyves_core::error::{Problem, Result};
@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::thread::JoinHandle;
 
-/// One hash in the making. TLS brings the fastest code for most of them: half the time of portable code.
+/// A hash in progress. The TLS library has the fastest code for most of them, twice as fast as portable code.
 pub(crate) enum Hasher {
     Md5(Md5),
     Sha(digest::Context),
@@ -36,7 +36,7 @@ impl Hasher {
         }
     }
 
-    /// The hash, lower-case hexadecimal.
+    /// The hash in lower-case hexadecimal.
     pub(crate) fn hex(self) -> String {
         match self {
             Self::Md5(h) => hex(&h.finalize()),
@@ -57,7 +57,7 @@ pub(crate) fn sha256(bytes: &[u8]) -> String {
     hex(digest::digest(&digest::SHA256, bytes).as_ref())
 }
 
-/// Compares a hash with the one that was wanted.
+/// Compares a hash with the expected one.
 pub(crate) fn compare(wanted: &Hash, hex: &str, of: &str) -> Result<()> {
     if wanted.hex == hex {
         return Ok(());
@@ -69,7 +69,7 @@ pub(crate) fn compare(wanted: &Hash, hex: &str, of: &str) -> Result<()> {
         .hint("the download was deleted; the file was changed in transit, or the hash is of another release"))
 }
 
-/// A SHA-256 that is made beside everything else.
+/// A SHA-256 computed in a separate thread.
 pub(super) struct Beside {
     to: Option<SyncSender<Arc<Vec<u8>>>>,
     thread: JoinHandle<String>,
@@ -89,7 +89,7 @@ impl Beside {
     }
 
     pub(super) fn update(&self, piece: Arc<Vec<u8>>) {
-        // A thread that is gone is told at the end.
+        // A thread that has ended is reported at the end.
         let _ = self.to.as_ref().map(|to| to.send(piece));
     }
 
@@ -99,7 +99,7 @@ impl Beside {
     }
 }
 
-/// The SHA-256 of a file; `went_on` is told how far it is and may end it by answering no.
+/// The SHA-256 of a file; `went_on` gets the progress and may stop by returning false.
 pub(crate) fn of_file(mut file: File, path: &str, went_on: &mut dyn FnMut(u64, u64) -> bool) -> Result<String> {
     let fail = |e: std::io::Error| {
         Problem::failed(format!("cannot read `{path}`")).on(path).because(e).hint("`zpool status -v` shows whether the pool is damaged")
@@ -121,7 +121,7 @@ pub(crate) fn of_file(mut file: File, path: &str, went_on: &mut dyn FnMut(u64, u
     }
 }
 
-/// Whether somebody wants the whole to stop.
+/// Whether the import should stop.
 pub(super) fn stops(flag: &AtomicBool) -> bool {
     flag.load(Ordering::SeqCst)
 }

@@ -1,6 +1,6 @@
-//! What the failures of web servers mean, and of the ways to them.
+//! Explains errors of web servers, and of the connections to them.
 //!
-//! Not here: asking them (`http`).
+//! Not here: the requests (`http`).
 
 use super::{hints, proxy};
 use chyves_core::error::Problem;
@@ -10,7 +10,7 @@ use std::io;
 use ureq::Error;
 use ureq::http::{StatusCode, Uri};
 
-/// The refusal that a status is.
+/// The problem for an error status.
 pub(super) fn refused(status: StatusCode, address: &str) -> Problem {
     let shown = printable(&public(address), 300);
     let said = status.canonical_reason().unwrap_or("no reason given");
@@ -33,7 +33,7 @@ pub(super) fn refused(status: StatusCode, address: &str) -> Problem {
     }
 }
 
-/// What kept an answer from coming.
+/// The problem for a request without an answer.
 pub(super) fn explain(error: Error, address: &str, silence: u32) -> Problem {
     let shown = printable(&public(address), 300);
     let failed = |what: &str| Problem::failed(format!("`{shown}` {what}")).on(&shown);
@@ -56,13 +56,13 @@ pub(super) fn explain(error: Error, address: &str, silence: u32) -> Problem {
     }
 }
 
-/// The name of an address' host.
+/// The host name of an address.
 fn host(address: &str) -> String {
     let uri = address.parse::<Uri>().ok();
     printable(uri.as_ref().and_then(Uri::host).unwrap_or("HOST"), 300)
 }
 
-/// Whether an error is about whom to trust, and no cut.
+/// Whether an error concerns certificates, and is not an interrupted transfer.
 pub(super) fn is_about_certificates(error: &io::Error) -> bool {
     error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>)
 }

@@ -1,7 +1,7 @@
-//! What is wrong with a layer of compression or an archive, in three distinct messages: it uses something that is not supported
-//! here, it has trailing bytes, or it is damaged (a truncated one says so).
+//! Problems of a layer of compression or an archive, with three distinct messages: it uses an unsupported feature, it has
+//! trailing bytes, or it is damaged (or truncated).
 //!
-//! The words of the decoders themselves are for programmers and are not shown.
+//! The decoders' own messages are meant for programmers and are not shown.
 
 use super::content::Packing;
 use chyves_core::error::Problem;
@@ -9,12 +9,12 @@ use chyves_core::value::printable;
 use std::fmt;
 use std::io;
 
-/// A fault that a decoder knows to be no damage, on its way through readers.
+/// A condition that a decoder knows not to be damage, passed through readers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Fault {
     /// Something follows the end of the data.
     Trailing,
-    /// What the data needs and this program does not have.
+    /// A feature of the data that is not supported.
     Unsupported(String),
 }
 
@@ -35,12 +35,12 @@ impl From<Fault> for io::Error {
     }
 }
 
-/// The problem of a layer called `name` that could not be decoded.
+/// The problem that the layer called `name` could not be decoded.
 pub(super) fn of(name: &str, packing: Packing, error: &io::Error) -> Problem {
     let word = packing.word();
     let fault = error.get_ref().and_then(|inner| inner.downcast_ref::<Fault>());
     let truncated = error.kind() == io::ErrorKind::UnexpectedEof;
-    // The error of a decoder that has a word for it.
+    // A decoder's own error for unsupported features.
     let said = (error.kind() == io::ErrorKind::Unsupported).then(|| Fault::Unsupported(printable(&error.to_string(), 200)));
     match fault.or(said.as_ref()) {
         Some(Fault::Trailing) => Problem::failed(format!("`{name}` has trailing bytes behind its end ({word})"))
@@ -60,12 +60,12 @@ pub(super) fn of(name: &str, packing: Packing, error: &io::Error) -> Problem {
     .on(name)
 }
 
-/// Whether an error is about what was read, and not about reading.
+/// Whether an error concerns the data, and not reading it.
 fn is_of_data(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput | io::ErrorKind::Other)
 }
 
-/// A problem that an error carries beneath the errors of a decoder, which must not be taken for damage.
+/// A problem carried by an error beneath a decoder's errors, which must not be reported as damage.
 pub(super) fn carried_beneath(error: &(dyn std::error::Error + 'static)) -> Option<Problem> {
     let mut cause = Some(error);
     while let Some(e) = cause {

@@ -1,7 +1,7 @@
-//! A file from a server as one stream, however often the transfer is cut: each piece is kept as it comes, and after a cut
-//! the server is asked for the rest.
+//! A file from a server as one stream, even if the transfer is interrupted: each piece is stored as it arrives, and after an
+//! interruption the rest is requested.
 //!
-//! Not here: the protocols (`http`, `ftp`), where the pieces are kept (`part`).
+//! Not here: the protocols (`http`, `ftp`), and storing the pieces (`part`).
 
 use super::chunks::{carried, problem};
 use super::digest::stops;
@@ -15,35 +15,35 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// The body of an answer, and what the server said of the whole.
+/// The body of an answer, and what the server reported about the whole file.
 pub(super) struct Answer {
-    /// Where in the file the body begins.
+    /// Offset in the file at which the body begins.
     pub(super) from: u64,
     pub(super) whole: Whole,
     pub(super) body: Box<dyn Read + Send>,
-    /// The host that it came from.
+    /// The host that sent it.
     pub(super) place: String,
 }
 
 /// A file on a server.
 pub(super) trait Remote: Send {
-    /// Asks for the file from `from` on, if it is still the version that `validator` tells. The server may answer with
-    /// all of it.
+    /// Requests the file from offset `from`, if it is still the version with this `validator`. The server may answer with the
+    /// whole file.
     fn open(&mut self, from: u64, validator: Option<&str>) -> Result<Answer>;
-    /// Whether more came than was announced, as far as can be told at the end of a body.
+    /// Whether more data arrived than was announced, as far as that is known at the end of a body.
     fn went_on(&self) -> bool;
 }
 
-/// What others may look at while it goes on.
+/// State of the transfer for other threads.
 #[derive(Debug, Default)]
 pub(super) struct Status {
-    /// Whether what is kept would be of use to another try.
+    /// Whether the partial download is useful for another try.
     pub(super) keep: AtomicBool,
-    /// How long the whole is; 0 where nobody knows.
+    /// Total size in bytes; 0 if unknown.
     pub(super) total: std::sync::atomic::AtomicU64,
-    /// How much of it came from an earlier try.
+    /// Number of bytes that came from an earlier try.
     pub(super) had: std::sync::atomic::AtomicU64,
-    /// Where each piece of it came from.
+    /// The host of each piece.
     pub(super) places: std::sync::Mutex<Vec<String>>,
 }
 
@@ -54,7 +54,7 @@ impl Status {
         }
     }
 
-    /// Why a file that came in pieces may not be one file; none where it came whole.
+    /// Why a file that arrived in pieces may be inconsistent; none if it arrived in one piece.
     pub(super) fn pieces(&self) -> Option<String> {
         let places = self.places.lock().ok().filter(|places| places.len() > 1)?;
         let hosts: std::collections::BTreeSet<&str> = places.iter().map(String::as_str).collect();
@@ -72,7 +72,7 @@ pub(super) struct Fetch {
     remote: Box<dyn Remote>,
     part: Option<Part>,
     body: Option<Box<dyn Read + Send>>,
-    /// What is read again of an earlier try ends here.
+    /// Offset up to which the bytes of an earlier try are read.
     replayed: u64,
     at: u64,
     whole: Whole,
@@ -83,7 +83,7 @@ pub(super) struct Fetch {
 }
 
 impl Fetch {
-    /// Begins, or goes on with what is kept.
+    /// Starts the transfer, or resumes a partial download.
     pub(super) fn begin(
         address: &str,
         mut remote: Box<dyn Remote>,
@@ -94,17 +94,17 @@ impl Fetch {
     ) -> Result<Self> {
         let known = part.as_ref().map(|p| (p.length, p.whole.clone())).filter(|(n, w)| *n > 0 && w.validator.is_some());
         let (had, whole) = known.unwrap_or_default();
-        // Whatever becomes of this try, what is there is worth another one.
+        // Even if this try fails, the existing part is useful for another one.
         status.keep.store(had > 0, Ordering::SeqCst);
         let mut fetch = |from: u64, validator: Option<&str>| remote.open(from, validator);
         let (body, replayed, whole) = if had > 0 && whole.total == Some(had) {
-            // Everything came, and then something else went wrong.
+            // The download was complete, and a later stage failed.
             (None, had, whole)
         } else {
             let answer = fetch(had, whole.validator.as_deref())?;
             let same = had > 0 && answer.from == had && agrees(&whole, &answer.whole);
             if !same && answer.from != 0 {
-                // Kept, it would only be refused again.
+                // If it were kept, the next try would be refused as well.
                 status.keep.store(false, Ordering::SeqCst);
                 return Err(confused(address, (had, &whole), &answer));
             }
@@ -125,7 +125,7 @@ impl Fetch {
         Ok(Self { address: address.to_owned(), remote, part, body, replayed, at: 0, whole, retries, left: retries, stop, status })
     }
 
-    /// After a cut: waits a little, and asks for the rest.
+    /// After an interruption: waits a little, and requests the rest.
     fn go_on(&mut self, mut why: Problem) -> Result<()> {
         self.body = None;
         while self.whole.validator.is_some() && self.left > 0 {
@@ -141,7 +141,7 @@ impl Fetch {
                         return Err(confused(&self.address, (self.at, &self.whole), &answer));
                     }
                     self.status.came_from(&answer.place);
-                    // A server that knows no parts begins from the beginning: what is known of it is passed over.
+                    // A server without support for ranges sends the whole file: the known part is skipped.
                     let skip = self.at - answer.from;
                     match io::copy(&mut (&mut answer.body).take(skip), &mut io::sink()) {
                         Ok(n) if n == skip => {
@@ -159,7 +159,7 @@ impl Fetch {
         Err(why)
     }
 
-    /// The first try follows at once, the others after a growing while.
+    /// The first retry follows at once, the next ones after increasing delays.
     fn pause(&self) {
         let tried = self.retries - self.left;
         let ticks = if tried == 0 { 0 } else { 10u32 << tried.min(6) };
@@ -171,7 +171,7 @@ impl Fetch {
         }
     }
 
-    /// The problem that not all came.
+    /// The problem that the download is incomplete.
     fn cut(&self) -> Problem {
         let shown = public(&self.address);
         let came = Size::bytes(self.at).human();
@@ -246,7 +246,7 @@ impl Read for Fetch {
     }
 }
 
-/// Whether two answers are about one version of a file.
+/// Whether two answers concern the same version of a file.
 fn agrees(before: &Whole, now: &Whole) -> bool {
     let total = before.total.is_none() || now.total.is_none() || before.total == now.total;
     total && before.validator == now.validator
@@ -270,7 +270,7 @@ fn confused(address: &str, before: (u64, &Whole), answer: &Answer) -> Problem {
         .hint(format!("mirrors behind one address may differ; what came is deleted, and `{}` starts from scratch", hints::fetch(&shown)))
 }
 
-/// What is kept is of no use.
+/// The problem that the partial download cannot be used.
 fn lost(what: &str) -> Problem {
     Problem::failed(what).hint("`chyves repair` deletes what is kept; the same command then restarts it")
 }
@@ -279,7 +279,7 @@ fn lost(what: &str) -> Problem {
 mod tests {
     use super::*;
 
-    /// A server that gives a few bytes at a time.
+    /// A server that sends a few bytes at a time.
     struct Slow {
         file: &'static [u8],
         cut_after: usize,
@@ -316,7 +316,7 @@ mod tests {
             |cut_after, knows_parts, validators: &[&'static str]| Slow { file, cut_after, knows_parts, validators: validators.to_vec() };
         assert_eq!(fetched(slow(3, true, &["v"]), None, 1).unwrap(), file);
         assert_eq!(fetched(slow(99, true, &[""]), None, 0).unwrap(), file);
-        // Without parts nothing new comes.
+        // Without ranges there is no progress.
         assert!(fetched(slow(3, false, &["v"]), None, 1).unwrap_err().causes[0].contains("3 of 16 bytes"));
         assert!(fetched(slow(3, true, &[""]), None, 9).is_err(), "nobody could tell that the rest is of the same file");
         let changed = fetched(slow(3, true, &["v", "w"]), None, 9).unwrap_err();
@@ -339,7 +339,7 @@ mod tests {
             part.add(bytes).unwrap();
             part
         };
-        // Its bytes are taken as they are.
+        // The kept bytes are used unchanged.
         assert_eq!(fetched(slow(true, "v"), Some(kept("v", b"XYZ")), 0).unwrap(), b"XYZ3456789abcdef");
         assert_eq!(fetched(slow(true, "v"), Some(kept("v", b"0123456789abcdef")), 0).unwrap(), file);
         assert_eq!(fetched(slow(false, "w"), Some(kept("v", b"XYZ")), 0).unwrap(), file);

@@ -1,10 +1,10 @@
-//! UEFI firmware that was just written: code and variables apart, as hypervisors want them and packages bring them.
+//! UEFI firmware that was just written: separated into code and variables, as hypervisors need them and packages provide them.
 //!
-//! Firmware is a row of volumes with a header each. Where the first one is the store of variables, the file is whole: the
-//! store in front, which every guest wants a copy of, and the code behind. A file of code alone may come with another one
-//! that is the store. What bears no header (U-Boot, old builds) is taken as code.
+//! Firmware is a sequence of volumes with a header each. If the first one is the variable store, the file contains both: first
+//! the store, which every guest needs a copy of, then the code. A file with code only may be accompanied by a separate store. A
+//! file without a header (U-Boot, old builds) is treated as code.
 //!
-//! Not here: which kind of image a file is ([`super::content`]), what a guest gets of it (chyves-core `plan::firmware`).
+//! Not here: detecting the kind of an image ([`super::content`]), and which files a guest gets (chyves-core `plan::firmware`).
 
 use crate::apply;
 use crate::safe::{self, Access, Folder, Rule};
@@ -14,33 +14,33 @@ use chyves_core::world::{ImageKind, Template};
 use std::fs::File;
 use std::io::Read;
 
-/// No firmware is larger; more is not read into memory.
+/// Size limit of firmware in bytes, since it is read into memory.
 const LIMIT: u64 = 64 << 20;
-/// The sort of volume that holds variables: fff12b8d-7696-4c8b-a985-2747075b4f50.
+/// The type GUID of volumes with variables: fff12b8d-7696-4c8b-a985-2747075b4f50.
 const STORE: [u8; 16] = [0x8d, 0x2b, 0xf1, 0xff, 0x96, 0x76, 0x8b, 0x4c, 0xa9, 0x85, 0x27, 0x47, 0x07, 0x5b, 0x4f, 0x50];
 
-/// How long the store of variables is that bytes begin with; none where they begin with something else.
+/// Length of the variable store at the beginning of the bytes; none if there is none.
 fn store(bytes: &[u8]) -> Option<usize> {
     let header = bytes.get(..48).filter(|h| h[16..32] == STORE && &h[40..44] == b"_FVH")?;
     let length = usize::try_from(u64::from_le_bytes(header[32..40].try_into().ok()?)).ok()?;
     (length > 0 && length <= bytes.len()).then_some(length)
 }
 
-/// What became of a file of firmware.
+/// The result of separating firmware.
 pub(super) struct Parts {
-    /// The size of the code.
+    /// Size of the code in bytes.
     pub(super) code: u64,
-    /// The code's hash, where it is not the file as it came.
+    /// The code's SHA-256, if the code is not the whole original file.
     pub(super) sha256: Option<String>,
     /// The template of the variables.
     pub(super) template: Option<Template>,
 }
 
-/// Takes the firmware in a folder apart: what stays is the code, and beside it the template of its variables. `vars` is a
-/// file that somebody named for them.
+/// Separates the firmware in a folder: the file keeps the code, and the template of its variables is written beside it. `vars`
+/// is a separate file with the variables that the user named.
 ///
 /// # Errors
-/// One of the files is not what it is given for, or can't be read or written.
+/// One of the files has another content than expected, or cannot be read or written.
 pub(super) fn part(folder: &Folder, vars: Option<&str>, shown: &str) -> Result<Parts> {
     let name = ImageKind::Firmware.file();
     let bytes = read(folder.file(name, Access::Read, Rule::DISK)?, &folder.shown(name).to_string_lossy())?;
@@ -70,7 +70,7 @@ pub(super) fn part(folder: &Folder, vars: Option<&str>, shown: &str) -> Result<P
     })
 }
 
-/// The template that somebody named for this firmware.
+/// The template that the user named for this firmware.
 fn template(path: &str, firmware: &[u8], shown: &str) -> Result<Vec<u8>> {
     let (bytes, name) = (read(safe::named(path)?, path)?, printable(path, 200));
     let refuse = |why: String| {
@@ -79,7 +79,7 @@ fn template(path: &str, firmware: &[u8], shown: &str) -> Result<Vec<u8>> {
             .because(why)
             .hint("packages of UEFI firmware bring it beside the code: --vars FILE names it"))
     };
-    // Of firmware of an unknown sort a person must know.
+    // For firmware without a known header, the user is responsible.
     let known = firmware.get(40..44) == Some(b"_FVH".as_slice());
     if known && store(&bytes) != Some(bytes.len()) {
         return refuse("it is not a store of UEFI variables".to_owned());
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
     use std::fs;
 
-    /// A volume of that length.
+    /// A volume of that type and length.
     fn volume(sort: [u8; 16], length: usize) -> Vec<u8> {
         let mut bytes = vec![0xff; length];
         bytes[..16].fill(0);
@@ -145,7 +145,7 @@ mod tests {
         assert!(parts.sha256.is_none() && parts.template.is_none() && template.is_none() && kept == code);
         let (parts, _, template) = parted(&code, Some(&vars)).unwrap();
         assert_eq!((parts.template.unwrap().size, template), (Size::bytes(4096), Some(vars.clone())));
-        // Another template of the same length may have other keys in it.
+        // Another template of the same length may contain other keys.
         let mut other = vars;
         other[4000] = 1;
         assert_eq!(parted(&whole, Some(&other)).unwrap().2, Some(other));
@@ -159,7 +159,7 @@ mod tests {
         assert!(why(&code, Some(&code)).contains("is not a template of variables"));
         let whole = [vars.clone(), code].concat();
         assert!(why(&whole, Some(&volume(STORE, 8192))).contains("is not a template of variables"));
-        // U-Boot has no header, and a person says what belongs to it.
+        // U-Boot has no header, so the user's choice of a template is accepted.
         assert_eq!(why(b"u-boot", Some(b"vars")), "");
         assert!(why(b"u-boot", Some(b"")).contains("is not a template of variables"));
     }

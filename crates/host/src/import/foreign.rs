@@ -1,9 +1,9 @@
-//! What is neither an image nor a compression that can be read here, known by its first bytes, so that it does not become
-//! a raw disk that boots nothing: formats of other programs, and text in an image's place.
+//! Detects files that are neither an image nor a supported compression by their first bytes, so that they do not become an
+//! unbootable raw disk: formats of other programs, and text in place of an image.
 //!
-//! Not here: what can be read (`content`).
+//! Not here: supported contents (`content`).
 
-/// What it is, and what to do; none where nothing is known against it.
+/// What the file is, and what to do; none if it may be an image.
 pub(super) fn known(head: &[u8]) -> Option<(&'static str, &'static str)> {
     const UNPACK: &str = "unpack it, and import what is in it: `chyves image import FILE`";
     const CONVERT: &str = "convert it: `qemu-img convert -O qcow2 IMAGE DISK.qcow2`, and import that";
@@ -44,8 +44,8 @@ pub(super) fn known(head: &[u8]) -> Option<(&'static str, &'static str)> {
         .or_else(|| lzma(head).then_some(("lzma-compressed", UNPACK)))
 }
 
-/// The old format of lzma, which has no signature: its properties, a dictionary of 2^n or 3*2^n bytes, and a length that
-/// is unknown or possible.
+/// The old lzma format, which has no signature: its properties, a dictionary of 2^n or 3*2^n bytes, and a length that is
+/// unknown or plausible.
 fn lzma(head: &[u8]) -> bool {
     let number = |from: usize, to: usize| head.get(from..to).map(|b| b.iter().rev().fold(0u64, |n, b| n << 8 | u64::from(*b)));
     let (Some(dictionary), Some(length)) = (number(1, 5), number(5, 13)) else { return false };
@@ -54,7 +54,7 @@ fn lzma(head: &[u8]) -> bool {
     head[0] == 0x5d && usual && (length == u64::MAX || (length > 0 && length < 1 << 40))
 }
 
-/// What a file of text is, that was taken for an image; none where it is no text.
+/// The type of a text file in place of an image; none if it is not text.
 pub(super) fn text(head: &[u8]) -> Option<(&'static str, &'static str)> {
     let text = std::str::from_utf8(head).ok()?.trim_start_matches('\u{feff}').trim_start();
     if text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t' | '\x0c')) {

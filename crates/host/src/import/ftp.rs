@@ -1,6 +1,6 @@
-//! `ftp:`: reading one file, passively, as anybody or as the address says.
+//! `ftp:`: reading one file in passive mode, anonymously or with the login in the address.
 //!
-//! Not here: what follows a cut (`fetch`).
+//! Not here: what happens after an interruption (`fetch`).
 
 use super::fetch::{Answer, Remote};
 use super::hints;
@@ -13,10 +13,10 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// No line of a server is longer.
+/// Size limit of a line from the server, in bytes.
 const LINE: u64 = 4096;
 
-/// Sockets that are open, to be shut from outside.
+/// The open sockets, so that another thread can shut them down.
 pub(super) type Open = Arc<Mutex<Vec<TcpStream>>>;
 
 /// A file on an FTP server.
@@ -62,7 +62,7 @@ impl Ftp {
         })
     }
 
-    /// A handle by which what goes on is ended from outside.
+    /// A handle to stop the transfer from another thread.
     pub(super) fn sockets(&self) -> Open {
         self.open.clone()
     }
@@ -103,7 +103,7 @@ impl Ftp {
         Err(self.broken(&last))
     }
 
-    /// One command and the last line of its answer.
+    /// Sends a command; returns the code and the last line of the answer.
     fn ask(&self, control: &mut BufReader<TcpStream>, command: &str) -> Result<(u16, String)> {
         control.get_mut().write_all(format!("{command}\r\n").as_bytes()).map_err(|e| self.broken(&e))?;
         self.hear(control)
@@ -111,7 +111,7 @@ impl Ftp {
 
     fn hear(&self, control: &mut BufReader<TcpStream>) -> Result<(u16, String)> {
         let mut first: Option<String> = None;
-        // An answer of many lines ends with its number and a blank.
+        // A multi-line answer ends with its code followed by a blank.
         for _ in 0..1000 {
             let mut line = String::new();
             let n = control.by_ref().take(LINE).read_line(&mut line).map_err(|e| self.broken(&e))?;
@@ -154,7 +154,7 @@ impl Ftp {
         }
     }
 
-    /// The port of the data. Where the server says another host, that is not listened to.
+    /// The port for the data. A host in the server's answer is ignored.
     fn passive(&self, control: &mut BufReader<TcpStream>) -> Result<u16> {
         let (number, line) = self.ask(control, "EPSV")?;
         if number == 229 {
@@ -191,21 +191,21 @@ impl Remote for Ftp {
         let data = self.connect(port)?;
         let begins = if from > 0 && self.ask(&mut control, &format!("REST {from}"))?.0 == 350 { from } else { 0 };
         self.must(&mut control, &format!("RETR {}", self.path), &[125, 150])?;
-        // A time alone tells two versions apart well enough where the length does too.
+        // A modification time identifies a version well enough if the length is known too.
         let whole = Whole { validator: changed.filter(|_| total.is_some()), total };
         let silent = (self.failed("is silent"), self.silence);
         Ok(Answer { from: begins, whole, body: Box::new(Body { data, _control: control, silent }), place: self.host.clone() })
     }
 
     fn went_on(&self) -> bool {
-        // The data end with their connection: what is too long is seen by its length.
+        // Data end with their connection; excess data show in the length.
         false
     }
 }
 
 struct Body {
     data: TcpStream,
-    /// Closed too early, some servers break the transfer off.
+    /// Kept open: some servers abort the transfer if it is closed early.
     _control: BufReader<TcpStream>,
     silent: (Problem, Duration),
 }

@@ -1,4 +1,4 @@
-//! What to type next after a failure: the words that several stages of an import share.
+//! Hints after a failure that several stages of an import share.
 //!
 //! Not here: what failed and why (each stage).
 
@@ -7,29 +7,29 @@ use chyves_core::error::{Kind, Problem};
 use chyves_core::image::Source;
 use std::path::Path;
 
-/// What a server has not.
+/// For a file that the server does not have.
 pub(super) const MOVED: &str = "check the address: vendors move their files with each release: `chyves image catalogue` lists \
     those that are known";
 
-/// What leads nowhere.
+/// For an address that cannot be used.
 pub(super) const ANOTHER: &str = "try another address: `chyves image fetch ADDRESS`";
 
-/// Whether a failure is that of looking a host's name up, which the standard library tells by its words alone.
+/// Whether an error is a failed host name lookup, which the standard library reports only by its message.
 pub(super) fn is_of_a_name(error: &std::io::Error) -> bool {
     error.raw_os_error().is_none() && error.to_string().starts_with("failed to lookup address information")
 }
 
-/// What to do where a name can't be looked up.
+/// For a host name that cannot be resolved.
 pub(super) fn named(host: &str) -> String {
     format!("check the name: `{}` resolves it, too", Cmd::new("getent", ["hosts", host]))
 }
 
-/// The command that fetches an address, of which no more is shown than may be.
+/// The command that fetches an address, in the form that may be shown.
 pub(super) fn fetch(shown: &str) -> Cmd {
     Cmd::new("chyves", ["image", "fetch", shown])
 }
 
-/// The command that takes in an image from there.
+/// The command that imports an image from a source.
 pub(super) fn import(source: &Source) -> Cmd {
     match source {
         Source::Address(_) => fetch(&source.shown()),
@@ -38,14 +38,13 @@ pub(super) fn import(source: &Source) -> Cmd {
     }
 }
 
-/// Where a file of this host would be.
+/// For a file that does not exist on this host.
 pub(super) fn folder_of(path: &str) -> String {
     let above = Path::new(path).parent().and_then(Path::to_str).filter(|above| !above.is_empty()).unwrap_or(".");
     format!("check the path: `{}` shows what is there", Cmd::new("ls", ["-l", above]))
 }
 
-/// A failure with a source, and that the command may be tried again where it says itself nothing that could be typed: a
-/// server may do better the next time.
+/// Adds a hint to try again, unless the problem already contains a command: a failure of a server may be temporary.
 pub(super) fn again(problem: Problem, source: &Source) -> Problem {
     let typed = |hint: &String| hint.contains("chyves ") || hint.contains("--");
     match source {

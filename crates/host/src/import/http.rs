@@ -1,7 +1,7 @@
-//! `http:` and `https:`: one request an answer, with the system's certificates, the environment's proxies and a bound on
-//! redirects and silence.
+//! `http:` and `https:`: one request per answer, with the system's certificates, the environment's proxies, and limits for
+//! redirects and inactivity.
 //!
-//! Not here: what follows a cut (`fetch`), and what its failures mean (`failure`).
+//! Not here: what happens after an interruption (`fetch`), and explaining failures (`failure`).
 
 use super::chunks::carried;
 use super::failure::{explain, is_about_certificates, refused};
@@ -23,30 +23,31 @@ use ureq::tls::{RootCerts, TlsConfig};
 use ureq::unversioned::transport::{Connector, DefaultConnector};
 use ureq::{Agent, Error};
 
-/// More redirects than that lead nowhere.
+/// Maximum number of redirects.
 const REDIRECTS: u32 = 10;
 
 /// A file on a web server.
 pub(super) struct Http {
-    /// The connections that are open, to be ended from outside.
+    /// The open connections, so that another thread can close them.
     open: Open,
     address: String,
     login: Option<String>,
     silence: u32,
     more: Arc<AtomicBool>,
-    /// How often a server that is busy was waited for.
+    /// Number of waits for a busy server so far.
     waits: u32,
-    /// Whether the whole is to end.
+    /// Set to stop.
     stop: Arc<AtomicBool>,
 }
 
-/// A server that says that it is busy is asked again so often.
+/// Maximum number of retries if the server reports that it is busy.
 const WAITS: u32 = 5;
-/// The longest that it is waited for at once, in seconds, and how long where it does not say.
+/// Longest wait for a busy server in seconds, and the wait if it states none.
 const LONGEST: u64 = 120;
 const USUAL: u64 = 5;
 
-/// How many seconds a server wants to be left alone: a number, or a time (RFC 9110, 10.2.3), seen from the server's own clock.
+/// The number of seconds that the server requests to wait: a number, or a time (RFC 9110, 10.2.3) relative to the server's own
+/// clock.
 fn after(headers: &HeaderMap) -> u64 {
     let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).map(str::trim);
     let seconds = text("retry-after").and_then(|value| {
@@ -56,7 +57,7 @@ fn after(headers: &HeaderMap) -> u64 {
     seconds.unwrap_or(USUAL).min(LONGEST)
 }
 
-/// Reads `Sun, 06 Nov 1994 08:49:37 GMT`, the form that servers must send, as seconds since 1970.
+/// Parses `Sun, 06 Nov 1994 08:49:37 GMT`, the form that servers must send, as seconds since 1970.
 fn time_of(text: &str) -> Option<u64> {
     let words: Vec<&str> = text.split(' ').collect();
     let [_, day, month, year, clock, "GMT"] = words[..] else { return None };
@@ -66,13 +67,13 @@ fn time_of(text: &str) -> Option<u64> {
         (day.parse().ok().filter(|d| (1..=31).contains(d))?, year.parse().ok().filter(|y| (1970..=9999).contains(y))?);
     let mut parts = clock.split(':').map(|part| part.parse::<u64>().ok().filter(|n| *n < 61));
     let (hours, minutes, seconds) = (parts.next()??, parts.next()??, parts.next()??);
-    // Days by the calendar whose year begins in March.
+    // Number of days in a calendar whose year begins in March.
     let (y, m) = if month < 2 { (year - 1, month + 10) } else { (year, month - 2) };
     let days = 365 * y + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + day - 1;
     Some(days.checked_sub(719_468)? * 86_400 + hours * 3600 + minutes * 60 + seconds)
 }
 
-/// What is asked just now.
+/// The request in progress.
 pub(super) type Open = Arc<Mutex<Option<Agent>>>;
 
 impl Http {
@@ -81,7 +82,7 @@ impl Http {
         Self { open: Open::default(), address, login, silence, more: Arc::default(), waits: 0, stop: Arc::default() }
     }
 
-    /// The same, which ends where this flag is set.
+    /// Makes the transfer stop when this flag is set.
     pub(super) fn until(self, stop: Arc<AtomicBool>) -> Self {
         Self { stop, ..self }
     }
@@ -97,12 +98,12 @@ impl Http {
         }
     }
 
-    /// A handle by which what goes on is ended from outside.
+    /// A handle to stop the transfer from another thread.
     pub(super) fn agent(&self) -> Open {
         self.open.clone()
     }
 
-    /// One request, wherever it leads. `head`: for the head of the answer alone.
+    /// One request, without following redirects. `head`: for the headers only.
     fn ask(&self, address: &str, head: bool, from: u64, validator: Option<&str>) -> Result<Response<ureq::Body>> {
         let quiet = Some(Duration::from_secs(u64::from(self.silence)));
         let way = proxy::way(address);
@@ -138,7 +139,7 @@ impl Http {
         if let Some(login) = proxy_login {
             request = request.header("proxy-authorization", login);
         }
-        // Nobody but the host that it is meant for gets the password.
+        // The password is sent only to the host that it is for.
         if let Some(login) = self.login.as_ref().filter(|_| host(address) == host(&self.address)) {
             request = request.header("authorization", login);
         }
@@ -148,10 +149,10 @@ impl Http {
         request.call().map_err(|e| self.explain(e))
     }
 
-    /// What the server calls the file, if it says so, and the address at the end of all redirects.
+    /// The file name that the server states, if any, and the address after all redirects.
     pub(super) fn look(&self) -> Result<(Option<String>, String)> {
         let (mut response, mut at) = self.follow(true, 0, None)?;
-        // Some servers answer this question with a refusal, and the other one not.
+        // Some servers refuse HEAD but accept GET.
         if !response.status().is_success() {
             (response, at) = self.follow(false, 0, None)?;
         }
@@ -162,7 +163,7 @@ impl Http {
         Ok((header, at))
     }
 
-    /// The answer at the end of all redirects, and its address.
+    /// The answer after all redirects, and its address.
     fn follow(&self, head: bool, from: u64, validator: Option<&str>) -> Result<(Response<ureq::Body>, String)> {
         let mut address = self.address.clone();
         let shown = printable(&public(&self.address), 300);
@@ -176,7 +177,7 @@ impl Http {
             let (shown_next, scheme) = (printable(&public(&next), 200), scheme(&next));
             let unsafe_now = scheme == "http" && super::trust::scheme(&address) == "https";
             if unsafe_now || !matches!(scheme.as_str(), "http" | "https") {
-                // Whatever the server made up, the shell that it is pasted into sees one word.
+                // The address comes from the server, so it is quoted as one word for the shell.
                 let hint = match scheme.as_str() {
                     "http" | "https" | "ftp" => format!("if you trust that address: `{} --hash HASH`", hints::fetch(&shown_next)),
                     _ => hints::ANOTHER.to_owned(),
@@ -213,7 +214,7 @@ impl Remote for Http {
                 let (begins, total) = content_range(&head.headers).unwrap_or((u64::MAX, None));
                 (begins, total.or_else(|| length.map(|n| begins.saturating_add(n))))
             }
-            // What is there is no longer than what came of it before: another version, or all came. It restarts.
+            // The file is not longer than the partial download: it is another version, or the download was complete. Restarts.
             StatusCode::RANGE_NOT_SATISFIABLE if from > 0 => return self.open(0, None),
             status => return Err(refused(status, &self.address)),
         };
@@ -248,14 +249,14 @@ impl<R: Read> Read for Body<R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         self.from.read(into).map_err(|e| match (e.kind(), Error::from(e)) {
             (io::ErrorKind::Interrupted, _) => io::ErrorKind::Interrupted.into(),
-            // A server may take the transfer up again; what came so far is told with it.
+            // The transfer may be resumed; the message then includes what has arrived.
             (kind, Error::Io(e)) if !is_about_certificates(&e) => io::Error::new(kind, e.to_string()),
             (_, error) => carried(explain(error, &self.address, self.silence)),
         })
     }
 }
 
-/// An address without user and password, and these as a header.
+/// Splits an address into the address without login, and the login as a header.
 fn without_login(address: &str) -> (String, Option<String>) {
     let found = address.split_once("//").and_then(|(scheme, rest)| {
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
@@ -267,13 +268,13 @@ fn without_login(address: &str) -> (String, Option<String>) {
     found.unwrap_or_else(|| (address.to_owned(), None))
 }
 
-/// What tells one version of a file from another: a strong entity tag, or the time of its last change.
+/// What identifies a version of a file: a strong entity tag, or the time of its last change.
 fn version(headers: &HeaderMap) -> Option<String> {
     let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
     text("etag").filter(|tag| tag.starts_with('"')).or_else(|| text("last-modified"))
 }
 
-/// `bytes 5-9/10` as (5, 10).
+/// Parses `bytes 5-9/10` as (5, 10).
 fn content_range(headers: &HeaderMap) -> Option<(u64, Option<u64>)> {
     let text = headers.get("content-range")?.to_str().ok()?;
     let (range, total) = text.trim().strip_prefix("bytes")?.trim().split_once('/')?;
@@ -289,7 +290,7 @@ fn host(address: &str) -> Option<&str> {
     address.split_once("//")?.1.split(['/', '?', '#']).next()
 }
 
-/// Where an answer leads, seen from the address that was asked.
+/// The target of a redirect, relative to the requested address.
 fn joined(from: &str, to: &str) -> String {
     let is_whole = to.split_once("://").is_some_and(|(scheme, _)| !scheme.is_empty() && !scheme.contains(['/', '?']));
     if is_whole {
@@ -309,7 +310,7 @@ fn joined(from: &str, to: &str) -> String {
     format!("{scheme}://{place}{}", without_dots(&format!("{folder}{to}")))
 }
 
-/// A path without `.` and `..`, which a server need not understand. None leads above its root.
+/// A path without `.` and `..`, which a server need not resolve; `..` does not go above the root.
 fn without_dots(path: &str) -> String {
     let end = path.find(['?', '#']).unwrap_or(path.len());
     let (path, query) = path.split_at(end);

@@ -1,12 +1,12 @@
-//! Whether a disk image is complete: every block that its tables name must be inside the file. `qemu-img` reads zeros
-//! where a file ends early, and ends with 0.
+//! Whether a disk image is complete: every block in its tables must be inside the file. `qemu-img` reads zeros where a file
+//! ends early, and exits with 0.
 //!
-//! Read from the format's own structures: qcow2, VMDK, VHDX, VDI and VHD. Of the last block of a disk only what is below the
-//! disk's size has to be there.
+//! Read from the format's own structures: qcow2, VMDK, VHDX, VDI and VHD. Of the last block of a disk only the part below the
+//! disk's size must exist.
 //!
 //! * `blocks`: VMDK and VHDX
 //!
-//! Not here: what else is wrong with an image (`convert` runs `qemu-img check`).
+//! Not here: other damage of an image (`convert` runs `qemu-img check`).
 
 mod blocks;
 
@@ -15,10 +15,10 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-/// A table that is read at once is not larger.
+/// Size limit in bytes of a table that is read at once.
 const TABLE: u64 = 64 << 20;
 
-/// What an image lacks; none where it is complete as far as its format tells.
+/// What an image lacks; none if it is complete as far as its format shows.
 pub(super) fn missing(file: &File, format: Format) -> io::Result<Option<String>> {
     let length = file.metadata()?.len();
     let image = Image { file, length };
@@ -31,8 +31,8 @@ pub(super) fn missing(file: &File, format: Format) -> io::Result<Option<String>>
     }
 }
 
-/// The other file that an image needs, by its own header: `a backing file` or `a data file`; none where it stands alone or is too
-/// short to say so. `qemu-img` would only report that it cannot open that file.
+/// The other file that an image needs according to its header: `a backing file` or `a data file`; none if it needs no other
+/// file or is too short to tell. `qemu-img` would only report that it cannot open that file.
 pub(super) fn needs(file: &File, format: Format) -> io::Result<Option<&'static str>> {
     const EXTERNAL_DATA: u64 = 1 << 2;
     let image = Image { file, length: file.metadata()?.len() };
@@ -45,7 +45,7 @@ pub(super) fn needs(file: &File, format: Format) -> io::Result<Option<&'static s
     })
 }
 
-/// Whether a VHD tells its size in its footer, and not by its geometry: only Virtual PC means the geometry.
+/// Whether a VHD's size is the one in its footer, instead of its geometry: only Virtual PC uses the geometry.
 pub(super) fn vhd_size_is_current(file: &File) -> io::Result<bool> {
     let length = file.metadata()?.len();
     let mut creator = [0; 4];
@@ -88,14 +88,14 @@ impl Image<'_> {
         for (table, l2_at) in tables.filter(|(_, at)| *at != 0) {
             let Some(l2) = self.read(l2_at, cluster)? else { return Ok(Some(self.beyond("a table", l2_at))) };
             for (index, item) in (0..).zip(l2.chunks_exact(entry).map(|e| big(e, 0, 8))) {
-                // What of the cluster is below the disk's size: the rest need not be written.
+                // The part of the cluster below the disk's size; the rest need not exist.
                 let below = disk.saturating_sub((table * entries + index) * cluster).min(cluster);
                 let compressed = item & (1 << 62) != 0;
                 let (at, size) = if compressed {
                     let shift = 62 - (cluster_bits - 8);
                     let at = item & ((1 << shift) - 1);
                     let sectors = (item >> shift) & ((1 << (cluster_bits - 8)) - 1);
-                    // The number of sectors is all that is known: the data ends somewhere in the last of them.
+                    // Only the number of sectors is known: the data ends somewhere in the last one.
                     (at, ((sectors + 1) * 512 - at % 512).saturating_sub(511))
                 } else if entry == 8 && item & 1 != 0 {
                     // It reads as zeros.
@@ -123,7 +123,7 @@ impl Image<'_> {
         let (map_at, data_at) = (little(&header, 0x154, 4), little(&header, 0x158, 4));
         let (block, blocks) = (little(&header, 0x178, 4), little(&header, 0x180, 4));
         let Some(map) = self.read(map_at, blocks * 4)? else { return Ok(Some(self.beyond("its table", map_at))) };
-        // The two largest numbers say that a block is not allocated.
+        // The two largest values mean that a block is not allocated.
         let used = map.chunks_exact(4).map(|e| little(e, 0, 4)).filter(|number| *number < 0xffff_fffe);
         let last = used.max().map_or(0, |number| data_at + number * block);
         let whole = last == 0 || last.checked_add(block).is_some_and(|end| end <= self.length);
@@ -148,7 +148,7 @@ impl Image<'_> {
                 let Some(header) = self.read(header_at, 1024)? else { return Ok(Some(self.beyond("its header", header_at))) };
                 let (table_at, entries, block) = (big(&header, 16, 8), big(&header, 28, 4), big(&header, 32, 4));
                 let Some(table) = self.read(table_at, entries * 4)? else { return Ok(Some(self.beyond("its table", table_at))) };
-                // Before each block there is a bitmap of its sectors.
+                // Each block is preceded by a bitmap of its sectors.
                 let bitmap = block.div_ceil(512 * 8).next_multiple_of(512);
                 let used = table.chunks_exact(4).map(|e| big(e, 0, 4)).filter(|number| *number != 0xffff_ffff);
                 let last = used.max().map_or(0, |number| number * 512);

@@ -1,19 +1,19 @@
-//! gzip, bzip2 and xz as readers: member after member, as `cat a.gz b.gz` makes them.
+//! gzip, bzip2 and xz as readers: member after member, as `cat a.gz b.gz` creates them.
 //!
-//! What follows a member is inspected here, since the decoders disagree about it: nothing, another member, zeros that fill a
+//! What follows a member is checked here, since the decoders handle it differently: nothing, another member, zeros that fill a
 //! block of a tape or a disk, or trailing bytes. Not here: Zstandard (`zstd`), whose frames have lengths of their own.
 
 use super::fault::Fault;
 use std::io::{self, BufRead, Read};
 
-/// A decoder of one member, which ends behind it.
+/// A decoder of one member, which stops after it.
 pub(super) trait Member<R>: Read + Sized {
-    /// How a member begins.
+    /// The first bytes of a member.
     const MAGIC: &'static [u8];
     fn begin(from: R) -> Self;
-    /// What was read from, at the first byte behind the member.
+    /// The underlying reader, at the first byte after the member.
     fn end(self) -> R;
-    /// The decoder's error; one that says what is not supported as such.
+    /// Converts the decoder's error; one about an unsupported feature becomes a fault.
     fn fault(error: io::Error) -> io::Error {
         error
     }
@@ -64,7 +64,7 @@ impl<R: BufRead> Member<R> for lzma_rust2::XzReader<R> {
 /// All members of a stream.
 pub(super) struct Members<R, M> {
     member: Option<M>,
-    /// What is read from between two members.
+    /// The underlying reader between two members.
     between: Option<Ahead<R>>,
 }
 
@@ -73,7 +73,7 @@ impl<R: BufRead, M: Member<Ahead<R>>> Members<R, M> {
         Self { member: Some(M::begin(Ahead { bytes: Vec::new(), at: 0, from })), between: None }
     }
 
-    /// Begins the next member, if there is one.
+    /// Starts the next member, if there is one.
     fn next(&mut self, mut from: Ahead<R>) -> io::Result<()> {
         from.skip_zeros()?;
         let magic = M::MAGIC;
@@ -102,7 +102,7 @@ impl<R: BufRead, M: Member<Ahead<R>>> Read for Members<R, M> {
     }
 }
 
-/// A reader of which some bytes were already read.
+/// A reader of which some bytes were read ahead.
 pub(super) struct Ahead<R> {
     bytes: Vec<u8>,
     at: usize,
@@ -114,7 +114,7 @@ impl<R: BufRead> Ahead<R> {
         &self.bytes[self.at..]
     }
 
-    /// Reads that many bytes ahead, or all that there are.
+    /// Reads ahead `count` bytes, or all that there are.
     fn look_ahead(&mut self, count: usize) -> io::Result<()> {
         let missing = count.saturating_sub(self.ahead().len());
         (&mut self.from).take(missing as u64).read_to_end(&mut self.bytes).map(drop)

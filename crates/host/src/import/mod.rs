@@ -1,4 +1,4 @@
-//! Reading an image in one pass: what comes is hashed, recognised, unpacked and written while the rest is still coming.
+//! Importing an image in one pass: the data is hashed, recognised, unpacked and written while the rest is still arriving.
 //!
 //! ```text
 //! source ─ hash as it comes ─►│ layer by layer: gzip, tar … ─►│ holes, file ─ SHA-256 of what is kept
@@ -8,14 +8,15 @@
 //!        thread               │           thread              │        this thread, and one that hashes
 //! ```
 //!
-//! * [`content`], [`foreign`], [`optical`]: what a beginning says it is; [`unpack`], [`members`], [`zstd`], [`archive`], [`fault`]: layers; [`convert`]: disk formats
-//! * [`fetch`], [`http`], [`name`], [`failure`], [`watch`], [`proxy`], [`ftp`], [`part`]: servers, and going on after a cut
-//! * [`open`], [`layout`], [`nbd`]: files that others may own, whether an image is complete, what a converter sees
-//! * [`trust`], [`digest`], [`signature`]: what a file must be, and whether it is
-//! * [`firmware`]: code and variables apart; [`hints`]: what to type after a failure
-//! * [`mod@write`]: the last stage; [`chunks`]: what flows between the stages
+//! * [`content`], [`foreign`], [`optical`]: detecting the content; [`unpack`], [`members`], [`zstd`], [`archive`],
+//!   [`fault`]: layers; [`convert`]: disk formats
+//! * [`fetch`], [`http`], [`name`], [`failure`], [`watch`], [`proxy`], [`ftp`], [`part`]: servers, and resuming interrupted transfers
+//! * [`open`], [`layout`], [`nbd`]: files that others may own, whether an image is complete, the block device for a converter
+//! * [`trust`], [`digest`], [`signature`]: the required hash or signature, and checking it
+//! * [`firmware`]: separating code and variables; [`hints`]: hints after a failure
+//! * [`mod@write`]: the last stage; [`chunks`]: the channels between the stages
 //!
-//! Not here: the dataset that it happens on, and that nobody sees it before it is whole (chyves-core `plan::image`).
+//! Not here: the dataset of the image, and hiding it until it is complete (chyves-core `plan::image`).
 
 mod archive;
 mod chunks;
@@ -69,18 +70,18 @@ use std::sync::{Arc, Mutex};
 use unpack::{Out, Unpacker};
 use write::{Meter, Written, write};
 
-/// What is imported where.
+/// What is imported, and where.
 pub(crate) struct Import<'a> {
     pub(crate) order: &'a Order,
     pub(crate) folder: &'a str,
     pub(crate) dataset: &'a Dataset,
-    /// The folder that what comes from an address is kept in.
+    /// The folder in which a download is kept.
     pub(crate) part: Option<&'a str>,
     pub(crate) now: &'a str,
     pub(crate) dialect: Dialect,
 }
 
-/// A failure, and whether what came so far is worth another try.
+/// A failure, and whether the partial download is useful for another try.
 pub(crate) struct Failed {
     pub(crate) problem: Problem,
     pub(crate) keep: bool,
@@ -96,14 +97,14 @@ pub(crate) fn interrupted(what: &str) -> Problem {
     Problem::interrupted().on(printable(what, 300))
 }
 
-/// Imports one image; it is described on its dataset last.
+/// Imports one image; its properties are set on its dataset last.
 pub(crate) fn import(import: &Import<'_>, place: &mut Place<'_>) -> Result<(), Failed> {
     attempt(import, place).map_err(|failed| Failed { problem: hints::again(failed.problem, &import.order.source), ..failed })
 }
 
 fn attempt(import: &Import<'_>, place: &mut Place<'_>) -> Result<(), Failed> {
     let order = import.order;
-    // Before anything was read, what an earlier try left is as good as it was.
+    // Before anything was read, the part from an earlier try is still useful.
     let early = |problem| Failed { problem, keep: import.part.is_some_and(part::is_of_use) };
     let wanted = trust::wanted(order, import.folder).map_err(early)?;
     let stop = Arc::new(AtomicBool::new(false));
@@ -111,7 +112,7 @@ fn attempt(import: &Import<'_>, place: &mut Place<'_>) -> Result<(), Failed> {
     for warning in warnings {
         (place.report)(Event::Warning(warning));
     }
-    // Whether it is by a trusted key at all is known before anything is read.
+    // Whether it is by a trusted key is checked before anything is read.
     let signed = signature.as_ref().map(Detached::begin).transpose().map_err(early)?;
     let opened = source::open(order, import.part, &stop, source::Checks { hash: hash.as_ref().map(|h| h.kind), signed }).map_err(early)?;
     let unchanged = opened.unchanged.clone();
@@ -123,11 +124,11 @@ fn attempt(import: &Import<'_>, place: &mut Place<'_>) -> Result<(), Failed> {
     }
     let told = if told.is_empty() { "no" } else { &told };
     finish(import, written, direct.as_deref(), (&format, told), place)?;
-    // Another program may have read it after this one.
+    // Another program may have read the source after this one.
     unchanged().map_err(Failed::from)
 }
 
-/// Reports what an archive has beside the image.
+/// Reports what an archive contains beside the image.
 fn tell(notes: &ova::Notes, import: &Import<'_>, place: &mut Place<'_>) {
     let shown = import.order.source.shown();
     if !notes.asks.is_empty() {
@@ -148,7 +149,7 @@ fn tell(notes: &ova::Notes, import: &Import<'_>, place: &mut Place<'_>) {
     }
 }
 
-/// Runs the stages; what was written, how it was packed, and what was checked on the way.
+/// Runs the stages; returns what was written, how it was compressed, and what was verified on the way.
 fn flow(
     import: &Import<'_>,
     opened: Opened,
@@ -182,7 +183,7 @@ fn flow(
     let middle = std::thread::spawn(move || unpacker.run(feed));
     let mut meter = Meter::new(counter, status.clone());
     let written = write(import, &out, &mut meter, place);
-    // Whatever failed, the other stages end now.
+    // After any failure, the other stages must end now.
     drop(out);
     if written.is_err() {
         stop.store(true, Ordering::SeqCst);
@@ -193,7 +194,7 @@ fn flow(
         stop.store(true, Ordering::SeqCst);
         end();
     }
-    // Standard input can't be woken; a pump that waits for it is left to the end of the process.
+    // A read from standard input cannot be interrupted; such a thread is left until the process ends.
     let waits = matches!(order.source, Source::Input) && (written.is_err() || middle.is_err());
     let pumped = if waits && !pump.is_finished() {
         Ok(source::Found::default())
@@ -205,9 +206,9 @@ fn flow(
     let is_interrupt = |p: &Problem| p.code == Kind::Interrupted;
     let by_hand = place.interrupted.load(Ordering::SeqCst);
     match (pumped, middle, written) {
-        // A refusal or a failure of the last stage is its own: those before it end because of it, in whatever words.
+        // A refusal or a failure of the last stage is the real cause: the stages before end because of it, with other messages.
         (_, _, Err(problem)) if !is_interrupt(&problem) => Err(problem.into()),
-        // Who reads knows best why it ended, unless it was told to.
+        // The reading stage knows best why it ended, unless it was stopped.
         (Err(problem), middle, _) if !is_interrupt(&problem) || by_hand => {
             let broke = problem.code != Kind::Failed || !middle.is_err_and(|p| !is_interrupt(&p));
             let keep = keep && broke;
@@ -236,7 +237,7 @@ fn flow(
     }
 }
 
-/// Converts what has to be, and describes the image on its dataset.
+/// Converts the image if necessary, and sets its properties on its dataset.
 fn finish(import: &Import<'_>, written: Written, direct: Option<&File>, words: (&str, &str), place: &mut Place<'_>) -> Result<()> {
     let (format, checked) = words;
     let order = import.order;
@@ -298,7 +299,7 @@ fn finish(import: &Import<'_>, written: Written, direct: Option<&File>, words: (
             (keys::IMAGE_FORMAT, format.to_owned()),
             (keys::IMAGE_CHECKED, printable(checked, 900)),
             (keys::IMAGE_ADDED, import.now.to_owned()),
-            // Last: a dataset is an image once its kind is written.
+            // Last: a dataset counts as an image once its kind is set.
             (keys::IMAGE_KIND, kind.word().to_owned()),
         ]
         .map(|(k, v)| (k.to_owned(), v)),
@@ -309,7 +310,7 @@ fn finish(import: &Import<'_>, written: Written, direct: Option<&File>, words: (
     Ok(())
 }
 
-/// Makes a raw disk of an image, which ends with a sector; its length and its SHA-256.
+/// Converts an image to a raw disk, which is a multiple of the sector size; returns its length and its SHA-256.
 fn converted(image: &convert::Image<'_>, folder: &Folder, name: &str, max: u64, place: &mut Place<'_>) -> Result<(u64, String)> {
     let path = folder.shown(name).to_string_lossy().into_owned();
     let fail = |e: std::io::Error| apply::io_problem("write", &path)(e);
@@ -335,7 +336,7 @@ fn hash_of(file: File, path: &str, place: &mut Place<'_>) -> Result<String> {
     })
 }
 
-/// Reads an image again and compares it with what it was.
+/// Reads an image again and compares it with its recorded hash.
 pub(crate) fn verify(image: &str, path: &FilePath, sha256: &str, size: Size, place: &mut Place<'_>) -> Result<()> {
     let (folder, name) = Folder::of(path)?;
     if !folder.has(&name)? {
@@ -344,7 +345,7 @@ pub(crate) fn verify(image: &str, path: &FilePath, sha256: &str, size: Size, pla
             .because(format!("there is no {path}"))
             .hint(format!("import it again under another name, and delete this one: `chyves image delete {image}`")));
     }
-    // A file of another length is another one, and may be without end.
+    // A file of another length is not the image, and may be endless.
     let length =
         folder.file(&name, Access::Read, Rule::DISK)?.metadata().map_err(apply::io_problem("read the size of", &path.to_string()))?.len();
     if length != size.get() {
@@ -364,10 +365,10 @@ pub(crate) fn verify(image: &str, path: &FilePath, sha256: &str, size: Size, pla
         .hint("`zpool status -v` shows whether the pool is damaged; import the image again under another name: `chyves image import`"))
 }
 
-/// Unpacks a file to nowhere: what its decoder takes, for measuring. The bytes that came out, and how it was packed.
+/// Decompresses a file and discards the result, to measure the decoder. Returns the number of bytes, and the compression.
 ///
 /// # Errors
-/// It is no image, or can't be unpacked.
+/// The file is not an image, or cannot be decompressed.
 pub fn unpack_alone(path: &str) -> Result<(u64, String)> {
     let order = Order::new(Source::File(path.to_owned()));
     let stop = Arc::new(AtomicBool::new(false));

@@ -1,4 +1,4 @@
-//! The name of a file whose address does not tell it: behind redirects, or in the header `Content-Disposition` (RFC 6266).
+//! The name of a file whose address does not contain it: after redirects, or in the header `Content-Disposition` (RFC 6266).
 //!
 //! Not here: names in addresses and the names of images (chyves-core `image::source`).
 
@@ -7,11 +7,11 @@ use super::trust;
 use chyves_core::error::Result;
 use chyves_core::image::{Source, percent_decoded};
 
-/// A name is not longer.
+/// Maximum length of a name.
 const LIMIT: usize = 200;
 
-/// The names that a server has for the file at an address: what it calls it, and what it is called where it is. Nothing is
-/// fetched but the head of the answer.
+/// The names that a server has for the file at an address: the one that it states, and the one in the final address. Only the
+/// headers are requested.
 ///
 /// # Errors
 /// There is no answer, or no file.
@@ -27,7 +27,7 @@ pub fn of(source: &Source, silence: u32) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// The name in a `Content-Disposition`. The form with a character set goes before the other one, as the standard wants.
+/// The name in a `Content-Disposition`. The form with a character set takes precedence, as the standard requires.
 fn disposition(header: &str) -> Option<String> {
     let (mut extended, mut usual) = (None, None);
     for (key, value) in parameters(header) {
@@ -69,7 +69,7 @@ fn parameters(header: &str) -> Vec<(String, String)> {
     all
 }
 
-/// A name that names a file and nothing else: the last part of a path, without what a terminal or a file system obeys.
+/// A safe file name: the last component of a path, without characters that control a terminal or a file system.
 fn plain(text: &str) -> Option<String> {
     let last = text.rsplit(['/', '\\']).next().unwrap_or_default();
     let name: String = last
@@ -92,7 +92,7 @@ mod tests {
         assert_eq!(of("attachment;filename=\"a \\\"b\\\"; c.img\"").as_deref(), Some("a \"b\"; c.img"));
         assert_eq!(of("attachment; filename=\"x.img\"; filename*=UTF-8''gr%C3%BCn.img").as_deref(), Some("grün.img"));
         assert_eq!(of("attachment; filename*=utf-16''x.img; filename=y.img").as_deref(), Some("y.img"));
-        // Whatever it says, it is one name.
+        // The result is always a single name.
         assert_eq!(of("attachment; filename=\"../../etc/passwd\"").as_deref(), Some("passwd"));
         assert_eq!(of("attachment; filename=\"C:\\\\\\\\windows\\\\\\\\x.img\"").as_deref(), Some("x.img"));
         assert_eq!(of("attachment; filename*=UTF-8''..%2F..%2Fx%0A%1B%5B2J.img").as_deref(), Some("x[2J.img"));

@@ -1,7 +1,7 @@
-//! A disk image as a network block device on a socket pair: a converter reads and writes by the descriptors that chyves
-//! has open and never opens a file itself, so that what was checked is what is converted, and nothing else can be read.
+//! A disk image as a network block device on a socket pair: a converter reads and writes through descriptors that chyves has
+//! open and never opens a file itself, so that what was checked is what is converted, and nothing else can be read.
 //!
-//! Only what `qemu-img` asks for is spoken: the old handshake of the NBD protocol, and simple replies.
+//! Only what `qemu-img` needs is implemented: the old handshake of the NBD protocol, and simple replies.
 //!
 //! Not here: running the converter (`convert`).
 
@@ -24,21 +24,21 @@ const DISCONNECT: u16 = 2;
 const FLUSH: u16 = 3;
 const IO_ERROR: u32 = 5;
 const INVALID: u32 = 22;
-/// No request is larger: what a client may assume without asking.
+/// Size limit of a request in bytes, which a client may assume without negotiation.
 const LARGEST: u32 = 32 << 20;
 
-/// What is served.
+/// What is exported.
 pub(super) enum Export<'f> {
     /// An image that is read.
     Source { file: &'f File, requests: &'f AtomicU64 },
-    /// A new disk: zeros are left out where it has holes.
+    /// A new disk; with `holes`, zeros are not written.
     Disk { file: &'f File, size: u64, holes: bool, written: &'f AtomicU64 },
 }
 
 impl Export<'_> {
     fn size(&self) -> io::Result<u64> {
         match self {
-            // Some versions of QEMU wait for ever where a device ends within a sector; its rest reads as zeros.
+            // Some versions of QEMU hang on a device that ends within a sector; the rest of the sector reads as zeros.
             Self::Source { file, .. } => Ok(file.metadata()?.len().next_multiple_of(512)),
             Self::Disk { size, .. } => Ok(*size),
         }
@@ -52,8 +52,8 @@ impl Export<'_> {
     }
 }
 
-/// Serves until the other end is closed. An error of the file is told to the client, and returned at the end: what a
-/// converter makes of it is its own affair.
+/// Serves until the other end is closed. An I/O error of the file is reported to the client, and returned at the end, whatever
+/// the converter does about it.
 pub(super) fn serve(export: &Export<'_>, mut socket: UnixStream) -> io::Result<()> {
     let size = export.size()?;
     let mut hello = Vec::with_capacity(152);
@@ -68,7 +68,7 @@ pub(super) fn serve(export: &Export<'_>, mut socket: UnixStream) -> io::Result<(
     }
     let mut buffer = Vec::new();
     let mut request = [0u8; 28];
-    // A client that went away has its own reasons; its exit status tells.
+    // The exit status of a client that went away shows its reason.
     while socket.read_exact(&mut request).is_ok() {
         let number = |at: usize, length: usize| request[at..at + length].iter().fold(0u64, |n, b| n << 8 | u64::from(*b));
         let (kind, at, length) = (number(6, 2), number(16, 8), number(24, 4));
@@ -114,7 +114,7 @@ fn read(export: &Export<'_>, into: &mut [u8], at: u64) -> io::Result<()> {
     let mut filled = 0;
     while filled < into.len() {
         match file.read_at(&mut into[filled..], at + filled as u64) {
-            // A new file is as long as what was written.
+            // Beyond the written length, a new file reads as zeros.
             Ok(0) => {
                 into[filled..].fill(0);
                 return Ok(());

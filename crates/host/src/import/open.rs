@@ -1,5 +1,5 @@
-//! Files of this host that others may own: opened once, never through a link that was put there meanwhile, and never a
-//! device or a pipe.
+//! Files of this host that others may own: opened once, never through a link that was inserted meanwhile, and never a device or
+//! a pipe.
 
 use super::hints;
 use crate::hostfs::named;
@@ -10,7 +10,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::Arc;
 
-/// Opens a regular file to read it. A path without links is opened without following any, so that none can be put there.
+/// Opens a regular file for reading. A path without links is opened without following any, so that none can be inserted.
 pub(crate) fn regular(path: &str) -> Result<(File, Metadata)> {
     let shown = printable(path, 300);
     let missing = |e| Problem::not_found(format!("cannot open `{shown}`")).on(&shown).because(e).hint(hints::folder_of(path));
@@ -22,13 +22,13 @@ pub(crate) fn regular(path: &str) -> Result<(File, Metadata)> {
     Ok((file, meta))
 }
 
-/// Whether nobody but this user, or root, can write to a file.
+/// Whether only this user, or root, can write to a file.
 pub(crate) fn is_private(meta: &Metadata) -> bool {
     let me = rustix::process::geteuid().as_raw();
     (meta.uid() == 0 || meta.uid() == me) && meta.mode() & 0o022 == 0
 }
 
-/// A file that is read at a place of its own, however many read it.
+/// A shared open file with a separate read position.
 #[derive(Debug, Clone)]
 pub(super) struct At {
     file: Arc<File>,
@@ -40,12 +40,12 @@ impl At {
         Self { file, at: 0 }
     }
 
-    /// How long the file is, in bytes.
+    /// Length of the file in bytes.
     pub(super) fn length(&self) -> io::Result<u64> {
         Ok(self.file.metadata()?.len())
     }
 
-    /// Fills a buffer from a place of the file, and leaves its own place as it is.
+    /// Fills a buffer from an offset, without changing the read position.
     pub(super) fn read_exact_at(&self, into: &mut [u8], at: u64) -> io::Result<()> {
         self.file.read_exact_at(into, at)
     }

@@ -1,17 +1,18 @@
-//! ISO 9660 and UDF: whether bytes are an ISO at all, its label, and how long it must be.
+//! ISO 9660 and UDF: whether bytes are an ISO at all, its label, and its required length.
 //!
-//! A volume descriptor alone proves nothing: it survives 32 KiB behind the start of a disk that an ISO was once written to.
-//! What was written over it says what the disk is now. Sources: ECMA-119 (ISO 9660), ECMA-167 and OSTA UDF 2.60, UEFI 2.10 (GPT).
-//! Not here: other contents (`content`).
+//! A volume descriptor alone proves nothing: it is 32 KiB behind the start, and remains on a disk to which an ISO was once
+//! written. What was written over it shows what the disk is now. Sources: ECMA-119 (ISO 9660), ECMA-167 and OSTA UDF 2.60, UEFI
+//! 2.10 (GPT). Not here: other contents (`content`).
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-/// A sector of an ISO.
+/// Sector size of an ISO, in bytes.
 const SECTOR: u64 = 2048;
-/// The first volume descriptor.
+/// Sector of the first volume descriptor.
 const FIRST: u64 = 16;
-/// What an image may have behind its volume: padding, an appended EFI partition, a backup of the partition table.
+/// Number of bytes that an image may have behind its volume: padding, an appended EFI partition, a backup of the partition
+/// table.
 const SLACK: u64 = 64 << 20;
 
 fn little(bytes: &[u8], at: usize, length: usize) -> u64 {
@@ -22,21 +23,21 @@ fn is_at(bytes: &[u8], offset: usize, magic: &[u8]) -> bool {
     bytes.get(offset..offset + magic.len()) == Some(magic)
 }
 
-/// Whether a beginning is that of an ISO.
+/// Whether the first bytes are those of an ISO.
 pub(super) fn is_one(head: &[u8]) -> bool {
     (is_at(head, 32_769, b"CD001") && !is_of_a_former_disc(head)) || is_udf(head)
 }
 
-/// Whether a volume has UDF alone, as discs of Windows may.
+/// Whether a volume has only UDF, as Windows media may.
 fn is_udf(head: &[u8]) -> bool {
     is_at(head, 32_769, b"BEA01")
         && [34_817, 36_865].into_iter().any(|offset| is_at(head, offset, b"NSR02") || is_at(head, offset, b"NSR03"))
 }
 
-/// Whether the volume descriptor is left over from an ISO that was once written to this disk: a file system that begins where
-/// an ISO has nothing, or partitions that end far behind that volume. Those of an ISO that boots from a stick end with it.
+/// Whether the volume descriptor is left over from an ISO that was once written to this disk: there is a file system where an
+/// ISO has nothing, or partitions that end far behind the ISO's volume. Those of an ISO for USB sticks end with it.
 fn is_of_a_former_disc(head: &[u8]) -> bool {
-    // ext2 to ext4, XFS, LUKS, LVM, bcachefs and swap: an ISO leaves their places empty.
+    // ext2 to ext4, XFS, LUKS, LVM, bcachefs and swap: an ISO leaves the places of their signatures empty.
     let file_systems: [(usize, &[u8]); 5] =
         [(1080, b"\x53\xef"), (0, b"XFSB"), (0, b"LUKS\xba\xbe"), (512, b"LABELONE"), (4086, b"SWAPSPACE2")];
     if file_systems.iter().any(|(offset, magic)| is_at(head, *offset, magic)) {
@@ -46,7 +47,7 @@ fn is_of_a_former_disc(head: &[u8]) -> bool {
     partitions_end(head).is_some_and(|end| end > volume.saturating_add(SLACK))
 }
 
-/// Where the last partition of a disk ends, in bytes.
+/// The end of the last partition of a disk, in bytes.
 fn partitions_end(head: &[u8]) -> Option<u64> {
     let mut ends = Vec::new();
     if is_at(head, 510, b"\x55\xaa") {
@@ -68,19 +69,19 @@ fn partitions_end(head: &[u8]) -> Option<u64> {
     ends.into_iter().max()
 }
 
-/// How long a disc must be, by what it says of itself.
+/// The required length of an ISO, according to its own structures.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Extent {
-    /// It does not say.
+    /// Unknown.
     Unknown,
     /// At least that many bytes.
     AtLeast(u64),
-    /// What it says cannot be, for that reason.
+    /// The structures are invalid, for that reason.
     Invalid(String),
 }
 
-/// The volume of ISO 9660, by its primary descriptor. Each number is recorded with its bytes in both orders; some programs write
-/// one alone.
+/// The volume of ISO 9660, by its primary descriptor. Each number is recorded in both byte orders; some programs write only
+/// one.
 fn volume(head: &[u8]) -> Extent {
     let Some(descriptor) = head.get(32_768..32_768 + 2048).filter(|d| d[0] == 1 && &d[1..6] == b"CD001") else { return Extent::Unknown };
     let both = |at: usize, length: usize| {
@@ -92,7 +93,7 @@ fn volume(head: &[u8]) -> Extent {
     let Some(block) = sizes.into_iter().find(|size| matches!(*size, 512 | 1024 | SECTOR)) else {
         return Extent::Invalid(format!("logical block size {}", sizes[0]));
     };
-    // The smaller one where both differ: nothing complete is refused.
+    // If the two differ, the smaller one: no complete ISO is refused.
     match both(80, 4).into_iter().filter(|blocks| *blocks > 0).min() {
         Some(blocks) => Extent::AtLeast(blocks * block),
         None => Extent::Invalid("a volume of 0 blocks".into()),
@@ -106,7 +107,7 @@ fn volume_size(head: &[u8]) -> Option<u64> {
     }
 }
 
-/// How long a disc must be: the volume of ISO 9660, the partition of UDF.
+/// The required length of an ISO: the volume of ISO 9660, the partition of UDF.
 pub(crate) fn extent(file: &File) -> Extent {
     let mut head = vec![0; 32_768 + 2048];
     let iso = file.read_exact_at(&mut head, 0).map_or(Extent::Unknown, |()| volume(&head));
@@ -117,7 +118,7 @@ pub(crate) fn extent(file: &File) -> Extent {
     }
 }
 
-/// Where the partition of UDF ends. Its descriptors are found by the anchor in sector 256, which a disc in a file must have.
+/// The end of the UDF partition. Its descriptors are found by the anchor in sector 256, which is mandatory in an image file.
 fn udf(file: &File) -> Option<u64> {
     let sector = |number: u64| {
         let mut bytes = vec![0; 2048];
@@ -135,16 +136,16 @@ fn udf(file: &File) -> Option<u64> {
     let (length, begins) = (little(&anchor, 16, 4) / SECTOR, little(&anchor, 20, 4));
     let ends = (begins..begins + length.min(64)).map(|number| {
         let Some(descriptor) = sector(number) else { return Some((number + 1) * SECTOR) };
-        // A partition descriptor: its first sector, and how many it has.
+        // A partition descriptor: its first sector, and its number of sectors.
         (little(&descriptor, 0, 2) == 5).then(|| (little(&descriptor, 188, 4) + little(&descriptor, 192, 4)) * SECTOR)
     });
     ends.flatten().max()
 }
 
-/// Where the name of its volume stands in an ISO: 40 bytes behind the start of the first descriptor.
+/// Offset of the volume name in an ISO: 40 bytes behind the start of the first descriptor.
 const LABEL: u64 = 32_808;
 
-/// The label of an ISO; none where it has none that can be shown.
+/// The label of an ISO; none if it is missing or not printable.
 pub(crate) fn label(disc: &File) -> Option<String> {
     let mut bytes = [0; 32];
     disc.read_exact_at(&mut bytes, LABEL).ok()?;
@@ -185,7 +186,7 @@ mod tests {
         bytes
     }
 
-    /// The same with something written over its beginning.
+    /// Whether an ISO of `blocks` sectors is still recognised after these writes.
     fn over(blocks: u32, writes: &[(usize, &[u8])]) -> bool {
         let mut bytes = iso(blocks);
         for (at, write) in writes {
@@ -200,7 +201,7 @@ mod tests {
             |kind: u8, first: u32, sectors: u32| [&[0, 0, 0, 0, kind, 0, 0, 0][..], &first.to_le_bytes(), &sectors.to_le_bytes()].concat();
         let whole = 300_000u32;
         assert!(over(whole, &[]));
-        // A hybrid: its partitions lie within the volume.
+        // A hybrid ISO: its partitions are within the volume.
         assert!(over(whole, &[(446, &mbr(0x17, 0, whole * 4)), (510, b"\x55\xaa")]));
         assert!(!over(whole, &[(446, &mbr(0xa5, 2048, 40_000_000)), (510, b"\x55\xaa")]));
         let gpt = |last: u64| {
@@ -222,7 +223,7 @@ mod tests {
         for (at, magic) in [(1080, &b"\x53\xef"[..]), (0, b"XFSB"), (512, b"LABELONE"), (0, b"LUKS\xba\xbe")] {
             assert!(!over(whole, &[(at, magic)]), "{magic:?}");
         }
-        // A header that says nonsense breaks nothing.
+        // A GPT header with invalid values does no harm.
         let mut wild = gpt(1).0;
         wild[72..88].fill(0xff);
         assert!(over(whole, &[(512, &wild)]));
@@ -238,7 +239,7 @@ mod tests {
         };
         assert_eq!(of(&iso(65)), Extent::AtLeast(65 * 2048));
         assert_eq!(of(&vec![0; 40_000]), Extent::Unknown);
-        // One order of bytes alone, other sizes of blocks, and numbers that cannot be.
+        // Only one byte order, other block sizes, and impossible numbers.
         let with = |at: usize, bytes: &[u8]| {
             let mut changed = iso(65);
             changed[32_768 + at..32_768 + at + bytes.len()].copy_from_slice(bytes);
@@ -263,7 +264,7 @@ mod tests {
         udf[partition + 192..partition + 196].copy_from_slice(&1000u32.to_le_bytes());
         assert!(is_one(&udf));
         assert_eq!(of(&udf), Extent::AtLeast(1270 * 2048));
-        // Cut before its anchor, and before its descriptors.
+        // Truncated before its anchor, and before its descriptors.
         assert_eq!(of(&udf[..64 << 10]), Extent::AtLeast(257 * 2048));
         assert_eq!(of(&udf[..258 * 2048]), Extent::AtLeast(262 * 2048));
     }

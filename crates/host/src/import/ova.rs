@@ -1,8 +1,8 @@
 //! An appliance (OVA): a tar archive of a description (OVF), disks, and often a manifest with the hash of each file.
 //!
-//! One disk becomes the image: the first, or the one that is named. The manifest may stand before or behind the disks, so that
-//! every file is hashed as it is read, and compared at the end. Source: DMTF DSP0243 (OVF 2.1), sections 5.3 and 5.4.
-//! Not here: the archive (`archive`), what the description asks for (`ovf`).
+//! One disk becomes the image: the first, or the one that is named. The manifest may be before or behind the disks, so every
+//! file is hashed as it is read, and compared at the end. Source: DMTF DSP0243 (OVF 2.1), sections 5.3 and 5.4. Not here: the
+//! archive (`archive`), the settings in the description (`ovf`).
 
 use super::digest::Hasher;
 use super::ovf;
@@ -12,23 +12,23 @@ use chyves_core::value::printable;
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 
-/// The kinds of hash that manifests have.
+/// The hash algorithms of manifests.
 const KINDS: [HashKind; 3] = [HashKind::Sha1, HashKind::Sha256, HashKind::Sha512];
-/// A manifest is not larger.
+/// Size limit of a manifest, in bytes.
 const LIMIT: u64 = 1 << 20;
 
 /// What was found in an archive beside the image.
 #[derive(Debug, Default)]
 pub(super) struct Notes {
-    /// Settings that its description asks for.
+    /// Settings that its description requests.
     pub(super) asks: Vec<String>,
-    /// All its disks, where there are several; the one that was taken first.
+    /// All its disks, if there are several; the imported one first.
     pub(super) disks: Vec<String>,
     /// Whether the hashes of its manifest were compared.
     pub(super) verified: bool,
 }
 
-/// What a file of an appliance is.
+/// The type of a file in an appliance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Part {
     Description,
@@ -74,21 +74,21 @@ impl Appliance {
         Ok(())
     }
 
-    /// A disk is there; `taken`: it becomes the image.
+    /// Records a disk; `taken`: it becomes the image.
     pub(super) fn disk(&mut self, path: &str, taken: bool) {
         let at = if taken { 0 } else { self.notes.disks.len() };
         self.notes.disks.insert(at, path.to_owned());
     }
 
-    /// A file was read to its end.
+    /// Records the hashes of a file that was read completely.
     pub(super) fn read(&mut self, path: &str, hashed: Hashed<'_>) {
         self.hashes.insert(path.to_owned(), hashed.hashers.into_iter().map(Hasher::hex).collect());
     }
 
-    /// Compares all that was read with the manifest.
+    /// Compares everything that was read with the manifest.
     ///
     /// # Errors
-    /// A file is not what the manifest says, or is in one of the two alone.
+    /// A file differs from the manifest, or is missing in one of the two.
     pub(super) fn end(mut self, archive: &str) -> Result<Notes> {
         let Some(manifest) = &self.manifest else { return Ok(self.notes) };
         let bad = |why: String| {
@@ -129,7 +129,7 @@ pub(super) struct Hashed<'a> {
 }
 
 impl<'a> Hashed<'a> {
-    /// `wanted`: whether somebody compares the hashes.
+    /// `wanted`: whether the hashes are needed.
     pub(super) fn new(from: &'a mut dyn Read, wanted: bool) -> Self {
         Self { from, hashers: KINDS.into_iter().filter(|_| wanted).map(Hasher::new).collect() }
     }

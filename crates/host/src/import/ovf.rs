@@ -1,9 +1,8 @@
-//! What the description of an appliance (OVF) asks for, as far as a guest has a setting for it.
+//! The settings that the description of an appliance (OVF) requests, as far as guests have them.
 //!
-//! Nothing of it is applied: it is shown, and a person decides. So the few elements are found by their names, without a
-//! parser of XML.
+//! They are not applied but shown, and the user decides. So the few elements are found by their names, without an XML parser.
 
-/// A description is not larger.
+/// Size limit of a description, in bytes.
 pub(super) const LIMIT: u64 = 1 << 20;
 
 /// The settings, as `key=value`.
@@ -37,7 +36,7 @@ pub(super) fn asks(text: &str) -> Vec<String> {
     all
 }
 
-/// The text of the element of that name, whatever its namespace is called.
+/// The text of the element with that name, whatever its namespace prefix is.
 fn value<'t>(item: &'t str, name: &str) -> Option<&'t str> {
     let at = item.find(&format!("{name}>"))? + name.len() + 1;
     item[at..].split('<').next()

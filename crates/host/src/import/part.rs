@@ -1,7 +1,7 @@
-//! What has come from an address so far, kept beside the images so that another try can go on from there: the bytes in
-//! `part`, and in `part.json` what they are the beginning of.
+//! Partial downloads, kept beside the images so that another try can resume them: the bytes in `part`, and in `part.json` the
+//! version of the file to which they belong.
 //!
-//! Not here: the dataset it lies on (`apply`), asking the server for the rest (`fetch`).
+//! Not here: the dataset (`apply`), requesting the rest from the server (`fetch`).
 
 use super::digest::sha256;
 use crate::safe::{Access, FileKind, Folder, Rule};
@@ -13,48 +13,48 @@ use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-/// The bytes.
+/// The file with the bytes.
 const PART: &str = "part";
-/// What they are the beginning of.
+/// The file that describes the whole file.
 const ABOUT: &str = "part.json";
 const ABOUT_LIMIT: u64 = 1 << 16;
 
-/// The word that tells one address from all others.
+/// A word that identifies an address.
 pub fn word(address: &str) -> String {
     sha256(address.as_bytes())[..16].to_owned()
 }
 
-/// Whether a command is fetching into a folder just now.
+/// Whether a command is downloading into a folder at the moment.
 pub fn is_held(folder: &str) -> bool {
-    // Without the file nobody has begun; what can't be opened is left to who can.
+    // Without the file no download has begun; if it cannot be opened, other operations will report that.
     let open = || Folder::open_if_there(folder)?.map_or(Ok(None), |folder| folder.file_if_there(PART, Access::Read, Rule::DISK));
     let Ok(Some(file)) = open() else { return false };
     matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
 }
 
-/// Whether what lies in a folder would be of use to another try. Somebody may be fetching into it just now.
+/// Whether the contents of a folder are useful for another try. Another command may be downloading into it.
 pub(super) fn is_of_use(folder: &str) -> bool {
     let Ok(folder) = Folder::open(folder) else { return false };
     [PART, ABOUT].iter().any(|name| folder.metadata(name).is_ok_and(|entry| entry.is_some_and(|e| e.kind == FileKind::File && e.len > 0)))
 }
 
-/// What the server said of the whole file.
+/// What the server reported about the whole file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Whole {
-    /// What tells this version of the file from others: an entity tag or a time.
+    /// Identifies this version of the file: an entity tag or a time.
     pub(super) validator: Option<String>,
-    /// Its length.
+    /// Length in bytes.
     pub(super) total: Option<u64>,
 }
 
-/// A part of a file.
+/// A partial download.
 #[derive(Debug)]
 pub(super) struct Part {
     file: File,
     folder: String,
-    /// How long it is.
+    /// Length in bytes.
     pub(super) length: u64,
-    /// What it is the beginning of.
+    /// The file of which it is the beginning.
     pub(super) whole: Whole,
 }
 
@@ -63,7 +63,7 @@ impl Part {
         format!("{folder}/{PART}")
     }
 
-    /// Opens the part in a folder, which one command at a time may do.
+    /// Opens the partial download in a folder; only one command at a time may do so.
     pub(super) fn open(folder: &str, address: &str) -> Result<Self> {
         let path = Self::path(folder);
         let fail = |e: std::io::Error| crate::apply::io_problem("open", &path)(e);
@@ -84,20 +84,20 @@ impl Part {
         let whole: Whole = known.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
         let mut part = Self { file, folder: folder.to_owned(), length, whole };
         if part.whole.validator.is_none() && part.length > 0 {
-            // Nobody could tell what it is the beginning of.
+            // Without a validator it cannot be resumed.
             part.reset()?;
         }
         Ok(part)
     }
 
-    /// Restarts.
+    /// Empties it.
     pub(super) fn reset(&mut self) -> Result<()> {
         self.file.set_len(0).map_err(crate::apply::io_problem("cut", &Self::path(&self.folder)))?;
         (self.length, self.whole) = (0, Whole::default());
         Ok(())
     }
 
-    /// Remembers what it is the beginning of.
+    /// Records the file of which it is the beginning.
     pub(super) fn know(&mut self, whole: Whole) -> Result<()> {
         let path = format!("{}/{ABOUT}", self.folder);
         let text = serde_json::to_vec(&whole).map_err(|e| Problem::bug("the server's answer is not JSON").because(e))?;
@@ -106,7 +106,7 @@ impl Part {
         Ok(())
     }
 
-    /// The file that it is in.
+    /// The file with the bytes, for another reader.
     pub(super) fn reader(&self) -> Result<Arc<File>> {
         self.file.try_clone().map(Arc::new).map_err(crate::apply::io_problem("open", &Self::path(&self.folder)))
     }
@@ -139,7 +139,7 @@ mod tests {
         part.add(b"abc").unwrap();
         assert_eq!(Part::open(folder, "http://me:word@h/a").unwrap_err().code.exit_code(), 4);
         drop(part);
-        // Without a validator it is of no use.
+        // Without a validator it is useless.
         let mut part = Part::open(folder, "http://h/a").unwrap();
         assert_eq!(part.length, 0);
         part.know(Whole { validator: Some("\"x\"".into()), total: Some(9) }).unwrap();

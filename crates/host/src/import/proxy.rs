@@ -1,7 +1,7 @@
-//! Proxies of the environment: `http_proxy` for `http:`, `https_proxy` for `https:`, `all_proxy` for both, and `no_proxy`.
+//! Proxies from the environment: `http_proxy` for `http:`, `https_proxy` for `https:`, `all_proxy` for both, and `no_proxy`.
 //!
-//! `https:` goes through a tunnel, which the HTTP crate makes. It would make one for `http:` too, which most proxies
-//! refuse: there the request itself names the whole address, so it is sent to the proxy and its first line is completed.
+//! `https:` uses a tunnel, which the HTTP crate makes. It would use one for `http:` too, which most proxies refuse: there the
+//! request line contains the whole address, so the request is sent to the proxy and its first line is completed.
 
 use base64::Engine as _;
 use ureq::config::Config;
@@ -15,21 +15,21 @@ use ureq::{Error, Proxy};
 pub(super) struct Way {
     /// The proxy that makes a tunnel.
     pub(super) tunnel: Option<Proxy>,
-    /// The proxy that is sent the request.
+    /// The proxy to which the request is sent.
     pub(super) forward: Option<Forward>,
 }
 
-/// A proxy that is sent requests.
+/// A forwarding proxy.
 #[derive(Debug, Clone)]
 pub(super) struct Forward {
     place: Uri,
-    /// What stands before the path in the first line: `http://host:port`.
+    /// The text before the path in the request line: `http://host:port`.
     pub(super) prefix: String,
-    /// The header that lets us in.
+    /// The authorization header for the proxy.
     pub(super) login: Option<String>,
 }
 
-/// The way to an address, by the environment.
+/// How an address is reached, according to the environment.
 pub(super) fn way(address: &str) -> Way {
     by(address, |name| {
         let value = |name: &str| std::env::var(name).ok().filter(|v| !v.is_empty());
@@ -58,7 +58,7 @@ fn by(address: &str, env: impl Fn(&str) -> Option<String>) -> Way {
     Way { tunnel: None, forward: Some(Forward { place, prefix: format!("http://{authority}"), login }) }
 }
 
-/// Whether a host is one of those that are asked themselves: by name, by domain, or all of them.
+/// Whether a host is excluded from using the proxy: by name, by domain, or all of them.
 fn excepts(list: &str, host: &str) -> bool {
     let host = host.trim_matches(['[', ']']).to_ascii_lowercase();
     list.split(',').map(|entry| entry.trim().trim_start_matches('*').to_ascii_lowercase()).any(|entry| {
@@ -67,7 +67,7 @@ fn excepts(list: &str, host: &str) -> bool {
     })
 }
 
-/// Finds the host of an address, or the proxy's.
+/// Resolves the host of an address, or the proxy's.
 #[derive(Debug, Default)]
 pub(super) struct Places {
     inner: DefaultResolver,

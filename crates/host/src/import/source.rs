@@ -1,6 +1,6 @@
-//! Where an image comes from, as a stage of its own: opened before anything is done, read in a thread, hashed as it comes.
+//! The source of an image, as the first stage: opened before anything else is done, read in a thread, hashed as it is read.
 //!
-//! Not here: servers (`http`, `ftp`), going on after a cut (`fetch`).
+//! Not here: servers (`http`, `ftp`), resuming interrupted transfers (`fetch`).
 
 use super::chunks::{PIECE, Piece, fill, problem};
 use super::content::{ends_as_vhd, is_dmg};
@@ -22,44 +22,44 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
 
-/// What is computed of all that comes.
+/// What is computed from all data.
 #[derive(Default)]
 pub(super) struct Checks {
     pub(super) hash: Option<HashKind>,
     pub(super) signed: Option<Running>,
 }
 
-/// What was found of all that came; nothing where not all came, or nothing was asked for.
+/// The results for all data; empty if not everything was read, or nothing was requested.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Found {
     /// The hash.
     pub(super) hex: Option<String>,
-    /// Who signed it.
+    /// The signer.
     pub(super) signed: Option<String>,
 }
 
-/// The stage that reads.
+/// The reading stage.
 type Pump = Box<dyn FnOnce(SyncSender<Piece>) -> Result<Found> + Send>;
 
 /// A source, ready to be read.
 pub(super) struct Opened {
-    /// The file that has all of it once all was read, and that nobody else can write to.
+    /// The file that contains everything once all has been read, if no other user can write to it.
     pub(super) direct: Option<Arc<File>>,
-    /// Whether it ends as a VHD does; not seen where it can't be read from its end.
+    /// Whether it ends as a VHD does; false if it cannot be read from its end.
     pub(super) ends_as_vhd: bool,
-    /// Whether all of it is needed to be checked.
+    /// Whether all of it must be read for a check.
     pub(super) checked: bool,
     pub(super) status: Arc<Status>,
-    /// How many bytes came.
+    /// Number of bytes read.
     pub(super) counter: Arc<AtomicU64>,
-    /// Makes sure that the source is still what it was when it was opened.
+    /// Verifies that the source has not changed since it was opened.
     pub(super) unchanged: Arc<dyn Fn() -> Result<()> + Send + Sync>,
-    /// Wakes the stage if it waits for a server.
+    /// Stops the stage if it waits for a server.
     pub(super) end: Box<dyn Fn() + Send>,
     pub(super) pump: Pump,
 }
 
-/// Opens it.
+/// Opens the source.
 pub(super) fn open(order: &Order, part: Option<&str>, stop: &Arc<AtomicBool>, checks: Checks) -> Result<Opened> {
     let status = Arc::new(Status::default());
     let counter = Arc::new(AtomicU64::new(0));
@@ -78,7 +78,7 @@ pub(super) fn open(order: &Order, part: Option<&str>, stop: &Arc<AtomicBool>, ch
                     .on(&shown)
                     .hint("convert it: `dmg2img IMAGE DISK.img`, and import that"));
             }
-            // Of a file that others can write to, what was hashed is copied, and the copy is worked on.
+            // If others can write to the file, what was hashed is copied, and the copy is used.
             direct = is_private(&meta).then(|| file.clone());
             let (path, copy) = (path.clone(), file.clone());
             unchanged = Arc::new(move || same(&path, &meta, &copy));
@@ -140,7 +140,7 @@ pub(super) fn open(order: &Order, part: Option<&str>, stop: &Arc<AtomicBool>, ch
                 signed.update(&piece);
             }
             if to.send(Piece::Data(piece)).is_err() {
-                // The next stage has seen enough, or failed and says why.
+                // The next stage has finished, or failed and reports the reason.
                 check()?;
                 return Ok(Found::default());
             }
@@ -156,12 +156,12 @@ fn file(path: &str) -> Result<(File, Metadata)> {
     })
 }
 
-/// When a file was last written to. Who owns it can set the first of these back, and nobody the second.
+/// The times of a file's last change. Its owner can set back the modification time, but not the change time.
 fn written(meta: &Metadata) -> [i64; 4] {
     [meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec()]
 }
 
-/// Makes sure that a file was not changed or removed while it was read.
+/// Verifies that a file was not changed or removed while it was read.
 pub(crate) fn same(path: &str, before: &Metadata, file: &File) -> Result<()> {
     let shown = printable(path, 300);
     let changed = |why: &str| {
@@ -190,7 +190,7 @@ mod tests {
     use super::*;
     use std::io::Write;
 
-    /// Reads a file that something happens to after the first piece.
+    /// Reads a file, calling `happens` after the first piece.
     fn read_while(happens: impl FnOnce(&str)) -> Result<Found> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("disk.img").to_str().unwrap().to_owned();
@@ -198,7 +198,7 @@ mod tests {
         let opened =
             open(&Order::new(Source::File(path.clone())), None, &Arc::default(), Checks { hash: Some(HashKind::Md5), signed: None })
                 .unwrap();
-        // Nobody takes the second piece before it has happened.
+        // The second piece is not taken before that call.
         let (to, from) = std::sync::mpsc::sync_channel(0);
         let pump = std::thread::spawn(move || (opened.pump)(to));
         from.recv().unwrap();

@@ -1,14 +1,14 @@
-//! Sparse files in tar archives of the PAX form, as GNU tar writes them: the records `GNU.sparse.*`, of the versions 0.0,
-//! 0.1 and 1.0. Read as plain files they would be disks without their holes.
+//! Sparse files in tar archives of the PAX form, as GNU tar writes them: the records `GNU.sparse.*`, of the versions 0.0, 0.1
+//! and 1.0. Read as plain files they would be disks without their holes.
 //!
 //! Not here: the old GNU form, which the tar crate reads.
 
 use std::io::{self, Read};
 
-/// A map has no more parts.
+/// Maximum number of parts of a map.
 const PARTS: usize = 1 << 20;
 
-/// Where the data of a sparse file belongs: offset and length of each part, and the length of the whole.
+/// The map of a sparse file: offset and length of each part, and the total length.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Map {
     parts: Vec<(u64, u64)>,
@@ -16,7 +16,7 @@ pub(super) struct Map {
 }
 
 impl Map {
-    /// The map of an entry; none where it is not sparse. That of version 1.0 is read from the entry itself.
+    /// The map of an entry; none if it is not sparse. For version 1.0 it is read from the entry's data.
     pub(super) fn of(records: &[(String, String)], data: &mut dyn Read) -> io::Result<Option<Self>> {
         let value = |key: &str| records.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str());
         if !records.iter().any(|(key, _)| key.starts_with("GNU.sparse.")) {
@@ -48,7 +48,7 @@ impl Map {
     }
 }
 
-/// The map at the beginning of the data: how many parts, then their numbers, a line each, filled up to 512 bytes.
+/// The map at the beginning of the data: the number of parts, then their numbers, one per line, padded to 512 bytes.
 fn inside(data: &mut dyn Read) -> io::Result<Vec<u64>> {
     let mut numbers = Vec::new();
     let (mut wanted, mut line) = (None, String::new());
@@ -83,7 +83,7 @@ fn wrong(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("it has {what}"))
 }
 
-/// The file as it was before it was packed.
+/// The expanded content of a sparse file.
 pub(super) struct Sparse<'a> {
     map: Map,
     next: usize,

@@ -1,7 +1,7 @@
-//! What a file must be: the hash that was given, or the one in a list of checksums; and whose signature the list, or the
-//! file itself, must bear.
+//! What is required of a file: the hash that the user stated or that a list of checksums contains, and a signature of the list
+//! or of the file itself.
 //!
-//! Not here: reading lists (chyves-core `image::checksums`), hashing (`digest`), checking signatures (`signature`).
+//! Not here: parsing lists (chyves-core `image::checksums`), hashing (`digest`), checking signatures (`signature`).
 
 use super::fetch::Remote;
 use super::signature::{self, Detached, Keys};
@@ -12,22 +12,22 @@ use chyves_core::image::{Hash, Order, Source, checksums};
 use chyves_core::value::printable;
 use std::io::Read;
 
-/// Lists, signatures and keys are not larger.
+/// Size limit of lists, signatures and keys, in bytes.
 const SMALL: u64 = 4 << 20;
 
-/// What is wanted of a file, and how that is told afterwards.
+/// What is required of a file, and how it is reported afterwards.
 #[derive(Default)]
 pub(super) struct Wanted {
     pub(super) hash: Option<Hash>,
-    /// The signature that the file itself must bear.
+    /// The required signature of the file itself.
     pub(super) signature: Option<Detached>,
-    /// How it was found out; empty where nothing is wanted.
+    /// How the requirement was found; empty if there is none.
     pub(super) told: String,
-    /// What could not be checked, and would have been.
+    /// Checks that would have been made but were not possible.
     pub(super) warnings: Vec<String>,
 }
 
-/// Finds out what a file must be. `scratch` is a folder that files may be made in for a while.
+/// Determines what is required of a file. `scratch` is a folder for temporary files.
 pub(super) fn wanted(order: &Order, scratch: &str) -> Result<Wanted> {
     let mut wanted = Wanted::default();
     let keys = keys(order, &mut wanted.warnings)?;
@@ -35,7 +35,7 @@ pub(super) fn wanted(order: &Order, scratch: &str) -> Result<Wanted> {
     if let Some(place) = &order.checksums {
         let shown = place.shown();
         let bytes = small(place, order.silence)?;
-        // The signature is the list's, unless it is said to be the image's.
+        // The signature is the list's, unless the order states that it is the image's.
         let (list, signed) = match keys.as_ref().filter(|_| !order.signs_image) {
             None => (bytes, String::new()),
             Some(keys) => {
@@ -52,7 +52,7 @@ pub(super) fn wanted(order: &Order, scratch: &str) -> Result<Wanted> {
         }
         let list_name = place.file_name().unwrap_or_default();
         let hash = checksums::find_in(&list, &list_name, &names).or_else(|problem| {
-            // Its server may call it otherwise, and the list as its server does.
+            // The server may use another name for the file, which is also the one in the list.
             let others = super::name::of(&order.source, order.silence).unwrap_or_default();
             let others: Vec<&str> = others.iter().map(String::as_str).collect();
             if others.is_empty() { Err(problem) } else { checksums::find_in(&list, &list_name, &others).map_err(|_| problem) }
@@ -74,7 +74,7 @@ pub(super) fn wanted(order: &Order, scratch: &str) -> Result<Wanted> {
     Ok(wanted)
 }
 
-/// The keys that are trusted: those that a person names, else those that the catalogue has.
+/// The trusted keys: those that the user names, else those of the catalogue.
 fn keys(order: &Order, warnings: &mut Vec<String>) -> Result<Option<Keys>> {
     if let Some(path) = &order.key {
         let keys = Keys::parse(&small(&Source::File(path.clone()), 0)?, path)?;
@@ -104,7 +104,7 @@ fn keys(order: &Order, warnings: &mut Vec<String>) -> Result<Option<Keys>> {
     Ok(Some(keys))
 }
 
-/// The signature of a text: the one that is named, none where it is inside, else the one beside it.
+/// The signature of a text: the named one, none if it is inside the text, else the one beside it.
 pub(crate) fn signature_of(of: &Source, text: &[u8], named: Option<&Source>, keys: &Keys, silence: u32) -> Result<Option<Vec<u8>>> {
     match (named, signature::is_inside(text)) {
         (Some(named), _) => small(named, silence).map(Some),
@@ -113,7 +113,7 @@ pub(crate) fn signature_of(of: &Source, text: &[u8], named: Option<&Source>, key
     }
 }
 
-/// The signature beside what it signs, under one of the names that it may have there.
+/// The signature beside a file, under one of its possible names.
 fn beside(of: &Source, keys: &Keys, silence: u32) -> Result<Vec<u8>> {
     let shown = of.shown();
     let name = of.file_name().unwrap_or_default();
@@ -131,7 +131,7 @@ fn beside(of: &Source, keys: &Keys, silence: u32) -> Result<Vec<u8>> {
         .hint("name it with --signature FILE|ADDRESS"))
 }
 
-/// Reads a small file from wherever it is.
+/// Reads a small file from any source.
 pub(crate) fn small(place: &Source, silence: u32) -> Result<Vec<u8>> {
     let shown = place.shown();
     let mut bytes = Vec::new();

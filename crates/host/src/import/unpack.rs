@@ -1,6 +1,6 @@
-//! From what came to the bytes of an image: layer by layer, whatever the layers are, until something plain appears.
+//! From the source's data to the bytes of an image: layer by layer, until something uncompressed appears.
 //!
-//! Not here: what archives may hold (`archive`), what plain content is (`content`), writing it (`import`).
+//! Not here: what archives may contain (`archive`), detecting contents (`content`), writing (`import`).
 
 use super::archive;
 use super::chunks::{Feed, PIECE, carried, fill, problem};
@@ -24,15 +24,15 @@ use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex};
 
-/// More layers than that nobody packs in good faith.
+/// Maximum number of layers; more indicate malice.
 const LAYERS: usize = 4;
-/// What an archive may be larger than the image in it.
+/// Number of bytes by which an archive may exceed the image in it.
 const SLACK: u64 = 16 << 20;
 
-/// What the next stage gets.
+/// The input of the next stage.
 #[derive(Debug)]
 pub(super) enum Out {
-    /// What it is; `direct` where it stands in a file as it is, so that no bytes follow.
+    /// The type of the content; `direct`: the source's file already contains it unchanged, so no bytes follow.
     Content {
         content: Content,
         direct: bool,
@@ -41,35 +41,35 @@ pub(super) enum Out {
     End,
 }
 
-/// What is unpacked, and within which limits.
+/// The state of unpacking, with its limits.
 pub(super) struct Unpacker {
     pub(super) to: SyncSender<Out>,
-    /// What it is called in errors.
+    /// The source's name in errors.
     pub(super) name: String,
-    /// What it may grow to.
+    /// Maximum size of the image, in bytes.
     pub(super) max: u64,
-    /// The file that has all of it once all was read, and that nobody else can write to.
+    /// The file that contains everything once all has been read, if no other user can write to it.
     pub(super) direct: Option<Arc<File>>,
-    /// Whether somebody says that it is a raw disk, whatever it looks like.
+    /// Whether the user states that it is a raw disk, whatever it looks like.
     pub(super) raw: bool,
-    /// Whether somebody says that it is firmware.
+    /// Whether the user states that it is firmware.
     pub(super) firmware: bool,
-    /// The file in an archive that a person names.
+    /// The file in an archive that the user names.
     pub(super) member: Option<String>,
     /// What was found in an archive beside the image.
     pub(super) notes: Arc<Mutex<Notes>>,
-    /// Whether what comes, which can be read from its end, ends as a VHD does.
+    /// Whether the source ends as a VHD does; known only if it can be read from its end.
     pub(super) ends_as_vhd: bool,
-    /// Whether somebody needs what comes to be read to its end.
+    /// Whether the source must be read to its end for a check.
     pub(super) to_the_end: bool,
-    /// A file that may be made for what can't be read from its beginning to its end.
+    /// Path of a temporary file for data that cannot be read sequentially.
     pub(super) scratch: String,
     pub(super) stop: Arc<AtomicBool>,
     pub(super) layers: Vec<Packing>,
 }
 
 impl Unpacker {
-    /// Unpacks; how it was packed, as `raw.tar.gz`.
+    /// Unpacks everything; returns the layers, such as `raw.tar.gz`.
     pub(super) fn run(mut self, mut feed: Feed) -> Result<String> {
         let name = self.name.clone();
         let content = self.layer(&mut feed, &name)?;
@@ -82,14 +82,14 @@ impl Unpacker {
         Ok(words.collect::<Vec<_>>().join("."))
     }
 
-    /// One layer, and everything in it.
+    /// Unpacks one layer, and everything in it.
     pub(super) fn layer(&mut self, from: &mut dyn Read, name: &str) -> Result<Content> {
         let mut head = vec![0; HEAD];
         let n = fill(from, &mut head).map_err(|e| self.broken(e))?;
         head.truncate(n);
         let seen = match recognise(&head, name) {
             Ok(Seen::Plain(_)) | Err(_) if self.raw => Seen::Plain(Content::Raw),
-            // Old firmware has no mark at all, and a person says what it is.
+            // Old firmware has no signature, so the user's statement counts.
             Ok(Seen::Plain(Content::Raw)) if !self.firmware => match foreign::text(&head) {
                 Some((what, hint)) => return Err(not_an_image(name, what, hint)),
                 None => Seen::Plain(Content::Raw),
@@ -142,7 +142,7 @@ impl Unpacker {
         Ok(content)
     }
 
-    /// What a decoder gives, to its end.
+    /// Unpacks a decoder's output to its end.
     fn inside(&mut self, decoder: &mut dyn Read, packing: Packing, name: &str) -> Result<Content> {
         let left = self.max.saturating_add(SLACK);
         let mut bounded = Bounded { from: decoder, packing, left, max: self.max, name: self.shown() };
@@ -151,7 +151,7 @@ impl Unpacker {
         Ok(content)
     }
 
-    /// The image itself.
+    /// Passes the image itself on.
     fn plain(&mut self, content: Content, head: &[u8], from: &mut dyn Read) -> Result<()> {
         let direct = matches!(content, Content::Format(_)) && self.layers.is_empty() && self.direct.is_some();
         self.send(Out::Content { content, direct })?;
@@ -173,11 +173,11 @@ impl Unpacker {
     }
 
     fn send(&self, out: Out) -> Result<()> {
-        // The next stage went away: whoever ended it knows why.
+        // The next stage has ended; whoever ended it knows the reason.
         self.to.send(out).map_err(|_| super::interrupted(&self.shown()))
     }
 
-    /// Reads to the end and keeps nothing.
+    /// Reads to the end and discards the data.
     pub(super) fn drain(&self, from: &mut dyn Read) -> Result<()> {
         let mut buffer = vec![0; PIECE];
         while fill(from, &mut buffer).map_err(|e| self.broken(e))? > 0 {
@@ -188,7 +188,7 @@ impl Unpacker {
         Ok(())
     }
 
-    /// Reads to the end of what a tar archive may be followed by: zeros that fill its last record.
+    /// Reads to the end of what may follow a tar archive: zeros that fill its last record.
     fn zeros_to_the_end(&self, from: &mut dyn Read) -> Result<()> {
         let mut buffer = vec![0; PIECE];
         loop {
@@ -205,7 +205,7 @@ impl Unpacker {
         }
     }
 
-    /// Puts a stream into a file of its own, which is open from then on.
+    /// Writes a stream to a file, and returns the open file.
     fn spool(&self, from: &mut dyn Read, path: &str) -> Result<File> {
         let fail = |e: io::Error| crate::apply::io_problem("write", path)(e);
         let (folder, name) = Folder::of(&FilePath::host(path))?;
@@ -226,20 +226,20 @@ impl Unpacker {
         printable(&self.name, 300)
     }
 
-    /// What became of a stream that could not be read on.
+    /// The problem that a stream could not be read further.
     pub(super) fn broken(&self, error: io::Error) -> Problem {
         let shown = self.shown();
         problem(error, |e| Problem::failed(format!("cannot read `{shown}`")).on(&shown).because(e))
     }
 }
 
-/// Something else is in an image's place.
+/// The problem that the file is something other than an image.
 fn not_an_image(name: &str, what: &str, hint: &str) -> Problem {
     let shown = printable(name, 300);
     Problem::usage(format!("`{shown}` is {what}, not a disk, an ISO or firmware")).on(&shown).hint(hint)
 }
 
-/// The limit was passed.
+/// The problem that the size limit was exceeded.
 pub(super) fn too_large(name: &str, max: u64) -> Problem {
     let max = Size::bytes(max).human();
     Problem::failed(format!("`{name}` decompresses to more than {max}"))
@@ -248,7 +248,7 @@ pub(super) fn too_large(name: &str, max: u64) -> Problem {
         .hint("if it is really that large, allow a larger size: --max-size SIZE")
 }
 
-/// A decoder whose errors say which layer is broken, and which can't go on for ever.
+/// A decoder whose errors name the damaged layer, and whose output is limited.
 struct Bounded<'a> {
     from: &'a mut dyn Read,
     packing: Packing,

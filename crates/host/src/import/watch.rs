@@ -1,5 +1,5 @@
-//! A connection to a web server, looked at when it is done with: whether more came than was announced. On its way it also
-//! says to a proxy what it wants to hear.
+//! A wrapper around a connection to a web server: detects whether more data arrived than was announced, and completes the
+//! request line for a proxy.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,11 +9,11 @@ use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTi
 /// How long a server may take to close a connection that it was asked to close.
 const CLOSING: time::Duration = time::Duration::from_millis(500);
 
-/// Looks, when a connection is done with, whether more came than was announced: the server was asked to close it.
+/// Checks at the end of a connection whether more data arrived than was announced: the server was asked to close it.
 #[derive(Debug)]
 pub(super) struct Watch {
     pub(super) more: Arc<AtomicBool>,
-    /// What a proxy wants to see before the path.
+    /// The text that a proxy needs before the path.
     pub(super) prefix: Option<String>,
 }
 
@@ -25,7 +25,7 @@ impl<In: Transport> Connector<In> for Watch {
     }
 }
 
-/// A connection that is watched.
+/// A wrapped connection.
 #[derive(Debug)]
 pub(super) struct Watched<T: Transport> {
     inner: T,

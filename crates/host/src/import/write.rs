@@ -1,4 +1,4 @@
-//! The last stage of an import: what comes is written with holes for zeros, hashed, and told of.
+//! The last stage of an import: writes the data with holes for zeros, hashes it, and reports progress.
 //!
 //! Not here: what follows once it is written (`import`).
 
@@ -20,23 +20,23 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-/// The name of the bytes that are still to be converted.
+/// Name of the file with data that must be converted.
 pub(super) const SCRATCH: &str = "scratch";
 
-/// How often progress is told.
+/// Interval of progress reports.
 const TELL: Duration = Duration::from_millis(250);
 
-/// What the middle of the pipe made.
+/// The result of this stage.
 pub(super) struct Written {
     pub(super) content: Content,
-    /// The file of the bytes that are still to be converted.
+    /// The file with data that must be converted.
     pub(super) scratch: Option<File>,
     pub(super) length: u64,
-    /// Of the file, where that is the image already.
+    /// SHA-256 of the file, if that is the final image.
     pub(super) sha256: Option<String>,
 }
 
-/// What the stage before has next; none where it ended, or a person wants to.
+/// The next input; none if the stage before has ended, or the user interrupts.
 fn next(out: &Receiver<Out>, meter: &mut Meter, place: &mut Place<'_>) -> Option<Out> {
     loop {
         match out.recv_timeout(GLANCE) {
@@ -52,7 +52,7 @@ fn next(out: &Receiver<Out>, meter: &mut Meter, place: &mut Place<'_>) -> Option
     }
 }
 
-/// The last stage: writes what comes, with holes for zeros, and hashes it.
+/// Writes the data with holes for zeros, and hashes it.
 pub(super) fn write(import: &Import<'_>, out: &Receiver<Out>, meter: &mut Meter, place: &mut Place<'_>) -> Result<Written> {
     let shown = import.order.source.shown();
     let Some(Out::Content { content, direct }) = next(out, meter, place) else { return Err(interrupted(&shown)) };
@@ -101,7 +101,7 @@ pub(super) fn write(import: &Import<'_>, out: &Receiver<Out>, meter: &mut Meter,
     Ok(Written { content, scratch: target.filter(|_| !is_image), length, sha256: sha256.transpose()? })
 }
 
-/// What it is, where that is what was asked for. Firmware of an unknown sort is firmware where a person says so.
+/// The content, if it is of the expected kind. Firmware of an unknown type is accepted if the user states that it is firmware.
 fn as_expected(content: Content, order: &Order, shown: &str) -> Result<Content> {
     match (order.expect, content) {
         (Some(ImageKind::Firmware), Content::Raw) => Ok(Content::Firmware),
@@ -116,7 +116,7 @@ fn as_expected(content: Content, order: &Order, shown: &str) -> Result<Content> 
     }
 }
 
-/// How far it is, for whoever shows it.
+/// Progress of the import, to be shown.
 pub(super) struct Meter {
     counter: Arc<std::sync::atomic::AtomicU64>,
     status: Arc<fetch::Status>,
@@ -143,7 +143,7 @@ impl Meter {
     }
 
     pub(super) fn end(&self, place: &mut Place<'_>) {
-        // What is over at once needs no word.
+        // A short import needs no final report.
         if self.told > self.began {
             (place.report)(Event::Reading(self.flow(true)));
         }

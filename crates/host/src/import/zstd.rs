@@ -1,4 +1,4 @@
-//! Zstandard as a reader: frame after frame, those to be skipped included, each with its checksum compared.
+//! Zstandard as a reader: frame after frame, including skippable ones, each with its checksum verified.
 //!
 //! The crate decodes one frame and leaves the checksum to its caller.
 
@@ -8,16 +8,16 @@ use ruzstd::decoding::errors::{FrameDecoderError, FrameHeaderError, ReadFrameHea
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 use std::io::{self, BufRead, Read};
 
-/// How much is decoded before it is handed on.
+/// Number of bytes decoded at once.
 const AHEAD: usize = 1 << 17;
-/// What a frame may ask to be kept of what it has given: what `zstd --ultra --long=27` makes.
+/// Maximum window size of a frame in bytes: what `zstd --ultra --long=27` needs.
 const WINDOW: u64 = 128 << 20;
 
 pub(super) struct Zstd<R> {
     from: R,
     decoder: FrameDecoder,
     in_frame: bool,
-    /// Whether a frame was read to its end: what follows it and is no frame was appended.
+    /// Whether a frame has been read completely: trailing data that is not a frame is then reported as such.
     had_frame: bool,
 }
 
@@ -28,7 +28,7 @@ impl<R: BufRead> Zstd<R> {
         Self { from, decoder, in_frame: false, had_frame: false }
     }
 
-    /// Begins the next frame; whether there is one.
+    /// Starts the next frame; whether there is one.
     fn next(&mut self) -> io::Result<bool> {
         loop {
             if self.from.fill_buf()?.is_empty() {
@@ -79,7 +79,7 @@ impl<R: BufRead> Read for Zstd<R> {
     }
 }
 
-/// The decoder's error; one that comes from an early end keeps that kind, and a problem of what is read from stays one.
+/// Converts the decoder's error; an unexpected end keeps its kind, and a problem of the underlying reader is kept.
 fn wrong(error: &FrameDecoderError) -> io::Error {
     if let Some(problem) = carried_beneath(error) {
         return carried(problem);

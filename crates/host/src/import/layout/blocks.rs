@@ -1,4 +1,4 @@
-//! VMDK and VHDX: a table of blocks, each of which is in the file or not.
+//! VMDK and VHDX: tables of blocks, whose entries may be in the file or not.
 
 use super::{Image, little};
 use std::io;
@@ -9,22 +9,22 @@ const METADATA: [u8; 16] = [0x06, 0xa2, 0x7c, 0x8b, 0x90, 0x47, 0x9a, 0x4b, 0xb8
 const PARAMETERS: [u8; 16] = [0x37, 0x67, 0xa1, 0xca, 0x36, 0xfa, 0x43, 0x4d, 0xb3, 0xb6, 0x33, 0xf0, 0xaa, 0x44, 0xe7, 0x6b];
 const DISK_SIZE: [u8; 16] = [0x24, 0x42, 0xa5, 0x2f, 0x1b, 0xcd, 0x76, 0x48, 0xb2, 0x11, 0x5d, 0xbe, 0xd8, 0x3b, 0xf4, 0xb8];
 const SECTOR_SIZE: [u8; 16] = [0x1d, 0xbf, 0x41, 0x81, 0x6f, 0xa9, 0x09, 0x47, 0xba, 0x47, 0xf2, 0x33, 0xa8, 0xfa, 0xab, 0x5f];
-/// Where the first table of regions is, and its length.
+/// Offset of the first region table, and its length.
 const REGIONS: (u64, u64) = (192 << 10, 64 << 10);
-/// The most entries that a table of regions or of items has.
+/// Maximum number of entries of a region or item table.
 const ENTRIES: u64 = 2047;
 
 /// VMDK counts in sectors.
 const SECTOR: u64 = 512;
-/// Grains are compressed, each after its address and length.
+/// Grains are compressed, each preceded by its address and length.
 const COMPRESSED: u64 = 1 << 16;
-/// The directory's place is in the footer, which only the end of a stream could know.
+/// The offset of the directory is in the footer, since it is known only at the end of a stream.
 const AT_END: u64 = u64::MAX;
 /// The footer is the last sector but one.
 const FOOTER: u64 = 1024;
 
 impl Image<'_> {
-    /// A sparse VMDK. Descriptors in text and other kinds of extents are refused elsewhere or have no tables.
+    /// A sparse VMDK. Text descriptors and other kinds of extents are refused elsewhere or have no tables.
     pub(super) fn vmdk(&self) -> io::Result<Option<String>> {
         let Some(mut header) = self.read(0, SECTOR)? else { return Ok(Some("its header is truncated".into())) };
         if !header.starts_with(b"KDMV") {
@@ -48,7 +48,7 @@ impl Image<'_> {
         };
         for (n, table_at) in (0..).zip(directory.chunks_exact(4)).map(|(n, e)| (n, little(e, 0, 4) * SECTOR)).filter(|(_, at)| *at != 0) {
             let Some(table) = self.read(table_at, entries * 4)? else { return Ok(Some(self.beyond("a table", table_at))) };
-            // 0 is nowhere, 1 reads as zeros.
+            // 0 is not allocated, 1 reads as zeros.
             let grains =
                 (0..).zip(table.chunks_exact(4)).map(|(index, e): (u64, _)| (index, little(e, 0, 4))).filter(|(_, sector)| *sector > 1);
             for (index, sector) in grains {
@@ -66,7 +66,7 @@ impl Image<'_> {
         Ok(None)
     }
 
-    /// The place and length of an entry of VHDX' tables, whose entries all begin with a GUID.
+    /// Offset and length of an entry of a VHDX table, whose entries all begin with a GUID.
     fn entry(table: &[u8], first: usize, count: u64, wanted: [u8; 16]) -> Option<&[u8]> {
         table.get(first..)?.chunks_exact(32).take(usize::try_from(count.min(ENTRIES)).ok()?).find(|entry| entry.starts_with(&wanted))
     }
@@ -89,13 +89,13 @@ impl Image<'_> {
         let Some(ratio) = ((sector << 23).checked_div(block)).filter(|ratio| *ratio > 0) else { return broken("its block size") };
         let Some(table) = self.read(map.0, map.1)? else { return Ok(Some(self.beyond("its table", map.0))) };
         for number in 0..disk.div_ceil(block) {
-            // After so many blocks the table has an entry about their sectors.
+            // After every `ratio` blocks the table has an entry for their sector bitmap.
             let index = usize::try_from((number + number / ratio) * 8).unwrap_or(usize::MAX);
             let Some(entry) = table.get(index..).and_then(|rest| rest.get(..8)).map(|e| little(e, 0, 8)) else {
                 return broken("its table");
             };
             let at = entry & !0xf_ffff;
-            // Of the other states none has data in the file.
+            // No other state has data in the file.
             let present = matches!(entry & 7, 6 | 7);
             let below = (disk - number * block).min(block);
             if present && at.checked_add(below).is_none_or(|end| end > self.length) {

@@ -1,5 +1,5 @@
-//! Signify and minisign: keys of both are base64 of `Ed`, eight bytes that name the key, and 32 bytes. A signature of signify
-//! is made of the text itself, one of minisign of its BLAKE2b (or, by old versions, of the text), with a comment that is
+//! Signify and minisign: keys of both are base64 of `Ed`, eight bytes that identify the key, and 32 bytes. A signify signature
+//! is made over the text itself, a minisign signature over its BLAKE2b (or, by old versions, the text), with a comment that is
 //! signed as well.
 
 use super::bad;
@@ -17,7 +17,7 @@ pub(super) struct Key {
 }
 
 impl Key {
-    /// The number of the key, as minisign prints it.
+    /// The id of the key, as minisign prints it.
     pub(super) fn name(&self) -> String {
         name(self.number)
     }
@@ -27,7 +27,7 @@ fn name(number: [u8; 8]) -> String {
     format!("{:016X}", u64::from_le_bytes(number))
 }
 
-/// The keys in a text. Comments may stand before each, and need not.
+/// The keys in a text, with or without a comment line before each.
 pub(super) fn keys(text: &str) -> Vec<Key> {
     let key = |line: &str| {
         let bytes = STANDARD.decode(line).ok()?;
@@ -37,27 +37,27 @@ pub(super) fn keys(text: &str) -> Vec<Key> {
     text.trim_start_matches('\u{feff}').lines().filter_map(|line| key(line.trim())).collect()
 }
 
-/// What a signature is of.
+/// What a signature is made over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Of {
-    /// The text: signify, and minisign of old.
+    /// The text: signify, and old versions of minisign.
     Text,
-    /// Its BLAKE2b: minisign.
+    /// The text's BLAKE2b: minisign.
     Blake2b,
 }
 
-/// A signature, read.
+/// A parsed signature.
 struct Signed<'a> {
     of: Of,
     number: [u8; 8],
     bytes: [u8; 64],
-    /// Of minisign alone: the comment that is signed too, and its signature.
+    /// Minisign only: the comment that is signed too, and its signature.
     comment: Option<(&'a [u8], [u8; 64])>,
-    /// What follows it: the text, where signify signed inside.
+    /// What follows it: the text, if signify signed inline.
     behind: &'a [u8],
 }
 
-/// One line and what follows it.
+/// The first line, and what follows it.
 fn line(text: &[u8]) -> (&[u8], &[u8]) {
     match text.iter().position(|b| *b == b'\n') {
         Some(end) => (text[..end].strip_suffix(b"\r").unwrap_or(&text[..end]), &text[end + 1..]),
@@ -88,7 +88,7 @@ fn read(text: &[u8]) -> Option<Signed<'_>> {
     Some(Signed { of, number: *number, bytes, comment, behind })
 }
 
-/// The key that made a signature, and who that is.
+/// The key that made a signature, and its name.
 fn signer(keys: &[Key], signed: &Signed<'_>, shown: &str) -> Result<(VerifyingKey, String)> {
     let key = keys.iter().find(|key| key.number == signed.number);
     let key = key.ok_or_else(|| {
@@ -106,7 +106,7 @@ fn signer(keys: &[Key], signed: &Signed<'_>, shown: &str) -> Result<(VerifyingKe
     Ok((key, by))
 }
 
-/// The text that was signed, and by whom.
+/// The text that was signed, and the signer.
 pub(super) fn text(keys: &[Key], text: &[u8], signature: Option<&[u8]>, shown: &str) -> Result<(Vec<u8>, String)> {
     let signed = read(signature.unwrap_or(text)).ok_or_else(|| bad(shown, "there is no signature of signify or minisign"))?;
     let message = match (signature, &signed.comment) {
@@ -119,10 +119,10 @@ pub(super) fn text(keys: &[Key], text: &[u8], signature: Option<&[u8]>, shown: &
     Ok((message.to_vec(), running.end()?))
 }
 
-/// Takes what comes; none at the end, and then says whether it is what was signed.
+/// Consumes the data; called with none at the end, it returns whether the signature matches.
 type Check = Box<dyn FnMut(Option<&[u8]>) -> bool + Send>;
 
-/// A signature that is being checked.
+/// A signature check in progress.
 pub(crate) struct Running {
     check: Check,
     by: String,
@@ -130,7 +130,7 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Begins with a detached signature.
+    /// Starts the check of a detached signature.
     pub(super) fn begin(keys: &[Key], signature: &[u8], shown: &str) -> Result<Self> {
         let signed = read(signature).ok_or_else(|| bad(shown, "there is no signature of signify or minisign"))?;
         Self::of(keys, &signed, shown)
@@ -203,7 +203,7 @@ mod tests {
         assert!(checked(&changed, None, &public).unwrap_err().causes[0].contains("does not match"));
         let other = block("public key", *b"Ed", 2, secret.verifying_key().as_bytes());
         assert!(checked(&inside, None, &other).unwrap_err().causes[0].contains("signed by key"));
-        // Of several keys in one file any will do, and a number that is somebody else's does not help.
+        // Any of several keys in a file is accepted, but a key with another key's id is not.
         let several = [other.as_slice(), &public].concat();
         assert!(checked(&inside, None, &several).is_ok());
         let posing = block("public key", *b"Ed", 1, SigningKey::from_bytes(&[8; 32]).verifying_key().as_bytes());
@@ -227,7 +227,7 @@ mod tests {
                 [block("signature", *kind, 3, &bytes), tail].concat()
             };
             let good = beside(comment);
-            // In pieces, as an image comes.
+            // In pieces, as an image arrives.
             let mut running = Running::begin(&of(&public), &good, "disk.img").unwrap();
             message.chunks(1000).for_each(|piece| running.update(piece));
             assert_eq!(running.end().unwrap(), "the minisign key 0303030303030303");
@@ -235,9 +235,9 @@ mod tests {
             assert!(text(&of(&public), &message[1..], Some(&good), "l").unwrap_err().causes[0].contains("does not match"));
             assert!(Running::begin(&of(&public), &beside(b"timestamp:2"), "l").err().unwrap().causes[0].contains("comment"));
         }
-        // A hash without a signed comment would be of no program.
+        // No program makes a hashed signature without a signed comment.
         assert!(read(&block("x", *b"ED", 3, &[0; 64])).is_none());
-        // The second line alone, as it is pasted.
+        // Only the second line, as users paste it.
         let bare = String::from_utf8(public.clone()).unwrap().lines().nth(1).unwrap().to_owned();
         assert_eq!(keys(&bare)[0].name(), "0303030303030303");
     }

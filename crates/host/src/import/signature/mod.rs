@@ -1,11 +1,11 @@
-//! Signatures of a text, which is in memory, and of an image, which is checked as it flows by: signify and minisign here,
+//! Signatures of a text, which is in memory, and of an image, which is checked as it is read: signify and minisign here,
 //! OpenPGP by `gpgv`.
 //!
-//! * [`ed25519`]: signify and minisign, which share their form of a key
-//! * [`openpgp`]: `gpgv`, judged by its lines for programs
+//! * [`ed25519`]: signify and minisign, which share their key format
+//! * [`openpgp`]: runs `gpgv` and evaluates its status lines
 //!
-//! Several keys may be trusted at once; a signature by any of them is enough.
-//! Not here: where keys and signatures come from (`trust`).
+//! Several keys may be trusted at once; a signature by any of them is sufficient. Not here: obtaining keys and signatures
+//! (`trust`).
 
 mod ed25519;
 mod openpgp;
@@ -14,28 +14,28 @@ use chyves_core::error::{Problem, Result};
 use chyves_core::image::VendorKey;
 use chyves_core::value::printable;
 
-/// The endings that a detached signature has beside what it signs.
+/// The extensions of a detached signature beside what it signs.
 const ED25519_ENDINGS: [&str; 2] = [".minisig", ".sig"];
 const OPENPGP_ENDINGS: [&str; 4] = [".asc", ".sig", ".gpg", ".sign"];
 
-/// Public keys that somebody trusts, all of one kind or of several.
+/// Trusted public keys, of one type or of several.
 #[derive(Debug, Default)]
 pub(crate) struct Keys {
     ed25519: Vec<ed25519::Key>,
-    /// Of OpenPGP, one after the other, without armour.
+    /// OpenPGP keys, concatenated, without armour.
     openpgp: Vec<u8>,
-    /// If any are given: the primary key of the signer must have one of these fingerprints (upper-case hexadecimal).
+    /// If not empty: the signer's primary key must have one of these fingerprints (upper-case hexadecimal).
     fingerprints: Vec<String>,
-    /// Where they come from.
+    /// The keys' origin, for messages.
     shown: String,
 }
 
 impl Keys {
-    /// The keys in a file: blocks of OpenPGP, binary or armoured, or keys of signify and minisign; several of a kind may
-    /// follow each other.
+    /// The keys in a file: OpenPGP blocks, binary or armoured, or signify and minisign keys; several of a type may follow each
+    /// other.
     ///
     /// # Errors
-    /// It holds none.
+    /// The file contains none.
     pub(crate) fn parse(bytes: &[u8], shown: &str) -> Result<Self> {
         let shown = printable(shown, 300);
         let ed25519 = std::str::from_utf8(bytes).map(ed25519::keys).unwrap_or_default();
@@ -51,10 +51,10 @@ impl Keys {
         }
     }
 
-    /// The keys that the catalogue has of a vendor; none where it knows their fingerprints alone.
+    /// The catalogue's keys of a vendor; none if it has only their fingerprints.
     ///
     /// # Errors
-    /// A block is none.
+    /// A block is not a key.
     pub(crate) fn of_vendor(keys: &[VendorKey]) -> Result<Option<Self>> {
         let mut all = Self { fingerprints: fingerprints(keys), shown: "the catalogue".into(), ..Self::default() };
         for key in keys {
@@ -66,13 +66,13 @@ impl Keys {
         Ok(Some(all).filter(|all| !all.ed25519.is_empty() || !all.openpgp.is_empty()))
     }
 
-    /// The same, which must be among those of the vendor too.
+    /// Restricts the keys to those that are also the vendor's.
     #[must_use]
     pub(crate) fn among(self, keys: &[VendorKey]) -> Self {
         Self { fingerprints: fingerprints(keys), ..self }
     }
 
-    /// The endings of a detached signature by one of them.
+    /// The extensions of a detached signature by these keys.
     pub(crate) fn endings(&self) -> &'static [&'static str] {
         if self.openpgp.is_empty() { &ED25519_ENDINGS } else { &OPENPGP_ENDINGS }
     }
@@ -82,8 +82,7 @@ impl Keys {
         self.ed25519.is_empty() && crate::run::find_program("gpgv").is_none()
     }
 
-    /// What tells these keys from others, for people and to be compared: the numbers of keys of signify and minisign, the
-    /// hash of those of OpenPGP.
+    /// An identifier of these keys, to be shown and compared: the ids of signify and minisign keys, the hash of OpenPGP keys.
     pub(crate) fn identity(&self) -> String {
         match self.openpgp.as_slice() {
             [] => self.ed25519.iter().map(ed25519::Key::name).collect::<Vec<_>>().join(" "),
@@ -96,13 +95,12 @@ fn fingerprints(keys: &[VendorKey]) -> Vec<String> {
     keys.iter().filter_map(|key| key.fingerprint.clone()).collect()
 }
 
-/// Whether a text bears its signature in itself.
+/// Whether a text contains its signature.
 pub(crate) fn is_inside(text: &[u8]) -> bool {
     text.starts_with(b"-----BEGIN PGP SIGNED MESSAGE-----") || text.starts_with(b"untrusted comment:")
 }
 
-/// The text that one of the keys signed, and who that is. `signature`: where it is not inside. `scratch`: a folder in
-/// which files may be made for a while.
+/// The text that one of the keys signed, and the signer. `signature`: a detached one. `scratch`: a folder for temporary files.
 ///
 /// # Errors
 /// There is no signature, it is by another key, or the text was changed.
@@ -113,7 +111,7 @@ pub(crate) fn of_text(keys: &Keys, text: &[u8], signature: Option<&[u8]>, scratc
     openpgp::text(keys, text, signature, scratch, shown).map(|(text, by)| (text, format!("{by} ({})", keys.shown)))
 }
 
-/// A detached signature of what is still to come.
+/// A detached signature of data that is still to be read.
 #[derive(Debug)]
 pub(crate) struct Detached {
     keys: Keys,
@@ -128,10 +126,10 @@ impl Detached {
         Self { keys, signature, scratch: scratch.to_owned(), shown: shown.to_owned() }
     }
 
-    /// Begins to check it.
+    /// Starts the check.
     ///
     /// # Errors
-    /// It is by none of the keys, or is no signature.
+    /// It is by none of the keys, or is not a signature.
     pub(crate) fn begin(&self) -> Result<Running> {
         if self.keys.ed25519.is_empty() {
             return openpgp::Running::begin(&self.keys, &self.signature, &self.scratch, &self.shown).map(Running::OpenPgp);
@@ -140,14 +138,14 @@ impl Detached {
     }
 }
 
-/// A signature that is being checked.
+/// A signature check in progress.
 pub(crate) enum Running {
     Ed25519(Box<ed25519::Running>),
     OpenPgp(openpgp::Running),
 }
 
 impl Running {
-    /// What came next.
+    /// Adds data.
     pub(crate) fn update(&mut self, bytes: &[u8]) {
         match self {
             Self::Ed25519(running) => running.update(bytes),
@@ -155,10 +153,10 @@ impl Running {
         }
     }
 
-    /// All came: who signed it.
+    /// Ends the check; returns the signer.
     ///
     /// # Errors
-    /// It is not what was signed.
+    /// The data is not what was signed.
     pub(crate) fn end(self) -> Result<String> {
         match self {
             Self::Ed25519(running) => running.end(),

@@ -1,4 +1,4 @@
-//! OpenPGP: `gpgv` checks, and is believed by its lines for programs alone.
+//! OpenPGP: `gpgv` does the check, and only its status lines are evaluated.
 
 use super::{Keys, bad};
 use crate::apply::write_private_bytes;
@@ -13,10 +13,10 @@ use std::io::{Read, Write};
 use std::process::{Child, ChildStdin, Stdio};
 use std::thread::JoinHandle;
 
-/// What is kept of the lines of `gpgv`.
+/// Size limit of the output of `gpgv`, in bytes.
 const LINES: u64 = 1 << 20;
 
-/// Files of `gpgv` in a folder, removed when they are done with.
+/// Temporary files for `gpgv`, removed on drop.
 struct Files(Vec<String>);
 
 impl Files {
@@ -41,13 +41,13 @@ impl Drop for Files {
     }
 }
 
-/// The command that reads a keyring and then what `rest` names.
+/// The command that reads a keyring and then the files in `rest`.
 fn command(scratch: &str, rest: &[&str]) -> Cmd {
     let ring = format!("{scratch}/key.gpg");
     Cmd::new("gpgv", ["--status-fd", "2", "--homedir", scratch, "--keyring", &ring].into_iter().chain(rest.iter().copied()))
 }
 
-/// The text that was signed, and by whom.
+/// The text that was signed, and the signer.
 pub(super) fn text(keys: &Keys, text: &[u8], signature: Option<&[u8]>, scratch: &str, shown: &str) -> Result<(Vec<u8>, String)> {
     let at = |name: &str| format!("{scratch}/{name}");
     let (list, beside) = (at("list"), at("list.sig"));
@@ -67,7 +67,7 @@ fn missing(problem: Problem) -> Problem {
     problem.hint("`gpgv` is in the package gnupg (FreeBSD) or gpgv (Debian); keys of signify and minisign need no program")
 }
 
-/// A signature that is being checked: `gpgv` reads what comes.
+/// A signature check in progress: `gpgv` reads the data as it arrives.
 pub(crate) struct Running {
     child: Child,
     to: Option<ChildStdin>,
@@ -85,7 +85,7 @@ impl Running {
         let cant = |e| Problem::host_cant("cannot start `gpgv`").on("gpgv").because(e);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().map_err(cant)?;
         let stderr = child.stderr.take();
-        // Read as it comes, so that it never waits for us while we wait for it.
+        // Read concurrently, so that `gpgv` never blocks on its output while we wait for it.
         let lines = std::thread::spawn(move || {
             let mut bytes = Vec::new();
             if let Some(mut stderr) = stderr {
@@ -99,7 +99,7 @@ impl Running {
     }
 
     pub(super) fn update(&mut self, bytes: &[u8]) {
-        // One that ended early says at the end why.
+        // If it ended early, the reason is reported at the end.
         if self.to.as_mut().is_some_and(|to| to.write_all(bytes).is_err()) {
             self.to = None;
         }
@@ -120,12 +120,12 @@ impl Drop for Running {
     }
 }
 
-/// What `gpgv` says of all signatures, in the lines that are made for programs; who made a good one. Of several signers one
-/// that is trusted is enough, whatever is unknown, expired or revoked of the others; but none may be of another text.
+/// Evaluates the status lines of `gpgv` for all signatures; returns who made a good one. Of several signers one trusted one is
+/// sufficient, even if others are unknown, expired or revoked; but none of the signatures may be of another text.
 fn judged(status: &str, fingerprints: &[String]) -> std::result::Result<String, String> {
     let mut reason = None;
     let mut good = None;
-    // Whether the signature that is told of just now is good in itself: its key may be revoked.
+    // Whether the current signature itself is good; its key may still be revoked.
     let mut is_good = false;
     for line in status.lines().filter_map(|line| line.trim().strip_prefix("[GNUPG:] ")) {
         let words: Vec<&str> = line.split(' ').collect();
@@ -141,7 +141,7 @@ fn judged(status: &str, fingerprints: &[String]) -> std::result::Result<String, 
                 reason.get_or_insert(format!("signed by key {id}, which is not trusted"));
             }
             "VALIDSIG" if is_good => {
-                // The last word is the primary key, of which the first may be a part.
+                // The last word is the fingerprint of the primary key; the first may be that of a subkey.
                 let primary = words.last().copied().unwrap_or_default().to_ascii_uppercase();
                 if fingerprints.is_empty() || fingerprints.contains(&primary) {
                     good.get_or_insert(format!("the OpenPGP key {}", printable(&primary, 60)));
@@ -155,10 +155,10 @@ fn judged(status: &str, fingerprints: &[String]) -> std::result::Result<String, 
     good.ok_or_else(|| reason.unwrap_or_else(|| "there is no OpenPGP signature".to_owned()))
 }
 
-/// Keys as bytes, out of their armour if they wear one.
+/// Keys as bytes, with armour removed.
 pub(super) fn binary(keys: &[u8]) -> Option<Vec<u8>> {
     let Ok(text) = std::str::from_utf8(keys) else {
-        // A packet of OpenPGP begins with the highest bit set.
+        // The first byte of an OpenPGP packet has the highest bit set.
         return keys.first().filter(|first| **first & 0x80 != 0).map(|_| keys.to_vec());
     };
     let mut all = Vec::new();
@@ -190,7 +190,7 @@ mod tests {
         assert!(any(expired).unwrap_err().contains("expired") && any(revoked).unwrap_err().contains("revoked"));
         assert!(any(&format!("{good}[GNUPG:] NEWSIG\n[GNUPG:] BADSIG 9 y\n")).unwrap_err().contains("does not match"));
         assert!(any("gpgv: Good signature\n").is_err() && any("").is_err());
-        // Where it is said whose it must be, another's is none.
+        // If fingerprints are required, a signature by another key does not count.
         assert!(judged(good, &["DEF".into()]).is_ok());
         assert!(judged(good, &["ABC".into()]).unwrap_err().contains("expected ABC"));
     }
